@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ * Errors: one code from one table (tables/errors.def), and the particulars in a small struct that the caller owns.
+ *
+ * A fallible function returns err_code (ERR_OK is 0) and takes a `struct err *` as its last argument where it has
+ * something particular to say; that pointer may be NULL. Outputs are named ret_x and are untouched on failure.
+ * Library code fills in the struct and returns; only main and the outer edges print it.
+ * Not for logging, not thread-shared: each struct err belongs to one caller. */
+#ifndef CARAVAN_BASE_ERR_H
+#define CARAVAN_BASE_ERR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef enum err_code {
+#define ERR(name, text, http, exit) ERR_##name,
+#include "../../tables/errors.def"
+#undef ERR
+    ERR_COUNT
+} err_code;
+
+/* What failed, the subject in quotes, the cause (`text`); and what to do about it (`hint`, may be empty). */
+struct err {
+    err_code code;
+    char text[400];
+    char hint[240];
+};
+
+/* Fills *e (if not NULL) with code and a formatted text, clears the hint, and returns code. */
+err_code err_set(struct err *e, err_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* As err_set, with ": <strerror(errnum)>" appended. */
+err_code err_set_errno(struct err *e, err_code code, int errnum, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* Sets the hint of an error already set; returns e's code (ERR_INTERNAL if e is NULL is never returned: pass the code on yourself). */
+void err_hint(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Puts "<prefix>: " before the text that is there. */
+void err_prefix(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+const char *err_name(err_code code);  /* "NO_ROOM" */
+const char *err_text(err_code code);  /* "does not fit" */
+int err_http_status(err_code code);
+int err_exit_code(err_code code);
+/* The code with this name, or ERR_INTERNAL (a name from a newer peer). */
+err_code err_from_name(const char *name);
+
+#endif

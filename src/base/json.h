@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ * JSON by yyjson, with bounds: depth and size are checked before the document is used, and typed getters give errors
+ * that name the field ("field \"temperature\": expected a number from 0 to 2, got \"hot\""). Callers may use yyjson's own
+ * iteration on the values (json.h includes yyjson.h). Strings may hold NUL bytes: use yyjson_get_len. Any thread. */
+#ifndef CARAVAN_BASE_JSON_H
+#define CARAVAN_BASE_JSON_H
+
+#include <yyjson.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+#define JSON_MAX_DEPTH 64
+
+/* Parses len bytes. *ret_doc is owned by the caller (yyjson_doc_free). ERR_FORMAT names line/offset and cause; ERR_LIMIT the depth. */
+err_code json_parse(const char *text, size_t len, yyjson_doc **ret_doc, struct err *e);
+
+/* Typed fields of an object. A missing (or null) field leaves *ret untouched and returns ERR_OK; a wrong type or range is
+ * ERR_INVALID naming the field. json_need_* are the same but a missing field is ERR_INVALID. Strings point into the document. */
+err_code json_get_bool(yyjson_val *obj, const char *key, bool *ret, struct err *e);
+err_code json_get_i64(yyjson_val *obj, const char *key, int64_t min, int64_t max, int64_t *ret, struct err *e);
+err_code json_get_double(yyjson_val *obj, const char *key, double min, double max, double *ret, struct err *e);
+err_code json_get_str(yyjson_val *obj, const char *key, const char **ret, struct err *e);
+err_code json_need_i64(yyjson_val *obj, const char *key, int64_t min, int64_t max, int64_t *ret, struct err *e);
+err_code json_need_str(yyjson_val *obj, const char *key, const char **ret, struct err *e);
+
+/* Serialises to the end of b (compact). */
+void json_write(struct buf *b, const yyjson_mut_doc *doc);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT
+ * The engine as the pipeline sees it: one slice of a model that computes batches. engine/slice.h makes a real one (libllama); the
+ * simulator has a fake one. All functions are called from the one compute thread that opened it. Shapes: hidden rows are
+ * [n_tokens][n_embd] f32 row-major; logits rows are [n_vocab] f32. */
+#ifndef CARAVAN_ENGINE_ENGINE_H
+#define CARAVAN_ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "engine/params.h"
+
+enum engine_op_kind {
+    ENGINE_OP_RM = 1,   /* remove positions [p0, p1) of seq (p1 < 0: to the end; p0 <= 0 and p1 < 0: all of it) */
+    ENGINE_OP_CP = 2,   /* copy positions [p0, p1) of seq to dst */
+    ENGINE_OP_KEEP = 3, /* drop every other sequence */
+    ENGINE_OP_CLOSE = 4 /* the sequence ends: RM of everything, and its sampler is freed */
+};
+struct engine_op {
+    uint8_t kind;
+    uint32_t seq, dst;
+    int32_t p0, p1;
+};
+
+enum { ENGINE_TOKEN_SAMPLE = 1,  /* the tail samples the next token after this one and reports it */
+       ENGINE_TOKEN_LOGITS = 2 };/* the tail reports all logits of this position (verify) */
+struct engine_token {
+    int32_t token;
+    int32_t pos;
+    uint16_t seq;
+    uint16_t flags;
+};
+
+struct engine_info {
+    uint32_t n_embd;       /* width of a hidden row */
+    uint32_t n_vocab;      /* of the real vocabulary, 0 in a middle slice */
+    uint32_t n_ctx_seq;    /* positions one sequence may have */
+    uint32_t n_ctx;        /* KV cells in all */
+    uint32_t n_seq;        /* sequences at once */
+    uint32_t n_batch;      /* most tokens in one eval */
+    bool first, last;      /* has the embedding (takes tokens); has the output head (gives logits, samples) */
+    bool can_remove;       /* partial RM works (false for recurrent layers) */
+    uint64_t bytes_weights, bytes_kv, bytes_compute; /* as libllama allocated them */
+    char device[64];       /* "CPU", "Vulkan0 (llvmpipe)", ... */
+};
+
+/* One sampled token. `top` has n_top entries, best first. */
+struct engine_sample {
+    int32_t token;
+    float logprob;              /* of the raw distribution (temperature 1, before filters), as the OpenAI API reports it */
+    bool end;                   /* an end-of-generation token */
+    uint32_t n_top;
+    struct { int32_t token; float logprob; } top[ENGINE_MAX_TOP_LOGPROBS];
+};
+
+struct engine_ops {
+    /* Applies sequence operations, in order. */
+    err_code (*apply)(void *self, const struct engine_op *ops, size_t n, struct err *e);
+    /* Computes a batch of n tokens (n <= n_batch). hidden_in: n rows, NULL in the first slice; hidden_out: room for n rows, NULL in the last.
+     * In the last slice logits of every token with flags are kept until the next eval. Tokens are accepted into their sequence's sampler
+     * history in the last slice. ERR_ENGINE when libllama refuses (KV full: ERR_NO_ROOM; nothing was changed then). */
+    err_code (*eval)(void *self, const struct engine_token *tokens, size_t n, const float *hidden_in, float *hidden_out, struct err *e);
+    /* Logits of the batch's token i (it must have had flags), [n_vocab], valid until the next eval. Last slice only. */
+    const float *(*logits)(void *self, size_t i);
+    /* A sequence begins: its sampler is made. Last slice only (others ignore it). Replaces one that is there. */
+    err_code (*seq_open)(void *self, uint32_t seq, const struct engine_sampling *params, struct err *e);
+    /* Samples after the batch's token i of seq. Randomness is a function of (seed, position) alone. Last slice only. */
+    err_code (*sample)(void *self, uint32_t seq, size_t i, int32_t pos, struct engine_sample *ret, struct err *e);
+    /* Text to tokens, appended to *ret_tokens (caller frees); special: parse control tokens in the text; add_bos as the model says when bos. */
+    err_code (*tokenize)(void *self, const char *text, size_t len, bool bos, bool special, int32_t **ret_tokens, size_t *ret_n, struct err *e);
+    /* A token's bytes, appended to out (nothing for control tokens). First slice only, as tokenize. */
+    void (*piece)(void *self, int32_t token, struct buf *out);
+    void (*close)(void *self);
+};
+
+struct engine {
+    const struct engine_ops *ops;
+    void *self;
+    struct engine_info info;
+};
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ * Values that describe how a slice is loaded and how a sequence is sampled. Plain visible structs; JSON both ways. Any thread. */
+#ifndef CARAVAN_ENGINE_PARAMS_H
+#define CARAVAN_ENGINE_PARAMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/json.h"
+
+enum { ENGINE_MAX_TOP_LOGPROBS = 20, ENGINE_MAX_LOGIT_BIAS = 1024 };
+
+struct engine_logit_bias { int32_t token; float bias; };
+
+struct engine_sampling {
+#define SAMPLING_F float
+#define SAMPLING_I int32_t
+#define SAMPLING(field, type, min, max, def, help) SAMPLING_##type field;
+#include "../../tables/sampling.def"
+#undef SAMPLING
+#undef SAMPLING_F
+#undef SAMPLING_I
+    uint64_t seed;                  /* the caller draws one when the client gave none: it is part of the journal */
+    uint32_t n_top_logprobs;        /* 0 to ENGINE_MAX_TOP_LOGPROBS */
+    char *grammar;                  /* GBNF, owned, NULL: none */
+    struct engine_logit_bias *bias; /* owned */
+    size_t n_bias;
+};
+
+void engine_sampling_init(struct engine_sampling *p);  /* the table's defaults, seed 0 */
+void engine_sampling_done(struct engine_sampling *p);
+/* Reads the fields that are there (names as in the table, plus seed, top_logprobs, grammar, logit_bias {"token": bias}); ERR_INVALID names the field. */
+err_code engine_sampling_from_json(struct engine_sampling *p, yyjson_val *obj, struct err *e);
+/* A new object with every field. */
+yyjson_mut_val *engine_sampling_to_json(const struct engine_sampling *p, yyjson_mut_doc *doc);
+
+/* How a slice is loaded into libllama. */
+struct engine_load {
+    uint32_t n_ctx;          /* positions a sequence may have; 0: the model's trained context, at most 4096 */
+    uint32_t n_seq;          /* sequences at once (>= 1); KV cells = n_ctx * n_seq */
+    uint32_t n_batch;        /* most tokens in one eval (0: 512) */
+    uint32_t n_ubatch;       /* 0: as n_batch */
+    uint32_t n_threads;      /* 0: the machine's cores */
+    uint32_t n_threads_batch;/* 0: as n_threads */
+    int32_t n_gpu_layers;    /* 0: CPU; < 0: all */
+    char devices[128];       /* comma-separated ggml device names; "": all, "none": CPU */
+    char split_mode[16];     /* none | layer | row: several GPUs in one node */
+    char cache_type_k[16], cache_type_v[16]; /* f32 f16 bf16 q8_0 q4_0 ...; default f16 */
+    char flash_attn[8];      /* auto | on | off */
+    bool exact;              /* keep to one class of batch shapes (DESIGN.md, numerics) */
+    char backends[512];      /* folder of ggml's backend modules */
+};
+void engine_load_init(struct engine_load *p);
+err_code engine_load_from_json(struct engine_load *p, yyjson_val *obj, struct err *e);
+yyjson_mut_val *engine_load_to_json(const struct engine_load *p, yyjson_mut_doc *doc);
+
+#endif
