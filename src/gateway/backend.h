@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ * The port through which the gateway reaches models. The node implements it over its instances; tests implement it without a model.
+ * Everything happens on the loop thread. Callbacks never run inside submit or cancel: always later, from the loop. */
+#ifndef CARAVAN_GATEWAY_BACKEND_H
+#define CARAVAN_GATEWAY_BACKEND_H
+
+#include "base/json.h"
+#include "pipeline/request.h"
+
+/* What the gateway has to know of a model that can be asked. Strings are owned by the backend and live until the next models() call. */
+struct backend_model {
+    const char *id;              /* the name that clients use */
+    const char *chat_template;   /* Jinja text from the model's metadata, NULL: none */
+    const char *bos, *eos;       /* text of these tokens, may be "" */
+    uint32_t n_ctx;              /* positions one sequence may have */
+    uint32_t n_vocab;
+    int64_t created;             /* seconds since 1970 */
+    bool ready;                  /* false: loading */
+};
+
+struct backend_call; /* a running request; belongs to the backend; valid until its DONE or FAILED event has been delivered, or cancel */
+
+/* Called for each event of a call, in order; after DONE or FAILED never again. The event is valid during the call only. */
+typedef void (*backend_event_fn)(void *user, const struct request_event *event);
+
+struct backend {
+    void *self;
+    /* Starts a request (the backend copies what it needs; r->id is ignored). ERR_NOT_FOUND: no such model; ERR_BUSY: queue full (retry later);
+     * ERR_UNAVAILABLE: known but not ready. */
+    err_code (*submit)(void *self, const struct request *r, backend_event_fn fn, void *user, struct backend_call **ret_call, struct err *e);
+    /* The client has gone, or has heard enough: the sequence is freed in whatever state it is; no event comes any more. */
+    void (*cancel)(void *self, struct backend_call *call);
+    /* The models that can be asked now; array owned by the backend, valid until the next call. */
+    const struct backend_model *(*models)(void *self, size_t *ret_n);
+    /* The node's state for /health and the admin API: a new JSON object in doc. */
+    yyjson_mut_val *(*status)(void *self, yyjson_mut_doc *doc);
+};
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT
+ * A generation request as the head stage gets it, and the events it answers with: values and their encodings on LOCAL and CONTROL links
+ * (frames SUBMIT, CANCEL, EVENT, EVAL, LOGITS). Used by the stage (this floor) and by the gateway and the node above. No I/O, any thread.
+ *
+ * EVENT payload, little-endian: u64 id | u8 kind | u8[3] 0 | then by kind:
+ *   STARTED  u32 prompt_tokens | u32 cached_tokens
+ *   TOKEN    i32 token | f32 logprob | u32 completion_tokens | u16 piece_len | u16 n_top | piece bytes
+ *            | n_top x { i32 token, f32 logprob, u16 piece_len, piece }
+ *   DONE     u8 reason | u8[3] 0 | u32 prompt_tokens | u32 completion_tokens | u32 cached_tokens | u32 n_hop | timing (below)
+ *            f64-free: u64 queued_us | u64 prefill_us | u64 decode_us | n_hop x { u32 stage, u32 frames, u64 compute_us, u64 wait_us, u64 hop_us }
+ *   FAILED   u32 err_code name length | name | u32 text length | text | u32 hint length | hint
+ */
+#ifndef CARAVAN_PIPELINE_REQUEST_H
+#define CARAVAN_PIPELINE_REQUEST_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "engine/params.h"
+
+enum { REQUEST_MAX_HOPS = 64, REQUEST_MAX_PIECE = 512 };
+
+/* What to generate. Either text (tokenised by the head) or tokens is set. `generated` are tokens that were already given to the client
+ * (a replay after a failover): they are prefilled, not reported again, and count as completion tokens. */
+struct request {
+    uint64_t id;                     /* unique on the link it travels on; given by the submitter */
+    char *model;                     /* owned */
+    char *text;                      /* owned, UTF-8, may hold NUL: text_len counts */
+    size_t text_len;
+    bool add_bos, parse_special;
+    int32_t *tokens;                 /* owned; NULL: tokenise text */
+    size_t n_tokens;
+    int32_t *generated;              /* owned; usually NULL */
+    size_t n_generated;
+    int32_t max_tokens;              /* completion tokens at most; < 0: as many as the context holds */
+    bool ignore_eos;
+    struct engine_sampling sampling;
+};
+void request_init(struct request *r);
+void request_done(struct request *r);
+/* Appends the SUBMIT payload (JSON) to out; reads it back. ERR_INVALID/ERR_FORMAT name the field. */
+void request_encode(const struct request *r, struct buf *out);
+err_code request_decode(const uint8_t *data, size_t len, struct request *ret, struct err *e);
+
+enum request_event_kind { REQUEST_STARTED = 1, REQUEST_TOKEN, REQUEST_DONE, REQUEST_FAILED };
+enum request_finish { REQUEST_FINISH_STOP = 1 /* end-of-generation token */, REQUEST_FINISH_LENGTH, REQUEST_FINISH_CANCELLED };
+
+struct request_hop { uint32_t stage, frames; uint64_t compute_us, wait_us, hop_us; }; /* sums over the request's frames */
+
+struct request_top { int32_t token; float logprob; uint16_t piece_len; char piece[64]; };
+
+struct request_event {
+    uint64_t id;
+    enum request_event_kind kind;
+    uint32_t prompt_tokens, completion_tokens, cached_tokens; /* as far as known at this event */
+    /* TOKEN */
+    int32_t token;
+    float logprob;
+    uint16_t piece_len;                 /* bytes of text: may be half a UTF-8 character; 0 for control tokens */
+    char piece[REQUEST_MAX_PIECE];
+    uint16_t n_top;
+    struct request_top top[ENGINE_MAX_TOP_LOGPROBS];
+    /* DONE */
+    enum request_finish finish;
+    uint64_t queued_us, prefill_us, decode_us;
+    uint32_t n_hop;
+    struct request_hop hops[REQUEST_MAX_HOPS];
+    /* FAILED */
+    struct err err;
+};
+void request_event_encode(const struct request_event *ev, struct buf *out);
+err_code request_event_decode(const uint8_t *data, size_t len, struct request_event *ret, struct err *e);
+
+#endif

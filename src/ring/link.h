@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ * One link of the ring, as a stage process holds it: frames over a TLS stream (or, for LOCAL, over a Unix socket), the handshake that
+ * opens it, and a writer thread that takes what the kernel's socket buffer does not. Reading is done by the compute thread itself: it
+ * polls the descriptor (ring_link_fd), or spins on ring_link_read with wait = false. ERR codes say why a link ended.
+ * Owner: the stage's compute thread; only the writer thread inside is another. */
+#ifndef CARAVAN_RING_LINK_H
+#define CARAVAN_RING_LINK_H
+
+#include "base/clock.h"
+#include "io/tls.h"
+#include "ring/frame.h"
+
+/* Who is at the two ends; both sides must agree on every field, or the link is refused with the reason (ERR_AUTH, ERR_STALE, ERR_PROTOCOL). */
+struct ring_identity {
+    char instance[64];
+    uint64_t epoch;
+    char model[80];      /* content hash of the GGUF's header */
+    uint32_t n_stage;
+    uint32_t from, to;   /* stage numbers */
+    uint32_t width;      /* floats in a hidden row (0 on tail -> head) */
+};
+
+struct ring_link;
+
+/* Client side: shakes hands with the stage `id->to` and measures the clock offset (a few PINGs, NTP's formula, RFC 5905 section 8). */
+err_code ring_link_connect(struct io_tls_ctx *tls, int fd, const struct ring_identity *id, int timeout_ms, struct ring_link **ret, struct err *e);
+/* Server side: reads HELLO, checks it against `id`; on mismatch sends REFUSE with the reason and fails. */
+err_code ring_link_accept(struct io_tls_ctx *tls, int fd, const struct ring_identity *id, int timeout_ms, struct ring_link **ret, struct err *e);
+/* The LOCAL link: a connected Unix stream socket, no TLS, no handshake. */
+struct ring_link *ring_link_local(int fd);
+
+/* Reads the next frame. The payload stays in the link's buffer until the next read. wait = false: ERR_BUSY when no whole frame is there yet
+ * (partial bytes are kept). *ret_fd (may be NULL, LOCAL only) gets a descriptor that came with the frame, or -1. */
+err_code ring_link_read(struct ring_link *l, bool wait, struct frame_header *ret_header, const uint8_t **ret_payload, int *ret_fd, struct err *e);
+bool ring_link_pending(const struct ring_link *l); /* buffered bytes: poll would sleep although there is something to read */
+int ring_link_fd(const struct ring_link *l);
+
+/* Sends a frame: header and up to n_parts payload parts (gathered, no copy when the socket takes them at once; what it does not take is copied
+ * for the writer thread, at most max_queued bytes, then this blocks). Sets sent_us and payload_len itself. */
+struct ring_part { const void *data; size_t len; };
+err_code ring_link_send(struct ring_link *l, struct frame_header *h, const struct ring_part *parts, size_t n_parts, struct err *e);
+
+/* Microseconds from the sender's sent_us to `now` here, with the measured clock offset; never negative. */
+uint32_t ring_link_hop_us(const struct ring_link *l, uint64_t sent_us, clock_us now);
+clock_us ring_link_rtt_us(const struct ring_link *l);
+/* Blocks until everything queued has gone or timeout. */
+void ring_link_flush(struct ring_link *l, int timeout_ms);
+void ring_link_close(struct ring_link *l); /* NULL is fine */
+
+#endif
