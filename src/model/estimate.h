@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ * The memory that a slice will take: exact weights, KV and recurrent state, and an estimate of libllama's compute buffers
+ * (corrected by what stages report once loaded). Pure functions, any thread. */
+#ifndef CARAVAN_MODEL_ESTIMATE_H
+#define CARAVAN_MODEL_ESTIMATE_H
+
+#include <stdint.h>
+
+#include "model/layout.h"
+
+struct model_load_shape {
+    uint32_t n_ctx;            /* positions a sequence may have */
+    uint32_t n_seq;            /* sequences at once */
+    uint32_t n_ubatch;         /* tokens in one compute step */
+    uint32_t type_k, type_v;   /* enum model_type of the cache */
+};
+
+struct model_estimate {
+    uint64_t weights;
+    uint64_t kv;               /* KV cells and recurrent state */
+    uint64_t compute;
+    uint64_t total;
+};
+
+/* Of layers [first, end), with the embedding if first = 0 and the head if end = n_layer. */
+struct model_estimate model_estimate_slice(const struct model_layout *l, uint32_t first, uint32_t end, const struct model_load_shape *shape);
+/* KV bytes that one more token of context costs in a layer (0 in recurrent layers; beyond a window: 0 too, but this counts it). */
+uint64_t model_kv_token_bytes(const struct model_layout *l, uint32_t layer, uint32_t type_k, uint32_t type_v);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ * What a model is made of, layer by layer: tensors, bytes of weights, bytes of memory (KV or recurrent state).
+ * Made from a model_gguf once, then read-only: any thread. Borrows the gguf. */
+#ifndef CARAVAN_MODEL_LAYOUT_H
+#define CARAVAN_MODEL_LAYOUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "model/gguf.h"
+
+enum { MODEL_MAX_LAYERS = 1024, MODEL_MAX_ARCH = 64 };
+
+struct model_layer {
+    uint64_t bytes;            /* weights */
+    uint32_t n_tensors;
+    const uint32_t *tensors;   /* indices into the gguf's tensors, in file order */
+    uint32_t n_k, n_v;         /* elements of K and of V one token leaves here (0 without attention; MLA: the latent in n_k) */
+    uint32_t window;           /* sliding window in tokens; 0: the whole context */
+    uint64_t state_bytes;      /* recurrent state of one sequence, f32 (0: none) */
+    bool nextn;                /* multi-token-prediction block: not computed in ordinary decoding */
+};
+
+struct model_layout {
+    const struct model_gguf *gguf; /* borrowed */
+    char arch[MODEL_MAX_ARCH];
+    uint32_t n_layer;          /* layers that can be dealt out: [0, n_layer); nextn blocks follow behind and belong to the tail */
+    uint32_t n_block;          /* `blk.N` in the file, nextn blocks included */
+    uint32_t n_embd;
+    uint32_t n_vocab;
+    uint32_t n_ctx_train;
+    uint32_t n_ff_max;         /* widest feed-forward, for the estimate of compute buffers */
+    uint32_t n_head_max;
+    uint64_t bytes_embd;       /* token_embd.weight and what else only the first slice needs */
+    uint64_t bytes_output;     /* what only the last slice needs; with tied tables this counts token_embd again */
+    uint64_t bytes_shared;     /* what every slice needs (rope factors, ...) */
+    uint64_t bytes_total;      /* all tensors, each once */
+    bool tied;                 /* no output.weight: the head uses token_embd.weight */
+    struct model_layer *layers;/* n_block of them */
+    uint32_t *tensor_of_layer; /* storage of layers[].tensors */
+};
+
+err_code model_layout_create(const struct model_gguf *g, struct model_layout **ret_l, struct err *e);
+void model_layout_free(struct model_layout *l);
+
+/* The block number of "blk.N.rest" (and *ret_rest, if not NULL, its rest); -1 for other names. */
+int32_t model_layer_of_name(const char *name, const char **ret_rest);
+
+#endif
