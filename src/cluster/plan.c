@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT
+ * See plan.h. The division minimises the largest ratio of bytes needed to bytes offered over all stages (dynamic programming over the
+ * legal cuts), which is what "in proportion to memory" means once embedding, output head, KV and compute buffers count too. */
+#include "cluster/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+
+err_code plan_wish_parse(const char *text, struct plan_wish *ret, struct err *e) {
+    struct plan_wish w = {.placement = PLAN_MEMORY};
+    if (strcmp(text, "memory") == 0) {
+        *ret = w;
+        return ERR_OK;
+    }
+    if (strcmp(text, "even") == 0) {
+        w.placement = PLAN_EVEN;
+        *ret = w;
+        return ERR_OK;
+    }
+    w.placement = PLAN_LIST;
+    const char *p = text;
+    for (;;) {
+        char *end;
+        unsigned long n = (*p >= '0' && *p <= '9') ? strtoul(p, &end, 10) : 0;
+        if (n == 0 || n > PLAN_MAX_LAYERS || (*end != ',' && *end != '\0') || w.n_list == PLAN_MAX_STAGES) {
+            err_set(e, ERR_INVALID, "placement \"%s\": expected memory, even, or a list of layer counts", text);
+            err_hint(e, "for example --placement 3,1,4: three layers on the first node, one on the second, four on the third");
+            return ERR_INVALID;
+        }
+        w.list[w.n_list++] = (uint32_t)n;
+        if (*end == '\0') break;
+        p = end + 1;
+    }
+    *ret = w;
+    return ERR_OK;
+}
+
+static err_code plan_whole(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, uint64_t whole, struct plan *ret) {
+    for (uint32_t i = 0; i < n_nodes; i++) {
+        if (nodes[i].memory < whole) continue;
+        *ret = (struct plan){.n_stage = 1, .bytes_whole = whole};
+        ret->stages[0] = (struct plan_stage){.node = i, .first = 0, .end = m->n_layer, .bytes = whole};
+        return ERR_OK;
+    }
+    return ERR_NO_ROOM;
+}
+
+static err_code plan_too_small(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, uint64_t whole, struct err *e) {
+    uint64_t offered = 0;
+    for (uint32_t i = 0; i < n_nodes; i++) offered += nodes[i].memory;
+    char need[32], have[32];
+    str_size(need, sizeof(need), whole);
+    str_size(have, sizeof(have), offered);
+    err_set(e, ERR_NO_ROOM, "cannot place model \"%s\": it needs %s in all, %u node%s offer%s %s", m->name, need, n_nodes,
+            n_nodes == 1 ? "" : "s", n_nodes == 1 ? "s" : "", have);
+    err_hint(e, "add a node (caravan up --peer HOST), raise --memory, or lower --ctx or --parallel");
+    return ERR_NO_ROOM;
+}
+
+/* Bytes of a slice with the given ends, and whether it may be cut there. */
+static bool plan_legal(const struct plan_model *m, uint32_t first, uint32_t end) {
+    return first < end && m->cut_after[end - 1] && (first == 0 || m->cut_after[first - 1]);
+}
+
+static err_code plan_listed(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *w,
+                            struct plan *ret, struct err *e) {
+    if (w->n_list > n_nodes)
+        return err_set(e, ERR_NO_ROOM, "placement names %u nodes, %u are here", w->n_list, n_nodes);
+    struct plan p = {.n_stage = w->n_list, .bytes_whole = m->need(m->user, 0, m->n_layer)};
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < w->n_list; i++) {
+        uint32_t end = at + w->list[i];
+        if (end > m->n_layer) break;
+        if (!plan_legal(m, at, end)) {
+            err_set(e, m->whole_reason ? ERR_WHOLE_ONLY : ERR_INVALID, "model \"%s\" cannot be cut after layer %u%s%s", m->name, end - 1,
+                    m->whole_reason ? ": " : "", m->whole_reason ? m->whole_reason : "");
+            return m->whole_reason ? ERR_WHOLE_ONLY : ERR_INVALID;
+        }
+        uint64_t bytes = m->need(m->user, at, end);
+        if (bytes > nodes[i].memory) {
+            char need[32], have[32];
+            str_size(need, sizeof(need), bytes);
+            str_size(have, sizeof(have), nodes[i].memory);
+            err_set(e, ERR_NO_ROOM, "node \"%s\" cannot hold layers %u-%u of \"%s\": needs %s, offers %s", nodes[i].name, at, end - 1, m->name,
+                    need, have);
+            err_hint(e, "give that node fewer layers, or let --placement memory divide them");
+            return ERR_NO_ROOM;
+        }
+        p.stages[i] = (struct plan_stage){.node = i, .first = at, .end = end, .bytes = bytes};
+        at = end;
+    }
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < w->n_list; i++) sum += w->list[i];
+    if (sum != m->n_layer)
+        return err_set(e, ERR_INVALID, "placement has %u layers in all, model \"%s\" has %u", sum, m->name, m->n_layer);
+    *ret = p;
+    return ERR_OK;
+}
+
+/* The cost that the division keeps low: fill of the node's memory, or, for "even", the number of layers. More than 1 of memory: illegal. */
+static double plan_cost(const struct plan_model *m, const struct plan_node *node, const struct plan_wish *w, uint32_t first, uint32_t end) {
+    if (!plan_legal(m, first, end) || node->memory == 0) return -1;
+    double fill = (double)m->need(m->user, first, end) / (double)node->memory;
+    if (fill > 1) return -1;
+    return w->placement == PLAN_EVEN ? (double)(end - first) : fill;
+}
+
+/* best[k * (n+1) + l]: the least possible maximum when nodes 0..k-1 hold layers 0..l-1, each at least one; from[]: where the last slice begins. */
+static bool plan_divide(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *w, struct plan *ret) {
+    uint32_t n = m->n_layer, row = n + 1;
+    double *best = mem_calloc((size_t)(n_nodes + 1) * row, sizeof(*best));
+    uint32_t *from = mem_calloc((size_t)(n_nodes + 1) * row, sizeof(*from));
+    for (size_t i = 0; i < (size_t)(n_nodes + 1) * row; i++) best[i] = -1;
+    best[0] = 0;
+    for (uint32_t k = 1; k <= n_nodes; k++)
+        for (uint32_t end = k; end <= n; end++)
+            for (uint32_t first = k - 1; first < end; first++) {
+                double before = best[(k - 1) * row + first];
+                double cost = before < 0 ? -1 : plan_cost(m, &nodes[k - 1], w, first, end);
+                if (cost < 0) continue;
+                if (cost < before) cost = before;
+                double *slot = &best[k * row + end];
+                if (*slot < 0 || cost < *slot) {
+                    *slot = cost;
+                    from[k * row + end] = first;
+                }
+            }
+    bool found = best[n_nodes * row + n] >= 0;
+    if (found) {
+        ret->n_stage = n_nodes;
+        for (uint32_t k = n_nodes, end = n; k > 0; k--) {
+            uint32_t first = from[k * row + end];
+            ret->stages[k - 1] = (struct plan_stage){.node = k - 1, .first = first, .end = end, .bytes = m->need(m->user, first, end)};
+            end = first;
+        }
+    }
+    free(best);
+    free(from);
+    return found;
+}
+
+/* Divides over as many of the nodes as can take part: the one that offers least is left out as long as no division is found. */
+static err_code plan_divided(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *w,
+                             struct plan *ret, struct err *e) {
+    struct plan_node *use = mem_calloc(n_nodes ? n_nodes : 1, sizeof(*use));
+    uint32_t *index = mem_calloc(n_nodes ? n_nodes : 1, sizeof(*index));
+    uint32_t n = n_nodes < PLAN_MAX_STAGES ? n_nodes : PLAN_MAX_STAGES;
+    for (uint32_t i = 0; i < n; i++) {
+        use[i] = nodes[i];
+        index[i] = i;
+    }
+    struct plan p = {.bytes_whole = m->need(m->user, 0, m->n_layer)};
+    bool found = false;
+    while (n > 0 && !(found = plan_divide(m, use, n, w, &p))) {
+        uint32_t least = 0;
+        for (uint32_t i = 1; i < n; i++)
+            if (use[i].memory <= use[least].memory) least = i;
+        memmove(&use[least], &use[least + 1], (n - least - 1) * sizeof(*use));
+        memmove(&index[least], &index[least + 1], (n - least - 1) * sizeof(*index));
+        n--;
+    }
+    for (uint32_t i = 0; found && i < p.n_stage; i++) p.stages[i].node = index[p.stages[i].node];
+    free(use);
+    free(index);
+    if (!found) return plan_too_small(m, nodes, n_nodes, p.bytes_whole, e);
+    *ret = p;
+    return ERR_OK;
+}
+
+err_code plan_make(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *wish,
+                   struct plan *ret, struct err *e) {
+    if (n_nodes == 0) return err_set(e, ERR_NO_ROOM, "no node offers memory for model \"%s\"", m->name);
+    uint64_t whole = m->need(m->user, 0, m->n_layer);
+    if (wish->placement == PLAN_LIST) return plan_listed(m, nodes, n_nodes, wish, ret, e);
+    if (wish->placement == PLAN_MEMORY && plan_whole(m, nodes, n_nodes, whole, ret) == ERR_OK) return ERR_OK;
+    if (m->whole_reason) {
+        if (plan_whole(m, nodes, n_nodes, whole, ret) == ERR_OK) return ERR_OK;
+        char need[32];
+        str_size(need, sizeof(need), whole);
+        err_set(e, ERR_WHOLE_ONLY, "model \"%s\" runs whole only (%s) and no node offers the %s that it needs", m->name, m->whole_reason, need);
+        err_hint(e, "give one node more --memory, or take a smaller quantisation");
+        return ERR_WHOLE_ONLY;
+    }
+    return plan_divided(m, nodes, n_nodes, wish, ret, e);
+}
+
+void plan_explain(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, struct buf *out) {
+    char whole[32], bytes[32], memory[32];
+    str_size(whole, sizeof(whole), p->bytes_whole);
+    if (p->n_stage == 1) {
+        const struct plan_node *n = &nodes[p->stages[0].node];
+        str_size(memory, sizeof(memory), n->memory);
+        buf_printf(out, "\"%s\" needs %s and fits on %s (%s offered): it runs whole there, since splitting it would only add hops.\n", m->name,
+                   whole, n->name, memory);
+        return;
+    }
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < p->n_stage; i++)
+        if (nodes[p->stages[i].node].memory > most) most = nodes[p->stages[i].node].memory;
+    str_size(memory, sizeof(memory), most);
+    if (most < p->bytes_whole)
+        buf_printf(out, "\"%s\" needs %s; no node offers more than %s. Its %u layers are divided over %u nodes:\n", m->name, whole, memory,
+                   m->n_layer, p->n_stage);
+    else
+        buf_printf(out, "\"%s\" needs %s. As asked, its %u layers are divided over %u nodes:\n", m->name, whole, m->n_layer, p->n_stage);
+    for (uint32_t i = 0; i < p->n_stage; i++) {
+        const struct plan_stage *s = &p->stages[i];
+        str_size(bytes, sizeof(bytes), s->bytes);
+        str_size(memory, sizeof(memory), nodes[s->node].memory);
+        buf_printf(out, "  %-12s layers %3u-%-3u %9s of %s offered%s%s\n", nodes[s->node].name, s->first, s->end - 1, bytes, memory,
+                   i == 0 ? "  (embedding, scheduler)" : "", i + 1 == p->n_stage ? "  (output head, sampler)" : "");
+    }
+}
