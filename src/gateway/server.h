@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ * The gateway: the HTTP side of a node. It listens, checks keys, finds the route (tables/routes.def), and runs the calls; it reaches models
+ * only through gateway/backend.h. Loop thread only; owned by the node. Where it may listen without keys: gateway/api_keys.h. */
+#ifndef CARAVAN_GATEWAY_SERVER_H
+#define CARAVAN_GATEWAY_SERVER_H
+
+#include "gateway/backend.h"
+#include "io/http_server.h"
+
+struct gateway;
+
+struct gateway_options {
+    const char *host;           /* default "127.0.0.1"; anything but loopback needs keys (ERR_AUTH) */
+    uint16_t port;              /* default 8080; 0: the kernel chooses */
+    const char *const *keys;    /* API keys; copied */
+    size_t n_keys;
+    size_t max_body;            /* bytes of a request; default 16 MiB */
+    uint32_t max_connections;   /* 0: what the limit of descriptors leaves */
+    uint32_t ping_ms;           /* silence after which a waiting stream gets a comment line; default 10 s */
+    const char *fingerprint;    /* system_fingerprint of every answer; default "caravan" */
+};
+void gateway_options_init(struct gateway_options *o);
+
+/* The backend struct is copied; its self must outlive the gateway. */
+err_code gateway_create(struct io_loop *loop, const struct gateway_options *options, const struct backend *backend,
+                        struct gateway **ret, struct err *e);
+uint16_t gateway_port(const struct gateway *g);
+size_t gateway_calls(const struct gateway *g); /* client requests that run */
+
+/* Routes of others (the admin API): handlers get the exchange as http_server.h says. method "GET"/"POST"/...; path exact, or ending in "/{}", which
+ * takes the rest. Needs a key when keys are set. Strings must outlive the gateway. Before or after listening. */
+typedef void (*gateway_route_fn)(void *user, struct io_http_exchange *x);
+void gateway_add_route(struct gateway *g, const char *method, const char *path, gateway_route_fn fn, void *user);
+/* Answers for such handlers. respond_json writes the document (and does not free it). */
+void gateway_respond_json(struct io_http_exchange *x, int status, const yyjson_mut_doc *doc);
+void gateway_respond_error(struct io_http_exchange *x, err_code code, const struct err *e);
+
+/* Takes no new work, lets running calls end, then on_done (from the loop). */
+void gateway_drain(struct gateway *g, void (*on_done)(void *user), void *user);
+/* Cancels everything that runs and closes. NULL is fine. */
+void gateway_free(struct gateway *g);
+
+#endif
