@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+# Every test is found by its name; adding a file is enough.
+#   tests/unit/test_<folder>_<what>.c   cmocka, linked with caravan_<folder> and what lies below
+#   tests/sim/test_sim_<what>.c         cmocka, the simulated cluster; the other files there are its library
+#   tests/fuzz/fuzz_<folder>_<what>.c   libFuzzer entry; corpus in tests/fuzz/corpus/<folder>_<what>/
+#   tests/e2e/<what>.test.sh, .test.mjs real processes; exit status 77 means skipped
+#   tests/support/*.c                   helpers linked with every unit and sim test
+
+option(CARAVAN_FUZZER "Build the fuzz targets with libFuzzer (clang)" OFF)
+set(CARAVAN_TEST_ENV "CARAVAN_SOURCE=${CMAKE_SOURCE_DIR}" "CARAVAN_BUILD=${CMAKE_BINARY_DIR}"
+    "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/lsan.supp" "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp:halt_on_error=1"
+    "UBSAN_OPTIONS=print_stacktrace=1" "ASAN_OPTIONS=detect_odr_violation=0")
+
+function(caravan_register name label timeout)
+    add_test(NAME ${name} COMMAND ${ARGN} WORKING_DIRECTORY "${CMAKE_BINARY_DIR}")
+    set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT ${timeout} SKIP_RETURN_CODE 77 ENVIRONMENT "${CARAVAN_TEST_ENV}")
+endfunction()
+
+file(GLOB support CONFIGURE_DEPENDS tests/support/*.c)
+add_library(caravan_test_support INTERFACE)
+if(support)
+    add_library(caravan_test_support_objects STATIC ${support})
+    target_link_libraries(caravan_test_support_objects PUBLIC caravan_base caravan_lib_cmocka)
+    target_link_libraries(caravan_test_support INTERFACE caravan_test_support_objects)
+endif()
+target_link_libraries(caravan_test_support INTERFACE caravan_lib_cmocka)
+target_include_directories(caravan_test_support INTERFACE "${CMAKE_SOURCE_DIR}/tests")
+
+file(GLOB unit_tests CONFIGURE_DEPENDS tests/unit/test_*.c)
+foreach(source IN LISTS unit_tests)
+    get_filename_component(name "${source}" NAME_WE)
+    string(REGEX REPLACE "^test_([a-z0-9]+)_.*$" "\\1" folder "${name}")
+    if(NOT TARGET caravan_${folder})
+        message(FATAL_ERROR "${source}: a unit test is called test_<folder>_<what>.c, and there is no folder src/${folder}")
+    endif()
+    add_executable(${name} "${source}")
+    target_link_libraries(${name} PRIVATE caravan_${folder} caravan_test_support)
+    caravan_register(${name} unit 120 ${name})
+endforeach()
+
+file(GLOB sim_tests CONFIGURE_DEPENDS tests/sim/test_sim_*.c)
+file(GLOB sim_sources CONFIGURE_DEPENDS tests/sim/*.c)
+list(FILTER sim_sources EXCLUDE REGEX "/test_sim_[^/]*$")
+add_library(caravan_sim INTERFACE)
+if(sim_sources)
+    add_library(caravan_sim_objects STATIC ${sim_sources})
+    target_link_libraries(caravan_sim_objects PUBLIC caravan_cluster caravan_gateway caravan_test_support)
+    target_link_libraries(caravan_sim INTERFACE caravan_sim_objects)
+endif()
+target_link_libraries(caravan_sim INTERFACE caravan_cluster caravan_gateway caravan_test_support)
+foreach(source IN LISTS sim_tests)
+    get_filename_component(name "${source}" NAME_WE)
+    add_executable(${name} "${source}")
+    target_link_libraries(${name} PRIVATE caravan_sim)
+    caravan_register(${name} sim 240 ${name})
+endforeach()
+
+file(GLOB fuzz_tests CONFIGURE_DEPENDS tests/fuzz/fuzz_*.c)
+foreach(source IN LISTS fuzz_tests)
+    get_filename_component(name "${source}" NAME_WE)
+    string(REGEX REPLACE "^fuzz_([a-z0-9]+)_.*$" "\\1" folder "${name}")
+    string(REGEX REPLACE "^fuzz_" "" corpus "${name}")
+    add_executable(${name} "${source}")
+    target_link_libraries(${name} PRIVATE caravan_${folder})
+    if(CARAVAN_FUZZER)
+        target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+        set_property(GLOBAL APPEND PROPERTY CARAVAN_FUZZ_TARGETS ${name})
+        caravan_register(${name} fuzz 120 ${CMAKE_SOURCE_DIR}/tools/fuzz.sh $<TARGET_FILE:${name}> 5)
+    else()
+        target_sources(${name} PRIVATE tests/fuzz/standalone.c)
+        # Every corpus file, then mutations of them for a few seconds, from a printed seed.
+        caravan_register(${name} fuzz 120 ${name} --seconds 2 "${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${corpus}")
+    endif()
+endforeach()
+
+if(TARGET caravan)
+    file(GLOB e2e_tests CONFIGURE_DEPENDS tests/e2e/*.test.sh tests/e2e/*.test.mjs)
+    foreach(source IN LISTS e2e_tests)
+        get_filename_component(file "${source}" NAME)
+        string(REGEX REPLACE "\\.test\\.(sh|mjs)$" "" what "${file}")
+        string(REGEX REPLACE "^.*\\." "" kind "${file}")
+        set(name "e2e_${what}")
+        if(kind STREQUAL "mjs")
+            set(name "e2e_${what}_mjs")
+        endif()
+        caravan_register(${name} e2e 300 ${CMAKE_SOURCE_DIR}/tests/e2e/run.sh "${source}")
+        # Real processes compute: beside one another they would time each other out on a small machine.
+        set_tests_properties(${name} PROPERTIES ENVIRONMENT "${CARAVAN_TEST_ENV};CARAVAN=$<TARGET_FILE:caravan>" RUN_SERIAL TRUE)
+    endforeach()
+    if(CARAVAN_SYSROOT_ROOT AND NOT CARAVAN_RUNTIME_DIR)
+        caravan_register(libraries check 60 ${CMAKE_SOURCE_DIR}/tools/check-libraries.sh $<TARGET_FILE:caravan> ${CARAVAN_SYSROOT_ROOT})
+    endif()
+endif()
+
+foreach(check layers style)
+    if(EXISTS "${CMAKE_SOURCE_DIR}/tools/check-${check}.sh")
+        caravan_register(${check} check 120 ${CMAKE_SOURCE_DIR}/tools/check-${check}.sh)
+        caravan_register(${check}_selftest check 120 ${CMAKE_SOURCE_DIR}/tools/check-selftest.sh ${check})
+    endif()
+endforeach()

@@ -1,0 +1,54 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Runs one end-to-end test (a path to *.test.sh or *.test.mjs) in a fresh folder of its own, which is removed when the test passes.
+# The test finds: CARAVAN (the program), CARAVAN_SOURCE, CARAVAN_BUILD, CARAVAN_TMP (the fresh folder, also the current one and HOME).
+# Exit status: the test's; 77 means skipped. Processes of the test that outlive it are an error: each is named and ended.
+set -u
+test=$1
+CARAVAN_TMP=$(mktemp -d "${TMPDIR:-/tmp}/caravan-test.XXXXXX")
+export CARAVAN_TMP
+export HOME="$CARAVAN_TMP"
+export XDG_CONFIG_HOME="$CARAVAN_TMP/config" XDG_STATE_HOME="$CARAVAN_TMP/state" XDG_CACHE_HOME="$CARAVAN_TMP/cache"
+cd "$CARAVAN_TMP" || exit 1
+
+case $test in
+*.mjs)
+    if ! command -v node >/dev/null 2>&1; then
+        echo "skipped: no node on this machine"
+        exit 77
+    fi
+    node "$test"
+    ;;
+*) sh "$test" ;;
+esac
+status=$?
+
+# Whatever was started from this folder carries its name in the environment.
+orphans=
+for environment in /proc/[0-9]*/environ; do
+    pid=${environment#/proc/}
+    pid=${pid%/environ}
+    [ "$pid" != $$ ] || continue
+    case $(readlink "/proc/$pid/exe" 2>/dev/null) in
+    *caravan*) ;;
+    *) continue ;;
+    esac
+    if tr '\0' '\n' <"$environment" 2>/dev/null | grep -qxF "CARAVAN_TMP=$CARAVAN_TMP"; then
+        orphans="$orphans $pid"
+    fi
+done
+if [ -n "$orphans" ]; then
+    echo "error: processes outlived the test:$orphans"
+    # shellcheck disable=SC2086 # several ids
+    ps -o pid,ppid,stat,args -p "$(echo $orphans | tr ' ' ',')" 2>/dev/null
+    # shellcheck disable=SC2086
+    kill -9 $orphans
+    [ "$status" != 0 ] || status=1
+fi
+
+if [ "$status" = 0 ] || [ "$status" = 77 ]; then
+    cd / && rm -rf "$CARAVAN_TMP"
+else
+    echo "the test's files and logs are in $CARAVAN_TMP"
+fi
+exit "$status"
