@@ -67,6 +67,28 @@ struct request_event {
     /* FAILED */
     struct err err;
 };
+/* EVAL: explicit batches of one sequence from position 0, computed exactly as they are given, with the logits of the last n_logits tokens of each.
+ * Payload, little-endian: u64 id | u32 n_batches | u32 n_tokens | n_batches x { u32 n_tokens, u32 n_logits } | n_tokens x i32 token
+ * Answer: for each batch a LOGITS frame, u64 id | u32 batch | u32 n_rows | u32 n_vocab | u32 position of the first row | n_rows x n_vocab x f32,
+ * then an EVENT (DONE, or FAILED). */
+struct request_eval_batch { uint32_t n_tokens, n_logits; };
+struct request_eval {
+    uint64_t id;
+    struct request_eval_batch *batches; /* owned */
+    size_t n_batches;
+    int32_t *tokens;                    /* owned; the batches' tokens one after another */
+    size_t n_tokens;
+};
+enum { REQUEST_MAX_EVAL_BATCHES = 65536, REQUEST_LOGITS_HEAD = 24 };
+void request_eval_init(struct request_eval *ev);
+void request_eval_done(struct request_eval *ev);
+void request_eval_encode(const struct request_eval *ev, struct buf *out);
+err_code request_eval_decode(const uint8_t *data, size_t len, struct request_eval *ret, struct err *e);
+
+struct request_logits { uint64_t id; uint32_t batch, n_rows, n_vocab, pos; const uint8_t *rows; /* n_rows x n_vocab little-endian floats */ };
+void request_logits_put_head(uint8_t out[REQUEST_LOGITS_HEAD], const struct request_logits *l); /* the rows follow */
+err_code request_logits_decode(const uint8_t *data, size_t len, struct request_logits *ret, struct err *e); /* rows point into data */
+
 void request_event_encode(const struct request_event *ev, struct buf *out);
 err_code request_event_decode(const uint8_t *data, size_t len, struct request_event *ret, struct err *e);
 

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ * How much of what goes into the next frame: the one place where throughput is weighed against latency. A pure function. */
+#ifndef CARAVAN_PIPELINE_SCHED_POLICY_H
+#define CARAVAN_PIPELINE_SCHED_POLICY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct sched_load {
+    uint32_t n_stage, n_batch;
+    bool exact;
+    uint32_t n_decoding;       /* sequences past their prompt: ready or in flight */
+    uint32_t n_prefilling;     /* sequences with prompt left to send */
+    uint32_t decode_in_flight; /* frames in flight that carry decode tokens */
+    uint32_t in_flight;        /* frames in flight */
+    bool prefill_last;         /* the last frame carried prompt tokens */
+};
+struct sched_share {
+    uint32_t decode_tokens;  /* most decode tokens in this frame (0: none) */
+    uint32_t prefill_tokens; /* most prompt tokens beside them (in exact mode: instead, when no decode token went in) */
+    bool prefill_first;      /* exact mode: this frame is the prompt's turn */
+};
+
+/* Most frames in flight. */
+uint32_t sched_policy_credit(uint32_t n_stage);
+void sched_policy_share(const struct sched_load *load, struct sched_share *ret);
+
+#endif

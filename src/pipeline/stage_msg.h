@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ * What a node and its stage child tell each other in JSON: the LOAD order, the STATE of the child, FAULTs (which also travel on the ring),
+ * and what comes with a SOCKET. Values and both directions of their encoding. No I/O, any thread. */
+#ifndef CARAVAN_PIPELINE_STAGE_MSG_H
+#define CARAVAN_PIPELINE_STAGE_MSG_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "engine/engine.h"
+
+enum { STAGE_KEY_SIZE = 32 };
+
+/* LOAD: hold this slice, and take this place in this ring. */
+struct stage_order {
+    char instance[64];
+    uint64_t epoch;
+    char model[80];             /* content hash of the GGUF's header */
+    char path[1024];            /* where the weights are: for stage_open_fn */
+    uint32_t first, end;        /* layers [first, end) */
+    uint32_t stage, n_stage;
+    struct engine_load load;
+    uint8_t key[STAGE_KEY_SIZE];/* of the ring's links */
+    char next_host[256];        /* the next stage's node ("" in a one-stage ring) */
+    uint16_t next_port;
+    uint8_t dtype;              /* hidden states on the wire: enum frame_dtype; "f32" "f16" "bf16" "q8_0" in JSON */
+    uint32_t spin_us;           /* longest spinning before the stage sleeps; 0: none */
+    uint32_t connect_timeout_ms;/* until the whole ring stands */
+    uint32_t n_queue;           /* head: requests that may wait */
+    uint32_t n_credit;          /* head: frames in flight; 0: the policy's choice */
+};
+void stage_order_init(struct stage_order *o); /* defaults: one stage, spin 50 us, 60 s, 256 waiting */
+void stage_order_encode(const struct stage_order *o, struct buf *out);
+err_code stage_order_decode(const uint8_t *data, size_t len, struct stage_order *ret, struct err *e);
+
+/* STATE: where the child stands. */
+enum stage_phase { STAGE_LOADING, STAGE_CONNECTING, STAGE_READY, STAGE_DRAINING, STAGE_PHASE_COUNT };
+const char *stage_phase_name(enum stage_phase p);
+struct stage_state {
+    enum stage_phase phase;
+    uint32_t progress;          /* percent, while loading */
+    struct engine_info info;    /* from CONNECTING on */
+};
+void stage_state_encode(const struct stage_state *s, struct buf *out);
+err_code stage_state_decode(const uint8_t *data, size_t len, struct stage_state *ret, struct err *e);
+
+/* FAULT: something could not be done. `frame` and `seq` are -1 when it concerns no single frame or sequence; fatal: the child ends. */
+struct stage_fault {
+    struct err err;
+    uint32_t stage;
+    int64_t frame;
+    int64_t seq, generation;
+    bool fatal;
+};
+void stage_fault_encode(const struct stage_fault *f, struct buf *out); /* at most 4 KiB */
+err_code stage_fault_decode(const uint8_t *data, size_t len, struct stage_fault *ret, struct err *e);
+
+/* SEQ_OPEN: how a sequence is sampled. */
+void stage_open_encode(uint32_t seq, uint32_t generation, const struct engine_sampling *sampling, struct buf *out);
+err_code stage_open_decode(const uint8_t *data, size_t len, uint32_t *ret_seq, uint32_t *ret_generation, struct engine_sampling *ret_sampling,
+                           struct err *e);
+
+#endif
