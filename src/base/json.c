@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT
+ * JSON by yyjson, with bounds and errors that name the field. See json.h. */
+#include "base/json.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Depth is counted before parsing, over the bytes: brackets outside of strings. Returns the greatest depth, counted up to max + 1. */
+static int scan_depth(const char *text, size_t len, int max) {
+    int depth = 0, deepest = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < len && deepest <= max; i++) {
+        char c = text[i];
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '{' || c == '[') {
+            if (++depth > deepest)
+                deepest = depth;
+        } else if ((c == '}' || c == ']') && depth > 0) {
+            depth--;
+        }
+    }
+    return deepest;
+}
+
+err_code json_parse(const char *text, size_t len, yyjson_doc **ret_doc, struct err *e) {
+    if (scan_depth(text, len, JSON_MAX_DEPTH) > JSON_MAX_DEPTH)
+        return err_set(e, ERR_LIMIT, "JSON is nested deeper than %d levels", JSON_MAX_DEPTH);
+    yyjson_read_err why = {0};
+    /* Without YYJSON_READ_INSITU the text is not changed; yyjson's signature takes a plain char pointer for both. */
+    yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text, len, YYJSON_READ_NOFLAG, NULL, &why);
+    if (doc) {
+        *ret_doc = doc;
+        return ERR_OK;
+    }
+    if (why.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
+        return err_set(e, ERR_MEMORY, "cannot parse %zu bytes of JSON: out of memory", len);
+    if (len == 0)
+        return err_set(e, ERR_FORMAT, "malformed JSON: it is empty");
+    size_t line = 1, column = 1;
+    for (size_t i = 0; i < why.pos && i < len; i++) {
+        column = text[i] == '\n' ? 1 : column + 1;
+        line += text[i] == '\n';
+    }
+    return err_set(e, ERR_FORMAT, "malformed JSON at line %zu, column %zu (byte %zu): %s", line, column, why.pos,
+                   why.msg ? why.msg : "unknown cause");
+}
+
+/* What a value is, for "got ...": short, and cut where it is long. */
+static const char *describe(yyjson_val *val, char *text, size_t size) {
+    if (yyjson_is_str(val)) {
+        size_t len = yyjson_get_len(val);
+        snprintf(text, size, "\"%.*s%s\"", (int)(len > 40 ? 40 : len), yyjson_get_str(val), len > 40 ? "..." : "");
+    } else if (yyjson_is_sint(val))
+        snprintf(text, size, "%" PRId64, yyjson_get_sint(val));
+    else if (yyjson_is_uint(val))
+        snprintf(text, size, "%" PRIu64, yyjson_get_uint(val));
+    else if (yyjson_is_real(val))
+        snprintf(text, size, "%g", yyjson_get_real(val));
+    else if (yyjson_is_bool(val))
+        snprintf(text, size, "%s", yyjson_get_bool(val) ? "true" : "false");
+    else if (yyjson_is_arr(val))
+        snprintf(text, size, "an array");
+    else
+        snprintf(text, size, "an object");
+    return text;
+}
+
+/* The field, or NULL when it is missing, null, or obj isn't an object. */
+static yyjson_val *field(yyjson_val *obj, const char *key) {
+    yyjson_val *val = yyjson_obj_get(obj, key);
+    return yyjson_is_null(val) ? NULL : val;
+}
+
+err_code json_get_bool(yyjson_val *obj, const char *key, bool *ret, struct err *e) {
+    yyjson_val *val = field(obj, key);
+    char got[64];
+    if (!val)
+        return ERR_OK;
+    if (!yyjson_is_bool(val))
+        return err_set(e, ERR_INVALID, "field \"%s\": expected true or false, got %s", key, describe(val, got, sizeof got));
+    *ret = yyjson_get_bool(val);
+    return ERR_OK;
+}
+
+/* A number that is whole and fits int64_t: 3 and also 3.0, as some clients write it. */
+static bool whole_number(yyjson_val *val, int64_t *ret) {
+    if (yyjson_is_sint(val)) {
+        *ret = yyjson_get_sint(val);
+        return true;
+    }
+    if (yyjson_is_uint(val)) {
+        uint64_t u = yyjson_get_uint(val);
+        if (u > INT64_MAX)
+            return false;
+        *ret = (int64_t)u;
+        return true;
+    }
+    if (!yyjson_is_real(val))
+        return false;
+    double d = yyjson_get_real(val);
+    if (!(d >= -9007199254740992.0 && d <= 9007199254740992.0) || d != floor(d))
+        return false;
+    *ret = (int64_t)d;
+    return true;
+}
+
+err_code json_get_i64(yyjson_val *obj, const char *key, int64_t min, int64_t max, int64_t *ret, struct err *e) {
+    yyjson_val *val = field(obj, key);
+    char got[64];
+    int64_t number;
+    if (!val)
+        return ERR_OK;
+    if (!whole_number(val, &number) || number < min || number > max) {
+        if (min == INT64_MIN && max == INT64_MAX)
+            return err_set(e, ERR_INVALID, "field \"%s\": expected a whole number, got %s", key, describe(val, got, sizeof got));
+        if (max == INT64_MAX)
+            return err_set(e, ERR_INVALID, "field \"%s\": expected a whole number of at least %" PRId64 ", got %s", key, min,
+                           describe(val, got, sizeof got));
+        return err_set(e, ERR_INVALID, "field \"%s\": expected a whole number from %" PRId64 " to %" PRId64 ", got %s", key, min, max,
+                       describe(val, got, sizeof got));
+    }
+    *ret = number;
+    return ERR_OK;
+}
+
+err_code json_get_double(yyjson_val *obj, const char *key, double min, double max, double *ret, struct err *e) {
+    yyjson_val *val = field(obj, key);
+    char got[64];
+    if (!val)
+        return ERR_OK;
+    double number = yyjson_is_num(val) ? yyjson_get_num(val) : NAN;
+    if (!(number >= min && number <= max))
+        return err_set(e, ERR_INVALID, "field \"%s\": expected a number from %g to %g, got %s", key, min, max,
+                       describe(val, got, sizeof got));
+    *ret = number;
+    return ERR_OK;
+}
+
+err_code json_get_str(yyjson_val *obj, const char *key, const char **ret, struct err *e) {
+    yyjson_val *val = field(obj, key);
+    char got[64];
+    if (!val)
+        return ERR_OK;
+    if (!yyjson_is_str(val))
+        return err_set(e, ERR_INVALID, "field \"%s\": expected a string, got %s", key, describe(val, got, sizeof got));
+    *ret = yyjson_get_str(val);
+    return ERR_OK;
+}
+
+static err_code need(yyjson_val *obj, const char *key, struct err *e) {
+    return field(obj, key) ? ERR_OK : err_set(e, ERR_INVALID, "field \"%s\" is missing", key);
+}
+
+err_code json_need_i64(yyjson_val *obj, const char *key, int64_t min, int64_t max, int64_t *ret, struct err *e) {
+    err_code code = need(obj, key, e);
+    return code ? code : json_get_i64(obj, key, min, max, ret, e);
+}
+
+err_code json_need_str(yyjson_val *obj, const char *key, const char **ret, struct err *e) {
+    err_code code = need(obj, key, e);
+    return code ? code : json_get_str(obj, key, ret, e);
+}
+
+void json_write(struct buf *b, const yyjson_mut_doc *doc) {
+    size_t len = 0;
+    char *text = yyjson_mut_write_opts(doc, YYJSON_WRITE_NOFLAG, NULL, &len, NULL);
+    if (text)
+        buf_append(b, text, len);
+    else
+        b->failed = true;
+    free(text);
+}
