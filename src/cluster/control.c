@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: MIT
+ * See control.h. When two nodes dial each other at once, the link that the smaller id dialled stays and the other is refused. */
+#include "cluster/control.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+enum {
+    MAX_TARGETS = 256,
+    BEAT_MS = 500,
+    DIAL_TIMEOUT_MS = 5000,
+    RETRY_MIN_MS = 250,
+    RETRY_MAX_MS = 5000,
+    HIGH_WATER = 8 << 20,
+    MAX_QUEUED = 64 << 20,
+};
+#define SILENCE_US 2500000ull
+#define HANDSHAKE_US 10000000ull
+
+enum link_state { LINK_HANDSHAKE, LINK_UP, LINK_STATE_COUNT };
+
+struct control_link {
+    struct control *owner;
+    struct control_link *next;
+    struct target *target; /* the dialled address; NULL: came in */
+    struct io_conn *conn;
+    struct io_tls_pump *pump;
+    struct buf plain, net;
+    enum link_state state;
+    struct control_peer peer;
+    clock_us heard;
+    bool closing; /* it is to be freed once the present callback has returned */
+    struct err why;
+};
+
+/* An address that is dialled for as long as the control lives. */
+struct target {
+    struct control *owner;
+    char *host;
+    uint16_t port;
+    struct io_dial *dial;
+    struct io_timer *timer;
+    struct control_link *link;
+    uint64_t retry_ms;
+    uint64_t node;      /* who answered there last */
+    char said[400];     /* the last failure that was logged: each is logged once */
+};
+
+struct control {
+    struct io_loop *loop;
+    struct io_tls_ctx *tls;
+    struct control_self self;
+    struct control_callbacks cb;
+    void *user;
+    struct control_link *links;
+    size_t n_links;
+    struct target *targets[MAX_TARGETS];
+    size_t n_targets;
+    struct io_timer *beat;
+};
+
+static void link_end(struct control_link *l, const struct err *why);
+static void target_dial(void *user);
+
+/* ---- sending ----------------------------------------------------------------------------------------------------------------- */
+
+static void link_flush(struct control_link *l) {
+    if (l->net.len == 0) return;
+    io_conn_write(l->conn, l->net.data, l->net.len);
+    buf_clear(&l->net);
+}
+
+static bool link_send(struct control_link *l, enum frame_type type, uint64_t epoch, const void *payload, size_t len) {
+    assert(len <= frame_max_payload((uint8_t)type));
+    if (l->closing) return false;
+    uint8_t head[FRAME_HEADER_SIZE];
+    struct frame_header h = {.type = (uint8_t)type, .epoch = epoch, .sent_us = clock_now(), .payload_len = (uint32_t)len};
+    frame_header_put(head, &h);
+    struct err e = {0};
+    err_code code = io_tls_pump_send(l->pump, head, sizeof(head), &l->net, &e);
+    if (code == ERR_OK && len > 0) code = io_tls_pump_send(l->pump, payload, len, &l->net, &e);
+    link_flush(l);
+    if (code != ERR_OK) link_end(l, &e);
+    return code == ERR_OK;
+}
+
+static void link_send_json(struct control_link *l, enum frame_type type, yyjson_mut_doc *doc) {
+    struct buf b;
+    buf_init(&b, frame_max_payload((uint8_t)type));
+    json_write(&b, doc);
+    link_send(l, type, 0, b.data, b.len);
+    buf_done(&b);
+    yyjson_mut_doc_free(doc);
+}
+
+static void link_send_identity(struct control_link *l, enum frame_type type) {
+    const struct control_self *self = &l->owner->self;
+    char id[20];
+    snprintf(id, sizeof(id), "%016llx", (unsigned long long)self->id);
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_int(doc, root, "version", FRAME_VERSION);
+    yyjson_mut_obj_add_strcpy(doc, root, "node", id);
+    yyjson_mut_obj_add_str(doc, root, "name", self->name);
+    yyjson_mut_obj_add_uint(doc, root, "port", self->port);
+    yyjson_mut_obj_add_str(doc, root, "software", CARAVAN_VERSION);
+    link_send_json(l, type, doc);
+}
+
+/* Tells the other side why, then ends the link. */
+static err_code link_refuse(struct control_link *l, err_code code, const char *text) {
+    struct err why = {.code = code};
+    snprintf(why.text, sizeof(why.text), "%s", text);
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_str(doc, root, "error", err_name(code));
+    yyjson_mut_obj_add_strcpy(doc, root, "text", text);
+    link_send_json(l, FRAME_REFUSE, doc);
+    link_end(l, &why);
+    return code;
+}
+
+/* ---- the end of a link ------------------------------------------------------------------------------------------------------- */
+
+static void link_free(struct control_link *l) {
+    struct control *c = l->owner;
+    for (struct control_link **p = &c->links; *p; p = &(*p)->next)
+        if (*p == l) {
+            *p = l->next;
+            c->n_links--;
+            break;
+        }
+    if (l->target) {
+        l->target->link = NULL;
+        io_timer_start(l->target->timer, l->target->retry_ms, 0);
+        if (l->target->retry_ms < RETRY_MAX_MS) l->target->retry_ms *= 2;
+    }
+    io_conn_close(l->conn);
+    io_tls_pump_free(l->pump);
+    buf_done(&l->plain);
+    buf_done(&l->net);
+    free(l);
+}
+
+/* Logs a dialling failure once for as long as it stays the same. */
+static void target_say(struct target *t, const struct err *why) {
+    if (strcmp(t->said, why->text) == 0) return;
+    snprintf(t->said, sizeof(t->said), "%s", why->text);
+    log_warn("control", "peer %s:%u: %s; trying again%s%s", t->host, t->port, why->text, why->hint[0] ? "; hint: " : "", why->hint);
+}
+
+/* Marks the link as ended, once; the beat timer frees it, so that no caller up the stack is left with a dead pointer. */
+static void link_end(struct control_link *l, const struct err *why) {
+    if (l->closing) return;
+    l->closing = true;
+    l->why = *why;
+    io_conn_pause(l->conn);
+    if (l->state != LINK_UP && l->target && why->code != ERR_BUSY) target_say(l->target, why);
+    if (l->state != LINK_UP && !l->target && why->code != ERR_BUSY) log_warn("control", "refused a link from %s: %s", l->peer.host, why->text);
+    io_timer_start(l->owner->beat, 0, BEAT_MS);
+    if (l->state == LINK_UP) l->owner->cb.on_down(l->owner->user, &l->peer, why);
+}
+
+/* ---- the handshake ----------------------------------------------------------------------------------------------------------- */
+
+static struct control_link *control_link_to(const struct control *c, uint64_t node) {
+    for (struct control_link *l = c->links; l; l = l->next)
+        if (l->state == LINK_UP && !l->closing && l->peer.id == node) return l;
+    return NULL;
+}
+
+static err_code link_read_identity(struct control_link *l, const uint8_t *payload, size_t len, struct err *e) {
+    yyjson_doc *doc;
+    err_code code = json_parse((const char *)payload, len, &doc, e);
+    if (code != ERR_OK) return code;
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    const char *node = NULL, *name = NULL;
+    int64_t version = 0, port = 0;
+    code = json_need_i64(root, "version", 0, 255, &version, e);
+    if (code == ERR_OK && version != FRAME_VERSION)
+        code = err_set(e, ERR_PROTOCOL, "protocol version %lld, this node speaks %d", (long long)version, FRAME_VERSION);
+    if (code == ERR_OK) code = json_need_str(root, "node", &node, e);
+    if (code == ERR_OK) code = json_need_str(root, "name", &name, e);
+    if (code == ERR_OK) code = json_need_i64(root, "port", 1, 65535, &port, e);
+    if (code == ERR_OK) {
+        l->peer.id = strtoull(node, NULL, 16);
+        l->peer.port = (uint16_t)port;
+        snprintf(l->peer.name, sizeof(l->peer.name), "%s", name);
+    }
+    yyjson_doc_free(doc);
+    return code;
+}
+
+/* Of two links between the same nodes, does this one stay? The one that the smaller id dialled does. */
+static bool link_wins(const struct control_link *l) {
+    bool we_dialled = l->target != NULL;
+    return (l->owner->self.id < l->peer.id) == we_dialled;
+}
+
+static err_code link_admit(struct control_link *l) {
+    struct control *c = l->owner;
+    if (l->peer.id == c->self.id) {
+        if (l->target) l->target->retry_ms = 60000; /* our own address: look again now and then */
+        return link_refuse(l, ERR_BUSY, "a node does not link to itself");
+    }
+    struct control_link *old = control_link_to(c, l->peer.id);
+    if (old && !link_wins(l)) return link_refuse(l, ERR_BUSY, "linked already");
+    if (old) link_refuse(old, ERR_BUSY, "linked already");
+    return ERR_OK;
+}
+
+static void link_set_up(struct control_link *l) {
+    assert(l->state == LINK_HANDSHAKE);
+    l->state = LINK_UP;
+    if (l->target) {
+        l->target->retry_ms = RETRY_MIN_MS;
+        l->target->node = l->peer.id;
+        l->target->said[0] = '\0';
+    }
+    l->owner->cb.on_up(l->owner->user, &l->peer);
+}
+
+static err_code link_handshake(struct control_link *l, const struct frame_header *h, const uint8_t *payload, struct err *e) {
+    bool server = l->target == NULL;
+    if (h->type != (server ? FRAME_HELLO : FRAME_WELCOME))
+        return err_set(e, ERR_PROTOCOL, "expected %s, got %s", server ? "HELLO" : "WELCOME", frame_type_name(h->type));
+    err_code code = link_read_identity(l, payload, h->payload_len, e);
+    if (code != ERR_OK) return code;
+    if (link_admit(l) != ERR_OK) return ERR_OK; /* refused and ended already */
+    if (server) link_send_identity(l, FRAME_WELCOME);
+    if (!l->closing) link_set_up(l);
+    return ERR_OK;
+}
+
+/* ---- receiving --------------------------------------------------------------------------------------------------------------- */
+
+static err_code link_refused(const uint8_t *payload, size_t len, struct err *e) {
+    yyjson_doc *doc;
+    if (json_parse((const char *)payload, len, &doc, e) != ERR_OK) return ERR_PROTOCOL;
+    const char *name = "PROTOCOL", *text = "refused";
+    json_get_str(yyjson_doc_get_root(doc), "error", &name, NULL);
+    json_get_str(yyjson_doc_get_root(doc), "text", &text, NULL);
+    err_code code = err_set(e, err_from_name(name), "the other node refused: %s", text);
+    yyjson_doc_free(doc);
+    return code;
+}
+
+static err_code link_frame(struct control_link *l, const struct frame_header *h, const uint8_t *payload, struct err *e) {
+    uint8_t pong[16];
+    switch (h->type) {
+    case FRAME_REFUSE:
+        return link_refused(payload, h->payload_len, e);
+    case FRAME_PING:
+        bytes_put_u64(pong, h->sent_us);
+        bytes_put_u64(pong + 8, clock_now());
+        link_send(l, FRAME_PONG, 0, pong, sizeof(pong));
+        return ERR_OK;
+    case FRAME_PONG:
+        if (h->payload_len != sizeof(pong)) return err_set(e, ERR_PROTOCOL, "PONG of %u bytes", h->payload_len);
+        l->peer.rtt_us = (uint32_t)(clock_now() - bytes_get_u64(payload));
+        return ERR_OK;
+    default:
+        if (l->state == LINK_HANDSHAKE) return link_handshake(l, h, payload, e);
+        if (h->type == FRAME_HELLO || h->type == FRAME_WELCOME) return err_set(e, ERR_PROTOCOL, "%s twice", frame_type_name(h->type));
+        return l->owner->cb.on_frame(l->owner->user, &l->peer, h, payload, e);
+    }
+}
+
+static err_code link_frames(struct control_link *l, struct err *e) {
+    size_t at = 0;
+    err_code code = ERR_OK;
+    while (code == ERR_OK && !l->closing && l->plain.len - at >= FRAME_HEADER_SIZE) {
+        struct frame_header h;
+        code = frame_header_get(l->plain.data + at, FRAME_LINK_CONTROL, &h, e);
+        if (code != ERR_OK || l->plain.len - at - FRAME_HEADER_SIZE < h.payload_len) break;
+        code = link_frame(l, &h, l->plain.data + at + FRAME_HEADER_SIZE, e);
+        at += FRAME_HEADER_SIZE + h.payload_len;
+    }
+    buf_consume(&l->plain, at);
+    return code;
+}
+
+static void link_on_read(void *user, const uint8_t *data, size_t len) {
+    struct control_link *l = user;
+    if (l->closing) return;
+    struct err e = {0};
+    l->heard = io_loop_now(l->owner->loop);
+    err_code code = io_tls_pump_receive(l->pump, data, len, &l->plain, &l->net, &e);
+    link_flush(l);
+    if (code == ERR_OK) code = link_frames(l, &e);
+    if (code == ERR_OK || l->closing) return;
+    if (code == ERR_PROTOCOL || code == ERR_INVALID || code == ERR_FORMAT)
+        link_refuse(l, code, e.text);
+    else
+        link_end(l, &e);
+}
+
+static void link_on_end(void *user, err_code code) {
+    struct control_link *l = user;
+    struct err e = {0};
+    err_set(&e, code, l->state == LINK_UP ? "the connection was closed" : "the connection was closed before the handshake was done");
+    if (l->state != LINK_UP) err_hint(&e, "is it a caravan node, and has it the same cluster key?");
+    link_end(l, &e);
+}
+
+static const struct io_conn_callbacks link_callbacks = {.on_read = link_on_read, .on_end = link_on_end};
+
+static struct control_link *control_link_open(struct control *c, int fd, struct target *t) {
+    struct control_link *l = MEM_NEW(struct control_link);
+    l->owner = c;
+    l->target = t;
+    l->heard = io_loop_now(c->loop);
+    buf_init(&l->plain, MAX_QUEUED);
+    buf_init(&l->net, MAX_QUEUED);
+    l->pump = io_tls_pump_create(c->tls, t == NULL, CONTROL_NAME);
+    l->conn = io_conn_open(c->loop, fd, HIGH_WATER, MAX_QUEUED, &link_callbacks, l);
+    l->next = c->links;
+    c->links = l;
+    c->n_links++;
+    return l;
+}
+
+void control_take(struct control *c, int fd, const struct sockaddr *peer) {
+    if (c->n_links >= CONTROL_MAX_LINKS) {
+        log_warn("control", "too many links (%d): one was turned away", CONTROL_MAX_LINKS);
+        close(fd);
+        return;
+    }
+    struct control_link *l = control_link_open(c, fd, NULL);
+    const void *addr = peer->sa_family == AF_INET6 ? (const void *)&((const struct sockaddr_in6 *)peer)->sin6_addr
+                                                   : (const void *)&((const struct sockaddr_in *)peer)->sin_addr;
+    inet_ntop(peer->sa_family, addr, l->peer.host, sizeof(l->peer.host));
+    if (strncmp(l->peer.host, "::ffff:", 7) == 0) memmove(l->peer.host, l->peer.host + 7, strlen(l->peer.host + 7) + 1);
+}
+
+/* ---- dialling ---------------------------------------------------------------------------------------------------------------- */
+
+static void target_dialled(void *user, err_code code, int fd, const struct err *e) {
+    struct target *t = user;
+    t->dial = NULL;
+    if (code != ERR_OK) {
+        target_say(t, e);
+        io_timer_start(t->timer, t->retry_ms, 0);
+        if (t->retry_ms < RETRY_MAX_MS) t->retry_ms *= 2;
+        return;
+    }
+    t->link = control_link_open(t->owner, fd, t);
+    snprintf(t->link->peer.host, sizeof(t->link->peer.host), "%s", t->host);
+    link_send_identity(t->link, FRAME_HELLO);
+    link_flush(t->link);
+}
+
+static void target_dial(void *user) {
+    struct target *t = user;
+    if (t->dial || t->link) return;
+    if (t->node && control_link_to(t->owner, t->node)) { /* that node has linked to us in the meantime */
+        io_timer_start(t->timer, RETRY_MAX_MS, 0);
+        return;
+    }
+    t->dial = io_dial_start(t->owner->loop, t->host, t->port, DIAL_TIMEOUT_MS, target_dialled, t);
+}
+
+void control_dial(struct control *c, const char *host, uint16_t port) {
+    for (size_t i = 0; i < c->n_targets; i++)
+        if (c->targets[i]->port == port && strcmp(c->targets[i]->host, host) == 0) return;
+    if (c->n_targets == MAX_TARGETS) {
+        log_warn("control", "too many peers (%d): %s:%u is not dialled", MAX_TARGETS, host, port);
+        return;
+    }
+    struct target *t = MEM_NEW(struct target);
+    t->owner = c;
+    t->host = mem_strdup(host);
+    t->port = port;
+    t->retry_ms = RETRY_MIN_MS;
+    t->timer = io_timer_open(c->loop, target_dial, t);
+    c->targets[c->n_targets++] = t;
+    io_timer_start(t->timer, 0, 0);
+}
+
+/* ---- the whole --------------------------------------------------------------------------------------------------------------- */
+
+/* Every beat: links that have ended are freed, silent ones end, the others get a PING. */
+static void control_beat(void *user) {
+    struct control *c = user;
+    clock_us now = io_loop_now(c->loop);
+    struct control_link *next;
+    for (struct control_link *l = c->links; l; l = next) {
+        next = l->next;
+        if (l->closing) {
+            link_free(l);
+            continue;
+        }
+        clock_us limit = l->state == LINK_UP ? SILENCE_US : HANDSHAKE_US;
+        if (now > l->heard + limit) {
+            struct err e = {0};
+            err_set(&e, ERR_TIMEOUT, "nothing was heard for %.1f s", (double)(now - l->heard) / 1e6);
+            link_end(l, &e);
+        } else if (l->state == LINK_UP) {
+            link_send(l, FRAME_PING, 0, NULL, 0);
+        }
+    }
+}
+
+struct control *control_create(struct io_loop *loop, struct io_tls_ctx *tls, const struct control_self *self, const struct control_callbacks *cb,
+                               void *user) {
+    struct control *c = MEM_NEW(struct control);
+    c->loop = loop;
+    c->tls = tls;
+    c->self = *self;
+    c->cb = *cb;
+    c->user = user;
+    c->beat = io_timer_open(loop, control_beat, c);
+    io_timer_start(c->beat, BEAT_MS, BEAT_MS);
+    return c;
+}
+
+void control_free(struct control *c) {
+    if (!c) return;
+    while (c->links) link_free(c->links);
+    for (size_t i = 0; i < c->n_targets; i++) {
+        io_dial_cancel(c->targets[i]->dial);
+        io_timer_close(c->targets[i]->timer);
+        free(c->targets[i]->host);
+        free(c->targets[i]);
+    }
+    io_timer_close(c->beat);
+    free(c);
+}
+
+bool control_send(struct control *c, uint64_t node, enum frame_type type, uint64_t epoch, const void *payload, size_t len) {
+    struct control_link *l = control_link_to(c, node);
+    return l && link_send(l, type, epoch, payload, len);
+}
+
+size_t control_peers(const struct control *c, struct control_peer *ret, size_t max) {
+    size_t n = 0;
+    for (struct control_link *l = c->links; l && n < max; l = l->next)
+        if (l->state == LINK_UP && !l->closing) ret[n++] = l->peer;
+    return n;
+}
+
+bool control_find(const struct control *c, uint64_t node, struct control_peer *ret) {
+    struct control_link *l = control_link_to(c, node);
+    if (l) *ret = l->peer;
+    return l != NULL;
+}
