@@ -17,7 +17,7 @@
 #include "base/err.h"
 
 struct io_loop;
-struct io_loop *io_loop_create(void);
+struct io_loop *io_loop_create(void); /* NULL: no descriptors left */
 /* Runs until io_loop_stop. May be run again afterwards. */
 void io_loop_run(struct io_loop *loop);
 void io_loop_stop(struct io_loop *loop);
@@ -40,7 +40,8 @@ void io_timer_close(struct io_timer *t); /* NULL is fine */
 struct io_task {
     void (*fn)(void *user);
     void *user;
-    struct io_task *next, **slot; /* private; zero the struct before first use */
+    struct io_loop *loop;         /* this and the next two are private; zero the struct before first use */
+    struct io_task *next, **slot;
 };
 void io_task_post(struct io_loop *loop, struct io_task *task); /* posting one that waits already does nothing */
 void io_task_cancel(struct io_task *task);                     /* nothing if it is not waiting */
@@ -50,7 +51,7 @@ enum { IO_READ = 1, IO_WRITE = 2, IO_DISCONNECT = 4 /* the other end has closed 
 struct io_poll;
 /* error: 0, or an errno when the descriptor itself is broken (then events is 0). */
 typedef void (*io_poll_fn)(void *user, int events, int error);
-/* Sets O_NONBLOCK. The descriptor stays the caller's: close the poll first, then the descriptor. At most one poll a descriptor. */
+/* NULL: it cannot be watched (a plain file, or the kernel's limit). Sets O_NONBLOCK. The descriptor stays the caller's: close the poll first, then the descriptor. At most one poll a descriptor. */
 struct io_poll *io_poll_open(struct io_loop *loop, int fd, io_poll_fn fn, void *user);
 void io_poll_set(struct io_poll *p, int events); /* 0: none; level-triggered */
 void io_poll_close(struct io_poll *p);           /* NULL is fine */

@@ -35,7 +35,7 @@ struct io_conn_callbacks {
     /* Bytes came; valid during the call. */
     void (*on_read)(void *user, const uint8_t *data, size_t len);
     /* The other end closed (ERR_CLOSED) or the socket failed (ERR_NETWORK). Comes once; the owner then closes the connection. What was read
-     * before the end has been delivered; with reading paused the end is noticed all the same. */
+     * before the end has been delivered; while reading is paused the end is noticed all the same (unread bytes are lost then). */
     void (*on_end)(void *user, err_code code);
     /* The write queue, which had gone past the high-water mark, is empty again. May be NULL. */
     void (*on_drain)(void *user);
@@ -44,7 +44,7 @@ struct io_conn_callbacks {
 struct io_conn *io_conn_open(struct io_loop *loop, int fd, size_t high_water, size_t max_queued,
                              const struct io_conn_callbacks *callbacks, void *user);
 /* Sends what the socket takes at once and queues the rest. false: the queue is past the high-water mark (stop until on_drain). When max_queued
- * would be exceeded nothing of this write is queued, and on_end(ERR_LIMIT) comes from the loop. Never calls back from within. */
+ * would be exceeded the rest is dropped, nothing more is sent, and on_end(ERR_LIMIT) comes from the loop. Never calls back from within. */
 bool io_conn_write(struct io_conn *c, const void *data, size_t len);
 bool io_conn_writev(struct io_conn *c, const struct iovec *parts, size_t n);
 size_t io_conn_queued(const struct io_conn *c);
@@ -56,6 +56,7 @@ void io_conn_resume(struct io_conn *c);
 void io_conn_shutdown(struct io_conn *c);
 /* Gives the descriptor back (the caller owns it) and closes the connection; what is queued is lost, so call it with an empty queue. */
 int io_conn_release(struct io_conn *c);
+void io_conn_reset(struct io_conn *c);  /* as close, and the other end sees a reset instead of an orderly end */
 void io_conn_close(struct io_conn *c);  /* at once; what is queued is lost. NULL is fine */
 
 #endif

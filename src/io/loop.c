@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT
+ * The loop, timers, tasks, polls, signals, wakes. Each object embeds its libuv handle and is freed in that handle's close callback. */
+#include "io/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "io/loop_priv.h"
+
+static void run_tasks(uv_check_t *check) {
+    struct io_loop *loop = check->data;
+    struct io_task *list = loop->tasks;
+    if (list == NULL) return;
+    list->slot = &list;
+    loop->tasks = NULL;
+    loop->tasks_tail = &loop->tasks;
+    while (list != NULL) { /* tasks posted from here on wait for the next turn */
+        struct io_task *t = list;
+        io_task_cancel(t);
+        t->fn(t->user);
+    }
+    if (loop->tasks == NULL) uv_idle_stop(&loop->no_sleep);
+}
+
+static void nothing_async(uv_async_t *handle) { (void)handle; }
+static void nothing_idle(uv_idle_t *handle) { (void)handle; }
+
+struct io_loop *io_loop_create(void) {
+    struct io_loop *loop = MEM_NEW(struct io_loop);
+    int rc = uv_loop_init(&loop->uv);
+    if (rc != 0) {
+        free(loop);
+        return NULL;
+    }
+    loop->uv.data = loop;
+    rc = uv_async_init(&loop->uv, &loop->keep, nothing_async);
+    if (rc != 0) {
+        uv_loop_close(&loop->uv);
+        free(loop);
+        return NULL;
+    }
+    uv_check_init(&loop->uv, &loop->after_poll);
+    uv_idle_init(&loop->uv, &loop->no_sleep);
+    loop->after_poll.data = loop;
+    uv_check_start(&loop->after_poll, run_tasks);
+    loop->tasks_tail = &loop->tasks;
+    loop->read_buf = mem_alloc(LOOP_READ_SIZE);
+    return loop;
+}
+
+void io_loop_run(struct io_loop *loop) { uv_run(&loop->uv, UV_RUN_DEFAULT); }
+
+void io_loop_stop(struct io_loop *loop) { uv_stop(&loop->uv); }
+
+static void expect_closing(uv_handle_t *handle, void *arg) {
+    size_t *n_open = arg;
+    if (uv_is_closing(handle)) return;
+    (*n_open)++;
+    uv_close(handle, NULL);
+}
+
+void io_loop_free(struct io_loop *loop) {
+    if (loop == NULL) return;
+    loop_children_done(loop);
+    uv_close((uv_handle_t *)&loop->keep, NULL);
+    uv_close((uv_handle_t *)&loop->after_poll, NULL);
+    uv_close((uv_handle_t *)&loop->no_sleep, NULL);
+    size_t n_open = 0;
+    uv_walk(&loop->uv, expect_closing, &n_open);
+    if (n_open > 0) log_warn("loop", "%zu objects were still open when the loop was freed", n_open);
+    assert(n_open == 0);
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    int rc = uv_loop_close(&loop->uv);
+    assert(rc == 0);
+    (void)rc;
+    free(loop->read_buf);
+    free(loop);
+}
+
+clock_us io_loop_now(const struct io_loop *loop) { return uv_now(&loop->uv) * 1000; }
+
+size_t io_raise_fd_limit(void) {
+    struct rlimit lim;
+    if (getrlimit(RLIMIT_NOFILE, &lim) != 0) return 1024;
+    if (lim.rlim_cur < lim.rlim_max) {
+        struct rlimit want = {.rlim_cur = lim.rlim_max, .rlim_max = lim.rlim_max};
+        if (setrlimit(RLIMIT_NOFILE, &want) == 0) lim = want;
+    }
+    return lim.rlim_cur == RLIM_INFINITY ? 1u << 20 : (size_t)lim.rlim_cur;
+}
+
+/* ---- timers ---- */
+
+struct io_timer {
+    uv_timer_t uv;
+    io_timer_fn fn;
+    void *user;
+};
+
+static void free_handle(uv_handle_t *handle) { free(handle->data); }
+
+static void timer_fired(uv_timer_t *uv) {
+    struct io_timer *t = uv->data;
+    t->fn(t->user);
+}
+
+struct io_timer *io_timer_open(struct io_loop *loop, io_timer_fn fn, void *user) {
+    struct io_timer *t = MEM_NEW(struct io_timer);
+    uv_timer_init(&loop->uv, &t->uv);
+    t->uv.data = t;
+    t->fn = fn;
+    t->user = user;
+    return t;
+}
+
+void io_timer_start(struct io_timer *t, uint64_t delay_ms, uint64_t repeat_ms) {
+    uv_update_time(t->uv.loop); /* the turn's clock may be old after long work: a timer must not fire early */
+    uv_timer_start(&t->uv, timer_fired, delay_ms, repeat_ms);
+}
+
+void io_timer_stop(struct io_timer *t) { uv_timer_stop(&t->uv); }
+
+void io_timer_close(struct io_timer *t) {
+    if (t != NULL) uv_close((uv_handle_t *)&t->uv, free_handle);
+}
+
+/* ---- tasks ---- */
+
+void io_task_post(struct io_loop *loop, struct io_task *task) {
+    if (task->slot != NULL) return;
+    task->loop = loop;
+    task->next = NULL;
+    task->slot = loop->tasks_tail;
+    *loop->tasks_tail = task;
+    loop->tasks_tail = &task->next;
+    if (!uv_is_active((uv_handle_t *)&loop->no_sleep)) uv_idle_start(&loop->no_sleep, nothing_idle);
+}
+
+void io_task_cancel(struct io_task *task) {
+    if (task->slot == NULL) return;
+    *task->slot = task->next;
+    if (task->next != NULL)
+        task->next->slot = task->slot;
+    else if (task->loop->tasks_tail == &task->next)
+        task->loop->tasks_tail = task->slot;
+    task->next = NULL;
+    task->slot = NULL;
+}
+
+/* ---- polls ---- */
+
+struct io_poll {
+    uv_poll_t uv;
+    int fd, events;
+    io_poll_fn fn;
+    void *user;
+};
+
+static_assert((int)IO_READ == (int)UV_READABLE && (int)IO_WRITE == (int)UV_WRITABLE && (int)IO_DISCONNECT == (int)UV_DISCONNECT, "events are libuv's");
+
+static void poll_fired(uv_poll_t *uv, int status, int events) {
+    struct io_poll *p = uv->data;
+    int error = 0;
+    if (status < 0) { /* libuv has stopped watching and says EBADF for whatever the kernel flagged: ask the socket itself */
+        socklen_t len = sizeof error;
+        if (getsockopt(p->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) error = errno;
+        if (error == 0) error = EPIPE;
+        p->events = 0;
+        events = 0;
+    }
+    p->fn(p->user, events, error);
+}
+
+struct io_poll *io_poll_open(struct io_loop *loop, int fd, io_poll_fn fn, void *user) {
+    struct io_poll *p = MEM_NEW(struct io_poll);
+    int rc = uv_poll_init(&loop->uv, &p->uv, fd);
+    if (rc != 0) {
+        free(p);
+        return NULL;
+    }
+    p->uv.data = p;
+    p->fd = fd;
+    p->fn = fn;
+    p->user = user;
+    return p;
+}
+
+void io_poll_set(struct io_poll *p, int events) {
+    if (p->events == events) return;
+    p->events = events;
+    if (events == 0)
+        uv_poll_stop(&p->uv);
+    else
+        uv_poll_start(&p->uv, events, poll_fired);
+}
+
+void io_poll_close(struct io_poll *p) {
+    if (p != NULL) uv_close((uv_handle_t *)&p->uv, free_handle);
+}
+
+/* ---- signals ---- */
+
+struct io_signal {
+    uv_signal_t uv;
+    io_signal_fn fn;
+    void *user;
+};
+
+static void signal_fired(uv_signal_t *uv, int signo) {
+    struct io_signal *s = uv->data;
+    s->fn(s->user, signo);
+}
+
+struct io_signal *io_signal_open(struct io_loop *loop, int signo, io_signal_fn fn, void *user) {
+    struct io_signal *s = MEM_NEW(struct io_signal);
+    uv_signal_init(&loop->uv, &s->uv);
+    s->uv.data = s;
+    s->fn = fn;
+    s->user = user;
+    uv_signal_start(&s->uv, signal_fired, signo);
+    return s;
+}
+
+void io_signal_close(struct io_signal *s) {
+    if (s != NULL) uv_close((uv_handle_t *)&s->uv, free_handle);
+}
+
+/* ---- wakes ---- */
+
+struct io_wake {
+    uv_async_t uv;
+    io_wake_fn fn;
+    void *user;
+};
+
+static void wake_fired(uv_async_t *uv) {
+    struct io_wake *w = uv->data;
+    w->fn(w->user);
+}
+
+struct io_wake *io_wake_open(struct io_loop *loop, io_wake_fn fn, void *user) {
+    struct io_wake *w = MEM_NEW(struct io_wake);
+    w->fn = fn;
+    w->user = user;
+    w->uv.data = w;
+    int rc = uv_async_init(&loop->uv, &w->uv, wake_fired); /* the loop's descriptor for this exists since io_loop_create */
+    assert(rc == 0);
+    (void)rc;
+    return w;
+}
+
+void io_wake_send(struct io_wake *w) { uv_async_send(&w->uv); }
+
+void io_wake_close(struct io_wake *w) {
+    if (w != NULL) uv_close((uv_handle_t *)&w->uv, free_handle);
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT
+ * Addresses: looking names up, and their text forms. */
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "io/loop_priv.h"
+
+struct io_lookup {
+    uv_getaddrinfo_t uv;
+    io_lookup_fn fn; /* NULL: cancelled */
+    void *user;
+    char *host;
+};
+
+static size_t copy_addresses(const struct addrinfo *info, struct io_address *out) {
+    size_t n = 0;
+    for (; info != NULL && n < IO_MAX_ADDRESSES; info = info->ai_next) {
+        if (info->ai_addrlen > sizeof out[n].addr) continue;
+        memcpy(&out[n].addr, info->ai_addr, info->ai_addrlen);
+        out[n++].len = info->ai_addrlen;
+    }
+    return n;
+}
+
+static void looked_up(uv_getaddrinfo_t *uv, int status, struct addrinfo *info) {
+    struct io_lookup *l = uv->data;
+    if (l->fn != NULL) {
+        struct io_address addrs[IO_MAX_ADDRESSES];
+        struct err e = {0};
+        size_t n = status == 0 ? copy_addresses(info, addrs) : 0;
+        if (n == 0) err_set(&e, ERR_NETWORK, "cannot find \"%s\": %s", l->host, status != 0 ? uv_strerror(status) : "no address");
+        l->fn(l->user, n == 0 ? ERR_NETWORK : ERR_OK, addrs, n, &e);
+    }
+    uv_freeaddrinfo(info);
+    free(l->host);
+    free(l);
+}
+
+struct io_lookup *io_lookup_start(struct io_loop *loop, const char *host, uint16_t port, io_lookup_fn fn, void *user) {
+    struct io_lookup *l = MEM_NEW(struct io_lookup);
+    l->uv.data = l;
+    l->fn = fn;
+    l->user = user;
+    l->host = mem_strdup(host);
+    char service[8];
+    snprintf(service, sizeof service, "%u", port);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    int rc = uv_getaddrinfo(&loop->uv, &l->uv, looked_up, host, service, &hints);
+    if (rc != 0) { /* a name too long for any resolver: ask for one that cannot exist, so that the answer comes from the loop as ever */
+        rc = uv_getaddrinfo(&loop->uv, &l->uv, looked_up, "invalid.", service, &hints);
+        if (rc != 0) abort();
+    }
+    return l;
+}
+
+void io_lookup_cancel(struct io_lookup *l) {
+    if (l == NULL) return;
+    l->fn = NULL;
+    uv_cancel((uv_req_t *)&l->uv); /* when a thread is at it already, its answer is dropped */
+}
+
+void io_address_format(const struct sockaddr *addr, char *ret, size_t size) {
+    char ip[INET6_ADDRSTRLEN] = "?";
+    if (addr->sa_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)addr;
+        inet_ntop(AF_INET, &v4->sin_addr, ip, sizeof ip);
+        snprintf(ret, size, "%s:%u", ip, ntohs(v4->sin_port));
+    } else if (addr->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)addr;
+        inet_ntop(AF_INET6, &v6->sin6_addr, ip, sizeof ip);
+        snprintf(ret, size, "[%s]:%u", ip, ntohs(v6->sin6_port));
+    } else {
+        snprintf(ret, size, "local");
+    }
+}
+
+bool io_address_is_loopback(const struct sockaddr *addr) {
+    if (addr->sa_family == AF_UNIX) return true;
+    if (addr->sa_family == AF_INET) return (ntohl(((const struct sockaddr_in *)addr)->sin_addr.s_addr) >> 24) == 127;
+    if (addr->sa_family != AF_INET6) return false;
+    const struct in6_addr *v6 = &((const struct sockaddr_in6 *)addr)->sin6_addr;
+    if (IN6_IS_ADDR_V4MAPPED(v6)) return v6->s6_addr[12] == 127;
+    return IN6_IS_ADDR_LOOPBACK(v6);
+}
+
+static err_code split_port(const char *text, const char *digits, uint16_t *ret, struct err *e) {
+    char *end = NULL;
+    unsigned long port = strtoul(digits, &end, 10);
+    if (*digits < '0' || *digits > '9' || *end != '\0' || port > 65535)
+        return err_set(e, ERR_INVALID, "bad address \"%s\": expected a port from 0 to 65535 after the colon", text);
+    *ret = (uint16_t)port;
+    return ERR_OK;
+}
+
+err_code io_address_split(const char *text, const char *default_host, uint16_t default_port, char **ret_host, uint16_t *ret_port, struct err *e) {
+    const char *host = text, *host_end, *port = NULL;
+    if (*text == '[') {
+        host = text + 1;
+        host_end = strchr(host, ']');
+        if (host_end == NULL || (host_end[1] != '\0' && host_end[1] != ':'))
+            return err_set(e, ERR_INVALID, "bad address \"%s\": expected [ADDRESS]:PORT", text);
+        if (host_end[1] == ':') port = host_end + 2;
+    } else {
+        host_end = text + strlen(text);
+        const char *colon = strchr(text, ':');
+        if (colon != NULL && strchr(colon + 1, ':') == NULL) { /* more than one colon: a bare IPv6 address */
+            host_end = colon;
+            port = colon + 1;
+        }
+    }
+    uint16_t n = default_port;
+    if (port != NULL) {
+        err_code rc = split_port(text, port, &n, e);
+        if (rc != ERR_OK) return rc;
+    }
+    *ret_host = host == host_end ? mem_strdup(default_host) : mem_strndup(host, (size_t)(host_end - host));
+    *ret_port = n;
+    return ERR_OK;
+}

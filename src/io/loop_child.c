@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT
+ * Child processes: fork, wire up descriptor 3, exec; reaped on SIGCHLD. libuv's own spawn has no place for PR_SET_PDEATHSIG. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "io/loop_priv.h"
+
+enum { CHILD_FD = 3 };
+
+struct io_child {
+    struct io_loop *loop;
+    struct io_child *next;
+    pid_t pid; /* 0: reaped */
+    bool closed;
+    io_child_fn fn;
+    void *user;
+};
+
+/* In the child, between fork and exec: async-signal-safe calls only, for other threads of the parent may have held locks. */
+static _Noreturn void child_exec(const struct io_child_options *o, int report_fd, pid_t parent) {
+    for (int signo = 1; signo < NSIG; signo++) signal(signo, SIG_DFL);
+    if (o->ignore_interrupt) signal(SIGINT, SIG_IGN);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+#ifdef __linux__
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(127); /* it died before the line above took hold */
+#else
+    (void)parent;
+#endif
+    int fd = o->fd;
+    if (report_fd == CHILD_FD) { /* the place of descriptor 3 must be free */
+        report_fd = fcntl(report_fd, F_DUPFD_CLOEXEC, CHILD_FD + 1);
+        if (report_fd < 0) _exit(127);
+    }
+    if (fd == CHILD_FD)
+        fcntl(fd, F_SETFD, 0);
+    else if (fd >= 0)
+        dup2(fd, CHILD_FD);
+    if (fd >= 0) { /* the child reads and writes it blocking; the flag is shared with nobody but the parent's closed copy */
+        int flags = fcntl(CHILD_FD, F_GETFL);
+        fcntl(CHILD_FD, F_SETFL, flags & ~O_NONBLOCK);
+    }
+    execv(o->argv[0], (char *const *)(uintptr_t)o->argv);
+    int error = errno;
+    ssize_t n = write(report_fd, &error, sizeof error);
+    (void)n;
+    _exit(127);
+}
+
+static void child_unlink(struct io_child *c) {
+    for (struct io_child **at = &c->loop->children; *at != NULL; at = &(*at)->next)
+        if (*at == c) {
+            *at = c->next;
+            return;
+        }
+}
+
+/* Reaps one child that has ended and tells its owner; false when none has. */
+static bool reap_one(struct io_loop *loop) {
+    for (struct io_child *c = loop->children; c != NULL; c = c->next) {
+        int status = 0;
+        if (c->pid == 0 || waitpid(c->pid, &status, WNOHANG) != c->pid) continue;
+        c->pid = 0;
+        child_unlink(c);
+        if (c->closed)
+            free(c);
+        else
+            c->fn(c->user, WIFEXITED(status) ? WEXITSTATUS(status) : -1, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+        return true;
+    }
+    return false;
+}
+
+static void on_sigchld(uv_signal_t *handle, int signo) {
+    (void)signo;
+    while (reap_one(handle->data)) {}
+}
+
+static void free_signal(uv_handle_t *handle) { free(handle); }
+
+void loop_children_done(struct io_loop *loop) {
+    for (struct io_child *c = loop->children, *next; c != NULL; c = next) {
+        next = c->next;
+        if (c->closed) free(c);
+    }
+    loop->children = NULL;
+    if (loop->child_signal != NULL) uv_close((uv_handle_t *)loop->child_signal, free_signal);
+    loop->child_signal = NULL;
+}
+
+err_code io_child_start(struct io_loop *loop, const struct io_child_options *o, io_child_fn fn, void *user,
+                        struct io_child **ret, struct err *e) {
+    if (loop->child_signal == NULL) {
+        loop->child_signal = MEM_NEW(uv_signal_t);
+        uv_signal_init(&loop->uv, loop->child_signal);
+        loop->child_signal->data = loop;
+        uv_signal_start(loop->child_signal, on_sigchld, SIGCHLD);
+    }
+    int report[2];
+    if (pipe2(report, O_CLOEXEC) != 0) return err_set_errno(e, ERR_IO, errno, "cannot start \"%s\"", o->argv[0]);
+    pid_t parent = getpid();
+    pid_t pid = fork();
+    if (pid == 0) child_exec(o, report[1], parent);
+    int fork_error = errno;
+    close(report[1]);
+    if (pid < 0) {
+        close(report[0]);
+        return err_set_errno(e, ERR_IO, fork_error, "cannot start \"%s\"", o->argv[0]);
+    }
+    int error = 0;
+    ssize_t n;
+    do n = read(report[0], &error, sizeof error);
+    while (n < 0 && errno == EINTR);
+    close(report[0]);
+    if (n == (ssize_t)sizeof error) {
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {}
+        return err_set_errno(e, error == ENOENT ? ERR_NOT_FOUND : ERR_IO, error, "cannot start \"%s\"", o->argv[0]);
+    }
+    struct io_child *c = MEM_NEW(struct io_child);
+    *c = (struct io_child){.loop = loop, .next = loop->children, .pid = pid, .fn = fn, .user = user};
+    loop->children = c;
+    *ret = c;
+    return ERR_OK;
+}
+
+int io_child_pid(const struct io_child *c) { return (int)c->pid; }
+
+void io_child_kill(struct io_child *c, int signo) {
+    if (c->pid > 0) kill(c->pid, signo);
+}
+
+void io_child_close(struct io_child *c) {
+    if (c == NULL) return;
+    c->closed = true;
+    if (c->pid == 0) free(c); /* else it is freed when it ends */
+}

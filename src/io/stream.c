@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT
+ * Listener and dialler. They use plain sockets under io_poll rather than libuv's own streams, so that a descriptor can be handed on
+ * (to a stage process) and running out of descriptors is ours to handle. */
+#include "io/stream.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+
+enum { ACCEPT_BATCH = 64, ACCEPT_RETRY_MS = 1000, LISTEN_BACKLOG = 1024 };
+
+static void set_no_delay(int fd) {
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* fails on Unix sockets, which need none */
+}
+
+/* ---- listener ---- */
+
+struct io_listener {
+    struct io_loop *loop;
+    struct io_poll *poll;
+    struct io_timer *retry;
+    int fd;
+    bool paused, *dead; /* dead: set when the listener is closed inside its callback */
+    io_accept_fn fn;
+    void *user;
+};
+
+static void accept_some(void *user, int events, int error) {
+    struct io_listener *l = user;
+    (void)events;
+    (void)error;
+    bool dead = false;
+    l->dead = &dead;
+    for (int i = 0; i < ACCEPT_BATCH && !l->paused; i++) {
+        struct sockaddr_storage peer;
+        socklen_t len = sizeof peer;
+        int fd = accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd >= 0) {
+            set_no_delay(fd);
+            l->fn(l->user, fd, (struct sockaddr *)&peer);
+            if (dead) return;
+            continue;
+        }
+        if (errno == EINTR || errno == ECONNABORTED) continue;
+        if (errno != EAGAIN) { /* EMFILE, ENFILE, ENOBUFS, ENOMEM: the connection waits in the kernel; asking again at once would spin */
+            log_warn("listen", "cannot accept a connection: %s; trying again", strerror(errno));
+            io_poll_set(l->poll, 0);
+            io_timer_start(l->retry, ACCEPT_RETRY_MS, 0);
+        }
+        break;
+    }
+    l->dead = NULL;
+}
+
+static void retry_accept(void *user) {
+    struct io_listener *l = user;
+    if (!l->paused) io_poll_set(l->poll, IO_READ);
+}
+
+static int bind_one(const struct addrinfo *info) {
+    int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return -1;
+    int on = 1, off = 0;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (info->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off); /* "::" takes IPv4 too */
+    if (bind(fd, info->ai_addr, info->ai_addrlen) == 0 && listen(fd, LISTEN_BACKLOG) == 0) return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+static err_code bind_host(const char *host, uint16_t port, int *ret_fd, struct err *e) {
+    char service[8];
+    snprintf(service, sizeof service, "%u", port);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_PASSIVE}, *list = NULL;
+    int rc = getaddrinfo(host, service, &hints, &list);
+    if (rc != 0) return err_set(e, ERR_NETWORK, "cannot listen on \"%s\": %s", host, gai_strerror(rc));
+    int fd = -1;
+    for (struct addrinfo *info = list; info != NULL && fd < 0; info = info->ai_next) fd = bind_one(info);
+    int error = errno;
+    freeaddrinfo(list);
+    if (fd < 0) {
+        err_set_errno(e, ERR_NETWORK, error, "cannot listen on \"%s\" port %u", host, port);
+        if (error == EADDRINUSE) err_hint(e, "another program has the port; choose another one, or 0 for any");
+        return ERR_NETWORK;
+    }
+    *ret_fd = fd;
+    return ERR_OK;
+}
+
+err_code io_listener_open(struct io_loop *loop, const char *host, uint16_t port, io_accept_fn fn, void *user,
+                          struct io_listener **ret, struct err *e) {
+    int fd;
+    err_code rc = bind_host(host, port, &fd, e);
+    if (rc != ERR_OK) return rc;
+    struct io_listener *l = MEM_NEW(struct io_listener);
+    *l = (struct io_listener){.loop = loop, .fd = fd, .fn = fn, .user = user};
+    l->poll = io_poll_open(loop, fd, accept_some, l);
+    if (l->poll == NULL) {
+        close(fd);
+        free(l);
+        return err_set(e, ERR_IO, "cannot watch the listening socket");
+    }
+    l->retry = io_timer_open(loop, retry_accept, l);
+    io_poll_set(l->poll, IO_READ);
+    *ret = l;
+    return ERR_OK;
+}
+
+uint16_t io_listener_port(const struct io_listener *l) {
+    struct sockaddr_storage addr = {0};
+    socklen_t len = sizeof addr;
+    getsockname(l->fd, (struct sockaddr *)&addr, &len);
+    if (addr.ss_family == AF_INET6) return ntohs(((struct sockaddr_in6 *)&addr)->sin6_port);
+    return ntohs(((struct sockaddr_in *)&addr)->sin_port);
+}
+
+void io_listener_pause(struct io_listener *l) {
+    l->paused = true;
+    io_poll_set(l->poll, 0);
+}
+
+void io_listener_resume(struct io_listener *l) {
+    l->paused = false;
+    io_timer_stop(l->retry);
+    io_poll_set(l->poll, IO_READ);
+}
+
+void io_listener_close(struct io_listener *l) {
+    if (l == NULL) return;
+    if (l->dead != NULL) *l->dead = true;
+    io_timer_close(l->retry);
+    io_poll_close(l->poll);
+    close(l->fd);
+    free(l);
+}
+
+/* ---- dialling ---- */
+
+struct io_dial {
+    struct io_loop *loop;
+    struct io_lookup *lookup;
+    struct io_poll *poll;
+    struct io_timer *timer;
+    int fd;
+    struct io_address addrs[IO_MAX_ADDRESSES];
+    size_t n_addrs, at;
+    char *host;
+    uint16_t port;
+    io_dial_fn fn;
+    void *user;
+};
+
+static void dial_close_socket(struct io_dial *d) {
+    io_poll_close(d->poll);
+    d->poll = NULL;
+    if (d->fd >= 0) close(d->fd);
+    d->fd = -1;
+}
+
+void io_dial_cancel(struct io_dial *d) {
+    if (d == NULL) return;
+    dial_close_socket(d);
+    io_lookup_cancel(d->lookup);
+    io_timer_close(d->timer);
+    free(d->host);
+    free(d);
+}
+
+static void dial_finish(struct io_dial *d, err_code code, const struct err *e) {
+    io_dial_fn fn = d->fn;
+    void *user = d->user;
+    int fd = -1;
+    if (code == ERR_OK) { /* the poll must let go of the descriptor before it changes hands */
+        fd = d->fd;
+        io_poll_close(d->poll);
+        d->poll = NULL;
+        d->fd = -1;
+    }
+    io_dial_cancel(d);
+    fn(user, code, fd, e);
+}
+
+static void dial_next(struct io_dial *d, int error);
+
+static void dial_ready(void *user, int events, int error) {
+    struct io_dial *d = user;
+    (void)events;
+    socklen_t len = sizeof error;
+    if (error == 0) getsockopt(d->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    if (error == 0) {
+        dial_finish(d, ERR_OK, NULL);
+        return;
+    }
+    dial_close_socket(d);
+    dial_next(d, error);
+}
+
+/* Tries the next address; when none is left, fails with the last one's error. */
+static void dial_next(struct io_dial *d, int error) {
+    while (d->at < d->n_addrs) {
+        const struct io_address *a = &d->addrs[d->at++];
+        d->fd = socket(a->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (d->fd < 0) {
+            error = errno;
+            continue;
+        }
+        set_no_delay(d->fd);
+        int rc = connect(d->fd, (const struct sockaddr *)&a->addr, a->len);
+        if (rc == 0 || errno == EINPROGRESS) {
+            d->poll = io_poll_open(d->loop, d->fd, dial_ready, d);
+            if (d->poll != NULL) {
+                io_poll_set(d->poll, IO_WRITE);
+                return;
+            }
+            errno = ENOMEM;
+        }
+        error = errno;
+        dial_close_socket(d);
+    }
+    struct err e = {0};
+    err_set_errno(&e, ERR_NETWORK, error, "cannot connect to \"%s\" port %u", d->host, d->port);
+    dial_finish(d, ERR_NETWORK, &e);
+}
+
+static void dial_looked_up(void *user, err_code code, const struct io_address *addrs, size_t n, const struct err *e) {
+    struct io_dial *d = user;
+    d->lookup = NULL;
+    if (code != ERR_OK) {
+        dial_finish(d, code, e);
+        return;
+    }
+    memcpy(d->addrs, addrs, n * sizeof *addrs);
+    d->n_addrs = n;
+    dial_next(d, ENETUNREACH);
+}
+
+static void dial_timed_out(void *user) {
+    struct io_dial *d = user;
+    struct err e = {0};
+    err_set(&e, ERR_TIMEOUT, "cannot connect to \"%s\" port %u: no answer", d->host, d->port);
+    dial_finish(d, ERR_TIMEOUT, &e);
+}
+
+struct io_dial *io_dial_start(struct io_loop *loop, const char *host, uint16_t port, uint64_t timeout_ms, io_dial_fn fn, void *user) {
+    struct io_dial *d = MEM_NEW(struct io_dial);
+    *d = (struct io_dial){.loop = loop, .fd = -1, .host = mem_strdup(host), .port = port, .fn = fn, .user = user};
+    d->timer = io_timer_open(loop, dial_timed_out, d);
+    io_timer_start(d->timer, timeout_ms, 0);
+    d->lookup = io_lookup_start(loop, host, port, dial_looked_up, d);
+    return d;
+}
