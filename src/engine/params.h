@@ -24,6 +24,8 @@ struct engine_sampling {
 #undef SAMPLING_I
     uint64_t seed;                  /* the caller draws one when the client gave none: it is part of the journal */
     uint32_t n_top_logprobs;        /* 0 to ENGINE_MAX_TOP_LOGPROBS */
+    uint32_t generated_from;        /* position of the first generated token: what the grammar sees begins there. 0: right after the
+                                     * first position that is sampled. The head sets it when it replays a request's tokens */
     char *grammar;                  /* GBNF, owned, NULL: none */
     struct engine_logit_bias *bias; /* owned */
     size_t n_bias;
@@ -31,7 +33,7 @@ struct engine_sampling {
 
 void engine_sampling_init(struct engine_sampling *p);  /* the table's defaults, seed 0 */
 void engine_sampling_done(struct engine_sampling *p);
-/* Reads the fields that are there (names as in the table, plus seed, top_logprobs, grammar, logit_bias {"token": bias}); ERR_INVALID names the field. */
+/* Reads the fields that are there (names as in the table, plus seed, top_logprobs, generated_from, grammar, logit_bias {"token": bias}); ERR_INVALID names the field. */
 err_code engine_sampling_from_json(struct engine_sampling *p, yyjson_val *obj, struct err *e);
 /* A new object with every field. */
 yyjson_mut_val *engine_sampling_to_json(const struct engine_sampling *p, yyjson_mut_doc *doc);

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/params.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define LOAD_MAX_CTX (16 * 1024 * 1024)
+#define BIAS_MAX 100.0
+
+/* ---- sampling ---- */
+
+void engine_sampling_init(struct engine_sampling *p) {
+    memset(p, 0, sizeof *p);
+#define SAMPLING(field, type, min, max, def, help) p->field = def;
+#include "../../tables/sampling.def"
+#undef SAMPLING
+}
+
+void engine_sampling_done(struct engine_sampling *p) {
+    free(p->grammar);
+    free(p->bias);
+    p->grammar = NULL;
+    p->bias = NULL;
+    p->n_bias = 0;
+}
+
+static err_code get_F(yyjson_val *obj, const char *key, double min, double max, float *ret, struct err *e) {
+    double v = *ret;
+    err_code rc = json_get_double(obj, key, min, max, &v, e);
+    if (rc == ERR_OK) *ret = (float)v;
+    return rc;
+}
+
+static err_code get_I(yyjson_val *obj, const char *key, int64_t min, int64_t max, int32_t *ret, struct err *e) {
+    int64_t v = *ret;
+    err_code rc = json_get_i64(obj, key, min, max, &v, e);
+    if (rc == ERR_OK) *ret = (int32_t)v;
+    return rc;
+}
+
+static err_code get_u32(yyjson_val *obj, const char *key, int64_t max, uint32_t *ret, struct err *e) {
+    int64_t v = *ret;
+    err_code rc = json_get_i64(obj, key, 0, max, &v, e);
+    if (rc == ERR_OK) *ret = (uint32_t)v;
+    return rc;
+}
+
+/* Any 64-bit integer; a negative one (the OpenAI API allows them) keeps its bits. */
+static err_code get_seed(yyjson_val *obj, uint64_t *ret, struct err *e) {
+    yyjson_val *v = yyjson_obj_get(obj, "seed");
+    if (v == NULL || yyjson_is_null(v)) return ERR_OK;
+    if (!yyjson_is_int(v)) return err_set(e, ERR_INVALID, "field \"seed\": expected an integer of 64 bits");
+    *ret = yyjson_is_uint(v) ? yyjson_get_uint(v) : (uint64_t)yyjson_get_sint(v);
+    return ERR_OK;
+}
+
+static err_code get_grammar(yyjson_val *obj, char **ret, struct err *e) {
+    const char *text = NULL;
+    err_code rc = json_get_str(obj, "grammar", &text, e);
+    if (rc != ERR_OK || text == NULL) return rc;
+    if (strlen(text) != yyjson_get_len(yyjson_obj_get(obj, "grammar")))
+        return err_set(e, ERR_INVALID, "field \"grammar\": a NUL character in the grammar");
+    free(*ret);
+    *ret = *text != '\0' ? mem_strdup(text) : NULL;
+    return ERR_OK;
+}
+
+static err_code bias_entry(const char *key, yyjson_val *v, struct engine_logit_bias *ret, struct err *e) {
+    char *end = NULL;
+    long long token = strtoll(key, &end, 10);
+    if (*key == '\0' || *end != '\0' || token < 0 || token > INT32_MAX)
+        return err_set(e, ERR_INVALID, "field \"logit_bias\": expected a token number as key, got \"%.40s\"", key);
+    double bias = yyjson_is_num(v) ? yyjson_get_num(v) : NAN;
+    if (!(bias >= -BIAS_MAX && bias <= BIAS_MAX))
+        return err_set(e, ERR_INVALID, "field \"logit_bias\": expected a number from -100 to 100 for token %lld", token);
+    ret->token = (int32_t)token;
+    ret->bias = (float)bias;
+    return ERR_OK;
+}
+
+static err_code get_bias(yyjson_val *obj, struct engine_sampling *p, struct err *e) {
+    yyjson_val *map = yyjson_obj_get(obj, "logit_bias");
+    if (map == NULL || yyjson_is_null(map)) return ERR_OK;
+    if (!yyjson_is_obj(map)) return err_set(e, ERR_INVALID, "field \"logit_bias\": expected an object of token to bias");
+    size_t n = yyjson_obj_size(map);
+    if (n > ENGINE_MAX_LOGIT_BIAS)
+        return err_set(e, ERR_LIMIT, "field \"logit_bias\": %zu entries, at most %d", n, ENGINE_MAX_LOGIT_BIAS);
+    struct engine_logit_bias *list = n > 0 ? mem_calloc(n, sizeof *list) : NULL;
+    size_t i, max;
+    yyjson_val *key, *val;
+    yyjson_obj_foreach(map, i, max, key, val) {
+        err_code rc = bias_entry(yyjson_get_str(key), val, &list[i], e);
+        if (rc != ERR_OK) {
+            free(list);
+            return rc;
+        }
+    }
+    free(p->bias);
+    p->bias = list;
+    p->n_bias = n;
+    return ERR_OK;
+}
+
+err_code engine_sampling_from_json(struct engine_sampling *p, yyjson_val *obj, struct err *e) {
+    if (!yyjson_is_obj(obj)) return err_set(e, ERR_INVALID, "sampling parameters: expected an object");
+    err_code rc;
+#define SAMPLING(field, type, min, max, def, help) \
+    if ((rc = get_##type(obj, #field, min, max, &p->field, e)) != ERR_OK) return rc;
+#include "../../tables/sampling.def"
+#undef SAMPLING
+    if ((rc = get_seed(obj, &p->seed, e)) != ERR_OK) return rc;
+    if ((rc = get_u32(obj, "top_logprobs", ENGINE_MAX_TOP_LOGPROBS, &p->n_top_logprobs, e)) != ERR_OK) return rc;
+    if ((rc = get_u32(obj, "generated_from", INT32_MAX, &p->generated_from, e)) != ERR_OK) return rc;
+    if ((rc = get_grammar(obj, &p->grammar, e)) != ERR_OK) return rc;
+    return get_bias(obj, p, e);
+}
+
+static void put_F(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, float v) {
+    yyjson_mut_obj_add_real(doc, obj, key, (double)v);
+}
+
+static void put_I(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, int32_t v) {
+    yyjson_mut_obj_add_sint(doc, obj, key, v);
+}
+
+static void put_bias(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct engine_sampling *p) {
+    yyjson_mut_val *map = yyjson_mut_obj_add_obj(doc, obj, "logit_bias");
+    for (size_t i = 0; i < p->n_bias; i++) {
+        char *key = mem_printf("%d", p->bias[i].token);
+        yyjson_mut_obj_add(map, yyjson_mut_strcpy(doc, key), yyjson_mut_real(doc, (double)p->bias[i].bias));
+        free(key);
+    }
+}
+
+yyjson_mut_val *engine_sampling_to_json(const struct engine_sampling *p, yyjson_mut_doc *doc) {
+    yyjson_mut_val *obj = yyjson_mut_obj(doc);
+#define SAMPLING(field, type, min, max, def, help) put_##type(doc, obj, #field, p->field);
+#include "../../tables/sampling.def"
+#undef SAMPLING
+    yyjson_mut_obj_add_uint(doc, obj, "seed", p->seed);
+    yyjson_mut_obj_add_uint(doc, obj, "top_logprobs", p->n_top_logprobs);
+    yyjson_mut_obj_add_uint(doc, obj, "generated_from", p->generated_from);
+    if (p->grammar != NULL) yyjson_mut_obj_add_strcpy(doc, obj, "grammar", p->grammar);
+    if (p->n_bias > 0) put_bias(doc, obj, p);
+    return obj;
+}
+
+/* ---- loading ---- */
+
+/* Numbers: LOAD_U(field, max); words: LOAD_W(field, allowed words, NULL for any). One list for both directions. */
+static const char *const SPLIT_MODES[] = {"none", "layer", "row", NULL};
+static const char *const FLASH_ATTN[] = {"auto", "on", "off", NULL};
+static const char *const CACHE_TYPES[] = {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "iq4_nl", NULL};
+
+#define LOAD_NUMBERS(X) \
+    X(n_ctx, LOAD_MAX_CTX) X(n_seq, 256) X(n_batch, 16384) X(n_ubatch, 16384) X(n_threads, 1024) X(n_threads_batch, 1024)
+#define LOAD_WORDS(X) \
+    X(devices, NULL) X(split_mode, SPLIT_MODES) X(cache_type_k, CACHE_TYPES) X(cache_type_v, CACHE_TYPES) \
+    X(flash_attn, FLASH_ATTN) X(backends, NULL)
+
+void engine_load_init(struct engine_load *p) {
+    memset(p, 0, sizeof *p);
+    p->n_seq = 1;
+    memcpy(p->split_mode, "layer", sizeof "layer");
+    memcpy(p->cache_type_k, "f16", sizeof "f16");
+    memcpy(p->cache_type_v, "f16", sizeof "f16");
+    memcpy(p->flash_attn, "auto", sizeof "auto");
+}
+
+static err_code get_word(yyjson_val *obj, const char *key, const char *const *allowed, char *ret, size_t size, struct err *e) {
+    const char *s = NULL;
+    err_code rc = json_get_str(obj, key, &s, e);
+    if (rc != ERR_OK || s == NULL) return rc;
+    size_t len = strlen(s);
+    if (len >= size) return err_set(e, ERR_INVALID, "field \"%s\": longer than %zu characters", key, size - 1);
+    bool ok = allowed == NULL;
+    struct buf list;
+    buf_init(&list, 512);
+    for (const char *const *w = allowed; w != NULL && *w != NULL; w++) {
+        ok = ok || strcmp(*w, s) == 0;
+        buf_printf(&list, "%s%s", w == allowed ? "" : ", ", *w);
+    }
+    if (ok) memcpy(ret, s, len + 1);
+    else rc = err_set(e, ERR_INVALID, "field \"%s\": expected one of %s, got \"%.40s\"", key, buf_cstr(&list), s);
+    buf_done(&list);
+    return rc;
+}
+
+err_code engine_load_from_json(struct engine_load *p, yyjson_val *obj, struct err *e) {
+    if (!yyjson_is_obj(obj)) return err_set(e, ERR_INVALID, "load parameters: expected an object");
+    err_code rc;
+#define X(field, max) if ((rc = get_u32(obj, #field, max, &p->field, e)) != ERR_OK) return rc;
+    LOAD_NUMBERS(X)
+#undef X
+#define X(field, allowed) if ((rc = get_word(obj, #field, allowed, p->field, sizeof p->field, e)) != ERR_OK) return rc;
+    LOAD_WORDS(X)
+#undef X
+    if ((rc = get_I(obj, "n_gpu_layers", -1, 1000000, &p->n_gpu_layers, e)) != ERR_OK) return rc;
+    if ((rc = json_get_bool(obj, "exact", &p->exact, e)) != ERR_OK) return rc;
+    if (p->n_seq == 0) return err_set(e, ERR_INVALID, "field \"n_seq\": expected a number from 1 to 256, got 0");
+    return ERR_OK;
+}
+
+yyjson_mut_val *engine_load_to_json(const struct engine_load *p, yyjson_mut_doc *doc) {
+    yyjson_mut_val *obj = yyjson_mut_obj(doc);
+#define X(field, max) yyjson_mut_obj_add_uint(doc, obj, #field, p->field);
+    LOAD_NUMBERS(X)
+#undef X
+#define X(field, allowed) yyjson_mut_obj_add_strcpy(doc, obj, #field, p->field);
+    LOAD_WORDS(X)
+#undef X
+    yyjson_mut_obj_add_sint(doc, obj, "n_gpu_layers", p->n_gpu_layers);
+    yyjson_mut_obj_add_bool(doc, obj, "exact", p->exact);
+    return obj;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ * libllama and ggml in this process: started once, its log lines turned into ours (debug level), its compute devices listed.
+ * What it last complained about and what memory it said to have allocated are kept for the thread that called into it, since
+ * its API tells neither. Nothing is ever stopped: unloading is ending the process. */
+#ifndef CARAVAN_ENGINE_RUNTIME_H
+#define CARAVAN_ENGINE_RUNTIME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct engine_device {
+    char name[64];             /* "CPU", "Vulkan0": what --device takes */
+    char description[128];     /* "AMD EPYC" */
+    char type[8];              /* cpu | gpu | igpu | accel */
+    uint64_t memory_free, memory_total; /* bytes */
+};
+
+/* Loads ggml's backend modules from a folder ("" : where ggml itself looks): of the CPU variants the best one that this machine can
+ * run. Once in a process, later calls do nothing; any thread. ERR_UNAVAILABLE when no CPU backend is found there. */
+err_code engine_runtime_start(const char *backends, struct err *e);
+
+/* The devices of the loaded backends, at most max; returns how many there are in all. */
+size_t engine_devices(struct engine_device *ret, size_t max);
+
+/* The last error that libllama logged in this thread since the last clear; "" if none. */
+const char *engine_runtime_complaint(void);
+void engine_runtime_clear(void);
+
+/* Bytes that libllama said to have allocated in this thread since the last clear (it logs them to 0.01 MiB). */
+struct engine_tally { uint64_t weights, kv, compute; };
+struct engine_tally engine_runtime_tally(void);
+
+#endif
