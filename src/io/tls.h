@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * TLS 1.3 with an external pre-shared key, the only way bytes cross between machines (RFC 8446 section 2.2; RFC 9258 warns that a PSK
- * belongs to one hash: one SHA-256 suite, TLS_CHACHA20_POLY1305_SHA256 or TLS_AES_128_GCM_SHA256, is pinned; ECDHE (psk_dhe_ke) for
- * forward secrecy). Two shapes over the same context: io_tls_stream, blocking over a socket, for stage threads; io_tls_pump, memory BIOs
- * for the loop. A stream belongs to one thread at a time per direction. */
+ * TLS 1.3 with an external pre-shared key, the only way bytes cross between machines (RFC 8446 section 2.2). A PSK belongs to one hash
+ * (RFC 9258): the two SHA-256 suites only, AES-128-GCM where both ends have AES in hardware, ChaCha20-Poly1305 else; ECDHE with X25519
+ * (psk_dhe_ke) for forward secrecy; no certificates, tickets, early data or renegotiation. Two shapes over the same context:
+ * io_tls_stream, blocking over a socket, for stage threads; io_tls_pump, memory BIOs for the loop. Of a stream one thread may read while
+ * another writes; a pump belongs to one thread. */
 #ifndef CARAVAN_IO_TLS_H
 #define CARAVAN_IO_TLS_H
+
+#include <sys/uio.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -36,14 +39,23 @@ err_code io_tls_accept(struct io_tls_ctx *ctx, int fd, int timeout_ms, struct io
 /* Reads at least 1 and at most len bytes into buf. wait: true blocks; false returns ERR_BUSY at once when nothing is there. ERR_CLOSED: orderly end
  * or reset. */
 err_code io_tls_read(struct io_tls_stream *s, void *buf, size_t len, bool wait, size_t *ret_n, struct err *e);
-/* Bytes decrypted already, or ERR_BUSY-free to read without a system call. */
-bool io_tls_pending(const struct io_tls_stream *s);
-/* Writes as much as goes: wait: true all of it; false returns with *ret_n < len when the socket is full. */
+/* Bytes have been received that poll does not know of: a read may bring something without the socket becoming readable. Not true for
+ * ever: after a read has returned ERR_BUSY it is false until more comes. */
+bool io_tls_pending(struct io_tls_stream *s);
+/* Writes as much as goes: wait: true all of it; false returns with *ret_n < len when the socket is full. Taken bytes may still stand
+ * encrypted in the stream: io_tls_flush sends them (ERR_BUSY: the socket is full and wait is false). */
 err_code io_tls_write(struct io_tls_stream *s, const void *buf, size_t len, bool wait, size_t *ret_n, struct err *e);
+/* The same for several parts, gathered into as few records and system calls as possible. */
+err_code io_tls_writev(struct io_tls_stream *s, const struct iovec *parts, size_t n_parts, bool wait, size_t *ret_n, struct err *e);
+err_code io_tls_flush(struct io_tls_stream *s, bool wait, struct err *e);
 int io_tls_fd(const struct io_tls_stream *s);
+const char *io_tls_suite(const struct io_tls_stream *s); /* "TLS_AES_128_GCM_SHA256", for logs */
 /* Makes a thread blocked in read or write return ERR_CLOSED; from any thread. */
 void io_tls_shutdown(struct io_tls_stream *s);
 void io_tls_close(struct io_tls_stream *s); /* NULL is fine */
+/* Closes so that the last bytes written reach the other side even if it has sent something unread: ends the writing direction and drops
+ * what comes until the other side closes, at most timeout_ms. */
+void io_tls_finish(struct io_tls_stream *s, int timeout_ms);
 
 /* ---- memory pump, for the loop ---------------------------------------------------------------------------------------------- */
 struct io_tls_pump;
@@ -51,8 +63,11 @@ struct io_tls_pump *io_tls_pump_create(struct io_tls_ctx *ctx, bool server, cons
 void io_tls_pump_free(struct io_tls_pump *p);
 /* Bytes came from the network: decrypted ones are appended to plain; what must be sent is appended to net (handshake, alerts). */
 err_code io_tls_pump_receive(struct io_tls_pump *p, const void *data, size_t len, struct buf *plain, struct buf *net, struct err *e);
-/* Encrypts len bytes onto net; before the handshake is done they are kept and go out after it. */
+/* Encrypts len bytes onto net; before the handshake is done they are kept and go out after it. A client starts its handshake by a first
+ * send or receive, of 0 bytes if need be. */
 err_code io_tls_pump_send(struct io_tls_pump *p, const void *data, size_t len, struct buf *net, struct err *e);
 bool io_tls_pump_ready(const struct io_tls_pump *p);
+/* Appends the orderly end of this direction (close_notify) to net; nothing may be sent after it. */
+err_code io_tls_pump_finish(struct io_tls_pump *p, struct buf *net, struct err *e);
 
 #endif

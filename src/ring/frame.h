@@ -45,6 +45,8 @@ enum {
     FRAME_MAX_TRACE = 256,
     FRAME_MAX_SEQ = 1024,
 };
+/* Bytes of one entry of a COMPUTE payload. */
+enum { FRAME_OP_SIZE = 20, FRAME_TOKEN_SIZE = 12, FRAME_TRACE_SIZE = 16 };
 
 struct frame_header {
     uint8_t type, dtype, flags;
@@ -59,8 +61,13 @@ void frame_header_put(uint8_t out[FRAME_HEADER_SIZE], const struct frame_header 
  * payload_len within the type's maximum and, for COMPUTE, exactly what the counts ask for. ERR_PROTOCOL with the reason. */
 err_code frame_header_get(const uint8_t in[FRAME_HEADER_SIZE], enum frame_link link, struct frame_header *ret, struct err *e);
 
+/* The same checks on a header that is already in numbers (whoever builds one from foreign input). */
+err_code frame_header_check(const struct frame_header *h, enum frame_link link, struct err *e);
+
 const char *frame_type_name(uint8_t type);             /* "COMPUTE", "?" if unknown */
-uint32_t frame_max_payload(uint8_t type);
+uint32_t frame_max_payload(uint8_t type);              /* 0 if unknown */
+unsigned frame_links(uint8_t type);                    /* enum frame_link bits of the links it may cross, 0 if unknown */
+const char *frame_link_name(enum frame_link link);     /* "ring" */
 size_t frame_row_bytes(uint8_t dtype, uint32_t width); /* bytes of one hidden row; q8_0 needs width % 32 == 0, else 0 */
 
 #endif

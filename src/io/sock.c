@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT
+ * Sockets of the TCP kind: addresses, connecting, listening, options. */
+#include "io/sock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+/* ---- addresses -------------------------------------------------------------------------------------------------------------- */
+
+static err_code parse_port(const char *text, const char *digits, uint16_t *ret, struct err *e) {
+    uint32_t port = 0;
+    size_t n = strlen(digits);
+    for (size_t i = 0; i < n && i < 6; i++) {
+        if (digits[i] < '0' || digits[i] > '9')
+            return err_set(e, ERR_INVALID, "address \"%.200s\": \"%.40s\" is not a port number", text, digits);
+        port = port * 10 + (uint32_t)(digits[i] - '0');
+    }
+    if (n == 0) return err_set(e, ERR_INVALID, "address \"%.200s\": the port is missing after \":\"", text);
+    if (n > 5 || port > 65535) return err_set(e, ERR_INVALID, "address \"%.200s\": port %.40s is over 65535", text, digits);
+    *ret = (uint16_t)port;
+    return ERR_OK;
+}
+
+static bool host_char_ok(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr(".-_:%", c) != NULL;
+}
+
+err_code io_addr_parse(const char *text, uint16_t default_port, struct io_addr *ret, struct err *e) {
+    const char *host = text, *host_end, *port = NULL;
+    if (text[0] == '[') {
+        host = text + 1;
+        host_end = strchr(host, ']');
+        if (host_end == NULL) return err_set(e, ERR_INVALID, "address \"%.200s\": \"]\" is missing", text);
+        if (host_end[1] == ':') port = host_end + 2;
+        else if (host_end[1] != '\0') return err_set(e, ERR_INVALID, "address \"%.200s\": only \":port\" may follow \"]\"", text);
+        if (memchr(host, ':', (size_t)(host_end - host)) == NULL)
+            return err_set(e, ERR_INVALID, "address \"%.200s\": brackets are for IPv6 addresses", text);
+    } else {
+        const char *colon = strchr(text, ':');
+        bool bare_ipv6 = colon != NULL && strchr(colon + 1, ':') != NULL;
+        host_end = colon != NULL && !bare_ipv6 ? colon : text + strlen(text);
+        if (colon != NULL && !bare_ipv6) port = colon + 1;
+    }
+    size_t len = (size_t)(host_end - host);
+    if (len == 1 && host[0] == '*') len = 0;
+    if (len == 0 && port == NULL) return err_set(e, ERR_INVALID, "address \"%.200s\": neither a host nor a port", text);
+    if (len >= IO_HOST_MAX) return err_set(e, ERR_INVALID, "address \"%.100s...\": the host is longer than %d characters", text, IO_HOST_MAX - 1);
+    for (size_t i = 0; i < len; i++)
+        if (!host_char_ok(host[i])) return err_set(e, ERR_INVALID, "address \"%.200s\": a host cannot hold \"%c\"", text, host[i]);
+    uint16_t number = default_port;
+    if (port != NULL) {
+        err_code rc = parse_port(text, port, &number, e);
+        if (rc != ERR_OK) return rc;
+    }
+    memcpy(ret->host, host, len);
+    ret->host[len] = '\0';
+    ret->port = number;
+    return ERR_OK;
+}
+
+char *io_addr_format(const struct io_addr *a, char out[IO_ADDR_TEXT_MAX]) {
+    const char *fmt = strchr(a->host, ':') != NULL ? "[%s]:%u" : "%s:%u";
+    snprintf(out, IO_ADDR_TEXT_MAX, fmt, a->host[0] ? a->host : "*", (unsigned)a->port);
+    return out;
+}
+
+static void format_sockaddr(const struct sockaddr_storage *sa, socklen_t len, char out[IO_ADDR_TEXT_MAX]) {
+    struct io_addr a = { .port = 0 };
+    char port[8] = "";
+    if (getnameinfo((const struct sockaddr *)sa, len, a.host, sizeof a.host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+        snprintf(out, IO_ADDR_TEXT_MAX, "?");
+        return;
+    }
+    struct err ignored;
+    if (parse_port(port, port, &a.port, &ignored) != ERR_OK) a.port = 0;
+    io_addr_format(&a, out);
+}
+
+char *io_sock_peer(int fd, char out[IO_ADDR_TEXT_MAX]) {
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    if (getpeername(fd, (struct sockaddr *)&sa, &len) != 0 || (sa.ss_family != AF_INET && sa.ss_family != AF_INET6))
+        snprintf(out, IO_ADDR_TEXT_MAX, "?");
+    else
+        format_sockaddr(&sa, len, out);
+    return out;
+}
+
+uint16_t io_sock_port(int fd) {
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    if (getsockname(fd, (struct sockaddr *)&sa, &len) != 0) return 0;
+    if (sa.ss_family == AF_INET) return ntohs(((struct sockaddr_in *)&sa)->sin_port);
+    if (sa.ss_family == AF_INET6) return ntohs(((struct sockaddr_in6 *)&sa)->sin6_port);
+    return 0;
+}
+
+/* ---- waiting and options ---------------------------------------------------------------------------------------------------- */
+
+int io_ms_left(clock_us deadline) {
+    clock_us now = clock_now();
+    if (now >= deadline) return 0;
+    clock_us ms = (deadline - now + 999) / 1000;
+    return ms > 1000000000u ? 1000000000 : (int)ms;
+}
+
+err_code io_sock_wait(int fd, short events, int timeout_ms, struct err *e) {
+    clock_us deadline = timeout_ms < 0 ? 0 : clock_now() + (clock_us)timeout_ms * 1000;
+    struct pollfd p = { .fd = fd, .events = events };
+    for (;;) {
+        int n = poll(&p, 1, timeout_ms);
+        if (n > 0) return ERR_OK;
+        if (n == 0) return err_set(e, ERR_TIMEOUT, "timed out");
+        if (errno != EINTR) return err_set_errno(e, ERR_IO, errno, "cannot wait for a socket");
+        if (timeout_ms >= 0) timeout_ms = io_ms_left(deadline);
+    }
+}
+
+err_code io_sock_nonblocking(int fd, bool on, struct err *e) {
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) < 0)
+        return err_set_errno(e, ERR_IO, errno, "cannot set the mode of a socket");
+    return ERR_OK;
+}
+
+struct int_option { int level, name, value; const char *text; bool tcp; };
+
+err_code io_sock_tune(int fd, const struct io_sock_options *o, struct err *e) {
+    int third = o->keepalive_s >= 3 ? o->keepalive_s / 3 : 1;
+    const struct int_option options[] = {
+        { IPPROTO_TCP, TCP_NODELAY, o->no_delay, "TCP_NODELAY", true },
+        { SOL_SOCKET, SO_KEEPALIVE, o->keepalive_s > 0, "SO_KEEPALIVE", true },
+        { IPPROTO_TCP, TCP_KEEPIDLE, o->keepalive_s, "TCP_KEEPIDLE", true },
+        { IPPROTO_TCP, TCP_KEEPINTVL, o->keepalive_s > 0 ? third : 0, "TCP_KEEPINTVL", true },
+        { IPPROTO_TCP, TCP_KEEPCNT, o->keepalive_s > 0 ? 3 : 0, "TCP_KEEPCNT", true },
+        { IPPROTO_TCP, TCP_USER_TIMEOUT, o->user_timeout_ms, "TCP_USER_TIMEOUT", true },
+        { SOL_SOCKET, SO_SNDBUF, o->send_buffer, "SO_SNDBUF", false },
+        { SOL_SOCKET, SO_RCVBUF, o->receive_buffer, "SO_RCVBUF", false },
+    };
+    int domain = 0;
+    socklen_t len = sizeof domain;
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) != 0) return err_set_errno(e, ERR_IO, errno, "cannot set options of a socket");
+    bool tcp = domain == AF_INET || domain == AF_INET6;
+    for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+        const struct int_option *op = &options[i];
+        if (op->value <= 0 || (op->tcp && !tcp)) continue;
+        if (setsockopt(fd, op->level, op->name, &op->value, sizeof op->value) != 0)
+            return err_set_errno(e, ERR_IO, errno, "cannot set %s of a socket to %d", op->text, op->value);
+    }
+    return ERR_OK;
+}
+
+/* ---- connecting and listening ----------------------------------------------------------------------------------------------- */
+
+static err_code resolve(const struct io_addr *a, bool passive, struct addrinfo **ret, struct err *e) {
+    struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0) };
+    char port[8];
+    snprintf(port, sizeof port, "%u", (unsigned)a->port);
+    int rc = getaddrinfo(a->host, port, &hints, ret);
+    if (rc == EAI_SYSTEM) return err_set_errno(e, ERR_NETWORK, errno, "cannot find the address of \"%s\"", a->host);
+    if (rc != 0) return err_set(e, ERR_NETWORK, "cannot find the address of \"%s\": %s", a->host, gai_strerror(rc));
+    return ERR_OK;
+}
+
+/* One address. 0, or the errno. */
+static int connect_one(const struct addrinfo *ai, int timeout_ms, int *ret_fd) {
+    int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return errno;
+    int cause = 0;
+    if (connect(fd, ai->ai_addr, ai->ai_addrlen) != 0) {
+        cause = errno;
+        if (cause == EINPROGRESS || cause == EINTR) {
+            socklen_t len = sizeof cause;
+            if (io_sock_wait(fd, POLLOUT, timeout_ms, NULL) != ERR_OK) cause = ETIMEDOUT;
+            else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &cause, &len) != 0) cause = errno;
+        }
+    }
+    if (cause != 0) close(fd);
+    else *ret_fd = fd;
+    return cause;
+}
+
+err_code io_sock_connect(const struct io_addr *a, int timeout_ms, int *ret_fd, struct err *e) {
+    char text[IO_ADDR_TEXT_MAX];
+    io_addr_format(a, text);
+    if (a->host[0] == '\0' || a->port == 0) return err_set(e, ERR_INVALID, "cannot connect to \"%s\": it needs a host and a port", text);
+    clock_us deadline = clock_now() + (clock_us)timeout_ms * 1000;
+    struct addrinfo *list = NULL;
+    err_code rc = resolve(a, false, &list, e);
+    if (rc != ERR_OK) return rc;
+    int left = 0, cause = EADDRNOTAVAIL;
+    for (const struct addrinfo *ai = list; ai != NULL; ai = ai->ai_next) left++;
+    for (const struct addrinfo *ai = list; ai != NULL; ai = ai->ai_next, left--) {
+        int share = io_ms_left(deadline) / left; /* so that one dead address leaves time for the next */
+        cause = connect_one(ai, share > 0 ? share : 1, ret_fd);
+        if (cause == 0) break;
+    }
+    freeaddrinfo(list);
+    if (cause == 0) return ERR_OK;
+    if (cause == ETIMEDOUT) return err_set(e, ERR_TIMEOUT, "cannot connect to \"%s\": no answer in %.1f s", text, timeout_ms / 1000.0);
+    return err_set_errno(e, ERR_NETWORK, cause, "cannot connect to \"%s\"", text);
+}
+
+/* Makes a listening socket of one address. 0, or the errno. */
+static int listen_one(int family, const struct sockaddr *sa, socklen_t len, bool both, int backlog, int *ret_fd) {
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return errno;
+    int on = 1, only6 = !both;
+    bool ok = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0
+        && (family != AF_INET6 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof only6) == 0)
+        && bind(fd, sa, len) == 0 && listen(fd, backlog) == 0;
+    int cause = ok ? 0 : errno;
+    if (!ok) close(fd);
+    else *ret_fd = fd;
+    return cause;
+}
+
+err_code io_sock_listen(const struct io_addr *a, int backlog, int *ret_fd, struct err *e) {
+    char text[IO_ADDR_TEXT_MAX];
+    io_addr_format(a, text);
+    int cause;
+    if (a->host[0] == '\0') {
+        struct sockaddr_in6 any6 = { .sin6_family = AF_INET6, .sin6_port = htons(a->port), .sin6_addr = IN6ADDR_ANY_INIT };
+        struct sockaddr_in any4 = { .sin_family = AF_INET, .sin_port = htons(a->port), .sin_addr.s_addr = htonl(INADDR_ANY) };
+        cause = listen_one(AF_INET6, (struct sockaddr *)&any6, sizeof any6, true, backlog, ret_fd);
+        if (cause == EAFNOSUPPORT || cause == EADDRNOTAVAIL) /* no IPv6 on this machine */
+            cause = listen_one(AF_INET, (struct sockaddr *)&any4, sizeof any4, false, backlog, ret_fd);
+    } else {
+        struct addrinfo *list = NULL;
+        err_code rc = resolve(a, true, &list, e);
+        if (rc != ERR_OK) return rc;
+        cause = listen_one(list->ai_family, list->ai_addr, list->ai_addrlen, false, backlog, ret_fd);
+        freeaddrinfo(list);
+    }
+    if (cause == 0) return ERR_OK;
+    err_code rc = err_set_errno(e, ERR_NETWORK, cause, "cannot listen on \"%s\"", text);
+    if (cause == EADDRINUSE) err_hint(e, "another program (or another node) has port %u; choose another one", (unsigned)a->port);
+    return rc;
+}
+
+err_code io_sock_accept(int listen_fd, int timeout_ms, int *ret_fd, struct err *e) {
+    for (;;) {
+        err_code rc = io_sock_wait(listen_fd, POLLIN, timeout_ms, e);
+        if (rc != ERR_OK) return rc;
+        int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd >= 0) {
+            *ret_fd = fd;
+            return ERR_OK;
+        }
+        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) return err_set_errno(e, ERR_NETWORK, errno, "cannot accept a connection");
+    }
+}
+
+err_code io_sock_pair(int ret_fds[2], struct err *e) {
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ret_fds) != 0)
+        return err_set_errno(e, ERR_IO, errno, "cannot make a pair of sockets");
+    return ERR_OK;
+}
+
+err_code io_sock_peek(int fd, void *buf, size_t len, size_t *ret_n, struct err *e) {
+    ssize_t n;
+    do n = recv(fd, buf, len, MSG_PEEK | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    if (n > 0) {
+        *ret_n = (size_t)n;
+        return ERR_OK;
+    }
+    if (n == 0) return err_set(e, ERR_CLOSED, "the other side closed the connection");
+    if (errno == EAGAIN) return ERR_BUSY;
+    return err_set_errno(e, ERR_CLOSED, errno, "the connection broke");
+}

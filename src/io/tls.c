@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT
+ * The TLS context of both shapes: the pre-shared key, the suites, and OpenSSL's errors in words. */
+#include "io/tls.h"
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/kdf.h>
+#include <openssl/params.h>
+#include <openssl/rand.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#if defined(__aarch64__) || defined(__arm__)
+#include <sys/auxv.h>
+#endif
+
+#include "base/mem.h"
+#include "io/tls_priv.h"
+
+static const char PSK_IDENTITY[] = "caravan 1";
+static const unsigned char AES_128_GCM[2] = { 0x13, 0x01 };
+
+static pthread_once_t startup_once = PTHREAD_ONCE_INIT;
+static BIO_METHOD *port_method;
+
+/* ---- the BIO over a tls_port ------------------------------------------------------------------------------------------------ */
+
+static int port_read(BIO *b, char *data, size_t len, size_t *ret_n) {
+    struct tls_port *p = BIO_get_data(b);
+    ssize_t n = p->take(p, data, len);
+    BIO_clear_retry_flags(b);
+    if (n == 0) p->ended = true;
+    if (n == TLS_PORT_AGAIN) BIO_set_retry_read(b);
+    *ret_n = n > 0 ? (size_t)n : 0;
+    return n > 0;
+}
+
+static int port_write(BIO *b, const char *data, size_t len, size_t *ret_n) {
+    struct tls_port *p = BIO_get_data(b);
+    ssize_t n = p->give(p, data, len);
+    BIO_clear_retry_flags(b);
+    if (n == TLS_PORT_AGAIN) BIO_set_retry_write(b);
+    *ret_n = n > 0 ? (size_t)n : 0;
+    return n > 0;
+}
+
+static long port_ctrl(BIO *b, int command, long number, void *pointer) {
+    (void)number;
+    (void)pointer;
+    if (command == BIO_CTRL_FLUSH) return 1;
+    if (command == BIO_CTRL_EOF) return ((struct tls_port *)BIO_get_data(b))->ended;
+    return 0;
+}
+
+static void startup(void) {
+    OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
+    port_method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "caravan");
+    if (port_method == NULL) abort();
+    BIO_meth_set_read_ex(port_method, port_read);
+    BIO_meth_set_write_ex(port_method, port_write);
+    BIO_meth_set_ctrl(port_method, port_ctrl);
+}
+
+void io_tls_startup(void) {
+    pthread_once(&startup_once, startup);
+}
+
+/* ---- keys ------------------------------------------------------------------------------------------------------------------- */
+
+static void must(bool ok, const char *what) {
+    if (ok) return;
+    fprintf(stderr, "caravan: OpenSSL cannot %s\n", what);
+    abort();
+}
+
+void io_tls_derive(const uint8_t key[IO_TLS_KEY_SIZE], const char *label, uint8_t ret[IO_TLS_KEY_SIZE]) {
+    io_tls_startup();
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+    EVP_KDF_CTX *c = kdf != NULL ? EVP_KDF_CTX_new(kdf) : NULL;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)(uintptr_t) "SHA256", 0),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)(uintptr_t)key, IO_TLS_KEY_SIZE),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)(uintptr_t)label, strlen(label)),
+        OSSL_PARAM_construct_end(),
+    };
+    must(c != NULL && EVP_KDF_derive(c, ret, IO_TLS_KEY_SIZE, params) == 1, "derive a key (HKDF)");
+    EVP_KDF_CTX_free(c);
+    EVP_KDF_free(kdf);
+}
+
+void io_tls_random(void *out, size_t len) {
+    io_tls_startup();
+    must(len <= INT32_MAX && RAND_bytes(out, (int)len) == 1, "get random bytes");
+}
+
+/* The session object by which OpenSSL takes an external key. The suite in it only says which hash the key belongs to. */
+static SSL_SESSION *session_of_key(SSL *ssl) {
+    const struct io_tls_ctx *ctx = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    SSL_SESSION *s = SSL_SESSION_new();
+    const SSL_CIPHER *suite = SSL_CIPHER_find(ssl, AES_128_GCM);
+    if (s != NULL && suite != NULL && SSL_SESSION_set1_master_key(s, ctx->key, sizeof ctx->key) && SSL_SESSION_set_cipher(s, suite)
+        && SSL_SESSION_set_protocol_version(s, TLS1_3_VERSION))
+        return s;
+    SSL_SESSION_free(s);
+    return NULL;
+}
+
+static int client_key(SSL *ssl, const EVP_MD *hash, const unsigned char **ret_id, size_t *ret_len, SSL_SESSION **ret) {
+    *ret = NULL;
+    if (hash != NULL && !EVP_MD_is_a(hash, "SHA256")) return 1;
+    *ret = session_of_key(ssl);
+    *ret_id = (const unsigned char *)PSK_IDENTITY;
+    *ret_len = sizeof PSK_IDENTITY - 1;
+    return *ret != NULL;
+}
+
+static int server_key(SSL *ssl, const unsigned char *id, size_t len, SSL_SESSION **ret) {
+    *ret = NULL; /* an unknown identity: no key, and without one there is no handshake, for there are no certificates */
+    if (len != sizeof PSK_IDENTITY - 1 || memcmp(id, PSK_IDENTITY, len) != 0) return 1;
+    *ret = session_of_key(ssl);
+    return *ret != NULL;
+}
+
+/* ---- the context ------------------------------------------------------------------------------------------------------------ */
+
+/* Does this processor do AES in hardware? Without it ChaCha20 is several times as fast. */
+static bool cpu_has_aes(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    return __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul");
+#elif defined(__aarch64__)
+    return (getauxval(AT_HWCAP) & (1ul << 3)) != 0; /* HWCAP_AES */
+#elif defined(__arm__)
+    return (getauxval(AT_HWCAP2) & 1ul) != 0;       /* HWCAP2_AES */
+#else
+    return false;
+#endif
+}
+
+bool tls_ctx_force_suite(struct io_tls_ctx *ctx, const char *suite) {
+    return SSL_CTX_set_ciphersuites(ctx->ssl, suite) == 1;
+}
+
+static bool configure(struct io_tls_ctx *ctx) {
+    SSL_CTX *c = ctx->ssl;
+    bool aes = cpu_has_aes();
+    /* Both suites have the key's hash. AES where both ends have it in hardware: the side without puts ChaCha20 first and, as the server, insists. */
+    uint64_t options = SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | (aes ? 0 : SSL_OP_CIPHER_SERVER_PREFERENCE);
+    bool ok = SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION) && SSL_CTX_set_max_proto_version(c, TLS1_3_VERSION)
+        && SSL_CTX_set_ciphersuites(c, aes ? "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256" : "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256")
+        && SSL_CTX_set1_groups_list(c, "X25519") && SSL_CTX_set_num_tickets(c, 0) && SSL_CTX_set_max_early_data(c, 0);
+    SSL_CTX_set_options(c, options);
+    SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_verify(c, SSL_VERIFY_PEER, NULL); /* a server that shows a certificate instead of the key is never believed */
+    SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_read_ahead(c, 1);
+    SSL_CTX_set_default_read_buffer_len(c, TLS_READ_BUFFER);
+    SSL_CTX_set_psk_use_session_callback(c, client_key);
+    SSL_CTX_set_psk_find_session_callback(c, server_key);
+    SSL_CTX_set_app_data(c, ctx);
+    return ok;
+}
+
+struct io_tls_ctx *io_tls_ctx_create(const uint8_t link_key[IO_TLS_KEY_SIZE], struct err *e) {
+    io_tls_startup();
+    struct io_tls_ctx *ctx = MEM_NEW(struct io_tls_ctx);
+    memcpy(ctx->key, link_key, sizeof ctx->key);
+    ctx->records_per_key = UINT64_C(1) << 23; /* a third of the 24 million that AES-GCM is good for */
+    ctx->ssl = SSL_CTX_new(TLS_method());
+    if (ctx->ssl != NULL && configure(ctx)) return ctx;
+    io_tls_ctx_free(ctx);
+    err_set(e, ERR_INTERNAL, "cannot set up TLS: %s", ERR_reason_error_string(ERR_peek_last_error()));
+    ERR_clear_error();
+    return NULL;
+}
+
+void io_tls_ctx_free(struct io_tls_ctx *ctx) {
+    if (ctx == NULL) return;
+    SSL_CTX_free(ctx->ssl);
+    OPENSSL_cleanse(ctx->key, sizeof ctx->key);
+    free(ctx);
+}
+
+SSL *tls_connection_create(struct io_tls_ctx *ctx, struct tls_port *port, const char *name) {
+    SSL *ssl = SSL_new(ctx->ssl);
+    BIO *bio = BIO_new(port_method);
+    must(ssl != NULL && bio != NULL, "make a connection object");
+    BIO_set_data(bio, port);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(ssl, bio, bio);
+    if (name != NULL) {
+        must(SSL_set_tlsext_host_name(ssl, name) == 1, "set a server name");
+        SSL_set_connect_state(ssl);
+    } else {
+        SSL_set_accept_state(ssl);
+    }
+    return ssl;
+}
+
+/* ---- errors ----------------------------------------------------------------------------------------------------------------- */
+
+enum tls_step tls_step_of(SSL *ssl, int result) {
+    switch (SSL_get_error(ssl, result)) {
+    case SSL_ERROR_NONE: return TLS_DONE;
+    case SSL_ERROR_WANT_READ: return TLS_WANT_READ;
+    case SSL_ERROR_WANT_WRITE: return TLS_WANT_WRITE;
+    case SSL_ERROR_ZERO_RETURN:
+    case SSL_ERROR_SYSCALL: return TLS_ENDED;
+    default: break;
+    }
+    return ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING ? TLS_ENDED : TLS_FAILED;
+}
+
+/* Reasons that mean: the two sides don't hold the same key. As the server sees it, the client's proof is wrong or there is none; the
+ * client sees the alert that the server sent for that. */
+static bool is_key_mismatch(int reason) {
+    static const int reasons[] = {
+        SSL_R_BINDER_DOES_NOT_VERIFY, SSL_R_NO_SHARED_CIPHER, SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, SSL_R_CERTIFICATE_VERIFY_FAILED,
+        SSL_R_BAD_PSK, SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE, SSL_R_SSLV3_ALERT_ILLEGAL_PARAMETER, SSL_R_TLSV1_ALERT_DECRYPT_ERROR,
+        SSL_R_TLSV1_ALERT_UNKNOWN_PSK_IDENTITY, SSL_R_TLSV13_ALERT_MISSING_EXTENSION, SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED,
+        SSL_R_TLSV1_ALERT_UNKNOWN_CA, SSL_R_MISSING_SIGALGS_EXTENSION,
+    };
+    for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
+        if (reasons[i] == reason) return true;
+    return false;
+}
+
+static err_code key_mismatch(struct err *e) {
+    err_code rc = err_set(e, ERR_AUTH, "the other side has a different cluster key");
+    err_hint(e, "give every node the same cluster key");
+    return rc;
+}
+
+err_code tls_handshake_error(SSL *ssl, enum tls_step step, struct err *e) {
+    (void)ssl;
+    unsigned long code = ERR_peek_last_error();
+    err_code rc;
+    if (step == TLS_ENDED) {
+        rc = err_set(e, ERR_CLOSED, "the other side closed the connection during the TLS handshake");
+    } else if (is_key_mismatch(ERR_GET_REASON(code))) {
+        rc = key_mismatch(e);
+    } else {
+        const char *reason = ERR_reason_error_string(code);
+        rc = err_set(e, ERR_PROTOCOL, "the TLS handshake failed: %s", reason != NULL ? reason : "unknown cause");
+        err_hint(e, "is the other side a Caravan node?");
+    }
+    ERR_clear_error();
+    return rc;
+}
+
+err_code tls_check_keyed(SSL *ssl, struct err *e) {
+    return SSL_session_reused(ssl) ? ERR_OK : key_mismatch(e);
+}
+
+err_code tls_stream_error(enum tls_step step, struct err *e) {
+    err_code rc;
+    if (step == TLS_ENDED) {
+        rc = err_set(e, ERR_CLOSED, "the other side closed the connection");
+    } else {
+        const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+        rc = err_set(e, ERR_PROTOCOL, "the TLS connection is damaged: %s", reason != NULL ? reason : "unknown cause");
+    }
+    ERR_clear_error();
+    return rc;
+}
