@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT
+ * Filling a frame: first the operations on sequences, then one token of each decoding sequence of a group, then pieces of prompts. */
+#include <assert.h>
+#include <string.h>
+
+#include "pipeline/sched_policy.h"
+#include "pipeline/sched_priv.h"
+
+enum { EXACT_PREFILL = 4, EXACT_REPLAY = 3 };
+
+static uint32_t min_u32(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+/* ---- parts of a frame being filled ------------------------------------------------------------------------------------------ */
+
+struct filling {
+    struct sched_flight *flight;
+    size_t n; /* tokens in s->tokens */
+};
+
+static void put_token(struct sched *s, struct filling *f, uint32_t slot, int32_t token, uint32_t pos, uint16_t flags) {
+    assert(f->n < s->config.n_batch && pos < s->config.n_ctx_seq);
+    if (flags != 0) {
+        f->flight->expect[f->flight->n_expect++] = (struct sched_expect){
+            .slot = slot, .generation = s->slots[slot].generation, .index = (uint16_t)f->n, .flags = flags, .pos = (int32_t)pos};
+    }
+    s->tokens[f->n++] = (struct engine_token){.token = token, .pos = (int32_t)pos, .seq = (uint16_t)slot, .flags = flags};
+}
+
+static void put_part(struct sched *s, struct filling *f, uint32_t slot, uint32_t n_tokens) {
+    f->flight->parts[f->flight->n_parts++] =
+        (struct sched_part){.slot = slot, .generation = s->slots[slot].generation, .n_tokens = n_tokens};
+}
+
+/* ---- decode and prefill ----------------------------------------------------------------------------------------------------- */
+
+/* The sequences that have waited longest go first: the ready list is in the order in which their tokens came back. */
+static void put_decodes(struct sched *s, struct filling *f, uint32_t most) {
+    while (most-- > 0 && s->ready.first != NULL) {
+        struct sched_req *r = s->ready.first;
+        put_token(s, f, r->slot, r->next_token, r->n_sent, ENGINE_TOKEN_SAMPLE);
+        put_part(s, f, r->slot, 1);
+        r->n_sent++;
+        f->flight->decode = true;
+        sched_set_state(s, r, SCHED_FLIGHT);
+    }
+}
+
+/* How many of the request's known tokens go into a chunk. Exact mode: the prompt in multiples of four and its rest alone, replayed tokens as they
+ * were computed the first time, so that every position always meets the same kernels. */
+static uint32_t chunk_size(const struct sched *s, const struct sched_req *r, uint32_t room) {
+    uint32_t left = r->n_input - r->n_sent;
+    if (!s->config.exact) {
+        return min_u32(left, room);
+    }
+    uint32_t n_prompt = (uint32_t)r->request.n_tokens;
+    if (r->n_sent >= n_prompt) {
+        return min_u32(left, min_u32(EXACT_REPLAY, room));
+    }
+    left = n_prompt - r->n_sent;
+    uint32_t whole = min_u32(left, room) / EXACT_PREFILL * EXACT_PREFILL;
+    return whole > 0 ? whole : min_u32(left, min_u32(EXACT_REPLAY, room));
+}
+
+static void put_chunk(struct sched *s, struct filling *f, struct sched_req *r, uint32_t n) {
+    const struct request *q = &r->request;
+    put_part(s, f, r->slot, n);
+    for (uint32_t i = 0; i < n; i++, r->n_sent++) {
+        int32_t token = r->n_sent < q->n_tokens ? q->tokens[r->n_sent] : q->generated[r->n_sent - q->n_tokens];
+        put_token(s, f, r->slot, token, r->n_sent, r->n_sent + 1 == r->n_input ? ENGINE_TOKEN_SAMPLE : 0);
+    }
+    if (r->n_sent == r->n_input) {
+        sched_set_state(s, r, SCHED_FLIGHT);
+    }
+}
+
+/* Prompts in the order of admission; the last one is cut where the room ends. */
+static void put_prompts(struct sched *s, struct filling *f, uint32_t most) {
+    uint32_t room = min_u32(most, s->config.n_batch - (uint32_t)f->n);
+    while (room > 0 && s->prefill.first != NULL) {
+        struct sched_req *r = s->prefill.first;
+        uint32_t n = chunk_size(s, r, room);
+        put_chunk(s, f, r, n);
+        room -= n;
+        if (s->config.exact) {
+            break; /* one shape of batch, one prompt */
+        }
+    }
+}
+
+static void put_work(struct sched *s, struct filling *f) {
+    const struct sched_config *c = &s->config;
+    struct sched_load load = {.n_stage = c->n_stage, .n_batch = c->n_batch, .exact = c->exact,
+                              .n_decoding = s->n_state[SCHED_FLIGHT] + s->n_state[SCHED_READY], .n_prefilling = s->n_state[SCHED_PREFILL],
+                              .decode_in_flight = s->n_flight_decode, .in_flight = s->n_flight, .prefill_last = s->prefill_last};
+    struct sched_share share;
+    sched_policy_share(&load, &share);
+    if (!share.prefill_first) {
+        put_decodes(s, f, min_u32(share.decode_tokens, c->n_batch));
+    }
+    size_t n_decode = f->n;
+    if (!c->exact || n_decode == 0) {
+        put_prompts(s, f, share.prefill_tokens);
+    }
+    if (f->n == 0) { /* it was the prompts' turn, and none had a token */
+        put_decodes(s, f, min_u32(share.decode_tokens, c->n_batch));
+        n_decode = f->n;
+    }
+    s->prefill_last = f->n > n_decode;
+}
+
+/* ---- evaluations ------------------------------------------------------------------------------------------------------------ */
+
+static bool eval_start(struct sched *s) {
+    if (s->n_flight > 0 || s->n_state[SCHED_PREFILL] + s->n_state[SCHED_FLIGHT] + s->n_state[SCHED_READY] > 0) {
+        return false;
+    }
+    struct sched_slot *sl = &s->slots[0];
+    sl->generation++;
+    sl->clear = sl->dirty;
+    sl->dirty = false;
+    s->eval_state = SCHED_EVAL_RUNNING;
+    return true;
+}
+
+static void put_eval(struct sched *s, struct filling *f) {
+    if (s->eval_sent == s->eval.n_batches) {
+        return;
+    }
+    const struct request_eval_batch *b = &s->eval.batches[s->eval_sent];
+    put_part(s, f, 0, b->n_tokens);
+    for (uint32_t i = 0; i < b->n_tokens; i++, s->eval_pos++) {
+        put_token(s, f, 0, s->eval.tokens[s->eval_pos], s->eval_pos, b->n_tokens - i <= b->n_logits ? ENGINE_TOKEN_LOGITS : 0);
+    }
+    f->flight->batch = s->eval_sent++;
+}
+
+/* ---- operations ------------------------------------------------------------------------------------------------------------- */
+
+static bool any_dirty(const struct sched *s) {
+    for (uint32_t i = 0; i < s->config.n_seq; i++) {
+        if (s->slots[i].dirty) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A slot without an owner is closed; one whose new owner's sampler has been announced already is only emptied. */
+static size_t put_ops(struct sched *s) {
+    size_t n = 0;
+    for (uint32_t i = 0; i < s->config.n_seq; i++) {
+        struct sched_slot *sl = &s->slots[i];
+        if (sl->dirty || sl->clear) {
+            s->ops[n++] = (struct engine_op){.kind = sl->dirty ? ENGINE_OP_CLOSE : ENGINE_OP_RM, .seq = i, .p0 = 0, .p1 = -1};
+            sl->dirty = sl->clear = false;
+        }
+    }
+    return n;
+}
+
+/* ---- the frame -------------------------------------------------------------------------------------------------------------- */
+
+bool sched_frame_build(struct sched *s, struct sched_action *ret) {
+    if (s->n_flight == s->config.n_credit) {
+        return false;
+    }
+    struct sched_flight *flight = &s->flights[(s->flight_first + s->n_flight) % s->config.n_credit];
+    flight->decode = flight->faulted = false;
+    flight->n_parts = flight->n_expect = 0;
+    struct filling f = {.flight = flight};
+    if (s->eval_state == SCHED_EVAL_RUNNING || (s->eval_state == SCHED_EVAL_WAITING && eval_start(s))) {
+        put_eval(s, &f);
+    } else {
+        put_work(s, &f);
+    }
+    if (f.n == 0 && (s->n_flight > 0 || !any_dirty(s))) {
+        return false;
+    }
+    flight->number = s->next_number++;
+    s->n_flight++;
+    s->n_flight_decode += flight->decode;
+    s->n_frames++;
+    s->n_tokens += f.n;
+    *ret = (struct sched_action){.kind = SCHED_ACTION_FRAME, .number = flight->number, .ops = s->ops, .tokens = s->tokens, .n_tokens = f.n};
+    ret->n_ops = put_ops(s);
+    return true;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT
+ * What comes back of a frame: checked as a whole against what was sent, then given to the requests that are still there. */
+#include <assert.h>
+#include <string.h>
+
+#include "pipeline/sched_priv.h"
+
+static struct sched_flight *oldest(struct sched *s) {
+    return s->n_flight > 0 ? &s->flights[s->flight_first] : NULL;
+}
+
+/* The owner of then is the owner of now (or the EVAL of then is still running). */
+static bool is_current(const struct sched *s, uint32_t slot, uint32_t generation) {
+    return s->slots[slot].generation == generation;
+}
+
+/* ---- checks ----------------------------------------------------------------------------------------------------------------- */
+
+static err_code check_result(const struct sched *s, const struct sched_expect *x, const struct result *r, struct err *e) {
+    if (r->index != x->index || r->seq != x->slot || r->pos != x->pos) {
+        return err_set(e, ERR_PROTOCOL, "tokens: an answer for sequence %u, position %d; expected one for sequence %u, position %d", r->seq,
+                       r->pos, x->slot, x->pos);
+    }
+    unsigned want = ((x->flags & ENGINE_TOKEN_SAMPLE) != 0 ? RESULT_SAMPLED : 0u) | ((x->flags & ENGINE_TOKEN_LOGITS) != 0 ? RESULT_LOGITS : 0u);
+    unsigned got = r->flags & (RESULT_SAMPLED | RESULT_LOGITS);
+    if ((r->flags & RESULT_FAILED) == 0 && got != want) {
+        return err_set(e, ERR_PROTOCOL, "tokens: an answer with flags 0x%02x for sequence %u, position %d", r->flags, r->seq, r->pos);
+    }
+    uint32_t n_vocab = s->config.n_vocab;
+    if (r->sample.token < 0 || (n_vocab != 0 && (uint32_t)r->sample.token >= n_vocab) ||
+        (n_vocab != 0 && r->n_logits != 0 && r->n_logits != n_vocab)) {
+        return err_set(e, ERR_PROTOCOL, "tokens: token %d, %u logits of a vocabulary of %u", r->sample.token, r->n_logits, n_vocab);
+    }
+    return ERR_OK;
+}
+
+/* Decodes the results into s->results. */
+static err_code read_results(struct sched *s, const struct sched_flight *fl, uint32_t n_results, struct bytes_reader *r, struct err *e) {
+    bool empty = fl->faulted && n_results == 0;
+    if (!empty && n_results != fl->n_expect) {
+        return err_set(e, ERR_PROTOCOL, "tokens: %u answers to a frame that asked for %zu", n_results, fl->n_expect);
+    }
+    for (uint32_t i = 0; i < n_results; i++) {
+        err_code code = result_get(r, &s->results[i], e);
+        if (code != ERR_OK || (code = check_result(s, &fl->expect[i], &s->results[i], e)) != ERR_OK) {
+            return ERR_PROTOCOL;
+        }
+    }
+    s->n_results = n_results;
+    return ERR_OK;
+}
+
+static err_code read_traces(const struct sched *s, uint16_t n_trace, struct bytes_reader *r, struct result_trace *ret, struct err *e) {
+    if (n_trace > s->config.n_stage) {
+        return err_set(e, ERR_PROTOCOL, "tokens: times of %u stages, the ring has %u", n_trace, s->config.n_stage);
+    }
+    for (uint16_t i = 0; i < n_trace; i++) {
+        if (result_get_trace(r, &ret[i], e) != ERR_OK || ret[i].stage >= s->config.n_stage) {
+            return err_set(e, ERR_PROTOCOL, "tokens: the times of the stages are malformed");
+        }
+    }
+    return bytes_left(r) == 0 ? ERR_OK : err_set(e, ERR_PROTOCOL, "tokens: %zu bytes left over", bytes_left(r));
+}
+
+/* ---- what they mean --------------------------------------------------------------------------------------------------------- */
+
+static void add_times(struct sched *s, const struct sched_flight *fl, const struct result_trace *traces, uint16_t n_trace, uint32_t hop_us) {
+    for (size_t p = 0; p < fl->n_parts; p++) {
+        struct sched_req *r = s->slots[fl->parts[p].slot].req;
+        if (r == NULL || !is_current(s, fl->parts[p].slot, fl->parts[p].generation)) {
+            continue;
+        }
+        for (uint16_t i = 0; i < n_trace; i++) {
+            struct request_hop *h = &r->hops[traces[i].stage];
+            h->frames++;
+            h->compute_us += traces[i].compute_us;
+            h->wait_us += traces[i].wait_us;
+            h->hop_us += traces[i].hop_us;
+        }
+        r->hops[0].hop_us += hop_us; /* the way back from the tail */
+    }
+}
+
+static void take_sample(struct sched *s, clock_us now, struct sched_req *r, const struct result *res) {
+    if (r->first_token == 0) {
+        r->first_token = now;
+    }
+    if (res->sample.end && !r->request.ignore_eos) {
+        sched_end(s, now, r, REQUEST_FINISH_STOP);
+        return;
+    }
+    r->n_completion++;
+    struct sched_item *it = sched_push(s, SCHED_ACTION_EVENT);
+    it->event = REQUEST_TOKEN;
+    it->req = r;
+    it->id = r->request.id;
+    it->completion = r->n_completion;
+    it->sample = res->sample;
+    if (r->n_completion >= r->max_completion) {
+        sched_end(s, now, r, REQUEST_FINISH_LENGTH);
+        return;
+    }
+    r->next_token = res->sample.token;
+    sched_set_state(s, r, SCHED_READY);
+}
+
+static void take_result(struct sched *s, clock_us now, const struct sched_expect *x, const struct result *res) {
+    if (!is_current(s, x->slot, x->generation)) {
+        return;
+    }
+    struct sched_req *r = s->slots[x->slot].req;
+    if ((res->flags & RESULT_FAILED) != 0) {
+        struct err why;
+        err_set(&why, ERR_ENGINE, "%.*s", (int)res->text_len, res->text != NULL ? res->text : "");
+        if (r != NULL) {
+            sched_fail(s, now, r, &why);
+        } else {
+            sched_eval_end(s, false, &why);
+        }
+    } else if (r != NULL && (res->flags & RESULT_SAMPLED) != 0) {
+        take_sample(s, now, r, res);
+    }
+}
+
+static void take_eval(struct sched *s, const struct sched_flight *fl) {
+    if (s->eval_state != SCHED_EVAL_RUNNING || fl->n_parts == 0 || !is_current(s, 0, fl->parts[0].generation) || s->slots[0].req != NULL) {
+        return;
+    }
+    struct sched_item *it = sched_push(s, SCHED_ACTION_LOGITS);
+    it->id = s->eval.id;
+    it->batch = fl->batch;
+    if (++s->eval_answered == s->eval.n_batches) {
+        sched_eval_end(s, false, NULL);
+    }
+}
+
+err_code sched_tokens(struct sched *s, clock_us now, uint32_t number, uint32_t n_results, uint16_t n_trace, const uint8_t *payload,
+                      size_t len, uint32_t hop_us, struct err *e) {
+    struct sched_flight *fl = oldest(s);
+    if (fl == NULL || fl->number != number) {
+        return err_set(e, ERR_PROTOCOL, "tokens: an answer to frame %u, which is not the oldest in flight", number);
+    }
+    struct bytes_reader r;
+    bytes_reader_init(&r, payload, len);
+    struct result_trace traces[REQUEST_MAX_HOPS];
+    if (read_results(s, fl, n_results, &r, e) != ERR_OK || read_traces(s, n_trace, &r, traces, e) != ERR_OK) {
+        return ERR_PROTOCOL;
+    }
+    s->flight_first = (s->flight_first + 1) % s->config.n_credit;
+    s->n_flight--;
+    s->n_flight_decode -= fl->decode;
+    add_times(s, fl, traces, n_trace, hop_us);
+    for (uint32_t i = 0; i < n_results; i++) {
+        take_result(s, now, &fl->expect[i], &s->results[i]);
+    }
+    if (!fl->faulted) {
+        take_eval(s, fl);
+    }
+    return ERR_OK;
+}
+
+void sched_fault_frame(struct sched *s, clock_us now, uint32_t number, const struct err *why) {
+    for (uint32_t i = 0; i < s->n_flight; i++) {
+        struct sched_flight *fl = &s->flights[(s->flight_first + i) % s->config.n_credit];
+        if (fl->number != number) {
+            continue;
+        }
+        fl->faulted = true;
+        for (size_t p = 0; p < fl->n_parts; p++) {
+            uint32_t slot = fl->parts[p].slot;
+            if (!is_current(s, slot, fl->parts[p].generation)) {
+                continue;
+            }
+            if (s->slots[slot].req != NULL) {
+                sched_fail(s, now, s->slots[slot].req, why);
+            } else {
+                sched_eval_end(s, false, why);
+            }
+        }
+    }
+}
