@@ -165,10 +165,9 @@ static void link_end(struct control_link *l, const struct err *why) {
     if (l->closing) return;
     l->closing = true;
     l->why = *why;
-    io_conn_pause(l->conn);
+    io_conn_shutdown(l->conn); /* what is queued, a REFUSE perhaps, still goes */
     if (l->state != LINK_UP && l->target && why->code != ERR_BUSY) target_say(l->target, why);
     if (l->state != LINK_UP && !l->target && why->code != ERR_BUSY) log_warn("control", "refused a link from %s: %s", l->peer.host, why->text);
-    io_timer_start(l->owner->beat, 0, BEAT_MS);
     if (l->state == LINK_UP) l->owner->cb.on_down(l->owner->user, &l->peer, why);
 }
 

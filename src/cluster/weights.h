@@ -7,6 +7,7 @@
 #define CARAVAN_CLUSTER_WEIGHTS_H
 
 #include "base/err.h"
+#include "io/sock.h"
 #include "io/tls.h"
 #include "model/gguf.h"
 #include "model/slice.h"
@@ -26,14 +27,10 @@ err_code weights_server_take(struct weights_server *s, int fd, struct err *e);
 void weights_server_free(struct weights_server *s);
 
 /* ---- client ------------------------------------------------------------------------------------------------------------------ */
-struct weights_source {
-    char host[256];
-    uint16_t port;
-};
 struct weights_file; /* a model whose bytes may be partly here */
 
 /* Opens `id` in the cache folder, fetching the headers from the source if they are not here yet. */
-err_code weights_open(struct io_tls_ctx *tls, const char *folder, const char *id, const struct weights_source *source, struct weights_file **ret,
+err_code weights_open(struct io_tls_ctx *tls, const char *folder, const char *id, const struct io_addr *source, struct weights_file **ret,
                       struct err *e);
 const struct model_gguf *weights_gguf(const struct weights_file *f);
 /* Fetches what is missing of the slice's ranges. progress(user, done bytes, all bytes) comes at most about ten times a second. */

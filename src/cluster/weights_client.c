@@ -16,7 +16,6 @@
 #include "base/mem.h"
 #include "cluster/weights.h"
 #include "cluster/weights_priv.h"
-#include "io/sock.h"
 
 enum { CONNECT_MS = 10000, PROGRESS_US = 100000 };
 #define MAX_HEADER (1ull << 30)
@@ -31,7 +30,7 @@ struct weights_part {
 
 struct weights_file {
     struct io_tls_ctx *tls;
-    struct weights_source source;
+    struct io_addr source;
     char *folder, *id;
     struct io_tls_stream *stream; /* NULL until it is needed */
     struct buf in;
@@ -65,7 +64,7 @@ static err_code weights_parts_read(struct weights_file *f, const char *text, siz
 static err_code weights_connect(struct weights_file *f, struct err *e) {
     if (f->stream) return ERR_OK;
     int fd = -1;
-    err_code code = io_sock_connect(f->source.host, f->source.port, CONNECT_MS, &fd, e);
+    err_code code = io_sock_connect(&f->source, CONNECT_MS, &fd, e);
     if (code == ERR_OK) code = io_tls_connect(f->tls, fd, WEIGHTS_NAME, CONNECT_MS, &f->stream, e);
     if (code != ERR_OK) return code;
     char hello[256];
@@ -178,7 +177,7 @@ static err_code weights_gguf_read(struct weights_file *f, struct err *e) {
 
 static bool weights_id_ok(const char *id) { return strlen(id) == 64 && strspn(id, "0123456789abcdef") == 64; }
 
-err_code weights_open(struct io_tls_ctx *tls, const char *folder, const char *id, const struct weights_source *source, struct weights_file **ret,
+err_code weights_open(struct io_tls_ctx *tls, const char *folder, const char *id, const struct io_addr *source, struct weights_file **ret,
                       struct err *e) {
     if (!weights_id_ok(id)) return err_set(e, ERR_INVALID, "not a model id: \"%.80s\"", id);
     struct weights_file *f = MEM_NEW(struct weights_file);

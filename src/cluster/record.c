@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT
+ * See record.h. 64-bit ids and epochs are written as 16 hexadecimal digits: JSON numbers are doubles to many readers. */
+#include "cluster/record.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+
+static void put_hex(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, uint64_t v) {
+    char text[20];
+    snprintf(text, sizeof(text), "%016llx", (unsigned long long)v);
+    yyjson_mut_obj_add_strcpy(doc, obj, key, text);
+}
+
+static err_code get_hex(yyjson_val *obj, const char *key, uint64_t *ret, struct err *e) {
+    const char *text = NULL;
+    err_code code = json_need_str(obj, key, &text, e);
+    if (code != ERR_OK) return code;
+    if (strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
+        return err_set(e, ERR_INVALID, "field \"%s\": expected 16 hexadecimal digits", key);
+    *ret = strtoull(text, NULL, 16);
+    return ERR_OK;
+}
+
+/* A string field into a fixed array: too long is an error, absent leaves it empty. */
+static err_code get_text(yyjson_val *obj, const char *key, char *ret, size_t size, struct err *e) {
+    const char *text = "";
+    err_code code = json_get_str(obj, key, &text, e);
+    if (code != ERR_OK) return code;
+    if (strlen(text) >= size) return err_set(e, ERR_LIMIT, "field \"%s\": longer than %zu bytes", key, size - 1);
+    snprintf(ret, size, "%s", text);
+    return ERR_OK;
+}
+
+static err_code get_u32(yyjson_val *obj, const char *key, uint32_t max, uint32_t *ret, struct err *e) {
+    int64_t v = *ret;
+    err_code code = json_get_i64(obj, key, 0, max, &v, e);
+    if (code == ERR_OK) *ret = (uint32_t)v;
+    return code;
+}
+
+static err_code get_u64(yyjson_val *obj, const char *key, uint64_t *ret, struct err *e) {
+    int64_t v = (int64_t)*ret;
+    err_code code = json_get_i64(obj, key, 0, INT64_MAX, &v, e);
+    if (code == ERR_OK) *ret = (uint64_t)v;
+    return code;
+}
+
+void record_done(struct record *r) {
+    for (uint32_t i = 0; i < r->n_models; i++) free(r->models[i].chat_template);
+    memset(r, 0, sizeof(*r));
+}
+
+uint64_t record_memory_for(const struct record *r, const char *instance) {
+    uint64_t used = 0;
+    for (uint32_t i = 0; i < r->n_stages; i++)
+        if (strcmp(r->stages[i].instance, instance) != 0) used += r->stages[i].bytes;
+    return used < r->memory ? r->memory - used : 0;
+}
+
+/* ---- writing ----------------------------------------------------------------------------------------------------------------- */
+
+static void model_encode(const struct record_model *m, yyjson_mut_doc *doc, yyjson_mut_val *o) {
+    yyjson_mut_obj_add_str(doc, o, "name", m->name);
+    yyjson_mut_obj_add_str(doc, o, "instance", m->instance);
+    put_hex(doc, o, "head", m->head);
+    if (m->chat_template) yyjson_mut_obj_add_str(doc, o, "chat_template", m->chat_template);
+    yyjson_mut_obj_add_str(doc, o, "bos", m->bos);
+    yyjson_mut_obj_add_str(doc, o, "eos", m->eos);
+    yyjson_mut_obj_add_uint(doc, o, "n_ctx", m->n_ctx);
+    yyjson_mut_obj_add_uint(doc, o, "n_vocab", m->n_vocab);
+    yyjson_mut_obj_add_uint(doc, o, "n_stage", m->n_stage);
+    yyjson_mut_obj_add_uint(doc, o, "n_layer", m->n_layer);
+    yyjson_mut_obj_add_int(doc, o, "created", m->created);
+    yyjson_mut_obj_add_bool(doc, o, "ready", m->ready);
+    yyjson_mut_obj_add_str(doc, o, "message", m->message);
+}
+
+static void stage_encode(const struct record_stage *s, yyjson_mut_doc *doc, yyjson_mut_val *o) {
+    yyjson_mut_obj_add_str(doc, o, "instance", s->instance);
+    put_hex(doc, o, "epoch", s->epoch);
+    yyjson_mut_obj_add_uint(doc, o, "stage", s->stage);
+    yyjson_mut_obj_add_uint(doc, o, "first", s->first);
+    yyjson_mut_obj_add_uint(doc, o, "end", s->end);
+    yyjson_mut_obj_add_uint(doc, o, "phase", s->phase);
+    yyjson_mut_obj_add_uint(doc, o, "progress", s->progress);
+    yyjson_mut_obj_add_uint(doc, o, "bytes", s->bytes);
+    yyjson_mut_obj_add_str(doc, o, "device", s->device);
+}
+
+void record_encode(const struct record *r, struct buf *out) {
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    put_hex(doc, root, "id", r->id);
+    yyjson_mut_obj_add_str(doc, root, "name", r->name);
+    yyjson_mut_obj_add_uint(doc, root, "memory", r->memory);
+    yyjson_mut_obj_add_str(doc, root, "api", r->api);
+    yyjson_mut_val *models = yyjson_mut_obj_add_arr(doc, root, "models");
+    for (uint32_t i = 0; i < r->n_models; i++) model_encode(&r->models[i], doc, yyjson_mut_arr_add_obj(doc, models));
+    yyjson_mut_val *stages = yyjson_mut_obj_add_arr(doc, root, "stages");
+    for (uint32_t i = 0; i < r->n_stages; i++) stage_encode(&r->stages[i], doc, yyjson_mut_arr_add_obj(doc, stages));
+    yyjson_mut_val *peers = yyjson_mut_obj_add_arr(doc, root, "peers");
+    for (uint32_t i = 0; i < r->n_peers; i++) {
+        yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, peers);
+        put_hex(doc, o, "id", r->peers[i].id);
+        yyjson_mut_obj_add_str(doc, o, "host", r->peers[i].host);
+        yyjson_mut_obj_add_uint(doc, o, "port", r->peers[i].port);
+    }
+    json_write(out, doc);
+    yyjson_mut_doc_free(doc);
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------------------------------- */
+
+static err_code model_decode(yyjson_val *o, struct record_model *m, struct err *e) {
+    const char *template = NULL;
+    err_code code = get_text(o, "name", m->name, sizeof(m->name), e);
+    if (code == ERR_OK) code = get_text(o, "instance", m->instance, sizeof(m->instance), e);
+    if (code == ERR_OK) code = get_hex(o, "head", &m->head, e);
+    if (code == ERR_OK) code = get_text(o, "bos", m->bos, sizeof(m->bos), e);
+    if (code == ERR_OK) code = get_text(o, "eos", m->eos, sizeof(m->eos), e);
+    if (code == ERR_OK) code = get_u32(o, "n_ctx", INT32_MAX, &m->n_ctx, e);
+    if (code == ERR_OK) code = get_u32(o, "n_vocab", INT32_MAX, &m->n_vocab, e);
+    if (code == ERR_OK) code = get_u32(o, "n_stage", RECORD_MAX_STAGES, &m->n_stage, e);
+    if (code == ERR_OK) code = get_u32(o, "n_layer", INT32_MAX, &m->n_layer, e);
+    if (code == ERR_OK) code = json_get_i64(o, "created", 0, INT64_MAX, &m->created, e);
+    if (code == ERR_OK) code = json_get_bool(o, "ready", &m->ready, e);
+    if (code == ERR_OK) code = get_text(o, "message", m->message, sizeof(m->message), e);
+    if (code == ERR_OK) code = json_get_str(o, "chat_template", &template, e);
+    if (code == ERR_OK && template && strlen(template) > RECORD_MAX_TEMPLATE) code = err_set(e, ERR_LIMIT, "field \"chat_template\": too long");
+    if (code == ERR_OK) m->chat_template = mem_strdup(template);
+    return code;
+}
+
+static err_code stage_decode(yyjson_val *o, struct record_stage *s, struct err *e) {
+    uint32_t phase = 0;
+    err_code code = get_text(o, "instance", s->instance, sizeof(s->instance), e);
+    if (code == ERR_OK) code = get_hex(o, "epoch", &s->epoch, e);
+    if (code == ERR_OK) code = get_u32(o, "stage", RECORD_MAX_STAGES, &s->stage, e);
+    if (code == ERR_OK) code = get_u32(o, "first", INT32_MAX, &s->first, e);
+    if (code == ERR_OK) code = get_u32(o, "end", INT32_MAX, &s->end, e);
+    if (code == ERR_OK) code = get_u32(o, "phase", STAGE_PHASE_COUNT - 1, &phase, e);
+    if (code == ERR_OK) code = get_u32(o, "progress", 100, &s->progress, e);
+    if (code == ERR_OK) code = get_u64(o, "bytes", &s->bytes, e);
+    if (code == ERR_OK) code = get_text(o, "device", s->device, sizeof(s->device), e);
+    s->phase = (enum stage_phase)phase;
+    return code;
+}
+
+static err_code peer_decode(yyjson_val *o, struct record_peer *p, struct err *e) {
+    uint32_t port = 0;
+    err_code code = get_hex(o, "id", &p->id, e);
+    if (code == ERR_OK) code = get_text(o, "host", p->host, sizeof(p->host), e);
+    if (code == ERR_OK) code = get_u32(o, "port", 65535, &port, e);
+    p->port = (uint16_t)port;
+    return code;
+}
+
+/* An array of objects with at most max elements; an absent one is empty. */
+static err_code get_array(yyjson_val *root, const char *key, size_t max, yyjson_val **ret, struct err *e) {
+    *ret = yyjson_obj_get(root, key);
+    if (*ret && !yyjson_is_arr(*ret)) return err_set(e, ERR_INVALID, "field \"%s\": expected an array", key);
+    if (yyjson_arr_size(*ret) > max) return err_set(e, ERR_LIMIT, "field \"%s\": more than %zu entries", key, max);
+    return ERR_OK;
+}
+
+static err_code record_arrays(yyjson_val *root, struct record *r, struct err *e) {
+    yyjson_val *models, *stages, *peers, *v;
+    yyjson_arr_iter it;
+    err_code code = get_array(root, "models", RECORD_MAX_MODELS, &models, e);
+    if (code == ERR_OK) code = get_array(root, "stages", RECORD_MAX_STAGES, &stages, e);
+    if (code == ERR_OK) code = get_array(root, "peers", RECORD_MAX_PEERS, &peers, e);
+    if (code != ERR_OK) return code;
+    for (yyjson_arr_iter_init(models, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));) code = model_decode(v, &r->models[r->n_models++], e);
+    for (yyjson_arr_iter_init(stages, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));) code = stage_decode(v, &r->stages[r->n_stages++], e);
+    for (yyjson_arr_iter_init(peers, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));) code = peer_decode(v, &r->peers[r->n_peers++], e);
+    return code;
+}
+
+err_code record_decode(const uint8_t *data, size_t len, struct record *ret, struct err *e) {
+    yyjson_doc *doc;
+    err_code code = json_parse((const char *)data, len, &doc, e);
+    if (code != ERR_OK) return code;
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    code = get_hex(root, "id", &ret->id, e);
+    if (code == ERR_OK) code = get_text(root, "name", ret->name, sizeof(ret->name), e);
+    if (code == ERR_OK) code = get_u64(root, "memory", &ret->memory, e);
+    if (code == ERR_OK) code = get_text(root, "api", ret->api, sizeof(ret->api), e);
+    if (code == ERR_OK) code = record_arrays(root, ret, e);
+    yyjson_doc_free(doc);
+    if (code != ERR_OK) {
+        record_done(ret);
+        err_prefix(e, "node record");
+    }
+    return code;
+}
+
+/* ---- stage reports ----------------------------------------------------------------------------------------------------------- */
+
+void stage_report_encode(const struct stage_report *r, struct buf *out) {
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_str(doc, root, "instance", r->instance);
+    put_hex(doc, root, "epoch", r->epoch);
+    yyjson_mut_obj_add_uint(doc, root, "stage", r->stage);
+    struct buf state;
+    buf_init(&state, 65536);
+    if (r->failed) {
+        yyjson_mut_obj_add_str(doc, root, "error", err_name(r->err.code));
+        yyjson_mut_obj_add_str(doc, root, "text", r->err.text);
+        yyjson_mut_obj_add_str(doc, root, "hint", r->err.hint);
+    } else {
+        stage_state_encode(&r->state, &state);
+        yyjson_mut_obj_add_val(doc, root, "state", yyjson_mut_rawn(doc, (const char *)state.data, state.len));
+    }
+    json_write(out, doc);
+    yyjson_mut_doc_free(doc);
+    buf_done(&state);
+}
+
+static err_code report_error(yyjson_val *root, const char *name, struct stage_report *ret, struct err *e) {
+    ret->failed = true;
+    ret->err.code = err_from_name(name);
+    if (ret->err.code == ERR_OK) ret->err.code = ERR_INTERNAL;
+    err_code code = get_text(root, "text", ret->err.text, sizeof(ret->err.text), e);
+    return code == ERR_OK ? get_text(root, "hint", ret->err.hint, sizeof(ret->err.hint), e) : code;
+}
+
+static err_code report_state(yyjson_val *root, struct stage_report *ret, struct err *e) {
+    size_t n = 0;
+    char *text = yyjson_val_write(yyjson_obj_get(root, "state"), 0, &n);
+    if (!text) return err_set(e, ERR_INVALID, "field \"state\": expected an object");
+    err_code code = stage_state_decode((const uint8_t *)text, n, &ret->state, e);
+    free(text);
+    return code;
+}
+
+err_code stage_report_decode(const uint8_t *data, size_t len, struct stage_report *ret, struct err *e) {
+    yyjson_doc *doc;
+    err_code code = json_parse((const char *)data, len, &doc, e);
+    if (code != ERR_OK) return code;
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    memset(ret, 0, sizeof(*ret));
+    const char *error = NULL;
+    code = get_text(root, "instance", ret->instance, sizeof(ret->instance), e);
+    if (code == ERR_OK) code = get_hex(root, "epoch", &ret->epoch, e);
+    if (code == ERR_OK) code = get_u32(root, "stage", RECORD_MAX_STAGES, &ret->stage, e);
+    if (code == ERR_OK) code = json_get_str(root, "error", &error, e);
+    if (code == ERR_OK) code = error ? report_error(root, error, ret, e) : report_state(root, ret, e);
+    yyjson_doc_free(doc);
+    return code;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT
+ * What nodes tell each other in JSON over control links: a node's record about itself (NODE frames: offer, stages held, models that can be
+ * asked, peers it knows) and a stage's report to its coordinator (STATE frames). Values and both directions of their encoding; every
+ * limit is checked on the way in. No I/O, any thread. */
+#ifndef CARAVAN_CLUSTER_RECORD_H
+#define CARAVAN_CLUSTER_RECORD_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "pipeline/stage_msg.h"
+
+enum { RECORD_MAX_MODELS = 16, RECORD_MAX_STAGES = 64, RECORD_MAX_PEERS = 256, RECORD_MAX_TEMPLATE = 256 * 1024 };
+
+struct record_model {
+    char name[128];        /* what clients ask for */
+    char instance[64];
+    uint64_t head;         /* the node that holds stage 0 */
+    char *chat_template;   /* owned, NULL: none */
+    char bos[64], eos[64];
+    uint32_t n_ctx, n_vocab, n_stage, n_layer;
+    int64_t created;
+    bool ready;
+    char message[256];     /* what the coordinator says of it: the reason while it waits */
+};
+struct record_stage {
+    char instance[64];
+    uint64_t epoch;
+    uint32_t stage, first, end; /* layers [first, end) */
+    enum stage_phase phase;
+    uint32_t progress;     /* percent, while loading */
+    uint64_t bytes;        /* as loaded; 0 until then */
+    char device[64];
+};
+struct record_peer {
+    uint64_t id;
+    char host[64];
+    uint16_t port;
+};
+struct record {
+    uint64_t id;
+    char name[64];
+    uint64_t memory;       /* bytes offered in all */
+    char api[80];          /* where its endpoint listens, for people */
+    struct record_model models[RECORD_MAX_MODELS]; /* that it coordinates */
+    uint32_t n_models;
+    struct record_stage stages[RECORD_MAX_STAGES]; /* that it holds */
+    uint32_t n_stages;
+    struct record_peer peers[RECORD_MAX_PEERS];    /* that it is linked to */
+    uint32_t n_peers;
+};
+void record_done(struct record *r); /* frees what it owns; zero it before first use */
+void record_encode(const struct record *r, struct buf *out);
+/* *ret must be empty (zero). ERR_INVALID or ERR_FORMAT names the field. */
+err_code record_decode(const uint8_t *data, size_t len, struct record *ret, struct err *e);
+/* Bytes of the offer that stages of other instances leave. */
+uint64_t record_memory_for(const struct record *r, const char *instance);
+
+/* A stage's word to its coordinator. */
+struct stage_report {
+    char instance[64];
+    uint64_t epoch;
+    uint32_t stage;
+    bool failed;           /* then err says why; else state holds */
+    struct stage_state state;
+    struct err err;
+};
+void stage_report_encode(const struct stage_report *r, struct buf *out);
+err_code stage_report_decode(const uint8_t *data, size_t len, struct stage_report *ret, struct err *e);
+
+#endif
