@@ -100,7 +100,7 @@ static err_code bind_host(const char *host, uint16_t port, int *ret_fd, struct e
 
 err_code io_listener_open(struct io_loop *loop, const char *host, uint16_t port, io_accept_fn fn, void *user,
                           struct io_listener **ret, struct err *e) {
-    int fd;
+    int fd = -1;
     err_code rc = bind_host(host, port, &fd, e);
     if (rc != ERR_OK) return rc;
     struct io_listener *l = MEM_NEW(struct io_listener);
