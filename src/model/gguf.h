@@ -33,7 +33,7 @@ struct model_kv {
 };
 
 struct model_tensor {
-    const char *name;          /* NUL-terminated, at most 127 bytes */
+    const char *name;          /* NUL-terminated, at most 63 bytes (as ggml has it) */
     uint32_t type;             /* enum model_type */
     uint32_t n_dims;
     uint64_t ne[MODEL_MAX_DIMS]; /* ne[0] is the row length; unused ones are 1 */

@@ -47,5 +47,7 @@ void model_layout_free(struct model_layout *l);
 
 /* The block number of "blk.N.rest" (and *ret_rest, if not NULL, its rest); -1 for other names. */
 int32_t model_layer_of_name(const char *name, const char **ret_rest);
+/* The first tensor of a layer whose name after "blk.N." begins with `start`; NULL if there is none. */
+const struct model_tensor *model_layer_tensor(const struct model_layout *l, uint32_t layer, const char *start);
 
 #endif

@@ -12,24 +12,38 @@
 
 enum model_split { MODEL_SPLIT_EXACT, MODEL_SPLIT_CLOSE, MODEL_SPLIT_WHOLE };
 
+/* Where slices may begin and end. */
+enum model_cut_rule {
+    MODEL_CUT_ANY,             /* between any two layers */
+    MODEL_CUT_PERIOD,          /* at multiples of `period` */
+    MODEL_CUT_KINDS            /* every slice needs a layer of each kind that the model has (attention, recurrent, sliding window) */
+};
+
+/* What model/slice must do beyond the general rules, in slices that are not the first (or as said). */
+enum model_fixup {
+    MODEL_FIX_SQRT_SCALE = 1,  /* rows given are multiplied by sqrt(n_embd): divide them first */
+    MODEL_FIX_EMBD_SCALE = 2,  /* rows given are multiplied by `<arch>.embedding_scale`: set it to 1 */
+    MODEL_FIX_POSITION = 4     /* learned positions are added to rows given: make that table zeros */
+};
+
 struct model_quirks {
     const char *arch;
     enum model_split split;
-    uint32_t flags;            /* enum model_quirk_flag in quirks.c's table: fix-ups that model/slice applies */
-    const char *cuts;          /* name of the rule for legal cuts: "any", "period", "dense", ... */
-    const char *note;          /* why, in a few words; for WHOLE the reason given to people */
+    enum model_cut_rule cut;
+    uint32_t period;           /* MODEL_CUT_PERIOD, MODEL_CUT_KINDS: cuts are at multiples of it (1: no matter) */
+    uint32_t fixups;           /* enum model_fixup, or'ed */
+    const char *note;          /* for MODEL_SPLIT_WHOLE the reason given to people; else what is peculiar, or "" */
 };
 
-/* The row for an architecture, or the row of unknown ones (WHOLE). Never NULL. */
+/* The row for an architecture, or the row of unknown ones (MODEL_SPLIT_WHOLE). Never NULL. */
 const struct model_quirks *model_quirks_find(const char *arch);
 
-/* May the model be cut between layers `at - 1` and `at` (0 < at < n_layer)? 0 and n_layer are always true. */
-bool model_quirks_cut_ok(const struct model_layout *l, uint32_t at);
-/* The legal cut points in rising order, 0 and n_layer included, into cuts[max]; returns how many there are (never more than
- * n_layer + 1; 2 means whole only). */
-uint32_t model_quirks_cuts(const struct model_layout *l, uint32_t *cuts, uint32_t max);
-/* May exactly these slices be made? bounds[0] = 0 < bounds[1] < ... < bounds[n] = n_layer. ERR_WHOLE_ONLY says why the
- * architecture runs whole only; ERR_INVALID names the illegal cut and the nearest legal ones. */
-err_code model_quirks_check(const struct model_layout *l, const uint32_t *bounds, uint32_t n_slices, struct err *e);
+/* May slice [first, end) be made? ERR_WHOLE_ONLY says why the architecture runs whole only; ERR_INVALID names what is wrong
+ * with the bounds and the legal cuts. [0, n_layer) always may. */
+err_code model_quirks_check(const struct model_layout *l, uint32_t first, uint32_t end, struct err *e);
+
+/* Cut points that may be combined freely, in rising order, 0 and n_layer included, into ret_cuts[max]; returns how many
+ * there are (at most n_layer + 1; 2 means whole only). */
+uint32_t model_quirks_cuts(const struct model_layout *l, uint32_t *ret_cuts, uint32_t max);
 
 #endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+#include "model/layout.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+int32_t model_layer_of_name(const char *name, const char **ret_rest) {
+    if (strncmp(name, "blk.", 4) != 0) return -1;
+    int32_t n = 0;
+    const char *at = name + 4;
+    if (*at < '0' || *at > '9' || (*at == '0' && at[1] != '.')) return -1;
+    for (; *at >= '0' && *at <= '9'; at++) {
+        n = n * 10 + (*at - '0');
+        if (n > 1000000) return -1;
+    }
+    if (*at != '.') return -1;
+    if (ret_rest) *ret_rest = at + 1;
+    return n;
+}
+
+/* A number of the architecture's metadata; `missing` when it is not there (or is not a number). */
+static uint64_t arch_uint(const struct model_gguf *g, const char *suffix, uint64_t i, uint64_t missing) {
+    uint64_t v = missing;
+    model_kv_uint(model_gguf_find_arch(g, suffix), i, &v);
+    return v;
+}
+
+static err_code need_u32(const struct model_gguf *g, const char *suffix, uint64_t max, uint32_t *ret, struct err *e) {
+    uint64_t v;
+    const struct model_kv *kv = model_gguf_find_arch(g, suffix);
+    if (!kv) return err_set(e, ERR_FORMAT, "cannot use \"%s\": metadata key \"%s.%s\" is missing", model_gguf_path(g, 0), model_gguf_arch(g), suffix);
+    if (!model_kv_uint(kv, 0, &v) || v == 0 || v > max)
+        return err_set(e, ERR_FORMAT, "cannot use \"%s\": metadata key \"%s\" is not a number from 1 to %" PRIu64, model_gguf_path(g, 0), kv->key, max);
+    *ret = (uint32_t)v;
+    return ERR_OK;
+}
+
+static bool starts_with(const char *s, const char *start) { return strncmp(s, start, strlen(start)) == 0; }
+
+/* Tables that only the first slice needs, or only the last; everything else outside of the layers goes to every slice. */
+static bool is_input_table(const char *name) {
+    return starts_with(name, "token_embd.") || starts_with(name, "position_embd.") || starts_with(name, "token_types.") || starts_with(name, "per_layer_token_embd.");
+}
+
+static bool is_output_table(const char *name) { return starts_with(name, "output."); }
+
+static err_code sort_tensors(struct model_layout *l, struct err *e) {
+    const struct model_gguf *g = l->gguf;
+    uint64_t embd_table = 0;
+    for (size_t i = 0; i < model_gguf_n_tensors(g); i++) {
+        const struct model_tensor *t = model_gguf_tensor(g, i);
+        int32_t n = model_layer_of_name(t->name, NULL);
+        l->bytes_total += t->bytes;
+        if (n >= (int32_t)l->n_block)
+            return err_set(e, ERR_FORMAT, "cannot use \"%s\": tensor \"%s\" is of a layer that \"%s.block_count\" (%" PRIu32 ") does not have",
+                           model_gguf_path(g, t->part), t->name, l->arch, l->n_block);
+        if (n >= 0) {
+            l->layers[n].bytes += t->bytes;
+            l->layers[n].n_tensors++;
+        } else if (is_input_table(t->name)) l->bytes_embd += t->bytes;
+        else if (is_output_table(t->name)) l->bytes_output += t->bytes;
+        else l->bytes_shared += t->bytes;
+        if (strcmp(t->name, "token_embd.weight") == 0) embd_table = t->bytes;
+    }
+    l->tied = !model_gguf_find_tensor(g, "output.weight");
+    if (l->tied) l->bytes_output += embd_table;
+
+    uint32_t *next = l->tensor_of_layer = mem_calloc(model_gguf_n_tensors(g) + 1, sizeof *next);
+    for (uint32_t i = 0; i < l->n_block; i++) {
+        if (l->layers[i].n_tensors == 0 && i < l->n_layer)
+            return err_set(e, ERR_FORMAT, "cannot use \"%s\": layer %" PRIu32 " of %" PRIu32 " has no tensors", model_gguf_path(g, 0), i, l->n_layer);
+        l->layers[i].tensors = next;
+        next += l->layers[i].n_tensors;
+        l->layers[i].n_tensors = 0;
+    }
+    for (size_t i = 0; i < model_gguf_n_tensors(g); i++) {
+        int32_t n = model_layer_of_name(model_gguf_tensor(g, i)->name, NULL);
+        if (n < 0) continue;
+        struct model_layer *layer = &l->layers[n];
+        l->tensor_of_layer[(size_t)(layer->tensors - l->tensor_of_layer) + layer->n_tensors++] = (uint32_t)i;
+    }
+    return ERR_OK;
+}
+
+const struct model_tensor *model_layer_tensor(const struct model_layout *l, uint32_t layer, const char *start) {
+    for (uint32_t i = 0; i < l->layers[layer].n_tensors; i++) {
+        const struct model_tensor *t = model_gguf_tensor(l->gguf, l->layers[layer].tensors[i]);
+        const char *rest = NULL;
+        if (model_layer_of_name(t->name, &rest) >= 0 && starts_with(rest, start)) return t;
+    }
+    return NULL;
+}
+
+/* Recurrent state of one sequence in a layer, by the kind of its tensors: as libllama sizes r (shifted inputs) and s (state), both f32. */
+static uint64_t state_bytes(const struct model_layout *l, uint32_t layer) {
+    const struct model_gguf *g = l->gguf;
+    uint64_t n_embd = l->n_embd, r = 0, s = 0;
+    uint64_t conv = arch_uint(g, "ssm.conv_kernel", 0, 0), inner = arch_uint(g, "ssm.inner_size", 0, 0);
+    uint64_t state = arch_uint(g, "ssm.state_size", 0, 0), groups = arch_uint(g, "ssm.group_count", 0, 0);
+    uint64_t kda = arch_uint(g, "kda.head_dim", 0, 0);
+    if (model_layer_tensor(l, layer, "shortconv.")) {
+        uint64_t cache = arch_uint(g, "shortconv.l_cache", 0, 1);
+        r = n_embd * (cache ? cache - 1 : 0);
+    } else if (model_layer_tensor(l, layer, "time_mix_")) {
+        uint64_t head = arch_uint(g, "wkv.head_size", 0, 64), shift = arch_uint(g, "token_shift_count", 0, 2);
+        r = shift * n_embd;
+        s = n_embd * head;
+    } else if (kda && model_layer_tensor(l, layer, "ssm_")) {
+        uint64_t heads = arch_uint(g, "attention.head_count", layer, 1);
+        if (heads == 0) heads = arch_uint(g, "attention.head_count", 0, 1);
+        r = 3 * (conv ? conv - 1 : 3) * kda * heads;
+        s = kda * kda * heads;
+    } else if (model_layer_tensor(l, layer, "ssm_")) {
+        r = (conv ? conv - 1 : 0) * (inner + 2 * groups * state);
+        s = state * inner;
+    }
+    return 4 * (r + s);
+}
+
+/* Which layers look at a window only, where the file's metadata says so. (Patterns that libllama has in its code are not
+ * known here: those layers count with the whole context, which is too much and never too little.) */
+static uint32_t layer_window(const struct model_layout *l, uint32_t layer) {
+    uint64_t window = arch_uint(l->gguf, "attention.sliding_window", 0, 0);
+    const struct model_kv *pattern = model_gguf_find_arch(l->gguf, "attention.sliding_window_pattern");
+    uint64_t v;
+    if (window == 0 || !pattern || !model_kv_uint(pattern, layer, &v)) return 0;
+    bool swa = pattern->type == MODEL_KV_ARRAY ? v != 0 : v == 1 || (v > 1 && layer % v != v - 1);
+    return swa ? (uint32_t)(window < UINT32_MAX ? window : 0) : 0;
+}
+
+static uint32_t at_most_u32(uint64_t v) { return v < UINT32_MAX ? (uint32_t)v : UINT32_MAX; }
+
+/* Elements of K and V that a token leaves in an attention layer. */
+static void layer_kv(const struct model_layout *l, uint32_t layer, uint32_t *ret_k, uint32_t *ret_v) {
+    const struct model_gguf *g = l->gguf;
+    uint64_t heads = arch_uint(g, "attention.head_count", layer, 0);
+    uint64_t heads_kv = arch_uint(g, "attention.head_count_kv", layer, heads);
+    uint64_t latent = arch_uint(g, "attention.kv_lora_rank", 0, 0);
+    *ret_k = *ret_v = 0;
+    if (model_layer_tensor(l, layer, "attn_kv_a_mqa") && (model_layer_tensor(l, layer, "attn_k_b.") || model_layer_tensor(l, layer, "attn_v_b."))) {
+        *ret_k = at_most_u32(latent + arch_uint(g, "rope.dimension_count", 0, 64)); /* MLA: K and V are both made from the latent */
+        return;
+    }
+    bool attention = model_layer_tensor(l, layer, "attn_k.") || model_layer_tensor(l, layer, "attn_qkv.") || model_layer_tensor(l, layer, "attn_k_") ||
+                     model_layer_tensor(l, layer, "attn_kv");
+    if (!attention || heads == 0) return;
+    if (layer_window(l, layer) && model_gguf_find_arch(g, "attention.key_length_swa")) {
+        *ret_k = at_most_u32(heads_kv * arch_uint(g, "attention.key_length_swa", 0, 0));
+        *ret_v = at_most_u32(heads_kv * arch_uint(g, "attention.value_length_swa", 0, 0));
+        return;
+    }
+    uint64_t head = l->n_embd / heads;
+    *ret_k = at_most_u32(heads_kv * arch_uint(g, "attention.key_length", 0, head));
+    *ret_v = at_most_u32(heads_kv * arch_uint(g, "attention.value_length", 0, head));
+}
+
+static void measure_layers(struct model_layout *l) {
+    for (uint32_t i = 0; i < l->n_block; i++) {
+        struct model_layer *layer = &l->layers[i];
+        uint64_t ff = arch_uint(l->gguf, "feed_forward_length", i, 0), heads = arch_uint(l->gguf, "attention.head_count", i, 0);
+        if (ff > l->n_ff_max) l->n_ff_max = at_most_u32(ff);
+        if (heads > l->n_head_max) l->n_head_max = at_most_u32(heads);
+        layer->nextn = i >= l->n_layer;
+        layer->state_bytes = state_bytes(l, i);
+        layer->window = layer_window(l, i);
+        if (layer->state_bytes == 0 || model_layer_tensor(l, i, "attn_k.") || model_layer_tensor(l, i, "attn_kv_a_mqa")) layer_kv(l, i, &layer->n_k, &layer->n_v);
+    }
+}
+
+static err_code read_sizes(struct model_layout *l, struct err *e) {
+    const struct model_gguf *g = l->gguf;
+    err_code code = need_u32(g, "block_count", MODEL_MAX_LAYERS, &l->n_block, e);
+    if (!code) code = need_u32(g, "embedding_length", 1u << 24, &l->n_embd, e);
+    if (code) return code;
+    uint64_t nextn = arch_uint(g, "nextn_predict_layers", 0, 0);
+    if (nextn >= l->n_block)
+        return err_set(e, ERR_FORMAT, "cannot use \"%s\": \"%s.nextn_predict_layers\" is %" PRIu64 " of %" PRIu32 " layers", model_gguf_path(g, 0), l->arch, nextn, l->n_block);
+    l->n_layer = l->n_block - (uint32_t)nextn;
+    l->n_ctx_train = at_most_u32(arch_uint(g, "context_length", 0, 0));
+    const struct model_tensor *embd = model_gguf_find_tensor(g, "token_embd.weight");
+    if (!embd || embd->n_dims != 2 || embd->ne[1] > (1u << 28))
+        return err_set(e, ERR_FORMAT, "cannot use \"%s\": tensor \"token_embd.weight\" %s", model_gguf_path(g, 0), embd ? "is not a table" : "is missing");
+    l->n_vocab = (uint32_t)embd->ne[1];
+    return ERR_OK;
+}
+
+err_code model_layout_create(const struct model_gguf *g, struct model_layout **ret_l, struct err *e) {
+    struct model_layout *l = MEM_NEW(struct model_layout);
+    l->gguf = g;
+    size_t len = strlen(model_gguf_arch(g));
+    memcpy(l->arch, model_gguf_arch(g), len < sizeof l->arch ? len : sizeof l->arch - 1);
+    err_code code = read_sizes(l, e);
+    if (!code) {
+        l->layers = mem_calloc(l->n_block, sizeof *l->layers);
+        code = sort_tensors(l, e);
+    }
+    if (code) {
+        model_layout_free(l);
+        return code;
+    }
+    measure_layers(l);
+    *ret_l = l;
+    return ERR_OK;
+}
+
+void model_layout_free(struct model_layout *l) {
+    if (!l) return;
+    free(l->layers);
+    free(l->tensor_of_layer);
+    free(l);
+}

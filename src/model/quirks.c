@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+#include "model/quirks.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define SQRT_SCALE MODEL_FIX_SQRT_SCALE
+#define EMBD_SCALE MODEL_FIX_EMBD_SCALE
+#define POSITION MODEL_FIX_POSITION
+static const struct model_quirks rows[] = {
+#define QUIRK(arch, split, cut, period, fixups, note) {arch, MODEL_SPLIT_##split, MODEL_CUT_##cut, period, fixups, note},
+#include "../../tables/quirks.def"
+#undef QUIRK
+};
+
+static const struct model_quirks unknown = {
+    "", MODEL_SPLIT_WHOLE, MODEL_CUT_ANY, 1, 0, "it is not in the table of architectures; run `caravan verify --force` to see whether it can be split"};
+
+const struct model_quirks *model_quirks_find(const char *arch) {
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (strcmp(rows[i].arch, arch) == 0) return &rows[i];
+    return &unknown;
+}
+
+/* What a layer keeps, as bits: libllama makes one store for each kind, and aborts where one of them is empty. */
+enum { KIND_ATTENTION = 1, KIND_WINDOW = 2, KIND_RECURRENT = 4 };
+
+static unsigned layer_kinds(const struct model_layer *layer) {
+    unsigned kinds = 0;
+    if (layer->state_bytes) kinds |= KIND_RECURRENT;
+    if (layer->n_k || layer->n_v) kinds |= layer->window ? KIND_WINDOW : KIND_ATTENTION;
+    return kinds;
+}
+
+static unsigned range_kinds(const struct model_layout *l, uint32_t first, uint32_t end) {
+    unsigned kinds = 0;
+    for (uint32_t i = first; i < end; i++) kinds |= layer_kinds(&l->layers[i]);
+    return kinds;
+}
+
+static const char *kind_name(unsigned missing) {
+    if (missing & KIND_RECURRENT) return "recurrent layer";
+    return missing & KIND_WINDOW ? "layer with a sliding window" : "layer with full attention";
+}
+
+uint32_t model_quirks_cuts(const struct model_layout *l, uint32_t *ret_cuts, uint32_t max) {
+    const struct model_quirks *q = model_quirks_find(l->arch);
+    uint32_t n = 0;
+    if (max < 2) return 0;
+    ret_cuts[n++] = 0;
+    unsigned all = range_kinds(l, 0, l->n_layer);
+    for (uint32_t at = 1; at < l->n_layer && q->split != MODEL_SPLIT_WHOLE && n < max - 1; at++) {
+        if (q->cut != MODEL_CUT_ANY && at % q->period) continue;
+        if (q->cut == MODEL_CUT_KINDS && (range_kinds(l, ret_cuts[n - 1], at) != all || range_kinds(l, at, l->n_layer) != all)) continue;
+        ret_cuts[n++] = at;
+    }
+    ret_cuts[n++] = l->n_layer;
+    return n;
+}
+
+/* The hint lists where cuts may be. */
+static void hint_cuts(const struct model_layout *l, struct err *e) {
+    uint32_t cuts[MODEL_MAX_LAYERS + 1];
+    uint32_t n = model_quirks_cuts(l, cuts, MODEL_MAX_LAYERS + 1);
+    char list[160] = "";
+    size_t at = 0;
+    for (uint32_t i = 1; i + 1 < n && at < sizeof list - 16; i++)
+        at += (size_t)snprintf(list + at, sizeof list - at, "%s%" PRIu32, i > 1 ? ", " : "", cuts[i]);
+    if (n > 2) err_hint(e, "cut before layer %s%s", list, at < sizeof list - 16 ? "" : ", ...");
+    else err_hint(e, "this model has too few layers to be cut");
+}
+
+err_code model_quirks_check(const struct model_layout *l, uint32_t first, uint32_t end, struct err *e) {
+    const struct model_quirks *q = model_quirks_find(l->arch);
+    if (first >= end || end > l->n_layer)
+        return err_set(e, ERR_INVALID, "cannot cut layers %" PRIu32 "-%" PRIu32 " from a model of %" PRIu32 " layers", first, end ? end - 1 : 0, l->n_layer);
+    if (first == 0 && end == l->n_layer) return ERR_OK;
+    if (q->split == MODEL_SPLIT_WHOLE) {
+        err_set(e, ERR_WHOLE_ONLY, "architecture \"%s\" runs whole only: %s", l->arch, q->note);
+        err_hint(e, "run it on one node that has room for all of it");
+        return ERR_WHOLE_ONLY;
+    }
+    uint32_t wrong = first % q->period ? first : end < l->n_layer && end % q->period ? end : 0;
+    if (q->cut != MODEL_CUT_ANY && wrong) {
+        err_set(e, ERR_INVALID, "cannot cut architecture \"%s\" before layer %" PRIu32 ": its layers repeat with a period of %" PRIu32, l->arch, wrong, q->period);
+        hint_cuts(l, e);
+        return ERR_INVALID;
+    }
+    unsigned missing = range_kinds(l, 0, l->n_layer) & ~range_kinds(l, first, end);
+    if (q->cut == MODEL_CUT_KINDS && missing) {
+        err_set(e, ERR_INVALID, "cannot make a slice of layers %" PRIu32 "-%" PRIu32 " of architecture \"%s\": there is no %s among them", first, end - 1, l->arch, kind_name(missing));
+        hint_cuts(l, e);
+        return ERR_INVALID;
+    }
+    return ERR_OK;
+}

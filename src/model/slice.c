@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+#include "model/slice.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "model/slice_priv.h"
+#include "model/types.h"
+
+static bool starts_with(const char *s, const char *start) { return strncmp(s, start, strlen(start)) == 0; }
+
+/* The smallest type whose blocks divide rows of n: for tables that must be there and are never read. */
+static uint32_t smallest_type(uint64_t n) {
+    static const uint32_t types[] = {MODEL_TYPE_Q1_0, MODEL_TYPE_Q2_0, MODEL_TYPE_Q4_0};
+    for (size_t i = 0; i < ARRAY_LEN(types); i++)
+        if (n % model_type_get(types[i])->block == 0) return types[i];
+    return MODEL_TYPE_F16;
+}
+
+static void make_zeros(struct slice_tensor *t) {
+    t->source = NULL;
+    if (t->n_dims >= 2) t->type = smallest_type(t->ne[0]);
+    uint64_t n = 1;
+    for (uint32_t i = 0; i < t->n_dims; i++) n *= t->ne[i];
+    t->bytes = model_type_bytes(t->type, n);
+}
+
+/* The slice's version of a tensor outside of the layers. */
+static void fit_table(const struct model_slice *s, struct slice_tensor *t) {
+    bool input = starts_with(t->name, "token_embd."), output = starts_with(t->name, "output.");
+    if (slice_is_middle(s)) {
+        bool vocab = false;
+        for (uint32_t i = 0; i < t->n_dims; i++)
+            if (t->ne[i] == s->l->n_vocab && (input || output || i > 0)) {
+                t->ne[i] = SLICE_SMALL_VOCAB;
+                vocab = true;
+            }
+        if (vocab) make_zeros(t);
+    } else if (output && !s->info.tail) make_zeros(t);
+    else if (input && !s->info.head && !s->l->tied) make_zeros(t);
+    if (!s->info.head && starts_with(t->name, "position_embd.") && (s->quirks->fixups & MODEL_FIX_POSITION)) {
+        uint32_t type = t->type;
+        make_zeros(t);
+        t->type = type; /* this one is read */
+        t->bytes = model_type_bytes(type, t->ne[0] * t->ne[1]);
+    }
+}
+
+/* Fills in t for the original's tensor; false: the slice goes without it. */
+static bool take_tensor(const struct model_slice *s, const struct model_tensor *source, struct slice_tensor *t) {
+    const char *rest = source->name;
+    int32_t layer = model_layer_of_name(source->name, &rest);
+    *t = (struct slice_tensor){.source = source, .type = source->type, .n_dims = source->n_dims, .bytes = source->bytes};
+    memcpy(t->ne, source->ne, sizeof t->ne);
+    if (layer < 0 || s->info.whole) {
+        snprintf(t->name, sizeof t->name, "%s", source->name);
+        if (!s->info.whole) fit_table(s, t);
+        return true;
+    }
+    if ((uint32_t)layer < s->info.first || (uint32_t)layer >= s->info.end) return false;
+    snprintf(t->name, sizeof t->name, "blk.%" PRIu32 ".%s", (uint32_t)layer - s->info.first, rest);
+    return true;
+}
+
+static void choose_tensors(struct model_slice *s) {
+    size_t total = model_gguf_n_tensors(s->g);
+    uint64_t alignment = slice_alignment(s->g), offset = 0;
+    s->tensor = mem_calloc(total + 1, sizeof *s->tensor);
+    for (size_t i = 0; i < total; i++) {
+        struct slice_tensor *t = &s->tensor[s->n_tensors];
+        if (!take_tensor(s, model_gguf_tensor(s->g, i), t)) continue;
+        t->offset = offset;
+        offset += (t->bytes + alignment - 1) / alignment * alignment;
+        s->n_tensors++;
+        if (t->source) s->info.bytes_weights += t->bytes;
+        else s->info.bytes_made += t->bytes;
+    }
+    s->info.file_size = offset; /* without the header as yet */
+}
+
+static void lay_out(struct model_slice *s) {
+    s->segment = mem_calloc((size_t)s->n_tensors + 1, sizeof *s->segment);
+    s->segment[s->n_segments++] = (struct slice_segment){.at = 0, .len = s->header.len, .memory = s->header.data};
+    for (uint32_t i = 0; i < s->n_tensors; i++) {
+        const struct slice_tensor *t = &s->tensor[i];
+        if (!t->source) continue;
+        s->segment[s->n_segments++] = (struct slice_segment){.at = s->header.len + t->offset, .len = t->bytes, .part = t->source->part, .offset = t->source->offset};
+    }
+    s->info.file_size += s->header.len;
+}
+
+/* The one-file whole model: the file itself. */
+static void pass_through(struct model_slice *s) {
+    s->info.file_size = model_gguf_file_size(s->g, 0);
+    s->info.bytes_weights = s->l->bytes_total;
+    s->segment = mem_calloc(1, sizeof *s->segment);
+    s->segment[s->n_segments++] = (struct slice_segment){.at = 0, .len = s->info.file_size};
+}
+
+static int by_place(const void *a, const void *b) {
+    const struct model_range *x = a, *y = b;
+    if (x->part != y->part) return x->part < y->part ? -1 : 1;
+    return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+/* Neighbours with no more than padding between them become one range. */
+static void collect_ranges(struct model_slice *s) {
+    uint64_t gap = slice_alignment(s->g);
+    s->range = mem_calloc(model_gguf_n_tensors(s->g) + 1, sizeof *s->range);
+    uint32_t n = 0;
+    for (size_t i = 0; i < model_gguf_n_tensors(s->g); i++) {
+        struct slice_tensor t;
+        const struct model_tensor *source = model_gguf_tensor(s->g, i);
+        if (take_tensor(s, source, &t) && t.source) s->range[n++] = (struct model_range){source->part, source->offset, source->bytes};
+    }
+    qsort(s->range, n, sizeof *s->range, by_place);
+    for (uint32_t i = 0; i < n; i++) {
+        struct model_range *last = s->n_ranges ? &s->range[s->n_ranges - 1] : NULL;
+        if (last && last->part == s->range[i].part && s->range[i].offset < last->offset + last->len + gap) last->len = s->range[i].offset + s->range[i].len - last->offset;
+        else s->range[s->n_ranges++] = s->range[i];
+    }
+}
+
+static void describe(struct model_slice *s, uint32_t first, uint32_t end) {
+    struct model_slice_info *info = &s->info;
+    info->first = first;
+    info->end = end;
+    info->head = first == 0;
+    info->tail = end == s->l->n_layer;
+    info->whole = info->head && info->tail;
+    info->n_hidden_in = info->head ? 0 : s->l->n_embd;
+    info->n_hidden_out = info->tail ? 0 : s->l->n_embd;
+    info->input_scale = 1.0f;
+    if (!info->head && (s->quirks->fixups & MODEL_FIX_SQRT_SCALE)) info->input_scale = 1.0f / sqrtf((float)s->l->n_embd);
+    if (!info->tail) snprintf(info->out_tensor, sizeof info->out_tensor, "l_out-%" PRIu32, end - first - 1);
+}
+
+err_code model_slice_create_forced(const struct model_gguf *g, const struct model_layout *l, uint32_t first, uint32_t end, struct model_slice **ret_s, struct err *e) {
+    if (first >= end || end > l->n_layer)
+        return err_set(e, ERR_INVALID, "cannot cut layers %" PRIu32 "-%" PRIu32 " from a model of %" PRIu32 " layers", first, end ? end - 1 : 0, l->n_layer);
+    struct model_slice *s = MEM_NEW(struct model_slice);
+    s->g = g;
+    s->l = l;
+    s->quirks = model_quirks_find(l->arch);
+    buf_init(&s->header, (size_t)1 << 30);
+    describe(s, first, end);
+    err_code code = ERR_OK;
+    if (s->info.whole && model_gguf_n_parts(g) == 1) pass_through(s);
+    else {
+        choose_tensors(s);
+        code = slice_write_header(s, e);
+        if (!code) lay_out(s);
+    }
+    if (code) {
+        model_slice_free(s);
+        return code;
+    }
+    collect_ranges(s);
+    *ret_s = s;
+    return ERR_OK;
+}
+
+err_code model_slice_create(const struct model_gguf *g, const struct model_layout *l, uint32_t first, uint32_t end, struct model_slice **ret_s, struct err *e) {
+    err_code code = model_quirks_check(l, first, end, e);
+    return code ? code : model_slice_create_forced(g, l, first, end, ret_s, e);
+}
+
+void model_slice_free(struct model_slice *s) {
+    if (!s) return;
+    buf_done(&s->header);
+    free(s->tensor);
+    free(s->segment);
+    free(s->range);
+    free(s);
+}
+
+const struct model_slice_info *model_slice_info(const struct model_slice *s) { return &s->info; }
+uint32_t model_slice_n_ranges(const struct model_slice *s) { return s->n_ranges; }
+const struct model_range *model_slice_range(const struct model_slice *s, uint32_t i) { return &s->range[i]; }

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT
+ * Inside of model/slice: slice.c decides on the tensors and lays out the file, slice_header.c writes its header, slice_file.c makes
+ * it a FILE*. For these only. */
+#ifndef CARAVAN_MODEL_SLICE_PRIV_H
+#define CARAVAN_MODEL_SLICE_PRIV_H
+
+#include "base/buf.h"
+#include "model/quirks.h"
+#include "model/slice.h"
+
+enum { SLICE_SMALL_VOCAB = 32, SLICE_MAX_NAME = 80 };
+
+/* A tensor of the virtual file. */
+struct slice_tensor {
+    char name[SLICE_MAX_NAME];
+    const struct model_tensor *source; /* NULL: zeros */
+    uint32_t type, n_dims;
+    uint64_t ne[MODEL_MAX_DIMS];
+    uint64_t bytes;
+    uint64_t offset;           /* from the start of the virtual file's tensor data */
+};
+
+/* Bytes of the virtual file that come from somewhere; between the segments are zeros. Sorted. */
+struct slice_segment {
+    uint64_t at, len;          /* in the virtual file */
+    const uint8_t *memory;     /* or, if NULL: */
+    uint32_t part;
+    uint64_t offset;           /* in the original */
+};
+
+struct model_slice {
+    const struct model_gguf *g;
+    const struct model_layout *l;
+    const struct model_quirks *quirks;
+    struct model_slice_info info;
+    struct buf header;
+    struct slice_tensor *tensor;
+    uint32_t n_tensors;
+    struct slice_segment *segment;
+    uint32_t n_segments;
+    struct model_range *range;
+    uint32_t n_ranges;
+};
+
+/* Has neither embedding nor head: gets a small vocabulary. */
+static inline bool slice_is_middle(const struct model_slice *s) { return !s->info.head && !s->info.tail; }
+
+uint64_t slice_alignment(const struct model_gguf *g);
+/* Writes the header (padded to the alignment) for s->tensor, whose offsets are set. */
+err_code slice_write_header(struct model_slice *s, struct err *e);
+
+#endif
