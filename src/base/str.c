@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT
+ * Text that people write and read. See str.h. */
+#include "base/str.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static const char units[] = "BKMGTPE";
+
+const char *str_size(uint64_t bytes, char out[STR_SHORT]) {
+    if (bytes < 1024) {
+        snprintf(out, STR_SHORT, "%" PRIu64 " B", bytes);
+        return out;
+    }
+    double value = (double)bytes;
+    int unit = 0;
+    while (value >= 1023.95 && unit < 6) { /* 1023.95 would be printed as 1024.0 */
+        value /= 1024;
+        unit++;
+    }
+    snprintf(out, STR_SHORT, value < 99.95 ? "%.1f %cB" : "%.0f %cB", value, units[unit]);
+    return out;
+}
+
+bool str_parse_size(const char *text, uint64_t *ret) {
+    char *end = NULL;
+    if (!isdigit((unsigned char)text[0]))
+        return false;
+    double value = strtod(text, &end);
+    if (strspn(text, "0123456789.") != (size_t)(end - text)) /* no exponents, no hexadecimal */
+        return false;
+    while (*end == ' ')
+        end++;
+    if (*end != '\0') {
+        const char *unit = strchr(units, toupper((unsigned char)*end));
+        if (!unit)
+            return false;
+        value *= pow(1024, (double)(unit - units));
+        end++;
+        if (unit != units) {
+            if (*end == 'i')
+                end++;
+            if (*end == 'b' || *end == 'B')
+                end++;
+            else if (end[-1] == 'i')
+                return false;
+        }
+    }
+    if (*end != '\0' || !(value < 18446744073709551616.0))
+        return false;
+    *ret = (uint64_t)value;
+    return true;
+}
+
+const char *str_duration(uint64_t us, char out[STR_SHORT]) {
+    uint64_t s = us / 1000000;
+    if (us < 1000)
+        snprintf(out, STR_SHORT, "%" PRIu64 " us", us);
+    else if (us < 1000000)
+        snprintf(out, STR_SHORT, "%.1f ms", (double)us / 1e3);
+    else if (s < 60)
+        snprintf(out, STR_SHORT, "%.1f s", (double)us / 1e6);
+    else if (s < 3600)
+        snprintf(out, STR_SHORT, "%" PRIu64 " min %" PRIu64 " s", s / 60, s % 60);
+    else
+        snprintf(out, STR_SHORT, "%" PRIu64 " h %" PRIu64 " min", s / 3600, s / 60 % 60);
+    return out;
+}
+
+bool str_parse_i64(const char *text, int64_t *ret) {
+    size_t sign = text[0] == '-' || text[0] == '+';
+    if (!isdigit((unsigned char)text[sign]))
+        return false;
+    char *end = NULL;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (*end != '\0' || errno != 0)
+        return false;
+    *ret = value;
+    return true;
+}
+
+bool str_parse_double(const char *text, double *ret) {
+    if (text[0] == '\0' || strspn(text, "0123456789.+-eE") != strlen(text))
+        return false;
+    char *end = NULL;
+    double value = strtod(text, &end);
+    if (*end != '\0' || end == text || !isfinite(value))
+        return false;
+    *ret = value;
+    return true;
+}
+
+bool str_parse_bool(const char *text, bool *ret) {
+    static const char *const yes[] = {"yes", "true", "on", "1"};
+    static const char *const no[] = {"no", "false", "off", "0"};
+    for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++) {
+        if (strcasecmp(text, yes[i]) == 0 || strcasecmp(text, no[i]) == 0) {
+            *ret = strcasecmp(text, yes[i]) == 0;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Takes "http://" off the front and "/" or "/v1" off the end. */
+static void strip_url(const char **text, size_t *len) {
+    static const char scheme[] = "http://";
+    static const char *const ends[] = {"/", "/v1"};
+    if (*len > strlen(scheme) && strncasecmp(*text, scheme, strlen(scheme)) == 0) {
+        *text += strlen(scheme);
+        *len -= strlen(scheme);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        size_t n = strlen(ends[i]);
+        if (*len > n && memcmp(*text + *len - n, ends[i], n) == 0)
+            *len -= n;
+    }
+}
+
+static bool parse_port(const char *text, size_t len, uint16_t *ret) {
+    unsigned long port = 0;
+    if (len == 0 || len > 5)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        if (!isdigit((unsigned char)text[i]))
+            return false;
+        port = port * 10 + (unsigned long)(text[i] - '0');
+    }
+    if (port > 65535)
+        return false;
+    *ret = (uint16_t)port;
+    return true;
+}
+
+bool str_parse_address(const char *text, const char *default_host, uint16_t default_port, char ret_host[STR_HOST_MAX], uint16_t *ret_port) {
+    size_t len = strlen(text);
+    strip_url(&text, &len);
+    const char *host = text, *rest;
+    size_t host_len;
+    if (text[0] == '[') { /* an IPv6 address: RFC 3986's brackets */
+        const char *close = memchr(text, ']', len);
+        if (!close)
+            return false;
+        host = text + 1;
+        host_len = (size_t)(close - host);
+        rest = close + 1;
+    } else {
+        const char *colon = memchr(text, ':', len);
+        host_len = colon ? (size_t)(colon - text) : len;
+        rest = text + host_len;
+    }
+    size_t rest_len = (size_t)(text + len - rest);
+    uint16_t port = default_port;
+    if (rest_len > 0 && (rest[0] != ':' || !parse_port(rest + 1, rest_len - 1, &port)))
+        return false;
+    if (rest_len == 0 && default_port == 0)
+        return false;
+    if (host_len == 0) {
+        if (!default_host || text[0] == '[' || rest_len == 0)
+            return false;
+        host = default_host;
+        host_len = strlen(default_host);
+    }
+    for (size_t i = 0; i < host_len; i++) {
+        if (!isalnum((unsigned char)host[i]) && !strchr(".-_:%", host[i]))
+            return false;
+    }
+    if (host_len >= STR_HOST_MAX)
+        return false;
+    memcpy(ret_host, host, host_len);
+    ret_host[host_len] = '\0';
+    *ret_port = port;
+    return true;
+}
+
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+void str_trim(const char **text, size_t *len) {
+    while (*len > 0 && is_blank((*text)[0])) {
+        (*text)++;
+        (*len)--;
+    }
+    while (*len > 0 && is_blank((*text)[*len - 1]))
+        (*len)--;
+}
+
+bool str_next(const char **at, char separator, const char **ret_part, size_t *ret_len) {
+    if (!*at)
+        return false;
+    const char *part = *at;
+    const char *end = strchr(part, separator);
+    size_t len = end ? (size_t)(end - part) : strlen(part);
+    *at = end ? end + 1 : NULL;
+    str_trim(&part, &len);
+    *ret_part = part;
+    *ret_len = len;
+    return true;
+}
+
+size_t str_distance(const char *a, const char *b) {
+    enum { MAX = 64 };
+    uint8_t rows[3][MAX];
+    size_t a_len = strnlen(a, MAX - 1), b_len = strnlen(b, MAX - 1);
+    uint8_t *before = rows[0], *last = rows[1], *now = rows[2];
+    for (size_t j = 0; j <= b_len; j++)
+        last[j] = (uint8_t)j;
+    memset(before, 0, MAX);
+    for (size_t i = 1; i <= a_len; i++) {
+        now[0] = (uint8_t)i;
+        for (size_t j = 1; j <= b_len; j++) {
+            int same = tolower((unsigned char)a[i - 1]) == tolower((unsigned char)b[j - 1]);
+            int best = last[j - 1] + !same;
+            best = last[j] + 1 < best ? last[j] + 1 : best;
+            best = now[j - 1] + 1 < best ? now[j - 1] + 1 : best;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < best)
+                best = before[j - 2] + 1;
+            now[j] = (uint8_t)best;
+        }
+        uint8_t *spare = before;
+        before = last;
+        last = now;
+        now = spare;
+    }
+    return last[b_len];
+}
+
+const char *str_nearest(const char *word, const char *const *names, size_t n) {
+    const char *nearest = NULL;
+    size_t word_len = strlen(word);
+    size_t best = 1 + word_len / 3; /* one letter wrong in a short word, more in a long one */
+    for (size_t i = 0; i < n; i++) {
+        size_t distance = str_distance(word, names[i]);
+        /* A beginning of the name is near, too. */
+        if (word_len >= 3 && strncasecmp(word, names[i], word_len) == 0 && distance > 1)
+            distance = 1;
+        if (distance <= best && (!nearest || distance < best)) {
+            best = distance;
+            nearest = names[i];
+        }
+    }
+    return nearest;
+}
+
+/* Length of the character at p (1 to 4), 0 if it is wrong, -1 if it is right so far but the n bytes end within it. */
+static int utf8_step(const unsigned char *p, size_t n) {
+    unsigned char c = p[0], low = 0x80, high = 0xBF;
+    int len;
+    if (c < 0x80)
+        return 1;
+    if (c >= 0xC2 && c <= 0xDF) {
+        len = 2;
+    } else if (c >= 0xE0 && c <= 0xEF) {
+        len = 3;
+        low = c == 0xE0 ? 0xA0 : 0x80;  /* overlong */
+        high = c == 0xED ? 0x9F : 0xBF; /* surrogates */
+    } else if (c >= 0xF0 && c <= 0xF4) {
+        len = 4;
+        low = c == 0xF0 ? 0x90 : 0x80;
+        high = c == 0xF4 ? 0x8F : 0xBF; /* past U+10FFFF */
+    } else {
+        return 0;
+    }
+    for (int i = 1; i < len; i++) {
+        if ((size_t)i == n)
+            return -1;
+        if (p[i] < low || p[i] > high)
+            return 0;
+        low = 0x80;
+        high = 0xBF;
+    }
+    return len;
+}
+
+bool str_utf8_valid(const char *text, size_t len) {
+    for (size_t at = 0; at < len;) {
+        int step = utf8_step((const unsigned char *)text + at, len - at);
+        if (step <= 0)
+            return false;
+        at += (size_t)step;
+    }
+    return true;
+}
+
+size_t str_utf8_incomplete(const char *text, size_t len) {
+    for (size_t n = 1; n <= 3 && n <= len; n++) {
+        unsigned char c = (unsigned char)text[len - n];
+        if ((c & 0xC0) == 0x80)
+            continue; /* not a first byte */
+        return utf8_step((const unsigned char *)text + len - n, n) == -1 ? n : 0;
+    }
+    return 0;
+}
