@@ -22,12 +22,19 @@ struct stage_order {
     uint8_t key[STAGE_KEY_SIZE];/* of the ring's links */
     char next_host[256];        /* the next stage's node ("" in a one-stage ring) */
     uint16_t next_port;
+    uint64_t next_node;         /* the id of that node (16 hex digits in JSON): the node that starts the stage looks its address up; 0: as given */
+    uint64_t source_node;       /* the node that gave the order, and has the weights if they are not at `path`; its address: */
+    char source_host[256];      /* "" : only local files */
+    uint16_t source_port;
+    char cache[512];            /* folder for weights fetched from there */
     uint8_t dtype;              /* hidden states on the wire: enum frame_dtype; "f32" "f16" "bf16" "q8_0" in JSON */
     uint32_t spin_us;           /* longest spinning before the stage sleeps; 0: none */
     uint32_t connect_timeout_ms;/* until the whole ring stands */
     uint32_t n_queue;           /* head: requests that may wait */
     uint32_t n_credit;          /* head: frames in flight; 0: the policy's choice */
 };
+/* The server name of the ring link into stage `stage` of this ring: "ring-<instance>-<epoch, 16 hex digits>-<stage>.caravan". */
+void stage_order_name(const struct stage_order *o, uint32_t stage, char *ret, size_t size);
 void stage_order_init(struct stage_order *o); /* defaults: one stage, spin 50 us, 60 s, 256 waiting */
 void stage_order_encode(const struct stage_order *o, struct buf *out);
 err_code stage_order_decode(const uint8_t *data, size_t len, struct stage_order *ret, struct err *e);

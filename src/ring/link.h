@@ -40,6 +40,9 @@ int ring_link_fd(const struct ring_link *l);
 struct ring_part { const void *data; size_t len; };
 err_code ring_link_send(struct ring_link *l, struct frame_header *h, const struct ring_part *parts, size_t n_parts, struct err *e);
 
+/* LOCAL only: sends a frame without payload, and a descriptor with it (the receiver gets a duplicate; fd stays the caller's). */
+err_code ring_link_send_fd(struct ring_link *l, struct frame_header *h, int fd, struct err *e);
+
 /* Microseconds from the sender's sent_us to `now` here, with the measured clock offset; never negative. */
 uint32_t ring_link_hop_us(const struct ring_link *l, uint64_t sent_us, clock_us now);
 clock_us ring_link_rtt_us(const struct ring_link *l);
