@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/sampler.h"
+
+#include <llama.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "engine/gbnf.h"
+#include "engine/philox.h"
+#include "engine/runtime.h"
+#include "engine/sampler_priv.h"
+#include "engine/vocab.h"
+
+struct engine_scratch {
+    uint32_t n_vocab;
+    llama_token_data *data;
+};
+
+struct engine_sampler {
+    struct engine_sampling p;           /* numbers only: its pointers are NULL */
+    const struct llama_vocab *vocab;
+    uint32_t n_vocab;
+    struct llama_sampler *bias;         /* NULL: none */
+    struct llama_sampler *history;      /* chain that looks at past tokens: penalties, DRY; NULL: none */
+    struct llama_sampler *filters;      /* chain that doesn't: top-k and so on; NULL: none */
+    struct llama_sampler *grammar;      /* NULL: none */
+    int32_t history_at, grammar_at;     /* next position each of them has not seen */
+    float mu;                           /* mirostat */
+};
+
+struct engine_scratch *engine_scratch_create(uint32_t n_vocab) {
+    struct engine_scratch *s = MEM_NEW(struct engine_scratch);
+    s->n_vocab = n_vocab;
+    s->data = mem_calloc(n_vocab, sizeof *s->data);
+    return s;
+}
+
+void engine_scratch_free(struct engine_scratch *s) {
+    if (s != NULL) free(s->data);
+    free(s);
+}
+
+/* ---- making the chains ---- */
+
+static struct llama_sampler *chain_create(void) {
+    struct llama_sampler_chain_params params = llama_sampler_chain_default_params();
+    params.no_perf = true;
+    return llama_sampler_chain_init(params);
+}
+
+/* An empty chain is none. */
+static struct llama_sampler *chain_or_null(struct llama_sampler *chain) {
+    if (llama_sampler_chain_n(chain) > 0) return chain;
+    llama_sampler_free(chain);
+    return NULL;
+}
+
+static err_code make_bias(struct engine_sampler *s, const struct engine_sampling *p, struct err *e) {
+    int32_t n_banned = 0;
+    const llama_token *banned = llama_vocab_get_suppress_tokens(s->vocab, &n_banned); /* tokens that the model must never say */
+    size_t n = p->n_bias + (size_t)n_banned;
+    if (n == 0) return ERR_OK;
+    llama_logit_bias *list = mem_calloc(n, sizeof *list);
+    err_code rc = ERR_OK;
+    for (size_t i = 0; i < p->n_bias && rc == ERR_OK; i++) {
+        list[i] = (llama_logit_bias){p->bias[i].token, p->bias[i].bias};
+        if (p->bias[i].token < 0 || (uint32_t)p->bias[i].token >= s->n_vocab)
+            rc = err_set(e, ERR_INVALID, "field \"logit_bias\": the model has no token %d (it has %u)", p->bias[i].token, s->n_vocab);
+    }
+    for (int32_t i = 0; i < n_banned; i++) list[p->n_bias + (size_t)i] = (llama_logit_bias){banned[i], -INFINITY};
+    if (rc == ERR_OK) s->bias = llama_sampler_init_logit_bias((int32_t)s->n_vocab, (int32_t)n, list);
+    free(list);
+    return rc;
+}
+
+static int32_t look_back(int32_t last_n, uint32_t n_ctx) {
+    return last_n < 0 || (uint32_t)last_n > n_ctx ? (int32_t)n_ctx : last_n;
+}
+
+static void make_history(struct engine_sampler *s, const struct engine_sampling *p, uint32_t n_ctx) {
+    static const char *breakers[] = {"\n", ":", "\"", "*"}; /* a repeated phrase ends at these, as the DRY proposal has it */
+    struct llama_sampler *chain = chain_create();
+    int32_t last_n = look_back(p->repeat_last_n, n_ctx);
+    if (last_n > 0 && (p->repeat_penalty != 1.0f || p->presence_penalty != 0 || p->frequency_penalty != 0))
+        llama_sampler_chain_add(chain, llama_sampler_init_penalties((int32_t)s->n_vocab, last_n, p->repeat_penalty, p->frequency_penalty, p->presence_penalty));
+    last_n = look_back(p->dry_penalty_last_n, n_ctx);
+    if (last_n > 0 && p->dry_multiplier > 0 && engine_vocab_usable(s->vocab))
+        llama_sampler_chain_add(chain, llama_sampler_init_dry(s->vocab, p->dry_multiplier, p->dry_base, p->dry_allowed_length, last_n,
+                                                              breakers, ARRAY_LEN(breakers)));
+    s->history = chain_or_null(chain);
+}
+
+static void make_filters(struct engine_sampler *s, const struct engine_sampling *p) {
+    struct llama_sampler *chain = chain_create();
+    if (p->top_k > 0) llama_sampler_chain_add(chain, llama_sampler_init_top_k(p->top_k));
+    if (p->typical_p < 1) llama_sampler_chain_add(chain, llama_sampler_init_typical(p->typical_p, 1));
+    if (p->top_p < 1) llama_sampler_chain_add(chain, llama_sampler_init_top_p(p->top_p, 1));
+    if (p->min_p > 0) llama_sampler_chain_add(chain, llama_sampler_init_min_p(p->min_p, 1));
+    s->filters = chain_or_null(chain);
+}
+
+static err_code make_grammar(struct engine_sampler *s, const char *text, struct err *e) {
+    if (text == NULL) return ERR_OK;
+    if (!engine_vocab_usable(s->vocab)) return err_set(e, ERR_UNSUPPORTED, "a grammar needs a tokenizer, and the model has none");
+    err_code rc = engine_gbnf_check(text, e);
+    if (rc != ERR_OK) return rc;
+    engine_runtime_clear();
+    s->grammar = llama_sampler_init_grammar(s->vocab, text, "root");
+    if (s->grammar != NULL) return ERR_OK;
+    const char *why = engine_runtime_complaint();
+    return err_set(e, ERR_INVALID, "grammar: %s", *why != '\0' ? why : "libllama refuses it");
+}
+
+err_code engine_sampler_create(const struct llama_vocab *vocab, uint32_t n_ctx, const struct engine_sampling *p,
+                               struct engine_sampler **ret, struct err *e) {
+    struct engine_sampler *s = MEM_NEW(struct engine_sampler);
+    s->p = *p;
+    s->p.grammar = NULL;
+    s->p.bias = NULL;
+    s->p.n_bias = 0;
+    s->vocab = vocab;
+    s->n_vocab = engine_vocab_size(vocab);
+    s->mu = 2 * p->mirostat_tau;
+    s->grammar_at = (int32_t)p->generated_from;
+    err_code rc = make_bias(s, p, e);
+    if (rc == ERR_OK) rc = make_grammar(s, p->grammar, e);
+    if (rc != ERR_OK) {
+        engine_sampler_free(s);
+        return rc;
+    }
+    make_history(s, p, n_ctx);
+    make_filters(s, p);
+    *ret = s;
+    return ERR_OK;
+}
+
+void engine_sampler_free(struct engine_sampler *s) {
+    if (s == NULL) return;
+    if (s->bias != NULL) llama_sampler_free(s->bias);
+    if (s->history != NULL) llama_sampler_free(s->history);
+    if (s->filters != NULL) llama_sampler_free(s->filters);
+    if (s->grammar != NULL) llama_sampler_free(s->grammar);
+    free(s);
+}
+
+/* ---- bringing the chains to a position ---- */
+
+static void see_history(struct engine_sampler *s, const int32_t *history, int32_t pos) {
+    if (s->history == NULL) return;
+    if (s->history_at > pos + 1) { /* positions were taken back */
+        llama_sampler_reset(s->history);
+        s->history_at = 0;
+    }
+    for (; s->history_at <= pos; s->history_at++)
+        if (history[s->history_at] >= 0) llama_sampler_accept(s->history, history[s->history_at]);
+}
+
+/* May this token come next? */
+static bool grammar_allows(struct engine_sampler *s, int32_t token) {
+    llama_token_data one = {token, 0, 0};
+    llama_token_data_array c = {&one, 1, -1, false};
+    llama_sampler_apply(s->grammar, &c);
+    return one.logit != -INFINITY;
+}
+
+/* Feeds the generated tokens up to pos. libllama aborts on a token that the grammar forbids, so each is asked about first. */
+static err_code see_grammar(struct engine_sampler *s, const int32_t *history, int32_t pos, struct err *e) {
+    if (s->grammar == NULL) return ERR_OK;
+    if (s->p.generated_from == 0) {
+        s->p.generated_from = (uint32_t)pos + 1;
+        s->grammar_at = pos + 1;
+    }
+    if (s->grammar_at > pos + 1) {
+        llama_sampler_reset(s->grammar);
+        s->grammar_at = (int32_t)s->p.generated_from;
+    }
+    for (; s->grammar_at <= pos; s->grammar_at++) {
+        int32_t token = history[s->grammar_at];
+        if (token < 0 || (uint32_t)token >= s->n_vocab || !grammar_allows(s, token))
+            return err_set(e, ERR_INVALID, "the generated token %d at position %d breaks the grammar", token, s->grammar_at);
+        llama_sampler_accept(s->grammar, token);
+    }
+    return ERR_OK;
+}
+
+/* ---- choosing ---- */
+
+static void fill(struct engine_scratch *scratch, const float *logits, llama_token_data_array *c) {
+    for (uint32_t i = 0; i < scratch->n_vocab; i++) scratch->data[i] = (llama_token_data){(llama_token)i, logits[i], 0};
+    *c = (llama_token_data_array){scratch->data, scratch->n_vocab, -1, false};
+}
+
+/* From candidates that bias, penalties and DRY have been over. */
+static int32_t choose(struct engine_sampler *s, llama_token_data_array *c, int32_t pos, enum sampler_purpose purpose) {
+    if (!(s->p.temperature > 0)) return c->data[sampler_best(c)].id;
+    double u = engine_uniform(s->p.seed, pos, purpose);
+    if (s->p.mirostat > 0) {
+        sampler_softmax(c, s->p.temperature);
+        size_t i = s->p.mirostat == 1 ? sampler_mirostat1(c, u, s->p.mirostat_tau, s->p.mirostat_eta, s->n_vocab, &s->mu)
+                                      : sampler_mirostat2(c, u, s->p.mirostat_tau, s->p.mirostat_eta, &s->mu);
+        return c->data[i].id;
+    }
+    if (s->filters != NULL) llama_sampler_apply(s->filters, c);
+    if (s->p.xtc_probability > 0 && engine_uniform(s->p.seed, pos, SAMPLER_XTC) < (double)s->p.xtc_probability)
+        sampler_xtc(c, s->p.xtc_threshold);
+    sampler_softmax(c, s->p.temperature);
+    return c->data[sampler_draw(c, u)].id;
+}
+
+static int32_t draw_token(struct engine_sampler *s, struct engine_scratch *scratch, const float *logits, int32_t pos, bool constrained,
+                          bool *ret_any) {
+    llama_token_data_array c;
+    fill(scratch, logits, &c);
+    if (s->bias != NULL) llama_sampler_apply(s->bias, &c);
+    if (constrained) llama_sampler_apply(s->grammar, &c);
+    if (s->history != NULL) llama_sampler_apply(s->history, &c);
+    *ret_any = c.data[sampler_best(&c)].logit != -INFINITY;
+    return *ret_any ? choose(s, &c, pos, constrained ? SAMPLER_REDRAW : SAMPLER_DRAW) : -1;
+}
+
+/* First without the grammar, which is slow over a whole vocabulary; a refused token is drawn again from what the grammar allows, with a number of
+ * its own: together that is a draw from the allowed ones in proportion (rejection sampling). */
+static err_code pick_token(struct engine_sampler *s, struct engine_scratch *scratch, const float *logits, int32_t pos, int32_t *ret, struct err *e) {
+    bool any;
+    float mu = s->mu;
+    int32_t token = draw_token(s, scratch, logits, pos, false, &any);
+    if (any && s->grammar != NULL && !grammar_allows(s, token)) {
+        s->mu = mu;
+        token = draw_token(s, scratch, logits, pos, true, &any);
+    }
+    if (!any) return err_set(e, ERR_INVALID, "grammar and logit bias leave no token at position %d", pos + 1);
+    *ret = token;
+    return ERR_OK;
+}
+
+err_code engine_sampler_sample(struct engine_sampler *s, struct engine_scratch *scratch, const float *logits, const int32_t *history,
+                               int32_t pos, struct engine_sample *ret, struct err *e) {
+    int32_t best = 0;
+    double log_sum = sampler_log_sum(logits, s->n_vocab, &best);
+    if (!isfinite(log_sum)) return err_set(e, ERR_ENGINE, "the model's logits at position %d are not numbers", pos);
+    see_history(s, history, pos);
+    err_code rc = see_grammar(s, history, pos, e);
+    if (rc != ERR_OK) return rc;
+    struct engine_sample out = {.token = best};
+    bool plain = !(s->p.temperature > 0) && s->bias == NULL && s->history == NULL && s->grammar == NULL;
+    if (!plain && (rc = pick_token(s, scratch, logits, pos, &out.token, e)) != ERR_OK) return rc;
+    out.logprob = (float)((double)logits[out.token] - log_sum);
+    out.end = engine_vocab_is_end(s->vocab, out.token);
+    sampler_top(logits, s->n_vocab, log_sum, s->p.n_top_logprobs, &out);
+    *ret = out;
+    return ERR_OK;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ * What the sampler's files share: choosing from a list of candidates (sampler_pick.c) and statistics of raw logits (sampler_stats.c). */
+#ifndef CARAVAN_ENGINE_SAMPLER_PRIV_H
+#define CARAVAN_ENGINE_SAMPLER_PRIV_H
+
+#include <llama.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/engine.h"
+
+/* What a random number is for: part of its counter, so that no two uses at one position share a number. */
+enum sampler_purpose { SAMPLER_DRAW = 0, SAMPLER_XTC = 1, SAMPLER_REDRAW = 2 };
+
+/* XTC ("exclude top choices"): of the candidates with at least `threshold` of the probability all but the least likely are removed.
+ * Design: p-e-w, text-generation-webui pull request 6335. */
+void sampler_xtc(llama_token_data_array *c, float threshold);
+/* Logits to probabilities (in .p) at a temperature. */
+void sampler_softmax(llama_token_data_array *c, float temperature);
+/* The index of the candidate at u in the cumulated probabilities (any scale). */
+size_t sampler_draw(const llama_token_data_array *c, double u);
+/* The index of the largest logit; the smaller token wins a tie. */
+size_t sampler_best(const llama_token_data_array *c);
+/* Mirostat 1 and 2: cuts c (with probabilities) by the running estimate mu, draws at u, updates mu; returns the index.
+ * Basu et al., "Mirostat: a neural text decoding algorithm that directly controls perplexity", ICLR 2021. */
+size_t sampler_mirostat1(llama_token_data_array *c, double u, float tau, float eta, uint32_t n_vocab, float *mu);
+size_t sampler_mirostat2(llama_token_data_array *c, double u, float tau, float eta, float *mu);
+
+/* log(sum(exp(logits))); *ret_best: the largest logit's token (smallest on a tie). NAN or infinite when logits are not numbers. */
+double sampler_log_sum(const float *logits, uint32_t n, int32_t *ret_best);
+/* The n_top largest, best first, into ret->top, with log probabilities. */
+void sampler_top(const float *logits, uint32_t n, double log_sum, uint32_t n_top, struct engine_sample *ret);
+
+#endif

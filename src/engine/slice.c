@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/slice.h"
+
+#include <llama.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "engine/runtime.h"
+#include "engine/slice_priv.h"
+#include "engine/vocab.h"
+#include "model/types.h"
+
+enum { DEFAULT_CTX = 4096, DEFAULT_BATCH = 512, MAX_DEVICES = 16 };
+
+/* ---- parameters ---- */
+
+/* Cores that this process may use. */
+static uint32_t core_count(void) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return n > 0 ? (uint32_t)n : 1;
+}
+
+/* "a,b" to ggml's devices, NULL behind the last. Without GPU layers: none, so that nothing at all goes to a GPU. */
+static err_code find_devices(const struct engine_load *load, ggml_backend_dev_t *ret, bool *ret_all, struct err *e) {
+    char names[sizeof load->devices];
+    size_t n = 0;
+    memcpy(names, load->devices, sizeof names);
+    *ret_all = names[0] == '\0' && load->n_gpu_layers != 0;
+    ret[0] = NULL;
+    if (*ret_all || load->n_gpu_layers == 0 || strcmp(names, "none") == 0) return ERR_OK;
+    char *rest = names;
+    for (char *name; (name = strsep(&rest, ",")) != NULL;) {
+        ggml_backend_dev_t dev = ggml_backend_dev_by_name(name);
+        if (dev == NULL || ggml_backend_dev_type(dev) == GGML_BACKEND_DEVICE_TYPE_CPU) {
+            err_set(e, ERR_INVALID, "device \"%s\": there is no such device to offload to", name);
+            err_hint(e, "`caravan devices` lists them; \"none\" is the CPU");
+            return ERR_INVALID;
+        }
+        if (n + 1 >= MAX_DEVICES) return err_set(e, ERR_LIMIT, "more than %d devices", MAX_DEVICES - 1);
+        ret[n++] = dev;
+        ret[n] = NULL;
+    }
+    return ERR_OK;
+}
+
+static enum llama_split_mode split_mode(const char *name) {
+    if (strcmp(name, "none") == 0) return LLAMA_SPLIT_MODE_NONE;
+    return strcmp(name, "row") == 0 ? LLAMA_SPLIT_MODE_ROW : LLAMA_SPLIT_MODE_LAYER;
+}
+
+static enum llama_flash_attn_type flash_attn(const char *name) {
+    if (strcmp(name, "on") == 0) return LLAMA_FLASH_ATTN_TYPE_ENABLED;
+    return strcmp(name, "off") == 0 ? LLAMA_FLASH_ATTN_TYPE_DISABLED : LLAMA_FLASH_ATTN_TYPE_AUTO;
+}
+
+static err_code cache_type(const char *field, const char *name, enum ggml_type *ret, struct err *e) {
+    uint32_t type;
+    if (!model_type_parse(name, &type)) return err_set(e, ERR_INVALID, "field \"%s\": unknown type \"%s\"", field, name);
+    *ret = (enum ggml_type)type;
+    return ERR_OK;
+}
+
+static err_code check_load(const struct engine_load *load, struct err *e) {
+    if (load->n_seq < 1 || load->n_seq > llama_max_parallel_sequences())
+        return err_set(e, ERR_INVALID, "field \"n_seq\": expected a number from 1 to %zu, got %u", llama_max_parallel_sequences(), load->n_seq);
+    bool quantized_v = strcmp(load->cache_type_v, "f32") != 0 && strcmp(load->cache_type_v, "f16") != 0 && strcmp(load->cache_type_v, "bf16") != 0;
+    if (quantized_v && strcmp(load->flash_attn, "off") == 0) {
+        err_set(e, ERR_INVALID, "a V cache of type \"%s\" needs flash attention", load->cache_type_v);
+        err_hint(e, "leave --flash-attn at auto, or use --cache-type-v f16");
+        return ERR_INVALID;
+    }
+    return ERR_OK;
+}
+
+/* ---- loading ---- */
+
+struct loading {
+    engine_progress_fn progress;
+    void *user;
+    bool stopped;
+};
+
+static bool on_progress(float fraction, void *user) {
+    struct loading *l = user;
+    if (l->progress != NULL && !l->progress(l->user, fraction)) l->stopped = true;
+    return !l->stopped;
+}
+
+/* What libllama said, as an error: out of memory is told apart, since the plan can do something about it. */
+static err_code refused(const struct slice *s, const char *what, struct err *e) {
+    const char *why = engine_runtime_complaint();
+    bool memory = strstr(why, "alloc") != NULL || strstr(why, "out of memory") != NULL;
+    return err_set(e, memory ? ERR_NO_ROOM : ERR_ENGINE, "cannot %s layers %u-%u: %s", what, s->what.first, s->what.end - 1,
+                   *why != '\0' ? why : "libllama gives no reason");
+}
+
+static err_code load_model(struct slice *s, const struct model_slice *slice, model_read_fn read, void *read_user,
+                           const struct engine_load *load, struct loading *loading, struct err *e) {
+    ggml_backend_dev_t devices[MAX_DEVICES];
+    bool all;
+    err_code rc = find_devices(load, devices, &all, e);
+    if (rc != ERR_OK) return rc;
+    struct llama_model_params params = llama_model_default_params();
+    params.devices = all ? NULL : devices;
+    params.n_gpu_layers = load->n_gpu_layers;
+    params.split_mode = split_mode(load->split_mode);
+    params.load_mode = LLAMA_LOAD_MODE_NONE; /* the file is not on disk, so it can't be mapped */
+    params.use_extra_bufts = true;           /* weights repacked for this CPU */
+    params.progress_callback = on_progress;
+    params.progress_callback_user_data = loading;
+    FILE *f = NULL;
+    rc = model_slice_open(slice, read, read_user, &f, e);
+    if (rc != ERR_OK) return rc;
+    s->model = llama_model_load_from_file_ptr(f, params);
+    fclose(f);
+    if (s->model != NULL) return ERR_OK;
+    return loading->stopped ? err_set(e, ERR_CANCELLED, "loading was stopped") : refused(s, "load", e);
+}
+
+static uint32_t context_wish(const struct slice *s, const struct engine_load *load) {
+    if (load->n_ctx > 0) return load->n_ctx;
+    int32_t trained = llama_model_n_ctx_train(s->model);
+    return trained > 0 && trained < DEFAULT_CTX ? (uint32_t)trained : DEFAULT_CTX;
+}
+
+static err_code make_context(struct slice *s, const struct engine_load *load, struct err *e) {
+    uint32_t threads = load->n_threads > 0 ? load->n_threads : core_count();
+    uint64_t cells = (uint64_t)context_wish(s, load) * load->n_seq;
+    if (cells > INT32_MAX) return err_set(e, ERR_INVALID, "field \"n_ctx\": %u sequences of %u positions are too many", load->n_seq, context_wish(s, load));
+    struct llama_context_params params = llama_context_default_params();
+    params.n_ctx = (uint32_t)cells;
+    params.n_seq_max = load->n_seq;
+    params.n_batch = load->n_batch > 0 ? load->n_batch : DEFAULT_BATCH;
+    params.n_ubatch = load->n_ubatch > 0 && load->n_ubatch < params.n_batch ? load->n_ubatch : params.n_batch;
+    params.n_threads = (int32_t)threads;
+    params.n_threads_batch = (int32_t)(load->n_threads_batch > 0 ? load->n_threads_batch : threads);
+    params.flash_attn_type = flash_attn(load->flash_attn);
+    params.kv_unified = !s->streams;
+    params.swa_full = false;
+    params.offload_kqv = load->n_gpu_layers != 0;
+    params.op_offload = load->n_gpu_layers != 0;
+    params.no_perf = true;
+    err_code rc = cache_type("cache_type_k", load->cache_type_k, &params.type_k, e);
+    if (rc == ERR_OK) rc = cache_type("cache_type_v", load->cache_type_v, &params.type_v, e);
+    if (rc != ERR_OK) return rc;
+    if (!s->what.tail) {
+        /* All rows are computed, and no buffer for logits is made. (MEAN would abort on batches of unequal sequences.) */
+        params.embeddings = true;
+        params.pooling_type = LLAMA_POOLING_TYPE_LAST;
+        params.cb_eval = slice_catch;
+        params.cb_eval_user_data = s;
+    }
+    s->ctx = llama_init_from_model(s->model, params);
+    if (s->ctx == NULL) return refused(s, "make a context for", e);
+    s->mem = llama_get_memory(s->ctx);
+    if (s->mem == NULL) return err_set(e, ERR_UNSUPPORTED, "this model keeps no memory of what it read: it cannot generate");
+    return ERR_OK;
+}
+
+/* ---- what is told about it ---- */
+
+static void name_device(struct slice *s, const struct engine_load *load) {
+    char *to = s->info.device;
+    size_t room = sizeof s->info.device;
+    ggml_backend_dev_t chosen[MAX_DEVICES];
+    bool all = false;
+    snprintf(to, room, "CPU");
+    if (load->n_gpu_layers == 0 || find_devices(load, chosen, &all, NULL) != ERR_OK) return;
+    ggml_backend_dev_t dev = chosen[0];
+    for (size_t i = 0; all && dev == NULL && i < ggml_backend_dev_count(); i++) {
+        enum ggml_backend_dev_type type = ggml_backend_dev_type(ggml_backend_dev_get(i));
+        if (type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU) dev = ggml_backend_dev_get(i);
+    }
+    if (dev != NULL) snprintf(to, room, "%s (%s)", ggml_backend_dev_name(dev), ggml_backend_dev_description(dev));
+}
+
+static void tell(struct slice *s, const struct engine_load *load) {
+    struct engine_info *info = &s->info;
+    struct engine_tally tally = engine_runtime_tally();
+    info->n_embd = s->what.n_hidden_in > s->what.n_hidden_out ? s->what.n_hidden_in : s->what.n_hidden_out;
+    if (info->n_embd == 0) info->n_embd = (uint32_t)llama_model_n_embd(s->model);
+    info->n_vocab = s->what.head || s->what.tail ? engine_vocab_size(s->vocab) : 0;
+    info->n_seq = load->n_seq;
+    info->n_ctx_seq = context_wish(s, load); /* libllama rounds its cells up */
+    info->n_ctx = llama_n_ctx(s->ctx);
+    info->n_batch = llama_n_batch(s->ctx);
+    info->first = s->what.head;
+    info->last = s->what.tail;
+    info->can_remove = !s->recurrent && (s->window == 0 || s->window >= info->n_ctx_seq);
+    info->bytes_weights = tally.weights > 0 ? tally.weights : llama_model_size(s->model);
+    info->bytes_kv = tally.kv;
+    info->bytes_compute = tally.compute;
+    name_device(s, load);
+}
+
+static err_code check_model(struct slice *s, struct err *e) {
+    if (llama_model_has_encoder(s->model) || !llama_model_has_decoder(s->model))
+        return err_set(e, ERR_UNSUPPORTED, "the model is not a decoder-only language model");
+    uint32_t width = (uint32_t)llama_model_n_embd_inp(s->model);
+    if (!s->what.head && width != s->what.n_hidden_in)
+        return err_set(e, ERR_UNSUPPORTED, "libllama wants rows of %u numbers, the slice before gives %u", width, s->what.n_hidden_in);
+    return ERR_OK;
+}
+
+/* Everything that eval needs, so that it allocates nothing. */
+static err_code make_room(struct slice *s, struct err *e) {
+    uint32_t n = s->info.n_batch;
+    enum llama_rope_type rope = llama_model_rope_type(s->model);
+    s->n_pos = rope == LLAMA_ROPE_TYPE_MROPE || rope == LLAMA_ROPE_TYPE_IMROPE ? 4 : 1;
+    s->seq_ids = mem_calloc(n, sizeof *s->seq_ids);
+    s->batch.token = s->what.head ? mem_calloc(n, sizeof *s->batch.token) : NULL;
+    s->batch.pos = mem_calloc((size_t)n * s->n_pos, sizeof *s->batch.pos);
+    s->batch.n_seq_id = mem_calloc(n, sizeof *s->batch.n_seq_id);
+    s->batch.seq_id = mem_calloc(n, sizeof(llama_seq_id *));
+    s->batch.logits = mem_calloc(n, 1);
+    s->seen = mem_calloc(s->info.n_seq, sizeof *s->seen);
+    for (uint32_t i = 0; i < n; i++) {
+        s->batch.n_seq_id[i] = 1;
+        s->batch.seq_id[i] = &s->seq_ids[i];
+    }
+    if (!s->what.head && s->what.input_scale != 1.0f) {
+        s->rows_in = malloc((size_t)n * s->what.n_hidden_in * sizeof *s->rows_in);
+        if (s->rows_in == NULL) return err_set(e, ERR_MEMORY, "no memory for %u hidden rows", n);
+    }
+    if (!s->what.tail) return ERR_OK;
+    size_t n_history = (size_t)s->info.n_seq * s->info.n_ctx_seq;
+    s->logits = mem_calloc(n, sizeof *s->logits);
+    s->samplers = mem_calloc(s->info.n_seq, sizeof(struct engine_sampler *));
+    s->scratch = engine_scratch_create(s->info.n_vocab);
+    s->history = malloc(n_history * sizeof *s->history);
+    if (s->history == NULL) return err_set(e, ERR_MEMORY, "no memory for the history of %u sequences", s->info.n_seq);
+    memset(s->history, 0xFF, n_history * sizeof *s->history);
+    return ERR_OK;
+}
+
+static err_code open_slice(struct slice *s, const struct model_slice *slice, model_read_fn read, void *read_user,
+                           const struct engine_load *load, struct loading *loading, struct err *e) {
+    err_code rc = load_model(s, slice, read, read_user, load, loading, e);
+    if (rc == ERR_OK) rc = check_model(s, e);
+    if (rc != ERR_OK) return rc;
+    s->vocab = llama_model_get_vocab(s->model);
+    s->recurrent = llama_model_is_recurrent(s->model) || llama_model_is_hybrid(s->model);
+    int32_t window = llama_model_n_swa(s->model);
+    s->window = window > 0 ? (uint32_t)window : 0;
+    s->exact = load->exact;
+    s->streams = load->exact && load->n_seq > 1;
+    if ((rc = make_context(s, load, e)) != ERR_OK) return rc;
+    tell(s, load);
+    return make_room(s, e);
+}
+
+err_code engine_slice_open(const struct model_slice *slice, model_read_fn read, void *read_user, const struct engine_load *load,
+                           engine_progress_fn progress, void *user, struct engine *ret, struct err *e) {
+    struct loading loading = {progress, user, false};
+    err_code rc = engine_runtime_start(load->backends, e);
+    if (rc == ERR_OK) rc = check_load(load, e);
+    if (rc != ERR_OK) return rc;
+    struct slice *s = MEM_NEW(struct slice);
+    s->what = *model_slice_info(slice);
+    engine_runtime_clear();
+    rc = open_slice(s, slice, read, read_user, load, &loading, e);
+    if (rc != ERR_OK) {
+        slice_free(s);
+        return rc;
+    }
+    log_debug("engine", "layers %u-%u on %s: weights %llu, KV %llu, compute %llu bytes", s->what.first, s->what.end - 1, s->info.device,
+              (unsigned long long)s->info.bytes_weights, (unsigned long long)s->info.bytes_kv, (unsigned long long)s->info.bytes_compute);
+    *ret = (struct engine){.ops = &slice_ops, .self = s, .info = s->info};
+    return ERR_OK;
+}
+
+void slice_free(struct slice *s) {
+    if (s == NULL) return;
+    for (uint32_t i = 0; s->samplers != NULL && i < s->info.n_seq; i++) engine_sampler_free(s->samplers[i]);
+    free(s->samplers);
+    engine_scratch_free(s->scratch);
+    free(s->history);
+    free(s->kept);
+    free(s->logits);
+    free(s->rows_in);
+    free(s->seen);
+    free(s->batch.token);
+    free(s->batch.pos);
+    free(s->batch.n_seq_id);
+    free(s->batch.seq_id);
+    free(s->batch.logits);
+    free(s->seq_ids);
+    if (s->ctx != NULL) llama_free(s->ctx);
+    if (s->model != NULL) llama_model_free(s->model);
+    free(s);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ * The slice as its two files see it: slice.c loads and frees it, slice_run.c computes. */
+#ifndef CARAVAN_ENGINE_SLICE_PRIV_H
+#define CARAVAN_ENGINE_SLICE_PRIV_H
+
+#include <llama.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/engine.h"
+#include "engine/sampler.h"
+#include "model/slice.h"
+
+struct slice {
+    struct model_slice_info what;
+    struct engine_info info;
+    struct llama_model *model;
+    struct llama_context *ctx;
+    llama_memory_t mem;
+    const struct llama_vocab *vocab;
+    bool exact;                  /* parts of one class of shapes */
+    bool streams;                /* every sequence has its own KV cells */
+    bool recurrent;              /* some layer keeps a state instead of KV */
+    uint32_t window;             /* smallest sliding window, 0: none */
+    uint32_t n_pos;              /* positions a row of an embedding batch takes: 4 with M-RoPE */
+    /* room for one batch, made once */
+    struct llama_batch batch;    /* its arrays are ours, so it is not given to llama_batch_free */
+    llama_seq_id *seq_ids;
+    float *rows_in;              /* scaled hidden states; NULL when input_scale is 1 */
+    uint32_t *seen;              /* per sequence: in which part it last stood */
+    uint32_t part;
+    /* the tensor that leaves, caught while the graph runs */
+    float *catch_to;             /* where the next rows go */
+    uint32_t catch_room, caught; /* rows */
+    bool catch_bad;
+    /* last slice */
+    const float **logits;        /* of each token of the last batch; NULL: none */
+    float *kept;                 /* rows copied out when a batch was computed in several parts */
+    size_t kept_rows;            /* room */
+    int32_t *history;            /* n_seq * n_ctx_seq tokens by position, -1: not known */
+    struct engine_sampler **samplers;
+    struct engine_scratch *scratch;
+};
+
+extern const struct engine_ops slice_ops;
+/* ggml_backend_sched_eval_callback: copies the tensor that leaves, then ends the graph. */
+bool slice_catch(struct ggml_tensor *t, bool ask, void *user);
+/* Frees a slice, half-built ones too. */
+void slice_free(struct slice *s);
+
+#endif
