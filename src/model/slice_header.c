@@ -1,60 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * The metadata of a slice: the model's own, with what counts or lists layers cut down to [first, end). */
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "model/slice_priv.h"
-
-static const size_t max_header = (size_t)1 << 30;
-
-static void put_u32(struct buf *b, uint32_t v) {
-    uint8_t bytes[4];
-    bytes_put_u32(bytes, v);
-    buf_append(b, bytes, sizeof bytes);
-}
-
-static void put_u64(struct buf *b, uint64_t v) {
-    uint8_t bytes[8];
-    bytes_put_u64(bytes, v);
-    buf_append(b, bytes, sizeof bytes);
-}
-
-static void put_str(struct buf *b, const char *s) {
-    put_u64(b, strlen(s));
-    buf_append_str(b, s);
-}
-
-static void put_kv_u32(struct buf *b, const char *key, uint32_t v) {
-    put_str(b, key);
-    put_u32(b, MODEL_KV_U32);
-    put_u32(b, v);
-}
-
-static void put_kv_f32(struct buf *b, const char *key, float v) {
-    uint8_t bytes[4];
-    bytes_put_f32(bytes, v);
-    put_str(b, key);
-    put_u32(b, MODEL_KV_F32);
-    buf_append(b, bytes, sizeof bytes);
-}
-
-/* Elements [skip, skip + n) of an entry that is an array of scalars; all of it otherwise. */
-static void put_kv(struct buf *b, const struct model_kv *kv, uint64_t skip, uint64_t n) {
-    put_str(b, kv->key);
-    put_u32(b, (uint32_t)kv->type);
-    size_t size = model_kv_scalar_size(kv->elem);
-    if (kv->type != MODEL_KV_ARRAY || size == 0) {
-        skip = 0;
-        n = kv->n;
-    }
-    if (kv->type == MODEL_KV_ARRAY) {
-        put_u32(b, (uint32_t)kv->elem);
-        put_u64(b, n);
-    }
-    if (size == 0) buf_append(b, kv->data, kv->size);
-    else buf_append(b, kv->data + skip * size, n * size);
-}
+#include "model/write.h"
 
 /* Lists that have nothing to do with layers, even when they are as long. */
 static bool is_other_list(const char *name) {
@@ -77,37 +27,26 @@ static const char *arch_name(const struct model_slice *s, const char *key) {
     return strncmp(key, s->l->arch, len) == 0 && key[len] == '.' ? key + len + 1 : NULL;
 }
 
-/* Writes the slice's version of an entry; false: the slice goes without it. */
-static bool put_entry(struct model_slice *s, const struct model_kv *kv) {
-    struct buf *b = &s->header;
-    const char *name = arch_name(s, kv->key);
-    uint32_t first = s->info.first, n = s->info.end - s->info.first;
+/* Writes the slice's version of an entry of "<arch>.<name>" that is not a list; false: it has no version of its own. */
+static bool put_arch_entry(const struct model_slice *s, struct model_writer *w, const struct model_kv *kv, const char *name) {
+    uint32_t first = s->info.first;
     uint64_t v;
-    if (strncmp(kv->key, "split.", 6) == 0) return false;
-    if (s->info.whole) put_kv(b, kv, 0, kv->n);
-    else if (slice_is_middle(s) && (strncmp(kv->key, "tokenizer.", 10) == 0 || (name && strcmp(name, "vocab_size") == 0))) return false;
-    else if (is_layer_list(s->l, kv, name)) put_kv(b, kv, first, n);
-    else if (name && strcmp(name, "block_count") == 0) put_kv_u32(b, kv->key, n);
-    else if (name && strcmp(name, "leading_dense_block_count") == 0 && model_kv_uint(kv, 0, &v)) put_kv_u32(b, kv->key, v > first ? (uint32_t)v - first : 0);
-    else if (name && strcmp(name, "nextn_predict_layers") == 0) put_kv_u32(b, kv->key, 0);
-    else if (name && strcmp(name, "embedding_scale") == 0 && !s->info.head && (s->quirks->fixups & MODEL_FIX_EMBD_SCALE)) put_kv_f32(b, kv->key, 1.0f);
-    else put_kv(b, kv, 0, kv->n);
+    if (strcmp(name, "block_count") == 0) model_write_u32(w, kv->key, s->info.end - first);
+    else if (strcmp(name, "nextn_predict_layers") == 0) model_write_u32(w, kv->key, 0);
+    else if (strcmp(name, "leading_dense_block_count") == 0 && model_kv_uint(kv, 0, &v)) model_write_u32(w, kv->key, v > first ? (uint32_t)v - first : 0);
+    else if (strcmp(name, "n_deepstack_layers") == 0 && !s->info.head) model_write_u32(w, kv->key, 0); /* they add to what images gave */
+    else if (strcmp(name, "embedding_scale") == 0 && !s->info.head && (s->quirks->fixups & MODEL_FIX_EMBD_SCALE)) model_write_f32(w, kv->key, 1.0f);
+    else return false;
     return true;
 }
 
-static uint64_t put_metadata(struct model_slice *s) {
-    uint64_t n = 0;
-    for (size_t i = 0; i < model_gguf_n_kv(s->g); i++) n += put_entry(s, model_gguf_kv(s->g, i));
-    if (slice_is_middle(s)) {
-        char key[MODEL_MAX_ARCH + 16];
-        snprintf(key, sizeof key, "%s.vocab_size", s->l->arch);
-        put_kv_u32(&s->header, key, SLICE_SMALL_VOCAB);
-        put_str(&s->header, "tokenizer.ggml.model");
-        put_u32(&s->header, MODEL_KV_STR);
-        put_str(&s->header, "no_vocab");
-        n += 2;
-    }
-    return n;
+static void put_entry(const struct model_slice *s, struct model_writer *w, const struct model_kv *kv) {
+    const char *name = arch_name(s, kv->key);
+    if (strncmp(kv->key, "split.", 6) == 0) return;
+    if (s->info.whole) model_write_kv(w, kv, 0, kv->n);
+    else if (slice_is_middle(s) && (strncmp(kv->key, "tokenizer.", 10) == 0 || (name && strcmp(name, "vocab_size") == 0))) return;
+    else if (is_layer_list(s->l, kv, name)) model_write_kv(w, kv, s->info.first, s->info.end - s->info.first);
+    else if (!name || !put_arch_entry(s, w, kv, name)) model_write_kv(w, kv, 0, kv->n);
 }
 
 uint64_t slice_alignment(const struct model_gguf *g) {
@@ -117,24 +56,20 @@ uint64_t slice_alignment(const struct model_gguf *g) {
 }
 
 err_code slice_write_header(struct model_slice *s, struct err *e) {
-    struct buf *b = &s->header;
-    buf_append(b, "GGUF", 4);
-    put_u32(b, 3);
-    put_u64(b, s->n_tensors);
-    size_t count_at = b->len;
-    put_u64(b, 0);
-    uint64_t n_kv = put_metadata(s);
+    struct model_writer w;
+    model_write_start(&w, &s->header);
+    for (size_t i = 0; i < model_gguf_n_kv(s->g); i++) put_entry(s, &w, model_gguf_kv(s->g, i));
+    if (slice_is_middle(s)) {
+        char key[MODEL_MAX_ARCH + 16];
+        snprintf(key, sizeof key, "%s.vocab_size", s->l->arch);
+        model_write_u32(&w, key, SLICE_SMALL_VOCAB);
+        model_write_str(&w, "tokenizer.ggml.model", "no_vocab");
+    }
     for (uint32_t i = 0; i < s->n_tensors; i++) {
         const struct slice_tensor *t = &s->tensor[i];
-        put_str(b, t->name);
-        put_u32(b, t->n_dims);
-        for (uint32_t d = 0; d < t->n_dims; d++) put_u64(b, t->ne[d]);
-        put_u32(b, t->type);
-        put_u64(b, t->offset);
+        model_write_tensor(&w, t->name, t->type, t->n_dims, t->ne, t->offset);
     }
-    uint64_t alignment = slice_alignment(s->g);
-    while (!b->failed && b->len % alignment) buf_append_byte(b, 0);
-    if (b->failed) return err_set(e, ERR_MEMORY, "cannot write the header of a slice of \"%s\": more than %zu bytes", model_gguf_path(s->g, 0), max_header);
-    bytes_put_u64(b->data + count_at, n_kv);
+    model_write_end(&w, slice_alignment(s->g));
+    if (s->header.failed) return err_set(e, ERR_MEMORY, "cannot write the header of a slice of \"%s\": more than %zu bytes", model_gguf_path(s->g, 0), s->header.max);
     return ERR_OK;
 }

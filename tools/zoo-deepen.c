@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT
+ * zoo-deepen IN OUT [--layers N]: repeats the layers of a small model until it has N (8), lists in its metadata too, so that
+ * it can be cut. Leading dense layers stand once, at the start; prediction (nextn) layers stay at the end. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "model/layout.h"
+#include "model/write.h"
+
+static uint32_t n_out = 8;
+
+struct deepen {
+    const struct model_gguf *g;
+    const struct model_layout *l;
+    uint32_t n_dense;          /* leading dense layers, not repeated */
+    uint32_t n_nextn;
+    FILE *in, *out;
+    uint64_t offset;           /* of the next tensor's data */
+};
+
+/* The original's layer that stands at place `at` of the deep model. */
+static uint32_t source_layer(const struct deepen *d, uint32_t at) {
+    uint32_t n = d->l->n_layer;
+    if (at >= n_out) return n + (at - n_out);
+    if (at < d->n_dense || d->n_dense >= n) return at % n;
+    return d->n_dense + (at - d->n_dense) % (n - d->n_dense);
+}
+
+static void write_kv(const struct deepen *d, struct model_writer *w, const struct model_kv *kv) {
+    size_t len = strlen(d->l->arch), size = model_kv_scalar_size(kv->elem);
+    const char *name = strncmp(kv->key, d->l->arch, len) == 0 && kv->key[len] == '.' ? kv->key + len + 1 : "";
+    if (strcmp(name, "block_count") == 0) model_write_u32(w, kv->key, n_out + d->n_nextn);
+    else if (name[0] && kv->type == MODEL_KV_ARRAY && size && kv->n == d->l->n_block && strcmp(name, "rope.dimension_sections") != 0) {
+        model_write_array(w, kv->key, kv->elem, n_out + d->n_nextn);
+        for (uint32_t i = 0; i < n_out + d->n_nextn; i++) model_write_raw(w, kv->data + source_layer(d, i) * size, size);
+    } else model_write_kv(w, kv, 0, kv->n);
+}
+
+static void write_tensor(struct deepen *d, struct model_writer *w, const struct model_tensor *t, const char *name) {
+    model_write_tensor(w, name, t->type, t->n_dims, t->ne, d->offset);
+    d->offset += (t->bytes + 31) / 32 * 32;
+}
+
+static bool copy_data(struct deepen *d, const struct model_tensor *t) {
+    uint64_t padded = (t->bytes + 31) / 32 * 32;
+    uint8_t *data = calloc(1, padded);
+    bool ok = data && fseeko(d->in, (off_t)t->offset, SEEK_SET) == 0 && fread(data, 1, t->bytes, d->in) == t->bytes && fwrite(data, 1, padded, d->out) == padded;
+    free(data);
+    return ok;
+}
+
+/* Tensors in the order of the file: first those outside of the layers, then layer by layer. w NULL: their data. */
+static bool each_tensor(struct deepen *d, struct model_writer *w) {
+    bool ok = true;
+    for (size_t i = 0; i < model_gguf_n_tensors(d->g) && ok; i++) {
+        const struct model_tensor *t = model_gguf_tensor(d->g, i);
+        if (model_layer_of_name(t->name, NULL) >= 0) continue;
+        if (w) write_tensor(d, w, t, t->name);
+        else ok = copy_data(d, t);
+    }
+    for (uint32_t at = 0; at < n_out + d->n_nextn; at++) {
+        const struct model_layer *layer = &d->l->layers[source_layer(d, at)];
+        for (uint32_t i = 0; i < layer->n_tensors && ok; i++) {
+            const struct model_tensor *t = model_gguf_tensor(d->g, layer->tensors[i]);
+            const char *rest = "";
+            char name[128];
+            model_layer_of_name(t->name, &rest);
+            snprintf(name, sizeof name, "blk.%" PRIu32 ".%s", at, rest);
+            if (w) write_tensor(d, w, t, name);
+            else ok = copy_data(d, t);
+        }
+    }
+    return ok;
+}
+
+static bool write_model(struct deepen *d) {
+    struct buf header;
+    struct model_writer w;
+    uint64_t dense = 0;
+    model_kv_uint(model_gguf_find_arch(d->g, "leading_dense_block_count"), 0, &dense);
+    d->n_dense = (uint32_t)dense;
+    d->n_nextn = d->l->n_block - d->l->n_layer;
+    buf_init(&header, (size_t)1 << 28);
+    model_write_start(&w, &header);
+    for (size_t i = 0; i < model_gguf_n_kv(d->g); i++) {
+        const struct model_kv *kv = model_gguf_kv(d->g, i);
+        if (strcmp(kv->key, "general.alignment") != 0) write_kv(d, &w, kv);
+    }
+    each_tensor(d, &w);
+    model_write_end(&w, 32);
+    bool ok = !header.failed && fwrite(header.data, 1, header.len, d->out) == header.len && each_tensor(d, NULL);
+    buf_done(&header);
+    return ok;
+}
+
+int main(int argc, char **argv) {
+    struct err e = {0};
+    struct model_gguf *g = NULL;
+    struct model_layout *l = NULL;
+    if (argc == 5 && strcmp(argv[3], "--layers") == 0) n_out = (uint32_t)strtoul(argv[4], NULL, 10);
+    if ((argc != 3 && argc != 5) || n_out == 0 || n_out > MODEL_MAX_LAYERS) {
+        fprintf(stderr, "usage: zoo-deepen IN OUT [--layers N]\n");
+        return 64;
+    }
+    if (model_gguf_open(argv[1], &g, &e) || model_layout_create(g, &l, &e)) {
+        fprintf(stderr, "%s\n", e.text);
+        return 1;
+    }
+    struct deepen d = {.g = g, .l = l, .in = fopen(argv[1], "rb"), .out = fopen(argv[2], "wb")};
+    bool ok = d.in && d.out && write_model(&d);
+    if (d.in) fclose(d.in);
+    if (d.out && fclose(d.out) != 0) ok = false;
+    if (!ok) fprintf(stderr, "cannot write \"%s\"\n", argv[2]);
+    model_layout_free(l);
+    model_gguf_free(g);
+    return ok ? 0 : 1;
+}
