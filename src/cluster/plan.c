@@ -52,8 +52,8 @@ static err_code plan_too_small(const struct plan_model *m, const struct plan_nod
     uint64_t offered = 0;
     for (uint32_t i = 0; i < n_nodes; i++) offered += nodes[i].memory;
     char need[32], have[32];
-    str_size(need, sizeof(need), whole);
-    str_size(have, sizeof(have), offered);
+    str_size(whole, need);
+    str_size(offered, have);
     err_set(e, ERR_NO_ROOM, "cannot place model \"%s\": it needs %s in all, %u node%s offer%s %s", m->name, need, n_nodes,
             n_nodes == 1 ? "" : "s", n_nodes == 1 ? "s" : "", have);
     err_hint(e, "add a node (caravan up --peer HOST), raise --memory, or lower --ctx or --parallel");
@@ -82,8 +82,8 @@ static err_code plan_listed(const struct plan_model *m, const struct plan_node *
         uint64_t bytes = m->need(m->user, at, end);
         if (bytes > nodes[i].memory) {
             char need[32], have[32];
-            str_size(need, sizeof(need), bytes);
-            str_size(have, sizeof(have), nodes[i].memory);
+            str_size(bytes, need);
+            str_size(nodes[i].memory, have);
             err_set(e, ERR_NO_ROOM, "node \"%s\" cannot hold layers %u-%u of \"%s\": needs %s, offers %s", nodes[i].name, at, end - 1, m->name,
                     need, have);
             err_hint(e, "give that node fewer layers, or let --placement memory divide them");
@@ -179,7 +179,7 @@ err_code plan_make(const struct plan_model *m, const struct plan_node *nodes, ui
     if (m->whole_reason) {
         if (plan_whole(m, nodes, n_nodes, whole, ret) == ERR_OK) return ERR_OK;
         char need[32];
-        str_size(need, sizeof(need), whole);
+        str_size(whole, need);
         err_set(e, ERR_WHOLE_ONLY, "model \"%s\" runs whole only (%s) and no node offers the %s that it needs", m->name, m->whole_reason, need);
         err_hint(e, "give one node more --memory, or take a smaller quantisation");
         return ERR_WHOLE_ONLY;
@@ -189,10 +189,10 @@ err_code plan_make(const struct plan_model *m, const struct plan_node *nodes, ui
 
 void plan_explain(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, struct buf *out) {
     char whole[32], bytes[32], memory[32];
-    str_size(whole, sizeof(whole), p->bytes_whole);
+    str_size(p->bytes_whole, whole);
     if (p->n_stage == 1) {
         const struct plan_node *n = &nodes[p->stages[0].node];
-        str_size(memory, sizeof(memory), n->memory);
+        str_size(n->memory, memory);
         buf_printf(out, "\"%s\" needs %s and fits on %s (%s offered): it runs whole there, since splitting it would only add hops.\n", m->name,
                    whole, n->name, memory);
         return;
@@ -200,7 +200,7 @@ void plan_explain(const struct plan *p, const struct plan_model *m, const struct
     uint64_t most = 0;
     for (uint32_t i = 0; i < p->n_stage; i++)
         if (nodes[p->stages[i].node].memory > most) most = nodes[p->stages[i].node].memory;
-    str_size(memory, sizeof(memory), most);
+    str_size(most, memory);
     if (most < p->bytes_whole)
         buf_printf(out, "\"%s\" needs %s; no node offers more than %s. Its %u layers are divided over %u nodes:\n", m->name, whole, memory,
                    m->n_layer, p->n_stage);
@@ -208,8 +208,8 @@ void plan_explain(const struct plan *p, const struct plan_model *m, const struct
         buf_printf(out, "\"%s\" needs %s. As asked, its %u layers are divided over %u nodes:\n", m->name, whole, m->n_layer, p->n_stage);
     for (uint32_t i = 0; i < p->n_stage; i++) {
         const struct plan_stage *s = &p->stages[i];
-        str_size(bytes, sizeof(bytes), s->bytes);
-        str_size(memory, sizeof(memory), nodes[s->node].memory);
+        str_size(s->bytes, bytes);
+        str_size(nodes[s->node].memory, memory);
         buf_printf(out, "  %-12s layers %3u-%-3u %9s of %s offered%s%s\n", nodes[s->node].name, s->first, s->end - 1, bytes, memory,
                    i == 0 ? "  (embedding, scheduler)" : "", i + 1 == p->n_stage ? "  (output head, sampler)" : "");
     }

@@ -3,6 +3,7 @@
 #include "pipeline/stage_msg.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -91,7 +92,9 @@ static err_code get_word(yyjson_val *obj, const char *key, const char *const *na
 
 /* ---- LOAD ------------------------------------------------------------------------------------------------------------------- */
 
-#define ORDER_TEXTS(X) X(instance) X(model) X(path) X(next_host)
+#define ORDER_TEXTS(X) X(instance) X(model) X(path) X(next_host) X(source_host) X(cache)
+#define ORDER_NODES(X) X(next_node) X(source_node)
+#define ORDER_PORTS(X) X(next_port) X(source_port) X(source_host) X(cache)
 #define ORDER_NUMBERS(X) \
     X(first, 1 << 20) X(end, 1 << 20) X(stage, 63) X(n_stage, 64) X(spin_us, 1000000) X(connect_timeout_ms, 3600000) X(n_queue, 1 << 20) X(n_credit, 256)
 
@@ -104,6 +107,10 @@ void stage_order_init(struct stage_order *o) {
     o->n_queue = 256;
 }
 
+void stage_order_name(const struct stage_order *o, uint32_t stage, char *ret, size_t size) {
+    snprintf(ret, size, "ring-%s-%016" PRIx64 "-%u.caravan", o->instance, o->epoch, stage);
+}
+
 static void put_key(const uint8_t key[STAGE_KEY_SIZE], char hex[2 * STAGE_KEY_SIZE + 1]) {
     static const char digits[] = "0123456789abcdef";
     for (size_t i = 0; i < STAGE_KEY_SIZE; i++) {
@@ -111,6 +118,10 @@ static void put_key(const uint8_t key[STAGE_KEY_SIZE], char hex[2 * STAGE_KEY_SI
         hex[2 * i + 1] = digits[key[i] & 15];
     }
     hex[2 * STAGE_KEY_SIZE] = '\0';
+}
+
+void stage_order_name(const struct stage_order *o, uint32_t stage, char *ret, size_t size) {
+    snprintf(ret, size, "ring-%s-%016" PRIx64 "-%u.caravan", o->instance, o->epoch, stage);
 }
 
 static int hex_digit(char c) {
@@ -133,6 +144,32 @@ static err_code get_key(yyjson_val *obj, uint8_t key[STAGE_KEY_SIZE], struct err
     return ERR_OK;
 }
 
+/* Node ids are written as people see them elsewhere; as numbers they would not survive every JSON reader. */
+static err_code get_node(yyjson_val *obj, const char *key, uint64_t *ret, struct err *e) {
+    char hex[17] = "";
+    err_code code = get_text(obj, key, hex, sizeof hex, e);
+    if (code != ERR_OK || hex[0] == '\0') {
+        return code;
+    }
+    uint64_t id = 0;
+    for (size_t i = 0; hex[i] != '\0'; i++) {
+        int digit = hex_digit(hex[i]);
+        if (digit < 0) {
+            return err_set(e, ERR_INVALID, "field \"%s\": expected up to 16 hexadecimal digits", key);
+        }
+        id = id << 4 | (uint64_t)digit;
+    }
+    *ret = id;
+    return ERR_OK;
+}
+
+static err_code get_port(yyjson_val *obj, const char *key, uint16_t *ret, struct err *e) {
+    uint32_t port = *ret;
+    err_code code = get_u32(obj, key, UINT16_MAX, &port, e);
+    *ret = (uint16_t)port;
+    return code;
+}
+
 void stage_order_encode(const struct stage_order *o, struct buf *out) {
     struct writing w = write_begin();
 #define X(field) yyjson_mut_obj_add_str(w.doc, w.obj, #field, o->field);
@@ -145,7 +182,16 @@ void stage_order_encode(const struct stage_order *o, struct buf *out) {
     put_key(o->key, hex);
     yyjson_mut_obj_add_uint(w.doc, w.obj, "epoch", o->epoch);
     yyjson_mut_obj_add_str(w.doc, w.obj, "key", hex);
-    yyjson_mut_obj_add_uint(w.doc, w.obj, "next_port", o->next_port);
+#define X(field) yyjson_mut_obj_add_uint(w.doc, w.obj, #field, o->field);
+    ORDER_PORTS(X)
+#undef X
+    char id[17];
+#define X(field) snprintf(id, sizeof id, "%016" PRIx64, o->field); yyjson_mut_obj_add_strcpy(w.doc, w.obj, #field, id);
+    ORDER_NODES(X)
+#undef X
+    yyjson_mut_obj_add_uint(w.doc, w.obj, "next_node", o->next_node);
+    yyjson_mut_obj_add_uint(w.doc, w.obj, "source_node", o->source_node);
+    yyjson_mut_obj_add_uint(w.doc, w.obj, "source_port", o->source_port);
     yyjson_mut_obj_add_str(w.doc, w.obj, "dtype", DTYPE_NAMES[o->dtype]);
     yyjson_mut_obj_add_val(w.doc, w.obj, "load", engine_load_to_json(&o->load, w.doc));
     write_end(&w, out);
@@ -160,13 +206,16 @@ static err_code read_order(yyjson_val *obj, struct stage_order *o, struct err *e
     ORDER_NUMBERS(X)
 #undef X
     size_t dtype = o->dtype;
-    uint32_t port = o->next_port;
+    uint32_t port = o->next_port, source_port = o->source_port;
     if ((code = get_u64(obj, "epoch", &o->epoch, e)) != ERR_OK || (code = get_key(obj, o->key, e)) != ERR_OK ||
-        (code = get_u32(obj, "next_port", UINT16_MAX, &port, e)) != ERR_OK ||
+        (code = get_u64(obj, "next_node", &o->next_node, e)) != ERR_OK ||
+        (code = get_u64(obj, "source_node", &o->source_node, e)) != ERR_OK ||
+        (code = get_u32(obj, "source_port", UINT16_MAX, &source_port, e)) != ERR_OK ||
         (code = get_word(obj, "dtype", DTYPE_NAMES, FRAME_DTYPE_COUNT, &dtype, e)) != ERR_OK) {
         return code;
     }
     o->next_port = (uint16_t)port;
+    o->source_port = (uint16_t)source_port;
     o->dtype = (uint8_t)dtype;
     yyjson_val *load = yyjson_obj_get(obj, "load");
     if (load != NULL && (code = engine_load_from_json(&o->load, load, e)) != ERR_OK) {
@@ -175,7 +224,7 @@ static err_code read_order(yyjson_val *obj, struct stage_order *o, struct err *e
     if (o->n_stage == 0 || o->stage >= o->n_stage || o->first >= o->end) {
         return err_set(e, ERR_INVALID, "order: stage %u of %u with layers %u to %u", o->stage, o->n_stage, o->first, o->end);
     }
-    if (o->n_stage > 1 && (o->next_host[0] == '\0' || o->next_port == 0)) {
+    if (o->n_stage > 1 && o->next_node == 0 && o->next_node == 0 && (o->next_host[0] == '\0' || o->next_port == 0)) {
         return err_set(e, ERR_INVALID, "order: stage %u of %u doesn't know the next one's address", o->stage, o->n_stage);
     }
     return ERR_OK;
@@ -265,17 +314,27 @@ err_code stage_state_decode(const uint8_t *data, size_t len, struct stage_state 
 
 /* ---- FAULT ------------------------------------------------------------------------------------------------------------------ */
 
-void stage_fault_encode(const struct stage_fault *f, struct buf *out) {
+static void fault_write(const struct stage_fault *f, const char *text, const char *hint, struct buf *out) {
     struct writing w = write_begin();
     yyjson_mut_obj_add_str(w.doc, w.obj, "error", err_name(f->err.code));
-    yyjson_mut_obj_add_str(w.doc, w.obj, "text", f->err.text);
-    yyjson_mut_obj_add_str(w.doc, w.obj, "hint", f->err.hint);
+    yyjson_mut_obj_add_str(w.doc, w.obj, "text", text);
+    yyjson_mut_obj_add_str(w.doc, w.obj, "hint", hint);
     yyjson_mut_obj_add_uint(w.doc, w.obj, "stage", f->stage);
     yyjson_mut_obj_add_int(w.doc, w.obj, "frame", f->frame);
     yyjson_mut_obj_add_int(w.doc, w.obj, "seq", f->seq);
     yyjson_mut_obj_add_int(w.doc, w.obj, "generation", f->generation);
     yyjson_mut_obj_add_bool(w.doc, w.obj, "fatal", f->fatal);
     write_end(&w, out);
+}
+
+void stage_fault_encode(const struct stage_fault *f, struct buf *out) {
+    size_t before = out->len;
+    fault_write(f, f->err.text, f->err.hint, out);
+    if (out->failed || out->len - before > frame_max_payload(FRAME_FAULT)) { /* not UTF-8, or too long once escaped: at least say what kind it is */
+        out->len = before;
+        out->failed = false;
+        fault_write(f, err_text(f->err.code), "", out);
+    }
 }
 
 static err_code read_fault(yyjson_val *obj, struct stage_fault *f, struct err *e) {

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT
+ * Requests that run through this node: from the gateway here or from another node, to a head stage here or to the node that has one.
+ * Implements gateway/backend.h. Every hop gives the request an id of its own; a call is forgotten as soon as it has ended or been cancelled,
+ * and what still comes for it is dropped. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "node/node_priv.h"
+
+enum { MAX_CALLS = 16384 };
+
+struct backend_call {
+    uint64_t id; /* towards the head */
+    struct backend_call *next;
+    /* who asked: the gateway here (fn), or another node under its own id */
+    backend_event_fn fn;
+    void *user;
+    uint64_t from, from_id;
+    /* who answers: a child here, or another node */
+    struct stage_child *child;
+    uint64_t node;
+};
+
+struct calls {
+    struct backend_call *first;
+    size_t n;
+    uint64_t last_id;
+    struct backend_model models[NODE_MAX_NODES + RECORD_MAX_MODELS];
+    struct record own; /* what models[] points into, besides the peers' records */
+    struct buf scratch;
+};
+
+struct calls *calls_create(struct node *n) {
+    (void)n;
+    struct calls *c = MEM_NEW(struct calls);
+    buf_init(&c->scratch, frame_max_payload(FRAME_SUBMIT));
+    return c;
+}
+
+static void call_remove(struct calls *c, struct backend_call *call) {
+    for (struct backend_call **p = &c->first; *p; p = &(*p)->next)
+        if (*p == call) {
+            *p = call->next;
+            c->n--;
+            break;
+        }
+    free(call);
+}
+
+void calls_free(struct calls *c) {
+    if (!c) return;
+    while (c->first) call_remove(c, c->first);
+    record_done(&c->own);
+    buf_done(&c->scratch);
+    free(c);
+}
+
+size_t calls_count(const struct calls *c) { return c->n; }
+
+/* ---- where a request goes ---------------------------------------------------------------------------------------------------- */
+
+static struct stage_child *calls_head(struct node *n, const char *instance) {
+    struct stage_child *c;
+    for (size_t i = 0; (c = stages_get(n->stages, i)); i++) {
+        const struct stage_order *o = stage_child_order(c);
+        if (o->stage == 0 && strcmp(o->instance, instance) == 0 && stage_child_state(c)->phase == STAGE_READY) return c;
+    }
+    return NULL;
+}
+
+/* The first model called `name`, a ready one before one that is not; NULL: none. Own models are looked at in calls->own. */
+static const struct record_model *calls_find_model(struct node *n, const char *name) {
+    const struct record_model *found = NULL;
+    for (size_t i = 0; i <= n->n_records; i++) {
+        const struct record *r = i == 0 ? &n->calls->own : n->records[i - 1];
+        for (uint32_t k = 0; k < r->n_models; k++) {
+            if (strcmp(r->models[k].name, name) != 0) continue;
+            if (r->models[k].ready) return &r->models[k];
+            if (!found) found = &r->models[k];
+        }
+    }
+    return found;
+}
+
+static void calls_refresh_own(struct node *n) {
+    record_done(&n->calls->own);
+    node_own_record(n, &n->calls->own);
+}
+
+/* Sends the request on under a fresh id; `to` is the instance's name, which the head's node looks up. */
+static err_code call_send(struct node *n, struct backend_call *call, const struct request *r, const char *instance, uint64_t head, struct err *e) {
+    struct calls *c = n->calls;
+    struct request copy = *r; /* borrows everything */
+    copy.id = call->id;
+    copy.model = (char *)(uintptr_t)instance;
+    buf_clear(&c->scratch);
+    request_encode(&copy, &c->scratch);
+    if (c->scratch.failed) return err_set(e, ERR_LIMIT, "the request is larger than %u bytes", frame_max_payload(FRAME_SUBMIT));
+    if (head == n->id) {
+        call->child = calls_head(n, instance);
+        if (!call->child) return err_set(e, ERR_UNAVAILABLE, "the model is loading");
+        stage_child_send(call->child, FRAME_SUBMIT, c->scratch.data, c->scratch.len);
+        return ERR_OK;
+    }
+    call->node = head;
+    if (!control_send(n->control, head, FRAME_SUBMIT, 0, c->scratch.data, c->scratch.len))
+        return err_set(e, ERR_UNAVAILABLE, "the node that answers for this model cannot be reached");
+    return ERR_OK;
+}
+
+static err_code call_start(struct node *n, const struct request *r, const char *instance, uint64_t head, struct backend_call *call, struct err *e) {
+    struct calls *c = n->calls;
+    if (c->n >= MAX_CALLS) return err_set(e, ERR_BUSY, "%d requests run through this node already", MAX_CALLS);
+    call->id = ++c->last_id;
+    err_code code = call_send(n, call, r, instance, head, e);
+    if (code != ERR_OK) return code;
+    call->next = c->first;
+    c->first = call;
+    c->n++;
+    return ERR_OK;
+}
+
+/* ---- the gateway's port ------------------------------------------------------------------------------------------------------ */
+
+static err_code backend_submit(void *self, const struct request *r, backend_event_fn fn, void *user, struct backend_call **ret, struct err *e) {
+    struct node *n = self;
+    calls_refresh_own(n);
+    const struct record_model *m = calls_find_model(n, r->model);
+    if (!m) return err_set(e, ERR_NOT_FOUND, "model \"%s\" is not here", r->model);
+    if (!m->ready) {
+        err_set(e, ERR_UNAVAILABLE, "model \"%s\" is not ready: %s", m->name, m->message[0] ? m->message : "it is being loaded");
+        return ERR_UNAVAILABLE;
+    }
+    struct backend_call *call = MEM_NEW(struct backend_call);
+    call->fn = fn;
+    call->user = user;
+    err_code code = call_start(n, r, m->instance, m->head, call, e);
+    if (code != ERR_OK) {
+        free(call);
+        return code;
+    }
+    *ret = call;
+    return ERR_OK;
+}
+
+static void call_cancel(struct node *n, struct backend_call *call) {
+    uint8_t id[8];
+    bytes_put_u64(id, call->id);
+    if (call->child)
+        stage_child_send(call->child, FRAME_CANCEL, id, sizeof(id));
+    else
+        control_send(n->control, call->node, FRAME_CANCEL, 0, id, sizeof(id));
+    call_remove(n->calls, call);
+}
+
+static void backend_cancel(void *self, struct backend_call *call) { call_cancel(self, call); }
+
+static const struct backend_model *backend_models(void *self, size_t *ret_n) {
+    struct node *n = self;
+    calls_refresh_own(n);
+    size_t count = 0, max = ARRAY_LEN(n->calls->models);
+    for (size_t i = 0; i <= n->n_records; i++) {
+        const struct record *r = i == 0 ? &n->calls->own : n->records[i - 1];
+        for (uint32_t k = 0; k < r->n_models && count < max; k++) {
+            const struct record_model *m = &r->models[k];
+            if (calls_find_model(n, m->name) != m) continue; /* a replica of one that is listed */
+            n->calls->models[count++] = (struct backend_model){.id = m->name, .chat_template = m->chat_template, .bos = m->bos, .eos = m->eos,
+                .n_ctx = m->n_ctx, .n_vocab = m->n_vocab, .created = m->created, .ready = m->ready};
+        }
+    }
+    *ret_n = count;
+    return n->calls->models;
+}
+
+struct backend calls_backend(struct node *n) {
+    return (struct backend){.self = n, .submit = backend_submit, .cancel = backend_cancel, .models = backend_models, .status = node_status};
+}
+
+/* ---- other nodes ------------------------------------------------------------------------------------------------------------- */
+
+static void call_tell_node(struct node *n, uint64_t to, uint64_t id, const struct err *why) {
+    struct request_event *ev = MEM_NEW(struct request_event);
+    ev->id = id;
+    ev->kind = REQUEST_FAILED;
+    ev->err = *why;
+    struct buf b;
+    buf_init(&b, frame_max_payload(FRAME_EVENT));
+    request_event_encode(ev, &b);
+    control_send(n->control, to, FRAME_EVENT, 0, b.data, b.len);
+    buf_done(&b);
+    free(ev);
+}
+
+err_code calls_on_submit(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
+    struct request r;
+    request_init(&r);
+    err_code code = request_decode(payload, len, &r, e);
+    if (code != ERR_OK) return code;
+    struct backend_call *call = MEM_NEW(struct backend_call);
+    call->from = from;
+    call->from_id = r.id;
+    struct err why = {0};
+    code = call_start(n, &r, r.model ? r.model : "", n->id, call, &why);
+    if (code != ERR_OK) {
+        call_tell_node(n, from, r.id, &why);
+        free(call);
+    }
+    request_done(&r);
+    return ERR_OK;
+}
+
+void calls_on_cancel(struct node *n, uint64_t from, uint64_t id) {
+    for (struct backend_call *call = n->calls->first; call; call = call->next)
+        if (!call->fn && call->from == from && call->from_id == id) {
+            call_cancel(n, call);
+            return;
+        }
+}
+
+/* ---- answers ----------------------------------------------------------------------------------------------------------------- */
+
+static void call_deliver(struct node *n, struct backend_call *call, struct request_event *ev) {
+    bool last = ev->kind == REQUEST_DONE || ev->kind == REQUEST_FAILED;
+    backend_event_fn fn = call->fn;
+    void *user = call->user;
+    if (last) call_remove(n->calls, call);
+    fn(user, ev); /* may cancel a call that goes on */
+}
+
+/* Passes the event's bytes on, with the id that the asking node knows. */
+static void call_relay(struct node *n, struct backend_call *call, const uint8_t *payload, size_t len) {
+    struct calls *c = n->calls;
+    buf_clear(&c->scratch);
+    buf_append(&c->scratch, payload, len);
+    bytes_put_u64(c->scratch.data, call->from_id);
+    control_send(n->control, call->from, FRAME_EVENT, 0, c->scratch.data, c->scratch.len);
+    if (payload[8] == REQUEST_DONE || payload[8] == REQUEST_FAILED) call_remove(c, call);
+}
+
+err_code calls_on_event(struct node *n, struct stage_child *child, uint64_t node, const uint8_t *payload, size_t len, struct err *e) {
+    if (len < 12) return err_set(e, ERR_PROTOCOL, "EVENT of %zu bytes", len);
+    uint64_t id = bytes_get_u64(payload);
+    struct backend_call *call = n->calls->first;
+    while (call && !(call->id == id && call->child == child && call->node == node)) call = call->next;
+    if (!call) return ERR_OK; /* it has been cancelled */
+    if (!call->fn) {
+        call_relay(n, call, payload, len);
+        return ERR_OK;
+    }
+    struct request_event ev;
+    err_code code = request_event_decode(payload, len, &ev, e);
+    if (code == ERR_OK) call_deliver(n, call, &ev);
+    return code;
+}
+
+static void call_fail(struct node *n, struct backend_call *call, const struct err *why) {
+    if (!call->fn) {
+        call_tell_node(n, call->from, call->from_id, why);
+        call_remove(n->calls, call);
+        return;
+    }
+    struct request_event *ev = MEM_NEW(struct request_event);
+    ev->kind = REQUEST_FAILED;
+    ev->err = *why;
+    call_deliver(n, call, ev);
+    free(ev);
+}
+
+/* Fails the calls that `gone` picks; a callback may end others, so the search begins anew after each. */
+static void calls_fail_where(struct node *n, struct stage_child *child, uint64_t node, const struct err *why) {
+    for (;;) {
+        struct backend_call *call = n->calls->first;
+        while (call && !((child && call->child == child) || (!child && !call->child && call->node == node))) call = call->next;
+        if (!call) return;
+        call_fail(n, call, why);
+    }
+}
+
+void calls_child_lost(struct node *n, struct stage_child *child, const struct err *why) {
+    struct err text = *why;
+    if (text.code == ERR_OK) err_set(&text, ERR_UNAVAILABLE, "the model was unloaded");
+    calls_fail_where(n, child, 0, &text);
+}
+
+void calls_node_lost(struct node *n, uint64_t node, const struct err *why) {
+    struct err text;
+    err_set(&text, ERR_UNAVAILABLE, "the node that was answering is gone: %s", why->text);
+    calls_fail_where(n, NULL, node, &text);
+    for (;;) { /* what that node had asked for */
+        struct backend_call *call = n->calls->first;
+        while (call && !(!call->fn && call->from == node)) call = call->next;
+        if (!call) return;
+        call_cancel(n, call);
+    }
+}

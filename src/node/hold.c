@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT
+ * The holder's side of a slice: carries out the LOAD and UNLOAD orders of coordinators (this node itself or another), and tells them how
+ * their stages fare. */
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "node/node_priv.h"
+
+static void hold_tell(struct node *n, uint64_t coordinator, const struct stage_report *r) {
+    if (coordinator == n->id) {
+        serve_report(n, n->id, r);
+        return;
+    }
+    struct buf b;
+    buf_init(&b, frame_max_payload(FRAME_STATE));
+    stage_report_encode(r, &b);
+    control_send(n->control, coordinator, FRAME_STATE, r->epoch, b.data, b.len);
+    buf_done(&b);
+}
+
+static void hold_report(struct node *n, const struct stage_order *o, const struct stage_state *state, const struct err *failed) {
+    struct stage_report *r = MEM_NEW(struct stage_report);
+    memcpy(r->instance, o->instance, sizeof(r->instance));
+    r->epoch = o->epoch;
+    r->stage = o->stage;
+    r->failed = failed != NULL;
+    if (failed) r->err = *failed;
+    if (state) r->state = *state;
+    hold_tell(n, o->source_node, r);
+    free(r);
+}
+
+/* Fills in addresses as this node sees them. */
+static void hold_resolve(struct node *n, struct stage_order *o) {
+    struct control_peer peer;
+    if (o->next_node == n->id) {
+        snprintf(o->next_host, sizeof(o->next_host), "127.0.0.1");
+        o->next_port = port_number(n->port);
+    } else if (control_find(n->control, o->next_node, &peer)) {
+        snprintf(o->next_host, sizeof(o->next_host), "%s", peer.host);
+        o->next_port = peer.port;
+    }
+    o->source_host[0] = '\0';
+    if (o->source_node != n->id && control_find(n->control, o->source_node, &peer)) {
+        snprintf(o->source_host, sizeof(o->source_host), "%s", peer.host);
+        o->source_port = peer.port;
+    }
+    snprintf(o->cache, sizeof(o->cache), "%s", n->config->cache);
+    snprintf(o->load.backends, sizeof(o->load.backends), "%s", n->config->load.backends);
+    memcpy(o->key, n->link_key, sizeof(o->key));
+}
+
+/* What is this node's own choice rather than the coordinator's: its devices and threads. */
+static void hold_own_hardware(struct node *n, struct stage_order *o) {
+    const struct engine_load *own = &n->config->load;
+    o->load.n_threads = own->n_threads;
+    o->load.n_threads_batch = own->n_threads_batch;
+    o->load.n_gpu_layers = own->n_gpu_layers;
+    snprintf(o->load.devices, sizeof(o->load.devices), "%s", own->devices);
+    snprintf(o->load.split_mode, sizeof(o->load.split_mode), "%s", own->split_mode);
+}
+
+void hold_start(struct node *n, uint64_t from, struct stage_order *order) {
+    order->source_node = from;
+    hold_drop(n, order->instance, order->epoch - 1);
+    if (stages_find(n->stages, order->instance, order->epoch, order->stage)) return;
+    hold_resolve(n, order);
+    hold_own_hardware(n, order);
+    struct stage_child *child;
+    struct err e = {0};
+    log_info("node", "loading layers %u-%u of %.12s (stage %u of %u)", order->first, order->end - 1, order->model, order->stage + 1, order->n_stage);
+    if (stages_start(n->stages, order, &child, &e) != ERR_OK) hold_report(n, order, NULL, &e);
+}
+
+void hold_drop(struct node *n, const char *instance, uint64_t up_to_epoch) {
+    struct stage_child *c;
+    for (size_t i = 0; (c = stages_get(n->stages, i)); i++) {
+        const struct stage_order *o = stage_child_order(c);
+        if (o->epoch <= up_to_epoch && strcmp(o->instance, instance) == 0) stage_child_stop(c, false);
+    }
+}
+
+void hold_node_lost(struct node *n, uint64_t id) {
+    struct stage_child *c;
+    for (size_t i = 0; (c = stages_get(n->stages, i)); i++) {
+        const struct stage_order *o = stage_child_order(c);
+        if (o->source_node != id) continue;
+        log_info("node", "stage %u of %s is dropped: the node that ordered it is gone", o->stage, o->instance);
+        stage_child_stop(c, false);
+    }
+}
+
+/* ---- what the children say --------------------------------------------------------------------------------------------------- */
+
+static void hold_on_state(void *user, struct stage_child *c, const struct stage_state *s) {
+    struct node *n = user;
+    hold_report(n, stage_child_order(c), s, NULL);
+    if (s->phase == STAGE_READY) node_changed(n);
+}
+
+static void hold_on_fault(void *user, struct stage_child *c, const struct stage_fault *f) {
+    (void)user;
+    log_warn("node", "stage %u: %s%s%s", stage_child_order(c)->stage, f->err.text, f->err.hint[0] ? "; hint: " : "", f->err.hint);
+}
+
+static void hold_on_frame(void *user, struct stage_child *c, const struct frame_header *h, const uint8_t *payload) {
+    struct err e = {0};
+    if (h->type == FRAME_EVENT && calls_on_event(user, c, 0, payload, h->payload_len, &e) != ERR_OK)
+        log_error("node", "stage %u sent a bad event: %s", stage_child_order(c)->stage, e.text);
+}
+
+static void hold_on_exit(void *user, struct stage_child *c, const struct err *why) {
+    struct node *n = user;
+    const struct stage_order *o = stage_child_order(c);
+    if (why->code != ERR_OK) log_warn("node", "stage %u of %s is gone: %s", o->stage, o->instance, why->text);
+    calls_child_lost(n, c, why);
+    if (why->code != ERR_OK) hold_report(n, o, NULL, why);
+    node_changed(n);
+}
+
+const struct stages_callbacks hold_callbacks = {
+    .on_state = hold_on_state, .on_fault = hold_on_fault, .on_frame = hold_on_frame, .on_exit = hold_on_exit};

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT
+ * See node.h. The life of a node: made from the floor upwards, run, drained, taken down in the reverse order. */
+#include "node/node.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "cluster/key.h"
+#include "cluster/profile.h"
+#include "gateway/api_keys.h"
+#include "node/node_priv.h"
+
+enum { TICK_MS = 500, DRAIN_MS = 10000 };
+
+/* ---- what nodes know of each other ------------------------------------------------------------------------------------------- */
+
+static void node_own_stages(struct node *n, struct record *r) {
+    struct stage_child *c;
+    for (size_t i = 0; (c = stages_get(n->stages, i)) && r->n_stages < RECORD_MAX_STAGES; i++) {
+        const struct stage_order *o = stage_child_order(c);
+        const struct stage_state *s = stage_child_state(c);
+        struct record_stage *out = &r->stages[r->n_stages++];
+        *out = (struct record_stage){.epoch = o->epoch, .stage = o->stage, .first = o->first, .end = o->end, .phase = s->phase,
+                                     .progress = s->progress, .bytes = s->info.bytes_weights + s->info.bytes_kv + s->info.bytes_compute};
+        memcpy(out->instance, o->instance, sizeof(out->instance));
+        memcpy(out->device, s->info.device, sizeof(out->device));
+    }
+}
+
+void node_own_record(struct node *n, struct record *ret) {
+    ret->id = n->id;
+    snprintf(ret->name, sizeof(ret->name), "%s", n->name);
+    ret->memory = n->memory;
+    if (n->gateway) snprintf(ret->api, sizeof(ret->api), "%.64s:%u", n->config->api.host, gateway_port(n->gateway));
+    node_own_stages(n, ret);
+    if (n->served) {
+        ret->models[0] = n->served->record;
+        ret->models[0].chat_template = mem_strdup(n->served->record.chat_template);
+        ret->n_models = 1;
+    }
+    struct control_peer peers[RECORD_MAX_PEERS];
+    ret->n_peers = (uint32_t)control_peers(n->control, peers, RECORD_MAX_PEERS);
+    for (uint32_t i = 0; i < ret->n_peers; i++) {
+        ret->peers[i].id = peers[i].id;
+        ret->peers[i].port = peers[i].port;
+        memcpy(ret->peers[i].host, peers[i].host, sizeof(ret->peers[i].host));
+    }
+}
+
+void node_changed(struct node *n) { io_task_post(n->loop, &n->changed); }
+
+static void node_tell_all(void *user) {
+    struct node *n = user;
+    if (n->stopping) return;
+    struct record *own = MEM_NEW(struct record);
+    struct buf b;
+    buf_init(&b, frame_max_payload(FRAME_NODE));
+    node_own_record(n, own);
+    record_encode(own, &b);
+    for (uint32_t i = 0; i < own->n_peers && !b.failed; i++) control_send(n->control, own->peers[i].id, FRAME_NODE, 0, b.data, b.len);
+    record_done(own);
+    free(own);
+    buf_done(&b);
+    serve_update(n);
+}
+
+const struct record *node_record(const struct node *n, uint64_t id) {
+    for (size_t i = 0; i < n->n_records; i++)
+        if (n->records[i]->id == id) return n->records[i];
+    return NULL;
+}
+
+static void node_forget(struct node *n, uint64_t id) {
+    for (size_t i = 0; i < n->n_records; i++)
+        if (n->records[i]->id == id) {
+            record_done(n->records[i]);
+            free(n->records[i]);
+            n->records[i] = n->records[--n->n_records];
+            return;
+        }
+}
+
+/* Nodes that a peer knows and we don't are dialled by whichever has the smaller id, so that everyone is linked to everyone. */
+static void node_meet(struct node *n, const struct record *r) {
+    struct control_peer known;
+    for (uint32_t i = 0; i < r->n_peers; i++)
+        if (n->id < r->peers[i].id && !control_find(n->control, r->peers[i].id, &known))
+            control_dial(n->control, r->peers[i].host, r->peers[i].port);
+}
+
+static err_code node_on_record(struct node *n, const struct control_peer *peer, const uint8_t *payload, size_t len, struct err *e) {
+    struct record *r = MEM_NEW(struct record);
+    err_code code = record_decode(payload, len, r, e);
+    if (code == ERR_OK && r->id != peer->id) code = err_set(e, ERR_PROTOCOL, "a node spoke for another");
+    if (code == ERR_OK) node_forget(n, peer->id);
+    if (code != ERR_OK || n->n_records == NODE_MAX_NODES) {
+        record_done(r);
+        free(r);
+        return code;
+    }
+    n->records[n->n_records++] = r;
+    node_meet(n, r);
+    serve_update(n);
+    return ERR_OK;
+}
+
+/* ---- control links ----------------------------------------------------------------------------------------------------------- */
+
+static void node_on_up(void *user, const struct control_peer *peer) {
+    struct node *n = user;
+    log_info("node", "linked with %s (%s:%u)", peer->name, peer->host, peer->port);
+    node_changed(n);
+}
+
+static void node_on_down(void *user, const struct control_peer *peer, const struct err *why) {
+    struct node *n = user;
+    struct control_peer other;
+    if (control_find(n->control, peer->id, &other)) return; /* another link to it has taken over */
+    log_warn("node", "lost %s: %s", peer->name, why->text);
+    node_forget(n, peer->id);
+    calls_node_lost(n, peer->id, why);
+    hold_node_lost(n, peer->id);
+    node_changed(n);
+}
+
+static err_code node_on_load(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
+    struct stage_order order;
+    err_code code = stage_order_decode(payload, len, &order, e);
+    if (code == ERR_OK && !n->stopping) hold_start(n, from, &order);
+    return code;
+}
+
+static err_code node_on_unload(struct node *n, const struct frame_header *h, const uint8_t *payload, struct err *e) {
+    yyjson_doc *doc;
+    err_code code = json_parse((const char *)payload, h->payload_len, &doc, e);
+    if (code != ERR_OK) return code;
+    const char *instance = NULL;
+    code = json_need_str(yyjson_doc_get_root(doc), "instance", &instance, e);
+    if (code == ERR_OK) hold_drop(n, instance, h->epoch);
+    yyjson_doc_free(doc);
+    return code;
+}
+
+static err_code node_on_report(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
+    struct stage_report *r = MEM_NEW(struct stage_report);
+    err_code code = stage_report_decode(payload, len, r, e);
+    if (code == ERR_OK) serve_report(n, from, r);
+    free(r);
+    return code;
+}
+
+static err_code node_on_frame(void *user, const struct control_peer *peer, const struct frame_header *h, const uint8_t *payload, struct err *e) {
+    struct node *n = user;
+    switch (h->type) {
+    case FRAME_NODE: return node_on_record(n, peer, payload, h->payload_len, e);
+    case FRAME_LOAD: return node_on_load(n, peer->id, payload, h->payload_len, e);
+    case FRAME_UNLOAD: return node_on_unload(n, h, payload, e);
+    case FRAME_STATE: return node_on_report(n, peer->id, payload, h->payload_len, e);
+    case FRAME_SUBMIT: return calls_on_submit(n, peer->id, payload, h->payload_len, e);
+    case FRAME_EVENT: return calls_on_event(n, NULL, peer->id, payload, h->payload_len, e);
+    case FRAME_CANCEL:
+        if (h->payload_len != 8) return err_set(e, ERR_PROTOCOL, "CANCEL of %u bytes", h->payload_len);
+        calls_on_cancel(n, peer->id, bytes_get_u64(payload));
+        return ERR_OK;
+    default: return err_set(e, ERR_PROTOCOL, "unexpected %s", frame_type_name(h->type));
+    }
+}
+
+/* A connection came in on the one port. */
+static void node_take(void *user, const char *name, int fd, const struct sockaddr *peer) {
+    struct node *n = user;
+    struct err e = {0};
+    if (strcmp(name, CONTROL_NAME) == 0) {
+        control_take(n->control, fd, peer);
+    } else if (strcmp(name, WEIGHTS_NAME) == 0) {
+        if (weights_server_take(n->weights, fd, &e) != ERR_OK) log_warn("weights", "%s", e.text);
+    } else if (strncmp(name, "ring-", 5) == 0) {
+        stages_take(n->stages, name, fd);
+    } else {
+        log_warn("port", "a connection asked for \"%s\", which is nothing here: closed", name);
+        close(fd);
+    }
+}
+
+/* ---- the end ----------------------------------------------------------------------------------------------------------------- */
+
+static void node_tick(void *user) {
+    struct node *n = user;
+    if (n->stopping && stages_count(n->stages) == 0) io_loop_stop(n->loop);
+    serve_update(n);
+}
+
+static void node_drained(void *user) {
+    struct node *n = user;
+    struct stage_child *c;
+    for (size_t i = 0; (c = stages_get(n->stages, i)); i++) stage_child_stop(c, true);
+    node_tick(n);
+}
+
+static void node_stop_now(void *user) {
+    struct node *n = user;
+    io_loop_stop(n->loop);
+}
+
+static void node_on_signal(void *user, int signo) {
+    struct node *n = user;
+    if (n->stopping) {
+        io_loop_stop(n->loop);
+        return;
+    }
+    n->stopping = true;
+    log_info("node", "%s: finishing what runs (at most %d s; again to end at once)", strsignal(signo), DRAIN_MS / 1000);
+    io_timer_start(n->stop_timer, DRAIN_MS, 0);
+    io_timer_start(n->tick, 20, 20);
+    gateway_drain(n->gateway, node_drained, n);
+}
+
+static void node_done(struct node *n) {
+    gateway_free(n->gateway);
+    stages_free(n->stages);
+    control_free(n->control);
+    port_close(n->port);
+    weights_server_free(n->weights);
+    serve_free(n);
+    calls_free(n->calls);
+    while (n->n_records > 0) node_forget(n, n->records[0]->id);
+    io_task_cancel(&n->changed);
+    io_timer_close(n->tick);
+    io_timer_close(n->stop_timer);
+    for (size_t i = 0; i < ARRAY_LEN(n->signals); i++) io_signal_close(n->signals[i]);
+    io_tls_ctx_free(n->tls);
+    io_loop_free(n->loop);
+    free(n);
+}
+
+/* ---- the beginning ----------------------------------------------------------------------------------------------------------- */
+
+static err_code node_open_key(struct node *n, struct err *e) {
+    bool made;
+    err_code code = key_open(n->config->key_file, n->key, &made, e);
+    if (code != ERR_OK) return code;
+    if (made) log_info("node", "made a new cluster key: %s (`caravan key` shows it to you, for the other machines)", n->config->key_file);
+    key_link(n->key, n->link_key);
+    n->tls = io_tls_ctx_create(n->link_key, e);
+    return n->tls ? ERR_OK : ERR_INTERNAL;
+}
+
+static err_code node_open_links(struct node *n, struct err *e) {
+    static const struct control_callbacks callbacks = {.on_up = node_on_up, .on_down = node_on_down, .on_frame = node_on_frame};
+    const struct node_config *c = n->config;
+    err_code code = port_open(n->loop, c->listen.host[0] ? c->listen.host : "0.0.0.0", c->listen.port, node_take, n, &n->port, e);
+    if (code != ERR_OK) {
+        err_hint(e, "is another node running here? --listen ADDR:PORT takes another port");
+        return code;
+    }
+    struct control_self self = {.id = n->id, .name = n->name, .port = port_number(n->port)};
+    n->control = control_create(n->loop, n->tls, &self, &callbacks, n);
+    n->stages = stages_create(n->loop, c->program, &hold_callbacks, n);
+    n->weights = weights_server_create(n->tls);
+    n->calls = calls_create(n);
+    return ERR_OK;
+}
+
+static err_code node_open_gateway(struct node *n, struct err *e) {
+    const struct node_config *c = n->config;
+    struct gateway_options o;
+    gateway_options_init(&o);
+    o.host = c->api.host;
+    o.port = c->api.port;
+    o.keys = c->api_keys;
+    o.n_keys = c->n_api_keys;
+    struct backend backend = calls_backend(n);
+    err_code code = gateway_create(n->loop, &o, &backend, &n->gateway, e);
+    if (code != ERR_OK && code != ERR_AUTH) err_hint(e, "is another server running here? --api ADDR:PORT takes another port");
+    return code;
+}
+
+static void node_open_clockwork(struct node *n) {
+    static const int signals[] = {SIGTERM, SIGINT};
+    n->changed = (struct io_task){.fn = node_tell_all, .user = n};
+    n->tick = io_timer_open(n->loop, node_tick, n);
+    io_timer_start(n->tick, TICK_MS, TICK_MS);
+    n->stop_timer = io_timer_open(n->loop, node_stop_now, n);
+    for (size_t i = 0; i < ARRAY_LEN(signals); i++) n->signals[i] = io_signal_open(n->loop, signals[i], node_on_signal, n);
+}
+
+/* One line for whoever started this node. */
+static void node_say_ready(struct node *n) {
+    char size[STR_SHORT];
+    log_info("node", "%s offers %s; other machines join with: caravan up --peer %s:%u", n->name, str_size(n->memory, size), n->name,
+             port_number(n->port));
+    log_info("node", "API at http://%s:%u/v1", n->config->api.host, gateway_port(n->gateway));
+    if (n->config->ready_fd < 0) return;
+    dprintf(n->config->ready_fd, "{\"api\":%u,\"listen\":%u}\n", gateway_port(n->gateway), port_number(n->port));
+    close(n->config->ready_fd);
+}
+
+static err_code node_open(struct node *n, struct err *e) {
+    const struct node_config *c = n->config;
+    err_code code = gateway_check_bind(c->api.host, c->n_api_keys, e);
+    if (code == ERR_OK) code = node_open_key(n, e);
+    if (code == ERR_OK) code = node_open_links(n, e);
+    if (code == ERR_OK && c->model) code = serve_create(n, e);
+    if (code == ERR_OK) code = node_open_gateway(n, e);
+    if (code != ERR_OK) return code;
+    node_open_clockwork(n);
+    for (size_t i = 0; i < c->n_peers; i++) control_dial(n->control, c->peers[i].host, c->peers[i].port);
+    node_changed(n);
+    return ERR_OK;
+}
+
+err_code node_run(const struct node_config *config, struct err *e) {
+    struct node *n = MEM_NEW(struct node);
+    n->config = config;
+    io_tls_random(&n->id, sizeof(n->id));
+    if (config->name && config->name[0])
+        snprintf(n->name, sizeof(n->name), "%s", config->name);
+    else if (gethostname(n->name, sizeof(n->name) - 1) != 0)
+        snprintf(n->name, sizeof(n->name), "node-%04x", (unsigned)(n->id & 0xffff));
+    n->memory = config->memory ? config->memory : profile_memory_offer();
+    io_raise_fd_limit();
+    n->loop = io_loop_create();
+    err_code code = node_open(n, e);
+    if (code == ERR_OK) {
+        node_say_ready(n);
+        io_loop_run(n->loop);
+    }
+    node_done(n);
+    return code;
+}

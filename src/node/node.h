@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ * A node: everything that one `caravan up` is. It owns the loop, the one port, the control links, the stage children, the weights server,
+ * the models that it coordinates, and the gateway; it wires them to each other and decides nothing that a core below decides.
+ * One thread (the caller's), which node_run blocks. No weights are ever in this process. */
+#ifndef CARAVAN_NODE_NODE_H
+#define CARAVAN_NODE_NODE_H
+
+#include "base/err.h"
+#include "cluster/plan.h"
+#include "engine/params.h"
+#include "io/sock.h"
+
+enum { NODE_MAX_PEERS = 64 };
+
+struct node_config {
+    const char *program;       /* path of this binary, for stage children */
+    const char *name;          /* what people call this node; NULL: the host's name */
+    const char *model;         /* GGUF to serve; NULL: only offer memory */
+    struct io_addr listen;     /* the one port; port 0: the kernel chooses */
+    struct io_addr api;        /* the gateway; port 0: the kernel chooses */
+    const char *const *api_keys;
+    size_t n_api_keys;
+    struct io_addr peers[NODE_MAX_PEERS];
+    size_t n_peers;
+    uint64_t memory;           /* bytes offered; 0: what is free now, less a reserve */
+    struct plan_wish wish;
+    struct engine_load load;   /* how stages load their slices (n_ctx, n_seq, threads, ...) */
+    uint8_t dtype;             /* hidden states on the wire: enum frame_dtype */
+    uint32_t spin_us;
+    const char *key_file;
+    const char *cache;         /* folder for fetched weights */
+    int ready_fd;              /* a line of JSON {"api": port, "listen": port} is written here once both listen; -1: none */
+};
+
+/* Runs a node until SIGTERM or SIGINT (drains; a second one ends it at once). ERR_OK after an orderly end. */
+err_code node_run(const struct node_config *config, struct err *e);
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT
+ * The inside of a node, shared by the files of this folder: one struct that owns every part. Loop thread only. */
+#ifndef CARAVAN_NODE_NODE_PRIV_H
+#define CARAVAN_NODE_NODE_PRIV_H
+
+#include "cluster/control.h"
+#include "cluster/instance.h"
+#include "cluster/record.h"
+#include "cluster/weights.h"
+#include "gateway/server.h"
+#include "model/estimate.h"
+#include "node/node.h"
+#include "node/port.h"
+#include "node/stages.h"
+
+enum { NODE_MAX_NODES = CONTROL_MAX_LINKS };
+
+/* The model that this node coordinates (node/serve.c). */
+struct served {
+    struct model_gguf *gguf;
+    struct model_layout *layout;
+    struct model_load_shape shape;
+    bool *cut_after;
+    struct plan_model plan;
+    struct instance *instance;
+    struct record_model record;
+    char whole_reason[256];
+    char path[1024]; /* absolute */
+};
+
+struct calls; /* requests that run through this node (node/calls.c) */
+
+struct node {
+    const struct node_config *config;
+    struct io_loop *loop;
+    uint64_t id;
+    char name[64];
+    uint8_t key[IO_TLS_KEY_SIZE], link_key[IO_TLS_KEY_SIZE];
+    uint64_t memory;
+    struct io_tls_ctx *tls;
+    struct port *port;
+    struct control *control;
+    struct stages *stages;
+    struct weights_server *weights;
+    struct gateway *gateway;
+    struct calls *calls;
+    struct served *served;   /* NULL: none */
+    struct record *records[NODE_MAX_NODES]; /* of linked nodes, owned */
+    size_t n_records;
+    struct io_timer *tick;
+    struct io_task changed;  /* posted when our record has to be sent anew */
+    struct io_signal *signals[2];
+    bool stopping;
+    struct io_timer *stop_timer;
+};
+
+/* ---- node.c ---- */
+/* What this node would say of itself now; *ret is zero before, record_done after. */
+void node_own_record(struct node *n, struct record *ret);
+/* The nodes have to be told something new about this one. */
+void node_changed(struct node *n);
+const struct record *node_record(const struct node *n, uint64_t id);
+
+/* ---- serve.c: the coordinator's side ---- */
+err_code serve_create(struct node *n, struct err *e);
+void serve_free(struct node *n);
+/* Nodes or offers have changed, or time has passed. */
+void serve_update(struct node *n);
+/* A stage's report, from a child here (node = our id) or from another node. */
+void serve_report(struct node *n, uint64_t node, const struct stage_report *r);
+void serve_stop(struct node *n);
+
+/* ---- hold.c: the holder's side ---- */
+/* Starts the child that an order asks for; addresses in it are looked up by node id. `from`: the coordinator. */
+void hold_start(struct node *n, uint64_t from, struct stage_order *order);
+void hold_drop(struct node *n, const char *instance, uint64_t up_to_epoch);
+/* The coordinator is gone: what it ordered is dropped. */
+void hold_node_lost(struct node *n, uint64_t id);
+extern const struct stages_callbacks hold_callbacks;
+
+/* ---- calls.c ---- */
+struct calls *calls_create(struct node *n);
+void calls_free(struct calls *c);
+struct backend calls_backend(struct node *n);
+err_code calls_on_submit(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
+void calls_on_cancel(struct node *n, uint64_t from, uint64_t id);
+/* An event from a stage child (child not NULL) or from another node. */
+err_code calls_on_event(struct node *n, struct stage_child *child, uint64_t node, const uint8_t *payload, size_t len, struct err *e);
+void calls_child_lost(struct node *n, struct stage_child *child, const struct err *why);
+void calls_node_lost(struct node *n, uint64_t node, const struct err *why);
+size_t calls_count(const struct calls *c);
+
+/* ---- status.c ---- */
+yyjson_mut_val *node_status(void *self, yyjson_mut_doc *doc);
+
+#endif

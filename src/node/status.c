@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT
+ * The node's state as JSON, for /health, the admin API and `caravan nodes`: this node and those linked to it, their stages, the models. */
+#include <stdio.h>
+
+#include "node/node_priv.h"
+
+static void status_stages(const struct record *r, yyjson_mut_doc *doc, yyjson_mut_val *node) {
+    yyjson_mut_val *stages = yyjson_mut_obj_add_arr(doc, node, "stages");
+    for (uint32_t i = 0; i < r->n_stages; i++) {
+        const struct record_stage *s = &r->stages[i];
+        yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, stages);
+        yyjson_mut_obj_add_strcpy(doc, o, "instance", s->instance);
+        yyjson_mut_obj_add_uint(doc, o, "epoch", s->epoch >> 32);
+        yyjson_mut_obj_add_uint(doc, o, "stage", s->stage);
+        yyjson_mut_obj_add_uint(doc, o, "first_layer", s->first);
+        yyjson_mut_obj_add_uint(doc, o, "last_layer", s->end - 1);
+        yyjson_mut_obj_add_str(doc, o, "state", stage_phase_name(s->phase));
+        yyjson_mut_obj_add_uint(doc, o, "progress", s->progress);
+        yyjson_mut_obj_add_uint(doc, o, "bytes", s->bytes);
+        yyjson_mut_obj_add_strcpy(doc, o, "device", s->device);
+    }
+}
+
+static void status_node(const struct node *n, const struct record *r, yyjson_mut_doc *doc, yyjson_mut_val *nodes) {
+    yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, nodes);
+    char id[20];
+    struct control_peer peer;
+    snprintf(id, sizeof(id), "%016llx", (unsigned long long)r->id);
+    yyjson_mut_obj_add_strcpy(doc, o, "id", id);
+    yyjson_mut_obj_add_strcpy(doc, o, "name", r->name);
+    yyjson_mut_obj_add_bool(doc, o, "self", r->id == n->id);
+    yyjson_mut_obj_add_strcpy(doc, o, "api", r->api);
+    yyjson_mut_obj_add_uint(doc, o, "memory", r->memory);
+    if (control_find(n->control, r->id, &peer)) {
+        yyjson_mut_obj_add_strcpy(doc, o, "host", peer.host);
+        yyjson_mut_obj_add_uint(doc, o, "port", peer.port);
+        yyjson_mut_obj_add_uint(doc, o, "rtt_us", peer.rtt_us);
+    }
+    status_stages(r, doc, o);
+}
+
+static void status_models(const struct record *r, yyjson_mut_doc *doc, yyjson_mut_val *models) {
+    for (uint32_t i = 0; i < r->n_models; i++) {
+        const struct record_model *m = &r->models[i];
+        yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, models);
+        yyjson_mut_obj_add_strcpy(doc, o, "name", m->name);
+        yyjson_mut_obj_add_strcpy(doc, o, "instance", m->instance);
+        yyjson_mut_obj_add_strcpy(doc, o, "coordinator", r->name);
+        yyjson_mut_obj_add_bool(doc, o, "ready", m->ready);
+        yyjson_mut_obj_add_uint(doc, o, "stages", m->n_stage);
+        yyjson_mut_obj_add_uint(doc, o, "layers", m->n_layer);
+        yyjson_mut_obj_add_uint(doc, o, "n_ctx", m->n_ctx);
+        yyjson_mut_obj_add_strcpy(doc, o, "message", m->message);
+    }
+}
+
+yyjson_mut_val *node_status(void *self, yyjson_mut_doc *doc) {
+    struct node *n = self;
+    struct record own = {0};
+    node_own_record(n, &own);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_obj_add_str(doc, root, "version", CARAVAN_VERSION);
+    yyjson_mut_obj_add_uint(doc, root, "requests", calls_count(n->calls));
+    yyjson_mut_val *nodes = yyjson_mut_obj_add_arr(doc, root, "nodes");
+    yyjson_mut_val *models = yyjson_mut_obj_add_arr(doc, root, "models");
+    status_node(n, &own, doc, nodes);
+    status_models(&own, doc, models);
+    for (size_t i = 0; i < n->n_records; i++) {
+        status_node(n, n->records[i], doc, nodes);
+        status_models(n->records[i], doc, models);
+    }
+    record_done(&own);
+    return root;
+}
