@@ -32,16 +32,6 @@ void result_put(const struct result *r, struct buf *out) {
     buf_append(out, r->logits, (size_t)n_logits * 4);
 }
 
-void result_put_trace(const struct result_trace *t, struct buf *out) {
-    uint8_t b[RESULT_TRACE_SIZE];
-    bytes_put_u16(b, t->stage);
-    bytes_put_u16(b + 2, 0);
-    bytes_put_u32(b + 4, t->hop_us);
-    bytes_put_u32(b + 8, t->wait_us);
-    bytes_put_u32(b + 12, t->compute_us);
-    buf_append(out, b, sizeof b);
-}
-
 static err_code check_flags(const struct result *r, uint32_t n_top, struct err *e) {
     if ((r->flags & ~(RESULT_END | RESULT_SAMPLED | RESULT_LOGITS | RESULT_FAILED)) != 0) {
         return err_set(e, ERR_FORMAT, "result: unknown flags 0x%02x", r->flags);
@@ -89,15 +79,11 @@ err_code result_get(struct bytes_reader *r, struct result *ret, struct err *e) {
     return ERR_OK;
 }
 
-err_code result_get_trace(struct bytes_reader *r, struct result_trace *ret, struct err *e) {
-    struct result_trace t = {.stage = bytes_read_u16(r)};
-    uint16_t zero = bytes_read_u16(r);
-    t.hop_us = bytes_read_u32(r);
-    t.wait_us = bytes_read_u32(r);
-    t.compute_us = bytes_read_u32(r);
-    if (r->failed || zero != 0) {
+err_code result_get_trace(struct bytes_reader *r, struct ring_trace *ret, struct err *e) {
+    const uint8_t *in = bytes_take(r, FRAME_TRACE_SIZE);
+    if (in == NULL || bytes_get_u16(in + 2) != 0) {
         return err_set(e, ERR_FORMAT, "trace: cut short, or not zero where it must be");
     }
-    *ret = t;
+    *ret = ring_trace_get(in);
     return ERR_OK;
 }

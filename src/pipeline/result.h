@@ -12,12 +12,13 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "engine/engine.h"
+#include "ring/compute.h"
 
 enum { RESULT_END = 1,      /* the token ends the generation */
        RESULT_SAMPLED = 2,  /* token, logprob, top are there */
        RESULT_LOGITS = 4,   /* a row of logits is there */
        RESULT_FAILED = 8 }; /* sampling this sequence failed: text says why */
-enum { RESULT_FIXED_SIZE = 24, RESULT_TRACE_SIZE = 16, RESULT_MAX_TEXT = 400 };
+enum { RESULT_FIXED_SIZE = 24, RESULT_MAX_TEXT = 400 };
 
 struct result {
     uint16_t seq, index;
@@ -30,13 +31,10 @@ struct result {
     uint32_t n_logits;
 };
 
-/* One stage's share of one frame. */
-struct result_trace { uint16_t stage; uint32_t hop_us, wait_us, compute_us; };
-
 void result_put(const struct result *r, struct buf *out);
-void result_put_trace(const struct result_trace *t, struct buf *out);
 /* Reads the next result. ERR_FORMAT: cut short, an unknown flag, n_top over ENGINE_MAX_TOP_LOGPROBS, a text that is too long, or parts without their flag. */
 err_code result_get(struct bytes_reader *r, struct result *ret, struct err *e);
-err_code result_get_trace(struct bytes_reader *r, struct result_trace *ret, struct err *e);
+/* Reads the next entry of the trace (ring_trace_put writes one). */
+err_code result_get_trace(struct bytes_reader *r, struct ring_trace *ret, struct err *e);
 
 #endif

@@ -50,7 +50,7 @@ static err_code read_results(struct sched *s, const struct sched_flight *fl, uin
     return ERR_OK;
 }
 
-static err_code read_traces(const struct sched *s, uint16_t n_trace, struct bytes_reader *r, struct result_trace *ret, struct err *e) {
+static err_code read_traces(const struct sched *s, uint16_t n_trace, struct bytes_reader *r, struct ring_trace *ret, struct err *e) {
     if (n_trace > s->config.n_stage) {
         return err_set(e, ERR_PROTOCOL, "tokens: times of %u stages, the ring has %u", n_trace, s->config.n_stage);
     }
@@ -64,7 +64,7 @@ static err_code read_traces(const struct sched *s, uint16_t n_trace, struct byte
 
 /* ---- what they mean --------------------------------------------------------------------------------------------------------- */
 
-static void add_times(struct sched *s, const struct sched_flight *fl, const struct result_trace *traces, uint16_t n_trace, uint32_t hop_us) {
+static void add_times(struct sched *s, const struct sched_flight *fl, const struct ring_trace *traces, uint16_t n_trace, uint32_t hop_us) {
     for (size_t p = 0; p < fl->n_parts; p++) {
         struct sched_req *r = s->slots[fl->parts[p].slot].req;
         if (r == NULL || !is_current(s, fl->parts[p].slot, fl->parts[p].generation)) {
@@ -142,7 +142,7 @@ err_code sched_tokens(struct sched *s, clock_us now, uint32_t number, uint32_t n
     }
     struct bytes_reader r;
     bytes_reader_init(&r, payload, len);
-    struct result_trace traces[REQUEST_MAX_HOPS];
+    struct ring_trace traces[REQUEST_MAX_HOPS];
     if (read_results(s, fl, n_results, &r, e) != ERR_OK || read_traces(s, n_trace, &r, traces, e) != ERR_OK) {
         return ERR_PROTOCOL;
     }

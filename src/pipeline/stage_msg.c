@@ -94,7 +94,7 @@ static err_code get_word(yyjson_val *obj, const char *key, const char *const *na
 
 #define ORDER_TEXTS(X) X(instance) X(model) X(path) X(next_host) X(source_host) X(cache)
 #define ORDER_NODES(X) X(next_node) X(source_node)
-#define ORDER_PORTS(X) X(next_port) X(source_port) X(source_host) X(cache)
+#define ORDER_PORTS(X) X(next_port) X(source_port)
 #define ORDER_NUMBERS(X) \
     X(first, 1 << 20) X(end, 1 << 20) X(stage, 63) X(n_stage, 64) X(spin_us, 1000000) X(connect_timeout_ms, 3600000) X(n_queue, 1 << 20) X(n_credit, 256)
 
@@ -118,10 +118,6 @@ static void put_key(const uint8_t key[STAGE_KEY_SIZE], char hex[2 * STAGE_KEY_SI
         hex[2 * i + 1] = digits[key[i] & 15];
     }
     hex[2 * STAGE_KEY_SIZE] = '\0';
-}
-
-void stage_order_name(const struct stage_order *o, uint32_t stage, char *ret, size_t size) {
-    snprintf(ret, size, "ring-%s-%016" PRIx64 "-%u.caravan", o->instance, o->epoch, stage);
 }
 
 static int hex_digit(char c) {
@@ -189,9 +185,6 @@ void stage_order_encode(const struct stage_order *o, struct buf *out) {
 #define X(field) snprintf(id, sizeof id, "%016" PRIx64, o->field); yyjson_mut_obj_add_strcpy(w.doc, w.obj, #field, id);
     ORDER_NODES(X)
 #undef X
-    yyjson_mut_obj_add_uint(w.doc, w.obj, "next_node", o->next_node);
-    yyjson_mut_obj_add_uint(w.doc, w.obj, "source_node", o->source_node);
-    yyjson_mut_obj_add_uint(w.doc, w.obj, "source_port", o->source_port);
     yyjson_mut_obj_add_str(w.doc, w.obj, "dtype", DTYPE_NAMES[o->dtype]);
     yyjson_mut_obj_add_val(w.doc, w.obj, "load", engine_load_to_json(&o->load, w.doc));
     write_end(&w, out);
@@ -206,16 +199,16 @@ static err_code read_order(yyjson_val *obj, struct stage_order *o, struct err *e
     ORDER_NUMBERS(X)
 #undef X
     size_t dtype = o->dtype;
-    uint32_t port = o->next_port, source_port = o->source_port;
     if ((code = get_u64(obj, "epoch", &o->epoch, e)) != ERR_OK || (code = get_key(obj, o->key, e)) != ERR_OK ||
-        (code = get_u64(obj, "next_node", &o->next_node, e)) != ERR_OK ||
-        (code = get_u64(obj, "source_node", &o->source_node, e)) != ERR_OK ||
-        (code = get_u32(obj, "source_port", UINT16_MAX, &source_port, e)) != ERR_OK ||
         (code = get_word(obj, "dtype", DTYPE_NAMES, FRAME_DTYPE_COUNT, &dtype, e)) != ERR_OK) {
         return code;
     }
-    o->next_port = (uint16_t)port;
-    o->source_port = (uint16_t)source_port;
+#define X(field) if ((code = get_port(obj, #field, &o->field, e)) != ERR_OK) return code;
+    ORDER_PORTS(X)
+#undef X
+#define X(field) if ((code = get_node(obj, #field, &o->field, e)) != ERR_OK) return code;
+    ORDER_NODES(X)
+#undef X
     o->dtype = (uint8_t)dtype;
     yyjson_val *load = yyjson_obj_get(obj, "load");
     if (load != NULL && (code = engine_load_from_json(&o->load, load, e)) != ERR_OK) {
@@ -224,7 +217,7 @@ static err_code read_order(yyjson_val *obj, struct stage_order *o, struct err *e
     if (o->n_stage == 0 || o->stage >= o->n_stage || o->first >= o->end) {
         return err_set(e, ERR_INVALID, "order: stage %u of %u with layers %u to %u", o->stage, o->n_stage, o->first, o->end);
     }
-    if (o->n_stage > 1 && o->next_node == 0 && o->next_node == 0 && (o->next_host[0] == '\0' || o->next_port == 0)) {
+    if (o->n_stage > 1 && o->next_node == 0 && (o->next_host[0] == '\0' || o->next_port == 0)) {
         return err_set(e, ERR_INVALID, "order: stage %u of %u doesn't know the next one's address", o->stage, o->n_stage);
     }
     return ERR_OK;
