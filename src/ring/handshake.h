@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT
+ * What the two ends of a ring link say to each other before the first frame of work: HELLO, then WELCOME or REFUSE, as JSON, and the
+ * comparison that decides. Sans-I/O, any thread. docs/PROTOCOL.md shows the sequence. */
+#ifndef CARAVAN_RING_HANDSHAKE_H
+#define CARAVAN_RING_HANDSHAKE_H
+
+#include "base/buf.h"
+#include "ring/link.h"
+
+enum { RING_PROTOCOL_VERSION = 1 };
+
+/* HELLO: who the client is, and which link it wants. */
+void ring_hello_encode(const struct ring_identity *id, struct buf *out);
+/* ERR_PROTOCOL: another protocol version, or a field that is missing or wrong, by name. */
+err_code ring_hello_decode(const uint8_t *data, size_t len, struct ring_identity *ret, struct err *e);
+/* Is what they asked for what this end holds? ERR_STALE: the epochs differ; ERR_PROTOCOL: anything else does. */
+err_code ring_hello_check(const struct ring_identity *mine, const struct ring_identity *theirs, struct err *e);
+
+/* WELCOME: the server's version, epoch and name. */
+void ring_welcome_encode(const struct ring_identity *id, struct buf *out);
+err_code ring_welcome_decode(const uint8_t *data, size_t len, const struct ring_identity *mine, struct err *e);
+
+/* REFUSE: an error travels to the other side. Decoding gives that error (never ERR_OK), with who refused in front of its text. */
+void ring_refuse_encode(const struct err *why, struct buf *out);
+err_code ring_refuse_decode(const uint8_t *data, size_t len, struct err *e);
+
+#endif

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT
+ * One link: reader, writer and the other side's clock together. PING, PONG and REFUSE are dealt with here and never reach the owner. */
+#include "ring/link.h"
+
+#include <assert.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "io/sock.h"
+#include "ring/handshake.h"
+#include "ring/reader.h"
+#include "ring/wire.h"
+#include "ring/writer.h"
+
+enum {
+    MAX_QUEUED = 256 * 1024 * 1024, /* bytes that wait for a slow link; the scheduler's credits keep it far below */
+    CLOCK_SAMPLES = 5,
+    PONG_SIZE = 16,
+    MAX_PARTS = 16,
+    REFUSE_LINGER_MS = 500,         /* for a REFUSE to get across before the socket goes */
+};
+static const clock_us CLOCK_STALE_US = 30 * 1000000; /* after so long, any new sample is better than the old one: clocks drift */
+
+/* The other side's clock as far as PINGs have told. */
+struct peer_clock {
+    int64_t offset_us;       /* theirs minus ours */
+    clock_us rtt_us;         /* of the sample that gave it */
+    clock_us measured_at;    /* 0: never */
+    clock_us ping_sent;      /* the PING that waits for its PONG, 0: none */
+    unsigned pongs, pings;   /* PONGs received, PINGs answered */
+};
+
+struct ring_link {
+    struct ring_wire wire;
+    struct ring_reader reader;
+    struct ring_writer writer;
+    struct peer_clock clock;
+    enum frame_link kind;
+    uint64_t epoch;          /* of every frame on a ring link */
+    int came_fd;             /* a descriptor that came with the frame being read, or -1 */
+    err_code rc;             /* what ended reading; every later read returns it */
+    struct err err;
+};
+
+static struct ring_link *link_create(enum frame_link kind, struct io_tls_stream *tls, int fd) {
+    struct ring_link *l = MEM_NEW(struct ring_link);
+    l->wire = (struct ring_wire){ .tls = tls, .fd = fd };
+    l->kind = kind;
+    l->came_fd = -1;
+    ring_reader_init(&l->reader, kind);
+    ring_writer_init(&l->writer, &l->wire, MAX_QUEUED);
+    return l;
+}
+
+struct ring_link *ring_link_local(int fd) {
+    return link_create(FRAME_LINK_LOCAL, NULL, fd);
+}
+
+void ring_link_close(struct ring_link *l) {
+    if (l == NULL) return;
+    ring_writer_done(&l->writer);
+    ring_wire_close(&l->wire);
+    ring_reader_done(&l->reader);
+    if (l->came_fd >= 0) close(l->came_fd);
+    free(l);
+}
+
+int ring_link_fd(const struct ring_link *l) {
+    return l->wire.tls != NULL ? io_tls_fd(l->wire.tls) : l->wire.fd;
+}
+
+bool ring_link_pending(const struct ring_link *l) {
+    return ring_wire_pending(&l->wire);
+}
+
+void ring_link_shutdown(struct ring_link *l) {
+    ring_wire_shutdown(&l->wire);
+}
+
+void ring_link_flush(struct ring_link *l, int timeout_ms) {
+    ring_writer_flush(&l->writer, timeout_ms);
+}
+
+/* ---- sending -------------------------------------------------------------------------------------------------------------------- */
+
+static err_code send_frame(struct ring_link *l, struct frame_header *h, const struct ring_part *parts, size_t n_parts, int pass_fd, struct err *e) {
+    assert(n_parts <= MAX_PARTS);
+    uint8_t head[FRAME_HEADER_SIZE];
+    struct iovec iov[MAX_PARTS + 1] = { { .iov_base = head, .iov_len = sizeof head } };
+    size_t n = 1, len = 0;
+    for (size_t i = 0; i < n_parts; i++) {
+        if (parts[i].len == 0) continue;
+        iov[n].iov_base = (void *)(uintptr_t)parts[i].data;
+        iov[n++].iov_len = parts[i].len;
+        len += parts[i].len;
+    }
+    if (len > frame_max_payload(h->type))
+        return err_set(e, ERR_LIMIT, "%s frame of %zu bytes: the limit is %u", frame_type_name(h->type), len, frame_max_payload(h->type));
+    h->payload_len = (uint32_t)len;
+    if (l->kind == FRAME_LINK_RING) h->epoch = l->epoch;
+    h->sent_us = clock_now();
+    frame_header_put(head, h);
+    return ring_writer_send(&l->writer, iov, n, pass_fd, e);
+}
+
+err_code ring_link_send(struct ring_link *l, struct frame_header *h, const struct ring_part *parts, size_t n_parts, struct err *e) {
+    return send_frame(l, h, parts, n_parts, -1, e);
+}
+
+err_code ring_link_send_fd(struct ring_link *l, struct frame_header *h, int fd, struct err *e) {
+    assert(l->kind == FRAME_LINK_LOCAL);
+    return send_frame(l, h, NULL, 0, fd, e);
+}
+
+/* ---- clocks: RFC 5905 section 8 --------------------------------------------------------------------------------------------------- */
+
+err_code ring_link_ping(struct ring_link *l, struct err *e) {
+    struct frame_header h = { .type = FRAME_PING };
+    err_code rc = send_frame(l, &h, NULL, 0, -1, e);
+    if (rc == ERR_OK) l->clock.ping_sent = h.sent_us;
+    return rc;
+}
+
+/* PONG: u64 the PING's sent_us, u64 our clock when it arrived; the header's sent_us is our clock when we answered. */
+static err_code answer_ping(struct ring_link *l, struct err *e) {
+    uint8_t body[PONG_SIZE];
+    bytes_put_u64(body, l->reader.header.sent_us);
+    bytes_put_u64(body + 8, clock_now());
+    struct frame_header h = { .type = FRAME_PONG };
+    struct ring_part part = { body, sizeof body };
+    l->clock.pings++;
+    return send_frame(l, &h, &part, 1, -1, e);
+}
+
+static err_code take_pong(struct ring_link *l, struct err *e) {
+    const struct frame_header *h = &l->reader.header;
+    if (h->payload_len != PONG_SIZE) return err_set(e, ERR_PROTOCOL, "PONG frame of %u bytes: it has %d", h->payload_len, PONG_SIZE);
+    struct peer_clock *c = &l->clock;
+    clock_us now = clock_now(), t1 = bytes_get_u64(l->reader.payload), t2 = bytes_get_u64(l->reader.payload + 8), t3 = h->sent_us;
+    if (c->ping_sent == 0 || t1 != c->ping_sent) return ERR_OK; /* an answer to nothing that we asked */
+    c->ping_sent = 0;
+    c->pongs++;
+    int64_t held = (int64_t)(t3 - t2), trip = (int64_t)(now - t1) - held;
+    if (held < 0 || trip < 0) return ERR_OK;
+    bool stale = c->measured_at == 0 || now - c->measured_at > CLOCK_STALE_US;
+    if (!stale && (clock_us)trip > c->rtt_us + c->rtt_us / 4) return ERR_OK; /* a slow trip says less about the clock than the one we have */
+    c->rtt_us = (clock_us)trip;
+    c->offset_us = ((int64_t)(t2 - t1) + (int64_t)(t3 - now)) / 2;
+    c->measured_at = now;
+    return ERR_OK;
+}
+
+uint32_t ring_link_hop_us(const struct ring_link *l, uint64_t sent_us, clock_us now) {
+    int64_t hop = (int64_t)(now - sent_us) + l->clock.offset_us;
+    return hop < 0 ? 0 : hop > UINT32_MAX ? UINT32_MAX : (uint32_t)hop;
+}
+
+clock_us ring_link_rtt_us(const struct ring_link *l) {
+    return l->clock.rtt_us;
+}
+
+/* ---- reading -------------------------------------------------------------------------------------------------------------------- */
+
+/* Receives until a frame is whole. ERR_BUSY: not yet. */
+static err_code receive(struct ring_link *l, bool wait, struct err *e) {
+    while (!ring_reader_whole(&l->reader)) {
+        uint8_t *where;
+        size_t room, n = 0;
+        int fd = -1;
+        err_code rc = ring_reader_space(&l->reader, &where, &room, e);
+        if (rc == ERR_OK) rc = ring_wire_read(&l->wire, where, room, wait, &n, &fd, e);
+        if (rc == ERR_CLOSED && !ring_reader_empty(&l->reader)) return err_set(e, ERR_CLOSED, "the other side closed the connection in the middle of a frame");
+        if (rc != ERR_OK) return rc;
+        if (fd >= 0 && l->came_fd >= 0) {
+            close(fd);
+            return err_set(e, ERR_PROTOCOL, "more than one descriptor came with a frame");
+        }
+        if (fd >= 0) l->came_fd = fd;
+        rc = ring_reader_advance(&l->reader, n, e);
+        if (rc != ERR_OK) return rc;
+    }
+    return ERR_OK;
+}
+
+/* Frames that the link itself deals with: *ret_mine. */
+static err_code handle_own(struct ring_link *l, bool *ret_mine, struct err *e) {
+    const struct frame_header *h = &l->reader.header;
+    *ret_mine = true;
+    switch (h->type) {
+    case FRAME_PING: return answer_ping(l, e);
+    case FRAME_PONG: return take_pong(l, e);
+    case FRAME_REFUSE: return ring_refuse_decode(l->reader.payload, h->payload_len, e);
+    default: *ret_mine = false; return ERR_OK;
+    }
+}
+
+static err_code check_frame(struct ring_link *l, struct err *e) {
+    const struct frame_header *h = &l->reader.header;
+    const char *name = frame_type_name(h->type);
+    if (l->came_fd >= 0 && h->type != FRAME_SOCKET) return err_set(e, ERR_PROTOCOL, "%s frame with a descriptor, which only SOCKET has", name);
+    if (l->came_fd < 0 && h->type == FRAME_SOCKET) return err_set(e, ERR_PROTOCOL, "SOCKET frame without a descriptor");
+    if (l->kind != FRAME_LINK_RING || h->type == FRAME_HELLO || h->type == FRAME_REFUSE || h->epoch == l->epoch) return ERR_OK;
+    return err_set(e, ERR_STALE, "%s frame of another epoch than its link's", name);
+}
+
+/* The next frame that is not the link's own business. */
+static err_code read_frame(struct ring_link *l, bool wait, struct err *e) {
+    for (;;) {
+        if (ring_reader_whole(&l->reader)) ring_reader_next(&l->reader);
+        bool mine = false;
+        err_code rc = receive(l, wait, e);
+        if (rc == ERR_OK) rc = check_frame(l, e);
+        if (rc == ERR_OK) rc = handle_own(l, &mine, e);
+        if (rc != ERR_OK || !mine) return rc;
+    }
+}
+
+err_code ring_link_read(struct ring_link *l, bool wait, struct frame_header *ret_header, const uint8_t **ret_payload, int *ret_fd, struct err *e) {
+    err_code rc = l->rc != ERR_OK ? l->rc : read_frame(l, wait, &l->err);
+    if (rc == ERR_OK && l->kind == FRAME_LINK_RING && (l->reader.header.type == FRAME_HELLO || l->reader.header.type == FRAME_WELCOME))
+        rc = err_set(&l->err, ERR_PROTOCOL, "%s frame after the handshake", frame_type_name(l->reader.header.type));
+    if (rc == ERR_BUSY) return rc;
+    if (rc != ERR_OK) {
+        l->rc = rc;
+        if (e != NULL) *e = l->err;
+        return rc;
+    }
+    if (ret_fd != NULL) *ret_fd = l->came_fd;
+    else if (l->came_fd >= 0) close(l->came_fd);
+    l->came_fd = -1;
+    *ret_header = l->reader.header;
+    *ret_payload = l->reader.payload;
+    return ERR_OK;
+}
+
+/* ---- handshake -------------------------------------------------------------------------------------------------------------------- */
+
+err_code ring_link_name(const struct ring_identity *id, char ret[IO_TLS_NAME_MAX], struct err *e) {
+    for (const char *s = id->instance; *s != '\0'; s++)
+        if (!((*s >= 'a' && *s <= 'z') || (*s >= '0' && *s <= '9') || *s == '-' || *s == '.'))
+            return err_set(e, ERR_INVALID, "instance name \"%s\": only a-z, 0-9, \"-\" and \".\" may stand in it", id->instance);
+    snprintf(ret, IO_TLS_NAME_MAX, "ring-%s-%llu-%u.caravan", id->instance, (unsigned long long)id->epoch, id->to);
+    return ERR_OK;
+}
+
+static err_code send_json(struct ring_link *l, enum frame_type type, struct buf *json, struct err *e) {
+    struct frame_header h = { .type = (uint8_t)type };
+    struct ring_part part = { json->data, json->len };
+    return send_frame(l, &h, &part, 1, -1, e);
+}
+
+/* The next frame of the handshake, at most until the deadline. */
+static err_code read_until(struct ring_link *l, clock_us deadline, struct err *e) {
+    for (;;) {
+        err_code rc = read_frame(l, false, e);
+        if (rc != ERR_BUSY) return rc;
+        rc = io_sock_wait(ring_link_fd(l), POLLIN, io_ms_left(deadline), e);
+        if (rc == ERR_TIMEOUT) return err_set(e, ERR_TIMEOUT, "the other side did not finish the handshake in time");
+        if (rc != ERR_OK) return rc;
+    }
+}
+
+/* Both sides measure at once: each sends a PING after the other's PONG, and stays until it has both asked and answered enough. */
+static err_code measure_clock(struct ring_link *l, clock_us deadline, struct err *e) {
+    struct peer_clock *c = &l->clock;
+    while (c->pongs < CLOCK_SAMPLES || c->pings < CLOCK_SAMPLES) {
+        err_code rc = c->pongs < CLOCK_SAMPLES && c->ping_sent == 0 ? ring_link_ping(l, e) : ERR_OK;
+        unsigned before = c->pongs + c->pings;
+        while (rc == ERR_OK && c->pongs + c->pings == before) {
+            bool mine = false;
+            if (ring_reader_whole(&l->reader)) ring_reader_next(&l->reader);
+            rc = receive(l, false, e);
+            if (rc == ERR_OK) rc = check_frame(l, e);
+            if (rc == ERR_OK) rc = handle_own(l, &mine, e);
+            if (rc == ERR_OK && !mine) return err_set(e, ERR_PROTOCOL, "%s frame before the handshake was over", frame_type_name(l->reader.header.type));
+            if (rc == ERR_BUSY) rc = io_sock_wait(ring_link_fd(l), POLLIN, io_ms_left(deadline), e);
+            if (rc == ERR_TIMEOUT) err_set(e, ERR_TIMEOUT, "the other side did not finish the handshake in time");
+        }
+        if (rc != ERR_OK) return rc;
+    }
+    return ERR_OK;
+}
+
+static err_code greet(struct ring_link *l, const struct ring_identity *id, clock_us deadline, struct err *e) {
+    struct buf json;
+    buf_init(&json, frame_max_payload(FRAME_HELLO));
+    ring_hello_encode(id, &json);
+    err_code rc = send_json(l, FRAME_HELLO, &json, e);
+    buf_done(&json);
+    if (rc == ERR_OK) rc = read_until(l, deadline, e);
+    if (rc != ERR_OK) return rc;
+    const struct frame_header *h = &l->reader.header;
+    if (h->type != FRAME_WELCOME) return err_set(e, ERR_PROTOCOL, "expected WELCOME, got %s", frame_type_name(h->type));
+    return ring_welcome_decode(l->reader.payload, h->payload_len, id, e);
+}
+
+static err_code answer(struct ring_link *l, const struct ring_identity *id, clock_us deadline, struct err *e) {
+    err_code rc = read_until(l, deadline, e);
+    if (rc != ERR_OK) return rc;
+    const struct frame_header *h = &l->reader.header;
+    if (h->type != FRAME_HELLO) return err_set(e, ERR_PROTOCOL, "expected HELLO, got %s", frame_type_name(h->type));
+    struct ring_identity theirs;
+    rc = ring_hello_decode(l->reader.payload, h->payload_len, &theirs, e);
+    if (rc == ERR_OK) rc = ring_hello_check(id, &theirs, e);
+    if (rc != ERR_OK) return rc;
+    struct buf json;
+    buf_init(&json, frame_max_payload(FRAME_WELCOME));
+    ring_welcome_encode(id, &json);
+    rc = send_json(l, FRAME_WELCOME, &json, e);
+    buf_done(&json);
+    return rc;
+}
+
+/* Tells the other side why, unless it was the other side that told us or it has gone, and ends the link. */
+static void refuse(struct ring_link *l, err_code rc, const struct err *why) {
+    if (rc != ERR_CLOSED && l->reader.header.type != FRAME_REFUSE) {
+        struct buf json;
+        buf_init(&json, frame_max_payload(FRAME_REFUSE));
+        ring_refuse_encode(why, &json);
+        send_json(l, FRAME_REFUSE, &json, NULL);
+        buf_done(&json);
+        ring_writer_flush(&l->writer, REFUSE_LINGER_MS);
+    }
+    ring_writer_done(&l->writer);
+    io_tls_finish(l->wire.tls, REFUSE_LINGER_MS);
+    l->wire.tls = NULL;
+    ring_reader_done(&l->reader);
+    free(l);
+}
+
+typedef err_code (*greet_fn)(struct ring_link *l, const struct ring_identity *id, clock_us deadline, struct err *e);
+
+/* The handshake over an open TLS stream, which it takes. */
+static err_code open_link(struct io_tls_stream *tls, const struct ring_identity *id, greet_fn step, clock_us deadline, struct ring_link **ret, struct err *e) {
+    struct ring_link *l = link_create(FRAME_LINK_RING, tls, -1);
+    struct err why = { .code = ERR_OK };
+    l->epoch = id->epoch;
+    err_code rc = step(l, id, deadline, &why);
+    if (rc == ERR_OK) rc = measure_clock(l, deadline, &why);
+    if (rc != ERR_OK) {
+        refuse(l, rc, &why);
+        if (e != NULL) *e = why;
+        return rc;
+    }
+    log_debug("ring", "link %u -> %u open: %s, round trip %llu us, clocks %lld us apart", id->from, id->to, io_tls_suite(tls),
+              (unsigned long long)l->clock.rtt_us, (long long)l->clock.offset_us);
+    *ret = l;
+    return ERR_OK;
+}
+
+err_code ring_link_connect(struct io_tls_ctx *tls, int fd, const struct ring_identity *id, int timeout_ms, struct ring_link **ret, struct err *e) {
+    clock_us deadline = clock_now() + (clock_us)timeout_ms * 1000;
+    char name[IO_TLS_NAME_MAX];
+    struct io_tls_stream *stream = NULL;
+    err_code rc = ring_link_name(id, name, e);
+    if (rc != ERR_OK) {
+        close(fd);
+        return rc;
+    }
+    rc = io_tls_connect(tls, fd, name, timeout_ms, &stream, e);
+    return rc == ERR_OK ? open_link(stream, id, greet, deadline, ret, e) : rc;
+}
+
+err_code ring_link_accept(struct io_tls_ctx *tls, int fd, const struct ring_identity *id, int timeout_ms, struct ring_link **ret, struct err *e) {
+    clock_us deadline = clock_now() + (clock_us)timeout_ms * 1000;
+    struct io_tls_stream *stream = NULL;
+    err_code rc = io_tls_accept(tls, fd, timeout_ms, &stream, e);
+    return rc == ERR_OK ? open_link(stream, id, answer, deadline, ret, e) : rc;
+}
