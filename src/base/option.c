@@ -18,7 +18,8 @@
 #define SAMPLING_FORM_F "X"
 #define SAMPLING_FORM_I "N"
 const struct option_row option_rows[OPT_COUNT] = {
-#define OPTION(id, name, letter, type, def, min, max, form, commands, help) {name, letter, OPTION_##type, def, min, max, form, commands, help},
+#define OPTION(id, name, letter, type, def, min, max, form, commands, help) \
+    {name, letter, OPTION_##type, def, min, max, form, commands, help},
 #include "../../tables/options.def"
 #undef OPTION
 #define SAMPLING(field, type, min, max, def, help) \
@@ -66,7 +67,8 @@ static err_code bad_value(enum option_id id, const char *text, enum option_sourc
     if (source == OPTION_FROM_COMMAND_LINE)
         return err_set(e, ERR_INVALID, "option \"--%s\": expected %s, got \"%s\"", option_show_name(id, name), expected, text);
     if (source == OPTION_FROM_ENVIRONMENT)
-        return err_set(e, ERR_INVALID, "environment variable \"%s\": expected %s, got \"%s\"", option_environment_name(id, name), expected, text);
+        return err_set(e, ERR_INVALID, "environment variable \"%s\": expected %s, got \"%s\"", option_environment_name(id, name), expected,
+                       text);
     return err_set(e, ERR_INVALID, "option \"%s\": expected %s, got \"%s\"", option_show_name(id, name), expected, text);
 }
 

@@ -55,13 +55,13 @@ struct options {
 void options_init(struct options *o);
 void options_done(struct options *o);
 
-/* Reads the command line (argv[0] is skipped), then the environment and the config file. ERR_USAGE, ERR_INVALID, ERR_NOT_FOUND (config file)
- * say what is wrong and name the nearest valid thing. With --help or --version given (or no command at all: then --help is set),
+/* Reads the command line (argv[0] is skipped), then the environment and the config file. ERR_USAGE, ERR_INVALID, ERR_NOT_FOUND (config
+ * file) say what is wrong and name the nearest valid thing. With --help or --version given (or no command at all: then --help is set),
  * missing arguments are no error. The caller calls options_done in any case. */
 err_code options_parse(struct options *o, int argc, char *const *argv, struct err *e);
 /* The text of a config file; `file` is its name in errors. */
 err_code options_read_config(struct options *o, const char *text, size_t len, const char *file, struct err *e);
-/* Sets one option from text, unless a stronger source has set it. A stronger source replaces all values of an option that may be repeated. */
+/* Sets one option from text, unless a stronger source has set it. A stronger source replaces all values of a repeated option. */
 err_code options_set(struct options *o, enum option_id id, const char *text, enum option_source source, struct err *e);
 
 bool option_flag(const struct options *o, enum option_id id);

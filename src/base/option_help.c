@@ -64,7 +64,8 @@ static bool is_sampling(enum option_id id) {
 }
 
 static void put_overview(struct buf *out) {
-    buf_append_str(out, "Caravan runs one language model across several machines.\n\nusage: caravan COMMAND [OPTION]... [ARGUMENT]...\n\ncommands:\n");
+    buf_append_str(
+        out, "Caravan runs one language model across several machines.\n\nusage: caravan COMMAND [OPTION]... [ARGUMENT]...\n\ncommands:\n");
     for (int id = 0; id < COMMAND_COUNT; id++) {
         if (command_rows[id].hidden)
             continue;
@@ -136,14 +137,15 @@ static void put_markdown_row(struct buf *out, enum option_id id) {
 }
 
 void options_markdown(struct buf *out) {
-    buf_append_str(out, "# Commands and options\n\n"
-                        "Written by `./caravan help --markdown > docs/OPTIONS.md` from tables/commands.def, tables/options.def and "
-                        "tables/sampling.def; the test run compares.\n\n"
-                        "An option is taken from the command line (`--name value`, `--name=value`; `--name` and `--no-name` for yes and no), else "
-                        "from the environment (`CARAVAN_NAME`, with `_` for `-`; values of one that may be repeated are separated by commas), else "
-                        "from the config file (`~/.config/caravan/config`, or `--config FILE`: lines `name = value`, `#` begins a comment line), "
-                        "else it has its default. Sizes are in powers of 1024: `24G`, `512M`.\n\n"
-                        "## Commands\n\n| command | what it does |\n|---|---|\n");
+    buf_append_str(
+        out, "# Commands and options\n\n"
+             "Written by `./caravan help --markdown > docs/OPTIONS.md` from tables/commands.def, tables/options.def and "
+             "tables/sampling.def; the test run compares.\n\n"
+             "An option is taken from the command line (`--name value`, `--name=value`; `--name` and `--no-name` for yes and no), else "
+             "from the environment (`CARAVAN_NAME`, with `_` for `-`; values of one that may be repeated are separated by commas), else "
+             "from the config file (`~/.config/caravan/config`, or `--config FILE`: lines `name = value`, `#` begins a comment line), "
+             "else it has its default. Sizes are in powers of 1024: `24G`, `512M`.\n\n"
+             "## Commands\n\n| command | what it does |\n|---|---|\n");
     for (int id = 0; id < COMMAND_COUNT; id++) {
         if (!command_rows[id].hidden)
             buf_printf(out, "| `caravan %s%s%s` | %s |\n", command_rows[id].name, command_rows[id].arguments[0] ? " " : "",

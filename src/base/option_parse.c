@@ -104,8 +104,9 @@ static err_code next_value(struct line *l, enum option_id id, const char *shown,
         *ret_value = next;
         return ERR_OK;
     }
-    err_code code = next ? err_set(l->e, ERR_USAGE, "option \"%s\" needs a value (%s), but \"%s\" follows", shown, option_rows[id].form, next)
-                         : err_set(l->e, ERR_USAGE, "option \"%s\" needs a value (%s)", shown, option_rows[id].form);
+    err_code code =
+        next ? err_set(l->e, ERR_USAGE, "option \"%s\" needs a value (%s), but \"%s\" follows", shown, option_rows[id].form, next)
+             : err_set(l->e, ERR_USAGE, "option \"%s\" needs a value (%s)", shown, option_rows[id].form);
     if (next)
         err_hint(l->e, "if \"%s\" is the value, write \"%s=%s\"", next, shown, next);
     return code;

@@ -1,0 +1,113 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Tests the checks themselves: each planted fault must be found, and a clean tree must pass.  tools/check-selftest.sh layers|style
+set -eu
+tools=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
+what=$1
+work=$(mktemp -d "${TMPDIR:-/tmp}/caravan-check.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+passed=0
+failed=0
+
+fresh() {
+    rm -rf "$work/tree"
+    mkdir -p "$work/tree/src/base" "$work/tree/src/engine" "$work/tree/src/io" "$work/tree/src/node" "$work/tree/tests" "$work/tree/tools"
+    for header in base/low base/other_priv io/side engine/mid node/high; do
+        printf '/* SPDX-License-Identifier: MIT\n * A header for the test of the checks. */\n' >"$work/tree/src/$header.h"
+    done
+}
+
+# plant FILE: the rest of a clean source file comes from standard input.
+plant() {
+    {
+        printf '/* SPDX-License-Identifier: MIT\n * A file for the test of the checks. */\n'
+        cat
+    } >"$work/tree/$1"
+}
+
+result() { # name, 0 or 1 (wanted failure), text that must appear
+    if "$tools/check-$what.sh" "$work/tree" >"$work/out" 2>&1; then got=0; else got=1; fi
+    if [ "$got" = "$2" ] && grep -qF -- "$3" "$work/out"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        printf 'FAILED: %s: exit %s, wanted %s and "%s":\n' "$1" "$got" "$2" "$3"
+        sed 's/^/    /' "$work/out"
+    fi
+}
+
+include_fault() { # file, include line, wanted text
+    fresh
+    printf '%s\n' "$2" | plant "$1"
+    result "$1: $2" 1 "$3"
+}
+
+test_layers() {
+    fresh
+    printf '#include <llama.h>\n#include <stdio.h>\n#include "base/low.h"\n#include "engine/mid.h"\n' | plant src/engine/good.c
+    result "clean tree" 0 "0 faults"
+    include_fault src/base/bad.c '#include "engine/mid.h"' 'is not below base'
+    include_fault src/engine/bad.c '#include "node/high.h"' 'is not below engine'
+    include_fault src/engine/bad.c '#include "base/other_priv.h"' 'a private header'
+    include_fault src/engine/bad.c '#include "mid.h"' 'write "folder/file.h"'
+    include_fault src/engine/bad.c '#include "base/absent.h"' 'there is no such file'
+    include_fault src/node/bad.c '#include <llama.h>' 'only src/engine'
+    include_fault src/node/bad.c '#  include <ggml-backend.h>' 'only src/engine'
+    include_fault src/base/bad.c '#include <quickjs.h>' 'only src/engine'
+    include_fault src/engine/bad.c '#include <sqlite3.h>' 'only src/store'
+    include_fault src/node/bad.c '#include <uv.h>' 'only src/io'
+    include_fault src/node/bad.c '#include <llhttp.h>' 'only src/io'
+    include_fault src/node/bad.c '#include <openssl/ssl.h>' 'only src/io'
+    include_fault src/node/bad.c '#include <curl/curl.h>' 'only src/io'
+    include_fault src/io/bad.c '#include <yyjson.h>' 'only base/json.h'
+    fresh
+    mkdir "$work/tree/src/cellar"
+    echo 'int cellar;' | plant src/cellar/bad.c
+    result "a folder without a floor" 1 'has no floor'
+}
+
+code_fault() { # line of code, wanted text
+    fresh
+    printf 'int good(int a);\nint good(int a) {\n%s\n    return a;\n}\n' "$1" | plant src/base/bad.c
+    result "$1" 1 "$2"
+}
+
+lines() { awk -v n="$1" 'BEGIN { for (i = 0; i < n; i++) print "    a++;" }'; }
+
+test_style() {
+    fresh
+    printf 'struct x {\n    int a;\n};\nint good(int a);\nint good(int a) {\n%s\n    /* strcpy( in a comment, and */ const char *s = "atoi(x)";\n    return s ? a : 0;\n}\n' \
+        "$(lines 65)" | plant src/base/good.c
+    result "clean tree" 0 "0 faults"
+    code_fault '    strcpy(a, b);' '"strcpy" is not used here'
+    code_fault '    x = sprintf (b, "%d", a);' '"sprintf" is not used here'
+    code_fault '    a = atoi(b);' '"atoi" is not used here'
+    code_fault '    sleep(1);' '"sleep" is not used here'
+    code_fault '    assert(!"never");' 'assert(!"text")'
+    code_fault "    /* TO""DO: later */" 'unfinished work'
+    code_fault "    /* X""XX */" 'unfinished work'
+    code_fault "$(printf '\ta++;')" 'a tab'
+    code_fault '    a++; ' 'blanks at the end'
+    code_fault "    /* $(lines 25 | tr -d '\n') */" 'at most 140'
+    code_fault "$(lines 68)" 'at most 70'
+    code_fault '    /* http://deb''.debian.org/ */' 'package registry'
+    code_fault '    const char *p = "/ro''ot/model.gguf";' "somebody's machine"
+    code_fault '    /* not closed' 'not closed'
+    fresh
+    lines 801 | plant src/base/bad.c
+    result "a long file" 1 'at most 800'
+    fresh
+    printf '#include "low.h"\n' | plant src/base/bad.c
+    result "include without its folder" 1 'folder/file.h'
+    fresh
+    printf 'int a;\nint b;\n' >"$work/tree/src/base/bad.c"
+    result "no licence line" 1 'SPDX'
+    result "no purpose" 1 'what the file is for'
+    fresh
+    printf '#!/bin/sh\necho hello\n' >"$work/tree/tools/bad.sh"
+    result "a script without a licence line" 1 'SPDX'
+}
+
+"test_$what"
+printf '%s: %d planted faults found or clean trees passed, %d not\n' "$what" "$passed" "$failed"
+[ "$failed" = 0 ]
