@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ * The subcommands, one file each, and what several of them share. Each returns ERR_OK, or an error that main prints, whose exit code the process
+ * ends with; *exit_status may be set to another one (verify's verdicts). Main thread. */
+#ifndef CARAVAN_CLI_CLI_H
+#define CARAVAN_CLI_CLI_H
+
+#include "base/option.h"
+#include "engine/params.h"
+#include "model/layout.h"
+#include "io/sock.h"
+#include "node/private_ring.h"
+
+#define COMMAND(id, name, arguments, function, hidden, help) err_code function(const struct options *o, int *exit_status, struct err *e);
+#include "../../tables/commands.def"
+#undef COMMAND
+
+/* ---- common.c ---- */
+const char *cli_program(void); /* the path of this binary, for starting children */
+/* How stages load, from the options. */
+err_code cli_load(const struct options *o, struct engine_load *ret, struct err *e);
+/* enum frame_dtype from --wire-type */
+uint8_t cli_dtype(const struct options *o);
+/* Folder for what must last: --state-dir, or ~/.local/state/caravan (XDG Base Directory Specification); caller frees. */
+char *cli_state_path(const struct options *o, const char *file);
+char *cli_key_path(const struct options *o); /* --key-file, or cluster.key in the state folder; caller frees */
+/* ADDR option to host and port. */
+err_code cli_addr(const char *text, const char *default_host, uint16_t default_port, struct io_addr *ret, struct err *e);
+
+/* ---- split.c: a model cut in slices as --stages or --split say, for verify and perplexity ---- */
+enum { CLI_MAX_STAGES = 64 };
+struct cli_split {
+    struct model_gguf *gguf;
+    struct model_layout *layout;
+    uint32_t bounds[CLI_MAX_STAGES + 1];
+    uint32_t n_stage;
+};
+err_code cli_split_open(const struct options *o, const char *path, struct cli_split *ret, struct err *e);
+void cli_split_done(struct cli_split *s);
+/* Starts a ring of these slices (n_stage 0: the whole model in one stage). */
+err_code cli_split_ring(const struct options *o, const struct cli_split *s, bool whole, uint32_t n_ctx, struct private_ring **ret, struct err *e);
+
+#endif
