@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT
+ * A real model for the engine's tests: models/caravan-demo.gguf, whole or in slices, all in this process. Tests include this once. */
+#ifndef CARAVAN_TESTS_ENGINE_FIXTURE_H
+#define CARAVAN_TESTS_ENGINE_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "engine/slice.h"
+#include "model/layout.h"
+#include "model/slice.h"
+
+enum { FIXTURE_MAX_SLICES = 16, FIXTURE_MAX_BATCH = 512 };
+
+struct fixture {
+    struct model_gguf *gguf;
+    struct model_layout *layout;
+};
+
+/* A model in n slices, computed one after another. */
+struct fixture_chain {
+    struct engine part[FIXTURE_MAX_SLICES];
+    uint32_t n;
+    float *hidden[2];
+};
+
+static inline void fixture_open(struct fixture *f) {
+    const char *source = getenv("CARAVAN_SOURCE");
+    char *path = mem_printf("%s/models/caravan-demo.gguf", source != NULL ? source : ".");
+    struct err e = {0};
+    if (model_gguf_open(path, &f->gguf, &e) != ERR_OK || model_layout_create(f->gguf, &f->layout, &e) != ERR_OK)
+        fail_msg("%s: %s", path, e.text);
+    free(path);
+}
+
+static inline void fixture_close(struct fixture *f) {
+    model_layout_free(f->layout);
+    model_gguf_free(f->gguf);
+}
+
+static inline struct engine_load fixture_load(void) {
+    struct engine_load load;
+    engine_load_init(&load);
+    load.n_ctx = 256;
+    load.n_seq = 4;
+    load.n_batch = 64;
+    load.n_threads = 1;
+    snprintf(load.backends, sizeof load.backends, "%s", CARAVAN_BACKENDS_DIR);
+    return load;
+}
+
+static inline err_code fixture_try(const struct fixture *f, uint32_t first, uint32_t end, const struct engine_load *load, struct engine *ret, struct err *e) {
+    struct model_slice *s = NULL;
+    err_code rc = model_slice_create(f->gguf, f->layout, first, end, &s, e);
+    if (rc == ERR_OK) rc = engine_slice_open(s, NULL, NULL, load, NULL, NULL, ret, e);
+    model_slice_free(s);
+    return rc;
+}
+
+static inline struct engine fixture_slice(const struct fixture *f, uint32_t first, uint32_t end, const struct engine_load *load) {
+    struct engine ret;
+    struct err e = {0};
+    if (fixture_try(f, first, end, load, &ret, &e) != ERR_OK) fail_msg("layers %u-%u: %s", first, end, e.text);
+    return ret;
+}
+
+/* Cut at bounds[0] = 0 < ... < bounds[n] = n_layer. */
+static inline struct fixture_chain fixture_chain(const struct fixture *f, const uint32_t *bounds, uint32_t n, const struct engine_load *load) {
+    struct fixture_chain c = {.n = n};
+    for (uint32_t i = 0; i < n; i++) c.part[i] = fixture_slice(f, bounds[i], bounds[i + 1], load);
+    for (int i = 0; i < 2; i++) c.hidden[i] = mem_calloc((size_t)FIXTURE_MAX_BATCH * f->layout->n_embd, sizeof(float));
+    return c;
+}
+
+static inline struct fixture_chain fixture_whole(const struct fixture *f, const struct engine_load *load) {
+    const uint32_t bounds[] = {0, f->layout->n_layer};
+    return fixture_chain(f, bounds, 1, load);
+}
+
+static inline void fixture_chain_close(struct fixture_chain *c) {
+    for (uint32_t i = 0; i < c->n; i++) c->part[i].ops->close(c->part[i].self);
+    free(c->hidden[0]);
+    free(c->hidden[1]);
+}
+
+static inline err_code fixture_eval(struct fixture_chain *c, const struct engine_token *t, size_t n, struct err *e) {
+    for (uint32_t i = 0; i < c->n; i++) {
+        err_code rc = c->part[i].ops->eval(c->part[i].self, t, n, i > 0 ? c->hidden[i % 2] : NULL, i + 1 < c->n ? c->hidden[(i + 1) % 2] : NULL, e);
+        if (rc != ERR_OK) return rc;
+    }
+    return ERR_OK;
+}
+
+static inline err_code fixture_apply(struct fixture_chain *c, const struct engine_op *ops, size_t n, struct err *e) {
+    for (uint32_t i = 0; i < c->n; i++) {
+        err_code rc = c->part[i].ops->apply(c->part[i].self, ops, n, e);
+        if (rc != ERR_OK) return rc;
+    }
+    return ERR_OK;
+}
+
+static inline struct engine *fixture_tail(struct fixture_chain *c) { return &c->part[c->n - 1]; }
+
+static inline const float *fixture_logits(struct fixture_chain *c, size_t i) {
+    struct engine *tail = fixture_tail(c);
+    return tail->ops->logits(tail->self, i);
+}
+
+/* n tokens of one sequence from position pos on, all with flags. */
+static inline void fixture_run(struct engine_token *t, const int32_t *tokens, size_t n, uint16_t seq, int32_t pos, uint16_t flags) {
+    for (size_t i = 0; i < n; i++) t[i] = (struct engine_token){tokens[i], pos + (int32_t)i, seq, flags};
+}
+
+#define fixture_ok(call)                                                   \
+    do {                                                                   \
+        struct err fixture_err = {0};                                      \
+        err_code fixture_rc = (call);                                      \
+        if (fixture_rc != ERR_OK) fail_msg("%s: %s", #call, fixture_err.text); \
+    } while (0)
+
+#endif

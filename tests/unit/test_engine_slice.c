@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT
+ * Slices in libllama: cut anywhere, chained by hand in one process, they give the whole model's logits bit for bit. */
+#include "support/engine_fixture.h"
+
+enum { CHUNK = 16, N_PROMPT = 40, N_DECODE = 24 };
+
+static struct fixture model;
+
+static int32_t best(const float *logits, uint32_t n) {
+    uint32_t at = 0;
+    for (uint32_t i = 1; i < n; i++)
+        if (logits[i] > logits[at]) at = i;
+    return (int32_t)at;
+}
+
+/* Tokens that depend on i and salt alone. */
+static void make_tokens(int32_t *t, size_t n, uint32_t salt) {
+    for (size_t i = 0; i < n; i++) t[i] = (int32_t)(((uint32_t)i * 2654435761u + salt * 40503u) >> 7) % (int32_t)(model.layout->n_vocab / 2);
+}
+
+static void assert_same_logits(struct fixture_chain *a, struct fixture_chain *b, size_t n) {
+    size_t bytes = fixture_tail(a)->info.n_vocab * sizeof(float);
+    for (size_t i = 0; i < n; i++) {
+        assert_non_null(fixture_logits(a, i));
+        assert_memory_equal(fixture_logits(a, i), fixture_logits(b, i), bytes);
+    }
+}
+
+/* Prefill in chunks, then greedy decode, on both; every position's logits compared. */
+static void walk_both(struct fixture_chain *whole, struct fixture_chain *split) {
+    int32_t prompt[N_PROMPT], next = 0;
+    struct engine_token t[CHUNK];
+    make_tokens(prompt, N_PROMPT, 1);
+    for (int32_t pos = 0; pos < N_PROMPT; pos += CHUNK) {
+        size_t n = N_PROMPT - pos < CHUNK ? (size_t)(N_PROMPT - pos) : CHUNK;
+        fixture_run(t, prompt + pos, n, 0, pos, ENGINE_TOKEN_LOGITS);
+        fixture_ok(fixture_eval(whole, t, n, &fixture_err));
+        fixture_ok(fixture_eval(split, t, n, &fixture_err));
+        assert_same_logits(whole, split, n);
+        next = best(fixture_logits(whole, n - 1), fixture_tail(whole)->info.n_vocab);
+    }
+    for (int32_t i = 0; i < N_DECODE; i++) {
+        fixture_run(t, &next, 1, 0, N_PROMPT + i, ENGINE_TOKEN_LOGITS);
+        fixture_ok(fixture_eval(whole, t, 1, &fixture_err));
+        fixture_ok(fixture_eval(split, t, 1, &fixture_err));
+        assert_same_logits(whole, split, 1);
+        next = best(fixture_logits(whole, 0), fixture_tail(whole)->info.n_vocab);
+    }
+}
+
+static void compare_split(const uint32_t *bounds, uint32_t n, const struct engine_load *load) {
+    struct fixture_chain whole = fixture_whole(&model, load), split = fixture_chain(&model, bounds, n, load);
+    walk_both(&whole, &split);
+    fixture_chain_close(&whole);
+    fixture_chain_close(&split);
+}
+
+static void two_halves_are_the_whole(void **state) {
+    (void)state;
+    const uint32_t bounds[] = {0, model.layout->n_layer / 2, model.layout->n_layer};
+    struct engine_load load = fixture_load();
+    compare_split(bounds, 2, &load);
+}
+
+static void uneven_slices_are_the_whole(void **state) {
+    (void)state;
+    const uint32_t bounds[] = {0, 1, model.layout->n_layer - 2, model.layout->n_layer - 1, model.layout->n_layer};
+    struct engine_load load = fixture_load();
+    compare_split(bounds, 4, &load);
+}
+
+static void every_layer_by_itself_is_the_whole(void **state) {
+    (void)state;
+    uint32_t bounds[FIXTURE_MAX_SLICES + 1];
+    assert_uint_in_range(model.layout->n_layer, 2, FIXTURE_MAX_SLICES);
+    for (uint32_t i = 0; i <= model.layout->n_layer; i++) bounds[i] = i;
+    struct engine_load load = fixture_load();
+    compare_split(bounds, model.layout->n_layer, &load);
+}
+
+static void small_ubatches_and_other_caches_are_the_whole(void **state) {
+    (void)state;
+    const uint32_t bounds[] = {0, 3, model.layout->n_layer};
+    struct engine_load load = fixture_load();
+    load.n_ubatch = 8;
+    load.n_seq = 1;
+    snprintf(load.cache_type_k, sizeof load.cache_type_k, "q8_0");
+    snprintf(load.cache_type_v, sizeof load.cache_type_v, "f32");
+    compare_split(bounds, 2, &load);
+    snprintf(load.flash_attn, sizeof load.flash_attn, "off");
+    snprintf(load.cache_type_k, sizeof load.cache_type_k, "f16");
+    compare_split(bounds, 2, &load);
+}
+
+/* A chunk of one prompt beside single tokens of other sequences, as continuous batching has it. */
+static size_t mixed_batch(struct engine_token *t, int step) {
+    static const struct { uint16_t seq, n; } rows[2][4] = {{{2, 9}, {0, 5}, {3, 1}, {1, 4}}, {{0, 1}, {1, 1}, {2, 13}, {3, 1}}};
+    static int32_t pos[4];
+    size_t n = 0;
+    if (step == 0) memset(pos, 0, sizeof pos);
+    for (int r = 0; r < 4; r++) {
+        int32_t tokens[16];
+        make_tokens(tokens, rows[step % 2][r].n, (uint32_t)(step * 4 + r));
+        fixture_run(t + n, tokens, rows[step % 2][r].n, rows[step % 2][r].seq, pos[rows[step % 2][r].seq], 0);
+        n += rows[step % 2][r].n;
+        pos[rows[step % 2][r].seq] += rows[step % 2][r].n;
+        t[n - 1].flags = ENGINE_TOKEN_LOGITS;
+    }
+    return n;
+}
+
+static void mixed_sequences(bool exact) {
+    const uint32_t bounds[] = {0, 4, model.layout->n_layer};
+    struct engine_load load = fixture_load();
+    load.exact = exact;
+    struct fixture_chain whole = fixture_whole(&model, &load), split = fixture_chain(&model, bounds, 2, &load);
+    for (int step = 0; step < 6; step++) {
+        struct engine_token t[64];
+        size_t n = mixed_batch(t, step);
+        fixture_ok(fixture_eval(&whole, t, n, &fixture_err));
+        fixture_ok(fixture_eval(&split, t, n, &fixture_err));
+        for (size_t i = 0; i < n; i++) {
+            const float *a = fixture_logits(&whole, i), *b = fixture_logits(&split, i);
+            assert_int_equal(a != NULL, t[i].flags != 0);
+            if (a != NULL) assert_memory_equal(a, b, fixture_tail(&whole)->info.n_vocab * sizeof *a);
+        }
+    }
+    fixture_chain_close(&whole);
+    fixture_chain_close(&split);
+}
+
+static void mixed_sequences_are_the_whole(void **state) { (void)state; mixed_sequences(false); }
+static void mixed_sequences_are_the_whole_when_exact(void **state) { (void)state; mixed_sequences(true); }
+
+/* With `exact`, a sequence's logits are the same bits whoever else is computed beside it. */
+static void exact_ignores_neighbours(void **state) {
+    (void)state;
+    struct engine_load load = fixture_load();
+    load.exact = true;
+    struct fixture_chain alone = fixture_whole(&model, &load), crowd = fixture_whole(&model, &load);
+    int32_t mine[CHUNK], others[CHUNK];
+    struct engine_token t[64];
+    make_tokens(mine, CHUNK, 7);
+    make_tokens(others, CHUNK, 8);
+    for (uint16_t seq = 0; seq < 4; seq++) { /* the crowd's prompts come in other chunks; mine is in the same one */
+        fixture_run(t, others, seq == 2 ? CHUNK : 11, seq, 0, ENGINE_TOKEN_LOGITS);
+        if (seq == 2) fixture_run(t, mine, CHUNK, 2, 0, ENGINE_TOKEN_LOGITS);
+        fixture_ok(fixture_eval(&crowd, t, seq == 2 ? CHUNK : 11, &fixture_err));
+    }
+    fixture_run(t, mine, CHUNK, 0, 0, ENGINE_TOKEN_LOGITS);
+    fixture_ok(fixture_eval(&alone, t, CHUNK, &fixture_err));
+    for (int32_t i = 0; i < 20; i++) {
+        fixture_run(t, &mine[i % CHUNK], 1, 0, CHUNK + i, ENGINE_TOKEN_LOGITS);
+        fixture_ok(fixture_eval(&alone, t, 1, &fixture_err));
+        for (uint16_t seq = 0; seq < 4; seq++) {
+            const int32_t *token = seq == 2 ? &mine[i % CHUNK] : &others[(i + seq) % CHUNK];
+            fixture_run(t + seq, token, 1, seq, (seq == 2 ? CHUNK : 11) + i, ENGINE_TOKEN_LOGITS);
+        }
+        fixture_ok(fixture_eval(&crowd, t, 4, &fixture_err));
+        assert_memory_equal(fixture_logits(&alone, 0), fixture_logits(&crowd, 2), fixture_tail(&alone)->info.n_vocab * sizeof(float));
+    }
+    fixture_chain_close(&alone);
+    fixture_chain_close(&crowd);
+}
+
+/* ---- sequence operations ---- */
+
+/* Evaluates and gives a copy of the last token's logits. */
+static float *logits_after(struct fixture_chain *c, const int32_t *tokens, size_t n, uint16_t seq, int32_t pos) {
+    struct engine_token t[64];
+    fixture_run(t, tokens, n, seq, pos, 0);
+    t[n - 1].flags = ENGINE_TOKEN_LOGITS;
+    fixture_ok(fixture_eval(c, t, n, &fixture_err));
+    size_t bytes = fixture_tail(c)->info.n_vocab * sizeof(float);
+    float *copy = mem_alloc(bytes);
+    memcpy(copy, fixture_logits(c, n - 1), bytes);
+    return copy;
+}
+
+static void expect_same(float *a, float *b, bool same) {
+    size_t bytes = model.layout->n_vocab * sizeof(float);
+    assert_int_equal(memcmp(a, b, bytes) == 0, same);
+    free(b);
+}
+
+static void sequence_operations(bool exact) {
+    const uint32_t bounds[] = {0, 4, model.layout->n_layer};
+    struct engine_load load = fixture_load();
+    load.exact = exact;
+    struct fixture_chain c = fixture_chain(&model, bounds, 2, &load);
+    int32_t tokens[32];
+    make_tokens(tokens, 32, 3);
+    float *first = logits_after(&c, tokens, 12, 0, 0);
+    float *next = logits_after(&c, tokens + 12, 1, 0, 12);
+    /* back to 12, the same token again */
+    const struct engine_op back = {ENGINE_OP_RM, 0, 0, 12, -1};
+    fixture_ok(fixture_apply(&c, &back, 1, &fixture_err));
+    expect_same(next, logits_after(&c, tokens + 12, 1, 0, 12), true);
+    /* a prefix of 12 copied to an occupied sequence, then the same token there; another token gives something else */
+    free(logits_after(&c, tokens + 5, 7, 3, 0));
+    const struct engine_op copy = {ENGINE_OP_CP, 0, 3, 0, 12};
+    fixture_ok(fixture_apply(&c, &copy, 1, &fixture_err));
+    expect_same(next, logits_after(&c, tokens + 12, 1, 3, 12), true);
+    expect_same(next, logits_after(&c, tokens + 13, 1, 3, 13), false);
+    /* the source was not touched by what was appended to the copy */
+    fixture_ok(fixture_apply(&c, &back, 1, &fixture_err));
+    expect_same(next, logits_after(&c, tokens + 12, 1, 0, 12), true);
+    /* only 3 stays; 0 begins anew */
+    const struct engine_op keep[] = {{ENGINE_OP_KEEP, 3, 0, 0, 0}, {ENGINE_OP_RM, 3, 0, 12, -1}};
+    fixture_ok(fixture_apply(&c, keep, 2, &fixture_err));
+    expect_same(next, logits_after(&c, tokens + 12, 1, 3, 12), true);
+    const struct engine_op close[] = {{ENGINE_OP_CLOSE, 3, 0, 0, 0}, {ENGINE_OP_CLOSE, 0, 0, 0, 0}};
+    fixture_ok(fixture_apply(&c, close, 2, &fixture_err));
+    expect_same(first, logits_after(&c, tokens, 12, 0, 0), true);
+    free(first);
+    free(next);
+    fixture_chain_close(&c);
+}
+
+static void sequence_operations_work(void **state) { (void)state; sequence_operations(false); }
+static void sequence_operations_work_when_exact(void **state) { (void)state; sequence_operations(true); }
+
+/* ---- refusals ---- */
+
+static void expect_refusal(struct fixture_chain *c, struct engine_token t, size_t n, err_code want, const char *words) {
+    struct engine_token batch[FIXTURE_MAX_BATCH] = {{0}};
+    struct err e = {0};
+    for (size_t i = 0; i < n; i++) batch[i] = (struct engine_token){t.token, t.pos + (int32_t)i, t.seq, t.flags};
+    assert_int_equal(fixture_eval(c, batch, n, &e), want);
+    assert_non_null(strstr(e.text, words));
+}
+
+static void bad_batches_are_refused(void **state) {
+    (void)state;
+    struct engine_load load = fixture_load();
+    struct fixture_chain c = fixture_whole(&model, &load);
+    int32_t tokens[8], n_vocab = (int32_t)model.layout->n_vocab;
+    make_tokens(tokens, 8, 5);
+    float *want = logits_after(&c, tokens, 8, 0, 0);
+    expect_refusal(&c, (struct engine_token){n_vocab, 8, 0, 1}, 1, ERR_INVALID, "token");
+    expect_refusal(&c, (struct engine_token){-1, 8, 0, 1}, 1, ERR_INVALID, "token");
+    expect_refusal(&c, (struct engine_token){1, 8, 4, 1}, 1, ERR_INVALID, "sequence 4");
+    expect_refusal(&c, (struct engine_token){1, -1, 0, 1}, 1, ERR_INVALID, "position");
+    expect_refusal(&c, (struct engine_token){1, 250, 0, 1}, 7, ERR_NO_ROOM, "context of 256");
+    expect_refusal(&c, (struct engine_token){1, 8, 0, 1}, 65, ERR_LIMIT, "at most 64");
+    expect_refusal(&c, (struct engine_token){1, 20, 0, 1}, 1, ERR_ENGINE, "libllama"); /* a hole in the sequence */
+    const struct engine_op ops[] = {{ENGINE_OP_RM, 9, 0, 0, -1}, {ENGINE_OP_CP, 0, 9, 0, -1}, {77, 0, 0, 0, -1}};
+    for (size_t i = 0; i < ARRAY_LEN(ops); i++) assert_int_equal(fixture_apply(&c, &ops[i], 1, NULL), ERR_INVALID);
+    /* nothing of all that was computed */
+    const struct engine_op back = {ENGINE_OP_RM, 0, 0, -1, -1};
+    fixture_ok(fixture_apply(&c, &back, 1, &fixture_err));
+    expect_same(want, logits_after(&c, tokens, 8, 0, 0), true);
+    free(want);
+    fixture_chain_close(&c);
+}
+
+static void the_context_can_be_filled(void **state) {
+    (void)state;
+    struct engine_load load = fixture_load();
+    struct fixture_chain c = fixture_whole(&model, &load);
+    int32_t tokens[64];
+    make_tokens(tokens, 64, 9);
+    for (uint16_t seq = 0; seq < 4; seq++)
+        for (int32_t pos = 0; pos < 256; pos += 64) free(logits_after(&c, tokens, 64, seq, pos));
+    fixture_chain_close(&c);
+}
+
+static bool read_nothing(void *user, uint32_t part, uint64_t offset, void *buf, size_t len) {
+    (void)user, (void)part, (void)offset, (void)buf, (void)len;
+    return false;
+}
+
+static bool stop_at_once(void *user, float fraction) {
+    ++*(int *)user;
+    return fraction < 0.0f;
+}
+
+static bool count_calls(void *user, float fraction) {
+    assert_true(fraction >= 0.0f && fraction <= 1.0f);
+    ++*(int *)user;
+    return true;
+}
+
+static void loading_fails_cleanly(void **state) {
+    (void)state;
+    struct engine_load load = fixture_load();
+    struct model_slice *s = NULL;
+    struct engine ret;
+    struct err e = {0};
+    int calls = 0;
+    fixture_ok(model_slice_create(model.gguf, model.layout, 0, 4, &s, &fixture_err));
+    assert_int_equal(engine_slice_open(s, read_nothing, NULL, &load, NULL, NULL, &ret, &e), ERR_ENGINE);
+    assert_non_null(strstr(e.text, "layers 0-3"));
+    assert_int_equal(engine_slice_open(s, NULL, NULL, &load, stop_at_once, &calls, &ret, &e), ERR_CANCELLED);
+    assert_true(calls > 0);
+    calls = 0;
+    fixture_ok(engine_slice_open(s, NULL, NULL, &load, count_calls, &calls, &ret, &fixture_err));
+    assert_true(calls > 1);
+    ret.ops->close(ret.self);
+    model_slice_free(s);
+}
+
+static void bad_load_parameters_are_refused(void **state) {
+    (void)state;
+    struct engine ret;
+    struct err e = {0};
+    struct engine_load load = fixture_load();
+    load.n_gpu_layers = -1;
+    snprintf(load.devices, sizeof load.devices, "NoSuch0");
+    assert_int_equal(fixture_try(&model, 0, 2, &load, &ret, &e), ERR_INVALID);
+    assert_non_null(strstr(e.text, "NoSuch0"));
+    load = fixture_load();
+    load.n_seq = 0;
+    assert_int_equal(fixture_try(&model, 0, 2, &load, &ret, &e), ERR_INVALID);
+    load = fixture_load();
+    snprintf(load.cache_type_v, sizeof load.cache_type_v, "q8_0");
+    snprintf(load.flash_attn, sizeof load.flash_attn, "off");
+    assert_int_equal(fixture_try(&model, 0, 2, &load, &ret, &e), ERR_INVALID);
+    assert_non_null(strstr(e.text, "flash attention"));
+}
+
+/* ---- what it says of itself, and text ---- */
+
+static void info_tells_what_was_loaded(void **state) {
+    (void)state;
+    const uint32_t n = model.layout->n_layer;
+    struct engine_load load = fixture_load();
+    struct engine head = fixture_slice(&model, 0, 3, &load), mid = fixture_slice(&model, 3, 5, &load), tail = fixture_slice(&model, 5, n, &load);
+    assert_true(head.info.first && !head.info.last && !mid.info.first && !mid.info.last && !tail.info.first && tail.info.last);
+    assert_int_equal(head.info.n_vocab, model.layout->n_vocab);
+    assert_int_equal(tail.info.n_vocab, model.layout->n_vocab);
+    assert_int_equal(mid.info.n_vocab, 0);
+    assert_int_equal(mid.info.n_embd, model.layout->n_embd);
+    assert_int_equal(head.info.n_ctx_seq, 256);
+    assert_int_equal(head.info.n_ctx, 1024);
+    assert_int_equal(head.info.n_batch, 64);
+    assert_true(head.info.can_remove);
+    assert_string_equal(head.info.device, "CPU");
+    /* two layers' K and V in f16, told to 0.01 MiB */
+    const struct model_layer *layer = &model.layout->layers[3];
+    uint64_t kv = UINT64_C(2) * 1024 * 2 * (layer->n_k + layer->n_v), weights = layer[0].bytes + layer[1].bytes;
+    assert_uint_in_range(mid.info.bytes_kv, kv - 11000, kv + 11000);
+    assert_uint_in_range(mid.info.bytes_weights, weights - 22000, weights + weights / 4 + 22000);
+    assert_true(mid.info.bytes_compute > 0);
+    head.ops->close(head.self);
+    mid.ops->close(mid.self);
+    tail.ops->close(tail.self);
+}
+
+static void text_goes_to_tokens_and_back(void **state) {
+    (void)state;
+    static const char text[] = "The caravan carries water, 3 llamas and \xC3\xA9tudes.\n";
+    struct engine_load load = fixture_load();
+    struct engine head = fixture_slice(&model, 0, 2, &load), mid = fixture_slice(&model, 2, 4, &load);
+    int32_t *tokens = NULL;
+    size_t n = 0;
+    struct buf out;
+    struct err e = {0};
+    buf_init(&out, 1024);
+    fixture_ok(head.ops->tokenize(head.self, text, sizeof text - 1, false, false, &tokens, &n, &fixture_err));
+    assert_uint_in_range(n, 5, sizeof text - 1);
+    for (size_t i = 0; i < n; i++) head.ops->piece(head.self, tokens[i], &out);
+    assert_string_equal(buf_cstr(&out), text);
+    free(tokens);
+    /* a control token is one token where it is asked for, text otherwise, and has no bytes */
+    static const char turn[] = "<|im_start|>";
+    fixture_ok(head.ops->tokenize(head.self, turn, sizeof turn - 1, false, true, &tokens, &n, &fixture_err));
+    assert_int_equal(n, 1);
+    buf_clear(&out);
+    head.ops->piece(head.self, tokens[0], &out);
+    head.ops->piece(head.self, -1, &out);
+    head.ops->piece(head.self, 1 << 30, &out);
+    assert_int_equal(out.len, 0);
+    free(tokens);
+    fixture_ok(head.ops->tokenize(head.self, turn, sizeof turn - 1, false, false, &tokens, &n, &fixture_err));
+    assert_true(n > 1);
+    free(tokens);
+    /* bytes that are no UTF-8 are no crash */
+    fixture_ok(head.ops->tokenize(head.self, "a\xFF\xC3(\0z", 6, false, false, &tokens, &n, &fixture_err));
+    free(tokens);
+    assert_int_equal(mid.ops->tokenize(mid.self, "a", 1, false, false, &tokens, &n, &e), ERR_UNSUPPORTED);
+    buf_done(&out);
+    head.ops->close(head.self);
+    mid.ops->close(mid.self);
+}
+
+static int setup(void **state) { (void)state; fixture_open(&model); return 0; }
+static int teardown(void **state) { (void)state; fixture_close(&model); return 0; }
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_halves_are_the_whole),
+        cmocka_unit_test(uneven_slices_are_the_whole),
+        cmocka_unit_test(every_layer_by_itself_is_the_whole),
+        cmocka_unit_test(small_ubatches_and_other_caches_are_the_whole),
+        cmocka_unit_test(mixed_sequences_are_the_whole),
+        cmocka_unit_test(mixed_sequences_are_the_whole_when_exact),
+        cmocka_unit_test(exact_ignores_neighbours),
+        cmocka_unit_test(sequence_operations_work),
+        cmocka_unit_test(sequence_operations_work_when_exact),
+        cmocka_unit_test(bad_batches_are_refused),
+        cmocka_unit_test(the_context_can_be_filled),
+        cmocka_unit_test(loading_fails_cleanly),
+        cmocka_unit_test(bad_load_parameters_are_refused),
+        cmocka_unit_test(info_tells_what_was_loaded),
+        cmocka_unit_test(text_goes_to_tokens_and_back),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
