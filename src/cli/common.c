@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ * What several subcommands need from the options. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "cli/cli.h"
+#include "ring/frame.h"
+
+const char *cli_program(void) {
+    static char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    if (n > 0) path[n] = '\0';
+    return path;
+}
+
+static uint32_t cli_u32(const struct options *o, enum option_id id) { return (uint32_t)option_int(o, id); }
+
+err_code cli_load(const struct options *o, struct engine_load *ret, struct err *e) {
+    (void)e;
+    engine_load_init(ret);
+    ret->n_ctx = cli_u32(o, OPT_CTX);
+    ret->n_seq = o->command == COMMAND_UP || o->command == COMMAND_RUN ? cli_u32(o, OPT_PARALLEL) : 1;
+    ret->n_batch = cli_u32(o, OPT_BATCH);
+    ret->n_ubatch = cli_u32(o, OPT_UBATCH);
+    ret->n_threads = cli_u32(o, OPT_THREADS);
+    ret->n_threads_batch = cli_u32(o, OPT_THREADS_BATCH);
+    ret->n_gpu_layers = (int32_t)option_int(o, OPT_GPU_LAYERS);
+    ret->exact = option_flag(o, OPT_EXACT);
+    snprintf(ret->devices, sizeof(ret->devices), "%s", option_text(o, OPT_DEVICE));
+    snprintf(ret->split_mode, sizeof(ret->split_mode), "%s", option_text(o, OPT_SPLIT_MODE));
+    snprintf(ret->cache_type_k, sizeof(ret->cache_type_k), "%s", option_text(o, OPT_CACHE_TYPE_K));
+    snprintf(ret->cache_type_v, sizeof(ret->cache_type_v), "%s", option_text(o, OPT_CACHE_TYPE_V));
+    snprintf(ret->flash_attn, sizeof(ret->flash_attn), "%s", option_text(o, OPT_FLASH_ATTN));
+    snprintf(ret->backends, sizeof(ret->backends), "%s", CARAVAN_BACKENDS_DIR);
+    return ERR_OK;
+}
+
+uint8_t cli_dtype(const struct options *o) {
+    static const char *const names[FRAME_DTYPE_COUNT] = {"f32", "f16", "bf16", "q8_0"};
+    for (uint8_t i = 0; i < FRAME_DTYPE_COUNT; i++)
+        if (strcmp(names[i], option_text(o, OPT_WIRE_TYPE)) == 0) return i;
+    return FRAME_F32;
+}
+
+char *cli_state_path(const struct options *o, const char *file) {
+    const char *dir = option_text(o, OPT_STATE_DIR), *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    if (dir[0]) return mem_printf("%s/%s", dir, file);
+    if (xdg && xdg[0]) return mem_printf("%s/caravan/%s", xdg, file);
+    return mem_printf("%s/.local/state/caravan/%s", home && home[0] ? home : "", file);
+}
+
+char *cli_key_path(const struct options *o) {
+    const char *given = option_text(o, OPT_KEY_FILE);
+    return given[0] ? mem_strdup(given) : cli_state_path(o, "cluster.key");
+}
+
+err_code cli_addr(const char *text, const char *default_host, uint16_t default_port, struct io_addr *ret, struct err *e) {
+    if (str_parse_address(text, default_host, default_port, ret->host, &ret->port)) return ERR_OK;
+    err_set(e, ERR_INVALID, "\"%s\" is not an address", text);
+    err_hint(e, "write HOST:PORT, for example 192.168.1.20:7433 or [fe80::1]:7433");
+    return ERR_INVALID;
+}

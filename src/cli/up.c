@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT
+ * `caravan up`: this machine's node. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "cli/cli.h"
+#include "node/node.h"
+
+enum { MAX_KEYS = 256 };
+
+struct api_keys {
+    char *keys[MAX_KEYS];
+    size_t n;
+};
+
+static err_code keys_add(struct api_keys *k, const char *text, size_t len, struct err *e) {
+    str_trim(&text, &len);
+    if (len == 0 || text[0] == '#') return ERR_OK;
+    if (k->n == MAX_KEYS) return err_set(e, ERR_LIMIT, "more than %d API keys", MAX_KEYS);
+    k->keys[k->n++] = mem_strndup(text, len);
+    return ERR_OK;
+}
+
+/* --api-key and the lines of --api-key-file. */
+static err_code keys_read(const struct options *o, struct api_keys *k, struct err *e) {
+    char *const *given;
+    err_code code = ERR_OK;
+    size_t n = option_texts(o, OPT_API_KEY, &given);
+    for (size_t i = 0; i < n && code == ERR_OK; i++) code = keys_add(k, given[i], strlen(given[i]), e);
+    const char *path = option_text(o, OPT_API_KEY_FILE);
+    if (!path[0] || code != ERR_OK) return code;
+    FILE *f = fopen(path, "re");
+    if (!f) return err_set_errno(e, ERR_NOT_FOUND, errno, "cannot read API keys from \"%s\"", path);
+    char line[1024];
+    while (code == ERR_OK && fgets(line, sizeof(line), f)) code = keys_add(k, line, strlen(line), e);
+    fclose(f);
+    if (code == ERR_OK && k->n == 0) code = err_set(e, ERR_INVALID, "there is no API key in \"%s\"", path);
+    return code;
+}
+
+static err_code up_config(const struct options *o, struct node_config *c, struct err *e) {
+    char *const *peers;
+    err_code code = cli_addr(option_text(o, OPT_LISTEN), "0.0.0.0", 7433, &c->listen, e);
+    if (code == ERR_OK) code = cli_addr(option_text(o, OPT_API), "127.0.0.1", 8080, &c->api, e);
+    size_t n = option_texts(o, OPT_PEER, &peers);
+    if (code == ERR_OK && n > NODE_MAX_PEERS) code = err_set(e, ERR_LIMIT, "more than %d peers", NODE_MAX_PEERS);
+    for (size_t i = 0; i < n && code == ERR_OK; i++) code = cli_addr(peers[i], NULL, 7433, &c->peers[c->n_peers++], e);
+    if (code == ERR_OK) code = plan_wish_parse(option_text(o, OPT_PLACEMENT), &c->wish, e);
+    if (code == ERR_OK) code = cli_load(o, &c->load, e);
+    c->program = cli_program();
+    c->name = option_text(o, OPT_NAME);
+    c->model = option_argument(o, 0);
+    c->memory = option_size(o, OPT_MEMORY);
+    c->dtype = cli_dtype(o);
+    c->spin_us = (uint32_t)option_int(o, OPT_SPIN_US);
+    c->ready_fd = (int)option_int(o, OPT_READY_FD);
+    return code;
+}
+
+err_code cli_up(const struct options *o, int *exit_status, struct err *e) {
+    (void)exit_status;
+    struct node_config *c = MEM_NEW(struct node_config);
+    struct api_keys keys = {0};
+    char *key_file = cli_key_path(o), *cache = cli_state_path(o, "weights");
+    err_code code = up_config(o, c, e);
+    if (code == ERR_OK) code = keys_read(o, &keys, e);
+    c->api_keys = (const char *const *)keys.keys;
+    c->n_api_keys = keys.n;
+    c->key_file = key_file;
+    c->cache = cache;
+    if (code == ERR_OK) code = node_run(c, e);
+    for (size_t i = 0; i < keys.n; i++) free(keys.keys[i]);
+    free(key_file);
+    free(cache);
+    free(c);
+    return code;
+}
