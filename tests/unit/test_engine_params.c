@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT
+ * Parameters to JSON and back, and what is said of bad ones. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "engine/params.h"
+
+static err_code sampling_from(const char *text, struct engine_sampling *p, struct err *e) {
+    yyjson_doc *doc = NULL;
+    assert_int_equal(json_parse(text, strlen(text), &doc, e), ERR_OK);
+    err_code rc = engine_sampling_from_json(p, yyjson_doc_get_root(doc), e);
+    yyjson_doc_free(doc);
+    return rc;
+}
+
+static err_code load_from(const char *text, struct engine_load *p, struct err *e) {
+    yyjson_doc *doc = NULL;
+    assert_int_equal(json_parse(text, strlen(text), &doc, e), ERR_OK);
+    err_code rc = engine_load_from_json(p, yyjson_doc_get_root(doc), e);
+    yyjson_doc_free(doc);
+    return rc;
+}
+
+static void defaults_come_from_the_table(void **state) {
+    (void)state;
+    struct engine_sampling p;
+    engine_sampling_init(&p);
+    assert_float_equal(p.temperature, 0.8f, 0);
+    assert_int_equal(p.top_k, 40);
+    assert_int_equal(p.dry_penalty_last_n, -1);
+    assert_null(p.grammar);
+    assert_int_equal(p.n_bias, 0);
+    struct err e = {0};
+    assert_int_equal(sampling_from("{}", &p, &e), ERR_OK);
+    assert_int_equal(sampling_from("{\"temperature\": null, \"seed\": null, \"logit_bias\": null, \"grammar\": null}", &p, &e), ERR_OK);
+    assert_float_equal(p.temperature, 0.8f, 0);
+}
+
+static void sampling_survives_the_round_trip(void **state) {
+    (void)state;
+    struct engine_sampling a, b;
+    struct err e = {0};
+    engine_sampling_init(&a);
+    engine_sampling_init(&b);
+    a.temperature = 0.1f; /* not a short decimal in binary */
+    a.top_p = 1.0f / 3;
+    a.repeat_last_n = -1;
+    a.mirostat = 2;
+    a.seed = UINT64_MAX - 5;
+    a.n_top_logprobs = 20;
+    a.generated_from = 77;
+    a.grammar = mem_strdup("root ::= \"\\n\" | \"\xC3\xA9\"");
+    a.bias = mem_calloc(2, sizeof *a.bias);
+    a.n_bias = 2;
+    a.bias[0] = (struct engine_logit_bias){5, -100};
+    a.bias[1] = (struct engine_logit_bias){151000, 0.3f};
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_doc_set_root(doc, engine_sampling_to_json(&a, doc));
+    char *text = yyjson_mut_write(doc, 0, NULL);
+    if (sampling_from(text, &b, &e) != ERR_OK) fail_msg("%s: %s", text, e.text);
+#define SAMPLING_F(x) assert_memory_equal(&a.x, &b.x, sizeof a.x)
+#define SAMPLING_I(x) assert_int_equal(a.x, b.x)
+#define SAMPLING(field, type, min, max, def, help) SAMPLING_##type(field);
+#include "../../tables/sampling.def"
+#undef SAMPLING
+    assert_true(a.seed == b.seed);
+    assert_int_equal(b.n_top_logprobs, 20);
+    assert_int_equal(b.generated_from, 77);
+    assert_string_equal(a.grammar, b.grammar);
+    assert_int_equal(b.n_bias, 2);
+    assert_memory_equal(a.bias, b.bias, 2 * sizeof *a.bias);
+    free(text);
+    yyjson_mut_doc_free(doc);
+    engine_sampling_done(&a);
+    engine_sampling_done(&b);
+}
+
+static void a_negative_seed_keeps_its_bits(void **state) {
+    (void)state;
+    struct engine_sampling p;
+    engine_sampling_init(&p);
+    assert_int_equal(sampling_from("{\"seed\": -1}", &p, NULL), ERR_OK);
+    assert_true(p.seed == UINT64_MAX);
+}
+
+static void bad_sampling_is_named(void **state) {
+    (void)state;
+    static const struct { const char *json, *word, *range; } rows[] = {
+        {"{\"temperature\": -0.1}", "temperature", "100"},
+        {"{\"temperature\": \"hot\"}", "temperature", ""},
+        {"{\"top_p\": 1.01}", "top_p", "1"},
+        {"{\"top_k\": 1.5}", "top_k", ""},
+        {"{\"repeat_penalty\": 0}", "repeat_penalty", "0.01"},
+        {"{\"mirostat\": 3}", "mirostat", "2"},
+        {"{\"presence_penalty\": -3}", "presence_penalty", "-2"},
+        {"{\"seed\": 1.5}", "seed", "integer"},
+        {"{\"seed\": \"x\"}", "seed", "integer"},
+        {"{\"top_logprobs\": 21}", "top_logprobs", "20"},
+        {"{\"grammar\": 5}", "grammar", ""},
+        {"{\"grammar\": \"a\\u0000b\"}", "grammar", "NUL"},
+        {"{\"logit_bias\": [1]}", "logit_bias", "object"},
+        {"{\"logit_bias\": {\"x\": 1}}", "logit_bias", "\"x\""},
+        {"{\"logit_bias\": {\"-5\": 1}}", "logit_bias", "\"-5\""},
+        {"{\"logit_bias\": {\"5\": 101}}", "logit_bias", "100"},
+        {"{\"logit_bias\": {\"5\": \"1\"}}", "logit_bias", "token 5"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct engine_sampling p;
+        struct err e = {0};
+        engine_sampling_init(&p);
+        err_code rc = sampling_from(rows[i].json, &p, &e);
+        if (rc != ERR_INVALID || strstr(e.text, rows[i].word) == NULL || strstr(e.text, rows[i].range) == NULL)
+            fail_msg("%s: got %s \"%s\"", rows[i].json, err_name(rc), e.text);
+        engine_sampling_done(&p);
+    }
+}
+
+static void too_many_biases_are_refused(void **state) {
+    (void)state;
+    struct engine_sampling p;
+    struct err e = {0};
+    struct buf b;
+    engine_sampling_init(&p);
+    buf_init(&b, 1 << 20);
+    buf_append_str(&b, "{\"logit_bias\": {");
+    for (int i = 0; i <= ENGINE_MAX_LOGIT_BIAS; i++) buf_printf(&b, "%s\"%d\": 1", i > 0 ? "," : "", i);
+    buf_append_str(&b, "}}");
+    assert_int_equal(sampling_from(buf_cstr(&b), &p, &e), ERR_LIMIT);
+    buf_done(&b);
+    engine_sampling_done(&p);
+}
+
+static void loading_survives_the_round_trip(void **state) {
+    (void)state;
+    struct engine_load a, b;
+    struct err e = {0};
+    engine_load_init(&a);
+    engine_load_init(&b);
+    assert_string_equal(a.cache_type_k, "f16");
+    a.n_ctx = 8192;
+    a.n_seq = 6;
+    a.n_batch = 256;
+    a.n_ubatch = 128;
+    a.n_threads = 3;
+    a.n_threads_batch = 4;
+    a.n_gpu_layers = -1;
+    a.exact = true;
+    memcpy(a.devices, "Vulkan0,Vulkan1", sizeof "Vulkan0,Vulkan1");
+    memcpy(a.split_mode, "row", sizeof "row");
+    memcpy(a.cache_type_k, "q8_0", sizeof "q8_0");
+    memcpy(a.flash_attn, "on", sizeof "on");
+    memcpy(a.backends, "/some/where", sizeof "/some/where");
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_doc_set_root(doc, engine_load_to_json(&a, doc));
+    char *text = yyjson_mut_write(doc, 0, NULL);
+    if (load_from(text, &b, &e) != ERR_OK) fail_msg("%s: %s", text, e.text);
+    char *again = NULL;
+    yyjson_mut_doc_set_root(doc, engine_load_to_json(&b, doc));
+    again = yyjson_mut_write(doc, 0, NULL);
+    assert_string_equal(text, again);
+    assert_int_equal(b.n_gpu_layers, -1);
+    assert_string_equal(b.devices, "Vulkan0,Vulkan1");
+    free(text);
+    free(again);
+    yyjson_mut_doc_free(doc);
+}
+
+static void bad_loading_is_named(void **state) {
+    (void)state;
+    static const struct { const char *json, *word; } rows[] = {
+        {"{\"n_ctx\": -1}", "n_ctx"},
+        {"{\"n_seq\": 0}", "n_seq"},
+        {"{\"n_seq\": 257}", "256"},
+        {"{\"cache_type_k\": \"q9\"}", "expected one of f32, f16"},
+        {"{\"split_mode\": \"diagonal\"}", "none, layer, row"},
+        {"{\"flash_attn\": true}", "flash_attn"},
+        {"{\"exact\": 1}", "exact"},
+        {"{\"devices\": \"01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567\"}", "127"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct engine_load p;
+        struct err e = {0};
+        engine_load_init(&p);
+        err_code rc = load_from(rows[i].json, &p, &e);
+        if (rc != ERR_INVALID || strstr(e.text, rows[i].word) == NULL) fail_msg("%s: got %s \"%s\"", rows[i].json, err_name(rc), e.text);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_come_from_the_table),
+        cmocka_unit_test(sampling_survives_the_round_trip),
+        cmocka_unit_test(a_negative_seed_keeps_its_bits),
+        cmocka_unit_test(bad_sampling_is_named),
+        cmocka_unit_test(too_many_biases_are_refused),
+        cmocka_unit_test(loading_survives_the_round_trip),
+        cmocka_unit_test(bad_loading_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
