@@ -163,6 +163,20 @@ err_code request_decode(const uint8_t *data, size_t len, struct request *ret, st
     return code;
 }
 
+bool request_decode_id(const uint8_t *data, size_t len, uint64_t *ret_id) {
+    yyjson_doc *doc = NULL;
+    if (json_parse((const char *)data, len, &doc, NULL) != ERR_OK) {
+        return false;
+    }
+    yyjson_val *id = yyjson_obj_get(yyjson_doc_get_root(doc), "id");
+    bool ok = yyjson_is_uint(id);
+    if (ok) {
+        *ret_id = yyjson_get_uint(id);
+    }
+    yyjson_doc_free(doc);
+    return ok;
+}
+
 /* ---- EVENT ------------------------------------------------------------------------------------------------------------------ */
 
 static void put_u16(struct buf *out, uint16_t v) {

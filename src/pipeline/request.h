@@ -40,6 +40,8 @@ void request_done(struct request *r);
 /* Appends the SUBMIT payload (JSON) to out; reads it back. ERR_INVALID/ERR_FORMAT name the field. */
 void request_encode(const struct request *r, struct buf *out);
 err_code request_decode(const uint8_t *data, size_t len, struct request *ret, struct err *e);
+/* Only the id, of a payload that request_decode refuses: so that its sender can be told. false: there is none. */
+bool request_decode_id(const uint8_t *data, size_t len, uint64_t *ret_id);
 
 enum request_event_kind { REQUEST_STARTED = 1, REQUEST_TOKEN, REQUEST_DONE, REQUEST_FAILED };
 enum request_finish { REQUEST_FINISH_STOP = 1 /* end-of-generation token */, REQUEST_FINISH_LENGTH, REQUEST_FINISH_CANCELLED };

@@ -43,7 +43,7 @@ struct sched_action {
     size_t n_ops;
     const struct engine_token *tokens;        /* FRAME: n_tokens <= n_batch; 0: operations only */
     size_t n_tokens;
-    const struct request_event *event;        /* EVENT */
+    struct request_event *event;              /* EVENT */
     uint64_t id;                              /* LOGITS: the EVAL's */
     uint32_t batch;                           /* LOGITS: which of its batches */
     const struct result *results;             /* LOGITS: rows in the order of the batch; they point into what sched_tokens was given */

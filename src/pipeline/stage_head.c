@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT
+ * What only the head of a ring does: requests come from the node, the scheduler says what to compute, answers come from the tail, and events
+ * go to the node. In a one-stage ring the answers come straight out of the stage core. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/mem.h"
+#include "pipeline/stage_loop_priv.h"
+
+err_code stage_head_create(struct stage_loop *l, struct err *e) {
+    const struct engine_info *info = &l->engine.info;
+    if (l->order.n_stage > REQUEST_MAX_HOPS) {
+        return err_set(e, ERR_LIMIT, "a ring of %u stages, at most %d", l->order.n_stage, REQUEST_MAX_HOPS);
+    }
+    struct sched_config config = {.n_stage = l->order.n_stage, .n_seq = info->n_seq, .n_ctx_seq = info->n_ctx_seq, .n_ctx = info->n_ctx,
+                                  .n_batch = info->n_batch, .n_vocab = info->n_vocab, .n_queue = l->order.n_queue,
+                                  .n_credit = l->order.n_credit, .exact = l->order.load.exact};
+    l->sched = sched_create(&config);
+    return ERR_OK;
+}
+
+/* ---- to the node ------------------------------------------------------------------------------------------------------------ */
+
+static uint16_t copy_piece(struct stage_loop *l, int32_t token, char *out, size_t size) {
+    buf_clear(&l->piece);
+    l->engine.ops->piece(l->engine.self, token, &l->piece);
+    size_t len = l->piece.len < size ? l->piece.len : size;
+    if (len > 0) {
+        memcpy(out, l->piece.data, len);
+    }
+    return (uint16_t)len;
+}
+
+static err_code tell_event(struct stage_loop *l, const struct request_event *ev, struct err *e) {
+    buf_clear(&l->message);
+    request_event_encode(ev, &l->message);
+    return stage_loop_tell(l, FRAME_EVENT, l->message.data, l->message.len, e);
+}
+
+/* The scheduler's event is its own scratch: the text of the tokens is filled in where it stands. */
+static err_code complete_event(struct stage_loop *l, struct request_event *ev, struct err *e) {
+    if (ev->kind == REQUEST_TOKEN) {
+        ev->piece_len = copy_piece(l, ev->token, ev->piece, sizeof ev->piece);
+        for (uint16_t i = 0; i < ev->n_top; i++) {
+            ev->top[i].piece_len = copy_piece(l, ev->top[i].token, ev->top[i].piece, sizeof ev->top[i].piece);
+        }
+    }
+    return tell_event(l, ev, e);
+}
+
+err_code stage_head_refuse(struct stage_loop *l, uint64_t id, const struct err *why, struct err *e) {
+    struct request_event ev = {.id = id, .kind = REQUEST_FAILED, .err = *why};
+    return tell_event(l, &ev, e);
+}
+
+static err_code tell_logits(struct stage_loop *l, const struct sched_action *a, struct err *e) {
+    const struct result *first = a->n_results > 0 ? &a->results[0] : NULL;
+    struct request_logits head = {.id = a->id, .batch = a->batch, .n_rows = (uint32_t)a->n_results, .n_vocab = first != NULL ? first->n_logits : 0,
+                                  .pos = first != NULL ? (uint32_t)first->pos : 0};
+    uint8_t bytes[REQUEST_LOGITS_HEAD];
+    request_logits_put_head(bytes, &head);
+    struct ring_part *parts = mem_calloc(a->n_results + 1, sizeof *parts);
+    parts[0] = (struct ring_part){.data = bytes, .len = sizeof bytes};
+    for (size_t i = 0; i < a->n_results; i++) {
+        parts[i + 1] = (struct ring_part){.data = a->results[i].logits, .len = (size_t)a->results[i].n_logits * 4};
+    }
+    struct frame_header h = {.type = FRAME_LOGITS, .epoch = l->order.epoch};
+    err_code code = ring_link_send(l->local, &h, parts, a->n_results + 1, e);
+    free(parts);
+    return code;
+}
+
+/* ---- from the node ---------------------------------------------------------------------------------------------------------- */
+
+static err_code tokenize(struct stage_loop *l, struct request *r, struct err *e) {
+    if (r->tokens != NULL) {
+        return ERR_OK;
+    }
+    return l->engine.ops->tokenize(l->engine.self, r->text, r->text_len, r->add_bos, r->parse_special, &r->tokens, &r->n_tokens, e);
+}
+
+static err_code take_submit(struct stage_loop *l, const uint8_t *payload, size_t len, struct err *e) {
+    struct err why = {0};
+    struct request r;
+    if (request_decode(payload, len, &r, &why) != ERR_OK) {
+        uint64_t id;
+        if (request_decode_id(payload, len, &id)) {
+            return stage_head_refuse(l, id, &why, e);
+        }
+        struct stage_fault fault = {.err = why, .frame = -1, .seq = -1, .generation = -1};
+        return stage_loop_tell_fault(l, &fault, e);
+    }
+    uint64_t id = r.id;
+    err_code code = tokenize(l, &r, &why);
+    if (code == ERR_OK) {
+        code = sched_submit(l->sched, clock_now(), &r, &why);
+    }
+    request_done(&r);
+    return code == ERR_OK ? ERR_OK : stage_head_refuse(l, id, &why, e);
+}
+
+static err_code take_eval(struct stage_loop *l, const uint8_t *payload, size_t len, struct err *e) {
+    struct err why = {0};
+    struct request_eval ev;
+    uint64_t id = len >= 8 ? bytes_get_u64(payload) : 0;
+    err_code code = request_eval_decode(payload, len, &ev, &why);
+    if (code == ERR_OK) {
+        code = sched_eval(l->sched, clock_now(), &ev, &why);
+        request_eval_done(&ev);
+    }
+    return code == ERR_OK ? ERR_OK : stage_head_refuse(l, id, &why, e);
+}
+
+err_code stage_head_local(struct stage_loop *l, const struct frame_header *h, const uint8_t *payload, struct err *e) {
+    switch (h->type) {
+    case FRAME_SUBMIT:
+        return take_submit(l, payload, h->payload_len, e);
+    case FRAME_EVAL:
+        return take_eval(l, payload, h->payload_len, e);
+    case FRAME_CANCEL:
+        if (h->payload_len != 8) {
+            return err_set(e, ERR_PROTOCOL, "a CANCEL frame of %u bytes", h->payload_len);
+        }
+        sched_cancel(l->sched, clock_now(), bytes_get_u64(payload));
+        return ERR_OK;
+    default:
+        return err_set(e, ERR_PROTOCOL, "a %s frame came to the head", frame_type_name(h->type));
+    }
+}
+
+/* ---- from the ring ---------------------------------------------------------------------------------------------------------- */
+
+static err_code take_fault(struct stage_loop *l, const uint8_t *payload, size_t len, struct err *e) {
+    struct stage_fault f;
+    if (stage_fault_decode(payload, len, &f, e) != ERR_OK) {
+        return ERR_PROTOCOL;
+    }
+    err_prefix(&f.err, "stage %u", f.stage);
+    if (f.frame >= 0) {
+        sched_fault_frame(l->sched, clock_now(), (uint32_t)f.frame, &f.err);
+    } else if (f.seq >= 0) {
+        sched_fault_seq(l->sched, clock_now(), (uint32_t)f.seq, (uint32_t)f.generation, &f.err);
+    }
+    return ERR_OK;
+}
+
+err_code stage_head_ring(struct stage_loop *l, const struct frame_header *h, const uint8_t *payload, uint32_t hop_us, struct err *e) {
+    if (h->epoch != l->order.epoch) {
+        return err_set(e, ERR_STALE, "a frame of epoch %llu in a ring of epoch %llu", (unsigned long long)h->epoch,
+                       (unsigned long long)l->order.epoch);
+    }
+    if (h->type == FRAME_FAULT) {
+        return take_fault(l, payload, h->payload_len, e);
+    }
+    if (h->type != FRAME_TOKENS) {
+        return err_set(e, ERR_PROTOCOL, "a %s frame came to the head", frame_type_name(h->type));
+    }
+    return sched_tokens(l->sched, clock_now(), h->number, h->n_tokens, h->n_trace, payload, h->payload_len, hop_us, e);
+}
+
+/* In a one-stage ring what the stage core sends on comes back here at once. */
+static err_code deliver(struct stage_loop *l, struct err *e) {
+    if (l->out != NULL) {
+        return stage_loop_send(l, e);
+    }
+    for (size_t i = 0; i < l->frames.n; i++) {
+        const struct stage_out_frame *f = &l->frames.frames[i];
+        const uint8_t *payload = f->n_parts > 0 ? f->parts[0].data : NULL;
+        err_code code = stage_head_ring(l, &f->header, payload, 0, e);
+        if (code != ERR_OK) {
+            return code;
+        }
+    }
+    return ERR_OK;
+}
+
+/* ---- actions ---------------------------------------------------------------------------------------------------------------- */
+
+static err_code carry_out(struct stage_loop *l, const struct sched_action *a, struct err *e) {
+    err_code code;
+    switch (a->kind) {
+    case SCHED_ACTION_OPEN:
+        stage_begin_open(l->stage, a->seq, a->generation, a->sampling, &l->frames);
+        return deliver(l, e);
+    case SCHED_ACTION_FRAME:
+        stage_begin(l->stage, a->number, a->ops, a->n_ops, a->tokens, a->n_tokens, &l->frames);
+        code = stage_loop_tell_own_faults(l, e);
+        return code == ERR_OK ? deliver(l, e) : code;
+    case SCHED_ACTION_EVENT:
+        return complete_event(l, a->event, e);
+    case SCHED_ACTION_LOGITS:
+        return tell_logits(l, a, e);
+    default:
+        return ERR_OK;
+    }
+}
+
+err_code stage_head_pump(struct stage_loop *l, bool *ret_more, struct err *e) {
+    struct sched_action a;
+    *ret_more = false;
+    while (!*ret_more && sched_next(l->sched, clock_now(), &a)) {
+        *ret_more = a.kind == SCHED_ACTION_FRAME; /* look at the links between two frames */
+        err_code code = carry_out(l, &a, e);
+        if (code != ERR_OK) {
+            return code;
+        }
+    }
+    return ERR_OK;
+}
+
+void stage_head_fail(struct stage_loop *l, const struct err *why) {
+    sched_fail_all(l->sched, clock_now(), why);
+    struct sched_action a;
+    while (sched_next(l->sched, clock_now(), &a)) {
+        if (a.kind == SCHED_ACTION_EVENT && complete_event(l, a.event, NULL) != ERR_OK) {
+            return; /* the node has gone too */
+        }
+    }
+}

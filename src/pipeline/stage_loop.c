@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT
+ * The life of a stage child: order, load, join, compute, end. */
+#include "pipeline/stage_loop.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "pipeline/stage_loop_priv.h"
+
+enum { GAP_WEIGHT = 8, GAP_MOST = 8, MESSAGE_MAX = 1 << 20, FLUSH_MS = 1000 };
+
+/* ---- telling the node ------------------------------------------------------------------------------------------------------- */
+
+err_code stage_loop_tell(struct stage_loop *l, uint8_t type, const void *payload, size_t len, struct err *e) {
+    struct frame_header h = {.type = type, .epoch = l->order.epoch};
+    struct ring_part part = {.data = payload, .len = len};
+    return ring_link_send(l->local, &h, &part, len > 0 ? 1 : 0, e);
+}
+
+err_code stage_loop_tell_state(struct stage_loop *l, struct err *e) {
+    buf_clear(&l->message);
+    stage_state_encode(&l->state, &l->message);
+    return stage_loop_tell(l, FRAME_STATE, l->message.data, l->message.len, e);
+}
+
+err_code stage_loop_tell_fault(struct stage_loop *l, const struct stage_fault *fault, struct err *e) {
+    buf_clear(&l->message);
+    stage_fault_encode(fault, &l->message);
+    return stage_loop_tell(l, FRAME_FAULT, l->message.data, l->message.len, e);
+}
+
+static err_code set_phase(struct stage_loop *l, enum stage_phase phase, struct err *e) {
+    log_debug("stage", "%s -> %s", stage_phase_name(l->state.phase), stage_phase_name(phase));
+    l->state.phase = phase;
+    return stage_loop_tell_state(l, e);
+}
+
+static err_code answer_ping(struct ring_link *link, const struct frame_header *ping, struct err *e) {
+    uint8_t payload[16];
+    bytes_put_u64(payload, ping->sent_us);
+    bytes_put_u64(payload + 8, clock_now());
+    struct frame_header h = {.type = FRAME_PONG, .epoch = ping->epoch};
+    struct ring_part part = {.data = payload, .len = sizeof payload};
+    return ring_link_send(link, &h, &part, 1, e);
+}
+
+err_code stage_loop_read_local(struct stage_loop *l, bool wait, struct frame_header *h, const uint8_t **payload, int *ret_fd, bool *ret_handled,
+                               struct err *e) {
+    err_code code = ring_link_read(l->local, wait, h, payload, ret_fd, e);
+    if (code != ERR_OK) {
+        l->node_gone = code != ERR_BUSY;
+        return code;
+    }
+    *ret_handled = h->type == FRAME_PING || h->type == FRAME_DRAIN;
+    if (h->type == FRAME_PING) {
+        return answer_ping(l->local, h, e);
+    }
+    if (h->type == FRAME_DRAIN) {
+        l->draining = true;
+        if (l->sched != NULL) {
+            sched_drain(l->sched);
+        }
+        return set_phase(l, STAGE_DRAINING, e);
+    }
+    return ERR_OK;
+}
+
+/* ---- the node's death ------------------------------------------------------------------------------------------------------- */
+
+/* Sleeps until the node closes LOCAL, and then ends the process, even in the middle of a long computation: no orphan is left. */
+struct watcher { pthread_t thread; int local_fd, stop[2]; };
+
+static void *watch(void *arg) {
+    const struct watcher *w = arg;
+    for (;;) {
+        struct pollfd fds[2] = {{.fd = w->local_fd, .events = 0}, {.fd = w->stop[0], .events = POLLIN}};
+        if (poll(fds, 2, -1) < 0) {
+            continue;
+        }
+        if (fds[1].revents != 0) {
+            return NULL;
+        }
+        if (fds[0].revents != 0) {
+            _exit(0);
+        }
+    }
+}
+
+static err_code watch_start(struct watcher *w, int local_fd, struct err *e) {
+    w->local_fd = local_fd;
+    if (pipe2(w->stop, O_CLOEXEC) != 0) {
+        return err_set(e, ERR_IO, "cannot make a pipe");
+    }
+    if (pthread_create(&w->thread, NULL, watch, w) != 0) {
+        close(w->stop[0]);
+        close(w->stop[1]);
+        return err_set(e, ERR_IO, "cannot start a thread");
+    }
+    return ERR_OK;
+}
+
+static void watch_stop(struct watcher *w) {
+    close(w->stop[1]); /* the reading end becomes ready */
+    pthread_join(w->thread, NULL);
+    close(w->stop[0]);
+}
+
+/* ---- loading ---------------------------------------------------------------------------------------------------------------- */
+
+static err_code wait_order(struct stage_loop *l, struct err *e) {
+    while (!l->draining) {
+        struct frame_header h;
+        const uint8_t *payload;
+        int fd = -1;
+        bool handled = false;
+        err_code code = stage_loop_read_local(l, true, &h, &payload, &fd, &handled, e);
+        if (fd >= 0) {
+            close(fd); /* nothing to shake hands for yet */
+        }
+        if (code != ERR_OK) {
+            return code;
+        }
+        if (handled) {
+            continue;
+        }
+        if (h.type != FRAME_LOAD) {
+            return err_set(e, ERR_PROTOCOL, "a %s frame before the order to load", frame_type_name(h.type));
+        }
+        return stage_order_decode(payload, h.payload_len, &l->order, e);
+    }
+    return ERR_CANCELLED;
+}
+
+static bool on_progress(void *user, uint32_t percent) {
+    struct stage_loop *l = user;
+    if (percent != l->state.progress && percent <= 100) {
+        l->state.progress = percent;
+        return stage_loop_tell_state(l, NULL) == ERR_OK;
+    }
+    return true;
+}
+
+static clock_us stage_clock(void *user) {
+    (void)user;
+    return clock_now();
+}
+
+static err_code load(struct stage_loop *l, stage_open_fn open, void *user, struct err *e) {
+    char name[24];
+    snprintf(name, sizeof name, "stage %u", l->order.stage);
+    log_set_name(name);
+    err_code code = stage_loop_tell_state(l, e);
+    if (code != ERR_OK || (code = open(user, &l->order, on_progress, l, &l->engine, e)) != ERR_OK) {
+        return code;
+    }
+    l->engine_open = true;
+    l->state.info = l->engine.info;
+    l->state.progress = 100;
+    struct stage_config config = {.engine = &l->engine, .stage = l->order.stage, .n_stage = l->order.n_stage, .epoch = l->order.epoch,
+                                  .dtype = l->order.dtype, .clock = stage_clock};
+    if ((code = stage_create(&config, &l->stage, e)) != ERR_OK) {
+        return code;
+    }
+    return l->order.stage == 0 ? stage_head_create(l, e) : ERR_OK;
+}
+
+/* ---- waiting for work ------------------------------------------------------------------------------------------------------- */
+
+enum { SLOT_LOCAL, SLOT_IN, SLOT_OUT, SLOT_COUNT };
+
+/* How long to spin before sleeping: the whole allowance while frames come about that fast, nothing when they don't. */
+static uint32_t spin_budget(const struct stage_loop *l) {
+    if (l->sched != NULL) {
+        struct sched_counts n;
+        sched_count(l->sched, &n);
+        if (n.in_flight == 0) {
+            return 0;
+        }
+    }
+    return l->gap_us <= 2 * l->order.spin_us ? l->order.spin_us : 0;
+}
+
+static void learn_gap(struct stage_loop *l, clock_us gap) {
+    uint32_t most = GAP_MOST * l->order.spin_us;
+    uint32_t g = gap < most ? (uint32_t)gap : most;
+    l->gap_us = (uint32_t)((int64_t)l->gap_us + ((int64_t)g - (int64_t)l->gap_us) / GAP_WEIGHT);
+}
+
+/* Until something can be read, or a link has ended; at once when more is known to be there (or `sleep` is false). */
+static void wait_links(struct stage_loop *l, bool sleep, struct pollfd fds[SLOT_COUNT]) {
+    fds[SLOT_LOCAL] = (struct pollfd){.fd = ring_link_fd(l->local), .events = POLLIN};
+    fds[SLOT_IN] = (struct pollfd){.fd = l->in != NULL ? ring_link_fd(l->in) : -1, .events = POLLIN};
+    fds[SLOT_OUT] = (struct pollfd){.fd = l->out != NULL ? ring_link_fd(l->out) : -1, .events = POLLRDHUP};
+    bool pending = ring_link_pending(l->local) || (l->in != NULL && ring_link_pending(l->in));
+    int n = poll(fds, SLOT_COUNT, 0);
+    l->busy = n > 0 || pending;
+    if (!l->busy && sleep) {
+        clock_us start = clock_now(), now = start;
+        uint32_t budget = spin_budget(l);
+        while (n == 0 && now - start < budget) {
+            sched_yield();
+            n = poll(fds, SLOT_COUNT, 0);
+            now = clock_now();
+        }
+        if (n == 0) {
+            poll(fds, SLOT_COUNT, -1);
+            now = clock_now();
+        }
+        if (fds[SLOT_IN].revents != 0) {
+            learn_gap(l, now - start);
+        }
+    }
+    if (ring_link_pending(l->local)) {
+        fds[SLOT_LOCAL].revents |= POLLIN;
+    }
+    if (l->in != NULL && ring_link_pending(l->in)) {
+        fds[SLOT_IN].revents |= POLLIN;
+    }
+}
+
+/* ---- work ------------------------------------------------------------------------------------------------------------------- */
+
+err_code stage_loop_send(struct stage_loop *l, struct err *e) {
+    for (size_t i = 0; i < l->frames.n; i++) {
+        struct stage_out_frame *f = &l->frames.frames[i];
+        err_code code = ring_link_send(l->out, &f->header, f->parts, f->n_parts, e);
+        if (code != ERR_OK) {
+            err_prefix(e, "link to stage %u", (l->order.stage + 1) % l->order.n_stage);
+            return code;
+        }
+    }
+    return ERR_OK;
+}
+
+err_code stage_loop_tell_own_faults(struct stage_loop *l, struct err *e) {
+    for (size_t i = 0; i < l->frames.n; i++) {
+        const struct stage_out_frame *f = &l->frames.frames[i];
+        if (f->header.type == FRAME_FAULT) {
+            err_code code = stage_loop_tell(l, FRAME_FAULT, f->parts[0].data, f->parts[0].len, e);
+            if (code != ERR_OK) {
+                return code;
+            }
+        }
+    }
+    return ERR_OK;
+}
+
+/* When a frame lay here while this stage computed, only half a round trip of its age was travel. */
+static void split_age(const struct stage_loop *l, uint32_t age, uint32_t *ret_hop, uint32_t *ret_wait) {
+    clock_us way = ring_link_rtt_us(l->in) / 2;
+    *ret_hop = l->busy && age > way ? (uint32_t)way : age;
+    *ret_wait = age - *ret_hop;
+}
+
+static err_code work_ring(struct stage_loop *l, struct err *e) {
+    struct frame_header h;
+    const uint8_t *payload;
+    err_code code = ring_link_read(l->in, false, &h, &payload, NULL, e);
+    if (code == ERR_BUSY) {
+        return ERR_OK;
+    }
+    if (code != ERR_OK) {
+        err_prefix(e, "link from stage %u", (l->order.stage + l->order.n_stage - 1) % l->order.n_stage);
+        return code;
+    }
+    if (h.type == FRAME_PING) {
+        return answer_ping(l->in, &h, e);
+    }
+    uint32_t hop, wait;
+    split_age(l, ring_link_hop_us(l->in, h.sent_us, clock_now()), &hop, &wait);
+    if (l->sched != NULL) {
+        return stage_head_ring(l, &h, payload, hop + wait, e);
+    }
+    if ((code = stage_receive(l->stage, &h, payload, hop, wait, &l->frames, e)) != ERR_OK) {
+        return code;
+    }
+    if (h.type == FRAME_COMPUTE && (code = stage_loop_tell_own_faults(l, e)) != ERR_OK) {
+        return code;
+    }
+    return stage_loop_send(l, e);
+}
+
+static err_code work_local(struct stage_loop *l, struct err *e) {
+    struct frame_header h;
+    const uint8_t *payload;
+    int fd = -1;
+    bool handled = false;
+    err_code code = stage_loop_read_local(l, false, &h, &payload, &fd, &handled, e);
+    if (fd >= 0) {
+        close(fd); /* the ring stands: a late attempt */
+    }
+    if (code == ERR_BUSY) {
+        return ERR_OK;
+    }
+    if (code != ERR_OK || handled || h.type == FRAME_SOCKET || h.type == FRAME_PONG) {
+        return code;
+    }
+    if (l->sched == NULL) {
+        return err_set(e, ERR_PROTOCOL, "a %s frame came to stage %u, which is not the head", frame_type_name(h.type), l->order.stage);
+    }
+    return stage_head_local(l, &h, payload, e);
+}
+
+static err_code work(struct stage_loop *l, struct err *e) {
+    bool more = false;
+    for (;;) {
+        err_code code;
+        if (l->sched != NULL && (code = stage_head_pump(l, &more, e)) != ERR_OK) {
+            return code;
+        }
+        if (l->draining && l->sched != NULL && !more && sched_idle(l->sched)) {
+            return ERR_OK;
+        }
+        struct pollfd fds[SLOT_COUNT];
+        wait_links(l, !more, fds);
+        if (fds[SLOT_LOCAL].revents != 0 && (code = work_local(l, e)) != ERR_OK) {
+            return code;
+        }
+        if (fds[SLOT_IN].revents != 0 && (code = work_ring(l, e)) != ERR_OK) {
+            return code;
+        }
+        if (fds[SLOT_OUT].revents != 0) {
+            return err_set(e, ERR_CLOSED, "link to stage %u: closed by the other end", (l->order.stage + 1) % l->order.n_stage);
+        }
+    }
+}
+
+/* ---- the whole life --------------------------------------------------------------------------------------------------------- */
+
+static err_code live(struct stage_loop *l, stage_open_fn open, void *user, struct err *e) {
+    err_code code = wait_order(l, e);
+    if (code != ERR_OK || (code = load(l, open, user, e)) != ERR_OK) {
+        return code;
+    }
+    if ((code = set_phase(l, STAGE_CONNECTING, e)) != ERR_OK || (l->order.n_stage > 1 && (code = stage_join(l, e)) != ERR_OK)) {
+        return code;
+    }
+    if ((code = set_phase(l, STAGE_READY, e)) != ERR_OK) {
+        return code;
+    }
+    l->gap_us = l->order.spin_us;
+    return work(l, e);
+}
+
+/* What the end means: 0 after an orderly one, else the node is told why and gets the error's exit code. */
+static int finish(struct stage_loop *l, err_code code, const struct err *why) {
+    bool orderly = code == ERR_OK || l->node_gone || l->draining;
+    if (!orderly) {
+        if (l->sched != NULL) {
+            stage_head_fail(l, why);
+        }
+        struct stage_fault fault = {.err = *why, .stage = l->order.stage, .frame = -1, .seq = -1, .generation = -1, .fatal = true};
+        stage_loop_tell_fault(l, &fault, NULL);
+    }
+    if (!l->node_gone) {
+        ring_link_flush(l->local, FLUSH_MS);
+    }
+    return orderly ? 0 : err_exit_code(code);
+}
+
+static void loop_done(struct stage_loop *l) {
+    sched_free(l->sched);
+    stage_free(l->stage);
+    if (l->engine_open) {
+        l->engine.ops->close(l->engine.self);
+    }
+    ring_link_close(l->in);
+    ring_link_close(l->out);
+    io_tls_ctx_free(l->tls);
+    buf_done(&l->message);
+    buf_done(&l->piece);
+}
+
+int stage_loop_run(int local_fd, stage_open_fn open, void *user) {
+    signal(SIGPIPE, SIG_IGN);
+    struct stage_loop *l = MEM_NEW(struct stage_loop);
+    struct err e = {0};
+    struct watcher watcher;
+    stage_order_init(&l->order);
+    buf_init(&l->message, MESSAGE_MAX);
+    buf_init(&l->piece, MESSAGE_MAX);
+    l->local = ring_link_local(local_fd);
+    int status;
+    err_code code = watch_start(&watcher, local_fd, &e);
+    if (code == ERR_OK) {
+        code = live(l, open, user, &e);
+        if (code != ERR_OK && e.code == ERR_OK) {
+            err_set(&e, code, "%s", err_text(code));
+        }
+        status = finish(l, code, &e);
+        loop_done(l);
+        watch_stop(&watcher);
+    } else {
+        status = err_exit_code(code);
+    }
+    ring_link_close(l->local);
+    free(l);
+    return status;
+}
