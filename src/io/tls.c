@@ -152,7 +152,6 @@ static bool configure(struct io_tls_ctx *ctx) {
         && SSL_CTX_set1_groups_list(c, "X25519") && SSL_CTX_set_num_tickets(c, 0) && SSL_CTX_set_max_early_data(c, 0);
     SSL_CTX_set_options(c, options);
     SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_verify(c, SSL_VERIFY_PEER, NULL); /* a server that shows a certificate instead of the key is never believed */
     SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_read_ahead(c, 1);
     SSL_CTX_set_default_read_buffer_len(c, TLS_READ_BUFFER);
@@ -191,6 +190,7 @@ SSL *tls_connection_create(struct io_tls_ctx *ctx, struct tls_port *port, const 
     SSL_set_bio(ssl, bio, bio);
     if (name != NULL) {
         must(SSL_set_tlsext_host_name(ssl, name) == 1, "set a server name");
+        SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL); /* a server that shows a certificate instead of the key is never believed */
         SSL_set_connect_state(ssl);
     } else {
         SSL_set_accept_state(ssl);

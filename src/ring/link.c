@@ -245,7 +245,7 @@ err_code ring_link_name(const struct ring_identity *id, char ret[IO_TLS_NAME_MAX
     for (const char *s = id->instance; *s != '\0'; s++)
         if (!((*s >= 'a' && *s <= 'z') || (*s >= '0' && *s <= '9') || *s == '-' || *s == '.'))
             return err_set(e, ERR_INVALID, "instance name \"%s\": only a-z, 0-9, \"-\" and \".\" may stand in it", id->instance);
-    snprintf(ret, IO_TLS_NAME_MAX, "ring-%s-%llu-%u.caravan", id->instance, (unsigned long long)id->epoch, id->to);
+    snprintf(ret, IO_TLS_NAME_MAX, "ring-%s-%016llx-%u.caravan", id->instance, (unsigned long long)id->epoch, id->to);
     return ERR_OK;
 }
 

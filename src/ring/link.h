@@ -23,7 +23,7 @@ struct ring_identity {
 
 struct ring_link;
 
-/* The TLS server name that leads to the stage `id->to`: "ring-<instance>-<epoch>-<stage>.caravan". ERR_INVALID: the instance's name does not fit. */
+/* The TLS server name that leads to the stage `id->to`: "ring-<instance>-<epoch, 16 hex digits>-<stage>.caravan". ERR_INVALID: the instance's name does not fit. */
 err_code ring_link_name(const struct ring_identity *id, char ret[IO_TLS_NAME_MAX], struct err *e);
 /* Client side: shakes hands with the stage `id->to` and measures the clock offset (a few PINGs, NTP's formula, RFC 5905 section 8). */
 /* Takes fd (closed on failure too). */
