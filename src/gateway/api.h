@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT
+ * What every API of the gateway is made of: one internal request, one internal stream of events, and for each API a pair of pure
+ * translations: its JSON to the request, the events to its JSON or its stream. No I/O, no clock; values and their functions. A new API is one
+ * file with one struct gateway_api, and rows in tables/routes.def. */
+#ifndef CARAVAN_GATEWAY_API_H
+#define CARAVAN_GATEWAY_API_H
+
+#include "base/arena.h"
+#include "base/json.h"
+#include "engine/template.h"
+#include "gateway/text.h"
+#include "pipeline/request.h"
+
+enum {
+    GATEWAY_MAX_CHOICES = 128,     /* n times the number of prompts */
+    GATEWAY_MAX_STOPS = 16,
+    GATEWAY_MAX_STOP_LEN = 4096,   /* bytes of one stop string */
+    GATEWAY_MAX_MODEL_NAME = 256,
+    GATEWAY_MAX_PROMPT_TOKENS = 4 * 1024 * 1024,
+};
+
+/* ---- the request ---- */
+
+struct gateway_prompt {
+    const char *text;              /* may hold NUL; NULL: tokens */
+    size_t len;
+    const int32_t *tokens;
+    size_t n_tokens;
+};
+
+struct gateway_request {
+    struct arena *arena;           /* owns all that is pointed at below */
+    const char *model;             /* "" when the client named none */
+    struct engine_message *messages; /* a chat: rendered by the model's template into prompts[0] */
+    size_t n_messages;
+    struct gateway_prompt *prompts;  /* else: as they are */
+    size_t n_prompts;
+    uint32_t n;                    /* choices for each prompt */
+    int32_t max_tokens;            /* -1: as many as the context holds */
+    bool stream, include_usage, stats;
+    bool echo, logprobs;
+    struct text_stop *stops;
+    size_t n_stops;
+    bool has_seed;
+    struct engine_sampling sampling;
+};
+void gateway_request_init(struct gateway_request *r);
+void gateway_request_done(struct gateway_request *r);
+
+/* ---- the events, as an API sees them: text is whole and clean ---- */
+
+struct gateway_top { const char *piece; size_t len; float logprob; };
+struct gateway_token {             /* for logprobs */
+    const char *piece;             /* bytes, maybe half a character */
+    size_t len;
+    float logprob;
+    uint32_t n_top;
+    struct gateway_top *top;
+    size_t text_start, text_end;   /* bytes of the choice's text that it makes */
+    void *block;                   /* the memory of piece and top; its owner frees it */
+};
+
+enum gateway_event_kind {
+    GATEWAY_BEGIN,                 /* a choice begins */
+    GATEWAY_TEXT,                  /* more text of a choice, with the tokens that it came from when logprobs are wanted */
+    GATEWAY_FINISH,                /* a choice has ended */
+    GATEWAY_END,                   /* all have: usage is known */
+    GATEWAY_FAIL,                  /* in mid-stream: nothing comes after it */
+};
+enum gateway_finish { GATEWAY_FINISH_STOP, GATEWAY_FINISH_LENGTH };
+
+struct gateway_usage {
+    uint64_t prompt_tokens, completion_tokens, cached_tokens;
+    /* with "caravan_stats": where the time went, of the last choice that ended */
+    uint64_t queued_us, prefill_us, decode_us;
+    uint32_t n_hop;
+    struct request_hop hops[REQUEST_MAX_HOPS];
+};
+
+struct gateway_event {
+    enum gateway_event_kind kind;
+    uint32_t choice;
+    const char *text;
+    size_t len, start;             /* start: bytes of the choice's text that came before */
+    const struct gateway_token *tokens;
+    size_t n_tokens;
+    enum gateway_finish finish;
+    err_code code;                 /* FAIL */
+    const struct err *err;
+};
+
+/* ---- the answer in the making: what the translations know besides the event ---- */
+
+struct gateway_choice_text {       /* collected for an answer in one piece */
+    struct buf text;
+    struct gateway_token *tokens;  /* owned array, and its blocks */
+    size_t n_tokens, cap_tokens;
+    enum gateway_finish finish;
+    size_t chars;                  /* text_count of what was given: legacy text_offset */
+};
+
+struct gateway_answer {
+    const struct gateway_request *request;
+    char id[48];
+    const char *model, *fingerprint;
+    int64_t created;
+    struct gateway_choice_text *choices;
+    uint32_t n_choices;
+    struct gateway_usage usage;
+    struct buf prefix;             /* what all chunks of a stream begin with; made by the first */
+};
+
+/* ---- an API ---- */
+
+struct gateway_api {
+    const char *name;
+    const char *id_prefix;
+    const char *stream_type, *whole_type; /* content types */
+    const char *ping;              /* what may be sent while nothing happens */
+    /* ERR_INVALID etc. with a text that begins `field "NAME": `, from which the error's param is taken. Strings go to r's arena. */
+    err_code (*parse)(yyjson_val *root, struct gateway_request *r, struct err *e);
+    void (*stream)(struct gateway_answer *a, const struct gateway_event *ev, struct buf *out);
+    void (*whole)(struct gateway_answer *a, struct buf *out);
+    void (*error)(err_code code, const struct err *e, struct buf *out); /* the body of an error answer */
+};
+
+/* The HTTP status that clients get for an error (they know fewer than we do). */
+int gateway_error_status(err_code code);
+/* The field that an error is about (from `field "NAME": `): copied to out; false: none. */
+bool gateway_error_param(const struct err *e, char *out, size_t size);
+
+extern const struct gateway_api gateway_openai_chat, gateway_openai_completions;
+
+#endif

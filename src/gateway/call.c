@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT
+ * Running requests. See call.h. */
+#include "gateway/call.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+
+enum { MAX_PROMPT_BYTES = 64 << 20 };
+
+/* ---- life ---- */
+
+static void free_tokens(struct gateway_token *tokens, size_t n) {
+    for (size_t i = 0; i < n; i++) free(tokens[i].block);
+    free(tokens);
+}
+
+static void call_free(struct call *call) {
+    struct gateway *g = call->gateway;
+    for (uint32_t i = 0; i < call->n_choices; i++) {
+        struct choice *c = &call->choices[i];
+        if (c->running != NULL) g->backend.cancel(g->backend.self, c->running);
+        text_filter_done(&c->filter);
+        free_tokens(c->pending, c->n_pending);
+        free(c->tokens);
+        buf_done(&call->answer.choices[i].text);
+        free_tokens(call->answer.choices[i].tokens, call->answer.choices[i].n_tokens);
+    }
+    *call->slot = call->next;
+    if (call->next != NULL) call->next->slot = call->slot;
+    g->n_calls--;
+    buf_done(&call->answer.prefix);
+    free(call->answer.choices);
+    free(call->choices);
+    free(call->model);
+    gateway_request_done(&call->request);
+    free(call);
+}
+
+static void on_gone(void *user) {
+    struct call *call = user;
+    log_debug("gateway", "%s: the client has gone", call->answer.id);
+    call_free(call);
+}
+
+static void call_fail(struct call *call, err_code code, const struct err *e) {
+    struct io_http_exchange *x = call->x;
+    const struct gateway_api *api = call->api;
+    if (!io_http_stream_started(x)) {
+        gateway_answer_error(api, x, code, e);
+    } else {
+        struct buf *out = &call->gateway->scratch;
+        struct gateway_event ev = {.kind = GATEWAY_FAIL, .code = code, .err = e};
+        buf_clear(out);
+        api->stream(&call->answer, &ev, out);
+        io_http_stream_write(x, out->data, out->len);
+        io_http_stream_end(x);
+    }
+    call_free(call);
+}
+
+/* ---- events out ---- */
+
+static void stream_event(struct call *call, const struct gateway_event *ev) {
+    struct buf *out = &call->gateway->scratch;
+    if (!io_http_stream_started(call->x)) {
+        io_http_response_header(call->x, "Cache-Control", "no-cache");
+        io_http_response_header(call->x, "X-Accel-Buffering", "no"); /* nginx would hold the stream back */
+        io_http_stream_start(call->x, 200, call->api->stream_type);
+    }
+    buf_clear(out);
+    call->api->stream(&call->answer, ev, out);
+    io_http_stream_write(call->x, out->data, out->len);
+    call->last_write = io_loop_now(call->gateway->loop);
+}
+
+static void collect_text(struct gateway_choice_text *to, const struct gateway_event *ev) {
+    buf_append(&to->text, ev->text, ev->len);
+    if (ev->n_tokens == 0) return;
+    if (to->n_tokens + ev->n_tokens > to->cap_tokens) {
+        to->cap_tokens = 2 * (to->n_tokens + ev->n_tokens);
+        to->tokens = mem_realloc(to->tokens, to->cap_tokens, sizeof *to->tokens);
+    }
+    memcpy(to->tokens + to->n_tokens, ev->tokens, ev->n_tokens * sizeof *ev->tokens);
+    to->n_tokens += ev->n_tokens;
+}
+
+/* Gives text that the filter has let through, with the tokens whose text is all out. */
+static void choice_give(struct choice *c, const struct buf *text) {
+    struct call *call = c->call;
+    if (text->len == 0) return;
+    size_t n = 0;
+    while (n < c->n_pending && c->pending[n].text_end <= c->filter.given) n++;
+    struct gateway_event ev = {.kind = GATEWAY_TEXT, .choice = c->index, .text = (const char *)text->data, .len = text->len,
+                               .start = c->filter.given - text->len, .tokens = c->pending, .n_tokens = n};
+    if (call->request.stream)
+        stream_event(call, &ev);
+    else
+        collect_text(&call->answer.choices[c->index], &ev);
+    for (size_t i = 0; i < n && call->request.stream; i++) free(c->pending[i].block);
+    c->n_pending -= n;
+    if (n > 0) memmove(c->pending, c->pending + n, c->n_pending * sizeof *c->pending);
+}
+
+static void call_finish(struct call *call) {
+    struct gateway_usage *u = &call->answer.usage;
+    for (uint32_t i = 0; i < call->n_choices; i++) {
+        const struct choice *c = &call->choices[i];
+        u->completion_tokens += c->completion_tokens;
+        if (i % call->request.n != 0) continue; /* a prompt counts once, whatever n is */
+        u->prompt_tokens += c->prompt_tokens;
+        u->cached_tokens += c->cached_tokens;
+    }
+    log_debug("gateway", "%s: done, %llu prompt and %llu completion tokens", call->answer.id, (unsigned long long)u->prompt_tokens,
+              (unsigned long long)u->completion_tokens);
+    if (call->request.stream) {
+        struct gateway_event ev = {.kind = GATEWAY_END};
+        stream_event(call, &ev);
+        io_http_stream_end(call->x);
+    } else {
+        struct buf out;
+        buf_init(&out, SIZE_MAX - 1);
+        call->api->whole(&call->answer, &out);
+        io_http_respond(call->x, 200, call->api->whole_type, out.data, out.len);
+        buf_done(&out);
+    }
+    call_free(call);
+}
+
+/* ---- events in ---- */
+
+static void choice_begin(struct choice *c) {
+    if (c->begun) return;
+    c->begun = true;
+    if (!c->call->request.stream) return;
+    struct gateway_event ev = {.kind = GATEWAY_BEGIN, .choice = c->index};
+    stream_event(c->call, &ev);
+}
+
+/* The choice is complete; true when it was the last one, and the call is gone. */
+static bool choice_finish(struct choice *c, enum gateway_finish finish) {
+    struct call *call = c->call;
+    c->finished = true;
+    call->answer.choices[c->index].finish = finish;
+    if (call->request.stream) {
+        struct gateway_event ev = {.kind = GATEWAY_FINISH, .choice = c->index, .text = "", .start = c->filter.given, .finish = finish};
+        stream_event(call, &ev);
+    }
+    if (--call->n_running > 0) return false;
+    call_finish(call);
+    return true;
+}
+
+static void choice_count(struct choice *c, const struct request_event *ev) {
+    if (ev->prompt_tokens > 0) c->prompt_tokens = ev->prompt_tokens;
+    if (ev->cached_tokens > 0) c->cached_tokens = ev->cached_tokens;
+    if (ev->completion_tokens > 0) c->completion_tokens = ev->completion_tokens;
+}
+
+static void journal_token(struct choice *c, int32_t token) {
+    if (c->n_tokens == c->cap_tokens) {
+        c->cap_tokens = c->cap_tokens == 0 ? 64 : 2 * c->cap_tokens;
+        c->tokens = mem_realloc(c->tokens, c->cap_tokens, sizeof *c->tokens);
+    }
+    c->tokens[c->n_tokens++] = token;
+}
+
+/* Keeps what logprobs need of a token: one block holds its alternatives and all pieces. */
+static void keep_pending(struct choice *c, const struct request_event *ev, size_t text_start) {
+    size_t bytes = ev->piece_len;
+    for (uint32_t i = 0; i < ev->n_top; i++) bytes += ev->top[i].piece_len;
+    struct gateway_top *top = mem_alloc(ev->n_top * sizeof *top + bytes + 1);
+    char *at = (char *)(top + ev->n_top);
+    struct gateway_token t = {.piece = at, .len = ev->piece_len, .logprob = ev->logprob, .n_top = ev->n_top, .top = top,
+                              .text_start = text_start, .text_end = text_filter_seen(&c->filter), .block = top};
+    memcpy(at, ev->piece, ev->piece_len);
+    at += ev->piece_len;
+    for (uint32_t i = 0; i < ev->n_top; i++) {
+        top[i] = (struct gateway_top){.piece = at, .len = ev->top[i].piece_len, .logprob = ev->top[i].logprob};
+        memcpy(at, ev->top[i].piece, ev->top[i].piece_len);
+        at += ev->top[i].piece_len;
+    }
+    if (c->n_pending == c->cap_pending) {
+        c->cap_pending = c->cap_pending == 0 ? 8 : 2 * c->cap_pending;
+        c->pending = mem_realloc(c->pending, c->cap_pending, sizeof *c->pending);
+    }
+    c->pending[c->n_pending++] = t;
+}
+
+/* A stop string was found: tokens wholly behind it are not the client's; the one it cuts through ends with the text. */
+static void cut_pending(struct choice *c) {
+    while (c->n_pending > 0 && c->pending[c->n_pending - 1].text_start >= c->filter.given) free(c->pending[--c->n_pending].block);
+    for (size_t i = 0; i < c->n_pending; i++)
+        if (c->pending[i].text_end > c->filter.given) c->pending[i].text_end = c->filter.given;
+}
+
+static void on_token(struct choice *c, const struct request_event *ev) {
+    struct call *call = c->call;
+    struct gateway *g = call->gateway;
+    journal_token(c, ev->token);
+    choice_count(c, ev);
+    buf_clear(&g->text);
+    size_t text_start = text_filter_seen(&c->filter);
+    bool stopped = text_filter_push(&c->filter, ev->piece, ev->piece_len, &g->text);
+    if (call->request.logprobs && ev->piece_len > 0) keep_pending(c, ev, text_start);
+    if (stopped) cut_pending(c);
+    choice_give(c, &g->text);
+    if (!stopped) return;
+    struct backend_call *running = c->running;
+    c->running = NULL;
+    g->backend.cancel(g->backend.self, running);
+    choice_finish(c, GATEWAY_FINISH_STOP);
+}
+
+static void on_done(struct choice *c, const struct request_event *ev) {
+    struct call *call = c->call;
+    struct gateway *g = call->gateway;
+    c->running = NULL;
+    choice_count(c, ev);
+    if (ev->finish == REQUEST_FINISH_CANCELLED) {
+        struct err e = {0};
+        call_fail(call, err_set(&e, ERR_CANCELLED, "the node stopped this request"), &e);
+        return;
+    }
+    struct gateway_usage *u = &call->answer.usage;
+    u->queued_us = ev->queued_us;
+    u->prefill_us = ev->prefill_us;
+    u->decode_us = ev->decode_us;
+    u->n_hop = ev->n_hop < REQUEST_MAX_HOPS ? ev->n_hop : REQUEST_MAX_HOPS;
+    memcpy(u->hops, ev->hops, u->n_hop * sizeof *u->hops);
+    buf_clear(&g->text);
+    bool stopped = text_filter_finish(&c->filter, &g->text);
+    if (stopped) cut_pending(c);
+    choice_give(c, &g->text);
+    choice_finish(c, ev->finish == REQUEST_FINISH_LENGTH && !stopped ? GATEWAY_FINISH_LENGTH : GATEWAY_FINISH_STOP);
+}
+
+static void on_backend_event(void *user, const struct request_event *ev) {
+    struct choice *c = user;
+    if (c->finished) return;
+    switch (ev->kind) {
+    case REQUEST_STARTED:
+        choice_count(c, ev);
+        choice_begin(c);
+        break;
+    case REQUEST_TOKEN:
+        choice_begin(c);
+        on_token(c, ev);
+        break;
+    case REQUEST_DONE:
+        choice_begin(c);
+        on_done(c, ev);
+        break;
+    case REQUEST_FAILED:
+        c->running = NULL;
+        call_fail(c->call, ev->err.code, &ev->err);
+        break;
+    }
+}
+
+/* ---- start ---- */
+
+static err_code render_chat(struct call *call, const struct backend_model *model, struct err *e) {
+    struct gateway_request *r = &call->request;
+    if (r->n_messages == 0) return ERR_OK;
+    if (model->chat_template == NULL || *model->chat_template == '\0') {
+        err_set(e, ERR_UNSUPPORTED, "the model \"%s\" has no chat template", model->id);
+        err_hint(e, "it continues text: use /v1/completions");
+        return ERR_UNSUPPORTED;
+    }
+    struct buf text;
+    buf_init(&text, MAX_PROMPT_BYTES);
+    err_code rc = engine_template_render(model->chat_template, r->messages, r->n_messages, true, &text, e);
+    if (rc == ERR_OK) {
+        r->prompts = arena_alloc(r->arena, sizeof *r->prompts);
+        r->n_prompts = 1;
+        r->prompts[0] = (struct gateway_prompt){.text = arena_strndup(r->arena, buf_cstr(&text), text.len), .len = text.len};
+    }
+    buf_done(&text);
+    return rc;
+}
+
+void choice_journal(const struct choice *c, struct request *ret) {
+    const struct gateway_request *r = &c->call->request;
+    const struct gateway_prompt *p = &r->prompts[c->index / r->n];
+    *ret = (struct request){
+        .model = c->call->model,
+        .text = (char *)(uintptr_t)p->text,
+        .text_len = p->len,
+        .add_bos = true,
+        .parse_special = true,
+        .tokens = (int32_t *)(uintptr_t)p->tokens,
+        .n_tokens = p->n_tokens,
+        .generated = c->tokens,
+        .n_generated = c->n_tokens,
+        .max_tokens = r->max_tokens,
+        .sampling = r->sampling,
+    };
+    ret->sampling.seed = c->seed;
+}
+
+static uint64_t random_u64(void) {
+    uint64_t n = 0;
+    if (getrandom(&n, sizeof n, 0) != (ssize_t)sizeof n) n = (uint64_t)clock_now() * 0x9E3779B97F4A7C15u;
+    return n;
+}
+
+static void make_choices(struct call *call) {
+    const struct gateway_request *r = &call->request;
+    call->n_choices = (uint32_t)r->n_prompts * r->n;
+    call->choices = mem_calloc(call->n_choices, sizeof *call->choices);
+    call->answer.choices = mem_calloc(call->n_choices, sizeof *call->answer.choices);
+    call->answer.n_choices = call->n_choices;
+    uint64_t seed = r->has_seed ? r->sampling.seed : random_u64();
+    for (uint32_t i = 0; i < call->n_choices; i++) {
+        struct choice *c = &call->choices[i];
+        c->call = call;
+        c->index = i;
+        c->seed = seed + (i % r->n) * 0x9E3779B97F4A7C15u; /* the first choice has the client's own seed */
+        text_filter_init(&c->filter, r->stops, r->n_stops);
+        buf_init(&call->answer.choices[i].text, SIZE_MAX - 1);
+    }
+}
+
+static err_code submit_choices(struct call *call, struct err *e) {
+    struct backend *b = &call->gateway->backend;
+    for (uint32_t i = 0; i < call->n_choices; i++) {
+        struct request r;
+        choice_journal(&call->choices[i], &r);
+        err_code rc = b->submit(b->self, &r, on_backend_event, &call->choices[i], &call->choices[i].running, e);
+        if (rc != ERR_OK) return rc;
+        call->n_running++;
+    }
+    return ERR_OK;
+}
+
+static err_code parse_body(struct call *call, const struct io_http_request *http, struct err *e) {
+    yyjson_doc *doc = NULL;
+    err_code rc = json_parse(http->body, http->body_len, &doc, e);
+    if (rc == ERR_LIMIT) rc = e->code = ERR_FORMAT; /* too deep: malformed, as far as the client is concerned */
+    if (rc == ERR_OK) rc = call->api->parse(yyjson_doc_get_root(doc), &call->request, e);
+    yyjson_doc_free(doc);
+    return rc;
+}
+
+static err_code prepare(struct call *call, struct err *e) {
+    struct gateway *g = call->gateway;
+    const struct backend_model *model = NULL;
+    err_code rc = parse_body(call, io_http_request(call->x), e);
+    if (rc != ERR_OK) return rc;
+    if ((rc = gateway_find_model(g, call->request.model, &model, e)) != ERR_OK) return rc;
+    call->model = mem_strdup(model->id);
+    call->answer.model = call->model;
+    if (!model->ready) return err_set(e, ERR_UNAVAILABLE, "the model \"%s\" is still loading", model->id);
+    if ((rc = render_chat(call, model, e)) != ERR_OK) return rc;
+    make_choices(call);
+    return submit_choices(call, e);
+}
+
+void call_start(struct gateway *g, struct io_http_exchange *x, const struct gateway_api *api) {
+    struct call *call = MEM_NEW(struct call);
+    *call = (struct call){.gateway = g, .next = g->calls, .slot = &g->calls, .api = api, .x = x, .last_write = io_loop_now(g->loop)};
+    if (call->next != NULL) call->next->slot = &call->next;
+    g->calls = call;
+    g->n_calls++;
+    gateway_request_init(&call->request);
+    struct gateway_answer *a = &call->answer;
+    a->request = &call->request;
+    a->model = "";
+    a->fingerprint = g->fingerprint;
+    a->created = clock_wall_s();
+    snprintf(a->id, sizeof a->id, "%s%016llx%08llx", api->id_prefix, (unsigned long long)random_u64(), (unsigned long long)++g->id_state);
+    buf_init(&a->prefix, 4096);
+    struct err e = {0};
+    err_code rc = prepare(call, &e);
+    if (rc != ERR_OK) {
+        call_fail(call, rc, &e);
+        return;
+    }
+    io_http_exchange_on_gone(x, on_gone, call);
+}
+
+void call_ping_all(struct gateway *g) {
+    clock_us now = io_loop_now(g->loop);
+    for (struct call *call = g->calls; call != NULL; call = call->next) {
+        if (!call->request.stream || now - call->last_write < (clock_us)g->ping_ms * 1000) continue;
+        if (!io_http_stream_started(call->x)) {
+            io_http_response_header(call->x, "Cache-Control", "no-cache");
+            io_http_stream_start(call->x, 200, call->api->stream_type);
+        }
+        io_http_stream_write(call->x, call->api->ping, strlen(call->api->ping));
+        call->last_write = now;
+    }
+}

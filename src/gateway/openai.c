@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT
+ * OpenAI's common parameters, usage and errors. Pure. Shapes: the OpenAI API reference, and what its clients were seen to do. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/openai_priv.h"
+
+err_code openai_wrong(struct err *e, const char *key, const char *expected) {
+    return err_set(e, ERR_INVALID, "field \"%s\": expected %s", key, expected);
+}
+
+static bool means_off(yyjson_val *v) {
+    return v == NULL || yyjson_is_null(v) || yyjson_is_false(v) || (yyjson_is_ctn(v) && yyjson_get_len(v) == 0) ||
+           (yyjson_is_str(v) && yyjson_get_len(v) == 0);
+}
+
+err_code openai_refuse(yyjson_val *root, const char *key, const char *why, struct err *e) {
+    if (means_off(yyjson_obj_get(root, key))) return ERR_OK;
+    return err_set(e, ERR_UNSUPPORTED, "field \"%s\": %s", key, why);
+}
+
+static err_code parse_model(yyjson_val *root, struct gateway_request *r, struct err *e) {
+    yyjson_val *v = yyjson_obj_get(root, "model");
+    r->model = "";
+    if (v == NULL || yyjson_is_null(v)) return ERR_OK;
+    if (!yyjson_is_str(v)) return openai_wrong(e, "model", "a string");
+    size_t len = yyjson_get_len(v);
+    if (len > GATEWAY_MAX_MODEL_NAME || memchr(yyjson_get_str(v), 0, len) != NULL) return openai_wrong(e, "model", "a name of at most 256 bytes");
+    r->model = arena_strndup(r->arena, yyjson_get_str(v), len);
+    return ERR_OK;
+}
+
+static err_code add_stop(yyjson_val *v, struct gateway_request *r, struct err *e) {
+    if (!yyjson_is_str(v)) return openai_wrong(e, "stop", "a string or an array of strings");
+    size_t len = yyjson_get_len(v);
+    if (len == 0) return ERR_OK; /* some clients send [""] for none */
+    if (len > GATEWAY_MAX_STOP_LEN) return err_set(e, ERR_INVALID, "field \"stop\": expected strings of at most %d bytes", GATEWAY_MAX_STOP_LEN);
+    if (r->n_stops == GATEWAY_MAX_STOPS) return err_set(e, ERR_INVALID, "field \"stop\": expected at most %d strings", GATEWAY_MAX_STOPS);
+    r->stops[r->n_stops++] = (struct text_stop){.text = arena_strndup(r->arena, yyjson_get_str(v), len), .len = len};
+    return ERR_OK;
+}
+
+static err_code parse_stops(yyjson_val *root, struct gateway_request *r, struct err *e) {
+    yyjson_val *v = yyjson_obj_get(root, "stop"), *item;
+    if (v == NULL || yyjson_is_null(v)) return ERR_OK;
+    r->stops = arena_alloc(r->arena, GATEWAY_MAX_STOPS * sizeof *r->stops);
+    if (!yyjson_is_arr(v)) return add_stop(v, r, e);
+    size_t i, n;
+    yyjson_arr_foreach(v, i, n, item) {
+        err_code rc = add_stop(item, r, e);
+        if (rc != ERR_OK) return rc;
+    }
+    return ERR_OK;
+}
+
+static err_code parse_stream(yyjson_val *root, struct gateway_request *r, struct err *e) {
+    err_code rc = json_get_bool(root, "stream", &r->stream, e);
+    if (rc != ERR_OK) return rc;
+    yyjson_val *options = yyjson_obj_get(root, "stream_options");
+    if (options == NULL || yyjson_is_null(options)) return ERR_OK;
+    if (!yyjson_is_obj(options)) return openai_wrong(e, "stream_options", "an object");
+    if (!r->stream) return err_set(e, ERR_INVALID, "field \"stream_options\": only allowed with \"stream\": true");
+    yyjson_val *usage = yyjson_obj_get(options, "include_usage");
+    if (usage == NULL || yyjson_is_null(usage)) return ERR_OK;
+    if (!yyjson_is_bool(usage)) return openai_wrong(e, "stream_options.include_usage", "true or false");
+    r->include_usage = yyjson_get_bool(usage);
+    return ERR_OK;
+}
+
+static err_code parse_response_format(yyjson_val *root, struct err *e) {
+    yyjson_val *v = yyjson_obj_get(root, "response_format");
+    if (v == NULL || yyjson_is_null(v)) return ERR_OK;
+    const char *type = yyjson_get_str(yyjson_obj_get(v, "type"));
+    if (type == NULL) return openai_wrong(e, "response_format", "an object with a \"type\"");
+    if (strcmp(type, "text") == 0) return ERR_OK;
+    return err_set(e, ERR_UNSUPPORTED, "field \"response_format\": type \"%.40s\" is not supported yet, only \"text\"; \"grammar\" takes a GBNF grammar", type);
+}
+
+static err_code parse_sampling(yyjson_val *root, struct gateway_request *r, struct err *e) {
+    err_code rc = engine_sampling_from_json(&r->sampling, root, e);
+    if (rc != ERR_OK) return rc;
+    r->sampling.generated_from = 0; /* a field of the wire, not of the API */
+    yyjson_val *seed = yyjson_obj_get(root, "seed");
+    r->has_seed = seed != NULL && !yyjson_is_null(seed);
+    return ERR_OK;
+}
+
+err_code openai_parse_limit(yyjson_val *root, const char *key, int32_t *ret, struct err *e) {
+    int64_t limit = *ret;
+    err_code rc = json_get_i64(root, key, -1, INT32_MAX, &limit, e);
+    if (rc != ERR_OK) return rc;
+    if (limit == 0) return err_set(e, ERR_INVALID, "field \"%s\": expected at least 1 (or -1: as many as the context holds), got 0", key);
+    *ret = (int32_t)limit;
+    return ERR_OK;
+}
+
+err_code openai_parse_common(yyjson_val *root, struct gateway_request *r, struct err *e) {
+    if (!yyjson_is_obj(root)) return err_set(e, ERR_INVALID, "the request's body: expected a JSON object");
+    int64_t n = 1;
+    err_code rc;
+    if ((rc = parse_model(root, r, e)) != ERR_OK) return rc;
+    if ((rc = parse_stream(root, r, e)) != ERR_OK) return rc;
+    if ((rc = json_get_i64(root, "n", 1, GATEWAY_MAX_CHOICES, &n, e)) != ERR_OK) return rc;
+    r->n = (uint32_t)n;
+    if ((rc = parse_stops(root, r, e)) != ERR_OK) return rc;
+    if ((rc = parse_sampling(root, r, e)) != ERR_OK) return rc;
+    if ((rc = parse_response_format(root, e)) != ERR_OK) return rc;
+    return json_get_bool(root, "caravan_stats", &r->stats, e);
+}
+
+/* ---- output ---- */
+
+const char *openai_finish_name(enum gateway_finish finish) { return finish == GATEWAY_FINISH_LENGTH ? "length" : "stop"; }
+
+void openai_append_logprob(struct buf *out, float logprob) {
+    if (!(logprob > -9999.0f)) logprob = -9999.0f; /* -inf and NaN have no JSON form; OpenAI writes this */
+    buf_printf(out, "%.6g", (double)logprob);
+}
+
+void openai_append_usage(const struct gateway_answer *a, struct buf *out) {
+    const struct gateway_usage *u = &a->usage;
+    buf_printf(out, "{\"prompt_tokens\":%" PRIu64 ",\"completion_tokens\":%" PRIu64 ",\"total_tokens\":%" PRIu64
+               ",\"prompt_tokens_details\":{\"cached_tokens\":%" PRIu64 "}}",
+               u->prompt_tokens, u->completion_tokens, u->prompt_tokens + u->completion_tokens, u->cached_tokens);
+}
+
+static void append_ms(struct buf *out, const char *name, uint64_t us, const char *end) {
+    buf_printf(out, "\"%s\":%" PRIu64 ".%03u%s", name, us / 1000, (unsigned)(us % 1000), end);
+}
+
+void openai_append_stats(const struct gateway_answer *a, struct buf *out) {
+    if (!a->request->stats) return;
+    const struct gateway_usage *u = &a->usage;
+    buf_append_str(out, ",\"caravan\":{");
+    append_ms(out, "queued_ms", u->queued_us, ",");
+    append_ms(out, "prefill_ms", u->prefill_us, ",");
+    append_ms(out, "decode_ms", u->decode_us, ",\"stages\":[");
+    for (uint32_t i = 0; i < u->n_hop; i++) {
+        const struct request_hop *h = &u->hops[i];
+        buf_printf(out, "%s{\"stage\":%u,\"frames\":%u,", i > 0 ? "," : "", h->stage, h->frames);
+        append_ms(out, "compute_ms", h->compute_us, ",");
+        append_ms(out, "wait_ms", h->wait_us, ",");
+        append_ms(out, "hop_ms", h->hop_us, "}");
+    }
+    buf_append_str(out, "]}");
+}
+
+void openai_stream_end(const struct gateway_answer *a, struct buf *out) {
+    if (a->request->include_usage || a->request->stats) {
+        buf_append(out, a->prefix.data, a->prefix.len);
+        buf_append_str(out, "],\"usage\":");
+        openai_append_usage(a, out);
+        openai_append_stats(a, out);
+        buf_append_str(out, "}\n\n");
+    }
+    buf_append_str(out, "data: [DONE]\n\n");
+}
+
+void openai_stream_fail(const struct gateway_event *ev, struct buf *out) {
+    buf_append_str(out, "data: ");
+    openai_error(ev->code, ev->err, out);
+    buf_append_str(out, "\n\n");
+}
+
+/* ---- errors ---- */
+
+static const char *error_type(err_code code) {
+    switch (code) {
+    case ERR_AUTH: return "authentication_error";
+    case ERR_BUSY: return "rate_limit_error";
+    case ERR_UNAVAILABLE: return "unavailable_error";
+    default: return gateway_error_status(code) < 500 ? "invalid_request_error" : "server_error";
+    }
+}
+
+static const char *error_code(err_code code) {
+    switch (code) {
+    case ERR_AUTH: return "invalid_api_key";
+    case ERR_BUSY: return "server_busy";
+    case ERR_UNAVAILABLE: return "model_unavailable";
+    case ERR_LIMIT: return "context_length_exceeded";
+    case ERR_NOT_FOUND: return "not_found";
+    case ERR_UNSUPPORTED: return "unsupported_parameter";
+    case ERR_USAGE: return "method_not_allowed";
+    case ERR_FORMAT: return "invalid_json";
+    default: return gateway_error_status(code) < 500 ? "invalid_value" : "server_error";
+    }
+}
+
+void openai_error(err_code code, const struct err *e, struct buf *out) {
+    char message[sizeof e->text + sizeof e->hint + 16], param[64];
+    const char *text = e != NULL && e->text[0] != '\0' ? e->text : err_text(code);
+    bool has_param = gateway_error_param(e, param, sizeof param);
+    snprintf(message, sizeof message, "%s%s%s", text, e != NULL && e->hint[0] != '\0' ? "; " : "", e != NULL ? e->hint : "");
+    bool model = code == ERR_NOT_FOUND && has_param && strcmp(param, "model") == 0;
+    buf_append_str(out, "{\"error\":{\"message\":");
+    text_append_json(out, message, strlen(message));
+    buf_printf(out, ",\"type\":\"%s\",\"param\":", error_type(code));
+    if (has_param)
+        text_append_json(out, param, strlen(param));
+    else
+        buf_append_str(out, "null");
+    buf_printf(out, ",\"code\":\"%s\"}}", model ? "model_not_found" : error_code(code));
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ * What OpenAI's APIs have in common: parameters, usage, errors. For openai_*.c. */
+#ifndef CARAVAN_GATEWAY_OPENAI_PRIV_H
+#define CARAVAN_GATEWAY_OPENAI_PRIV_H
+
+#include "gateway/api.h"
+
+/* model, n, stop, seed, sampling, stream, stream_options, user ... : all but the prompt, max_tokens and logprobs. */
+err_code openai_parse_common(yyjson_val *root, struct gateway_request *r, struct err *e);
+/* The named token limit: absent or null leaves *ret. */
+err_code openai_parse_limit(yyjson_val *root, const char *key, int32_t *ret, struct err *e);
+/* Refuses a parameter that is there and not null, false, {} or [] (what clients send for "off"). */
+err_code openai_refuse(yyjson_val *root, const char *key, const char *why, struct err *e);
+/* ERR_INVALID `field "KEY": ...` helpers. */
+err_code openai_wrong(struct err *e, const char *key, const char *expected);
+
+void openai_append_usage(const struct gateway_answer *a, struct buf *out);     /* {"prompt_tokens":...} */
+void openai_append_stats(const struct gateway_answer *a, struct buf *out);     /* ,"caravan":{...} or nothing */
+void openai_append_logprob(struct buf *out, float logprob);
+const char *openai_finish_name(enum gateway_finish finish);
+void openai_error(err_code code, const struct err *e, struct buf *out);
+/* The chunk after the last choice's end, where it was asked for, and the [DONE]. */
+void openai_stream_end(const struct gateway_answer *a, struct buf *out);
+void openai_stream_fail(const struct gateway_event *ev, struct buf *out);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT
+ * The handlers of tables/routes.def, and the table itself. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "gateway/server_priv.h"
+
+static void handle_health(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+    (void)rest;
+    size_t n, ready = 0;
+    const struct backend_model *models = g->backend.models(g->backend.self, &n);
+    for (size_t i = 0; i < n; i++) ready += models[i].ready;
+    if (ready == 0) {
+        struct err e = {0};
+        gateway_respond_error(x, err_set(&e, ERR_UNAVAILABLE, n > 0 ? "the model is still loading" : "no model is there"), &e);
+        return;
+    }
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_str(doc, root, "status", "ok");
+    yyjson_mut_obj_add_uint(doc, root, "models", ready);
+    gateway_respond_json(x, 200, doc);
+    yyjson_mut_doc_free(doc);
+}
+
+static yyjson_mut_val *model_object(yyjson_mut_doc *doc, const struct backend_model *m) {
+    yyjson_mut_val *o = yyjson_mut_obj(doc);
+    yyjson_mut_obj_add_strcpy(doc, o, "id", m->id);
+    yyjson_mut_obj_add_str(doc, o, "object", "model");
+    yyjson_mut_obj_add_sint(doc, o, "created", m->created);
+    yyjson_mut_obj_add_str(doc, o, "owned_by", "caravan");
+    yyjson_mut_obj_add_uint(doc, o, "context_length", m->n_ctx);
+    yyjson_mut_obj_add_bool(doc, o, "ready", m->ready);
+    return o;
+}
+
+static void handle_openai_models(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+    (void)rest;
+    size_t n;
+    const struct backend_model *models = g->backend.models(g->backend.self, &n);
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc), *data = yyjson_mut_arr(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_str(doc, root, "object", "list");
+    yyjson_mut_obj_add_val(doc, root, "data", data);
+    for (size_t i = 0; i < n; i++) yyjson_mut_arr_append(data, model_object(doc, &models[i]));
+    gateway_respond_json(x, 200, doc);
+    yyjson_mut_doc_free(doc);
+}
+
+static void handle_openai_model(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+    const struct backend_model *model = NULL;
+    struct err e = {0};
+    err_code rc = gateway_find_model(g, rest, &model, &e);
+    if (rc != ERR_OK) {
+        gateway_respond_error(x, rc, &e);
+        return;
+    }
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_doc_set_root(doc, model_object(doc, model));
+    gateway_respond_json(x, 200, doc);
+    yyjson_mut_doc_free(doc);
+}
+
+static void handle_openai_chat(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+    (void)rest;
+    call_start(g, x, &gateway_openai_chat);
+}
+
+static void handle_openai_completions(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+    (void)rest;
+    call_start(g, x, &gateway_openai_completions);
+}
+
+static void handle_status(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+    (void)rest;
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_doc_set_root(doc, g->backend.status(g->backend.self, doc));
+    gateway_respond_json(x, 200, doc);
+    yyjson_mut_doc_free(doc);
+}
+
+#define OPEN true
+#define KEY false
+const struct route gateway_routes[] = {
+#define ROUTE(method, path, handler, auth, help) {method, path, handle_##handler, auth, help},
+#include "../../tables/routes.def"
+#undef ROUTE
+};
+const size_t gateway_n_routes = ARRAY_LEN(gateway_routes);

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT
+ * The gateway's server side: options, keys, finding the route, errors as answers. */
+#include "gateway/server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "gateway/server_priv.h"
+
+enum { RETRY_BUSY_S = 2, RETRY_UNAVAILABLE_S = 5 };
+
+void gateway_options_init(struct gateway_options *o) {
+    *o = (struct gateway_options){.host = "127.0.0.1", .port = 8080, .max_body = 16u << 20, .ping_ms = 10 * 1000, .fingerprint = "caravan"};
+}
+
+/* ---- answers ---- */
+
+static void respond_buf(struct io_http_exchange *x, int status, struct buf *body) {
+    io_http_respond(x, body->failed ? 500 : status, "application/json", body->data, body->len);
+    buf_done(body);
+}
+
+void gateway_respond_json(struct io_http_exchange *x, int status, const yyjson_mut_doc *doc) {
+    struct buf body;
+    buf_init(&body, SIZE_MAX - 1);
+    json_write(&body, doc);
+    respond_buf(x, status, &body);
+}
+
+void gateway_answer_error(const struct gateway_api *api, struct io_http_exchange *x, err_code code, const struct err *e) {
+    int status = gateway_error_status(code);
+    char seconds[16];
+    snprintf(seconds, sizeof seconds, "%d", code == ERR_BUSY ? RETRY_BUSY_S : RETRY_UNAVAILABLE_S);
+    if (status == 429 || status == 503)
+        io_http_response_header(x, "Retry-After", seconds);
+    else if (status >= 500) /* trying again here would fail again: clients need not do what was done for them */
+        io_http_response_header(x, "x-should-retry", "false");
+    if (status == 401) io_http_response_header(x, "WWW-Authenticate", "Bearer");
+    struct buf body;
+    buf_init(&body, 16 * 1024);
+    api->error(code, e, &body);
+    respond_buf(x, status, &body);
+}
+
+void gateway_respond_error(struct io_http_exchange *x, err_code code, const struct err *e) {
+    gateway_answer_error(&gateway_openai_chat, x, code, e);
+}
+
+/* ---- models ---- */
+
+err_code gateway_find_model(struct gateway *g, const char *name, const struct backend_model **ret, struct err *e) {
+    size_t n;
+    const struct backend_model *models = g->backend.models(g->backend.self, &n);
+    if (*name == '\0' && n == 1) {
+        *ret = &models[0];
+        return ERR_OK;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(models[i].id, name) == 0) {
+            *ret = &models[i];
+            return ERR_OK;
+        }
+    char known[240] = "";
+    size_t len = 0;
+    for (size_t i = 0; i < n && len < sizeof known; i++) {
+        int wrote = snprintf(known + len, sizeof known - len, "%s\"%s\"", i > 0 ? ", " : "", models[i].id);
+        if (wrote < 0 || (size_t)wrote >= sizeof known - len) { /* what does not fit is left out as a whole */
+            snprintf(known + len, sizeof known - len, "%s", len + 5 < sizeof known ? ", ..." : "");
+            break;
+        }
+        len += (size_t)wrote;
+    }
+    if (*name == '\0') return err_set(e, ERR_INVALID, "field \"model\": several models are there, name one of: %s", n > 0 ? known : "(none yet)");
+    return err_set(e, ERR_NOT_FOUND, "field \"model\": there is no \"%.80s\" here; known: %s", name, n > 0 ? known : "(none yet)");
+}
+
+/* ---- routes ---- */
+
+struct found {
+    const struct route *route;       /* or */
+    const struct added_route *added;
+    const char *rest;
+    char allow[64];                  /* methods of the path when none fits */
+};
+
+static bool path_matches(const char *pattern, const char *path, const char **ret_rest) {
+    size_t len = strlen(pattern);
+    *ret_rest = "";
+    if (len >= 3 && strcmp(pattern + len - 3, "/{}") == 0) {
+        if (strncmp(path, pattern, len - 2) != 0 || path[len - 2] == '\0') return false;
+        *ret_rest = path + len - 2;
+        return true;
+    }
+    return strcmp(pattern, path) == 0;
+}
+
+static bool method_matches(const char *want, const char *method, char *allow, size_t size) {
+    if (strcmp(want, method) == 0 || (strcmp(want, "GET") == 0 && strcmp(method, "HEAD") == 0)) return true;
+    size_t len = strlen(allow);
+    snprintf(allow + len, size - len, "%s%s%s", len > 0 ? ", " : "", want, strcmp(want, "GET") == 0 ? ", HEAD" : "");
+    return false;
+}
+
+static bool find_route(const struct gateway *g, const struct io_http_request *r, struct found *ret) {
+    *ret = (struct found){0};
+    for (size_t i = 0; i < gateway_n_routes; i++) {
+        if (!path_matches(gateway_routes[i].path, r->path, &ret->rest)) continue;
+        ret->route = &gateway_routes[i];
+        if (method_matches(gateway_routes[i].method, r->method, ret->allow, sizeof ret->allow)) return true;
+    }
+    for (size_t i = 0; i < g->n_added; i++) {
+        if (!path_matches(g->added[i].path, r->path, &ret->rest)) continue;
+        ret->added = &g->added[i];
+        if (method_matches(g->added[i].method, r->method, ret->allow, sizeof ret->allow)) {
+            ret->route = NULL;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void refuse_route(struct io_http_exchange *x, const struct io_http_request *r, const struct found *found) {
+    struct err e = {0};
+    if (found->allow[0] != '\0') {
+        io_http_response_header(x, "Allow", found->allow);
+        err_set(&e, ERR_USAGE, "%s is not allowed for \"%.120s\", only %s", r->method, r->path, found->allow);
+    } else {
+        err_set(&e, ERR_NOT_FOUND, "there is no \"%.120s\" here", r->path);
+    }
+    gateway_respond_error(x, e.code, &e);
+}
+
+static bool on_headers(void *user, struct io_http_exchange *x) {
+    struct gateway *g = user;
+    const struct io_http_request *r = io_http_request(x);
+    struct found found;
+    struct err e = {0};
+    bool there = find_route(g, r, &found);
+    if (!(there && found.route != NULL && found.route->open)) {
+        err_code rc = gateway_keys_check(&g->keys, r, &e);
+        if (rc != ERR_OK) {
+            gateway_respond_error(x, rc, &e);
+            return false;
+        }
+    }
+    if (!there) {
+        refuse_route(x, r, &found);
+        return false;
+    }
+    if (g->draining) {
+        gateway_respond_error(x, err_set(&e, ERR_UNAVAILABLE, "this node is shutting down"), &e);
+        return false;
+    }
+    return true;
+}
+
+static void on_request(void *user, struct io_http_exchange *x) {
+    struct gateway *g = user;
+    struct found found;
+    const struct io_http_request *r = io_http_request(x);
+    if (!find_route(g, r, &found)) {
+        refuse_route(x, r, &found);
+        return;
+    }
+    log_debug("gateway", "%s %s", r->method, r->path);
+    if (found.route != NULL)
+        found.route->fn(g, x, found.rest);
+    else
+        found.added->fn(found.added->user, x);
+}
+
+void gateway_add_route(struct gateway *g, const char *method, const char *path, gateway_route_fn fn, void *user) {
+    g->added = mem_realloc(g->added, g->n_added + 1, sizeof *g->added);
+    g->added[g->n_added++] = (struct added_route){.method = method, .path = path, .fn = fn, .user = user};
+}
+
+/* ---- life ---- */
+
+static void on_ping(void *user) { call_ping_all(user); }
+
+err_code gateway_create(struct io_loop *loop, const struct gateway_options *o, const struct backend *backend, struct gateway **ret, struct err *e) {
+    err_code rc = gateway_check_bind(o->host, o->n_keys, e);
+    if (rc != ERR_OK) return rc;
+    struct gateway *g = MEM_NEW(struct gateway);
+    *g = (struct gateway){.loop = loop, .backend = *backend, .fingerprint = mem_strdup(o->fingerprint), .ping_ms = o->ping_ms};
+    gateway_keys_init(&g->keys, o->keys, o->n_keys);
+    buf_init(&g->scratch, 64u << 20); /* one event; prompts that are echoed are the longest */
+    buf_init(&g->text, 64u << 20);
+    struct io_http_server_options http;
+    io_http_server_options_init(&http);
+    http.host = o->host;
+    http.port = o->port;
+    http.max_body = o->max_body;
+    if (o->max_connections > 0) http.max_connections = o->max_connections;
+    http.user = g;
+    http.on_headers = on_headers;
+    http.on_request = on_request;
+    rc = io_http_server_open(loop, &http, &g->http, e);
+    if (rc != ERR_OK) {
+        gateway_free(g);
+        return rc;
+    }
+    g->ping_timer = io_timer_open(loop, on_ping, g);
+    uint64_t every = o->ping_ms / 4 + 1;
+    io_timer_start(g->ping_timer, every, every);
+    *ret = g;
+    return ERR_OK;
+}
+
+uint16_t gateway_port(const struct gateway *g) { return io_http_server_port(g->http); }
+
+size_t gateway_calls(const struct gateway *g) { return g->n_calls; }
+
+void gateway_drain(struct gateway *g, void (*on_done)(void *user), void *user) {
+    g->draining = true;
+    io_http_server_drain(g->http, on_done, user);
+}
+
+void gateway_free(struct gateway *g) {
+    if (g == NULL) return;
+    io_http_server_close(g->http); /* the calls go with their exchanges */
+    io_timer_close(g->ping_timer);
+    gateway_keys_done(&g->keys);
+    buf_done(&g->scratch);
+    buf_done(&g->text);
+    free(g->added);
+    free(g->fingerprint);
+    free(g);
+}

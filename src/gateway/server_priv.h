@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ * The gateway from within: for server.c (listening, routes), routes.c (the handlers) and call.c (running requests). */
+#ifndef CARAVAN_GATEWAY_SERVER_PRIV_H
+#define CARAVAN_GATEWAY_SERVER_PRIV_H
+
+#include "gateway/api.h"
+#include "gateway/api_keys.h"
+#include "gateway/server.h"
+
+struct call;
+
+struct added_route {
+    const char *method, *path;
+    gateway_route_fn fn;
+    void *user;
+};
+
+struct gateway {
+    struct io_loop *loop;
+    struct backend backend;
+    struct gateway_keys keys;
+    char *fingerprint;
+    uint32_t ping_ms;
+    struct io_http_server *http;
+    struct io_timer *ping_timer;
+    struct call *calls;
+    size_t n_calls;
+    struct added_route *added;
+    size_t n_added;
+    bool draining;
+    struct buf scratch;   /* one event's bytes */
+    struct buf text;      /* one token's text */
+    uint64_t id_state;    /* of the ids that answers get */
+};
+
+/* routes.c: a handler gets the rest of the path for routes that end in "/{}", else "". */
+typedef void (*route_fn)(struct gateway *g, struct io_http_exchange *x, const char *rest);
+struct route {
+    const char *method, *path;
+    route_fn fn;
+    bool open;            /* needs no key */
+    const char *help;
+};
+extern const struct route gateway_routes[];
+extern const size_t gateway_n_routes;
+
+/* server.c */
+/* The model of this name, or the only one for "". ERR_NOT_FOUND names the known ones. */
+err_code gateway_find_model(struct gateway *g, const char *name, const struct backend_model **ret, struct err *e);
+/* Answers with api's error body and the headers that tell clients whether to come again. */
+void gateway_answer_error(const struct gateway_api *api, struct io_http_exchange *x, err_code code, const struct err *e);
+
+/* call.c */
+/* Runs the request in x under an API; answers it, now or later. */
+void call_start(struct gateway *g, struct io_http_exchange *x, const struct gateway_api *api);
+void call_ping_all(struct gateway *g); /* comment lines for the streams that have been silent too long */
+
+#endif
