@@ -73,6 +73,14 @@ foreach(source IN LISTS fuzz_tests)
     endif()
 endforeach()
 
+# Programs that the end-to-end tests run, besides caravan itself: tests/e2e/<name>.c.
+file(GLOB e2e_programs CONFIGURE_DEPENDS tests/e2e/*.c)
+foreach(source IN LISTS e2e_programs)
+    get_filename_component(name "${source}" NAME_WE)
+    add_executable(${name} "${source}")
+    target_link_libraries(${name} PRIVATE caravan_gateway)
+endforeach()
+
 if(TARGET caravan)
     file(GLOB e2e_tests CONFIGURE_DEPENDS tests/e2e/*.test.sh tests/e2e/*.test.mjs)
     foreach(source IN LISTS e2e_tests)
