@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/str.h"
+
 static const struct {
     const char *name;
     const char *text;
@@ -22,6 +24,12 @@ static size_t row_of(err_code code) {
     return (unsigned)code < ERR_COUNT ? (size_t)code : (size_t)ERR_INTERNAL;
 }
 
+/* A text that was cut to fit must not end within a character: it may go into JSON. */
+static void drop_half_character(char *text) {
+    size_t len = strlen(text);
+    text[len - str_utf8_incomplete(text, len)] = '\0';
+}
+
 err_code err_set(struct err *e, err_code code, const char *fmt, ...) {
     if (!e)
         return code;
@@ -31,6 +39,7 @@ err_code err_set(struct err *e, err_code code, const char *fmt, ...) {
     va_start(args, fmt);
     vsnprintf(e->text, sizeof e->text, fmt, args);
     va_end(args);
+    drop_half_character(e->text);
     return code;
 }
 
@@ -43,6 +52,7 @@ err_code err_set_errno(struct err *e, err_code code, int errnum, const char *fmt
     va_start(args, fmt);
     vsnprintf(e->text, sizeof e->text, fmt, args);
     va_end(args);
+    drop_half_character(e->text);
     char cause[128];
     const char *why = strerror_r(errnum, cause, sizeof cause); /* the GNU one: returns the text */
     size_t len = strlen(e->text);
@@ -57,6 +67,7 @@ void err_hint(struct err *e, const char *fmt, ...) {
     va_start(args, fmt);
     vsnprintf(e->hint, sizeof e->hint, fmt, args);
     va_end(args);
+    drop_half_character(e->hint);
 }
 
 void err_prefix(struct err *e, const char *fmt, ...) {
@@ -70,6 +81,7 @@ void err_prefix(struct err *e, const char *fmt, ...) {
     va_end(args);
     if (len >= 0 && (size_t)len < sizeof e->text)
         snprintf(e->text + len, sizeof e->text - (size_t)len, ": %s", old);
+    drop_half_character(e->text);
 }
 
 const char *err_name(err_code code) {

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/str.h"
+
 /* Depth is counted before parsing, over the bytes: brackets outside of strings. Returns the greatest depth, counted up to max + 1. */
 static int scan_depth(const char *text, size_t len, int max) {
     int depth = 0, deepest = 0;
@@ -58,7 +60,9 @@ err_code json_parse(const char *text, size_t len, yyjson_doc **ret_doc, struct e
 static const char *describe(yyjson_val *val, char *text, size_t size) {
     if (yyjson_is_str(val)) {
         size_t len = yyjson_get_len(val);
-        snprintf(text, size, "\"%.*s%s\"", (int)(len > 40 ? 40 : len), yyjson_get_str(val), len > 40 ? "..." : "");
+        size_t shown = len > 40 ? 40 : len;
+        shown -= str_utf8_incomplete(yyjson_get_str(val), shown);
+        snprintf(text, size, "\"%.*s%s\"", (int)shown, yyjson_get_str(val), len > shown ? "..." : "");
     } else if (yyjson_is_sint(val))
         snprintf(text, size, "%" PRId64, yyjson_get_sint(val));
     else if (yyjson_is_uint(val))

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT
+ * JSON: bounds, and errors that name the place or the field. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/str.h"
+
+static yyjson_doc *parse(const char *text) {
+    yyjson_doc *doc = NULL;
+    struct err e = {0};
+    if (json_parse(text, strlen(text), &doc, &e)) fail_msg("%s: %s", text, e.text);
+    return doc;
+}
+
+static void expect_error(err_code got, err_code wanted, const struct err *e, const char *part) {
+    assert_int_equal(got, wanted);
+    assert_int_equal(e->code, wanted);
+    if (!strstr(e->text, part)) fail_msg("\"%s\" does not say \"%s\"", e->text, part);
+}
+
+static void malformed_text_is_located(void **state) {
+    (void)state;
+    yyjson_doc *doc = NULL;
+    struct err e = {0};
+    const char *text = "{\"a\": 1,\n  \"b\": x}";
+    expect_error(json_parse(text, strlen(text), &doc, &e), ERR_FORMAT, &e, "line 2, column 8");
+    expect_error(json_parse("", 0, &doc, &e), ERR_FORMAT, &e, "empty");
+    expect_error(json_parse("{\"a\":1} x", 9, &doc, &e), ERR_FORMAT, &e, "line 1");
+    expect_error(json_parse("[1,]", 4, &doc, &e), ERR_FORMAT, &e, "malformed");
+    expect_error(json_parse("\"\xFF\"", 3, &doc, &e), ERR_FORMAT, &e, "malformed");
+    expect_error(json_parse("{\"a\":NaN}", 9, &doc, &e), ERR_FORMAT, &e, "malformed");
+    expect_error(json_parse("{\"a\":1", 6, &doc, &e), ERR_FORMAT, &e, "malformed");
+    assert_null(doc);
+    assert_int_equal(json_parse("[1,]", 4, &doc, NULL), ERR_FORMAT);
+}
+
+static void depth_is_bounded(void **state) {
+    (void)state;
+    char text[2 * JSON_MAX_DEPTH + 4];
+    yyjson_doc *doc = NULL;
+    struct err e = {0};
+    memset(text, '[', JSON_MAX_DEPTH + 1);
+    memset(text + JSON_MAX_DEPTH + 1, ']', JSON_MAX_DEPTH + 1);
+    expect_error(json_parse(text, 2 * JSON_MAX_DEPTH + 2, &doc, &e), ERR_LIMIT, &e, "64 levels");
+    assert_null(doc);
+    assert_int_equal(json_parse(text + 1, 2 * JSON_MAX_DEPTH, &doc, &e), ERR_OK);
+    yyjson_doc_free(doc);
+    /* Brackets in strings are no depth, also behind escaped quotes. */
+    char quoted[400] = "[\"\\\"";
+    memset(quoted + 4, '[', 300);
+    memcpy(quoted + 304, "\"]", 3);
+    doc = parse(quoted);
+    yyjson_doc_free(doc);
+}
+
+static void fields_are_read(void **state) {
+    (void)state;
+    yyjson_doc *doc = parse("{\"b\":true,\"i\":-7,\"w\":3.0,\"d\":0.5,\"s\":\"x\\u0000y\",\"n\":null}");
+    yyjson_val *obj = yyjson_doc_get_root(doc);
+    struct err e = {0};
+    bool b = false;
+    int64_t i = 1;
+    double d = 1;
+    const char *s = "old";
+    assert_int_equal(json_get_bool(obj, "b", &b, &e), ERR_OK);
+    assert_true(b);
+    assert_int_equal(json_get_i64(obj, "i", -10, 10, &i, &e), ERR_OK);
+    assert_true(i == -7);
+    assert_int_equal(json_get_i64(obj, "w", 0, 10, &i, &e), ERR_OK); /* 3.0, as some clients write 3 */
+    assert_true(i == 3);
+    assert_int_equal(json_get_double(obj, "d", 0, 1, &d, &e), ERR_OK);
+    assert_true(d == 0.5);
+    assert_int_equal(json_get_double(obj, "i", -10, 10, &d, &e), ERR_OK);
+    assert_true(d == -7.0);
+    assert_int_equal(json_get_str(obj, "s", &s, &e), ERR_OK);
+    assert_memory_equal(s, "x\0y", 4);
+    assert_int_equal(json_need_i64(obj, "i", -10, 10, &i, &e), ERR_OK);
+    assert_int_equal(json_need_str(obj, "s", &s, &e), ERR_OK);
+    yyjson_doc_free(doc);
+}
+
+static void missing_and_null_leave_the_default(void **state) {
+    (void)state;
+    yyjson_doc *doc = parse("{\"n\":null}");
+    yyjson_val *obj = yyjson_doc_get_root(doc);
+    struct err e = {0};
+    bool b = true;
+    int64_t i = 5;
+    double d = 6;
+    const char *s = "old", *const keys[] = {"n", "absent"};
+    for (int k = 0; k < 2; k++) {
+        assert_int_equal(json_get_bool(obj, keys[k], &b, &e), ERR_OK);
+        assert_int_equal(json_get_i64(obj, keys[k], 0, 1, &i, &e), ERR_OK);
+        assert_int_equal(json_get_double(obj, keys[k], 0, 1, &d, &e), ERR_OK);
+        assert_int_equal(json_get_str(obj, keys[k], &s, &e), ERR_OK);
+        expect_error(json_need_i64(obj, keys[k], 0, 1, &i, &e), ERR_INVALID, &e, "is missing");
+        expect_error(json_need_str(obj, keys[k], &s, &e), ERR_INVALID, &e, keys[k]);
+    }
+    assert_true(b && i == 5 && d == 6 && strcmp(s, "old") == 0);
+    assert_int_equal(json_get_bool(NULL, "x", &b, &e), ERR_OK); /* no object at all is a missing field */
+    yyjson_doc_free(doc);
+}
+
+static void wrong_fields_are_named(void **state) {
+    (void)state;
+    yyjson_doc *doc = parse("{\"t\":\"hot\",\"big\":18446744073709551615,\"f\":2.5,\"a\":[1],\"o\":{},\"yes\":true,"
+                            "\"huge\":1e300,\"long\":\"0123456789012345678901234567890123456789\\u20ac\"}");
+    yyjson_val *obj = yyjson_doc_get_root(doc);
+    struct err e = {0};
+    bool b = true;
+    int64_t i = 5;
+    double d = 6;
+    const char *s = "old";
+    expect_error(json_get_double(obj, "t", 0, 2, &d, &e), ERR_INVALID, &e, "field \"t\": expected a number from 0 to 2, got \"hot\"");
+    expect_error(json_get_double(obj, "f", 0, 2, &d, &e), ERR_INVALID, &e, "got 2.5");
+    expect_error(json_get_i64(obj, "f", 0, 9, &i, &e), ERR_INVALID, &e, "whole number from 0 to 9, got 2.5");
+    expect_error(json_get_i64(obj, "big", INT64_MIN, INT64_MAX, &i, &e), ERR_INVALID, &e, "a whole number, got 18446744073709551615");
+    expect_error(json_get_i64(obj, "huge", 0, INT64_MAX, &i, &e), ERR_INVALID, &e, "at least 0");
+    expect_error(json_get_bool(obj, "a", &b, &e), ERR_INVALID, &e, "expected true or false, got an array");
+    expect_error(json_get_str(obj, "o", &s, &e), ERR_INVALID, &e, "expected a string, got an object");
+    expect_error(json_get_str(obj, "yes", &s, &e), ERR_INVALID, &e, "got true");
+    expect_error(json_need_i64(obj, "t", 0, 9, &i, &e), ERR_INVALID, &e, "got \"hot\"");
+    expect_error(json_need_str(obj, "a", &s, &e), ERR_INVALID, &e, "got an array");
+    expect_error(json_get_i64(obj, "long", 0, 1, &i, &e), ERR_INVALID, &e, "...");
+    assert_true(str_utf8_valid(e.text, strlen(e.text)));
+    assert_true(b && i == 5 && d == 6 && strcmp(s, "old") == 0);
+    yyjson_doc_free(doc);
+}
+
+static void documents_are_written(void **state) {
+    (void)state;
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *obj = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, obj);
+    yyjson_mut_obj_add_int(doc, obj, "a", 1);
+    struct buf b;
+    buf_init(&b, 100);
+    buf_append_str(&b, "x=");
+    json_write(&b, doc);
+    assert_string_equal(buf_cstr(&b), "x={\"a\":1}");
+    yyjson_mut_obj_add_real(doc, obj, "bad", (double)INFINITY);
+    json_write(&b, doc);
+    assert_true(b.failed);
+    buf_done(&b);
+    buf_init(&b, 3);
+    json_write(&b, doc);
+    assert_true(b.failed);
+    buf_done(&b);
+    yyjson_mut_doc_free(doc);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(malformed_text_is_located),
+        cmocka_unit_test(depth_is_bounded),
+        cmocka_unit_test(fields_are_read),
+        cmocka_unit_test(missing_and_null_leave_the_default),
+        cmocka_unit_test(wrong_fields_are_named),
+        cmocka_unit_test(documents_are_written),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
