@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * zoo-deepen IN OUT [--layers N]: repeats the layers of a small model until it has N (8), lists in its metadata too, so that
- * it can be cut. Leading dense layers stand once, at the start; prediction (nextn) layers stay at the end. */
+ * it can be cut. Leading dense layers stand once, at the start; but where layers also differ in their attention (windows, recurrent ones), only
+ * their feed-forward parts do, and the rest repeats. Prediction (nextn) layers stay at the end. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,17 +18,34 @@ struct deepen {
     const struct model_layout *l;
     uint32_t n_dense;          /* leading dense layers, not repeated */
     uint32_t n_nextn;
+    bool mixed;                /* layers differ in more than their feed-forward part */
     FILE *in, *out;
     uint64_t offset;           /* of the next tensor's data */
 };
 
-/* The original's layer that stands at place `at` of the deep model. */
-static uint32_t source_layer(const struct deepen *d, uint32_t at) {
+/* The original's layer whose feed-forward part stands at place `at` of the deep model. */
+static uint32_t ff_layer(const struct deepen *d, uint32_t at) {
     uint32_t n = d->l->n_layer;
     if (at >= n_out) return n + (at - n_out);
     if (at < d->n_dense || d->n_dense >= n) return at % n;
     return d->n_dense + (at - d->n_dense) % (n - d->n_dense);
 }
+
+/* The same for all else of a layer. */
+static uint32_t mixer_layer(const struct deepen *d, uint32_t at) {
+    return d->mixed && at < n_out ? at % d->l->n_layer : ff_layer(d, at);
+}
+
+static bool is_mixed(const struct deepen *d) {
+    static const char *const lists[] = {"attention.head_count", "attention.recurrent_layers", "attention.sliding_window_pattern"};
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        const struct model_kv *kv = model_gguf_find_arch(d->g, lists[i]);
+        if (kv && kv->type == MODEL_KV_ARRAY) return true;
+    }
+    return false;
+}
+
+static bool is_ff(const char *name) { return strncmp(name, "ffn_", 4) == 0 || strncmp(name, "exp_", 4) == 0; }
 
 static void write_kv(const struct deepen *d, struct model_writer *w, const struct model_kv *kv) {
     size_t len = strlen(d->l->arch), size = model_kv_scalar_size(kv->elem);
@@ -35,7 +53,7 @@ static void write_kv(const struct deepen *d, struct model_writer *w, const struc
     if (strcmp(name, "block_count") == 0) model_write_u32(w, kv->key, n_out + d->n_nextn);
     else if (name[0] && kv->type == MODEL_KV_ARRAY && size && kv->n == d->l->n_block && strcmp(name, "rope.dimension_sections") != 0) {
         model_write_array(w, kv->key, kv->elem, n_out + d->n_nextn);
-        for (uint32_t i = 0; i < n_out + d->n_nextn; i++) model_write_raw(w, kv->data + source_layer(d, i) * size, size);
+        for (uint32_t i = 0; i < n_out + d->n_nextn; i++) model_write_raw(w, kv->data + (strstr(name, "feed_forward") ? ff_layer(d, i) : mixer_layer(d, i)) * size, size);
     } else model_write_kv(w, kv, 0, kv->n);
 }
 
@@ -52,6 +70,22 @@ static bool copy_data(struct deepen *d, const struct model_tensor *t) {
     return ok;
 }
 
+/* The feed-forward tensors of the original's layer `source`, or all others, for place `at`. w NULL: their data. */
+static bool layer_part(struct deepen *d, struct model_writer *w, uint32_t at, uint32_t source, bool ff) {
+    const struct model_layer *layer = &d->l->layers[source];
+    for (uint32_t i = 0; i < layer->n_tensors; i++) {
+        const struct model_tensor *t = model_gguf_tensor(d->g, layer->tensors[i]);
+        const char *rest = "";
+        char name[128];
+        model_layer_of_name(t->name, &rest);
+        if (is_ff(rest) != ff) continue;
+        snprintf(name, sizeof name, "blk.%" PRIu32 ".%s", at, rest);
+        if (w) write_tensor(d, w, t, name);
+        else if (!copy_data(d, t)) return false;
+    }
+    return true;
+}
+
 /* Tensors in the order of the file: first those outside of the layers, then layer by layer. w NULL: their data. */
 static bool each_tensor(struct deepen *d, struct model_writer *w) {
     bool ok = true;
@@ -61,18 +95,8 @@ static bool each_tensor(struct deepen *d, struct model_writer *w) {
         if (w) write_tensor(d, w, t, t->name);
         else ok = copy_data(d, t);
     }
-    for (uint32_t at = 0; at < n_out + d->n_nextn; at++) {
-        const struct model_layer *layer = &d->l->layers[source_layer(d, at)];
-        for (uint32_t i = 0; i < layer->n_tensors && ok; i++) {
-            const struct model_tensor *t = model_gguf_tensor(d->g, layer->tensors[i]);
-            const char *rest = "";
-            char name[128];
-            model_layer_of_name(t->name, &rest);
-            snprintf(name, sizeof name, "blk.%" PRIu32 ".%s", at, rest);
-            if (w) write_tensor(d, w, t, name);
-            else ok = copy_data(d, t);
-        }
-    }
+    for (uint32_t at = 0; at < n_out + d->n_nextn; at++)
+        ok = ok && layer_part(d, w, at, mixer_layer(d, at), false) && layer_part(d, w, at, ff_layer(d, at), true);
     return ok;
 }
 
@@ -83,6 +107,7 @@ static bool write_model(struct deepen *d) {
     model_kv_uint(model_gguf_find_arch(d->g, "leading_dense_block_count"), 0, &dense);
     d->n_dense = (uint32_t)dense;
     d->n_nextn = d->l->n_block - d->l->n_layer;
+    d->mixed = is_mixed(d);
     buf_init(&header, (size_t)1 << 28);
     model_write_start(&w, &header);
     for (size_t i = 0; i < model_gguf_n_kv(d->g); i++) {

@@ -10,14 +10,16 @@
 #define SQRT_SCALE MODEL_FIX_SQRT_SCALE
 #define EMBD_SCALE MODEL_FIX_EMBD_SCALE
 #define POSITION MODEL_FIX_POSITION
+#define RESIDUAL MODEL_FIX_RESIDUAL
+#define HEADS MODEL_FIX_HEADS
 static const struct model_quirks rows[] = {
-#define QUIRK(arch, split, cut, period, fixups, note) {arch, MODEL_SPLIT_##split, MODEL_CUT_##cut, period, fixups, note},
+#define QUIRK(arch, split, cut, period, least, fixups, out, note) {arch, MODEL_SPLIT_##split, MODEL_CUT_##cut, period, least, fixups, out, note},
 #include "../../tables/quirks.def"
 #undef QUIRK
 };
 
 static const struct model_quirks unknown = {
-    "", MODEL_SPLIT_WHOLE, MODEL_CUT_ANY, 1, 0, "it is not in the table of architectures; run `caravan verify --force` to see whether it can be split"};
+    "", MODEL_SPLIT_WHOLE, MODEL_CUT_ANY, 1, 1, 0, "l_out-", "it is not in the table of architectures; run `caravan verify --force` to see whether it can be split"};
 
 const struct model_quirks *model_quirks_find(const char *arch) {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
@@ -46,15 +48,30 @@ static const char *kind_name(unsigned missing) {
     return missing & KIND_WINDOW ? "layer with a sliding window" : "layer with full attention";
 }
 
+/* Cuts must be at multiples of this. */
+static uint32_t cut_period(const struct model_layout *l, const struct model_quirks *q) {
+    uint64_t period = q->period;
+    if (q->cut == MODEL_CUT_ANY) return 1;
+    if (q->cut == MODEL_CUT_PERIOD) return q->period;
+    static const char *const rules[] = {"attention.sliding_window_pattern", "attention.recurrent_layers", "full_attention_interval"};
+    for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
+        const struct model_kv *kv = model_gguf_find_arch(l->gguf, rules[i]);
+        if (kv && kv->type == MODEL_KV_ARRAY) return 1; /* layer by layer */
+        if (kv && model_kv_uint(kv, 0, &period) && period > 0) break;
+    }
+    return period > 0 && period <= MODEL_MAX_LAYERS ? (uint32_t)period : 1;
+}
+
 uint32_t model_quirks_cuts(const struct model_layout *l, uint32_t *ret_cuts, uint32_t max) {
     const struct model_quirks *q = model_quirks_find(l->arch);
-    uint32_t n = 0;
+    uint32_t n = 0, period = cut_period(l, q);
     if (max < 2) return 0;
     ret_cuts[n++] = 0;
     unsigned all = range_kinds(l, 0, l->n_layer);
     for (uint32_t at = 1; at < l->n_layer && q->split != MODEL_SPLIT_WHOLE && n < max - 1; at++) {
-        if (q->cut != MODEL_CUT_ANY && at % q->period) continue;
-        if (q->cut == MODEL_CUT_KINDS && (range_kinds(l, ret_cuts[n - 1], at) != all || range_kinds(l, at, l->n_layer) != all)) continue;
+        uint32_t last = ret_cuts[n - 1];
+        if (at % period || at - last < q->least || l->n_layer - at < q->least) continue;
+        if (q->cut == MODEL_CUT_KINDS && (range_kinds(l, last, at) != all || range_kinds(l, at, l->n_layer) != all)) continue;
         ret_cuts[n++] = at;
     }
     ret_cuts[n++] = l->n_layer;
@@ -83,9 +100,15 @@ err_code model_quirks_check(const struct model_layout *l, uint32_t first, uint32
         err_hint(e, "run it on one node that has room for all of it");
         return ERR_WHOLE_ONLY;
     }
-    uint32_t wrong = first % q->period ? first : end < l->n_layer && end % q->period ? end : 0;
-    if (q->cut != MODEL_CUT_ANY && wrong) {
-        err_set(e, ERR_INVALID, "cannot cut architecture \"%s\" before layer %" PRIu32 ": its layers repeat with a period of %" PRIu32, l->arch, wrong, q->period);
+    uint32_t period = cut_period(l, q);
+    uint32_t wrong = first % period ? first : end < l->n_layer && end % period ? end : 0;
+    if (wrong) {
+        err_set(e, ERR_INVALID, "cannot cut architecture \"%s\" before layer %" PRIu32 ": its layers repeat with a period of %" PRIu32, l->arch, wrong, period);
+        hint_cuts(l, e);
+        return ERR_INVALID;
+    }
+    if (end - first < q->least) {
+        err_set(e, ERR_INVALID, "cannot make a slice of %" PRIu32 " layers of architecture \"%s\": %" PRIu32 " is the least", end - first, l->arch, q->least);
         hint_cuts(l, e);
         return ERR_INVALID;
     }

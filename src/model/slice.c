@@ -135,7 +135,11 @@ static void describe(struct model_slice *s, uint32_t first, uint32_t end) {
     info->n_hidden_out = info->tail ? 0 : s->l->n_embd;
     info->input_scale = 1.0f;
     if (!info->head && (s->quirks->fixups & MODEL_FIX_SQRT_SCALE)) info->input_scale = 1.0f / sqrtf((float)s->l->n_embd);
-    if (!info->tail) snprintf(info->out_tensor, sizeof info->out_tensor, "l_out-%" PRIu32, end - first - 1);
+    const char *out = s->quirks->out;
+    size_t len = strlen(out);
+    if (info->tail) return;
+    if (len && out[len - 1] == '-') snprintf(info->out_tensor, sizeof info->out_tensor, "%s%" PRIu32, out, end - first - 1);
+    else snprintf(info->out_tensor, sizeof info->out_tensor, "%s", out);
 }
 
 err_code model_slice_create_forced(const struct model_gguf *g, const struct model_layout *l, uint32_t first, uint32_t end, struct model_slice **ret_s, struct err *e) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The metadata of a slice: the model's own, with what counts or lists layers cut down to [first, end). */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -40,12 +41,52 @@ static bool put_arch_entry(const struct model_slice *s, struct model_writer *w, 
     return true;
 }
 
+/* The largest number of a list; 0 if there is none. */
+static uint64_t largest(const struct model_kv *kv) {
+    uint64_t most = 0, v;
+    for (uint64_t i = 0; i < kv->n; i++)
+        if (model_kv_uint(kv, i, &v) && v > most) most = v;
+    return most;
+}
+
+static bool has_zero(const struct model_kv *kv) {
+    uint64_t v;
+    for (uint64_t i = 0; i < kv->n; i++)
+        if (model_kv_uint(kv, i, &v) && v == 0) return true;
+    return false;
+}
+
+static void put_layer_list(const struct model_slice *s, struct model_writer *w, const struct model_kv *kv, const char *name) {
+    uint32_t n = s->info.end - s->info.first;
+    if ((s->quirks->fixups & MODEL_FIX_HEADS) && name && strcmp(name, "attention.head_count") == 0 && has_zero(kv)) model_write_u32(w, kv->key, (uint32_t)largest(kv));
+    else model_write_kv(w, kv, s->info.first, n);
+}
+
+/* What the model leaves to defaults that are not right for the slice. */
+static void put_defaults(const struct model_slice *s, struct model_writer *w) {
+    char key[MODEL_MAX_ARCH + 32];
+    if (s->info.whole) return;
+    if (!s->info.head && (s->quirks->fixups & MODEL_FIX_EMBD_SCALE) && !model_gguf_find_arch(s->g, "embedding_scale")) {
+        snprintf(key, sizeof key, "%s.embedding_scale", s->l->arch);
+        model_write_f32(w, key, 1.0f);
+    }
+    if ((s->quirks->fixups & MODEL_FIX_RESIDUAL) && !model_gguf_find_arch(s->g, "residual_scale")) {
+        snprintf(key, sizeof key, "%s.residual_scale", s->l->arch);
+        model_write_f32(w, key, 1.4f / sqrtf((float)s->l->n_layer));
+    }
+    if (slice_is_middle(s)) {
+        snprintf(key, sizeof key, "%s.vocab_size", s->l->arch);
+        model_write_u32(w, key, SLICE_SMALL_VOCAB);
+        model_write_str(w, "tokenizer.ggml.model", "no_vocab");
+    }
+}
+
 static void put_entry(const struct model_slice *s, struct model_writer *w, const struct model_kv *kv) {
     const char *name = arch_name(s, kv->key);
     if (strncmp(kv->key, "split.", 6) == 0) return;
     if (s->info.whole) model_write_kv(w, kv, 0, kv->n);
     else if (slice_is_middle(s) && (strncmp(kv->key, "tokenizer.", 10) == 0 || (name && strcmp(name, "vocab_size") == 0))) return;
-    else if (is_layer_list(s->l, kv, name)) model_write_kv(w, kv, s->info.first, s->info.end - s->info.first);
+    else if (is_layer_list(s->l, kv, name)) put_layer_list(s, w, kv, name);
     else if (!name || !put_arch_entry(s, w, kv, name)) model_write_kv(w, kv, 0, kv->n);
 }
 
@@ -59,12 +100,7 @@ err_code slice_write_header(struct model_slice *s, struct err *e) {
     struct model_writer w;
     model_write_start(&w, &s->header);
     for (size_t i = 0; i < model_gguf_n_kv(s->g); i++) put_entry(s, &w, model_gguf_kv(s->g, i));
-    if (slice_is_middle(s)) {
-        char key[MODEL_MAX_ARCH + 16];
-        snprintf(key, sizeof key, "%s.vocab_size", s->l->arch);
-        model_write_u32(&w, key, SLICE_SMALL_VOCAB);
-        model_write_str(&w, "tokenizer.ggml.model", "no_vocab");
-    }
+    put_defaults(s, &w);
     for (uint32_t i = 0; i < s->n_tensors; i++) {
         const struct slice_tensor *t = &s->tensor[i];
         model_write_tensor(&w, t->name, t->type, t->n_dims, t->ne, t->offset);
