@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_INPUT = 1 << 16, MAX_FILES = 4096 };
+enum { LARGEST_INPUT = 1 << 16, MOST_FILES = 4096 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv) __attribute__((weak));
@@ -21,9 +21,9 @@ struct sample {
     uint8_t *data;
     size_t len;
 };
-static struct sample samples[MAX_FILES];
+static struct sample samples[MOST_FILES];
 static size_t sample_count;
-static uint8_t current[MAX_INPUT];
+static uint8_t current[LARGEST_INPUT];
 static volatile size_t current_len;
 static uint64_t random_state;
 
@@ -73,14 +73,14 @@ static void run_one(const uint8_t *data, size_t len) {
 
 static void load_file(const char *path) {
     FILE *file = fopen(path, "rb");
-    if (!file || sample_count == MAX_FILES) {
+    if (!file || sample_count == MOST_FILES) {
         fprintf(stderr, "fuzz: cannot use \"%s\": %s\n", path, file ? "too many files" : strerror(errno));
         exit(1);
     }
-    uint8_t *data = malloc(MAX_INPUT);
+    uint8_t *data = malloc(LARGEST_INPUT);
     if (!data)
         abort();
-    size_t len = fread(data, 1, MAX_INPUT, file);
+    size_t len = fread(data, 1, LARGEST_INPUT, file);
     fclose(file);
     samples[sample_count++] = (struct sample){data, len};
 }
@@ -132,7 +132,7 @@ static size_t mutate_once(size_t len) {
     }
     default: { /* repeat a run in place */
         size_t n = len - at < 1 + (r >> 8) % 16 ? len - at : 1 + (size_t)((r >> 8) % 16);
-        if (len + n > MAX_INPUT)
+        if (len + n > LARGEST_INPUT)
             return len;
         memmove(current + at + n, current + at, len - at);
         return len + n;
