@@ -68,7 +68,9 @@ static err_code split_bounds(const struct options *o, struct cli_split *s, struc
                            s->n_stage);
     }
     s->bounds[s->n_stage] = s->layout->n_layer;
-    return forced ? ERR_OK : model_quirks_check(s->layout, s->bounds, s->n_stage, e);
+    for (uint32_t i = 0; i < s->n_stage && !forced; i++)
+        if ((code = model_quirks_check(s->layout, s->bounds[i], s->bounds[i + 1], e)) != ERR_OK) return code;
+    return ERR_OK;
 }
 
 err_code cli_split_open(const struct options *o, const char *path, struct cli_split *ret, struct err *e) {

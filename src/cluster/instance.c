@@ -3,6 +3,7 @@
 #include "cluster/instance.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

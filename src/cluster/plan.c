@@ -60,11 +60,6 @@ static err_code plan_too_small(const struct plan_model *m, const struct plan_nod
     return ERR_NO_ROOM;
 }
 
-/* Bytes of a slice with the given ends, and whether it may be cut there. */
-static bool plan_legal(const struct plan_model *m, uint32_t first, uint32_t end) {
-    return first < end && m->cut_after[end - 1] && (first == 0 || m->cut_after[first - 1]);
-}
-
 static err_code plan_listed(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *w,
                             struct plan *ret, struct err *e) {
     if (w->n_list > n_nodes)
@@ -74,8 +69,8 @@ static err_code plan_listed(const struct plan_model *m, const struct plan_node *
     for (uint32_t i = 0; i < w->n_list; i++) {
         uint32_t end = at + w->list[i];
         if (end > m->n_layer) break;
-        if (!plan_legal(m, at, end)) {
-            err_set(e, m->whole_reason ? ERR_WHOLE_ONLY : ERR_INVALID, "model \"%s\" cannot be cut after layer %u%s%s", m->name, end - 1,
+        if (!m->may(m->user, at, end)) {
+            err_set(e, m->whole_reason ? ERR_WHOLE_ONLY : ERR_INVALID, "layers %u-%u of model \"%s\" cannot be a slice%s%s", at, end - 1, m->name,
                     m->whole_reason ? ": " : "", m->whole_reason ? m->whole_reason : "");
             return m->whole_reason ? ERR_WHOLE_ONLY : ERR_INVALID;
         }
@@ -102,7 +97,7 @@ static err_code plan_listed(const struct plan_model *m, const struct plan_node *
 
 /* The cost that the division keeps low: fill of the node's memory, or, for "even", the number of layers. More than 1 of memory: illegal. */
 static double plan_cost(const struct plan_model *m, const struct plan_node *node, const struct plan_wish *w, uint32_t first, uint32_t end) {
-    if (!plan_legal(m, first, end) || node->memory == 0) return -1;
+    if (node->memory == 0 || !m->may(m->user, first, end)) return -1;
     double fill = (double)m->need(m->user, first, end) / (double)node->memory;
     if (fill > 1) return -1;
     return w->placement == PLAN_EVEN ? (double)(end - first) : fill;

@@ -24,7 +24,7 @@ struct plan_node {
 struct plan_model {
     const char *name;
     uint32_t n_layer;
-    const bool *cut_after; /* [n_layer]: a slice may end after this layer (the last entry is true); all false but the last: runs whole only */
+    bool (*may)(void *user, uint32_t first, uint32_t end); /* may layers [first, end) be a slice? */
     const char *whole_reason; /* why it runs whole only, NULL if it may be cut */
     uint64_t (*need)(void *user, uint32_t first, uint32_t end);
     void *user;

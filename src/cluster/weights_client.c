@@ -159,7 +159,7 @@ static bool weights_headers_here(struct weights_file *f) {
 }
 
 static err_code weights_gguf_read(struct weights_file *f, struct err *e) {
-    struct model_part parts[MODEL_MAX_PARTS];
+    struct model_part parts[MODEL_MAX_PARTS] = {{0}};
     err_code code = ERR_OK;
     uint32_t n = 0;
     for (; n < f->n_parts && code == ERR_OK; n++) {

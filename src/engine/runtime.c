@@ -114,3 +114,5 @@ void engine_runtime_clear(void) {
 }
 
 struct engine_tally engine_runtime_tally(void) { return tally; }
+
+const char *engine_runtime_version(void) { return llama_version(); }

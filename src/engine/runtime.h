@@ -10,6 +10,9 @@
 
 #include "base/err.h"
 
+/* libllama's version, for people. */
+const char *engine_runtime_version(void);
+
 struct engine_device {
     char name[64];             /* "CPU", "Vulkan0": what --device takes */
     char description[128];     /* "AMD EPYC" */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The holder's side of a slice: carries out the LOAD and UNLOAD orders of coordinators (this node itself or another), and tells them how
  * their stages fare. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"

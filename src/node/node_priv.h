@@ -20,7 +20,6 @@ struct served {
     struct model_gguf *gguf;
     struct model_layout *layout;
     struct model_load_shape shape;
-    bool *cut_after;
     struct plan_model plan;
     struct instance *instance;
     struct record_model record;

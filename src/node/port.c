@@ -2,6 +2,7 @@
  * See port.h. */
 #include "node/port.h"
 
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -18,7 +18,7 @@ static uint64_t serve_need(void *user, uint32_t first, uint32_t end) {
 /* "models/caravan-demo.gguf" is called "caravan-demo", "big-00001-of-00003.gguf" "big". */
 static void serve_name(const char *path, char *ret, size_t size) {
     const char *base = strrchr(path, '/');
-    snprintf(ret, size, "%s", base ? base + 1 : path);
+    snprintf(ret, size, "%.127s", base ? base + 1 : path);
     size_t n = strlen(ret);
     if (n > 5 && strcmp(ret + n - 5, ".gguf") == 0) ret[n -= 5] = '\0';
     if (n > 15 && strncmp(ret + n - 15, "-00", 3) == 0 && strncmp(ret + n - 9, "-of-", 4) == 0) ret[n - 15] = '\0';
@@ -73,22 +73,19 @@ static err_code serve_shape(struct node *n, struct served *s, struct err *e) {
     return ERR_OK;
 }
 
+static bool serve_may(void *user, uint32_t first, uint32_t end) {
+    struct served *s = user;
+    return model_quirks_check(s->layout, first, end, NULL) == ERR_OK;
+}
+
 static void serve_cuts(struct served *s) {
-    uint32_t n = s->layout->n_layer;
-    s->cut_after = mem_calloc(n, sizeof(*s->cut_after));
-    bool any = false;
-    for (uint32_t i = 0; i < n; i++) {
-        s->cut_after[i] = model_quirks_cut_ok(s->layout, i + 1);
-        any = any || (s->cut_after[i] && i + 1 < n);
-    }
-    if (!any) {
-        uint32_t bounds[3] = {0, n / 2, n};
-        struct err e = {0};
-        model_quirks_check(s->layout, bounds, 2, &e);
-        snprintf(s->whole_reason, sizeof(s->whole_reason), "%.250s", e.text[0] ? e.text : "it has one layer");
-    }
-    s->plan = (struct plan_model){.name = s->record.name, .n_layer = n, .cut_after = s->cut_after,
-                                  .whole_reason = any ? NULL : s->whole_reason, .need = serve_need, .user = s};
+    struct err e = {0};
+    uint32_t cuts[3];
+    bool whole = model_quirks_cuts(s->layout, cuts, 3) <= 2;
+    if (whole && model_quirks_check(s->layout, 0, s->layout->n_layer / 2, &e) != ERR_WHOLE_ONLY) err_set(&e, ERR_WHOLE_ONLY, "its layers cannot be divided");
+    snprintf(s->whole_reason, sizeof(s->whole_reason), "%.250s", e.text);
+    s->plan = (struct plan_model){.name = s->record.name, .n_layer = s->layout->n_layer, .whole_reason = whole ? s->whole_reason : NULL,
+                                  .may = serve_may, .need = serve_need, .user = s};
 }
 
 err_code serve_create(struct node *n, struct err *e) {
@@ -111,7 +108,6 @@ void serve_free(struct node *n) {
     if (!s) return;
     instance_free(s->instance);
     free(s->record.chat_template);
-    free(s->cut_after);
     model_layout_free(s->layout);
     model_gguf_free(s->gguf);
     free(s);
