@@ -89,13 +89,15 @@ static void collect_text(struct gateway_choice_text *to, const struct gateway_ev
     to->n_tokens += ev->n_tokens;
 }
 
-/* Gives text that the filter has let through, with the tokens whose text is all out. */
+/* Gives text that the filter has let through, with the tokens whose text is all out (a token that a stop string cuts through may be left
+ * for last, without text). */
 static void choice_give(struct choice *c, const struct buf *text) {
     struct call *call = c->call;
-    if (text->len == 0) return;
     size_t n = 0;
     while (n < c->n_pending && c->pending[n].text_end <= c->filter.given) n++;
-    struct gateway_event ev = {.kind = GATEWAY_TEXT, .choice = c->index, .text = (const char *)text->data, .len = text->len,
+    if (text->len == 0 && !(n > 0 && c->filter.stopped)) return;
+    struct gateway_event ev = {.kind = GATEWAY_TEXT, .choice = c->index, 
+                               .text = text->len > 0 ? (const char *)text->data : "", .len = text->len,
                                .start = c->filter.given - text->len, .tokens = c->pending, .n_tokens = n};
     if (call->request.stream)
         stream_event(call, &ev);

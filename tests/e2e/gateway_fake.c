@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT
+ * The real gateway on a backend without a model: for tests of HTTP and API edges that a real model cannot be made to show on demand. The answer is
+ * scripted by the prompt itself: JSON between "@@" and "@@":
+ *   pieces: ["te", "xt"]   the tokens' texts        hex: ["e282", "ac"]  the same as bytes
+ *   repeat: N              that many times          delay_ms: N          before each token
+ *   start_ms: N            queued before STARTED    prefill_ms: N        between STARTED and the first token
+ *   fail: "ENGINE"         FAILED with that code    fail_after: N        after that many tokens (default 0)
+ *   refuse: "BUSY"         submit fails             tail: "..."          one more token after all repeats
+ * Without a script it tells a short story. Usage: gateway_fake [PORT [KEY]]; prints "port N" when it listens; counters at /caravan/v1/status. */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "gateway/server.h"
+
+enum { MAX_PIECES = 512 };
+
+struct backend_call {
+    struct fake *fake;
+    struct backend_call *next, **slot;
+    struct io_timer *timer;
+    backend_event_fn fn;
+    void *user;
+    struct request_event ev;
+    struct { uint8_t bytes[64]; size_t len; } pieces[MAX_PIECES];
+    size_t n_pieces, n_total, at;
+    bool started;
+    uint64_t start_ms, prefill_ms, delay_ms;
+    err_code fail;
+    int64_t fail_after;
+    bool length;
+    uint32_t n_top;
+};
+
+struct fake {
+    struct io_loop *loop;
+    struct gateway *gateway;
+    struct io_signal *term, *interrupt;
+    struct backend_call *calls;
+    uint64_t submitted, running, cancelled, finished;
+    uint64_t last_seed;
+};
+
+static void add_piece(struct backend_call *c, const void *bytes, size_t len) {
+    if (c->n_pieces == MAX_PIECES || len > sizeof c->pieces[0].bytes) abort();
+    memcpy(c->pieces[c->n_pieces].bytes, bytes, len);
+    c->pieces[c->n_pieces++].len = len;
+}
+
+static void add_hex(struct backend_call *c, const char *hex) {
+    uint8_t bytes[64];
+    size_t n = 0;
+    for (; hex[0] != '\0' && hex[1] != '\0' && n < sizeof bytes; hex += 2) {
+        unsigned byte;
+        if (sscanf(hex, "%2x", &byte) != 1) abort();
+        bytes[n++] = (uint8_t)byte;
+    }
+    add_piece(c, bytes, n);
+}
+
+static void add_story(struct backend_call *c, uint64_t seed) {
+    static const char *const stories[] = {
+        "Twelve llamas walked the long road, and each one carried a part of the load.",
+        "The caravan rested at the well; in the morning every llama took up its pack again.",
+        "One llama was tired, so the others shared what it carried, and nothing was lost.",
+    };
+    const char *text = stories[seed % ARRAY_LEN(stories)];
+    for (size_t i = 0, len = strlen(text); i < len; i += 5) add_piece(c, text + i, len - i < 5 ? len - i : 5);
+}
+
+static uint64_t script_number(yyjson_val *script, const char *key, uint64_t otherwise) {
+    yyjson_val *v = yyjson_obj_get(script, key);
+    return v != NULL ? yyjson_get_uint(v) : otherwise;
+}
+
+static void read_script(struct backend_call *c, yyjson_val *script, uint64_t seed) {
+    yyjson_val *v;
+    size_t i, n;
+    yyjson_arr_foreach(yyjson_obj_get(script, "pieces"), i, n, v) add_piece(c, yyjson_get_str(v), yyjson_get_len(v));
+    yyjson_arr_foreach(yyjson_obj_get(script, "hex"), i, n, v) add_hex(c, yyjson_get_str(v));
+    if (c->n_pieces == 0) add_story(c, seed);
+    c->n_total = c->n_pieces * script_number(script, "repeat", 1);
+    v = yyjson_obj_get(script, "tail");
+    if (v != NULL) {
+        if (c->n_total != c->n_pieces) abort();
+        add_piece(c, yyjson_get_str(v), yyjson_get_len(v));
+        c->n_total++;
+    }
+    c->delay_ms = script_number(script, "delay_ms", 0);
+    c->start_ms = script_number(script, "start_ms", 0);
+    c->prefill_ms = script_number(script, "prefill_ms", 0);
+    v = yyjson_obj_get(script, "fail");
+    if (v != NULL) c->fail = err_from_name(yyjson_get_str(v));
+    c->fail_after = (int64_t)script_number(script, "fail_after", 0);
+}
+
+static void call_end(struct backend_call *c) {
+    *c->slot = c->next;
+    if (c->next != NULL) c->next->slot = c->slot;
+    c->fake->running--;
+    io_timer_close(c->timer);
+    free(c);
+}
+
+static void send_end(struct backend_call *c) {
+    struct request_event ev = c->ev;
+    backend_event_fn fn = c->fn;
+    void *user = c->user;
+    ev.kind = REQUEST_DONE;
+    ev.finish = c->length ? REQUEST_FINISH_LENGTH : REQUEST_FINISH_STOP;
+    ev.queued_us = 1000;
+    ev.prefill_us = 2000;
+    ev.decode_us = 3000;
+    ev.n_hop = 1;
+    ev.hops[0] = (struct request_hop){.stage = 0, .frames = ev.completion_tokens, .compute_us = 2500, .wait_us = 10, .hop_us = 20};
+    if (c->fail != ERR_OK && (int64_t)c->at >= c->fail_after) {
+        ev.kind = REQUEST_FAILED;
+        err_set(&ev.err, c->fail, "the script made this request fail");
+    }
+    c->fake->finished++;
+    call_end(c);
+    fn(user, &ev);
+}
+
+/* One step: STARTED, a token, or the end. Sends at most one event, last, since the gateway may cancel inside it. */
+static void step(void *user) {
+    struct backend_call *c = user;
+    bool fails = c->fail != ERR_OK && (int64_t)c->at >= c->fail_after;
+    if (!c->started && !(fails && c->fail_after == 0)) {
+        c->started = true;
+        c->ev.kind = REQUEST_STARTED;
+        io_timer_start(c->timer, c->prefill_ms > 0 ? c->prefill_ms : c->delay_ms, 0);
+        c->fn(c->user, &c->ev);
+        return;
+    }
+    if (fails || c->at == c->n_total) {
+        send_end(c);
+        return;
+    }
+    size_t k = c->at % c->n_pieces;
+    c->ev.kind = REQUEST_TOKEN;
+    c->ev.token = (int32_t)(100 + k);
+    c->ev.logprob = -0.25f * (float)(k + 1);
+    c->ev.completion_tokens = (uint32_t)++c->at;
+    c->ev.piece_len = (uint16_t)c->pieces[k].len;
+    memcpy(c->ev.piece, c->pieces[k].bytes, c->pieces[k].len);
+    c->ev.n_top = (uint16_t)c->n_top;
+    for (uint32_t i = 0; i < c->n_top; i++) {
+        c->ev.top[i].token = (int32_t)(100 + k + i);
+        c->ev.top[i].logprob = c->ev.logprob - (float)i;
+        c->ev.top[i].piece_len = (uint16_t)(i == 0 ? c->pieces[k].len : 1);
+        if (i == 0)
+            memcpy(c->ev.top[i].piece, c->pieces[k].bytes, c->pieces[k].len);
+        else
+            c->ev.top[i].piece[0] = (char)('a' + i);
+    }
+    io_timer_start(c->timer, c->delay_ms, 0);
+    c->fn(c->user, &c->ev);
+}
+
+static err_code fake_submit(void *self, const struct request *r, backend_event_fn fn, void *user, struct backend_call **ret, struct err *e) {
+    struct fake *f = self;
+    const char *from = r->text != NULL ? memmem(r->text, r->text_len, "@@", 2) : NULL;
+    const char *to = from != NULL ? memmem(from + 2, r->text_len - (size_t)(from + 2 - r->text), "@@", 2) : NULL;
+    yyjson_doc *doc = NULL;
+    if (to != NULL && json_parse(from + 2, (size_t)(to - from - 2), &doc, e) != ERR_OK) return ERR_FORMAT;
+    yyjson_val *script = yyjson_doc_get_root(doc), *refuse = yyjson_obj_get(script, "refuse");
+    if (refuse != NULL) {
+        err_code code = err_from_name(yyjson_get_str(refuse));
+        yyjson_doc_free(doc);
+        return err_set(e, code, "the script made this request be refused");
+    }
+    struct backend_call *c = MEM_NEW(struct backend_call);
+    c->fake = f;
+    c->fn = fn;
+    c->user = user;
+    read_script(c, script, r->sampling.seed);
+    yyjson_doc_free(doc);
+    if (r->max_tokens >= 0 && (size_t)r->max_tokens < c->n_total) {
+        c->n_total = (size_t)r->max_tokens;
+        c->length = true;
+    }
+    c->n_top = r->sampling.n_top_logprobs;
+    c->ev.prompt_tokens = (uint32_t)(r->tokens != NULL ? r->n_tokens : r->text_len / 4 + 1);
+    c->next = f->calls;
+    c->slot = &f->calls;
+    if (c->next != NULL) c->next->slot = &c->next;
+    f->calls = c;
+    f->submitted++;
+    f->running++;
+    f->last_seed = r->sampling.seed;
+    c->timer = io_timer_open(f->loop, step, c);
+    io_timer_start(c->timer, c->start_ms, 0);
+    *ret = c;
+    return ERR_OK;
+}
+
+static void fake_cancel(void *self, struct backend_call *call) {
+    struct fake *f = self;
+    f->cancelled++;
+    call_end(call);
+}
+
+static const struct backend_model *fake_models(void *self, size_t *ret_n) {
+    static const struct backend_model models[] = {
+        {.id = "fake-model", .chat_template = "chatml", .bos = "", .eos = "<|im_end|>", .n_ctx = 4096, .n_vocab = 1000, .created = 1700000000, .ready = true},
+        {.id = "org/loading", .chat_template = "chatml", .bos = "", .eos = "", .n_ctx = 4096, .n_vocab = 1000, .created = 1700000000},
+        {.id = "plain", .chat_template = NULL, .bos = "", .eos = "", .n_ctx = 512, .n_vocab = 1000, .created = 1700000000, .ready = true},
+    };
+    (void)self;
+    *ret_n = ARRAY_LEN(models);
+    return models;
+}
+
+static yyjson_mut_val *fake_status(void *self, yyjson_mut_doc *doc) {
+    struct fake *f = self;
+    yyjson_mut_val *o = yyjson_mut_obj(doc);
+    yyjson_mut_obj_add_uint(doc, o, "submitted", f->submitted);
+    yyjson_mut_obj_add_uint(doc, o, "running", f->running);
+    yyjson_mut_obj_add_uint(doc, o, "cancelled", f->cancelled);
+    yyjson_mut_obj_add_uint(doc, o, "finished", f->finished);
+    yyjson_mut_obj_add_uint(doc, o, "calls", gateway_calls(f->gateway));
+    yyjson_mut_obj_add_uint(doc, o, "last_seed", f->last_seed);
+    return o;
+}
+
+static void on_drained(void *user) {
+    struct fake *f = user;
+    io_loop_stop(f->loop);
+}
+
+static void on_signal(void *user, int signo) {
+    struct fake *f = user;
+    if (signo == SIGTERM)
+        gateway_drain(f->gateway, on_drained, f);
+    else
+        io_loop_stop(f->loop);
+}
+
+int main(int argc, char **argv) {
+    struct fake f = {.loop = io_loop_create()};
+    struct gateway_options o;
+    gateway_options_init(&o);
+    const char *keys[1] = {argc > 2 ? argv[2] : NULL};
+    o.port = (uint16_t)(argc > 1 ? strtoul(argv[1], NULL, 10) : 0);
+    o.keys = keys;
+    o.n_keys = argc > 2 ? 1 : 0;
+    o.ping_ms = 300;
+    const char *max = getenv("FAKE_MAX_CONNECTIONS");
+    if (max != NULL) o.max_connections = (uint32_t)strtoul(max, NULL, 10);
+    struct backend backend = {.self = &f, .submit = fake_submit, .cancel = fake_cancel, .models = fake_models, .status = fake_status};
+    struct err e = {0};
+    if (gateway_create(f.loop, &o, &backend, &f.gateway, &e) != ERR_OK) {
+        fprintf(stderr, "gateway_fake: %s\n", e.text);
+        return 1;
+    }
+    f.term = io_signal_open(f.loop, SIGTERM, on_signal, &f);
+    f.interrupt = io_signal_open(f.loop, SIGINT, on_signal, &f);
+    printf("port %u\n", gateway_port(f.gateway));
+    fflush(stdout);
+    io_loop_run(f.loop);
+    gateway_free(f.gateway);
+    io_signal_close(f.term);
+    io_signal_close(f.interrupt);
+    io_loop_free(f.loop);
+    return f.calls == NULL ? 0 : 2;
+}
