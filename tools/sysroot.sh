@@ -19,7 +19,8 @@ TOP=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
 LOCK=$TOP/tools/sysroot.lock
 BASE=${CARAVAN_SYSROOT_DIR:-$TOP/build}
 APT=$BASE/sysroot-apt
-RECIPE=1 # raise when the way of unpacking changes
+RECIPE_build=1 # raised when the way of unpacking changes
+RECIPE_test=2
 
 PACKAGES_build="libllama-dev libggml-dev libuv1-dev libllhttp-dev libssl-dev libyyjson-dev libblake3-dev libcmocka-dev
     libisocline-dev libcurl4-openssl-dev libsqlite3-dev libhwloc-dev libavahi-core-dev libc6-dev libstdc++6 libgomp1 ca-certificates"
@@ -206,6 +207,12 @@ unpack() { # lock, set, folder
         mkdir -p "$new/etc/ssl/certs"
         find "$new/usr/share/ca-certificates" -name '*.crt' | LC_ALL=C sort | xargs cat >"$new/etc/ssl/certs/ca-certificates.crt"
     fi
+    # llama.cpp's tools look for backends beside the program that runs, which is the loader when they are started through it.
+    if [ "$2" = test ]; then
+        for backend in "$new"/usr/lib/*/ggml/backends*/libggml-cpu*.so "$new"/usr/lib/*/ggml/backends*/libggml-rpc.so; do
+            ln -s "${backend#"${backend%/ggml/backends*}/"}" "${backend%/ggml/backends*}/${backend##*/}"
+        done
+    fi
     rm -rf "$new/usr/share/doc" "$new/usr/share/man" "$new/usr/share/info" "$new/usr/share/locale" "$new/usr/share/lintian" "$new/var"
     printf '%s\n' "$STAMP" >"$new/.stamp"
     rm -rf "$3"
@@ -238,7 +245,9 @@ choose_lock() { # set
 fill() { # set
     root=$BASE/sysroot
     [ "$1" = build ] || root=$BASE/sysroot-$1
-    STAMP="recipe $RECIPE $ARCH $(grep "^$1 " "$LOCK" 2>/dev/null | sha256sum | cut -d' ' -f1)"
+    eval "recipe=\$RECIPE_$1"
+    # shellcheck disable=SC2154 # set by eval
+    STAMP="recipe $recipe $ARCH $(grep "^$1 " "$LOCK" 2>/dev/null | sha256sum | cut -d' ' -f1)"
     [ "$(cat "$root/.stamp" 2>/dev/null || true)" != "$STAMP" ] || return 0
     need_tools
     apt_prepare
