@@ -26,6 +26,22 @@ char *cli_key_path(const struct options *o); /* --key-file, or cluster.key in th
 /* ADDR option to host and port. */
 err_code cli_addr(const char *text, const char *default_host, uint16_t default_port, struct io_addr *ret, struct err *e);
 
+/* ---- up.c ---- */
+/* Runs a node in this process until it is told to end. private_node: for one `caravan run`, on free ports of loopback, without API keys; its ports are
+ * written to ready_fd. */
+err_code cli_serve(const struct options *o, bool private_node, int ready_fd, struct err *e);
+
+/* ---- run_node.c: the node that `run` talks to ---- */
+struct run_node {
+    char url[300];
+    char model[256];     /* its name there */
+    const char *api_key; /* NULL: none */
+    int pid;             /* of a private node; 0: one that runs anyway */
+};
+/* Finds a running node that has the model, or starts a private one and waits until the model is loaded (progress goes to standard error). */
+err_code run_node_open(const struct options *o, struct run_node *ret, struct err *e);
+void run_node_close(struct run_node *n);
+
 /* ---- split.c: a model cut in slices as --stages or --split say, for verify and perplexity ---- */
 enum { CLI_MAX_STAGES = 64 };
 struct cli_split {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -58,16 +59,23 @@ static err_code up_config(const struct options *o, struct node_config *c, struct
     c->dtype = cli_dtype(o);
     c->spin_us = (uint32_t)option_int(o, OPT_SPIN_US);
     c->ready_fd = (int)option_int(o, OPT_READY_FD);
+    if (c->model && access(c->model, R_OK) != 0) {
+        code = err_set_errno(e, ERR_NOT_FOUND, errno, "cannot read model \"%s\"", c->model);
+        err_hint(e, "give the path of a GGUF file");
+    }
     return code;
 }
 
-err_code cli_up(const struct options *o, int *exit_status, struct err *e) {
-    (void)exit_status;
+err_code cli_serve(const struct options *o, bool private_node, int ready_fd, struct err *e) {
     struct node_config *c = MEM_NEW(struct node_config);
     struct api_keys keys = {0};
     char *key_file = cli_key_path(o), *cache = cli_state_path(o, "weights");
     err_code code = up_config(o, c, e);
-    if (code == ERR_OK) code = keys_read(o, &keys, e);
+    if (code == ERR_OK && !private_node) code = keys_read(o, &keys, e);
+    if (private_node) {
+        c->listen = c->api = (struct io_addr){.host = "127.0.0.1"};
+        c->ready_fd = ready_fd;
+    }
     c->api_keys = (const char *const *)keys.keys;
     c->n_api_keys = keys.n;
     c->key_file = key_file;
@@ -78,4 +86,9 @@ err_code cli_up(const struct options *o, int *exit_status, struct err *e) {
     free(cache);
     free(c);
     return code;
+}
+
+err_code cli_up(const struct options *o, int *exit_status, struct err *e) {
+    (void)exit_status;
+    return cli_serve(o, false, -1, e);
 }
