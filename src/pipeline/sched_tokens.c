@@ -46,6 +46,11 @@ static err_code read_results(struct sched *s, const struct sched_flight *fl, uin
             return ERR_PROTOCOL;
         }
     }
+    for (uint32_t i = 1; i < n_results; i++) {
+        if (s->results[i].n_logits != s->results[0].n_logits && s->eval_state == SCHED_EVAL_RUNNING) {
+            return err_set(e, ERR_PROTOCOL, "tokens: rows of %u and of %u logits", s->results[0].n_logits, s->results[i].n_logits);
+        }
+    }
     s->n_results = n_results;
     return ERR_OK;
 }

@@ -54,20 +54,25 @@ err_code stage_head_refuse(struct stage_loop *l, uint64_t id, const struct err *
     return tell_event(l, &ev, e);
 }
 
+/* The rows stand apart from one another in what came from the tail: they are put side by side. Only evaluations do this. */
 static err_code tell_logits(struct stage_loop *l, const struct sched_action *a, struct err *e) {
     const struct result *first = a->n_results > 0 ? &a->results[0] : NULL;
     struct request_logits head = {.id = a->id, .batch = a->batch, .n_rows = (uint32_t)a->n_results, .n_vocab = first != NULL ? first->n_logits : 0,
                                   .pos = first != NULL ? (uint32_t)first->pos : 0};
     uint8_t bytes[REQUEST_LOGITS_HEAD];
     request_logits_put_head(bytes, &head);
-    struct ring_part *parts = mem_calloc(a->n_results + 1, sizeof *parts);
-    parts[0] = (struct ring_part){.data = bytes, .len = sizeof bytes};
-    for (size_t i = 0; i < a->n_results; i++) {
-        parts[i + 1] = (struct ring_part){.data = a->results[i].logits, .len = (size_t)a->results[i].n_logits * 4};
+    size_t row = (size_t)head.n_vocab * 4, size = row * a->n_results;
+    uint8_t *rows = malloc(size > 0 ? size : 1);
+    if (rows == NULL) {
+        return err_set(e, ERR_MEMORY, "no memory for %zu rows of logits", a->n_results);
     }
+    for (size_t i = 0; i < a->n_results; i++) {
+        memcpy(rows + i * row, a->results[i].logits, row);
+    }
+    struct ring_part parts[2] = {{.data = bytes, .len = sizeof bytes}, {.data = rows, .len = size}};
     struct frame_header h = {.type = FRAME_LOGITS, .epoch = l->order.epoch};
-    err_code code = ring_link_send(l->local, &h, parts, a->n_results + 1, e);
-    free(parts);
+    err_code code = ring_link_send(l->local, &h, parts, 2, e);
+    free(rows);
     return code;
 }
 

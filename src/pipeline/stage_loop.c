@@ -12,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "pipeline/stage_loop_priv.h"
@@ -45,15 +44,6 @@ static err_code set_phase(struct stage_loop *l, enum stage_phase phase, struct e
     return stage_loop_tell_state(l, e);
 }
 
-static err_code answer_ping(struct ring_link *link, const struct frame_header *ping, struct err *e) {
-    uint8_t payload[16];
-    bytes_put_u64(payload, ping->sent_us);
-    bytes_put_u64(payload + 8, clock_now());
-    struct frame_header h = {.type = FRAME_PONG, .epoch = ping->epoch};
-    struct ring_part part = {.data = payload, .len = sizeof payload};
-    return ring_link_send(link, &h, &part, 1, e);
-}
-
 err_code stage_loop_read_local(struct stage_loop *l, bool wait, struct frame_header *h, const uint8_t **payload, int *ret_fd, bool *ret_handled,
                                struct err *e) {
     err_code code = ring_link_read(l->local, wait, h, payload, ret_fd, e);
@@ -61,11 +51,8 @@ err_code stage_loop_read_local(struct stage_loop *l, bool wait, struct frame_hea
         l->node_gone = code != ERR_BUSY;
         return code;
     }
-    *ret_handled = h->type == FRAME_PING || h->type == FRAME_DRAIN;
-    if (h->type == FRAME_PING) {
-        return answer_ping(l->local, h, e);
-    }
-    if (h->type == FRAME_DRAIN) {
+    *ret_handled = h->type == FRAME_DRAIN;
+    if (*ret_handled) {
         l->draining = true;
         if (l->sched != NULL) {
             sched_drain(l->sched);
@@ -273,9 +260,6 @@ static err_code work_ring(struct stage_loop *l, struct err *e) {
         err_prefix(e, "link from stage %u", (l->order.stage + l->order.n_stage - 1) % l->order.n_stage);
         return code;
     }
-    if (h.type == FRAME_PING) {
-        return answer_ping(l->in, &h, e);
-    }
     uint32_t hop, wait;
     split_age(l, ring_link_hop_us(l->in, h.sent_us, clock_now()), &hop, &wait);
     if (l->sched != NULL) {
@@ -302,7 +286,7 @@ static err_code work_local(struct stage_loop *l, struct err *e) {
     if (code == ERR_BUSY) {
         return ERR_OK;
     }
-    if (code != ERR_OK || handled || h.type == FRAME_SOCKET || h.type == FRAME_PONG) {
+    if (code != ERR_OK || handled || h.type == FRAME_SOCKET) {
         return code;
     }
     if (l->sched == NULL) {

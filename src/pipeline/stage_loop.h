@@ -4,8 +4,8 @@
  * thread, which is the compute thread: it reads its links itself (poll, with a short adaptive spin before it sleeps). One helper thread makes
  * the outgoing connection while this one accepts the incoming; another only watches for the node's death, and ends the process at once.
  *
- * On LOCAL, from the node: LOAD (first), SOCKET (with the descriptor of an incoming ring connection), PING, DRAIN; to a head also SUBMIT,
- * CANCEL, EVAL. To the node: STATE, PONG, FAULT; from a head also EVENT, LOGITS. */
+ * On LOCAL, from the node: LOAD (first), SOCKET (with the descriptor of an incoming ring connection), DRAIN; to a head also SUBMIT,
+ * CANCEL, EVAL. To the node: STATE, FAULT; from a head also EVENT, LOGITS. */
 #ifndef CARAVAN_PIPELINE_STAGE_LOOP_H
 #define CARAVAN_PIPELINE_STAGE_LOOP_H
 

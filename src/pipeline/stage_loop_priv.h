@@ -34,7 +34,7 @@ err_code stage_loop_tell_fault(struct stage_loop *l, const struct stage_fault *f
 err_code stage_loop_send(struct stage_loop *l, struct err *e); /* l->frames, to the next stage */
 /* FAULTs in l->frames: the node of the stage where it happened is told as well as the head. */
 err_code stage_loop_tell_own_faults(struct stage_loop *l, struct err *e);
-/* What may come on LOCAL in any phase: PING, DRAIN, a node that is gone. *ret_handled: false: something else, in *h and *payload. */
+/* What may come on LOCAL in any phase: DRAIN, a node that is gone. *ret_handled: false: something else, in *h and *payload. */
 err_code stage_loop_read_local(struct stage_loop *l, bool wait, struct frame_header *h, const uint8_t **payload, int *ret_fd, bool *ret_handled,
                                struct err *e);
 

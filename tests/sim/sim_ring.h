@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ * A ring in one process on a virtual clock: the real scheduler, stage cores and frame bytes, with fake engines and links of seeded delay, jitter
+ * and rate between them. A stage handles one frame at a time, in order, as a stage child does. Everything follows from the seed. */
+#ifndef CARAVAN_TESTS_SIM_RING_H
+#define CARAVAN_TESTS_SIM_RING_H
+
+#include "pipeline/sched.h"
+#include "pipeline/stage.h"
+#include "support/fake_engine.h"
+
+enum { SIM_MAX_STAGE = 6, SIM_MAX_LAYER = 12 };
+
+struct sim_config {
+    uint64_t seed;
+    uint32_t n_stage, n_layer;
+    uint32_t n_seq, n_ctx_seq, n_ctx, n_batch, n_queue, n_credit;
+    bool exact;
+    uint8_t dtype;
+    uint32_t delay_us, jitter_us, bytes_per_us; /* of every link; 0 bytes_per_us: no limit */
+    uint32_t batch_us, token_us;                /* what a batch costs each stage, and each token in it */
+    uint32_t fail_one_in;                       /* engine errors: one eval in so many; 0: none */
+};
+
+struct sim;
+/* The caller sees every event, and every frame as the scheduler made it. */
+struct sim_callbacks {
+    void (*on_event)(void *user, clock_us now, const struct request_event *ev);
+    void (*on_frame)(void *user, clock_us now, const struct sched_action *frame);
+    void (*on_logits)(void *user, clock_us now, const struct sched_action *logits);
+    void (*on_timer)(void *user, clock_us now, uint64_t what);
+};
+
+struct sim *sim_create(const struct sim_config *c, const struct sim_callbacks *cb, void *user);
+void sim_free(struct sim *s);
+uint64_t sim_random(struct sim *s);
+uint32_t sim_between(struct sim *s, uint32_t least, uint32_t most);
+clock_us sim_now(const struct sim *s);
+struct sched *sim_sched(struct sim *s);
+const struct engine *sim_engine(const struct sim *s, uint32_t stage);
+void sim_timer(struct sim *s, clock_us at, uint64_t what);
+void sim_kill(struct sim *s, uint32_t stage);    /* its links close; the head is told */
+/* Runs until nothing is left to happen. false: after max_steps something still is. */
+bool sim_run(struct sim *s, size_t max_steps);
+uint32_t sim_most_in_flight(const struct sim *s);
+uint64_t sim_errors_injected(const struct sim *s);
+const char *sim_broken(const struct sim *s);     /* why a link was closed by a stage, "" if none was */
+
+#endif

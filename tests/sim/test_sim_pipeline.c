@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: MIT
+ * The pipeline under thousands of seeded schedules: 1 to 6 stages, every kind of request, cancels, faults, kills. Each request's tokens
+ * must be exactly those of the reference, its events in order, and everything given back at the end.
+ *   test_sim_pipeline --seed N     one schedule again, as a failure names it
+ *   test_sim_pipeline --seeds N    so many of each kind */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "pipeline/sched_policy.h"
+#include "sim/sim_ring.h"
+
+enum { MAX_REQUESTS = 40, MAX_CTX = 128, TIMER_CANCEL = 1000, TIMER_KILL = 2000, MAX_STEPS = 400000 };
+enum scenario { PLAIN, FAULTS, KILL };
+static const char *const SCENARIO_NAMES[] = {"plain", "faults", "kill"};
+
+static uint64_t only_seed;
+static bool has_only_seed;
+static uint64_t n_seeds = 1500;
+
+struct asked {
+    int32_t prompt[2 * MAX_CTX], expected[MAX_CTX], generated[MAX_CTX];
+    size_t n_prompt, n_expected, n_generated;
+    int32_t max_tokens;
+    uint64_t sampling_seed;
+    bool stop, ignore_eos, bad_grammar;
+    bool refused, started, ended, cancel_asked, cancelled, failed;
+    uint32_t got, n_top;
+    uint64_t frame_of_last;     /* number of the frame before which its last token came */
+};
+
+struct run {
+    enum scenario scenario;
+    uint64_t seed;
+    struct sim_config config;
+    struct sim *sim;
+    struct asked *asked;        /* [MAX_REQUESTS] */
+    uint32_t n;
+    uint64_t n_frames;
+    uint32_t last_started;
+    bool killed;
+};
+
+#define CHECK(run, cond, ...)                                                                                                          \
+    do {                                                                                                                               \
+        if (!(cond)) {                                                                                                                 \
+            print_error("%s, seed %llu: ", SCENARIO_NAMES[(run)->scenario], (unsigned long long)(run)->seed);                          \
+            print_error(__VA_ARGS__);                                                                                                  \
+            print_error("\nagain with: test_sim_pipeline --seed %llu\n", (unsigned long long)(run)->seed);                             \
+            fail_msg("%s", #cond);                                                                                                     \
+        }                                                                                                                              \
+    } while (0)
+
+/* ---- what the submitter and the ring see ------------------------------------------------------------------------------------- */
+
+static void see_token(struct run *r, uint32_t i, const struct request_event *ev) {
+    struct asked *q = &r->asked[i];
+    size_t k = q->n_generated + q->got;
+    CHECK(r, k < q->n_expected, "request %u: a token too many", i);
+    CHECK(r, ev->token == q->expected[k], "request %u: token %zu is %d, not %d", i, k, ev->token, q->expected[k]);
+    CHECK(r, ev->completion_tokens == k + 1 && ev->n_top == q->n_top, "request %u: counts", i);
+    q->got++;
+    if (q->got > 1) { /* nobody who decodes is passed by for long */
+        uint64_t gap = r->n_frames - q->frame_of_last;
+        CHECK(r, gap <= 4u * (r->config.n_seq + r->config.n_stage) + 8, "request %u: %llu frames between two tokens", i, (unsigned long long)gap);
+    }
+    q->frame_of_last = r->n_frames;
+}
+
+static void see_done(struct run *r, uint32_t i, const struct request_event *ev) {
+    struct asked *q = &r->asked[i];
+    size_t k = q->n_generated + q->got;
+    CHECK(r, ev->completion_tokens == k && ev->prompt_tokens == q->n_prompt, "request %u: final counts", i);
+    if (ev->finish == REQUEST_FINISH_CANCELLED) {
+        CHECK(r, q->cancel_asked, "request %u: cancelled by nobody", i);
+        q->cancelled = true;
+        return;
+    }
+    CHECK(r, k == q->n_expected, "request %u: ended with %zu of %zu tokens", i, k, q->n_expected);
+    CHECK(r, ev->finish == (q->stop ? REQUEST_FINISH_STOP : REQUEST_FINISH_LENGTH), "request %u: finish %d", i, ev->finish);
+    CHECK(r, ev->n_hop == r->config.n_stage, "request %u: %u hops", i, ev->n_hop);
+    for (uint32_t h = 0; h < ev->n_hop && q->got > 0; h++) {
+        CHECK(r, ev->hops[h].frames >= q->got && ev->hops[h].compute_us >= (uint64_t)q->got * r->config.batch_us, "request %u: times of stage %u", i, h);
+    }
+}
+
+static void on_event(void *user, clock_us now, const struct request_event *ev) {
+    struct run *r = user;
+    (void)now;
+    uint32_t i = (uint32_t)ev->id - 1;
+    CHECK(r, i < r->n && !r->asked[i].ended, "event %d of request %u after its end", ev->kind, i);
+    struct asked *q = &r->asked[i];
+    switch (ev->kind) {
+    case REQUEST_STARTED:
+        CHECK(r, !q->started && ev->prompt_tokens == q->n_prompt, "request %u: started twice", i);
+        if (q->n_expected > q->n_generated || q->stop) {
+            CHECK(r, i + 1 > r->last_started, "request %u started after %u: not in order of arrival", i, r->last_started);
+            r->last_started = i + 1;
+        }
+        q->started = true;
+        break;
+    case REQUEST_TOKEN:
+        CHECK(r, q->started, "request %u: a token before its start", i);
+        see_token(r, i, ev);
+        break;
+    case REQUEST_DONE:
+        see_done(r, i, ev);
+        q->ended = true;
+        break;
+    case REQUEST_FAILED:
+        CHECK(r, r->killed || sim_errors_injected(r->sim) > 0 || q->sampling_seed == FAKE_BAD_SEED || q->bad_grammar, "request %u failed: %s", i,
+              ev->err.text);
+        q->failed = q->ended = true;
+        break;
+    }
+}
+
+static void on_frame(void *user, clock_us now, const struct sched_action *f) {
+    struct run *r = user;
+    (void)now;
+    struct sched_counts n;
+    sched_count(sim_sched(r->sim), &n);
+    uint32_t credit = r->config.n_credit != 0 ? r->config.n_credit : sched_policy_credit(r->config.n_stage);
+    CHECK(r, n.in_flight <= credit, "%u frames in flight, %u credits", n.in_flight, credit);
+    CHECK(r, f->n_tokens <= r->config.n_batch && f->n_ops <= r->config.n_seq, "a frame of %zu tokens", f->n_tokens);
+    CHECK(r, f->n_tokens > 0 || f->n_ops > 0, "an empty frame");
+    CHECK(r, n.kv_reserved <= r->config.n_ctx, "%u cells reserved of %u", n.kv_reserved, r->config.n_ctx);
+    if (r->config.exact) {
+        CHECK(r, f->n_tokens <= 3 || f->n_tokens % 4 == 0, "exact mode: a batch of %zu", f->n_tokens);
+    }
+    r->n_frames++;
+}
+
+static void on_logits(void *user, clock_us now, const struct sched_action *a) {
+    struct run *r = user;
+    (void)now;
+    (void)a;
+    CHECK(r, false, "logits nobody asked for");
+}
+
+/* ---- what they ask ---------------------------------------------------------------------------------------------------------- */
+
+static void make_request(struct run *r, struct asked *q) {
+    struct sim *s = r->sim;
+    uint32_t ctx = r->config.n_ctx_seq;
+    bool too_long = sim_between(s, 0, 30) == 0;
+    q->n_prompt = too_long ? sim_between(s, ctx, ctx + 20) : sim_between(s, 1, sim_between(s, 0, 3) > 0 ? ctx / 3 : ctx - 1);
+    for (size_t i = 0; i < q->n_prompt; i++) {
+        q->prompt[i] = (int32_t)sim_between(s, 0, FAKE_N_VOCAB - 1);
+    }
+    q->max_tokens = sim_between(s, 0, 4) == 0 ? -1 : (int32_t)sim_between(s, 0, ctx);
+    q->ignore_eos = sim_between(s, 0, 2) == 0;
+    q->sampling_seed = sim_between(s, 0, 40) == 0 ? FAKE_BAD_SEED : sim_random(s);
+    q->bad_grammar = sim_between(s, 0, 40) == 0;
+    q->n_top = sim_between(s, 0, 3) == 0 ? sim_between(s, 1, ENGINE_MAX_TOP_LOGPROBS) : 0;
+    if (q->n_prompt >= ctx) {
+        return;
+    }
+    size_t room = ctx - q->n_prompt, max = q->max_tokens < 0 || (size_t)q->max_tokens > room ? room : (size_t)q->max_tokens;
+    struct fake_params p = {.n_layer = r->config.n_layer, .n_ctx_seq = ctx, .n_ctx = ctx, .n_batch = 1};
+    q->n_expected = fake_reference(&p, q->prompt, q->n_prompt, q->sampling_seed, q->ignore_eos, max, q->expected, &q->stop);
+    if (sim_between(s, 0, 4) == 0 && q->n_expected > 0) { /* a replay */
+        q->n_generated = sim_between(s, 1, (uint32_t)q->n_expected);
+        memcpy(q->generated, q->expected, q->n_generated * sizeof *q->generated);
+    }
+}
+
+static int32_t *copy_tokens(const int32_t *tokens, size_t n) {
+    int32_t *copy = mem_calloc(n > 0 ? n : 1, sizeof *copy);
+    memcpy(copy, tokens, n * sizeof *copy);
+    return copy;
+}
+
+static void submit(struct run *r, uint32_t i) {
+    struct asked *q = &r->asked[i];
+    struct request req;
+    request_init(&req);
+    req.id = i + 1;
+    req.tokens = copy_tokens(q->prompt, q->n_prompt);
+    req.n_tokens = q->n_prompt;
+    req.generated = q->n_generated > 0 ? copy_tokens(q->generated, q->n_generated) : NULL;
+    req.n_generated = q->n_generated;
+    req.max_tokens = q->max_tokens;
+    req.ignore_eos = q->ignore_eos;
+    req.sampling.seed = q->sampling_seed;
+    req.sampling.n_top_logprobs = q->n_top;
+    req.sampling.grammar = q->bad_grammar ? mem_strdup("root ::= \"a\"") : NULL;
+    struct sched_counts n;
+    sched_count(sim_sched(r->sim), &n);
+    struct err e = {0};
+    err_code code = sched_submit(sim_sched(r->sim), sim_now(r->sim), &req, &e);
+    if (code != ERR_OK) {
+        q->refused = q->ended = true;
+        CHECK(r, r->killed || (code == ERR_LIMIT) == (q->n_prompt >= r->config.n_ctx_seq), "request %u: %s", i, e.text);
+        CHECK(r, r->killed || code == ERR_LIMIT || (code == ERR_BUSY && n.queued >= r->config.n_queue), "request %u: %s", i, e.text);
+    } else {
+        CHECK(r, req.tokens == NULL, "the request was not taken over");
+    }
+    request_done(&req);
+}
+
+static void on_timer(void *user, clock_us now, uint64_t what) {
+    struct run *r = user;
+    (void)now;
+    if (what >= TIMER_KILL) {
+        r->killed = true;
+        sim_kill(r->sim, (uint32_t)(what - TIMER_KILL));
+    } else if (what >= TIMER_CANCEL) {
+        struct asked *q = &r->asked[what - TIMER_CANCEL];
+        q->cancel_asked = true;
+        sched_cancel(sim_sched(r->sim), now, what - TIMER_CANCEL + 1);
+    } else {
+        submit(r, (uint32_t)what);
+    }
+}
+
+/* ---- one schedule ----------------------------------------------------------------------------------------------------------- */
+
+static void draw_config(struct run *r, uint64_t seed) {
+    struct sim_config c = {.seed = seed};
+    struct sim_callbacks none = {0};
+    struct sim_config tiny = {.seed = seed, .n_stage = 1, .n_layer = 1, .n_seq = 1, .n_ctx_seq = 8, .n_ctx = 8, .n_batch = 1};
+    struct sim *dice = sim_create(&tiny, &none, NULL);
+    c.n_stage = r->scenario == KILL ? sim_between(dice, 2, SIM_MAX_STAGE) : sim_between(dice, 1, SIM_MAX_STAGE);
+    c.n_layer = sim_between(dice, c.n_stage, SIM_MAX_LAYER);
+    c.n_seq = sim_between(dice, 1, 8);
+    c.n_ctx_seq = sim_between(dice, 16, MAX_CTX);
+    c.n_ctx = sim_between(dice, 0, 1) == 0 ? c.n_seq * c.n_ctx_seq : sim_between(dice, c.n_ctx_seq, c.n_seq * c.n_ctx_seq);
+    c.n_batch = sim_between(dice, 4, 48);
+    c.n_queue = sim_between(dice, 0, 12);
+    c.n_credit = sim_between(dice, 0, 2) == 0 ? sim_between(dice, 1, c.n_stage + 2) : 0;
+    c.exact = sim_between(dice, 0, 3) == 0;
+    c.dtype = (uint8_t)sim_between(dice, 0, FRAME_DTYPE_COUNT - 1);
+    c.delay_us = sim_between(dice, 0, 2) == 0 ? 0 : sim_between(dice, 0, 5000);
+    c.jitter_us = sim_between(dice, 0, 1000);
+    c.bytes_per_us = sim_between(dice, 0, 2) == 0 ? 0 : sim_between(dice, 1, 100);
+    c.batch_us = sim_between(dice, 1, 500);
+    c.token_us = sim_between(dice, 0, 50);
+    c.fail_one_in = r->scenario == FAULTS ? sim_between(dice, 20, 200) : 0;
+    sim_free(dice);
+    r->config = c;
+}
+
+static void schedule(struct run *r) {
+    r->n = sim_between(r->sim, 1, MAX_REQUESTS);
+    clock_us spread = sim_between(r->sim, 1, 4) == 1 ? 10 : sim_between(r->sim, 1000, 2000000), at = sim_now(r->sim);
+    for (uint32_t i = 0; i < r->n; i++) {
+        make_request(r, &r->asked[i]);
+        at += sim_random(r->sim) % (spread / r->n + 1);
+        sim_timer(r->sim, at, i);
+        if (sim_between(r->sim, 0, 3) == 0) {
+            sim_timer(r->sim, at + sim_random(r->sim) % 300000, TIMER_CANCEL + i);
+        }
+    }
+    if (r->scenario == KILL) {
+        sim_timer(r->sim, sim_now(r->sim) + sim_random(r->sim) % (spread + 200000), TIMER_KILL + sim_between(r->sim, 1, r->config.n_stage - 1));
+    }
+}
+
+static void check_end(struct run *r) {
+    CHECK(r, r->killed || sim_broken(r->sim)[0] == '\0', "a stage closed its link: %s", sim_broken(r->sim));
+    for (uint32_t i = 0; i < r->n; i++) {
+        const struct asked *q = &r->asked[i];
+        CHECK(r, q->ended, "request %u never ended", i);
+        CHECK(r, !q->failed || r->scenario != PLAIN || q->bad_grammar || q->sampling_seed == FAKE_BAD_SEED, "request %u failed", i);
+    }
+    struct sched_counts n;
+    sched_count(sim_sched(r->sim), &n);
+    CHECK(r, sched_idle(sim_sched(r->sim)), "not idle at the end: %u queued, %u running, %u in flight", n.queued, n.running, n.in_flight);
+    CHECK(r, n.slots_free == r->config.n_seq && n.kv_reserved == 0, "%u slots free of %u, %u cells reserved", n.slots_free, r->config.n_seq,
+          n.kv_reserved);
+    for (uint32_t st = 0; st < r->config.n_stage && !r->killed; st++) {
+        for (uint32_t seq = 0; seq < r->config.n_seq; seq++) {
+            CHECK(r, fake_engine_len(sim_engine(r->sim, st), seq) == 0, "stage %u still holds sequence %u", st, seq);
+        }
+    }
+}
+
+static uint32_t run_seed(enum scenario scenario, uint64_t seed) {
+    struct run r = {.scenario = scenario, .seed = seed};
+    r.asked = mem_calloc(MAX_REQUESTS, sizeof *r.asked);
+    draw_config(&r, seed);
+    struct sim_callbacks cb = {.on_event = on_event, .on_frame = on_frame, .on_logits = on_logits, .on_timer = on_timer};
+    r.sim = sim_create(&r.config, &cb, &r);
+    schedule(&r);
+    bool ended = sim_run(r.sim, MAX_STEPS);
+    CHECK(&r, ended, "still running after %d steps", MAX_STEPS);
+    check_end(&r);
+    uint32_t most = sim_most_in_flight(r.sim);
+    sim_free(r.sim);
+    free(r.asked);
+    return most;
+}
+
+static void run_scenario(enum scenario scenario) {
+    uint32_t most = 0;
+    if (has_only_seed) {
+        run_seed(scenario, only_seed);
+        return;
+    }
+    for (uint64_t seed = 1; seed <= n_seeds; seed++) {
+        uint32_t n = run_seed(scenario, seed);
+        most = n > most ? n : most;
+    }
+    assert_true(most >= SIM_MAX_STAGE); /* the ring was full at times */
+}
+
+static void test_plain(void **state) {
+    (void)state;
+    run_scenario(PLAIN);
+}
+
+static void test_faults(void **state) {
+    (void)state;
+    run_scenario(FAULTS);
+}
+
+static void test_kill(void **state) {
+    (void)state;
+    run_scenario(KILL);
+}
+
+/* ---- that stages work at the same time --------------------------------------------------------------------------------------- */
+
+static void ignore_event(void *user, clock_us now, const struct request_event *ev) {
+    (void)now;
+    if (ev->kind == REQUEST_DONE) {
+        ++*(uint32_t *)user;
+    }
+}
+
+static void ignore_frame(void *user, clock_us now, const struct sched_action *f) {
+    (void)user;
+    (void)now;
+    (void)f;
+}
+
+/* Virtual microseconds that n_req requests take, all submitted at once, on layers split over n_stage stages of equal cost. */
+static clock_us time_of(uint32_t n_stage, uint32_t n_req, uint32_t n_prompt, int32_t n_out) {
+    struct sim_config c = {.seed = 1, .n_stage = n_stage, .n_layer = n_stage, .n_seq = n_req, .n_ctx_seq = 1100, .n_ctx = 1100 * n_req, .n_batch = 64,
+                           .n_queue = 64, .batch_us = 4000 / n_stage, .token_us = 40 / n_stage};
+    struct sim_callbacks cb = {.on_event = ignore_event, .on_frame = ignore_frame};
+    uint32_t done = 0;
+    struct sim *s = sim_create(&c, &cb, &done);
+    for (uint32_t i = 0; i < n_req; i++) {
+        struct request r;
+        request_init(&r);
+        r.id = i + 1;
+        r.n_tokens = n_prompt;
+        r.tokens = mem_calloc(n_prompt, sizeof *r.tokens);
+        r.tokens[0] = (int32_t)i;
+        r.max_tokens = n_out;
+        r.ignore_eos = true;
+        assert_int_equal(sched_submit(sim_sched(s), sim_now(s), &r, NULL), ERR_OK);
+        request_done(&r);
+    }
+    clock_us start = sim_now(s);
+    assert_true(sim_run(s, 1000000));
+    assert_int_equal(done, n_req);
+    clock_us took = sim_now(s) - start;
+    sim_free(s);
+    return took;
+}
+
+static void test_decode_overlaps(void **state) {
+    (void)state;
+    clock_us one = time_of(1, 1, 4, 200), four_one = time_of(4, 1, 4, 200), four = time_of(4, 4, 4, 200);
+    print_message("decode of 200 tokens: 1 stage %llu us; 4 stages: 1 stream %llu us, 4 streams %llu us\n", (unsigned long long)one,
+                  (unsigned long long)four_one, (unsigned long long)four);
+    assert_true(four_one < one * 11 / 10);  /* splitting costs a stream nothing but the hops */
+    assert_true(four < four_one * 11 / 10); /* four streams in the time of one */
+}
+
+static void test_prefill_overlaps(void **state) {
+    (void)state;
+    clock_us one = time_of(1, 1, 1024, 1), four = time_of(4, 1, 1024, 1);
+    print_message("prefill of 1024 tokens: 1 stage %llu us, 4 stages %llu us\n", (unsigned long long)one, (unsigned long long)four);
+    assert_true(four * 3 < one);
+}
+
+int main(int argc, char **argv) {
+    for (int i = 1; i + 1 < argc; i += 2) {
+        if (strcmp(argv[i], "--seed") == 0) {
+            only_seed = strtoull(argv[i + 1], NULL, 10);
+            has_only_seed = true;
+        } else if (strcmp(argv[i], "--seeds") == 0) {
+            n_seeds = strtoull(argv[i + 1], NULL, 10);
+        }
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_plain), cmocka_unit_test(test_faults), cmocka_unit_test(test_kill), cmocka_unit_test(test_decode_overlaps),
+        cmocka_unit_test(test_prefill_overlaps),
+    };
+    return cmocka_run_group_tests_name("sim_pipeline", tests, NULL, NULL);
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+#include "support/fake_engine.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+struct fake_seq { uint32_t len; bool open; uint64_t seed; uint32_t n_top; };
+
+struct fake {
+    struct fake_params p;
+    uint32_t n_own;        /* layers of this slice */
+    uint64_t *chain;       /* [n_seq][n_own][n_ctx_seq] */
+    struct fake_seq *seqs; /* [n_seq] */
+    uint64_t *last;        /* [n_batch]: hash behind each token of the last batch, in the last slice */
+    float *logits;         /* [n_vocab] */
+    size_t n_last;
+};
+
+static uint64_t mix(uint64_t a, uint64_t b) {
+    uint64_t z = a * 0x9E3779B97F4A7C15u + b + 0x7F4A7C15u; /* splitmix64's finish */
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+}
+
+static uint64_t *chain_at(struct fake *f, uint32_t seq, uint32_t layer) {
+    return f->chain + ((size_t)seq * f->n_own + layer) * f->p.n_ctx_seq;
+}
+
+/* ---- a hash in a hidden row: 16 nibbles, twice ------------------------------------------------------------------------------ */
+
+static void row_put(float *row, uint64_t h) {
+    for (int i = 0; i < FAKE_N_EMBD; i++) {
+        row[i] = (float)(h >> (i % 16 * 4) & 15);
+    }
+}
+
+static bool row_get(const float *row, uint64_t *ret) {
+    uint64_t h = 0;
+    for (int i = 0; i < FAKE_N_EMBD; i++) {
+        uint64_t nibble = (uint64_t)lrintf(row[i]) & 15;
+        if (i < 16) {
+            h |= nibble << (i * 4);
+        } else if ((h >> (i % 16 * 4) & 15) != nibble) {
+            return false;
+        }
+    }
+    *ret = h;
+    return true;
+}
+
+/* ---- the port --------------------------------------------------------------------------------------------------------------- */
+
+static void remove_range(struct fake *f, uint32_t seq, int32_t p0, int32_t p1) {
+    struct fake_seq *s = &f->seqs[seq];
+    assert(p1 < 0 || (uint32_t)p1 >= s->len); /* only from the end: anything else would leave a hole */
+    if (p0 <= 0) {
+        s->len = 0;
+    } else if ((uint32_t)p0 < s->len) {
+        s->len = (uint32_t)p0;
+    }
+}
+
+static err_code fake_apply(void *self, const struct engine_op *ops, size_t n, struct err *e) {
+    struct fake *f = self;
+    for (size_t i = 0; i < n; i++) {
+        if (ops[i].seq >= f->p.n_seq) {
+            return err_set(e, ERR_ENGINE, "fake: no sequence %u", ops[i].seq);
+        }
+        switch (ops[i].kind) {
+        case ENGINE_OP_RM:
+            remove_range(f, ops[i].seq, ops[i].p0, ops[i].p1);
+            break;
+        case ENGINE_OP_CLOSE:
+            f->seqs[ops[i].seq] = (struct fake_seq){0};
+            break;
+        default:
+            return err_set(e, ERR_UNSUPPORTED, "fake: operation %u", ops[i].kind);
+        }
+    }
+    return ERR_OK;
+}
+
+static err_code step(struct fake *f, const struct engine_token *t, const float *in, float *out, uint64_t *ret, struct err *e) {
+    struct fake_seq *s = &f->seqs[t->seq];
+    if (t->seq >= f->p.n_seq || (uint32_t)t->pos != s->len || s->len == f->p.n_ctx_seq) {
+        return err_set(e, ERR_ENGINE, "fake: position %d of sequence %u, which has %u", t->pos, t->seq, s->len);
+    }
+    uint64_t h = 0;
+    if (in == NULL) {
+        h = mix((uint64_t)t->token, (uint64_t)t->pos);
+    } else if (!row_get(in, &h)) {
+        return err_set(e, ERR_ENGINE, "fake: a damaged hidden row");
+    }
+    for (uint32_t layer = 0; layer < f->n_own; layer++) {
+        uint64_t *chain = chain_at(f, t->seq, layer);
+        uint64_t before = t->pos > 0 ? chain[t->pos - 1] : f->p.first + layer;
+        chain[t->pos] = mix(before, h);
+        h = mix(chain[t->pos], f->p.first + layer);
+    }
+    s->len++;
+    if (out != NULL) {
+        row_put(out, h);
+    }
+    *ret = h;
+    return ERR_OK;
+}
+
+static err_code fake_eval(void *self, const struct engine_token *tokens, size_t n, const float *in, float *out, struct err *e) {
+    struct fake *f = self;
+    bool first = f->p.first == 0, last = f->p.end == f->p.n_layer;
+    assert(n >= 1 && n <= f->p.n_batch && (in == NULL) == first && (out == NULL) == last);
+    if (f->p.on_eval != NULL) {
+        f->p.on_eval(f->p.user, n);
+    }
+    if (f->p.fail != NULL && f->p.fail(f->p.user)) {
+        return err_set(e, ERR_ENGINE, "fake: told to fail");
+    }
+    for (size_t i = 0; i < n; i++) {
+        err_code code = step(f, &tokens[i], first ? NULL : in + i * FAKE_N_EMBD, last ? NULL : out + i * FAKE_N_EMBD, &f->last[i], e);
+        if (code != ERR_OK) {
+            return code;
+        }
+    }
+    f->n_last = n;
+    return ERR_OK;
+}
+
+static const float *fake_logits(void *self, size_t i) {
+    struct fake *f = self;
+    assert(i < f->n_last && f->p.end == f->p.n_layer);
+    for (uint32_t t = 0; t < FAKE_N_VOCAB; t++) {
+        f->logits[t] = (float)(mix(f->last[i], t) % 1000);
+    }
+    return f->logits;
+}
+
+static err_code fake_seq_open(void *self, uint32_t seq, const struct engine_sampling *params, struct err *e) {
+    struct fake *f = self;
+    if (params->grammar != NULL) {
+        return err_set(e, ERR_INVALID, "fake: knows no grammars");
+    }
+    f->seqs[seq].open = true;
+    f->seqs[seq].seed = params->seed;
+    f->seqs[seq].n_top = params->n_top_logprobs;
+    return ERR_OK;
+}
+
+static int32_t choose(const struct fake *f, uint64_t h, uint64_t seed, uint64_t pos) {
+    int32_t token = (int32_t)(mix(mix(h, seed), pos) % FAKE_N_VOCAB);
+    return f->p.no_eog && token == FAKE_EOG ? FAKE_EOG + 1 : token;
+}
+
+static err_code fake_sample(void *self, uint32_t seq, size_t i, int32_t pos, struct engine_sample *ret, struct err *e) {
+    struct fake *f = self;
+    const struct fake_seq *s = &f->seqs[seq];
+    if (!s->open || i >= f->n_last || s->seed == FAKE_BAD_SEED) {
+        return err_set(e, ERR_ENGINE, "fake: cannot sample sequence %u", seq);
+    }
+    ret->token = choose(f, f->last[i], s->seed, (uint64_t)pos);
+    ret->logprob = -0.5f;
+    ret->end = ret->token == FAKE_EOG;
+    ret->n_top = s->n_top;
+    for (uint32_t t = 0; t < s->n_top; t++) {
+        ret->top[t].token = (int32_t)((uint32_t)ret->token + t) % FAKE_N_VOCAB;
+        ret->top[t].logprob = -0.5f - (float)t;
+    }
+    return ERR_OK;
+}
+
+/* One token a byte. */
+static err_code fake_tokenize(void *self, const char *text, size_t len, bool bos, bool special, int32_t **ret_tokens, size_t *ret_n, struct err *e) {
+    (void)self;
+    (void)special;
+    (void)e;
+    int32_t *tokens = mem_calloc(len + 1, sizeof *tokens);
+    size_t n = 0;
+    if (bos) {
+        tokens[n++] = 1;
+    }
+    for (size_t i = 0; i < len; i++) {
+        tokens[n++] = (uint8_t)text[i] % FAKE_N_VOCAB;
+    }
+    *ret_tokens = tokens;
+    *ret_n = n;
+    return ERR_OK;
+}
+
+static void fake_piece(void *self, int32_t token, struct buf *out) {
+    (void)self;
+    buf_printf(out, "<%d>", token);
+}
+
+static void fake_close(void *self) {
+    struct fake *f = self;
+    free(f->chain);
+    free(f->seqs);
+    free(f->last);
+    free(f->logits);
+    free(f);
+}
+
+static const struct engine_ops FAKE_OPS = {
+    .apply = fake_apply, .eval = fake_eval, .logits = fake_logits, .seq_open = fake_seq_open, .sample = fake_sample,
+    .tokenize = fake_tokenize, .piece = fake_piece, .close = fake_close,
+};
+
+void fake_engine_open(const struct fake_params *p, struct engine *ret) {
+    struct fake *f = MEM_NEW(struct fake);
+    f->p = *p;
+    f->n_own = p->end - p->first;
+    f->chain = mem_calloc((size_t)p->n_seq * f->n_own * p->n_ctx_seq, sizeof *f->chain);
+    f->seqs = mem_calloc(p->n_seq, sizeof *f->seqs);
+    f->last = mem_calloc(p->n_batch, sizeof *f->last);
+    f->logits = mem_calloc(FAKE_N_VOCAB, sizeof *f->logits);
+    *ret = (struct engine){.ops = &FAKE_OPS, .self = f};
+    ret->info = (struct engine_info){.n_embd = FAKE_N_EMBD, .n_ctx_seq = p->n_ctx_seq, .n_ctx = p->n_ctx, .n_seq = p->n_seq, .n_batch = p->n_batch,
+                                     .first = p->first == 0, .last = p->end == p->n_layer, .can_remove = true, .device = "fake"};
+    ret->info.n_vocab = ret->info.first || ret->info.last ? FAKE_N_VOCAB : 0;
+}
+
+uint32_t fake_engine_len(const struct engine *e, uint32_t seq) {
+    return ((const struct fake *)e->self)->seqs[seq].len;
+}
+
+bool fake_engine_has_sampler(const struct engine *e, uint32_t seq) {
+    return ((const struct fake *)e->self)->seqs[seq].open;
+}
+
+size_t fake_reference(const struct fake_params *p, const int32_t *prompt, size_t n_prompt, uint64_t seed, bool ignore_eos, size_t max, int32_t *ret,
+                      bool *ret_stop) {
+    struct fake_params whole = *p;
+    whole.first = 0;
+    whole.end = whole.n_layer;
+    whole.n_seq = 1;
+    struct engine e;
+    fake_engine_open(&whole, &e);
+    struct fake *f = e.self;
+    uint64_t h = 0;
+    uint32_t pos = 0;
+    size_t n = 0;
+    *ret_stop = false;
+    for (; pos < n_prompt; pos++) {
+        step(f, &(struct engine_token){.token = prompt[pos], .pos = (int32_t)pos}, NULL, NULL, &h, NULL);
+    }
+    while (n < max) {
+        int32_t token = choose(f, h, seed, pos - 1);
+        if (token == FAKE_EOG && !ignore_eos) {
+            *ret_stop = true;
+            break;
+        }
+        ret[n++] = token;
+        step(f, &(struct engine_token){.token = token, .pos = (int32_t)pos}, NULL, NULL, &h, NULL);
+        pos++;
+    }
+    fake_close(f);
+    return n;
+}
