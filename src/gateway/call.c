@@ -96,7 +96,7 @@ static void choice_give(struct choice *c, const struct buf *text) {
     size_t n = 0;
     while (n < c->n_pending && c->pending[n].text_end <= c->filter.given) n++;
     if (text->len == 0 && !(n > 0 && c->filter.stopped)) return;
-    struct gateway_event ev = {.kind = GATEWAY_TEXT, .choice = c->index, 
+    struct gateway_event ev = {.kind = GATEWAY_TEXT, .choice = c->index,
                                .text = text->len > 0 ? (const char *)text->data : "", .len = text->len,
                                .start = c->filter.given - text->len, .tokens = c->pending, .n_tokens = n};
     if (call->request.stream)
