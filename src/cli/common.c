@@ -63,3 +63,9 @@ err_code cli_addr(const char *text, const char *default_host, uint16_t default_p
     err_hint(e, "write HOST:PORT, for example 192.168.1.20:7433 or [fe80::1]:7433");
     return ERR_INVALID;
 }
+
+uint32_t cli_share_of_cores(uint32_t n_stage) {
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t share = cores > 0 ? (uint32_t)cores / n_stage : 1;
+    return share > 0 ? share : 1;
+}

@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "pipeline/stage_loop_priv.h"
+#include "pipeline/tokenize.h"
 
 err_code stage_head_create(struct stage_loop *l, struct err *e) {
     const struct engine_info *info = &l->engine.info;
@@ -117,12 +118,37 @@ static err_code take_eval(struct stage_loop *l, const uint8_t *payload, size_t l
     return code == ERR_OK ? ERR_OK : stage_head_refuse(l, id, &why, e);
 }
 
+static err_code take_tokenize(struct stage_loop *l, const uint8_t *payload, size_t len, struct err *e) {
+    struct tokenize_ask ask;
+    struct err why = {0};
+    int32_t *tokens = NULL;
+    size_t n = 0;
+    err_code code = tokenize_ask_decode(payload, len, &ask, e);
+    if (code != ERR_OK) {
+        return code;
+    }
+    code = l->engine.ops->tokenize(l->engine.self, ask.text, ask.len, ask.bos, ask.special, &tokens, &n, &why);
+    struct buf answer;
+    buf_init(&answer, frame_max_payload(FRAME_TOKENIZED));
+    if (code == ERR_OK) {
+        tokenize_answer_encode(ask.id, tokens, n, &answer);
+    } else {
+        tokenize_failure_encode(ask.id, &why, &answer);
+    }
+    code = stage_loop_tell(l, FRAME_TOKENIZED, answer.data, answer.len, e);
+    buf_done(&answer);
+    free(tokens);
+    return code;
+}
+
 err_code stage_head_local(struct stage_loop *l, const struct frame_header *h, const uint8_t *payload, struct err *e) {
     switch (h->type) {
     case FRAME_SUBMIT:
         return take_submit(l, payload, h->payload_len, e);
     case FRAME_EVAL:
         return take_eval(l, payload, h->payload_len, e);
+    case FRAME_TOKENIZE:
+        return take_tokenize(l, payload, h->payload_len, e);
     case FRAME_CANCEL:
         if (h->payload_len != 8) {
             return err_set(e, ERR_PROTOCOL, "a CANCEL frame of %u bytes", h->payload_len);
