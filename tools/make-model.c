@@ -70,8 +70,10 @@ static float next_normal(struct maker *m) {
 
 /* --- vocabulary: 256 bytes, a few merges, control tokens, made-up words --- */
 
-static const char *const merges[] = {"t h", "th e", "a n", "an d", "i n", "in g", "e r", "o u", "r e", "o n", "e n", "\xc4\xa0 t", "\xc4\xa0 a", "\xc4\xa0t he"};
-static const char *const merged[] = {"th", "the", "an", "and", "in", "ing", "er", "ou", "re", "on", "en", "\xc4\xa0t", "\xc4\xa0" "a", "\xc4\xa0the"};
+static const char *const merges[] = {"t h", "th e", "a n", "an d", "i n", "in g", "e r", "o u", "r e", "o n", "e n",
+                                     "\xc4\xa0 t", "\xc4\xa0 a", "\xc4\xa0t he"};
+static const char *const merged[] = {"th", "the", "an", "and", "in", "ing", "er", "ou", "re", "on", "en",
+                                     "\xc4\xa0t", "\xc4\xa0" "a", "\xc4\xa0the"};
 static const char *const controls[] = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
 enum { ENDOFTEXT = N_BYTES + ARRAY_LEN(merged), IM_START, IM_END, TYPE_NORMAL = 1, TYPE_CONTROL = 3 };
 
@@ -133,7 +135,8 @@ static void write_vocabulary(const struct maker *m, struct model_writer *w) {
     model_write_u32(w, "tokenizer.ggml.eos_token_id", IM_END);
     model_write_bool(w, "tokenizer.ggml.add_bos_token", 0);
     model_write_str(w, "tokenizer.chat_template",
-                    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}"
+                    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + "
+                    "'\\n'}}{% endfor %}"
                     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}");
 }
 
@@ -168,13 +171,15 @@ static void write_metadata(const struct maker *m, struct model_writer *w) {
     write_vocabulary(m, w);
 }
 
-static void add_tensor(struct maker *m, const char *name, uint32_t n_dims, uint64_t ne0, uint64_t ne1, uint64_t ne2, enum fill fill, float scale) {
+static void add_tensor(struct maker *m, const char *name, uint32_t n_dims, uint64_t ne0, uint64_t ne1, uint64_t ne2, enum fill fill,
+                       float scale) {
     if (m->n_tensors == MAX_TENSORS) {
         fprintf(stderr, "too many layers\n");
         exit(65);
     }
     struct tensor *t = &m->tensor[m->n_tensors++];
-    *t = (struct tensor){.type = fill == FILL_ONES ? MODEL_TYPE_F32 : m->type, .n_dims = n_dims, .ne = {ne0, ne1, ne2}, .fill = fill, .scale = scale};
+    *t = (struct tensor){
+        .type = fill == FILL_ONES ? MODEL_TYPE_F32 : m->type, .n_dims = n_dims, .ne = {ne0, ne1, ne2}, .fill = fill, .scale = scale};
     snprintf(t->name, sizeof t->name, "%s", name);
     t->bytes = model_type_bytes(t->type, ne0) * ne1 * ne2;
 }
@@ -308,8 +313,12 @@ static int usage(void) {
 int main(int argc, char **argv) {
     const char *preset = NULL, *type = "q4_k", *out = NULL, *layers = NULL, *seed = "1";
     for (int i = 1; i + 1 < argc; i += 2) {
-        const char **value = strcmp(argv[i], "--preset") == 0 ? &preset : strcmp(argv[i], "--type") == 0 ? &type : strcmp(argv[i], "--out") == 0 ? &out
-                           : strcmp(argv[i], "--layers") == 0 ? &layers : strcmp(argv[i], "--seed") == 0 ? &seed : NULL;
+        const char **value = strcmp(argv[i], "--preset") == 0   ? &preset
+                             : strcmp(argv[i], "--type") == 0   ? &type
+                             : strcmp(argv[i], "--out") == 0    ? &out
+                             : strcmp(argv[i], "--layers") == 0 ? &layers
+                             : strcmp(argv[i], "--seed") == 0   ? &seed
+                                                                : NULL;
         if (!value) return usage();
         *value = argv[i + 1];
     }

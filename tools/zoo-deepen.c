@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * zoo-deepen IN OUT [--layers N]: repeats the layers of a small model until it has N (8), lists in its metadata too, so that
- * it can be cut. Leading dense layers stand once, at the start; but where layers also differ in their attention (windows, recurrent ones), only
- * their feed-forward parts do, and the rest repeats. Prediction (nextn) layers stay at the end. */
+ * it can be cut. Leading dense layers stand once, at the start; but where layers also differ in their attention (windows, recurrent
+ * ones), only their feed-forward parts do, and the rest repeats. Prediction (nextn) layers stay at the end. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +53,8 @@ static void write_kv(const struct deepen *d, struct model_writer *w, const struc
     if (strcmp(name, "block_count") == 0) model_write_u32(w, kv->key, n_out + d->n_nextn);
     else if (name[0] && kv->type == MODEL_KV_ARRAY && size && kv->n == d->l->n_block && strcmp(name, "rope.dimension_sections") != 0) {
         model_write_array(w, kv->key, kv->elem, n_out + d->n_nextn);
-        for (uint32_t i = 0; i < n_out + d->n_nextn; i++) model_write_raw(w, kv->data + (strstr(name, "feed_forward") ? ff_layer(d, i) : mixer_layer(d, i)) * size, size);
+        for (uint32_t i = 0; i < n_out + d->n_nextn; i++)
+            model_write_raw(w, kv->data + (strstr(name, "feed_forward") ? ff_layer(d, i) : mixer_layer(d, i)) * size, size);
     } else model_write_kv(w, kv, 0, kv->n);
 }
 
@@ -65,7 +66,8 @@ static void write_tensor(struct deepen *d, struct model_writer *w, const struct 
 static bool copy_data(struct deepen *d, const struct model_tensor *t) {
     uint64_t padded = (t->bytes + 31) / 32 * 32;
     uint8_t *data = calloc(1, padded);
-    bool ok = data && fseeko(d->in, (off_t)t->offset, SEEK_SET) == 0 && fread(data, 1, t->bytes, d->in) == t->bytes && fwrite(data, 1, padded, d->out) == padded;
+    bool ok = data && fseeko(d->in, (off_t)t->offset, SEEK_SET) == 0 && fread(data, 1, t->bytes, d->in) == t->bytes &&
+              fwrite(data, 1, padded, d->out) == padded;
     free(data);
     return ok;
 }

@@ -17,7 +17,8 @@ uint64_t model_kv_token_bytes(const struct model_layout *l, uint32_t layer, uint
     return row_bytes(type_k, l->layers[layer].n_k) + row_bytes(type_v, l->layers[layer].n_v);
 }
 
-static uint64_t kv_bytes(const struct model_layout *l, uint32_t first, uint32_t end, const struct model_load_shape *shape, uint64_t n_ubatch) {
+static uint64_t kv_bytes(const struct model_layout *l, uint32_t first, uint32_t end, const struct model_load_shape *shape,
+                         uint64_t n_ubatch) {
     uint64_t full = ((uint64_t)shape->n_ctx + CELL_STEP - 1) / CELL_STEP * CELL_STEP, sum = 0;
     for (uint32_t i = first; i < end; i++) {
         uint64_t cells = full;
@@ -38,7 +39,8 @@ static uint64_t compute_bytes(const struct model_layout *l, bool tail, const str
     return fixed_compute + mask + (logits > layer ? logits : layer);
 }
 
-struct model_estimate model_estimate_slice(const struct model_layout *l, uint32_t first, uint32_t end, const struct model_load_shape *shape) {
+struct model_estimate model_estimate_slice(const struct model_layout *l, uint32_t first, uint32_t end,
+                                           const struct model_load_shape *shape) {
     uint64_t n_ubatch = shape->n_ubatch ? shape->n_ubatch : DEFAULT_UBATCH;
     struct model_estimate m = {.weights = l->bytes_shared};
     for (uint32_t i = first; i < end; i++) m.weights += l->layers[i].bytes;

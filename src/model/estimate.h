@@ -23,7 +23,8 @@ struct model_estimate {
 };
 
 /* Of layers [first, end), with the embedding if first = 0 and the head if end = n_layer. */
-struct model_estimate model_estimate_slice(const struct model_layout *l, uint32_t first, uint32_t end, const struct model_load_shape *shape);
+struct model_estimate model_estimate_slice(const struct model_layout *l, uint32_t first, uint32_t end,
+                                           const struct model_load_shape *shape);
 /* KV bytes that one more token of context costs in a layer (0 in recurrent layers; beyond a window: 0 too, but this counts it). */
 uint64_t model_kv_token_bytes(const struct model_layout *l, uint32_t layer, uint32_t type_k, uint32_t type_v);
 

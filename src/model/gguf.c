@@ -43,7 +43,8 @@ static err_code bad(struct parser *p, const char *problem) {
 /* The next n bytes, or NULL: then either p->more is set or the error is. */
 static const uint8_t *take(struct parser *p, uint64_t n, const char *field) {
     if (n > p->file_size - p->at) {
-        err_set(p->e, ERR_FORMAT, "cannot read \"%s\": %s \"%s\": %s of %" PRIu64 " bytes at offset %zu lies outside of the file (%" PRIu64 " bytes)",
+        err_set(p->e, ERR_FORMAT,
+                "cannot read \"%s\": %s \"%s\": %s of %" PRIu64 " bytes at offset %zu lies outside of the file (%" PRIu64 " bytes)",
                 p->path, p->what, p->name, field, n, p->at, p->file_size);
         err_hint(p->e, "the file is truncated or damaged, download it again");
         return NULL;
@@ -215,7 +216,9 @@ static err_code place_tensors(struct parser *p, struct gguf_part *part, uint64_t
         uint64_t room = part->file_size > part->data_start ? part->file_size - part->data_start : 0;
         if (t->offset % alignment) code = bad(p, "its offset is not aligned");
         else if (t->offset > room || t->bytes > room - t->offset) {
-            code = err_set(p->e, ERR_FORMAT, "cannot read \"%s\": tensor \"%s\": offset %" PRIu64 " + %" PRIu64 " bytes lies outside of the file (%" PRIu64 " bytes)",
+            code = err_set(p->e, ERR_FORMAT,
+                           "cannot read \"%s\": tensor \"%s\": offset %" PRIu64 " + %" PRIu64 " bytes lies outside of the file (%" PRIu64
+                           " bytes)",
                            p->path, t->name, part->data_start + t->offset, t->bytes, part->file_size);
             err_hint(p->e, "the file is truncated, download it again");
         }
@@ -224,7 +227,8 @@ static err_code place_tensors(struct parser *p, struct gguf_part *part, uint64_t
     if (!code) qsort(order, part->n_tensors, sizeof(struct model_tensor *), by_offset);
     for (size_t i = 1; i < part->n_tensors && !code; i++)
         if (order[i - 1]->offset + order[i - 1]->bytes > order[i]->offset)
-            code = err_set(p->e, ERR_FORMAT, "cannot read \"%s\": tensor \"%s\" overlaps tensor \"%s\"", p->path, order[i]->name, order[i - 1]->name);
+            code = err_set(p->e, ERR_FORMAT, "cannot read \"%s\": tensor \"%s\" overlaps tensor \"%s\"", p->path, order[i]->name,
+                           order[i - 1]->name);
     free(order);
     return code;
 }
@@ -235,7 +239,8 @@ static err_code parse_counts(struct parser *p, uint64_t *ret_tensors, uint64_t *
     const uint8_t *magic = take(p, 4, "magic");
     if (!magic) return ERR_FORMAT;
     if (memcmp(magic, "GGUF", 4) != 0) {
-        err_set(p->e, ERR_FORMAT, "cannot read \"%s\": not a GGUF file (it begins with %02x %02x %02x %02x, not with \"GGUF\")", p->path, magic[0], magic[1], magic[2], magic[3]);
+        err_set(p->e, ERR_FORMAT, "cannot read \"%s\": not a GGUF file (it begins with %02x %02x %02x %02x, not with \"GGUF\")", p->path,
+                magic[0], magic[1], magic[2], magic[3]);
         err_hint(p->e, "Caravan runs models in the GGUF format");
         return ERR_FORMAT;
     }
@@ -247,7 +252,9 @@ static err_code parse_counts(struct parser *p, uint64_t *ret_tensors, uint64_t *
         return err_set(p->e, ERR_UNSUPPORTED, "cannot read \"%s\": GGUF version %" PRIu32 " (2 and 3 are known)", p->path, version);
     if (take_u64(p, "tensor count", ret_tensors) || take_u64(p, "metadata count", ret_kv)) return ERR_FORMAT;
     if (*ret_tensors > p->file_size / MIN_TENSOR_BYTES || *ret_kv > p->file_size / MIN_KV_BYTES)
-        return err_set(p->e, ERR_FORMAT, "cannot read \"%s\": header: %" PRIu64 " tensors and %" PRIu64 " metadata keys do not fit into the file (%" PRIu64 " bytes)",
+        return err_set(p->e, ERR_FORMAT,
+                       "cannot read \"%s\": header: %" PRIu64 " tensors and %" PRIu64 " metadata keys do not fit into the file (%" PRIu64
+                       " bytes)",
                        p->path, *ret_tensors, *ret_kv, p->file_size);
     return ERR_OK;
 }

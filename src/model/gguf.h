@@ -54,7 +54,8 @@ struct model_part {
     uint64_t file_size;        /* of the whole file */
 };
 /* The same from headers in memory; parts in order. `name` stands for the path in messages and is what model_gguf_path gives. */
-err_code model_gguf_from_parts(const char *name, const struct model_part *parts, uint32_t n_parts, struct model_gguf **ret_g, struct err *e);
+err_code model_gguf_from_parts(const char *name, const struct model_part *parts, uint32_t n_parts, struct model_gguf **ret_g,
+                               struct err *e);
 void model_gguf_free(struct model_gguf *g);              /* NULL is fine */
 
 /* BLAKE3 over every part's header bytes and file size, 64 hex digits: equal ids, equal models. */

@@ -99,7 +99,8 @@ static err_code check_parts(const struct model_gguf *g, struct err *e) {
         err_code code = part_number(&g->part[i], &no, &count, e);
         if (code) return code;
         if (count != g->n_parts || no != i) {
-            err_set(e, ERR_FORMAT, "cannot read \"%s\": it should be part %" PRIu32 " of %" PRIu32 ", but says that it is part %" PRIu64 " of %" PRIu64,
+            err_set(e, ERR_FORMAT,
+                    "cannot read \"%s\": it should be part %" PRIu32 " of %" PRIu32 ", but says that it is part %" PRIu64 " of %" PRIu64,
                     g->part[i].path, i + 1, g->n_parts, no + 1, count);
             err_hint(e, "the parts of two models are mixed, or files were renamed");
             return ERR_FORMAT;
@@ -107,7 +108,9 @@ static err_code check_parts(const struct model_gguf *g, struct err *e) {
         total += g->part[i].n_tensors;
     }
     if (g->n_parts > 1 && model_kv_uint(part_find(&g->part[0], "split.tensors.count"), 0, &want) && want != total)
-        return err_set(e, ERR_FORMAT, "cannot read \"%s\": its %" PRIu32 " parts hold %" PRIu64 " tensors together, but metadata key \"split.tensors.count\" says %" PRIu64,
+        return err_set(e, ERR_FORMAT,
+                       "cannot read \"%s\": its %" PRIu32 " parts hold %" PRIu64
+                       " tensors together, but metadata key \"split.tensors.count\" says %" PRIu64,
                        g->part[0].path, g->n_parts, total, want);
     return ERR_OK;
 }
@@ -151,7 +154,8 @@ static err_code join_tensors(struct model_gguf *g, struct err *e) {
     qsort(g->tensor_by_name, total, sizeof(struct model_tensor *), by_name);
     for (size_t i = 1; i < total; i++)
         if (by_name(&g->tensor_by_name[i - 1], &g->tensor_by_name[i]) == 0)
-            return err_set(e, ERR_FORMAT, "cannot read \"%s\": tensor \"%s\" stands there twice", g->part[0].path, g->tensor_by_name[i]->name);
+            return err_set(e, ERR_FORMAT, "cannot read \"%s\": tensor \"%s\" stands there twice", g->part[0].path,
+                           g->tensor_by_name[i]->name);
     return ERR_OK;
 }
 
@@ -210,7 +214,9 @@ static err_code open_others(struct model_gguf *g, const char *path, uint64_t no,
         if (i == no) continue;
         char *other = part_path(path, no, g->n_parts, i);
         if (!other) {
-            err_set(e, ERR_INVALID, "cannot open \"%s\": it is part %" PRIu64 " of %" PRIu32 " of a split model, but its name does not end in \"-%05" PRIu64 "-of-%05" PRIu32 ".gguf\"",
+            err_set(e, ERR_INVALID,
+                    "cannot open \"%s\": it is part %" PRIu64 " of %" PRIu32
+                    " of a split model, but its name does not end in \"-%05" PRIu64 "-of-%05" PRIu32 ".gguf\"",
                     path, no + 1, g->n_parts, no + 1, g->n_parts);
             err_hint(e, "give the parts their original names, or join them into one file");
             return ERR_INVALID;
@@ -244,7 +250,8 @@ err_code model_gguf_open(const char *path, struct model_gguf **ret_g, struct err
     return join(g, ret_g, e);
 }
 
-err_code model_gguf_from_parts(const char *name, const struct model_part *parts, uint32_t n_parts, struct model_gguf **ret_g, struct err *e) {
+err_code model_gguf_from_parts(const char *name, const struct model_part *parts, uint32_t n_parts, struct model_gguf **ret_g,
+                               struct err *e) {
     if (n_parts == 0 || n_parts > MODEL_MAX_PARTS)
         return err_set(e, ERR_LIMIT, "cannot read \"%s\": %" PRIu32 " parts (1 to %d are possible)", name, n_parts, MODEL_MAX_PARTS);
     struct model_gguf *g = MEM_NEW(struct model_gguf);
@@ -258,9 +265,12 @@ err_code model_gguf_from_parts(const char *name, const struct model_part *parts,
         p->file_size = parts[i].file_size;
         err_code code;
         if (parts[i].header_len > parts[i].file_size)
-            code = err_set(e, ERR_INVALID, "cannot read \"%s\": a header of %zu bytes in a file of %" PRIu64 " bytes", p->path, parts[i].header_len, p->file_size);
+            code = err_set(e, ERR_INVALID, "cannot read \"%s\": a header of %zu bytes in a file of %" PRIu64 " bytes", p->path,
+                           parts[i].header_len, p->file_size);
         else code = gguf_parse(p, parts[i].header, parts[i].header_len, &more, e);
-        if (!code && more) code = err_set(e, ERR_FORMAT, "cannot read \"%s\": its header ends after %zu bytes, before it is complete", p->path, parts[i].header_len);
+        if (!code && more)
+            code = err_set(e, ERR_FORMAT, "cannot read \"%s\": its header ends after %zu bytes, before it is complete", p->path,
+                           parts[i].header_len);
         if (code) {
             model_gguf_free(g);
             return code;

@@ -29,7 +29,8 @@ struct model_gguf {
 };
 
 /* Parses a header of which `len` bytes are there. When they are not enough (and the file has more) *ret_more is set and ERR_OK
- * returned; nothing is kept then. On success p's header is a copy, and kv, tensor, data_start are filled in. Needs p->path, p->file_size. */
+ * returned; nothing is kept then. On success p's header is a copy, and kv, tensor, data_start are filled in. Needs p->path, p->file_size.
+ */
 err_code gguf_parse(struct gguf_part *p, const uint8_t *data, size_t len, bool *ret_more, struct err *e);
 void gguf_part_done(struct gguf_part *p);
 

@@ -31,9 +31,12 @@ static uint64_t arch_uint(const struct model_gguf *g, const char *suffix, uint64
 static err_code need_u32(const struct model_gguf *g, const char *suffix, uint64_t max, uint32_t *ret, struct err *e) {
     uint64_t v;
     const struct model_kv *kv = model_gguf_find_arch(g, suffix);
-    if (!kv) return err_set(e, ERR_FORMAT, "cannot use \"%s\": metadata key \"%s.%s\" is missing", model_gguf_path(g, 0), model_gguf_arch(g), suffix);
+    if (!kv)
+        return err_set(e, ERR_FORMAT, "cannot use \"%s\": metadata key \"%s.%s\" is missing", model_gguf_path(g, 0), model_gguf_arch(g),
+                       suffix);
     if (!model_kv_uint(kv, 0, &v) || v == 0 || v > max)
-        return err_set(e, ERR_FORMAT, "cannot use \"%s\": metadata key \"%s\" is not a number from 1 to %" PRIu64, model_gguf_path(g, 0), kv->key, max);
+        return err_set(e, ERR_FORMAT, "cannot use \"%s\": metadata key \"%s\" is not a number from 1 to %" PRIu64, model_gguf_path(g, 0),
+                       kv->key, max);
     *ret = (uint32_t)v;
     return ERR_OK;
 }
@@ -42,7 +45,8 @@ static bool starts_with(const char *s, const char *start) { return strncmp(s, st
 
 /* Tables that only the first slice needs, or only the last; everything else outside of the layers goes to every slice. */
 static bool is_input_table(const char *name) {
-    return starts_with(name, "token_embd.") || starts_with(name, "position_embd.") || starts_with(name, "token_types.") || starts_with(name, "per_layer_token_embd.");
+    return starts_with(name, "token_embd.") || starts_with(name, "position_embd.") || starts_with(name, "token_types.") ||
+           starts_with(name, "per_layer_token_embd.");
 }
 
 static bool is_output_table(const char *name) { return starts_with(name, "output."); }
@@ -55,7 +59,8 @@ static err_code sort_tensors(struct model_layout *l, struct err *e) {
         int32_t n = model_layer_of_name(t->name, NULL);
         l->bytes_total += t->bytes;
         if (n >= (int32_t)l->n_block)
-            return err_set(e, ERR_FORMAT, "cannot use \"%s\": tensor \"%s\" is of a layer that \"%s.block_count\" (%" PRIu32 ") does not have",
+            return err_set(e, ERR_FORMAT,
+                           "cannot use \"%s\": tensor \"%s\" is of a layer that \"%s.block_count\" (%" PRIu32 ") does not have",
                            model_gguf_path(g, t->part), t->name, l->arch, l->n_block);
         if (n >= 0) {
             l->layers[n].bytes += t->bytes;
@@ -71,7 +76,8 @@ static err_code sort_tensors(struct model_layout *l, struct err *e) {
     uint32_t *next = l->tensor_of_layer = mem_calloc(model_gguf_n_tensors(g) + 1, sizeof *next);
     for (uint32_t i = 0; i < l->n_block; i++) {
         if (l->layers[i].n_tensors == 0 && i < l->n_layer)
-            return err_set(e, ERR_FORMAT, "cannot use \"%s\": layer %" PRIu32 " of %" PRIu32 " has no tensors", model_gguf_path(g, 0), i, l->n_layer);
+            return err_set(e, ERR_FORMAT, "cannot use \"%s\": layer %" PRIu32 " of %" PRIu32 " has no tensors", model_gguf_path(g, 0), i,
+                           l->n_layer);
         l->layers[i].tensors = next;
         next += l->layers[i].n_tensors;
         l->layers[i].n_tensors = 0;
@@ -140,12 +146,13 @@ static void layer_kv(const struct model_layout *l, uint32_t layer, uint32_t *ret
     uint64_t heads_kv = arch_uint(g, "attention.head_count_kv", layer, heads);
     uint64_t latent = arch_uint(g, "attention.kv_lora_rank", 0, 0);
     *ret_k = *ret_v = 0;
-    if (model_layer_tensor(l, layer, "attn_kv_a_mqa") && (model_layer_tensor(l, layer, "attn_k_b.") || model_layer_tensor(l, layer, "attn_v_b."))) {
+    if (model_layer_tensor(l, layer, "attn_kv_a_mqa") &&
+        (model_layer_tensor(l, layer, "attn_k_b.") || model_layer_tensor(l, layer, "attn_v_b."))) {
         *ret_k = at_most_u32(latent + arch_uint(g, "rope.dimension_count", 0, 64)); /* MLA: K and V are both made from the latent */
         return;
     }
-    bool attention = model_layer_tensor(l, layer, "attn_k.") || model_layer_tensor(l, layer, "attn_qkv.") || model_layer_tensor(l, layer, "attn_k_") ||
-                     model_layer_tensor(l, layer, "attn_kv");
+    bool attention = model_layer_tensor(l, layer, "attn_k.") || model_layer_tensor(l, layer, "attn_qkv.") ||
+                     model_layer_tensor(l, layer, "attn_k_") || model_layer_tensor(l, layer, "attn_kv");
     if (!attention || heads == 0) return;
     if (layer_window(l, layer) && model_gguf_find_arch(g, "attention.key_length_swa")) {
         *ret_k = at_most_u32(heads_kv * arch_uint(g, "attention.key_length_swa", 0, 0));
@@ -166,7 +173,8 @@ static void measure_layers(struct model_layout *l) {
         layer->nextn = i >= l->n_layer;
         layer->state_bytes = state_bytes(l, i);
         layer->window = layer_window(l, i);
-        if (layer->state_bytes == 0 || model_layer_tensor(l, i, "attn_k.") || model_layer_tensor(l, i, "attn_kv_a_mqa")) layer_kv(l, i, &layer->n_k, &layer->n_v);
+        if (layer->state_bytes == 0 || model_layer_tensor(l, i, "attn_k.") || model_layer_tensor(l, i, "attn_kv_a_mqa"))
+            layer_kv(l, i, &layer->n_k, &layer->n_v);
     }
 }
 
@@ -177,12 +185,14 @@ static err_code read_sizes(struct model_layout *l, struct err *e) {
     if (code) return code;
     uint64_t nextn = arch_uint(g, "nextn_predict_layers", 0, 0);
     if (nextn >= l->n_block)
-        return err_set(e, ERR_FORMAT, "cannot use \"%s\": \"%s.nextn_predict_layers\" is %" PRIu64 " of %" PRIu32 " layers", model_gguf_path(g, 0), l->arch, nextn, l->n_block);
+        return err_set(e, ERR_FORMAT, "cannot use \"%s\": \"%s.nextn_predict_layers\" is %" PRIu64 " of %" PRIu32 " layers",
+                       model_gguf_path(g, 0), l->arch, nextn, l->n_block);
     l->n_layer = l->n_block - (uint32_t)nextn;
     l->n_ctx_train = at_most_u32(arch_uint(g, "context_length", 0, 0));
     const struct model_tensor *embd = model_gguf_find_tensor(g, "token_embd.weight");
     if (!embd || embd->n_dims != 2 || embd->ne[1] > (1u << 28))
-        return err_set(e, ERR_FORMAT, "cannot use \"%s\": tensor \"token_embd.weight\" %s", model_gguf_path(g, 0), embd ? "is not a table" : "is missing");
+        return err_set(e, ERR_FORMAT, "cannot use \"%s\": tensor \"token_embd.weight\" %s", model_gguf_path(g, 0),
+                       embd ? "is not a table" : "is missing");
     l->n_vocab = (uint32_t)embd->ne[1];
     return ERR_OK;
 }

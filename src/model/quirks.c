@@ -13,13 +13,31 @@
 #define RESIDUAL MODEL_FIX_RESIDUAL
 #define HEADS MODEL_FIX_HEADS
 static const struct model_quirks rows[] = {
-#define QUIRK(arch, split, cut, period, least, fixups, out, note) {arch, MODEL_SPLIT_##split, MODEL_CUT_##cut, period, least, fixups, out, note},
+#define QUIRK(arch, split, cut, period, fixups, out, note) {arch, MODEL_SPLIT_##split, MODEL_CUT_##cut, period, fixups, out, note},
 #include "../../tables/quirks.def"
 #undef QUIRK
 };
 
+static const struct {
+    const char *arch;
+    uint32_t from, to;
+    const char *what;
+} layer_rows[] = {
+#define QUIRK_LAYERS(arch, from, to, what) {arch, from, to, what},
+#include "../../tables/quirks_layers.def"
+#undef QUIRK_LAYERS
+};
+
+/* What libllama concludes of n layers; NULL: nothing special. */
+static const char *layers_conclusion(const char *arch, uint32_t n) {
+    for (size_t i = 0; i < ARRAY_LEN(layer_rows); i++)
+        if (strcmp(layer_rows[i].arch, arch) == 0 && n >= layer_rows[i].from && n <= layer_rows[i].to) return layer_rows[i].what;
+    return NULL;
+}
+
 static const struct model_quirks unknown = {
-    "", MODEL_SPLIT_WHOLE, MODEL_CUT_ANY, 1, 1, 0, "l_out-", "it is not in the table of architectures; run `caravan verify --force` to see whether it can be split"};
+    "", MODEL_SPLIT_WHOLE, MODEL_CUT_ANY, 1, 0, "l_out-",
+    "it is not in the table of architectures; run `caravan verify --force` to see whether it can be split"};
 
 const struct model_quirks *model_quirks_find(const char *arch) {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
@@ -62,18 +80,21 @@ static uint32_t cut_period(const struct model_layout *l, const struct model_quir
     return period > 0 && period <= MODEL_MAX_LAYERS ? (uint32_t)period : 1;
 }
 
+/* Are [last, at) and the rest behind `at` possible slices? */
+static bool cut_works(const struct model_layout *l, const struct model_quirks *q, uint32_t last, uint32_t at, unsigned all) {
+    if (layers_conclusion(l->arch, at - last) || layers_conclusion(l->arch, l->n_layer - at)) return false;
+    return q->cut != MODEL_CUT_KINDS || (range_kinds(l, last, at) == all && range_kinds(l, at, l->n_layer) == all);
+}
+
 uint32_t model_quirks_cuts(const struct model_layout *l, uint32_t *ret_cuts, uint32_t max) {
     const struct model_quirks *q = model_quirks_find(l->arch);
     uint32_t n = 0, period = cut_period(l, q);
     if (max < 2) return 0;
     ret_cuts[n++] = 0;
+    bool whole = q->split == MODEL_SPLIT_WHOLE || layers_conclusion(l->arch, l->n_layer);
     unsigned all = range_kinds(l, 0, l->n_layer);
-    for (uint32_t at = 1; at < l->n_layer && q->split != MODEL_SPLIT_WHOLE && n < max - 1; at++) {
-        uint32_t last = ret_cuts[n - 1];
-        if (at % period || at - last < q->least || l->n_layer - at < q->least) continue;
-        if (q->cut == MODEL_CUT_KINDS && (range_kinds(l, last, at) != all || range_kinds(l, at, l->n_layer) != all)) continue;
-        ret_cuts[n++] = at;
-    }
+    for (uint32_t at = period; at < l->n_layer && !whole && n < max - 1; at += period)
+        if (cut_works(l, q, ret_cuts[n - 1], at, all)) ret_cuts[n++] = at;
     ret_cuts[n++] = l->n_layer;
     return n;
 }
@@ -93,28 +114,39 @@ static void hint_cuts(const struct model_layout *l, struct err *e) {
 err_code model_quirks_check(const struct model_layout *l, uint32_t first, uint32_t end, struct err *e) {
     const struct model_quirks *q = model_quirks_find(l->arch);
     if (first >= end || end > l->n_layer)
-        return err_set(e, ERR_INVALID, "cannot cut layers %" PRIu32 "-%" PRIu32 " from a model of %" PRIu32 " layers", first, end ? end - 1 : 0, l->n_layer);
+        return err_set(e, ERR_INVALID, "cannot cut layers %" PRIu32 "-%" PRIu32 " from a model of %" PRIu32 " layers", first,
+                       end ? end - 1 : 0, l->n_layer);
     if (first == 0 && end == l->n_layer) return ERR_OK;
-    if (q->split == MODEL_SPLIT_WHOLE) {
-        err_set(e, ERR_WHOLE_ONLY, "architecture \"%s\" runs whole only: %s", l->arch, q->note);
+    const char *conclusion = layers_conclusion(l->arch, l->n_layer);
+    if (q->split == MODEL_SPLIT_WHOLE || conclusion) {
+        if (q->split == MODEL_SPLIT_WHOLE) err_set(e, ERR_WHOLE_ONLY, "architecture \"%s\" runs whole only: %s", l->arch, q->note);
+        else
+            err_set(e, ERR_WHOLE_ONLY,
+                    "architecture \"%s\" with %" PRIu32 " layers runs whole only: from their number libllama concludes %s", l->arch,
+                    l->n_layer, conclusion);
         err_hint(e, "run it on one node that has room for all of it");
         return ERR_WHOLE_ONLY;
     }
     uint32_t period = cut_period(l, q);
     uint32_t wrong = first % period ? first : end < l->n_layer && end % period ? end : 0;
     if (wrong) {
-        err_set(e, ERR_INVALID, "cannot cut architecture \"%s\" before layer %" PRIu32 ": its layers repeat with a period of %" PRIu32, l->arch, wrong, period);
+        err_set(e, ERR_INVALID, "cannot cut architecture \"%s\" before layer %" PRIu32 ": its layers repeat with a period of %" PRIu32,
+                l->arch, wrong, period);
         hint_cuts(l, e);
         return ERR_INVALID;
     }
-    if (end - first < q->least) {
-        err_set(e, ERR_INVALID, "cannot make a slice of %" PRIu32 " layers of architecture \"%s\": %" PRIu32 " is the least", end - first, l->arch, q->least);
+    conclusion = layers_conclusion(l->arch, end - first);
+    if (conclusion) {
+        err_set(e, ERR_INVALID,
+                "cannot make a slice of %" PRIu32 " layers of architecture \"%s\": from their number libllama would conclude %s",
+                end - first, l->arch, conclusion);
         hint_cuts(l, e);
         return ERR_INVALID;
     }
     unsigned missing = range_kinds(l, 0, l->n_layer) & ~range_kinds(l, first, end);
     if (q->cut == MODEL_CUT_KINDS && missing) {
-        err_set(e, ERR_INVALID, "cannot make a slice of layers %" PRIu32 "-%" PRIu32 " of architecture \"%s\": there is no %s among them", first, end - 1, l->arch, kind_name(missing));
+        err_set(e, ERR_INVALID, "cannot make a slice of layers %" PRIu32 "-%" PRIu32 " of architecture \"%s\": there is no %s among them",
+                first, end - 1, l->arch, kind_name(missing));
         hint_cuts(l, e);
         return ERR_INVALID;
     }

@@ -34,7 +34,6 @@ struct model_quirks {
     enum model_split split;
     enum model_cut_rule cut;
     uint32_t period;           /* MODEL_CUT_PERIOD: of cuts; MODEL_CUT_KINDS: of the rule, when the file names none (1: no matter) */
-    uint32_t least;            /* fewest layers in a slice */
     uint32_t fixups;           /* enum model_fixup, or'ed */
     const char *out;           /* the graph's name for the last layer's result; the layer's number follows if it ends in '-' */
     const char *note;          /* for MODEL_SPLIT_WHOLE the reason given to people; else what is peculiar, or "" */
@@ -47,8 +46,9 @@ const struct model_quirks *model_quirks_find(const char *arch);
  * with the bounds and the legal cuts. [0, n_layer) always may. */
 err_code model_quirks_check(const struct model_layout *l, uint32_t first, uint32_t end, struct err *e);
 
-/* Cut points that may be combined freely, in rising order, 0 and n_layer included, into ret_cuts[max]; returns how many
- * there are (at most n_layer + 1; 2 means whole only). */
+/* Cut points to choose from, in rising order, 0 and n_layer included, into ret_cuts[max]; returns how many there are (at most
+ * n_layer + 1; 2 means whole only). Slices between neighbours are legal; ask model_quirks_check about longer ones (a few
+ * architectures exclude certain numbers of layers). */
 uint32_t model_quirks_cuts(const struct model_layout *l, uint32_t *ret_cuts, uint32_t max);
 
 #endif

@@ -87,7 +87,8 @@ static void lay_out(struct model_slice *s) {
     for (uint32_t i = 0; i < s->n_tensors; i++) {
         const struct slice_tensor *t = &s->tensor[i];
         if (!t->source) continue;
-        s->segment[s->n_segments++] = (struct slice_segment){.at = s->header.len + t->offset, .len = t->bytes, .part = t->source->part, .offset = t->source->offset};
+        s->segment[s->n_segments++] = (struct slice_segment){
+            .at = s->header.len + t->offset, .len = t->bytes, .part = t->source->part, .offset = t->source->offset};
     }
     s->info.file_size += s->header.len;
 }
@@ -119,7 +120,8 @@ static void collect_ranges(struct model_slice *s) {
     qsort(s->range, n, sizeof *s->range, by_place);
     for (uint32_t i = 0; i < n; i++) {
         struct model_range *last = s->n_ranges ? &s->range[s->n_ranges - 1] : NULL;
-        if (last && last->part == s->range[i].part && s->range[i].offset < last->offset + last->len + gap) last->len = s->range[i].offset + s->range[i].len - last->offset;
+        if (last && last->part == s->range[i].part && s->range[i].offset < last->offset + last->len + gap)
+            last->len = s->range[i].offset + s->range[i].len - last->offset;
         else s->range[s->n_ranges++] = s->range[i];
     }
 }
@@ -142,9 +144,11 @@ static void describe(struct model_slice *s, uint32_t first, uint32_t end) {
     else snprintf(info->out_tensor, sizeof info->out_tensor, "%s", out);
 }
 
-err_code model_slice_create_forced(const struct model_gguf *g, const struct model_layout *l, uint32_t first, uint32_t end, struct model_slice **ret_s, struct err *e) {
+err_code model_slice_create_forced(const struct model_gguf *g, const struct model_layout *l, uint32_t first, uint32_t end,
+                                   struct model_slice **ret_s, struct err *e) {
     if (first >= end || end > l->n_layer)
-        return err_set(e, ERR_INVALID, "cannot cut layers %" PRIu32 "-%" PRIu32 " from a model of %" PRIu32 " layers", first, end ? end - 1 : 0, l->n_layer);
+        return err_set(e, ERR_INVALID, "cannot cut layers %" PRIu32 "-%" PRIu32 " from a model of %" PRIu32 " layers", first,
+                       end ? end - 1 : 0, l->n_layer);
     struct model_slice *s = MEM_NEW(struct model_slice);
     s->g = g;
     s->l = l;
@@ -167,7 +171,8 @@ err_code model_slice_create_forced(const struct model_gguf *g, const struct mode
     return ERR_OK;
 }
 
-err_code model_slice_create(const struct model_gguf *g, const struct model_layout *l, uint32_t first, uint32_t end, struct model_slice **ret_s, struct err *e) {
+err_code model_slice_create(const struct model_gguf *g, const struct model_layout *l, uint32_t first, uint32_t end,
+                            struct model_slice **ret_s, struct err *e) {
     err_code code = model_quirks_check(l, first, end, e);
     return code ? code : model_slice_create_forced(g, l, first, end, ret_s, e);
 }

@@ -24,7 +24,7 @@ struct model_slice_info {
     bool whole;                /* head and tail: run it as any model */
     uint32_t n_hidden_in;      /* floats in a row of batch.embd (0 in the head) */
     uint32_t n_hidden_out;     /* floats in a row that leaves (0 in the tail) */
-    float input_scale;         /* multiply rows by this before they go into batch.embd (architectures that scale what they are given); 1: don't */
+    float input_scale; /* multiply rows by this before they go into batch.embd (architectures that scale what they are given); 1: don't */
     char out_tensor[64];       /* the graph tensor that holds the rows that leave: "l_out-3"; "" in the tail */
     uint64_t bytes_weights;    /* tensor bytes read from the original: exact */
     uint64_t bytes_made;       /* tensor bytes made here (small vocabularies, zeros) */
@@ -38,10 +38,12 @@ struct model_range {
 };
 
 /* ERR_WHOLE_ONLY and ERR_INVALID as model_quirks_check; ERR_FORMAT when the model lacks what its architecture must have. */
-err_code model_slice_create(const struct model_gguf *g, const struct model_layout *l, uint32_t first, uint32_t end, struct model_slice **ret_s, struct err *e);
+err_code model_slice_create(const struct model_gguf *g, const struct model_layout *l, uint32_t first, uint32_t end,
+                            struct model_slice **ret_s, struct err *e);
 /* The same, whatever tables/quirks.def says about whether and where the architecture may be cut (its fix-ups still apply): for
  * `caravan verify --force`, which finds out. */
-err_code model_slice_create_forced(const struct model_gguf *g, const struct model_layout *l, uint32_t first, uint32_t end, struct model_slice **ret_s, struct err *e);
+err_code model_slice_create_forced(const struct model_gguf *g, const struct model_layout *l, uint32_t first, uint32_t end,
+                                   struct model_slice **ret_s, struct err *e);
 void model_slice_free(struct model_slice *s);            /* NULL is fine; after all of its FILE*s are closed */
 
 const struct model_slice_info *model_slice_info(const struct model_slice *s);

@@ -117,7 +117,8 @@ static err_code open_parts(struct view *v, struct err *e) {
     for (uint32_t i = 0; i < v->n_fds; i++) v->fds[i] = -1;
     for (uint32_t i = 0; i < v->n_fds; i++) {
         v->fds[i] = open(model_gguf_path(g, i), O_RDONLY | O_CLOEXEC);
-        if (v->fds[i] < 0) return err_set_errno(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "cannot open \"%s\"", model_gguf_path(g, i));
+        if (v->fds[i] < 0)
+            return err_set_errno(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "cannot open \"%s\"", model_gguf_path(g, i));
     }
     v->read = read_local;
     v->user = v;

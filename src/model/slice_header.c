@@ -9,7 +9,8 @@
 
 /* Lists that have nothing to do with layers, even when they are as long. */
 static bool is_other_list(const char *name) {
-    static const char *const names[] = {"rope.dimension_sections", "classifier.output_labels", "rope.scaling.short_factor", "rope.scaling.long_factor"};
+    static const char *const names[] = {"rope.dimension_sections", "classifier.output_labels", "rope.scaling.short_factor",
+                                        "rope.scaling.long_factor"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(name, names[i]) == 0) return true;
     return false;
@@ -34,9 +35,11 @@ static bool put_arch_entry(const struct model_slice *s, struct model_writer *w, 
     uint64_t v;
     if (strcmp(name, "block_count") == 0) model_write_u32(w, kv->key, s->info.end - first);
     else if (strcmp(name, "nextn_predict_layers") == 0) model_write_u32(w, kv->key, 0);
-    else if (strcmp(name, "leading_dense_block_count") == 0 && model_kv_uint(kv, 0, &v)) model_write_u32(w, kv->key, v > first ? (uint32_t)v - first : 0);
+    else if (strcmp(name, "leading_dense_block_count") == 0 && model_kv_uint(kv, 0, &v))
+        model_write_u32(w, kv->key, v > first ? (uint32_t)v - first : 0);
     else if (strcmp(name, "n_deepstack_layers") == 0 && !s->info.head) model_write_u32(w, kv->key, 0); /* they add to what images gave */
-    else if (strcmp(name, "embedding_scale") == 0 && !s->info.head && (s->quirks->fixups & MODEL_FIX_EMBD_SCALE)) model_write_f32(w, kv->key, 1.0f);
+    else if (strcmp(name, "embedding_scale") == 0 && !s->info.head && (s->quirks->fixups & MODEL_FIX_EMBD_SCALE))
+        model_write_f32(w, kv->key, 1.0f);
     else return false;
     return true;
 }
@@ -58,7 +61,8 @@ static bool has_zero(const struct model_kv *kv) {
 
 static void put_layer_list(const struct model_slice *s, struct model_writer *w, const struct model_kv *kv, const char *name) {
     uint32_t n = s->info.end - s->info.first;
-    if ((s->quirks->fixups & MODEL_FIX_HEADS) && name && strcmp(name, "attention.head_count") == 0 && has_zero(kv)) model_write_u32(w, kv->key, (uint32_t)largest(kv));
+    if ((s->quirks->fixups & MODEL_FIX_HEADS) && name && strcmp(name, "attention.head_count") == 0 && has_zero(kv))
+        model_write_u32(w, kv->key, (uint32_t)largest(kv));
     else model_write_kv(w, kv, s->info.first, n);
 }
 
@@ -106,6 +110,8 @@ err_code slice_write_header(struct model_slice *s, struct err *e) {
         model_write_tensor(&w, t->name, t->type, t->n_dims, t->ne, t->offset);
     }
     model_write_end(&w, slice_alignment(s->g));
-    if (s->header.failed) return err_set(e, ERR_MEMORY, "cannot write the header of a slice of \"%s\": more than %zu bytes", model_gguf_path(s->g, 0), s->header.max);
+    if (s->header.failed)
+        return err_set(e, ERR_MEMORY, "cannot write the header of a slice of \"%s\": more than %zu bytes", model_gguf_path(s->g, 0),
+                       s->header.max);
     return ERR_OK;
 }
