@@ -4,7 +4,7 @@
 # Debian's apt client does the fetching, from the mirror and with the keyring that this machine already uses; it writes only under
 # build/. Nothing of the system is changed and no root is needed. What was fetched is compared with tools/sysroot.lock.
 #
-# Usage: tools/sysroot.sh [build|test] [--update-lock] [--offline]
+# Usage: tools/sysroot.sh [build|test] [--update-lock]
 #   build          libraries and headers to build with    -> build/sysroot       (the default)
 #   test           llama.cpp's tools, GPU software driver -> build/sysroot-test  (only some test targets need it)
 #   --update-lock  take what the mirror has now and rewrite tools/sysroot.lock (both sets); commit the result
