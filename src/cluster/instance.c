@@ -31,7 +31,7 @@ struct instance {
     clock_us not_before, heard;
     struct instance_action actions[MAX_ACTIONS];
     uint32_t n_actions, at_action;
-    struct buf message;
+    char *said; /* the last thing said, NULL: nothing */
 };
 
 const char *instance_state_name(enum instance_state s) {
@@ -57,14 +57,13 @@ struct instance *instance_create(const struct plan_model *model, const struct pl
     in->wish = *wish;
     in->self = self;
     in->here = mem_calloc(MAX_NODES, sizeof(*in->here));
-    buf_init(&in->message, 16384);
     return in;
 }
 
 void instance_free(struct instance *in) {
     if (!in) return;
     free(in->here);
-    buf_done(&in->message);
+    free(in->said);
     free(in);
 }
 
@@ -82,9 +81,9 @@ bool instance_next_action(struct instance *in, struct instance_action *ret) {
 
 /* Says it once: the same words twice in a row are not repeated. */
 static void instance_say(struct instance *in, const char *text) {
-    if (strcmp(buf_cstr(&in->message), text) == 0) return;
-    buf_clear(&in->message);
-    buf_append_str(&in->message, text);
+    if (in->said && strcmp(in->said, text) == 0) return;
+    free(in->said);
+    in->said = mem_strdup(text);
     instance_act(in, (struct instance_action){.kind = INSTANCE_SAY});
 }
 
@@ -179,7 +178,7 @@ void instance_tick(struct instance *in, clock_us now, clock_us *ret_next) {
 enum instance_state instance_get_state(const struct instance *in) { return in->state; }
 uint64_t instance_epoch(const struct instance *in) { return in->epoch; }
 const struct plan *instance_plan(const struct instance *in) { return &in->plan; }
-const char *instance_message(const struct instance *in) { return in->message.data ? (const char *)in->message.data : ""; }
+const char *instance_message(const struct instance *in) { return in->said ? in->said : ""; }
 
 const struct plan_node *instance_node(const struct instance *in, uint32_t stage) {
     assert(stage < in->plan.n_stage);
