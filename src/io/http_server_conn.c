@@ -134,6 +134,7 @@ static int refuse(struct http_conn *c, int status, const char *why) {
 
 static int on_message_begin(llhttp_t *p) {
     struct http_conn *c = p->data;
+    c->refusal = NULL;
     c->exchange = exchange_create(c);
     return 0;
 }
@@ -248,16 +249,14 @@ static void dispatch(struct http_conn *c) {
     o->on_request(o->user, x);
 }
 
+/* Reading never pauses, so that the client's end is seen in every state; who sends more than one request may be long is cut off instead. */
 static void keep_behind(struct http_conn *c, const uint8_t *data, size_t len) {
     buf_append(&c->behind, data, len);
-    if (c->behind.len > HTTP_MAX_PIPELINED && !c->reading_paused) {
-        c->reading_paused = true;
-        io_conn_pause(c->io);
-    }
+    if (c->behind.failed) http_conn_kill(c);
 }
 
-static void parse_failed(struct http_conn *c, llhttp_errno_t code) {
-    if (code == HPE_USER) {
+static void parse_failed(struct http_conn *c) {
+    if (c->refusal != NULL) {
         conn_refuse(c, c->refusal_status, c->refusal);
         return;
     }
@@ -277,7 +276,7 @@ static void conn_parse(struct http_conn *c, const uint8_t *data, size_t len) {
         if (code == HPE_PAUSED) used = (size_t)((const uint8_t *)llhttp_get_error_pos(&c->parser) - data);
         c->raw_bytes += used;
         if (code != HPE_OK && code != HPE_PAUSED) {
-            parse_failed(c, code);
+            parse_failed(c);
             return;
         }
         size_t framing = c->server->o.max_body / 4 + (size_t)1024 * 1024; /* chunk sizes, extensions, trailers: not for ever */
@@ -292,7 +291,7 @@ static void conn_parse(struct http_conn *c, const uint8_t *data, size_t len) {
         llhttp_resume(&c->parser);
         if (c->pause == HTTP_PAUSE_MESSAGE) {
             keep_behind(c, data, len); /* first: the answer may come at once and look for the next request */
-            dispatch(c);
+            if (c->state != CONN_DEAD) dispatch(c);
             return;
         }
         if (!judge_headers(c)) return;
@@ -330,10 +329,6 @@ static void conn_task(void *user) {
         return;
     }
     if (c->state != CONN_IDLE || c->behind.len == 0) return;
-    if (c->reading_paused) {
-        c->reading_paused = false;
-        io_conn_resume(c->io);
-    }
     size_t len;
     uint8_t *data = buf_detach(&c->behind, &len);
     conn_parse(c, data, len);
@@ -347,7 +342,7 @@ void http_conn_open(struct io_http_server *s, int fd, const struct sockaddr *pee
     c->since = io_loop_now(s->loop);
     c->task = (struct io_task){.fn = conn_task, .user = c};
     c->flush_task = (struct io_task){.fn = http_response_flush, .user = c};
-    buf_init(&c->behind, HTTP_MAX_PIPELINED + (size_t)1024 * 1024); /* one read past the limit fits */
+    buf_init(&c->behind, HTTP_MAX_HEAD + s->o.max_body + (size_t)64 * 1024);
     llhttp_init(&c->parser, HTTP_REQUEST, parser_settings());
     c->parser.data = c;
     c->io = io_conn_open(s->loop, fd, HTTP_HIGH_WATER, s->o.max_queued, &conn_callbacks, c);
@@ -395,10 +390,6 @@ void http_exchange_finished(struct io_http_exchange *x) {
         return;
     }
     http_conn_set_state(c, CONN_CLOSING);
-    if (c->reading_paused) {
-        c->reading_paused = false;
-        io_conn_resume(c->io);
-    }
     io_conn_shutdown(c->io);
 }
 

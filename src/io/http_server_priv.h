@@ -14,7 +14,6 @@
 enum {
     HTTP_MAX_HEAD = 32 * 1024,        /* bytes of request line and headers */
     HTTP_MAX_HEADERS = 128,
-    HTTP_MAX_PIPELINED = 64 * 1024,   /* bytes kept of requests behind the running one; then reading pauses */
     HTTP_MAX_RESPONSE_HEADERS = 8 * 1024,
     HTTP_HIGH_WATER = 256 * 1024,
     HTTP_LINGER_MS = 2000,            /* after a refusal: how long the rest of the request is read and thrown away */
@@ -55,7 +54,7 @@ struct http_conn {
     struct io_http_exchange *exchange;
     struct buf behind;                /* bytes of pipelined requests */
     size_t raw_bytes;                 /* of the present request, framing included */
-    bool keep_alive, from_loopback, reading_paused;
+    bool keep_alive, from_loopback;
     bool reset;                       /* cut hard at the end: the client must not take what it has for the whole */
     clock_us since;                   /* of the state, or of the last bytes in BODY */
     struct io_task task;              /* the next pipelined request, or the end */

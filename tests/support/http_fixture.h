@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT
+ * An HTTP server on a thread of its own, for tests that talk to it with plain blocking sockets. Paths:
+ *   /echo          the request as text: method, path, query, body          /stream/N   N chunks of "line K\n", one a millisecond
+ *   /hang          never answers; counts the clients that have gone         /flood      writes for ever, without looking
+ *   /abort         a chunk, then the connection is cut                      /refused    refused by its headers */
+#ifndef CARAVAN_TESTS_HTTP_FIXTURE_H
+#define CARAVAN_TESTS_HTTP_FIXTURE_H
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "io/http_server.h"
+
+struct http_fixture {
+    struct io_loop *loop;
+    struct io_http_server *server;
+    struct io_wake *stop, *drain;
+    pthread_t thread;
+    uint16_t port;
+    atomic_int gone, requests, drained;
+    struct io_http_server_options options;
+};
+
+struct http_streamer {
+    struct http_fixture *f;
+    struct io_http_exchange *x;
+    struct io_timer *timer;
+    int left, at;
+};
+
+static void streamer_free(void *user) {
+    struct http_streamer *s = user;
+    io_timer_close(s->timer);
+    free(s);
+}
+
+static void streamer_gone(void *user) {
+    struct http_streamer *s = user;
+    s->f->gone++;
+    streamer_free(s);
+}
+
+static void streamer_step(void *user) {
+    struct http_streamer *s = user;
+    char line[32];
+    if (s->left == 0) {
+        io_http_stream_end(s->x);
+        streamer_free(s);
+        return;
+    }
+    if (s->left > 0) s->left--;
+    for (int i = 0; i < (s->left < 0 ? 4096 : 2); i++) { /* several writes a turn leave as one chunk */
+        snprintf(line, sizeof line, i == 0 ? "line %d" : "\n", s->at);
+        io_http_stream_write(s->x, line, strlen(line));
+    }
+    s->at++;
+}
+
+static void fixture_count_gone(void *user) { ((struct http_fixture *)user)->gone++; }
+
+static void fixture_echo(struct io_http_exchange *x) {
+    const struct io_http_request *r = io_http_request(x);
+    struct buf out;
+    buf_init(&out, 64 << 20);
+    buf_printf(&out, "%s %s ?%s ", r->method, r->path, r->query);
+    buf_append(&out, r->body, r->body_len);
+    io_http_response_header(x, "X-Test", "yes");
+    io_http_respond(x, 200, "text/plain", out.data, out.len);
+    buf_done(&out);
+}
+
+static void fixture_stream(struct http_fixture *f, struct io_http_exchange *x, int n) {
+    struct http_streamer *s = MEM_NEW(struct http_streamer);
+    *s = (struct http_streamer){.f = f, .x = x, .left = n};
+    s->timer = io_timer_open(f->loop, streamer_step, s);
+    io_http_stream_start(x, 200, "text/plain");
+    io_http_exchange_on_gone(x, streamer_gone, s);
+    io_timer_start(s->timer, 1, 1);
+}
+
+static void fixture_on_request(void *user, struct io_http_exchange *x) {
+    struct http_fixture *f = user;
+    const struct io_http_request *r = io_http_request(x);
+    f->requests++;
+    if (strncmp(r->path, "/stream/", 8) == 0) {
+        fixture_stream(f, x, (int)strtol(r->path + 8, NULL, 10));
+    } else if (strcmp(r->path, "/flood") == 0) {
+        fixture_stream(f, x, -1);
+    } else if (strcmp(r->path, "/hang") == 0) {
+        io_http_exchange_on_gone(x, fixture_count_gone, f);
+    } else if (strcmp(r->path, "/abort") == 0) {
+        io_http_stream_start(x, 200, "text/plain");
+        io_http_stream_write(x, "half", 4);
+        io_http_stream_abort(x);
+    } else {
+        fixture_echo(x);
+    }
+}
+
+static bool fixture_on_headers(void *user, struct io_http_exchange *x) {
+    (void)user;
+    if (strcmp(io_http_request(x)->path, "/refused") != 0) return true;
+    io_http_respond(x, 401, "text/plain", "no\n", 3);
+    return false;
+}
+
+static void fixture_on_stop(void *user) { io_loop_stop(((struct http_fixture *)user)->loop); }
+static void fixture_on_drained(void *user) { ((struct http_fixture *)user)->drained = 1; }
+
+static void fixture_on_drain(void *user) {
+    struct http_fixture *f = user;
+    io_http_server_drain(f->server, fixture_on_drained, f);
+}
+
+static void *fixture_run(void *user) {
+    struct http_fixture *f = user;
+    io_loop_run(f->loop);
+    io_http_server_close(f->server);
+    io_wake_close(f->stop);
+    io_wake_close(f->drain);
+    io_loop_free(f->loop);
+    return NULL;
+}
+
+/* Set f->options first: io_http_server_options_init, then what the test wants. */
+static void fixture_start(struct http_fixture *f) {
+    struct err e = {0};
+    f->loop = io_loop_create();
+    f->options.port = 0;
+    f->options.user = f;
+    f->options.on_headers = fixture_on_headers;
+    f->options.on_request = fixture_on_request;
+    if (io_http_server_open(f->loop, &f->options, &f->server, &e) != ERR_OK) abort();
+    f->port = io_http_server_port(f->server);
+    f->stop = io_wake_open(f->loop, fixture_on_stop, f);
+    f->drain = io_wake_open(f->loop, fixture_on_drain, f);
+    pthread_create(&f->thread, NULL, fixture_run, f);
+}
+
+static void fixture_stop(struct http_fixture *f) {
+    io_wake_send(f->stop);
+    pthread_join(f->thread, NULL);
+}
+
+#endif
