@@ -90,14 +90,14 @@ static err_code check_version(yyjson_val *o, struct err *e) {
 }
 
 static err_code parse(const uint8_t *data, size_t len, yyjson_doc **ret, struct err *e) {
-    err_code rc = json_parse((const char *)data, len, ret, e);
-    if (rc != ERR_OK) {
-        err_set(e, ERR_PROTOCOL, "it is not JSON");
-        return ERR_PROTOCOL;
+    yyjson_doc *doc = NULL;
+    if (json_parse((const char *)data, len, &doc, e) != ERR_OK) return err_set(e, ERR_PROTOCOL, "it is not JSON");
+    if (!yyjson_is_obj(yyjson_doc_get_root(doc))) {
+        yyjson_doc_free(doc);
+        return err_set(e, ERR_PROTOCOL, "it is not a JSON object");
     }
-    if (yyjson_is_obj(yyjson_doc_get_root(*ret))) return ERR_OK;
-    yyjson_doc_free(*ret);
-    return err_set(e, ERR_PROTOCOL, "it is not a JSON object");
+    *ret = doc;
+    return ERR_OK;
 }
 
 static err_code read_hello(yyjson_val *o, struct ring_identity *id, struct err *e) {
