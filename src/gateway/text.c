@@ -101,14 +101,22 @@ static bool find_stop(const struct text_filter *f, size_t *ret_at) {
     return true;
 }
 
-/* The longest end of the held text that a stop string begins with. */
+/* Can the stop string go on after its first n bytes with the unfinished character that follows the held text? */
+static bool goes_on(const struct text_filter *f, const struct text_stop *stop, size_t n) {
+    const char *rest = stop->text + n;
+    size_t len = stop->len - n;
+    if (f->tail_len == 0) return true;
+    return (len > f->tail_len && memcmp(rest, f->tail, f->tail_len) == 0) || (len >= 3 && memcmp(rest, REPLACEMENT, 3) == 0);
+}
+
+/* The longest end of the held text that a stop string begins with, and may go on from. */
 static size_t longest_beginning(const struct text_filter *f) {
     size_t longest = 0;
     for (size_t i = 0; i < f->n_stops; i++) {
         size_t n = f->stops[i].len - 1;
         if (n > f->held.len) n = f->held.len;
         for (; n > longest; n--)
-            if (memcmp(f->held.data + f->held.len - n, f->stops[i].text, n) == 0) longest = n;
+            if (memcmp(f->held.data + f->held.len - n, f->stops[i].text, n) == 0 && goes_on(f, &f->stops[i], n)) longest = n;
     }
     return longest;
 }
