@@ -12,6 +12,7 @@
 #define POSITION MODEL_FIX_POSITION
 #define RESIDUAL MODEL_FIX_RESIDUAL
 #define HEADS MODEL_FIX_HEADS
+#define OUTPUT MODEL_FIX_OUTPUT
 static const struct model_quirks rows[] = {
 #define QUIRK(arch, split, cut, period, fixups, out, note) {arch, MODEL_SPLIT_##split, MODEL_CUT_##cut, period, fixups, out, note},
 #include "../../tables/quirks.def"
@@ -46,10 +47,11 @@ const struct model_quirks *model_quirks_find(const char *arch) {
 }
 
 /* What a layer keeps, as bits: libllama makes one store for each kind, and aborts where one of them is empty. */
-enum { KIND_ATTENTION = 1, KIND_WINDOW = 2, KIND_RECURRENT = 4 };
+enum { KIND_ATTENTION = 1, KIND_WINDOW = 2, KIND_RECURRENT = 4, KIND_INDEXER = 8 };
 
-static unsigned layer_kinds(const struct model_layer *layer) {
-    unsigned kinds = 0;
+static unsigned layer_kinds(const struct model_layout *l, uint32_t i) {
+    const struct model_layer *layer = &l->layers[i];
+    unsigned kinds = model_layer_tensor(l, i, "indexer.") ? KIND_INDEXER : 0;
     if (layer->state_bytes) kinds |= KIND_RECURRENT;
     if (layer->n_k || layer->n_v) kinds |= layer->window ? KIND_WINDOW : KIND_ATTENTION;
     return kinds;
@@ -57,12 +59,13 @@ static unsigned layer_kinds(const struct model_layer *layer) {
 
 static unsigned range_kinds(const struct model_layout *l, uint32_t first, uint32_t end) {
     unsigned kinds = 0;
-    for (uint32_t i = first; i < end; i++) kinds |= layer_kinds(&l->layers[i]);
+    for (uint32_t i = first; i < end; i++) kinds |= layer_kinds(l, i);
     return kinds;
 }
 
 static const char *kind_name(unsigned missing) {
     if (missing & KIND_RECURRENT) return "recurrent layer";
+    if (missing & KIND_INDEXER) return "layer with an indexer";
     return missing & KIND_WINDOW ? "layer with a sliding window" : "layer with full attention";
 }
 
