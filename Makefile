@@ -4,6 +4,7 @@ JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
 RELEASE := build/release
+MAKEFLAGS += --no-print-directory
 CTEST := ctest --output-on-failure --no-tests=error -j$(JOBS)
 
 .PHONY: all help demo test check zoo bench fuzz install clean distclean test-vulkan asan tsan debug sysroot sysroot-test node-modules
