@@ -12,7 +12,7 @@
 #define POSITION MODEL_FIX_POSITION
 #define RESIDUAL MODEL_FIX_RESIDUAL
 #define HEADS MODEL_FIX_HEADS
-#define OUTPUT MODEL_FIX_OUTPUT
+#define VOCAB MODEL_FIX_VOCAB
 static const struct model_quirks rows[] = {
 #define QUIRK(arch, split, cut, period, fixups, out, note) {arch, MODEL_SPLIT_##split, MODEL_CUT_##cut, period, fixups, out, note},
 #include "../../tables/quirks.def"

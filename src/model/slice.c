@@ -31,9 +31,9 @@ static void make_zeros(struct slice_tensor *t) {
 /* The slice's version of a tensor outside of the layers. */
 static void fit_table(const struct model_slice *s, struct slice_tensor *t) {
     bool input = starts_with(t->name, "token_embd."), output = starts_with(t->name, "output.");
-    if (slice_is_middle(s)) {
-        bool vocab = output && (s->quirks->fixups & MODEL_FIX_OUTPUT);
-        for (uint32_t i = t->n_dims > 1 ? 1 : 0; i < t->n_dims && !vocab; i++)
+    if (slice_has_small_vocab(s)) {
+        bool vocab = false;
+        for (uint32_t i = t->n_dims > 1 ? 1 : 0; i < t->n_dims; i++)
             if (t->ne[i] == s->l->n_vocab && (t->n_dims > 1 || output)) {
                 t->ne[i] = SLICE_SMALL_VOCAB;
                 vocab = true;

@@ -78,7 +78,7 @@ static void put_defaults(const struct model_slice *s, struct model_writer *w) {
         snprintf(key, sizeof key, "%s.residual_scale", s->l->arch);
         model_write_f32(w, key, 1.4f / sqrtf((float)s->l->n_layer));
     }
-    if (slice_is_middle(s)) {
+    if (slice_has_small_vocab(s)) {
         snprintf(key, sizeof key, "%s.vocab_size", s->l->arch);
         model_write_u32(w, key, SLICE_SMALL_VOCAB);
         model_write_str(w, "tokenizer.ggml.model", "no_vocab");
@@ -89,7 +89,7 @@ static void put_entry(const struct model_slice *s, struct model_writer *w, const
     const char *name = arch_name(s, kv->key);
     if (strncmp(kv->key, "split.", 6) == 0) return;
     if (s->info.whole) model_write_kv(w, kv, 0, kv->n);
-    else if (slice_is_middle(s) && (strncmp(kv->key, "tokenizer.", 10) == 0 || (name && strcmp(name, "vocab_size") == 0))) return;
+    else if (slice_has_small_vocab(s) && (strncmp(kv->key, "tokenizer.", 10) == 0 || (name && strcmp(name, "vocab_size") == 0))) return;
     else if (is_layer_list(s->l, kv, name)) put_layer_list(s, w, kv, name);
     else if (!name || !put_arch_entry(s, w, kv, name)) model_write_kv(w, kv, 0, kv->n);
 }

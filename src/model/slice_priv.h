@@ -43,7 +43,9 @@ struct model_slice {
 };
 
 /* Has neither embedding nor head: gets a small vocabulary. */
-static inline bool slice_is_middle(const struct model_slice *s) { return !s->info.head && !s->info.tail; }
+static inline bool slice_has_small_vocab(const struct model_slice *s) {
+    return !s->info.head && !s->info.tail && !(s->quirks->fixups & MODEL_FIX_VOCAB);
+}
 
 uint64_t slice_alignment(const struct model_gguf *g);
 /* Writes the header (padded to the alignment) for s->tensor, whose offsets are set. */
