@@ -29,14 +29,11 @@ void ring_writer_init(struct ring_writer *w, struct ring_wire *wire, size_t max_
 static size_t stretch(struct ring_writer *w, uint64_t at, uint64_t end, int *ret_fd) {
     *ret_fd = -1;
     if (w->n_fds == 0) return (size_t)(end - at);
-    if (w->fds[0].at == at) {
-        *ret_fd = w->fds[0].fd;
-        w->n_fds--;
-        memmove(w->fds, w->fds + 1, w->n_fds * sizeof w->fds[0]);
-        uint64_t stop = w->n_fds > 0 && w->fds[0].at < end ? w->fds[0].at : end;
-        return (size_t)(stop - at);
-    }
-    return (size_t)((w->fds[0].at < end ? w->fds[0].at : end) - at);
+    if (w->fds[0].at > at) return (size_t)((w->fds[0].at < end ? w->fds[0].at : end) - at);
+    *ret_fd = w->fds[0].fd;
+    w->n_fds--;
+    memmove(w->fds, w->fds + 1, w->n_fds * sizeof w->fds[0]);
+    return 1; /* alone: our copy of the descriptor is closed as soon as it has gone */
 }
 
 /* Writes `sending`. Called with the lock held, which it gives up while writing. */
