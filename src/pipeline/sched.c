@@ -223,7 +223,6 @@ void sched_eval_end(struct sched *s, bool cancelled, const struct err *why) {
 static void admit(struct sched *s, clock_us now, struct sched_req *r, uint32_t slot) {
     struct sched_slot *sl = &s->slots[slot];
     sl->req = r;
-    sl->generation++;
     sl->clear = sl->dirty;
     sl->dirty = false;
     r->slot = slot;

@@ -117,7 +117,6 @@ static bool eval_start(struct sched *s) {
         return false;
     }
     struct sched_slot *sl = &s->slots[0];
-    sl->generation++;
     sl->clear = sl->dirty;
     sl->dirty = false;
     s->eval_state = SCHED_EVAL_RUNNING;

@@ -29,7 +29,7 @@ struct sched_req {
 
 struct sched_slot {
     struct sched_req *req;
-    uint32_t generation;  /* raised when an owner comes and when it goes: what is in flight of another generation is stale */
+    uint32_t generation;  /* raised when an owner goes: what is in flight of another generation is stale */
     bool dirty;           /* an owner has left something behind in the stages */
     bool clear;           /* a new owner has it: remove what the old one left, with the next frame */
 };
