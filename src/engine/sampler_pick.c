@@ -44,8 +44,7 @@ void sampler_xtc(llama_token_data_array *c, float threshold) {
         if (above == 0 || c->data[i].p < c->data[least].p) least = i;
         above++;
     }
-    if (above < 2) return;
-    for (size_t i = 0; i < c->size; i++)
+    for (size_t i = 0; i < c->size; i++) /* with one or none above, all stay */
         if (c->data[i].p < threshold || i == least) c->data[kept++] = c->data[i];
     c->size = kept;
 }
@@ -56,12 +55,11 @@ static int by_probability(const void *a, const void *b) {
     return x->id < y->id ? -1 : 1;
 }
 
-/* Draws, and moves mu towards the wished surprise. */
+/* Draws, and moves mu towards the wished surprise: that of the model's own probabilities, which a cut has not scaled up (as in
+ * the paper). */
 static size_t draw_and_learn(const llama_token_data_array *c, double u, float tau, float eta, float *mu) {
     size_t i = sampler_draw(c, u);
-    double total = 0;
-    for (size_t k = 0; k < c->size; k++) total += (double)c->data[k].p;
-    double surprise = -log2((double)c->data[i].p / total);
+    double surprise = -log2((double)c->data[i].p);
     *mu -= eta * (float)(surprise - (double)tau);
     return i;
 }

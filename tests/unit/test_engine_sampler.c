@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "engine/sampler.h"
+#include "engine/sampler_priv.h"
 #include "engine/slice_priv.h"
 #include "engine/vocab.h"
 #include "support/engine_fixture.h"
@@ -155,6 +156,7 @@ static void a_choice_depends_on_seed_and_position_alone(void **state) {
     struct engine_sampling p = plain();
     engine_sampling_init(&p); /* the defaults: several filters at work */
     p.xtc_probability = 0.5f;
+    p.presence_penalty = 0.01f;
     p.seed = 99;
     struct engine_sampler *a = make(&p), *b = make(&p);
     for (int32_t pos = 0; pos < 100; pos++) first[pos] = draw(a, pos);
@@ -249,29 +251,35 @@ static void xtc_removes_the_top_choices(void **state) {
 }
 
 /* Over a flat and long distribution, mirostat brings the mean surprise to what was asked for. */
+static double mean_surprise(int version, float tau, double z) {
+    struct engine_sampling p = plain();
+    p.mirostat = version;
+    p.mirostat_tau = tau;
+    p.seed = 5;
+    double mean = 0;
+    struct engine_sampler *a = make(&p), *b = make(&p);
+    for (int32_t pos = 0; pos < MAX_HISTORY; pos++) {
+        int32_t token = draw(a, pos);
+        assert_int_equal(draw(b, pos), token);
+        if (pos >= 100) mean += -log2(exp((double)logits[token]) / z) / (MAX_HISTORY - 100);
+    }
+    engine_sampler_free(a);
+    engine_sampler_free(b);
+    return mean;
+}
+
 static void mirostat_finds_its_surprise(void **state) {
     (void)state;
-    for (uint32_t i = 0; i < n_vocab; i++) logits[i] = -1.1f * logf((float)(i + 1)); /* Zipf */
     double z = 0;
+    for (uint32_t i = 0; i < n_vocab; i++) logits[i] = -1.1f * logf((float)(i + 1)); /* Zipf */
     for (uint32_t i = 0; i < n_vocab; i++) z += exp((double)logits[i]);
-    double mean[3] = {0};
-    for (int version = 0; version <= 2; version++) {
-        struct engine_sampling p = plain();
-        p.mirostat = version;
-        p.mirostat_tau = 3;
-        p.mirostat_eta = 0.1f;
-        p.seed = 5;
-        struct engine_sampler *a = make(&p), *b = make(&p);
-        for (int32_t pos = 0; pos < MAX_HISTORY; pos++) {
-            int32_t token = draw(a, pos);
-            assert_int_equal(draw(b, pos), token);
-            if (pos >= 100) mean[version] += -log2(exp((double)logits[token]) / z) / (MAX_HISTORY - 100);
+    double natural = mean_surprise(0, 4.5f, z), best = log2(z);
+    assert_true(natural > 6 && best < 3); /* what it has by itself, and the best token alone */
+    for (int version = 1; version <= 2; version++)
+        for (float tau = 3.5f; tau < 5; tau += 1) {
+            double got = mean_surprise(version, tau, z);
+            if (fabs(got - (double)tau) > 0.4) fail_msg("mirostat %d, tau %.1f: mean surprise %.2f", version, (double)tau, got);
         }
-        engine_sampler_free(a);
-        engine_sampler_free(b);
-    }
-    assert_true(mean[0] > 5.5); /* what the distribution has by itself */
-    assert_true(fabs(mean[1] - 3) < 1.2 && fabs(mean[2] - 3) < 1.2);
 }
 
 static void logit_bias_forces_and_forbids(void **state) {
@@ -291,6 +299,23 @@ static void logit_bias_forces_and_forbids(void **state) {
     struct err e = {0};
     assert_int_equal(engine_sampler_create(vocab, MAX_HISTORY, &p, &s, &e), ERR_INVALID);
     assert_non_null(strstr(e.text, "logit_bias"));
+}
+
+static void sums_of_any_length_are_right(void **state) {
+    (void)state;
+    float x[1037];
+    for (uint32_t n = 1; n <= 1037; n += n < 40 ? 1 : 83) {
+        double sum = 0;
+        int32_t best = -1, want = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            x[i] = -20.0f + 40.0f * (float)((i * 7919u + n) % 101) / 101.0f;
+            sum += exp((double)x[i]);
+            if (x[i] > x[want]) want = (int32_t)i;
+        }
+        double got = sampler_log_sum(x, n, &best);
+        assert_true(fabs(got - log(sum)) < 1e-6);
+        assert_int_equal(best, want);
+    }
 }
 
 static void logprobs_are_of_the_raw_distribution(void **state) {
@@ -354,6 +379,32 @@ static void a_grammar_forces_digits(void **state) {
         engine_sampler_free(s);
     }
     buf_done(&out);
+}
+
+/* What the grammar allows comes in proportion, though the best token is refused. */
+static void a_grammar_keeps_the_proportions(void **state) {
+    (void)state;
+    static const double p_of[] = {0.3, 0.2, 0.1};
+    int32_t digit[3];
+    for (int i = 0; i < 3; i++) {
+        int32_t *tokens = NULL;
+        size_t n = 0;
+        fixture_ok(engine_vocab_tokenize(vocab, "012" + i, 1, false, false, &tokens, &n, &fixture_err));
+        assert_int_equal(n, 1);
+        digit[i] = tokens[0];
+        free(tokens);
+    }
+    for (uint32_t i = 0; i < n_vocab; i++) logits[i] = -60.0f;
+    logits[FIRST] = logf(0.4f);
+    for (int i = 0; i < 3; i++) logits[digit[i]] = (float)log(p_of[i]);
+    struct engine_sampling p = plain();
+    double got[3] = {0};
+    p.grammar = (char *)(uintptr_t)"root ::= [0-9]";
+    for (p.seed = 0; p.seed < N_DRAWS; p.seed++) {
+        int32_t token = draw_once(&p, 3);
+        for (int i = 0; i < 3; i++) got[i] += (token == digit[i]) / (double)N_DRAWS;
+    }
+    for (int i = 0; i < 3; i++) assert_frequency(got[i], p_of[i] / 0.6);
 }
 
 /* Refused drafts and a replay elsewhere see the same grammar. */
@@ -485,8 +536,10 @@ int main(void) {
         cmocka_unit_test(xtc_removes_the_top_choices),
         cmocka_unit_test(mirostat_finds_its_surprise),
         cmocka_unit_test(logit_bias_forces_and_forbids),
+        cmocka_unit_test(sums_of_any_length_are_right),
         cmocka_unit_test(logprobs_are_of_the_raw_distribution),
         cmocka_unit_test(a_grammar_forces_digits),
+        cmocka_unit_test(a_grammar_keeps_the_proportions),
         cmocka_unit_test(a_grammar_can_be_taken_back_and_replayed),
         cmocka_unit_test(a_grammar_and_a_bias_may_leave_nothing),
         cmocka_unit_test(bad_grammars_are_explained),
