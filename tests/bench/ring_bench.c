@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT
+ * How fast a ring is: starts real stage children with real TLS links on loopback (node/private_ring.h), or the whole model in one stage,
+ * and prints a line of JSON for each measurement: tokens per second, and where each stage's time went.
+ *
+ *     ring_bench MODEL [--program CARAVAN] [--stages K | --split 12,10] [--threads T] [--decode N] [--streams 1,2] [--prefill P]
+ *                      [--spin US] [--batch N] [--dtype f32|f16|bf16|q8_0] [--repeat R] [--wait]
+ *
+ * --decode N: N tokens of each of the streams at once, greedy, after a prompt of 16; counted from the moment when every stream has its first
+ * token until the first of them has its last. --prefill P: a prompt of P tokens, until its first token is sampled.
+ * --wait: waits for a line on standard input before it measures, so that a profiler can be put on its stages first. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "io/tls.h"
+#include "model/layout.h"
+#include "node/private_ring.h"
+#include "ring/frame.h"
+
+enum { MAX_STAGES = 16, MAX_STREAMS = 64, MAX_RUNS = 8, PROMPT = 16, DEFAULT_STAGES = 1 };
+
+struct setup {
+    const char *model, *program;
+    uint32_t bounds[MAX_STAGES + 1], n_stage;
+    uint32_t threads, batch, spin_us, n_decode, n_prefill, repeat;
+    uint32_t streams[MAX_RUNS], n_runs;
+    uint8_t dtype;
+    bool wait;
+};
+
+/* What the events of one measurement say. */
+struct tally {
+    uint32_t n_streams, n_started, n_tokens, n_first; /* tokens until every stream has begun */
+    clock_us submitted, begun, ended;
+    uint64_t prefill_us;
+    struct request_hop hops[REQUEST_MAX_HOPS];
+    uint32_t n_hop;
+};
+
+static void stop(const char *what, const struct err *e) {
+    fprintf(stderr, "ring_bench: %s: %s\n", what, e->text);
+    exit(1);
+}
+
+/* ---- measuring -------------------------------------------------------------------------------------------------------------- */
+
+static void on_event(void *user, const struct request_event *ev) {
+    struct tally *t = user;
+    clock_us now = clock_now();
+    if (ev->kind == REQUEST_TOKEN) {
+        t->n_tokens += t->ended == 0;
+        if (ev->completion_tokens == 1 && ++t->n_started == t->n_streams) {
+            t->begun = now;
+            t->n_first = t->n_tokens;
+        }
+    } else if (ev->kind == REQUEST_DONE) {
+        if (t->ended == 0) t->ended = now;
+        if (ev->prefill_us > t->prefill_us) t->prefill_us = ev->prefill_us;
+        t->n_hop = ev->n_hop;
+        for (uint32_t i = 0; i < ev->n_hop; i++) {
+            t->hops[i].stage = ev->hops[i].stage;
+            t->hops[i].frames += ev->hops[i].frames;
+            t->hops[i].compute_us += ev->hops[i].compute_us;
+            t->hops[i].wait_us += ev->hops[i].wait_us;
+            t->hops[i].hop_us += ev->hops[i].hop_us;
+        }
+    }
+}
+
+/* A prompt of its own for every stream and run: nothing can be reused. */
+static void make_request(const struct setup *s, uint32_t n_vocab, uint32_t n_prompt, uint32_t n_tokens, struct request *ret) {
+    static uint64_t random = 88172645463325252u;
+    request_init(ret);
+    ret->model = mem_strdup(s->model);
+    ret->tokens = mem_calloc(n_prompt, sizeof *ret->tokens);
+    ret->n_tokens = n_prompt;
+    for (uint32_t i = 0; i < n_prompt; i++) {
+        random ^= random << 13; /* xorshift64 (Marsaglia 2003) */
+        random ^= random >> 7;
+        random ^= random << 17;
+        ret->tokens[i] = (int32_t)(random % n_vocab);
+    }
+    ret->max_tokens = (int32_t)n_tokens;
+    ret->ignore_eos = true;
+    ret->sampling.temperature = 0;
+}
+
+static void measure(const struct setup *s, struct private_ring *ring, uint32_t n_streams, uint32_t n_prompt, uint32_t n_tokens, struct tally *t) {
+    struct request requests[MAX_STREAMS];
+    struct err e = {0};
+    *t = (struct tally){.n_streams = n_streams};
+    for (uint32_t i = 0; i < n_streams; i++) make_request(s, private_ring_info(ring, 0)->n_vocab, n_prompt, n_tokens, &requests[i]);
+    t->submitted = clock_now();
+    if (private_ring_run(ring, requests, n_streams, on_event, t, &e) != ERR_OK) stop("run", &e);
+    for (uint32_t i = 0; i < n_streams; i++) request_done(&requests[i]);
+}
+
+static void print_stages(const struct tally *t) {
+    printf(", \"stages\": [");
+    for (uint32_t i = 0; i < t->n_hop; i++) {
+        const struct request_hop *h = &t->hops[i];
+        double n = h->frames > 0 ? h->frames : 1;
+        printf("%s{\"stage\": %u, \"compute_ms\": %.3f, \"wait_ms\": %.3f, \"hop_us\": %.1f}", i > 0 ? ", " : "", h->stage,
+               (double)h->compute_us / n / 1000, (double)h->wait_us / n / 1000, (double)h->hop_us / n);
+    }
+    printf("]}\n");
+    fflush(stdout);
+}
+
+static void measure_decode(const struct setup *s, struct private_ring *ring, uint32_t n_streams) {
+    struct tally t;
+    measure(s, ring, n_streams, PROMPT, s->n_decode, &t);
+    double seconds = (double)(t.ended - t.begun) / 1e6;
+    printf("{\"what\": \"decode\", \"n_stage\": %u, \"threads\": %u, \"streams\": %u, \"tokens\": %u, \"tok_s\": %.3f", s->n_stage, s->threads,
+           n_streams, t.n_tokens - t.n_first, (t.n_tokens - t.n_first) / seconds);
+    print_stages(&t);
+}
+
+static void measure_prefill(const struct setup *s, struct private_ring *ring) {
+    struct tally t;
+    measure(s, ring, 1, s->n_prefill, 1, &t);
+    double seconds = (double)(t.begun - t.submitted) / 1e6;
+    printf("{\"what\": \"prefill\", \"n_stage\": %u, \"threads\": %u, \"streams\": 1, \"tokens\": %u, \"tok_s\": %.3f", s->n_stage, s->threads,
+           s->n_prefill, s->n_prefill / seconds);
+    print_stages(&t);
+}
+
+/* ---- the ring --------------------------------------------------------------------------------------------------------------- */
+
+static struct private_ring *start(const struct setup *s, const struct model_gguf *g, struct err *e) {
+    uint32_t most = 1;
+    for (uint32_t i = 0; i < s->n_runs; i++) most = s->streams[i] > most ? s->streams[i] : most;
+    uint32_t n_ctx = (s->n_prefill > PROMPT + s->n_decode ? s->n_prefill : PROMPT + s->n_decode) + 8;
+    struct private_ring_config c = {.program = s->program, .path = model_gguf_path(g, 0), .model_id = model_gguf_id(g), .bounds = s->bounds,
+                                    .n_stage = s->n_stage, .dtype = s->dtype, .spin_us = s->spin_us};
+    engine_load_init(&c.load);
+    c.load.n_threads = s->threads;
+    c.load.n_seq = most;
+    c.load.n_ctx = n_ctx;
+    c.load.n_batch = s->batch;
+    snprintf(c.load.backends, sizeof c.load.backends, "%s", CARAVAN_BACKENDS_DIR);
+    struct private_ring *ring;
+    if (private_ring_start(&c, &ring, e) != ERR_OK) stop("the ring", e);
+    return ring;
+}
+
+/* Even slices, unless --split named them. */
+static void cut(struct setup *s, uint32_t n_layer) {
+    if (s->bounds[s->n_stage] == 0)
+        for (uint32_t i = 0; i <= s->n_stage; i++) s->bounds[i] = (n_layer * i + s->n_stage - 1) / s->n_stage;
+    struct err e = {.text = "the slices do not add up to the model's layers"};
+    if (s->bounds[s->n_stage] != n_layer) stop("--split", &e);
+}
+
+static void run(struct setup *s) {
+    struct model_gguf *g;
+    struct model_layout *layout;
+    struct err e = {0};
+    if (model_gguf_open(s->model, &g, &e) != ERR_OK || model_layout_create(g, &layout, &e) != ERR_OK) stop("model", &e);
+    cut(s, layout->n_layer);
+    struct private_ring *ring = start(s, g, &e);
+    if (s->wait) {
+        fprintf(stderr, "ready\n");
+        getchar();
+    }
+    for (uint32_t r = 0; r < s->repeat; r++) {
+        for (uint32_t i = 0; i < s->n_runs && s->n_decode > 0; i++) measure_decode(s, ring, s->streams[i]);
+        if (s->n_prefill > 0) measure_prefill(s, ring);
+    }
+    private_ring_stop(ring);
+    model_layout_free(layout);
+    model_gguf_free(g);
+}
+
+/* ---- the command line ------------------------------------------------------------------------------------------------------- */
+
+/* "a,b,c" to numbers; how many. */
+static uint32_t numbers(const char *text, uint32_t *ret, uint32_t most) {
+    uint32_t n = 0;
+    for (char *end; n < most && *text != '\0'; text = *end == ',' ? end + 1 : end) {
+        ret[n] = (uint32_t)strtoul(text, &end, 10);
+        if (end == text) break;
+        n++;
+    }
+    return n;
+}
+
+static void set_split(struct setup *s, const char *text) {
+    uint32_t layers[MAX_STAGES];
+    s->n_stage = numbers(text, layers, MAX_STAGES);
+    for (uint32_t i = 0; i < s->n_stage; i++) s->bounds[i + 1] = s->bounds[i] + layers[i];
+}
+
+static bool set_dtype(struct setup *s, const char *name) {
+    static const char *const names[FRAME_DTYPE_COUNT] = {"f32", "f16", "bf16", "q8_0"};
+    for (uint8_t i = 0; i < FRAME_DTYPE_COUNT; i++) {
+        if (strcmp(name, names[i]) != 0) continue;
+        s->dtype = i;
+        return true;
+    }
+    return false;
+}
+
+/* The program beside this one. */
+static const char *default_program(void) {
+    static char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - sizeof "caravan");
+    char *slash = n > 0 ? memrchr(path, '/', (size_t)n) : NULL;
+    if (slash == NULL) return "caravan";
+    memcpy(slash + 1, "caravan", sizeof "caravan");
+    return path;
+}
+
+static bool read_options(struct setup *s, int argc, char **argv) {
+    static const struct option options[] = {
+        {"program", 1, NULL, 'P'}, {"stages", 1, NULL, 'k'}, {"split", 1, NULL, 'l'}, {"threads", 1, NULL, 't'}, {"decode", 1, NULL, 'n'},
+        {"streams", 1, NULL, 's'}, {"prefill", 1, NULL, 'p'}, {"spin", 1, NULL, 'u'}, {"batch", 1, NULL, 'b'}, {"dtype", 1, NULL, 'd'},
+        {"repeat", 1, NULL, 'r'}, {"wait", 0, NULL, 'w'}, {NULL, 0, NULL, 0},
+    };
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        switch (c) {
+        case 'P': s->program = optarg; break;
+        case 'k': s->n_stage = (uint32_t)strtoul(optarg, NULL, 10); break;
+        case 'l': set_split(s, optarg); break;
+        case 't': s->threads = (uint32_t)strtoul(optarg, NULL, 10); break;
+        case 'n': s->n_decode = (uint32_t)strtoul(optarg, NULL, 10); break;
+        case 's': s->n_runs = numbers(optarg, s->streams, MAX_RUNS); break;
+        case 'p': s->n_prefill = (uint32_t)strtoul(optarg, NULL, 10); break;
+        case 'u': s->spin_us = (uint32_t)strtoul(optarg, NULL, 10); break;
+        case 'b': s->batch = (uint32_t)strtoul(optarg, NULL, 10); break;
+        case 'd': if (!set_dtype(s, optarg)) return false; break;
+        case 'r': s->repeat = (uint32_t)strtoul(optarg, NULL, 10); break;
+        case 'w': s->wait = true; break;
+        default: return false;
+        }
+    }
+    if (optind + 1 != argc || s->n_stage < 1 || s->n_stage > MAX_STAGES || s->n_decode == 1) return false;
+    for (uint32_t i = 0; i < s->n_runs; i++)
+        if (s->streams[i] < 1 || s->streams[i] > MAX_STREAMS) return false;
+    s->model = argv[optind];
+    return true;
+}
+
+int main(int argc, char **argv) {
+    struct stage_order defaults;
+    stage_order_init(&defaults);
+    struct setup s = {.program = default_program(), .n_stage = DEFAULT_STAGES, .threads = 1, .streams = {1}, .n_runs = 1, .repeat = 1,
+                      .spin_us = defaults.spin_us};
+    if (!read_options(&s, argc, argv)) {
+        fprintf(stderr, "usage: ring_bench MODEL [--stages K | --split A,B] [--threads T] [--decode N] [--streams 1,2] [--prefill P] [--spin US]\n"
+                        "                        [--batch N] [--dtype TYPE] [--repeat R] [--program CARAVAN] [--wait]\n");
+        return 2;
+    }
+    io_tls_startup();
+    run(&s);
+    return 0;
+}
