@@ -30,12 +30,21 @@ struct fixture_chain {
     float *hidden[2];
 };
 
-static inline void fixture_open(struct fixture *f) {
+/* The demo model's path, to be freed. */
+static inline char *fixture_demo_path(void) {
     const char *source = getenv("CARAVAN_SOURCE");
-    char *path = mem_printf("%s/models/caravan-demo.gguf", source != NULL ? source : ".");
+    return mem_printf("%s/models/caravan-demo.gguf", source != NULL ? source : ".");
+}
+
+static inline void fixture_open_path(struct fixture *f, const char *path) {
     struct err e = {0};
     if (model_gguf_open(path, &f->gguf, &e) != ERR_OK || model_layout_create(f->gguf, &f->layout, &e) != ERR_OK)
         fail_msg("%s: %s", path, e.text);
+}
+
+static inline void fixture_open(struct fixture *f) {
+    char *path = fixture_demo_path();
+    fixture_open_path(f, path);
     free(path);
 }
 

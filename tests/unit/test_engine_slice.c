@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Slices in libllama: cut anywhere, chained by hand in one process, they give the whole model's logits bit for bit. */
+#include "engine/slice_priv.h"
 #include "support/engine_fixture.h"
 
 enum { CHUNK = 16, N_PROMPT = 40, N_DECODE = 24 };
@@ -132,37 +133,6 @@ static void mixed_sequences(bool exact) {
 static void mixed_sequences_are_the_whole(void **state) { (void)state; mixed_sequences(false); }
 static void mixed_sequences_are_the_whole_when_exact(void **state) { (void)state; mixed_sequences(true); }
 
-/* With `exact`, a sequence's logits are the same bits whoever else is computed beside it. */
-static void exact_ignores_neighbours(void **state) {
-    (void)state;
-    struct engine_load load = fixture_load();
-    load.exact = true;
-    struct fixture_chain alone = fixture_whole(&model, &load), crowd = fixture_whole(&model, &load);
-    int32_t mine[CHUNK], others[CHUNK];
-    struct engine_token t[64];
-    make_tokens(mine, CHUNK, 7);
-    make_tokens(others, CHUNK, 8);
-    for (uint16_t seq = 0; seq < 4; seq++) { /* the crowd's prompts come in other chunks; mine is in the same one */
-        fixture_run(t, others, seq == 2 ? CHUNK : 11, seq, 0, ENGINE_TOKEN_LOGITS);
-        if (seq == 2) fixture_run(t, mine, CHUNK, 2, 0, ENGINE_TOKEN_LOGITS);
-        fixture_ok(fixture_eval(&crowd, t, seq == 2 ? CHUNK : 11, &fixture_err));
-    }
-    fixture_run(t, mine, CHUNK, 0, 0, ENGINE_TOKEN_LOGITS);
-    fixture_ok(fixture_eval(&alone, t, CHUNK, &fixture_err));
-    for (int32_t i = 0; i < 20; i++) {
-        fixture_run(t, &mine[i % CHUNK], 1, 0, CHUNK + i, ENGINE_TOKEN_LOGITS);
-        fixture_ok(fixture_eval(&alone, t, 1, &fixture_err));
-        for (uint16_t seq = 0; seq < 4; seq++) {
-            const int32_t *token = seq == 2 ? &mine[i % CHUNK] : &others[(i + seq) % CHUNK];
-            fixture_run(t + seq, token, 1, seq, (seq == 2 ? CHUNK : 11) + i, ENGINE_TOKEN_LOGITS);
-        }
-        fixture_ok(fixture_eval(&crowd, t, 4, &fixture_err));
-        assert_memory_equal(fixture_logits(&alone, 0), fixture_logits(&crowd, 2), fixture_tail(&alone)->info.n_vocab * sizeof(float));
-    }
-    fixture_chain_close(&alone);
-    fixture_chain_close(&crowd);
-}
-
 /* ---- sequence operations ---- */
 
 /* Evaluates and gives a copy of the last token's logits. */
@@ -209,6 +179,7 @@ static void sequence_operations(bool exact) {
     const struct engine_op keep[] = {{ENGINE_OP_KEEP, 3, 0, 0, 0}, {ENGINE_OP_RM, 3, 0, 12, -1}};
     fixture_ok(fixture_apply(&c, keep, 2, &fixture_err));
     expect_same(next, logits_after(&c, tokens + 12, 1, 3, 12), true);
+    expect_same(first, logits_after(&c, tokens, 12, 0, 0), true);
     const struct engine_op close[] = {{ENGINE_OP_CLOSE, 3, 0, 0, 0}, {ENGINE_OP_CLOSE, 0, 0, 0, 0}};
     fixture_ok(fixture_apply(&c, close, 2, &fixture_err));
     expect_same(first, logits_after(&c, tokens, 12, 0, 0), true);
@@ -219,6 +190,105 @@ static void sequence_operations(bool exact) {
 
 static void sequence_operations_work(void **state) { (void)state; sequence_operations(false); }
 static void sequence_operations_work_when_exact(void **state) { (void)state; sequence_operations(true); }
+
+/* ---- sampling ---- */
+
+static struct engine_sample sample_after(struct fixture_chain *c, const int32_t *tokens, size_t n, uint16_t seq, int32_t pos) {
+    struct engine_sample out = {0};
+    struct engine *tail = fixture_tail(c);
+    free(logits_after(c, tokens, n, seq, pos));
+    fixture_ok(tail->ops->sample(tail->self, seq, n - 1, pos + (int32_t)n - 1, &out, &fixture_err));
+    return out;
+}
+
+static void open_sampler(struct fixture_chain *c, uint32_t seq, float presence_penalty) {
+    struct engine_sampling p;
+    engine_sampling_init(&p);
+    p.temperature = 0;
+    p.presence_penalty = presence_penalty;
+    p.repeat_last_n = -1;
+    p.n_top_logprobs = 2;
+    for (uint32_t i = 0; i < c->n; i++) fixture_ok(c->part[i].ops->seq_open(c->part[i].self, seq, &p, &fixture_err));
+}
+
+/* The sampler sees what stands in its sequence: after eval, removal, copy, and in a sequence that is used again. */
+static void samplers_see_their_sequence(void **state) {
+    (void)state;
+    const uint32_t bounds[] = {0, 4, model.layout->n_layer};
+    struct engine_load load = fixture_load();
+    struct fixture_chain c = fixture_chain(&model, bounds, 2, &load);
+    int32_t prompt[12], best_token, second, one;
+    make_tokens(prompt, 12, 11);
+    open_sampler(&c, 0, 0);
+    struct engine_sample plain = sample_after(&c, prompt, 12, 0, 0);
+    best_token = plain.token;
+    second = plain.top[1].token;
+    assert_int_equal(plain.top[0].token, best_token);
+    /* the same prompt with the best token put into it: penalised by the most there is, it comes last of all that was said */
+    open_sampler(&c, 0, 2);
+    const struct engine_op close = {ENGINE_OP_CLOSE, 0, 0, 0, 0}, back = {ENGINE_OP_RM, 0, 0, 12, -1}, copy = {ENGINE_OP_CP, 0, 1, 0, 13};
+    one = best_token;
+    struct engine_sample a = sample_after(&c, &one, 1, 0, 12); /* the prompt, then the best token */
+    open_sampler(&c, 1, 2);
+    fixture_ok(fixture_apply(&c, &copy, 1, &fixture_err));
+    assert_int_equal(sample_after(&c, &second, 1, 1, 13).token, sample_after(&c, &second, 1, 0, 13).token);
+    fixture_ok(fixture_apply(&c, &back, 1, &fixture_err));
+    assert_int_equal(sample_after(&c, &one, 1, 0, 12).token, a.token);
+    /* closed: no sampler, and a new one knows nothing of the past */
+    fixture_ok(fixture_apply(&c, &close, 1, &fixture_err));
+    free(logits_after(&c, prompt, 12, 0, 0));
+    struct engine_sample out;
+    assert_int_equal(fixture_tail(&c)->ops->sample(fixture_tail(&c)->self, 0, 11, 11, &out, NULL), ERR_INVALID);
+    fixture_chain_close(&c);
+}
+
+/* History is by position: a penalised token is avoided while it stands there, and only then. */
+static void history_follows_the_operations(void **state) {
+    (void)state;
+    struct engine_load load = fixture_load();
+    struct fixture_chain c = fixture_whole(&model, &load);
+    const struct engine_op back = {ENGINE_OP_RM, 0, 0, 1, -1}, copy = {ENGINE_OP_CP, 0, 1, 0, 2};
+    int32_t start = 5, other = 6;
+    open_sampler(&c, 0, 0);
+    int32_t want = sample_after(&c, &start, 1, 0, 0).token;
+    open_sampler(&c, 0, 2);
+    open_sampler(&c, 1, 2);
+    /* position 1 holds what would come: it must not come again; then something else stands there */
+    free(logits_after(&c, &want, 1, 0, 1));
+    fixture_ok(fixture_apply(&c, &copy, 1, &fixture_err));
+    const struct slice *s = fixture_tail(&c)->self;
+    const int32_t *mine = s->history, *copied = s->history + s->info.n_ctx_seq;
+    assert_true(mine[0] == start && mine[1] == want && mine[2] == -1);
+    assert_true(copied[0] == start && copied[1] == want && copied[2] == -1);
+    fixture_ok(fixture_apply(&c, &back, 1, &fixture_err));
+    assert_true(mine[0] == start && mine[1] == -1 && copied[1] == want);
+    free(logits_after(&c, &other, 1, 0, 1));
+    assert_true(mine[1] == other);
+    fixture_chain_close(&c);
+}
+
+static void bad_samplings_are_refused(void **state) {
+    (void)state;
+    struct engine_load load = fixture_load();
+    struct fixture_chain c = fixture_whole(&model, &load);
+    struct engine *e = &c.part[0];
+    struct engine_sampling p;
+    struct engine_sample out;
+    int32_t tokens[4];
+    make_tokens(tokens, 4, 2);
+    engine_sampling_init(&p);
+    open_sampler(&c, 0, 0);
+    free(logits_after(&c, tokens, 4, 0, 0));
+    assert_int_equal(e->ops->sample(e->self, 0, 0, 0, &out, NULL), ERR_INVALID); /* no flags, no logits */
+    assert_int_equal(e->ops->sample(e->self, 0, 3, 256, &out, NULL), ERR_INVALID);
+    assert_int_equal(e->ops->sample(e->self, 1, 3, 3, &out, NULL), ERR_INVALID);
+    assert_int_equal(e->ops->sample(e->self, 9, 3, 3, &out, NULL), ERR_INVALID);
+    assert_int_equal(e->ops->seq_open(e->self, 4, &p, NULL), ERR_INVALID);
+    assert_int_equal(e->ops->sample(e->self, 0, 3, 3, &out, NULL), ERR_OK);
+    assert_null(e->ops->logits(e->self, 0));
+    assert_null(e->ops->logits(e->self, 1 << 20));
+    fixture_chain_close(&c);
+}
 
 /* ---- refusals ---- */
 
@@ -395,9 +465,11 @@ int main(void) {
         cmocka_unit_test(small_ubatches_and_other_caches_are_the_whole),
         cmocka_unit_test(mixed_sequences_are_the_whole),
         cmocka_unit_test(mixed_sequences_are_the_whole_when_exact),
-        cmocka_unit_test(exact_ignores_neighbours),
         cmocka_unit_test(sequence_operations_work),
         cmocka_unit_test(sequence_operations_work_when_exact),
+        cmocka_unit_test(samplers_see_their_sequence),
+        cmocka_unit_test(history_follows_the_operations),
+        cmocka_unit_test(bad_samplings_are_refused),
         cmocka_unit_test(bad_batches_are_refused),
         cmocka_unit_test(the_context_can_be_filled),
         cmocka_unit_test(loading_fails_cleanly),

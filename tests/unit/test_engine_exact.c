@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT
+ * Q4_0 weights, repacked for the CPU: there the shape of a batch changes the last bits (DESIGN: numerics). Slices must still be the
+ * whole for the same batches, and with `exact` a sequence's results must not depend on who is computed beside it. The model is the
+ * demo model, quantised here. */
+#include <unistd.h>
+
+#include <llama.h>
+
+#include "engine/runtime.h"
+#include "support/engine_fixture.h"
+
+enum { PROMPT = 16, OTHERS = 11, N_STEPS = 20 };
+
+static struct fixture model;
+static char path[] = "/tmp/caravan-test-q4-XXXXXX";
+
+static void tokens_of(int32_t *t, int n, int salt) {
+    for (int i = 0; i < n; i++) t[i] = (i * 131 + salt * 977) % 2000;
+}
+
+/* Sequence `me` with its prompt and decode steps, the other sequences beside it (crowd) or not; its logits in ret[N_STEPS][n_vocab]. */
+static void walk(struct fixture_chain *c, uint16_t me, bool crowd, float *ret) {
+    struct engine_token t[64];
+    int32_t mine[PROMPT], others[PROMPT];
+    size_t n_vocab = fixture_tail(c)->info.n_vocab;
+    tokens_of(mine, PROMPT, 1);
+    tokens_of(others, PROMPT, 2);
+    for (uint16_t seq = 0; seq < 4; seq++) { /* the prompts; mine in the same chunk in both cases, with others around it in the crowd */
+        if (seq == me || !crowd) continue;
+        fixture_run(t, others, OTHERS, seq, 0, ENGINE_TOKEN_LOGITS);
+        fixture_ok(fixture_eval(c, t, OTHERS, &fixture_err));
+    }
+    fixture_run(t, mine, PROMPT, me, 0, ENGINE_TOKEN_LOGITS);
+    fixture_ok(fixture_eval(c, t, PROMPT, &fixture_err));
+    for (int32_t i = 0; i < N_STEPS; i++) {
+        size_t n = 0, at = 0;
+        for (uint16_t seq = 0; seq < 4; seq++) {
+            if (seq != me && !crowd) continue;
+            if (seq == me) at = n;
+            fixture_run(t + n++, seq == me ? &mine[i % PROMPT] : &others[(i + seq) % PROMPT], 1, seq, (seq == me ? PROMPT : OTHERS) + i, ENGINE_TOKEN_LOGITS);
+        }
+        if (crowd && i % 4 == 3) { /* now and then a chunk of someone's prompt beside the single tokens */
+            const struct engine_op op = {ENGINE_OP_RM, 3, 0, -1, -1};
+            fixture_ok(fixture_apply(c, &op, 1, &fixture_err));
+            fixture_run(t + n - 1, others, (size_t)(OTHERS + i + 1 < PROMPT ? OTHERS + i + 1 : PROMPT), 3, 0, ENGINE_TOKEN_LOGITS);
+            n += (size_t)(OTHERS + i + 1 < PROMPT ? OTHERS + i + 1 : PROMPT) - 1;
+            fixture_ok(fixture_eval(c, t, n, &fixture_err));
+            memcpy(ret + (size_t)i * n_vocab, fixture_logits(c, at), n_vocab * sizeof *ret);
+            fixture_ok(fixture_apply(c, &op, 1, &fixture_err));
+            for (int32_t p = 0; p < OTHERS + i + 1; p += PROMPT) { /* and on from where it was */
+                size_t left = (size_t)(OTHERS + i + 1 - p) < PROMPT ? (size_t)(OTHERS + i + 1 - p) : PROMPT;
+                fixture_run(t, others, left, 3, p, 0);
+                fixture_ok(fixture_eval(c, t, left, &fixture_err));
+            }
+            continue;
+        }
+        fixture_ok(fixture_eval(c, t, n, &fixture_err));
+        memcpy(ret + (size_t)i * n_vocab, fixture_logits(c, at), n_vocab * sizeof *ret);
+    }
+}
+
+/* Steps at which the two walks give the same bits. */
+static int same_steps(bool exact, uint16_t me_alone, uint16_t me_in_crowd, uint32_t cut) {
+    const uint32_t n = model.layout->n_layer, bounds[] = {0, cut, n};
+    struct engine_load load = fixture_load();
+    load.exact = exact;
+    struct fixture_chain alone = fixture_whole(&model, &load);
+    struct fixture_chain crowd = cut > 0 ? fixture_chain(&model, bounds, 2, &load) : fixture_whole(&model, &load);
+    size_t n_vocab = fixture_tail(&alone)->info.n_vocab;
+    float *a = mem_calloc(N_STEPS * n_vocab, sizeof *a), *b = mem_calloc(N_STEPS * n_vocab, sizeof *b);
+    int same = 0;
+    walk(&alone, me_alone, false, a);
+    walk(&crowd, me_in_crowd, true, b);
+    for (size_t i = 0; i < N_STEPS; i++) same += memcmp(a + i * n_vocab, b + i * n_vocab, n_vocab * sizeof *a) == 0;
+    free(a);
+    free(b);
+    fixture_chain_close(&alone);
+    fixture_chain_close(&crowd);
+    return same;
+}
+
+static void exact_ignores_neighbours(void **state) {
+    (void)state;
+    assert_int_equal(same_steps(true, 0, 0, 0), N_STEPS);
+    assert_int_equal(same_steps(true, 0, 2, 0), N_STEPS);
+    assert_int_equal(same_steps(true, 0, 1, 3), N_STEPS); /* in two slices too */
+}
+
+/* What `exact` is for: without it, this machine's kernels do make a difference (or there is nothing to guard against here). */
+static void without_it_neighbours_show(void **state) {
+    (void)state;
+    int same = same_steps(false, 0, 2, 0);
+    printf("without exact: %d of %d steps have the same bits alone and in a crowd\n", same, N_STEPS);
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2")) assert_true(same < N_STEPS);
+#endif
+}
+
+/* Split and whole, the same mixed batches. */
+static void slices_are_the_whole(void **state) {
+    (void)state;
+    const uint32_t n = model.layout->n_layer, bounds[] = {0, 2, 5, n};
+    for (int exact = 0; exact < 2; exact++) {
+        struct engine_load load = fixture_load();
+        load.exact = exact;
+        struct fixture_chain whole = fixture_whole(&model, &load), split = fixture_chain(&model, bounds, 3, &load);
+        size_t size = N_STEPS * fixture_tail(&whole)->info.n_vocab;
+        float *a = mem_calloc(size, sizeof *a), *b = mem_calloc(size, sizeof *b);
+        walk(&whole, 2, true, a);
+        walk(&split, 2, true, b);
+        assert_memory_equal(a, b, size * sizeof *a);
+        free(a);
+        free(b);
+        fixture_chain_close(&whole);
+        fixture_chain_close(&split);
+    }
+}
+
+static int setup(void **state) {
+    (void)state;
+    struct err e = {0};
+    int fd = mkstemp(path);
+    if (fd < 0 || engine_runtime_start(CARAVAN_BACKENDS_DIR, &e) != ERR_OK) return -1;
+    close(fd);
+    struct llama_model_quantize_params params = llama_model_quantize_default_params();
+    params.ftype = LLAMA_FTYPE_MOSTLY_Q4_0;
+    params.allow_requantize = true;
+    params.nthread = 1;
+    char *demo = fixture_demo_path();
+    bool ok = llama_model_quantize(demo, path, &params) == 0;
+    free(demo);
+    if (ok) fixture_open_path(&model, path);
+    return ok ? 0 : -1;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    unlink(path);
+    fixture_close(&model);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(exact_ignores_neighbours),
+        cmocka_unit_test(without_it_neighbours_show),
+        cmocka_unit_test(slices_are_the_whole),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
