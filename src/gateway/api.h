@@ -38,7 +38,7 @@ struct gateway_request {
     uint32_t n;                    /* choices for each prompt */
     int32_t max_tokens;            /* -1: as many as the context holds */
     bool stream, include_usage, stats;
-    bool echo, logprobs;
+    bool echo, logprobs, ignore_eos;
     struct text_stop *stops;
     size_t n_stops;
     bool has_seed;

@@ -300,6 +300,7 @@ void choice_journal(const struct choice *c, struct request *ret) {
         .generated = c->tokens,
         .n_generated = c->n_tokens,
         .max_tokens = r->max_tokens,
+        .ignore_eos = r->ignore_eos,
         .sampling = r->sampling,
     };
     ret->sampling.seed = c->seed;

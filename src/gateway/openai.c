@@ -107,6 +107,7 @@ err_code openai_parse_common(yyjson_val *root, struct gateway_request *r, struct
     if ((rc = parse_stops(root, r, e)) != ERR_OK) return rc;
     if ((rc = parse_sampling(root, r, e)) != ERR_OK) return rc;
     if ((rc = parse_response_format(root, e)) != ERR_OK) return rc;
+    if ((rc = json_get_bool(root, "ignore_eos", &r->ignore_eos, e)) != ERR_OK) return rc;
     return json_get_bool(root, "caravan_stats", &r->stats, e);
 }
 

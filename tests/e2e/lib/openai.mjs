@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+// The npm packages of the end-to-end tests (fetched into the build folder, as package-lock.json says), and the gateway on its scripted backend.
+import { spawn, spawnSync } from 'node:child_process'
+import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { userInfo } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+
+const here = dirname(dirname(fileURLToPath(import.meta.url)))
+const build = process.env.CARAVAN_BUILD
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+
+const same = (a, b) => existsSync(a) && existsSync(b) && readFileSync(a).equals(readFileSync(b))
+
+// The folder whose node_modules holds what the lock file names.
+function modules() {
+    const lock = join(here, 'package-lock.json')
+    if (same(lock, join(here, 'node_modules', '.lock-used'))) return here
+    const dir = join(build, 'npm')
+    if (same(lock, join(dir, 'node_modules', '.lock-used'))) return dir
+    if (spawnSync('npm', ['--version']).error) {
+        console.log('skipped: no npm on this machine')
+        process.exit(77)
+    }
+    mkdirSync(dir, { recursive: true })
+    for (const file of ['package.json', 'package-lock.json', '.npmrc']) copyFileSync(join(here, file), join(dir, file))
+    // The test's own HOME is a fresh folder; npm needs the user's settings to find its registry.
+    const done = spawnSync('npm', ['ci', '--ignore-scripts', '--loglevel=error'], { cwd: dir, stdio: 'inherit', env: { ...process.env, HOME: userInfo().homedir } })
+    if (done.status !== 0) throw new Error('npm ci failed (see above): the packages of these tests could not be fetched')
+    copyFileSync(lock, join(dir, 'node_modules', '.lock-used'))
+    return dir
+}
+
+// Imports a package of the lock file, wherever it was fetched to.
+export function load(name) {
+    return import(pathToFileURL(createRequire(join(modules(), 'package.json')).resolve(name)).href)
+}
+
+export class Fake {
+    constructor({ key, env = {} } = {}) {
+        this.process = spawn(join(build, 'bin/gateway_fake'), ['0', ...(key ? [key] : [])], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } })
+        this.exited = new Promise((resolve) => this.process.on('exit', (code, signal) => resolve({ code, signal })))
+    }
+    async open() {
+        this.port = await new Promise((resolve, reject) => {
+            this.process.stdout.on('data', (data) => resolve(Number(/port (\d+)/.exec(data)[1])))
+            this.process.on('exit', () => reject(new Error('gateway_fake ended')))
+        })
+        this.api = `http://127.0.0.1:${this.port}`
+        return this
+    }
+    status() { return fetch(`${this.api}/caravan/v1/status`).then((r) => r.json()) }
+    stop(signal = 'SIGTERM') {
+        this.process.kill(signal)
+        return this.exited
+    }
+}
+
+// A prompt that makes the scripted backend do what `what` says (gateway_fake.c).
+export const script = (what) => `@@${JSON.stringify(what)}@@`
+
+export async function until(what, check, seconds = 10) {
+    const end = Date.now() + seconds * 1000
+    for (;;) {
+        const value = await check()
+        if (value) return value
+        if (Date.now() > end) throw new Error(`gave up waiting: ${what}`)
+        await sleep(10)
+    }
+}
