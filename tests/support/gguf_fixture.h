@@ -26,7 +26,8 @@ static inline void gguf_fixture_open(struct gguf_fixture *f, const char *arch) {
     if (arch) model_write_str(&f->w, "general.architecture", arch);
 }
 
-static inline void gguf_fixture_tensor(struct gguf_fixture *f, const char *name, uint32_t type, uint32_t n_dims, uint64_t ne0, uint64_t ne1) {
+static inline void gguf_fixture_tensor(struct gguf_fixture *f, const char *name, uint32_t type, uint32_t n_dims, uint64_t ne0,
+                                       uint64_t ne1) {
     uint64_t ne[4] = {ne0, ne1, 1, 1};
     snprintf(f->tensor[f->n_tensors].name, sizeof f->tensor[0].name, "%s", name);
     f->tensor[f->n_tensors].type = type;
@@ -52,7 +53,9 @@ static inline void gguf_fixture_close(struct gguf_fixture *f) {
     }
 }
 
-static inline void gguf_fixture_key(char *key, size_t size, const char *arch, const char *suffix) { snprintf(key, size, "%s.%s", arch, suffix); }
+static inline void gguf_fixture_key(char *key, size_t size, const char *arch, const char *suffix) {
+    snprintf(key, size, "%s.%s", arch, suffix);
+}
 
 static inline void gguf_fixture_u32(struct gguf_fixture *f, const char *arch, const char *suffix, uint32_t v) {
     char key[128];
@@ -60,7 +63,8 @@ static inline void gguf_fixture_u32(struct gguf_fixture *f, const char *arch, co
     model_write_u32(&f->w, key, v);
 }
 
-/* A llama-like model: n_layer layers of three tensors, width 128, 40 tokens, heads 4 (2 for K and V), and a list with an entry per layer. */
+/* A llama-like model: n_layer layers of three tensors, width 128, 40 tokens, heads 4 (2 for K and V), and a list with an entry per layer.
+ */
 static inline void gguf_fixture_llama(struct gguf_fixture *f, const char *arch, uint32_t n_layer, bool tied) {
     static const char *const parts[] = {"attn_q", "attn_k", "ffn_down"};
     char name[80];

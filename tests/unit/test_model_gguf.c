@@ -50,7 +50,8 @@ static size_t find(const struct gguf_fixture *f, const char *text) {
 static void metadata_of_every_type_is_read(void **state) {
     (void)state;
     struct gguf_fixture f;
-    const uint8_t nested[] = {MODEL_KV_U8, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 7, 8, MODEL_KV_STR, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 'x'};
+    const uint8_t nested[] = {MODEL_KV_U8, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 7, 8, MODEL_KV_STR, 0, 0, 0, 1, 0,
+                              0,           0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 'x'};
     gguf_fixture_open(&f, "llama");
     model_write_u32(&f.w, "a.u32", 4000000000u);
     model_write_f32(&f.w, "a.f32", 1.5f);
@@ -236,7 +237,8 @@ static void bad_tensors_are_refused(void **state) {
     gguf_fixture_tensor(&f, "aa", MODEL_TYPE_Q4_0, 2, 64, 2);
     gguf_fixture_tensor(&f, "bb", MODEL_TYPE_F32, 1, 8, 1);
     gguf_fixture_close(&f);
-    uint8_t *dims = f.file.data + find(&f, "aa") + 2, *ne = dims + 4, *type = ne + 16, *offset = type + 4, *second = f.file.data + find(&f, "bb") + 2 + 4 + 8 + 4;
+    uint8_t *dims = f.file.data + find(&f, "aa") + 2, *ne = dims + 4, *type = ne + 16, *offset = type + 4,
+            *second = f.file.data + find(&f, "bb") + 2 + 4 + 8 + 4;
     bytes_put_u32(dims, 5);
     assert_refused(f.file.data, f.file.len, ERR_FORMAT, "tensor \"aa\": more than 4 dimensions");
     bytes_put_u32(dims, 2);
