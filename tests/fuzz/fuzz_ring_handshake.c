@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ * HELLO, WELCOME and REFUSE as a peer may send them. Whatever HELLO is accepted comes out the same after encoding it again, and a REFUSE is
+ * never 'no error'. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "ring/handshake.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_hello(const struct ring_identity *id) {
+    struct ring_identity again;
+    struct err e;
+    struct buf out;
+    buf_init(&out, frame_max_payload(FRAME_HELLO));
+    ring_hello_encode(id, &out);
+    if (out.failed || ring_hello_decode(out.data, out.len, &again, &e) != ERR_OK) abort();
+    if (ring_hello_check(id, &again, &e) != ERR_OK || strcmp(id->node, again.node) != 0) abort();
+    buf_done(&out);
+}
+
+static void check_refuse(const struct err *why) {
+    struct err again;
+    struct buf out;
+    buf_init(&out, frame_max_payload(FRAME_REFUSE));
+    ring_refuse_encode(why, &out);
+    if (out.failed) abort();
+    ring_refuse_decode(out.data, out.len, &again);
+    buf_done(&out);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static const struct ring_identity mine = { .instance = "demo", .epoch = 5, .model = "m", .n_stage = 2, .to = 1, .width = 64, .node = "a" };
+    struct ring_identity id;
+    struct err e = { .code = ERR_OK };
+    if (ring_hello_decode(data, size, &id, &e) == ERR_OK) check_hello(&id);
+    else if (e.code != ERR_PROTOCOL || e.text[0] == '\0') abort();
+    ring_welcome_decode(data, size, &mine, &e);
+    if (ring_refuse_decode(data, size, &e) == ERR_OK || e.code == ERR_OK) abort();
+    check_refuse(&e);
+    return 0;
+}
