@@ -5,7 +5,7 @@
 set -eu
 caravan=${CARAVAN:-./caravan}
 model=${MODEL:-models/caravan-demo.gguf}
-memory=${MEMORY:-6M}
+memory=${MEMORY:-22M}
 question=${1:-Why do llamas walk in a line?}
 name=$(basename "$model" .gguf)
 dir=$(mktemp -d "${TMPDIR:-/tmp}/caravan-demo.XXXXXX")
@@ -33,7 +33,7 @@ say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 start() {
     node=$1
     shift
-    "$caravan" up "$@" --name "$node" --memory "$memory" --threads 1 --ctx 512 --parallel 2 --listen 127.0.0.1:0 --api 127.0.0.1:0 \
+    "$caravan" up "$@" --name "$node" --memory "$memory" --threads 1 --batch 64 --ctx 512 --parallel 2 --listen 127.0.0.1:0 --api 127.0.0.1:0 \
         --key-file "$dir/cluster.key" --state-dir "$dir/$node" --ready-fd 3 3>"$dir/$node.ports" 2>"$dir/$node.log" &
     pids="$! $pids"
     wait_for "$dir/$node.ports" '"api"' "$node did not start"
@@ -44,7 +44,7 @@ wait_for() {
     tries=0
     until grep -q "$2" "$1" 2>/dev/null; do
         tries=$((tries + 1))
-        if [ "$tries" -gt 600 ]; then
+        if [ "$tries" -gt 600 ] || ! kill -0 "${pids%% *}" 2>/dev/null; then
             echo "demo: $3" >&2
             exit 1
         fi

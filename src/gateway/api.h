@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * What every API of the gateway is made of: one internal request, one internal stream of events, and for each API a pair of pure
- * translations: its JSON to the request, the events to its JSON or its stream. No I/O, no clock; values and their functions. A new API is one
- * file with one struct gateway_api, and rows in tables/routes.def. */
+ * translations: its JSON to the request, the events to its JSON or its stream. No I/O, no clock; values and their functions. A new API is
+ * one file with one struct gateway_api, and rows in tables/routes.def. */
 #ifndef CARAVAN_GATEWAY_API_H
 #define CARAVAN_GATEWAY_API_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Who may use the gateway: API keys, and, where there are none, loopback only. Keys are compared in constant time through their lengths' worth
- * of bytes; they are never logged. Loop thread. */
+ * Who may use the gateway: API keys, and, where there are none, loopback only. Keys are compared in constant time through their lengths'
+ * worth of bytes; they are never logged. Loop thread. */
 #ifndef CARAVAN_GATEWAY_API_KEYS_H
 #define CARAVAN_GATEWAY_API_KEYS_H
 
@@ -19,8 +19,8 @@ struct gateway_keys {
 };
 void gateway_keys_init(struct gateway_keys *k, const char *const *keys, size_t n);
 void gateway_keys_done(struct gateway_keys *k);
-/* ERR_OK: the request may go on. With keys: "Authorization: Bearer KEY" must name one (x-api-key is taken too). Without keys: the Host and Origin
- * headers must be loopback names or addresses, so that no web page a browser has open can reach the models (DNS rebinding). */
+/* ERR_OK: the request may go on. With keys: "Authorization: Bearer KEY" must name one (x-api-key is taken too). Without keys: the Host and
+ * Origin headers must be loopback names or addresses, so that no web page a browser has open can reach the models (DNS rebinding). */
 err_code gateway_keys_check(const struct gateway_keys *k, const struct io_http_request *r, struct err *e);
 
 #endif

@@ -15,7 +15,8 @@ struct backend_model {
     uint32_t n_ctx;              /* positions one sequence may have */
     uint32_t n_vocab;
     int64_t created;             /* seconds since 1970 */
-    bool ready;                  /* false: loading */
+    bool ready;
+    const char *message;         /* why it is not ready; "" when there is nothing to say */
 };
 
 struct backend_call; /* a running request; belongs to the backend; valid until its DONE or FAILED event has been delivered, or cancel */

@@ -358,7 +358,9 @@ static err_code prepare(struct call *call, struct err *e) {
     if ((rc = gateway_find_model(g, call->request.model, &model, e)) != ERR_OK) return rc;
     call->model = mem_strdup(model->id);
     call->answer.model = call->model;
-    if (!model->ready) return err_set(e, ERR_UNAVAILABLE, "the model \"%s\" is still loading", model->id);
+    if (!model->ready)
+        return err_set(e, ERR_UNAVAILABLE, "the model \"%s\" is not ready: %s", model->id,
+                       model->message != NULL && model->message[0] ? model->message : "it is still loading");
     if ((rc = render_chat(call, model, e)) != ERR_OK) return rc;
     make_choices(call);
     return submit_choices(call, e);

@@ -35,8 +35,8 @@ struct call {
     clock_us last_write;
 };
 
-/* A choice as a backend request: a shallow view into the call, to be submitted and forgotten. With `generated` set where it goes on after tokens
- * that the client has seen. */
+/* A choice as a backend request: a shallow view into the call, to be submitted and forgotten. With `generated` set where it goes on after
+ * tokens that the client has seen. */
 void choice_journal(const struct choice *c, struct request *ret);
 
 #endif

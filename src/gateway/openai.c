@@ -27,7 +27,8 @@ static err_code parse_model(yyjson_val *root, struct gateway_request *r, struct 
     if (v == NULL || yyjson_is_null(v)) return ERR_OK;
     if (!yyjson_is_str(v)) return openai_wrong(e, "model", "a string");
     size_t len = yyjson_get_len(v);
-    if (len > GATEWAY_MAX_MODEL_NAME || memchr(yyjson_get_str(v), 0, len) != NULL) return openai_wrong(e, "model", "a name of at most 256 bytes");
+    if (len > GATEWAY_MAX_MODEL_NAME || memchr(yyjson_get_str(v), 0, len) != NULL)
+        return openai_wrong(e, "model", "a name of at most 256 bytes");
     r->model = arena_strndup(r->arena, yyjson_get_str(v), len);
     return ERR_OK;
 }
@@ -36,7 +37,8 @@ static err_code add_stop(yyjson_val *v, struct gateway_request *r, struct err *e
     if (!yyjson_is_str(v)) return openai_wrong(e, "stop", "a string or an array of strings");
     size_t len = yyjson_get_len(v);
     if (len == 0) return ERR_OK; /* some clients send [""] for none */
-    if (len > GATEWAY_MAX_STOP_LEN) return err_set(e, ERR_INVALID, "field \"stop\": expected strings of at most %d bytes", GATEWAY_MAX_STOP_LEN);
+    if (len > GATEWAY_MAX_STOP_LEN)
+        return err_set(e, ERR_INVALID, "field \"stop\": expected strings of at most %d bytes", GATEWAY_MAX_STOP_LEN);
     if (r->n_stops == GATEWAY_MAX_STOPS) return err_set(e, ERR_INVALID, "field \"stop\": expected at most %d strings", GATEWAY_MAX_STOPS);
     r->stops[r->n_stops++] = (struct text_stop){.text = arena_strndup(r->arena, yyjson_get_str(v), len), .len = len};
     return ERR_OK;
@@ -75,7 +77,8 @@ static err_code parse_response_format(yyjson_val *root, struct err *e) {
     const char *type = yyjson_get_str(yyjson_obj_get(v, "type"));
     if (type == NULL) return openai_wrong(e, "response_format", "an object with a \"type\"");
     if (strcmp(type, "text") == 0) return ERR_OK;
-    return err_set(e, ERR_UNSUPPORTED, "field \"response_format\": type \"%.40s\" is not supported yet, only \"text\"; \"grammar\" takes a GBNF grammar", type);
+    return err_set(e, ERR_UNSUPPORTED,
+                   "field \"response_format\": type \"%.40s\" is not supported yet, only \"text\"; \"grammar\" takes a GBNF grammar", type);
 }
 
 static err_code parse_sampling(yyjson_val *root, struct gateway_request *r, struct err *e) {

@@ -31,8 +31,8 @@ static err_code append_part(yyjson_val *part, size_t i, size_t k, struct buf *ou
     yyjson_val *type = yyjson_obj_get(part, "type"), *text = yyjson_obj_get(part, "text");
     if (!yyjson_is_str(type)) return err_set(e, ERR_INVALID, "field \"messages[%zu].content[%zu].type\": expected a string", i, k);
     if (!yyjson_equals_str(type, "text"))
-        return err_set(e, ERR_UNSUPPORTED, "field \"messages[%zu].content[%zu].type\": \"%.40s\" parts are not supported, only \"text\"", i, k,
-                       yyjson_get_str(type));
+        return err_set(e, ERR_UNSUPPORTED, "field \"messages[%zu].content[%zu].type\": \"%.40s\" parts are not supported, only \"text\"", i,
+                       k, yyjson_get_str(type));
     if (!yyjson_is_str(text)) return err_set(e, ERR_INVALID, "field \"messages[%zu].content[%zu].text\": expected a string", i, k);
     buf_append(out, yyjson_get_str(text), yyjson_get_len(text));
     return ERR_OK;
@@ -53,7 +53,8 @@ static err_code parse_content(yyjson_val *message, size_t i, struct arena *arena
     } else if (!(yyjson_is_null(v) && yyjson_equals_str(yyjson_obj_get(message, "role"), "assistant"))) {
         rc = wrong_message(e, i, ".content", "a string or an array of parts");
     }
-    if (rc == ERR_OK && text.len > 0 && memchr(text.data, 0, text.len) != NULL) rc = wrong_message(e, i, ".content", "text without NUL characters");
+    if (rc == ERR_OK && text.len > 0 && memchr(text.data, 0, text.len) != NULL)
+        rc = wrong_message(e, i, ".content", "text without NUL characters");
     if (rc == ERR_OK) *ret = arena_strndup(arena, buf_cstr(&text), text.len);
     buf_done(&text);
     return rc;
@@ -63,7 +64,8 @@ static err_code parse_messages(yyjson_val *root, struct gateway_request *r, stru
     yyjson_val *list = yyjson_obj_get(root, "messages"), *message;
     size_t n = yyjson_arr_size(list), i, max;
     if (!yyjson_is_arr(list) || n == 0) return openai_wrong(e, "messages", "an array with at least one message");
-    if (n > ENGINE_MAX_MESSAGES) return err_set(e, ERR_INVALID, "field \"messages\": expected at most %d messages, got %zu", ENGINE_MAX_MESSAGES, n);
+    if (n > ENGINE_MAX_MESSAGES)
+        return err_set(e, ERR_INVALID, "field \"messages\": expected at most %d messages, got %zu", ENGINE_MAX_MESSAGES, n);
     r->messages = arena_alloc(r->arena, n * sizeof *r->messages);
     yyjson_arr_foreach(list, i, max, message) {
         if (!yyjson_is_obj(message)) return wrong_message(e, i, "", "an object");

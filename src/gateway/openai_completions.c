@@ -40,7 +40,8 @@ static err_code parse_prompts(yyjson_val *root, struct gateway_request *r, struc
     if (yyjson_is_arr(v) && n == 0) return openai_wrong(e, "prompt", "at least one prompt");
     r->n_prompts = list ? n : 1;
     if (r->n_prompts * r->n > GATEWAY_MAX_CHOICES)
-        return err_set(e, ERR_INVALID, "field \"prompt\": %zu prompts with \"n\": %u make more than %d choices", r->n_prompts, r->n, GATEWAY_MAX_CHOICES);
+        return err_set(e, ERR_INVALID, "field \"prompt\": %zu prompts with \"n\": %u make more than %d choices", r->n_prompts, r->n,
+                       GATEWAY_MAX_CHOICES);
     r->prompts = arena_alloc(r->arena, r->n_prompts * sizeof *r->prompts);
     if (yyjson_is_str(v)) return parse_text(v, r, &r->prompts[0]);
     if (!yyjson_is_arr(v)) return openai_wrong(e, "prompt", PROMPT_EXPECTED);
@@ -70,9 +71,11 @@ static err_code parse_logprobs(yyjson_val *root, struct gateway_request *r, stru
 static err_code parse_echo(yyjson_val *root, struct gateway_request *r, struct err *e) {
     err_code rc = json_get_bool(root, "echo", &r->echo, e);
     if (rc != ERR_OK || !r->echo) return rc;
-    if (r->logprobs) return err_set(e, ERR_UNSUPPORTED, "field \"echo\": log probabilities of the prompt are not supported; leave \"logprobs\" out");
+    if (r->logprobs)
+        return err_set(e, ERR_UNSUPPORTED, "field \"echo\": log probabilities of the prompt are not supported; leave \"logprobs\" out");
     for (size_t i = 0; i < r->n_prompts; i++)
-        if (r->prompts[i].text == NULL) return err_set(e, ERR_UNSUPPORTED, "field \"echo\": only text prompts can be echoed, not token ids");
+        if (r->prompts[i].text == NULL)
+            return err_set(e, ERR_UNSUPPORTED, "field \"echo\": only text prompts can be echoed, not token ids");
     return ERR_OK;
 }
 
@@ -118,8 +121,8 @@ static void append_top(const struct gateway_token *t, struct buf *out) {
 }
 
 /* chars: characters of the choice's text before `text`, which begins at the byte `start` of it. */
-static void append_logprobs(const struct gateway_answer *a, const struct gateway_token *tokens, size_t n, const char *text, size_t len, size_t start,
-                            size_t chars, struct buf *out) {
+static void append_logprobs(const struct gateway_answer *a, const struct gateway_token *tokens, size_t n, const char *text, size_t len,
+                            size_t start, size_t chars, struct buf *out) {
     if (!a->request->logprobs || n == 0) {
         buf_append_str(out, "null");
         return;

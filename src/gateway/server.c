@@ -73,7 +73,8 @@ err_code gateway_find_model(struct gateway *g, const char *name, const struct ba
         }
         len += (size_t)wrote;
     }
-    if (*name == '\0') return err_set(e, ERR_INVALID, "field \"model\": several models are there, name one of: %s", n > 0 ? known : "(none yet)");
+    if (*name == '\0')
+        return err_set(e, ERR_INVALID, "field \"model\": several models are there, name one of: %s", n > 0 ? known : "(none yet)");
     return err_set(e, ERR_NOT_FOUND, "field \"model\": there is no \"%.80s\" here; known: %s", name, n > 0 ? known : "(none yet)");
 }
 
@@ -181,7 +182,8 @@ void gateway_add_route(struct gateway *g, const char *method, const char *path, 
 
 static void on_ping(void *user) { call_ping_all(user); }
 
-err_code gateway_create(struct io_loop *loop, const struct gateway_options *o, const struct backend *backend, struct gateway **ret, struct err *e) {
+err_code gateway_create(struct io_loop *loop, const struct gateway_options *o, const struct backend *backend, struct gateway **ret,
+                        struct err *e) {
     err_code rc = gateway_check_bind(o->host, o->n_keys, e);
     if (rc != ERR_OK) return rc;
     struct gateway *g = MEM_NEW(struct gateway);

@@ -27,8 +27,8 @@ err_code gateway_create(struct io_loop *loop, const struct gateway_options *opti
 uint16_t gateway_port(const struct gateway *g);
 size_t gateway_calls(const struct gateway *g); /* client requests that run */
 
-/* Routes of others (the admin API): handlers get the exchange as http_server.h says. method "GET"/"POST"/...; path exact, or ending in "/{}", which
- * takes the rest. Needs a key when keys are set. Strings must outlive the gateway. Before or after listening. */
+/* Routes of others (the admin API): handlers get the exchange as http_server.h says. method "GET"/"POST"/...; path exact, or ending in
+ * "/{}", which takes the rest. Needs a key when keys are set. Strings must outlive the gateway. Before or after listening. */
 typedef void (*gateway_route_fn)(void *user, struct io_http_exchange *x);
 void gateway_add_route(struct gateway *g, const char *method, const char *path, gateway_route_fn fn, void *user);
 /* Answers for such handlers. respond_json writes the document (and does not free it). */

@@ -20,16 +20,16 @@ struct text_filter {
 
 void text_filter_init(struct text_filter *f, const struct text_stop *stops, size_t n_stops);
 void text_filter_done(struct text_filter *f);
-/* Takes bytes of the stream and appends to out the text that can be given now. True when a stop string has been found: the one that ends first
- * (of those that end together, the longest); text before it has been given, it and what follows never is. */
+/* Takes bytes of the stream and appends to out the text that can be given now. True when a stop string has been found: the one that ends
+ * first (of those that end together, the longest); text before it has been given, it and what follows never is. */
 bool text_filter_push(struct text_filter *f, const char *bytes, size_t len, struct buf *out);
 /* The stream has ended: what was held back is given; an unfinished character becomes U+FFFD. True when that completed a stop string. */
 bool text_filter_finish(struct text_filter *f, struct buf *out);
 /* Bytes of text seen so far, given or held: where a token's text ends. */
 size_t text_filter_seen(const struct text_filter *f);
 
-/* Appends bytes as valid UTF-8: each maximal wrong part becomes one U+FFFD (Unicode 15, section 3.9). *tail keeps an unfinished character at the
- * end for the next call (tail_len < 4); NULL: it is replaced at once. */
+/* Appends bytes as valid UTF-8: each maximal wrong part becomes one U+FFFD (Unicode 15, section 3.9). *tail keeps an unfinished character
+ * at the end for the next call (tail_len < 4); NULL: it is replaced at once. */
 void text_append_utf8(struct buf *out, const char *bytes, size_t len, uint8_t *tail, size_t *tail_len);
 /* Appends a JSON string with its quotes. Any bytes: wrong ones become U+FFFD. */
 void text_append_json(struct buf *out, const char *bytes, size_t len);

@@ -168,7 +168,7 @@ static const struct backend_model *backend_models(void *self, size_t *ret_n) {
             const struct record_model *m = &r->models[k];
             if (calls_find_model(n, m->name) != m) continue; /* a replica of one that is listed */
             n->calls->models[count++] = (struct backend_model){.id = m->name, .chat_template = m->chat_template, .bos = m->bos, .eos = m->eos,
-                .n_ctx = m->n_ctx, .n_vocab = m->n_vocab, .created = m->created, .ready = m->ready};
+                .n_ctx = m->n_ctx, .n_vocab = m->n_vocab, .created = m->created, .ready = m->ready, .message = m->message};
         }
     }
     *ret_n = count;

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+// Starts and ends real nodes on loopback for end-to-end tests, and asks them things over HTTP. Every process is ended by its id; a node's log is
+// in its folder.
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { mkdirSync, openSync, readFileSync, readdirSync, readlinkSync } from 'node:fs'
+import { join } from 'node:path'
+
+const tmp = process.env.CARAVAN_TMP
+export const caravan = process.env.CARAVAN
+export const demoModel = join(process.env.CARAVAN_SOURCE, 'models/caravan-demo.gguf')
+
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+
+// Until check() gives something true, which is returned; fails after `seconds`.
+export async function until(what, check, seconds = 60) {
+    const end = Date.now() + seconds * 1000
+    for (;;) {
+        const value = await check()
+        if (value) return value
+        if (Date.now() > end) throw new Error(`gave up waiting: ${what}`)
+        await sleep(25)
+    }
+}
+
+const started = []
+process.on('exit', () => started.forEach((p) => p.exitCode === null && p.signalCode === null && p.kill('SIGKILL')))
+
+export class Node {
+    constructor(name, options) {
+        this.name = name
+        this.dir = join(tmp, name)
+        mkdirSync(this.dir, { recursive: true })
+        this.log = join(this.dir, 'log')
+        const log = openSync(this.log, 'a')
+        const args = ['up', ...options, '--name', name, '--threads', '1', '--listen', '127.0.0.1:0', '--api', '127.0.0.1:0',
+            '--state-dir', this.dir, '--ready-fd', '3', '--log-level', 'debug']
+        if (!options.includes('--key-file')) args.push('--key-file', join(tmp, 'cluster.key'))
+        this.process = spawn(caravan, args, { stdio: ['ignore', log, log, 'pipe'] })
+        started.push(this.process)
+        this.exited = new Promise((resolve) => this.process.on('exit', (code, signal) => resolve({ code, signal })))
+        this.ports = new Promise((resolve, reject) => {
+            let text = ''
+            this.process.stdio[3].on('data', (data) => {
+                text += data
+                if (text.includes('\n')) resolve(JSON.parse(text))
+            })
+            this.exited.then((how) => reject(new Error(`node ${name} ended: ${JSON.stringify(how)}\n${this.logText()}`)))
+        })
+    }
+    async open() {
+        const { api, listen } = await this.ports
+        this.api = `http://127.0.0.1:${api}`
+        this.listen = `127.0.0.1:${listen}`
+        return this
+    }
+    logText() { return readFileSync(this.log, 'utf8') }
+    status() { return fetch(`${this.api}/caravan/v1/status`).then((r) => r.json()) }
+    // The process ids of this node's stage children.
+    stages() { return childrenOf(this.process.pid) }
+    ready(seconds = 60) {
+        return until(`${this.name}: a model that is ready`, async () => (await this.status()).models.some((m) => m.ready), seconds)
+    }
+    async stop(signal = 'SIGTERM') {
+        if (this.process.exitCode !== null || this.process.signalCode !== null) return this.exited
+        this.process.kill(signal)
+        return this.exited
+    }
+}
+
+export function childrenOf(pid) {
+    const found = []
+    for (const entry of readdirSync('/proc')) {
+        if (!/^\d+$/.test(entry)) continue
+        try {
+            const stat = readFileSync(`/proc/${entry}/stat`, 'utf8')
+            const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+            if (Number(fields[1]) === pid && fields[0] !== 'Z' && readlinkSync(`/proc/${entry}/exe`).includes('caravan')) found.push(Number(entry))
+        } catch { /* it has ended meanwhile */ }
+    }
+    return found
+}
+
+export const isAlive = (pid) => {
+    try {
+        return !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')
+    } catch {
+        return false
+    }
+}
+
+// Nodes that together hold the model: the first serves it, the others join it.
+export async function startCluster(names, { memory = '12M', options = [], first = [] } = {}) {
+    const nodes = []
+    try {
+        for (const name of names) {
+            const own = nodes.length === 0 ? [demoModel, ...first] : ['--peer', nodes[0].listen]
+            nodes.push(await new Node(name, [...own, '--memory', memory, ...options]).open())
+        }
+        await nodes[0].ready()
+        for (const node of nodes) await node.ready()
+    } catch (error) {
+        for (const node of nodes) {
+            console.error(`---- ${node.name}\n${node.logText()}`)
+            await node.stop('SIGKILL')
+        }
+        throw error
+    }
+    return nodes
+}
+
+export async function stopCluster(nodes) {
+    for (const node of nodes) await node.stop()
+}
+
+// One streamed chat; calls onText for each piece. Resolves to what came: text, finish reason, error, whether [DONE] stood at the end.
+export async function streamChat(api, body, onText = () => {}, signal = undefined) {
+    const response = await fetch(`${api}/v1/chat/completions`, {
+        method: 'POST', signal, headers: { 'content-type': 'application/json' }, body: JSON.stringify({ stream: true, temperature: 0, ...body }),
+    })
+    const result = { status: response.status, text: '', finish: null, error: null, done: false, usage: null }
+    if (response.status !== 200) {
+        result.error = (await response.json()).error
+        return result
+    }
+    let rest = ''
+    const decoder = new TextDecoder()
+    for await (const chunk of response.body) {
+        rest += decoder.decode(chunk, { stream: true })
+        const lines = rest.split('\n')
+        rest = lines.pop()
+        for (const line of lines) {
+            if (!line.startsWith('data: ')) continue
+            const data = line.slice(6)
+            if (data === '[DONE]') {
+                result.done = true
+                continue
+            }
+            const event = JSON.parse(data)
+            if (event.error) result.error = event.error
+            if (event.usage) result.usage = event.usage
+            const choice = event.choices?.[0]
+            if (choice?.delta?.content) {
+                result.text += choice.delta.content
+                await onText(choice.delta.content)
+            }
+            if (choice?.finish_reason) result.finish = choice.finish_reason
+        }
+    }
+    return result
+}
+
+export const ask = (api, text, body = {}) => streamChat(api, { messages: [{ role: 'user', content: text }], ...body })
+
+// Tests of one file, one after another; the first failure ends the process with status 1.
+export async function run(tests) {
+    let passed = 0
+    for (const [name, test] of Object.entries(tests)) {
+        const only = process.env.CARAVAN_TEST
+        if (only && !name.includes(only)) continue
+        const start = Date.now()
+        try {
+            await test()
+            passed++
+            console.log(`ok - ${name} (${((Date.now() - start) / 1000).toFixed(1)} s)`)
+        } catch (error) {
+            console.log(`not ok - ${name}\n${error.stack}`)
+            console.log(`${passed} passed, 1 failed`)
+            process.exit(1)
+        }
+    }
+    console.log(`${passed} passed, 0 failed`)
+    assert(passed > 0, 'no test of that name')
+}

@@ -1,0 +1,31 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# `caravan verify`: verdicts, exit statuses, and what it says to bad input.
+set -eu
+model=$CARAVAN_SOURCE/models/caravan-demo.gguf
+fail() { echo "$*"; exit 1; }
+# expect STATUS PATTERN ARGUMENT...: verify ends with the status and says something that matches
+expect() {
+    status=$1 pattern=$2
+    shift 2
+    set +e
+    out=$("$CARAVAN" verify "$@" 2>&1)
+    got=$?
+    set -e
+    [ "$got" = "$status" ] || fail "verify $*: status $got, expected $status: $out"
+    echo "$out" | grep -Eq "$pattern" || fail "verify $*: expected /$pattern/, got: $out"
+}
+for stages in 1 2 3 5 8; do expect 0 'identical' "$model" --stages "$stages" --tokens 8 --prompt-tokens 24; done
+expect 0 'in 3 slices of 3, 1, 4 layers: identical' "$model" --split 3,1,4
+expect 0 '"verdict":"identical"' "$model" --json --tokens 4
+expect 0 'identical' "$model" --cache-type-k q8_0 --cache-type-v q8_0 --flash-attn on --tokens 8
+# hidden states rounded on the wire: the quantised model's own rounding is amplified, so logits move, first choices hardly
+expect 1 'same first choice 5[0-9] of 56' "$model" --wire-type f16 --tokens 8
+expect 65 'cannot be cut in 9 slices' "$model" --stages 9
+expect 66 'nothere.gguf' nothere.gguf
+expect 65 'split' "$model" --split 3,x
+head -c 100000 "$model" >short.gguf
+expect 65 'short.gguf|truncated' short.gguf
+printf 'hello' >notgguf
+expect 65 'GGUF' notgguf
+expect 64 'did you mean|--stages' "$model" --stage 3
