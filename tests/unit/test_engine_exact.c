@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Q4_0 weights, repacked for the CPU: there the shape of a batch changes the last bits (DESIGN: numerics). Slices must still be the
+ * Q4_K weights, repacked for the CPU: there the shape of a batch changes the last bits (DESIGN: numerics). Slices must still be the
  * whole for the same batches, and with `exact` a sequence's results must not depend on who is computed beside it. The model is the
  * demo model, quantised here. */
 #include <unistd.h>
@@ -12,7 +12,7 @@
 enum { PROMPT = 16, OTHERS = 11, N_STEPS = 20 };
 
 static struct fixture model;
-static char path[] = "/tmp/caravan-test-q4-XXXXXX";
+static char path[] = "/tmp/caravan-test-q4k-XXXXXX";
 
 static void tokens_of(int32_t *t, int n, int salt) {
     for (int i = 0; i < n; i++) t[i] = (i * 131 + salt * 977) % 2000;
@@ -123,7 +123,7 @@ static int setup(void **state) {
     if (fd < 0 || engine_runtime_start(CARAVAN_BACKENDS_DIR, &e) != ERR_OK) return -1;
     close(fd);
     struct llama_model_quantize_params params = llama_model_quantize_default_params();
-    params.ftype = LLAMA_FTYPE_MOSTLY_Q4_0;
+    params.ftype = LLAMA_FTYPE_MOSTLY_Q4_K_S;
     params.allow_requantize = true;
     params.nthread = 1;
     char *demo = fixture_demo_path();

@@ -161,6 +161,7 @@ static void a_choice_depends_on_seed_and_position_alone(void **state) {
     struct engine_sampler *a = make(&p), *b = make(&p);
     for (int32_t pos = 0; pos < 100; pos++) first[pos] = draw(a, pos);
     for (int32_t pos = 99; pos >= 0; pos--) assert_int_equal(draw(b, pos), first[pos]);
+    for (int32_t pos = 0; pos < 100; pos += 7) assert_int_equal(draw(b, pos), first[pos]);
     assert_int_equal(draw(a, 17), first[17]);
     engine_sampler_free(b);
     p.seed = 100;

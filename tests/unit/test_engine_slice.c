@@ -264,6 +264,12 @@ static void history_follows_the_operations(void **state) {
     assert_true(mine[0] == start && mine[1] == -1 && copied[1] == want);
     free(logits_after(&c, &other, 1, 0, 1));
     assert_true(mine[1] == other);
+    int32_t tokens[60];
+    make_tokens(tokens, 60, 4);
+    free(logits_after(&c, tokens, 60, 2, 0));
+    const struct engine_op close = {ENGINE_OP_CLOSE, 2, 0, 0, 0};
+    fixture_ok(fixture_apply(&c, &close, 1, &fixture_err));
+    for (uint32_t i = 0; i < s->info.n_ctx_seq; i++) assert_int_equal(s->history[2 * s->info.n_ctx_seq + i], -1);
     fixture_chain_close(&c);
 }
 
@@ -320,6 +326,29 @@ static void bad_batches_are_refused(void **state) {
     const struct engine_op back = {ENGINE_OP_RM, 0, 0, -1, -1};
     fixture_ok(fixture_apply(&c, &back, 1, &fixture_err));
     expect_same(want, logits_after(&c, tokens, 8, 0, 0), true);
+    free(want);
+    fixture_chain_close(&c);
+}
+
+/* A batch that fails in its second part leaves nothing of the first. */
+static void a_failed_batch_leaves_nothing(void **state) {
+    (void)state;
+    struct engine_load load = fixture_load();
+    load.exact = true; /* one part for each of the two runs */
+    struct fixture_chain c = fixture_whole(&model, &load);
+    struct engine_token t[8];
+    int32_t tokens[12];
+    make_tokens(tokens, 12, 6);
+    free(logits_after(&c, tokens, 8, 0, 0));
+    float *want = logits_after(&c, tokens + 8, 4, 0, 8);
+    const struct engine_op back = {ENGINE_OP_RM, 0, 0, 8, -1};
+    fixture_ok(fixture_apply(&c, &back, 1, &fixture_err));
+    fixture_run(t, tokens + 8, 4, 0, 8, 0);
+    fixture_run(t + 4, tokens, 4, 1, 0, 0);
+    t[7].pos = 100; /* a hole */
+    assert_int_equal(fixture_eval(&c, t, 8, NULL), ERR_ENGINE);
+    expect_same(want, logits_after(&c, tokens + 8, 4, 0, 8), true);
+    free(logits_after(&c, tokens, 4, 1, 0));
     free(want);
     fixture_chain_close(&c);
 }
@@ -471,6 +500,7 @@ int main(void) {
         cmocka_unit_test(history_follows_the_operations),
         cmocka_unit_test(bad_samplings_are_refused),
         cmocka_unit_test(bad_batches_are_refused),
+        cmocka_unit_test(a_failed_batch_leaves_nothing),
         cmocka_unit_test(the_context_can_be_filled),
         cmocka_unit_test(loading_fails_cleanly),
         cmocka_unit_test(bad_load_parameters_are_refused),
