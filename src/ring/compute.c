@@ -134,7 +134,8 @@ err_code ring_compute_view(const struct frame_header *h, const uint8_t *payload,
         return err_set(e, ERR_PROTOCOL, "COMPUTE frame with rows of %u floats: this ring's are %u", h->width, width);
     size_t size = ring_compute_head_size(c.n_ops, c.n_tokens, c.n_trace) + c.n_tokens * c.row_bytes;
     if (h->type != FRAME_COMPUTE || size != h->payload_len) return err_set(e, ERR_PROTOCOL, "not a COMPUTE frame whose counts fit its length");
-    c.ops = payload;
+    static const uint8_t nothing[1];
+    c.ops = payload != NULL ? payload : nothing; /* of an empty payload nobody may have a buffer yet */
     c.tokens = c.ops + (size_t)c.n_ops * FRAME_OP_SIZE;
     c.trace = c.tokens + (size_t)c.n_tokens * FRAME_TOKEN_SIZE;
     c.hidden = c.trace + (size_t)c.n_trace * FRAME_TRACE_SIZE;

@@ -116,6 +116,7 @@ static void get_q8_block(float *restrict out, const uint8_t *restrict in) {
 void ring_hidden_put(uint8_t *out, uint8_t dtype, const float *rows, uint32_t n_rows, uint32_t width) {
     assert(dtype < FRAME_DTYPE_COUNT && (dtype != FRAME_Q8_0 || width % GROUP == 0));
     size_t n = (size_t)n_rows * width;
+    if (n == 0) return;
     switch ((enum frame_dtype)dtype) {
     case FRAME_F32: memcpy(out, rows, n * sizeof *rows); break;
     case FRAME_F16: put_f16(out, rows, n); break;
@@ -130,6 +131,7 @@ void ring_hidden_put(uint8_t *out, uint8_t dtype, const float *rows, uint32_t n_
 void ring_hidden_get(float *out, uint8_t dtype, const uint8_t *in, uint32_t n_rows, uint32_t width) {
     assert(dtype < FRAME_DTYPE_COUNT && (dtype != FRAME_Q8_0 || width % GROUP == 0));
     size_t n = (size_t)n_rows * width;
+    if (n == 0) return;
     switch ((enum frame_dtype)dtype) {
     case FRAME_F32: memcpy(out, in, n * sizeof *out); break;
     case FRAME_F16: get_f16(out, in, n); break;
