@@ -344,7 +344,7 @@ static err_code read_fault(yyjson_val *obj, struct stage_fault *f, struct err *e
         return code;
     }
     f->err.code = err_from_name(name);
-    return f->err.code != ERR_OK ? ERR_OK : err_set(e, ERR_INVALID, "field \"error\": a fault without an error");
+    return name[0] != '\0' && f->err.code != ERR_OK ? ERR_OK : err_set(e, ERR_INVALID, "field \"error\": a fault without an error");
 }
 
 err_code stage_fault_decode(const uint8_t *data, size_t len, struct stage_fault *ret, struct err *e) {
