@@ -243,7 +243,8 @@ static err_code client_read_response(struct io_http_client *c, struct err *e) {
         llhttp_errno_t code;
         if (n == 0) {
             code = llhttp_finish(&c->parser); /* a body without a length ends here; anything else is cut off */
-            if (!c->complete) return err_set(e, ERR_CLOSED, "\"%s\" port %u closed the connection before its answer was complete", c->host, c->port);
+            if (!c->complete)
+                return err_set(e, ERR_CLOSED, "\"%s\" port %u closed the connection before its answer was complete", c->host, c->port);
         } else {
             c->got_bytes = true;
             code = llhttp_execute(&c->parser, data, (size_t)n);
@@ -272,7 +273,8 @@ static err_code client_attempt(struct io_http_client *c, struct err *e) {
     return rc;
 }
 
-err_code io_http_client_send(struct io_http_client *c, const struct io_http_client_request *r, int *ret_status, struct buf *ret_body, struct err *e) {
+err_code io_http_client_send(struct io_http_client *c, const struct io_http_client_request *r, int *ret_status, struct buf *ret_body,
+                             struct err *e) {
     char drained[16];
     while (read(c->cancel[0], drained, sizeof drained) > 0) {} /* an old request's cancelling */
     c->request = r;

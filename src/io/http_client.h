@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A small blocking HTTP/1.1 client over plain TCP, for the command line talking to a node on loopback: one request at a time, the connection
- * kept between them. No TLS, no proxies, no redirects (outgoing traffic to the world is curl's). One thread, except cancel. */
+ * A small blocking HTTP/1.1 client over plain TCP, for the command line talking to a node on loopback: one request at a time, the
+ * connection kept between them. No TLS, no proxies, no redirects (outgoing traffic to the world is curl's). One thread, except cancel. */
 #ifndef CARAVAN_IO_HTTP_CLIENT_H
 #define CARAVAN_IO_HTTP_CLIENT_H
 
@@ -12,8 +12,8 @@
 
 struct io_http_client;
 
-/* url: "http://127.0.0.1:8080", a path after the port is put before every request's path. api_key (may be NULL) goes along as a Bearer token.
- * Nothing is connected yet. */
+/* url: "http://127.0.0.1:8080", a path after the port is put before every request's path. api_key (may be NULL) goes along as a Bearer
+ * token. Nothing is connected yet. */
 err_code io_http_client_create(const char *url, const char *api_key, struct io_http_client **ret, struct err *e);
 void io_http_client_free(struct io_http_client *c); /* NULL is fine */
 
@@ -28,10 +28,11 @@ struct io_http_client_request {
     io_http_line_fn on_line;         /* NULL: the body goes to ret_body. Else each line of a 2xx response goes here as it comes */
     void *user;
 };
-/* *ret_status is the HTTP status. ret_body (initialised by the caller, cleared first) gets the body of a response that was not given to on_line,
- * so also that of an error. ERR_NETWORK: cannot connect; ERR_CLOSED: the connection broke; ERR_TIMEOUT; ERR_CANCELLED; ERR_PROTOCOL;
- * ERR_LIMIT: the body is larger than ret_body's maximum. An HTTP error status is not an error here. */
-err_code io_http_client_send(struct io_http_client *c, const struct io_http_client_request *r, int *ret_status, struct buf *ret_body, struct err *e);
+/* *ret_status is the HTTP status. ret_body (initialised by the caller, cleared first) gets the body of a response that was not given to
+ * on_line, so also that of an error. ERR_NETWORK: cannot connect; ERR_CLOSED: the connection broke; ERR_TIMEOUT; ERR_CANCELLED;
+ * ERR_PROTOCOL; ERR_LIMIT: the body is larger than ret_body's maximum. An HTTP error status is not an error here. */
+err_code io_http_client_send(struct io_http_client *c, const struct io_http_client_request *r, int *ret_status, struct buf *ret_body,
+                             struct err *e);
 /* Makes the request that runs return ERR_CANCELLED; any thread, any signal handler. */
 void io_http_client_cancel(struct io_http_client *c);
 

@@ -52,7 +52,8 @@ static uint32_t tick_ms(const struct io_http_server_options *o) {
     return ms > TICK_MAX_MS ? TICK_MAX_MS : ms < TICK_MIN_MS ? TICK_MIN_MS : ms;
 }
 
-err_code io_http_server_open(struct io_loop *loop, const struct io_http_server_options *options, struct io_http_server **ret, struct err *e) {
+err_code io_http_server_open(struct io_loop *loop, const struct io_http_server_options *options, struct io_http_server **ret,
+                             struct err *e) {
     struct io_http_server *s = MEM_NEW(struct io_http_server);
     s->loop = loop;
     s->o = *options;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * An HTTP/1.1 server (RFC 9112) on the loop, parsed by llhttp: keep-alive, pipelining (answered in order, one exchange of a connection at a
- * time), chunked both ways, Expect: 100-continue, HEAD, bounded headers, bodies, connections and output, timeouts. A body is delivered whole.
- * Errors of the protocol are answered here with a JSON body {"error":{...}} as the OpenAI API has it. Knows no routes and no keys.
+ * time), chunked both ways, Expect: 100-continue, HEAD, bounded headers, bodies, connections and output, timeouts. A body is delivered
+ * whole. Errors of the protocol are answered here with a JSON body {"error":{...}} as the OpenAI API has it. Knows no routes and no keys.
  *
  * An exchange is one request and its response. It is the server's; the handler may keep the pointer until it has ended the response
  * (io_http_respond, io_http_stream_end) or until the gone callback. Loop thread only. */
@@ -37,17 +37,19 @@ struct io_http_server_options {
     uint32_t idle_timeout_ms;    /* a connection without a request; default 60 s */
     uint32_t stall_timeout_ms;   /* a client that takes nothing of what waits for it; default 30 s */
     void *user;
-    /* The headers are there, the body is not: return true to go on. To refuse, answer with io_http_respond and return false. May be NULL. */
+    /* The headers are there, the body is not: return true to go on. To refuse, answer with io_http_respond, return false. May be NULL. */
     bool (*on_headers)(void *user, struct io_http_exchange *x);
     /* The whole request is there. Answer now, or keep x and answer later. */
     void (*on_request)(void *user, struct io_http_exchange *x);
 };
 void io_http_server_options_init(struct io_http_server_options *o); /* the defaults above */
 
-err_code io_http_server_open(struct io_loop *loop, const struct io_http_server_options *options, struct io_http_server **ret, struct err *e);
+err_code io_http_server_open(struct io_loop *loop, const struct io_http_server_options *options, struct io_http_server **ret,
+                             struct err *e);
 uint16_t io_http_server_port(const struct io_http_server *s);
 size_t io_http_server_connections(const struct io_http_server *s);
-/* No new connections; idle ones are closed, busy ones after their response. on_done comes from the loop when none is left (at once if none is). */
+/* No new connections; idle ones are closed, busy ones after their response. on_done comes from the loop when none is left (at once if none
+ * is). */
 void io_http_server_drain(struct io_http_server *s, void (*on_done)(void *user), void *user);
 /* Closes everything at once: gone callbacks are called for the exchanges that run. NULL is fine. */
 void io_http_server_close(struct io_http_server *s);
@@ -59,7 +61,8 @@ const char *io_http_request_header(const struct io_http_request *r, const char *
 /* Called from the loop, once, when the client has gone before the response was complete, in whatever state: x is dead after it. */
 void io_http_exchange_on_gone(struct io_http_exchange *x, void (*fn)(void *user), void *user);
 
-/* A header of the response to come ("Retry-After", "3"); copied. Content-Length, Transfer-Encoding, Connection and Date are the server's. */
+/* A header of the response to come ("Retry-After", "3"); copied. Content-Length, Transfer-Encoding, Connection and Date are the
+ * server's. */
 void io_http_response_header(struct io_http_exchange *x, const char *name, const char *value);
 /* The whole response; ends the exchange. content_type NULL: none (with an empty body). */
 void io_http_respond(struct io_http_exchange *x, int status, const char *content_type, const void *body, size_t len);

@@ -49,9 +49,12 @@ void io_http_response_header(struct io_http_exchange *x, const char *name, const
 static int format_head(struct io_http_exchange *x, int status, const char *content_type, char *out, size_t size) {
     struct http_conn *c = x->conn;
     bool keep = c->keep_alive && !x->refused;
-    int n = snprintf(out, size, "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s", status, status_text(status), http_server_date(c->server),
-                     content_type != NULL ? "Content-Type: " : "", content_type != NULL ? content_type : "", content_type != NULL ? "\r\n" : "",
-                     !keep ? "Connection: close\r\n" : x->chunked ? "" : "Connection: keep-alive\r\n");
+    int n =
+        snprintf(out, size, "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s", status, status_text(status), http_server_date(c->server),
+                 content_type != NULL ? "Content-Type: " : "", content_type != NULL ? content_type : "", content_type != NULL ? "\r\n" : "",
+                 !keep        ? "Connection: close\r\n"
+                 : x->chunked ? ""
+                              : "Connection: keep-alive\r\n");
     assert(n > 0 && (size_t)n < size);
     return n;
 }
@@ -63,8 +66,10 @@ void io_http_respond(struct io_http_exchange *x, int status, const char *content
     if (x->refused) x->conn->keep_alive = false;
     int head_len = format_head(x, status, content_type, head, sizeof head);
     int length_len = snprintf(length, sizeof length, "Content-Length: %zu\r\n\r\n", len);
-    struct iovec parts[4] = {
-        {head, (size_t)head_len}, {x->extra.data, x->extra.len}, {length, (size_t)length_len}, {(void *)(uintptr_t)body, x->head_only ? 0 : len}};
+    struct iovec parts[4] = {{head, (size_t)head_len},
+                             {x->extra.data, x->extra.len},
+                             {length, (size_t)length_len},
+                             {(void *)(uintptr_t)body, x->head_only ? 0 : len}};
     io_conn_writev(x->conn->io, parts, ARRAY_LEN(parts));
     http_exchange_finished(x);
 }

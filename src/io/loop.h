@@ -51,7 +51,8 @@ enum { IO_READ = 1, IO_WRITE = 2, IO_DISCONNECT = 4 /* the other end has closed 
 struct io_poll;
 /* error: 0, or an errno when the descriptor itself is broken (then events is 0). */
 typedef void (*io_poll_fn)(void *user, int events, int error);
-/* NULL: it cannot be watched (a plain file, or the kernel's limit). Sets O_NONBLOCK. The descriptor stays the caller's: close the poll first, then the descriptor. At most one poll a descriptor. */
+/* NULL: it cannot be watched (a plain file, or the kernel's limit). Sets O_NONBLOCK. The descriptor stays the caller's: close the poll
+ * first, then the descriptor. At most one poll a descriptor. */
 struct io_poll *io_poll_open(struct io_loop *loop, int fd, io_poll_fn fn, void *user);
 void io_poll_set(struct io_poll *p, int events); /* 0: none; level-triggered */
 void io_poll_close(struct io_poll *p);           /* NULL is fine */
@@ -73,7 +74,7 @@ void io_wake_close(struct io_wake *w);     /* NULL is fine */
 struct io_child_options {
     const char *const *argv;  /* argv[0] is the program's path (no PATH search); NULL-terminated */
     int fd;                   /* becomes descriptor 3 in the child; -1: none. Stays open here: the caller closes it. */
-    bool ignore_interrupt;    /* SIGINT is ignored in the child, so Ctrl-C in a terminal reaches only the node, which then ends it in order */
+    bool ignore_interrupt; /* SIGINT is ignored in the child, so Ctrl-C in a terminal reaches only the node, which then ends it in order */
 };
 struct io_child;
 /* status: exit status (0-255), or -1 when a signal ended it; signo: that signal or 0. The child is gone and reaped; the object is closed
@@ -102,8 +103,10 @@ void io_lookup_cancel(struct io_lookup *l); /* NULL is fine */
 
 /* "127.0.0.1:7433", "[::1]:7433". */
 void io_address_format(const struct sockaddr *addr, char *ret, size_t size);
-/* "HOST:PORT", "HOST", ":PORT", "[V6]:PORT"; *ret_host (a copy, caller frees) and *ret_port keep their meaning: defaults fill what is missing. */
-err_code io_address_split(const char *text, const char *default_host, uint16_t default_port, char **ret_host, uint16_t *ret_port, struct err *e);
+/* "HOST:PORT", "HOST", ":PORT", "[V6]:PORT"; *ret_host (a copy, caller frees) and *ret_port keep their meaning: defaults fill what is
+ * missing. */
+err_code io_address_split(const char *text, const char *default_host, uint16_t default_port, char **ret_host, uint16_t *ret_port,
+                          struct err *e);
 bool io_address_is_loopback(const struct sockaddr *addr);
 
 #endif

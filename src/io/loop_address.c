@@ -97,7 +97,8 @@ static err_code split_port(const char *text, const char *digits, uint16_t *ret, 
     return ERR_OK;
 }
 
-err_code io_address_split(const char *text, const char *default_host, uint16_t default_port, char **ret_host, uint16_t *ret_port, struct err *e) {
+err_code io_address_split(const char *text, const char *default_host, uint16_t default_port, char **ret_host, uint16_t *ret_port,
+                          struct err *e) {
     const char *host = text, *host_end, *port = NULL;
     if (*text == '[') {
         host = text + 1;

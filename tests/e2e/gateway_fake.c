@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * The real gateway on a backend without a model: for tests of HTTP and API edges that a real model cannot be made to show on demand. The answer is
- * scripted by the prompt itself: JSON between "@@" and "@@":
- *   pieces: ["te", "xt"]   the tokens' texts        hex: ["e282", "ac"]  the same as bytes
- *   repeat: N              that many times          delay_ms: N          before each token
- *   start_ms: N            queued before STARTED    prefill_ms: N        between STARTED and the first token
- *   fail: "ENGINE"         FAILED with that code    fail_after: N        after that many tokens (default 0)
- *   refuse: "BUSY"         submit fails             tail: "..."          one more token after all repeats
- * Without a script it tells a short story. Usage: gateway_fake [PORT [KEY]]; prints "port N" when it listens; counters at /caravan/v1/status. */
+ * The real gateway on a backend without a model: for tests of HTTP and API edges that a real model cannot be made to show on demand. The
+ * answer is scripted by the prompt itself: JSON between "@@" and "@@": pieces: ["te", "xt"]   the tokens' texts        hex: ["e282", "ac"]
+ * the same as bytes repeat: N              that many times          delay_ms: N          before each token start_ms: N            queued
+ * before STARTED    prefill_ms: N        between STARTED and the first token fail: "ENGINE"         FAILED with that code    fail_after: N
+ * after that many tokens (default 0) refuse: "BUSY"         submit fails             tail: "..."          one more token after all repeats
+ * Without a script it tells a short story. Usage: gateway_fake [PORT [KEY]]; prints "port N" when it listens; counters at
+ * /caravan/v1/status. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -54,9 +53,8 @@ static void add_hex(struct backend_call *c, const char *hex) {
     uint8_t bytes[64];
     size_t n = 0;
     for (; hex[0] != '\0' && hex[1] != '\0' && n < sizeof bytes; hex += 2) {
-        unsigned byte;
-        if (sscanf(hex, "%2x", &byte) != 1) abort();
-        bytes[n++] = (uint8_t)byte;
+        const char digits[3] = {hex[0], hex[1], '\0'};
+        bytes[n++] = (uint8_t)strtoul(digits, NULL, 16);
     }
     add_piece(c, bytes, n);
 }
@@ -161,7 +159,8 @@ static void step(void *user) {
     c->fn(c->user, &c->ev);
 }
 
-static err_code fake_submit(void *self, const struct request *r, backend_event_fn fn, void *user, struct backend_call **ret, struct err *e) {
+static err_code fake_submit(void *self, const struct request *r, backend_event_fn fn, void *user, struct backend_call **ret,
+                            struct err *e) {
     struct fake *f = self;
     const char *from = r->text != NULL ? memmem(r->text, r->text_len, "@@", 2) : NULL;
     const char *to = from != NULL ? memmem(from + 2, r->text_len - (size_t)(from + 2 - r->text), "@@", 2) : NULL;
@@ -206,7 +205,14 @@ static void fake_cancel(void *self, struct backend_call *call) {
 
 static const struct backend_model *fake_models(void *self, size_t *ret_n) {
     static const struct backend_model models[] = {
-        {.id = "fake-model", .chat_template = "chatml", .bos = "", .eos = "<|im_end|>", .n_ctx = 4096, .n_vocab = 1000, .created = 1700000000, .ready = true},
+        {.id = "fake-model",
+         .chat_template = "chatml",
+         .bos = "",
+         .eos = "<|im_end|>",
+         .n_ctx = 4096,
+         .n_vocab = 1000,
+         .created = 1700000000,
+         .ready = true},
         {.id = "org/loading", .chat_template = "chatml", .bos = "", .eos = "", .n_ctx = 4096, .n_vocab = 1000, .created = 1700000000},
         {.id = "plain", .chat_template = NULL, .bos = "", .eos = "", .n_ctx = 512, .n_vocab = 1000, .created = 1700000000, .ready = true},
     };

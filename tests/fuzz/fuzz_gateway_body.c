@@ -49,8 +49,12 @@ static void play(const struct gateway_api *api, struct gateway_request *r, const
         size_t before = choice.text.len;
         bool stopped = text_filter_push(&f, (const char *)data + at, n, &choice.text);
         if (choice.text.len > before) {
-            ev = (struct gateway_event){.kind = GATEWAY_TEXT, .text = (char *)choice.text.data + before, .len = choice.text.len - before, .start = before,
-                                        .tokens = &token, .n_tokens = 1};
+            ev = (struct gateway_event){.kind = GATEWAY_TEXT,
+                                        .text = (char *)choice.text.data + before,
+                                        .len = choice.text.len - before,
+                                        .start = before,
+                                        .tokens = &token,
+                                        .n_tokens = 1};
             api->stream(&a, &ev, &out);
         }
         if (stopped) break;
@@ -90,7 +94,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         api->error(rc, &e, &out);
         must_be_json(out.data, out.len);
     } else {
-        if (r.n_messages > 0 && engine_template_render("chatml", r.messages, r.n_messages, true, &out, &e) != ERR_OK && !out.failed) abort();
+        if (r.n_messages > 0 && engine_template_render("chatml", r.messages, r.n_messages, true, &out, &e) != ERR_OK && !out.failed)
+            abort();
         play(api, &r, data, size);
     }
     buf_done(&out);

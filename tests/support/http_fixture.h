@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,10 +25,10 @@
 struct http_fixture {
     struct io_loop *loop;
     struct io_http_server *server;
-    struct io_wake *stop, *drain;
+    struct io_wake *stop, *drain, *turn;
     pthread_t thread;
     uint16_t port;
-    atomic_int gone, requests, drained;
+    atomic_int gone, requests, drained, turns, connections;
     struct io_http_server_options options;
 };
 
@@ -122,12 +123,19 @@ static void fixture_on_drain(void *user) {
     io_http_server_drain(f->server, fixture_on_drained, f);
 }
 
+static void fixture_on_turn(void *user) {
+    struct http_fixture *f = user;
+    f->connections = (int)io_http_server_connections(f->server);
+    f->turns++;
+}
+
 static void *fixture_run(void *user) {
     struct http_fixture *f = user;
     io_loop_run(f->loop);
     io_http_server_close(f->server);
     io_wake_close(f->stop);
     io_wake_close(f->drain);
+    io_wake_close(f->turn);
     io_loop_free(f->loop);
     return NULL;
 }
@@ -144,7 +152,24 @@ static void fixture_start(struct http_fixture *f) {
     f->port = io_http_server_port(f->server);
     f->stop = io_wake_open(f->loop, fixture_on_stop, f);
     f->drain = io_wake_open(f->loop, fixture_on_drain, f);
+    f->turn = io_wake_open(f->loop, fixture_on_turn, f);
     pthread_create(&f->thread, NULL, fixture_run, f);
+}
+
+/* Until the counter has that value, at most 10 s; returns what it is then. */
+static int fixture_wait(atomic_int *what, int value) {
+    for (int i = 0; i < 10 * 1000 && *what != value; i++) poll(NULL, 0, 1);
+    return *what;
+}
+
+/* Until the server's loop has gone round: what was sent before has been read. Returns how many connections it has. */
+static int fixture_turn(struct http_fixture *f) {
+    for (int i = 0; i < 2; i++) {
+        int next = f->turns + 1;
+        io_wake_send(f->turn);
+        fixture_wait(&f->turns, next);
+    }
+    return f->connections;
 }
 
 static void fixture_stop(struct http_fixture *f) {

@@ -14,7 +14,8 @@
 static void bind_needs_keys_off_loopback(void **state) {
     (void)state;
     static const char *const fine[] = {"127.0.0.1", "127.8.9.1", "::1", "localhost", "LOCALHOST"};
-    static const char *const open[] = {"0.0.0.0", "::", "", "192.168.1.4", "example.com", "127.0.0.1.evil.com", "::ffff:10.0.0.1", "1270.0.0.1"};
+    static const char *const open[] = {"0.0.0.0",         "::",        "", "192.168.1.4", "example.com", "127.0.0.1.evil.com",
+                                       "::ffff:10.0.0.1", "1270.0.0.1"};
     for (size_t i = 0; i < ARRAY_LEN(fine); i++) assert_int_equal(gateway_check_bind(fine[i], 0, NULL), ERR_OK);
     for (size_t i = 0; i < ARRAY_LEN(open); i++) {
         struct err e = {0};
@@ -33,8 +34,16 @@ static err_code check(const struct gateway_keys *k, const char *name, const char
 static void keys_are_compared_whole(void **state) {
     (void)state;
     static const char *const list[] = {"sk-first", "sk-second"};
-    static const char *const wrong[] = {"", "Bearer", "Bearer ", "Bearer sk-firs", "Bearer sk-firstx", "Bearer sk-first sk-first", "Bearer SK-FIRST",
-                                        "Basic sk-first", "sk-first", "Bearer sk-firstsk-first"};
+    static const char *const wrong[] = {"",
+                                        "Bearer",
+                                        "Bearer ",
+                                        "Bearer sk-firs",
+                                        "Bearer sk-firstx",
+                                        "Bearer sk-first sk-first",
+                                        "Bearer SK-FIRST",
+                                        "Basic sk-first",
+                                        "sk-first",
+                                        "Bearer sk-firstsk-first"};
     struct gateway_keys k;
     gateway_keys_init(&k, list, 2);
     assert_int_equal(check(&k, "authorization", "Bearer sk-first"), ERR_OK);
@@ -56,7 +65,8 @@ static err_code check_page(const char *host, const char *origin) {
 static void web_pages_are_kept_out_without_keys(void **state) {
     (void)state;
     static const char *const local[] = {"127.0.0.1:8080", "localhost", "localhost:8080", "[::1]:8080", "app.localhost:3000", "127.1.2.3"};
-    static const char *const foreign[] = {"evil.com", "evil.com:8080", "127.0.0.1.evil.com", "localhost.evil.com", "192.168.0.2:8080", "notlocalhost", ""};
+    static const char *const foreign[] = {
+        "evil.com", "evil.com:8080", "127.0.0.1.evil.com", "localhost.evil.com", "192.168.0.2:8080", "notlocalhost", ""};
     for (size_t i = 0; i < ARRAY_LEN(local); i++) assert_int_equal(check_page(local[i], NULL), ERR_OK);
     for (size_t i = 0; i < ARRAY_LEN(foreign); i++) assert_int_equal(check_page(foreign[i], NULL), ERR_AUTH);
     assert_int_equal(check_page("localhost", "http://localhost:3000"), ERR_OK);

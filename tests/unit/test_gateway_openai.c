@@ -44,28 +44,61 @@ static void expect_bad(const struct gateway_api *api, const struct bad *cases, s
 static void chat_refuses(void **state) {
     (void)state;
     static const struct bad cases[] = {
-        {"[]", ""}, {"\"x\"", ""}, {"{}", "messages"}, {"{\"messages\":[]}", "messages"}, {"{\"messages\":\"hi\"}", "messages"},
-        {"{\"messages\":[1]}", "messages[0]"}, {"{\"messages\":[{}]}", "messages[0].role"}, {"{\"messages\":[{\"role\":7}]}", "messages[0].role"},
-        {"{\"messages\":[{\"role\":\"king\",\"content\":\"x\"}]}", "messages[0].role"}, {"{\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}", "messages[0].role"},
-        {"{\"messages\":[{\"role\":\"user\"}]}", "messages[0].content"}, {"{\"messages\":[{\"role\":\"user\",\"content\":null}]}", "messages[0].content"},
-        {"{\"messages\":[{\"role\":\"user\",\"content\":5}]}", "messages[0].content"}, {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\\u0000b\"}]}", "messages[0].content"},
-        {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"x\"}}]}]}", "messages[0].content[0].type"},
+        {"[]", ""},
+        {"\"x\"", ""},
+        {"{}", "messages"},
+        {"{\"messages\":[]}", "messages"},
+        {"{\"messages\":\"hi\"}", "messages"},
+        {"{\"messages\":[1]}", "messages[0]"},
+        {"{\"messages\":[{}]}", "messages[0].role"},
+        {"{\"messages\":[{\"role\":7}]}", "messages[0].role"},
+        {"{\"messages\":[{\"role\":\"king\",\"content\":\"x\"}]}", "messages[0].role"},
+        {"{\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}", "messages[0].role"},
+        {"{\"messages\":[{\"role\":\"user\"}]}", "messages[0].content"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":null}]}", "messages[0].content"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":5}]}", "messages[0].content"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\\u0000b\"}]}", "messages[0].content"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"x\"}}]}]}",
+         "messages[0].content[0].type"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\"}]}]}", "messages[0].content[0].text"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":[\"x\"]}]}", "messages[0].content[0].type"},
         {"{\"messages\":[{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{}]}]}", "messages[0].tool_calls"},
-        {"{" M ",\"model\":5}", "model"}, {"{" M ",\"stream\":\"yes\"}", "stream"}, {"{" M ",\"n\":0}", "n"}, {"{" M ",\"n\":129}", "n"}, {"{" M ",\"n\":1.5}", "n"},
-        {"{" M ",\"temperature\":\"hot\"}", "temperature"}, {"{" M ",\"temperature\":-1}", "temperature"}, {"{" M ",\"temperature\":1e300}", "temperature"},
-        {"{" M ",\"top_p\":2}", "top_p"}, {"{" M ",\"top_k\":-5}", "top_k"}, {"{" M ",\"presence_penalty\":3}", "presence_penalty"},
-        {"{" M ",\"seed\":\"x\"}", "seed"}, {"{" M ",\"seed\":1.5}", "seed"}, {"{" M ",\"max_tokens\":0}", "max_tokens"}, {"{" M ",\"max_tokens\":-2}", "max_tokens"},
-        {"{" M ",\"max_tokens\":99999999999}", "max_tokens"}, {"{" M ",\"max_completion_tokens\":\"5\"}", "max_completion_tokens"},
-        {"{" M ",\"stop\":5}", "stop"}, {"{" M ",\"stop\":[5]}", "stop"},
-        {"{" M ",\"stop\":[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\",\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\"]}", "stop"},
-        {"{" M ",\"logprobs\":5}", "logprobs"}, {"{" M ",\"top_logprobs\":5}", "top_logprobs"}, {"{" M ",\"logprobs\":true,\"top_logprobs\":21}", "top_logprobs"},
-        {"{" M ",\"logit_bias\":[1]}", "logit_bias"}, {"{" M ",\"tools\":[{\"type\":\"function\"}]}", "tools"}, {"{" M ",\"tool_choice\":\"required\"}", "tool_choice"},
-        {"{" M ",\"functions\":[{}]}", "functions"}, {"{" M ",\"response_format\":{\"type\":\"json_object\"}}", "response_format"}, {"{" M ",\"response_format\":\"json\"}", "response_format"},
-        {"{" M ",\"stream_options\":{\"include_usage\":true}}", "stream_options"}, {"{" M ",\"stream\":true,\"stream_options\":5}", "stream_options"},
-        {"{" M ",\"stream\":true,\"stream_options\":{\"include_usage\":1}}", "stream_options.include_usage"}, {"{" M ",\"modalities\":[\"text\",\"audio\"]}", "modalities"},
-        {"{" M ",\"grammar\":5}", "grammar"}, {"{" M ",\"mirostat\":3}", "mirostat"},
+        {"{" M ",\"model\":5}", "model"},
+        {"{" M ",\"stream\":\"yes\"}", "stream"},
+        {"{" M ",\"n\":0}", "n"},
+        {"{" M ",\"n\":129}", "n"},
+        {"{" M ",\"n\":1.5}", "n"},
+        {"{" M ",\"temperature\":\"hot\"}", "temperature"},
+        {"{" M ",\"temperature\":-1}", "temperature"},
+        {"{" M ",\"temperature\":1e300}", "temperature"},
+        {"{" M ",\"top_p\":2}", "top_p"},
+        {"{" M ",\"top_k\":-5}", "top_k"},
+        {"{" M ",\"presence_penalty\":3}", "presence_penalty"},
+        {"{" M ",\"seed\":\"x\"}", "seed"},
+        {"{" M ",\"seed\":1.5}", "seed"},
+        {"{" M ",\"max_tokens\":0}", "max_tokens"},
+        {"{" M ",\"max_tokens\":-2}", "max_tokens"},
+        {"{" M ",\"max_tokens\":99999999999}", "max_tokens"},
+        {"{" M ",\"max_completion_tokens\":\"5\"}", "max_completion_tokens"},
+        {"{" M ",\"stop\":5}", "stop"},
+        {"{" M ",\"stop\":[5]}", "stop"},
+        {"{" M ",\"stop\":[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\",\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\"]}",
+         "stop"},
+        {"{" M ",\"logprobs\":5}", "logprobs"},
+        {"{" M ",\"top_logprobs\":5}", "top_logprobs"},
+        {"{" M ",\"logprobs\":true,\"top_logprobs\":21}", "top_logprobs"},
+        {"{" M ",\"logit_bias\":[1]}", "logit_bias"},
+        {"{" M ",\"tools\":[{\"type\":\"function\"}]}", "tools"},
+        {"{" M ",\"tool_choice\":\"required\"}", "tool_choice"},
+        {"{" M ",\"functions\":[{}]}", "functions"},
+        {"{" M ",\"response_format\":{\"type\":\"json_object\"}}", "response_format"},
+        {"{" M ",\"response_format\":\"json\"}", "response_format"},
+        {"{" M ",\"stream_options\":{\"include_usage\":true}}", "stream_options"},
+        {"{" M ",\"stream\":true,\"stream_options\":5}", "stream_options"},
+        {"{" M ",\"stream\":true,\"stream_options\":{\"include_usage\":1}}", "stream_options.include_usage"},
+        {"{" M ",\"modalities\":[\"text\",\"audio\"]}", "modalities"},
+        {"{" M ",\"grammar\":5}", "grammar"},
+        {"{" M ",\"mirostat\":3}", "mirostat"},
     };
     expect_bad(&gateway_openai_chat, cases, ARRAY_LEN(cases));
 }
@@ -73,11 +106,27 @@ static void chat_refuses(void **state) {
 static void completions_refuses(void **state) {
     (void)state;
     static const struct bad cases[] = {
-        {"{}", "prompt"}, {"{\"prompt\":null}", "prompt"}, {"{\"prompt\":[]}", "prompt"}, {"{\"prompt\":5}", "prompt"}, {"{\"prompt\":{}}", "prompt"}, {"{\"prompt\":[[]]}", "prompt"},
-        {"{\"prompt\":[1,-2]}", "prompt"}, {"{\"prompt\":[1.5]}", "prompt"}, {"{\"prompt\":[1,\"a\"]}", "prompt"}, {"{\"prompt\":[\"a\",1]}", "prompt"}, {"{\"prompt\":[4294967296]}", "prompt"},
-        {"{\"prompt\":[true]}", "prompt"}, {"{\"prompt\":[\"a\",\"b\"],\"n\":65}", "prompt"}, {"{\"prompt\":\"a\",\"best_of\":3}", "best_of"}, {"{\"prompt\":\"a\",\"suffix\":\"b\"}", "suffix"},
-        {"{\"prompt\":\"a\",\"logprobs\":21}", "logprobs"}, {"{\"prompt\":\"a\",\"logprobs\":true}", "logprobs"}, {"{\"prompt\":\"a\",\"echo\":true,\"logprobs\":1}", "echo"},
-        {"{\"prompt\":[1],\"echo\":true}", "echo"}, {"{\"prompt\":\"a\",\"echo\":1}", "echo"}, {"{\"prompt\":\"a\",\"max_tokens\":0}", "max_tokens"},
+        {"{}", "prompt"},
+        {"{\"prompt\":null}", "prompt"},
+        {"{\"prompt\":[]}", "prompt"},
+        {"{\"prompt\":5}", "prompt"},
+        {"{\"prompt\":{}}", "prompt"},
+        {"{\"prompt\":[[]]}", "prompt"},
+        {"{\"prompt\":[1,-2]}", "prompt"},
+        {"{\"prompt\":[1.5]}", "prompt"},
+        {"{\"prompt\":[1,\"a\"]}", "prompt"},
+        {"{\"prompt\":[\"a\",1]}", "prompt"},
+        {"{\"prompt\":[4294967296]}", "prompt"},
+        {"{\"prompt\":[true]}", "prompt"},
+        {"{\"prompt\":[\"a\",\"b\"],\"n\":65}", "prompt"},
+        {"{\"prompt\":\"a\",\"best_of\":3}", "best_of"},
+        {"{\"prompt\":\"a\",\"suffix\":\"b\"}", "suffix"},
+        {"{\"prompt\":\"a\",\"logprobs\":21}", "logprobs"},
+        {"{\"prompt\":\"a\",\"logprobs\":true}", "logprobs"},
+        {"{\"prompt\":\"a\",\"echo\":true,\"logprobs\":1}", "echo"},
+        {"{\"prompt\":[1],\"echo\":true}", "echo"},
+        {"{\"prompt\":\"a\",\"echo\":1}", "echo"},
+        {"{\"prompt\":\"a\",\"max_tokens\":0}", "max_tokens"},
     };
     expect_bad(&gateway_openai_completions, cases, ARRAY_LEN(cases));
 }
@@ -87,11 +136,17 @@ static void chat_reads(void **state) {
     struct gateway_request r;
     struct err e = {0};
     gateway_request_init(&r);
-    assert_int_equal(parse(&gateway_openai_chat,
-        "{\"model\":\"m\",\"messages\":[{\"role\":\"developer\",\"content\":\"be brief\"},{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\"}]},"
-        "{\"role\":\"assistant\",\"content\":null}],\"n\":3,\"stream\":true,\"stream_options\":{\"include_usage\":true},\"stop\":[\"x\",\"\",\"yz\"],\"seed\":-1,\"temperature\":0.5,\"min_p\":0.2,"
-        "\"logprobs\":true,\"top_logprobs\":4,\"max_tokens\":9,\"max_completion_tokens\":7,\"user\":\"u\",\"metadata\":{},\"store\":true,\"tools\":[],\"tool_choice\":\"auto\","
-        "\"response_format\":{\"type\":\"text\"},\"logit_bias\":{\"5\":-100},\"generated_from\":3,\"unknown\":[1]}", &r, &e), ERR_OK);
+    assert_int_equal(
+        parse(&gateway_openai_chat,
+              "{\"model\":\"m\",\"messages\":[{\"role\":\"developer\",\"content\":\"be "
+              "brief\"},{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\"}]},"
+              "{\"role\":\"assistant\",\"content\":null}],\"n\":3,\"stream\":true,\"stream_options\":{\"include_usage\":true},\"stop\":["
+              "\"x\",\"\",\"yz\"],\"seed\":-1,\"temperature\":0.5,\"min_p\":0.2,"
+              "\"logprobs\":true,\"top_logprobs\":4,\"max_tokens\":9,\"max_completion_tokens\":7,\"user\":\"u\",\"metadata\":{},\"store\":"
+              "true,\"tools\":[],\"tool_choice\":\"auto\","
+              "\"response_format\":{\"type\":\"text\"},\"logit_bias\":{\"5\":-100},\"generated_from\":3,\"unknown\":[1]}",
+              &r, &e),
+        ERR_OK);
     assert_string_equal(r.model, "m");
     assert_int_equal(r.n_messages, 3);
     assert_string_equal(r.messages[0].role, "system");
@@ -154,13 +209,26 @@ static void compare_golden(const char *name, struct buf *out) {
 }
 
 static struct gateway_top tops[] = {{"The", 3, -0.5f}, {"\xE2\x82", 2, -INFINITY}};
-static struct gateway_token tokens[] = {{.piece = "The", .len = 3, .logprob = -0.5f, .n_top = 2, .top = tops, .text_start = 0, .text_end = 3},
-                                        {.piece = " \xE2\x82\xAC\"", .len = 5, .logprob = -1.25f, .n_top = 1, .top = tops, .text_start = 3, .text_end = 8}};
+static struct gateway_token tokens[] = {
+    {.piece = "The", .len = 3, .logprob = -0.5f, .n_top = 2, .top = tops, .text_start = 0, .text_end = 3},
+    {.piece = " \xE2\x82\xAC\"", .len = 5, .logprob = -1.25f, .n_top = 1, .top = tops, .text_start = 3, .text_end = 8}};
 
 static void play(const struct gateway_api *api, struct gateway_request *r, struct buf *out) {
     struct gateway_choice_text choices[2] = {0};
-    struct gateway_answer a = {.request = r, .id = "id-1", .model = "the \"model\"", .fingerprint = "fp", .created = 1700000000, .choices = choices, .n_choices = 2,
-                               .usage = {.prompt_tokens = 7, .completion_tokens = 4, .cached_tokens = 3, .queued_us = 1500, .prefill_us = 20, .decode_us = 3000000, .n_hop = 2,
+    struct gateway_answer a = {.request = r,
+                               .id = "id-1",
+                               .model = "the \"model\"",
+                               .fingerprint = "fp",
+                               .created = 1700000000,
+                               .choices = choices,
+                               .n_choices = 2,
+                               .usage = {.prompt_tokens = 7,
+                                         .completion_tokens = 4,
+                                         .cached_tokens = 3,
+                                         .queued_us = 1500,
+                                         .prefill_us = 20,
+                                         .decode_us = 3000000,
+                                         .n_hop = 2,
                                          .hops = {{0, 4, 1000, 200, 0}, {1, 4, 900, 0, 150}}}};
     buf_init(&a.prefix, 4096);
     const struct gateway_event events[] = {
@@ -202,22 +270,34 @@ static void golden(const struct gateway_api *api, const char *body, const char *
 static void golden_answers(void **state) {
     (void)state;
     golden(&gateway_openai_chat, "{" M ",\"n\":2}", "openai_chat_whole.json");
-    golden(&gateway_openai_chat, "{" M ",\"n\":2,\"logprobs\":true,\"top_logprobs\":2,\"caravan_stats\":true}", "openai_chat_whole_logprobs.json");
+    golden(&gateway_openai_chat, "{" M ",\"n\":2,\"logprobs\":true,\"top_logprobs\":2,\"caravan_stats\":true}",
+           "openai_chat_whole_logprobs.json");
     golden(&gateway_openai_chat, "{" M ",\"n\":2,\"stream\":true}", "openai_chat_stream.txt");
-    golden(&gateway_openai_chat, "{" M ",\"n\":2,\"stream\":true,\"logprobs\":true,\"top_logprobs\":2,\"stream_options\":{\"include_usage\":true}}", "openai_chat_stream_usage.txt");
+    golden(&gateway_openai_chat,
+           "{" M ",\"n\":2,\"stream\":true,\"logprobs\":true,\"top_logprobs\":2,\"stream_options\":{\"include_usage\":true}}",
+           "openai_chat_stream_usage.txt");
     golden(&gateway_openai_completions, "{\"prompt\":\"Q: \",\"n\":2,\"echo\":true}", "openai_completions_whole.json");
     golden(&gateway_openai_completions, "{\"prompt\":\"Q: \",\"n\":2,\"logprobs\":2}", "openai_completions_whole_logprobs.json");
-    golden(&gateway_openai_completions, "{\"prompt\":\"Q: \",\"n\":2,\"echo\":true,\"stream\":true,\"stream_options\":{\"include_usage\":true}}", "openai_completions_stream_usage.txt");
-    golden(&gateway_openai_completions, "{\"prompt\":\"Q: \",\"n\":2,\"logprobs\":1,\"stream\":true}", "openai_completions_stream_logprobs.txt");
+    golden(&gateway_openai_completions,
+           "{\"prompt\":\"Q: \",\"n\":2,\"echo\":true,\"stream\":true,\"stream_options\":{\"include_usage\":true}}",
+           "openai_completions_stream_usage.txt");
+    golden(&gateway_openai_completions, "{\"prompt\":\"Q: \",\"n\":2,\"logprobs\":1,\"stream\":true}",
+           "openai_completions_stream_logprobs.txt");
 }
 
 static void errors(void **state) {
     (void)state;
     struct buf out;
     buf_init(&out, 1 << 16);
-    static const struct { err_code code; const char *text; } cases[] = {
-        {ERR_INVALID, "field \"temperature\": expected a number"}, {ERR_NOT_FOUND, "field \"model\": there is no \"x\" here"}, {ERR_BUSY, "queue full"},
-        {ERR_LIMIT, "the prompt is too long"}, {ERR_ENGINE, "broken \xFF bytes"}, {ERR_AUTH, "no key"}, {ERR_UNAVAILABLE, "loading"}, {ERR_CANCELLED, "going down"}};
+    static const struct { err_code code; const char *text;
+    } cases[] = {{ERR_INVALID, "field \"temperature\": expected a number"},
+                 {ERR_NOT_FOUND, "field \"model\": there is no \"x\" here"},
+                 {ERR_BUSY, "queue full"},
+                 {ERR_LIMIT, "the prompt is too long"},
+                 {ERR_ENGINE, "broken \xFF bytes"},
+                 {ERR_AUTH, "no key"},
+                 {ERR_UNAVAILABLE, "loading"},
+                 {ERR_CANCELLED, "going down"}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct err e = {0};
         err_set(&e, cases[i].code, "%s", cases[i].text);
@@ -237,7 +317,8 @@ static void errors(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(chat_refuses), cmocka_unit_test(completions_refuses), cmocka_unit_test(chat_reads), cmocka_unit_test(completions_reads),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(chat_refuses),   cmocka_unit_test(completions_refuses),
+                                       cmocka_unit_test(chat_reads),     cmocka_unit_test(completions_reads),
                                        cmocka_unit_test(golden_answers), cmocka_unit_test(errors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -92,8 +92,10 @@ static void every_cut_gives_the_same(void **state) {
 static void held_only_as_long_as_needed(void **state) {
     (void)state;
     static const struct text_stop stop = {"</s>", 4};
-    static const struct { const char *push, *gives; } steps[] = {
-        {"a", "a"}, {"b<", "b"}, {"x", "<x"}, {"</", ""}, {"/", "<//"}, {"</s", ""}, {"<", "</s"}, {"\xE2\x82", "<"}, {"\xAC", "\xE2\x82\xAC"}};
+    static const struct { const char *push, *gives;
+    } steps[] = {{"a", "a"},   {"b<", "b"},       {"x", "<x"},
+                 {"</", ""},   {"/", "<//"},      {"</s", ""},
+                 {"<", "</s"}, {"\xE2\x82", "<"}, {"\xAC", "\xE2\x82\xAC"}};
     struct text_filter f;
     struct buf out;
     text_filter_init(&f, &stop, 1);
@@ -127,6 +129,7 @@ static void json_strings(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_cut_gives_the_same), cmocka_unit_test(held_only_as_long_as_needed), cmocka_unit_test(json_strings)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_cut_gives_the_same), cmocka_unit_test(held_only_as_long_as_needed),
+                                       cmocka_unit_test(json_strings)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -237,7 +237,8 @@ static void conn_moves_everything_and_ends(void **state) {
     struct world *w = *state;
     int pair[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    struct io_conn *from = io_conn_open(w->loop, pair[0], 1000, 32 << 20, &writer, w), *to = io_conn_open(w->loop, pair[1], 1000, 1000, &reader, w);
+    struct io_conn *from = io_conn_open(w->loop, pair[0], 1000, 32 << 20, &writer, w),
+                   *to = io_conn_open(w->loop, pair[1], 1000, 1000, &reader, w);
     size_t len = 16 << 20;
     uint8_t *data = mem_alloc(len);
     for (size_t i = 0; i < len; i++) data[i] = (uint8_t)(i * 31 >> 8);
@@ -356,7 +357,8 @@ static void listener_survives_no_descriptors(void **state) {
     struct world *w = *state;
     struct err e = {0};
     assert_int_equal(io_listener_open(w->loop, "127.0.0.1", 0, on_accept, w, &w->listener, &e), ERR_OK);
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(io_listener_port(w->listener)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(io_listener_port(w->listener)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(client, (struct sockaddr *)&to, sizeof to), 0);
     int held[4096];
@@ -389,8 +391,9 @@ static void listener_survives_no_descriptors(void **state) {
 
 static void addresses_split(void **state) {
     (void)state;
-    static const struct { const char *text, *host; uint16_t port; } good[] = {
-        {"10.0.0.1:80", "10.0.0.1", 80}, {"host", "host", 7433}, {":9", "dflt", 9}, {"[::1]:5", "::1", 5}, {"::1", "::1", 7433}, {"[fe80::1]", "fe80::1", 7433}};
+    static const struct { const char *text, *host; uint16_t port;
+    } good[] = {{"10.0.0.1:80", "10.0.0.1", 80}, {"host", "host", 7433}, {":9", "dflt", 9},
+                {"[::1]:5", "::1", 5},           {"::1", "::1", 7433},   {"[fe80::1]", "fe80::1", 7433}};
     static const char *const bad[] = {"host:", "host:x", "host:65536", "host:-1", "[::1", "[::1]x", "host: 5"};
     for (size_t i = 0; i < ARRAY_LEN(good); i++) {
         char *host = NULL;
