@@ -59,7 +59,8 @@ struct engine_sample {
 struct engine_ops {
     /* Applies sequence operations, in order. */
     err_code (*apply)(void *self, const struct engine_op *ops, size_t n, struct err *e);
-    /* Computes a batch of n tokens (n <= n_batch). hidden_in: n rows, NULL in the first slice; hidden_out: room for n rows, NULL in the last.
+    /* Computes a batch of n tokens (n <= n_batch). hidden_in: n rows, NULL in the first slice; hidden_out: room for n rows, NULL in
+     * the last.
      * In the last slice logits of every token with flags are kept until the next eval. Tokens are accepted into their sequence's sampler
      * history in the last slice. ERR_ENGINE when libllama refuses (KV full: ERR_NO_ROOM; nothing was changed then). */
     err_code (*eval)(void *self, const struct engine_token *tokens, size_t n, const float *hidden_in, float *hidden_out, struct err *e);
@@ -69,8 +70,10 @@ struct engine_ops {
     err_code (*seq_open)(void *self, uint32_t seq, const struct engine_sampling *params, struct err *e);
     /* Samples after the batch's token i of seq. Randomness is a function of (seed, position) alone. Last slice only. */
     err_code (*sample)(void *self, uint32_t seq, size_t i, int32_t pos, struct engine_sample *ret, struct err *e);
-    /* Text to tokens, appended to *ret_tokens (caller frees); special: parse control tokens in the text; add_bos as the model says when bos. */
-    err_code (*tokenize)(void *self, const char *text, size_t len, bool bos, bool special, int32_t **ret_tokens, size_t *ret_n, struct err *e);
+    /* Text to tokens: *ret_tokens is a new array (caller frees it). special: control tokens in the text are parsed; bos: with one in
+     * front where the model wants one. */
+    err_code (*tokenize)(void *self, const char *text, size_t len, bool bos, bool special, int32_t **ret_tokens, size_t *ret_n,
+                         struct err *e);
     /* A token's bytes, appended to out (nothing for control tokens). First slice only, as tokenize. */
     void (*piece)(void *self, int32_t token, struct buf *out);
     void (*close)(void *self);

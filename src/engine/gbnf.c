@@ -90,7 +90,8 @@ static err_code skip_char(struct gbnf *g) {
     char c = g->at[1];
     int digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
     if (digits == 0) {
-        if (c == '\0' || strchr("tnr\\\"[]", c) == NULL) return fail(g, "unknown escape (known: \\t \\n \\r \\\\ \\\" \\[ \\] \\xHH \\uHHHH \\UHHHHHHHH)");
+        if (c == '\0' || strchr("tnr\\\"[]", c) == NULL)
+            return fail(g, "unknown escape (known: \\t \\n \\r \\\\ \\\" \\[ \\] \\xHH \\uHHHH \\UHHHHHHHH)");
         g->at += 2;
         return ERR_OK;
     }
@@ -256,7 +257,8 @@ static err_code check_rules(struct gbnf *g) {
     for (size_t i = 0; i < g->n_rules; i++) {
         const struct rule *r = &g->rules[i];
         if (!r->defined)
-            return err_set(g->e, ERR_INVALID, "grammar: the rule \"%.*s\" is used but not defined", (int)(r->len < 60 ? r->len : 60), r->name);
+            return err_set(g->e, ERR_INVALID, "grammar: the rule \"%.*s\" is used but not defined",
+                           (int)(r->len < 60 ? r->len : 60), r->name);
         root = root || (r->len == 4 && memcmp(r->name, "root", 4) == 0);
     }
     return root ? ERR_OK : err_set(g->e, ERR_INVALID, "grammar: there is no rule \"root\"");

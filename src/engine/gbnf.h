@@ -8,7 +8,8 @@
 
 enum { ENGINE_MAX_GRAMMAR = 256 * 1024, ENGINE_MAX_GRAMMAR_DEPTH = 64, ENGINE_MAX_GRAMMAR_REPEAT = 2000 };
 
-/* ERR_INVALID: "grammar: line 3, column 7: expected ...", an unknown rule, no rule "root". ERR_LIMIT: too long, too deep, too often repeated. */
+/* ERR_INVALID: "grammar: line 3, column 7: expected ...", an unknown rule, no rule "root".
+ * ERR_LIMIT: too long, too deep, too many rules, too often repeated. */
 err_code engine_gbnf_check(const char *text, struct err *e);
 
 #endif

@@ -33,7 +33,8 @@ struct engine_sampling {
 
 void engine_sampling_init(struct engine_sampling *p);  /* the table's defaults, seed 0 */
 void engine_sampling_done(struct engine_sampling *p);
-/* Reads the fields that are there (names as in the table, plus seed, top_logprobs, generated_from, grammar, logit_bias {"token": bias}); ERR_INVALID names the field. */
+/* Reads the fields that are there (names as in the table, plus seed, top_logprobs, generated_from, grammar,
+ * logit_bias {"token": bias}); ERR_INVALID names the field. */
 err_code engine_sampling_from_json(struct engine_sampling *p, yyjson_val *obj, struct err *e);
 /* A new object with every field. */
 yyjson_mut_val *engine_sampling_to_json(const struct engine_sampling *p, yyjson_mut_doc *doc);

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 
 #define MIB (1024.0 * 1024.0)
+#define MAX_MIB 1e9
 
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 static bool started;
@@ -29,8 +30,8 @@ static void tally_line(const char *line) {
     };
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         const char *at = strstr(line, kinds[i].words);
-        double mib;
-        if (at == NULL || sscanf(at + strlen(kinds[i].words), "%lf MiB", &mib) != 1) continue;
+        double mib = at != NULL ? strtod(at + strlen(kinds[i].words), NULL) : 0; /* any number of blanks before it */
+        if (!(mib > 0 && mib < MAX_MIB)) continue;
         uint64_t *sum = (uint64_t *)(void *)((char *)&tally + kinds[i].field);
         *sum += (uint64_t)(mib * MIB);
     }

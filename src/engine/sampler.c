@@ -84,7 +84,8 @@ static void make_history(struct engine_sampler *s, const struct engine_sampling 
     struct llama_sampler *chain = chain_create();
     int32_t last_n = look_back(p->repeat_last_n, n_ctx);
     if (last_n > 0 && (p->repeat_penalty != 1.0f || p->presence_penalty != 0 || p->frequency_penalty != 0))
-        llama_sampler_chain_add(chain, llama_sampler_init_penalties((int32_t)s->n_vocab, last_n, p->repeat_penalty, p->frequency_penalty, p->presence_penalty));
+        llama_sampler_chain_add(chain, llama_sampler_init_penalties((int32_t)s->n_vocab, last_n, p->repeat_penalty,
+                                                                    p->frequency_penalty, p->presence_penalty));
     last_n = look_back(p->dry_penalty_last_n, n_ctx);
     if (last_n > 0 && p->dry_multiplier > 0 && engine_vocab_usable(s->vocab))
         llama_sampler_chain_add(chain, llama_sampler_init_dry(s->vocab, p->dry_multiplier, p->dry_base, p->dry_allowed_length, last_n,
@@ -220,9 +221,10 @@ static int32_t draw_token(struct engine_sampler *s, struct engine_scratch *scrat
     return *ret_any ? choose(s, &c, pos, constrained ? SAMPLER_REDRAW : SAMPLER_DRAW) : -1;
 }
 
-/* First without the grammar, which is slow over a whole vocabulary; a refused token is drawn again from what the grammar allows, with a number of
- * its own: together that is a draw from the allowed ones in proportion (rejection sampling). */
-static err_code pick_token(struct engine_sampler *s, struct engine_scratch *scratch, const float *logits, int32_t pos, int32_t *ret, struct err *e) {
+/* First without the grammar, which is slow over a whole vocabulary; a refused token is drawn again from what the grammar allows,
+ * with a number of its own: together that is a draw from the allowed ones in proportion (rejection sampling). */
+static err_code pick_token(struct engine_sampler *s, struct engine_scratch *scratch, const float *logits, int32_t pos,
+                           int32_t *ret, struct err *e) {
     bool any;
     float mu = s->mu;
     int32_t token = draw_token(s, scratch, logits, pos, false, &any);

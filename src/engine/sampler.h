@@ -3,8 +3,9 @@
  * up to there): nothing depends on what was drawn before, except mirostat's running estimate, which starts anew in a new sampler.
  * So a rejected draft, or a replay on another machine, changes no later token.
  *
- * Order: logit bias, penalties (Keskar et al., CTRL, 2019), DRY, top-k, typical (Meister et al. 2022), top-p (Holtzman et al. 2020), min-p, XTC, temperature, draw;
- * or, with mirostat (Basu et al. 2021): bias, penalties, DRY, temperature, mirostat. Temperature 0: the best after bias, penalties, DRY.
+ * Order: logit bias, penalties (Keskar et al., CTRL, 2019), DRY, top-k, typical (Meister et al. 2022), top-p (Holtzman et al. 2020),
+ * min-p, XTC, temperature, draw; or, with mirostat (Basu et al. 2021): bias, penalties, DRY, temperature, mirostat. Temperature 0:
+ * the best after bias, penalties, DRY.
  * A grammar (GBNF) checks the chosen token, and only when that one is refused filters the whole vocabulary and draws again.
  * Filters that libllama has are libllama's; randomness is ours (engine/philox.h). One thread. */
 #ifndef CARAVAN_ENGINE_SAMPLER_H

@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ * Choosing one of a list of candidates: softmax, draw, XTC, mirostat. */
 #include <math.h>
 #include <stdlib.h>
 

@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ * What is told of the raw logits: the sum that makes them log probabilities, the best ones. */
 #include <math.h>
 #include <string.h>
 
@@ -6,8 +7,8 @@
 
 enum { BLOCK = 1024 };
 
-/* exp(x) for x <= 0, to about 2e-7 relative: 2^i * 2^f, f in [-0.5, 0.5], as a polynomial (Taylor, degree 6). Written without branches so that
- * the compiler makes SIMD of the loop below: a vocabulary of 256k takes well under a millisecond. */
+/* exp(x) for x <= 0, to about 2e-7 relative: 2^i * 2^f, f in [-0.5, 0.5], as a polynomial (Taylor, degree 6). Written without
+ * branches so that the compiler makes SIMD of the loop below: a vocabulary of 256k takes well under a millisecond. */
 static inline float exp_fast(float x) {
     float t = x * 1.44269504f;
     t = t < -126.0f ? -126.0f : t;

@@ -67,10 +67,12 @@ static err_code cache_type(const char *field, const char *name, enum ggml_type *
 
 static err_code check_load(const struct engine_load *load, struct err *e) {
     if (load->n_seq < 1 || load->n_seq > llama_max_parallel_sequences())
-        return err_set(e, ERR_INVALID, "field \"n_seq\": expected a number from 1 to %zu, got %u", llama_max_parallel_sequences(), load->n_seq);
-    bool quantized_v = strcmp(load->cache_type_v, "f32") != 0 && strcmp(load->cache_type_v, "f16") != 0 && strcmp(load->cache_type_v, "bf16") != 0;
+        return err_set(e, ERR_INVALID, "field \"n_seq\": expected a number from 1 to %zu, got %u", llama_max_parallel_sequences(),
+                       load->n_seq);
+    const char *v = load->cache_type_v;
+    bool quantized_v = strcmp(v, "f32") != 0 && strcmp(v, "f16") != 0 && strcmp(v, "bf16") != 0;
     if (quantized_v && strcmp(load->flash_attn, "off") == 0) {
-        err_set(e, ERR_INVALID, "a V cache of type \"%s\" needs flash attention", load->cache_type_v);
+        err_set(e, ERR_INVALID, "a V cache of type \"%s\" needs flash attention", v);
         err_hint(e, "leave --flash-attn at auto, or use --cache-type-v f16");
         return ERR_INVALID;
     }
@@ -131,7 +133,8 @@ static uint32_t context_wish(const struct slice *s, const struct engine_load *lo
 static err_code make_context(struct slice *s, const struct engine_load *load, struct err *e) {
     uint32_t threads = load->n_threads > 0 ? load->n_threads : core_count();
     uint64_t cells = (uint64_t)context_wish(s, load) * load->n_seq;
-    if (cells > INT32_MAX) return err_set(e, ERR_INVALID, "field \"n_ctx\": %u sequences of %u positions are too many", load->n_seq, context_wish(s, load));
+    if (cells > INT32_MAX)
+        return err_set(e, ERR_INVALID, "field \"n_ctx\": %u sequences of %u positions are too many", load->n_seq, context_wish(s, load));
     struct llama_context_params params = llama_context_default_params();
     params.n_ctx = (uint32_t)cells;
     params.n_seq_max = load->n_seq;

@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ * A loaded slice at work: sequence operations, batches, sampling. */
 #include <llama.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,7 +66,8 @@ static err_code op_copy(struct slice *s, const struct engine_op *op, struct err 
     if (!whole && s->recurrent)
         return err_set(e, ERR_UNSUPPORTED, "sequence %u: a part of it cannot be copied: the model keeps a state, not the past", op->seq);
     if (!whole && !window_reaches(s, op->seq, op->p1 < 0 || op->p1 > last ? last + 1 : op->p1))
-        return err_set(e, ERR_UNSUPPORTED, "sequence %u: positions before %d cannot be copied: the attention window has moved on", op->seq, op->p1);
+        return err_set(e, ERR_UNSUPPORTED, "sequence %u: positions before %d cannot be copied: the attention window has moved on",
+                       op->seq, op->p1);
     remove_all(s, op->dst);
     if (last < 0) return ERR_OK;
     llama_seq_id src = (llama_seq_id)op->seq, dst = (llama_seq_id)op->dst;
@@ -188,7 +190,9 @@ static err_code decode_part(struct slice *s, const struct engine_token *t, size_
     s->catch_to = NULL;
     const char *why = engine_runtime_complaint();
     if (rc == 1) return err_set(e, ERR_NO_ROOM, "the KV cache has no room for %zu more tokens", n);
-    if (rc != 0) return err_set(e, ERR_ENGINE, "libllama cannot compute a batch of %zu tokens (%d): %s", n, rc, *why != '\0' ? why : "no reason given");
+    if (rc != 0)
+        return err_set(e, ERR_ENGINE, "libllama cannot compute a batch of %zu tokens (%d): %s", n, rc,
+                       *why != '\0' ? why : "no reason given");
     if (!s->what.tail && (s->catch_bad || s->caught != n))
         return err_set(e, ERR_ENGINE, "the tensor \"%s\" gave %u rows of hidden states instead of %zu", s->what.out_tensor, s->caught, n);
     return ERR_OK;
@@ -291,7 +295,8 @@ static err_code slice_sample(void *self, uint32_t seq, size_t i, int32_t pos, st
     return engine_sampler_sample(s->samplers[seq], s->scratch, logits, history_of(s, seq), pos, ret, e);
 }
 
-static err_code slice_tokenize(void *self, const char *text, size_t len, bool bos, bool special, int32_t **ret_tokens, size_t *ret_n, struct err *e) {
+static err_code slice_tokenize(void *self, const char *text, size_t len, bool bos, bool special, int32_t **ret_tokens, size_t *ret_n,
+                               struct err *e) {
     struct slice *s = self;
     return engine_vocab_tokenize(s->vocab, text, len, bos, special, ret_tokens, ret_n, e);
 }

@@ -64,7 +64,8 @@ static inline struct engine_load fixture_load(void) {
     return load;
 }
 
-static inline err_code fixture_try(const struct fixture *f, uint32_t first, uint32_t end, const struct engine_load *load, struct engine *ret, struct err *e) {
+static inline err_code fixture_try(const struct fixture *f, uint32_t first, uint32_t end, const struct engine_load *load,
+                                   struct engine *ret, struct err *e) {
     struct model_slice *s = NULL;
     err_code rc = model_slice_create(f->gguf, f->layout, first, end, &s, e);
     if (rc == ERR_OK) rc = engine_slice_open(s, NULL, NULL, load, NULL, NULL, ret, e);
@@ -80,7 +81,8 @@ static inline struct engine fixture_slice(const struct fixture *f, uint32_t firs
 }
 
 /* Cut at bounds[0] = 0 < ... < bounds[n] = n_layer. */
-static inline struct fixture_chain fixture_chain(const struct fixture *f, const uint32_t *bounds, uint32_t n, const struct engine_load *load) {
+static inline struct fixture_chain fixture_chain(const struct fixture *f, const uint32_t *bounds, uint32_t n,
+                                                 const struct engine_load *load) {
     struct fixture_chain c = {.n = n};
     for (uint32_t i = 0; i < n; i++) c.part[i] = fixture_slice(f, bounds[i], bounds[i + 1], load);
     for (int i = 0; i < 2; i++) c.hidden[i] = mem_calloc((size_t)FIXTURE_MAX_BATCH * f->layout->n_embd, sizeof(float));
@@ -100,7 +102,9 @@ static inline void fixture_chain_close(struct fixture_chain *c) {
 
 static inline err_code fixture_eval(struct fixture_chain *c, const struct engine_token *t, size_t n, struct err *e) {
     for (uint32_t i = 0; i < c->n; i++) {
-        err_code rc = c->part[i].ops->eval(c->part[i].self, t, n, i > 0 ? c->hidden[i % 2] : NULL, i + 1 < c->n ? c->hidden[(i + 1) % 2] : NULL, e);
+        const float *in = i > 0 ? c->hidden[i % 2] : NULL;
+        float *out = i + 1 < c->n ? c->hidden[(i + 1) % 2] : NULL;
+        err_code rc = c->part[i].ops->eval(c->part[i].self, t, n, in, out, e);
         if (rc != ERR_OK) return rc;
     }
     return ERR_OK;

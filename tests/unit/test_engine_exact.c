@@ -37,7 +37,8 @@ static void walk(struct fixture_chain *c, uint16_t me, bool crowd, float *ret) {
         for (uint16_t seq = 0; seq < 4; seq++) {
             if (seq != me && !crowd) continue;
             if (seq == me) at = n;
-            fixture_run(t + n++, seq == me ? &mine[i % PROMPT] : &others[(i + seq) % PROMPT], 1, seq, (seq == me ? PROMPT : OTHERS) + i, ENGINE_TOKEN_LOGITS);
+            const int32_t *token = seq == me ? &mine[i % PROMPT] : &others[(i + seq) % PROMPT];
+            fixture_run(t + n++, token, 1, seq, (seq == me ? PROMPT : OTHERS) + i, ENGINE_TOKEN_LOGITS);
         }
         if (crowd && i % 4 == 3) { /* now and then a chunk of someone's prompt beside the single tokens */
             const struct engine_op op = {ENGINE_OP_RM, 3, 0, -1, -1};

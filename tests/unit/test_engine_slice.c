@@ -16,7 +16,8 @@ static int32_t best(const float *logits, uint32_t n) {
 
 /* Tokens that depend on i and salt alone. */
 static void make_tokens(int32_t *t, size_t n, uint32_t salt) {
-    for (size_t i = 0; i < n; i++) t[i] = (int32_t)(((uint32_t)i * 2654435761u + salt * 40503u) >> 7) % (int32_t)(model.layout->n_vocab / 2);
+    uint32_t range = model.layout->n_vocab / 2;
+    for (size_t i = 0; i < n; i++) t[i] = (int32_t)((((uint32_t)i * 2654435761u + salt * 40503u) >> 7) % range);
 }
 
 static void assert_same_logits(struct fixture_chain *a, struct fixture_chain *b, size_t n) {
@@ -424,7 +425,8 @@ static void info_tells_what_was_loaded(void **state) {
     (void)state;
     const uint32_t n = model.layout->n_layer;
     struct engine_load load = fixture_load();
-    struct engine head = fixture_slice(&model, 0, 3, &load), mid = fixture_slice(&model, 3, 5, &load), tail = fixture_slice(&model, 5, n, &load);
+    struct engine head = fixture_slice(&model, 0, 3, &load), mid = fixture_slice(&model, 3, 5, &load);
+    struct engine tail = fixture_slice(&model, 5, n, &load);
     assert_true(head.info.first && !head.info.last && !mid.info.first && !mid.info.last && !tail.info.first && tail.info.last);
     assert_int_equal(head.info.n_vocab, model.layout->n_vocab);
     assert_int_equal(tail.info.n_vocab, model.layout->n_vocab);

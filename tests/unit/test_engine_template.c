@@ -10,9 +10,12 @@
 #include "base/mem.h"
 #include "engine/template.h"
 
-static const char chatml[] = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}"
+static const char chatml[] = "{% for message in messages %}"
+                             "{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}"
                              "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
-static const struct engine_message talk[] = {{"system", "Be brief."}, {"user", "Who walks first?"}, {"assistant", "Lola."}, {"user", "And last?"}};
+static const char llama3[] = "{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>' + message['content'] + '<|eot_id|>' }}";
+static const struct engine_message talk[] = {
+    {"system", "Be brief."}, {"user", "Who walks first?"}, {"assistant", "Lola."}, {"user", "And last?"}};
 
 static void chatml_is_rendered(void **state) {
     (void)state;
@@ -22,7 +25,8 @@ static void chatml_is_rendered(void **state) {
     buf_append_str(&out, "before:"); /* it appends */
     assert_int_equal(engine_template_render(chatml, talk, 4, true, &out, &e), ERR_OK);
     assert_string_equal(buf_cstr(&out), "before:<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWho walks first?<|im_end|>\n"
-                                        "<|im_start|>assistant\nLola.<|im_end|>\n<|im_start|>user\nAnd last?<|im_end|>\n<|im_start|>assistant\n");
+                                        "<|im_start|>assistant\nLola.<|im_end|>\n<|im_start|>user\nAnd last?<|im_end|>\n"
+                                        "<|im_start|>assistant\n");
     buf_clear(&out);
     assert_int_equal(engine_template_render("chatml", talk + 1, 1, false, &out, &e), ERR_OK);
     assert_string_equal(buf_cstr(&out), "<|im_start|>user\nWho walks first?<|im_end|>\n");
@@ -34,9 +38,9 @@ static void llama3_is_recognised(void **state) {
     struct buf out;
     struct err e = {0};
     buf_init(&out, 1 << 20);
-    assert_int_equal(engine_template_render("{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>' + message['content'] + '<|eot_id|>' }}",
-                                            talk + 1, 1, true, &out, &e), ERR_OK);
-    assert_string_equal(buf_cstr(&out), "<|start_header_id|>user<|end_header_id|>\n\nWho walks first?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n");
+    assert_int_equal(engine_template_render(llama3, talk + 1, 1, true, &out, &e), ERR_OK);
+    assert_string_equal(buf_cstr(&out), "<|start_header_id|>user<|end_header_id|>\n\nWho walks first?<|eot_id|>"
+                                        "<|start_header_id|>assistant<|end_header_id|>\n\n");
     buf_done(&out);
 }
 
