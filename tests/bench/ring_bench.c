@@ -5,8 +5,8 @@
  *     ring_bench MODEL [--program CARAVAN] [--stages K | --split 12,10] [--threads T] [--decode N] [--streams 1,2] [--prefill P]
  *                      [--spin US] [--batch N] [--dtype f32|f16|bf16|q8_0] [--repeat R] [--wait]
  *
- * --decode N: N tokens of each of the streams at once, greedy, after a prompt of 16; counted from the moment when every stream has its first
- * token until the first of them has its last. --prefill P: a prompt of P tokens, until its first token is sampled.
+ * --decode N: N tokens of each of the streams at once, greedy, after a prompt of 16; counted from the moment when every stream has its
+ * first token until the first of them has its last. --prefill P: a prompt of P tokens, until its first token is sampled.
  * --wait: waits for a line on standard input before it measures, so that a profiler can be put on its stages first. */
 #include <getopt.h>
 #include <stdio.h>
@@ -89,11 +89,13 @@ static void make_request(const struct setup *s, uint32_t n_vocab, uint32_t n_pro
     ret->sampling.temperature = 0;
 }
 
-static void measure(const struct setup *s, struct private_ring *ring, uint32_t n_streams, uint32_t n_prompt, uint32_t n_tokens, struct tally *t) {
+static void measure(const struct setup *s, struct private_ring *ring, uint32_t n_streams, uint32_t n_prompt, uint32_t n_tokens,
+                    struct tally *t) {
     struct request requests[MAX_STREAMS];
     struct err e = {0};
     *t = (struct tally){.n_streams = n_streams};
-    for (uint32_t i = 0; i < n_streams; i++) make_request(s, private_ring_info(ring, 0)->n_vocab, n_prompt, n_tokens, &requests[i]);
+    uint32_t n_vocab = private_ring_info(ring, 0)->n_vocab;
+    for (uint32_t i = 0; i < n_streams; i++) make_request(s, n_vocab, n_prompt, n_tokens, &requests[i]);
     t->submitted = clock_now();
     if (private_ring_run(ring, requests, n_streams, on_event, t, &e) != ERR_OK) stop("run", &e);
     for (uint32_t i = 0; i < n_streams; i++) request_done(&requests[i]);
@@ -115,8 +117,8 @@ static void measure_decode(const struct setup *s, struct private_ring *ring, uin
     struct tally t;
     measure(s, ring, n_streams, PROMPT, s->n_decode, &t);
     double seconds = (double)(t.ended - t.begun) / 1e6;
-    printf("{\"what\": \"decode\", \"n_stage\": %u, \"threads\": %u, \"streams\": %u, \"tokens\": %u, \"tok_s\": %.3f", s->n_stage, s->threads,
-           n_streams, t.n_tokens - t.n_first, (t.n_tokens - t.n_first) / seconds);
+    printf("{\"what\": \"decode\", \"n_stage\": %u, \"threads\": %u, \"streams\": %u, \"tokens\": %u, \"tok_s\": %.3f", s->n_stage,
+           s->threads, n_streams, t.n_tokens - t.n_first, (t.n_tokens - t.n_first) / seconds);
     print_stages(&t);
 }
 
@@ -124,8 +126,8 @@ static void measure_prefill(const struct setup *s, struct private_ring *ring) {
     struct tally t;
     measure(s, ring, 1, s->n_prefill, 1, &t);
     double seconds = (double)(t.begun - t.submitted) / 1e6;
-    printf("{\"what\": \"prefill\", \"n_stage\": %u, \"threads\": %u, \"streams\": 1, \"tokens\": %u, \"tok_s\": %.3f", s->n_stage, s->threads,
-           s->n_prefill, s->n_prefill / seconds);
+    printf("{\"what\": \"prefill\", \"n_stage\": %u, \"threads\": %u, \"streams\": 1, \"tokens\": %u, \"tok_s\": %.3f", s->n_stage,
+           s->threads, s->n_prefill, s->n_prefill / seconds);
     print_stages(&t);
 }
 
@@ -251,8 +253,8 @@ int main(int argc, char **argv) {
     struct setup s = {.program = default_program(), .n_stage = DEFAULT_STAGES, .threads = 1, .streams = {1}, .n_runs = 1, .repeat = 1,
                       .spin_us = defaults.spin_us};
     if (!read_options(&s, argc, argv)) {
-        fprintf(stderr, "usage: ring_bench MODEL [--stages K | --split A,B] [--threads T] [--decode N] [--streams 1,2] [--prefill P] [--spin US]\n"
-                        "                        [--batch N] [--dtype TYPE] [--repeat R] [--program CARAVAN] [--wait]\n");
+        fprintf(stderr, "usage: ring_bench MODEL [--stages K | --split A,B] [--threads T] [--decode N] [--streams 1,2] [--prefill P]\n"
+                        "                        [--spin US] [--batch N] [--dtype TYPE] [--repeat R] [--program CARAVAN] [--wait]\n");
         return 2;
     }
     io_tls_startup();
