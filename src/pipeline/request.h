@@ -7,7 +7,8 @@
  *   TOKEN    i32 token | f32 logprob | u32 completion_tokens | u16 piece_len | u16 n_top | piece bytes
  *            | n_top x { i32 token, f32 logprob, u16 piece_len, piece }
  *   DONE     u8 reason | u8[3] 0 | u32 prompt_tokens | u32 completion_tokens | u32 cached_tokens | u32 n_hop | timing (below)
- *            f64-free: u64 queued_us | u64 prefill_us | u64 decode_us | n_hop x { u32 stage, u32 frames, u64 compute_us, u64 wait_us, u64 hop_us }
+ *            u64 queued_us | u64 prefill_us | u64 decode_us
+ *            | n_hop x { u32 stage, u32 frames, u64 compute_us, u64 wait_us, u64 hop_us }
  *   FAILED   u32 err_code name length | name | u32 text length | text | u32 hint length | hint
  */
 #ifndef CARAVAN_PIPELINE_REQUEST_H
@@ -69,10 +70,11 @@ struct request_event {
     /* FAILED */
     struct err err;
 };
-/* EVAL: explicit batches of one sequence from position 0, computed exactly as they are given, with the logits of the last n_logits tokens of each.
- * Payload, little-endian: u64 id | u32 n_batches | u32 n_tokens | n_batches x { u32 n_tokens, u32 n_logits } | n_tokens x i32 token
- * Answer: for each batch a LOGITS frame, u64 id | u32 batch | u32 n_rows | u32 n_vocab | u32 position of the first row | n_rows x n_vocab x f32,
- * then an EVENT (DONE, or FAILED). */
+/* EVAL: explicit batches of one sequence from position 0, computed exactly as they are given, with the logits of the last n_logits tokens
+ * of each. Payload, little-endian:
+ *   u64 id | u32 n_batches | u32 n_tokens | n_batches x { u32 n_tokens, u32 n_logits } | n_tokens x i32 token
+ * The answer is a LOGITS frame for each batch, then an EVENT (DONE, or FAILED):
+ *   u64 id | u32 batch | u32 n_rows | u32 n_vocab | u32 position of the first row | n_rows x n_vocab x f32 */
 struct request_eval_batch { uint32_t n_tokens, n_logits; };
 struct request_eval {
     uint64_t id;
@@ -87,7 +89,11 @@ void request_eval_done(struct request_eval *ev);
 void request_eval_encode(const struct request_eval *ev, struct buf *out);
 err_code request_eval_decode(const uint8_t *data, size_t len, struct request_eval *ret, struct err *e);
 
-struct request_logits { uint64_t id; uint32_t batch, n_rows, n_vocab, pos; const uint8_t *rows; /* n_rows x n_vocab little-endian floats */ };
+struct request_logits {
+    uint64_t id;
+    uint32_t batch, n_rows, n_vocab, pos;
+    const uint8_t *rows; /* n_rows x n_vocab little-endian floats */
+};
 void request_logits_put_head(uint8_t out[REQUEST_LOGITS_HEAD], const struct request_logits *l); /* the rows follow */
 err_code request_logits_decode(const uint8_t *data, size_t len, struct request_logits *ret, struct err *e); /* rows point into data */
 

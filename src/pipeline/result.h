@@ -32,7 +32,8 @@ struct result {
 };
 
 void result_put(const struct result *r, struct buf *out);
-/* Reads the next result. ERR_FORMAT: cut short, an unknown flag, n_top over ENGINE_MAX_TOP_LOGPROBS, a text that is too long, or parts without their flag. */
+/* Reads the next result. ERR_FORMAT: cut short, an unknown flag, n_top over ENGINE_MAX_TOP_LOGPROBS, a text that is too long, or parts
+ * without their flag. */
 err_code result_get(struct bytes_reader *r, struct result *ret, struct err *e);
 /* Reads the next entry of the trace (ring_trace_put writes one). */
 err_code result_get_trace(struct bytes_reader *r, struct ring_trace *ret, struct err *e);

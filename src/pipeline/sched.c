@@ -392,8 +392,8 @@ err_code sched_eval(struct sched *s, clock_us now, struct request_eval *ev, stru
         const struct request_eval_batch *b = &ev->batches[i];
         uint64_t bytes = (uint64_t)b->n_logits * (RESULT_FIXED_SIZE + (uint64_t)c->n_vocab * 4) + (uint64_t)c->n_stage * FRAME_TRACE_SIZE;
         if (b->n_tokens > c->n_batch || bytes > frame_max_payload(FRAME_TOKENS)) {
-            return err_set(e, ERR_LIMIT, "batch %zu of the evaluation: %u tokens, %llu bytes of logits; at most %u tokens, %u bytes", i, b->n_tokens,
-                           (unsigned long long)bytes, c->n_batch, frame_max_payload(FRAME_TOKENS));
+            return err_set(e, ERR_LIMIT, "batch %zu of the evaluation: %u tokens, %llu bytes of logits; at most %u tokens, %u bytes", i,
+                           b->n_tokens, (unsigned long long)bytes, c->n_batch, frame_max_payload(FRAME_TOKENS));
         }
     }
     s->eval = *ev;

@@ -24,7 +24,7 @@ struct sched_config {
     uint32_t n_vocab;     /* token ids are below; 0: not known */
     uint32_t n_queue;     /* requests that may wait for a slot */
     uint32_t n_credit;    /* frames in flight at most; 0: as sched_policy says */
-    bool exact;           /* one class of batch shapes (DESIGN, numerics): decode frames of 1 to 3 tokens, prompt chunks of multiples of 4 */
+    bool exact;           /* one class of batch shapes: decode frames of 1 to 3 tokens, prompt chunks of multiples of 4 */
 };
 
 enum sched_action_kind {
@@ -55,19 +55,21 @@ struct sched; /* opaque */
 struct sched *sched_create(const struct sched_config *config);
 void sched_free(struct sched *s); /* NULL is fine */
 
-/* Takes over *r's contents (left as request_init leaves it) on success. r->tokens must be there. ERR_BUSY: the queue is full; ERR_LIMIT: longer than
- * the context; ERR_INVALID: empty, an id in use, a token out of range; ERR_UNAVAILABLE: draining. On failure the caller tells the submitter. */
+/* Takes over *r's contents (left as request_init leaves it) on success. r->tokens must be there. ERR_BUSY: the queue is full; ERR_LIMIT:
+ * longer than the context; ERR_INVALID: empty, an id in use, a token out of range; ERR_UNAVAILABLE: draining. On failure the caller tells
+ * the submitter. */
 err_code sched_submit(struct sched *s, clock_us now, struct request *r, struct err *e);
 /* Ends the request in whatever state it is; its DONE (CANCELLED) follows. An unknown id is ignored (it may just have ended). */
 void sched_cancel(struct sched *s, clock_us now, uint64_t id);
-/* Takes over *ev's contents on success. Runs alone: after what runs now, before what waits. ERR_BUSY: one is there already; ERR_LIMIT: a batch over
- * n_batch, or its logits over what a TOKENS frame holds; LOGITS for each batch and then a DONE event, or FAILED. */
+/* Takes over *ev's contents on success. Runs alone: after what runs now, before what waits. ERR_BUSY: one is there already; ERR_LIMIT: a
+ * batch over n_batch, or its logits over what a TOKENS frame holds; LOGITS for each batch and then a DONE event, or FAILED. */
 err_code sched_eval(struct sched *s, clock_us now, struct request_eval *ev, struct err *e);
-/* A TOKENS payload came back. hop_us: on its way from the tail. ERR_PROTOCOL (and nothing is changed) when it is not the answer to the oldest frame in
- * flight: the ring is broken then. The payload must stay until the next input: pull all actions first. */
+/* A TOKENS payload came back. hop_us: on its way from the tail. ERR_PROTOCOL (and nothing is changed) when it is not the answer to the
+ * oldest frame in flight: the ring is broken then. The payload must stay until the next input: pull all actions first. */
 err_code sched_tokens(struct sched *s, clock_us now, uint32_t number, uint32_t n_results, uint16_t n_trace,
                       const uint8_t *payload, size_t len, uint32_t hop_us, struct err *e);
-/* A stage could not do its part: of a frame (all requests in it fail; its TOKENS still comes, with nothing in it), or of opening a sequence. */
+/* A stage could not do its part: of a frame (all requests in it fail; its TOKENS still comes, with nothing in it), or of opening a
+ * sequence. */
 void sched_fault_frame(struct sched *s, clock_us now, uint32_t number, const struct err *why);
 void sched_fault_seq(struct sched *s, clock_us now, uint32_t seq, uint32_t generation, const struct err *why);
 /* The ring is gone: everything fails with `why`, and later submissions too. */

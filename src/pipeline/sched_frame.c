@@ -47,8 +47,8 @@ static void put_decodes(struct sched *s, struct filling *f, uint32_t most) {
     }
 }
 
-/* How many of the request's known tokens go into a chunk. Exact mode: the prompt in multiples of four and its rest alone, replayed tokens as they
- * were computed the first time, so that every position always meets the same kernels. */
+/* How many of the request's known tokens go into a chunk. Exact mode: the prompt in multiples of four and its rest alone, replayed tokens
+ * as they were computed the first time, so that every position always meets the same kernels. */
 static uint32_t chunk_size(const struct sched *s, const struct sched_req *r, uint32_t room) {
     uint32_t left = r->n_input - r->n_sent;
     if (!s->config.exact) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The present policy. Decoding: as many groups as there are stages, of equal size, each one frame in flight. Prompts: a whole batch at a time while
- * nobody is decoding, else a quarter of one beside the decodes, so that a long prompt slows the others but never stops them. */
+ * The present policy. Decoding: as many groups as there are stages, of equal size, each one frame in flight. Prompts: a whole batch at a
+ * time while nobody is decoding, else a quarter of one beside the decodes, so that a long prompt slows the others but never stops them. */
 #include "pipeline/sched_policy.h"
 
 enum { EXACT_DECODE = 3, PREFILL_LEAST = 32, PREFILL_SHARE = 4 };

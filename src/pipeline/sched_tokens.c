@@ -21,7 +21,8 @@ static err_code check_result(const struct sched *s, const struct sched_expect *x
         return err_set(e, ERR_PROTOCOL, "tokens: an answer for sequence %u, position %d; expected one for sequence %u, position %d", r->seq,
                        r->pos, x->slot, x->pos);
     }
-    unsigned want = ((x->flags & ENGINE_TOKEN_SAMPLE) != 0 ? RESULT_SAMPLED : 0u) | ((x->flags & ENGINE_TOKEN_LOGITS) != 0 ? RESULT_LOGITS : 0u);
+    bool sample = (x->flags & ENGINE_TOKEN_SAMPLE) != 0, logits = (x->flags & ENGINE_TOKEN_LOGITS) != 0;
+    unsigned want = (sample ? RESULT_SAMPLED : 0u) | (logits ? RESULT_LOGITS : 0u);
     unsigned got = r->flags & (RESULT_SAMPLED | RESULT_LOGITS);
     if ((r->flags & RESULT_FAILED) == 0 && got != want) {
         return err_set(e, ERR_PROTOCOL, "tokens: an answer with flags 0x%02x for sequence %u, position %d", r->flags, r->seq, r->pos);

@@ -14,7 +14,8 @@
 
 static_assert((int)ENGINE_OP_RM == RING_OP_RM && (int)ENGINE_OP_CP == RING_OP_CP && (int)ENGINE_OP_KEEP == RING_OP_KEEP &&
               (int)ENGINE_OP_CLOSE == RING_OP_CLOSE, "operations on the wire are the engine's");
-static_assert((int)ENGINE_TOKEN_SAMPLE == RING_TOKEN_SAMPLE && (int)ENGINE_TOKEN_LOGITS == RING_TOKEN_LOGITS, "token flags on the wire are the engine's");
+static_assert((int)ENGINE_TOKEN_SAMPLE == RING_TOKEN_SAMPLE && (int)ENGINE_TOKEN_LOGITS == RING_TOKEN_LOGITS,
+              "token flags on the wire are the engine's");
 
 #define NATIVE_F32 (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
 
@@ -54,7 +55,8 @@ static err_code check_config(const struct stage_config *c, struct err *e) {
                        info->first ? "" : "not ", info->last ? "" : "not ");
     }
     if (info->n_batch == 0 || info->n_batch > FRAME_MAX_TOKENS || info->n_seq > FRAME_MAX_SEQ || info->n_embd > FRAME_MAX_WIDTH) {
-        return err_set(e, ERR_LIMIT, "batches of %u, %u sequences, rows of %u: more than a frame holds", info->n_batch, info->n_seq, info->n_embd);
+        return err_set(e, ERR_LIMIT, "batches of %u, %u sequences, rows of %u: more than a frame holds", info->n_batch, info->n_seq,
+                       info->n_embd);
     }
     if (frame_row_bytes(c->dtype, info->n_embd) == 0) {
         return err_set(e, ERR_INVALID, "hidden rows of %u floats cannot travel in the chosen type", info->n_embd);
@@ -299,7 +301,8 @@ static err_code read_tokens(struct stage *st, const struct ring_compute *c, stru
     for (uint32_t i = 0; i < c->n_tokens; i++) {
         struct ring_token t = ring_compute_token(c, i);
         if (t.seq >= st->info->n_seq || (uint32_t)t.pos >= st->info->n_ctx_seq) {
-            return err_set(e, ERR_PROTOCOL, "a token for sequence %u of %u, position %d of %u", t.seq, st->info->n_seq, t.pos, st->info->n_ctx_seq);
+            return err_set(e, ERR_PROTOCOL, "a token for sequence %u of %u, position %d of %u", t.seq, st->info->n_seq, t.pos,
+                           st->info->n_ctx_seq);
         }
         if (st->last && (uint32_t)t.token >= st->info->n_vocab) {
             return err_set(e, ERR_PROTOCOL, "token %d, the vocabulary has %u", t.token, st->info->n_vocab);
@@ -339,7 +342,8 @@ static err_code receive_compute(struct stage *st, const struct frame_header *h, 
     return ERR_OK;
 }
 
-static void open_sequence(struct stage *st, uint32_t seq, uint32_t generation, const struct engine_sampling *sampling, struct stage_out *out) {
+static void open_sequence(struct stage *st, uint32_t seq, uint32_t generation, const struct engine_sampling *sampling,
+                          struct stage_out *out) {
     const struct engine *en = st->config.engine;
     struct stage_fault fault = {.stage = st->config.stage, .frame = -1, .seq = seq, .generation = generation};
     if (en->ops->seq_open(en->self, seq, sampling, &fault.err) != ERR_OK) {

@@ -38,8 +38,8 @@ struct stage; /* opaque */
 err_code stage_create(const struct stage_config *config, struct stage **ret, struct err *e); /* ERR_MEMORY, ERR_INVALID */
 void stage_free(struct stage *st); /* NULL is fine */
 
-/* A frame came on the incoming link of a stage other than the head: COMPUTE, SEQ_OPEN or FAULT. hop_us, wait_us: how long it travelled, and lay here.
- * ERR_STALE: another epoch; ERR_PROTOCOL: not a legal frame here (the link is then closed). Valid until the next call. */
+/* A frame came on the incoming link of a stage other than the head: COMPUTE, SEQ_OPEN or FAULT. hop_us, wait_us: how long it travelled, and
+ * lay here. ERR_STALE: another epoch; ERR_PROTOCOL: not a legal frame here (the link is then closed). Valid until the next call. */
 err_code stage_receive(struct stage *st, const struct frame_header *h, const uint8_t *payload, uint32_t hop_us, uint32_t wait_us,
                        struct stage_out *ret, struct err *e);
 /* The head's own entrance: computes the first slice of a frame that the scheduler made. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What only the head of a ring does: requests come from the node, the scheduler says what to compute, answers come from the tail, and events
- * go to the node. In a one-stage ring the answers come straight out of the stage core. */
+ * What only the head of a ring does: requests come from the node, the scheduler says what to compute, answers come from the tail, and
+ * events go to the node. In a one-stage ring the answers come straight out of the stage core. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,8 +58,11 @@ err_code stage_head_refuse(struct stage_loop *l, uint64_t id, const struct err *
 /* The rows stand apart from one another in what came from the tail: they are put side by side. Only evaluations do this. */
 static err_code tell_logits(struct stage_loop *l, const struct sched_action *a, struct err *e) {
     const struct result *first = a->n_results > 0 ? &a->results[0] : NULL;
-    struct request_logits head = {.id = a->id, .batch = a->batch, .n_rows = (uint32_t)a->n_results, .n_vocab = first != NULL ? first->n_logits : 0,
-                                  .pos = first != NULL ? (uint32_t)first->pos : 0};
+    struct request_logits head = {.id = a->id, .batch = a->batch, .n_rows = (uint32_t)a->n_results};
+    if (first != NULL) {
+        head.n_vocab = first->n_logits;
+        head.pos = (uint32_t)first->pos;
+    }
     uint8_t bytes[REQUEST_LOGITS_HEAD];
     request_logits_put_head(bytes, &head);
     size_t row = (size_t)head.n_vocab * 4, size = row * a->n_results;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The ring is put together: every stage connects to the next one and accepts the previous one, at the same time. All of them dial at once, so
- * accepting must not wait for dialling: a helper thread dials, tries again until the deadline, and hands over a finished link. */
+ * The ring is put together: every stage connects to the next one and accepts the previous one, at the same time. All of them dial at once,
+ * so accepting must not wait for dialling: a helper thread dials, tries again until the deadline, and hands over a finished link. */
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -64,7 +64,8 @@ static void identity(const struct stage_loop *l, uint32_t from, struct ring_iden
     ret->width = from + 1 == o->n_stage ? 0 : l->engine.info.n_embd;
 }
 
-/* A socket of the previous stage: a later one replaces an earlier one, whose other end has given up. A failed attempt is tried again from there. */
+/* A socket of the previous stage: a later one replaces an earlier one, whose other end has given up. A failed attempt is tried again from
+ * there. */
 static void accept_socket(struct stage_loop *l, int fd, clock_us deadline, struct err *why) {
     struct ring_identity id;
     identity(l, (l->order.stage + l->order.n_stage - 1) % l->order.n_stage, &id);
@@ -123,8 +124,8 @@ static err_code wait_both(struct stage_loop *l, struct dialler *d, struct err *e
         }
     }
     if (l->in == NULL && (!dialled || d->code == ERR_OK)) {
-        return err_set(e, why.code == ERR_AUTH ? ERR_AUTH : ERR_TIMEOUT, "the previous stage has not connected%s%s", why.text[0] != '\0' ? ": " : "",
-                       why.text);
+        const char *colon = why.text[0] != '\0' ? ": " : "";
+        return err_set(e, why.code == ERR_AUTH ? ERR_AUTH : ERR_TIMEOUT, "the previous stage has not connected%s%s", colon, why.text);
     }
     return ERR_OK;
 }

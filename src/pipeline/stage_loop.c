@@ -44,8 +44,8 @@ static err_code set_phase(struct stage_loop *l, enum stage_phase phase, struct e
     return stage_loop_tell_state(l, e);
 }
 
-err_code stage_loop_read_local(struct stage_loop *l, bool wait, struct frame_header *h, const uint8_t **payload, int *ret_fd, bool *ret_handled,
-                               struct err *e) {
+err_code stage_loop_read_local(struct stage_loop *l, bool wait, struct frame_header *h, const uint8_t **payload, int *ret_fd,
+                               bool *ret_handled, struct err *e) {
     err_code code = ring_link_read(l->local, wait, h, payload, ret_fd, e);
     if (code != ERR_OK) {
         l->node_gone = code != ERR_BUSY;

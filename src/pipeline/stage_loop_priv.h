@@ -35,15 +35,16 @@ err_code stage_loop_send(struct stage_loop *l, struct err *e); /* l->frames, to 
 /* FAULTs in l->frames: the node of the stage where it happened is told as well as the head. */
 err_code stage_loop_tell_own_faults(struct stage_loop *l, struct err *e);
 /* What may come on LOCAL in any phase: DRAIN, a node that is gone. *ret_handled: false: something else, in *h and *payload. */
-err_code stage_loop_read_local(struct stage_loop *l, bool wait, struct frame_header *h, const uint8_t **payload, int *ret_fd, bool *ret_handled,
-                               struct err *e);
+err_code stage_loop_read_local(struct stage_loop *l, bool wait, struct frame_header *h, const uint8_t **payload, int *ret_fd,
+                               bool *ret_handled, struct err *e);
 
 /* ---- stage_join.c: connects to the next stage and accepts the previous one. ERR_TIMEOUT says what is missing. ---- */
 err_code stage_join(struct stage_loop *l, struct err *e);
 
 /* ---- stage_head.c ---- */
 err_code stage_head_create(struct stage_loop *l, struct err *e);
-err_code stage_head_local(struct stage_loop *l, const struct frame_header *h, const uint8_t *payload, struct err *e); /* SUBMIT, CANCEL, EVAL */
+/* SUBMIT, CANCEL, EVAL. */
+err_code stage_head_local(struct stage_loop *l, const struct frame_header *h, const uint8_t *payload, struct err *e);
 err_code stage_head_ring(struct stage_loop *l, const struct frame_header *h, const uint8_t *payload, uint32_t hop_us, struct err *e);
 /* Carries out actions up to and with one frame. *ret_more: there may be more to do at once. */
 err_code stage_head_pump(struct stage_loop *l, bool *ret_more, struct err *e);

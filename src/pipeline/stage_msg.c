@@ -96,7 +96,8 @@ static err_code get_word(yyjson_val *obj, const char *key, const char *const *na
 #define ORDER_NODES(X) X(next_node) X(source_node)
 #define ORDER_PORTS(X) X(next_port) X(source_port)
 #define ORDER_NUMBERS(X) \
-    X(first, 1 << 20) X(end, 1 << 20) X(stage, 63) X(n_stage, 64) X(spin_us, 1000000) X(connect_timeout_ms, 3600000) X(n_queue, 1 << 20) X(n_credit, 256)
+    X(first, 1 << 20) X(end, 1 << 20) X(stage, 63) X(n_stage, 64) X(n_queue, 1 << 20) X(n_credit, 256) \
+    X(spin_us, 1000000) X(connect_timeout_ms, 3600000)
 
 void stage_order_init(struct stage_order *o) {
     memset(o, 0, sizeof *o);
@@ -323,7 +324,8 @@ static void fault_write(const struct stage_fault *f, const char *text, const cha
 void stage_fault_encode(const struct stage_fault *f, struct buf *out) {
     size_t before = out->len;
     fault_write(f, f->err.text, f->err.hint, out);
-    if (out->failed || out->len - before > frame_max_payload(FRAME_FAULT)) { /* not UTF-8, or too long once escaped: at least say what kind it is */
+    if (out->failed || out->len - before > frame_max_payload(FRAME_FAULT)) {
+        /* Not UTF-8, or too long once escaped: at least say what kind it is. */
         out->len = before;
         out->failed = false;
         fault_write(f, err_text(f->err.code), "", out);
@@ -372,8 +374,8 @@ void stage_open_encode(uint32_t seq, uint32_t generation, const struct engine_sa
     write_end(&w, out);
 }
 
-err_code stage_open_decode(const uint8_t *data, size_t len, uint32_t *ret_seq, uint32_t *ret_generation, struct engine_sampling *ret_sampling,
-                           struct err *e) {
+err_code stage_open_decode(const uint8_t *data, size_t len, uint32_t *ret_seq, uint32_t *ret_generation,
+                           struct engine_sampling *ret_sampling, struct err *e) {
     yyjson_doc *doc = NULL;
     err_code code = read_begin(data, len, "sequence", &doc, e);
     if (code != ERR_OK) {

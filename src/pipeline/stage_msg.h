@@ -23,7 +23,7 @@ struct stage_order {
     uint8_t key[STAGE_KEY_SIZE];/* of the ring's links */
     char next_host[256];        /* the next stage's node ("" in a one-stage ring) */
     uint16_t next_port;
-    uint64_t next_node;         /* the id of that node (16 hex digits in JSON): the node that starts the stage looks its address up; 0: as given */
+    uint64_t next_node;         /* its node's id (16 hex digits in JSON): whoever starts the stage looks the address up; 0: as given */
     uint64_t source_node;       /* the node that gave the order, and has the weights if they are not at `path`; its address: */
     char source_host[256];      /* "" : only local files */
     uint16_t source_port;
@@ -64,7 +64,7 @@ err_code stage_fault_decode(const uint8_t *data, size_t len, struct stage_fault 
 
 /* SEQ_OPEN: how a sequence is sampled. */
 void stage_open_encode(uint32_t seq, uint32_t generation, const struct engine_sampling *sampling, struct buf *out);
-err_code stage_open_decode(const uint8_t *data, size_t len, uint32_t *ret_seq, uint32_t *ret_generation, struct engine_sampling *ret_sampling,
-                           struct err *e);
+err_code stage_open_decode(const uint8_t *data, size_t len, uint32_t *ret_seq, uint32_t *ret_generation,
+                           struct engine_sampling *ret_sampling, struct err *e);
 
 #endif

@@ -20,7 +20,8 @@ void tokenize_ask_encode(const struct tokenize_ask *a, struct buf *out) {
 
 err_code tokenize_ask_decode(const uint8_t *data, size_t len, struct tokenize_ask *ret, struct err *e) {
     if (len < ASK_HEAD || data[8] > 1 || data[9] > 1) return err_set(e, ERR_PROTOCOL, "malformed TOKENIZE");
-    *ret = (struct tokenize_ask){.id = bytes_get_u64(data), .bos = data[8], .special = data[9], .text = (const char *)data + ASK_HEAD, .len = len - ASK_HEAD};
+    *ret = (struct tokenize_ask){.id = bytes_get_u64(data), .bos = data[8], .special = data[9], .text = (const char *)data + ASK_HEAD,
+                                 .len = len - ASK_HEAD};
     return ERR_OK;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Asking a head stage to turn text into tokens (frames TOKENIZE and TOKENIZED): values and their encoding, little-endian.
  * TOKENIZE:  u64 id | u8 bos | u8 special | u8[6] 0 | text (UTF-8)
- * TOKENIZED: u64 id | u32 n_tokens | n_tokens x i32; n_tokens = UINT32_MAX: it failed, the rest is the error's text.   No I/O, any thread. */
+ * TOKENIZED: u64 id | u32 n_tokens | n_tokens x i32; n_tokens = UINT32_MAX: it failed, the rest is the error's text.   No I/O, any thread.
+ * */
 #ifndef CARAVAN_PIPELINE_TOKENIZE_H
 #define CARAVAN_PIPELINE_TOKENIZE_H
 

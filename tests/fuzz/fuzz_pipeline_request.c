@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Every decoder of request.h and stage_msg.h, chosen by the first byte. Binary ones must encode again to the same bytes; JSON ones to something that
- * decodes again. */
+ * Every decoder of request.h and stage_msg.h, chosen by the first byte. Binary ones must encode again to the same bytes; JSON ones to
+ * something that decodes again. */
 #include <stdlib.h>
 #include <string.h>
 

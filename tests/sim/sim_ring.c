@@ -1,7 +1,9 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ * The simulated ring: a heap of things to come, links as delays, stages as state. */
 #include "sim/sim_ring.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +16,16 @@ static const clock_us KILL_NOTICE_US = 50;
 /* ---- what waits to happen --------------------------------------------------------------------------------------------------- */
 
 enum sim_kind { SIM_DELIVER, SIM_FREE, SIM_TIMER, SIM_LOST };
-struct sim_event { clock_us at; uint64_t order; enum sim_kind kind; uint32_t stage; uint64_t what; uint8_t *bytes; size_t len; clock_us sent; };
+struct sim_event {
+    clock_us at;
+    uint64_t order;      /* of events at the same time */
+    enum sim_kind kind;
+    uint32_t stage;
+    uint64_t what;       /* TIMER */
+    uint8_t *bytes;      /* DELIVER; owned */
+    size_t len;
+    clock_us sent;
+};
 
 struct inbox { struct sim_event *frames; size_t first, n, cap; };
 
@@ -140,7 +151,7 @@ static void stage_sends(struct sim *s, struct sim_stage *st) {
 
 static void break_ring(struct sim *s, const char *why) {
     if (s->broken[0] == '\0') {
-        strncpy(s->broken, why, sizeof s->broken - 1);
+        snprintf(s->broken, sizeof s->broken, "%s", why);
     }
     heap_push(s, (struct sim_event){.at = s->now + KILL_NOTICE_US, .kind = SIM_LOST});
 }
@@ -273,8 +284,8 @@ static void open_stages(struct sim *s) {
                                 .n_ctx = c->n_ctx, .n_batch = c->n_batch, .on_eval = on_eval, .fail = on_fail, .user = st};
         first += n;
         fake_engine_open(&p, &st->engine);
-        struct stage_config sc = {.engine = &st->engine, .stage = i, .n_stage = c->n_stage, .epoch = EPOCH, .dtype = c->dtype, .clock = stage_clock,
-                                  .user = st};
+        struct stage_config sc = {.engine = &st->engine, .stage = i, .n_stage = c->n_stage, .epoch = EPOCH, .dtype = c->dtype,
+                                  .clock = stage_clock, .user = st};
         struct err e;
         err_code code = stage_create(&sc, &st->core, &e);
         assert(code == ERR_OK);

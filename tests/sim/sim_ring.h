@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A ring in one process on a virtual clock: the real scheduler, stage cores and frame bytes, with fake engines and links of seeded delay, jitter
- * and rate between them. A stage handles one frame at a time, in order, as a stage child does. Everything follows from the seed. */
+ * A ring in one process on a virtual clock: the real scheduler, stage cores and frame bytes, with fake engines and links of seeded delay,
+ * jitter and rate between them. A stage handles one frame at a time, in order, as a stage child does. Everything follows from the seed. */
 #ifndef CARAVAN_TESTS_SIM_RING_H
 #define CARAVAN_TESTS_SIM_RING_H
 

@@ -21,7 +21,7 @@ static const char *const SCENARIO_NAMES[] = {"plain", "faults", "kill"};
 
 static uint64_t only_seed;
 static bool has_only_seed;
-static uint64_t n_seeds = 1500;
+static uint64_t n_seeds = 3000;
 
 struct asked {
     int32_t prompt[2 * MAX_CTX], expected[MAX_CTX], generated[MAX_CTX];
@@ -67,7 +67,8 @@ static void see_token(struct run *r, uint32_t i, const struct request_event *ev)
     q->got++;
     if (q->got > 1) { /* nobody who decodes is passed by for long */
         uint64_t gap = r->n_frames - q->frame_of_last;
-        CHECK(r, gap <= 4u * (r->config.n_seq + r->config.n_stage) + 8, "request %u: %llu frames between two tokens", i, (unsigned long long)gap);
+        CHECK(r, gap <= 4u * (r->config.n_seq + r->config.n_stage) + 8, "request %u: %llu frames between two tokens", i,
+              (unsigned long long)gap);
     }
     q->frame_of_last = r->n_frames;
 }
@@ -85,7 +86,8 @@ static void see_done(struct run *r, uint32_t i, const struct request_event *ev) 
     CHECK(r, ev->finish == (q->stop ? REQUEST_FINISH_STOP : REQUEST_FINISH_LENGTH), "request %u: finish %d", i, ev->finish);
     CHECK(r, ev->n_hop == r->config.n_stage, "request %u: %u hops", i, ev->n_hop);
     for (uint32_t h = 0; h < ev->n_hop && q->got > 0; h++) {
-        CHECK(r, ev->hops[h].frames >= q->got && ev->hops[h].compute_us >= (uint64_t)q->got * r->config.batch_us, "request %u: times of stage %u", i, h);
+        CHECK(r, ev->hops[h].frames >= q->got && ev->hops[h].compute_us >= (uint64_t)q->got * r->config.batch_us,
+              "request %u: times of stage %u", i, h);
     }
 }
 
@@ -113,8 +115,8 @@ static void on_event(void *user, clock_us now, const struct request_event *ev) {
         q->ended = true;
         break;
     case REQUEST_FAILED:
-        CHECK(r, r->killed || sim_errors_injected(r->sim) > 0 || q->sampling_seed == FAKE_BAD_SEED || q->bad_grammar, "request %u failed: %s", i,
-              ev->err.text);
+        CHECK(r, r->killed || sim_errors_injected(r->sim) > 0 || q->sampling_seed == FAKE_BAD_SEED || q->bad_grammar,
+              "request %u failed: %s", i, ev->err.text);
         q->failed = q->ended = true;
         break;
     }
@@ -258,7 +260,8 @@ static void schedule(struct run *r) {
         }
     }
     if (r->scenario == KILL) {
-        sim_timer(r->sim, sim_now(r->sim) + sim_random(r->sim) % (spread + 200000), TIMER_KILL + sim_between(r->sim, 1, r->config.n_stage - 1));
+        sim_timer(r->sim, sim_now(r->sim) + sim_random(r->sim) % (spread + 200000),
+                  TIMER_KILL + sim_between(r->sim, 1, r->config.n_stage - 1));
     }
 }
 
@@ -342,8 +345,9 @@ static void ignore_frame(void *user, clock_us now, const struct sched_action *f)
 
 /* Virtual microseconds that n_req requests take, all submitted at once, on layers split over n_stage stages of equal cost. */
 static clock_us time_of(uint32_t n_stage, uint32_t n_req, uint32_t n_prompt, int32_t n_out, uint32_t batch_us, uint32_t token_us) {
-    struct sim_config c = {.seed = 1, .n_stage = n_stage, .n_layer = n_stage, .n_seq = n_req, .n_ctx_seq = 1100, .n_ctx = 1100 * n_req, .n_batch = 64,
-                           .n_queue = 64, .batch_us = batch_us / n_stage, .token_us = token_us / n_stage};
+    struct sim_config c = {.seed = 1, .n_stage = n_stage, .n_layer = n_stage, .n_seq = n_req, .n_ctx_seq = 1100, .n_ctx = 1100 * n_req,
+                           .n_batch = 64, .n_queue = 64,
+                           .batch_us = batch_us / n_stage, .token_us = token_us / n_stage};
     struct sim_callbacks cb = {.on_event = ignore_event, .on_frame = ignore_frame};
     uint32_t done = 0;
     struct sim *s = sim_create(&c, &cb, &done);
@@ -369,7 +373,8 @@ static clock_us time_of(uint32_t n_stage, uint32_t n_req, uint32_t n_prompt, int
 
 static void test_decode_overlaps(void **state) {
     (void)state;
-    clock_us one = time_of(1, 1, 4, 200, 1000, 3000), four_one = time_of(4, 1, 4, 200, 1000, 3000), four = time_of(4, 4, 4, 200, 1000, 3000);
+    clock_us one = time_of(1, 1, 4, 200, 1000, 3000), four_one = time_of(4, 1, 4, 200, 1000, 3000);
+    clock_us four = time_of(4, 4, 4, 200, 1000, 3000);
     print_message("decode of 200 tokens: 1 stage %llu us; 4 stages: 1 stream %llu us, 4 streams %llu us\n", (unsigned long long)one,
                   (unsigned long long)four_one, (unsigned long long)four);
     assert_true(four_one < one * 11 / 10);  /* splitting costs a stream nothing but the hops */
@@ -393,8 +398,8 @@ int main(int argc, char **argv) {
         }
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain), cmocka_unit_test(test_faults), cmocka_unit_test(test_kill), cmocka_unit_test(test_decode_overlaps),
-        cmocka_unit_test(test_prefill_overlaps),
+        cmocka_unit_test(test_plain), cmocka_unit_test(test_faults), cmocka_unit_test(test_kill),
+        cmocka_unit_test(test_decode_overlaps), cmocka_unit_test(test_prefill_overlaps),
     };
     return cmocka_run_group_tests_name("sim_pipeline", tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ * The fake engine: hashes in place of hidden states. */
 #include "support/fake_engine.h"
 
 #include <assert.h>
@@ -173,7 +174,8 @@ static err_code fake_sample(void *self, uint32_t seq, size_t i, int32_t pos, str
 }
 
 /* One token a byte. */
-static err_code fake_tokenize(void *self, const char *text, size_t len, bool bos, bool special, int32_t **ret_tokens, size_t *ret_n, struct err *e) {
+static err_code fake_tokenize(void *self, const char *text, size_t len, bool bos, bool special, int32_t **ret_tokens, size_t *ret_n,
+                              struct err *e) {
     (void)self;
     (void)special;
     (void)e;
@@ -218,8 +220,9 @@ void fake_engine_open(const struct fake_params *p, struct engine *ret) {
     f->last = mem_calloc(p->n_batch, sizeof *f->last);
     f->logits = mem_calloc(FAKE_N_VOCAB, sizeof *f->logits);
     *ret = (struct engine){.ops = &FAKE_OPS, .self = f};
-    ret->info = (struct engine_info){.n_embd = FAKE_N_EMBD, .n_ctx_seq = p->n_ctx_seq, .n_ctx = p->n_ctx, .n_seq = p->n_seq, .n_batch = p->n_batch,
-                                     .first = p->first == 0, .last = p->end == p->n_layer, .can_remove = true, .device = "fake"};
+    ret->info = (struct engine_info){.n_embd = FAKE_N_EMBD, .n_ctx_seq = p->n_ctx_seq, .n_ctx = p->n_ctx, .n_seq = p->n_seq,
+                                     .n_batch = p->n_batch, .first = p->first == 0, .last = p->end == p->n_layer,
+                                     .can_remove = true, .device = "fake"};
     ret->info.n_vocab = ret->info.first || ret->info.last ? FAKE_N_VOCAB : 0;
 }
 
@@ -231,8 +234,8 @@ bool fake_engine_has_sampler(const struct engine *e, uint32_t seq) {
     return ((const struct fake *)e->self)->seqs[seq].open;
 }
 
-size_t fake_reference(const struct fake_params *p, const int32_t *prompt, size_t n_prompt, uint64_t seed, bool ignore_eos, size_t max, int32_t *ret,
-                      bool *ret_stop) {
+size_t fake_reference(const struct fake_params *p, const int32_t *prompt, size_t n_prompt, uint64_t seed, bool ignore_eos, size_t max,
+                      int32_t *ret, bool *ret_stop) {
     struct fake_params whole = *p;
     whole.first = 0;
     whole.end = whole.n_layer;

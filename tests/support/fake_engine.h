@@ -24,7 +24,7 @@ uint32_t fake_engine_len(const struct engine *e, uint32_t seq);    /* positions 
 bool fake_engine_has_sampler(const struct engine *e, uint32_t seq);
 
 /* What a request must give: up to max tokens after `prompt` into ret; *ret_stop: an end-of-generation token came next. */
-size_t fake_reference(const struct fake_params *p, const int32_t *prompt, size_t n_prompt, uint64_t seed, bool ignore_eos, size_t max, int32_t *ret,
-                      bool *ret_stop);
+size_t fake_reference(const struct fake_params *p, const int32_t *prompt, size_t n_prompt, uint64_t seed, bool ignore_eos, size_t max,
+                      int32_t *ret, bool *ret_stop);
 
 #endif

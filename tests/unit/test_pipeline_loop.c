@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The stage child's whole life in real processes: this test is the node, forks children that run stage_loop_run with a fake engine, carries their
- * ring sockets, and looks at what they say and how they end. */
+ * The stage child's whole life in real processes: this test is the node, forks children that run stage_loop_run with a fake engine, carries
+ * their ring sockets, and looks at what they say and how they end. */
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,22 +27,27 @@ enum { MAX_STAGE = 4, N_LAYER = 8, N_CTX = 64, N_SEQ = 4, N_BATCH = 16, WAIT_MS 
 /* ---- the children ----------------------------------------------------------------------------------------------------------- */
 
 enum trouble { NONE, OPEN_FAILS, EVAL_FAILS_ONCE, EVAL_HANGS, EVAL_SLOW };
+static int hang_pipe[2] = {-1, -1}; /* a child writes here when it begins to hang */
 struct child_setup { enum trouble trouble; uint32_t stage; bool failed_once; };
 
 static bool child_fails(void *user) {
     struct child_setup *s = user;
     if (s->trouble == EVAL_HANGS) {
-        sleep(600);
+        ssize_t n = write(hang_pipe[1], "", 1);
+        for (; n == 1;) {
+            pause();
+        }
     }
     if (s->trouble == EVAL_SLOW) {
-        usleep(2000);
+        poll(NULL, 0, 2);
     }
     bool fail = s->trouble == EVAL_FAILS_ONCE && !s->failed_once;
     s->failed_once = s->failed_once || fail;
     return fail;
 }
 
-static err_code child_open(void *user, const struct stage_order *o, stage_progress_fn progress, void *progress_user, struct engine *ret, struct err *e) {
+static err_code child_open(void *user, const struct stage_order *o, stage_progress_fn progress, void *progress_user, struct engine *ret,
+                           struct err *e) {
     struct child_setup *s = user;
     if (!progress(progress_user, 50)) {
         return err_set(e, ERR_CANCELLED, "told to stop");
@@ -100,7 +106,7 @@ static void spawn(struct node *n, uint32_t stage, enum trouble trouble) {
     assert_true(pid >= 0);
     if (pid == 0) {
         for (int fd = 3; fd < 64; fd++) {
-            if (fd != fds[1]) {
+            if (fd != fds[1] && fd != hang_pipe[1]) {
                 close(fd);
             }
         }
@@ -300,12 +306,11 @@ static bool third_token(const struct node *n) {
 
 /* The exit status of a child that must end soon by itself; -signal when one ended it. */
 static int child_status(struct node *n, uint32_t stage) {
-    clock_us deadline = clock_now() + (clock_us)WAIT_MS * 1000;
-    int status = 0;
-    while (waitpid(n->children[stage].pid, &status, WNOHANG) == 0) {
-        assert_true(io_ms_left(deadline) > 0);
-        usleep(1000);
-    }
+    int status = 0, pidfd = (int)syscall(SYS_pidfd_open, n->children[stage].pid, 0);
+    assert_true(pidfd >= 0);
+    assert_int_equal(poll(&(struct pollfd){.fd = pidfd, .events = POLLIN}, 1, WAIT_MS), 1);
+    close(pidfd);
+    assert_int_equal(waitpid(n->children[stage].pid, &status, 0), n->children[stage].pid);
     n->children[stage].pid = 0;
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
@@ -544,24 +549,29 @@ static void test_wrong_key(void **state) {
 /* In the middle of a computation that would take ten minutes. */
 static void test_node_gone(void **state) {
     (void)state;
+    assert_int_equal(pipe(hang_pipe), 0);
     struct node *n = node_start(1, 0, EVAL_HANGS, MAX_STAGE);
     node_run(n, all_ready);
     submit(n, 1, 5, 5, NULL);
-    usleep(50000);
+    char byte;
+    assert_int_equal(read(hang_pipe[0], &byte, 1), 1);
     ring_link_close(n->children[0].local);
     n->children[0].local = NULL;
     clock_us start = clock_now();
     assert_int_equal(child_status(n, 0), 0);
     assert_true(clock_now() - start < 2000000);
+    close(hang_pipe[0]);
+    close(hang_pipe[1]);
     node_free(n);
 }
 
 int main(void) {
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_stage), cmocka_unit_test(test_three_stages), cmocka_unit_test(test_cancel), cmocka_unit_test(test_eval),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_engine_fault), cmocka_unit_test(test_stage_killed), cmocka_unit_test(test_load_fails),
-        cmocka_unit_test(test_wrong_key), cmocka_unit_test(test_node_gone),
+        cmocka_unit_test(test_one_stage), cmocka_unit_test(test_three_stages), cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_eval), cmocka_unit_test(test_refused), cmocka_unit_test(test_engine_fault),
+        cmocka_unit_test(test_stage_killed), cmocka_unit_test(test_load_fails), cmocka_unit_test(test_wrong_key),
+        cmocka_unit_test(test_node_gone),
     };
     return cmocka_run_group_tests_name("pipeline_loop", tests, NULL, NULL);
 }

@@ -109,7 +109,8 @@ static void test_order_refused(void **state) {
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct stage_order o = {.stage = 55};
         struct err e = {0};
-        if (stage_order_decode((const uint8_t *)cases[i].json, strlen(cases[i].json), &o, &e) == ERR_OK || strstr(e.text, cases[i].names) == NULL) {
+        if (stage_order_decode((const uint8_t *)cases[i].json, strlen(cases[i].json), &o, &e) == ERR_OK ||
+            strstr(e.text, cases[i].names) == NULL) {
             fail_msg("%s: %s", cases[i].json, e.text);
         }
         assert_int_equal(o.stage, 55);
@@ -124,14 +125,14 @@ static void test_order_refused(void **state) {
 static void test_state(void **state) {
     (void)state;
     struct stage_state s = {.phase = STAGE_READY, .progress = 100}, back;
-    s.info = (struct engine_info){.n_embd = 1, .n_vocab = 2, .n_ctx_seq = 3, .n_ctx = 4, .n_seq = 5, .n_batch = 6, .first = true, .can_remove = true,
-                                  .bytes_weights = 1ull << 40, .bytes_kv = 8, .bytes_compute = 9, .device = "CPU"};
+    s.info = (struct engine_info){.n_embd = 1, .n_vocab = 2, .n_ctx_seq = 3, .n_ctx = 4, .n_seq = 5, .n_batch = 6, .first = true,
+                                  .can_remove = true, .bytes_weights = 1ull << 40, .bytes_kv = 8, .bytes_compute = 9, .device = "CPU"};
     stage_state_encode(&s, &b);
     assert_int_equal(stage_state_decode(b.data, b.len, &back, NULL), ERR_OK);
     assert_int_equal(back.phase, STAGE_READY);
     assert_int_equal(back.progress, 100);
-    assert_true(back.info.n_embd == 1 && back.info.n_vocab == 2 && back.info.n_ctx_seq == 3 && back.info.n_ctx == 4 && back.info.n_seq == 5 &&
-                back.info.n_batch == 6);
+    assert_true(back.info.n_embd == 1 && back.info.n_vocab == 2 && back.info.n_ctx_seq == 3 && back.info.n_ctx == 4 &&
+                back.info.n_seq == 5 && back.info.n_batch == 6);
     assert_true(back.info.first && !back.info.last && back.info.can_remove);
     assert_true(back.info.bytes_weights == 1ull << 40 && back.info.bytes_kv == 8 && back.info.bytes_compute == 9);
     assert_string_equal(back.info.device, "CPU");
@@ -203,7 +204,7 @@ static void test_open(void **state) {
 
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = {TEST(test_order), TEST(test_order_name), TEST(test_order_refused), TEST(test_state), TEST(test_fault),
-                                       TEST(test_fault_odd_text), TEST(test_open)};
+    const struct CMUnitTest tests[] = {TEST(test_order), TEST(test_order_name), TEST(test_order_refused), TEST(test_state),
+                                       TEST(test_fault), TEST(test_fault_odd_text), TEST(test_open)};
     return cmocka_run_group_tests_name("pipeline_msg", tests, NULL, NULL);
 }

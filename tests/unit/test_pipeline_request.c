@@ -158,7 +158,8 @@ static void test_event_started(void **state) {
 
 static void test_event_token(void **state) {
     (void)state;
-    ev = (struct request_event){.id = 2, .kind = REQUEST_TOKEN, .token = 17, .logprob = -0.5f, .completion_tokens = 9, .n_top = ENGINE_MAX_TOP_LOGPROBS};
+    ev = (struct request_event){.id = 2, .kind = REQUEST_TOKEN, .token = 17, .logprob = -0.5f, .completion_tokens = 9,
+                                .n_top = ENGINE_MAX_TOP_LOGPROBS};
     ev.piece_len = REQUEST_MAX_PIECE;
     memset(ev.piece, 'x', sizeof ev.piece);
     for (size_t i = 0; i < ev.n_top; i++) {
@@ -282,9 +283,10 @@ static void test_logits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_request), cmocka_unit_test(test_request_tokens), cmocka_unit_test(test_request_refused), cmocka_unit_test(test_request_id),
-        cmocka_unit_test(test_event_started), cmocka_unit_test(test_event_token), cmocka_unit_test(test_event_done), cmocka_unit_test(test_event_failed),
-        cmocka_unit_test(test_event_refused), cmocka_unit_test(test_eval), cmocka_unit_test(test_logits),
+        cmocka_unit_test(test_request), cmocka_unit_test(test_request_tokens), cmocka_unit_test(test_request_refused),
+        cmocka_unit_test(test_request_id), cmocka_unit_test(test_event_started), cmocka_unit_test(test_event_token),
+        cmocka_unit_test(test_event_done), cmocka_unit_test(test_event_failed), cmocka_unit_test(test_event_refused),
+        cmocka_unit_test(test_eval), cmocka_unit_test(test_logits),
     };
     return cmocka_run_group_tests_name("pipeline_request", tests, NULL, NULL);
 }

@@ -61,7 +61,8 @@ static void test_layout(void **state) {
     struct result r = sampled(1);
     r.sample.top[0].token = 5;
     result_put(&r, &b);
-    static const uint8_t want[] = {3, 0, 255, 1, 0x70, 0x11, 1, 0, 0, 0xF4, 1, 0, 0, 0, 0xA0, 0xBF, 3, 1, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0x80};
+    static const uint8_t want[] = {3, 0, 255, 1, 0x70, 0x11, 1, 0, 0, 0xF4, 1, 0, 0, 0, 0xA0, 0xBF, 3, 1, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0,
+                                   0, 0, 0x80};
     assert_int_equal(b.len, sizeof want);
     assert_memory_equal(b.data, want, sizeof want);
     buf_done(&b);
@@ -153,8 +154,8 @@ static void test_trace(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sampled), cmocka_unit_test(test_layout), cmocka_unit_test(test_failed_and_logits), cmocka_unit_test(test_cut_short),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_trace),
+        cmocka_unit_test(test_sampled), cmocka_unit_test(test_layout), cmocka_unit_test(test_failed_and_logits),
+        cmocka_unit_test(test_cut_short), cmocka_unit_test(test_refused), cmocka_unit_test(test_trace),
     };
     return cmocka_run_group_tests_name("pipeline_result", tests, NULL, NULL);
 }

@@ -30,7 +30,8 @@ struct table {
 };
 
 static struct sched_config small_config(uint32_t n_stage) {
-    return (struct sched_config){.n_stage = n_stage, .n_seq = 2, .n_ctx_seq = 32, .n_ctx = 64, .n_batch = 8, .n_vocab = VOCAB, .n_queue = 4};
+    return (struct sched_config){.n_stage = n_stage, .n_seq = 2, .n_ctx_seq = 32, .n_ctx = 64, .n_batch = 8, .n_vocab = VOCAB,
+                                 .n_queue = 4};
 }
 
 static struct table *table_create(const struct sched_config *c) {
@@ -67,7 +68,8 @@ static void pull(struct table *t) {
     }
 }
 
-static err_code submit_full(struct table *t, uint64_t id, size_t n_prompt, size_t n_generated, int32_t max_tokens, bool ignore_eos, struct err *e) {
+static err_code submit_full(struct table *t, uint64_t id, size_t n_prompt, size_t n_generated, int32_t max_tokens, bool ignore_eos,
+                            struct err *e) {
     struct request r;
     request_init(&r);
     r.id = id;
@@ -106,7 +108,8 @@ static err_code answer_with(struct table *t, int32_t token, uint8_t flags, uint3
         }
         struct result r = {.seq = f->tokens[i].seq, .index = (uint16_t)i, .pos = f->tokens[i].pos, .text = "no", .text_len = 2,
                            .logits = (const uint8_t *)row, .n_logits = VOCAB};
-        r.flags = (f->tokens[i].flags & ENGINE_TOKEN_LOGITS) != 0 ? RESULT_LOGITS : (flags & RESULT_FAILED) != 0 ? RESULT_FAILED : (uint8_t)(RESULT_SAMPLED | flags);
+        bool logits = (f->tokens[i].flags & ENGINE_TOKEN_LOGITS) != 0, failed = (flags & RESULT_FAILED) != 0;
+        r.flags = logits ? RESULT_LOGITS : failed ? RESULT_FAILED : (uint8_t)(RESULT_SAMPLED | flags);
         r.sample.token = token;
         result_put(&r, &b);
         n++;
@@ -741,14 +744,15 @@ static void test_policy(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stop), cmocka_unit_test(test_length), cmocka_unit_test(test_nothing_to_generate), cmocka_unit_test(test_ignore_eos),
-        cmocka_unit_test(test_replay), cmocka_unit_test(test_chunks_follow), cmocka_unit_test(test_credits), cmocka_unit_test(test_exact_chunks),
-        cmocka_unit_test(test_exact_decodes), cmocka_unit_test(test_prefill_beside_decode), cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_slot_reused_at_once), cmocka_unit_test(test_cancel_everywhere), cmocka_unit_test(test_cancel_ready),
-        cmocka_unit_test(test_limits), cmocka_unit_test(test_no_queue_at_all), cmocka_unit_test(test_kv_room), cmocka_unit_test(test_wrong_answers),
-        cmocka_unit_test(test_sampling_failed), cmocka_unit_test(test_fault_frame), cmocka_unit_test(test_fault_seq), cmocka_unit_test(test_fail_all),
-        cmocka_unit_test(test_drain), cmocka_unit_test(test_eval), cmocka_unit_test(test_eval_cancelled), cmocka_unit_test(test_eval_faulted),
-        cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_stop), cmocka_unit_test(test_length), cmocka_unit_test(test_nothing_to_generate),
+        cmocka_unit_test(test_ignore_eos), cmocka_unit_test(test_replay), cmocka_unit_test(test_chunks_follow),
+        cmocka_unit_test(test_credits), cmocka_unit_test(test_exact_chunks), cmocka_unit_test(test_exact_decodes),
+        cmocka_unit_test(test_prefill_beside_decode), cmocka_unit_test(test_groups), cmocka_unit_test(test_slot_reused_at_once),
+        cmocka_unit_test(test_cancel_everywhere), cmocka_unit_test(test_cancel_ready), cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_no_queue_at_all), cmocka_unit_test(test_kv_room), cmocka_unit_test(test_wrong_answers),
+        cmocka_unit_test(test_sampling_failed), cmocka_unit_test(test_fault_frame), cmocka_unit_test(test_fault_seq),
+        cmocka_unit_test(test_fail_all), cmocka_unit_test(test_drain), cmocka_unit_test(test_eval),
+        cmocka_unit_test(test_eval_cancelled), cmocka_unit_test(test_eval_faulted), cmocka_unit_test(test_policy),
     };
     return cmocka_run_group_tests_name("pipeline_sched", tests, NULL, NULL);
 }

@@ -37,10 +37,11 @@ static bool fails(void *user) {
 static struct pair *pair_create(uint32_t n_stage, uint8_t dtype) {
     struct pair *p = MEM_NEW(struct pair);
     for (uint32_t i = 0; i < n_stage; i++) {
-        struct fake_params f = {.first = i * N_LAYER / n_stage, .end = (i + 1) * N_LAYER / n_stage, .n_layer = N_LAYER, .n_seq = 2, .n_ctx_seq = N_CTX,
-                                .n_ctx = 2 * N_CTX, .n_batch = N_BATCH, .fail = fails, .user = &p->fail[i]};
+        struct fake_params f = {.first = i * N_LAYER / n_stage, .end = (i + 1) * N_LAYER / n_stage, .n_layer = N_LAYER, .n_seq = 2,
+                                .n_ctx_seq = N_CTX, .n_ctx = 2 * N_CTX, .n_batch = N_BATCH, .fail = fails, .user = &p->fail[i]};
         fake_engine_open(&f, &p->engines[i]);
-        struct stage_config c = {.engine = &p->engines[i], .stage = i, .n_stage = n_stage, .epoch = EPOCH, .dtype = dtype, .clock = clock_of, .user = p};
+        struct stage_config c = {.engine = &p->engines[i], .stage = i, .n_stage = n_stage, .epoch = EPOCH, .dtype = dtype,
+                                 .clock = clock_of, .user = p};
         struct err e;
         if (stage_create(&c, &p->stages[i], &e) != ERR_OK) {
             fail_msg("%s", e.text);
@@ -80,7 +81,8 @@ static err_code receive(struct pair *p, struct err *e) {
     return stage_receive(p->stages[1], &p->header, p->bytes, 11, 22, &p->out, e);
 }
 
-static const struct engine_token TOKENS[3] = {{.token = 5, .pos = 0}, {.token = 6, .pos = 1}, {.token = 7, .pos = 2, .flags = ENGINE_TOKEN_SAMPLE}};
+static const struct engine_token TOKENS[3] = {{.token = 5, .pos = 0}, {.token = 6, .pos = 1},
+                                              {.token = 7, .pos = 2, .flags = ENGINE_TOKEN_SAMPLE}};
 
 static void open_seq(struct pair *p, uint64_t seed) {
     struct engine_sampling s;
@@ -280,7 +282,8 @@ static void refuse(const struct engine_op *ops, size_t n_ops, const struct engin
         wire_ops[i] = (struct ring_op){.kind = ops[i].kind, .seq = ops[i].seq, .dst = ops[i].dst, .p0 = ops[i].p0, .p1 = ops[i].p1};
     }
     for (size_t i = 0; i < n_tokens; i++) {
-        wire_tokens[i] = (struct ring_token){.token = tokens[i].token, .pos = tokens[i].pos, .seq = tokens[i].seq, .flags = tokens[i].flags};
+        wire_tokens[i] = (struct ring_token){.token = tokens[i].token, .pos = tokens[i].pos, .seq = tokens[i].seq,
+                                             .flags = tokens[i].flags};
     }
     ring_compute_put(p->bytes, wire_ops, h.n_ops, wire_tokens, h.n_tokens, &trace, 1);
     h.payload_len = (uint32_t)(ring_compute_head_size(h.n_ops, h.n_tokens, 1) + n_tokens * FAKE_N_EMBD * 4);
@@ -331,7 +334,8 @@ static void test_refused_frames(void **state) {
 
 static void test_wrong_place(void **state) {
     (void)state;
-    struct fake_params f = {.first = 0, .end = N_LAYER, .n_layer = N_LAYER, .n_seq = 1, .n_ctx_seq = N_CTX, .n_ctx = N_CTX, .n_batch = N_BATCH};
+    struct fake_params f = {.first = 0, .end = N_LAYER, .n_layer = N_LAYER, .n_seq = 1, .n_ctx_seq = N_CTX, .n_ctx = N_CTX,
+                            .n_batch = N_BATCH};
     struct engine whole;
     fake_engine_open(&f, &whole);
     struct stage_config c = {.engine = &whole, .stage = 0, .n_stage = 2, .clock = clock_of};
@@ -345,9 +349,10 @@ static void test_wrong_place(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_stage), cmocka_unit_test(test_two_stages), cmocka_unit_test(test_unaligned), cmocka_unit_test(test_first_stage_fails),
-        cmocka_unit_test(test_last_stage_fails), cmocka_unit_test(test_sampling_fails), cmocka_unit_test(test_open_fails),
-        cmocka_unit_test(test_refused_batches), cmocka_unit_test(test_refused_frames), cmocka_unit_test(test_wrong_place),
+        cmocka_unit_test(test_one_stage), cmocka_unit_test(test_two_stages), cmocka_unit_test(test_unaligned),
+        cmocka_unit_test(test_first_stage_fails), cmocka_unit_test(test_last_stage_fails), cmocka_unit_test(test_sampling_fails),
+        cmocka_unit_test(test_open_fails), cmocka_unit_test(test_refused_batches), cmocka_unit_test(test_refused_frames),
+        cmocka_unit_test(test_wrong_place),
     };
     return cmocka_run_group_tests_name("pipeline_stage", tests, NULL, NULL);
 }
