@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
@@ -225,6 +226,7 @@ static err_code chat_ask(struct chat *c, const char *prompt, struct err *e) {
 
 static err_code chat_loop(struct chat *c) {
     char *history = cli_state_path(c->o, "history");
+    file_make_folders(history, NULL);
     ic_set_history(history, HISTORY_LINES);
     ic_set_prompt_marker("> ", "  ");
     ic_enable_multiline(true);

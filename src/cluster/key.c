@@ -5,12 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/mem.h"
+#include "base/file.h"
 
 void key_to_text(const uint8_t key[IO_TLS_KEY_SIZE], char ret[KEY_TEXT_SIZE]) {
     for (int i = 0; i < IO_TLS_KEY_SIZE; i++) snprintf(ret + 2 * i, 3, "%02x", key[i]);
@@ -41,34 +40,12 @@ err_code key_from_text(const char *text, uint8_t ret_key[IO_TLS_KEY_SIZE], struc
     return ERR_OK;
 }
 
-static err_code key_make_folders(const char *path, struct err *e) {
-    char *copy = mem_strdup(path);
-    err_code code = ERR_OK;
-    for (char *p = strchr(copy + 1, '/'); p && code == ERR_OK; p = strchr(p + 1, '/')) {
-        *p = '\0';
-        if (mkdir(copy, 0700) != 0 && errno != EEXIST) code = err_set_errno(e, ERR_IO, errno, "cannot make folder \"%s\"", copy);
-        *p = '/';
-    }
-    free(copy);
-    return code;
-}
-
 static err_code key_write(const char *path, const char *text, struct err *e) {
-    err_code code = key_make_folders(path, e);
-    if (code != ERR_OK) return code;
-    char *temp = mem_printf("%s.%d", path, (int)getpid());
-    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        code = err_set_errno(e, ERR_IO, errno, "cannot write cluster key \"%s\"", path);
-    } else {
-        bool ok = dprintf(fd, "%s\n", text) == KEY_TEXT_SIZE && fsync(fd) == 0;
-        close(fd);
-        if (!ok || rename(temp, path) != 0) {
-            code = err_set_errno(e, ERR_IO, errno, "cannot write cluster key \"%s\"", path);
-            unlink(temp);
-        }
-    }
-    free(temp);
+    char line[KEY_TEXT_SIZE + 1];
+    snprintf(line, sizeof(line), "%s\n", text);
+    err_code code = file_make_folders(path, e);
+    if (code == ERR_OK) code = file_write(path, line, strlen(line), e);
+    if (code != ERR_OK) err_prefix(e, "cluster key");
     return code;
 }
 

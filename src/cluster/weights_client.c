@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "cluster/weights.h"
@@ -132,15 +132,9 @@ static err_code weights_headers_fetch(struct weights_file *f, struct err *e) {
         if (code == ERR_OK) code = weights_ask(f, i, 0, f->parts[i].header, e);
         if (code == ERR_OK) code = weights_receive_range(f, i, 0, f->parts[i].header, e);
     }
-    char *path = mem_printf("%s/%s/parts.json", f->folder, f->id), *temp = mem_printf("%s.%d", path, (int)getpid());
-    if (code == ERR_OK) {
-        FILE *out = fopen(temp, "we");
-        bool ok = out && fputs(json, out) >= 0;
-        if (out && fclose(out) != 0) ok = false;
-        if (!ok || rename(temp, path) != 0) code = err_set_errno(e, ERR_IO, errno, "cannot write \"%s\"", path);
-    }
+    char *path = mem_printf("%s/%s/parts.json", f->folder, f->id);
+    if (code == ERR_OK) code = file_write(path, json, strlen(json), e);
     free(path);
-    free(temp);
     free(json);
     return code;
 }
@@ -186,10 +180,8 @@ err_code weights_open(struct io_tls_ctx *tls, const char *folder, const char *id
     f->folder = mem_strdup(folder);
     f->id = mem_strdup(id);
     buf_init(&f->in, frame_max_payload(FRAME_RANGE));
-    char *path = mem_printf("%s/%s", folder, id);
-    err_code code = ERR_OK;
-    if ((mkdir(folder, 0700) != 0 && errno != EEXIST) || (mkdir(path, 0700) != 0 && errno != EEXIST))
-        code = err_set_errno(e, ERR_IO, errno, "cannot make folder \"%s\"", path);
+    char *path = mem_printf("%s/%s/", folder, id);
+    err_code code = file_make_folders(path, e);
     free(path);
     if (code == ERR_OK && !weights_headers_here(f)) {
         f->n_parts = 0;

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ * See file.h. */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+err_code file_make_folders(const char *path, struct err *e) {
+    if (!path[0]) return ERR_OK;
+    char *copy = mem_strdup(path);
+    err_code code = ERR_OK;
+    for (char *p = strchr(copy + 1, '/'); p && code == ERR_OK; p = strchr(p + 1, '/')) {
+        *p = '\0';
+        if (mkdir(copy, 0700) != 0 && errno != EEXIST) code = err_set_errno(e, ERR_IO, errno, "cannot make folder \"%s\"", copy);
+        *p = '/';
+    }
+    free(copy);
+    return code;
+}
+
+static bool write_all(int fd, const char *data, size_t len) {
+    while (len > 0) {
+        ssize_t n = write(fd, data, len);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return false;
+        data += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+err_code file_write(const char *path, const void *data, size_t len, struct err *e) {
+    char *temp = mem_printf("%s.%d", path, (int)getpid());
+    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bool ok = fd >= 0 && write_all(fd, data, len) && fsync(fd) == 0;
+    int errnum = errno;
+    if (fd >= 0 && close(fd) != 0 && ok) {
+        ok = false;
+        errnum = errno;
+    }
+    if (ok && rename(temp, path) != 0) {
+        ok = false;
+        errnum = errno;
+    }
+    if (!ok && fd >= 0) unlink(temp);
+    free(temp);
+    return ok ? ERR_OK : err_set_errno(e, ERR_IO, errnum, "cannot write \"%s\"", path);
+}
