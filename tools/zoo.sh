@@ -1,0 +1,199 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Runs `caravan verify` on a tiny model of every architecture: llama.cpp's own test writes them (random weights, mostly 2 layers),
+# zoo-deepen repeats their layers to 8 and to 12, verify cuts them in 2 and in 3 slices. Prints a table and the counts, writes
+# docs/ARCHITECTURES.md, and fails where a model does worse than tests/data/zoo.tsv says.
+# Usage: tools/zoo.sh [--record] [--only REGEX] [BUILD FOLDER]
+#   --record      write tests/data/zoo.tsv anew instead of comparing with it
+#   --only REGEX  only models whose name matches; compares, and writes nothing
+# Environment: CARAVAN_SYSROOT_DIR as in tools/sysroot.sh; CARAVAN: the program to test
+set -eu
+
+TOP=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
+RECORD=$TOP/tests/data/zoo.tsv
+ROOT=${CARAVAN_SYSROOT_DIR:-$TOP/build}/sysroot-test
+TAB=$(printf '\t')
+GOAL=110
+record=0
+only=
+
+fail() {
+    printf 'zoo: error: %s\nhint: %s\n' "$1" "$2" >&2
+    exit 1
+}
+
+while [ $# -gt 0 ]; do
+    case $1 in
+    --record) record=1 ;;
+    --only) only=$2 && shift ;;
+    -*) fail "unknown option \"$1\"" "tools/zoo.sh [--record] [--only REGEX] [BUILD FOLDER]" ;;
+    *) break ;;
+    esac
+    shift
+done
+BUILD=${1:-$TOP/build/release}
+CARAVAN=${CARAVAN:-$BUILD/bin/caravan}
+[ -x "$CARAVAN" ] && [ -x "$BUILD/bin/zoo-deepen" ] || fail "no \"$CARAVAN\" and \"$BUILD/bin/zoo-deepen\"" "build first: make"
+maker=$(find "$ROOT/usr" -name test-llama-archs -type f 2>/dev/null | head -1)
+[ -n "$maker" ] || fail "no test-llama-archs in \"$ROOT\"" "fill it first: make sysroot-test"
+libraries=$(find "$ROOT/usr/lib" -maxdepth 1 -type d -name '*-linux-gnu*' | head -1)
+backends=$(find "$libraries/ggml" -maxdepth 1 -type d -name 'backends*' | head -1)
+loader=$(find "$libraries" "$ROOT/usr/lib64" -maxdepth 1 -name 'ld-linux*.so.*' 2>/dev/null | head -1)
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT INT TERM
+mkdir "$work/raw"
+
+# A field of verify's JSON.
+text_of() { sed -n "s/.*\"$1\":\"\\([^\"]*\\)\".*/\\1/p" "$work/json"; }
+number_of() { sed -n "s/.*\"$1\":\\([-0-9.e+]*\\).*/\\1/p" "$work/json"; }
+reason_of() { sed -n -e 's/.*"reason":"\(.*\)","architecture".*/\1/p' -e t -e 's/.*"reason":"\(.*\)","slices".*/\1/p' "$work/json" | sed 's/\\"/"/g' | tr '\t|' '  '; }
+
+# verify_deep MODEL LAYERS SLICES: sets verdict (identical, close, differs, whole only, uncut, crashed), difference, architecture, reason
+verify_deep() {
+    "$BUILD/bin/zoo-deepen" "$work/raw/$1.gguf" "$work/deep.gguf" --layers "$2"
+    status=0
+    # 48 tokens of prompt: more than the tiny models' windows of 32
+    timeout 120 "$CARAVAN" verify "$work/deep.gguf" --json --stages "$3" --prompt-tokens 48 --tokens 12 --ctx 256 --threads 1 \
+        --seed 1 >"$work/json" 2>"$work/errors" || status=$?
+    difference=$(number_of largest_difference)
+    reason=$(reason_of)
+    found=$(text_of architecture)
+    [ -z "$found" ] || architecture=$found
+    case $status in
+    0 | 1 | 2 | 3) verdict=$(text_of verdict) ;;
+    65) verdict=uncut reason=$(sed -n 's/^caravan: //p' "$work/errors" | tr '\t|' '  ') ;;
+    124) verdict=differs reason="no answer in 120 s" ;;
+    *) verdict=crashed reason="status $status" ;;
+    esac
+    [ -n "$verdict" ] || verdict=crashed
+}
+
+# Models that need other numbers of layers: from exactly four, libllama concludes something else of these.
+layers_for() { # model, slices
+    case $1 in
+    smallthinker-*) echo $(($2 * 8)) ;;
+    *) [ "$2" = 2 ] && echo 8 || echo 12 ;;
+    esac
+}
+
+rank() { # of a verdict: more is better
+    case $1 in
+    identical) echo 4 ;;
+    close) echo 3 ;;
+    "whole only") echo 2 ;;
+    uncut) echo 1 ;;
+    *) echo 0 ;;
+    esac
+}
+
+(cd "$backends" && "$loader" --library-path "$libraries" "$maker" --out "$work/raw" ${only:+--arch "$only"} >"$work/maker" 2>&1) ||
+    fail "test-llama-archs failed: $(tail -1 "$work/maker")" "fill the folder again: make sysroot-test"
+
+printf '%-24s %-16s %-12s %-12s %s\n' model architecture "2 slices" "3 slices" "largest difference, reason"
+: >"$work/table"
+for file in "$work"/raw/*.gguf; do
+    model=$(basename "$file" .gguf)
+    architecture=${model%-*}
+    verify_deep "$model" "$(layers_for "$model" 2)" 2
+    two=$verdict two_reason=$reason two_difference=$difference
+    if [ "$two" = "whole only" ]; then
+        three=$two
+    else
+        verify_deep "$model" "$(layers_for "$model" 3)" 3
+        three=$verdict
+        [ -n "$two_reason" ] || two_reason=$reason
+    fi
+    rm -f "$file"
+    printf '%-24s %-16s %-12s %-12s %s %s\n' "$model" "$architecture" "$two" "$three" "$two_difference" "$two_reason"
+    printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$model" "$architecture" "$two" "$three" "${two_difference:--}" "${two_reason:--}" >>"$work/table"
+done
+
+count() { awk -F'\t' -v c="$1" -v what="$2" '$c == what' "$work/table" | wc -l | tr -d ' '; }
+total=$(wc -l <"$work/table" | tr -d ' ')
+good=$(($(count 3 identical) + $(count 3 close)))
+summary="$total models: $(count 3 identical) identical, $(count 3 close) close, $(count 3 'whole only') whole only, $(count 3 differs) differ, \
+$(count 3 uncut) not cut, $(count 3 crashed) crashed (in 3 slices: $(count 4 identical) identical, $(count 4 close) close)"
+echo "$summary"
+
+status=0
+compare() { # each model of the table against its recorded row
+    while IFS=$TAB read -r model architecture two three difference reason; do
+        row=$(grep "^$model$TAB" "$RECORD" || true)
+        if [ -z "$row" ]; then
+            echo "zoo: note: \"$model\" is not recorded (tools/zoo.sh --record)"
+            continue
+        fi
+        was_two=$(printf '%s' "$row" | cut -f3) was_three=$(printf '%s' "$row" | cut -f4)
+        if [ "$(rank "$two")" -lt "$(rank "$was_two")" ] || [ "$(rank "$three")" -lt "$(rank "$was_three")" ]; then
+            echo "zoo: error: \"$model\" ($architecture): $two / $three, was $was_two / $was_three; $difference $reason" >&2
+            echo worse >>"$work/worse"
+        fi
+    done <"$work/table"
+}
+
+# The rules for cuts and what is done to slices, from the tables.
+rules() {
+    awk -F'"' '/^QUIRK\(/ {
+        split($3, f, /, */); note = $6
+        cut = f[3] == "ANY" ? "between any two layers" : f[3] == "PERIOD" ? "at multiples of " f[4] : "each slice has every kind of layer" (f[4] > 1 ? \
+            " (without a list in the file: at multiples of " f[4] ")" : "")
+        fix = f[5] == "0" ? "" : f[5]
+        for (i = 6; f[i] != ""; i++) fix = fix " " f[i]
+        if (f[2] == "WHOLE") cut = "whole only"
+        printf "| %s | %s | %s | %s |\n", $2, cut, fix, $6
+    }' "$TOP/tables/quirks.def"
+}
+
+write_document() {
+    cat <<END
+# Architectures
+
+What \`caravan verify\` says of a tiny model of every architecture that llama.cpp's own test writes (libllama 0.7.0; random weights; \`make zoo\`
+makes this page). Layers are repeated to 8 and cut in 2 slices, and to 12 and cut in 3, which has a slice with neither embedding nor head.
+Whole and split model run in stage processes over real ring links; 48 tokens of prompt in chunks (more than the models' windows), then 12 one by one; every logit is
+compared. *Identical*: the same bits. *Close*: the same first choice everywhere and no logit off by 0.01. *Whole only*: runs on one node, whole.
+
+$summary
+
+| model | architecture | 2 slices | 3 slices | largest difference | reason |
+|---|---|---|---|---|---|
+END
+    awk -F'\t' '{printf "| %s | %s | %s | %s | %s | %s |\n", $1, $2, $3, $4, $5 == "-" || $5 == "0.0" ? "" : $5, $6 == "-" ? "" : $6}' "$work/table"
+    cat <<END
+
+## Where each may be cut, and what is done to its slices
+
+From \`tables/quirks.def\` (\`src/model/quirks.h\` explains the words). What is not listed runs whole only; \`caravan verify --force\` finds out.
+
+| architecture | cuts | fix-ups | note |
+|---|---|---|---|
+END
+    rules
+    cat <<END
+
+## Numbers of layers that mean something
+
+From some numbers of layers libllama concludes more than their number. Such a model runs whole only, and no slice of another may have so many
+(\`tables/quirks_layers.def\`).
+
+| architecture | layers | libllama concludes |
+|---|---|---|
+END
+    awk -F'"' '/^QUIRK_LAYERS\(/ { split($3, f, /, */); printf "| %s | %s | %s |\n", $2, f[2] == f[3] ? f[2] : f[2] " and more", $4 }' "$TOP/tables/quirks_layers.def" |
+        sed 's/| 26 and more |/| 26, 27 |/'
+}
+
+if [ "$record" = 1 ]; then
+    mkdir -p "$(dirname "$RECORD")"
+    cp "$work/table" "$RECORD"
+elif [ -f "$RECORD" ]; then
+    compare
+    [ ! -f "$work/worse" ] || status=1
+fi
+if [ -z "$only" ]; then
+    write_document >"$TOP/docs/ARCHITECTURES.md"
+    [ "$good" -ge $GOAL ] || { echo "zoo: error: $good of $total are identical or close, at least $GOAL should be" >&2 && status=1; }
+fi
+[ "$(count 3 crashed)$(count 4 crashed)" = 00 ] || { echo "zoo: error: verify itself crashed" >&2 && status=1; }
+exit $status
