@@ -89,11 +89,20 @@ static void put_prompts(struct sched *s, struct filling *f, uint32_t most) {
     }
 }
 
+static uint32_t prompt_tokens(const struct sched *s) {
+    uint32_t n = 0;
+    for (const struct sched_req *r = s->prefill.first; r != NULL; r = r->next) {
+        n += r->n_input;
+    }
+    return n;
+}
+
 static void put_work(struct sched *s, struct filling *f) {
     const struct sched_config *c = &s->config;
     struct sched_load load = {.n_stage = c->n_stage, .n_batch = c->n_batch, .exact = c->exact,
                               .n_decoding = s->n_state[SCHED_FLIGHT] + s->n_state[SCHED_READY], .n_prefilling = s->n_state[SCHED_PREFILL],
-                              .decode_in_flight = s->n_flight_decode, .in_flight = s->n_flight, .prefill_last = s->prefill_last};
+                              .prompt_tokens = prompt_tokens(s), .decode_in_flight = s->n_flight_decode, .in_flight = s->n_flight,
+                              .prefill_last = s->prefill_last};
     struct sched_share share;
     sched_policy_share(&load, &share);
     if (!share.prefill_first) {

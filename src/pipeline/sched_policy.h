@@ -11,6 +11,7 @@ struct sched_load {
     bool exact;
     uint32_t n_decoding;       /* sequences past their prompt: ready or in flight */
     uint32_t n_prefilling;     /* sequences with prompt left to send */
+    uint32_t prompt_tokens;    /* of their prompts, sent and not */
     uint32_t decode_in_flight; /* frames in flight that carry decode tokens */
     uint32_t in_flight;        /* frames in flight */
     bool prefill_last;         /* the last frame carried prompt tokens */
