@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,7 +77,7 @@ static void in_proportion_to_memory(void **state) {
     struct plan_model m = toy_model(&t, 8, 10);
     struct plan_node nodes[3];
     struct plan p;
-    make_nodes(nodes, 3, (uint64_t[]){20, 40, 40});
+    make_nodes(nodes, 3, (uint64_t[]){30, 40, 40});
     assert_int_equal(plan_make(&m, nodes, 3, &by_memory, &p, NULL), ERR_OK);
     assert_int_equal(p.stages[0].end - p.stages[0].first, 2);
     assert_int_equal(p.stages[1].end - p.stages[1].first, 3);

@@ -64,7 +64,7 @@ static void refuse(const char *json, err_code want, const char *word) {
 
 static void bad_records(void **state) {
     (void)state;
-    refuse("", ERR_FORMAT, "record");
+    refuse("", ERR_FORMAT, "empty");
     refuse("{}", ERR_INVALID, "id");
     refuse("{\"id\":1}", ERR_INVALID, "id");
     refuse("{\"id\":\"xyz\"}", ERR_INVALID, "16 hex");
