@@ -15,8 +15,8 @@ uint32_t sched_policy_credit(uint32_t n_stage) {
     return n_stage == 1 ? 1 : n_stage + 1;
 }
 
-/* Filling and emptying a line of k stages costs k - 1 pieces' time, so a prompt travels in many pieces; but a piece must not be so small that
- * reading the weights takes longer than computing with them. */
+/* Filling and emptying a line of k stages costs k - 1 pieces' time, so a prompt travels in many pieces; but a piece must not be so small
+ * that reading the weights takes longer than computing with them. */
 static uint32_t piece_size(const struct sched_load *load) {
     if (load->n_stage == 1) {
         return load->n_batch;
