@@ -4,7 +4,7 @@ import { after } from 'node:test'
 import { startCluster, stopCluster } from './lib/cluster.mjs'
 import { suite } from './lib/openai_suite.mjs'
 
-const nodes = await startCluster(['north', 'south'], { memory: '64M', first: ['--placement', 'even', '--ctx', '1024', '--parallel', '8'] })
+const nodes = await startCluster(['north', 'south'], { memory: '256M', first: ['--placement', '4,4', '--ctx', '1024', '--parallel', '8'] })
 after(() => stopCluster(nodes))
 const model = (await (await fetch(`${nodes[0].api}/v1/models`)).json()).data[0].id
 suite({ api: nodes[1].api, model, idle: async () => (await nodes[0].status()).requests })
