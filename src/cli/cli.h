@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The subcommands, one file each, and what several of them share. Each returns ERR_OK, or an error that main prints, whose exit code the process
- * ends with; *exit_status may be set to another one (verify's verdicts). Main thread. */
+ * The subcommands, one file each, and what several of them share. Each returns ERR_OK, or an error that main prints, whose exit code the
+ * process ends with; *exit_status may be set to another one (verify's verdicts). Main thread. */
 #ifndef CARAVAN_CLI_CLI_H
 #define CARAVAN_CLI_CLI_H
 
@@ -29,8 +29,8 @@ uint32_t cli_share_of_cores(uint32_t n_stage);
 err_code cli_addr(const char *text, const char *default_host, uint16_t default_port, struct io_addr *ret, struct err *e);
 
 /* ---- up.c ---- */
-/* Runs a node in this process until it is told to end. private_node: for one `caravan run`, on free ports of loopback, without API keys; its ports are
- * written to ready_fd. */
+/* Runs a node in this process until it is told to end. private_node: for one `caravan run`, on free ports of loopback, without API keys;
+ * its ports are written to ready_fd. */
 err_code cli_serve(const struct options *o, bool private_node, int ready_fd, struct err *e);
 
 /* ---- run_node.c: the node that `run` talks to ---- */
@@ -40,7 +40,8 @@ struct run_node {
     const char *api_key; /* NULL: none */
     int pid;             /* of a private node; 0: one that runs anyway */
 };
-/* Finds a running node that has the model, or starts a private one and waits until the model is loaded (progress goes to standard error). */
+/* Finds a running node that has the model, or starts a private one and waits until the model is loaded (progress goes to standard error).
+ */
 err_code run_node_open(const struct options *o, struct run_node *ret, struct err *e);
 void run_node_close(struct run_node *n);
 
@@ -55,6 +56,7 @@ struct cli_split {
 err_code cli_split_open(const struct options *o, const char *path, struct cli_split *ret, struct err *e);
 void cli_split_done(struct cli_split *s);
 /* Starts a ring of these slices (n_stage 0: the whole model in one stage). */
-err_code cli_split_ring(const struct options *o, const struct cli_split *s, bool whole, uint32_t n_ctx, struct private_ring **ret, struct err *e);
+err_code cli_split_ring(const struct options *o, const struct cli_split *s, bool whole, uint32_t n_ctx, struct private_ring **ret,
+                        struct err *e);
 
 #endif

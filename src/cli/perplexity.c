@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * `caravan perplexity`: how well the model, whole or in slices, predicts a text: exp of the mean negative log-likelihood of each token given
- * those before it in its window of --ctx tokens (windows do not overlap; only the second half of each counts, so that every
- * counted token has at least half a window of context). */
+ * `caravan perplexity`: how well the model, whole or in slices, predicts a text: exp of the mean negative log-likelihood of each token
+ * given those before it in its window of --ctx tokens (windows do not overlap; only the second half of each counts, so that every counted
+ * token has at least half a window of context). */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -83,7 +83,8 @@ static err_code read_text(const char *path, char **ret, size_t *ret_len, struct 
     return ERR_OK;
 }
 
-static err_code score_text(const struct options *o, const struct cli_split *s, const char *text, size_t len, struct scoring *sc, struct err *e) {
+static err_code score_text(const struct options *o, const struct cli_split *s, const char *text, size_t len, struct scoring *sc,
+                           struct err *e) {
     uint32_t n_ctx = (uint32_t)option_int(o, OPT_CTX);
     if (n_ctx == 0) n_ctx = s->layout->n_ctx_train && s->layout->n_ctx_train < 512 ? s->layout->n_ctx_train : 512;
     struct private_ring *ring;
@@ -118,7 +119,8 @@ err_code cli_perplexity(const struct options *o, int *exit_status, struct err *e
         if (option_flag(o, OPT_JSON))
             printf("{\"perplexity\":%.17g,\"tokens\":%llu,\"slices\":%u}\n", perplexity, (unsigned long long)sc.n, s.n_stage);
         else
-            printf("perplexity %.4f over %llu tokens, in %u slice%s\n", perplexity, (unsigned long long)sc.n, s.n_stage, s.n_stage == 1 ? "" : "s");
+            printf("perplexity %.4f over %llu tokens, in %u slice%s\n", perplexity, (unsigned long long)sc.n, s.n_stage,
+                   s.n_stage == 1 ? "" : "s");
     }
     cli_split_done(&s);
     free(text);

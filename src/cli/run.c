@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * `caravan run`: one answer, or a chat with line editing and history. A client of the HTTP API like any other. Text goes to standard output,
- * everything about it to standard error. */
+ * `caravan run`: one answer, or a chat with line editing and history. A client of the HTTP API like any other. Text goes to standard
+ * output, everything about it to standard error. */
 #include <errno.h>
 #include <isocline.h>
 #include <signal.h>
@@ -94,7 +94,10 @@ static err_code chat_body(const struct chat *c, bool raw, struct buf *out, struc
 
 static void error_from_json(yyjson_val *root, int status, struct err *e) {
     const char *text = yyjson_get_str(yyjson_obj_get(yyjson_obj_get(root, "error"), "message"));
-    err_code code = status == 404 ? ERR_NOT_FOUND : status == 401 ? ERR_AUTH : status >= 400 && status < 500 ? ERR_INVALID : ERR_UNAVAILABLE;
+    err_code code = status == 404                   ? ERR_NOT_FOUND
+                    : status == 401                 ? ERR_AUTH
+                    : status >= 400 && status < 500 ? ERR_INVALID
+                                                    : ERR_UNAVAILABLE;
     err_set(e, code, "%s", text ? text : "the node answered with an error");
 }
 
@@ -173,8 +176,8 @@ static void print_stages(yyjson_val *stages) {
     yyjson_arr_foreach(stages, i, n, s) {
         double frames = yyjson_get_num(yyjson_obj_get(s, "frames"));
         if (frames < 1) frames = 1;
-        fprintf(stderr, "  %-8llu %8.0f %13.3f ms %13.3f ms %13.3f ms\n", (unsigned long long)yyjson_get_uint(yyjson_obj_get(s, "stage")), frames,
-                ms_of(s, "compute_ms") / frames, ms_of(s, "wait_ms") / frames, ms_of(s, "hop_ms") / frames);
+        fprintf(stderr, "  %-8llu %8.0f %13.3f ms %13.3f ms %13.3f ms\n", (unsigned long long)yyjson_get_uint(yyjson_obj_get(s, "stage")),
+                frames, ms_of(s, "compute_ms") / frames, ms_of(s, "wait_ms") / frames, ms_of(s, "hop_ms") / frames);
     }
 }
 
@@ -187,7 +190,8 @@ static void print_figures(const struct chat *c) {
             str_duration(c->first - c->asked, first), (unsigned long long)c->prompt_tokens);
     yyjson_val *stats = yyjson_obj_get(yyjson_doc_get_root(c->stats), "caravan");
     if (!option_flag(c->o, OPT_STATS) || !stats) return;
-    fprintf(stderr, "  queued %.1f ms, prompt %.1f ms, decoding %.1f ms\n", ms_of(stats, "queued_ms"), ms_of(stats, "prefill_ms"), ms_of(stats, "decode_ms"));
+    fprintf(stderr, "  queued %.1f ms, prompt %.1f ms, decoding %.1f ms\n", ms_of(stats, "queued_ms"), ms_of(stats, "prefill_ms"),
+            ms_of(stats, "decode_ms"));
     print_stages(yyjson_obj_get(stats, "stages"));
 }
 
@@ -230,8 +234,8 @@ static err_code chat_loop(struct chat *c) {
     ic_set_history(history, HISTORY_LINES);
     ic_set_prompt_marker("> ", "  ");
     ic_enable_multiline(true);
-    fprintf(stderr, "Chat with %s at %s. Ctrl-C stops an answer, /reset begins anew, /exit or Ctrl-D ends. Shift-Tab makes a new line.\n", c->node.model,
-            c->node.url);
+    fprintf(stderr, "Chat with %s at %s. Ctrl-C stops an answer, /reset begins anew, /exit or Ctrl-D ends. Shift-Tab makes a new line.\n",
+            c->node.model, c->node.url);
     char *line;
     while ((line = ic_readline(""))) {
         struct err e = {0};
@@ -267,7 +271,8 @@ static err_code chat_run(struct chat *c, struct err *e) {
     if (prompt) return chat_ask(c, prompt, e);
     if (isatty(STDIN_FILENO)) return chat_loop(c);
     char *text = read_stdin();
-    err_code code = text[0] ? chat_ask(c, text, e) : err_set(e, ERR_USAGE, "there is no prompt: give one as an argument or on standard input");
+    err_code code =
+        text[0] ? chat_ask(c, text, e) : err_set(e, ERR_USAGE, "there is no prompt: give one as an argument or on standard input");
     free(text);
     return code;
 }

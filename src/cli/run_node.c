@@ -97,14 +97,17 @@ static err_code private_start(const struct options *o, struct run_node *n, struc
     n->pid = (int)pid;
     char line[256] = "";
     FILE *f = fdopen(fds[0], "r");
-    unsigned port = 0;
-    bool ok = f && fgets(line, sizeof(line), f) && sscanf(line, "{\"api\":%u", &port) == 1;
+    yyjson_doc *doc = NULL;
+    int64_t port = 0;
+    bool ok = f && fgets(line, sizeof(line), f) && json_parse(line, strlen(line), &doc, NULL) == ERR_OK &&
+              json_need_i64(yyjson_doc_get_root(doc), "api", 1, 65535, &port, NULL) == ERR_OK;
+    yyjson_doc_free(doc);
     if (f) fclose(f);
     if (!ok) {
         run_node_close(n);
         return err_set(e, ERR_UNAVAILABLE, "the private node did not start");
     }
-    snprintf(n->url, sizeof(n->url), "http://127.0.0.1:%u", port);
+    snprintf(n->url, sizeof(n->url), "http://127.0.0.1:%u", (unsigned)port);
     n->api_key = NULL;
     return ERR_OK;
 }

@@ -62,10 +62,11 @@ static err_code split_bounds(const struct options *o, struct cli_split *s, struc
         at += weights[i - 1];
         s->bounds[i] = given ? (uint32_t)at : split_nearest(cuts, n_cuts, s->bounds[i - 1], s->n_stage - i, at / sum * s->layout->n_layer);
         if (s->bounds[i] > s->bounds[i - 1] && s->bounds[i] < s->layout->n_layer) continue;
-        s->bounds[i] = s->bounds[i - 1] + 1 < s->layout->n_layer ? s->bounds[i - 1] + 1 : s->layout->n_layer; /* let the check below say why not */
+        s->bounds[i] =
+            s->bounds[i - 1] + 1 < s->layout->n_layer ? s->bounds[i - 1] + 1 : s->layout->n_layer; /* let the check below say why not */
         if (s->bounds[i] == s->layout->n_layer)
-            return err_set(e, ERR_INVALID, "model \"%s\" has %u layers: it cannot be cut in %u slices", model_gguf_path(s->gguf, 0), s->layout->n_layer,
-                           s->n_stage);
+            return err_set(e, ERR_INVALID, "model \"%s\" has %u layers: it cannot be cut in %u slices", model_gguf_path(s->gguf, 0),
+                           s->layout->n_layer, s->n_stage);
     }
     s->bounds[s->n_stage] = s->layout->n_layer;
     for (uint32_t i = 0; i < s->n_stage && !forced; i++)
@@ -92,7 +93,8 @@ void cli_split_done(struct cli_split *s) {
     memset(s, 0, sizeof(*s));
 }
 
-err_code cli_split_ring(const struct options *o, const struct cli_split *s, bool whole, uint32_t n_ctx, struct private_ring **ret, struct err *e) {
+err_code cli_split_ring(const struct options *o, const struct cli_split *s, bool whole, uint32_t n_ctx, struct private_ring **ret,
+                        struct err *e) {
     const uint32_t all[2] = {0, s->layout->n_layer};
     struct private_ring_config c = {
         .program = cli_program(),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * `caravan verify`: runs the whole model in one stage process and the cut one in several, over real ring links, on the same batches (a prompt in
- * chunks, then tokens one by one, as the whole model would greedily choose them), and compares every logit.
- * Exit status: 0 identical, 2 close (all first choices equal, largest difference under 1e-2), 1 differs or fails, 3 runs whole only. */
+ * `caravan verify`: runs the whole model in one stage process and the cut one in several, over real ring links, on the same batches (a
+ * prompt in chunks, then tokens one by one, as the whole model would greedily choose them), and compares every logit. Exit status: 0
+ * identical, 2 close (all first choices equal, largest difference under 1e-2), 1 differs or fails, 3 runs whole only. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -201,9 +201,10 @@ static void print_text(const char *path, const struct cli_split *s, const struct
     printf("%s (%s, %u layers) in %u slice%s of", path, s->layout->arch, s->layout->n_layer, s->n_stage, s->n_stage == 1 ? "" : "s");
     for (uint32_t i = 0; i < s->n_stage; i++) printf("%s %u", i ? "," : "", s->bounds[i + 1] - s->bounds[i]);
     printf(" layers: %s\n", verdict_name(d));
-    printf("  %u positions (%u of a prompt in chunks of %d, %u decoded one by one), %u logits each\n", v->n_rows, v->n_prompt, CHUNK, v->n_decode, v->n_vocab);
-    printf("  bit-identical positions %u of %u, largest difference %.3g, same first choice %u of %u\n", v->n_same_bits, v->n_rows, v->max_diff,
-           v->n_same_top, v->n_rows);
+    printf("  %u positions (%u of a prompt in chunks of %d, %u decoded one by one), %u logits each\n", v->n_rows, v->n_prompt, CHUNK,
+           v->n_decode, v->n_vocab);
+    printf("  bit-identical positions %u of %u, largest difference %.3g, same first choice %u of %u\n", v->n_same_bits, v->n_rows,
+           v->max_diff, v->n_same_top, v->n_rows);
 }
 
 static err_code verify_run(struct verify *v, const struct options *o, const struct cli_split *s, struct err *e) {

@@ -167,7 +167,8 @@ static void link_end(struct control_link *l, const struct err *why) {
     l->why = *why;
     io_conn_shutdown(l->conn); /* what is queued, a REFUSE perhaps, still goes */
     if (l->state != LINK_UP && l->target && why->code != ERR_BUSY) target_say(l->target, why);
-    if (l->state != LINK_UP && !l->target && why->code != ERR_BUSY) log_warn("control", "refused a link from %s: %s", l->peer.host, why->text);
+    if (l->state != LINK_UP && !l->target && why->code != ERR_BUSY)
+        log_warn("control", "refused a link from %s: %s", l->peer.host, why->text);
     if (l->state == LINK_UP) l->owner->cb.on_down(l->owner->user, &l->peer, why);
 }
 
@@ -411,8 +412,8 @@ static void control_beat(void *user) {
     }
 }
 
-struct control *control_create(struct io_loop *loop, struct io_tls_ctx *tls, const struct control_self *self, const struct control_callbacks *cb,
-                               void *user) {
+struct control *control_create(struct io_loop *loop, struct io_tls_ctx *tls, const struct control_self *self,
+                               const struct control_callbacks *cb, void *user) {
     struct control *c = MEM_NEW(struct control);
     c->loop = loop;
     c->tls = tls;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Control links: one TLS connection between each pair of nodes, on the loop. Peers that were named are dialled, and dialled again for ever with
- * back-off; sockets that came in are taken; both ends say who they are (HELLO, WELCOME) and beat every 500 ms; a link that is silent for
- * 2.5 s is down. Knows nothing of what the frames mean: node/ handles them. Loop thread only; owned by the node. */
+ * Control links: one TLS connection between each pair of nodes, on the loop. Peers that were named are dialled, and dialled again for ever
+ * with back-off; sockets that came in are taken; both ends say who they are (HELLO, WELCOME) and beat every 500 ms; a link that is silent
+ * for 2.5 s is down. Knows nothing of what the frames mean: node/ handles them. Loop thread only; owned by the node. */
 #ifndef CARAVAN_CLUSTER_CONTROL_H
 #define CARAVAN_CLUSTER_CONTROL_H
 
@@ -24,8 +24,8 @@ struct control_peer {
 struct control_callbacks {
     void (*on_up)(void *user, const struct control_peer *peer);
     void (*on_down)(void *user, const struct control_peer *peer, const struct err *why);
-    /* A frame other than HELLO, WELCOME, REFUSE, PING and PONG. The payload is valid during the call. A handler that cannot make sense of it returns
-     * an error: the link is closed with that reason. */
+    /* A frame other than HELLO, WELCOME, REFUSE, PING and PONG. The payload is valid during the call. A handler that cannot make sense of
+     * it returns an error: the link is closed with that reason. */
     err_code (*on_frame)(void *user, const struct control_peer *peer, const struct frame_header *h, const uint8_t *payload, struct err *e);
 };
 
@@ -35,8 +35,8 @@ struct control_self {
     const char *name;   /* both outlive the control */
     uint16_t port;
 };
-struct control *control_create(struct io_loop *loop, struct io_tls_ctx *tls, const struct control_self *self, const struct control_callbacks *cb,
-                               void *user);
+struct control *control_create(struct io_loop *loop, struct io_tls_ctx *tls, const struct control_self *self,
+                               const struct control_callbacks *cb, void *user);
 void control_free(struct control *c); /* NULL is fine; no callback comes from it */
 
 /* Dials host:port now and whenever there is no link to it. The same address twice is dialled once. */

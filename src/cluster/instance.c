@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * See instance.h. Epochs are (counter << 32 | low half of the coordinator's id), so that of two coordinators' epochs one is always higher. */
+ * See instance.h. Epochs are (counter << 32 | low half of the coordinator's id), so that of two coordinators' epochs one is always higher.
+ */
 #include "cluster/instance.h"
 
 #include <assert.h>

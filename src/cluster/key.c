@@ -104,4 +104,6 @@ err_code key_save(const char *path, const char *text, bool replace, struct err *
     return key_write(path, canonical, e);
 }
 
-void key_link(const uint8_t key[IO_TLS_KEY_SIZE], uint8_t ret_link_key[IO_TLS_KEY_SIZE]) { io_tls_derive(key, "caravan 1 link", ret_link_key); }
+void key_link(const uint8_t key[IO_TLS_KEY_SIZE], uint8_t ret_link_key[IO_TLS_KEY_SIZE]) {
+    io_tls_derive(key, "caravan 1 link", ret_link_key);
+}

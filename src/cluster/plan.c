@@ -70,8 +70,8 @@ static err_code plan_listed(const struct plan_model *m, const struct plan_node *
         uint32_t end = at + w->list[i];
         if (end > m->n_layer) break;
         if (!m->may(m->user, at, end)) {
-            err_set(e, m->whole_reason ? ERR_WHOLE_ONLY : ERR_INVALID, "layers %u-%u of model \"%s\" cannot be a slice%s%s", at, end - 1, m->name,
-                    m->whole_reason ? ": " : "", m->whole_reason ? m->whole_reason : "");
+            err_set(e, m->whole_reason ? ERR_WHOLE_ONLY : ERR_INVALID, "layers %u-%u of model \"%s\" cannot be a slice%s%s", at, end - 1,
+                    m->name, m->whole_reason ? ": " : "", m->whole_reason ? m->whole_reason : "");
             return m->whole_reason ? ERR_WHOLE_ONLY : ERR_INVALID;
         }
         uint64_t bytes = m->need(m->user, at, end);
@@ -79,8 +79,8 @@ static err_code plan_listed(const struct plan_model *m, const struct plan_node *
             char need[32], have[32];
             str_size(bytes, need);
             str_size(nodes[i].memory, have);
-            err_set(e, ERR_NO_ROOM, "node \"%s\" cannot hold layers %u-%u of \"%s\": needs %s, offers %s", nodes[i].name, at, end - 1, m->name,
-                    need, have);
+            err_set(e, ERR_NO_ROOM, "node \"%s\" cannot hold layers %u-%u of \"%s\": needs %s, offers %s", nodes[i].name, at, end - 1,
+                    m->name, need, have);
             err_hint(e, "give that node fewer layers, or let --placement memory divide them");
             return ERR_NO_ROOM;
         }
@@ -103,8 +103,10 @@ static double plan_cost(const struct plan_model *m, const struct plan_node *node
     return w->placement == PLAN_EVEN ? (double)(end - first) : fill;
 }
 
-/* best[k * (n+1) + l]: the least possible maximum when nodes 0..k-1 hold layers 0..l-1, each at least one; from[]: where the last slice begins. */
-static bool plan_divide(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *w, struct plan *ret) {
+/* best[k * (n+1) + l]: the least possible maximum when nodes 0..k-1 hold layers 0..l-1, each at least one; from[]: where the last slice
+ * begins. */
+static bool plan_divide(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *w,
+                        struct plan *ret) {
     uint32_t n = m->n_layer, row = n + 1;
     double *best = mem_calloc((size_t)(n_nodes + 1) * row, sizeof(*best));
     uint32_t *from = mem_calloc((size_t)(n_nodes + 1) * row, sizeof(*from));
@@ -175,7 +177,8 @@ err_code plan_make(const struct plan_model *m, const struct plan_node *nodes, ui
         if (plan_whole(m, nodes, n_nodes, whole, ret) == ERR_OK) return ERR_OK;
         char need[32];
         str_size(whole, need);
-        err_set(e, ERR_WHOLE_ONLY, "model \"%s\" runs whole only (%s) and no node offers the %s that it needs", m->name, m->whole_reason, need);
+        err_set(e, ERR_WHOLE_ONLY, "model \"%s\" runs whole only (%s) and no node offers the %s that it needs", m->name, m->whole_reason,
+                need);
         err_hint(e, "give one node more --memory, or take a smaller quantisation");
         return ERR_WHOLE_ONLY;
     }
@@ -188,8 +191,8 @@ void plan_explain(const struct plan *p, const struct plan_model *m, const struct
     if (p->n_stage == 1) {
         const struct plan_node *n = &nodes[p->stages[0].node];
         str_size(n->memory, memory);
-        buf_printf(out, "\"%s\" needs %s and fits on %s (%s offered): it runs whole there, since splitting it would only add hops.\n", m->name,
-                   whole, n->name, memory);
+        buf_printf(out, "\"%s\" needs %s and fits on %s (%s offered): it runs whole there, since splitting it would only add hops.\n",
+                   m->name, whole, n->name, memory);
         return;
     }
     uint64_t most = 0;

@@ -3,15 +3,18 @@
 #include "cluster/profile.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* MemAvailable of /proc/meminfo (proc(5)); elsewhere all physical memory. */
 static uint64_t profile_memory_available(void) {
+    static const char key[] = "MemAvailable:";
     unsigned long long kib = 0;
     char line[128];
     FILE *f = fopen("/proc/meminfo", "re");
-    while (f && fgets(line, sizeof(line), f))
-        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) break;
+    while (f && kib == 0 && fgets(line, sizeof(line), f))
+        if (strncmp(line, key, sizeof(key) - 1) == 0) kib = strtoull(line + sizeof(key) - 1, NULL, 10);
     if (f) fclose(f);
     if (kib > 0) return kib * 1024;
     long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);

@@ -131,7 +131,8 @@ static err_code model_decode(yyjson_val *o, struct record_model *m, struct err *
     if (code == ERR_OK) code = json_get_bool(o, "ready", &m->ready, e);
     if (code == ERR_OK) code = get_text(o, "message", m->message, sizeof(m->message), e);
     if (code == ERR_OK) code = json_get_str(o, "chat_template", &template, e);
-    if (code == ERR_OK && template && strlen(template) > RECORD_MAX_TEMPLATE) code = err_set(e, ERR_LIMIT, "field \"chat_template\": too long");
+    if (code == ERR_OK && template && strlen(template) > RECORD_MAX_TEMPLATE)
+        code = err_set(e, ERR_LIMIT, "field \"chat_template\": too long");
     if (code == ERR_OK) m->chat_template = mem_strdup(template);
     return code;
 }
@@ -175,9 +176,12 @@ static err_code record_arrays(yyjson_val *root, struct record *r, struct err *e)
     if (code == ERR_OK) code = get_array(root, "stages", RECORD_MAX_STAGES, &stages, e);
     if (code == ERR_OK) code = get_array(root, "peers", RECORD_MAX_PEERS, &peers, e);
     if (code != ERR_OK) return code;
-    for (yyjson_arr_iter_init(models, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));) code = model_decode(v, &r->models[r->n_models++], e);
-    for (yyjson_arr_iter_init(stages, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));) code = stage_decode(v, &r->stages[r->n_stages++], e);
-    for (yyjson_arr_iter_init(peers, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));) code = peer_decode(v, &r->peers[r->n_peers++], e);
+    for (yyjson_arr_iter_init(models, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));)
+        code = model_decode(v, &r->models[r->n_models++], e);
+    for (yyjson_arr_iter_init(stages, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));)
+        code = stage_decode(v, &r->stages[r->n_stages++], e);
+    for (yyjson_arr_iter_init(peers, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));)
+        code = peer_decode(v, &r->peers[r->n_peers++], e);
     return code;
 }
 

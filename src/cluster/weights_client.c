@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The fetching side of weights.h. In the cache folder each model has a folder named by its id: "parts.json" (sizes of files and headers, written
- * last, so that what is there is whole), and for each part N "N.gguf" (sparse) and "N.have" (a byte for each chunk: 1 is here). */
+ * The fetching side of weights.h. In the cache folder each model has a folder named by its id: "parts.json" (sizes of files and headers,
+ * written last, so that what is there is whole), and for each part N "N.gguf" (sparse) and "N.have" (a byte for each chunk: 1 is here). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -86,7 +86,8 @@ static err_code weights_part_open(struct weights_file *f, uint32_t i, struct err
     if (p->fd < 0 || ftruncate(p->fd, (off_t)p->size) != 0) code = err_set_errno(e, ERR_IO, errno, "cannot write \"%s\"", path);
     if (code == ERR_OK) {
         fd = open(have, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        void *map = fd >= 0 && ftruncate(fd, (off_t)p->n_chunks) == 0 ? mmap(NULL, p->n_chunks, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+        void *map = fd >= 0 && ftruncate(fd, (off_t)p->n_chunks) == 0 ? mmap(NULL, p->n_chunks, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+                                                                      : MAP_FAILED;
         if (map == MAP_FAILED)
             code = err_set_errno(e, ERR_IO, errno, "cannot write \"%s\"", have);
         else
@@ -232,7 +233,8 @@ static void weights_report(struct weights_progress *g, uint64_t more) {
 }
 
 /* One run of marked chunks [from, to) of a part: asked for at once, received chunk by chunk. */
-static err_code weights_fetch_run(struct weights_file *f, uint32_t part, uint64_t from, uint64_t to, struct weights_progress *g, struct err *e) {
+static err_code weights_fetch_run(struct weights_file *f, uint32_t part, uint64_t from, uint64_t to, struct weights_progress *g,
+                                  struct err *e) {
     struct weights_part *p = &f->parts[part];
     uint64_t begin = from * WEIGHTS_CHUNK, end = to * WEIGHTS_CHUNK < p->size ? to * WEIGHTS_CHUNK : p->size;
     err_code code = weights_ask(f, part, begin, end - begin, e);

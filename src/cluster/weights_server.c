@@ -91,7 +91,8 @@ static void weights_refuse(struct io_tls_stream *stream, const struct err *why) 
     yyjson_mut_doc_free(doc);
 }
 
-static err_code weights_hello(struct weights_server *s, struct io_tls_stream *stream, struct buf *in, const struct model_gguf **ret, struct err *e) {
+static err_code weights_hello(struct weights_server *s, struct io_tls_stream *stream, struct buf *in, const struct model_gguf **ret,
+                              struct err *e) {
     struct frame_header h;
     err_code code = weights_receive(stream, &h, in, e);
     if (code != ERR_OK) return code;

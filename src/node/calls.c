@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Requests that run through this node: from the gateway here or from another node, to a head stage here or to the node that has one.
- * Implements gateway/backend.h. Every hop gives the request an id of its own; a call is forgotten as soon as it has ended or been cancelled,
- * and what still comes for it is dropped. */
+ * Implements gateway/backend.h. Every hop gives the request an id of its own; a call is forgotten as soon as it has ended or been
+ * cancelled, and what still comes for it is dropped. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,7 +91,8 @@ static void calls_refresh_own(struct node *n) {
 }
 
 /* Sends the request on under a fresh id; `to` is the instance's name, which the head's node looks up. */
-static err_code call_send(struct node *n, struct backend_call *call, const struct request *r, const char *instance, uint64_t head, struct err *e) {
+static err_code call_send(struct node *n, struct backend_call *call, const struct request *r, const char *instance, uint64_t head,
+                          struct err *e) {
     struct calls *c = n->calls;
     struct request copy = *r; /* borrows everything */
     copy.id = call->id;
@@ -111,7 +112,8 @@ static err_code call_send(struct node *n, struct backend_call *call, const struc
     return ERR_OK;
 }
 
-static err_code call_start(struct node *n, const struct request *r, const char *instance, uint64_t head, struct backend_call *call, struct err *e) {
+static err_code call_start(struct node *n, const struct request *r, const char *instance, uint64_t head, struct backend_call *call,
+                           struct err *e) {
     struct calls *c = n->calls;
     if (c->n >= MAX_CALLS) return err_set(e, ERR_BUSY, "%d requests run through this node already", MAX_CALLS);
     call->id = ++c->last_id;
@@ -125,7 +127,8 @@ static err_code call_start(struct node *n, const struct request *r, const char *
 
 /* ---- the gateway's port ------------------------------------------------------------------------------------------------------ */
 
-static err_code backend_submit(void *self, const struct request *r, backend_event_fn fn, void *user, struct backend_call **ret, struct err *e) {
+static err_code backend_submit(void *self, const struct request *r, backend_event_fn fn, void *user, struct backend_call **ret,
+                               struct err *e) {
     struct node *n = self;
     calls_refresh_own(n);
     const struct record_model *m = calls_find_model(n, r->model);
@@ -167,8 +170,15 @@ static const struct backend_model *backend_models(void *self, size_t *ret_n) {
         for (uint32_t k = 0; k < r->n_models && count < max; k++) {
             const struct record_model *m = &r->models[k];
             if (calls_find_model(n, m->name) != m) continue; /* a replica of one that is listed */
-            n->calls->models[count++] = (struct backend_model){.id = m->name, .chat_template = m->chat_template, .bos = m->bos, .eos = m->eos,
-                .n_ctx = m->n_ctx, .n_vocab = m->n_vocab, .created = m->created, .ready = m->ready, .message = m->message};
+            n->calls->models[count++] = (struct backend_model){.id = m->name,
+                                                               .chat_template = m->chat_template,
+                                                               .bos = m->bos,
+                                                               .eos = m->eos,
+                                                               .n_ctx = m->n_ctx,
+                                                               .n_vocab = m->n_vocab,
+                                                               .created = m->created,
+                                                               .ready = m->ready,
+                                                               .message = m->message};
         }
     }
     *ret_n = count;

@@ -70,7 +70,8 @@ void hold_start(struct node *n, uint64_t from, struct stage_order *order) {
     hold_own_hardware(n, order);
     struct stage_child *child;
     struct err e = {0};
-    log_info("node", "loading layers %u-%u of %.12s (stage %u of %u)", order->first, order->end - 1, order->model, order->stage + 1, order->n_stage);
+    log_info("node", "loading layers %u-%u of %.12s (stage %u of %u)", order->first, order->end - 1, order->model, order->stage + 1,
+             order->n_stage);
     if (stages_start(n->stages, order, &child, &e) != ERR_OK) hold_report(n, order, NULL, &e);
 }
 

@@ -156,7 +156,8 @@ static err_code node_on_report(struct node *n, uint64_t from, const uint8_t *pay
     return code;
 }
 
-static err_code node_on_frame(void *user, const struct control_peer *peer, const struct frame_header *h, const uint8_t *payload, struct err *e) {
+static err_code node_on_frame(void *user, const struct control_peer *peer, const struct frame_header *h, const uint8_t *payload,
+                              struct err *e) {
     struct node *n = user;
     switch (h->type) {
     case FRAME_NODE: return node_on_record(n, peer, payload, h->payload_len, e);

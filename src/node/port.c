@@ -101,7 +101,8 @@ static void port_accepted(void *user, int fd, const struct sockaddr *peer) {
     io_timer_start(g->timer, HELLO_MS, 0);
 }
 
-err_code port_open(struct io_loop *loop, const char *host, uint16_t number, port_take_fn take, void *user, struct port **ret, struct err *e) {
+err_code port_open(struct io_loop *loop, const char *host, uint16_t number, port_take_fn take, void *user, struct port **ret,
+                   struct err *e) {
     struct port *p = MEM_NEW(struct port);
     p->loop = loop;
     p->take = take;

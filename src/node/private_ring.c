@@ -106,8 +106,8 @@ static void ring_take(void *user, const char *name, int fd, const struct sockadd
 
 /* ---- starting ---------------------------------------------------------------------------------------------------------------- */
 
-static void ring_order(const struct private_ring *r, const struct private_ring_config *c, const uint8_t key[IO_TLS_KEY_SIZE], uint32_t stage,
-                       struct stage_order *o) {
+static void ring_order(const struct private_ring *r, const struct private_ring_config *c, const uint8_t key[IO_TLS_KEY_SIZE],
+                       uint32_t stage, struct stage_order *o) {
     stage_order_init(o);
     snprintf(o->instance, sizeof(o->instance), "private");
     snprintf(o->model, sizeof(o->model), "%s", c->model_id);
@@ -177,7 +177,8 @@ static void ring_ask(struct private_ring *r, size_t answers, void *user) {
     r->failed = (struct err){0};
 }
 
-err_code private_ring_eval(struct private_ring *r, const struct request_eval *ev, private_ring_logits_fn on_logits, void *user, struct err *e) {
+err_code private_ring_eval(struct private_ring *r, const struct request_eval *ev, private_ring_logits_fn on_logits, void *user,
+                           struct err *e) {
     if (r->ended) return ring_finish(r, e);
     struct buf b;
     buf_init(&b, frame_max_payload(FRAME_EVAL));
@@ -193,7 +194,8 @@ err_code private_ring_eval(struct private_ring *r, const struct request_eval *ev
     return code;
 }
 
-err_code private_ring_tokenize(struct private_ring *r, const char *text, size_t len, bool bos, bool special, int32_t **ret_tokens, size_t *ret_n, struct err *e) {
+err_code private_ring_tokenize(struct private_ring *r, const char *text, size_t len, bool bos, bool special, int32_t **ret_tokens,
+                               size_t *ret_n, struct err *e) {
     if (r->ended) return ring_finish(r, e);
     struct buf b;
     buf_init(&b, frame_max_payload(FRAME_TOKENIZE));
@@ -210,7 +212,8 @@ err_code private_ring_tokenize(struct private_ring *r, const char *text, size_t 
     return code;
 }
 
-err_code private_ring_run(struct private_ring *r, struct request *requests, size_t n, private_ring_event_fn on_event, void *user, struct err *e) {
+err_code private_ring_run(struct private_ring *r, struct request *requests, size_t n, private_ring_event_fn on_event, void *user,
+                          struct err *e) {
     if (r->ended || n == 0) return ring_finish(r, e);
     ring_ask(r, n, user);
     r->on_event = on_event;

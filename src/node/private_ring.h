@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * A ring of this process's own: real stage children with real TLS links over loopback, for `verify`, `perplexity` and benchmarks. Blocking: each
- * call runs the ring's own loop until it is done. One thread. A child that crashes makes the call return an error; the caller lives on. */
+ * A ring of this process's own: real stage children with real TLS links over loopback, for `verify`, `perplexity` and benchmarks. Blocking:
+ * each call runs the ring's own loop until it is done. One thread. A child that crashes makes the call return an error; the caller lives
+ * on. */
 #ifndef CARAVAN_NODE_PRIVATE_RING_H
 #define CARAVAN_NODE_PRIVATE_RING_H
 
@@ -28,12 +29,16 @@ const struct engine_info *private_ring_info(const struct private_ring *r, uint32
 
 /* Runs explicit batches (EVAL). on_logits is called for each batch, in order; rows are valid during the call. */
 typedef void (*private_ring_logits_fn)(void *user, const struct request_logits *l);
-err_code private_ring_eval(struct private_ring *r, const struct request_eval *ev, private_ring_logits_fn on_logits, void *user, struct err *e);
+err_code private_ring_eval(struct private_ring *r, const struct request_eval *ev, private_ring_logits_fn on_logits, void *user,
+                           struct err *e);
 /* Text to tokens by the head's vocabulary; caller frees *ret_tokens. */
-err_code private_ring_tokenize(struct private_ring *r, const char *text, size_t len, bool bos, bool special, int32_t **ret_tokens, size_t *ret_n, struct err *e);
-/* Runs n requests at once; on_event gets their events (ids are 1 to n, set here). Returns when all have ended; a FAILED one is the error. */
+err_code private_ring_tokenize(struct private_ring *r, const char *text, size_t len, bool bos, bool special, int32_t **ret_tokens,
+                               size_t *ret_n, struct err *e);
+/* Runs n requests at once; on_event gets their events (ids are 1 to n, set here). Returns when all have ended; a FAILED one is the error.
+ */
 typedef void (*private_ring_event_fn)(void *user, const struct request_event *ev);
-err_code private_ring_run(struct private_ring *r, struct request *requests, size_t n, private_ring_event_fn on_event, void *user, struct err *e);
+err_code private_ring_run(struct private_ring *r, struct request *requests, size_t n, private_ring_event_fn on_event, void *user,
+                          struct err *e);
 
 /* Ends the children. NULL is fine. */
 void private_ring_stop(struct private_ring *r);

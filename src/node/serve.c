@@ -29,7 +29,8 @@ static void serve_token_text(const struct model_gguf *g, const char *key, char *
     uint64_t id;
     const struct model_kv *tokens = model_gguf_find(g, "tokenizer.ggml.tokens");
     ret[0] = '\0';
-    if (!tokens || tokens->type != MODEL_KV_ARRAY || tokens->elem != MODEL_KV_STR || !model_kv_uint(model_gguf_find(g, key), 0, &id)) return;
+    if (!tokens || tokens->type != MODEL_KV_ARRAY || tokens->elem != MODEL_KV_STR || !model_kv_uint(model_gguf_find(g, key), 0, &id))
+        return;
     const uint8_t *p = tokens->data;
     for (uint64_t i = 0; i < tokens->n; i++) { /* strings of an array: u64 length, bytes; checked when the header was read */
         uint64_t len;
@@ -82,7 +83,8 @@ static void serve_cuts(struct served *s) {
     struct err e = {0};
     uint32_t cuts[3];
     bool whole = model_quirks_cuts(s->layout, cuts, 3) <= 2;
-    if (whole && model_quirks_check(s->layout, 0, s->layout->n_layer / 2, &e) != ERR_WHOLE_ONLY) err_set(&e, ERR_WHOLE_ONLY, "its layers cannot be divided");
+    if (whole && model_quirks_check(s->layout, 0, s->layout->n_layer / 2, &e) != ERR_WHOLE_ONLY)
+        err_set(&e, ERR_WHOLE_ONLY, "its layers cannot be divided");
     snprintf(s->whole_reason, sizeof(s->whole_reason), "%.250s", e.text);
     s->plan = (struct plan_model){.name = s->record.name, .n_layer = s->layout->n_layer, .whole_reason = whole ? s->whole_reason : NULL,
                                   .may = serve_may, .need = serve_need, .user = s};
@@ -161,7 +163,8 @@ static void serve_load(struct node *n, const struct instance_action *a) {
     struct buf b;
     buf_init(&b, frame_max_payload(FRAME_LOAD));
     stage_order_encode(&order, &b);
-    if (!control_send(n->control, a->node, FRAME_LOAD, a->epoch, b.data, b.len)) serve_failed(n, a->node, a->epoch, a->stage, "its node cannot be reached");
+    if (!control_send(n->control, a->node, FRAME_LOAD, a->epoch, b.data, b.len))
+        serve_failed(n, a->node, a->epoch, a->stage, "its node cannot be reached");
     buf_done(&b);
 }
 
@@ -189,7 +192,8 @@ static void serve_publish(struct node *n) {
     uint64_t head = p->n_stage ? instance_node(s->instance, 0)->id : n->id;
     char message[sizeof(s->record.message)];
     snprintf(message, sizeof(message), "%.*s", (int)strcspn(instance_message(s->instance), "\n"), instance_message(s->instance));
-    if (s->record.ready == ready && s->record.head == head && s->record.n_stage == p->n_stage && strcmp(message, s->record.message) == 0) return;
+    if (s->record.ready == ready && s->record.head == head && s->record.n_stage == p->n_stage && strcmp(message, s->record.message) == 0)
+        return;
     s->record.ready = ready;
     s->record.head = head;
     s->record.n_stage = p->n_stage;

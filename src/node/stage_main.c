@@ -73,7 +73,8 @@ static bool on_load(void *user, float fraction) {
     return p->fn(p->user, p->from + (uint32_t)(fraction * (float)(100 - p->from)));
 }
 
-static err_code open_slice(struct opened *o, const struct stage_order *order, stage_progress_fn progress, void *user, struct engine *ret, struct err *e) {
+static err_code open_slice(struct opened *o, const struct stage_order *order, stage_progress_fn progress, void *user, struct engine *ret,
+                           struct err *e) {
     const struct model_gguf *g = o->weights ? weights_gguf(o->weights) : o->local;
     err_code code = model_layout_create(g, &o->layout, e);
     if (code == ERR_OK) code = order->forced ? model_slice_create_forced(g, o->layout, order->first, order->end, &o->slice, e)

@@ -240,7 +240,8 @@ void stages_take(struct stages *s, const char *name, int fd) {
     struct err e = {0};
     if (c && c->link) {
         struct frame_header h = {.type = FRAME_SOCKET, .epoch = c->order.epoch};
-        if (ring_link_send_fd(c->link, &h, fd, &e) != ERR_OK) log_warn("node", "cannot pass a socket to stage %u: %s", c->order.stage, e.text);
+        if (ring_link_send_fd(c->link, &h, fd, &e) != ERR_OK)
+            log_warn("node", "cannot pass a socket to stage %u: %s", c->order.stage, e.text);
     } else {
         log_debug("node", "no stage here for %s yet", name);
     }

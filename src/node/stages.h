@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The stage children of a node: starts one for each LOAD order (`caravan stage`, LOCAL link on descriptor 3), gives it the ring sockets that come in
- * for it, passes frames both ways, sees its exit, and ends it in order (DRAIN, then SIGKILL). It does not plan and restarts nothing by itself.
- * Loop thread only; owned by the node. A child's weights are never in this process. */
+ * The stage children of a node: starts one for each LOAD order (`caravan stage`, LOCAL link on descriptor 3), gives it the ring sockets
+ * that come in for it, passes frames both ways, sees its exit, and ends it in order (DRAIN, then SIGKILL). It does not plan and restarts
+ * nothing by itself. Loop thread only; owned by the node. A child's weights are never in this process. */
 #ifndef CARAVAN_NODE_STAGES_H
 #define CARAVAN_NODE_STAGES_H
 
@@ -42,7 +42,8 @@ void stage_child_stop(struct stage_child *c, bool drain);
 struct stage_child *stages_find(struct stages *s, const char *instance, uint64_t epoch, uint32_t stage);
 /* The i-th child, NULL behind the last. */
 struct stage_child *stages_get(struct stages *s, size_t i);
-/* A raw socket whose hello named "ring-<instance>-<epoch>-<stage>.caravan": goes to that child, or is closed (the other side tries again). Takes fd. */
+/* A raw socket whose hello named "ring-<instance>-<epoch>-<stage>.caravan": goes to that child, or is closed (the other side tries again).
+ * Takes fd. */
 void stages_take(struct stages *s, const char *name, int fd);
 size_t stages_count(const struct stages *s);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The instance core: waiting, loading, ready, the loss of stages and nodes, fencing by epochs, pauses between attempts; and thousands of random
- * schedules in which nothing may be loaded twice, forgotten or believed that is stale. */
+ * The instance core: waiting, loading, ready, the loss of stages and nodes, fencing by epochs, pauses between attempts; and thousands of
+ * random schedules in which nothing may be loaded twice, forgotten or believed that is stale. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -161,8 +161,8 @@ static void a_load_that_never_ends_is_given_up(void **state) {
     instance_free(w.in);
 }
 
-/* Random nodes coming and going, stages failing and reporting late: every LOAD is for a node that was here when it was made and for the running
- * epoch, epochs only rise, and when the world calms down with enough nodes the model is ready. */
+/* Random nodes coming and going, stages failing and reporting late: every LOAD is for a node that was here when it was made and for the
+ * running epoch, epochs only rise, and when the world calms down with enough nodes the model is ready. */
 static void random_schedules(void **state) {
     (void)state;
     for (unsigned seed = 1; seed <= 2000; seed++) {

@@ -17,10 +17,35 @@
 
 static struct record *sample(void) {
     struct record *r = MEM_NEW(struct record);
-    *r = (struct record){.id = 0xfedcba9876543210ull, .name = "alpha \"quoted\"", .memory = 1ull << 40, .api = "127.0.0.1:8080", .n_models = 1, .n_stages = 2, .n_peers = 1};
-    r->models[0] = (struct record_model){.name = "m", .instance = "abc-1", .head = 7, .chat_template = mem_strdup("{% a %}\n\"x\""), .bos = "<s>", .eos = "</s>",
-                                         .n_ctx = 4096, .n_vocab = 32000, .n_stage = 2, .n_layer = 8, .created = 1790000000, .ready = true, .message = "ready"};
-    r->stages[0] = (struct record_stage){.instance = "abc-1", .epoch = 1ull << 32 | 5, .stage = 1, .first = 4, .end = 8, .phase = STAGE_READY, .progress = 100, .bytes = 1000, .device = "CPU"};
+    *r = (struct record){.id = 0xfedcba9876543210ull,
+                         .name = "alpha \"quoted\"",
+                         .memory = 1ull << 40,
+                         .api = "127.0.0.1:8080",
+                         .n_models = 1,
+                         .n_stages = 2,
+                         .n_peers = 1};
+    r->models[0] = (struct record_model){.name = "m",
+                                         .instance = "abc-1",
+                                         .head = 7,
+                                         .chat_template = mem_strdup("{% a %}\n\"x\""),
+                                         .bos = "<s>",
+                                         .eos = "</s>",
+                                         .n_ctx = 4096,
+                                         .n_vocab = 32000,
+                                         .n_stage = 2,
+                                         .n_layer = 8,
+                                         .created = 1790000000,
+                                         .ready = true,
+                                         .message = "ready"};
+    r->stages[0] = (struct record_stage){.instance = "abc-1",
+                                         .epoch = 1ull << 32 | 5,
+                                         .stage = 1,
+                                         .first = 4,
+                                         .end = 8,
+                                         .phase = STAGE_READY,
+                                         .progress = 100,
+                                         .bytes = 1000,
+                                         .device = "CPU"};
     r->stages[1] = (struct record_stage){.instance = "other", .epoch = 1, .end = 2, .bytes = 400};
     r->peers[0] = (struct record_peer){.id = 9, .host = "::1", .port = 7433};
     return r;
@@ -97,7 +122,8 @@ static void reports(void **state) {
     buf_init(&b, 1 << 16);
     stage_report_encode(&r, &b);
     assert_int_equal(stage_report_decode(b.data, b.len, &back, &e), ERR_OK);
-    assert_true(!back.failed && back.epoch == r.epoch && back.stage == 2 && back.state.phase == STAGE_READY && back.state.info.n_embd == 256);
+    assert_true(!back.failed && back.epoch == r.epoch && back.stage == 2 && back.state.phase == STAGE_READY &&
+                back.state.info.n_embd == 256);
     buf_clear(&b);
     r.failed = true;
     err_set(&r.err, ERR_NO_ROOM, "too big");
