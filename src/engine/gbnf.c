@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 
 enum { MAX_RULES = 4096 };
 
@@ -115,6 +116,7 @@ static err_code parse_literal(struct gbnf *g) {
 static err_code parse_class(struct gbnf *g) {
     const char *start = g->at++;
     if (*g->at == '^') g->at++;
+    if (*g->at == ']') return fail_at(g, start, "this character class is empty");
     while (*g->at != ']') {
         if (*g->at == '\0') return fail_at(g, start, "this character class is not closed with ]");
         err_code rc = skip_char(g);
@@ -151,32 +153,35 @@ static err_code parse_group(struct gbnf *g) {
     return ERR_OK;
 }
 
-static err_code parse_count(struct gbnf *g, bool *ret_any) {
+/* A number, *ret_n untouched where none stands. */
+static err_code parse_count(struct gbnf *g, uint32_t *ret_n) {
     uint32_t n = 0;
-    *ret_any = is_digit(*g->at);
+    if (!is_digit(*g->at)) return ERR_OK;
     for (; is_digit(*g->at); g->at++) {
         n = n * 10 + (uint32_t)(*g->at - '0');
         if (n > ENGINE_MAX_GRAMMAR_REPEAT)
             return err_set(g->e, ERR_LIMIT, "grammar: something repeated more than %d times", ENGINE_MAX_GRAMMAR_REPEAT);
     }
+    *ret_n = n;
     skip_space(g, true);
     return ERR_OK;
 }
 
-/* {m}, {m,} or {m,n} */
+/* {m}, {m,} or {m,n}. (libllama never returns from one with n < m.) */
 static err_code parse_braces(struct gbnf *g) {
-    bool any;
+    uint32_t least = UINT32_MAX, most = UINT32_MAX;
     g->at++;
     skip_space(g, true);
-    err_code rc = parse_count(g, &any);
+    err_code rc = parse_count(g, &least);
     if (rc != ERR_OK) return rc;
-    if (!any) return fail(g, "expected a number after {");
+    if (least == UINT32_MAX) return fail(g, "expected a number after {");
     if (*g->at == ',') {
         g->at++;
         skip_space(g, true);
-        if ((rc = parse_count(g, &any)) != ERR_OK) return rc;
+        if ((rc = parse_count(g, &most)) != ERR_OK) return rc;
     }
     if (*g->at != '}') return fail(g, "expected }");
+    if (most < least) return fail(g, "at most fewer than at least");
     g->at++;
     return ERR_OK;
 }
@@ -217,8 +222,8 @@ static err_code parse_sequence(struct gbnf *g) {
             else g->at++;
             is = true;
         } else {
+            after = strncmp(g->at, "\"\"", 2) != 0; /* an empty literal is nothing to repeat */
             rc = parse_element(g, &is);
-            after = true;
         }
         if (rc != ERR_OK || !is) return rc;
         skip_space(g, lines);
@@ -268,6 +273,7 @@ err_code engine_gbnf_check(const char *text, struct err *e) {
     struct gbnf g = {.text = text, .at = text, .e = e};
     if (strlen(text) > ENGINE_MAX_GRAMMAR)
         return err_set(e, ERR_LIMIT, "grammar: %zu bytes, at most %d", strlen(text), ENGINE_MAX_GRAMMAR);
+    if (!str_utf8_valid(text, strlen(text))) return err_set(e, ERR_INVALID, "grammar: not valid UTF-8");
     err_code rc = ERR_OK;
     skip_space(&g, true);
     while (rc == ERR_OK && *g.at != '\0') rc = parse_rule(&g);
