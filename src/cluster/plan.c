@@ -54,8 +54,9 @@ static err_code plan_too_small(const struct plan_model *m, const struct plan_nod
     char need[32], have[32];
     str_size(whole, need);
     str_size(offered, have);
-    err_set(e, ERR_NO_ROOM, "cannot place model \"%s\": it needs %s in all, %u node%s offer%s %s", m->name, need, n_nodes,
-            n_nodes == 1 ? "" : "s", n_nodes == 1 ? "s" : "", have);
+    err_set(e, ERR_NO_ROOM, "cannot place model \"%s\": it needs %s%s, %u node%s offer%s %s%s", m->name, need,
+            n_nodes == 1 ? "" : " whole", n_nodes, n_nodes == 1 ? "" : "s", n_nodes == 1 ? "s" : "", have,
+            offered >= whole ? ", but each slice needs room of its own to compute, and no division fits" : "");
     err_hint(e, "add a node (caravan up --peer HOST), raise --memory, or lower --ctx or --parallel");
     return ERR_NO_ROOM;
 }

@@ -10,11 +10,10 @@
 #include "base/mem.h"
 #include "node/node_priv.h"
 
-enum { MAX_CALLS = 16384 };
+enum { MAX_CALLS = 16384, SLOT_BITS = 16 };
 
 struct backend_call {
-    uint64_t id; /* towards the head */
-    struct backend_call *next;
+    uint64_t id; /* towards the head: count << SLOT_BITS | slot */
     /* who asked: the gateway here (fn), or another node under its own id */
     backend_event_fn fn;
     void *user;
@@ -25,9 +24,11 @@ struct backend_call {
 };
 
 struct calls {
-    struct backend_call *first;
-    size_t n;
-    uint64_t last_id;
+    struct backend_call **slots; /* [n_slots]; NULL: free */
+    size_t n_slots, n;
+    size_t *free_slots;          /* a stack of [n_free] */
+    size_t n_free;
+    uint64_t count;
     struct backend_model models[NODE_MAX_NODES + RECORD_MAX_MODELS];
     struct record own; /* what models[] points into, besides the peers' records */
     struct buf scratch;
@@ -40,19 +41,42 @@ struct calls *calls_create(struct node *n) {
     return c;
 }
 
-static void call_remove(struct calls *c, struct backend_call *call) {
-    for (struct backend_call **p = &c->first; *p; p = &(*p)->next)
-        if (*p == call) {
-            *p = call->next;
-            c->n--;
-            break;
+static void call_add(struct calls *c, struct backend_call *call) {
+    if (c->n_free == 0) { /* twice as many slots */
+        size_t more = c->n_slots ? c->n_slots : 64;
+        c->slots = mem_realloc(c->slots, c->n_slots + more, sizeof(*c->slots));
+        c->free_slots = mem_realloc(c->free_slots, c->n_slots + more, sizeof(*c->free_slots));
+        for (size_t i = 0; i < more; i++) {
+            c->slots[c->n_slots + i] = NULL;
+            c->free_slots[c->n_free++] = c->n_slots + more - 1 - i;
         }
+        c->n_slots += more;
+    }
+    size_t slot = c->free_slots[--c->n_free];
+    call->id = ++c->count << SLOT_BITS | slot;
+    c->slots[slot] = call;
+    c->n++;
+}
+
+static void call_remove(struct calls *c, struct backend_call *call) {
+    size_t slot = call->id & ((1u << SLOT_BITS) - 1);
+    c->slots[slot] = NULL;
+    c->free_slots[c->n_free++] = slot;
+    c->n--;
     free(call);
+}
+
+static struct backend_call *call_find(const struct calls *c, uint64_t id) {
+    size_t slot = id & ((1u << SLOT_BITS) - 1);
+    struct backend_call *call = slot < c->n_slots ? c->slots[slot] : NULL;
+    return call && call->id == id ? call : NULL;
 }
 
 void calls_free(struct calls *c) {
     if (!c) return;
-    while (c->first) call_remove(c, c->first);
+    for (size_t i = 0; i < c->n_slots; i++) free(c->slots[i]);
+    free(c->slots);
+    free(c->free_slots);
     record_done(&c->own);
     buf_done(&c->scratch);
     free(c);
@@ -112,17 +136,15 @@ static err_code call_send(struct node *n, struct backend_call *call, const struc
     return ERR_OK;
 }
 
+/* Takes call over: it is in the table afterwards, or, on failure, freed. */
 static err_code call_start(struct node *n, const struct request *r, const char *instance, uint64_t head, struct backend_call *call,
                            struct err *e) {
     struct calls *c = n->calls;
     if (c->n >= MAX_CALLS) return err_set(e, ERR_BUSY, "%d requests run through this node already", MAX_CALLS);
-    call->id = ++c->last_id;
+    call_add(c, call);
     err_code code = call_send(n, call, r, instance, head, e);
-    if (code != ERR_OK) return code;
-    call->next = c->first;
-    c->first = call;
-    c->n++;
-    return ERR_OK;
+    if (code != ERR_OK) call_remove(c, call);
+    return code;
 }
 
 /* ---- the gateway's port ------------------------------------------------------------------------------------------------------ */
@@ -141,12 +163,8 @@ static err_code backend_submit(void *self, const struct request *r, backend_even
     call->fn = fn;
     call->user = user;
     err_code code = call_start(n, r, m->instance, m->head, call, e);
-    if (code != ERR_OK) {
-        free(call);
-        return code;
-    }
-    *ret = call;
-    return ERR_OK;
+    if (code == ERR_OK) *ret = call;
+    return code;
 }
 
 static void call_cancel(struct node *n, struct backend_call *call) {
@@ -214,20 +232,18 @@ err_code calls_on_submit(struct node *n, uint64_t from, const uint8_t *payload, 
     call->from_id = r.id;
     struct err why = {0};
     code = call_start(n, &r, r.model ? r.model : "", n->id, call, &why);
-    if (code != ERR_OK) {
-        call_tell_node(n, from, r.id, &why);
-        free(call);
-    }
+    if (code != ERR_OK) call_tell_node(n, from, r.id, &why);
     request_done(&r);
     return ERR_OK;
 }
 
 void calls_on_cancel(struct node *n, uint64_t from, uint64_t id) {
-    for (struct backend_call *call = n->calls->first; call; call = call->next)
-        if (!call->fn && call->from == from && call->from_id == id) {
-            call_cancel(n, call);
-            return;
-        }
+    for (size_t i = 0; i < n->calls->n_slots; i++) {
+        struct backend_call *call = n->calls->slots[i];
+        if (!call || call->fn || call->from != from || call->from_id != id) continue;
+        call_cancel(n, call);
+        return;
+    }
 }
 
 /* ---- answers ----------------------------------------------------------------------------------------------------------------- */
@@ -252,10 +268,8 @@ static void call_relay(struct node *n, struct backend_call *call, const uint8_t 
 
 err_code calls_on_event(struct node *n, struct stage_child *child, uint64_t node, const uint8_t *payload, size_t len, struct err *e) {
     if (len < 12) return err_set(e, ERR_PROTOCOL, "EVENT of %zu bytes", len);
-    uint64_t id = bytes_get_u64(payload);
-    struct backend_call *call = n->calls->first;
-    while (call && !(call->id == id && call->child == child && call->node == node)) call = call->next;
-    if (!call) return ERR_OK; /* it has been cancelled */
+    struct backend_call *call = call_find(n->calls, bytes_get_u64(payload));
+    if (!call || call->child != child || call->node != node) return ERR_OK; /* it has been cancelled */
     if (!call->fn) {
         call_relay(n, call, payload, len);
         return ERR_OK;
@@ -279,13 +293,11 @@ static void call_fail(struct node *n, struct backend_call *call, const struct er
     free(ev);
 }
 
-/* Fails the calls that `gone` picks; a callback may end others, so the search begins anew after each. */
+/* Fails what a child (not NULL) or another node was to answer. Callbacks may end or start other calls meanwhile. */
 static void calls_fail_where(struct node *n, struct stage_child *child, uint64_t node, const struct err *why) {
-    for (;;) {
-        struct backend_call *call = n->calls->first;
-        while (call && !((child && call->child == child) || (!child && !call->child && call->node == node))) call = call->next;
-        if (!call) return;
-        call_fail(n, call, why);
+    for (size_t i = 0; i < n->calls->n_slots; i++) {
+        struct backend_call *call = n->calls->slots[i];
+        if (call && call->child == child && (child || call->node == node)) call_fail(n, call, why);
     }
 }
 
@@ -299,10 +311,8 @@ void calls_node_lost(struct node *n, uint64_t node, const struct err *why) {
     struct err text;
     err_set(&text, ERR_UNAVAILABLE, "the node that was answering is gone: %s", why->text);
     calls_fail_where(n, NULL, node, &text);
-    for (;;) { /* what that node had asked for */
-        struct backend_call *call = n->calls->first;
-        while (call && !(!call->fn && call->from == node)) call = call->next;
-        if (!call) return;
-        call_cancel(n, call);
+    for (size_t i = 0; i < n->calls->n_slots; i++) { /* what that node had asked for */
+        struct backend_call *call = n->calls->slots[i];
+        if (call && !call->fn && call->from == node) call_cancel(n, call);
     }
 }

@@ -179,10 +179,11 @@ static void serve_unload(struct node *n, const struct instance_action *a) {
 }
 
 static void serve_say(struct node *n) {
-    const char *text = instance_message(n->served->instance), *part;
-    size_t len;
-    for (const char *at = text; str_next(&at, '\n', &part, &len);)
-        if (len > 0) log_info("plan", "%.*s", (int)len, part);
+    for (const char *at = instance_message(n->served->instance); *at;) {
+        size_t len = strcspn(at, "\n");
+        if (len > 0) log_info("plan", "%.*s", (int)len, at);
+        at += len + (at[len] == '\n');
+    }
 }
 
 static void serve_publish(struct node *n) {

@@ -144,7 +144,7 @@ static void what_does_not_fit(void **state) {
     struct err e;
     make_nodes(nodes, 2, (uint64_t[]){30, 40});
     assert_int_equal(plan_make(&m, nodes, 2, &by_memory, &p, &e), ERR_NO_ROOM);
-    assert_non_null(strstr(e.text, "needs 80 B"));
+    assert_non_null(strstr(e.text, "needs 80 B whole"));
     assert_non_null(strstr(e.text, "2 nodes offer 70 B"));
     assert_non_null(strstr(e.hint, "--memory"));
     m.whole_reason = "its layers share state";
