@@ -324,8 +324,7 @@ static void fault_write(const struct stage_fault *f, const char *text, const cha
 void stage_fault_encode(const struct stage_fault *f, struct buf *out) {
     size_t before = out->len;
     fault_write(f, f->err.text, f->err.hint, out);
-    if (out->failed || out->len - before > frame_max_payload(FRAME_FAULT)) {
-        /* Not UTF-8, or too long once escaped: at least say what kind it is. */
+    if (out->failed) { /* not UTF-8, or out's maximum: at least say what kind it is */
         out->len = before;
         out->failed = false;
         fault_write(f, err_text(f->err.code), "", out);

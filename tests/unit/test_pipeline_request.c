@@ -235,6 +235,27 @@ static void test_event_refused(void **state) {
     refuse_event(12, 2);      /* "OK" is no failure */
 }
 
+/* Nothing is wrong with these but that a field of the event would overflow. */
+static void test_event_overflow(void **state) {
+    (void)state;
+    uint8_t token[28 + REQUEST_MAX_PIECE + 1] = {0};
+    token[8] = REQUEST_TOKEN;
+    bytes_put_u16(token + 24, REQUEST_MAX_PIECE + 1);
+    assert_int_equal(request_event_decode(token, sizeof token, &got, NULL), ERR_FORMAT);
+    uint8_t top[28 + 10 + sizeof got.top[0].piece + 1] = {0};
+    top[8] = REQUEST_TOKEN;
+    bytes_put_u16(top + 26, 1);
+    bytes_put_u16(top + 36, sizeof got.top[0].piece + 1);
+    assert_int_equal(request_event_decode(top, sizeof top, &got, NULL), ERR_FORMAT);
+    uint8_t done[56 + 32 * (REQUEST_MAX_HOPS + 1)] = {0};
+    done[8] = REQUEST_DONE;
+    done[12] = REQUEST_FINISH_STOP;
+    bytes_put_u32(done + 28, REQUEST_MAX_HOPS + 1);
+    assert_int_equal(request_event_decode(done, sizeof done, &got, NULL), ERR_FORMAT);
+    bytes_put_u32(done + 28, REQUEST_MAX_HOPS);
+    assert_int_equal(request_event_decode(done, sizeof done - 32, &got, NULL), ERR_OK);
+}
+
 /* ---- EVAL and LOGITS -------------------------------------------------------------------------------------------------------- */
 
 static void test_eval(void **state) {
@@ -276,9 +297,10 @@ static void test_logits(void **state) {
     assert_ptr_equal(out.rows, bytes + REQUEST_LOGITS_HEAD);
     assert_int_equal(request_logits_decode(bytes, sizeof bytes - 1, &out, NULL), ERR_FORMAT);
     assert_int_equal(request_logits_decode(bytes, 3, &out, NULL), ERR_FORMAT);
-    in.n_rows = in.n_vocab = 0x80000001u; /* whose product times four wraps around in 64 bits */
+    in.n_rows = 0x80010001u; /* the product times four is 8 in 64 bits */
+    in.n_vocab = 0xFFFE0002u;
     request_logits_put_head(bytes, &in);
-    assert_int_equal(request_logits_decode(bytes, sizeof bytes, &out, NULL), ERR_FORMAT);
+    assert_int_equal(request_logits_decode(bytes, REQUEST_LOGITS_HEAD + 8, &out, NULL), ERR_FORMAT);
 }
 
 int main(void) {
@@ -286,7 +308,7 @@ int main(void) {
         cmocka_unit_test(test_request), cmocka_unit_test(test_request_tokens), cmocka_unit_test(test_request_refused),
         cmocka_unit_test(test_request_id), cmocka_unit_test(test_event_started), cmocka_unit_test(test_event_token),
         cmocka_unit_test(test_event_done), cmocka_unit_test(test_event_failed), cmocka_unit_test(test_event_refused),
-        cmocka_unit_test(test_eval), cmocka_unit_test(test_logits),
+        cmocka_unit_test(test_event_overflow), cmocka_unit_test(test_eval), cmocka_unit_test(test_logits),
     };
     return cmocka_run_group_tests_name("pipeline_request", tests, NULL, NULL);
 }

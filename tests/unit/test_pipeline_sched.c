@@ -329,6 +329,22 @@ static void test_exact_decodes(void **state) {
     table_free(t);
 }
 
+/* Decoders and a prompt take turns: neither waits for the other's end. */
+static void test_exact_turns(void **state) {
+    (void)state;
+    struct sched_config c = small_config(1);
+    c.exact = true;
+    struct table *t = table_create(&c);
+    submit(t, 1, 2, 20);
+    answer(t, 50, 0);
+    submit(t, 2, 28, 2);
+    for (int i = 0; i < 6; i++) {
+        answer(t, 50, 0);
+        assert_int_equal(last_frame(t)->tokens[0].seq, i % 2 == 0 ? 1 : 0);
+    }
+    table_free(t);
+}
+
 static void test_prefill_beside_decode(void **state) {
     (void)state;
     struct sched_config c = small_config(1);
@@ -721,7 +737,7 @@ static void test_policy(void **state) {
     struct sched_share sh;
     assert_int_equal(sched_policy_credit(1), 1);
     assert_int_equal(sched_policy_credit(4), 5);
-    struct sched_load load = {.n_stage = 4, .n_batch = 512, .n_decoding = 10};
+    struct sched_load load = {.n_stage = 4, .n_batch = 512, .n_decoding = 10, .prompt_tokens = 20000};
     sched_policy_share(&load, &sh);
     assert_int_equal(sh.decode_tokens, 3); /* four groups of at most three */
     assert_int_equal(sh.prefill_tokens, 128);
@@ -730,7 +746,13 @@ static void test_policy(void **state) {
     sched_policy_share(&load, &sh);
     assert_int_equal(sh.decode_tokens, 0);
     assert_int_equal(sh.prefill_tokens, 0); /* the last credit waits for a decode */
-    load = (struct sched_load){.n_stage = 4, .n_batch = 512, .n_prefilling = 2};
+    load = (struct sched_load){.n_stage = 4, .n_batch = 512, .n_prefilling = 2, .prompt_tokens = 20000};
+    sched_policy_share(&load, &sh);
+    assert_int_equal(sh.prefill_tokens, 512);
+    load.prompt_tokens = 4096; /* pieces enough to fill the stages */
+    sched_policy_share(&load, &sh);
+    assert_int_equal(sh.prefill_tokens, 128);
+    load.n_stage = 1;
     sched_policy_share(&load, &sh);
     assert_int_equal(sh.prefill_tokens, 512);
     load = (struct sched_load){.n_stage = 1, .n_batch = 512, .n_decoding = 40, .n_prefilling = 1, .exact = true};
@@ -747,12 +769,13 @@ int main(void) {
         cmocka_unit_test(test_stop), cmocka_unit_test(test_length), cmocka_unit_test(test_nothing_to_generate),
         cmocka_unit_test(test_ignore_eos), cmocka_unit_test(test_replay), cmocka_unit_test(test_chunks_follow),
         cmocka_unit_test(test_credits), cmocka_unit_test(test_exact_chunks), cmocka_unit_test(test_exact_decodes),
-        cmocka_unit_test(test_prefill_beside_decode), cmocka_unit_test(test_groups), cmocka_unit_test(test_slot_reused_at_once),
-        cmocka_unit_test(test_cancel_everywhere), cmocka_unit_test(test_cancel_ready), cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_no_queue_at_all), cmocka_unit_test(test_kv_room), cmocka_unit_test(test_wrong_answers),
-        cmocka_unit_test(test_sampling_failed), cmocka_unit_test(test_fault_frame), cmocka_unit_test(test_fault_seq),
-        cmocka_unit_test(test_fail_all), cmocka_unit_test(test_drain), cmocka_unit_test(test_eval),
-        cmocka_unit_test(test_eval_cancelled), cmocka_unit_test(test_eval_faulted), cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_exact_turns), cmocka_unit_test(test_prefill_beside_decode), cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_slot_reused_at_once), cmocka_unit_test(test_cancel_everywhere), cmocka_unit_test(test_cancel_ready),
+        cmocka_unit_test(test_limits), cmocka_unit_test(test_no_queue_at_all), cmocka_unit_test(test_kv_room),
+        cmocka_unit_test(test_wrong_answers), cmocka_unit_test(test_sampling_failed), cmocka_unit_test(test_fault_frame),
+        cmocka_unit_test(test_fault_seq), cmocka_unit_test(test_fail_all), cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_eval), cmocka_unit_test(test_eval_cancelled), cmocka_unit_test(test_eval_faulted),
+        cmocka_unit_test(test_policy),
     };
     return cmocka_run_group_tests_name("pipeline_sched", tests, NULL, NULL);
 }
