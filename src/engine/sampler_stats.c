@@ -5,30 +5,41 @@
 
 #include "engine/sampler_priv.h"
 
-enum { BLOCK = 1024 };
+enum { BLOCK = 1024 }; /* summed in float, then on in double */
 
-/* exp(x) for x <= 0, to about 2e-7 relative: 2^i * 2^f, f in [-0.5, 0.5], as a polynomial (Taylor, degree 6). Written without
- * branches so that the compiler makes SIMD of the loop below: a vocabulary of 256k takes well under a millisecond. */
-static inline float exp_fast(float x) {
-    float t = x * 1.44269504f;
-    t = t < -126.0f ? -126.0f : t;
-    float r = (t + 12582912.0f) - 12582912.0f; /* nearest integer: 1.5 * 2^23 pushes the fraction out */
-    float f = (t - r) * 0.693147181f;
-    float p = 1.0f + f * (1.0f + f * (0.5f + f * (0.166666667f + f * (0.0416666667f + f * (0.00833333333f + f * 0.00138888889f)))));
-    int32_t i = (int32_t)r;
-    uint32_t bits = (uint32_t)(i + 127) << 23;
-    float scale;
-    memcpy(&scale, &bits, sizeof scale);
-    return p * scale;
+/* Four numbers at a time, by the compilers' vector extension: whatever SIMD there is does it, and without any it is a loop. A
+ * vocabulary of 256k takes well under a millisecond. */
+typedef float floats __attribute__((vector_size(16)));
+typedef int32_t ints __attribute__((vector_size(16)));
+enum { LANES = 4 };
+
+/* exp(x) for x <= 0, to about 2e-7 relative: 2^i * 2^f, f in [-0.5, 0.5], as a polynomial (Taylor, degree 6). */
+static inline floats exp_fast(floats x) {
+    floats t = x * 1.44269504f;
+    ints low = t < -126.0f;
+    t = (floats)(((ints)t & ~low) | ((ints)((floats){0} - 126.0f) & low));
+    floats r = (t + 12582912.0f) - 12582912.0f; /* nearest integer: 1.5 * 2^23 pushes the fraction out */
+    floats f = (t - r) * 0.693147181f;
+    floats p = 1.0f + f * (1.0f + f * (0.5f + f * (0.166666667f + f * (0.0416666667f + f * (0.00833333333f + f * 0.00138888889f)))));
+    ints scale = (__builtin_convertvector(r, ints) + 127) << 23;
+    return p * (floats)scale;
 }
 
-__attribute__((optimize("O3"))) static float block_sum(const float *x, uint32_t n, float max) {
-    float sum[8] = {0};
+/* sum(exp(x - max)) of at most BLOCK numbers. */
+static float block_sum(const float *x, uint32_t n, float max) {
+    floats sum[2] = {{0}, {0}}, v; /* two, so that one addition need not wait for the other */
     uint32_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        for (int k = 0; k < 8; k++) sum[k] += exp_fast(x[i + (uint32_t)k] - max);
-    for (; i < n; i++) sum[0] += exp_fast(x[i] - max);
-    return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
+    for (; i + LANES <= n; i += LANES) {
+        memcpy(&v, x + i, sizeof v);
+        sum[i / LANES % 2] += exp_fast(v - max);
+    }
+    if (i < n) { /* the rest of the lanes add exp(-infinity), next to nothing */
+        v = (floats){0} - INFINITY;
+        memcpy(&v, x + i, (n - i) * sizeof *x);
+        sum[0] += exp_fast(v - max);
+    }
+    sum[0] += sum[1];
+    return (sum[0][0] + sum[0][1]) + (sum[0][2] + sum[0][3]);
 }
 
 double sampler_log_sum(const float *logits, uint32_t n, int32_t *ret_best) {
