@@ -37,6 +37,16 @@ test('a stop string across tokens is never shown, what only looked like it is', 
     await settled()
 })
 
+test('a choice that a stop string ends is freed at once, whatever the others do', async () => {
+    const before = await fake.status()
+    const prompt = [script({ pieces: ['a', 'STOP', 'b'], repeat: 1000, delay_ms: 5 }), script({ pieces: ['c'], repeat: 60, delay_ms: 10 })]
+    const all = fetch(`${fake.api}/v1/completions`, { method: 'POST', body: JSON.stringify({ model: 'fake-model', prompt, stop: 'STOP', max_tokens: -1 }) })
+    await until('the first is cancelled', async () => (await fake.status()).cancelled === before.cancelled + 1)
+    assert.equal((await fake.status()).running, 1)
+    const r = await (await all).json()
+    assert.deepEqual(r.choices.map((c) => c.text), ['a', 'c'.repeat(60)])
+})
+
 test('logprobs with a stop string: the tokens of the text, the cut one included, no others', async () => {
     const what = { pieces: ['one ', 'two ST', 'OP', ' three'] }
     const r = await chat(what, { stop: 'STOP', logprobs: true })

@@ -28,7 +28,7 @@ struct http_fixture {
     struct io_wake *stop, *drain, *turn;
     pthread_t thread;
     uint16_t port;
-    atomic_int gone, requests, drained, turns, connections;
+    atomic_int gone, requests, drained, turns, connections, most;
     struct io_http_server_options options;
 };
 
@@ -89,6 +89,17 @@ static void fixture_stream(struct http_fixture *f, struct io_http_exchange *x, i
     io_timer_start(s->timer, 1, 1);
 }
 
+/* Four megabytes in one turn of the loop. */
+static void fixture_burst(struct http_fixture *f, struct io_http_exchange *x) {
+    static const char data[64 * 1024];
+    io_http_stream_start(x, 200, "text/plain");
+    io_http_exchange_on_gone(x, fixture_count_gone, f);
+    for (int i = 0; i < 64; i++) {
+        io_http_stream_write(x, data, sizeof data);
+        if ((int)io_http_stream_queued(x) > f->most) f->most = (int)io_http_stream_queued(x);
+    }
+}
+
 static void fixture_on_request(void *user, struct io_http_exchange *x) {
     struct http_fixture *f = user;
     const struct io_http_request *r = io_http_request(x);
@@ -99,6 +110,8 @@ static void fixture_on_request(void *user, struct io_http_exchange *x) {
         fixture_stream(f, x, -1);
     } else if (strcmp(r->path, "/hang") == 0) {
         io_http_exchange_on_gone(x, fixture_count_gone, f);
+    } else if (strcmp(r->path, "/burst") == 0) {
+        fixture_burst(f, x);
     } else if (strcmp(r->path, "/abort") == 0) {
         io_http_stream_start(x, 200, "text/plain");
         io_http_stream_write(x, "half", 4);

@@ -26,6 +26,14 @@ static int setup(void **state) {
     return 0;
 }
 
+static int setup_patient(void **state) { /* nothing ends by an idle time-out */
+    struct http_fixture *f = MEM_NEW(struct http_fixture);
+    io_http_server_options_init(&f->options);
+    fixture_start(f);
+    *state = f;
+    return 0;
+}
+
 static int teardown(void **state) {
     fixture_stop(*state);
     free(*state);
@@ -212,6 +220,15 @@ static void expect_continue(void **state) {
 static void refused_by_headers(void **state) {
     expect(*state, "POST /refused HTTP/1.1\r\nHost: h\r\nContent-Length: 50000\r\n\r\nonly a part of it", "HTTP/1.1 401",
            "Connection: close");
+    int twice = dial(*state); /* also where an earlier request would have kept the connection */
+    say(twice, "GET /echo HTTP/1.1\r\nHost: h\r\n\r\n");
+    free(hear(twice, "GET /echo"));
+    say(twice, "POST /refused HTTP/1.1\r\nHost: h\r\nContent-Length: 50000\r\n\r\nonly a part of it");
+    char *second = hear(twice, NULL);
+    assert_non_null(strstr(second, "HTTP/1.1 401"));
+    assert_non_null(strstr(second, "Connection: close"));
+    free(second);
+    close(twice);
     int fd = dial(*state); /* without a body the connection lives on */
     say(fd, "GET /refused HTTP/1.1\r\nHost: h\r\n\r\nGET /next HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     char *answer = hear(fd, NULL);
@@ -259,6 +276,14 @@ static void slow_reader_is_cut(void **state) {
     say(fd, "GET /flood HTTP/1.1\r\nHost: h\r\n\r\n");
     wait_for(&f->gone, 1);
     close(fd);
+}
+
+static void one_turn_is_bounded_too(void **state) {
+    struct http_fixture *f = *state;
+    char *answer = ask(f, "GET /burst HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_int_equal(fixture_wait(&f->gone, 1), 1);
+    assert_true(f->most > 0 && f->most <= 1 << 20);
+    free(answer);
 }
 
 static void abort_is_visible(void **state) {
@@ -330,6 +355,7 @@ static void drains(void **state) {
     char *rest = hear(idle, NULL), *answer = hear(busy, NULL);
     assert_string_equal(rest, "");
     assert_non_null(strstr(answer, "line 99\n\r\n0\r\n\r\n")); /* the running one ended in order */
+    assert_null(strstr(answer, "TIMED OUT")); /* and its connection was closed behind it */
     free(rest);
     free(answer);
     close(idle);
@@ -356,11 +382,12 @@ int main(void) {
         TEST(a_turn_is_one_chunk),
         TEST(gone_is_noticed),
         TEST(slow_reader_is_cut),
+        TEST(one_turn_is_bounded_too),
         TEST(abort_is_visible),
         TEST(timeouts),
         TEST(trickle_is_cut),
         TEST(connections_are_bounded),
-        TEST(drains),
+        cmocka_unit_test_setup_teardown(drains, setup_patient, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
