@@ -30,25 +30,45 @@ static uint64_t kv_bytes(const struct model_layout *l, uint32_t first, uint32_t 
     return sum;
 }
 
+static bool has_indexer(const struct model_layout *l, uint32_t first, uint32_t end) {
+    for (uint32_t i = first; i < end; i++)
+        if (model_layer_tensor(l, i, "indexer.")) return true;
+    return false;
+}
+
 /* The widest that libllama holds at once: the residual stream and a layer's intermediate results, the attention mask, and in the
- * tail the logits. */
-static uint64_t compute_bytes(const struct model_layout *l, bool tail, const struct model_load_shape *shape, uint64_t n_ubatch) {
+ * tail the logits. An indexer's scores and their sorting were measured at up to 12.5 times n_ctx * n_ubatch floats. */
+static uint64_t compute_bytes(const struct model_layout *l, uint32_t first, uint32_t end, const struct model_load_shape *shape,
+                              uint64_t n_ubatch) {
     uint64_t layer = 4 * n_ubatch * (6 * (uint64_t)l->n_embd + 3 * (uint64_t)l->n_ff_max);
-    uint64_t mask = 6 * n_ubatch * shape->n_ctx * shape->n_seq;
-    uint64_t logits = tail ? 4 * n_ubatch * l->n_vocab : 0;
-    return fixed_compute + mask + (logits > layer ? logits : layer);
+    uint64_t cells = n_ubatch * shape->n_ctx * shape->n_seq;
+    uint64_t scores = cells * (has_indexer(l, first, end) ? 4 * 13 : 6);
+    uint64_t logits = end == l->n_layer ? 4 * n_ubatch * l->n_vocab : 0;
+    return fixed_compute + scores + (logits > layer ? logits : layer);
+}
+
+/* The tables outside of the layers: the slice's own; made ones of about a bit where libllama insists on a table that is not used;
+ * and the second copy that libllama makes of a quantised table used for both ends. */
+static uint64_t table_bytes(const struct model_layout *l, bool head, bool tail) {
+    const struct model_tensor *t = model_gguf_find_tensor(l->gguf, "token_embd.weight");
+    uint64_t table = t ? t->bytes : 0, made = (uint64_t)l->n_vocab * l->n_embd / 7, sum = l->bytes_shared;
+    if (!head && !tail) return sum;
+    if (l->tied) {
+        bool quantised = t && model_type_get(t->type)->block > 1;
+        return sum + l->bytes_embd + (quantised ? table : 0) + (tail ? l->bytes_output - table : 0);
+    }
+    if (head) sum += l->bytes_embd;
+    if (tail) sum += l->bytes_output;
+    return head && tail ? sum : sum + made;
 }
 
 struct model_estimate model_estimate_slice(const struct model_layout *l, uint32_t first, uint32_t end,
                                            const struct model_load_shape *shape) {
     uint64_t n_ubatch = shape->n_ubatch ? shape->n_ubatch : DEFAULT_UBATCH;
-    struct model_estimate m = {.weights = l->bytes_shared};
+    struct model_estimate m = {.weights = table_bytes(l, first == 0, end == l->n_layer)};
     for (uint32_t i = first; i < end; i++) m.weights += l->layers[i].bytes;
-    bool head = first == 0, tail = end == l->n_layer;
-    if (head) m.weights += l->bytes_embd;
-    if (tail && !(head && l->tied)) m.weights += l->bytes_output;
     m.kv = kv_bytes(l, first, end, shape, n_ubatch);
-    m.compute = compute_bytes(l, tail, shape, n_ubatch);
+    m.compute = compute_bytes(l, first, end, shape, n_ubatch);
     m.total = m.weights + m.kv + m.compute;
     return m;
 }

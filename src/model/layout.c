@@ -164,6 +164,11 @@ static void layer_kv(const struct model_layout *l, uint32_t layer, uint32_t *ret
     *ret_v = at_most_u32(heads_kv * arch_uint(g, "attention.value_length", 0, head));
 }
 
+/* Elements of K that the indexer of sparse attention keeps beside the layer's own. */
+static uint64_t indexer_k(const struct model_layout *l, uint32_t layer) {
+    return arch_uint(l->gguf, "attention.head_count_kv", layer, 1) * arch_uint(l->gguf, "attention.indexer.key_length", 0, 0);
+}
+
 static void measure_layers(struct model_layout *l) {
     for (uint32_t i = 0; i < l->n_block; i++) {
         struct model_layer *layer = &l->layers[i];
@@ -175,6 +180,7 @@ static void measure_layers(struct model_layout *l) {
         layer->window = layer_window(l, i);
         if (layer->state_bytes == 0 || model_layer_tensor(l, i, "attn_k.") || model_layer_tensor(l, i, "attn_kv_a_mqa"))
             layer_kv(l, i, &layer->n_k, &layer->n_v);
+        if (model_layer_tensor(l, i, "indexer.")) layer->n_k = at_most_u32(layer->n_k + indexer_k(l, i));
     }
 }
 

@@ -162,6 +162,12 @@ static void slices_weigh_what_the_model_weighs(void **state) {
     assert_int_equal(sum, c.l->bytes_total + 2 * c.l->bytes_shared + c.l->bytes_embd); /* tied: head and tail both have the table */
     assert_int_equal(whole.total, whole.weights + whole.kv + whole.compute);
     done(&c);
+    gguf_fixture_llama(&c.f, "llama", 6, false); /* two tables: head and tail each get a made one of about a bit */
+    must(&c);
+    sum = model_estimate_slice(c.l, 0, 3, &shape).weights + model_estimate_slice(c.l, 3, 6, &shape).weights;
+    assert_int_equal(model_estimate_slice(c.l, 0, 6, &shape).weights, c.l->bytes_total);
+    assert_in_range(sum, c.l->bytes_total + c.l->bytes_shared + 2 * 128 * 40 / 8, c.l->bytes_total + c.l->bytes_shared + 2 * 128 * 40 / 4);
+    done(&c);
 }
 
 /* --- where to cut --- */
