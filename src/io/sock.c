@@ -54,7 +54,8 @@ err_code io_addr_parse(const char *text, uint16_t default_port, struct io_addr *
     size_t len = (size_t)(host_end - host);
     if (len == 1 && host[0] == '*') len = 0;
     if (len == 0 && port == NULL) return err_set(e, ERR_INVALID, "address \"%.200s\": neither a host nor a port", text);
-    if (len >= IO_HOST_MAX) return err_set(e, ERR_INVALID, "address \"%.100s...\": the host is longer than %d characters", text, IO_HOST_MAX - 1);
+    if (len >= IO_HOST_MAX)
+        return err_set(e, ERR_INVALID, "address \"%.100s...\": the host is longer than %d characters", text, IO_HOST_MAX - 1);
     for (size_t i = 0; i < len; i++)
         if (!host_char_ok(host[i])) return err_set(e, ERR_INVALID, "address \"%.200s\": a host cannot hold \"%c\"", text, host[i]);
     uint16_t number = default_port;
@@ -257,7 +258,8 @@ err_code io_sock_accept(int listen_fd, int timeout_ms, int *ret_fd, struct err *
             *ret_fd = fd;
             return ERR_OK;
         }
-        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) return err_set_errno(e, ERR_NETWORK, errno, "cannot accept a connection");
+        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+            return err_set_errno(e, ERR_NETWORK, errno, "cannot accept a connection");
     }
 }
 

@@ -145,10 +145,12 @@ bool tls_ctx_force_suite(struct io_tls_ctx *ctx, const char *suite) {
 static bool configure(struct io_tls_ctx *ctx) {
     SSL_CTX *c = ctx->ssl;
     bool aes = cpu_has_aes();
-    /* Both suites have the key's hash. AES where both ends have it in hardware: the side without puts ChaCha20 first and, as the server, insists. */
+    /* Both suites have the key's hash. AES where both ends have it in hardware: the side without puts ChaCha20 first and, as the server,
+     * insists. */
     uint64_t options = SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | (aes ? 0 : SSL_OP_CIPHER_SERVER_PREFERENCE);
     bool ok = SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION) && SSL_CTX_set_max_proto_version(c, TLS1_3_VERSION)
-        && SSL_CTX_set_ciphersuites(c, aes ? "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256" : "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256")
+        && SSL_CTX_set_ciphersuites(c, aes ? "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256"
+                                    : "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256")
         && SSL_CTX_set1_groups_list(c, "X25519") && SSL_CTX_set_num_tickets(c, 0) && SSL_CTX_set_max_early_data(c, 0);
     SSL_CTX_set_options(c, options);
     SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);

@@ -36,8 +36,8 @@ struct io_tls_stream;
  * ERR_AUTH: the other side has another key. */
 err_code io_tls_connect(struct io_tls_ctx *ctx, int fd, const char *name, int timeout_ms, struct io_tls_stream **ret, struct err *e);
 err_code io_tls_accept(struct io_tls_ctx *ctx, int fd, int timeout_ms, struct io_tls_stream **ret, struct err *e);
-/* Reads at least 1 and at most len bytes into buf. wait: true blocks; false returns ERR_BUSY at once when nothing is there. ERR_CLOSED: orderly end
- * or reset. */
+/* Reads at least 1 and at most len bytes into buf. wait: true blocks; false returns ERR_BUSY at once when nothing is there. ERR_CLOSED:
+ * orderly end or reset. */
 err_code io_tls_read(struct io_tls_stream *s, void *buf, size_t len, bool wait, size_t *ret_n, struct err *e);
 /* Bytes have been received that poll does not know of: a read may bring something without the socket becoming readable. Not true for
  * ever: after a read has returned ERR_BUSY it is false until more comes. */

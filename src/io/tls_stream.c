@@ -2,7 +2,8 @@
  * TLS over a connected socket, blocking by poll on a non-blocking descriptor.
  *
  * Written records are gathered in `out` and leave in one send; every SSL_write is one record that is known to fit there, so OpenSSL never
- * sees a full socket and never asks for a retry. `lock` is held only for calls that do not wait: one thread may read while another writes. */
+ * sees a full socket and never asks for a retry. `lock` is held only for calls that do not wait: one thread may read while another
+ * writes. */
 #include <errno.h>
 #include <openssl/err.h>
 #include <poll.h>
@@ -164,7 +165,8 @@ bool io_tls_pending(struct io_tls_stream *s) {
 /* ---- writing ---------------------------------------------------------------------------------------------------------------- */
 
 /* The bytes of the next record: straight from a part where it has a whole record's worth, else gathered from several. */
-static size_t next_record(struct io_tls_stream *s, const struct iovec *parts, size_t n_parts, size_t *part, size_t *at, const uint8_t **ret) {
+static size_t next_record(struct io_tls_stream *s, const struct iovec *parts, size_t n_parts, size_t *part, size_t *at,
+                          const uint8_t **ret) {
     size_t i = *part, off = *at, n = 0;
     while (i < n_parts && n < TLS_RECORD_MAX) {
         size_t left = parts[i].iov_len - off, room = TLS_RECORD_MAX - n;
@@ -205,7 +207,8 @@ static err_code write_record(struct io_tls_stream *s, const uint8_t *data, size_
 }
 
 /* Encrypts and sends records until all parts are taken or the socket is full (ERR_BUSY). *taken counts the plaintext bytes. */
-static err_code write_now(struct io_tls_stream *s, const struct iovec *parts, size_t n_parts, size_t *part, size_t *at, size_t *taken, struct err *e) {
+static err_code write_now(struct io_tls_stream *s, const struct iovec *parts, size_t n_parts, size_t *part, size_t *at, size_t *taken,
+                          struct err *e) {
     for (;;) {
         while (s->out_len + TLS_RECORD_ROOM <= OUT_RECORDS) {
             const uint8_t *data = NULL;

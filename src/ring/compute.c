@@ -37,7 +37,8 @@ static void put_token(uint8_t *out, const struct ring_token *t) {
 
 static struct ring_token get_token(const uint8_t *in) {
     return (struct ring_token){
-        .token = (int32_t)bytes_get_u32(in), .pos = (int32_t)bytes_get_u32(in + 4), .seq = bytes_get_u16(in + 8), .flags = bytes_get_u16(in + 10),
+        .token = (int32_t)bytes_get_u32(in), .pos = (int32_t)bytes_get_u32(in + 4),
+        .seq = bytes_get_u16(in + 8), .flags = bytes_get_u16(in + 10),
     };
 }
 
@@ -121,7 +122,8 @@ static err_code check_entries(const struct ring_compute *c, struct err *e) {
         if (fault != NULL) return bad_entry("token", i, fault, e);
     }
     for (uint32_t i = 0; i < c->n_trace; i++)
-        if (bytes_get_u16(c->trace + (size_t)i * FRAME_TRACE_SIZE + 2) != 0) return bad_entry("trace entry", i, "reserved bytes are not 0", e);
+        if (bytes_get_u16(c->trace + (size_t)i * FRAME_TRACE_SIZE + 2) != 0)
+            return bad_entry("trace entry", i, "reserved bytes are not 0", e);
     return ERR_OK;
 }
 
@@ -133,7 +135,8 @@ err_code ring_compute_view(const struct frame_header *h, const uint8_t *payload,
     if (h->n_tokens > 0 && h->width != width)
         return err_set(e, ERR_PROTOCOL, "COMPUTE frame with rows of %u floats: this ring's are %u", h->width, width);
     size_t size = ring_compute_head_size(c.n_ops, c.n_tokens, c.n_trace) + c.n_tokens * c.row_bytes;
-    if (h->type != FRAME_COMPUTE || size != h->payload_len) return err_set(e, ERR_PROTOCOL, "not a COMPUTE frame whose counts fit its length");
+    if (h->type != FRAME_COMPUTE || size != h->payload_len)
+        return err_set(e, ERR_PROTOCOL, "not a COMPUTE frame whose counts fit its length");
     static const uint8_t nothing[1];
     c.ops = payload != NULL ? payload : nothing; /* of an empty payload nobody may have a buffer yet */
     c.tokens = c.ops + (size_t)c.n_ops * FRAME_OP_SIZE;

@@ -9,7 +9,8 @@
 
 enum { RING_MAX_POSITION = (1 << 30) - 1 };
 
-/* What a sequence operation does, before the tokens of its frame are computed (the engine's operations, as they are numbered on the wire). */
+/* What a sequence operation does, before the tokens of its frame are computed (the engine's operations, as they are numbered on the
+ * wire). */
 enum ring_op_kind {
     RING_OP_RM = 1,    /* remove positions [p0, p1) of seq */
     RING_OP_CP = 2,    /* copy positions [p0, p1) of seq to dst */
@@ -38,8 +39,8 @@ struct ring_trace {
 
 /* Bytes of all that stands in front of the hidden rows. */
 size_t ring_compute_head_size(uint32_t n_ops, uint32_t n_tokens, uint32_t n_trace);
-/* Writes them to out (ring_compute_head_size bytes). An entry that ring_compute_view would refuse is a programmer's error (asserted); fields
- * that a kind of operation does not use are written as the wire wants them, and any negative p0 or p1 as 0 or -1. */
+/* Writes them to out (ring_compute_head_size bytes). An entry that ring_compute_view would refuse is a programmer's error (asserted);
+ * fields that a kind of operation does not use are written as the wire wants them, and any negative p0 or p1 as 0 or -1. */
 void ring_compute_put(uint8_t *out, const struct ring_op *ops, uint32_t n_ops, const struct ring_token *tokens, uint32_t n_tokens,
                       const struct ring_trace *trace, uint32_t n_trace);
 /* One trace entry alone (FRAME_TRACE_SIZE bytes), for whoever passes a frame on. */
@@ -52,8 +53,9 @@ struct ring_compute {
     uint8_t dtype;
     size_t row_bytes;
 };
-/* The view over the payload of a header that frame_header_get has passed. Every entry is checked: kind, sequences under FRAME_MAX_SEQ, positions,
- * known flags, reserved bytes 0, and that rows are `width` floats wide wherever there are tokens. ERR_PROTOCOL names the entry and the field. */
+/* The view over the payload of a header that frame_header_get has passed. Every entry is checked: kind, sequences under FRAME_MAX_SEQ,
+ * positions, known flags, reserved bytes 0, and that rows are `width` floats wide wherever there are tokens. ERR_PROTOCOL names the entry
+ * and the field. */
 err_code ring_compute_view(const struct frame_header *h, const uint8_t *payload, uint32_t width, struct ring_compute *ret, struct err *e);
 
 /* Entries of a checked view; i is under its count (asserted). */

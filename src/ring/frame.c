@@ -75,10 +75,12 @@ static err_code check_counts(const struct frame_header *h, const struct frame_ru
     if (h->dtype >= FRAME_DTYPE_COUNT) return err_set(e, ERR_PROTOCOL, "%s frame with unknown hidden-state type %u", rule->name, h->dtype);
     if (h->flags != 0) return err_set(e, ERR_PROTOCOL, "%s frame with unknown flags 0x%02x", rule->name, h->flags);
     if (h->type != FRAME_COMPUTE) return ERR_OK;
-    if (h->dtype == FRAME_Q8_0 && h->width % 32 != 0) return err_set(e, ERR_PROTOCOL, "COMPUTE frame in q8_0 with rows of %u floats: not a multiple of 32", h->width);
+    if (h->dtype == FRAME_Q8_0 && h->width % 32 != 0)
+        return err_set(e, ERR_PROTOCOL, "COMPUTE frame in q8_0 with rows of %u floats: not a multiple of 32", h->width);
     uint64_t want = compute_size(h);
     if (want != h->payload_len)
-        return err_set(e, ERR_PROTOCOL, "COMPUTE frame with %u bytes of payload: its counts ask for %llu", h->payload_len, (unsigned long long)want);
+        return err_set(e, ERR_PROTOCOL, "COMPUTE frame with %u bytes of payload: its counts ask for %llu", h->payload_len,
+                       (unsigned long long)want);
     return ERR_OK;
 }
 

@@ -84,7 +84,8 @@ static err_code check_version(yyjson_val *o, struct err *e) {
     uint64_t version = 0;
     err_code rc = get_number(o, "version", UINT32_MAX, &version, e);
     if (rc != ERR_OK || version == RING_PROTOCOL_VERSION) return rc;
-    rc = err_set(e, ERR_PROTOCOL, "one side speaks version %" PRIu64 " of the protocol, the other version %d", version, RING_PROTOCOL_VERSION);
+    rc = err_set(e, ERR_PROTOCOL, "one side speaks version %" PRIu64 " of the protocol, the other version %d", version,
+                 RING_PROTOCOL_VERSION);
     err_hint(e, "run the same version of Caravan on every node");
     return rc;
 }
@@ -149,7 +150,8 @@ err_code ring_hello_check(const struct ring_identity *mine, const struct ring_id
     if (mine->n_stage != theirs->n_stage)
         return err_set(e, ERR_PROTOCOL, "a ring of %u stages on one side, of %u on the other", theirs->n_stage, mine->n_stage);
     if (mine->from != theirs->from || mine->to != theirs->to)
-        return err_set(e, ERR_PROTOCOL, "a link from stage %u to %u came where one from stage %u to %u belongs", theirs->from, theirs->to, mine->from, mine->to);
+        return err_set(e, ERR_PROTOCOL, "a link from stage %u to %u came where one from stage %u to %u belongs", theirs->from, theirs->to,
+                       mine->from, mine->to);
     if (mine->width != theirs->width)
         return err_set(e, ERR_PROTOCOL, "hidden rows of %u floats on one side, of %u on the other", theirs->width, mine->width);
     return ERR_OK;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "ring/hidden_simd.h"
 
 enum { GROUP = 32, Q8_BLOCK = 34 };
 
@@ -62,7 +63,7 @@ static inline float from_bf16(uint16_t h) {
 /* ---- groups ------------------------------------------------------------------------------------------------------------------- */
 
 #define PUT_16(name, convert)                                                                  \
-    static void name(uint8_t *restrict out, const float *restrict in, size_t n) {              \
+    void name(uint8_t *restrict out, const float *restrict in, size_t n) {              \
         uint16_t tmp[GROUP];                                                                   \
         for (; n >= GROUP; n -= GROUP, in += GROUP, out += sizeof tmp) {                       \
             for (int i = 0; i < GROUP; i++) tmp[i] = convert(in[i]);                           \
@@ -71,7 +72,7 @@ static inline float from_bf16(uint16_t h) {
         for (size_t i = 0; i < n; i++) bytes_put_u16(out + 2 * i, convert(in[i]));             \
     }
 #define GET_16(name, convert)                                                                  \
-    static void name(float *restrict out, const uint8_t *restrict in, size_t n) {              \
+    void name(float *restrict out, const uint8_t *restrict in, size_t n) {              \
         uint16_t tmp[GROUP];                                                                   \
         for (; n >= GROUP; n -= GROUP, out += GROUP, in += sizeof tmp) {                       \
             memcpy(tmp, in, sizeof tmp);                                                       \
@@ -79,10 +80,20 @@ static inline float from_bf16(uint16_t h) {
         }                                                                                      \
         for (size_t i = 0; i < n; i++) out[i] = convert(bytes_get_u16(in + 2 * i));            \
     }
-PUT_16(put_f16, to_f16)
-PUT_16(put_bf16, to_bf16)
-GET_16(get_f16, from_f16)
-GET_16(get_bf16, from_bf16)
+PUT_16(ring_hidden_plain_put_f16, to_f16)
+static PUT_16(put_bf16, to_bf16)
+GET_16(ring_hidden_plain_get_f16, from_f16)
+static GET_16(get_bf16, from_bf16)
+
+static void put_f16(uint8_t *out, const float *in, size_t n) {
+    size_t done = ring_hidden_simd_put_f16(out, in, n);
+    ring_hidden_plain_put_f16(out + 2 * done, in + done, n - done);
+}
+
+static void get_f16(float *out, const uint8_t *in, size_t n) {
+    size_t done = ring_hidden_simd_get_f16(out, in, n);
+    ring_hidden_plain_get_f16(out + done, in + 2 * done, n - done);
+}
 
 /* Rounds to the nearest integer, ties to even, for |v| <= 2^22: the sum with 1.5 * 2^23 has no bits left for a fraction. */
 static inline int32_t nearest(float v) {

@@ -89,7 +89,8 @@ void ring_link_flush(struct ring_link *l, int timeout_ms) {
 
 /* ---- sending -------------------------------------------------------------------------------------------------------------------- */
 
-static err_code send_frame(struct ring_link *l, struct frame_header *h, const struct ring_part *parts, size_t n_parts, int pass_fd, struct err *e) {
+static err_code send_frame(struct ring_link *l, struct frame_header *h, const struct ring_part *parts, size_t n_parts, int pass_fd,
+                           struct err *e) {
     assert(n_parts <= MAX_PARTS);
     uint8_t head[FRAME_HEADER_SIZE];
     struct iovec iov[MAX_PARTS + 1] = { { .iov_base = head, .iov_len = sizeof head } };
@@ -149,7 +150,8 @@ static err_code take_pong(struct ring_link *l, struct err *e) {
     int64_t held = (int64_t)(t3 - t2), trip = (int64_t)(now - t1) - held;
     if (held < 0 || trip < 0) return ERR_OK;
     bool stale = c->measured_at == 0 || now - c->measured_at > CLOCK_STALE_US;
-    if (!stale && (clock_us)trip > c->rtt_us + c->rtt_us / 4) return ERR_OK; /* a slow trip says less about the clock than the one we have */
+    /* a slow trip says less about the clock than the one we have */
+    if (!stale && (clock_us)trip > c->rtt_us + c->rtt_us / 4) return ERR_OK;
     c->rtt_us = (clock_us)trip;
     c->offset_us = ((int64_t)(t2 - t1) + (int64_t)(t3 - now)) / 2;
     c->measured_at = now;
@@ -175,7 +177,8 @@ static err_code receive(struct ring_link *l, bool wait, struct err *e) {
         int fd = -1;
         err_code rc = ring_reader_space(&l->reader, &where, &room, e);
         if (rc == ERR_OK) rc = ring_wire_read(&l->wire, where, room, wait, &n, &fd, e);
-        if (rc == ERR_CLOSED && !ring_reader_empty(&l->reader)) return err_set(e, ERR_CLOSED, "the other side closed the connection in the middle of a frame");
+        if (rc == ERR_CLOSED && !ring_reader_empty(&l->reader))
+            return err_set(e, ERR_CLOSED, "the other side closed the connection in the middle of a frame");
         if (rc != ERR_OK) return rc;
         if (fd >= 0 && l->came_fd >= 0) {
             close(fd);
@@ -203,7 +206,8 @@ static err_code handle_own(struct ring_link *l, bool *ret_mine, struct err *e) {
 static err_code check_frame(struct ring_link *l, struct err *e) {
     const struct frame_header *h = &l->reader.header;
     const char *name = frame_type_name(h->type);
-    if (l->came_fd >= 0 && h->type != FRAME_SOCKET) return err_set(e, ERR_PROTOCOL, "%s frame with a descriptor, which only SOCKET has", name);
+    if (l->came_fd >= 0 && h->type != FRAME_SOCKET)
+        return err_set(e, ERR_PROTOCOL, "%s frame with a descriptor, which only SOCKET has", name);
     if (l->came_fd < 0 && h->type == FRAME_SOCKET) return err_set(e, ERR_PROTOCOL, "SOCKET frame without a descriptor");
     if (l->kind != FRAME_LINK_RING || h->type == FRAME_HELLO || h->type == FRAME_REFUSE || h->epoch == l->epoch) return ERR_OK;
     return err_set(e, ERR_STALE, "%s frame of another epoch than its link's", name);
@@ -221,7 +225,8 @@ static err_code read_frame(struct ring_link *l, bool wait, struct err *e) {
     }
 }
 
-err_code ring_link_read(struct ring_link *l, bool wait, struct frame_header *ret_header, const uint8_t **ret_payload, int *ret_fd, struct err *e) {
+err_code ring_link_read(struct ring_link *l, bool wait, struct frame_header *ret_header, const uint8_t **ret_payload, int *ret_fd,
+                        struct err *e) {
     err_code rc = l->rc != ERR_OK ? l->rc : read_frame(l, wait, &l->err);
     if (rc == ERR_OK && l->kind == FRAME_LINK_RING && (l->reader.header.type == FRAME_HELLO || l->reader.header.type == FRAME_WELCOME))
         rc = err_set(&l->err, ERR_PROTOCOL, "%s frame after the handshake", frame_type_name(l->reader.header.type));
@@ -278,7 +283,8 @@ static err_code measure_clock(struct ring_link *l, clock_us deadline, struct err
             rc = receive(l, false, e);
             if (rc == ERR_OK) rc = check_frame(l, e);
             if (rc == ERR_OK) rc = handle_own(l, &mine, e);
-            if (rc == ERR_OK && !mine) return err_set(e, ERR_PROTOCOL, "%s frame before the handshake was over", frame_type_name(l->reader.header.type));
+            if (rc == ERR_OK && !mine)
+                return err_set(e, ERR_PROTOCOL, "%s frame before the handshake was over", frame_type_name(l->reader.header.type));
             if (rc == ERR_BUSY) rc = io_sock_wait(ring_link_fd(l), POLLIN, io_ms_left(deadline), e);
             if (rc == ERR_TIMEOUT) err_set(e, ERR_TIMEOUT, "the other side did not finish the handshake in time");
         }
@@ -337,7 +343,8 @@ static void refuse(struct ring_link *l, err_code rc, const struct err *why) {
 typedef err_code (*greet_fn)(struct ring_link *l, const struct ring_identity *id, clock_us deadline, struct err *e);
 
 /* The handshake over an open TLS stream, which it takes. */
-static err_code open_link(struct io_tls_stream *tls, const struct ring_identity *id, greet_fn step, clock_us deadline, struct ring_link **ret, struct err *e) {
+static err_code open_link(struct io_tls_stream *tls, const struct ring_identity *id, greet_fn step, clock_us deadline,
+                          struct ring_link **ret, struct err *e) {
     struct ring_link *l = link_create(FRAME_LINK_RING, tls, -1);
     struct err why = { .code = ERR_OK };
     l->epoch = id->epoch;
@@ -354,7 +361,8 @@ static err_code open_link(struct io_tls_stream *tls, const struct ring_identity 
     return ERR_OK;
 }
 
-err_code ring_link_connect(struct io_tls_ctx *tls, int fd, const struct ring_identity *id, int timeout_ms, struct ring_link **ret, struct err *e) {
+err_code ring_link_connect(struct io_tls_ctx *tls, int fd, const struct ring_identity *id, int timeout_ms, struct ring_link **ret,
+                           struct err *e) {
     clock_us deadline = clock_now() + (clock_us)timeout_ms * 1000;
     char name[IO_TLS_NAME_MAX];
     struct io_tls_stream *stream = NULL;
@@ -367,7 +375,8 @@ err_code ring_link_connect(struct io_tls_ctx *tls, int fd, const struct ring_ide
     return rc == ERR_OK ? open_link(stream, id, greet, deadline, ret, e) : rc;
 }
 
-err_code ring_link_accept(struct io_tls_ctx *tls, int fd, const struct ring_identity *id, int timeout_ms, struct ring_link **ret, struct err *e) {
+err_code ring_link_accept(struct io_tls_ctx *tls, int fd, const struct ring_identity *id, int timeout_ms, struct ring_link **ret,
+                          struct err *e) {
     clock_us deadline = clock_now() + (clock_us)timeout_ms * 1000;
     struct io_tls_stream *stream = NULL;
     err_code rc = io_tls_accept(tls, fd, timeout_ms, &stream, e);

@@ -10,7 +10,8 @@
 #include "io/tls.h"
 #include "ring/frame.h"
 
-/* Who is at the two ends; both sides must agree on every field, or the link is refused with the reason (ERR_AUTH, ERR_STALE, ERR_PROTOCOL). */
+/* Who is at the two ends; both sides must agree on every field, or the link is refused with the reason (ERR_AUTH, ERR_STALE,
+ * ERR_PROTOCOL). */
 struct ring_identity {
     char instance[64];
     uint64_t epoch;
@@ -23,25 +24,31 @@ struct ring_identity {
 
 struct ring_link;
 
-/* The TLS server name that leads to the stage `id->to`: "ring-<instance>-<epoch, 16 hex digits>-<stage>.caravan". ERR_INVALID: the instance's name does not fit. */
+/* The TLS server name that leads to the stage `id->to`: "ring-<instance>-<epoch, 16 hex digits>-<stage>.caravan". ERR_INVALID: the
+ * instance's name does not fit. */
 err_code ring_link_name(const struct ring_identity *id, char ret[IO_TLS_NAME_MAX], struct err *e);
 /* Client side: shakes hands with the stage `id->to` and measures the clock offset (a few PINGs, NTP's formula, RFC 5905 section 8). */
 /* Takes fd (closed on failure too). */
-err_code ring_link_connect(struct io_tls_ctx *tls, int fd, const struct ring_identity *id, int timeout_ms, struct ring_link **ret, struct err *e);
+err_code ring_link_connect(struct io_tls_ctx *tls, int fd, const struct ring_identity *id, int timeout_ms, struct ring_link **ret,
+                           struct err *e);
 /* Server side: reads HELLO, checks it against `id`; on mismatch sends REFUSE with the reason and fails. */
-err_code ring_link_accept(struct io_tls_ctx *tls, int fd, const struct ring_identity *id, int timeout_ms, struct ring_link **ret, struct err *e);
+err_code ring_link_accept(struct io_tls_ctx *tls, int fd, const struct ring_identity *id, int timeout_ms, struct ring_link **ret,
+                          struct err *e);
 /* The LOCAL link: a connected Unix stream socket, no TLS, no handshake. */
 struct ring_link *ring_link_local(int fd);
 
-/* Reads the next frame; PING, PONG and REFUSE are dealt with inside (REFUSE as the error that it carries). The payload stays in the link's buffer until the next read. wait = false: ERR_BUSY when no whole frame is there yet
- * (partial bytes are kept). *ret_fd (may be NULL, LOCAL only) gets a descriptor that came with the frame, or -1. */
-err_code ring_link_read(struct ring_link *l, bool wait, struct frame_header *ret_header, const uint8_t **ret_payload, int *ret_fd, struct err *e);
-bool ring_link_pending(const struct ring_link *l); /* buffered bytes: poll would sleep although there is something to read; false after ERR_BUSY */
+/* Reads the next frame; PING, PONG and REFUSE are dealt with inside (REFUSE as the error that it carries). The payload stays in the
+ * link's buffer until the next read. wait = false: ERR_BUSY when no whole frame is there yet (partial bytes are kept). *ret_fd (may be
+ * NULL, LOCAL only) gets a descriptor that came with the frame, or -1. */
+err_code ring_link_read(struct ring_link *l, bool wait, struct frame_header *ret_header, const uint8_t **ret_payload, int *ret_fd,
+                        struct err *e);
+/* buffered bytes: poll would sleep although there is something to read; false after ERR_BUSY */
+bool ring_link_pending(const struct ring_link *l);
 int ring_link_fd(const struct ring_link *l);
 
-/* Sends a frame: header and up to n_parts payload parts (gathered, no copy when the socket takes them at once; what it does not take is copied
- * for the writer thread, at most 256 MiB, then this blocks). Sets sent_us and payload_len itself, and on a ring link epoch. At most 16 parts.
- * ERR_LIMIT: the payload is over the type's maximum, nothing was sent. After any other error the link is done for. */
+/* Sends a frame: header and up to n_parts payload parts (gathered, no copy when the socket takes them at once; what it does not take is
+ * copied for the writer thread, at most 256 MiB, then this blocks). Sets sent_us and payload_len itself, and on a ring link epoch. At
+ * most 16 parts. ERR_LIMIT: the payload is over the type's maximum, nothing was sent. After any other error the link is done for. */
 struct ring_part { const void *data; size_t len; };
 err_code ring_link_send(struct ring_link *l, struct frame_header *h, const struct ring_part *parts, size_t n_parts, struct err *e);
 /* LOCAL only: a frame without payload (SOCKET), and with it a duplicate of fd, which stays the caller's. */

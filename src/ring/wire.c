@@ -74,7 +74,8 @@ void ring_wire_shutdown(struct ring_wire *w) {
 }
 
 void ring_wire_close(struct ring_wire *w) {
-    if (w->tls != NULL) io_tls_finish(w->tls, 0); /* reads away what has come, or the kernel resets the connection and our last bytes are lost */
+    /* reads away what has come, or the kernel resets the connection and our last bytes are lost */
+    if (w->tls != NULL) io_tls_finish(w->tls, 0);
     else if (w->fd >= 0) close(w->fd);
     w->tls = NULL;
     w->fd = -1;

@@ -12,8 +12,8 @@ struct ring_wire {
 
 /* As io_tls_read; *ret_fd is a descriptor that came with the bytes (Unix only), or -1. */
 err_code ring_wire_read(struct ring_wire *w, void *buf, size_t len, bool wait, size_t *ret_n, int *ret_fd, struct err *e);
-/* Writes as much of the parts as the socket takes without waiting (*ret_n), with pass_fd (or -1) attached to the first byte. ERR_OK: it is all
- * with the kernel; ERR_BUSY: the socket is full, the rest or something encrypted of it is still here. */
+/* Writes as much of the parts as the socket takes without waiting (*ret_n), with pass_fd (or -1) attached to the first byte. ERR_OK: it
+ * is all with the kernel; ERR_BUSY: the socket is full, the rest or something encrypted of it is still here. */
 err_code ring_wire_write(struct ring_wire *w, const struct iovec *parts, size_t n_parts, int pass_fd, size_t *ret_n, struct err *e);
 /* Writes all of it, waiting as long as it takes (ring_wire_shutdown ends the wait). */
 err_code ring_wire_write_all(struct ring_wire *w, const uint8_t *data, size_t len, int pass_fd, struct err *e);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The sending side of a link. What the kernel's socket buffer takes goes out at once, on the caller's thread and without a copy; the rest is
- * copied for a thread that starts the first time it is needed. Order is kept. For this folder only; any thread may send. */
+ * The sending side of a link. What the kernel's socket buffer takes goes out at once, on the caller's thread and without a copy; the rest
+ * is copied for a thread that starts the first time it is needed. Order is kept. For this folder only; any thread may send. */
 #ifndef CARAVAN_RING_WRITER_H
 #define CARAVAN_RING_WRITER_H
 

@@ -4,8 +4,8 @@
  *
  *     hop [--rows N] [--width N] [--dtype f32|f16|bf16|q8_0] [--spin US] [--count N] [--cpu A,B] [--suite NAME] [--fork] [--convert]
  *
- * --spin: microseconds of polling before a side sleeps; without it, several are measured. --cpu: pin the two sides. --fork: two processes,
- * as stages are. --convert: also turn the rows into the wire's type and back, as a stage does. */
+ * --spin: microseconds of polling (and yielding) before a side sleeps; without it, several are measured. --cpu: pin the two sides.
+ * --fork: two processes, as stages are. --convert: also turn the rows into the wire's type and back, as a stage does. */
 #include <getopt.h>
 #include <poll.h>
 #include <pthread.h>
@@ -65,8 +65,10 @@ static uint64_t now_ns(void) {
 static void wait_readable(struct ring_link *l, clock_us spin) {
     struct pollfd p = { .fd = ring_link_fd(l), .events = POLLIN };
     if (ring_link_pending(l)) return;
-    for (clock_us until = spin > 0 ? clock_now() + spin : 0; spin > 0 && clock_now() < until;)
-        if (poll(&p, 1, 0) > 0) return; else sched_yield();
+    for (clock_us until = spin > 0 ? clock_now() + spin : 0; spin > 0 && clock_now() < until;) {
+        if (poll(&p, 1, 0) > 0) return;
+        sched_yield(); /* or the other side, if it shares this processor, waits for the end of our time slice */
+    }
     poll(&p, 1, -1);
 }
 
@@ -89,7 +91,8 @@ static void transmit(struct side *s, uint32_t number) {
     const struct setup *o = s->setup;
     struct ring_token tokens[512];
     struct ring_trace trace = { .stage = (uint16_t)s->index };
-    struct frame_header h = { .type = FRAME_COMPUTE, .dtype = o->dtype, .number = number, .n_tokens = o->rows, .width = o->width, .n_trace = 1 };
+    struct frame_header h = { .type = FRAME_COMPUTE, .dtype = o->dtype, .number = number, .n_tokens = o->rows, .width = o->width,
+        .n_trace = 1 };
     for (uint32_t i = 0; i < o->rows; i++) tokens[i] = (struct ring_token){ .token = 1, .pos = (int32_t)i };
     ring_compute_put(s->head, NULL, 0, tokens, o->rows, &trace, 1);
     if (o->convert) ring_hidden_put(s->wire, o->dtype, s->rows, o->rows, o->width);
@@ -110,10 +113,12 @@ static void *side_main(void *arg) {
         CPU_SET(o->cpu[s->index], &set);
         if (sched_setaffinity(0, sizeof set, &set) != 0) perror("hop: --cpu");
     }
-    struct ring_identity id = { .instance = "bench", .epoch = 1, .model = "none", .n_stage = 2, .from = 0, .to = 1, .width = o->width, .node = "bench" };
+    struct ring_identity id = { .instance = "bench", .epoch = 1, .model = "none", .n_stage = 2, .from = 0, .to = 1, .width = o->width,
+        .node = "bench" };
     struct io_tls_ctx *ctx = make_ctx(o);
     struct err e;
-    err_code rc = s->index == 0 ? ring_link_connect(ctx, s->fd, &id, 10000, &s->link, &e) : ring_link_accept(ctx, s->fd, &id, 10000, &s->link, &e);
+    err_code rc = s->index == 0 ? ring_link_connect(ctx, s->fd, &id, 10000, &s->link, &e)
+        : ring_link_accept(ctx, s->fd, &id, 10000, &s->link, &e);
     if (rc != ERR_OK) stop("link", &e);
     s->rows = mem_calloc((size_t)o->rows * o->width, sizeof *s->rows);
     s->wire = mem_zalloc(o->rows * frame_row_bytes(o->dtype, o->width) + 1);
@@ -129,7 +134,7 @@ static void *side_main(void *arg) {
         receive(s);
         if (i >= warm) s->hop_us[i - warm] = (uint32_t)((now_ns() - begin) / 200);
     }
-    if (s->index == 0) ring_link_flush(s->link, 1000);
+    ring_link_flush(s->link, 10000);
     ring_link_close(s->link);
     io_tls_ctx_free(ctx);
     free(s->rows);
@@ -177,7 +182,8 @@ static void measure(const struct setup *o) {
         pthread_join(t, NULL);
     }
     qsort(sides[0].hop_us, o->count, sizeof(uint32_t), by_value);
-    printf("spin %4llu us: median %6.1f us a hop, p10 %6.1f, p90 %6.1f\n", (unsigned long long)o->spin, sides[0].hop_us[o->count / 2] / 10.0,
+    printf("spin %4llu us: median %6.1f us a hop, p10 %6.1f, p90 %6.1f\n", (unsigned long long)o->spin,
+           sides[0].hop_us[o->count / 2] / 10.0,
            sides[0].hop_us[o->count / 10] / 10.0, sides[0].hop_us[o->count / 10 * 9] / 10.0);
     fflush(stdout);
     free(sides[0].hop_us);
@@ -205,7 +211,10 @@ int main(int argc, char **argv) {
         case 'd': o.dtype = dtype_of(optarg); break;
         case 's': spin = strtol(optarg, NULL, 10); break;
         case 'n': o.count = (uint32_t)strtoul(optarg, NULL, 10); break;
-        case 'c': if (sscanf(optarg, "%d,%d", &o.cpu[0], &o.cpu[1]) != 2) return 2; break;
+        case 'c':
+            o.cpu[0] = (int)strtol(optarg, NULL, 10);
+            o.cpu[1] = strchr(optarg, ',') != NULL ? (int)strtol(strchr(optarg, ',') + 1, NULL, 10) : o.cpu[0];
+            break;
         case 'x': o.suite = optarg; break;
         case 'f': o.fork = true; break;
         case 'v': o.convert = true; break;
@@ -217,7 +226,8 @@ int main(int argc, char **argv) {
         return 2;
     }
     io_tls_startup();
-    printf("frames of %zu bytes, %s\n", FRAME_HEADER_SIZE + ring_compute_head_size(0, o.rows, 1) + o.rows * frame_row_bytes(o.dtype, o.width),
+    size_t size = FRAME_HEADER_SIZE + ring_compute_head_size(0, o.rows, 1) + o.rows * frame_row_bytes(o.dtype, o.width);
+    printf("frames of %zu bytes, %s\n", size,
            o.suite != NULL ? o.suite : "the suite that this processor prefers");
     static const clock_us spins[] = { 0, 50, 1000 };
     for (size_t i = 0; i < (spin < 0 ? ARRAY_LEN(spins) : 1); i++) {

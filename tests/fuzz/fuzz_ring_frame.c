@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A stream of frames as a link receives it, in two ways at once: whole, and byte by byte; both must see the same frames and the same end. The
- * first byte of the input chooses the kind of link. COMPUTE payloads are viewed, and every entry read. */
+ * A stream of frames as a link receives it, in two ways at once: whole, and byte by byte; both must see the same frames and the same end.
+ * The first byte of the input chooses the kind of link. COMPUTE payloads are viewed, and every entry read. */
 #include <stdlib.h>
 #include <string.h>
 

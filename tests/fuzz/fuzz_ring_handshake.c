@@ -30,7 +30,8 @@ static void check_refuse(const struct err *why) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static const struct ring_identity mine = { .instance = "demo", .epoch = 5, .model = "m", .n_stage = 2, .to = 1, .width = 64, .node = "a" };
+    static const struct ring_identity mine = { .instance = "demo", .epoch = 5, .model = "m", .n_stage = 2, .to = 1, .width = 64,
+        .node = "a" };
     struct ring_identity id;
     struct err e = { .code = ERR_OK };
     if (ring_hello_decode(data, size, &id, &e) == ERR_OK) check_hello(&id);

@@ -49,7 +49,8 @@ static void test_parse_bad(void **state) {
     static const struct { const char *text, *says; } cases[] = {
         { "", "neither a host nor a port" }, { "box:", "the port is missing" }, { "box:http", "\"http\" is not a port" },
         { "box:65536", "over 65535" }, { "box:99999999999", "over 65535" }, { "[::1", "\"]\" is missing" }, { "[::1]7", "may follow" },
-        { "[box]:80", "brackets are for IPv6" }, { "two words:80", "cannot hold \" \"" }, { "http://box", "not a port number" }, { "box:-1", "not a port number" },
+        { "[box]:80", "brackets are for IPv6" }, { "two words:80", "cannot hold \" \"" }, { "http://box", "not a port number" },
+        { "box:-1", "not a port number" },
     };
     struct io_addr a = { .host = "untouched", .port = 5 };
     struct err e;
@@ -179,7 +180,8 @@ static int int_option(int fd, int level, int name) {
 static void test_tune(void **state) {
     (void)state;
     struct err e;
-    const struct io_sock_options o = { .no_delay = true, .keepalive_s = 30, .user_timeout_ms = 4000, .send_buffer = 20000, .receive_buffer = 30000 };
+    const struct io_sock_options o = { .no_delay = true, .keepalive_s = 30, .user_timeout_ms = 4000, .send_buffer = 20000,
+        .receive_buffer = 30000 };
     int fd = socket(AF_INET, SOCK_STREAM, 0), pair[2];
     assert_int_equal(io_sock_tune(fd, &o, &e), ERR_OK);
     assert_int_equal(int_option(fd, IPPROTO_TCP, TCP_NODELAY), 1);

@@ -32,7 +32,14 @@ static struct io_tls_ctx *ctx_of(uint8_t fill) {
 }
 
 /* The server's end runs in a thread. */
-struct server { struct io_tls_ctx *ctx; int fd; pthread_t thread; struct io_tls_stream *stream; err_code rc; struct err e; int timeout_ms; };
+struct server {
+    struct io_tls_ctx *ctx;
+    int fd, timeout_ms;
+    pthread_t thread;
+    struct io_tls_stream *stream;
+    err_code rc;
+    struct err e;
+};
 
 static void *serve(void *arg) {
     struct server *s = arg;
@@ -305,7 +312,8 @@ static void test_shutdown_wakes_a_reader(void **state) {
     pthread_t writer;
     pthread_create(&writer, NULL, write_bulk, &b);
     struct err e;
-    while (io_tls_flush(p.client, false, &e) != ERR_BUSY) assert_int_equal(io_sock_wait(io_tls_fd(p.server), POLLIN, TIMEOUT_MS, &e), ERR_OK);
+    while (io_tls_flush(p.client, false, &e) != ERR_BUSY)
+        assert_int_equal(io_sock_wait(io_tls_fd(p.server), POLLIN, TIMEOUT_MS, &e), ERR_OK);
     io_tls_shutdown(p.client);
     pthread_join(writer, NULL); /* and comes back */
     pair_close(&p);
@@ -682,7 +690,8 @@ int main(void) {
         cmocka_unit_test(test_key_update), cmocka_unit_test(test_close_is_seen), cmocka_unit_test(test_shutdown_wakes_a_reader),
         cmocka_unit_test(test_wrong_key_is_told_on_both_ends), cmocka_unit_test(test_client_without_key),
         cmocka_unit_test(test_server_with_certificate), cmocka_unit_test(test_not_tls), cmocka_unit_test(test_silence_times_out),
-        cmocka_unit_test(test_half_records_and_tampering), cmocka_unit_test(test_alert_survives_unread_bytes), cmocka_unit_test(test_pump_in_pieces), cmocka_unit_test(test_pump_wrong_key),
+        cmocka_unit_test(test_half_records_and_tampering), cmocka_unit_test(test_alert_survives_unread_bytes),
+        cmocka_unit_test(test_pump_in_pieces), cmocka_unit_test(test_pump_wrong_key),
         cmocka_unit_test(test_pump_limits), cmocka_unit_test(test_peek_name), cmocka_unit_test(test_peek_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "ring/compute.h"
 #include "ring/hidden.h"
+#include "ring/hidden_simd.h"
 
 enum { WIDTH = 2 };
 
@@ -27,7 +28,8 @@ static const struct ring_token tokens[] = { { 0x0A0B0C0D, 7, 2, RING_TOKEN_SAMPL
 static const struct ring_trace trace[] = { { 2, 100, 200, 0xFFFFFFFFu } };
 
 static struct frame_header payload_make(uint8_t **ret) {
-    struct frame_header h = { .type = FRAME_COMPUTE, .n_ops = ARRAY_LEN(ops), .n_tokens = ARRAY_LEN(tokens), .n_trace = ARRAY_LEN(trace), .width = WIDTH };
+    struct frame_header h = { .type = FRAME_COMPUTE, .n_ops = ARRAY_LEN(ops), .n_tokens = ARRAY_LEN(tokens), .n_trace = ARRAY_LEN(trace),
+        .width = WIDTH };
     size_t head = ring_compute_head_size(h.n_ops, h.n_tokens, h.n_trace);
     h.payload_len = (uint32_t)(head + h.n_tokens * frame_row_bytes(FRAME_F32, WIDTH));
     *ret = mem_zalloc(h.payload_len);
@@ -83,9 +85,12 @@ static void test_view_refusals(void **state) {
     static const struct { size_t at; uint32_t value; int bytes; const char *says; } cases[] = {
         { 0, 0, 1, "operation 0: unknown kind" }, { 0, 5, 1, "operation 0: unknown kind" }, { 1, 1, 1, "operation 0: reserved" },
         { 23, 1, 1, "operation 1: reserved" }, { 4, 1024, 4, "operation 0: sequence" }, { 8, 1024, 4, "operation 0: destination sequence" },
-        { 28, 1, 4, "operation 1: a destination" }, { 12, 0x40000000, 4, "operation 0: first position" }, { 12, 0xFFFFFFFFu, 4, "operation 0: first position" },
-        { 16, 4, 4, "operation 0: last position" }, { 16, 0xFFFFFFFEu, 4, "operation 0: last position" }, { 16, 0x40000000, 4, "operation 0: last position" },
-        { 52, 1, 4, "operation 2: positions" }, { 60, 0xFFFFFFFFu, 4, "token 0: negative token" }, { 64, 0x40000000, 4, "token 0: position" },
+        { 28, 1, 4, "operation 1: a destination" }, { 12, 0x40000000, 4, "operation 0: first position" },
+        { 12, 0xFFFFFFFFu, 4, "operation 0: first position" },
+        { 16, 4, 4, "operation 0: last position" }, { 16, 0xFFFFFFFEu, 4, "operation 0: last position" },
+        { 16, 0x40000000, 4, "operation 0: last position" },
+        { 52, 1, 4, "operation 2: positions" }, { 60, 0xFFFFFFFFu, 4, "token 0: negative token" },
+        { 64, 0x40000000, 4, "token 0: position" },
         { 64, 0x80000000u, 4, "token 0: position" }, { 68, 1024, 2, "token 0: sequence" }, { 70, 4, 2, "token 0: unknown flags" },
         { 82, 0x8000, 2, "token 1: unknown flags" }, { 86, 1, 2, "trace entry 0: reserved" },
     };
@@ -183,6 +188,28 @@ static void test_f16_rounding(void **state) {
     assert_int_equal(put16(FRAME_F16, NAN) & 0x7E00, 0x7E00);
 }
 
+/* The processor's own conversion and the portable one give the same for a spread of all floats, NaNs and infinities among them. */
+static void test_f16_simd_agrees(void **state) {
+    (void)state;
+    enum { N = 64 };
+    float in[N], a[N], b[N];
+    uint8_t x[2 * N], y[2 * N];
+    if (ring_hidden_simd_put_f16(x, memset(in, 0, sizeof in), N) == 0) skip(); /* none here */
+    for (uint64_t u = 0; u < UINT64_C(1) << 32; u += N * 4099u) {
+        for (uint32_t i = 0; i < N; i++) in[i] = from_bits((uint32_t)u + i * 4099u);
+        assert_int_equal(ring_hidden_simd_put_f16(x, in, N), N);
+        ring_hidden_plain_put_f16(y, in, N);
+        for (size_t i = 0; i < N; i++) {
+            uint16_t p = bytes_get_u16(x + 2 * i), q = bytes_get_u16(y + 2 * i);
+            if (p != q && !(isnan(in[i]) && (p & 0x7E00) == 0x7E00 && (q & 0x7E00) == 0x7E00))
+                fail_msg("%a: %04x and %04x", (double)in[i], p, q);
+        }
+        assert_int_equal(ring_hidden_simd_get_f16(a, x, N), N);
+        ring_hidden_plain_get_f16(b, x, N);
+        for (size_t i = 0; i < N; i++) assert_true(a[i] == b[i] || (isnan(a[i]) && isnan(b[i])));
+    }
+}
+
 static void test_bf16(void **state) {
     (void)state;
     for (uint32_t b = 0; b < 65536; b++) {
@@ -242,7 +269,8 @@ static void test_q8_0(void **state) {
             }
             /* half a step, and the scale's own rounding (coarse where it is subnormal) on up to 127 steps */
             float step = top / 127.0f, rounding = fabsf(get16(FRAME_F16, bytes_get_u16(out + (i / 32) * 34)) - step);
-            if (fabsf(back[i] - in[i]) > 0.5001f * step + 127.0f * rounding) fail_msg("%g came back as %g (largest %g)", (double)in[i], (double)back[i], (double)top);
+            if (fabsf(back[i] - in[i]) > 0.5001f * step + 127.0f * rounding)
+                fail_msg("%g came back as %g (largest %g)", (double)in[i], (double)back[i], (double)top);
         }
     }
     for (int i = 0; i < 32; i++) in[i] = i == 5 ? -127.0f : (float)i + 0.5f; /* scale 1: the values themselves, ties to even */
@@ -269,8 +297,10 @@ static void test_q8_0(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_payload_bytes), cmocka_unit_test(test_view), cmocka_unit_test(test_view_refusals), cmocka_unit_test(test_view_checks_the_frame),
-        cmocka_unit_test(test_f16_all_values), cmocka_unit_test(test_f16_rounding), cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_payload_bytes), cmocka_unit_test(test_view), cmocka_unit_test(test_view_refusals),
+        cmocka_unit_test(test_view_checks_the_frame),
+        cmocka_unit_test(test_f16_all_values), cmocka_unit_test(test_f16_rounding), cmocka_unit_test(test_f16_simd_agrees),
+        cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_rows_agree_with_single_values), cmocka_unit_test(test_q8_0),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

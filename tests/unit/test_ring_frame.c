@@ -47,12 +47,17 @@ static void test_header_bytes(void **state) {
 static void test_header_refusals(void **state) {
     (void)state;
     static const struct { size_t at; uint32_t value; int bytes; const char *says; } cases[] = {
-        { 0, 0x12345678, 4, "not a Caravan frame" }, { 4, 2, 1, "frame of version 2: this end speaks version 1" }, { 5, 99, 1, "unknown frame type 99" },
+        { 0, 0x12345678, 4, "not a Caravan frame" }, { 4, 2, 1, "frame of version 2: this end speaks version 1" },
+        { 5, 99, 1, "unknown frame type 99" },
         { 5, 0, 1, "unknown frame type 0" }, { 5, 255, 1, "unknown frame type 255" }, { 5, FRAME_SUBMIT, 1, "SUBMIT frame on a ring link" },
-        { 6, FRAME_DTYPE_COUNT, 1, "unknown hidden-state type" }, { 6, FRAME_Q8_0, 1, "not a multiple of 32" }, { 7, 1, 1, "unknown flags" },
-        { 28, FRAME_MAX_OPS + 1, 4, "4097 operations" }, { 28, 2, 4, "its counts ask for 96" }, { 32, FRAME_MAX_TOKENS + 1, 4, "16385 tokens" },
-        { 32, 0xFFFFFFFFu, 4, "4294967295 tokens" }, { 36, FRAME_MAX_WIDTH + 1, 4, "262145 floats" }, { 40, 77, 4, "77 bytes of payload: its counts ask for 76" },
-        { 40, 512u * 1024 * 1024 + 1, 4, "the limit is 536870912" }, { 44, FRAME_MAX_TRACE + 1, 2, "257 trace entries" }, { 46, 1, 2, "reserved bytes" },
+        { 6, FRAME_DTYPE_COUNT, 1, "unknown hidden-state type" }, { 6, FRAME_Q8_0, 1, "not a multiple of 32" },
+        { 7, 1, 1, "unknown flags" },
+        { 28, FRAME_MAX_OPS + 1, 4, "4097 operations" }, { 28, 2, 4, "its counts ask for 96" },
+        { 32, FRAME_MAX_TOKENS + 1, 4, "16385 tokens" },
+        { 32, 0xFFFFFFFFu, 4, "4294967295 tokens" }, { 36, FRAME_MAX_WIDTH + 1, 4, "262145 floats" },
+        { 40, 77, 4, "77 bytes of payload: its counts ask for 76" },
+        { 40, 512u * 1024 * 1024 + 1, 4, "the limit is 536870912" }, { 44, FRAME_MAX_TRACE + 1, 2, "257 trace entries" },
+        { 46, 1, 2, "reserved bytes" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         uint8_t in[FRAME_HEADER_SIZE];
@@ -139,7 +144,8 @@ static void test_protocol_document(void **state) {
         uint8_t type = (uint8_t)rows[i].number;
         char where[64] = "", size[32], row[256];
         for (size_t k = 0; k < ARRAY_LEN(links); k++)
-            if (frame_links(type) & 1u << k) snprintf(where + strlen(where), sizeof where - strlen(where), "%s%s", where[0] ? ", " : "", links[k]);
+            if (frame_links(type) & 1u << k)
+                snprintf(where + strlen(where), sizeof where - strlen(where), "%s%s", where[0] ? ", " : "", links[k]);
         uint32_t max = frame_max_payload(type);
         if (max >= 1 << 20) snprintf(size, sizeof size, "%u MiB", max >> 20);
         else if (max >= 1 << 10) snprintf(size, sizeof size, "%u KiB", max >> 10);
@@ -243,7 +249,8 @@ static void test_reader_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_header_bytes), cmocka_unit_test(test_header_refusals), cmocka_unit_test(test_no_overflow), cmocka_unit_test(test_row_bytes),
+        cmocka_unit_test(test_header_bytes), cmocka_unit_test(test_header_refusals), cmocka_unit_test(test_no_overflow),
+        cmocka_unit_test(test_row_bytes),
         cmocka_unit_test(test_types_and_links), cmocka_unit_test(test_protocol_document), cmocka_unit_test(test_reader_any_fragmentation),
         cmocka_unit_test(test_reader_refuses_before_it_allocates), cmocka_unit_test(test_reader_memory),
     };

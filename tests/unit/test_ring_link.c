@@ -1,313 +1,26 @@
 /* SPDX-License-Identifier: MIT
- * Ring links over real sockets with both ends alive: the handshake and each of its refusals as both ends see them, frames under slow
- * readers, half frames and dying peers, the writer thread, and descriptors on LOCAL. */
+ * Ring links over real sockets with both ends alive: frames under slow readers, half frames and dying peers, the writer thread, clocks, and
+ * descriptors on LOCAL. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
-#include "base/mem.h"
-#include "io/sock.h"
-#include "ring/handshake.h"
-#include "ring/link.h"
-#include "ring/reader.h"
 #include "ring/wire.h"
 #include "ring/writer.h"
+#include "support/ring_ends.h"
 
-enum { TIMEOUT_MS = 20000 };
-
-static struct io_tls_ctx *good_ctx, *bad_ctx;
-
-static const struct ring_identity identity = {
-    .instance = "demo-1", .epoch = (UINT64_C(7) << 32) | 0xABCD, .model = "0123456789abcdef0123456789abcdef", .n_stage = 3, .from = 0, .to = 1,
-    .width = 64, .node = "alpha",
-};
-
-/* buffer > 0: so small a send buffer. The receive buffers are then 64 KiB: smaller than a segment on loopback, TCP would crawl. */
-static void tcp_pair(int fds[2], int buffer) {
-    struct err e;
-    struct io_addr a = { .host = "127.0.0.1" };
-    int listener = -1;
-    assert_int_equal(io_sock_listen(&a, 4, &listener, &e), ERR_OK);
-    if (buffer > 0) assert_int_equal(io_sock_tune(listener, &(struct io_sock_options){ .receive_buffer = 65536 }, &e), ERR_OK);
-    a.port = io_sock_port(listener);
-    assert_int_equal(io_sock_connect(&a, TIMEOUT_MS, &fds[0], &e), ERR_OK);
-    assert_int_equal(io_sock_accept(listener, TIMEOUT_MS, &fds[1], &e), ERR_OK);
-    if (buffer > 0)
-        for (int i = 0; i < 2; i++)
-            assert_int_equal(io_sock_tune(fds[i], &(struct io_sock_options){ .send_buffer = buffer, .receive_buffer = 65536 }, &e), ERR_OK);
-    close(listener);
-}
-
-/* One end of a handshake, runnable in a thread. */
-struct end { bool server; struct io_tls_ctx *ctx; int fd, timeout_ms; struct ring_identity id; struct ring_link *link; err_code rc; struct err e; pthread_t thread; };
-
-static void *end_main(void *arg) {
-    struct end *s = arg;
-    s->rc = (s->server ? ring_link_accept : ring_link_connect)(s->ctx, s->fd, &s->id, s->timeout_ms, &s->link, &s->e);
-    return NULL;
-}
-
-static struct end end_of(bool server, struct io_tls_ctx *ctx, int fd) {
-    return (struct end){ .server = server, .ctx = ctx, .fd = fd, .timeout_ms = TIMEOUT_MS, .id = identity };
-}
-
-static void meet(struct end *client, struct end *server) {
-    pthread_create(&server->thread, NULL, end_main, server);
-    end_main(client);
-    pthread_join(server->thread, NULL);
-}
-
-struct pair { struct ring_link *client, *server; };
-
-static struct pair pair_open(int buffer) {
-    int fds[2];
-    tcp_pair(fds, buffer);
-    struct end c = end_of(false, good_ctx, fds[0]), s = end_of(true, good_ctx, fds[1]);
-    meet(&c, &s);
-    if (c.rc != ERR_OK || s.rc != ERR_OK) fail_msg("client: %s, server: %s", c.e.text, s.e.text);
-    return (struct pair){ c.link, s.link };
-}
-
-static void pair_close(struct pair *p) {
-    ring_link_close(p->client);
-    ring_link_close(p->server);
-}
-
-/* ---- refusals: both ends must know why ------------------------------------------------------------------------------------------------ */
-
-static void test_refused_identities(void **state) {
-    (void)state;
-    struct ring_identity ids[9];
-    for (size_t i = 0; i < ARRAY_LEN(ids); i++) ids[i] = identity;
-    strcpy(ids[0].instance, "demo-2");
-    ids[1].epoch--;
-    ids[2].epoch++;
-    ids[3].epoch = 1;
-    strcpy(ids[4].model, "fedcba9876543210");
-    ids[5].n_stage = 4;
-    ids[6].from = 2;
-    ids[7].to = 2;
-    ids[8].width = 128;
-    static const struct { err_code rc; const char *says; } want[] = {
-        { ERR_PROTOCOL, "the link is of instance \"demo-2\", the stage of instance \"demo-1\"" },
-        { ERR_STALE, "the link is of epoch 7.0000abcc, older than epoch 7.0000abcd" },
-        { ERR_STALE, "newer than epoch 7.0000abcd" },
-        { ERR_STALE, "the link is of epoch 0.00000001, older than" },
-        { ERR_PROTOCOL, "different models (fedcba9876543210 and 0123456789abcdef)" },
-        { ERR_PROTOCOL, "a ring of 4 stages on one side, of 3 on the other" },
-        { ERR_PROTOCOL, "from stage 2 to 1 came where one from stage 0 to 1 belongs" },
-        { ERR_PROTOCOL, "from stage 0 to 2 came where one from stage 0 to 1 belongs" },
-        { ERR_PROTOCOL, "hidden rows of 128 floats on one side, of 64 on the other" },
-    };
-    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
-        int fds[2];
-        tcp_pair(fds, 0);
-        struct end c = end_of(false, good_ctx, fds[0]), s = end_of(true, good_ctx, fds[1]);
-        c.id = ids[i];
-        meet(&c, &s);
-        assert_int_equal(s.rc, want[i].rc);
-        assert_int_equal(c.rc, want[i].rc);
-        if (strstr(s.e.text, want[i].says) == NULL) fail_msg("server of case %zu: \"%s\"", i, s.e.text);
-        if (strstr(c.e.text, want[i].says) == NULL) fail_msg("client of case %zu: \"%s\"", i, c.e.text);
-        assert_non_null(strstr(c.e.text, "the other side refused the link: "));
-        assert_null(c.link);
-        assert_null(s.link);
-    }
-}
-
-static void test_refused_key(void **state) {
-    (void)state;
-    int fds[2];
-    tcp_pair(fds, 0);
-    struct end c = end_of(false, bad_ctx, fds[0]), s = end_of(true, good_ctx, fds[1]);
-    meet(&c, &s);
-    assert_int_equal(c.rc, ERR_AUTH);
-    assert_int_equal(s.rc, ERR_AUTH);
-    assert_string_equal(c.e.text, "the other side has a different cluster key");
-    assert_string_equal(s.e.text, "the other side has a different cluster key");
-}
-
-/* A peer made by hand: TLS is right, what it says is up to the test. */
-struct raw { struct end server; struct io_tls_stream *tls; };
-
-static void raw_open(struct raw *r) {
-    int fds[2];
-    struct err e;
-    tcp_pair(fds, 0);
-    r->server = end_of(true, good_ctx, fds[1]);
-    pthread_create(&r->server.thread, NULL, end_main, &r->server);
-    assert_int_equal(io_tls_connect(good_ctx, fds[0], "ring-demo-1-000000070000abcd-1.caravan", TIMEOUT_MS, &r->tls, &e), ERR_OK);
-}
-
-static void raw_send(struct raw *r, const void *data, size_t len) {
-    size_t n;
-    struct err e;
-    assert_int_equal(io_tls_write(r->tls, data, len, true, &n, &e), ERR_OK);
-}
-
-static void raw_frame(struct raw *r, uint8_t type, const char *payload) {
-    uint8_t head[FRAME_HEADER_SIZE];
-    frame_header_put(head, &(struct frame_header){ .type = type, .epoch = identity.epoch, .payload_len = (uint32_t)strlen(payload) });
-    raw_send(r, head, sizeof head);
-    raw_send(r, payload, strlen(payload));
-}
-
-/* Reads until a REFUSE, and checks that it carries what the server's end returned. */
-static void raw_expect_refuse(struct raw *r, err_code rc, const char *says) {
-    struct ring_reader reader;
-    struct err e;
-    uint8_t buf[4096];
-    err_code got;
-    ring_reader_init(&reader, FRAME_LINK_RING);
-    for (bool refused = false; !refused;) {
-        size_t n = 0;
-        got = io_tls_read(r->tls, buf, sizeof buf, true, &n, &e);
-        if (got != ERR_OK) fail_msg("the server closed without a REFUSE: %s", e.text);
-        const uint8_t *p = buf;
-        while (!refused && n > 0 && ring_reader_feed(&reader, &p, &n, &e) == ERR_OK) refused = reader.header.type == FRAME_REFUSE;
-    }
-    got = ring_refuse_decode(reader.payload, reader.header.payload_len, &e);
-    ring_reader_done(&reader);
-    io_tls_close(r->tls);
-    pthread_join(r->server.thread, NULL);
-    assert_int_equal(r->server.rc, rc);
-    assert_int_equal(got, rc);
-    if (strstr(r->server.e.text, says) == NULL) fail_msg("the server says \"%s\", not \"%s\"", r->server.e.text, says);
-    if (strstr(e.text, says) == NULL) fail_msg("the REFUSE says \"%s\", not \"%s\"", e.text, says);
-}
-
-#define HELLO_FIELDS "\"node\":\"raw\",\"instance\":\"demo-1\",\"epoch\":30064815053,\"model\":\"0123456789abcdef0123456789abcdef\",\"n_stage\":3"
-
-static void test_refused_hellos(void **state) {
-    (void)state;
-    static const struct { uint8_t type; const char *payload, *says; } cases[] = {
-        { FRAME_HELLO, "{\"version\":2}", "one side speaks version 2 of the protocol, the other version 1" },
-        { FRAME_HELLO, "{\"version\":1," HELLO_FIELDS ",\"from\":0,\"to\":1}", "bad HELLO: field \"width\": expected a whole number" },
-        { FRAME_HELLO, "{\"version\":1," HELLO_FIELDS ",\"from\":0,\"to\":-1,\"width\":64}", "bad HELLO: field \"to\"" },
-        { FRAME_HELLO, "{\"version\":1," HELLO_FIELDS ",\"from\":0,\"to\":1,\"width\":262145}", "field \"width\": 262145 is over the limit" },
-        { FRAME_HELLO, "{\"version\":1,\"node\":\"a\\nb\"}", "field \"node\": a control character" },
-        { FRAME_HELLO, "{\"version\":1,\"node\":7}", "field \"node\": expected a string" },
-        { FRAME_HELLO, "{}", "bad HELLO: field \"version\"" },
-        { FRAME_HELLO, "[]", "bad HELLO: it is not a JSON object" },
-        { FRAME_HELLO, "{", "bad HELLO: it is not JSON" },
-        { FRAME_HELLO, "", "bad HELLO: it is not JSON" },
-        { FRAME_WELCOME, "{\"version\":1}", "expected HELLO, got WELCOME" },
-        { FRAME_TOKENS, "xyz", "expected HELLO, got TOKENS" },
-        { FRAME_SUBMIT, "{}", "SUBMIT frame on a ring link" },
-    };
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct raw r;
-        raw_open(&r);
-        raw_frame(&r, cases[i].type, cases[i].payload);
-        raw_expect_refuse(&r, ERR_PROTOCOL, cases[i].says);
-    }
-    char longer[300];
-    snprintf(longer, sizeof longer, "{\"version\":1,\"node\":\"%0100d\"}", 0);
-    struct raw r;
-    raw_open(&r);
-    raw_frame(&r, FRAME_HELLO, longer);
-    raw_expect_refuse(&r, ERR_PROTOCOL, "field \"node\": 100 bytes, the limit is 63");
-}
-
-static void test_refused_headers(void **state) {
-    (void)state;
-    static const struct { size_t at; uint32_t value; int bytes; const char *says; } cases[] = {
-        { 0, 0x47455420, 4, "not a Caravan frame" }, { 4, 9, 1, "frame of version 9" }, { 40, 65 * 1024 + 1, 4, "bytes of payload" },
-        { 28, 0xFFFFFFFFu, 4, "operations" }, { 32, 20000, 4, "20000 tokens" }, { 36, 1u << 30, 4, "floats in a row" }, { 44, 500, 2, "500 trace entries" },
-        { 46, 7, 2, "reserved bytes" },
-    };
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct raw r;
-        uint8_t head[FRAME_HEADER_SIZE];
-        raw_open(&r);
-        frame_header_put(head, &(struct frame_header){ .type = FRAME_HELLO, .payload_len = 10 });
-        for (int b = 0; b < cases[i].bytes; b++) head[cases[i].at + (size_t)b] = (uint8_t)(cases[i].value >> 8 * b);
-        raw_send(&r, head, sizeof head);
-        raw_expect_refuse(&r, ERR_PROTOCOL, cases[i].says);
-    }
-}
-
-/* A HELLO that is cut off: by the end of the connection, or by silence. */
-static void test_truncated_hello(void **state) {
-    (void)state;
-    uint8_t head[FRAME_HEADER_SIZE];
-    frame_header_put(head, &(struct frame_header){ .type = FRAME_HELLO, .payload_len = 100 });
-    static const size_t cuts[] = { 0, 1, 47, 48 };
-    for (size_t i = 0; i < ARRAY_LEN(cuts); i++) {
-        struct raw r;
-        raw_open(&r);
-        raw_send(&r, head, cuts[i]);
-        io_tls_close(r.tls);
-        pthread_join(r.server.thread, NULL);
-        assert_int_equal(r.server.rc, ERR_CLOSED);
-        if (cuts[i] > 0) assert_non_null(strstr(r.server.e.text, "in the middle of a frame"));
-        assert_null(r.server.link);
-    }
-    int fds[2];
-    tcp_pair(fds, 0);
-    struct raw r = { .server = end_of(true, good_ctx, fds[1]) };
-    struct err e;
-    r.server.timeout_ms = 150;
-    pthread_create(&r.server.thread, NULL, end_main, &r.server);
-    assert_int_equal(io_tls_connect(good_ctx, fds[0], "ring.caravan", TIMEOUT_MS, &r.tls, &e), ERR_OK);
-    raw_send(&r, head, 48);
-    raw_expect_refuse(&r, ERR_TIMEOUT, "did not finish the handshake in time");
-}
-
-/* A server that answers nonsense: the client refuses it, and says so. */
-static void test_client_refuses(void **state) {
-    (void)state;
-    static const struct { uint8_t type; const char *payload; err_code rc; const char *says; } cases[] = {
-        { FRAME_WELCOME, "{\"version\":3}", ERR_PROTOCOL, "version 3" },
-        { FRAME_WELCOME, "{\"version\":1,\"node\":\"b\",\"epoch\":5}", ERR_STALE, "newer than epoch 0.00000005" },
-        { FRAME_TOKENS, "", ERR_PROTOCOL, "expected WELCOME, got TOKENS" },
-    };
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        int fds[2];
-        tcp_pair(fds, 0);
-        struct raw r = { .server = end_of(false, good_ctx, fds[0]) }; /* here the end under test is the client */
-        struct err e;
-        pthread_create(&r.server.thread, NULL, end_main, &r.server);
-        assert_int_equal(io_tls_accept(good_ctx, fds[1], TIMEOUT_MS, &r.tls, &e), ERR_OK);
-        raw_frame(&r, cases[i].type, cases[i].payload);
-        raw_expect_refuse(&r, cases[i].rc, cases[i].says);
-    }
-}
-
-static void test_bad_instance_name(void **state) {
-    (void)state;
-    int fds[2];
-    tcp_pair(fds, 0);
-    struct end c = end_of(false, good_ctx, fds[0]);
-    strcpy(c.id.instance, "no spaces");
-    end_main(&c);
-    assert_int_equal(c.rc, ERR_INVALID);
-    char buf;
-    assert_int_equal(io_sock_wait(fds[1], POLLIN, TIMEOUT_MS, NULL), ERR_OK);
-    assert_int_equal(recv(fds[1], &buf, 1, 0), 0); /* it was closed */
-    close(fds[1]);
-    char name[IO_TLS_NAME_MAX];
-    assert_int_equal(ring_link_name(&identity, name, NULL), ERR_OK);
-    assert_string_equal(name, "ring-demo-1-000000070000abcd-1.caravan");
-}
-
-/* ---- frames ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- frames ------------------------------------------------------------------------------------------------------------------- */
 
 static void fill(uint8_t *data, size_t len, uint32_t seed) {
     for (size_t i = 0; i < len; i++) data[i] = (uint8_t)((seed + i) * 2654435761u >> 24);
@@ -443,7 +156,8 @@ static void test_clock_offset(void **state) {
             nanosleep(&hold, NULL);
             bytes_put_u64(out + FRAME_HEADER_SIZE, reader.header.sent_us);
             bytes_put_u64(out + FRAME_HEADER_SIZE + 8, theirs);
-            frame_header_put(out, &(struct frame_header){ .type = FRAME_PONG, .epoch = identity.epoch, .sent_us = clock_now() + HOUR_US, .payload_len = 16 });
+            frame_header_put(out, &(struct frame_header){ .type = FRAME_PONG, .epoch = identity.epoch, .sent_us = clock_now() + HOUR_US,
+                .payload_len = 16 });
             raw_send(&r, out, sizeof out);
             frame_header_put(out, &(struct frame_header){ .type = FRAME_PING, .epoch = identity.epoch, .sent_us = clock_now() + HOUR_US });
             raw_send(&r, out, FRAME_HEADER_SIZE);
@@ -461,7 +175,7 @@ static void test_clock_offset(void **state) {
     ring_link_close(c.link);
 }
 
-/* ---- slow readers, half frames --------------------------------------------------------------------------------------------------------- */
+/* ---- slow readers, half frames ------------------------------------------------------------------------------------------------ */
 
 struct feed { struct ring_link *link; uint32_t count; size_t size; };
 
@@ -509,34 +223,6 @@ static void test_both_ways_at_once(void **state) {
     pair_close(&p);
 }
 
-/* A link over a raw peer that has finished the handshake properly. */
-static void raw_finish(struct raw *r) {
-    struct ring_reader reader;
-    struct err e;
-    int pings = 0, pongs = 0;
-    ring_reader_init(&reader, FRAME_LINK_RING);
-    raw_frame(r, FRAME_HELLO, "{\"version\":1," HELLO_FIELDS ",\"from\":0,\"to\":1,\"width\":64}");
-    for (int i = 0; i < 5; i++) raw_frame(r, FRAME_PING, "");
-    while (pings < 5 || pongs < 5) {
-        uint8_t buf[1024], out[FRAME_HEADER_SIZE + 16] = { 0 };
-        size_t n = 0;
-        if (io_tls_read(r->tls, buf, sizeof buf, true, &n, &e) != ERR_OK) fail_msg("%s", e.text);
-        const uint8_t *at = buf;
-        while (n > 0 && ring_reader_feed(&reader, &at, &n, &e) == ERR_OK) {
-            if (reader.header.type == FRAME_REFUSE) fail_msg("%.*s", (int)reader.header.payload_len, (const char *)reader.payload);
-            pongs += reader.header.type == FRAME_PONG;
-            if (reader.header.type != FRAME_PING) continue;
-            pings++;
-            frame_header_put(out, &(struct frame_header){ .type = FRAME_PONG, .epoch = identity.epoch, .sent_us = 1, .payload_len = 16 });
-            bytes_put_u64(out + FRAME_HEADER_SIZE, reader.header.sent_us);
-            raw_send(r, out, sizeof out);
-        }
-    }
-    ring_reader_done(&reader);
-    pthread_join(r->server.thread, NULL);
-    if (r->server.rc != ERR_OK) fail_msg("%s", r->server.e.text);
-}
-
 /* A frame that arrives in random crumbs: BUSY until the last, no spinning in between, then whole. */
 static void test_half_frames(void **state) {
     (void)state;
@@ -577,10 +263,13 @@ static void test_half_frames(void **state) {
 static void test_bad_frames_later(void **state) {
     (void)state;
     static const struct { uint8_t type; uint64_t epoch; size_t at; uint8_t value; err_code rc; const char *says; } cases[] = {
-        { FRAME_TOKENS, 1, 0, 'C', ERR_STALE, "TOKENS frame of another epoch" }, { FRAME_HELLO, 0, 0, 'C', ERR_PROTOCOL, "HELLO frame after the handshake" },
-        { FRAME_WELCOME, 0, 0, 'C', ERR_PROTOCOL, "WELCOME frame after the handshake" }, { FRAME_TOKENS, 0, 0, 'c', ERR_PROTOCOL, "not a Caravan frame" },
+        { FRAME_TOKENS, 1, 0, 'C', ERR_STALE, "TOKENS frame of another epoch" },
+        { FRAME_HELLO, 0, 0, 'C', ERR_PROTOCOL, "HELLO frame after the handshake" },
+        { FRAME_WELCOME, 0, 0, 'C', ERR_PROTOCOL, "WELCOME frame after the handshake" },
+        { FRAME_TOKENS, 0, 0, 'c', ERR_PROTOCOL, "not a Caravan frame" },
         { FRAME_TOKENS, 0, 31, 0xFF, ERR_PROTOCOL, "operations" }, { FRAME_PONG, 0, 0, 'C', ERR_PROTOCOL, "PONG frame of 0 bytes" },
-        { FRAME_EVENT, 0, 0, 'C', ERR_PROTOCOL, "EVENT frame on a ring link" }, { FRAME_REFUSE, 0, 0, 'C', ERR_PROTOCOL, "a reason that cannot be read" },
+        { FRAME_EVENT, 0, 0, 'C', ERR_PROTOCOL, "EVENT frame on a ring link" },
+        { FRAME_REFUSE, 0, 0, 'C', ERR_PROTOCOL, "a reason that cannot be read" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct raw r;
@@ -618,7 +307,7 @@ static void test_refuse_later(void **state) {
     ring_link_close(r.server.link);
 }
 
-/* ---- peers that die ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- peers that die ----------------------------------------------------------------------------------------------------------- */
 
 /* A process that opens a link, sends one frame and the beginning of another, and is killed. */
 static void test_killed_peer(void **state) {
@@ -720,7 +409,7 @@ static void test_last_words(void **state) {
     }
 }
 
-/* ---- the writer's limit ------------------------------------------------------------------------------------------------------------------- */
+/* ---- the writer's limit ------------------------------------------------------------------------------------------------------- */
 
 struct writer_feed { struct ring_writer *w; size_t total; _Atomic size_t sent; };
 
@@ -775,7 +464,7 @@ static void test_writer_blocks_at_its_limit(void **state) {
     close(fds[1]);
 }
 
-/* ---- LOCAL --------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- LOCAL -------------------------------------------------------------------------------------------------------------------- */
 
 static void test_local(void **state) {
     (void)state;
@@ -876,7 +565,7 @@ static void test_local_descriptor_rules(void **state) {
     }
 }
 
-/* ---- memory ---------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------------------------------- */
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 static _Atomic long allocations;
@@ -913,33 +602,27 @@ static void test_no_allocation_per_frame(void **state) {
 }
 #endif
 
-static int setup(void **state) {
-    (void)state;
-    uint8_t good[IO_TLS_KEY_SIZE] = { 1 }, bad[IO_TLS_KEY_SIZE] = { 2 };
-    io_tls_startup();
-    good_ctx = io_tls_ctx_create(good, NULL);
-    bad_ctx = io_tls_ctx_create(bad, NULL);
-    return good_ctx == NULL || bad_ctx == NULL;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    io_tls_ctx_free(good_ctx);
-    io_tls_ctx_free(bad_ctx);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused_identities), cmocka_unit_test(test_refused_key), cmocka_unit_test(test_refused_hellos),
-        cmocka_unit_test(test_refused_headers), cmocka_unit_test(test_truncated_hello), cmocka_unit_test(test_client_refuses),
-        cmocka_unit_test(test_bad_instance_name), cmocka_unit_test(test_frames_both_ways), cmocka_unit_test(test_pending),
-        cmocka_unit_test(test_limits_of_sending), cmocka_unit_test(test_clocks), cmocka_unit_test(test_clock_offset),
-        cmocka_unit_test(test_slow_reader), cmocka_unit_test(test_both_ways_at_once), cmocka_unit_test(test_half_frames),
-        cmocka_unit_test(test_bad_frames_later), cmocka_unit_test(test_refuse_later), cmocka_unit_test(test_killed_peer),
-        cmocka_unit_test(test_peer_goes_while_queued), cmocka_unit_test(test_shutdown_from_another_thread), cmocka_unit_test(test_last_words),
-        cmocka_unit_test(test_writer_blocks_at_its_limit), cmocka_unit_test(test_local), cmocka_unit_test(test_local_descriptors),
-        cmocka_unit_test(test_local_descriptor_rules), cmocka_unit_test(test_no_allocation_per_frame),
+        cmocka_unit_test(test_frames_both_ways),
+        cmocka_unit_test(test_pending),
+        cmocka_unit_test(test_limits_of_sending),
+        cmocka_unit_test(test_clocks),
+        cmocka_unit_test(test_clock_offset),
+        cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_both_ways_at_once),
+        cmocka_unit_test(test_half_frames),
+        cmocka_unit_test(test_bad_frames_later),
+        cmocka_unit_test(test_refuse_later),
+        cmocka_unit_test(test_killed_peer),
+        cmocka_unit_test(test_peer_goes_while_queued),
+        cmocka_unit_test(test_shutdown_from_another_thread),
+        cmocka_unit_test(test_last_words),
+        cmocka_unit_test(test_writer_blocks_at_its_limit),
+        cmocka_unit_test(test_local),
+        cmocka_unit_test(test_local_descriptors),
+        cmocka_unit_test(test_local_descriptor_rules),
+        cmocka_unit_test(test_no_allocation_per_frame),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, ring_setup, ring_teardown);
 }
