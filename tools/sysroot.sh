@@ -4,9 +4,10 @@
 # Debian's apt client does the fetching, from the mirror and with the keyring that this machine already uses; it writes only under
 # build/. Nothing of the system is changed and no root is needed. What was fetched is compared with tools/sysroot.lock.
 #
-# Usage: tools/sysroot.sh [build|test] [--update-lock]
+# Usage: tools/sysroot.sh [build|test|npm] [--update-lock]
 #   build          libraries and headers to build with    -> build/sysroot       (the default)
 #   test           llama.cpp's tools, GPU software driver -> build/sysroot-test  (only some test targets need it)
+#   npm            Node.js and npm, for tools/bundle.sh   -> build/sysroot-npm   (only where the system has no npm; not locked)
 #   --update-lock  take what the mirror has now and rewrite tools/sysroot.lock (both sets); commit the result
 # Environment:
 #   CARAVAN_SYSROOT_DIR     where to put build/'s folders (default: <source>/build)
@@ -21,15 +22,17 @@ BASE=${CARAVAN_SYSROOT_DIR:-$TOP/build}
 APT=$BASE/sysroot-apt
 RECIPE_build=1 # raised when the way of unpacking changes
 RECIPE_test=2
+RECIPE_npm=1
 
 PACKAGES_build="libllama-dev libggml-dev libuv1-dev libllhttp-dev libssl-dev libyyjson-dev libblake3-dev libcmocka-dev
-    libisocline-dev libcurl4-openssl-dev libsqlite3-dev libhwloc-dev libavahi-core-dev libc6-dev libstdc++6 libgomp1 ca-certificates"
-PACKAGES_test="llama.cpp-tools llama.cpp-tools-extra llama.cpp-tests libggml0-backend-rpc libggml0-backend-vulkan mesa-vulkan-drivers"
+    libisocline-dev libcurl4-openssl-dev libsqlite3-dev libhwloc-dev libavahi-core-dev libqjs-dev libc6-dev libstdc++6 libgomp1 ca-certificates"
+PACKAGES_test="llama.cpp-tools llama.cpp-tools-extra llama.cpp-tests libggml0-backend-rpc libggml0-backend-vulkan mesa-vulkan-drivers json-schema-test-suite"
+PACKAGES_npm="nodejs npm"
 
 # Packages that ours name as dependencies but that nothing here uses: for static linking, for maintainer scripts (which are not
 # run), for building other software. The resolver is told that they are installed.
 UNUSED="autoconf automake autotools-dev comerr-dev debconf debianutils libtool libltdl-dev m4 perl perl-base perl:any pkgconf pkgconf-bin
-    pkg-config wget openssl python3 python3-numpy python3-yaml python3-sentencepiece libbrotli-dev libgnutls28-dev libgnutls-dane0t64 libgmp-dev
+    pkg-config wget openssl python3 python3-flask python3-jsonschema python3-numpy python3-yaml python3-sentencepiece libbrotli-dev libgnutls28-dev libgnutls-dane0t64 libgmp-dev
     libidn2-dev libkrb5-dev krb5-multidev libldap-dev libnghttp2-dev libnghttp3-dev libngtcp2-dev libngtcp2-crypto-ossl-dev
     libnuma-dev libp11-kit-dev libpsl-dev librtmp-dev libssh2-1-dev libtasn1-6-dev libunistring-dev libzstd-dev nettle-dev zlib1g-dev
     libsasl2-modules-db rpcsvc-proto"
@@ -119,8 +122,10 @@ resolve() {
     fi
     names=$(awk -v dropped=" $DROPPED " '/^\x27/ { split($2, part, "_"); version = part[2]; gsub(/%3a/, ":", version)
         if (!index(dropped, " " part[1] " ")) print part[1] "=" version }' "$APT/resolve.$1")
+    # In a folder of its own: apt leaves out what already lies in the current one.
+    mkdir -p "$APT/empty"
     # shellcheck disable=SC2086
-    (cd "$APT/archives" && apt-get $APT_OPTIONS -qq --print-uris download $names) |
+    (cd "$APT/empty" && apt-get $APT_OPTIONS -qq --print-uris download $names) |
         awk -v set="$1" '/^\x27/ { file = $2; sub(/\.deb$/, "", file); split(file, part, "_"); gsub(/%3a/, ":", part[2]); sub(/^SHA256:/, "", $4)
             print set, part[1], part[2], part[3], $4 }' | LC_ALL=C sort
 }
@@ -222,6 +227,13 @@ unpack() { # lock, set, folder
 # Chooses the lock to fill from: the tracked one, or (another architecture, a version that is gone) one made now under build/.
 choose_lock() { # set
     CHOSEN=$LOCK
+    # What npm fetches is checked by package-lock.json, so npm itself may be the mirror's newest.
+    if [ "$1" = npm ]; then
+        apt_update
+        CHOSEN=$APT/npm.lock
+        resolve npm >"$CHOSEN"
+        return
+    fi
     if [ "$(lock_architecture)" != "$ARCH" ]; then
         say "tools/sysroot.lock has no rows for \"$ARCH\": taking what the mirror has"
         apt_update
@@ -263,13 +275,13 @@ main() {
     update=0
     for word in "$@"; do
         case $word in
-        build | test) what=$word ;;
+        build | test | npm) what=$word ;;
         --update-lock) update=1 ;;
         -h | --help)
-            sed -n '3,16s/^# \{0,1\}//p' "$0"
+            sed -n '3,17s/^# \{0,1\}//p' "$0"
             exit 0
             ;;
-        *) fail "unknown argument \"$word\"" "tools/sysroot.sh [build|test] [--update-lock]" ;;
+        *) fail "unknown argument \"$word\"" "tools/sysroot.sh [build|test|npm] [--update-lock]" ;;
         esac
     done
     ARCH=$(dpkg --print-architecture 2>/dev/null || uname -m)
