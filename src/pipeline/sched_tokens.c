@@ -159,9 +159,7 @@ err_code sched_tokens(struct sched *s, clock_us now, uint32_t number, uint32_t n
     for (uint32_t i = 0; i < n_results; i++) {
         take_result(s, now, &fl->expect[i], &s->results[i]);
     }
-    if (!fl->faulted) {
-        take_eval(s, fl);
-    }
+    take_eval(s, fl);
     return ERR_OK;
 }
 

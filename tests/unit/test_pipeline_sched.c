@@ -547,6 +547,17 @@ static void test_wrong_answers(void **state) {
     table_free(t);
 }
 
+static void test_negative_token(void **state) {
+    (void)state;
+    struct sched_config c = small_config(1);
+    c.n_vocab = 0; /* the head doesn't know it */
+    struct table *t = table_create(&c);
+    submit(t, 1, 3, 5);
+    assert_int_equal(answer_with(t, -1, 0, 0, 0, NULL), ERR_PROTOCOL);
+    answer(t, INT32_MAX, 0);
+    table_free(t);
+}
+
 static void test_sampling_failed(void **state) {
     (void)state;
     struct sched_config c = small_config(1);
@@ -772,10 +783,10 @@ int main(void) {
         cmocka_unit_test(test_exact_turns), cmocka_unit_test(test_prefill_beside_decode), cmocka_unit_test(test_groups),
         cmocka_unit_test(test_slot_reused_at_once), cmocka_unit_test(test_cancel_everywhere), cmocka_unit_test(test_cancel_ready),
         cmocka_unit_test(test_limits), cmocka_unit_test(test_no_queue_at_all), cmocka_unit_test(test_kv_room),
-        cmocka_unit_test(test_wrong_answers), cmocka_unit_test(test_sampling_failed), cmocka_unit_test(test_fault_frame),
-        cmocka_unit_test(test_fault_seq), cmocka_unit_test(test_fail_all), cmocka_unit_test(test_drain),
-        cmocka_unit_test(test_eval), cmocka_unit_test(test_eval_cancelled), cmocka_unit_test(test_eval_faulted),
-        cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_wrong_answers), cmocka_unit_test(test_negative_token), cmocka_unit_test(test_sampling_failed),
+        cmocka_unit_test(test_fault_frame), cmocka_unit_test(test_fault_seq), cmocka_unit_test(test_fail_all),
+        cmocka_unit_test(test_drain), cmocka_unit_test(test_eval), cmocka_unit_test(test_eval_cancelled),
+        cmocka_unit_test(test_eval_faulted), cmocka_unit_test(test_policy),
     };
     return cmocka_run_group_tests_name("pipeline_sched", tests, NULL, NULL);
 }
