@@ -328,7 +328,7 @@ err_code node_run(const struct node_config *config, struct err *e) {
     n->memory = config->memory ? config->memory : profile_memory_offer();
     io_raise_fd_limit();
     n->loop = io_loop_create();
-    err_code code = node_open(n, e);
+    err_code code = n->loop ? node_open(n, e) : err_set(e, ERR_IO, "no descriptors are left for the event loop");
     if (code == ERR_OK) {
         node_say_ready(n);
         io_loop_run(n->loop);

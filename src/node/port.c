@@ -96,6 +96,10 @@ static void port_accepted(void *user, int fd, const struct sockaddr *peer) {
     p->guests = g;
     p->n_guests++;
     g->poll = io_poll_open(p->loop, fd, guest_readable, g);
+    if (!g->poll) { /* the socket is broken already */
+        guest_free(g);
+        return;
+    }
     io_poll_set(g->poll, IO_READ);
     g->timer = io_timer_open(p->loop, guest_late, g);
     io_timer_start(g->timer, HELLO_MS, 0);

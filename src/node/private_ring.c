@@ -141,6 +141,10 @@ err_code private_ring_start(const struct private_ring_config *config, struct pri
     struct private_ring *r = MEM_NEW(struct private_ring);
     r->loop = io_loop_create();
     r->n_stage = config->n_stage;
+    if (!r->loop) {
+        free(r);
+        return err_set(e, ERR_IO, "no descriptors are left for the event loop");
+    }
     r->stages = stages_create(r->loop, config->program, &callbacks, r);
     err_code code = port_open(r->loop, "127.0.0.1", 0, ring_take, r, &r->port, e);
     for (uint32_t i = 0; i < config->n_stage && code == ERR_OK; i++) {

@@ -202,6 +202,10 @@ err_code stages_start(struct stages *s, const struct stage_order *order, struct 
     }
     c->link = ring_link_local(fds[0]);
     c->poll = io_poll_open(s->loop, fds[0], stage_child_readable, c);
+    if (!c->poll) { /* the child dies with its link, and is reaped by the loop */
+        stage_child_free(c);
+        return err_set(e, ERR_IO, "cannot watch the link to a stage process");
+    }
     io_poll_set(c->poll, IO_READ);
     c->killer = io_timer_open(s->loop, stage_child_late, c);
     s->children[s->n++] = c;
