@@ -7,7 +7,7 @@ RELEASE := build/release
 MAKEFLAGS += --no-print-directory
 CTEST := ctest --output-on-failure --no-tests=error -j$(JOBS)
 
-.PHONY: all help demo test check zoo bench fuzz install clean distclean test-vulkan asan tsan debug sysroot sysroot-test node-modules
+.PHONY: all help demo test check lint zoo bench fuzz install clean distclean test-vulkan asan tsan debug sysroot sysroot-test node-modules
 .DEFAULT_GOAL := all
 
 all: ## build ./caravan (fetches the libraries into build/sysroot where the system has none)
@@ -21,10 +21,12 @@ help: ## list these targets
 demo: all ## three nodes on this machine carry a model that fits none of them: plan, streamed answer, verdict
 	@tools/demo.sh
 
-test: all node-modules ## build and run every test: unit, simulated cluster, real processes, fuzz smoke, style and layers
-	@cd $(RELEASE) && $(CTEST)
+test: all sysroot-test node-modules ## build and run every test (TESTS=REGEX: some): unit, simulated cluster, real processes, fuzz smoke, style and layers
+	@cd $(RELEASE) && $(CTEST) $(if $(TESTS),-R $(TESTS))
 
-check: all ## only the quick checks: style, layers, libraries
+check: lint test ## everything that must hold before a commit: the quick checks first, then every test
+
+lint: all ## only the quick checks: style, layers, libraries
 	@cd $(RELEASE) && $(CTEST) -L check
 
 zoo: all sysroot-test ## verify split against whole on a tiny model of every architecture; writes docs/ARCHITECTURES.md

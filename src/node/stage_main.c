@@ -111,5 +111,6 @@ static err_code stage_open(void *user, const struct stage_order *order, stage_pr
 
 int stage_main(int fd) {
     io_tls_startup();
+    setenv("GGML_NO_BACKTRACE", "1", 0); /* else an abort starts a debugger, and the node waits for it */
     return stage_loop_run(fd, stage_open, NULL);
 }
