@@ -133,8 +133,13 @@ static void test_refused(void **state) {
     refuse(16, RESULT_END);                      /* the end of nothing */
     refuse(17, ENGINE_MAX_TOP_LOGPROBS + 1);
     refuse(18, 1);                               /* text without its flag */
-    refuse(19, 2);                               /* text of 512 bytes */
     refuse(20, 1);                               /* logits without their flag */
+    uint8_t long_text[RESULT_FIXED_SIZE + RESULT_MAX_TEXT + 1] = {0};
+    long_text[16] = RESULT_FAILED;
+    bytes_put_u16(long_text + 18, RESULT_MAX_TEXT + 1);
+    struct bytes_reader in;
+    bytes_reader_init(&in, long_text, sizeof long_text);
+    assert_int_equal(result_get(&in, &(struct result){0}, NULL), ERR_FORMAT);
 }
 
 static void test_trace(void **state) {
