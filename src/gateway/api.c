@@ -2,7 +2,10 @@
  * The request and error values that all APIs share. */
 #include "gateway/api.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/mem.h"
 
 void gateway_request_init(struct gateway_request *r) {
     *r = (struct gateway_request){.arena = arena_create(), .model = "", .n = 1, .max_tokens = -1};
@@ -11,9 +14,66 @@ void gateway_request_init(struct gateway_request *r) {
 
 void gateway_request_done(struct gateway_request *r) {
     engine_sampling_done(&r->sampling);
+    yyjson_mut_doc_free(r->doc);
+    r->doc = NULL;
     arena_free(r->arena);
     r->arena = NULL;
 }
+
+/* ---- what is collected of a choice ---- */
+
+void gateway_choice_init(struct gateway_choice_text *c) {
+    *c = (struct gateway_choice_text){0};
+    buf_init(&c->text, SIZE_MAX - 1); /* bounded by the tokens of the context */
+    buf_init(&c->reasoning, SIZE_MAX - 1);
+    buf_init(&c->arguments, SIZE_MAX - 1);
+}
+
+void gateway_choice_done(struct gateway_choice_text *c) {
+    for (size_t i = 0; i < c->n_items; i++) {
+        free(c->items[i].id);
+        free(c->items[i].name);
+    }
+    for (size_t i = 0; i < c->n_tokens; i++) free(c->tokens[i].block);
+    free(c->items);
+    free(c->tokens);
+    buf_done(&c->text);
+    buf_done(&c->reasoning);
+    buf_done(&c->arguments);
+}
+
+static void collect_tokens(struct gateway_choice_text *c, const struct gateway_event *ev) {
+    if (ev->n_tokens == 0) return;
+    if (c->n_tokens + ev->n_tokens > c->cap_tokens) {
+        c->cap_tokens = 2 * (c->n_tokens + ev->n_tokens);
+        c->tokens = mem_realloc(c->tokens, c->cap_tokens, sizeof *c->tokens);
+    }
+    memcpy(c->tokens + c->n_tokens, ev->tokens, ev->n_tokens * sizeof *ev->tokens);
+    c->n_tokens += ev->n_tokens;
+}
+
+void gateway_choice_collect(struct gateway_choice_text *c, const struct gateway_event *ev) {
+    enum gateway_event_kind kind = ev->kind == GATEWAY_ARGUMENTS ? GATEWAY_CALL : ev->kind;
+    if (kind != GATEWAY_TEXT && kind != GATEWAY_REASONING && kind != GATEWAY_CALL) return;
+    struct buf *to = kind == GATEWAY_TEXT ? &c->text : kind == GATEWAY_REASONING ? &c->reasoning : &c->arguments;
+    if (kind == GATEWAY_TEXT) collect_tokens(c, ev);
+    if (ev->kind != GATEWAY_CALL && ev->len == 0) return;
+    if (ev->kind == GATEWAY_CALL || c->n_items == 0 || c->items[c->n_items - 1].kind != kind) {
+        if ((c->n_items & (c->n_items - 1)) == 0) /* full at each power of two */
+            c->items = mem_realloc(c->items, c->n_items == 0 ? 1 : 2 * c->n_items, sizeof *c->items);
+        struct gateway_item *item = &c->items[c->n_items++];
+        *item = (struct gateway_item){.kind = kind, .start = to->len, .end = to->len};
+        if (kind == GATEWAY_CALL) {
+            item->id = mem_strdup(ev->id != NULL ? ev->id : "");
+            item->name = mem_strndup(ev->text, ev->len);
+        }
+    }
+    if (ev->kind == GATEWAY_CALL) return;
+    buf_append(to, ev->text, ev->len);
+    c->items[c->n_items - 1].end = to->len;
+}
+
+/* ---- errors ---- */
 
 int gateway_error_status(err_code code) {
     switch (code) {

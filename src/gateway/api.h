@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "engine/template.h"
 #include "gateway/text.h"
+#include "gateway/toolcall.h"
 #include "pipeline/request.h"
 
 enum {
@@ -28,11 +29,26 @@ struct gateway_prompt {
     size_t n_tokens;
 };
 
+enum gateway_tool_choice { GATEWAY_TOOLS_AUTO, GATEWAY_TOOLS_NONE, GATEWAY_TOOLS_REQUIRED, GATEWAY_TOOLS_NAMED };
+enum gateway_format { GATEWAY_FORMAT_TEXT, GATEWAY_FORMAT_JSON, GATEWAY_FORMAT_SCHEMA };
+
 struct gateway_request {
     struct arena *arena;           /* owns all that is pointed at below */
     const char *model;             /* "" when the client named none */
-    struct engine_message *messages; /* a chat: rendered by the model's template into prompts[0] */
+    struct engine_message *messages; /* a chat of text alone: rendered by the model's template into prompts[0] */
     size_t n_messages;
+    /* Or a chat with all that belongs to it, whatever API it came by, in the form that engine/chat.h takes (OpenAI's): arrays and an object
+     * of further variables for the template ("enable_thinking"). All in `doc`, which the request owns; NULL: none. chat.h makes them. */
+    yyjson_mut_doc *doc;
+    yyjson_mut_val *chat, *chat_tools, *chat_extra;
+    struct toolcall_tool *tools;   /* the same tools as chat_tools */
+    size_t n_tools;
+    enum gateway_tool_choice tool_choice;
+    const char *tool_name;         /* NAMED */
+    bool single_tool;              /* at most one call in an answer */
+    enum gateway_format format;
+    const char *schema;            /* SCHEMA: JSON text */
+    const char *format_field;      /* what the client calls it, for errors about it */
     struct gateway_prompt *prompts;  /* else: as they are */
     size_t n_prompts;
     uint32_t n;                    /* choices for each prompt */
@@ -43,6 +59,7 @@ struct gateway_request {
     size_t n_stops;
     bool has_seed;
     struct engine_sampling sampling;
+    void *extra;                   /* the API's own; in the arena */
 };
 void gateway_request_init(struct gateway_request *r);
 void gateway_request_done(struct gateway_request *r);
@@ -63,11 +80,15 @@ struct gateway_token {             /* for logprobs */
 enum gateway_event_kind {
     GATEWAY_BEGIN,                 /* a choice begins */
     GATEWAY_TEXT,                  /* more text of a choice, with the tokens that it came from when logprobs are wanted */
+    GATEWAY_REASONING,             /* more of its reasoning */
+    GATEWAY_CALL,                  /* it begins a tool call: call, id, and the name as text */
+    GATEWAY_ARGUMENTS,             /* more of that call's arguments: together one JSON value */
+    GATEWAY_CALL_END,
     GATEWAY_FINISH,                /* a choice has ended */
     GATEWAY_END,                   /* all have: usage is known */
     GATEWAY_FAIL,                  /* in mid-stream: nothing comes after it */
 };
-enum gateway_finish { GATEWAY_FINISH_STOP, GATEWAY_FINISH_LENGTH };
+enum gateway_finish { GATEWAY_FINISH_STOP, GATEWAY_FINISH_LENGTH, GATEWAY_FINISH_CALLS };
 
 struct gateway_usage {
     uint64_t prompt_tokens, completion_tokens, cached_tokens;
@@ -84,6 +105,9 @@ struct gateway_event {
     size_t len, start;             /* start: bytes of the choice's text that came before */
     const struct gateway_token *tokens;
     size_t n_tokens;
+    uint32_t call;                 /* CALL, ARGUMENTS, CALL_END: its number within the choice, from 0 */
+    const char *id;                /* CALL */
+    uint32_t prompt_tokens, cached_tokens; /* BEGIN */
     enum gateway_finish finish;
     err_code code;                 /* FAIL */
     const struct err *err;
@@ -91,11 +115,20 @@ struct gateway_event {
 
 /* ---- the answer in the making: what the translations know besides the event ---- */
 
-struct gateway_choice_text {       /* collected for an answer in one piece */
-    struct buf text;
+struct gateway_item {              /* what an answer is made of, in order: text, reasoning, calls */
+    enum gateway_event_kind kind;  /* TEXT, REASONING, CALL */
+    size_t start, end;             /* where it stands in text, reasoning or arguments */
+    char *id, *name;               /* CALL; owned */
+};
+
+struct gateway_choice_text {       /* collected for an answer in one piece, and for APIs that keep items */
+    struct buf text, reasoning, arguments; /* arguments of all calls, one after another */
+    struct gateway_item *items;    /* owned */
+    size_t n_items;
     struct gateway_token *tokens;  /* owned array, and its blocks */
     size_t n_tokens, cap_tokens;
     enum gateway_finish finish;
+    const struct text_stop *stop;  /* the stop string that ended it; NULL: none did */
     size_t chars;                  /* text_count of what was given: legacy text_offset */
 };
 
@@ -108,7 +141,12 @@ struct gateway_answer {
     uint32_t n_choices;
     struct gateway_usage usage;
     struct buf prefix;             /* what all chunks of a stream begin with; made by the first */
+    size_t open, sequence;         /* for streams of items: 1 + the item that is open, or 0; events sent */
 };
+void gateway_choice_init(struct gateway_choice_text *c);
+void gateway_choice_done(struct gateway_choice_text *c);
+/* Takes TEXT, REASONING, CALL and ARGUMENTS; tokens are taken over with their blocks. */
+void gateway_choice_collect(struct gateway_choice_text *c, const struct gateway_event *ev);
 
 /* ---- an API ---- */
 
@@ -117,6 +155,7 @@ struct gateway_api {
     const char *id_prefix;
     const char *stream_type, *whole_type; /* content types */
     const char *ping;              /* what may be sent while nothing happens */
+    bool keeps_items;              /* what stream() is told has been collected before, as for an answer in one piece */
     /* ERR_INVALID etc. with a text that begins `field "NAME": `, from which the error's param is taken. Strings go to r's arena. */
     err_code (*parse)(yyjson_val *root, struct gateway_request *r, struct err *e);
     void (*stream)(struct gateway_answer *a, const struct gateway_event *ev, struct buf *out);
@@ -129,6 +168,7 @@ int gateway_error_status(err_code code);
 /* The field that an error is about (from `field "NAME": `): copied to out; false: none. */
 bool gateway_error_param(const struct err *e, char *out, size_t size);
 
-extern const struct gateway_api gateway_openai_chat, gateway_openai_completions;
+extern const struct gateway_api gateway_openai_chat, gateway_openai_completions, gateway_openai_responses, gateway_anthropic,
+    gateway_ollama_chat, gateway_ollama_generate;
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The port through which the gateway reaches models. The node implements it over its instances; tests implement it without a model.
- * Everything happens on the loop thread. Callbacks never run inside submit or cancel: always later, from the loop. */
+ * Everything happens on the loop thread. Callbacks never run inside submit or cancel: always later, from the loop.
+ * The gateway may cancel a call inside its own TOKEN callback (a stop string has been found): the backend may not touch it after that. */
 #ifndef CARAVAN_GATEWAY_BACKEND_H
 #define CARAVAN_GATEWAY_BACKEND_H
 

@@ -27,8 +27,7 @@ static void call_free(struct call *call) {
         text_filter_done(&c->filter);
         free_tokens(c->pending, c->n_pending);
         free(c->tokens);
-        buf_done(&call->answer.choices[i].text);
-        free_tokens(call->answer.choices[i].tokens, call->answer.choices[i].n_tokens);
+        gateway_choice_done(&call->answer.choices[i]);
     }
     *call->slot = call->next;
     if (call->next != NULL) call->next->slot = call->slot;
@@ -78,15 +77,13 @@ static void stream_event(struct call *call, const struct gateway_event *ev) {
     call->last_write = io_loop_now(call->gateway->loop);
 }
 
-static void collect_text(struct gateway_choice_text *to, const struct gateway_event *ev) {
-    buf_append(&to->text, ev->text, ev->len);
-    if (ev->n_tokens == 0) return;
-    if (to->n_tokens + ev->n_tokens > to->cap_tokens) {
-        to->cap_tokens = 2 * (to->n_tokens + ev->n_tokens);
-        to->tokens = mem_realloc(to->tokens, to->cap_tokens, sizeof *to->tokens);
-    }
-    memcpy(to->tokens + to->n_tokens, ev->tokens, ev->n_tokens * sizeof *ev->tokens);
-    to->n_tokens += ev->n_tokens;
+/* An event of a choice: to the client, or collected for later, or both. */
+static void choice_emit(struct choice *c, const struct gateway_event *ev) {
+    struct call *call = c->call;
+    struct gateway_event kept = *ev;
+    if (call->request.stream) kept.n_tokens = 0; /* they are in the stream */
+    if (!call->request.stream || call->api->keeps_items) gateway_choice_collect(&call->answer.choices[c->index], &kept);
+    if (call->request.stream) stream_event(call, ev);
 }
 
 /* Gives text that the filter has let through, with the tokens whose text is all out (a token that a stop string cuts through may be left
@@ -99,10 +96,7 @@ static void choice_give(struct choice *c, const struct buf *text) {
     struct gateway_event ev = {.kind = GATEWAY_TEXT, .choice = c->index,
                                .text = text->len > 0 ? (const char *)text->data : "", .len = text->len,
                                .start = c->filter.given - text->len, .tokens = c->pending, .n_tokens = n};
-    if (call->request.stream)
-        stream_event(call, &ev);
-    else
-        collect_text(&call->answer.choices[c->index], &ev);
+    choice_emit(c, &ev);
     for (size_t i = 0; i < n && call->request.stream; i++) free(c->pending[i].block);
     c->n_pending -= n;
     if (n > 0) memmove(c->pending, c->pending + n, c->n_pending * sizeof *c->pending);
@@ -138,9 +132,9 @@ static void call_finish(struct call *call) {
 static void choice_begin(struct choice *c) {
     if (c->begun) return;
     c->begun = true;
-    if (!c->call->request.stream) return;
-    struct gateway_event ev = {.kind = GATEWAY_BEGIN, .choice = c->index};
-    stream_event(c->call, &ev);
+    struct gateway_event ev = {.kind = GATEWAY_BEGIN, .choice = c->index, .prompt_tokens = c->prompt_tokens,
+                               .cached_tokens = c->cached_tokens};
+    choice_emit(c, &ev);
 }
 
 /* The choice is complete; true when it was the last one, and the call is gone. */
@@ -148,10 +142,9 @@ static bool choice_finish(struct choice *c, enum gateway_finish finish) {
     struct call *call = c->call;
     c->finished = true;
     call->answer.choices[c->index].finish = finish;
-    if (call->request.stream) {
-        struct gateway_event ev = {.kind = GATEWAY_FINISH, .choice = c->index, .text = "", .start = c->filter.given, .finish = finish};
-        stream_event(call, &ev);
-    }
+    call->answer.choices[c->index].stop = c->filter.found;
+    struct gateway_event ev = {.kind = GATEWAY_FINISH, .choice = c->index, .text = "", .start = c->filter.given, .finish = finish};
+    choice_emit(c, &ev);
     if (--call->n_running > 0) return false;
     call_finish(call);
     return true;
@@ -325,7 +318,7 @@ static void make_choices(struct call *call) {
         c->index = i;
         c->seed = seed + (i % r->n) * 0x9E3779B97F4A7C15u; /* the first choice has the client's own seed */
         text_filter_init(&c->filter, r->stops, r->n_stops);
-        buf_init(&call->answer.choices[i].text, SIZE_MAX - 1);
+        gateway_choice_init(&call->answer.choices[i]);
     }
 }
 

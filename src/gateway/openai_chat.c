@@ -200,6 +200,10 @@ static void chat_stream(struct gateway_answer *a, const struct gateway_event *ev
         end_chunk(a, openai_finish_name(ev->finish), out);
         break;
     case GATEWAY_END: openai_stream_end(a, out); break;
+    case GATEWAY_REASONING:
+    case GATEWAY_CALL:
+    case GATEWAY_ARGUMENTS:
+    case GATEWAY_CALL_END: break;
     case GATEWAY_FAIL: openai_stream_fail(ev, out); break;
     }
 }

@@ -195,6 +195,10 @@ static void completions_stream(struct gateway_answer *a, const struct gateway_ev
     case GATEWAY_TEXT: append_chunk(a, ev, NULL, out); break;
     case GATEWAY_FINISH: append_chunk(a, ev, openai_finish_name(ev->finish), out); break;
     case GATEWAY_END: openai_stream_end(a, out); break;
+    case GATEWAY_REASONING:
+    case GATEWAY_CALL:
+    case GATEWAY_ARGUMENTS:
+    case GATEWAY_CALL_END: break;
     case GATEWAY_FAIL: openai_stream_fail(ev, out); break;
     }
 }

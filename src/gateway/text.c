@@ -85,8 +85,9 @@ void text_filter_done(struct text_filter *f) { buf_done(&f->held); }
 
 size_t text_filter_seen(const struct text_filter *f) { return f->given + f->held.len; }
 
-/* The stop string that ends first in the held text; false: none. */
-static bool find_stop(const struct text_filter *f, size_t *ret_at) {
+/* The stop string that ends first in the held text; NULL: none. */
+static const struct text_stop *find_stop(const struct text_filter *f, size_t *ret_at) {
+    const struct text_stop *best = NULL;
     size_t best_end = SIZE_MAX, best_at = 0;
     for (size_t i = 0; i < f->n_stops; i++) {
         const uint8_t *hit = memmem(f->held.data, f->held.len, f->stops[i].text, f->stops[i].len);
@@ -95,10 +96,10 @@ static bool find_stop(const struct text_filter *f, size_t *ret_at) {
         if (end > best_end || (end == best_end && at >= best_at)) continue;
         best_end = end;
         best_at = at;
+        best = &f->stops[i];
     }
-    if (best_end == SIZE_MAX) return false;
-    *ret_at = best_at;
-    return true;
+    if (best != NULL) *ret_at = best_at;
+    return best;
 }
 
 /* Can the stop string go on after its first n bytes with the unfinished character that follows the held text? */
@@ -129,7 +130,7 @@ static void give(struct text_filter *f, size_t n, struct buf *out) {
 
 static bool filter_step(struct text_filter *f, bool last, struct buf *out) {
     size_t at;
-    if (f->held.len > 0 && find_stop(f, &at)) {
+    if (f->held.len > 0 && (f->found = find_stop(f, &at)) != NULL) {
         give(f, at, out);
         buf_clear(&f->held);
         f->stopped = true;
@@ -165,7 +166,8 @@ static void append_escape(struct buf *out, uint8_t c) {
     }
 }
 
-static void append_escaped(struct buf *out, const uint8_t *p, size_t len) {
+void text_append_escaped(struct buf *out, const char *bytes, size_t len) {
+    const uint8_t *p = (const uint8_t *)bytes;
     if (len == 0) return; /* p may be NULL */
     size_t from = 0;
     for (size_t i = 0; i < len; i++) {
@@ -189,12 +191,12 @@ static bool is_utf8(const uint8_t *p, size_t len) {
 void text_append_json(struct buf *out, const char *bytes, size_t len) {
     buf_append_byte(out, '"');
     if (is_utf8((const uint8_t *)bytes, len)) {
-        append_escaped(out, (const uint8_t *)bytes, len);
+        text_append_escaped(out, bytes, len);
     } else {
         struct buf clean;
         buf_init(&clean, SIZE_MAX - 1);
         text_append_utf8(&clean, bytes, len, NULL, NULL);
-        append_escaped(out, clean.data, clean.len);
+        text_append_escaped(out, (const char *)clean.data, clean.len);
         buf_done(&clean);
     }
     buf_append_byte(out, '"');

@@ -16,6 +16,7 @@ struct text_filter {
     struct buf held;               /* whole characters that may be the beginning of a stop string */
     size_t given;                  /* bytes of text given out so far */
     bool stopped;                  /* a stop string was found: nothing more comes out */
+    const struct text_stop *found; /* that one */
 };
 
 void text_filter_init(struct text_filter *f, const struct text_stop *stops, size_t n_stops);
@@ -33,6 +34,8 @@ size_t text_filter_seen(const struct text_filter *f);
 void text_append_utf8(struct buf *out, const char *bytes, size_t len, uint8_t *tail, size_t *tail_len);
 /* Appends a JSON string with its quotes. Any bytes: wrong ones become U+FFFD. */
 void text_append_json(struct buf *out, const char *bytes, size_t len);
+/* The inside of a JSON string, in pieces: bytes above 0x7F pass as they are. */
+void text_append_escaped(struct buf *out, const char *bytes, size_t len);
 /* Characters (code points) of valid UTF-8. */
 size_t text_count(const char *text, size_t len);
 

@@ -242,14 +242,14 @@ static void play(const struct gateway_api *api, struct gateway_request *r, struc
     };
     for (size_t i = 0; r->stream && i < ARRAY_LEN(events); i++) api->stream(&a, &events[i], out);
     if (!r->stream) {
-        buf_init(&choices[0].text, 100);
+        gateway_choice_init(&choices[0]);
         buf_append_str(&choices[0].text, "The \xE2\x82\xAC\"");
         choices[0].tokens = tokens;
         choices[0].n_tokens = 2;
         choices[1].finish = GATEWAY_FINISH_LENGTH;
         api->whole(&a, out);
         buf_append_byte(out, '\n');
-        buf_done(&choices[0].text);
+        buf_done(&choices[0].text); /* the tokens are not its own */
     }
     buf_done(&a.prefix);
 }
