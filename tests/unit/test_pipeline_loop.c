@@ -343,6 +343,16 @@ static void prompt_of(uint64_t id, int32_t *tokens, size_t n) {
     }
 }
 
+static void send_request(struct node *n, struct request *r) {
+    struct buf json;
+    buf_init(&json, 1 << 20);
+    request_encode(r, &json);
+    n->seen[n->n_seen++] = (struct seen){.id = r->id};
+    node_send(n, 0, FRAME_SUBMIT, json.data, json.len);
+    buf_done(&json);
+    request_done(r);
+}
+
 static void submit(struct node *n, uint64_t id, size_t n_prompt, int32_t max_tokens, const char *grammar) {
     struct request r;
     request_init(&r);
@@ -354,25 +364,24 @@ static void submit(struct node *n, uint64_t id, size_t n_prompt, int32_t max_tok
     r.ignore_eos = true;
     r.sampling.seed = id;
     r.sampling.grammar = mem_strdup(grammar);
-    struct buf json;
-    buf_init(&json, 1 << 20);
-    request_encode(&r, &json);
-    n->seen[n->n_seen++] = (struct seen){.id = id};
-    node_send(n, 0, FRAME_SUBMIT, json.data, json.len);
-    buf_done(&json);
-    request_done(&r);
+    send_request(n, &r);
 }
 
-static void check_answer(const struct seen *s, size_t n_prompt, size_t n_out) {
+static void check_tokens(const struct seen *s, const int32_t *prompt, size_t n_prompt, size_t n_out) {
     struct fake_params p = {.n_layer = N_LAYER, .n_ctx_seq = N_CTX, .n_ctx = N_CTX, .n_batch = 1};
-    int32_t prompt[N_CTX], expected[N_CTX];
+    int32_t expected[N_CTX];
     bool stop;
-    prompt_of(s->id, prompt, n_prompt);
     assert_true(s->done);
     assert_int_equal(s->last.finish, REQUEST_FINISH_LENGTH);
     assert_int_equal(s->n, n_out);
     assert_int_equal(fake_reference(&p, prompt, n_prompt, s->id, true, n_out, expected, &stop), n_out);
     assert_memory_equal(s->tokens, expected, n_out * sizeof *expected);
+}
+
+static void check_answer(const struct seen *s, size_t n_prompt, size_t n_out) {
+    int32_t prompt[N_CTX];
+    prompt_of(s->id, prompt, n_prompt);
+    check_tokens(s, prompt, n_prompt, n_out);
 }
 
 static void answers_on(uint32_t n_stage) {
@@ -409,6 +418,29 @@ static void test_one_stage(void **state) {
 static void test_three_stages(void **state) {
     (void)state;
     answers_on(3);
+}
+
+/* The head tokenises: the fake's tokens are the bytes. */
+static void test_text(void **state) {
+    (void)state;
+    struct node *n = node_start(1, 0, NONE, MAX_STAGE);
+    node_run(n, all_ready);
+    for (int bos = 0; bos < 2; bos++) {
+        struct request r;
+        request_init(&r);
+        r.id = r.sampling.seed = (uint64_t)bos + 1;
+        r.text = mem_strdup("Hi\x01");
+        r.text_len = 3;
+        r.add_bos = bos == 1;
+        r.max_tokens = 4;
+        r.ignore_eos = true;
+        send_request(n, &r);
+    }
+    node_run(n, all_answered);
+    static const int32_t tokens[4] = {1, 'H', 'i' % FAKE_N_VOCAB, 1};
+    check_tokens(&n->seen[0], tokens + 1, 3, 4);
+    check_tokens(&n->seen[1], tokens, 4, 4);
+    node_free(n);
 }
 
 static void test_cancel(void **state) {
@@ -537,8 +569,10 @@ static void test_load_fails(void **state) {
 
 static void test_wrong_key(void **state) {
     (void)state;
+    clock_us start = clock_now();
     struct node *n = node_start(2, 0, NONE, 1);
     node_run(n, all_closed);
+    assert_true(clock_now() - start < 3000000); /* nobody waits for a wrong key to become right */
     assert_false(n->children[0].ready || n->children[1].ready);
     assert_true(n->children[0].fault.fatal && n->children[1].fault.fatal);
     assert_int_not_equal(child_status(n, 0), 0);
@@ -568,10 +602,10 @@ static void test_node_gone(void **state) {
 int main(void) {
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_stage), cmocka_unit_test(test_three_stages), cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_eval), cmocka_unit_test(test_refused), cmocka_unit_test(test_engine_fault),
-        cmocka_unit_test(test_stage_killed), cmocka_unit_test(test_load_fails), cmocka_unit_test(test_wrong_key),
-        cmocka_unit_test(test_node_gone),
+        cmocka_unit_test(test_one_stage), cmocka_unit_test(test_three_stages), cmocka_unit_test(test_text),
+        cmocka_unit_test(test_cancel), cmocka_unit_test(test_eval), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_engine_fault), cmocka_unit_test(test_stage_killed), cmocka_unit_test(test_load_fails),
+        cmocka_unit_test(test_wrong_key), cmocka_unit_test(test_node_gone),
     };
     return cmocka_run_group_tests_name("pipeline_loop", tests, NULL, NULL);
 }
