@@ -105,7 +105,8 @@ static err_code start(struct engine_jinja *j, struct err *e) {
         }
     }
     stop(j);
-    return err_set(e, ERR_INTERNAL, "the Jinja interpreter did not start within %zu MB and %u ms", j->limits.memory >> 20, j->limits.time_ms);
+    return err_set(e, ERR_INTERNAL, "the Jinja interpreter did not start within %zu MB and %u ms", j->limits.memory >> 20,
+                   j->limits.time_ms);
 }
 
 struct engine_jinja_limits engine_jinja_limits_default(void) {
