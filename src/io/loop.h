@@ -73,6 +73,7 @@ void io_wake_close(struct io_wake *w);     /* NULL is fine */
 /* ---- child processes ---- */
 struct io_child_options {
     const char *const *argv;  /* argv[0] is the program's path (no PATH search); NULL-terminated */
+    const char *const *env;   /* "NAME=value" that the child gets unless this process has a NAME; NULL-terminated. NULL: none */
     int fd;                   /* becomes descriptor 3 in the child; -1: none. Stays open here: the caller closes it. */
     bool ignore_interrupt; /* SIGINT is ignored in the child, so Ctrl-C in a terminal reaches only the node, which then ends it in order */
 };

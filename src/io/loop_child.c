@@ -26,8 +26,23 @@ struct io_child {
     void *user;
 };
 
+/* This process's environment and what `more` adds to it. The caller frees the array, not its strings. */
+static const char **child_environment(const char *const *more) {
+    size_t n = 0, n_more = 0;
+    while (environ[n] != NULL) n++;
+    while (more != NULL && more[n_more] != NULL) n_more++;
+    const char **env = mem_calloc(n + n_more + 1, sizeof *env);
+    memcpy(env, environ, n * sizeof *env);
+    for (size_t i = 0; i < n_more; i++) {
+        size_t name = strcspn(more[i], "=") + 1, at = 0;
+        while (at < n && strncmp(env[at], more[i], name) != 0) at++;
+        if (at == n) env[n++] = more[i];
+    }
+    return env;
+}
+
 /* In the child, between fork and exec: async-signal-safe calls only, for other threads of the parent may have held locks. */
-static _Noreturn void child_exec(const struct io_child_options *o, int report_fd, pid_t parent) {
+static _Noreturn void child_exec(const struct io_child_options *o, const char *const *env, int report_fd, pid_t parent) {
     for (int signo = 1; signo < NSIG; signo++) signal(signo, SIG_DFL);
     if (o->ignore_interrupt) signal(SIGINT, SIG_IGN);
     sigset_t none;
@@ -52,7 +67,7 @@ static _Noreturn void child_exec(const struct io_child_options *o, int report_fd
         int flags = fcntl(CHILD_FD, F_GETFL);
         fcntl(CHILD_FD, F_SETFL, flags & ~O_NONBLOCK);
     }
-    execv(o->argv[0], (char *const *)(uintptr_t)o->argv);
+    execve(o->argv[0], (char *const *)(uintptr_t)o->argv, (char *const *)(uintptr_t)env);
     int error = errno;
     ssize_t n = write(report_fd, &error, sizeof error);
     (void)n;
@@ -110,10 +125,12 @@ err_code io_child_start(struct io_loop *loop, const struct io_child_options *o, 
     }
     int report[2];
     if (pipe2(report, O_CLOEXEC) != 0) return err_set_errno(e, ERR_IO, errno, "cannot start \"%s\"", o->argv[0]);
+    const char **env = child_environment(o->env);
     pid_t parent = getpid();
     pid_t pid = fork();
-    if (pid == 0) child_exec(o, report[1], parent);
+    if (pid == 0) child_exec(o, env, report[1], parent);
     int fork_error = errno;
+    free(env);
     close(report[1]);
     if (pid < 0) {
         close(report[0]);

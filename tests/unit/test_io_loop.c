@@ -144,8 +144,9 @@ static void on_exit_status(void *user, int status, int signo) {
 }
 
 static struct io_child *start_shell(struct world *w, const char *script, int fd) {
+    static const char *const env[] = {"CARAVAN_TEST_ADDED=more", "PATH=not this", NULL};
     const char *argv[] = {"/bin/sh", "-c", script, NULL};
-    struct io_child_options o = {.argv = argv, .fd = fd};
+    struct io_child_options o = {.argv = argv, .env = env, .fd = fd};
     struct err e = {0};
     struct io_child *c = NULL;
     assert_int_equal(io_child_start(w->loop, &o, on_exit_status, w, &c, &e), ERR_OK);
@@ -160,6 +161,14 @@ static void child_exit_and_signal(void **state) {
     io_child_kill(w->child, SIGKILL);
     io_loop_run(w->loop);
     assert_string_equal(buf_cstr(&w->seen), "7/0 -1/9 ");
+}
+
+static void child_gets_what_the_environment_lacks(void **state) {
+    struct world *w = *state;
+    setenv("PATH", "/usr/bin:/bin", 0);
+    w->child = start_shell(w, "test \"$CARAVAN_TEST_ADDED\" = more && test \"$PATH\" != 'not this' && exit 5", -1);
+    io_loop_run(w->loop);
+    assert_string_equal(buf_cstr(&w->seen), "5/0 ");
 }
 
 static void child_gets_descriptor_three(void **state) {
@@ -432,6 +441,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(tasks_run_in_order_and_cancel, setup, teardown),
         cmocka_unit_test_setup_teardown(wake_from_another_thread, setup, teardown),
         cmocka_unit_test_setup_teardown(child_exit_and_signal, setup, teardown),
+        cmocka_unit_test_setup_teardown(child_gets_what_the_environment_lacks, setup, teardown),
         cmocka_unit_test_setup_teardown(child_gets_descriptor_three, setup, teardown),
         cmocka_unit_test_setup_teardown(child_that_cannot_start, setup, teardown),
         cmocka_unit_test_setup_teardown(child_dies_with_its_parent, setup, teardown),
