@@ -55,8 +55,10 @@ prepare() {
     fi
 }
 
-llama() { # program, arguments
-    "$LOADER" --library-path "$LIBRARIES:$LIBRARIES/llama" "$@"
+llama() { # "" or exec, program, arguments
+    how=$1
+    shift
+    $how "$LOADER" --library-path "$LIBRARIES:$LIBRARIES/llama" "$@"
 }
 
 # Two servers of one thread each, as the two stages have. They sleep while they have no client.
@@ -68,7 +70,7 @@ start_servers() {
         while :; do
             port=$((port + 1))
             : >"$WORK/rpc-$i.log"
-            llama "$RPC_SERVER" -H 127.0.0.1 -p "$port" -t 1 >"$WORK/rpc-$i.log" 2>&1 &
+            (llama exec "$RPC_SERVER" -H 127.0.0.1 -p "$port" -t 1) >"$WORK/rpc-$i.log" 2>&1 &
             pid=$!
             while kill -0 "$pid" 2>/dev/null && ! grep -q 'endpoint *:' "$WORK/rpc-$i.log"; do sleep 0.1; done
             sleep 0.3
@@ -105,7 +107,7 @@ ring() {
 peer() {
     name=$1
     shift
-    llama "$LLAMA_BENCH" -m "$MODEL" -t 1 -r 1 --no-warmup -p "16,$PREFILL" -n "$DECODE" -o jsonl "$@" >"$WORK/out" 2>"$WORK/llama-bench.log" ||
+    llama "" "$LLAMA_BENCH" -m "$MODEL" -t 1 -r 1 --no-warmup -p "16,$PREFILL" -n "$DECODE" -o jsonl "$@" >"$WORK/out" 2>"$WORK/llama-bench.log" ||
         fail "llama-bench failed" "see $WORK/llama-bench.log"
     put "$name.prefill" "$(sed -n "s/.*\"n_prompt\": $PREFILL,.*\"avg_ts\": \([0-9.]*\).*/\1/p" "$WORK/out")"
     put "$name.decode1" "$(sed -n "s/.*\"n_gen\": $DECODE,.*\"avg_ts\": \([0-9.]*\).*/\1/p" "$WORK/out")"
