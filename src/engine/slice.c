@@ -251,7 +251,7 @@ static err_code open_slice(struct slice *s, const struct model_slice *slice, mod
     int32_t window = llama_model_n_swa(s->model);
     s->window = window > 0 ? (uint32_t)window : 0;
     s->exact = load->exact;
-    s->streams = load->exact && load->n_seq > 1;
+    s->streams = load->n_seq > 1 && !s->what.kv_pool && (load->exact || s->what.kv_streams);
     if ((rc = make_context(s, load, e)) != ERR_OK) return rc;
     tell(s, load);
     return make_room(s, e);

@@ -8,9 +8,9 @@
  * KV cells. Usually one pool is shared by all sequences (libllama's "unified" cache): a batch of any mix of sequences is one
  * pass over the weights, and a copied prefix shares its cells. With `exact`, every sequence has a stream of cells of its own, where
  * position p stands in cell p whatever the neighbours do, and a batch is computed in parts of one class of shapes each: a run of one
- * sequence by itself, single tokens of different sequences in groups of at most 3 (put sequences with
- * neighbouring numbers beside each other, else libllama divides further). There a prefix is copied, cell by cell.
- * Either way there are n_ctx * n_seq cells, so a sequence that keeps to n_ctx_seq positions always finds room.
+ * sequence by itself, single tokens of different sequences in groups of at most 3 (only of sequences whose numbers follow one
+ * another: so have the scheduler put neighbours side by side). There a prefix is copied, cell by cell. A few architectures work one
+ * way only (tables/quirks.def). Either way there are n_ctx * n_seq cells: a sequence that keeps to n_ctx_seq positions finds room.
  *
  * Sliding windows and recurrent state keep only what the next token needs: info.can_remove is false then, and RM of a part, or CP
  * of a prefix, is refused (ERR_UNSUPPORTED) unless libllama still holds all of what that needs. */

@@ -132,20 +132,24 @@ bool slice_catch(struct ggml_tensor *t, bool ask, void *user) {
     return false; /* the graph ends here */
 }
 
+/* May this token join a group of single tokens that ends before it? Sequences with streams of their own are computed in one pass
+ * only if their numbers follow one another; else libllama divides the group, and gives some models' rows back in another order. */
+static bool joins_group(const struct slice *s, const struct engine_token *t, size_t i, size_t n) {
+    bool single = i + 1 >= n || t[i + 1].seq != t[i].seq;
+    return single && s->seen[t[i].seq] != s->part && (!s->streams || t[i].seq == t[i - 1].seq + 1);
+}
+
 /* How many tokens from `at` are computed together. libllama gives rows back in the order of its own division of a batch; these parts
  * are such that this order is ours: one run of one sequence, or single tokens of different sequences. */
 static size_t part_length(struct slice *s, const struct engine_token *t, size_t at, size_t n) {
-    if (!s->exact && !s->recurrent) return n - at;
+    if (!s->exact && !s->recurrent && !s->streams) return n - at;
     size_t end = at + 1;
     while (end < n && t[end].seq == t[at].seq) end++;
     if (end - at > 1) return end - at;
     s->part++;
     s->seen[t[at].seq] = s->part;
     size_t most = s->exact && n - at > EXACT_GROUP ? EXACT_GROUP : n - at;
-    for (; end - at < most && s->seen[t[end].seq] != s->part; end++) {
-        if (end + 1 < n && t[end + 1].seq == t[end].seq) break;
-        s->seen[t[end].seq] = s->part;
-    }
+    for (; end - at < most && joins_group(s, t, end, n); end++) s->seen[t[end].seq] = s->part;
     return end - at;
 }
 

@@ -13,6 +13,8 @@
 #define RESIDUAL MODEL_FIX_RESIDUAL
 #define HEADS MODEL_FIX_HEADS
 #define VOCAB MODEL_FIX_VOCAB
+#define POOL MODEL_FIX_POOL
+#define STREAMS MODEL_FIX_STREAMS
 static const struct model_quirks rows[] = {
 #define QUIRK(arch, split, cut, period, fixups, out, note) {arch, MODEL_SPLIT_##split, MODEL_CUT_##cut, period, fixups, out, note},
 #include "../../tables/quirks.def"

@@ -27,6 +27,8 @@ enum model_fixup {
     MODEL_FIX_POSITION = 4,    /* learned positions are added to rows given: make that table zeros */
     MODEL_FIX_RESIDUAL = 8,    /* `residual_scale` is 1.4 / sqrt(layers) where the file has none: give the whole model's */
     MODEL_FIX_HEADS = 16,      /* the head count is taken from layer 0, and the list has 0 for recurrent layers: fill in the largest */
+    MODEL_FIX_POOL = 64,       /* libllama aborts when every sequence has KV cells of its own: always one pool for all */
+    MODEL_FIX_STREAMS = 128,   /* sequences disturb one another in one pool of KV cells: always cells of their own */
     MODEL_FIX_VOCAB = 32       /* it is known by the size of its vocabulary: no small one in slices without embedding and head */
 };
 

@@ -135,6 +135,8 @@ static void describe(struct model_slice *s, uint32_t first, uint32_t end) {
     info->whole = info->head && info->tail;
     info->n_hidden_in = info->head ? 0 : s->l->n_embd;
     info->n_hidden_out = info->tail ? 0 : s->l->n_embd;
+    info->kv_pool = (s->quirks->fixups & MODEL_FIX_POOL) != 0;
+    info->kv_streams = (s->quirks->fixups & MODEL_FIX_STREAMS) != 0;
     info->input_scale = 1.0f;
     if (!info->head && (s->quirks->fixups & MODEL_FIX_SQRT_SCALE)) info->input_scale = 1.0f / sqrtf((float)s->l->n_embd);
     const char *out = s->quirks->out;

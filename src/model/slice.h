@@ -24,6 +24,7 @@ struct model_slice_info {
     bool whole;                /* head and tail: run it as any model */
     uint32_t n_hidden_in;      /* floats in a row of batch.embd (0 in the head) */
     uint32_t n_hidden_out;     /* floats in a row that leaves (0 in the tail) */
+    bool kv_pool, kv_streams;  /* only this way of sharing out KV cells works: one pool for all sequences; cells of their own */
     float input_scale; /* multiply rows by this before they go into batch.embd (architectures that scale what they are given); 1: don't */
     char out_tensor[64];       /* the graph tensor that holds the rows that leave: "l_out-3"; "" in the tail */
     uint64_t bytes_weights;    /* tensor bytes read from the original: exact */
