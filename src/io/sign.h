@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ * Ed25519 signatures (RFC 8032) and SHA-256, by OpenSSL: what a node's identity (cluster/identity.h) is made of. Keys and signatures are
+ * plain byte arrays. Any thread; nothing is kept. */
+#ifndef CARAVAN_IO_SIGN_H
+#define CARAVAN_IO_SIGN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { IO_SIGN_SECRET_SIZE = 32, IO_SIGN_PUBLIC_SIZE = 32, IO_SIGN_SIZE = 64, IO_SHA256_SIZE = 32 };
+
+/* Any 32 random bytes are a secret key; this is its public one. */
+void io_sign_public(const uint8_t secret[IO_SIGN_SECRET_SIZE], uint8_t ret_public[IO_SIGN_PUBLIC_SIZE]);
+void io_sign_make(const uint8_t secret[IO_SIGN_SECRET_SIZE], const void *data, size_t len, uint8_t ret[IO_SIGN_SIZE]);
+/* Whether the signature is good. The public key may be a peer's own bytes: one that is no key gives false. */
+bool io_sign_check(const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], const void *data, size_t len, const uint8_t signature[IO_SIGN_SIZE]);
+void io_sha256(const void *data, size_t len, uint8_t ret[IO_SHA256_SIZE]);
+
+#endif
