@@ -16,10 +16,13 @@
 #include <sys/auxv.h>
 #endif
 
+#include "base/bytes.h"
 #include "base/mem.h"
 #include "io/tls_priv.h"
 
-static const char PSK_IDENTITY[] = "caravan 1";
+/* The PSK identity: this, and the key's id as 16 hexadecimal digits. */
+static const char PSK_PREFIX[] = "caravan 1 ";
+enum { PSK_SIZE = sizeof PSK_PREFIX - 1 + 16 };
 static const unsigned char AES_128_GCM[2] = { 0x13, 0x01 };
 
 static pthread_once_t startup_once = PTHREAD_ONCE_INIT;
@@ -95,14 +98,34 @@ void io_tls_random(void *out, size_t len) {
     must(len <= INT32_MAX && RAND_bytes(out, (int)len) == 1, "get random bytes");
 }
 
+uint64_t io_tls_key_id(const uint8_t link_key[IO_TLS_KEY_SIZE]) {
+    uint8_t hash[IO_TLS_KEY_SIZE];
+    io_tls_derive(link_key, "caravan 1 key id", hash);
+    uint64_t id = bytes_get_u64(hash);
+    return id != 0 ? id : 1;
+}
+
+static void psk_identity(uint64_t id, char ret[PSK_SIZE + 1]) {
+    snprintf(ret, PSK_SIZE + 1, "%s%016llx", PSK_PREFIX, (unsigned long long)id);
+}
+
+static bool ctx_key(SSL *ssl, bool old, struct tls_key *ret) {
+    struct io_tls_ctx *ctx = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    pthread_mutex_lock(&ctx->lock);
+    *ret = ctx->keys[old && ctx->keys[1].id != 0];
+    pthread_mutex_unlock(&ctx->lock);
+    return ret->id != 0;
+}
+
 /* The session object by which OpenSSL takes an external key. The suite in it only says which hash the key belongs to. */
-static SSL_SESSION *session_of_key(SSL *ssl) {
-    const struct io_tls_ctx *ctx = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+static SSL_SESSION *session_of_key(SSL *ssl, struct tls_key *key) {
     SSL_SESSION *s = SSL_SESSION_new();
     const SSL_CIPHER *suite = SSL_CIPHER_find(ssl, AES_128_GCM);
-    if (s != NULL && suite != NULL && SSL_SESSION_set1_master_key(s, ctx->key, sizeof ctx->key) && SSL_SESSION_set_cipher(s, suite)
-        && SSL_SESSION_set_protocol_version(s, TLS1_3_VERSION))
-        return s;
+    bool ok = s != NULL && suite != NULL && SSL_SESSION_set1_master_key(s, key->key, sizeof key->key)
+        && SSL_SESSION_set_cipher(s, suite) && SSL_SESSION_set_protocol_version(s, TLS1_3_VERSION);
+    ((struct tls_port *)SSL_get_app_data(ssl))->key_id = key->id;
+    OPENSSL_cleanse(key, sizeof *key);
+    if (ok) return s;
     SSL_SESSION_free(s);
     return NULL;
 }
@@ -110,17 +133,34 @@ static SSL_SESSION *session_of_key(SSL *ssl) {
 static int client_key(SSL *ssl, const EVP_MD *hash, const unsigned char **ret_id, size_t *ret_len, SSL_SESSION **ret) {
     *ret = NULL;
     if (hash != NULL && !EVP_MD_is_a(hash, "SHA256")) return 1;
-    *ret = session_of_key(ssl);
-    *ret_id = (const unsigned char *)PSK_IDENTITY;
-    *ret_len = sizeof PSK_IDENTITY - 1;
+    struct tls_port *port = SSL_get_app_data(ssl);
+    struct tls_key key;
+    /* Asked twice when the server wants another hello: the same key both times. */
+    if (!port->asked && !ctx_key(ssl, port->use_old_key, &port->offered)) return 1;
+    port->asked = true;
+    key = port->offered;
+    psk_identity(key.id, port->identity);
+    *ret = session_of_key(ssl, &key);
+    *ret_id = (const unsigned char *)port->identity;
+    *ret_len = PSK_SIZE;
     return *ret != NULL;
 }
 
 static int server_key(SSL *ssl, const unsigned char *id, size_t len, SSL_SESSION **ret) {
     *ret = NULL; /* an unknown identity: no key, and without one there is no handshake, for there are no certificates */
-    if (len != sizeof PSK_IDENTITY - 1 || memcmp(id, PSK_IDENTITY, len) != 0) return 1;
-    *ret = session_of_key(ssl);
-    return *ret != NULL;
+    for (int old = 0; old < 2 && *ret == NULL; old++) {
+        struct tls_key key;
+        char identity[PSK_SIZE + 1];
+        if (!ctx_key(ssl, old, &key)) continue;
+        psk_identity(key.id, identity);
+        if (len == PSK_SIZE && memcmp(id, identity, len) == 0) *ret = session_of_key(ssl, &key);
+        OPENSSL_cleanse(&key, sizeof key);
+    }
+    return 1;
+}
+
+void tls_export(SSL *ssl, const char *label, uint8_t ret[IO_TLS_EXPORT_SIZE]) {
+    must(SSL_export_keying_material(ssl, ret, IO_TLS_EXPORT_SIZE, label, strlen(label), NULL, 0, 0) == 1, "export keying material");
 }
 
 /* ---- the context ------------------------------------------------------------------------------------------------------------ */
@@ -166,7 +206,8 @@ static bool configure(struct io_tls_ctx *ctx) {
 struct io_tls_ctx *io_tls_ctx_create(const uint8_t link_key[IO_TLS_KEY_SIZE], struct err *e) {
     io_tls_startup();
     struct io_tls_ctx *ctx = MEM_NEW(struct io_tls_ctx);
-    memcpy(ctx->key, link_key, sizeof ctx->key);
+    pthread_mutex_init(&ctx->lock, NULL);
+    io_tls_ctx_set_keys(ctx, link_key, NULL);
     ctx->records_per_key = UINT64_C(1) << 23; /* a third of the 24 million that AES-GCM is good for */
     ctx->ssl = SSL_CTX_new(TLS_method());
     if (ctx->ssl != NULL && configure(ctx)) return ctx;
@@ -179,8 +220,26 @@ struct io_tls_ctx *io_tls_ctx_create(const uint8_t link_key[IO_TLS_KEY_SIZE], st
 void io_tls_ctx_free(struct io_tls_ctx *ctx) {
     if (ctx == NULL) return;
     SSL_CTX_free(ctx->ssl);
-    OPENSSL_cleanse(ctx->key, sizeof ctx->key);
+    OPENSSL_cleanse(ctx->keys, sizeof ctx->keys);
+    pthread_mutex_destroy(&ctx->lock);
     free(ctx);
+}
+
+void io_tls_ctx_set_keys(struct io_tls_ctx *ctx, const uint8_t link_key[IO_TLS_KEY_SIZE], const uint8_t *old_key) {
+    struct tls_key keys[2] = {{.id = io_tls_key_id(link_key)}, {.id = old_key != NULL ? io_tls_key_id(old_key) : 0}};
+    memcpy(keys[0].key, link_key, IO_TLS_KEY_SIZE);
+    if (old_key != NULL) memcpy(keys[1].key, old_key, IO_TLS_KEY_SIZE);
+    pthread_mutex_lock(&ctx->lock);
+    memcpy(ctx->keys, keys, sizeof keys);
+    pthread_mutex_unlock(&ctx->lock);
+    OPENSSL_cleanse(keys, sizeof keys);
+}
+
+uint64_t io_tls_ctx_key_id(struct io_tls_ctx *ctx) {
+    pthread_mutex_lock(&ctx->lock);
+    uint64_t id = ctx->keys[0].id;
+    pthread_mutex_unlock(&ctx->lock);
+    return id;
 }
 
 SSL *tls_connection_create(struct io_tls_ctx *ctx, struct tls_port *port, const char *name) {
@@ -188,6 +247,7 @@ SSL *tls_connection_create(struct io_tls_ctx *ctx, struct tls_port *port, const 
     BIO *bio = BIO_new(port_method);
     must(ssl != NULL && bio != NULL, "make a connection object");
     BIO_set_data(bio, port);
+    SSL_set_app_data(ssl, port);
     BIO_set_init(bio, 1);
     SSL_set_bio(ssl, bio, bio);
     if (name != NULL) {

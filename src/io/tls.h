@@ -22,8 +22,13 @@ void io_tls_startup(void);
 void io_tls_derive(const uint8_t key[IO_TLS_KEY_SIZE], const char *label, uint8_t ret[IO_TLS_KEY_SIZE]);
 void io_tls_random(void *out, size_t len); /* cryptographic randomness; ends the process if there is none */
 
-struct io_tls_ctx; /* both roles, one key; any thread may use it read-only */
+struct io_tls_ctx; /* both roles, one key, or for a time two; any thread */
 struct io_tls_ctx *io_tls_ctx_create(const uint8_t link_key[IO_TLS_KEY_SIZE], struct err *e);
+/* From now on new connections use link_key; those that come in may also still use old_key (NULL: none). Running ones stay as they are. */
+void io_tls_ctx_set_keys(struct io_tls_ctx *ctx, const uint8_t link_key[IO_TLS_KEY_SIZE], const uint8_t *old_key);
+/* Names a key without telling it; 64 bits, derived. The PSK identity of every handshake carries it. */
+uint64_t io_tls_key_id(const uint8_t link_key[IO_TLS_KEY_SIZE]);
+uint64_t io_tls_ctx_key_id(struct io_tls_ctx *ctx); /* of the key that new connections use */
 void io_tls_ctx_free(struct io_tls_ctx *ctx);
 
 /* The server name in a ClientHello of which `len` bytes have been peeked: ERR_OK and *ret_name filled, ERR_BUSY: more bytes are needed,
@@ -49,6 +54,9 @@ err_code io_tls_write(struct io_tls_stream *s, const void *buf, size_t len, bool
 err_code io_tls_writev(struct io_tls_stream *s, const struct iovec *parts, size_t n_parts, bool wait, size_t *ret_n, struct err *e);
 err_code io_tls_flush(struct io_tls_stream *s, bool wait, struct err *e);
 int io_tls_fd(const struct io_tls_stream *s);
+/* 32 bytes that both ends of this very connection have, and nobody else (RFC 8446 section 7.5). label begins with "EXPORTER-". */
+enum { IO_TLS_EXPORT_SIZE = 32 };
+void io_tls_export(struct io_tls_stream *s, const char *label, uint8_t ret[IO_TLS_EXPORT_SIZE]);
 const char *io_tls_suite(const struct io_tls_stream *s); /* "TLS_AES_128_GCM_SHA256", for logs */
 /* Makes a thread blocked in read or write return ERR_CLOSED; from any thread. */
 void io_tls_shutdown(struct io_tls_stream *s);
@@ -67,6 +75,10 @@ err_code io_tls_pump_receive(struct io_tls_pump *p, const void *data, size_t len
  * send or receive, of 0 bytes if need be. */
 err_code io_tls_pump_send(struct io_tls_pump *p, const void *data, size_t len, struct buf *net, struct err *e);
 bool io_tls_pump_ready(const struct io_tls_pump *p);
+/* A client that is to shake hands with the context's old key, if it has one. Before the first send. */
+void io_tls_pump_use_old_key(struct io_tls_pump *p);
+uint64_t io_tls_pump_key_id(const struct io_tls_pump *p); /* of the key that this connection was made with; once it is ready */
+void io_tls_pump_export(const struct io_tls_pump *p, const char *label, uint8_t ret[IO_TLS_EXPORT_SIZE]); /* once it is ready */
 /* Appends the orderly end of this direction (close_notify) to net; nothing may be sent after it. */
 err_code io_tls_pump_finish(struct io_tls_pump *p, struct buf *net, struct err *e);
 

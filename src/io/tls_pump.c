@@ -50,12 +50,19 @@ struct io_tls_pump *io_tls_pump_create(struct io_tls_ctx *ctx, bool server, cons
 void io_tls_pump_free(struct io_tls_pump *p) {
     if (p == NULL) return;
     SSL_free(p->ssl);
+    OPENSSL_cleanse(&p->port, sizeof p->port);
     buf_done(&p->pending);
     free(p);
 }
 
 bool io_tls_pump_ready(const struct io_tls_pump *p) {
     return p->ready;
+}
+
+void io_tls_pump_use_old_key(struct io_tls_pump *p) { p->port.use_old_key = true; }
+uint64_t io_tls_pump_key_id(const struct io_tls_pump *p) { return p->port.key_id; }
+void io_tls_pump_export(const struct io_tls_pump *p, const char *label, uint8_t ret[IO_TLS_EXPORT_SIZE]) {
+    tls_export(p->ssl, label, ret);
 }
 
 static err_code broken(struct io_tls_pump *p, err_code rc) {

@@ -256,6 +256,12 @@ err_code io_tls_flush(struct io_tls_stream *s, bool wait, struct err *e) {
 
 /* ---- closing ---------------------------------------------------------------------------------------------------------------- */
 
+void io_tls_export(struct io_tls_stream *s, const char *label, uint8_t ret[IO_TLS_EXPORT_SIZE]) {
+    pthread_mutex_lock(&s->lock);
+    tls_export(s->ssl, label, ret);
+    pthread_mutex_unlock(&s->lock);
+}
+
 int io_tls_fd(const struct io_tls_stream *s) {
     return s->fd;
 }
