@@ -57,7 +57,7 @@ void output_put_arguments(struct output *o, const char *p, size_t n) { append_ou
 enum output_match output_match(const struct output *o, const char *mark, const char *p, size_t left) {
     if (mark == NULL) return MATCH_NONE;
     size_t len = strlen(mark), n = left < len ? left : len;
-    if (memcmp(p, mark, n) != 0) return MATCH_NONE;
+    if (n > 0 && memcmp(p, mark, n) != 0) return MATCH_NONE;
     return n == len ? MATCH_FULL : o->last ? MATCH_NONE : MATCH_PART;
 }
 
@@ -412,6 +412,7 @@ struct output *output_create(const struct output_options *options, output_fn fn,
     if (o->o.max_calls == 0 || o->o.max_calls > OUTPUT_MAX_CALLS) o->o.max_calls = OUTPUT_MAX_CALLS;
     struct buf *bufs[] = {&o->in, &o->out, &o->space, &o->raw, &o->key, &o->held};
     for (size_t i = 0; i < ARRAY_LEN(bufs); i++) buf_init(bufs[i], SIZE_MAX - 1); /* each is bounded by its user */
+    buf_reserve(&o->in, 64);                                                   /* so that there is a place to point at */
     note_marks(o);
     if (o->o.format != NULL && o->o.format->harmony) o->state = OUTPUT_IN_HEADER;
     if (options->reasoning != NULL && options->reasoning_open) {

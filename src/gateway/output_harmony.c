@@ -88,27 +88,27 @@ static void end_message(struct output *o) {
 bool output_step_message(struct output *o) {
     const struct toolcall_format *f = o->o.format;
     const char *p = output_at(o);
-    size_t left = output_left(o), i = 0, len = 0;
+    size_t left = output_left(o), i = 0;
+    const char *mark = NULL;
     bool part = false;
-    for (; i < left && len == 0 && !part; i++) {
+    for (; i < left && mark == NULL && !part; i++) {
         if (p[i] != '<') continue;
-        for (size_t k = 0; k < TOOLCALL_MAX_MARKS && f->marks[k] != NULL && len == 0; k++) {
+        for (size_t k = 0; k < TOOLCALL_MAX_MARKS && f->marks[k] != NULL && mark == NULL; k++) {
             enum output_match m = output_match(o, f->marks[k], p + i, left - i);
-            if (m == MATCH_FULL) len = strlen(f->marks[k]);
+            if (m == MATCH_FULL) mark = f->marks[k];
             part = part || m == MATCH_PART;
         }
     }
-    if (len > 0 || part) i--;
+    if (mark != NULL || part) i--;
     if (o->message == OUTPUT_ARGUMENTS) {
         take_arguments(o, i);
     } else {
         output_put(o, o->message, p, i);
         o->at += i;
     }
-    if (len == 0) return false;
-    bool again = !o->last && memcmp(output_at(o), "<|channel|>", strlen("<|channel|>")) == 0; /* a new header without the words before it */
-    o->at += again ? 0 : len;
-    bool ends = memcmp(p + i, "<|message|>", len) != 0 && memcmp(p + i, "<|constrain|>", len) != 0;
-    if (ends) end_message(o);
+    if (mark == NULL) return false;
+    bool again = !o->last && strcmp(mark, "<|channel|>") == 0; /* a new header without the words before it */
+    if (!again) o->at += strlen(mark);
+    if (strcmp(mark, "<|message|>") != 0 && strcmp(mark, "<|constrain|>") != 0) end_message(o);
     return true;
 }
