@@ -27,6 +27,7 @@ struct gateway_prompt {
     size_t len;
     const int32_t *tokens;
     size_t n_tokens;
+    bool has_bos;                  /* the text begins with the begin-of-text token's: no other is put before it */
 };
 
 enum gateway_tool_choice { GATEWAY_TOOLS_AUTO, GATEWAY_TOOLS_NONE, GATEWAY_TOOLS_REQUIRED, GATEWAY_TOOLS_NAMED };
@@ -155,6 +156,8 @@ struct gateway_api {
     const char *id_prefix;
     const char *stream_type, *whole_type; /* content types */
     const char *ping;              /* what may be sent while nothing happens */
+    bool counts;                   /* only the prompt's tokens are counted, nothing is generated: whole() finds them in the usage */
+    bool may_be_empty;             /* a request without a prompt is answered, not refused */
     bool keeps_items;              /* what stream() is told has been collected before, as for an answer in one piece */
     /* ERR_INVALID etc. with a text that begins `field "NAME": `, from which the error's param is taken. Strings go to r's arena. */
     err_code (*parse)(yyjson_val *root, struct gateway_request *r, struct err *e);
@@ -169,6 +172,6 @@ int gateway_error_status(err_code code);
 bool gateway_error_param(const struct err *e, char *out, size_t size);
 
 extern const struct gateway_api gateway_openai_chat, gateway_openai_completions, gateway_openai_responses, gateway_anthropic,
-    gateway_ollama_chat, gateway_ollama_generate;
+    gateway_anthropic_count, gateway_ollama_chat, gateway_ollama_generate;
 
 #endif

@@ -25,6 +25,16 @@ struct backend_call; /* a running request; belongs to the backend; valid until i
 /* Called for each event of a call, in order; after DONE or FAILED never again. The event is valid during the call only. */
 typedef void (*backend_event_fn)(void *user, const struct request_event *event);
 
+/* The answer to tokenize and detokenize: code ERR_OK, or e says why not; then the call is over. Pieces are the tokens' bytes one after
+ * another, ends[i] where the i-th ends. All is valid during the call only. */
+struct backend_text {
+    const int32_t *tokens;       /* tokenize */
+    const char *bytes;           /* detokenize */
+    const uint32_t *ends;
+    size_t n;                    /* tokens */
+};
+typedef void (*backend_text_fn)(void *user, err_code code, const struct backend_text *text, const struct err *e);
+
 struct backend {
     void *self;
     /* Starts a request (the backend copies what it needs; r->id is ignored). ERR_NOT_FOUND: no such model; ERR_BUSY: queue full (retry later);
@@ -32,6 +42,12 @@ struct backend {
     err_code (*submit)(void *self, const struct request *r, backend_event_fn fn, void *user, struct backend_call **ret_call, struct err *e);
     /* The client has gone, or has heard enough: the sequence is freed in whatever state it is; no event comes any more. */
     void (*cancel)(void *self, struct backend_call *call);
+    /* Text to tokens (bos: the model's begin-of-text token first; special: control tokens in the text are read), and tokens to the
+     * bytes that they stand for. Errors as submit; cancel as for submit. */
+    err_code (*tokenize)(void *self, const char *model, const char *text, size_t len, bool bos, bool special, backend_text_fn fn,
+                         void *user, struct backend_call **ret_call, struct err *e);
+    err_code (*detokenize)(void *self, const char *model, const int32_t *tokens, size_t n, backend_text_fn fn, void *user,
+                           struct backend_call **ret_call, struct err *e);
     /* The models that can be asked now; array owned by the backend, valid until the next call. */
     const struct backend_model *(*models)(void *self, size_t *ret_n);
     /* The node's state for /health and the admin API: a new JSON object in doc. */

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "base/log.h"
+#include "gateway/chat.h"
 #include "base/mem.h"
 
 enum { MAX_PROMPT_BYTES = 64 << 20 };
@@ -29,6 +30,7 @@ static void call_free(struct call *call) {
         free(c->tokens);
         gateway_choice_done(&call->answer.choices[i]);
     }
+    if (call->counting != NULL) g->backend.cancel(g->backend.self, call->counting);
     *call->slot = call->next;
     if (call->next != NULL) call->next->slot = call->slot;
     g->n_calls--;
@@ -259,9 +261,18 @@ static void on_backend_event(void *user, const struct request_event *ev) {
 
 /* ---- start ---- */
 
+/* Messages of text alone, in the form of all others. */
+static void chat_of_messages(struct gateway_request *r) {
+    if (r->n_messages == 0 || r->chat != NULL) return;
+    gateway_chat_begin(r);
+    for (size_t i = 0; i < r->n_messages; i++)
+        gateway_chat_add(r, r->messages[i].role, r->messages[i].content, strlen(r->messages[i].content));
+}
+
 static err_code render_chat(struct call *call, const struct backend_model *model, struct err *e) {
     struct gateway_request *r = &call->request;
-    if (r->n_messages == 0) return ERR_OK;
+    chat_of_messages(r);
+    if (yyjson_mut_arr_size(r->chat) == 0) return ERR_OK;
     if (model->chat_template == NULL || *model->chat_template == '\0') {
         err_set(e, ERR_UNSUPPORTED, "the model \"%s\" has no chat template", model->id);
         err_hint(e, "it continues text: use /v1/completions");
@@ -269,12 +280,23 @@ static err_code render_chat(struct call *call, const struct backend_model *model
     }
     struct buf text;
     buf_init(&text, MAX_PROMPT_BYTES);
-    err_code rc = engine_template_render(model->chat_template, r->messages, r->n_messages, true, &text, e);
+    yyjson_doc *messages = yyjson_mut_val_imut_copy(r->chat, NULL), *extra = yyjson_mut_val_imut_copy(r->chat_extra, NULL);
+    bool shows_tools = r->chat_tools != NULL && r->tool_choice != GATEWAY_TOOLS_NONE;
+    yyjson_doc *tools = shows_tools ? yyjson_mut_val_imut_copy(r->chat_tools, NULL) : NULL;
+    const struct engine_chat_input in = {.tmpl = model->chat_template, .bos = model->bos, .eos = model->eos,
+                                         .messages = yyjson_doc_get_root(messages), .tools = yyjson_doc_get_root(tools),
+                                         .extra = yyjson_doc_get_root(extra), .add_generation_prompt = true, .now = clock_wall_s()};
+    bool has_bos = false;
+    err_code rc = engine_chat_render(call->gateway->chat, &in, &text, &has_bos, e);
     if (rc == ERR_OK) {
         r->prompts = arena_alloc(r->arena, sizeof *r->prompts);
         r->n_prompts = 1;
-        r->prompts[0] = (struct gateway_prompt){.text = arena_strndup(r->arena, buf_cstr(&text), text.len), .len = text.len};
+        r->prompts[0] = (struct gateway_prompt){.text = arena_strndup(r->arena, buf_cstr(&text), text.len), .len = text.len,
+                                                .has_bos = has_bos};
     }
+    yyjson_doc_free(messages);
+    yyjson_doc_free(tools);
+    yyjson_doc_free(extra);
     buf_done(&text);
     return rc;
 }
@@ -286,7 +308,7 @@ void choice_journal(const struct choice *c, struct request *ret) {
         .model = c->call->model,
         .text = (char *)(uintptr_t)p->text,
         .text_len = p->len,
-        .add_bos = true,
+        .add_bos = !p->has_bos,
         .parse_special = true,
         .tokens = (int32_t *)(uintptr_t)p->tokens,
         .n_tokens = p->n_tokens,
@@ -343,8 +365,26 @@ static err_code parse_body(struct call *call, const struct io_http_request *http
     return rc;
 }
 
+static void on_counted(void *user, err_code code, const struct backend_text *text, const struct err *e) {
+    struct call *call = user;
+    call->counting = NULL;
+    if (code != ERR_OK) {
+        call_fail(call, code, e);
+        return;
+    }
+    call->answer.usage.prompt_tokens = text->n;
+    call_finish(call);
+}
+
+static err_code start_counting(struct call *call, struct err *e) {
+    struct backend *b = &call->gateway->backend;
+    const struct gateway_prompt *p = &call->request.prompts[0];
+    return b->tokenize(b->self, call->model, p->text, p->len, !p->has_bos, true, on_counted, call, &call->counting, e);
+}
+
 static err_code prepare(struct call *call, struct err *e) {
     struct gateway *g = call->gateway;
+    const struct gateway_request *r = &call->request;
     const struct backend_model *model = NULL;
     err_code rc = parse_body(call, io_http_request(call->x), e);
     if (rc != ERR_OK) return rc;
@@ -355,6 +395,8 @@ static err_code prepare(struct call *call, struct err *e) {
         return err_set(e, ERR_UNAVAILABLE, "the model \"%s\" is not ready: %s", model->id,
                        model->message != NULL && model->message[0] ? model->message : "it is still loading");
     if ((rc = render_chat(call, model, e)) != ERR_OK) return rc;
+    if (r->n_prompts == 0 && !call->api->may_be_empty) return err_set(e, ERR_INVALID, "the request has no prompt");
+    if (call->api->counts) return start_counting(call, e);
     make_choices(call);
     return submit_choices(call, e);
 }
@@ -379,7 +421,10 @@ void call_start(struct gateway *g, struct io_http_exchange *x, const struct gate
         call_fail(call, rc, &e);
         return;
     }
-    io_http_exchange_on_gone(x, on_gone, call);
+    if (call->n_choices == 0 && call->counting == NULL)
+        call_finish(call);
+    else
+        io_http_exchange_on_gone(x, on_gone, call);
 }
 
 void call_ping_all(struct gateway *g) {

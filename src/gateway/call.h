@@ -31,6 +31,7 @@ struct call {
     struct gateway_answer answer;
     struct choice *choices;
     uint32_t n_choices, n_running;
+    struct backend_call *counting; /* the prompt's tokens are being counted */
     char *model;                   /* as the backend names it */
     clock_us last_write;
 };

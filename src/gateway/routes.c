@@ -73,6 +73,26 @@ static void handle_openai_completions(struct gateway *g, struct io_http_exchange
     call_start(g, x, &gateway_openai_completions);
 }
 
+static void handle_anthropic(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+    (void)rest;
+    call_start(g, x, &gateway_anthropic);
+}
+
+static void handle_anthropic_count(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+    (void)rest;
+    call_start(g, x, &gateway_anthropic_count);
+}
+
+static void handle_ollama_chat(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+    (void)rest;
+    call_start(g, x, &gateway_ollama_chat);
+}
+
+static void handle_ollama_generate(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+    (void)rest;
+    call_start(g, x, &gateway_ollama_generate);
+}
+
 static void handle_status(struct gateway *g, struct io_http_exchange *x, const char *rest) {
     (void)rest;
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);

@@ -45,8 +45,13 @@ void gateway_answer_error(const struct gateway_api *api, struct io_http_exchange
     respond_buf(x, status, &body);
 }
 
+const struct gateway_api *gateway_api_of(const char *path) {
+    if (strncmp(path, "/v1/messages", 12) == 0) return &gateway_anthropic;
+    return strncmp(path, "/api/", 5) == 0 ? &gateway_ollama_chat : &gateway_openai_chat;
+}
+
 void gateway_respond_error(struct io_http_exchange *x, err_code code, const struct err *e) {
-    gateway_answer_error(&gateway_openai_chat, x, code, e);
+    gateway_answer_error(gateway_api_of(io_http_request(x)->path), x, code, e);
 }
 
 /* ---- models ---- */
@@ -188,6 +193,7 @@ err_code gateway_create(struct io_loop *loop, const struct gateway_options *o, c
     if (rc != ERR_OK) return rc;
     struct gateway *g = MEM_NEW(struct gateway);
     *g = (struct gateway){.loop = loop, .backend = *backend, .fingerprint = mem_strdup(o->fingerprint), .ping_ms = o->ping_ms};
+    g->chat = engine_chat_create(NULL);
     gateway_keys_init(&g->keys, o->keys, o->n_keys);
     buf_init(&g->scratch, 64u << 20); /* one event; prompts that are echoed are the longest */
     buf_init(&g->text, 64u << 20);
@@ -226,6 +232,7 @@ void gateway_free(struct gateway *g) {
     io_http_server_close(g->http); /* the calls go with their exchanges */
     io_timer_close(g->ping_timer);
     gateway_keys_done(&g->keys);
+    engine_chat_free(g->chat);
     buf_done(&g->scratch);
     buf_done(&g->text);
     free(g->added);

@@ -3,6 +3,7 @@
 #ifndef CARAVAN_GATEWAY_SERVER_PRIV_H
 #define CARAVAN_GATEWAY_SERVER_PRIV_H
 
+#include "engine/chat.h"
 #include "gateway/api.h"
 #include "gateway/api_keys.h"
 #include "gateway/server.h"
@@ -23,6 +24,7 @@ struct gateway {
     uint32_t ping_ms;
     struct io_http_server *http;
     struct io_timer *ping_timer;
+    struct engine_chat *chat; /* templates of the models, parsed */
     struct call *calls;
     size_t n_calls;
     struct added_route *added;
@@ -44,9 +46,20 @@ struct route {
 extern const struct route gateway_routes[];
 extern const size_t gateway_n_routes;
 
+/* routes_ollama.c, routes_text.c */
+void handle_ollama_tags(struct gateway *g, struct io_http_exchange *x, const char *rest);
+void handle_ollama_ps(struct gateway *g, struct io_http_exchange *x, const char *rest);
+void handle_ollama_show(struct gateway *g, struct io_http_exchange *x, const char *rest);
+void handle_ollama_version(struct gateway *g, struct io_http_exchange *x, const char *rest);
+void handle_tokenize(struct gateway *g, struct io_http_exchange *x, const char *rest);
+void handle_detokenize(struct gateway *g, struct io_http_exchange *x, const char *rest);
+void handle_embeddings(struct gateway *g, struct io_http_exchange *x, const char *rest);
+
 /* server.c */
 /* The model of this name, or the only one for "". ERR_NOT_FOUND names the known ones. */
 err_code gateway_find_model(struct gateway *g, const char *name, const struct backend_model **ret, struct err *e);
+/* The API whose shape errors of this path have. */
+const struct gateway_api *gateway_api_of(const char *path);
 /* Answers with api's error body and the headers that tell clients whether to come again. */
 void gateway_answer_error(const struct gateway_api *api, struct io_http_exchange *x, err_code code, const struct err *e);
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "node/node_priv.h"
+#include "pipeline/tokenize.h"
 
 enum { MAX_CALLS = 16384, SLOT_BITS = 16 };
 
@@ -16,6 +17,8 @@ struct backend_call {
     uint64_t id; /* towards the head: count << SLOT_BITS | slot */
     /* who asked: the gateway here (fn), or another node under its own id */
     backend_event_fn fn;
+    backend_text_fn text_fn; /* it asks for tokens, or for text */
+    bool tokenizes, back;
     void *user;
     uint64_t from, from_id;
     /* who answers: a child here, or another node */
@@ -37,7 +40,7 @@ struct calls {
 struct calls *calls_create(struct node *n) {
     (void)n;
     struct calls *c = MEM_NEW(struct calls);
-    buf_init(&c->scratch, frame_max_payload(FRAME_SUBMIT));
+    buf_init(&c->scratch, frame_max_payload(FRAME_TOKENIZED));
     return c;
 }
 
@@ -65,6 +68,9 @@ static void call_remove(struct calls *c, struct backend_call *call) {
     c->n--;
     free(call);
 }
+
+/* Did another node ask? */
+static bool call_is_relay(const struct backend_call *call) { return call->fn == NULL && call->text_fn == NULL; }
 
 static struct backend_call *call_find(const struct calls *c, uint64_t id) {
     size_t slot = id & ((1u << SLOT_BITS) - 1);
@@ -123,7 +129,8 @@ static err_code call_send(struct node *n, struct backend_call *call, const struc
     copy.model = (char *)(uintptr_t)instance;
     buf_clear(&c->scratch);
     request_encode(&copy, &c->scratch);
-    if (c->scratch.failed) return err_set(e, ERR_LIMIT, "the request is larger than %u bytes", frame_max_payload(FRAME_SUBMIT));
+    if (c->scratch.failed || c->scratch.len > frame_max_payload(FRAME_SUBMIT))
+        return err_set(e, ERR_LIMIT, "the request is larger than %u bytes", frame_max_payload(FRAME_SUBMIT));
     if (head == n->id) {
         call->child = calls_head(n, instance);
         if (!call->child) return err_set(e, ERR_UNAVAILABLE, "the model is loading");
@@ -144,6 +151,34 @@ static err_code call_start(struct node *n, const struct request *r, const char *
     call_add(c, call);
     err_code code = call_send(n, call, r, instance, head, e);
     if (code != ERR_OK) call_remove(c, call);
+    return code;
+}
+
+/* As call_start, for TOKENIZE. */
+static err_code text_start(struct node *n, struct tokenize_ask *ask, uint64_t head, struct backend_call *call, struct err *e) {
+    struct calls *c = n->calls;
+    if (c->n >= MAX_CALLS) return err_set(e, ERR_BUSY, "%d requests run through this node already", MAX_CALLS);
+    char *instance = mem_strndup(ask->name, ask->name_len);
+    call_add(c, call);
+    call->tokenizes = true;
+    call->back = ask->back;
+    ask->id = call->id;
+    if (head == n->id) ask->name_len = 0;
+    buf_clear(&c->scratch);
+    tokenize_ask_encode(ask, &c->scratch);
+    err_code code = ERR_OK;
+    call->child = head == n->id ? calls_head(n, instance) : NULL;
+    call->node = head == n->id ? 0 : head;
+    if (c->scratch.failed || c->scratch.len > frame_max_payload(FRAME_TOKENIZE))
+        code = err_set(e, ERR_LIMIT, "a text of %zu bytes is too long", ask->len);
+    else if (head == n->id && !call->child)
+        code = err_set(e, ERR_UNAVAILABLE, "the model is loading");
+    else if (call->child)
+        stage_child_send(call->child, FRAME_TOKENIZE, c->scratch.data, c->scratch.len);
+    else if (!control_send(n->control, head, FRAME_TOKENIZE, 0, c->scratch.data, c->scratch.len))
+        code = err_set(e, ERR_UNAVAILABLE, "the node that answers for this model cannot be reached");
+    if (code != ERR_OK) call_remove(c, call);
+    free(instance);
     return code;
 }
 
@@ -177,6 +212,38 @@ static void call_cancel(struct node *n, struct backend_call *call) {
     call_remove(n->calls, call);
 }
 
+static err_code backend_text(struct node *n, const char *model, struct tokenize_ask *ask, backend_text_fn fn, void *user,
+                             struct backend_call **ret, struct err *e) {
+    calls_refresh_own(n);
+    const struct record_model *m = calls_find_model(n, model);
+    if (!m) return err_set(e, ERR_NOT_FOUND, "model \"%s\" is not here", model);
+    if (!m->ready) return err_set(e, ERR_UNAVAILABLE, "model \"%s\" is not ready", m->name);
+    struct backend_call *call = MEM_NEW(struct backend_call);
+    call->text_fn = fn;
+    call->user = user;
+    ask->name = m->instance;
+    ask->name_len = strlen(m->instance);
+    err_code code = text_start(n, ask, m->head, call, e);
+    if (code == ERR_OK) *ret = call;
+    return code;
+}
+
+static err_code backend_tokenize(void *self, const char *model, const char *text, size_t len, bool bos, bool special, backend_text_fn fn,
+                                 void *user, struct backend_call **ret, struct err *e) {
+    struct tokenize_ask ask = {.bos = bos, .special = special, .text = text, .len = len};
+    return backend_text(self, model, &ask, fn, user, ret, e);
+}
+
+static err_code backend_detokenize(void *self, const char *model, const int32_t *tokens, size_t count, backend_text_fn fn, void *user,
+                                   struct backend_call **ret, struct err *e) {
+    uint8_t *bytes = mem_calloc(count, 4);
+    for (size_t i = 0; i < count; i++) bytes_put_u32(bytes + 4 * i, (uint32_t)tokens[i]);
+    struct tokenize_ask ask = {.back = true, .text = (const char *)bytes, .len = 4 * count};
+    err_code code = backend_text(self, model, &ask, fn, user, ret, e);
+    free(bytes);
+    return code;
+}
+
 static void backend_cancel(void *self, struct backend_call *call) { call_cancel(self, call); }
 
 static const struct backend_model *backend_models(void *self, size_t *ret_n) {
@@ -204,7 +271,8 @@ static const struct backend_model *backend_models(void *self, size_t *ret_n) {
 }
 
 struct backend calls_backend(struct node *n) {
-    return (struct backend){.self = n, .submit = backend_submit, .cancel = backend_cancel, .models = backend_models, .status = node_status};
+    return (struct backend){.self = n, .submit = backend_submit, .cancel = backend_cancel, .tokenize = backend_tokenize,
+                            .detokenize = backend_detokenize, .models = backend_models, .status = node_status};
 }
 
 /* ---- other nodes ------------------------------------------------------------------------------------------------------------- */
@@ -237,10 +305,31 @@ err_code calls_on_submit(struct node *n, uint64_t from, const uint8_t *payload, 
     return ERR_OK;
 }
 
+static void call_refuse_text(struct node *n, uint64_t to, uint64_t id, const struct err *why) {
+    struct buf b;
+    buf_init(&b, frame_max_payload(FRAME_TOKENIZED));
+    tokenize_failure_encode(id, why, &b);
+    control_send(n->control, to, FRAME_TOKENIZED, 0, b.data, b.len);
+    buf_done(&b);
+}
+
+err_code calls_on_tokenize(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
+    struct tokenize_ask ask;
+    err_code code = tokenize_ask_decode(payload, len, &ask, e);
+    if (code != ERR_OK) return code;
+    struct backend_call *call = MEM_NEW(struct backend_call);
+    struct err why = {0};
+    uint64_t from_id = ask.id;
+    call->from = from;
+    call->from_id = from_id;
+    if (text_start(n, &ask, n->id, call, &why) != ERR_OK) call_refuse_text(n, from, from_id, &why);
+    return ERR_OK;
+}
+
 void calls_on_cancel(struct node *n, uint64_t from, uint64_t id) {
     for (size_t i = 0; i < n->calls->n_slots; i++) {
         struct backend_call *call = n->calls->slots[i];
-        if (!call || call->fn || call->from != from || call->from_id != id) continue;
+        if (!call || !call_is_relay(call) || call->from != from || call->from_id != id) continue;
         call_cancel(n, call);
         return;
     }
@@ -270,6 +359,7 @@ err_code calls_on_event(struct node *n, struct stage_child *child, uint64_t node
     if (len < 12) return err_set(e, ERR_PROTOCOL, "EVENT of %zu bytes", len);
     struct backend_call *call = call_find(n->calls, bytes_get_u64(payload));
     if (!call || call->child != child || call->node != node) return ERR_OK; /* it has been cancelled */
+    if (call->text_fn) return err_set(e, ERR_PROTOCOL, "an EVENT for what is no request");
     if (!call->fn) {
         call_relay(n, call, payload, len);
         return ERR_OK;
@@ -280,7 +370,53 @@ err_code calls_on_event(struct node *n, struct stage_child *child, uint64_t node
     return code;
 }
 
+static err_code call_give_text(struct node *n, struct backend_call *call, const uint8_t *payload, size_t len, struct err *e) {
+    struct backend_text text = {0};
+    struct err why = {0};
+    uint64_t id;
+    int32_t *tokens = NULL;
+    uint32_t *ends = NULL;
+    err_code code = call->back ? tokenize_pieces_decode(payload, len, &text.bytes, &ends, &text.n, &why)
+                               : tokenize_answer_decode(payload, len, &id, &tokens, &text.n, &why);
+    text.tokens = tokens;
+    text.ends = ends;
+    backend_text_fn fn = call->text_fn;
+    void *user = call->user;
+    call_remove(n->calls, call);
+    fn(user, code == ERR_PROTOCOL ? ERR_INTERNAL : code, &text, &why);
+    free(tokens);
+    free(ends);
+    if (code == ERR_PROTOCOL) *e = why;
+    return code == ERR_PROTOCOL ? code : ERR_OK;
+}
+
+err_code calls_on_tokenized(struct node *n, struct stage_child *child, uint64_t node, const uint8_t *payload, size_t len, struct err *e) {
+    struct calls *c = n->calls;
+    if (len < 12) return err_set(e, ERR_PROTOCOL, "TOKENIZED of %zu bytes", len);
+    struct backend_call *call = call_find(c, bytes_get_u64(payload));
+    if (!call || !call->tokenizes || call->child != child || call->node != node) return ERR_OK; /* it has been cancelled */
+    if (call->text_fn) return call_give_text(n, call, payload, len, e);
+    buf_clear(&c->scratch);
+    buf_append(&c->scratch, payload, len);
+    if (!c->scratch.failed) bytes_put_u64(c->scratch.data, call->from_id);
+    if (!c->scratch.failed) control_send(n->control, call->from, FRAME_TOKENIZED, 0, c->scratch.data, c->scratch.len);
+    call_remove(c, call);
+    return ERR_OK;
+}
+
 static void call_fail(struct node *n, struct backend_call *call, const struct err *why) {
+    if (call->text_fn) {
+        backend_text_fn fn = call->text_fn;
+        void *user = call->user;
+        call_remove(n->calls, call);
+        fn(user, why->code, NULL, why);
+        return;
+    }
+    if (!call->fn && call->tokenizes) {
+        call_refuse_text(n, call->from, call->from_id, why);
+        call_remove(n->calls, call);
+        return;
+    }
     if (!call->fn) {
         call_tell_node(n, call->from, call->from_id, why);
         call_remove(n->calls, call);
@@ -313,6 +449,6 @@ void calls_node_lost(struct node *n, uint64_t node, const struct err *why) {
     calls_fail_where(n, NULL, node, &text);
     for (size_t i = 0; i < n->calls->n_slots; i++) { /* what that node had asked for */
         struct backend_call *call = n->calls->slots[i];
-        if (call && !call->fn && call->from == node) call_cancel(n, call);
+        if (call && call_is_relay(call) && call->from == node) call_cancel(n, call);
     }
 }

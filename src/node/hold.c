@@ -110,6 +110,8 @@ static void hold_on_frame(void *user, struct stage_child *c, const struct frame_
     struct err e = {0};
     if (h->type == FRAME_EVENT && calls_on_event(user, c, 0, payload, h->payload_len, &e) != ERR_OK)
         log_error("node", "stage %u sent a bad event: %s", stage_child_order(c)->stage, e.text);
+    if (h->type == FRAME_TOKENIZED && calls_on_tokenized(user, c, 0, payload, h->payload_len, &e) != ERR_OK)
+        log_error("node", "stage %u sent bad tokens: %s", stage_child_order(c)->stage, e.text);
 }
 
 static void hold_on_exit(void *user, struct stage_child *c, const struct err *why) {

@@ -166,6 +166,8 @@ static err_code node_on_frame(void *user, const struct control_peer *peer, const
     case FRAME_STATE: return node_on_report(n, peer->id, payload, h->payload_len, e);
     case FRAME_SUBMIT: return calls_on_submit(n, peer->id, payload, h->payload_len, e);
     case FRAME_EVENT: return calls_on_event(n, NULL, peer->id, payload, h->payload_len, e);
+    case FRAME_TOKENIZE: return calls_on_tokenize(n, peer->id, payload, h->payload_len, e);
+    case FRAME_TOKENIZED: return calls_on_tokenized(n, NULL, peer->id, payload, h->payload_len, e);
     case FRAME_CANCEL:
         if (h->payload_len != 8) return err_set(e, ERR_PROTOCOL, "CANCEL of %u bytes", h->payload_len);
         calls_on_cancel(n, peer->id, bytes_get_u64(payload));

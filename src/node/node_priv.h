@@ -85,6 +85,9 @@ err_code calls_on_submit(struct node *n, uint64_t from, const uint8_t *payload, 
 void calls_on_cancel(struct node *n, uint64_t from, uint64_t id);
 /* An event from a stage child (child not NULL) or from another node. */
 err_code calls_on_event(struct node *n, struct stage_child *child, uint64_t node, const uint8_t *payload, size_t len, struct err *e);
+/* TOKENIZE from another node; TOKENIZED from a stage child (not NULL) or from another node. */
+err_code calls_on_tokenize(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
+err_code calls_on_tokenized(struct node *n, struct stage_child *child, uint64_t node, const uint8_t *payload, size_t len, struct err *e);
 void calls_child_lost(struct node *n, struct stage_child *child, const struct err *why);
 void calls_node_lost(struct node *n, uint64_t node, const struct err *why);
 size_t calls_count(const struct calls *c);

@@ -23,9 +23,9 @@ err_code stage_head_create(struct stage_loop *l, struct err *e) {
 
 /* ---- to the node ------------------------------------------------------------------------------------------------------------ */
 
-static uint16_t copy_piece(struct stage_loop *l, int32_t token, char *out, size_t size) {
+static uint16_t copy_piece(struct stage_loop *l, int32_t token, char *out, size_t size, bool *ret_control) {
     buf_clear(&l->piece);
-    l->engine.ops->piece(l->engine.self, token, &l->piece);
+    *ret_control = l->engine.ops->piece(l->engine.self, token, &l->piece);
     size_t len = l->piece.len < size ? l->piece.len : size;
     if (len > 0) {
         memcpy(out, l->piece.data, len);
@@ -42,9 +42,12 @@ static err_code tell_event(struct stage_loop *l, const struct request_event *ev,
 /* The scheduler's event is its own scratch: the text of the tokens is filled in where it stands. */
 static err_code complete_event(struct stage_loop *l, struct request_event *ev, struct err *e) {
     if (ev->kind == REQUEST_TOKEN) {
-        ev->piece_len = copy_piece(l, ev->token, ev->piece, sizeof ev->piece);
+        ev->piece_len = copy_piece(l, ev->token, ev->piece, sizeof ev->piece, &ev->control);
         for (uint16_t i = 0; i < ev->n_top; i++) {
-            ev->top[i].piece_len = copy_piece(l, ev->top[i].token, ev->top[i].piece, sizeof ev->top[i].piece);
+            bool control;
+            struct request_top *top = &ev->top[i];
+            uint16_t len = copy_piece(l, top->token, top->piece, sizeof top->piece, &control);
+            top->piece_len = control ? 0 : len;
         }
     }
     return tell_event(l, ev, e);
@@ -121,6 +124,22 @@ static err_code take_eval(struct stage_loop *l, const uint8_t *payload, size_t l
     return code == ERR_OK ? ERR_OK : stage_head_refuse(l, id, &why, e);
 }
 
+static err_code answer_pieces(struct stage_loop *l, const struct tokenize_ask *ask, struct buf *answer, struct err *why) {
+    size_t n = ask->len / 4;
+    uint32_t *ends = mem_calloc(n, sizeof(*ends));
+    struct buf bytes;
+    buf_init(&bytes, frame_max_payload(FRAME_TOKENIZED));
+    for (size_t i = 0; i < n; i++) {
+        l->engine.ops->piece(l->engine.self, (int32_t)bytes_get_u32((const uint8_t *)ask->text + 4 * i), &bytes);
+        ends[i] = (uint32_t)bytes.len;
+    }
+    tokenize_pieces_encode(ask->id, (const char *)bytes.data, ends, n, answer);
+    bool failed = bytes.failed || answer->failed;
+    buf_done(&bytes);
+    free(ends);
+    return failed ? err_set(why, ERR_LIMIT, "the text of %zu tokens is too long", n) : ERR_OK;
+}
+
 static err_code take_tokenize(struct stage_loop *l, const uint8_t *payload, size_t len, struct err *e) {
     struct tokenize_ask ask;
     struct err why = {0};
@@ -130,12 +149,18 @@ static err_code take_tokenize(struct stage_loop *l, const uint8_t *payload, size
     if (code != ERR_OK) {
         return code;
     }
-    code = l->engine.ops->tokenize(l->engine.self, ask.text, ask.len, ask.bos, ask.special, &tokens, &n, &why);
     struct buf answer;
     buf_init(&answer, frame_max_payload(FRAME_TOKENIZED));
-    if (code == ERR_OK) {
-        tokenize_answer_encode(ask.id, tokens, n, &answer);
+    if (ask.back) {
+        code = answer_pieces(l, &ask, &answer, &why);
     } else {
+        code = l->engine.ops->tokenize(l->engine.self, ask.text, ask.len, ask.bos, ask.special, &tokens, &n, &why);
+        if (code == ERR_OK) {
+            tokenize_answer_encode(ask.id, tokens, n, &answer);
+        }
+    }
+    if (code != ERR_OK) {
+        buf_clear(&answer);
         tokenize_failure_encode(ask.id, &why, &answer);
     }
     code = stage_loop_tell(l, FRAME_TOKENIZED, answer.data, answer.len, e);

@@ -32,6 +32,9 @@ struct backend_call {
     int64_t fail_after;
     bool length;
     uint32_t n_top;
+    backend_text_fn text_fn;
+    int32_t *tokens; /* to be told, and their bytes */
+    char *bytes;
 };
 
 struct fake {
@@ -100,6 +103,8 @@ static void call_end(struct backend_call *c) {
     if (c->next != NULL) c->next->slot = c->slot;
     c->fake->running--;
     io_timer_close(c->timer);
+    free(c->tokens);
+    free(c->bytes);
     free(c);
 }
 
@@ -197,6 +202,58 @@ static err_code fake_submit(void *self, const struct request *r, backend_event_f
     return ERR_OK;
 }
 
+/* ---- a token for each byte ---- */
+
+static void tell_text(void *user) {
+    struct backend_call *c = user;
+    backend_text_fn fn = c->text_fn;
+    void *fn_user = c->user;
+    size_t n = c->n_total;
+    int32_t *tokens = c->tokens;
+    char *bytes = c->bytes;
+    uint32_t *ends = mem_calloc(n, sizeof *ends);
+    for (size_t i = 0; i < n; i++) ends[i] = (uint32_t)i + 1;
+    c->tokens = NULL;
+    c->bytes = NULL;
+    call_end(c);
+    fn(fn_user, ERR_OK, &(struct backend_text){.tokens = tokens, .bytes = bytes, .ends = ends, .n = n}, NULL);
+    free(tokens);
+    free(bytes);
+    free(ends);
+}
+
+static struct backend_call *text_call(struct fake *f, size_t n, backend_text_fn fn, void *user) {
+    struct backend_call *c = MEM_NEW(struct backend_call);
+    *c = (struct backend_call){.fake = f, .next = f->calls, .slot = &f->calls, .text_fn = fn, .user = user, .n_total = n};
+    if (c->next != NULL) c->next->slot = &c->next;
+    f->calls = c;
+    f->running++;
+    c->tokens = mem_calloc(n, sizeof *c->tokens);
+    c->bytes = mem_alloc(n);
+    c->timer = io_timer_open(f->loop, tell_text, c);
+    io_timer_start(c->timer, 0, 0);
+    return c;
+}
+
+static err_code fake_tokenize(void *self, const char *model, const char *text, size_t len, bool bos, bool special, backend_text_fn fn,
+                              void *user, struct backend_call **ret, struct err *e) {
+    (void)model;
+    (void)special;
+    (void)e;
+    *ret = text_call(self, len + bos, fn, user);
+    for (size_t i = 0; i < len; i++) (*ret)->tokens[i + bos] = (uint8_t)text[i];
+    return ERR_OK;
+}
+
+static err_code fake_detokenize(void *self, const char *model, const int32_t *tokens, size_t n, backend_text_fn fn, void *user,
+                                struct backend_call **ret, struct err *e) {
+    (void)model;
+    (void)e;
+    *ret = text_call(self, n, fn, user);
+    for (size_t i = 0; i < n; i++) (*ret)->bytes[i] = (char)tokens[i];
+    return ERR_OK;
+}
+
 static void fake_cancel(void *self, struct backend_call *call) {
     struct fake *f = self;
     f->cancelled++;
@@ -257,7 +314,8 @@ int main(int argc, char **argv) {
     o.ping_ms = 300;
     const char *max = getenv("FAKE_MAX_CONNECTIONS");
     if (max != NULL) o.max_connections = (uint32_t)strtoul(max, NULL, 10);
-    struct backend backend = {.self = &f, .submit = fake_submit, .cancel = fake_cancel, .models = fake_models, .status = fake_status};
+    struct backend backend = {.self = &f, .submit = fake_submit, .cancel = fake_cancel,
+                              .tokenize = fake_tokenize, .detokenize = fake_detokenize, .models = fake_models, .status = fake_status};
     struct err e = {0};
     if (gateway_create(f.loop, &o, &backend, &f.gateway, &e) != ERR_OK) {
         fprintf(stderr, "gateway_fake: %s\n", e.text);
