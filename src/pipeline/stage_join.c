@@ -117,7 +117,8 @@ static err_code wait_both(struct stage_loop *l, struct dialler *d, struct err *e
         } else {
             fds[0].revents = POLLIN;
         }
-        dialled = dialled || fds[1].revents != 0;
+        char byte;
+        dialled = dialled || (fds[1].revents != 0 && read(d->done[0], &byte, 1) == 1);
         err_code code = fds[0].revents != 0 ? join_local(l, d->deadline, &why, e) : ERR_OK;
         if (code != ERR_OK) {
             return code;

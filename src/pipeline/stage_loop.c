@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "io/sock.h"
 #include "pipeline/stage_loop_priv.h"
 
 enum { GAP_WEIGHT = 8, GAP_MOST = 8, MESSAGE_MAX = 1 << 20, FLUSH_MS = 1000 };
@@ -249,6 +250,35 @@ static void split_age(const struct stage_loop *l, uint32_t age, uint32_t *ret_ho
     *ret_wait = age - *ret_hop;
 }
 
+static bool is_end(const struct frame_header *h, const uint8_t *payload) {
+    struct stage_fault f;
+    return h->type == FRAME_FAULT && stage_fault_decode(payload, h->payload_len, &f, NULL) == ERR_OK && f.fatal &&
+           f.err.code == ERR_CANCELLED;
+}
+
+/* The head, drained, sends word round the ring that it ends in order, and waits until it comes back: by then every stage knows, and isn't
+ * surprised to see its links close. Whatever goes wrong with that, the head's own work is done. */
+static void end_ring(struct stage_loop *l) {
+    struct stage_fault end = {.stage = l->order.stage, .frame = -1, .seq = -1, .generation = -1, .fatal = true};
+    err_set(&end.err, ERR_CANCELLED, "the ring has been drained");
+    buf_clear(&l->message);
+    stage_fault_encode(&end, &l->message);
+    struct frame_header h = {.type = FRAME_FAULT, .epoch = l->order.epoch};
+    struct ring_part part = {.data = l->message.data, .len = l->message.len};
+    err_code code = ring_link_send(l->out, &h, &part, 1, NULL);
+    clock_us deadline = clock_now() + (clock_us)FLUSH_MS * 1000;
+    const uint8_t *payload;
+    while (code == ERR_OK) {
+        code = ring_link_read(l->in, false, &h, &payload, NULL, NULL);
+        if (code == ERR_OK && is_end(&h, payload)) {
+            return;
+        }
+        if (code == ERR_BUSY) {
+            code = io_sock_wait(ring_link_fd(l->in), POLLIN, io_ms_left(deadline), NULL);
+        }
+    }
+}
+
 static err_code work_ring(struct stage_loop *l, struct err *e) {
     struct frame_header h;
     const uint8_t *payload;
@@ -271,6 +301,7 @@ static err_code work_ring(struct stage_loop *l, struct err *e) {
     if (h.type == FRAME_COMPUTE && (code = stage_loop_tell_own_faults(l, e)) != ERR_OK) {
         return code;
     }
+    l->draining = l->draining || is_end(&h, payload);
     return stage_loop_send(l, e);
 }
 
@@ -303,6 +334,9 @@ static err_code work(struct stage_loop *l, struct err *e) {
             return code;
         }
         if (l->draining && l->sched != NULL && !more && sched_idle(l->sched)) {
+            if (l->out != NULL) {
+                end_ring(l);
+            }
             return ERR_OK;
         }
         struct pollfd fds[SLOT_COUNT];

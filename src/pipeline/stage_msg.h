@@ -51,7 +51,8 @@ struct stage_state {
 void stage_state_encode(const struct stage_state *s, struct buf *out);
 err_code stage_state_decode(const uint8_t *data, size_t len, struct stage_state *ret, struct err *e);
 
-/* FAULT: something could not be done. `frame` and `seq` are -1 when it concerns no single frame or sequence; fatal: the child ends. */
+/* FAULT: something could not be done. `frame` and `seq` are -1 when it concerns no single frame or sequence; fatal: the child ends. On the
+ * ring a fatal one with ERR_CANCELLED says that the head has been drained: the ring ends in order. */
 struct stage_fault {
     struct err err;
     uint32_t stage;

@@ -26,7 +26,7 @@ static void test_request(void **state) {
     request_init(&r);
     r.id = UINT64_MAX;
     r.model = mem_strdup("demo \"quoted\"");
-    r.text = mem_strndup("one\0two \xC3\xA9", 10);
+    r.text = mem_alloc(10);
     memcpy(r.text, "one\0two \xC3\xA9", 10);
     r.text_len = 10;
     r.add_bos = false;

@@ -12,7 +12,7 @@
 #include "pipeline/sched.h"
 #include "pipeline/sched_policy.h"
 
-enum { VOCAB = 100, MAX_LOG = 64, MAX_SENT = 32 };
+enum { VOCAB = 100, MAX_LOG = 256, MAX_SENT = 128 };
 
 struct sent { uint32_t number; size_t n_ops, n_tokens; struct engine_op ops[8]; struct engine_token tokens[64]; };
 
@@ -50,6 +50,7 @@ static void table_free(struct table *t) {
 static void pull(struct table *t) {
     struct sched_action a;
     while (sched_next(t->s, t->now, &a)) {
+        assert_true(t->n_events < MAX_LOG && t->n_frames < MAX_SENT && t->n_opens < MAX_LOG);
         if (a.kind == SCHED_ACTION_EVENT) {
             t->events[t->n_events++] = *a.event;
         } else if (a.kind == SCHED_ACTION_OPEN) {
