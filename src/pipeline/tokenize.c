@@ -54,7 +54,8 @@ void tokenize_pieces_encode(uint64_t id, const char *bytes, const uint32_t *ends
     if (n > 0) buf_append(out, bytes, ends[n - 1]);
 }
 
-err_code tokenize_pieces_decode(const uint8_t *data, size_t len, const char **ret_bytes, uint32_t **ret_ends, size_t *ret_n, struct err *e) {
+err_code tokenize_pieces_decode(const uint8_t *data, size_t len, const char **ret_bytes, uint32_t **ret_ends, size_t *ret_n,
+                                struct err *e) {
     if (len < ANSWER_HEAD) return err_set(e, ERR_PROTOCOL, "TOKENIZED of %zu bytes", len);
     uint32_t n = bytes_get_u32(data + 8);
     if (n == UINT32_MAX) return err_set(e, ERR_INVALID, "%.*s", (int)(len - ANSWER_HEAD), (const char *)data + ANSWER_HEAD);
