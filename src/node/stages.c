@@ -177,8 +177,8 @@ void stage_child_send(struct stage_child *c, enum frame_type type, const void *p
     io_child_kill(c->process, SIGKILL);
 }
 
-/* glibc's malloc then asks for huge pages (glibc manual, "Memory Allocation Tunables"): weights are read from end to end for every token,
- * and with pages of 4 KiB looking up addresses takes a tenth of that time. It is read when a process starts. */
+/* glibc's malloc then asks for huge pages (glibc manual, "Memory Allocation Tunables"); it is read when a process starts. Decoding, which
+ * reads all weights for every token, was measured a tenth faster or more (docs/BENCHMARKS.md). */
 static const char *const stage_env[] = {"GLIBC_TUNABLES=glibc.malloc.hugetlb=1", NULL};
 
 static err_code stage_child_spawn(struct stage_child *c, int fd, struct err *e) {

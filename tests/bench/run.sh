@@ -174,8 +174,9 @@ report() {
     { count[$1]++; value[$1, count[$1]] = $2 }
     END {
         rounds = count["ring.decode1"]
-        printf "Machine: %s. %s. Model: %s (1.1 billion weights, 22 layers). %d interleaved rounds, medians and the lowest and highest; ", machine, date, model, rounds
-        printf "decode of %d tokens a stream, prefill of %d.\n\n", decode, prefill
+        printf "Machine: %s. %s. Model: %s (1.1 billion weights, 22 layers). %d interleaved rounds: medians, lowest and highest; ", machine, date, model, rounds
+        printf "decode of %d tokens a stream, prefill of %d. ", decode, prefill
+        printf "Load average of the machine when the rounds began: %s; the bench alone makes 1 to 2, more is other work beside it.\n\n", spread("load")
         print "| tokens a second | median | spread |\n|---|---|---|"
         row("Caravan, whole model, 1 thread: decode, 1 stream", "whole1.decode1")
         row("Caravan, whole model, 1 thread: decode, 2 streams", "whole1.decode2")
@@ -207,7 +208,7 @@ report() {
         for (i = 0; i < 2; i++) stage("decode, 1 stream", "decode1", i)
         for (i = 0; i < 2; i++) stage("decode, 2 streams", "decode2", i)
         for (i = 0; i < 2; i++) stage("prefill, one chunk", "prefill1", i)
-        print "\nThe hop of stage 0 is the tail\047s answer on its way back.\n"
+        print "\nThe hop of stage 0 is the tail\047s answer on its way back, and what it waits while stage 0 computes.\n"
         print "| one hop without compute: 32 KiB frame, two processes, TLS, loopback | median us | spread | target |\n|---|---|---|---|"
         printf "| the receiver sleeps until it comes | %.1f | %s | < 150 |\n", median("hop.spin0"), spread("hop.spin0")
         printf "| spins 50 us before it sleeps | %.1f | %s | < 150 |\n", median("hop.spin50"), spread("hop.spin50")
@@ -232,7 +233,9 @@ prepare
 start_servers
 n=1
 while [ "$n" -le "$ROUNDS" ]; do
-    say "round $n of $ROUNDS (load $(cut -d' ' -f1 /proc/loadavg 2>/dev/null || echo '?'))"
+    load=$(cut -d' ' -f1 /proc/loadavg 2>/dev/null || echo 0)
+    put load "$load"
+    say "round $n of $ROUNDS (load $load)"
     round
     n=$((n + 1))
 done
