@@ -74,8 +74,9 @@ struct engine_ops {
      * front where the model wants one. */
     err_code (*tokenize)(void *self, const char *text, size_t len, bool bos, bool special, int32_t **ret_tokens, size_t *ret_n,
                          struct err *e);
-    /* A token's bytes, appended to out (nothing for control tokens). First slice only, as tokenize. */
-    void (*piece)(void *self, int32_t token, struct buf *out);
+    /* A token's bytes, appended to out; true for a control token (its text is markup, not for the reader). First slice only, as
+     * tokenize. */
+    bool (*piece)(void *self, int32_t token, struct buf *out);
     void (*close)(void *self);
 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "engine/params_priv.h"
 
 #define LOAD_MAX_CTX (16 * 1024 * 1024)
 #define BIAS_MAX 100.0
@@ -22,6 +23,7 @@ void engine_sampling_init(struct engine_sampling *p) {
 void engine_sampling_done(struct engine_sampling *p) {
     free(p->grammar);
     free(p->bias);
+    engine_lazy_done(&p->lazy);
     p->grammar = NULL;
     p->bias = NULL;
     p->n_bias = 0;
@@ -115,6 +117,7 @@ err_code engine_sampling_from_json(struct engine_sampling *p, yyjson_val *obj, s
     if ((rc = get_u32(obj, "top_logprobs", ENGINE_MAX_TOP_LOGPROBS, &p->n_top_logprobs, e)) != ERR_OK) return rc;
     if ((rc = get_u32(obj, "generated_from", INT32_MAX, &p->generated_from, e)) != ERR_OK) return rc;
     if ((rc = get_grammar(obj, &p->grammar, e)) != ERR_OK) return rc;
+    if ((rc = engine_lazy_from_json(&p->lazy, obj, e)) != ERR_OK) return rc;
     return get_bias(obj, p, e);
 }
 
@@ -144,6 +147,7 @@ yyjson_mut_val *engine_sampling_to_json(const struct engine_sampling *p, yyjson_
     yyjson_mut_obj_add_uint(doc, obj, "top_logprobs", p->n_top_logprobs);
     yyjson_mut_obj_add_uint(doc, obj, "generated_from", p->generated_from);
     if (p->grammar != NULL) yyjson_mut_obj_add_strcpy(doc, obj, "grammar", p->grammar);
+    if (p->lazy.n_triggers > 0) engine_lazy_to_json(&p->lazy, doc, obj);
     if (p->n_bias > 0) put_bias(doc, obj, p);
     return obj;
 }

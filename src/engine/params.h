@@ -10,9 +10,19 @@
 #include "base/err.h"
 #include "base/json.h"
 
-enum { ENGINE_MAX_TOP_LOGPROBS = 20, ENGINE_MAX_LOGIT_BIAS = 1024 };
+enum { ENGINE_MAX_TOP_LOGPROBS = 20, ENGINE_MAX_LOGIT_BIAS = 1024, ENGINE_MAX_TRIGGERS = 8, ENGINE_MAX_TRIGGER_LEN = 128 };
 
 struct engine_logit_bias { int32_t token; float bias; };
+
+/* A grammar that does not hold from the beginning: it takes over behind the first of these words in the generated text (engine/trigger.h).
+ * Strings are owned. */
+struct engine_lazy {
+    char *triggers[ENGINE_MAX_TRIGGERS];
+    size_t n_triggers;              /* 0: the grammar holds from the beginning */
+    bool at_start;                  /* a word counts only where the text begins with it */
+    char *skip_open, *skip_close;   /* between these the words do not count; NULL: no such region */
+    bool skipping;                  /* the text begins inside it */
+};
 
 struct engine_sampling {
 #define SAMPLING_F float
@@ -27,6 +37,7 @@ struct engine_sampling {
     uint32_t generated_from;        /* position of the first generated token: what the grammar sees begins there. 0: right after the
                                      * first position that is sampled. The head sets it when it replays a request's tokens */
     char *grammar;                  /* GBNF, owned, NULL: none */
+    struct engine_lazy lazy;        /* when the grammar begins */
     struct engine_logit_bias *bias; /* owned */
     size_t n_bias;
 };
@@ -34,10 +45,13 @@ struct engine_sampling {
 void engine_sampling_init(struct engine_sampling *p);  /* the table's defaults, seed 0 */
 void engine_sampling_done(struct engine_sampling *p);
 /* Reads the fields that are there (names as in the table, plus seed, top_logprobs, generated_from, grammar,
- * logit_bias {"token": bias}); ERR_INVALID names the field. */
+ * grammar_lazy {"triggers", "at_start", "skip": [open, close], "skipping"}, logit_bias {"token": bias}); ERR_INVALID names the field. */
 err_code engine_sampling_from_json(struct engine_sampling *p, yyjson_val *obj, struct err *e);
 /* A new object with every field. */
 yyjson_mut_val *engine_sampling_to_json(const struct engine_sampling *p, yyjson_mut_doc *doc);
+
+void engine_lazy_done(struct engine_lazy *lazy);
+void engine_lazy_copy(const struct engine_lazy *from, struct engine_lazy *ret);
 
 /* How a slice is loaded into libllama. */
 struct engine_load {

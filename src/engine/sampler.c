@@ -7,9 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "engine/gbnf.h"
 #include "engine/philox.h"
-#include "engine/runtime.h"
 #include "engine/sampler_priv.h"
 #include "engine/vocab.h"
 
@@ -25,8 +23,8 @@ struct engine_sampler {
     struct llama_sampler *bias;         /* NULL: none */
     struct llama_sampler *history;      /* chain that looks at past tokens: penalties, DRY; NULL: none */
     struct llama_sampler *filters;      /* chain that doesn't: top-k and so on; NULL: none */
-    struct llama_sampler *grammar;      /* NULL: none */
-    int32_t history_at, grammar_at;     /* next position each of them has not seen */
+    struct sampler_grammar *grammar;    /* NULL: none */
+    int32_t history_at;                 /* next position that history has not seen */
     float mu;                           /* mirostat */
 };
 
@@ -102,31 +100,19 @@ static void make_filters(struct engine_sampler *s, const struct engine_sampling 
     s->filters = chain_or_null(chain);
 }
 
-static err_code make_grammar(struct engine_sampler *s, const char *text, struct err *e) {
-    if (text == NULL) return ERR_OK;
-    if (!engine_vocab_usable(s->vocab)) return err_set(e, ERR_UNSUPPORTED, "a grammar needs a tokenizer, and the model has none");
-    err_code rc = engine_gbnf_check(text, e);
-    if (rc != ERR_OK) return rc;
-    engine_runtime_clear();
-    s->grammar = llama_sampler_init_grammar(s->vocab, text, "root");
-    if (s->grammar != NULL) return ERR_OK;
-    const char *why = engine_runtime_complaint();
-    return err_set(e, ERR_INVALID, "grammar: %s", *why != '\0' ? why : "libllama refuses it");
-}
-
 err_code engine_sampler_create(const struct llama_vocab *vocab, uint32_t n_ctx, const struct engine_sampling *p,
                                struct engine_sampler **ret, struct err *e) {
     struct engine_sampler *s = MEM_NEW(struct engine_sampler);
     s->p = *p;
     s->p.grammar = NULL;
+    s->p.lazy = (struct engine_lazy){0};
     s->p.bias = NULL;
     s->p.n_bias = 0;
     s->vocab = vocab;
     s->n_vocab = engine_vocab_size(vocab);
     s->mu = 2 * p->mirostat_tau;
-    s->grammar_at = (int32_t)p->generated_from;
     err_code rc = make_bias(s, p, e);
-    if (rc == ERR_OK) rc = make_grammar(s, p->grammar, e);
+    if (rc == ERR_OK) rc = sampler_grammar_create(vocab, p, &s->grammar, e);
     if (rc != ERR_OK) {
         engine_sampler_free(s);
         return rc;
@@ -142,7 +128,7 @@ void engine_sampler_free(struct engine_sampler *s) {
     if (s->bias != NULL) llama_sampler_free(s->bias);
     if (s->history != NULL) llama_sampler_free(s->history);
     if (s->filters != NULL) llama_sampler_free(s->filters);
-    if (s->grammar != NULL) llama_sampler_free(s->grammar);
+    sampler_grammar_free(s->grammar);
     free(s);
 }
 
@@ -156,34 +142,6 @@ static void see_history(struct engine_sampler *s, const int32_t *history, int32_
     }
     for (; s->history_at <= pos; s->history_at++)
         if (history[s->history_at] >= 0) llama_sampler_accept(s->history, history[s->history_at]);
-}
-
-/* May this token come next? */
-static bool grammar_allows(struct engine_sampler *s, int32_t token) {
-    llama_token_data one = {token, 0, 0};
-    llama_token_data_array c = {&one, 1, -1, false};
-    llama_sampler_apply(s->grammar, &c);
-    return one.logit != -INFINITY;
-}
-
-/* Feeds the generated tokens up to pos. libllama aborts on a token that the grammar forbids, so each is asked about first. */
-static err_code see_grammar(struct engine_sampler *s, const int32_t *history, int32_t pos, struct err *e) {
-    if (s->grammar == NULL) return ERR_OK;
-    if (s->p.generated_from == 0) {
-        s->p.generated_from = (uint32_t)pos + 1;
-        s->grammar_at = pos + 1;
-    }
-    if (s->grammar_at > pos + 1) {
-        llama_sampler_reset(s->grammar);
-        s->grammar_at = (int32_t)s->p.generated_from;
-    }
-    for (; s->grammar_at <= pos; s->grammar_at++) {
-        int32_t token = history[s->grammar_at];
-        if (token < 0 || (uint32_t)token >= s->n_vocab || !grammar_allows(s, token))
-            return err_set(e, ERR_INVALID, "the generated token %d at position %d breaks the grammar", token, s->grammar_at);
-        llama_sampler_accept(s->grammar, token);
-    }
-    return ERR_OK;
 }
 
 /* ---- choosing ---- */
@@ -215,7 +173,7 @@ static int32_t draw_token(struct engine_sampler *s, struct engine_scratch *scrat
     llama_token_data_array c;
     fill(scratch, logits, &c);
     if (s->bias != NULL) llama_sampler_apply(s->bias, &c);
-    if (constrained) llama_sampler_apply(s->grammar, &c);
+    if (constrained) sampler_grammar_filter(s->grammar, &c);
     if (s->history != NULL) llama_sampler_apply(s->history, &c);
     *ret_any = c.data[sampler_best(&c)].logit != -INFINITY;
     return *ret_any ? choose(s, &c, pos, constrained ? SAMPLER_REDRAW : SAMPLER_DRAW) : -1;
@@ -228,7 +186,7 @@ static err_code pick_token(struct engine_sampler *s, struct engine_scratch *scra
     bool any;
     float mu = s->mu;
     int32_t token = draw_token(s, scratch, logits, pos, false, &any);
-    if (any && s->grammar != NULL && !grammar_allows(s, token)) {
+    if (any && s->grammar != NULL && !sampler_grammar_allows(s->grammar, token)) {
         s->mu = mu;
         token = draw_token(s, scratch, logits, pos, true, &any);
     }
@@ -243,7 +201,7 @@ err_code engine_sampler_sample(struct engine_sampler *s, struct engine_scratch *
     double log_sum = sampler_log_sum(logits, s->n_vocab, &best);
     if (!isfinite(log_sum)) return err_set(e, ERR_ENGINE, "the model's logits at position %d are not numbers", pos);
     see_history(s, history, pos);
-    err_code rc = see_grammar(s, history, pos, e);
+    err_code rc = s->grammar != NULL ? sampler_grammar_see(s->grammar, history, pos, e) : ERR_OK;
     if (rc != ERR_OK) return rc;
     struct engine_sample out = {.token = best};
     bool plain = !(s->p.temperature > 0) && s->bias == NULL && s->history == NULL && s->grammar == NULL;

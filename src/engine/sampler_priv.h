@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What the sampler's files share: choosing from a list of candidates (sampler_pick.c) and statistics of raw logits (sampler_stats.c). */
+ * What the sampler's files share: choosing from a list of candidates (sampler_pick.c), statistics of raw logits
+ * (sampler_stats.c), grammars (sampler_grammar.c). */
 #ifndef CARAVAN_ENGINE_SAMPLER_PRIV_H
 #define CARAVAN_ENGINE_SAMPLER_PRIV_H
 
@@ -30,5 +31,16 @@ size_t sampler_mirostat2(llama_token_data_array *c, double u, float tau, float e
 double sampler_log_sum(const float *logits, uint32_t n, int32_t *ret_best);
 /* The n_top largest, best first, into ret->top, with log probabilities. */
 void sampler_top(const float *logits, uint32_t n, double log_sum, uint32_t n_top, struct engine_sample *ret);
+
+/* The grammar of a sequence (sampler_grammar.c). create: *ret is NULL where p has none; ERR_INVALID: a bad one. */
+struct sampler_grammar;
+err_code sampler_grammar_create(const struct llama_vocab *vocab, const struct engine_sampling *p, struct sampler_grammar **ret,
+                                struct err *e);
+void sampler_grammar_free(struct sampler_grammar *g); /* NULL is fine */
+/* Takes the tokens generated up to pos. ERR_INVALID: one of them breaks it. */
+err_code sampler_grammar_see(struct sampler_grammar *g, const int32_t *history, int32_t pos, struct err *e);
+/* May this token come next? The filter takes out of c all that may not. */
+bool sampler_grammar_allows(struct sampler_grammar *g, int32_t token);
+void sampler_grammar_filter(struct sampler_grammar *g, llama_token_data_array *c);
 
 #endif

@@ -305,9 +305,9 @@ static err_code slice_tokenize(void *self, const char *text, size_t len, bool bo
     return engine_vocab_tokenize(s->vocab, text, len, bos, special, ret_tokens, ret_n, e);
 }
 
-static void slice_piece(void *self, int32_t token, struct buf *out) {
+static bool slice_piece(void *self, int32_t token, struct buf *out) {
     struct slice *s = self;
-    engine_vocab_piece(s->vocab, token, out);
+    return engine_vocab_piece(s->vocab, token, out);
 }
 
 static void slice_close(void *self) { slice_free(self); }

@@ -39,17 +39,18 @@ err_code engine_vocab_tokenize(const struct llama_vocab *v, const char *text, si
     }
 }
 
-void engine_vocab_piece(const struct llama_vocab *v, int32_t token, struct buf *out) {
-    if (!engine_vocab_usable(v) || token < 0 || token >= llama_vocab_n_tokens(v)) return;
+bool engine_vocab_piece(const struct llama_vocab *v, int32_t token, struct buf *out) {
+    if (!engine_vocab_usable(v) || token < 0 || token >= llama_vocab_n_tokens(v)) return false;
     int32_t room = 64;
     for (int tries = 0; tries < 2 && buf_reserve(out, (size_t)room); tries++) {
-        int32_t n = llama_token_to_piece(v, token, (char *)out->data + out->len, room, 0, false);
+        int32_t n = llama_token_to_piece(v, token, (char *)out->data + out->len, room, 0, true);
         if (n >= 0) {
             out->len += (size_t)n;
-            return;
+            break;
         }
         room = -n;
     }
+    return llama_vocab_is_control(v, token);
 }
 
 bool engine_vocab_is_end(const struct llama_vocab *v, int32_t token) {

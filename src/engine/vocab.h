@@ -20,8 +20,8 @@ bool engine_vocab_usable(const struct llama_vocab *v);
  * parsed. ERR_LIMIT: too long. ERR_UNSUPPORTED: no tokenizer. Bytes that are not UTF-8 become the replacement character. */
 err_code engine_vocab_tokenize(const struct llama_vocab *v, const char *text, size_t len, bool add_bos, bool special,
                                int32_t **ret_tokens, size_t *ret_n, struct err *e);
-/* The bytes of a token, appended; nothing for control tokens and numbers out of range. */
-void engine_vocab_piece(const struct llama_vocab *v, int32_t token, struct buf *out);
+/* The bytes of a token, appended; nothing for numbers out of range. True for a control token: its text is markup, not for the reader. */
+bool engine_vocab_piece(const struct llama_vocab *v, int32_t token, struct buf *out);
 /* Does it end generation (end of sequence, of turn, ...)? */
 bool engine_vocab_is_end(const struct llama_vocab *v, int32_t token);
 uint32_t engine_vocab_size(const struct llama_vocab *v);

@@ -202,8 +202,9 @@ static void on_token(struct choice *c, const struct request_event *ev) {
     choice_count(c, ev);
     buf_clear(&g->text);
     size_t text_start = text_filter_seen(&c->filter);
-    bool stopped = text_filter_push(&c->filter, ev->piece, ev->piece_len, &g->text);
-    if (call->request.logprobs && ev->piece_len > 0) keep_pending(c, ev, text_start);
+    size_t len = ev->control ? 0 : ev->piece_len; /* markup is nobody's text */
+    bool stopped = text_filter_push(&c->filter, ev->piece, len, &g->text);
+    if (call->request.logprobs && len > 0) keep_pending(c, ev, text_start);
     if (stopped) cut_pending(c);
     choice_give(c, &g->text);
     if (!stopped) return;

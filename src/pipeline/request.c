@@ -214,7 +214,8 @@ static void put_token(const struct request_event *ev, struct buf *out) {
     put_f32(out, ev->logprob);
     put_u32(out, ev->completion_tokens);
     put_u16(out, ev->piece_len);
-    put_u16(out, ev->n_top);
+    buf_append_byte(out, (uint8_t)ev->n_top);
+    buf_append_byte(out, ev->control);
     buf_append(out, ev->piece, ev->piece_len);
     for (size_t i = 0; i < ev->n_top; i++) {
         put_u32(out, (uint32_t)ev->top[i].token);
@@ -284,7 +285,8 @@ static err_code get_token(struct bytes_reader *r, struct request_event *ev, stru
     ev->logprob = bytes_read_f32(r);
     ev->completion_tokens = bytes_read_u32(r);
     ev->piece_len = bytes_read_u16(r);
-    ev->n_top = bytes_read_u16(r);
+    ev->n_top = bytes_read_u8(r);
+    ev->control = bytes_read_u8(r) != 0;
     if (ev->n_top > ENGINE_MAX_TOP_LOGPROBS) {
         return event_error("too many alternatives", e);
     }
@@ -374,6 +376,7 @@ static void event_reset(struct request_event *ev) {
     ev->prompt_tokens = ev->completion_tokens = ev->cached_tokens = 0;
     ev->token = 0;
     ev->logprob = 0;
+    ev->control = false;
     ev->piece_len = ev->n_top = 0;
     ev->finish = 0;
     ev->queued_us = ev->prefill_us = ev->decode_us = 0;

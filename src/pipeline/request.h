@@ -4,7 +4,7 @@
  *
  * EVENT payload, little-endian: u64 id | u8 kind | u8[3] 0 | then by kind:
  *   STARTED  u32 prompt_tokens | u32 cached_tokens
- *   TOKEN    i32 token | f32 logprob | u32 completion_tokens | u16 piece_len | u16 n_top | piece bytes
+ *   TOKEN    i32 token | f32 logprob | u32 completion_tokens | u16 piece_len | u8 n_top | u8 control | piece bytes
  *            | n_top x { i32 token, f32 logprob, u16 piece_len, piece }
  *   DONE     u8 reason | u8[3] 0 | u32 prompt_tokens | u32 completion_tokens | u32 cached_tokens | u32 n_hop | timing (below)
  *            u64 queued_us | u64 prefill_us | u64 decode_us
@@ -58,7 +58,8 @@ struct request_event {
     /* TOKEN */
     int32_t token;
     float logprob;
-    uint16_t piece_len;                 /* bytes of text: may be half a UTF-8 character; 0 for control tokens */
+    bool control;                       /* a control token: its text is markup, which the gateway reads or drops, never shows */
+    uint16_t piece_len;                 /* bytes of text: may be half a UTF-8 character */
     char piece[REQUEST_MAX_PIECE];
     uint16_t n_top;
     struct request_top top[ENGINE_MAX_TOP_LOGPROBS];

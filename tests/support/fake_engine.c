@@ -192,9 +192,10 @@ static err_code fake_tokenize(void *self, const char *text, size_t len, bool bos
     return ERR_OK;
 }
 
-static void fake_piece(void *self, int32_t token, struct buf *out) {
+static bool fake_piece(void *self, int32_t token, struct buf *out) {
     (void)self;
     buf_printf(out, "<%d>", token);
+    return false;
 }
 
 static void fake_close(void *self) {

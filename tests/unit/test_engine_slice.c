@@ -460,17 +460,19 @@ static void text_goes_to_tokens_and_back(void **state) {
     buf_init(&out, 1024);
     fixture_ok(head.ops->tokenize(head.self, text, sizeof text - 1, false, false, &tokens, &n, &fixture_err));
     assert_uint_in_range(n, 5, sizeof text - 1);
-    for (size_t i = 0; i < n; i++) head.ops->piece(head.self, tokens[i], &out);
+    for (size_t i = 0; i < n; i++) assert_false(head.ops->piece(head.self, tokens[i], &out));
     assert_string_equal(buf_cstr(&out), text);
     free(tokens);
-    /* a control token is one token where it is asked for, text otherwise, and has no bytes */
+    /* a control token is one token where it is asked for, text otherwise, and says that it is one */
     static const char turn[] = "<|im_start|>";
     fixture_ok(head.ops->tokenize(head.self, turn, sizeof turn - 1, false, true, &tokens, &n, &fixture_err));
     assert_int_equal(n, 1);
     buf_clear(&out);
-    head.ops->piece(head.self, tokens[0], &out);
-    head.ops->piece(head.self, -1, &out);
-    head.ops->piece(head.self, 1 << 30, &out);
+    assert_true(head.ops->piece(head.self, tokens[0], &out));
+    assert_string_equal(buf_cstr(&out), turn);
+    buf_clear(&out);
+    assert_false(head.ops->piece(head.self, -1, &out));
+    assert_false(head.ops->piece(head.self, 1 << 30, &out));
     assert_int_equal(out.len, 0);
     free(tokens);
     fixture_ok(head.ops->tokenize(head.self, turn, sizeof turn - 1, false, false, &tokens, &n, &fixture_err));

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT
+ * When a lazy grammar begins: watches the generated text for one of some words, wherever tokens cut it, except inside a region (a model's
+ * reasoning) that is left alone. Its own code, and not libllama's lazy grammars: those run a regular expression over the whole text for
+ * each token, and throw through C where the token that completes the word goes on against the grammar. Pure; a value. */
+#ifndef CARAVAN_ENGINE_TRIGGER_H
+#define CARAVAN_ENGINE_TRIGGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "engine/params.h"
+
+struct engine_trigger {
+    const struct engine_lazy *lazy;         /* borrowed */
+    char seen[ENGINE_MAX_TRIGGER_LEN];      /* the end of the text: all that may belong to a word that is not complete yet */
+    size_t n_seen;
+    size_t n_text;                          /* bytes since the first that is no blank, outside the region */
+    bool skipping;
+};
+
+void engine_trigger_init(struct engine_trigger *t, const struct engine_lazy *lazy);
+/* Takes more text. True: a word is complete; *ret_used bytes of the text belong to it or stand before it. */
+bool engine_trigger_push(struct engine_trigger *t, const char *text, size_t len, size_t *ret_used);
+
+#endif
