@@ -21,7 +21,11 @@ static const char *const SCENARIO_NAMES[] = {"plain", "faults", "kill"};
 
 static uint64_t only_seed;
 static bool has_only_seed;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+static uint64_t n_seeds = 300; /* each costs ten times as much */
+#else
 static uint64_t n_seeds = 3000;
+#endif
 
 struct asked {
     int32_t prompt[2 * MAX_CTX], expected[MAX_CTX], generated[MAX_CTX];
