@@ -35,7 +35,6 @@ struct toolcall_format {
     bool bare;                  /* a JSON object that names a tool, and is the whole answer, is a call too */
     bool value_lines;           /* values stand on lines of their own */
     bool section_each;          /* a section for each call */
-    bool string_arguments;      /* its template wants a past call's arguments as text, not as an object */
     bool harmony;               /* the channels of gpt-oss: output_harmony.c */
     bool generic;               /* the template knows no tools: they are told in words */
     enum toolcall_ids ids;
@@ -47,6 +46,7 @@ struct toolcall_reasoning { const char *name, *open, *close; };
 struct toolcall_tool {
     const char *name, *description;  /* description may be NULL */
     const char *parameters;     /* JSON schema as text, NULL: no parameters are said */
+    bool strict;                /* the schema is a promise: a part of it that cannot be kept is refused */
 };
 
 /* Never NULL: the row of templates that know no tools, at least. tmpl may be NULL. */
