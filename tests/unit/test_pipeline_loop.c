@@ -22,7 +22,8 @@
 #include "ring/link.h"
 #include "support/fake_engine.h"
 
-enum { MAX_STAGE = 4, N_LAYER = 8, N_CTX = 64, N_SEQ = 4, N_BATCH = 16, WAIT_MS = 60000, CONNECT_MS = 40000 /* long, for a busy machine */, MAX_SEEN = 8, MAX_ROWS = 16 };
+enum { MAX_STAGE = 4, N_LAYER = 8, N_CTX = 64, N_SEQ = 4, N_BATCH = 16, MAX_SEEN = 8, MAX_ROWS = 16 };
+enum { WAIT_MS = 60000, CONNECT_MS = 40000 }; /* long, for a busy machine */
 
 /* ---- the children ----------------------------------------------------------------------------------------------------------- */
 
