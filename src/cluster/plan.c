@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * See plan.h. The division minimises the largest ratio of bytes needed to bytes offered over all stages (dynamic programming over the
+ * See plan.h. Placement fast is plan_search.c; here are the others. By memory, the division minimises the largest ratio of bytes needed to
+ * bytes offered over all stages (dynamic programming over the
  * legal cuts), which is what "in proportion to memory" means once embedding, output head, KV and compute buffers count too. */
 #include "cluster/plan.h"
 
@@ -8,25 +9,22 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "cluster/plan_priv.h"
 
 err_code plan_wish_parse(const char *text, struct plan_wish *ret, struct err *e) {
-    struct plan_wish w = {.placement = PLAN_MEMORY};
-    if (strcmp(text, "memory") == 0) {
-        *ret = w;
-        return ERR_OK;
-    }
-    if (strcmp(text, "even") == 0) {
-        w.placement = PLAN_EVEN;
-        *ret = w;
-        return ERR_OK;
-    }
-    w.placement = PLAN_LIST;
+    static const char *const words[PLAN_LIST] = {"fast", "memory", "even"};
+    struct plan_wish w = {.placement = PLAN_LIST};
+    for (int i = 0; i < PLAN_LIST; i++)
+        if (strcmp(text, words[i]) == 0) {
+            *ret = (struct plan_wish){.placement = (enum plan_placement)i};
+            return ERR_OK;
+        }
     const char *p = text;
     for (;;) {
         char *end;
         unsigned long n = (*p >= '0' && *p <= '9') ? strtoul(p, &end, 10) : 0;
         if (n == 0 || n > PLAN_MAX_LAYERS || (*end != ',' && *end != '\0') || w.n_list == PLAN_MAX_STAGES) {
-            err_set(e, ERR_INVALID, "placement \"%s\": expected memory, even, or a list of layer counts", text);
+            err_set(e, ERR_INVALID, "placement \"%s\": expected fast, memory, even, or a list of layer counts", text);
             err_hint(e, "for example --placement 3,1,4: three layers on the first node, one on the second, four on the third");
             return ERR_INVALID;
         }
@@ -82,7 +80,7 @@ static err_code plan_listed(const struct plan_model *m, const struct plan_node *
             str_size(nodes[i].memory, have);
             err_set(e, ERR_NO_ROOM, "node \"%s\" cannot hold layers %u-%u of \"%s\": needs %s, offers %s", nodes[i].name, at, end - 1,
                     m->name, need, have);
-            err_hint(e, "give that node fewer layers, or let --placement memory divide them");
+            err_hint(e, "give that node fewer layers, or let --placement fast divide them");
             return ERR_NO_ROOM;
         }
         p.stages[i] = (struct plan_stage){.node = i, .first = at, .end = end, .bytes = bytes};
@@ -168,6 +166,61 @@ static err_code plan_divided(const struct plan_model *m, const struct plan_node 
     return ERR_OK;
 }
 
+/* The nodes that a search looks at: at most COST_MAX_NODES, those that offer most, in their order. Returns how many; index[]: which. */
+static uint32_t plan_pick(const struct plan_node *nodes, uint32_t n_nodes, struct plan_node *use, uint32_t *index) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < n_nodes; i++) {
+        uint32_t larger = 0;
+        for (uint32_t k = 0; n_nodes > COST_MAX_NODES && k < n_nodes; k++)
+            larger += nodes[k].memory > nodes[i].memory || (nodes[k].memory == nodes[i].memory && k < i);
+        if (larger >= COST_MAX_NODES) continue;
+        use[n] = nodes[i];
+        index[n++] = i;
+    }
+    return n;
+}
+
+static err_code plan_fast(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *w,
+                          struct plan *ret, struct err *e) {
+    struct plan_node *use = mem_calloc(COST_MAX_NODES, sizeof(*use));
+    uint32_t index[COST_MAX_NODES];
+    struct plan_cost c;
+    struct plan p = {0};
+    uint32_t n = plan_pick(nodes, n_nodes, use, index);
+    plan_cost_init(&c, m, use, n, w);
+    bool found = plan_search(&c, &p);
+    p.bytes_whole = m->need(m->user, 0, m->n_layer);
+    plan_cost_done(&c);
+    free(use);
+    if (!found) return plan_too_small(m, nodes, n_nodes, p.bytes_whole, e);
+    for (uint32_t i = 0; i < p.n_stage; i++) p.stages[i].node = index[p.stages[i].node];
+    *ret = p;
+    return ERR_OK;
+}
+
+uint32_t plan_replicas(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *wish,
+                       struct plan *plans, uint32_t max) {
+    struct plan_node *rest = mem_calloc(n_nodes ? n_nodes : 1, sizeof(*rest));
+    uint32_t *index = mem_calloc(n_nodes ? n_nodes : 1, sizeof(*index)), n = 1;
+    bool *used = mem_calloc(n_nodes ? n_nodes : 1, sizeof(*used)), more = wish->placement != PLAN_LIST;
+    while (more && n < max) {
+        uint32_t n_rest = 0;
+        for (uint32_t i = 0; i < plans[n - 1].n_stage; i++) used[plans[n - 1].stages[i].node] = true;
+        for (uint32_t i = 0; i < n_nodes; i++)
+            if (!used[i]) {
+                rest[n_rest] = nodes[i];
+                index[n_rest++] = i;
+            }
+        more = n_rest > 0 && plan_make(m, rest, n_rest, wish, &plans[n], NULL) == ERR_OK;
+        for (uint32_t i = 0; more && i < plans[n].n_stage; i++) plans[n].stages[i].node = index[plans[n].stages[i].node];
+        n += more;
+    }
+    free(rest);
+    free(index);
+    free(used);
+    return n;
+}
+
 err_code plan_make(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *wish,
                    struct plan *ret, struct err *e) {
     if (n_nodes == 0) return err_set(e, ERR_NO_ROOM, "no node offers memory for model \"%s\"", m->name);
@@ -175,6 +228,7 @@ err_code plan_make(const struct plan_model *m, const struct plan_node *nodes, ui
     if (wish->placement == PLAN_LIST) return plan_listed(m, nodes, n_nodes, wish, ret, e);
     if (wish->placement == PLAN_MEMORY && plan_whole(m, nodes, n_nodes, whole, ret) == ERR_OK) return ERR_OK;
     if (m->whole_reason) {
+        if (wish->placement == PLAN_FAST && plan_fast(m, nodes, n_nodes, wish, ret, NULL) == ERR_OK) return ERR_OK;
         if (plan_whole(m, nodes, n_nodes, whole, ret) == ERR_OK) return ERR_OK;
         char need[32];
         str_size(whole, need);
@@ -183,33 +237,6 @@ err_code plan_make(const struct plan_model *m, const struct plan_node *nodes, ui
         err_hint(e, "give one node more --memory, or take a smaller quantisation");
         return ERR_WHOLE_ONLY;
     }
+    if (wish->placement == PLAN_FAST) return plan_fast(m, nodes, n_nodes, wish, ret, e);
     return plan_divided(m, nodes, n_nodes, wish, ret, e);
-}
-
-void plan_explain(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, struct buf *out) {
-    char whole[32], bytes[32], memory[32];
-    str_size(p->bytes_whole, whole);
-    if (p->n_stage == 1) {
-        const struct plan_node *n = &nodes[p->stages[0].node];
-        str_size(n->memory, memory);
-        buf_printf(out, "\"%s\" needs %s and fits on %s (%s offered): it runs whole there, since splitting it would only add hops.\n",
-                   m->name, whole, n->name, memory);
-        return;
-    }
-    uint64_t most = 0;
-    for (uint32_t i = 0; i < p->n_stage; i++)
-        if (nodes[p->stages[i].node].memory > most) most = nodes[p->stages[i].node].memory;
-    str_size(most, memory);
-    if (most < p->bytes_whole)
-        buf_printf(out, "\"%s\" needs %s; no node offers more than %s. Its %u layers are divided over %u nodes:\n", m->name, whole, memory,
-                   m->n_layer, p->n_stage);
-    else
-        buf_printf(out, "\"%s\" needs %s. As asked, its %u layers are divided over %u nodes:\n", m->name, whole, m->n_layer, p->n_stage);
-    for (uint32_t i = 0; i < p->n_stage; i++) {
-        const struct plan_stage *s = &p->stages[i];
-        str_size(s->bytes, bytes);
-        str_size(nodes[s->node].memory, memory);
-        buf_printf(out, "  %-12s layers %3u-%-3u %9s of %s offered%s%s\n", nodes[s->node].name, s->first, s->end - 1, bytes, memory,
-                   i == 0 ? "  (embedding, scheduler)" : "", i + 1 == p->n_stage ? "  (output head, sampler)" : "");
-    }
 }

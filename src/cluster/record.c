@@ -109,6 +109,7 @@ void record_encode(const struct record *r, struct buf *out) {
         put_hex(doc, o, "id", r->peers[i].id);
         yyjson_mut_obj_add_str(doc, o, "host", r->peers[i].host);
         yyjson_mut_obj_add_uint(doc, o, "port", r->peers[i].port);
+        yyjson_mut_obj_add_uint(doc, o, "rtt_us", r->peers[i].rtt_us);
     }
     json_write(out, doc);
     yyjson_mut_doc_free(doc);
@@ -157,6 +158,7 @@ static err_code peer_decode(yyjson_val *o, struct record_peer *p, struct err *e)
     err_code code = get_hex(o, "id", &p->id, e);
     if (code == ERR_OK) code = get_text(o, "host", p->host, sizeof(p->host), e);
     if (code == ERR_OK) code = get_u32(o, "port", 65535, &port, e);
+    if (code == ERR_OK) code = get_u32(o, "rtt_us", INT32_MAX, &p->rtt_us, e);
     p->port = (uint16_t)port;
     return code;
 }

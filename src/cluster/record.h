@@ -35,6 +35,7 @@ struct record_peer {
     uint64_t id;
     char host[64];
     uint16_t port;
+    uint32_t rtt_us;       /* 0: not measured yet */
 };
 struct record {
     uint64_t id;

@@ -50,6 +50,7 @@ void node_own_record(struct node *n, struct record *ret) {
     for (uint32_t i = 0; i < ret->n_peers; i++) {
         ret->peers[i].id = peers[i].id;
         ret->peers[i].port = peers[i].port;
+        ret->peers[i].rtt_us = peers[i].rtt_us;
         memcpy(ret->peers[i].host, peers[i].host, sizeof(ret->peers[i].host));
     }
 }
@@ -279,6 +280,9 @@ static err_code node_open_gateway(struct node *n, struct err *e) {
     o.port = c->api.port;
     o.keys = c->api_keys;
     o.n_keys = c->n_api_keys;
+    o.state_path = c->state;
+    o.retention_s = c->retention_s;
+    o.cors_origin = c->cors_origin;
     struct backend backend = calls_backend(n);
     err_code code = gateway_create(n->loop, &o, &backend, &n->gateway, e);
     if (code != ERR_OK && code != ERR_AUTH) err_hint(e, "is another server running here? --api ADDR:PORT takes another port");

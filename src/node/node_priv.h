@@ -5,6 +5,7 @@
 
 #include "cluster/control.h"
 #include "cluster/instance.h"
+#include "cluster/plan_model.h"
 #include "cluster/record.h"
 #include "cluster/weights.h"
 #include "gateway/server.h"
@@ -20,10 +21,9 @@ struct served {
     struct model_gguf *gguf;
     struct model_layout *layout;
     struct model_load_shape shape;
-    struct plan_model plan;
+    struct plan_source *source;
     struct instance *instance;
     struct record_model record;
-    char whole_reason[256];
     char path[1024]; /* absolute */
 };
 

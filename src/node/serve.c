@@ -6,14 +6,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "model/quirks.h"
 #include "model/types.h"
 #include "node/node_priv.h"
-
-static uint64_t serve_need(void *user, uint32_t first, uint32_t end) {
-    struct served *s = user;
-    return model_estimate_slice(s->layout, first, end, &s->shape).total;
-}
 
 /* "models/caravan-demo.gguf" is called "caravan-demo", "big-00001-of-00003.gguf" "big". */
 static void serve_name(const char *path, char *ret, size_t size) {
@@ -74,20 +68,19 @@ static err_code serve_shape(struct node *n, struct served *s, struct err *e) {
     return ERR_OK;
 }
 
-static bool serve_may(void *user, uint32_t first, uint32_t end) {
-    struct served *s = user;
-    return model_quirks_check(s->layout, first, end, NULL) == ERR_OK;
-}
-
-static void serve_cuts(struct served *s) {
-    struct err e = {0};
-    uint32_t cuts[3];
-    bool whole = model_quirks_cuts(s->layout, cuts, 3) <= 2;
-    if (whole && model_quirks_check(s->layout, 0, s->layout->n_layer / 2, &e) != ERR_WHOLE_ONLY)
-        err_set(&e, ERR_WHOLE_ONLY, "its layers cannot be divided");
-    snprintf(s->whole_reason, sizeof(s->whole_reason), "%.250s", e.text);
-    s->plan = (struct plan_model){.name = s->record.name, .n_layer = s->layout->n_layer, .whole_reason = whole ? s->whole_reason : NULL,
-                                  .may = serve_may, .need = serve_need, .user = s};
+/* What the plan knows of a link: the round trip that the control link measured, from either end. */
+static struct plan_link serve_link(void *user, uint64_t from, uint64_t to) {
+    struct node *n = user;
+    struct control_peer peer;
+    struct plan_link l = {0};
+    if (from == n->id || to == n->id) {
+        if (control_find(n->control, from == n->id ? to : from, &peer)) l.rtt_s = peer.rtt_us / 1e6;
+        return l;
+    }
+    const struct record *r = node_record(n, from);
+    for (uint32_t i = 0; r && i < r->n_peers; i++)
+        if (r->peers[i].id == to) l.rtt_s = r->peers[i].rtt_us / 1e6;
+    return l;
 }
 
 err_code serve_create(struct node *n, struct err *e) {
@@ -99,8 +92,12 @@ err_code serve_create(struct node *n, struct err *e) {
     if (code != ERR_OK) return code;
     if (!realpath(model_gguf_path(s->gguf, 0), s->path)) snprintf(s->path, sizeof(s->path), "%s", model_gguf_path(s->gguf, 0));
     serve_describe(n, s);
-    serve_cuts(s);
-    s->instance = instance_create(&s->plan, &n->config->wish, n->id);
+    s->source = plan_source_create(s->layout, &s->shape, s->record.name);
+    struct plan_wish wish = n->config->wish;
+    wish.streams = s->shape.n_seq;
+    wish.link = serve_link;
+    wish.link_user = n;
+    s->instance = instance_create(plan_source_model(s->source), &wish, n->id);
     weights_server_add(n->weights, s->gguf);
     return ERR_OK;
 }
@@ -109,6 +106,7 @@ void serve_free(struct node *n) {
     struct served *s = n->served;
     if (!s) return;
     instance_free(s->instance);
+    plan_source_free(s->source);
     free(s->record.chat_template);
     model_layout_free(s->layout);
     model_gguf_free(s->gguf);

@@ -70,7 +70,7 @@ static void defaults_are_those_of_the_table(void **state) {
     assert_null(option_argument(&o, 0));
     assert_string_equal(option_text(&o, OPT_LISTEN), "0.0.0.0:7433");
     assert_string_equal(option_text(&o, OPT_API), "127.0.0.1:8080"); /* loopback only, unless someone says otherwise */
-    assert_string_equal(option_text(&o, OPT_PLACEMENT), "memory");
+    assert_string_equal(option_text(&o, OPT_PLACEMENT), "fast");
     assert_string_equal(option_text(&o, OPT_WIRE_TYPE), "f32");
     assert_string_equal(option_text(&o, OPT_KEY_FILE), "");
     assert_int_equal(option_texts(&o, OPT_PEER, &peers), 0);

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT
+ * `caravan plan`: what a model would need and how fast it would be, on this cluster or on paper. Loads no weights. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "cli/cli.h"
+#include "cluster/fleet.h"
+#include "cluster/plan_model.h"
+#include "cluster/profile.h"
+#include "cluster/shapes.h"
+#include "io/http_client.h"
+#include "model/types.h"
+
+enum { PROBE_MS = 2000, MAX_COPIES = 64 };
+
+struct paper {
+    struct model_gguf *gguf;
+    struct model_layout *layout;
+    struct plan_source *source;
+    struct fleet *fleet;
+    struct plan_wish wish;
+    struct plan *plans; /* copies, MAX_COPIES of them at most */
+    uint32_t n_plans;
+    const char *where;  /* what the fleet is */
+};
+
+static err_code paper_model(const struct options *o, const char *name, struct paper *p, struct err *e) {
+    err_code code;
+    if (access(name, R_OK) == 0) {
+        code = model_gguf_open(name, &p->gguf, e);
+        struct err header = {0};
+        if (code != ERR_OK && shapes_open_header(name, &p->gguf, &header) == ERR_OK) code = ERR_OK; /* the rest of the file is missing */
+    } else code = shapes_open(name, &p->gguf, e);
+    if (code == ERR_OK) code = model_layout_create(p->gguf, &p->layout, e);
+    if (code != ERR_OK) return code;
+    struct model_load_shape shape = {.n_seq = (uint32_t)option_int(o, OPT_PARALLEL), .n_ubatch = 512};
+    uint32_t trained = p->layout->n_ctx_train ? p->layout->n_ctx_train : 4096;
+    shape.n_ctx = option_int(o, OPT_CTX) ? (uint32_t)option_int(o, OPT_CTX) : trained < 4096 ? trained : 4096;
+    if (!model_type_parse(option_text(o, OPT_CACHE_TYPE_K), &shape.type_k) ||
+        !model_type_parse(option_text(o, OPT_CACHE_TYPE_V), &shape.type_v))
+        return err_set(e, ERR_INVALID, "the cache type is not one of ggml's");
+    p->source = plan_source_create(p->layout, &shape, name);
+    return ERR_OK;
+}
+
+/* The cluster of a node that runs at --api. */
+static bool running_fleet(const struct options *o, struct fleet *f) {
+    struct io_addr addr;
+    struct io_http_client *c = NULL;
+    struct buf body;
+    yyjson_doc *doc = NULL;
+    char *const *keys, url[300];
+    int status = 0;
+    if (cli_addr(option_text(o, OPT_API), "127.0.0.1", 8080, &addr, NULL) != ERR_OK) return false;
+    snprintf(url, sizeof(url), strchr(addr.host, ':') ? "http://[%s]:%u" : "http://%s:%u", addr.host, addr.port);
+    const char *key = option_texts(o, OPT_API_KEY, &keys) > 0 ? keys[0] : NULL;
+    if (io_http_client_create(url, key, &c, NULL) != ERR_OK) return false;
+    buf_init(&body, 16 << 20);
+    struct io_http_client_request r = {.method = "GET", .path = "/caravan/v1/status", .timeout_ms = PROBE_MS};
+    bool ok = io_http_client_send(c, &r, &status, &body, NULL) == ERR_OK && status == 200 &&
+              json_parse(buf_cstr(&body), body.len, &doc, NULL) == ERR_OK &&
+              fleet_from_status(yyjson_doc_get_root(doc), f, NULL) == ERR_OK && f->n > 0;
+    yyjson_doc_free(doc);
+    buf_done(&body);
+    io_http_client_free(c);
+    return ok;
+}
+
+static err_code paper_fleet(const struct options *o, struct paper *p, struct err *e) {
+    const char *spec = option_text(o, OPT_FLEET);
+    p->fleet = MEM_NEW(struct fleet);
+    p->where = spec;
+    if (spec[0]) return fleet_parse(spec, p->fleet, e);
+    p->where = "this cluster";
+    if (running_fleet(o, p->fleet)) return ERR_OK;
+    p->where = "this machine alone (no node runs here)";
+    memset(p->fleet, 0, sizeof(*p->fleet));
+    struct plan_node *n = &p->fleet->nodes[p->fleet->n++];
+    *n = (struct plan_node){.id = 1, .memory = profile_memory_offer()};
+    if (gethostname(n->name, sizeof(n->name) - 1) != 0) snprintf(n->name, sizeof(n->name), "here");
+    return ERR_OK;
+}
+
+/* Nodes in none of the plans, said of the first plan. */
+static void paper_left_out(const struct paper *p, struct buf *b) {
+    const struct fleet *f = p->fleet;
+    struct plan_node *nodes = mem_calloc(f->n, sizeof(*nodes));
+    struct plan first = p->plans[0];
+    uint32_t n = 0, at[FLEET_MAX_NODES];
+    for (uint32_t i = 0; i < f->n; i++) {
+        bool other = false;
+        for (uint32_t k = 1; k < p->n_plans; k++)
+            for (uint32_t s = 0; s < p->plans[k].n_stage; s++) other = other || p->plans[k].stages[s].node == i;
+        at[i] = n;
+        if (!other) nodes[n++] = f->nodes[i];
+    }
+    for (uint32_t s = 0; s < first.n_stage; s++) first.stages[s].node = at[first.stages[s].node];
+    plan_explain_left_out(&first, plan_source_model(p->source), nodes, n, &p->wish, b);
+    free(nodes);
+}
+
+static void paper_print(const struct paper *p) {
+    const struct plan_model *m = plan_source_model(p->source);
+    const struct fleet *f = p->fleet;
+    char size[STR_SHORT];
+    struct buf b;
+    buf_init(&b, 1 << 20);
+    buf_printf(&b, "%s on %s: %s of weights, %u layers, %u positions for each of %u conversations\n\n", m->name, p->where,
+               str_size(p->layout->bytes_total, size), m->n_layer, m->n_ctx, p->wish.streams);
+    plan_explain(&p->plans[0], m, f->nodes, &b);
+    plan_explain_figures(&p->plans[0], m, f->nodes, &p->wish, &b);
+    if (p->n_plans > 1) {
+        double tps = 0;
+        for (uint32_t i = 0; i < p->n_plans; i++) {
+            struct plan_figures g;
+            plan_predict(&p->plans[i], m, f->nodes, &p->wish, &g);
+            tps += g.streams_tps;
+        }
+        buf_printf(&b, "There is room for %u copies; requests are routed to them: up to %.1f tokens/s with %u conversations on each.\n",
+                   p->n_plans, tps, p->wish.streams);
+    }
+    buf_append_str(&b, "\n");
+    paper_left_out(p, &b);
+    plan_advise(&p->plans[0], m, f->nodes, f->n, &p->wish, &b);
+    fputs(buf_cstr(&b), stdout);
+    buf_done(&b);
+}
+
+static void json_one(const struct paper *p, const struct plan *plan, yyjson_mut_doc *doc, yyjson_mut_val *o) {
+    const struct plan_model *m = plan_source_model(p->source);
+    struct plan_figures g;
+    plan_predict(plan, m, p->fleet->nodes, &p->wish, &g);
+    yyjson_mut_val *stages = yyjson_mut_obj_add_arr(doc, o, "stages");
+    for (uint32_t i = 0; i < plan->n_stage; i++) {
+        const struct plan_stage *s = &plan->stages[i];
+        yyjson_mut_val *v = yyjson_mut_arr_add_obj(doc, stages);
+        yyjson_mut_obj_add_str(doc, v, "node", p->fleet->nodes[s->node].name);
+        yyjson_mut_obj_add_uint(doc, v, "first_layer", s->first);
+        yyjson_mut_obj_add_uint(doc, v, "last_layer", s->end - 1);
+        yyjson_mut_obj_add_uint(doc, v, "bytes", s->bytes);
+        yyjson_mut_obj_add_uint(doc, v, "offered", p->fleet->nodes[s->node].memory);
+        yyjson_mut_obj_add_real(doc, v, "compute_ms", g.stage_s[i] * 1e3);
+        yyjson_mut_obj_add_real(doc, v, "hop_ms", g.hop_s[i] * 1e3);
+    }
+    yyjson_mut_obj_add_real(doc, o, "token_ms", g.token_s * 1e3);
+    yyjson_mut_obj_add_real(doc, o, "first_token_ms", g.first_s * 1e3);
+    yyjson_mut_obj_add_real(doc, o, "tokens_per_second", 1 / g.token_s);
+    yyjson_mut_obj_add_real(doc, o, "tokens_per_second_all", g.streams_tps);
+    yyjson_mut_obj_add_bool(doc, o, "proven", plan->proven);
+}
+
+static void paper_json(const struct paper *p) {
+    const struct plan_model *m = plan_source_model(p->source);
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    struct buf b, text;
+    buf_init(&b, 1 << 22);
+    buf_init(&text, 1 << 20);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_str(doc, root, "model", m->name);
+    yyjson_mut_obj_add_str(doc, root, "fleet", p->where);
+    yyjson_mut_obj_add_uint(doc, root, "weights_bytes", p->layout->bytes_total);
+    yyjson_mut_obj_add_uint(doc, root, "whole_bytes", p->plans[0].bytes_whole);
+    yyjson_mut_obj_add_uint(doc, root, "n_ctx", m->n_ctx);
+    yyjson_mut_obj_add_uint(doc, root, "streams", p->wish.streams);
+    yyjson_mut_val *plans = yyjson_mut_obj_add_arr(doc, root, "copies");
+    for (uint32_t i = 0; i < p->n_plans; i++) json_one(p, &p->plans[i], doc, yyjson_mut_arr_add_obj(doc, plans));
+    paper_left_out(p, &text);
+    yyjson_mut_obj_add_strcpy(doc, root, "left_out", buf_cstr(&text));
+    buf_clear(&text);
+    plan_advise(&p->plans[0], m, p->fleet->nodes, p->fleet->n, &p->wish, &text);
+    yyjson_mut_obj_add_strcpy(doc, root, "advice", buf_cstr(&text));
+    json_write(&b, doc);
+    puts(buf_cstr(&b));
+    buf_done(&b);
+    buf_done(&text);
+    yyjson_mut_doc_free(doc);
+}
+
+static err_code paper_make(const struct options *o, struct paper *p, struct err *e) {
+    err_code code = plan_wish_parse(option_text(o, OPT_PLACEMENT), &p->wish, e);
+    if (code != ERR_OK) return code;
+    p->wish.streams = (uint32_t)option_int(o, OPT_PARALLEL);
+    p->wish.link = fleet_link;
+    p->wish.link_user = p->fleet;
+    p->plans = mem_calloc(MAX_COPIES, sizeof(*p->plans));
+    code = plan_make(plan_source_model(p->source), p->fleet->nodes, p->fleet->n, &p->wish, &p->plans[0], e);
+    if (code == ERR_OK)
+        p->n_plans = plan_replicas(plan_source_model(p->source), p->fleet->nodes, p->fleet->n, &p->wish, p->plans, MAX_COPIES);
+    return code;
+}
+
+static void print_lists(void) {
+    struct buf b;
+    buf_init(&b, 1 << 16);
+    buf_append_str(&b, "Models (name:quantisation): ");
+    shapes_list(&b);
+    buf_append_str(&b, "\n");
+    fleet_list(&b);
+    fputs(buf_cstr(&b), stdout);
+    buf_done(&b);
+}
+
+err_code cli_plan(const struct options *o, int *exit_status, struct err *e) {
+    (void)exit_status;
+    struct paper p = {0};
+    if (option_flag(o, OPT_LIST)) {
+        print_lists();
+        return ERR_OK;
+    }
+    if (!option_argument(o, 0)) {
+        err_set(e, ERR_USAGE, "caravan plan: which model?");
+        err_hint(e, "a GGUF, or a name such as llama-70b:q4_k_m; `caravan plan --list` names all");
+        return ERR_USAGE;
+    }
+    err_code code = paper_model(o, option_argument(o, 0), &p, e);
+    if (code == ERR_OK) code = paper_fleet(o, &p, e);
+    if (code == ERR_OK) code = paper_make(o, &p, e);
+    if (code == ERR_OK && option_flag(o, OPT_JSON)) paper_json(&p);
+    else if (code == ERR_OK) paper_print(&p);
+    plan_source_free(p.source);
+    model_layout_free(p.layout);
+    model_gguf_free(p.gguf);
+    free(p.fleet);
+    free(p.plans);
+    return code;
+}
