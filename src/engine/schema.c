@@ -100,7 +100,8 @@ err_code schema_add(struct schema *s, struct schema_set *set, yyjson_val *v) {
     }
     if (!yyjson_is_obj(v)) return schema_fail(s, ERR_INVALID, v, "expected a schema: an object, true or false");
     for (size_t i = 0; i < set->n; i++)
-        if (set->items[i].v == v) return ERR_OK;
+        if (set->items[i].v == v)
+            return set->items[i].done == 0 ? ERR_OK : schema_fail(s, ERR_INVALID, v, "\"$ref\": the schema is its own alternative");
     if (set->n == SCHEMA_MAX_SET) return schema_fail(s, ERR_LIMIT, v, "one value has to fit more than %d schemas", SCHEMA_MAX_SET);
     if ((rc = schema_check(s, v)) != ERR_OK) return rc;
     set->items[set->n++] = (struct schema_item){.v = v};
@@ -268,6 +269,12 @@ static yyjson_val *next_alternatives(const struct schema_set *set, size_t *ret_i
     return NULL;
 }
 
+static bool has_alternative(const struct schema_rule *r, int to) {
+    for (size_t i = 0; i < r->n_needs; i++)
+        if (r->needs[i] == to) return true;
+    return false;
+}
+
 static err_code write_branches(struct schema *s, int rule, const struct schema_set *set, yyjson_val *list, size_t item, unsigned flag,
                                struct buf *out, bool *ret_any) {
     yyjson_val *branch, *v = set->items[item].v;
@@ -283,7 +290,7 @@ static err_code write_branches(struct schema *s, int rule, const struct schema_s
         if (rc == ERR_OK) rc = schema_add(s, &sub, branch);
         if (rc == ERR_OK) rc = schema_compile(s, &sub, &to);
         if (rc != ERR_OK) return rc;
-        if (to == SCHEMA_NEVER) continue;
+        if (to == SCHEMA_NEVER || has_alternative(&s->rules[rule], to)) continue;
         buf_printf(out, "%ss%d", *ret_any ? " | " : "", to);
         schema_need(s, rule, to);
         schema_alternative_end(s, rule);
@@ -302,6 +309,7 @@ static err_code write_rule(struct schema *s, int rule, const struct schema_set *
     yyjson_val *list = next_alternatives(set, &item, &flag);
     err_code rc;
     *ret_any = false;
+    s->rules[rule].branches = list != NULL;
     if (list != NULL) {
         rc = write_branches(s, rule, set, list, item, flag, &out, ret_any);
     } else {
@@ -329,6 +337,7 @@ static err_code write_rule(struct schema *s, int rule, const struct schema_set *
 err_code schema_compile(struct schema *s, struct schema_set *set, int *ret_rule) {
     *ret_rule = SCHEMA_NEVER;
     if (set->never) return ERR_OK;
+    schema_prune(set);
     err_code rc = schema_work(s, s->n_rules / 16);
     if (rc != ERR_OK) return rc;
     int rule = rule_of(s, set);
@@ -366,6 +375,20 @@ static bool comes_to_an_end(const struct schema *s, const struct schema_rule *r)
     return false;
 }
 
+/* A schema that is one of its own alternatives, directly or in a circle, asks nothing that a grammar could say. */
+static err_code check_circles(struct schema *s, int rule) {
+    struct schema_rule *r = &s->rules[rule];
+    if (r->visited || !r->branches) return ERR_OK;
+    if (r->visiting)
+        return schema_fail(s, ERR_INVALID, r->set.n > 0 ? r->set.items[0].v : s->root, "\"$ref\": the schema is its own alternative");
+    r->visiting = true;
+    err_code rc = ERR_OK;
+    for (size_t i = 0; i < r->n_needs && rc == ERR_OK; i++)
+        if (r->needs[i] >= 0) rc = check_circles(s, r->needs[i]);
+    r->visited = true;
+    return rc;
+}
+
 /* A rule that can only call itself for ever would let the model begin what it cannot finish. */
 static err_code check_ends(struct schema *s) {
     for (bool changed = true; changed;) {
@@ -392,6 +415,7 @@ err_code engine_schema_to_gbnf(yyjson_val *schema, const struct engine_schema_op
     err_code rc = schema_add(&s, &set, schema);
     if (rc == ERR_OK) rc = schema_compile(&s, &set, &root);
     if (rc == ERR_OK && root == SCHEMA_NEVER) rc = err_set(e, ERR_INVALID, "schema: nothing fits it");
+    for (size_t i = 0; i < s.n_rules && rc == ERR_OK; i++) rc = check_circles(&s, (int)i);
     if (rc == ERR_OK) rc = check_ends(&s);
     if (rc == ERR_OK) {
         buf_printf(&s.text, "root ::= s%d\n", root);

@@ -27,7 +27,7 @@ struct engine_schema_options {
 };
 
 /* Appends the grammar (its start is "root") to out, which engine_gbnf_check accepts. Errors name the place in the schema as a JSON
- * pointer: ERR_UNSUPPORTED (a keyword that can't be expressed), ERR_INVALID (not a schema, or one that nothing fits), ERR_LIMIT (too big). */
+ * pointer: ERR_UNSUPPORTED (a keyword that can't be expressed), ERR_INVALID (not a schema, or one that nothing fits), ERR_LIMIT. */
 err_code engine_schema_to_gbnf(yyjson_val *schema, const struct engine_schema_options *options, struct buf *out, struct err *e);
 
 /* The grammar of any JSON object. */

@@ -84,29 +84,35 @@ static bool holds(const struct schema_charset *set, uint32_t c) {
     return false;
 }
 
+/* Appends to the list of alternatives. */
+static void write_bar(struct buf *out, int *count) {
+    if ((*count)++ > 0) buf_append_byte(out, '|');
+}
+
 bool schema_charset_write(const struct schema_charset *set, struct buf *out) {
-    struct buf plain;
-    buf_init(&plain, ENGINE_MAX_GRAMMAR);
-    for (size_t i = 0; i < set->n; i++) write_plain(&plain, set->range[i].first, set->range[i].last);
-    bool any = plain.len > 0;
-    buf_append_byte(out, '(');
-    if (any) {
-        buf_append_byte(out, '[');
-        buf_append(out, plain.data, plain.len);
-        buf_append_byte(out, ']');
+    struct buf list;
+    int count = 0;
+    buf_init(&list, ENGINE_MAX_GRAMMAR);
+    buf_append_byte(&list, '[');
+    for (size_t i = 0; i < set->n; i++) write_plain(&list, set->range[i].first, set->range[i].last);
+    if (list.len > 1) {
+        buf_append_byte(&list, ']');
+        count = 1;
+    } else {
+        buf_clear(&list);
     }
-    buf_done(&plain);
     bool controls = set->n > 0 && set->range[0].first == 0 && set->range[0].last >= 0x1F;
     if (controls) {
-        buf_append_str(out, any ? "|ctl" : "ctl");
-        any = true;
+        write_bar(&list, &count);
+        buf_append_str(&list, "ctl");
     }
     for (uint32_t c = controls ? 0x20 : 0; c <= '\\'; c++) {
         if ((c >= 0x20 && c != '"' && c != '\\') || !holds(set, c)) continue;
-        if (any) buf_append_byte(out, '|');
-        write_escaped(out, c);
-        any = true;
+        write_bar(&list, &count);
+        write_escaped(&list, c);
     }
-    buf_append_byte(out, ')');
-    return any;
+    buf_printf(out, count == 1 && (list.data[0] == '[' || controls) ? "%s" : "(%s)", count > 0 ? buf_cstr(&list) : "");
+    out->failed = out->failed || list.failed;
+    buf_done(&list);
+    return count > 0;
 }

@@ -202,7 +202,7 @@ static err_code write_rests(struct schema *s, const struct properties *p, const 
 /* Every way to begin: with one of the properties up to the first that is required. */
 static void write_members(const struct properties *p, const unsigned *rests, const char *additional, bool may_be_empty, struct buf *out) {
     bool any = false, required = false;
-    buf_append_str(out, "\"{\" ws (");
+    buf_append_str(out, "\"{\" ws ((");
     for (size_t i = 0; i < p->n && !required; i++) {
         if (p->list[i].rule == SCHEMA_NEVER) continue;
         if (any) buf_append_str(out, " | ");
@@ -217,11 +217,11 @@ static void write_members(const struct properties *p, const unsigned *rests, con
         any = true;
     }
     if (!any) {
-        out->len -= 1; /* the parenthesis */
+        out->len -= 2; /* the parentheses */
         buf_append_str(out, "\"}\"");
         return;
     }
-    buf_printf(out, ")%s \"}\"", !required && may_be_empty ? " ws)?" : " ws");
+    buf_printf(out, ") ws)%s \"}\"", !required && may_be_empty ? "?" : "");
 }
 
 /* An object whose properties are all additional, so that they can be counted. */

@@ -19,7 +19,8 @@ enum {
     SCHEMA_MAX_DEPTH = 100,     /* of rules being compiled inside one another */
     SCHEMA_MAX_WORK = 400000,   /* schemas looked at, values compared */
     SCHEMA_MAX_PROPERTIES = 512,
-    SCHEMA_MAX_REPEAT = ENGINE_MAX_GRAMMAR_REPEAT,
+    SCHEMA_MAX_REPEAT = 1999,   /* libllama refuses where the count times the rules inside reaches 2000 */
+    SCHEMA_PIECE = 1000,        /* of a long string */
     SCHEMA_MAX_LENGTH = 10000,  /* minLength, maxLength */
     SCHEMA_NEVER = -1           /* instead of a rule: nothing fits */
 };
@@ -79,6 +80,8 @@ struct schema_rule {
     int *needs;                             /* owned: rules that each alternative needs, each list ended by -1 */
     size_t n_needs, cap_needs;
     bool complete, never, used_early, productive;
+    bool branches;                          /* its alternatives are other rules and nothing else */
+    bool visiting, visited;                 /* by the search for circles */
 };
 
 struct schema {
@@ -111,6 +114,8 @@ err_code schema_extra(struct schema *s, unsigned *ret);
 
 /* Refuses what can't be expressed in this one schema. */
 err_code schema_check(struct schema *s, yyjson_val *v);
+/* Takes out the schemas that ask nothing themselves: those they refer to are in the set. */
+void schema_prune(struct schema_set *set);
 err_code schema_shape_make(struct schema *s, const struct schema_set *set, struct schema_shape *ret);
 void schema_shape_done(struct schema_shape *shape);
 /* Whether it is certain that no value fits both. */
@@ -157,13 +162,14 @@ struct schema_charset {
 void schema_charset_add(struct schema_charset *set, uint32_t first, uint32_t last);
 void schema_charset_sort(struct schema_charset *set);       /* in order, joined; call before the next two */
 void schema_charset_invert(struct schema_charset *set);
-/* One character of a JSON string out of the set, in a group; false: the set is empty. */
+/* One character of a JSON string out of the set, as one element; false: the set is empty. */
 bool schema_charset_write(const struct schema_charset *set, struct buf *out);
 
 /* The inside of a JSON string that matches (ECMA-262, as JSON Schema asks: anywhere, unless anchored), and how many characters it may have.
  * *ret_why is set where it can't be expressed. */
 struct schema_lengths { uint64_t min, max; };
-err_code schema_write_regex(const char *pattern, size_t len, struct buf *out, struct schema_lengths *ret, const char **ret_why);
+err_code schema_write_regex(struct schema *s, const char *pattern, size_t len, struct buf *out, struct schema_lengths *ret,
+                            const char **ret_why);
 /* The regular expression of a format; NULL: not known. "": nothing is asked of the text. */
 const char *schema_format_regex(const char *name);
 

@@ -9,6 +9,7 @@
 enum { MAX_NESTING = 24, UNBOUNDED = -1 };
 
 struct regex {
+    struct schema *schema;
     const char *at, *end;
     const char *why;           /* set: it can't be expressed */
     err_code code;
@@ -142,9 +143,9 @@ static bool read_escape(struct regex *r, bool inside, char *ret_class, uint32_t 
     return true;
 }
 
-static bool read_class_char(struct regex *r, char *ret_class, uint32_t *ret) {
+static bool read_char(struct regex *r, bool inside, char *ret_class, uint32_t *ret) {
     *ret_class = '\0';
-    if (skip(r, "\\")) return read_escape(r, true, ret_class, ret);
+    if (skip(r, "\\")) return read_escape(r, inside, ret_class, ret);
     *ret = read_utf8(r);
     return true;
 }
@@ -156,7 +157,7 @@ static bool read_class(struct regex *r, struct schema_charset *set) {
         char class, class2;
         uint32_t first, last;
         if (r->at == r->end) return malformed(r, "a [ without ]");
-        if (!read_class_char(r, &class, &first)) return false;
+        if (!read_char(r, true, &class, &first)) return false;
         if (class != '\0') {
             add_named(set, class);
             continue;
@@ -165,7 +166,7 @@ static bool read_class(struct regex *r, struct schema_charset *set) {
         if (next_is(r, "-") && !next_is(r, "-]")) {
             r->at++;
             if (r->at == r->end) return malformed(r, "a [ without ]");
-            if (!read_class_char(r, &class2, &last)) return false;
+            if (!read_char(r, true, &class2, &last)) return false;
             if (class2 != '\0' || last < first) return malformed(r, "a range in [] out of order");
         }
         schema_charset_add(set, first, last);
@@ -191,7 +192,7 @@ static bool read_charset(struct regex *r, struct schema_charset *set) {
         schema_charset_invert(set);
         return true;
     }
-    if (!read_class_char(r, &class, &c)) return false;
+    if (!read_char(r, false, &class, &c)) return false;
     if (class != '\0') add_named(set, class);
     else schema_charset_add(set, c, c);
     schema_charset_sort(set);
@@ -220,7 +221,7 @@ static bool read_count(struct regex *r, int *ret) {
     int n = 0;
     if (r->at == r->end || *r->at < '0' || *r->at > '9') return false;
     for (; r->at < r->end && *r->at >= '0' && *r->at <= '9'; r->at++)
-        if ((n = n * 10 + (*r->at - '0')) > SCHEMA_MAX_REPEAT) return fail(r, ERR_LIMIT, "something repeated more than 2000 times");
+        if ((n = n * 10 + (*r->at - '0')) > SCHEMA_MAX_REPEAT) return fail(r, ERR_LIMIT, "something repeated more than 1999 times");
     *ret = n;
     return true;
 }
@@ -265,12 +266,24 @@ static bool write_atom(struct regex *r, struct buf *out, struct schema_lengths *
     return schema_charset_write(&set, out) || unsupported(r, "a class that no character is in");
 }
 
+/* What is repeated becomes a rule of its own: libllama counts the rules inside a repetition. */
+static bool move_to_rule(struct regex *r, struct buf *out, size_t start) {
+    unsigned rule;
+    if (out->failed || schema_extra(r->schema, &rule) != ERR_OK) return fail(r, ERR_LIMIT, "its grammar is too long");
+    buf_printf(&r->schema->text, "x%u ::= %s\n", rule, buf_cstr(out) + start);
+    out->len = start;
+    buf_printf(out, "x%u", rule);
+    return true;
+}
+
 static bool write_item(struct regex *r, struct buf *out, struct schema_lengths *ret) {
     bool repeated;
     int min, max;
+    size_t start = out->len;
     if (!write_atom(r, out, ret) || !read_quantifier(r, &repeated, &min, &max)) return false;
     if (!repeated) return true;
     if (ret->min == 0 && max != 1 && max != 0) return unsupported(r, "a repetition of something that may be empty");
+    if (out->data[start] == '(' && !move_to_rule(r, out, start)) return false;
     if (max == UNBOUNDED) buf_printf(out, "{%d,}", min);
     else buf_printf(out, "{%d,%d}", min, max);
     ret->min = times(ret->min, (uint64_t)min);
@@ -323,8 +336,9 @@ static bool write_alternatives(struct regex *r, struct buf *out, struct schema_l
     }
 }
 
-err_code schema_write_regex(const char *pattern, size_t len, struct buf *out, struct schema_lengths *ret, const char **ret_why) {
-    struct regex r = {.at = pattern, .end = pattern + len};
+err_code schema_write_regex(struct schema *s, const char *pattern, size_t len, struct buf *out, struct schema_lengths *ret,
+                            const char **ret_why) {
+    struct regex r = {.schema = s, .at = pattern, .end = pattern + len};
     buf_append_byte(out, '(');
     if (write_alternatives(&r, out, ret, true) && r.at < r.end) malformed(&r, "a ) without (");
     buf_append_byte(out, ')');

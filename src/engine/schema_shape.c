@@ -91,6 +91,28 @@ bool schema_speaks_of(const struct schema_set *set, unsigned types, const char *
     return false;
 }
 
+static bool asks_something(const struct schema_item *item) {
+    static const struct { const char *name; unsigned done; } passed_on[] = {
+        {"$ref", ~0u}, {"allOf", ~0u}, {"anyOf", SCHEMA_DID_ANY_OF}, {"oneOf", SCHEMA_DID_ONE_OF},
+    };
+    size_t i, n;
+    yyjson_val *key, *value;
+    yyjson_obj_foreach(item->v, i, n, key, value) {
+        bool asks = keyword_named(yyjson_get_str(key)) != NULL;
+        for (size_t k = 0; k < ARRAY_LEN(passed_on) && asks; k++)
+            asks = !yyjson_equals_str(key, passed_on[k].name) || !(passed_on[k].done == ~0u || (item->done & passed_on[k].done));
+        if (asks) return true;
+    }
+    return false;
+}
+
+void schema_prune(struct schema_set *set) {
+    size_t kept = 0;
+    for (size_t i = 0; i < set->n; i++)
+        if (asks_something(&set->items[i])) set->items[kept++] = set->items[i];
+    set->n = kept;
+}
+
 err_code schema_check(struct schema *s, yyjson_val *v) {
     size_t i, n;
     yyjson_val *key, *value;

@@ -51,8 +51,7 @@ void schema_write_generic(struct buf *out) {
 /* At most n more characters. One repetition may not be too long: then in pieces, of which only one way leads to each length. */
 static void write_up_to(struct buf *out, uint64_t n) {
     int open = 0;
-    for (; n > SCHEMA_MAX_REPEAT; n -= SCHEMA_MAX_REPEAT, open++)
-        buf_printf(out, " (char{0,%d}|char{%d}", SCHEMA_MAX_REPEAT - 1, SCHEMA_MAX_REPEAT);
+    for (; n > SCHEMA_PIECE; n -= SCHEMA_PIECE, open++) buf_printf(out, " (char{0,%d}|char{%d}", SCHEMA_PIECE - 1, SCHEMA_PIECE);
     if (n > 0) buf_printf(out, " char{0,%u}", (unsigned)n);
     while (open-- > 0) buf_append_byte(out, ')');
 }
@@ -62,7 +61,7 @@ static err_code write_lengths(struct schema *s, yyjson_val *at, uint64_t min, ui
     if (max > SCHEMA_MAX_LENGTH && max != UINT64_MAX)
         return schema_fail(s, ERR_LIMIT, at, "\"maxLength\": at most %d", SCHEMA_MAX_LENGTH);
     uint64_t left = min;
-    for (; left > SCHEMA_MAX_REPEAT; left -= SCHEMA_MAX_REPEAT) buf_printf(out, " char{%d}", SCHEMA_MAX_REPEAT);
+    for (; left > SCHEMA_PIECE; left -= SCHEMA_PIECE) buf_printf(out, " char{%d}", SCHEMA_PIECE);
     if (left > 0) buf_printf(out, " char{%u}", (unsigned)left);
     if (max == UINT64_MAX) buf_append_str(out, " char*");
     else write_up_to(out, max - min);
@@ -93,8 +92,8 @@ static err_code write_string(struct schema *s, const struct schema_set *set, con
     const char *why;
     bool pattern = shape->pattern != NULL;
     buf_append_byte(out, ' ');
-    err_code rc = pattern ? schema_write_regex(yyjson_get_str(shape->pattern), yyjson_get_len(shape->pattern), out, &lengths, &why)
-                          : schema_write_regex(format, strlen(format), out, &lengths, &why);
+    err_code rc = pattern ? schema_write_regex(s, yyjson_get_str(shape->pattern), yyjson_get_len(shape->pattern), out, &lengths, &why)
+                          : schema_write_regex(s, format, strlen(format), out, &lengths, &why);
     if (rc != ERR_OK) return schema_fail(s, rc, at, "\"pattern\": %s", why);
     buf_append_str(out, " \"\\\"\"");
     if (lengths.min < shape->min_length || lengths.max > shape->max_length)
