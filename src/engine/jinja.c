@@ -88,6 +88,7 @@ static err_code start(struct engine_jinja *j, struct err *e) {
         err_hint(e, "build without -DCARAVAN_JINJA=off, or use /v1/completions with a prompt that you formatted yourself");
         return ERR_UNSUPPORTED;
     }
+    jinja_heap_init(&j->heap, SIZE_MAX); /* QuickJS does not survive running out of memory while it starts; this code is ours */
     j->rt = JS_NewRuntime2(&functions, &j->heap);
     if (j->rt != NULL) {
         JS_SetMaxStackSize(j->rt, j->limits.stack);
@@ -101,12 +102,12 @@ static err_code start(struct engine_jinja *j, struct err *e) {
         j->render = function_named(j, "render");
         if (!JS_IsException(v) && JS_IsFunction(j->ctx, j->parse) && JS_IsFunction(j->ctx, j->render)) {
             JS_FreeValue(j->ctx, v);
+            j->heap.limit = j->limits.memory;
             return ERR_OK;
         }
     }
     stop(j);
-    return err_set(e, ERR_INTERNAL, "the Jinja interpreter did not start within %zu MB and %u ms", j->limits.memory >> 20,
-                   j->limits.time_ms);
+    return err_set(e, ERR_INTERNAL, "the Jinja interpreter did not start within %u ms", j->limits.time_ms);
 }
 
 struct engine_jinja_limits engine_jinja_limits_default(void) {
@@ -118,7 +119,6 @@ bool engine_jinja_built_in(void) { return engine_jinja_source_len > 0; }
 struct engine_jinja *engine_jinja_create(const struct engine_jinja_limits *limits) {
     struct engine_jinja *j = MEM_NEW(struct engine_jinja);
     j->limits = limits != NULL ? *limits : engine_jinja_limits_default();
-    jinja_heap_init(&j->heap, j->limits.memory);
     return j;
 }
 
@@ -211,7 +211,8 @@ static err_code parsed_template(struct engine_jinja *j, const char *tmpl, size_t
 /* Appends the string v to out. */
 static err_code take_text(struct engine_jinja *j, JSValue v, struct buf *out, struct err *e) {
     size_t len;
-    const char *text = JS_IsException(v) ? NULL : JS_ToCStringLen(j->ctx, &len, v);
+    bool broken = JS_IsException(v) || j->heap.full || j->late; /* the library may have caught what a limit threw */
+    const char *text = broken ? NULL : JS_ToCStringLen(j->ctx, &len, v);
     if (text == NULL) return explain(j, false, e);
     err_code rc = ERR_OK;
     if (buf_reserve(out, len)) buf_append(out, text, len);

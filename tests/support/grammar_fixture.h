@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Grammars on libllama's own sampler, with a vocabulary of single bytes: does a text fit, and random texts that do. Tests include it once. */
+ * Grammars on libllama's own sampler, with a vocabulary of single bytes: does a text fit, and random ones that do. Included once. */
 #ifndef CARAVAN_TESTS_GRAMMAR_FIXTURE_H
 #define CARAVAN_TESTS_GRAMMAR_FIXTURE_H
 

@@ -164,7 +164,7 @@ static void a_refusal_is_told(void **state) {
     engine_chat_free(c);
 }
 
-/* What cannot be parsed falls back on what libllama recognises by its features; what it doesn't recognise is refused with the parser's words. */
+/* What cannot be parsed falls back on what libllama recognises by its features; else it is refused with the parser's words. */
 static void a_broken_template_falls_back_or_is_refused(void **state) {
     (void)state;
     struct engine_chat *c = engine_chat_create(NULL);
@@ -235,11 +235,11 @@ static void hostile_templates_cost_little(void **state) {
     free(lists);
 }
 
-/* Every allocation that can fail: the runtime must neither crash nor give a wrong text. */
+/* At every stage of a template's work: the runtime must neither crash nor give a wrong text. */
 static void memory_may_run_out_anywhere(void **state) {
     (void)state;
-    static const char tmpl[] = "{%- set n = namespace(s='') -%}{%- for m in messages -%}{%- set n.s = n.s + m.content|trim -%}{{ m | tojson(indent=2) }}"
-                               "{%- endfor -%}{{ n.s.replace('a', 'b').split('c') | join('-') | upper }}{{ strftime_now('%d %B %Y') }}";
+    static const char tmpl[] = "{%- set n = namespace(s='') -%}{%- for m in messages -%}{%- set n.s = n.s + m.content|trim -%}"
+                               "{{ m | tojson(indent=2) }}{%- endfor -%}{{ n.s.replace('a', 'b').split('c') | join('-') | upper }}{{ strftime_now('%d %B %Y') }}";
     static const char context[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"abcabc abc\"},{\"role\":\"x\","
         "\"content\":\"\\u00e9\"}]}";
     struct buf want, out;
@@ -251,7 +251,7 @@ static void memory_may_run_out_anywhere(void **state) {
     struct engine_jinja *j = engine_jinja_create(&limits);
     assert_int_equal(engine_jinja_render(j, tmpl, sizeof tmpl - 1, context, sizeof context - 1, NOVEMBER_2023, &want, &e), ERR_OK);
     engine_jinja_free(j);
-    for (limits.memory = 1000; limits.memory < 4000000 && passed < 3; limits.memory += limits.memory < 1200000 ? 7001 : 40009) {
+    for (limits.memory = 520000; limits.memory < 4000000 && passed < 3; limits.memory += 997) {
         j = engine_jinja_create(&limits);
         buf_clear(&out);
         err_code rc = engine_jinja_render(j, tmpl, sizeof tmpl - 1, context, sizeof context - 1, NOVEMBER_2023, &out, &e);
