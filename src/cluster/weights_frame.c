@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * See weights_priv.h. */
-#include <string.h>
-
-#include "base/json.h"
 #include "cluster/weights_priv.h"
+#include "ring/handshake.h"
 
 err_code weights_send(struct io_tls_stream *s, enum frame_type type, uint32_t number, const void *data, size_t len, struct err *e) {
     uint8_t head[FRAME_HEADER_SIZE];
@@ -26,17 +24,6 @@ static err_code weights_read_all(struct io_tls_stream *s, uint8_t *data, size_t 
     return ERR_OK;
 }
 
-static err_code weights_refused(const struct buf *payload, struct err *e) {
-    yyjson_doc *doc;
-    if (json_parse((const char *)payload->data, payload->len, &doc, e) != ERR_OK) return ERR_PROTOCOL;
-    const char *name = "PROTOCOL", *text = "refused";
-    json_get_str(yyjson_doc_get_root(doc), "error", &name, NULL);
-    json_get_str(yyjson_doc_get_root(doc), "text", &text, NULL);
-    err_code code = err_set(e, err_from_name(name), "%s", text);
-    yyjson_doc_free(doc);
-    return code;
-}
-
 err_code weights_receive(struct io_tls_stream *s, struct frame_header *ret, struct buf *payload, struct err *e) {
     uint8_t head[FRAME_HEADER_SIZE];
     err_code code = weights_read_all(s, head, sizeof(head), e);
@@ -47,5 +34,5 @@ err_code weights_receive(struct io_tls_stream *s, struct frame_header *ret, stru
     code = weights_read_all(s, payload->data, ret->payload_len, e);
     if (code != ERR_OK) return code;
     payload->len = ret->payload_len;
-    return ret->type == FRAME_REFUSE ? weights_refused(payload, e) : ERR_OK;
+    return ret->type == FRAME_REFUSE ? ring_refuse_decode(payload->data, payload->len, e) : ERR_OK;
 }

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "cluster/weights.h"
 #include "cluster/weights_priv.h"
+#include "ring/handshake.h"
 
 enum { MAX_LINKS = 32, MAX_MODELS = 64, HANDSHAKE_MS = 10000 };
 
@@ -78,17 +79,11 @@ static err_code weights_welcome(struct io_tls_stream *stream, const struct model
 }
 
 static void weights_refuse(struct io_tls_stream *stream, const struct err *why) {
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
-    yyjson_mut_obj_add_str(doc, root, "error", err_name(why->code));
-    yyjson_mut_obj_add_str(doc, root, "text", why->text);
     struct buf b;
     buf_init(&b, frame_max_payload(FRAME_REFUSE));
-    json_write(&b, doc);
+    ring_refuse_encode(why, &b);
     weights_send(stream, FRAME_REFUSE, 0, b.data, b.len, NULL);
     buf_done(&b);
-    yyjson_mut_doc_free(doc);
 }
 
 static err_code weights_hello(struct weights_server *s, struct io_tls_stream *stream, struct buf *in, const struct model_gguf **ret,
