@@ -69,7 +69,7 @@ static err_code up_config(const struct options *o, struct node_config *c, struct
 err_code cli_serve(const struct options *o, bool private_node, int ready_fd, struct err *e) {
     struct node_config *c = MEM_NEW(struct node_config);
     struct api_keys keys = {0};
-    char *key_file = cli_key_path(o), *cache = cli_state_path(o, "weights");
+    char *key_file = cli_key_path(o), *cache = cli_state_path(o, "weights"), *profile = cli_state_path(o, "profile.json"), *state = cli_state_path(o, "state.db");
     err_code code = up_config(o, c, e);
     if (code == ERR_OK && !private_node) code = keys_read(o, &keys, e);
     if (private_node) {
@@ -80,10 +80,16 @@ err_code cli_serve(const struct options *o, bool private_node, int ready_fd, str
     c->n_api_keys = keys.n;
     c->key_file = key_file;
     c->cache = cache;
+    c->profile = private_node ? NULL : profile;
+    c->cors_origin = option_text(o, OPT_CORS_ORIGIN);
+    c->retention_s = option_int(o, OPT_RETENTION) * 86400;
+    if (!private_node) c->state = state;
     if (code == ERR_OK) code = node_run(c, e);
     for (size_t i = 0; i < keys.n; i++) free(keys.keys[i]);
     free(key_file);
     free(cache);
+    free(profile);
+    free(state);
     free(c);
     return code;
 }

@@ -60,6 +60,9 @@ struct gateway_request {
     size_t n_stops;
     bool has_seed;
     struct engine_sampling sampling;
+    const char *previous;          /* goes on from this stored response; NULL: from none */
+    bool store;                    /* the answer is kept, with input: JSON text of what was asked */
+    const char *input;
     void *extra;                   /* the API's own; in the arena */
 };
 void gateway_request_init(struct gateway_request *r);
@@ -161,6 +164,8 @@ struct gateway_api {
     bool keeps_items;              /* what stream() is told has been collected before, as for an answer in one piece */
     /* ERR_INVALID etc. with a text that begins `field "NAME": `, from which the error's param is taken. Strings go to r's arena. */
     err_code (*parse)(yyjson_val *root, struct gateway_request *r, struct err *e);
+    /* Called once the chat so far is there (store/store.h says its form; NULL: it begins here). May be NULL. */
+    err_code (*resume)(yyjson_val *chain, struct gateway_request *r, struct err *e);
     void (*stream)(struct gateway_answer *a, const struct gateway_event *ev, struct buf *out);
     void (*whole)(struct gateway_answer *a, struct buf *out);
     void (*error)(err_code code, const struct err *e, struct buf *out); /* the body of an error answer */

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "io/loop.h"
 
 enum { HOST_MAX = 256 };
@@ -40,6 +41,7 @@ void gateway_keys_init(struct gateway_keys *k, const char *const *keys, size_t n
 void gateway_keys_done(struct gateway_keys *k) {
     for (size_t i = 0; i < k->n; i++) free(k->keys[i]);
     free(k->keys);
+    free(k->origins);
     *k = (struct gateway_keys){0};
 }
 
@@ -97,11 +99,20 @@ static bool is_local_origin(const char *origin) {
     return strcasecmp(origin, "null") != 0;
 }
 
-static err_code check_local(const struct io_http_request *r, struct err *e) {
+bool gateway_keys_allow_origin(const struct gateway_keys *k, const char *origin) {
+    const char *part;
+    size_t len;
+    if (origin == NULL || k->origins == NULL) return false;
+    for (const char *at = k->origins; str_next(&at, ' ', &part, &len);)
+        if ((len == 1 && part[0] == '*') || (len == strlen(origin) && strncasecmp(part, origin, len) == 0)) return true;
+    return false;
+}
+
+static err_code check_local(const struct gateway_keys *k, const struct io_http_request *r, struct err *e) {
     const char *host = io_http_request_header(r, "host"), *origin = io_http_request_header(r, "origin");
     if (host != NULL && !is_local_host(host)) {
         err_set(e, ERR_AUTH, "refusing a request for the host \"%.80s\": without API keys only loopback is served", host);
-    } else if (origin != NULL && !is_local_origin(origin)) {
+    } else if (origin != NULL && !is_local_origin(origin) && !gateway_keys_allow_origin(k, origin)) {
         err_set(e, ERR_AUTH, "refusing a request of the web page \"%.80s\": without API keys only loopback is served", origin);
     } else {
         return ERR_OK;
@@ -111,5 +122,5 @@ static err_code check_local(const struct io_http_request *r, struct err *e) {
 }
 
 err_code gateway_keys_check(const struct gateway_keys *k, const struct io_http_request *r, struct err *e) {
-    return k->n > 0 ? check_key(k, r, e) : check_local(r, e);
+    return k->n > 0 ? check_key(k, r, e) : check_local(k, r, e);
 }

@@ -16,7 +16,10 @@ err_code gateway_check_bind(const char *host, size_t n_keys, struct err *e);
 struct gateway_keys {
     char **keys; /* owned copies */
     size_t n;
+    char *origins; /* which web pages may ask besides local ones: "*", or origins with blanks between them; owned, NULL: none */
 };
+/* Is this origin one of `origins`? NULL never is. */
+bool gateway_keys_allow_origin(const struct gateway_keys *k, const char *origin);
 void gateway_keys_init(struct gateway_keys *k, const char *const *keys, size_t n);
 void gateway_keys_done(struct gateway_keys *k);
 /* ERR_OK: the request may go on. With keys: "Authorization: Bearer KEY" must name one (x-api-key is taken too). Without keys: the Host and

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/chat.h"
 #include "gateway/openai_priv.h"
 
 err_code openai_wrong(struct err *e, const char *key, const char *expected) {
@@ -71,14 +72,24 @@ static err_code parse_stream(yyjson_val *root, struct gateway_request *r, struct
     return ERR_OK;
 }
 
-static err_code parse_response_format(yyjson_val *root, struct err *e) {
+static err_code parse_response_format(yyjson_val *root, struct gateway_request *r, struct err *e) {
     yyjson_val *v = yyjson_obj_get(root, "response_format");
     if (v == NULL || yyjson_is_null(v)) return ERR_OK;
     const char *type = yyjson_get_str(yyjson_obj_get(v, "type"));
     if (type == NULL) return openai_wrong(e, "response_format", "an object with a \"type\"");
+    r->format_field = "response_format";
     if (strcmp(type, "text") == 0) return ERR_OK;
-    return err_set(e, ERR_UNSUPPORTED,
-                   "field \"response_format\": type \"%.40s\" is not supported yet, only \"text\"; \"grammar\" takes a GBNF grammar", type);
+    if (strcmp(type, "json_object") == 0) {
+        r->format = GATEWAY_FORMAT_JSON;
+        return ERR_OK;
+    }
+    if (strcmp(type, "json_schema") != 0)
+        return openai_wrong(e, "response_format.type", "\"text\", \"json_object\" or \"json_schema\"");
+    yyjson_val *schema = yyjson_obj_get(yyjson_obj_get(v, "json_schema"), "schema");
+    if (!yyjson_is_obj(schema)) return openai_wrong(e, "response_format.json_schema.schema", "a JSON schema, an object");
+    r->format = GATEWAY_FORMAT_SCHEMA;
+    r->schema = gateway_keep_json(r, schema);
+    return ERR_OK;
 }
 
 static err_code parse_sampling(yyjson_val *root, struct gateway_request *r, struct err *e) {
@@ -109,7 +120,7 @@ err_code openai_parse_common(yyjson_val *root, struct gateway_request *r, struct
     r->n = (uint32_t)n;
     if ((rc = parse_stops(root, r, e)) != ERR_OK) return rc;
     if ((rc = parse_sampling(root, r, e)) != ERR_OK) return rc;
-    if ((rc = parse_response_format(root, e)) != ERR_OK) return rc;
+    if ((rc = parse_response_format(root, r, e)) != ERR_OK) return rc;
     if ((rc = json_get_bool(root, "ignore_eos", &r->ignore_eos, e)) != ERR_OK) return rc;
     return json_get_bool(root, "caravan_stats", &r->stats, e);
 }

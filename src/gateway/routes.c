@@ -73,6 +73,22 @@ static void handle_openai_completions(struct gateway *g, struct io_http_exchange
     call_start(g, x, &gateway_openai_completions);
 }
 
+static void handle_openai_responses(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+    (void)rest;
+    call_start(g, x, &gateway_openai_responses);
+}
+
+static void handle_metrics(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+    struct buf out;
+    (void)rest;
+    buf_init(&out, 1 << 20);
+    metrics_append(&g->metrics, &out);
+    metrics_append_gauge(&out, "caravan_requests_running", "generation requests that are being answered", g->n_calls);
+    metrics_append_gauge(&out, "caravan_connections", "connections of clients", io_http_server_connections(g->http));
+    io_http_respond(x, 200, "text/plain; version=0.0.4; charset=utf-8", out.data, out.len);
+    buf_done(&out);
+}
+
 static void handle_anthropic(struct gateway *g, struct io_http_exchange *x, const char *rest) {
     (void)rest;
     call_start(g, x, &gateway_anthropic);

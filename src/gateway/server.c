@@ -13,7 +13,8 @@
 enum { RETRY_BUSY_S = 2, RETRY_UNAVAILABLE_S = 5 };
 
 void gateway_options_init(struct gateway_options *o) {
-    *o = (struct gateway_options){.host = "127.0.0.1", .port = 8080, .max_body = 16u << 20, .ping_ms = 10 * 1000, .fingerprint = "caravan"};
+    *o = (struct gateway_options){.host = "127.0.0.1", .port = 8080, .max_body = 16u << 20, .ping_ms = 10 * 1000,
+                                  .retention_s = 30 * 86400, .fingerprint = "caravan"};
 }
 
 /* ---- answers ---- */
@@ -139,11 +140,42 @@ static void refuse_route(struct io_http_exchange *x, const struct io_http_reques
     gateway_respond_error(x, e.code, &e);
 }
 
+/* Pages of other origins may ask, where the setting says so (https://fetch.spec.whatwg.org/#http-cors-protocol). */
+static void allow_origin(const struct gateway *g, struct io_http_exchange *x) {
+    const char *origin = io_http_request_header(io_http_request(x), "origin");
+    if (!gateway_keys_allow_origin(&g->keys, origin)) return;
+    io_http_response_header(x, "Access-Control-Allow-Origin", origin);
+    io_http_response_header(x, "Access-Control-Expose-Headers", "*");
+    io_http_response_header(x, "Vary", "Origin");
+}
+
+/* What a browser asks before it sends anything; it carries no key. */
+static bool is_preflight(const struct io_http_request *r) {
+    return strcmp(r->method, "OPTIONS") == 0 && io_http_request_header(r, "access-control-request-method") != NULL;
+}
+
+static void answer_preflight(const struct gateway *g, struct io_http_exchange *x) {
+    const char *wanted = io_http_request_header(io_http_request(x), "access-control-request-headers");
+    struct err e = {0};
+    if (!gateway_keys_allow_origin(&g->keys, io_http_request_header(io_http_request(x), "origin"))) {
+        err_set(&e, ERR_AUTH, "web pages of this origin may not ask");
+        err_hint(&e, "--cors-origin allows them");
+        gateway_respond_error(x, e.code, &e);
+        return;
+    }
+    io_http_response_header(x, "Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS");
+    io_http_response_header(x, "Access-Control-Allow-Headers", wanted != NULL ? wanted : "*");
+    io_http_response_header(x, "Access-Control-Max-Age", "86400");
+    io_http_respond(x, 204, NULL, NULL, 0);
+}
+
 static bool on_headers(void *user, struct io_http_exchange *x) {
     struct gateway *g = user;
     const struct io_http_request *r = io_http_request(x);
     struct found found;
     struct err e = {0};
+    allow_origin(g, x);
+    if (is_preflight(r)) return true;
     bool there = find_route(g, r, &found);
     if (!(there && found.route != NULL && found.route->open)) {
         err_code rc = gateway_keys_check(&g->keys, r, &e);
@@ -167,6 +199,10 @@ static void on_request(void *user, struct io_http_exchange *x) {
     struct gateway *g = user;
     struct found found;
     const struct io_http_request *r = io_http_request(x);
+    if (is_preflight(r)) {
+        answer_preflight(g, x);
+        return;
+    }
     if (!find_route(g, r, &found)) {
         refuse_route(x, r, &found);
         return;
@@ -187,6 +223,16 @@ void gateway_add_route(struct gateway *g, const char *method, const char *path, 
 
 static void on_ping(void *user) { call_ping_all(user); }
 
+static void on_store_thread(void *user) { io_wake_send(((struct gateway *)user)->store_wake); }
+
+static void on_store(void *user) { store_deliver(((struct gateway *)user)->store); }
+
+static err_code open_store(struct gateway *g, const struct gateway_options *o, struct err *e) {
+    g->store_wake = io_wake_open(g->loop, on_store, g);
+    return store_open(&(struct store_options){.path = o->state_path, .retention_s = o->retention_s, .wake = on_store_thread, .user = g},
+                      &g->store, e);
+}
+
 err_code gateway_create(struct io_loop *loop, const struct gateway_options *o, const struct backend *backend, struct gateway **ret,
                         struct err *e) {
     err_code rc = gateway_check_bind(o->host, o->n_keys, e);
@@ -195,6 +241,7 @@ err_code gateway_create(struct io_loop *loop, const struct gateway_options *o, c
     *g = (struct gateway){.loop = loop, .backend = *backend, .fingerprint = mem_strdup(o->fingerprint), .ping_ms = o->ping_ms};
     g->chat = engine_chat_create(NULL);
     gateway_keys_init(&g->keys, o->keys, o->n_keys);
+    g->keys.origins = mem_strdup(o->cors_origin != NULL ? o->cors_origin : "");
     buf_init(&g->scratch, 64u << 20); /* one event; prompts that are echoed are the longest */
     buf_init(&g->text, 64u << 20);
     struct io_http_server_options http;
@@ -206,7 +253,8 @@ err_code gateway_create(struct io_loop *loop, const struct gateway_options *o, c
     http.user = g;
     http.on_headers = on_headers;
     http.on_request = on_request;
-    rc = io_http_server_open(loop, &http, &g->http, e);
+    rc = open_store(g, o, e);
+    if (rc == ERR_OK) rc = io_http_server_open(loop, &http, &g->http, e);
     if (rc != ERR_OK) {
         gateway_free(g);
         return rc;
@@ -232,6 +280,8 @@ void gateway_free(struct gateway *g) {
     io_http_server_close(g->http); /* the calls go with their exchanges */
     io_timer_close(g->ping_timer);
     gateway_keys_done(&g->keys);
+    store_close(g->store);
+    io_wake_close(g->store_wake);
     engine_chat_free(g->chat);
     buf_done(&g->scratch);
     buf_done(&g->text);

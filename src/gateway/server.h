@@ -17,6 +17,9 @@ struct gateway_options {
     size_t max_body;            /* bytes of a request; default 16 MiB */
     uint32_t max_connections;   /* 0: what the limit of descriptors leaves */
     uint32_t ping_ms;           /* silence after which a waiting stream gets a comment line; default 10 s */
+    const char *state_path;     /* file of what is kept (store/store.h); NULL: nothing outlives the process */
+    int64_t retention_s;        /* older responses are forgotten; 0: never; default 30 days */
+    const char *cors_origin;    /* which web pages may ask: "*", or origins with blanks between them; NULL or "": none but local ones */
     const char *fingerprint;    /* system_fingerprint of every answer; default "caravan" */
 };
 void gateway_options_init(struct gateway_options *o);

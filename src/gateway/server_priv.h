@@ -6,7 +6,9 @@
 #include "engine/chat.h"
 #include "gateway/api.h"
 #include "gateway/api_keys.h"
+#include "gateway/metrics.h"
 #include "gateway/server.h"
+#include "store/store.h"
 
 struct call;
 
@@ -24,6 +26,9 @@ struct gateway {
     uint32_t ping_ms;
     struct io_http_server *http;
     struct io_timer *ping_timer;
+    struct store *store;
+    struct io_wake *store_wake;
+    struct gateway_metrics metrics;
     struct engine_chat *chat; /* templates of the models, parsed */
     struct call *calls;
     size_t n_calls;
@@ -46,7 +51,9 @@ struct route {
 extern const struct route gateway_routes[];
 extern const size_t gateway_n_routes;
 
-/* routes_ollama.c, routes_text.c */
+/* routes_ollama.c, routes_text.c, routes_responses.c */
+void handle_openai_response(struct gateway *g, struct io_http_exchange *x, const char *rest);
+void handle_openai_response_drop(struct gateway *g, struct io_http_exchange *x, const char *rest);
 void handle_ollama_tags(struct gateway *g, struct io_http_exchange *x, const char *rest);
 void handle_ollama_ps(struct gateway *g, struct io_http_exchange *x, const char *rest);
 void handle_ollama_show(struct gateway *g, struct io_http_exchange *x, const char *rest);

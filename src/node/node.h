@@ -28,6 +28,9 @@ struct node_config {
     uint8_t dtype;             /* hidden states on the wire: enum frame_dtype */
     uint32_t spin_us;
     const char *key_file;
+    const char *state;         /* file of the stored responses; NULL: none outlives the process */
+    int64_t retention_s;       /* 0: they are kept for ever */
+    const char *cors_origin;   /* gateway/server.h */
     const char *cache;         /* folder for fetched weights */
     int ready_fd;              /* a line of JSON {"api": port, "listen": port} is written here once both listen; -1: none */
 };

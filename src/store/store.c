@@ -2,14 +2,18 @@
  * The store's thread and its statements. See store.h. */
 #include "store/store.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -170,6 +174,13 @@ static err_code migrate(struct store *s, const char *path, struct err *e) {
 }
 
 static err_code open_file(struct store *s, const char *path, struct err *e) {
+    if (path[0] != ':') { /* conversations are nobody else's business: the file is made before SQLite would make it for all to read */
+        err_code made = file_make_folders(path, e);
+        int fd = made == ERR_OK ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+        if (made != ERR_OK) return made;
+        if (fd < 0) return err_set_errno(e, ERR_IO, errno, "cannot open the state file \"%s\"", path);
+        close(fd);
+    }
     const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     if (sqlite3_open_v2(path, &s->db, flags, NULL) != SQLITE_OK)
         return err_set(e, ERR_IO, "cannot open the state file \"%s\": %s", path, sqlite3_errmsg(s->db));

@@ -30,7 +30,8 @@ void store_close(struct store *s);
 /* Gives the answers that are there. */
 void store_deliver(struct store *s);
 
-/* code ERR_OK: text is what was asked for (JSON), valid during the call; "" for put and drop. ERR_NOT_FOUND, ERR_IO, ERR_BUSY: e says why. */
+/* code ERR_OK: text is what was asked for (JSON), valid during the call; "" for put and drop. ERR_NOT_FOUND, ERR_IO, ERR_BUSY: e says
+ * why. */
 typedef void (*store_fn)(void *user, err_code code, const char *text, size_t len, const struct err *e);
 /* No answer will come. */
 void store_cancel(struct store_ask *ask);

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "support/golden.h"
 #include "gateway/api.h"
 
 static err_code parse(const struct gateway_api *api, const char *body, struct gateway_request *r, struct err *e) {
@@ -91,7 +92,8 @@ static void chat_refuses(void **state) {
         {"{" M ",\"tools\":[{\"type\":\"function\"}]}", "tools"},
         {"{" M ",\"tool_choice\":\"required\"}", "tool_choice"},
         {"{" M ",\"functions\":[{}]}", "functions"},
-        {"{" M ",\"response_format\":{\"type\":\"json_object\"}}", "response_format"},
+        {"{" M ",\"response_format\":{\"type\":\"yaml\"}}", "response_format.type"},
+        {"{" M ",\"response_format\":{\"type\":\"json_schema\"}}", "response_format.json_schema.schema"},
         {"{" M ",\"response_format\":\"json\"}", "response_format"},
         {"{" M ",\"stream_options\":{\"include_usage\":true}}", "stream_options"},
         {"{" M ",\"stream\":true,\"stream_options\":5}", "stream_options"},
@@ -187,26 +189,6 @@ static void completions_reads(void **state) {
 }
 
 /* ---- golden ---- */
-
-static void compare_golden(const char *name, struct buf *out) {
-    const char *root = getenv("CARAVAN_SOURCE");
-    if (root == NULL) skip();
-    char path[512], old[16384];
-    snprintf(path, sizeof path, "%s/tests/unit/golden/%s", root, name);
-    const char *mode = getenv("CARAVAN_GOLDEN");
-    if (mode != NULL && strcmp(mode, "write") == 0) {
-        FILE *f = fopen(path, "wb");
-        assert_non_null(f);
-        fwrite(out->data, 1, out->len, f);
-        fclose(f);
-    }
-    FILE *f = fopen(path, "rb");
-    if (f == NULL) fail_msg("cannot open %s", path);
-    size_t n = fread(old, 1, sizeof old - 1, f);
-    old[n] = '\0';
-    fclose(f);
-    assert_string_equal(buf_cstr(out), old);
-}
 
 static struct gateway_top tops[] = {{"The", 3, -0.5f}, {"\xE2\x82", 2, -INFINITY}};
 static struct gateway_token tokens[] = {

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT
+ * Stored responses: one, its input, its removal. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "gateway/chat.h"
+#include "gateway/server_priv.h"
+
+enum { PAGE = 20, MAX_PAGE = 100 };
+
+struct stored {
+    struct io_http_exchange *x;
+    struct store_ask *ask;
+    char *id;
+};
+
+static void stored_free(struct stored *s) {
+    free(s->id);
+    free(s);
+}
+
+static void stored_gone(void *user) {
+    struct stored *s = user;
+    store_cancel(s->ask);
+    stored_free(s);
+}
+
+static void on_response(void *user, err_code code, const char *text, size_t len, const struct err *e) {
+    struct stored *s = user;
+    if (code != ERR_OK)
+        gateway_respond_error(s->x, code, e);
+    else
+        io_http_respond(s->x, 200, "application/json", text, len);
+    stored_free(s);
+}
+
+static void on_dropped(void *user, err_code code, const char *text, size_t len, const struct err *e) {
+    struct stored *s = user;
+    (void)text;
+    (void)len;
+    if (code != ERR_OK) {
+        gateway_respond_error(s->x, code, e);
+    } else {
+        yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+        yyjson_mut_val *root = yyjson_mut_obj(doc);
+        yyjson_mut_doc_set_root(doc, root);
+        yyjson_mut_obj_add_strcpy(doc, root, "id", s->id);
+        yyjson_mut_obj_add_str(doc, root, "object", "response");
+        yyjson_mut_obj_add_bool(doc, root, "deleted", true);
+        gateway_respond_json(s->x, 200, doc);
+        yyjson_mut_doc_free(doc);
+    }
+    stored_free(s);
+}
+
+/* The value of a name in "a=1&b=2", as it stands; false: it is not there or too long. */
+static bool query_value(const char *query, const char *name, char *out, size_t size) {
+    size_t name_len = strlen(name), len;
+    const char *part;
+    for (const char *at = query; str_next(&at, '&', &part, &len);) {
+        if (len <= name_len || strncmp(part, name, name_len) != 0 || part[name_len] != '=' || len - name_len > size) continue;
+        snprintf(out, size, "%.*s", (int)(len - name_len - 1), part + name_len + 1);
+        return true;
+    }
+    return false;
+}
+
+static err_code page_size(const char *query, size_t *ret, struct err *e) {
+    char text[16];
+    int64_t n = PAGE;
+    if (query_value(query, "limit", text, sizeof text) && (!str_parse_i64(text, &n) || n < 1 || n > MAX_PAGE))
+        return gateway_wrong(e, "limit", "a number from 1 to 100");
+    *ret = (size_t)n;
+    return ERR_OK;
+}
+
+/* One page of the items; newest first unless order=asc. */
+static void add_page(yyjson_mut_doc *doc, yyjson_mut_val *root, yyjson_val *items, const char *query, size_t limit) {
+    char after[128] = "", order[8] = "";
+    bool ascending = query_value(query, "order", order, sizeof order) && strcmp(order, "asc") == 0;
+    bool started = !query_value(query, "after", after, sizeof after), more = false;
+    yyjson_mut_val *data = yyjson_mut_obj_add_arr(doc, root, "data");
+    size_t n = yyjson_arr_size(items);
+    yyjson_val *first = NULL, *last = NULL;
+    for (size_t i = 0; i < n; i++) {
+        yyjson_val *item = yyjson_arr_get(items, ascending ? i : n - 1 - i), *id = yyjson_obj_get(item, "id");
+        if (started && yyjson_mut_arr_size(data) == limit) {
+            more = true;
+            break;
+        }
+        if (started) {
+            yyjson_mut_arr_append(data, yyjson_val_mut_copy(doc, item));
+            if (first == NULL) first = id;
+            last = id;
+        }
+        if (yyjson_equals_str(id, after)) started = true;
+    }
+    yyjson_mut_obj_add_val(doc, root, "first_id", first != NULL ? yyjson_val_mut_copy(doc, first) : yyjson_mut_null(doc));
+    yyjson_mut_obj_add_val(doc, root, "last_id", last != NULL ? yyjson_val_mut_copy(doc, last) : yyjson_mut_null(doc));
+    yyjson_mut_obj_add_bool(doc, root, "has_more", more);
+}
+
+static void on_input(void *user, err_code code, const char *text, size_t len, const struct err *cause) {
+    struct stored *s = user;
+    struct err e = *cause;
+    size_t limit = PAGE;
+    const char *query = io_http_request(s->x)->query;
+    if (code == ERR_OK) code = page_size(query, &limit, &e);
+    if (code != ERR_OK) {
+        gateway_respond_error(s->x, code, &e);
+    } else {
+        yyjson_doc *items = yyjson_read(text, len, 0);
+        yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+        yyjson_mut_val *root = yyjson_mut_obj(doc);
+        yyjson_mut_doc_set_root(doc, root);
+        yyjson_mut_obj_add_str(doc, root, "object", "list");
+        add_page(doc, root, yyjson_doc_get_root(items), query, limit);
+        gateway_respond_json(s->x, 200, doc);
+        yyjson_mut_doc_free(doc);
+        yyjson_doc_free(items);
+    }
+    stored_free(s);
+}
+
+static struct stored *stored_new(struct io_http_exchange *x, const char *id, size_t len) {
+    struct stored *s = MEM_NEW(struct stored);
+    s->x = x;
+    s->id = mem_strndup(id, len);
+    io_http_exchange_on_gone(x, stored_gone, s);
+    return s;
+}
+
+void handle_openai_response(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+    static const char items[] = "/input_items";
+    size_t len = strlen(rest);
+    if (len > sizeof items - 1 && strcmp(rest + len - (sizeof items - 1), items) == 0) {
+        struct stored *s = stored_new(x, rest, len - (sizeof items - 1));
+        s->ask = store_response_input(g->store, s->id, on_input, s);
+    } else {
+        struct stored *s = stored_new(x, rest, len);
+        s->ask = store_response_get(g->store, s->id, on_response, s);
+    }
+}
+
+void handle_openai_response_drop(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+    struct stored *s = stored_new(x, rest, strlen(rest));
+    s->ask = store_response_drop(g->store, s->id, on_dropped, s);
+}
