@@ -7,7 +7,8 @@
 
 #include "base/err.h"
 
-/* Makes the folders above the last '/' of path (mode 0700), as far as they are missing: "a/b/c" makes a and a/b, "a/b/" too. ERR_IO names the folder. */
+/* Makes the folders above the last '/' of path (mode 0700), as far as they are missing: "a/b/c" makes a and a/b, "a/b/" too. ERR_IO names
+ * the folder. */
 err_code file_make_folders(const char *path, struct err *e);
 /* Replaces the file at path with these bytes (mode 0600), all or nothing: written beside it, synced, renamed. ERR_IO. */
 err_code file_write(const char *path, const void *data, size_t len, struct err *e);

@@ -37,8 +37,8 @@ typedef void (*backend_text_fn)(void *user, err_code code, const struct backend_
 
 struct backend {
     void *self;
-    /* Starts a request (the backend copies what it needs; r->id is ignored). ERR_NOT_FOUND: no such model; ERR_BUSY: queue full (retry later);
-     * ERR_UNAVAILABLE: known but not ready. */
+    /* Starts a request (the backend copies what it needs; r->id is ignored). ERR_NOT_FOUND: no such model; ERR_BUSY: queue full (retry
+     * later); ERR_UNAVAILABLE: known but not ready. */
     err_code (*submit)(void *self, const struct request *r, backend_event_fn fn, void *user, struct backend_call **ret_call, struct err *e);
     /* The client has gone, or has heard enough: the sequence is freed in whatever state it is; no event comes any more. */
     void (*cancel)(void *self, struct backend_call *call);
