@@ -1,11 +1,47 @@
 /* SPDX-License-Identifier: MIT
- * What this machine has to offer. Reads the operating system; any thread. */
+ * What this machine has to offer: memory, devices, how fast they and its disk are. Measured once (profile_measure, in a process of its own:
+ * it loads ggml's backends), kept in a file, measured again when the hardware is another. Blocking; any thread. */
 #ifndef CARAVAN_CLUSTER_PROFILE_H
 #define CARAVAN_CLUSTER_PROFILE_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+
+enum { PROFILE_MAX_DEVICES = 8 };
+
+struct profile_device {
+    char name[32];          /* ggml's: "CPU", "Vulkan0" */
+    char description[64];   /* "AMD EPYC" */
+    bool gpu;
+    uint64_t memory_total, memory_free; /* bytes */
+    double bandwidth;       /* bytes of quantised weights per second in decoding; 0: not measured */
+    double flops;           /* operations per second in prefill; 0: not measured */
+};
+struct profile {
+    uint32_t n_devices;     /* 0: nothing is known */
+    struct profile_device devices[PROFILE_MAX_DEVICES];
+    double disk;            /* bytes per second, read in order; 0: not measured */
+    bool quiet;             /* nothing else used the processor meanwhile; if not, it is measured again at the next occasion */
+    char hardware[128];     /* what a change of hardware is seen by */
+};
 
 /* Bytes of memory that are free for models now: what the kernel calls available, less an eighth (at least 256 MB) for everything else. */
 uint64_t profile_memory_offer(void);
+
+/* Measures all devices and the disk under `path` (a file that need not exist). If the file there is of the same hardware, and was measured
+ * in quiet, its figures are taken and only free memory is looked up. After engine_runtime_start. */
+err_code profile_measure(const char *path, struct profile *ret, struct err *e);
+
+/* The devices as an array and "disk", into an object: in the file, in node records, in the status. */
+void profile_put(const struct profile *p, yyjson_mut_doc *doc, yyjson_mut_val *obj);
+/* The other way; fields that are missing stay 0. ERR_INVALID, ERR_LIMIT. */
+err_code profile_get(yyjson_val *obj, struct profile *ret, struct err *e);
+/* The whole file. ERR_NOT_FOUND, ERR_FORMAT. */
+err_code profile_load(const char *path, struct profile *ret, struct err *e);
+err_code profile_save(const char *path, const struct profile *p, struct err *e);
 
 #endif

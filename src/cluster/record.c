@@ -99,6 +99,7 @@ void record_encode(const struct record *r, struct buf *out) {
     yyjson_mut_obj_add_str(doc, root, "name", r->name);
     yyjson_mut_obj_add_uint(doc, root, "memory", r->memory);
     yyjson_mut_obj_add_str(doc, root, "api", r->api);
+    profile_put(&r->profile, doc, root);
     yyjson_mut_val *models = yyjson_mut_obj_add_arr(doc, root, "models");
     for (uint32_t i = 0; i < r->n_models; i++) model_encode(&r->models[i], doc, yyjson_mut_arr_add_obj(doc, models));
     yyjson_mut_val *stages = yyjson_mut_obj_add_arr(doc, root, "stages");
@@ -196,6 +197,7 @@ err_code record_decode(const uint8_t *data, size_t len, struct record *ret, stru
     if (code == ERR_OK) code = get_text(root, "name", ret->name, sizeof(ret->name), e);
     if (code == ERR_OK) code = get_u64(root, "memory", &ret->memory, e);
     if (code == ERR_OK) code = get_text(root, "api", ret->api, sizeof(ret->api), e);
+    if (code == ERR_OK) code = profile_get(root, &ret->profile, e);
     if (code == ERR_OK) code = record_arrays(root, ret, e);
     yyjson_doc_free(doc);
     if (code != ERR_OK) {

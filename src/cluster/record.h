@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "cluster/profile.h"
 #include "pipeline/stage_msg.h"
 
 enum { RECORD_MAX_MODELS = 16, RECORD_MAX_STAGES = 64, RECORD_MAX_PEERS = 256, RECORD_MAX_TEMPLATE = 256 * 1024 };
@@ -41,6 +42,7 @@ struct record {
     uint64_t id;
     char name[64];
     uint64_t memory;       /* bytes offered in all */
+    struct profile profile; /* the devices that its stages may use */
     char api[80];          /* where its endpoint listens, for people */
     struct record_model models[RECORD_MAX_MODELS]; /* that it coordinates */
     uint32_t n_models;

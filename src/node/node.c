@@ -38,6 +38,7 @@ void node_own_record(struct node *n, struct record *ret) {
     ret->id = n->id;
     snprintf(ret->name, sizeof(ret->name), "%s", n->name);
     ret->memory = n->memory;
+    measure_record(n, ret);
     if (n->gateway) snprintf(ret->api, sizeof(ret->api), "%.64s:%u", n->config->api.host, gateway_port(n->gateway));
     node_own_stages(n, ret);
     if (n->served) {
@@ -227,6 +228,7 @@ static void node_on_signal(void *user, int signo) {
 }
 
 static void node_done(struct node *n) {
+    measure_stop(n);
     gateway_free(n->gateway);
     stages_free(n->stages);
     control_free(n->control);
@@ -318,6 +320,7 @@ static err_code node_open(struct node *n, struct err *e) {
     if (code == ERR_OK) code = node_open_gateway(n, e);
     if (code != ERR_OK) return code;
     node_open_clockwork(n);
+    measure_start(n);
     for (size_t i = 0; i < c->n_peers; i++) control_dial(n->control, c->peers[i].host, c->peers[i].port);
     node_changed(n);
     return ERR_OK;

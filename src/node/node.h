@@ -32,6 +32,7 @@ struct node_config {
     int64_t retention_s;       /* 0: they are kept for ever */
     const char *cors_origin;   /* gateway/server.h */
     const char *cache;         /* folder for fetched weights */
+    const char *profile;       /* file in which this machine's measurements are kept; NULL: it isn't measured */
     int ready_fd;              /* a line of JSON {"api": port, "listen": port} is written here once both listen; -1: none */
 };
 

@@ -22,6 +22,7 @@ struct served {
     struct model_layout *layout;
     struct model_load_shape shape;
     struct plan_source *source;
+    double factor_kv, factor_compute; /* the most that a stage took, over its estimate; at least 1 */
     struct instance *instance;
     struct record_model record;
     char path[1024]; /* absolute */
@@ -43,6 +44,8 @@ struct node {
     struct weights_server *weights;
     struct gateway *gateway;
     struct calls *calls;
+    struct profile profile;      /* of this machine, as measured; no devices until then */
+    struct io_child *measuring;  /* NULL: no longer */
     struct served *served;   /* NULL: none */
     struct record *records[NODE_MAX_NODES]; /* of linked nodes, owned */
     size_t n_records;
@@ -59,6 +62,12 @@ void node_own_record(struct node *n, struct record *ret);
 /* The nodes have to be told something new about this one. */
 void node_changed(struct node *n);
 const struct record *node_record(const struct node *n, uint64_t id);
+
+/* ---- measure.c: this machine's profile ---- */
+void measure_start(struct node *n);
+void measure_stop(struct node *n);
+/* What others are told of it. */
+void measure_record(const struct node *n, struct record *r);
 
 /* ---- serve.c: the coordinator's side ---- */
 err_code serve_create(struct node *n, struct err *e);

@@ -92,6 +92,7 @@ err_code serve_create(struct node *n, struct err *e) {
     if (code != ERR_OK) return code;
     if (!realpath(model_gguf_path(s->gguf, 0), s->path)) snprintf(s->path, sizeof(s->path), "%s", model_gguf_path(s->gguf, 0));
     serve_describe(n, s);
+    s->factor_kv = s->factor_compute = 1;
     s->source = plan_source_create(s->layout, &s->shape, s->record.name);
     struct plan_wish wish = n->config->wish;
     wish.streams = s->shape.n_seq;
@@ -210,19 +211,30 @@ static void serve_actions(struct node *n) {
     serve_publish(n);
 }
 
+static struct plan_node serve_offer(const struct node *n, const struct record *r) {
+    struct plan_node p = {.id = r->id, .memory = record_memory_for(r, n->served->record.instance)};
+    snprintf(p.name, sizeof(p.name), "%s", r->name);
+    for (uint32_t i = 0; i < r->profile.n_devices && i < PLAN_MAX_DEVICES; i++) {
+        const struct profile_device *d = &r->profile.devices[i];
+        struct plan_device *out = &p.devices[p.n_devices++];
+        *out = (struct plan_device){.gpu = d->gpu, .memory = d->gpu ? d->memory_free : p.memory,
+                                    .bandwidth = d->bandwidth, .flops = d->flops};
+        snprintf(out->name, sizeof(out->name), "%s", d->name);
+    }
+    return p;
+}
+
 void serve_update(struct node *n) {
     struct served *s = n->served;
     if (!s || n->stopping) return;
     struct plan_node nodes[NODE_MAX_NODES + 1];
     struct record own = {0};
     node_own_record(n, &own);
-    nodes[0] = (struct plan_node){.id = n->id, .memory = record_memory_for(&own, s->record.instance)};
-    snprintf(nodes[0].name, sizeof(nodes[0].name), "%s", n->name);
+    nodes[0] = serve_offer(n, &own);
     record_done(&own);
     uint32_t count = 1;
     for (size_t i = 0; i < n->n_records; i++) {
-        nodes[count] = (struct plan_node){.id = n->records[i]->id, .memory = record_memory_for(n->records[i], s->record.instance)};
-        snprintf(nodes[count++].name, sizeof(nodes[0].name), "%s", n->records[i]->name);
+        nodes[count++] = serve_offer(n, n->records[i]);
     }
     clock_us next;
     instance_set_nodes(s->instance, clock_now(), nodes, count);
@@ -230,12 +242,28 @@ void serve_update(struct node *n) {
     serve_actions(n);
 }
 
+/* What a stage really took corrects the estimates that later plans of this model go by. */
+static void serve_learn(struct served *s, const struct stage_report *r) {
+    const struct plan *p = instance_plan(s->instance);
+    const struct engine_info *took = &r->state.info;
+    if (r->epoch != instance_epoch(s->instance) || r->stage >= p->n_stage) return;
+    struct model_estimate m = model_estimate_slice(s->layout, p->stages[r->stage].first, p->stages[r->stage].end, &s->shape);
+    double kv = m.kv && took->bytes_kv ? (double)took->bytes_kv / (double)m.kv : 1;
+    double compute = m.compute && took->bytes_compute ? (double)took->bytes_compute / (double)m.compute : 1;
+    if (kv > s->factor_kv) s->factor_kv = kv;
+    if (compute > s->factor_compute) s->factor_compute = compute;
+    log_debug("plan", "stage %u took %.2f of the KV and %.2f of the compute buffers that were estimated", r->stage, kv, compute);
+    plan_source_correct(s->source, s->factor_kv, s->factor_compute);
+}
+
 void serve_report(struct node *n, uint64_t node, const struct stage_report *r) {
     struct served *s = n->served;
     if (!s || strcmp(r->instance, s->record.instance) != 0) return;
-    if (r->failed)
+    if (r->failed) {
         instance_stage_failed(s->instance, clock_now(), node, r->epoch, r->stage, &r->err);
-    else if (r->state.phase == STAGE_READY)
+    } else if (r->state.phase == STAGE_READY) {
+        serve_learn(s, r);
         instance_stage_ready(s->instance, clock_now(), node, r->epoch, r->stage);
+    }
     serve_actions(n);
 }

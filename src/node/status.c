@@ -21,6 +21,17 @@ static void status_stages(const struct record *r, yyjson_mut_doc *doc, yyjson_mu
     }
 }
 
+static void status_links(const struct record *r, yyjson_mut_doc *doc, yyjson_mut_val *node) {
+    yyjson_mut_val *links = yyjson_mut_obj_add_arr(doc, node, "links");
+    for (uint32_t i = 0; i < r->n_peers; i++) {
+        yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, links);
+        char id[20];
+        snprintf(id, sizeof(id), "%016llx", (unsigned long long)r->peers[i].id);
+        yyjson_mut_obj_add_strcpy(doc, o, "id", id);
+        yyjson_mut_obj_add_uint(doc, o, "rtt_us", r->peers[i].rtt_us);
+    }
+}
+
 static void status_node(const struct node *n, const struct record *r, yyjson_mut_doc *doc, yyjson_mut_val *nodes) {
     yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, nodes);
     char id[20];
@@ -36,6 +47,8 @@ static void status_node(const struct node *n, const struct record *r, yyjson_mut
         yyjson_mut_obj_add_uint(doc, o, "port", peer.port);
         yyjson_mut_obj_add_uint(doc, o, "rtt_us", peer.rtt_us);
     }
+    profile_put(&r->profile, doc, o);
+    status_links(r, doc, o);
     status_stages(r, doc, o);
 }
 

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ * `caravan profile FILE`: measures this machine for the node that started it, and keeps the figures in FILE. */
+#include <stdio.h>
+
+#include "cli/cli.h"
+#include "cluster/profile.h"
+#include "engine/runtime.h"
+
+err_code cli_profile(const struct options *o, int *exit_status, struct err *e) {
+    (void)exit_status;
+    const char *path = option_argument(o, 0);
+    struct profile p;
+    struct buf b;
+    err_code code = engine_runtime_start(CARAVAN_BACKENDS_DIR, e);
+    if (code == ERR_OK) code = profile_measure(path, &p, e);
+    if (code == ERR_OK) code = profile_save(path, &p, e);
+    if (code != ERR_OK || !option_flag(o, OPT_JSON)) return code;
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    profile_put(&p, doc, root);
+    buf_init(&b, 1 << 20);
+    json_write(&b, doc);
+    puts(buf_cstr(&b));
+    buf_done(&b);
+    yyjson_mut_doc_free(doc);
+    return ERR_OK;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ * The node's own profile: what was kept from an earlier start at once, and what a child process measures now (the node itself never loads
+ * ggml's backends). */
+#include <signal.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "node/node_priv.h"
+
+static void measure_exited(void *user, int status, int signo) {
+    struct node *n = user;
+    struct err e = {0};
+    io_child_close(n->measuring);
+    n->measuring = NULL;
+    if (status != 0 || profile_load(n->config->profile, &n->profile, &e) != ERR_OK) {
+        log_warn("node", "this machine could not be measured (%s): plans guess how fast it is", signo ? strsignal(signo) : e.text);
+        return;
+    }
+    char disk[STR_SHORT];
+    for (uint32_t i = 0; i < n->profile.n_devices; i++)
+        log_info("node", "%s (%s): %.1f GB/s of weights, %.0f GFLOP/s", n->profile.devices[i].name, n->profile.devices[i].description,
+                 n->profile.devices[i].bandwidth / 1e9, n->profile.devices[i].flops / 1e9);
+    log_debug("node", "disk: %s a second", str_size((uint64_t)n->profile.disk, disk));
+    node_changed(n);
+}
+
+void measure_start(struct node *n) {
+    struct err e = {0};
+    if (!n->config->profile) return;
+    profile_load(n->config->profile, &n->profile, NULL); /* nothing kept is no fault */
+    const char *argv[] = {n->config->program, "profile", n->config->profile, NULL};
+    struct io_child_options options = {.argv = argv, .fd = -1, .ignore_interrupt = true};
+    if (io_child_start(n->loop, &options, measure_exited, n, &n->measuring, &e) != ERR_OK) log_warn("node", "%s", e.text);
+}
+
+void measure_stop(struct node *n) {
+    if (!n->measuring) return;
+    io_child_kill(n->measuring, SIGKILL);
+    io_child_close(n->measuring);
+    n->measuring = NULL;
+}
+
+void measure_record(const struct node *n, struct record *r) {
+    r->profile = n->profile;
+    r->profile.n_devices = 0;
+    for (uint32_t i = 0; i < n->profile.n_devices; i++) /* GPUs that stages here don't use are none to others */
+        if (!n->profile.devices[i].gpu || n->config->load.n_gpu_layers != 0)
+            r->profile.devices[r->profile.n_devices++] = n->profile.devices[i];
+}
