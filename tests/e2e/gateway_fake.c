@@ -312,6 +312,7 @@ int main(int argc, char **argv) {
     o.keys = keys;
     o.n_keys = argc > 2 ? 1 : 0;
     o.ping_ms = 300;
+    o.cors_origin = getenv("FAKE_CORS");
     const char *max = getenv("FAKE_MAX_CONNECTIONS");
     if (max != NULL) o.max_connections = (uint32_t)strtoul(max, NULL, 10);
     struct backend backend = {.self = &f, .submit = fake_submit, .cancel = fake_cancel,

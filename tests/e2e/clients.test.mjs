@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT
+// The clients that people use, unmodified, against the gateway on its scripted backend: each API by its own client, and the frameworks.
+import assert from 'node:assert/strict'
+import test, { after } from 'node:test'
+import { Fake, load, script, sleep, until } from './lib/openai.mjs'
+import { Matrix } from './lib/matrix.mjs'
+
+const fake = await new Fake().open()
+const matrix = new Matrix(fake.api)
+after(() => fake.stop())
+
+const model = 'fake-model'
+const words = { pieces: ['te', 'xt ', 'of ', 'it'] }
+const all = async (stream) => {
+    const list = []
+    for await (const part of stream) list.push(part)
+    return list
+}
+const idle = () => until('no request runs any more', async () => (await fake.status()).running === 0)
+
+// ---- Anthropic ----
+
+const { default: Anthropic } = await load('@anthropic-ai/sdk')
+const anthropic = new Anthropic({ baseURL: await matrix.open('@anthropic-ai/sdk'), apiKey: 'none', maxRetries: 0 })
+const ask = (content, more = {}) => ({ model, max_tokens: 50, messages: [{ role: 'user', content }], ...more })
+
+test('anthropic: a message in one piece', async () => {
+    const m = await anthropic.messages.create(ask(script(words), { system: 'be brief', temperature: 0.5, top_p: 0.9, top_k: 5, metadata: { user_id: 'u' } }))
+    assert.equal(m.type, 'message')
+    assert.match(m.id, /^msg_/)
+    assert.deepEqual(m.content, [{ type: 'text', text: 'text of it' }])
+    assert.equal(m.stop_reason, 'end_turn')
+    assert.equal(m.usage.output_tokens, 4)
+    assert(m.usage.input_tokens > 0)
+})
+
+test('anthropic: streamed, put together by the client', async () => {
+    const stream = anthropic.messages.stream(ask([{ type: 'text', text: script(words) }]))
+    const events = []
+    stream.on('streamEvent', (e) => events.push(e.type))
+    const m = await stream.finalMessage()
+    assert.equal(m.content[0].text, 'text of it')
+    assert.equal(m.usage.output_tokens, 4)
+    assert.equal(events[0], 'message_start')
+    assert.deepEqual(events.slice(-3), ['content_block_stop', 'message_delta', 'message_stop'])
+})
+
+test('anthropic: limits and stop sequences say so', async () => {
+    const cut = await anthropic.messages.create(ask(script(words), { max_tokens: 2 }))
+    assert.equal(cut.stop_reason, 'max_tokens')
+    const stopped = await anthropic.messages.create(ask(script(words), { stop_sequences: ['no', 'of'] }))
+    assert.equal(stopped.stop_reason, 'stop_sequence')
+    assert.equal(stopped.stop_sequence, 'of')
+    assert.equal(stopped.content[0].text, 'text ')
+})
+
+test('anthropic: tokens are counted, errors are of its classes, an abort is heard', async () => {
+    const short = await anthropic.messages.countTokens({ model, messages: [{ role: 'user', content: 'a' }] })
+    const long = await anthropic.messages.countTokens({ model, messages: [{ role: 'user', content: 'a'.repeat(11) }] })
+    assert.equal(long.input_tokens, short.input_tokens + 10)
+    await assert.rejects(anthropic.messages.create({ ...ask('x'), max_tokens: 0 }), (e) => e instanceof Anthropic.BadRequestError && e.error.error.type === 'invalid_request_error')
+    await assert.rejects(anthropic.messages.create({ ...ask('x'), model: 'nix' }), (e) => e instanceof Anthropic.NotFoundError)
+    await assert.rejects(anthropic.messages.create(ask(script({ refuse: 'BUSY' }))), (e) => e instanceof Anthropic.RateLimitError)
+    await assert.rejects(anthropic.messages.stream(ask(script({ ...words, fail: 'ENGINE', fail_after: 2 }))).finalMessage())
+    const before = (await fake.status()).cancelled
+    const stream = anthropic.messages.stream(ask(script({ pieces: ['x '], repeat: 40, delay_ms: 50 })))
+    stream.on('text', () => stream.abort())
+    await assert.rejects(stream.finalMessage(), (e) => e instanceof Anthropic.APIUserAbortError)
+    await idle()
+    assert.equal((await fake.status()).cancelled, before + 1)
+})
+
+// ---- Ollama ----
+
+const { Ollama } = await load('ollama')
+const ollama = new Ollama({ host: await matrix.open('ollama') })
+const say = (content) => [{ role: 'user', content }]
+
+test('ollama: chat and generate, in one piece and streamed', async () => {
+    const options = { num_predict: 50, temperature: 0.3, top_k: 4, top_p: 0.9, seed: 7, stop: ['nothing'], repeat_penalty: 1.1, num_ctx: 2048 }
+    const whole = await ollama.chat({ model, messages: [{ role: 'system', content: 'brief' }, ...say(script(words))], options, keep_alive: '5m' })
+    assert.equal(whole.message.content, 'text of it')
+    assert.equal(whole.done_reason, 'stop')
+    assert.equal(whole.eval_count, 4)
+    assert(whole.total_duration > 0)
+    assert.equal((await fake.status()).last_seed, 7)
+    const parts = await all(await ollama.chat({ model: `${model}:latest`, messages: say(script(words)), stream: true }))
+    assert.equal(parts.map((p) => p.message.content).join(''), 'text of it')
+    assert.deepEqual(parts.map((p) => p.done), [false, false, false, false, true])
+    assert.equal((await ollama.generate({ model, prompt: script(words), system: 'brief' })).response, 'text of it')
+    assert.equal((await ollama.generate({ model, prompt: script(words), raw: true, options: { num_predict: 2 } })).done_reason, 'length')
+    const generated = await all(await ollama.generate({ model, prompt: script(words), stream: true }))
+    assert.equal(generated.map((p) => p.response).join(''), 'text of it')
+    assert.equal((await ollama.generate({ model, prompt: '' })).done_reason, 'load')
+})
+
+test('ollama: format, think', async () => {
+    const r = await ollama.chat({ model, messages: say(script({ pieces: ['{"a"', ':1}'] })), format: { type: 'object', properties: { a: { type: 'integer' } } }, think: false })
+    assert.deepEqual(JSON.parse(r.message.content), { a: 1 })
+    assert((await ollama.generate({ model, prompt: script(words), format: 'json' })).done)
+    await assert.rejects(ollama.chat({ model, messages: say('x'), format: { not: {} } }), /format.*not/)
+})
+
+test('ollama: models, version, errors, abort', async () => {
+    assert((await ollama.list()).models.some((m) => m.name === model))
+    assert((await ollama.ps()).models.some((m) => m.name === model))
+    assert((await ollama.show({ model })).capabilities.includes('completion'))
+    assert.match((await ollama.version()).version, /^\d+\.\d+\.\d+$/)
+    await assert.rejects(ollama.chat({ model: 'nix', messages: say('x') }), (e) => e.status_code === 404 && /no "nix"/.test(e.message))
+    await assert.rejects(ollama.embed({ model, input: 'x' }), /embeddings are not supported/)
+    await assert.rejects(all(await ollama.chat({ model, messages: say(script({ ...words, fail: 'ENGINE', fail_after: 1 })), stream: true })), /made this request fail/)
+    const before = (await fake.status()).cancelled
+    const slow = await ollama.chat({ model, messages: say(script({ pieces: ['x '], repeat: 40, delay_ms: 50 })), stream: true })
+    setTimeout(() => slow.abort(), 100)
+    await assert.rejects(all(slow), (e) => e.name === 'AbortError')
+    await idle()
+    assert.equal((await fake.status()).cancelled, before + 1)
+})
+
+// ---- OpenAI: responses ----
+
+const { default: OpenAI } = await load('openai')
+const openai = new OpenAI({ baseURL: `${await matrix.open('openai')}/v1`, apiKey: 'none', maxRetries: 0 })
+
+test('responses: whole, stored, gone on from, forgotten', async () => {
+    const first = await openai.responses.create({ model, input: script(words), instructions: 'brief', metadata: { a: 'b' }, temperature: 0.5, top_p: 0.9, max_output_tokens: 50 })
+    assert.equal(first.status, 'completed')
+    assert.equal(first.output_text, 'text of it')
+    assert.deepEqual(first.metadata, { a: 'b' })
+    assert.equal(first.usage.output_tokens, 4)
+    const next = await openai.responses.create({ model, previous_response_id: first.id, input: [{ role: 'user', content: [{ type: 'input_text', text: 'and then?' }] }] })
+    assert.equal(next.previous_response_id, first.id)
+    assert.equal(next.output_text, 'text of it') // the script is in what came before
+    assert(next.usage.input_tokens > first.usage.input_tokens)
+    assert.equal((await openai.responses.retrieve(next.id)).output_text ?? next.output_text, next.output_text)
+    const items = await all(await openai.responses.inputItems.list(next.id))
+    assert.equal(items[0].content[0].text, 'and then?')
+    await openai.responses.delete(next.id)
+    await assert.rejects(openai.responses.retrieve(next.id), (e) => e instanceof OpenAI.NotFoundError)
+    const unkept = await openai.responses.create({ model, input: script(words), store: false })
+    await assert.rejects(openai.responses.retrieve(unkept.id), (e) => e instanceof OpenAI.NotFoundError)
+    await assert.rejects(openai.responses.create({ model, input: 'x', previous_response_id: 'resp_nix' }), (e) => e instanceof OpenAI.BadRequestError && e.param === 'previous_response_id')
+})
+
+test('responses: streamed, put together by the client; cut; failed', async () => {
+    const stream = openai.responses.stream({ model, input: script(words) })
+    const types = []
+    stream.on('event', (e) => types.push(e.type))
+    const r = await stream.finalResponse()
+    assert.equal(r.output_text, 'text of it')
+    assert.deepEqual([...new Set(types)], ['response.created', 'response.in_progress', 'response.output_item.added', 'response.content_part.added', 'response.output_text.delta', 'response.output_text.done', 'response.content_part.done', 'response.output_item.done', 'response.completed'])
+    const cut = await openai.responses.create({ model, input: script(words), max_output_tokens: 1 })
+    assert.equal(cut.status, 'incomplete')
+    assert.equal(cut.incomplete_details.reason, 'max_output_tokens')
+    const failed = await all(await openai.responses.create({ model, input: script({ ...words, fail: 'ENGINE', fail_after: 2 }), stream: true }))
+    assert.equal(failed.at(-1).type, 'response.failed')
+})
+
+test('responses: text.format, reasoning, refused tools', async () => {
+    const schema = { type: 'object', properties: { a: { type: 'integer' } }, required: ['a'], additionalProperties: false }
+    const r = await openai.responses.create({ model, input: script({ pieces: ['{"a"', ':1}'] }), text: { format: { type: 'json_schema', name: 'x', schema, strict: true } }, reasoning: { effort: 'low' } })
+    assert.deepEqual(JSON.parse(r.output_text), { a: 1 })
+    await assert.rejects(openai.responses.create({ model, input: 'x', tools: [{ type: 'web_search' }] }), (e) => e.param === 'tools[0].type')
+})
+
+test('openai: embeddings are refused in words, response_format by schema', async () => {
+    await assert.rejects(openai.embeddings.create({ model, input: 'x' }), /embeddings are not supported/)
+    const schema = { type: 'object', properties: { a: { type: 'integer' } } }
+    const r = await openai.chat.completions.create({ model, messages: say(script({ pieces: ['{"a":1}'] })), response_format: { type: 'json_schema', json_schema: { name: 'x', schema } } })
+    assert.deepEqual(JSON.parse(r.choices[0].message.content), { a: 1 })
+    await openai.chat.completions.create({ model, messages: say(script(words)), response_format: { type: 'json_object' }, n: 2, seed: 1, stop: 'z', logprobs: true, top_logprobs: 2, logit_bias: { 5: 1 }, user: 'u', max_completion_tokens: 9 })
+})
+
+test('openai: retried when the node is busy', async () => {
+    const again = new OpenAI({ baseURL: openai.baseURL, apiKey: 'none', maxRetries: 1 })
+    const before = Date.now()
+    await assert.rejects(again.chat.completions.create({ model, messages: say(script({ refuse: 'BUSY' })) }), (e) => e instanceof OpenAI.RateLimitError)
+    assert(Date.now() - before >= 1500, 'Retry-After was honoured')
+})
+
+// ---- the frameworks ----
+
+test('ai with @ai-sdk/openai-compatible: text, stream', async () => {
+    const { generateText, streamText } = await load('ai')
+    const { createOpenAICompatible } = await load('@ai-sdk/openai-compatible')
+    const provider = createOpenAICompatible({ name: 'caravan', baseURL: `${await matrix.open('ai + @ai-sdk/openai-compatible')}/v1`, includeUsage: true })
+    const r = await generateText({ model: provider(model), prompt: script(words), maxOutputTokens: 50, temperature: 0.4, maxRetries: 0 })
+    assert.equal(r.text, 'text of it')
+    assert.equal(r.finishReason, 'stop')
+    assert.equal(r.usage.outputTokens, 4)
+    const s = streamText({ model: provider(model), prompt: script(words), maxRetries: 0 })
+    assert.equal((await all(s.textStream)).join(''), 'text of it')
+    assert.equal((await s.usage).outputTokens, 4)
+})
+
+test('@langchain/openai: invoke, stream', async () => {
+    const { ChatOpenAI } = await load('@langchain/openai')
+    const chat = new ChatOpenAI({ model, apiKey: 'none', maxRetries: 0, temperature: 0.4, configuration: { baseURL: `${await matrix.open('@langchain/openai')}/v1` } })
+    const r = await chat.invoke(script(words))
+    assert.equal(r.content, 'text of it')
+    assert.equal(r.usage_metadata.output_tokens, 4)
+    assert.equal((await all(await chat.stream(script(words)))).map((c) => c.content).join(''), 'text of it')
+})
+
+// ---- what no client sends ----
+
+test('tokens of a text and back; metrics', async () => {
+    const post = (path, body) => fetch(`${fake.api}${path}`, { method: 'POST', body: JSON.stringify(body) }).then((r) => r.json())
+    assert.deepEqual(await post('/tokenize', { model, content: 'hé', with_pieces: true }), { tokens: [{ id: 104, piece: 'h' }, { id: 195, piece: [195] }, { id: 169, piece: [169] }] })
+    assert.deepEqual(await post('/tokenize', { model, content: 'hi' }), { tokens: [104, 105] })
+    assert.deepEqual(await post('/detokenize', { model, tokens: [104, 105] }), { content: 'hi' })
+    assert.equal((await post('/detokenize', { model, tokens: [-1] })).error.param, 'tokens')
+    const metrics = await (await fetch(`${fake.api}/metrics`)).text()
+    const value = (name) => Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(metrics)[1])
+    const ended = value('caravan_requests_finished_total') + value('caravan_requests_failed_total') + value('caravan_requests_gone_total')
+    assert.equal(ended, value('caravan_requests_total'))
+    assert(value('caravan_completion_tokens_total') > 40)
+    assert.equal(value('caravan_time_to_first_text_seconds_bucket\\{le="\\+Inf"\\}'), value('caravan_time_to_first_text_seconds_count'))
+})
+
+test('web pages: only where the setting allows it', async () => {
+    const open = await new Fake({ key: 'secret', env: { FAKE_CORS: 'https://a.example https://b.example' } }).open()
+    try {
+        const preflight = (origin) => fetch(`${open.api}/v1/models`, { method: 'OPTIONS', headers: { origin, 'access-control-request-method': 'GET', 'access-control-request-headers': 'authorization' } })
+        const yes = await preflight('https://b.example'), no = await preflight('https://c.example')
+        assert.equal(yes.status, 204)
+        assert.equal(yes.headers.get('access-control-allow-origin'), 'https://b.example')
+        assert.equal(yes.headers.get('access-control-allow-headers'), 'authorization')
+        assert.equal(no.status, 401)
+        assert.equal(no.headers.get('access-control-allow-origin'), null)
+        const real = await fetch(`${open.api}/v1/models`, { headers: { origin: 'https://a.example', authorization: 'Bearer secret' } })
+        assert.equal(real.status, 200)
+        assert.equal(real.headers.get('access-control-allow-origin'), 'https://a.example')
+        const wrong = await fetch(`${open.api}/v1/messages`, { method: 'POST', body: '{}', headers: { 'x-api-key': 'wrong' } })
+        assert.equal((await wrong.json()).error.type, 'authentication_error')
+    } finally {
+        await open.stop()
+    }
+})
+
+after(() => matrix.check())
