@@ -80,6 +80,7 @@ foreach(source IN LISTS e2e_programs)
     get_filename_component(name "${source}" NAME_WE)
     add_executable(${name} "${source}")
     target_link_libraries(${name} PRIVATE caravan_gateway)
+    target_include_directories(${name} PRIVATE "${CMAKE_SOURCE_DIR}/tests")
 endforeach()
 
 if(TARGET caravan)

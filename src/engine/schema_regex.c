@@ -371,7 +371,7 @@ const char *schema_format_regex(const char *name) {
         {"time", "^" TIME "$"},
         {"date-time", "^" DATE "T" TIME "$"},
         {"duration", "^P(" DURATION_DATE "(" DURATION_TIME ")?|" DURATION_TIME "|[0-9]{1,9}W)$"},
-        {"email", "^" ATOM "(\\." ATOM "){0,1}@" LABEL "(\\." LABEL "){0,2}$"},
+        {"email", "^" ATOM "(\\." ATOM "){0,1}@" LABEL "(\\." LABEL "){1,3}$"},
         {"hostname", "^" HOST "(\\." HOST "){0,3}$"},
         {"ipv4", "^" IPV4 "$"},
         {"ipv6", "^((" H16 ":){6}" LS32 "|::(" H16 ":){5}" LS32 "|(" H16 ")?::(" H16 ":){4}" LS32

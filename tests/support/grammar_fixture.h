@@ -98,7 +98,7 @@ static inline uint64_t grammar_random(uint64_t *state) {
 
 /* Appends a random text that fits; after `most` bytes it closes what is open as soon as it can. False: no end in 20 * most bytes. */
 static inline bool grammar_walk(const struct grammar_fixture *f, const char *grammar, uint64_t *seed, size_t most, struct buf *out) {
-    static const char closing[] = "\"]}0aZ9-1T:,";
+    static const char closing[] = "\"]}0aZ9-1T:,xbc";
     struct llama_sampler *s = llama_sampler_init_grammar(f->vocab, grammar, "root");
     bool ended = false;
     if (s == NULL) return false;
@@ -108,20 +108,25 @@ static inline bool grammar_walk(const struct grammar_fixture *f, const char *gra
         for (int i = 0; i < 257; i++) list[i] = (llama_token_data){i == 256 ? GRAMMAR_END : GRAMMAR_FIRST_BYTE + i, 1.0f, 0};
         llama_sampler_apply(s, &array);
         size_t allowed = 0;
-        llama_token pick = -1;
+        llama_token pick = -1, beyond = -1;
         for (size_t i = 0; i < array.size; i++) {
             if (isinf(array.data[i].logit)) continue;
-            if (array.data[i].id >= GRAMMAR_FIRST_BYTE + 0x80) continue; /* a grammar doesn't see to it that bytes make characters */
+            if (array.data[i].id >= GRAMMAR_FIRST_BYTE + 0x80) { /* only in literals: elsewhere bytes need not make characters */
+                beyond = array.data[i].id;
+                continue;
+            }
             if (grammar_random(seed) % ++allowed == 0) pick = array.data[i].id;
         }
         if (n >= most) {
             if (grammar_allows(s, GRAMMAR_END)) pick = GRAMMAR_END;
-            for (size_t i = 0; pick != GRAMMAR_END && closing[i] != '\0'; i++)
+            for (size_t i = grammar_random(seed) % 3 ? 0 : grammar_random(seed) % (sizeof closing - 1);
+                 pick != GRAMMAR_END && closing[i] != '\0'; i++)
                 if (grammar_random(seed) % 4 != 0 && grammar_allows(s, GRAMMAR_FIRST_BYTE + closing[i])) {
                     pick = GRAMMAR_FIRST_BYTE + closing[i];
                     break;
                 }
         }
+        if (pick < 0) pick = beyond;
         if (pick < 0) break;
         ended = pick == GRAMMAR_END;
         if (ended) break;

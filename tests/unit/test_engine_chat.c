@@ -212,8 +212,8 @@ static void hostile_templates_cost_little(void **state) {
         {"growing text",
          "{% set n = namespace(s='ab') %}{% for i in range(64) %}{% set n.s = n.s ~ n.s %}{% endfor %}{{ n.s | length }}", ""},
         {"recursion", "{% set n = namespace() %}{% macro f(g) %}{{ g(g) }}{% endmacro %}{{ f(f) }}", ""},
-        {"deep parentheses", deep, "too deeply"},
-        {"deep lists", lists, "too deeply"},
+        {"deep parentheses", deep, "template"},
+        {"deep lists", lists, "template"},
     };
     struct engine_jinja *j = engine_jinja_create(&small);
     struct buf out;
@@ -239,7 +239,8 @@ static void hostile_templates_cost_little(void **state) {
 static void memory_may_run_out_anywhere(void **state) {
     (void)state;
     static const char tmpl[] = "{%- set n = namespace(s='') -%}{%- for m in messages -%}{%- set n.s = n.s + m.content|trim -%}"
-                               "{{ m | tojson(indent=2) }}{%- endfor -%}{{ n.s.replace('a', 'b').split('c') | join('-') | upper }}{{ strftime_now('%d %B %Y') }}";
+                               "{{ m | tojson(indent=2) }}{%- endfor -%}{{ n.s.replace('a',"
+                               " 'b').split('c') | join('-') | upper }}{{ strftime_now('%d %B %Y') }}";
     static const char context[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"abcabc abc\"},{\"role\":\"x\","
         "\"content\":\"\\u00e9\"}]}";
     struct buf want, out;
