@@ -8,10 +8,11 @@
 #include <sys/random.h>
 
 #include "base/log.h"
+#include "engine/schema.h"
 #include "gateway/chat.h"
 #include "base/mem.h"
 
-enum { MAX_PROMPT_BYTES = 64 << 20 };
+enum { MAX_PROMPT_BYTES = 64 << 20, MAX_GRAMMAR = 1 << 20 };
 
 /* ---- life ---- */
 
@@ -26,10 +27,12 @@ static void call_free(struct call *call) {
         struct choice *c = &call->choices[i];
         if (c->running != NULL) g->backend.cancel(g->backend.self, c->running);
         text_filter_done(&c->filter);
+        choice_output_close(c);
         free_tokens(c->pending, c->n_pending);
         free(c->tokens);
         gateway_choice_done(&call->answer.choices[i]);
     }
+    if (call->asking != NULL) store_cancel(call->asking);
     if (call->counting != NULL) g->backend.cancel(g->backend.self, call->counting);
     *call->slot = call->next;
     if (call->next != NULL) call->next->slot = call->slot;
@@ -45,12 +48,14 @@ static void call_free(struct call *call) {
 static void on_gone(void *user) {
     struct call *call = user;
     log_debug("gateway", "%s: the client has gone", call->answer.id);
+    metrics_count(&call->gateway->metrics, METRIC_GONE, 1);
     call_free(call);
 }
 
 static void call_fail(struct call *call, err_code code, const struct err *e) {
     struct io_http_exchange *x = call->x;
     const struct gateway_api *api = call->api;
+    metrics_count(&call->gateway->metrics, METRIC_FAILED, 1);
     if (!io_http_stream_started(x)) {
         gateway_answer_error(api, x, code, e);
     } else {
@@ -80,9 +85,13 @@ static void stream_event(struct call *call, const struct gateway_event *ev) {
 }
 
 /* An event of a choice: to the client, or collected for later, or both. */
-static void choice_emit(struct choice *c, const struct gateway_event *ev) {
+void choice_emit(struct choice *c, const struct gateway_event *ev) {
     struct call *call = c->call;
     struct gateway_event kept = *ev;
+    if (!call->first_text && ev->kind == GATEWAY_TEXT) {
+        call->first_text = true;
+        metrics_observe(&call->gateway->metrics, METRIC_FIRST_TEXT, io_loop_now(call->gateway->loop) - call->started);
+    }
     if (call->request.stream) kept.n_tokens = 0; /* they are in the stream */
     if (!call->request.stream || call->api->keeps_items) gateway_choice_collect(&call->answer.choices[c->index], &kept);
     if (call->request.stream) stream_event(call, ev);
@@ -90,7 +99,7 @@ static void choice_emit(struct choice *c, const struct gateway_event *ev) {
 
 /* Gives text that the filter has let through, with the tokens whose text is all out (a token that a stop string cuts through may be left
  * for last, without text). */
-static void choice_give(struct choice *c, const struct buf *text) {
+void choice_give(struct choice *c, const struct buf *text) {
     struct call *call = c->call;
     size_t n = 0;
     while (n < c->n_pending && c->pending[n].text_end <= c->filter.given) n++;
@@ -104,6 +113,29 @@ static void choice_give(struct choice *c, const struct buf *text) {
     if (n > 0) memmove(c->pending, c->pending + n, c->n_pending * sizeof *c->pending);
 }
 
+static void count_finished(const struct call *call) {
+    struct gateway_metrics *m = &call->gateway->metrics;
+    const struct gateway_usage *u = &call->answer.usage;
+    metrics_count(m, METRIC_FINISHED, 1);
+    metrics_count(m, METRIC_PROMPT_TOKENS, u->prompt_tokens);
+    metrics_count(m, METRIC_CACHED_TOKENS, u->cached_tokens);
+    metrics_count(m, METRIC_COMPLETION_TOKENS, u->completion_tokens);
+    metrics_observe(m, METRIC_DURATION, io_loop_now(call->gateway->loop) - call->started);
+    if (call->n_choices > 0) metrics_observe(m, METRIC_QUEUED, (clock_us)u->queued_us);
+}
+
+/* The response, as the client got it in one piece or could have got it. */
+static void call_store(struct call *call) {
+    const struct gateway_request *r = &call->request;
+    if (!r->store || r->input == NULL) return;
+    struct buf text;
+    buf_init(&text, SIZE_MAX - 1);
+    call->api->whole(&call->answer, &text);
+    store_response_put(call->gateway->store, &(struct store_response){.id = call->answer.id, .previous = r->previous, .input = r->input,
+                                                                     .created = call->answer.created, .response = buf_cstr(&text)});
+    buf_done(&text);
+}
+
 static void call_finish(struct call *call) {
     struct gateway_usage *u = &call->answer.usage;
     for (uint32_t i = 0; i < call->n_choices; i++) {
@@ -115,6 +147,8 @@ static void call_finish(struct call *call) {
     }
     log_debug("gateway", "%s: done, %llu prompt and %llu completion tokens", call->answer.id, (unsigned long long)u->prompt_tokens,
               (unsigned long long)u->completion_tokens);
+    count_finished(call);
+    call_store(call);
     if (call->request.stream) {
         struct gateway_event ev = {.kind = GATEWAY_END};
         stream_event(call, &ev);
@@ -167,7 +201,7 @@ static void journal_token(struct choice *c, int32_t token) {
 }
 
 /* Keeps what logprobs need of a token: one block holds its alternatives and all pieces. */
-static void keep_pending(struct choice *c, const struct request_event *ev, size_t text_start) {
+void choice_keep(struct choice *c, const struct request_event *ev, size_t text_start) {
     size_t bytes = ev->piece_len;
     for (uint32_t i = 0; i < ev->n_top; i++) bytes += ev->top[i].piece_len;
     struct gateway_top *top = mem_alloc(ev->n_top * sizeof *top + bytes + 1);
@@ -189,25 +223,44 @@ static void keep_pending(struct choice *c, const struct request_event *ev, size_
 }
 
 /* A stop string was found: tokens wholly behind it are not the client's; the one it cuts through ends with the text. */
-static void cut_pending(struct choice *c) {
+void choice_cut(struct choice *c) {
     while (c->n_pending > 0 && c->pending[c->n_pending - 1].text_start >= c->filter.given) free(c->pending[--c->n_pending].block);
     for (size_t i = 0; i < c->n_pending; i++)
         if (c->pending[i].text_end > c->filter.given) c->pending[i].text_end = c->filter.given;
 }
 
+/* A token's text where all is content. True: a stop string has been found. */
+static bool plain_token(struct choice *c, const struct request_event *ev) {
+    struct buf *text = &c->call->gateway->text;
+    size_t text_start = text_filter_seen(&c->filter), len = ev->control ? 0 : ev->piece_len; /* markup is nobody's text */
+    buf_clear(text);
+    bool stopped = text_filter_push(&c->filter, ev->piece, len, text);
+    if (c->call->request.logprobs && len > 0) choice_keep(c, ev, text_start);
+    if (stopped) choice_cut(c);
+    choice_give(c, text);
+    return stopped;
+}
+
+static bool plain_finish(struct choice *c) {
+    struct buf *text = &c->call->gateway->text;
+    buf_clear(text);
+    bool stopped = text_filter_finish(&c->filter, text);
+    if (stopped) choice_cut(c);
+    choice_give(c, text);
+    return stopped;
+}
+
+static enum gateway_finish finish_of(const struct choice *c, const struct request_event *ev, bool stopped) {
+    if (stopped) return GATEWAY_FINISH_STOP;
+    if (ev->finish == REQUEST_FINISH_LENGTH) return GATEWAY_FINISH_LENGTH;
+    return c->output != NULL && output_calls(c->output) > 0 ? GATEWAY_FINISH_CALLS : GATEWAY_FINISH_STOP;
+}
+
 static void on_token(struct choice *c, const struct request_event *ev) {
-    struct call *call = c->call;
-    struct gateway *g = call->gateway;
+    struct gateway *g = c->call->gateway;
     journal_token(c, ev->token);
     choice_count(c, ev);
-    buf_clear(&g->text);
-    size_t text_start = text_filter_seen(&c->filter);
-    size_t len = ev->control ? 0 : ev->piece_len; /* markup is nobody's text */
-    bool stopped = text_filter_push(&c->filter, ev->piece, len, &g->text);
-    if (call->request.logprobs && len > 0) keep_pending(c, ev, text_start);
-    if (stopped) cut_pending(c);
-    choice_give(c, &g->text);
-    if (!stopped) return;
+    if (!(c->output != NULL ? choice_output_token(c, ev) : plain_token(c, ev))) return;
     struct backend_call *running = c->running;
     c->running = NULL;
     g->backend.cancel(g->backend.self, running);
@@ -216,7 +269,6 @@ static void on_token(struct choice *c, const struct request_event *ev) {
 
 static void on_done(struct choice *c, const struct request_event *ev) {
     struct call *call = c->call;
-    struct gateway *g = call->gateway;
     c->running = NULL;
     choice_count(c, ev);
     if (ev->finish == REQUEST_FINISH_CANCELLED) {
@@ -230,11 +282,8 @@ static void on_done(struct choice *c, const struct request_event *ev) {
     u->decode_us = ev->decode_us;
     u->n_hop = ev->n_hop < REQUEST_MAX_HOPS ? ev->n_hop : REQUEST_MAX_HOPS;
     memcpy(u->hops, ev->hops, u->n_hop * sizeof *u->hops);
-    buf_clear(&g->text);
-    bool stopped = text_filter_finish(&c->filter, &g->text);
-    if (stopped) cut_pending(c);
-    choice_give(c, &g->text);
-    choice_finish(c, ev->finish == REQUEST_FINISH_LENGTH && !stopped ? GATEWAY_FINISH_LENGTH : GATEWAY_FINISH_STOP);
+    bool stopped = c->output != NULL ? choice_output_finish(c) : plain_finish(c);
+    choice_finish(c, finish_of(c, ev, stopped));
 }
 
 static void on_backend_event(void *user, const struct request_event *ev) {
@@ -281,8 +330,8 @@ static err_code render_chat(struct call *call, const struct backend_model *model
     }
     struct buf text;
     buf_init(&text, MAX_PROMPT_BYTES);
+    bool shows_tools = call_tools_tell(call, model) && r->chat_tools != NULL; /* may change the chat */
     yyjson_doc *messages = yyjson_mut_val_imut_copy(r->chat, NULL), *extra = yyjson_mut_val_imut_copy(r->chat_extra, NULL);
-    bool shows_tools = r->chat_tools != NULL && r->tool_choice != GATEWAY_TOOLS_NONE;
     yyjson_doc *tools = shows_tools ? yyjson_mut_val_imut_copy(r->chat_tools, NULL) : NULL;
     const struct engine_chat_input in = {.tmpl = model->chat_template, .bos = model->bos, .eos = model->eos,
                                          .messages = yyjson_doc_get_root(messages), .tools = yyjson_doc_get_root(tools),
@@ -341,6 +390,7 @@ static void make_choices(struct call *call) {
         c->index = i;
         c->seed = seed + (i % r->n) * 0x9E3779B97F4A7C15u; /* the first choice has the client's own seed */
         text_filter_init(&c->filter, r->stops, r->n_stops);
+        choice_output_open(c);
         gateway_choice_init(&call->answer.choices[i]);
     }
 }
@@ -383,23 +433,71 @@ static err_code start_counting(struct call *call, struct err *e) {
     return b->tokenize(b->self, call->model, p->text, p->len, !p->has_bos, true, on_counted, call, &call->counting, e);
 }
 
-static err_code prepare(struct call *call, struct err *e) {
-    struct gateway *g = call->gateway;
-    const struct gateway_request *r = &call->request;
+/* What the answer must look like, as a grammar. */
+static err_code make_grammar(struct gateway_request *r, struct err *e) {
+    if (r->format == GATEWAY_FORMAT_TEXT) return ERR_OK;
+    if (r->sampling.grammar != NULL)
+        return err_set(e, ERR_INVALID, "field \"%s\": a grammar is given, too: only one of them can hold", r->format_field);
+    struct buf grammar;
+    yyjson_doc *doc = NULL;
+    buf_init(&grammar, MAX_GRAMMAR);
+    err_code rc = ERR_OK;
+    if (r->format == GATEWAY_FORMAT_JSON) {
+        engine_schema_any_object(&grammar);
+    } else {
+        rc = json_parse(r->schema, strlen(r->schema), &doc, e);
+        if (rc == ERR_OK)
+            rc = engine_schema_to_gbnf(yyjson_doc_get_root(doc), &(struct engine_schema_options){.closed = true}, &grammar, e);
+        yyjson_doc_free(doc);
+    }
+    if (rc == ERR_OK)
+        r->sampling.grammar = mem_strdup(buf_cstr(&grammar));
+    else
+        err_prefix(e, "field \"%s\"", r->format_field);
+    buf_done(&grammar);
+    return rc == ERR_LIMIT ? ERR_INVALID : rc;
+}
+
+/* Everything is there: the prompt is made, and the work begins. chain: the conversation before, NULL: none. */
+static err_code go_on(struct call *call, yyjson_val *chain, struct err *e) {
+    struct gateway_request *r = &call->request;
     const struct backend_model *model = NULL;
-    err_code rc = parse_body(call, io_http_request(call->x), e);
-    if (rc != ERR_OK) return rc;
-    if ((rc = gateway_find_model(g, call->request.model, &model, e)) != ERR_OK) return rc;
+    err_code rc;
+    if (call->api->resume != NULL && (rc = call->api->resume(chain, r, e)) != ERR_OK) return rc;
+    if ((rc = gateway_find_model(call->gateway, r->model, &model, e)) != ERR_OK) return rc;
     call->model = mem_strdup(model->id);
     call->answer.model = call->model;
     if (!model->ready)
         return err_set(e, ERR_UNAVAILABLE, "the model \"%s\" is not ready: %s", model->id,
                        model->message != NULL && model->message[0] ? model->message : "it is still loading");
+    if ((rc = make_grammar(r, e)) != ERR_OK) return rc;
     if ((rc = render_chat(call, model, e)) != ERR_OK) return rc;
+    if ((rc = call_output_prepare(call, model, e)) != ERR_OK) return rc;
     if (r->n_prompts == 0 && !call->api->may_be_empty) return err_set(e, ERR_INVALID, "the request has no prompt");
     if (call->api->counts) return start_counting(call, e);
     make_choices(call);
     return submit_choices(call, e);
+}
+
+static void on_chain(void *user, err_code code, const char *text, size_t len, const struct err *cause) {
+    struct call *call = user;
+    struct err e = *cause;
+    yyjson_doc *doc = NULL;
+    call->asking = NULL;
+    if (code == ERR_NOT_FOUND)
+        code = err_set(&e, ERR_INVALID, "field \"previous_response_id\": there is no response \"%.80s\" here", call->request.previous);
+    if (code == ERR_OK && (doc = yyjson_read(text, len, 0)) == NULL)
+        code = err_set(&e, ERR_INTERNAL, "the stored conversation cannot be read");
+    if (code == ERR_OK) code = go_on(call, yyjson_doc_get_root(doc), &e);
+    yyjson_doc_free(doc);
+    if (code != ERR_OK) call_fail(call, code, &e);
+}
+
+static err_code prepare(struct call *call, struct err *e) {
+    err_code rc = parse_body(call, io_http_request(call->x), e);
+    if (rc != ERR_OK || call->request.previous == NULL) return rc == ERR_OK ? go_on(call, NULL, e) : rc;
+    call->asking = store_response_chain(call->gateway->store, call->request.previous, on_chain, call);
+    return ERR_OK;
 }
 
 void call_start(struct gateway *g, struct io_http_exchange *x, const struct gateway_api *api) {
@@ -408,6 +506,8 @@ void call_start(struct gateway *g, struct io_http_exchange *x, const struct gate
     if (call->next != NULL) call->next->slot = &call->next;
     g->calls = call;
     g->n_calls++;
+    call->started = call->last_write;
+    metrics_count(&g->metrics, METRIC_REQUESTS, 1);
     gateway_request_init(&call->request);
     struct gateway_answer *a = &call->answer;
     a->request = &call->request;
@@ -422,7 +522,7 @@ void call_start(struct gateway *g, struct io_http_exchange *x, const struct gate
         call_fail(call, rc, &e);
         return;
     }
-    if (call->n_choices == 0 && call->counting == NULL)
+    if (call->n_choices == 0 && call->counting == NULL && call->asking == NULL)
         call_finish(call);
     else
         io_http_exchange_on_gone(x, on_gone, call);

@@ -5,6 +5,7 @@
 #ifndef CARAVAN_GATEWAY_CALL_H
 #define CARAVAN_GATEWAY_CALL_H
 
+#include "gateway/output.h"
 #include "gateway/server_priv.h"
 
 struct choice {
@@ -12,7 +13,11 @@ struct choice {
     uint32_t index;
     struct backend_call *running;  /* NULL: not submitted, or ended */
     bool begun, finished;
-    struct text_filter filter;
+    struct text_filter filter;     /* of the content */
+    struct output *output;         /* takes the text apart first; NULL: it is all content */
+    struct buf clean;              /* for output: whole characters; and the beginning of one */
+    uint8_t tail[4];
+    size_t tail_len;
     struct gateway_token *pending; /* tokens whose text has not all been given; logprobs only */
     size_t n_pending, cap_pending;
     /* journal */
@@ -28,16 +33,38 @@ struct call {
     const struct gateway_api *api;
     struct io_http_exchange *x;
     struct gateway_request request;
+    struct output_options output;  /* how the model writes reasoning and tool calls */
     struct gateway_answer answer;
     struct choice *choices;
     uint32_t n_choices, n_running;
+    struct store_ask *asking;      /* the conversation that it goes on from is being fetched */
     struct backend_call *counting; /* the prompt's tokens are being counted */
     char *model;                   /* as the backend names it */
-    clock_us last_write;
+    clock_us started, last_write;
+    bool first_text;               /* has been given: its time is counted */
 };
 
 /* A choice as a backend request: a shallow view into the call, to be submitted and forgotten. With `generated` set where it goes on after
  * tokens that the client has seen. */
 void choice_journal(const struct choice *c, struct request *ret);
+
+/* ---- call.c, for call_output.c ---- */
+
+void choice_emit(struct choice *c, const struct gateway_event *ev);
+void choice_give(struct choice *c, const struct buf *text);
+void choice_keep(struct choice *c, const struct request_event *ev, size_t text_start);
+void choice_cut(struct choice *c);
+
+/* ---- call_output.c ---- */
+
+/* Before the chat is rendered: does the template show the tools? If it cannot, they are in the chat's words now. */
+bool call_tools_tell(struct call *call, const struct backend_model *model);
+/* When the prompt is there: how the answer will be read, and what grammar the tools ask for. */
+err_code call_output_prepare(struct call *call, const struct backend_model *model, struct err *e);
+void choice_output_open(struct choice *c);
+void choice_output_close(struct choice *c);
+/* A token's text, through the parser. True: a stop string has been found. */
+bool choice_output_token(struct choice *c, const struct request_event *ev);
+bool choice_output_finish(struct choice *c);
 
 #endif

@@ -127,7 +127,9 @@ err_code openai_parse_common(yyjson_val *root, struct gateway_request *r, struct
 
 /* ---- output ---- */
 
-const char *openai_finish_name(enum gateway_finish finish) { return finish == GATEWAY_FINISH_LENGTH ? "length" : "stop"; }
+const char *openai_finish_name(enum gateway_finish finish) {
+    return finish == GATEWAY_FINISH_LENGTH ? "length" : finish == GATEWAY_FINISH_CALLS ? "tool_calls" : "stop";
+}
 
 void openai_append_logprob(struct buf *out, float logprob) {
     if (!(logprob > -9999.0f)) logprob = -9999.0f; /* -inf and NaN have no JSON form; OpenAI writes this */

@@ -14,6 +14,9 @@ err_code openai_refuse(yyjson_val *root, const char *key, const char *why, struc
 /* ERR_INVALID `field "KEY": ...` helpers. */
 err_code openai_wrong(struct err *e, const char *key, const char *expected);
 
+/* The body of a chat: messages, tools and all. */
+err_code openai_chat_parse(yyjson_val *root, struct gateway_request *r, struct err *e);
+
 void openai_append_usage(const struct gateway_answer *a, struct buf *out);     /* {"prompt_tokens":...} */
 void openai_append_stats(const struct gateway_answer *a, struct buf *out);     /* ,"caravan":{...} or nothing */
 void openai_append_logprob(struct buf *out, float logprob);

@@ -136,7 +136,8 @@ static void json_call(struct buf *out, const struct toolcall_format *f, const ch
     const char *name_key = f->name_key != NULL ? f->name_key : "name";
     const char *arguments_key = f->arguments_key != NULL ? f->arguments_key : "arguments";
     buf_printf(out, "call-%zu ::= ws \"{\" ws \"\\\"%s\\\"\" ws \":\" after-%zu\n", i, name_key, i);
-    buf_printf(out, "after-%zu ::= ws \"\\\"%s\\\"\" ws \",\" ws \"\\\"%s\\\"\" ws \":\" ws args-%zu-root ws \"}\"\n", i, name, arguments_key, i);
+    buf_printf(out, "after-%zu ::= ws \"\\\"%s\\\"\" ws \",\" ws \"\\\"%s\\\"\" ws \":\" ws ", i, name, arguments_key);
+    buf_printf(out, "args-%zu-root ws \"}\"\n", i);
 }
 
 static void named_call(struct buf *out, const struct toolcall_format *f, const char *name, size_t i) {

@@ -9,7 +9,8 @@
 
 /* "text" and a blank. */
 void gbnf_literal(struct buf *out, const char *text);
-/* The rules of the schema (NULL: any object), each name with the prefix before it; the first is PREFIXroot. On an error nothing is appended. */
+/* The rules of the schema (NULL: any object), each name with the prefix before it; the first is PREFIXroot. On an error nothing is
+ * appended. */
 err_code gbnf_schema(struct buf *out, yyjson_val *schema, const char *prefix, struct err *e);
 /* The rule `name`: any text up to and with the mark (its first occurrence). */
 void gbnf_until(struct buf *out, const char *name, const char *mark);

@@ -94,8 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         api->error(rc, &e, &out);
         must_be_json(out.data, out.len);
     } else {
-        if (r.n_messages > 0 && engine_template_render("chatml", r.messages, r.n_messages, true, &out, &e) != ERR_OK && !out.failed)
-            abort();
+        if (api == &gateway_openai_chat && yyjson_mut_arr_size(r.chat) == 0) abort();
         play(api, &r, data, size);
     }
     buf_done(&out);

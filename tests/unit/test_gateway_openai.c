@@ -54,7 +54,10 @@ static void chat_refuses(void **state) {
         {"{\"messages\":[{}]}", "messages[0].role"},
         {"{\"messages\":[{\"role\":7}]}", "messages[0].role"},
         {"{\"messages\":[{\"role\":\"king\",\"content\":\"x\"}]}", "messages[0].role"},
-        {"{\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}", "messages[0].role"},
+        {"{\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}", "messages[0].tool_call_id"},
+        {"{\"messages\":[{\"role\":\"function\",\"name\":\"f\",\"content\":\"x\"}]}", "messages[0].role"},
+        {"{\"messages\":[{\"role\":\"assistant\",\"function_call\":{\"name\":\"f\"}}]}", "messages[0].function_call"},
+        {"{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":7}]}", "messages[0].tool_calls"},
         {"{\"messages\":[{\"role\":\"user\"}]}", "messages[0].content"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":null}]}", "messages[0].content"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":5}]}", "messages[0].content"},
@@ -63,7 +66,7 @@ static void chat_refuses(void **state) {
          "messages[0].content[0].type"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\"}]}]}", "messages[0].content[0].text"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":[\"x\"]}]}", "messages[0].content[0].type"},
-        {"{\"messages\":[{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{}]}]}", "messages[0].tool_calls"},
+        {"{\"messages\":[{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{}]}]}", "messages[0].tool_calls[0].id"},
         {"{" M ",\"model\":5}", "model"},
         {"{" M ",\"stream\":\"yes\"}", "stream"},
         {"{" M ",\"n\":0}", "n"},
@@ -89,7 +92,16 @@ static void chat_refuses(void **state) {
         {"{" M ",\"top_logprobs\":5}", "top_logprobs"},
         {"{" M ",\"logprobs\":true,\"top_logprobs\":21}", "top_logprobs"},
         {"{" M ",\"logit_bias\":[1]}", "logit_bias"},
-        {"{" M ",\"tools\":[{\"type\":\"function\"}]}", "tools"},
+        {"{" M ",\"tools\":{}}", "tools"},
+        {"{" M ",\"tools\":[{\"type\":\"web_search\"}]}", "tools[0].type"},
+        {"{" M ",\"tools\":[{\"type\":\"function\"}]}", "tools[0].function"},
+        {"{" M ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"a b\"}}]}", "tools[0]"},
+        {"{" M ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],\"tool_choice\":\"f\"}", "tool_choice"},
+        {"{" M ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],\"tool_choice\":{\"type\":\"function\","
+         "\"function\":{\"name\":\"g\"}}}", "tool_choice.function.name"},
+        {"{" M ",\"parallel_tool_calls\":\"no\"}", "parallel_tool_calls"},
+        {"{" M ",\"reasoning_effort\":3}", "reasoning_effort"},
+        {"{" M ",\"function_call\":\"auto\"}", "function_call"},
         {"{" M ",\"tool_choice\":\"required\"}", "tool_choice"},
         {"{" M ",\"functions\":[{}]}", "functions"},
         {"{" M ",\"response_format\":{\"type\":\"yaml\"}}", "response_format.type"},
@@ -150,10 +162,10 @@ static void chat_reads(void **state) {
               &r, &e),
         ERR_OK);
     assert_string_equal(r.model, "m");
-    assert_int_equal(r.n_messages, 3);
-    assert_string_equal(r.messages[0].role, "system");
-    assert_string_equal(r.messages[1].content, "ab");
-    assert_string_equal(r.messages[2].content, "");
+    char *chat = yyjson_mut_val_write(r.chat, 0, NULL);
+    assert_string_equal(chat, "[{\"role\":\"system\",\"content\":\"be brief\"},{\"role\":\"user\",\"content\":\"ab\"},"
+                              "{\"role\":\"assistant\",\"content\":\"\"}]");
+    free(chat);
     assert_int_equal(r.n, 3);
     assert_true(r.stream && r.include_usage && r.logprobs && r.has_seed);
     assert_int_equal(r.n_stops, 2);

@@ -132,8 +132,8 @@ static void required_calls_are_read_back(void **state) {
     struct buf text;
     buf_init(&text, 1 << 20);
     for (size_t i = 0; i < ARRAY_LEN(FORMATS); i++) {
-        struct toolcall_wish w = {.format = toolcall_format_named(FORMATS[i]), .tools = TOOLS, .n_tools = ARRAY_LEN(TOOLS), .required = true,
-                                  .single = true};
+        struct toolcall_wish w = {.format = toolcall_format_named(FORMATS[i]), .tools = TOOLS, .n_tools = ARRAY_LEN(TOOLS),
+                                  .required = true, .single = true};
         struct engine_sampling p = sampling(&w);
         for (p.seed = 0; p.seed < SEEDS; p.seed++) {
             make_logits(p.seed);
@@ -219,7 +219,8 @@ static void thought_goes_to_its_first_close(void **state) {
     struct engine_sampling p = sampling(&w);
     static const char call[] = "<tool_call>{\"name\":\"now\",\"arguments\":{}}</tool_call>";
     static const struct { const char *before; bool ok; } samples[] = {
-        {"hm</think>", true}, {"a < b <</think></thin</think>\n", false}, {"a <</th <</think>\n", true}, {"\n\n</think>\n\n", true}, {"", false}};
+        {"hm</think>", true}, {"a < b <</think></thin</think>\n", false}, {"a <</th <</think>\n", true}, {"\n\n</think>"
+            "\n\n", true}, {"", false}};
     for (size_t i = 0; i < ARRAY_LEN(samples); i++) {
         char *text = mem_printf("%s%s", samples[i].before, call);
         if (accepts(p.grammar, text) != samples[i].ok) fail_msg("%s: expected %s", text, samples[i].ok ? "fits" : "does not fit");
