@@ -92,6 +92,22 @@ static void chat_refuses(void **state) {
         {"{" M ",\"top_logprobs\":5}", "top_logprobs"},
         {"{" M ",\"logprobs\":true,\"top_logprobs\":21}", "top_logprobs"},
         {"{" M ",\"logit_bias\":[1]}", "logit_bias"},
+        {"{" M ",\"response_format\":{\"type\":\"yaml\"}}", "response_format.type"},
+        {"{" M ",\"response_format\":{\"type\":\"json_schema\"}}", "response_format.json_schema.schema"},
+        {"{" M ",\"response_format\":\"json\"}", "response_format"},
+        {"{" M ",\"stream_options\":{\"include_usage\":true}}", "stream_options"},
+        {"{" M ",\"stream\":true,\"stream_options\":5}", "stream_options"},
+        {"{" M ",\"stream\":true,\"stream_options\":{\"include_usage\":1}}", "stream_options.include_usage"},
+        {"{" M ",\"modalities\":[\"text\",\"audio\"]}", "modalities"},
+        {"{" M ",\"grammar\":5}", "grammar"},
+        {"{" M ",\"mirostat\":3}", "mirostat"},
+    };
+    expect_bad(&gateway_openai_chat, cases, ARRAY_LEN(cases));
+}
+
+static void chat_refuses_tools(void **state) {
+    (void)state;
+    static const struct bad cases[] = {
         {"{" M ",\"tools\":{}}", "tools"},
         {"{" M ",\"tools\":[{\"type\":\"web_search\"}]}", "tools[0].type"},
         {"{" M ",\"tools\":[{\"type\":\"function\"}]}", "tools[0].function"},
@@ -104,15 +120,6 @@ static void chat_refuses(void **state) {
         {"{" M ",\"function_call\":\"auto\"}", "function_call"},
         {"{" M ",\"tool_choice\":\"required\"}", "tool_choice"},
         {"{" M ",\"functions\":[{}]}", "functions"},
-        {"{" M ",\"response_format\":{\"type\":\"yaml\"}}", "response_format.type"},
-        {"{" M ",\"response_format\":{\"type\":\"json_schema\"}}", "response_format.json_schema.schema"},
-        {"{" M ",\"response_format\":\"json\"}", "response_format"},
-        {"{" M ",\"stream_options\":{\"include_usage\":true}}", "stream_options"},
-        {"{" M ",\"stream\":true,\"stream_options\":5}", "stream_options"},
-        {"{" M ",\"stream\":true,\"stream_options\":{\"include_usage\":1}}", "stream_options.include_usage"},
-        {"{" M ",\"modalities\":[\"text\",\"audio\"]}", "modalities"},
-        {"{" M ",\"grammar\":5}", "grammar"},
-        {"{" M ",\"mirostat\":3}", "mirostat"},
     };
     expect_bad(&gateway_openai_chat, cases, ARRAY_LEN(cases));
 }
@@ -311,7 +318,7 @@ static void errors(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(chat_refuses),   cmocka_unit_test(completions_refuses),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(chat_refuses), cmocka_unit_test(chat_refuses_tools),   cmocka_unit_test(completions_refuses),
                                        cmocka_unit_test(chat_reads),     cmocka_unit_test(completions_reads),
                                        cmocka_unit_test(golden_answers), cmocka_unit_test(errors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
