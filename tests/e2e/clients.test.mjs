@@ -202,6 +202,60 @@ test('@langchain/openai: invoke, stream', async () => {
     assert.equal((await all(await chat.stream(script(words)))).map((c) => c.content).join(''), 'text of it')
 })
 
+// ---- tools: what the model writes, as each client sees it ----
+
+const parameters = { type: 'object', properties: { a: { type: 'integer' } }, required: ['a'] }
+const calling = script({ pieces: ['Let me. ', '<tool_', 'call>{"name": "add", "argu', 'ments": {"a": 1', '}}</tool_call>'] })
+
+test('tools: anthropic, both ways and the result', async () => {
+    const tools = [{ name: 'add', description: 'adds', input_schema: parameters }]
+    const m = await anthropic.messages.create(ask(calling, { tools, tool_choice: { type: 'auto' } }))
+    assert.equal(m.stop_reason, 'tool_use')
+    const use = m.content.find((b) => b.type === 'tool_use')
+    assert.equal(use.name, 'add')
+    assert.deepEqual(use.input, { a: 1 })
+    const streamed = await anthropic.messages.stream(ask(calling, { tools })).finalMessage()
+    assert.deepEqual(streamed.content.find((b) => b.type === 'tool_use').input, { a: 1 })
+    const history = [{ role: 'user', content: 'add' }, { role: 'assistant', content: m.content }, { role: 'user', content: [{ type: 'tool_result', tool_use_id: use.id, content: script(words) }] }]
+    assert.equal((await anthropic.messages.create({ model, max_tokens: 50, tools, messages: history })).content[0].text, 'text of it')
+})
+
+test('tools: ollama', async () => {
+    const tools = [{ type: 'function', function: { name: 'add', description: 'adds', parameters } }]
+    const r = await ollama.chat({ model, messages: say(calling), tools })
+    assert.equal(r.message.tool_calls[0].function.name, 'add')
+    assert.deepEqual(r.message.tool_calls[0].function.arguments, { a: 1 })
+    const parts = await all(await ollama.chat({ model, messages: say(calling), tools, stream: true }))
+    assert.deepEqual(parts.flatMap((p) => p.message.tool_calls ?? []).map((c) => c.function.arguments), [{ a: 1 }])
+    const after = await ollama.chat({ model, tools, messages: [...say('add'), r.message, { role: 'tool', tool_name: 'add', content: script(words) }] })
+    assert.equal(after.message.content, 'text of it')
+})
+
+test('tools: responses', async () => {
+    const tools = [{ type: 'function', name: 'add', description: 'adds', parameters, strict: true }]
+    const r = await openai.responses.create({ model, input: calling, tools, tool_choice: 'auto', parallel_tool_calls: true })
+    const call = r.output.find((i) => i.type === 'function_call')
+    assert.deepEqual(JSON.parse(call.arguments), { a: 1 })
+    const s = await openai.responses.stream({ model, input: calling, tools }).finalResponse()
+    assert.deepEqual(JSON.parse(s.output.find((i) => i.type === 'function_call').arguments), { a: 1 })
+    const next = await openai.responses.create({ model, previous_response_id: r.id, tools, input: [{ type: 'function_call_output', call_id: call.call_id, output: '2' }] })
+    assert(next.output.length > 0)
+})
+
+test('tools: ai, @langchain/openai', async () => {
+    const { generateText, streamText, tool, jsonSchema } = await load('ai')
+    const { createOpenAICompatible } = await load('@ai-sdk/openai-compatible')
+    const provider = createOpenAICompatible({ name: 'caravan', baseURL: `${await matrix.open('ai + @ai-sdk/openai-compatible')}/v1` })
+    const options = { model: provider(model), prompt: calling, maxRetries: 0, tools: { add: tool({ description: 'adds', inputSchema: jsonSchema(parameters) }) } }
+    assert.deepEqual((await generateText(options)).toolCalls.map((c) => [c.toolName, c.input]), [['add', { a: 1 }]])
+    assert.deepEqual((await streamText(options).toolCalls).map((c) => [c.toolName, c.input]), [['add', { a: 1 }]])
+    const { ChatOpenAI } = await load('@langchain/openai')
+    const chat = new ChatOpenAI({ model, apiKey: 'none', maxRetries: 0, configuration: { baseURL: `${await matrix.open('@langchain/openai')}/v1` } })
+    const bound = chat.bindTools([{ type: 'function', function: { name: 'add', description: 'adds', parameters } }])
+    const r = await bound.invoke(calling)
+    assert.deepEqual(r.tool_calls.map((c) => [c.name, c.args]), [['add', { a: 1 }]])
+})
+
 // ---- what no client sends ----
 
 test('tokens of a text and back; metrics', async () => {
