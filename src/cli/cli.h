@@ -4,6 +4,7 @@
 #ifndef CARAVAN_CLI_CLI_H
 #define CARAVAN_CLI_CLI_H
 
+#include "base/json.h"
 #include "base/option.h"
 #include "engine/params.h"
 #include "model/layout.h"
@@ -27,6 +28,23 @@ char *cli_key_path(const struct options *o); /* --key-file, or cluster.key in th
 uint32_t cli_share_of_cores(uint32_t n_stage);
 /* ADDR option to host and port. */
 err_code cli_addr(const char *text, const char *default_host, uint16_t default_port, struct io_addr *ret, struct err *e);
+
+/* ---- admin.c: talking to the node that runs on this machine ---- */
+struct cli_node {
+    char host[64];   /* it listens there; "" unknown */
+    uint16_t listen; /* 0: it is not known whether a node runs here */
+    uint16_t api;
+    char api_host[64];
+};
+/* As the running node has written it to the state folder; false: none runs here from that folder. */
+bool cli_node_find(const struct options *o, struct cli_node *ret);
+/* POSTs a JSON document to the node's admin API. ERR_UNAVAILABLE: none runs. The node's own error otherwise. *ret_doc may be NULL; else the
+ * caller frees it. */
+err_code cli_admin_post(const struct options *o, const char *path, const char *body, yyjson_doc **ret_doc, struct err *e);
+
+/* ---- join.c ---- */
+/* `caravan nodes remove NAME` and `nodes allow NAME`. */
+err_code cli_nodes_change(const struct options *o, struct err *e);
 
 /* ---- up.c ---- */
 /* Runs a node in this process until it is told to end. private_node: for one `caravan run`, on free ports of loopback, without API keys;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
+#include "cluster/discover.h"
 #include "engine/runtime.h"
 #include "node/stage_main.h"
 
@@ -40,6 +41,13 @@ err_code cli_version(const struct options *o, int *exit_status, struct err *e) {
     (void)exit_status;
     (void)e;
     printf("caravan %s\nlibllama %s\n", CARAVAN_VERSION, engine_runtime_version());
+    return ERR_OK;
+}
+
+err_code cli_discover(const struct options *o, int *exit_status, struct err *e) {
+    (void)o;
+    (void)e;
+    *exit_status = discover_main(3);
     return ERR_OK;
 }
 

@@ -2,12 +2,30 @@
  * `caravan key`: shows this machine's cluster key (making one if there is none), or takes the key of another machine over. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/cli.h"
 #include "cluster/key.h"
 
+/* A new key for the whole cluster: the running node makes it and tells the others. */
+static err_code key_rotate(const struct options *o, struct err *e) {
+    char body[64];
+    yyjson_doc *doc = NULL;
+    int64_t told = 0;
+    snprintf(body, sizeof(body), "{\"grace\":%lld}", (long long)option_int(o, OPT_GRACE));
+    err_code code = cli_admin_post(o, "/caravan/v1/key/rotate", body, &doc, e);
+    if (code != ERR_OK) return code;
+    json_get_i64(yyjson_doc_get_root(doc), "told", 0, INT32_MAX, &told, NULL);
+    yyjson_doc_free(doc);
+    printf("the cluster has a new key; %lld other node%s been sent it\n", (long long)told, told == 1 ? " has" : "s have");
+    printf("A machine that is away now gets it when it comes back within %lld s; after that: "
+           "there `caravan leave`, then `caravan join` with a new code (`caravan invite`).\n", (long long)option_int(o, OPT_GRACE));
+    return ERR_OK;
+}
+
 err_code cli_key(const struct options *o, int *exit_status, struct err *e) {
     (void)exit_status;
+    if (option_argument(o, 0) && strcmp(option_argument(o, 0), "rotate") == 0) return key_rotate(o, e);
     char *path = cli_key_path(o), text[KEY_TEXT_SIZE];
     uint8_t key[IO_TLS_KEY_SIZE];
     const char *given = option_argument(o, 0);

@@ -101,6 +101,7 @@ static err_code nodes_once(struct io_http_client *c, const struct options *o, st
 }
 
 err_code cli_nodes(const struct options *o, int *exit_status, struct err *e) {
+    if (option_argument(o, 0)) return cli_nodes_change(o, e);
     (void)exit_status;
     struct io_addr addr;
     struct io_http_client *c = NULL;

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cluster/interfaces.h"
 #include "node/node.h"
 
 enum { MAX_KEYS = 256 };
@@ -66,10 +67,19 @@ static err_code up_config(const struct options *o, struct node_config *c, struct
     return code;
 }
 
+static err_code up_interface(const char *name, struct err *e) {
+    if (interfaces_has(name)) return ERR_OK;
+    err_set(e, ERR_NOT_FOUND, "there is no network interface \"%s\"", name);
+    err_hint(e, "`ip link` lists them");
+    return ERR_NOT_FOUND;
+}
+
 err_code cli_serve(const struct options *o, bool private_node, int ready_fd, struct err *e) {
     struct node_config *c = MEM_NEW(struct node_config);
     struct api_keys keys = {0};
-    char *key_file = cli_key_path(o), *cache = cli_state_path(o, "weights"), *profile = cli_state_path(o, "profile.json"), *state = cli_state_path(o, "state.db");
+    char *key_file = cli_key_path(o), *cache = cli_state_path(o, "weights"), *profile = cli_state_path(o, "profile.json"),
+        *state = cli_state_path(o, "state.db");
+    char *state_dir = cli_state_path(o, ""), *const *interfaces;
     err_code code = up_config(o, c, e);
     if (code == ERR_OK && !private_node) code = keys_read(o, &keys, e);
     if (private_node) {
@@ -79,6 +89,11 @@ err_code cli_serve(const struct options *o, bool private_node, int ready_fd, str
     c->api_keys = (const char *const *)keys.keys;
     c->n_api_keys = keys.n;
     c->key_file = key_file;
+    c->state_dir = private_node ? NULL : state_dir;
+    c->discovery = !private_node && !option_flag(o, OPT_NO_DISCOVERY);
+    if (!private_node) c->n_interfaces = option_texts(o, OPT_INTERFACE, &interfaces);
+    if (c->n_interfaces > 0) c->interfaces = (const char *const *)interfaces;
+    for (size_t i = 0; i < c->n_interfaces && code == ERR_OK; i++) code = up_interface(interfaces[i], e);
     c->cache = cache;
     c->profile = private_node ? NULL : profile;
     c->cors_origin = option_text(o, OPT_CORS_ORIGIN);
@@ -90,6 +105,7 @@ err_code cli_serve(const struct options *o, bool private_node, int ready_fd, str
     free(cache);
     free(profile);
     free(state);
+    free(state_dir);
     free(c);
     return code;
 }

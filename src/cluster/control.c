@@ -20,6 +20,7 @@ enum {
     DIAL_TIMEOUT_MS = 5000,
     RETRY_MIN_MS = 250,
     RETRY_MAX_MS = 5000,
+    MAX_PAD = 48 << 10,
     HIGH_WATER = 8 << 20,
     MAX_QUEUED = 64 << 20,
 };
@@ -37,6 +38,9 @@ struct control_link {
     struct buf plain, net;
     enum link_state state;
     struct control_peer peer;
+    bool greeted; /* a client has sent its HELLO */
+    bool probe;   /* `caravan doctor` looks at us: it gets its answer, and that is all */
+    uint32_t pad; /* bytes that it wants the answer to be longer by */
     clock_us heard;
     bool closing; /* it is to be freed once the present callback has returned */
     struct err why;
@@ -52,6 +56,7 @@ struct target {
     struct control_link *link;
     uint64_t retry_ms;
     uint64_t node;      /* who answered there last */
+    bool old_key;       /* the last try failed for its key: this one uses the other one, if there is one */
     char said[400];     /* the last failure that was logged: each is logged once */
 };
 
@@ -102,10 +107,16 @@ static void link_send_json(struct control_link *l, enum frame_type type, yyjson_
     yyjson_mut_doc_free(doc);
 }
 
+/* HELLO or WELCOME: who we are, and the proof for this very connection. */
 static void link_send_identity(struct control_link *l, enum frame_type type) {
     const struct control_self *self = &l->owner->self;
-    char id[20];
-    snprintf(id, sizeof(id), "%016llx", (unsigned long long)self->id);
+    char id[20], key[2 * IO_SIGN_PUBLIC_SIZE + 1], proof_text[2 * IO_SIGN_SIZE + 1];
+    uint8_t binding[IO_TLS_EXPORT_SIZE], proof[IO_SIGN_SIZE];
+    io_tls_pump_export(l->pump, IDENTITY_LABEL, binding);
+    identity_sign(self->identity, l->target != NULL, binding, proof);
+    snprintf(id, sizeof(id), "%016llx", (unsigned long long)self->identity->id);
+    identity_hex(self->identity->public_key, IO_SIGN_PUBLIC_SIZE, key);
+    identity_hex(proof, sizeof(proof), proof_text);
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc);
     yyjson_mut_doc_set_root(doc, root);
@@ -114,21 +125,38 @@ static void link_send_identity(struct control_link *l, enum frame_type type) {
     yyjson_mut_obj_add_str(doc, root, "name", self->name);
     yyjson_mut_obj_add_uint(doc, root, "port", self->port);
     yyjson_mut_obj_add_str(doc, root, "software", CARAVAN_VERSION);
+    yyjson_mut_obj_add_strcpy(doc, root, "key", key);
+    yyjson_mut_obj_add_uint(doc, root, "incarnation", self->identity->incarnation);
+    yyjson_mut_obj_add_strcpy(doc, root, "proof", proof_text);
+    char *pad = NULL;
+    if (l->probe) {
+        pad = mem_alloc(l->pad + 1);
+        memset(pad, '.', l->pad);
+        pad[l->pad] = '\0';
+        yyjson_mut_obj_add_int(doc, root, "time", clock_wall_s());
+        yyjson_mut_obj_add_str(doc, root, "pad", pad);
+    }
     link_send_json(l, type, doc);
+    free(pad);
 }
 
 /* Tells the other side why, then ends the link. */
-static err_code link_refuse(struct control_link *l, err_code code, const char *text) {
-    struct err why = {.code = code};
-    snprintf(why.text, sizeof(why.text), "%s", text);
+static err_code link_refuse_for(struct control_link *l, const struct err *why) {
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc);
     yyjson_mut_doc_set_root(doc, root);
-    yyjson_mut_obj_add_str(doc, root, "error", err_name(code));
-    yyjson_mut_obj_add_strcpy(doc, root, "text", text);
+    yyjson_mut_obj_add_str(doc, root, "error", err_name(why->code));
+    yyjson_mut_obj_add_strcpy(doc, root, "text", why->text);
+    yyjson_mut_obj_add_strcpy(doc, root, "hint", why->hint);
     link_send_json(l, FRAME_REFUSE, doc);
-    link_end(l, &why);
-    return code;
+    link_end(l, why);
+    return why->code;
+}
+
+static err_code link_refuse(struct control_link *l, err_code code, const char *text) {
+    struct err why = {.code = code};
+    snprintf(why.text, sizeof(why.text), "%s", text);
+    return link_refuse_for(l, &why);
 }
 
 /* ---- the end of a link ------------------------------------------------------------------------------------------------------- */
@@ -165,6 +193,7 @@ static void link_end(struct control_link *l, const struct err *why) {
     if (l->closing) return;
     l->closing = true;
     l->why = *why;
+    if (l->state != LINK_UP && l->target && why->code == ERR_AUTH) l->target->old_key = !l->target->old_key;
     io_conn_shutdown(l->conn); /* what is queued, a REFUSE perhaps, still goes */
     if (l->state != LINK_UP && l->target && why->code != ERR_BUSY) target_say(l->target, why);
     if (l->state != LINK_UP && !l->target && why->code != ERR_BUSY)
@@ -180,22 +209,48 @@ static struct control_link *control_link_to(const struct control *c, uint64_t no
     return NULL;
 }
 
+/* The peer's key, and its proof that it has the secret one, for this connection. Its id follows from the key. */
+static err_code link_read_proof(struct control_link *l, yyjson_val *root, struct err *e) {
+    const char *node = NULL, *key = NULL, *proof_text = NULL;
+    char id[20];
+    uint8_t binding[IO_TLS_EXPORT_SIZE], proof[IO_SIGN_SIZE];
+    int64_t incarnation = 0;
+    err_code code = json_need_str(root, "node", &node, e);
+    if (code == ERR_OK) code = json_need_str(root, "key", &key, e);
+    if (code == ERR_OK) code = json_need_str(root, "proof", &proof_text, e);
+    if (code == ERR_OK) code = json_need_i64(root, "incarnation", 0, INT64_MAX, &incarnation, e);
+    if (code != ERR_OK) return code;
+    if (!identity_unhex(key, l->peer.public_key, IO_SIGN_PUBLIC_SIZE) || !identity_unhex(proof_text, proof, sizeof(proof)))
+        return err_set(e, ERR_PROTOCOL, "a key or proof that is not one");
+    io_tls_pump_export(l->pump, IDENTITY_LABEL, binding);
+    if (!identity_check(l->peer.public_key, l->target == NULL, binding, proof))
+        return err_set(e, ERR_AUTH, "the node could not prove its identity");
+    l->peer.id = identity_id(l->peer.public_key);
+    l->peer.incarnation = (uint64_t)incarnation;
+    l->peer.key_id = io_tls_pump_key_id(l->pump);
+    snprintf(id, sizeof(id), "%016llx", (unsigned long long)l->peer.id);
+    return strcmp(id, node) == 0 ? ERR_OK : err_set(e, ERR_PROTOCOL, "the node's id does not belong to its key");
+}
+
 static err_code link_read_identity(struct control_link *l, const uint8_t *payload, size_t len, struct err *e) {
     yyjson_doc *doc;
     err_code code = json_parse((const char *)payload, len, &doc, e);
     if (code != ERR_OK) return code;
     yyjson_val *root = yyjson_doc_get_root(doc);
-    const char *node = NULL, *name = NULL;
-    int64_t version = 0, port = 0;
+    const char *name = NULL;
+    int64_t version = 0, port = 0, pad = 0;
     code = json_need_i64(root, "version", 0, 255, &version, e);
     if (code == ERR_OK && version != FRAME_VERSION)
         code = err_set(e, ERR_PROTOCOL, "protocol version %lld, this node speaks %d", (long long)version, FRAME_VERSION);
-    if (code == ERR_OK) code = json_need_str(root, "node", &node, e);
+    if (code == ERR_OK) code = link_read_proof(l, root, e);
     if (code == ERR_OK) code = json_need_str(root, "name", &name, e);
-    if (code == ERR_OK) code = json_need_i64(root, "port", 1, 65535, &port, e);
+    if (code == ERR_OK) code = json_need_i64(root, "port", 0, 65535, &port, e);
+    if (code == ERR_OK && !l->target) code = json_get_bool(root, "probe", &l->probe, e);
+    if (code == ERR_OK && l->probe) code = json_get_i64(root, "answer", 0, MAX_PAD, &pad, e);
+    if (code == ERR_OK && port == 0 && !l->probe) code = err_set(e, ERR_INVALID, "field \"port\": expected a number from 1 to 65535");
     if (code == ERR_OK) {
-        l->peer.id = strtoull(node, NULL, 16);
         l->peer.port = (uint16_t)port;
+        l->pad = (uint32_t)pad;
         snprintf(l->peer.name, sizeof(l->peer.name), "%s", name);
     }
     yyjson_doc_free(doc);
@@ -205,16 +260,23 @@ static err_code link_read_identity(struct control_link *l, const uint8_t *payloa
 /* Of two links between the same nodes, does this one stay? The one that the smaller id dialled does. */
 static bool link_wins(const struct control_link *l) {
     bool we_dialled = l->target != NULL;
-    return (l->owner->self.id < l->peer.id) == we_dialled;
+    return (l->owner->self.identity->id < l->peer.id) == we_dialled;
 }
 
 static err_code link_admit(struct control_link *l) {
     struct control *c = l->owner;
-    if (l->peer.id == c->self.id) {
+    struct err why = {0};
+    if (l->peer.id == c->self.identity->id) {
         if (l->target) l->target->retry_ms = 60000; /* our own address: look again now and then */
         return link_refuse(l, ERR_BUSY, "a node does not link to itself");
     }
+    if (c->cb.admit(c->user, &l->peer, &why) != ERR_OK) return link_refuse_for(l, &why);
     struct control_link *old = control_link_to(c, l->peer.id);
+    if (old && l->peer.incarnation > old->peer.incarnation) { /* it has been restarted, and nobody told us that the old one is gone */
+        err_set(&why, ERR_CLOSED, "it was started anew");
+        link_end(old, &why);
+        old = NULL;
+    }
     if (old && !link_wins(l)) return link_refuse(l, ERR_BUSY, "linked already");
     if (old) link_refuse(old, ERR_BUSY, "linked already");
     return ERR_OK;
@@ -227,8 +289,22 @@ static void link_set_up(struct control_link *l) {
         l->target->retry_ms = RETRY_MIN_MS;
         l->target->node = l->peer.id;
         l->target->said[0] = '\0';
+        l->target->old_key = false;
     }
     l->owner->cb.on_up(l->owner->user, &l->peer);
+}
+
+/* A look from outside: an answer, or the reason why there would be no link; then the end. */
+static err_code link_answer_probe(struct control_link *l) {
+    struct err why = {0};
+    if (l->peer.id != l->owner->self.identity->id && l->owner->cb.admit(l->owner->user, &l->peer, &why) != ERR_OK) {
+        link_refuse_for(l, &why);
+        return ERR_OK;
+    }
+    link_send_identity(l, FRAME_WELCOME);
+    err_set(&why, ERR_BUSY, "it was only a look");
+    link_end(l, &why);
+    return ERR_OK;
 }
 
 static err_code link_handshake(struct control_link *l, const struct frame_header *h, const uint8_t *payload, struct err *e) {
@@ -237,6 +313,7 @@ static err_code link_handshake(struct control_link *l, const struct frame_header
         return err_set(e, ERR_PROTOCOL, "expected %s, got %s", server ? "HELLO" : "WELCOME", frame_type_name(h->type));
     err_code code = link_read_identity(l, payload, h->payload_len, e);
     if (code != ERR_OK) return code;
+    if (l->probe) return link_answer_probe(l);
     if (link_admit(l) != ERR_OK) return ERR_OK; /* refused and ended already */
     if (server) link_send_identity(l, FRAME_WELCOME);
     if (!l->closing) link_set_up(l);
@@ -248,10 +325,12 @@ static err_code link_handshake(struct control_link *l, const struct frame_header
 static err_code link_refused(const uint8_t *payload, size_t len, struct err *e) {
     yyjson_doc *doc;
     if (json_parse((const char *)payload, len, &doc, e) != ERR_OK) return ERR_PROTOCOL;
-    const char *name = "PROTOCOL", *text = "refused";
+    const char *name = "PROTOCOL", *text = "refused", *hint = "";
     json_get_str(yyjson_doc_get_root(doc), "error", &name, NULL);
     json_get_str(yyjson_doc_get_root(doc), "text", &text, NULL);
+    json_get_str(yyjson_doc_get_root(doc), "hint", &hint, NULL);
     err_code code = err_set(e, err_from_name(name), "the other node refused: %s", text);
+    err_hint(e, "%s", hint);
     yyjson_doc_free(doc);
     return code;
 }
@@ -298,6 +377,10 @@ static void link_on_read(void *user, const uint8_t *data, size_t len) {
     l->heard = io_loop_now(l->owner->loop);
     err_code code = io_tls_pump_receive(l->pump, data, len, &l->plain, &l->net, &e);
     link_flush(l);
+    if (code == ERR_OK && l->target && !l->greeted && io_tls_pump_ready(l->pump)) {
+        l->greeted = true; /* only now is there a connection for the proof to belong to */
+        link_send_identity(l, FRAME_HELLO);
+    }
     if (code == ERR_OK) code = link_frames(l, &e);
     if (code == ERR_OK || l->closing) return;
     if (code == ERR_PROTOCOL || code == ERR_INVALID || code == ERR_FORMAT)
@@ -357,7 +440,9 @@ static void target_dialled(void *user, err_code code, int fd, const struct err *
     }
     t->link = control_link_open(t->owner, fd, t);
     snprintf(t->link->peer.host, sizeof(t->link->peer.host), "%s", t->host);
-    link_send_identity(t->link, FRAME_HELLO);
+    struct err none = {0};
+    if (t->old_key) io_tls_pump_use_old_key(t->link->pump);
+    io_tls_pump_send(t->link->pump, NULL, 0, &t->link->net, &none); /* begins the handshake; its failure shows at the first read */
     link_flush(t->link);
 }
 
@@ -386,6 +471,28 @@ void control_dial(struct control *c, const char *host, uint16_t port) {
     t->timer = io_timer_open(c->loop, target_dial, t);
     c->targets[c->n_targets++] = t;
     io_timer_start(t->timer, 0, 0);
+}
+
+static void target_free(struct target *t) {
+    io_dial_cancel(t->dial);
+    io_timer_close(t->timer);
+    free(t->host);
+    free(t);
+}
+
+void control_undial(struct control *c, const char *host, uint16_t port) {
+    for (size_t i = 0; i < c->n_targets; i++) {
+        struct target *t = c->targets[i];
+        if (t->port != port || strcmp(t->host, host) != 0 || t->link) continue;
+        target_free(t);
+        c->targets[i] = c->targets[--c->n_targets];
+        return;
+    }
+}
+
+void control_shut(struct control *c, uint64_t node, const struct err *why) {
+    struct control_link *l = control_link_to(c, node);
+    if (l) link_refuse_for(l, why);
 }
 
 /* ---- the whole --------------------------------------------------------------------------------------------------------------- */
@@ -428,12 +535,7 @@ struct control *control_create(struct io_loop *loop, struct io_tls_ctx *tls, con
 void control_free(struct control *c) {
     if (!c) return;
     while (c->links) link_free(c->links);
-    for (size_t i = 0; i < c->n_targets; i++) {
-        io_dial_cancel(c->targets[i]->dial);
-        io_timer_close(c->targets[i]->timer);
-        free(c->targets[i]->host);
-        free(c->targets[i]);
-    }
+    for (size_t i = 0; i < c->n_targets; i++) target_free(c->targets[i]);
     io_timer_close(c->beat);
     free(c);
 }

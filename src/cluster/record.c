@@ -112,6 +112,7 @@ void record_encode(const struct record *r, struct buf *out) {
         yyjson_mut_obj_add_uint(doc, o, "port", r->peers[i].port);
         yyjson_mut_obj_add_uint(doc, o, "rtt_us", r->peers[i].rtt_us);
     }
+    roster_words_encode(r->removed, r->n_removed, doc, root, "removed");
     json_write(out, doc);
     yyjson_mut_doc_free(doc);
 }
@@ -199,6 +200,7 @@ err_code record_decode(const uint8_t *data, size_t len, struct record *ret, stru
     if (code == ERR_OK) code = get_text(root, "api", ret->api, sizeof(ret->api), e);
     if (code == ERR_OK) code = profile_get(root, &ret->profile, e);
     if (code == ERR_OK) code = record_arrays(root, ret, e);
+    if (code == ERR_OK) code = roster_words_decode(root, "removed", ret->removed, &ret->n_removed, e);
     yyjson_doc_free(doc);
     if (code != ERR_OK) {
         record_done(ret);

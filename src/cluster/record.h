@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "cluster/profile.h"
+#include "cluster/roster.h"
 #include "pipeline/stage_msg.h"
 
 enum { RECORD_MAX_MODELS = 16, RECORD_MAX_STAGES = 64, RECORD_MAX_PEERS = 256, RECORD_MAX_TEMPLATE = 256 * 1024 };
@@ -50,6 +51,8 @@ struct record {
     uint32_t n_stages;
     struct record_peer peers[RECORD_MAX_PEERS];    /* that it is linked to */
     uint32_t n_peers;
+    struct roster_removed removed[ROSTER_MAX_REMOVED]; /* its word on who is shut out of the cluster */
+    size_t n_removed;
 };
 void record_done(struct record *r); /* frees what it owns; zero it before first use */
 void record_encode(const struct record *r, struct buf *out);

@@ -288,7 +288,7 @@ static bool is_key_mismatch(int reason) {
 
 static err_code key_mismatch(struct err *e) {
     err_code rc = err_set(e, ERR_AUTH, "the other side has a different cluster key");
-    err_hint(e, "give every node the same cluster key");
+    err_hint(e, "`caravan invite` on a machine of the cluster; then here: caravan leave, and caravan join CODE");
     return rc;
 }
 

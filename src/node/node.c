@@ -12,7 +12,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "cluster/key.h"
 #include "cluster/profile.h"
 #include "gateway/api_keys.h"
 #include "node/node_priv.h"
@@ -46,6 +45,7 @@ void node_own_record(struct node *n, struct record *ret) {
         ret->models[0].chat_template = mem_strdup(n->served->record.chat_template);
         ret->n_models = 1;
     }
+    join_speak(n->join, ret);
     struct control_peer peers[RECORD_MAX_PEERS];
     ret->n_peers = (uint32_t)control_peers(n->control, peers, RECORD_MAX_PEERS);
     for (uint32_t i = 0; i < ret->n_peers; i++) {
@@ -109,14 +109,21 @@ static err_code node_on_record(struct node *n, const struct control_peer *peer, 
     }
     n->records[n->n_records++] = r;
     node_meet(n, r);
+    join_hear(n->join, r);
     serve_update(n);
     return ERR_OK;
 }
 
 /* ---- control links ----------------------------------------------------------------------------------------------------------- */
 
+static err_code node_admit(void *user, const struct control_peer *peer, struct err *e) {
+    struct node *n = user;
+    return join_admit(n->join, peer, e);
+}
+
 static void node_on_up(void *user, const struct control_peer *peer) {
     struct node *n = user;
+    join_up(n->join, peer);
     log_info("node", "linked with %s (%s:%u)", peer->name, peer->host, peer->port);
     node_changed(n);
 }
@@ -166,6 +173,7 @@ static err_code node_on_frame(void *user, const struct control_peer *peer, const
     case FRAME_LOAD: return node_on_load(n, peer->id, payload, h->payload_len, e);
     case FRAME_UNLOAD: return node_on_unload(n, h, payload, e);
     case FRAME_STATE: return node_on_report(n, peer->id, payload, h->payload_len, e);
+    case FRAME_KEY: return join_on_key(n->join, peer->id, payload, h->payload_len, e);
     case FRAME_SUBMIT: return calls_on_submit(n, peer->id, payload, h->payload_len, e);
     case FRAME_EVENT: return calls_on_event(n, NULL, peer->id, payload, h->payload_len, e);
     case FRAME_TOKENIZE: return calls_on_tokenize(n, peer->id, payload, h->payload_len, e);
@@ -200,6 +208,7 @@ static void node_tick(void *user) {
     struct node *n = user;
     if (n->stopping && stages_count(n->stages) == 0) io_loop_stop(n->loop);
     serve_update(n);
+    join_tick(n->join);
 }
 
 static void node_drained(void *user) {
@@ -229,6 +238,7 @@ static void node_on_signal(void *user, int signo) {
 
 static void node_done(struct node *n) {
     measure_stop(n);
+    join_free(n->join);
     gateway_free(n->gateway);
     stages_free(n->stages);
     control_free(n->control);
@@ -248,25 +258,16 @@ static void node_done(struct node *n) {
 
 /* ---- the beginning ----------------------------------------------------------------------------------------------------------- */
 
-static err_code node_open_key(struct node *n, struct err *e) {
-    bool made;
-    err_code code = key_open(n->config->key_file, n->key, &made, e);
-    if (code != ERR_OK) return code;
-    if (made) log_info("node", "made a new cluster key: %s (`caravan key` shows it to you, for the other machines)", n->config->key_file);
-    key_link(n->key, n->link_key);
-    n->tls = io_tls_ctx_create(n->link_key, e);
-    return n->tls ? ERR_OK : ERR_INTERNAL;
-}
-
 static err_code node_open_links(struct node *n, struct err *e) {
-    static const struct control_callbacks callbacks = {.on_up = node_on_up, .on_down = node_on_down, .on_frame = node_on_frame};
+    static const struct control_callbacks callbacks = {.admit = node_admit, .on_up = node_on_up, .on_down = node_on_down,
+                                                       .on_frame = node_on_frame};
     const struct node_config *c = n->config;
     err_code code = port_open(n->loop, c->listen.host[0] ? c->listen.host : "0.0.0.0", c->listen.port, node_take, n, &n->port, e);
     if (code != ERR_OK) {
         err_hint(e, "is another node running here? --listen ADDR:PORT takes another port");
         return code;
     }
-    struct control_self self = {.id = n->id, .name = n->name, .port = port_number(n->port)};
+    struct control_self self = {.identity = join_identity(n->join), .name = n->name, .port = port_number(n->port)};
     n->control = control_create(n->loop, n->tls, &self, &callbacks, n);
     n->stages = stages_create(n->loop, c->program, &hold_callbacks, n);
     n->weights = weights_server_create(n->tls);
@@ -314,7 +315,7 @@ static void node_say_ready(struct node *n) {
 static err_code node_open(struct node *n, struct err *e) {
     const struct node_config *c = n->config;
     err_code code = gateway_check_bind(c->api.host, c->n_api_keys, e);
-    if (code == ERR_OK) code = node_open_key(n, e);
+    if (code == ERR_OK) code = join_open(n, &n->join, e);
     if (code == ERR_OK) code = node_open_links(n, e);
     if (code == ERR_OK && c->model) code = serve_create(n, e);
     if (code == ERR_OK) code = node_open_gateway(n, e);
@@ -322,6 +323,7 @@ static err_code node_open(struct node *n, struct err *e) {
     node_open_clockwork(n);
     measure_start(n);
     for (size_t i = 0; i < c->n_peers; i++) control_dial(n->control, c->peers[i].host, c->peers[i].port);
+    join_start(n->join);
     node_changed(n);
     return ERR_OK;
 }
@@ -329,11 +331,10 @@ static err_code node_open(struct node *n, struct err *e) {
 err_code node_run(const struct node_config *config, struct err *e) {
     struct node *n = MEM_NEW(struct node);
     n->config = config;
-    io_tls_random(&n->id, sizeof(n->id));
     if (config->name && config->name[0])
         snprintf(n->name, sizeof(n->name), "%s", config->name);
     else if (gethostname(n->name, sizeof(n->name) - 1) != 0)
-        snprintf(n->name, sizeof(n->name), "node-%04x", (unsigned)(n->id & 0xffff));
+        snprintf(n->name, sizeof(n->name), "node-%d", (int)getpid());
     n->memory = config->memory ? config->memory : profile_memory_offer();
     io_raise_fd_limit();
     n->loop = io_loop_create();

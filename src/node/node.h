@@ -31,6 +31,10 @@ struct node_config {
     const char *state;         /* file of the stored responses; NULL: none outlives the process */
     int64_t retention_s;       /* 0: they are kept for ever */
     const char *cors_origin;   /* gateway/server.h */
+    const char *state_dir;     /* folder for what must last, ending in '/'; NULL: nothing is kept, and the identity is a passing one */
+    bool discovery;            /* look for other nodes of the cluster on the network, and be found */
+    const char *const *interfaces; /* where discovery looks; n_interfaces 0: on all */
+    size_t n_interfaces;
     const char *cache;         /* folder for fetched weights */
     const char *profile;       /* file in which this machine's measurements are kept; NULL: it isn't measured */
     int ready_fd;              /* a line of JSON {"api": port, "listen": port} is written here once both listen; -1: none */

@@ -10,6 +10,7 @@
 #include "cluster/weights.h"
 #include "gateway/server.h"
 #include "model/estimate.h"
+#include "node/join.h"
 #include "node/node.h"
 #include "node/port.h"
 #include "node/stages.h"
@@ -35,7 +36,8 @@ struct node {
     struct io_loop *loop;
     uint64_t id;
     char name[64];
-    uint8_t key[IO_TLS_KEY_SIZE], link_key[IO_TLS_KEY_SIZE];
+    struct join *join;
+    uint8_t link_key[IO_TLS_KEY_SIZE];
     uint64_t memory;
     struct io_tls_ctx *tls;
     struct port *port;
@@ -100,6 +102,13 @@ err_code calls_on_tokenized(struct node *n, struct stage_child *child, uint64_t 
 void calls_child_lost(struct node *n, struct stage_child *child, const struct err *why);
 void calls_node_lost(struct node *n, uint64_t node, const struct err *why);
 size_t calls_count(const struct calls *c);
+
+/* ---- join.c, join_routes.c: for the admin API ---- */
+/* Shuts the node with this name or id out of the cluster, or lets it in again. */
+err_code join_set_out(struct node *n, const char *name, bool out, struct err *e);
+/* A new cluster key; *ret_told: nodes that were linked and have been sent it. */
+err_code join_rotate(struct node *n, int64_t grace_s, size_t *ret_told, struct err *e);
+void join_routes_add(struct node *n);
 
 /* ---- status.c ---- */
 yyjson_mut_val *node_status(void *self, yyjson_mut_doc *doc);

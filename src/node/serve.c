@@ -43,7 +43,7 @@ static void serve_describe(struct node *n, struct served *s) {
     const char *text;
     size_t len;
     serve_name(s->path, m->name, sizeof(m->name));
-    snprintf(m->instance, sizeof(m->instance), "%.12s-%08x", model_gguf_id(s->gguf), (unsigned)n->id);
+    snprintf(m->instance, sizeof(m->instance), "%.12s-%08x", model_gguf_id(s->gguf), (unsigned)join_tag(n->join));
     if (model_kv_str(model_gguf_find(s->gguf, "tokenizer.chat_template"), &text, &len) && len <= RECORD_MAX_TEMPLATE)
         m->chat_template = mem_strndup(text, len);
     serve_token_text(s->gguf, "tokenizer.ggml.bos_token_id", m->bos, sizeof(m->bos));
@@ -98,7 +98,7 @@ err_code serve_create(struct node *n, struct err *e) {
     wish.streams = s->shape.n_seq;
     wish.link = serve_link;
     wish.link_user = n;
-    s->instance = instance_create(plan_source_model(s->source), &wish, n->id);
+    s->instance = instance_create(plan_source_model(s->source), &wish, join_tag(n->join));
     weights_server_add(n->weights, s->gguf);
     return ERR_OK;
 }

@@ -9,6 +9,7 @@ CARAVAN_TMP=$(mktemp -d "${TMPDIR:-/tmp}/caravan-test.XXXXXX")
 export CARAVAN_TMP
 export HOME="$CARAVAN_TMP"
 export XDG_CONFIG_HOME="$CARAVAN_TMP/config" XDG_STATE_HOME="$CARAVAN_TMP/state" XDG_CACHE_HOME="$CARAVAN_TMP/cache"
+export CARAVAN_NO_DISCOVERY=yes # tests of discovery unset it: nodes of other tests are none of theirs
 cd "$CARAVAN_TMP" || exit 1
 
 case $test in

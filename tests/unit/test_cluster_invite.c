@@ -15,7 +15,8 @@ static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 static struct invite sample(size_t n_addrs) {
     static const struct io_addr addrs[INVITE_MAX_ADDRS] = {
-        {.host = "192.168.1.20", .port = 7433}, {.host = "10.0.0.7", .port = 1}, {.host = "fd00::1234", .port = 65535}, {.host = "2001:db8::ff", .port = 7433}};
+        {.host = "192.168.1.20", .port = 7433}, {.host = "10.0.0.7", .port = 1}, {.host = "fd00::1234", .port = 65535},
+            {.host = "2001:db8::ff", .port = 7433}};
     struct invite in = {.n_addrs = n_addrs};
     for (size_t i = 0; i < sizeof(in.key); i++) in.key[i] = (uint8_t)(i * 37 + 11);
     memcpy(in.addrs, addrs, sizeof(addrs[0]) * n_addrs);

@@ -33,7 +33,7 @@ export class Node {
         mkdirSync(this.dir, { recursive: true })
         this.log = join(this.dir, 'log')
         const log = openSync(this.log, 'a')
-        const args = ['up', ...options, '--name', name, '--threads', '1', '--listen', '127.0.0.1:0', '--api', '127.0.0.1:0',
+        const args = ['up', ...options, '--name', name, '--threads', '1', ...(options.includes('--listen') ? [] : ['--listen', '127.0.0.1:0']), '--api', '127.0.0.1:0',
             '--state-dir', this.dir, '--ready-fd', '3', '--log-level', 'debug']
         if (!options.includes('--key-file')) args.push('--key-file', join(tmp, 'cluster.key'))
         this.process = spawn(caravan, args, { stdio: ['ignore', log, log, 'pipe'] })

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT
+ * Subcommands talking to the node that runs on this machine: where it is (node.json in the state folder, else --api), and its admin API. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "cli/cli.h"
+#include "io/http_client.h"
+
+enum { ADMIN_MS = 15000 };
+
+bool cli_node_find(const struct options *o, struct cli_node *ret) {
+    char *path = cli_state_path(o, "node.json"), text[512];
+    FILE *f = fopen(path, "re");
+    size_t n = f ? fread(text, 1, sizeof(text), f) : 0;
+    if (f) fclose(f);
+    free(path);
+    yyjson_doc *doc = NULL;
+    if (n == 0 || json_parse(text, n, &doc, NULL) != ERR_OK) return false;
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    int64_t pid = 0, listen = 0, api = 0;
+    const char *host = "", *api_host = "";
+    bool found = json_need_i64(root, "pid", 1, INT32_MAX, &pid, NULL) == ERR_OK && json_need_i64(root, "listen", 1, 65535, &listen,
+        NULL) == ERR_OK
+        && json_need_i64(root, "api", 1, 65535, &api, NULL) == ERR_OK && json_need_str(root, "host", &host, NULL) == ERR_OK
+        && json_need_str(root, "api_host", &api_host, NULL) == ERR_OK && kill((pid_t)pid, 0) == 0;
+    if (found) {
+        *ret = (struct cli_node){.listen = (uint16_t)listen, .api = (uint16_t)api};
+        snprintf(ret->host, sizeof(ret->host), "%s", host);
+        snprintf(ret->api_host, sizeof(ret->api_host), "%s", api_host);
+    }
+    yyjson_doc_free(doc);
+    return found;
+}
+
+/* The error in an answer of the admin API. */
+static err_code admin_error(int status, const struct buf *body, struct err *e) {
+    yyjson_doc *doc = NULL;
+    const char *message = NULL;
+    if (json_parse((const char *)body->data, body->len, &doc, NULL) == ERR_OK)
+        json_get_str(yyjson_obj_get(yyjson_doc_get_root(doc), "error"), "message", &message, NULL);
+    err_set(e, status == 401 ? ERR_AUTH : status == 404 ? ERR_NOT_FOUND : ERR_INVALID, "%s", message ? message : "the node refused");
+    if (status == 401) err_hint(e, "give one of the node's API keys with --api-key");
+    yyjson_doc_free(doc);
+    return e ? e->code : ERR_INVALID;
+}
+
+err_code cli_admin_post(const struct options *o, const char *path, const char *body, yyjson_doc **ret_doc, struct err *e) {
+    struct io_addr a;
+    struct cli_node n;
+    struct io_http_client *c = NULL;
+    char *const *keys, url[IO_ADDR_TEXT_MAX + 16];
+    int status = 0;
+    err_code code = cli_addr(option_text(o, OPT_API), "127.0.0.1", 8080, &a, e);
+    if (code != ERR_OK) return code;
+    if (!option_is_set(o, OPT_API) && cli_node_find(o, &n)) {
+        a.port = n.api;
+        snprintf(a.host, sizeof(a.host), "%s", strcmp(n.api_host, "0.0.0.0") == 0 ? "127.0.0.1" : strcmp(n.api_host, "::") == 0
+                 ? "::1" : n.api_host);
+    }
+    snprintf(url, sizeof(url), strchr(a.host, ':') ? "http://[%s]:%u" : "http://%s:%u", a.host, a.port);
+    code = io_http_client_create(url, option_texts(o, OPT_API_KEY, &keys) > 0 ? keys[0] : NULL, &c, e);
+    struct buf answer;
+    buf_init(&answer, 1 << 20);
+    struct io_http_client_request r = {.method = "POST", .path = path, .body = body, .body_len = strlen(body), .timeout_ms = ADMIN_MS};
+    if (code == ERR_OK) code = io_http_client_send(c, &r, &status, &answer, e);
+    if (code == ERR_NETWORK) {
+        code = err_set(e, ERR_UNAVAILABLE, "no node answers at %s", url);
+        err_hint(e, "start it first (caravan up), or say where its API is with --api");
+    }
+    if (code == ERR_OK && status != 200) code = admin_error(status, &answer, e);
+    if (code == ERR_OK && ret_doc) code = json_parse((const char *)answer.data, answer.len, ret_doc, e);
+    buf_done(&answer);
+    io_http_client_free(c);
+    return code;
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT
+ * Membership by hand: `caravan invite`, `join`, `leave`, `nodes remove`, `nodes allow`. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "cli/cli.h"
+#include "cluster/interfaces.h"
+#include "cluster/invite.h"
+#include "cluster/key.h"
+#include "cluster/roster.h"
+
+err_code cli_invite(const struct options *o, int *exit_status, struct err *e) {
+    (void)exit_status;
+    struct invite in = {0};
+    struct cli_node n;
+    struct io_addr listen;
+    char text[INVITE_TEXT_SIZE], *path = cli_key_path(o);
+    bool made = false;
+    err_code code = cli_addr(option_text(o, OPT_LISTEN), "0.0.0.0", 7433, &listen, e);
+    if (code == ERR_OK && access(path, F_OK) != 0) {
+        code = err_set(e, ERR_NOT_FOUND, "this machine has no cluster yet");
+        err_hint(e, "`caravan up` makes one; `caravan join CODE` joins another machine's");
+    }
+    if (code == ERR_OK) code = key_open(path, in.key, &made, e);
+    if (code == ERR_OK && !option_is_set(o, OPT_LISTEN) && cli_node_find(o, &n)) {
+        listen.port = n.listen;
+        snprintf(listen.host, sizeof(listen.host), "%s", n.host);
+    }
+    if (code == ERR_OK) in.n_addrs = interfaces_reach(listen.host, listen.port, in.addrs, INVITE_MAX_ADDRS);
+    if (code == ERR_OK) code = invite_encode(&in, text, e);
+    if (code == ERR_OK) printf("caravan join %s\n", text);
+    free(path);
+    return code;
+}
+
+/* ---- join -------------------------------------------------------------------------------------------------------------------- */
+
+/* The code from the command line, or from standard input. A pasted "caravan join" before it is fine. */
+static err_code read_code(const struct options *o, char ret[4 * INVITE_TEXT_SIZE], struct err *e) {
+    const char *given = option_argument(o, 0);
+    if (given) {
+        snprintf(ret, 4 * INVITE_TEXT_SIZE, "%s", given);
+    } else {
+        if (isatty(STDIN_FILENO)) fprintf(stderr, "The join code (what `caravan invite` prints on a machine of the cluster): ");
+        if (!fgets(ret, 4 * INVITE_TEXT_SIZE, stdin)) return err_set(e, ERR_INVALID, "no join code came");
+    }
+    char *start = strstr(ret, "caravan join ");
+    if (start) memmove(ret, start + 13, strlen(start + 13) + 1);
+    return ERR_OK;
+}
+
+static err_code join_remember(const struct options *o, const struct invite *in, struct err *e) {
+    char *path = cli_state_path(o, "peers.json");
+    struct roster *r = MEM_NEW(struct roster);
+    err_code code = roster_load(path, r, e);
+    for (size_t i = 0; i < in->n_addrs && code == ERR_OK; i++) {
+        struct roster_peer p = {.port = in->addrs[i].port};
+        snprintf(p.host, sizeof(p.host), "%.63s", in->addrs[i].host);
+        roster_meet(r, &p);
+    }
+    if (code == ERR_OK) code = roster_save(path, r, e);
+    free(r);
+    free(path);
+    return code;
+}
+
+err_code cli_join(const struct options *o, int *exit_status, struct err *e) {
+    (void)exit_status;
+    struct invite in;
+    struct cli_node n;
+    char code_text[4 * INVITE_TEXT_SIZE], key_text[KEY_TEXT_SIZE], where[IO_ADDR_TEXT_MAX], *path = cli_key_path(o);
+    err_code code = read_code(o, code_text, e);
+    if (code == ERR_OK) code = invite_decode(code_text, &in, e);
+    if (code == ERR_OK) {
+        key_to_text(in.key, key_text);
+        code = key_save(path, key_text, false, e);
+    }
+    if (code == ERR_OK) code = join_remember(o, &in, e);
+    if (code == ERR_OK) {
+        printf("This machine is a member now. The cluster's key is in %s", path);
+        for (size_t i = 0; i < in.n_addrs; i++) printf("%s%s", i == 0 ? "; its nodes: " : ", ", io_addr_format(&in.addrs[i], where));
+        printf(".\n");
+        if (cli_node_find(o, &n)) printf("Next: restart the node that runs here, so that it takes part.\n");
+        else printf("Next: caravan up\n");
+    }
+    free(path);
+    return code;
+}
+
+/* ---- leave ------------------------------------------------------------------------------------------------------------------- */
+
+static err_code forget(const char *path, bool *ret_was, struct err *e) {
+    if (unlink(path) == 0) *ret_was = true;
+    else if (errno != ENOENT) return err_set_errno(e, ERR_IO, errno, "cannot remove \"%s\"", path);
+    return ERR_OK;
+}
+
+err_code cli_leave(const struct options *o, int *exit_status, struct err *e) {
+    (void)exit_status;
+    struct cli_node n;
+    if (cli_node_find(o, &n)) {
+        err_set(e, ERR_BUSY, "a node runs on this machine");
+        err_hint(e, "end it first, then leave");
+        return ERR_BUSY;
+    }
+    char *key = cli_key_path(o), *peers = cli_state_path(o, "peers.json");
+    bool was = false, knew = false;
+    err_code code = forget(key, &was, e);
+    if (code == ERR_OK) code = forget(peers, &knew, e);
+    if (code == ERR_OK && was)
+        printf("This machine has left its cluster: key and nodes are forgotten. Its identity stays.\n"
+               "Next: caravan join CODE, or caravan up for a cluster of its own.\n");
+    else if (code == ERR_OK)
+        printf("This machine was in no cluster.\n");
+    free(key);
+    free(peers);
+    return code;
+}
+
+/* ---- nodes remove, nodes allow ----------------------------------------------------------------------------------------------- */
+
+static err_code set_out(const struct options *o, const char *path, const char *name, struct err *e) {
+    struct buf body;
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_str(doc, root, "name", name);
+    buf_init(&body, 1 << 16);
+    json_write(&body, doc);
+    err_code code = cli_admin_post(o, path, buf_cstr(&body), NULL, e);
+    buf_done(&body);
+    yyjson_mut_doc_free(doc);
+    return code;
+}
+
+err_code cli_nodes_change(const struct options *o, struct err *e) {
+    const char *action = option_argument(o, 0), *name = option_argument(o, 1);
+    bool remove = strcmp(action, "remove") == 0;
+    if (!name || (!remove && strcmp(action, "allow") != 0)) return err_set(e, ERR_USAGE,
+            "write: caravan nodes remove NAME, or caravan nodes allow NAME");
+    err_code code = set_out(o, remove ? "/caravan/v1/nodes/remove" : "/caravan/v1/nodes/allow", name, e);
+    if (code != ERR_OK) return code;
+    if (!remove) {
+        printf("\"%s\" may link again.\n", name);
+        return ERR_OK;
+    }
+    printf("\"%s\" is shut out: no node of the cluster links with it any more.\n", name);
+    printf("It still knows the cluster's key, and with a new identity could come back. If that machine is not to be trusted:\n"
+           "    caravan key rotate --grace 0\n`caravan nodes allow %s` lets it in again.\n", name);
+    return ERR_OK;
+}

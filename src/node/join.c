@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT
+ * See join.h. */
+#include "node/join.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cluster/interfaces.h"
+#include "cluster/invite.h"
+#include "cluster/key.h"
+#include "node/discovery.h"
+#include "node/node_priv.h"
+
+struct join {
+    struct node *n;
+    struct identity identity;
+    struct key_ring keys;
+    struct roster roster;
+    struct discovery *discovery; /* NULL: none */
+    bool made_key;               /* this start made the cluster */
+    bool unsaved;
+};
+
+static char *state_path(const struct join *j, const char *file) {
+    return j->n->config->state_dir ? mem_printf("%s%s", j->n->config->state_dir, file) : NULL;
+}
+
+const struct identity *join_identity(const struct join *j) { return &j->identity; }
+uint32_t join_tag(const struct join *j) { return (uint32_t)j->identity.id ^ (uint32_t)j->identity.incarnation * 0x9e3779b9u; }
+
+/* ---- the beginning ----------------------------------------------------------------------------------------------------------- */
+
+static err_code open_identity(struct join *j, struct err *e) {
+    char *path = state_path(j, "identity");
+    bool shared = false;
+    err_code code = ERR_OK;
+    if (path)
+        code = identity_open(path, &j->identity, &shared, e);
+    else
+        identity_make(&j->identity);
+    if (shared)
+        log_warn("node", "another node runs with the state folder \"%s\": this one has a passing identity", j->n->config->state_dir);
+    if (shared) j->identity.incarnation = 0;
+    free(path);
+    j->n->id = j->identity.id;
+    return code;
+}
+
+/* The context and the link key follow the key ring. */
+static void use_keys(struct join *j) {
+    uint8_t old[IO_TLS_KEY_SIZE];
+    bool has_old = j->keys.old_until > clock_wall_s();
+    key_link(j->keys.key, j->n->link_key);
+    if (has_old) key_link(j->keys.old, old);
+    io_tls_ctx_set_keys(j->n->tls, j->n->link_key, has_old ? old : NULL);
+}
+
+static err_code open_keys(struct join *j, struct err *e) {
+    struct node *n = j->n;
+    err_code code = key_ring_open(n->config->key_file, &j->keys, &j->made_key, e);
+    if (code != ERR_OK) return code;
+    key_link(j->keys.key, n->link_key);
+    n->tls = io_tls_ctx_create(n->link_key, e);
+    if (!n->tls) return ERR_INTERNAL;
+    use_keys(j);
+    return ERR_OK;
+}
+
+err_code join_open(struct node *n, struct join **ret, struct err *e) {
+    struct join *j = MEM_NEW(struct join);
+    struct err unread = {0};
+    j->n = n;
+    j->identity.lock_fd = -1;
+    *ret = j;
+    err_code code = open_identity(j, e);
+    if (code == ERR_OK) code = open_keys(j, e);
+    char *path = state_path(j, "peers.json");
+    if (path && roster_load(path, &j->roster, &unread) != ERR_OK) log_warn("node", "%s: not used; hint: %s", unread.text, unread.hint);
+    free(path);
+    return code;
+}
+
+/* For people, on standard output: a join code is a secret, and has no place in a log. */
+static void print_code(struct join *j) {
+    const struct node_config *c = j->n->config;
+    struct invite in = {0};
+    char text[INVITE_TEXT_SIZE];
+    memcpy(in.key, j->keys.key, sizeof(in.key));
+    in.n_addrs = interfaces_reach(c->listen.host, port_number(j->n->port), in.addrs, INVITE_MAX_ADDRS);
+    if (invite_encode(&in, text, NULL) != ERR_OK) return;
+    printf("\nThis machine has made a new cluster. On each other machine:\n\n    caravan join %s\n    caravan up\n\n", text);
+    printf("Whoever has this line is a member. `caravan invite` prints it again.\n\n");
+    fflush(stdout);
+}
+
+/* Where this node is to be found, for the commands that talk to it. */
+static void write_place(struct join *j) {
+    char *path = state_path(j, "node.json"), text[256];
+    const struct node *n = j->n;
+    snprintf(text, sizeof(text), "{\"pid\":%d,\"host\":\"%.64s\",\"listen\":%u,\"api_host\":\"%.64s\",\"api\":%u}\n", (int)getpid(),
+             n->config->listen.host, port_number(n->port), n->config->api.host, gateway_port(n->gateway));
+    struct err e = {0};
+    if (path && file_write(path, text, strlen(text), &e) != ERR_OK) log_warn("node", "%s", e.text);
+    free(path);
+}
+
+static void on_found(void *user, const struct discovery_line *found) {
+    struct join *j = user;
+    struct control_peer known;
+    if (found->id == j->n->id || control_find(j->n->control, found->id, &known)) return;
+    log_info("node", "discovery: \"%s\" of this cluster is at %s port %u", found->name, found->host, found->port);
+    control_dial(j->n->control, found->host, found->port);
+}
+
+static void on_gone(void *user, const struct discovery_line *gone) {
+    struct join *j = user;
+    control_undial(j->n->control, gone->host, gone->port);
+}
+
+static void start_discovery(struct join *j) {
+    struct node *n = j->n;
+    discovery_free(j->discovery);
+    j->discovery = NULL;
+    if (!n->config->discovery) return;
+    struct discovery_line own = {.id = n->id, .port = port_number(n->port), .interfaces = n->config->interfaces,
+                                 .n_interfaces = n->config->n_interfaces};
+    snprintf(own.name, sizeof(own.name), "%s", n->name);
+    key_cluster_hash(j->keys.key, own.cluster);
+    j->discovery = discovery_start(n->loop, n->config->program, &own, on_found, on_gone, j);
+}
+
+void join_start(struct join *j) {
+    for (size_t i = 0; i < j->roster.n_peers; i++) control_dial(j->n->control, j->roster.peers[i].host, j->roster.peers[i].port);
+    if (j->n->config->state_dir && j->identity.lock_fd >= 0) write_place(j);
+    join_routes_add(j->n);
+    start_discovery(j);
+    if (j->made_key && j->n->config->state_dir) print_code(j);
+}
+
+static void save(struct join *j) {
+    char *path = state_path(j, "peers.json");
+    struct err e = {0};
+    j->unsaved = false;
+    if (path && j->identity.lock_fd >= 0 && roster_save(path, &j->roster, &e) != ERR_OK) log_warn("node", "%s", e.text);
+    free(path);
+}
+
+void join_free(struct join *j) {
+    if (!j) return;
+    if (j->unsaved) save(j);
+    char *path = j->identity.lock_fd >= 0 && j->n->port ? state_path(j, "node.json") : NULL;
+    if (path) unlink(path);
+    free(path);
+    discovery_free(j->discovery);
+    identity_done(&j->identity);
+    free(j);
+}
+
+/* ---- links ------------------------------------------------------------------------------------------------------------------- */
+
+err_code join_admit(struct join *j, const struct control_peer *peer, struct err *e) {
+    if (roster_is_out(&j->roster, peer->public_key)) {
+        err_set(e, ERR_AUTH, "this node (\"%s\") was shut out of the cluster", peer->name);
+        err_hint(e, "on a member: caravan nodes allow %s", peer->name);
+        return ERR_AUTH;
+    }
+    if (peer->key_id != io_tls_ctx_key_id(j->n->tls) && !roster_knows(&j->roster, peer->id)) {
+        err_set(e, ERR_AUTH, "the cluster's key was changed, and the old one only serves nodes that were members before");
+        err_hint(e, "caravan invite on a member; then here: caravan leave, and caravan join CODE");
+        return ERR_AUTH;
+    }
+    return ERR_OK;
+}
+
+static void send_key(struct join *j, uint64_t to) {
+    char hex[KEY_TEXT_SIZE], text[KEY_TEXT_SIZE + 96];
+    key_to_text(j->keys.key, hex);
+    int64_t grace = j->keys.old_until ? j->keys.old_until - clock_wall_s() : 0;
+    int n = snprintf(text, sizeof(text), "{\"key\":\"%s\",\"made\":%lld,\"grace\":%lld}", hex, (long long)j->keys.made,
+                     (long long)(grace > 0 ? grace : 0));
+    control_send(j->n->control, to, FRAME_KEY, 0, text, (size_t)n);
+}
+
+void join_up(struct join *j, const struct control_peer *peer) {
+    struct roster_peer p = {.id = peer->id, .port = peer->port, .seen = clock_wall_s()};
+    memcpy(p.public_key, peer->public_key, sizeof(p.public_key));
+    memcpy(p.name, peer->name, sizeof(p.name));
+    memcpy(p.host, peer->host, sizeof(p.host));
+    if (roster_meet(&j->roster, &p)) j->unsaved = true;
+    if (peer->key_id != io_tls_ctx_key_id(j->n->tls)) send_key(j, peer->id);
+}
+
+/* ---- who is shut out --------------------------------------------------------------------------------------------------------- */
+
+void join_speak(const struct join *j, struct record *own) {
+    memcpy(own->removed, j->roster.removed, sizeof(own->removed));
+    own->n_removed = j->roster.n_removed;
+}
+
+/* Takes one word in; true: it was news. */
+static bool take_word(struct join *j, const struct roster_removed *w) {
+    bool self = memcmp(w->public_key, j->identity.public_key, sizeof(w->public_key)) == 0;
+    if (!roster_hear(&j->roster, w)) return false;
+    j->unsaved = true;
+    if (self && w->out) log_error("node", "this node was shut out of the cluster; hint: on a member: caravan nodes allow %s", j->n->name);
+    if (self || !w->out) return true;
+    struct err why = {0};
+    log_info("node", "\"%s\" is shut out of the cluster", w->name);
+    err_set(&why, ERR_AUTH, "this node (\"%s\") was shut out of the cluster", w->name);
+    err_hint(&why, "on a member: caravan nodes allow %s", w->name);
+    control_shut(j->n->control, identity_id(w->public_key), &why);
+    return true;
+}
+
+void join_hear(struct join *j, const struct record *r) {
+    bool news = false;
+    for (size_t i = 0; i < r->n_removed; i++) news = take_word(j, &r->removed[i]) || news;
+    if (news) node_changed(j->n);
+}
+
+err_code join_set_out(struct node *n, const char *name, bool out, struct err *e) {
+    struct join *j = n->join;
+    const struct roster_removed *known = NULL;
+    bool many = false;
+    const struct roster_peer *p = roster_find(&j->roster, name, &many);
+    for (size_t i = 0; i < j->roster.n_removed && !p && !many; i++)
+        if (strcmp(j->roster.removed[i].name, name) == 0) known = &j->roster.removed[i];
+    if (many) {
+        err_set(e, ERR_INVALID, "several nodes are called \"%s\"", name);
+        err_hint(e, "give the node's id instead");
+        return ERR_INVALID;
+    }
+    if (!p && strcmp(name, n->name) == 0) return err_set(e, ERR_INVALID, "\"%s\" is this node itself: run this on another one", name);
+    if (!p && !known) return err_set(e, ERR_NOT_FOUND, "no node called \"%s\" has been met", name);
+    struct roster_removed word = roster_word(&j->roster, p ? p->public_key : known->public_key, p ? p->name : known->name, out,
+                                             clock_wall_s());
+    if (!take_word(j, &word)) return err_set(e, ERR_LIMIT, "%d nodes are shut out already: change the key instead (caravan key rotate)",
+            ROSTER_MAX_REMOVED);
+    save(j);
+    node_changed(n);
+    return ERR_OK;
+}
+
+/* ---- the key's rotation ------------------------------------------------------------------------------------------------------ */
+
+/* The key ring has changed: it is kept, used, and spread. */
+static err_code keys_changed(struct join *j, struct err *e) {
+    struct control_peer *peers = mem_calloc(CONTROL_MAX_LINKS, sizeof(*peers));
+    err_code code = key_ring_save(j->n->config->key_file, &j->keys, e);
+    use_keys(j);
+    size_t n = control_peers(j->n->control, peers, CONTROL_MAX_LINKS);
+    for (size_t i = 0; i < n; i++) send_key(j, peers[i].id);
+    free(peers);
+    start_discovery(j);
+    return code;
+}
+
+err_code join_rotate(struct node *n, int64_t grace_s, size_t *ret_told, struct err *e) {
+    struct control_peer *peers = mem_calloc(CONTROL_MAX_LINKS, sizeof(*peers));
+    *ret_told = control_peers(n->control, peers, CONTROL_MAX_LINKS);
+    free(peers);
+    key_ring_rotate(&n->join->keys, clock_wall_s(), grace_s);
+    log_info("node", "the cluster key was changed; the old one is good for %lld s more", (long long)grace_s);
+    return keys_changed(n->join, e);
+}
+
+static err_code key_parse(const uint8_t *payload, size_t len, uint8_t key[IO_TLS_KEY_SIZE], int64_t *made, int64_t *grace, struct err *e) {
+    yyjson_doc *doc;
+    err_code code = json_parse((const char *)payload, len, &doc, e);
+    if (code != ERR_OK) return code;
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    const char *hex = NULL;
+    code = json_need_str(root, "key", &hex, e);
+    if (code == ERR_OK) code = key_from_text(hex, key, e);
+    if (code == ERR_OK) code = json_need_i64(root, "made", 0, INT64_C(1) << 50, made, e);
+    if (code == ERR_OK) code = json_need_i64(root, "grace", 0, KEY_MAX_GRACE_S, grace, e);
+    yyjson_doc_free(doc);
+    return code;
+}
+
+err_code join_on_key(struct join *j, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
+    uint8_t key[IO_TLS_KEY_SIZE];
+    int64_t made = 0, grace = 0;
+    err_code code = key_parse(payload, len, key, &made, &grace, e);
+    if (code != ERR_OK) return code;
+    int news = key_ring_hear(&j->keys, key, made, clock_wall_s(), grace);
+    if (news < 0) send_key(j, from); /* it is the other one that is behind */
+    if (news <= 0) return ERR_OK;
+    struct err unsaved = {0};
+    log_info("node", "the cluster key was changed by another node; the old one is good for %lld s more", (long long)grace);
+    if (keys_changed(j, &unsaved) != ERR_OK) log_error("node", "%s", unsaved.text);
+    return ERR_OK;
+}
+
+void join_tick(struct join *j) {
+    if (j->unsaved) save(j);
+    if (j->keys.old_until == 0 || j->keys.old_until > clock_wall_s()) return;
+    j->keys.old_until = 0;
+    log_info("node", "the old cluster key is no longer accepted");
+    struct err e = {0};
+    if (key_ring_save(j->n->config->key_file, &j->keys, &e) != ERR_OK) log_error("node", "%s", e.text);
+    use_keys(j);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ * A node's place in its cluster: its identity, the cluster key and its rotation, the peers that it remembers, who is shut out, and the
+ * admin routes for these. Keeps what must last in the state folder. Loop thread only; owned by the node, which tells it what happens. */
+#ifndef CARAVAN_NODE_JOIN_H
+#define CARAVAN_NODE_JOIN_H
+
+#include "cluster/identity.h"
+#include "cluster/record.h"
+
+struct node;
+struct control_peer;
+struct join;
+
+/* Reads (or makes) identity, key and peers: fills the node's id, keys and TLS context. *ret is set even on failure. */
+err_code join_open(struct node *n, struct join **ret, struct err *e);
+/* The ports are open: dials who is remembered, adds the admin routes, starts discovery, tells people how others join. */
+void join_start(struct join *j);
+void join_free(struct join *j); /* NULL is fine */
+
+const struct identity *join_identity(const struct join *j);
+/* Differs from start to start, so that instances and epochs of an earlier start are never taken for this one's. */
+uint32_t join_tag(const struct join *j);
+
+err_code join_admit(struct join *j, const struct control_peer *peer, struct err *e);
+void join_up(struct join *j, const struct control_peer *peer);
+/* What this node's record says of who is shut out; what another's says. */
+void join_speak(const struct join *j, struct record *own);
+void join_hear(struct join *j, const struct record *r);
+err_code join_on_key(struct join *j, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
+/* Now and then: saves what changed, ends the old key's time. */
+void join_tick(struct join *j);
+
+#endif
