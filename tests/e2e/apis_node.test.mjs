@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// The APIs on real nodes, asked at the node that does not have the head: tokens, counts, Anthropic's and Ollama's clients, structured
+// output, and responses that outlive their node.
+import assert from 'node:assert/strict'
+import test, { after } from 'node:test'
+import { startCluster, stopCluster } from './lib/cluster.mjs'
+import { load, until } from './lib/openai.mjs'
+
+const nodes = await startCluster(['north', 'south'], { memory: '256M', first: ['--placement', '4,4', '--ctx', '1024', '--parallel', '4'] })
+after(() => stopCluster(nodes))
+const model = (await (await fetch(`${nodes[0].api}/v1/models`)).json()).data[0].id
+const post = (node, path, body) => fetch(`${node.api}${path}`, { method: 'POST', body: JSON.stringify(body) }).then((r) => r.json())
+const idle = () => until('no request runs any more', async () => (await nodes[0].status()).requests === 0)
+
+test('tokens of a text and back, the same at both nodes', async () => {
+    const content = 'A caravan of twelve llamas, über die Berge.'
+    const here = await post(nodes[0], '/tokenize', { content, with_pieces: true }), there = await post(nodes[1], '/tokenize', { content, with_pieces: true })
+    assert(here.tokens.length > 3)
+    assert.deepEqual(there, here)
+    const bytes = there.tokens.flatMap((t) => [...(typeof t.piece === 'string' ? Buffer.from(t.piece) : t.piece)])
+    assert.equal(Buffer.from(bytes).toString().trim(), content)
+    assert.equal((await post(nodes[1], '/detokenize', { tokens: there.tokens.map((t) => t.id) })).content.trim(), content)
+    assert.deepEqual(await post(nodes[1], '/tokenize', { content: '' }), { tokens: [] })
+    assert.deepEqual(await post(nodes[1], '/detokenize', { tokens: [] }), { content: '' })
+})
+
+test('anthropic: what was counted is what was used', async () => {
+    const { default: Anthropic } = await load('@anthropic-ai/sdk')
+    const client = new Anthropic({ baseURL: nodes[1].api, apiKey: 'none', maxRetries: 0 })
+    const messages = [{ role: 'user', content: 'Tell me a story about a caravan.' }]
+    const counted = await client.messages.countTokens({ model, messages })
+    const m = await client.messages.create({ model, messages, max_tokens: 12, temperature: 0 })
+    assert.equal(counted.input_tokens, m.usage.input_tokens + m.usage.cache_read_input_tokens)
+    const streamed = await client.messages.stream({ model, messages, max_tokens: 12, temperature: 0 }).finalMessage()
+    assert.deepEqual(streamed.content, m.content)
+    assert.equal(streamed.usage.output_tokens, m.usage.output_tokens)
+})
+
+test('ollama: a schema holds the model to it', async () => {
+    const { Ollama } = await load('ollama')
+    const client = new Ollama({ host: nodes[1].api })
+    const format = { type: 'object', properties: { name: { type: 'string', maxLength: 8 }, old: { type: 'boolean' } }, required: ['name', 'old'] }
+    const r = await client.chat({ model, messages: [{ role: 'user', content: 'A llama, please.' }], format, options: { num_predict: 200, temperature: 0 } })
+    const got = JSON.parse(r.message.content)
+    assert.equal(typeof got.name, 'string')
+    assert.equal(typeof got.old, 'boolean')
+    await idle()
+})
