@@ -18,10 +18,11 @@ static const struct hardware {
     const char *family;
     uint32_t from, to;
     enum kind kind;
-    double bandwidth, efficiency, tflops;
+    double bandwidth, efficiency, tflops, layer_us;
     const char *what;
 } hardware[] = {
-#define HARDWARE(family, from, to, kind, bandwidth, efficiency, tflops, what) {family, from, to, kind, bandwidth, efficiency, tflops, what},
+#define HARDWARE(family, from, to, kind, bandwidth, efficiency, tflops, layer_us, what) \
+    {family, from, to, kind, bandwidth, efficiency, tflops, layer_us, what},
 #include "../../tables/hardware.def"
 #undef HARDWARE
 };
@@ -67,7 +68,8 @@ static err_code add_device(struct plan_node *n, const char *name, struct err *e)
         struct plan_device *d = &n->devices[n->n_devices++];
         uint64_t total = (uint64_t)gb * GIB;
         *d = (struct plan_device){.gpu = h->kind != RAM, .memory = h->kind == CARD ? total - CARD_RESERVE : total - total / 8,
-                                  .bandwidth = h->bandwidth * h->efficiency * 1e9, .flops = h->tflops * 1e12};
+                                  .bandwidth = h->bandwidth * h->efficiency * 1e9, .flops = h->tflops * 1e12,
+                                  .layer_s = h->layer_us / 1e6};
         snprintf(d->name, sizeof(d->name), "%s", h->family);
         n->memory += d->memory;
         return ERR_OK;

@@ -21,6 +21,7 @@ struct plan_device {
     uint64_t memory;  /* bytes it offers */
     double bandwidth; /* bytes of weights per second in decoding */
     double flops;     /* operations per second in prefill */
+    double layer_s;   /* seconds that a layer takes beside reading it: launching kernels */
 };
 
 /* One node's offer. */

@@ -13,11 +13,12 @@
 #define GUESS_FLOPS 400e9
 #define GUESS_RTT 0.0003
 #define GUESS_THROUGHPUT 117e6
-/* Seconds to launch the kernels of a layer, and for a frame to leave one program and reach the other. */
-#define GPU_LAYER_OVERHEAD 0.000025
+#define GUESS_LAYER 0.000025 /* of a GPU */
+/* Seconds for a frame to leave one program and reach the other. */
 #define HOP_OVERHEAD 0.00005
 
 double plan_device_bandwidth(const struct plan_device *d) { return d->bandwidth > 0 ? d->bandwidth : GUESS_BANDWIDTH; }
+static double device_layer(const struct plan_device *d) { return d->layer_s > 0 ? d->layer_s : d->gpu ? GUESS_LAYER : 0; }
 static double device_flops(const struct plan_device *d) { return d->flops > 0 ? d->flops : GUESS_FLOPS; }
 
 /* Bytes that a step of `tokens` tokens of different sequences reads in a layer: weights once, of the experts those that any of them
@@ -90,7 +91,7 @@ static double devices_time(const struct plan_cost *c, uint32_t node, uint32_t fi
         bool last = i + 1 >= n->n_devices;
         double part = last || (double)d->memory >= left ? left : (double)d->memory;
         double a = part / need * read / plan_device_bandwidth(d), b = part / need * 2 * macs / device_flops(d);
-        time += (a > b ? a : b) + (d->gpu ? part / need * (end - first) * GPU_LAYER_OVERHEAD : 0);
+        time += (a > b ? a : b) + part / need * (end - first) * device_layer(d);
         left -= part;
     }
     return time;

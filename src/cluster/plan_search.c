@@ -47,7 +47,9 @@ static bool same_offer(const struct plan_node *a, const struct plan_node *b) {
     if (a->memory != b->memory || a->n_devices != b->n_devices) return false;
     for (uint32_t i = 0; i < a->n_devices; i++) {
         const struct plan_device *x = &a->devices[i], *y = &b->devices[i];
-        if (x->memory != y->memory || x->gpu != y->gpu || x->bandwidth != y->bandwidth || x->flops != y->flops) return false;
+        if (x->memory != y->memory || x->gpu != y->gpu || x->bandwidth != y->bandwidth || x->flops != y->flops ||
+            x->layer_s != y->layer_s)
+            return false;
     }
     return true;
 }

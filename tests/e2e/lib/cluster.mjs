@@ -57,7 +57,8 @@ export class Node {
     logText() { return readFileSync(this.log, 'utf8') }
     status() { return fetch(`${this.api}/caravan/v1/status`).then((r) => r.json()) }
     // The process ids of this node's stage children.
-    stages() { return childrenOf(this.process.pid) }
+    /* Its stages; not the child that measures the machine. */
+    stages() { return childrenOf(this.process.pid).filter((pid) => commandOf(pid) === 'stage') }
     ready(seconds = 60) {
         return until(`${this.name}: a model that is ready`, async () => (await this.status()).models.some((m) => m.ready), seconds)
     }
@@ -65,6 +66,14 @@ export class Node {
         if (this.process.exitCode !== null || this.process.signalCode !== null) return this.exited
         this.process.kill(signal)
         return this.exited
+    }
+}
+
+function commandOf(pid) {
+    try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')[1]
+    } catch {
+        return '' /* it has ended meanwhile */
     }
 }
 
