@@ -7,7 +7,7 @@ RELEASE := build/release
 MAKEFLAGS += --no-print-directory
 CTEST := ctest --output-on-failure --no-tests=error -j$(JOBS)
 
-.PHONY: all help demo test check lint zoo bench fuzz install clean distclean test-vulkan asan tsan debug sysroot sysroot-test node-modules
+.PHONY: all help demo test check lint zoo bench fuzz install clean distclean test-vulkan asan tsan debug sysroot sysroot-test
 .DEFAULT_GOAL := all
 
 all: ## build ./caravan (fetches the libraries into build/sysroot where the system has none)
@@ -21,7 +21,7 @@ help: ## list these targets
 demo: all ## three nodes on this machine carry a model that fits none of them: plan, streamed answer, verdict
 	@tools/demo.sh
 
-test: all sysroot-test node-modules ## build and run every test (TESTS=REGEX: some): unit, simulated cluster, real processes, fuzz smoke, style and layers
+test: all sysroot-test ## build and run every test (TESTS=REGEX: some): unit, simulated cluster, real processes, fuzz smoke, style and layers
 	@cd $(RELEASE) && $(CTEST) $(if $(TESTS),-R $(TESTS))
 
 check: lint test ## everything that must hold before a commit: the quick checks first, then every test
@@ -41,7 +41,7 @@ fuzz: ## fuzz every parser of foreign bytes with clang's libFuzzer (FUZZ_SECONDS
 test-vulkan: all sysroot-test ## run slices on the GPU path, on Mesa's software driver
 	@tools/test-vulkan.sh
 
-debug asan tsan: node-modules ## build and run every test with that preset
+debug asan tsan: ## build and run every test with that preset
 	@test -f build/$@/Makefile || cmake --preset $@
 	@cmake --build build/$@ -j$(JOBS)
 	@cd build/$@ && $(CTEST)
@@ -55,16 +55,8 @@ sysroot: ## only fetch the libraries to build with
 sysroot-test: ## only fetch llama.cpp's own tools and the software GPU driver, which some tests use
 	@tools/sysroot.sh test
 
-# The npm packages that the tests in JavaScript use; without npm those tests are skipped.
-node-modules:
-	@if [ -f tests/e2e/package-lock.json ] && command -v npm >/dev/null 2>&1; then \
-	    cmp -s tests/e2e/package-lock.json tests/e2e/node_modules/.lock-used || \
-	    { (cd tests/e2e && npm ci --no-audit --no-fund --loglevel=error) && cp tests/e2e/package-lock.json tests/e2e/node_modules/.lock-used; } || \
-	    echo "note: npm packages could not be fetched; the tests that need them are skipped" >&2; \
-	fi
-
 clean: ## remove what was built (the fetched libraries stay; `make distclean` removes them too)
 	@rm -rf build/release build/debug build/asan build/tsan build/fuzz build/install caravan
 
 distclean:
-	@rm -rf build caravan tests/e2e/node_modules
+	@rm -rf build caravan

@@ -16,7 +16,6 @@ const same = (a, b) => existsSync(a) && existsSync(b) && readFileSync(a).equals(
 // The folder whose node_modules holds what the lock file names.
 function modules() {
     const lock = join(here, 'package-lock.json')
-    if (same(lock, join(here, 'node_modules', '.lock-used'))) return here
     const dir = join(build, 'npm')
     if (same(lock, join(dir, 'node_modules', '.lock-used'))) return dir
     if (spawnSync('npm', ['--version']).error) {
