@@ -76,10 +76,31 @@ static void play(const struct gateway_api *api, struct gateway_request *r, const
     buf_done(&a.prefix);
 }
 
+/* The APIs of items: the request is taken as it is; the answer to it is JSON. */
+static void play_items(const struct gateway_api *api, struct gateway_request *r) {
+    static const struct gateway_event story[] = {{.kind = GATEWAY_TEXT, .text = "a", .len = 1},
+                                                 {.kind = GATEWAY_CALL, .text = "f", .len = 1, .id = "c"},
+                                                 {.kind = GATEWAY_ARGUMENTS, .text = "{}", .len = 2}};
+    struct gateway_choice_text choice;
+    struct err e = {0};
+    struct buf out;
+    struct gateway_answer a = {.request = r, .id = "resp_1", .model = "m", .fingerprint = "f", .choices = &choice, .n_choices = 1};
+    if (api->resume != NULL && api->resume(NULL, r, &e) != ERR_OK) abort();
+    gateway_choice_init(&choice);
+    buf_init(&out, 1 << 26);
+    for (size_t i = 0; i < ARRAY_LEN(story); i++) gateway_choice_collect(&choice, &story[i]);
+    api->whole(&a, &out);
+    must_be_json(out.data, out.len);
+    buf_done(&out);
+    gateway_choice_done(&choice);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const struct gateway_api *const apis[] = {&gateway_openai_chat, &gateway_openai_completions};
+    static const struct gateway_api *const others[] = {&gateway_anthropic, &gateway_anthropic_count, &gateway_ollama_chat,
+                                                       &gateway_ollama_generate, &gateway_openai_responses};
     if (size < 1) return 0;
-    const struct gateway_api *api = apis[data[0] % ARRAY_LEN(apis)];
+    const struct gateway_api *api = data[0] < 128 ? apis[data[0] % ARRAY_LEN(apis)] : others[data[0] % ARRAY_LEN(others)];
     struct gateway_request r;
     struct err e = {0};
     yyjson_doc *doc = NULL;
@@ -95,7 +116,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         must_be_json(out.data, out.len);
     } else {
         if (api == &gateway_openai_chat && yyjson_mut_arr_size(r.chat) == 0) abort();
-        play(api, &r, data, size);
+        if (data[0] < 128)
+            play(api, &r, data, size);
+        else
+            play_items(api, &r);
     }
     buf_done(&out);
     gateway_request_done(&r);
