@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The real gateway on a backend without a model: for tests of HTTP and API edges that a real model cannot be made to show on demand. The
- * answer is scripted by the prompt itself: JSON between "@@" and "@@": pieces: ["te", "xt"]   the tokens' texts        hex: ["e282", "ac"]
+ * answer is scripted by the prompt itself: JSON between "@@" and "@@": pieces: ["te", {"control": "[X]"}]   the tokens' texts        hex: ["e282", "ac"]
  * the same as bytes repeat: N              that many times          delay_ms: N          before each token start_ms: N            queued
  * before STARTED    prefill_ms: N        between STARTED and the first token fail: "ENGINE"         FAILED with that code    fail_after: N
  * after that many tokens (default 0) refuse: "BUSY"         submit fails             tail: "..."          one more token after all repeats
@@ -24,7 +24,7 @@ struct backend_call {
     backend_event_fn fn;
     void *user;
     struct request_event ev;
-    struct { uint8_t bytes[64]; size_t len; } pieces[MAX_PIECES];
+    struct { uint8_t bytes[64]; size_t len; bool control; } pieces[MAX_PIECES];
     size_t n_pieces, n_total, at;
     bool started;
     uint64_t start_ms, prefill_ms, delay_ms;
@@ -80,7 +80,11 @@ static uint64_t script_number(yyjson_val *script, const char *key, uint64_t othe
 static void read_script(struct backend_call *c, yyjson_val *script, uint64_t seed) {
     yyjson_val *v;
     size_t i, n;
-    yyjson_arr_foreach(yyjson_obj_get(script, "pieces"), i, n, v) add_piece(c, yyjson_get_str(v), yyjson_get_len(v));
+    yyjson_arr_foreach(yyjson_obj_get(script, "pieces"), i, n, v) {
+        yyjson_val *control = yyjson_obj_get(v, "control"), *text = control != NULL ? control : v;
+        add_piece(c, yyjson_get_str(text), yyjson_get_len(text));
+        c->pieces[c->n_pieces - 1].control = control != NULL;
+    }
     yyjson_arr_foreach(yyjson_obj_get(script, "hex"), i, n, v) add_hex(c, yyjson_get_str(v));
     if (c->n_pieces == 0) add_story(c, seed);
     c->n_total = c->n_pieces * script_number(script, "repeat", 1);
@@ -149,6 +153,7 @@ static void step(void *user) {
     c->ev.logprob = -0.25f * (float)(k + 1);
     c->ev.completion_tokens = (uint32_t)++c->at;
     c->ev.piece_len = (uint16_t)c->pieces[k].len;
+    c->ev.control = c->pieces[k].control;
     memcpy(c->ev.piece, c->pieces[k].bytes, c->pieces[k].len);
     c->ev.n_top = (uint16_t)c->n_top;
     for (uint32_t i = 0; i < c->n_top; i++) {
@@ -164,11 +169,22 @@ static void step(void *user) {
     c->fn(c->user, &c->ev);
 }
 
+/* The last one: what came earlier in a chat has been answered. */
+static void find_script(const struct request *r, const char **ret_from, const char **ret_to) {
+    const char *at = r->text, *end = r->text != NULL ? r->text + r->text_len : NULL, *from, *to;
+    while (at != NULL && (from = memmem(at, (size_t)(end - at), "@@", 2)) != NULL &&
+           (to = memmem(from + 2, (size_t)(end - from - 2), "@@", 2)) != NULL) {
+        *ret_from = from;
+        *ret_to = to;
+        at = to + 2;
+    }
+}
+
 static err_code fake_submit(void *self, const struct request *r, backend_event_fn fn, void *user, struct backend_call **ret,
                             struct err *e) {
     struct fake *f = self;
-    const char *from = r->text != NULL ? memmem(r->text, r->text_len, "@@", 2) : NULL;
-    const char *to = from != NULL ? memmem(from + 2, r->text_len - (size_t)(from + 2 - r->text), "@@", 2) : NULL;
+    const char *from = NULL, *to = NULL;
+    find_script(r, &from, &to);
     yyjson_doc *doc = NULL;
     if (to != NULL && json_parse(from + 2, (size_t)(to - from - 2), &doc, e) != ERR_OK) return ERR_FORMAT;
     yyjson_val *script = yyjson_doc_get_root(doc), *refuse = yyjson_obj_get(script, "refuse");
@@ -260,6 +276,20 @@ static void fake_cancel(void *self, struct backend_call *call) {
     call_end(call);
 }
 
+/* Templates after those of three families, in short. */
+static const char HERMES[] =
+    "{% if tools %}<|im_start|>system\n<tools>{% for t in tools %}{{ t | tojson }}\n{% endfor %}</tools> Answer in <tool_call>.<|im_end|>\n"
+    "{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{% if m.tool_calls %}{% for c in m.tool_calls %}<tool_call>"
+    "{\"name\": \"{{ c.function.name }}\", \"arguments\": {{ c.function.arguments | tojson }}}</tool_call>{% endfor %}{% endif %}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}";
+static const char MISTRAL[] =
+    "<s>{% if tools %}[AVAILABLE_TOOLS]{{ tools | tojson }}[/AVAILABLE_TOOLS]{% endif %}{% for m in messages %}{% if m.role == 'user' %}[INST]"
+    "{{ m.content }}[/INST]{% elif m.role == 'tool' %}[TOOL_RESULTS]{{ m.content }}[/TOOL_RESULTS]{% elif m.tool_calls %}[TOOL_CALLS]"
+    "{{ m.tool_calls | tojson }}</s>{% else %}{{ m.content }}</s>{% endif %}{% endfor %}";
+static const char HARMONY[] =
+    "{% for m in messages %}<|start|>{{ m.role }}<|channel|>final<|message|>{{ m.content }}{% if m.tool_calls %}{{ m.tool_calls | tojson }}"
+    "{% endif %}<|end|>{% endfor %}{% if tools %}{{ tools | tojson }}{% endif %}<|start|>assistant";
+
 static const struct backend_model *fake_models(void *self, size_t *ret_n) {
     static const struct backend_model models[] = {
         {.id = "fake-model",
@@ -270,6 +300,12 @@ static const struct backend_model *fake_models(void *self, size_t *ret_n) {
          .n_vocab = 1000,
          .created = 1700000000,
          .ready = true},
+        {.id = "hermes", .chat_template = HERMES, .bos = "", .eos = "<|im_end|>", .n_ctx = 4096, .n_vocab = 1000,
+         .created = 1700000000, .ready = true},
+        {.id = "mistral", .chat_template = MISTRAL, .bos = "<s>", .eos = "</s>", .n_ctx = 4096, .n_vocab = 1000,
+         .created = 1700000000, .ready = true},
+        {.id = "harmony", .chat_template = HARMONY, .bos = "", .eos = "<|return|>", .n_ctx = 4096, .n_vocab = 1000,
+         .created = 1700000000, .ready = true},
         {.id = "org/loading", .chat_template = "chatml", .bos = "", .eos = "", .n_ctx = 4096, .n_vocab = 1000, .created = 1700000000},
         {.id = "plain", .chat_template = NULL, .bos = "", .eos = "", .n_ctx = 512, .n_vocab = 1000, .created = 1700000000, .ready = true},
     };

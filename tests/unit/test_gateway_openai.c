@@ -318,7 +318,8 @@ static void errors(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(chat_refuses), cmocka_unit_test(chat_refuses_tools),   cmocka_unit_test(completions_refuses),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(chat_refuses), cmocka_unit_test(chat_refuses_tools),
+                                       cmocka_unit_test(completions_refuses),
                                        cmocka_unit_test(chat_reads),     cmocka_unit_test(completions_reads),
                                        cmocka_unit_test(golden_answers), cmocka_unit_test(errors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
