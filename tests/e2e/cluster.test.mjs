@@ -5,11 +5,11 @@ import { join } from 'node:path'
 import { Node, ask, demoModel, isAlive, run, sleep, startCluster, stopCluster, streamChat, until } from './lib/cluster.mjs'
 
 const story = { messages: [{ role: 'user', content: 'Tell me a story.' }], max_tokens: 200 }
-const three = ['--placement', '3,2,3', '--ctx', '512', '--parallel', '4']
-const two = ['--placement', '4,4', '--ctx', '512', '--parallel', '4']
+const three = ['--placement', '3,2,3', '--ctx', '1024', '--parallel', '2']
+const two = ['--placement', '4,4', '--ctx', '1024', '--parallel', '2']
 
-// Some 390 tokens, and no near-tie on the way.
-const long = { messages: [{ role: 'user', content: 'Count to 100' }], max_tokens: 400 }
+// As long as the context holds: there has to be a middle to break it in.
+const long = { messages: [{ role: 'user', content: 'Count to 100' }], max_tokens: 950, ignore_eos: true }
 
 // Does this node see n stages of that epoch, all ready, and the model too?
 const settled = (status, n, epoch) => {
