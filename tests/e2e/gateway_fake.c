@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * The real gateway on a backend without a model: for tests of HTTP and API edges that a real model cannot be made to show on demand. The
- * answer is scripted by the prompt itself: JSON between "@@" and "@@": pieces: ["te", {"control": "[X]"}]   the tokens' texts        hex: ["e282", "ac"]
- * the same as bytes repeat: N              that many times          delay_ms: N          before each token start_ms: N            queued
- * before STARTED    prefill_ms: N        between STARTED and the first token fail: "ENGINE"         FAILED with that code    fail_after: N
- * after that many tokens (default 0) refuse: "BUSY"         submit fails             tail: "..."          one more token after all repeats
- * Without a script it tells a short story. Usage: gateway_fake [PORT [KEY]]; prints "port N" when it listens; counters at
+ * answer is scripted by the prompt itself: JSON between "@@" and "@@": pieces: ["te", {"control": "[X]"}]   the tokens' texts        hex:
+ * ["e282", "ac"] the same as bytes repeat: N              that many times          delay_ms: N          before each token start_ms: N
+ * queued before STARTED    prefill_ms: N        between STARTED and the first token fail: "ENGINE"         FAILED with that code
+ * fail_after: N after that many tokens (default 0) refuse: "BUSY"         submit fails             tail: "..."          one more token
+ * after all repeats Without a script it tells a short story. Usage: gateway_fake [PORT [KEY]]; prints "port N" when it listens; counters at
  * /caravan/v1/status. */
 #include <inttypes.h>
 #include <signal.h>
@@ -280,10 +280,12 @@ static void fake_cancel(void *self, struct backend_call *call) {
 static const char HERMES[] =
     "{% if tools %}<|im_start|>system\n<tools>{% for t in tools %}{{ t | tojson }}\n{% endfor %}</tools> Answer in <tool_call>.<|im_end|>\n"
     "{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{% if m.tool_calls %}{% for c in m.tool_calls %}<tool_call>"
-    "{\"name\": \"{{ c.function.name }}\", \"arguments\": {{ c.function.arguments | tojson }}}</tool_call>{% endfor %}{% endif %}<|im_end|>\n"
+    "{\"name\": \"{{ c.function.name }}\", \"arguments\": {{ c.function.arguments | tojson }}}</tool_call>{% endfor %}{% endif "
+    "%}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}";
 static const char MISTRAL[] =
-    "<s>{% if tools %}[AVAILABLE_TOOLS]{{ tools | tojson }}[/AVAILABLE_TOOLS]{% endif %}{% for m in messages %}{% if m.role == 'user' %}[INST]"
+    "<s>{% if tools %}[AVAILABLE_TOOLS]{{ tools | tojson }}[/AVAILABLE_TOOLS]{% endif %}{% for m in messages %}{% if m.role == 'user' "
+    "%}[INST]"
     "{{ m.content }}[/INST]{% elif m.role == 'tool' %}[TOOL_RESULTS]{{ m.content }}[/TOOL_RESULTS]{% elif m.tool_calls %}[TOOL_CALLS]"
     "{{ m.tool_calls | tojson }}</s>{% else %}{{ m.content }}</s>{% endif %}{% endfor %}";
 static const char HARMONY[] =
