@@ -15,6 +15,12 @@
 /* Parses len bytes. *ret_doc is owned by the caller (yyjson_doc_free). ERR_FORMAT names line/offset and cause; ERR_LIMIT the depth. */
 err_code json_parse(const char *text, size_t len, yyjson_doc **ret_doc, struct err *e);
 
+/* v, or an empty value instead of NULL: for yyjson_arr_foreach and yyjson_obj_foreach, which compute with the pointer before they look. */
+static inline yyjson_val *json_some(yyjson_val *v) {
+    static yyjson_val none;
+    return v != NULL ? v : &none;
+}
+
 /* Typed fields of an object. A missing (or null) field leaves *ret untouched and returns ERR_OK; a wrong type or range is
  * ERR_INVALID naming the field. json_need_* are the same but a missing field is ERR_INVALID. Strings point into the document. */
 err_code json_get_bool(yyjson_val *obj, const char *key, bool *ret, struct err *e);

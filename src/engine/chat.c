@@ -126,7 +126,7 @@ static err_code add_extra(yyjson_mut_doc *doc, yyjson_mut_val *root, yyjson_val 
     size_t i, n;
     yyjson_val *key, *value;
     if (extra != NULL && !yyjson_is_obj(extra)) return err_set(e, ERR_INVALID, "the template's further variables are not an object");
-    yyjson_obj_foreach(extra, i, n, key, value) {
+    yyjson_obj_foreach(json_some(extra), i, n, key, value) {
         if (is_reserved(yyjson_get_str(key)))
             return err_set(e, ERR_INVALID, "the template's variable \"%.40s\" cannot be set", yyjson_get_str(key));
         yyjson_mut_obj_put(root, yyjson_val_mut_copy(doc, key), yyjson_val_mut_copy(doc, value));
@@ -160,7 +160,7 @@ static err_code render_built_in(const struct engine_chat_input *in, struct buf *
     struct engine_message *list = mem_calloc(n, sizeof *list);
     yyjson_val *m;
     err_code rc = yyjson_arr_size(in->tools) > 0 ? err_set(e, ERR_UNSUPPORTED, "tools need the model's own chat template") : ERR_OK;
-    yyjson_arr_foreach(in->messages, i, max, m) {
+    yyjson_arr_foreach(json_some(in->messages), i, max, m) {
         const char *role = yyjson_get_str(yyjson_obj_get(m, "role")), *content = yyjson_get_str(yyjson_obj_get(m, "content"));
         if (rc != ERR_OK) break;
         if (role == NULL || content == NULL || yyjson_obj_get(m, "tool_calls") != NULL)

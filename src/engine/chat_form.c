@@ -104,7 +104,7 @@ err_code chat_form(const struct engine_chat_caps *caps, yyjson_val *messages, yy
     yyjson_mut_val *list = yyjson_mut_arr(doc), *held = NULL;
     size_t i, n;
     yyjson_val *from;
-    yyjson_arr_foreach(messages, i, n, from) {
+    yyjson_arr_foreach(json_some(messages), i, n, from) {
         if (!yyjson_is_obj(from) || !yyjson_is_str(yyjson_obj_get(from, "role")))
             return err_set(e, ERR_INVALID, "field \"messages[%zu]\": expected an object with a \"role\"", i);
         yyjson_mut_val *m = yyjson_val_mut_copy(doc, from);

@@ -112,7 +112,7 @@ err_code schema_add(struct schema *s, struct schema_set *set, yyjson_val *v) {
     }
     if (all_of != NULL && !yyjson_is_arr(all_of)) return schema_fail(s, ERR_INVALID, v, "\"allOf\": expected an array");
     size_t i, n;
-    yyjson_arr_foreach(all_of, i, n, target)
+    yyjson_arr_foreach(json_some(all_of), i, n, target)
         if (rc == ERR_OK) rc = schema_add(s, set, target);
     return rc;
 }
@@ -170,7 +170,7 @@ static bool is_required(const struct schema_set *set, const char *name, size_t l
     size_t at, n;
     yyjson_val *value;
     for (size_t i = 0; i < set->n; i++)
-        yyjson_arr_foreach(yyjson_obj_get(set->items[i].v, "required"), at, n, value)
+        yyjson_arr_foreach(json_some(yyjson_obj_get(set->items[i].v, "required")), at, n, value)
             if (yyjson_get_len(value) == len && yyjson_is_str(value) && memcmp(yyjson_get_str(value), name, len) == 0) return true;
     return false;
 }
@@ -199,7 +199,7 @@ static err_code told_apart(struct schema *s, const struct schema_set *a, const s
     for (size_t i = 0; i < a->n && !*ret; i++) {
         size_t at, n;
         yyjson_val *name;
-        yyjson_arr_foreach(yyjson_obj_get(a->items[i].v, "required"), at, n, name) {
+        yyjson_arr_foreach(json_some(yyjson_obj_get(a->items[i].v, "required")), at, n, name) {
             if (*ret || !yyjson_is_str(name)) continue;
             const char *text = yyjson_get_str(name);
             size_t len = yyjson_get_len(name);
@@ -283,7 +283,7 @@ static err_code write_branches(struct schema *s, int rule, const struct schema_s
     if (!yyjson_is_arr(list) || yyjson_arr_size(list) == 0)
         return schema_fail(s, ERR_INVALID, v, "\"%s\": expected schemas in an array", keyword);
     err_code rc = flag == SCHEMA_DID_ONE_OF ? check_one_of(s, v, list) : ERR_OK;
-    yyjson_arr_foreach(list, i, n, branch) {
+    yyjson_arr_foreach(json_some(list), i, n, branch) {
         struct schema_set sub = *set;
         int to = SCHEMA_NEVER;
         sub.items[item].done |= flag;

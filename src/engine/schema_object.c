@@ -49,13 +49,13 @@ static err_code list_properties(struct schema *s, const struct schema_set *set, 
     for (size_t i = 0; i < set->n; i++) {
         yyjson_val *v = set->items[i].v, *properties = yyjson_obj_get(v, "properties");
         if (properties != NULL && !yyjson_is_obj(properties)) return schema_fail(s, ERR_INVALID, v, "\"properties\": expected an object");
-        yyjson_obj_foreach(properties, at, n, key, value)
+        yyjson_obj_foreach(json_some(properties), at, n, key, value)
             if (rc == ERR_OK) rc = note_property(s, p, v, key, false);
     }
     for (size_t i = 0; i < set->n; i++) {
         yyjson_val *v = set->items[i].v, *required = yyjson_obj_get(v, "required");
         if (required != NULL && !yyjson_is_arr(required)) return schema_fail(s, ERR_INVALID, v, "\"required\": expected an array");
-        yyjson_arr_foreach(required, at, n, value) {
+        yyjson_arr_foreach(json_some(required), at, n, value) {
             if (!yyjson_is_str(value)) return schema_fail(s, ERR_INVALID, v, "\"required\": expected strings");
             if (rc == ERR_OK) rc = note_property(s, p, v, value, true);
         }

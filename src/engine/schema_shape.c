@@ -148,7 +148,7 @@ static err_code read_types(struct schema *s, yyjson_val *v, struct schema_shape 
     size_t i, n;
     err_code rc = ERR_OK;
     if (!yyjson_is_arr(type)) rc = read_type_name(s, v, type, &types);
-    yyjson_arr_foreach(type, i, n, name)
+    yyjson_arr_foreach(json_some(type), i, n, name)
         if (rc == ERR_OK) rc = read_type_name(s, v, name, &types);
     shape->types &= types;
     return rc;
@@ -183,7 +183,7 @@ static err_code read_values(struct schema *s, yyjson_val *v, struct schema_shape
     if (!yyjson_is_arr(list)) return schema_fail(s, ERR_INVALID, v, "\"enum\": expected an array");
     size_t i, n = yyjson_arr_size(list);
     yyjson_val **values = mem_calloc(n > 0 ? n : 1, sizeof *values);
-    yyjson_arr_foreach(list, i, n, value) values[i] = value;
+    yyjson_arr_foreach(json_some(list), i, n, value) values[i] = value;
     rc = restrict_values(s, shape, values, n);
     free(values);
     return rc;
