@@ -231,6 +231,7 @@ static void harmony(void **state) {
     expect("HARMONY", "Just text.", "content Just text.");
     expect("HARMONY", "<|channel|>analysis<|message|>a<|channel|>final<|message|>b<|end|><|start|>assist", "reasoning a|content b");
     expect("HARMONY", "<|channel|>final", "");
+    expect("HARMONY", "<|channel|>final<|message|>b<|end|>assistant", "content b");
 }
 
 static void others(void **state) {
@@ -304,15 +305,41 @@ static void held_is_bounded(void **state) {
     struct output_options o = options("HERMES", NULL);
     struct buf text;
     buf_init(&text, 1 << 24);
-    buf_append_str(&text, "<tool_call>{\"arguments\": {\"a\": \"");
-    for (size_t k = 0; k < OUTPUT_MAX_HELD; k++) buf_append_byte(&text, 'x');
-    buf_append_str(&text, "\"}, \"name\": \"now\"}</tool_call>");
-    for (size_t cut = 0; cut < 3; cut++) {
-        struct seen s;
-        size_t cuts[] = {OUTPUT_MAX_HELD / 2, OUTPUT_MAX_HELD, OUTPUT_MAX_HELD + 1};
-        run(&o, (const char *)text.data, text.len, cuts, cut, &s);
-        assert_int_equal(s.text.len, strlen("content ") + text.len);
-        buf_done(&s.text);
+    for (int known = 0; known < 2; known++) { /* arguments, or some other key */
+        buf_clear(&text);
+        buf_append_str(&text, known ? "<tool_call>{\"arguments\": {\"a\": \"" : "<tool_call>{\"other\": {\"a\": \"");
+        for (size_t k = 0; k < OUTPUT_MAX_HELD; k++) buf_append_byte(&text, 'x');
+        buf_append_str(&text, "\"}, \"name\": \"now\"}</tool_call>");
+        for (size_t cut = 0; cut < 3; cut++) {
+            struct seen s;
+            size_t cuts[] = {OUTPUT_MAX_HELD / 2, OUTPUT_MAX_HELD, OUTPUT_MAX_HELD + 1};
+            run(&o, (const char *)text.data, text.len, cuts, cut, &s);
+            assert_int_equal(s.text.len, strlen("content ") + text.len);
+            buf_done(&s.text);
+        }
+    }
+    buf_done(&text);
+}
+
+/* The limit falls into the name: it is the same limit wherever the text is cut. */
+static void held_ends_in_the_name(void **state) {
+    (void)state;
+    struct output_options o = options("HERMES", NULL);
+    static const char before[] = "<tool_call>{\"other\": \"", after[] = "\", \"name\": \"now\", \"arguments\": {}}</tool_call>";
+    struct buf text;
+    buf_init(&text, 1 << 24);
+    for (size_t over = 0; over < 24; over++) {
+        struct seen whole, cut;
+        size_t cuts[] = {OUTPUT_MAX_HELD - 1, OUTPUT_MAX_HELD, OUTPUT_MAX_HELD + 1, OUTPUT_MAX_HELD + 2};
+        buf_clear(&text);
+        buf_append_str(&text, before);
+        while (text.len < OUTPUT_MAX_HELD - over) buf_append_byte(&text, 'x');
+        buf_append_str(&text, after);
+        run(&o, (const char *)text.data, text.len, NULL, 0, &whole);
+        run(&o, (const char *)text.data, text.len, cuts, ARRAY_LEN(cuts), &cut);
+        assert_string_equal(buf_cstr(&whole.text), buf_cstr(&cut.text));
+        buf_done(&whole.text);
+        buf_done(&cut.text);
     }
     buf_done(&text);
 }
@@ -423,7 +450,8 @@ int main(void) {
         cmocka_unit_test(hermes), cmocka_unit_test(hermes_not_calls), cmocka_unit_test(hermes_broken), cmocka_unit_test(llama),
         cmocka_unit_test(mistral), cmocka_unit_test(deepseek), cmocka_unit_test(kimi), cmocka_unit_test(glm), cmocka_unit_test(qwen_coder),
         cmocka_unit_test(harmony), cmocka_unit_test(others), cmocka_unit_test(reasoning), cmocka_unit_test(one_call_only),
-        cmocka_unit_test(hostile), cmocka_unit_test(held_is_bounded), cmocka_unit_test(detection), cmocka_unit_test(ids),
+        cmocka_unit_test(hostile), cmocka_unit_test(held_is_bounded), cmocka_unit_test(held_ends_in_the_name),
+        cmocka_unit_test(detection), cmocka_unit_test(ids),
         cmocka_unit_test(model_ids), cmocka_unit_test(wanted_marks), cmocka_unit_test(scanner)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -161,6 +161,7 @@ static void test_event_token(void **state) {
     ev = (struct request_event){.id = 2, .kind = REQUEST_TOKEN, .token = 17, .logprob = -0.5f, .completion_tokens = 9,
                                 .n_top = ENGINE_MAX_TOP_LOGPROBS};
     ev.piece_len = REQUEST_MAX_PIECE;
+    ev.control = true;
     memset(ev.piece, 'x', sizeof ev.piece);
     for (size_t i = 0; i < ev.n_top; i++) {
         ev.top[i] = (struct request_top){.token = (int32_t)i, .logprob = -(float)i, .piece_len = (uint16_t)i};
@@ -171,6 +172,7 @@ static void test_event_token(void **state) {
     assert_true(got.logprob == -0.5f);
     assert_int_equal(got.completion_tokens, 9);
     assert_int_equal(got.piece_len, REQUEST_MAX_PIECE);
+    assert_true(got.control);
     assert_memory_equal(got.piece, ev.piece, sizeof ev.piece);
     assert_int_equal(got.n_top, ENGINE_MAX_TOP_LOGPROBS);
     for (size_t i = 0; i < got.n_top; i++) {
