@@ -53,3 +53,23 @@ err_code file_write(const char *path, const void *data, size_t len, struct err *
     free(temp);
     return ok ? ERR_OK : err_set_errno(e, ERR_IO, errnum, "cannot write \"%s\"", path);
 }
+
+err_code file_read_secret(const char *path, const char *what, char *text, size_t size, struct err *e) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        int errnum = errno;
+        return err_set_errno(e, errnum == ENOENT ? ERR_NOT_FOUND : ERR_IO, errnum, "cannot read %s \"%s\"", what, path);
+    }
+    struct stat st;
+    ssize_t n = fstat(fd, &st) == 0 ? read(fd, text, size - 1) : -1;
+    int errnum = errno;
+    close(fd);
+    if (n < 0) return err_set_errno(e, ERR_IO, errnum, "cannot read %s \"%s\"", what, path);
+    if ((st.st_mode & 077) != 0) {
+        err_set(e, ERR_AUTH, "%s \"%s\" can be read by others (mode %04o)", what, path, (unsigned)st.st_mode & 07777u);
+        err_hint(e, "chmod 600 %s", path);
+        return ERR_AUTH;
+    }
+    text[n] = '\0';
+    return ERR_OK;
+}

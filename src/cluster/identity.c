@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -82,24 +81,9 @@ static err_code identity_parse(const char *path, char *text, struct identity *re
 
 /* ERR_NOT_FOUND when there is no file. */
 static err_code identity_read(const char *path, struct identity *ret, struct err *e) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        int errnum = errno;
-        return err_set_errno(e, errnum == ENOENT ? ERR_NOT_FOUND : ERR_IO, errnum, "cannot read this node's identity \"%s\"", path);
-    }
-    struct stat st;
     char text[256];
-    ssize_t n = fstat(fd, &st) == 0 ? read(fd, text, sizeof(text) - 1) : -1;
-    int errnum = errno;
-    close(fd);
-    if (n < 0) return err_set_errno(e, ERR_IO, errnum, "cannot read this node's identity \"%s\"", path);
-    if ((st.st_mode & 077) != 0) {
-        err_set(e, ERR_AUTH, "this node's identity \"%s\" can be read by others (mode %04o)", path, (unsigned)st.st_mode & 07777u);
-        err_hint(e, "chmod 600 %s", path);
-        return ERR_AUTH;
-    }
-    text[n] = '\0';
-    return identity_parse(path, text, ret, e);
+    err_code code = file_read_secret(path, "this node's identity", text, sizeof(text), e);
+    return code == ERR_OK ? identity_parse(path, text, ret, e) : code;
 }
 
 static err_code identity_lock(const char *path, int *ret_fd, struct err *e) {

@@ -2,11 +2,9 @@
  * See key.h. */
 #include "cluster/key.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -77,24 +75,10 @@ static err_code key_parse(const char *text, struct key_ring *ret, struct err *e)
 
 /* ERR_NOT_FOUND when there is no file. */
 static err_code key_read(const char *path, struct key_ring *ret, struct err *e) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        int errnum = errno;
-        return err_set_errno(e, errnum == ENOENT ? ERR_NOT_FOUND : ERR_IO, errnum, "cannot read cluster key \"%s\"", path);
-    }
-    struct stat st;
     char text[4 * KEY_TEXT_SIZE];
-    ssize_t n = fstat(fd, &st) == 0 ? read(fd, text, sizeof(text) - 1) : -1;
-    int errnum = errno;
-    close(fd);
-    if (n < 0) return err_set_errno(e, ERR_IO, errnum, "cannot read cluster key \"%s\"", path);
-    if ((st.st_mode & 077) != 0) {
-        err_set(e, ERR_AUTH, "cluster key \"%s\" can be read by others (mode %04o)", path, (unsigned)st.st_mode & 07777u);
-        err_hint(e, "chmod 600 %s", path);
-        return ERR_AUTH;
-    }
-    text[n] = '\0';
-    err_code code = key_parse(text, ret, e);
+    err_code code = file_read_secret(path, "cluster key", text, sizeof(text), e);
+    if (code != ERR_OK) return code;
+    code = key_parse(text, ret, e);
     if (code != ERR_OK) err_prefix(e, "cluster key \"%s\"", path);
     return code;
 }
