@@ -31,7 +31,7 @@ if(CARAVAN_JINJA STREQUAL "on")
         message(FATAL_ERROR "the npm packages that are built into the program could not be fetched (see above)")
     endif()
     set_property(DIRECTORY "${CMAKE_SOURCE_DIR}" APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/package-lock.json")
-    set(package "${CMAKE_SOURCE_DIR}/build/bundle/node_modules/@huggingface/jinja")
+    set(package "${CARAVAN_FETCHED}/bundle/node_modules/@huggingface/jinja")
     # Its licence travels with it, as a comment.
     file(READ "${package}/LICENSE" licence)
     file(CONFIGURE OUTPUT "${CMAKE_BINARY_DIR}/bundle/licence.js" CONTENT "/* @huggingface/jinja\n${licence}*/\n" @ONLY)

@@ -4,6 +4,12 @@
 
 set(CARAVAN_SYSROOT auto CACHE STRING "Private sysroot: auto (only where the system's libraries do not suffice), on, off")
 set_property(CACHE CARAVAN_SYSROOT PROPERTY STRINGS auto on off)
+# Where tools/sysroot.sh and tools/bundle.sh put what they fetch; several checkouts may share it.
+if(DEFINED ENV{CARAVAN_SYSROOT_DIR})
+    set(CARAVAN_FETCHED "$ENV{CARAVAN_SYSROOT_DIR}")
+else()
+    set(CARAVAN_FETCHED "${CMAKE_SOURCE_DIR}/build")
+endif()
 # Set by `make install`: the program then finds its libraries in this folder instead of in the build folder.
 set(CARAVAN_RUNTIME_DIR "" CACHE PATH "Folder of the libraries at run time (sysroot builds only)")
 
@@ -71,7 +77,7 @@ function(caravan_use_system)
 endfunction()
 
 function(caravan_use_sysroot)
-    set(root "${CMAKE_SOURCE_DIR}/build/sysroot")
+    set(root "${CARAVAN_FETCHED}/sysroot")
     execute_process(COMMAND "${CMAKE_SOURCE_DIR}/tools/sysroot.sh" build RESULT_VARIABLE status)
     if(NOT status EQUAL 0)
         message(FATAL_ERROR "the private sysroot could not be filled (see above)")
