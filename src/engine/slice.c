@@ -2,7 +2,6 @@
 #include "engine/slice.h"
 
 #include <llama.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,14 +15,6 @@
 enum { DEFAULT_CTX = 4096, DEFAULT_BATCH = 512, MAX_DEVICES = 16 };
 
 /* ---- parameters ---- */
-
-/* Cores that this process may use. */
-static uint32_t core_count(void) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    return n > 0 ? (uint32_t)n : 1;
-}
 
 /* "a,b" to ggml's devices, NULL behind the last. Without GPU layers: none, so that nothing at all goes to a GPU. */
 static err_code find_devices(const struct engine_load *load, ggml_backend_dev_t *ret, bool *ret_all, struct err *e) {
@@ -131,7 +122,7 @@ static uint32_t context_wish(const struct slice *s, const struct engine_load *lo
 }
 
 static err_code make_context(struct slice *s, const struct engine_load *load, struct err *e) {
-    uint32_t threads = load->n_threads > 0 ? load->n_threads : core_count();
+    uint32_t threads = load->n_threads > 0 ? load->n_threads : engine_runtime_cores();
     uint64_t cells = (uint64_t)context_wish(s, load) * load->n_seq;
     if (cells > INT32_MAX)
         return err_set(e, ERR_INVALID, "field \"n_ctx\": %u sequences of %u positions are too many", load->n_seq, context_wish(s, load));

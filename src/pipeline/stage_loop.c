@@ -14,10 +14,11 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "engine/runtime.h"
 #include "io/sock.h"
 #include "pipeline/stage_loop_priv.h"
 
-enum { GAP_WEIGHT = 8, GAP_MOST = 8, MESSAGE_MAX = 1 << 20, FLUSH_MS = 1000 };
+enum { MESSAGE_MAX = 1 << 20, FLUSH_MS = 1000, POWER_US = 10000000 /* how often the source of power is looked at */ };
 
 /* ---- telling the node ------------------------------------------------------------------------------------------------------- */
 
@@ -166,22 +167,38 @@ static err_code load(struct stage_loop *l, stage_open_fn open, void *user, struc
 
 enum { SLOT_LOCAL, SLOT_IN, SLOT_OUT, SLOT_COUNT };
 
-/* How long to spin before sleeping: the whole allowance while frames come about that fast, nothing when they don't. */
-static uint32_t spin_budget(const struct stage_loop *l) {
+/* A head without a frame in flight waits for people, on a battery nobody spins. */
+static bool may_spin(struct stage_loop *l, clock_us now) {
+    struct sched_counts n;
     if (l->sched != NULL) {
-        struct sched_counts n;
         sched_count(l->sched, &n);
         if (n.in_flight == 0) {
-            return 0;
+            return false;
         }
     }
-    return l->gap_us <= 2 * l->order.spin_us ? l->order.spin_us : 0;
+    if (now >= l->power_at) {
+        l->on_battery = stage_spin_on_battery("/sys/class/power_supply");
+        l->power_at = now + POWER_US;
+    }
+    return !l->on_battery;
 }
 
-static void learn_gap(struct stage_loop *l, clock_us gap) {
-    uint32_t most = GAP_MOST * l->order.spin_us;
-    uint32_t g = gap < most ? (uint32_t)gap : most;
-    l->gap_us = (uint32_t)((int64_t)l->gap_us + ((int64_t)g - (int64_t)l->gap_us) / GAP_WEIGHT);
+/* Nothing has come yet: looks again for a while, then sleeps until something has. */
+static void wait_long(struct stage_loop *l, struct pollfd fds[SLOT_COUNT]) {
+    clock_us now = clock_now();
+    stage_spin_begin(&l->spin, now);
+    bool spin = may_spin(l, now);
+    int n = 0;
+    while (n == 0 && spin && stage_spin_more(&l->spin, now)) {
+        sched_yield(); /* whoever else wants the core gets it */
+        n = poll(fds, SLOT_COUNT, 0);
+        now = clock_now();
+    }
+    if (n == 0) {
+        poll(fds, SLOT_COUNT, -1);
+        now = clock_now();
+    }
+    stage_spin_end(&l->spin, now, fds[SLOT_IN].revents != 0);
 }
 
 /* Until something can be read, or a link has ended; at once when more is known to be there (or `sleep` is false). */
@@ -193,20 +210,7 @@ static void wait_links(struct stage_loop *l, bool sleep, struct pollfd fds[SLOT_
     int n = poll(fds, SLOT_COUNT, 0);
     l->busy = n > 0 || pending;
     if (!l->busy && sleep) {
-        clock_us start = clock_now(), now = start;
-        uint32_t budget = spin_budget(l);
-        while (n == 0 && now - start < budget) {
-            sched_yield();
-            n = poll(fds, SLOT_COUNT, 0);
-            now = clock_now();
-        }
-        if (n == 0) {
-            poll(fds, SLOT_COUNT, -1);
-            now = clock_now();
-        }
-        if (fds[SLOT_IN].revents != 0) {
-            learn_gap(l, now - start);
-        }
+        wait_long(l, fds);
     }
     if (ring_link_pending(l->local)) {
         fds[SLOT_LOCAL].revents |= POLLIN;
@@ -366,7 +370,7 @@ static err_code live(struct stage_loop *l, stage_open_fn open, void *user, struc
     if ((code = set_phase(l, STAGE_READY, e)) != ERR_OK) {
         return code;
     }
-    l->gap_us = l->order.spin_us;
+    stage_spin_init(&l->spin, l->order.spin_us, l->order.load.n_threads, engine_runtime_cores());
     return work(l, e);
 }
 

@@ -7,6 +7,7 @@
 #include "pipeline/sched.h"
 #include "pipeline/stage.h"
 #include "pipeline/stage_loop.h"
+#include "pipeline/stage_spin.h"
 #include "ring/link.h"
 
 struct stage_loop {
@@ -22,7 +23,9 @@ struct stage_loop {
     bool draining;              /* told to finish */
     bool node_gone;             /* LOCAL is closed */
     bool busy;                  /* the last wait found something at once: what came had to wait for us */
-    uint32_t gap_us;            /* running mean of how long a frame is waited for, for spinning */
+    struct stage_spin spin;
+    bool on_battery;            /* as seen last, */
+    clock_us power_at;          /* and when to look again */
     struct buf message;         /* of LOCAL frames */
     struct buf piece;
 };

@@ -103,7 +103,7 @@ void stage_order_init(struct stage_order *o) {
     memset(o, 0, sizeof *o);
     engine_load_init(&o->load);
     o->n_stage = 1;
-    o->spin_us = 50;
+    o->spin_us = STAGE_SPIN_US;
     o->connect_timeout_ms = 60000;
     o->n_queue = 256;
 }

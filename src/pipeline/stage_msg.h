@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "engine/engine.h"
 
-enum { STAGE_KEY_SIZE = 32 };
+enum { STAGE_KEY_SIZE = 32, STAGE_SPIN_US = 4000 };
 
 /* LOAD: hold this slice, and take this place in this ring. */
 struct stage_order {
@@ -36,7 +36,7 @@ struct stage_order {
 };
 /* The server name of the ring link into stage `stage` of this ring: "ring-<instance>-<epoch, 16 hex digits>-<stage>.caravan". */
 void stage_order_name(const struct stage_order *o, uint32_t stage, char *ret, size_t size);
-void stage_order_init(struct stage_order *o); /* defaults: one stage, spin 50 us, 60 s, 256 waiting */
+void stage_order_init(struct stage_order *o); /* defaults: one stage, spin 4 ms, 60 s, 256 waiting */
 void stage_order_encode(const struct stage_order *o, struct buf *out);
 err_code stage_order_decode(const uint8_t *data, size_t len, struct stage_order *ret, struct err *e);
 
