@@ -12,6 +12,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 
+/* For plan_wish.work where a loop waits for the plan: about 20 ms. Fleets that differ little are proven within it. */
+#define PLAN_LOOP_WORK 100000
 enum { PLAN_MAX_STAGES = 64, PLAN_MAX_LAYERS = 1024, PLAN_MAX_DEVICES = 8 };
 
 /* Memory that weights are computed from, and how fast. 0 means not known: then a plain guess stands in for it (plan_cost.c). */
@@ -77,6 +79,7 @@ struct plan_wish {
     uint32_t streams;  /* conversations at once; 0: 1 */
     uint32_t prompt;   /* tokens of the prompt in predictions; 0: 512 */
     double wire_bytes; /* of one element of a hidden state on a link; 0: 4 */
+    uint64_t work;     /* slices that the search may look at before it settles for the best plan so far; 0: as many as a proof takes */
     /* The link between two nodes, by their ids; NULL: 1 Gbit/s everywhere. */
     struct plan_link (*link)(void *user, uint64_t from, uint64_t to);
     void *link_user;
@@ -95,7 +98,7 @@ struct plan {
     struct plan_stage stages[PLAN_MAX_STAGES];
     uint64_t bytes_whole; /* what one node would need to hold all of it */
     uint64_t work;        /* slices that the search looked at */
-    bool proven;          /* no other plan has a smaller time per token (always so up to 16 nodes, placement fast) */
+    bool proven;          /* no other plan has a smaller time per token (so up to 16 nodes, placement fast, unless wish.work ended it) */
 };
 
 /* nodes[0] is the node that has been asked. ERR_NO_ROOM: more memory is needed (the text says how much);

@@ -48,4 +48,14 @@ bool plan_search(struct plan_cost *c, struct plan *ret);
 /* The best cuts for these nodes in this order; balanced: the least longest stage instead of the least sum. false: no division. */
 bool plan_search_cuts(struct plan_cost *c, const uint32_t *nodes, uint32_t n, bool balanced, struct plan *ret);
 
+/* A lower bound on what partial rings still cost (plan_relax.c). Tables of seconds: hop and token [from * n_nodes + to], stage
+ * [(node * (n+1) + first) * (n+1) + end], INFINITY where there is no slice; they outlive it. limit: what the best known plan takes. */
+struct plan_relax;
+struct plan_relax *plan_relax_create(uint32_t n_nodes, uint32_t n, const double *hop, const double *token, const double *stage,
+                                     double limit);
+void plan_relax_free(struct plan_relax *r);
+/* A ring of these nodes from `head` to `last` that holds layers 0..end-1 adds at least plan_relax_left() - plan_relax_price(). */
+double plan_relax_left(const struct plan_relax *r, uint8_t head, uint8_t last, uint32_t end);
+double plan_relax_price(const struct plan_relax *r, uint64_t set);
+
 #endif

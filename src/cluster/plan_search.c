@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * The search for the plan with the least time per token (plan_priv.h): which nodes, in which order, with which cuts. Partial rings grow by
  * one stage at a time. Of those that hold the same layers on the same nodes with the same first and last node only the cheapest is kept;
- * a ring is dropped when even the best that could follow is no better than what is known (bound), or when moving its last cut by one
- * layer is cheaper (then another partial ring leads to the better plan). Nodes that are alike are taken in their order. None of these
- * can lose the best plan. Beyond 16 nodes each length keeps only the most promising rings. */
+ * a ring is dropped when even the best that could follow is no better than what is known (two bounds: search_bound, plan_relax.c), or when
+ * moving its last cut by one layer is cheaper (then another partial ring leads to the better plan). Nodes that are alike are taken in their
+ * order. None of these can lose the best plan. Beyond 16 nodes each length keeps only the most promising rings. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,13 +11,22 @@
 #include "base/mem.h"
 #include "cluster/plan_priv.h"
 
-enum { EXACT_NODES = 16, QUICK_BEAM = 24, MAX_RINGS = 3000000, BEAM_WORK = 1500000, NONE = 255 };
+enum {
+    EXACT_NODES = 16,
+    HASTY_BEAM = 8,
+    QUICK_BEAM = 24,
+    WIDE_BEAM = 100,
+    REST_SLOTS = 1024,
+    MAX_RINGS = 3000000,
+    BEAM_WORK = 1500000,
+    NONE = 255
+};
 #define STREAM_GAIN 1.2 /* more stages than needed must bring several streams this much */
 
 struct ring {
     uint64_t set;
-    double cost;
-    uint32_t parent; /* in the level before */
+    double cost, least;  /* so far; of any whole ring that begins like this */
+    uint32_t parent;     /* in the level before */
     uint16_t begin, end; /* of the last stage; layers 0..end-1 are placed */
     uint8_t head, last;
 };
@@ -25,21 +34,40 @@ struct level {
     struct ring *rings;
     uint32_t n, cap;
 };
+/* What is left to a ring that ends at a node: the nodes outside of it, each with the cheapest hop that may lead to it. */
+struct rest {
+    uint64_t set; /* of the ring, its last node included */
+    uint8_t last, n;
+    uint8_t node[COST_MAX_NODES], by_room[COST_MAX_NODES], by_rate[COST_MAX_NODES]; /* cheapest, roomiest, fastest first */
+    double price[COST_MAX_NODES]; /* of a byte that is read there, a full node's share of its hop and overhead included */
+    double fixed[COST_MAX_NODES], fewest_hops[COST_MAX_NODES + 1]; /* hop and overhead; the sum of the k cheapest */
+};
+
 struct search {
     struct plan_cost *c;
     uint32_t n_nodes;
     double hidden[COST_MAX_NODES][COST_MAX_NODES], token[COST_MAX_NODES][COST_MAX_NODES]; /* seconds of a hop */
-    double min_token, hidden_to[COST_MAX_NODES]; /* the least, from anywhere */
+    double hidden_to[COST_MAX_NODES];                                                     /* the least, from anywhere */
     double rate[COST_MAX_NODES], room[COST_MAX_NODES]; /* fastest reading; most bytes a token may read there */
-    uint8_t by_rate[COST_MAX_NODES], by_room[COST_MAX_NODES], by_link[COST_MAX_NODES], alike_before[COST_MAX_NODES];
+    uint8_t by_rate[COST_MAX_NODES], by_room[COST_MAX_NODES], by_price[COST_MAX_NODES], alike_before[COST_MAX_NODES];
     struct level levels[COST_MAX_NODES + 1];
-    uint32_t *slots, n_slots; /* hash table over the level that is being made: index + 1 */
-    uint32_t beam;            /* rings kept of each length; 0: all */
-    bool gave_up;             /* MAX_RINGS was not enough */
-    double limit;             /* what a plan has to be better than */
-    double costs[COST_MAX_NODES + 1];      /* of found[], by number of stages; INFINITY: none */
+    struct rest *rests;               /* a cache of REST_SLOTS */
+    double *times;                    /* of stages, [(node * (n+1) + first) * (n+1) + end]; 0: not looked at yet, INFINITY: not possible */
+    struct plan_relax *relax;         /* NULL: not made yet */
+    uint32_t *slots, n_slots;         /* hash table over the level that is being made: index + 1 */
+    uint32_t beam;                    /* rings kept of each length; 0: all */
+    bool gave_up;                     /* MAX_RINGS or wish.work was not enough */
+    double limit;                     /* what a plan has to be better than */
+    double costs[COST_MAX_NODES + 1]; /* of found[], by number of stages; INFINITY: none */
     struct plan found[COST_MAX_NODES + 1];
 };
+
+/* Seconds of a stage; INFINITY: it cannot be. */
+static double stage_time(struct search *s, uint32_t node, uint32_t first, uint32_t end) {
+    double *time = &s->times[((size_t)node * (s->c->n + 1) + first) * (s->c->n + 1) + end];
+    if (*time == 0) *time = plan_cost_fits(s->c, node, first, end) ? plan_cost_stage(s->c, node, first, end) : INFINITY;
+    return *time;
+}
 
 /* ---- what is known of the nodes ---------------------------------------------------------------------------------------------- */
 
@@ -47,8 +75,7 @@ static bool same_offer(const struct plan_node *a, const struct plan_node *b) {
     if (a->memory != b->memory || a->n_devices != b->n_devices) return false;
     for (uint32_t i = 0; i < a->n_devices; i++) {
         const struct plan_device *x = &a->devices[i], *y = &b->devices[i];
-        if (x->memory != y->memory || x->gpu != y->gpu || x->bandwidth != y->bandwidth || x->flops != y->flops ||
-            x->layer_s != y->layer_s)
+        if (x->memory != y->memory || x->gpu != y->gpu || x->bandwidth != y->bandwidth || x->flops != y->flops || x->layer_s != y->layer_s)
             return false;
     }
     return true;
@@ -67,7 +94,6 @@ static bool alike(const struct search *s, uint32_t a, uint32_t b) {
 
 static void search_links(struct search *s) {
     double bytes = plan_cost_hidden(s->c);
-    s->min_token = INFINITY;
     for (uint32_t i = 0; i < s->n_nodes; i++) s->hidden_to[i] = INFINITY;
     for (uint32_t i = 0; i < s->n_nodes; i++)
         for (uint32_t k = 0; k < s->n_nodes; k++) {
@@ -75,7 +101,6 @@ static void search_links(struct search *s) {
             s->hidden[i][k] = plan_cost_hop(s->c, i, k, bytes);
             s->token[i][k] = plan_cost_hop(s->c, i, k, PLAN_TOKEN_BYTES);
             if (s->hidden[i][k] < s->hidden_to[k]) s->hidden_to[k] = s->hidden[i][k];
-            if (s->token[i][k] < s->min_token) s->min_token = s->token[i][k];
         }
 }
 
@@ -104,38 +129,86 @@ static void search_nodes(struct search *s) {
     }
     search_sort(s->by_rate, s->rate, s->n_nodes);
     search_sort(s->by_room, s->room, s->n_nodes);
-    double nearness[COST_MAX_NODES];
-    for (uint32_t i = 0; i < s->n_nodes; i++) nearness[i] = -s->hidden_to[i];
-    search_sort(s->by_link, nearness, s->n_nodes);
+    double cheapness[COST_MAX_NODES];
+    for (uint32_t i = 0; i < s->n_nodes; i++)
+        cheapness[i] = s->room[i] > 0 ? -1 / s->rate[i] - (s->hidden_to[i] + PLAN_STAGE_OVERHEAD) / s->room[i] : -INFINITY;
+    search_sort(s->by_price, cheapness, s->n_nodes);
 }
 
-/* No plan that begins with the layers up to `end` on the nodes of `set` can add less than this. */
-static double search_bound(const struct search *s, uint64_t set, uint32_t end) {
-    double left = plan_cost_read(s->c, end, s->c->n), room = left, time = s->min_token;
-    uint32_t stages = 0;
-    for (uint32_t i = 0; room > 0; i++) {
-        if (i == s->n_nodes) return INFINITY;
-        uint32_t node = s->by_room[i];
-        if (set >> node & 1) continue;
-        if (s->room[node] <= 0) return INFINITY;
-        room -= s->room[node] * (1 + 1e-12);
-        time += PLAN_STAGE_OVERHEAD;
-        stages++;
+static double cheapest_hop_to(const struct search *s, const struct rest *r, uint32_t node) {
+    if (s->n_nodes > EXACT_NODES) return s->hidden_to[node];
+    double least = s->hidden[r->last][node];
+    for (uint32_t i = 0; i < s->n_nodes; i++)
+        if (!(r->set >> i & 1) && i != node && s->hidden[i][node] < least) least = s->hidden[i][node];
+    return least;
+}
+
+static void rest_make(const struct search *s, uint64_t set, uint8_t last, struct rest *r) {
+    double cheap[COST_MAX_NODES];
+    r->set = set;
+    r->last = last;
+    r->n = 0;
+    for (uint32_t k = 0; k < s->n_nodes; k++) {
+        uint8_t node = s->by_price[k];
+        if (set >> node & 1 || s->room[node] <= 0) continue;
+        double fixed = cheapest_hop_to(s, r, node) + PLAN_STAGE_OVERHEAD, price = 1 / s->rate[node] + fixed / s->room[node];
+        uint32_t at = r->n, cheaper = r->n++;
+        for (; at > 0 && r->price[at - 1] > price; at--) {
+            r->node[at] = r->node[at - 1];
+            r->price[at] = r->price[at - 1];
+        }
+        r->node[at] = node;
+        r->price[at] = price;
+        for (; cheaper > 0 && cheap[cheaper - 1] > fixed; cheaper--) cheap[cheaper] = cheap[cheaper - 1];
+        cheap[cheaper] = fixed;
     }
-    for (uint32_t i = 0; stages > 0; i++) {
-        uint32_t node = s->by_link[i];
-        if (set >> node & 1) continue;
-        time += s->hidden_to[node];
-        stages--;
+    uint32_t rooms = 0, rates = 0;
+    for (uint32_t k = 0; k < s->n_nodes; k++) {
+        if (!(set >> s->by_room[k] & 1)) r->by_room[rooms++] = s->by_room[k];
+        if (!(set >> s->by_rate[k] & 1) && s->room[s->by_rate[k]] > 0) r->by_rate[rates++] = s->by_rate[k];
     }
-    for (uint32_t i = 0; left > 0 && i < s->n_nodes; i++) {
-        uint32_t node = s->by_rate[i];
-        if (set >> node & 1) continue;
-        double part = left < s->room[node] ? left : s->room[node];
-        time += part / s->rate[node];
+    r->fewest_hops[0] = 0;
+    for (uint32_t i = 0; i < r->n; i++) r->fewest_hops[i + 1] = r->fewest_hops[i] + cheap[i];
+}
+
+/* The same (set, last) comes with many heads and cuts. */
+static const struct rest *rest_get(struct search *s, uint64_t set, uint8_t last) {
+    uint64_t h = (set + last) * 0x9e3779b97f4a7c15u;
+    struct rest *r = &s->rests[h >> 32 & (REST_SLOTS - 1)];
+    if (r->set != set || r->last != last) rest_make(s, set, last, r);
+    return r;
+}
+
+/* No plan that begins with the layers up to `end` on the nodes of r->set can add less than the larger of these:
+ * the linear relaxation of "which nodes, and how much on each" (a hop is paid in proportion to how full its node is), and
+ * the fewest nodes that have the room, at the cheapest hops, with everything read at the fastest rates. */
+static double search_bound(const struct search *s, const struct rest *r, uint32_t end) {
+    double all = plan_cost_read(s->c, end, s->c->n), left = all, relaxed = 0, fastest = 0;
+    for (uint32_t i = 0; left > 0; i++) {
+        if (i == r->n) return INFINITY;
+        double room = s->room[r->node[i]] * (1 + 1e-12), part = left < room ? left : room;
+        relaxed += part * r->price[i];
         left -= part;
     }
-    return time * (1 - 1e-9);
+    uint32_t stages = 0;
+    for (left = all; left > 0; stages++) left -= s->room[r->by_room[stages]] * (1 + 1e-12);
+    left = all;
+    for (uint32_t i = 0; left > 0 && i < r->n; i++) {
+        uint32_t node = r->by_rate[i];
+        double part = left < s->room[node] ? left : s->room[node];
+        fastest += part / s->rate[node];
+        left -= part;
+    }
+    fastest += r->fewest_hops[stages];
+    return (relaxed > fastest ? relaxed : fastest) * (1 - 1e-9);
+}
+
+/* The cheapest way back to the head from a node that is not in the ring yet. */
+static double cheapest_back(const struct search *s, const struct rest *r, uint8_t head) {
+    double back = INFINITY;
+    for (uint32_t i = 0; i < r->n; i++)
+        if (s->token[r->node[i]][head] < back) back = s->token[r->node[i]][head];
+    return back * (1 - 1e-9);
 }
 
 /* ---- rings -------------------------------------------------------------------------------------------------------------------- */
@@ -182,8 +255,8 @@ static void search_finish(struct search *s, uint32_t n_stage, const struct ring 
     struct plan *p = &s->found[n_stage];
     p->n_stage = n_stage;
     for (uint32_t k = n_stage; k > 0; k--) {
-        p->stages[k - 1] = (struct plan_stage){.node = r->last, .first = r->begin, .end = r->end,
-                                               .bytes = s->c->need[r->begin * (s->c->n + 1) + r->end]};
+        p->stages[k - 1] =
+            (struct plan_stage){.node = r->last, .first = r->begin, .end = r->end, .bytes = s->c->need[r->begin * (s->c->n + 1) + r->end]};
         r = &s->levels[k - 1].rings[r->parent];
     }
     double limit = n_stage == 1 ? cost / PLAN_SPLIT_GAIN : s->c->wish->streams > 1 ? cost * PLAN_STREAM_SLACK : cost;
@@ -191,38 +264,47 @@ static void search_finish(struct search *s, uint32_t n_stage, const struct ring 
 }
 
 /* Would the last two stages be cheaper with their cut one layer before or behind? */
-static bool cut_is_worse(const struct search *s, const struct ring *r, uint32_t node, uint32_t end, double time) {
-    const struct plan_cost *c = s->c;
-    double here = plan_cost_stage(c, r->last, r->begin, r->end) + time;
-    for (uint32_t cut = r->end - 1; cut <= r->end + 1u; cut += 2) {
-        if (cut <= r->begin || cut >= end) continue;
-        if (!plan_cost_fits(c, r->last, r->begin, cut) || !plan_cost_fits(c, node, cut, end)) continue;
-        if (plan_cost_stage(c, r->last, r->begin, cut) + plan_cost_stage(c, node, cut, end) < here * (1 - 1e-12)) return true;
-    }
+static bool cut_is_worse(struct search *s, const struct ring *r, uint32_t node, uint32_t end, double time) {
+    double here = (stage_time(s, r->last, r->begin, r->end) + time) * (1 - 1e-12);
+    for (uint32_t cut = r->end - 1; cut <= r->end + 1u; cut += 2)
+        if (cut > r->begin && cut < end && stage_time(s, r->last, r->begin, cut) + stage_time(s, node, cut, end) < here) return true;
     return false;
 }
 
 static void ring_grow(struct search *s, uint32_t depth, uint32_t index, uint32_t node) {
     struct plan_cost *c = s->c;
     const struct ring r = s->levels[depth].rings[index];
-    double before = r.cost + (depth ? s->hidden[r.last][node] : 0);
+    struct ring next = {
+        .set = r.set | 1ull << node, .parent = index, .begin = r.end, .head = depth ? r.head : (uint8_t)node, .last = (uint8_t)node};
+    double before = r.cost + (depth ? s->hidden[r.last][node] : 0), price = s->relax ? plan_relax_price(s->relax, next.set) : 0, back = 0;
+    const struct rest *rest = NULL;
     for (uint32_t end = r.end + 1; end <= c->n; end++) {
-        if (!plan_cost_fits(c, node, r.end, end)) {
+        double time = stage_time(s, node, r.end, end);
+        if (isinf(time)) {
             if (c->need[r.end * (c->n + 1) + end] == UINT64_MAX) continue;
             break;
         }
         c->work++;
-        double time = plan_cost_stage(c, node, r.end, end);
-        struct ring next = {.set = r.set | 1ull << node, .cost = before + time, .parent = index, .begin = r.end, .end = (uint16_t)end,
-                            .head = depth ? r.head : (uint8_t)node, .last = (uint8_t)node};
+        next.cost = before + time;
+        next.end = (uint16_t)end;
+        if (end < c->n && s->relax && next.cost + (plan_relax_left(s->relax, next.head, next.last, end) - price) * (1 - 1e-9) >= s->limit)
+            continue;
         if (depth && cut_is_worse(s, &r, node, end, time)) continue;
-        if (end == c->n) search_finish(s, depth + 1, &next);
-        else if (next.cost + search_bound(s, next.set, end) < s->limit) level_add(s, &s->levels[depth + 1], &next);
+        if (end == c->n) {
+            search_finish(s, depth + 1, &next);
+            continue;
+        }
+        if (!rest) back = cheapest_back(s, rest = rest_get(s, next.set, next.last), next.head);
+        next.least = next.cost + back + search_bound(s, rest, end);
+        if (next.least < s->limit) level_add(s, &s->levels[depth + 1], &next);
     }
 }
 
 /* Keeps the `beam` most promising rings of a level. */
-struct promise { double value; uint32_t index; };
+struct promise {
+    double value;
+    uint32_t index;
+};
 static int promise_compare(const void *a, const void *b) {
     double x = ((const struct promise *)a)->value, y = ((const struct promise *)b)->value;
     return x < y ? -1 : x > y;
@@ -232,8 +314,7 @@ static void level_cut(struct search *s, struct level *level) {
     if (!s->beam || level->n <= s->beam) return;
     struct promise *p = mem_calloc(level->n, sizeof(*p));
     struct ring *kept = mem_calloc(s->beam, sizeof(*kept));
-    for (uint32_t i = 0; i < level->n; i++)
-        p[i] = (struct promise){level->rings[i].cost + search_bound(s, level->rings[i].set, level->rings[i].end), i};
+    for (uint32_t i = 0; i < level->n; i++) p[i] = (struct promise){level->rings[i].least, i};
     qsort(p, level->n, sizeof(*p), promise_compare);
     for (uint32_t i = 0; i < s->beam; i++) kept[i] = level->rings[p[i].index];
     free(p);
@@ -249,10 +330,11 @@ static void search_run(struct search *s, uint32_t beam) {
     level_add(s, &s->levels[0], &start);
     for (uint32_t depth = 0; depth < s->n_nodes && s->levels[depth].n > 0; depth++) {
         memset(s->slots, 0, s->n_slots * sizeof(*s->slots));
-        for (uint32_t i = 0; i < s->levels[depth].n; i++) {
+        for (uint32_t i = 0; i < s->levels[depth].n && !s->gave_up; i++) {
             const struct ring *r = &s->levels[depth].rings[i];
             uint64_t set = r->set;
-            if (depth && r->cost + search_bound(s, set, r->end) >= s->limit) continue;
+            if (!beam && s->c->wish->work && s->c->work > s->c->wish->work) s->gave_up = true;
+            if (r->least >= s->limit) continue;
             for (uint32_t node = 0; node < s->n_nodes; node++)
                 if (!(set >> node & 1) && (s->alike_before[node] == NONE || set >> s->alike_before[node] & 1)) ring_grow(s, depth, i, node);
         }
@@ -326,21 +408,41 @@ static bool search_choose(struct search *s, struct plan *ret) {
     return true;
 }
 
+/* Every ring that may be better than what was found quickly. */
+static void search_prove(struct search *s) {
+    double hop[EXACT_NODES * EXACT_NODES], token[EXACT_NODES * EXACT_NODES];
+    for (uint32_t i = 0; i < s->n_nodes * s->n_nodes; i++) {
+        hop[i] = s->hidden[i / s->n_nodes][i % s->n_nodes];
+        token[i] = s->token[i / s->n_nodes][i % s->n_nodes];
+    }
+    for (uint32_t node = 0; node < s->n_nodes; node++)
+        for (uint32_t first = 0; first < s->c->n; first++)
+            for (uint32_t end = first + 1; end <= s->c->n; end++) stage_time(s, node, first, end);
+    if (!isinf(s->limit)) s->relax = plan_relax_create(s->n_nodes, s->c->n, hop, token, s->times, s->limit);
+    if (!s->c->wish->work) search_run(s, WIDE_BEAM);
+    search_run(s, 0);
+    plan_relax_free(s->relax);
+}
+
 bool plan_search(struct plan_cost *c, struct plan *ret) {
     struct search *s = MEM_NEW(struct search);
     s->c = c;
     s->n_nodes = c->n_nodes < COST_MAX_NODES ? c->n_nodes : COST_MAX_NODES;
     s->limit = INFINITY;
+    s->rests = mem_calloc(REST_SLOTS, sizeof(*s->rests));
+    s->times = mem_calloc((size_t)s->n_nodes * (c->n + 1) * (c->n + 1), sizeof(*s->times));
     for (uint32_t i = 0; i <= COST_MAX_NODES; i++) s->costs[i] = INFINITY;
     search_links(s);
     search_nodes(s);
-    uint32_t beam = BEAM_WORK / (s->n_nodes * s->n_nodes * c->n + 1);
-    search_run(s, s->n_nodes <= EXACT_NODES || beam < 8 ? QUICK_BEAM : beam);
-    if (s->n_nodes <= EXACT_NODES) search_run(s, 0);
+    uint32_t beam = BEAM_WORK / (s->n_nodes * s->n_nodes * c->n + 1), least = c->wish->work ? HASTY_BEAM : QUICK_BEAM;
+    search_run(s, s->n_nodes <= EXACT_NODES || beam < least ? least : beam);
+    if (s->n_nodes <= EXACT_NODES) search_prove(s);
     bool found = search_choose(s, ret);
     ret->work = c->work;
     ret->proven = s->n_nodes <= EXACT_NODES && !s->gave_up;
     for (uint32_t i = 0; i <= COST_MAX_NODES; i++) free(s->levels[i].rings);
+    free(s->rests);
+    free(s->times);
     free(s);
     return found;
 }

@@ -96,6 +96,7 @@ err_code serve_create(struct node *n, struct err *e) {
     s->source = plan_source_create(s->layout, &s->shape, s->record.name);
     struct plan_wish wish = n->config->wish;
     wish.streams = s->shape.n_seq;
+    wish.work = PLAN_LOOP_WORK;
     wish.link = serve_link;
     wish.link_user = n;
     s->instance = instance_create(plan_source_model(s->source), &wish, join_tag(n->join));
