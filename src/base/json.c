@@ -160,18 +160,82 @@ err_code json_get_str(yyjson_val *obj, const char *key, const char **ret, struct
     return ERR_OK;
 }
 
-static err_code need(yyjson_val *obj, const char *key, struct err *e) {
+err_code json_get_u32(yyjson_val *obj, const char *key, uint32_t max, uint32_t *ret, struct err *e) {
+    int64_t v = *ret;
+    err_code code = json_get_i64(obj, key, 0, max, &v, e);
+    if (code == ERR_OK)
+        *ret = (uint32_t)v;
+    return code;
+}
+
+err_code json_get_u64(yyjson_val *obj, const char *key, uint64_t *ret, struct err *e) {
+    yyjson_val *val = field(obj, key);
+    char got[64];
+    if (!val)
+        return ERR_OK;
+    if (!yyjson_is_uint(val))
+        return err_set(e, ERR_INVALID, "field \"%s\": expected a whole number of at least 0, got %s", key, describe(val, got, sizeof got));
+    *ret = yyjson_get_uint(val);
+    return ERR_OK;
+}
+
+err_code json_get_text(yyjson_val *obj, const char *key, char *ret, size_t size, struct err *e) {
+    const char *text = NULL;
+    err_code code = json_get_str(obj, key, &text, e);
+    if (code || !text)
+        return code;
+    size_t len = yyjson_get_len(field(obj, key));
+    if (len >= size)
+        return err_set(e, ERR_LIMIT, "field \"%s\": %zu bytes, the limit is %zu", key, len, size - 1);
+    if (strlen(text) != len)
+        return err_set(e, ERR_INVALID, "field \"%s\": a NUL in it", key);
+    memcpy(ret, text, len + 1);
+    return ERR_OK;
+}
+
+err_code json_get_line(yyjson_val *obj, const char *key, char *ret, size_t size, struct err *e) {
+    yyjson_val *val = field(obj, key);
+    const char *text = yyjson_get_str(val);
+    for (size_t i = 0; i < yyjson_get_len(val) && text; i++)
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7F)
+            return err_set(e, ERR_INVALID, "field \"%s\": a control character in it", key);
+    return json_get_text(obj, key, ret, size, e);
+}
+
+err_code json_get_id(yyjson_val *obj, const char *key, uint64_t *ret, struct err *e) {
+    const char *text = NULL;
+    err_code code = json_get_str(obj, key, &text, e);
+    if (code || !text)
+        return code;
+    if (strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
+        return err_set(e, ERR_INVALID, "field \"%s\": expected 16 hexadecimal digits", key);
+    *ret = strtoull(text, NULL, 16);
+    return ERR_OK;
+}
+
+err_code json_need(yyjson_val *obj, const char *key, struct err *e) {
     return field(obj, key) ? ERR_OK : err_set(e, ERR_INVALID, "field \"%s\" is missing", key);
 }
 
 err_code json_need_i64(yyjson_val *obj, const char *key, int64_t min, int64_t max, int64_t *ret, struct err *e) {
-    err_code code = need(obj, key, e);
+    err_code code = json_need(obj, key, e);
     return code ? code : json_get_i64(obj, key, min, max, ret, e);
 }
 
+err_code json_need_id(yyjson_val *obj, const char *key, uint64_t *ret, struct err *e) {
+    err_code code = json_need(obj, key, e);
+    return code ? code : json_get_id(obj, key, ret, e);
+}
+
 err_code json_need_str(yyjson_val *obj, const char *key, const char **ret, struct err *e) {
-    err_code code = need(obj, key, e);
+    err_code code = json_need(obj, key, e);
     return code ? code : json_get_str(obj, key, ret, e);
+}
+
+void json_add_id(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, uint64_t id) {
+    char text[STR_SHORT];
+    snprintf(text, sizeof text, "%016" PRIx64, id);
+    yyjson_mut_obj_add_strcpy(doc, obj, key, text);
 }
 
 void json_write(struct buf *b, const yyjson_mut_doc *doc) {

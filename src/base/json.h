@@ -27,9 +27,19 @@ err_code json_get_bool(yyjson_val *obj, const char *key, bool *ret, struct err *
 err_code json_get_i64(yyjson_val *obj, const char *key, int64_t min, int64_t max, int64_t *ret, struct err *e);
 err_code json_get_double(yyjson_val *obj, const char *key, double min, double max, double *ret, struct err *e);
 err_code json_get_str(yyjson_val *obj, const char *key, const char **ret, struct err *e);
+err_code json_get_u32(yyjson_val *obj, const char *key, uint32_t max, uint32_t *ret, struct err *e);
+err_code json_get_u64(yyjson_val *obj, const char *key, uint64_t *ret, struct err *e); /* any of 64 bits, not written as 3.0 */
+/* An id: 16 hexadecimal digits in a string, since numbers are doubles to many readers of JSON. */
+err_code json_get_id(yyjson_val *obj, const char *key, uint64_t *ret, struct err *e);
+/* A copy into the caller's array; ERR_LIMIT: it doesn't fit. _line: text that may stand in a log line: no control characters. */
+err_code json_get_text(yyjson_val *obj, const char *key, char *ret, size_t size, struct err *e);
+err_code json_get_line(yyjson_val *obj, const char *key, char *ret, size_t size, struct err *e);
+err_code json_need(yyjson_val *obj, const char *key, struct err *e); /* only that it is there */
 err_code json_need_i64(yyjson_val *obj, const char *key, int64_t min, int64_t max, int64_t *ret, struct err *e);
+err_code json_need_id(yyjson_val *obj, const char *key, uint64_t *ret, struct err *e);
 err_code json_need_str(yyjson_val *obj, const char *key, const char **ret, struct err *e);
 
+void json_add_id(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, uint64_t id);
 /* Serialises to the end of b (compact). */
 void json_write(struct buf *b, const yyjson_mut_doc *doc);
 

@@ -2,6 +2,7 @@
  * Text that people write and read. See str.h. */
 #include "base/str.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -139,6 +140,19 @@ static bool parse_port(const char *text, size_t len, uint16_t *ret) {
     return true;
 }
 
+/* An IPv6 address without brackets: there is no port behind it. */
+static bool is_bare_ipv6(const char *text, size_t len) {
+    char literal[INET6_ADDRSTRLEN];
+    struct in6_addr ignored;
+    const char *zone = memchr(text, '%', len);
+    size_t n = zone ? (size_t)(zone - text) : len;
+    if (n >= sizeof literal)
+        return false;
+    memcpy(literal, text, n);
+    literal[n] = '\0';
+    return inet_pton(AF_INET6, literal, &ignored) == 1;
+}
+
 bool str_parse_address(const char *text, const char *default_host, uint16_t default_port, char ret_host[STR_HOST_MAX], uint16_t *ret_port) {
     size_t len = strlen(text);
     strip_url(&text, &len);
@@ -153,7 +167,8 @@ bool str_parse_address(const char *text, const char *default_host, uint16_t defa
         rest = close + 1;
     } else {
         const char *colon = memchr(text, ':', len);
-        host_len = colon ? (size_t)(colon - text) : len;
+        bool bare = is_bare_ipv6(text, len);
+        host_len = colon && !bare ? (size_t)(colon - text) : len;
         rest = text + host_len;
     }
     size_t rest_len = (size_t)(text + len - rest);
@@ -278,6 +293,24 @@ static int utf8_step(const unsigned char *p, size_t n) {
         high = 0xBF;
     }
     return len;
+}
+
+static const char hex_digits[] = "0123456789abcdef";
+
+void str_hex(const uint8_t *data, size_t len, char *ret) {
+    for (size_t i = 0; i < len; i++) {
+        ret[2 * i] = hex_digits[data[i] >> 4];
+        ret[2 * i + 1] = hex_digits[data[i] & 15];
+    }
+    ret[2 * len] = '\0';
+}
+
+bool str_unhex(const char *text, uint8_t *ret, size_t len) {
+    if (strlen(text) != 2 * len || strspn(text, hex_digits) != 2 * len)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        ret[i] = (uint8_t)((strchr(hex_digits, text[2 * i]) - hex_digits) << 4 | (strchr(hex_digits, text[2 * i + 1]) - hex_digits));
+    return true;
 }
 
 bool str_utf8_valid(const char *text, size_t len) {

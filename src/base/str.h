@@ -21,8 +21,8 @@ bool str_parse_i64(const char *text, int64_t *ret);   /* decimal */
 bool str_parse_double(const char *text, double *ret); /* finite */
 bool str_parse_bool(const char *text, bool *ret);     /* yes/no, true/false, on/off, 1/0 */
 
-/* "host:port", "host", ":port", "[::1]:port", with or without "http://" before and "/" or "/v1" behind. What is not given is taken from
- * the defaults (default_host may be NULL: then a host is needed; default_port 0: a port is needed). */
+/* "host:port", "host", ":port", "[::1]:port", "::1", with or without "http://" before and "/" or "/v1" behind. What is not given is
+ * taken from the defaults (default_host may be NULL: then a host is needed; default_port 0: a port is needed). */
 bool str_parse_address(const char *text, const char *default_host, uint16_t default_port, char ret_host[STR_HOST_MAX], uint16_t *ret_port);
 
 /* One part after another of a list such as "3,1,4", without surrounding blanks; a part may be empty. Start with *at = text; false at
@@ -36,6 +36,10 @@ void str_trim(const char **text, size_t *len);
 size_t str_distance(const char *a, const char *b);
 /* Which of the n names someone who wrote `word` most likely meant; NULL when none is near. */
 const char *str_nearest(const char *word, const char *const *names, size_t n);
+
+/* Bytes as lower-case hexadecimal digits (ret: 2 * len + 1), and back; false: not exactly `len` bytes of them. */
+void str_hex(const uint8_t *data, size_t len, char *ret);
+bool str_unhex(const char *text, uint8_t *ret, size_t len);
 
 /* Whether these bytes are UTF-8 (no overlong forms, no surrogates, at most U+10FFFF). NUL is a character like another. */
 bool str_utf8_valid(const char *text, size_t len);

@@ -13,6 +13,8 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/str.h"
+#include "ring/handshake.h"
 
 enum {
     MAX_TARGETS = 256,
@@ -115,8 +117,8 @@ static void link_send_identity(struct control_link *l, enum frame_type type) {
     io_tls_pump_export(l->pump, IDENTITY_LABEL, binding);
     identity_sign(self->identity, l->target != NULL, binding, proof);
     snprintf(id, sizeof(id), "%016llx", (unsigned long long)self->identity->id);
-    identity_hex(self->identity->public_key, IO_SIGN_PUBLIC_SIZE, key);
-    identity_hex(proof, sizeof(proof), proof_text);
+    str_hex(self->identity->public_key, IO_SIGN_PUBLIC_SIZE, key);
+    str_hex(proof, sizeof(proof), proof_text);
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc);
     yyjson_mut_doc_set_root(doc, root);
@@ -142,13 +144,11 @@ static void link_send_identity(struct control_link *l, enum frame_type type) {
 
 /* Tells the other side why, then ends the link. */
 static err_code link_refuse_for(struct control_link *l, const struct err *why) {
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
-    yyjson_mut_obj_add_str(doc, root, "error", err_name(why->code));
-    yyjson_mut_obj_add_strcpy(doc, root, "text", why->text);
-    yyjson_mut_obj_add_strcpy(doc, root, "hint", why->hint);
-    link_send_json(l, FRAME_REFUSE, doc);
+    struct buf b;
+    buf_init(&b, frame_max_payload(FRAME_REFUSE));
+    ring_refuse_encode(why, &b);
+    link_send(l, FRAME_REFUSE, 0, b.data, b.len);
+    buf_done(&b);
     link_end(l, why);
     return why->code;
 }
@@ -220,7 +220,7 @@ static err_code link_read_proof(struct control_link *l, yyjson_val *root, struct
     if (code == ERR_OK) code = json_need_str(root, "proof", &proof_text, e);
     if (code == ERR_OK) code = json_need_i64(root, "incarnation", 0, INT64_MAX, &incarnation, e);
     if (code != ERR_OK) return code;
-    if (!identity_unhex(key, l->peer.public_key, IO_SIGN_PUBLIC_SIZE) || !identity_unhex(proof_text, proof, sizeof(proof)))
+    if (!str_unhex(key, l->peer.public_key, IO_SIGN_PUBLIC_SIZE) || !str_unhex(proof_text, proof, sizeof(proof)))
         return err_set(e, ERR_PROTOCOL, "a key or proof that is not one");
     io_tls_pump_export(l->pump, IDENTITY_LABEL, binding);
     if (!identity_check(l->peer.public_key, l->target == NULL, binding, proof))
@@ -322,24 +322,11 @@ static err_code link_handshake(struct control_link *l, const struct frame_header
 
 /* ---- receiving --------------------------------------------------------------------------------------------------------------- */
 
-static err_code link_refused(const uint8_t *payload, size_t len, struct err *e) {
-    yyjson_doc *doc;
-    if (json_parse((const char *)payload, len, &doc, e) != ERR_OK) return ERR_PROTOCOL;
-    const char *name = "PROTOCOL", *text = "refused", *hint = "";
-    json_get_str(yyjson_doc_get_root(doc), "error", &name, NULL);
-    json_get_str(yyjson_doc_get_root(doc), "text", &text, NULL);
-    json_get_str(yyjson_doc_get_root(doc), "hint", &hint, NULL);
-    err_code code = err_set(e, err_from_name(name), "the other node refused: %s", text);
-    err_hint(e, "%s", hint);
-    yyjson_doc_free(doc);
-    return code;
-}
-
 static err_code link_frame(struct control_link *l, const struct frame_header *h, const uint8_t *payload, struct err *e) {
     uint8_t pong[16];
     switch (h->type) {
     case FRAME_REFUSE:
-        return link_refused(payload, h->payload_len, e);
+        return ring_refuse_decode(payload, h->payload_len, e);
     case FRAME_PING:
         bytes_put_u64(pong, h->sent_us);
         bytes_put_u64(pong + 8, clock_now());

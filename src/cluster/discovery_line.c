@@ -19,8 +19,6 @@ bool discovery_is_text(const char *s, size_t max) {
 }
 
 void discovery_line_encode(const struct discovery_line *l, struct buf *out) {
-    char id[20];
-    snprintf(id, sizeof(id), "%016llx", (unsigned long long)l->id);
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc);
     yyjson_mut_doc_set_root(doc, root);
@@ -28,7 +26,7 @@ void discovery_line_encode(const struct discovery_line *l, struct buf *out) {
     if (l->kind == DISCOVERY_SAY) {
         yyjson_mut_obj_add_str(doc, root, "text", l->text);
     } else {
-        yyjson_mut_obj_add_str(doc, root, "id", id);
+        json_add_id(doc, root, "id", l->id);
         yyjson_mut_obj_add_str(doc, root, "name", l->name);
         yyjson_mut_obj_add_str(doc, root, "host", l->host);
         yyjson_mut_obj_add_uint(doc, root, "port", l->port);
@@ -40,16 +38,6 @@ void discovery_line_encode(const struct discovery_line *l, struct buf *out) {
     json_write(out, doc);
     buf_append_byte(out, '\n');
     yyjson_mut_doc_free(doc);
-}
-
-static err_code get_text(yyjson_val *o, const char *key, char *ret, size_t size, bool may_be_empty, struct err *e) {
-    const char *text = "";
-    err_code code = json_get_str(o, key, &text, e);
-    if (code != ERR_OK) return code;
-    if (!(may_be_empty && !text[0]) && !discovery_is_text(text, size)) return err_set(e, ERR_INVALID,
-            "field \"%s\" is not fit to be shown", key);
-    snprintf(ret, size, "%s", text);
-    return ERR_OK;
 }
 
 static err_code get_names(yyjson_val *root, char (*ret)[16], size_t *ret_n, struct err *e) {
@@ -66,19 +54,15 @@ static err_code get_names(yyjson_val *root, char (*ret)[16], size_t *ret_n, stru
 }
 
 static err_code get_node(yyjson_val *root, struct discovery_line *l, struct err *e) {
-    const char *id = NULL;
-    uint8_t bytes[8] = {0};
     int64_t port = 0;
-    bool self = l->kind == DISCOVERY_SELF;
-    err_code code = json_need_str(root, "id", &id, e);
-    if (code == ERR_OK && !identity_unhex(id, bytes, sizeof(bytes))) code = err_set(e, ERR_INVALID,
-            "field \"id\": expected 16 hexadecimal digits");
-    if (code == ERR_OK) code = get_text(root, "name", l->name, sizeof(l->name), false, e);
-    if (code == ERR_OK) code = get_text(root, "host", l->host, sizeof(l->host), self, e);
-    if (code == ERR_OK) code = get_text(root, "cluster", l->cluster, sizeof(l->cluster), false, e);
-    if (code == ERR_OK) code = get_text(root, "software", l->software, sizeof(l->software), true, e);
+    err_code code = json_need_id(root, "id", &l->id, e);
+    if (code == ERR_OK) code = json_get_line(root, "name", l->name, sizeof(l->name), e);
+    if (code == ERR_OK) code = json_get_line(root, "host", l->host, sizeof(l->host), e);
+    if (code == ERR_OK) code = json_get_line(root, "cluster", l->cluster, sizeof(l->cluster), e);
+    if (code == ERR_OK) code = json_get_line(root, "software", l->software, sizeof(l->software), e);
     if (code == ERR_OK) code = json_need_i64(root, "port", 1, 65535, &port, e);
-    for (size_t i = 0; i < sizeof(bytes); i++) l->id = l->id << 8 | bytes[i];
+    if (code == ERR_OK && (!l->name[0] || !l->cluster[0] || (!l->host[0] && l->kind != DISCOVERY_SELF)))
+        code = err_set(e, ERR_INVALID, "a name, a cluster and a host are needed");
     l->port = (uint16_t)port;
     return code;
 }
@@ -97,7 +81,7 @@ err_code discovery_line_decode(const char *text, size_t len, struct discovery_li
     for (int i = 0; code == ERR_OK && i < DISCOVERY_KIND_COUNT; i++)
         if (strcmp(kinds[i], kind) == 0) l.kind = (enum discovery_kind)i;
     if (code == ERR_OK && l.kind == DISCOVERY_KIND_COUNT) code = err_set(e, ERR_INVALID, "field \"kind\": unknown");
-    if (code == ERR_OK && l.kind == DISCOVERY_SAY) code = get_text(root, "text", l.text, sizeof(l.text), false, e);
+    if (code == ERR_OK && l.kind == DISCOVERY_SAY) code = json_get_line(root, "text", l.text, sizeof(l.text), e);
     else if (code == ERR_OK) code = get_node(root, &l, e);
     if (code == ERR_OK && l.kind == DISCOVERY_SELF && ret_names) code = get_names(root, ret_names, ret_n_names, e);
     yyjson_doc_free(doc);

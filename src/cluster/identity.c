@@ -16,18 +16,6 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-void identity_hex(const uint8_t *data, size_t len, char *ret) {
-    for (size_t i = 0; i < len; i++) snprintf(ret + 2 * i, 3, "%02x", data[i]);
-}
-
-bool identity_unhex(const char *text, uint8_t *ret, size_t len) {
-    static const char digits[] = "0123456789abcdef";
-    if (strlen(text) != 2 * len || strspn(text, digits) != 2 * len) return false;
-    for (size_t i = 0; i < len; i++)
-        ret[i] = (uint8_t)((strchr(digits, text[2 * i]) - digits) << 4 | (strchr(digits, text[2 * i + 1]) - digits));
-    return true;
-}
-
 uint64_t identity_id(const uint8_t public_key[IO_SIGN_PUBLIC_SIZE]) {
     uint8_t hash[IO_SHA256_SIZE];
     io_sha256(public_key, IO_SIGN_PUBLIC_SIZE, hash);
@@ -57,7 +45,7 @@ void identity_done(struct identity *id) {
 
 static err_code identity_write(const char *path, const struct identity *id, struct err *e) {
     char text[2 * IO_SIGN_SECRET_SIZE + 32];
-    identity_hex(id->secret, sizeof(id->secret), text);
+    str_hex(id->secret, sizeof(id->secret), text);
     snprintf(text + 2 * IO_SIGN_SECRET_SIZE, 32, "\n%llu\n", (unsigned long long)id->incarnation);
     err_code code = file_write(path, text, strlen(text), e);
     if (code != ERR_OK) err_prefix(e, "this node's identity");
@@ -69,7 +57,7 @@ static err_code identity_parse(const char *path, char *text, struct identity *re
     int64_t starts = 0;
     if (line) *line++ = '\0';
     if (line) line[strcspn(line, "\n")] = '\0';
-    if (!line || !identity_unhex(text, ret->secret, sizeof(ret->secret)) || !str_parse_i64(line, &starts) || starts < 0) {
+    if (!line || !str_unhex(text, ret->secret, sizeof(ret->secret)) || !str_parse_i64(line, &starts) || starts < 0) {
         err_set(e, ERR_FORMAT, "\"%s\" is damaged: expected a secret key of 64 hexadecimal digits and a number", path);
         err_hint(e, "remove the file: the node then gets a new identity");
         return ERR_FORMAT;

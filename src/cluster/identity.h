@@ -32,8 +32,4 @@ void identity_sign(const struct identity *id, bool dialled, const uint8_t bindin
 bool identity_check(const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], bool dialled, const uint8_t binding[IO_TLS_EXPORT_SIZE],
                     const uint8_t proof[IO_SIGN_SIZE]);
 
-/* Bytes as lower-case hexadecimal digits, and back; false: not exactly `len` bytes of them. */
-void identity_hex(const uint8_t *data, size_t len, char *ret);
-bool identity_unhex(const char *text, uint8_t *ret, size_t len);
-
 #endif

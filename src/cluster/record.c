@@ -2,52 +2,11 @@
  * See record.h. 64-bit ids and epochs are written as 16 hexadecimal digits: JSON numbers are doubles to many readers. */
 #include "cluster/record.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "base/mem.h"
-
-static void put_hex(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, uint64_t v) {
-    char text[20];
-    snprintf(text, sizeof(text), "%016llx", (unsigned long long)v);
-    yyjson_mut_obj_add_strcpy(doc, obj, key, text);
-}
-
-static err_code get_hex(yyjson_val *obj, const char *key, uint64_t *ret, struct err *e) {
-    const char *text = NULL;
-    err_code code = json_need_str(obj, key, &text, e);
-    if (code != ERR_OK) return code;
-    if (strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
-        return err_set(e, ERR_INVALID, "field \"%s\": expected 16 hexadecimal digits", key);
-    *ret = strtoull(text, NULL, 16);
-    return ERR_OK;
-}
-
-/* A string field into a fixed array: too long is an error, absent leaves it empty. */
-static err_code get_text(yyjson_val *obj, const char *key, char *ret, size_t size, struct err *e) {
-    const char *text = "";
-    err_code code = json_get_str(obj, key, &text, e);
-    if (code != ERR_OK) return code;
-    if (strlen(text) >= size) return err_set(e, ERR_LIMIT, "field \"%s\": longer than %zu bytes", key, size - 1);
-    snprintf(ret, size, "%s", text);
-    return ERR_OK;
-}
-
-static err_code get_u32(yyjson_val *obj, const char *key, uint32_t max, uint32_t *ret, struct err *e) {
-    int64_t v = *ret;
-    err_code code = json_get_i64(obj, key, 0, max, &v, e);
-    if (code == ERR_OK) *ret = (uint32_t)v;
-    return code;
-}
-
-static err_code get_u64(yyjson_val *obj, const char *key, uint64_t *ret, struct err *e) {
-    int64_t v = (int64_t)*ret;
-    err_code code = json_get_i64(obj, key, 0, INT64_MAX, &v, e);
-    if (code == ERR_OK) *ret = (uint64_t)v;
-    return code;
-}
 
 void record_done(struct record *r) {
     for (uint32_t i = 0; i < r->n_models; i++) free(r->models[i].chat_template);
@@ -66,7 +25,7 @@ uint64_t record_memory_for(const struct record *r, const char *instance) {
 static void model_encode(const struct record_model *m, yyjson_mut_doc *doc, yyjson_mut_val *o) {
     yyjson_mut_obj_add_str(doc, o, "name", m->name);
     yyjson_mut_obj_add_str(doc, o, "instance", m->instance);
-    put_hex(doc, o, "head", m->head);
+    json_add_id(doc, o, "head", m->head);
     if (m->chat_template) yyjson_mut_obj_add_str(doc, o, "chat_template", m->chat_template);
     yyjson_mut_obj_add_str(doc, o, "bos", m->bos);
     yyjson_mut_obj_add_str(doc, o, "eos", m->eos);
@@ -81,7 +40,7 @@ static void model_encode(const struct record_model *m, yyjson_mut_doc *doc, yyjs
 
 static void stage_encode(const struct record_stage *s, yyjson_mut_doc *doc, yyjson_mut_val *o) {
     yyjson_mut_obj_add_str(doc, o, "instance", s->instance);
-    put_hex(doc, o, "epoch", s->epoch);
+    json_add_id(doc, o, "epoch", s->epoch);
     yyjson_mut_obj_add_uint(doc, o, "stage", s->stage);
     yyjson_mut_obj_add_uint(doc, o, "first", s->first);
     yyjson_mut_obj_add_uint(doc, o, "end", s->end);
@@ -95,7 +54,7 @@ void record_encode(const struct record *r, struct buf *out) {
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc);
     yyjson_mut_doc_set_root(doc, root);
-    put_hex(doc, root, "id", r->id);
+    json_add_id(doc, root, "id", r->id);
     yyjson_mut_obj_add_str(doc, root, "name", r->name);
     yyjson_mut_obj_add_uint(doc, root, "memory", r->memory);
     yyjson_mut_obj_add_str(doc, root, "api", r->api);
@@ -107,7 +66,7 @@ void record_encode(const struct record *r, struct buf *out) {
     yyjson_mut_val *peers = yyjson_mut_obj_add_arr(doc, root, "peers");
     for (uint32_t i = 0; i < r->n_peers; i++) {
         yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, peers);
-        put_hex(doc, o, "id", r->peers[i].id);
+        json_add_id(doc, o, "id", r->peers[i].id);
         yyjson_mut_obj_add_str(doc, o, "host", r->peers[i].host);
         yyjson_mut_obj_add_uint(doc, o, "port", r->peers[i].port);
         yyjson_mut_obj_add_uint(doc, o, "rtt_us", r->peers[i].rtt_us);
@@ -121,18 +80,18 @@ void record_encode(const struct record *r, struct buf *out) {
 
 static err_code model_decode(yyjson_val *o, struct record_model *m, struct err *e) {
     const char *template = NULL;
-    err_code code = get_text(o, "name", m->name, sizeof(m->name), e);
-    if (code == ERR_OK) code = get_text(o, "instance", m->instance, sizeof(m->instance), e);
-    if (code == ERR_OK) code = get_hex(o, "head", &m->head, e);
-    if (code == ERR_OK) code = get_text(o, "bos", m->bos, sizeof(m->bos), e);
-    if (code == ERR_OK) code = get_text(o, "eos", m->eos, sizeof(m->eos), e);
-    if (code == ERR_OK) code = get_u32(o, "n_ctx", INT32_MAX, &m->n_ctx, e);
-    if (code == ERR_OK) code = get_u32(o, "n_vocab", INT32_MAX, &m->n_vocab, e);
-    if (code == ERR_OK) code = get_u32(o, "n_stage", RECORD_MAX_STAGES, &m->n_stage, e);
-    if (code == ERR_OK) code = get_u32(o, "n_layer", INT32_MAX, &m->n_layer, e);
+    err_code code = json_get_line(o, "name", m->name, sizeof(m->name), e);
+    if (code == ERR_OK) code = json_get_line(o, "instance", m->instance, sizeof(m->instance), e);
+    if (code == ERR_OK) code = json_need_id(o, "head", &m->head, e);
+    if (code == ERR_OK) code = json_get_text(o, "bos", m->bos, sizeof(m->bos), e);
+    if (code == ERR_OK) code = json_get_text(o, "eos", m->eos, sizeof(m->eos), e);
+    if (code == ERR_OK) code = json_get_u32(o, "n_ctx", INT32_MAX, &m->n_ctx, e);
+    if (code == ERR_OK) code = json_get_u32(o, "n_vocab", INT32_MAX, &m->n_vocab, e);
+    if (code == ERR_OK) code = json_get_u32(o, "n_stage", RECORD_MAX_STAGES, &m->n_stage, e);
+    if (code == ERR_OK) code = json_get_u32(o, "n_layer", INT32_MAX, &m->n_layer, e);
     if (code == ERR_OK) code = json_get_i64(o, "created", 0, INT64_MAX, &m->created, e);
     if (code == ERR_OK) code = json_get_bool(o, "ready", &m->ready, e);
-    if (code == ERR_OK) code = get_text(o, "message", m->message, sizeof(m->message), e);
+    if (code == ERR_OK) code = json_get_text(o, "message", m->message, sizeof(m->message), e);
     if (code == ERR_OK) code = json_get_str(o, "chat_template", &template, e);
     if (code == ERR_OK && template && strlen(template) > RECORD_MAX_TEMPLATE)
         code = err_set(e, ERR_LIMIT, "field \"chat_template\": too long");
@@ -142,25 +101,25 @@ static err_code model_decode(yyjson_val *o, struct record_model *m, struct err *
 
 static err_code stage_decode(yyjson_val *o, struct record_stage *s, struct err *e) {
     uint32_t phase = 0;
-    err_code code = get_text(o, "instance", s->instance, sizeof(s->instance), e);
-    if (code == ERR_OK) code = get_hex(o, "epoch", &s->epoch, e);
-    if (code == ERR_OK) code = get_u32(o, "stage", RECORD_MAX_STAGES, &s->stage, e);
-    if (code == ERR_OK) code = get_u32(o, "first", INT32_MAX, &s->first, e);
-    if (code == ERR_OK) code = get_u32(o, "end", INT32_MAX, &s->end, e);
-    if (code == ERR_OK) code = get_u32(o, "phase", STAGE_PHASE_COUNT - 1, &phase, e);
-    if (code == ERR_OK) code = get_u32(o, "progress", 100, &s->progress, e);
-    if (code == ERR_OK) code = get_u64(o, "bytes", &s->bytes, e);
-    if (code == ERR_OK) code = get_text(o, "device", s->device, sizeof(s->device), e);
+    err_code code = json_get_line(o, "instance", s->instance, sizeof(s->instance), e);
+    if (code == ERR_OK) code = json_need_id(o, "epoch", &s->epoch, e);
+    if (code == ERR_OK) code = json_get_u32(o, "stage", RECORD_MAX_STAGES, &s->stage, e);
+    if (code == ERR_OK) code = json_get_u32(o, "first", INT32_MAX, &s->first, e);
+    if (code == ERR_OK) code = json_get_u32(o, "end", INT32_MAX, &s->end, e);
+    if (code == ERR_OK) code = json_get_u32(o, "phase", STAGE_PHASE_COUNT - 1, &phase, e);
+    if (code == ERR_OK) code = json_get_u32(o, "progress", 100, &s->progress, e);
+    if (code == ERR_OK) code = json_get_u64(o, "bytes", &s->bytes, e);
+    if (code == ERR_OK) code = json_get_text(o, "device", s->device, sizeof(s->device), e);
     s->phase = (enum stage_phase)phase;
     return code;
 }
 
 static err_code peer_decode(yyjson_val *o, struct record_peer *p, struct err *e) {
     uint32_t port = 0;
-    err_code code = get_hex(o, "id", &p->id, e);
-    if (code == ERR_OK) code = get_text(o, "host", p->host, sizeof(p->host), e);
-    if (code == ERR_OK) code = get_u32(o, "port", 65535, &port, e);
-    if (code == ERR_OK) code = get_u32(o, "rtt_us", INT32_MAX, &p->rtt_us, e);
+    err_code code = json_need_id(o, "id", &p->id, e);
+    if (code == ERR_OK) code = json_get_line(o, "host", p->host, sizeof(p->host), e);
+    if (code == ERR_OK) code = json_get_u32(o, "port", 65535, &port, e);
+    if (code == ERR_OK) code = json_get_u32(o, "rtt_us", INT32_MAX, &p->rtt_us, e);
     p->port = (uint16_t)port;
     return code;
 }
@@ -194,10 +153,10 @@ err_code record_decode(const uint8_t *data, size_t len, struct record *ret, stru
     err_code code = json_parse((const char *)data, len, &doc, e);
     if (code != ERR_OK) return code;
     yyjson_val *root = yyjson_doc_get_root(doc);
-    code = get_hex(root, "id", &ret->id, e);
-    if (code == ERR_OK) code = get_text(root, "name", ret->name, sizeof(ret->name), e);
-    if (code == ERR_OK) code = get_u64(root, "memory", &ret->memory, e);
-    if (code == ERR_OK) code = get_text(root, "api", ret->api, sizeof(ret->api), e);
+    code = json_need_id(root, "id", &ret->id, e);
+    if (code == ERR_OK) code = json_get_line(root, "name", ret->name, sizeof(ret->name), e);
+    if (code == ERR_OK) code = json_get_u64(root, "memory", &ret->memory, e);
+    if (code == ERR_OK) code = json_get_line(root, "api", ret->api, sizeof(ret->api), e);
     if (code == ERR_OK) code = profile_get(root, &ret->profile, e);
     if (code == ERR_OK) code = record_arrays(root, ret, e);
     if (code == ERR_OK) code = roster_words_decode(root, "removed", ret->removed, &ret->n_removed, e);
@@ -216,7 +175,7 @@ void stage_report_encode(const struct stage_report *r, struct buf *out) {
     yyjson_mut_val *root = yyjson_mut_obj(doc);
     yyjson_mut_doc_set_root(doc, root);
     yyjson_mut_obj_add_str(doc, root, "instance", r->instance);
-    put_hex(doc, root, "epoch", r->epoch);
+    json_add_id(doc, root, "epoch", r->epoch);
     yyjson_mut_obj_add_uint(doc, root, "stage", r->stage);
     struct buf state;
     buf_init(&state, 65536);
@@ -237,8 +196,8 @@ static err_code report_error(yyjson_val *root, const char *name, struct stage_re
     ret->failed = true;
     ret->err.code = err_from_name(name);
     if (ret->err.code == ERR_OK) ret->err.code = ERR_INTERNAL;
-    err_code code = get_text(root, "text", ret->err.text, sizeof(ret->err.text), e);
-    return code == ERR_OK ? get_text(root, "hint", ret->err.hint, sizeof(ret->err.hint), e) : code;
+    err_code code = json_get_text(root, "text", ret->err.text, sizeof(ret->err.text), e);
+    return code == ERR_OK ? json_get_text(root, "hint", ret->err.hint, sizeof(ret->err.hint), e) : code;
 }
 
 static err_code report_state(yyjson_val *root, struct stage_report *ret, struct err *e) {
@@ -257,9 +216,9 @@ err_code stage_report_decode(const uint8_t *data, size_t len, struct stage_repor
     yyjson_val *root = yyjson_doc_get_root(doc);
     memset(ret, 0, sizeof(*ret));
     const char *error = NULL;
-    code = get_text(root, "instance", ret->instance, sizeof(ret->instance), e);
-    if (code == ERR_OK) code = get_hex(root, "epoch", &ret->epoch, e);
-    if (code == ERR_OK) code = get_u32(root, "stage", RECORD_MAX_STAGES, &ret->stage, e);
+    code = json_get_line(root, "instance", ret->instance, sizeof(ret->instance), e);
+    if (code == ERR_OK) code = json_need_id(root, "epoch", &ret->epoch, e);
+    if (code == ERR_OK) code = json_get_u32(root, "stage", RECORD_MAX_STAGES, &ret->stage, e);
     if (code == ERR_OK) code = json_get_str(root, "error", &error, e);
     if (code == ERR_OK) code = error ? report_error(root, error, ret, e) : report_state(root, ret, e);
     yyjson_doc_free(doc);

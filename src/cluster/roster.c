@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "cluster/identity.h"
 
 enum { MAX_FILE = 1 << 20 };
@@ -92,7 +93,7 @@ void roster_words_encode(const struct roster_removed *words, size_t n, yyjson_mu
     for (size_t i = 0; i < n; i++) {
         char hex[2 * IO_SIGN_PUBLIC_SIZE + 1];
         yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, list);
-        identity_hex(words[i].public_key, IO_SIGN_PUBLIC_SIZE, hex);
+        str_hex(words[i].public_key, IO_SIGN_PUBLIC_SIZE, hex);
         yyjson_mut_obj_add_strcpy(doc, o, "key", hex);
         yyjson_mut_obj_add_strcpy(doc, o, "name", words[i].name);
         yyjson_mut_obj_add_int(doc, o, "time", words[i].time);
@@ -100,21 +101,12 @@ void roster_words_encode(const struct roster_removed *words, size_t n, yyjson_mu
     }
 }
 
-static err_code get_text(yyjson_val *o, const char *key, char *ret, size_t size, struct err *e) {
-    const char *text = "";
-    err_code code = json_get_str(o, key, &text, e);
-    if (code != ERR_OK) return code;
-    if (strlen(text) >= size) return err_set(e, ERR_LIMIT, "field \"%s\": longer than %zu bytes", key, size - 1);
-    snprintf(ret, size, "%s", text);
-    return ERR_OK;
-}
-
 static err_code word_decode(yyjson_val *o, struct roster_removed *w, struct err *e) {
     const char *key = NULL;
     err_code code = json_need_str(o, "key", &key, e);
-    if (code == ERR_OK && !identity_unhex(key, w->public_key, sizeof(w->public_key)))
+    if (code == ERR_OK && !str_unhex(key, w->public_key, sizeof(w->public_key)))
         code = err_set(e, ERR_INVALID, "field \"key\": expected 64 hexadecimal digits");
-    if (code == ERR_OK) code = get_text(o, "name", w->name, sizeof(w->name), e);
+    if (code == ERR_OK) code = json_get_line(o, "name", w->name, sizeof(w->name), e);
     if (code == ERR_OK) code = json_need_i64(o, "time", 0, INT64_C(1) << 50, &w->time, e);
     if (code == ERR_OK) code = json_get_bool(o, "out", &w->out, e);
     return code;
@@ -139,10 +131,10 @@ static err_code peer_decode(yyjson_val *o, struct roster_peer *p, struct err *e)
     const char *key = "";
     int64_t port = 0;
     err_code code = json_get_str(o, "key", &key, e);
-    if (code == ERR_OK && key[0] && !identity_unhex(key, p->public_key, sizeof(p->public_key)))
+    if (code == ERR_OK && key[0] && !str_unhex(key, p->public_key, sizeof(p->public_key)))
         code = err_set(e, ERR_INVALID, "field \"key\": expected 64 hexadecimal digits");
-    if (code == ERR_OK) code = get_text(o, "name", p->name, sizeof(p->name), e);
-    if (code == ERR_OK) code = get_text(o, "host", p->host, sizeof(p->host), e);
+    if (code == ERR_OK) code = json_get_line(o, "name", p->name, sizeof(p->name), e);
+    if (code == ERR_OK) code = json_get_line(o, "host", p->host, sizeof(p->host), e);
     if (code == ERR_OK) code = json_need_i64(o, "port", 1, 65535, &port, e);
     if (code == ERR_OK) code = json_get_i64(o, "seen", 0, INT64_C(1) << 50, &p->seen, e);
     if (code == ERR_OK && !p->host[0]) code = err_set(e, ERR_INVALID, "field \"host\" is empty");
@@ -194,7 +186,7 @@ err_code roster_save(const char *path, const struct roster *r, struct err *e) {
         const struct roster_peer *p = &r->peers[i];
         yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, peers);
         char key[2 * IO_SIGN_PUBLIC_SIZE + 1] = "";
-        if (p->id) identity_hex(p->public_key, IO_SIGN_PUBLIC_SIZE, key);
+        if (p->id) str_hex(p->public_key, IO_SIGN_PUBLIC_SIZE, key);
         yyjson_mut_obj_add_strcpy(doc, o, "key", key);
         yyjson_mut_obj_add_strcpy(doc, o, "name", p->name);
         yyjson_mut_obj_add_strcpy(doc, o, "host", p->host);

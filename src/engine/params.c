@@ -43,13 +43,6 @@ static err_code get_I(yyjson_val *obj, const char *key, int64_t min, int64_t max
     return rc;
 }
 
-static err_code get_u32(yyjson_val *obj, const char *key, int64_t max, uint32_t *ret, struct err *e) {
-    int64_t v = *ret;
-    err_code rc = json_get_i64(obj, key, 0, max, &v, e);
-    if (rc == ERR_OK) *ret = (uint32_t)v;
-    return rc;
-}
-
 /* Any 64-bit integer; a negative one (the OpenAI API allows them) keeps its bits. */
 static err_code get_seed(yyjson_val *obj, uint64_t *ret, struct err *e) {
     yyjson_val *v = yyjson_obj_get(obj, "seed");
@@ -114,8 +107,8 @@ err_code engine_sampling_from_json(struct engine_sampling *p, yyjson_val *obj, s
 #include "../../tables/sampling.def"
 #undef SAMPLING
     if ((rc = get_seed(obj, &p->seed, e)) != ERR_OK) return rc;
-    if ((rc = get_u32(obj, "top_logprobs", ENGINE_MAX_TOP_LOGPROBS, &p->n_top_logprobs, e)) != ERR_OK) return rc;
-    if ((rc = get_u32(obj, "generated_from", INT32_MAX, &p->generated_from, e)) != ERR_OK) return rc;
+    if ((rc = json_get_u32(obj, "top_logprobs", ENGINE_MAX_TOP_LOGPROBS, &p->n_top_logprobs, e)) != ERR_OK) return rc;
+    if ((rc = json_get_u32(obj, "generated_from", INT32_MAX, &p->generated_from, e)) != ERR_OK) return rc;
     if ((rc = get_grammar(obj, &p->grammar, e)) != ERR_OK) return rc;
     if ((rc = engine_lazy_from_json(&p->lazy, obj, e)) != ERR_OK) return rc;
     return get_bias(obj, p, e);
@@ -196,7 +189,7 @@ static err_code get_word(yyjson_val *obj, const char *key, const char *const *al
 err_code engine_load_from_json(struct engine_load *p, yyjson_val *obj, struct err *e) {
     if (!yyjson_is_obj(obj)) return err_set(e, ERR_INVALID, "load parameters: expected an object");
     err_code rc;
-#define X(field, max) if ((rc = get_u32(obj, #field, max, &p->field, e)) != ERR_OK) return rc;
+#define X(field, max) if ((rc = json_get_u32(obj, #field, max, &p->field, e)) != ERR_OK) return rc;
     LOAD_NUMBERS(X)
 #undef X
 #define X(field, allowed) if ((rc = get_word(obj, #field, allowed, p->field, sizeof p->field, e)) != ERR_OK) return rc;

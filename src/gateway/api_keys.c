@@ -11,8 +11,6 @@
 #include "base/str.h"
 #include "io/loop.h"
 
-enum { HOST_MAX = 256 };
-
 static bool is_loopback_address(const char *host) {
     struct in_addr v4;
     struct in6_addr v6;
@@ -75,20 +73,16 @@ static err_code check_key(const struct gateway_keys *k, const struct io_http_req
 }
 
 /* The host of "host", "host:port", "[v6]:port": false when it doesn't fit. */
-static bool take_host(const char *text, char host[HOST_MAX]) {
-    char *name = NULL;
+static bool take_host(const char *text, char host[STR_HOST_MAX]) {
     uint16_t port;
-    size_t len = strcspn(text, "/");
-    char *authority = mem_strndup(text, len);
-    bool ok = len < HOST_MAX && io_address_split(authority, "", 0, &name, &port, NULL) == ERR_OK && strlen(name) < HOST_MAX;
-    if (ok) memcpy(host, name, strlen(name) + 1);
+    char *authority = mem_strndup(text, strcspn(text, "/"));
+    bool ok = str_parse_address(authority, NULL, 80, host, &port);
     free(authority);
-    free(name);
     return ok;
 }
 
 static bool is_local_host(const char *authority) {
-    char host[HOST_MAX];
+    char host[STR_HOST_MAX];
     return take_host(authority, host) && (is_loopback_address(host) || is_local_name(host));
 }
 

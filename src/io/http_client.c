@@ -19,12 +19,13 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "io/loop.h"
 
 enum { CLIENT_READ_SIZE = 16 * 1024, CLIENT_MAX_LINE = 8 << 20, CLIENT_MAX_KEY = 1024 };
 
 struct io_http_client {
-    char *host, *prefix, *key;
+    char host[STR_HOST_MAX], *prefix, *key;
     uint16_t port;
     int fd;               /* -1: not connected */
     int cancel[2];        /* a pipe: a byte in it cancels */
@@ -94,7 +95,9 @@ err_code io_http_client_create(const char *url, const char *api_key, struct io_h
     char *prefix = mem_strdup(authority + strlen(where));
     struct io_http_client *c = MEM_NEW(struct io_http_client);
     c->fd = c->cancel[0] = c->cancel[1] = -1;
-    err_code rc = io_address_split(where, "127.0.0.1", 80, &c->host, &c->port, e);
+    err_code rc = ERR_OK;
+    if (!str_parse_address(where, "127.0.0.1", 80, c->host, &c->port))
+        rc = err_set(e, ERR_INVALID, "bad address \"%s\": expected http://HOST:PORT", url);
     free(where);
     if (rc == ERR_OK && pipe2(c->cancel, O_CLOEXEC | O_NONBLOCK) != 0) rc = err_set_errno(e, ERR_IO, errno, "cannot make a pipe");
     if (rc != ERR_OK) {
@@ -121,7 +124,6 @@ void io_http_client_free(struct io_http_client *c) {
     client_disconnect(c);
     if (c->cancel[0] >= 0) close(c->cancel[0]);
     if (c->cancel[1] >= 0) close(c->cancel[1]);
-    free(c->host);
     free(c->prefix);
     free(c->key);
     buf_done(&c->line);

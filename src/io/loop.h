@@ -104,10 +104,6 @@ void io_lookup_cancel(struct io_lookup *l); /* NULL is fine */
 
 /* "127.0.0.1:7433", "[::1]:7433". */
 void io_address_format(const struct sockaddr *addr, char *ret, size_t size);
-/* "HOST:PORT", "HOST", ":PORT", "[V6]:PORT"; *ret_host (a copy, caller frees) and *ret_port keep their meaning: defaults fill what is
- * missing. */
-err_code io_address_split(const char *text, const char *default_host, uint16_t default_port, char **ret_host, uint16_t *ret_port,
-                          struct err *e);
 bool io_address_is_loopback(const struct sockaddr *addr);
 
 #endif

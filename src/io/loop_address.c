@@ -87,39 +87,3 @@ bool io_address_is_loopback(const struct sockaddr *addr) {
     if (IN6_IS_ADDR_V4MAPPED(v6)) return v6->s6_addr[12] == 127;
     return IN6_IS_ADDR_LOOPBACK(v6);
 }
-
-static err_code split_port(const char *text, const char *digits, uint16_t *ret, struct err *e) {
-    char *end = NULL;
-    unsigned long port = strtoul(digits, &end, 10);
-    if (*digits < '0' || *digits > '9' || *end != '\0' || port > 65535)
-        return err_set(e, ERR_INVALID, "bad address \"%s\": expected a port from 0 to 65535 after the colon", text);
-    *ret = (uint16_t)port;
-    return ERR_OK;
-}
-
-err_code io_address_split(const char *text, const char *default_host, uint16_t default_port, char **ret_host, uint16_t *ret_port,
-                          struct err *e) {
-    const char *host = text, *host_end, *port = NULL;
-    if (*text == '[') {
-        host = text + 1;
-        host_end = strchr(host, ']');
-        if (host_end == NULL || (host_end[1] != '\0' && host_end[1] != ':'))
-            return err_set(e, ERR_INVALID, "bad address \"%s\": expected [ADDRESS]:PORT", text);
-        if (host_end[1] == ':') port = host_end + 2;
-    } else {
-        host_end = text + strlen(text);
-        const char *colon = strchr(text, ':');
-        if (colon != NULL && strchr(colon + 1, ':') == NULL) { /* more than one colon: a bare IPv6 address */
-            host_end = colon;
-            port = colon + 1;
-        }
-    }
-    uint16_t n = default_port;
-    if (port != NULL) {
-        err_code rc = split_port(text, port, &n, e);
-        if (rc != ERR_OK) return rc;
-    }
-    *ret_host = host == host_end ? mem_strdup(default_host) : mem_strndup(host, (size_t)(host_end - host));
-    *ret_port = n;
-    return ERR_OK;
-}

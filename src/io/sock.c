@@ -9,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,58 +17,6 @@
 #include "base/mem.h"
 
 /* ---- addresses -------------------------------------------------------------------------------------------------------------- */
-
-static err_code parse_port(const char *text, const char *digits, uint16_t *ret, struct err *e) {
-    uint32_t port = 0;
-    size_t n = strlen(digits);
-    for (size_t i = 0; i < n && i < 6; i++) {
-        if (digits[i] < '0' || digits[i] > '9')
-            return err_set(e, ERR_INVALID, "address \"%.200s\": \"%.40s\" is not a port number", text, digits);
-        port = port * 10 + (uint32_t)(digits[i] - '0');
-    }
-    if (n == 0) return err_set(e, ERR_INVALID, "address \"%.200s\": the port is missing after \":\"", text);
-    if (n > 5 || port > 65535) return err_set(e, ERR_INVALID, "address \"%.200s\": port %.40s is over 65535", text, digits);
-    *ret = (uint16_t)port;
-    return ERR_OK;
-}
-
-static bool host_char_ok(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr(".-_:%", c) != NULL;
-}
-
-err_code io_addr_parse(const char *text, uint16_t default_port, struct io_addr *ret, struct err *e) {
-    const char *host = text, *host_end, *port = NULL;
-    if (text[0] == '[') {
-        host = text + 1;
-        host_end = strchr(host, ']');
-        if (host_end == NULL) return err_set(e, ERR_INVALID, "address \"%.200s\": \"]\" is missing", text);
-        if (host_end[1] == ':') port = host_end + 2;
-        else if (host_end[1] != '\0') return err_set(e, ERR_INVALID, "address \"%.200s\": only \":port\" may follow \"]\"", text);
-        if (memchr(host, ':', (size_t)(host_end - host)) == NULL)
-            return err_set(e, ERR_INVALID, "address \"%.200s\": brackets are for IPv6 addresses", text);
-    } else {
-        const char *colon = strchr(text, ':');
-        bool bare_ipv6 = colon != NULL && strchr(colon + 1, ':') != NULL;
-        host_end = colon != NULL && !bare_ipv6 ? colon : text + strlen(text);
-        if (colon != NULL && !bare_ipv6) port = colon + 1;
-    }
-    size_t len = (size_t)(host_end - host);
-    if (len == 1 && host[0] == '*') len = 0;
-    if (len == 0 && port == NULL) return err_set(e, ERR_INVALID, "address \"%.200s\": neither a host nor a port", text);
-    if (len >= IO_HOST_MAX)
-        return err_set(e, ERR_INVALID, "address \"%.100s...\": the host is longer than %d characters", text, IO_HOST_MAX - 1);
-    for (size_t i = 0; i < len; i++)
-        if (!host_char_ok(host[i])) return err_set(e, ERR_INVALID, "address \"%.200s\": a host cannot hold \"%c\"", text, host[i]);
-    uint16_t number = default_port;
-    if (port != NULL) {
-        err_code rc = parse_port(text, port, &number, e);
-        if (rc != ERR_OK) return rc;
-    }
-    memcpy(ret->host, host, len);
-    ret->host[len] = '\0';
-    ret->port = number;
-    return ERR_OK;
-}
 
 char *io_addr_format(const struct io_addr *a, char out[IO_ADDR_TEXT_MAX]) {
     const char *fmt = strchr(a->host, ':') != NULL ? "[%s]:%u" : "%s:%u";
@@ -82,8 +31,7 @@ static void format_sockaddr(const struct sockaddr_storage *sa, socklen_t len, ch
         snprintf(out, IO_ADDR_TEXT_MAX, "?");
         return;
     }
-    struct err ignored;
-    if (parse_port(port, port, &a.port, &ignored) != ERR_OK) a.port = 0;
+    a.port = (uint16_t)strtoul(port, NULL, 10);
     io_addr_format(&a, out);
 }
 

@@ -19,8 +19,6 @@ struct io_addr {
     uint16_t port;
 };
 
-/* "host", "host:7433", ":7433", "10.0.0.2:7433", "[::1]:7433", "::1". A missing port is default_port. ERR_INVALID says what is wrong. */
-err_code io_addr_parse(const char *text, uint16_t default_port, struct io_addr *ret, struct err *e);
 /* "host:port", with brackets around an IPv6 literal; "*" for any address. Returns out. */
 char *io_addr_format(const struct io_addr *a, char out[IO_ADDR_TEXT_MAX]);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/str.h"
 #include "ring/frame.h"
 
 static const char *const DTYPE_NAMES[FRAME_DTYPE_COUNT] = {"f32", "f16", "bf16", "q8_0"};
@@ -39,39 +40,6 @@ static err_code read_begin(const uint8_t *data, size_t len, const char *what, yy
         *ret = doc;
     }
     return code;
-}
-
-static err_code get_u32(yyjson_val *obj, const char *key, uint32_t max, uint32_t *ret, struct err *e) {
-    int64_t v = *ret;
-    err_code code = json_get_i64(obj, key, 0, max, &v, e);
-    *ret = (uint32_t)v;
-    return code;
-}
-
-static err_code get_u64(yyjson_val *obj, const char *key, uint64_t *ret, struct err *e) {
-    yyjson_val *val = yyjson_obj_get(obj, key);
-    if (val == NULL || yyjson_is_null(val)) {
-        return ERR_OK;
-    }
-    if (!yyjson_is_uint(val)) {
-        return err_set(e, ERR_INVALID, "field \"%s\": expected a number from 0", key);
-    }
-    *ret = yyjson_get_uint(val);
-    return ERR_OK;
-}
-
-static err_code get_text(yyjson_val *obj, const char *key, char *field, size_t size, struct err *e) {
-    const char *text = NULL;
-    err_code code = json_get_str(obj, key, &text, e);
-    if (code != ERR_OK || text == NULL) {
-        return code;
-    }
-    size_t len = strlen(text);
-    if (len >= size) {
-        return err_set(e, ERR_LIMIT, "field \"%s\": %zu bytes, at most %zu", key, len, size - 1);
-    }
-    memcpy(field, text, len + 1);
-    return ERR_OK;
 }
 
 /* The index of the word at `key` in names, or ERR_INVALID. */
@@ -112,57 +80,18 @@ void stage_order_name(const struct stage_order *o, uint32_t stage, char *ret, si
     snprintf(ret, size, "ring-%s-%016" PRIx64 "-%u.caravan", o->instance, o->epoch, stage);
 }
 
-static void put_key(const uint8_t key[STAGE_KEY_SIZE], char hex[2 * STAGE_KEY_SIZE + 1]) {
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < STAGE_KEY_SIZE; i++) {
-        hex[2 * i] = digits[key[i] >> 4];
-        hex[2 * i + 1] = digits[key[i] & 15];
-    }
-    hex[2 * STAGE_KEY_SIZE] = '\0';
-}
-
-static int hex_digit(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static err_code get_key(yyjson_val *obj, uint8_t key[STAGE_KEY_SIZE], struct err *e) {
-    char hex[2 * STAGE_KEY_SIZE + 1] = "";
-    err_code code = get_text(obj, "key", hex, sizeof hex, e);
-    if (code != ERR_OK || hex[0] == '\0') {
-        return code;
+    const char *hex = NULL;
+    err_code code = json_get_str(obj, "key", &hex, e);
+    if (code == ERR_OK && hex != NULL && !str_unhex(hex, key, STAGE_KEY_SIZE)) {
+        code = err_set(e, ERR_INVALID, "field \"key\": expected %d hexadecimal digits", 2 * STAGE_KEY_SIZE);
     }
-    for (size_t i = 0; i < STAGE_KEY_SIZE; i++) {
-        int hi = hex_digit(hex[2 * i]), lo = hi < 0 ? -1 : hex_digit(hex[2 * i + 1]);
-        if (lo < 0) {
-            return err_set(e, ERR_INVALID, "field \"key\": expected %d hexadecimal digits", 2 * STAGE_KEY_SIZE);
-        }
-        key[i] = (uint8_t)(hi << 4 | lo);
-    }
-    return ERR_OK;
-}
-
-/* Node ids are written as people see them elsewhere; as numbers they would not survive every JSON reader. */
-static err_code get_node(yyjson_val *obj, const char *key, uint64_t *ret, struct err *e) {
-    char hex[17] = "";
-    err_code code = get_text(obj, key, hex, sizeof hex, e);
-    if (code != ERR_OK || hex[0] == '\0') {
-        return code;
-    }
-    uint64_t id = 0;
-    for (size_t i = 0; hex[i] != '\0'; i++) {
-        int digit = hex_digit(hex[i]);
-        if (digit < 0) {
-            return err_set(e, ERR_INVALID, "field \"%s\": expected up to 16 hexadecimal digits", key);
-        }
-        id = id << 4 | (uint64_t)digit;
-    }
-    *ret = id;
-    return ERR_OK;
+    return code;
 }
 
 static err_code get_port(yyjson_val *obj, const char *key, uint16_t *ret, struct err *e) {
     uint32_t port = *ret;
-    err_code code = get_u32(obj, key, UINT16_MAX, &port, e);
+    err_code code = json_get_u32(obj, key, UINT16_MAX, &port, e);
     *ret = (uint16_t)port;
     return code;
 }
@@ -176,14 +105,13 @@ void stage_order_encode(const struct stage_order *o, struct buf *out) {
     ORDER_NUMBERS(X)
 #undef X
     char hex[2 * STAGE_KEY_SIZE + 1];
-    put_key(o->key, hex);
+    str_hex(o->key, STAGE_KEY_SIZE, hex);
     yyjson_mut_obj_add_uint(w.doc, w.obj, "epoch", o->epoch);
     yyjson_mut_obj_add_str(w.doc, w.obj, "key", hex);
 #define X(field) yyjson_mut_obj_add_uint(w.doc, w.obj, #field, o->field);
     ORDER_PORTS(X)
 #undef X
-    char id[17];
-#define X(field) snprintf(id, sizeof id, "%016" PRIx64, o->field); yyjson_mut_obj_add_strcpy(w.doc, w.obj, #field, id);
+#define X(field) json_add_id(w.doc, w.obj, #field, o->field);
     ORDER_NODES(X)
 #undef X
     yyjson_mut_obj_add_str(w.doc, w.obj, "dtype", DTYPE_NAMES[o->dtype]);
@@ -193,21 +121,21 @@ void stage_order_encode(const struct stage_order *o, struct buf *out) {
 
 static err_code read_order(yyjson_val *obj, struct stage_order *o, struct err *e) {
     err_code code;
-#define X(field) if ((code = get_text(obj, #field, o->field, sizeof o->field, e)) != ERR_OK) return code;
+#define X(field) if ((code = json_get_text(obj, #field, o->field, sizeof o->field, e)) != ERR_OK) return code;
     ORDER_TEXTS(X)
 #undef X
-#define X(field, max) if ((code = get_u32(obj, #field, max, &o->field, e)) != ERR_OK) return code;
+#define X(field, max) if ((code = json_get_u32(obj, #field, max, &o->field, e)) != ERR_OK) return code;
     ORDER_NUMBERS(X)
 #undef X
     size_t dtype = o->dtype;
-    if ((code = get_u64(obj, "epoch", &o->epoch, e)) != ERR_OK || (code = get_key(obj, o->key, e)) != ERR_OK ||
+    if ((code = json_get_u64(obj, "epoch", &o->epoch, e)) != ERR_OK || (code = get_key(obj, o->key, e)) != ERR_OK ||
         (code = get_word(obj, "dtype", DTYPE_NAMES, FRAME_DTYPE_COUNT, &dtype, e)) != ERR_OK) {
         return code;
     }
 #define X(field) if ((code = get_port(obj, #field, &o->field, e)) != ERR_OK) return code;
     ORDER_PORTS(X)
 #undef X
-#define X(field) if ((code = get_node(obj, #field, &o->field, e)) != ERR_OK) return code;
+#define X(field) if ((code = json_get_id(obj, #field, &o->field, e)) != ERR_OK) return code;
     ORDER_NODES(X)
 #undef X
     o->dtype = (uint8_t)dtype;
@@ -271,18 +199,18 @@ static err_code read_state(yyjson_val *obj, struct stage_state *s, struct err *e
     size_t phase = STAGE_PHASE_COUNT;
     err_code code;
     if ((code = get_word(obj, "state", PHASE_NAMES, STAGE_PHASE_COUNT, &phase, e)) != ERR_OK ||
-        (code = get_u32(obj, "progress", 100, &s->progress, e)) != ERR_OK ||
-        (code = get_text(obj, "device", s->info.device, sizeof s->info.device, e)) != ERR_OK) {
+        (code = json_get_u32(obj, "progress", 100, &s->progress, e)) != ERR_OK ||
+        (code = json_get_text(obj, "device", s->info.device, sizeof s->info.device, e)) != ERR_OK) {
         return code;
     }
     if (phase == STAGE_PHASE_COUNT) {
         return err_set(e, ERR_INVALID, "field \"state\" is missing");
     }
     s->phase = (enum stage_phase)phase;
-#define X(field) if ((code = get_u32(obj, #field, UINT32_MAX, &s->info.field, e)) != ERR_OK) return code;
+#define X(field) if ((code = json_get_u32(obj, #field, UINT32_MAX, &s->info.field, e)) != ERR_OK) return code;
     INFO_NUMBERS(X)
 #undef X
-#define X(field) if ((code = get_u64(obj, #field, &s->info.field, e)) != ERR_OK) return code;
+#define X(field) if ((code = json_get_u64(obj, #field, &s->info.field, e)) != ERR_OK) return code;
     INFO_BYTES(X)
 #undef X
 #define X(field) if ((code = json_get_bool(obj, #field, &s->info.field, e)) != ERR_OK) return code;
@@ -334,10 +262,10 @@ void stage_fault_encode(const struct stage_fault *f, struct buf *out) {
 static err_code read_fault(yyjson_val *obj, struct stage_fault *f, struct err *e) {
     char name[32] = "";
     err_code code;
-    if ((code = get_text(obj, "error", name, sizeof name, e)) != ERR_OK ||
-        (code = get_text(obj, "text", f->err.text, sizeof f->err.text, e)) != ERR_OK ||
-        (code = get_text(obj, "hint", f->err.hint, sizeof f->err.hint, e)) != ERR_OK ||
-        (code = get_u32(obj, "stage", 255, &f->stage, e)) != ERR_OK ||
+    if ((code = json_get_text(obj, "error", name, sizeof name, e)) != ERR_OK ||
+        (code = json_get_text(obj, "text", f->err.text, sizeof f->err.text, e)) != ERR_OK ||
+        (code = json_get_text(obj, "hint", f->err.hint, sizeof f->err.hint, e)) != ERR_OK ||
+        (code = json_get_u32(obj, "stage", 255, &f->stage, e)) != ERR_OK ||
         (code = json_get_i64(obj, "frame", -1, UINT32_MAX, &f->frame, e)) != ERR_OK ||
         (code = json_get_i64(obj, "seq", -1, FRAME_MAX_SEQ, &f->seq, e)) != ERR_OK ||
         (code = json_get_i64(obj, "generation", -1, UINT32_MAX, &f->generation, e)) != ERR_OK ||

@@ -50,42 +50,13 @@ void ring_refuse_encode(const struct err *why, struct buf *out) {
 
 /* ---- reading ------------------------------------------------------------------------------------------------------------------- */
 
-static err_code get_text(yyjson_val *o, const char *key, char *ret, size_t size, struct err *e) {
-    yyjson_val *v = yyjson_obj_get(o, key);
-    size_t len = yyjson_get_len(v);
-    if (!yyjson_is_str(v)) return err_set(e, ERR_PROTOCOL, "field \"%s\": expected a string", key);
-    if (len >= size) return err_set(e, ERR_PROTOCOL, "field \"%s\": %zu bytes, the limit is %zu", key, len, size - 1);
-    const char *s = yyjson_get_str(v);
-    for (size_t i = 0; i < len; i++) /* it will stand in log lines */
-        if ((unsigned char)s[i] < 0x20 || s[i] == 0x7F) return err_set(e, ERR_PROTOCOL, "field \"%s\": a control character in it", key);
-    memcpy(ret, s, len);
-    ret[len] = '\0';
-    return ERR_OK;
-}
-
-static err_code get_number(yyjson_val *o, const char *key, uint64_t max, uint64_t *ret, struct err *e) {
-    yyjson_val *v = yyjson_obj_get(o, key);
-    if (!yyjson_is_uint(v)) return err_set(e, ERR_PROTOCOL, "field \"%s\": expected a whole number", key);
-    if (yyjson_get_uint(v) > max)
-        return err_set(e, ERR_PROTOCOL, "field \"%s\": %" PRIu64 " is over the limit of %" PRIu64, key, yyjson_get_uint(v), max);
-    *ret = yyjson_get_uint(v);
-    return ERR_OK;
-}
-
-static err_code get_u32(yyjson_val *o, const char *key, uint32_t max, uint32_t *ret, struct err *e) {
-    uint64_t n = 0;
-    err_code rc = get_number(o, key, max, &n, e);
-    if (rc == ERR_OK) *ret = (uint32_t)n;
-    return rc;
-}
-
 /* Before any other field: another version may have other fields. */
 static err_code check_version(yyjson_val *o, struct err *e) {
-    uint64_t version = 0;
-    err_code rc = get_number(o, "version", UINT32_MAX, &version, e);
+    uint32_t version = 0;
+    err_code rc = json_need(o, "version", e);
+    if (rc == ERR_OK) rc = json_get_u32(o, "version", UINT32_MAX, &version, e);
     if (rc != ERR_OK || version == RING_PROTOCOL_VERSION) return rc;
-    rc = err_set(e, ERR_PROTOCOL, "one side speaks version %" PRIu64 " of the protocol, the other version %d", version,
-                 RING_PROTOCOL_VERSION);
+    rc = err_set(e, ERR_PROTOCOL, "one side speaks version %u of the protocol, the other version %d", version, RING_PROTOCOL_VERSION);
     err_hint(e, "run the same version of Caravan on every node");
     return rc;
 }
@@ -101,16 +72,25 @@ static err_code parse(const uint8_t *data, size_t len, yyjson_doc **ret, struct 
     return ERR_OK;
 }
 
+/* As the link's error: whatever is wrong with the other side's words, the link is of no use. */
+static err_code bad_words(const char *what, struct err *e) {
+    err_prefix(e, "bad %s", what);
+    if (e) e->code = ERR_PROTOCOL;
+    return ERR_PROTOCOL;
+}
+
 static err_code read_hello(yyjson_val *o, struct ring_identity *id, struct err *e) {
+    static const char *const needed[] = {"node", "instance", "epoch", "model", "n_stage", "from", "to", "width"};
     err_code rc = check_version(o, e);
-    if (rc == ERR_OK) rc = get_text(o, "node", id->node, sizeof id->node, e);
-    if (rc == ERR_OK) rc = get_text(o, "instance", id->instance, sizeof id->instance, e);
-    if (rc == ERR_OK) rc = get_number(o, "epoch", UINT64_MAX, &id->epoch, e);
-    if (rc == ERR_OK) rc = get_text(o, "model", id->model, sizeof id->model, e);
-    if (rc == ERR_OK) rc = get_u32(o, "n_stage", UINT16_MAX, &id->n_stage, e);
-    if (rc == ERR_OK) rc = get_u32(o, "from", UINT16_MAX, &id->from, e);
-    if (rc == ERR_OK) rc = get_u32(o, "to", UINT16_MAX, &id->to, e);
-    if (rc == ERR_OK) rc = get_u32(o, "width", FRAME_MAX_WIDTH, &id->width, e);
+    if (rc == ERR_OK) rc = json_get_line(o, "node", id->node, sizeof id->node, e);
+    if (rc == ERR_OK) rc = json_get_line(o, "instance", id->instance, sizeof id->instance, e);
+    if (rc == ERR_OK) rc = json_get_u64(o, "epoch", &id->epoch, e);
+    if (rc == ERR_OK) rc = json_get_line(o, "model", id->model, sizeof id->model, e);
+    if (rc == ERR_OK) rc = json_get_u32(o, "n_stage", UINT16_MAX, &id->n_stage, e);
+    if (rc == ERR_OK) rc = json_get_u32(o, "from", UINT16_MAX, &id->from, e);
+    if (rc == ERR_OK) rc = json_get_u32(o, "to", UINT16_MAX, &id->to, e);
+    if (rc == ERR_OK) rc = json_get_u32(o, "width", FRAME_MAX_WIDTH, &id->width, e);
+    for (size_t i = 0; rc == ERR_OK && i < sizeof needed / sizeof *needed; i++) rc = json_need(o, needed[i], e);
     return rc;
 }
 
@@ -120,9 +100,9 @@ err_code ring_hello_decode(const uint8_t *data, size_t len, struct ring_identity
     err_code rc = parse(data, len, &doc, e);
     if (rc == ERR_OK) rc = read_hello(yyjson_doc_get_root(doc), &id, e);
     yyjson_doc_free(doc);
-    if (rc == ERR_OK) *ret = id;
-    else err_prefix(e, "bad HELLO");
-    return rc;
+    if (rc != ERR_OK) return bad_words("HELLO", e);
+    *ret = id;
+    return ERR_OK;
 }
 
 /* ---- deciding ------------------------------------------------------------------------------------------------------------------- */
@@ -165,28 +145,30 @@ err_code ring_welcome_decode(const uint8_t *data, size_t len, const struct ring_
     if (rc == ERR_OK) {
         yyjson_val *o = yyjson_doc_get_root(doc);
         rc = check_version(o, e);
-        if (rc == ERR_OK) rc = get_text(o, "node", node, sizeof node, e);
-        if (rc == ERR_OK) rc = get_number(o, "epoch", UINT64_MAX, &epoch, e);
+        if (rc == ERR_OK) rc = json_need(o, "node", e);
+        if (rc == ERR_OK) rc = json_get_line(o, "node", node, sizeof node, e);
+        if (rc == ERR_OK) rc = json_need(o, "epoch", e);
+        if (rc == ERR_OK) rc = json_get_u64(o, "epoch", &epoch, e);
     }
     yyjson_doc_free(doc);
-    if (rc != ERR_OK) err_prefix(e, "bad WELCOME");
-    else if (epoch != mine->epoch) rc = check_epoch(epoch, mine->epoch, e);
-    return rc;
+    if (rc != ERR_OK) return bad_words("WELCOME", e);
+    return epoch != mine->epoch ? check_epoch(epoch, mine->epoch, e) : ERR_OK;
 }
 
 err_code ring_refuse_decode(const uint8_t *data, size_t len, struct err *e) {
     yyjson_doc *doc = NULL;
     struct err ignored;
-    char name[32], text[sizeof ignored.text - 32], hint[sizeof ignored.hint];
+    char name[32] = "", text[sizeof ignored.text - 32] = "", hint[sizeof ignored.hint] = "";
     err_code rc = parse(data, len, &doc, &ignored);
     if (rc == ERR_OK) {
         yyjson_val *o = yyjson_doc_get_root(doc);
-        rc = get_text(o, "error", name, sizeof name, &ignored);
-        if (rc == ERR_OK) rc = get_text(o, "text", text, sizeof text, &ignored);
-        if (rc == ERR_OK && get_text(o, "hint", hint, sizeof hint, &ignored) != ERR_OK) hint[0] = '\0';
+        rc = json_get_line(o, "error", name, sizeof name, &ignored);
+        if (rc == ERR_OK) rc = json_get_line(o, "text", text, sizeof text, &ignored);
+        if (rc == ERR_OK) json_get_line(o, "hint", hint, sizeof hint, &ignored); /* without it the reason still stands */
     }
     yyjson_doc_free(doc);
-    if (rc != ERR_OK) return err_set(e, ERR_PROTOCOL, "the other side refused the link, with a reason that cannot be read");
+    if (rc != ERR_OK || !name[0] || !text[0])
+        return err_set(e, ERR_PROTOCOL, "the other side refused the link, with a reason that cannot be read");
     err_code code = err_from_name(name);
     rc = err_set(e, code == ERR_OK ? ERR_INTERNAL : code, "the other side refused the link: %s", text);
     if (hint[0]) err_hint(e, "%s", hint);

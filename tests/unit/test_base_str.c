@@ -111,8 +111,13 @@ static void addresses_are_read(void **state) {
                 {"[::1]:80", "::1", 80},
                 {"[fe80::1%eth0]", "fe80::1%eth0", 99},
                 {"http://127.0.0.1:8080/v1", "127.0.0.1", 8080},
-                {"HTTP://box:1/", "box", 1}};
-    static const char *const bad[] = {"",     "box:",    "box:70000", "box:x",      "box:1:2", "[::1",
+                {"HTTP://box:1/", "box", 1},
+                {"::1", "::1", 99},
+                {"fe80::2%eth0", "fe80::2%eth0", 99},
+                {"::ffff:10.0.0.1", "::ffff:10.0.0.1", 99},
+                {"a_b-c:0", "a_b-c", 0},
+                {"box:65535", "box", 65535}};
+    static const char *const bad[] = {"",     "box:",    "box:70000", "box:x",      "box:1:2", "[::1", "box:99999999999", "http://", "::1 ",
                                       "[]:1", "[::1]80", "a b:1",     "user@box:1", "box:-1",  "https://box:1"};
     for (size_t i = 0; i < ARRAY_LEN(good); i++) {
         assert_true(str_parse_address(good[i].text, "::", 99, host, &port));

@@ -409,32 +409,6 @@ static void listener_survives_no_descriptors(void **state) {
     close(client);
 }
 
-/* ---- addresses ---- */
-
-static void addresses_split(void **state) {
-    (void)state;
-    static const struct { const char *text, *host; uint16_t port;
-    } good[] = {{"10.0.0.1:80", "10.0.0.1", 80}, {"host", "host", 7433}, {":9", "dflt", 9},
-                {"[::1]:5", "::1", 5},           {"::1", "::1", 7433},   {"[fe80::1]", "fe80::1", 7433}};
-    static const char *const bad[] = {"host:", "host:x", "host:65536", "host:-1", "[::1", "[::1]x", "host: 5"};
-    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
-        char *host = NULL;
-        uint16_t port = 0;
-        assert_int_equal(io_address_split(good[i].text, "dflt", 7433, &host, &port, NULL), ERR_OK);
-        assert_string_equal(host, good[i].host);
-        assert_int_equal(port, good[i].port);
-        free(host);
-    }
-    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-        char *host = NULL;
-        uint16_t port;
-        struct err e = {0};
-        assert_int_equal(io_address_split(bad[i], "d", 1, &host, &port, &e), ERR_INVALID);
-        assert_non_null(strstr(e.text, bad[i]));
-        assert_null(host);
-    }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(timer_repeats, setup, teardown),
@@ -451,7 +425,6 @@ int main(void) {
         cmocka_unit_test_setup_teardown(conn_closed_inside_its_callback, setup, teardown),
         cmocka_unit_test_setup_teardown(dial_reaches_a_listener, setup, teardown),
         cmocka_unit_test_setup_teardown(listener_survives_no_descriptors, setup, teardown),
-        cmocka_unit_test(addresses_split),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

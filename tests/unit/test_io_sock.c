@@ -20,52 +20,6 @@
 
 enum { TIMEOUT_MS = 10000 };
 
-static void test_parse_good(void **state) {
-    (void)state;
-    static const struct { const char *text, *host; uint16_t port; const char *back; } cases[] = {
-        { "box", "box", 7433, "box:7433" },
-        { "box.lan:80", "box.lan", 80, "box.lan:80" },
-        { "10.0.0.2:65535", "10.0.0.2", 65535, "10.0.0.2:65535" },
-        { "[::1]:7000", "::1", 7000, "[::1]:7000" },
-        { "[fe80::1%eth0]", "fe80::1%eth0", 7433, "[fe80::1%eth0]:7433" },
-        { "fe80::2", "fe80::2", 7433, "[fe80::2]:7433" },
-        { ":9000", "", 9000, "*:9000" },
-        { "*:9000", "", 9000, "*:9000" },
-        { "a_b-c:0", "a_b-c", 0, "a_b-c:0" },
-    };
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct io_addr a;
-        struct err e;
-        char text[IO_ADDR_TEXT_MAX];
-        assert_int_equal(io_addr_parse(cases[i].text, 7433, &a, &e), ERR_OK);
-        assert_string_equal(a.host, cases[i].host);
-        assert_int_equal(a.port, cases[i].port);
-        assert_string_equal(io_addr_format(&a, text), cases[i].back);
-    }
-}
-
-static void test_parse_bad(void **state) {
-    (void)state;
-    static const struct { const char *text, *says; } cases[] = {
-        { "", "neither a host nor a port" }, { "box:", "the port is missing" }, { "box:http", "\"http\" is not a port" },
-        { "box:65536", "over 65535" }, { "box:99999999999", "over 65535" }, { "[::1", "\"]\" is missing" }, { "[::1]7", "may follow" },
-        { "[box]:80", "brackets are for IPv6" }, { "two words:80", "cannot hold \" \"" }, { "http://box", "not a port number" },
-        { "box:-1", "not a port number" },
-    };
-    struct io_addr a = { .host = "untouched", .port = 5 };
-    struct err e;
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        assert_int_equal(io_addr_parse(cases[i].text, 7433, &a, &e), ERR_INVALID);
-        if (strstr(e.text, cases[i].says) == NULL) fail_msg("\"%s\": %s", cases[i].text, e.text);
-    }
-    char endless[400];
-    memset(endless, 'a', sizeof endless);
-    endless[sizeof endless - 1] = '\0';
-    assert_int_equal(io_addr_parse(endless, 1, &a, &e), ERR_INVALID);
-    assert_string_equal(a.host, "untouched");
-    assert_int_equal(a.port, 5);
-}
-
 static int listen_on(const char *host, uint16_t *ret_port) {
     struct io_addr a = { .port = 0 };
     struct err e;
@@ -260,8 +214,8 @@ static void test_two_descriptors_are_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse_good), cmocka_unit_test(test_parse_bad), cmocka_unit_test(test_connect_over_both_families),
-        cmocka_unit_test(test_errors_of_connecting), cmocka_unit_test(test_connect_times_out), cmocka_unit_test(test_tune),
+        cmocka_unit_test(test_connect_over_both_families), cmocka_unit_test(test_errors_of_connecting),
+        cmocka_unit_test(test_connect_times_out), cmocka_unit_test(test_tune),
         cmocka_unit_test(test_pass_a_descriptor), cmocka_unit_test(test_two_descriptors_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,7 +93,7 @@ static void test_order_refused(void **state) {
         {"[]", "order"},
         {"{}", "layers"},
         {"{\"end\":8,\"n_stage\":0}", "stage"},
-        {"{\"end\":8,\"n_stage\":2,\"stage\":2,\"next_node\":\"1\"}", "stage"},
+        {"{\"end\":8,\"n_stage\":2,\"stage\":2,\"next_node\":\"0000000000000001\"}", "stage"},
         {"{\"end\":8,\"n_stage\":2,\"stage\":1}", "address"},
         {"{\"first\":8,\"end\":8}", "layers"},
         {"{\"end\":8,\"key\":\"05\"}", "key"},
