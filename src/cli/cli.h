@@ -23,6 +23,7 @@ err_code cli_load(const struct options *o, struct engine_load *ret, struct err *
 uint8_t cli_dtype(const struct options *o);
 /* Folder for what must last: --state-dir, or ~/.local/state/caravan (XDG Base Directory Specification); caller frees. */
 char *cli_state_path(const struct options *o, const char *file);
+char *cli_models_dir(const struct options *o); /* --models-dir, or ~/.local/share/caravan/models (the same); caller frees */
 char *cli_key_path(const struct options *o); /* --key-file, or cluster.key in the state folder; caller frees */
 /* Threads for each of n_stage stages that run on this machine at once: more threads than cores make every one of them slower. */
 uint32_t cli_share_of_cores(uint32_t n_stage);

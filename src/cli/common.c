@@ -52,6 +52,13 @@ char *cli_state_path(const struct options *o, const char *file) {
     return mem_printf("%s/.local/state/caravan/%s", home && home[0] ? home : "", file);
 }
 
+char *cli_models_dir(const struct options *o) {
+    const char *dir = option_text(o, OPT_MODELS_DIR), *xdg = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+    if (dir[0]) return mem_strdup(dir);
+    if (xdg && xdg[0]) return mem_printf("%s/caravan/models", xdg);
+    return mem_printf("%s/.local/share/caravan/models", home && home[0] ? home : "");
+}
+
 char *cli_key_path(const struct options *o) {
     const char *given = option_text(o, OPT_KEY_FILE);
     return given[0] ? mem_strdup(given) : cli_state_path(o, "cluster.key");
