@@ -87,6 +87,17 @@ bool str_parse_i64(const char *text, int64_t *ret) {
     return true;
 }
 
+bool str_take_u64(const char **at, uint64_t *ret) {
+    if (!isdigit((unsigned char)**at)) return false;
+    char *end = NULL;
+    errno = 0;
+    unsigned long long value = strtoull(*at, &end, 10);
+    if (errno != 0) return false;
+    *at = end;
+    *ret = value;
+    return true;
+}
+
 bool str_parse_double(const char *text, double *ret) {
     if (text[0] == '\0' || strspn(text, "0123456789.+-eE") != strlen(text))
         return false;

@@ -18,6 +18,8 @@ bool str_parse_size(const char *text, uint64_t *ret);
 const char *str_duration(uint64_t us, char out[STR_SHORT]);
 
 bool str_parse_i64(const char *text, int64_t *ret);   /* decimal */
+/* Decimal digits at the start of *at, which is moved behind them. false: there is none, or the number is too large. */
+bool str_take_u64(const char **at, uint64_t *ret);
 bool str_parse_double(const char *text, double *ret); /* finite */
 bool str_parse_bool(const char *text, bool *ret);     /* yes/no, true/false, on/off, 1/0 */
 

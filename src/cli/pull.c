@@ -30,12 +30,12 @@ static void on_interrupt(int sig) {
 /* ---- what people see --------------------------------------------------------------------------------------------------------- */
 
 struct view {
-    const char *name;                 /* of the file that is being fetched */
+    const char *name; /* of the file that is being fetched */
     size_t part, n_parts;
     bool tty;
-    clock_us started, said, sample_at;/* said: last line, where it is no terminal */
+    clock_us started, said, sample_at; /* said: last line, where it is no terminal */
     uint64_t sample_done;
-    double rate;                      /* bytes per second, over the last seconds */
+    double rate; /* bytes per second, over the last seconds */
 };
 
 static void view_rate(struct view *v, clock_us now, uint64_t done) {
@@ -60,7 +60,8 @@ static void view_line(const struct view *v, const struct io_download_progress *p
         buf_append_str(b, "] ");
     }
     buf_printf(b, "%3.0f %%  %s of %s", share * 100, str_size(p->done, done), str_size(p->size, size));
-    if (p->phase == IO_DOWNLOAD_CHECKING) buf_append_str(b, "  checking");
+    if (p->phase == IO_DOWNLOAD_CHECKING)
+        buf_append_str(b, "  checking");
     else if (v->rate > 0) {
         buf_printf(b, "  %s/s", str_size((uint64_t)v->rate, rate));
         buf_printf(b, "  %s left", str_duration((uint64_t)((double)(p->size - p->done) / v->rate * 1e6), left));
@@ -111,8 +112,8 @@ static void pull_base(struct pull *p) {
 static void pull_token(struct pull *p) {
     const char *token = getenv("HF_TOKEN");
     if (!token || !token[0]) token = getenv("HUGGING_FACE_HUB_TOKEN");
-    bool there = p->ref.kind == HUB_HF || (p->ref.kind == HUB_URL && strncmp(p->ref.url, p->base, strlen(p->base)) == 0
-                                           && p->ref.url[strlen(p->base)] == '/');
+    bool there = p->ref.kind == HUB_HF ||
+                 (p->ref.kind == HUB_URL && strncmp(p->ref.url, p->base, strlen(p->base)) == 0 && p->ref.url[strlen(p->base)] == '/');
     p->token = there && token && token[0] ? token : NULL;
 }
 
@@ -124,8 +125,12 @@ static err_code pull_list_hf(struct pull *p, const char *first, struct err *e) {
     buf_init(&body, PULL_MAX_LISTING);
     snprintf(url, sizeof url, "%s", first);
     for (int page = 0; code == ERR_OK && url[0] && page < PULL_MAX_PAGES; page++) {
-        struct io_web_request r = {.url = url, .token = p->token, .accept = hub_list_accept(&p->ref), .stop = &interrupted,
-                                   .on_waiting = view_waiting, .user = &p->view};
+        struct io_web_request r = {.url = url,
+                                   .token = p->token,
+                                   .accept = hub_list_accept(&p->ref),
+                                   .stop = &interrupted,
+                                   .on_waiting = view_waiting,
+                                   .user = &p->view};
         code = io_web_get(&r, &body, next, e);
         if (code == ERR_OK) code = hub_listing_add(l, (const char *)body.data, body.len, e);
         memcpy(url, next, sizeof url);
@@ -139,8 +144,8 @@ static err_code pull_list_hf(struct pull *p, const char *first, struct err *e) {
 static err_code pull_list_ollama(struct pull *p, const char *url, struct err *e) {
     struct buf body;
     buf_init(&body, PULL_MAX_LISTING);
-    struct io_web_request r = {.url = url, .accept = hub_list_accept(&p->ref), .stop = &interrupted, .on_waiting = view_waiting,
-                               .user = &p->view};
+    struct io_web_request r = {
+        .url = url, .accept = hub_list_accept(&p->ref), .stop = &interrupted, .on_waiting = view_waiting, .user = &p->view};
     err_code code = io_web_get(&r, &body, NULL, e);
     if (code == ERR_OK) code = hub_manifest_read(&p->ref, p->base, (const char *)body.data, body.len, &p->files, e);
     buf_done(&body);
@@ -158,8 +163,10 @@ static err_code pull_list(struct pull *p, struct err *e) {
 static void pull_hint(const struct pull *p, struct err *e) {
     if (e->hint[0]) return;
     if (e->code == ERR_AUTH && p->ref.kind == HUB_HF)
-        err_hint(e, p->token ? "$HF_TOKEN doesn't open it: accept its conditions on %.100s/%.80s with that account"
-                             : "it is private, gated, or not there: accept its conditions on %.100s/%.80s, then set HF_TOKEN to a token of yours",
+        err_hint(e,
+                 p->token
+                     ? "$HF_TOKEN doesn't open it: accept its conditions on %.100s/%.80s with that account"
+                     : "it is private, gated, or not there: accept its conditions on %.100s/%.80s, then set HF_TOKEN to a token of yours",
                  p->base, p->ref.repo);
     else if (e->code == ERR_NOT_FOUND && p->ref.kind != HUB_URL)
         err_hint(e, "look at how the name and, if you gave one, %s are spelled there", p->ref.kind == HUB_HF ? "the revision" : "the tag");
@@ -189,9 +196,16 @@ static err_code pull_file(struct pull *p, const struct hub_file *f, const char *
         return ERR_OK;
     }
     p->view = (struct view){.name = f->name, .tty = p->view.tty, .started = clock_now()};
-    struct io_download d = {.url = f->url, .token = p->token, .path = path, .size = f->size, .sha256 = f->sha256,
-                            .connections = (uint32_t)option_int(p->o, OPT_CONNECTIONS), .stop = &interrupted,
-                            .on_progress = view_progress, .on_waiting = view_waiting, .user = &p->view};
+    struct io_download d = {.url = f->url,
+                            .token = p->token,
+                            .path = path,
+                            .size = f->size,
+                            .sha256 = f->sha256,
+                            .connections = (uint32_t)option_int(p->o, OPT_CONNECTIONS),
+                            .stop = &interrupted,
+                            .on_progress = view_progress,
+                            .on_waiting = view_waiting,
+                            .user = &p->view};
     code = io_download(&d, &got, e);
     if (p->view.tty) fputs("\r\033[K", stderr);
     if (code != ERR_OK) return code;
@@ -237,11 +251,15 @@ err_code cli_pull(const struct options *o, int *exit_status, struct err *e) {
     for (size_t i = 0; i < p.files.n && code == ERR_OK; i++) {
         char *path = mem_printf("%s/%s", dir, p.files.files[i].name);
         code = pull_file(&p, &p.files.files[i], path, e);
-        if (i == 0) first = path;
-        else free(path);
+        if (i == 0)
+            first = path;
+        else
+            free(path);
     }
-    if (code == ERR_OK) code = pull_look(&p, dir, first, e);
-    else pull_hint(&p, e);
+    if (code == ERR_OK)
+        code = pull_look(&p, dir, first, e);
+    else
+        pull_hint(&p, e);
     hub_files_done(&p.files);
     free(first);
     free(dir);

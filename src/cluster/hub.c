@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "cluster/hub_priv.h"
 
 static const char forms[] = "write hf:OWNER/REPO[:QUANT], ollama:NAME[:TAG], or an address that begins with https://";
@@ -43,7 +44,8 @@ static err_code parse_hf(const char *text, const char *at, struct hub_ref *ret, 
         if (!word(at, len, "/", ret->revision)) return bad(text, "there is no such revision", e);
         at += len;
     }
-    if (*at == ':' && !word(at + 1, strlen(at + 1), "", ret->tag)) return bad(text, "behind the colon stands a quantisation, such as Q4_K_M", e);
+    if (*at == ':' && !word(at + 1, strlen(at + 1), "", ret->tag))
+        return bad(text, "behind the colon stands a quantisation, such as Q4_K_M", e);
     return ERR_OK;
 }
 
@@ -53,8 +55,8 @@ static err_code parse_ollama(const char *text, const char *at, struct hub_ref *r
     char full[HUB_MAX_NAME];
     ret->kind = HUB_OLLAMA;
     snprintf(full, sizeof full, "%s%.*s", memchr(at, '/', name) ? "" : "library/", (int)(name < 180 ? name : 180), at);
-    if (name > 180 || !word(full, strlen(full), "/", ret->repo) || strchr(strchr(ret->repo, '/') + 1, '/') || ret->repo[0] == '/'
-        || ret->repo[strlen(ret->repo) - 1] == '/')
+    if (name > 180 || !word(full, strlen(full), "/", ret->repo) || strchr(strchr(ret->repo, '/') + 1, '/') || ret->repo[0] == '/' ||
+        ret->repo[strlen(ret->repo) - 1] == '/')
         return bad(text, "a name is NAME or NAMESPACE/NAME", e);
     return word(tag, strlen(tag), "", ret->tag) ? ERR_OK : bad(text, "behind the colon stands a tag, such as 8b", e);
 }
@@ -82,8 +84,10 @@ static err_code parse_url(const char *text, struct hub_ref *ret, struct err *e) 
     ret->kind = HUB_URL;
     if (strlen(text) + 8 >= sizeof ret->url) return bad(text, "the address is too long", e);
     if (strpbrk(text, " \t\r\n\"<>\\")) return bad(text, "there is a character in it that no address has", e);
-    if (blob) snprintf(ret->url, sizeof ret->url, "%.*s/resolve/%s", (int)(blob - text), text, blob + 6); /* its page, not the file */
-    else snprintf(ret->url, sizeof ret->url, "%s", text);
+    if (blob)
+        snprintf(ret->url, sizeof ret->url, "%.*s/resolve/%s", (int)(blob - text), text, blob + 6); /* its page, not the file */
+    else
+        snprintf(ret->url, sizeof ret->url, "%s", text);
     return ERR_OK;
 }
 
@@ -115,12 +119,15 @@ bool hub_file_name(const char *path, size_t len, char ret[HUB_MAX_NAME]) {
 
 bool hub_part_of(const char *name, uint32_t *ret_part, uint32_t *ret_n, size_t *ret_stem) {
     size_t len = strlen(name), tail = strlen("-00001-of-00003.gguf");
-    unsigned part, n;
-    int used = 0;
-    if (len <= tail || sscanf(name + len - tail, "-%5u-of-%5u%n", &part, &n, &used) != 2 || (size_t)used != tail - 5) return false;
+    if (len <= tail) return false;
+    const char *at = name + len - tail;
+    uint64_t part, n;
+    if (at[0] != '-' || memcmp(at + 6, "-of-", 4) != 0) return false;
+    const char *first = at + 1, *second = at + 10;
+    if (!str_take_u64(&first, &part) || first != at + 6 || !str_take_u64(&second, &n) || second != at + 15) return false;
     if (part < 1 || part > n || n > HUB_MAX_PARTS) return false;
-    *ret_part = part;
-    *ret_n = n;
+    *ret_part = (uint32_t)part;
+    *ret_n = (uint32_t)n;
     *ret_stem = len - tail;
     return true;
 }
@@ -145,8 +152,10 @@ err_code hub_url_files(const struct hub_ref *r, struct hub_files *ret, struct er
     size_t before = path - strlen(name); /* the file's name is the end of the path */
     for (uint32_t i = 0; i < ret->n; i++) {
         struct hub_file *f = &ret->files[i];
-        if (split) snprintf(f->name, sizeof f->name, "%.*s-%05u-of-%05u.gguf", (int)stem, name, i + 1, n);
-        else memcpy(f->name, name, sizeof name);
+        if (split)
+            snprintf(f->name, sizeof f->name, "%.*s-%05u-of-%05u.gguf", (int)stem, name, i + 1, n);
+        else
+            memcpy(f->name, name, sizeof name);
         snprintf(f->url, sizeof f->url, "%.*s%s%s", (int)before, r->url, f->name, r->url + path);
     }
     return ERR_OK;

@@ -24,13 +24,13 @@ err_code hub_ref_parse(const char *text, struct hub_ref *ret, struct err *e);
 
 /* One file to fetch. */
 struct hub_file {
-    char name[HUB_MAX_NAME];     /* to store it under: no folder, ends in ".gguf" */
+    char name[HUB_MAX_NAME]; /* to store it under: no folder, ends in ".gguf" */
     char url[HUB_MAX_ADDRESS];
-    uint64_t size;               /* 0: not known */
-    char sha256[65];             /* hex; "": not published */
+    uint64_t size;   /* 0: not known */
+    char sha256[65]; /* hex; "": not published */
 };
 struct hub_files {
-    struct hub_file *files;      /* owned; the parts of one model, in order */
+    struct hub_file *files; /* owned; the parts of one model, in order */
     size_t n;
 };
 void hub_files_done(struct hub_files *f);

@@ -12,8 +12,10 @@
 #include "cluster/hub_priv.h"
 
 void hub_list_url(const struct hub_ref *r, const char *base, char ret[HUB_MAX_ADDRESS]) {
-    if (r->kind == HUB_HF) snprintf(ret, HUB_MAX_ADDRESS, "%.1024s/api/models/%s/tree/%s?recursive=true", base, r->repo, r->revision);
-    else snprintf(ret, HUB_MAX_ADDRESS, "%.1024s/v2/%s/manifests/%s", base, r->repo, r->tag);
+    if (r->kind == HUB_HF)
+        snprintf(ret, HUB_MAX_ADDRESS, "%.1024s/api/models/%s/tree/%s?recursive=true", base, r->repo, r->revision);
+    else
+        snprintf(ret, HUB_MAX_ADDRESS, "%.1024s/v2/%s/manifests/%s", base, r->repo, r->tag);
 }
 
 const char *hub_list_accept(const struct hub_ref *r) {
@@ -27,10 +29,10 @@ struct listed {
     char name[HUB_MAX_NAME]; /* its last part */
     uint64_t size;
     char sha256[65];
-    uint32_t part, n_parts;  /* 1 of 1: whole */
+    uint32_t part, n_parts; /* 1 of 1: whole */
 };
 struct hub_listing {
-    struct listed *files;    /* GGUFs of models, as listed */
+    struct listed *files; /* GGUFs of models, as listed */
     size_t n, cap;
 };
 
@@ -78,9 +80,12 @@ err_code hub_listing_add(struct hub_listing *l, const char *json, size_t len, st
     }
     yyjson_val *root = yyjson_doc_get_root(doc), *entry;
     size_t i, max;
-    if (!yyjson_is_arr(root)) code = err_set(e, ERR_FORMAT, "the hub's list of files is none");
-    else if (l->n + yyjson_arr_size(root) > HUB_MAX_FILES) code = err_set(e, ERR_LIMIT, "the repository has over %d files", HUB_MAX_FILES);
-    else yyjson_arr_foreach(root, i, max, entry) listing_add(l, entry);
+    if (!yyjson_is_arr(root))
+        code = err_set(e, ERR_FORMAT, "the hub's list of files is none");
+    else if (l->n + yyjson_arr_size(root) > HUB_MAX_FILES)
+        code = err_set(e, ERR_LIMIT, "the repository has over %d files", HUB_MAX_FILES);
+    else
+        yyjson_arr_foreach(root, i, max, entry) listing_add(l, entry);
     yyjson_doc_free(doc);
     return code;
 }
@@ -120,10 +125,14 @@ static err_code nothing_fits(const struct hub_listing *l, const struct hub_ref *
         const struct listed *f = &l->files[i];
         if (f->part == 1) buf_printf(&names, "%s%s (%s)", names.len ? ", " : "", f->name, str_size(size_of_all(l, f), size));
     }
-    if (l->n == 0) err_set(e, ERR_NOT_FOUND, "\"%s\" has no GGUF model", r->repo);
-    else err_set(e, ERR_NOT_FOUND, "\"%s\" has no \"%s\"", r->repo, r->tag);
-    if (l->n == 0) err_hint(e, "look for a repository whose name ends in -GGUF");
-    else err_hint(e, "it has %s%s", buf_cstr(&names), names.failed ? ", ..." : "");
+    if (l->n == 0)
+        err_set(e, ERR_NOT_FOUND, "\"%s\" has no GGUF model", r->repo);
+    else
+        err_set(e, ERR_NOT_FOUND, "\"%s\" has no \"%s\"", r->repo, r->tag);
+    if (l->n == 0)
+        err_hint(e, "look for a repository whose name ends in -GGUF");
+    else
+        err_hint(e, "it has %s%s", buf_cstr(&names), names.failed ? ", ..." : "");
     buf_done(&names);
     return ERR_NOT_FOUND;
 }
@@ -131,8 +140,10 @@ static err_code nothing_fits(const struct hub_listing *l, const struct hub_ref *
 /* Percent-encodes what a path in an address must not have. */
 static void put_path(struct buf *b, const char *path) {
     for (const unsigned char *p = (const unsigned char *)path; *p; p++) {
-        if (isalnum(*p) || strchr("-._~/", *p)) buf_append_byte(b, *p);
-        else buf_printf(b, "%%%02X", *p);
+        if (isalnum(*p) || strchr("-._~/", *p))
+            buf_append_byte(b, *p);
+        else
+            buf_printf(b, "%%%02X", *p);
     }
 }
 
@@ -168,8 +179,10 @@ err_code hub_listing_pick(const struct hub_listing *l, const struct hub_ref *r, 
     }
     if (code == ERR_OK && found < files.n)
         code = err_set(e, ERR_NOT_FOUND, "\"%s\" lacks %zu of the %zu parts of \"%s\"", r->repo, files.n - found, files.n, first->name);
-    if (code == ERR_OK) *ret = files;
-    else hub_files_done(&files);
+    if (code == ERR_OK)
+        *ret = files;
+    else
+        hub_files_done(&files);
     return code;
 }
 
@@ -178,8 +191,10 @@ err_code hub_listing_pick(const struct hub_listing *l, const struct hub_ref *r, 
 /* "library/llama3.2" with tag "3b": "llama3.2-3b.gguf" */
 static void ollama_name(const struct hub_ref *r, char ret[HUB_MAX_NAME]) {
     const char *name = strncmp(r->repo, "library/", 8) == 0 ? r->repo + 8 : r->repo;
-    if (strcmp(r->tag, "latest") == 0) snprintf(ret, HUB_MAX_NAME, "%.180s.gguf", name);
-    else snprintf(ret, HUB_MAX_NAME, "%.120s-%.60s.gguf", name, r->tag);
+    if (strcmp(r->tag, "latest") == 0)
+        snprintf(ret, HUB_MAX_NAME, "%.180s.gguf", name);
+    else
+        snprintf(ret, HUB_MAX_NAME, "%.120s-%.60s.gguf", name, r->tag);
     for (char *p = ret; *p; p++)
         if (*p == '/') *p = '-';
 }
@@ -207,8 +222,7 @@ err_code hub_manifest_read(const struct hub_ref *r, const char *base, const char
     }
     yyjson_doc_free(doc);
     if (code != ERR_OK) return code;
-    if (n != 1 || f.url[0] == '\0')
-        return err_set(e, ERR_UNSUPPORTED, "\"%s:%s\" has no single GGUF file on the hub", r->repo, r->tag);
+    if (n != 1 || f.url[0] == '\0') return err_set(e, ERR_UNSUPPORTED, "\"%s:%s\" has no single GGUF file on the hub", r->repo, r->tag);
     ollama_name(r, f.name);
     ret->files = MEM_NEW(struct hub_file);
     ret->files[0] = f;

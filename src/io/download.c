@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "io/download_priv.h"
 #include "io/web_priv.h"
 
@@ -19,10 +20,10 @@ enum { MIN_HALF = 1 << 20, SAVE_US = 2000000, PROGRESS_US = 100000, TURN_MS = 10
 struct fetch;
 struct connection {
     struct fetch *fetch;
-    CURL *handle;      /* NULL: idle */
+    CURL *handle; /* NULL: idle */
     int slot;
-    uint64_t at;       /* where the next byte goes */
-    bool direct;       /* it went straight to where the redirects had led */
+    uint64_t at; /* where the next byte goes */
+    bool direct; /* it went straight to where the redirects had led */
     bool checked, enough, refused;
     char text[CURL_ERROR_SIZE];
 };
@@ -32,15 +33,15 @@ struct fetch {
     struct part part;
     struct connection connections[IO_DOWNLOAD_MAX_CONNECTIONS];
     uint32_t n_connections;
-    char url[IO_WEB_MAX_URL];  /* where the redirects led */
-    bool direct;               /* url is used; false: the address that was given, whose redirect may have run out */
+    char url[IO_WEB_MAX_URL]; /* where the redirects led */
+    bool direct;              /* url is used; false: the address that was given, whose redirect may have run out */
     bool ranges;
-    bool changed;              /* the server has another file there by now */
+    bool changed; /* the server has another file there by now */
     char sha256[IO_SHA256_TEXT];
     uint64_t fetched;
-    unsigned failures;         /* in a row, without a byte in between */
+    unsigned failures; /* in a row, without a byte in between */
     clock_us wait_until, saved, shown;
-    struct err why;            /* what ends it all */
+    struct err why; /* what ends it all */
 };
 
 /* ---- the probe --------------------------------------------------------------------------------------------------------------- */
@@ -58,10 +59,12 @@ static size_t on_probe(char *data, size_t size, size_t n, void *user) {
     return web_status(p->handle) == 206 ? size * n : 0;
 }
 
-/* "bytes 0-0/12345": the last number. */
-static bool range_total(const char *header, uint64_t *ret) {
-    const char *slash = header ? strchr(header, '/') : NULL;
-    return slash && sscanf(slash + 1, "%20" SCNu64, ret) == 1;
+/* A Content-Range header, "bytes 0-99/12345": where it begins, and of how many bytes. */
+static bool read_range(const char *header, uint64_t *ret_first, uint64_t *ret_total) {
+    const char *at = header && strncmp(header, "bytes ", 6) == 0 ? header + 6 : "", *slash = strchr(at, '/');
+    if (!slash || !str_take_u64(&at, ret_first)) return false;
+    at = slash + 1;
+    return str_take_u64(&at, ret_total);
 }
 
 static bool is_sha256(const char *text) {
@@ -78,8 +81,10 @@ static void read_identity(struct fetch *f, CURL *h, uint64_t size, char *ret, si
         memmove(text, text + 1, len - 2);
         text[len - 2] = '\0';
     }
-    if (f->d->sha256 && f->d->sha256[0]) snprintf(f->sha256, sizeof f->sha256, "%s", f->d->sha256);
-    else if (is_sha256(text)) memcpy(f->sha256, text, IO_SHA256_TEXT);
+    if (f->d->sha256 && f->d->sha256[0])
+        snprintf(f->sha256, sizeof f->sha256, "%s", f->d->sha256);
+    else if (is_sha256(text))
+        memcpy(f->sha256, text, IO_SHA256_TEXT);
     snprintf(ret, ret_size, "%s/%" PRIu64, f->sha256[0] ? f->sha256 : tag ? tag : changed ? changed : "", size);
 }
 
@@ -98,12 +103,16 @@ static err_code probe_once(struct fetch *f, char *ret_identity, size_t identity_
     *ret_retry_after = web_retry_after(h);
     err_code code = web_error(rc, f->d->url, text, e);
     curl_off_t length = -1;
-    uint64_t size = 0;
+    uint64_t size = 0, first = 0;
     curl_easy_getinfo(h, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-    if (code == ERR_OK && status == 206 && range_total(web_header(h, "content-range", -1), &size)) f->ranges = true;
-    else if (code == ERR_OK && status == 200 && length >= 0) size = (uint64_t)length;
-    else if (code == ERR_OK && status / 100 == 2) code = err_set(e, ERR_PROTOCOL, "\"%.200s\" doesn't say how large it is", f->d->url);
-    else if (code == ERR_OK) code = io_web_status_error(status, f->d->url, e);
+    if (code == ERR_OK && status == 206 && read_range(web_header(h, "content-range", -1), &first, &size))
+        f->ranges = true;
+    else if (code == ERR_OK && status == 200 && length >= 0)
+        size = (uint64_t)length;
+    else if (code == ERR_OK && status / 100 == 2)
+        code = err_set(e, ERR_PROTOCOL, "\"%.200s\" doesn't say how large it is", f->d->url);
+    else if (code == ERR_OK)
+        code = io_web_status_error(status, f->d->url, e);
     if (code == ERR_OK) {
         const char *where = NULL;
         curl_easy_getinfo(h, CURLINFO_EFFECTIVE_URL, &where);
@@ -149,9 +158,7 @@ static bool check_answer(struct connection *c) {
     c->checked = true;
     if (!f->ranges) return status == 200;
     if (status != 206) return false;
-    const char *range = web_header(c->handle, "content-range", -1);
-    if (range && sscanf(range, "bytes %20" SCNu64 "-", &first) == 1 && first == c->at && range_total(range, &total) && total == f->part.size)
-        return true;
+    if (read_range(web_header(c->handle, "content-range", -1), &first, &total) && first == c->at && total == f->part.size) return true;
     if (f->why.code == ERR_OK) {
         err_set(&f->why, ERR_PROTOCOL, "\"%.200s\" has become another file while it was fetched", f->d->url);
         err_hint(&f->why, "run it again: it starts anew then");
@@ -222,9 +229,12 @@ static void connection_failed(struct fetch *f, struct connection *c, CURLcode rc
     struct err why = {0};
     long status = c->refused || rc == CURLE_OK ? web_status(c->handle) : 0, retry_after = web_retry_after(c->handle);
     if (f->why.code != ERR_OK) return;
-    if (status != 0 && status / 100 != 2) io_web_status_error(status, f->d->url, &why);
-    else if (rc != CURLE_OK && !c->refused) web_error(rc, f->d->url, c->text, &why);
-    else err_set(&why, ERR_PROTOCOL, "\"%.200s\" answers with what was not asked for (status %ld)", f->d->url, status);
+    if (status != 0 && status / 100 != 2)
+        io_web_status_error(status, f->d->url, &why);
+    else if (rc != CURLE_OK && !c->refused)
+        web_error(rc, f->d->url, c->text, &why);
+    else
+        err_set(&why, ERR_PROTOCOL, "\"%.200s\" answers with what was not asked for (status %ld)", f->d->url, status);
     if (c->direct && (status == 401 || status == 403 || status == 404 || status == 410)) {
         f->direct = false; /* a redirect is often good for some minutes only: ask for a new one */
         return;

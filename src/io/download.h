@@ -12,23 +12,23 @@ enum { IO_DOWNLOAD_MAX_CONNECTIONS = 16, IO_SHA256_TEXT = 65 };
 enum io_download_phase { IO_DOWNLOAD_FETCHING, IO_DOWNLOAD_CHECKING };
 struct io_download_progress {
     enum io_download_phase phase;
-    uint64_t done, size;   /* bytes; size 0: not known */
+    uint64_t done, size; /* bytes; size 0: not known */
 };
 
 struct io_download {
-    const char *url, *token;   /* token may be NULL */
-    const char *path;          /* where it shall stand in the end; must not be there */
-    uint64_t size;             /* as published; 0: what the server says */
-    const char *sha256;        /* as published, 64 hex digits; NULL or "": what a hub's header says, or none */
-    uint32_t connections;      /* at most IO_DOWNLOAD_MAX_CONNECTIONS */
-    const volatile sig_atomic_t *stop;  /* becomes 1: keep what is there, return ERR_CANCELLED; may be NULL */
+    const char *url, *token;           /* token may be NULL */
+    const char *path;                  /* where it shall stand in the end; must not be there */
+    uint64_t size;                     /* as published; 0: what the server says */
+    const char *sha256;                /* as published, 64 hex digits; NULL or "": what a hub's header says, or none */
+    uint32_t connections;              /* at most IO_DOWNLOAD_MAX_CONNECTIONS */
+    const volatile sig_atomic_t *stop; /* becomes 1: keep what is there, return ERR_CANCELLED; may be NULL */
     void (*on_progress)(void *user, const struct io_download_progress *p); /* about ten times a second; may be NULL */
-    io_web_waiting_fn on_waiting;       /* may be NULL */
+    io_web_waiting_fn on_waiting;                                          /* may be NULL */
     void *user;
 };
 struct io_download_result {
-    uint64_t size, fetched;        /* bytes of the file; of them, over the network this time */
-    char sha256[IO_SHA256_TEXT];   /* as computed, or "" if none was published */
+    uint64_t size, fetched;      /* bytes of the file; of them, over the network this time */
+    char sha256[IO_SHA256_TEXT]; /* as computed, or "" if none was published */
 };
 
 /* Errors: those of io_web_get, and ERR_NO_ROOM (before anything is fetched), ERR_IO, ERR_BUSY (another process is at this file),

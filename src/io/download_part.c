@@ -48,9 +48,10 @@ static bool part_resume(struct part *p, const char *identity) {
     bool same = n > 0 && n < PART_MAX_STATE && json_parse(text, n, &doc, NULL) == ERR_OK;
     if (same) {
         yyjson_val *root = yyjson_doc_get_root(doc);
-        same = json_need_str(root, "identity", &was, NULL) == ERR_OK && json_need_str(root, "missing", &missing, NULL) == ERR_OK
-            && json_need_i64(root, "size", 0, INT64_MAX, &size, NULL) == ERR_OK && strcmp(was, identity) == 0 && (uint64_t)size == p->size
-            && fstat(p->fd, &st) == 0 && st.st_size == size && spans_read(&p->spans, missing, p->size, NULL) == ERR_OK;
+        same = json_need_str(root, "identity", &was, NULL) == ERR_OK && json_need_str(root, "missing", &missing, NULL) == ERR_OK &&
+               json_need_i64(root, "size", 0, INT64_MAX, &size, NULL) == ERR_OK && strcmp(was, identity) == 0 &&
+               (uint64_t)size == p->size && fstat(p->fd, &st) == 0 && st.st_size == size &&
+               spans_read(&p->spans, missing, p->size, NULL) == ERR_OK;
     }
     yyjson_doc_free(doc);
     free(text);
@@ -65,7 +66,8 @@ static err_code part_room(const struct part *p, struct err *e) {
     uint64_t room = (uint64_t)fs.f_bavail * fs.f_frsize;
     if (room >= missing) return ERR_OK;
     char need[STR_SHORT], have[STR_SHORT];
-    err_set(e, ERR_NO_ROOM, "no room for \"%s\": %s are still to come, %s are free", p->path, str_size(missing, need), str_size(room, have));
+    err_set(e, ERR_NO_ROOM, "no room for \"%s\": %s are still to come, %s are free", p->path, str_size(missing, need),
+            str_size(room, have));
     err_hint(e, "make room there, or put models elsewhere: --models-dir DIR");
     return ERR_NO_ROOM;
 }
@@ -84,7 +86,8 @@ err_code part_begin(struct part *p, uint64_t size, const char *identity, struct 
 err_code part_save(struct part *p, struct err *e) {
     char missing[SPANS_TEXT_MAX];
     struct buf b;
-    if (fdatasync(p->fd) != 0) return err_set_errno(e, ERR_IO, errno, "cannot write \"%s\"", p->part); /* the bytes before the word of them */
+    if (fdatasync(p->fd) != 0)
+        return err_set_errno(e, ERR_IO, errno, "cannot write \"%s\"", p->part); /* the bytes before the word of them */
     spans_write(&p->spans, missing);
     buf_init(&b, PART_MAX_STATE);
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
@@ -121,8 +124,10 @@ static err_code part_hash(struct part *p, const struct io_download *d, char ret[
     uint64_t at = 0;
     for (unsigned turn = 0; code == ERR_OK && at < p->size; turn++) {
         ssize_t n = pread(p->fd, data, PART_READ, (off_t)at);
-        if (n <= 0) code = err_set_errno(e, ERR_IO, n == 0 ? EIO : errno, "cannot read \"%s\"", p->part);
-        else EVP_DigestUpdate(ctx, data, (size_t)n);
+        if (n <= 0)
+            code = err_set_errno(e, ERR_IO, n == 0 ? EIO : errno, "cannot read \"%s\"", p->part);
+        else
+            EVP_DigestUpdate(ctx, data, (size_t)n);
         at += n > 0 ? (uint64_t)n : 0;
         if (d->stop && *d->stop) code = err_set(e, ERR_CANCELLED, "interrupted");
         if (turn % PART_TURN == 0 && d->on_progress)
@@ -143,7 +148,8 @@ err_code part_finish(struct part *p, const struct io_download *d, const char *sh
     if (code != ERR_OK) return code;
     if (sha256[0] && strcasecmp(ret->sha256, sha256) != 0) {
         part_remove(p);
-        err_set(e, ERR_FORMAT, "\"%s\" doesn't match its published SHA-256: %.16s... came, %.16s... was expected", p->path, ret->sha256, sha256);
+        err_set(e, ERR_FORMAT, "\"%s\" doesn't match its published SHA-256: %.16s... came, %.16s... was expected", p->path, ret->sha256,
+                sha256);
         err_hint(e, "what came is removed; try again, and if it is the same then, ask whoever publishes it");
         return ERR_FORMAT;
     }

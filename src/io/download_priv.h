@@ -7,9 +7,9 @@
 #include "io/spans.h"
 
 struct part {
-    char *path, *part, *state;  /* owned: where it shall stand, "<path>.part", "<path>.part.json" */
-    char *identity;             /* owned: what the server calls this version of the file */
-    int fd;                     /* -1: closed */
+    char *path, *part, *state; /* owned: where it shall stand, "<path>.part", "<path>.part.json" */
+    char *identity;            /* owned: what the server calls this version of the file */
+    int fd;                    /* -1: closed */
     uint64_t size;
     struct spans spans;
 };

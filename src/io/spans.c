@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/str.h"
+
 static uint64_t span_length(const struct span *x) {
     return x->end - x->at;
 }
@@ -82,15 +84,12 @@ err_code spans_read(struct spans *ret, const char *text, uint64_t size, struct e
     size_t n = 0;
     for (const char *p = text; *p != '\0'; n++) {
         uint64_t at, end;
-        int used = 0;
-        if (n > 0 && *p++ != ',') return err_set(e, ERR_FORMAT, "malformed list of missing ranges");
-        if (*p < '0' || *p > '9' || sscanf(p, "%20" SCNu64 "-%20" SCNu64 "%n", &at, &end, &used) != 2 || used == 0)
+        if ((n > 0 && *p++ != ',') || !str_take_u64(&p, &at) || *p++ != '-' || !str_take_u64(&p, &end))
             return err_set(e, ERR_FORMAT, "malformed list of missing ranges");
         if (n >= SPANS_MAX || at < before || end <= at || end > size)
             return err_set(e, ERR_FORMAT, "the list of missing ranges doesn't fit the file");
         s.list[n] = (struct span){.at = at, .end = end};
         before = end;
-        p += used;
     }
     *ret = s;
     return ERR_OK;

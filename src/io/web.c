@@ -8,11 +8,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "io/tls.h"
 #include "io/web_priv.h"
 
-enum { WEB_CONNECT_S = 20, WEB_SILENT_S = 30, WEB_MAX_REDIRECTS = 8, WEB_LONGEST_WAIT_S = 300, WEB_LONGEST_BACKOFF_S = 30,
-       WEB_TRIES_WITHOUT_ANSWER = 3 };
+enum {
+    WEB_CONNECT_S = 20,
+    WEB_SILENT_S = 30,
+    WEB_MAX_REDIRECTS = 8,
+    WEB_LONGEST_WAIT_S = 300,
+    WEB_LONGEST_BACKOFF_S = 30,
+    WEB_TRIES_WITHOUT_ANSWER = 3
+};
 
 /* ---- libcurl ----------------------------------------------------------------------------------------------------------------- */
 
@@ -31,8 +38,10 @@ CURL *web_handle(const char *url, const char *token) {
     curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT, (long)WEB_CONNECT_S);
     curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, (long)WEB_SILENT_S);
-    if (access("/etc/ssl/certs/ca-certificates.crt", R_OK) == 0) curl_easy_setopt(h, CURLOPT_CAINFO, "/etc/ssl/certs/ca-certificates.crt");
-    else curl_easy_setopt(h, CURLOPT_CAINFO, CARAVAN_CA_BUNDLE);
+    if (access("/etc/ssl/certs/ca-certificates.crt", R_OK) == 0)
+        curl_easy_setopt(h, CURLOPT_CAINFO, "/etc/ssl/certs/ca-certificates.crt");
+    else
+        curl_easy_setopt(h, CURLOPT_CAINFO, CARAVAN_CA_BUNDLE);
     if (token && token[0]) { /* libcurl keeps it from other hosts when it is redirected */
         curl_easy_setopt(h, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
         curl_easy_setopt(h, CURLOPT_XOAUTH2_BEARER, token);
@@ -60,13 +69,18 @@ const char *web_header(CURL *h, const char *name, int request) {
 err_code web_error(CURLcode rc, const char *url, const char *text, struct err *e) {
     const char *why = text[0] ? text : curl_easy_strerror(rc);
     switch (rc) {
-    case CURLE_OK: return ERR_OK;
+    case CURLE_OK:
+        return ERR_OK;
     case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CACERT_BADFILE: return err_set(e, ERR_AUTH, "cannot trust \"%.200s\": %s", url, why);
-    case CURLE_OPERATION_TIMEDOUT: return err_set(e, ERR_TIMEOUT, "no answer from \"%.200s\": %s", url, why);
+    case CURLE_SSL_CACERT_BADFILE:
+        return err_set(e, ERR_AUTH, "cannot trust \"%.200s\": %s", url, why);
+    case CURLE_OPERATION_TIMEDOUT:
+        return err_set(e, ERR_TIMEOUT, "no answer from \"%.200s\": %s", url, why);
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL: return err_set(e, ERR_INVALID, "bad address \"%.200s\": %s", url, why);
-    default: return err_set(e, ERR_NETWORK, "cannot fetch \"%.200s\": %s", url, why);
+    case CURLE_UNSUPPORTED_PROTOCOL:
+        return err_set(e, ERR_INVALID, "bad address \"%.200s\": %s", url, why);
+    default:
+        return err_set(e, ERR_NETWORK, "cannot fetch \"%.200s\": %s", url, why);
     }
 }
 
@@ -133,9 +147,9 @@ static err_code web_try(const struct io_web_request *r, struct buf *body, char *
     struct curl_slist *headers = NULL;
     buf_clear(body);
     if (r->accept) {
-        char line[256] = "Accept: ";
-        strncat(line, r->accept, sizeof line - strlen(line) - 1);
+        char *line = mem_printf("Accept: %s", r->accept);
         headers = curl_slist_append(NULL, line);
+        free(line);
         curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers);
     }
     curl_easy_setopt(h, CURLOPT_ERRORBUFFER, text);
@@ -148,10 +162,14 @@ static err_code web_try(const struct io_web_request *r, struct buf *body, char *
     *ret_status = rc == CURLE_OK ? web_status(h) : 0;
     *ret_wait = web_retry_after(h);
     err_code code;
-    if (rc == CURLE_ABORTED_BY_CALLBACK) code = err_set(e, ERR_CANCELLED, "interrupted");
-    else if (body->failed) code = err_set(e, ERR_LIMIT, "the answer of \"%.200s\" is over %zu bytes", r->url, body->max);
-    else if (rc != CURLE_OK) code = web_error(rc, r->url, text, e);
-    else code = *ret_status / 100 == 2 ? ERR_OK : io_web_status_error(*ret_status, r->url, e);
+    if (rc == CURLE_ABORTED_BY_CALLBACK)
+        code = err_set(e, ERR_CANCELLED, "interrupted");
+    else if (body->failed)
+        code = err_set(e, ERR_LIMIT, "the answer of \"%.200s\" is over %zu bytes", r->url, body->max);
+    else if (rc != CURLE_OK)
+        code = web_error(rc, r->url, text, e);
+    else
+        code = *ret_status / 100 == 2 ? ERR_OK : io_web_status_error(*ret_status, r->url, e);
     const char *link = code == ERR_OK && ret_next ? web_header(h, "link", -1) : NULL;
     if (ret_next && !(link && io_web_link_next(link, ret_next))) ret_next[0] = '\0';
     curl_easy_cleanup(h);
@@ -166,7 +184,8 @@ err_code io_web_get(const struct io_web_request *r, struct buf *ret_body, char r
         err_code code = web_try(r, ret_body, ret_next, &status, &retry_after, &why);
         bool passing = status != 0 || (code == ERR_NETWORK || code == ERR_TIMEOUT); /* not one that would come again and again */
         int wait = code == ERR_OK || !passing || (status == 0 && failures >= WEB_TRIES_WITHOUT_ANSWER)
-            ? -1 : io_web_retry(failures, status, retry_after);
+                       ? -1
+                       : io_web_retry(failures, status, retry_after);
         if (wait < 0) {
             if (e && code != ERR_OK) *e = why;
             return code;

@@ -18,10 +18,10 @@ enum { IO_WEB_MAX_URL = 4096, IO_WEB_MAX_TRIES = 6 };
 typedef void (*io_web_waiting_fn)(void *user, const char *why, unsigned seconds);
 
 struct io_web_request {
-    const char *url, *token;             /* token: a Bearer token, or NULL */
-    const char *accept;                  /* Accept header; NULL: anything */
-    const volatile sig_atomic_t *stop;   /* becomes 1: give up with ERR_CANCELLED; may be NULL */
-    io_web_waiting_fn on_waiting;        /* may be NULL */
+    const char *url, *token;           /* token: a Bearer token, or NULL */
+    const char *accept;                /* Accept header; NULL: anything */
+    const volatile sig_atomic_t *stop; /* becomes 1: give up with ERR_CANCELLED; may be NULL */
+    io_web_waiting_fn on_waiting;      /* may be NULL */
     void *user;
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What a hub answers, and what somebody may paste as a model's address: whatever is accepted can be stored as a plain file in one folder. */
+ * What a hub answers, and what somebody may paste as a model's address: whatever is accepted can be stored as a plain file in one folder.
+ */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>

@@ -15,7 +15,11 @@
 
 static void test_references(void **state) {
     (void)state;
-    static const struct { const char *text; enum hub_kind kind; const char *repo, *revision, *tag, *url; } good[] = {
+    static const struct {
+        const char *text;
+        enum hub_kind kind;
+        const char *repo, *revision, *tag, *url;
+    } good[] = {
         {"hf:a/b", HUB_HF, "a/b", "main", "", ""},
         {"HF:Org-1/Model.2_x-GGUF:Q4_K_M", HUB_HF, "Org-1/Model.2_x-GGUF", "main", "Q4_K_M", ""},
         {"hf:a/b@refs/pr/3:q8_0", HUB_HF, "a/b", "refs/pr/3", "q8_0", ""},
@@ -28,8 +32,26 @@ static void test_references(void **state) {
         {"ollama:me/tuned:8b-q4", HUB_OLLAMA, "me/tuned", "", "8b-q4", ""},
         {"http://host:1/d/x.gguf", HUB_URL, "", "", "", "http://host:1/d/x.gguf"},
     };
-    static const char *const bad[] = {"", "a", "a/b", "hf:", "hf:a", "hf:a/", "hf:/b", "hf:a/b/c", "hf:a/..", "hf:a/b:", "hf:a/b@:q", "hf:a b/c", "ollama:",
-                                      "ollama:a/b/c", "ollama:a:", "ollama:../a", "ollama:/a", "ollama:a/", "ftp://x/y.gguf", "https://x/ y.gguf"};
+    static const char *const bad[] = {"",
+                                      "a",
+                                      "a/b",
+                                      "hf:",
+                                      "hf:a",
+                                      "hf:a/",
+                                      "hf:/b",
+                                      "hf:a/b/c",
+                                      "hf:a/..",
+                                      "hf:a/b:",
+                                      "hf:a/b@:q",
+                                      "hf:a b/c",
+                                      "ollama:",
+                                      "ollama:a/b/c",
+                                      "ollama:a:",
+                                      "ollama:../a",
+                                      "ollama:/a",
+                                      "ollama:a/",
+                                      "ftp://x/y.gguf",
+                                      "https://x/ y.gguf"};
     for (size_t i = 0; i < ARRAY_LEN(good); i++) {
         struct hub_ref r;
         struct err e = {0};
@@ -59,7 +81,8 @@ static void picks(const char *const *paths, size_t n, const char *tag, const cha
     buf_init(&json, 1 << 16);
     buf_append_str(&json, "[");
     for (size_t i = 0; i < n; i++)
-        buf_printf(&json, "%s{\"type\":\"file\",\"path\":\"%s\",\"size\":%zu,\"lfs\":{\"oid\":\"" HASH "\",\"size\":%zu}}", i ? "," : "", paths[i], i, 1000 + i);
+        buf_printf(&json, "%s{\"type\":\"file\",\"path\":\"%s\",\"size\":%zu,\"lfs\":{\"oid\":\"" HASH "\",\"size\":%zu}}", i ? "," : "",
+                   paths[i], i, 1000 + i);
     buf_append_str(&json, "]");
     assert_int_equal(hub_listing_add(l, (const char *)json.data, json.len, &e), ERR_OK);
     err_code code = hub_listing_pick(l, &r, "https://hub", &f, &e);
@@ -81,8 +104,15 @@ static void picks(const char *const *paths, size_t n, const char *tag, const cha
 
 static void test_pick(void **state) {
     (void)state;
-    static const char *const paths[] = {"README.md", "M-IQ4_K_M.gguf", "M-Q8_0.gguf", "M-q4_k_m.gguf", "mmproj-M-Q4_K_M.gguf", "M.imatrix.gguf",
-                                        "BF16/M-BF16-00002-of-00002.gguf", "BF16/M-BF16-00001-of-00002.gguf", "Q2_K/M one.gguf"};
+    static const char *const paths[] = {"README.md",
+                                        "M-IQ4_K_M.gguf",
+                                        "M-Q8_0.gguf",
+                                        "M-q4_k_m.gguf",
+                                        "mmproj-M-Q4_K_M.gguf",
+                                        "M.imatrix.gguf",
+                                        "BF16/M-BF16-00002-of-00002.gguf",
+                                        "BF16/M-BF16-00001-of-00002.gguf",
+                                        "Q2_K/M one.gguf"};
     size_t n = ARRAY_LEN(paths);
     picks(paths, n, "", "https://hub/a/b/resolve/main/M-q4_k_m.gguf", 1);
     picks(paths, n, "Q4_K_M", "https://hub/a/b/resolve/main/M-q4_k_m.gguf", 1);
@@ -97,7 +127,12 @@ static void test_pick(void **state) {
 
 static void test_foreign_listings(void **state) {
     (void)state;
-    static const char *const texts[] = {"", "{}", "null", "[1,2,{}]", "[{\"type\":\"file\",\"path\":\"../../x.gguf\"}]", "[{\"type\":\"file\",\"path\":\".gguf\"}]",
+    static const char *const texts[] = {"",
+                                        "{}",
+                                        "null",
+                                        "[1,2,{}]",
+                                        "[{\"type\":\"file\",\"path\":\"../../x.gguf\"}]",
+                                        "[{\"type\":\"file\",\"path\":\".gguf\"}]",
                                         "[{\"type\":\"file\",\"path\":\"a/..gguf\"},{\"type\":\"file\",\"path\":7}]"};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         struct hub_listing *l = hub_listing_create();
@@ -113,8 +148,10 @@ static void test_foreign_listings(void **state) {
 
 static void test_manifest(void **state) {
     (void)state;
-    static const char text[] = "{\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.model\",\"digest\":\"sha256:" HASH "\",\"size\":42}]}";
-    static const char two[] = "{\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.model\"},{\"mediaType\":\"application/vnd.ollama.image.model\"}]}";
+    static const char text[] =
+        "{\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.model\",\"digest\":\"sha256:" HASH "\",\"size\":42}]}";
+    static const char two[] =
+        "{\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.model\"},{\"mediaType\":\"application/vnd.ollama.image.model\"}]}";
     struct hub_ref r;
     struct hub_files f = {0};
     struct err e = {0};
@@ -149,8 +186,8 @@ static void test_plain_address(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_references), cmocka_unit_test(test_pick), cmocka_unit_test(test_foreign_listings), cmocka_unit_test(test_manifest),
-        cmocka_unit_test(test_plain_address),
+        cmocka_unit_test(test_references), cmocka_unit_test(test_pick),          cmocka_unit_test(test_foreign_listings),
+        cmocka_unit_test(test_manifest),   cmocka_unit_test(test_plain_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

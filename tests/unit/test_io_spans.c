@@ -75,7 +75,8 @@ static void test_halves(void **state) {
 
 static void test_reading_refuses(void **state) {
     (void)state;
-    static const char *const bad[] = {"5", "5-", "-5", "0-5,", "0-5;6-7", "5-5", "9-5", "0-5,4-8", "0-1001", "0-99999999999999999999999", "a-b", "0-5x"};
+    static const char *const bad[] = {"5",   "5-",  "-5", "0-5,", "0-5;6-7", "5-5", "9-5", "0-5,4-8", "0-1001", "0-99999999999999999999999",
+                                      "a-b", "0-5x"};
     struct spans s, before;
     struct err e;
     spans_init(&s, 77);
@@ -115,7 +116,7 @@ static void test_link(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_byte_once), cmocka_unit_test(test_halves), cmocka_unit_test(test_reading_refuses),
-        cmocka_unit_test(test_retry), cmocka_unit_test(test_link),
+        cmocka_unit_test(test_retry),           cmocka_unit_test(test_link),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
