@@ -26,7 +26,8 @@ struct engine_op {
 };
 
 enum { ENGINE_TOKEN_SAMPLE = 1,  /* the tail samples the next token after this one and reports it */
-       ENGINE_TOKEN_LOGITS = 2 };/* the tail reports all logits of this position (verify) */
+       ENGINE_TOKEN_LOGITS = 2, /* the tail reports all logits of this position (verify) */
+       ENGINE_TOKEN_DRAFT = 4 };/* a proposal: it counts, and is sampled after, only if the token sampled before it is this one */
 struct engine_token {
     int32_t token;
     int32_t pos;
@@ -61,8 +62,8 @@ struct engine_ops {
     err_code (*apply)(void *self, const struct engine_op *ops, size_t n, struct err *e);
     /* Computes a batch of n tokens (n <= n_batch). hidden_in: n rows, NULL in the first slice; hidden_out: room for n rows, NULL in
      * the last.
-     * In the last slice logits of every token with flags are kept until the next eval. Tokens are accepted into their sequence's sampler
-     * history in the last slice. ERR_ENGINE when libllama refuses (KV full: ERR_NO_ROOM; nothing was changed then). */
+     * In the last slice logits of every token with flags are kept until the next eval, and tokens are noted by position: a sampler
+     * sees those up to the position that it samples after, so a proposal that was refused never gets into its history. ERR_ENGINE when libllama refuses (KV full: ERR_NO_ROOM; nothing was changed then). */
     err_code (*eval)(void *self, const struct engine_token *tokens, size_t n, const float *hidden_in, float *hidden_out, struct err *e);
     /* Logits of the batch's token i (it must have had flags), [n_vocab], valid until the next eval. Last slice only. */
     const float *(*logits)(void *self, size_t i);

@@ -234,6 +234,8 @@ static void put_done(const struct request_event *ev, struct buf *out) {
     put_u64(out, ev->queued_us);
     put_u64(out, ev->prefill_us);
     put_u64(out, ev->decode_us);
+    put_u32(out, ev->draft_tokens);
+    put_u32(out, ev->draft_accepted);
     for (size_t i = 0; i < ev->n_hop; i++) {
         const struct request_hop *h = &ev->hops[i];
         put_u32(out, h->stage);
@@ -318,6 +320,8 @@ static err_code get_done(struct bytes_reader *r, struct request_event *ev, struc
     ev->queued_us = bytes_read_u64(r);
     ev->prefill_us = bytes_read_u64(r);
     ev->decode_us = bytes_read_u64(r);
+    ev->draft_tokens = bytes_read_u32(r);
+    ev->draft_accepted = bytes_read_u32(r);
     if (ev->n_hop > REQUEST_MAX_HOPS || bytes_left(r) < (size_t)ev->n_hop * TIMING_HOP_SIZE) {
         return event_error("too many hops", e);
     }
@@ -380,6 +384,7 @@ static void event_reset(struct request_event *ev) {
     ev->piece_len = ev->n_top = 0;
     ev->finish = 0;
     ev->queued_us = ev->prefill_us = ev->decode_us = 0;
+    ev->draft_tokens = ev->draft_accepted = 0;
     ev->n_hop = 0;
     ev->err.code = ERR_OK;
     ev->err.text[0] = ev->err.hint[0] = '\0';

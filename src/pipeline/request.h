@@ -7,7 +7,7 @@
  *   TOKEN    i32 token | f32 logprob | u32 completion_tokens | u16 piece_len | u8 n_top | u8 control | piece bytes
  *            | n_top x { i32 token, f32 logprob, u16 piece_len, piece }
  *   DONE     u8 reason | u8[3] 0 | u32 prompt_tokens | u32 completion_tokens | u32 cached_tokens | u32 n_hop | timing (below)
- *            u64 queued_us | u64 prefill_us | u64 decode_us
+ *            u64 queued_us | u64 prefill_us | u64 decode_us | u32 draft_tokens | u32 draft_accepted
  *            | n_hop x { u32 stage, u32 frames, u64 compute_us, u64 wait_us, u64 hop_us }
  *   FAILED   u32 err_code name length | name | u32 text length | text | u32 hint length | hint
  */
@@ -66,6 +66,7 @@ struct request_event {
     /* DONE */
     enum request_finish finish;
     uint64_t queued_us, prefill_us, decode_us;
+    uint32_t draft_tokens, draft_accepted; /* guesses that travelled with decode tokens; those that came true */
     uint32_t n_hop;
     struct request_hop hops[REQUEST_MAX_HOPS];
     /* FAILED */

@@ -93,6 +93,8 @@ struct sched *sched_create(const struct sched_config *config) {
     s->ops = mem_calloc(c->n_seq, sizeof *s->ops);
     s->tokens = mem_calloc(c->n_batch, sizeof *s->tokens);
     s->results = mem_calloc(c->n_batch, sizeof *s->results);
+    s->answered = mem_calloc(c->n_batch, sizeof *s->answered);
+    sched_cost_init(&s->cost, c->n_stage);
     s->items_cap = 4 * (size_t)c->n_seq + 16;
     s->items = mem_calloc(s->items_cap, sizeof *s->items);
     return s;
@@ -103,6 +105,7 @@ static void req_free(struct sched_req *r) {
         return;
     }
     request_done(&r->request);
+    sched_spec_done(&r->spec);
     free(r->hops);
     free(r->why);
     free(r);
@@ -139,6 +142,7 @@ void sched_free(struct sched *s) {
     free(s->delivered_why);
     free(s->broken);
     free(s->items);
+    free(s->answered);
     free(s->results);
     free(s->tokens);
     free(s->ops);
@@ -176,6 +180,7 @@ void sched_slot_release(struct sched *s, uint32_t slot) {
     sl->generation++;
     sl->dirty = true;
     sl->clear = false;
+    sl->rewind = 0;
 }
 
 static void end_common(struct sched *s, clock_us now, struct sched_req *r) {
@@ -425,7 +430,7 @@ void sched_fail_all(struct sched *s, clock_us now, const struct err *why) {
     if (s->broken == NULL) {
         s->broken = err_copy(why);
     }
-    s->n_flight = s->n_flight_decode = 0;
+    s->n_flight = s->n_flight_decode = s->n_flight_guesses = 0;
 }
 
 void sched_drain(struct sched *s) {
@@ -436,6 +441,8 @@ void sched_drain(struct sched *s) {
 
 static void fill_done(const struct sched *s, const struct sched_req *r, struct request_event *ev) {
     ev->finish = r->finish;
+    ev->draft_tokens = r->spec.n_sent;
+    ev->draft_accepted = r->spec.n_accepted;
     ev->n_hop = s->config.n_stage;
     memcpy(ev->hops, r->hops, s->config.n_stage * sizeof *r->hops);
     clock_us admitted = r->admitted != 0 ? r->admitted : r->ended;
@@ -465,6 +472,7 @@ static void fill_event(struct sched *s, struct sched_item *it) {
     ev->piece_len = ev->n_top = 0;
     ev->n_hop = 0;
     ev->queued_us = ev->prefill_us = ev->decode_us = 0;
+    ev->draft_tokens = ev->draft_accepted = 0;
     ev->finish = it->cancelled ? REQUEST_FINISH_CANCELLED : REQUEST_FINISH_STOP;
     const struct sched_req *r = it->req;
     if (r != NULL) {

@@ -14,6 +14,7 @@
 #include "engine/engine.h"
 #include "pipeline/request.h"
 #include "pipeline/result.h"
+#include "pipeline/sched_spec.h"
 
 struct sched_config {
     uint32_t n_stage;     /* 1 to REQUEST_MAX_HOPS */
@@ -24,6 +25,11 @@ struct sched_config {
     uint32_t n_vocab;     /* token ids are below; 0: not known */
     uint32_t n_queue;     /* requests that may wait for a slot */
     uint32_t n_credit;    /* frames in flight at most; 0: as sched_policy says */
+    uint32_t n_draft;     /* guesses that travel with a decode token at most; 0: no speculation */
+    bool draft_always;    /* that many, whether they pay or not */
+    bool draft_alone;     /* only while one sequence runs, and nothing else travels until its answer: the stages can take positions back
+                             only then */
+    struct sched_drafter drafter; /* a small model, borrowed; or nothing */
     bool exact;           /* one class of batch shapes: decode frames of 1 to 3 tokens, prompt chunks of multiples of 4 */
 };
 

@@ -6,7 +6,7 @@
 #include "pipeline/sched_policy.h"
 #include "pipeline/sched_priv.h"
 
-enum { EXACT_PREFILL = 4, EXACT_REPLAY = 3 };
+enum { EXACT_PREFILL = 4, EXACT_REPLAY = 3, GUESSES_SHARE = 4 };
 
 static uint32_t min_u32(uint32_t a, uint32_t b) {
     return a < b ? a : b;
@@ -17,13 +17,14 @@ static uint32_t min_u32(uint32_t a, uint32_t b) {
 struct filling {
     struct sched_flight *flight;
     size_t n; /* tokens in s->tokens */
+    float expected; /* tokens that will come of them */
 };
 
 static void put_token(struct sched *s, struct filling *f, uint32_t slot, int32_t token, uint32_t pos, uint16_t flags) {
     assert(f->n < s->config.n_batch && pos < s->config.n_ctx_seq);
     if (flags != 0) {
         f->flight->expect[f->flight->n_expect++] = (struct sched_expect){
-            .slot = slot, .generation = s->slots[slot].generation, .index = (uint16_t)f->n, .flags = flags, .pos = (int32_t)pos};
+            .slot = slot, .generation = s->slots[slot].generation, .index = (uint16_t)f->n, .flags = flags, .pos = (int32_t)pos, .token = token};
     }
     s->tokens[f->n++] = (struct engine_token){.token = token, .pos = (int32_t)pos, .seq = (uint16_t)slot, .flags = flags};
 }
@@ -35,13 +36,43 @@ static void put_part(struct sched *s, struct filling *f, uint32_t slot, uint32_t
 
 /* ---- decode and prefill ----------------------------------------------------------------------------------------------------- */
 
+/* Guesses that may go with r's next token: n_later sequences have their place in the frame yet, and a waiting prompt keeps most of it. */
+static uint32_t guesses_most(const struct sched *s, const struct filling *f, const struct sched_req *r, uint32_t n_later) {
+    const struct sched_config *c = &s->config;
+    if (c->n_draft == 0 || (c->draft_alone && s->n_state[SCHED_PREFILL] + s->n_state[SCHED_FLIGHT] + s->n_state[SCHED_READY] > 1)) {
+        return 0;
+    }
+    uint32_t room = c->exact ? SCHED_SPEC_EXACT + 1 : s->prefill.first != NULL ? c->n_batch / GUESSES_SHARE : c->n_batch;
+    room = min_u32(room, c->n_batch);
+    uint32_t taken = (uint32_t)f->n + 1 + n_later;
+    uint32_t most = min_u32(c->n_draft, room > taken ? room - taken : 0);
+    return min_u32(most, r->max_completion - r->n_completion - 1); /* nothing is computed past the request's end */
+}
+
+static void put_guesses(struct sched *s, struct filling *f, struct sched_req *r, uint32_t n_later) {
+    struct sched_spec_load load = {.n_others = (uint32_t)f->n - 1 + n_later, .expected = f->expected + (float)n_later,
+                                   .groups = s->n_flight_decode + 1, .most = guesses_most(s, f, r, n_later),
+                                   .always = s->config.draft_always};
+    float expected;
+    r->n_ahead = sched_spec_choose(&r->spec, &s->cost, &s->config.drafter, r->slot, &load, &expected);
+    for (uint32_t i = 0; i < r->n_ahead; i++) {
+        put_token(s, f, r->slot, r->spec.guesses[i], r->n_sent + i, ENGINE_TOKEN_SAMPLE | ENGINE_TOKEN_DRAFT);
+    }
+    f->flight->guesses |= r->n_ahead > 0;
+    f->expected += expected;
+}
+
 /* The sequences that have waited longest go first: the ready list is in the order in which their tokens came back. */
 static void put_decodes(struct sched *s, struct filling *f, uint32_t most) {
-    while (most-- > 0 && s->ready.first != NULL) {
+    most = min_u32(most, s->n_state[SCHED_READY]);
+    while (most-- > 0) {
         struct sched_req *r = s->ready.first;
         put_token(s, f, r->slot, r->next_token, r->n_sent, ENGINE_TOKEN_SAMPLE);
-        put_part(s, f, r->slot, 1);
         r->n_sent++;
+        if (r->spec.text != NULL) {
+            put_guesses(s, f, r, most);
+        }
+        put_part(s, f, r->slot, 1 + r->n_ahead);
         f->flight->decode = true;
         sched_set_state(s, r, SCHED_FLIGHT);
     }
@@ -155,14 +186,16 @@ static bool any_dirty(const struct sched *s) {
     return false;
 }
 
-/* A slot without an owner is closed; one whose new owner's sampler has been announced already is only emptied. */
+/* A slot without an owner is closed; one whose new owner's sampler has been announced already is only emptied; of one whose guesses were
+ * refused those are taken back. */
 static size_t put_ops(struct sched *s) {
     size_t n = 0;
     for (uint32_t i = 0; i < s->config.n_seq; i++) {
         struct sched_slot *sl = &s->slots[i];
-        if (sl->dirty || sl->clear) {
-            s->ops[n++] = (struct engine_op){.kind = sl->dirty ? ENGINE_OP_CLOSE : ENGINE_OP_RM, .seq = i, .p0 = 0, .p1 = -1};
+        if (sl->dirty || sl->clear || sl->rewind > 0) {
+            s->ops[n++] = (struct engine_op){.kind = sl->dirty ? ENGINE_OP_CLOSE : ENGINE_OP_RM, .seq = i, .p0 = (int32_t)sl->rewind, .p1 = -1};
             sl->dirty = sl->clear = false;
+            sl->rewind = 0;
         }
     }
     return n;
@@ -171,11 +204,11 @@ static size_t put_ops(struct sched *s) {
 /* ---- the frame -------------------------------------------------------------------------------------------------------------- */
 
 bool sched_frame_build(struct sched *s, struct sched_action *ret) {
-    if (s->n_flight == s->config.n_credit) {
+    if (s->n_flight == s->config.n_credit || (s->config.draft_alone && s->n_flight_guesses > 0)) {
         return false;
     }
     struct sched_flight *flight = &s->flights[(s->flight_first + s->n_flight) % s->config.n_credit];
-    flight->decode = flight->faulted = false;
+    flight->decode = flight->guesses = flight->faulted = false;
     flight->n_parts = flight->n_expect = 0;
     struct filling f = {.flight = flight};
     if (s->eval_state == SCHED_EVAL_RUNNING || (s->eval_state == SCHED_EVAL_WAITING && eval_start(s))) {
@@ -188,7 +221,9 @@ bool sched_frame_build(struct sched *s, struct sched_action *ret) {
     }
     flight->number = s->next_number++;
     s->n_flight++;
+    flight->n_tokens = (uint32_t)f.n;
     s->n_flight_decode += flight->decode;
+    s->n_flight_guesses += flight->guesses;
     s->n_frames++;
     s->n_tokens += f.n;
     *ret = (struct sched_action){.kind = SCHED_ACTION_FRAME, .number = flight->number, .ops = s->ops, .tokens = s->tokens, .n_tokens = f.n};

@@ -19,6 +19,8 @@ struct sched_req {
     uint32_t n_input;              /* prompt and replayed tokens: known from the start */
     uint32_t n_sent;               /* positions that have gone into frames */
     int32_t next_token;            /* READY: sampled for position n_sent */
+    uint32_t n_ahead;              /* positions behind those that are guesses in flight */
+    struct sched_spec spec;
     uint32_t n_completion, max_completion;
     uint32_t kv;                   /* cells reserved */
     clock_us submitted, admitted, first_token, ended;
@@ -31,17 +33,20 @@ struct sched_slot {
     struct sched_req *req;
     uint32_t generation;  /* raised when an owner goes: what is in flight of another generation is stale */
     bool dirty;           /* an owner has left something behind in the stages */
+    uint32_t rewind;      /* refused guesses stand in the stages from this position on; 0: none do */
     bool clear;           /* a new owner has it: remove what the old one left, with the next frame */
 };
 
 /* What a frame in flight carries, to understand its answer. */
 struct sched_part { uint32_t slot, generation, n_tokens; };
-struct sched_expect { uint32_t slot, generation; uint16_t index, flags; int32_t pos; };
+struct sched_expect { uint32_t slot, generation; uint16_t index, flags; int32_t pos, token; };
 struct sched_flight {
     uint32_t number;
     bool decode;       /* carries decode tokens */
+    bool guesses;      /* carries guesses */
     bool faulted;      /* a stage could not compute it: its answer may be empty */
     uint32_t batch;    /* of an EVAL */
+    uint32_t n_tokens; /* in all */
     struct sched_part *parts;     /* [n_seq] */
     size_t n_parts;
     struct sched_expect *expect;  /* [n_batch] */
@@ -72,10 +77,12 @@ struct sched {
     uint32_t kv_reserved;
     uint32_t next_number;
     struct sched_flight *flights;       /* [n_credit], oldest at flight_first */
-    uint32_t flight_first, n_flight, n_flight_decode;
+    uint32_t flight_first, n_flight, n_flight_decode, n_flight_guesses;
     bool prefill_last;
     struct engine_op *ops;              /* [n_seq] */
     struct engine_token *tokens;        /* [n_batch] */
+    struct sched_cost cost;
+    uint16_t *answered;                 /* [n_batch]: which of the expected answers results[i] is */
     struct result *results;             /* [n_batch], of the TOKENS being handled; LOGITS actions point at them */
     size_t n_results;
     enum sched_eval_state eval_state;

@@ -35,17 +35,31 @@ static err_code check_result(const struct sched *s, const struct sched_expect *x
     return ERR_OK;
 }
 
-/* Decodes the results into s->results. */
+/* Decodes the results into s->results, and notes which expected answer each is. A guess is answered only if the answer before it is this
+ * very token. */
 static err_code read_results(struct sched *s, const struct sched_flight *fl, uint32_t n_results, struct bytes_reader *r, struct err *e) {
     bool empty = fl->faulted && n_results == 0;
-    if (!empty && n_results != fl->n_expect) {
-        return err_set(e, ERR_PROTOCOL, "tokens: %u answers to a frame that asked for %zu", n_results, fl->n_expect);
-    }
-    for (uint32_t i = 0; i < n_results; i++) {
-        err_code code = result_get(r, &s->results[i], e);
-        if (code != ERR_OK || (code = check_result(s, &fl->expect[i], &s->results[i], e)) != ERR_OK) {
+    uint32_t n = 0;
+    int32_t sampled = -1; /* the answer before */
+    for (size_t i = 0; i < fl->n_expect && !empty; i++) {
+        const struct sched_expect *x = &fl->expect[i];
+        bool refused = (x->flags & ENGINE_TOKEN_DRAFT) != 0 && x->token != sampled;
+        sampled = -1;
+        if (refused) {
+            continue;
+        }
+        if (n == n_results) {
+            return err_set(e, ERR_PROTOCOL, "tokens: %u answers to a frame that asked for more", n_results);
+        }
+        struct result *res = &s->results[n];
+        if (result_get(r, res, e) != ERR_OK || check_result(s, x, res, e) != ERR_OK) {
             return ERR_PROTOCOL;
         }
+        sampled = (res->flags & RESULT_SAMPLED) != 0 ? res->sample.token : -1;
+        s->answered[n++] = (uint16_t)i;
+    }
+    if (n != n_results) {
+        return err_set(e, ERR_PROTOCOL, "tokens: %u answers to a frame that asked for %u", n_results, n);
     }
     for (uint32_t i = 1; i < n_results; i++) {
         if (s->results[i].n_logits != s->results[0].n_logits && s->eval_state == SCHED_EVAL_RUNNING) {
@@ -87,6 +101,31 @@ static void add_times(struct sched *s, const struct sched_flight *fl, const stru
     }
 }
 
+/* Frames with prompt tokens say nothing of what a decode token costs. */
+static void learn_cost(struct sched *s, const struct sched_flight *fl, const struct ring_trace *traces, uint16_t n_trace, uint32_t hop_us) {
+    if (fl->decode && fl->n_tokens == fl->n_expect && n_trace == s->config.n_stage && !fl->faulted) {
+        sched_cost_learn(&s->cost, fl->n_tokens, traces, n_trace, hop_us);
+    }
+}
+
+/* Into the text in which guesses are looked up: with the first token, all that was there before. */
+static void note_token(struct sched *s, struct sched_req *r, int32_t token) {
+    if (s->config.n_draft == 0) {
+        return;
+    }
+    const struct request *q = &r->request;
+    if (r->spec.text == NULL) {
+        sched_spec_start(&r->spec, r->kv);
+        for (size_t i = 0; i < q->n_tokens; i++) {
+            sched_spec_push(&r->spec, q->tokens[i], false);
+        }
+        for (size_t i = 0; i < q->n_generated; i++) {
+            sched_spec_push(&r->spec, q->generated[i], false);
+        }
+    }
+    sched_spec_push(&r->spec, token, true);
+}
+
 static void take_sample(struct sched *s, clock_us now, struct sched_req *r, const struct result *res) {
     if (r->first_token == 0) {
         r->first_token = now;
@@ -107,7 +146,28 @@ static void take_sample(struct sched *s, clock_us now, struct sched_req *r, cons
         return;
     }
     r->next_token = res->sample.token;
-    sched_set_state(s, r, SCHED_READY);
+    note_token(s, r, res->sample.token);
+    if (r->state != SCHED_READY) { /* it is, if a guess came true */
+        sched_set_state(s, r, SCHED_READY);
+    }
+}
+
+/* The guess that stands at the next position has come true. */
+static void accept_guess(struct sched_req *r) {
+    r->n_sent++;
+    r->n_ahead--;
+    r->spec.n_accepted++;
+}
+
+/* What is left of the guesses is to be taken back. */
+static void refuse_guesses(struct sched *s, const struct sched_flight *fl) {
+    for (size_t p = 0; p < fl->n_parts && fl->guesses; p++) {
+        struct sched_req *r = s->slots[fl->parts[p].slot].req;
+        if (r != NULL && is_current(s, fl->parts[p].slot, fl->parts[p].generation) && r->n_ahead > 0) {
+            s->slots[r->slot].rewind = r->n_sent;
+            r->n_ahead = 0;
+        }
+    }
 }
 
 static void take_result(struct sched *s, clock_us now, const struct sched_expect *x, const struct result *res) {
@@ -124,6 +184,9 @@ static void take_result(struct sched *s, clock_us now, const struct sched_expect
             sched_eval_end(s, false, &why);
         }
     } else if (r != NULL && (res->flags & RESULT_SAMPLED) != 0) {
+        if ((x->flags & ENGINE_TOKEN_DRAFT) != 0) {
+            accept_guess(r);
+        }
         take_sample(s, now, r, res);
     }
 }
@@ -155,10 +218,13 @@ err_code sched_tokens(struct sched *s, clock_us now, uint32_t number, uint32_t n
     s->flight_first = (s->flight_first + 1) % s->config.n_credit;
     s->n_flight--;
     s->n_flight_decode -= fl->decode;
+    s->n_flight_guesses -= fl->guesses;
+    learn_cost(s, fl, traces, n_trace, hop_us);
     add_times(s, fl, traces, n_trace, hop_us);
     for (uint32_t i = 0; i < n_results; i++) {
-        take_result(s, now, &fl->expect[i], &s->results[i]);
+        take_result(s, now, &fl->expect[s->answered[i]], &s->results[i]);
     }
+    refuse_guesses(s, fl);
     take_eval(s, fl);
     return ERR_OK;
 }

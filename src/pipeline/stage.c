@@ -14,7 +14,8 @@
 
 static_assert((int)ENGINE_OP_RM == RING_OP_RM && (int)ENGINE_OP_CP == RING_OP_CP && (int)ENGINE_OP_KEEP == RING_OP_KEEP &&
               (int)ENGINE_OP_CLOSE == RING_OP_CLOSE, "operations on the wire are the engine's");
-static_assert((int)ENGINE_TOKEN_SAMPLE == RING_TOKEN_SAMPLE && (int)ENGINE_TOKEN_LOGITS == RING_TOKEN_LOGITS,
+static_assert((int)ENGINE_TOKEN_SAMPLE == RING_TOKEN_SAMPLE && (int)ENGINE_TOKEN_LOGITS == RING_TOKEN_LOGITS &&
+              (int)ENGINE_TOKEN_DRAFT == RING_TOKEN_DRAFT,
               "token flags on the wire are the engine's");
 
 #define NATIVE_F32 (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
@@ -214,13 +215,17 @@ static void put_logits(struct stage *st, size_t i, struct result *res, uint8_t *
     }
 }
 
-/* The tail: what is asked of each flagged token, into st->results. A sequence whose sampling fails hurts no other. */
+/* The tail: what is asked of each flagged token, into st->results. Of a chain of proposals only what follows from the tokens that were
+ * really sampled. A sequence whose sampling fails hurts no other. */
 static uint32_t take_results(struct stage *st, const struct work *w) {
     const struct engine *en = st->config.engine;
     uint32_t n = 0;
+    int32_t sampled = -1; /* after the token before */
     for (size_t i = 0; i < w->n_tokens; i++) {
         const struct engine_token *t = &w->tokens[i];
-        if (t->flags == 0) {
+        bool refused = (t->flags & ENGINE_TOKEN_DRAFT) != 0 && t->token != sampled;
+        sampled = -1;
+        if (t->flags == 0 || refused) {
             continue;
         }
         struct result res = {.seq = t->seq, .index = (uint16_t)i, .pos = t->pos};
@@ -232,6 +237,7 @@ static uint32_t take_results(struct stage *st, const struct work *w) {
         if ((t->flags & ENGINE_TOKEN_SAMPLE) != 0) {
             if (en->ops->sample(en->self, t->seq, i, t->pos, &res.sample, &why) == ERR_OK) {
                 res.flags |= RESULT_SAMPLED | (res.sample.end ? RESULT_END : 0);
+                sampled = res.sample.token;
             } else {
                 res.flags |= RESULT_FAILED;
                 res.text = why.text;

@@ -81,6 +81,14 @@ static const char *token_fault(const struct ring_token *t) {
     return NULL;
 }
 
+/* A proposal stands right behind the token that it is a guess after, and both are sampled. */
+static const char *draft_fault(const struct ring_token *before, const struct ring_token *t) {
+    if ((t->flags & RING_TOKEN_DRAFT) == 0) return NULL;
+    bool follows = before != NULL && before->seq == t->seq && before->pos + 1 == t->pos;
+    if (!follows || (before->flags & RING_TOKEN_SAMPLE) == 0) return "a proposal that follows no sampled token";
+    return (t->flags & RING_TOKEN_SAMPLE) == 0 ? "a proposal that is not sampled" : NULL;
+}
+
 static err_code bad_entry(const char *what, uint32_t i, const char *fault, struct err *e) {
     return err_set(e, ERR_PROTOCOL, "COMPUTE frame, %s %u: %s", what, i, fault);
 }
@@ -103,7 +111,7 @@ void ring_compute_put(uint8_t *out, const struct ring_op *ops, uint32_t n_ops, c
         put_op(out, &op);
     }
     for (uint32_t i = 0; i < n_tokens; i++, out += FRAME_TOKEN_SIZE) {
-        assert(token_fault(&tokens[i]) == NULL);
+        assert(token_fault(&tokens[i]) == NULL && draft_fault(i > 0 ? &tokens[i - 1] : NULL, &tokens[i]) == NULL);
         put_token(out, &tokens[i]);
     }
     for (uint32_t i = 0; i < n_trace; i++, out += FRAME_TRACE_SIZE) ring_trace_put(out, &trace[i]);
@@ -116,10 +124,13 @@ static err_code check_entries(const struct ring_compute *c, struct err *e) {
         const char *fault = in[1] | in[2] | in[3] ? "reserved bytes are not 0" : op_fault(&op);
         if (fault != NULL) return bad_entry("operation", i, fault, e);
     }
+    struct ring_token before = {0};
     for (uint32_t i = 0; i < c->n_tokens; i++) {
         struct ring_token t = get_token(c->tokens + (size_t)i * FRAME_TOKEN_SIZE);
         const char *fault = token_fault(&t);
+        if (fault == NULL) fault = draft_fault(i > 0 ? &before : NULL, &t);
         if (fault != NULL) return bad_entry("token", i, fault, e);
+        before = t;
     }
     for (uint32_t i = 0; i < c->n_trace; i++)
         if (bytes_get_u16(c->trace + (size_t)i * FRAME_TRACE_SIZE + 2) != 0)

@@ -18,6 +18,10 @@ struct sim_config {
     uint8_t dtype;
     uint32_t delay_us, jitter_us, bytes_per_us; /* of every link; 0 bytes_per_us: no limit */
     uint32_t batch_us, token_us;                /* what a batch costs each stage, and each token in it */
+    uint32_t loop;                              /* of what the engine says: fake_engine.h */
+    uint32_t n_draft;                           /* speculation, as sched_config has it */
+    bool draft_always, draft_alone;
+    struct sched_drafter drafter;
     uint32_t fail_one_in;                       /* engine errors: one eval in so many; 0: none */
 };
 

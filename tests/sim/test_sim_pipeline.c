@@ -16,8 +16,8 @@
 #include "sim/sim_ring.h"
 
 enum { MAX_REQUESTS = 40, MAX_CTX = 128, TIMER_CANCEL = 1000, TIMER_KILL = 2000, MAX_STEPS = 400000 };
-enum scenario { PLAIN, FAULTS, KILL };
-static const char *const SCENARIO_NAMES[] = {"plain", "faults", "kill"};
+enum scenario { PLAIN, FAULTS, KILL, GUESSES };
+static const char *const SCENARIO_NAMES[] = {"plain", "faults", "kill", "guesses"};
 
 static uint64_t only_seed;
 static bool has_only_seed;
@@ -48,6 +48,9 @@ struct run {
     uint64_t n_frames;
     uint32_t last_started;
     bool killed;
+    uint32_t right_in_16;       /* what the small model guesses is right so often */
+    bool alone;                 /* the frame before carried guesses that had to travel alone */
+    uint64_t n_guessed, n_accepted;
 };
 
 #define CHECK(run, cond, ...)                                                                                                          \
@@ -89,8 +92,13 @@ static void see_done(struct run *r, uint32_t i, const struct request_event *ev) 
     CHECK(r, k == q->n_expected, "request %u: ended with %zu of %zu tokens", i, k, q->n_expected);
     CHECK(r, ev->finish == (q->stop ? REQUEST_FINISH_STOP : REQUEST_FINISH_LENGTH), "request %u: finish %d", i, ev->finish);
     CHECK(r, ev->n_hop == r->config.n_stage, "request %u: %u hops", i, ev->n_hop);
+    CHECK(r, ev->draft_accepted <= ev->draft_tokens && ev->draft_accepted <= q->got, "request %u: %u of %u guesses accepted", i,
+          ev->draft_accepted, ev->draft_tokens);
+    r->n_guessed += ev->draft_tokens;
+    r->n_accepted += ev->draft_accepted;
+    uint32_t trips = q->got - ev->draft_accepted;
     for (uint32_t h = 0; h < ev->n_hop && q->got > 0; h++) {
-        CHECK(r, ev->hops[h].frames >= q->got && ev->hops[h].compute_us >= (uint64_t)q->got * r->config.batch_us,
+        CHECK(r, ev->hops[h].frames >= trips && ev->hops[h].compute_us >= (uint64_t)trips * r->config.batch_us,
               "request %u: times of stage %u", i, h);
     }
 }
@@ -126,6 +134,19 @@ static void on_event(void *user, clock_us now, const struct request_event *ev) {
     }
 }
 
+/* How many guesses a frame carries, and that each chain of them may be there. */
+static uint32_t see_guesses(struct run *r, const struct sched_action *f) {
+    uint32_t n = 0, chain = 0;
+    for (size_t i = 0; i < f->n_tokens; i++) {
+        chain = (f->tokens[i].flags & ENGINE_TOKEN_DRAFT) != 0 ? chain + 1 : 0;
+        n += chain > 0;
+        CHECK(r, chain <= r->config.n_draft, "%u guesses in a row", chain);
+        CHECK(r, chain == 0 || (i > 0 && f->tokens[i].seq == f->tokens[i - 1].seq && f->tokens[i].pos == f->tokens[i - 1].pos + 1),
+              "a guess that follows nothing");
+    }
+    return n;
+}
+
 static void on_frame(void *user, clock_us now, const struct sched_action *f) {
     struct run *r = user;
     (void)now;
@@ -139,6 +160,8 @@ static void on_frame(void *user, clock_us now, const struct sched_action *f) {
     if (r->config.exact) {
         CHECK(r, f->n_tokens <= 3 || f->n_tokens % 4 == 0, "exact mode: a batch of %zu", f->n_tokens);
     }
+    CHECK(r, !r->alone || n.in_flight == 1, "a frame beside guesses that travel alone");
+    r->alone = see_guesses(r, f) > 0 && r->config.draft_alone;
     r->n_frames++;
 }
 
@@ -168,7 +191,7 @@ static void make_request(struct run *r, struct asked *q) {
         return;
     }
     size_t room = ctx - q->n_prompt, max = q->max_tokens < 0 || (size_t)q->max_tokens > room ? room : (size_t)q->max_tokens;
-    struct fake_params p = {.n_layer = r->config.n_layer, .n_ctx_seq = ctx, .n_ctx = ctx, .n_batch = 1};
+    struct fake_params p = {.n_layer = r->config.n_layer, .loop = r->config.loop, .n_ctx_seq = ctx, .n_ctx = ctx, .n_batch = 1};
     q->n_expected = fake_reference(&p, q->prompt, q->n_prompt, q->sampling_seed, q->ignore_eos, max, q->expected, &q->stop);
     if (sim_between(s, 0, 4) == 0 && q->n_expected > 0) { /* a replay */
         q->n_generated = sim_between(s, 1, (uint32_t)q->n_expected);
@@ -225,6 +248,53 @@ static void on_timer(void *user, clock_us now, uint64_t what) {
     }
 }
 
+/* ---- a small model that knows the answers, and is wrong as often as it is told to be ----------------------------------------- */
+
+/* The request that these tokens are the beginning of. */
+static const struct asked *who_says(const struct run *r, const int32_t *tokens, uint32_t n) {
+    for (uint32_t i = 0; i < r->n; i++) {
+        const struct asked *q = &r->asked[i];
+        if (q->started && !q->ended && n >= q->n_prompt && n - q->n_prompt <= q->n_expected &&
+            memcmp(tokens, q->prompt, q->n_prompt * sizeof *tokens) == 0 &&
+            memcmp(tokens + q->n_prompt, q->expected, (n - q->n_prompt) * sizeof *tokens) == 0) {
+            return q;
+        }
+    }
+    return NULL;
+}
+
+static uint32_t small_model(void *user, uint32_t seq, const int32_t *tokens, uint32_t n, uint32_t most, int32_t *ret) {
+    struct run *r = user;
+    (void)seq;
+    const struct asked *q = who_says(r, tokens, n);
+    CHECK(r, q != NULL, "the small model is asked about a text that is no request's");
+    for (uint32_t i = 0; i < most; i++) {
+        size_t at = n - q->n_prompt + i;
+        int32_t right = at < q->n_expected ? q->expected[at] : FAKE_EOG; /* where it ends, if it does, and past there */
+        bool lie = sim_between(r->sim, 1, 16) > r->right_in_16;
+        ret[i] = lie ? (right + 1) % FAKE_N_VOCAB : right;
+    }
+    return sim_between(r->sim, 0, 7) == 0 ? most / 2 : most;
+}
+
+static uint32_t small_model_cost(void *user) {
+    const struct run *r = user;
+    return r->config.token_us / 4;
+}
+
+/* Every other schedule has guesses from the sequence's own text alone. */
+static void draw_guesses(struct run *r, struct sim *dice, struct sim_config *c) {
+    static const uint32_t RIGHT[] = {0, 8, 15, 16};
+    c->n_draft = sim_between(dice, 1, SCHED_SPEC_MOST);
+    c->draft_always = sim_between(dice, 0, 1) == 0;
+    c->draft_alone = sim_between(dice, 0, 3) == 0;
+    c->loop = sim_between(dice, 0, 1) * sim_between(dice, 1, 20);
+    r->right_in_16 = RIGHT[sim_between(dice, 0, 3)];
+    if (c->loop == 0 || sim_between(dice, 0, 2) == 0) {
+        c->drafter = (struct sched_drafter){.guess = small_model, .cost_us = small_model_cost, .user = r};
+    }
+}
+
 /* ---- one schedule ----------------------------------------------------------------------------------------------------------- */
 
 static void draw_config(struct run *r, uint64_t seed) {
@@ -248,6 +318,9 @@ static void draw_config(struct run *r, uint64_t seed) {
     c.batch_us = sim_between(dice, 1, 500);
     c.token_us = sim_between(dice, 0, 50);
     c.fail_one_in = r->scenario == FAULTS ? sim_between(dice, 20, 200) : 0;
+    if (r->scenario == GUESSES || (r->scenario != PLAIN && sim_between(dice, 0, 1) == 0)) {
+        draw_guesses(r, dice, &c);
+    }
     sim_free(dice);
     r->config = c;
 }
@@ -288,7 +361,7 @@ static void check_end(struct run *r) {
     }
 }
 
-static uint32_t run_seed(enum scenario scenario, uint64_t seed) {
+static uint32_t run_seed(enum scenario scenario, uint64_t seed, uint64_t *n_guessed, uint64_t *n_accepted) {
     struct run r = {.scenario = scenario, .seed = seed};
     r.asked = mem_calloc(MAX_REQUESTS, sizeof *r.asked);
     draw_config(&r, seed);
@@ -299,6 +372,8 @@ static uint32_t run_seed(enum scenario scenario, uint64_t seed) {
     CHECK(&r, ended, "still running after %d steps", MAX_STEPS);
     check_end(&r);
     uint32_t most = sim_most_in_flight(r.sim);
+    *n_guessed += r.n_guessed;
+    *n_accepted += r.n_accepted;
     sim_free(r.sim);
     free(r.asked);
     return most;
@@ -306,15 +381,21 @@ static uint32_t run_seed(enum scenario scenario, uint64_t seed) {
 
 static void run_scenario(enum scenario scenario) {
     uint32_t most = 0;
+    uint64_t n_guessed = 0, n_accepted = 0;
     if (has_only_seed) {
-        run_seed(scenario, only_seed);
+        run_seed(scenario, only_seed, &n_guessed, &n_accepted);
         return;
     }
     for (uint64_t seed = 1; seed <= n_seeds; seed++) {
-        uint32_t n = run_seed(scenario, seed);
+        uint32_t n = run_seed(scenario, seed, &n_guessed, &n_accepted);
         most = n > most ? n : most;
     }
     assert_true(most >= SIM_MAX_STAGE); /* the ring was full at times */
+    assert_true((n_guessed > 0) == (scenario != PLAIN));
+    if (scenario == GUESSES) {
+        print_message("%llu guesses, %llu accepted\n", (unsigned long long)n_guessed, (unsigned long long)n_accepted);
+        assert_true(n_accepted > n_guessed / 8 && n_accepted < n_guessed * 7 / 8); /* both happen all the time */
+    }
 }
 
 static void test_plain(void **state) {
@@ -330,6 +411,13 @@ static void test_faults(void **state) {
 static void test_kill(void **state) {
     (void)state;
     run_scenario(KILL);
+}
+
+/* Speculation changes when tokens come, never which: guesses that are always, never and mostly right, from the text and from a small
+ * model, in every kind of ring, with cancels, ends and limits in the middle of what was accepted. */
+static void test_guesses(void **state) {
+    (void)state;
+    run_scenario(GUESSES);
 }
 
 /* ---- that stages work at the same time --------------------------------------------------------------------------------------- */
@@ -402,7 +490,7 @@ int main(int argc, char **argv) {
         }
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain), cmocka_unit_test(test_faults), cmocka_unit_test(test_kill),
+        cmocka_unit_test(test_plain), cmocka_unit_test(test_faults), cmocka_unit_test(test_kill), cmocka_unit_test(test_guesses),
         cmocka_unit_test(test_decode_overlaps), cmocka_unit_test(test_prefill_overlaps),
     };
     return cmocka_run_group_tests_name("sim_pipeline", tests, NULL, NULL);

@@ -152,7 +152,8 @@ static err_code fake_seq_open(void *self, uint32_t seq, const struct engine_samp
 }
 
 static int32_t choose(const struct fake *f, uint64_t h, uint64_t seed, uint64_t pos) {
-    int32_t token = (int32_t)(mix(mix(h, seed), pos) % FAKE_N_VOCAB);
+    bool again = f->p.loop > 0 && h % 16 != 0;
+    int32_t token = (int32_t)((again ? mix(seed, pos % f->p.loop) : mix(mix(h, seed), pos)) % FAKE_N_VOCAB);
     return f->p.no_eog && token == FAKE_EOG ? FAKE_EOG + 1 : token;
 }
 

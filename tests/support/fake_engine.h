@@ -13,6 +13,7 @@ enum { FAKE_N_EMBD = 32, FAKE_N_VOCAB = 97, FAKE_EOG = 7, FAKE_BAD_SEED = 666 /*
 struct fake_params {
     uint32_t first, end, n_layer;
     uint32_t n_seq, n_ctx_seq, n_ctx, n_batch;
+    uint32_t loop;                         /* what it says repeats after so many tokens, but for one in 16; 0: it does not */
     bool no_eog;                           /* never an end-of-generation token by itself */
     void (*on_eval)(void *user, size_t n); /* called with each batch: a virtual clock moves on; may be NULL */
     bool (*fail)(void *user);              /* true: this eval is refused (ERR_ENGINE), nothing is changed; may be NULL */

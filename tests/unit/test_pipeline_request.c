@@ -185,14 +185,15 @@ static void test_event_token(void **state) {
 static void test_event_done(void **state) {
     (void)state;
     ev = (struct request_event){.id = 3, .kind = REQUEST_DONE, .finish = REQUEST_FINISH_LENGTH, .prompt_tokens = 1, .completion_tokens = 2,
-                                .cached_tokens = 3, .queued_us = 4, .prefill_us = 5, .decode_us = 1ull << 40, .n_hop = REQUEST_MAX_HOPS};
+                                .cached_tokens = 3, .queued_us = 4, .prefill_us = 5, .decode_us = 1ull << 40, .draft_tokens = 6, .draft_accepted = 7,
+                                .n_hop = REQUEST_MAX_HOPS};
     for (uint32_t i = 0; i < ev.n_hop; i++) {
         ev.hops[i] = (struct request_hop){.stage = i, .frames = 2 * i, .compute_us = 1ull << 33, .wait_us = i, .hop_us = 7};
     }
     event_back();
     assert_int_equal(got.finish, REQUEST_FINISH_LENGTH);
     assert_int_equal(got.prompt_tokens + 10 * got.completion_tokens + 100 * got.cached_tokens, 321);
-    assert_true(got.queued_us == 4 && got.prefill_us == 5 && got.decode_us == 1ull << 40);
+    assert_true(got.queued_us == 4 && got.prefill_us == 5 && got.decode_us == 1ull << 40 && got.draft_tokens == 6 && got.draft_accepted == 7);
     assert_int_equal(got.n_hop, REQUEST_MAX_HOPS);
     for (uint32_t i = 0; i < got.n_hop; i++) {
         assert_memory_equal(&got.hops[i], &ev.hops[i], sizeof ev.hops[i]);
@@ -249,7 +250,7 @@ static void test_event_overflow(void **state) {
     bytes_put_u16(top + 26, 1);
     bytes_put_u16(top + 36, sizeof got.top[0].piece + 1);
     assert_int_equal(request_event_decode(top, sizeof top, &got, NULL), ERR_FORMAT);
-    uint8_t done[56 + 32 * (REQUEST_MAX_HOPS + 1)] = {0};
+    uint8_t done[64 + 32 * (REQUEST_MAX_HOPS + 1)] = {0};
     done[8] = REQUEST_DONE;
     done[12] = REQUEST_FINISH_STOP;
     bytes_put_u32(done + 28, REQUEST_MAX_HOPS + 1);

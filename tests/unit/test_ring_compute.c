@@ -24,7 +24,7 @@ static const struct ring_op ops[] = {
     { .kind = RING_OP_RM, .seq = 4, .dst = 77, .p0 = -9, .p1 = -9 },     /* tidied: dst 0, p0 0, p1 -1 */
     { .kind = RING_OP_CLOSE, .seq = 5, .dst = 9, .p0 = 3, .p1 = 4 },     /* tidied: no destination, no positions */
 };
-static const struct ring_token tokens[] = { { 0x0A0B0C0D, 7, 2, RING_TOKEN_SAMPLE }, { 1, RING_MAX_POSITION, 1023, RING_TOKEN_FLAGS } };
+static const struct ring_token tokens[] = { { 0x0A0B0C0D, 7, 2, RING_TOKEN_SAMPLE }, { 1, RING_MAX_POSITION, 1023, 3 } };
 static const struct ring_trace trace[] = { { 2, 100, 200, 0xFFFFFFFFu } };
 
 static struct frame_header payload_make(uint8_t **ret) {
@@ -91,8 +91,9 @@ static void test_view_refusals(void **state) {
         { 16, 0x40000000, 4, "operation 0: last position" },
         { 52, 1, 4, "operation 2: positions" }, { 60, 0xFFFFFFFFu, 4, "token 0: negative token" },
         { 64, 0x40000000, 4, "token 0: position" },
-        { 64, 0x80000000u, 4, "token 0: position" }, { 68, 1024, 2, "token 0: sequence" }, { 70, 4, 2, "token 0: unknown flags" },
-        { 82, 0x8000, 2, "token 1: unknown flags" }, { 86, 1, 2, "trace entry 0: reserved" },
+        { 64, 0x80000000u, 4, "token 0: position" }, { 68, 1024, 2, "token 0: sequence" }, { 70, 8, 2, "token 0: unknown flags" },
+        { 82, 0x8000, 2, "token 1: unknown flags" },
+        { 70, 5, 2, "token 0: a proposal that follows no" }, { 82, 7, 2, "token 1: a proposal that follows no" }, { 86, 1, 2, "trace entry 0: reserved" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         uint8_t *p;
