@@ -63,7 +63,8 @@ struct engine_ops {
     /* Computes a batch of n tokens (n <= n_batch). hidden_in: n rows, NULL in the first slice; hidden_out: room for n rows, NULL in
      * the last.
      * In the last slice logits of every token with flags are kept until the next eval, and tokens are noted by position: a sampler
-     * sees those up to the position that it samples after, so a proposal that was refused never gets into its history. ERR_ENGINE when libllama refuses (KV full: ERR_NO_ROOM; nothing was changed then). */
+     * sees those up to the position that it samples after, so a proposal that was refused never gets into its history. ERR_ENGINE
+     * when libllama refuses (KV full: ERR_NO_ROOM; nothing was changed then). */
     err_code (*eval)(void *self, const struct engine_token *tokens, size_t n, const float *hidden_in, float *hidden_out, struct err *e);
     /* Logits of the batch's token i (it must have had flags), [n_vocab], valid until the next eval. Last slice only. */
     const float *(*logits)(void *self, size_t i);

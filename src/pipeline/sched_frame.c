@@ -24,7 +24,8 @@ static void put_token(struct sched *s, struct filling *f, uint32_t slot, int32_t
     assert(f->n < s->config.n_batch && pos < s->config.n_ctx_seq);
     if (flags != 0) {
         f->flight->expect[f->flight->n_expect++] = (struct sched_expect){
-            .slot = slot, .generation = s->slots[slot].generation, .index = (uint16_t)f->n, .flags = flags, .pos = (int32_t)pos, .token = token};
+            .slot = slot, .generation = s->slots[slot].generation, .index = (uint16_t)f->n, .flags = flags, .pos = (int32_t)pos,
+            .token = token};
     }
     s->tokens[f->n++] = (struct engine_token){.token = token, .pos = (int32_t)pos, .seq = (uint16_t)slot, .flags = flags};
 }
@@ -193,7 +194,8 @@ static size_t put_ops(struct sched *s) {
     for (uint32_t i = 0; i < s->config.n_seq; i++) {
         struct sched_slot *sl = &s->slots[i];
         if (sl->dirty || sl->clear || sl->rewind > 0) {
-            s->ops[n++] = (struct engine_op){.kind = sl->dirty ? ENGINE_OP_CLOSE : ENGINE_OP_RM, .seq = i, .p0 = (int32_t)sl->rewind, .p1 = -1};
+            s->ops[n++] = (struct engine_op){.kind = sl->dirty ? ENGINE_OP_CLOSE : ENGINE_OP_RM, .seq = i, .p0 = (int32_t)sl->rewind,
+                                             .p1 = -1};
             sl->dirty = sl->clear = false;
             sl->rewind = 0;
         }

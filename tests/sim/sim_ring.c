@@ -280,7 +280,8 @@ static void open_stages(struct sim *s) {
         uint32_t left = c->n_stage - i - 1, most = c->n_layer - left - first;
         uint32_t n = left == 0 ? most : sim_between(s, 1, most);
         *st = (struct sim_stage){.sim = s, .number = i};
-        struct fake_params p = {.first = first, .end = first + n, .n_layer = c->n_layer, .loop = c->loop, .n_seq = c->n_seq, .n_ctx_seq = c->n_ctx_seq,
+        struct fake_params p = {.first = first, .end = first + n, .n_layer = c->n_layer, .loop = c->loop,
+                                .n_seq = c->n_seq, .n_ctx_seq = c->n_ctx_seq,
                                 .n_ctx = c->n_ctx, .n_batch = c->n_batch, .on_eval = on_eval, .fail = on_fail, .user = st};
         first += n;
         fake_engine_open(&p, &st->engine);

@@ -271,7 +271,7 @@ static void test_small_model(void **state) {
     w.n_drafted = 0;
     w.draft_us = 6000;
     decode(&w, 1000, noise);
-    assert_true(w.n_drafted < 150);
+    assert_true(w.n_drafted < 300); /* of 16000 */
     sched_spec_done(&w.spec);
     world_make(&w, 100, 20000);
     w.drafter = (struct sched_drafter){.guess = draft_guess, .cost_us = draft_cost, .user = &w};
