@@ -58,6 +58,7 @@ void record_encode(const struct record *r, struct buf *out) {
     yyjson_mut_obj_add_str(doc, root, "name", r->name);
     yyjson_mut_obj_add_uint(doc, root, "memory", r->memory);
     yyjson_mut_obj_add_str(doc, root, "api", r->api);
+    yyjson_mut_obj_add_bool(doc, root, "probes", r->probes);
     profile_put(&r->profile, doc, root);
     yyjson_mut_val *models = yyjson_mut_obj_add_arr(doc, root, "models");
     for (uint32_t i = 0; i < r->n_models; i++) model_encode(&r->models[i], doc, yyjson_mut_arr_add_obj(doc, models));
@@ -70,6 +71,7 @@ void record_encode(const struct record *r, struct buf *out) {
         yyjson_mut_obj_add_str(doc, o, "host", r->peers[i].host);
         yyjson_mut_obj_add_uint(doc, o, "port", r->peers[i].port);
         yyjson_mut_obj_add_uint(doc, o, "rtt_us", r->peers[i].rtt_us);
+        yyjson_mut_obj_add_uint(doc, o, "bytes_per_second", r->peers[i].throughput);
     }
     roster_words_encode(r->removed, r->n_removed, doc, root, "removed");
     json_write(out, doc);
@@ -120,6 +122,7 @@ static err_code peer_decode(yyjson_val *o, struct record_peer *p, struct err *e)
     if (code == ERR_OK) code = json_get_line(o, "host", p->host, sizeof(p->host), e);
     if (code == ERR_OK) code = json_get_u32(o, "port", 65535, &port, e);
     if (code == ERR_OK) code = json_get_u32(o, "rtt_us", INT32_MAX, &p->rtt_us, e);
+    if (code == ERR_OK) code = json_get_u64(o, "bytes_per_second", &p->throughput, e);
     p->port = (uint16_t)port;
     return code;
 }
@@ -157,6 +160,7 @@ err_code record_decode(const uint8_t *data, size_t len, struct record *ret, stru
     if (code == ERR_OK) code = json_get_line(root, "name", ret->name, sizeof(ret->name), e);
     if (code == ERR_OK) code = json_get_u64(root, "memory", &ret->memory, e);
     if (code == ERR_OK) code = json_get_line(root, "api", ret->api, sizeof(ret->api), e);
+    if (code == ERR_OK) code = json_get_bool(root, "probes", &ret->probes, e);
     if (code == ERR_OK) code = profile_get(root, &ret->profile, e);
     if (code == ERR_OK) code = record_arrays(root, ret, e);
     if (code == ERR_OK) code = roster_words_decode(root, "removed", ret->removed, &ret->n_removed, e);

@@ -38,12 +38,14 @@ struct record_peer {
     char host[64];
     uint16_t port;
     uint32_t rtt_us;       /* 0: not measured yet */
+    uint64_t throughput;   /* bytes per second to it; 0: not measured yet */
 };
 struct record {
     uint64_t id;
     char name[64];
     uint64_t memory;       /* bytes offered in all */
     struct profile profile; /* the devices that its stages may use */
+    bool probes;           /* it knows PROBE frames (cluster/probe.h) */
     char api[80];          /* where its endpoint listens, for people */
     struct record_model models[RECORD_MAX_MODELS]; /* that it coordinates */
     uint32_t n_models;

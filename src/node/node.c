@@ -38,6 +38,7 @@ void node_own_record(struct node *n, struct record *ret) {
     snprintf(ret->name, sizeof(ret->name), "%s", n->name);
     ret->memory = n->memory;
     measure_record(n, ret);
+    ret->probes = true;
     if (n->gateway) snprintf(ret->api, sizeof(ret->api), "%.64s:%u", n->config->api.host, gateway_port(n->gateway));
     node_own_stages(n, ret);
     if (n->served) {
@@ -52,6 +53,7 @@ void node_own_record(struct node *n, struct record *ret) {
         ret->peers[i].id = peers[i].id;
         ret->peers[i].port = peers[i].port;
         ret->peers[i].rtt_us = peers[i].rtt_us;
+        ret->peers[i].throughput = links_throughput(n, peers[i].id);
         memcpy(ret->peers[i].host, peers[i].host, sizeof(ret->peers[i].host));
     }
 }
@@ -173,6 +175,8 @@ static err_code node_on_frame(void *user, const struct control_peer *peer, const
     case FRAME_LOAD: return node_on_load(n, peer->id, payload, h->payload_len, e);
     case FRAME_UNLOAD: return node_on_unload(n, h, payload, e);
     case FRAME_STATE: return node_on_report(n, peer->id, payload, h->payload_len, e);
+    case FRAME_PROBE: return links_on_probe(n, peer->id, payload, h->payload_len, e);
+    case FRAME_PROBED: return links_on_probed(n, peer->id, payload, h->payload_len, e);
     case FRAME_KEY: return join_on_key(n->join, peer->id, payload, h->payload_len, e);
     case FRAME_SUBMIT: return calls_on_submit(n, peer->id, payload, h->payload_len, e);
     case FRAME_EVENT: return calls_on_event(n, NULL, peer->id, payload, h->payload_len, e);
@@ -209,6 +213,7 @@ static void node_tick(void *user) {
     if (n->stopping && stages_count(n->stages) == 0) io_loop_stop(n->loop);
     serve_update(n);
     join_tick(n->join);
+    links_tick(n);
 }
 
 static void node_drained(void *user) {
@@ -246,6 +251,7 @@ static void node_done(struct node *n) {
     weights_server_free(n->weights);
     serve_free(n);
     calls_free(n->calls);
+    links_close(n);
     while (n->n_records > 0) node_forget(n, n->records[0]->id);
     io_task_cancel(&n->changed);
     io_timer_close(n->tick);
@@ -316,6 +322,7 @@ static err_code node_open(struct node *n, struct err *e) {
     const struct node_config *c = n->config;
     err_code code = gateway_check_bind(c->api.host, c->n_api_keys, e);
     if (code == ERR_OK) code = join_open(n, &n->join, e);
+    if (code == ERR_OK) links_open(n);
     if (code == ERR_OK) code = node_open_links(n, e);
     if (code == ERR_OK && c->model) code = serve_create(n, e);
     if (code == ERR_OK) code = node_open_gateway(n, e);

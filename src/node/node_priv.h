@@ -48,6 +48,7 @@ struct node {
     struct calls *calls;
     struct profile profile;      /* of this machine, as measured; no devices until then */
     struct io_child *measuring;  /* NULL: no longer */
+    struct links *links;         /* throughput to the others */
     struct served *served;   /* NULL: none */
     struct record *records[NODE_MAX_NODES]; /* of linked nodes, owned */
     size_t n_records;
@@ -70,6 +71,16 @@ void measure_start(struct node *n);
 void measure_stop(struct node *n);
 /* What others are told of it. */
 void measure_record(const struct node *n, struct record *r);
+
+/* ---- links.c: round trips and throughput between nodes ---- */
+void links_open(struct node *n);
+void links_close(struct node *n);
+void links_tick(struct node *n);
+err_code links_on_probe(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
+err_code links_on_probed(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
+uint64_t links_throughput(const struct node *n, uint64_t to); /* bytes per second; 0: not measured */
+/* For plan_wish.link, with the node as link_user. */
+struct plan_link links_between(void *node, uint64_t from, uint64_t to);
 
 /* ---- serve.c: the coordinator's side ---- */
 err_code serve_create(struct node *n, struct err *e);

@@ -68,21 +68,6 @@ static err_code serve_shape(struct node *n, struct served *s, struct err *e) {
     return ERR_OK;
 }
 
-/* What the plan knows of a link: the round trip that the control link measured, from either end. */
-static struct plan_link serve_link(void *user, uint64_t from, uint64_t to) {
-    struct node *n = user;
-    struct control_peer peer;
-    struct plan_link l = {0};
-    if (from == n->id || to == n->id) {
-        if (control_find(n->control, from == n->id ? to : from, &peer)) l.rtt_s = peer.rtt_us / 1e6;
-        return l;
-    }
-    const struct record *r = node_record(n, from);
-    for (uint32_t i = 0; r && i < r->n_peers; i++)
-        if (r->peers[i].id == to) l.rtt_s = r->peers[i].rtt_us / 1e6;
-    return l;
-}
-
 err_code serve_create(struct node *n, struct err *e) {
     struct served *s = MEM_NEW(struct served);
     n->served = s;
@@ -97,7 +82,7 @@ err_code serve_create(struct node *n, struct err *e) {
     struct plan_wish wish = n->config->wish;
     wish.streams = s->shape.n_seq;
     wish.work = PLAN_LOOP_WORK;
-    wish.link = serve_link;
+    wish.link = links_between;
     wish.link_user = n;
     s->instance = instance_create(plan_source_model(s->source), &wish, join_tag(n->join));
     weights_server_add(n->weights, s->gguf);
