@@ -14,21 +14,21 @@
 enum { QUESTION, BYTES };
 enum { IDLE, BUSY, MEASURED };
 enum { MAX_ACTIONS = PROBE_MAX_PEERS + 8, AGAIN_S = 6 * 3600, FORGET_S = 30 * 24 * 3600 };
-#define SETTLE_US 1000000u       /* a link is left alone for so long after it is there */
-#define PAUSE_US 250000u         /* between probes of one node */
-#define BUSY_US 1000000u         /* after somebody was busy; twice as long each time */
+#define SETTLE_US    1000000u /* a link is left alone for so long after it is there */
+#define PAUSE_US     250000u  /* between probes of one node */
+#define BUSY_US      1000000u /* after somebody was busy; twice as long each time */
 #define BUSY_MOST_US 64000000u
-#define ANSWER_US 2000000u       /* a question that is not answered is a no */
-#define ARRIVE_US 20000000u      /* bytes that take longer are given up */
-#define ENOUGH_US 4000u          /* a half that took so long is a measurement */
-#define OTHERS_US 1000000u       /* a probe that comes in makes a node busy to others for so long */
+#define ANSWER_US    2000000u  /* a question that is not answered is a no */
+#define ARRIVE_US    20000000u /* bytes that take longer are given up */
+#define ENOUGH_US    4000u     /* a half that took so long is a measurement */
+#define OTHERS_US    1000000u  /* a probe that comes in makes a node busy to others for so long */
 
 struct link {
     uint64_t node;
     bool here;
-    clock_us since;      /* it is here */
-    double throughput;   /* bytes per second; 0: not measured */
-    int64_t when;        /* wall clock of that */
+    clock_us since;    /* it is here */
+    double throughput; /* bytes per second; 0: not measured */
+    int64_t when;      /* wall clock of that */
     /* a probe of theirs that comes in */
     uint32_t id, total, got;
     clock_us half_at;
@@ -55,7 +55,9 @@ struct probe *probe_create(uint64_t self) {
     return p;
 }
 
-void probe_free(struct probe *p) { free(p); }
+void probe_free(struct probe *p) {
+    free(p);
+}
 
 static struct link *probe_find(struct probe *p, uint64_t node) {
     for (uint32_t i = 0; i < p->n_links; i++)
@@ -224,7 +226,8 @@ err_code probe_on_probe(struct probe *p, clock_us now, uint64_t from, const uint
         probe_answer(p, from, id, busy || own || now < p->others_until ? BUSY : IDLE, 0, 0);
         return ERR_OK;
     }
-    if (total > PROBE_MOST || filler == 0 || filler > total || filler > PROBE_CHUNK) return err_set(e, ERR_PROTOCOL, "PROBE of %u in %u bytes", filler, total);
+    if (total > PROBE_MOST || filler == 0 || filler > total || filler > PROBE_CHUNK)
+        return err_set(e, ERR_PROTOCOL, "PROBE of %u in %u bytes", filler, total);
     p->others_until = now + OTHERS_US;
     struct link *l = probe_link(p, from);
     if (l) probe_arrived(p, l, now, id, total, filler);
@@ -257,8 +260,10 @@ err_code probe_on_probed(struct probe *p, clock_us now, int64_t wall_s, uint64_t
         return ERR_OK;
     }
     if (p->state != ASKING) return ERR_OK;
-    if (payload[4] == BUSY) probe_postpone(p, now);
-    else if (p->open > 0 && --p->open == 0) probe_bytes(p, now, PROBE_LEAST);
+    if (payload[4] == BUSY)
+        probe_postpone(p, now);
+    else if (p->open > 0 && --p->open == 0)
+        probe_bytes(p, now, PROBE_LEAST);
     return ERR_OK;
 }
 
@@ -301,10 +306,9 @@ err_code probe_read(struct probe *p, int64_t wall_s, const char *text, size_t le
     yyjson_val *links = yyjson_obj_get(yyjson_doc_get_root(doc), "links"), *o;
     size_t i, max;
     if (!yyjson_is_arr(links)) code = err_set(e, ERR_INVALID, "field \"links\": expected an array");
-    if (code == ERR_OK && yyjson_arr_size(links) > PROBE_MAX_PEERS) code = err_set(e, ERR_LIMIT, "field \"links\": more than %d",
-                                                                                  PROBE_MAX_PEERS);
-    yyjson_arr_foreach(links, i, max, o)
-        if (code == ERR_OK) code = link_get(p, o, wall_s, e);
+    if (code == ERR_OK && yyjson_arr_size(links) > PROBE_MAX_PEERS)
+        code = err_set(e, ERR_LIMIT, "field \"links\": more than %d", PROBE_MAX_PEERS);
+    yyjson_arr_foreach(links, i, max, o) if (code == ERR_OK) code = link_get(p, o, wall_s, e);
     yyjson_doc_free(doc);
     return code;
 }

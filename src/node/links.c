@@ -32,7 +32,8 @@ void links_open(struct node *n) {
     char *text = mem_alloc(MAX_FILE);
     size_t len = fread(text, 1, MAX_FILE, f);
     fclose(f);
-    if (probe_read(l->probe, clock_wall_s(), text, len, &e) != ERR_OK) log_warn("node", "\"%s\": %s; links are measured anew", l->path, e.text);
+    if (probe_read(l->probe, clock_wall_s(), text, len, &e) != ERR_OK)
+        log_warn("node", "\"%s\": %s; links are measured anew", l->path, e.text);
     free(text);
 }
 
@@ -61,7 +62,8 @@ static void links_learnt(struct node *n, uint64_t node) {
 static void links_send(struct node *n, const struct probe_action *a) {
     memcpy(n->links->frame, a->payload, a->payload_len);
     for (uint32_t i = 0; i < a->count; i++)
-        if (!control_send(n->control, a->node, a->answer ? FRAME_PROBED : FRAME_PROBE, 0, n->links->frame, a->payload_len + a->filler)) return;
+        if (!control_send(n->control, a->node, a->answer ? FRAME_PROBED : FRAME_PROBE, 0, n->links->frame, a->payload_len + a->filler))
+            return;
 }
 
 static void links_actions(struct node *n) {
@@ -95,7 +97,9 @@ err_code links_on_probed(struct node *n, uint64_t from, const uint8_t *payload, 
     return code;
 }
 
-uint64_t links_throughput(const struct node *n, uint64_t to) { return (uint64_t)probe_throughput(n->links->probe, to); }
+uint64_t links_throughput(const struct node *n, uint64_t to) {
+    return (uint64_t)probe_throughput(n->links->probe, to);
+}
 
 /* What `from` says of its link to `to`; false: nothing. */
 static bool links_said(const struct node *n, uint64_t from, uint64_t to, struct plan_link *ret) {

@@ -47,7 +47,7 @@ static struct record *sample(void) {
                                          .bytes = 1000,
                                          .device = "CPU"};
     r->stages[1] = (struct record_stage){.instance = "other", .epoch = 1, .end = 2, .bytes = 400};
-    r->peers[0] = (struct record_peer){.id = 9, .host = "::1", .port = 7433};
+    r->peers[0] = (struct record_peer){.id = 9, .host = "::1", .port = 7433, .rtt_us = 250, .throughput = 117000000};
     return r;
 }
 
@@ -65,6 +65,8 @@ static void record_round_trip(void **state) {
     assert_true(back->models[0].ready && back->models[0].head == 7 && back->models[0].created == 1790000000);
     assert_true(back->stages[0].epoch == r->stages[0].epoch && back->stages[0].phase == STAGE_READY && back->stages[0].bytes == 1000);
     assert_string_equal(back->peers[0].host, "::1");
+    assert_int_equal(back->peers[0].rtt_us, 250);
+    assert_int_equal(back->peers[0].throughput, 117000000);
     assert_true(record_memory_for(back, "abc-1") == (1ull << 40) - 400);
     assert_true(record_memory_for(back, "third") == (1ull << 40) - 1400);
     back->memory = 100;
