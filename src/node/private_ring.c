@@ -124,6 +124,7 @@ static void ring_order(const struct private_ring *r, const struct private_ring_c
     o->next_port = port_number(r->port);
     o->dtype = c->dtype;
     o->spin_us = c->spin_us;
+    o->prefix_cache = c->prefix_cache;
 }
 
 static err_code ring_wait_ready(struct private_ring *r, struct err *e) {

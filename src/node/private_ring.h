@@ -17,6 +17,7 @@ struct private_ring_config {
     struct engine_load load;
     uint8_t dtype;            /* hidden states on the wire: enum frame_dtype */
     uint32_t spin_us;
+    bool prefix_cache;
     bool forced;              /* cut even where tables/quirks.def says not to */
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The scheduler's requests: how they come, wait, get a slot, and end; and the queue of actions. sched_frame.c fills frames, sched_tokens.c
- * reads their answers. */
+ * The scheduler's requests: how they come, wait, and end; and the queue of actions. sched_slot.c gives them slots, sched_frame.c fills
+ * frames, sched_tokens.c reads their answers. */
 #include "pipeline/sched.h"
 
 #include <assert.h>
@@ -90,7 +90,12 @@ struct sched *sched_create(const struct sched_config *config) {
         s->flights[i].parts = mem_calloc(c->n_seq, sizeof *s->flights[i].parts);
         s->flights[i].expect = mem_calloc(c->n_batch, sizeof *s->flights[i].expect);
     }
-    s->ops = mem_calloc(c->n_seq, sizeof *s->ops);
+    s->history = mem_calloc((size_t)c->n_seq * c->n_ctx_seq, sizeof *s->history);
+    for (uint32_t i = 0; i < c->n_seq; i++) {
+        s->slots[i].tokens = s->history + (size_t)i * c->n_ctx_seq;
+        s->slots[i].frame = UINT32_MAX;
+    }
+    s->ops = mem_calloc(FRAME_MAX_OPS, sizeof *s->ops);
     s->tokens = mem_calloc(c->n_batch, sizeof *s->tokens);
     s->results = mem_calloc(c->n_batch, sizeof *s->results);
     s->answered = mem_calloc(c->n_batch, sizeof *s->answered);
@@ -106,6 +111,7 @@ static void req_free(struct sched_req *r) {
     }
     request_done(&r->request);
     sched_spec_done(&r->spec);
+    free(r->joined);
     free(r->hops);
     free(r->why);
     free(r);
@@ -147,6 +153,7 @@ void sched_free(struct sched *s) {
     free(s->tokens);
     free(s->ops);
     free(s->flights);
+    free(s->history);
     free(s->slots);
     free(s);
 }
@@ -165,7 +172,7 @@ struct sched_item *sched_push(struct sched *s, enum sched_action_kind kind) {
     return it;
 }
 
-static void push_event(struct sched *s, struct sched_req *r, enum request_event_kind kind) {
+void sched_push_event(struct sched *s, struct sched_req *r, enum request_event_kind kind) {
     struct sched_item *it = sched_push(s, SCHED_ACTION_EVENT);
     it->event = kind;
     it->req = r;
@@ -174,18 +181,9 @@ static void push_event(struct sched *s, struct sched_req *r, enum request_event_
 
 /* ---- the end of a request --------------------------------------------------------------------------------------------------- */
 
-void sched_slot_release(struct sched *s, uint32_t slot) {
-    struct sched_slot *sl = &s->slots[slot];
-    sl->req = NULL;
-    sl->generation++;
-    sl->dirty = true;
-    sl->clear = false;
-    sl->rewind = 0;
-}
-
-static void end_common(struct sched *s, clock_us now, struct sched_req *r) {
+static void end_common(struct sched *s, clock_us now, struct sched_req *r, bool keep) {
     if (r->state != SCHED_QUEUED) {
-        sched_slot_release(s, r->slot);
+        sched_slot_release(s, r->slot, keep);
         s->kv_reserved -= r->kv;
     }
     r->ended = now;
@@ -193,9 +191,9 @@ static void end_common(struct sched *s, clock_us now, struct sched_req *r) {
 }
 
 void sched_end(struct sched *s, clock_us now, struct sched_req *r, enum request_finish finish) {
-    end_common(s, now, r);
+    end_common(s, now, r, true);
     r->finish = finish;
-    push_event(s, r, REQUEST_DONE);
+    sched_push_event(s, r, REQUEST_DONE);
 }
 
 static struct err *err_copy(const struct err *why) {
@@ -204,15 +202,23 @@ static struct err *err_copy(const struct err *why) {
     return copy;
 }
 
-void sched_fail(struct sched *s, clock_us now, struct sched_req *r, const struct err *why) {
-    end_common(s, now, r);
+static void fail(struct sched *s, clock_us now, struct sched_req *r, const struct err *why, bool keep) {
+    end_common(s, now, r, keep);
     r->why = err_copy(why);
-    push_event(s, r, REQUEST_FAILED);
+    sched_push_event(s, r, REQUEST_FAILED);
+}
+
+void sched_fail(struct sched *s, clock_us now, struct sched_req *r, const struct err *why) {
+    fail(s, now, r, why, true);
+}
+
+void sched_fail_dirty(struct sched *s, clock_us now, struct sched_req *r, const struct err *why) {
+    fail(s, now, r, why, false);
 }
 
 void sched_eval_end(struct sched *s, bool cancelled, const struct err *why) {
     if (s->eval_state == SCHED_EVAL_RUNNING) {
-        sched_slot_release(s, 0);
+        sched_slot_release(s, 0, false);
     }
     struct sched_item *it = sched_push(s, SCHED_ACTION_EVENT);
     it->event = why != NULL ? REQUEST_FAILED : REQUEST_DONE;
@@ -221,34 +227,6 @@ void sched_eval_end(struct sched *s, bool cancelled, const struct err *why) {
     it->why = why != NULL ? err_copy(why) : NULL;
     request_eval_done(&s->eval);
     s->eval_state = SCHED_EVAL_NONE;
-}
-
-/* ---- admission -------------------------------------------------------------------------------------------------------------- */
-
-static void admit(struct sched *s, clock_us now, struct sched_req *r, uint32_t slot) {
-    struct sched_slot *sl = &s->slots[slot];
-    sl->req = r;
-    sl->clear = sl->dirty;
-    sl->dirty = false;
-    r->slot = slot;
-    r->admitted = now;
-    s->kv_reserved += r->kv;
-    sched_set_state(s, r, SCHED_PREFILL);
-    push_event(s, r, REQUEST_STARTED);
-    struct sched_item *it = sched_push(s, SCHED_ACTION_OPEN);
-    it->req = r;
-    it->seq = slot;
-    it->generation = sl->generation;
-}
-
-/* In order of arrival, so that nobody is passed by for ever; an EVAL waits for an empty ring, and what came after it waits for it. */
-static void admit_waiting(struct sched *s, clock_us now) {
-    for (uint32_t slot = 0; slot < s->config.n_seq && s->queue.first != NULL && s->eval_state == SCHED_EVAL_NONE; slot++) {
-        struct sched_req *r = s->queue.first;
-        if (s->slots[slot].req == NULL && r->kv <= s->config.n_ctx - s->kv_reserved) {
-            admit(s, now, r, slot);
-        }
-    }
 }
 
 /* ---- inputs ----------------------------------------------------------------------------------------------------------------- */
@@ -302,11 +280,8 @@ static uint32_t cells_wanted(const struct sched *s, const struct request *r) {
 
 /* A request of so many cells would not have to wait. */
 static bool has_room(const struct sched *s, uint32_t cells) {
-    bool slot = false;
-    for (uint32_t i = 0; i < s->config.n_seq && !slot; i++) {
-        slot = s->slots[i].req == NULL;
-    }
-    return slot && s->queue.first == NULL && s->eval_state == SCHED_EVAL_NONE && cells <= s->config.n_ctx - s->kv_reserved;
+    return s->n_owned < s->config.n_seq && s->queue.first == NULL && s->eval_state == SCHED_EVAL_NONE &&
+           cells <= s->config.n_ctx - s->kv_reserved;
 }
 
 static err_code check_request(struct sched *s, const struct request *r, struct err *e) {
@@ -336,9 +311,20 @@ static err_code check_request(struct sched *s, const struct request *r, struct e
     return ERR_OK;
 }
 
+static void join_input(struct sched_req *r) {
+    const struct request *q = &r->request;
+    r->n_input = (uint32_t)(q->n_tokens + q->n_generated);
+    r->input = q->tokens;
+    if (q->n_generated > 0) {
+        r->input = r->joined = mem_calloc(r->n_input, sizeof *r->joined);
+        memcpy(r->joined, q->tokens, q->n_tokens * sizeof *r->joined);
+        memcpy(r->joined + q->n_tokens, q->generated, q->n_generated * sizeof *r->joined);
+    }
+}
+
 err_code sched_submit(struct sched *s, clock_us now, struct request *request, struct err *e) {
     if (s->broken == NULL) {
-        admit_waiting(s, now);
+        sched_slot_admit(s, now);
     }
     err_code code = check_request(s, request, e);
     if (code != ERR_OK) {
@@ -349,7 +335,7 @@ err_code sched_submit(struct sched *s, clock_us now, struct request *request, st
     memset(request, 0, sizeof *request);
     request_init(request);
     const struct request *q = &r->request;
-    r->n_input = (uint32_t)(q->n_tokens + q->n_generated);
+    join_input(r);
     r->n_completion = (uint32_t)q->n_generated;
     r->max_completion = completion_limit(s, q);
     r->kv = cells_wanted(s, q);
@@ -362,10 +348,10 @@ err_code sched_submit(struct sched *s, clock_us now, struct request *request, st
     s->n_state[SCHED_QUEUED]++;
     list_append(&s->queue, r);
     if (r->n_completion >= r->max_completion) { /* nothing is left to generate */
-        push_event(s, r, REQUEST_STARTED);
+        sched_push_event(s, r, REQUEST_STARTED);
         sched_end(s, now, r, REQUEST_FINISH_LENGTH);
     }
-    admit_waiting(s, now);
+    sched_slot_admit(s, now);
     return ERR_OK;
 }
 
@@ -418,7 +404,7 @@ void sched_fault_seq(struct sched *s, clock_us now, uint32_t seq, uint32_t gener
 void sched_fail_all(struct sched *s, clock_us now, const struct err *why) {
     for (uint32_t i = 0; i < s->config.n_seq; i++) {
         if (s->slots[i].req != NULL) {
-            sched_fail(s, now, s->slots[i].req, why);
+            sched_fail_dirty(s, now, s->slots[i].req, why);
         }
     }
     while (s->queue.first != NULL) {
@@ -478,6 +464,7 @@ static void fill_event(struct sched *s, struct sched_item *it) {
     if (r != NULL) {
         ev->prompt_tokens = (uint32_t)r->request.n_tokens;
         ev->completion_tokens = r->n_completion;
+        ev->cached_tokens = r->n_cached < ev->prompt_tokens ? r->n_cached : ev->prompt_tokens;
     }
     const struct err *why = r != NULL ? r->why : it->why;
     if (ev->kind == REQUEST_TOKEN) {
@@ -532,7 +519,7 @@ bool sched_next(struct sched *s, clock_us now, struct sched_action *ret) {
     if (s->item_first == s->n_items) {
         s->item_first = s->n_items = 0;
         if (s->broken == NULL) {
-            admit_waiting(s, now);
+            sched_slot_admit(s, now);
         }
     }
     if (s->item_first < s->n_items) {
@@ -545,18 +532,18 @@ bool sched_next(struct sched *s, clock_us now, struct sched_action *ret) {
 /* ---- counts ----------------------------------------------------------------------------------------------------------------- */
 
 void sched_count(const struct sched *s, struct sched_counts *ret) {
-    *ret = (struct sched_counts){.queued = s->n_state[SCHED_QUEUED], .in_flight = s->n_flight, .kv_reserved = s->kv_reserved,
-                                 .frames = s->n_frames, .tokens = s->n_tokens};
+    *ret = (struct sched_counts){.queued = s->n_state[SCHED_QUEUED], .in_flight = s->n_flight,
+                                 .slots_free = s->config.n_seq - s->n_owned, .slots_kept = s->n_kept, .kv_reserved = s->kv_reserved,
+                                 .kv_kept = s->kv_kept, .frames = s->n_frames, .tokens = s->n_tokens, .reused = s->n_reused};
     ret->running = s->n_state[SCHED_PREFILL] + s->n_state[SCHED_FLIGHT] + s->n_state[SCHED_READY];
-    for (uint32_t i = 0; i < s->config.n_seq; i++) {
-        ret->slots_free += s->slots[i].req == NULL;
-    }
 }
 
 bool sched_idle(const struct sched *s) {
-    bool dirty = false;
-    for (uint32_t i = 0; i < s->config.n_seq && s->broken == NULL; i++) {
-        dirty = dirty || s->slots[i].dirty || s->slots[i].req != NULL;
-    }
-    return !dirty && s->n_state[SCHED_QUEUED] == 0 && s->n_flight == 0 && s->eval_state == SCHED_EVAL_NONE && s->item_first == s->n_items;
+    bool clean = s->n_owned == 0 && s->n_dirty == 0 && s->n_ops == 0;
+    return (clean || s->broken != NULL) && s->n_state[SCHED_QUEUED] == 0 && s->n_flight == 0 && s->eval_state == SCHED_EVAL_NONE &&
+           s->item_first == s->n_items;
+}
+
+uint32_t sched_slot_held(const struct sched *s, uint32_t slot) {
+    return s->slots[slot].n;
 }

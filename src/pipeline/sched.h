@@ -4,9 +4,10 @@
  * requests from submission to their last event; it knows no socket, thread, clock or engine. Owner: the head stage's compute thread.
  *
  * A request: QUEUED -> PREFILL (it has a slot; chunks of its prompt go out one behind another) -> FLIGHT (all that is known of it is in
- * the ring) <-> READY (a sampled token has come back and may be sent) -> END. Slots are libllama's sequence numbers. A slot given up is
- * cleaned by an operation at the front of the next frame; since frames keep their order, a new owner may have it at once, and what
- * comes back for the old one is known by its generation number and dropped. */
+ * the ring) <-> READY (a sampled token has come back and may be sent) -> END. Slots are libllama's sequence numbers. What an owner leaves
+ * in its slot is kept for requests that begin with the same tokens, or cleaned by an operation at the front of the next frame; since
+ * frames keep their order, a new owner may have it at once, and what comes back for the old one is known by its generation number and
+ * dropped. */
 #ifndef CARAVAN_PIPELINE_SCHED_H
 #define CARAVAN_PIPELINE_SCHED_H
 
@@ -30,6 +31,8 @@ struct sched_config {
     bool draft_alone;     /* only while one sequence runs, and nothing else travels until its answer: the stages can take positions back
                              only then */
     struct sched_drafter drafter; /* a small model, borrowed; or nothing */
+    bool can_remove;      /* the stages can take back the end of a sequence (engine_info) */
+    bool prefix_cache;    /* what finished requests leave in the stages is kept while there is room, for those that begin the same way */
     bool exact;           /* one class of batch shapes: decode frames of 1 to 3 tokens, prompt chunks of multiples of 4 */
 };
 
@@ -86,9 +89,17 @@ void sched_drain(struct sched *s);
 /* The next action, or false. Pointers in it are valid until the next call of any function here. */
 bool sched_next(struct sched *s, clock_us now, struct sched_action *ret);
 
-/* For tests, logs and the node's status. idle: no request, no frame in flight, every slot clean. */
-struct sched_counts { uint32_t queued, running, in_flight, slots_free, kv_reserved; uint64_t frames, tokens; };
+/* For tests, logs and the node's status. idle: no request, no frame in flight, every slot clean or kept. */
+struct sched_counts {
+    uint32_t queued, running, in_flight;
+    uint32_t slots_free;   /* without an owner */
+    uint32_t slots_kept;   /* of them, with something to take over */
+    uint32_t kv_reserved, kv_kept; /* cells */
+    uint64_t frames, tokens, reused; /* so far; reused: tokens taken over instead of computed */
+};
 void sched_count(const struct sched *s, struct sched_counts *ret);
 bool sched_idle(const struct sched *s);
+/* Positions that the stages hold of a slot once every frame has been computed. */
+uint32_t sched_slot_held(const struct sched *s, uint32_t slot);
 
 #endif

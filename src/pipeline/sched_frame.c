@@ -27,6 +27,7 @@ static void put_token(struct sched *s, struct filling *f, uint32_t slot, int32_t
             .slot = slot, .generation = s->slots[slot].generation, .index = (uint16_t)f->n, .flags = flags, .pos = (int32_t)pos,
             .token = token};
     }
+    sched_slot_put(s, slot, token, pos);
     s->tokens[f->n++] = (struct engine_token){.token = token, .pos = (int32_t)pos, .seq = (uint16_t)slot, .flags = flags};
 }
 
@@ -96,22 +97,28 @@ static uint32_t chunk_size(const struct sched *s, const struct sched_req *r, uin
 }
 
 static void put_chunk(struct sched *s, struct filling *f, struct sched_req *r, uint32_t n) {
-    const struct request *q = &r->request;
     put_part(s, f, r->slot, n);
     for (uint32_t i = 0; i < n; i++, r->n_sent++) {
-        int32_t token = r->n_sent < q->n_tokens ? q->tokens[r->n_sent] : q->generated[r->n_sent - q->n_tokens];
-        put_token(s, f, r->slot, token, r->n_sent, r->n_sent + 1 == r->n_input ? ENGINE_TOKEN_SAMPLE : 0);
+        put_token(s, f, r->slot, r->input[r->n_sent], r->n_sent, r->n_sent + 1 == r->n_input ? ENGINE_TOKEN_SAMPLE : 0);
     }
     if (r->n_sent == r->n_input) {
         sched_set_state(s, r, SCHED_FLIGHT);
     }
 }
 
-/* Prompts in the order of admission; the last one is cut where the room ends. */
+/* The first prompt in the order of admission that need not wait for another one. */
+static struct sched_req *next_prompt(struct sched *s) {
+    struct sched_req *r = s->prefill.first;
+    while (r != NULL && !r->rooted && !sched_slot_root(s, r)) {
+        r = r->next;
+    }
+    return r;
+}
+
+/* The last prompt is cut where the room ends. */
 static void put_prompts(struct sched *s, struct filling *f, uint32_t most) {
     uint32_t room = min_u32(most, s->config.n_batch - (uint32_t)f->n);
-    while (room > 0 && s->prefill.first != NULL) {
-        struct sched_req *r = s->prefill.first;
+    for (struct sched_req *r; room > 0 && (r = next_prompt(s)) != NULL;) {
         uint32_t n = chunk_size(s, r, room);
         put_chunk(s, f, r, n);
         room -= n;
@@ -157,9 +164,7 @@ static bool eval_start(struct sched *s) {
     if (s->n_flight > 0 || s->n_state[SCHED_PREFILL] + s->n_state[SCHED_FLIGHT] + s->n_state[SCHED_READY] > 0) {
         return false;
     }
-    struct sched_slot *sl = &s->slots[0];
-    sl->clear = sl->dirty;
-    sl->dirty = false;
+    sched_slot_take_eval(s);
     s->eval_state = SCHED_EVAL_RUNNING;
     return true;
 }
@@ -174,33 +179,6 @@ static void put_eval(struct sched *s, struct filling *f) {
         put_token(s, f, 0, s->eval.tokens[s->eval_pos], s->eval_pos, b->n_tokens - i <= b->n_logits ? ENGINE_TOKEN_LOGITS : 0);
     }
     f->flight->batch = s->eval_sent++;
-}
-
-/* ---- operations ------------------------------------------------------------------------------------------------------------- */
-
-static bool any_dirty(const struct sched *s) {
-    for (uint32_t i = 0; i < s->config.n_seq; i++) {
-        if (s->slots[i].dirty) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* A slot without an owner is closed; one whose new owner's sampler has been announced already is only emptied; of one whose guesses were
- * refused those are taken back. */
-static size_t put_ops(struct sched *s) {
-    size_t n = 0;
-    for (uint32_t i = 0; i < s->config.n_seq; i++) {
-        struct sched_slot *sl = &s->slots[i];
-        if (sl->dirty || sl->clear || sl->rewind > 0) {
-            s->ops[n++] = (struct engine_op){.kind = sl->dirty ? ENGINE_OP_CLOSE : ENGINE_OP_RM, .seq = i, .p0 = (int32_t)sl->rewind,
-                                             .p1 = -1};
-            sl->dirty = sl->clear = false;
-            sl->rewind = 0;
-        }
-    }
-    return n;
 }
 
 /* ---- the frame -------------------------------------------------------------------------------------------------------------- */
@@ -218,9 +196,10 @@ bool sched_frame_build(struct sched *s, struct sched_action *ret) {
     } else {
         put_work(s, &f);
     }
-    if (f.n == 0 && (s->n_flight > 0 || !any_dirty(s))) {
+    if (f.n == 0 && (s->n_flight > 0 || s->n_dirty + s->n_ops == 0)) {
         return false;
     }
+    sched_slot_close_dirty(s);
     flight->number = s->next_number++;
     s->n_flight++;
     flight->n_tokens = (uint32_t)f.n;
@@ -228,7 +207,8 @@ bool sched_frame_build(struct sched *s, struct sched_action *ret) {
     s->n_flight_guesses += flight->guesses;
     s->n_frames++;
     s->n_tokens += f.n;
-    *ret = (struct sched_action){.kind = SCHED_ACTION_FRAME, .number = flight->number, .ops = s->ops, .tokens = s->tokens, .n_tokens = f.n};
-    ret->n_ops = put_ops(s);
+    *ret = (struct sched_action){.kind = SCHED_ACTION_FRAME, .number = flight->number, .ops = s->ops, .n_ops = s->n_ops,
+                                   .tokens = s->tokens, .n_tokens = f.n};
+    s->n_ops = 0;
     return true;
 }

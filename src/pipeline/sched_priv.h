@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The inside of the scheduler, shared by sched.c (requests, inputs, actions), sched_frame.c (what goes into a frame) and sched_tokens.c
- * (what came back of one). Nobody else includes this. */
+ * The inside of the scheduler, shared by sched.c (requests, inputs, actions), sched_slot.c (who has which slot, and what is taken over from
+ * whom), sched_frame.c (what goes into a frame) and sched_tokens.c (what came back of one). Nobody else includes this. */
 #ifndef CARAVAN_PIPELINE_SCHED_PRIV_H
 #define CARAVAN_PIPELINE_SCHED_PRIV_H
 
@@ -16,8 +16,15 @@ struct sched_req {
     enum sched_state state;
     struct sched_req *prev, *next; /* in the list of its state, when that has one */
     uint32_t slot;
-    uint32_t n_input;              /* prompt and replayed tokens: known from the start */
-    uint32_t n_sent;               /* positions that have gone into frames */
+    const int32_t *input;          /* prompt and replayed tokens: known from the start */
+    int32_t *joined;               /* the same, owned, when there are both */
+    uint32_t n_input;
+    uint32_t n_sent;               /* positions that have gone into frames, or were taken over */
+    uint32_t n_cached;             /* of them taken over */
+    uint32_t root_number;          /* n_cached > 0: the frame with the operation that took them over */
+    bool rooted;                   /* what can be taken over has been: its prompt may go out */
+    bool follows;                  /* not rooted: it waits until slot `leader` holds `leader_n` tokens: this prompt's first as well */
+    uint32_t leader, leader_generation, leader_n;
     int32_t next_token;            /* READY: sampled for position n_sent */
     uint32_t n_ahead;              /* positions behind those that are guesses in flight */
     struct sched_spec spec;
@@ -29,12 +36,18 @@ struct sched_req {
     struct err *why;               /* of a failure */
 };
 
+/* A slot is owned, kept (by nobody, but what it holds may be taken over), dirty (to be closed by the next frame), or empty. */
 struct sched_slot {
     struct sched_req *req;
     uint32_t generation;  /* raised when an owner goes: what is in flight of another generation is stale */
     bool dirty;           /* an owner has left something behind in the stages */
-    uint32_t rewind;      /* refused guesses stand in the stages from this position on; 0: none do */
-    bool clear;           /* a new owner has it: remove what the old one left, with the next frame */
+    bool kept;
+    uint64_t used;        /* kept: when its owner went, for least recently used */
+    int32_t *tokens;      /* [n_ctx_seq], by position; n are there */
+    uint32_t n;           /* positions it holds when all frames and operations so far have been carried out */
+    uint32_t n_front;     /* the same at the front of frame `frame` */
+    uint32_t frame;       /* the last frame with tokens of it */
+    uint32_t n_whole;     /* exact mode: positions below were computed in multiples of four, the others in batches of 1 to 3 */
 };
 
 /* What a frame in flight carries, to understand its answer. */
@@ -72,6 +85,10 @@ struct sched_item {
 struct sched {
     struct sched_config config;
     struct sched_slot *slots;           /* [n_seq] */
+    int32_t *history;                   /* [n_seq][n_ctx_seq]: the slots' tokens; memory is touched only where they are */
+    uint32_t n_owned, n_kept, n_dirty;  /* slots */
+    uint32_t kv_kept;                   /* cells that kept slots hold */
+    uint64_t stamp;                     /* of the last slot kept */
     struct sched_list queue, prefill, ready, ended;
     uint32_t n_state[SCHED_STATE_COUNT];
     uint32_t kv_reserved;
@@ -79,7 +96,8 @@ struct sched {
     struct sched_flight *flights;       /* [n_credit], oldest at flight_first */
     uint32_t flight_first, n_flight, n_flight_decode, n_flight_guesses;
     bool prefill_last;
-    struct engine_op *ops;              /* [n_seq] */
+    struct engine_op *ops;              /* [FRAME_MAX_OPS]: of the next frame, in the order in which they were decided */
+    size_t n_ops;
     struct engine_token *tokens;        /* [n_batch] */
     struct sched_cost cost;
     uint16_t *answered;                 /* [n_batch]: which of the expected answers results[i] is */
@@ -97,16 +115,36 @@ struct sched {
     struct sched_req *delivered;        /* its last event was pulled: freed with the next call */
     struct err *delivered_why;
     struct request_event event;         /* of the action being pulled */
-    uint64_t n_frames, n_tokens;
+    uint64_t n_frames, n_tokens, n_reused;
 };
 
 /* sched.c */
 void sched_set_state(struct sched *s, struct sched_req *r, enum sched_state to);
 void sched_end(struct sched *s, clock_us now, struct sched_req *r, enum request_finish finish);
 void sched_fail(struct sched *s, clock_us now, struct sched_req *r, const struct err *why);
-void sched_slot_release(struct sched *s, uint32_t slot);
+/* As sched_fail, when the stages may not hold what was sent: nothing of it is kept. */
+void sched_fail_dirty(struct sched *s, clock_us now, struct sched_req *r, const struct err *why);
+void sched_push_event(struct sched *s, struct sched_req *r, enum request_event_kind kind);
 void sched_eval_end(struct sched *s, bool cancelled, const struct err *why);
 struct sched_item *sched_push(struct sched *s, enum sched_action_kind kind);
+
+/* sched_slot.c */
+/* Gives waiting requests a slot, in order of arrival, as far as there are slots and cells. */
+void sched_slot_admit(struct sched *s, clock_us now);
+/* The request's first chunk is about to go out: takes over what it can. false: not yet, it waits for what another one is computing. */
+bool sched_slot_root(struct sched *s, struct sched_req *r);
+/* The owner goes; keep: what the slot holds is as it should be, and may be taken over later. */
+void sched_slot_release(struct sched *s, uint32_t slot, bool keep);
+/* What the slot holds beyond its first n positions goes with the next frame (a speculation that failed). */
+void sched_slot_cut(struct sched *s, uint32_t slot, uint32_t n);
+/* A token of this slot goes into the frame being made. */
+void sched_slot_put(struct sched *s, uint32_t slot, int32_t token, uint32_t pos);
+/* Everything kept is given up. */
+void sched_slot_forget(struct sched *s);
+/* The evaluation takes slot 0, with nothing else in the stages. */
+void sched_slot_take_eval(struct sched *s);
+/* Closes dirty slots: their operations follow those decided so far. */
+void sched_slot_close_dirty(struct sched *s);
 
 /* sched_frame.c: makes the next frame if there is one to send and a credit for it. */
 bool sched_frame_build(struct sched *s, struct sched_action *ret);

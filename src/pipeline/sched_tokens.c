@@ -164,7 +164,7 @@ static void refuse_guesses(struct sched *s, const struct sched_flight *fl) {
     for (size_t p = 0; p < fl->n_parts && fl->guesses; p++) {
         struct sched_req *r = s->slots[fl->parts[p].slot].req;
         if (r != NULL && is_current(s, fl->parts[p].slot, fl->parts[p].generation) && r->n_ahead > 0) {
-            s->slots[r->slot].rewind = r->n_sent;
+            sched_slot_cut(s, r->slot, r->n_sent);
             r->n_ahead = 0;
         }
     }
@@ -229,23 +229,40 @@ err_code sched_tokens(struct sched *s, clock_us now, uint32_t number, uint32_t n
     return ERR_OK;
 }
 
+/* ---- faults ----------------------------------------------------------------------------------------------------------------- */
+
+static void fault_parts(struct sched *s, clock_us now, const struct sched_flight *fl, const struct err *why) {
+    for (size_t p = 0; p < fl->n_parts; p++) {
+        uint32_t slot = fl->parts[p].slot;
+        if (!is_current(s, slot, fl->parts[p].generation)) {
+            continue;
+        }
+        if (s->slots[slot].req != NULL) {
+            sched_fail_dirty(s, now, s->slots[slot].req, why);
+        } else {
+            sched_eval_end(s, false, why);
+        }
+    }
+}
+
+/* What was taken over from a slot while the frame was on its way may have come from it, and so may what is kept. */
+static void fault_heirs(struct sched *s, clock_us now, uint32_t number, const struct err *why) {
+    for (uint32_t i = 0; i < s->config.n_seq; i++) {
+        struct sched_req *r = s->slots[i].req;
+        if (r != NULL && r->n_cached > 0 && (int32_t)(r->root_number - number) >= 0) {
+            sched_fail_dirty(s, now, r, why);
+        }
+    }
+    sched_slot_forget(s);
+}
+
 void sched_fault_frame(struct sched *s, clock_us now, uint32_t number, const struct err *why) {
     for (uint32_t i = 0; i < s->n_flight; i++) {
         struct sched_flight *fl = &s->flights[(s->flight_first + i) % s->config.n_credit];
-        if (fl->number != number) {
-            continue;
-        }
-        fl->faulted = true;
-        for (size_t p = 0; p < fl->n_parts; p++) {
-            uint32_t slot = fl->parts[p].slot;
-            if (!is_current(s, slot, fl->parts[p].generation)) {
-                continue;
-            }
-            if (s->slots[slot].req != NULL) {
-                sched_fail(s, now, s->slots[slot].req, why);
-            } else {
-                sched_eval_end(s, false, why);
-            }
+        if (fl->number == number) {
+            fl->faulted = true;
+            fault_parts(s, now, fl, why);
+            fault_heirs(s, now, number, why);
         }
     }
 }

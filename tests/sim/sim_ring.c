@@ -280,9 +280,10 @@ static void open_stages(struct sim *s) {
         uint32_t left = c->n_stage - i - 1, most = c->n_layer - left - first;
         uint32_t n = left == 0 ? most : sim_between(s, 1, most);
         *st = (struct sim_stage){.sim = s, .number = i};
-        struct fake_params p = {.first = first, .end = first + n, .n_layer = c->n_layer, .loop = c->loop,
-                                .n_seq = c->n_seq, .n_ctx_seq = c->n_ctx_seq,
-                                .n_ctx = c->n_ctx, .n_batch = c->n_batch, .on_eval = on_eval, .fail = on_fail, .user = st};
+        struct fake_params p = {.first = first, .end = first + n, .n_layer = c->n_layer, .n_seq = c->n_seq, .n_ctx_seq = c->n_ctx_seq,
+                                .n_ctx = c->n_ctx, .n_batch = c->n_batch, .loop = c->loop,
+                                .keeps_state = c->keeps_state, .shapes = c->exact,
+                                .on_eval = on_eval, .fail = on_fail, .user = st};
         first += n;
         fake_engine_open(&p, &st->engine);
         struct stage_config sc = {.engine = &st->engine, .stage = i, .n_stage = c->n_stage, .epoch = EPOCH, .dtype = c->dtype,
@@ -304,7 +305,9 @@ struct sim *sim_create(const struct sim_config *c, const struct sim_callbacks *c
     open_stages(s);
     struct sched_config sc = {.n_stage = c->n_stage, .n_seq = c->n_seq, .n_ctx_seq = c->n_ctx_seq, .n_ctx = c->n_ctx, .n_batch = c->n_batch,
                               .n_vocab = FAKE_N_VOCAB, .n_queue = c->n_queue, .n_credit = c->n_credit, .exact = c->exact,
-                              .n_draft = c->n_draft, .draft_always = c->draft_always, .draft_alone = c->draft_alone, .drafter = c->drafter};
+                              .prefix_cache = c->prefix_cache, .can_remove = !c->keeps_state,
+                              .n_draft = c->n_draft, .draft_always = c->draft_always, .draft_alone = c->draft_alone,
+                              .drafter = c->drafter};
     s->sched = sched_create(&sc);
     return s;
 }

@@ -14,7 +14,8 @@ struct sim_config {
     uint64_t seed;
     uint32_t n_stage, n_layer;
     uint32_t n_seq, n_ctx_seq, n_ctx, n_batch, n_queue, n_credit;
-    bool exact;
+    bool exact, prefix_cache;
+    bool keeps_state;                           /* engines like recurrent models */
     uint8_t dtype;
     uint32_t delay_us, jitter_us, bytes_per_us; /* of every link; 0 bytes_per_us: no limit */
     uint32_t batch_us, token_us;                /* what a batch costs each stage, and each token in it */

@@ -19,7 +19,7 @@ enum { MAX_REQUESTS = 40, MAX_CTX = 128, TIMER_CANCEL = 1000, TIMER_KILL = 2000,
 enum scenario { PLAIN, FAULTS, KILL, GUESSES };
 static const char *const SCENARIO_NAMES[] = {"plain", "faults", "kill", "guesses"};
 
-static uint64_t only_seed;
+static uint64_t only_seed, n_reused, n_computed;
 static bool has_only_seed;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 static uint64_t n_seeds = 300; /* each costs ten times as much */
@@ -84,6 +84,7 @@ static void see_done(struct run *r, uint32_t i, const struct request_event *ev) 
     struct asked *q = &r->asked[i];
     size_t k = q->n_generated + q->got;
     CHECK(r, ev->completion_tokens == k && ev->prompt_tokens == q->n_prompt, "request %u: final counts", i);
+    CHECK(r, ev->cached_tokens <= (r->config.prefix_cache ? q->n_prompt : 0), "request %u: %u tokens taken over", i, ev->cached_tokens);
     if (ev->finish == REQUEST_FINISH_CANCELLED) {
         CHECK(r, q->cancel_asked, "request %u: cancelled by nobody", i);
         q->cancelled = true;
@@ -112,7 +113,7 @@ static void on_event(void *user, clock_us now, const struct request_event *ev) {
     switch (ev->kind) {
     case REQUEST_STARTED:
         CHECK(r, !q->started && ev->prompt_tokens == q->n_prompt, "request %u: started twice", i);
-        if (q->n_expected > q->n_generated || q->stop) {
+        if (!r->config.prefix_cache && (q->n_expected > q->n_generated || q->stop)) { /* else one may wait for another's prefix */
             CHECK(r, i + 1 > r->last_started, "request %u started after %u: not in order of arrival", i, r->last_started);
             r->last_started = i + 1;
         }
@@ -154,9 +155,10 @@ static void on_frame(void *user, clock_us now, const struct sched_action *f) {
     sched_count(sim_sched(r->sim), &n);
     uint32_t credit = r->config.n_credit != 0 ? r->config.n_credit : sched_policy_credit(r->config.n_stage);
     CHECK(r, n.in_flight <= credit, "%u frames in flight, %u credits", n.in_flight, credit);
-    CHECK(r, f->n_tokens <= r->config.n_batch && f->n_ops <= r->config.n_seq, "a frame of %zu tokens", f->n_tokens);
+    CHECK(r, f->n_tokens <= r->config.n_batch && f->n_ops <= 4 * r->config.n_seq, "a frame of %zu tokens", f->n_tokens);
     CHECK(r, f->n_tokens > 0 || f->n_ops > 0, "an empty frame");
-    CHECK(r, n.kv_reserved <= r->config.n_ctx, "%u cells reserved of %u", n.kv_reserved, r->config.n_ctx);
+    CHECK(r, n.kv_reserved + n.kv_kept <= r->config.n_ctx, "%u cells reserved and %u kept of %u", n.kv_reserved, n.kv_kept,
+          r->config.n_ctx);
     if (r->config.exact) {
         CHECK(r, f->n_tokens <= 3 || f->n_tokens % 4 == 0, "exact mode: a batch of %zu", f->n_tokens);
     }
@@ -174,12 +176,33 @@ static void on_logits(void *user, clock_us now, const struct sched_action *a) {
 
 /* ---- what they ask ---------------------------------------------------------------------------------------------------------- */
 
+/* Often a prompt begins like an earlier one, or is that and its whole answer and more (the next turn of a chat). */
+static size_t begin_like_another(struct run *r, struct asked *q) {
+    size_t i = (size_t)(q - r->asked), n;
+    if (i == 0 || sim_between(r->sim, 0, 2) == 0) {
+        return 0;
+    }
+    const struct asked *like = &r->asked[sim_between(r->sim, 0, (uint32_t)i - 1)];
+    bool turn = sim_between(r->sim, 0, 1) == 0 && like->n_prompt + like->n_expected < r->config.n_ctx_seq;
+    if (turn) {
+        n = like->n_prompt + like->n_expected;
+        memcpy(q->prompt, like->prompt, like->n_prompt * sizeof *q->prompt);
+        memcpy(q->prompt + like->n_prompt, like->expected, like->n_expected * sizeof *q->prompt);
+        q->n_prompt = n + sim_between(r->sim, 1, r->config.n_ctx_seq - (uint32_t)n);
+        return n;
+    }
+    n = sim_between(r->sim, 0, (uint32_t)(like->n_prompt < q->n_prompt ? like->n_prompt : q->n_prompt));
+    memcpy(q->prompt, like->prompt, n * sizeof *q->prompt);
+    return n;
+}
+
 static void make_request(struct run *r, struct asked *q) {
     struct sim *s = r->sim;
     uint32_t ctx = r->config.n_ctx_seq;
     bool too_long = sim_between(s, 0, 30) == 0;
     q->n_prompt = too_long ? sim_between(s, ctx, ctx + 20) : sim_between(s, 1, sim_between(s, 0, 3) > 0 ? ctx / 3 : ctx - 1);
-    for (size_t i = 0; i < q->n_prompt; i++) {
+    size_t n = begin_like_another(r, q);
+    for (size_t i = n; i < q->n_prompt; i++) {
         q->prompt[i] = (int32_t)sim_between(s, 0, FAKE_N_VOCAB - 1);
     }
     q->max_tokens = sim_between(s, 0, 4) == 0 ? -1 : (int32_t)sim_between(s, 0, ctx);
@@ -191,7 +214,8 @@ static void make_request(struct run *r, struct asked *q) {
         return;
     }
     size_t room = ctx - q->n_prompt, max = q->max_tokens < 0 || (size_t)q->max_tokens > room ? room : (size_t)q->max_tokens;
-    struct fake_params p = {.n_layer = r->config.n_layer, .loop = r->config.loop, .n_ctx_seq = ctx, .n_ctx = ctx, .n_batch = 1};
+    struct fake_params p = {.n_layer = r->config.n_layer, .n_ctx_seq = ctx, .n_ctx = ctx, .n_batch = 1, .loop = r->config.loop,
+                            .shapes = r->config.exact};
     q->n_expected = fake_reference(&p, q->prompt, q->n_prompt, q->sampling_seed, q->ignore_eos, max, q->expected, &q->stop);
     if (sim_between(s, 0, 4) == 0 && q->n_expected > 0) { /* a replay */
         q->n_generated = sim_between(s, 1, (uint32_t)q->n_expected);
@@ -286,6 +310,7 @@ static uint32_t small_model_cost(void *user) {
 static void draw_guesses(struct run *r, struct sim *dice, struct sim_config *c) {
     static const uint32_t RIGHT[] = {0, 8, 15, 16};
     c->n_draft = sim_between(dice, 1, SCHED_SPEC_MOST);
+    c->keeps_state = false;
     c->draft_always = sim_between(dice, 0, 1) == 0;
     c->draft_alone = sim_between(dice, 0, 3) == 0;
     c->loop = sim_between(dice, 0, 1) * sim_between(dice, 1, 20);
@@ -311,6 +336,8 @@ static void draw_config(struct run *r, uint64_t seed) {
     c.n_queue = sim_between(dice, 0, 12);
     c.n_credit = sim_between(dice, 0, 2) == 0 ? sim_between(dice, 1, c.n_stage + 2) : 0;
     c.exact = sim_between(dice, 0, 3) == 0;
+    c.prefix_cache = sim_between(dice, 0, 3) > 0;
+    c.keeps_state = sim_between(dice, 0, 3) == 0;
     c.dtype = (uint8_t)sim_between(dice, 0, FRAME_DTYPE_COUNT - 1);
     c.delay_us = sim_between(dice, 0, 2) == 0 ? 0 : sim_between(dice, 0, 5000);
     c.jitter_us = sim_between(dice, 0, 1000);
@@ -354,11 +381,18 @@ static void check_end(struct run *r) {
     CHECK(r, sched_idle(sim_sched(r->sim)), "not idle at the end: %u queued, %u running, %u in flight", n.queued, n.running, n.in_flight);
     CHECK(r, n.slots_free == r->config.n_seq && n.kv_reserved == 0, "%u slots free of %u, %u cells reserved", n.slots_free, r->config.n_seq,
           n.kv_reserved);
-    for (uint32_t st = 0; st < r->config.n_stage && !r->killed; st++) {
-        for (uint32_t seq = 0; seq < r->config.n_seq; seq++) {
-            CHECK(r, fake_engine_len(sim_engine(r->sim, st), seq) == 0, "stage %u still holds sequence %u", st, seq);
+    CHECK(r, r->config.prefix_cache || n.slots_kept + n.reused == 0, "%u sequences kept", n.slots_kept);
+    uint32_t held = 0;
+    for (uint32_t seq = 0; seq < r->config.n_seq && !r->killed; seq++) {
+        held += sched_slot_held(sim_sched(r->sim), seq);
+        for (uint32_t st = 0; st < r->config.n_stage; st++) {
+            CHECK(r, fake_engine_len(sim_engine(r->sim, st), seq) == sched_slot_held(sim_sched(r->sim), seq),
+                  "stage %u holds %u of sequence %u", st, fake_engine_len(sim_engine(r->sim, st), seq), seq);
         }
     }
+    CHECK(r, r->killed || held == n.kv_kept, "%u cells are held, %u kept", held, n.kv_kept);
+    n_reused += n.reused;
+    n_computed += n.tokens;
 }
 
 static uint32_t run_seed(enum scenario scenario, uint64_t seed, uint64_t *n_guessed, uint64_t *n_accepted) {
@@ -396,6 +430,10 @@ static void run_scenario(enum scenario scenario) {
         print_message("%llu guesses, %llu accepted\n", (unsigned long long)n_guessed, (unsigned long long)n_accepted);
         assert_true(n_accepted > n_guessed / 8 && n_accepted < n_guessed * 7 / 8); /* both happen all the time */
     }
+    print_message("%s: %llu tokens computed, %llu taken over from other sequences\n", SCENARIO_NAMES[scenario],
+                  (unsigned long long)n_computed, (unsigned long long)n_reused);
+    assert_true(n_reused > n_computed / 50);
+    n_computed = n_reused = 0;
 }
 
 static void test_plain(void **state) {

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 
+enum { RUN = 4 };
 struct fake_seq { uint32_t len; bool open; uint64_t seed; uint32_t n_top; };
 
 struct fake {
@@ -56,37 +57,64 @@ static bool row_get(const float *row, uint64_t *ret) {
 
 /* ---- the port --------------------------------------------------------------------------------------------------------------- */
 
-static void remove_range(struct fake *f, uint32_t seq, int32_t p0, int32_t p1) {
-    struct fake_seq *s = &f->seqs[seq];
-    assert(p1 < 0 || (uint32_t)p1 >= s->len); /* only from the end: anything else would leave a hole */
-    if (p0 <= 0) {
-        s->len = 0;
-    } else if ((uint32_t)p0 < s->len) {
-        s->len = (uint32_t)p0;
+static err_code remove_range(struct fake *f, const struct engine_op *op, struct err *e) {
+    struct fake_seq *s = &f->seqs[op->seq];
+    assert(op->p1 < 0 || (uint32_t)op->p1 >= s->len); /* only from the end: anything else would leave a hole */
+    if (op->p0 > 0 && (uint32_t)op->p0 < s->len && f->p.keeps_state) {
+        return err_set(e, ERR_UNSUPPORTED, "fake: sequence %u cannot go back to %d", op->seq, op->p0);
     }
+    if (op->p0 <= 0) {
+        s->len = 0;
+    } else if ((uint32_t)op->p0 < s->len) {
+        s->len = (uint32_t)op->p0;
+    }
+    return ERR_OK;
+}
+
+/* What is there of the range goes to dst, whose own positions go first. */
+static err_code copy_range(struct fake *f, const struct engine_op *op, struct err *e) {
+    const struct fake_seq *from = &f->seqs[op->seq];
+    struct fake_seq *to = &f->seqs[op->dst];
+    assert(op->p0 == 0 && op->seq != op->dst);
+    uint32_t n = op->p1 < 0 || (uint32_t)op->p1 > from->len ? from->len : (uint32_t)op->p1;
+    if (n < from->len && f->p.keeps_state) {
+        return err_set(e, ERR_UNSUPPORTED, "fake: a part of sequence %u cannot be copied", op->seq);
+    }
+    for (uint32_t layer = 0; layer < f->n_own; layer++) {
+        memcpy(chain_at(f, op->dst, layer), chain_at(f, op->seq, layer), n * sizeof *f->chain);
+    }
+    to->len = n;
+    return ERR_OK;
 }
 
 static err_code fake_apply(void *self, const struct engine_op *ops, size_t n, struct err *e) {
     struct fake *f = self;
     for (size_t i = 0; i < n; i++) {
-        if (ops[i].seq >= f->p.n_seq) {
+        if (ops[i].seq >= f->p.n_seq || ops[i].dst >= f->p.n_seq) {
             return err_set(e, ERR_ENGINE, "fake: no sequence %u", ops[i].seq);
         }
+        err_code code = ERR_OK;
         switch (ops[i].kind) {
         case ENGINE_OP_RM:
-            remove_range(f, ops[i].seq, ops[i].p0, ops[i].p1);
+            code = remove_range(f, &ops[i], e);
+            break;
+        case ENGINE_OP_CP:
+            code = copy_range(f, &ops[i], e);
             break;
         case ENGINE_OP_CLOSE:
             f->seqs[ops[i].seq] = (struct fake_seq){0};
             break;
         default:
-            return err_set(e, ERR_UNSUPPORTED, "fake: operation %u", ops[i].kind);
+            code = err_set(e, ERR_UNSUPPORTED, "fake: operation %u", ops[i].kind);
+        }
+        if (code != ERR_OK) {
+            return code;
         }
     }
     return ERR_OK;
 }
 
-static err_code step(struct fake *f, const struct engine_token *t, const float *in, float *out, uint64_t *ret, struct err *e) {
+static err_code step(struct fake *f, const struct engine_token *t, bool in_run, const float *in, float *out, uint64_t *ret, struct err *e) {
     struct fake_seq *s = &f->seqs[t->seq];
     if (t->seq >= f->p.n_seq || (uint32_t)t->pos != s->len || s->len == f->p.n_ctx_seq) {
         return err_set(e, ERR_ENGINE, "fake: position %d of sequence %u, which has %u", t->pos, t->seq, s->len);
@@ -101,7 +129,7 @@ static err_code step(struct fake *f, const struct engine_token *t, const float *
         uint64_t *chain = chain_at(f, t->seq, layer);
         uint64_t before = t->pos > 0 ? chain[t->pos - 1] : f->p.first + layer;
         chain[t->pos] = mix(before, h);
-        h = mix(chain[t->pos], f->p.first + layer);
+        h = mix(chain[t->pos], f->p.first + layer + (f->p.shapes && in_run ? 1000 : 0));
     }
     s->len++;
     if (out != NULL) {
@@ -109,6 +137,18 @@ static err_code step(struct fake *f, const struct engine_token *t, const float *
     }
     *ret = h;
     return ERR_OK;
+}
+
+/* The token's sequence has at least so many tokens side by side here. */
+static bool in_run(const struct engine_token *tokens, size_t n, size_t i) {
+    size_t first = i, end = i + 1;
+    while (first > 0 && tokens[first - 1].seq == tokens[i].seq) {
+        first--;
+    }
+    while (end < n && tokens[end].seq == tokens[i].seq) {
+        end++;
+    }
+    return end - first >= RUN;
 }
 
 static err_code fake_eval(void *self, const struct engine_token *tokens, size_t n, const float *in, float *out, struct err *e) {
@@ -122,7 +162,8 @@ static err_code fake_eval(void *self, const struct engine_token *tokens, size_t 
         return err_set(e, ERR_ENGINE, "fake: told to fail");
     }
     for (size_t i = 0; i < n; i++) {
-        err_code code = step(f, &tokens[i], first ? NULL : in + i * FAKE_N_EMBD, last ? NULL : out + i * FAKE_N_EMBD, &f->last[i], e);
+        err_code code = step(f, &tokens[i], f->p.shapes && in_run(tokens, n, i), first ? NULL : in + i * FAKE_N_EMBD,
+                             last ? NULL : out + i * FAKE_N_EMBD, &f->last[i], e);
         if (code != ERR_OK) {
             return code;
         }
@@ -224,7 +265,7 @@ void fake_engine_open(const struct fake_params *p, struct engine *ret) {
     *ret = (struct engine){.ops = &FAKE_OPS, .self = f};
     ret->info = (struct engine_info){.n_embd = FAKE_N_EMBD, .n_ctx_seq = p->n_ctx_seq, .n_ctx = p->n_ctx, .n_seq = p->n_seq,
                                      .n_batch = p->n_batch, .first = p->first == 0, .last = p->end == p->n_layer,
-                                     .can_remove = true, .device = "fake"};
+                                     .can_remove = !p->keeps_state, .device = "fake"};
     ret->info.n_vocab = ret->info.first || ret->info.last ? FAKE_N_VOCAB : 0;
 }
 
@@ -250,7 +291,7 @@ size_t fake_reference(const struct fake_params *p, const int32_t *prompt, size_t
     size_t n = 0;
     *ret_stop = false;
     for (; pos < n_prompt; pos++) {
-        step(f, &(struct engine_token){.token = prompt[pos], .pos = (int32_t)pos}, NULL, NULL, &h, NULL);
+        step(f, &(struct engine_token){.token = prompt[pos], .pos = (int32_t)pos}, pos < n_prompt / RUN * RUN, NULL, NULL, &h, NULL);
     }
     while (n < max) {
         int32_t token = choose(f, h, seed, pos - 1);
@@ -259,7 +300,7 @@ size_t fake_reference(const struct fake_params *p, const int32_t *prompt, size_t
             break;
         }
         ret[n++] = token;
-        step(f, &(struct engine_token){.token = token, .pos = (int32_t)pos}, NULL, NULL, &h, NULL);
+        step(f, &(struct engine_token){.token = token, .pos = (int32_t)pos}, false, NULL, NULL, &h, NULL);
         pos++;
     }
     fake_close(f);
