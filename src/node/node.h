@@ -27,6 +27,7 @@ struct node_config {
     struct engine_load load;   /* how stages load their slices (n_ctx, n_seq, threads, ...) */
     uint8_t dtype;             /* hidden states on the wire: enum frame_dtype */
     uint32_t spin_us;
+    uint32_t latency_ms;       /* a prompt may make those who decode wait so long for a token */
     bool prefix_cache;         /* what finished requests leave behind is kept for those that begin the same way */
     const char *key_file;
     const char *state;         /* file of the stored responses; NULL: none outlives the process */

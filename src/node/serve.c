@@ -119,6 +119,7 @@ static void serve_order(struct node *n, uint32_t stage, struct stage_order *o) {
     o->load.n_ctx = s->shape.n_ctx;
     o->dtype = n->config->dtype;
     o->spin_us = n->config->spin_us;
+    o->latency_ms = n->config->latency_ms;
     o->prefix_cache = n->config->prefix_cache;
     o->source_node = n->id;
     uint64_t next = instance_node(s->instance, (stage + 1) % p->n_stage)->id;

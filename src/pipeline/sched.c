@@ -100,6 +100,7 @@ struct sched *sched_create(const struct sched_config *config) {
     s->results = mem_calloc(c->n_batch, sizeof *s->results);
     s->answered = mem_calloc(c->n_batch, sizeof *s->answered);
     sched_cost_init(&s->cost, c->n_stage);
+    sched_time_init(&s->time, c->n_stage);
     s->items_cap = 4 * (size_t)c->n_seq + 16;
     s->items = mem_calloc(s->items_cap, sizeof *s->items);
     return s;
@@ -526,7 +527,7 @@ bool sched_next(struct sched *s, clock_us now, struct sched_action *ret) {
         fill_action(s, &s->items[s->item_first++], ret);
         return true;
     }
-    return s->broken == NULL && sched_frame_build(s, ret);
+    return s->broken == NULL && sched_frame_build(s, now, ret);
 }
 
 /* ---- counts ----------------------------------------------------------------------------------------------------------------- */

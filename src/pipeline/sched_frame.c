@@ -6,7 +6,7 @@
 #include "pipeline/sched_policy.h"
 #include "pipeline/sched_priv.h"
 
-enum { EXACT_PREFILL = 4, EXACT_REPLAY = 3, GUESSES_SHARE = 4 };
+enum { REVIEW_FRAMES = 8, TRIAL_FRAMES = 2, EXACT_PREFILL = 4, EXACT_REPLAY = 3, GUESSES_SHARE = 4 };
 
 static uint32_t min_u32(uint32_t a, uint32_t b) {
     return a < b ? a : b;
@@ -96,6 +96,10 @@ static uint32_t chunk_size(const struct sched *s, const struct sched_req *r, uin
     return whole > 0 ? whole : min_u32(left, min_u32(EXACT_REPLAY, room));
 }
 
+static uint64_t left_of(const struct sched_req *r) {
+    return r->n_input - r->n_sent;
+}
+
 static void put_chunk(struct sched *s, struct filling *f, struct sched_req *r, uint32_t n) {
     put_part(s, f, r->slot, n);
     for (uint32_t i = 0; i < n; i++, r->n_sent++) {
@@ -106,19 +110,26 @@ static void put_chunk(struct sched *s, struct filling *f, struct sched_req *r, u
     }
 }
 
-/* The first prompt in the order of admission that need not wait for another one. */
-static struct sched_req *next_prompt(struct sched *s) {
-    struct sched_req *r = s->prefill.first;
-    while (r != NULL && !r->rooted && !sched_slot_root(s, r)) {
-        r = r->next;
+/* Whose turn is it? The one that has waited longest for what it still needs: the highest ratio of the two. Short prompts pass long
+ * ones, so that most wait little, but a long one's ratio grows until it is first: nobody waits for ever. Prompts that wait for another's
+ * prefix are left out. */
+static struct sched_req *next_prompt(struct sched *s, clock_us now) {
+    struct sched_req *best = NULL;
+    for (struct sched_req *r = s->prefill.first; r != NULL; r = r->next) {
+        if (!r->rooted && !sched_slot_root(s, r)) {
+            continue;
+        }
+        if (best == NULL || (now - r->submitted + 1) * left_of(best) > (now - best->submitted + 1) * left_of(r)) {
+            best = r;
+        }
     }
-    return r;
+    return best;
 }
 
 /* The last prompt is cut where the room ends. */
-static void put_prompts(struct sched *s, struct filling *f, uint32_t most) {
+static void put_prompts(struct sched *s, clock_us now, struct filling *f, uint32_t most) {
     uint32_t room = min_u32(most, s->config.n_batch - (uint32_t)f->n);
-    for (struct sched_req *r; room > 0 && (r = next_prompt(s)) != NULL;) {
+    for (struct sched_req *r; room > 0 && (r = next_prompt(s, now)) != NULL;) {
         uint32_t n = chunk_size(s, r, room);
         put_chunk(s, f, r, n);
         room -= n;
@@ -136,20 +147,35 @@ static uint32_t prompt_tokens(const struct sched *s) {
     return n;
 }
 
-static void put_work(struct sched *s, struct filling *f) {
+/* Anew when their number has changed, and now and then, since times change; soon, when the division was a guess. */
+static void review_groups(struct sched *s, struct sched_load *load) {
+    if (load->n_decoding != s->groups_decoding || s->n_frames - s->groups_frame >= s->groups_review) {
+        load->groups = s->groups;
+        s->groups = sched_policy_groups(load);
+        uint32_t size = (load->n_decoding + s->groups - 1) / s->groups;
+        s->groups_review = size == 0 || sched_time_seen(&s->time, SCHED_TIME_DECODE, size) ? REVIEW_FRAMES : TRIAL_FRAMES;
+        s->groups_decoding = load->n_decoding;
+        s->groups_frame = s->n_frames;
+    }
+    load->groups = s->groups;
+}
+
+static void put_work(struct sched *s, clock_us now, struct filling *f) {
     const struct sched_config *c = &s->config;
-    struct sched_load load = {.n_stage = c->n_stage, .n_batch = c->n_batch, .exact = c->exact,
-                              .n_decoding = s->n_state[SCHED_FLIGHT] + s->n_state[SCHED_READY], .n_prefilling = s->n_state[SCHED_PREFILL],
-                              .prompt_tokens = prompt_tokens(s), .decode_in_flight = s->n_flight_decode, .in_flight = s->n_flight,
-                              .prefill_last = s->prefill_last};
+    struct sched_load load = {.n_stage = c->n_stage, .n_batch = c->n_batch, .n_credit = c->n_credit, .latency_us = c->latency_us,
+                              .exact = c->exact, .n_decoding = s->n_state[SCHED_FLIGHT] + s->n_state[SCHED_READY],
+                              .n_prefilling = s->n_state[SCHED_PREFILL], .prompt_tokens = prompt_tokens(s),
+                              .decode_in_flight = s->n_flight_decode, .in_flight = s->n_flight, .prefill_last = s->prefill_last,
+                              .time = &s->time};
     struct sched_share share;
+    review_groups(s, &load);
     sched_policy_share(&load, &share);
     if (!share.prefill_first) {
         put_decodes(s, f, min_u32(share.decode_tokens, c->n_batch));
     }
     size_t n_decode = f->n;
     if (!c->exact || n_decode == 0) {
-        put_prompts(s, f, share.prefill_tokens);
+        put_prompts(s, now, f, share.prefill_tokens);
     }
     if (f->n == 0) { /* it was the prompts' turn, and none had a token */
         put_decodes(s, f, min_u32(share.decode_tokens, c->n_batch));
@@ -183,7 +209,7 @@ static void put_eval(struct sched *s, struct filling *f) {
 
 /* ---- the frame -------------------------------------------------------------------------------------------------------------- */
 
-bool sched_frame_build(struct sched *s, struct sched_action *ret) {
+bool sched_frame_build(struct sched *s, clock_us now, struct sched_action *ret) {
     if (s->n_flight == s->config.n_credit || (s->config.draft_alone && s->n_flight_guesses > 0)) {
         return false;
     }
@@ -194,7 +220,7 @@ bool sched_frame_build(struct sched *s, struct sched_action *ret) {
     if (s->eval_state == SCHED_EVAL_RUNNING || (s->eval_state == SCHED_EVAL_WAITING && eval_start(s))) {
         put_eval(s, &f);
     } else {
-        put_work(s, &f);
+        put_work(s, now, &f);
     }
     if (f.n == 0 && (s->n_flight > 0 || s->n_dirty + s->n_ops == 0)) {
         return false;

@@ -1,20 +1,27 @@
 /* SPDX-License-Identifier: MIT
- * How much of what goes into the next frame: the one place where throughput is weighed against latency. A pure function. */
+ * How much of what goes into the next frame: the one place where throughput is weighed against latency. Pure functions of what there is
+ * to do and of the stages' measured times. */
 #ifndef CARAVAN_PIPELINE_SCHED_POLICY_H
 #define CARAVAN_PIPELINE_SCHED_POLICY_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "pipeline/sched_time.h"
+
 struct sched_load {
     uint32_t n_stage, n_batch;
+    uint32_t n_credit;         /* frames in flight at most */
+    uint32_t latency_us;       /* a prompt may make those who decode wait so long for a token */
     bool exact;
     uint32_t n_decoding;       /* sequences past their prompt: ready or in flight */
     uint32_t n_prefilling;     /* sequences with prompt left to send */
     uint32_t prompt_tokens;    /* of their prompts, sent and not */
+    uint32_t groups;           /* as sched_policy_groups said last */
     uint32_t decode_in_flight; /* frames in flight that carry decode tokens */
     uint32_t in_flight;        /* frames in flight */
     bool prefill_last;         /* the last frame carried prompt tokens */
+    const struct sched_time *time;
 };
 struct sched_share {
     uint32_t decode_tokens;  /* most decode tokens in this frame (0: none) */
@@ -24,6 +31,9 @@ struct sched_share {
 
 /* Most frames in flight. */
 uint32_t sched_policy_credit(uint32_t n_stage);
+/* Into how many groups the decoding sequences are divided, one frame each. load->groups: the division until now (0: none), which stays
+ * unless another is clearly better. */
+uint32_t sched_policy_groups(const struct sched_load *load);
 void sched_policy_share(const struct sched_load *load, struct sched_share *ret);
 
 #endif

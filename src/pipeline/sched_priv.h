@@ -5,6 +5,7 @@
 #define CARAVAN_PIPELINE_SCHED_PRIV_H
 
 #include "pipeline/sched.h"
+#include "pipeline/sched_time.h"
 
 enum sched_state { SCHED_QUEUED, SCHED_PREFILL, SCHED_FLIGHT, SCHED_READY, SCHED_END, SCHED_STATE_COUNT };
 
@@ -100,6 +101,9 @@ struct sched {
     size_t n_ops;
     struct engine_token *tokens;        /* [n_batch] */
     struct sched_cost cost;
+    struct sched_time time;
+    uint32_t groups, groups_decoding;   /* of decoding sequences; how many these were when it was decided */
+    uint64_t groups_frame, groups_review; /* n_frames then, and after how many it is to be decided again */
     uint16_t *answered;                 /* [n_batch]: which of the expected answers results[i] is */
     struct result *results;             /* [n_batch], of the TOKENS being handled; LOGITS actions point at them */
     size_t n_results;
@@ -147,6 +151,6 @@ void sched_slot_take_eval(struct sched *s);
 void sched_slot_close_dirty(struct sched *s);
 
 /* sched_frame.c: makes the next frame if there is one to send and a credit for it. */
-bool sched_frame_build(struct sched *s, struct sched_action *ret);
+bool sched_frame_build(struct sched *s, clock_us now, struct sched_action *ret);
 
 #endif

@@ -108,6 +108,13 @@ static void learn_cost(struct sched *s, const struct sched_flight *fl, const str
     }
 }
 
+static void learn_time(struct sched *s, const struct sched_flight *fl, const struct ring_trace *traces, uint16_t n_trace, uint32_t hop_us) {
+    if (fl->n_tokens > 0 && n_trace == s->config.n_stage && !fl->faulted && s->eval_state != SCHED_EVAL_RUNNING) {
+        enum sched_time_kind kind = fl->n_tokens == fl->n_expect ? SCHED_TIME_DECODE : SCHED_TIME_PROMPT;
+        sched_time_learn(&s->time, kind, fl->n_tokens, traces, hop_us);
+    }
+}
+
 /* Into the text in which guesses are looked up: with the first token, all that was there before. */
 static void note_token(struct sched *s, struct sched_req *r, int32_t token) {
     if (s->config.n_draft == 0) {
@@ -220,6 +227,7 @@ err_code sched_tokens(struct sched *s, clock_us now, uint32_t number, uint32_t n
     s->n_flight_decode -= fl->decode;
     s->n_flight_guesses -= fl->guesses;
     learn_cost(s, fl, traces, n_trace, hop_us);
+    learn_time(s, fl, traces, n_trace, hop_us);
     add_times(s, fl, traces, n_trace, hop_us);
     for (uint32_t i = 0; i < n_results; i++) {
         take_result(s, now, &fl->expect[s->answered[i]], &s->results[i]);

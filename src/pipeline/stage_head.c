@@ -17,7 +17,8 @@ err_code stage_head_create(struct stage_loop *l, struct err *e) {
     struct sched_config config = {.n_stage = l->order.n_stage, .n_seq = info->n_seq, .n_ctx_seq = info->n_ctx_seq, .n_ctx = info->n_ctx,
                                   .n_batch = info->n_batch, .n_vocab = info->n_vocab, .n_queue = l->order.n_queue,
                                   .n_credit = l->order.n_credit, .exact = l->order.load.exact,
-                                  .can_remove = info->can_remove, .prefix_cache = l->order.prefix_cache != 0};
+                                  .can_remove = info->can_remove, .prefix_cache = l->order.prefix_cache != 0,
+                                  .latency_us = l->order.latency_ms * 1000};
     l->sched = sched_create(&config);
     return ERR_OK;
 }

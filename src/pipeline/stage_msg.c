@@ -65,6 +65,7 @@ static err_code get_word(yyjson_val *obj, const char *key, const char *const *na
 #define ORDER_PORTS(X) X(next_port) X(source_port)
 #define ORDER_NUMBERS(X) \
     X(first, 1 << 20) X(end, 1 << 20) X(stage, 63) X(n_stage, 64) X(n_queue, 1 << 20) X(n_credit, 256) X(prefix_cache, 1) \
+    X(latency_ms, 3600000) \
     X(spin_us, 1000000) X(connect_timeout_ms, 3600000)
 
 void stage_order_init(struct stage_order *o) {
@@ -75,6 +76,7 @@ void stage_order_init(struct stage_order *o) {
     o->connect_timeout_ms = 60000;
     o->n_queue = 256;
     o->prefix_cache = 1;
+    o->latency_ms = 200;
 }
 
 void stage_order_name(const struct stage_order *o, uint32_t stage, char *ret, size_t size) {
