@@ -2,6 +2,7 @@
  * `caravan run`: one answer, or a chat with line editing and history. A client of the HTTP API like any other. Text goes to standard
  * output, everything about it to standard error. */
 #include <errno.h>
+#include <inttypes.h>
 #include <isocline.h>
 #include <signal.h>
 #include <stdio.h>
@@ -192,6 +193,10 @@ static void print_figures(const struct chat *c) {
     if (!option_flag(c->o, OPT_STATS) || !stats) return;
     fprintf(stderr, "  queued %.1f ms, prompt %.1f ms, decoding %.1f ms\n", ms_of(stats, "queued_ms"), ms_of(stats, "prefill_ms"),
             ms_of(stats, "decode_ms"));
+    uint64_t guessed = yyjson_get_uint(yyjson_obj_get(stats, "draft_tokens"));
+    if (guessed > 0)
+        fprintf(stderr, "  speculation: %" PRIu64 " of %" PRIu64 " guesses were right\n",
+                yyjson_get_uint(yyjson_obj_get(stats, "draft_accepted")), guessed);
     print_stages(yyjson_obj_get(stats, "stages"));
 }
 

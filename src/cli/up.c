@@ -11,6 +11,7 @@
 #include "cli/cli.h"
 #include "cluster/interfaces.h"
 #include "node/node.h"
+#include "pipeline/sched_spec.h"
 
 enum { MAX_KEYS = 256 };
 
@@ -61,7 +62,14 @@ static err_code up_config(const struct options *o, struct node_config *c, struct
     c->spin_us = (uint32_t)option_int(o, OPT_SPIN_US);
     c->latency_ms = (uint32_t)option_int(o, OPT_LATENCY_BUDGET);
     c->prefix_cache = strcmp(option_text(o, OPT_PREFIX_CACHE), "on") == 0;
+    c->draft_always = option_int(o, OPT_SPECULATE) >= 0;
+    c->n_draft = c->draft_always ? (uint32_t)option_int(o, OPT_SPECULATE) : SCHED_SPEC_MOST;
+    c->draft = option_text(o, OPT_DRAFT);
     c->ready_fd = (int)option_int(o, OPT_READY_FD);
+    if (code == ERR_OK && c->draft[0] && access(c->draft, R_OK) != 0) {
+        code = err_set_errno(e, ERR_NOT_FOUND, errno, "cannot read draft model \"%s\"", c->draft);
+        err_hint(e, "give the path of a GGUF file");
+    }
     if (c->model && access(c->model, R_OK) != 0) {
         code = err_set_errno(e, ERR_NOT_FOUND, errno, "cannot read model \"%s\"", c->model);
         err_hint(e, "give the path of a GGUF file");

@@ -44,6 +44,8 @@ struct engine_info {
     uint32_t n_batch;      /* most tokens in one eval */
     bool first, last;      /* has the embedding (takes tokens); has the output head (gives logits, samples) */
     bool can_remove;       /* partial RM works (false for recurrent layers) */
+    uint32_t n_rewind;     /* positions at the end of a sequence that RM can take back right after they were computed */
+    bool rewind_alone;     /* ... only if nothing of another sequence was computed in between */
     uint64_t bytes_weights, bytes_kv, bytes_compute; /* as libllama allocated them */
     char device[64];       /* "CPU", "Vulkan0 (llvmpipe)", ... */
 };

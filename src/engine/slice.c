@@ -186,6 +186,8 @@ static void tell(struct slice *s, const struct engine_load *load) {
     info->first = s->what.head;
     info->last = s->what.tail;
     info->can_remove = !s->recurrent && (s->window == 0 || s->window >= info->n_ctx_seq);
+    info->n_rewind = s->recurrent ? llama_n_rs_seq(s->ctx) : info->n_ctx_seq;
+    info->rewind_alone = !info->can_remove && !s->recurrent && !s->streams && load->n_seq > 1;
     info->bytes_weights = tally.weights > 0 ? tally.weights : llama_model_size(s->model);
     info->bytes_kv = tally.kv;
     info->bytes_compute = tally.compute;

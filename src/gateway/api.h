@@ -96,6 +96,7 @@ enum gateway_finish { GATEWAY_FINISH_STOP, GATEWAY_FINISH_LENGTH, GATEWAY_FINISH
 
 struct gateway_usage {
     uint64_t prompt_tokens, completion_tokens, cached_tokens;
+    uint64_t draft_tokens, draft_accepted; /* by speculation: guesses that were checked, and those that were right */
     /* with "caravan_stats": where the time went, of the last choice that ended */
     uint64_t queued_us, prefill_us, decode_us;
     uint32_t n_hop;

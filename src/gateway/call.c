@@ -120,6 +120,8 @@ static void count_finished(const struct call *call) {
     metrics_count(m, METRIC_PROMPT_TOKENS, u->prompt_tokens);
     metrics_count(m, METRIC_CACHED_TOKENS, u->cached_tokens);
     metrics_count(m, METRIC_COMPLETION_TOKENS, u->completion_tokens);
+    metrics_count(m, METRIC_DRAFT_TOKENS, u->draft_tokens);
+    metrics_count(m, METRIC_DRAFT_ACCEPTED, u->draft_accepted);
     metrics_observe(m, METRIC_DURATION, io_loop_now(call->gateway->loop) - call->started);
     if (call->n_choices > 0) metrics_observe(m, METRIC_QUEUED, (clock_us)u->queued_us);
 }
@@ -277,6 +279,8 @@ static void on_done(struct choice *c, const struct request_event *ev) {
         return;
     }
     struct gateway_usage *u = &call->answer.usage;
+    u->draft_tokens += ev->draft_tokens;
+    u->draft_accepted += ev->draft_accepted;
     u->queued_us = ev->queued_us;
     u->prefill_us = ev->prefill_us;
     u->decode_us = ev->decode_us;

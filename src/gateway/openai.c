@@ -139,8 +139,13 @@ void openai_append_logprob(struct buf *out, float logprob) {
 void openai_append_usage(const struct gateway_answer *a, struct buf *out) {
     const struct gateway_usage *u = &a->usage;
     buf_printf(out, "{\"prompt_tokens\":%" PRIu64 ",\"completion_tokens\":%" PRIu64 ",\"total_tokens\":%" PRIu64
-               ",\"prompt_tokens_details\":{\"cached_tokens\":%" PRIu64 "}}",
+               ",\"prompt_tokens_details\":{\"cached_tokens\":%" PRIu64 "}",
                u->prompt_tokens, u->completion_tokens, u->prompt_tokens + u->completion_tokens, u->cached_tokens);
+    if (u->draft_tokens > 0) {
+        buf_printf(out, ",\"completion_tokens_details\":{\"accepted_prediction_tokens\":%" PRIu64 ",\"rejected_prediction_tokens\":%" PRIu64 "}",
+                   u->draft_accepted, u->draft_tokens - u->draft_accepted);
+    }
+    buf_append_str(out, "}");
 }
 
 static void append_ms(struct buf *out, const char *name, uint64_t us, const char *end) {
@@ -153,7 +158,8 @@ void openai_append_stats(const struct gateway_answer *a, struct buf *out) {
     buf_append_str(out, ",\"caravan\":{");
     append_ms(out, "queued_ms", u->queued_us, ",");
     append_ms(out, "prefill_ms", u->prefill_us, ",");
-    append_ms(out, "decode_ms", u->decode_us, ",\"stages\":[");
+    append_ms(out, "decode_ms", u->decode_us, ",");
+    buf_printf(out, "\"draft_tokens\":%" PRIu64 ",\"draft_accepted\":%" PRIu64 ",\"stages\":[", u->draft_tokens, u->draft_accepted);
     for (uint32_t i = 0; i < u->n_hop; i++) {
         const struct request_hop *h = &u->hops[i];
         buf_printf(out, "%s{\"stage\":%u,\"frames\":%u,", i > 0 ? "," : "", h->stage, h->frames);

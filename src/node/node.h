@@ -29,6 +29,9 @@ struct node_config {
     uint32_t spin_us;
     uint32_t latency_ms;       /* a prompt may make those who decode wait so long for a token */
     bool prefix_cache;         /* what finished requests leave behind is kept for those that begin the same way */
+    uint32_t n_draft;          /* tokens guessed ahead at most; 0: no speculation */
+    bool draft_always;         /* that many, whether they pay or not */
+    const char *draft;         /* a small model that guesses; "": none */
     const char *key_file;
     const char *state;         /* file of the stored responses; NULL: none outlives the process */
     int64_t retention_s;       /* 0: they are kept for ever */

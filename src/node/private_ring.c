@@ -125,6 +125,9 @@ static void ring_order(const struct private_ring *r, const struct private_ring_c
     o->dtype = c->dtype;
     o->spin_us = c->spin_us;
     o->prefix_cache = c->prefix_cache;
+    o->n_draft = c->n_draft;
+    o->draft_always = c->draft_always;
+    snprintf(o->draft, sizeof(o->draft), "%s", stage == 0 && c->draft ? c->draft : "");
 }
 
 static err_code ring_wait_ready(struct private_ring *r, struct err *e) {

@@ -18,6 +18,9 @@ struct private_ring_config {
     uint8_t dtype;            /* hidden states on the wire: enum frame_dtype */
     uint32_t spin_us;
     bool prefix_cache;
+    uint32_t n_draft;         /* tokens guessed ahead at most; 0: no speculation */
+    bool draft_always;        /* that many, whether they pay or not */
+    const char *draft;        /* a small model that guesses; NULL: none */
     bool forced;              /* cut even where tables/quirks.def says not to */
 };
 

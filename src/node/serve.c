@@ -121,6 +121,8 @@ static void serve_order(struct node *n, uint32_t stage, struct stage_order *o) {
     o->spin_us = n->config->spin_us;
     o->latency_ms = n->config->latency_ms;
     o->prefix_cache = n->config->prefix_cache;
+    o->n_draft = n->config->n_draft;
+    o->draft_always = n->config->draft_always;
     o->source_node = n->id;
     uint64_t next = instance_node(s->instance, (stage + 1) % p->n_stage)->id;
     o->next_node = next;
@@ -144,9 +146,11 @@ static void serve_load(struct node *n, const struct instance_action *a) {
     if (a->epoch != instance_epoch(n->served->instance) || a->stage >= instance_plan(n->served->instance)->n_stage) return; /* overtaken */
     serve_order(n, a->stage, &order);
     if (a->node == n->id) {
+        if (a->stage == 0) snprintf(order.draft, sizeof(order.draft), "%s", n->config->draft);
         hold_start(n, n->id, &order);
         return;
     }
+    if (a->stage == 0 && n->config->draft[0]) log_warn("node", "the draft model is not used: the first layers are on another node");
     struct buf b;
     buf_init(&b, frame_max_payload(FRAME_LOAD));
     stage_order_encode(&order, &b);

@@ -31,12 +31,12 @@ static void opened_done(struct opened *o) {
     io_tls_ctx_free(o->tls);
 }
 
-/* The local file, if it is the same model. */
+/* The local file, if it is the same model; "": whatever model it is. */
 static err_code open_local(struct opened *o, const struct stage_order *order, struct err *e) {
     struct model_gguf *g;
     err_code code = model_gguf_open(order->path, &g, e);
     if (code != ERR_OK) return code;
-    if (strcmp(model_gguf_id(g), order->model) != 0) {
+    if (order->model[0] && strcmp(model_gguf_id(g), order->model) != 0) {
         model_gguf_free(g);
         return err_set(e, ERR_NOT_FOUND, "\"%s\" is another model than the coordinator's", order->path);
     }
@@ -77,8 +77,9 @@ static err_code open_slice(struct opened *o, const struct stage_order *order, st
                            struct err *e) {
     const struct model_gguf *g = o->weights ? weights_gguf(o->weights) : o->local;
     err_code code = model_layout_create(g, &o->layout, e);
-    if (code == ERR_OK) code = order->forced ? model_slice_create_forced(g, o->layout, order->first, order->end, &o->slice, e)
-                                             : model_slice_create(g, o->layout, order->first, order->end, &o->slice, e);
+    uint32_t end = code == ERR_OK && order->end == 0 ? o->layout->n_layer : order->end; /* a draft model: whole */
+    if (code == ERR_OK) code = order->forced ? model_slice_create_forced(g, o->layout, order->first, end, &o->slice, e)
+                                             : model_slice_create(g, o->layout, order->first, end, &o->slice, e);
     if (code != ERR_OK) return code;
     struct load_progress loading = {.fn = progress, .user = user};
     if (o->weights) {

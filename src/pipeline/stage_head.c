@@ -1,15 +1,68 @@
 /* SPDX-License-Identifier: MIT
  * What only the head of a ring does: requests come from the node, the scheduler says what to compute, answers come from the tail, and
  * events go to the node. In a one-stage ring the answers come straight out of the stage core. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "pipeline/stage_loop_priv.h"
 #include "pipeline/tokenize.h"
 
-err_code stage_head_create(struct stage_loop *l, struct err *e) {
+static clock_us head_clock(void *user) {
+    (void)user;
+    return clock_now();
+}
+
+static bool no_progress(void *user, uint32_t percent) {
+    (void)user;
+    (void)percent;
+    return true;
+}
+
+/* The small model that guesses: whole, in this process, with a sequence for each of the big one's. */
+static err_code open_draft(struct stage_loop *l, stage_open_fn open, void *user, struct err *e) {
+    struct stage_order *order = MEM_NEW(struct stage_order);
+    struct engine small = {0};
+    *order = l->order;
+    snprintf(order->path, sizeof order->path, "%s", l->order.draft);
+    order->model[0] = order->source_host[0] = '\0';
+    order->first = order->end = 0;
+    order->load.n_ctx = l->engine.info.n_ctx_seq;
+    order->load.exact = false;
+    err_code code = open(user, order, no_progress, NULL, &small, e);
+    free(order);
+    if (code == ERR_OK && (code = draft_create(&l->engine, &small, head_clock, NULL, &l->draft, e)) != ERR_OK) {
+        small.ops->close(small.self);
+    }
+    if (code != ERR_OK && e != NULL) {
+        err_prefix(e, "draft model \"%s\"", l->order.draft);
+    }
+    return code;
+}
+
+/* Speculation needs positions that can be taken back. */
+static err_code prepare_guesses(struct stage_loop *l, stage_open_fn open, void *user, struct sched_config *c, struct err *e) {
+    const struct engine_info *info = &l->engine.info;
+    c->n_draft = l->order.n_draft < info->n_rewind ? l->order.n_draft : info->n_rewind;
+    c->draft_always = l->order.draft_always != 0;
+    c->draft_alone = info->rewind_alone;
+    if (c->n_draft < l->order.n_draft) {
+        log_info("stage", "speculation: at most %u tokens ahead: this model keeps a state, and cannot go back further", c->n_draft);
+    }
+    if (l->order.draft[0] == '\0' || c->n_draft == 0) {
+        return ERR_OK;
+    }
+    err_code code = open_draft(l, open, user, e);
+    if (code == ERR_OK) {
+        c->drafter = draft_drafter(l->draft);
+    }
+    return code;
+}
+
+err_code stage_head_create(struct stage_loop *l, stage_open_fn open, void *user, struct err *e) {
     const struct engine_info *info = &l->engine.info;
     if (l->order.n_stage > REQUEST_MAX_HOPS) {
         return err_set(e, ERR_LIMIT, "a ring of %u stages, at most %d", l->order.n_stage, REQUEST_MAX_HOPS);
@@ -19,8 +72,11 @@ err_code stage_head_create(struct stage_loop *l, struct err *e) {
                                   .n_credit = l->order.n_credit, .exact = l->order.load.exact,
                                   .can_remove = info->can_remove, .prefix_cache = l->order.prefix_cache != 0,
                                   .latency_us = l->order.latency_ms * 1000};
-    l->sched = sched_create(&config);
-    return ERR_OK;
+    err_code code = prepare_guesses(l, open, user, &config, e);
+    if (code == ERR_OK) {
+        l->sched = sched_create(&config);
+    }
+    return code;
 }
 
 /* ---- to the node ------------------------------------------------------------------------------------------------------------ */

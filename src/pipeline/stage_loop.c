@@ -160,7 +160,7 @@ static err_code load(struct stage_loop *l, stage_open_fn open, void *user, struc
     if ((code = stage_create(&config, &l->stage, e)) != ERR_OK) {
         return code;
     }
-    return l->order.stage == 0 ? stage_head_create(l, e) : ERR_OK;
+    return l->order.stage == 0 ? stage_head_create(l, open, user, e) : ERR_OK;
 }
 
 /* ---- waiting for work ------------------------------------------------------------------------------------------------------- */
@@ -392,6 +392,7 @@ static int finish(struct stage_loop *l, err_code code, const struct err *why) {
 
 static void loop_done(struct stage_loop *l) {
     sched_free(l->sched);
+    draft_free(l->draft);
     stage_free(l->stage);
     if (l->engine_open) {
         l->engine.ops->close(l->engine.self);

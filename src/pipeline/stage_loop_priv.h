@@ -4,6 +4,7 @@
 #ifndef CARAVAN_PIPELINE_STAGE_LOOP_PRIV_H
 #define CARAVAN_PIPELINE_STAGE_LOOP_PRIV_H
 
+#include "pipeline/draft.h"
 #include "pipeline/sched.h"
 #include "pipeline/stage.h"
 #include "pipeline/stage_loop.h"
@@ -19,6 +20,7 @@ struct stage_loop {
     bool engine_open;
     struct stage *stage;
     struct sched *sched;        /* the head's */
+    struct draft *draft;        /* NULL: none */
     struct stage_out frames;    /* what the stage core says goes out */
     bool draining;              /* told to finish */
     bool node_gone;             /* LOCAL is closed */
@@ -45,7 +47,7 @@ err_code stage_loop_read_local(struct stage_loop *l, bool wait, struct frame_hea
 err_code stage_join(struct stage_loop *l, struct err *e);
 
 /* ---- stage_head.c ---- */
-err_code stage_head_create(struct stage_loop *l, struct err *e);
+err_code stage_head_create(struct stage_loop *l, stage_open_fn open, void *user, struct err *e);
 /* SUBMIT, CANCEL, EVAL. */
 err_code stage_head_local(struct stage_loop *l, const struct frame_header *h, const uint8_t *payload, struct err *e);
 err_code stage_head_ring(struct stage_loop *l, const struct frame_header *h, const uint8_t *payload, uint32_t hop_us, struct err *e);

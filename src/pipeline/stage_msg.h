@@ -35,6 +35,9 @@ struct stage_order {
     uint32_t n_credit;          /* head: frames in flight; 0: the policy's choice */
     uint32_t latency_ms;        /* head: a prompt may make those who decode wait so long for a token */
     uint32_t prefix_cache;      /* head: 1: finished sequences are kept for requests that begin the same way; 0: not */
+    uint32_t n_draft;           /* head: tokens guessed ahead at most; 0: no speculation */
+    uint32_t draft_always;      /* head: 1: that many, whether they pay or not */
+    char draft[1024];           /* head: GGUF of a small model that guesses; "": none */
 };
 /* The server name of the ring link into stage `stage` of this ring: "ring-<instance>-<epoch, 16 hex digits>-<stage>.caravan". */
 void stage_order_name(const struct stage_order *o, uint32_t stage, char *ret, size_t size);
