@@ -76,8 +76,8 @@ static void private_main(const struct options *o, int ready_fd, pid_t parent) {
     if (log_get_level() == LOG_INFO) log_set_level(LOG_WARN);
     struct err e = {0};
     err_code code = cli_serve(o, true, ready_fd, &e);
-    if (code != ERR_OK) dprintf(ready_fd, "{\"error\":\"%s\"}\n", err_name(code));
     if (code != ERR_OK) fprintf(stderr, "caravan: %s%s%s\n", e.text, e.hint[0] ? "\nhint: " : "", e.hint);
+    if (code != ERR_OK) dprintf(ready_fd, "{\"error\":\"%s\"}\n", err_name(code)); /* the parent may end this process then */
     _exit(err_exit_code(code));
 }
 

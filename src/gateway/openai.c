@@ -142,8 +142,8 @@ void openai_append_usage(const struct gateway_answer *a, struct buf *out) {
                ",\"prompt_tokens_details\":{\"cached_tokens\":%" PRIu64 "}",
                u->prompt_tokens, u->completion_tokens, u->prompt_tokens + u->completion_tokens, u->cached_tokens);
     if (u->draft_tokens > 0) {
-        buf_printf(out, ",\"completion_tokens_details\":{\"accepted_prediction_tokens\":%" PRIu64 ",\"rejected_prediction_tokens\":%" PRIu64 "}",
-                   u->draft_accepted, u->draft_tokens - u->draft_accepted);
+        buf_printf(out, ",\"completion_tokens_details\":{\"accepted_prediction_tokens\":%" PRIu64, u->draft_accepted);
+        buf_printf(out, ",\"rejected_prediction_tokens\":%" PRIu64 "}", u->draft_tokens - u->draft_accepted);
     }
     buf_append_str(out, "}");
 }

@@ -45,8 +45,8 @@ static err_code compare(const struct engine *big, const struct engine *small, ui
     }
     for (uint32_t i = 0; i < n && code == ERR_OK; i++) {
         if (!same_piece(big, small, (int32_t)i, &x, &y)) {
-            code = err_set(e, ERR_INVALID, "the draft model's token %u is \"%.*s\", the model's \"%.*s\"", i, y.len < SHOWN ? (int)y.len : SHOWN,
-                           y.len > 0 ? (const char *)y.data : "", x.len < SHOWN ? (int)x.len : SHOWN, x.len > 0 ? (const char *)x.data : "");
+            code = err_set(e, ERR_INVALID, "the draft model's token %u is \"%.*s\", the model's \"%.*s\"", i, SHOWN, buf_cstr(&y), SHOWN,
+                           buf_cstr(&x));
         }
     }
     if (code != ERR_OK) {

@@ -226,6 +226,8 @@ static void play(const struct gateway_api *api, struct gateway_request *r, struc
                                .usage = {.prompt_tokens = 7,
                                          .completion_tokens = 4,
                                          .cached_tokens = 3,
+                                         .draft_tokens = 6,
+                                         .draft_accepted = 2,
                                          .queued_us = 1500,
                                          .prefill_us = 20,
                                          .decode_us = 3000000,
