@@ -4,8 +4,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/table.h"
 #include "io/http_client.h"
 
 enum { PROBE_MS = 3000, WATCH_MS = 1000 };
@@ -15,67 +17,143 @@ static const char *text_of(yyjson_val *o, const char *key) {
     return s ? s : "";
 }
 
-/* "CPU 21 GB/s, Vulkan0 300 GB/s" */
-static void put_devices(yyjson_val *node, struct buf *b) {
-    yyjson_val *d;
-    size_t i, max;
-    yyjson_arr_foreach(yyjson_obj_get(node, "devices"), i, max, d) {
-        buf_printf(b, "%s%s", i ? ", " : "", text_of(d, "name"));
-        double speed = yyjson_get_num(yyjson_obj_get(d, "bandwidth"));
-        if (speed > 0) buf_printf(b, " %.3g GB/s", speed / 1e9);
+/* "CPU, NVIDIA GeForce RTX 3090 x2"; and their speeds in the same order: "21, 780 x2". Equal ones that follow each other are counted. */
+static void put_devices(yyjson_val *node, struct buf *names, struct buf *speeds) {
+    yyjson_val *list = yyjson_obj_get(node, "devices");
+    for (size_t i = 0, next; i < yyjson_arr_size(list); i = next) {
+        yyjson_val *d = yyjson_arr_get(list, i);
+        bool gpu = yyjson_get_bool(yyjson_obj_get(d, "gpu"));
+        const char *name = gpu && text_of(d, "description")[0] ? text_of(d, "description") : text_of(d, "name");
+        for (next = i + 1; next < yyjson_arr_size(list); next++)
+            if (!gpu || strcmp(text_of(yyjson_arr_get(list, next), "description"), text_of(d, "description")) != 0) break;
+        double speed = yyjson_get_num(yyjson_obj_get(d, "bandwidth")) / 1e9;
+        char count[STR_SHORT] = "";
+        if (next > i + 1) snprintf(count, sizeof(count), " x%zu", next - i);
+        buf_printf(names, "%s%s%s", i ? ", " : "", name, count);
+        if (speed > 0) buf_printf(speeds, speed < 10 ? "%s%.1f%s" : "%s%.0f%s", i ? ", " : "", speed, count);
+        else buf_printf(speeds, "%s?%s", i ? ", " : "", count);
     }
-    if (b->len == 0) buf_append_str(b, "not measured");
+    if (names->len == 0) buf_append_str(names, "not measured");
 }
 
-/* "caravan-demo 0-3 ready, big 4-20 loading 40 %" */
+static const char *model_name(yyjson_val *models, const char *instance) {
+    yyjson_val *m;
+    size_t i, max;
+    yyjson_arr_foreach(models, i, max, m)
+        if (strcmp(text_of(m, "instance"), instance) == 0) return text_of(m, "name");
+    return instance;
+}
+
+/* "caravan-demo 0-3, big 4-20 loading 40 %" */
 static void put_stages(yyjson_val *node, yyjson_val *models, struct buf *b) {
-    yyjson_val *s, *m;
-    size_t i, max, k, n;
+    yyjson_val *s;
+    size_t i, max;
     yyjson_arr_foreach(yyjson_obj_get(node, "stages"), i, max, s) {
-        const char *name = text_of(s, "instance"), *state = text_of(s, "state");
-        yyjson_arr_foreach(models, k, n, m)
-            if (strcmp(text_of(m, "instance"), text_of(s, "instance")) == 0) name = text_of(m, "name");
-        buf_printf(b, "%s%s %llu-%llu %s", i ? ", " : "", name, (unsigned long long)yyjson_get_uint(yyjson_obj_get(s, "first_layer")),
-                   (unsigned long long)yyjson_get_uint(yyjson_obj_get(s, "last_layer")), state);
+        const char *state = text_of(s, "state");
+        buf_printf(b, "%s%s %llu-%llu", i ? ", " : "", model_name(models, text_of(s, "instance")),
+                   (unsigned long long)yyjson_get_uint(yyjson_obj_get(s, "first_layer")),
+                   (unsigned long long)yyjson_get_uint(yyjson_obj_get(s, "last_layer")));
+        if (strcmp(state, "ready") != 0) buf_printf(b, " %s", state);
         if (strcmp(state, "loading") == 0)
             buf_printf(b, " %llu %%", (unsigned long long)yyjson_get_uint(yyjson_obj_get(s, "progress")));
     }
     if (b->len == 0) buf_append_str(b, "-");
 }
 
-static void put_node(yyjson_val *node, yyjson_val *models, struct buf *out) {
-    char address[300] = "", link[STR_SHORT] = "self", memory[STR_SHORT];
-    struct buf devices, stages;
+/* What the node that answers measured of its link to this one. */
+static void put_link(yyjson_val *nodes, yyjson_val *node, char rtt[STR_SHORT], char mbit[STR_SHORT]) {
+    yyjson_val *self = yyjson_arr_get_first(nodes), *l;
+    size_t i, max;
+    snprintf(rtt, STR_SHORT, "-");
+    snprintf(mbit, STR_SHORT, "-");
+    yyjson_arr_foreach(yyjson_obj_get(self, "links"), i, max, l) {
+        uint64_t us = yyjson_get_uint(yyjson_obj_get(l, "rtt_us"));
+        double rate = yyjson_get_num(yyjson_obj_get(l, "bytes_per_second"));
+        if (strcmp(text_of(l, "id"), text_of(node, "id")) != 0) continue;
+        if (us > 0) str_duration(us, rtt);
+        if (rate > 0) snprintf(mbit, STR_SHORT, rate * 8 < 10e6 ? "%.1f" : "%.0f", rate * 8 / 1e6);
+    }
+}
+
+static void put_node(yyjson_val *nodes, yyjson_val *node, yyjson_val *models, struct table *t) {
+    char address[300], rtt[STR_SHORT], mbit[STR_SHORT], memory[STR_SHORT];
+    struct buf devices, speeds, stages;
     yyjson_val *s;
     size_t i, max;
-    uint64_t used = 0, offered = yyjson_get_uint(yyjson_obj_get(node, "memory")), rtt = yyjson_get_uint(yyjson_obj_get(node, "rtt_us"));
+    uint64_t used = 0, offered = yyjson_get_uint(yyjson_obj_get(node, "memory"));
     buf_init(&devices, 4096);
+    buf_init(&speeds, 4096);
     buf_init(&stages, 65536);
-    put_devices(node, &devices);
+    put_devices(node, &devices, &speeds);
     put_stages(node, models, &stages);
+    put_link(nodes, node, rtt, mbit);
     yyjson_arr_foreach(yyjson_obj_get(node, "stages"), i, max, s) used += yyjson_get_uint(yyjson_obj_get(s, "bytes"));
     bool self = yyjson_get_bool(yyjson_obj_get(node, "self"));
     if (self) snprintf(address, sizeof(address), "%s", text_of(node, "api"));
     else
-        snprintf(address, sizeof(address), "%.250s:%llu", text_of(node, "host"),
+        snprintf(address, sizeof(address), strchr(text_of(node, "host"), ':') ? "[%.250s]:%llu" : "%.250s:%llu", text_of(node, "host"),
                  (unsigned long long)yyjson_get_uint(yyjson_obj_get(node, "port")));
-    if (!self && rtt > 0) str_duration(rtt, link);
-    else if (!self) snprintf(link, sizeof(link), "up");
-    buf_printf(out, "%-16s %-22s %10s  %-8s %-24s %s\n", text_of(node, "name"), address,
-               str_size(offered > used ? offered - used : 0, memory), link, buf_cstr(&devices), buf_cstr(&stages));
+    const char *state = text_of(node, "state");
+    const char *cells[] = {text_of(node, "name"), address, self ? "here" : state[0] ? state : "linked",
+                           str_size(offered > used ? offered - used : 0, memory), buf_cstr(&devices), buf_cstr(&speeds), rtt, mbit,
+                           buf_cstr(&stages)};
+    table_row(t, cells);
     buf_done(&devices);
+    buf_done(&speeds);
     buf_done(&stages);
 }
 
+/* What was measured of the ring, which its head's holder says. */
+static double measured_tps(yyjson_val *nodes, const char *instance) {
+    yyjson_val *node, *s;
+    size_t i, max, k, n;
+    yyjson_arr_foreach(nodes, i, max, node)
+        yyjson_arr_foreach(yyjson_obj_get(node, "stages"), k, n, s)
+            if (strcmp(text_of(s, "instance"), instance) == 0 && yyjson_obj_get(s, "tokens_per_second"))
+                return yyjson_get_num(yyjson_obj_get(s, "tokens_per_second"));
+    return 0;
+}
+
+static void put_models(yyjson_val *root, uint32_t width, struct buf *out) {
+    static const struct table_column columns[] = {{"MODEL", 12, false}, {"STATE", 0, false}, {"NODES", 0, true}, {"PREDICTED", 0, true},
+                                                  {"MEASURED", 0, true}, {"", 0, false}};
+    yyjson_val *m;
+    size_t i, max;
+    struct table *t = table_create(columns, ARRAY_LEN(columns));
+    yyjson_arr_foreach(yyjson_obj_get(root, "models"), i, max, m) {
+        char stages[STR_SHORT], predicted[STR_SHORT] = "-", measured[STR_SHORT] = "-";
+        double p = yyjson_get_num(yyjson_obj_get(m, "predicted_tokens_per_second"));
+        double have = measured_tps(yyjson_obj_get(root, "nodes"), text_of(m, "instance"));
+        bool ready = yyjson_get_bool(yyjson_obj_get(m, "ready"));
+        snprintf(stages, sizeof(stages), "%llu", (unsigned long long)yyjson_get_uint(yyjson_obj_get(m, "stages")));
+        if (p > 0) snprintf(predicted, sizeof(predicted), p < 100 ? "%.3g tok/s" : "%.0f tok/s", p);
+        if (have > 0) snprintf(measured, sizeof(measured), have < 100 ? "%.3g tok/s" : "%.0f tok/s", have);
+        const char *cells[] = {text_of(m, "name"), ready ? "ready" : "waiting", stages, predicted, measured,
+                               ready ? "for one conversation" : text_of(m, "message")};
+        table_row(t, cells);
+    }
+    if (yyjson_arr_size(yyjson_obj_get(root, "models")) > 0) {
+        buf_append_str(out, "\n");
+        table_print(t, width, out);
+    }
+    table_free(t);
+}
+
 static void print_table(yyjson_val *root) {
-    yyjson_val *node;
+    static const struct table_column columns[] = {{"NAME", 8, false}, {"ADDRESS", 12, false}, {"STATE", 0, false}, {"FREE", 0, true},
+                                                  {"DEVICES", 6, false}, {"GB/s", 4, true}, {"RTT", 0, true}, {"MBIT/S", 0, true},
+                                                  {"LAYERS", 0, false}};
+    yyjson_val *nodes = yyjson_obj_get(root, "nodes"), *node;
     size_t i, max;
     struct buf b;
+    struct table *t = table_create(columns, ARRAY_LEN(columns));
     buf_init(&b, 1 << 20);
-    buf_printf(&b, "%-16s %-22s %10s  %-8s %-24s %s\n", "NAME", "ADDRESS", "FREE", "LINK", "DEVICES", "LAYERS");
-    yyjson_arr_foreach(yyjson_obj_get(root, "nodes"), i, max, node) put_node(node, yyjson_obj_get(root, "models"), &b);
+    yyjson_arr_foreach(nodes, i, max, node) put_node(nodes, node, yyjson_obj_get(root, "models"), t);
+    table_print(t, table_width(), &b);
+    put_models(root, table_width(), &b);
     fputs(buf_cstr(&b), stdout);
     fflush(stdout);
+    table_free(t);
     buf_done(&b);
 }
 

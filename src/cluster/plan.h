@@ -26,6 +26,9 @@ struct plan_device {
     double layer_s;   /* seconds that a layer takes beside reading it: launching kernels */
 };
 
+/* Its figure, or the guess that stands in for it. */
+double plan_device_bandwidth(const struct plan_device *d);
+
 /* One node's offer. */
 struct plan_node {
     uint64_t id;

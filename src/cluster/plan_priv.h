@@ -36,7 +36,6 @@ double plan_cost_hidden(const struct plan_cost *c); /* bytes of one token's hidd
 double plan_cost_token(const struct plan_cost *c, const struct plan *p);
 /* Bytes that one token reads in [first, end), the output head included where it belongs. */
 double plan_cost_read(const struct plan_cost *c, uint32_t first, uint32_t end);
-double plan_device_bandwidth(const struct plan_device *d);
 /* Tokens per second of `streams` conversations together: groups of them travel one behind another. */
 double plan_cost_streams(const struct plan_cost *c, const struct plan *p, uint32_t streams);
 

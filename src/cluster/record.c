@@ -35,6 +35,7 @@ static void model_encode(const struct record_model *m, yyjson_mut_doc *doc, yyjs
     yyjson_mut_obj_add_uint(doc, o, "n_layer", m->n_layer);
     yyjson_mut_obj_add_int(doc, o, "created", m->created);
     yyjson_mut_obj_add_bool(doc, o, "ready", m->ready);
+    yyjson_mut_obj_add_real(doc, o, "predicted_tps", m->predicted_tps);
     yyjson_mut_obj_add_str(doc, o, "message", m->message);
 }
 
@@ -48,6 +49,11 @@ static void stage_encode(const struct record_stage *s, yyjson_mut_doc *doc, yyjs
     yyjson_mut_obj_add_uint(doc, o, "progress", s->progress);
     yyjson_mut_obj_add_uint(doc, o, "bytes", s->bytes);
     yyjson_mut_obj_add_str(doc, o, "device", s->device);
+    if (s->measured == 0) return;
+    yyjson_mut_obj_add_uint(doc, o, "measured", s->measured);
+    yyjson_mut_obj_add_real(doc, o, "tokens_per_second", s->tps);
+    yyjson_mut_val *pace = yyjson_mut_obj_add_arr(doc, o, "pace");
+    for (uint32_t i = 0; i < s->n_pace; i++) yyjson_mut_arr_add_real(doc, pace, s->pace[i]);
 }
 
 void record_encode(const struct record *r, struct buf *out) {
@@ -93,11 +99,23 @@ static err_code model_decode(yyjson_val *o, struct record_model *m, struct err *
     if (code == ERR_OK) code = json_get_u32(o, "n_layer", INT32_MAX, &m->n_layer, e);
     if (code == ERR_OK) code = json_get_i64(o, "created", 0, INT64_MAX, &m->created, e);
     if (code == ERR_OK) code = json_get_bool(o, "ready", &m->ready, e);
+    if (code == ERR_OK) code = json_get_double(o, "predicted_tps", 0, 1e9, &m->predicted_tps, e);
     if (code == ERR_OK) code = json_get_text(o, "message", m->message, sizeof(m->message), e);
     if (code == ERR_OK) code = json_get_str(o, "chat_template", &template, e);
     if (code == ERR_OK && template && strlen(template) > RECORD_MAX_TEMPLATE)
         code = err_set(e, ERR_LIMIT, "field \"chat_template\": too long");
     if (code == ERR_OK) m->chat_template = mem_strdup(template);
+    return code;
+}
+
+static err_code pace_decode(yyjson_val *o, struct record_stage *s, struct err *e) {
+    yyjson_val *pace = yyjson_obj_get(o, "pace"), *v;
+    size_t i, max;
+    err_code code = json_get_u32(o, "measured", INT32_MAX, &s->measured, e);
+    if (code == ERR_OK) code = json_get_double(o, "tokens_per_second", 0, 1e9, &s->tps, e);
+    if (code == ERR_OK && yyjson_arr_size(pace) > RECORD_MAX_STAGES) code = err_set(e, ERR_LIMIT, "field \"pace\": too long");
+    yyjson_arr_foreach(pace, i, max, v)
+        if (code == ERR_OK) s->pace[s->n_pace++] = yyjson_get_num(v);
     return code;
 }
 
@@ -112,6 +130,7 @@ static err_code stage_decode(yyjson_val *o, struct record_stage *s, struct err *
     if (code == ERR_OK) code = json_get_u32(o, "progress", 100, &s->progress, e);
     if (code == ERR_OK) code = json_get_u64(o, "bytes", &s->bytes, e);
     if (code == ERR_OK) code = json_get_text(o, "device", s->device, sizeof(s->device), e);
+    if (code == ERR_OK) code = pace_decode(o, s, e);
     s->phase = (enum stage_phase)phase;
     return code;
 }

@@ -22,6 +22,7 @@ struct record_model {
     uint32_t n_ctx, n_vocab, n_stage, n_layer;
     int64_t created;
     bool ready;
+    double predicted_tps;  /* tokens per second of one conversation, by the plan; 0: none runs */
     char message[256];     /* what the coordinator says of it: the reason while it waits */
 };
 struct record_stage {
@@ -32,6 +33,11 @@ struct record_stage {
     uint32_t progress;     /* percent, while loading */
     uint64_t bytes;        /* as loaded; 0 until then */
     char device[64];
+    /* of a head: what was measured of its ring (cluster/learn.h) */
+    uint32_t measured;     /* how often; 0: not yet */
+    double tps;            /* tokens per second of one conversation */
+    uint32_t n_pace;
+    double pace[RECORD_MAX_STAGES]; /* seconds that each stage computes for a token */
 };
 struct record_peer {
     uint64_t id;

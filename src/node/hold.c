@@ -108,6 +108,7 @@ static void hold_on_fault(void *user, struct stage_child *c, const struct stage_
 
 static void hold_on_frame(void *user, struct stage_child *c, const struct frame_header *h, const uint8_t *payload) {
     struct err e = {0};
+    if (h->type == FRAME_EVENT) learned_event(user, c, payload, h->payload_len);
     if (h->type == FRAME_EVENT && calls_on_event(user, c, 0, payload, h->payload_len, &e) != ERR_OK)
         log_error("node", "stage %u sent a bad event: %s", stage_child_order(c)->stage, e.text);
     if (h->type == FRAME_TOKENIZED && calls_on_tokenized(user, c, 0, payload, h->payload_len, &e) != ERR_OK)

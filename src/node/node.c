@@ -30,6 +30,7 @@ static void node_own_stages(struct node *n, struct record *r) {
                                      .progress = s->progress, .bytes = s->info.bytes_weights + s->info.bytes_kv + s->info.bytes_compute};
         memcpy(out->instance, o->instance, sizeof(out->instance));
         memcpy(out->device, s->info.device, sizeof(out->device));
+        learned_record(n, o, out);
     }
 }
 
@@ -252,6 +253,7 @@ static void node_done(struct node *n) {
     serve_free(n);
     calls_free(n->calls);
     links_close(n);
+    learned_close(n);
     while (n->n_records > 0) node_forget(n, n->records[0]->id);
     io_task_cancel(&n->changed);
     io_timer_close(n->tick);
@@ -323,6 +325,7 @@ static err_code node_open(struct node *n, struct err *e) {
     err_code code = gateway_check_bind(c->api.host, c->n_api_keys, e);
     if (code == ERR_OK) code = join_open(n, &n->join, e);
     if (code == ERR_OK) links_open(n);
+    if (code == ERR_OK) learned_open(n);
     if (code == ERR_OK) code = node_open_links(n, e);
     if (code == ERR_OK && c->model) code = serve_create(n, e);
     if (code == ERR_OK) code = node_open_gateway(n, e);

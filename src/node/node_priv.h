@@ -23,7 +23,9 @@ struct served {
     struct model_layout *layout;
     struct model_load_shape shape;
     struct plan_source *source;
-    double factor_kv, factor_compute; /* the most that a stage took, over its estimate; at least 1 */
+    struct plan_figures predicted;    /* for the running plan */
+    uint64_t predicted_epoch;
+    uint32_t measured;                /* of the head's measurements, how many have been looked at */
     struct instance *instance;
     struct record_model record;
     char path[1024]; /* absolute */
@@ -49,6 +51,7 @@ struct node {
     struct profile profile;      /* of this machine, as measured; no devices until then */
     struct io_child *measuring;  /* NULL: no longer */
     struct links *links;         /* throughput to the others */
+    struct learned *learned;     /* by which plans are corrected */
     struct served *served;   /* NULL: none */
     struct record *records[NODE_MAX_NODES]; /* of linked nodes, owned */
     size_t n_records;
@@ -81,6 +84,21 @@ err_code links_on_probed(struct node *n, uint64_t from, const uint8_t *payload, 
 uint64_t links_throughput(const struct node *n, uint64_t to); /* bytes per second; 0: not measured */
 /* For plan_wish.link, with the node as link_user. */
 struct plan_link links_between(void *node, uint64_t from, uint64_t to);
+
+/* ---- learned.c: what running models teach the plan ---- */
+void learned_open(struct node *n);
+void learned_close(struct node *n);
+/* An event from a stage child: a request that ended alone says how fast its ring is. */
+void learned_event(struct node *n, struct stage_child *c, const uint8_t *payload, size_t len);
+/* What has been measured of the ring that this order's stage is the head of, into its record. */
+void learned_record(const struct node *n, const struct stage_order *o, struct record_stage *ret);
+/* A stage has been loaded on `node`: what it took over what was estimated. */
+void learned_memory(struct node *n, uint64_t node, const char *arch, double kv, double compute);
+/* Estimates and offers, corrected by what is known of the architecture. */
+void learned_correct(const struct node *n, const char *arch, struct plan_source *source);
+void learned_offer(const struct node *n, const char *arch, struct plan_node *p);
+/* Predicts the running plan, and learns from the difference when its head has measured. */
+void learned_follow(struct node *n, struct served *s);
 
 /* ---- serve.c: the coordinator's side ---- */
 err_code serve_create(struct node *n, struct err *e);

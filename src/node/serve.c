@@ -77,8 +77,8 @@ err_code serve_create(struct node *n, struct err *e) {
     if (code != ERR_OK) return code;
     if (!realpath(model_gguf_path(s->gguf, 0), s->path)) snprintf(s->path, sizeof(s->path), "%s", model_gguf_path(s->gguf, 0));
     serve_describe(n, s);
-    s->factor_kv = s->factor_compute = 1;
     s->source = plan_source_create(s->layout, &s->shape, s->record.name);
+    learned_correct(n, s->layout->arch, s->source);
     struct plan_wish wish = n->config->wish;
     wish.streams = s->shape.n_seq;
     wish.work = PLAN_LOOP_WORK;
@@ -179,6 +179,7 @@ static void serve_say(struct node *n) {
 
 static void serve_publish(struct node *n) {
     struct served *s = n->served;
+    learned_follow(n, s);
     const struct plan *p = instance_plan(s->instance);
     bool ready = instance_get_state(s->instance) == INSTANCE_READY;
     uint64_t head = p->n_stage ? instance_node(s->instance, 0)->id : n->id;
@@ -213,6 +214,7 @@ static struct plan_node serve_offer(const struct node *n, const struct record *r
                                     .bandwidth = d->bandwidth, .flops = d->flops};
         snprintf(out->name, sizeof(out->name), "%s", d->name);
     }
+    learned_offer(n, n->served->layout->arch, &p);
     return p;
 }
 
@@ -235,17 +237,17 @@ void serve_update(struct node *n) {
 }
 
 /* What a stage really took corrects the estimates that later plans of this model go by. */
-static void serve_learn(struct served *s, const struct stage_report *r) {
+static void serve_learn(struct node *n, uint64_t node, const struct stage_report *r) {
+    struct served *s = n->served;
     const struct plan *p = instance_plan(s->instance);
     const struct engine_info *took = &r->state.info;
     if (r->epoch != instance_epoch(s->instance) || r->stage >= p->n_stage) return;
     struct model_estimate m = model_estimate_slice(s->layout, p->stages[r->stage].first, p->stages[r->stage].end, &s->shape);
     double kv = m.kv && took->bytes_kv ? (double)took->bytes_kv / (double)m.kv : 1;
     double compute = m.compute && took->bytes_compute ? (double)took->bytes_compute / (double)m.compute : 1;
-    if (kv > s->factor_kv) s->factor_kv = kv;
-    if (compute > s->factor_compute) s->factor_compute = compute;
     log_debug("plan", "stage %u took %.2f of the KV and %.2f of the compute buffers that were estimated", r->stage, kv, compute);
-    plan_source_correct(s->source, s->factor_kv, s->factor_compute);
+    learned_memory(n, node, s->layout->arch, kv, compute);
+    learned_correct(n, s->layout->arch, s->source);
 }
 
 void serve_report(struct node *n, uint64_t node, const struct stage_report *r) {
@@ -254,7 +256,7 @@ void serve_report(struct node *n, uint64_t node, const struct stage_report *r) {
     if (r->failed) {
         instance_stage_failed(s->instance, clock_now(), node, r->epoch, r->stage, &r->err);
     } else if (r->state.phase == STAGE_READY) {
-        serve_learn(s, r);
+        serve_learn(n, node, r);
         instance_stage_ready(s->instance, clock_now(), node, r->epoch, r->stage);
     }
     serve_actions(n);

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT
+ * What this node's models teach it (cluster/learn): as the holder of a head it takes the pace of its ring from the requests that end there
+ * and tells it in its record; as a coordinator it corrects the plan's constants by it and by what stages report, and keeps them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cluster/learn.h"
+#include "node/node_priv.h"
+
+enum { MAX_FILE = 1 << 20, MAX_PACES = 32 };
+
+struct ring_pace {
+    char instance[64];
+    uint64_t epoch;
+    struct pace pace;
+};
+struct learned {
+    struct learn *core;
+    char *path;                        /* NULL: nothing is kept */
+    struct ring_pace paces[MAX_PACES]; /* of the heads that this node holds */
+    uint32_t n_paces, next;
+};
+
+void learned_open(struct node *n) {
+    struct learned *l = MEM_NEW(struct learned);
+    struct err e = {0};
+    n->learned = l;
+    l->core = learn_create();
+    if (!n->config->state_dir) return;
+    l->path = mem_printf("%slearnt.json", n->config->state_dir);
+    FILE *f = fopen(l->path, "re");
+    if (!f) return; /* nothing kept is no fault */
+    char *text = mem_alloc(MAX_FILE);
+    size_t len = fread(text, 1, MAX_FILE, f);
+    fclose(f);
+    if (learn_read(l->core, text, len, &e) != ERR_OK) log_warn("plan", "\"%s\": %s; it is learnt anew", l->path, e.text);
+    free(text);
+}
+
+void learned_close(struct node *n) {
+    if (!n->learned) return;
+    learn_free(n->learned->core);
+    free(n->learned->path);
+    free(n->learned);
+    n->learned = NULL;
+}
+
+static void learned_save(struct learned *l) {
+    struct buf b;
+    struct err e = {0};
+    if (!l->path) return;
+    buf_init(&b, MAX_FILE);
+    learn_write(l->core, &b);
+    if (file_write(l->path, b.data, b.len, &e) != ERR_OK) log_warn("plan", "%s", e.text);
+    buf_done(&b);
+}
+
+/* ---- the holder of a head ------------------------------------------------------------------------------------------------------ */
+
+static struct ring_pace *learned_ring(struct learned *l, const struct stage_order *o, bool make) {
+    for (uint32_t i = 0; i < l->n_paces; i++)
+        if (l->paces[i].epoch == o->epoch && strcmp(l->paces[i].instance, o->instance) == 0) return &l->paces[i];
+    if (!make) return NULL;
+    struct ring_pace *r = &l->paces[l->next++ % MAX_PACES];
+    if (l->n_paces < MAX_PACES) l->n_paces++;
+    *r = (struct ring_pace){.epoch = o->epoch};
+    snprintf(r->instance, sizeof(r->instance), "%s", o->instance);
+    return r;
+}
+
+void learned_event(struct node *n, struct stage_child *c, const uint8_t *payload, size_t len) {
+    if (len < 9 || payload[8] != REQUEST_DONE || calls_count(n->calls) > 1) return;
+    struct request_event *ev = MEM_NEW(struct request_event);
+    if (request_event_decode(payload, len, ev, NULL) == ERR_OK && pace_add(&learned_ring(n->learned, stage_child_order(c), true)->pace, ev))
+        node_changed(n);
+    free(ev);
+}
+
+void learned_record(const struct node *n, const struct stage_order *o, struct record_stage *ret) {
+    const struct ring_pace *r = o->stage == 0 ? learned_ring(n->learned, o, false) : NULL;
+    if (!r || r->pace.measured == 0) return;
+    ret->measured = r->pace.measured;
+    ret->tps = r->pace.tps;
+    ret->n_pace = r->pace.n_stage;
+    memcpy(ret->pace, r->pace.stage_s, sizeof(ret->pace));
+}
+
+/* ---- the coordinator ----------------------------------------------------------------------------------------------------------- */
+
+void learned_memory(struct node *n, uint64_t node, const char *arch, double kv, double compute) {
+    if (learn_memory(n->learned->core, clock_wall_s(), node, arch, kv, compute)) learned_save(n->learned);
+}
+
+void learned_correct(const struct node *n, const char *arch, struct plan_source *source) {
+    struct learn_factors f = learn_most(n->learned->core, arch);
+    plan_source_correct(source, f.kv, f.compute);
+}
+
+void learned_offer(const struct node *n, const char *arch, struct plan_node *p) {
+    double speed = learn_get(n->learned->core, p->id, arch).speed;
+    for (uint32_t i = 0; i < p->n_devices; i++) {
+        p->devices[i].bandwidth = speed * plan_device_bandwidth(&p->devices[i]);
+        p->devices[i].flops *= speed;
+    }
+}
+
+static void learned_predict(struct node *n, struct served *s) {
+    struct plan p = *instance_plan(s->instance);
+    struct plan_node *nodes = mem_calloc(p.n_stage ? p.n_stage : 1, sizeof(*nodes));
+    struct plan_wish wish = {.link = links_between, .link_user = n, .streams = s->shape.n_seq};
+    for (uint32_t i = 0; i < p.n_stage; i++) {
+        nodes[i] = *instance_node(s->instance, i);
+        p.stages[i].node = i;
+    }
+    s->predicted = (struct plan_figures){0};
+    if (p.n_stage) plan_predict(&p, plan_source_model(s->source), nodes, &wish, &s->predicted);
+    s->record.predicted_tps = s->predicted.token_s > 0 ? 1 / s->predicted.token_s : 0;
+    s->predicted_epoch = instance_epoch(s->instance);
+    s->measured = 0;
+    free(nodes);
+}
+
+static const struct record_stage *learned_head(const struct record *r, const struct served *s) {
+    for (uint32_t i = 0; r && i < r->n_stages; i++)
+        if (r->stages[i].stage == 0 && r->stages[i].epoch == s->predicted_epoch && strcmp(r->stages[i].instance, s->record.instance) == 0)
+            return &r->stages[i];
+    return NULL;
+}
+
+/* What the head's holder has measured since, against the prediction. */
+static void learned_compare(struct node *n, struct served *s, const struct record_stage *head) {
+    uint32_t n_stage = instance_plan(s->instance)->n_stage;
+    bool moved = false;
+    if (head->measured == s->measured || head->n_pace != n_stage) return;
+    s->measured = head->measured;
+    for (uint32_t i = 0; i < n_stage; i++) {
+        uint64_t node = instance_node(s->instance, i)->id;
+        if (!learn_speed(n->learned->core, clock_wall_s(), node, s->layout->arch, s->predicted.stage_s[i], head->pace[i])) continue;
+        moved = true;
+        log_debug("plan", "stage %u computes a token in %.1f ms, predicted were %.1f ms", i, head->pace[i] * 1e3,
+                  s->predicted.stage_s[i] * 1e3);
+    }
+    if (moved) learned_save(n->learned);
+}
+
+void learned_follow(struct node *n, struct served *s) {
+    uint32_t n_stage = instance_plan(s->instance)->n_stage;
+    if (s->predicted_epoch != instance_epoch(s->instance) || (n_stage > 0) != (s->record.predicted_tps > 0)) learned_predict(n, s);
+    if (n_stage == 0) return;
+    uint64_t at = instance_node(s->instance, 0)->id;
+    struct record_stage own = {0};
+    const struct record_stage *head = at == n->id ? NULL : learned_head(node_record(n, at), s);
+    if (at == n->id) {
+        struct stage_order o = {.epoch = s->predicted_epoch};
+        snprintf(o.instance, sizeof(o.instance), "%s", s->record.instance);
+        learned_record(n, &o, &own);
+        head = &own;
+    }
+    if (head && head->measured) learned_compare(n, s, head);
+}
