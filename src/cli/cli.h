@@ -19,8 +19,8 @@
 const char *cli_program(void); /* the path of this binary, for starting children */
 /* How stages load, from the options. */
 err_code cli_load(const struct options *o, struct engine_load *ret, struct err *e);
-/* enum frame_dtype from --wire-type */
-uint8_t cli_dtype(const struct options *o);
+/* enum frame_dtype from --wire-type; f32 for auto (*ret_auto, which may be NULL: that it was auto) */
+uint8_t cli_dtype(const struct options *o, bool *ret_auto);
 /* Folder for what must last: --state-dir, or ~/.local/state/caravan (XDG Base Directory Specification); caller frees. */
 char *cli_state_path(const struct options *o, const char *file);
 char *cli_models_dir(const struct options *o); /* --models-dir, or ~/.local/share/caravan/models (the same); caller frees */

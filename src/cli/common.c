@@ -38,10 +38,10 @@ err_code cli_load(const struct options *o, struct engine_load *ret, struct err *
     return ERR_OK;
 }
 
-uint8_t cli_dtype(const struct options *o) {
-    static const char *const names[FRAME_DTYPE_COUNT] = {"f32", "f16", "bf16", "q8_0"};
+uint8_t cli_dtype(const struct options *o, bool *ret_auto) {
+    if (ret_auto) *ret_auto = strcmp(option_text(o, OPT_WIRE_TYPE), "auto") == 0;
     for (uint8_t i = 0; i < FRAME_DTYPE_COUNT; i++)
-        if (strcmp(names[i], option_text(o, OPT_WIRE_TYPE)) == 0) return i;
+        if (strcmp(frame_dtype_name(i), option_text(o, OPT_WIRE_TYPE)) == 0) return i;
     return FRAME_F32;
 }
 

@@ -14,6 +14,7 @@
 #include "cluster/shapes.h"
 #include "io/http_client.h"
 #include "model/types.h"
+#include "ring/frame.h"
 
 enum { PROBE_MS = 2000, MAX_COPIES = 64 };
 
@@ -25,7 +26,9 @@ struct paper {
     struct plan_wish wish;
     struct plan *plans; /* copies, MAX_COPIES of them at most */
     uint32_t n_plans;
-    const char *where;  /* what the fleet is */
+    uint8_t wire; /* enum frame_dtype of hidden states on the links */
+    bool wire_auto;
+    const char *where; /* what the fleet is */
 };
 
 static err_code paper_model(const struct options *o, const char *name, struct paper *p, struct err *e) {
@@ -34,7 +37,8 @@ static err_code paper_model(const struct options *o, const char *name, struct pa
         code = model_gguf_open(name, &p->gguf, e);
         struct err header = {0};
         if (code != ERR_OK && shapes_open_header(name, &p->gguf, &header) == ERR_OK) code = ERR_OK; /* the rest of the file is missing */
-    } else code = shapes_open(name, &p->gguf, e);
+    } else
+        code = shapes_open(name, &p->gguf, e);
     if (code == ERR_OK) code = model_layout_create(p->gguf, &p->layout, e);
     if (code != ERR_OK) return code;
     struct model_load_shape shape = {.n_seq = (uint32_t)option_int(o, OPT_PARALLEL), .n_ubatch = 512};
@@ -103,6 +107,23 @@ static void paper_left_out(const struct paper *p, struct buf *b) {
     free(nodes);
 }
 
+/* What the choice of the wire's type brings. */
+static void paper_wire(const struct paper *p, struct buf *b) {
+    const struct plan_model *m = plan_source_model(p->source);
+    struct plan_wish exact = p->wish;
+    struct plan_figures f32;
+    char first[STR_SHORT];
+    if (p->plans[0].n_stage < 2) return;
+    exact.wire_bytes = plan_wire_bytes(FRAME_F32);
+    plan_predict(&p->plans[0], m, p->fleet->nodes, &exact, &f32);
+    if (p->wire == FRAME_F32)
+        buf_printf(b, "Hidden states travel as f32, unchanged%s.\n", p->wire_auto ? ": smaller ones would gain little on these links" : "");
+    else
+        buf_printf(b, "Hidden states travel as %s%s: as f32 it would be %.3g tokens/s, and the first token after %s.\n",
+                   frame_dtype_name(p->wire), p->wire_auto ? " (--wire-type auto)" : "", 1 / f32.token_s,
+                   str_duration((uint64_t)(f32.first_s * 1e6), first));
+}
+
 static void paper_print(const struct paper *p) {
     const struct plan_model *m = plan_source_model(p->source);
     const struct fleet *f = p->fleet;
@@ -113,6 +134,7 @@ static void paper_print(const struct paper *p) {
                str_size(p->layout->bytes_total, size), m->n_layer, m->n_ctx, p->wish.streams);
     plan_explain(&p->plans[0], m, f->nodes, &b);
     plan_explain_figures(&p->plans[0], m, f->nodes, &p->wish, &b);
+    paper_wire(p, &b);
     if (p->n_plans > 1) {
         double tps = 0;
         for (uint32_t i = 0; i < p->n_plans; i++) {
@@ -167,6 +189,7 @@ static void paper_json(const struct paper *p) {
     yyjson_mut_obj_add_uint(doc, root, "whole_bytes", p->plans[0].bytes_whole);
     yyjson_mut_obj_add_uint(doc, root, "n_ctx", m->n_ctx);
     yyjson_mut_obj_add_uint(doc, root, "streams", p->wish.streams);
+    yyjson_mut_obj_add_str(doc, root, "wire_type", frame_dtype_name(p->wire));
     yyjson_mut_val *plans = yyjson_mut_obj_add_arr(doc, root, "copies");
     for (uint32_t i = 0; i < p->n_plans; i++) json_one(p, &p->plans[i], doc, yyjson_mut_arr_add_obj(doc, plans));
     paper_left_out(p, &text);
@@ -189,6 +212,11 @@ static err_code paper_make(const struct options *o, struct paper *p, struct err 
     p->wish.link_user = p->fleet;
     p->plans = mem_calloc(MAX_COPIES, sizeof(*p->plans));
     code = plan_make(plan_source_model(p->source), p->fleet->nodes, p->fleet->n, &p->wish, &p->plans[0], e);
+    if (code == ERR_OK) {
+        p->wire = cli_dtype(o, &p->wire_auto);
+        if (p->wire_auto) p->wire = plan_wire_choose(&p->plans[0], plan_source_model(p->source), p->fleet->nodes, &p->wish);
+        p->wish.wire_bytes = plan_wire_bytes(p->wire);
+    }
     if (code == ERR_OK)
         p->n_plans = plan_replicas(plan_source_model(p->source), p->fleet->nodes, p->fleet->n, &p->wish, p->plans, MAX_COPIES);
     return code;
@@ -220,8 +248,10 @@ err_code cli_plan(const struct options *o, int *exit_status, struct err *e) {
     err_code code = paper_model(o, option_argument(o, 0), &p, e);
     if (code == ERR_OK) code = paper_fleet(o, &p, e);
     if (code == ERR_OK) code = paper_make(o, &p, e);
-    if (code == ERR_OK && option_flag(o, OPT_JSON)) paper_json(&p);
-    else if (code == ERR_OK) paper_print(&p);
+    if (code == ERR_OK && option_flag(o, OPT_JSON))
+        paper_json(&p);
+    else if (code == ERR_OK)
+        paper_print(&p);
     plan_source_free(p.source);
     model_layout_free(p.layout);
     model_gguf_free(p.gguf);

@@ -102,7 +102,7 @@ err_code cli_split_ring(const struct options *o, const struct cli_split *s, bool
         .model_id = model_gguf_id(s->gguf),
         .bounds = whole ? all : s->bounds,
         .n_stage = whole ? 1 : s->n_stage,
-        .dtype = cli_dtype(o),
+        .dtype = cli_dtype(o, NULL),
         .spin_us = (uint32_t)option_int(o, OPT_SPIN_US),
         .forced = option_flag(o, OPT_FORCE),
     };

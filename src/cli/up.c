@@ -58,7 +58,7 @@ static err_code up_config(const struct options *o, struct node_config *c, struct
     c->name = option_text(o, OPT_NAME);
     c->model = option_argument(o, 0);
     c->memory = option_size(o, OPT_MEMORY);
-    c->dtype = cli_dtype(o);
+    c->dtype = cli_dtype(o, &c->dtype_auto);
     c->spin_us = (uint32_t)option_int(o, OPT_SPIN_US);
     c->latency_ms = (uint32_t)option_int(o, OPT_LATENCY_BUDGET);
     c->prefix_cache = strcmp(option_text(o, OPT_PREFIX_CACHE), "on") == 0;

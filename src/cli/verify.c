@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "cli/cli.h"
+#include "ring/frame.h"
 
 enum { CHUNK = 16 }; /* prompt tokens in a batch: a multiple of 4, so that every chunk is of one class (DESIGN.md, numerics) */
 #define CLOSE_LIMIT 1e-2
@@ -18,15 +19,15 @@ enum verdict { IDENTICAL = 0, DIFFERS = 1, CLOSE = 2, WHOLE_ONLY = 3 };
 
 struct verify {
     uint32_t n_prompt, n_decode, n_vocab;
-    int32_t *tokens;      /* prompt, then what the whole model chose */
+    int32_t *tokens; /* prompt, then what the whole model chose */
     uint32_t n_tokens;
-    FILE *rows;           /* the whole model's logits, row after row */
-    float *row;           /* one of them */
-    uint32_t n_rows;      /* compared */
+    FILE *rows;      /* the whole model's logits, row after row */
+    float *row;      /* one of them */
+    uint32_t n_rows; /* compared */
     uint32_t n_same_bits, n_same_top;
-    double max_diff, sum_square;
+    double max_diff, sum_square, sum_own; /* own: of the whole model's logits */
     uint64_t n_values;
-    bool broken;          /* a row was missing or of another shape */
+    bool broken; /* a row was missing or of another shape */
     uint64_t whole_us, split_us;
 };
 
@@ -126,6 +127,7 @@ static void compare_row(struct verify *v, const float *split) {
     v->n_same_bits += same;
     v->n_same_top += argmax(v->row, v->n_vocab) == argmax(split, v->n_vocab);
     v->n_values += v->n_vocab;
+    for (uint32_t i = 0; i < v->n_vocab; i++) v->sum_own += (double)v->row[i] * (double)v->row[i];
     for (uint32_t i = 0; i < v->n_vocab && !same; i++) {
         double d = fabs((double)v->row[i] - (double)split[i]);
         if (memcmp(&v->row[i], &split[i], 4) == 0) d = 0;
@@ -171,7 +173,8 @@ static const char *verdict_name(enum verdict d) {
     return names[d];
 }
 
-static void print_json(const char *path, const struct cli_split *s, const struct verify *v, enum verdict d, const char *reason) {
+static void print_json(const char *path, const struct cli_split *s, const struct verify *v, enum verdict d, const char *reason,
+                       const char *wire) {
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc);
     yyjson_mut_doc_set_root(doc, root);
@@ -179,6 +182,7 @@ static void print_json(const char *path, const struct cli_split *s, const struct
     yyjson_mut_obj_add_str(doc, root, "verdict", verdict_name(d));
     if (reason) yyjson_mut_obj_add_str(doc, root, "reason", reason);
     if (s->layout) yyjson_mut_obj_add_str(doc, root, "architecture", s->layout->arch);
+    yyjson_mut_obj_add_str(doc, root, "wire_type", wire);
     yyjson_mut_val *slices = yyjson_mut_obj_add_arr(doc, root, "slices");
     for (uint32_t i = 0; i < s->n_stage; i++) yyjson_mut_arr_add_uint(doc, slices, s->bounds[i + 1] - s->bounds[i]);
     if (v->n_rows > 0) {
@@ -197,14 +201,20 @@ static void print_json(const char *path, const struct cli_split *s, const struct
     yyjson_mut_doc_free(doc);
 }
 
-static void print_text(const char *path, const struct cli_split *s, const struct verify *v, enum verdict d) {
+static double rms(double sum_square, uint64_t n) {
+    return n ? sqrt(sum_square / (double)n) : 0;
+}
+
+static void print_text(const char *path, const struct cli_split *s, const struct verify *v, enum verdict d, const char *wire) {
     printf("%s (%s, %u layers) in %u slice%s of", path, s->layout->arch, s->layout->n_layer, s->n_stage, s->n_stage == 1 ? "" : "s");
     for (uint32_t i = 0; i < s->n_stage; i++) printf("%s %u", i ? "," : "", s->bounds[i + 1] - s->bounds[i]);
     printf(" layers: %s\n", verdict_name(d));
+    if (strcmp(wire, "f32") != 0) printf("  hidden states between slices as %s, which is expected to differ; how much shows below\n", wire);
     printf("  %u positions (%u of a prompt in chunks of %d, %u decoded one by one), %u logits each\n", v->n_rows, v->n_prompt, CHUNK,
            v->n_decode, v->n_vocab);
-    printf("  bit-identical positions %u of %u, largest difference %.3g, same first choice %u of %u\n", v->n_same_bits, v->n_rows,
-           v->max_diff, v->n_same_top, v->n_rows);
+    printf("  bit-identical positions %u of %u, largest difference %.3g, root mean square %.3g (logits' own: %.3g), same first choice %u "
+           "of %u\n",
+           v->n_same_bits, v->n_rows, v->max_diff, rms(v->sum_square, v->n_values), rms(v->sum_own, v->n_values), v->n_same_top, v->n_rows);
 }
 
 static err_code verify_run(struct verify *v, const struct options *o, const struct cli_split *s, struct err *e) {
@@ -230,11 +240,11 @@ err_code cli_verify(const struct options *o, int *exit_status, struct err *e) {
         d = code == ERR_OK ? verify_verdict(&v) : DIFFERS;
     }
     if (json && (code == ERR_OK || code == ERR_WHOLE_ONLY || s.gguf)) {
-        print_json(path, &s, &v, d, code == ERR_OK ? NULL : why.text);
+        print_json(path, &s, &v, d, code == ERR_OK ? NULL : why.text, frame_dtype_name(cli_dtype(o, NULL)));
         *exit_status = d;
         code = ERR_OK;
     } else if (code == ERR_OK) {
-        print_text(path, &s, &v, d);
+        print_text(path, &s, &v, d, frame_dtype_name(cli_dtype(o, NULL)));
         *exit_status = d;
     } else if (e) {
         *e = why;

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * What a plan's tokens will cost (plan.h): the formulae stand in docs/PLANNER.md. */
 #include "cluster/plan_priv.h"
+#include "ring/frame.h"
 
+#define WIRE_GAIN_TOKEN 0.95 /* a smaller type of hidden states has to bring a token, or the first one, below this */
+#define WIRE_GAIN_FIRST 0.80
 enum { DEFAULT_PROMPT = 512, DEFAULT_UBATCH = 512 };
 
 /* A prompt goes down the ring in chunks, one behind another: the first passes every stage, the others wait for the slowest. */
@@ -48,4 +51,27 @@ void plan_predict(const struct plan *p, const struct plan_model *m, const struct
     ret->first_s = first_token(&c, p, ret->token_s);
     ret->streams_tps = plan_cost_streams(&c, p, ret->streams);
     plan_cost_done(&c);
+}
+
+double plan_wire_bytes(uint8_t dtype) {
+    return (double)frame_row_bytes(dtype, 1024) / 1024;
+}
+
+uint8_t plan_wire_choose(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, const struct plan_wish *wish) {
+    const uint8_t smaller[] = {m->wide ? FRAME_BF16 : FRAME_F16, FRAME_Q8_0};
+    struct plan_wish w = *wish;
+    struct plan_figures best, f;
+    uint8_t chosen = FRAME_F32;
+    if (p->n_stage < 2) return chosen;
+    w.wire_bytes = plan_wire_bytes(chosen);
+    plan_predict(p, m, nodes, &w, &best);
+    for (size_t i = 0; i < sizeof(smaller); i++) {
+        if (frame_row_bytes(smaller[i], m->n_embd) == 0) continue; /* q8_0 wants blocks of 32 */
+        w.wire_bytes = plan_wire_bytes(smaller[i]);
+        plan_predict(p, m, nodes, &w, &f);
+        if (f.token_s >= best.token_s * WIRE_GAIN_TOKEN && f.first_s >= best.first_s * WIRE_GAIN_FIRST) break;
+        best = f;
+        chosen = smaller[i];
+    }
+    return chosen;
 }

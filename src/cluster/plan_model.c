@@ -62,7 +62,9 @@ static void source_sizes(struct plan_source *s) {
     if (n > 1 && !s->same) s->compute[n - 1] = 0;
 }
 
-static uint64_t tensor_elements(const struct model_tensor *t) { return t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3]; }
+static uint64_t tensor_elements(const struct model_tensor *t) {
+    return t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3];
+}
 
 static void source_layer(struct plan_source *s, uint32_t i, double share) {
     const struct model_layout *l = s->layout;
@@ -114,8 +116,16 @@ struct plan_source *plan_source_create(const struct model_layout *l, const struc
     s->kv = mem_calloc(n + 1, sizeof(*s->kv));
     s->compute = mem_calloc(n, sizeof(*s->compute));
     s->may = mem_calloc(n * (n + 1) + n + 1, 1);
-    s->model = (struct plan_model){.name = name, .n_layer = l->n_layer, .may = source_may, .need = source_need, .user = s,
-                                   .layers = s->layers, .n_embd = l->n_embd, .n_ctx = shape->n_ctx, .n_ubatch = shape->n_ubatch};
+    s->model = (struct plan_model){.name = name,
+                                   .n_layer = l->n_layer,
+                                   .may = source_may,
+                                   .need = source_need,
+                                   .user = s,
+                                   .layers = s->layers,
+                                   .n_embd = l->n_embd,
+                                   .wide = strncmp(l->arch, "gemma", 5) == 0,
+                                   .n_ctx = shape->n_ctx,
+                                   .n_ubatch = shape->n_ubatch};
     source_sizes(s);
     source_costs(s);
     source_cuts(s);
@@ -132,9 +142,13 @@ void plan_source_free(struct plan_source *s) {
     free(s);
 }
 
-const struct plan_model *plan_source_model(const struct plan_source *s) { return &s->model; }
+const struct plan_model *plan_source_model(const struct plan_source *s) {
+    return &s->model;
+}
 
-static double within(double v, double low, double high) { return v < low ? low : v > high ? high : v; }
+static double within(double v, double low, double high) {
+    return v < low ? low : v > high ? high : v;
+}
 
 void plan_source_correct(struct plan_source *s, double kv, double compute) {
     s->factor_kv = within(kv, 0.5, 2);

@@ -35,6 +35,7 @@ static void model_encode(const struct record_model *m, yyjson_mut_doc *doc, yyjs
     yyjson_mut_obj_add_uint(doc, o, "n_layer", m->n_layer);
     yyjson_mut_obj_add_int(doc, o, "created", m->created);
     yyjson_mut_obj_add_bool(doc, o, "ready", m->ready);
+    yyjson_mut_obj_add_str(doc, o, "wire", m->wire);
     yyjson_mut_obj_add_real(doc, o, "predicted_tps", m->predicted_tps);
     yyjson_mut_obj_add_str(doc, o, "message", m->message);
 }
@@ -99,6 +100,7 @@ static err_code model_decode(yyjson_val *o, struct record_model *m, struct err *
     if (code == ERR_OK) code = json_get_u32(o, "n_layer", INT32_MAX, &m->n_layer, e);
     if (code == ERR_OK) code = json_get_i64(o, "created", 0, INT64_MAX, &m->created, e);
     if (code == ERR_OK) code = json_get_bool(o, "ready", &m->ready, e);
+    if (code == ERR_OK) code = json_get_line(o, "wire", m->wire, sizeof(m->wire), e);
     if (code == ERR_OK) code = json_get_double(o, "predicted_tps", 0, 1e9, &m->predicted_tps, e);
     if (code == ERR_OK) code = json_get_text(o, "message", m->message, sizeof(m->message), e);
     if (code == ERR_OK) code = json_get_str(o, "chat_template", &template, e);

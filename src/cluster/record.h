@@ -22,6 +22,7 @@ struct record_model {
     uint32_t n_ctx, n_vocab, n_stage, n_layer;
     int64_t created;
     bool ready;
+    char wire[8];          /* the type of hidden states on its links */
     double predicted_tps;  /* tokens per second of one conversation, by the plan; 0: none runs */
     char message[256];     /* what the coordinator says of it: the reason while it waits */
 };

@@ -109,16 +109,41 @@ void learned_offer(const struct node *n, const char *arch, struct plan_node *p) 
     }
 }
 
-static void learned_predict(struct node *n, struct served *s) {
-    struct plan p = *instance_plan(s->instance);
-    struct plan_node *nodes = mem_calloc(p.n_stage ? p.n_stage : 1, sizeof(*nodes));
-    struct plan_wish wish = {.link = links_between, .link_user = n, .streams = s->shape.n_seq};
-    for (uint32_t i = 0; i < p.n_stage; i++) {
+/* The running plan with its own nodes, as plan_predict wants it; the caller frees the nodes. */
+static struct plan_node *learned_plan(struct node *n, struct served *s, struct plan *p, struct plan_wish *wish) {
+    *p = *instance_plan(s->instance);
+    *wish = (struct plan_wish){.link = links_between, .link_user = n, .streams = s->shape.n_seq};
+    struct plan_node *nodes = mem_calloc(p->n_stage ? p->n_stage : 1, sizeof(*nodes));
+    for (uint32_t i = 0; i < p->n_stage; i++) {
         nodes[i] = *instance_node(s->instance, i);
-        p.stages[i].node = i;
+        p->stages[i].node = i;
     }
+    return nodes;
+}
+
+uint8_t learned_wire(struct node *n, struct served *s) {
+    struct plan p;
+    struct plan_wish wish;
+    if (s->wire_epoch == instance_epoch(s->instance)) return s->wire; /* all stages the same, whatever links do meanwhile */
+    struct plan_node *nodes = learned_plan(n, s, &p, &wish);
+    bool choose = n->config->dtype_auto && !n->config->load.exact;
+    s->wire = choose ? plan_wire_choose(&p, plan_source_model(s->source), nodes, &wish) : n->config->dtype;
+    s->wire_epoch = instance_epoch(s->instance);
+    snprintf(s->record.wire, sizeof(s->record.wire), "%s", frame_dtype_name(s->wire));
+    if (p.n_stage > 1) log_info("plan", "hidden states travel as %s%s", s->record.wire, choose ? " (chosen by what it gains)" : "");
+    free(nodes);
+    return s->wire;
+}
+
+static void learned_predict(struct node *n, struct served *s) {
+    struct plan p;
+    struct plan_wish wish;
+    struct plan_node *nodes = learned_plan(n, s, &p, &wish);
     s->predicted = (struct plan_figures){0};
-    if (p.n_stage) plan_predict(&p, plan_source_model(s->source), nodes, &wish, &s->predicted);
+    if (p.n_stage) {
+        wish.wire_bytes = plan_wire_bytes(learned_wire(n, s));
+        plan_predict(&p, plan_source_model(s->source), nodes, &wish, &s->predicted);
+    }
     s->record.predicted_tps = s->predicted.token_s > 0 ? 1 / s->predicted.token_s : 0;
     s->predicted_epoch = instance_epoch(s->instance);
     s->measured = 0;

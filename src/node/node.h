@@ -26,6 +26,7 @@ struct node_config {
     struct plan_wish wish;
     struct engine_load load;   /* how stages load their slices (n_ctx, n_seq, threads, ...) */
     uint8_t dtype;             /* hidden states on the wire: enum frame_dtype */
+    bool dtype_auto;           /* the plan chooses it, unless answers are to be exact */
     uint32_t spin_us;
     uint32_t latency_ms;       /* a prompt may make those who decode wait so long for a token */
     bool prefix_cache;         /* what finished requests leave behind is kept for those that begin the same way */

@@ -24,7 +24,8 @@ struct served {
     struct model_load_shape shape;
     struct plan_source *source;
     struct plan_figures predicted;    /* for the running plan */
-    uint64_t predicted_epoch;
+    uint64_t predicted_epoch, wire_epoch;
+    uint8_t wire;                     /* enum frame_dtype of the hidden states on its links */
     uint32_t measured;                /* of the head's measurements, how many have been looked at */
     struct instance *instance;
     struct record_model record;
@@ -97,6 +98,8 @@ void learned_memory(struct node *n, uint64_t node, const char *arch, double kv, 
 /* Estimates and offers, corrected by what is known of the architecture. */
 void learned_correct(const struct node *n, const char *arch, struct plan_source *source);
 void learned_offer(const struct node *n, const char *arch, struct plan_node *p);
+/* The type of hidden states on the running plan's links: as asked for, or chosen by what it gains. */
+uint8_t learned_wire(struct node *n, struct served *s);
 /* Predicts the running plan, and learns from the difference when its head has measured. */
 void learned_follow(struct node *n, struct served *s);
 

@@ -117,7 +117,7 @@ static void serve_order(struct node *n, uint32_t stage, struct stage_order *o) {
     o->n_stage = p->n_stage;
     o->load = n->config->load;
     o->load.n_ctx = s->shape.n_ctx;
-    o->dtype = n->config->dtype;
+    o->dtype = learned_wire(n, s);
     o->spin_us = n->config->spin_us;
     o->latency_ms = n->config->latency_ms;
     o->prefix_cache = n->config->prefix_cache;

@@ -62,6 +62,7 @@ static void status_models(const struct record *r, yyjson_mut_doc *doc, yyjson_mu
         yyjson_mut_obj_add_strcpy(doc, o, "instance", m->instance);
         yyjson_mut_obj_add_strcpy(doc, o, "coordinator", r->name);
         yyjson_mut_obj_add_bool(doc, o, "ready", m->ready);
+        yyjson_mut_obj_add_strcpy(doc, o, "wire_type", m->wire);
         yyjson_mut_obj_add_real(doc, o, "predicted_tokens_per_second", m->predicted_tps);
         yyjson_mut_obj_add_uint(doc, o, "stages", m->n_stage);
         yyjson_mut_obj_add_uint(doc, o, "layers", m->n_layer);

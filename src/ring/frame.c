@@ -92,6 +92,11 @@ err_code frame_header_check(const struct frame_header *h, enum frame_link link, 
     return check_counts(h, rule, e);
 }
 
+const char *frame_dtype_name(uint8_t dtype) {
+    static const char *const names[FRAME_DTYPE_COUNT] = {"f32", "f16", "bf16", "q8_0"};
+    return dtype < FRAME_DTYPE_COUNT ? names[dtype] : "?";
+}
+
 const char *frame_link_name(enum frame_link link) {
     for (size_t i = 0; i < ARRAY_LEN(link_names); i++)
         if ((unsigned)link == 1u << i) return link_names[i];

@@ -71,7 +71,7 @@ static void defaults_are_those_of_the_table(void **state) {
     assert_string_equal(option_text(&o, OPT_LISTEN), "0.0.0.0:7433");
     assert_string_equal(option_text(&o, OPT_API), "127.0.0.1:8080"); /* loopback only, unless someone says otherwise */
     assert_string_equal(option_text(&o, OPT_PLACEMENT), "fast");
-    assert_string_equal(option_text(&o, OPT_WIRE_TYPE), "f32");
+    assert_string_equal(option_text(&o, OPT_WIRE_TYPE), "auto");
     assert_string_equal(option_text(&o, OPT_KEY_FILE), "");
     assert_int_equal(option_texts(&o, OPT_PEER, &peers), 0);
     assert_int_equal(option_int(&o, OPT_BATCH), 512);
@@ -184,7 +184,7 @@ static void wrong_values_are_explained(void **state) {
     expect_error("up -g some", ERR_INVALID, "or \"all\", got \"some\"", "");
     expect_error("up --memory 24X", ERR_INVALID, "a size such as 24G or 512M, got \"24X\"", "");
     expect_error("up --memory 2E", ERR_INVALID, "got \"2E\"", "");
-    expect_error("up --wire-type f17", ERR_INVALID, "expected one of f32, f16, bf16, q8_0, got \"f17\"", "did you mean \"f16\"?");
+    expect_error("up --wire-type f17", ERR_INVALID, "expected one of auto, f32, f16, bf16, q8_0, got \"f17\"", "did you mean \"f16\"?");
     expect_error("up --split-mode zebra", ERR_INVALID, "expected one of none, layer, row", "");
     expect_error("up --placement evn", ERR_INVALID, "memory|even|N,N,..., such as 3,1,4, got \"evn\"", "\"even\"");
     expect_error("up --placement 3,0,4", ERR_INVALID, "got \"3,0,4\"", "");

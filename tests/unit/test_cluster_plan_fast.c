@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "cluster/plan.h"
+#include "ring/frame.h"
 
 enum { MAX = 64 };
 
@@ -411,6 +412,36 @@ static void several_streams_are_considered(void **state) {
     assert_int_equal(four.n_stage, 2);
 }
 
+/* Hidden states stay f32 until a smaller type brings something; bf16 where f16's range may not do. */
+static void the_wire_type_follows_the_links(void **state) {
+    (void)state;
+    static const struct {
+        double throughput;
+        bool wide;
+        uint8_t want;
+    } cases[] = {
+        {1.1e9, false, FRAME_F32}, {10e6, false, FRAME_F16}, {10e6, true, FRAME_BF16}, {1e6, false, FRAME_Q8_0}, {1e6, true, FRAME_Q8_0}};
+    struct world w;
+    world_make(&w, 4, 1, 0.0003);
+    for (int i = 0; i < 2; i++) world_node(&w, 2.5, 400);
+    for (int i = 0; i < 2; i++) w.nodes[i].devices[0].flops = 1e13;
+    for (int i = 0; i < 4; i++) w.layers[i].macs = 2e9;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        for (uint32_t a = 0; a < 2; a++)
+            for (uint32_t b = 0; b < 2; b++) w.links[a][b].throughput = cases[i].throughput;
+        struct plan p;
+        struct plan_model m = world_model(&w);
+        struct plan_wish wish = world_wish(&w);
+        m.wide = cases[i].wide;
+        assert_int_equal(plan_make(&m, w.nodes, 2, &wish, &p, NULL), ERR_OK);
+        assert_int_equal(plan_wire_choose(&p, &m, w.nodes, &wish), cases[i].want);
+        m.n_embd = 4100; /* no whole blocks */
+        assert_true(plan_wire_choose(&p, &m, w.nodes, &wish) != FRAME_Q8_0);
+        p.n_stage = 1;
+        assert_int_equal(plan_wire_choose(&p, &m, w.nodes, &wish), FRAME_F32);
+    }
+}
+
 static void experts_are_read_in_part(void **state) {
     (void)state;
     struct world w;
@@ -430,11 +461,17 @@ static void experts_are_read_in_part(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_ring_is_better),          cmocka_unit_test(subsets_agree),
-        cmocka_unit_test(bounded_work_is_bounded),    cmocka_unit_test(sixteen_different_nodes),
-        cmocka_unit_test(sixty_four_nodes),           cmocka_unit_test(slow_nodes_and_slow_links_are_left_out),
-        cmocka_unit_test(the_ring_avoids_slow_links), cmocka_unit_test(several_cards_are_filled_fastest_first),
-        cmocka_unit_test(copies_where_it_fits),       cmocka_unit_test(several_streams_are_considered),
+        cmocka_unit_test(no_ring_is_better),
+        cmocka_unit_test(subsets_agree),
+        cmocka_unit_test(bounded_work_is_bounded),
+        cmocka_unit_test(sixteen_different_nodes),
+        cmocka_unit_test(sixty_four_nodes),
+        cmocka_unit_test(slow_nodes_and_slow_links_are_left_out),
+        cmocka_unit_test(the_ring_avoids_slow_links),
+        cmocka_unit_test(several_cards_are_filled_fastest_first),
+        cmocka_unit_test(copies_where_it_fits),
+        cmocka_unit_test(several_streams_are_considered),
+        cmocka_unit_test(the_wire_type_follows_the_links),
         cmocka_unit_test(experts_are_read_in_part),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
