@@ -91,10 +91,12 @@ static uint16_t copy_piece(struct stage_loop *l, int32_t token, char *out, size_
     return (uint16_t)len;
 }
 
+/* Events of one answer of the tail go out together, before the next frame is computed. */
 static err_code tell_event(struct stage_loop *l, const struct request_event *ev, struct err *e) {
     buf_clear(&l->message);
     request_event_encode(ev, &l->message);
-    return stage_loop_tell(l, FRAME_EVENT, l->message.data, l->message.len, e);
+    struct frame_header h = {.type = FRAME_EVENT, .epoch = l->order.epoch};
+    return ring_link_join(l->local, &h, l->message.data, l->message.len, e);
 }
 
 /* The scheduler's event is its own scratch: the text of the tokens is filled in where it stands. */
@@ -113,7 +115,8 @@ static err_code complete_event(struct stage_loop *l, struct request_event *ev, s
 
 err_code stage_head_refuse(struct stage_loop *l, uint64_t id, const struct err *why, struct err *e) {
     struct request_event ev = {.id = id, .kind = REQUEST_FAILED, .err = *why};
-    return tell_event(l, &ev, e);
+    err_code code = tell_event(l, &ev, e);
+    return code == ERR_OK ? ring_link_flush_joined(l->local, e) : code;
 }
 
 /* The rows stand apart from one another in what came from the tail: they are put side by side. Only evaluations do this. */
@@ -301,6 +304,9 @@ static err_code carry_out(struct stage_loop *l, const struct sched_action *a, st
         stage_begin_open(l->stage, a->seq, a->generation, a->sampling, &l->frames);
         return deliver(l, e);
     case SCHED_ACTION_FRAME:
+        if ((code = ring_link_flush_joined(l->local, e)) != ERR_OK) {
+            return code;
+        }
         stage_begin(l->stage, a->number, a->ops, a->n_ops, a->tokens, a->n_tokens, &l->frames);
         code = stage_loop_tell_own_faults(l, e);
         return code == ERR_OK ? deliver(l, e) : code;
@@ -323,7 +329,7 @@ err_code stage_head_pump(struct stage_loop *l, bool *ret_more, struct err *e) {
             return code;
         }
     }
-    return ERR_OK;
+    return ring_link_flush_joined(l->local, e);
 }
 
 void stage_head_fail(struct stage_loop *l, const struct err *why) {
@@ -334,4 +340,5 @@ void stage_head_fail(struct stage_loop *l, const struct err *why) {
             return; /* the node has gone too */
         }
     }
+    ring_link_flush_joined(l->local, NULL);
 }

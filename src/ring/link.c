@@ -23,6 +23,7 @@ enum {
     CLOCK_SAMPLES = 5,
     PONG_SIZE = 16,
     MAX_PARTS = 16,
+    JOIN_MOST = 64 * 1024,          /* bytes that are put together before they are sent */
     REFUSE_LINGER_MS = 500,         /* for a REFUSE to get across before the socket goes */
 };
 static const clock_us CLOCK_STALE_US = 30 * 1000000; /* after so long, any new sample is better than the old one: clocks drift */
@@ -40,6 +41,7 @@ struct ring_link {
     struct ring_wire wire;
     struct ring_reader reader;
     struct ring_writer writer;
+    struct buf joined;       /* whole frames that go with the next one */
     struct peer_clock clock;
     enum frame_link kind;
     uint64_t epoch;          /* of every frame on a ring link */
@@ -55,6 +57,7 @@ static struct ring_link *link_create(enum frame_link kind, struct io_tls_stream 
     l->came_fd = -1;
     ring_reader_init(&l->reader, kind);
     ring_writer_init(&l->writer, &l->wire, MAX_QUEUED);
+    buf_init(&l->joined, 2 * JOIN_MOST + FRAME_HEADER_SIZE);
     return l;
 }
 
@@ -68,6 +71,7 @@ void ring_link_close(struct ring_link *l) {
     ring_wire_close(&l->wire);
     ring_reader_done(&l->reader);
     if (l->came_fd >= 0) close(l->came_fd);
+    buf_done(&l->joined);
     free(l);
 }
 
@@ -89,25 +93,58 @@ void ring_link_flush(struct ring_link *l, int timeout_ms) {
 
 /* ---- sending -------------------------------------------------------------------------------------------------------------------- */
 
-static err_code send_frame(struct ring_link *l, struct frame_header *h, const struct ring_part *parts, size_t n_parts, int pass_fd,
-                           struct err *e) {
-    assert(n_parts <= MAX_PARTS);
-    uint8_t head[FRAME_HEADER_SIZE];
-    struct iovec iov[MAX_PARTS + 1] = { { .iov_base = head, .iov_len = sizeof head } };
-    size_t n = 1, len = 0;
-    for (size_t i = 0; i < n_parts; i++) {
-        if (parts[i].len == 0) continue;
-        iov[n].iov_base = (void *)(uintptr_t)parts[i].data;
-        iov[n++].iov_len = parts[i].len;
-        len += parts[i].len;
-    }
+/* Checks the frame of len bytes, and writes its header. */
+static err_code put_head(const struct ring_link *l, struct frame_header *h, size_t len, uint8_t head[FRAME_HEADER_SIZE], struct err *e) {
     if (len > frame_max_payload(h->type))
         return err_set(e, ERR_LIMIT, "%s frame of %zu bytes: the limit is %u", frame_type_name(h->type), len, frame_max_payload(h->type));
     h->payload_len = (uint32_t)len;
     if (l->kind == FRAME_LINK_RING) h->epoch = l->epoch;
     h->sent_us = clock_now();
     frame_header_put(head, h);
-    return ring_writer_send(&l->writer, iov, n, pass_fd, e);
+    return ERR_OK;
+}
+
+err_code ring_link_flush_joined(struct ring_link *l, struct err *e) {
+    if (l->joined.len == 0) return ERR_OK;
+    struct iovec iov = { .iov_base = l->joined.data, .iov_len = l->joined.len };
+    err_code rc = ring_writer_send(&l->writer, &iov, 1, -1, e);
+    buf_clear(&l->joined);
+    return rc;
+}
+
+err_code ring_link_join(struct ring_link *l, struct frame_header *h, const void *payload, size_t len, struct err *e) {
+    uint8_t head[FRAME_HEADER_SIZE];
+    err_code rc = l->joined.len + len > JOIN_MOST ? ring_link_flush_joined(l, e) : ERR_OK;
+    if (rc == ERR_OK && len > JOIN_MOST) {
+        struct ring_part part = { payload, len };
+        return ring_link_send(l, h, &part, 1, e);
+    }
+    if (rc == ERR_OK) rc = put_head(l, h, len, head, e);
+    if (rc != ERR_OK) return rc;
+    buf_append(&l->joined, head, sizeof head);
+    buf_append(&l->joined, payload, len);
+    return ERR_OK;
+}
+
+static err_code send_frame(struct ring_link *l, struct frame_header *h, const struct ring_part *parts, size_t n_parts, int pass_fd,
+                           struct err *e) {
+    assert(n_parts <= MAX_PARTS);
+    uint8_t head[FRAME_HEADER_SIZE];
+    struct iovec iov[MAX_PARTS + 2];
+    size_t n = 0, len = 0;
+    if (l->joined.len > 0 && pass_fd < 0) iov[n++] = (struct iovec){ .iov_base = l->joined.data, .iov_len = l->joined.len };
+    iov[n++] = (struct iovec){ .iov_base = head, .iov_len = sizeof head };
+    for (size_t i = 0; i < n_parts; i++) {
+        if (parts[i].len == 0) continue;
+        iov[n].iov_base = (void *)(uintptr_t)parts[i].data;
+        iov[n++].iov_len = parts[i].len;
+        len += parts[i].len;
+    }
+    err_code rc = put_head(l, h, len, head, e);
+    if (rc == ERR_OK && pass_fd >= 0) rc = ring_link_flush_joined(l, e); /* the descriptor goes with the first byte */
+    if (rc == ERR_OK) rc = ring_writer_send(&l->writer, iov, n, pass_fd, e);
+    if (rc == ERR_OK) buf_clear(&l->joined);
+    return rc;
 }
 
 err_code ring_link_send(struct ring_link *l, struct frame_header *h, const struct ring_part *parts, size_t n_parts, struct err *e) {
@@ -337,6 +374,7 @@ static void refuse(struct ring_link *l, err_code rc, const struct err *why) {
     io_tls_finish(l->wire.tls, REFUSE_LINGER_MS);
     l->wire.tls = NULL;
     ring_reader_done(&l->reader);
+    buf_done(&l->joined);
     free(l);
 }
 

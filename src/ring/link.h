@@ -51,8 +51,10 @@ int ring_link_fd(const struct ring_link *l);
  * most 16 parts. ERR_LIMIT: the payload is over the type's maximum, nothing was sent. After any other error the link is done for. */
 struct ring_part { const void *data; size_t len; };
 err_code ring_link_send(struct ring_link *l, struct frame_header *h, const struct ring_part *parts, size_t n_parts, struct err *e);
-/* LOCAL only: a frame without payload (SOCKET), and with it a duplicate of fd, which stays the caller's. */
-err_code ring_link_send_fd(struct ring_link *l, struct frame_header *h, int fd, struct err *e);
+/* For many small frames at once: each is copied and waits for the next ring_link_flush_joined, or for any other frame that is sent, which
+ * all of them then precede in one write. Over 64 KiB they go by themselves. Errors as of ring_link_send. */
+err_code ring_link_join(struct ring_link *l, struct frame_header *h, const void *payload, size_t len, struct err *e);
+err_code ring_link_flush_joined(struct ring_link *l, struct err *e);
 /* Asks for the other side's clock again (the answer is taken in by a later ring_link_read): once a second or so on a link whose hop times
  * matter, for clocks drift by some 50 us a second. The other side answers when it reads. */
 err_code ring_link_ping(struct ring_link *l, struct err *e);

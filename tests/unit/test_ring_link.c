@@ -93,6 +93,46 @@ static void test_pending(void **state) {
     pair_close(&p);
 }
 
+static void join_tokens(struct ring_link *l, uint32_t number, const uint8_t *data, size_t len) {
+    struct frame_header h = { .type = FRAME_TOKENS, .number = number };
+    struct err e;
+    if (ring_link_join(l, &h, data, len, &e) != ERR_OK) fail_msg("frame %u: %s", number, e.text);
+}
+
+/* Joined frames go together, with the next that is sent or when told to, and before it. */
+static void test_joined(void **state) {
+    (void)state;
+    struct pair p = pair_open(0);
+    static uint8_t data[70000];
+    struct frame_header h;
+    const uint8_t *payload;
+    struct err e;
+    for (uint32_t i = 0; i < 3; i++) {
+        fill(data, 100 * i, i);
+        join_tokens(p.client, i, data, 100 * i);
+    }
+    assert_int_equal(ring_link_read(p.server, false, &h, &payload, NULL, &e), ERR_BUSY);
+    fill(data, 500, 3);
+    send_tokens(p.client, 3, data, 500);
+    for (uint32_t i = 0; i < 3; i++) expect_tokens(p.server, i, 100 * i);
+    expect_tokens(p.server, 3, 500);
+    fill(data, 50, 4);
+    join_tokens(p.client, 4, data, 50);
+    assert_int_equal(ring_link_flush_joined(p.client, &e), ERR_OK);
+    assert_int_equal(ring_link_flush_joined(p.client, &e), ERR_OK);
+    expect_tokens(p.server, 4, 50);
+    static const size_t sizes[] = { 30000, 30000, 30000, 69000, 10 }; /* more than is put together */
+    for (uint32_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        fill(data, sizes[i], 5 + i);
+        join_tokens(p.client, 5 + i, data, sizes[i]);
+    }
+    assert_int_equal(ring_link_flush_joined(p.client, &e), ERR_OK);
+    for (uint32_t i = 0; i < ARRAY_LEN(sizes); i++) expect_tokens(p.server, 5 + i, sizes[i]);
+    h = (struct frame_header){ .type = FRAME_FAULT };
+    assert_int_equal(ring_link_join(p.client, &h, data, 4097, &e), ERR_LIMIT);
+    pair_close(&p);
+}
+
 static void test_limits_of_sending(void **state) {
     (void)state;
     struct pair p = pair_open(0);
@@ -605,7 +645,7 @@ static void test_no_allocation_per_frame(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_frames_both_ways),
-        cmocka_unit_test(test_pending),
+        cmocka_unit_test(test_pending), cmocka_unit_test(test_joined),
         cmocka_unit_test(test_limits_of_sending),
         cmocka_unit_test(test_clocks),
         cmocka_unit_test(test_clock_offset),
