@@ -6,7 +6,7 @@
 #include "pipeline/sched_policy.h"
 #include "pipeline/sched_priv.h"
 
-enum { REVIEW_FRAMES = 8, TRIAL_FRAMES = 2, EXACT_PREFILL = 4, EXACT_REPLAY = 3, GUESSES_SHARE = 4 };
+enum { REVIEW_FRAMES = 8, TRIAL_FRAMES = 2, EXACT_MOST = 3, GUESSES_SHARE = 4 };
 
 static uint32_t min_u32(uint32_t a, uint32_t b) {
     return a < b ? a : b;
@@ -80,20 +80,19 @@ static void put_decodes(struct sched *s, struct filling *f, uint32_t most) {
     }
 }
 
-/* How many of the request's known tokens go into a chunk. Exact mode: the prompt in multiples of four and its rest alone, replayed tokens
- * as they were computed the first time, so that every position always meets the same kernels. */
+/* How many of the request's known tokens go into a chunk. Exact mode: such that every position always meets the same kernels; replayed
+ * tokens as they were computed the first time. A step may be more than there is room for by the policy. */
 static uint32_t chunk_size(const struct sched *s, const struct sched_req *r, uint32_t room) {
     uint32_t left = r->n_input - r->n_sent;
     if (!s->config.exact) {
         return min_u32(left, room);
     }
-    uint32_t n_prompt = (uint32_t)r->request.n_tokens;
-    if (r->n_sent >= n_prompt) {
-        return min_u32(left, min_u32(EXACT_REPLAY, room));
+    uint32_t end, step = sched_exact_step(s, (uint32_t)r->request.n_tokens, r->n_sent, &end);
+    if (step == 1) {
+        bool prompt = r->n_sent < r->request.n_tokens;
+        return min_u32(min_u32(EXACT_MOST, room), prompt ? (uint32_t)r->request.n_tokens - r->n_sent : left);
     }
-    left = n_prompt - r->n_sent;
-    uint32_t whole = min_u32(left, room) / EXACT_PREFILL * EXACT_PREFILL;
-    return whole > 0 ? whole : min_u32(left, min_u32(EXACT_REPLAY, room));
+    return min_u32(end - r->n_sent, room > step ? room / step * step : step);
 }
 
 static uint64_t left_of(const struct sched_req *r) {

@@ -48,7 +48,7 @@ struct sched_slot {
     uint32_t n;           /* positions it holds when all frames and operations so far have been carried out */
     uint32_t n_front;     /* the same at the front of frame `frame` */
     uint32_t frame;       /* the last frame with tokens of it */
-    uint32_t n_whole;     /* exact mode: positions below were computed in multiples of four, the others in batches of 1 to 3 */
+    uint32_t n_prompt;    /* exact mode: of the last owner; it says in which classes of batches the positions were computed */
 };
 
 /* What a frame in flight carries, to understand its answer. */
@@ -133,6 +133,10 @@ void sched_eval_end(struct sched *s, bool cancelled, const struct err *why);
 struct sched_item *sched_push(struct sched *s, enum sched_action_kind kind);
 
 /* sched_slot.c */
+/* Exact mode: the batch of a prompt of n_prompt tokens that begins at pos is a multiple of the step, up to *ret_end. libllama on a CPU
+ * computes alike whatever has 64 tokens and more, what has 8 and more, what has 4, and what has less: so a prompt goes in multiples of 64
+ * as far as there are, then in multiples of 8, then 4, and its last tokens, and all that are generated, in batches of 1 to 3 (step 1). */
+uint32_t sched_exact_step(const struct sched *s, uint32_t n_prompt, uint32_t pos, uint32_t *ret_end);
 /* Gives waiting requests a slot, in order of arrival, as far as there are slots and cells. */
 void sched_slot_admit(struct sched *s, clock_us now);
 /* The request's first chunk is about to go out: takes over what it can. false: not yet, it waits for what another one is computing. */

@@ -18,7 +18,6 @@ static const uint32_t NOWHERE = UINT32_MAX;
 enum {
     COPY_LEAST = 16,   /* tokens worth an operation in every stage */
     FOLLOW_LEAST = 16, /* more tokens than are there now worth waiting for */
-    EXACT_WHOLE = 4,   /* exact mode: prompts are computed in multiples of this */
 };
 
 static uint32_t min_u32(uint32_t a, uint32_t b) {
@@ -130,18 +129,33 @@ void sched_slot_take_eval(struct sched *s) {
 
 /* ---- what two sequences share ----------------------------------------------------------------------------------------------- */
 
-/* Exact mode: prompts are computed in multiples of four, and what is left of them, and all that was generated, in batches of 1 to 3. */
-static uint32_t whole_of(const struct sched_req *r) {
-    return (uint32_t)r->request.n_tokens / EXACT_WHOLE * EXACT_WHOLE;
+uint32_t sched_exact_step(const struct sched *s, uint32_t n_prompt, uint32_t pos, uint32_t *ret_end) {
+    static const uint32_t STEPS[] = {64, 8, 4};
+    for (size_t i = 0; i < sizeof STEPS / sizeof STEPS[0]; i++) {
+        *ret_end = n_prompt / STEPS[i] * STEPS[i];
+        if (pos < *ret_end && STEPS[i] <= s->config.n_batch) {
+            return STEPS[i];
+        }
+    }
+    *ret_end = UINT32_MAX;
+    return 1;
 }
 
-/* In exact mode only what this request would have computed in batches of the same class. */
-static uint32_t same_class(const struct sched_slot *from, const struct sched_req *r, uint32_t n) {
-    uint32_t whole = whole_of(r);
-    if (from->n_whole != whole) {
-        n = min_u32(n, min_u32(from->n_whole, whole));
+/* In exact mode, of the first n tokens only those that this request would compute in batches of the same class, and whole steps. */
+static uint32_t same_class(const struct sched *s, const struct sched_slot *from, const struct sched_req *r, uint32_t n) {
+    uint32_t at = 0;
+    while (at < n) {
+        uint32_t end, end_from, step = sched_exact_step(s, (uint32_t)r->request.n_tokens, at, &end);
+        if (sched_exact_step(s, from->n_prompt, at, &end_from) != step) {
+            break;
+        }
+        end = min_u32(end, end_from);
+        if (end >= n) {
+            return n / step * step;
+        }
+        at = end;
     }
-    return n < whole ? n / EXACT_WHOLE * EXACT_WHOLE : n;
+    return at;
 }
 
 /* How much of `r` is there in the first n tokens of a sequence, and may be taken: all but its last token at most, which has to be
@@ -152,7 +166,7 @@ static uint32_t shared(const struct sched *s, const struct sched_slot *from, con
         i++;
     }
     if (s->config.exact) {
-        i = same_class(from, r, i);
+        i = same_class(s, from, r, i);
     }
     return s->config.can_remove || i == n ? i : 0;
 }
@@ -281,7 +295,7 @@ static bool goes_on(const struct sched *s, const struct source *from, uint32_t h
 static void own(struct sched *s, clock_us now, struct sched_req *r, uint32_t slot) {
     struct sched_slot *sl = &s->slots[slot];
     sl->req = r;
-    sl->n_whole = whole_of(r);
+    sl->n_prompt = (uint32_t)r->request.n_tokens;
     s->n_owned++;
     r->slot = slot;
     r->admitted = now;

@@ -160,7 +160,7 @@ static void on_frame(void *user, clock_us now, const struct sched_action *f) {
     CHECK(r, n.kv_reserved + n.kv_kept <= r->config.n_ctx, "%u cells reserved and %u kept of %u", n.kv_reserved, n.kv_kept,
           r->config.n_ctx);
     if (r->config.exact) {
-        CHECK(r, f->n_tokens <= 3 || f->n_tokens % 4 == 0, "exact mode: a batch of %zu", f->n_tokens);
+        CHECK(r, f->n_tokens <= 4 || f->n_tokens % (f->n_tokens > 56 ? 64 : 8) == 0, "exact mode: a batch of %zu", f->n_tokens);
     }
     CHECK(r, !r->alone || n.in_flight == 1, "a frame beside guesses that travel alone");
     r->alone = see_guesses(r, f) > 0 && r->config.draft_alone;
@@ -214,8 +214,8 @@ static void make_request(struct run *r, struct asked *q) {
         return;
     }
     size_t room = ctx - q->n_prompt, max = q->max_tokens < 0 || (size_t)q->max_tokens > room ? room : (size_t)q->max_tokens;
-    struct fake_params p = {.n_layer = r->config.n_layer, .n_ctx_seq = ctx, .n_ctx = ctx, .n_batch = 1, .loop = r->config.loop,
-                            .shapes = r->config.exact};
+    struct fake_params p = {.n_layer = r->config.n_layer, .n_ctx_seq = ctx, .n_ctx = ctx, .n_batch = r->config.n_batch,
+                            .loop = r->config.loop, .shapes = r->config.exact};
     q->n_expected = fake_reference(&p, q->prompt, q->n_prompt, q->sampling_seed, q->ignore_eos, max, q->expected, &q->stop);
     if (sim_between(s, 0, 4) == 0 && q->n_expected > 0) { /* a replay */
         q->n_generated = sim_between(s, 1, (uint32_t)q->n_expected);
@@ -332,7 +332,7 @@ static void draw_config(struct run *r, uint64_t seed) {
     c.n_seq = sim_between(dice, 1, 8);
     c.n_ctx_seq = sim_between(dice, 16, MAX_CTX);
     c.n_ctx = sim_between(dice, 0, 1) == 0 ? c.n_seq * c.n_ctx_seq : sim_between(dice, c.n_ctx_seq, c.n_seq * c.n_ctx_seq);
-    c.n_batch = sim_between(dice, 4, 48);
+    c.n_batch = sim_between(dice, 0, 3) == 0 ? sim_between(dice, 64, 128) : sim_between(dice, 4, 48);
     c.n_queue = sim_between(dice, 0, 12);
     c.n_credit = sim_between(dice, 0, 2) == 0 ? sim_between(dice, 1, c.n_stage + 2) : 0;
     c.exact = sim_between(dice, 0, 3) == 0;

@@ -9,7 +9,6 @@
 
 #include "base/mem.h"
 
-enum { RUN = 4 };
 struct fake_seq { uint32_t len; bool open; uint64_t seed; uint32_t n_top; };
 
 struct fake {
@@ -114,7 +113,8 @@ static err_code fake_apply(void *self, const struct engine_op *ops, size_t n, st
     return ERR_OK;
 }
 
-static err_code step(struct fake *f, const struct engine_token *t, bool in_run, const float *in, float *out, uint64_t *ret, struct err *e) {
+static err_code step(struct fake *f, const struct engine_token *t, unsigned shape, const float *in, float *out, uint64_t *ret,
+                     struct err *e) {
     struct fake_seq *s = &f->seqs[t->seq];
     if (t->seq >= f->p.n_seq || (uint32_t)t->pos != s->len || s->len == f->p.n_ctx_seq) {
         return err_set(e, ERR_ENGINE, "fake: position %d of sequence %u, which has %u", t->pos, t->seq, s->len);
@@ -129,7 +129,7 @@ static err_code step(struct fake *f, const struct engine_token *t, bool in_run, 
         uint64_t *chain = chain_at(f, t->seq, layer);
         uint64_t before = t->pos > 0 ? chain[t->pos - 1] : f->p.first + layer;
         chain[t->pos] = mix(before, h);
-        h = mix(chain[t->pos], f->p.first + layer + (f->p.shapes && in_run ? 1000 : 0));
+        h = mix(chain[t->pos], f->p.first + layer + 1000 * shape);
     }
     s->len++;
     if (out != NULL) {
@@ -139,8 +139,12 @@ static err_code step(struct fake *f, const struct engine_token *t, bool in_run, 
     return ERR_OK;
 }
 
-/* The token's sequence has at least so many tokens side by side here. */
-static bool in_run(const struct engine_token *tokens, size_t n, size_t i) {
+/* The class of shapes of so many tokens of one sequence side by side. */
+static unsigned shape_of(const struct fake *f, size_t n) {
+    return !f->p.shapes ? 0 : n >= 64 ? 3 : n >= 8 ? 2 : n >= 4;
+}
+
+static unsigned shape_at(const struct fake *f, const struct engine_token *tokens, size_t n, size_t i) {
     size_t first = i, end = i + 1;
     while (first > 0 && tokens[first - 1].seq == tokens[i].seq) {
         first--;
@@ -148,7 +152,17 @@ static bool in_run(const struct engine_token *tokens, size_t n, size_t i) {
     while (end < n && tokens[end].seq == tokens[i].seq) {
         end++;
     }
-    return end - first >= RUN;
+    return shape_of(f, end - first);
+}
+
+/* Of a position of a prompt that goes in multiples of 64, of 8, of 4, then one by one. */
+static unsigned shape_in_prompt(const struct fake *f, size_t n_prompt, size_t pos) {
+    for (size_t step = 64; step > 3; step = step == 64 ? 8 : step / 2) {
+        if (f->p.n_batch >= step && pos < n_prompt / step * step) {
+            return shape_of(f, step);
+        }
+    }
+    return 0;
 }
 
 static err_code fake_eval(void *self, const struct engine_token *tokens, size_t n, const float *in, float *out, struct err *e) {
@@ -162,7 +176,7 @@ static err_code fake_eval(void *self, const struct engine_token *tokens, size_t 
         return err_set(e, ERR_ENGINE, "fake: told to fail");
     }
     for (size_t i = 0; i < n; i++) {
-        err_code code = step(f, &tokens[i], f->p.shapes && in_run(tokens, n, i), first ? NULL : in + i * FAKE_N_EMBD,
+        err_code code = step(f, &tokens[i], shape_at(f, tokens, n, i), first ? NULL : in + i * FAKE_N_EMBD,
                              last ? NULL : out + i * FAKE_N_EMBD, &f->last[i], e);
         if (code != ERR_OK) {
             return code;
@@ -291,7 +305,7 @@ size_t fake_reference(const struct fake_params *p, const int32_t *prompt, size_t
     size_t n = 0;
     *ret_stop = false;
     for (; pos < n_prompt; pos++) {
-        step(f, &(struct engine_token){.token = prompt[pos], .pos = (int32_t)pos}, pos < n_prompt / RUN * RUN, NULL, NULL, &h, NULL);
+        step(f, &(struct engine_token){.token = prompt[pos], .pos = (int32_t)pos}, shape_in_prompt(f, n_prompt, pos), NULL, NULL, &h, NULL);
     }
     while (n < max) {
         int32_t token = choose(f, h, seed, pos - 1);
@@ -300,7 +314,7 @@ size_t fake_reference(const struct fake_params *p, const int32_t *prompt, size_t
             break;
         }
         ret[n++] = token;
-        step(f, &(struct engine_token){.token = token, .pos = (int32_t)pos}, false, NULL, NULL, &h, NULL);
+        step(f, &(struct engine_token){.token = token, .pos = (int32_t)pos}, 0, NULL, NULL, &h, NULL);
         pos++;
     }
     fake_close(f);

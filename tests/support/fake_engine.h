@@ -16,7 +16,7 @@ struct fake_params {
     uint32_t n_seq, n_ctx_seq, n_ctx, n_batch;
     uint32_t loop;                         /* what it says repeats after so many tokens, but for one in 16; 0: it does not */
     bool keeps_state;                      /* like a recurrent model: a part of a sequence can be neither removed nor copied */
-    bool shapes;                           /* like repacked weights: a token of a run of 4 and more of its sequence is computed otherwise */
+    bool shapes;                           /* like real kernels: tokens of runs of 4, 8 and 64 and more are computed otherwise */
     bool no_eog;                           /* never an end-of-generation token by itself */
     void (*on_eval)(void *user, size_t n); /* called with each batch: a virtual clock moves on; may be NULL */
     bool (*fail)(void *user);              /* true: this eval is refused (ERR_ENGINE), nothing is changed; may be NULL */
@@ -27,8 +27,8 @@ void fake_engine_open(const struct fake_params *p, struct engine *ret);
 uint32_t fake_engine_len(const struct engine *e, uint32_t seq);    /* positions that the cache holds */
 bool fake_engine_has_sampler(const struct engine *e, uint32_t seq);
 
-/* What a request must give, its prompt computed in multiples of four and the rest one by one: up to max tokens after
- * `prompt` into ret; *ret_stop: an end-of-generation token came next. */
+/* What a request must give, its prompt computed in multiples of 64, 8, 4 (if n_batch is as much), and the rest one by one: up to max
+ * tokens after `prompt` into ret; *ret_stop: an end-of-generation token came next. */
 size_t fake_reference(const struct fake_params *p, const int32_t *prompt, size_t n_prompt, uint64_t seed, bool ignore_eos, size_t max,
                       int32_t *ret, bool *ret_stop);
 

@@ -9,7 +9,7 @@
 #include "engine/runtime.h"
 #include "support/engine_fixture.h"
 
-enum { PROMPT = 16, OTHERS = 11, N_STEPS = 20 };
+enum { PROMPT = 16, OTHERS = 11, N_STEPS = 20, LONG_PROMPT = 192 };
 
 static struct fixture model;
 static char path[] = "/tmp/caravan-test-q4k-XXXXXX";
@@ -117,6 +117,49 @@ static void slices_are_the_whole(void **state) {
     }
 }
 
+/* Logits of every token of a prompt that is computed in pieces of `piece` tokens, the last one smaller. */
+static float *in_pieces(size_t n, size_t piece) {
+    struct engine_load load = fixture_load();
+    load.exact = true;
+    load.n_batch = LONG_PROMPT;
+    struct fixture_chain c = fixture_whole(&model, &load);
+    size_t n_vocab = fixture_tail(&c)->info.n_vocab;
+    float *ret = mem_calloc(n * n_vocab, sizeof *ret);
+    int32_t tokens[LONG_PROMPT];
+    static struct engine_token t[LONG_PROMPT];
+    tokens_of(tokens, LONG_PROMPT, 3);
+    for (size_t at = 0; at < n; at += piece) {
+        size_t len = n - at < piece ? n - at : piece;
+        fixture_run(t, tokens + at, len, 0, (int32_t)at, ENGINE_TOKEN_LOGITS);
+        fixture_ok(fixture_eval(&c, t, len, &fixture_err));
+        for (size_t i = 0; i < len; i++) memcpy(ret + (at + i) * n_vocab, fixture_logits(&c, i), n_vocab * sizeof *ret);
+    }
+    fixture_chain_close(&c);
+    return ret;
+}
+
+static bool same_pieces(size_t n, size_t a, size_t b) {
+    size_t size = n * (size_t)model.layout->n_vocab * sizeof(float);
+    float *one = in_pieces(n, a), *other = in_pieces(n, b);
+    bool same = memcmp(one, other, size) == 0;
+    free(one);
+    free(other);
+    return same;
+}
+
+/* What the scheduler builds on (sched_exact_step): pieces of multiples of 64 are computed alike, and so are those of multiples of 8 under
+ * 64, and those of 1 to 3. */
+static void pieces_of_a_class_agree(void **state) {
+    (void)state;
+    assert_true(same_pieces(192, 192, 64));
+    assert_true(same_pieces(192, 128, 64));
+    assert_true(same_pieces(56, 56, 8));
+    assert_true(same_pieces(56, 32, 16));
+    assert_true(same_pieces(12, 3, 1));
+    printf("pieces of 64 and of 32 %s, of 8 and of 4 %s, of 4 and of 2 %s\n", same_pieces(64, 64, 32) ? "agree" : "differ",
+           same_pieces(8, 8, 4) ? "agree" : "differ", same_pieces(4, 4, 2) ? "agree" : "differ");
+}
+
 static int setup(void **state) {
     (void)state;
     struct err e = {0};
@@ -146,6 +189,7 @@ int main(void) {
         cmocka_unit_test(exact_ignores_neighbours),
         cmocka_unit_test(without_it_neighbours_show),
         cmocka_unit_test(slices_are_the_whole),
+        cmocka_unit_test(pieces_of_a_class_agree),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

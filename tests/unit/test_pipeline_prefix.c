@@ -215,16 +215,16 @@ static void test_prefix_state(void **state) {
     table_free(t);
 }
 
-/* Exact mode: only what this prompt would have computed in the same class of batches: of 38 + 5 tokens, 36 were in multiples of four. */
+/* Exact mode: only what this prompt would have computed in the same class of batches: of 38 + 5 tokens, 32 were in multiples of eight. */
 static void test_prefix_exact(void **state) {
     (void)state;
     struct sched_config c = prefix_config(1, 1);
     c.exact = true;
     struct table *t = table_create(&c);
     run_like(t, 1, 38, 38, 5);
-    assert_int_equal(run_like(t, 2, 60, 60, 5)->cached_tokens, 36);
-    assert_int_equal(run_like(t, 3, 60, 31, 5)->cached_tokens, 28);
-    assert_int_equal(run_like(t, 3, 61, 31, 5)->cached_tokens, 60); /* 60 in multiples of four, one alone */
+    assert_int_equal(run_like(t, 2, 60, 60, 5)->cached_tokens, 32);
+    assert_int_equal(run_like(t, 3, 60, 31, 5)->cached_tokens, 24);
+    assert_int_equal(run_like(t, 3, 61, 31, 5)->cached_tokens, 60); /* 56 in eights, 4, one alone */
     table_free(t);
 }
 

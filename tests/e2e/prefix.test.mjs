@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+// Prefixes that are taken over change nothing but the time: the same chats, greedily, with --prefix-cache on and off, over two stages. With
+// --exact, bit by bit (every log probability is the same number); without it, except at near-ties, which are counted: there the two best
+// tokens are closer than what another shape of batch changes (docs/ARCHITECTURE.md, numerics).
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { startCluster, stopCluster } from './lib/cluster.mjs'
+
+const SYSTEM = 'You are a careful narrator of short tales about animals. ' + 'Each tale has a beginning, a middle and an end, and is told in plain words. '.repeat(8)
+const TALKS = ['Tell me about a fox.', 'Tell me about a llama in the desert.', 'Who walks with the caravan?']
+const NEXT = ['And then?', 'What did the others say to that?']
+// Log probabilities differ by up to some 0.04 here between shapes of batches (printed below), and a tie is between two of them.
+const NEAR_TIE = 0.15
+
+async function chat(api, model, messages) {
+    const response = await fetch(`${api}/v1/chat/completions`, {
+        method: 'POST', headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ model, messages, temperature: 0, seed: 1, max_tokens: 24, logprobs: true, top_logprobs: 2 }),
+    })
+    const answer = await response.json()
+    assert.equal(response.status, 200, JSON.stringify(answer))
+    return { text: answer.choices[0].message.content, tokens: answer.choices[0].logprobs.content, usage: answer.usage }
+}
+
+// The talks' turns, as [talk][turn]; `told`: what was answered elsewhere, which the later turns then contain. A turn's talks come together or
+// one by one.
+async function talkAll(options, together, told = null) {
+    const nodes = await startCluster(['north', 'south'], { memory: '256M', first: ['--placement', '4,4', '--ctx', '1024', '--parallel', '3', ...options] })
+    const model = (await (await fetch(`${nodes[0].api}/v1/models`)).json()).data[0].id
+    const answers = TALKS.map(() => [])
+    for (let turn = 0; turn <= NEXT.length; turn++) {
+        const ask = (talk) => {
+            const messages = [{ role: 'system', content: SYSTEM }, { role: 'user', content: TALKS[talk] }]
+            for (let i = 0; i < turn; i++) messages.push({ role: 'assistant', content: (told ?? answers)[talk][i].text }, { role: 'user', content: NEXT[i] })
+            return chat(nodes[0].api, model, messages)
+        }
+        if (together) {
+            (await Promise.all(TALKS.map((_, talk) => ask(talk)))).forEach((answer, talk) => answers[talk].push(answer))
+        } else {
+            for (let talk = 0; talk < TALKS.length; talk++) answers[talk].push(await ask(talk))
+        }
+    }
+    await stopCluster(nodes)
+    return answers
+}
+
+const cached = (answers) => answers.flat().map((a) => a.usage.prompt_tokens_details.cached_tokens)
+const sum = (numbers) => numbers.reduce((a, b) => a + b, 0)
+
+for (const together of [false, true]) {
+    test(`--exact, talks ${together ? 'together' : 'one by one'}: the same bits`, async () => {
+        const off = await talkAll(['--exact', '--prefix-cache', 'off'], false)
+        const on = await talkAll(['--exact', '--prefix-cache', 'on'], together)
+        assert.deepEqual(cached(off), cached(off).map(() => 0))
+        const prompts = sum(on.flat().map((a) => a.usage.prompt_tokens))
+        console.log(`${sum(cached(on))} of ${prompts} prompt tokens were taken over`)
+        assert.ok(sum(cached(on)) > prompts / 2)
+        for (const talk of TALKS.keys()) {
+            for (const turn of off[talk].keys()) {
+                assert.equal(on[talk][turn].text, off[talk][turn].text)
+                assert.deepEqual(on[talk][turn].tokens, off[talk][turn].tokens)
+            }
+        }
+    })
+}
+
+test('without --exact: the same but for near-ties', async () => {
+    const off = await talkAll(['--prefix-cache', 'off'], false)
+    const on = await talkAll(['--prefix-cache', 'on'], true, off)
+    let ties = 0, apart = 0
+    for (const talk of TALKS.keys()) {
+        for (const turn of off[talk].keys()) {
+            const a = off[talk][turn].tokens, b = on[talk][turn].tokens
+            const at = a.findIndex((t, i) => t.token !== b[i]?.token)
+            for (let i = 0; i < (at < 0 ? a.length : at); i++) apart = Math.max(apart, Math.abs(a[i].logprob - b[i].logprob))
+            if (at < 0) continue
+            const [best, second] = a[at].top_logprobs
+            assert.ok(best.logprob - second.logprob < NEAR_TIE, `talk ${talk}, turn ${turn}, token ${at}: ${JSON.stringify(a[at])} became ${JSON.stringify(b[at])}`)
+            ties++
+        }
+    }
+    console.log(`${ties} of ${TALKS.length * (NEXT.length + 1)} answers parted at a near-tie; log probabilities differed by up to ${apart}; ` +
+        `${sum(cached(on))} tokens were taken over`)
+    assert.ok(sum(cached(on)) > sum(on.flat().map((a) => a.usage.prompt_tokens)) / 2)
+})
