@@ -28,6 +28,7 @@ struct paper {
     uint32_t n_plans;
     uint8_t wire; /* enum frame_dtype of hidden states on the links */
     bool wire_auto;
+    bool alone;        /* for one conversation, whatever --parallel says */
     const char *where; /* what the fleet is */
 };
 
@@ -41,7 +42,7 @@ static err_code paper_model(const struct options *o, const char *name, struct pa
         code = shapes_open(name, &p->gguf, e);
     if (code == ERR_OK) code = model_layout_create(p->gguf, &p->layout, e);
     if (code != ERR_OK) return code;
-    struct model_load_shape shape = {.n_seq = (uint32_t)option_int(o, OPT_PARALLEL), .n_ubatch = 512};
+    struct model_load_shape shape = {.n_seq = p->alone ? 1 : (uint32_t)option_int(o, OPT_PARALLEL), .n_ubatch = 512};
     uint32_t trained = p->layout->n_ctx_train ? p->layout->n_ctx_train : 4096;
     shape.n_ctx = option_int(o, OPT_CTX) ? (uint32_t)option_int(o, OPT_CTX) : trained < 4096 ? trained : 4096;
     if (!model_type_parse(option_text(o, OPT_CACHE_TYPE_K), &shape.type_k) ||
@@ -130,8 +131,8 @@ static void paper_print(const struct paper *p) {
     char size[STR_SHORT];
     struct buf b;
     buf_init(&b, 1 << 20);
-    buf_printf(&b, "%s on %s: %s of weights, %u layers, %u positions for each of %u conversations\n\n", m->name, p->where,
-               str_size(p->layout->bytes_total, size), m->n_layer, m->n_ctx, p->wish.streams);
+    buf_printf(&b, "%s on %s: %s of weights, %u layers, %u positions for each of %u conversation%s\n\n", m->name, p->where,
+               str_size(p->layout->bytes_total, size), m->n_layer, m->n_ctx, p->wish.streams, p->wish.streams == 1 ? "" : "s");
     plan_explain(&p->plans[0], m, f->nodes, &b);
     plan_explain_figures(&p->plans[0], m, f->nodes, &p->wish, &b);
     paper_wire(p, &b);
@@ -204,6 +205,32 @@ static void paper_json(const struct paper *p) {
     yyjson_mut_doc_free(doc);
 }
 
+/* It doesn't fit: would it for one conversation, or in which quantisation of a named shape? */
+static void paper_smaller(const struct options *o, struct paper *p, const char *name, struct err *e) {
+    static const char *const quants[] = {"q8_0", "q6_k", "q5_k_m", "q4_k_m", "q3_k_m", "q2_k"};
+    char size[STR_SHORT], hint[256] = "even at q2_k it would not fit: add machines, or lower --ctx or --parallel";
+    uint64_t whole = p->layout->bytes_total;
+    if (access(name, R_OK) == 0 || !shapes_known(name)) return;
+    for (size_t i = 0; i <= ARRAY_LEN(quants); i++) {
+        struct paper q = {.fleet = p->fleet, .wish = p->wish, .alone = i == 0};
+        struct plan plan;
+        char full[128];
+        if (q.alone)
+            snprintf(full, sizeof(full), "%s", name);
+        else
+            snprintf(full, sizeof(full), "%.*s:%s", (int)strcspn(name, ":"), name, quants[i - 1]);
+        bool fits = paper_model(o, full, &q, NULL) == ERR_OK && (q.alone || q.layout->bytes_total < whole) &&
+                    plan_make(plan_source_model(q.source), p->fleet->nodes, p->fleet->n, &p->wish, &plan, NULL) == ERR_OK;
+        if (fits)
+            snprintf(hint, sizeof(hint), "%s would fit, in %s", q.alone ? "with --parallel 1 it" : full, str_size(plan.bytes_whole, size));
+        plan_source_free(q.source);
+        model_layout_free(q.layout);
+        model_gguf_free(q.gguf);
+        if (fits) break;
+    }
+    err_hint(e, "%s", hint);
+}
+
 static err_code paper_make(const struct options *o, struct paper *p, struct err *e) {
     err_code code = plan_wish_parse(option_text(o, OPT_PLACEMENT), &p->wish, e);
     if (code != ERR_OK) return code;
@@ -212,6 +239,7 @@ static err_code paper_make(const struct options *o, struct paper *p, struct err 
     p->wish.link_user = p->fleet;
     p->plans = mem_calloc(MAX_COPIES, sizeof(*p->plans));
     code = plan_make(plan_source_model(p->source), p->fleet->nodes, p->fleet->n, &p->wish, &p->plans[0], e);
+    if (code == ERR_NO_ROOM && p->wish.placement != PLAN_LIST) paper_smaller(o, p, option_argument(o, 0), e);
     if (code == ERR_OK) {
         p->wire = cli_dtype(o, &p->wire_auto);
         if (p->wire_auto) p->wire = plan_wire_choose(&p->plans[0], plan_source_model(p->source), p->fleet->nodes, &p->wish);

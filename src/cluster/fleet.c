@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define GIB ((uint64_t)1 << 30)
+#define GIB          ((uint64_t)1 << 30)
 #define CARD_RESERVE (GIB * 3 / 4) /* of a graphics card: the driver, the screen */
 
 enum kind { UNIFIED, RAM, CARD };
@@ -36,22 +36,44 @@ static const struct {
 #undef LINK
 };
 
+/* From how little to how much memory a family comes with. */
+static void family_range(const char *family, uint32_t *ret_from, uint32_t *ret_to) {
+    *ret_from = UINT32_MAX;
+    *ret_to = 0;
+    for (size_t i = 0; i < ARRAY_LEN(hardware); i++) {
+        if (strcmp(hardware[i].family, family) != 0) continue;
+        if (hardware[i].from < *ret_from) *ret_from = hardware[i].from;
+        if (hardware[i].to > *ret_to) *ret_to = hardware[i].to;
+    }
+}
+
 static err_code unknown_hardware(const char *name, struct err *e) {
     const char *names[ARRAY_LEN(hardware)];
     char family[64];
+    uint32_t from, to;
     const char *dash = strrchr(name, '-');
+    if (!name[0]) {
+        err_set(e, ERR_INVALID, "a machine's name is missing in the fleet");
+        err_hint(e, "for example 8xmac-mini-m4-64 or 2xrtx3090-24+pc-ddr5-64; `caravan plan --list` names all");
+        return ERR_INVALID;
+    }
     for (size_t i = 0; i < ARRAY_LEN(hardware); i++) names[i] = hardware[i].family;
     snprintf(family, sizeof(family), "%.*s", dash ? (int)(dash - name) : 63, name);
     const char *near = str_nearest(family, names, ARRAY_LEN(hardware));
-    for (size_t i = 0; i < ARRAY_LEN(hardware); i++)
-        if (near && strcmp(near, hardware[i].family) == 0) {
-            err_set(e, ERR_INVALID, "no hardware is called \"%s\"", name);
-            err_hint(e, "%s comes with %u to %u GB: %s-%u; `caravan plan --list` names all", hardware[i].what, hardware[i].from,
-                     hardware[i].to, near, hardware[i].to);
-            return ERR_INVALID;
-        }
+    if (!near) near = str_nearest(name, names, ARRAY_LEN(hardware)); /* without a size */
+    if (!near) {
+        err_set(e, ERR_INVALID, "no hardware is called \"%s\"", name);
+        err_hint(e, "name it family-GB, such as mac-m4-pro-64, rtx3090-24, pc-ddr5-64; `caravan plan --list` names all");
+        return ERR_INVALID;
+    }
+    family_range(near, &from, &to);
     err_set(e, ERR_INVALID, "no hardware is called \"%s\"", name);
-    err_hint(e, "name it family-GB, such as mac-m4-pro-64, rtx3090-24, pc-ddr5-64; `caravan plan --list` names all");
+    if (strcasecmp(near, family) != 0 && strcasecmp(near, name) != 0)
+        err_hint(e, "did you mean %s-%u (there are such with %u to %u GB)? `caravan plan --list` names all", near, to, from, to);
+    else if (from == to)
+        err_hint(e, "it comes with %u GB: %s-%u", to, near, to);
+    else
+        err_hint(e, "it comes with %u to %u GB: %s-%u", from, to, near, to);
     return ERR_INVALID;
 }
 
@@ -67,8 +89,10 @@ static err_code add_device(struct plan_node *n, const char *name, struct err *e)
         if (n->n_devices == PLAN_MAX_DEVICES) return err_set(e, ERR_LIMIT, "more than %d devices in one machine", PLAN_MAX_DEVICES);
         struct plan_device *d = &n->devices[n->n_devices++];
         uint64_t total = (uint64_t)gb * GIB;
-        *d = (struct plan_device){.gpu = h->kind != RAM, .memory = h->kind == CARD ? total - CARD_RESERVE : total - total / 8,
-                                  .bandwidth = h->bandwidth * h->efficiency * 1e9, .flops = h->tflops * 1e12,
+        *d = (struct plan_device){.gpu = h->kind != RAM,
+                                  .memory = h->kind == CARD ? total - CARD_RESERVE : total - total / 8,
+                                  .bandwidth = h->bandwidth * h->efficiency * 1e9,
+                                  .flops = h->tflops * 1e12,
                                   .layer_s = h->layer_us / 1e6};
         snprintf(d->name, sizeof(d->name), "%s", h->family);
         n->memory += d->memory;
@@ -103,7 +127,7 @@ static err_code add_group(struct fleet *f, const char *text, struct err *e) {
         }
     }
     for (uint32_t i = 0; i < count; i++) {
-        if (f->n == FLEET_MAX_NODES) return err_set(e, ERR_LIMIT, "more than %d machines", FLEET_MAX_NODES);
+        if (f->n == FLEET_MAX_NODES) return err_set(e, ERR_LIMIT, "a fleet of more than %d machines", FLEET_MAX_NODES);
         f->nodes[f->n] = node;
         f->nodes[f->n].id = f->n + 1;
         snprintf(f->nodes[f->n].name, sizeof(node.name), "%.48s-%u", node.devices[0].name, f->n + 1);
@@ -123,7 +147,10 @@ static err_code set_links(struct fleet *f, const char *name, struct err *e) {
         return ERR_OK;
     }
     const char *near = str_nearest(name, names, ARRAY_LEN(links));
-    err_set(e, ERR_INVALID, "no link is called \"%s\"", name);
+    if (name[0])
+        err_set(e, ERR_INVALID, "no link is called \"%s\"", name);
+    else
+        err_set(e, ERR_INVALID, "the link's name is missing behind the comma");
     err_hint(e, "%s%s; `caravan plan --list` names all", near ? "did you mean " : "for example ",
              near ? near : "gbe, 10gbe, wifi6, wan-20ms");
     return ERR_INVALID;
@@ -206,7 +233,6 @@ err_code fleet_from_status(yyjson_val *root, struct fleet *ret, struct err *e) {
         out->memory = offered > used ? offered - used : 0;
         status_devices(node, out);
     }
-    yyjson_arr_foreach(nodes, i, max, node)
-        if (i < ret->n) status_links(ret, (uint32_t)i, node, nodes);
+    yyjson_arr_foreach(nodes, i, max, node) if (i < ret->n) status_links(ret, (uint32_t)i, node, nodes);
     return ERR_OK;
 }

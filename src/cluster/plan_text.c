@@ -14,7 +14,17 @@ static const char *number(double v, char out[STR_SHORT]) {
     return out;
 }
 
-static const char *seconds(double s, char out[STR_SHORT]) { return str_duration(s < 1e12 ? (uint64_t)(s * 1e6 + 0.5) : UINT64_MAX, out); }
+static const char *seconds(double s, char out[STR_SHORT]) {
+    return str_duration(s < 1e12 ? (uint64_t)(s * 1e6 + 0.5) : UINT64_MAX, out);
+}
+
+/* A column for the plan's names. */
+static int name_width(const struct plan *p, const struct plan_node *nodes) {
+    size_t wide = 20;
+    for (uint32_t i = 0; i < p->n_stage; i++)
+        if (strlen(nodes[p->stages[i].node].name) > wide) wide = strlen(nodes[p->stages[i].node].name);
+    return (int)wide;
+}
 
 void plan_explain(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, struct buf *out) {
     char whole[STR_SHORT], bytes[STR_SHORT], memory[STR_SHORT];
@@ -34,13 +44,16 @@ void plan_explain(const struct plan *p, const struct plan_model *m, const struct
         buf_printf(out, "\"%s\" needs %s; no node offers more than %s. Its %u layers are divided over %u nodes:\n", m->name, whole, memory,
                    m->n_layer, p->n_stage);
     else
-        buf_printf(out, "\"%s\" needs %s. As asked, or because it is faster so, its %u layers are divided over %u nodes:\n", m->name, whole,
-                   m->n_layer, p->n_stage);
+        buf_printf(out,
+                   "\"%s\" needs %s, which one node could hold; its %u layers are divided over %u nodes, as asked or because a token is "
+                   "faster so:\n",
+                   m->name, whole, m->n_layer, p->n_stage);
+    int wide = name_width(p, nodes);
     for (uint32_t i = 0; i < p->n_stage; i++) {
         const struct plan_stage *s = &p->stages[i];
         str_size(s->bytes, bytes);
         str_size(nodes[s->node].memory, memory);
-        buf_printf(out, "  %-12s layers %3u-%-3u %9s of %s offered%s%s\n", nodes[s->node].name, s->first, s->end - 1, bytes, memory,
+        buf_printf(out, "  %-*s layers %3u-%-3u %9s of %s offered%s%s\n", wide, nodes[s->node].name, s->first, s->end - 1, bytes, memory,
                    i == 0 ? "  (embedding, scheduler)" : "", i + 1 == p->n_stage ? "  (output head, sampler)" : "");
     }
 }
@@ -49,20 +62,23 @@ void plan_explain_figures(const struct plan *p, const struct plan_model *m, cons
                           struct buf *out) {
     struct plan_figures f;
     char a[STR_SHORT], b[STR_SHORT], c[STR_SHORT];
+    int wide = name_width(p, nodes);
     plan_predict(p, m, nodes, wish, &f);
     buf_printf(out, "One token reads %s and takes %s (predicted):\n", str_size((uint64_t)f.read_bytes, a), seconds(f.token_s, b));
     for (uint32_t i = 0; i < p->n_stage; i++) {
         const char *name = nodes[p->stages[i].node].name, *next = nodes[p->stages[(i + 1) % p->n_stage].node].name;
-        buf_printf(out, "  %-12s computes layers %u-%u%*s %10s\n", name, p->stages[i].first, p->stages[i].end - 1, 10, "",
-                   seconds(f.stage_s[i], a));
-        if (p->n_stage > 1) buf_printf(out, "  %-12s -> %-12s%*s %10s\n", name, next, 13, "", seconds(f.hop_s[i], a));
+        char layers[STR_SHORT];
+        snprintf(layers, sizeof(layers), "%u-%u", p->stages[i].first, p->stages[i].end - 1);
+        buf_printf(out, "  %-*s computes layers %-*s %9s\n", wide, name, wide > 13 ? wide - 13 : 0, layers, seconds(f.stage_s[i], a));
+        if (p->n_stage > 1) buf_printf(out, "  %-*s -> %-*s %9s\n", wide, name, wide, next, seconds(f.hop_s[i], a));
     }
     if (p->n_stage > 1) {
         const char *slow = nodes[p->stages[f.slowest].node].name;
         if (f.slowest_is_hop)
             buf_printf(out, "The slowest part is the link from %s to %s.\n", slow,
                        nodes[p->stages[(f.slowest + 1) % p->n_stage].node].name);
-        else buf_printf(out, "The slowest part is the memory of %s.\n", slow);
+        else
+            buf_printf(out, "The slowest part is reading the weights on %s.\n", slow);
     }
     buf_printf(out, "First token after %s (prompt of %u tokens), then %s tokens/s for one conversation", seconds(f.first_s, a),
                wish->prompt ? wish->prompt : 512, number(1 / f.token_s, b));
@@ -111,13 +127,15 @@ static void explain_one(struct plan_cost *c, const struct plan *p, uint32_t node
         double w = node_bandwidth(&c->nodes[p->stages[i].node]);
         if (i == 0 || w < slowest) slowest = w;
     }
-    if (time < 0) buf_append_str(out, "no division that includes it fits.\n");
+    if (time < 0)
+        buf_append_str(out, "no division that includes it fits.\n");
     else if (time <= token_s)
         buf_printf(out, "it would save only %s of each token.\n", seconds(token_s - time, a));
     else if (node_bandwidth(n) < slowest)
         buf_printf(out, "each token would take %s longer; it reads %.0f GB/s, the slowest that takes part %.0f GB/s.\n",
                    seconds(time - token_s, a), node_bandwidth(n) / 1e9, slowest / 1e9);
-    else buf_printf(out, "each token would take %s longer; its link costs more than it brings.\n", seconds(time - token_s, a));
+    else
+        buf_printf(out, "each token would take %s longer; its link costs more than it brings.\n", seconds(time - token_s, a));
 }
 
 void plan_explain_left_out(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes,
@@ -149,6 +167,7 @@ static void advise_memory(const struct plan *p, const struct plan_model *m, cons
     uint32_t which = 0;
     for (uint32_t i = 0; i < p->n_stage; i++) {
         struct plan_node one = nodes[p->stages[i].node];
+        if (one.memory < p->bytes_whole / 4) continue; /* there is none like it with so much */
         uint32_t fastest = 0;
         for (uint32_t d = 1; d < one.n_devices; d++)
             if (one.devices[d].bandwidth > one.devices[fastest].bandwidth) fastest = d;
@@ -162,8 +181,8 @@ static void advise_memory(const struct plan *p, const struct plan_model *m, cons
         which = p->stages[i].node;
     }
     if (best > token_s * 0.9) return;
-    buf_printf(out, "  with %s in one place on %s it would run whole: %s instead of %s tokens/s\n", str_size(p->bytes_whole, a),
-               nodes[which].name, number(1 / best, b), number(1 / token_s, c));
+    buf_printf(out, "  one machine as fast as the fastest memory of %s, with %s of it, would hold the whole: %s instead of %s tokens/s\n",
+               nodes[which].name, str_size(p->bytes_whole, a), number(1 / best, b), number(1 / token_s, c));
 }
 
 static struct plan_link better_link(void *user, uint64_t from, uint64_t to) {
