@@ -2,7 +2,8 @@
  * zoo-sequences MODEL: several sequences in mixed batches, as continuous batching has them, on the real engine: the whole model and two
  * slices of it (where it may be cut) must give the same bits, and each sequence what it gives when it has the engine to itself,
  * up to what the shape of a batch changes. Then sequence operations: accepted or refused alike, with the same bits after them. Both with
- * `exact` and without. Prints one line a mode; exit status 0: fine, 1: differs, 3: the model runs whole only (the rest was fine). */
+ * `exact` and without. And guesses: runs of tokens whose last ones are taken back again, as speculation does, leave no trace. Prints one
+ * line a mode; exit status 0: fine, 1: differs, 3: the model runs whole only (the rest was fine). */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 #include "engine/slice.h"
 #include "model/quirks.h"
 
-enum { N_SEQ = 4, N_BATCH = 64, N_STEPS = 24 };
+enum { N_SEQ = 4, N_BATCH = 64, N_STEPS = 24, N_REWIND = 3 };
 static const double NOISE = 0.02; /* what batches of another shape may change in the logits of such models (measured: below 0.01) */
 
 struct zoo {
@@ -49,6 +50,7 @@ static struct engine open_slice(struct zoo *z, uint32_t first, uint32_t end, uin
     load.n_batch = N_BATCH;
     load.n_threads = 1;
     load.exact = exact;
+    load.n_rewind = N_REWIND;
     snprintf(load.backends, sizeof load.backends, "%s", CARAVAN_BACKENDS_DIR);
     check(z, model_slice_create(z->gguf, z->layout, first, end, &s, &z->err));
     check(z, engine_slice_open(s, NULL, NULL, &load, NULL, NULL, &ret, &z->err));
@@ -121,6 +123,38 @@ static int try_ops(struct zoo *z) {
     return wrong;
 }
 
+/* Sequence 0 goes on from nothing with right tokens and wrong ones behind them, which are taken back; sequence 1 goes on in between. All
+ * but the shape of the batches is as if the wrong ones had never been there. Returns how many steps were wrong; -1: it can't go back. */
+static int try_guesses(struct zoo *z) {
+    struct engine_token t[1 + N_REWIND];
+    const struct engine *whole = &z->whole, *alone = &z->alone[0];
+    int32_t pos = 0, other = 0;
+    int wrong = 0;
+    if (whole->info.n_rewind < N_REWIND) return -1;
+    check(z, alone->ops->apply(alone->self, &(struct engine_op){ENGINE_OP_RM, 0, 0, 0, -1}, 1, &z->err));
+    for (uint16_t seq = 0; seq < N_SEQ; seq++) try_op(z, (struct engine_op){ENGINE_OP_RM, seq, 0, 0, -1}, seq, 0);
+    for (uint16_t seq = 0; seq < N_SEQ; seq++) wrong += try_op(z, (struct engine_op){ENGINE_OP_CLOSE, seq, 0, 0, 0}, seq, 0);
+    other = pos = 1; /* the token 5 that try_op leaves */
+    check(z, alone->ops->eval(alone->self, &(struct engine_token){5, 0, 0, ENGINE_TOKEN_LOGITS}, 1, NULL, NULL, &z->err));
+    for (int step = 0; step < N_STEPS; step++) {
+        int32_t right = 1 + step % (N_REWIND + 1);
+        for (int32_t i = 0; i <= N_REWIND; i++)
+            t[i] = (struct engine_token){(int32_t)draw(z, z->whole.info.n_vocab), pos + i, 0, ENGINE_TOKEN_LOGITS};
+        eval_both(z, t, 1 + N_REWIND);
+        for (int32_t i = 0; i < right; i++) {
+            check(z, alone->ops->eval(alone->self, &t[i], 1, NULL, NULL, &z->err));
+            const float *a = alone->ops->logits(alone->self, 0), *b = whole->ops->logits(whole->self, (size_t)i);
+            for (uint32_t v = 0; v < whole->info.n_vocab; v++) z->noise = fmax(z->noise, fabs((double)a[v] - (double)b[v]));
+        }
+        pos += right;
+        if (!whole->info.rewind_alone) eval_both(z, &(struct engine_token){7, other++, 1, ENGINE_TOKEN_LOGITS}, 1);
+        const struct engine_op back = {ENGINE_OP_RM, 0, 0, pos, -1};
+        wrong += whole->ops->apply(whole->self, &back, 1, NULL) != ERR_OK;
+        for (int i = 0; i < 2 && z->cut; i++) wrong += z->part[i].ops->apply(z->part[i].self, &back, 1, NULL) != ERR_OK;
+    }
+    return wrong;
+}
+
 static bool run(struct zoo *z, bool exact, uint32_t middle) {
     const uint32_t n_layer = z->layout->n_layer;
     struct engine_token t[N_BATCH];
@@ -139,10 +173,11 @@ static bool run(struct zoo *z, bool exact, uint32_t middle) {
         eval_both(z, t, n);
         compare_alone(z, t, n);
     }
-    int wrong = try_ops(z);
-    bool fine = wrong == 0 && z->same == z->rows && z->noise < NOISE;
-    printf("%s %s: %d of %d rows identical in two slices, %.2g from each alone, %d operations wrong\n", exact ? "exact" : "plain",
-           fine ? "fine" : "DIFFERS", z->same, z->rows, z->noise, wrong);
+    int wrong = try_ops(z), guesses = try_guesses(z);
+    bool fine = wrong == 0 && guesses <= 0 && z->same == z->rows && z->noise < NOISE;
+    printf("%s %s: %d of %d rows identical in two slices, %.2g from each alone, %d operations wrong, %s\n", exact ? "exact" : "plain",
+           fine ? "fine" : "DIFFERS", z->same, z->rows, z->noise, wrong,
+           guesses < 0 ? "no guesses" : guesses > 0 ? "guesses left traces" : "guesses taken back");
     z->whole.ops->close(z->whole.self);
     for (int i = 0; i < N_SEQ; i++) z->alone[i].ops->close(z->alone[i].self);
     for (int i = 0; i < 2 && z->cut; i++) z->part[i].ops->close(z->part[i].self);

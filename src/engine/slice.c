@@ -133,6 +133,7 @@ static err_code make_context(struct slice *s, const struct engine_load *load, st
     params.n_ubatch = load->n_ubatch > 0 && load->n_ubatch < params.n_batch ? load->n_ubatch : params.n_batch;
     params.n_threads = (int32_t)threads;
     params.n_threads_batch = (int32_t)(load->n_threads_batch > 0 ? load->n_threads_batch : threads);
+    params.n_rs_seq = s->recurrent ? load->n_rewind : 0; /* libllama makes it 0 where it cannot */
     params.flash_attn_type = flash_attn(load->flash_attn);
     params.kv_unified = !s->streams;
     params.swa_full = false;
@@ -186,7 +187,7 @@ static void tell(struct slice *s, const struct engine_load *load) {
     info->first = s->what.head;
     info->last = s->what.tail;
     info->can_remove = !s->recurrent && (s->window == 0 || s->window >= info->n_ctx_seq);
-    info->n_rewind = s->recurrent ? llama_n_rs_seq(s->ctx) : info->n_ctx_seq;
+    info->n_rewind = !s->recurrent ? info->n_ctx_seq : s->window == 0 ? llama_n_rs_seq(s->ctx) : 0;
     info->rewind_alone = !info->can_remove && !s->recurrent && !s->streams && load->n_seq > 1;
     info->bytes_weights = tally.weights > 0 ? tally.weights : llama_model_size(s->model);
     info->bytes_kv = tally.kv;
@@ -215,6 +216,7 @@ static err_code make_room(struct slice *s, struct err *e) {
     s->batch.seq_id = mem_calloc(n, sizeof(llama_seq_id *));
     s->batch.logits = mem_calloc(n, 1);
     s->seen = mem_calloc(s->info.n_seq, sizeof *s->seen);
+    s->run = mem_calloc(s->info.n_seq, sizeof *s->run);
     for (uint32_t i = 0; i < n; i++) {
         s->batch.n_seq_id[i] = 1;
         s->batch.seq_id[i] = &s->seq_ids[i];
@@ -280,6 +282,7 @@ void slice_free(struct slice *s) {
     free(s->logits);
     free(s->rows_in);
     free(s->seen);
+    free(s->run);
     free(s->batch.token);
     free(s->batch.pos);
     free(s->batch.n_seq_id);

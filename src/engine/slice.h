@@ -13,7 +13,8 @@
  * way only (tables/quirks.def). Either way there are n_ctx * n_seq cells: a sequence that keeps to n_ctx_seq positions finds room.
  *
  * Sliding windows and recurrent state keep only what the next token needs: info.can_remove is false then, and RM of a part, or CP
- * of a prefix, is refused (ERR_UNSUPPORTED) unless libllama still holds all of what that needs. */
+ * of a prefix, is refused (ERR_UNSUPPORTED) unless libllama still holds all of what that needs. With n_rewind it holds copies of a
+ * recurrent state, for some architectures: the last info.n_rewind positions computed can be taken back. */
 #ifndef CARAVAN_ENGINE_SLICE_H
 #define CARAVAN_ENGINE_SLICE_H
 

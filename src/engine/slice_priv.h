@@ -29,6 +29,7 @@ struct slice {
     float *rows_in;              /* scaled hidden states; NULL when input_scale is 1 */
     uint32_t *seen;              /* per sequence: in which part it last stood */
     uint32_t part;
+    uint32_t *run;               /* per sequence: how many tokens of it were computed last; 0 once some were taken back */
     /* the tensor that leaves, caught while the graph runs */
     float *catch_to;             /* where the next rows go */
     uint32_t catch_room, caught; /* rows */

@@ -35,15 +35,22 @@ static bool window_reaches(struct slice *s, uint32_t seq, int32_t next) {
     return llama_memory_seq_pos_min(s->mem, (llama_seq_id)seq) <= (needs > 0 ? needs : 0);
 }
 
+/* Of a state there are only the copies made in the last run of a few tokens, one behind each. */
+static bool state_reaches(const struct slice *s, uint32_t seq, int32_t last, int32_t p0) {
+    return s->run[seq] <= 1 + s->info.n_rewind && (uint32_t)(last - p0) + 1 < s->run[seq];
+}
+
 static err_code remove_part(struct slice *s, uint32_t seq, int32_t p0, int32_t p1, struct err *e) {
     int32_t last = llama_memory_seq_pos_max(s->mem, (llama_seq_id)seq);
     if (last < p0) return ERR_OK; /* nothing there */
     bool to_end = p1 < 0 || p1 > last;
     if (to_end && !window_reaches(s, seq, p0))
         return err_set(e, ERR_UNSUPPORTED, "sequence %u cannot go back to position %d: the attention window has moved on", seq, p0);
-    if (!llama_memory_seq_rm(s->mem, (llama_seq_id)seq, p0, p1))
+    bool reaches = !s->recurrent || (to_end && state_reaches(s, seq, last, p0));
+    if (!reaches || !llama_memory_seq_rm(s->mem, (llama_seq_id)seq, p0, p1))
         return err_set(e, ERR_UNSUPPORTED, "sequence %u cannot go back to position %d: the model keeps a state, not the past", seq, p0);
     forget(s, seq, p0, p1);
+    s->run[seq] = 0;
     return ERR_OK;
 }
 
@@ -266,6 +273,7 @@ static err_code slice_eval(void *self, const struct engine_token *t, size_t n, c
             return rc;
         }
     }
+    for (size_t i = 0; i < n; i++) s->run[t[i].seq] = i > 0 && t[i - 1].seq == t[i].seq ? s->run[t[i].seq] + 1 : 1;
     for (size_t i = 0; i < n && s->history != NULL; i++) history_of(s, t[i].seq)[t[i].pos] = t[i].token;
     return ERR_OK;
 }

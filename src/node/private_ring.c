@@ -127,6 +127,7 @@ static void ring_order(const struct private_ring *r, const struct private_ring_c
     o->prefix_cache = c->prefix_cache;
     o->n_draft = c->n_draft;
     o->draft_always = c->draft_always;
+    o->load.n_rewind = c->n_draft;
     snprintf(o->draft, sizeof(o->draft), "%s", stage == 0 && c->draft ? c->draft : "");
 }
 

@@ -123,6 +123,7 @@ static void serve_order(struct node *n, uint32_t stage, struct stage_order *o) {
     o->prefix_cache = n->config->prefix_cache;
     o->n_draft = n->config->n_draft;
     o->draft_always = n->config->draft_always;
+    o->load.n_rewind = n->config->draft_always ? n->config->n_draft : 0; /* copies of a state are dear: only where they are asked for */
     o->source_node = n->id;
     uint64_t next = instance_node(s->instance, (stage + 1) % p->n_stage)->id;
     o->next_node = next;

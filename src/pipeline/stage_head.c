@@ -50,7 +50,8 @@ static err_code prepare_guesses(struct stage_loop *l, stage_open_fn open, void *
     c->draft_always = l->order.draft_always != 0;
     c->draft_alone = info->rewind_alone;
     if (c->n_draft < l->order.n_draft) {
-        log_info("stage", "speculation: at most %u tokens ahead: this model keeps a state, and cannot go back further", c->n_draft);
+        log_info("stage", "speculation: %u tokens ahead, not %u: this model keeps a state instead of the past%s", c->n_draft,
+                 l->order.n_draft, c->draft_always ? "" : "; --speculate N keeps copies of it, where libllama can");
     }
     if (l->order.draft[0] == '\0' || c->n_draft == 0) {
         return ERR_OK;

@@ -12,7 +12,7 @@ maker=$(find "$root/usr" -name test-llama-archs -type f 2>/dev/null | head -1)
 libraries=$(find "$root/usr/lib" -maxdepth 1 -type d -name '*-linux-gnu*' | head -1)
 backends=$(find "$libraries/ggml" -maxdepth 1 -type d -name 'backends*' | head -1)
 loader=$(find "$libraries" "$root/usr/lib64" -maxdepth 1 -name 'ld-linux*.so.*' 2>/dev/null | head -1)
-only=${CARAVAN_ZOO_SEQUENCES:-'^(llama|gemma3|mamba|plamo2|lfm2|qwen2vl|cogvlm)$'}
+only=${CARAVAN_ZOO_SEQUENCES:-'^(llama|gemma3|mamba|plamo2|lfm2|qwen35|qwen2vl|cogvlm)$'}
 
 here=$(pwd)
 mkdir raw

@@ -148,6 +148,7 @@ static void loading_survives_the_round_trip(void **state) {
     a.n_ubatch = 128;
     a.n_threads = 3;
     a.n_threads_batch = 4;
+    a.n_rewind = 5;
     a.n_gpu_layers = -1;
     a.exact = true;
     memcpy(a.devices, "Vulkan0,Vulkan1", sizeof "Vulkan0,Vulkan1");
@@ -164,6 +165,7 @@ static void loading_survives_the_round_trip(void **state) {
     again = yyjson_mut_write(doc, 0, NULL);
     assert_string_equal(text, again);
     assert_int_equal(b.n_gpu_layers, -1);
+    assert_int_equal(b.n_rewind, 5);
     assert_string_equal(b.devices, "Vulkan0,Vulkan1");
     free(text);
     free(again);
