@@ -305,7 +305,7 @@ struct sim *sim_create(const struct sim_config *c, const struct sim_callbacks *c
     open_stages(s);
     struct sched_config sc = {.n_stage = c->n_stage, .n_seq = c->n_seq, .n_ctx_seq = c->n_ctx_seq, .n_ctx = c->n_ctx, .n_batch = c->n_batch,
                               .n_vocab = FAKE_N_VOCAB, .n_queue = c->n_queue, .n_credit = c->n_credit, .exact = c->exact,
-                              .prefix_cache = c->prefix_cache, .can_remove = !c->keeps_state,
+                              .prefix_cache = c->prefix_cache, .latency_us = c->latency_us, .can_remove = !c->keeps_state,
                               .n_draft = c->n_draft, .draft_always = c->draft_always, .draft_alone = c->draft_alone,
                               .drafter = c->drafter};
     s->sched = sched_create(&sc);

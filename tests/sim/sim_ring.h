@@ -14,6 +14,7 @@ struct sim_config {
     uint64_t seed;
     uint32_t n_stage, n_layer;
     uint32_t n_seq, n_ctx_seq, n_ctx, n_batch, n_queue, n_credit;
+    uint32_t latency_us;                        /* the scheduler's budget */
     bool exact, prefix_cache;
     bool keeps_state;                           /* engines like recurrent models */
     uint8_t dtype;

@@ -336,6 +336,7 @@ static void draw_config(struct run *r, uint64_t seed) {
     c.n_queue = sim_between(dice, 0, 12);
     c.n_credit = sim_between(dice, 0, 2) == 0 ? sim_between(dice, 1, c.n_stage + 2) : 0;
     c.exact = sim_between(dice, 0, 3) == 0;
+    c.latency_us = sim_between(dice, 0, 1) * sim_between(dice, 0, 20000);
     c.prefix_cache = sim_between(dice, 0, 3) > 0;
     c.keeps_state = sim_between(dice, 0, 3) == 0;
     c.dtype = (uint8_t)sim_between(dice, 0, FRAME_DTYPE_COUNT - 1);
