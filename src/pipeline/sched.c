@@ -66,6 +66,14 @@ void sched_set_state(struct sched *s, struct sched_req *r, enum sched_state to) 
     }
     s->n_state[r->state]--;
     s->n_state[to]++;
+    if (r->state == SCHED_FLIGHT && r->fresh) {
+        r->fresh = false;
+        s->n_fresh--;
+    }
+    if (r->state == SCHED_PREFILL && to == SCHED_FLIGHT) {
+        r->fresh = true;
+        s->n_fresh++;
+    }
     r->state = to;
 }
 

@@ -162,7 +162,7 @@ static void review_groups(struct sched *s, struct sched_load *load) {
 static void put_work(struct sched *s, clock_us now, struct filling *f) {
     const struct sched_config *c = &s->config;
     struct sched_load load = {.n_stage = c->n_stage, .n_batch = c->n_batch, .n_credit = c->n_credit, .latency_us = c->latency_us,
-                              .exact = c->exact, .n_decoding = s->n_state[SCHED_FLIGHT] + s->n_state[SCHED_READY],
+                              .exact = c->exact, .n_decoding = s->n_state[SCHED_FLIGHT] + s->n_state[SCHED_READY] - s->n_fresh,
                               .n_prefilling = s->n_state[SCHED_PREFILL], .prompt_tokens = prompt_tokens(s),
                               .decode_in_flight = s->n_flight_decode, .in_flight = s->n_flight, .prefill_last = s->prefill_last,
                               .time = &s->time};

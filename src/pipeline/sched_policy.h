@@ -14,7 +14,7 @@ struct sched_load {
     uint32_t n_credit;         /* frames in flight at most */
     uint32_t latency_us;       /* a prompt may make those who decode wait so long for a token */
     bool exact;
-    uint32_t n_decoding;       /* sequences past their prompt: ready or in flight */
+    uint32_t n_decoding;       /* sequences past their prompt, whose first token has come: ready or in flight */
     uint32_t n_prefilling;     /* sequences with prompt left to send */
     uint32_t prompt_tokens;    /* of their prompts, sent and not */
     uint32_t groups;           /* as sched_policy_groups said last */

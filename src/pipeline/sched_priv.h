@@ -26,6 +26,7 @@ struct sched_req {
     bool rooted;                   /* what can be taken over has been: its prompt may go out */
     bool follows;                  /* not rooted: it waits until slot `leader` holds `leader_n` tokens: this prompt's first as well */
     uint32_t leader, leader_generation, leader_n;
+    bool fresh;                    /* FLIGHT: its prompt has gone out, and no token has come of it yet */
     int32_t next_token;            /* READY: sampled for position n_sent */
     uint32_t n_ahead;              /* positions behind those that are guesses in flight */
     struct sched_spec spec;
@@ -91,7 +92,7 @@ struct sched {
     uint32_t kv_kept;                   /* cells that kept slots hold */
     uint64_t stamp;                     /* of the last slot kept */
     struct sched_list queue, prefill, ready, ended;
-    uint32_t n_state[SCHED_STATE_COUNT];
+    uint32_t n_state[SCHED_STATE_COUNT], n_fresh;
     uint32_t kv_reserved;
     uint32_t next_number;
     struct sched_flight *flights;       /* [n_credit], oldest at flight_first */
