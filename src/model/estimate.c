@@ -21,13 +21,21 @@ static uint64_t kv_bytes(const struct model_layout *l, uint32_t first, uint32_t 
                          uint64_t n_ubatch) {
     uint64_t full = ((uint64_t)shape->n_ctx + CELL_STEP - 1) / CELL_STEP * CELL_STEP, sum = 0;
     for (uint32_t i = first; i < end; i++) {
-        uint64_t cells = full;
-        uint64_t window = ((uint64_t)l->layers[i].window + n_ubatch + CELL_STEP - 1) / CELL_STEP * CELL_STEP;
+        uint64_t cells;
+        uint64_t pools = shape->streams ? shape->n_seq : 1, each = shape->n_seq / pools; /* sequences in a pool */
+        uint64_t window = ((uint64_t)l->layers[i].window * each + n_ubatch + CELL_STEP - 1) / CELL_STEP * CELL_STEP;
+        cells = full * each;
         if (l->layers[i].window && window < cells) cells = window;
-        sum += cells * shape->n_seq * model_kv_token_bytes(l, i, shape->type_k, shape->type_v);
+        sum += cells * pools * model_kv_token_bytes(l, i, shape->type_k, shape->type_v);
         sum += l->layers[i].state_bytes * shape->n_seq;
     }
     return sum;
+}
+
+static bool has_attention(const struct model_layout *l, uint32_t first, uint32_t end) {
+    for (uint32_t i = first; i < end; i++)
+        if (l->layers[i].n_k > 0) return true;
+    return false;
 }
 
 static bool has_indexer(const struct model_layout *l, uint32_t first, uint32_t end) {
@@ -36,14 +44,15 @@ static bool has_indexer(const struct model_layout *l, uint32_t first, uint32_t e
     return false;
 }
 
-/* The widest that libllama holds at once: the residual stream and a layer's intermediate results, the attention mask, and in the
- * tail the logits. An indexer's scores and their sorting were measured at up to 12.5 times n_ctx * n_ubatch floats. */
+/* The widest that libllama holds at once: the residual stream and a layer's intermediate results, the attention mask (f16, as flash
+ * attention wants it), and in the tail the logits. An indexer's scores and their sorting were measured at up to 12.5 times n_ctx * n_ubatch
+ * floats. */
 static uint64_t compute_bytes(const struct model_layout *l, uint32_t first, uint32_t end, const struct model_load_shape *shape,
                               uint64_t n_ubatch) {
     uint64_t layer = 4 * n_ubatch * (6 * (uint64_t)l->n_embd + 3 * (uint64_t)l->n_ff_max);
     uint64_t cells = n_ubatch * shape->n_ctx * shape->n_seq;
-    uint64_t scores = cells * (has_indexer(l, first, end) ? 4 * 13 : 6);
-    uint64_t logits = end == l->n_layer ? 4 * n_ubatch * l->n_vocab : 0;
+    uint64_t scores = cells * (has_indexer(l, first, end) ? 4 * 13 : has_attention(l, first, end) ? 2 : 0);
+    uint64_t logits = end == l->n_layer ? 4 * n_ubatch * (l->n_vocab + 4 * (uint64_t)l->n_embd) : 0; /* and what they are made of */
     return fixed_compute + scores + (logits > layer ? logits : layer);
 }
 

@@ -4,6 +4,7 @@
 #ifndef CARAVAN_MODEL_ESTIMATE_H
 #define CARAVAN_MODEL_ESTIMATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "model/layout.h"
@@ -13,6 +14,7 @@ struct model_load_shape {
     uint32_t n_seq;            /* sequences at once */
     uint32_t n_ubatch;         /* tokens in one compute step */
     uint32_t type_k, type_v;   /* enum model_type of the cache */
+    bool streams;              /* each sequence has cells of its own (--exact), instead of one pool for all */
 };
 
 struct model_estimate {

@@ -58,7 +58,8 @@ static void serve_describe(struct node *n, struct served *s) {
 static err_code serve_shape(struct node *n, struct served *s, struct err *e) {
     const struct engine_load *load = &n->config->load;
     uint32_t trained = s->layout->n_ctx_train ? s->layout->n_ctx_train : 4096;
-    s->shape = (struct model_load_shape){.n_ctx = load->n_ctx ? load->n_ctx : trained < 4096 ? trained : 4096, .n_seq = load->n_seq};
+    s->shape = (struct model_load_shape){.n_ctx = load->n_ctx ? load->n_ctx : trained < 4096 ? trained : 4096, .n_seq = load->n_seq,
+                                          .streams = load->exact};
     uint32_t batch = load->n_batch ? load->n_batch : 512;
     s->shape.n_ubatch = load->n_ubatch ? load->n_ubatch : batch;
     if (!model_type_parse(load->cache_type_k, &s->shape.type_k))

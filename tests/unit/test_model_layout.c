@@ -144,7 +144,13 @@ static void layers_know_what_they_keep(void **state) {
     assert_int_equal(c.l->layers[2].state_bytes, 4 * (3 * (512 + 2 * 2 * 16) + 16 * 512));
     struct model_load_shape shape = {.n_ctx = 4096, .n_seq = 2, .n_ubatch = 128, .type_k = MODEL_TYPE_F16, .type_v = MODEL_TYPE_F16};
     assert_int_equal(model_estimate_slice(c.l, 0, 1, &shape).kv, 2 * 4096 * 128 * 2);
-    assert_int_equal(model_estimate_slice(c.l, 1, 2, &shape).kv, 2 * 256 * 512 * 2); /* 100 + 128 tokens, in steps of 256 */
+    assert_int_equal(model_estimate_slice(c.l, 1, 2, &shape).kv, 2 * 256 * 512 * 2); /* 2 x 100 + 128 tokens, in steps of 256 */
+    shape.n_seq = 4;
+    assert_int_equal(model_estimate_slice(c.l, 1, 2, &shape).kv, 768 * 512 * 2); /* 4 x 100 + 128 */
+    shape.streams = true;
+    assert_int_equal(model_estimate_slice(c.l, 1, 2, &shape).kv, 4 * 256 * 512 * 2); /* each 100 + 128 */
+    shape.streams = false;
+    shape.n_seq = 2;
     assert_int_equal(model_estimate_slice(c.l, 2, 3, &shape).kv, 2 * c.l->layers[2].state_bytes);
     done(&c);
 }
