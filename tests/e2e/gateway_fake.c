@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: MIT
  * The real gateway on a backend without a model: for tests of HTTP and API edges that a real model cannot be made to show on demand. The
- * answer is scripted by the prompt itself: JSON between "@@" and "@@": pieces: ["te", {"control": "[X]"}]   the tokens' texts        hex:
- * ["e282", "ac"] the same as bytes repeat: N              that many times          delay_ms: N          before each token start_ms: N
- * queued before STARTED    prefill_ms: N        between STARTED and the first token fail: "ENGINE"         FAILED with that code
- * fail_after: N after that many tokens (default 0) refuse: "BUSY"         submit fails             tail: "..."          one more token
- * after all repeats Without a script it tells a short story. Usage: gateway_fake [PORT [KEY]]; prints "port N" when it listens; counters at
+ * answer is scripted by the prompt itself: JSON between "@@" and "@@":
+ *   pieces: ["te", {"control": "[X]"}]   the tokens' texts          hex: ["e282", "ac"]   the same as bytes
+ *   repeat: N            that many times                            tail: "..."           one more token after all repeats
+ *   stamp: true          each token's text is the time (monotonic, nanoseconds) at which it was made
+ *   start_ms: N          queued before STARTED                      prefill_ms: N         between STARTED and the first token
+ *   delay_ms: N          before each token
+ *   fail: "ENGINE"       FAILED with that code                      fail_after: N         after that many tokens (default 0)
+ *   refuse: "BUSY"       submit fails
+ * Without a script it tells a short story. Usage: gateway_fake [PORT [KEY]]; prints "port N" when it listens; counters at
  * /caravan/v1/status. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "gateway/server.h"
@@ -26,7 +31,7 @@ struct backend_call {
     struct request_event ev;
     struct { uint8_t bytes[64]; size_t len; bool control; } pieces[MAX_PIECES];
     size_t n_pieces, n_total, at;
-    bool started;
+    bool started, stamp;
     uint64_t start_ms, prefill_ms, delay_ms;
     err_code fail;
     int64_t fail_after;
@@ -94,6 +99,7 @@ static void read_script(struct backend_call *c, yyjson_val *script, uint64_t see
         add_piece(c, yyjson_get_str(v), yyjson_get_len(v));
         c->n_total++;
     }
+    c->stamp = yyjson_get_bool(yyjson_obj_get(script, "stamp"));
     c->delay_ms = script_number(script, "delay_ms", 0);
     c->start_ms = script_number(script, "start_ms", 0);
     c->prefill_ms = script_number(script, "prefill_ms", 0);
@@ -132,6 +138,14 @@ static void send_end(struct backend_call *c) {
     fn(user, &ev);
 }
 
+/* The text is the time at which it is made: tests/bench/gateway_bench.c sees how long it was on its way. */
+static void put_stamp(struct request_event *ev) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    int64_t ns = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    ev->piece_len = (uint16_t)snprintf(ev->piece, sizeof ev->piece, "%" PRId64 " ", ns);
+}
+
 /* One step: STARTED, a token, or the end. Sends at most one event, last, since the gateway may cancel inside it. */
 static void step(void *user) {
     struct backend_call *c = user;
@@ -155,6 +169,7 @@ static void step(void *user) {
     c->ev.piece_len = (uint16_t)c->pieces[k].len;
     c->ev.control = c->pieces[k].control;
     memcpy(c->ev.piece, c->pieces[k].bytes, c->pieces[k].len);
+    if (c->stamp) put_stamp(&c->ev);
     c->ev.n_top = (uint16_t)c->n_top;
     for (uint32_t i = 0; i < c->n_top; i++) {
         c->ev.top[i].token = (int32_t)(100 + k + i);
