@@ -22,6 +22,21 @@ uint64_t record_memory_for(const struct record *r, const char *instance) {
 
 /* ---- writing ----------------------------------------------------------------------------------------------------------------- */
 
+static void facts_encode(const struct model_facts *f, yyjson_mut_doc *doc, yyjson_mut_val *o) {
+    yyjson_mut_obj_add_str(doc, o, "family", f->family);
+    yyjson_mut_obj_add_str(doc, o, "quantization", f->quantization);
+    yyjson_mut_obj_add_str(doc, o, "digest", f->digest);
+    yyjson_mut_obj_add_str(doc, o, "fim_pre", f->fim_pre);
+    yyjson_mut_obj_add_str(doc, o, "fim_suf", f->fim_suf);
+    yyjson_mut_obj_add_str(doc, o, "fim_mid", f->fim_mid);
+    yyjson_mut_obj_add_uint(doc, o, "n_params", f->n_params);
+    yyjson_mut_obj_add_uint(doc, o, "bytes", f->bytes);
+    yyjson_mut_obj_add_uint(doc, o, "n_embd", f->n_embd);
+    yyjson_mut_obj_add_uint(doc, o, "n_layer", f->n_layer);
+    yyjson_mut_obj_add_uint(doc, o, "n_ctx_train", f->n_ctx_train);
+    yyjson_mut_obj_add_uint(doc, o, "pooling", f->pooling);
+}
+
 static void model_encode(const struct record_model *m, yyjson_mut_doc *doc, yyjson_mut_val *o) {
     yyjson_mut_obj_add_str(doc, o, "name", m->name);
     yyjson_mut_obj_add_str(doc, o, "instance", m->instance);
@@ -38,6 +53,7 @@ static void model_encode(const struct record_model *m, yyjson_mut_doc *doc, yyjs
     yyjson_mut_obj_add_str(doc, o, "wire", m->wire);
     yyjson_mut_obj_add_real(doc, o, "predicted_tps", m->predicted_tps);
     yyjson_mut_obj_add_str(doc, o, "message", m->message);
+    facts_encode(&m->facts, doc, yyjson_mut_obj_add_obj(doc, o, "facts"));
 }
 
 static void stage_encode(const struct record_stage *s, yyjson_mut_doc *doc, yyjson_mut_val *o) {
@@ -87,6 +103,21 @@ void record_encode(const struct record *r, struct buf *out) {
 
 /* ---- reading ----------------------------------------------------------------------------------------------------------------- */
 
+static err_code facts_decode(yyjson_val *o, struct model_facts *f, struct err *e) {
+    err_code code = json_get_line(o, "family", f->family, sizeof(f->family), e);
+    if (code == ERR_OK) code = json_get_line(o, "quantization", f->quantization, sizeof(f->quantization), e);
+    if (code == ERR_OK) code = json_get_line(o, "digest", f->digest, sizeof(f->digest), e);
+    if (code == ERR_OK) code = json_get_text(o, "fim_pre", f->fim_pre, sizeof(f->fim_pre), e);
+    if (code == ERR_OK) code = json_get_text(o, "fim_suf", f->fim_suf, sizeof(f->fim_suf), e);
+    if (code == ERR_OK) code = json_get_text(o, "fim_mid", f->fim_mid, sizeof(f->fim_mid), e);
+    if (code == ERR_OK) code = json_get_u64(o, "n_params", &f->n_params, e);
+    if (code == ERR_OK) code = json_get_u64(o, "bytes", &f->bytes, e);
+    if (code == ERR_OK) code = json_get_u32(o, "n_embd", INT32_MAX, &f->n_embd, e);
+    if (code == ERR_OK) code = json_get_u32(o, "n_layer", INT32_MAX, &f->n_layer, e);
+    if (code == ERR_OK) code = json_get_u32(o, "n_ctx_train", INT32_MAX, &f->n_ctx_train, e);
+    return code == ERR_OK ? json_get_u32(o, "pooling", MODEL_POOLING_COUNT - 1, &f->pooling, e) : code;
+}
+
 static err_code model_decode(yyjson_val *o, struct record_model *m, struct err *e) {
     const char *template = NULL;
     err_code code = json_get_line(o, "name", m->name, sizeof(m->name), e);
@@ -103,6 +134,7 @@ static err_code model_decode(yyjson_val *o, struct record_model *m, struct err *
     if (code == ERR_OK) code = json_get_line(o, "wire", m->wire, sizeof(m->wire), e);
     if (code == ERR_OK) code = json_get_double(o, "predicted_tps", 0, 1e9, &m->predicted_tps, e);
     if (code == ERR_OK) code = json_get_text(o, "message", m->message, sizeof(m->message), e);
+    if (code == ERR_OK) code = facts_decode(yyjson_obj_get(o, "facts"), &m->facts, e);
     if (code == ERR_OK) code = json_get_str(o, "chat_template", &template, e);
     if (code == ERR_OK && template && strlen(template) > RECORD_MAX_TEMPLATE)
         code = err_set(e, ERR_LIMIT, "field \"chat_template\": too long");

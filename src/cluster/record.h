@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "cluster/profile.h"
 #include "cluster/roster.h"
+#include "model/facts.h"
 #include "pipeline/stage_msg.h"
 
 enum { RECORD_MAX_MODELS = 16, RECORD_MAX_STAGES = 64, RECORD_MAX_PEERS = 256, RECORD_MAX_TEMPLATE = 256 * 1024 };
@@ -24,6 +25,7 @@ struct record_model {
     bool ready;
     char wire[8];          /* the type of hidden states on its links */
     double predicted_tps;  /* tokens per second of one conversation, by the plan; 0: none runs */
+    struct model_facts facts;
     char message[256];     /* what the coordinator says of it: the reason while it waits */
 };
 struct record_stage {

@@ -52,6 +52,8 @@ struct gateway_request {
     const char *format_field;      /* what the client calls it, for errors about it */
     struct gateway_prompt *prompts;  /* else: as they are */
     size_t n_prompts;
+    const char *suffix;            /* of what is to be filled in behind each prompt; may hold NUL; NULL: none */
+    size_t suffix_len;
     uint32_t n;                    /* choices for each prompt */
     int32_t max_tokens;            /* -1: as many as the context holds */
     bool stream, include_usage, stats;

@@ -3,6 +3,7 @@
 #include "gateway/api_keys.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -10,6 +11,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "io/loop.h"
+#include "io/sign.h"
 
 static bool is_loopback_address(const char *host) {
     struct in_addr v4;
@@ -57,13 +59,24 @@ static bool any_key(const struct gateway_keys *k, const char *given) {
     return found;
 }
 
-static err_code check_key(const struct gateway_keys *k, const struct io_http_request *r, struct err *e) {
+static const char *given_key(const struct io_http_request *r) {
     static const char bearer[] = "Bearer ";
     const char *given = io_http_request_header(r, "authorization");
-    if (given != NULL && strncasecmp(given, bearer, sizeof bearer - 1) == 0)
-        given += strspn(given + sizeof bearer - 1, " ") + sizeof bearer - 1;
-    else
-        given = io_http_request_header(r, "x-api-key");
+    if (given == NULL || strncasecmp(given, bearer, sizeof bearer - 1) != 0) return io_http_request_header(r, "x-api-key");
+    return given + strspn(given + sizeof bearer - 1, " ") + sizeof bearer - 1;
+}
+
+void gateway_keys_owner(const struct gateway_keys *k, const struct io_http_request *r, char ret[GATEWAY_OWNER_SIZE]) {
+    uint8_t hash[IO_SHA256_SIZE];
+    const char *given = k->n > 0 ? given_key(r) : NULL;
+    ret[0] = '\0';
+    if (given == NULL) return;
+    io_sha256(given, strlen(given), hash);
+    for (size_t i = 0; i < (GATEWAY_OWNER_SIZE - 1) / 2; i++) snprintf(ret + 2 * i, 3, "%02x", hash[i]);
+}
+
+static err_code check_key(const struct gateway_keys *k, const struct io_http_request *r, struct err *e) {
+    const char *given = given_key(r);
     if (given == NULL) {
         err_set(e, ERR_AUTH, "an API key is needed");
         err_hint(e, "send it as \"Authorization: Bearer KEY\"");

@@ -26,4 +26,8 @@ void gateway_keys_done(struct gateway_keys *k);
  * Origin headers must be loopback names or addresses, so that no web page a browser has open can reach the models (DNS rebinding). */
 err_code gateway_keys_check(const struct gateway_keys *k, const struct io_http_request *r, struct err *e);
 
+enum { GATEWAY_OWNER_SIZE = 33 };
+/* Whose a checked request is, for what is kept: half of its key's SHA-256 in hex, or "" without keys. */
+void gateway_keys_owner(const struct gateway_keys *k, const struct io_http_request *r, char ret[GATEWAY_OWNER_SIZE]);
+
 #endif

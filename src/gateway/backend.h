@@ -6,6 +6,7 @@
 #define CARAVAN_GATEWAY_BACKEND_H
 
 #include "base/json.h"
+#include "model/facts.h"
 #include "pipeline/request.h"
 
 /* What the gateway has to know of a model that can be asked. Strings are owned by the backend and live until the next models() call. */
@@ -17,6 +18,7 @@ struct backend_model {
     uint32_t n_vocab;
     int64_t created;             /* seconds since 1970 */
     bool ready;
+    struct model_facts facts;
     const char *message;         /* why it is not ready; "" when there is nothing to say */
 };
 

@@ -12,7 +12,7 @@
 #include "gateway/chat.h"
 #include "base/mem.h"
 
-enum { MAX_PROMPT_BYTES = 64 << 20, MAX_GRAMMAR = 1 << 20 };
+enum { MAX_GRAMMAR = 1 << 20 };
 
 /* ---- life ---- */
 
@@ -33,6 +33,7 @@ static void call_free(struct call *call) {
         gateway_choice_done(&call->answer.choices[i]);
     }
     if (call->asking != NULL) store_cancel(call->asking);
+    if (call->rendering != NULL) render_cancel(g->render, call->rendering);
     if (call->counting != NULL) g->backend.cancel(g->backend.self, call->counting);
     *call->slot = call->next;
     if (call->next != NULL) call->next->slot = call->slot;
@@ -41,6 +42,7 @@ static void call_free(struct call *call) {
     free(call->answer.choices);
     free(call->choices);
     free(call->model);
+    free(call->tmpl);
     gateway_request_done(&call->request);
     free(call);
 }
@@ -84,16 +86,17 @@ static void stream_event(struct call *call, const struct gateway_event *ev) {
     call->last_write = io_loop_now(call->gateway->loop);
 }
 
+/* What a choice gives is kept until its end: for an answer in one piece, and where the stream's last event has it all again. */
+static bool collects(const struct call *call) { return !call->request.stream || call->api->keeps_items; }
+
 /* An event of a choice: to the client, or collected for later, or both. */
 void choice_emit(struct choice *c, const struct gateway_event *ev) {
     struct call *call = c->call;
-    struct gateway_event kept = *ev;
     if (!call->first_text && ev->kind == GATEWAY_TEXT) {
         call->first_text = true;
         metrics_observe(&call->gateway->metrics, METRIC_FIRST_TEXT, io_loop_now(call->gateway->loop) - call->started);
     }
-    if (call->request.stream) kept.n_tokens = 0; /* they are in the stream */
-    if (!call->request.stream || call->api->keeps_items) gateway_choice_collect(&call->answer.choices[c->index], &kept);
+    if (collects(call)) gateway_choice_collect(&call->answer.choices[c->index], ev);
     if (call->request.stream) stream_event(call, ev);
 }
 
@@ -108,7 +111,7 @@ void choice_give(struct choice *c, const struct buf *text) {
                                .text = text->len > 0 ? (const char *)text->data : "", .len = text->len,
                                .start = c->filter.given - text->len, .tokens = c->pending, .n_tokens = n};
     choice_emit(c, &ev);
-    for (size_t i = 0; i < n && call->request.stream; i++) free(c->pending[i].block);
+    for (size_t i = 0; i < n && !collects(call); i++) free(c->pending[i].block);
     c->n_pending -= n;
     if (n > 0) memmove(c->pending, c->pending + n, c->n_pending * sizeof *c->pending);
 }
@@ -133,8 +136,9 @@ static void call_store(struct call *call) {
     struct buf text;
     buf_init(&text, SIZE_MAX - 1);
     call->api->whole(&call->answer, &text);
-    store_response_put(call->gateway->store, &(struct store_response){.id = call->answer.id, .previous = r->previous, .input = r->input,
-                                                                     .created = call->answer.created, .response = buf_cstr(&text)});
+    store_response_put(call->gateway->store,
+                       &(struct store_response){.owner = call->owner, .id = call->answer.id, .previous = r->previous, .input = r->input,
+                                                .created = call->answer.created, .response = buf_cstr(&text)});
     buf_done(&text);
 }
 
@@ -323,38 +327,6 @@ static void chat_of_messages(struct gateway_request *r) {
         gateway_chat_add(r, r->messages[i].role, r->messages[i].content, strlen(r->messages[i].content));
 }
 
-static err_code render_chat(struct call *call, const struct backend_model *model, struct err *e) {
-    struct gateway_request *r = &call->request;
-    chat_of_messages(r);
-    if (yyjson_mut_arr_size(r->chat) == 0) return ERR_OK;
-    if (model->chat_template == NULL || *model->chat_template == '\0') {
-        err_set(e, ERR_UNSUPPORTED, "the model \"%s\" has no chat template", model->id);
-        err_hint(e, "it continues text: use /v1/completions");
-        return ERR_UNSUPPORTED;
-    }
-    struct buf text;
-    buf_init(&text, MAX_PROMPT_BYTES);
-    bool shows_tools = call_tools_tell(call, model) && r->chat_tools != NULL; /* may change the chat */
-    yyjson_doc *messages = yyjson_mut_val_imut_copy(r->chat, NULL), *extra = yyjson_mut_val_imut_copy(r->chat_extra, NULL);
-    yyjson_doc *tools = shows_tools ? yyjson_mut_val_imut_copy(r->chat_tools, NULL) : NULL;
-    const struct engine_chat_input in = {.tmpl = model->chat_template, .bos = model->bos, .eos = model->eos,
-                                         .messages = yyjson_doc_get_root(messages), .tools = yyjson_doc_get_root(tools),
-                                         .extra = yyjson_doc_get_root(extra), .add_generation_prompt = true, .now = clock_wall_s()};
-    bool has_bos = false;
-    err_code rc = engine_chat_render(call->gateway->chat, &in, &text, &has_bos, e);
-    if (rc == ERR_OK) {
-        r->prompts = arena_alloc(r->arena, sizeof *r->prompts);
-        r->n_prompts = 1;
-        r->prompts[0] = (struct gateway_prompt){.text = arena_strndup(r->arena, buf_cstr(&text), text.len), .len = text.len,
-                                                .has_bos = has_bos};
-    }
-    yyjson_doc_free(messages);
-    yyjson_doc_free(tools);
-    yyjson_doc_free(extra);
-    buf_done(&text);
-    return rc;
-}
-
 void choice_journal(const struct choice *c, struct request *ret) {
     const struct gateway_request *r = &c->call->request;
     const struct gateway_prompt *p = &r->prompts[c->index / r->n];
@@ -462,7 +434,75 @@ static err_code make_grammar(struct gateway_request *r, struct err *e) {
     return rc == ERR_LIMIT ? ERR_INVALID : rc;
 }
 
-/* Everything is there: the prompt is made, and the work begins. chain: the conversation before, NULL: none. */
+/* The prompt is there: the work begins. */
+static err_code begin(struct call *call, struct err *e) {
+    const struct gateway_request *r = &call->request;
+    err_code rc = call_output_prepare(call, e);
+    if (rc != ERR_OK) return rc;
+    if (r->n_prompts == 0 && !call->api->may_be_empty) return err_set(e, ERR_INVALID, "the request has no prompt");
+    if (call->api->counts) return start_counting(call, e);
+    make_choices(call);
+    return submit_choices(call, e);
+}
+
+static void on_rendered(void *user, err_code code, const struct render_answer *answer, const struct err *cause) {
+    struct call *call = user;
+    struct gateway_request *r = &call->request;
+    struct err e = *cause;
+    call->rendering = NULL;
+    if (code == ERR_OK) {
+        r->prompts = arena_alloc(r->arena, sizeof *r->prompts);
+        r->n_prompts = 1;
+        r->prompts[0] = (struct gateway_prompt){.text = arena_strndup(r->arena, answer->text, answer->len), .len = answer->len,
+                                                .has_bos = answer->has_bos};
+        code = begin(call, &e);
+    }
+    if (code != ERR_OK) call_fail(call, code, &e);
+}
+
+static err_code start_rendering(struct call *call, const struct backend_model *model, struct err *e) {
+    struct gateway_request *r = &call->request;
+    if (model->chat_template == NULL || *model->chat_template == '\0') {
+        err_set(e, ERR_UNSUPPORTED, "the model \"%s\" has no chat template", model->id);
+        err_hint(e, "it continues text: use /v1/completions");
+        return ERR_UNSUPPORTED;
+    }
+    call->tmpl = mem_strdup(model->chat_template);
+    bool shows_tools = call_tools_tell(call); /* may change the chat */
+    const struct render_chat chat = {.tmpl = call->tmpl, .bos = model->bos, .eos = model->eos, .messages = r->chat,
+                                     .tools = shows_tools ? r->chat_tools : NULL, .extra = r->chat_extra, .now = clock_wall_s()};
+    call->rendering = render_chat(call->gateway->render, &chat, on_rendered, call);
+    return ERR_OK;
+}
+
+/* A prompt and what comes after it, in the model's own tokens for that: prefix, suffix, and then the middle is written. */
+static err_code make_infill(struct gateway_request *r, const struct backend_model *model, struct err *e) {
+    const struct model_facts *f = &model->facts;
+    if (r->suffix == NULL) return ERR_OK;
+    if (f->fim_pre[0] == '\0') {
+        err_set(e, ERR_UNSUPPORTED, "field \"suffix\": the model \"%s\" has no infill tokens", model->id);
+        err_hint(e, "leave it out, or ask a model that was trained to fill in");
+        return ERR_UNSUPPORTED;
+    }
+    for (size_t i = 0; i < r->n_prompts; i++) {
+        struct gateway_prompt *p = &r->prompts[i];
+        struct buf text;
+        if (p->text == NULL) return err_set(e, ERR_UNSUPPORTED, "field \"suffix\": only text prompts have one, not token ids");
+        buf_init(&text, SIZE_MAX - 1);
+        buf_append_str(&text, f->fim_pre);
+        buf_append(&text, p->text, p->len);
+        buf_append_str(&text, f->fim_suf);
+        buf_append(&text, r->suffix, r->suffix_len);
+        buf_append_str(&text, f->fim_mid);
+        char *made = arena_alloc(r->arena, text.len);
+        memcpy(made, text.data, text.len);
+        *p = (struct gateway_prompt){.text = made, .len = text.len};
+        buf_done(&text);
+    }
+    return ERR_OK;
+}
+
+/* All of the request is there, and the chat before it (chain; NULL: none). */
 static err_code go_on(struct call *call, yyjson_val *chain, struct err *e) {
     struct gateway_request *r = &call->request;
     const struct backend_model *model = NULL;
@@ -475,12 +515,9 @@ static err_code go_on(struct call *call, yyjson_val *chain, struct err *e) {
         return err_set(e, ERR_UNAVAILABLE, "the model \"%s\" is not ready: %s", model->id,
                        model->message != NULL && model->message[0] ? model->message : "it is still loading");
     if ((rc = make_grammar(r, e)) != ERR_OK) return rc;
-    if ((rc = render_chat(call, model, e)) != ERR_OK) return rc;
-    if ((rc = call_output_prepare(call, model, e)) != ERR_OK) return rc;
-    if (r->n_prompts == 0 && !call->api->may_be_empty) return err_set(e, ERR_INVALID, "the request has no prompt");
-    if (call->api->counts) return start_counting(call, e);
-    make_choices(call);
-    return submit_choices(call, e);
+    if ((rc = make_infill(r, model, e)) != ERR_OK) return rc;
+    chat_of_messages(r);
+    return yyjson_mut_arr_size(r->chat) > 0 ? start_rendering(call, model, e) : begin(call, e);
 }
 
 static void on_chain(void *user, err_code code, const char *text, size_t len, const struct err *cause) {
@@ -500,7 +537,7 @@ static void on_chain(void *user, err_code code, const char *text, size_t len, co
 static err_code prepare(struct call *call, struct err *e) {
     err_code rc = parse_body(call, io_http_request(call->x), e);
     if (rc != ERR_OK || call->request.previous == NULL) return rc == ERR_OK ? go_on(call, NULL, e) : rc;
-    call->asking = store_response_chain(call->gateway->store, call->request.previous, on_chain, call);
+    call->asking = store_response_chain(call->gateway->store, call->owner, call->request.previous, on_chain, call);
     return ERR_OK;
 }
 
@@ -513,6 +550,7 @@ void call_start(struct gateway *g, struct io_http_exchange *x, const struct gate
     call->started = call->last_write;
     metrics_count(&g->metrics, METRIC_REQUESTS, 1);
     gateway_request_init(&call->request);
+    gateway_keys_owner(&g->keys, io_http_request(x), call->owner);
     struct gateway_answer *a = &call->answer;
     a->request = &call->request;
     a->model = "";
@@ -526,7 +564,7 @@ void call_start(struct gateway *g, struct io_http_exchange *x, const struct gate
         call_fail(call, rc, &e);
         return;
     }
-    if (call->n_choices == 0 && call->counting == NULL && call->asking == NULL)
+    if (call->n_choices == 0 && call->counting == NULL && call->asking == NULL && call->rendering == NULL)
         call_finish(call);
     else
         io_http_exchange_on_gone(x, on_gone, call);

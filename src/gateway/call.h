@@ -38,8 +38,11 @@ struct call {
     struct choice *choices;
     uint32_t n_choices, n_running;
     struct store_ask *asking;      /* the conversation that it goes on from is being fetched */
+    struct render_job *rendering;  /* the chat is being made a prompt */
     struct backend_call *counting; /* the prompt's tokens are being counted */
     char *model;                   /* as the backend names it */
+    char *tmpl;                    /* its chat template; NULL: it has none, or the request needs none */
+    char owner[GATEWAY_OWNER_SIZE]; /* whose the answer is, if it is kept */
     clock_us started, last_write;
     bool first_text;               /* has been given: its time is counted */
 };
@@ -58,9 +61,9 @@ void choice_cut(struct choice *c);
 /* ---- call_output.c ---- */
 
 /* Before the chat is rendered: does the template show the tools? If it cannot, they are in the chat's words now. */
-bool call_tools_tell(struct call *call, const struct backend_model *model);
+bool call_tools_tell(struct call *call);
 /* When the prompt is there: how the answer will be read, and what grammar the tools ask for. */
-err_code call_output_prepare(struct call *call, const struct backend_model *model, struct err *e);
+err_code call_output_prepare(struct call *call, struct err *e);
 void choice_output_open(struct choice *c);
 void choice_output_close(struct choice *c);
 /* A token's text, through the parser. True: a stop string has been found. */

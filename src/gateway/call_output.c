@@ -11,9 +11,9 @@
 
 static bool tools_wanted(const struct gateway_request *r) { return r->n_tools > 0 && r->tool_choice != GATEWAY_TOOLS_NONE; }
 
-bool call_tools_tell(struct call *call, const struct backend_model *model) {
+bool call_tools_tell(struct call *call) {
     struct gateway_request *r = &call->request;
-    call->output.format = toolcall_detect(model->chat_template);
+    call->output.format = toolcall_detect(call->tmpl);
     if (!call->output.format->generic) return tools_wanted(r);
     toolcall_words(r->doc, r->chat, r->tools, tools_wanted(r) ? r->n_tools : 0);
     return false;
@@ -45,12 +45,12 @@ static err_code tools_grammar(struct call *call, struct err *e) {
     return rc;
 }
 
-err_code call_output_prepare(struct call *call, const struct backend_model *model, struct err *e) {
+err_code call_output_prepare(struct call *call, struct err *e) {
     const struct gateway_request *r = &call->request;
     struct output_options *o = &call->output;
     if (r->chat == NULL || r->n_prompts == 0) return ERR_OK; /* plain text goes on as plain text */
-    if (o->format == NULL) o->format = toolcall_detect(model->chat_template);
-    if (!o->format->harmony) o->reasoning = toolcall_detect_reasoning(model->chat_template);
+    if (o->format == NULL) o->format = toolcall_detect(call->tmpl);
+    if (!o->format->harmony) o->reasoning = toolcall_detect_reasoning(call->tmpl);
     o->reasoning_open = toolcall_reasoning_open(o->reasoning, r->prompts[0].text, r->prompts[0].len);
     o->tools = r->tools;
     o->n_tools = tools_wanted(r) ? r->n_tools : 0;

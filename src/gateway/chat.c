@@ -45,6 +45,18 @@ err_code gateway_parse_model(yyjson_val *root, struct gateway_request *r, struct
     return ERR_OK;
 }
 
+err_code gateway_parse_suffix(yyjson_val *root, struct gateway_request *r, struct err *e) {
+    yyjson_val *v = yyjson_obj_get(root, "suffix");
+    if (v == NULL || yyjson_is_null(v) || (yyjson_is_str(v) && yyjson_get_len(v) == 0)) return ERR_OK;
+    if (!yyjson_is_str(v)) return gateway_wrong(e, "suffix", "a string");
+    if (r->echo) return err_set(e, ERR_UNSUPPORTED, "field \"echo\": not together with \"suffix\"");
+    r->suffix_len = yyjson_get_len(v);
+    char *text = arena_alloc(r->arena, r->suffix_len); /* not a C string: it may hold NUL */
+    memcpy(text, yyjson_get_str(v), r->suffix_len);
+    r->suffix = text;
+    return ERR_OK;
+}
+
 static err_code add_stop(yyjson_val *v, const char *key, struct gateway_request *r, struct err *e) {
     if (!yyjson_is_str(v)) return gateway_wrong(e, key, "strings");
     size_t len = yyjson_get_len(v);

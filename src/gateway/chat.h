@@ -12,6 +12,8 @@ err_code gateway_wrong(struct err *e, const char *key, const char *expected);
 err_code gateway_refuse(yyjson_val *root, const char *key, const char *why, struct err *e);
 /* "model" of the body; absent: "". */
 err_code gateway_parse_model(yyjson_val *root, struct gateway_request *r, struct err *e);
+/* "suffix" of a prompt. */
+err_code gateway_parse_suffix(yyjson_val *root, struct gateway_request *r, struct err *e);
 /* A string or an array of strings; absent or null: none. */
 err_code gateway_parse_stops(yyjson_val *v, const char *key, struct gateway_request *r, struct err *e);
 /* Sampling by the names of tables/sampling.def, and the seed. */

@@ -147,7 +147,6 @@ static err_code generate_parse(yyjson_val *root, struct gateway_request *r, stru
     static const struct { const char *key, *why; } refused[] = {
         {"template", "templates are the model's own; use \"raw\" to send a prompt as it is"},
         {"context", "use /api/chat, with the messages so far"},
-        {"suffix", "infilling is not supported"},
         {"images", "images are not supported"},
     };
     yyjson_val *prompt = yyjson_obj_get(root, "prompt"), *system = yyjson_obj_get(root, "system");
@@ -159,9 +158,10 @@ static err_code generate_parse(yyjson_val *root, struct gateway_request *r, stru
     if (rc != ERR_OK) return rc;
     if (prompt != NULL && !yyjson_is_null(prompt) && !yyjson_is_str(prompt)) return gateway_wrong(e, "prompt", "a string");
     if (system != NULL && !yyjson_is_null(system) && !yyjson_is_str(system)) return gateway_wrong(e, "system", "a string");
+    if ((rc = gateway_parse_suffix(root, r, e)) != ERR_OK) return rc;
     size_t len = yyjson_get_len(prompt);
     if (!yyjson_is_str(prompt) || len == 0) return ERR_OK; /* only asks for the model to be loaded */
-    if (raw) {
+    if (raw || r->suffix != NULL) {
         char *text = arena_alloc(r->arena, len + 1); /* not a C string: it may hold NUL */
         memcpy(text, yyjson_get_str(prompt), len);
         r->prompts = arena_alloc(r->arena, sizeof *r->prompts);

@@ -136,6 +136,37 @@ void openai_append_logprob(struct buf *out, float logprob) {
     buf_printf(out, "%.6g", (double)logprob);
 }
 
+static void append_bytes(const char *piece, size_t len, struct buf *out) {
+    buf_append_byte(out, '[');
+    for (size_t i = 0; i < len; i++) buf_printf(out, i > 0 ? ",%u" : "%u", (uint8_t)piece[i]);
+    buf_append_byte(out, ']');
+}
+
+static void append_token(const char *piece, size_t len, float logprob, struct buf *out) {
+    buf_append_str(out, "{\"token\":");
+    text_append_json(out, piece, len);
+    buf_append_str(out, ",\"logprob\":");
+    openai_append_logprob(out, logprob);
+    buf_append_str(out, ",\"bytes\":");
+    append_bytes(piece, len, out);
+}
+
+void openai_append_logprobs(const struct gateway_token *tokens, size_t n, struct buf *out) {
+    buf_append_byte(out, '[');
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0) buf_append_byte(out, ',');
+        append_token(tokens[i].piece, tokens[i].len, tokens[i].logprob, out);
+        buf_append_str(out, ",\"top_logprobs\":[");
+        for (uint32_t k = 0; k < tokens[i].n_top; k++) {
+            if (k > 0) buf_append_byte(out, ',');
+            append_token(tokens[i].top[k].piece, tokens[i].top[k].len, tokens[i].top[k].logprob, out);
+            buf_append_byte(out, '}');
+        }
+        buf_append_str(out, "]}");
+    }
+    buf_append_byte(out, ']');
+}
+
 void openai_append_usage(const struct gateway_answer *a, struct buf *out) {
     const struct gateway_usage *u = &a->usage;
     buf_printf(out, "{\"prompt_tokens\":%" PRIu64 ",\"completion_tokens\":%" PRIu64 ",\"total_tokens\":%" PRIu64

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/chat.h"
 #include "gateway/openai_priv.h"
 
 /* ---- request ---- */
@@ -91,7 +92,7 @@ static err_code completions_parse(yyjson_val *root, struct gateway_request *r, s
     int64_t best_of = r->n;
     if ((rc = json_get_i64(root, "best_of", 1, GATEWAY_MAX_CHOICES, &best_of, e)) != ERR_OK) return rc;
     if (best_of != r->n) return err_set(e, ERR_UNSUPPORTED, "field \"best_of\": not supported other than equal to \"n\"");
-    return openai_refuse(root, "suffix", "infilling is not supported", e);
+    return gateway_parse_suffix(root, r, e);
 }
 
 /* ---- answer ---- */

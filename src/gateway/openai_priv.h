@@ -20,6 +20,8 @@ err_code openai_chat_parse(yyjson_val *root, struct gateway_request *r, struct e
 void openai_append_usage(const struct gateway_answer *a, struct buf *out);     /* {"prompt_tokens":...} */
 void openai_append_stats(const struct gateway_answer *a, struct buf *out);     /* ,"caravan":{...} or nothing */
 void openai_append_logprob(struct buf *out, float logprob);
+/* [{"token", "logprob", "bytes", "top_logprobs": [...]}, ...] */
+void openai_append_logprobs(const struct gateway_token *tokens, size_t n, struct buf *out);
 const char *openai_finish_name(enum gateway_finish finish);
 void openai_error(err_code code, const struct err *e, struct buf *out);
 /* The chunk after the last choice's end, where it was asked for, and the [DONE]. */

@@ -252,6 +252,23 @@ static err_code parse_echoed(yyjson_val *root, struct gateway_request *r, struct
     return ERR_OK;
 }
 
+/* "include" names what an answer has besides the usual; what is not known here is nothing that it could have. */
+static err_code parse_logprobs(yyjson_val *root, struct gateway_request *r, struct err *e) {
+    yyjson_val *list = yyjson_obj_get(root, "include"), *what;
+    int64_t top = 0;
+    size_t i, n;
+    if (list != NULL && !yyjson_is_null(list) && !yyjson_is_arr(list)) return gateway_wrong(e, "include", "an array of strings");
+    yyjson_arr_foreach(json_some(list), i, n, what) {
+        if (!yyjson_is_str(what)) return gateway_wrong(e, "include", "an array of strings");
+        r->logprobs |= yyjson_equals_str(what, "message.output_text.logprobs");
+    }
+    err_code rc = json_get_i64(root, "top_logprobs", 0, ENGINE_MAX_TOP_LOGPROBS, &top, e);
+    if (rc != ERR_OK) return rc;
+    r->logprobs |= top > 0;
+    r->sampling.n_top_logprobs = (uint32_t)top;
+    return ERR_OK;
+}
+
 err_code responses_parse(yyjson_val *root, struct gateway_request *r, struct err *e) {
     static const struct { const char *key, *why; } refused[] = {
         {"background", "answers in the background are not supported"},
@@ -276,7 +293,8 @@ err_code responses_parse(yyjson_val *root, struct gateway_request *r, struct err
     if (rc == ERR_OK) rc = json_get_bool(root, "stream", &r->stream, e);
     if (rc == ERR_OK) rc = json_get_i64(root, "max_output_tokens", 1, INT32_MAX, &limit, e);
     r->max_tokens = (int32_t)limit;
-    return rc == ERR_OK ? gateway_parse_sampling(root, r, e) : rc;
+    if (rc == ERR_OK) rc = gateway_parse_sampling(root, r, e);
+    return rc == ERR_OK ? parse_logprobs(root, r, e) : rc;
 }
 
 /* The chat in its order: instructions, what came before, this request's own items. Instructions of earlier requests don't count. */

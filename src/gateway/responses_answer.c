@@ -22,10 +22,25 @@ static const char *item_text(const struct gateway_choice_text *c, const struct g
     return b->len > 0 ? (const char *)b->data + item->start : "";
 }
 
-static void append_part(const char *type, const char *text, size_t len, struct buf *out) {
-    buf_printf(out, "{\"type\":\"%s\"", type);
-    append_str(out, "text", text, len);
-    buf_append_str(out, strcmp(type, "output_text") == 0 ? ",\"annotations\":[],\"logprobs\":[]}" : "}");
+/* Of the tokens whose text an item holds, where they were asked for. */
+static void append_logprobs(const struct gateway_choice_text *c, const struct gateway_item *item, struct buf *out) {
+    size_t first = 0, n = 0;
+    while (first < c->n_tokens && c->tokens[first].text_start < item->start) first++;
+    while (first + n < c->n_tokens && c->tokens[first + n].text_start < item->end) n++;
+    buf_append_str(out, ",\"logprobs\":");
+    openai_append_logprobs(c->tokens + first, n, out);
+}
+
+/* done: with what it holds, else as it begins. */
+static void append_part(const struct gateway_choice_text *c, const struct gateway_item *item, bool done, struct buf *out) {
+    bool reasoning = item->kind == GATEWAY_REASONING;
+    buf_printf(out, "{\"type\":\"%s\"", reasoning ? "reasoning_text" : "output_text");
+    append_str(out, "text", item_text(c, item), done ? item->end - item->start : 0);
+    if (!reasoning) {
+        buf_append_str(out, ",\"annotations\":[]");
+        append_logprobs(c, done ? item : &(struct gateway_item){0}, out);
+    }
+    buf_append_byte(out, '}');
 }
 
 /* done: with what it holds, else as it begins. */
@@ -47,7 +62,7 @@ static void append_item(const struct gateway_answer *a, size_t i, bool done, str
         bool reasoning = item->kind == GATEWAY_REASONING;
         buf_append_str(out, reasoning ? ",\"type\":\"reasoning\",\"summary\":[],\"content\":["
                                       : ",\"type\":\"message\",\"role\":\"assistant\",\"content\":[");
-        if (done) append_part(reasoning ? "reasoning_text" : "output_text", text, len, out);
+        if (done) append_part(c, item, true, out);
         buf_append_byte(out, ']');
     }
     buf_append_byte(out, '}');
@@ -155,8 +170,7 @@ static void event_part(struct gateway_answer *a, const char *type, size_t i, boo
     const struct gateway_item *item = &c->items[i];
     event_within(a, type, i, out);
     buf_append_str(out, ",\"part\":");
-    append_part(item->kind == GATEWAY_REASONING ? "reasoning_text" : "output_text", item_text(c, item), done ? item->end - item->start : 0,
-                out);
+    append_part(c, item, done, out);
     event_end(out);
 }
 
@@ -184,7 +198,7 @@ static void close_item(struct gateway_answer *a, struct buf *out) {
         bool reasoning = item->kind == GATEWAY_REASONING;
         event_within(a, reasoning ? "reasoning_text.done" : "output_text.done", i, out);
         append_str(out, "text", text, len);
-        if (!reasoning) buf_append_str(out, ",\"logprobs\":[]");
+        if (!reasoning) append_logprobs(c, item, out);
         event_end(out);
         event_part(a, "content_part.done", i, true, out);
     }
@@ -203,7 +217,10 @@ static void stream_delta(struct gateway_answer *a, const struct gateway_event *e
                     : ev->kind == GATEWAY_REASONING ? "reasoning_text.delta"
                                                     : "function_call_arguments.delta", n - 1, out);
     append_str(out, "delta", ev->text, ev->len);
-    if (ev->kind == GATEWAY_TEXT) buf_append_str(out, ",\"logprobs\":[]");
+    if (ev->kind == GATEWAY_TEXT) {
+        buf_append_str(out, ",\"logprobs\":");
+        openai_append_logprobs(ev->tokens, ev->n_tokens, out);
+    }
     event_end(out);
 }
 

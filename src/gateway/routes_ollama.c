@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * Ollama's routes that need no model: which there are, what they are, and a version number. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/mem.h"
 #include "gateway/chat.h"
 #include "gateway/server_priv.h"
 
@@ -19,26 +21,24 @@ static void add_time(yyjson_mut_doc *doc, yyjson_mut_val *o, const char *key, in
     yyjson_mut_obj_add_strcpy(doc, o, key, text);
 }
 
-static void add_details(yyjson_mut_doc *doc, yyjson_mut_val *o) {
+/* "751M", "7.2B". */
+static void add_size(yyjson_mut_doc *doc, yyjson_mut_val *o, uint64_t n) {
+    char text[24] = "";
+    if (n >= 1000000000)
+        snprintf(text, sizeof text, "%.1fB", (double)n / 1e9);
+    else if (n > 0)
+        snprintf(text, sizeof text, "%.0fM", (double)n / 1e6);
+    yyjson_mut_obj_add_strcpy(doc, o, "parameter_size", text);
+}
+
+static void add_details(yyjson_mut_doc *doc, yyjson_mut_val *o, const struct model_facts *f) {
     yyjson_mut_val *d = yyjson_mut_obj_add_obj(doc, o, "details");
     yyjson_mut_obj_add_str(doc, d, "parent_model", "");
     yyjson_mut_obj_add_str(doc, d, "format", "gguf");
-    yyjson_mut_obj_add_str(doc, d, "family", "");
-    yyjson_mut_obj_add_arr(doc, d, "families");
-    yyjson_mut_obj_add_str(doc, d, "parameter_size", "");
-    yyjson_mut_obj_add_str(doc, d, "quantization_level", "");
-}
-
-/* A name that stays the same as long as the model does: FNV-1a of what is known of it, in the form of a digest. */
-static void add_digest(yyjson_mut_doc *doc, yyjson_mut_val *o, const struct backend_model *m) {
-    uint64_t h = 0xCBF29CE484222325u;
-    char text[65];
-    for (const char *p = m->id; *p != '\0'; p++) h = (h ^ (uint8_t)*p) * 0x100000001B3u;
-    for (int i = 0; i < 4; i++) {
-        snprintf(text + 16 * i, 17, "%016llx", (unsigned long long)h);
-        h = (h ^ m->n_vocab ^ (uint64_t)i) * 0x100000001B3u;
-    }
-    yyjson_mut_obj_add_strcpy(doc, o, "digest", text);
+    yyjson_mut_obj_add_strcpy(doc, d, "family", f->family);
+    yyjson_mut_arr_add_strcpy(doc, yyjson_mut_obj_add_arr(doc, d, "families"), f->family);
+    add_size(doc, d, f->n_params);
+    yyjson_mut_obj_add_strcpy(doc, d, "quantization_level", f->quantization);
 }
 
 static void list_models(struct gateway *g, struct io_http_exchange *x, bool loaded) {
@@ -52,9 +52,9 @@ static void list_models(struct gateway *g, struct io_http_exchange *x, bool load
         yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, list);
         yyjson_mut_obj_add_strcpy(doc, o, "name", models[i].id);
         yyjson_mut_obj_add_strcpy(doc, o, "model", models[i].id);
-        yyjson_mut_obj_add_uint(doc, o, "size", 0);
-        add_digest(doc, o, &models[i]);
-        add_details(doc, o);
+        yyjson_mut_obj_add_uint(doc, o, "size", models[i].facts.bytes);
+        yyjson_mut_obj_add_strcpy(doc, o, "digest", models[i].facts.digest);
+        add_details(doc, o, &models[i].facts);
         add_time(doc, o, loaded ? "expires_at" : "modified_at", loaded ? models[i].created + 100LL * 365 * 86400 : models[i].created);
         if (!loaded) continue;
         yyjson_mut_obj_add_uint(doc, o, "size_vram", 0);
@@ -105,6 +105,76 @@ static err_code find_shown(struct gateway *g, struct io_http_exchange *x, const 
     return rc;
 }
 
+/* "llama.context_length" and its like. */
+static void add_info(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct backend_model *m) {
+    yyjson_mut_val *info = yyjson_mut_obj_add_obj(doc, root, "model_info");
+    const struct model_facts *f = &m->facts;
+    const struct { const char *name; uint64_t value; } rows[] = {{"context_length", f->n_ctx_train}, {"embedding_length", f->n_embd},
+                                                                 {"block_count", f->n_layer}, {"vocab_size", m->n_vocab}};
+    yyjson_mut_obj_add_strcpy(doc, info, "general.architecture", f->family);
+    yyjson_mut_obj_add_strcpy(doc, info, "general.basename", m->id);
+    yyjson_mut_obj_add_strcpy(doc, info, "general.quantization", f->quantization);
+    yyjson_mut_obj_add_uint(doc, info, "general.parameter_count", f->n_params);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char key[MODEL_MAX_ARCH + 32];
+        snprintf(key, sizeof key, "%s.%s", f->family, rows[i].name);
+        yyjson_mut_obj_put(info, yyjson_mut_strcpy(doc, key), yyjson_mut_uint(doc, rows[i].value));
+    }
+}
+
+static void add_capabilities(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct backend_model *m,
+                             const struct engine_chat_caps *caps) {
+    yyjson_mut_val *can = yyjson_mut_obj_add_arr(doc, root, "capabilities");
+    yyjson_mut_arr_add_str(doc, can, m->facts.pooling == MODEL_POOLING_NONE ? "completion" : "embedding");
+    if (caps != NULL && caps->tools) yyjson_mut_arr_add_str(doc, can, "tools");
+    if (m->chat_template != NULL && toolcall_detect_reasoning(m->chat_template) != NULL) yyjson_mut_arr_add_str(doc, can, "thinking");
+    if (m->facts.fim_pre[0] != '\0') yyjson_mut_arr_add_str(doc, can, "insert");
+}
+
+/* A model is shown when its template has been looked at; that may take a while (gateway/render.h). */
+struct shown {
+    struct gateway *gateway;
+    struct io_http_exchange *x;
+    struct render_job *job;
+    char model[GATEWAY_MAX_MODEL_NAME + 1];
+};
+
+static void show(struct shown *s, const struct engine_chat_caps *caps) {
+    const struct backend_model *m = NULL;
+    struct err e = {0};
+    err_code rc = gateway_find_model(s->gateway, s->model, &m, &e);
+    if (rc != ERR_OK) {
+        gateway_respond_error(s->x, rc, &e);
+    } else {
+        char parameters[64];
+        snprintf(parameters, sizeof parameters, "num_ctx                        %u", m->n_ctx);
+        yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+        yyjson_mut_val *root = yyjson_mut_obj(doc);
+        yyjson_mut_doc_set_root(doc, root);
+        yyjson_mut_obj_add_str(doc, root, "modelfile", "");
+        yyjson_mut_obj_add_strcpy(doc, root, "parameters", parameters);
+        yyjson_mut_obj_add_strcpy(doc, root, "template", m->chat_template != NULL ? m->chat_template : "");
+        add_details(doc, root, &m->facts);
+        add_info(doc, root, m);
+        add_capabilities(doc, root, m, caps);
+        add_time(doc, root, "modified_at", m->created);
+        gateway_respond_json(s->x, 200, doc);
+        yyjson_mut_doc_free(doc);
+    }
+    free(s);
+}
+
+static void on_shown(void *user, err_code code, const struct render_answer *answer, const struct err *e) {
+    (void)e;
+    show(user, code == ERR_OK ? &answer->caps : NULL);
+}
+
+static void shown_gone(void *user) {
+    struct shown *s = user;
+    render_cancel(s->gateway->render, s->job);
+    free(s);
+}
+
 void handle_ollama_show(struct gateway *g, struct io_http_exchange *x, const char *rest) {
     const struct backend_model *m = NULL;
     struct err e = {0};
@@ -114,25 +184,13 @@ void handle_ollama_show(struct gateway *g, struct io_http_exchange *x, const cha
         gateway_respond_error(x, rc, &e);
         return;
     }
-    struct engine_chat_caps caps = {0};
-    const char *template = m->chat_template != NULL ? m->chat_template : "";
-    bool known = *template != '\0' && engine_chat_caps(g->chat, template, &caps, &e) == ERR_OK;
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
-    yyjson_mut_obj_add_str(doc, root, "modelfile", "");
-    yyjson_mut_obj_add_str(doc, root, "parameters", "");
-    yyjson_mut_obj_add_strcpy(doc, root, "template", template);
-    add_details(doc, root);
-    yyjson_mut_val *info = yyjson_mut_obj_add_obj(doc, root, "model_info");
-    yyjson_mut_obj_add_strcpy(doc, info, "general.basename", m->id);
-    yyjson_mut_obj_add_uint(doc, info, "general.context_length", m->n_ctx);
-    yyjson_mut_obj_add_uint(doc, info, "general.vocab_size", m->n_vocab);
-    yyjson_mut_val *can = yyjson_mut_obj_add_arr(doc, root, "capabilities");
-    yyjson_mut_arr_add_str(doc, can, "completion");
-    if (known && caps.tools) yyjson_mut_arr_add_str(doc, can, "tools");
-    if (toolcall_detect_reasoning(template) != NULL) yyjson_mut_arr_add_str(doc, can, "thinking");
-    add_time(doc, root, "modified_at", m->created);
-    gateway_respond_json(x, 200, doc);
-    yyjson_mut_doc_free(doc);
+    struct shown *s = MEM_NEW(struct shown);
+    *s = (struct shown){.gateway = g, .x = x};
+    snprintf(s->model, sizeof s->model, "%s", m->id);
+    if (m->chat_template == NULL || *m->chat_template == '\0') {
+        show(s, NULL);
+        return;
+    }
+    s->job = render_caps(g->render, m->chat_template, on_shown, s);
+    io_http_exchange_on_gone(x, shown_gone, s);
 }

@@ -135,17 +135,21 @@ static struct stored *stored_new(struct io_http_exchange *x, const char *id, siz
 
 void handle_openai_response(struct gateway *g, struct io_http_exchange *x, const char *rest) {
     static const char items[] = "/input_items";
+    char owner[GATEWAY_OWNER_SIZE];
     size_t len = strlen(rest);
+    gateway_keys_owner(&g->keys, io_http_request(x), owner);
     if (len > sizeof items - 1 && strcmp(rest + len - (sizeof items - 1), items) == 0) {
         struct stored *s = stored_new(x, rest, len - (sizeof items - 1));
-        s->ask = store_response_input(g->store, s->id, on_input, s);
+        s->ask = store_response_input(g->store, owner, s->id, on_input, s);
     } else {
         struct stored *s = stored_new(x, rest, len);
-        s->ask = store_response_get(g->store, s->id, on_response, s);
+        s->ask = store_response_get(g->store, owner, s->id, on_response, s);
     }
 }
 
 void handle_openai_response_drop(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+    char owner[GATEWAY_OWNER_SIZE];
+    gateway_keys_owner(&g->keys, io_http_request(x), owner);
     struct stored *s = stored_new(x, rest, strlen(rest));
-    s->ask = store_response_drop(g->store, s->id, on_dropped, s);
+    s->ask = store_response_drop(g->store, owner, s->id, on_dropped, s);
 }

@@ -233,13 +233,22 @@ static err_code open_store(struct gateway *g, const struct gateway_options *o, s
                       &g->store, e);
 }
 
+static void on_render_thread(void *user) { io_wake_send(((struct gateway *)user)->render_wake); }
+
+static void on_render(void *user) { render_deliver(((struct gateway *)user)->render); }
+
+static err_code open_render(struct gateway *g, struct err *e) {
+    g->render_wake = io_wake_open(g->loop, on_render, g);
+    g->render = render_create(on_render_thread, g, e);
+    return g->render != NULL ? ERR_OK : ERR_INTERNAL;
+}
+
 err_code gateway_create(struct io_loop *loop, const struct gateway_options *o, const struct backend *backend, struct gateway **ret,
                         struct err *e) {
     err_code rc = gateway_check_bind(o->host, o->n_keys, e);
     if (rc != ERR_OK) return rc;
     struct gateway *g = MEM_NEW(struct gateway);
     *g = (struct gateway){.loop = loop, .backend = *backend, .fingerprint = mem_strdup(o->fingerprint), .ping_ms = o->ping_ms};
-    g->chat = engine_chat_create(NULL);
     gateway_keys_init(&g->keys, o->keys, o->n_keys);
     g->keys.origins = mem_strdup(o->cors_origin != NULL ? o->cors_origin : "");
     buf_init(&g->scratch, 64u << 20); /* one event; prompts that are echoed are the longest */
@@ -254,6 +263,7 @@ err_code gateway_create(struct io_loop *loop, const struct gateway_options *o, c
     http.on_headers = on_headers;
     http.on_request = on_request;
     rc = open_store(g, o, e);
+    if (rc == ERR_OK) rc = open_render(g, e);
     if (rc == ERR_OK) rc = io_http_server_open(loop, &http, &g->http, e);
     if (rc != ERR_OK) {
         gateway_free(g);
@@ -282,7 +292,8 @@ void gateway_free(struct gateway *g) {
     gateway_keys_done(&g->keys);
     store_close(g->store);
     io_wake_close(g->store_wake);
-    engine_chat_free(g->chat);
+    render_free(g->render);
+    io_wake_close(g->render_wake);
     buf_done(&g->scratch);
     buf_done(&g->text);
     free(g->added);

@@ -3,10 +3,10 @@
 #ifndef CARAVAN_GATEWAY_SERVER_PRIV_H
 #define CARAVAN_GATEWAY_SERVER_PRIV_H
 
-#include "engine/chat.h"
 #include "gateway/api.h"
 #include "gateway/api_keys.h"
 #include "gateway/metrics.h"
+#include "gateway/render.h"
 #include "gateway/server.h"
 #include "store/store.h"
 
@@ -29,7 +29,8 @@ struct gateway {
     struct store *store;
     struct io_wake *store_wake;
     struct gateway_metrics metrics;
-    struct engine_chat *chat; /* templates of the models, parsed */
+    struct render *render;    /* the models' chat templates */
+    struct io_wake *render_wake;
     struct call *calls;
     size_t n_calls;
     struct added_route *added;

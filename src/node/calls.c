@@ -263,6 +263,7 @@ static const struct backend_model *backend_models(void *self, size_t *ret_n) {
                                                                .n_vocab = m->n_vocab,
                                                                .created = m->created,
                                                                .ready = m->ready,
+                                                               .facts = m->facts,
                                                                .message = m->message};
         }
     }

@@ -18,26 +18,6 @@ static void serve_name(const char *path, char *ret, size_t size) {
     if (n > 15 && strncmp(ret + n - 15, "-00", 3) == 0 && strncmp(ret + n - 9, "-of-", 4) == 0) ret[n - 15] = '\0';
 }
 
-/* The text of token `key` of the metadata, for templates; "" when there is none. */
-static void serve_token_text(const struct model_gguf *g, const char *key, char *ret, size_t size) {
-    uint64_t id;
-    const struct model_kv *tokens = model_gguf_find(g, "tokenizer.ggml.tokens");
-    ret[0] = '\0';
-    if (!tokens || tokens->type != MODEL_KV_ARRAY || tokens->elem != MODEL_KV_STR || !model_kv_uint(model_gguf_find(g, key), 0, &id))
-        return;
-    const uint8_t *p = tokens->data;
-    for (uint64_t i = 0; i < tokens->n; i++) { /* strings of an array: u64 length, bytes; checked when the header was read */
-        uint64_t len;
-        memcpy(&len, p, 8);
-        if (i == id && len < size) {
-            memcpy(ret, p + 8, len);
-            ret[len] = '\0';
-            return;
-        }
-        p += 8 + len;
-    }
-}
-
 static void serve_describe(struct node *n, struct served *s) {
     struct record_model *m = &s->record;
     const char *text;
@@ -46,13 +26,14 @@ static void serve_describe(struct node *n, struct served *s) {
     snprintf(m->instance, sizeof(m->instance), "%.12s-%08x", model_gguf_id(s->gguf), (unsigned)join_tag(n->join));
     if (model_kv_str(model_gguf_find(s->gguf, "tokenizer.chat_template"), &text, &len) && len <= RECORD_MAX_TEMPLATE)
         m->chat_template = mem_strndup(text, len);
-    serve_token_text(s->gguf, "tokenizer.ggml.bos_token_id", m->bos, sizeof(m->bos));
-    serve_token_text(s->gguf, "tokenizer.ggml.eos_token_id", m->eos, sizeof(m->eos));
+    model_token_text_of(s->gguf, "tokenizer.ggml.bos_token_id", m->bos, sizeof(m->bos));
+    model_token_text_of(s->gguf, "tokenizer.ggml.eos_token_id", m->eos, sizeof(m->eos));
     m->n_ctx = s->shape.n_ctx;
     m->n_vocab = s->layout->n_vocab;
     m->n_layer = s->layout->n_layer;
     m->created = clock_wall_s();
     m->head = n->id;
+    model_facts_make(s->gguf, s->layout, &m->facts);
 }
 
 static err_code serve_shape(struct node *n, struct served *s, struct err *e) {

@@ -23,19 +23,20 @@ enum kind { KIND_PUT, KIND_GET, KIND_INPUT, KIND_CHAIN, KIND_DROP, KINDS };
 enum { SWEEP_S = 600, MAX_ANSWER = 256 << 20 };
 
 static const char *const statements[KINDS] = {
-    [KIND_PUT] = "INSERT OR REPLACE INTO responses (id, previous, created, input, response) VALUES (?1, ?2, ?3, ?4, ?5)",
-    [KIND_GET] = "SELECT response FROM responses WHERE id = ?1",
-    [KIND_INPUT] = "SELECT input FROM responses WHERE id = ?1",
-    [KIND_CHAIN] = "WITH RECURSIVE chain (id, previous, depth) AS (SELECT id, previous, 0 FROM responses WHERE id = ?1 UNION ALL "
-                   "SELECT r.id, r.previous, depth + 1 FROM responses r JOIN chain ON r.id = chain.previous WHERE depth < 1000) "
+    [KIND_PUT] = "INSERT OR REPLACE INTO responses (id, owner, previous, created, input, response) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    [KIND_GET] = "SELECT response FROM responses WHERE id = ?1 AND owner = ?2",
+    [KIND_INPUT] = "SELECT input FROM responses WHERE id = ?1 AND owner = ?2",
+    [KIND_CHAIN] = "WITH RECURSIVE chain (id, previous, depth) AS (SELECT id, previous, 0 FROM responses WHERE id = ?1 AND owner = ?2 "
+                   "UNION ALL SELECT r.id, r.previous, depth + 1 FROM responses r JOIN chain ON r.id = chain.previous "
+                   "WHERE r.owner = ?2 AND depth < 1000) "
                    "SELECT r.input, r.response FROM chain JOIN responses r USING (id) ORDER BY depth DESC",
-    [KIND_DROP] = "DELETE FROM responses WHERE id = ?1",
+    [KIND_DROP] = "DELETE FROM responses WHERE id = ?1 AND owner = ?2",
 };
 
 struct store_ask {
     struct list link;
     enum kind kind;
-    char *id, *previous, *input, *response;
+    char *id, *owner, *previous, *input, *response;
     int64_t created;
     store_fn fn;     /* NULL: nobody waits */
     void *user;
@@ -60,6 +61,7 @@ struct store {
 
 static void ask_free(struct store_ask *a) {
     free(a->id);
+    free(a->owner);
     free(a->previous);
     free(a->input);
     free(a->response);
@@ -98,11 +100,12 @@ static err_code ask_run(struct store *s, struct store_ask *a) {
     size_t rows = 0;
     int rc;
     bind_text(q, 1, a->id);
+    bind_text(q, 2, a->owner);
     if (a->kind == KIND_PUT) {
-        bind_text(q, 2, a->previous);
-        sqlite3_bind_int64(q, 3, a->created);
-        bind_text(q, 4, a->input);
-        bind_text(q, 5, a->response);
+        bind_text(q, 3, a->previous);
+        sqlite3_bind_int64(q, 4, a->created);
+        bind_text(q, 5, a->input);
+        bind_text(q, 6, a->response);
     }
     while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
         take_row(a, q);
@@ -249,9 +252,9 @@ void store_deliver(struct store *s) {
 
 void store_cancel(struct store_ask *ask) { ask->fn = NULL; }
 
-static struct store_ask *ask_new(enum kind kind, const char *id, store_fn fn, void *user) {
+static struct store_ask *ask_new(enum kind kind, const char *owner, const char *id, store_fn fn, void *user) {
     struct store_ask *a = MEM_NEW(struct store_ask);
-    *a = (struct store_ask){.kind = kind, .id = mem_strdup(id), .fn = fn, .user = user};
+    *a = (struct store_ask){.kind = kind, .id = mem_strdup(id), .owner = mem_strdup(owner), .fn = fn, .user = user};
     buf_init(&a->text, MAX_ANSWER);
     return a;
 }
@@ -272,7 +275,7 @@ static struct store_ask *ask_post(struct store *s, struct store_ask *a) {
 }
 
 void store_response_put(struct store *s, const struct store_response *r) {
-    struct store_ask *a = ask_new(KIND_PUT, r->id, NULL, NULL);
+    struct store_ask *a = ask_new(KIND_PUT, r->owner, r->id, NULL, NULL);
     a->previous = mem_strdup(r->previous);
     a->created = r->created;
     a->input = mem_strdup(r->input);
@@ -280,18 +283,18 @@ void store_response_put(struct store *s, const struct store_response *r) {
     ask_post(s, a);
 }
 
-struct store_ask *store_response_get(struct store *s, const char *id, store_fn fn, void *user) {
-    return ask_post(s, ask_new(KIND_GET, id, fn, user));
+struct store_ask *store_response_get(struct store *s, const char *owner, const char *id, store_fn fn, void *user) {
+    return ask_post(s, ask_new(KIND_GET, owner, id, fn, user));
 }
 
-struct store_ask *store_response_input(struct store *s, const char *id, store_fn fn, void *user) {
-    return ask_post(s, ask_new(KIND_INPUT, id, fn, user));
+struct store_ask *store_response_input(struct store *s, const char *owner, const char *id, store_fn fn, void *user) {
+    return ask_post(s, ask_new(KIND_INPUT, owner, id, fn, user));
 }
 
-struct store_ask *store_response_chain(struct store *s, const char *id, store_fn fn, void *user) {
-    return ask_post(s, ask_new(KIND_CHAIN, id, fn, user));
+struct store_ask *store_response_chain(struct store *s, const char *owner, const char *id, store_fn fn, void *user) {
+    return ask_post(s, ask_new(KIND_CHAIN, owner, id, fn, user));
 }
 
-struct store_ask *store_response_drop(struct store *s, const char *id, store_fn fn, void *user) {
-    return ask_post(s, ask_new(KIND_DROP, id, fn, user));
+struct store_ask *store_response_drop(struct store *s, const char *owner, const char *id, store_fn fn, void *user) {
+    return ask_post(s, ask_new(KIND_DROP, owner, id, fn, user));
 }

@@ -37,6 +37,7 @@ typedef void (*store_fn)(void *user, err_code code, const char *text, size_t len
 void store_cancel(struct store_ask *ask);
 
 struct store_response {
+    const char *owner;         /* whose it is: nobody else finds it; "" where there are no keys */
     const char *id, *previous; /* previous: NULL none */
     int64_t created;           /* seconds since 1970 */
     const char *input;         /* JSON array of items */
@@ -44,10 +45,10 @@ struct store_response {
 };
 /* Copies all. Nobody is told; what fails is logged. */
 void store_response_put(struct store *s, const struct store_response *r);
-struct store_ask *store_response_get(struct store *s, const char *id, store_fn fn, void *user);
-struct store_ask *store_response_input(struct store *s, const char *id, store_fn fn, void *user);
+struct store_ask *store_response_get(struct store *s, const char *owner, const char *id, store_fn fn, void *user);
+struct store_ask *store_response_input(struct store *s, const char *owner, const char *id, store_fn fn, void *user);
 /* The conversation up to this response: [[input, response], ...], oldest first. */
-struct store_ask *store_response_chain(struct store *s, const char *id, store_fn fn, void *user);
-struct store_ask *store_response_drop(struct store *s, const char *id, store_fn fn, void *user);
+struct store_ask *store_response_chain(struct store *s, const char *owner, const char *id, store_fn fn, void *user);
+struct store_ask *store_response_drop(struct store *s, const char *owner, const char *id, store_fn fn, void *user);
 
 #endif

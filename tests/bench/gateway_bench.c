@@ -100,10 +100,10 @@ static uint64_t cpu_ns(int pid) {
     if (dir == NULL) stop(path);
     uint64_t sum = 0;
     for (struct dirent *d; (d = readdir(dir)) != NULL;) {
-        uint64_t ran = 0;
+        char ran[64];
         snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", pid, d->d_name);
         FILE *f = *d->d_name != '.' ? fopen(path, "r") : NULL;
-        if (f != NULL && fscanf(f, "%" SCNu64, &ran) == 1) sum += ran;
+        if (f != NULL && fgets(ran, sizeof ran, f) != NULL) sum += strtoull(ran, NULL, 10);
         if (f != NULL) fclose(f);
     }
     closedir(dir);
@@ -144,8 +144,8 @@ static void send_request(struct bench *b, struct stream *s) {
 }
 
 static void ask(struct bench *b, struct stream *s) {
-    char *body = mem_printf("{\"messages\":[{\"role\":\"user\",\"content\":\"%06u %s\"}],\"max_tokens\":%u,\"stream\":true,\"temperature\":0,"
-                            "\"stream_options\":{\"include_usage\":true}%s%s}",
+    char *body = mem_printf("{\"messages\":[{\"role\":\"user\",\"content\":\"%06u %s\"}],\"max_tokens\":%u,\"stream\":true,"
+                            "\"temperature\":0,\"stream_options\":{\"include_usage\":true}%s%s}",
                             (b->first + b->asked) % 1000000, b->o.prompt, b->o.max, *b->o.body != '\0' ? "," : "", b->o.body);
     free(s->request);
     s->request = mem_printf("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %zu"
@@ -255,7 +255,8 @@ static void open_idle(const struct bench *b) {
     for (unsigned i = 0; i < b->o.idle; i++) {
         int fd = open_socket(b);
         if (i + 1 < b->o.idle) continue;
-        if (send(fd, question, sizeof question - 1, MSG_NOSIGNAL) < 0 || recv(fd, answer, sizeof answer, 0) <= 0) stop("an idle connection");
+        if (send(fd, question, sizeof question - 1, MSG_NOSIGNAL) < 0 || recv(fd, answer, sizeof answer, 0) <= 0)
+            stop("an idle connection");
     }
 }
 
@@ -263,10 +264,11 @@ static unsigned number(const char *text) { return (unsigned)strtoul(text, NULL, 
 
 int main(int argc, char **argv) {
     static const struct option options[] = {
-        {"port", required_argument, NULL, 'p'}, {"streams", required_argument, NULL, 's'}, {"requests", required_argument, NULL, 'r'},
-        {"max", required_argument, NULL, 'm'},  {"idle", required_argument, NULL, 'i'},    {"pid", required_argument, NULL, 'P'},
-        {"prompt", required_argument, NULL, 't'}, {"body", required_argument, NULL, 'b'},  {"name", required_argument, NULL, 'n'},
-        {NULL, 0, NULL, 0}};
+        {"port", required_argument, NULL, 'p'},     {"streams", required_argument, NULL, 's'},
+        {"requests", required_argument, NULL, 'r'}, {"max", required_argument, NULL, 'm'},
+        {"idle", required_argument, NULL, 'i'},     {"pid", required_argument, NULL, 'P'},
+        {"prompt", required_argument, NULL, 't'},   {"body", required_argument, NULL, 'b'},
+        {"name", required_argument, NULL, 'n'},     {NULL, 0, NULL, 0}};
     struct bench b = {.o = {.streams = 1, .max = 32, .prompt = "hello", .body = "", .name = ""}};
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {

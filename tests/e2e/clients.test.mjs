@@ -104,7 +104,14 @@ test('ollama: format, think', async () => {
 test('ollama: models, version, errors, abort', async () => {
     assert((await ollama.list()).models.some((m) => m.name === model))
     assert((await ollama.ps()).models.some((m) => m.name === model))
-    assert((await ollama.show({ model })).capabilities.includes('completion'))
+    const shown = await ollama.show({ model })
+    assert.deepEqual(shown.capabilities, ['completion', 'insert'])
+    assert.equal(shown.details.family, 'fake')
+    assert.equal(shown.details.parameter_size, '7.2B')
+    assert.equal(shown.details.quantization_level, 'Q4_K_M')
+    assert.equal(shown.model_info['fake.embedding_length'], 64)
+    assert.match(shown.parameters, /num_ctx +4096/)
+    assert.equal((await ollama.list()).models.find((m) => m.name === model).size, 4e9)
     assert.match((await ollama.version()).version, /^\d+\.\d+\.\d+$/)
     await assert.rejects(ollama.chat({ model: 'nix', messages: say('x') }), (e) => e.status_code === 404 && /no "nix"/.test(e.message))
     await assert.rejects(ollama.embed({ model, input: 'x' }), /embeddings are not supported/)
@@ -176,6 +183,27 @@ test('openai: retried when the node is busy', async () => {
     const before = Date.now()
     await assert.rejects(again.chat.completions.create({ model, messages: say(script({ refuse: 'BUSY' })) }), (e) => e instanceof OpenAI.RateLimitError)
     assert(Date.now() - before >= 1500, 'Retry-After was honoured')
+})
+
+test('responses: log probabilities, streamed and whole', async () => {
+    const wish = { model, input: script(words), include: ['message.output_text.logprobs'], top_logprobs: 2 }
+    const whole = await openai.responses.create(wish)
+    const list = whole.output[0].content[0].logprobs
+    assert.deepEqual(list.map((l) => l.token), words.pieces)
+    assert.equal(list[0].top_logprobs.length, 2)
+    const parts = await all(await openai.responses.create({ ...wish, stream: true }))
+    assert.deepEqual(parts.filter((p) => p.type === 'response.output_text.delta').flatMap((p) => p.logprobs.map((l) => l.token)), words.pieces)
+    assert.deepEqual(parts.at(-1).response.output[0].content[0].logprobs, list)
+    assert.deepEqual((await openai.responses.create({ model, input: script(words) })).output[0].content[0].logprobs, [])
+})
+
+test('completions: what comes after a prompt, where the model can fill in', async () => {
+    const r = await openai.completions.create({ model, prompt: script(words), suffix: ' and more', max_tokens: 9, echo: false })
+    assert.equal(r.choices[0].text, 'text of it')
+    assert.equal(r.usage.prompt_tokens, Math.floor(('<PRE>' + script(words) + '<SUF> and more<MID>').length / 4) + 1)
+    assert.equal((await ollama.generate({ model, prompt: script(words), suffix: ' and more' })).prompt_eval_count, r.usage.prompt_tokens)
+    await assert.rejects(openai.completions.create({ model: 'plain', prompt: 'x', suffix: 'y' }), (e) => e.param === 'suffix' && /no infill tokens/.test(e.message))
+    assert.equal((await openai.completions.create({ model, prompt: script(words), echo: true })).choices[0].text, script(words) + 'text of it')
 })
 
 // ---- the frameworks ----
@@ -270,6 +298,40 @@ test('tokens of a text and back; metrics', async () => {
     assert.equal(ended, value('caravan_requests_total'))
     assert(value('caravan_completion_tokens_total') > 40)
     assert.equal(value('caravan_time_to_first_text_seconds_bucket\\{le="\\+Inf"\\}'), value('caravan_time_to_first_text_seconds_count'))
+})
+
+test('a template that uses up its time stops nobody else', async () => {
+    const post = (path, body) => fetch(`${fake.api}${path}`, { method: 'POST', body: JSON.stringify(body) })
+    const order = []
+    const hostile = post('/v1/chat/completions', { model: 'hostile', messages: say('x') }).then(async (r) => {
+        order.push('hostile')
+        return [r.status, (await r.json()).error.message]
+    })
+    for (let i = 0; i < 20; i++) {
+        await post('/v1/completions', { model, prompt: script(words) }).then((r) => r.json())
+        order.push('other')
+    }
+    const [status, message] = await hostile
+    assert.equal(status, 400)
+    assert.match(message, /template/)
+    assert.equal(order.at(-1), 'hostile')
+    const shown = await (await post('/api/show', { model: 'hostile' })).json() /* what it takes cannot be found out: it is shown all the same */
+    assert(shown.capabilities.includes('completion'))
+})
+
+test('what was stored under one key is not there under another', async () => {
+    const open = await new Fake({ key: 'one', env: { FAKE_KEY: 'two' } }).open()
+    try {
+        const client = (apiKey) => new OpenAI({ baseURL: `${open.api}/v1`, apiKey, maxRetries: 0 })
+        const first = await client('one').responses.create({ model, input: script(words) })
+        assert.equal((await client('one').responses.retrieve(first.id)).id, first.id)
+        await assert.rejects(client('two').responses.retrieve(first.id), (e) => e instanceof OpenAI.NotFoundError)
+        await assert.rejects(client('two').responses.delete(first.id), (e) => e instanceof OpenAI.NotFoundError)
+        await assert.rejects(client('two').responses.inputItems.list(first.id), (e) => e instanceof OpenAI.NotFoundError)
+        await assert.rejects(client('two').responses.create({ model, input: 'x', previous_response_id: first.id }), (e) => e instanceof OpenAI.BadRequestError)
+    } finally {
+        await open.stop()
+    }
 })
 
 test('web pages: only where the setting allows it', async () => {

@@ -316,13 +316,17 @@ static const struct backend_model *fake_models(void *self, size_t *ret_n) {
          .n_ctx = 4096,
          .n_vocab = 1000,
          .created = 1700000000,
-         .ready = true},
+         .ready = true,
+         .facts = {.family = "fake", .quantization = "Q4_K_M", .digest = "f4ce", .n_params = 7200000000, .bytes = 4000000000,
+                   .fim_pre = "<PRE>", .fim_suf = "<SUF>", .fim_mid = "<MID>", .n_embd = 64, .n_layer = 2, .n_ctx_train = 8192}},
         {.id = "hermes", .chat_template = HERMES, .bos = "", .eos = "<|im_end|>", .n_ctx = 4096, .n_vocab = 1000,
          .created = 1700000000, .ready = true},
         {.id = "mistral", .chat_template = MISTRAL, .bos = "<s>", .eos = "</s>", .n_ctx = 4096, .n_vocab = 1000,
          .created = 1700000000, .ready = true},
         {.id = "harmony", .chat_template = HARMONY, .bos = "", .eos = "<|return|>", .n_ctx = 4096, .n_vocab = 1000,
          .created = 1700000000, .ready = true},
+        {.id = "hostile", .chat_template = "{% for i in range(1000000000) %}{{ i }}{% endfor %}", .bos = "", .eos = "", .n_ctx = 4096,
+         .n_vocab = 1000, .created = 1700000000, .ready = true},
         {.id = "org/loading", .chat_template = "chatml", .bos = "", .eos = "", .n_ctx = 4096, .n_vocab = 1000, .created = 1700000000},
         {.id = "plain", .chat_template = NULL, .bos = "", .eos = "", .n_ctx = 512, .n_vocab = 1000, .created = 1700000000, .ready = true},
     };
@@ -360,10 +364,10 @@ int main(int argc, char **argv) {
     struct fake f = {.loop = io_loop_create()};
     struct gateway_options o;
     gateway_options_init(&o);
-    const char *keys[1] = {argc > 2 ? argv[2] : NULL};
+    const char *keys[2] = {argc > 2 ? argv[2] : NULL, getenv("FAKE_KEY")};
     o.port = (uint16_t)(argc > 1 ? strtoul(argv[1], NULL, 10) : 0);
     o.keys = keys;
-    o.n_keys = argc > 2 ? 1 : 0;
+    o.n_keys = argc > 2 ? (keys[1] != NULL ? 2 : 1) : 0;
     o.ping_ms = 300;
     o.cors_origin = getenv("FAKE_CORS");
     const char *max = getenv("FAKE_MAX_CONNECTIONS");

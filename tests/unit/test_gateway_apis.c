@@ -82,7 +82,7 @@ static void ollama_refuses(void **state) {
         {"{\"prompt\":5}", "prompt"},
         {"{\"prompt\":\"a\",\"template\":\"{{ .Prompt }}\"}", "template"},
         {"{\"prompt\":\"a\",\"context\":[1]}", "context"},
-        {"{\"prompt\":\"a\",\"suffix\":\"b\"}", "suffix"},
+        {"{\"prompt\":\"a\",\"suffix\":5}", "suffix"},
         {"{\"prompt\":\"a\",\"raw\":1}", "raw"},
     };
     expect_bad(&gateway_ollama_chat, chat, ARRAY_LEN(chat));

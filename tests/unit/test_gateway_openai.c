@@ -141,7 +141,7 @@ static void completions_refuses(void **state) {
         {"{\"prompt\":[true]}", "prompt"},
         {"{\"prompt\":[\"a\",\"b\"],\"n\":65}", "prompt"},
         {"{\"prompt\":\"a\",\"best_of\":3}", "best_of"},
-        {"{\"prompt\":\"a\",\"suffix\":\"b\"}", "suffix"},
+        {"{\"prompt\":\"a\",\"suffix\":5}", "suffix"},
         {"{\"prompt\":\"a\",\"logprobs\":21}", "logprobs"},
         {"{\"prompt\":\"a\",\"logprobs\":true}", "logprobs"},
         {"{\"prompt\":\"a\",\"echo\":true,\"logprobs\":1}", "echo"},

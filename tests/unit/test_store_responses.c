@@ -79,7 +79,7 @@ static void put(struct world *w, const char *id, const char *previous, int64_t c
     char input[64], response[64];
     snprintf(input, sizeof input, "[\"%s in\"]", id);
     snprintf(response, sizeof response, "{\"id\":\"%s\"}", id);
-    store_response_put(w->store, &(struct store_response){.id = id, .previous = previous, .created = created, .input = input,
+    store_response_put(w->store, &(struct store_response){.owner = "", .id = id, .previous = previous, .created = created, .input = input,
                                                           .response = response});
 }
 
@@ -87,21 +87,21 @@ static void what_is_put_comes_back(void **state) {
     struct world *w = *state;
     struct err e = {0};
     put(w, "a", NULL, 5);
-    store_response_get(w->store, "a", on_answer, w);
+    store_response_get(w->store, "", "a", on_answer, w);
     await(w);
     assert_int_equal(w->code, ERR_OK);
     assert_string_equal(w->text, "{\"id\":\"a\"}");
     assert_int_equal(reopen(w, 0, &e), ERR_OK);
-    store_response_input(w->store, "a", on_answer, w);
+    store_response_input(w->store, "", "a", on_answer, w);
     await(w);
     assert_string_equal(w->text, "[\"a in\"]");
-    store_response_get(w->store, "b", on_answer, w);
+    store_response_get(w->store, "", "b", on_answer, w);
     await(w);
     assert_int_equal(w->code, ERR_NOT_FOUND);
-    store_response_drop(w->store, "a", on_answer, w);
+    store_response_drop(w->store, "", "a", on_answer, w);
     await(w);
     assert_int_equal(w->code, ERR_OK);
-    store_response_drop(w->store, "a", on_answer, w);
+    store_response_drop(w->store, "", "a", on_answer, w);
     await(w);
     assert_int_equal(w->code, ERR_NOT_FOUND);
 }
@@ -112,12 +112,31 @@ static void chains_are_oldest_first(void **state) {
     put(w, "b", "a", 6);
     put(w, "c", "b", 7);
     put(w, "x", "a", 7);
-    store_response_chain(w->store, "c", on_answer, w);
+    store_response_chain(w->store, "", "c", on_answer, w);
     await(w);
     assert_string_equal(w->text, "[[[\"a in\"],{\"id\":\"a\"}],[[\"b in\"],{\"id\":\"b\"}],[[\"c in\"],{\"id\":\"c\"}]]");
-    store_response_chain(w->store, "nix", on_answer, w);
+    store_response_chain(w->store, "", "nix", on_answer, w);
     await(w);
     assert_int_equal(w->code, ERR_NOT_FOUND);
+}
+
+static void nobody_sees_what_is_anothers(void **state) {
+    struct world *w = *state;
+    store_response_put(w->store, &(struct store_response){.owner = "x", .id = "a", .created = 5, .input = "[]", .response = "{}"});
+    store_response_put(w->store, &(struct store_response){.owner = "y", .id = "b", .previous = "a", .created = 6, .input = "[]",
+                                                          .response = "{}"});
+    store_response_get(w->store, "y", "a", on_answer, w);
+    await(w);
+    assert_int_equal(w->code, ERR_NOT_FOUND);
+    store_response_drop(w->store, "", "a", on_answer, w);
+    await(w);
+    assert_int_equal(w->code, ERR_NOT_FOUND);
+    store_response_chain(w->store, "y", "b", on_answer, w);
+    await(w);
+    assert_string_equal(w->text, "[[[],{}]]"); /* not what came before */
+    store_response_get(w->store, "x", "a", on_answer, w);
+    await(w);
+    assert_int_equal(w->code, ERR_OK);
 }
 
 static void the_old_goes(void **state) {
@@ -126,10 +145,10 @@ static void the_old_goes(void **state) {
     put(w, "old", NULL, clock_wall_s() - 100);
     put(w, "new", NULL, clock_wall_s() - 10);
     assert_int_equal(reopen(w, 50, &e), ERR_OK);
-    store_response_get(w->store, "old", on_answer, w);
+    store_response_get(w->store, "", "old", on_answer, w);
     await(w);
     assert_int_equal(w->code, ERR_NOT_FOUND);
-    store_response_get(w->store, "new", on_answer, w);
+    store_response_get(w->store, "", "new", on_answer, w);
     await(w);
     assert_int_equal(w->code, ERR_OK);
 }
@@ -137,9 +156,9 @@ static void the_old_goes(void **state) {
 static void cancelled_asks_stay_silent(void **state) {
     struct world *w = *state;
     put(w, "a", NULL, 5);
-    struct store_ask *ask = store_response_drop(w->store, "a", on_answer, NULL); /* its answer would crash */
+    struct store_ask *ask = store_response_drop(w->store, "", "a", on_answer, NULL); /* its answer would crash */
     store_cancel(ask);
-    store_response_get(w->store, "a", on_answer, w);
+    store_response_get(w->store, "", "a", on_answer, w);
     await(w);
     assert_int_equal(w->code, ERR_NOT_FOUND);
 }
@@ -161,6 +180,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_is_put_comes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(chains_are_oldest_first, setup, teardown),
+        cmocka_unit_test_setup_teardown(nobody_sees_what_is_anothers, setup, teardown),
         cmocka_unit_test_setup_teardown(the_old_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(cancelled_asks_stay_silent, setup, teardown),
         cmocka_unit_test_setup_teardown(foreign_files_are_refused, setup, teardown),

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT
+ * The renderer's thread and its queues. See render.h. */
+#include "gateway/render.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/list.h"
+#include "base/mem.h"
+
+enum { THREAD_STACK = 4 << 20 }; /* more than a template's nesting may use (engine/jinja.h) */
+
+struct render_job {
+    struct list link;
+    char *tmpl, *bos, *eos;
+    yyjson_doc *messages, *tools, *extra; /* messages NULL: only what the template takes is asked */
+    int64_t now;
+    render_fn fn; /* NULL: nobody waits */
+    void *user;
+    err_code code;
+    struct err err;
+    struct buf text;
+    struct render_answer answer;
+};
+
+struct render {
+    void (*wake)(void *user);
+    void *user;
+    struct engine_chat *chat;   /* the thread's, while it runs */
+    pthread_t thread;
+    pthread_mutex_t lock;       /* of what follows, and of a job's fn until it is done */
+    pthread_cond_t more;
+    struct list waiting, done;
+    size_t n_waiting;
+    bool closing;
+};
+
+static void job_free(struct render_job *j) {
+    free(j->tmpl);
+    free(j->bos);
+    free(j->eos);
+    yyjson_doc_free(j->messages);
+    yyjson_doc_free(j->tools);
+    yyjson_doc_free(j->extra);
+    buf_done(&j->text);
+    free(j);
+}
+
+/* ---- the thread ---- */
+
+static void job_run(struct render *r, struct render_job *j) {
+    if (j->messages == NULL) {
+        j->code = engine_chat_caps(r->chat, j->tmpl, &j->answer.caps, &j->err);
+        return;
+    }
+    const struct engine_chat_input in = {.tmpl = j->tmpl, .bos = j->bos, .eos = j->eos, .messages = yyjson_doc_get_root(j->messages),
+                                         .tools = yyjson_doc_get_root(j->tools), .extra = yyjson_doc_get_root(j->extra),
+                                         .add_generation_prompt = true, .now = j->now};
+    j->code = engine_chat_render(r->chat, &in, &j->text, &j->answer.has_bos, &j->err);
+}
+
+static void *render_main(void *user) {
+    struct render *r = user;
+    pthread_mutex_lock(&r->lock);
+    for (;;) {
+        while (list_empty(&r->waiting) && !r->closing) pthread_cond_wait(&r->more, &r->lock);
+        if (r->closing) break;
+        struct render_job *j = LIST_ENTRY(list_pop_front(&r->waiting), struct render_job, link);
+        bool wanted = j->fn != NULL;
+        r->n_waiting--;
+        pthread_mutex_unlock(&r->lock);
+        if (wanted) job_run(r, j);
+        pthread_mutex_lock(&r->lock);
+        list_push_back(&r->done, &j->link);
+        if (!r->closing) r->wake(r->user);
+    }
+    pthread_mutex_unlock(&r->lock);
+    engine_chat_free(r->chat);
+    return NULL;
+}
+
+/* ---- life ---- */
+
+struct render *render_create(void (*wake)(void *user), void *user, struct err *e) {
+    struct render *r = MEM_NEW(struct render);
+    pthread_attr_t attr;
+    *r = (struct render){.wake = wake, .user = user, .chat = engine_chat_create(NULL)};
+    list_init(&r->waiting);
+    list_init(&r->done);
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->more, NULL);
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, THREAD_STACK);
+    int failed = pthread_create(&r->thread, &attr, render_main, r);
+    pthread_attr_destroy(&attr);
+    if (failed == 0) return r;
+    err_set(e, ERR_INTERNAL, "no thread for chat templates: %s", strerror(failed));
+    engine_chat_free(r->chat);
+    free(r);
+    return NULL;
+}
+
+void render_free(struct render *r) {
+    if (r == NULL) return;
+    pthread_mutex_lock(&r->lock);
+    r->closing = true;
+    pthread_cond_signal(&r->more);
+    pthread_mutex_unlock(&r->lock);
+    pthread_join(r->thread, NULL);
+    struct list *link;
+    while ((link = list_pop_front(&r->waiting)) != NULL) job_free(LIST_ENTRY(link, struct render_job, link));
+    while ((link = list_pop_front(&r->done)) != NULL) job_free(LIST_ENTRY(link, struct render_job, link));
+    pthread_mutex_destroy(&r->lock);
+    pthread_cond_destroy(&r->more);
+    free(r);
+}
+
+void render_deliver(struct render *r) {
+    for (;;) {
+        pthread_mutex_lock(&r->lock);
+        struct list *link = list_pop_front(&r->done);
+        pthread_mutex_unlock(&r->lock);
+        if (link == NULL) return;
+        struct render_job *j = LIST_ENTRY(link, struct render_job, link);
+        j->answer.text = buf_cstr(&j->text);
+        j->answer.len = j->text.len;
+        if (j->fn != NULL) j->fn(j->user, j->code, &j->answer, &j->err);
+        job_free(j);
+    }
+}
+
+/* ---- asks ---- */
+
+static struct render_job *job_new(const char *tmpl, render_fn fn, void *user) {
+    struct render_job *j = MEM_NEW(struct render_job);
+    *j = (struct render_job){.tmpl = mem_strdup(tmpl), .fn = fn, .user = user};
+    buf_init(&j->text, RENDER_MAX_PROMPT);
+    return j;
+}
+
+static struct render_job *job_post(struct render *r, struct render_job *j) {
+    pthread_mutex_lock(&r->lock);
+    if (r->n_waiting == RENDER_MAX_WAITING) { /* answered as any other, later */
+        j->code = err_set(&j->err, ERR_BUSY, "%d chats wait to be put into the model's form already", RENDER_MAX_WAITING);
+        list_push_back(&r->done, &j->link);
+        r->wake(r->user);
+    } else {
+        list_push_back(&r->waiting, &j->link);
+        r->n_waiting++;
+        pthread_cond_signal(&r->more);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return j;
+}
+
+struct render_job *render_chat(struct render *r, const struct render_chat *chat, render_fn fn, void *user) {
+    struct render_job *j = job_new(chat->tmpl, fn, user);
+    j->bos = mem_strdup(chat->bos);
+    j->eos = mem_strdup(chat->eos);
+    j->messages = yyjson_mut_val_imut_copy(chat->messages, NULL);
+    j->tools = chat->tools != NULL ? yyjson_mut_val_imut_copy(chat->tools, NULL) : NULL;
+    j->extra = chat->extra != NULL ? yyjson_mut_val_imut_copy(chat->extra, NULL) : NULL;
+    j->now = chat->now;
+    return job_post(r, j);
+}
+
+struct render_job *render_caps(struct render *r, const char *tmpl, render_fn fn, void *user) {
+    return job_post(r, job_new(tmpl, fn, user));
+}
+
+void render_cancel(struct render *r, struct render_job *job) {
+    pthread_mutex_lock(&r->lock);
+    job->fn = NULL;
+    pthread_mutex_unlock(&r->lock);
+}
