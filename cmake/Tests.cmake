@@ -4,6 +4,7 @@
 #   tests/sim/test_sim_<what>.c         cmocka, the simulated cluster; the other files there are its library
 #   tests/fuzz/fuzz_<folder>_<what>.c   libFuzzer entry; corpus in tests/fuzz/corpus/<folder>_<what>/
 #   tests/e2e/<what>.test.sh, .test.mjs real processes; exit status 77 means skipped
+#   tests/relay/*.c                     the emulated network, for benches and tests
 #   tests/support/*.c                   helpers linked with every unit and sim test
 
 option(CARAVAN_FUZZER "Build the fuzz targets with libFuzzer (clang)" OFF)
@@ -24,7 +25,7 @@ if(support)
     target_link_libraries(caravan_test_support_objects PUBLIC caravan_base caravan_lib_cmocka)
     target_link_libraries(caravan_test_support INTERFACE caravan_test_support_objects)
 endif()
-target_link_libraries(caravan_test_support INTERFACE caravan_lib_cmocka)
+target_link_libraries(caravan_test_support INTERFACE caravan_lib_cmocka caravan_relay)
 target_include_directories(caravan_test_support INTERFACE "${CMAKE_SOURCE_DIR}/tests")
 
 file(GLOB unit_tests CONFIGURE_DEPENDS tests/unit/test_*.c)

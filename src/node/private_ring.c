@@ -20,6 +20,7 @@ struct private_ring {
     struct stage_child *children[STAGES_MAX];
     struct engine_info info[STAGES_MAX];
     uint32_t n_stage, n_ready;
+    uint16_t dial_port;          /* where the stages reach one another */
     bool ended;                  /* a child is gone: nothing more can be asked */
     struct err why;
     /* the call that runs */
@@ -121,7 +122,7 @@ static void ring_order(const struct private_ring *r, const struct private_ring_c
     o->forced = c->forced;
     memcpy(o->key, key, sizeof(o->key));
     snprintf(o->next_host, sizeof(o->next_host), "127.0.0.1");
-    o->next_port = port_number(r->port);
+    o->next_port = r->dial_port;
     o->dtype = c->dtype;
     o->spin_us = c->spin_us;
     o->prefix_cache = c->prefix_cache;
@@ -152,6 +153,7 @@ err_code private_ring_start(const struct private_ring_config *config, struct pri
     }
     r->stages = stages_create(r->loop, config->program, &callbacks, r);
     err_code code = port_open(r->loop, "127.0.0.1", 0, ring_take, r, &r->port, e);
+    if (code == ERR_OK) r->dial_port = config->via ? config->via(config->via_user, port_number(r->port)) : port_number(r->port);
     for (uint32_t i = 0; i < config->n_stage && code == ERR_OK; i++) {
         struct stage_order order;
         ring_order(r, config, key, i, &order);

@@ -22,6 +22,8 @@ struct private_ring_config {
     bool draft_always;        /* that many, whether they pay or not */
     const char *draft;        /* a small model that guesses; NULL: none */
     bool forced;              /* cut even where tables/quirks.def says not to */
+    uint16_t (*via)(void *user, uint16_t port); /* NULL, or: the port that stages dial instead of the ring's own, behind which it lies */
+    void *via_user;
 };
 
 struct private_ring;

@@ -4,9 +4,12 @@
  *
  *     ring_bench MODEL [--program CARAVAN] [--stages K | --split 12,10] [--threads T] [--decode N] [--streams 1,2] [--prefill P]
  *                      [--spin US] [--batch N] [--dtype f32|f16|bf16|q8_0] [--repeat R] [--wait]
+ *                      [--delay-us N] [--mbit N] [--memory]
  *
  * --decode N: N tokens of each of the streams at once, greedy, after a prompt of 16; counted from the moment when every stream has its
  * first token until the first of them has its last. --prefill P: a prompt of P tokens, until its first token is sampled.
+ * --delay-us, --mbit: every link of the ring goes through an emulated network (relay/relay.h): so long one way, so fast in each direction.
+ * --memory: a line with what all stages together take, beside the bytes of the model's file and of the KV cache.
  * --wait: waits for a line on standard input before it measures, so that a profiler can be put on its stages first. */
 #include <getopt.h>
 #include <stdio.h>
@@ -19,6 +22,7 @@
 #include "io/tls.h"
 #include "model/layout.h"
 #include "node/private_ring.h"
+#include "relay/relay.h"
 #include "ring/frame.h"
 
 enum { MAX_STAGES = 16, MAX_STREAMS = 64, MAX_RUNS = 8, PROMPT = 16, DEFAULT_STAGES = 1 };
@@ -29,7 +33,9 @@ struct setup {
     uint32_t threads, batch, spin_us, n_decode, n_prefill, repeat;
     uint32_t streams[MAX_RUNS], n_runs;
     uint8_t dtype;
-    bool wait;
+    bool wait, memory;
+    uint64_t delay_us, mbit;
+    struct relay *relay;
 };
 
 /* What the events of one measurement say. */
@@ -131,14 +137,61 @@ static void measure_prefill(const struct setup *s, struct private_ring *ring) {
     print_stages(&t);
 }
 
+/* ---- memory ----------------------------------------------------------------------------------------------------------------- */
+
+/* Proportional set sizes of this process's children, in bytes: pages that they share (libraries) count once. */
+static uint64_t children_memory(void) {
+    char path[64], line[256];
+    uint64_t kib = 0;
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    FILE *children = fopen(path, "r");
+    for (int pid; children != NULL && fscanf(children, "%d", &pid) == 1;) {
+        snprintf(path, sizeof path, "/proc/%d/smaps_rollup", pid);
+        FILE *f = fopen(path, "r");
+        unsigned long long pss;
+        while (f != NULL && fgets(line, sizeof line, f) != NULL)
+            if (sscanf(line, "Pss: %llu kB", &pss) == 1) kib += pss;
+        if (f != NULL) fclose(f);
+    }
+    if (children != NULL) fclose(children);
+    return kib * 1024;
+}
+
+static void print_memory(const struct setup *s, const struct private_ring *ring, const struct model_gguf *g) {
+    uint64_t weights = 0, kv = 0, compute = 0, all = children_memory();
+    for (uint32_t i = 0; i < s->n_stage; i++) {
+        const struct engine_info *info = private_ring_info(ring, i);
+        weights += info->bytes_weights;
+        kv += info->bytes_kv;
+        compute += info->bytes_compute;
+    }
+    FILE *f = fopen(model_gguf_path(g, 0), "rb");
+    uint64_t model = f != NULL && fseek(f, 0, SEEK_END) == 0 ? (uint64_t)ftell(f) : 0;
+    if (f != NULL) fclose(f);
+    printf("{\"what\": \"memory\", \"n_stage\": %u, \"model_mb\": %.1f, \"kv_mb\": %.1f, \"weights_mb\": %.1f, \"compute_mb\": %.1f, "
+           "\"stages_mb\": %.1f, \"ratio\": %.4f}\n", s->n_stage, (double)model / 1e6, (double)kv / 1e6, (double)weights / 1e6,
+           (double)compute / 1e6, (double)all / 1e6, (double)all / (double)(model + kv));
+    fflush(stdout);
+}
+
 /* ---- the ring --------------------------------------------------------------------------------------------------------------- */
 
-static struct private_ring *start(const struct setup *s, const struct model_gguf *g, struct err *e) {
+static uint16_t through_relay(void *user, uint16_t port) {
+    struct setup *s = user;
+    struct relay_config c = {.to = {.host = "127.0.0.1", .port = port}, .delay_us = s->delay_us, .bits_per_s = s->mbit * 1000000};
+    struct err e = {0};
+    uint16_t ret = port;
+    if ((s->delay_us > 0 || s->mbit > 0) && relay_start(&c, &s->relay, &ret, &e) != ERR_OK) stop("the relay", &e);
+    return ret;
+}
+
+static struct private_ring *start(struct setup *s, const struct model_gguf *g, struct err *e) {
     uint32_t most = 1;
     for (uint32_t i = 0; i < s->n_runs; i++) most = s->streams[i] > most ? s->streams[i] : most;
     uint32_t n_ctx = (s->n_prefill > PROMPT + s->n_decode ? s->n_prefill : PROMPT + s->n_decode) + 8;
     struct private_ring_config c = {.program = s->program, .path = model_gguf_path(g, 0), .model_id = model_gguf_id(g), .bounds = s->bounds,
-                                    .n_stage = s->n_stage, .dtype = s->dtype, .spin_us = s->spin_us};
+                                    .n_stage = s->n_stage, .dtype = s->dtype, .spin_us = s->spin_us, .via = through_relay,
+                                    .via_user = s};
     engine_load_init(&c.load);
     c.load.n_threads = s->threads;
     c.load.n_seq = most;
@@ -173,7 +226,9 @@ static void run(struct setup *s) {
         for (uint32_t i = 0; i < s->n_runs && s->n_decode > 0; i++) measure_decode(s, ring, s->streams[i]);
         if (s->n_prefill > 0) measure_prefill(s, ring);
     }
+    if (s->memory) print_memory(s, ring, g);
     private_ring_stop(ring);
+    relay_stop(s->relay);
     model_layout_free(layout);
     model_gguf_free(g);
 }
@@ -221,7 +276,8 @@ static bool read_options(struct setup *s, int argc, char **argv) {
     static const struct option options[] = {
         {"program", 1, NULL, 'P'}, {"stages", 1, NULL, 'k'}, {"split", 1, NULL, 'l'}, {"threads", 1, NULL, 't'}, {"decode", 1, NULL, 'n'},
         {"streams", 1, NULL, 's'}, {"prefill", 1, NULL, 'p'}, {"spin", 1, NULL, 'u'}, {"batch", 1, NULL, 'b'}, {"dtype", 1, NULL, 'd'},
-        {"repeat", 1, NULL, 'r'}, {"wait", 0, NULL, 'w'}, {NULL, 0, NULL, 0},
+        {"repeat", 1, NULL, 'r'}, {"wait", 0, NULL, 'w'}, {"delay-us", 1, NULL, 'D'}, {"mbit", 1, NULL, 'M'},
+        {"memory", 0, NULL, 'm'}, {NULL, 0, NULL, 0},
     };
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (c) {
@@ -237,6 +293,9 @@ static bool read_options(struct setup *s, int argc, char **argv) {
         case 'd': if (!set_dtype(s, optarg)) return false; break;
         case 'r': s->repeat = (uint32_t)strtoul(optarg, NULL, 10); break;
         case 'w': s->wait = true; break;
+        case 'D': s->delay_us = strtoull(optarg, NULL, 10); break;
+        case 'M': s->mbit = strtoull(optarg, NULL, 10); break;
+        case 'm': s->memory = true; break;
         default: return false;
         }
     }
@@ -254,7 +313,8 @@ int main(int argc, char **argv) {
                       .spin_us = defaults.spin_us};
     if (!read_options(&s, argc, argv)) {
         fprintf(stderr, "usage: ring_bench MODEL [--stages K | --split A,B] [--threads T] [--decode N] [--streams 1,2] [--prefill P]\n"
-                        "                        [--spin US] [--batch N] [--dtype TYPE] [--repeat R] [--program CARAVAN] [--wait]\n");
+                        "                        [--spin US] [--batch N] [--dtype TYPE] [--repeat R] [--program CARAVAN] [--wait]\n"
+                        "                        [--delay-us N] [--mbit N] [--memory]\n");
         return 2;
     }
     io_tls_startup();
