@@ -58,7 +58,7 @@ struct engine_load {
     uint32_t n_ctx;          /* positions a sequence may have; 0: the model's trained context, at most 4096 */
     uint32_t n_seq;          /* sequences at once (>= 1); KV cells = n_ctx * n_seq */
     uint32_t n_batch;        /* most tokens in one eval (0: 512) */
-    uint32_t n_ubatch;       /* 0: as n_batch */
+    uint32_t n_ubatch;       /* tokens computed at once; 0: 128 on a CPU, n_batch with a GPU */
     uint32_t n_threads;      /* 0: the machine's cores */
     uint32_t n_threads_batch;/* 0: as n_threads */
     int32_t n_gpu_layers;    /* 0: CPU; < 0: all */

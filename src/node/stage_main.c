@@ -3,6 +3,7 @@
  * from the coordinator's node over a weights link. */
 #include "node/stage_main.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,6 +108,7 @@ static err_code stage_open(void *user, const struct stage_order *order, stage_pr
     }
     if (code == ERR_OK) code = open_slice(&o, order, progress, progress_user, ret, e);
     opened_done(&o);
+    malloc_trim(0); /* the header's copies are gone: their memory goes back too */
     return code;
 }
 
