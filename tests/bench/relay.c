@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * relay --to HOST:PORT [--listen PORT] [--delay-us N] [--mbit N]: a slow network between programs on this machine (relay/relay.h says what
- * the numbers mean). Writes the port that it listens on, a line, to standard output, and runs until it is ended by a signal. */
+ * relay --to PORT [--listen PORT] [--delay-us N] [--mbit N]: a slow network in front of a port of this machine (relay/relay.h says
+ * what the numbers mean). Writes the port that it listens on, a line, to standard output, and runs until it is ended by a signal. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,11 +11,11 @@
 int main(int argc, char **argv) {
     static const struct option options[] = {
         {"to", 1, NULL, 't'}, {"listen", 1, NULL, 'l'}, {"delay-us", 1, NULL, 'd'}, {"mbit", 1, NULL, 'm'}, {NULL, 0, NULL, 0}};
-    struct relay_config c = {.to = {.port = 0}};
+    struct relay_config c = {.to = {.host = "127.0.0.1"}};
     struct err e = {0};
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (o) {
-        case 't': if (io_addr_parse(optarg, 0, &c.to, &e) != ERR_OK) c.to.port = 0; break;
+        case 't': c.to.port = (uint16_t)strtoul(optarg, NULL, 10); break;
         case 'l': c.listen_port = (uint16_t)strtoul(optarg, NULL, 10); break;
         case 'd': c.delay_us = strtoull(optarg, NULL, 10); break;
         case 'm': c.bits_per_s = strtoull(optarg, NULL, 10) * 1000000; break;
@@ -23,7 +23,7 @@ int main(int argc, char **argv) {
         }
     }
     if (c.to.port == 0 || optind != argc) {
-        fprintf(stderr, "usage: relay --to HOST:PORT [--listen PORT] [--delay-us N] [--mbit N]\n");
+        fprintf(stderr, "usage: relay --to PORT [--listen PORT] [--delay-us N] [--mbit N]\n");
         return 2;
     }
     struct relay *r;
