@@ -4,11 +4,12 @@
  *
  *     ring_bench MODEL [--program CARAVAN] [--stages K | --split 12,10] [--threads T] [--decode N] [--streams 1,2] [--prefill P]
  *                      [--spin US] [--batch N] [--dtype f32|f16|bf16|q8_0] [--repeat R] [--wait]
- *                      [--delay-us N] [--mbit N] [--memory]
+ *                      [--delay-us N] [--mbit N] [--memory] [--draft N] [--repetitive]
  *
  * --decode N: N tokens of each of the streams at once, greedy, after a prompt of 16; counted from the moment when every stream has its
  * first token until the first of them has its last. --prefill P: a prompt of P tokens, until its first token is sampled.
  * --delay-us, --mbit: every link of the ring goes through an emulated network (relay/relay.h): so long one way, so fast in each direction.
+ * --draft N: guesses up to N tokens ahead. --repetitive: prompts are one phrase again and again.
  * --memory: a line with what all stages together take, beside the bytes of the model's file and of the KV cache.
  * --wait: waits for a line on standard input before it measures, so that a profiler can be put on its stages first. */
 #include <getopt.h>
@@ -25,7 +26,7 @@
 #include "relay/relay.h"
 #include "ring/frame.h"
 
-enum { MAX_STAGES = 16, MAX_STREAMS = 64, MAX_RUNS = 8, PROMPT = 16, DEFAULT_STAGES = 1 };
+enum { MAX_STAGES = 16, MAX_STREAMS = 64, MAX_RUNS = 8, PROMPT = 16, PHRASE = 8, DEFAULT_STAGES = 1 };
 
 struct setup {
     const char *model, *program;
@@ -35,6 +36,8 @@ struct setup {
     uint8_t dtype;
     bool wait, memory;
     uint64_t delay_us, mbit;
+    uint32_t n_draft;
+    bool repetitive;
     struct relay *relay;
 };
 
@@ -88,7 +91,8 @@ static void make_request(const struct setup *s, uint32_t n_vocab, uint32_t n_pro
         random ^= random << 13; /* xorshift64 (Marsaglia 2003) */
         random ^= random >> 7;
         random ^= random << 17;
-        ret->tokens[i] = (int32_t)(random % n_vocab);
+        bool again = s->repetitive && i >= PHRASE;
+        ret->tokens[i] = again ? ret->tokens[i - PHRASE] : (int32_t)(random % n_vocab);
     }
     ret->max_tokens = (int32_t)n_tokens;
     ret->ignore_eos = true;
@@ -139,22 +143,32 @@ static void measure_prefill(const struct setup *s, struct private_ring *ring) {
 
 /* ---- memory ----------------------------------------------------------------------------------------------------------------- */
 
-/* Proportional set sizes of this process's children, in bytes: pages that they share (libraries) count once. */
-static uint64_t children_memory(void) {
+/* The proportional set size of a process, in bytes: pages that several share (libraries) count once among them. */
+static uint64_t process_memory(unsigned long pid) {
     char path[64], line[256];
     uint64_t kib = 0;
-    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
-    FILE *children = fopen(path, "r");
-    for (int pid; children != NULL && fscanf(children, "%d", &pid) == 1;) {
-        snprintf(path, sizeof path, "/proc/%d/smaps_rollup", pid);
-        FILE *f = fopen(path, "r");
-        unsigned long long pss;
-        while (f != NULL && fgets(line, sizeof line, f) != NULL)
-            if (sscanf(line, "Pss: %llu kB", &pss) == 1) kib += pss;
-        if (f != NULL) fclose(f);
-    }
-    if (children != NULL) fclose(children);
+    snprintf(path, sizeof path, "/proc/%lu/smaps_rollup", pid);
+    FILE *f = fopen(path, "r");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL)
+        if (strncmp(line, "Pss:", 4) == 0) kib += strtoull(line + 4, NULL, 10);
+    if (f != NULL) fclose(f);
     return kib * 1024;
+}
+
+/* Of all this process's children together. */
+static uint64_t children_memory(void) {
+    char path[64], line[1024] = "";
+    uint64_t sum = 0;
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    FILE *f = fopen(path, "r");
+    if (f == NULL || fgets(line, sizeof line, f) == NULL) line[0] = '\0';
+    if (f != NULL) fclose(f);
+    for (char *at = line, *end; *at != '\0'; at = end) {
+        unsigned long pid = strtoul(at, &end, 10);
+        if (end == at) break;
+        sum += process_memory(pid);
+    }
+    return sum;
 }
 
 static void print_memory(const struct setup *s, const struct private_ring *ring, const struct model_gguf *g) {
@@ -190,7 +204,7 @@ static struct private_ring *start(struct setup *s, const struct model_gguf *g, s
     for (uint32_t i = 0; i < s->n_runs; i++) most = s->streams[i] > most ? s->streams[i] : most;
     uint32_t n_ctx = (s->n_prefill > PROMPT + s->n_decode ? s->n_prefill : PROMPT + s->n_decode) + 8;
     struct private_ring_config c = {.program = s->program, .path = model_gguf_path(g, 0), .model_id = model_gguf_id(g), .bounds = s->bounds,
-                                    .n_stage = s->n_stage, .dtype = s->dtype, .spin_us = s->spin_us, .via = through_relay,
+                                    .n_stage = s->n_stage, .dtype = s->dtype, .spin_us = s->spin_us, .n_draft = s->n_draft, .via = through_relay,
                                     .via_user = s};
     engine_load_init(&c.load);
     c.load.n_threads = s->threads;
@@ -277,7 +291,7 @@ static bool read_options(struct setup *s, int argc, char **argv) {
         {"program", 1, NULL, 'P'}, {"stages", 1, NULL, 'k'}, {"split", 1, NULL, 'l'}, {"threads", 1, NULL, 't'}, {"decode", 1, NULL, 'n'},
         {"streams", 1, NULL, 's'}, {"prefill", 1, NULL, 'p'}, {"spin", 1, NULL, 'u'}, {"batch", 1, NULL, 'b'}, {"dtype", 1, NULL, 'd'},
         {"repeat", 1, NULL, 'r'}, {"wait", 0, NULL, 'w'}, {"delay-us", 1, NULL, 'D'}, {"mbit", 1, NULL, 'M'},
-        {"memory", 0, NULL, 'm'}, {NULL, 0, NULL, 0},
+        {"memory", 0, NULL, 'm'}, {"draft", 1, NULL, 'g'}, {"repetitive", 0, NULL, 'R'}, {NULL, 0, NULL, 0},
     };
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (c) {
@@ -296,6 +310,8 @@ static bool read_options(struct setup *s, int argc, char **argv) {
         case 'D': s->delay_us = strtoull(optarg, NULL, 10); break;
         case 'M': s->mbit = strtoull(optarg, NULL, 10); break;
         case 'm': s->memory = true; break;
+        case 'g': s->n_draft = (uint32_t)strtoul(optarg, NULL, 10); break;
+        case 'R': s->repetitive = true; break;
         default: return false;
         }
     }
@@ -314,7 +330,7 @@ int main(int argc, char **argv) {
     if (!read_options(&s, argc, argv)) {
         fprintf(stderr, "usage: ring_bench MODEL [--stages K | --split A,B] [--threads T] [--decode N] [--streams 1,2] [--prefill P]\n"
                         "                        [--spin US] [--batch N] [--dtype TYPE] [--repeat R] [--program CARAVAN] [--wait]\n"
-                        "                        [--delay-us N] [--mbit N] [--memory]\n");
+                        "                        [--delay-us N] [--mbit N] [--memory] [--draft N] [--repetitive]\n");
         return 2;
     }
     io_tls_startup();

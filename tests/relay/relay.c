@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ * The relay's sockets and its thread. */
 #include "relay/relay.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ * The arithmetic of an imagined link. */
 #include "relay/relay_line.h"
 
 #include <assert.h>
