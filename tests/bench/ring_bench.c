@@ -204,8 +204,8 @@ static struct private_ring *start(struct setup *s, const struct model_gguf *g, s
     for (uint32_t i = 0; i < s->n_runs; i++) most = s->streams[i] > most ? s->streams[i] : most;
     uint32_t n_ctx = (s->n_prefill > PROMPT + s->n_decode ? s->n_prefill : PROMPT + s->n_decode) + 8;
     struct private_ring_config c = {.program = s->program, .path = model_gguf_path(g, 0), .model_id = model_gguf_id(g), .bounds = s->bounds,
-                                    .n_stage = s->n_stage, .dtype = s->dtype, .spin_us = s->spin_us, .n_draft = s->n_draft, .via = through_relay,
-                                    .via_user = s};
+                                    .n_stage = s->n_stage, .dtype = s->dtype, .spin_us = s->spin_us, .n_draft = s->n_draft,
+                                    .via = through_relay, .via_user = s};
     engine_load_init(&c.load);
     c.load.n_threads = s->threads;
     c.load.n_seq = most;
