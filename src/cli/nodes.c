@@ -169,7 +169,7 @@ static err_code nodes_once(struct io_http_client *c, const struct options *o, st
     if (code == ERR_OK) code = json_parse(buf_cstr(&body), body.len, &doc, e);
     if (code == ERR_OK && option_flag(o, OPT_JSON)) printf("%s\n", buf_cstr(&body));
     else if (code == ERR_OK) {
-        if (option_flag(o, OPT_WATCH)) fputs("\033[H\033[2J", stdout); /* clear the screen */
+        if (option_flag(o, OPT_WATCH) && table_width() > 0) fputs("\033[H\033[2J", stdout); /* a terminal: clear the screen */
         print_table(yyjson_doc_get_root(doc));
     }
     yyjson_doc_free(doc);

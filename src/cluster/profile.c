@@ -112,6 +112,7 @@ err_code profile_measure(const char *path, struct profile *ret, struct err *e) {
         p.devices[i].bandwidth = kept.devices[i].bandwidth;
         p.devices[i].flops = kept.devices[i].flops;
     }
+    topology_find(&p.topology);
     p.disk = same ? kept.disk : profile_disk(path);
     *ret = p;
     return ERR_OK;
@@ -131,6 +132,14 @@ void profile_put(const struct profile *p, yyjson_mut_doc *doc, yyjson_mut_val *o
         yyjson_mut_obj_add_uint(doc, o, "memory_free", d->memory_free);
         yyjson_mut_obj_add_real(doc, o, "bandwidth", d->bandwidth);
         yyjson_mut_obj_add_real(doc, o, "flops", d->flops);
+    }
+    if (p->topology.threads > 0) {
+        yyjson_mut_val *o = yyjson_mut_obj_add_obj(doc, obj, "processor");
+        yyjson_mut_obj_add_uint(doc, o, "threads", p->topology.threads);
+        yyjson_mut_obj_add_uint(doc, o, "cores", p->topology.cores);
+        yyjson_mut_obj_add_uint(doc, o, "fast_cores", p->topology.fast_cores);
+        yyjson_mut_obj_add_uint(doc, o, "memory_domains", p->topology.numa);
+        yyjson_mut_obj_add_uint(doc, o, "l3_bytes", p->topology.l3);
     }
     yyjson_mut_obj_add_real(doc, obj, "disk", p->disk);
     yyjson_mut_obj_add_bool(doc, obj, "quiet", p->quiet);
@@ -156,6 +165,15 @@ static err_code device_get(yyjson_val *o, struct profile_device *d, struct err *
     return code;
 }
 
+static err_code topology_get(yyjson_val *o, struct topology *t, struct err *e) {
+    enum { MOST = 1 << 20 };
+    err_code code = json_get_u32(o, "threads", MOST, &t->threads, e);
+    if (code == ERR_OK) code = json_get_u32(o, "cores", MOST, &t->cores, e);
+    if (code == ERR_OK) code = json_get_u32(o, "fast_cores", MOST, &t->fast_cores, e);
+    if (code == ERR_OK) code = json_get_u32(o, "memory_domains", MOST, &t->numa, e);
+    return code == ERR_OK ? json_get_u64(o, "l3_bytes", &t->l3, e) : code;
+}
+
 err_code profile_get(yyjson_val *obj, struct profile *ret, struct err *e) {
     yyjson_val *devices = yyjson_obj_get(obj, "devices"), *o;
     struct profile p = {0};
@@ -165,6 +183,7 @@ err_code profile_get(yyjson_val *obj, struct profile *ret, struct err *e) {
         return err_set(e, ERR_LIMIT, "field \"devices\": more than %d", PROFILE_MAX_DEVICES);
     err_code code = json_get_double(obj, "disk", 0, 1e18, &p.disk, e);
     if (code == ERR_OK) code = json_get_bool(obj, "quiet", &p.quiet, e);
+    if (code == ERR_OK && yyjson_obj_get(obj, "processor")) code = topology_get(yyjson_obj_get(obj, "processor"), &p.topology, e);
     get_name(obj, "hardware", p.hardware, sizeof(p.hardware));
     yyjson_arr_foreach(devices, i, max, o)
         if (code == ERR_OK) code = device_get(o, &p.devices[p.n_devices++], e);

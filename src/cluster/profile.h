@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "cluster/topology.h"
 
 enum { PROFILE_MAX_DEVICES = 8 };
 
@@ -24,6 +25,7 @@ struct profile_device {
 struct profile {
     uint32_t n_devices;     /* 0: nothing is known */
     struct profile_device devices[PROFILE_MAX_DEVICES];
+    struct topology topology; /* of the processor */
     double disk;            /* bytes per second, read in order; 0: not measured */
     bool quiet;             /* nothing else used the processor meanwhile; if not, it is measured again at the next occasion */
     char hardware[128];     /* what a change of hardware is seen by */

@@ -55,7 +55,10 @@ static void hold_resolve(struct node *n, struct stage_order *o) {
 /* What is this node's own choice rather than the coordinator's: its devices and threads. */
 static void hold_own_hardware(struct node *n, struct stage_order *o) {
     const struct engine_load *own = &n->config->load;
+    const struct topology *t = &n->profile.topology;
     o->load.n_threads = own->n_threads;
+    if (own->n_threads == 0 && t->fast_cores > 0 && t->fast_cores < t->cores) /* slow cores would keep the fast ones waiting */
+        o->load.n_threads = t->fast_cores;
     o->load.n_threads_batch = own->n_threads_batch;
     o->load.n_gpu_layers = own->n_gpu_layers;
     snprintf(o->load.devices, sizeof(o->load.devices), "%s", own->devices);

@@ -8,6 +8,8 @@
 #include "base/str.h"
 #include "node/node_priv.h"
 
+enum { GPU_RESERVE = 16, ALL_LAYERS = 1000 }; /* a sixteenth of a GPU is left to others; more layers than any model has */
+
 static void measure_exited(void *user, int status, int signo) {
     struct node *n = user;
     struct err e = {0};
@@ -41,10 +43,25 @@ void measure_stop(struct node *n) {
     n->measuring = NULL;
 }
 
+/* With all layers on GPUs, weights and KV must fit there, and the processor's memory holds none of them. */
+static void measure_gpus_only(const struct node *n, struct record *r) {
+    uint64_t sum = 0;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < r->profile.n_devices; i++) {
+        if (!r->profile.devices[i].gpu) continue;
+        sum += r->profile.devices[i].memory_free - r->profile.devices[i].memory_free / GPU_RESERVE;
+        r->profile.devices[kept++] = r->profile.devices[i];
+    }
+    if (kept == 0) return; /* there is none: it all runs on the processor */
+    r->profile.n_devices = kept;
+    if (n->config->memory == 0) r->memory = sum;
+}
+
 void measure_record(const struct node *n, struct record *r) {
     r->profile = n->profile;
     r->profile.n_devices = 0;
     for (uint32_t i = 0; i < n->profile.n_devices; i++) /* GPUs that stages here don't use are none to others */
         if (!n->profile.devices[i].gpu || n->config->load.n_gpu_layers != 0)
             r->profile.devices[r->profile.n_devices++] = n->profile.devices[i];
+    if (n->config->load.n_gpu_layers < 0 || n->config->load.n_gpu_layers >= ALL_LAYERS) measure_gpus_only(n, r);
 }

@@ -33,6 +33,8 @@ static void measured_and_kept(void **state) {
         assert_true(p.devices[i].memory_total > 0);
     }
     assert_true(cpu);
+    assert_true(p.topology.threads >= p.topology.cores && p.topology.cores >= p.topology.fast_cores && p.topology.fast_cores > 0);
+    assert_true(p.topology.numa >= 1);
     p.quiet = true;
     p.devices[0].bandwidth = 12345e6;
     assert_int_equal(profile_save(path, &p, &e), ERR_OK);
@@ -53,10 +55,10 @@ static void measured_and_kept(void **state) {
 
 static void file_and_back(void **state) {
     (void)state;
-    struct profile p = {.n_devices = 2, .disk = 1e9, .quiet = true}, q;
+    struct profile p = {.n_devices = 2, .disk = 1e9, .quiet = true, .topology = {32, 24, 8, 2, 36 << 20}}, q;
     struct err e = {0};
-    p.devices[0] = (struct profile_device){.name = "CPU", .description = "a \"chip\"",
-                                             .memory_total = 10, .memory_free = 5, .bandwidth = 2e10};
+    p.devices[0] =
+        (struct profile_device){.name = "CPU", .description = "a \"chip\"", .memory_total = 10, .memory_free = 5, .bandwidth = 2e10};
     p.devices[1] = (struct profile_device){.name = "Vulkan0", .gpu = true, .memory_total = 8, .flops = 1e13};
     snprintf(p.hardware, sizeof(p.hardware), "2 cores");
     assert_int_equal(profile_save(path, &p, &e), ERR_OK);
@@ -66,14 +68,20 @@ static void file_and_back(void **state) {
     assert_string_equal(q.devices[0].description, "a \"chip\"");
     assert_string_equal(q.hardware, "2 cores");
     assert_true(q.devices[0].bandwidth == 2e10 && q.devices[1].flops == 1e13 && q.disk == 1e9 && q.quiet);
+    assert_memory_equal(&q.topology, &p.topology, sizeof(p.topology));
     assert_true(q.devices[1].gpu && !q.devices[0].gpu && q.devices[0].memory_free == 5);
     assert_int_equal(profile_load("no-such-file.json", &q, &e), ERR_NOT_FOUND);
 }
 
 static void absurd_profiles_are_refused(void **state) {
     (void)state;
-    static const char *const bad[] = {"{\"devices\":7}", "{\"devices\":[{\"bandwidth\":-1}]}", "{\"devices\":[{\"bandwidth\":\"fast\"}]}",
-                                      "{\"devices\":[{\"memory_total\":-5}]}", "{\"disk\":1e30}", "{\"devices\":[{\"flops\":1e30}]}",
+    static const char *const bad[] = {"{\"devices\":7}",
+                                      "{\"devices\":[{\"bandwidth\":-1}]}",
+                                      "{\"devices\":[{\"bandwidth\":\"fast\"}]}",
+                                      "{\"devices\":[{\"memory_total\":-5}]}",
+                                      "{\"disk\":1e30}",
+                                      "{\"processor\":{\"cores\":-1}}",
+                                      "{\"devices\":[{\"flops\":1e30}]}",
                                       "{\"devices\":[{},{},{},{},{},{},{},{},{}]}"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct profile p;
