@@ -491,6 +491,8 @@ void membership_free(struct membership *m) {
 
 const struct member *membership_get(const struct membership *m, size_t at) { return at < m->n ? &m->members[at]->seen : NULL; }
 
+const struct member *membership_self(const struct membership *m) { return &m->self.seen; }
+
 const struct member *membership_find(const struct membership *m, uint64_t id) {
     const struct entry *x = find(m, id);
     return x ? &x->seen : NULL;

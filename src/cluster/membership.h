@@ -3,9 +3,9 @@
  * socket, clock or thread, and the bytes of a record mean nothing to it. No master and no votes: each node decides for itself.
  *
  * Each node speaks only for itself, in a record stamped (incarnation, version) and in a beat that it raises once a second; both only rise,
- * and what is older than what is known is dropped. A beat that rises is proof that somebody hears that node. Once a second each node
- * tells a few linked peers, in turn, all that it knows (stamps and beats); what a peer is missing it asks for. So everyone learns everything
- * in a few rounds whichever links are cut, at a number of messages per node and second that does not grow with the cluster.
+ * and what is older than what is known is dropped. A beat that rises is proof that somebody hears that node. Once a second each node tells
+ * a few linked peers, in turn, all that it knows (stamps and beats); what a peer is missing it asks for. So everyone learns everything in a
+ * few rounds whichever links are cut, at a number of messages per node and second that does not grow with the cluster.
  *
  * Up to MEMBERSHIP_MESH nodes everyone wants a link with everyone; in a larger cluster with the nodes 1, 2, 4, 8 ... places away among the
  * sorted ids. A lost link makes a node suspect, not gone: others are asked at once whether they hear it, and it is gone when nobody does.
@@ -93,6 +93,7 @@ void membership_write(const struct membership *m, const struct membership_action
 
 /* Nodes other than this one, sorted by id, gone ones included; valid until the next call that is given the time. NULL: past the end. */
 const struct member *membership_get(const struct membership *m, size_t at);
+const struct member *membership_self(const struct membership *m);
 const struct member *membership_find(const struct membership *m, uint64_t id);
 /* Live nodes that there should be a link with, and is none. */
 size_t membership_wanted(const struct membership *m, uint64_t *ret, size_t max);

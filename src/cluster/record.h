@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "cluster/identity.h"
 #include "cluster/profile.h"
 #include "cluster/roster.h"
 #include "model/facts.h"
@@ -69,6 +70,16 @@ void record_done(struct record *r); /* frees what it owns; zero it before first 
 void record_encode(const struct record *r, struct buf *out);
 /* *ret must be empty (zero). ERR_INVALID or ERR_FORMAT names the field. */
 err_code record_decode(const uint8_t *data, size_t len, struct record *ret, struct err *e);
+/* A record travels sealed: signed by its node, with its stamp (cluster/membership.h), so that anybody may pass it on and nobody can speak
+ * for another. Opening: the pointers lead into `data`. ERR_PROTOCOL, ERR_AUTH: it is not what its node said. */
+enum { RECORD_SEAL_SIZE = IO_SIGN_PUBLIC_SIZE + IO_SIGN_SIZE + 16 };
+struct record_seal {
+    uint64_t id, incarnation, version;
+    const uint8_t *key, *text; /* the node's public key; the record as record_encode wrote it */
+    size_t len;
+};
+void record_seal(const struct identity *id, uint64_t incarnation, uint64_t version, const void *text, size_t len, struct buf *out);
+err_code record_open(const uint8_t *data, size_t len, struct record_seal *ret, struct err *e);
 /* Bytes of the offer that stages of other instances leave. */
 uint64_t record_memory_for(const struct record *r, const char *instance);
 

@@ -86,6 +86,12 @@ void hold_drop(struct node *n, const char *instance, uint64_t up_to_epoch) {
     }
 }
 
+void hold_linked(struct node *n, uint64_t id) {
+    struct stage_child *c;
+    for (size_t i = 0; (c = stages_get(n->stages, i)); i++)
+        if (stage_child_order(c)->source_node == id) hold_report(n, stage_child_order(c), stage_child_state(c), NULL);
+}
+
 void hold_node_lost(struct node *n, uint64_t id) {
     struct stage_child *c;
     for (size_t i = 0; (c = stages_get(n->stages, i)); i++) {

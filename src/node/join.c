@@ -136,6 +136,8 @@ static void start_discovery(struct join *j) {
 }
 
 void join_start(struct join *j) {
+    for (size_t i = 0; i < j->roster.n_removed; i++)
+        if (j->roster.removed[i].out) members_set_out(j->n, identity_id(j->roster.removed[i].public_key), true);
     for (size_t i = 0; i < j->roster.n_peers; i++) control_dial(j->n->control, j->roster.peers[i].host, j->roster.peers[i].port);
     if (j->n->config->state_dir && j->identity.lock_fd >= 0) write_place(j);
     join_routes_add(j->n);
@@ -178,6 +180,8 @@ err_code join_admit(struct join *j, const struct control_peer *peer, struct err 
     return ERR_OK;
 }
 
+bool join_may_speak(const struct join *j, const uint8_t *public_key) { return !roster_is_out(&j->roster, public_key); }
+
 static void send_key(struct join *j, uint64_t to) {
     char hex[KEY_TEXT_SIZE], text[KEY_TEXT_SIZE + 96];
     key_to_text(j->keys.key, hex);
@@ -208,6 +212,7 @@ static bool take_word(struct join *j, const struct roster_removed *w) {
     bool self = memcmp(w->public_key, j->identity.public_key, sizeof(w->public_key)) == 0;
     if (!roster_hear(&j->roster, w)) return false;
     j->unsaved = true;
+    if (!self) members_set_out(j->n, identity_id(w->public_key), w->out);
     if (self && w->out) log_error("node", "this node was shut out of the cluster; hint: on a member: caravan nodes allow %s", j->n->name);
     if (self || !w->out) return true;
     struct err why = {0};

@@ -22,6 +22,8 @@ const struct identity *join_identity(const struct join *j);
 uint32_t join_tag(const struct join *j);
 
 err_code join_admit(struct join *j, const struct control_peer *peer, struct err *e);
+/* Is that node, as far as is known here, not shut out? */
+bool join_may_speak(const struct join *j, const uint8_t *public_key);
 void join_up(struct join *j, const struct control_peer *peer);
 /* What this node's record says of who is shut out; what another's says. */
 void join_speak(const struct join *j, struct record *own);

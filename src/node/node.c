@@ -64,57 +64,8 @@ void node_changed(struct node *n) { io_task_post(n->loop, &n->changed); }
 static void node_tell_all(void *user) {
     struct node *n = user;
     if (n->stopping) return;
-    struct record *own = MEM_NEW(struct record);
-    struct buf b;
-    buf_init(&b, frame_max_payload(FRAME_NODE));
-    node_own_record(n, own);
-    record_encode(own, &b);
-    for (uint32_t i = 0; i < own->n_peers && !b.failed; i++) control_send(n->control, own->peers[i].id, FRAME_NODE, 0, b.data, b.len);
-    record_done(own);
-    free(own);
-    buf_done(&b);
+    members_speak(n);
     serve_update(n);
-}
-
-const struct record *node_record(const struct node *n, uint64_t id) {
-    for (size_t i = 0; i < n->n_records; i++)
-        if (n->records[i]->id == id) return n->records[i];
-    return NULL;
-}
-
-static void node_forget(struct node *n, uint64_t id) {
-    for (size_t i = 0; i < n->n_records; i++)
-        if (n->records[i]->id == id) {
-            record_done(n->records[i]);
-            free(n->records[i]);
-            n->records[i] = n->records[--n->n_records];
-            return;
-        }
-}
-
-/* Nodes that a peer knows and we don't are dialled by whichever has the smaller id, so that everyone is linked to everyone. */
-static void node_meet(struct node *n, const struct record *r) {
-    struct control_peer known;
-    for (uint32_t i = 0; i < r->n_peers; i++)
-        if (n->id < r->peers[i].id && !control_find(n->control, r->peers[i].id, &known))
-            control_dial(n->control, r->peers[i].host, r->peers[i].port);
-}
-
-static err_code node_on_record(struct node *n, const struct control_peer *peer, const uint8_t *payload, size_t len, struct err *e) {
-    struct record *r = MEM_NEW(struct record);
-    err_code code = record_decode(payload, len, r, e);
-    if (code == ERR_OK && r->id != peer->id) code = err_set(e, ERR_PROTOCOL, "a node spoke for another");
-    if (code == ERR_OK) node_forget(n, peer->id);
-    if (code != ERR_OK || n->n_records == NODE_MAX_NODES) {
-        record_done(r);
-        free(r);
-        return code;
-    }
-    n->records[n->n_records++] = r;
-    node_meet(n, r);
-    join_hear(n->join, r);
-    serve_update(n);
-    return ERR_OK;
 }
 
 /* ---- control links ----------------------------------------------------------------------------------------------------------- */
@@ -128,6 +79,7 @@ static void node_on_up(void *user, const struct control_peer *peer) {
     struct node *n = user;
     join_up(n->join, peer);
     log_info("node", "linked with %s (%s:%u)", peer->name, peer->host, peer->port);
+    members_up(n, peer);
     node_changed(n);
 }
 
@@ -136,9 +88,8 @@ static void node_on_down(void *user, const struct control_peer *peer, const stru
     struct control_peer other;
     if (control_find(n->control, peer->id, &other)) return; /* another link to it has taken over */
     log_warn("node", "lost %s: %s", peer->name, why->text);
-    node_forget(n, peer->id);
+    members_down(n, peer, why);
     calls_node_lost(n, peer->id, why);
-    hold_node_lost(n, peer->id);
     node_changed(n);
 }
 
@@ -172,7 +123,8 @@ static err_code node_on_frame(void *user, const struct control_peer *peer, const
                               struct err *e) {
     struct node *n = user;
     switch (h->type) {
-    case FRAME_NODE: return node_on_record(n, peer, payload, h->payload_len, e);
+    case FRAME_NODE: return members_on_record(n, payload, h->payload_len, e);
+    case FRAME_MEMBERS: return members_on_members(n, peer->id, payload, h->payload_len, e);
     case FRAME_LOAD: return node_on_load(n, peer->id, payload, h->payload_len, e);
     case FRAME_UNLOAD: return node_on_unload(n, h, payload, e);
     case FRAME_STATE: return node_on_report(n, peer->id, payload, h->payload_len, e);
@@ -214,6 +166,7 @@ static void node_tick(void *user) {
     if (n->stopping && stages_count(n->stages) == 0) io_loop_stop(n->loop);
     serve_update(n);
     join_tick(n->join);
+    members_meet(n);
     links_tick(n);
 }
 
@@ -254,7 +207,7 @@ static void node_done(struct node *n) {
     calls_free(n->calls);
     links_close(n);
     learned_close(n);
-    while (n->n_records > 0) node_forget(n, n->records[0]->id);
+    if (n->members) members_close(n);
     io_task_cancel(&n->changed);
     io_timer_close(n->tick);
     io_timer_close(n->stop_timer);
@@ -277,6 +230,7 @@ static err_code node_open_links(struct node *n, struct err *e) {
     }
     struct control_self self = {.identity = join_identity(n->join), .name = n->name, .port = port_number(n->port)};
     n->control = control_create(n->loop, n->tls, &self, &callbacks, n);
+    members_open(n);
     n->stages = stages_create(n->loop, c->program, &hold_callbacks, n);
     n->weights = weights_server_create(n->tls);
     n->calls = calls_create(n);

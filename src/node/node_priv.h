@@ -5,6 +5,7 @@
 
 #include "cluster/control.h"
 #include "cluster/instance.h"
+#include "cluster/membership.h"
 #include "cluster/plan_model.h"
 #include "cluster/record.h"
 #include "cluster/weights.h"
@@ -54,8 +55,13 @@ struct node {
     struct links *links;         /* throughput to the others */
     struct learned *learned;     /* by which plans are corrected */
     struct served *served;   /* NULL: none */
+    struct membership *members;
+    struct io_timer *members_timer;
+    uint32_t ticks;
     struct record *records[NODE_MAX_NODES]; /* of linked nodes, owned */
     size_t n_records;
+    struct record *suspects[NODE_MAX_NODES]; /* of nodes that are not gone, but not linked */
+    size_t n_suspects;
     struct io_timer *tick;
     struct io_task changed;  /* posted when our record has to be sent anew */
     struct io_signal *signals[2];
@@ -68,7 +74,18 @@ struct node {
 void node_own_record(struct node *n, struct record *ret);
 /* The nodes have to be told something new about this one. */
 void node_changed(struct node *n);
-const struct record *node_record(const struct node *n, uint64_t id);
+
+/* ---- members.c: who is in the cluster ---- */
+void members_open(struct node *n);
+void members_close(struct node *n);
+void members_speak(struct node *n); /* this node's record has changed */
+void members_up(struct node *n, const struct control_peer *peer);
+void members_down(struct node *n, const struct control_peer *peer, const struct err *why);
+void members_set_out(struct node *n, uint64_t id, bool out);
+void members_meet(struct node *n); /* now and then: dials those that there should be links with */
+err_code members_on_record(struct node *n, const uint8_t *payload, size_t len, struct err *e);
+err_code members_on_members(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
+const struct record *node_record(const struct node *n, uint64_t id); /* of a linked node */
 
 /* ---- measure.c: this machine's profile ---- */
 void measure_start(struct node *n);
@@ -110,6 +127,8 @@ void serve_free(struct node *n);
 void serve_update(struct node *n);
 /* A stage's report, from a child here (node = our id) or from another node. */
 void serve_report(struct node *n, uint64_t node, const struct stage_report *r);
+/* A node's record is new: what it still holds of earlier epochs of our model is unloaded. */
+void serve_reconcile(struct node *n, uint64_t id);
 void serve_stop(struct node *n);
 
 /* ---- hold.c: the holder's side ---- */
@@ -118,6 +137,8 @@ void hold_start(struct node *n, uint64_t from, struct stage_order *order);
 void hold_drop(struct node *n, const char *instance, uint64_t up_to_epoch);
 /* The coordinator is gone: what it ordered is dropped. */
 void hold_node_lost(struct node *n, uint64_t id);
+/* Its coordinator can be told again how its stages here fare. */
+void hold_linked(struct node *n, uint64_t id);
 extern const struct stages_callbacks hold_callbacks;
 
 /* ---- calls.c ---- */

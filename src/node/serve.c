@@ -213,10 +213,26 @@ void serve_update(struct node *n) {
     for (size_t i = 0; i < n->n_records; i++) {
         nodes[count++] = serve_offer(n, n->records[i]);
     }
+    const struct plan *p = instance_plan(s->instance);
+    for (size_t i = 0; i < n->n_suspects; i++) /* a lost link is not yet a lost node: what runs there goes on, nothing new goes there */
+        for (uint32_t k = 0; k < p->n_stage; k++)
+            if (instance_node(s->instance, k)->id == n->suspects[i]->id && count <= NODE_MAX_NODES) {
+                nodes[count++] = serve_offer(n, n->suspects[i]);
+                break;
+            }
     clock_us next;
     instance_set_nodes(s->instance, clock_now(), nodes, count);
     instance_tick(s->instance, clock_now(), &next);
     serve_actions(n);
+}
+
+void serve_reconcile(struct node *n, uint64_t id) {
+    const struct record *r = node_record(n, id);
+    for (uint32_t i = 0; n->served && r && i < r->n_stages; i++) {
+        const struct record_stage *st = &r->stages[i];
+        if (strcmp(st->instance, n->served->record.instance) != 0 || st->epoch == instance_epoch(n->served->instance)) continue;
+        serve_unload(n, &(struct instance_action){.kind = INSTANCE_UNLOAD, .node = id, .epoch = st->epoch});
+    }
 }
 
 /* What a stage really took corrects the estimates that later plans of this model go by. */

@@ -34,7 +34,7 @@ static void status_links(const struct record *r, yyjson_mut_doc *doc, yyjson_mut
     }
 }
 
-static void status_node(const struct node *n, const struct record *r, yyjson_mut_doc *doc, yyjson_mut_val *nodes) {
+static void status_node(const struct node *n, const struct record *r, const char *state, yyjson_mut_doc *doc, yyjson_mut_val *nodes) {
     yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, nodes);
     char id[20];
     struct control_peer peer;
@@ -42,6 +42,7 @@ static void status_node(const struct node *n, const struct record *r, yyjson_mut
     yyjson_mut_obj_add_strcpy(doc, o, "id", id);
     yyjson_mut_obj_add_strcpy(doc, o, "name", r->name);
     yyjson_mut_obj_add_bool(doc, o, "self", r->id == n->id);
+    yyjson_mut_obj_add_str(doc, o, "state", state);
     yyjson_mut_obj_add_strcpy(doc, o, "api", r->api);
     yyjson_mut_obj_add_uint(doc, o, "memory", r->memory);
     if (control_find(n->control, r->id, &peer)) {
@@ -80,12 +81,13 @@ yyjson_mut_val *node_status(void *self, yyjson_mut_doc *doc) {
     yyjson_mut_obj_add_uint(doc, root, "requests", calls_count(n->calls));
     yyjson_mut_val *nodes = yyjson_mut_obj_add_arr(doc, root, "nodes");
     yyjson_mut_val *models = yyjson_mut_obj_add_arr(doc, root, "models");
-    status_node(n, &own, doc, nodes);
+    status_node(n, &own, "here", doc, nodes);
     status_models(&own, doc, models);
     for (size_t i = 0; i < n->n_records; i++) {
-        status_node(n, n->records[i], doc, nodes);
+        status_node(n, n->records[i], "linked", doc, nodes);
         status_models(n->records[i], doc, models);
     }
+    for (size_t i = 0; i < n->n_suspects; i++) status_node(n, n->suspects[i], "suspect", doc, nodes);
     record_done(&own);
     return root;
 }
