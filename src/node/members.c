@@ -85,7 +85,6 @@ static void members_news(struct node *n, uint64_t id) {
 }
 
 static void members_turn(struct node *n, const struct membership_action *a) {
-    if (a->is == MEMBER_SUSPECT && a->was == MEMBER_UP) log_info("node", "%016llx is suspect: asking others", (unsigned long long)a->about);
     if (a->is != MEMBER_GONE) return;
     struct record *r = members_take(n, a->about);
     log_info("node", "%s is gone: nobody hears it", r ? r->name : "a node");
