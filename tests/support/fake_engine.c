@@ -165,6 +165,15 @@ static unsigned shape_in_prompt(const struct fake *f, size_t n_prompt, size_t po
     return 0;
 }
 
+/* Cells that all sequences hold; a copy has its own. */
+static uint32_t cells_used(const struct fake *f) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < f->p.n_seq; i++) {
+        n += f->seqs[i].len;
+    }
+    return n;
+}
+
 static err_code fake_eval(void *self, const struct engine_token *tokens, size_t n, const float *in, float *out, struct err *e) {
     struct fake *f = self;
     bool first = f->p.first == 0, last = f->p.end == f->p.n_layer;
@@ -174,6 +183,9 @@ static err_code fake_eval(void *self, const struct engine_token *tokens, size_t 
     }
     if (f->p.fail != NULL && f->p.fail(f->p.user)) {
         return err_set(e, ERR_ENGINE, "fake: told to fail");
+    }
+    if (cells_used(f) + n > f->p.n_ctx) {
+        return err_set(e, ERR_NO_ROOM, "fake: no room for %zu tokens beside %u in %u cells", n, cells_used(f), f->p.n_ctx);
     }
     for (size_t i = 0; i < n; i++) {
         err_code code = step(f, &tokens[i], shape_at(f, tokens, n, i), first ? NULL : in + i * FAKE_N_EMBD,
