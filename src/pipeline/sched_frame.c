@@ -7,6 +7,8 @@
 #include "pipeline/sched_priv.h"
 
 enum { REVIEW_FRAMES = 8, TRIAL_FRAMES = 2, EXACT_MOST = 3, GUESSES_SHARE = 4 };
+/* Times of what a prompt takes alone that it may have to wait for those that came later. */
+static const float AGED = 4;
 
 static uint32_t min_u32(uint32_t a, uint32_t b) {
     return a < b ? a : b;
@@ -109,16 +111,30 @@ static void put_chunk(struct sched *s, struct filling *f, struct sched_req *r, u
     }
 }
 
+/* Has it waited so long that it goes before all that came later? (So much longer than what is left of it takes alone.) */
+static bool aged(const struct sched_req *r, clock_us now, float token_us) {
+    return (float)(now - r->submitted) > AGED * token_us * (float)left_of(r);
+}
+
+static bool goes_before(const struct sched_req *a, const struct sched_req *b, clock_us now, float token_us) {
+    bool old = aged(a, now, token_us), other_old = aged(b, now, token_us);
+    if (old || other_old) {
+        return old && (!other_old || a->submitted < b->submitted);
+    }
+    return (now - a->submitted + 1) * left_of(b) > (now - b->submitted + 1) * left_of(a);
+}
+
 /* Whose turn is it? The one that has waited longest for what it still needs: the highest ratio of the two. Short prompts pass long
- * ones, so that most wait little, but a long one's ratio grows until it is first: nobody waits for ever. Prompts that wait for another's
+ * ones, so that most wait little, until these have waited too long, even if more comes than can be read. Prompts that wait for another's
  * prefix are left out. */
 static struct sched_req *next_prompt(struct sched *s, clock_us now) {
+    float token_us = sched_time_frame(&s->time, SCHED_TIME_PROMPT, s->config.n_batch, NULL) / (float)s->config.n_batch;
     struct sched_req *best = NULL;
     for (struct sched_req *r = s->prefill.first; r != NULL; r = r->next) {
         if (!r->rooted && !sched_slot_root(s, r)) {
             continue;
         }
-        if (best == NULL || (now - r->submitted + 1) * left_of(best) > (now - best->submitted + 1) * left_of(r)) {
+        if (best == NULL || goes_before(r, best, now, token_us)) {
             best = r;
         }
     }

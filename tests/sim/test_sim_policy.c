@@ -189,7 +189,7 @@ static void test_latency(void **state) {
 
 /* ---- fairness --------------------------------------------------------------------------------------------------------------- */
 
-/* Short prompts come for a long time, and take most of it: a long one is read all the same, long before they end. */
+/* Short prompts come for a long time, and take all of it: a long one is read all the same before they end. */
 static void test_long_prompt_not_starved(void **state) {
     (void)state;
     struct sim_config c = config_of(2, 64, 500, 100);
@@ -198,7 +198,7 @@ static void test_long_prompt_not_starved(void **state) {
     r->later_prompt = 100;
     r->later_tokens = 1;
     for (uint32_t i = 1; i < 500; i++) {
-        sim_timer(r->sim, sim_now(r->sim) + i * 12000, i); /* 12 ms for what takes about 10 */
+        sim_timer(r->sim, sim_now(r->sim) + i * 9800, i); /* 9.8 ms for what takes about 10 */
     }
     finish(r, 500);
     uint32_t before = 0, waited = 0;
@@ -208,7 +208,7 @@ static void test_long_prompt_not_starved(void **state) {
     }
     print_message("the long prompt was read after %llu ms, %u short ones before it; %u of those waited over 400 ms\n",
                   (unsigned long long)(r->all[0].first - r->all[0].submitted) / 1000, before, waited);
-    assert_true(before > 5 && before < 300); /* short ones pass, but not all */
+    assert_true(before > 5 && before < 450); /* short ones pass, but not all */
     run_free(r);
 }
 

@@ -186,6 +186,12 @@ static void test_latency_budget(void **state) {
     sched_policy_share(&load, &sh);
     assert_int_equal(sh.decode_tokens, 2);
     assert_int_equal(sh.prefill_tokens, 128); /* 2 x (5 + 130 x 0.5) ms = 140 ms; of 192: 204 ms */
+    load.groups = 4;                          /* more frames than stages are on their way */
+    load.n_decoding = 8;
+    sched_policy_share(&load, &sh);
+    assert_int_equal(sh.prefill_tokens, 64);
+    load.groups = 2;
+    load.n_decoding = 4;
     load.latency_us = 100000;
     sched_policy_share(&load, &sh);
     assert_int_equal(sh.prefill_tokens, 64);
