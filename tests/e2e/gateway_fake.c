@@ -47,7 +47,7 @@ struct fake {
     struct gateway *gateway;
     struct io_signal *term, *interrupt;
     struct backend_call *calls;
-    uint64_t submitted, running, cancelled, finished;
+    uint64_t submitted, running, started, tokens, cancelled, finished;
     uint64_t last_seed;
 };
 
@@ -152,6 +152,7 @@ static void step(void *user) {
     bool fails = c->fail != ERR_OK && (int64_t)c->at >= c->fail_after;
     if (!c->started && !(fails && c->fail_after == 0)) {
         c->started = true;
+        c->fake->started++;
         c->ev.kind = REQUEST_STARTED;
         io_timer_start(c->timer, c->prefill_ms > 0 ? c->prefill_ms : c->delay_ms, 0);
         c->fn(c->user, &c->ev);
@@ -162,6 +163,7 @@ static void step(void *user) {
         return;
     }
     size_t k = c->at % c->n_pieces;
+    c->fake->tokens++;
     c->ev.kind = REQUEST_TOKEN;
     c->ev.token = (int32_t)(100 + k);
     c->ev.logprob = -0.25f * (float)(k + 1);
@@ -340,6 +342,8 @@ static yyjson_mut_val *fake_status(void *self, yyjson_mut_doc *doc) {
     yyjson_mut_val *o = yyjson_mut_obj(doc);
     yyjson_mut_obj_add_uint(doc, o, "submitted", f->submitted);
     yyjson_mut_obj_add_uint(doc, o, "running", f->running);
+    yyjson_mut_obj_add_uint(doc, o, "started", f->started);
+    yyjson_mut_obj_add_uint(doc, o, "tokens", f->tokens);
     yyjson_mut_obj_add_uint(doc, o, "cancelled", f->cancelled);
     yyjson_mut_obj_add_uint(doc, o, "finished", f->finished);
     yyjson_mut_obj_add_uint(doc, o, "calls", gateway_calls(f->gateway));
