@@ -107,7 +107,6 @@ struct sched *sched_create(const struct sched_config *config) {
     s->tokens = mem_calloc(c->n_batch, sizeof *s->tokens);
     s->results = mem_calloc(c->n_batch, sizeof *s->results);
     s->answered = mem_calloc(c->n_batch, sizeof *s->answered);
-    sched_cost_init(&s->cost, c->n_stage);
     sched_time_init(&s->time, c->n_stage);
     s->items_cap = 4 * (size_t)c->n_seq + 16;
     s->items = mem_calloc(s->items_cap, sizeof *s->items);

@@ -58,7 +58,7 @@ static void put_guesses(struct sched *s, struct filling *f, struct sched_req *r,
                                    .groups = s->n_flight_decode + 1, .most = guesses_most(s, f, r, n_later),
                                    .always = s->config.draft_always};
     float expected;
-    r->n_ahead = sched_spec_choose(&r->spec, &s->cost, &s->config.drafter, r->slot, &load, &expected);
+    r->n_ahead = sched_spec_choose(&r->spec, &s->time, &s->config.drafter, r->slot, &load, &expected);
     for (uint32_t i = 0; i < r->n_ahead; i++) {
         put_token(s, f, r->slot, r->spec.guesses[i], r->n_sent + i, ENGINE_TOKEN_SAMPLE | ENGINE_TOKEN_DRAFT);
     }

@@ -101,7 +101,6 @@ struct sched {
     struct engine_op *ops;              /* [FRAME_MAX_OPS]: of the next frame, in the order in which they were decided */
     size_t n_ops;
     struct engine_token *tokens;        /* [n_batch] */
-    struct sched_cost cost;
     struct sched_time time;
     uint32_t groups, groups_decoding;   /* of decoding sequences; how many these were when it was decided */
     uint64_t groups_frame, groups_review; /* n_frames then, and after how many it is to be decided again */

@@ -7,11 +7,7 @@
 #include "pipeline/sched_ngram.h"
 
 /* Evidence fades: what counts is how a sequence goes now. */
-static const float COST_KEEP = 0.97f, KIND_KEEP = 0.95f;
-/* Tokens per frame must vary this much (variance) for their times to say what one more costs. */
-static const float VARIANCE_LEAST = 0.1f;
-/* Until then: reading the weights, which one token and a few share, is nearly all of it. */
-static const float TOKEN_SHARE = 0.1f;
+static const float KIND_KEEP = 0.95f;
 /* Speculation of a kind starts when it promises this much, and ends when it brings nothing. */
 static const float GAIN_ON = 1.1f, GAIN_OFF = 1.0f;
 /* What is guessed but never sent is tried this rarely, if only the measured cost speaks against it. */
@@ -19,56 +15,6 @@ enum { PROBE_EVERY = 64, PROBE_MOST = 2 };
 /* What is believed before anything was seen, worth so many tries. */
 static const float PRIOR_TRIED = 2.0f, PRIOR_HIT[SCHED_GUESS_KINDS] = {0.8f, 1.2f, 1.6f, 1.4f};
 enum { MIDDLE_MATCH = 4, LONG_MATCH = 8 };
-
-/* ---- cost ------------------------------------------------------------------------------------------------------------------- */
-
-void sched_cost_init(struct sched_cost *c, uint32_t n_stage) {
-    assert(n_stage <= SCHED_SPEC_STAGES);
-    memset(c, 0, sizeof *c);
-    c->n_stage = n_stage;
-}
-
-/* Least squares over the decaying sums. */
-static void fit(struct sched_cost_stage *s) {
-    float n = s->n / s->w, t = s->t / s->w, variance = s->nn / s->w - n * n;
-    if (variance > VARIANCE_LEAST) {
-        float slope = (s->nt / s->w - n * t) / variance;
-        s->token_us = slope < 0 ? 0 : slope > t / n ? t / n : slope;
-    } else if (s->token_us == 0) {
-        s->token_us = TOKEN_SHARE * t / n;
-    }
-    s->base_us = t - s->token_us * n > 0 ? t - s->token_us * n : 0;
-}
-
-static void learn_stage(struct sched_cost_stage *s, float n, float t) {
-    s->w = s->w * COST_KEEP + 1;
-    s->n = s->n * COST_KEEP + n;
-    s->nn = s->nn * COST_KEEP + n * n;
-    s->t = s->t * COST_KEEP + t;
-    s->nt = s->nt * COST_KEEP + n * t;
-    fit(s);
-}
-
-void sched_cost_learn(struct sched_cost *c, uint32_t n, const struct ring_trace *traces, uint16_t n_trace, uint32_t hop_us) {
-    float hops = (float)hop_us;
-    for (uint16_t i = 0; i < n_trace; i++) {
-        learn_stage(&c->stages[traces[i].stage], (float)n, (float)traces[i].compute_us);
-        hops += (float)traces[i].hop_us;
-    }
-    c->hops_us = c->known ? c->hops_us * COST_KEEP + hops * (1 - COST_KEEP) : hops;
-    c->known = true;
-}
-
-float sched_cost_cycle(const struct sched_cost *c, float n, uint32_t groups, float drafting_us) {
-    float sum = c->hops_us, slowest = 0;
-    for (uint32_t i = 0; i < c->n_stage; i++) {
-        float t = c->stages[i].base_us + n * c->stages[i].token_us + (i == 0 ? drafting_us : 0);
-        sum += t;
-        slowest = t > slowest ? t : slowest;
-    }
-    float queue = slowest * (float)groups; /* all groups wait for the slowest stage, or each for its own trip */
-    return queue > sum ? queue : sum;
-}
 
 /* ---- the text --------------------------------------------------------------------------------------------------------------- */
 
@@ -102,15 +48,21 @@ static float acceptance(const struct sched_spec *sp, enum sched_guess kind) {
 
 struct choice { uint32_t n; float gain, expected; };
 
+/* Time between two frames of the same sequences, of n tokens each; drafting_us more are spent in the head on each. */
+static float cycle_us(const struct sched_time *t, uint32_t n, uint32_t groups, float drafting_us) {
+    float trip, slowest = sched_time_frame(t, SCHED_TIME_DECODE, n, &trip), queue = (slowest + drafting_us) * (float)groups;
+    return queue > trip + drafting_us ? queue : trip + drafting_us;
+}
+
 /* The number of guesses that gives the most tokens per time, over what none gives. A guess comes true with probability p, and counts only
  * if those before it did. */
-static struct choice best_number(const struct sched_cost *c, const struct sched_spec_load *load, uint32_t most, float p, float guess_us) {
-    float base = (load->expected + 1) / sched_cost_cycle(c, (float)load->n_others + 1, load->groups, 0);
+static struct choice best_number(const struct sched_time *t, const struct sched_spec_load *load, uint32_t most, float p, float guess_us) {
+    float base = (load->expected + 1) / cycle_us(t, load->n_others + 1, load->groups, 0);
     struct choice best = {.expected = 1};
     float expected = 1, chance = p;
     for (uint32_t n = 1; n <= most; n++, chance *= p) {
         expected += chance;
-        float cycle = sched_cost_cycle(c, (float)(load->n_others + 1 + n), load->groups, guess_us * (float)n);
+        float cycle = cycle_us(t, load->n_others + 1 + n, load->groups, guess_us * (float)n);
         float gain = (load->expected + expected) / cycle / base;
         if (gain > best.gain) {
             best = (struct choice){.n = n, .gain = gain, .expected = expected};
@@ -120,7 +72,7 @@ static struct choice best_number(const struct sched_cost *c, const struct sched_
 }
 
 /* What the evidence says for this kind: with hysteresis, and a rare small try of what might pay after all. */
-static struct choice weigh(struct sched_spec *sp, const struct sched_cost *c, const struct sched_spec_load *load, enum sched_guess kind,
+static struct choice weigh(struct sched_spec *sp, const struct sched_time *t, const struct sched_spec_load *load, enum sched_guess kind,
                            float guess_us) {
     struct sched_spec_kind *k = &sp->kinds[kind];
     float p = acceptance(sp, kind);
@@ -128,7 +80,7 @@ static struct choice weigh(struct sched_spec *sp, const struct sched_cost *c, co
     if (load->most == 0) {
         return none;
     }
-    struct choice best = best_number(c, load, load->most, p, guess_us);
+    struct choice best = best_number(t, load, load->most, p, guess_us);
     k->on = best.gain > (k->on ? GAIN_OFF : GAIN_ON);
     if (k->on) {
         return best;
@@ -158,18 +110,18 @@ static enum sched_guess always(const struct sched_spec *sp, const struct sched_d
     return kind;
 }
 
-static enum sched_guess by_evidence(struct sched_spec *sp, const struct sched_cost *cost, const struct sched_drafter *drafter,
+static enum sched_guess by_evidence(struct sched_spec *sp, const struct sched_time *time, const struct sched_drafter *drafter,
                                     const struct sched_spec_load *load, uint32_t match, struct choice *ret) {
     enum sched_guess kind = kind_of(match);
     *ret = (struct choice){.expected = 1};
-    if (!cost->known) {
+    if (!sched_time_known(time, SCHED_TIME_DECODE)) {
         return kind;
     }
     if (match > 0) {
-        *ret = weigh(sp, cost, load, kind, 0);
+        *ret = weigh(sp, time, load, kind, 0);
     }
     if (drafter->guess != NULL) {
-        struct choice other = weigh(sp, cost, load, SCHED_GUESS_DRAFT, (float)drafter->cost_us(drafter->user));
+        struct choice other = weigh(sp, time, load, SCHED_GUESS_DRAFT, (float)drafter->cost_us(drafter->user));
         if (other.n > 0 && (ret->n == 0 || other.gain > ret->gain)) {
             *ret = other;
             kind = SCHED_GUESS_DRAFT;
@@ -178,12 +130,12 @@ static enum sched_guess by_evidence(struct sched_spec *sp, const struct sched_co
     return kind;
 }
 
-uint32_t sched_spec_choose(struct sched_spec *sp, const struct sched_cost *cost, const struct sched_drafter *drafter, uint32_t seq,
+uint32_t sched_spec_choose(struct sched_spec *sp, const struct sched_time *time, const struct sched_drafter *drafter, uint32_t seq,
                            const struct sched_spec_load *load, float *ret_expected) {
     assert(load->most <= SCHED_SPEC_MOST);
     uint32_t match = sched_ngram_guess(sp->text, load->most > 0 ? load->most : 1, sp->guesses);
     struct choice choice;
-    sp->kind = load->always ? always(sp, drafter, load, match, &choice) : by_evidence(sp, cost, drafter, load, match, &choice);
+    sp->kind = load->always ? always(sp, drafter, load, match, &choice) : by_evidence(sp, time, drafter, load, match, &choice);
     if (sp->kind == SCHED_GUESS_DRAFT) {
         uint32_t n_tokens;
         const int32_t *tokens = sched_ngram_tokens(sp->text, &n_tokens);

@@ -13,11 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "ring/compute.h"
+#include "pipeline/sched_time.h"
 
 enum { SCHED_SPEC_MOST = 32,  /* guesses that may travel with one token */
-       SCHED_SPEC_EXACT = 2,  /* with --exact: the whole run is at most 3 tokens, one class of batch shapes */
-       SCHED_SPEC_STAGES = 64 };
+       SCHED_SPEC_EXACT = 2 };/* with --exact: the whole run is at most 3 tokens, one class of batch shapes */
 
 /* A second source of guesses beside the sequence's own text: a small model. */
 struct sched_drafter {
@@ -26,24 +25,6 @@ struct sched_drafter {
     uint32_t (*cost_us)(void *user); /* of one guess, as measured */
     void *user;
 };
-
-/* ---- what a trip around the ring costs, from the times that frames bring back ---- */
-
-struct sched_cost {
-    uint32_t n_stage;
-    bool known;
-    float hops_us;
-    struct sched_cost_stage {
-        float w, n, nn, t, nt;    /* decaying sums: weight, tokens, tokens squared, time, time x tokens */
-        float base_us, token_us;  /* a frame of n tokens computes for base_us + n * token_us */
-    } stages[SCHED_SPEC_STAGES];
-};
-void sched_cost_init(struct sched_cost *c, uint32_t n_stage);
-/* A frame of n decoded tokens came back with these times. */
-void sched_cost_learn(struct sched_cost *c, uint32_t n, const struct ring_trace *traces, uint16_t n_trace, uint32_t hop_us);
-/* Time between two frames of the same sequences, of n tokens each, when `groups` such frames travel one behind another; drafting_us more
- * are spent in the head on each. */
-float sched_cost_cycle(const struct sched_cost *c, float n, uint32_t groups, float drafting_us);
 
 /* ---- one sequence ---- */
 
@@ -76,7 +57,7 @@ struct sched_spec_load {
     bool always;          /* as many as there may be, whether it pays or not */
 };
 /* Guesses to send: how many, in sp->guesses; *ret_expected: tokens that will come of it, its own included. */
-uint32_t sched_spec_choose(struct sched_spec *sp, const struct sched_cost *cost, const struct sched_drafter *drafter, uint32_t seq,
+uint32_t sched_spec_choose(struct sched_spec *sp, const struct sched_time *time, const struct sched_drafter *drafter, uint32_t seq,
                            const struct sched_spec_load *load, float *ret_expected);
 
 #endif

@@ -101,13 +101,6 @@ static void add_times(struct sched *s, const struct sched_flight *fl, const stru
     }
 }
 
-/* Frames with prompt tokens say nothing of what a decode token costs. */
-static void learn_cost(struct sched *s, const struct sched_flight *fl, const struct ring_trace *traces, uint16_t n_trace, uint32_t hop_us) {
-    if (fl->decode && fl->n_tokens == fl->n_expect && n_trace == s->config.n_stage && !fl->faulted) {
-        sched_cost_learn(&s->cost, fl->n_tokens, traces, n_trace, hop_us);
-    }
-}
-
 static void learn_time(struct sched *s, const struct sched_flight *fl, const struct ring_trace *traces, uint16_t n_trace, uint32_t hop_us) {
     if (fl->n_tokens > 0 && n_trace == s->config.n_stage && !fl->faulted && s->eval_state != SCHED_EVAL_RUNNING) {
         enum sched_time_kind kind = fl->n_tokens == fl->n_expect ? SCHED_TIME_DECODE : SCHED_TIME_PROMPT;
@@ -226,7 +219,6 @@ err_code sched_tokens(struct sched *s, clock_us now, uint32_t number, uint32_t n
     s->n_flight--;
     s->n_flight_decode -= fl->decode;
     s->n_flight_guesses -= fl->guesses;
-    learn_cost(s, fl, traces, n_trace, hop_us);
     learn_time(s, fl, traces, n_trace, hop_us);
     add_times(s, fl, traces, n_trace, hop_us);
     for (uint32_t i = 0; i < n_results; i++) {

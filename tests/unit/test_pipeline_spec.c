@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Speculation without a ring: guesses from the text against a plain search, costs from made times, and what is decided from both. */
+ * Speculation without a ring: guesses from the text against a plain search, made times, and what is decided from both. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -75,41 +75,20 @@ static void test_a_loop_goes_on(void **state) {
     sched_ngram_free(g);
 }
 
-/* ---- costs ------------------------------------------------------------------------------------------------------------------- */
+/* ---- times ------------------------------------------------------------------------------------------------------------------- */
 
 /* Frames of n tokens on stages that compute base + n * each, hops between them. */
-static void learn(struct sched_cost *c, uint32_t n, uint32_t base, uint32_t each, uint32_t hop) {
-    struct ring_trace t[SCHED_SPEC_STAGES];
-    for (uint32_t i = 0; i < c->n_stage; i++)
+static void learn(struct sched_time *time, uint32_t n, uint32_t base, uint32_t each, uint32_t hop) {
+    struct ring_trace t[SCHED_TIME_STAGES];
+    for (uint32_t i = 0; i < time->n_stage; i++)
         t[i] = (struct ring_trace){.stage = (uint16_t)i, .hop_us = i > 0 ? hop : 0, .compute_us = base + n * each};
-    sched_cost_learn(c, n, t, (uint16_t)c->n_stage, hop);
-}
-
-static void assert_near(float got, float want) {
-    if (got < want * 0.98f || got > want * 1.02f) fail_msg("%g is not about %g", (double)got, (double)want);
-}
-
-static void test_cost(void **state) {
-    (void)state;
-    struct sched_cost c;
-    sched_cost_init(&c, 4);
-    learn(&c, 1, 5000, 1000, 2000);
-    assert_near(sched_cost_cycle(&c, 1, 1, 0), 4 * 6000 + 4 * 2000);
-    assert_true(sched_cost_cycle(&c, 2, 1, 0) > sched_cost_cycle(&c, 1, 1, 0)); /* a guess, before there is evidence */
-    for (uint32_t i = 0; i < 20; i++) learn(&c, 1 + i % 4, 5000, 1000, 2000);
-    assert_near(sched_cost_cycle(&c, 9, 1, 0), 4 * 14000 + 4 * 2000);
-    assert_near(sched_cost_cycle(&c, 9, 1, 500), 4 * 14000 + 4 * 2000 + 500);
-    assert_near(sched_cost_cycle(&c, 9, 8, 0), 8 * 14000); /* eight groups wait for the slowest stage */
-    for (uint32_t i = 0; i < 200; i++) learn(&c, 1, 5000, 1000, 2000); /* one size says nothing of the slope, which stays */
-    assert_near(sched_cost_cycle(&c, 3, 1, 0), 4 * 8000 + 4 * 2000);
-    for (uint32_t i = 0; i < 50; i++) learn(&c, 1 + i % 2, 9000 - 3000 * (i % 2), 0, 0); /* nonsense: more tokens, less time */
-    assert_true(c.stages[0].token_us >= 0 && c.stages[0].base_us >= 0);
+    sched_time_learn(time, SCHED_TIME_DECODE, n, t, hop);
 }
 
 /* ---- decisions ---------------------------------------------------------------------------------------------------------------- */
 
 struct world {
-    struct sched_cost cost;
+    struct sched_time time;
     struct sched_drafter drafter;
     struct sched_spec spec;
     struct sched_spec_load load;
@@ -131,8 +110,8 @@ static uint32_t draft_cost(void *user) {
 /* Two stages of 10 ms and `each` us a token, hops of `hop` us. */
 static void world_make(struct world *w, uint32_t each, uint32_t hop) {
     memset(w, 0, sizeof *w);
-    sched_cost_init(&w->cost, 2);
-    for (uint32_t i = 0; i < 30; i++) learn(&w->cost, 1 + i % 3, 10000 - each, each, hop);
+    sched_time_init(&w->time, 2);
+    for (uint32_t i = 0; i < 30; i++) learn(&w->time, 1 + i % 3, 10000 - each, each, hop);
     sched_spec_start(&w->spec, 4000);
     sched_spec_push(&w->spec, -1, false);
     w->load = (struct sched_spec_load){.groups = 1, .most = 16};
@@ -140,7 +119,7 @@ static void world_make(struct world *w, uint32_t each, uint32_t hop) {
 
 static uint32_t choose(struct world *w) {
     float expected;
-    uint32_t n = sched_spec_choose(&w->spec, &w->cost, &w->drafter, 0, &w->load, &expected);
+    uint32_t n = sched_spec_choose(&w->spec, &w->time, &w->drafter, 0, &w->load, &expected);
     assert_true(expected >= 1 && expected <= 1 + (float)n);
     return n;
 }
@@ -231,8 +210,8 @@ static void test_hysteresis_and_probes(void **state) {
     assert_true(sent > 0 && sent <= 1000 / 64 * 2 + 2);
     struct sched_spec_kind *k = &w.spec.kinds[SCHED_GUESS_LONG];
     k->on = false;
-    sched_cost_init(&w.cost, 2);
-    for (uint32_t i = 0; i < 30; i++) learn(&w.cost, 1 + i % 3, 500, 9500, 0);
+    sched_time_init(&w.time, 2);
+    for (uint32_t i = 0; i < 30; i++) learn(&w.time, 1 + i % 3, 500, 9500, 0);
     k->passed_over = 0;
     assert_int_equal(choose(&w), 0); /* a gain of about 5 %: not enough to begin ... */
     k->on = true;
@@ -301,8 +280,7 @@ static void test_always(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_guesses_are_the_longest_match), cmocka_unit_test(test_a_loop_goes_on), cmocka_unit_test(test_cost),
-        cmocka_unit_test(test_it_pays_on_repetition), cmocka_unit_test(test_it_does_not_on_noise),
+        cmocka_unit_test(test_guesses_are_the_longest_match), cmocka_unit_test(test_a_loop_goes_on),         cmocka_unit_test(test_it_pays_on_repetition), cmocka_unit_test(test_it_does_not_on_noise),
         cmocka_unit_test(test_it_learns_without_sending), cmocka_unit_test(test_hysteresis_and_probes),
         cmocka_unit_test(test_others_come_first), cmocka_unit_test(test_small_model), cmocka_unit_test(test_always),
     };
