@@ -9,7 +9,8 @@
  * --decode N: N tokens of each of the streams at once, greedy, after a prompt of 16; counted from the moment when every stream has its
  * first token until the first of them has its last. --prefill P: a prompt of P tokens, until its first token is sampled.
  * --delay-us, --mbit: every link of the ring goes through an emulated network (relay/relay.h): so long one way, so fast in each direction.
- * --draft N: guesses up to N tokens ahead. --repetitive: prompts are one phrase again and again.
+ * --draft N: guesses up to N tokens ahead. --repetitive: prompts are one phrase again and again,
+ * and answers are made of its tokens.
  * --memory: a line with what all stages together take, beside the bytes of the model's file and of the KV cache.
  * --wait: waits for a line on standard input before it measures, so that a profiler can be put on its stages first. */
 #include <getopt.h>
@@ -47,7 +48,7 @@ struct tally {
     clock_us submitted, begun, ended;
     uint64_t prefill_us;
     struct request_hop hops[REQUEST_MAX_HOPS];
-    uint32_t n_hop;
+    uint32_t n_hop, n_guessed, n_accepted;
 };
 
 static void stop(const char *what, const struct err *e) {
@@ -70,6 +71,8 @@ static void on_event(void *user, const struct request_event *ev) {
         if (t->ended == 0) t->ended = now;
         if (ev->prefill_us > t->prefill_us) t->prefill_us = ev->prefill_us;
         t->n_hop = ev->n_hop;
+        t->n_guessed += ev->draft_tokens;
+        t->n_accepted += ev->draft_accepted;
         for (uint32_t i = 0; i < ev->n_hop; i++) {
             t->hops[i].stage = ev->hops[i].stage;
             t->hops[i].frames += ev->hops[i].frames;
@@ -78,6 +81,13 @@ static void on_event(void *user, const struct request_event *ev) {
             t->hops[i].hop_us += ev->hops[i].hop_us;
         }
     }
+}
+
+/* Random weights never repeat themselves: their answer is kept to the phrase's tokens, in the order that the model chooses. */
+static void keep_to_phrase(struct request *r) {
+    r->sampling.n_bias = PHRASE;
+    r->sampling.bias = mem_calloc(PHRASE, sizeof *r->sampling.bias);
+    for (uint32_t i = 0; i < PHRASE; i++) r->sampling.bias[i] = (struct engine_logit_bias){.token = r->tokens[i], .bias = 100};
 }
 
 /* A prompt of its own for every stream and run: nothing can be reused. */
@@ -97,6 +107,7 @@ static void make_request(const struct setup *s, uint32_t n_vocab, uint32_t n_pro
     ret->max_tokens = (int32_t)n_tokens;
     ret->ignore_eos = true;
     ret->sampling.temperature = 0;
+    if (s->repetitive) keep_to_phrase(ret);
 }
 
 static void measure(const struct setup *s, struct private_ring *ring, uint32_t n_streams, uint32_t n_prompt, uint32_t n_tokens,
@@ -129,6 +140,7 @@ static void measure_decode(const struct setup *s, struct private_ring *ring, uin
     double seconds = (double)(t.ended - t.begun) / 1e6;
     printf("{\"what\": \"decode\", \"n_stage\": %u, \"threads\": %u, \"streams\": %u, \"tokens\": %u, \"tok_s\": %.3f", s->n_stage,
            s->threads, n_streams, t.n_tokens - t.n_first, (t.n_tokens - t.n_first) / seconds);
+    printf(", \"guessed\": %u, \"accepted\": %u", t.n_guessed, t.n_accepted);
     print_stages(&t);
 }
 

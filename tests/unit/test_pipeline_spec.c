@@ -280,7 +280,8 @@ static void test_always(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_guesses_are_the_longest_match), cmocka_unit_test(test_a_loop_goes_on),         cmocka_unit_test(test_it_pays_on_repetition), cmocka_unit_test(test_it_does_not_on_noise),
+        cmocka_unit_test(test_guesses_are_the_longest_match), cmocka_unit_test(test_a_loop_goes_on),
+        cmocka_unit_test(test_it_pays_on_repetition), cmocka_unit_test(test_it_does_not_on_noise),
         cmocka_unit_test(test_it_learns_without_sending), cmocka_unit_test(test_hysteresis_and_probes),
         cmocka_unit_test(test_others_come_first), cmocka_unit_test(test_small_model), cmocka_unit_test(test_always),
     };
