@@ -139,6 +139,19 @@ static void put_models(yyjson_val *root, uint32_t width, struct buf *out) {
     table_free(t);
 }
 
+/* The first name in the alphabet behind `after` (NULL: of all) among the other nodes; NULL: there is none. */
+static const char *next_name(yyjson_val *nodes, const char *after) {
+    const char *best = NULL;
+    yyjson_val *node;
+    size_t i, max;
+    yyjson_arr_foreach(nodes, i, max, node) {
+        const char *name = text_of(node, "name");
+        if (yyjson_get_bool(yyjson_obj_get(node, "self")) || (after && strcmp(name, after) <= 0)) continue;
+        if (!best || strcmp(name, best) < 0) best = name;
+    }
+    return best;
+}
+
 static void print_table(yyjson_val *root) {
     static const struct table_column columns[] = {{"NAME", 8, false}, {"ADDRESS", 12, false}, {"STATE", 0, false}, {"FREE", 0, true},
                                                   {"DEVICES", 6, false}, {"GB/s", 4, true}, {"RTT", 0, true}, {"MBIT/S", 0, true},
@@ -148,7 +161,16 @@ static void print_table(yyjson_val *root) {
     struct buf b;
     struct table *t = table_create(columns, ARRAY_LEN(columns));
     buf_init(&b, 1 << 20);
-    yyjson_arr_foreach(nodes, i, max, node) put_node(nodes, node, yyjson_obj_get(root, "models"), t);
+    const char *after = NULL; /* the node that answers, then the others by name */
+    yyjson_arr_foreach(nodes, i, max, node)
+        if (yyjson_get_bool(yyjson_obj_get(node, "self"))) put_node(nodes, node, yyjson_obj_get(root, "models"), t);
+    do {
+        const char *next = next_name(nodes, after);
+        yyjson_arr_foreach(nodes, i, max, node)
+            if (next && !yyjson_get_bool(yyjson_obj_get(node, "self")) && strcmp(text_of(node, "name"), next) == 0)
+                put_node(nodes, node, yyjson_obj_get(root, "models"), t);
+        after = next;
+    } while (after);
     table_print(t, table_width(), &b);
     put_models(root, table_width(), &b);
     fputs(buf_cstr(&b), stdout);

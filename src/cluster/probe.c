@@ -20,7 +20,7 @@ enum { MAX_ACTIONS = PROBE_MAX_PEERS + 8, AGAIN_S = 6 * 3600, FORGET_S = 30 * 24
 #define BUSY_MOST_US 64000000u
 #define ANSWER_US    2000000u  /* a question that is not answered is a no */
 #define ARRIVE_US    20000000u /* bytes that take longer are given up */
-#define ENOUGH_US    4000u     /* a half that took so long is a measurement */
+#define ENOUGH_US 15000u   /* a half that took so long is a measurement */
 #define OTHERS_US    1000000u  /* a probe that comes in makes a node busy to others for so long */
 
 struct link {

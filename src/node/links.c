@@ -74,6 +74,9 @@ static void links_actions(struct node *n) {
     }
 }
 
+/* Requests, and the measuring of this machine, have it for themselves. */
+static bool links_busy(const struct node *n) { return calls_count(n->calls) > 0 || n->measuring; }
+
 void links_tick(struct node *n) {
     uint64_t peers[NODE_MAX_NODES];
     uint32_t count = 0;
@@ -81,12 +84,12 @@ void links_tick(struct node *n) {
     if (!n->links->path) return;
     for (size_t i = 0; i < n->n_records; i++)
         if (n->records[i]->probes && control_find(n->control, n->records[i]->id, &peer)) peers[count++] = peer.id;
-    probe_tick(n->links->probe, clock_now(), clock_wall_s(), peers, count, calls_count(n->calls) > 0);
+    probe_tick(n->links->probe, clock_now(), clock_wall_s(), peers, count, links_busy(n));
     links_actions(n);
 }
 
 err_code links_on_probe(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
-    err_code code = probe_on_probe(n->links->probe, clock_now(), from, payload, len, calls_count(n->calls) > 0, e);
+    err_code code = probe_on_probe(n->links->probe, clock_now(), from, payload, len, links_busy(n), e);
     links_actions(n);
     return code;
 }
