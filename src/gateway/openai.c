@@ -8,66 +8,16 @@
 #include "gateway/chat.h"
 #include "gateway/openai_priv.h"
 
-err_code openai_wrong(struct err *e, const char *key, const char *expected) {
-    return err_set(e, ERR_INVALID, "field \"%s\": expected %s", key, expected);
-}
-
-static bool means_off(yyjson_val *v) {
-    return v == NULL || yyjson_is_null(v) || yyjson_is_false(v) || (yyjson_is_ctn(v) && yyjson_get_len(v) == 0) ||
-           (yyjson_is_str(v) && yyjson_get_len(v) == 0);
-}
-
-err_code openai_refuse(yyjson_val *root, const char *key, const char *why, struct err *e) {
-    if (means_off(yyjson_obj_get(root, key))) return ERR_OK;
-    return err_set(e, ERR_UNSUPPORTED, "field \"%s\": %s", key, why);
-}
-
-static err_code parse_model(yyjson_val *root, struct gateway_request *r, struct err *e) {
-    yyjson_val *v = yyjson_obj_get(root, "model");
-    r->model = "";
-    if (v == NULL || yyjson_is_null(v)) return ERR_OK;
-    if (!yyjson_is_str(v)) return openai_wrong(e, "model", "a string");
-    size_t len = yyjson_get_len(v);
-    if (len > GATEWAY_MAX_MODEL_NAME || memchr(yyjson_get_str(v), 0, len) != NULL)
-        return openai_wrong(e, "model", "a name of at most 256 bytes");
-    r->model = arena_strndup(r->arena, yyjson_get_str(v), len);
-    return ERR_OK;
-}
-
-static err_code add_stop(yyjson_val *v, struct gateway_request *r, struct err *e) {
-    if (!yyjson_is_str(v)) return openai_wrong(e, "stop", "a string or an array of strings");
-    size_t len = yyjson_get_len(v);
-    if (len == 0) return ERR_OK; /* some clients send [""] for none */
-    if (len > GATEWAY_MAX_STOP_LEN)
-        return err_set(e, ERR_INVALID, "field \"stop\": expected strings of at most %d bytes", GATEWAY_MAX_STOP_LEN);
-    if (r->n_stops == GATEWAY_MAX_STOPS) return err_set(e, ERR_INVALID, "field \"stop\": expected at most %d strings", GATEWAY_MAX_STOPS);
-    r->stops[r->n_stops++] = (struct text_stop){.text = arena_strndup(r->arena, yyjson_get_str(v), len), .len = len};
-    return ERR_OK;
-}
-
-static err_code parse_stops(yyjson_val *root, struct gateway_request *r, struct err *e) {
-    yyjson_val *v = yyjson_obj_get(root, "stop"), *item;
-    if (v == NULL || yyjson_is_null(v)) return ERR_OK;
-    r->stops = arena_alloc(r->arena, GATEWAY_MAX_STOPS * sizeof *r->stops);
-    if (!yyjson_is_arr(v)) return add_stop(v, r, e);
-    size_t i, n;
-    yyjson_arr_foreach(v, i, n, item) {
-        err_code rc = add_stop(item, r, e);
-        if (rc != ERR_OK) return rc;
-    }
-    return ERR_OK;
-}
-
 static err_code parse_stream(yyjson_val *root, struct gateway_request *r, struct err *e) {
     err_code rc = json_get_bool(root, "stream", &r->stream, e);
     if (rc != ERR_OK) return rc;
     yyjson_val *options = yyjson_obj_get(root, "stream_options");
     if (options == NULL || yyjson_is_null(options)) return ERR_OK;
-    if (!yyjson_is_obj(options)) return openai_wrong(e, "stream_options", "an object");
+    if (!yyjson_is_obj(options)) return gateway_wrong(e, "stream_options", "an object");
     if (!r->stream) return err_set(e, ERR_INVALID, "field \"stream_options\": only allowed with \"stream\": true");
     yyjson_val *usage = yyjson_obj_get(options, "include_usage");
     if (usage == NULL || yyjson_is_null(usage)) return ERR_OK;
-    if (!yyjson_is_bool(usage)) return openai_wrong(e, "stream_options.include_usage", "true or false");
+    if (!yyjson_is_bool(usage)) return gateway_wrong(e, "stream_options.include_usage", "true or false");
     r->include_usage = yyjson_get_bool(usage);
     return ERR_OK;
 }
@@ -76,7 +26,7 @@ static err_code parse_response_format(yyjson_val *root, struct gateway_request *
     yyjson_val *v = yyjson_obj_get(root, "response_format");
     if (v == NULL || yyjson_is_null(v)) return ERR_OK;
     const char *type = yyjson_get_str(yyjson_obj_get(v, "type"));
-    if (type == NULL) return openai_wrong(e, "response_format", "an object with a \"type\"");
+    if (type == NULL) return gateway_wrong(e, "response_format", "an object with a \"type\"");
     r->format_field = "response_format";
     if (strcmp(type, "text") == 0) return ERR_OK;
     if (strcmp(type, "json_object") == 0) {
@@ -84,20 +34,11 @@ static err_code parse_response_format(yyjson_val *root, struct gateway_request *
         return ERR_OK;
     }
     if (strcmp(type, "json_schema") != 0)
-        return openai_wrong(e, "response_format.type", "\"text\", \"json_object\" or \"json_schema\"");
+        return gateway_wrong(e, "response_format.type", "\"text\", \"json_object\" or \"json_schema\"");
     yyjson_val *schema = yyjson_obj_get(yyjson_obj_get(v, "json_schema"), "schema");
-    if (!yyjson_is_obj(schema)) return openai_wrong(e, "response_format.json_schema.schema", "a JSON schema, an object");
+    if (!yyjson_is_obj(schema)) return gateway_wrong(e, "response_format.json_schema.schema", "a JSON schema, an object");
     r->format = GATEWAY_FORMAT_SCHEMA;
     r->schema = gateway_keep_json(r, schema);
-    return ERR_OK;
-}
-
-static err_code parse_sampling(yyjson_val *root, struct gateway_request *r, struct err *e) {
-    err_code rc = engine_sampling_from_json(&r->sampling, root, e);
-    if (rc != ERR_OK) return rc;
-    r->sampling.generated_from = 0; /* a field of the wire, not of the API */
-    yyjson_val *seed = yyjson_obj_get(root, "seed");
-    r->has_seed = seed != NULL && !yyjson_is_null(seed);
     return ERR_OK;
 }
 
@@ -111,15 +52,14 @@ err_code openai_parse_limit(yyjson_val *root, const char *key, int32_t *ret, str
 }
 
 err_code openai_parse_common(yyjson_val *root, struct gateway_request *r, struct err *e) {
-    if (!yyjson_is_obj(root)) return err_set(e, ERR_INVALID, "the request's body: expected a JSON object");
     int64_t n = 1;
     err_code rc;
-    if ((rc = parse_model(root, r, e)) != ERR_OK) return rc;
+    if ((rc = gateway_parse_model(root, r, e)) != ERR_OK) return rc;
     if ((rc = parse_stream(root, r, e)) != ERR_OK) return rc;
     if ((rc = json_get_i64(root, "n", 1, GATEWAY_MAX_CHOICES, &n, e)) != ERR_OK) return rc;
     r->n = (uint32_t)n;
-    if ((rc = parse_stops(root, r, e)) != ERR_OK) return rc;
-    if ((rc = parse_sampling(root, r, e)) != ERR_OK) return rc;
+    if ((rc = gateway_parse_stops(yyjson_obj_get(root, "stop"), "stop", r, e)) != ERR_OK) return rc;
+    if ((rc = gateway_parse_sampling(root, r, e)) != ERR_OK) return rc;
     if ((rc = parse_response_format(root, r, e)) != ERR_OK) return rc;
     if ((rc = json_get_bool(root, "ignore_eos", &r->ignore_eos, e)) != ERR_OK) return rc;
     return json_get_bool(root, "caravan_stats", &r->stats, e);

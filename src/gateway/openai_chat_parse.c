@@ -112,7 +112,7 @@ static err_code parse_message(yyjson_val *message, size_t i, struct gateway_requ
 static err_code parse_messages(yyjson_val *root, struct gateway_request *r, struct err *e) {
     yyjson_val *list = yyjson_obj_get(root, "messages"), *message;
     size_t n = yyjson_arr_size(list), i, max;
-    if (!yyjson_is_arr(list) || n == 0) return openai_wrong(e, "messages", "an array with at least one message");
+    if (!yyjson_is_arr(list) || n == 0) return gateway_wrong(e, "messages", "an array with at least one message");
     if (n > ENGINE_MAX_MESSAGES)
         return err_set(e, ERR_INVALID, "field \"messages\": expected at most %d messages, got %zu", ENGINE_MAX_MESSAGES, n);
     gateway_chat_begin(r);
@@ -145,7 +145,7 @@ static err_code parse_tools(yyjson_val *root, struct gateway_request *r, struct 
     char at[32];
     size_t i, n;
     if (list == NULL || yyjson_is_null(list)) return ERR_OK;
-    if (!yyjson_is_arr(list)) return openai_wrong(e, "tools", "an array");
+    if (!yyjson_is_arr(list)) return gateway_wrong(e, "tools", "an array");
     err_code rc = gateway_tools_begin(r, "tools", yyjson_arr_size(list), e);
     yyjson_arr_foreach(list, i, n, tool) {
         if (rc != ERR_OK) return rc;
@@ -164,7 +164,7 @@ static err_code parse_tool_choice(yyjson_val *root, struct gateway_request *r, s
     }
     bool named = yyjson_is_obj(v) && yyjson_equals_str(yyjson_obj_get(v, "type"), "function");
     if (!named && !yyjson_equals_str(v, "required"))
-        return openai_wrong(e, "tool_choice", "\"none\", \"auto\", \"required\", or {\"type\": \"function\", \"function\": {...}}");
+        return gateway_wrong(e, "tool_choice", "\"none\", \"auto\", \"required\", or {\"type\": \"function\", \"function\": {...}}");
     if (r->n_tools == 0) return err_set(e, ERR_INVALID, "field \"tool_choice\": only allowed with \"tools\"");
     if (named) return gateway_tools_choose(r, "tool_choice.function.name", yyjson_obj_get(yyjson_obj_get(v, "function"), "name"), e);
     r->tool_choice = GATEWAY_TOOLS_REQUIRED;
@@ -193,12 +193,12 @@ static err_code parse_thinking(yyjson_val *root, struct gateway_request *r, stru
     yyjson_val *effort = yyjson_obj_get(root, "reasoning_effort"), *extra = yyjson_obj_get(root, "chat_template_kwargs"), *key, *v;
     size_t i, n;
     if (effort != NULL && !yyjson_is_null(effort)) {
-        if (!yyjson_is_str(effort)) return openai_wrong(e, "reasoning_effort", "a string");
+        if (!yyjson_is_str(effort)) return gateway_wrong(e, "reasoning_effort", "a string");
         gateway_chat_set(r, r->chat_extra, "reasoning_effort", yyjson_get_str(effort), yyjson_get_len(effort));
         yyjson_mut_obj_add_bool(r->doc, r->chat_extra, "enable_thinking", !yyjson_equals_str(effort, "none"));
     }
     if (extra == NULL || yyjson_is_null(extra)) return ERR_OK;
-    if (!yyjson_is_obj(extra)) return openai_wrong(e, "chat_template_kwargs", "an object");
+    if (!yyjson_is_obj(extra)) return gateway_wrong(e, "chat_template_kwargs", "an object");
     yyjson_obj_foreach(extra, i, n, key, v)
         yyjson_mut_obj_put(r->chat_extra, yyjson_val_mut_copy(r->doc, key), yyjson_val_mut_copy(r->doc, v));
     return ERR_OK;
@@ -212,7 +212,7 @@ static err_code refuse_others(yyjson_val *root, struct err *e) {
         {"web_search_options", "web search is not supported"},
     };
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
-        err_code rc = openai_refuse(root, refused[i].key, refused[i].why, e);
+        err_code rc = gateway_refuse(root, refused[i].key, refused[i].why, e);
         if (rc != ERR_OK) return rc;
     }
     yyjson_val *modality, *modalities = yyjson_obj_get(root, "modalities");

@@ -13,12 +13,12 @@ static const char PROMPT_EXPECTED[] = "a string, an array of strings, an array o
 
 static err_code parse_tokens(yyjson_val *list, struct gateway_request *r, struct gateway_prompt *ret, struct err *e) {
     size_t n = yyjson_arr_size(list), i, max;
-    if (n == 0) return openai_wrong(e, "prompt", "at least one token in each array");
-    if (n > GATEWAY_MAX_PROMPT_TOKENS) return openai_wrong(e, "prompt", "fewer tokens");
+    if (n == 0) return gateway_wrong(e, "prompt", "at least one token in each array");
+    if (n > GATEWAY_MAX_PROMPT_TOKENS) return gateway_wrong(e, "prompt", "fewer tokens");
     int32_t *tokens = arena_alloc(r->arena, n * sizeof *tokens);
     yyjson_val *v;
     yyjson_arr_foreach(list, i, max, v) {
-        if (!yyjson_is_uint(v) || yyjson_get_uint(v) > INT32_MAX) return openai_wrong(e, "prompt", "token ids, whole numbers from 0");
+        if (!yyjson_is_uint(v) || yyjson_get_uint(v) > INT32_MAX) return gateway_wrong(e, "prompt", "token ids, whole numbers from 0");
         tokens[i] = (int32_t)yyjson_get_uint(v);
     }
     *ret = (struct gateway_prompt){.tokens = tokens, .n_tokens = n};
@@ -37,20 +37,20 @@ static err_code parse_prompts(yyjson_val *root, struct gateway_request *r, struc
     yyjson_val *v = yyjson_obj_get(root, "prompt"), *first = yyjson_arr_get_first(v), *item;
     size_t n = yyjson_arr_size(v), i, max;
     bool list = yyjson_is_arr(v) && !yyjson_is_num(first);
-    if (v == NULL || yyjson_is_null(v)) return openai_wrong(e, "prompt", PROMPT_EXPECTED);
-    if (yyjson_is_arr(v) && n == 0) return openai_wrong(e, "prompt", "at least one prompt");
+    if (v == NULL || yyjson_is_null(v)) return gateway_wrong(e, "prompt", PROMPT_EXPECTED);
+    if (yyjson_is_arr(v) && n == 0) return gateway_wrong(e, "prompt", "at least one prompt");
     r->n_prompts = list ? n : 1;
     if (r->n_prompts * r->n > GATEWAY_MAX_CHOICES)
         return err_set(e, ERR_INVALID, "field \"prompt\": %zu prompts with \"n\": %u make more than %d choices", r->n_prompts, r->n,
                        GATEWAY_MAX_CHOICES);
     r->prompts = arena_alloc(r->arena, r->n_prompts * sizeof *r->prompts);
     if (yyjson_is_str(v)) return parse_text(v, r, &r->prompts[0]);
-    if (!yyjson_is_arr(v)) return openai_wrong(e, "prompt", PROMPT_EXPECTED);
+    if (!yyjson_is_arr(v)) return gateway_wrong(e, "prompt", PROMPT_EXPECTED);
     if (!list) return parse_tokens(v, r, &r->prompts[0], e);
     yyjson_arr_foreach(v, i, max, item) {
         err_code rc = yyjson_is_str(item)   ? parse_text(item, r, &r->prompts[i])
                       : yyjson_is_arr(item) ? parse_tokens(item, r, &r->prompts[i], e)
-                                            : openai_wrong(e, "prompt", PROMPT_EXPECTED);
+                                            : gateway_wrong(e, "prompt", PROMPT_EXPECTED);
         if (rc != ERR_OK) return rc;
     }
     return ERR_OK;

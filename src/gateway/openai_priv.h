@@ -3,17 +3,12 @@
 #ifndef CARAVAN_GATEWAY_OPENAI_PRIV_H
 #define CARAVAN_GATEWAY_OPENAI_PRIV_H
 
-#include "gateway/api.h"
+#include "gateway/chat.h"
 
 /* model, n, stop, seed, sampling, stream, stream_options, user ... : all but the prompt, max_tokens and logprobs. */
 err_code openai_parse_common(yyjson_val *root, struct gateway_request *r, struct err *e);
 /* The named token limit: absent or null leaves *ret. */
 err_code openai_parse_limit(yyjson_val *root, const char *key, int32_t *ret, struct err *e);
-/* Refuses a parameter that is there and not null, false, {} or [] (what clients send for "off"). */
-err_code openai_refuse(yyjson_val *root, const char *key, const char *why, struct err *e);
-/* ERR_INVALID `field "KEY": ...` helpers. */
-err_code openai_wrong(struct err *e, const char *key, const char *expected);
-
 /* The body of a chat: messages, tools and all. */
 err_code openai_chat_parse(yyjson_val *root, struct gateway_request *r, struct err *e);
 

@@ -178,7 +178,7 @@ export function suite({ api, model, apiKey = 'none', streams = 8, idle }) {
         await refused('max_tokens', { max_tokens: 1e12 })
         await refused('stop', { stop: Array(17).fill('x') })
         await refused('top_logprobs', { logprobs: true, top_logprobs: 50 })
-        await assert.rejects(client.completions.create({ model, prompt: 'x', suffix: 'y' }), (e) => e.param === 'suffix')
+        await assert.rejects(client.completions.create({ model, prompt: 'x', suffix: 5 }), (e) => e.param === 'suffix')
         await assert.rejects(chat({ model: 'no-such-model' }), (e) => e instanceof NotFoundError && e.code === 'model_not_found' && e.message.includes(model))
     })
 
