@@ -206,7 +206,7 @@ static void test_long_prompt_not_starved(void **state) {
         before += r->all[i].ended < r->all[0].ended;
         waited += r->all[i].first - r->all[i].submitted > 400000;
     }
-    print_message("the long prompt was read after %llu ms, %u short ones before it; %u of those waited over 400 ms\n",
+    print_message("the long prompt was read after %llu ms, %u short ones before it; %u short ones waited over 400 ms\n",
                   (unsigned long long)(r->all[0].first - r->all[0].submitted) / 1000, before, waited);
     assert_true(before > 5 && before < 450); /* short ones pass, but not all */
     run_free(r);
