@@ -89,7 +89,7 @@ err_code cli_serve(const struct options *o, bool private_node, int ready_fd, str
     struct api_keys keys = {0};
     char *key_file = cli_key_path(o), *cache = cli_state_path(o, "weights"), *profile = cli_state_path(o, "profile.json"),
         *state = cli_state_path(o, "state.db");
-    char *state_dir = cli_state_path(o, ""), *const *interfaces;
+    char *state_dir = cli_state_path(o, ""), *models_dir = cli_models_dir(o), *const *interfaces;
     err_code code = up_config(o, c, e);
     if (code == ERR_OK && !private_node) code = keys_read(o, &keys, e);
     if (private_node) {
@@ -105,6 +105,8 @@ err_code cli_serve(const struct options *o, bool private_node, int ready_fd, str
     if (c->n_interfaces > 0) c->interfaces = (const char *const *)interfaces;
     for (size_t i = 0; i < c->n_interfaces && code == ERR_OK; i++) code = up_interface(interfaces[i], e);
     c->cache = cache;
+    c->cache_limit = option_size(o, OPT_CACHE_LIMIT);
+    c->models_dir = models_dir;
     c->profile = private_node ? NULL : profile;
     c->cors_origin = option_text(o, OPT_CORS_ORIGIN);
     c->retention_s = option_int(o, OPT_RETENTION) * 86400;
@@ -116,6 +118,7 @@ err_code cli_serve(const struct options *o, bool private_node, int ready_fd, str
     free(profile);
     free(state);
     free(state_dir);
+    free(models_dir);
     free(c);
     return code;
 }

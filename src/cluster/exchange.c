@@ -41,6 +41,7 @@ static void wake(struct exchange *x) {
     for (uint32_t i = 0; i < EXCHANGE_MAX_SOURCES; i++) x->sources[i].dry = false;
 }
 
+uint32_t exchange_cursor(const struct exchange *x) { return x->cursor; }
 bool exchange_is_here(const struct exchange *x, uint32_t chunk) { return x->chunks[chunk].here; }
 bool exchange_is_asked(const struct exchange *x, uint32_t chunk) { return x->chunks[chunk].asked > 0 && !x->chunks[chunk].here; }
 bool exchange_is_known(const struct exchange *x, uint32_t chunk) { return x->chunks[chunk].known; }

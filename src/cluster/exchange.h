@@ -98,6 +98,7 @@ void exchange_reading(struct exchange *x, clock_us now, uint32_t chunk, bool wai
 /* Takes the next action; false: none until something happens or a moment (50 ms) has passed. */
 bool exchange_next(struct exchange *x, clock_us now, struct exchange_action *ret);
 
+uint32_t exchange_cursor(const struct exchange *x); /* where the reader stands */
 bool exchange_is_here(const struct exchange *x, uint32_t chunk);
 bool exchange_is_asked(const struct exchange *x, uint32_t chunk); /* of a source, and not here yet */
 bool exchange_is_known(const struct exchange *x, uint32_t chunk);

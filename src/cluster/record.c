@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "cluster/weights_cache.h"
 
 void record_done(struct record *r) {
     for (uint32_t i = 0; i < r->n_models; i++) free(r->models[i].chat_template);
@@ -64,6 +65,9 @@ static void stage_encode(const struct record_stage *s, yyjson_mut_doc *doc, yyjs
     yyjson_mut_obj_add_uint(doc, o, "end", s->end);
     yyjson_mut_obj_add_uint(doc, o, "phase", s->phase);
     yyjson_mut_obj_add_uint(doc, o, "progress", s->progress);
+    yyjson_mut_obj_add_uint(doc, o, "fetched", s->fetch.done);
+    yyjson_mut_obj_add_uint(doc, o, "to_fetch", s->fetch.all);
+    yyjson_mut_obj_add_uint(doc, o, "fetch_rate", s->fetch.rate);
     yyjson_mut_obj_add_uint(doc, o, "bytes", s->bytes);
     yyjson_mut_obj_add_str(doc, o, "device", s->device);
     if (s->measured == 0) return;
@@ -87,6 +91,12 @@ void record_encode(const struct record *r, struct buf *out) {
     for (uint32_t i = 0; i < r->n_models; i++) model_encode(&r->models[i], doc, yyjson_mut_arr_add_obj(doc, models));
     yyjson_mut_val *stages = yyjson_mut_obj_add_arr(doc, root, "stages");
     for (uint32_t i = 0; i < r->n_stages; i++) stage_encode(&r->stages[i], doc, yyjson_mut_arr_add_obj(doc, stages));
+    yyjson_mut_val *files = yyjson_mut_obj_add_arr(doc, root, "files");
+    for (uint32_t i = 0; i < r->n_files; i++) {
+        yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, files);
+        yyjson_mut_obj_add_str(doc, o, "model", r->files[i].model);
+        yyjson_mut_obj_add_bool(doc, o, "whole", r->files[i].whole);
+    }
     yyjson_mut_val *peers = yyjson_mut_obj_add_arr(doc, root, "peers");
     for (uint32_t i = 0; i < r->n_peers; i++) {
         yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, peers);
@@ -162,11 +172,20 @@ static err_code stage_decode(yyjson_val *o, struct record_stage *s, struct err *
     if (code == ERR_OK) code = json_get_u32(o, "end", INT32_MAX, &s->end, e);
     if (code == ERR_OK) code = json_get_u32(o, "phase", STAGE_PHASE_COUNT - 1, &phase, e);
     if (code == ERR_OK) code = json_get_u32(o, "progress", 100, &s->progress, e);
+    if (code == ERR_OK) code = json_get_u64(o, "fetched", &s->fetch.done, e);
+    if (code == ERR_OK) code = json_get_u64(o, "to_fetch", &s->fetch.all, e);
+    if (code == ERR_OK) code = json_get_u64(o, "fetch_rate", &s->fetch.rate, e);
     if (code == ERR_OK) code = json_get_u64(o, "bytes", &s->bytes, e);
     if (code == ERR_OK) code = json_get_text(o, "device", s->device, sizeof(s->device), e);
     if (code == ERR_OK) code = pace_decode(o, s, e);
     s->phase = (enum stage_phase)phase;
     return code;
+}
+
+static err_code file_decode(yyjson_val *o, struct record_file *f, struct err *e) {
+    err_code code = json_get_line(o, "model", f->model, sizeof(f->model), e);
+    if (code == ERR_OK && !weights_id_ok(f->model)) code = err_set(e, ERR_INVALID, "field \"model\": not a model's id");
+    return code == ERR_OK ? json_get_bool(o, "whole", &f->whole, e) : code;
 }
 
 static err_code peer_decode(yyjson_val *o, struct record_peer *p, struct err *e) {
@@ -189,16 +208,19 @@ static err_code get_array(yyjson_val *root, const char *key, size_t max, yyjson_
 }
 
 static err_code record_arrays(yyjson_val *root, struct record *r, struct err *e) {
-    yyjson_val *models, *stages, *peers, *v;
+    yyjson_val *models, *stages, *files, *peers, *v;
     yyjson_arr_iter it;
     err_code code = get_array(root, "models", RECORD_MAX_MODELS, &models, e);
     if (code == ERR_OK) code = get_array(root, "stages", RECORD_MAX_STAGES, &stages, e);
+    if (code == ERR_OK) code = get_array(root, "files", RECORD_MAX_FILES, &files, e);
     if (code == ERR_OK) code = get_array(root, "peers", RECORD_MAX_PEERS, &peers, e);
     if (code != ERR_OK) return code;
     for (yyjson_arr_iter_init(models, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));)
         code = model_decode(v, &r->models[r->n_models++], e);
     for (yyjson_arr_iter_init(stages, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));)
         code = stage_decode(v, &r->stages[r->n_stages++], e);
+    for (yyjson_arr_iter_init(files, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));)
+        code = file_decode(v, &r->files[r->n_files++], e);
     for (yyjson_arr_iter_init(peers, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));)
         code = peer_decode(v, &r->peers[r->n_peers++], e);
     return code;

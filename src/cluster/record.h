@@ -13,7 +13,7 @@
 #include "model/facts.h"
 #include "pipeline/stage_msg.h"
 
-enum { RECORD_MAX_MODELS = 16, RECORD_MAX_STAGES = 64, RECORD_MAX_PEERS = 256, RECORD_MAX_TEMPLATE = 256 * 1024 };
+enum { RECORD_MAX_MODELS = 16, RECORD_MAX_STAGES = 64, RECORD_MAX_PEERS = 256, RECORD_MAX_FILES = 256, RECORD_MAX_TEMPLATE = 256 * 1024 };
 
 struct record_model {
     char name[128];        /* what clients ask for */
@@ -35,6 +35,7 @@ struct record_stage {
     uint32_t stage, first, end; /* layers [first, end) */
     enum stage_phase phase;
     uint32_t progress;     /* percent, while loading */
+    struct stage_fetch fetch;
     uint64_t bytes;        /* as loaded; 0 until then */
     char device[64];
     /* of a head: what was measured of its ring (cluster/learn.h) */
@@ -42,6 +43,11 @@ struct record_stage {
     double tps;            /* tokens per second of one conversation */
     uint32_t n_pace;
     double pace[RECORD_MAX_STAGES]; /* seconds that each stage computes for a token */
+};
+/* A model of which it has the weights, or some of them. */
+struct record_file {
+    char model[65];        /* its id */
+    bool whole;
 };
 struct record_peer {
     uint64_t id;
@@ -61,6 +67,8 @@ struct record {
     uint32_t n_models;
     struct record_stage stages[RECORD_MAX_STAGES]; /* that it holds */
     uint32_t n_stages;
+    struct record_file files[RECORD_MAX_FILES];    /* that others may fetch from it */
+    uint32_t n_files;
     struct record_peer peers[RECORD_MAX_PEERS];    /* that it is linked to */
     uint32_t n_peers;
     struct roster_removed removed[ROSTER_MAX_REMOVED]; /* its word on who is shut out of the cluster */

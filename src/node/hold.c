@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "node/node_priv.h"
 
+#define TELL_US 1000000u /* how often others are told how far a stage has loaded */
+
 static void hold_tell(struct node *n, uint64_t coordinator, const struct stage_report *r) {
     if (coordinator == n->id) {
         serve_report(n, n->id, r);
@@ -47,7 +49,10 @@ static void hold_resolve(struct node *n, struct stage_order *o) {
         snprintf(o->source_host, sizeof(o->source_host), "%s", peer.host);
         o->source_port = peer.port;
     }
+    o->self_node = n->id;
     snprintf(o->cache, sizeof(o->cache), "%s", n->config->cache);
+    o->cache_limit = n->config->cache_limit;
+    weights_server_path(n->weights, o->model, o->path, sizeof(o->path));
     snprintf(o->load.backends, sizeof(o->load.backends), "%s", n->config->load.backends);
     memcpy(o->key, n->link_key, sizeof(o->key));
 }
@@ -76,6 +81,7 @@ void hold_start(struct node *n, uint64_t from, struct stage_order *order) {
     log_info("node", "loading layers %u-%u of %.12s (stage %u of %u)", order->first, order->end - 1, order->model, order->stage + 1,
              order->n_stage);
     if (stages_start(n->stages, order, &child, &e) != ERR_OK) hold_report(n, order, NULL, &e);
+    node_changed(n); /* others may fetch from here what it fetches */
 }
 
 void hold_drop(struct node *n, const char *instance, uint64_t up_to_epoch) {
@@ -107,7 +113,10 @@ void hold_node_lost(struct node *n, uint64_t id) {
 static void hold_on_state(void *user, struct stage_child *c, const struct stage_state *s) {
     struct node *n = user;
     hold_report(n, stage_child_order(c), s, NULL);
-    if (s->phase == STAGE_READY) node_changed(n);
+    clock_us now = clock_now();
+    bool tell = s->phase == STAGE_READY || now >= n->told_progress + TELL_US;
+    if (tell) n->told_progress = now;
+    if (tell) node_changed(n);
 }
 
 static void hold_on_fault(void *user, struct stage_child *c, const struct stage_fault *f) {

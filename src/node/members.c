@@ -42,6 +42,7 @@ static void members_put(struct node *n, struct record *r) {
         record_done(r);
         free(r);
     }
+    holdings_sources(n);
 }
 
 const struct record *node_record(const struct node *n, uint64_t id) {

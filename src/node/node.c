@@ -27,7 +27,8 @@ static void node_own_stages(struct node *n, struct record *r) {
         const struct stage_state *s = stage_child_state(c);
         struct record_stage *out = &r->stages[r->n_stages++];
         *out = (struct record_stage){.epoch = o->epoch, .stage = o->stage, .first = o->first, .end = o->end, .phase = s->phase,
-                                     .progress = s->progress, .bytes = s->info.bytes_weights + s->info.bytes_kv + s->info.bytes_compute};
+                                     .progress = s->progress, .fetch = s->fetch,
+                                     .bytes = s->info.bytes_weights + s->info.bytes_kv + s->info.bytes_compute};
         memcpy(out->instance, o->instance, sizeof(out->instance));
         memcpy(out->device, s->info.device, sizeof(out->device));
         learned_record(n, o, out);
@@ -42,6 +43,7 @@ void node_own_record(struct node *n, struct record *ret) {
     ret->probes = true;
     if (n->gateway) snprintf(ret->api, sizeof(ret->api), "%.64s:%u", n->config->api.host, gateway_port(n->gateway));
     node_own_stages(n, ret);
+    holdings_record(n, ret);
     if (n->served) {
         ret->models[0] = n->served->record;
         ret->models[0].chat_template = mem_strdup(n->served->record.chat_template);
@@ -164,6 +166,7 @@ static void node_take(void *user, const char *name, int fd, const struct sockadd
 static void node_tick(void *user) {
     struct node *n = user;
     if (n->stopping && stages_count(n->stages) == 0) io_loop_stop(n->loop);
+    holdings_look(n);
     serve_update(n);
     join_tick(n->join);
     members_meet(n);
@@ -203,6 +206,7 @@ static void node_done(struct node *n) {
     control_free(n->control);
     port_close(n->port);
     weights_server_free(n->weights);
+    holdings_free(n);
     serve_free(n);
     calls_free(n->calls);
     links_close(n);
@@ -232,7 +236,8 @@ static err_code node_open_links(struct node *n, struct err *e) {
     n->control = control_create(n->loop, n->tls, &self, &callbacks, n);
     members_open(n);
     n->stages = stages_create(n->loop, c->program, &hold_callbacks, n);
-    n->weights = weights_server_create(n->tls);
+    n->weights = weights_server_create(n->tls, c->cache);
+    holdings_look(n);
     n->calls = calls_create(n);
     return ERR_OK;
 }

@@ -42,6 +42,8 @@ struct node_config {
     const char *const *interfaces; /* where discovery looks; n_interfaces 0: on all */
     size_t n_interfaces;
     const char *cache;         /* folder for fetched weights */
+    uint64_t cache_limit;      /* bytes that they may take; 0: what the disk has */
+    const char *models_dir;    /* folder of this machine's models; NULL: none */
     const char *profile;       /* file in which this machine's measurements are kept; NULL: it isn't measured */
     int ready_fd;              /* a line of JSON {"api": port, "listen": port} is written here once both listen; -1: none */
 };

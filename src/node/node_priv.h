@@ -48,6 +48,7 @@ struct node {
     struct control *control;
     struct stages *stages;
     struct weights_server *weights;
+    struct holdings *holdings;   /* models whose weights are here (node/holdings.c) */
     struct gateway *gateway;
     struct calls *calls;
     struct profile profile;      /* of this machine, as measured; no devices until then */
@@ -63,6 +64,7 @@ struct node {
     struct record *suspects[NODE_MAX_NODES]; /* of nodes that are not gone, but not linked */
     size_t n_suspects;
     struct io_timer *tick;
+    clock_us told_progress;
     struct io_task changed;  /* posted when our record has to be sent anew */
     struct io_signal *signals[2];
     bool stopping;
@@ -130,6 +132,14 @@ void serve_report(struct node *n, uint64_t node, const struct stage_report *r);
 /* A node's record is new: what it still holds of earlier epochs of our model is unloaded. */
 void serve_reconcile(struct node *n, uint64_t id);
 void serve_stop(struct node *n);
+
+/* ---- holdings.c: whose weights are here ---- */
+/* Looks through the models folder, if it is time to. */
+void holdings_look(struct node *n);
+void holdings_free(struct node *n);
+void holdings_record(struct node *n, struct record *r);
+/* Other nodes have said what they have. */
+void holdings_sources(struct node *n);
 
 /* ---- hold.c: the holder's side ---- */
 /* Starts the child that an order asks for; addresses in it are looked up by node id. `from`: the coordinator. */

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * See stage_main.h. Where the weights come from: the coordinator's path, if the file there has the same header here; else the cache, filled
- * from the coordinator's node over a weights link. */
+ * See stage_main.h. Where the weights come from: a file of this machine, if it is the coordinator's model; else the cache, filled from the
+ * nodes that have the model while libllama loads. */
 #include "node/stage_main.h"
 
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -15,10 +16,11 @@
 #include "io/tls.h"
 #include "pipeline/stage_loop.h"
 
+#define TELL_US 200000u
+
 /* A model whose bytes can be read, here or from the cache. */
 struct opened {
     struct model_gguf *local;     /* NULL: from a peer */
-    struct io_tls_ctx *tls;
     struct weights_file *weights; /* NULL: local */
     struct model_layout *layout;
     struct model_slice *slice;
@@ -29,7 +31,6 @@ static void opened_done(struct opened *o) {
     model_layout_free(o->layout);
     model_gguf_free(o->local);
     weights_close(o->weights);
-    io_tls_ctx_free(o->tls);
 }
 
 /* The local file, if it is the same model; "": whatever model it is. */
@@ -45,53 +46,90 @@ static err_code open_local(struct opened *o, const struct stage_order *order, st
     return ERR_OK;
 }
 
+static struct weights_place place_of(const struct stage_order *order) {
+    struct weights_place p = {.folder = order->cache, .limit = order->cache_limit, .self = order->self_node, .node = order->source_node};
+    p.source.port = order->source_port;
+    snprintf(p.source.host, sizeof(p.source.host), "%s", order->source_host);
+    memcpy(p.key, order->key, sizeof(p.key));
+    return p;
+}
+
 static err_code open_remote(struct opened *o, const struct stage_order *order, struct err *e) {
-    struct io_addr source = {.port = order->source_port};
-    snprintf(source.host, sizeof(source.host), "%s", order->source_host);
-    o->tls = io_tls_ctx_create(order->key, e);
-    if (!o->tls) return ERR_INTERNAL;
-    return weights_open(o->tls, order->cache, order->model, &source, &o->weights, e);
+    struct weights_place place = place_of(order);
+    return weights_open(&place, order->model, &o->weights, e);
 }
 
-struct fetch_progress {
-    stage_progress_fn fn;
-    void *user;
-};
-
-static void on_fetch(void *user, uint64_t done, uint64_t all) {
-    struct fetch_progress *p = user;
-    p->fn(p->user, (uint32_t)(done * 90 / all)); /* the rest is loading */
-}
-
-struct load_progress {
-    stage_progress_fn fn;
-    void *user;
-    uint32_t from; /* percent that fetching took */
-};
-
-static bool on_load(void *user, float fraction) {
-    struct load_progress *p = user;
-    return p->fn(p->user, p->from + (uint32_t)(fraction * (float)(100 - p->from)));
-}
-
-static err_code open_slice(struct opened *o, const struct stage_order *order, stage_progress_fn progress, void *user, struct engine *ret,
-                           struct err *e) {
+static err_code make_slice(struct opened *o, const struct stage_order *order, struct err *e) {
     const struct model_gguf *g = o->weights ? weights_gguf(o->weights) : o->local;
     err_code code = model_layout_create(g, &o->layout, e);
-    uint32_t end = code == ERR_OK && order->end == 0 ? o->layout->n_layer : order->end; /* a draft model: whole */
-    if (code == ERR_OK) code = order->forced ? model_slice_create_forced(g, o->layout, order->first, end, &o->slice, e)
-                                             : model_slice_create(g, o->layout, order->first, end, &o->slice, e);
     if (code != ERR_OK) return code;
-    struct load_progress loading = {.fn = progress, .user = user};
+    uint32_t end = order->end == 0 ? o->layout->n_layer : order->end; /* a draft model: whole */
+    return order->forced ? model_slice_create_forced(g, o->layout, order->first, end, &o->slice, e)
+                         : model_slice_create(g, o->layout, order->first, end, &o->slice, e);
+}
+
+/* ---- progress ---------------------------------------------------------------------------------------------------------------- */
+
+struct progress {
+    stage_progress_fn fn;
+    void *user;
+    struct weights_file *weights; /* NULL: local */
+    uint32_t percent;             /* loaded */
+    clock_us told;
+};
+
+static bool tell(struct progress *p) {
+    struct weights_progress w = {0};
+    if (p->weights) weights_progress(p->weights, &w);
+    struct stage_fetch fetch = {.done = w.done, .all = w.all, .rate = (uint64_t)w.rate};
+    p->told = clock_now();
+    return p->fn(p->user, p->percent, &fetch);
+}
+
+static bool on_wait(void *user) { return tell(user); }
+
+static bool on_load(void *user, float fraction) {
+    struct progress *p = user;
+    uint32_t percent = (uint32_t)(fraction * 100);
+    if (percent == p->percent && clock_now() < p->told + TELL_US) return true;
+    p->percent = percent;
+    return tell(p);
+}
+
+/* ---- opening ----------------------------------------------------------------------------------------------------------------- */
+
+/* The fetch runs while libllama loads: reading a byte waits until it is here. */
+static err_code load_slice(struct opened *o, const struct stage_order *order, struct progress *p, struct engine *ret, struct err *e) {
+    err_code code = ERR_OK;
+    p->weights = o->weights;
     if (o->weights) {
-        struct fetch_progress fetching = {.fn = progress, .user = user};
-        code = weights_fetch(o->weights, o->slice, on_fetch, &fetching, e);
-        if (code != ERR_OK) return code;
-        char size[STR_SHORT];
-        log_info("weights", "fetched %s", str_size(weights_bytes_fetched(o->weights), size));
-        loading.from = 90;
+        weights_on_wait(o->weights, on_wait, p);
+        code = weights_fetch(o->weights, o->slice, e);
     }
-    return engine_slice_open(o->slice, o->weights ? weights_read : NULL, o->weights, &order->load, on_load, &loading, ret, e);
+    if (code != ERR_OK) return code;
+    code = engine_slice_open(o->slice, o->weights ? weights_read : NULL, o->weights, &order->load, on_load, p, ret, e);
+    if (!o->weights) return code;
+    if (code != ERR_OK && weights_error(o->weights, e) != ERR_OK) return e->code;
+    struct weights_progress w;
+    char size[STR_SHORT], spare[STR_SHORT];
+    weights_progress(o->weights, &w);
+    log_info("weights", "fetched %s (%s of it in vain)", str_size(weights_bytes_fetched(o->weights), size), str_size(w.spare, spare));
+    return code;
+}
+
+/* The local file has the same header; has it the same weights? When that cannot be found out it is taken for the same. */
+static bool is_same(struct opened *o, const struct stage_order *order) {
+    struct err e = {0};
+    if (!order->source_host[0] || !order->model[0]) return true; /* a draft model is nobody else's */
+    struct weights_place place = place_of(order);
+    err_code code = weights_compare(&place, o->local, o->slice, &e);
+    if (code == ERR_OK) return true;
+    if (code != ERR_FORMAT) {
+        log_warn("weights", "\"%s\" could not be compared with %s:%u: %s", order->path, order->source_host, order->source_port, e.text);
+        return true;
+    }
+    log_warn("weights", "\"%s\" has the same header as the coordinator's model, but other weights (%s)", order->path, e.text);
+    return false;
 }
 
 static err_code stage_open(void *user, const struct stage_order *order, stage_progress_fn progress, void *progress_user, struct engine *ret,
@@ -101,12 +139,20 @@ static err_code stage_open(void *user, const struct stage_order *order, stage_pr
     snprintf(name, sizeof(name), "stage %u", order->stage);
     log_set_name(name);
     struct opened o = {0};
+    struct progress p = {.fn = progress, .user = progress_user};
     err_code code = open_local(&o, order, e);
-    if (code != ERR_OK && order->source_host[0]) {
+    if (code == ERR_OK) code = make_slice(&o, order, e);
+    if (code == ERR_OK && !is_same(&o, order)) {
+        code = err_set(e, ERR_NOT_FOUND, "\"%s\" has other weights", order->path);
+        opened_done(&o);
+        o = (struct opened){0};
+    }
+    if (!o.local && code != ERR_OK && order->source_host[0]) {
         log_info("weights", "%s: fetching from %s:%u", e ? e->text : "not here", order->source_host, order->source_port);
         code = open_remote(&o, order, e);
+        if (code == ERR_OK) code = make_slice(&o, order, e);
     }
-    if (code == ERR_OK) code = open_slice(&o, order, progress, progress_user, ret, e);
+    if (code == ERR_OK) code = load_slice(&o, order, &p, ret, e);
     opened_done(&o);
     malloc_trim(0); /* the header's copies are gone: their memory goes back too */
     return code;

@@ -16,6 +16,12 @@ static void status_stages(const struct record *r, yyjson_mut_doc *doc, yyjson_mu
         yyjson_mut_obj_add_uint(doc, o, "last_layer", s->end - 1);
         yyjson_mut_obj_add_str(doc, o, "state", stage_phase_name(s->phase));
         yyjson_mut_obj_add_uint(doc, o, "progress", s->progress);
+        if (s->fetch.all > 0) {
+            yyjson_mut_obj_add_uint(doc, o, "fetched", s->fetch.done);
+            yyjson_mut_obj_add_uint(doc, o, "to_fetch", s->fetch.all);
+            yyjson_mut_obj_add_uint(doc, o, "fetch_rate", s->fetch.rate);
+            if (s->fetch.rate > 0) yyjson_mut_obj_add_uint(doc, o, "seconds_left", (s->fetch.all - s->fetch.done) / s->fetch.rate);
+        }
         yyjson_mut_obj_add_uint(doc, o, "bytes", s->bytes);
         yyjson_mut_obj_add_strcpy(doc, o, "device", s->device);
         if (s->measured) yyjson_mut_obj_add_real(doc, o, "tokens_per_second", s->tps);
@@ -79,6 +85,7 @@ yyjson_mut_val *node_status(void *self, yyjson_mut_doc *doc) {
     yyjson_mut_val *root = yyjson_mut_obj(doc);
     yyjson_mut_obj_add_str(doc, root, "version", CARAVAN_VERSION);
     yyjson_mut_obj_add_uint(doc, root, "requests", calls_count(n->calls));
+    yyjson_mut_obj_add_uint(doc, root, "weights_sent", weights_server_sent(n->weights));
     yyjson_mut_val *nodes = yyjson_mut_obj_add_arr(doc, root, "nodes");
     yyjson_mut_val *models = yyjson_mut_obj_add_arr(doc, root, "models");
     status_node(n, &own, "here", doc, nodes);

@@ -16,9 +16,10 @@ static clock_us head_clock(void *user) {
     return clock_now();
 }
 
-static bool no_progress(void *user, uint32_t percent) {
+static bool no_progress(void *user, uint32_t percent, const struct stage_fetch *fetch) {
     (void)user;
     (void)percent;
+    (void)fetch;
     return true;
 }
 

@@ -130,10 +130,11 @@ static err_code wait_order(struct stage_loop *l, struct err *e) {
     return ERR_CANCELLED;
 }
 
-static bool on_progress(void *user, uint32_t percent) {
+static bool on_progress(void *user, uint32_t percent, const struct stage_fetch *fetch) {
     struct stage_loop *l = user;
-    if (percent != l->state.progress && percent <= 100) {
+    if (percent <= 100 && (percent != l->state.progress || fetch->done != l->state.fetch.done)) {
         l->state.progress = percent;
+        l->state.fetch = *fetch;
         return stage_loop_tell_state(l, NULL) == ERR_OK;
     }
     return true;
@@ -155,6 +156,7 @@ static err_code load(struct stage_loop *l, stage_open_fn open, void *user, struc
     l->engine_open = true;
     l->state.info = l->engine.info;
     l->state.progress = 100;
+    l->state.fetch = (struct stage_fetch){0};
     struct stage_config config = {.engine = &l->engine, .stage = l->order.stage, .n_stage = l->order.n_stage, .epoch = l->order.epoch,
                                   .dtype = l->order.dtype, .clock = stage_clock};
     if ((code = stage_create(&config, &l->stage, e)) != ERR_OK) {

@@ -13,8 +13,9 @@
 #include "engine/engine.h"
 #include "pipeline/stage_msg.h"
 
-/* Called from time to time while the weights load, with percents. false: stop loading (the node has gone). */
-typedef bool (*stage_progress_fn)(void *user, uint32_t percent);
+/* Called from time to time while the weights load, with percents, and what has come from other nodes. false: stop loading (the node has
+ * gone). */
+typedef bool (*stage_progress_fn)(void *user, uint32_t percent, const struct stage_fetch *fetch);
 /* Opens the slice that the order names. *ret is closed by the loop with its own ops->close. */
 typedef err_code (*stage_open_fn)(void *user, const struct stage_order *order, stage_progress_fn progress, void *progress_user,
                                   struct engine *ret, struct err *e);

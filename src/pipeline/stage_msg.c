@@ -62,7 +62,7 @@ static err_code get_word(yyjson_val *obj, const char *key, const char *const *na
 /* ---- LOAD ------------------------------------------------------------------------------------------------------------------- */
 
 #define ORDER_TEXTS(X) X(instance) X(model) X(path) X(next_host) X(source_host) X(cache) X(draft)
-#define ORDER_NODES(X) X(next_node) X(source_node)
+#define ORDER_NODES(X) X(next_node) X(self_node) X(source_node)
 #define ORDER_PORTS(X) X(next_port) X(source_port)
 #define ORDER_NUMBERS(X) \
     X(first, 1 << 20) X(end, 1 << 20) X(stage, 63) X(n_stage, 64) X(n_queue, 1 << 20) X(n_credit, 256) X(prefix_cache, 1) \
@@ -111,6 +111,7 @@ void stage_order_encode(const struct stage_order *o, struct buf *out) {
     char hex[2 * STAGE_KEY_SIZE + 1];
     str_hex(o->key, STAGE_KEY_SIZE, hex);
     yyjson_mut_obj_add_uint(w.doc, w.obj, "epoch", o->epoch);
+    yyjson_mut_obj_add_uint(w.doc, w.obj, "cache_limit", o->cache_limit);
     yyjson_mut_obj_add_str(w.doc, w.obj, "key", hex);
 #define X(field) yyjson_mut_obj_add_uint(w.doc, w.obj, #field, o->field);
     ORDER_PORTS(X)
@@ -132,7 +133,8 @@ static err_code read_order(yyjson_val *obj, struct stage_order *o, struct err *e
     ORDER_NUMBERS(X)
 #undef X
     size_t dtype = o->dtype;
-    if ((code = json_get_u64(obj, "epoch", &o->epoch, e)) != ERR_OK || (code = get_key(obj, o->key, e)) != ERR_OK ||
+    if ((code = json_get_u64(obj, "epoch", &o->epoch, e)) != ERR_OK ||
+        (code = json_get_u64(obj, "cache_limit", &o->cache_limit, e)) != ERR_OK || (code = get_key(obj, o->key, e)) != ERR_OK ||
         (code = get_word(obj, "dtype", DTYPE_NAMES, FRAME_DTYPE_COUNT, &dtype, e)) != ERR_OK) {
         return code;
     }
@@ -186,6 +188,11 @@ void stage_state_encode(const struct stage_state *s, struct buf *out) {
     struct writing w = write_begin();
     yyjson_mut_obj_add_str(w.doc, w.obj, "state", stage_phase_name(s->phase));
     yyjson_mut_obj_add_uint(w.doc, w.obj, "progress", s->progress);
+    if (s->fetch.all > 0) {
+        yyjson_mut_obj_add_uint(w.doc, w.obj, "fetched", s->fetch.done);
+        yyjson_mut_obj_add_uint(w.doc, w.obj, "to_fetch", s->fetch.all);
+        yyjson_mut_obj_add_uint(w.doc, w.obj, "fetch_rate", s->fetch.rate);
+    }
     if (s->phase != STAGE_LOADING) {
 #define X(field) yyjson_mut_obj_add_uint(w.doc, w.obj, #field, s->info.field);
         INFO_NUMBERS(X)
@@ -204,6 +211,9 @@ static err_code read_state(yyjson_val *obj, struct stage_state *s, struct err *e
     err_code code;
     if ((code = get_word(obj, "state", PHASE_NAMES, STAGE_PHASE_COUNT, &phase, e)) != ERR_OK ||
         (code = json_get_u32(obj, "progress", 100, &s->progress, e)) != ERR_OK ||
+        (code = json_get_u64(obj, "fetched", &s->fetch.done, e)) != ERR_OK ||
+        (code = json_get_u64(obj, "to_fetch", &s->fetch.all, e)) != ERR_OK ||
+        (code = json_get_u64(obj, "fetch_rate", &s->fetch.rate, e)) != ERR_OK ||
         (code = json_get_text(obj, "device", s->info.device, sizeof s->info.device, e)) != ERR_OK) {
         return code;
     }

@@ -24,10 +24,12 @@ struct stage_order {
     char next_host[256];        /* the next stage's node ("" in a one-stage ring) */
     uint16_t next_port;
     uint64_t next_node;         /* its node's id (16 hex digits in JSON): whoever starts the stage looks the address up; 0: as given */
+    uint64_t self_node;         /* the node that holds the stage */
     uint64_t source_node;       /* the node that gave the order, and has the weights if they are not at `path`; its address: */
     char source_host[256];      /* "" : only local files */
     uint16_t source_port;
-    char cache[512];            /* folder for weights fetched from there */
+    char cache[512];            /* folder for weights fetched from other nodes */
+    uint64_t cache_limit;       /* bytes that they may take there; 0: what the disk has */
     uint8_t dtype;              /* hidden states on the wire: enum frame_dtype; "f32" "f16" "bf16" "q8_0" in JSON */
     uint32_t spin_us;           /* longest spinning before the stage sleeps; 0: none */
     uint32_t connect_timeout_ms;/* until the whole ring stands */
@@ -48,9 +50,15 @@ err_code stage_order_decode(const uint8_t *data, size_t len, struct stage_order 
 /* STATE: where the child stands. */
 enum stage_phase { STAGE_LOADING, STAGE_CONNECTING, STAGE_READY, STAGE_DRAINING, STAGE_PHASE_COUNT };
 const char *stage_phase_name(enum stage_phase p);
+/* Weights that come from other nodes. */
+struct stage_fetch {
+    uint64_t done, all;         /* bytes; all 0: nothing has to come */
+    uint64_t rate;              /* bytes a second, lately */
+};
 struct stage_state {
     enum stage_phase phase;
     uint32_t progress;          /* percent, while loading */
+    struct stage_fetch fetch;   /* while loading */
     struct engine_info info;    /* from CONNECTING on */
 };
 void stage_state_encode(const struct stage_state *s, struct buf *out);

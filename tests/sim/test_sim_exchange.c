@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The exchange of weights under thousands of seeded schedules: 1 to 5 fetching nodes, whole and partial sources that are slow, stall, vanish
- * without a word, die and come back, refuse, or lie. Every fetch ends when its sources together have all it needs, nothing corrupt is
- * accepted, nothing is accepted twice, and little is sent in vain.
+ * The exchange of weights under thousands of seeded schedules: 1 to 5 fetching nodes, whole and partial sources that are slow, stall,
+ * vanish without a word, die and come back, refuse, or lie. Every fetch ends when its sources together have all it needs, nothing corrupt
+ * is accepted, nothing is accepted twice, and little is sent in vain.
  *   test_sim_exchange --seed N     one schedule again, as a failure names it */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -102,7 +102,8 @@ static bool take(struct world *w, clock_us until, struct event *ret) {
 static void ask(struct world *w, uint32_t f, uint32_t m, uint32_t g) {
     struct node *s = &w->nodes[m];
     if (!s->whole && !s->has[g]) {
-        post(w, (struct event){.at = w->now + LATENCY_US, .kind = REFUSE, .fetcher = f, .source = m, .chunk = g, .link = w->nodes[f].link[m]});
+        post(w, (struct event){.at = w->now + LATENCY_US, .kind = REFUSE, .fetcher = f, .source = m, .chunk = g,
+                               .link = w->nodes[f].link[m]});
         return;
     }
     if (s->queue[f].n == EXCHANGE_MAX_WINDOW) failed(w, "more than a window is outstanding");
@@ -148,8 +149,8 @@ static void has(struct world *w, struct node *n, uint32_t m) {
     const struct node *s = &w->nodes[m];
     for (uint32_t i = 0; i < n->n_need; i++) {
         uint32_t g = n->global[i];
-        bits[i] = s->has[g] ? EXCHANGE_HAS : !s->needs[g] ? EXCHANGE_NOTHING : s->x && exchange_is_asked(s->x, s->local[g]) ? EXCHANGE_COMES
-                                                                                                                            : EXCHANGE_WANTS;
+        bool asked = s->x && s->needs[g] && exchange_is_asked(s->x, s->local[g]);
+        bits[i] = s->has[g] ? EXCHANGE_HAS : !s->needs[g] ? EXCHANGE_NOTHING : asked ? EXCHANGE_COMES : EXCHANGE_WANTS;
     }
     exchange_has(n->x, (uint32_t)n->slot[m], bits);
 }

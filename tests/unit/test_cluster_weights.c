@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <ftw.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,28 +23,28 @@
 #include "model/layout.h"
 
 struct world {
-    char dir[64], path[512];
-    struct io_tls_ctx *tls, *other;
+    char dir[64], cache[80], path[512];
+    struct io_tls_ctx *tls;
     struct weights_server *server;
     struct model_gguf *gguf;
     struct model_layout *layout;
     int listener;
     struct io_addr addr;
-    int pid; /* of the client */
+    atomic_bool over; /* no more connections */
 };
 
 static void world_open(struct world *w) {
     struct err e = {0};
-    uint8_t key[32] = {1}, wrong[32] = {2};
+    uint8_t key[32] = {1};
     io_tls_startup();
     *w = (struct world){.dir = "/tmp/caravan-weights.XXXXXX"};
     assert_non_null(mkdtemp(w->dir));
+    snprintf(w->cache, sizeof(w->cache), "%s/cache", w->dir);
     snprintf(w->path, sizeof(w->path), "%s/models/caravan-demo.gguf", getenv("CARAVAN_SOURCE") ? getenv("CARAVAN_SOURCE") : ".");
     assert_int_equal(model_gguf_open(w->path, &w->gguf, &e), ERR_OK);
     assert_int_equal(model_layout_create(w->gguf, &w->layout, &e), ERR_OK);
     w->tls = io_tls_ctx_create(key, &e);
-    w->other = io_tls_ctx_create(wrong, &e);
-    w->server = weights_server_create(w->tls);
+    w->server = weights_server_create(w->tls, w->dir);
     weights_server_add(w->server, w->gguf);
     w->addr = (struct io_addr){.host = "127.0.0.1"};
     assert_int_equal(io_sock_listen(&w->addr, 8, &w->listener, &e), ERR_OK);
@@ -61,7 +62,6 @@ static void world_close(struct world *w) {
     nftw(w->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     weights_server_free(w->server);
     io_tls_ctx_free(w->tls);
-    io_tls_ctx_free(w->other);
     model_layout_free(w->layout);
     model_gguf_free(w->gguf);
     close(w->listener);
@@ -71,36 +71,31 @@ static void world_close(struct world *w) {
 static void *accepting(void *arg) {
     struct world *w = arg;
     int fd;
-    while (io_sock_accept(w->listener, 3000, &fd, NULL) == ERR_OK) weights_server_take(w->server, fd, NULL);
+    while (!w->over)
+        if (io_sock_accept(w->listener, 20, &fd, NULL) == ERR_OK) weights_server_take(w->server, fd, NULL);
     return NULL;
 }
 
-static void on_progress(void *user, uint64_t done, uint64_t all) {
-    uint64_t *seen = user;
-    assert_true(done <= all && done >= seen[0]);
-    seen[0] = done;
-    seen[1] = all;
+static struct weights_place place(struct world *w, uint8_t key) {
+    return (struct weights_place){.folder = w->cache, .key = {key}, .self = 7, .node = 1, .source = w->addr};
 }
 
-static void the_slice_comes_and_nothing_else(void **state) {
-    (void)state;
-    struct world w;
+static struct weights_file *opened(struct world *w) {
+    struct weights_file *f = NULL;
     struct err e = {0};
-    pthread_t thread;
-    world_open(&w);
-    pthread_create(&thread, NULL, accepting, &w);
-    struct weights_file *f;
-    struct model_slice *slice;
-    uint64_t seen[2] = {0};
-    assert_int_equal(weights_open(w.tls, w.dir, model_gguf_id(w.gguf), &w.addr, &f, &e), ERR_OK);
-    assert_string_equal(model_gguf_id(weights_gguf(f)), model_gguf_id(w.gguf));
-    uint64_t header = weights_bytes_fetched(f);
-    assert_int_equal(model_slice_create(w.gguf, w.layout, 2, 4, &slice, &e), ERR_OK);
-    assert_int_equal(weights_fetch(f, slice, on_progress, seen, &e), ERR_OK);
-    assert_true(seen[0] == seen[1] && weights_bytes_fetched(f) - header == seen[1]);
-    uint64_t wanted = model_slice_info(slice)->bytes_weights;
-    assert_true(seen[1] >= wanted && seen[1] < wanted + 2 * WEIGHTS_CHUNK);
-    FILE *original = fopen(w.path, "rb");
+    struct weights_place p = place(w, 1);
+    if (weights_open(&p, model_gguf_id(w->gguf), &f, &e) != ERR_OK) fail_msg("%s", e.text);
+    return f;
+}
+
+static void fetched(struct weights_file *f, const struct model_slice *slice) {
+    struct err e = {0};
+    if (weights_fetch(f, slice, &e) != ERR_OK || weights_wait(f, &e) != ERR_OK) fail_msg("%s", e.text);
+}
+
+/* What the file gives for the slice's ranges is what stands in the original. */
+static void check_bytes(struct world *w, struct weights_file *f, const struct model_slice *slice) {
+    FILE *original = fopen(w->path, "rb");
     for (uint32_t i = 0; i < model_slice_n_ranges(slice); i++) {
         const struct model_range *r = model_slice_range(slice, i);
         uint8_t *a = mem_alloc(r->len), *b = mem_alloc(r->len);
@@ -112,20 +107,122 @@ static void the_slice_comes_and_nothing_else(void **state) {
         free(b);
     }
     fclose(original);
+}
+
+static void the_slice_comes_and_nothing_else(void **state) {
+    (void)state;
+    struct world w;
+    struct err e = {0};
+    pthread_t thread;
+    world_open(&w);
+    pthread_create(&thread, NULL, accepting, &w);
+    struct weights_file *f = opened(&w);
+    struct model_slice *slice;
+    struct weights_progress seen;
+    assert_string_equal(model_gguf_id(weights_gguf(f)), model_gguf_id(w.gguf));
+    uint64_t header = weights_bytes_fetched(f);
+    assert_int_equal(model_slice_create(w.gguf, w.layout, 2, 4, &slice, &e), ERR_OK);
+    assert_int_equal(weights_fetch(f, slice, &e), ERR_OK);
+    check_bytes(&w, f, slice); /* reading waits for what is on its way */
+    weights_progress(f, &seen);
+    assert_true(seen.done == seen.all && seen.spare == 0 && weights_bytes_fetched(f) - header == seen.all);
+    uint64_t wanted = model_slice_info(slice)->bytes_weights;
+    assert_true(seen.all >= wanted && seen.all < wanted + 2 * WEIGHTS_CHUNK);
+    assert_true(weights_server_sent(w.server) == weights_bytes_fetched(f));
     uint64_t before = weights_bytes_fetched(f);
-    assert_int_equal(weights_fetch(f, slice, NULL, NULL, &e), ERR_OK); /* it is here */
+    fetched(f, slice); /* it is here */
     assert_true(weights_bytes_fetched(f) == before);
     weights_close(f);
     /* another process finds it there too, and a larger slice takes only what is missing */
-    assert_int_equal(weights_open(w.tls, w.dir, model_gguf_id(w.gguf), &w.addr, &f, &e), ERR_OK);
-    assert_int_equal(weights_fetch(f, slice, NULL, NULL, &e), ERR_OK);
+    f = opened(&w);
+    fetched(f, slice);
     assert_int_equal(weights_bytes_fetched(f), 0);
     model_slice_free(slice);
     assert_int_equal(model_slice_create(w.gguf, w.layout, 2, 6, &slice, &e), ERR_OK);
-    assert_int_equal(weights_fetch(f, slice, NULL, NULL, &e), ERR_OK);
+    fetched(f, slice);
     assert_true(weights_bytes_fetched(f) > 0 && weights_bytes_fetched(f) < model_slice_info(slice)->bytes_weights);
+    check_bytes(&w, f, slice);
     model_slice_free(slice);
     weights_close(f);
+    w.over = true;
+    pthread_join(thread, NULL);
+    world_close(&w);
+}
+
+/* The machine was started again since: what is in the cache is checked against the hashes, and only what does not match comes again. */
+static void another_life(void **state) {
+    (void)state;
+    struct world w;
+    struct err e = {0};
+    pthread_t thread;
+    char path[1024], junk[] = "not what was written";
+    world_open(&w);
+    pthread_create(&thread, NULL, accepting, &w);
+    struct weights_file *f = opened(&w);
+    struct model_slice *slice;
+    assert_int_equal(model_slice_create(w.gguf, w.layout, 2, 6, &slice, &e), ERR_OK);
+    fetched(f, slice);
+    weights_close(f);
+    snprintf(path, sizeof(path), "%s/%s/boot", w.cache, model_gguf_id(w.gguf));
+    FILE *out = fopen(path, "w");
+    fputs("another life", out);
+    fclose(out);
+    snprintf(path, sizeof(path), "%s/%s/0.gguf", w.cache, model_gguf_id(w.gguf));
+    out = fopen(path, "r+");
+    fseek(out, (long)model_slice_range(slice, 0)->offset + 5000, SEEK_SET);
+    fwrite(junk, 1, sizeof(junk), out);
+    fclose(out);
+    f = opened(&w);
+    fetched(f, slice);
+    assert_int_equal(weights_bytes_fetched(f), WEIGHTS_CHUNK);
+    check_bytes(&w, f, slice);
+    weights_close(f);
+    model_slice_free(slice);
+    w.over = true;
+    pthread_join(thread, NULL);
+    world_close(&w);
+}
+
+static void copy(const char *from, const char *to) {
+    FILE *in = fopen(from, "rb"), *out = fopen(to, "wb");
+    uint8_t some[65536];
+    for (size_t n; (n = fread(some, 1, sizeof(some), in)) > 0;) assert_int_equal(fwrite(some, 1, n, out), n);
+    fclose(in);
+    assert_int_equal(fclose(out), 0);
+}
+
+/* A file with the same header and other weights is not the same model. */
+static void compared(void **state) {
+    (void)state;
+    struct world w;
+    struct err e = {0};
+    pthread_t thread;
+    struct model_slice *slice, *same;
+    struct model_gguf *g;
+    struct model_layout *l;
+    char path[600], junk[4096] = {1};
+    world_open(&w);
+    pthread_create(&thread, NULL, accepting, &w);
+    assert_int_equal(model_slice_create(w.gguf, w.layout, 2, 6, &slice, &e), ERR_OK);
+    snprintf(path, sizeof(path), "%s/other.gguf", w.dir);
+    copy(w.path, path);
+    assert_int_equal(model_gguf_open(path, &g, &e), ERR_OK);
+    assert_int_equal(model_layout_create(g, &l, &e), ERR_OK);
+    assert_int_equal(model_slice_create(g, l, 2, 6, &same, &e), ERR_OK);
+    struct weights_place p = place(&w, 1);
+    assert_int_equal(weights_compare(&p, g, same, &e), ERR_OK);
+    FILE *out = fopen(path, "r+");
+    for (uint64_t at = model_slice_range(slice, 0)->offset; at + sizeof(junk) < model_gguf_file_size(g, 0); at += WEIGHTS_CHUNK / 2) {
+        fseek(out, (long)at, SEEK_SET);
+        fwrite(junk, 1, sizeof(junk), out);
+    }
+    fclose(out);
+    assert_int_equal(weights_compare(&p, g, same, &e), ERR_FORMAT);
+    model_slice_free(same);
+    model_layout_free(l);
+    model_gguf_free(g);
+    model_slice_free(slice);
+    w.over = true;
     pthread_join(thread, NULL);
     world_close(&w);
 }
@@ -139,12 +236,48 @@ static void what_is_refused(void **state) {
     world_open(&w);
     pthread_create(&thread, NULL, accepting, &w);
     static const char unknown[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-    assert_int_equal(weights_open(w.tls, w.dir, "../../etc/passwd", &w.addr, &f, &e), ERR_INVALID);
-    assert_int_equal(weights_open(w.tls, w.dir, unknown, &w.addr, &f, &e), ERR_NOT_FOUND);
+    struct weights_place p = place(&w, 1), other = place(&w, 2), nobody = place(&w, 1);
+    assert_int_equal(weights_open(&p, "../../etc/passwd", &f, &e), ERR_INVALID);
+    assert_int_equal(weights_open(&p, unknown, &f, &e), ERR_NOT_FOUND);
     assert_non_null(strstr(e.text, "does not have model"));
-    assert_int_equal(weights_open(w.other, w.dir, model_gguf_id(w.gguf), &w.addr, &f, &e), ERR_AUTH);
-    struct io_addr nobody = {.host = "127.0.0.1", .port = 1};
-    assert_int_equal(weights_open(w.tls, w.dir, model_gguf_id(w.gguf), &nobody, &f, &e), ERR_NETWORK);
+    assert_int_equal(weights_open(&other, model_gguf_id(w.gguf), &f, &e), ERR_AUTH);
+    nobody.source = (struct io_addr){.host = "127.0.0.1", .port = 1};
+    assert_int_equal(weights_open(&nobody, model_gguf_id(w.gguf), &f, &e), ERR_NETWORK);
+    w.over = true;
+    pthread_join(thread, NULL);
+    world_close(&w);
+}
+
+/* Room: models that nobody uses go, the least recently used first; one in use never. */
+static void room(void **state) {
+    (void)state;
+    struct world w;
+    struct err e = {0};
+    pthread_t thread;
+    struct model_slice *slice;
+    world_open(&w);
+    pthread_create(&thread, NULL, accepting, &w);
+    struct weights_file *f = opened(&w);
+    assert_int_equal(model_slice_create(w.gguf, w.layout, 2, 4, &slice, &e), ERR_OK);
+    fetched(f, slice);
+    assert_int_equal(weights_cache_remove(w.cache, model_gguf_id(w.gguf), &e), ERR_BUSY);
+    assert_int_equal(weights_cache_make_room(w.cache, "", 1 << 20, 1 << 20, &e), ERR_NO_ROOM);
+    assert_non_null(strstr(e.hint, "--cache-limit"));
+    assert_int_equal(weights_cache_make_room(w.cache, "", UINT64_MAX / 2, 0, &e), ERR_NO_ROOM);
+    weights_close(f);
+    struct weights_cached list[4];
+    assert_int_equal(weights_cache_list(w.cache, list, 4), 1);
+    assert_true(list[0].bytes >= model_slice_info(slice)->bytes_weights);
+    assert_int_equal(weights_cache_make_room(w.cache, model_gguf_id(w.gguf), 1 << 20, 1 << 20, &e), ERR_NO_ROOM); /* to be kept */
+    assert_int_equal(weights_cache_make_room(w.cache, "", 1 << 20, 1 << 20, &e), ERR_OK);
+    assert_int_equal(weights_cache_list(w.cache, list, 4), 0);
+    struct weights_place small = place(&w, 1);
+    small.limit = 2 << 20;
+    assert_int_equal(weights_open(&small, model_gguf_id(w.gguf), &f, &e), ERR_OK);
+    assert_int_equal(weights_fetch(f, slice, &e), ERR_NO_ROOM);
+    weights_close(f);
+    model_slice_free(slice);
+    w.over = true;
     pthread_join(thread, NULL);
     world_close(&w);
 }
@@ -189,12 +322,14 @@ static void bad_wants(void **state) {
     bytes_put_u64(want + 8, UINT64_MAX); /* would wrap around */
     assert_int_equal(say(&w, want, 16, 0, &e), ERR_PROTOCOL);
     assert_non_null(strstr(e.text, "past the end"));
+    w.over = true;
     pthread_join(thread, NULL);
     world_close(&w);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_slice_comes_and_nothing_else), cmocka_unit_test(what_is_refused), cmocka_unit_test(bad_wants)};
+        cmocka_unit_test(the_slice_comes_and_nothing_else), cmocka_unit_test(another_life), cmocka_unit_test(compared),
+        cmocka_unit_test(room), cmocka_unit_test(what_is_refused), cmocka_unit_test(bad_wants)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

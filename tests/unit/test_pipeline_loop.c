@@ -50,7 +50,7 @@ static bool child_fails(void *user) {
 static err_code child_open(void *user, const struct stage_order *o, stage_progress_fn progress, void *progress_user, struct engine *ret,
                            struct err *e) {
     struct child_setup *s = user;
-    if (!progress(progress_user, 50)) {
+    if (!progress(progress_user, 50, &(struct stage_fetch){0})) {
         return err_set(e, ERR_CANCELLED, "told to stop");
     }
     if (s->trouble == OPEN_FAILS) {
