@@ -12,10 +12,10 @@ round() {
 report() {
     words "A prefix of $PREFIX tokens, model 1b, 2 stages of 1 thread; the scheduler with 64 streams and a ring that answers at once."
     figures "time to the first token"
-    figure "first request" prefix_first_ms " ms"
-    figure "second request, the same prefix" prefix_second_ms " ms"
+    figure "first request" first_ms " ms"
+    figure "second request, the same prefix" second_ms " ms"
     ratios
-    ratio "first against second" prefix_first_ms prefix_second_ms 5
+    ratio "first against second" first_ms second_ms 5
     figures "the head's scheduler, 64 streams"
     figure "processor time a token" sched_cpu_per_token " us" 50
     figure "allocations for 1,000 tokens" sched_allocations_per_1000_tokens ""
