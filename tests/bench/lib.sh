@@ -125,22 +125,30 @@ peer() {
     [ "$decode" = 0 ] || put "$name.decode1" "$(sed -n "s/.*\"n_gen\": $decode,.*\"avg_ts\": \([0-9.]*\).*/\1/p" "$WORK/out")"
 }
 
+# server_start SEQUENCES TOKENS arguments of llama-server: sets SERVER_PORT and SERVER_PID.
+server_start() {
+    most=$1 tokens=$2
+    shift 2
+    free_port
+    SERVER_PORT=$port
+    : >"$WORK/server.$port.log"
+    (llama exec "$LLAMA_SERVER" -m "$MODEL" --host 127.0.0.1 --port "$port" -np "$most" -c $((most * (tokens + 64))) -kvu --no-webui "$@") >"$WORK/server.$port.log" 2>&1 &
+    SERVER_PID=$!
+    children="$children $SERVER_PID"
+    wait_text "$SERVER_PID" "$WORK/server.$port.log" 'listening on http' || fail "llama-server does not start" "see $WORK/server.$port.log"
+}
+# server_ask NAME PORT STREAMS TOKENS: NAME.decodeS.
+server_ask() {
+    value=$(node "$TOP/tests/bench/completions.mjs" "$2" "$3" "$4") || fail "llama-server does not answer" "see $WORK/server.$2.log"
+    put "$1.decode$3" "$value"
+}
 # server NAME STREAMS,... TOKENS arguments of llama-server: NAME.decodeS for each number of streams.
 server() {
     name=$1 list=$2 tokens=$3
     shift 3
-    most=${list##*,}
-    free_port
-    : >"$WORK/server.log"
-    (llama exec "$LLAMA_SERVER" -m "$MODEL" --host 127.0.0.1 --port "$port" -np "$most" -c $((most * (tokens + 64))) -kvu --no-webui "$@") >"$WORK/server.log" 2>&1 &
-    server_pid=$!
-    children="$children $server_pid"
-    wait_text "$server_pid" "$WORK/server.log" 'listening on http' || fail "llama-server does not start" "see $WORK/server.log"
-    for n in $(echo "$list" | tr ',' ' '); do
-        value=$(node "$TOP/tests/bench/completions.mjs" "$port" "$n" "$tokens") || fail "llama-server does not answer" "see $WORK/server.log"
-        put "$name.decode$n" "$value"
-    done
-    kill "$server_pid" && wait "$server_pid" 2>/dev/null || :
+    server_start "${list##*,}" "$tokens" "$@"
+    for n in $(echo "$list" | tr ',' ' '); do server_ask "$name" "$SERVER_PORT" "$n" "$tokens"; done
+    kill "$SERVER_PID" && wait "$SERVER_PID" 2>/dev/null || :
 }
 
 # ---- the page -------------------------------------------------------------------------------------------------------------------

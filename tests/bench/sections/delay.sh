@@ -2,24 +2,30 @@
 # The same decode with an emulated network between the stages, one way and rate in each direction; llama.cpp's RPC servers behind the same one.
 # shellcheck shell=sh
 NETS="200,1000 2000,300 20000,100"
+# Weights travel through these networks once: a pair of servers for each, with a llama-server that keeps its connection.
 begin() {
     model 1b
-    start_rpc
+    SERVERS=
+    for net in 0,0 $NETS; do
+        start_rpc
+        rpc_behind "${net%,*}" "${net#*,}"
+        say "delay: llama-server sends the weights to servers behind ${net%,*} us, ${net#*,} Mbit/s"
+        server_start 1 "$DECODE" --rpc "$RPC_FAR" -ngl 99 -ts 1/1 -t 1 -tb 1
+        SERVERS="$SERVERS ${net%,*},$SERVER_PORT"
+    done
 }
 round() {
-    ring d0 --stages 2 --decode "$DECODE" --streams 1,2,4
-    peer r0 0 "$DECODE" --rpc "$RPC" -ngl 99 -ts 1/1
-    for net in $NETS; do
+    for net in 0,0 $NETS; do
         us=${net%,*} mbit=${net#*,}
         ring "d$us" --stages 2 --decode "$DECODE" --streams 1,2,4 --delay-us "$us" --mbit "$mbit"
-        [ "$us" = 20000 ] && far=16 || far=$DECODE
-        rpc_behind "$us" "$mbit"
-        peer "r$us" 0 "$far" --rpc "$RPC_FAR" -ngl 99 -ts 1/1
+        for server in $SERVERS; do
+            [ "${server%,*}" != "$us" ] || server_ask "r$us" "${server#*,}" 1 "$DECODE"
+        done
     done
 }
 report() {
     words "Decode, model 1b, 2 stages of 1 thread, every link behind a relay of our own (tests/relay): the delay is one way, the rate holds in"
-    words "each direction of each connection."
+    words "each direction of each connection. llama.cpp RPC is a llama-server with two RPC servers of one thread behind the same relays."
     rates
     for net in 0,0 $NETS; do
         us=${net%,*} mbit=${net#*,}
