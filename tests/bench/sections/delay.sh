@@ -8,7 +8,8 @@ begin() {
     SERVERS=
     for net in 0,0 $NETS; do
         start_rpc
-        rpc_behind "${net%,*}" "${net#*,}"
+        RPC_FAR=$RPC # without a network there is no relay, as for Caravan
+        [ "${net%,*}" = 0 ] || rpc_behind "${net%,*}" "${net#*,}"
         say "delay: llama-server sends the weights to servers behind ${net%,*} us, ${net#*,} Mbit/s"
         server_start 1 "$DECODE" --rpc "$RPC_FAR" -ngl 99 -ts 1/1 -t 1 -tb 1
         SERVERS="$SERVERS ${net%,*},$SERVER_PORT"
@@ -25,7 +26,7 @@ round() {
 }
 report() {
     words "Decode, model 1b, 2 stages of 1 thread, every link behind a relay of our own (tests/relay): the delay is one way, the rate holds in"
-    words "each direction of each connection. llama.cpp RPC is a llama-server with two RPC servers of one thread behind the same relays."
+    words "each direction of each connection. llama.cpp RPC is a llama-server with two RPC servers of one thread behind the same relays; without a network there is none."
     rates
     for net in 0,0 $NETS; do
         us=${net%,*} mbit=${net#*,}
