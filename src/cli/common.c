@@ -34,6 +34,7 @@ err_code cli_load(const struct options *o, struct engine_load *ret, struct err *
     snprintf(ret->cache_type_k, sizeof(ret->cache_type_k), "%s", option_text(o, OPT_CACHE_TYPE_K));
     snprintf(ret->cache_type_v, sizeof(ret->cache_type_v), "%s", option_text(o, OPT_CACHE_TYPE_V));
     snprintf(ret->flash_attn, sizeof(ret->flash_attn), "%s", option_text(o, OPT_FLASH_ATTN));
+    snprintf(ret->pooling, sizeof(ret->pooling), "%s", option_text(o, OPT_POOLING));
     snprintf(ret->backends, sizeof(ret->backends), "%s", CARAVAN_BACKENDS_DIR);
     return ERR_OK;
 }

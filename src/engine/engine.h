@@ -25,9 +25,13 @@ struct engine_op {
     int32_t p0, p1;
 };
 
+/* How the rows of a text become one vector (the numbers are GGUF's `<arch>.pooling_type`); NONE: the model generates text. */
+enum engine_pooling { ENGINE_POOL_NONE, ENGINE_POOL_MEAN, ENGINE_POOL_CLS, ENGINE_POOL_LAST, ENGINE_POOL_RANK };
+
 enum { ENGINE_TOKEN_SAMPLE = 1,  /* the tail samples the next token after this one and reports it */
        ENGINE_TOKEN_LOGITS = 2, /* the tail reports all logits of this position (verify) */
-       ENGINE_TOKEN_DRAFT = 4 };/* a proposal: it counts, and is sampled after, only if the token sampled before it is this one */
+       ENGINE_TOKEN_DRAFT = 4,  /* a proposal: it counts, and is sampled after, only if the token sampled before it is this one */
+       ENGINE_TOKEN_POOL = 8 }; /* the last of a text: the tail reports the text's vector */
 struct engine_token {
     int32_t token;
     int32_t pos;
@@ -46,6 +50,9 @@ struct engine_info {
     bool can_remove;       /* partial RM works (false for recurrent layers) */
     uint32_t n_rewind;     /* positions at the end of a sequence that RM can take back right after they were computed */
     bool rewind_alone;     /* ... only if nothing of another sequence was computed in between */
+    enum engine_pooling pooling; /* known in the first and the last slice */
+    bool at_once;          /* a text has to come in one batch (n_batch is large then) */
+    uint32_t n_vector;     /* numbers of a text's vector; last slice only */
     uint64_t bytes_weights, bytes_kv, bytes_compute; /* as libllama allocated them */
     char device[64];       /* "CPU", "Vulkan0 (llvmpipe)", ... */
 };
@@ -68,7 +75,8 @@ struct engine_ops {
      * sees those up to the position that it samples after, so a proposal that was refused never gets into its history. ERR_ENGINE
      * when libllama refuses (KV full: ERR_NO_ROOM; nothing was changed then). */
     err_code (*eval)(void *self, const struct engine_token *tokens, size_t n, const float *hidden_in, float *hidden_out, struct err *e);
-    /* Logits of the batch's token i (it must have had flags), [n_vocab], valid until the next eval. Last slice only. */
+    /* Logits of the batch's token i (it must have had flags), [n_vocab], valid until the next eval. Last slice only. Of a token with
+     * ENGINE_TOKEN_POOL: the vector of its sequence, [n_vector], of length 1 unless it is a rank. */
     const float *(*logits)(void *self, size_t i);
     /* A sequence begins: its sampler is made. Last slice only (others ignore it). Replaces one that is there. */
     err_code (*seq_open)(void *self, uint32_t seq, const struct engine_sampling *params, struct err *e);
@@ -78,6 +86,9 @@ struct engine_ops {
      * front where the model wants one. */
     err_code (*tokenize)(void *self, const char *text, size_t len, bool bos, bool special, int32_t **ret_tokens, size_t *ret_n,
                          struct err *e);
+    /* A query and a text to be ranked by it, as the model wants them put together. Where rows are ranked only. */
+    err_code (*tokenize_pair)(void *self, const char *query, size_t query_len, const char *text, size_t len, int32_t **ret_tokens,
+                              size_t *ret_n, struct err *e);
     /* A token's bytes, appended to out; true for a control token (its text is markup, not for the reader). First slice only, as
      * tokenize. */
     bool (*piece)(void *self, int32_t token, struct buf *out);

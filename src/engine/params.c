@@ -152,12 +152,14 @@ static const char *const SPLIT_MODES[] = {"none", "layer", "row", NULL};
 static const char *const FLASH_ATTN[] = {"auto", "on", "off", NULL};
 static const char *const CACHE_TYPES[] = {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "iq4_nl", NULL};
 
+static const char *const POOLING[] = {"auto", "none", "mean", "cls", "last", NULL};
+
 #define LOAD_NUMBERS(X) \
     X(n_ctx, LOAD_MAX_CTX) X(n_seq, 256) X(n_batch, 16384) X(n_ubatch, 16384) X(n_threads, 1024) X(n_threads_batch, 1024) \
     X(n_rewind, 64)
 #define LOAD_WORDS(X) \
     X(devices, NULL) X(split_mode, SPLIT_MODES) X(cache_type_k, CACHE_TYPES) X(cache_type_v, CACHE_TYPES) \
-    X(flash_attn, FLASH_ATTN) X(backends, NULL)
+    X(flash_attn, FLASH_ATTN) X(pooling, POOLING) X(backends, NULL)
 
 void engine_load_init(struct engine_load *p) {
     memset(p, 0, sizeof *p);
@@ -166,6 +168,7 @@ void engine_load_init(struct engine_load *p) {
     memcpy(p->cache_type_k, "f16", sizeof "f16");
     memcpy(p->cache_type_v, "f16", sizeof "f16");
     memcpy(p->flash_attn, "auto", sizeof "auto");
+    memcpy(p->pooling, "auto", sizeof "auto");
 }
 
 static err_code get_word(yyjson_val *obj, const char *key, const char *const *allowed, char *ret, size_t size, struct err *e) {

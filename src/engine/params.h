@@ -67,6 +67,7 @@ struct engine_load {
     char cache_type_k[16], cache_type_v[16]; /* f32 f16 bf16 q8_0 q4_0 ...; default f16 */
     char flash_attn[8];      /* auto | on | off */
     uint32_t n_rewind;       /* models that keep a state: so many copies of it, one for each position that may be taken back; 0: none */
+    char pooling[8];         /* auto (as the model says) | none | mean | cls | last: embeddings instead of text */
     bool exact;              /* keep to one class of batch shapes (DESIGN.md, numerics) */
     char backends[512];      /* folder of ggml's backend modules */
 };

@@ -149,17 +149,18 @@ static err_code make_context(struct slice *s, const struct engine_load *load, st
     err_code rc = cache_type("cache_type_k", load->cache_type_k, &params.type_k, e);
     if (rc == ERR_OK) rc = cache_type("cache_type_v", load->cache_type_v, &params.type_v, e);
     if (rc != ERR_OK) return rc;
-    if (!s->what.tail) {
+    if (!s->what.tail || s->pool.caught) {
         /* All rows are computed, and no buffer for logits is made. (MEAN would abort on batches of unequal sequences.) */
         params.embeddings = true;
         params.pooling_type = LLAMA_POOLING_TYPE_LAST;
         params.cb_eval = slice_catch;
         params.cb_eval_user_data = s;
     }
+    slice_pool_context(s, &params);
     s->ctx = llama_init_from_model(s->model, params);
     if (s->ctx == NULL) return refused(s, "make a context for", e);
     s->mem = llama_get_memory(s->ctx);
-    if (s->mem == NULL) return err_set(e, ERR_UNSUPPORTED, "this model keeps no memory of what it read: it cannot generate");
+    if (s->mem == NULL && s->pool.type == ENGINE_POOL_NONE) return err_set(e, ERR_UNSUPPORTED, "this model keeps no memory of what it read: it cannot generate");
     return ERR_OK;
 }
 
@@ -190,6 +191,8 @@ static void tell(struct slice *s, const struct engine_load *load) {
     info->n_ctx_seq = context_wish(s, load); /* libllama rounds its cells up */
     info->n_ctx = llama_n_ctx(s->ctx);
     info->n_batch = llama_n_batch(s->ctx);
+    info->pooling = s->pool.type;
+    info->at_once = s->pool.at_once;
     info->first = s->what.head;
     info->last = s->what.tail;
     info->can_remove = !s->recurrent && (s->window == 0 || s->window >= info->n_ctx_seq);
@@ -232,6 +235,7 @@ static err_code make_room(struct slice *s, struct err *e) {
         if (s->rows_in == NULL) return err_set(e, ERR_MEMORY, "no memory for %u hidden rows", n);
     }
     if (!s->what.tail) return ERR_OK;
+    if (s->pool.type != ENGINE_POOL_NONE) return slice_pool_room(s, e);
     size_t n_history = (size_t)s->info.n_seq * s->info.n_ctx_seq;
     s->logits = mem_calloc(n, sizeof *s->logits);
     s->samplers = mem_calloc(s->info.n_seq, sizeof(struct engine_sampler *));
@@ -248,6 +252,7 @@ static err_code open_slice(struct slice *s, const struct model_slice *slice, mod
     if (rc == ERR_OK) rc = check_model(s, e);
     if (rc != ERR_OK) return rc;
     s->vocab = llama_model_get_vocab(s->model);
+    slice_pool_choose(s, load);
     s->recurrent = llama_model_is_recurrent(s->model) || llama_model_is_hybrid(s->model);
     int32_t window = llama_model_n_swa(s->model);
     s->window = window > 0 ? (uint32_t)window : 0;
@@ -283,6 +288,7 @@ void slice_free(struct slice *s) {
     for (uint32_t i = 0; s->samplers != NULL && i < s->info.n_seq; i++) engine_sampler_free(s->samplers[i]);
     free(s->samplers);
     engine_scratch_free(s->scratch);
+    slice_pool_done(s);
     free(s->history);
     free(s->kept);
     free(s->logits);

@@ -11,6 +11,17 @@
 #include "engine/sampler.h"
 #include "model/slice.h"
 
+/* What a slice of an embedding model has besides: engine/slice_pool.c. */
+struct slice_pool {
+    enum engine_pooling type;    /* NONE: the model generates, and nothing else here counts */
+    bool at_once;                /* a text has to come in one batch, and libllama pools */
+    bool caught;                 /* rows are caught in the tail, and pooled here */
+    uint32_t width;              /* of a vector */
+    float *rows;                 /* [n_batch][width] caught; in the same memory sums and vectors */
+    float *sums, *vectors;       /* [n_seq][width] */
+    uint32_t *counts;            /* [n_seq]: rows in the sum */
+};
+
 struct slice {
     struct model_slice_info what;
     struct engine_info info;
@@ -41,7 +52,19 @@ struct slice {
     int32_t *history;            /* n_seq * n_ctx_seq tokens by position, -1: not known */
     struct engine_sampler **samplers;
     struct engine_scratch *scratch;
+    struct slice_pool pool;
 };
+
+/* ---- slice_pool.c ---- */
+/* How the loaded model pools, if it does. */
+void slice_pool_choose(struct slice *s, const struct engine_load *load);
+/* What its context must be like. */
+void slice_pool_context(const struct slice *s, struct llama_context_params *params);
+/* The tail's buffers. ERR_MEMORY, ERR_UNSUPPORTED. */
+err_code slice_pool_room(struct slice *s, struct err *e);
+/* Tokens [at, at + n) of a batch have been computed: their rows count, and flagged ones get their vector. */
+err_code slice_pool_take(struct slice *s, const struct engine_token *t, size_t at, size_t n, struct err *e);
+void slice_pool_done(struct slice *s);
 
 extern const struct engine_ops slice_ops;
 /* ggml_backend_sched_eval_callback: copies the tensor that leaves, then ends the graph. */

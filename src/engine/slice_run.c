@@ -149,10 +149,10 @@ static bool joins_group(const struct slice *s, const struct engine_token *t, siz
 /* How many tokens from `at` are computed together. libllama gives rows back in the order of its own division of a batch; these parts
  * are such that this order is ours: one run of one sequence, or single tokens of different sequences. */
 static size_t part_length(struct slice *s, const struct engine_token *t, size_t at, size_t n) {
-    if (!s->exact && !s->recurrent && !s->streams) return n - at;
+    if (!s->exact && !s->recurrent && !s->streams && !s->pool.at_once) return n - at;
     size_t end = at + 1;
     while (end < n && t[end].seq == t[at].seq) end++;
-    if (end - at > 1) return end - at;
+    if (end - at > 1 || s->pool.at_once) return end - at;
     s->part++;
     s->seen[t[at].seq] = s->part;
     size_t most = s->exact && n - at > EXACT_GROUP ? EXACT_GROUP : n - at;
@@ -184,7 +184,7 @@ static void fill_batch(struct slice *s, const struct engine_token *t, size_t n, 
     set_positions(s, t, n);
     for (size_t i = 0; i < n; i++) {
         s->seq_ids[i] = t[i].seq;
-        s->batch.logits[i] = !s->what.tail || t[i].flags != 0;
+        s->batch.logits[i] = !s->what.tail || s->pool.type != ENGINE_POOL_NONE || t[i].flags != 0;
         if (s->what.head) s->batch.token[i] = t[i].token;
     }
     if (!s->what.head) set_rows(s, in, n);
@@ -204,7 +204,7 @@ static err_code decode_part(struct slice *s, const struct engine_token *t, size_
     if (rc != 0)
         return err_set(e, ERR_ENGINE, "libllama cannot compute a batch of %zu tokens (%d): %s", n, rc,
                        *why != '\0' ? why : "no reason given");
-    if (!s->what.tail && (s->catch_bad || s->caught != n))
+    if ((!s->what.tail || s->pool.caught) && (s->catch_bad || s->caught != n))
         return err_set(e, ERR_ENGINE, "the tensor \"%s\" gave %u rows of hidden states instead of %zu", s->what.out_tensor, s->caught, n);
     return ERR_OK;
 }
@@ -260,14 +260,17 @@ static err_code slice_eval(void *self, const struct engine_token *t, size_t n, c
     size_t n_kept = 0;
     err_code rc = check_tokens(s, t, n, e);
     if (rc != ERR_OK) return rc;
+    if (s->pool.caught) out = s->pool.rows;
     if (s->logits != NULL) memset(s->logits, 0, s->info.n_batch * sizeof *s->logits);
     for (size_t at = 0, len; at < n; at += len) {
         len = part_length(s, t, at, n);
-        bool parts = s->what.tail && len < n;
+        bool vectors = s->what.tail && s->pool.type != ENGINE_POOL_NONE;
+        bool parts = s->what.tail && !vectors && len < n;
         if (parts && at == 0 && (rc = reserve_kept(s, t, n, e)) != ERR_OK) return rc;
         rc = decode_part(s, t + at, len, in != NULL ? in + at * s->what.n_hidden_in : NULL,
                          out != NULL ? out + at * s->what.n_hidden_out : NULL, e);
-        if (rc == ERR_OK && s->what.tail) rc = take_logits(s, t, at, len, parts, &n_kept, e);
+        if (rc == ERR_OK && vectors) rc = slice_pool_take(s, t, at, len, e);
+        else if (rc == ERR_OK && s->what.tail) rc = take_logits(s, t, at, len, parts, &n_kept, e);
         if (rc != ERR_OK) {
             take_back(s, t, at + len);
             return rc;
@@ -313,6 +316,13 @@ static err_code slice_tokenize(void *self, const char *text, size_t len, bool bo
     return engine_vocab_tokenize(s->vocab, text, len, bos, special, ret_tokens, ret_n, e);
 }
 
+static err_code slice_tokenize_pair(void *self, const char *query, size_t query_len, const char *text, size_t len, int32_t **ret_tokens,
+                                    size_t *ret_n, struct err *e) {
+    struct slice *s = self;
+    return engine_vocab_tokenize_pair(s->vocab, llama_model_chat_template(s->model, "rerank"), query, query_len, text, len, ret_tokens, ret_n,
+                                      e);
+}
+
 static bool slice_piece(void *self, int32_t token, struct buf *out) {
     struct slice *s = self;
     return engine_vocab_piece(s->vocab, token, out);
@@ -327,6 +337,7 @@ const struct engine_ops slice_ops = {
     .seq_open = slice_seq_open,
     .sample = slice_sample,
     .tokenize = slice_tokenize,
+    .tokenize_pair = slice_tokenize_pair,
     .piece = slice_piece,
     .close = slice_close,
 };

@@ -306,6 +306,8 @@ static void on_backend_event(void *user, const struct request_event *ev) {
         choice_begin(c);
         on_token(c, ev);
         break;
+    case REQUEST_VECTOR: /* nobody asked for one here */
+        break;
     case REQUEST_DONE:
         choice_begin(c);
         on_done(c, ev);

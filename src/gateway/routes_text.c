@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Tokens of a text and text of tokens (llama-server's shapes), and the embeddings that are refused until the engine makes them. */
+ * Tokens of a text and text of tokens (llama-server's shapes) */
 #include <stdlib.h>
 #include <string.h>
 
@@ -169,33 +169,4 @@ void handle_tokenize(struct gateway *g, struct io_http_exchange *x, const char *
 void handle_detokenize(struct gateway *g, struct io_http_exchange *x, const char *rest) {
     (void)rest;
     text_call_start(g, x, start_detokenize);
-}
-
-/* The request is judged all the same: a client's mistake is told before what we lack. */
-static err_code check_embeddings(struct gateway *g, yyjson_val *root, struct err *e) {
-    const struct backend_model *model = NULL;
-    struct gateway_request r;
-    yyjson_val *input = yyjson_obj_get(root, "input"), *prompt = yyjson_obj_get(root, "prompt");
-    gateway_request_init(&r);
-    err_code rc = gateway_parse_model(root, &r, e);
-    if (rc == ERR_OK && !yyjson_is_str(input) && !yyjson_is_str(prompt) && yyjson_arr_size(input) == 0)
-        rc = gateway_wrong(e, "input", "a string, or an array of strings or tokens");
-    if (rc == ERR_OK) rc = gateway_find_model(g, r.model, &model, e);
-    if (rc == ERR_OK) rc = err_set(e, ERR_UNSUPPORTED, "embeddings are not supported yet: the models here only generate text");
-    gateway_request_done(&r);
-    return rc;
-}
-
-void handle_embeddings(struct gateway *g, struct io_http_exchange *x, const char *rest) {
-    const struct io_http_request *http = io_http_request(x);
-    struct err e = {0};
-    yyjson_doc *doc = NULL;
-    (void)rest;
-    err_code rc = json_parse(http->body, http->body_len, &doc, &e);
-    if (rc != ERR_OK)
-        rc = e.code = ERR_FORMAT;
-    else
-        rc = check_embeddings(g, yyjson_doc_get_root(doc), &e);
-    yyjson_doc_free(doc);
-    gateway_respond_error(x, rc, &e);
 }

@@ -52,7 +52,7 @@ struct route {
 extern const struct route gateway_routes[];
 extern const size_t gateway_n_routes;
 
-/* routes_ollama.c, routes_text.c, routes_responses.c */
+/* routes_ollama.c, routes_text.c, routes_responses.c, embeddings.c */
 void handle_openai_response(struct gateway *g, struct io_http_exchange *x, const char *rest);
 void handle_openai_response_drop(struct gateway *g, struct io_http_exchange *x, const char *rest);
 void handle_ollama_tags(struct gateway *g, struct io_http_exchange *x, const char *rest);
@@ -62,6 +62,9 @@ void handle_ollama_version(struct gateway *g, struct io_http_exchange *x, const 
 void handle_tokenize(struct gateway *g, struct io_http_exchange *x, const char *rest);
 void handle_detokenize(struct gateway *g, struct io_http_exchange *x, const char *rest);
 void handle_embeddings(struct gateway *g, struct io_http_exchange *x, const char *rest);
+void handle_ollama_embed(struct gateway *g, struct io_http_exchange *x, const char *rest);
+void handle_ollama_embeddings(struct gateway *g, struct io_http_exchange *x, const char *rest);
+void handle_rerank(struct gateway *g, struct io_http_exchange *x, const char *rest);
 
 /* server.c */
 /* The model of this name, or the only one for "". ERR_NOT_FOUND names the known ones. */

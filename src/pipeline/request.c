@@ -23,6 +23,7 @@ void request_init(struct request *r) {
 void request_done(struct request *r) {
     free(r->model);
     free(r->text);
+    free(r->second);
     free(r->tokens);
     free(r->generated);
     engine_sampling_done(&r->sampling);
@@ -53,6 +54,12 @@ void request_encode(const struct request *r, struct buf *out) {
     put_tokens(doc, obj, "generated", r->generated, r->n_generated);
     yyjson_mut_obj_add_int(doc, obj, "max_tokens", r->max_tokens);
     yyjson_mut_obj_add_bool(doc, obj, "ignore_eos", r->ignore_eos);
+    if (r->embed) {
+        yyjson_mut_obj_add_bool(doc, obj, "embed", true);
+    }
+    if (r->second != NULL) {
+        yyjson_mut_obj_add_strn(doc, obj, "second", r->second, r->second_len);
+    }
     yyjson_mut_obj_add_val(doc, obj, "sampling", engine_sampling_to_json(&r->sampling, doc));
     json_write(out, doc);
     yyjson_mut_doc_free(doc);
@@ -87,23 +94,23 @@ static err_code get_tokens(yyjson_val *obj, const char *key, int32_t **ret, size
     return ERR_OK;
 }
 
-static err_code get_text(yyjson_val *obj, struct request *r, struct err *e) {
-    yyjson_val *val = yyjson_obj_get(obj, "text");
+static err_code get_text(yyjson_val *obj, const char *key, char **ret, size_t *ret_len, struct err *e) {
+    yyjson_val *val = yyjson_obj_get(obj, key);
     if (val == NULL || yyjson_is_null(val)) {
         return ERR_OK;
     }
     if (!yyjson_is_str(val)) {
-        return err_set(e, ERR_INVALID, "field \"text\": expected a string");
+        return err_set(e, ERR_INVALID, "field \"%s\": expected a string", key);
     }
     size_t len = yyjson_get_len(val);
     char *text = malloc(len + 1);
     if (text == NULL) {
-        return err_set(e, ERR_MEMORY, "field \"text\": no memory for %zu bytes", len);
+        return err_set(e, ERR_MEMORY, "field \"%s\": no memory for %zu bytes", key, len);
     }
     memcpy(text, yyjson_get_str(val), len);
     text[len] = '\0';
-    r->text = text;
-    r->text_len = len;
+    *ret = text;
+    *ret_len = len;
     return ERR_OK;
 }
 
@@ -120,6 +127,7 @@ static err_code get_scalars(yyjson_val *obj, struct request *r, struct err *e) {
         (code = json_get_bool(obj, "add_bos", &r->add_bos, e)) != ERR_OK ||
         (code = json_get_bool(obj, "parse_special", &r->parse_special, e)) != ERR_OK ||
         (code = json_get_i64(obj, "max_tokens", -1, INT32_MAX, &max_tokens, e)) != ERR_OK ||
+        (code = json_get_bool(obj, "embed", &r->embed, e)) != ERR_OK ||
         (code = json_get_bool(obj, "ignore_eos", &r->ignore_eos, e)) != ERR_OK) {
         return code;
     }
@@ -133,7 +141,8 @@ static err_code read_request(yyjson_val *obj, struct request *r, struct err *e) 
         return err_set(e, ERR_FORMAT, "a request is a JSON object");
     }
     err_code code;
-    if ((code = get_scalars(obj, r, e)) != ERR_OK || (code = get_text(obj, r, e)) != ERR_OK ||
+    if ((code = get_scalars(obj, r, e)) != ERR_OK || (code = get_text(obj, "text", &r->text, &r->text_len, e)) != ERR_OK ||
+        (code = get_text(obj, "second", &r->second, &r->second_len, e)) != ERR_OK ||
         (code = get_tokens(obj, "tokens", &r->tokens, &r->n_tokens, e)) != ERR_OK ||
         (code = get_tokens(obj, "generated", &r->generated, &r->n_generated, e)) != ERR_OK) {
         return code;
@@ -260,6 +269,10 @@ void request_event_encode(const struct request_event *ev, struct buf *out) {
     case REQUEST_DONE:
         put_done(ev, out);
         break;
+    case REQUEST_VECTOR:
+        put_u32(out, ev->n_vector);
+        buf_append(out, ev->vector, (size_t)ev->n_vector * 4);
+        break;
     case REQUEST_FAILED:
         put_string(out, err_name(ev->err.code));
         put_string(out, ev->err.text);
@@ -358,6 +371,12 @@ static err_code get_failed(struct bytes_reader *r, struct request_event *ev, str
     return ERR_OK;
 }
 
+static err_code get_vector(struct bytes_reader *r, struct request_event *ev, struct err *e) {
+    ev->n_vector = bytes_read_u32(r);
+    ev->vector = bytes_left(r) / 4 >= ev->n_vector ? bytes_take(r, (size_t)ev->n_vector * 4) : NULL;
+    return ev->vector != NULL && ev->n_vector > 0 ? ERR_OK : event_error("a vector that is cut short, or empty", e);
+}
+
 static err_code get_event_body(struct bytes_reader *r, uint32_t kind, struct request_event *ev, struct err *e) {
     switch (kind) {
     case REQUEST_STARTED:
@@ -368,6 +387,8 @@ static err_code get_event_body(struct bytes_reader *r, uint32_t kind, struct req
         return get_token(r, ev, e);
     case REQUEST_DONE:
         return get_done(r, ev, e);
+    case REQUEST_VECTOR:
+        return get_vector(r, ev, e);
     case REQUEST_FAILED:
         return get_failed(r, ev, e);
     default:
@@ -386,6 +407,8 @@ static void event_reset(struct request_event *ev) {
     ev->queued_us = ev->prefill_us = ev->decode_us = 0;
     ev->draft_tokens = ev->draft_accepted = 0;
     ev->n_hop = 0;
+    ev->vector = NULL;
+    ev->n_vector = 0;
     ev->err.code = ERR_OK;
     ev->err.text[0] = ev->err.hint[0] = '\0';
 }

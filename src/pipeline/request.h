@@ -9,6 +9,7 @@
  *   DONE     u8 reason | u8[3] 0 | u32 prompt_tokens | u32 completion_tokens | u32 cached_tokens | u32 n_hop | timing (below)
  *            u64 queued_us | u64 prefill_us | u64 decode_us | u32 draft_tokens | u32 draft_accepted
  *            | n_hop x { u32 stage, u32 frames, u64 compute_us, u64 wait_us, u64 hop_us }
+ *   VECTOR   u32 n | n x f32
  *   FAILED   u32 err_code name length | name | u32 text length | text | u32 hint length | hint
  */
 #ifndef CARAVAN_PIPELINE_REQUEST_H
@@ -34,6 +35,9 @@ struct request {
     size_t n_generated;
     int32_t max_tokens;              /* completion tokens at most; < 0: as many as the context holds */
     bool ignore_eos;
+    bool embed;                      /* not to be continued: the text's vector is wanted (a VECTOR event, then DONE) */
+    char *second;                    /* owned, NULL: none. A text to be ranked by how well it answers the first (a rerank model) */
+    size_t second_len;
     struct engine_sampling sampling;
 };
 void request_init(struct request *r);
@@ -44,7 +48,7 @@ err_code request_decode(const uint8_t *data, size_t len, struct request *ret, st
 /* Only the id, of a payload that request_decode refuses: so that its sender can be told. false: there is none. */
 bool request_decode_id(const uint8_t *data, size_t len, uint64_t *ret_id);
 
-enum request_event_kind { REQUEST_STARTED = 1, REQUEST_TOKEN, REQUEST_DONE, REQUEST_FAILED };
+enum request_event_kind { REQUEST_STARTED = 1, REQUEST_TOKEN, REQUEST_DONE, REQUEST_FAILED, REQUEST_VECTOR };
 enum request_finish { REQUEST_FINISH_STOP = 1 /* end-of-generation token */, REQUEST_FINISH_LENGTH, REQUEST_FINISH_CANCELLED };
 
 struct request_hop { uint32_t stage, frames; uint64_t compute_us, wait_us, hop_us; }; /* sums over the request's frames */
@@ -63,6 +67,9 @@ struct request_event {
     char piece[REQUEST_MAX_PIECE];
     uint16_t n_top;
     struct request_top top[ENGINE_MAX_TOP_LOGPROBS];
+    /* VECTOR */
+    const uint8_t *vector;              /* n_vector little-endian floats; points into what the event was made of, or decoded from */
+    uint32_t n_vector;
     /* DONE */
     enum request_finish finish;
     uint64_t queued_us, prefill_us, decode_us;

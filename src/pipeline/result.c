@@ -9,7 +9,7 @@ void result_put(const struct result *r, struct buf *out) {
     bool sampled = (r->flags & RESULT_SAMPLED) != 0;
     uint32_t n_top = sampled ? r->sample.n_top : 0;
     uint16_t text_len = (r->flags & RESULT_FAILED) != 0 ? r->text_len : 0;
-    uint32_t n_logits = (r->flags & RESULT_LOGITS) != 0 ? r->n_logits : 0;
+    uint32_t n_logits = (r->flags & (RESULT_LOGITS | RESULT_VECTOR)) != 0 ? r->n_logits : 0;
     assert(n_top <= ENGINE_MAX_TOP_LOGPROBS && text_len <= RESULT_MAX_TEXT);
     uint8_t fixed[RESULT_FIXED_SIZE];
     bytes_put_u16(fixed, r->seq);
@@ -33,7 +33,7 @@ void result_put(const struct result *r, struct buf *out) {
 }
 
 static err_code check_flags(const struct result *r, uint32_t n_top, struct err *e) {
-    if ((r->flags & ~(RESULT_END | RESULT_SAMPLED | RESULT_LOGITS | RESULT_FAILED)) != 0) {
+    if ((r->flags & ~(RESULT_END | RESULT_SAMPLED | RESULT_LOGITS | RESULT_VECTOR | RESULT_FAILED)) != 0) {
         return err_set(e, ERR_FORMAT, "result: unknown flags 0x%02x", r->flags);
     }
     if (n_top > ENGINE_MAX_TOP_LOGPROBS || r->text_len > RESULT_MAX_TEXT) {
@@ -41,7 +41,7 @@ static err_code check_flags(const struct result *r, uint32_t n_top, struct err *
     }
     bool sampled = (r->flags & RESULT_SAMPLED) != 0;
     if ((!sampled && (n_top != 0 || (r->flags & RESULT_END) != 0)) || ((r->flags & RESULT_FAILED) == 0 && r->text_len != 0) ||
-        ((r->flags & RESULT_LOGITS) == 0 && r->n_logits != 0) || (sampled && (r->flags & RESULT_FAILED) != 0)) {
+        ((r->flags & (RESULT_LOGITS | RESULT_VECTOR)) == 0 && r->n_logits != 0) || (sampled && (r->flags & RESULT_FAILED) != 0)) {
         return err_set(e, ERR_FORMAT, "result: parts that its flags 0x%02x do not announce", r->flags);
     }
     return ERR_OK;

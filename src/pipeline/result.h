@@ -17,6 +17,7 @@
 enum { RESULT_END = 1,      /* the token ends the generation */
        RESULT_SAMPLED = 2,  /* token, logprob, top are there */
        RESULT_LOGITS = 4,   /* a row of logits is there */
+       RESULT_VECTOR = 16,  /* the vector of a text is there, in place of logits */
        RESULT_FAILED = 8 }; /* sampling this sequence failed: text says why */
 enum { RESULT_FIXED_SIZE = 24, RESULT_MAX_TEXT = 400 };
 

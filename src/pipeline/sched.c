@@ -278,6 +278,9 @@ static err_code check_open(const struct sched *s, struct err *e) {
 
 /* Completion tokens that the request may have: what it asks for, bounded by the context. */
 static uint32_t completion_limit(const struct sched *s, const struct request *r) {
+    if (r->embed) {
+        return 0;
+    }
     uint32_t room = s->config.n_ctx_seq - (uint32_t)r->n_tokens;
     return r->max_tokens < 0 || (uint32_t)r->max_tokens > room ? room : (uint32_t)r->max_tokens;
 }
@@ -301,7 +304,18 @@ static err_code check_request(struct sched *s, const struct request *r, struct e
     if (r->tokens == NULL || r->n_tokens == 0) {
         return err_set(e, ERR_INVALID, "the prompt is empty");
     }
-    if (r->n_tokens >= c->n_ctx_seq || r->n_generated > c->n_ctx_seq - r->n_tokens) {
+    if (r->embed != c->embeds) {
+        err_set(e, ERR_UNSUPPORTED, r->embed ? "the model writes text: it gives no embeddings" : "the model gives embeddings: it writes no text");
+        if (r->embed) {
+            err_hint(e, "load an embedding model, or this one once more with --pooling last");
+        }
+        return ERR_UNSUPPORTED;
+    }
+    uint32_t most = c->at_once && c->n_batch < c->n_ctx_seq ? c->n_batch : c->n_ctx_seq;
+    if (r->embed && r->n_tokens > most) {
+        return err_set(e, ERR_LIMIT, "the text has %zu tokens, the model takes %u at most", r->n_tokens, most);
+    }
+    if (!r->embed && (r->n_tokens >= c->n_ctx_seq || r->n_generated > c->n_ctx_seq - r->n_tokens)) {
         err_set(e, ERR_LIMIT, "the prompt has %zu tokens, the context holds %u", r->n_tokens + r->n_generated, c->n_ctx_seq);
         err_hint(e, "shorten the prompt, or load the model with a larger context (--ctx)");
         return ERR_LIMIT;
@@ -355,7 +369,7 @@ err_code sched_submit(struct sched *s, clock_us now, struct request *request, st
     r->state = SCHED_QUEUED;
     s->n_state[SCHED_QUEUED]++;
     list_append(&s->queue, r);
-    if (r->n_completion >= r->max_completion) { /* nothing is left to generate */
+    if (!q->embed && r->n_completion >= r->max_completion) { /* nothing is left to generate */
         sched_push_event(s, r, REQUEST_STARTED);
         sched_end(s, now, r, REQUEST_FINISH_LENGTH);
     }
@@ -475,6 +489,8 @@ static void fill_event(struct sched *s, struct sched_item *it) {
         ev->cached_tokens = r->n_cached < ev->prompt_tokens ? r->n_cached : ev->prompt_tokens;
     }
     const struct err *why = r != NULL ? r->why : it->why;
+    ev->vector = it->vector;
+    ev->n_vector = it->n_vector;
     if (ev->kind == REQUEST_TOKEN) {
         fill_token(it, ev);
     } else if (ev->kind == REQUEST_DONE && r != NULL) {

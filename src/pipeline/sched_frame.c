@@ -102,9 +102,10 @@ static uint64_t left_of(const struct sched_req *r) {
 }
 
 static void put_chunk(struct sched *s, struct filling *f, struct sched_req *r, uint32_t n) {
+    uint16_t last = r->request.embed ? ENGINE_TOKEN_POOL : ENGINE_TOKEN_SAMPLE;
     put_part(s, f, r->slot, n);
     for (uint32_t i = 0; i < n; i++, r->n_sent++) {
-        put_token(s, f, r->slot, r->input[r->n_sent], r->n_sent, r->n_sent + 1 == r->n_input ? ENGINE_TOKEN_SAMPLE : 0);
+        put_token(s, f, r->slot, r->input[r->n_sent], r->n_sent, r->n_sent + 1 < r->n_input ? 0 : last);
     }
     if (r->n_sent == r->n_input) {
         sched_set_state(s, r, SCHED_FLIGHT);
@@ -143,9 +144,13 @@ static struct sched_req *next_prompt(struct sched *s, clock_us now) {
 
 /* The last prompt is cut where the room ends. */
 static void put_prompts(struct sched *s, clock_us now, struct filling *f, uint32_t most) {
-    uint32_t room = min_u32(most, s->config.n_batch - (uint32_t)f->n);
+    uint32_t room = s->config.n_batch - (uint32_t)f->n;
+    room = s->config.at_once && most > 0 ? room : min_u32(most, room);
     for (struct sched_req *r; room > 0 && (r = next_prompt(s, now)) != NULL;) {
         uint32_t n = chunk_size(s, r, room);
+        if (s->config.at_once && n < left_of(r)) {
+            break; /* it has the next frame to itself */
+        }
         put_chunk(s, f, r, n);
         room -= n;
         if (s->config.exact) {

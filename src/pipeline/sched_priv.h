@@ -82,6 +82,8 @@ struct sched_item {
     struct err *why;               /* FAILED of an EVAL; owned */
     bool cancelled;                /* DONE of an EVAL */
     uint32_t batch;                /* LOGITS */
+    const uint8_t *vector;         /* VECTOR: points into what sched_tokens was given */
+    uint32_t n_vector;
 };
 
 struct sched {

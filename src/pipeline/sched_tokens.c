@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "pipeline/sched_priv.h"
+#include "ring/frame.h"
 
 static struct sched_flight *oldest(struct sched *s) {
     return s->n_flight > 0 ? &s->flights[s->flight_first] : NULL;
@@ -22,14 +23,16 @@ static err_code check_result(const struct sched *s, const struct sched_expect *x
                        r->pos, x->slot, x->pos);
     }
     bool sample = (x->flags & ENGINE_TOKEN_SAMPLE) != 0, logits = (x->flags & ENGINE_TOKEN_LOGITS) != 0;
-    unsigned want = (sample ? RESULT_SAMPLED : 0u) | (logits ? RESULT_LOGITS : 0u);
-    unsigned got = r->flags & (RESULT_SAMPLED | RESULT_LOGITS);
+    bool pool = (x->flags & ENGINE_TOKEN_POOL) != 0;
+    unsigned want = (sample ? RESULT_SAMPLED : 0u) | (logits ? RESULT_LOGITS : 0u) | (pool ? RESULT_VECTOR : 0u);
+    unsigned got = r->flags & (RESULT_SAMPLED | RESULT_LOGITS | RESULT_VECTOR);
     if ((r->flags & RESULT_FAILED) == 0 && got != want) {
         return err_set(e, ERR_PROTOCOL, "tokens: an answer with flags 0x%02x for sequence %u, position %d", r->flags, r->seq, r->pos);
     }
     uint32_t n_vocab = s->config.n_vocab;
-    if (r->sample.token < 0 || (n_vocab != 0 && (uint32_t)r->sample.token >= n_vocab) ||
-        (n_vocab != 0 && r->n_logits != 0 && r->n_logits != n_vocab)) {
+    uint32_t n_row = pool || n_vocab == 0 ? r->n_logits : n_vocab;
+    if (r->sample.token < 0 || (n_vocab != 0 && (uint32_t)r->sample.token >= n_vocab) || (r->n_logits != 0 && r->n_logits != n_row) ||
+        (pool && (r->flags & RESULT_VECTOR) != 0 && (r->n_logits == 0 || r->n_logits > FRAME_MAX_WIDTH))) {
         return err_set(e, ERR_PROTOCOL, "tokens: token %d, %u logits of a vocabulary of %u", r->sample.token, r->n_logits, n_vocab);
     }
     return ERR_OK;
@@ -152,6 +155,16 @@ static void take_sample(struct sched *s, clock_us now, struct sched_req *r, cons
     }
 }
 
+static void take_vector(struct sched *s, clock_us now, struct sched_req *r, const struct result *res) {
+    r->first_token = now;
+    struct sched_item *it = sched_push(s, SCHED_ACTION_EVENT);
+    it->event = REQUEST_VECTOR;
+    it->id = r->request.id;
+    it->vector = res->logits;
+    it->n_vector = res->n_logits;
+    sched_end(s, now, r, REQUEST_FINISH_STOP);
+}
+
 /* The guess that stands at the next position has come true. */
 static void accept_guess(struct sched_req *r) {
     r->n_sent++;
@@ -183,6 +196,8 @@ static void take_result(struct sched *s, clock_us now, const struct sched_expect
         } else {
             sched_eval_end(s, false, &why);
         }
+    } else if (r != NULL && (res->flags & RESULT_VECTOR) != 0) {
+        take_vector(s, now, r, res);
     } else if (r != NULL && (res->flags & RESULT_SAMPLED) != 0) {
         if ((x->flags & ENGINE_TOKEN_DRAFT) != 0) {
             accept_guess(r);

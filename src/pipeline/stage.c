@@ -15,7 +15,7 @@
 static_assert((int)ENGINE_OP_RM == RING_OP_RM && (int)ENGINE_OP_CP == RING_OP_CP && (int)ENGINE_OP_KEEP == RING_OP_KEEP &&
               (int)ENGINE_OP_CLOSE == RING_OP_CLOSE, "operations on the wire are the engine's");
 static_assert((int)ENGINE_TOKEN_SAMPLE == RING_TOKEN_SAMPLE && (int)ENGINE_TOKEN_LOGITS == RING_TOKEN_LOGITS &&
-              (int)ENGINE_TOKEN_DRAFT == RING_TOKEN_DRAFT,
+              (int)ENGINE_TOKEN_DRAFT == RING_TOKEN_DRAFT && (int)ENGINE_TOKEN_POOL == RING_TOKEN_POOL,
               "token flags on the wire are the engine's");
 
 #define NATIVE_F32 (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
@@ -202,11 +202,12 @@ static err_code compute(struct stage *st, const struct work *w, struct err *e) {
     return code;
 }
 
-static void put_logits(struct stage *st, size_t i, struct result *res, uint8_t **scratch) {
+/* All logits of a token, or the vector of the text that it ends. */
+static void put_row(struct stage *st, size_t i, bool vector, struct result *res, uint8_t **scratch) {
     const struct engine *en = st->config.engine;
     const float *logits = en->ops->logits(en->self, i);
-    res->flags |= RESULT_LOGITS;
-    res->n_logits = st->info->n_vocab;
+    res->flags |= vector ? RESULT_VECTOR : RESULT_LOGITS;
+    res->n_logits = vector ? st->info->n_vector : st->info->n_vocab;
     res->logits = (const uint8_t *)logits;
     if (!NATIVE_F32) {
         *scratch = mem_alloc((size_t)res->n_logits * 4);
@@ -231,8 +232,8 @@ static uint32_t take_results(struct stage *st, const struct work *w) {
         struct result res = {.seq = t->seq, .index = (uint16_t)i, .pos = t->pos};
         uint8_t *scratch = NULL;
         struct err why = {0};
-        if ((t->flags & ENGINE_TOKEN_LOGITS) != 0) {
-            put_logits(st, i, &res, &scratch);
+        if ((t->flags & (ENGINE_TOKEN_LOGITS | ENGINE_TOKEN_POOL)) != 0) {
+            put_row(st, i, (t->flags & ENGINE_TOKEN_POOL) != 0, &res, &scratch);
         }
         if ((t->flags & ENGINE_TOKEN_SAMPLE) != 0) {
             if (en->ops->sample(en->self, t->seq, i, t->pos, &res.sample, &why) == ERR_OK) {

@@ -74,6 +74,12 @@ err_code stage_head_create(struct stage_loop *l, stage_open_fn open, void *user,
                                   .n_credit = l->order.n_credit, .exact = l->order.load.exact,
                                   .can_remove = info->can_remove, .prefix_cache = l->order.prefix_cache != 0,
                                   .latency_us = l->order.latency_ms * 1000};
+    if (info->pooling != ENGINE_POOL_NONE) { /* the rows of a text are pooled as they come: nothing of another one can stand for them */
+        config.embeds = true;
+        config.at_once = info->at_once;
+        config.prefix_cache = false;
+        l->order.n_draft = 0;
+    }
     err_code code = prepare_guesses(l, open, user, &config, e);
     if (code == ERR_OK) {
         l->sched = sched_create(&config);
@@ -148,9 +154,26 @@ static err_code tell_logits(struct stage_loop *l, const struct sched_action *a, 
 
 /* ---- from the node ---------------------------------------------------------------------------------------------------------- */
 
+/* Only embedding models have a vector to give, and only one that ranks takes two texts. */
+static err_code check_kind(const struct stage_loop *l, const struct request *r, struct err *e) {
+    bool ranks = l->engine.info.pooling == ENGINE_POOL_RANK;
+    if (r->second != NULL && !ranks) {
+        err_set(e, ERR_UNSUPPORTED, "the model does not rank texts");
+        err_hint(e, "load a reranking model (its file says `pooling_type` = rank)");
+        return ERR_UNSUPPORTED;
+    }
+    if (r->embed && r->second == NULL && ranks) {
+        return err_set(e, ERR_UNSUPPORTED, "the model ranks texts: it gives no embeddings");
+    }
+    return ERR_OK;
+}
+
 static err_code tokenize(struct stage_loop *l, struct request *r, struct err *e) {
     if (r->tokens != NULL) {
         return ERR_OK;
+    }
+    if (r->second != NULL) {
+        return l->engine.ops->tokenize_pair(l->engine.self, r->text, r->text_len, r->second, r->second_len, &r->tokens, &r->n_tokens, e);
     }
     return l->engine.ops->tokenize(l->engine.self, r->text, r->text_len, r->add_bos, r->parse_special, &r->tokens, &r->n_tokens, e);
 }
@@ -167,7 +190,10 @@ static err_code take_submit(struct stage_loop *l, const uint8_t *payload, size_t
         return stage_loop_tell_fault(l, &fault, e);
     }
     uint64_t id = r.id;
-    err_code code = tokenize(l, &r, &why);
+    err_code code = check_kind(l, &r, &why);
+    if (code == ERR_OK) {
+        code = tokenize(l, &r, &why);
+    }
     if (code == ERR_OK) {
         code = sched_submit(l->sched, clock_now(), &r, &why);
     }

@@ -23,7 +23,7 @@ struct ring_op {
     int32_t p0, p1;    /* p1 -1: to the end. KEEP, CLOSE: 0 and -1 */
 };
 
-enum { RING_TOKEN_SAMPLE = 1, RING_TOKEN_LOGITS = 2, RING_TOKEN_DRAFT = 4, RING_TOKEN_FLAGS = 7 };
+enum { RING_TOKEN_SAMPLE = 1, RING_TOKEN_LOGITS = 2, RING_TOKEN_DRAFT = 4, RING_TOKEN_POOL = 8, RING_TOKEN_FLAGS = 15 };
 struct ring_token {
     int32_t token, pos;
     uint16_t seq, flags;

@@ -123,6 +123,9 @@ static void on_event(void *user, clock_us now, const struct request_event *ev) {
         CHECK(r, q->started, "request %u: a token before its start", i);
         see_token(r, i, ev);
         break;
+    case REQUEST_VECTOR:
+        CHECK(r, false, "request %u: a vector that nobody asked for", i);
+        break;
     case REQUEST_DONE:
         see_done(r, i, ev);
         q->ended = true;
