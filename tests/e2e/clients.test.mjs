@@ -114,7 +114,8 @@ test('ollama: models, version, errors, abort', async () => {
     assert.equal((await ollama.list()).models.find((m) => m.name === model).size, 4e9)
     assert.match((await ollama.version()).version, /^\d+\.\d+\.\d+$/)
     await assert.rejects(ollama.chat({ model: 'nix', messages: say('x') }), (e) => e.status_code === 404 && /no "nix"/.test(e.message))
-    await assert.rejects(ollama.embed({ model, input: 'x' }), /embeddings are not supported/)
+    assert.deepEqual((await ollama.embed({ model, input: ['x', 'xy'], truncate: true })).embeddings, [[1, 2, 3, 4], [2, 3, 4, 5]])
+    assert.deepEqual((await ollama.embeddings({ model, prompt: 'x' })).embedding, [1, 2, 3, 4])
     await assert.rejects(all(await ollama.chat({ model, messages: say(script({ ...words, fail: 'ENGINE', fail_after: 1 })), stream: true })), /made this request fail/)
     const before = (await fake.status()).cancelled
     const slow = await ollama.chat({ model, messages: say(script({ pieces: ['x '], repeat: 40, delay_ms: 50 })), stream: true })
@@ -170,8 +171,11 @@ test('responses: text.format, reasoning, refused tools', async () => {
     await assert.rejects(openai.responses.create({ model, input: 'x', tools: [{ type: 'web_search' }] }), (e) => e.param === 'tools[0].type')
 })
 
-test('openai: embeddings are refused in words, response_format by schema', async () => {
-    await assert.rejects(openai.embeddings.create({ model, input: 'x' }), /embeddings are not supported/)
+test('openai: embeddings in its own encoding and as numbers, response_format by schema', async () => {
+    assert.deepEqual((await openai.embeddings.create({ model, input: 'x', user: 'u' })).data[0].embedding, [1, 2, 3, 4])
+    const r2 = await openai.embeddings.create({ model, input: ['x', 'xyz'], encoding_format: 'float', dimensions: 2 })
+    assert.deepEqual(r2.data.map((d) => d.embedding.length), [2, 2])
+    await assert.rejects(openai.embeddings.create({ model, input: [] }), (e) => e.status === 400 && e.param === 'input')
     const schema = { type: 'object', properties: { a: { type: 'integer' } } }
     const r = await openai.chat.completions.create({ model, messages: say(script({ pieces: ['{"a":1}'] })), response_format: { type: 'json_schema', json_schema: { name: 'x', schema } } })
     assert.deepEqual(JSON.parse(r.choices[0].message.content), { a: 1 })

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/bytes.h"
 #include "base/mem.h"
 #include "gateway/server.h"
 
@@ -40,6 +41,8 @@ struct backend_call {
     backend_text_fn text_fn;
     int32_t *tokens; /* to be told, and their bytes */
     char *bytes;
+    bool embeds;        /* a vector is to be given yet */
+    uint8_t vector[16];
 };
 
 struct fake {
@@ -158,6 +161,15 @@ static void step(void *user) {
         c->fn(c->user, &c->ev);
         return;
     }
+    if (c->embeds) {
+        c->embeds = false;
+        c->ev.kind = REQUEST_VECTOR;
+        c->ev.vector = c->vector;
+        c->ev.n_vector = (uint32_t)(sizeof c->vector / 4);
+        io_timer_start(c->timer, c->delay_ms, 0);
+        c->fn(c->user, &c->ev);
+        return;
+    }
     if (fails || c->at == c->n_total) {
         send_end(c);
         return;
@@ -220,6 +232,9 @@ static err_code fake_submit(void *self, const struct request *r, backend_event_f
         c->n_total = (size_t)r->max_tokens;
         c->length = true;
     }
+    c->embeds = r->embed;
+    for (size_t i = 0; c->embeds && i < sizeof c->vector / 4; i++) bytes_put_f32(c->vector + 4 * i, (float)(i + r->text_len));
+    if (c->embeds) c->n_total = 0;
     c->n_top = r->sampling.n_top_logprobs;
     c->ev.prompt_tokens = (uint32_t)(r->tokens != NULL ? r->n_tokens : r->text_len / 4 + 1);
     c->next = f->calls;

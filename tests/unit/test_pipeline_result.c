@@ -128,7 +128,7 @@ static void refuse(size_t at, uint8_t value) {
 
 static void test_refused(void **state) {
     (void)state;
-    refuse(16, RESULT_SAMPLED | 16);             /* an unknown flag */
+    refuse(16, RESULT_SAMPLED | 32);             /* an unknown flag */
     refuse(16, RESULT_SAMPLED | RESULT_FAILED);
     refuse(16, RESULT_END);                      /* the end of nothing */
     refuse(17, ENGINE_MAX_TOP_LOGPROBS + 1);

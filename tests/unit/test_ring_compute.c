@@ -91,7 +91,7 @@ static void test_view_refusals(void **state) {
         { 16, 0x40000000, 4, "operation 0: last position" },
         { 52, 1, 4, "operation 2: positions" }, { 60, 0xFFFFFFFFu, 4, "token 0: negative token" },
         { 64, 0x40000000, 4, "token 0: position" },
-        { 64, 0x80000000u, 4, "token 0: position" }, { 68, 1024, 2, "token 0: sequence" }, { 70, 8, 2, "token 0: unknown flags" },
+        { 64, 0x80000000u, 4, "token 0: position" }, { 68, 1024, 2, "token 0: sequence" }, { 70, 16, 2, "token 0: unknown flags" },
         { 82, 0x8000, 2, "token 1: unknown flags" },
         { 70, 5, 2, "token 0: a proposal that follows no" },
         { 82, 7, 2, "token 1: a proposal that follows no" }, { 86, 1, 2, "trace entry 0: reserved" },

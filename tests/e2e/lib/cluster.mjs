@@ -99,11 +99,11 @@ export const isAlive = (pid) => {
 }
 
 // Nodes that together hold the model: the first serves it, the others join it.
-export async function startCluster(names, { memory = '12M', options = [], first = [] } = {}) {
+export async function startCluster(names, { memory = '12M', model = demoModel, options = [], first = [] } = {}) {
     const nodes = []
     try {
         for (const name of names) {
-            const own = nodes.length === 0 ? [demoModel, ...first] : ['--peer', nodes[0].listen]
+            const own = nodes.length === 0 ? [model, ...first] : ['--peer', nodes[0].listen]
             nodes.push(await new Node(name, [...own, '--memory', memory, ...options]).open())
         }
         await nodes[0].ready()
