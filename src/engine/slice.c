@@ -160,7 +160,8 @@ static err_code make_context(struct slice *s, const struct engine_load *load, st
     s->ctx = llama_init_from_model(s->model, params);
     if (s->ctx == NULL) return refused(s, "make a context for", e);
     s->mem = llama_get_memory(s->ctx);
-    if (s->mem == NULL && s->pool.type == ENGINE_POOL_NONE) return err_set(e, ERR_UNSUPPORTED, "this model keeps no memory of what it read: it cannot generate");
+    if (s->mem == NULL && s->pool.type == ENGINE_POOL_NONE)
+        return err_set(e, ERR_UNSUPPORTED, "this model keeps no memory of what it read: it cannot generate");
     return ERR_OK;
 }
 

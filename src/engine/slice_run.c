@@ -319,8 +319,8 @@ static err_code slice_tokenize(void *self, const char *text, size_t len, bool bo
 static err_code slice_tokenize_pair(void *self, const char *query, size_t query_len, const char *text, size_t len, int32_t **ret_tokens,
                                     size_t *ret_n, struct err *e) {
     struct slice *s = self;
-    return engine_vocab_tokenize_pair(s->vocab, llama_model_chat_template(s->model, "rerank"), query, query_len, text, len, ret_tokens, ret_n,
-                                      e);
+    const char *form = llama_model_chat_template(s->model, "rerank");
+    return engine_vocab_tokenize_pair(s->vocab, form, query, query_len, text, len, ret_tokens, ret_n, e);
 }
 
 static bool slice_piece(void *self, int32_t token, struct buf *out) {

@@ -16,11 +16,11 @@ enum { EMBED_MAX_INPUTS = 2048, EMBED_AT_ONCE = 16 };
 enum embed_form { EMBED_OPENAI, EMBED_OLLAMA, EMBED_OLLAMA_OLD, EMBED_RERANK };
 
 struct embed_input {
-    char *text;          /* owned; NULL: tokens */
+    char *text; /* owned; NULL: tokens */
     size_t len;
-    int32_t *tokens;     /* owned */
+    int32_t *tokens; /* owned */
     size_t n_tokens;
-    float *vector;       /* owned; NULL: it has not come */
+    float *vector; /* owned; NULL: it has not come */
 };
 struct embed_job;
 struct embed_call {
@@ -33,7 +33,7 @@ struct embed_job {
     struct io_http_exchange *x;
     enum embed_form form;
     char *model;
-    char *query;                  /* rerank; owned */
+    char *query; /* rerank; owned */
     size_t query_len;
     struct embed_input *inputs;
     size_t n_inputs, n_sent, n_done;
@@ -179,8 +179,10 @@ static void answer_rerank(struct embed_job *j, struct buf *out) {
 }
 
 static void job_answer(struct embed_job *j) {
-    static void (*const forms[])(struct embed_job *j, struct buf *out) = {
-        [EMBED_OPENAI] = answer_openai, [EMBED_OLLAMA] = answer_ollama, [EMBED_OLLAMA_OLD] = answer_ollama_old, [EMBED_RERANK] = answer_rerank};
+    static void (*const forms[])(struct embed_job * j, struct buf * out) = {[EMBED_OPENAI] = answer_openai,
+                                                                            [EMBED_OLLAMA] = answer_ollama,
+                                                                            [EMBED_OLLAMA_OLD] = answer_ollama_old,
+                                                                            [EMBED_RERANK] = answer_rerank};
     struct buf body;
     buf_init(&body, SIZE_MAX - 1);
     forms[j->form](j, &body);
@@ -228,7 +230,8 @@ static err_code job_push(struct embed_job *j, struct err *e) {
 }
 
 static void take_vector(struct embed_job *j, struct embed_input *in, const struct request_event *ev) {
-    if (in->vector != NULL || (j->n_vector != 0 && j->n_vector != ev->n_vector)) return; /* a stage that contradicts itself: seen at the end */
+    if (in->vector != NULL || (j->n_vector != 0 && j->n_vector != ev->n_vector))
+        return; /* a stage that contradicts itself: seen at the end */
     j->n_vector = ev->n_vector;
     in->vector = mem_calloc(ev->n_vector, sizeof *in->vector);
     for (uint32_t i = 0; i < ev->n_vector; i++) in->vector[i] = bytes_get_f32(ev->vector + (size_t)4 * i);
@@ -242,13 +245,17 @@ static void on_event(void *user, const struct request_event *ev) {
     if (ev->kind != REQUEST_DONE && ev->kind != REQUEST_FAILED) return;
     c->running = NULL;
     err_code code = ev->kind == REQUEST_FAILED ? ev->err.code : ERR_OK;
-    if (code != ERR_OK) e = ev->err;
-    else if (c->input->vector == NULL) code = err_set(&e, ERR_ENGINE, "no vector came for text %zu", (size_t)(c->input - j->inputs));
+    if (code != ERR_OK)
+        e = ev->err;
+    else if (c->input->vector == NULL)
+        code = err_set(&e, ERR_ENGINE, "no vector came for text %zu", (size_t)(c->input - j->inputs));
     j->prompt_tokens += ev->prompt_tokens;
     j->n_done++;
     if (code == ERR_OK) code = job_push(j, &e);
-    if (code != ERR_OK) job_fail(j, code, &e);
-    else if (j->n_done == j->n_inputs) job_answer(j);
+    if (code != ERR_OK)
+        job_fail(j, code, &e);
+    else if (j->n_done == j->n_inputs)
+        job_answer(j);
 }
 
 /* ---- the requests -------------------------------------------------------------------------------------------------------------- */
@@ -355,8 +362,10 @@ static void job_start(struct gateway *g, struct io_http_exchange *x, enum embed_
     if (code == ERR_OK) code = take_body(j, yyjson_doc_get_root(doc), &e);
     if (code == ERR_OK) code = job_push(j, &e);
     yyjson_doc_free(doc);
-    if (code != ERR_OK) job_fail(j, code, &e);
-    else io_http_exchange_on_gone(x, on_gone, j);
+    if (code != ERR_OK)
+        job_fail(j, code, &e);
+    else
+        io_http_exchange_on_gone(x, on_gone, j);
 }
 
 void handle_embeddings(struct gateway *g, struct io_http_exchange *x, const char *rest) {

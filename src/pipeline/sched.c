@@ -305,7 +305,8 @@ static err_code check_request(struct sched *s, const struct request *r, struct e
         return err_set(e, ERR_INVALID, "the prompt is empty");
     }
     if (r->embed != c->embeds) {
-        err_set(e, ERR_UNSUPPORTED, r->embed ? "the model writes text: it gives no embeddings" : "the model gives embeddings: it writes no text");
+        err_set(e, ERR_UNSUPPORTED, "%s", r->embed ? "the model writes text: it gives no embeddings"
+                                                : "the model gives embeddings: it writes no text");
         if (r->embed) {
             err_hint(e, "load an embedding model, or this one once more with --pooling last");
         }
