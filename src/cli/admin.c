@@ -41,13 +41,19 @@ static err_code admin_error(int status, const struct buf *body, struct err *e) {
     const char *message = NULL;
     if (json_parse((const char *)body->data, body->len, &doc, NULL) == ERR_OK)
         json_get_str(yyjson_obj_get(yyjson_doc_get_root(doc), "error"), "message", &message, NULL);
-    err_set(e, status == 401 ? ERR_AUTH : status == 404 ? ERR_NOT_FOUND : ERR_INVALID, "%s", message ? message : "the node refused");
+    err_set(e, status == 401 ? ERR_AUTH : status == 404 ? ERR_NOT_FOUND : status == 503 ? ERR_UNAVAILABLE : ERR_INVALID, "%s",
+            message ? message : "the node refused");
     if (status == 401) err_hint(e, "give one of the node's API keys with --api-key");
     yyjson_doc_free(doc);
     return e ? e->code : ERR_INVALID;
 }
 
 err_code cli_admin_post(const struct options *o, const char *path, const char *body, yyjson_doc **ret_doc, struct err *e) {
+    return cli_admin_ask(o, "POST", path, body, ret_doc, e);
+}
+
+err_code cli_admin_ask(const struct options *o, const char *method, const char *path, const char *body, yyjson_doc **ret_doc,
+                       struct err *e) {
     struct io_addr a;
     struct cli_node n;
     struct io_http_client *c = NULL;
@@ -63,8 +69,9 @@ err_code cli_admin_post(const struct options *o, const char *path, const char *b
     snprintf(url, sizeof(url), strchr(a.host, ':') ? "http://[%s]:%u" : "http://%s:%u", a.host, a.port);
     code = io_http_client_create(url, option_texts(o, OPT_API_KEY, &keys) > 0 ? keys[0] : NULL, &c, e);
     struct buf answer;
-    buf_init(&answer, 1 << 20);
-    struct io_http_client_request r = {.method = "POST", .path = path, .body = body, .body_len = strlen(body), .timeout_ms = ADMIN_MS};
+    buf_init(&answer, 16 << 20);
+    struct io_http_client_request r = {.method = method, .path = path, .body = body, .body_len = body ? strlen(body) : 0,
+                                       .timeout_ms = ADMIN_MS};
     if (code == ERR_OK) code = io_http_client_send(c, &r, &status, &answer, e);
     if (code == ERR_NETWORK) {
         code = err_set(e, ERR_UNAVAILABLE, "no node answers at %s", url);

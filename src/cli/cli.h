@@ -42,6 +42,9 @@ bool cli_node_find(const struct options *o, struct cli_node *ret);
 /* POSTs a JSON document to the node's admin API. ERR_UNAVAILABLE: none runs. The node's own error otherwise. *ret_doc may be NULL; else the
  * caller frees it. */
 err_code cli_admin_post(const struct options *o, const char *path, const char *body, yyjson_doc **ret_doc, struct err *e);
+/* The same by any method; body may be NULL. */
+err_code cli_admin_ask(const struct options *o, const char *method, const char *path, const char *body, yyjson_doc **ret_doc,
+                       struct err *e);
 
 /* ---- join.c ---- */
 /* `caravan nodes remove NAME` and `nodes allow NAME`. */

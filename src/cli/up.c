@@ -57,6 +57,11 @@ static err_code up_config(const struct options *o, struct node_config *c, struct
     c->program = cli_program();
     c->name = option_text(o, OPT_NAME);
     c->model = option_argument(o, 0);
+    c->placement = option_is_set(o, OPT_PLACEMENT) ? option_text(o, OPT_PLACEMENT) : "";
+    bool up = o->command == COMMAND_UP; /* else a private node, for `run` */
+    int64_t replicas = up ? option_int(o, OPT_REPLICAS) : 1;
+    c->replicas = replicas > 0 ? (uint32_t)replicas : 0;
+    c->queue = up ? (uint32_t)option_int(o, OPT_QUEUE) : 256;
     c->memory = option_size(o, OPT_MEMORY);
     c->dtype = cli_dtype(o, &c->dtype_auto);
     c->spin_us = (uint32_t)option_int(o, OPT_SPIN_US);
@@ -104,9 +109,10 @@ err_code cli_serve(const struct options *o, bool private_node, int ready_fd, str
     if (!private_node) c->n_interfaces = option_texts(o, OPT_INTERFACE, &interfaces);
     if (c->n_interfaces > 0) c->interfaces = (const char *const *)interfaces;
     for (size_t i = 0; i < c->n_interfaces && code == ERR_OK; i++) code = up_interface(interfaces[i], e);
+    c->models_dir = private_node ? NULL : models_dir;
+    c->load_on_demand = !private_node && option_flag(o, OPT_LOAD_ON_DEMAND);
     c->cache = cache;
     c->cache_limit = option_size(o, OPT_CACHE_LIMIT);
-    c->models_dir = models_dir;
     c->profile = private_node ? NULL : profile;
     c->cors_origin = option_text(o, OPT_CORS_ORIGIN);
     c->retention_s = option_int(o, OPT_RETENTION) * 86400;

@@ -28,6 +28,7 @@ struct instance {
     bool ready[PLAN_MAX_STAGES];
     struct plan_node *here; /* offers, as last told */
     uint32_t n_here;
+    err_code trouble;  /* of the last plan */
     uint32_t failures; /* since it was last ready */
     clock_us not_before, heard;
     struct instance_action actions[MAX_ACTIONS];
@@ -93,6 +94,7 @@ static void instance_try(struct instance *in, clock_us now) {
     struct err e = {0};
     struct plan p;
     err_code code = plan_make(in->model, in->here, in->n_here, &in->wish, &p, &e);
+    in->trouble = code;
     if (code != ERR_OK) {
         char text[sizeof(e.text) + sizeof(e.hint) + 16];
         snprintf(text, sizeof(text), "%s%s%s", e.text, e.hint[0] ? "\nhint: " : "", e.hint);
@@ -156,6 +158,7 @@ void instance_stage_ready(struct instance *in, clock_us now, uint64_t node, uint
     in->ready[stage] = true;
     if (in->state != INSTANCE_LOADING || instance_stages_ready(in) < in->plan.n_stage) return;
     instance_set_state(in, INSTANCE_READY);
+    in->failures = 0;
     char text[200];
     snprintf(text, sizeof(text), "\"%s\" is ready (%u stage%s)", in->model->name, in->plan.n_stage, in->plan.n_stage == 1 ? "" : "s");
     instance_say(in, text);
@@ -177,6 +180,8 @@ void instance_tick(struct instance *in, clock_us now, clock_us *ret_next) {
 }
 
 enum instance_state instance_get_state(const struct instance *in) { return in->state; }
+err_code instance_trouble(const struct instance *in) { return in->trouble; }
+uint32_t instance_failures(const struct instance *in) { return in->failures; }
 uint64_t instance_epoch(const struct instance *in) { return in->epoch; }
 const struct plan *instance_plan(const struct instance *in) { return &in->plan; }
 const char *instance_message(const struct instance *in) { return in->said ? in->said : ""; }

@@ -11,6 +11,7 @@
 
 void record_done(struct record *r) {
     for (uint32_t i = 0; i < r->n_models; i++) free(r->models[i].chat_template);
+    free(r->cards);
     memset(r, 0, sizeof(*r));
 }
 
@@ -55,6 +56,23 @@ static void model_encode(const struct record_model *m, yyjson_mut_doc *doc, yyjs
     yyjson_mut_obj_add_real(doc, o, "predicted_tps", m->predicted_tps);
     yyjson_mut_obj_add_str(doc, o, "message", m->message);
     facts_encode(&m->facts, doc, yyjson_mut_obj_add_obj(doc, o, "facts"));
+    yyjson_mut_obj_add_bool(doc, o, "failed", m->failed);
+    yyjson_mut_obj_add_bool(doc, o, "kept", m->kept);
+    yyjson_mut_obj_add_uint(doc, o, "n_seq", m->n_seq);
+    yyjson_mut_obj_add_uint(doc, o, "replica", m->replica);
+    yyjson_mut_obj_add_uint(doc, o, "replicas", m->replicas);
+    yyjson_mut_obj_add_str(doc, o, "placement", m->placement);
+}
+
+static void card_encode(const struct model_card *c, yyjson_mut_doc *doc, yyjson_mut_val *o) {
+    yyjson_mut_obj_add_str(doc, o, "name", c->name);
+    yyjson_mut_obj_add_str(doc, o, "id", c->id);
+    yyjson_mut_obj_add_str(doc, o, "arch", c->arch);
+    yyjson_mut_obj_add_str(doc, o, "quant", c->quant);
+    yyjson_mut_obj_add_uint(doc, o, "bytes", c->bytes);
+    yyjson_mut_obj_add_uint(doc, o, "params", c->params);
+    yyjson_mut_obj_add_uint(doc, o, "n_layer", c->n_layer);
+    yyjson_mut_obj_add_uint(doc, o, "n_ctx", c->n_ctx);
 }
 
 static void stage_encode(const struct record_stage *s, yyjson_mut_doc *doc, yyjson_mut_val *o) {
@@ -97,6 +115,8 @@ void record_encode(const struct record *r, struct buf *out) {
         yyjson_mut_obj_add_str(doc, o, "model", r->files[i].model);
         yyjson_mut_obj_add_bool(doc, o, "whole", r->files[i].whole);
     }
+    yyjson_mut_val *cards = yyjson_mut_obj_add_arr(doc, root, "cards");
+    for (uint32_t i = 0; i < r->n_cards; i++) card_encode(&r->cards[i], doc, yyjson_mut_arr_add_obj(doc, cards));
     yyjson_mut_val *peers = yyjson_mut_obj_add_arr(doc, root, "peers");
     for (uint32_t i = 0; i < r->n_peers; i++) {
         yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, peers);
@@ -145,6 +165,12 @@ static err_code model_decode(yyjson_val *o, struct record_model *m, struct err *
     if (code == ERR_OK) code = json_get_double(o, "predicted_tps", 0, 1e9, &m->predicted_tps, e);
     if (code == ERR_OK) code = json_get_text(o, "message", m->message, sizeof(m->message), e);
     if (code == ERR_OK) code = facts_decode(yyjson_obj_get(o, "facts"), &m->facts, e);
+    if (code == ERR_OK) code = json_get_bool(o, "failed", &m->failed, e);
+    if (code == ERR_OK) code = json_get_bool(o, "kept", &m->kept, e);
+    if (code == ERR_OK) code = json_get_u32(o, "n_seq", INT32_MAX, &m->n_seq, e);
+    if (code == ERR_OK) code = json_get_u32(o, "replica", RECORD_MAX_MODELS, &m->replica, e);
+    if (code == ERR_OK) code = json_get_u32(o, "replicas", RECORD_MAX_MODELS, &m->replicas, e);
+    if (code == ERR_OK) code = json_get_line(o, "placement", m->placement, sizeof(m->placement), e);
     if (code == ERR_OK) code = json_get_str(o, "chat_template", &template, e);
     if (code == ERR_OK && template && strlen(template) > RECORD_MAX_TEMPLATE)
         code = err_set(e, ERR_LIMIT, "field \"chat_template\": too long");
@@ -188,6 +214,17 @@ static err_code file_decode(yyjson_val *o, struct record_file *f, struct err *e)
     return code == ERR_OK ? json_get_bool(o, "whole", &f->whole, e) : code;
 }
 
+static err_code card_decode(yyjson_val *o, struct model_card *c, struct err *e) {
+    err_code code = json_get_line(o, "name", c->name, sizeof(c->name), e);
+    if (code == ERR_OK) code = json_get_line(o, "id", c->id, sizeof(c->id), e);
+    if (code == ERR_OK) code = json_get_line(o, "arch", c->arch, sizeof(c->arch), e);
+    if (code == ERR_OK) code = json_get_line(o, "quant", c->quant, sizeof(c->quant), e);
+    if (code == ERR_OK) code = json_get_u64(o, "bytes", &c->bytes, e);
+    if (code == ERR_OK) code = json_get_u64(o, "params", &c->params, e);
+    if (code == ERR_OK) code = json_get_u32(o, "n_layer", INT32_MAX, &c->n_layer, e);
+    return code == ERR_OK ? json_get_u32(o, "n_ctx", INT32_MAX, &c->n_ctx, e) : code;
+}
+
 static err_code peer_decode(yyjson_val *o, struct record_peer *p, struct err *e) {
     uint32_t port = 0;
     err_code code = json_need_id(o, "id", &p->id, e);
@@ -208,17 +245,21 @@ static err_code get_array(yyjson_val *root, const char *key, size_t max, yyjson_
 }
 
 static err_code record_arrays(yyjson_val *root, struct record *r, struct err *e) {
-    yyjson_val *models, *stages, *files, *peers, *v;
+    yyjson_val *models, *stages, *files, *cards, *peers, *v;
     yyjson_arr_iter it;
     err_code code = get_array(root, "models", RECORD_MAX_MODELS, &models, e);
     if (code == ERR_OK) code = get_array(root, "stages", RECORD_MAX_STAGES, &stages, e);
     if (code == ERR_OK) code = get_array(root, "files", RECORD_MAX_FILES, &files, e);
+    if (code == ERR_OK) code = get_array(root, "cards", RECORD_MAX_FILES, &cards, e);
     if (code == ERR_OK) code = get_array(root, "peers", RECORD_MAX_PEERS, &peers, e);
     if (code != ERR_OK) return code;
     for (yyjson_arr_iter_init(models, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));)
         code = model_decode(v, &r->models[r->n_models++], e);
     for (yyjson_arr_iter_init(stages, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));)
         code = stage_decode(v, &r->stages[r->n_stages++], e);
+    r->cards = mem_calloc(yyjson_arr_size(cards), sizeof(*r->cards));
+    for (yyjson_arr_iter_init(cards, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));)
+        code = card_decode(v, &r->cards[r->n_cards++], e);
     for (yyjson_arr_iter_init(files, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));)
         code = file_decode(v, &r->files[r->n_files++], e);
     for (yyjson_arr_iter_init(peers, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));)

@@ -10,10 +10,12 @@
 #include "cluster/identity.h"
 #include "cluster/profile.h"
 #include "cluster/roster.h"
+#include "model/card.h"
 #include "model/facts.h"
 #include "pipeline/stage_msg.h"
 
-enum { RECORD_MAX_MODELS = 16, RECORD_MAX_STAGES = 64, RECORD_MAX_PEERS = 256, RECORD_MAX_FILES = 256, RECORD_MAX_TEMPLATE = 256 * 1024 };
+enum { RECORD_MAX_MODELS = 32, RECORD_MAX_FILES = 256, RECORD_MAX_STAGES = 64, RECORD_MAX_PEERS = 256, RECORD_MAX_TEMPLATE = 256 * 1024,
+       RECORD_MAX_PLACEMENT = 256 };
 
 struct record_model {
     char name[128];        /* what clients ask for */
@@ -27,7 +29,13 @@ struct record_model {
     char wire[8];          /* the type of hidden states on its links */
     double predicted_tps;  /* tokens per second of one conversation, by the plan; 0: none runs */
     struct model_facts facts;
+    bool failed;           /* it isn't being loaded, or in vain: the message says why */
     char message[256];     /* what the coordinator says of it: the reason while it waits */
+    /* how it was asked for, so that another node can take it over */
+    bool kept;             /* somebody asked for it; else it was loaded for a request */
+    uint32_t n_seq;
+    uint32_t replica, replicas; /* which one it is; how many there shall be (0: as many as fit) */
+    char placement[RECORD_MAX_PLACEMENT];
 };
 struct record_stage {
     char instance[64];
@@ -36,7 +44,7 @@ struct record_stage {
     enum stage_phase phase;
     uint32_t progress;     /* percent, while loading */
     struct stage_fetch fetch;
-    uint64_t bytes;        /* as loaded; 0 until then */
+    uint64_t bytes;        /* as loaded; until then as planned */
     char device[64];
     /* of a head: what was measured of its ring (cluster/learn.h) */
     uint32_t measured;     /* how often; 0: not yet */
@@ -69,6 +77,8 @@ struct record {
     uint32_t n_stages;
     struct record_file files[RECORD_MAX_FILES];    /* that others may fetch from it */
     uint32_t n_files;
+    struct model_card *cards; /* owned: models that it has the files of, under the names that clients use */
+    uint32_t n_cards;
     struct record_peer peers[RECORD_MAX_PEERS];    /* that it is linked to */
     uint32_t n_peers;
     struct roster_removed removed[ROSTER_MAX_REMOVED]; /* its word on who is shut out of the cluster */

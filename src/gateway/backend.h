@@ -19,6 +19,7 @@ struct backend_model {
     int64_t created;             /* seconds since 1970 */
     bool ready;
     struct model_facts facts;
+    bool loadable;               /* not ready, but await may help */
     const char *message;         /* why it is not ready; "" when there is nothing to say */
 };
 
@@ -50,6 +51,9 @@ struct backend {
                          void *user, struct backend_call **ret_call, struct err *e);
     err_code (*detokenize)(void *self, const char *model, const int32_t *tokens, size_t n, backend_text_fn fn, void *user,
                            struct backend_call **ret_call, struct err *e);
+    /* Waits until the model can be asked, having it loaded if it is not: fn comes with ERR_OK, or with why not (text is NULL). Errors and
+     * cancel as for submit. NULL: this backend has no such thing. */
+    err_code (*await)(void *self, const char *model, backend_text_fn fn, void *user, struct backend_call **ret_call, struct err *e);
     /* The models that can be asked now; array owned by the backend, valid until the next call. */
     const struct backend_model *(*models)(void *self, size_t *ret_n);
     /* The node's state for /health and the admin API: a new JSON object in doc. */

@@ -32,6 +32,7 @@ static void call_free(struct call *call) {
         free(c->tokens);
         gateway_choice_done(&call->answer.choices[i]);
     }
+    if (call->awaiting != NULL) g->backend.cancel(g->backend.self, call->awaiting);
     if (call->asking != NULL) store_cancel(call->asking);
     if (call->rendering != NULL) render_cancel(g->render, call->rendering);
     if (call->counting != NULL) g->backend.cancel(g->backend.self, call->counting);
@@ -394,6 +395,11 @@ static err_code parse_body(struct call *call, const struct io_http_request *http
     return rc;
 }
 
+/* Has it been prepared, and is there nothing to do? */
+static bool call_is_empty(const struct call *call) {
+    return call->n_choices == 0 && call->counting == NULL && call->asking == NULL && call->awaiting == NULL && call->rendering == NULL;
+}
+
 static void on_counted(void *user, err_code code, const struct backend_text *text, const struct err *e) {
     struct call *call = user;
     call->counting = NULL;
@@ -504,15 +510,34 @@ static err_code make_infill(struct gateway_request *r, const struct backend_mode
     return ERR_OK;
 }
 
+static err_code go_on(struct call *call, yyjson_val *chain, struct err *e);
+
+static void on_model(void *user, err_code code, const struct backend_text *text, const struct err *cause) {
+    struct call *call = user;
+    struct err e = *cause;
+    (void)text;
+    call->awaiting = NULL;
+    if (code == ERR_OK) code = go_on(call, NULL, &e);
+    if (code != ERR_OK) call_fail(call, code, &e);
+    else if (call_is_empty(call)) call_finish(call);
+}
+
+/* The model is being loaded, or will be: the request waits, and a stream's client hears now and then that it does. */
+static err_code await_model(struct call *call, struct err *e) {
+    struct backend *b = &call->gateway->backend;
+    return b->await(b->self, call->model, on_model, call, &call->awaiting, e);
+}
+
 /* All of the request is there, and the chat before it (chain; NULL: none). */
 static err_code go_on(struct call *call, yyjson_val *chain, struct err *e) {
     struct gateway_request *r = &call->request;
     const struct backend_model *model = NULL;
     err_code rc;
-    if (call->api->resume != NULL && (rc = call->api->resume(chain, r, e)) != ERR_OK) return rc;
-    if ((rc = gateway_find_model(call->gateway, r->model, &model, e)) != ERR_OK) return rc;
-    call->model = mem_strdup(model->id);
+    if (call->model == NULL && call->api->resume != NULL && (rc = call->api->resume(chain, r, e)) != ERR_OK) return rc;
+    if ((rc = gateway_find_model(call->gateway, call->model != NULL ? call->model : r->model, &model, e)) != ERR_OK) return rc;
+    if (call->model == NULL) call->model = mem_strdup(model->id);
     call->answer.model = call->model;
+    if (!model->ready && model->loadable && call->gateway->backend.await != NULL) return await_model(call, e);
     if (!model->ready)
         return err_set(e, ERR_UNAVAILABLE, "the model \"%s\" is not ready: %s", model->id,
                        model->message != NULL && model->message[0] ? model->message : "it is still loading");
@@ -566,7 +591,7 @@ void call_start(struct gateway *g, struct io_http_exchange *x, const struct gate
         call_fail(call, rc, &e);
         return;
     }
-    if (call->n_choices == 0 && call->counting == NULL && call->asking == NULL && call->rendering == NULL)
+    if (call_is_empty(call))
         call_finish(call);
     else
         io_http_exchange_on_gone(x, on_gone, call);

@@ -39,6 +39,7 @@ struct call {
     uint32_t n_choices, n_running;
     struct store_ask *asking;      /* the conversation that it goes on from is being fetched */
     struct render_job *rendering;  /* the chat is being made a prompt */
+    struct backend_call *awaiting; /* its model is being loaded */
     struct backend_call *counting; /* the prompt's tokens are being counted */
     char *model;                   /* as the backend names it */
     char *tmpl;                    /* its chat template; NULL: it has none, or the request needs none */

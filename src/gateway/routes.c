@@ -7,10 +7,13 @@
 
 static void handle_health(struct gateway *g, struct io_http_exchange *x, const char *rest) {
     (void)rest;
-    size_t n, ready = 0;
+    size_t n, ready = 0, loading = 0;
     const struct backend_model *models = g->backend.models(g->backend.self, &n);
-    for (size_t i = 0; i < n; i++) ready += models[i].ready;
-    if (ready == 0) {
+    for (size_t i = 0; i < n; i++) {
+        ready += models[i].ready;
+        loading += !models[i].ready && models[i].n_vocab > 0; /* an instance, not only a file */
+    }
+    if (ready == 0 && (n == 0 || loading > 0)) {
         struct err e = {0};
         gateway_respond_error(x, err_set(&e, ERR_UNAVAILABLE, n > 0 ? "the model is still loading" : "no model is there"), &e);
         return;

@@ -60,8 +60,14 @@ void gateway_respond_error(struct io_http_exchange *x, err_code code, const stru
 err_code gateway_find_model(struct gateway *g, const char *name, const struct backend_model **ret, struct err *e) {
     size_t n;
     const struct backend_model *models = g->backend.models(g->backend.self, &n);
-    if (*name == '\0' && n == 1) {
-        *ret = &models[0];
+    const struct backend_model *only = NULL; /* the only one, or the only one that is loaded */
+    size_t ready = 0;
+    for (size_t i = 0; i < n; i++) {
+        ready += models[i].ready;
+        if (models[i].ready || n == 1) only = &models[i];
+    }
+    if (*name == '\0' && only != NULL && (n == 1 || ready == 1)) {
+        *ret = only;
         return ERR_OK;
     }
     for (size_t i = 0; i < n; i++)

@@ -8,43 +8,30 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "node/node_priv.h"
+#include "node/calls_priv.h"
 #include "pipeline/tokenize.h"
 
 enum { MAX_CALLS = 16384, SLOT_BITS = 16 };
 
-struct backend_call {
-    uint64_t id; /* towards the head: count << SLOT_BITS | slot */
-    /* who asked: the gateway here (fn), or another node under its own id */
-    backend_event_fn fn;
-    backend_text_fn text_fn; /* it asks for tokens, or for text */
-    bool tokenizes, back;
-    void *user;
-    uint64_t from, from_id;
-    /* who answers: a child here, or another node */
-    struct stage_child *child;
-    uint64_t node;
-};
-
-struct calls {
-    struct backend_call **slots; /* [n_slots]; NULL: free */
-    size_t n_slots, n;
-    size_t *free_slots;          /* a stack of [n_free] */
-    size_t n_free;
-    uint64_t count;
-    struct backend_model models[NODE_MAX_NODES + RECORD_MAX_MODELS];
-    struct record own; /* what models[] points into, besides the peers' records */
-    struct buf scratch;
-};
-
 struct calls *calls_create(struct node *n) {
     (void)n;
     struct calls *c = MEM_NEW(struct calls);
+    c->router = router_create();
     buf_init(&c->scratch, frame_max_payload(FRAME_TOKENIZED));
     return c;
 }
 
-static void call_add(struct calls *c, struct backend_call *call) {
+static void call_free(struct calls *c, struct backend_call *call) {
+    if (call->waits) c->n_waiting--;
+    free(call->waits);
+    free(call);
+}
+
+err_code call_add(struct calls *c, struct backend_call *call, struct err *e) {
+    if (c->n >= MAX_CALLS) {
+        call_free(c, call);
+        return err_set(e, ERR_BUSY, "%d requests run through this node already", MAX_CALLS);
+    }
     if (c->n_free == 0) { /* twice as many slots */
         size_t more = c->n_slots ? c->n_slots : 64;
         c->slots = mem_realloc(c->slots, c->n_slots + more, sizeof(*c->slots));
@@ -59,20 +46,21 @@ static void call_add(struct calls *c, struct backend_call *call) {
     call->id = ++c->count << SLOT_BITS | slot;
     c->slots[slot] = call;
     c->n++;
+    return ERR_OK;
 }
 
-static void call_remove(struct calls *c, struct backend_call *call) {
+void call_remove(struct calls *c, struct backend_call *call) {
     size_t slot = call->id & ((1u << SLOT_BITS) - 1);
     c->slots[slot] = NULL;
     c->free_slots[c->n_free++] = slot;
     c->n--;
-    free(call);
+    call_free(c, call);
 }
 
 /* Did another node ask? */
 static bool call_is_relay(const struct backend_call *call) { return call->fn == NULL && call->text_fn == NULL; }
 
-static struct backend_call *call_find(const struct calls *c, uint64_t id) {
+struct backend_call *call_find(const struct calls *c, uint64_t id) {
     size_t slot = id & ((1u << SLOT_BITS) - 1);
     struct backend_call *call = slot < c->n_slots ? c->slots[slot] : NULL;
     return call && call->id == id ? call : NULL;
@@ -80,15 +68,25 @@ static struct backend_call *call_find(const struct calls *c, uint64_t id) {
 
 void calls_free(struct calls *c) {
     if (!c) return;
-    for (size_t i = 0; i < c->n_slots; i++) free(c->slots[i]);
+    for (size_t i = 0; i < c->n_slots; i++)
+        if (c->slots[i]) call_free(c, c->slots[i]);
     free(c->slots);
     free(c->free_slots);
-    record_done(&c->own);
+    router_free(c->router);
     buf_done(&c->scratch);
     free(c);
 }
 
 size_t calls_count(const struct calls *c) { return c->n; }
+
+size_t calls_on_instance(const struct calls *c, const char *instance) {
+    size_t count = 0;
+    for (size_t i = 0; i < c->n_slots; i++) {
+        const struct backend_call *call = c->slots[i];
+        count += call && call->child && strcmp(stage_child_order(call->child)->instance, instance) == 0;
+    }
+    return count;
+}
 
 /* ---- where a request goes ---------------------------------------------------------------------------------------------------- */
 
@@ -99,25 +97,6 @@ static struct stage_child *calls_head(struct node *n, const char *instance) {
         if (o->stage == 0 && strcmp(o->instance, instance) == 0 && stage_child_state(c)->phase == STAGE_READY) return c;
     }
     return NULL;
-}
-
-/* The first model called `name`, a ready one before one that is not; NULL: none. Own models are looked at in calls->own. */
-static const struct record_model *calls_find_model(struct node *n, const char *name) {
-    const struct record_model *found = NULL;
-    for (size_t i = 0; i <= n->n_records; i++) {
-        const struct record *r = i == 0 ? &n->calls->own : n->records[i - 1];
-        for (uint32_t k = 0; k < r->n_models; k++) {
-            if (strcmp(r->models[k].name, name) != 0) continue;
-            if (r->models[k].ready) return &r->models[k];
-            if (!found) found = &r->models[k];
-        }
-    }
-    return found;
-}
-
-static void calls_refresh_own(struct node *n) {
-    record_done(&n->calls->own);
-    node_own_record(n, &n->calls->own);
 }
 
 /* Sends the request on under a fresh id; `to` is the instance's name, which the head's node looks up. */
@@ -134,7 +113,7 @@ static err_code call_send(struct node *n, struct backend_call *call, const struc
     if (head == n->id) {
         call->child = calls_head(n, instance);
         if (!call->child) return err_set(e, ERR_UNAVAILABLE, "the model is loading");
-        stage_child_send(call->child, FRAME_SUBMIT, c->scratch.data, c->scratch.len);
+        stage_child_ask(call->child, FRAME_SUBMIT, c->scratch.data, c->scratch.len);
         return ERR_OK;
     }
     call->node = head;
@@ -147,9 +126,9 @@ static err_code call_send(struct node *n, struct backend_call *call, const struc
 static err_code call_start(struct node *n, const struct request *r, const char *instance, uint64_t head, struct backend_call *call,
                            struct err *e) {
     struct calls *c = n->calls;
-    if (c->n >= MAX_CALLS) return err_set(e, ERR_BUSY, "%d requests run through this node already", MAX_CALLS);
-    call_add(c, call);
-    err_code code = call_send(n, call, r, instance, head, e);
+    err_code code = call_add(c, call, e);
+    if (code != ERR_OK) return code;
+    code = call_send(n, call, r, instance, head, e);
     if (code != ERR_OK) call_remove(c, call);
     return code;
 }
@@ -157,16 +136,15 @@ static err_code call_start(struct node *n, const struct request *r, const char *
 /* As call_start, for TOKENIZE. */
 static err_code text_start(struct node *n, struct tokenize_ask *ask, uint64_t head, struct backend_call *call, struct err *e) {
     struct calls *c = n->calls;
-    if (c->n >= MAX_CALLS) return err_set(e, ERR_BUSY, "%d requests run through this node already", MAX_CALLS);
+    err_code code = call_add(c, call, e);
+    if (code != ERR_OK) return code;
     char *instance = mem_strndup(ask->name, ask->name_len);
-    call_add(c, call);
     call->tokenizes = true;
     call->back = ask->back;
     ask->id = call->id;
     if (head == n->id) ask->name_len = 0;
     buf_clear(&c->scratch);
     tokenize_ask_encode(ask, &c->scratch);
-    err_code code = ERR_OK;
     call->child = head == n->id ? calls_head(n, instance) : NULL;
     call->node = head == n->id ? 0 : head;
     if (c->scratch.failed || c->scratch.len > frame_max_payload(FRAME_TOKENIZE))
@@ -184,27 +162,47 @@ static err_code text_start(struct node *n, struct tokenize_ask *ask, uint64_t he
 
 /* ---- the gateway's port ------------------------------------------------------------------------------------------------------ */
 
+/* The router hears how it went. Failures that lie in the request say nothing of the instance. */
+static void call_routed(struct node *n, const struct backend_call *call, err_code code) {
+    if (!call->instance[0]) return;
+    bool failed = code == ERR_ENGINE || code == ERR_NETWORK || code == ERR_CLOSED || code == ERR_TIMEOUT || code == ERR_INTERNAL ||
+                  code == ERR_UNAVAILABLE || code == ERR_PROTOCOL;
+    router_end(n->calls->router, clock_now(), call->instance, failed);
+}
+
 static err_code backend_submit(void *self, const struct request *r, backend_event_fn fn, void *user, struct backend_call **ret,
                                struct err *e) {
     struct node *n = self;
-    calls_refresh_own(n);
-    const struct record_model *m = calls_find_model(n, r->model);
-    if (!m) return err_set(e, ERR_NOT_FOUND, "model \"%s\" is not here", r->model);
-    if (!m->ready) {
-        err_set(e, ERR_UNAVAILABLE, "model \"%s\" is not ready: %s", m->name, m->message[0] ? m->message : "it is being loaded");
-        return ERR_UNAVAILABLE;
-    }
+    const struct record_model *m;
+    struct router_prefix prefix;
+    if (r->text) router_prefix_make(r->text, r->text_len, &prefix);
+    else router_prefix_make(r->tokens, r->n_tokens * sizeof(*r->tokens), &prefix);
+    err_code code = calls_pick(n, r->model, &prefix, &m, e);
+    if (code != ERR_OK) return code;
     struct backend_call *call = MEM_NEW(struct backend_call);
     call->fn = fn;
     call->user = user;
-    err_code code = call_start(n, r, m->instance, m->head, call, e);
-    if (code == ERR_OK) *ret = call;
-    return code;
+    char instance[ROUTER_MAX_NAME];
+    snprintf(instance, sizeof(instance), "%s", m->instance);
+    code = call_start(n, r, instance, m->head, call, e);
+    router_begin(n->calls->router, clock_now(), instance, &prefix);
+    if (code != ERR_OK) {
+        router_end(n->calls->router, clock_now(), instance, code == ERR_UNAVAILABLE);
+        return code;
+    }
+    snprintf(call->instance, sizeof(call->instance), "%s", instance);
+    *ret = call;
+    return ERR_OK;
 }
 
 static void call_cancel(struct node *n, struct backend_call *call) {
     uint8_t id[8];
     bytes_put_u64(id, call->id);
+    call_routed(n, call, ERR_OK);
+    if (call->waits) {
+        call_remove(n->calls, call);
+        return;
+    }
     if (call->child)
         stage_child_send(call->child, FRAME_CANCEL, id, sizeof(id));
     else
@@ -214,16 +212,15 @@ static void call_cancel(struct node *n, struct backend_call *call) {
 
 static err_code backend_text(struct node *n, const char *model, struct tokenize_ask *ask, backend_text_fn fn, void *user,
                              struct backend_call **ret, struct err *e) {
-    calls_refresh_own(n);
-    const struct record_model *m = calls_find_model(n, model);
-    if (!m) return err_set(e, ERR_NOT_FOUND, "model \"%s\" is not here", model);
-    if (!m->ready) return err_set(e, ERR_UNAVAILABLE, "model \"%s\" is not ready", m->name);
+    const struct record_model *m;
+    err_code code = calls_pick(n, model, NULL, &m, e);
+    if (code != ERR_OK) return code;
     struct backend_call *call = MEM_NEW(struct backend_call);
     call->text_fn = fn;
     call->user = user;
     ask->name = m->instance;
     ask->name_len = strlen(m->instance);
-    err_code code = text_start(n, ask, m->head, call, e);
+    code = text_start(n, ask, m->head, call, e);
     if (code == ERR_OK) *ret = call;
     return code;
 }
@@ -246,34 +243,9 @@ static err_code backend_detokenize(void *self, const char *model, const int32_t 
 
 static void backend_cancel(void *self, struct backend_call *call) { call_cancel(self, call); }
 
-static const struct backend_model *backend_models(void *self, size_t *ret_n) {
-    struct node *n = self;
-    calls_refresh_own(n);
-    size_t count = 0, max = ARRAY_LEN(n->calls->models);
-    for (size_t i = 0; i <= n->n_records; i++) {
-        const struct record *r = i == 0 ? &n->calls->own : n->records[i - 1];
-        for (uint32_t k = 0; k < r->n_models && count < max; k++) {
-            const struct record_model *m = &r->models[k];
-            if (calls_find_model(n, m->name) != m) continue; /* a replica of one that is listed */
-            n->calls->models[count++] = (struct backend_model){.id = m->name,
-                                                               .chat_template = m->chat_template,
-                                                               .bos = m->bos,
-                                                               .eos = m->eos,
-                                                               .n_ctx = m->n_ctx,
-                                                               .n_vocab = m->n_vocab,
-                                                               .created = m->created,
-                                                               .ready = m->ready,
-                                                               .facts = m->facts,
-                                                               .message = m->message};
-        }
-    }
-    *ret_n = count;
-    return n->calls->models;
-}
-
 struct backend calls_backend(struct node *n) {
     return (struct backend){.self = n, .submit = backend_submit, .cancel = backend_cancel, .tokenize = backend_tokenize,
-                            .detokenize = backend_detokenize, .models = backend_models, .status = node_status};
+                            .detokenize = backend_detokenize, .models = calls_models, .await = calls_await, .status = node_status};
 }
 
 /* ---- other nodes ------------------------------------------------------------------------------------------------------------- */
@@ -342,6 +314,7 @@ static void call_deliver(struct node *n, struct backend_call *call, struct reque
     bool last = ev->kind == REQUEST_DONE || ev->kind == REQUEST_FAILED;
     backend_event_fn fn = call->fn;
     void *user = call->user;
+    if (last) call_routed(n, call, ev->kind == REQUEST_FAILED ? ev->err.code : ERR_OK);
     if (last) call_remove(n->calls, call);
     fn(user, ev); /* may cancel a call that goes on */
 }
@@ -434,7 +407,7 @@ static void call_fail(struct node *n, struct backend_call *call, const struct er
 static void calls_fail_where(struct node *n, struct stage_child *child, uint64_t node, const struct err *why) {
     for (size_t i = 0; i < n->calls->n_slots; i++) {
         struct backend_call *call = n->calls->slots[i];
-        if (call && call->child == child && (child || call->node == node)) call_fail(n, call, why);
+        if (call && !call->waits && call->child == child && (child || call->node == node)) call_fail(n, call, why);
     }
 }
 

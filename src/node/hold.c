@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "node/node_priv.h"
 
 #define TELL_US 1000000u /* how often others are told how far a stage has loaded */
@@ -70,14 +71,38 @@ static void hold_own_hardware(struct node *n, struct stage_order *o) {
     snprintf(o->load.split_mode, sizeof(o->load.split_mode), "%s", own->split_mode);
 }
 
+/* Two coordinators may have counted with the same memory: who comes second is told so, and plans again. */
+static err_code hold_check_room(struct node *n, const struct stage_order *order, struct err *e) {
+    uint64_t held = 0;
+    struct stage_child *c;
+    for (size_t i = 0; (c = stages_get(n->stages, i)); i++)
+        if (strcmp(stage_child_order(c)->instance, order->instance) != 0) held += hold_bytes(c);
+    if (held == 0 || held + order->need <= n->memory) return ERR_OK;
+    char need[STR_SHORT], room[STR_SHORT];
+    return err_set(e, ERR_NO_ROOM, "%s needs %s here, where %s are left", order->instance, str_size(order->need, need),
+                   str_size(n->memory > held ? n->memory - held : 0, room));
+}
+
+uint64_t hold_bytes(const struct stage_child *c) {
+    const struct engine_info *info = &stage_child_state(c)->info;
+    uint64_t took = info->bytes_weights + info->bytes_kv + info->bytes_compute;
+    return took > 0 ? took : stage_child_order(c)->need;
+}
+
 void hold_start(struct node *n, uint64_t from, struct stage_order *order) {
     order->source_node = from;
     hold_drop(n, order->instance, order->epoch - 1);
     if (stages_find(n->stages, order->instance, order->epoch, order->stage)) return;
     hold_resolve(n, order);
     hold_own_hardware(n, order);
+    const struct catalog_entry *file = catalog_find_id(n->catalog, order->model); /* wherever it is called what */
+    if (file && strlen(file->path) < sizeof(order->path)) snprintf(order->path, sizeof(order->path), "%s", file->path);
     struct stage_child *child;
     struct err e = {0};
+    if (hold_check_room(n, order, &e) != ERR_OK) {
+        hold_report(n, order, NULL, &e);
+        return;
+    }
     log_info("node", "loading layers %u-%u of %.12s (stage %u of %u)", order->first, order->end - 1, order->model, order->stage + 1,
              order->n_stage);
     if (stages_start(n->stages, order, &child, &e) != ERR_OK) hold_report(n, order, NULL, &e);
@@ -96,6 +121,21 @@ void hold_linked(struct node *n, uint64_t id) {
     struct stage_child *c;
     for (size_t i = 0; (c = stages_get(n->stages, i)); i++)
         if (stage_child_order(c)->source_node == id) hold_report(n, stage_child_order(c), stage_child_state(c), NULL);
+}
+
+void hold_let_go(struct node *n, uint64_t from, const char *instance, uint64_t epoch) {
+    struct stage_report *r = MEM_NEW(struct stage_report);
+    snprintf(r->instance, sizeof(r->instance), "%s", instance);
+    r->epoch = epoch;
+    r->failed = true;
+    if (calls_on_instance(n->calls, instance) > 0) {
+        err_set(&r->err, ERR_BUSY, "it has work");
+    } else {
+        err_set(&r->err, ERR_CANCELLED, "it was idle");
+        hold_drop(n, instance, epoch);
+    }
+    hold_tell(n, from, r);
+    free(r);
 }
 
 void hold_node_lost(struct node *n, uint64_t id) {

@@ -37,7 +37,8 @@ static void seen_forget(struct node *n, struct holdings *h, size_t i) {
     h->files[i] = h->files[--h->n];
     bool elsewhere = false;
     for (size_t k = 0; k < h->n; k++) elsewhere = elsewhere || strcmp(h->files[k].id, gone.id) == 0;
-    bool serving = n->served && strcmp(model_gguf_id(n->served->gguf), gone.id) == 0;
+    bool serving = false;
+    for (const struct serve_file *f = n->files; f && !serving; f = f->next) serving = strcmp(f->card.id, gone.id) == 0;
     if (gone.id[0] && !elsewhere && !serving) weights_server_remove(n->weights, gone.id);
     free(gone.path);
 }

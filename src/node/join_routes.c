@@ -8,8 +8,7 @@
 #include "cluster/key.h"
 #include "node/node_priv.h"
 
-/* The body of an admin request. The caller frees it. */
-static err_code admin_body(struct io_http_exchange *x, yyjson_doc **ret, struct err *e) {
+err_code admin_body(struct io_http_exchange *x, yyjson_doc **ret, struct err *e) {
     const struct io_http_request *r = io_http_request(x);
     const char *type = io_http_request_header(r, "Content-Type");
     if (!type || strncmp(type, "application/json", 16) != 0) return err_set(e, ERR_INVALID, "Content-Type must be application/json");

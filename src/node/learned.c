@@ -165,7 +165,7 @@ static void learned_compare(struct node *n, struct served *s, const struct recor
     s->measured = head->measured;
     for (uint32_t i = 0; i < n_stage; i++) {
         uint64_t node = instance_node(s->instance, i)->id;
-        if (!learn_speed(n->learned->core, clock_wall_s(), node, s->layout->arch, s->predicted.stage_s[i], head->pace[i])) continue;
+        if (!learn_speed(n->learned->core, clock_wall_s(), node, s->file->layout->arch, s->predicted.stage_s[i], head->pace[i])) continue;
         moved = true;
         log_debug("plan", "stage %u computes a token in %.1f ms, predicted were %.1f ms", i, head->pace[i] * 1e3,
                   s->predicted.stage_s[i] * 1e3);

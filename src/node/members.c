@@ -23,6 +23,7 @@ static struct record *list_take(struct record **list, size_t *n, uint64_t id) {
 }
 
 static struct record *members_take(struct node *n, uint64_t id) {
+    n->news++;
     struct record *r = list_take(n->records, &n->n_records, id);
     return r ? r : list_take(n->suspects, &n->n_suspects, id);
 }
@@ -36,6 +37,7 @@ static void members_drop(struct node *n, uint64_t id) {
 /* Into the list where it belongs now. */
 static void members_put(struct node *n, struct record *r) {
     struct control_peer peer;
+    n->news++;
     if (r && control_find(n->control, r->id, &peer) && n->n_records < NODE_MAX_NODES) n->records[n->n_records++] = r;
     else if (r && n->n_suspects < NODE_MAX_NODES) n->suspects[n->n_suspects++] = r;
     else if (r) {
@@ -77,7 +79,7 @@ static void members_news(struct node *n, uint64_t id) {
         members_put(n, r);
         join_hear(n->join, r);
         serve_reconcile(n, id);
-        serve_update(n);
+        models_update(n);
         return;
     }
     log_warn("node", "a record was dropped: %s", e.text[0] ? e.text : "it is about another node");
@@ -89,9 +91,10 @@ static void members_turn(struct node *n, const struct membership_action *a) {
     if (a->is != MEMBER_GONE) return;
     struct record *r = members_take(n, a->about);
     log_info("node", "%s is gone: nobody hears it", r ? r->name : "a node");
+    hold_node_lost(n, a->about);
+    if (r) models_node_lost(n, r);
     if (r) record_done(r);
     free(r);
-    hold_node_lost(n, a->about);
     node_changed(n);
 }
 
@@ -156,7 +159,7 @@ void members_up(struct node *n, const struct control_peer *peer) {
     if (k && k->state != MEMBER_GONE && k->incarnation < peer->incarnation) { /* started anew: what the earlier one held is no more */
         members_drop(n, peer->id);
         hold_node_lost(n, peer->id);
-        serve_update(n);
+        models_update(n);
     }
     members_put(n, members_take(n, peer->id));
     membership_link_up(n->members, clock_now(), peer->id, peer->incarnation);

@@ -16,7 +16,7 @@
 #include "gateway/api_keys.h"
 #include "node/node_priv.h"
 
-enum { TICK_MS = 500, DRAIN_MS = 10000 };
+enum { TICK_MS = 500, DRAIN_MS = 10000, NODE_TEMPLATES = 512 * 1024 };
 
 /* ---- what nodes know of each other ------------------------------------------------------------------------------------------- */
 
@@ -27,12 +27,27 @@ static void node_own_stages(struct node *n, struct record *r) {
         const struct stage_state *s = stage_child_state(c);
         struct record_stage *out = &r->stages[r->n_stages++];
         *out = (struct record_stage){.epoch = o->epoch, .stage = o->stage, .first = o->first, .end = o->end, .phase = s->phase,
-                                     .progress = s->progress, .fetch = s->fetch,
-                                     .bytes = s->info.bytes_weights + s->info.bytes_kv + s->info.bytes_compute};
+                                     .progress = s->progress, .fetch = s->fetch, .bytes = hold_bytes(c)};
         memcpy(out->instance, o->instance, sizeof(out->instance));
         memcpy(out->device, s->info.device, sizeof(out->device));
         learned_record(n, o, out);
     }
+}
+
+/* A frame holds all templates of ordinary sizes; where it doesn't, the last models do without theirs. */
+static void node_own_models(struct node *n, struct record *r) {
+    size_t room = NODE_TEMPLATES;
+    for (size_t i = 0; i < n->n_served; i++) {
+        struct record_model *m = &r->models[r->n_models++];
+        *m = n->served[i]->record;
+        size_t len = m->chat_template ? strlen(m->chat_template) : 0;
+        m->chat_template = len <= room ? mem_strdup(m->chat_template) : NULL;
+        room -= m->chat_template ? len : 0;
+    }
+    r->cards = mem_calloc(catalog_count(n->catalog), sizeof(*r->cards));
+    const struct catalog_entry *file;
+    for (size_t i = 0; (file = catalog_get(n->catalog, i)) != NULL && r->n_cards < RECORD_MAX_FILES; i++)
+        r->cards[r->n_cards++] = file->card;
 }
 
 void node_own_record(struct node *n, struct record *ret) {
@@ -44,11 +59,7 @@ void node_own_record(struct node *n, struct record *ret) {
     if (n->gateway) snprintf(ret->api, sizeof(ret->api), "%.64s:%u", n->config->api.host, gateway_port(n->gateway));
     node_own_stages(n, ret);
     holdings_record(n, ret);
-    if (n->served) {
-        ret->models[0] = n->served->record;
-        ret->models[0].chat_template = mem_strdup(n->served->record.chat_template);
-        ret->n_models = 1;
-    }
+    node_own_models(n, ret);
     join_speak(n->join, ret);
     struct control_peer peers[RECORD_MAX_PEERS];
     ret->n_peers = (uint32_t)control_peers(n->control, peers, RECORD_MAX_PEERS);
@@ -61,14 +72,20 @@ void node_own_record(struct node *n, struct record *ret) {
     }
 }
 
-void node_changed(struct node *n) { io_task_post(n->loop, &n->changed); }
+void node_changed(struct node *n) {
+    n->news++;
+    io_task_post(n->loop, &n->changed);
+}
 
 static void node_tell_all(void *user) {
     struct node *n = user;
     if (n->stopping) return;
     members_speak(n);
-    serve_update(n);
+    models_update(n);
 }
+
+static void node_look(void *user) { calls_update(user); }
+static void node_files_changed(void *user) { node_changed(user); }
 
 /* ---- control links ----------------------------------------------------------------------------------------------------------- */
 
@@ -102,13 +119,16 @@ static err_code node_on_load(struct node *n, uint64_t from, const uint8_t *paylo
     return code;
 }
 
-static err_code node_on_unload(struct node *n, const struct frame_header *h, const uint8_t *payload, struct err *e) {
+static err_code node_on_unload(struct node *n, uint64_t from, const struct frame_header *h, const uint8_t *payload, struct err *e) {
     yyjson_doc *doc;
     err_code code = json_parse((const char *)payload, h->payload_len, &doc, e);
     if (code != ERR_OK) return code;
     const char *instance = NULL;
+    bool if_idle = false;
     code = json_need_str(yyjson_doc_get_root(doc), "instance", &instance, e);
-    if (code == ERR_OK) hold_drop(n, instance, h->epoch);
+    if (code == ERR_OK) code = json_get_bool(yyjson_doc_get_root(doc), "if_idle", &if_idle, e);
+    if (code == ERR_OK && if_idle) hold_let_go(n, from, instance, h->epoch);
+    else if (code == ERR_OK) hold_drop(n, instance, h->epoch);
     yyjson_doc_free(doc);
     return code;
 }
@@ -128,11 +148,14 @@ static err_code node_on_frame(void *user, const struct control_peer *peer, const
     case FRAME_NODE: return members_on_record(n, payload, h->payload_len, e);
     case FRAME_MEMBERS: return members_on_members(n, peer->id, payload, h->payload_len, e);
     case FRAME_LOAD: return node_on_load(n, peer->id, payload, h->payload_len, e);
-    case FRAME_UNLOAD: return node_on_unload(n, h, payload, e);
+    case FRAME_UNLOAD: return node_on_unload(n, peer->id, h, payload, e);
     case FRAME_STATE: return node_on_report(n, peer->id, payload, h->payload_len, e);
     case FRAME_PROBE: return links_on_probe(n, peer->id, payload, h->payload_len, e);
     case FRAME_PROBED: return links_on_probed(n, peer->id, payload, h->payload_len, e);
     case FRAME_KEY: return join_on_key(n->join, peer->id, payload, h->payload_len, e);
+    case FRAME_ASK: return models_on_ask(n, peer->id, payload, h->payload_len, e);
+    case FRAME_ANSWER: return models_on_answer(n, peer->id, payload, h->payload_len, e);
+    case FRAME_BUSY: return calls_on_busy(n, payload, h->payload_len, e);
     case FRAME_SUBMIT: return calls_on_submit(n, peer->id, payload, h->payload_len, e);
     case FRAME_EVENT: return calls_on_event(n, NULL, peer->id, payload, h->payload_len, e);
     case FRAME_TOKENIZE: return calls_on_tokenize(n, peer->id, payload, h->payload_len, e);
@@ -167,7 +190,9 @@ static void node_tick(void *user) {
     struct node *n = user;
     if (n->stopping && stages_count(n->stages) == 0) io_loop_stop(n->loop);
     holdings_look(n);
-    serve_update(n);
+    catalog_tick(n->catalog);
+    calls_tell_busy(n);
+    models_update(n);
     join_tick(n->join);
     members_meet(n);
     links_tick(n);
@@ -207,12 +232,15 @@ static void node_done(struct node *n) {
     port_close(n->port);
     weights_server_free(n->weights);
     holdings_free(n);
-    serve_free(n);
+    serve_free_all(n);
+    models_free(n->models);
+    catalog_free(n->catalog);
     calls_free(n->calls);
     links_close(n);
     learned_close(n);
     if (n->members) members_close(n);
     io_task_cancel(&n->changed);
+    io_task_cancel(&n->look);
     io_timer_close(n->tick);
     io_timer_close(n->stop_timer);
     for (size_t i = 0; i < ARRAY_LEN(n->signals); i++) io_signal_close(n->signals[i]);
@@ -239,6 +267,8 @@ static err_code node_open_links(struct node *n, struct err *e) {
     n->weights = weights_server_create(n->tls, c->cache);
     holdings_look(n);
     n->calls = calls_create(n);
+    n->catalog = catalog_create(n->loop, c->models_dir, node_files_changed, n);
+    n->models = models_create(n);
     return ERR_OK;
 }
 
@@ -262,6 +292,7 @@ static err_code node_open_gateway(struct node *n, struct err *e) {
 static void node_open_clockwork(struct node *n) {
     static const int signals[] = {SIGTERM, SIGINT};
     n->changed = (struct io_task){.fn = node_tell_all, .user = n};
+    n->look = (struct io_task){.fn = node_look, .user = n};
     n->tick = io_timer_open(n->loop, node_tick, n);
     io_timer_start(n->tick, TICK_MS, TICK_MS);
     n->stop_timer = io_timer_open(n->loop, node_stop_now, n);
@@ -279,6 +310,13 @@ static void node_say_ready(struct node *n) {
     close(n->config->ready_fd);
 }
 
+/* The model of the command line. */
+static err_code node_serve_named(struct node *n, struct err *e) {
+    struct serve_wish wish = {.replicas = n->config->replicas, .kept = true};
+    if (strlen(n->config->placement) < sizeof(wish.placement)) snprintf(wish.placement, sizeof(wish.placement), "%s", n->config->placement);
+    return serve_open(n, n->config->model, &wish, 0, &n->named, e);
+}
+
 static err_code node_open(struct node *n, struct err *e) {
     const struct node_config *c = n->config;
     err_code code = gateway_check_bind(c->api.host, c->n_api_keys, e);
@@ -286,11 +324,13 @@ static err_code node_open(struct node *n, struct err *e) {
     if (code == ERR_OK) links_open(n);
     if (code == ERR_OK) learned_open(n);
     if (code == ERR_OK) code = node_open_links(n, e);
-    if (code == ERR_OK && c->model) code = serve_create(n, e);
+    if (code == ERR_OK && c->model) code = node_serve_named(n, e);
     if (code == ERR_OK) code = node_open_gateway(n, e);
     if (code != ERR_OK) return code;
     node_open_clockwork(n);
     measure_start(n);
+    models_routes_add(n);
+    catalog_tick(n->catalog);
     for (size_t i = 0; i < c->n_peers; i++) control_dial(n->control, c->peers[i].host, c->peers[i].port);
     join_start(n->join);
     node_changed(n);

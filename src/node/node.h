@@ -15,13 +15,17 @@ enum { NODE_MAX_PEERS = 64 };
 struct node_config {
     const char *program;       /* path of this binary, for stage children */
     const char *name;          /* what people call this node; NULL: the host's name */
-    const char *model;         /* GGUF to serve; NULL: only offer memory */
+    const char *model;         /* GGUF to serve at once; NULL: none */
     struct io_addr listen;     /* the one port; port 0: the kernel chooses */
     struct io_addr api;        /* the gateway; port 0: the kernel chooses */
     const char *const *api_keys;
     size_t n_api_keys;
     struct io_addr peers[NODE_MAX_PEERS];
     size_t n_peers;
+    const char *placement;     /* as it was written; "" : wish is the default */
+    uint32_t replicas;         /* of model; 0: as many as fit */
+    bool load_on_demand;       /* a model that is asked for and not loaded is loaded */
+    uint32_t queue;            /* requests that may wait for each instance, beside those that it answers */
     uint64_t memory;           /* bytes offered; 0: what is free now, less a reserve */
     struct plan_wish wish;
     struct engine_load load;   /* how stages load their slices (n_ctx, n_seq, threads, ...) */

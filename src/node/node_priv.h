@@ -10,27 +10,54 @@
 #include "cluster/record.h"
 #include "cluster/weights.h"
 #include "gateway/server.h"
+#include "model/card.h"
 #include "model/estimate.h"
+#include "node/catalog.h"
 #include "node/join.h"
 #include "node/node.h"
 #include "node/port.h"
 #include "node/stages.h"
 
-enum { NODE_MAX_NODES = CONTROL_MAX_LINKS };
+enum { NODE_MAX_NODES = CONTROL_MAX_LINKS, NODE_MAX_SERVED = RECORD_MAX_MODELS };
 
-/* The model that this node coordinates (node/serve.c). */
-struct served {
+/* A model's header, read when it was first loaded and kept until the node ends: loading it again, and peers that fetch weights, find it. */
+struct serve_file {
+    struct serve_file *next;
     struct model_gguf *gguf;
     struct model_layout *layout;
+    struct model_card card;
+    char path[1024]; /* absolute */
+};
+
+/* How a model is asked for; 0 and "" leave it to this node's options. */
+struct serve_wish {
+    char placement[RECORD_MAX_PLACEMENT];
+    uint32_t n_ctx, n_seq;
+    uint32_t replicas; /* 0: as many as fit */
+    bool kept;         /* somebody asked for it: it is tried again and again, and taken over when its coordinator is gone */
+};
+
+/* What other models leave room for (node/models.c). */
+enum serve_room { ROOM_UNKNOWN, ROOM_LATER /* when busy ones have become idle, or are gone */, ROOM_NONE };
+
+/* An instance that this node coordinates (node/serve.c). */
+struct served {
+    struct serve_file *file;
+    struct serve_wish wish;
+    uint32_t replica;
     struct model_load_shape shape;
     struct plan_source *source;
     struct plan_figures predicted;    /* for the running plan */
     uint64_t predicted_epoch, wire_epoch;
     uint8_t wire;                     /* enum frame_dtype of the hidden states on its links */
     uint32_t measured;                /* of the head's measurements, how many have been looked at */
+    struct plan_wish plan_wish;
     struct instance *instance;
     struct record_model record;
-    char path[1024]; /* absolute */
+    enum serve_room room;  /* as last looked at */
+    clock_us lost;         /* since when it isn't ready any more; 0: it is, or never was */
+    clock_us leaving;      /* its head has been asked to let go if it is idle; 0: not */
+    bool given_up;         /* nothing is done for it any more; its message says why */
 };
 
 struct calls; /* requests that run through this node (node/calls.c) */
@@ -55,16 +82,24 @@ struct node {
     struct io_child *measuring;  /* NULL: no longer */
     struct links *links;         /* throughput to the others */
     struct learned *learned;     /* by which plans are corrected */
-    struct served *served;   /* NULL: none */
     struct membership *members;
     struct io_timer *members_timer;
     uint32_t ticks;
+    struct catalog *catalog;
+    struct serve_file *files;
+    struct served *served[NODE_MAX_SERVED];
+    size_t n_served;
+    uint32_t count_served; /* since the start */
+    struct served *named;    /* the one of the command line; NULL: none, or it is gone */
+    struct models *models;
     struct record *records[NODE_MAX_NODES]; /* of linked nodes, owned */
     size_t n_records;
     struct record *suspects[NODE_MAX_NODES]; /* of nodes that are not gone, but not linked */
     size_t n_suspects;
     struct io_timer *tick;
     clock_us told_progress;
+    uint64_t news;           /* grows whenever models, files or nodes may have changed */
+    struct io_task look;     /* posted when requests that wait have to look again */
     struct io_task changed;  /* posted when our record has to be sent anew */
     struct io_signal *signals[2];
     bool stopping;
@@ -122,16 +157,47 @@ uint8_t learned_wire(struct node *n, struct served *s);
 /* Predicts the running plan, and learns from the difference when its head has measured. */
 void learned_follow(struct node *n, struct served *s);
 
-/* ---- serve.c: the coordinator's side ---- */
-err_code serve_create(struct node *n, struct err *e);
-void serve_free(struct node *n);
+/* ---- serve.c: one instance, as its coordinator ---- */
+/* Starts to load the model at path here and wherever it is placed. ERR_LIMIT, or what is wrong with the file or the wish. */
+err_code serve_open(struct node *n, const char *path, const struct serve_wish *wish, uint32_t replica, struct served **ret, struct err *e);
+/* Unloads it everywhere and forgets it. */
+void serve_close(struct node *n, struct served *s);
+void serve_free_all(struct node *n); /* at the end: nobody is told */
+struct served *serve_find(const struct node *n, const char *instance);
 /* Nodes or offers have changed, or time has passed. */
-void serve_update(struct node *n);
+void serve_update(struct node *n, struct served *s);
+/* What the nodes offer to s: which of the stages that others hold is memory to count with? *ret has NODE_MAX_NODES + 1 places. */
+typedef bool (*serve_counts_fn)(struct node *n, const char *instance);
+uint32_t serve_offers(struct node *n, const struct served *s, serve_counts_fn counts, struct plan_node *ret);
 /* A stage's report, from a child here (node = our id) or from another node. */
 void serve_report(struct node *n, uint64_t node, const struct stage_report *r);
-/* A node's record is new: what it still holds of earlier epochs of our model is unloaded. */
+/* A node's record is new: what it still holds of earlier epochs of our instances is unloaded. */
 void serve_reconcile(struct node *n, uint64_t id);
-void serve_stop(struct node *n);
+/* Its record says how it is now. */
+void serve_publish(struct node *n, struct served *s);
+/* Its head shall let go of it if it is idle. */
+void serve_evict(struct node *n, struct served *s);
+
+/* ---- models.c: which instances there are ---- */
+struct models *models_create(struct node *n);
+void models_free(struct models *m);
+/* Nodes or offers have changed, or time has passed. */
+void models_update(struct node *n);
+/* What this node has been told to coordinate; name may be a path of this machine. *ret_name, if not NULL: what clients call it. */
+err_code models_load_here(struct node *n, const char *name, const struct serve_wish *wish, char *ret_name, size_t size, struct err *e);
+err_code models_unload_here(struct node *n, const char *name, struct err *e);
+err_code models_remove_here(struct node *n, const char *name, struct err *e);
+/* The same, by whoever coordinates it or is to: done comes when that node has answered, or at once. */
+typedef void (*models_done_fn)(void *user, err_code code, const struct err *e);
+void models_load(struct node *n, const char *name, const struct serve_wish *wish, models_done_fn done, void *user);
+void models_unload(struct node *n, const char *name, models_done_fn done, void *user);
+void models_node_lost(struct node *n, const struct record *r);
+err_code models_on_ask(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
+err_code models_on_answer(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
+/* Does an instance have nothing to do? */
+err_code models_wish_read(yyjson_val *obj, struct serve_wish *ret, struct err *e); /* of an ASK or the admin API */
+bool models_idle(struct node *n, const char *instance);
+void models_routes_add(struct node *n);
 
 /* ---- holdings.c: whose weights are here ---- */
 /* Looks through the models folder, if it is time to. */
@@ -145,6 +211,10 @@ void holdings_sources(struct node *n);
 /* Starts the child that an order asks for; addresses in it are looked up by node id. `from`: the coordinator. */
 void hold_start(struct node *n, uint64_t from, struct stage_order *order);
 void hold_drop(struct node *n, const char *instance, uint64_t up_to_epoch);
+/* Memory that a stage has taken, or will. */
+uint64_t hold_bytes(const struct stage_child *c);
+/* The head of this instance is here: it is dropped if it is idle, and the coordinator is told whether it was. */
+void hold_let_go(struct node *n, uint64_t from, const char *instance, uint64_t epoch);
 /* The coordinator is gone: what it ordered is dropped. */
 void hold_node_lost(struct node *n, uint64_t id);
 /* Its coordinator can be told again how its stages here fare. */
@@ -165,6 +235,15 @@ err_code calls_on_tokenized(struct node *n, struct stage_child *child, uint64_t 
 void calls_child_lost(struct node *n, struct stage_child *child, const struct err *why);
 void calls_node_lost(struct node *n, uint64_t node, const struct err *why);
 size_t calls_count(const struct calls *c);
+/* Requests of an instance, as far as this node knows; when it last had one. */
+uint32_t calls_load(struct node *n, const char *instance);
+clock_us calls_used(struct node *n, const char *instance);
+/* Records have changed, or time has passed. */
+void calls_update(struct node *n);
+void calls_tell_busy(struct node *n);
+err_code calls_on_busy(struct node *n, const uint8_t *payload, size_t len, struct err *e);
+/* Requests that its head, here, works on or has queued. */
+size_t calls_on_instance(const struct calls *c, const char *instance);
 
 /* ---- join.c, join_routes.c: for the admin API ---- */
 /* Shuts the node with this name or id out of the cluster, or lets it in again. */
@@ -172,6 +251,8 @@ err_code join_set_out(struct node *n, const char *name, bool out, struct err *e)
 /* A new cluster key; *ret_told: nodes that were linked and have been sent it. */
 err_code join_rotate(struct node *n, int64_t grace_s, size_t *ret_told, struct err *e);
 void join_routes_add(struct node *n);
+/* The body of an admin request: a JSON object, which the caller frees. */
+err_code admin_body(struct io_http_exchange *x, yyjson_doc **ret, struct err *e);
 
 /* ---- status.c ---- */
 yyjson_mut_val *node_status(void *self, yyjson_mut_doc *doc);

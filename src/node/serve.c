@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The coordinator's side of a model: opens its header, gives cluster/instance what it needs to know, and carries its actions out. */
+#include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,38 +11,40 @@
 #include "model/types.h"
 #include "node/node_priv.h"
 
-/* "models/caravan-demo.gguf" is called "caravan-demo", "big-00001-of-00003.gguf" "big". */
-static void serve_name(const char *path, char *ret, size_t size) {
-    const char *base = strrchr(path, '/');
-    snprintf(ret, size, "%.127s", base ? base + 1 : path);
-    size_t n = strlen(ret);
-    if (n > 5 && strcmp(ret + n - 5, ".gguf") == 0) ret[n -= 5] = '\0';
-    if (n > 15 && strncmp(ret + n - 15, "-00", 3) == 0 && strncmp(ret + n - 9, "-of-", 4) == 0) ret[n - 15] = '\0';
-}
+enum { FAILURES = 3 }; /* loads in a row that came to nothing: requests no longer wait for it */
+#define LOST_US 5000000u /* so long a node that was lost is waited for before requests are told that there is no room */
 
 static void serve_describe(struct node *n, struct served *s) {
     struct record_model *m = &s->record;
+    const struct model_gguf *g = s->file->gguf;
     const char *text;
     size_t len;
-    serve_name(s->path, m->name, sizeof(m->name));
-    snprintf(m->instance, sizeof(m->instance), "%.12s-%08x", model_gguf_id(s->gguf), (unsigned)join_tag(n->join));
-    if (model_kv_str(model_gguf_find(s->gguf, "tokenizer.chat_template"), &text, &len) && len <= RECORD_MAX_TEMPLATE)
+    snprintf(m->name, sizeof(m->name), "%s", s->file->card.name);
+    snprintf(m->instance, sizeof(m->instance), "%.12s-%08x-%u", model_gguf_id(g), (unsigned)join_tag(n->join), ++n->count_served);
+    if (s->replica == 0 && model_kv_str(model_gguf_find(g, "tokenizer.chat_template"), &text, &len) && len <= RECORD_MAX_TEMPLATE)
         m->chat_template = mem_strndup(text, len);
-    model_token_text_of(s->gguf, "tokenizer.ggml.bos_token_id", m->bos, sizeof(m->bos));
-    model_token_text_of(s->gguf, "tokenizer.ggml.eos_token_id", m->eos, sizeof(m->eos));
+    model_token_text_of(g, "tokenizer.ggml.bos_token_id", m->bos, sizeof(m->bos));
+    model_token_text_of(g, "tokenizer.ggml.eos_token_id", m->eos, sizeof(m->eos));
     m->n_ctx = s->shape.n_ctx;
-    m->n_vocab = s->layout->n_vocab;
-    m->n_layer = s->layout->n_layer;
+    m->n_seq = s->shape.n_seq;
+    m->n_vocab = s->file->layout->n_vocab;
+    m->n_layer = s->file->layout->n_layer;
     m->created = clock_wall_s();
     m->head = n->id;
-    model_facts_make(s->gguf, s->layout, &m->facts);
+    model_facts_make(g, s->file->layout, &m->facts);
+    m->kept = s->wish.kept;
+    m->replica = s->replica;
+    m->replicas = s->wish.replicas;
+    snprintf(m->placement, sizeof(m->placement), "%s", s->wish.placement);
 }
 
 static err_code serve_shape(struct node *n, struct served *s, struct err *e) {
     const struct engine_load *load = &n->config->load;
-    uint32_t trained = s->layout->n_ctx_train ? s->layout->n_ctx_train : 4096;
-    s->shape = (struct model_load_shape){.n_ctx = load->n_ctx ? load->n_ctx : trained < 4096 ? trained : 4096, .n_seq = load->n_seq,
-                                          .streams = load->exact};
+    uint32_t trained = s->file->layout->n_ctx_train ? s->file->layout->n_ctx_train : 4096;
+    uint32_t n_ctx = s->wish.n_ctx ? s->wish.n_ctx : load->n_ctx;
+    s->shape = (struct model_load_shape){.n_ctx = n_ctx ? n_ctx : trained < 4096 ? trained : 4096,
+                                         .n_seq = s->wish.n_seq ? s->wish.n_seq : load->n_seq,
+                                         .streams = load->exact};
     uint32_t batch = load->n_batch ? load->n_batch : 512;
     s->shape.n_ubatch = load->n_ubatch ? load->n_ubatch : batch;
     if (!model_type_parse(load->cache_type_k, &s->shape.type_k))
@@ -50,55 +54,117 @@ static err_code serve_shape(struct node *n, struct served *s, struct err *e) {
     return ERR_OK;
 }
 
-err_code serve_create(struct node *n, struct err *e) {
-    struct served *s = MEM_NEW(struct served);
-    n->served = s;
-    err_code code = model_gguf_open(n->config->model, &s->gguf, e);
-    if (code == ERR_OK) code = model_layout_create(s->gguf, &s->layout, e);
-    if (code == ERR_OK) code = serve_shape(n, s, e);
-    if (code != ERR_OK) return code;
-    if (!realpath(model_gguf_path(s->gguf, 0), s->path)) snprintf(s->path, sizeof(s->path), "%s", model_gguf_path(s->gguf, 0));
-    serve_describe(n, s);
-    s->source = plan_source_create(s->layout, &s->shape, s->record.name);
-    learned_correct(n, s->layout->arch, s->source);
-    struct plan_wish wish = n->config->wish;
-    wish.streams = s->shape.n_seq;
-    wish.work = PLAN_LOOP_WORK;
-    wish.link = links_between;
-    wish.link_user = n;
-    s->instance = instance_create(plan_source_model(s->source), &wish, join_tag(n->join));
-    weights_server_add(n->weights, s->gguf);
+/* The file's header, read now or before. */
+static err_code serve_file_open(struct node *n, const char *given, struct serve_file **ret, struct err *e) {
+    char path[PATH_MAX];
+    if (!realpath(given, path) || strlen(path) >= sizeof((*ret)->path))
+        return err_set_errno(e, ERR_NOT_FOUND, errno, "cannot read model \"%.200s\"", given);
+    struct serve_file *f = MEM_NEW(struct serve_file);
+    err_code code = model_gguf_open(path, &f->gguf, e);
+    for (struct serve_file *known = n->files; known && code == ERR_OK; known = known->next) {
+        if (strcmp(known->path, path) != 0 || strcmp(model_gguf_id(known->gguf), model_gguf_id(f->gguf)) != 0) continue;
+        model_gguf_free(f->gguf);
+        free(f);
+        *ret = known;
+        return ERR_OK;
+    }
+    if (code == ERR_OK) code = model_layout_create(f->gguf, &f->layout, e);
+    if (code != ERR_OK) {
+        model_gguf_free(f->gguf);
+        free(f);
+        return code;
+    }
+    snprintf(f->path, sizeof(f->path), "%s", path);
+    model_card_make(f->gguf, &f->card);
+    weights_server_add(n->weights, f->gguf);
+    if (!catalog_find_id(n->catalog, f->card.id)) catalog_add(n->catalog, path, &f->card);
+    f->next = n->files;
+    n->files = f;
+    *ret = f;
     return ERR_OK;
 }
 
-void serve_free(struct node *n) {
-    struct served *s = n->served;
-    if (!s) return;
+static void serve_free(struct node *n, struct served *s) {
+    for (size_t i = 0; i < n->n_served; i++)
+        if (n->served[i] == s) {
+            memmove(&n->served[i], &n->served[i + 1], (--n->n_served - i) * sizeof(n->served[0]));
+            break;
+        }
+    if (n->named == s) n->named = NULL;
     instance_free(s->instance);
     plan_source_free(s->source);
     free(s->record.chat_template);
-    model_layout_free(s->layout);
-    model_gguf_free(s->gguf);
     free(s);
-    n->served = NULL;
+}
+
+err_code serve_open(struct node *n, const char *path, const struct serve_wish *wish, uint32_t replica, struct served **ret, struct err *e) {
+    if (n->n_served == NODE_MAX_SERVED) {
+        err_set(e, ERR_LIMIT, "this node coordinates %d models already", NODE_MAX_SERVED);
+        err_hint(e, "unload one of them: caravan unload MODEL");
+        return ERR_LIMIT;
+    }
+    struct served *s = MEM_NEW(struct served);
+    struct plan_wish plan = n->config->wish;
+    s->wish = *wish;
+    s->replica = replica;
+    err_code code = serve_file_open(n, path, &s->file, e);
+    if (code == ERR_OK && wish->placement[0]) {
+        plan = (struct plan_wish){0};
+        code = plan_wish_parse(wish->placement, &plan, e);
+    }
+    if (code == ERR_OK) code = serve_shape(n, s, e);
+    if (code != ERR_OK) {
+        free(s);
+        return code;
+    }
+    serve_describe(n, s);
+    s->source = plan_source_create(s->file->layout, &s->shape, s->record.name);
+    learned_correct(n, s->file->layout->arch, s->source);
+    plan.streams = s->shape.n_seq;
+    plan.work = PLAN_LOOP_WORK;
+    plan.link = links_between;
+    plan.link_user = n;
+    s->plan_wish = plan;
+    s->instance = instance_create(plan_source_model(s->source), &plan, join_tag(n->join));
+    n->served[n->n_served++] = s;
+    *ret = s;
+    return ERR_OK;
+}
+
+void serve_free_all(struct node *n) {
+    while (n->n_served > 0) serve_free(n, n->served[n->n_served - 1]);
+    while (n->files) {
+        struct serve_file *f = n->files;
+        n->files = f->next;
+        model_layout_free(f->layout);
+        model_gguf_free(f->gguf);
+        free(f);
+    }
+}
+
+struct served *serve_find(const struct node *n, const char *instance) {
+    for (size_t i = 0; i < n->n_served; i++)
+        if (strcmp(n->served[i]->record.instance, instance) == 0) return n->served[i];
+    return NULL;
 }
 
 /* ---- carrying actions out ---------------------------------------------------------------------------------------------------- */
 
-static void serve_order(struct node *n, uint32_t stage, struct stage_order *o) {
-    struct served *s = n->served;
+static void serve_order(struct node *n, struct served *s, uint32_t stage, struct stage_order *o) {
     const struct plan *p = instance_plan(s->instance);
     stage_order_init(o);
     snprintf(o->instance, sizeof(o->instance), "%s", s->record.instance);
-    snprintf(o->model, sizeof(o->model), "%s", model_gguf_id(s->gguf));
-    snprintf(o->path, sizeof(o->path), "%s", s->path);
+    snprintf(o->model, sizeof(o->model), "%s", model_gguf_id(s->file->gguf));
+    snprintf(o->path, sizeof(o->path), "%s", s->file->path);
     o->epoch = instance_epoch(s->instance);
     o->first = p->stages[stage].first;
     o->end = p->stages[stage].end;
     o->stage = stage;
     o->n_stage = p->n_stage;
+    o->need = p->stages[stage].bytes;
     o->load = n->config->load;
     o->load.n_ctx = s->shape.n_ctx;
+    o->load.n_seq = s->shape.n_seq;
     o->dtype = learned_wire(n, s);
     o->spin_us = n->config->spin_us;
     o->latency_ms = n->config->latency_ms;
@@ -117,78 +183,131 @@ static void serve_order(struct node *n, uint32_t stage, struct stage_order *o) {
     o->connect_timeout_ms = 600000; /* the slowest node decides: its weights may have to travel first */
 }
 
-static void serve_failed(struct node *n, uint64_t node, uint64_t epoch, uint32_t stage, const char *why) {
-    struct stage_report r = {.epoch = epoch, .stage = stage, .failed = true};
-    snprintf(r.instance, sizeof(r.instance), "%s", n->served->record.instance);
-    err_set(&r.err, ERR_NETWORK, "%s", why);
-    instance_stage_failed(n->served->instance, clock_now(), node, epoch, stage, &r.err);
+static void serve_failed(struct served *s, const struct instance_action *a, const char *why) {
+    struct err e;
+    err_set(&e, ERR_NETWORK, "%s", why);
+    instance_stage_failed(s->instance, clock_now(), a->node, a->epoch, a->stage, &e);
 }
 
-static void serve_load(struct node *n, const struct instance_action *a) {
+static void serve_load(struct node *n, struct served *s, const struct instance_action *a) {
     struct stage_order order;
-    if (a->epoch != instance_epoch(n->served->instance) || a->stage >= instance_plan(n->served->instance)->n_stage) return; /* overtaken */
-    serve_order(n, a->stage, &order);
+    if (a->epoch != instance_epoch(s->instance) || a->stage >= instance_plan(s->instance)->n_stage) return; /* overtaken */
+    serve_order(n, s, a->stage, &order);
     if (a->node == n->id) {
-        if (a->stage == 0) snprintf(order.draft, sizeof(order.draft), "%s", n->config->draft);
+        if (a->stage == 0 && s == n->named) snprintf(order.draft, sizeof(order.draft), "%s", n->config->draft);
         hold_start(n, n->id, &order);
         return;
     }
-    if (a->stage == 0 && n->config->draft[0]) log_warn("node", "the draft model is not used: the first layers are on another node");
+    if (a->stage == 0 && s == n->named && n->config->draft[0])
+        log_warn("node", "the draft model is not used: the first layers are on another node");
     struct buf b;
     buf_init(&b, frame_max_payload(FRAME_LOAD));
     stage_order_encode(&order, &b);
     if (!control_send(n->control, a->node, FRAME_LOAD, a->epoch, b.data, b.len))
-        serve_failed(n, a->node, a->epoch, a->stage, "its node cannot be reached");
+        serve_failed(s, a, "its node cannot be reached");
     buf_done(&b);
 }
 
-static void serve_unload(struct node *n, const struct instance_action *a) {
-    if (a->node == n->id) {
-        hold_drop(n, n->served->record.instance, a->epoch);
+static void serve_unload(struct node *n, const struct served *s, uint64_t node, uint64_t epoch, bool if_idle) {
+    if (node == n->id) {
+        if (if_idle) hold_let_go(n, n->id, s->record.instance, epoch);
+        else hold_drop(n, s->record.instance, epoch);
         return;
     }
     char text[128];
-    int len = snprintf(text, sizeof(text), "{\"instance\":\"%s\"}", n->served->record.instance);
-    control_send(n->control, a->node, FRAME_UNLOAD, a->epoch, text, (size_t)len);
+    int len = snprintf(text, sizeof(text), "{\"instance\":\"%s\",\"if_idle\":%s}", s->record.instance, if_idle ? "true" : "false");
+    control_send(n->control, node, FRAME_UNLOAD, epoch, text, (size_t)len);
 }
 
-static void serve_say(struct node *n) {
-    for (const char *at = instance_message(n->served->instance); *at;) {
+void serve_close(struct node *n, struct served *s) {
+    const struct plan *p = instance_plan(s->instance);
+    for (uint32_t i = 0; i < p->n_stage; i++) serve_unload(n, s, instance_node(s->instance, i)->id, instance_epoch(s->instance), false);
+    serve_free(n, s);
+    node_changed(n);
+}
+
+void serve_evict(struct node *n, struct served *s) {
+    if (s->leaving || instance_get_state(s->instance) != INSTANCE_READY) return;
+    s->leaving = clock_now();
+    serve_unload(n, s, instance_node(s->instance, 0)->id, instance_epoch(s->instance), true);
+}
+
+static void serve_say(const struct served *s) {
+    for (const char *at = instance_message(s->instance); *at;) {
         size_t len = strcspn(at, "\n");
         if (len > 0) log_info("plan", "%.*s", (int)len, at);
         at += len + (at[len] == '\n');
     }
 }
 
-static void serve_publish(struct node *n) {
-    struct served *s = n->served;
+/* Is it not worth waiting for it? */
+static bool serve_is_failed(const struct served *s) {
+    enum instance_state state = instance_get_state(s->instance);
+    if (state == INSTANCE_READY) return false;
+    if (s->given_up || instance_failures(s->instance) >= FAILURES) return true;
+    if (state != INSTANCE_WAITING || (s->lost && clock_now() < s->lost + LOST_US)) return false;
+    err_code trouble = instance_trouble(s->instance);
+    return trouble == ERR_NO_ROOM || trouble == ERR_WHOLE_ONLY ? s->room == ROOM_NONE : trouble != ERR_OK;
+}
+
+void serve_publish(struct node *n, struct served *s) {
     learned_follow(n, s);
     const struct plan *p = instance_plan(s->instance);
-    bool ready = instance_get_state(s->instance) == INSTANCE_READY;
+    bool ready = instance_get_state(s->instance) == INSTANCE_READY, failed = serve_is_failed(s);
     uint64_t head = p->n_stage ? instance_node(s->instance, 0)->id : n->id;
     char message[sizeof(s->record.message)];
     snprintf(message, sizeof(message), "%.*s", (int)strcspn(instance_message(s->instance), "\n"), instance_message(s->instance));
-    if (s->record.ready == ready && s->record.head == head && s->record.n_stage == p->n_stage && strcmp(message, s->record.message) == 0)
+    if (s->record.ready && !ready) s->lost = clock_now();
+    if (ready) s->lost = 0;
+    if (s->record.ready == ready && s->record.failed == failed && s->record.head == head && s->record.n_stage == p->n_stage &&
+        strcmp(message, s->record.message) == 0)
         return;
     s->record.ready = ready;
+    s->record.failed = failed;
     s->record.head = head;
     s->record.n_stage = p->n_stage;
     snprintf(s->record.message, sizeof(s->record.message), "%s", message);
     node_changed(n);
 }
 
-static void serve_actions(struct node *n) {
+static void serve_actions(struct node *n, struct served *s) {
     struct instance_action a;
-    while (instance_next_action(n->served->instance, &a)) {
-        if (a.kind == INSTANCE_LOAD) serve_load(n, &a);
-        if (a.kind == INSTANCE_UNLOAD) serve_unload(n, &a);
-        if (a.kind == INSTANCE_SAY) serve_say(n);
+    while (instance_next_action(s->instance, &a)) {
+        if (a.kind == INSTANCE_LOAD) serve_load(n, s, &a);
+        if (a.kind == INSTANCE_UNLOAD) serve_unload(n, s, a.node, a.epoch, false);
+        if (a.kind == INSTANCE_SAY) serve_say(s);
     }
-    serve_publish(n);
+    serve_publish(n, s);
 }
 
-static struct plan_node serve_offer(const struct node *n, const struct record *r) {
-    struct plan_node p = {.id = r->id, .memory = record_memory_for(r, n->served->record.instance)};
+/* ---- what the nodes offer ---------------------------------------------------------------------------------------------------- */
+
+static bool record_has_stage(const struct record *r, const char *instance, uint64_t epoch, uint32_t stage) {
+    for (uint32_t i = 0; i < r->n_stages; i++)
+        if (r->stages[i].epoch == epoch && r->stages[i].stage == stage && strcmp(r->stages[i].instance, instance) == 0) return true;
+    return false;
+}
+
+/* Bytes that this node has ordered to be filled over there, of which that node hasn't told yet. */
+static uint64_t serve_ordered(const struct node *n, const struct served *but, const struct record *r, serve_counts_fn counts) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < n->n_served; i++) {
+        const struct served *s = n->served[i];
+        const struct plan *p = instance_plan(s->instance);
+        if (s == but || (counts && !counts((struct node *)(uintptr_t)n, s->record.instance))) continue;
+        for (uint32_t k = 0; k < p->n_stage; k++)
+            if (instance_node(s->instance, k)->id == r->id && !record_has_stage(r, s->record.instance, instance_epoch(s->instance), k))
+                bytes += p->stages[k].bytes;
+    }
+    return bytes;
+}
+
+static struct plan_node serve_offer(struct node *n, const struct served *s, const struct record *r, serve_counts_fn counts) {
+    uint64_t used = serve_ordered(n, s, r, counts);
+    for (uint32_t i = 0; i < r->n_stages; i++)
+        if (strcmp(r->stages[i].instance, s->record.instance) != 0 && (!counts || counts(n, r->stages[i].instance)))
+            used += r->stages[i].bytes;
+    struct plan_node p = {.id = r->id, .memory = used < r->memory ? r->memory - used : 0};
     snprintf(p.name, sizeof(p.name), "%s", r->name);
     for (uint32_t i = 0; i < r->profile.n_devices && i < PLAN_MAX_DEVICES; i++) {
         const struct profile_device *d = &r->profile.devices[i];
@@ -197,66 +316,88 @@ static struct plan_node serve_offer(const struct node *n, const struct record *r
                                     .bandwidth = d->bandwidth, .flops = d->flops};
         snprintf(out->name, sizeof(out->name), "%s", d->name);
     }
-    learned_offer(n, n->served->layout->arch, &p);
+    learned_offer(n, s->file->layout->arch, &p);
     return p;
 }
 
-void serve_update(struct node *n) {
-    struct served *s = n->served;
-    if (!s || n->stopping) return;
-    struct plan_node nodes[NODE_MAX_NODES + 1];
-    struct record own = {0};
-    node_own_record(n, &own);
-    nodes[0] = serve_offer(n, &own);
-    record_done(&own);
-    uint32_t count = 1;
-    for (size_t i = 0; i < n->n_records; i++) {
-        nodes[count++] = serve_offer(n, n->records[i]);
+static bool serve_uses(const struct served *s, uint64_t node) {
+    for (uint32_t k = 0; k < instance_plan(s->instance)->n_stage; k++)
+        if (instance_node(s->instance, k)->id == node) return true;
+    return false;
+}
+
+/* Does another replica of the same model use this node? Each has nodes of its own. */
+static bool serve_is_taken(const struct node *n, const struct served *s, uint64_t node) {
+    for (size_t i = 0; i < n->n_served; i++) {
+        const struct served *other = n->served[i];
+        if (other != s && other->file == s->file && serve_uses(other, node)) return true;
     }
-    const struct plan *p = instance_plan(s->instance);
+    return false;
+}
+
+uint32_t serve_offers(struct node *n, const struct served *s, serve_counts_fn counts, struct plan_node *ret) {
+    struct record own = {0};
+    uint32_t count = 0;
+    node_own_record(n, &own);
+    for (size_t i = 0; i <= n->n_records; i++) {
+        const struct record *r = i == 0 ? &own : n->records[i - 1];
+        if (!serve_is_taken(n, s, r->id)) ret[count++] = serve_offer(n, s, r, counts);
+    }
+    record_done(&own);
     for (size_t i = 0; i < n->n_suspects; i++) /* a lost link is not yet a lost node: what runs there goes on, nothing new goes there */
-        for (uint32_t k = 0; k < p->n_stage; k++)
-            if (instance_node(s->instance, k)->id == n->suspects[i]->id && count <= NODE_MAX_NODES) {
-                nodes[count++] = serve_offer(n, n->suspects[i]);
-                break;
-            }
+        if (serve_uses(s, n->suspects[i]->id) && count <= NODE_MAX_NODES) ret[count++] = serve_offer(n, s, n->suspects[i], counts);
+    return count;
+}
+
+void serve_update(struct node *n, struct served *s) {
+    if (s->given_up) return;
+    struct plan_node *nodes = mem_calloc(NODE_MAX_NODES + 1, sizeof(*nodes));
+    uint32_t count = serve_offers(n, s, NULL, nodes);
     clock_us next;
     instance_set_nodes(s->instance, clock_now(), nodes, count);
     instance_tick(s->instance, clock_now(), &next);
-    serve_actions(n);
+    free(nodes);
+    serve_actions(n, s);
 }
 
 void serve_reconcile(struct node *n, uint64_t id) {
     const struct record *r = node_record(n, id);
-    for (uint32_t i = 0; n->served && r && i < r->n_stages; i++) {
-        const struct record_stage *st = &r->stages[i];
-        if (strcmp(st->instance, n->served->record.instance) != 0 || st->epoch == instance_epoch(n->served->instance)) continue;
-        serve_unload(n, &(struct instance_action){.kind = INSTANCE_UNLOAD, .node = id, .epoch = st->epoch});
+    for (uint32_t i = 0; r && i < r->n_stages; i++) {
+        const struct served *s = serve_find(n, r->stages[i].instance);
+        if (s && r->stages[i].epoch != instance_epoch(s->instance)) serve_unload(n, s, id, r->stages[i].epoch, false);
     }
 }
 
 /* What a stage really took corrects the estimates that later plans of this model go by. */
-static void serve_learn(struct node *n, uint64_t node, const struct stage_report *r) {
-    struct served *s = n->served;
+static void serve_learn(struct node *n, struct served *s, uint64_t node, const struct stage_report *r) {
     const struct plan *p = instance_plan(s->instance);
     const struct engine_info *took = &r->state.info;
     if (r->epoch != instance_epoch(s->instance) || r->stage >= p->n_stage) return;
-    struct model_estimate m = model_estimate_slice(s->layout, p->stages[r->stage].first, p->stages[r->stage].end, &s->shape);
+    struct model_estimate m = model_estimate_slice(s->file->layout, p->stages[r->stage].first, p->stages[r->stage].end, &s->shape);
     double kv = m.kv && took->bytes_kv ? (double)took->bytes_kv / (double)m.kv : 1;
     double compute = m.compute && took->bytes_compute ? (double)took->bytes_compute / (double)m.compute : 1;
     log_debug("plan", "stage %u took %.2f of the KV and %.2f of the compute buffers that were estimated", r->stage, kv, compute);
-    learned_memory(n, node, s->layout->arch, kv, compute);
-    learned_correct(n, s->layout->arch, s->source);
+    learned_memory(n, node, s->file->layout->arch, kv, compute);
+    learned_correct(n, s->file->layout->arch, s->source);
 }
 
 void serve_report(struct node *n, uint64_t node, const struct stage_report *r) {
-    struct served *s = n->served;
-    if (!s || strcmp(r->instance, s->record.instance) != 0) return;
+    struct served *s = serve_find(n, r->instance);
+    if (!s) return;
+    if (s->leaving && r->failed && r->epoch == instance_epoch(s->instance)) {
+        s->leaving = 0;
+        if (r->err.code == ERR_CANCELLED) { /* its head has let go */
+            log_info("node", "\"%s\" is unloaded: others need the room", s->record.name);
+            serve_close(n, s);
+            return;
+        }
+        if (r->err.code == ERR_BUSY) return;
+    }
     if (r->failed) {
         instance_stage_failed(s->instance, clock_now(), node, r->epoch, r->stage, &r->err);
     } else if (r->state.phase == STAGE_READY) {
-        serve_learn(n, node, r);
+        serve_learn(n, s, node, r);
         instance_stage_ready(s->instance, clock_now(), node, r->epoch, r->stage);
     }
-    serve_actions(n);
+    serve_actions(n, s);
 }

@@ -27,6 +27,8 @@ struct stage_child {
     struct io_task reading;  /* frames that were buffered already */
     bool stopping;
     bool exited;             /* reaped; what it wrote last may still be unread */
+    uint64_t asked;          /* requests since it was started */
+    clock_us asked_at;
     struct err why;          /* why it ended, if it said so */
 };
 
@@ -175,6 +177,17 @@ void stage_child_send(struct stage_child *c, enum frame_type type, const void *p
     if (ring_link_send(c->link, &h, &part, len > 0, &e) == ERR_OK) return;
     if (c->why.code == ERR_OK && !c->stopping) c->why = e;
     io_child_kill(c->process, SIGKILL);
+}
+
+void stage_child_ask(struct stage_child *c, enum frame_type type, const void *payload, size_t len) {
+    c->asked++;
+    c->asked_at = clock_now();
+    stage_child_send(c, type, payload, len);
+}
+
+clock_us stage_child_asked(const struct stage_child *c, uint64_t *ret_count) {
+    *ret_count = c->asked;
+    return c->asked_at;
 }
 
 /* glibc's malloc then asks for huge pages (glibc manual, "Memory Allocation Tunables"); it is read when a process starts. Decoding, which

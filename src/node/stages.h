@@ -35,6 +35,9 @@ const struct stage_state *stage_child_state(const struct stage_child *c); /* as 
 int stage_child_pid(const struct stage_child *c);
 /* Sends a frame to the child. A child that takes no more is killed (its on_exit says so). */
 void stage_child_send(struct stage_child *c, enum frame_type type, const void *payload, size_t len);
+/* The same, for a request to a head: it is counted. */
+void stage_child_ask(struct stage_child *c, enum frame_type type, const void *payload, size_t len);
+clock_us stage_child_asked(const struct stage_child *c, uint64_t *ret_count); /* when the last one came, how many there were */
 /* Ends it: finishes what runs if `drain`, and is killed after five seconds at the latest. on_exit follows. */
 void stage_child_stop(struct stage_child *c, bool drain);
 

@@ -112,6 +112,7 @@ void stage_order_encode(const struct stage_order *o, struct buf *out) {
     str_hex(o->key, STAGE_KEY_SIZE, hex);
     yyjson_mut_obj_add_uint(w.doc, w.obj, "epoch", o->epoch);
     yyjson_mut_obj_add_uint(w.doc, w.obj, "cache_limit", o->cache_limit);
+    yyjson_mut_obj_add_uint(w.doc, w.obj, "need", o->need);
     yyjson_mut_obj_add_str(w.doc, w.obj, "key", hex);
 #define X(field) yyjson_mut_obj_add_uint(w.doc, w.obj, #field, o->field);
     ORDER_PORTS(X)
@@ -134,6 +135,7 @@ static err_code read_order(yyjson_val *obj, struct stage_order *o, struct err *e
 #undef X
     size_t dtype = o->dtype;
     if ((code = json_get_u64(obj, "epoch", &o->epoch, e)) != ERR_OK ||
+        (code = json_get_u64(obj, "need", &o->need, e)) != ERR_OK ||
         (code = json_get_u64(obj, "cache_limit", &o->cache_limit, e)) != ERR_OK || (code = get_key(obj, o->key, e)) != ERR_OK ||
         (code = get_word(obj, "dtype", DTYPE_NAMES, FRAME_DTYPE_COUNT, &dtype, e)) != ERR_OK) {
         return code;

@@ -18,6 +18,7 @@ struct stage_order {
     char path[1024];            /* where the weights are: for stage_open_fn */
     uint32_t first, end;        /* layers [first, end) */
     uint32_t stage, n_stage;
+    uint64_t need;              /* bytes of memory, as planned; 0: not known */
     bool forced;                /* cut even where tables/quirks.def says not to: for verify --force */
     struct engine_load load;
     uint8_t key[STAGE_KEY_SIZE];/* of the ring's links */

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT
+ * See card.h. */
+#include "model/card.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/types.h"
+
+enum { SUFFIX = 5 /* ".gguf" */, PART = 15 /* "-00001-of-00003" */ };
+
+/* Where "-00001-of-00003" begins in a name without ".gguf"; NULL: it has none. */
+static const char *card_part_of(const char *base, size_t len) {
+    if (len <= PART) return NULL;
+    const char *at = base + len - PART;
+    bool fits = at[0] == '-' && strspn(at + 1, "0123456789") == 5 && strncmp(at + 6, "-of-", 4) == 0;
+    for (int i = 10; fits && i < PART; i++) fits = at[i] >= '0' && at[i] <= '9';
+    return fits ? at : NULL;
+}
+
+static const char *card_base(const char *path, size_t *ret_len) {
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    size_t len = strlen(base);
+    if (len > SUFFIX && strcmp(base + len - SUFFIX, ".gguf") == 0) len -= SUFFIX;
+    *ret_len = len;
+    return base;
+}
+
+void model_card_name(const char *path, char *ret, size_t size) {
+    size_t len;
+    const char *base = card_base(path, &len), *part = card_part_of(base, len);
+    if (part) len = (size_t)(part - base);
+    snprintf(ret, size, "%.*s", (int)len, base);
+}
+
+uint32_t model_card_part(const char *path) {
+    size_t len;
+    const char *base = card_base(path, &len), *part = card_part_of(base, len);
+    return part ? (uint32_t)strtoul(part + 1, NULL, 10) : 0;
+}
+
+/* The type that most bytes have, where the file doesn't say how it was quantised. */
+static const char *card_main_type(const struct model_gguf *g) {
+    uint64_t bytes[MODEL_TYPE_END] = {0};
+    uint32_t most = 0;
+    for (size_t i = 0; i < model_gguf_n_tensors(g); i++) {
+        const struct model_tensor *t = model_gguf_tensor(g, i);
+        if (t->type < MODEL_TYPE_END) bytes[t->type] += t->bytes;
+    }
+    for (uint32_t i = 1; i < MODEL_TYPE_END; i++)
+        if (bytes[i] > bytes[most]) most = i;
+    const struct model_type_info *info = model_type_get(most);
+    return info && bytes[most] > 0 ? info->name : "";
+}
+
+static const char *card_quant(const struct model_gguf *g) {
+    static const struct { uint64_t number; const char *name; } ftypes[] = {
+#define FTYPE(number, name) {number, name},
+#include "../../tables/ftypes.def"
+#undef FTYPE
+    };
+    uint64_t number;
+    if (model_kv_uint(model_gguf_find(g, "general.file_type"), 0, &number))
+        for (size_t i = 0; i < sizeof(ftypes) / sizeof(ftypes[0]); i++)
+            if (ftypes[i].number == number) return ftypes[i].name;
+    return card_main_type(g);
+}
+
+void model_card_make(const struct model_gguf *g, struct model_card *ret) {
+    *ret = (struct model_card){.bytes = model_gguf_total_size(g)};
+    model_card_name(model_gguf_path(g, 0), ret->name, sizeof(ret->name));
+    snprintf(ret->id, sizeof(ret->id), "%s", model_gguf_id(g));
+    snprintf(ret->arch, sizeof(ret->arch), "%.63s", model_gguf_arch(g));
+    snprintf(ret->quant, sizeof(ret->quant), "%s", card_quant(g));
+    for (size_t i = 0; i < model_gguf_n_tensors(g); i++) {
+        const struct model_tensor *t = model_gguf_tensor(g, i);
+        ret->params += t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3];
+    }
+    uint64_t n;
+    if (model_kv_uint(model_gguf_find_arch(g, "block_count"), 0, &n) && n <= UINT32_MAX) ret->n_layer = (uint32_t)n;
+    if (model_kv_uint(model_gguf_find_arch(g, "context_length"), 0, &n) && n <= UINT32_MAX) ret->n_ctx = (uint32_t)n;
+}

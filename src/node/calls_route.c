@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT
+ * Where requests go: the models as clients see them, the choice among replicas, and what heads tell of their work (frame BUSY). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "node/calls_priv.h"
+
+/* The k-th instance of the i-th node, this one being 0; NULL: there are no more. */
+static const struct record_model *calls_instance(const struct node *n, size_t i, size_t k) {
+    if (i == 0) return k < n->n_served ? &n->served[k]->record : NULL;
+    return k < n->records[i - 1]->n_models ? &n->records[i - 1]->models[k] : NULL;
+}
+
+static int rank(const struct record_model *m) { return m->ready ? 2 : !m->failed; }
+
+const struct record_model *calls_any(const struct node *n, const char *name) {
+    const struct record_model *found = NULL, *m;
+    for (size_t i = 0; i <= n->n_records; i++)
+        for (size_t k = 0; (m = calls_instance(n, i, k)) != NULL; k++)
+            if (strcmp(m->name, name) == 0 && (!found || rank(m) > rank(found))) found = m;
+    return found;
+}
+
+/* Is its head a node that can be reached? */
+static bool calls_reaches(const struct node *n, const struct record_model *m) {
+    return m->ready && (m->head == n->id || node_record(n, m->head) != NULL);
+}
+
+/* What is known exactly, the router need not hear from others: the work of heads that are here. */
+static void calls_look_here(struct node *n, const char *instance) {
+    struct stage_child *child;
+    uint64_t count;
+    for (size_t i = 0; (child = stages_get(n->stages, i)); i++)
+        if (stage_child_order(child)->stage == 0 && strcmp(stage_child_order(child)->instance, instance) == 0)
+            router_report(n->calls->router, clock_now(), instance, (uint32_t)calls_on_instance(n->calls, instance),
+                          stage_child_asked(child, &count));
+}
+
+err_code calls_pick(struct node *n, const char *model, const struct router_prefix *prefix, const struct record_model **ret, struct err *e) {
+    enum { MAX_TARGETS = 64 };
+    const struct record_model *found[MAX_TARGETS], *m;
+    struct router_target targets[MAX_TARGETS];
+    size_t count = 0, at = 0;
+    for (size_t i = 0; i <= n->n_records; i++)
+        for (size_t k = 0; (m = calls_instance(n, i, k)) != NULL && count < MAX_TARGETS; k++) {
+            if (strcmp(m->name, model) != 0 || !calls_reaches(n, m)) continue;
+            if (m->head == n->id) calls_look_here(n, m->instance);
+            found[count] = m;
+            targets[count++] = (struct router_target){.instance = m->instance, .capacity = m->n_seq + n->config->queue};
+        }
+    if (count == 0) {
+        if (!(m = calls_any(n, model))) return err_set(e, ERR_NOT_FOUND, "model \"%s\" is not loaded", model);
+        return err_set(e, ERR_UNAVAILABLE, "model \"%s\" is not ready: %s", m->name, m->message[0] ? m->message : "it is being loaded");
+    }
+    err_code code = router_pick(n->calls->router, clock_now(), targets, count, prefix, &at, e);
+    if (code == ERR_OK) *ret = found[at];
+    return code;
+}
+
+uint32_t calls_load(struct node *n, const char *instance) {
+    calls_look_here(n, instance);
+    return router_load(n->calls->router, clock_now(), instance);
+}
+
+clock_us calls_used(struct node *n, const char *instance) { return router_used(n->calls->router, clock_now(), instance); }
+
+/* ---- as clients see them ----------------------------------------------------------------------------------------------------- */
+
+static void models_add(struct calls *c, struct backend_model m) {
+    for (size_t i = 0; i < c->n_models; i++)
+        if (strcmp(c->models[i].id, m.id) == 0) return;
+    if (c->n_models < CALLS_MAX_MODELS) c->models[c->n_models++] = m;
+}
+
+/* Of several replicas only one carries the template. */
+static const char *models_template(const struct node *n, const char *name) {
+    const struct record_model *m;
+    for (size_t i = 0; i <= n->n_records; i++)
+        for (size_t k = 0; (m = calls_instance(n, i, k)) != NULL; k++)
+            if (m->chat_template && strcmp(m->name, name) == 0) return m->chat_template;
+    return NULL;
+}
+
+static void models_add_card(struct calls *c, const struct model_card *card, bool loadable) {
+    models_add(c, (struct backend_model){.id = card->name, .bos = "", .eos = "", .n_ctx = card->n_ctx, .loadable = loadable,
+                                         .message = "it is not loaded"});
+}
+
+const struct backend_model *calls_models(void *self, size_t *ret_n) {
+    struct node *n = self;
+    struct calls *c = n->calls;
+    const struct record_model *m;
+    const struct catalog_entry *file;
+    if (c->models_news != n->news || n->news == 0) {
+        c->n_models = 0;
+        for (size_t i = 0; i <= n->n_records; i++)
+            for (size_t k = 0; (m = calls_instance(n, i, k)) != NULL; k++) {
+                const struct record_model *best = calls_any(n, m->name);
+                models_add(c, (struct backend_model){.id = best->name, .chat_template = models_template(n, best->name), .bos = best->bos,
+                                                     .eos = best->eos, .n_ctx = best->n_ctx, .n_vocab = best->n_vocab,
+                                                     .created = best->created, .ready = best->ready, .facts = best->facts,
+                                                     .loadable = best->failed && best->kept ? false : true, .message = best->message});
+            }
+        for (size_t i = 0; (file = catalog_get(n->catalog, i)) != NULL; i++) models_add_card(c, &file->card, n->config->load_on_demand);
+        for (size_t i = 0; i < n->n_records; i++)
+            for (uint32_t k = 0; k < n->records[i]->n_cards; k++) models_add_card(c, &n->records[i]->cards[k], n->config->load_on_demand);
+        c->models_news = n->news;
+    }
+    *ret_n = c->n_models;
+    return c->models;
+}
+
+/* ---- what heads say of their work -------------------------------------------------------------------------------------------- */
+
+/* Does anybody coordinate this instance? */
+static bool calls_keep(void *user, const char *instance) {
+    const struct node *n = user;
+    const struct record_model *m;
+    for (size_t i = 0; i <= n->n_records; i++)
+        for (size_t k = 0; (m = calls_instance(n, i, k)) != NULL; k++)
+            if (strcmp(m->instance, instance) == 0) return true;
+    return false;
+}
+
+/* "idle_ms" counts from the last request, so that who was used when can be compared from node to node without a common clock. It is told
+ * when something has changed. */
+void calls_tell_busy(struct node *n) {
+    struct calls *c = n->calls;
+    struct stage_child *child;
+    clock_us now = clock_now();
+    uint64_t news = 0;
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc), *list = yyjson_mut_obj_add_arr(doc, root, "instances");
+    yyjson_mut_doc_set_root(doc, root);
+    for (size_t i = 0; (child = stages_get(n->stages, i)); i++) {
+        const struct stage_order *o = stage_child_order(child);
+        if (o->stage != 0) continue;
+        uint64_t total, calls = calls_on_instance(c, o->instance);
+        clock_us asked = stage_child_asked(child, &total);
+        yyjson_mut_val *obj = yyjson_mut_arr_add_obj(doc, list);
+        yyjson_mut_obj_add_str(doc, obj, "instance", o->instance);
+        yyjson_mut_obj_add_uint(doc, obj, "calls", calls);
+        if (asked) yyjson_mut_obj_add_uint(doc, obj, "idle_ms", (now - asked) / 1000);
+        news = news * 1000003u + o->epoch + total * 31 + calls;
+    }
+    struct buf b;
+    buf_init(&b, frame_max_payload(FRAME_BUSY));
+    json_write(&b, doc);
+    yyjson_mut_doc_free(doc);
+    for (size_t i = 0; i < n->n_records && news != c->told && !b.failed; i++)
+        control_send(n->control, n->records[i]->id, FRAME_BUSY, 0, b.data, b.len);
+    c->told = news;
+    buf_done(&b);
+}
+
+err_code calls_on_busy(struct node *n, const uint8_t *payload, size_t len, struct err *e) {
+    yyjson_doc *doc = NULL;
+    err_code code = json_parse((const char *)payload, len, &doc, e);
+    yyjson_val *v;
+    yyjson_arr_iter it;
+    clock_us now = clock_now();
+    if (code != ERR_OK) return code;
+    yyjson_val *list = yyjson_obj_get(yyjson_doc_get_root(doc), "instances");
+    if (yyjson_arr_size(list) > STAGES_MAX) code = err_set(e, ERR_LIMIT, "BUSY of %zu instances", yyjson_arr_size(list));
+    for (yyjson_arr_iter_init(list, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));) {
+        char instance[ROUTER_MAX_NAME] = "";
+        uint32_t calls = 0;
+        uint64_t idle_ms = UINT64_MAX / 1000;
+        code = json_get_line(v, "instance", instance, sizeof(instance), e);
+        if (code == ERR_OK) code = json_get_u32(v, "calls", INT32_MAX, &calls, e);
+        if (code == ERR_OK) code = json_get_u64(v, "idle_ms", &idle_ms, e);
+        clock_us used = idle_ms < now / 1000 ? now - idle_ms * 1000 : 0;
+        if (code == ERR_OK && calls_keep(n, instance)) router_report(n->calls->router, now, instance, calls, used);
+    }
+    yyjson_doc_free(doc);
+    return code;
+}
+
+void calls_update(struct node *n) {
+    router_sweep(n->calls->router, calls_keep, n);
+    calls_wait_all(n);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ * The models whose files this node has: the GGUFs of its models folder, and single files that were named. Headers are read in a thread
+ * of its own, when the folder has changed; a file that isn't a model (yet) is left out until it is one. Loop thread only; owned by the
+ * node. */
+#ifndef CARAVAN_NODE_CATALOG_H
+#define CARAVAN_NODE_CATALOG_H
+
+#include "io/loop.h"
+#include "model/card.h"
+
+enum { CATALOG_MAX = 256 }; /* further files are not looked at */
+
+struct catalog_entry {
+    char *path;
+    uint64_t size;       /* of the file that was looked at, and when it was changed: another pair of these, another file */
+    int64_t changed_ns;
+    bool named;          /* not in the folder: stays until the end */
+    struct model_card card;
+};
+
+struct catalog;
+/* folder: NULL or missing: none. changed(user): there are others now. Nothing is there before the first catalog_tick. */
+struct catalog *catalog_create(struct io_loop *loop, const char *folder, void (*changed)(void *user), void *user);
+void catalog_free(struct catalog *c); /* NULL is fine; waits for the thread */
+/* A single file, whose header has been read. */
+void catalog_add(struct catalog *c, const char *path, const struct model_card *card);
+/* Now and then: looks whether the folder has changed. */
+void catalog_tick(struct catalog *c);
+/* Entries until the next tick, add or remove. NULL behind the last, or when there is none of that name. */
+const struct catalog_entry *catalog_get(const struct catalog *c, size_t i);
+const struct catalog_entry *catalog_find(const struct catalog *c, const char *name);
+const struct catalog_entry *catalog_find_id(const struct catalog *c, const char *id);
+size_t catalog_count(const struct catalog *c);
+/* Deletes the files of a model of the folder. ERR_NOT_FOUND, ERR_INVALID (not in the folder), ERR_IO. */
+err_code catalog_remove(struct catalog *c, const char *name, struct err *e);
+
+#endif

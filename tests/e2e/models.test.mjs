@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+// Many models on real nodes: loaded by name, on demand, unloaded, deleted, making room for each other, from whichever node is asked.
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Node, ask, caravan, demoModel, isAlive, run, stopCluster, streamChat, until } from './lib/cluster.mjs'
+
+const small = ['--ctx', '256', '--parallel', '2']
+
+// A folder with copies of the demo model under these names.
+function folder(name, ...models) {
+    const dir = join(process.env.CARAVAN_TMP, name)
+    mkdirSync(dir, { recursive: true })
+    for (const model of models) copyFileSync(demoModel, join(dir, `${model}.gguf`))
+    return dir
+}
+
+const cli = (node, ...args) => new Promise((resolve) => {
+    execFile(caravan, [...args, '--api', node.api.slice(7)], (error, stdout, stderr) => resolve({ code: error ? error.code : 0, stdout, stderr }))
+})
+const list = async (node) => Object.fromEntries((await (await fetch(`${node.api}/caravan/v1/models`)).json()).models.map((m) => [m.name, m]))
+const state = async (node, name) => (await list(node))[name]?.state
+const known = (node, name, state_ = 'not loaded') => until(`${node.name} knows ${name}`, async () => (await state(node, name)) === state_, 20)
+const memory = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) * 1024
+
+await run({
+    async 'models are listed, loaded by name, asked, unloaded with all their memory, and deleted'() {
+        const dir = folder('m1', 'one', 'two')
+        const node = await new Node('m1', ['--models-dir', dir, '--memory', '512M', '--no-load-on-demand', ...small]).open()
+        await known(node, 'one')
+        const { one } = await list(node)
+        assert.equal(one.architecture, 'llama')
+        assert.equal(one.layers, 8)
+        assert(one.bytes > 1e6 && one.parameters > 1e6 && one.quantisation !== '')
+        const refused = await ask(node.api, 'Who are you?', { model: 'one' })
+        assert.equal(refused.status, 503)
+        const loaded = await cli(node, 'load', 'one')
+        assert.equal(loaded.code, 0, loaded.stderr)
+        assert.match(loaded.stdout, /^one: ready/)
+        assert.equal((await cli(node, 'load', 'two')).code, 0)
+        assert.match((await ask(node.api, 'Who are you?', { model: 'one' })).text, /Caravan/)
+        assert.match((await ask(node.api, 'Who are you?', { model: 'two' })).text, /Caravan/)
+        assert.match((await cli(node, 'models')).stdout, /one .*ready since .* on m1/)
+        assert.match((await cli(node, 'rm', 'one', '--yes')).stderr, /is loaded; unload it first/)
+        assert.match((await cli(node, 'rm', 'one')).stderr, /needs a yes/)
+        const pids = node.stages()
+        assert.equal(pids.length, 2)
+        pids.forEach((pid) => assert(memory(pid) > one.bytes / 2))
+        for (const name of ['one', 'two']) assert.equal((await cli(node, 'unload', name)).code, 0)
+        await until('the stages are gone', () => node.stages().length === 0 && !pids.some(isAlive), 20)
+        await until('all that it offers is free again', async () => (await node.status()).nodes[0].stages.length === 0, 20)
+        assert.match((await cli(node, 'unload', 'one')).stderr, /not loaded/)
+        assert.equal((await cli(node, 'rm', 'one', '--yes')).code, 0)
+        assert(!existsSync(join(dir, 'one.gguf')))
+        assert.equal(await state(node, 'one'), undefined)
+        copyFileSync(demoModel, join(dir, 'three.gguf'))
+        await known(node, 'three')
+        assert.match((await cli(node, 'load', 'four')).stderr, /no file of a model "four"[^]*caravan pull/)
+        await stopCluster([node])
+    },
+
+    async 'a model that is asked for is loaded, and the one that was idle for longest makes room; a busy one does not'() {
+        const dir = folder('m2', 'a', 'b', 'c')
+        const room = await new Node('m2', ['--models-dir', dir, '--memory', '36M', '--batch', '64', ...small]).open()
+        for (const name of ['a', 'b', 'c']) await known(room, name)
+        const who = (model) => ask(room.api, 'Who are you?', { model })
+        assert.match((await who('a')).text, /Caravan/)
+        assert.match((await who('b')).text, /Caravan/)
+        assert.equal(room.stages().length, 2, 'there is room for two')
+        assert.match((await who('a')).text, /Caravan/)
+        assert.match((await who('c')).text, /Caravan/)
+        assert.deepEqual([await state(room, 'a'), await state(room, 'b'), await state(room, 'c')], ['ready', 'not loaded', 'ready'])
+        let late
+        const long = (model) => streamChat(room.api, { model, messages: [{ role: 'user', content: 'Count to 100' }], max_tokens: 200, ignore_eos: true },
+            () => { late ??= who('b') })
+        const busy = await Promise.all([long('a'), long('c')])
+        for (const answer of busy) {
+            assert.equal(answer.error, null, 'nothing that runs is unloaded')
+            assert(answer.done)
+        }
+        assert.match((await late).text, /Caravan/)
+        assert.equal(room.stages().length, 2)
+        assert.match((await ask(room.api, 'Hi', { model: 'd' })).error.message, /there is no "d" here/)
+        await stopCluster([room])
+    },
+
+    async 'whichever node is asked: one instance, of the node that has the file; its loss is made good by another that has it'() {
+        const dir = folder('m3', 'shared')
+        const first = await new Node('p1', ['--models-dir', dir, '--memory', '64M', ...small]).open()
+        const other = ['--memory', '64M', '--peer', first.listen, ...small]
+        const second = await new Node('p2', ['--models-dir', dir, ...other]).open()
+        const third = await new Node('p3', ['--models-dir', folder('none'), ...other]).open()
+        for (const node of [first, second, third]) await until('all see all', async () => (await list(node)).shared?.files.length === 2, 20)
+        const answers = await Promise.all([first, second, third, third].map((node) => ask(node.api, 'Who are you?', { model: 'shared' })))
+        answers.forEach((a) => assert.match(a.text, /Caravan/))
+        assert.equal((await list(third)).shared.instances.length, 1, 'two nodes that are asked at once do not load it twice')
+        assert.equal((await cli(third, 'load', 'shared')).code, 0)
+        const { coordinator } = (await list(third)).shared.instances[0]
+        const [holder, spare] = coordinator === 'p1' ? [first, second] : [second, first]
+        await until('it is known that somebody wants it', async () => (await list(spare)).shared.instances.length === 1, 10)
+        await holder.stop('SIGKILL')
+        await until('the other one has taken it over', async () => (await list(third)).shared.instances[0]?.coordinator === spare.name, 20)
+        assert.match((await ask(third.api, 'Who are you?', { model: 'shared' })).text, /Caravan/)
+        assert.equal((await cli(third, 'unload', 'shared')).code, 0)
+        await until('its stage is gone', () => spare.stages().length + third.stages().length === 0, 20)
+        await stopCluster([spare, third])
+    },
+
+    async 'copies of a model, one wherever it fits, share the requests'() {
+        const dir = folder('m4', 'many')
+        const first = await new Node('r1', ['--models-dir', dir, '--memory', '64M', ...small]).open()
+        const nodes = [first]
+        for (const name of ['r2', 'r3']) nodes.push(await new Node(name, ['--models-dir', dir, '--memory', '64M', '--peer', first.listen, ...small]).open())
+        await until('all see all', async () => (await list(first)).many?.files.length === 3, 20)
+        assert.equal((await cli(first, 'load', 'many', '--replicas', 'auto')).code, 0)
+        const ready = async () => (await list(first)).many.instances.filter((i) => i.state === 'ready').length
+        await until('three copies', async () => (await ready()) === 3, 30)
+        for (const node of nodes) assert.equal(node.stages().length, 1)
+        const asked = await Promise.all([0, 1, 2, 3, 4, 5].map((i) => ask(first.api, `What is ${i} plus 1?`, { model: 'many', max_tokens: 40 })))
+        asked.forEach((a) => assert.equal(a.error, null))
+        await stopCluster(nodes)
+    },
+})
