@@ -59,14 +59,14 @@ run_section() {
         n=$((n + 1))
     done
     stop_children
-    mv "$VALUES" "$WORK/values.$1"
+    mv "$VALUES" "$RESULTS/values.$1"
     {
         words "Machine: $(machine). $(date -u +%Y-%m-%d). $ROUNDS interleaved rounds in $(($(date +%s) - began)) s: medians, lowest and highest. Load average"
         words "of the machine as the rounds began:$loads; the bench alone makes 1 to 2, more is other work beside it."
         words ""
         report
     } >"$WORK/report.$1"
-    awk -f "$TOP/tests/bench/report.awk" "$WORK/values.$1" "$WORK/report.$1" >"$WORK/table.$1.md"
+    awk -f "$TOP/tests/bench/report.awk" "$RESULTS/values.$1" "$WORK/report.$1" >"$WORK/table.$1.md"
     cat "$WORK/table.$1.md"
     [ "${QUICK:-0}" = 1 ] || write_doc "$1" "$WORK/table.$1.md"
 }
@@ -76,14 +76,16 @@ for program in caravan ring_bench hop relay make-model; do
 done
 CARAVAN_SYSROOT_DIR=${CARAVAN_SYSROOT_DIR:-$TOP/build} "$TOP/tools/sysroot.sh" test
 find_llama
-mkdir -p "$WORK"
+RESULTS=$WORK # short rounds are kept apart, for no curve of the page to be drawn from them
+[ "${QUICK:-0}" = 1 ] && RESULTS=$WORK/quick
+mkdir -p "$RESULTS"
 failed=
 for section in ${*:-$ALL}; do
     [ -f "$TOP/tests/bench/sections/$section.sh" ] || fail "there is no section \"$section\"" "there are: $ALL"
     (run_section "$section") || failed="$failed $section"
 done
 if command -v node >/dev/null 2>&1; then
-    [ "${QUICK:-0}" = 1 ] && plots=$WORK || plots=$TOP/docs
-    node "$TOP/tests/bench/plot.mjs" "$WORK" "$plots"
+    [ "${QUICK:-0}" = 1 ] && plots=$RESULTS || plots=$TOP/docs
+    node "$TOP/tests/bench/plot.mjs" "$RESULTS" "$plots"
 fi
 [ -z "$failed" ] || fail "sections that did not finish:$failed" "what they wrote last is in $WORK"
