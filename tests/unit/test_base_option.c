@@ -164,8 +164,8 @@ static void unknown_names_get_the_nearest(void **state) {
     expect_error("up --ctxx 5", ERR_USAGE, "unknown option \"--ctxx\" for caravan up", "did you mean \"--ctx\"?");
     expect_error("run m --temp=1", ERR_USAGE, "unknown option \"--temp\"", "\"--temperature\"");
     expect_error("up --exat", ERR_USAGE, "unknown option \"--exat\"", "\"--exact\"");
-    expect_error("up --quux", ERR_USAGE, "unknown option \"--quux\"", "caravan up --help");
-    expect_error("--quux", ERR_USAGE, "unknown option \"--quux\"", "caravan --help");
+    expect_error("up --zzyzx", ERR_USAGE, "unknown option \"--zzyzx\"", "caravan up --help");
+    expect_error("--zzyzx", ERR_USAGE, "unknown option \"--zzyzx\"", "caravan --help");
     expect_error("verify m --temperature 3", ERR_USAGE, "unknown option \"--temperature\" for caravan verify",
                  "it belongs to \"caravan run\"");
     expect_error("--ctx 5 up", ERR_USAGE, "unknown option \"--ctx\"", "it belongs to \"caravan up\"");
