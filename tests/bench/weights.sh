@@ -89,7 +89,8 @@ node() { # HOST FILE-OR-"" ARGUMENTS
     host=$1
     shift
     mkdir -p "$D/models$host"
-    ip netns exec "$NS-$host" "$BUILD/bin/caravan" up "$@" --listen "$NET.$host:7433" --api 127.0.0.1:8080 --key-file "$D/key" \
+    # shellcheck disable=SC2016 # for the inner shell
+    ip netns exec "$NS-$host" unshare -m sh -c '[ "$0" = 1 ] || mount -t tmpfs none "$1"; shift; exec "$@"' "$host" "$D/held" "$BUILD/bin/caravan" up "$@" --listen "$NET.$host:7433" --api 127.0.0.1:8080 --key-file "$D/key" \
         --state-dir "$D/state$host" --models-dir "$D/models$host" --name "n$host" --no-discovery --threads 1 --ctx 256 --parallel 1 \
         --batch 64 >/dev/null 2>"$D/n$host.log" &
     pids="$pids $!"
@@ -103,16 +104,18 @@ sent_of() {
 caravan() {
     name=$1 holders=$2
     D=$WORK/weights.$$
+    mkdir -p "$D/held" # what the first host has; the others, in mount namespaces of their own, don't see it
+    ln -f "$MODEL" "$D/held/model.gguf"
     i=2
     while [ "$i" -le "$holders" ]; do
         mkdir -p "$D/models$i"
-        ln -sf "$MODEL" "$D/models$i/model.gguf"
+        ln -f "$MODEL" "$D/models$i/model.gguf"
         i=$((i + 1))
     done
     "$BUILD/bin/caravan" key --key-file "$D/key" >/dev/null 2>&1
     for i in 2 3 4; do node "$i" --peer "$NET.1:7433"; done
     for i in 2 3 4; do wait_for "$D/n$i.log" 'API at'; done
-    node 1 "$MODEL" --placement 6,6,5,5
+    node 1 "$D/held/model.gguf" --placement 6,6,5,5
     wait_for "$D/n1.log" 'loading layers'
     t=$(now)
     wait_for "$D/n1.log" 'is ready'
