@@ -4,7 +4,7 @@
 # that pushes the same weights over the same links. Prints "name value unit" lines, a round each. Needs root; status 77: skipped.
 # Environment: ROUNDS (2), BUILD, CARAVAN_SYSROOT_DIR, MODEL, RATE (1gbit)
 #   one, two, all    seconds until ready: one, two, all four nodes have the file; `again`: from what the nodes had fetched before
-#   *.sent           MiB that the holders sent   *.floor  seconds that their links need for that
+#   *.sent           MiB that the holders sent   *.floor  seconds that their links need for that, TCP's headers included
 #   rpc, rpc.again   the push, and a second one from the servers' own cache (-c)
 set -eu
 
@@ -33,7 +33,7 @@ stop() {
 clean() {
     for p in $pids; do kill -KILL "$p" 2>/dev/null || :; done
     for i in 1 2 3 4 hub; do ip netns del "$NS-$i" 2>/dev/null || :; done
-    rm -rf "$WORK/weights.$$"
+    rm -rf "$WORK/weights.$$" "$WORK/weights.$$.profile"
 }
 trap clean EXIT
 trap 'exit 130' INT TERM
@@ -67,6 +67,7 @@ prepare() {
         "$BUILD/bin/make-model" --preset 1b --type q4_k --out "$MODEL.part"
         mv "$MODEL.part" "$MODEL"
     fi
+    "$BUILD/bin/caravan" profile "$WORK/weights.$$.profile" >/dev/null 2>&1
     LIBRARIES=$(find "$ROOT/usr/lib" -maxdepth 1 -type d -name '*-linux-gnu' 2>/dev/null | head -1)
     LOADER=$(find "$ROOT/lib64" "$ROOT/lib" "$LIBRARIES" -maxdepth 1 -name 'ld-linux*.so*' 2>/dev/null | head -1)
     RPC_SERVER=$(find "$ROOT/usr/libexec" "$ROOT/usr/bin" -name ggml-rpc-server 2>/dev/null | head -1)
@@ -88,7 +89,8 @@ wait_for() {
 node() { # HOST FILE-OR-"" ARGUMENTS
     host=$1
     shift
-    mkdir -p "$D/models$host"
+    mkdir -p "$D/models$host" "$D/state$host"
+    cp "$WORK/weights.$$.profile" "$D/state$host/profile.json" # it need not measure itself while the clock runs
     # shellcheck disable=SC2016 # for the inner shell
     ip netns exec "$NS-$host" unshare -m sh -c '[ "$0" = 1 ] || mount -t tmpfs none "$1"; shift; exec "$@"' "$host" "$D/held" "$BUILD/bin/caravan" up "$@" --listen "$NET.$host:7433" --api 127.0.0.1:8080 --key-file "$D/key" \
         --state-dir "$D/state$host" --models-dir "$D/models$host" --name "n$host" --no-discovery --threads 1 --ctx 256 --parallel 1 \
@@ -113,9 +115,12 @@ caravan() {
         i=$((i + 1))
     done
     "$BUILD/bin/caravan" key --key-file "$D/key" >/dev/null 2>&1
-    for i in 2 3 4; do node "$i" --peer "$NET.1:7433"; done
-    for i in 2 3 4; do wait_for "$D/n$i.log" 'API at'; done
     node 1 "$D/held/model.gguf" --placement 6,6,5,5
+    wait_for "$D/n1.log" 'API at'
+    for i in 2 3 4; do # one after another, so that each gets the same layers every time
+        node "$i" --peer "$NET.1:7433"
+        wait_for "$D/n1.log" "linked with n$i"
+    done
     wait_for "$D/n1.log" 'loading layers'
     t=$(now)
     wait_for "$D/n1.log" 'is ready'
@@ -128,7 +133,7 @@ caravan() {
         i=$((i + 1))
     done
     echo "$name.sent $((all / 1048576)) MiB"
-    echo "$all $holders $MBIT" | awk -v name="$name" '{ printf "%s.floor %.2f s\n", name, $1 * 8 / ($3 * 1e6) / $2 }'
+    echo "$all $holders $MBIT" | awk -v name="$name" '{ printf "%s.floor %.2f s\n", name, $1 * 8 * 1514 / 1448 / ($3 * 1e6) / $2 }'
     stop
 }
 

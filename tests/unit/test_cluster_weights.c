@@ -149,6 +149,84 @@ static void the_slice_comes_and_nothing_else(void **state) {
     world_close(&w);
 }
 
+static void copy(const char *from, const char *to) {
+    FILE *in = fopen(from, "rb"), *out = fopen(to, "wb");
+    uint8_t some[65536];
+    for (size_t n; (n = fread(some, 1, sizeof(some), in)) > 0;) assert_int_equal(fwrite(some, 1, n, out), n);
+    fclose(in);
+    assert_int_equal(fclose(out), 0);
+}
+
+/* A second node whose file has the same header and wrong bytes, and that is reached first. */
+struct liar {
+    struct world *w;
+    struct weights_server *server;
+    int listener;
+};
+
+static void *accepting_liar(void *arg) {
+    struct liar *l = arg;
+    int fd, n = 0;
+    while (!l->w->over) {
+        if (io_sock_accept(l->listener, 10, &fd, NULL) == ERR_OK) weights_server_take(l->server, fd, NULL);
+        /* of the good one the link that tells headers, hashes and sources, and others only once the liar has lied */
+        bool lied = weights_server_sent(l->server) >= WEIGHTS_CHUNK;
+        if ((n == 0 || lied) && io_sock_accept(l->w->listener, 10, &fd, NULL) == ERR_OK) {
+            weights_server_take(l->w->server, fd, NULL);
+            n++;
+        }
+    }
+    return NULL;
+}
+
+static void spoil(const char *path) {
+    FILE *out = fopen(path, "r+");
+    fseek(out, 0, SEEK_END);
+    for (long at = ftell(out) - 5000; at > WEIGHTS_CHUNK / 2; at -= WEIGHTS_CHUNK / 2) {
+        fseek(out, at, SEEK_SET);
+        fputs("spoilt", out);
+    }
+    fclose(out);
+}
+
+static void a_liar(void **state) {
+    (void)state;
+    struct world w;
+    struct err e = {0};
+    pthread_t thread;
+    char path[600];
+    struct model_gguf *g;
+    struct model_slice *slice;
+    struct weights_progress seen;
+    world_open(&w);
+    struct liar l = {.w = &w, .server = weights_server_create(w.tls, NULL)};
+    snprintf(path, sizeof(path), "%s/spoilt.gguf", w.dir);
+    copy(w.path, path);
+    spoil(path);
+    assert_int_equal(model_gguf_open(path, &g, &e), ERR_OK);
+    assert_string_equal(model_gguf_id(g), model_gguf_id(w.gguf));
+    weights_server_add(l.server, g);
+    struct io_addr addr = {.host = "127.0.0.1"};
+    assert_int_equal(io_sock_listen(&addr, 8, &l.listener, &e), ERR_OK);
+    struct weights_source source = {.node = 2, .host = "127.0.0.1", .port = io_sock_port(l.listener), .whole = true};
+    weights_server_sources(w.server, model_gguf_id(w.gguf), &source, 1);
+    pthread_create(&thread, NULL, accepting_liar, &l);
+    struct weights_file *f = opened(&w);
+    assert_int_equal(model_slice_create(w.gguf, w.layout, 1, 7, &slice, &e), ERR_OK);
+    fetched(f, slice);
+    check_bytes(&w, f, slice);
+    weights_progress(f, &seen);
+    assert_true(seen.spare == WEIGHTS_CHUNK); /* one lie, and no second */
+    weights_close(f);
+    model_slice_free(slice);
+    model_gguf_free(g);
+    w.over = true;
+    pthread_join(thread, NULL);
+    weights_server_free(l.server);
+    close(l.listener);
+    world_close(&w);
+}
+
 /* The machine was started again since: what is in the cache is checked against the hashes, and only what does not match comes again. */
 static void another_life(void **state) {
     (void)state;
@@ -181,14 +259,6 @@ static void another_life(void **state) {
     w.over = true;
     pthread_join(thread, NULL);
     world_close(&w);
-}
-
-static void copy(const char *from, const char *to) {
-    FILE *in = fopen(from, "rb"), *out = fopen(to, "wb");
-    uint8_t some[65536];
-    for (size_t n; (n = fread(some, 1, sizeof(some), in)) > 0;) assert_int_equal(fwrite(some, 1, n, out), n);
-    fclose(in);
-    assert_int_equal(fclose(out), 0);
 }
 
 /* A file with the same header and other weights is not the same model. */
@@ -329,7 +399,8 @@ static void bad_wants(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_slice_comes_and_nothing_else), cmocka_unit_test(another_life), cmocka_unit_test(compared),
+        cmocka_unit_test(the_slice_comes_and_nothing_else), cmocka_unit_test(a_liar), cmocka_unit_test(another_life),
+        cmocka_unit_test(compared),
         cmocka_unit_test(room), cmocka_unit_test(what_is_refused), cmocka_unit_test(bad_wants)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
