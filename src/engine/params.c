@@ -147,6 +147,8 @@ yyjson_mut_val *engine_sampling_to_json(const struct engine_sampling *p, yyjson_
 
 /* ---- loading ---- */
 
+enum { DEFAULT_BATCH = 512, CPU_UBATCH = 128 };
+
 /* Numbers: LOAD_U(field, max); words: LOAD_W(field, allowed words, NULL for any). One list for both directions. */
 static const char *const SPLIT_MODES[] = {"none", "layer", "row", NULL};
 static const char *const FLASH_ATTN[] = {"auto", "on", "off", NULL};
@@ -169,6 +171,13 @@ void engine_load_init(struct engine_load *p) {
     memcpy(p->cache_type_v, "f16", sizeof "f16");
     memcpy(p->flash_attn, "auto", sizeof "auto");
     memcpy(p->pooling, "auto", sizeof "auto");
+}
+
+uint32_t engine_load_batch(const struct engine_load *p) { return p->n_batch > 0 ? p->n_batch : DEFAULT_BATCH; }
+
+uint32_t engine_load_ubatch(const struct engine_load *p) {
+    uint32_t batch = engine_load_batch(p), step = p->n_ubatch > 0 ? p->n_ubatch : p->n_gpu_layers == 0 ? CPU_UBATCH : batch;
+    return step < batch ? step : batch;
 }
 
 static err_code get_word(yyjson_val *obj, const char *key, const char *const *allowed, char *ret, size_t size, struct err *e) {

@@ -12,7 +12,7 @@
 #include "engine/vocab.h"
 #include "model/types.h"
 
-enum { DEFAULT_CTX = 4096, DEFAULT_BATCH = 512, CPU_UBATCH = 128, MAX_DEVICES = 16 };
+enum { DEFAULT_CTX = 4096, MAX_DEVICES = 16 };
 
 /* ---- parameters ---- */
 
@@ -121,12 +121,6 @@ static uint32_t context_wish(const struct slice *s, const struct engine_load *lo
     return trained > 0 && trained < DEFAULT_CTX ? (uint32_t)trained : DEFAULT_CTX;
 }
 
-/* Tokens that are computed at once. A CPU is as fast with 128 as with 512, and its buffers take a quarter of the memory. */
-static uint32_t compute_step(const struct engine_load *load, uint32_t n_batch) {
-    uint32_t step = load->n_ubatch > 0 ? load->n_ubatch : load->n_gpu_layers == 0 ? CPU_UBATCH : n_batch;
-    return step < n_batch ? step : n_batch;
-}
-
 static err_code make_context(struct slice *s, const struct engine_load *load, struct err *e) {
     uint32_t threads = load->n_threads > 0 ? load->n_threads : engine_runtime_cores();
     uint64_t cells = (uint64_t)context_wish(s, load) * load->n_seq;
@@ -135,8 +129,8 @@ static err_code make_context(struct slice *s, const struct engine_load *load, st
     struct llama_context_params params = llama_context_default_params();
     params.n_ctx = (uint32_t)cells;
     params.n_seq_max = load->n_seq;
-    params.n_batch = load->n_batch > 0 ? load->n_batch : DEFAULT_BATCH;
-    params.n_ubatch = compute_step(load, params.n_batch);
+    params.n_batch = engine_load_batch(load);
+    params.n_ubatch = engine_load_ubatch(load);
     params.n_threads = (int32_t)threads;
     params.n_threads_batch = (int32_t)(load->n_threads_batch > 0 ? load->n_threads_batch : threads);
     params.n_rs_seq = s->recurrent ? load->n_rewind : 0; /* libllama makes it 0 where it cannot */

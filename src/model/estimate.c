@@ -5,7 +5,6 @@
 
 enum { DEFAULT_UBATCH = 512, CELL_STEP = 256 };
 
-static const uint64_t fixed_compute = (uint64_t)16 << 20; /* graphs, small tensors, what the allocator rounds up */
 
 /* Bytes of n elements, whole blocks. */
 static uint64_t row_bytes(uint32_t type, uint64_t n) {
@@ -53,7 +52,7 @@ static uint64_t compute_bytes(const struct model_layout *l, uint32_t first, uint
     uint64_t cells = n_ubatch * shape->n_ctx * shape->n_seq;
     uint64_t scores = cells * (has_indexer(l, first, end) ? 4 * 13 : has_attention(l, first, end) ? 2 : 0);
     uint64_t logits = end == l->n_layer ? 4 * n_ubatch * (l->n_vocab + 4 * (uint64_t)l->n_embd) : 0; /* and what they are made of */
-    return fixed_compute + scores + (logits > layer ? logits : layer);
+    return MODEL_ESTIMATE_FIXED + scores + (logits > layer ? logits : layer);
 }
 
 /* The tables outside of the layers: the slice's own; made ones of about a bit where libllama insists on a table that is not used;

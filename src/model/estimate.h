@@ -9,6 +9,8 @@
 
 #include "model/layout.h"
 
+enum { MODEL_ESTIMATE_FIXED = 16 << 20 }; /* bytes of compute for any slice: graphs, small tensors, what the allocator rounds up */
+
 struct model_load_shape {
     uint32_t n_ctx;            /* positions a sequence may have */
     uint32_t n_seq;            /* sequences at once */

@@ -45,8 +45,7 @@ static err_code serve_shape(struct node *n, struct served *s, struct err *e) {
     s->shape = (struct model_load_shape){.n_ctx = n_ctx ? n_ctx : trained < 4096 ? trained : 4096,
                                          .n_seq = s->wish.n_seq ? s->wish.n_seq : load->n_seq,
                                          .streams = load->exact};
-    uint32_t batch = load->n_batch ? load->n_batch : 512;
-    s->shape.n_ubatch = load->n_ubatch ? load->n_ubatch : batch;
+    s->shape.n_ubatch = engine_load_ubatch(load);
     if (!model_type_parse(load->cache_type_k, &s->shape.type_k))
         return err_set(e, ERR_INVALID, "cache type \"%s\" is not one of ggml's", load->cache_type_k);
     if (!model_type_parse(load->cache_type_v, &s->shape.type_v))
