@@ -52,21 +52,27 @@ err_code cli_admin_post(const struct options *o, const char *path, const char *b
     return cli_admin_ask(o, "POST", path, body, ret_doc, e);
 }
 
-err_code cli_admin_ask(const struct options *o, const char *method, const char *path, const char *body, yyjson_doc **ret_doc,
-                       struct err *e) {
+err_code cli_api_url(const struct options *o, char ret[CLI_URL_MAX], struct err *e) {
     struct io_addr a;
     struct cli_node n;
-    struct io_http_client *c = NULL;
-    char *const *keys, url[IO_ADDR_TEXT_MAX + 16];
-    int status = 0;
     err_code code = cli_addr(option_text(o, OPT_API), "127.0.0.1", 8080, &a, e);
     if (code != ERR_OK) return code;
     if (!option_is_set(o, OPT_API) && cli_node_find(o, &n)) {
+        const char *host = strcmp(n.api_host, "0.0.0.0") == 0 ? "127.0.0.1" : strcmp(n.api_host, "::") == 0 ? "::1" : n.api_host;
         a.port = n.api;
-        snprintf(a.host, sizeof(a.host), "%s", strcmp(n.api_host, "0.0.0.0") == 0 ? "127.0.0.1" : strcmp(n.api_host, "::") == 0
-                 ? "::1" : n.api_host);
+        snprintf(a.host, sizeof(a.host), "%s", host);
     }
-    snprintf(url, sizeof(url), strchr(a.host, ':') ? "http://[%s]:%u" : "http://%s:%u", a.host, a.port);
+    snprintf(ret, CLI_URL_MAX, strchr(a.host, ':') ? "http://[%s]:%u" : "http://%s:%u", a.host, a.port);
+    return ERR_OK;
+}
+
+err_code cli_admin_ask(const struct options *o, const char *method, const char *path, const char *body, yyjson_doc **ret_doc,
+                       struct err *e) {
+    struct io_http_client *c = NULL;
+    char *const *keys, url[CLI_URL_MAX];
+    int status = 0;
+    err_code code = cli_api_url(o, url, e);
+    if (code != ERR_OK) return code;
     code = io_http_client_create(url, option_texts(o, OPT_API_KEY, &keys) > 0 ? keys[0] : NULL, &c, e);
     struct buf answer;
     buf_init(&answer, 16 << 20);

@@ -24,6 +24,8 @@ uint8_t cli_dtype(const struct options *o, bool *ret_auto);
 /* Folder for what must last: --state-dir, or ~/.local/state/caravan (XDG Base Directory Specification); caller frees. */
 char *cli_state_path(const struct options *o, const char *file);
 char *cli_models_dir(const struct options *o); /* --models-dir, or ~/.local/share/caravan/models (the same); caller frees */
+/* A model that is named as in the models folder ("qwen3-8b-q4_k_m", with or without ".gguf") becomes its path there, in the arguments. */
+void cli_find_model(struct options *o);
 char *cli_key_path(const struct options *o); /* --key-file, or cluster.key in the state folder; caller frees */
 /* Threads for each of n_stage stages that run on this machine at once: more threads than cores make every one of them slower. */
 uint32_t cli_share_of_cores(uint32_t n_stage);
@@ -31,6 +33,7 @@ uint32_t cli_share_of_cores(uint32_t n_stage);
 err_code cli_addr(const char *text, const char *default_host, uint16_t default_port, struct io_addr *ret, struct err *e);
 
 /* ---- admin.c: talking to the node that runs on this machine ---- */
+enum { CLI_URL_MAX = IO_ADDR_TEXT_MAX + 16 };
 struct cli_node {
     char host[64];   /* it listens there; "" unknown */
     uint16_t listen; /* 0: it is not known whether a node runs here */
@@ -39,6 +42,8 @@ struct cli_node {
 };
 /* As the running node has written it to the state folder; false: none runs here from that folder. */
 bool cli_node_find(const struct options *o, struct cli_node *ret);
+/* The address of the API of the node to be asked: --api, else that of the one that runs here, else the default. */
+err_code cli_api_url(const struct options *o, char ret[CLI_URL_MAX], struct err *e);
 /* POSTs a JSON document to the node's admin API. ERR_UNAVAILABLE: none runs. The node's own error otherwise. *ret_doc may be NULL; else the
  * caller frees it. */
 err_code cli_admin_post(const struct options *o, const char *path, const char *body, yyjson_doc **ret_doc, struct err *e);

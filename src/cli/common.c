@@ -60,6 +60,26 @@ char *cli_models_dir(const struct options *o) {
     return mem_printf("%s/.local/share/caravan/models", home && home[0] ? home : "");
 }
 
+void cli_find_model(struct options *o) {
+    static const enum command_id takes_file[] = {COMMAND_UP, COMMAND_RUN, COMMAND_PLAN, COMMAND_VERIFY, COMMAND_PERPLEXITY};
+    const char *name = option_argument(o, 0);
+    bool takes = false;
+    for (size_t i = 0; i < ARRAY_LEN(takes_file); i++) takes = takes || o->command == takes_file[i];
+    if (!takes || !name || strchr(name, '/') || access(name, R_OK) == 0) return;
+    char *dir = cli_models_dir(o);
+    static const char *const endings[] = {"", ".gguf"};
+    for (size_t i = 0; i < ARRAY_LEN(endings); i++) {
+        char *path = mem_printf("%s/%s%s", dir, name, endings[i]);
+        if (access(path, R_OK) == 0) {
+            free(o->arguments[0]);
+            o->arguments[0] = path;
+            break;
+        }
+        free(path);
+    }
+    free(dir);
+}
+
 char *cli_key_path(const struct options *o) {
     const char *given = option_text(o, OPT_KEY_FILE);
     return given[0] ? mem_strdup(given) : cli_state_path(o, "cluster.key");

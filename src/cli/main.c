@@ -42,6 +42,7 @@ int main(int argc, char **argv) {
     int exit_status = 0;
     options_init(&o);
     err_code code = options_parse(&o, argc, argv, &e);
+    if (code == ERR_OK) cli_find_model(&o);
     if (code == ERR_OK) code = run(&o, &exit_status, &e);
     if (code != ERR_OK) {
         fprintf(stderr, "caravan: %s\n", e.text[0] ? e.text : err_text(code));

@@ -38,7 +38,7 @@ static void put_words(yyjson_val *list, struct buf *b) {
     if (b->len == 0) buf_append_str(b, "-");
 }
 
-/* "ready since 3 min on a, b", "loading 43 %, 2 copies", "not loaded" */
+/* "ready for 3 min on a, b", "loading 43 %, 2 copies", "not loaded" */
 static void put_state(yyjson_val *model, struct buf *b) {
     yyjson_val *in, *stage, *instances = yyjson_obj_get(model, "instances");
     size_t i, max, k, n, ready = 0, count = 0;
@@ -60,7 +60,7 @@ static void put_state(yyjson_val *model, struct buf *b) {
     if (strcmp(state, "ready") == 0) {
         char ago[STR_SHORT];
         int64_t seconds = (int64_t)time(NULL) - (int64_t)since;
-        buf_printf(b, " since %s", str_duration(seconds > 0 ? (uint64_t)seconds * 1000000 : 0, ago));
+        if (seconds > 0) buf_printf(b, " for %s", str_duration((uint64_t)seconds * 1000000, ago));
     }
     if (count > 1) buf_printf(b, ", %zu of %zu copies", ready, count);
     buf_append(b, nodes.data, nodes.len);

@@ -216,12 +216,10 @@ static err_code nodes_once(struct io_http_client *c, const struct options *o, st
 err_code cli_nodes(const struct options *o, int *exit_status, struct err *e) {
     if (option_argument(o, 0)) return cli_nodes_change(o, e);
     (void)exit_status;
-    struct io_addr addr;
     struct io_http_client *c = NULL;
-    char *const *keys, url[300];
-    err_code code = cli_addr(option_text(o, OPT_API), "127.0.0.1", 8080, &addr, e);
+    char *const *keys, url[CLI_URL_MAX];
+    err_code code = cli_api_url(o, url, e);
     if (code != ERR_OK) return code;
-    snprintf(url, sizeof(url), strchr(addr.host, ':') ? "http://[%s]:%u" : "http://%s:%u", addr.host, addr.port);
     code = io_http_client_create(url, option_texts(o, OPT_API_KEY, &keys) > 0 ? keys[0] : NULL, &c, e);
     while (code == ERR_OK) {
         code = nodes_once(c, o, e);

@@ -54,14 +54,12 @@ static err_code paper_model(const struct options *o, const char *name, struct pa
 
 /* The cluster of a node that runs at --api. */
 static bool running_fleet(const struct options *o, struct fleet *f) {
-    struct io_addr addr;
     struct io_http_client *c = NULL;
     struct buf body;
     yyjson_doc *doc = NULL;
-    char *const *keys, url[300];
+    char *const *keys, url[CLI_URL_MAX];
     int status = 0;
-    if (cli_addr(option_text(o, OPT_API), "127.0.0.1", 8080, &addr, NULL) != ERR_OK) return false;
-    snprintf(url, sizeof(url), strchr(addr.host, ':') ? "http://[%s]:%u" : "http://%s:%u", addr.host, addr.port);
+    if (cli_api_url(o, url, NULL) != ERR_OK) return false;
     const char *key = option_texts(o, OPT_API_KEY, &keys) > 0 ? keys[0] : NULL;
     if (io_http_client_create(url, key, &c, NULL) != ERR_OK) return false;
     buf_init(&body, 16 << 20);

@@ -45,12 +45,10 @@ static const char *run_api_key(const struct options *o) {
 
 /* Does a node answer at --api, and has it the model? Its names go to `known` for the error message. */
 static bool find_running(const struct options *o, struct run_node *n, char *known, size_t known_size) {
-    struct io_addr addr;
     struct io_http_client *c;
     int status = 0;
     bool found = false;
-    if (cli_addr(option_text(o, OPT_API), "127.0.0.1", 8080, &addr, NULL) != ERR_OK) return false;
-    snprintf(n->url, sizeof(n->url), strchr(addr.host, ':') ? "http://[%s]:%u" : "http://%s:%u", addr.host, addr.port);
+    if (cli_api_url(o, n->url, NULL) != ERR_OK) return false;
     n->api_key = run_api_key(o);
     if (io_http_client_create(n->url, n->api_key, &c, NULL) != ERR_OK) return false;
     yyjson_doc *doc = get_json(c, "/v1/models", &status);
@@ -164,7 +162,7 @@ err_code run_node_open(const struct options *o, struct run_node *ret, struct err
     model_name(model, ret->model, sizeof(ret->model));
     if (find_running(o, ret, known, sizeof(known))) return ERR_OK;
     if (access(model, R_OK) != 0) {
-        err_set(e, ERR_NOT_FOUND, "there is no model \"%s\": not a file, and not served at %s", model, option_text(o, OPT_API));
+        err_set(e, ERR_NOT_FOUND, "there is no model \"%s\": not a file, and not served at %s", model, ret->url);
         if (known[0]) err_hint(e, "the node there has %s", known);
         else err_hint(e, "give the path of a GGUF file, or start a node: caravan up model.gguf");
         return ERR_NOT_FOUND;

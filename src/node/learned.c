@@ -130,7 +130,8 @@ uint8_t learned_wire(struct node *n, struct served *s) {
     s->wire = choose ? plan_wire_choose(&p, plan_source_model(s->source), nodes, &wish) : n->config->dtype;
     s->wire_epoch = instance_epoch(s->instance);
     snprintf(s->record.wire, sizeof(s->record.wire), "%s", frame_dtype_name(s->wire));
-    if (p.n_stage > 1) log_info("plan", "hidden states travel as %s%s", s->record.wire, choose ? " (chosen by what it gains)" : "");
+    const char *why = choose && strcmp(s->record.wire, "f32") != 0 ? " (--wire-type auto: the links are slow)" : "";
+    if (p.n_stage > 1) log_info("plan", "hidden states travel as %s%s", s->record.wire, why);
     free(nodes);
     return s->wire;
 }
