@@ -4,12 +4,15 @@
 import assert from 'node:assert/strict'
 import test, { after } from 'node:test'
 import { startCluster, stopCluster } from './lib/cluster.mjs'
+import { Matrix } from './lib/matrix.mjs'
 import { load, until } from './lib/openai.mjs'
 
 const nodes = await startCluster(['north', 'south'], { memory: '256M', first: ['--placement', '4,4', '--ctx', '1024', '--parallel', '4'] })
-after(() => stopCluster(nodes))
+const matrix = new Matrix()
+after(() => stopCluster(nodes).then(() => matrix.check()))
+const plain = await Promise.all(nodes.map((n) => matrix.open('plain request', n.api)))
 const model = (await (await fetch(`${nodes[0].api}/v1/models`)).json()).data[0].id
-const post = (node, path, body) => fetch(`${node.api}${path}`, { method: 'POST', body: JSON.stringify(body) }).then((r) => r.json())
+const post = (node, path, body) => fetch(`${plain[nodes.indexOf(node)]}${path}`, { method: 'POST', body: JSON.stringify(body) }).then((r) => r.json())
 const idle = () => until('no request runs any more', async () => (await nodes[0].status()).requests === 0)
 
 test('tokens of a text and back, the same at both nodes', async () => {
@@ -26,7 +29,7 @@ test('tokens of a text and back, the same at both nodes', async () => {
 
 test('anthropic: what was counted is what was used', async () => {
     const { default: Anthropic } = await load('@anthropic-ai/sdk')
-    const client = new Anthropic({ baseURL: nodes[1].api, apiKey: 'none', maxRetries: 0 })
+    const client = new Anthropic({ baseURL: await matrix.open('@anthropic-ai/sdk', nodes[1].api), apiKey: 'none', maxRetries: 0 })
     const messages = [{ role: 'user', content: 'Tell me a story about a caravan.' }]
     const counted = await client.messages.countTokens({ model, messages })
     const m = await client.messages.create({ model, messages, max_tokens: 12, temperature: 0 })
@@ -38,7 +41,7 @@ test('anthropic: what was counted is what was used', async () => {
 
 test('ollama: a schema holds the model to it', async () => {
     const { Ollama } = await load('ollama')
-    const client = new Ollama({ host: nodes[1].api })
+    const client = new Ollama({ host: await matrix.open('ollama', nodes[1].api) })
     const format = { type: 'object', properties: { name: { type: 'string', maxLength: 8 }, old: { type: 'boolean' } }, required: ['name', 'old'] }
     const r = await client.chat({ model, messages: [{ role: 'user', content: 'A llama, please.' }], format, options: { num_predict: 200, temperature: 0 } })
     const got = JSON.parse(r.message.content)

@@ -6,9 +6,10 @@ import { Fake, load, script, sleep, until } from './lib/openai.mjs'
 import { Matrix } from './lib/matrix.mjs'
 
 const fake = await new Fake().open()
-const matrix = new Matrix(fake.api)
+const matrix = new Matrix()
 after(() => fake.stop())
 
+const plain = await matrix.open('plain request', fake.api)
 const model = 'fake-model'
 const words = { pieces: ['te', 'xt ', 'of ', 'it'] }
 const all = async (stream) => {
@@ -21,7 +22,7 @@ const idle = () => until('no request runs any more', async () => (await fake.sta
 // ---- Anthropic ----
 
 const { default: Anthropic } = await load('@anthropic-ai/sdk')
-const anthropic = new Anthropic({ baseURL: await matrix.open('@anthropic-ai/sdk'), apiKey: 'none', maxRetries: 0 })
+const anthropic = new Anthropic({ baseURL: await matrix.open('@anthropic-ai/sdk', fake.api), apiKey: 'none', maxRetries: 0 })
 const ask = (content, more = {}) => ({ model, max_tokens: 50, messages: [{ role: 'user', content }], ...more })
 
 test('anthropic: a message in one piece', async () => {
@@ -73,7 +74,7 @@ test('anthropic: tokens are counted, errors are of its classes, an abort is hear
 // ---- Ollama ----
 
 const { Ollama } = await load('ollama')
-const ollama = new Ollama({ host: await matrix.open('ollama') })
+const ollama = new Ollama({ host: await matrix.open('ollama', fake.api) })
 const say = (content) => [{ role: 'user', content }]
 
 test('ollama: chat and generate, in one piece and streamed', async () => {
@@ -128,7 +129,7 @@ test('ollama: models, version, errors, abort', async () => {
 // ---- OpenAI: responses ----
 
 const { default: OpenAI } = await load('openai')
-const openai = new OpenAI({ baseURL: `${await matrix.open('openai')}/v1`, apiKey: 'none', maxRetries: 0 })
+const openai = new OpenAI({ baseURL: `${await matrix.open('openai', fake.api)}/v1`, apiKey: 'none', maxRetries: 0 })
 
 test('responses: whole, stored, gone on from, forgotten', async () => {
     const first = await openai.responses.create({ model, input: script(words), instructions: 'brief', metadata: { a: 'b' }, temperature: 0.5, top_p: 0.9, max_output_tokens: 50 })
@@ -215,7 +216,7 @@ test('completions: what comes after a prompt, where the model can fill in', asyn
 test('ai with @ai-sdk/openai-compatible: text, stream', async () => {
     const { generateText, streamText } = await load('ai')
     const { createOpenAICompatible } = await load('@ai-sdk/openai-compatible')
-    const provider = createOpenAICompatible({ name: 'caravan', baseURL: `${await matrix.open('ai + @ai-sdk/openai-compatible')}/v1`, includeUsage: true })
+    const provider = createOpenAICompatible({ name: 'caravan', baseURL: `${await matrix.open('ai + @ai-sdk/openai-compatible', fake.api)}/v1`, includeUsage: true })
     const r = await generateText({ model: provider(model), prompt: script(words), maxOutputTokens: 50, temperature: 0.4, maxRetries: 0 })
     assert.equal(r.text, 'text of it')
     assert.equal(r.finishReason, 'stop')
@@ -227,7 +228,7 @@ test('ai with @ai-sdk/openai-compatible: text, stream', async () => {
 
 test('@langchain/openai: invoke, stream', async () => {
     const { ChatOpenAI } = await load('@langchain/openai')
-    const chat = new ChatOpenAI({ model, apiKey: 'none', maxRetries: 0, temperature: 0.4, configuration: { baseURL: `${await matrix.open('@langchain/openai')}/v1` } })
+    const chat = new ChatOpenAI({ model, apiKey: 'none', maxRetries: 0, temperature: 0.4, configuration: { baseURL: `${await matrix.open('@langchain/openai', fake.api)}/v1` } })
     const r = await chat.invoke(script(words))
     assert.equal(r.content, 'text of it')
     assert.equal(r.usage_metadata.output_tokens, 4)
@@ -277,12 +278,12 @@ test('tools: responses', async () => {
 test('tools: ai, @langchain/openai', async () => {
     const { generateText, streamText, tool, jsonSchema } = await load('ai')
     const { createOpenAICompatible } = await load('@ai-sdk/openai-compatible')
-    const provider = createOpenAICompatible({ name: 'caravan', baseURL: `${await matrix.open('ai + @ai-sdk/openai-compatible')}/v1` })
+    const provider = createOpenAICompatible({ name: 'caravan', baseURL: `${await matrix.open('ai + @ai-sdk/openai-compatible', fake.api)}/v1` })
     const options = { model: provider(model), prompt: calling, maxRetries: 0, tools: { add: tool({ description: 'adds', inputSchema: jsonSchema(parameters) }) } }
     assert.deepEqual((await generateText(options)).toolCalls.map((c) => [c.toolName, c.input]), [['add', { a: 1 }]])
     assert.deepEqual((await streamText(options).toolCalls).map((c) => [c.toolName, c.input]), [['add', { a: 1 }]])
     const { ChatOpenAI } = await load('@langchain/openai')
-    const chat = new ChatOpenAI({ model, apiKey: 'none', maxRetries: 0, configuration: { baseURL: `${await matrix.open('@langchain/openai')}/v1` } })
+    const chat = new ChatOpenAI({ model, apiKey: 'none', maxRetries: 0, configuration: { baseURL: `${await matrix.open('@langchain/openai', fake.api)}/v1` } })
     const bound = chat.bindTools([{ type: 'function', function: { name: 'add', description: 'adds', parameters } }])
     const r = await bound.invoke(calling)
     assert.deepEqual(r.tool_calls.map((c) => [c.name, c.args]), [['add', { a: 1 }]])
@@ -291,12 +292,12 @@ test('tools: ai, @langchain/openai', async () => {
 // ---- what no client sends ----
 
 test('tokens of a text and back; metrics', async () => {
-    const post = (path, body) => fetch(`${fake.api}${path}`, { method: 'POST', body: JSON.stringify(body) }).then((r) => r.json())
+    const post = (path, body) => fetch(`${plain}${path}`, { method: 'POST', body: JSON.stringify(body) }).then((r) => r.json())
     assert.deepEqual(await post('/tokenize', { model, content: 'hé', with_pieces: true }), { tokens: [{ id: 104, piece: 'h' }, { id: 195, piece: [195] }, { id: 169, piece: [169] }] })
     assert.deepEqual(await post('/tokenize', { model, content: 'hi' }), { tokens: [104, 105] })
     assert.deepEqual(await post('/detokenize', { model, tokens: [104, 105] }), { content: 'hi' })
     assert.equal((await post('/detokenize', { model, tokens: [-1] })).error.param, 'tokens')
-    const metrics = await (await fetch(`${fake.api}/metrics`)).text()
+    const metrics = await (await fetch(`${plain}/metrics`)).text()
     const value = (name) => Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(metrics)[1])
     const ended = value('caravan_requests_finished_total') + value('caravan_requests_failed_total') + value('caravan_requests_gone_total')
     assert.equal(ended, value('caravan_requests_total'))
@@ -305,7 +306,7 @@ test('tokens of a text and back; metrics', async () => {
 })
 
 test('a template that uses up its time stops nobody else', async () => {
-    const post = (path, body) => fetch(`${fake.api}${path}`, { method: 'POST', body: JSON.stringify(body) })
+    const post = (path, body) => fetch(`${plain}${path}`, { method: 'POST', body: JSON.stringify(body) })
     const order = []
     const hostile = post('/v1/chat/completions', { model: 'hostile', messages: say('x') }).then(async (r) => {
         order.push('hostile')

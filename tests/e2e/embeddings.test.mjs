@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import test, { after } from 'node:test'
 import { demoModel, startCluster, stopCluster } from './lib/cluster.mjs'
+import { Matrix } from './lib/matrix.mjs'
 import { load, until } from './lib/openai.mjs'
 
 const { default: OpenAI } = await load('openai')
@@ -19,15 +20,17 @@ const options = ['--ctx', '256', '--parallel', '4']
 const whole = (await startCluster(['whole'], { memory: '256M', model: make('mean'), options }))[0]
 const split = await startCluster(['one', 'two'], { memory: '256M', model: join(tmp, 'mean.gguf'), options, first: ['--placement', '3,5'] })
 const rank = (await startCluster(['rank'], { memory: '256M', model: make('rank'), options }))[0]
-after(() => stopCluster([whole, ...split, rank]))
+const matrix = new Matrix()
+after(() => stopCluster([whole, ...split, rank]).then(() => matrix.check()))
+for (const node of [whole, split[0], rank]) node.plain = await matrix.open('plain request', node.api)
 
-const post = (node, path, body) => fetch(`${node.api}${path}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+const post = (node, path, body) => fetch(`${node.plain}${path}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
 const length = (v) => Math.hypot(...v)
 const cosine = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0) / length(a) / length(b)
 const texts = ['Why do llamas walk in a line?', 'A caravan carries what none could carry alone.', 'x']
 
 test('the npm openai client, at the node without the head: the same vectors split and whole, in the order of the texts', async () => {
-    const of = async (node) => (await new OpenAI({ baseURL: `${node.api}/v1`, apiKey: 'none' }).embeddings.create({ model: 'mean', input: texts }))
+    const of = async (node) => (await new OpenAI({ baseURL: `${await matrix.open('openai', node.api)}/v1`, apiKey: 'none' }).embeddings.create({ model: 'mean', input: texts }))
     const a = await of(whole), b = await of(split[1])
     assert.deepEqual(a.data.map((d) => d.index), [0, 1, 2])
     assert.equal(a.usage.prompt_tokens, a.usage.total_tokens)
@@ -59,14 +62,14 @@ test('a hundred texts in one request, and clients that go away', async () => {
     assert.equal(answer.data.length, 100)
     assert.notDeepEqual(answer.data[0].embedding, answer.data[1].embedding)
     const controller = new AbortController()
-    const gone = fetch(`${split[0].api}/v1/embeddings`, { method: 'POST', signal: controller.signal, headers: { 'content-type': 'application/json' }, body: JSON.stringify({ input }) })
+    const gone = fetch(`${split[0].plain}/v1/embeddings`, { method: 'POST', signal: controller.signal, headers: { 'content-type': 'application/json' }, body: JSON.stringify({ input }) })
     setTimeout(() => controller.abort(), 30)
     await gone.catch(() => {})
     await until('nothing runs any more', async () => (await split[0].status()).requests === 0)
 })
 
 test('the npm ollama client, both ways', async () => {
-    const ollama = new Ollama({ host: whole.api })
+    const ollama = new Ollama({ host: await matrix.open('ollama', whole.api) })
     const many = await ollama.embed({ model: 'mean', input: texts, truncate: true })
     assert.equal(many.embeddings.length, 3)
     assert(many.prompt_eval_count > 10 && many.total_duration > 0)

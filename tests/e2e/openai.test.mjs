@@ -2,6 +2,7 @@
 // The npm `openai` client against the gateway: on the scripted backend, or, with CARAVAN_API set, on whatever serves there
 // (CARAVAN_API_MODEL: the model's name; default: the first one).
 import { after } from 'node:test'
+import { Matrix } from './lib/matrix.mjs'
 import { Fake } from './lib/openai.mjs'
 import { suite } from './lib/openai_suite.mjs'
 
@@ -11,6 +12,7 @@ if (process.env.CARAVAN_API) {
     suite({ api, model, idle: async () => (await (await fetch(`${api}/caravan/v1/status`)).json()).requests })
 } else {
     const fake = await new Fake().open()
-    after(() => fake.stop())
-    suite({ api: fake.api, model: 'fake-model', streams: 64, idle: async () => (await fake.status()).running })
+    const matrix = new Matrix()
+    after(() => fake.stop().then(() => matrix.check()))
+    suite({ api: await matrix.open('openai', fake.api), model: 'fake-model', streams: 64, idle: async () => (await fake.status()).running })
 }

@@ -3,18 +3,22 @@
 import assert from 'node:assert/strict'
 import net from 'node:net'
 import test, { after } from 'node:test'
+import { Matrix } from './lib/matrix.mjs'
 import { Fake, load, script, sleep, until } from './lib/openai.mjs'
 
 const { default: OpenAI, APIError, AuthenticationError, BadRequestError, InternalServerError, RateLimitError } = await load('openai')
 const fake = await new Fake().open()
-after(() => fake.stop())
+const matrix = new Matrix()
+after(() => fake.stop().then(() => matrix.check()))
+const plain = await matrix.open('plain request', fake.api)
 
 let attempts = 0
 const counting = (url, init) => { attempts++; return fetch(url, init) }
-const client = new OpenAI({ baseURL: `${fake.api}/v1`, apiKey: 'none', maxRetries: 2, fetch: counting })
+const api = await matrix.open('openai', fake.api)
+const client = new OpenAI({ baseURL: `${api}/v1`, apiKey: 'none', maxRetries: 2, fetch: counting })
 const body = (what, more = {}) => ({ model: 'fake-model', messages: [{ role: 'user', content: typeof what === 'string' ? what : script(what) }], ...more })
 const chat = (what, more) => client.chat.completions.create(body(what, more))
-const raw = (what, more, init = {}) => fetch(`${fake.api}/v1/chat/completions`, { method: 'POST', body: JSON.stringify(body(what, more)), ...init })
+const raw = (what, more, init = {}) => fetch(`${plain}/v1/chat/completions`, { method: 'POST', body: JSON.stringify(body(what, more)), ...init })
 const text = async (stream) => { let s = ''; for await (const c of stream) s += c.choices[0]?.delta.content ?? ''; return s }
 const settled = () => until('no request runs any more', async () => (await fake.status()).running === 0)
 
@@ -40,7 +44,7 @@ test('a stop string across tokens is never shown, what only looked like it is', 
 test('a choice that a stop string ends is freed at once, whatever the others do', async () => {
     const before = await fake.status()
     const prompt = [script({ pieces: ['a', 'STOP', 'b'], repeat: 1000, delay_ms: 5 }), script({ pieces: ['c'], repeat: 60, delay_ms: 10 })]
-    const all = fetch(`${fake.api}/v1/completions`, { method: 'POST', body: JSON.stringify({ model: 'fake-model', prompt, stop: 'STOP', max_tokens: -1 }) })
+    const all = fetch(`${plain}/v1/completions`, { method: 'POST', body: JSON.stringify({ model: 'fake-model', prompt, stop: 'STOP', max_tokens: -1 }) })
     await until('the first is cancelled', async () => (await fake.status()).cancelled === before.cancelled + 1)
     assert.equal((await fake.status()).running, 1)
     const r = await (await all).json()
@@ -86,11 +90,11 @@ test('retries: our own failure is not tried again, a full queue is', async () =>
     assert.equal(attempts, 1)
     attempts = 0
     const start = Date.now()
-    const quick = new OpenAI({ baseURL: `${fake.api}/v1`, apiKey: 'none', maxRetries: 1, fetch: counting })
+    const quick = new OpenAI({ baseURL: `${api}/v1`, apiKey: 'none', maxRetries: 1, fetch: counting })
     await assert.rejects(quick.chat.completions.create(body({ refuse: 'BUSY' })), (e) => e instanceof RateLimitError && e.headers.get('retry-after') === '2')
     assert.equal(attempts, 2)
     assert(Date.now() - start >= 1900, 'Retry-After was honoured')
-    const loading = await fetch(`${fake.api}/v1/chat/completions`, { method: 'POST', body: JSON.stringify({ ...body('x'), model: 'org/loading' }) })
+    const loading = await fetch(`${plain}/v1/chat/completions`, { method: 'POST', body: JSON.stringify({ ...body('x'), model: 'org/loading' }) })
     assert.equal(loading.status, 503)
     assert(Number(loading.headers.get('retry-after')) > 0)
     assert.equal((await loading.json()).error.code, 'model_unavailable')
@@ -98,7 +102,7 @@ test('retries: our own failure is not tried again, a full queue is', async () =>
 
 test('n whose later choices do not fit in the queue: 429, and the first ones are freed', async () => {
     const before = await fake.status()
-    const r = await fetch(`${fake.api}/v1/completions`, { method: 'POST', body: JSON.stringify({ model: 'fake-model', prompt: [script({ delay_ms: 50 }), script({ refuse: 'BUSY' })] }) })
+    const r = await fetch(`${plain}/v1/completions`, { method: 'POST', body: JSON.stringify({ model: 'fake-model', prompt: [script({ delay_ms: 50 }), script({ refuse: 'BUSY' })] }) })
     assert.equal(r.status, 429)
     const now = await fake.status()
     assert.deepEqual([now.running, now.cancelled - before.cancelled], [0, 1])
@@ -145,7 +149,7 @@ test('a client that does not read is cut off, and the request freed', async () =
 })
 
 test('bodies that are no JSON, too deep, not UTF-8, too large', async () => {
-    const post = (data) => fetch(`${fake.api}/v1/chat/completions`, { method: 'POST', body: data })
+    const post = (data) => fetch(`${plain}/v1/chat/completions`, { method: 'POST', body: data })
     for (const data of ['', '{', 'null', '[1]', '{"messages":' + '['.repeat(100) + ']'.repeat(100) + '}', '{"model":"fake-model","messages":[{"role":"user","content":"x"}],"seed":1e999}',
         Buffer.concat([Buffer.from('{"messages":[{"role":"user","content":"'), Buffer.from([0xff, 0xfe]), Buffer.from('"}]}')])]) {
         const r = await post(data)
@@ -157,18 +161,18 @@ test('bodies that are no JSON, too deep, not UTF-8, too large', async () => {
 })
 
 test('routes: unknown 404, wrong method 405 with Allow, HEAD, health', async () => {
-    const unknown = await fetch(`${fake.api}/v1/nothing`)
+    const unknown = await fetch(`${plain}/v1/nothing`)
     assert.deepEqual([unknown.status, (await unknown.json()).error.code], [404, 'not_found'])
-    const method = await fetch(`${fake.api}/v1/chat/completions`)
+    const method = await fetch(`${plain}/v1/chat/completions`)
     assert.deepEqual([method.status, method.headers.get('allow')], [405, 'POST'])
-    assert.equal((await fetch(`${fake.api}/v1/models`, { method: 'DELETE' })).headers.get('allow'), 'GET, HEAD')
-    const head = await fetch(`${fake.api}/v1/models`, { method: 'HEAD' })
+    assert.equal((await fetch(`${plain}/v1/models`, { method: 'DELETE' })).headers.get('allow'), 'GET, HEAD')
+    const head = await fetch(`${plain}/v1/models`, { method: 'HEAD' })
     assert.deepEqual([head.status, await head.text()], [200, ''])
-    assert.equal((await (await fetch(`${fake.api}/health`)).json()).status, 'ok')
-    assert.equal((await fetch(`${fake.api}/v1/models/org/loading`)).status, 200)
-    const plain = await fetch(`${fake.api}/v1/chat/completions`, { method: 'POST', body: JSON.stringify({ ...body('x'), model: 'plain' }) })
-    assert.match((await plain.json()).error.message, /no chat template/)
-    const page = await fetch(`${fake.api}/v1/models`, { headers: { origin: 'https://evil.example' } })
+    assert.equal((await (await fetch(`${plain}/health`)).json()).status, 'ok')
+    assert.equal((await fetch(`${plain}/v1/models/org/loading`)).status, 200)
+    const untold = await fetch(`${plain}/v1/chat/completions`, { method: 'POST', body: JSON.stringify({ ...body('x'), model: 'plain' }) })
+    assert.match((await untold.json()).error.message, /no chat template/)
+    const page = await fetch(`${plain}/v1/models`, { headers: { origin: 'https://evil.example' } })
     assert.equal(page.status, 401)
 })
 

@@ -3,12 +3,14 @@
 // streamed, with the client's own helpers, results sent back, and nothing special in any text.
 import assert from 'node:assert/strict'
 import test, { after } from 'node:test'
+import { Matrix } from './lib/matrix.mjs'
 import { Fake, load, script } from './lib/openai.mjs'
 
 const { default: OpenAI, BadRequestError } = await load('openai')
 const fake = await new Fake().open()
-after(() => fake.stop())
-const client = new OpenAI({ baseURL: `${fake.api}/v1`, apiKey: 'none', maxRetries: 0 })
+const matrix = new Matrix()
+after(() => fake.stop().then(() => matrix.check()))
+const client = new OpenAI({ baseURL: `${await matrix.open('openai', fake.api)}/v1`, apiKey: 'none', maxRetries: 0 })
 
 const parameters = { type: 'object', properties: { city: { type: 'string' }, days: { type: 'integer' } }, required: ['city'] }
 const tools = [{ type: 'function', function: { name: 'get_weather', description: 'the weather', parameters } }, { type: 'function', function: { name: 'now' } }]

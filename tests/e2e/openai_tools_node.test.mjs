@@ -4,13 +4,15 @@
 import assert from 'node:assert/strict'
 import test, { after } from 'node:test'
 import { startCluster, stopCluster } from './lib/cluster.mjs'
+import { Matrix } from './lib/matrix.mjs'
 import { load } from './lib/openai.mjs'
 
 const { default: OpenAI } = await load('openai')
 const { default: Ajv } = await load('ajv/dist/2020.js')
 const nodes = await startCluster(['north', 'south'], { memory: '256M', first: ['--placement', '4,4', '--ctx', '1024', '--parallel', '4'] })
-after(() => stopCluster(nodes))
-const client = new OpenAI({ baseURL: `${nodes[1].api}/v1`, apiKey: 'none', maxRetries: 0 })
+const matrix = new Matrix()
+after(() => stopCluster(nodes).then(() => matrix.check()))
+const client = new OpenAI({ baseURL: `${await matrix.open('openai', nodes[1].api)}/v1`, apiKey: 'none', maxRetries: 0 })
 const model = (await client.models.list()).data[0].id
 
 const walk = {

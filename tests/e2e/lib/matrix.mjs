@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: MIT
-// What the clients of the tests really send: a proxy in front of the gateway notes each request's endpoint, parameters and client, and
-// docs/API.md is made of the notes. With CARAVAN_MATRIX=write the file is made anew, else it is compared.
+// What the clients of the tests really send: a proxy in front of the server notes the endpoint, the parameters and the client of each request
+// that is not refused, and docs/API.md is made of the notes of all test files. A test file answers for what stands there under its name: with
+// CARAVAN_MATRIX=write that is made anew, else it is compared.
 import assert from 'node:assert/strict'
 import { createServer, request } from 'node:http'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 
 const file = join(process.env.CARAVAN_SOURCE, 'docs/API.md')
 const HEAD = `# APIs: what is exercised, by which client
 
-Made by the tests themselves (tests/e2e/clients.test.mjs): every endpoint and parameter below was sent by that client, unmodified, in the
-test run, and its answer was checked. The test run fails when this file is out of date; \`CARAVAN_MATRIX=write\` makes it anew.
-
+Made by the tests themselves: every endpoint and parameter below was sent in the test run by that client, unmodified, and was not refused;
+after the client stand the files in tests/e2e that check the answers. "plain request" is a request of the test's own. Files that end in
+\`_node\`, and \`embeddings\`, ask real nodes with a real model, the others a scripted backend. The run of a test file fails when what
+stands here under its name is not what it sent; \`CARAVAN_MATRIX=write\` makes it anew.
 `
 
 // The names of a body's fields; those of a few containers one level down.
@@ -25,23 +27,45 @@ function parameters(body) {
     return names
 }
 
-export class Matrix {
-    constructor(target) {
-        this.target = new URL(target)
-        this.rows = new Map() // endpoint -> parameter -> set of clients
+// Notes are strings, endpoint, parameter, client and test file with tabs between them.
+function read() {
+    const notes = []
+    let endpoint
+    for (const line of readFileSync(file, 'utf8').split('\n')) {
+        endpoint = /^## `(.*)`$/.exec(line)?.[1] ?? endpoint
+        const [, parameter, clients] = /^\| (?:`(.+)`|\(any\)) \| (.+: .+) \|$/.exec(line) ?? []
+        for (const [client, tests] of (clients ?? '').split('; ').map((c) => c.split(': ')))
+            for (const test of tests?.split(', ') ?? []) notes.push([endpoint, parameter ?? '', client, test].join('\t'))
     }
-    note(client, method, path, body) {
-        const plain = path.split('?')[0].replace(/resp_\w+/, '{id}').replace(/(\/v1\/models)\/.+/, '$1/{id}')
-        const endpoint = `${method} ${plain}`
-        if (!this.rows.has(endpoint)) this.rows.set(endpoint, new Map())
-        const row = this.rows.get(endpoint)
-        for (const name of ['', ...(body ? parameters(body) : [])]) {
-            if (!row.has(name)) row.set(name, new Set())
-            row.get(name).add(client)
+    return notes
+}
+
+const groupBy = (list, key) => [...list.reduce((map, item) => map.set(key(item), [...(map.get(key(item)) ?? []), item]), new Map())]
+
+function write(notes) {
+    let out = HEAD
+    for (const [endpoint, rows] of groupBy(notes.sort().map((n) => n.split('\t')), (n) => n[0])) {
+        out += `\n## \`${endpoint}\`\n\n| parameter | clients: test files |\n|---|---|\n`
+        for (const [parameter, of] of groupBy(rows, (n) => n[1])) {
+            const clients = groupBy(of, (n) => n[2]).map(([client, tests]) => `${client}: ${tests.map((n) => n[3]).join(', ')}`)
+            out += `| ${parameter ? `\`${parameter}\`` : '(any)'} | ${clients.join('; ')} |\n`
         }
     }
-    // A server for one client; resolves to its address.
-    async open(client) {
+    writeFileSync(file, out)
+}
+
+export class Matrix {
+    constructor() {
+        this.test = basename(process.argv[1], '.test.mjs')
+        this.notes = new Set()
+    }
+    note(client, method, path, body) {
+        const endpoint = `${method} ${path.split('?')[0].replace(/resp_\w+/, '{id}').replace(/(\/v1\/models)\/.+/, '$1/{id}')}`
+        for (const name of ['', ...(body ? parameters(body) : [])]) this.notes.add([endpoint, name, client, this.test].join('\t'))
+    }
+    // A server for one client of the one at `target`; resolves to its address.
+    async open(client, target) {
+        const { hostname, port, host } = new URL(target)
         const server = createServer((req, res) => {
             const chunks = []
             req.on('data', (c) => chunks.push(c))
@@ -49,10 +73,11 @@ export class Matrix {
                 const data = Buffer.concat(chunks)
                 let body
                 try { body = JSON.parse(data) } catch { body = undefined }
-                this.note(client, req.method, req.url, body)
-                const on = request({ host: this.target.hostname, port: this.target.port, method: req.method, path: req.url, headers: { ...req.headers, host: this.target.host } }, (answer) => {
+                const on = request({ hostname, port, method: req.method, path: req.url, headers: { ...req.headers, host } }, (answer) => {
+                    if (answer.statusCode < 400) this.note(client, req.method, req.url, body)
                     res.writeHead(answer.statusCode, answer.headers)
                     answer.pipe(res)
+                    answer.on('error', () => res.destroy())
                 })
                 on.on('error', () => res.destroy())
                 res.on('close', () => on.destroy()) // a client that goes is gone behind the proxy, too
@@ -63,18 +88,10 @@ export class Matrix {
         server.unref()
         return `http://127.0.0.1:${server.address().port}`
     }
-    text() {
-        let out = HEAD
-        for (const endpoint of [...this.rows.keys()].sort()) {
-            const row = this.rows.get(endpoint)
-            out += `## \`${endpoint}\`\n\n| parameter | clients |\n|---|---|\n`
-            for (const name of [...row.keys()].sort()) out += `| ${name ? `\`${name}\`` : '(any)'} | ${[...row.get(name)].sort().join(', ')} |\n`
-            out += '\n'
-        }
-        return out.trimEnd() + '\n'
-    }
     check() {
-        if (process.env.CARAVAN_MATRIX === 'write') writeFileSync(file, this.text())
-        assert.equal(readFileSync(file, 'utf8'), this.text(), 'docs/API.md is out of date: CARAVAN_MATRIX=write makes it anew')
+        const others = read().filter((n) => !n.endsWith(`\t${this.test}`))
+        if (process.env.CARAVAN_MATRIX === 'write') write([...others, ...this.notes])
+        const mine = read().filter((n) => n.endsWith(`\t${this.test}`))
+        assert.deepEqual(mine.sort(), [...this.notes].sort(), 'docs/API.md is out of date: CARAVAN_MATRIX=write makes it anew')
     }
 }
