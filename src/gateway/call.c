@@ -48,10 +48,29 @@ static void call_free(struct call *call) {
     free(call);
 }
 
+/* Once, at the call's end, whatever end that is: what it used so far. */
+static void count_usage(struct call *call) {
+    struct gateway_metrics *m = &call->gateway->metrics;
+    struct gateway_usage *u = &call->answer.usage;
+    for (uint32_t i = 0; i < call->n_choices; i++) {
+        const struct choice *c = &call->choices[i];
+        u->completion_tokens += c->completion_tokens;
+        if (i % call->request.n != 0) continue; /* a prompt counts once, whatever n is */
+        u->prompt_tokens += c->prompt_tokens;
+        u->cached_tokens += c->cached_tokens;
+    }
+    metrics_count(m, METRIC_PROMPT_TOKENS, u->prompt_tokens);
+    metrics_count(m, METRIC_CACHED_TOKENS, u->cached_tokens);
+    metrics_count(m, METRIC_COMPLETION_TOKENS, u->completion_tokens);
+    metrics_count(m, METRIC_DRAFT_TOKENS, u->draft_tokens);
+    metrics_count(m, METRIC_DRAFT_ACCEPTED, u->draft_accepted);
+}
+
 static void on_gone(void *user) {
     struct call *call = user;
     log_debug("gateway", "%s: the client has gone", call->answer.id);
     metrics_count(&call->gateway->metrics, METRIC_GONE, 1);
+    count_usage(call);
     call_free(call);
 }
 
@@ -59,6 +78,7 @@ static void call_fail(struct call *call, err_code code, const struct err *e) {
     struct io_http_exchange *x = call->x;
     const struct gateway_api *api = call->api;
     metrics_count(&call->gateway->metrics, METRIC_FAILED, 1);
+    count_usage(call);
     if (!io_http_stream_started(x)) {
         gateway_answer_error(api, x, code, e);
     } else {
@@ -121,11 +141,6 @@ static void count_finished(const struct call *call) {
     struct gateway_metrics *m = &call->gateway->metrics;
     const struct gateway_usage *u = &call->answer.usage;
     metrics_count(m, METRIC_FINISHED, 1);
-    metrics_count(m, METRIC_PROMPT_TOKENS, u->prompt_tokens);
-    metrics_count(m, METRIC_CACHED_TOKENS, u->cached_tokens);
-    metrics_count(m, METRIC_COMPLETION_TOKENS, u->completion_tokens);
-    metrics_count(m, METRIC_DRAFT_TOKENS, u->draft_tokens);
-    metrics_count(m, METRIC_DRAFT_ACCEPTED, u->draft_accepted);
     metrics_observe(m, METRIC_DURATION, io_loop_now(call->gateway->loop) - call->started);
     if (call->n_choices > 0) metrics_observe(m, METRIC_QUEUED, (clock_us)u->queued_us);
 }
@@ -144,14 +159,8 @@ static void call_store(struct call *call) {
 }
 
 static void call_finish(struct call *call) {
-    struct gateway_usage *u = &call->answer.usage;
-    for (uint32_t i = 0; i < call->n_choices; i++) {
-        const struct choice *c = &call->choices[i];
-        u->completion_tokens += c->completion_tokens;
-        if (i % call->request.n != 0) continue; /* a prompt counts once, whatever n is */
-        u->prompt_tokens += c->prompt_tokens;
-        u->cached_tokens += c->cached_tokens;
-    }
+    const struct gateway_usage *u = &call->answer.usage;
+    count_usage(call);
     log_debug("gateway", "%s: done, %llu prompt and %llu completion tokens", call->answer.id, (unsigned long long)u->prompt_tokens,
               (unsigned long long)u->completion_tokens);
     count_finished(call);

@@ -62,11 +62,13 @@ static void job_free(struct embed_job *j) {
 static void on_gone(void *user) {
     struct embed_job *j = user;
     metrics_count(&j->gateway->metrics, METRIC_GONE, 1);
+    metrics_count(&j->gateway->metrics, METRIC_PROMPT_TOKENS, j->prompt_tokens);
     job_free(j);
 }
 
 static void job_fail(struct embed_job *j, err_code code, const struct err *e) {
     metrics_count(&j->gateway->metrics, METRIC_FAILED, 1);
+    metrics_count(&j->gateway->metrics, METRIC_PROMPT_TOKENS, j->prompt_tokens);
     gateway_respond_error(j->x, code, e);
     job_free(j);
 }

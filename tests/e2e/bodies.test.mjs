@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Bodies that no API takes: each is answered with a 400 that names what is wrong, in that API's own shape, and the gateway lives on. And
-// clients that go, in every state and of every API: their sequences are freed.
+// clients that go, in every state and of every API: their sequences are freed, and what they used is counted.
 import assert from 'node:assert/strict'
 import test, { after } from 'node:test'
 import { Matrix } from './lib/matrix.mjs'
-import { Fake, script, until } from './lib/openai.mjs'
+import { Fake, counters, script, until } from './lib/openai.mjs'
 
 const fake = await new Fake().open()
 const matrix = new Matrix()
@@ -66,7 +66,7 @@ for (const [path, api] of Object.entries(apis)) {
         const states = { queued: { start_ms: 60000 }, prefilling: { prefill_ms: 60000 }, decoding: { pieces: ['x '], repeat: 1000, delay_ms: 60 } }
         for (const [state, what] of Object.entries(states)) {
             for (const stream of [false, true]) {
-                const before = await fake.status(), gone = new AbortController()
+                const before = await fake.status(), counted = await counters(fake.api), gone = new AbortController()
                 const pending = send(path, JSON.stringify({ ...api.say(script(what)), stream }), gone.signal).then((r) => r.text())
                 pending.catch(() => {})
                 await until(`${state}: it runs`, async () => {
@@ -76,8 +76,13 @@ for (const [path, api] of Object.entries(apis)) {
                 gone.abort()
                 await assert.rejects(pending)
                 await until(`${state}: it is freed`, async () => (await fake.status()).running === before.running)
-                assert.equal((await fake.status()).cancelled, before.cancelled + 1)
-                assert.equal((await fake.status()).calls, 0)
+                const after = await fake.status(), used = (await counters(fake.api, counted))
+                assert.equal(after.cancelled, before.cancelled + 1)
+                assert.equal(after.calls, 0)
+                assert.equal(used.caravan_requests_gone_total, 1)
+                assert.equal(used.caravan_prompt_tokens_total > 0, state !== 'queued')
+                assert.equal(used.caravan_completion_tokens_total, after.tokens - before.tokens)
+                assert.equal(used.caravan_completion_tokens_total > 1, state === 'decoding')
             }
         }
     })

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import net from 'node:net'
 import test, { after } from 'node:test'
 import { Matrix } from './lib/matrix.mjs'
-import { Fake, load, script, sleep, until } from './lib/openai.mjs'
+import { Fake, counters, load, script, sleep, until } from './lib/openai.mjs'
 
 const { default: OpenAI, APIError, AuthenticationError, BadRequestError, InternalServerError, RateLimitError } = await load('openai')
 const fake = await new Fake().open()
@@ -77,11 +77,13 @@ test('a failure before the first token has its own status, streamed or not', asy
 })
 
 test('with n, one choice that fails ends all of them', async () => {
-    const before = await fake.status()
+    const before = await fake.status(), counted = await counters(fake.api)
     const stream = await chat({ repeat: 500, delay_ms: 2, fail: 'ENGINE', fail_after: 20 }, { stream: true, n: 3 })
     await assert.rejects(text(stream), APIError)
     await settled()
-    assert.equal((await fake.status()).cancelled, before.cancelled + 2)
+    const after = await fake.status()
+    assert.equal(after.cancelled, before.cancelled + 2)
+    assert.equal((await counters(fake.api, counted)).caravan_completion_tokens_total, after.tokens - before.tokens)
 })
 
 test('retries: our own failure is not tried again, a full queue is', async () => {

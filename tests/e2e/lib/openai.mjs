@@ -59,6 +59,13 @@ export class Fake {
 // A prompt that makes the scripted backend do what `what` says (gateway_fake.c).
 export const script = (what) => `@@${JSON.stringify(what)}@@`
 
+// What GET /metrics counts; how much more than before, where that is given.
+export async function counters(api, before) {
+    const text = await (await fetch(`${api}/metrics`)).text()
+    const now = Object.fromEntries([...text.matchAll(/^(\w+_total) (\d+)$/gm)].map(([, name, value]) => [name, Number(value)]))
+    return before ? Object.fromEntries(Object.entries(now).map(([name, value]) => [name, value - before[name]])) : now
+}
+
 export async function until(what, check, seconds = 10) {
     const end = Date.now() + seconds * 1000
     for (;;) {
