@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * See control.h. When two nodes dial each other at once, the link that the smaller id dialled stays and the other is refused. */
+ * See control.h. When two nodes dial each other at once, the link that the smaller id dialled stays. The other may have been up already at
+ * one end, or at both: nobody is told that it ends, and nothing that was sent on it is lost. For that only the end that dialled the better
+ * link closes the other, once it has its WELCOME; until then that one is a spare: read, and sent on no longer. */
 #include "cluster/control.h"
 
 #include <arpa/inet.h>
@@ -41,6 +43,8 @@ struct control_link {
     enum link_state state;
     struct control_peer peer;
     bool greeted; /* a client has sent its HELLO */
+    bool spare;   /* there is a better link to that node: this one is only read */
+    bool leaving; /* a spare of which this end has closed its half */
     bool probe;   /* `caravan doctor` looks at us: it gets its answer, and that is all */
     uint32_t pad; /* bytes that it wants the answer to be longer by */
     clock_us heard;
@@ -81,6 +85,7 @@ static void target_dial(void *user);
 /* ---- sending ----------------------------------------------------------------------------------------------------------------- */
 
 static void link_flush(struct control_link *l) {
+    if (l->leaving) buf_clear(&l->net);
     if (l->net.len == 0) return;
     io_conn_write(l->conn, l->net.data, l->net.len);
     buf_clear(&l->net);
@@ -88,7 +93,7 @@ static void link_flush(struct control_link *l) {
 
 static bool link_send(struct control_link *l, enum frame_type type, uint64_t epoch, const void *payload, size_t len) {
     assert(len <= frame_max_payload((uint8_t)type));
-    if (l->closing) return false;
+    if (l->closing || l->leaving) return false;
     uint8_t head[FRAME_HEADER_SIZE];
     struct frame_header h = {.type = (uint8_t)type, .epoch = epoch, .sent_us = clock_now(), .payload_len = (uint32_t)len};
     frame_header_put(head, &h);
@@ -188,6 +193,24 @@ static void target_say(struct target *t, const struct err *why) {
     log_warn("control", "peer %s:%u: %s; trying again%s%s", t->host, t->port, why->text, why->hint[0] ? "; hint: " : "", why->hint);
 }
 
+/* The link to send on; NULL: there is none. */
+static struct control_link *control_link_to(const struct control *c, uint64_t node) {
+    struct control_link *spare = NULL;
+    for (struct control_link *l = c->links; l; l = l->next) {
+        if (l->state != LINK_UP || l->closing || l->leaving || l->peer.id != node) continue;
+        if (!l->spare) return l;
+        spare = l;
+    }
+    return spare;
+}
+
+/* The node is no longer linked: what it still sends on a link that this end has left comes too late. */
+static void node_down(struct control *c, const struct control_peer *peer, const struct err *why) {
+    for (struct control_link *l = c->links; l; l = l->next)
+        if (l->leaving && l->peer.id == peer->id) l->closing = true;
+    c->cb.on_down(c->user, peer, why);
+}
+
 /* Marks the link as ended, once; the beat timer frees it, so that no caller up the stack is left with a dead pointer. */
 static void link_end(struct control_link *l, const struct err *why) {
     if (l->closing) return;
@@ -198,16 +221,10 @@ static void link_end(struct control_link *l, const struct err *why) {
     if (l->state != LINK_UP && l->target && why->code != ERR_BUSY) target_say(l->target, why);
     if (l->state != LINK_UP && !l->target && why->code != ERR_BUSY)
         log_warn("control", "refused a link from %s: %s", l->peer.host, why->text);
-    if (l->state == LINK_UP) l->owner->cb.on_down(l->owner->user, &l->peer, why);
+    if (l->state == LINK_UP && !l->leaving && !control_link_to(l->owner, l->peer.id)) node_down(l->owner, &l->peer, why);
 }
 
 /* ---- the handshake ----------------------------------------------------------------------------------------------------------- */
-
-static struct control_link *control_link_to(const struct control *c, uint64_t node) {
-    for (struct control_link *l = c->links; l; l = l->next)
-        if (l->state == LINK_UP && !l->closing && l->peer.id == node) return l;
-    return NULL;
-}
 
 /* The peer's key, and its proof that it has the secret one, for this connection. Its id follows from the key. */
 static err_code link_read_proof(struct control_link *l, yyjson_val *root, struct err *e) {
@@ -263,6 +280,15 @@ static bool link_wins(const struct control_link *l) {
     return (l->owner->self.identity->id < l->peer.id) == we_dialled;
 }
 
+/* There is a link to that node already. A spare that we dialled is up all the same: the other end has used it since its WELCOME. */
+static err_code link_beside(struct control_link *l, struct control_link *old) {
+    bool wins = link_wins(l);
+    if (!wins && !l->target) return link_refuse(l, ERR_BUSY, "linked already");
+    l->spare = !wins;
+    old->spare = old->spare || wins;
+    return ERR_OK;
+}
+
 static err_code link_admit(struct control_link *l) {
     struct control *c = l->owner;
     struct err why = {0};
@@ -271,19 +297,26 @@ static err_code link_admit(struct control_link *l) {
         return link_refuse(l, ERR_BUSY, "a node does not link to itself");
     }
     if (c->cb.admit(c->user, &l->peer, &why) != ERR_OK) return link_refuse_for(l, &why);
-    struct control_link *old = control_link_to(c, l->peer.id);
-    if (old && l->peer.incarnation > old->peer.incarnation) { /* it has been restarted, and nobody told us that the old one is gone */
-        err_set(&why, ERR_CLOSED, "it was started anew");
+    struct control_link *old;
+    while ((old = control_link_to(c, l->peer.id)) != NULL && l->peer.incarnation > old->peer.incarnation) {
+        err_set(&why, ERR_CLOSED, "it was started anew"); /* and nobody told us that the old one is gone */
         link_end(old, &why);
-        old = NULL;
     }
-    if (old && !link_wins(l)) return link_refuse(l, ERR_BUSY, "linked already");
-    if (old) link_refuse(old, ERR_BUSY, "linked already");
-    return ERR_OK;
+    return old ? link_beside(l, old) : ERR_OK;
+}
+
+/* Both ends have this one, which we dialled, and know that it is the better one. */
+static void leave_spares(struct control_link *better) {
+    for (struct control_link *l = better->owner->links; l; l = l->next) {
+        if (l == better || l->state != LINK_UP || l->closing || l->leaving || l->peer.id != better->peer.id) continue;
+        l->leaving = true;
+        io_conn_shutdown(l->conn); /* what is queued still goes */
+    }
 }
 
 static void link_set_up(struct control_link *l) {
     assert(l->state == LINK_HANDSHAKE);
+    bool linked = control_link_to(l->owner, l->peer.id) != NULL;
     l->state = LINK_UP;
     if (l->target) {
         l->target->retry_ms = RETRY_MIN_MS;
@@ -291,7 +324,8 @@ static void link_set_up(struct control_link *l) {
         l->target->said[0] = '\0';
         l->target->old_key = false;
     }
-    l->owner->cb.on_up(l->owner->user, &l->peer);
+    if (l->target && !l->spare) leave_spares(l);
+    if (!linked) l->owner->cb.on_up(l->owner->user, &l->peer);
 }
 
 /* A look from outside: an answer, or the reason why there would be no link; then the end. */
@@ -500,7 +534,7 @@ static void control_beat(void *user) {
             struct err e = {0};
             err_set(&e, ERR_TIMEOUT, "nothing was heard for %.1f s", (double)(now - l->heard) / 1e6);
             link_end(l, &e);
-        } else if (l->state == LINK_UP) {
+        } else if (l->state == LINK_UP) { /* a spare too: should the better one end, it is used again */
             link_send(l, FRAME_PING, 0, NULL, 0);
         }
     }
@@ -535,7 +569,7 @@ bool control_send(struct control *c, uint64_t node, enum frame_type type, uint64
 size_t control_peers(const struct control *c, struct control_peer *ret, size_t max) {
     size_t n = 0;
     for (struct control_link *l = c->links; l && n < max; l = l->next)
-        if (l->state == LINK_UP && !l->closing) ret[n++] = l->peer;
+        if (control_link_to(c, l->peer.id) == l) ret[n++] = l->peer;
     return n;
 }
 

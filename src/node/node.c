@@ -104,8 +104,6 @@ static void node_on_up(void *user, const struct control_peer *peer) {
 
 static void node_on_down(void *user, const struct control_peer *peer, const struct err *why) {
     struct node *n = user;
-    struct control_peer other;
-    if (control_find(n->control, peer->id, &other)) return; /* another link to it has taken over */
     log_warn("node", "lost %s: %s", peer->name, why->text);
     members_down(n, peer, why);
     calls_node_lost(n, peer->id, why);
