@@ -20,7 +20,7 @@
 enum { DISK_PROBE = 32 << 20, MAX_FILE = 1 << 20 };
 
 /* MemAvailable of /proc/meminfo (proc(5)); elsewhere all physical memory. */
-static uint64_t profile_memory_available(void) {
+uint64_t profile_memory_available(void) {
     static const char key[] = "MemAvailable:";
     unsigned long long kib = 0;
     char line[128];

@@ -33,6 +33,7 @@ struct profile {
 
 /* Bytes of memory that are free for models now: what the kernel calls available, less an eighth (at least 256 MB) for everything else. */
 uint64_t profile_memory_offer(void);
+uint64_t profile_memory_available(void); /* what the kernel calls available */
 
 /* Measures all devices and the disk under `path` (a file that need not exist). If the file there is of the same hardware, and was measured
  * in quiet, its figures are taken and only free memory is looked up. After engine_runtime_start. */

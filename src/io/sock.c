@@ -121,17 +121,16 @@ static err_code resolve(const struct io_addr *a, bool passive, struct addrinfo *
     return ERR_OK;
 }
 
-/* One address. 0, or the errno. */
-static int connect_one(const struct addrinfo *ai, int timeout_ms, int *ret_fd) {
-    int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+int io_sock_try(const struct sockaddr *addr, socklen_t len, int timeout_ms, int *ret_fd) {
+    int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return errno;
     int cause = 0;
-    if (connect(fd, ai->ai_addr, ai->ai_addrlen) != 0) {
+    if (connect(fd, addr, len) != 0) {
         cause = errno;
         if (cause == EINPROGRESS || cause == EINTR) {
-            socklen_t len = sizeof cause;
+            socklen_t size = sizeof cause;
             if (io_sock_wait(fd, POLLOUT, timeout_ms, NULL) != ERR_OK) cause = ETIMEDOUT;
-            else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &cause, &len) != 0) cause = errno;
+            else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &cause, &size) != 0) cause = errno;
         }
     }
     if (cause != 0) close(fd);
@@ -151,7 +150,7 @@ err_code io_sock_connect(const struct io_addr *a, int timeout_ms, int *ret_fd, s
     for (const struct addrinfo *ai = list; ai != NULL; ai = ai->ai_next) left++;
     for (const struct addrinfo *ai = list; ai != NULL; ai = ai->ai_next, left--) {
         int share = io_ms_left(deadline) / left; /* so that one dead address leaves time for the next */
-        cause = connect_one(ai, share > 0 ? share : 1, ret_fd);
+        cause = io_sock_try(ai->ai_addr, ai->ai_addrlen, share > 0 ? share : 1, ret_fd);
         if (cause == 0) break;
     }
     freeaddrinfo(list);

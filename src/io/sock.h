@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -25,6 +26,8 @@ char *io_addr_format(const struct io_addr *a, char out[IO_ADDR_TEXT_MAX]);
 /* Connects over TCP, trying each address that the name has. ERR_NETWORK names the address and the cause, ERR_TIMEOUT after timeout_ms.
  * The descriptor is in non-blocking mode. */
 err_code io_sock_connect(const struct io_addr *a, int timeout_ms, int *ret_fd, struct err *e);
+/* One address, for who wants to know why not: 0, or the errno (ETIMEDOUT: nothing came back). The descriptor is in non-blocking mode. */
+int io_sock_try(const struct sockaddr *addr, socklen_t len, int timeout_ms, int *ret_fd);
 /* Listens on TCP, on IPv4 and IPv6 at once where host is "". Port 0 takes a free one: io_sock_port tells which. Non-blocking. */
 err_code io_sock_listen(const struct io_addr *a, int backlog, int *ret_fd, struct err *e);
 /* The next connection of a listening descriptor (non-blocking), ERR_TIMEOUT when none comes. timeout_ms < 0 waits for ever. */
