@@ -116,6 +116,7 @@ err_code cli_serve(const struct options *o, bool private_node, int ready_fd, str
     c->profile = private_node ? NULL : profile;
     c->cors_origin = option_text(o, OPT_CORS_ORIGIN);
     c->retention_s = option_int(o, OPT_RETENTION) * 86400;
+    c->replay_s = (uint32_t)option_int(o, OPT_REPLAY_LIMIT);
     if (!private_node) c->state = state;
     if (code == ERR_OK) code = node_run(c, e);
     for (size_t i = 0; i < keys.n; i++) free(keys.keys[i]);

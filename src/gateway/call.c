@@ -26,6 +26,7 @@ static void call_free(struct call *call) {
     for (uint32_t i = 0; i < call->n_choices; i++) {
         struct choice *c = &call->choices[i];
         if (c->running != NULL) g->backend.cancel(g->backend.self, c->running);
+        replay_free(c->replay);
         text_filter_done(&c->filter);
         choice_output_close(c);
         free_tokens(c->pending, c->n_pending);
@@ -204,7 +205,7 @@ static bool choice_finish(struct choice *c, enum gateway_finish finish) {
 
 static void choice_count(struct choice *c, const struct request_event *ev) {
     if (ev->prompt_tokens > 0) c->prompt_tokens = ev->prompt_tokens;
-    if (ev->cached_tokens > 0) c->cached_tokens = ev->cached_tokens;
+    if (ev->cached_tokens > 0 && c->replay == NULL) c->cached_tokens = ev->cached_tokens; /* where it began */
     if (ev->completion_tokens > 0) c->completion_tokens = ev->completion_tokens;
 }
 
@@ -304,9 +305,31 @@ static void on_done(struct choice *c, const struct request_event *ev) {
     choice_finish(c, finish_of(c, ev, stopped));
 }
 
+static void on_backend_event(void *user, const struct request_event *ev);
+
+static err_code choice_submit(struct choice *c, struct err *e) {
+    struct backend *b = &c->call->gateway->backend;
+    struct request r;
+    choice_journal(c, &r);
+    return b->submit(b->self, &r, on_backend_event, c, &c->running, e);
+}
+
+static err_code choice_send_again(void *user, struct err *e) { return choice_submit(user, e); }
+
+static void choice_give_up(void *user, err_code code, const struct err *e) { call_fail(((struct choice *)user)->call, code, e); }
+
+/* What is to be sent of it, it has sent; the client sees a pause. */
+static void choice_lost(struct choice *c, const struct err *why) {
+    struct call *call = c->call;
+    const struct replay_owner owner = {.model = call->model, .what = call->answer.id, .user = c, .send = choice_send_again,
+                                       .fail = choice_give_up};
+    replay_lost(&c->replay, call->gateway, &owner, why);
+}
+
 static void on_backend_event(void *user, const struct request_event *ev) {
     struct choice *c = user;
     if (c->finished) return;
+    if (ev->kind != REQUEST_FAILED) replay_runs(c->replay);
     switch (ev->kind) {
     case REQUEST_STARTED:
         choice_count(c, ev);
@@ -324,7 +347,8 @@ static void on_backend_event(void *user, const struct request_event *ev) {
         break;
     case REQUEST_FAILED:
         c->running = NULL;
-        call_fail(c->call, ev->err.code, &ev->err);
+        if (replay_may(c->call->gateway, ev->err.code)) choice_lost(c, &ev->err);
+        else call_fail(c->call, ev->err.code, &ev->err);
         break;
     }
 }
@@ -384,13 +408,12 @@ static void make_choices(struct call *call) {
 }
 
 static err_code submit_choices(struct call *call, struct err *e) {
-    struct backend *b = &call->gateway->backend;
     for (uint32_t i = 0; i < call->n_choices; i++) {
-        struct request r;
-        choice_journal(&call->choices[i], &r);
-        err_code rc = b->submit(b->self, &r, on_backend_event, &call->choices[i], &call->choices[i].running, e);
-        if (rc != ERR_OK) return rc;
+        struct choice *c = &call->choices[i];
+        err_code rc = choice_submit(c, e);
+        if (rc != ERR_OK && !replay_may(call->gateway, rc)) return rc;
         call->n_running++;
+        if (rc != ERR_OK) choice_lost(c, e); /* it was ready a moment ago */
     }
     return ERR_OK;
 }

@@ -6,12 +6,14 @@
 #define CARAVAN_GATEWAY_CALL_H
 
 #include "gateway/output.h"
+#include "gateway/replay.h"
 #include "gateway/server_priv.h"
 
 struct choice {
     struct call *call;
     uint32_t index;
-    struct backend_call *running;  /* NULL: not submitted, or ended */
+    struct backend_call *running;  /* NULL: not submitted, or ended, or lost */
+    struct replay *replay;         /* it has been lost before, or is; NULL: never */
     bool begun, finished;
     struct text_filter filter;     /* of the content */
     struct output *output;         /* takes the text apart first; NULL: it is all content */

@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "gateway/chat.h"
+#include "gateway/replay.h"
 #include "gateway/server_priv.h"
 #include "gateway/text.h"
 
@@ -25,8 +26,9 @@ struct embed_input {
 struct embed_job;
 struct embed_call {
     struct embed_job *job;
-    struct embed_input *input;
-    struct backend_call *running; /* NULL: idle */
+    struct embed_input *input;    /* NULL: idle */
+    struct backend_call *running; /* NULL: idle, or lost */
+    struct replay *replay;        /* its text has been lost before, or is; NULL: never */
 };
 struct embed_job {
     struct gateway *gateway;
@@ -38,6 +40,7 @@ struct embed_job {
     struct embed_input *inputs;
     size_t n_inputs, n_sent, n_done;
     struct embed_call calls[EMBED_AT_ONCE];
+    struct backend_call *awaiting; /* the model is being loaded */
     uint32_t n_vector, dimensions, top_n;
     bool base64, with_documents;
     uint64_t prompt_tokens;
@@ -46,8 +49,11 @@ struct embed_job {
 
 static void job_free(struct embed_job *j) {
     struct backend *b = &j->gateway->backend;
-    for (size_t i = 0; i < EMBED_AT_ONCE; i++)
+    for (size_t i = 0; i < EMBED_AT_ONCE; i++) {
         if (j->calls[i].running != NULL) b->cancel(b->self, j->calls[i].running);
+        replay_free(j->calls[i].replay);
+    }
+    if (j->awaiting != NULL) b->cancel(b->self, j->awaiting);
     for (size_t i = 0; i < j->n_inputs; i++) {
         free(j->inputs[i].text);
         free(j->inputs[i].tokens);
@@ -199,7 +205,9 @@ static void job_answer(struct embed_job *j) {
 
 static void on_event(void *user, const struct request_event *ev);
 
-static err_code submit(struct embed_job *j, struct embed_call *c, struct embed_input *in, struct err *e) {
+static err_code submit(struct embed_call *c, struct err *e) {
+    struct embed_job *j = c->job;
+    struct embed_input *in = c->input;
     struct backend *b = &j->gateway->backend;
     struct request r;
     request_init(&r);
@@ -211,7 +219,6 @@ static err_code submit(struct embed_job *j, struct embed_call *c, struct embed_i
     r.second_len = in->len;
     r.tokens = in->tokens;
     r.n_tokens = in->n_tokens;
-    c->input = in;
     err_code code = b->submit(b->self, &r, on_event, c, &c->running, e);
     r.model = r.text = r.second = NULL; /* all of it is the job's */
     r.tokens = NULL;
@@ -219,14 +226,34 @@ static err_code submit(struct embed_job *j, struct embed_call *c, struct embed_i
     return code;
 }
 
+static err_code send_again(void *user, struct err *e) { return submit(user, e); }
+
+static void give_up(void *user, err_code code, const struct err *e) { job_fail(((struct embed_call *)user)->job, code, e); }
+
+static void text_lost(struct embed_call *c, const struct err *why) {
+    const struct replay_owner owner = {.model = c->job->model, .what = "an embedding", .user = c, .send = send_again, .fail = give_up};
+    replay_lost(&c->replay, c->job->gateway, &owner, why);
+}
+
+static void text_done(struct embed_call *c) {
+    replay_free(c->replay);
+    c->replay = NULL;
+    c->input = NULL;
+}
+
 /* Sends what may be sent. A full queue is no error while texts of this job are running: the next one goes when they have ended. */
 static err_code job_push(struct embed_job *j, struct err *e) {
     for (size_t i = 0; i < EMBED_AT_ONCE && j->n_sent < j->n_inputs; i++) {
-        if (j->calls[i].running != NULL) continue;
-        err_code code = submit(j, &j->calls[i], &j->inputs[j->n_sent], e);
+        struct embed_call *c = &j->calls[i];
+        if (c->input != NULL) continue;
+        c->input = &j->inputs[j->n_sent];
+        err_code code = submit(c, e);
+        bool lost = code != ERR_OK && replay_may(j->gateway, code);
+        if (code != ERR_OK && !lost) c->input = NULL;
         if (code == ERR_BUSY && j->n_sent > j->n_done) return ERR_OK;
-        if (code != ERR_OK) return code;
+        if (code != ERR_OK && !lost) return code;
         j->n_sent++;
+        if (lost) text_lost(c, e); /* it was ready a moment ago */
     }
     return ERR_OK;
 }
@@ -243,9 +270,14 @@ static void on_event(void *user, const struct request_event *ev) {
     struct embed_call *c = user;
     struct embed_job *j = c->job;
     struct err e = {0};
+    if (ev->kind != REQUEST_FAILED) replay_runs(c->replay);
     if (ev->kind == REQUEST_VECTOR) take_vector(j, c->input, ev);
     if (ev->kind != REQUEST_DONE && ev->kind != REQUEST_FAILED) return;
     c->running = NULL;
+    if (ev->kind == REQUEST_FAILED && replay_may(j->gateway, ev->err.code)) {
+        text_lost(c, &ev->err);
+        return;
+    }
     err_code code = ev->kind == REQUEST_FAILED ? ev->err.code : ERR_OK;
     if (code != ERR_OK)
         e = ev->err;
@@ -253,6 +285,7 @@ static void on_event(void *user, const struct request_event *ev) {
         code = err_set(&e, ERR_ENGINE, "no vector came for text %zu", (size_t)(c->input - j->inputs));
     j->prompt_tokens += ev->prompt_tokens;
     j->n_done++;
+    text_done(c);
     if (code == ERR_OK) code = job_push(j, &e);
     if (code != ERR_OK)
         job_fail(j, code, &e);
@@ -336,6 +369,15 @@ static err_code take_query(struct embed_job *j, yyjson_val *root, struct err *e)
     return ERR_OK;
 }
 
+static void on_model(void *user, err_code code, const struct backend_text *text, const struct err *cause) {
+    struct embed_job *j = user;
+    struct err e = *cause;
+    (void)text;
+    j->awaiting = NULL;
+    if (code == ERR_OK) code = job_push(j, &e);
+    if (code != ERR_OK) job_fail(j, code, &e);
+}
+
 static err_code take_body(struct embed_job *j, yyjson_val *root, struct err *e) {
     static const char *const keys[] = {"input", "input", "prompt", "documents"};
     const struct backend_model *model = NULL;
@@ -348,6 +390,10 @@ static err_code take_body(struct embed_job *j, yyjson_val *root, struct err *e) 
     if (code == ERR_OK) code = gateway_find_model(j->gateway, r.model, &model, e);
     if (code == ERR_OK) j->model = mem_strdup(model->id);
     gateway_request_done(&r);
+    if (code == ERR_OK && !model->ready && model->loadable && j->gateway->backend.await != NULL) {
+        struct backend *b = &j->gateway->backend;
+        code = b->await(b->self, j->model, on_model, j, &j->awaiting, e);
+    }
     return code;
 }
 
@@ -362,7 +408,7 @@ static void job_start(struct gateway *g, struct io_http_exchange *x, enum embed_
     err_code code = json_parse(http->body, http->body_len, &doc, &e);
     if (code != ERR_OK) code = e.code = ERR_FORMAT;
     if (code == ERR_OK) code = take_body(j, yyjson_doc_get_root(doc), &e);
-    if (code == ERR_OK) code = job_push(j, &e);
+    if (code == ERR_OK && j->awaiting == NULL) code = job_push(j, &e);
     yyjson_doc_free(doc);
     if (code != ERR_OK)
         job_fail(j, code, &e);

@@ -14,7 +14,7 @@ enum { RETRY_BUSY_S = 2, RETRY_UNAVAILABLE_S = 5 };
 
 void gateway_options_init(struct gateway_options *o) {
     *o = (struct gateway_options){.host = "127.0.0.1", .port = 8080, .max_body = 16u << 20, .ping_ms = 10 * 1000,
-                                  .retention_s = 30 * 86400, .fingerprint = "caravan"};
+                                  .retention_s = 30 * 86400, .replay_s = 600, .fingerprint = "caravan"};
 }
 
 /* ---- answers ---- */
@@ -254,7 +254,8 @@ err_code gateway_create(struct io_loop *loop, const struct gateway_options *o, c
     err_code rc = gateway_check_bind(o->host, o->n_keys, e);
     if (rc != ERR_OK) return rc;
     struct gateway *g = MEM_NEW(struct gateway);
-    *g = (struct gateway){.loop = loop, .backend = *backend, .fingerprint = mem_strdup(o->fingerprint), .ping_ms = o->ping_ms};
+    *g = (struct gateway){.loop = loop, .backend = *backend, .fingerprint = mem_strdup(o->fingerprint), .ping_ms = o->ping_ms,
+                          .replay_us = (clock_us)o->replay_s * 1000000};
     gateway_keys_init(&g->keys, o->keys, o->n_keys);
     g->keys.origins = mem_strdup(o->cors_origin != NULL ? o->cors_origin : "");
     buf_init(&g->scratch, 64u << 20); /* one event; prompts that are echoed are the longest */

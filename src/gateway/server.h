@@ -16,6 +16,7 @@ struct gateway_options {
     size_t n_keys;
     size_t max_body;            /* bytes of a request; default 16 MiB */
     uint32_t max_connections;   /* 0: what the limit of descriptors leaves */
+    uint32_t replay_s;          /* a request whose stage or node is lost waits so long to go on; 0: it fails. default 600 */
     uint32_t ping_ms;           /* silence after which a waiting stream gets a comment line; default 10 s */
     const char *state_path;     /* file of what is kept (store/store.h); NULL: nothing outlives the process */
     int64_t retention_s;        /* older responses are forgotten; 0: never; default 30 days */

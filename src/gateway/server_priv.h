@@ -24,6 +24,7 @@ struct gateway {
     struct gateway_keys keys;
     char *fingerprint;
     uint32_t ping_ms;
+    clock_us replay_us;       /* a request that lost its place waits so long for another; 0: it fails */
     struct io_http_server *http;
     struct io_timer *ping_timer;
     struct store *store;

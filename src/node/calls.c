@@ -411,9 +411,12 @@ static void calls_fail_where(struct node *n, struct stage_child *child, uint64_t
     }
 }
 
+void calls_fail(struct node *n, struct stage_child *child, const struct err *why) { calls_fail_where(n, child, 0, why); }
+
 void calls_child_lost(struct node *n, struct stage_child *child, const struct err *why) {
     struct err text = *why;
     if (text.code == ERR_OK) err_set(&text, ERR_UNAVAILABLE, "the model was unloaded");
+    text.code = ERR_UNAVAILABLE; /* whatever ended it, what it was asked may be asked elsewhere */
     calls_fail_where(n, child, 0, &text);
 }
 

@@ -117,6 +117,15 @@ void hold_drop(struct node *n, const char *instance, uint64_t up_to_epoch) {
     }
 }
 
+void hold_end(struct node *n, const char *instance, uint64_t up_to_epoch) {
+    struct stage_child *c;
+    struct err why;
+    err_set(&why, ERR_CANCELLED, "the model was unloaded");
+    for (size_t i = 0; (c = stages_get(n->stages, i)); i++)
+        if (strcmp(stage_child_order(c)->instance, instance) == 0) calls_fail(n, c, &why);
+    hold_drop(n, instance, up_to_epoch);
+}
+
 void hold_linked(struct node *n, uint64_t id) {
     struct stage_child *c;
     for (size_t i = 0; (c = stages_get(n->stages, i)); i++)

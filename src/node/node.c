@@ -122,10 +122,12 @@ static err_code node_on_unload(struct node *n, uint64_t from, const struct frame
     err_code code = json_parse((const char *)payload, h->payload_len, &doc, e);
     if (code != ERR_OK) return code;
     const char *instance = NULL;
-    bool if_idle = false;
+    bool if_idle = false, for_good = false;
     code = json_need_str(yyjson_doc_get_root(doc), "instance", &instance, e);
     if (code == ERR_OK) code = json_get_bool(yyjson_doc_get_root(doc), "if_idle", &if_idle, e);
+    if (code == ERR_OK) code = json_get_bool(yyjson_doc_get_root(doc), "for_good", &for_good, e);
     if (code == ERR_OK && if_idle) hold_let_go(n, from, instance, h->epoch);
+    else if (code == ERR_OK && for_good) hold_end(n, instance, h->epoch);
     else if (code == ERR_OK) hold_drop(n, instance, h->epoch);
     yyjson_doc_free(doc);
     return code;
@@ -280,6 +282,7 @@ static err_code node_open_gateway(struct node *n, struct err *e) {
     o.n_keys = c->n_api_keys;
     o.state_path = c->state;
     o.retention_s = c->retention_s;
+    o.replay_s = c->replay_s;
     o.cors_origin = c->cors_origin;
     struct backend backend = calls_backend(n);
     err_code code = gateway_create(n->loop, &o, &backend, &n->gateway, e);

@@ -40,6 +40,7 @@ struct node_config {
     const char *key_file;
     const char *state;         /* file of the stored responses; NULL: none outlives the process */
     int64_t retention_s;       /* 0: they are kept for ever */
+    uint32_t replay_s;         /* a request that lost its place waits so long for another one; 0: it fails */
     const char *cors_origin;   /* gateway/server.h */
     const char *state_dir;     /* folder for what must last, ending in '/'; NULL: nothing is kept, and the identity is a passing one */
     bool discovery;            /* look for other nodes of the cluster on the network, and be found */

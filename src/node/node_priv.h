@@ -211,6 +211,8 @@ void holdings_sources(struct node *n);
 /* Starts the child that an order asks for; addresses in it are looked up by node id. `from`: the coordinator. */
 void hold_start(struct node *n, uint64_t from, struct stage_order *order);
 void hold_drop(struct node *n, const char *instance, uint64_t up_to_epoch);
+/* As hold_drop, since somebody wants it gone: what it is being asked ends here, and isn't asked elsewhere. */
+void hold_end(struct node *n, const char *instance, uint64_t up_to_epoch);
 /* Memory that a stage has taken, or will. */
 uint64_t hold_bytes(const struct stage_child *c);
 /* The head of this instance is here: it is dropped if it is idle, and the coordinator is told whether it was. */
@@ -232,6 +234,8 @@ err_code calls_on_event(struct node *n, struct stage_child *child, uint64_t node
 /* TOKENIZE from another node; TOKENIZED from a stage child (not NULL) or from another node. */
 err_code calls_on_tokenize(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
 err_code calls_on_tokenized(struct node *n, struct stage_child *child, uint64_t node, const uint8_t *payload, size_t len, struct err *e);
+/* What this child was to answer ends, for this reason. */
+void calls_fail(struct node *n, struct stage_child *child, const struct err *why);
 void calls_child_lost(struct node *n, struct stage_child *child, const struct err *why);
 void calls_node_lost(struct node *n, uint64_t node, const struct err *why);
 size_t calls_count(const struct calls *c);

@@ -207,20 +207,31 @@ static void serve_load(struct node *n, struct served *s, const struct instance_a
     buf_done(&b);
 }
 
-static void serve_unload(struct node *n, const struct served *s, uint64_t node, uint64_t epoch, bool if_idle) {
+enum unload_how {
+    UNLOAD_LOST,    /* the epoch is over: what it was asked may go on in another one */
+    UNLOAD_IF_IDLE,
+    UNLOAD_FOR_GOOD /* somebody wants it gone: what it was asked ends */
+};
+
+static void serve_unload(struct node *n, const struct served *s, uint64_t node, uint64_t epoch, enum unload_how how) {
+    static const char *const fields[] = {[UNLOAD_LOST] = "",
+                                         [UNLOAD_IF_IDLE] = ",\"if_idle\":true",
+                                         [UNLOAD_FOR_GOOD] = ",\"for_good\":true"};
     if (node == n->id) {
-        if (if_idle) hold_let_go(n, n->id, s->record.instance, epoch);
+        if (how == UNLOAD_IF_IDLE) hold_let_go(n, n->id, s->record.instance, epoch);
+        else if (how == UNLOAD_FOR_GOOD) hold_end(n, s->record.instance, epoch);
         else hold_drop(n, s->record.instance, epoch);
         return;
     }
     char text[128];
-    int len = snprintf(text, sizeof(text), "{\"instance\":\"%s\",\"if_idle\":%s}", s->record.instance, if_idle ? "true" : "false");
+    int len = snprintf(text, sizeof(text), "{\"instance\":\"%s\"%s}", s->record.instance, fields[how]);
     control_send(n->control, node, FRAME_UNLOAD, epoch, text, (size_t)len);
 }
 
 void serve_close(struct node *n, struct served *s) {
     const struct plan *p = instance_plan(s->instance);
-    for (uint32_t i = 0; i < p->n_stage; i++) serve_unload(n, s, instance_node(s->instance, i)->id, instance_epoch(s->instance), false);
+    for (uint32_t i = 0; i < p->n_stage; i++) /* the head first: it tells what is running why it ends */
+        serve_unload(n, s, instance_node(s->instance, i)->id, instance_epoch(s->instance), UNLOAD_FOR_GOOD);
     serve_free(n, s);
     node_changed(n);
 }
@@ -228,7 +239,7 @@ void serve_close(struct node *n, struct served *s) {
 void serve_evict(struct node *n, struct served *s) {
     if (s->leaving || instance_get_state(s->instance) != INSTANCE_READY) return;
     s->leaving = clock_now();
-    serve_unload(n, s, instance_node(s->instance, 0)->id, instance_epoch(s->instance), true);
+    serve_unload(n, s, instance_node(s->instance, 0)->id, instance_epoch(s->instance), UNLOAD_IF_IDLE);
 }
 
 static void serve_say(const struct served *s) {
@@ -273,7 +284,7 @@ static void serve_actions(struct node *n, struct served *s) {
     struct instance_action a;
     while (instance_next_action(s->instance, &a)) {
         if (a.kind == INSTANCE_LOAD) serve_load(n, s, &a);
-        if (a.kind == INSTANCE_UNLOAD) serve_unload(n, s, a.node, a.epoch, false);
+        if (a.kind == INSTANCE_UNLOAD) serve_unload(n, s, a.node, a.epoch, UNLOAD_LOST);
         if (a.kind == INSTANCE_SAY) serve_say(s);
     }
     serve_publish(n, s);
@@ -363,7 +374,7 @@ void serve_reconcile(struct node *n, uint64_t id) {
     const struct record *r = node_record(n, id);
     for (uint32_t i = 0; r && i < r->n_stages; i++) {
         const struct served *s = serve_find(n, r->stages[i].instance);
-        if (s && r->stages[i].epoch != instance_epoch(s->instance)) serve_unload(n, s, id, r->stages[i].epoch, false);
+        if (s && r->stages[i].epoch != instance_epoch(s->instance)) serve_unload(n, s, id, r->stages[i].epoch, UNLOAD_LOST);
     }
 }
 

@@ -11,6 +11,7 @@
  *            | n_hop x { u32 stage, u32 frames, u64 compute_us, u64 wait_us, u64 hop_us }
  *   VECTOR   u32 n | n x f32
  *   FAILED   u32 err_code name length | name | u32 text length | text | u32 hint length | hint
+ *            (UNAVAILABLE: the place is lost, not the request, which may be sent again, here or elsewhere, with what it `generated`)
  */
 #ifndef CARAVAN_PIPELINE_REQUEST_H
 #define CARAVAN_PIPELINE_REQUEST_H

@@ -194,6 +194,9 @@ static err_code take_submit(struct stage_loop *l, const uint8_t *payload, size_t
     if (code == ERR_OK) {
         code = tokenize(l, &r, &why);
     }
+    if (r.n_generated > 0) {
+        r.sampling.generated_from = (uint32_t)r.n_tokens; /* a grammar sees what it let through before */
+    }
     if (code == ERR_OK) {
         code = sched_submit(l->sched, clock_now(), &r, &why);
     }
@@ -360,8 +363,11 @@ err_code stage_head_pump(struct stage_loop *l, bool *ret_more, struct err *e) {
     return ring_link_flush_joined(l->local, e);
 }
 
+/* Whatever broke the ring, its requests may go on in another one. */
 void stage_head_fail(struct stage_loop *l, const struct err *why) {
-    sched_fail_all(l->sched, clock_now(), why);
+    struct err lost = *why;
+    lost.code = ERR_UNAVAILABLE;
+    sched_fail_all(l->sched, clock_now(), &lost);
     struct sched_action a;
     while (sched_next(l->sched, clock_now(), &a)) {
         if (a.kind == SCHED_ACTION_EVENT && complete_event(l, a.event, NULL) != ERR_OK) {

@@ -11,6 +11,9 @@ const two = ['--placement', '4,4', '--ctx', '1024', '--parallel', '2']
 // As long as the context holds: there has to be a middle to break it in.
 const long = { messages: [{ role: 'user', content: 'Count to 100' }], max_tokens: 950, ignore_eos: true }
 
+// What is to be told whole, whatever breaks.
+const tale = { ...long, max_tokens: 240 }
+
 // Does this node see n stages of that epoch, all ready, and the model too?
 const settled = (status, n, epoch) => {
     const stages = status.nodes.flatMap((node) => node.stages)
@@ -20,6 +23,33 @@ const settled = (status, n, epoch) => {
 async function idle(node) {
     await until('no request runs any more', async () => (await node.status()).requests === 0, 20)
 }
+
+// An answer whose middle is broken by kill(), and how long the client saw nothing afterwards.
+async function broken(api, body, what, kill) {
+    let pieces = 0, at = 0, pause = 0
+    const result = await streamChat(api, body, () => {
+        if (++pieces === 20) {
+            kill()
+            at = Date.now()
+        } else if (pieces > 20) {
+            pause = Math.max(pause, Date.now() - at)
+            at = Date.now()
+        }
+    })
+    assert(pieces >= 20)
+    if (what) console.log(`# lost: ${what}; the longest silence after it: ${pause} ms`)
+    return result
+}
+
+function same(result, whole) {
+    assert.equal(result.error, null)
+    assert(result.done && whole.done)
+    assert.equal(result.text, whole.text)
+    assert.equal(result.finish, whole.finish)
+}
+
+// Times that a request which came in here was sent again.
+const replays = async (node) => Number(/^caravan_replays_total (\d+)/m.exec(await (await fetch(`${node.api}/metrics`)).text())[1])
 
 await run({
     async 'three nodes that cannot hold the model alone answer together, from each endpoint alike'() {
@@ -43,46 +73,88 @@ await run({
         for (const node of nodes) assert.deepEqual(await node.exited, { code: 0, signal: null })
     },
 
-    async 'a stage killed in mid-answer: an error in the stream, and the next request is answered'() {
-        const nodes = await startCluster(['k1', 'k2', 'k3'], { memory: '64M', first: three })
+    async 'a stage killed in mid-answer: the answer is whole, and the one that would have come undisturbed'() {
+        const nodes = await startCluster(['k1', 'k2', 'k3'], { memory: '64M', first: three, options: ['--exact'] })
+        const drawn = { ...tale, temperature: 0.9, seed: 7 }
+        const whole = { greedy: await streamChat(nodes[1].api, tale), drawn: await streamChat(nodes[1].api, drawn) }
         let epoch = 1
-        for (const victim of [2, 1, 0]) {
+        for (const [victim, kind, body] of [[2, 'greedy', tale], [1, 'drawn', drawn], [0, 'greedy', tale]]) {
             const [pid] = nodes[victim].stages()
-            let killed = false
-            const result = await streamChat(nodes[1].api, long, () => {
-                if (killed) return
-                killed = true
-                process.kill(pid, 'SIGKILL')
-            })
-            assert(killed)
-            assert(result.text.length > 0)
-            assert.notEqual(result.error, null, 'the break shows in the stream')
-            assert.match(result.error.message, /\S/)
-            assert(!result.done)
+            const result = await broken(nodes[1].api, body, `stage ${victim} of three`, () => process.kill(pid, 'SIGKILL'))
+            same(result, whole[kind])
             epoch++
             for (const node of nodes) await until('the model is loaded again', async () => settled(await node.status(), 3, epoch))
-            const next = await ask(nodes[2].api, 'Who are you?')
-            assert.equal(next.error, null)
-            assert.match(next.text, /Caravan/)
         }
+        assert.equal(await replays(nodes[1]), 3)
         await stopCluster(nodes)
     },
 
-    async 'a node killed in mid-answer: the others notice, and serve again once it is back'() {
-        const nodes = await startCluster(['n1', 'n2'], { memory: '64M', first: two })
-        let killed = false
-        const result = await streamChat(nodes[0].api, long, () => {
-            if (killed) return
-            killed = true
-            nodes[1].process.kill('SIGKILL')
+    async 'an answer in one piece and one under a grammar survive the same loss'() {
+        const nodes = await startCluster(['g1', 'g2'], { memory: '64M', first: two, options: ['--exact'] })
+        const schema = { type: 'array', items: { type: 'integer', minimum: 0, maximum: 99 }, minItems: 50, maxItems: 50 }
+        const json = { messages: long.messages, max_tokens: 400, response_format: { type: 'json_schema', json_schema: { name: 'n', strict: true, schema } } }
+        const whole = await streamChat(nodes[0].api, json)
+        assert.equal(JSON.parse(whole.text).length, 50)
+        const piece = async () => (await fetch(`${nodes[1].api}/v1/chat/completions`, { method: 'POST', body: JSON.stringify({ ...tale, temperature: 0 }) })).json()
+        const plain = await piece()
+        const again = piece()
+        const result = await broken(nodes[0].api, json, 'the second stage of two, with a grammar', () => process.kill(nodes[1].stages()[0], 'SIGKILL'))
+        same(result, whole)
+        const { choices, usage } = await again
+        assert.equal(choices[0].message.content, plain.choices[0].message.content)
+        assert.deepEqual([usage.prompt_tokens, usage.completion_tokens], [plain.usage.prompt_tokens, tale.max_tokens])
+        assert.equal(await replays(nodes[1]), 1, 'it was lost in its middle, too')
+        await stopCluster(nodes)
+    },
+
+    async 'a machine lost in mid-answer: the answer goes on once there is another'() {
+        const nodes = await startCluster(['n1', 'n2', 'n3', 'n4'], { memory: '64M', first: three, options: ['--exact'] })
+        const holders = (status) => status.nodes.filter((n) => n.stages.length > 0).sort((a, b) => a.stages[0].first_layer - b.stages[0].first_layer).map((n) => n.name)
+        const asked = nodes[0]
+        const whole = await streamChat(asked.api, tale)
+        const [, name] = holders(await asked.status())
+        const middle = nodes.find((n) => n.name === name)
+        assert.notEqual(middle, asked)
+        const result = await broken(asked.api, tale, 'the node with the middle layers, of three and a spare one', () => middle.process.kill('SIGKILL'))
+        same(result, whole)
+        await until('stages die with their node', () => middle.stages().length === 0, 5)
+        const left = nodes.filter((n) => n !== middle)
+        assert.equal(holders(await asked.status()).length, 3)
+        const last = left.find((n) => n !== asked)
+        let again
+        const waited = await broken(asked.api, tale, 'a node, the others being too few, until another had been started', () => {
+            last.process.kill('SIGKILL')
+            again = new Node('n5', ['--peer', asked.listen, '--memory', '64M', '--exact'])
         })
-        assert(result.error !== null || result.done)
-        await until('stages die with their node', () => nodes[1].stages().length === 0, 5)
-        await until('the loss is noticed', async () => (await nodes[0].status()).nodes.length === 1)
-        const again = await new Node('n3', ['--peer', nodes[0].listen, '--memory', '64M']).open()
-        await nodes[0].ready()
-        assert.equal((await ask(again.api, 'Who are you?')).error, null)
-        await stopCluster([nodes[0], again])
+        same(waited, whole)
+        await again.open()
+        await stopCluster([...left, again])
+    },
+
+    async 'one of two copies killed in mid-answer: its answers go on in the other, those of the other never stop'() {
+        const nodes = await startCluster(['d1', 'd2'], { memory: '64M', first: ['--ctx', '1024', '--parallel', '2', '--replicas', '2'], options: ['--exact'] })
+        await until('both copies are ready', async () => (await nodes[0].status()).models.filter((m) => m.ready).length === 2)
+        const whole = await streamChat(nodes[0].api, tale)
+        const other = streamChat(nodes[0].api, tale)
+        const result = await broken(nodes[0].api, tale, 'one of two copies', () => nodes[1].process.kill('SIGKILL'))
+        same(result, whole)
+        same(await other, whole)
+        assert.equal(await replays(nodes[0]), 1)
+        await stopCluster([nodes[0]])
+    },
+
+    async 'nothing is left that could serve it: an error in the stream; --replay-limit 0: at once'() {
+        const nodes = await startCluster(['l1', 'l2'], { memory: '64M', first: two, options: ['--replay-limit', '0'] })
+        const fails = await broken(nodes[0].api, tale, '', () => process.kill(nodes[1].stages()[0], 'SIGKILL'))
+        assert.notEqual(fails.error, null, 'the break shows in the stream')
+        assert.match(fails.error.message, /\S/)
+        assert(fails.text.length > 0 && !fails.done)
+        for (const node of nodes) await until('the model is loaded again', async () => settled(await node.status(), 2, 2))
+        const ends = await broken(nodes[1].api, tale, '', () => nodes[0].process.kill('SIGKILL'))
+        assert.notEqual(ends.error, null)
+        assert(!ends.done)
+        await until('the loss is noticed', async () => (await nodes[1].status()).nodes.length === 1)
+        await stopCluster([nodes[1]])
     },
 
     async 'a client that goes away frees its sequence in every state'() {

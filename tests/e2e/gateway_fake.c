@@ -8,7 +8,10 @@
  *   delay_ms: N          before each token
  *   fail: "ENGINE"       FAILED with that code                      fail_after: N         after that many tokens (default 0)
  *   refuse: "BUSY"       submit fails
- * Without a script it tells a short story. Usage: gateway_fake [PORT [KEY]]; prints "port N" when it listens; counters at
+ *   lose: [N, ...]       its place is lost (UNAVAILABLE) when it has just given its N-th token; sent again, it goes on behind what was
+ *                        generated, which must be what it had given
+ * Without a script it tells a short story. FAKE_AWAIT=MS: models can be waited for, so long; never: they don't come. FAKE_REPLAY_LIMIT: the
+ * gateway's, in seconds. Usage: gateway_fake [PORT [KEY]]; prints "port N" when it listens; counters at
  * /caravan/v1/status. */
 #include <inttypes.h>
 #include <signal.h>
@@ -36,6 +39,9 @@ struct backend_call {
     uint64_t start_ms, prefill_ms, delay_ms;
     err_code fail;
     int64_t fail_after;
+    size_t first;       /* tokens generated elsewhere */
+    uint64_t lose[16];
+    size_t n_lose;
     bool length;
     uint32_t n_top;
     backend_text_fn text_fn;
@@ -50,7 +56,9 @@ struct fake {
     struct gateway *gateway;
     struct io_signal *term, *interrupt;
     struct backend_call *calls;
-    uint64_t submitted, running, started, tokens, cancelled, finished;
+    uint64_t submitted, running, started, tokens, cancelled, finished, lost;
+    bool waits_for_ever;
+    uint64_t await_ms;
     uint64_t last_seed;
 };
 
@@ -109,6 +117,8 @@ static void read_script(struct backend_call *c, yyjson_val *script, uint64_t see
     v = yyjson_obj_get(script, "fail");
     if (v != NULL) c->fail = err_from_name(yyjson_get_str(v));
     c->fail_after = (int64_t)script_number(script, "fail_after", 0);
+    yyjson_arr_foreach(yyjson_obj_get(script, "lose"), i, n, v)
+        if (c->n_lose < ARRAY_LEN(c->lose)) c->lose[c->n_lose++] = yyjson_get_uint(v);
 }
 
 static void call_end(struct backend_call *c) {
@@ -119,6 +129,12 @@ static void call_end(struct backend_call *c) {
     free(c->tokens);
     free(c->bytes);
     free(c);
+}
+
+static bool is_lost(const struct backend_call *c) {
+    for (size_t i = 0; i < c->n_lose; i++)
+        if (c->at == c->lose[i] && (c->at > c->first || (c->embeds && c->fake->lost == 0))) return true;
+    return false;
 }
 
 static void send_end(struct backend_call *c) {
@@ -135,6 +151,11 @@ static void send_end(struct backend_call *c) {
     if (c->fail != ERR_OK && (int64_t)c->at >= c->fail_after) {
         ev.kind = REQUEST_FAILED;
         err_set(&ev.err, c->fail, "the script made this request fail");
+    }
+    if (is_lost(c)) {
+        ev.kind = REQUEST_FAILED;
+        err_set(&ev.err, ERR_UNAVAILABLE, "the script made the place be lost");
+        c->fake->lost++;
     }
     c->fake->finished++;
     call_end(c);
@@ -159,6 +180,10 @@ static void step(void *user) {
         c->ev.kind = REQUEST_STARTED;
         io_timer_start(c->timer, c->prefill_ms > 0 ? c->prefill_ms : c->delay_ms, 0);
         c->fn(c->user, &c->ev);
+        return;
+    }
+    if (is_lost(c)) {
+        send_end(c);
         return;
     }
     if (c->embeds) {
@@ -198,6 +223,13 @@ static void step(void *user) {
     c->fn(c->user, &c->ev);
 }
 
+/* What it goes on behind is what it gave: no token twice, none left out. */
+static void go_on_behind(struct backend_call *c, const struct request *r) {
+    c->at = c->first = r->n_generated;
+    for (size_t i = 0; i < r->n_generated; i++)
+        if (r->generated[i] != (int32_t)(100 + i % c->n_pieces)) abort();
+}
+
 /* The last one: what came earlier in a chat has been answered. */
 static void find_script(const struct request *r, const char **ret_from, const char **ret_to) {
     const char *at = r->text, *end = r->text != NULL ? r->text + r->text_len : NULL, *from, *to;
@@ -235,6 +267,7 @@ static err_code fake_submit(void *self, const struct request *r, backend_event_f
     c->embeds = r->embed;
     for (size_t i = 0; c->embeds && i < sizeof c->vector / 4; i++) bytes_put_f32(c->vector + 4 * i, (float)(i + r->text_len));
     if (c->embeds) c->n_total = 0;
+    go_on_behind(c, r);
     c->n_top = r->sampling.n_top_logprobs;
     c->ev.prompt_tokens = (uint32_t)(r->tokens != NULL ? r->n_tokens : r->text_len / 4 + 1);
     c->next = f->calls;
@@ -302,6 +335,26 @@ static err_code fake_detokenize(void *self, const char *model, const int32_t *to
     return ERR_OK;
 }
 
+static void tell_ready(void *user) {
+    struct backend_call *c = user;
+    backend_text_fn fn = c->text_fn;
+    void *fn_user = c->user;
+    struct err e = {0};
+    call_end(c);
+    fn(fn_user, ERR_OK, NULL, &e);
+}
+
+static err_code fake_await(void *self, const char *model, backend_text_fn fn, void *user, struct backend_call **ret, struct err *e) {
+    struct fake *f = self;
+    (void)model;
+    (void)e;
+    *ret = text_call(self, 0, fn, user);
+    io_timer_close((*ret)->timer);
+    (*ret)->timer = io_timer_open(f->loop, tell_ready, *ret);
+    if (!f->waits_for_ever) io_timer_start((*ret)->timer, f->await_ms, 0);
+    return ERR_OK;
+}
+
 static void fake_cancel(void *self, struct backend_call *call) {
     struct fake *f = self;
     f->cancelled++;
@@ -361,6 +414,7 @@ static yyjson_mut_val *fake_status(void *self, yyjson_mut_doc *doc) {
     yyjson_mut_obj_add_uint(doc, o, "tokens", f->tokens);
     yyjson_mut_obj_add_uint(doc, o, "cancelled", f->cancelled);
     yyjson_mut_obj_add_uint(doc, o, "finished", f->finished);
+    yyjson_mut_obj_add_uint(doc, o, "lost", f->lost);
     yyjson_mut_obj_add_uint(doc, o, "calls", gateway_calls(f->gateway));
     yyjson_mut_obj_add_uint(doc, o, "last_seed", f->last_seed);
     return o;
@@ -393,6 +447,11 @@ int main(int argc, char **argv) {
     if (max != NULL) o.max_connections = (uint32_t)strtoul(max, NULL, 10);
     struct backend backend = {.self = &f, .submit = fake_submit, .cancel = fake_cancel,
                               .tokenize = fake_tokenize, .detokenize = fake_detokenize, .models = fake_models, .status = fake_status};
+    const char *await = getenv("FAKE_AWAIT"), *limit = getenv("FAKE_REPLAY_LIMIT");
+    if (await != NULL) backend.await = fake_await;
+    if (limit != NULL) o.replay_s = (uint32_t)strtoul(limit, NULL, 10);
+    f.waits_for_ever = await != NULL && strcmp(await, "never") == 0;
+    f.await_ms = await != NULL ? strtoul(await, NULL, 10) : 0;
     struct err e = {0};
     if (gateway_create(f.loop, &o, &backend, &f.gateway, &e) != ERR_OK) {
         fprintf(stderr, "gateway_fake: %s\n", e.text);

@@ -550,7 +550,7 @@ static void test_stage_killed(void **state) {
     kill(n->children[1].pid, SIGKILL);
     node_run(n, all_closed);
     assert_true(n->seen[0].failed && n->seen[1].failed);
-    assert_int_equal(n->seen[0].last.err.code, ERR_CLOSED);
+    assert_int_equal(n->seen[0].last.err.code, ERR_UNAVAILABLE); /* it may go on in another ring */
     assert_true(n->children[0].fault.fatal);
     assert_int_equal(child_status(n, 0), err_exit_code(ERR_CLOSED));
     assert_int_equal(child_status(n, 1), -SIGKILL);

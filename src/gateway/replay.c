@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT
+ * See replay.h. */
+#include "gateway/replay.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "gateway/server_priv.h"
+
+/* LOSSES: places that one request may lose. The pause before an attempt doubles from MIN to MAX. */
+enum { LOSSES_MAX = 8, PAUSE_MIN_MS = 10, PAUSE_MAX_MS = 250 };
+#define SETTLE_US 5000000u /* so long after a loss nodes may not yet know who looks after the model now: what they say isn't final */
+
+struct replay {
+    struct gateway *gateway;
+    struct replay_owner owner;
+    struct io_timer *timer;         /* until the next attempt, or the end of the waiting */
+    struct backend_call *awaiting;
+    clock_us since; /* it waits; 0: it runs */
+    uint64_t pause_ms;
+    uint32_t n_losses;
+};
+
+bool replay_may(const struct gateway *g, err_code code) {
+    bool lost = code == ERR_UNAVAILABLE || code == ERR_NOT_FOUND; /* unloaded since the model was looked up */
+    return lost && g->replay_us > 0 && g->backend.await != NULL;
+}
+
+static void replay_pause(struct replay *r) {
+    io_timer_start(r->timer, r->pause_ms, 0);
+    r->pause_ms = 2 * r->pause_ms < PAUSE_MAX_MS ? 2 * r->pause_ms : PAUSE_MAX_MS;
+}
+
+static void replay_give_up(struct replay *r, const struct err *why) {
+    log_warn("gateway", "%s: it cannot go on: %s", r->owner.what, why->text);
+    r->owner.fail(r->owner.user, why->code, why);
+}
+
+static clock_us replay_waited(const struct replay *r) { return io_loop_now(r->gateway->loop) - r->since; }
+
+/* An attempt came to nothing. */
+static void replay_again(struct replay *r, const struct err *why, clock_us patience) {
+    if (replay_waited(r) < patience && replay_waited(r) < r->gateway->replay_us) replay_pause(r);
+    else replay_give_up(r, why);
+}
+
+static void on_place(void *user, err_code code, const struct backend_text *text, const struct err *cause) {
+    struct replay *r = user;
+    struct err e = *cause;
+    (void)text;
+    r->awaiting = NULL;
+    io_timer_stop(r->timer);
+    if (code != ERR_OK) {
+        replay_again(r, &e, SETTLE_US);
+        return;
+    }
+    code = r->owner.send(r->owner.user, &e);
+    if (code == ERR_OK) return;
+    if (code == ERR_BUSY || replay_may(r->gateway, code)) replay_again(r, &e, r->gateway->replay_us);
+    else replay_give_up(r, &e);
+}
+
+/* A model that isn't there, or not to be loaded for the asking, may be so for a moment only. */
+static err_code find_place(struct replay *r, struct err *e) {
+    struct backend *b = &r->gateway->backend;
+    const struct backend_model *model = NULL;
+    err_code code = gateway_find_model(r->gateway, r->owner.model, &model, e);
+    if (code == ERR_OK && !model->ready && !model->loadable)
+        code = err_set(e, ERR_UNAVAILABLE, "the model \"%s\" is not loaded any more", r->owner.model);
+    return code == ERR_OK ? b->await(b->self, r->owner.model, on_place, r, &r->awaiting, e) : code;
+}
+
+static void on_timer(void *user) {
+    struct replay *r = user;
+    struct err e = {0};
+    clock_us limit = r->gateway->replay_us;
+    if (r->awaiting != NULL) {
+        err_set(&e, ERR_UNAVAILABLE, "the model \"%s\" did not become ready again in %u s", r->owner.model, (unsigned)(limit / 1000000));
+        replay_give_up(r, &e);
+    } else if (find_place(r, &e) == ERR_OK) {
+        io_timer_start(r->timer, replay_waited(r) < limit ? (limit - replay_waited(r)) / 1000 + 1 : 1, 0);
+    } else {
+        if (e.code == ERR_NOT_FOUND) e.code = ERR_UNAVAILABLE; /* it was there */
+        replay_again(r, &e, SETTLE_US);
+    }
+}
+
+void replay_lost(struct replay **at, struct gateway *g, const struct replay_owner *owner, const struct err *why) {
+    struct replay *r = *at;
+    if (r == NULL) {
+        r = *at = MEM_NEW(struct replay);
+        *r = (struct replay){.gateway = g, .owner = *owner, .pause_ms = PAUSE_MIN_MS};
+        r->timer = io_timer_open(g->loop, on_timer, r);
+    }
+    if (r->since == 0) { /* it ran */
+        r->since = io_loop_now(g->loop);
+        r->n_losses++;
+        metrics_count(&g->metrics, METRIC_REPLAYS, 1);
+        log_debug("gateway", "%s: it will go on elsewhere, or when the model is ready again: %s", owner->what, why->text);
+    }
+    if (r->n_losses > LOSSES_MAX) {
+        struct err e;
+        err_set(&e, ERR_UNAVAILABLE, "this request has lost its place %d times: %.300s", LOSSES_MAX, why->text);
+        replay_give_up(r, &e);
+        return;
+    }
+    replay_again(r, why, g->replay_us);
+}
+
+void replay_runs(struct replay *r) {
+    if (r == NULL) return;
+    r->since = 0;
+    r->pause_ms = PAUSE_MIN_MS;
+}
+
+void replay_free(struct replay *r) {
+    if (r == NULL) return;
+    if (r->awaiting != NULL) r->gateway->backend.cancel(r->gateway->backend.self, r->awaiting);
+    io_timer_close(r->timer);
+    free(r);
+}
