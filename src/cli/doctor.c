@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "cli/doctor.h"
+#include "cli/table.h"
 #include "cluster/roster.h"
 
 struct visit {
@@ -85,7 +86,7 @@ static bool visit_print(const struct visit *v, bool json) {
     for (size_t i = 0; i < v->n_peers; i++) doctor_judge_peer(&v->peers[i], &r);
     buf_init(&b, 16 << 20);
     if (json) doctor_print_json(&r, &b);
-    else doctor_print(&r, &b);
+    else doctor_print(&r, table_width(), &b);
     if (json) buf_append_str(&b, "\n");
     else if (v->n_peers == 0) buf_append_str(&b, "No other machine is known here; `caravan doctor HOST` looks at one.\n");
     fputs(buf_cstr(&b), stdout);

@@ -11,11 +11,10 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "base/str.h"
 #include "cli/doctor.h"
 #include "cluster/control.h"
+#include "cluster/doctor_hello.h"
 #include "ring/frame.h"
-#include "ring/handshake.h"
 
 enum { ANSWER_MS = 4000, SEND_BUFFER = 256 << 10 };
 
@@ -25,33 +24,16 @@ struct look {
     socklen_t addr_len;
     struct doctor_address *found;
 };
-struct probe_size {
-    uint32_t there, back; /* bytes more than it needs */
-};
 
 /* ---- one HELLO and its answer ------------------------------------------------------------------------------------------------ */
 
-static err_code hello_send(const struct look *k, struct io_tls_stream *s, struct probe_size size, struct err *e) {
-    const struct identity *id = &k->self->identity;
-    char key[2 * IO_SIGN_PUBLIC_SIZE + 1], proof_text[2 * IO_SIGN_SIZE + 1];
-    uint8_t binding[IO_TLS_EXPORT_SIZE], proof[IO_SIGN_SIZE], head[FRAME_HEADER_SIZE];
+static err_code hello_send(const struct look *k, struct io_tls_stream *s, struct doctor_size size, struct err *e) {
+    uint8_t binding[IO_TLS_EXPORT_SIZE];
     size_t sent;
     struct buf b;
     io_tls_export(s, IDENTITY_LABEL, binding);
-    identity_sign(id, true, binding, proof);
-    str_hex(id->public_key, IO_SIGN_PUBLIC_SIZE, key);
-    str_hex(proof, sizeof(proof), proof_text);
     buf_init(&b, FRAME_HEADER_SIZE + frame_max_payload(FRAME_HELLO));
-    buf_append(&b, head, sizeof(head)); /* filled in below, when the length is known */
-    buf_printf(&b, "{\"version\":%d,\"node\":\"%016llx\",\"name\":\"doctor\",\"port\":0,\"software\":\"%s\",\"key\":\"%s\"", FRAME_VERSION,
-               (unsigned long long)id->id, CARAVAN_VERSION, key);
-    buf_printf(&b, ",\"incarnation\":%llu,\"proof\":\"%s\",\"probe\":true,\"answer\":%u,\"pad\":\"", (unsigned long long)id->incarnation,
-               proof_text, size.back);
-    for (uint32_t i = 0; i < size.there; i++) buf_append_byte(&b, '.');
-    buf_append_str(&b, "\"}");
-    struct frame_header h = {.type = FRAME_HELLO, .sent_us = clock_now(), .payload_len = (uint32_t)(b.len - FRAME_HEADER_SIZE)};
-    frame_header_put(head, &h);
-    memcpy(b.data, head, sizeof(head));
+    doctor_hello_encode(&k->self->identity, binding, size, &b);
     err_code code = io_tls_write(s, b.data, b.len, true, &sent, e); /* fits in the socket's buffer */
     if (code == ERR_OK) code = io_tls_flush(s, true, e);
     buf_done(&b);
@@ -72,44 +54,20 @@ static err_code receive(struct io_tls_stream *s, size_t need, clock_us deadline,
     return ERR_OK;
 }
 
-static err_code welcome_read(struct look *k, struct io_tls_stream *s, const uint8_t *payload, size_t len, struct err *e) {
-    struct doctor_address *a = k->found;
-    yyjson_doc *doc = NULL;
-    const char *key = NULL, *proof_text = NULL;
-    uint8_t public_key[IO_SIGN_PUBLIC_SIZE], proof[IO_SIGN_SIZE], binding[IO_TLS_EXPORT_SIZE];
-    int64_t time = 0;
-    err_code code = json_parse((const char *)payload, len, &doc, e);
-    yyjson_val *root = yyjson_doc_get_root(doc);
-    if (code == ERR_OK) code = json_get_line(root, "name", a->name, sizeof(a->name), e);
-    if (code == ERR_OK) code = json_get_line(root, "software", a->software, sizeof(a->software), e);
-    if (code == ERR_OK) code = json_get_i64(root, "time", 0, INT64_MAX / 2, &time, e);
-    if (code == ERR_OK) code = json_need_str(root, "key", &key, e);
-    if (code == ERR_OK) code = json_need_str(root, "proof", &proof_text, e);
-    io_tls_export(s, IDENTITY_LABEL, binding);
-    if (code == ERR_OK && (!str_unhex(key, public_key, sizeof(public_key)) || !str_unhex(proof_text, proof, sizeof(proof)) ||
-                           !identity_check(public_key, false, binding, proof)))
-        code = err_set(e, ERR_AUTH, "it could not prove its identity");
-    if (code == ERR_OK) {
-        a->id = identity_id(public_key);
-        a->timed = time > 0;
-        a->ahead_s = time - clock_wall_s();
-    }
-    yyjson_doc_free(doc);
-    return code;
-}
-
 static err_code answer_read(struct look *k, struct io_tls_stream *s, struct err *e) {
-    struct frame_header h;
+    uint8_t binding[IO_TLS_EXPORT_SIZE];
+    size_t need = 0;
     struct buf in;
     clock_us deadline = clock_now() + ANSWER_MS * 1000ull;
+    err_code code = ERR_BUSY;
+    io_tls_export(s, IDENTITY_LABEL, binding);
     buf_init(&in, FRAME_HEADER_SIZE + frame_max_payload(FRAME_WELCOME));
-    err_code code = receive(s, FRAME_HEADER_SIZE, deadline, &in, e);
-    if (code == ERR_OK) k->found->version = in.data[4]; /* of any version there can be */
-    if (code == ERR_OK) code = frame_header_get(in.data, FRAME_LINK_CONTROL, &h, e);
-    if (code == ERR_OK) code = receive(s, FRAME_HEADER_SIZE + h.payload_len, deadline, &in, e);
-    if (code == ERR_OK && h.type == FRAME_REFUSE) code = ring_refuse_decode(in.data + FRAME_HEADER_SIZE, h.payload_len, e);
-    else if (code == ERR_OK && h.type == FRAME_WELCOME) code = welcome_read(k, s, in.data + FRAME_HEADER_SIZE, h.payload_len, e);
-    else if (code == ERR_OK) code = err_set(e, ERR_PROTOCOL, "it answers with %s instead of WELCOME", frame_type_name(h.type));
+    while (code == ERR_BUSY && in.len >= need) {
+        code = doctor_answer_decode(in.data, in.len, binding, clock_wall_s(), k->found, &need, e);
+        if (code != ERR_BUSY || in.len >= need) break; /* an answer, which may be a REFUSE that says BUSY */
+        code = receive(s, need, deadline, &in, e);
+        if (code == ERR_OK) code = ERR_BUSY;
+    }
     buf_done(&in);
     return code;
 }
@@ -136,7 +94,7 @@ static struct io_tls_stream *handshake(struct look *k, struct io_tls_ctx *ctx) {
     return s;
 }
 
-static err_code ask(struct look *k, struct io_tls_stream *s, struct probe_size size, struct err *e) {
+static err_code ask(struct look *k, struct io_tls_stream *s, struct doctor_size size, struct err *e) {
     err_code code = hello_send(k, s, size, e);
     if (code == ERR_OK) code = answer_read(k, s, e);
     io_tls_close(s);
@@ -144,7 +102,7 @@ static err_code ask(struct look *k, struct io_tls_stream *s, struct probe_size s
 }
 
 /* Whether a large frame passes, when a small one has. */
-static enum doctor_passed ask_large(struct look *k, struct io_tls_ctx *ctx, struct probe_size size) {
+static enum doctor_passed ask_large(struct look *k, struct io_tls_ctx *ctx, struct doctor_size size) {
     struct doctor_address scratch = *k->found;
     struct look again = *k;
     struct err e = {0};
@@ -167,10 +125,10 @@ static void look_address(struct look *k) {
         if (!s) a->handshake = first;
     }
     if (!s) return;
-    a->answer.code = ask(k, s, (struct probe_size){0}, &a->answer);
+    a->answer.code = ask(k, s, (struct doctor_size){0}, &a->answer);
     if (a->answer.code != ERR_OK) return;
-    a->there = ask_large(k, ctx, (struct probe_size){.there = DOCTOR_LARGE_THERE});
-    a->back = ask_large(k, ctx, (struct probe_size){.back = DOCTOR_LARGE_BACK});
+    a->there = ask_large(k, ctx, (struct doctor_size){.there = DOCTOR_LARGE_THERE});
+    a->back = ask_large(k, ctx, (struct doctor_size){.back = DOCTOR_LARGE_BACK});
 }
 
 /* ---- machines ---------------------------------------------------------------------------------------------------------------- */

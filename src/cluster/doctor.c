@@ -412,12 +412,33 @@ void doctor_judge_peer(const struct doctor_peer *f, struct doctor_report *r) {
 
 /* ---- printing ---------------------------------------------------------------------------------------------------------------- */
 
-void doctor_print(const struct doctor_report *r, struct buf *out) {
+enum { INDENT = 19, LEAST_WIDTH = 40 };
+
+/* Goes on below, indented, where a word would not fit any more. */
+static void put_wrapped(struct buf *out, const char *text, uint32_t width) {
+    size_t room = width > INDENT + LEAST_WIDTH ? width - INDENT : strlen(text);
+    while (strlen(text) > room) {
+        size_t cut = room;
+        while (cut > 0 && text[cut] != ' ') cut--;
+        if (cut == 0) cut = room + strcspn(text + room, " "); /* a word that is too long stays whole */
+        buf_append(out, text, cut);
+        text += cut + (text[cut] == ' ');
+        if (*text) buf_printf(out, "\n%*s", INDENT, "");
+    }
+    buf_printf(out, "%s\n", text);
+}
+
+void doctor_print(const struct doctor_report *r, uint32_t width, struct buf *out) {
+    char hint[sizeof(r->lines->hint) + 8];
     for (size_t i = 0; i < r->n; i++) {
         const struct doctor_line *l = &r->lines[i];
         if (i == 0 || strcmp(r->lines[i - 1].subject, l->subject) != 0) buf_printf(out, "%s%s\n", i == 0 ? "" : "\n", l->subject);
-        buf_printf(out, "  %-4s  %-9s  %s\n", doctor_verdict_name(l->verdict), l->check, l->text);
-        if (l->verdict != DOCTOR_OK && l->hint[0]) buf_printf(out, "  %-4s  %-9s  hint: %s\n", "", "", l->hint);
+        buf_printf(out, "  %-4s  %-9s  ", doctor_verdict_name(l->verdict), l->check);
+        put_wrapped(out, l->text, width);
+        if (l->verdict == DOCTOR_OK || !l->hint[0]) continue;
+        snprintf(hint, sizeof(hint), "hint: %s", l->hint);
+        buf_printf(out, "%*s", INDENT, "");
+        put_wrapped(out, hint, width);
     }
     size_t failed = r->counts[DOCTOR_FAIL], warned = r->counts[DOCTOR_WARN];
     if (failed + warned == 0) buf_printf(out, "\nAll is well.\n");

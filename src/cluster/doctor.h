@@ -100,8 +100,9 @@ void doctor_judge_here(const struct doctor_here *f, struct doctor_report *r);
 void doctor_judge_interface(const struct doctor_interface *f, struct doctor_report *r);
 void doctor_judge_peer(const struct doctor_peer *f, struct doctor_report *r);
 
-/* For a terminal: the lines, and the sum below. As JSON: {"ok", "failed", "warnings", "checks": [...]}. */
-void doctor_print(const struct doctor_report *r, struct buf *out);
+/* For people: the lines, cut between words to fit in width characters (0: as long as they are), and the sum below. As JSON: {"ok",
+ * "failed", "warnings", "checks": [...]}. */
+void doctor_print(const struct doctor_report *r, uint32_t width, struct buf *out);
 void doctor_print_json(const struct doctor_report *r, struct buf *out);
 
 #endif

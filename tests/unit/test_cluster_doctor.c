@@ -11,7 +11,9 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "cluster/doctor.h"
+#include "base/str.h"
+#include "cluster/doctor_hello.h"
+#include "ring/frame.h"
 #include "support/golden.h"
 
 #define GB (1ull << 30)
@@ -197,7 +199,7 @@ static void each_finding_has_its_lines(void **state) {
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct doctor_report r = judge(i);
         buf_printf(&out, "==== %s\n", cases[i].name);
-        doctor_print(&r, &out);
+        doctor_print(&r, i % 2 ? 80 : 0, &out);
         for (size_t k = 0; k < r.n; k++) /* whatever is wrong comes with what to do */
             if (r.lines[k].verdict != DOCTOR_OK && !r.lines[k].hint[0] && strcmp(cases[i].name, "peer_odd") != 0 &&
                 strcmp(cases[i].name, "here_api_shut") != 0)
@@ -221,7 +223,7 @@ static void what_is_well_is_well(void **state) {
     doctor_judge_peer(peer, &r);
     assert_int_equal(r.counts[DOCTOR_OK], r.n);
     buf_init(&out, 1 << 20);
-    doctor_print(&r, &out);
+    doctor_print(&r, 0, &out);
     buf_append_str(&out, "\n");
     doctor_print_json(&r, &out);
     buf_append_str(&out, "\n");
@@ -231,10 +233,67 @@ static void what_is_well_is_well(void **state) {
     free(peer);
 }
 
+/* A WELCOME of a node whose clock is 1000000, for a connection whose binding is all zeros. */
+static void put_welcome(struct buf *out) {
+    struct identity id;
+    uint8_t binding[IO_TLS_EXPORT_SIZE] = {0}, proof[IO_SIGN_SIZE], head[FRAME_HEADER_SIZE];
+    char key[2 * IO_SIGN_PUBLIC_SIZE + 1], proof_text[2 * IO_SIGN_SIZE + 1], text[1024];
+    identity_make(&id);
+    identity_sign(&id, false, binding, proof);
+    str_hex(id.public_key, sizeof(id.public_key), key);
+    str_hex(proof, sizeof(proof), proof_text);
+    int len = snprintf(text, sizeof(text), "{\"version\":1,\"name\":\"beta\",\"software\":\"1.0\",\"time\":1000000,\"key\":\"%s\","
+                       "\"proof\":\"%s\"}", key, proof_text);
+    frame_header_put(head, &(struct frame_header){.type = FRAME_WELCOME, .payload_len = (uint32_t)len});
+    buf_append(out, head, sizeof(head));
+    buf_append(out, text, (size_t)len);
+}
+
+static void an_answer_is_read_when_it_is_whole(void **state) {
+    (void)state;
+    uint8_t binding[IO_TLS_EXPORT_SIZE] = {0};
+    struct doctor_address a = {0};
+    struct err e = {0};
+    struct buf b;
+    size_t need;
+    buf_init(&b, 4096);
+    put_welcome(&b);
+    for (size_t len = 0; len < b.len; len++) {
+        assert_int_equal(doctor_answer_decode(b.data, len, binding, 1000090, &a, &need, &e), ERR_BUSY);
+        assert_int_equal(need, len < FRAME_HEADER_SIZE ? FRAME_HEADER_SIZE : b.len);
+    }
+    assert_int_equal(doctor_answer_decode(b.data, b.len, binding, 1000090, &a, &need, &e), ERR_OK);
+    assert_string_equal(a.name, "beta");
+    assert_true(a.timed && a.ahead_s == -90 && a.version == FRAME_VERSION && a.id != 0);
+    binding[3] ^= 1; /* taken from another connection */
+    a.id = 0;
+    assert_int_equal(doctor_answer_decode(b.data, b.len, binding, 1000090, &a, &need, &e), ERR_AUTH);
+    assert_int_equal(a.id, 0);
+    b.data[4] = 9; /* a later version */
+    assert_int_equal(doctor_answer_decode(b.data, b.len, binding, 1000090, &a, &need, &e), ERR_PROTOCOL);
+    assert_int_equal(a.version, 9);
+    buf_done(&b);
+}
+
+static void large_frames_are_within_the_limits(void **state) {
+    (void)state;
+    uint8_t binding[IO_TLS_EXPORT_SIZE] = {0};
+    struct identity id;
+    struct buf b;
+    identity_make(&id);
+    buf_init(&b, FRAME_HEADER_SIZE + frame_max_payload(FRAME_HELLO));
+    doctor_hello_encode(&id, binding, (struct doctor_size){.there = DOCTOR_LARGE_THERE, .back = DOCTOR_LARGE_BACK}, &b);
+    assert_false(b.failed);
+    assert_true(b.len > DOCTOR_LARGE_THERE);
+    buf_done(&b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_finding_has_its_lines),
         cmocka_unit_test(what_is_well_is_well),
+        cmocka_unit_test(an_answer_is_read_when_it_is_whole),
+        cmocka_unit_test(large_frames_are_within_the_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
