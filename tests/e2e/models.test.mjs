@@ -2,7 +2,7 @@
 // Many models on real nodes: loaded by name, on demand, unloaded, deleted, making room for each other, from whichever node is asked.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Node, ask, caravan, demoModel, isAlive, run, stopCluster, streamChat, until } from './lib/cluster.mjs'
 
@@ -57,6 +57,19 @@ await run({
         copyFileSync(demoModel, join(dir, 'three.gguf'))
         await known(node, 'three')
         assert.match((await cli(node, 'load', 'four')).stderr, /no file of a model "four"[^]*caravan pull/)
+        await stopCluster([node])
+    },
+
+    async 'loading and unloading again and again leaves no file open'() {
+        const node = await new Node('m5', ['--models-dir', folder('m5', 'one'), '--no-load-on-demand', ...small]).open()
+        await known(node, 'one')
+        const open = () => readdirSync(`/proc/${node.process.pid}/fd`).length
+        const before = open()
+        for (let i = 0; i < 4; i++) {
+            for (const verb of ['load', 'unload']) assert.equal((await cli(node, verb, 'one')).code, 0)
+            await until('the stage is gone', () => node.stages().length === 0, 20)
+        }
+        await until('as many files are open as before', () => open() <= before, 5)
         await stopCluster([node])
     },
 

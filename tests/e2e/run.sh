@@ -10,6 +10,9 @@ export CARAVAN_TMP
 export HOME="$CARAVAN_TMP"
 export XDG_CONFIG_HOME="$CARAVAN_TMP/config" XDG_STATE_HOME="$CARAVAN_TMP/state" XDG_CACHE_HOME="$CARAVAN_TMP/cache"
 export CARAVAN_NO_DISCOVERY=yes # tests of discovery unset it: nodes of other tests are none of theirs
+# In a build with sanitizers: what they find in any process of the test, also in one whose end nobody looks at.
+export ASAN_OPTIONS="${ASAN_OPTIONS:-}:log_path=$CARAVAN_TMP/sanitizer" TSAN_OPTIONS="${TSAN_OPTIONS:-}:log_path=$CARAVAN_TMP/sanitizer"
+export UBSAN_OPTIONS="${UBSAN_OPTIONS:-}:log_path=$CARAVAN_TMP/sanitizer"
 cd "$CARAVAN_TMP" || exit 1
 
 case $test in
@@ -45,6 +48,12 @@ if [ -n "$orphans" ]; then
     # shellcheck disable=SC2086
     kill -9 $orphans
     [ "$status" != 0 ] || status=1
+fi
+
+if [ -n "$(find "$CARAVAN_TMP" -maxdepth 1 -name 'sanitizer.*' -size +0)" ]; then
+    echo "error: a sanitizer reports:"
+    head -n 60 "$CARAVAN_TMP"/sanitizer.*
+    status=1
 fi
 
 if [ "$status" = 0 ] || [ "$status" = 77 ]; then
