@@ -14,7 +14,7 @@ set(CARAVAN_TEST_ENV "CARAVAN_SOURCE=${CMAKE_SOURCE_DIR}" "CARAVAN_BUILD=${CMAKE
 
 function(caravan_register name label timeout)
     if(CARAVAN_SANITIZE)
-        math(EXPR timeout "4 * ${timeout}") # the thousand simulated nodes need 23 s, and ten times that with AddressSanitizer
+        math(EXPR timeout "4 * ${timeout}") # a sanitized program takes several times as long
     endif()
     add_test(NAME ${name} COMMAND ${ARGN} WORKING_DIRECTORY "${CMAKE_BINARY_DIR}")
     set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT ${timeout} SKIP_RETURN_CODE 77 ENVIRONMENT "${CARAVAN_TEST_ENV}")
