@@ -54,6 +54,21 @@ err_code file_write(const char *path, const void *data, size_t len, struct err *
     return ok ? ERR_OK : err_set_errno(e, ERR_IO, errnum, "cannot write \"%s\"", path);
 }
 
+err_code file_read(const char *path, const char *what, struct buf *out, struct err *e) {
+    FILE *f = fopen(path, "re");
+    if (!f) {
+        int errnum = errno;
+        return err_set_errno(e, errnum == ENOENT ? ERR_NOT_FOUND : ERR_IO, errnum, "cannot read %s \"%s\"", what, path);
+    }
+    char block[4096];
+    for (size_t n; !out->failed && (n = fread(block, 1, sizeof(block), f)) > 0;) buf_append(out, block, n);
+    err_code code = ERR_OK;
+    if (ferror(f)) code = err_set_errno(e, ERR_IO, errno, "cannot read %s \"%s\"", what, path);
+    else if (out->failed) code = err_set(e, ERR_LIMIT, "%s \"%s\" is larger than %zu bytes", what, path, out->max);
+    fclose(f);
+    return code;
+}
+
 err_code file_read_secret(const char *path, const char *what, char *text, size_t size, struct err *e) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 
 /* Makes the folders above the last '/' of path (mode 0700), as far as they are missing: "a/b/c" makes a and a/b, "a/b/" too. ERR_IO names
@@ -12,6 +13,9 @@
 err_code file_make_folders(const char *path, struct err *e);
 /* Replaces the file at path with these bytes (mode 0600), all or nothing: written beside it, synced, renamed. ERR_IO. */
 err_code file_write(const char *path, const void *data, size_t len, struct err *e);
+/* Appends the whole file to out; `what` names it in errors ("profile"). ERR_NOT_FOUND when there is no file, ERR_IO, and ERR_LIMIT when it
+ * is larger than out may be. */
+err_code file_read(const char *path, const char *what, struct buf *out, struct err *e);
 /* Reads a small secret (a key) as a C string into text[size]; `what` names it in errors ("cluster key"). ERR_NOT_FOUND when there is no
  * file, ERR_IO, and ERR_AUTH, with what to do, when anybody but the owner may read it. A longer file is cut: the parser sees that. */
 err_code file_read_secret(const char *path, const char *what, char *text, size_t size, struct err *e);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * Where option values come from: the command line, the environment, the config file. See option.h. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/option.h"
 #include "base/option_priv.h"
@@ -325,24 +326,11 @@ static err_code read_config(struct options *o, struct err *e) {
     err_code code = ERR_OK;
     struct buf text;
     char *path = config_path(o, &named);
-    FILE *file = path && path[0] ? fopen(path, "rb") : NULL;
     buf_init(&text, OPTION_MAX_CONFIG);
-    if (!file) {
-        if (named && path[0])
-            code = err_set_errno(e, ERR_NOT_FOUND, errno, "cannot open the config file \"%s\"", path);
-        goto out;
-    }
-    char block[4096];
-    for (size_t n; (n = fread(block, 1, sizeof block, file)) > 0;)
-        buf_append(&text, block, n);
-    if (ferror(file))
-        code = err_set_errno(e, ERR_IO, errno, "cannot read the config file \"%s\"", path);
-    else if (text.failed)
-        code = err_set(e, ERR_LIMIT, "config file \"%s\" is larger than %d bytes", path, OPTION_MAX_CONFIG);
-    else
+    if (path && path[0] && (named || access(path, R_OK) == 0))
+        code = file_read(path, "the config file", &text, e);
+    if (!code)
         code = options_read_config(o, buf_cstr(&text), text.len, path, e);
-    fclose(file);
-out:
     buf_done(&text);
     free(path);
     return code;

@@ -2,12 +2,12 @@
  * `caravan perplexity`: how well the model, whole or in slices, predicts a text: exp of the mean negative log-likelihood of each token
  * given those before it in its window of --ctx tokens (windows do not overlap; only the second half of each counts, so that every counted
  * token has at least half a window of context). */
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
@@ -64,25 +64,6 @@ static err_code score_window(struct private_ring *ring, struct scoring *sc, stru
     return code;
 }
 
-static err_code read_text(const char *path, char **ret, size_t *ret_len, struct err *e) {
-    FILE *f = fopen(path, "re");
-    if (!f) return err_set_errno(e, ERR_NOT_FOUND, errno, "cannot read \"%s\"", path);
-    char *text = malloc(MAX_TEXT + 1);
-    size_t n = text ? fread(text, 1, MAX_TEXT + 1, f) : 0;
-    fclose(f);
-    err_code code = ERR_OK;
-    if (!text) code = err_set(e, ERR_MEMORY, "no memory for \"%s\"", path);
-    else if (n > MAX_TEXT) code = err_set(e, ERR_LIMIT, "\"%s\" is larger than 8 MB", path);
-    else if (n == 0) code = err_set(e, ERR_INVALID, "\"%s\" is empty", path);
-    if (code != ERR_OK) {
-        free(text);
-        return code;
-    }
-    *ret = text;
-    *ret_len = n;
-    return ERR_OK;
-}
-
 static err_code score_text(const struct options *o, const struct cli_split *s, const char *text, size_t len, struct scoring *sc,
                            struct err *e) {
     uint32_t n_ctx = (uint32_t)option_int(o, OPT_CTX);
@@ -109,11 +90,12 @@ err_code cli_perplexity(const struct options *o, int *exit_status, struct err *e
     (void)exit_status;
     struct cli_split s = {0};
     struct scoring sc = {0};
-    char *text = NULL;
-    size_t len = 0;
-    err_code code = read_text(option_argument(o, 1), &text, &len, e);
+    struct buf text;
+    buf_init(&text, MAX_TEXT);
+    err_code code = file_read(option_argument(o, 1), "text", &text, e);
+    if (code == ERR_OK && text.len == 0) code = err_set(e, ERR_INVALID, "\"%s\" is empty", option_argument(o, 1));
     if (code == ERR_OK) code = cli_split_open(o, option_argument(o, 0), &s, e);
-    if (code == ERR_OK) code = score_text(o, &s, text, len, &sc, e);
+    if (code == ERR_OK) code = score_text(o, &s, buf_cstr(&text), text.len, &sc, e);
     if (code == ERR_OK) {
         double perplexity = exp(sc.sum / (double)sc.n);
         if (option_flag(o, OPT_JSON))
@@ -123,6 +105,6 @@ err_code cli_perplexity(const struct options *o, int *exit_status, struct err *e
                    s.n_stage == 1 ? "" : "s");
     }
     cli_split_done(&s);
-    free(text);
+    buf_done(&text);
     return code;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * `caravan run`: one answer, or a chat with line editing and history. A client of the HTTP API like any other. Text goes to standard
  * output, everything about it to standard error. */
-#include <errno.h>
 #include <inttypes.h>
 #include <isocline.h>
 #include <signal.h>
@@ -58,14 +57,12 @@ static void put_sampling(const struct options *o, yyjson_mut_doc *doc, yyjson_mu
 static err_code put_grammar(const struct options *o, yyjson_mut_doc *doc, yyjson_mut_val *root, struct err *e) {
     const char *path = option_text(o, OPT_GRAMMAR);
     if (!path[0]) return ERR_OK;
-    FILE *f = fopen(path, "re");
-    if (!f) return err_set_errno(e, ERR_NOT_FOUND, errno, "cannot read grammar \"%s\"", path);
-    char *text = mem_zalloc(MAX_PROMPT + 1);
-    size_t n = fread(text, 1, MAX_PROMPT, f);
-    fclose(f);
-    yyjson_mut_obj_add_strncpy(doc, root, "grammar", text, n);
-    free(text);
-    return ERR_OK;
+    struct buf text;
+    buf_init(&text, MAX_PROMPT);
+    err_code code = file_read(path, "grammar", &text, e);
+    if (code == ERR_OK) yyjson_mut_obj_add_strncpy(doc, root, "grammar", buf_cstr(&text), text.len);
+    buf_done(&text);
+    return code;
 }
 
 /* The request's body: the whole conversation, or the raw prompt. */

@@ -2,7 +2,6 @@
  * See profile.h. */
 #include "cluster/profile.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -192,16 +191,14 @@ err_code profile_get(yyjson_val *obj, struct profile *ret, struct err *e) {
 }
 
 err_code profile_load(const char *path, struct profile *ret, struct err *e) {
-    char *text = mem_alloc(MAX_FILE);
-    FILE *f = fopen(path, "re");
     yyjson_doc *doc = NULL;
-    size_t n = f ? fread(text, 1, MAX_FILE, f) : 0;
-    err_code code = f ? ERR_OK : err_set_errno(e, ERR_NOT_FOUND, errno, "cannot read profile \"%s\"", path);
-    if (f) fclose(f);
-    if (code == ERR_OK) code = json_parse(text, n, &doc, e);
+    struct buf b;
+    buf_init(&b, MAX_FILE);
+    err_code code = file_read(path, "profile", &b, e);
+    if (code == ERR_OK) code = json_parse(buf_cstr(&b), b.len, &doc, e);
     if (code == ERR_OK) code = profile_get(yyjson_doc_get_root(doc), ret, e);
     yyjson_doc_free(doc);
-    free(text);
+    buf_done(&b);
     return code;
 }
 

@@ -2,7 +2,6 @@
  * See roster.h. */
 #include "cluster/roster.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,16 +159,18 @@ static err_code roster_parse(const char *text, size_t len, struct roster *ret, s
 
 err_code roster_load(const char *path, struct roster *ret, struct err *e) {
     memset(ret, 0, sizeof(*ret));
-    FILE *f = fopen(path, "re");
-    if (!f) return errno == ENOENT ? ERR_OK : err_set_errno(e, ERR_IO, errno, "cannot read \"%s\"", path);
-    char *text = mem_alloc(MAX_FILE);
-    size_t n = fread(text, 1, MAX_FILE, f);
-    fclose(f);
+    struct buf b;
+    buf_init(&b, MAX_FILE);
+    err_code code = file_read(path, "the list of peers", &b, e);
+    if (code != ERR_OK) {
+        buf_done(&b);
+        return code == ERR_NOT_FOUND ? ERR_OK : code;
+    }
     struct roster *r = MEM_NEW(struct roster);
-    err_code code = roster_parse(text, n, r, e);
+    code = roster_parse(buf_cstr(&b), b.len, r, e);
     if (code == ERR_OK) *ret = *r;
     free(r);
-    free(text);
+    buf_done(&b);
     if (code != ERR_OK) {
         err_prefix(e, "the list of peers \"%s\"", path);
         err_hint(e, "remove the file; peers are then found by --peer or discovery");

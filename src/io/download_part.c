@@ -37,15 +37,13 @@ err_code part_open(struct part *p, const char *path, struct err *e) {
 
 /* What an earlier attempt has left, if it is of the same file. */
 static bool part_resume(struct part *p, const char *identity) {
-    char *text = mem_alloc(PART_MAX_STATE);
-    FILE *f = fopen(p->state, "re");
-    size_t n = f ? fread(text, 1, PART_MAX_STATE, f) : 0;
-    if (f) fclose(f);
+    struct buf b;
+    buf_init(&b, PART_MAX_STATE);
     yyjson_doc *doc = NULL;
     const char *was = "", *missing = NULL;
     int64_t size = -1;
     struct stat st;
-    bool same = n > 0 && n < PART_MAX_STATE && json_parse(text, n, &doc, NULL) == ERR_OK;
+    bool same = file_read(p->state, "state", &b, NULL) == ERR_OK && json_parse(buf_cstr(&b), b.len, &doc, NULL) == ERR_OK;
     if (same) {
         yyjson_val *root = yyjson_doc_get_root(doc);
         same = json_need_str(root, "identity", &was, NULL) == ERR_OK && json_need_str(root, "missing", &missing, NULL) == ERR_OK &&
@@ -54,7 +52,7 @@ static bool part_resume(struct part *p, const char *identity) {
                spans_read(&p->spans, missing, p->size, NULL) == ERR_OK;
     }
     yyjson_doc_free(doc);
-    free(text);
+    buf_done(&b);
     return same;
 }
 

@@ -33,13 +33,15 @@ void learned_open(struct node *n) {
     l->core = learn_create();
     if (!n->config->state_dir) return;
     l->path = mem_printf("%slearnt.json", n->config->state_dir);
-    FILE *f = fopen(l->path, "re");
-    if (!f) return; /* nothing kept is no fault */
-    char *text = mem_alloc(MAX_FILE);
-    size_t len = fread(text, 1, MAX_FILE, f);
-    fclose(f);
-    if (learn_read(l->core, text, len, &e) != ERR_OK) log_warn("plan", "\"%s\": %s; it is learnt anew", l->path, e.text);
-    free(text);
+    struct buf b;
+    buf_init(&b, MAX_FILE);
+    err_code code = file_read(l->path, "what was learnt", &b, &e);
+    if (code == ERR_OK) {
+        code = learn_read(l->core, buf_cstr(&b), b.len, &e);
+        err_prefix(&e, "\"%s\"", l->path);
+    }
+    if (code != ERR_OK && code != ERR_NOT_FOUND) log_warn("plan", "%s; it is learnt anew", e.text);
+    buf_done(&b);
 }
 
 void learned_close(struct node *n) {

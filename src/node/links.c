@@ -27,14 +27,15 @@ void links_open(struct node *n) {
     l->frame = mem_zalloc(PROBE_HEADER + PROBE_CHUNK);
     if (!n->config->state_dir) return;
     l->path = mem_printf("%slinks.json", n->config->state_dir);
-    FILE *f = fopen(l->path, "re");
-    if (!f) return; /* nothing kept is no fault */
-    char *text = mem_alloc(MAX_FILE);
-    size_t len = fread(text, 1, MAX_FILE, f);
-    fclose(f);
-    if (probe_read(l->probe, clock_wall_s(), text, len, &e) != ERR_OK)
-        log_warn("node", "\"%s\": %s; links are measured anew", l->path, e.text);
-    free(text);
+    struct buf b;
+    buf_init(&b, MAX_FILE);
+    err_code code = file_read(l->path, "what was measured of links", &b, &e);
+    if (code == ERR_OK) {
+        code = probe_read(l->probe, clock_wall_s(), buf_cstr(&b), b.len, &e);
+        err_prefix(&e, "\"%s\"", l->path);
+    }
+    if (code != ERR_OK && code != ERR_NOT_FOUND) log_warn("node", "%s; links are measured anew", e.text);
+    buf_done(&b);
 }
 
 void links_close(struct node *n) {

@@ -328,7 +328,7 @@ static void the_config_file_can_be_named(void **state) {
     expect_ok("up");
     assert_int_equal(option_int(&o, OPT_CTX), 77);
     setenv("CARAVAN_CONFIG", "/does/not/exist", 1);
-    expect_error("up", ERR_NOT_FOUND, "cannot open the config file \"/does/not/exist\": No such file", "");
+    expect_error("up", ERR_NOT_FOUND, "cannot read the config file \"/does/not/exist\": No such file", "");
     unsetenv("CARAVAN_CONFIG");
     expect_error("up --config /does/not/exist", ERR_NOT_FOUND, "\"/does/not/exist\"", "");
     snprintf(line, sizeof line, "up --config %s", folder);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Errors, memory, buffers, bytes, clock, arena and the list: each small module of the base floor. */
+ * Errors, memory, buffers, files, bytes, clock, arena and the list: each small module of the base floor. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -17,6 +18,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "base/list.h"
 #include "base/mem.h"
 
@@ -234,6 +236,32 @@ static void buf_prints_long_texts(void **state) {
     buf_done(&b);
 }
 
+/* ---- file ---- */
+
+static void file_comes_whole_or_not_at_all(void **state) {
+    (void)state;
+    static const char *const path = "test-file.txt";
+    enum { LEN = 10000 };
+    char text[LEN];
+    struct buf b;
+    struct err e;
+    for (size_t i = 0; i < LEN; i++) text[i] = (char)(i * 7);
+    assert_int_equal(file_write(path, text, LEN, &e), ERR_OK);
+    buf_init(&b, LEN);
+    assert_int_equal(file_read(path, "text", &b, &e), ERR_OK);
+    assert_int_equal(b.len, LEN);
+    assert_memory_equal(b.data, text, LEN);
+    buf_done(&b);
+    buf_init(&b, LEN - 1);
+    assert_int_equal(file_read(path, "text", &b, &e), ERR_LIMIT);
+    assert_string_equal(e.text, "text \"test-file.txt\" is larger than 9999 bytes");
+    buf_clear(&b);
+    assert_int_equal(remove(path), 0);
+    assert_int_equal(file_read(path, "text", &b, &e), ERR_NOT_FOUND);
+    assert_int_equal(file_read(".", "text", &b, &e), ERR_IO); /* a folder */
+    buf_done(&b);
+}
+
 /* ---- bytes ---- */
 
 static void bytes_round_trip(void **state) {
@@ -354,6 +382,7 @@ int main(void) {
         cmocka_unit_test(buf_appends_and_consumes),
         cmocka_unit_test(buf_keeps_to_its_maximum),
         cmocka_unit_test(buf_prints_long_texts),
+        cmocka_unit_test(file_comes_whole_or_not_at_all),
         cmocka_unit_test(bytes_round_trip),
         cmocka_unit_test(bytes_reader_stops_at_the_end),
         cmocka_unit_test(clock_goes_forward),
