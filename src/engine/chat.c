@@ -8,9 +8,12 @@
 #include "engine/chat_priv.h"
 #include "engine/template.h"
 
+enum { SHORT_CONTEXT = 64 << 10 }; /* bytes for which no honest template needs all of its time */
+
 struct known {
     char *tmpl;                /* owned; NULL: the place is free */
     struct engine_chat_caps caps;
+    struct err broken;         /* code ERR_OK: it is not */
 };
 
 struct engine_chat {
@@ -96,21 +99,40 @@ static err_code find_out(struct engine_chat *c, const char *tmpl, struct engine_
     return why.code;
 }
 
-err_code engine_chat_caps(struct engine_chat *c, const char *tmpl, struct engine_chat_caps *ret, struct err *e) {
-    for (size_t i = 0; i < ENGINE_MAX_TEMPLATES; i++) {
-        if (c->known[i].tmpl == NULL || strcmp(c->known[i].tmpl, tmpl) != 0) continue;
-        *ret = c->known[i].caps;
-        return ERR_OK;
-    }
-    struct engine_chat_caps caps;
-    err_code rc = find_out(c, tmpl, &caps, e);
-    if (rc != ERR_OK) return rc;
+static struct known *find_known(struct engine_chat *c, const char *tmpl) {
+    for (size_t i = 0; i < ENGINE_MAX_TEMPLATES; i++)
+        if (c->known[i].tmpl != NULL && strcmp(c->known[i].tmpl, tmpl) == 0) return &c->known[i];
+    return NULL;
+}
+
+static struct known *add_known(struct engine_chat *c, const char *tmpl) {
     struct known *k = &c->known[c->next];
     c->next = (c->next + 1) % ENGINE_MAX_TEMPLATES;
     free(k->tmpl);
-    *k = (struct known){.tmpl = mem_strdup(tmpl), .caps = caps};
-    *ret = caps;
-    return ERR_OK;
+    *k = (struct known){.tmpl = mem_strdup(tmpl)};
+    return k;
+}
+
+static void set_broken(struct known *k, const struct err *why) {
+    k->broken = *why;
+    err_hint(&k->broken, "it did so before and is not tried again; use /v1/completions with a prompt that you formatted yourself");
+}
+
+err_code engine_chat_caps(struct engine_chat *c, const char *tmpl, struct engine_chat_caps *ret, struct err *e) {
+    struct known *k = find_known(c, tmpl);
+    if (k == NULL) {
+        struct engine_chat_caps caps;
+        struct err why = {0};
+        err_code rc = find_out(c, tmpl, &caps, &why);
+        if (rc != ERR_OK && engine_jinja_timed_out(c->jinja)) set_broken(add_known(c, tmpl), &why);
+        if (rc != ERR_OK && e != NULL) *e = why;
+        if (rc != ERR_OK) return rc;
+        k = add_known(c, tmpl);
+        k->caps = caps;
+    }
+    if (k->broken.code != ERR_OK && e != NULL) *e = k->broken;
+    if (k->broken.code == ERR_OK) *ret = k->caps;
+    return k->broken.code;
 }
 
 /* ---- rendering ---- */
@@ -173,6 +195,22 @@ static err_code render_built_in(const struct engine_chat_input *in, struct buf *
     return rc;
 }
 
+static err_code render_jinja(struct engine_chat *c, const struct engine_chat_input *in, const struct engine_chat_caps *caps,
+                             struct buf *out, struct err *e) {
+    struct buf context;
+    struct err why = {0};
+    buf_init(&context, SIZE_MAX - 1);
+    err_code rc = make_context(in, caps, &context, &why);
+    if (rc == ERR_OK) {
+        rc = engine_jinja_render(c->jinja, in->tmpl, strlen(in->tmpl), buf_cstr(&context), context.len, in->now, out, &why);
+        struct known *k = find_known(c, in->tmpl);
+        if (rc != ERR_OK && engine_jinja_timed_out(c->jinja) && context.len <= SHORT_CONTEXT && k != NULL) set_broken(k, &why);
+    }
+    if (rc != ERR_OK && e != NULL) *e = why;
+    buf_done(&context);
+    return rc;
+}
+
 err_code engine_chat_render(struct engine_chat *c, const struct engine_chat_input *in, struct buf *out, bool *ret_bos, struct err *e) {
     if (in->tmpl == NULL || *in->tmpl == '\0') return engine_template_render(NULL, &(struct engine_message){"user", ""}, 1, false, out, e);
     size_t n = yyjson_arr_size(in->messages), start = out->len;
@@ -186,12 +224,7 @@ err_code engine_chat_render(struct engine_chat *c, const struct engine_chat_inpu
         rc = render_built_in(in, out, named ? e : &ignored);
         if (rc != ERR_OK && !named && e != NULL) *e = why;
     } else if (rc == ERR_OK) {
-        struct buf context;
-        buf_init(&context, SIZE_MAX - 1);
-        rc = make_context(in, &caps, &context, e);
-        if (rc == ERR_OK)
-            rc = engine_jinja_render(c->jinja, in->tmpl, strlen(in->tmpl), buf_cstr(&context), context.len, in->now, out, e);
-        buf_done(&context);
+        rc = render_jinja(c, in, &caps, out, e);
     } else if (e != NULL) {
         *e = why;
     }

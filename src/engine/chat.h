@@ -2,6 +2,7 @@
  * A chat (messages as the OpenAI API has them) to the prompt that a model expects, by the model's own template (engine/jinja.h).
  * Templates differ in what they take: content as text or as parts, arguments of tool calls as an object or as text, a system message or
  * none. What a template takes is found out once, by rendering small chats with it; the messages are then brought into that form.
+ * A template that uses up its time for next to nothing is remembered as broken: it doesn't cost that time again.
  * A template that cannot be parsed, and a build without Jinja, fall back on the templates that libllama has built in (plain text messages
  * only). A model without a template is refused: a guessed format gives bad answers and no error.
  * One engine_chat belongs to one thread at a time; it keeps parsed templates. It doesn't read the model's answer. */

@@ -30,7 +30,7 @@ struct engine_jinja {
     struct cached cache[ENGINE_MAX_TEMPLATES];
     uint64_t renders;
     uint64_t deadline_us;  /* CPU time of this thread */
-    bool late, raised;
+    bool late, raised, timed_out;
 };
 
 static uint64_t cpu_us(void) {
@@ -129,6 +129,7 @@ void engine_jinja_free(struct engine_jinja *j) {
 }
 
 bool engine_jinja_raised(const struct engine_jinja *j) { return j->raised; }
+bool engine_jinja_timed_out(const struct engine_jinja *j) { return j->timed_out; }
 
 /* ---- errors ---- */
 
@@ -156,6 +157,7 @@ static void take_exception(struct engine_jinja *j, char *name, size_t name_size,
 static err_code explain(struct engine_jinja *j, bool parsing, struct err *e) {
     char name[32] = "", text[256] = "";
     bool late = j->late, full = j->heap.full;
+    j->timed_out = late;
     j->late = j->heap.full = false;
     j->deadline_us = UINT64_MAX;
     if (!late && !full) take_exception(j, name, sizeof name, text, sizeof text);
@@ -223,7 +225,7 @@ static err_code take_text(struct engine_jinja *j, JSValue v, struct buf *out, st
 
 err_code engine_jinja_render(struct engine_jinja *j, const char *tmpl, size_t tmpl_len, const char *context, size_t context_len,
                              int64_t now, struct buf *out, struct err *e) {
-    j->raised = false;
+    j->raised = j->timed_out = false;
     if (tmpl_len > ENGINE_MAX_TEMPLATE)
         return err_set(e, ERR_LIMIT, "the model's chat template has %zu bytes, at most %d", tmpl_len, ENGINE_MAX_TEMPLATE);
     err_code rc = start(j, e);

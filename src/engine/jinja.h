@@ -42,7 +42,8 @@ void engine_jinja_free(struct engine_jinja *j);
 err_code engine_jinja_render(struct engine_jinja *j, const char *tmpl, size_t tmpl_len, const char *context, size_t context_len,
                              int64_t now, struct buf *out, struct err *e);
 
-/* Whether the last failure was the template's own raise_exception. */
+/* Whether the last failure was the template's own raise_exception; whether it was the limit of time. */
 bool engine_jinja_raised(const struct engine_jinja *j);
+bool engine_jinja_timed_out(const struct engine_jinja *j);
 
 #endif

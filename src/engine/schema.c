@@ -51,14 +51,14 @@ err_code schema_fail(struct schema *s, err_code code, yyjson_val *v, const char 
 
 err_code schema_work(struct schema *s, uint64_t steps) {
     s->work += steps + 1;
-    return s->work > SCHEMA_MAX_WORK ? err_set(s->e, ERR_LIMIT, "schema: too complicated for a grammar") : ERR_OK;
+    return s->work > s->max_work ? err_set(s->e, ERR_LIMIT, "schema: too complicated for a grammar") : ERR_OK;
 }
 
 err_code schema_extra(struct schema *s, unsigned *ret) {
     if (s->n_extra == SCHEMA_MAX_EXTRA)
         return err_set(s->e, ERR_LIMIT, "schema: \"properties\" or \"prefixItems\" need more than %d rules of grammar", SCHEMA_MAX_EXTRA);
     *ret = (unsigned)s->n_extra++;
-    return ERR_OK;
+    return schema_work(s, SCHEMA_WORK_RULE);
 }
 
 /* ---- sets ---- */
@@ -84,6 +84,9 @@ static err_code resolve(struct schema *s, yyjson_val *v, yyjson_val *ref, yyjson
     if (text == NULL) return schema_fail(s, ERR_INVALID, v, "\"$ref\": expected a string");
     if (*text != '#' || (text[1] != '\0' && text[1] != '/'))
         return schema_fail(s, ERR_UNSUPPORTED, v, "\"$ref\": only places in this document (\"#/$defs/...\"), not \"%.60s\"", text);
+    size_t n = yyjson_obj_size(yyjson_obj_get(s->root, "$defs")) + yyjson_obj_size(yyjson_obj_get(s->root, "definitions"));
+    err_code rc = schema_work(s, n / SCHEMA_WORK_KEYS);
+    if (rc != ERR_OK) return rc;
     struct buf pointer;
     buf_init(&pointer, SIZE_MAX - 1);
     *ret = decode_pointer(text + 1, &pointer) ? yyjson_ptr_getn(s->root, buf_cstr(&pointer), pointer.len) : NULL;
@@ -103,7 +106,7 @@ err_code schema_add(struct schema *s, struct schema_set *set, yyjson_val *v) {
         if (set->items[i].v == v)
             return set->items[i].done == 0 ? ERR_OK : schema_fail(s, ERR_INVALID, v, "\"$ref\": the schema is its own alternative");
     if (set->n == SCHEMA_MAX_SET) return schema_fail(s, ERR_LIMIT, v, "one value has to fit more than %d schemas", SCHEMA_MAX_SET);
-    if ((rc = schema_check(s, v)) != ERR_OK) return rc;
+    if ((rc = schema_work(s, yyjson_obj_size(v))) != ERR_OK || (rc = schema_check(s, v)) != ERR_OK) return rc;
     set->items[set->n++] = (struct schema_item){.v = v};
     yyjson_val *ref = yyjson_obj_get(v, "$ref"), *all_of = yyjson_obj_get(v, "allOf"), *target = NULL;
     if (ref != NULL) {
@@ -320,6 +323,7 @@ static err_code write_rule(struct schema *s, int rule, const struct schema_set *
             schema_shape_done(&shape);
         }
     }
+    if (rc == ERR_OK) rc = schema_work(s, out.len / SCHEMA_WORK_TEXT);
     if (rc == ERR_OK && *ret_any) {
         buf_printf(&s->text, "s%d ::= ", rule);
         buf_append(&s->text, out.data, out.len);
@@ -408,7 +412,8 @@ static err_code check_ends(struct schema *s) {
 }
 
 err_code engine_schema_to_gbnf(yyjson_val *schema, const struct engine_schema_options *options, struct buf *out, struct err *e) {
-    struct schema s = {.root = schema, .closed = options->closed, .e = e};
+    uint64_t budget = options->budget != NULL ? *options->budget : SCHEMA_MAX_WORK;
+    struct schema s = {.root = schema, .closed = options->closed, .max_work = budget < SCHEMA_MAX_WORK ? budget : SCHEMA_MAX_WORK, .e = e};
     struct schema_set set = {0};
     int root = SCHEMA_NEVER;
     buf_init(&s.text, ENGINE_MAX_GRAMMAR);
@@ -425,6 +430,7 @@ err_code engine_schema_to_gbnf(yyjson_val *schema, const struct engine_schema_op
         else
             buf_append(out, s.text.data, s.text.len);
     }
+    if (options->budget != NULL) *options->budget = budget > s.work ? budget - s.work : 0;
     for (size_t i = 0; i < s.n_rules; i++) free(s.rules[i].needs);
     free(s.rules);
     buf_done(&s.text);

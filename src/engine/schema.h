@@ -15,6 +15,7 @@
 #define CARAVAN_ENGINE_SCHEMA_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -24,7 +25,12 @@ struct engine_schema_options {
     /* What people mean rather than what the specification says: an object that doesn't speak of additionalProperties has none beside its
      * properties, and keywords imply the type that they are for. The grammar then allows less, never more. */
     bool closed;
+    /* What several schemas may cost together, of which this one's cost is taken: ERR_LIMIT where it isn't enough. NULL: it stands alone.
+     * One alone may cost ENGINE_SCHEMA_BUDGET / 2. */
+    uint64_t *budget;
 };
+
+enum { ENGINE_SCHEMA_BUDGET = 1200000 };
 
 /* Appends the grammar (its start is "root") to out, which engine_gbnf_check accepts. Errors name the place in the schema as a JSON
  * pointer: ERR_UNSUPPORTED (a keyword that can't be expressed), ERR_INVALID (not a schema, or one that nothing fits), ERR_LIMIT. */

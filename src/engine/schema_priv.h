@@ -17,7 +17,10 @@ enum {
     SCHEMA_MAX_RULES = 1500,    /* rules for sets */
     SCHEMA_MAX_EXTRA = 2400,    /* further rules: lists of properties, names */
     SCHEMA_MAX_DEPTH = 100,     /* of rules being compiled inside one another */
-    SCHEMA_MAX_WORK = 400000,   /* schemas looked at, values compared */
+    SCHEMA_MAX_WORK = 600000,   /* schemas looked at, values compared; and, by the time they take: */
+    SCHEMA_WORK_RULE = 40,      /* a further rule */
+    SCHEMA_WORK_TEXT = 4,       /* so many bytes of grammar are 1 */
+    SCHEMA_WORK_KEYS = 16,      /* so many keys passed over in search of one are 1 */
     SCHEMA_MAX_PROPERTIES = 512,
     SCHEMA_MAX_REPEAT = 1999,   /* libllama refuses where the count times the rules inside reaches 2000 */
     SCHEMA_PIECE = 1000,        /* of a long string */
@@ -90,7 +93,7 @@ struct schema {
     struct buf text;
     struct schema_rule *rules;              /* owned */
     size_t n_rules, cap_rules, n_extra, depth;
-    uint64_t work;
+    uint64_t work, max_work;
     struct err *e;
 };
 

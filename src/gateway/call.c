@@ -12,7 +12,7 @@
 #include "gateway/chat.h"
 #include "base/mem.h"
 
-enum { MAX_GRAMMAR = 1 << 20 };
+enum { MAX_GRAMMAR = 1 << 20, MAX_SCHEMA = 1 << 20 };
 
 /* ---- life ---- */
 
@@ -452,6 +452,9 @@ static err_code start_counting(struct call *call, struct err *e) {
 /* What the answer must look like, as a grammar. */
 static err_code make_grammar(struct gateway_request *r, struct err *e) {
     if (r->format == GATEWAY_FORMAT_TEXT) return ERR_OK;
+    if (r->schema != NULL && strlen(r->schema) > MAX_SCHEMA)
+        return err_set(e, ERR_INVALID, "field \"%s\": the schema has %zu bytes, at most %d are allowed", r->format_field,
+                       strlen(r->schema), MAX_SCHEMA);
     if (r->sampling.grammar != NULL)
         return err_set(e, ERR_INVALID, "field \"%s\": a grammar is given, too: only one of them can hold", r->format_field);
     struct buf grammar;

@@ -58,8 +58,8 @@ static void append_renamed(struct buf *out, const char *grammar, const char *pre
     buf_append_byte(out, '\n');
 }
 
-err_code gbnf_schema(struct buf *out, yyjson_val *schema, const char *prefix, struct err *e) {
-    const struct engine_schema_options options = {.closed = true};
+err_code gbnf_schema(struct buf *out, yyjson_val *schema, const char *prefix, uint64_t *budget, struct err *e) {
+    const struct engine_schema_options options = {.closed = true, .budget = budget};
     struct buf text;
     buf_init(&text, ENGINE_MAX_GRAMMAR);
     err_code rc = ERR_OK;
@@ -155,7 +155,7 @@ static void harmony_call(struct buf *out, const char *name, size_t i) {
     buf_printf(out, "header \"<|message|>\" args-%zu-root\n", i);
 }
 
-static err_code append_tool(struct buf *out, const struct toolcall_wish *w, size_t i, bool loose, struct err *e) {
+static err_code append_tool(struct buf *out, const struct toolcall_wish *w, size_t i, bool loose, uint64_t *budget, struct err *e) {
     const struct toolcall_format *f = w->format;
     const struct toolcall_tool *t = &w->tools[i];
     yyjson_doc *doc = NULL;
@@ -163,15 +163,15 @@ static err_code append_tool(struct buf *out, const struct toolcall_wish *w, size
     yyjson_val *schema = yyjson_obj_size(yyjson_doc_get_root(doc)) > 0 ? yyjson_doc_get_root(doc) : NULL;
     err_code rc = ERR_OK;
     if (f->key_open != NULL) {
-        toolcall_grammar_elements(out, f, schema, i);
+        toolcall_grammar_elements(out, f, schema, i, budget);
     } else {
         char prefix[32];
         snprintf(prefix, sizeof prefix, "args-%zu-", i);
-        rc = gbnf_schema(out, schema, prefix, e);
+        rc = gbnf_schema(out, schema, prefix, budget, e);
         if (rc != ERR_OK && t->strict)
             err_prefix(e, "field \"tools\": the parameters of the strict tool \"%s\"", t->name);
         else if (rc != ERR_OK)
-            rc = gbnf_schema(out, NULL, prefix, e);
+            rc = gbnf_schema(out, NULL, prefix, budget, e);
     }
     yyjson_doc_free(doc);
     if (f->harmony)
@@ -257,6 +257,7 @@ static void append_root(struct buf *out, const struct toolcall_wish *w) {
 static err_code append_grammar(struct buf *out, const struct toolcall_wish *w, bool loose, struct err *e) {
     struct buf names, afters;
     size_t n = 0;
+    uint64_t budget = ENGINE_SCHEMA_BUDGET;
     buf_init(&names, ENGINE_MAX_GRAMMAR);
     buf_init(&afters, ENGINE_MAX_GRAMMAR);
     err_code rc = ERR_OK;
@@ -265,9 +266,9 @@ static err_code append_grammar(struct buf *out, const struct toolcall_wish *w, b
     append_calls(out, w);
     close_call(out, w->format);
     if (w->format->key_open != NULL) gbnf_until(out, "value", w->format->value_close);
-    for (size_t i = 0; i < w->n_tools && rc == ERR_OK; i++) {
+    for (size_t i = 0; i < w->n_tools && rc == ERR_OK && !out->failed; i++) {
         if (w->only != NULL && strcmp(w->only, w->tools[i].name) != 0) continue;
-        rc = append_tool(out, w, i, loose, e);
+        rc = append_tool(out, w, i, loose, &budget, e);
         buf_printf(&names, "%scall-%zu", n > 0 ? " | " : "", i);
         buf_printf(&afters, "%safter-%zu", n++ > 0 ? " | " : "", i);
     }

@@ -48,13 +48,14 @@ static void append_value(struct buf *out, const struct toolcall_format *f, yyjso
     gbnf_literal(out, f->value_close);
 }
 
-static void append_element(struct buf *out, const struct toolcall_format *f, yyjson_val *key, yyjson_val *schema, const char *name) {
+static void append_element(struct buf *out, const struct toolcall_format *f, yyjson_val *key, yyjson_val *schema, const char *name,
+                           uint64_t *budget) {
     char prefix[48];
     struct err e = {0};
     snprintf(prefix, sizeof prefix, "%s-", name);
     yyjson_val *type = yyjson_obj_get(schema, "type");
     bool text = type == NULL || !yyjson_is_str(type) || yyjson_equals_str(type, "string");
-    bool json = !text && gbnf_schema(out, schema, prefix, &e) == ERR_OK; /* what no grammar can express is text */
+    bool json = !text && gbnf_schema(out, schema, prefix, budget, &e) == ERR_OK; /* what no grammar can express is text */
     buf_printf(out, "%s ::= ws ", name);
     gbnf_literal(out, f->key_open);
     gbnf_literal(out, yyjson_get_str(key));
@@ -79,7 +80,7 @@ static void append_any(struct buf *out, const struct toolcall_format *f, size_t 
     buf_append_str(out, "value)*\n");
 }
 
-void toolcall_grammar_elements(struct buf *out, const struct toolcall_format *f, yyjson_val *schema, size_t i) {
+void toolcall_grammar_elements(struct buf *out, const struct toolcall_format *f, yyjson_val *schema, size_t i, uint64_t *budget) {
     yyjson_val *properties = yyjson_obj_get(schema, "properties"), *key, *v;
     size_t k, n;
     char name[32];
@@ -92,7 +93,7 @@ void toolcall_grammar_elements(struct buf *out, const struct toolcall_format *f,
     yyjson_obj_foreach(properties, k, n, key, v) {
         if (!is_plain(yyjson_get_str(key)) || yyjson_get_len(key) == 0) continue; /* it could not be read back */
         snprintf(name, sizeof name, "args-%zu-%zu", i, k);
-        append_element(out, f, key, v, name);
+        append_element(out, f, key, v, name, budget);
         buf_printf(&list, " %s%s", name, is_required(schema, key) ? "" : "?");
     }
     buf_printf(out, "args-%zu ::= \"\"%s\n", i, buf_cstr(&list));

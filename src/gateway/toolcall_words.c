@@ -57,34 +57,36 @@ static void append_calls(struct buf *out, yyjson_mut_val *calls) {
     }
 }
 
+static void results_end(yyjson_mut_doc *doc, yyjson_mut_val **open, struct buf *text) {
+    if (*open != NULL) set_text(doc, *open, "user", text);
+    *open = NULL;
+    buf_clear(text);
+}
+
 /* Results that follow one another are one message of the user's: many templates want turns to alternate. */
 static void results_to_text(yyjson_mut_doc *doc, yyjson_mut_val *chat) {
-    yyjson_mut_val *open = NULL;
+    yyjson_mut_arr_iter iter = yyjson_mut_arr_iter_with(chat);
+    yyjson_mut_val *m, *open = NULL;
     struct buf text;
     buf_init(&text, SIZE_MAX - 1);
-    for (size_t i = 0; i < yyjson_mut_arr_size(chat);) {
-        yyjson_mut_val *m = yyjson_mut_arr_get(chat, i);
-        bool result = strcmp(role_of(m), "tool") == 0;
-        if (!result) {
-            open = NULL;
-            buf_clear(&text);
-            i++;
+    while ((m = yyjson_mut_arr_iter_next(&iter)) != NULL) {
+        if (strcmp(role_of(m), "tool") != 0) {
+            results_end(doc, &open, &text);
             continue;
         }
-        if (text.len > 0) buf_append_byte(&text, '\n');
-        buf_append_str(&text, "<tool_response>\n");
-        append_content(&text, m);
-        buf_append_str(&text, "\n</tool_response>");
         if (open != NULL) {
-            yyjson_mut_arr_remove(chat, i);
+            yyjson_mut_arr_iter_remove(&iter);
+            buf_append_byte(&text, '\n');
         } else {
             open = m;
             yyjson_mut_obj_remove_key(m, "tool_call_id");
             yyjson_mut_obj_remove_key(m, "name");
-            i++;
         }
-        set_text(doc, open, "user", &text);
+        buf_append_str(&text, "<tool_response>\n");
+        append_content(&text, m);
+        buf_append_str(&text, "\n</tool_response>");
     }
+    results_end(doc, &open, &text);
     buf_done(&text);
 }
 

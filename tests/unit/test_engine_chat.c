@@ -235,6 +235,36 @@ static void hostile_templates_cost_little(void **state) {
     free(lists);
 }
 
+/* Whatever it is asked after that: once with its first messages, once with some that it was well with before. */
+static void a_template_that_used_up_its_time_is_not_tried_again(void **state) {
+    (void)state;
+    static const char *const loop = "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}";
+    static const char story[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"boom\"}]}";
+    char *always = mem_printf("%s{{ messages[0].content }}", loop);
+    char *boom = mem_printf("{{ messages[0].content }}{%% if messages[0].content == 'boom' %%}%s{%% endif %%}", loop);
+    struct engine_chat *c = engine_chat_create(&(struct engine_jinja_limits){.time_ms = 200, .memory = (size_t)64 << 20, .stack = (size_t)512 << 10});
+    struct buf out;
+    struct err e = {0};
+    struct engine_chat_caps caps;
+    buf_init(&out, MAX_FILE);
+    assert_int_equal(render_text(c, always, hello, &out, &e), ERR_LIMIT);
+    assert_int_equal(render_text(c, boom, hello, &out, &e), ERR_OK);
+    assert_int_equal(render_text(c, boom, story, &out, &e), ERR_LIMIT);
+    for (int i = 0; i < 2; i++) {
+        const char *tmpl = i == 0 ? always : boom;
+        double start = seconds();
+        for (int k = 0; k < 50; k++) assert_int_equal(render_text(c, tmpl, hello, &out, &e), ERR_LIMIT);
+        assert_int_equal(engine_chat_caps(c, tmpl, &caps, &e), ERR_LIMIT);
+        assert_non_null(strstr(e.text, "computes for more than 200 ms"));
+        assert_non_null(strstr(e.hint, "not tried again"));
+        assert_true(seconds() - start < 5); /* CPU time: 50 times 200 ms are 10 s */
+    }
+    buf_done(&out);
+    engine_chat_free(c);
+    free(always);
+    free(boom);
+}
+
 /* At every stage of a template's work: the runtime must neither crash nor give a wrong text. */
 static void memory_may_run_out_anywhere(void **state) {
     (void)state;
@@ -300,6 +330,7 @@ int main(void) {
         cmocka_unit_test(a_refusal_is_told),
         cmocka_unit_test(a_broken_template_falls_back_or_is_refused),
         cmocka_unit_test(hostile_templates_cost_little),
+        cmocka_unit_test(a_template_that_used_up_its_time_is_not_tried_again),
         cmocka_unit_test(memory_may_run_out_anywhere),
         cmocka_unit_test(the_cache_forgets_the_oldest),
     };

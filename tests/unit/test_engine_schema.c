@@ -399,6 +399,33 @@ static void long_strings_are_counted(void **state) {
     buf_done(&grammar);
 }
 
+/* What a request's tools may cost is bounded by all of them: each takes from the same budget. */
+static void schemas_share_a_budget(void **state) {
+    (void)state;
+    yyjson_doc *doc = NULL;
+    struct buf schema, grammar;
+    struct err e = {0};
+    buf_init(&schema, 1 << 20);
+    buf_init(&grammar, 1 << 24);
+    buf_append_str(&schema, "{\"type\":\"object\",\"properties\":{");
+    for (int i = 0; i < 300; i++) buf_printf(&schema, "%s\"p%d\":{\"type\":\"string\",\"maxLength\":%d}", i > 0 ? "," : "", i, i + 1);
+    buf_append_str(&schema, "}}");
+    assert_int_equal(json_parse(buf_cstr(&schema), schema.len, &doc, &e), ERR_OK);
+    uint64_t budget = ENGINE_SCHEMA_BUDGET, before = budget;
+    const struct engine_schema_options options = {.closed = true, .budget = &budget};
+    int n = 0;
+    while (engine_schema_to_gbnf(yyjson_doc_get_root(doc), &options, &grammar, &e) == ERR_OK && n++ < 1000) {
+        assert_true(budget < before);
+        before = budget;
+    }
+    assert_true(n >= 2 && n < 100);
+    assert_int_equal(e.code, ERR_LIMIT);
+    assert_int_equal(budget, 0);
+    yyjson_doc_free(doc);
+    buf_done(&schema);
+    buf_done(&grammar);
+}
+
 int main(void) {
     struct grammar_fixture f;
     if (!grammar_fixture_open(&f)) {
@@ -412,7 +439,7 @@ int main(void) {
         cmocka_unit_test_prestate(values_are_chosen_from, &f),
         cmocka_unit_test_prestate(closed_schemas_allow_less, &f),
         cmocka_unit_test(what_cannot_be_said_is_refused_by_name),
-        cmocka_unit_test(pathological_schemas_cost_little),
+        cmocka_unit_test(pathological_schemas_cost_little), cmocka_unit_test(schemas_share_a_budget),
         cmocka_unit_test_prestate(what_is_generated_fits, &f),
         cmocka_unit_test_prestate(long_strings_are_counted, &f),
     };
