@@ -43,7 +43,8 @@ err_code schema_fail(struct schema *s, err_code code, yyjson_val *v, const char 
     buf_init(&path, SIZE_MAX - 1);
     find_path(s->root, v, &path);
     const char *place = buf_cstr(&path);
-    if (path.len > 100) err_set(s->e, code, "schema at \"...%s\": %s", place + path.len - 90, text);
+    if (path.len == 0) err_set(s->e, code, "schema: %s", text);
+    else if (path.len > 100) err_set(s->e, code, "schema at \"...%s\": %s", place + path.len - 90, text);
     else err_set(s->e, code, "schema at \"%s\": %s", place, text);
     buf_done(&path);
     return code;

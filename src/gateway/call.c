@@ -456,7 +456,7 @@ static err_code make_grammar(struct gateway_request *r, struct err *e) {
         return err_set(e, ERR_INVALID, "field \"%s\": the schema has %zu bytes, at most %d are allowed", r->format_field,
                        strlen(r->schema), MAX_SCHEMA);
     if (r->sampling.grammar != NULL)
-        return err_set(e, ERR_INVALID, "field \"%s\": a grammar is given, too: only one of them can hold", r->format_field);
+        return err_set(e, ERR_INVALID, "field \"%s\": a grammar is given, too: leave one of them out", r->format_field);
     struct buf grammar;
     yyjson_doc *doc = NULL;
     buf_init(&grammar, MAX_GRAMMAR);
@@ -482,7 +482,7 @@ static err_code begin(struct call *call, struct err *e) {
     const struct gateway_request *r = &call->request;
     err_code rc = call_output_prepare(call, e);
     if (rc != ERR_OK) return rc;
-    if (r->n_prompts == 0 && !call->api->may_be_empty) return err_set(e, ERR_INVALID, "the request has no prompt");
+    if (r->n_prompts == 0 && !call->api->may_be_empty) return err_set(e, ERR_INVALID, "the request has nothing to answer: no prompt and no message");
     if (call->api->counts) return start_counting(call, e);
     make_choices(call);
     return submit_choices(call, e);

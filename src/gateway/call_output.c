@@ -32,7 +32,8 @@ static err_code tools_grammar(struct call *call, struct err *e) {
     if (!tools_wanted(r)) return ERR_OK;
     if (r->sampling.grammar != NULL) {
         if (!required) return ERR_OK; /* the answer's form was asked for: it holds for all of the answer */
-        return err_set(e, ERR_INVALID, "field \"tool_choice\": a call is required, and another form of the answer, too: only one can hold");
+        return err_set(e, ERR_INVALID, "field \"tool_choice\": a tool call is required, but a schema or grammar for the answer is given, "
+                                       "too: leave one of them out");
     }
     const struct output_options *o = &call->output;
     const struct toolcall_wish wish = {.format = o->format, .reasoning = o->reasoning, .reasoning_open = o->reasoning_open,

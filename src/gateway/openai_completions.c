@@ -14,7 +14,8 @@ static const char PROMPT_EXPECTED[] = "a string, an array of strings, an array o
 static err_code parse_tokens(yyjson_val *list, struct gateway_request *r, struct gateway_prompt *ret, struct err *e) {
     size_t n = yyjson_arr_size(list), i, max;
     if (n == 0) return gateway_wrong(e, "prompt", "at least one token in each array");
-    if (n > GATEWAY_MAX_PROMPT_TOKENS) return gateway_wrong(e, "prompt", "fewer tokens");
+    if (n > GATEWAY_MAX_PROMPT_TOKENS)
+        return err_set(e, ERR_INVALID, "field \"prompt\": %zu tokens, at most %d are allowed", n, GATEWAY_MAX_PROMPT_TOKENS);
     int32_t *tokens = arena_alloc(r->arena, n * sizeof *tokens);
     yyjson_val *v;
     yyjson_arr_foreach(list, i, max, v) {

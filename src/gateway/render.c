@@ -142,7 +142,7 @@ static struct render_job *job_new(const char *tmpl, render_fn fn, void *user) {
 static struct render_job *job_post(struct render *r, struct render_job *j) {
     pthread_mutex_lock(&r->lock);
     if (r->n_waiting == RENDER_MAX_WAITING) { /* answered as any other, later */
-        j->code = err_set(&j->err, ERR_BUSY, "%d chats wait to be put into the model's form already", RENDER_MAX_WAITING);
+        j->code = err_set(&j->err, ERR_BUSY, "too many requests: %d chats wait already to be made a prompt", RENDER_MAX_WAITING);
         list_push_back(&r->done, &j->link);
         r->wake(r->user);
     } else {

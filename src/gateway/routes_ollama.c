@@ -41,6 +41,19 @@ static void add_details(yyjson_mut_doc *doc, yyjson_mut_val *o, const struct mod
     yyjson_mut_obj_add_strcpy(doc, d, "quantization_level", f->quantization);
 }
 
+static void add_capabilities(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct backend_model *m,
+                             const struct engine_chat_caps *caps) {
+    yyjson_mut_val *can = yyjson_mut_obj_add_arr(doc, root, "capabilities");
+    if (m->facts.pooling != MODEL_POOLING_NONE) { /* it writes no text, whatever its header has of templates and infill tokens */
+        yyjson_mut_arr_add_str(doc, can, m->facts.pooling == MODEL_POOLING_RANK ? "rerank" : "embedding");
+        return;
+    }
+    yyjson_mut_arr_add_str(doc, can, "completion");
+    if (caps != NULL && caps->tools) yyjson_mut_arr_add_str(doc, can, "tools");
+    if (m->chat_template != NULL && toolcall_detect_reasoning(m->chat_template) != NULL) yyjson_mut_arr_add_str(doc, can, "thinking");
+    if (m->facts.fim_pre[0] != '\0') yyjson_mut_arr_add_str(doc, can, "insert");
+}
+
 static void list_models(struct gateway *g, struct io_http_exchange *x, bool loaded) {
     size_t n;
     const struct backend_model *models = g->backend.models(g->backend.self, &n);
@@ -56,6 +69,7 @@ static void list_models(struct gateway *g, struct io_http_exchange *x, bool load
         yyjson_mut_obj_add_strcpy(doc, o, "digest", models[i].facts.digest);
         add_details(doc, o, &models[i].facts);
         add_time(doc, o, loaded ? "expires_at" : "modified_at", loaded ? models[i].created + 100LL * 365 * 86400 : models[i].created);
+        if (models[i].facts.pooling != MODEL_POOLING_NONE) add_capabilities(doc, o, &models[i], NULL); /* of the others it takes a look at the template */
         if (!loaded) continue;
         yyjson_mut_obj_add_uint(doc, o, "size_vram", 0);
         yyjson_mut_obj_add_uint(doc, o, "context_length", models[i].n_ctx);
@@ -120,15 +134,6 @@ static void add_info(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct bac
         snprintf(key, sizeof key, "%s.%s", f->family, rows[i].name);
         yyjson_mut_obj_put(info, yyjson_mut_strcpy(doc, key), yyjson_mut_uint(doc, rows[i].value));
     }
-}
-
-static void add_capabilities(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct backend_model *m,
-                             const struct engine_chat_caps *caps) {
-    yyjson_mut_val *can = yyjson_mut_obj_add_arr(doc, root, "capabilities");
-    yyjson_mut_arr_add_str(doc, can, m->facts.pooling == MODEL_POOLING_NONE ? "completion" : "embedding");
-    if (caps != NULL && caps->tools) yyjson_mut_arr_add_str(doc, can, "tools");
-    if (m->chat_template != NULL && toolcall_detect_reasoning(m->chat_template) != NULL) yyjson_mut_arr_add_str(doc, can, "thinking");
-    if (m->facts.fim_pre[0] != '\0') yyjson_mut_arr_add_str(doc, can, "insert");
 }
 
 /* A model is shown when its template has been looked at; that may take a while (gateway/render.h). */

@@ -276,7 +276,7 @@ static err_code append_grammar(struct buf *out, const struct toolcall_wish *w, b
     if (w->format->bare) buf_printf(out, "after ::= %s\n", buf_cstr(&afters));
     buf_done(&names);
     buf_done(&afters);
-    if (rc == ERR_OK && out->failed) rc = err_set(e, ERR_LIMIT, "field \"tools\": too big for one grammar");
+    if (rc == ERR_OK && out->failed) rc = err_set(e, ERR_LIMIT, "field \"tools\": too many or too big to hold the model to a call");
     return rc == ERR_OK ? engine_gbnf_check(buf_cstr(out), e) : rc;
 }
 

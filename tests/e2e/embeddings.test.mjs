@@ -75,6 +75,9 @@ test('the npm ollama client, both ways', async () => {
     assert(many.prompt_eval_count > 10 && many.total_duration > 0)
     const one = await ollama.embeddings({ model: 'mean', prompt: texts[1] })
     assert.deepEqual(one.embedding, many.embeddings[1])
+    assert.deepEqual((await ollama.show({ model: 'mean' })).capabilities, ['embedding'])
+    assert.deepEqual((await ollama.list()).models[0].capabilities, ['embedding'])
+    assert.deepEqual((await (await post(rank, '/api/show', { model: 'rank' })).json()).capabilities, ['rerank'])
 })
 
 test('ranks: sorted, cut, with the documents; an embedding model does not rank, nor the other way round', async () => {

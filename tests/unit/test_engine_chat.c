@@ -238,11 +238,13 @@ static void hostile_templates_cost_little(void **state) {
 /* Whatever it is asked after that: once with its first messages, once with some that it was well with before. */
 static void a_template_that_used_up_its_time_is_not_tried_again(void **state) {
     (void)state;
-    static const char *const loop = "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}";
+    static const char *const loop = "{% for a in range(9999) %}{% for b in range(9999) %}"
+                                    "{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}";
     static const char story[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"boom\"}]}";
     char *always = mem_printf("%s{{ messages[0].content }}", loop);
     char *boom = mem_printf("{{ messages[0].content }}{%% if messages[0].content == 'boom' %%}%s{%% endif %%}", loop);
-    struct engine_chat *c = engine_chat_create(&(struct engine_jinja_limits){.time_ms = 200, .memory = (size_t)64 << 20, .stack = (size_t)512 << 10});
+    const struct engine_jinja_limits small = {.time_ms = 200, .memory = (size_t)64 << 20, .stack = (size_t)512 << 10};
+    struct engine_chat *c = engine_chat_create(&small);
     struct buf out;
     struct err e = {0};
     struct engine_chat_caps caps;
