@@ -482,7 +482,8 @@ static err_code begin(struct call *call, struct err *e) {
     const struct gateway_request *r = &call->request;
     err_code rc = call_output_prepare(call, e);
     if (rc != ERR_OK) return rc;
-    if (r->n_prompts == 0 && !call->api->may_be_empty) return err_set(e, ERR_INVALID, "the request has nothing to answer: no prompt and no message");
+    if (r->n_prompts == 0 && !call->api->may_be_empty)
+        return err_set(e, ERR_INVALID, "the request has nothing to answer: no prompt and no message");
     if (call->api->counts) return start_counting(call, e);
     make_choices(call);
     return submit_choices(call, e);

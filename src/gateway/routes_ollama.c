@@ -69,7 +69,8 @@ static void list_models(struct gateway *g, struct io_http_exchange *x, bool load
         yyjson_mut_obj_add_strcpy(doc, o, "digest", models[i].facts.digest);
         add_details(doc, o, &models[i].facts);
         add_time(doc, o, loaded ? "expires_at" : "modified_at", loaded ? models[i].created + 100LL * 365 * 86400 : models[i].created);
-        if (models[i].facts.pooling != MODEL_POOLING_NONE) add_capabilities(doc, o, &models[i], NULL); /* of the others it takes a look at the template */
+        /* What the others can takes a look at the template. */
+        if (models[i].facts.pooling != MODEL_POOLING_NONE) add_capabilities(doc, o, &models[i], NULL);
         if (!loaded) continue;
         yyjson_mut_obj_add_uint(doc, o, "size_vram", 0);
         yyjson_mut_obj_add_uint(doc, o, "context_length", models[i].n_ctx);
