@@ -50,6 +50,7 @@ in_host router ip addr add 10.80.0.1/24 dev e1
 in_host router ip link set e1 mtu 1280 up
 in_host router sysctl -qw net.ipv4.ip_forward=1
 in_host router ip rule add iif lo to 10.79.0.0/24 blackhole
+in_host router ip rule add iif lo to 10.80.0.0/24 blackhole
 in_host far ip addr add 10.80.0.2/24 dev e0
 in_host far ip link set e0 up
 in_host far ip route add default via 10.80.0.1
@@ -149,6 +150,10 @@ doctor a 1 --no-discovery 10.80.0.2
 says ok answer '"far"'
 says FAIL frames "large ones are lost from here to there"
 in_host router ip link set e1 mtu 1500
+in_host router ip route change 10.79.0.0/24 dev e0 mtu lock 1280
+doctor a 1 --no-discovery 10.80.0.2
+says FAIL frames "large ones are lost from there to here"
+in_host router ip route change 10.79.0.0/24 dev e0
 doctor a 1 --no-discovery 10.80.0.2
 says ok frames "32 KiB there"
 says FAIL link "is not linked with it"
@@ -167,6 +172,22 @@ says warn discovery "it does not answer by multicast"
 in_host a "$CARAVAN" nodes remove d --state-dir "$CARAVAN_TMP/state-a"
 doctor d 1 --no-discovery 10.79.0.1
 says FAIL answer "was shut out"
+
+chmod 644 state-d/cluster.key
+doctor d 1 --no-discovery 10.79.0.1
+says FAIL key "state-d/cluster.key"
+says ok connect "answers"
+
+# A node that has missed a rotation of the key.
+cp state-a/cluster.key old.key
+kill "$pid_c"
+wait "$pid_c" || true
+in_host c ip route del blackhole 10.79.0.1/32
+in_host a "$CARAVAN" key rotate --state-dir "$CARAVAN_TMP/state-a"
+start c --no-discovery --key-file "$CARAVAN_TMP/old.key" --state-dir "$CARAVAN_TMP/state-old"
+until_true "c has started with the old key" 20 test -s state-old/node.json
+doctor a 1 --no-discovery 10.79.0.3
+says warn key "the one from before the key was rotated"
 
 cp state-c/cluster.key state-a/cluster.key # as `caravan join` leaves it, with the node still running
 doctor a 1 --no-discovery
