@@ -18,7 +18,8 @@
 #include "io/tls.h"
 
 enum { MDNS_PORT = 5353, MDNS_TTL = 255, MDNS_MAX = 9000, DNS_ANSWER = 0x80, NAME_AT = 12, SERVICE_LEN = 14 };
-enum { LISTEN_MS = 1600, AGAIN_MS = 600 };
+/* Whoever has sent an answer in the last second sends none (RFC 6762 section 6): the second question comes later than that. */
+enum { AGAIN_MS = 1200, LISTEN_MS = 1900 };
 #define MDNS_GROUP "224.0.0.251"
 
 /* Header: id, flags 0, one question, nothing else; the name by labels; PTR, IN. */
@@ -146,7 +147,7 @@ size_t doctor_look_interfaces(const char *const *names, size_t n_names, struct d
     clock_us start = clock_now();
     for (size_t i = 0; i < n_ears; i++) ear_ask(&ears[i], id);
     ears_listen(ears, n_ears, id, start + AGAIN_MS * 1000ull);
-    for (size_t i = 0; i < n_ears; i++) ear_ask(&ears[i], id); /* one may be lost; and who has just answered waits a second (section 6) */
+    for (size_t i = 0; i < n_ears; i++) ear_ask(&ears[i], id);
     ears_listen(ears, n_ears, id, start + LISTEN_MS * 1000ull);
     for (size_t i = 0; i < n_ears; i++)
         if (ears[i].fd >= 0) close(ears[i].fd);

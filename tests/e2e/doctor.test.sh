@@ -113,6 +113,7 @@ for pair in "a b" "b a" "a d" "d a"; do
     until_true "$pair are linked" 20 linked $pair
 done
 
+until_true "b has announced itself" 20 grep -q '"b" at .* is of another cluster' c.log
 until_true "a remembers b" 10 grep -q '"name":"b"' state-a/peers.json
 until_true "far has opened its port" 20 test -s state-far/node.json
 
