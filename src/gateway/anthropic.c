@@ -341,11 +341,8 @@ static const char *error_type(err_code code) {
 }
 
 static void messages_error(err_code code, const struct err *e, struct buf *out) {
-    char message[sizeof e->text + sizeof e->hint + 16];
-    const char *text = e != NULL && e->text[0] != '\0' ? e->text : err_text(code);
-    snprintf(message, sizeof message, "%s%s%s", text, e != NULL && e->hint[0] != '\0' ? "; " : "", e != NULL ? e->hint : "");
     buf_printf(out, "{\"type\":\"error\",\"error\":{\"type\":\"%s\",\"message\":", error_type(code));
-    text_append_json(out, message, strlen(message));
+    gateway_error_append(code, e, out);
     buf_append_str(out, "},\"request_id\":null}");
 }
 

@@ -2,6 +2,7 @@
  * The request and error values that all APIs share. */
 #include "gateway/api.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,4 +97,11 @@ bool gateway_error_param(const struct err *e, char *out, size_t size) {
     memcpy(out, at, len);
     out[len] = '\0';
     return true;
+}
+
+void gateway_error_append(err_code code, const struct err *e, struct buf *out) {
+    char message[sizeof e->text + sizeof e->hint + 16];
+    const char *text = e != NULL && e->text[0] != '\0' ? e->text : err_text(code);
+    snprintf(message, sizeof message, "%s%s%s", text, e != NULL && e->hint[0] != '\0' ? "; " : "", e != NULL ? e->hint : "");
+    text_append_json(out, message, strlen(message));
 }

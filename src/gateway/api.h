@@ -178,6 +178,8 @@ struct gateway_api {
 int gateway_error_status(err_code code);
 /* The field that an error is about (from `field "NAME": `): copied to out; false: none. */
 bool gateway_error_param(const struct err *e, char *out, size_t size);
+/* Appends the message, its hint included, as a JSON string. */
+void gateway_error_append(err_code code, const struct err *e, struct buf *out);
 
 extern const struct gateway_api gateway_openai_chat, gateway_openai_completions, gateway_openai_responses, gateway_anthropic,
     gateway_anthropic_count, gateway_ollama_chat, gateway_ollama_generate;

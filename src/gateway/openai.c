@@ -184,13 +184,11 @@ static const char *error_code(err_code code) {
 }
 
 void openai_error(err_code code, const struct err *e, struct buf *out) {
-    char message[sizeof e->text + sizeof e->hint + 16], param[64];
-    const char *text = e != NULL && e->text[0] != '\0' ? e->text : err_text(code);
+    char param[64];
     bool has_param = gateway_error_param(e, param, sizeof param);
-    snprintf(message, sizeof message, "%s%s%s", text, e != NULL && e->hint[0] != '\0' ? "; " : "", e != NULL ? e->hint : "");
     bool model = code == ERR_NOT_FOUND && has_param && strcmp(param, "model") == 0;
     buf_append_str(out, "{\"error\":{\"message\":");
-    text_append_json(out, message, strlen(message));
+    gateway_error_append(code, e, out);
     buf_printf(out, ",\"type\":\"%s\",\"param\":", error_type(code));
     if (has_param)
         text_append_json(out, param, strlen(param));
