@@ -124,31 +124,27 @@ static bool calls_keep(void *user, const char *instance) {
     return false;
 }
 
-/* "idle_ms" counts from the last request, so that who was used when can be compared from node to node without a common clock. It is told
- * when something has changed. */
+/* It is told when something has changed. */
 void calls_tell_busy(struct node *n) {
     struct calls *c = n->calls;
     struct stage_child *child;
+    struct ask_busy list[STAGES_MAX];
+    size_t count = 0;
     clock_us now = clock_now();
     uint64_t news = 0;
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc), *list = yyjson_mut_obj_add_arr(doc, root, "instances");
-    yyjson_mut_doc_set_root(doc, root);
     for (size_t i = 0; (child = stages_get(n->stages, i)); i++) {
         const struct stage_order *o = stage_child_order(child);
         if (o->stage != 0) continue;
         uint64_t total, calls = calls_on_instance(c, o->instance);
         clock_us asked = stage_child_asked(child, &total);
-        yyjson_mut_val *obj = yyjson_mut_arr_add_obj(doc, list);
-        yyjson_mut_obj_add_str(doc, obj, "instance", o->instance);
-        yyjson_mut_obj_add_uint(doc, obj, "calls", calls);
-        if (asked) yyjson_mut_obj_add_uint(doc, obj, "idle_ms", (now - asked) / 1000);
+        struct ask_busy *b = &list[count++];
+        *b = (struct ask_busy){.calls = (uint32_t)calls, .idle_ms = asked ? (now - asked) / 1000 : UINT64_MAX};
+        snprintf(b->instance, sizeof(b->instance), "%s", o->instance);
         news = news * 1000003u + o->epoch + total * 31 + calls;
     }
     struct buf b;
     buf_init(&b, frame_max_payload(FRAME_BUSY));
-    json_write(&b, doc);
-    yyjson_mut_doc_free(doc);
+    ask_busy_encode(list, count, &b);
     for (size_t i = 0; i < n->n_records && news != c->told && !b.failed; i++)
         control_send(n->control, n->records[i]->id, FRAME_BUSY, 0, b.data, b.len);
     c->told = news;
@@ -156,25 +152,14 @@ void calls_tell_busy(struct node *n) {
 }
 
 err_code calls_on_busy(struct node *n, const uint8_t *payload, size_t len, struct err *e) {
-    yyjson_doc *doc = NULL;
-    err_code code = json_parse((const char *)payload, len, &doc, e);
-    yyjson_val *v;
-    yyjson_arr_iter it;
+    struct ask_busy list[RECORD_MAX_STAGES];
+    size_t count = 0;
     clock_us now = clock_now();
-    if (code != ERR_OK) return code;
-    yyjson_val *list = yyjson_obj_get(yyjson_doc_get_root(doc), "instances");
-    if (yyjson_arr_size(list) > STAGES_MAX) code = err_set(e, ERR_LIMIT, "BUSY of %zu instances", yyjson_arr_size(list));
-    for (yyjson_arr_iter_init(list, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));) {
-        char instance[ROUTER_MAX_NAME] = "";
-        uint32_t calls = 0;
-        uint64_t idle_ms = UINT64_MAX / 1000;
-        code = json_get_line(v, "instance", instance, sizeof(instance), e);
-        if (code == ERR_OK) code = json_get_u32(v, "calls", INT32_MAX, &calls, e);
-        if (code == ERR_OK) code = json_get_u64(v, "idle_ms", &idle_ms, e);
-        clock_us used = idle_ms < now / 1000 ? now - idle_ms * 1000 : 0;
-        if (code == ERR_OK && calls_keep(n, instance)) router_report(n->calls->router, now, instance, calls, used);
-    }
-    yyjson_doc_free(doc);
+    err_code code = ask_busy_decode(payload, len, list, &count, e);
+    for (size_t i = 0; code == ERR_OK && i < count; i++)
+        if (calls_keep(n, list[i].instance))
+            router_report(n->calls->router, now, list[i].instance, list[i].calls,
+                          list[i].idle_ms < now / 1000 ? now - list[i].idle_ms * 1000 : 0);
     return code;
 }
 

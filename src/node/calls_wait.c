@@ -29,7 +29,7 @@ static void wait_asked(void *user, err_code code, const struct err *e) {
 }
 
 static void wait_look(struct node *n, struct backend_call *call) {
-    const struct serve_wish wish = {.replicas = 1};
+    const struct ask_wish wish = {.replicas = 1};
     const struct record_model *m = calls_any(n, call->waits);
     clock_us now = clock_now();
     struct err e = {0};

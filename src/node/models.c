@@ -16,15 +16,15 @@ enum { MAX_ASKS = 1024 };
 #define GIVEN_UP_US 60000000u /* so long the reason of a load that failed is shown */
 
 /* A question to another node that has not answered yet. */
-struct ask {
-    struct ask *next;
+struct question {
+    struct question *next;
     uint64_t id, node;
     models_done_fn done;
     void *user;
 };
 
 struct models {
-    struct ask *asks;
+    struct question *asks;
     uint64_t count;
     size_t n_asks;
     uint64_t fleet; /* of the last look for places of more replicas: nothing has changed as long as this hasn't */
@@ -37,7 +37,7 @@ struct models *models_create(struct node *n) {
 
 void models_free(struct models *m) {
     while (m && m->asks) {
-        struct ask *a = m->asks;
+        struct question *a = m->asks;
         m->asks = a->next;
         free(a);
     }
@@ -57,7 +57,7 @@ static void models_close_name(struct node *n, const char *name) {
     while ((s = models_own(n, name)) != NULL) serve_close(n, s);
 }
 
-err_code models_load_here(struct node *n, const char *name, const struct serve_wish *wish, char *ret_name, size_t size, struct err *e) {
+err_code models_load_here(struct node *n, const char *name, const struct ask_wish *wish, char *ret_name, size_t size, struct err *e) {
     const struct catalog_entry *file = strchr(name, '/') ? NULL : catalog_find(n->catalog, name);
     char called[128];
     if (!file && !strchr(name, '/')) {
@@ -112,15 +112,15 @@ err_code models_remove_here(struct node *n, const char *name, struct err *e) {
 
 /* ---- asking others ----------------------------------------------------------------------------------------------------------- */
 
-static void ask_end(struct node *n, struct ask **at, err_code code, const struct err *e) {
-    struct ask *a = *at;
+static void ask_end(struct node *n, struct question **at, err_code code, const struct err *e) {
+    struct question *a = *at;
     *at = a->next;
     n->models->n_asks--;
     a->done(a->user, code, e);
     free(a);
 }
 
-static void ask_send(struct node *n, uint64_t node, const char *op, const char *name, const struct serve_wish *wish, models_done_fn done,
+static void ask_send(struct node *n, uint64_t node, const char *op, const char *name, const struct ask_wish *wish, models_done_fn done,
                      void *user) {
     struct models *m = n->models;
     struct err e = {0};
@@ -128,105 +128,50 @@ static void ask_send(struct node *n, uint64_t node, const char *op, const char *
         done(user, err_set(&e, ERR_BUSY, "%d questions to other nodes wait for an answer", MAX_ASKS), &e);
         return;
     }
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
-    json_add_id(doc, root, "id", ++m->count);
-    yyjson_mut_obj_add_str(doc, root, "op", op);
-    yyjson_mut_obj_add_str(doc, root, "model", name);
-    if (wish) {
-        yyjson_mut_obj_add_str(doc, root, "placement", wish->placement);
-        yyjson_mut_obj_add_uint(doc, root, "ctx", wish->n_ctx);
-        yyjson_mut_obj_add_uint(doc, root, "parallel", wish->n_seq);
-        yyjson_mut_obj_add_uint(doc, root, "replicas", wish->replicas);
-        yyjson_mut_obj_add_bool(doc, root, "kept", wish->kept);
-    }
+    struct ask ask = {.id = ++m->count, .wish.replicas = 1};
+    snprintf(ask.op, sizeof(ask.op), "%s", op);
+    snprintf(ask.model, sizeof(ask.model), "%s", name);
+    if (wish) ask.wish = *wish;
     struct buf b;
     buf_init(&b, frame_max_payload(FRAME_ASK));
-    json_write(&b, doc);
-    yyjson_mut_doc_free(doc);
+    ask_encode(&ask, &b);
     bool sent = !b.failed && control_send(n->control, node, FRAME_ASK, 0, b.data, b.len);
     buf_done(&b);
     if (!sent) {
         done(user, err_set(&e, ERR_UNAVAILABLE, "the node that would load the model cannot be reached"), &e);
         return;
     }
-    struct ask *a = MEM_NEW(struct ask);
-    *a = (struct ask){.next = m->asks, .id = m->count, .node = node, .done = done, .user = user};
+    struct question *a = MEM_NEW(struct question);
+    *a = (struct question){.next = m->asks, .id = m->count, .node = node, .done = done, .user = user};
     m->asks = a;
     m->n_asks++;
 }
 
-/* Fields of an ASK, and of the admin API's body. */
-err_code models_wish_read(yyjson_val *obj, struct serve_wish *ret, struct err *e) {
-    struct plan_wish plan;
-    err_code code = json_get_line(obj, "placement", ret->placement, sizeof(ret->placement), e);
-    if (code == ERR_OK && ret->placement[0]) code = plan_wish_parse(ret->placement, &plan, e);
-    if (code == ERR_OK) code = json_get_u32(obj, "ctx", 16777216, &ret->n_ctx, e);
-    if (code == ERR_OK) code = json_get_u32(obj, "parallel", 1024, &ret->n_seq, e);
-    if (code == ERR_OK) code = json_get_u32(obj, "replicas", NODE_MAX_SERVED, &ret->replicas, e);
-    return code == ERR_OK ? json_get_bool(obj, "kept", &ret->kept, e) : code;
-}
-
-static err_code ask_answer(struct node *n, const char *op, const char *name, const struct serve_wish *wish, struct err *e) {
-    if (strcmp(op, "load") == 0) return models_load_here(n, name, wish, NULL, 0, e);
-    if (strcmp(op, "unload") == 0) return models_unload_here(n, name, e);
-    return err_set(e, ERR_UNSUPPORTED, "node %s does not know \"%.40s\"", n->name, op);
+static err_code ask_do(struct node *n, const struct ask *a, struct err *e) {
+    if (strcmp(a->op, "load") == 0) return models_load_here(n, a->model, &a->wish, NULL, 0, e);
+    if (strcmp(a->op, "unload") == 0) return models_unload_here(n, a->model, e);
+    return err_set(e, ERR_UNSUPPORTED, "node %s does not know \"%s\"", n->name, a->op);
 }
 
 err_code models_on_ask(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
-    yyjson_doc *doc = NULL;
-    const char *op = "", *name = "";
-    struct serve_wish wish = {.replicas = 1};
-    uint64_t id = 0;
-    err_code code = json_parse((const char *)payload, len, &doc, e);
-    yyjson_val *root = yyjson_doc_get_root(doc);
-    if (code == ERR_OK) code = json_need_id(root, "id", &id, e);
-    if (code == ERR_OK) code = json_need_str(root, "op", &op, e);
-    if (code == ERR_OK) code = json_need_str(root, "model", &name, e);
-    if (code == ERR_OK) code = models_wish_read(root, &wish, e);
-    if (code == ERR_OK && strchr(name, '/')) code = err_set(e, ERR_PROTOCOL, "a path of another machine");
-    if (code != ERR_OK) {
-        yyjson_doc_free(doc);
-        return code;
-    }
+    struct ask a;
     struct err why = {0};
-    code = ask_answer(n, op, name, &wish, &why);
-    yyjson_doc_free(doc);
-    yyjson_mut_doc *out = yyjson_mut_doc_new(NULL);
-    root = NULL;
-    yyjson_mut_val *answer = yyjson_mut_obj(out);
-    yyjson_mut_doc_set_root(out, answer);
-    json_add_id(out, answer, "id", id);
-    if (code != ERR_OK) {
-        yyjson_mut_obj_add_str(out, answer, "error", err_name(code));
-        yyjson_mut_obj_add_str(out, answer, "text", why.text);
-        yyjson_mut_obj_add_str(out, answer, "hint", why.hint);
-    }
+    err_code code = ask_decode(payload, len, &a, e);
+    if (code != ERR_OK) return code;
+    ask_do(n, &a, &why);
     struct buf b;
     buf_init(&b, frame_max_payload(FRAME_ANSWER));
-    json_write(&b, out);
-    yyjson_mut_doc_free(out);
+    ask_answer_encode(a.id, &why, &b);
     control_send(n->control, from, FRAME_ANSWER, 0, b.data, b.len);
     buf_done(&b);
     return ERR_OK;
 }
 
 err_code models_on_answer(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
-    yyjson_doc *doc = NULL;
-    const char *error = NULL;
-    struct err why = {0};
-    uint64_t id = 0;
-    err_code code = json_parse((const char *)payload, len, &doc, e);
-    yyjson_val *root = yyjson_doc_get_root(doc);
-    if (code == ERR_OK) code = json_need_id(root, "id", &id, e);
-    if (code == ERR_OK) code = json_get_str(root, "error", &error, e);
-    if (code == ERR_OK) code = json_get_line(root, "text", why.text, sizeof(why.text), e);
-    if (code == ERR_OK) code = json_get_text(root, "hint", why.hint, sizeof(why.hint), e);
-    if (error) why.code = err_from_name(error);
-    if (error && why.code == ERR_OK) why.code = ERR_INTERNAL;
-    yyjson_doc_free(doc);
-    for (struct ask **at = &n->models->asks; code == ERR_OK && *at; at = &(*at)->next)
+    struct err why;
+    uint64_t id;
+    err_code code = ask_answer_decode(payload, len, &id, &why, e);
+    for (struct question **at = &n->models->asks; code == ERR_OK && *at; at = &(*at)->next)
         if ((*at)->id == id && (*at)->node == from) {
             ask_end(n, at, why.code, &why);
             break;
@@ -252,7 +197,7 @@ static uint64_t models_loader(const struct node *n, const char *name) {
     return node;
 }
 
-void models_load(struct node *n, const char *name, const struct serve_wish *wish, models_done_fn done, void *user) {
+void models_load(struct node *n, const char *name, const struct ask_wish *wish, models_done_fn done, void *user) {
     struct err e = {0};
     uint64_t node = strchr(name, '/') ? n->id : models_loader(n, name);
     if (node != 0 && node != n->id) {
@@ -280,13 +225,13 @@ void models_unload(struct node *n, const char *name, models_done_fn done, void *
 void models_node_lost(struct node *n, const struct record *lost) {
     struct err gone;
     err_set(&gone, ERR_UNAVAILABLE, "node %s is gone", lost->name);
-    for (struct ask **at = &n->models->asks; *at;) {
+    for (struct question **at = &n->models->asks; *at;) {
         if ((*at)->node == lost->id) ask_end(n, at, ERR_UNAVAILABLE, &gone);
         else at = &(*at)->next;
     }
     for (uint32_t i = 0; i < lost->n_models && !n->stopping; i++) {
         const struct record_model *m = &lost->models[i];
-        struct serve_wish wish = {.n_ctx = m->n_ctx, .n_seq = m->n_seq, .replicas = m->replicas, .kept = true};
+        struct ask_wish wish = {.n_ctx = m->n_ctx, .n_seq = m->n_seq, .replicas = m->replicas, .kept = true};
         struct err e = {0};
         uint64_t node;
         if (!m->kept || m->replica != 0 || models_known(n, m->name, &node) || models_loader(n, m->name) != n->id) continue;

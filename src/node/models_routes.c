@@ -153,10 +153,10 @@ static void on_change(struct node *n, struct io_http_exchange *x, bool load) {
     struct err e = {0};
     yyjson_doc *doc = NULL;
     const char *name = NULL;
-    struct serve_wish wish = {.replicas = 1, .kept = true};
+    struct ask_wish wish = {.replicas = 1, .kept = true};
     err_code code = admin_body(x, &doc, &e);
     if (code == ERR_OK) code = json_need_str(yyjson_doc_get_root(doc), "model", &name, &e);
-    if (code == ERR_OK) code = models_wish_read(yyjson_doc_get_root(doc), &wish, &e);
+    if (code == ERR_OK) code = ask_wish_read(yyjson_doc_get_root(doc), &wish, &e);
     if (code != ERR_OK) {
         gateway_respond_error(x, code, &e);
     } else {

@@ -313,7 +313,7 @@ static void node_say_ready(struct node *n) {
 
 /* The model of the command line. */
 static err_code node_serve_named(struct node *n, struct err *e) {
-    struct serve_wish wish = {.replicas = n->config->replicas, .kept = true};
+    struct ask_wish wish = {.replicas = n->config->replicas, .kept = true};
     if (strlen(n->config->placement) < sizeof(wish.placement)) snprintf(wish.placement, sizeof(wish.placement), "%s", n->config->placement);
     return serve_open(n, n->config->model, &wish, 0, &n->named, e);
 }

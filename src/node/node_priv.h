@@ -3,6 +3,7 @@
 #ifndef CARAVAN_NODE_NODE_PRIV_H
 #define CARAVAN_NODE_NODE_PRIV_H
 
+#include "cluster/ask.h"
 #include "cluster/control.h"
 #include "cluster/instance.h"
 #include "cluster/membership.h"
@@ -29,21 +30,13 @@ struct serve_file {
     char path[1024]; /* absolute */
 };
 
-/* How a model is asked for; 0 and "" leave it to this node's options. */
-struct serve_wish {
-    char placement[RECORD_MAX_PLACEMENT];
-    uint32_t n_ctx, n_seq;
-    uint32_t replicas; /* 0: as many as fit */
-    bool kept;         /* somebody asked for it: it is tried again and again, and taken over when its coordinator is gone */
-};
-
 /* What other models leave room for (node/models.c). */
 enum serve_room { ROOM_UNKNOWN, ROOM_LATER /* when busy ones have become idle, or are gone */, ROOM_NONE };
 
 /* An instance that this node coordinates (node/serve.c). */
 struct served {
     struct serve_file *file;
-    struct serve_wish wish;
+    struct ask_wish wish;
     uint32_t replica;
     struct model_load_shape shape;
     struct plan_source *source;
@@ -159,7 +152,7 @@ void learned_follow(struct node *n, struct served *s);
 
 /* ---- serve.c: one instance, as its coordinator ---- */
 /* Starts to load the model at path here and wherever it is placed. ERR_LIMIT, or what is wrong with the file or the wish. */
-err_code serve_open(struct node *n, const char *path, const struct serve_wish *wish, uint32_t replica, struct served **ret, struct err *e);
+err_code serve_open(struct node *n, const char *path, const struct ask_wish *wish, uint32_t replica, struct served **ret, struct err *e);
 /* Unloads it everywhere and forgets it. */
 void serve_close(struct node *n, struct served *s);
 void serve_free_all(struct node *n); /* at the end: nobody is told */
@@ -184,18 +177,17 @@ void models_free(struct models *m);
 /* Nodes or offers have changed, or time has passed. */
 void models_update(struct node *n);
 /* What this node has been told to coordinate; name may be a path of this machine. *ret_name, if not NULL: what clients call it. */
-err_code models_load_here(struct node *n, const char *name, const struct serve_wish *wish, char *ret_name, size_t size, struct err *e);
+err_code models_load_here(struct node *n, const char *name, const struct ask_wish *wish, char *ret_name, size_t size, struct err *e);
 err_code models_unload_here(struct node *n, const char *name, struct err *e);
 err_code models_remove_here(struct node *n, const char *name, struct err *e);
 /* The same, by whoever coordinates it or is to: done comes when that node has answered, or at once. */
 typedef void (*models_done_fn)(void *user, err_code code, const struct err *e);
-void models_load(struct node *n, const char *name, const struct serve_wish *wish, models_done_fn done, void *user);
+void models_load(struct node *n, const char *name, const struct ask_wish *wish, models_done_fn done, void *user);
 void models_unload(struct node *n, const char *name, models_done_fn done, void *user);
 void models_node_lost(struct node *n, const struct record *r);
 err_code models_on_ask(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
 err_code models_on_answer(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
 /* Does an instance have nothing to do? */
-err_code models_wish_read(yyjson_val *obj, struct serve_wish *ret, struct err *e); /* of an ASK or the admin API */
 bool models_idle(struct node *n, const char *instance);
 void models_routes_add(struct node *n);
 

@@ -96,7 +96,7 @@ static void serve_free(struct node *n, struct served *s) {
     free(s);
 }
 
-err_code serve_open(struct node *n, const char *path, const struct serve_wish *wish, uint32_t replica, struct served **ret, struct err *e) {
+err_code serve_open(struct node *n, const char *path, const struct ask_wish *wish, uint32_t replica, struct served **ret, struct err *e) {
     if (n->n_served == NODE_MAX_SERVED) {
         err_set(e, ERR_LIMIT, "this node coordinates %d models already", NODE_MAX_SERVED);
         err_hint(e, "unload one of them: caravan unload MODEL");

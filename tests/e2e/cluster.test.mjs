@@ -75,8 +75,10 @@ await run({
 
     async 'a stage killed in mid-answer: the answer is whole, and the one that would have come undisturbed'() {
         const nodes = await startCluster(['k1', 'k2', 'k3'], { memory: '64M', first: three, options: ['--exact'] })
-        const drawn = { ...tale, temperature: 0.9, seed: 7 }
+        const drawn = { ...tale, temperature: 2, top_p: 1, min_p: 0, top_k: 0, seed: 7 }
         const whole = { greedy: await streamChat(nodes[1].api, tale), drawn: await streamChat(nodes[1].api, drawn) }
+        assert.notEqual(whole.drawn.text, whole.greedy.text)
+        assert.notEqual(whole.drawn.text, (await streamChat(nodes[1].api, { ...drawn, seed: 8 })).text, 'the seed matters')
         let epoch = 1
         for (const [victim, kind, body] of [[2, 'greedy', tale], [1, 'drawn', drawn], [0, 'greedy', tale]]) {
             const [pid] = nodes[victim].stages()

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { Node, ask, caravan, demoModel, isAlive, run, stopCluster, streamChat, until } from './lib/cluster.mjs'
+import { Node, ask, caravan, childrenOf, demoModel, isAlive, run, stopCluster, streamChat, until } from './lib/cluster.mjs'
 
 const small = ['--ctx', '256', '--parallel', '2']
 
@@ -23,6 +23,16 @@ const list = async (node) => Object.fromEntries((await (await fetch(`${node.api}
 const state = async (node, name) => (await list(node))[name]?.state
 const known = (node, name, state_ = 'not loaded') => until(`${node.name} knows ${name}`, async () => (await state(node, name)) === state_, 20)
 const memory = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) * 1024
+// Proportional set size of a node and its children: of all, and of what no file stands behind (pages of libraries count less while others use them).
+function tree(node) {
+    const sum = { all: 0, own: 0 }
+    for (const pid of [node.process.pid, ...childrenOf(node.process.pid)]) {
+        const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')
+        sum.all += Number(/^Pss:\s+(\d+)/m.exec(text)[1]) * 1024
+        sum.own += Number(/^Pss_Anon:\s+(\d+)/m.exec(text)[1]) * 1024
+    }
+    return sum
+}
 
 await run({
     async 'models are listed, loaded by name, asked, unloaded with all their memory, and deleted'() {
@@ -70,6 +80,29 @@ await run({
             await until('the stage is gone', () => node.stages().length === 0, 20)
         }
         await until('as many files are open as before', () => open() <= before, 5)
+        await stopCluster([node])
+    },
+
+    async 'what a loaded model takes is given back: the children are gone, and the node is as large as before'() {
+        const node = await new Node('u1', ['--models-dir', folder('u1', 'one'), '--memory', '512M', '--ctx', '4096', '--parallel', '8']).open()
+        await known(node, 'one')
+        const cycle = async () => {
+            assert.equal((await cli(node, 'load', 'one')).code, 0)
+            assert.equal((await ask(node.api, 'Tell me a story.', { model: 'one', max_tokens: 60 })).error, null)
+            const most = tree(node)
+            const pids = node.stages()
+            assert.equal((await cli(node, 'unload', 'one')).code, 0)
+            await until('the stage is gone', () => node.stages().length === 0 && !pids.some(isAlive), 20)
+            await until('nothing is held', async () => (await node.status()).nodes[0].stages.length === 0, 20)
+            return most
+        }
+        await cycle() /* what a node makes once, at its first model, and keeps */
+        await until('the node has no child, not even the one that measures', () => childrenOf(node.process.pid).length === 0, 20)
+        const before = tree(node), loaded = await cycle(), after = tree(node)
+        const mb = ({ all, own }) => `${(all / 1e6).toFixed(1)} MB (${(own / 1e6).toFixed(1)} without files)`
+        console.log(`# memory of the node and its children: ${mb(before)}; loaded ${mb(loaded)}; unloaded ${mb(after)}`)
+        assert(loaded.own > before.own + 30e6)
+        assert(after.own < before.own + 3e6 && after.all < before.all + 10e6)
         await stopCluster([node])
     },
 

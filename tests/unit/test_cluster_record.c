@@ -78,6 +78,47 @@ static void record_round_trip(void **state) {
     buf_done(&b);
 }
 
+/* How a model is served, so that another node can take it over; and the files that a node has. */
+static void models_and_cards(void **state) {
+    (void)state;
+    struct record *r = sample(), *back = MEM_NEW(struct record);
+    struct record_model *m = &r->models[0];
+    struct buf b;
+    struct err e;
+    m->failed = m->kept = true;
+    m->n_ctx = 8192;
+    m->n_seq = 6;
+    m->replica = 1;
+    m->replicas = 3;
+    snprintf(m->placement, sizeof(m->placement), "20,12");
+    snprintf(m->message, sizeof(m->message), "no room");
+    r->n_cards = 2;
+    r->cards = mem_calloc(2, sizeof(*r->cards));
+    r->cards[0] = (struct model_card){.name = "big", .arch = "llama", .quant = "Q4_K_M", .bytes = 1ull << 42, .params = 671000000000,
+                                      .n_layer = 61, .n_ctx = 163840,
+                                      .id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"};
+    r->cards[1] = (struct model_card){.name = "small", .id = "x"};
+    buf_init(&b, 1 << 20);
+    record_encode(r, &b);
+    assert_int_equal(record_decode(b.data, b.len, back, &e), ERR_OK);
+    const struct record_model *k = &back->models[0];
+    assert_true(k->failed && k->kept && k->n_ctx == 8192 && k->n_seq == 6 && k->replica == 1 && k->replicas == 3);
+    assert_string_equal(k->placement, "20,12");
+    assert_string_equal(k->message, "no room");
+    assert_true(back->n_cards >= 1);
+    const struct model_card *c = &back->cards[0];
+    assert_string_equal(c->name, "big");
+    assert_string_equal(c->id, r->cards[0].id);
+    assert_string_equal(c->quant, "Q4_K_M");
+    assert_string_equal(c->arch, "llama");
+    assert_true(c->bytes == 1ull << 42 && c->params == 671000000000 && c->n_layer == 61 && c->n_ctx == 163840);
+    record_done(r);
+    record_done(back);
+    free(r);
+    free(back);
+    buf_done(&b);
+}
+
 static void refuse(const char *json, err_code want, const char *word) {
     struct record *r = MEM_NEW(struct record);
     struct err e = {0};
@@ -175,6 +216,7 @@ static void key_files(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(record_round_trip), cmocka_unit_test(bad_records), cmocka_unit_test(reports), cmocka_unit_test(key_files)};
+        cmocka_unit_test(record_round_trip), cmocka_unit_test(bad_records),
+        cmocka_unit_test(models_and_cards), cmocka_unit_test(reports), cmocka_unit_test(key_files)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT
+ * Which replica gets a request. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "gateway/router.h"
+
+#define SECOND 1000000u
+static const struct router_target three[] = {{"a", 4}, {"b", 4}, {"c", 4}};
+
+static size_t pick(struct router *r, clock_us now, const struct router_prefix *prefix) {
+    size_t at = 99;
+    struct err e = {0};
+    assert_int_equal(router_pick(r, now, three, ARRAY_LEN(three), prefix, &at, &e), ERR_OK);
+    return at;
+}
+
+static size_t send(struct router *r, clock_us now, const struct router_prefix *prefix) {
+    size_t at = pick(r, now, prefix);
+    router_begin(r, now, three[at].instance, prefix);
+    return at;
+}
+
+static void least_work_wins_and_equals_take_turns(void **state) {
+    (void)state;
+    struct router *r = router_create();
+    unsigned got[3] = {0};
+    for (int i = 0; i < 9; i++) got[send(r, SECOND, NULL)]++;
+    assert_true(got[0] == 3 && got[1] == 3 && got[2] == 3);
+    router_end(r, SECOND, "b", false);
+    assert_int_equal(send(r, SECOND, NULL), 1);
+    for (size_t i = 0; i < 3; i++)
+        for (int k = 0; k < 3; k++) router_end(r, SECOND, three[i].instance, false);
+    got[0] = got[1] = got[2] = 0;
+    for (int i = 0; i < 9; i++) { /* one at a time: whose turn is longest ago */
+        size_t at = send(r, SECOND, NULL);
+        router_end(r, SECOND, three[at].instance, false);
+        got[at]++;
+    }
+    assert_true(got[0] == 3 && got[1] == 3 && got[2] == 3);
+    router_report(r, SECOND, "a", 3, SECOND); /* what others sent there counts as well */
+    router_report(r, SECOND, "c", 2, SECOND);
+    assert_int_equal(pick(r, SECOND, NULL), 1);
+    router_free(r);
+}
+
+/* Nobody measures it: what a slow one has not finished keeps others from it. */
+static void a_slow_replica_gets_less(void **state) {
+    (void)state;
+    struct router *r = router_create();
+    unsigned got[3] = {0};
+    unsigned open_a = 0;
+    for (int i = 0; i < 300; i++) {
+        size_t at = send(r, SECOND, NULL);
+        got[at]++;
+        if (at != 0) router_end(r, SECOND, three[at].instance, false); /* a ends one in ten */
+        else if (++open_a, i % 10 == 0 && open_a > 0) {
+            router_end(r, SECOND, "a", false);
+            open_a--;
+        }
+    }
+    assert_true(got[0] < 40 && got[1] > 100 && got[2] > 100);
+    router_free(r);
+}
+
+static void who_knows_the_beginning_is_taken_unless_busier(void **state) {
+    (void)state;
+    struct router *r = router_create();
+    char text[3 * ROUTER_BLOCK + 10], other[3 * ROUTER_BLOCK + 10];
+    struct router_prefix p, longer, unknown, brief;
+    memset(text, 'x', sizeof text);
+    memset(other, 'y', sizeof other);
+    router_prefix_make(text, 2 * ROUTER_BLOCK + 3, &p);
+    router_prefix_make(text, sizeof text, &longer);
+    router_prefix_make(other, sizeof other, &unknown);
+    router_prefix_make(text, ROUTER_BLOCK - 1, &brief);
+    assert_int_equal(p.n, 2);
+    assert_int_equal(longer.n, 3);
+    assert_int_equal(brief.n, 0);
+    size_t home = send(r, SECOND, &p);
+    router_end(r, SECOND, three[home].instance, false);
+    for (int i = 0; i < 6; i++) { /* it isn't its turn, and it is taken */
+        assert_int_equal(send(r, SECOND, &longer), home);
+        router_end(r, SECOND, three[home].instance, false);
+    }
+    assert_int_not_equal(pick(r, SECOND, &unknown), home);
+    router_report(r, SECOND, three[home].instance, 2, SECOND);
+    assert_int_equal(pick(r, SECOND, &longer), home);
+    router_report(r, SECOND, three[home].instance, 3, SECOND);
+    assert_int_not_equal(pick(r, SECOND, &longer), home);
+    router_free(r);
+}
+
+static void one_that_fails_is_left_alone_longer_each_time(void **state) {
+    (void)state;
+    struct router *r = router_create();
+    clock_us now = SECOND, pauses[3];
+    for (int i = 0; i < 3; i++) {
+        router_begin(r, now, "a", NULL);
+        router_end(r, now, "a", true); /* at once: it has the least work always */
+        clock_us from = now;
+        router_report(r, now, "b", 3, now);
+        router_report(r, now, "c", 3, now);
+        while (pick(r, now, NULL) == 0 ? false : now < from + 60 * SECOND) now += 10000;
+        pauses[i] = now - from;
+    }
+    assert_true(pauses[0] > 0 && pauses[1] >= 2 * pauses[0] - 20000 && pauses[2] >= 2 * pauses[1] - 20000);
+    assert_int_equal(send(r, now, NULL), 0);     /* one request tries it again */
+    assert_int_not_equal(pick(r, now, NULL), 0); /* one only */
+    router_end(r, now, "a", false);
+    assert_int_equal(send(r, now, NULL), 0);
+    assert_int_equal(pick(r, now, NULL), 0); /* as any other one now */
+    router_free(r);
+}
+
+static void where_all_have_failed_the_first_to_be_free_is_tried(void **state) {
+    (void)state;
+    struct router *r = router_create();
+    for (size_t i = 0; i < 3; i++) {
+        router_begin(r, SECOND + i, three[2 - i].instance, NULL);
+        router_end(r, SECOND + i, three[2 - i].instance, true);
+    }
+    assert_int_equal(pick(r, SECOND + 10, NULL), 2);
+    router_free(r);
+}
+
+static void full_ones_get_nothing_and_all_full_is_said(void **state) {
+    (void)state;
+    struct router *r = router_create();
+    size_t at = 99;
+    struct err e = {0};
+    for (int i = 0; i < 12; i++) send(r, SECOND, NULL);
+    assert_int_equal(router_pick(r, SECOND, three, 3, NULL, &at, &e), ERR_BUSY);
+    assert_int_equal(at, 99);
+    router_end(r, SECOND, "c", false);
+    assert_int_equal(pick(r, SECOND, NULL), 2);
+    router_free(r);
+}
+
+static bool keep_b(void *user, const char *instance) {
+    (void)user;
+    return strcmp(instance, "b") == 0;
+}
+
+static void what_is_gone_is_forgotten_and_its_times_are_kept_till_then(void **state) {
+    (void)state;
+    struct router *r = router_create();
+    router_begin(r, 5 * SECOND, "a", NULL);
+    router_report(r, 6 * SECOND, "b", 2, 4 * SECOND);
+    router_report(r, 6 * SECOND, "c", 7, 6 * SECOND);
+    assert_int_equal(router_used(r, 9 * SECOND, "a"), 5 * SECOND);
+    router_sweep(r, keep_b, NULL);
+    assert_int_equal(router_load(r, 9 * SECOND, "c"), 0);
+    assert_int_equal(router_load(r, 9 * SECOND, "b"), 2);
+    assert_int_equal(router_load(r, 9 * SECOND, "a"), 1); /* a request from here runs there */
+    router_free(r);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(least_work_wins_and_equals_take_turns), cmocka_unit_test(a_slow_replica_gets_less),
+        cmocka_unit_test(who_knows_the_beginning_is_taken_unless_busier), cmocka_unit_test(one_that_fails_is_left_alone_longer_each_time),
+        cmocka_unit_test(where_all_have_failed_the_first_to_be_free_is_tried),
+        cmocka_unit_test(full_ones_get_nothing_and_all_full_is_said),
+        cmocka_unit_test(what_is_gone_is_forgotten_and_its_times_are_kept_till_then)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
