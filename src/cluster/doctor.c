@@ -271,6 +271,10 @@ static bool address_connect(const struct doctor_address *a, struct doctor_line *
         line_say(l, DOCTOR_FAIL, "%s", connect_faults[i].text);
         line_hint(l, "%s", connect_faults[i].hint);
     }
+    if (a->connect_errno == EINVAL && strncmp(a->host, "fe80:", 5) == 0 && !strchr(a->host, '%')) {
+        line_say(l, DOCTOR_FAIL, "an address of one link, and it is not said which");
+        line_hint(l, "write the interface behind it, [%s%%eth0]:%u, or better another address of that machine", a->host, a->port);
+    }
     return true;
 }
 

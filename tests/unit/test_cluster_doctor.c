@@ -112,6 +112,11 @@ static void peer_away(struct doctor_peer *p) { unreached(p, EHOSTUNREACH); }
 static void peer_no_route(struct doctor_peer *p) { unreached(p, ENETUNREACH); }
 static void peer_barred(struct doctor_peer *p) { unreached(p, EACCES); }
 static void peer_odd(struct doctor_peer *p) { unreached(p, EMFILE); }
+static void peer_own_routes(struct doctor_peer *p) { unreached(p, EINVAL); }
+static void peer_which_link(struct doctor_peer *p) {
+    unreached(p, EINVAL);
+    snprintf(p->addresses[0].host, sizeof(p->addresses[0].host), "fe80::1");
+}
 static void peer_unasked(struct doctor_peer *p) {
     unreached(p, 0);
     p->addresses[0].trip_us = 100;
@@ -166,6 +171,7 @@ static const struct {
     {.name = "peer_unknown", .peer = peer_unknown}, {.name = "peer_refused", .peer = peer_refused},
     {.name = "peer_filtered", .peer = peer_filtered}, {.name = "peer_away", .peer = peer_away},
     {.name = "peer_no_route", .peer = peer_no_route}, {.name = "peer_barred", .peer = peer_barred}, {.name = "peer_odd", .peer = peer_odd},
+    {.name = "peer_own_routes", .peer = peer_own_routes}, {.name = "peer_which_link", .peer = peer_which_link},
     {.name = "peer_unasked", .peer = peer_unasked}, {.name = "peer_far", .peer = peer_far},
     {.name = "peer_other_key", .peer = peer_other_key}, {.name = "peer_old_key", .peer = peer_old_key},
     {.name = "peer_no_node", .peer = peer_no_node}, {.name = "peer_mute", .peer = peer_mute}, {.name = "peer_hangs", .peer = peer_hangs},
