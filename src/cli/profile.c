@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * `caravan profile FILE`: measures this machine for the node that started it, and keeps the figures in FILE. */
+ * `caravan profile FILE [FOLDER]`: measures this machine for the node that started it, its disk in FOLDER, and keeps the figures in FILE. */
 #include <stdio.h>
 
 #include "cli/cli.h"
@@ -12,7 +12,7 @@ err_code cli_profile(const struct options *o, int *exit_status, struct err *e) {
     struct profile p;
     struct buf b;
     err_code code = engine_runtime_start(CARAVAN_BACKENDS_DIR, e);
-    if (code == ERR_OK) code = profile_measure(path, &p, e);
+    if (code == ERR_OK) code = profile_measure(path, option_argument(o, 1), &p, e);
     if (code == ERR_OK) code = profile_save(path, &p, e);
     if (code != ERR_OK || !option_flag(o, OPT_JSON)) return code;
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);

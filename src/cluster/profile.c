@@ -16,7 +16,9 @@
 #include "engine/runtime.h"
 
 #define QUIET 0.8 /* of all cores */
-enum { DISK_PROBE = 32 << 20, MAX_FILE = 1 << 20 };
+#define IDLE 0.2  /* processes a core */
+#define AGAIN_US (UINT64_C(600) * 1000000)
+enum { DISK_PROBE = 32 << 20, MAX_FILE = 1 << 20, MOST_TRIES = 6 };
 
 /* MemAvailable of /proc/meminfo (proc(5)); elsewhere all physical memory. */
 uint64_t profile_memory_available(void) {
@@ -58,13 +60,12 @@ static void profile_devices(struct profile *p) {
 }
 
 /* A file is written, forced out of the cache, and read. 0: it could not be done. */
-static double profile_disk(const char *beside) {
-    char path[1024];
+static double profile_disk(const char *path) {
     double speed = 0;
-    snprintf(path, sizeof(path), "%.1000s.probe", beside);
     uint8_t *data = mem_zalloc(DISK_PROBE);
     for (size_t i = 0; i < DISK_PROBE; i += 64) data[i] = (uint8_t)(i * 2654435761u >> 24); /* so that nothing compresses it away */
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd >= 0) unlink(path); /* nothing is left of it, however this ends */
     if (fd >= 0 && write(fd, data, DISK_PROBE) == DISK_PROBE && fdatasync(fd) == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0) {
         clock_us start = clock_now();
         size_t have = 0;
@@ -73,7 +74,6 @@ static double profile_disk(const char *beside) {
         if (have == DISK_PROBE) speed = (double)have / ((double)(took ? took : 1) / 1e6);
     }
     if (fd >= 0) close(fd);
-    unlink(path);
     free(data);
     return speed;
 }
@@ -98,7 +98,11 @@ static err_code profile_device_speed(struct profile_device *d, bool *ret_quiet, 
     return d->gpu ? ERR_OK : code; /* a GPU that cannot compute this is one of unknown speed */
 }
 
-err_code profile_measure(const char *path, struct profile *ret, struct err *e) {
+bool profile_again(const struct profile *p, uint32_t tries, clock_us ago, double load) {
+    return p->n_devices > 0 && !p->quiet && tries < MOST_TRIES && ago >= AGAIN_US && load < IDLE;
+}
+
+err_code profile_measure(const char *path, const char *models, struct profile *ret, struct err *e) {
     struct profile kept, p = {0};
     profile_devices(&p);
     bool same = profile_load(path, &kept, NULL) == ERR_OK && kept.quiet && strcmp(kept.hardware, p.hardware) == 0 &&
@@ -112,7 +116,9 @@ err_code profile_measure(const char *path, struct profile *ret, struct err *e) {
         p.devices[i].flops = kept.devices[i].flops;
     }
     topology_find(&p.topology);
-    p.disk = same ? kept.disk : profile_disk(path);
+    bool there = models && access(models, W_OK | X_OK) == 0;
+    snprintf(p.disk_at, sizeof(p.disk_at), "%.240s%s", there ? models : path, there ? "/.probe" : ".probe");
+    p.disk = same && strcmp(kept.disk_at, p.disk_at) == 0 ? kept.disk : profile_disk(p.disk_at);
     *ret = p;
     return ERR_OK;
 }
@@ -184,6 +190,7 @@ err_code profile_get(yyjson_val *obj, struct profile *ret, struct err *e) {
     if (code == ERR_OK) code = json_get_bool(obj, "quiet", &p.quiet, e);
     if (code == ERR_OK && yyjson_obj_get(obj, "processor")) code = topology_get(yyjson_obj_get(obj, "processor"), &p.topology, e);
     get_name(obj, "hardware", p.hardware, sizeof(p.hardware));
+    get_name(obj, "disk_at", p.disk_at, sizeof(p.disk_at));
     yyjson_arr_foreach(devices, i, max, o)
         if (code == ERR_OK) code = device_get(o, &p.devices[p.n_devices++], e);
     if (code == ERR_OK) *ret = p;
@@ -209,6 +216,7 @@ err_code profile_save(const char *path, const struct profile *p, struct err *e) 
     buf_init(&b, MAX_FILE);
     yyjson_mut_doc_set_root(doc, root);
     yyjson_mut_obj_add_strcpy(doc, root, "hardware", p->hardware);
+    yyjson_mut_obj_add_strcpy(doc, root, "disk_at", p->disk_at);
     profile_put(p, doc, root);
     json_write(&b, doc);
     yyjson_mut_doc_free(doc);

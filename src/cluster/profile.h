@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "cluster/topology.h"
@@ -27,7 +28,8 @@ struct profile {
     struct profile_device devices[PROFILE_MAX_DEVICES];
     struct topology topology; /* of the processor */
     double disk;            /* bytes per second, read in order; 0: not measured */
-    bool quiet;             /* nothing else used the processor meanwhile; if not, it is measured again at the next occasion */
+    char disk_at[256];      /* the file that was read for it */
+    bool quiet;             /* nothing else used the processor meanwhile; if not, it is measured again (profile_again) */
     char hardware[128];     /* what a change of hardware is seen by */
 };
 
@@ -35,9 +37,13 @@ struct profile {
 uint64_t profile_memory_offer(void);
 uint64_t profile_memory_available(void); /* what the kernel calls available */
 
-/* Measures all devices and the disk under `path` (a file that need not exist). If the file there is of the same hardware, and was measured
- * in quiet, its figures are taken and only free memory is looked up. After engine_runtime_start. */
-err_code profile_measure(const char *path, struct profile *ret, struct err *e);
+/* Measures all devices, and the disk under the folder `models` (NULL, or one that can't be written: under `path`). If there is a profile at
+ * `path` (it need not exist) of the same hardware, measured in quiet, its figures are taken and only free memory is looked up. After
+ * engine_runtime_start. */
+err_code profile_measure(const char *path, const char *models, struct profile *ret, struct err *e);
+/* Should this machine, whose profile this is, be measured once more now? It was measured `tries` times since the node's start, last so long
+ * ago; `load` processes want each of its cores. */
+bool profile_again(const struct profile *p, uint32_t tries, clock_us ago, double load);
 
 /* The devices as an array and "disk", into an object: in the file, in node records, in the status. */
 void profile_put(const struct profile *p, yyjson_mut_doc *doc, yyjson_mut_val *obj);

@@ -2,8 +2,11 @@
  * The node's own profile: what was kept from an earlier start at once, and what a child process measures now (the node itself never loads
  * ggml's backends). */
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "node/node_priv.h"
@@ -27,13 +30,26 @@ static void measure_exited(void *user, int status, int signo) {
     node_changed(n);
 }
 
-void measure_start(struct node *n) {
+static void measure_once(struct node *n) {
     struct err e = {0};
+    const char *argv[] = {n->config->program, "profile", n->config->profile, n->config->models_dir, NULL};
+    struct io_child_options options = {.argv = argv, .fd = -1, .ignore_interrupt = true};
+    n->n_measured++;
+    n->measured_at = clock_now();
+    if (io_child_start(n->loop, &options, measure_exited, n, &n->measuring, &e) != ERR_OK) log_warn("node", "%s", e.text);
+}
+
+void measure_start(struct node *n) {
     if (!n->config->profile) return;
     profile_load(n->config->profile, &n->profile, NULL); /* nothing kept is no fault */
-    const char *argv[] = {n->config->program, "profile", n->config->profile, NULL};
-    struct io_child_options options = {.argv = argv, .fd = -1, .ignore_interrupt = true};
-    if (io_child_start(n->loop, &options, measure_exited, n, &n->measuring, &e) != ERR_OK) log_warn("node", "%s", e.text);
+    measure_once(n);
+}
+
+void measure_tick(struct node *n) {
+    double load;
+    if (!n->config->profile || n->measuring || n->stopping || calls_count(n->calls) > 0 || getloadavg(&load, 1) != 1) return;
+    if (profile_again(&n->profile, n->n_measured, clock_now() - n->measured_at, load / (double)sysconf(_SC_NPROCESSORS_ONLN)))
+        measure_once(n);
 }
 
 void measure_stop(struct node *n) {

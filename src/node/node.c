@@ -196,6 +196,7 @@ static void node_tick(void *user) {
     join_tick(n->join);
     members_meet(n);
     links_tick(n);
+    measure_tick(n);
 }
 
 static void node_drained(void *user) {

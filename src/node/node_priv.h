@@ -73,6 +73,8 @@ struct node {
     struct calls *calls;
     struct profile profile;      /* of this machine, as measured; no devices until then */
     struct io_child *measuring;  /* NULL: no longer */
+    uint32_t n_measured;         /* how often that was begun, and when last */
+    clock_us measured_at;
     struct links *links;         /* throughput to the others */
     struct learned *learned;     /* by which plans are corrected */
     struct membership *members;
@@ -119,6 +121,7 @@ const struct record *node_record(const struct node *n, uint64_t id); /* of a lin
 
 /* ---- measure.c: this machine's profile ---- */
 void measure_start(struct node *n);
+void measure_tick(struct node *n); /* once more, in a quiet moment, where other work disturbed it */
 void measure_stop(struct node *n);
 /* What others are told of it. */
 void measure_record(const struct node *n, struct record *r);

@@ -22,7 +22,7 @@ static void measured_and_kept(void **state) {
     struct err e = {0};
     remove(path);
     assert_int_equal(engine_runtime_start(CARAVAN_BACKENDS_DIR, &e), ERR_OK);
-    assert_int_equal(profile_measure(path, &p, &e), ERR_OK);
+    assert_int_equal(profile_measure(path, NULL, &p, &e), ERR_OK);
     assert_true(p.n_devices >= 1);
     bool cpu = false;
     for (uint32_t i = 0; i < p.n_devices; i++) {
@@ -38,19 +38,54 @@ static void measured_and_kept(void **state) {
     p.quiet = true;
     p.devices[0].bandwidth = 12345e6;
     assert_int_equal(profile_save(path, &p, &e), ERR_OK);
-    assert_int_equal(profile_measure(path, &again, &e), ERR_OK);
+    assert_int_equal(profile_measure(path, NULL, &again, &e), ERR_OK);
     assert_true(again.devices[0].bandwidth == 12345e6); /* taken from the file */
     p.quiet = false;
     assert_int_equal(profile_save(path, &p, &e), ERR_OK);
-    assert_int_equal(profile_measure(path, &again, &e), ERR_OK);
+    assert_int_equal(profile_measure(path, NULL, &again, &e), ERR_OK);
     assert_true(again.devices[0].bandwidth != 12345e6);
     p.quiet = true;
     snprintf(p.hardware, sizeof(p.hardware), "another machine");
     assert_int_equal(profile_save(path, &p, &e), ERR_OK);
-    assert_int_equal(profile_measure(path, &again, &e), ERR_OK);
+    assert_int_equal(profile_measure(path, NULL, &again, &e), ERR_OK);
     assert_true(again.devices[0].bandwidth != 12345e6);
     remove(path);
     assert_int_not_equal(access("test-profile.json.probe", F_OK), 0);
+}
+
+static void the_disk_is_that_of_the_models(void **state) {
+    (void)state;
+    struct profile p = {0}, again;
+    struct err e = {0};
+    remove(path);
+    assert_int_equal(engine_runtime_start(CARAVAN_BACKENDS_DIR, &e), ERR_OK);
+    assert_int_equal(profile_measure(path, ".", &p, &e), ERR_OK);
+    assert_string_equal(p.disk_at, "./.probe");
+    assert_int_not_equal(access(p.disk_at, F_OK), 0);
+    p.quiet = true;
+    p.disk = 123;
+    assert_int_equal(profile_save(path, &p, &e), ERR_OK);
+    assert_int_equal(profile_measure(path, ".", &again, &e), ERR_OK);
+    assert_true(again.disk == 123); /* taken from the file */
+    assert_int_equal(profile_measure(path, "no/such/folder", &again, &e), ERR_OK);
+    assert_string_equal(again.disk_at, "test-profile.json.probe");
+    assert_true(again.disk != 123);
+    assert_true(again.devices[0].bandwidth == p.devices[0].bandwidth);
+    remove(path);
+}
+
+static void disturbed_it_is_measured_again_in_a_quiet_moment(void **state) {
+    (void)state;
+    const clock_us long_ago = UINT64_C(3600) * 1000000;
+    struct profile p = {.n_devices = 1};
+    assert_true(profile_again(&p, 1, long_ago, 0));
+    assert_false(profile_again(&p, 1, long_ago, 0.5)); /* not quiet now either */
+    assert_false(profile_again(&p, 1, 1000000, 0));    /* it has just been tried */
+    assert_false(profile_again(&p, 100, long_ago, 0)); /* it never is quiet */
+    p.quiet = true;
+    assert_false(profile_again(&p, 1, long_ago, 0));
+    p = (struct profile){0};
+    assert_false(profile_again(&p, 1, long_ago, 0)); /* it can't be measured */
 }
 
 static void file_and_back(void **state) {
@@ -95,6 +130,7 @@ static void absurd_profiles_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(measured_and_kept),
+        cmocka_unit_test(the_disk_is_that_of_the_models), cmocka_unit_test(disturbed_it_is_measured_again_in_a_quiet_moment),
         cmocka_unit_test(file_and_back),
         cmocka_unit_test(absurd_profiles_are_refused),
     };
