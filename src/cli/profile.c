@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * `caravan profile FILE [FOLDER]`: measures this machine for the node that started it, its disk in FOLDER, and keeps the figures in FILE. */
+ * `caravan profile FILE [FOLDER]`: measures this machine for the node that started it, its disk in FOLDER; the figures are kept in FILE. */
 #include <stdio.h>
 
 #include "cli/cli.h"
