@@ -10,19 +10,25 @@
 
 #include "base/str.h"
 
+/* Where the string that begins at `start` (behind its quote) ends: its closing quote, or len. */
+static size_t string_end(const char *text, size_t start, size_t len) {
+    const char *quote;
+    for (size_t from = start; from < len && (quote = memchr(text + from, '"', len - from)) != NULL;) {
+        size_t at = (size_t)(quote - text), slash = at;
+        while (slash > start && text[slash - 1] == '\\') slash--;
+        if ((at - slash) % 2 == 0) return at;
+        from = at + 1;
+    }
+    return len;
+}
+
 /* Depth is counted before parsing, over the bytes: brackets outside of strings. Returns the greatest depth, counted up to max + 1. */
 static int scan_depth(const char *text, size_t len, int max) {
     int depth = 0, deepest = 0;
-    bool in_string = false;
     for (size_t i = 0; i < len && deepest <= max; i++) {
         char c = text[i];
-        if (in_string) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                in_string = false;
-        } else if (c == '"') {
-            in_string = true;
+        if (c == '"') {
+            i = string_end(text, i + 1, len);
         } else if (c == '{' || c == '[') {
             if (++depth > deepest)
                 deepest = depth;

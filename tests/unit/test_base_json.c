@@ -57,6 +57,10 @@ static void depth_is_bounded(void **state) {
     memcpy(quoted + 304, "\"]", 3);
     doc = parse(quoted);
     yyjson_doc_free(doc);
+    /* Behind a string that ends with an escaped backslash they are. */
+    char after[400] = "[\"\\\\\",";
+    memset(after + 6, '[', 300);
+    expect_error(json_parse(after, 306, &doc, &e), ERR_LIMIT, &e, "64 levels");
 }
 
 static void fields_are_read(void **state) {
