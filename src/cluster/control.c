@@ -242,7 +242,7 @@ static err_code link_read_proof(struct control_link *l, yyjson_val *root, struct
     io_tls_pump_export(l->pump, IDENTITY_LABEL, binding);
     if (!identity_check(l->peer.public_key, l->target == NULL, binding, proof))
         return err_set(e, ERR_AUTH, "the node could not prove its identity");
-    l->peer.id = identity_id(l->peer.public_key);
+    l->peer.id = io_sign_id(l->peer.public_key);
     l->peer.incarnation = (uint64_t)incarnation;
     l->peer.key_id = io_tls_pump_key_id(l->pump);
     snprintf(id, sizeof(id), "%016llx", (unsigned long long)l->peer.id);

@@ -11,21 +11,13 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 
-uint64_t identity_id(const uint8_t public_key[IO_SIGN_PUBLIC_SIZE]) {
-    uint8_t hash[IO_SHA256_SIZE];
-    io_sha256(public_key, IO_SIGN_PUBLIC_SIZE, hash);
-    uint64_t id = bytes_get_u64(hash);
-    return id != 0 ? id : 1;
-}
-
 static void identity_complete(struct identity *id) {
     io_sign_public(id->secret, id->public_key);
-    id->id = identity_id(id->public_key);
+    id->id = io_sign_id(id->public_key);
 }
 
 void identity_make(struct identity *ret) {

@@ -13,7 +13,7 @@
 
 struct identity {
     uint8_t secret[IO_SIGN_SECRET_SIZE], public_key[IO_SIGN_PUBLIC_SIZE];
-    uint64_t id;          /* the node's id everywhere: the first 8 bytes of the public key's SHA-256 */
+    uint64_t id;          /* the node's id everywhere: io_sign_id of the public key */
     uint64_t incarnation; /* starts so far; 0: an identity that is not kept */
     int lock_fd;          /* the file's lock, held while the node runs; -1: none */
 };
@@ -26,7 +26,6 @@ err_code identity_peek(const char *path, struct identity *ret, struct err *e);
 void identity_make(struct identity *ret); /* a passing one */
 void identity_done(struct identity *id);
 
-uint64_t identity_id(const uint8_t public_key[IO_SIGN_PUBLIC_SIZE]);
 /* The proof for one connection. dialled: which end signs. */
 void identity_sign(const struct identity *id, bool dialled, const uint8_t binding[IO_TLS_EXPORT_SIZE], uint8_t ret[IO_SIGN_SIZE]);
 bool identity_check(const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], bool dialled, const uint8_t binding[IO_TLS_EXPORT_SIZE],

@@ -39,7 +39,7 @@ err_code record_open(const uint8_t *data, size_t len, struct record_seal *ret, s
     bool good = io_sign_check(data, b.data, b.len, data + AT_SIGNATURE);
     buf_done(&b);
     if (!good) return err_set(e, ERR_AUTH, "a record that its node did not sign");
-    *ret = (struct record_seal){.id = identity_id(data), .key = data, .text = data + RECORD_SEAL_SIZE, .len = len - RECORD_SEAL_SIZE};
+    *ret = (struct record_seal){.id = io_sign_id(data), .key = data, .text = data + RECORD_SEAL_SIZE, .len = len - RECORD_SEAL_SIZE};
     ret->incarnation = bytes_get_u64(data + AT_STAMP);
     ret->version = bytes_get_u64(data + AT_STAMP + 8);
     return ERR_OK;

@@ -137,7 +137,7 @@ static err_code peer_decode(yyjson_val *o, struct roster_peer *p, struct err *e)
     if (code == ERR_OK) code = json_need_i64(o, "port", 1, 65535, &port, e);
     if (code == ERR_OK) code = json_get_i64(o, "seen", 0, INT64_C(1) << 50, &p->seen, e);
     if (code == ERR_OK && !p->host[0]) code = err_set(e, ERR_INVALID, "field \"host\" is empty");
-    p->id = key[0] ? identity_id(p->public_key) : 0;
+    p->id = key[0] ? io_sign_id(p->public_key) : 0;
     p->port = (uint16_t)port;
     return code;
 }

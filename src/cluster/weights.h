@@ -22,7 +22,10 @@ enum { WEIGHTS_MAX_MODELS = 256 };
 /* ---- server ------------------------------------------------------------------------------------------------------------------ */
 /* What is served: models whose files are here, by their id, and what the cache folder (NULL: none) has of others. Any thread. */
 struct weights_server;
-struct weights_server *weights_server_create(struct io_tls_ctx *tls, const char *cache);
+/* node_secret: of this node's identity, which it proves to those who fetch; they prove theirs, and nodes that are shut out are refused. */
+struct weights_server *weights_server_create(struct io_tls_ctx *tls, const uint8_t node_secret[IO_SIGN_SECRET_SIZE], const char *cache);
+/* Shuts a node out, by its public key, or lets it in again. Its links end. */
+void weights_server_set_out(struct weights_server *s, const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], bool out);
 /* Adds a model whose files are here (g is only looked at). A model that is there already stays. */
 void weights_server_add(struct weights_server *s, const struct model_gguf *g);
 /* Links that serve it go on. */
@@ -44,6 +47,9 @@ void weights_server_free(struct weights_server *s);
 struct weights_place {
     const char *folder;     /* the cache */
     uint8_t key[IO_TLS_KEY_SIZE]; /* of links */
+    struct ring_pass pass;  /* what this node is proved with, for: */
+    char instance[RING_PASS_INSTANCE];
+    uint64_t epoch;
     uint64_t limit;         /* bytes that the cache may take; 0: what the disk has */
     uint64_t self;          /* this node's id */
     uint64_t node;          /* the node whose file counts, which has all of it */

@@ -79,9 +79,9 @@ static err_code read_gguf(struct weights_file *f, struct err *e) {
 }
 
 static err_code connect_home(struct weights_file *f, struct weights_shape *ret, struct err *e) {
-    if (!f->shared) f->shared = weights_shared_create(f->place.key, e);
+    if (!f->shared) f->shared = weights_shared_create(&f->place, e);
     if (!f->shared) return ERR_INTERNAL;
-    err_code code = weights_connect(weights_shared_tls(f->shared), &f->place.source, f->id, &f->home, ret, e);
+    err_code code = weights_connect(f->shared, &f->place.source, f->place.node, f->id, &f->home, ret, e);
     if (code == ERR_OK && !ret->whole) {
         io_tls_close(f->home);
         f->home = NULL;
@@ -248,7 +248,7 @@ err_code weights_fetch(struct weights_file *f, const struct model_slice *slice, 
     if (missing == 0) return ERR_OK;
     err_code code = check_room(f, f->chunks, missing, e);
     if (code == ERR_OK && !f->shared) {
-        f->shared = weights_shared_create(f->place.key, e);
+        f->shared = weights_shared_create(&f->place, e);
         code = f->shared ? ERR_OK : ERR_INTERNAL;
     }
     if (code != ERR_OK) return code;

@@ -31,6 +31,7 @@ enum {
 
 struct link {
     struct io_addr addr;
+    uint64_t node;
     char name[IO_ADDR_TEXT_MAX];
     struct weights_dial *dial;
     struct io_tls_stream *stream;
@@ -127,6 +128,7 @@ static void take_sources(struct weights_fetch *f, const struct weights_source *l
         if (!resting || list[i].node == f->job.place->node) continue;
         struct link *l = &f->links[slot];
         l->addr = (struct io_addr){.port = list[i].port};
+        l->node = list[i].node;
         snprintf(l->addr.host, sizeof(l->addr.host), "%s", list[i].host);
         io_addr_format(&l->addr, l->name);
     }
@@ -342,7 +344,7 @@ static void act(struct weights_fetch *f) {
         struct err e = {0};
         err_code code = ERR_OK;
         switch (a.kind) {
-        case EXCHANGE_CONNECT: l->dial = weights_dial_start(f->job.shared, &l->addr, f->job.id); break;
+        case EXCHANGE_CONNECT: l->dial = weights_dial_start(f->job.shared, &l->addr, l->node, f->job.id); break;
         case EXCHANGE_ASK: code = source_ask(f, l, a.chunk, &e); break;
         case EXCHANGE_POLL: code = source_poll(f, l, &e); break;
         case EXCHANGE_DROP:
@@ -391,7 +393,7 @@ static void tend_home(struct weights_fetch *f, clock_us now) {
     struct err e = {0};
     err_code code = ERR_OK;
     if (!f->home.stream && !f->home.dial && now >= f->home_again)
-        f->home.dial = weights_dial_start(f->job.shared, &f->home.addr, f->job.id);
+        f->home.dial = weights_dial_start(f->job.shared, &f->home.addr, f->home.node, f->job.id);
     if (!f->home.stream) return;
     if (f->asked_sources == 0 || now >= f->asked_sources + SOURCES_US) {
         f->asked_sources = now;
@@ -532,10 +534,12 @@ err_code weights_fetch_start(const struct weights_fetch_job *job, struct weights
             weights_cache_set(job->cache, c->part, c->chunk, WEIGHTS_WANTED);
     }
     f->home.addr = job->place->source;
+    f->home.node = job->place->node;
     io_addr_format(&f->home.addr, f->home.name);
     if (job->home) link_open(&f->home, job->home);
     int slot = exchange_source(f->x, clock_now(), job->place->node, true); /* the first, so there is room */
     f->links[slot].addr = job->place->source;
+    f->links[slot].node = job->place->node;
     io_addr_format(&f->links[slot].addr, f->links[slot].name);
     pthread_mutex_init(&f->lock, NULL);
     pthread_condattr_init(&attr);

@@ -57,55 +57,78 @@ err_code weights_receive_some(struct io_tls_stream *s, struct weights_in *in, st
 
 /* ---- connecting -------------------------------------------------------------------------------------------------------------- */
 
-static err_code say_hello(struct io_tls_stream *s, const char *id, struct weights_shape *ret, struct err *e) {
-    char hello[256];
-    int n = snprintf(hello, sizeof(hello), "{\"version\":%d,\"model\":\"%s\"}", FRAME_VERSION, id);
-    struct frame_header h;
-    struct buf in;
-    buf_init(&in, frame_max_payload(FRAME_WELCOME));
-    err_code code = weights_send(s, FRAME_HELLO, 0, hello, (size_t)n, e);
-    if (code == ERR_OK) code = weights_receive(s, &h, &in, e);
-    if (code == ERR_OK && h.type != FRAME_WELCOME) code = err_set(e, ERR_PROTOCOL, "expected WELCOME, got %s", frame_type_name(h.type));
-    if (code == ERR_OK) code = weights_shape_decode(in.data, in.len, ret, e);
-    buf_done(&in);
-    return code;
-}
-
-err_code weights_connect(struct io_tls_ctx *tls, const struct io_addr *to, const char *id, struct io_tls_stream **ret,
-                         struct weights_shape *ret_shape, struct err *e) {
-    int fd = -1;
-    struct io_tls_stream *s = NULL;
-    err_code code = io_sock_connect(to, CONNECT_MS, &fd, e);
-    if (code == ERR_OK) code = io_tls_connect(tls, fd, WEIGHTS_NAME, CONNECT_MS, &s, e);
-    if (code == ERR_OK) code = say_hello(s, id, ret_shape, e);
-    if (code != ERR_OK) {
-        io_tls_close(s);
-        return code;
-    }
-    *ret = s;
-    return ERR_OK;
-}
-
-/* ---- connecting in a thread of its own --------------------------------------------------------------------------------------- */
-
 struct weights_shared {
     struct io_tls_ctx *tls;
+    struct ring_pass pass;
+    char instance[RING_PASS_INSTANCE];
+    uint64_t epoch;
     int wake_fd;
     atomic_uint refs;
 };
 
-struct weights_shared *weights_shared_create(const uint8_t key[IO_TLS_KEY_SIZE], struct err *e) {
+struct weights_shared *weights_shared_create(const struct weights_place *place, struct err *e) {
     struct weights_shared *s = MEM_NEW(struct weights_shared);
     s->refs = 1;
+    s->pass = place->pass;
+    s->epoch = place->epoch;
+    memcpy(s->instance, place->instance, sizeof(s->instance));
     s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    s->tls = s->wake_fd >= 0 ? io_tls_ctx_create(key, e) : NULL;
+    s->tls = s->wake_fd >= 0 ? io_tls_ctx_create(place->key, e) : NULL;
     if (s->wake_fd < 0) err_set_errno(e, ERR_IO, errno, "cannot make an event descriptor");
     if (s->tls) return s;
     weights_shared_release(s);
     return NULL;
 }
 
-struct io_tls_ctx *weights_shared_tls(struct weights_shared *s) { return s->tls; }
+static err_code send_hello(const struct weights_shared *s, struct io_tls_stream *stream, const char *id,
+                           const uint8_t binding[IO_TLS_EXPORT_SIZE], struct err *e) {
+    struct weights_hello h = {.epoch = s->epoch};
+    struct buf out;
+    memcpy(h.model, id, sizeof(h.model));
+    memcpy(h.instance, s->instance, sizeof(h.instance));
+    ring_pass_prove(&s->pass, true, binding, &h.proof);
+    buf_init(&out, frame_max_payload(FRAME_HELLO));
+    weights_hello_encode(&h, &out);
+    err_code code = weights_send(stream, FRAME_HELLO, 0, out.data, out.len, e);
+    buf_done(&out);
+    return code;
+}
+
+/* Both ends prove their nodes. */
+static err_code greet(const struct weights_shared *s, struct io_tls_stream *stream, uint64_t node, const char *id,
+                      struct weights_shape *ret, struct err *e) {
+    uint8_t binding[IO_TLS_EXPORT_SIZE];
+    struct ring_proof proof;
+    struct frame_header h;
+    struct buf in;
+    io_tls_export(stream, RING_PASS_LABEL, binding);
+    buf_init(&in, frame_max_payload(FRAME_WELCOME));
+    err_code code = send_hello(s, stream, id, binding, e);
+    if (code == ERR_OK) code = weights_receive(stream, &h, &in, e);
+    if (code == ERR_OK && h.type != FRAME_WELCOME) code = err_set(e, ERR_PROTOCOL, "expected WELCOME, got %s", frame_type_name(h.type));
+    if (code == ERR_OK) code = weights_shape_decode(in.data, in.len, ret, &proof, e);
+    if (code == ERR_OK) code = ring_proof_check(&proof, node, "", 0, false, binding, e);
+    buf_done(&in);
+    return code;
+}
+
+err_code weights_connect(struct weights_shared *s, const struct io_addr *to, uint64_t node, const char *id, struct io_tls_stream **ret,
+                         struct weights_shape *ret_shape, struct err *e) {
+    int fd = -1;
+    struct io_tls_stream *stream = NULL;
+    err_code code = io_sock_connect(to, CONNECT_MS, &fd, e);
+    if (code == ERR_OK) code = io_tls_connect(s->tls, fd, WEIGHTS_NAME, CONNECT_MS, &stream, e);
+    if (code == ERR_OK) code = greet(s, stream, node, id, ret_shape, e);
+    if (code != ERR_OK) {
+        io_tls_close(stream);
+        return code;
+    }
+    *ret = stream;
+    return ERR_OK;
+}
+
+/* ---- connecting in a thread of its own --------------------------------------------------------------------------------------- */
+
 int weights_shared_wake_fd(const struct weights_shared *s) { return s->wake_fd; }
 
 void weights_shared_wake(struct weights_shared *s) {
@@ -123,6 +146,7 @@ void weights_shared_release(struct weights_shared *s) {
 struct weights_dial {
     struct weights_shared *shared;
     struct io_addr to;
+    uint64_t node;
     char id[65];
     pthread_mutex_t lock; /* guards what follows */
     unsigned refs;        /* the thread's and the owner's */
@@ -149,7 +173,7 @@ static void *dial_thread(void *arg) {
     struct io_tls_stream *s = NULL;
     struct weights_shape *shape = MEM_NEW(struct weights_shape);
     struct err e = {0};
-    err_code code = weights_connect(d->shared->tls, &d->to, d->id, &s, shape, &e);
+    err_code code = weights_connect(d->shared, &d->to, d->node, d->id, &s, shape, &e);
     pthread_mutex_lock(&d->lock);
     d->over = true;
     d->code = code;
@@ -163,11 +187,12 @@ static void *dial_thread(void *arg) {
     return NULL;
 }
 
-struct weights_dial *weights_dial_start(struct weights_shared *s, const struct io_addr *to, const char *id) {
+struct weights_dial *weights_dial_start(struct weights_shared *s, const struct io_addr *to, uint64_t node, const char *id) {
     struct weights_dial *d = MEM_NEW(struct weights_dial);
     pthread_t thread;
     d->shared = s;
     d->to = *to;
+    d->node = node;
     snprintf(d->id, sizeof(d->id), "%s", id);
     atomic_fetch_add(&s->refs, 1);
     pthread_mutex_init(&d->lock, NULL);

@@ -7,12 +7,49 @@
 
 #include "base/bytes.h"
 #include "base/json.h"
+#include "ring/frame.h"
 
 uint64_t weights_n_chunks(uint64_t size) { return (size + WEIGHTS_CHUNK - 1) / WEIGHTS_CHUNK; }
 
+/* ---- HELLO ------------------------------------------------------------------------------------------------------------------- */
+
+void weights_hello_encode(const struct weights_hello *h, struct buf *out) {
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_int(doc, root, "version", FRAME_VERSION);
+    yyjson_mut_obj_add_str(doc, root, "model", h->model);
+    yyjson_mut_obj_add_str(doc, root, "instance", h->instance);
+    yyjson_mut_obj_add_uint(doc, root, "epoch", h->epoch);
+    ring_proof_write(&h->proof, doc, root);
+    json_write(out, doc);
+    yyjson_mut_doc_free(doc);
+}
+
+static err_code read_hello(yyjson_val *root, struct weights_hello *h, struct err *e) {
+    err_code code = json_need(root, "model", e);
+    if (code == ERR_OK) code = json_get_line(root, "model", h->model, sizeof(h->model), e);
+    if (code == ERR_OK) code = json_need(root, "instance", e);
+    if (code == ERR_OK) code = json_get_line(root, "instance", h->instance, sizeof(h->instance), e);
+    if (code == ERR_OK) code = json_need(root, "epoch", e);
+    if (code == ERR_OK) code = json_get_u64(root, "epoch", &h->epoch, e);
+    return code == ERR_OK ? ring_proof_read(root, &h->proof, e) : code;
+}
+
+err_code weights_hello_decode(const uint8_t *data, size_t len, struct weights_hello *ret, struct err *e) {
+    yyjson_doc *doc;
+    struct weights_hello h = {0};
+    err_code code = json_parse((const char *)data, len, &doc, e);
+    if (code != ERR_OK) return code;
+    code = read_hello(yyjson_doc_get_root(doc), &h, e);
+    yyjson_doc_free(doc);
+    if (code == ERR_OK) *ret = h;
+    return code;
+}
+
 /* ---- WELCOME ----------------------------------------------------------------------------------------------------------------- */
 
-void weights_shape_encode(const struct weights_shape *s, struct buf *out) {
+void weights_shape_encode(const struct weights_shape *s, const struct ring_proof *proof, struct buf *out) {
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc), *parts = yyjson_mut_arr(doc);
     yyjson_mut_doc_set_root(doc, root);
@@ -23,6 +60,7 @@ void weights_shape_encode(const struct weights_shape *s, struct buf *out) {
         yyjson_mut_obj_add_uint(doc, part, "header", s->parts[i].header);
     }
     yyjson_mut_obj_add_bool(doc, root, "whole", s->whole);
+    if (proof) ring_proof_write(proof, doc, root);
     json_write(out, doc);
     yyjson_mut_doc_free(doc);
 }
@@ -36,7 +74,7 @@ static err_code shape_part(yyjson_val *part, struct weights_part_shape *ret, str
     return code;
 }
 
-err_code weights_shape_decode(const uint8_t *data, size_t len, struct weights_shape *ret, struct err *e) {
+err_code weights_shape_decode(const uint8_t *data, size_t len, struct weights_shape *ret, struct ring_proof *ret_proof, struct err *e) {
     yyjson_doc *doc;
     err_code code = json_parse((const char *)data, len, &doc, e);
     if (code != ERR_OK) return code;
@@ -48,6 +86,7 @@ err_code weights_shape_decode(const uint8_t *data, size_t len, struct weights_sh
         if (code == ERR_OK) code = shape_part(part, &ret->parts[i], e);
     }
     if (code == ERR_OK) code = json_get_bool(root, "whole", &ret->whole, e);
+    if (code == ERR_OK && ret_proof) code = ring_proof_read(root, ret_proof, e);
     yyjson_doc_free(doc);
     return code;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What crosses a weights link besides the bytes themselves (docs/PROTOCOL.md): WELCOME, HAVE, HASHES, SOURCES. Values and both directions
+ * What crosses a weights link besides the bytes themselves (docs/PROTOCOL.md): HELLO, WELCOME, HAVE, HASHES, SOURCES. Values and both directions
  * of their encoding; every count and length is checked on the way in. No I/O, any thread. */
 #ifndef CARAVAN_CLUSTER_WEIGHTS_MSG_H
 #define CARAVAN_CLUSTER_WEIGHTS_MSG_H
@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "model/gguf.h"
+#include "ring/pass.h"
 
 enum {
     WEIGHTS_CHUNK = 1 << 20,
@@ -18,7 +19,17 @@ enum {
 #define WEIGHTS_MAX_HEADER (1ull << 30)
 #define WEIGHTS_MAX_FILE (1ull << 44) /* its HAVE still fits a frame */
 
-/* WELCOME: the model's files. */
+/* HELLO: which model, and who wants it. */
+struct weights_hello {
+    char model[65];
+    char instance[RING_PASS_INSTANCE]; /* that it is for, which the proof belongs to */
+    uint64_t epoch;
+    struct ring_proof proof;
+};
+void weights_hello_encode(const struct weights_hello *h, struct buf *out);
+err_code weights_hello_decode(const uint8_t *data, size_t len, struct weights_hello *ret, struct err *e);
+
+/* WELCOME: the model's files, and the server's proof (NULL: as the cache keeps it, without one). */
 struct weights_shape {
     uint32_t n_parts;
     struct weights_part_shape {
@@ -27,8 +38,8 @@ struct weights_shape {
     bool whole; /* this node has all of them: it can say what their chunks' hashes are */
 };
 uint64_t weights_n_chunks(uint64_t size);
-void weights_shape_encode(const struct weights_shape *s, struct buf *out);
-err_code weights_shape_decode(const uint8_t *data, size_t len, struct weights_shape *ret, struct err *e);
+void weights_shape_encode(const struct weights_shape *s, const struct ring_proof *proof, struct buf *out);
+err_code weights_shape_decode(const uint8_t *data, size_t len, struct weights_shape *ret, struct ring_proof *ret_proof, struct err *e);
 
 /* HAVE: n values of enum exchange_bits, two bits each. */
 void weights_have_encode(const uint8_t *bits, uint64_t n, struct buf *out);

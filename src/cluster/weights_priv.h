@@ -4,6 +4,7 @@
 #ifndef CARAVAN_CLUSTER_WEIGHTS_PRIV_H
 #define CARAVAN_CLUSTER_WEIGHTS_PRIV_H
 
+#include "cluster/weights.h"
 #include "cluster/weights_cache.h"
 #include "cluster/weights_msg.h"
 #include "io/sock.h"
@@ -29,21 +30,20 @@ void weights_in_done(struct weights_in *in);
 /* As weights_receive, but takes only what is there: ERR_BUSY: not all of it has come yet. */
 err_code weights_receive_some(struct io_tls_stream *s, struct weights_in *in, struct err *e);
 
-/* Connects, says which model, learns its shape. Blocks at most a few seconds for each step. */
-err_code weights_connect(struct io_tls_ctx *tls, const struct io_addr *to, const char *id, struct io_tls_stream **ret,
-                         struct weights_shape *ret_shape, struct err *e);
-
-/* What outlives a fetch if an attempt to connect is still under way: counted. */
+/* What outlives a fetch if an attempt to connect is still under way: counted. Of the place it takes the key, and what this node is proved
+ * with. */
 struct weights_shared;
-struct weights_shared *weights_shared_create(const uint8_t key[IO_TLS_KEY_SIZE], struct err *e);
-struct io_tls_ctx *weights_shared_tls(struct weights_shared *s);
+struct weights_shared *weights_shared_create(const struct weights_place *place, struct err *e);
 int weights_shared_wake_fd(const struct weights_shared *s); /* an eventfd */
 void weights_shared_wake(struct weights_shared *s);
 void weights_shared_release(struct weights_shared *s);
 
+/* Connects to that node, says which model, learns its shape. Blocks at most a few seconds for each step. */
+err_code weights_connect(struct weights_shared *s, const struct io_addr *to, uint64_t node, const char *id, struct io_tls_stream **ret,
+                         struct weights_shape *ret_shape, struct err *e);
 /* An attempt to connect, in a thread of its own; the wake fd tells that it is over. */
 struct weights_dial;
-struct weights_dial *weights_dial_start(struct weights_shared *s, const struct io_addr *to, const char *id);
+struct weights_dial *weights_dial_start(struct weights_shared *s, const struct io_addr *to, uint64_t node, const char *id);
 /* ERR_BUSY: not over yet. */
 err_code weights_dial_result(struct weights_dial *d, struct io_tls_stream **ret, struct weights_shape *ret_shape, struct err *e);
 void weights_dial_free(struct weights_dial *d); /* also while it runs; NULL is fine */

@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cluster/exchange.h"
+#include "cluster/roster.h"
 #include "cluster/weights.h"
 #include "cluster/weights_cache.h"
 #include "cluster/weights_hashes.h"
@@ -36,26 +36,31 @@ struct weights_link {
     struct weights_server *server;
     pthread_t thread;
     struct io_tls_stream *stream; /* set once the handshake is done; guarded by the server's lock */
+    uint8_t node[IO_SIGN_PUBLIC_SIZE]; /* who fetches; proven once `known` */
     int fd;
-    bool used, ended;
+    bool used, ended, known;
 };
 
 struct weights_server {
     struct io_tls_ctx *tls;
+    struct ring_pass pass; /* of this node */
     char *cache; /* folder, NULL: none */
     pthread_mutex_t lock; /* guards everything below */
     struct weights_model *models[WEIGHTS_MAX_MODELS];
     size_t n_models;
     struct weights_link links[MAX_LINKS];
+    uint8_t out[ROSTER_MAX_REMOVED][IO_SIGN_PUBLIC_SIZE]; /* nodes that are shut out */
+    size_t n_out;
     uint64_t sent;
     bool closing;
 };
 
 /* ---- what is served ---------------------------------------------------------------------------------------------------------- */
 
-struct weights_server *weights_server_create(struct io_tls_ctx *tls, const char *cache) {
+struct weights_server *weights_server_create(struct io_tls_ctx *tls, const uint8_t node_secret[IO_SIGN_SECRET_SIZE], const char *cache) {
     struct weights_server *s = MEM_NEW(struct weights_server);
     s->tls = tls;
+    ring_pass_make(node_secret, "", 0, &s->pass);
     s->cache = mem_strdup(cache);
     pthread_mutex_init(&s->lock, NULL);
     return s;
@@ -146,11 +151,46 @@ uint64_t weights_server_sent(struct weights_server *s) {
     return sent;
 }
 
+/* ---- who is served ----------------------------------------------------------------------------------------------------------- */
+
+/* With the lock held: the place in the list of those that are shut out; n_out: it is not there. */
+static size_t out_find(const struct weights_server *s, const uint8_t node[IO_SIGN_PUBLIC_SIZE]) {
+    size_t i = 0;
+    while (i < s->n_out && memcmp(s->out[i], node, IO_SIGN_PUBLIC_SIZE) != 0) i++;
+    return i;
+}
+
+void weights_server_set_out(struct weights_server *s, const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], bool out) {
+    pthread_mutex_lock(&s->lock);
+    size_t at = out_find(s, public_key);
+    if (out && at == s->n_out && at < ROSTER_MAX_REMOVED) memcpy(s->out[s->n_out++], public_key, IO_SIGN_PUBLIC_SIZE);
+    if (!out && at < s->n_out) memmove(s->out[at], s->out[--s->n_out], IO_SIGN_PUBLIC_SIZE);
+    for (size_t i = 0; i < MAX_LINKS && out; i++) {
+        struct weights_link *l = &s->links[i];
+        if (l->used && l->stream && l->known && memcmp(l->node, public_key, sizeof(l->node)) == 0) io_tls_shutdown(l->stream);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+static err_code weights_admit(struct weights_link *l, const struct weights_hello *h, const uint8_t binding[IO_TLS_EXPORT_SIZE],
+                              struct err *e) {
+    struct weights_server *s = l->server;
+    err_code code = ring_proof_check(&h->proof, 0, h->instance, h->epoch, true, binding, e);
+    if (code != ERR_OK) return code;
+    pthread_mutex_lock(&s->lock);
+    if (out_find(s, h->proof.node) < s->n_out) code = err_set(e, ERR_AUTH, "this node was shut out of the cluster");
+    memcpy(l->node, h->proof.node, sizeof(l->node));
+    l->known = true;
+    pthread_mutex_unlock(&s->lock);
+    return code;
+}
+
 /* ---- one link ---------------------------------------------------------------------------------------------------------------- */
 
 /* What a thread has in hand for its link: a model whose files are here, or what the cache has of one. */
 struct serving {
     struct weights_server *server;
+    struct weights_link *link;
     struct io_tls_stream *stream;
     struct weights_model *model; /* or: */
     struct weights_cache *cache;
@@ -198,14 +238,16 @@ static err_code serving_hello(struct serving *v, struct err *e) {
     err_code code = weights_receive(v->stream, &h, &v->in, e);
     if (code != ERR_OK) return code;
     if (h.type != FRAME_HELLO) return err_set(e, ERR_PROTOCOL, "expected HELLO, got %s", frame_type_name(h.type));
-    yyjson_doc *doc;
-    if ((code = json_parse((const char *)v->in.data, v->in.len, &doc, e)) != ERR_OK) return code;
-    const char *id = NULL;
-    code = json_need_str(yyjson_doc_get_root(doc), "model", &id, e);
-    if (code == ERR_OK) code = serving_find(v, id, e);
-    yyjson_doc_free(doc);
+    struct weights_hello hello;
+    struct ring_proof proof;
+    uint8_t binding[IO_TLS_EXPORT_SIZE];
+    io_tls_export(v->stream, RING_PASS_LABEL, binding);
+    code = weights_hello_decode(v->in.data, v->in.len, &hello, e);
+    if (code == ERR_OK) code = weights_admit(v->link, &hello, binding, e);
+    if (code == ERR_OK) code = serving_find(v, hello.model, e);
     if (code != ERR_OK) return code;
-    weights_shape_encode(v->shape, &v->out);
+    ring_pass_prove(&v->server->pass, false, binding, &proof);
+    weights_shape_encode(v->shape, &proof, &v->out);
     return weights_send(v->stream, FRAME_WELCOME, 0, v->out.data, v->out.len, e);
 }
 
@@ -313,9 +355,10 @@ static err_code serving_answer(struct serving *v, struct err *e) {
     return err_set(e, ERR_PROTOCOL, "unexpected %s", frame_type_name(h.type));
 }
 
-static err_code weights_serve(struct weights_server *s, struct io_tls_stream *stream, struct err *e) {
+static err_code weights_serve(struct weights_link *l, struct io_tls_stream *stream, struct err *e) {
     struct serving *v = MEM_NEW(struct serving);
-    v->server = s;
+    v->server = l->server;
+    v->link = l;
     v->stream = stream;
     for (size_t i = 0; i < ARRAY_LEN(v->fds); i++) v->fds[i] = -1;
     buf_init(&v->in, frame_max_payload(FRAME_HELLO));
@@ -341,7 +384,7 @@ static void *weights_thread(void *arg) {
         l->stream = stream;
         bool closing = s->closing;
         pthread_mutex_unlock(&s->lock);
-        code = closing ? ERR_CLOSED : weights_serve(s, stream, &e);
+        code = closing ? ERR_CLOSED : weights_serve(l, stream, &e);
         if (code != ERR_CLOSED) weights_refuse(stream, &e);
     }
     if (code != ERR_CLOSED) log_warn("weights", "link ended: %s", e.text);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/bytes.h"
 #include "io/tls.h"
 
 static void must(bool ok) {
@@ -54,4 +55,11 @@ void io_sha256(const void *data, size_t len, uint8_t ret[IO_SHA256_SIZE]) {
     io_tls_startup();
     unsigned n = IO_SHA256_SIZE;
     must(EVP_Digest(data, len, ret, &n, EVP_sha256(), NULL) == 1);
+}
+
+uint64_t io_sign_id(const uint8_t public_key[IO_SIGN_PUBLIC_SIZE]) {
+    uint8_t hash[IO_SHA256_SIZE];
+    io_sha256(public_key, IO_SIGN_PUBLIC_SIZE, hash);
+    uint64_t id = bytes_get_u64(hash);
+    return id != 0 ? id : 1;
 }

@@ -15,6 +15,8 @@ void io_sign_public(const uint8_t secret[IO_SIGN_SECRET_SIZE], uint8_t ret_publi
 void io_sign_make(const uint8_t secret[IO_SIGN_SECRET_SIZE], const void *data, size_t len, uint8_t ret[IO_SIGN_SIZE]);
 /* Whether the signature is good. The public key may be a peer's own bytes: one that is no key gives false. */
 bool io_sign_check(const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], const void *data, size_t len, const uint8_t signature[IO_SIGN_SIZE]);
+/* A short name for a public key: the first 8 bytes (little-endian) of its SHA-256; never 0. */
+uint64_t io_sign_id(const uint8_t public_key[IO_SIGN_PUBLIC_SIZE]);
 void io_sha256(const void *data, size_t len, uint8_t ret[IO_SHA256_SIZE]);
 
 #endif

@@ -56,6 +56,7 @@ static void hold_resolve(struct node *n, struct stage_order *o) {
     weights_server_path(n->weights, o->model, o->path, sizeof(o->path));
     snprintf(o->load.backends, sizeof(o->load.backends), "%s", n->config->load.backends);
     memcpy(o->key, n->link_key, sizeof(o->key));
+    ring_pass_make(join_identity(n->join)->secret, o->instance, o->epoch, &o->pass);
 }
 
 /* What is this node's own choice rather than the coordinator's: its devices and threads. */

@@ -135,9 +135,14 @@ static void start_discovery(struct join *j) {
     j->discovery = discovery_start(n->loop, n->config->program, &own, on_found, on_gone, j);
 }
 
+/* Everything that a node may want of this one goes by these. */
+static void set_out(struct join *j, const struct roster_removed *w) {
+    members_set_out(j->n, io_sign_id(w->public_key), w->out);
+    weights_server_set_out(j->n->weights, w->public_key, w->out);
+}
+
 void join_start(struct join *j) {
-    for (size_t i = 0; i < j->roster.n_removed; i++)
-        if (j->roster.removed[i].out) members_set_out(j->n, identity_id(j->roster.removed[i].public_key), true);
+    for (size_t i = 0; i < j->roster.n_removed; i++) set_out(j, &j->roster.removed[i]);
     for (size_t i = 0; i < j->roster.n_peers; i++) control_dial(j->n->control, j->roster.peers[i].host, j->roster.peers[i].port);
     if (j->n->config->state_dir && j->identity.lock_fd >= 0) write_place(j);
     join_routes_add(j->n);
@@ -212,14 +217,14 @@ static bool take_word(struct join *j, const struct roster_removed *w) {
     bool self = memcmp(w->public_key, j->identity.public_key, sizeof(w->public_key)) == 0;
     if (!roster_hear(&j->roster, w)) return false;
     j->unsaved = true;
-    if (!self) members_set_out(j->n, identity_id(w->public_key), w->out);
+    if (!self) set_out(j, w);
     if (self && w->out) log_error("node", "this node was shut out of the cluster; hint: on a member: caravan nodes allow %s", j->n->name);
     if (self || !w->out) return true;
     struct err why = {0};
     log_info("node", "\"%s\" is shut out of the cluster", w->name);
     err_set(&why, ERR_AUTH, "this node (\"%s\") was shut out of the cluster", w->name);
     err_hint(&why, "on a member: caravan nodes allow %s", w->name);
-    control_shut(j->n->control, identity_id(w->public_key), &why);
+    control_shut(j->n->control, io_sign_id(w->public_key), &why);
     return true;
 }
 

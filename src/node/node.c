@@ -265,7 +265,7 @@ static err_code node_open_links(struct node *n, struct err *e) {
     n->control = control_create(n->loop, n->tls, &self, &callbacks, n);
     members_open(n);
     n->stages = stages_create(n->loop, c->program, &hold_callbacks, n);
-    n->weights = weights_server_create(n->tls, c->cache);
+    n->weights = weights_server_create(n->tls, join_identity(n->join)->secret, c->cache);
     holdings_look(n);
     n->calls = calls_create(n);
     n->catalog = catalog_create(n->loop, c->models_dir, node_files_changed, n);

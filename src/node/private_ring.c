@@ -107,8 +107,9 @@ static void ring_take(void *user, const char *name, int fd, const struct sockadd
 
 /* ---- starting ---------------------------------------------------------------------------------------------------------------- */
 
+/* key: of the links; secret: of the one node that this ring is on, which is no member of any cluster. */
 static void ring_order(const struct private_ring *r, const struct private_ring_config *c, const uint8_t key[IO_TLS_KEY_SIZE],
-                       uint32_t stage, struct stage_order *o) {
+                       const uint8_t secret[IO_SIGN_SECRET_SIZE], uint32_t stage, struct stage_order *o) {
     stage_order_init(o);
     snprintf(o->instance, sizeof(o->instance), "private");
     snprintf(o->model, sizeof(o->model), "%s", c->model_id);
@@ -121,6 +122,8 @@ static void ring_order(const struct private_ring *r, const struct private_ring_c
     o->load = c->load;
     o->forced = c->forced;
     memcpy(o->key, key, sizeof(o->key));
+    ring_pass_make(secret, o->instance, o->epoch, &o->pass);
+    o->self_node = o->prev_node = o->next_node = io_sign_id(o->pass.node);
     snprintf(o->next_host, sizeof(o->next_host), "127.0.0.1");
     o->next_port = r->dial_port;
     o->dtype = c->dtype;
@@ -142,8 +145,9 @@ static err_code ring_wait_ready(struct private_ring *r, struct err *e) {
 err_code private_ring_start(const struct private_ring_config *config, struct private_ring **ret, struct err *e) {
     static const struct stages_callbacks callbacks = {
         .on_state = ring_on_state, .on_fault = ring_on_fault, .on_frame = ring_on_frame, .on_exit = ring_on_exit};
-    uint8_t key[IO_TLS_KEY_SIZE];
+    uint8_t key[IO_TLS_KEY_SIZE], secret[IO_SIGN_SECRET_SIZE];
     io_tls_random(key, sizeof(key));
+    io_tls_random(secret, sizeof(secret));
     struct private_ring *r = MEM_NEW(struct private_ring);
     r->loop = io_loop_create();
     r->n_stage = config->n_stage;
@@ -156,7 +160,7 @@ err_code private_ring_start(const struct private_ring_config *config, struct pri
     if (code == ERR_OK) r->dial_port = config->via ? config->via(config->via_user, port_number(r->port)) : port_number(r->port);
     for (uint32_t i = 0; i < config->n_stage && code == ERR_OK; i++) {
         struct stage_order order;
-        ring_order(r, config, key, i, &order);
+        ring_order(r, config, key, secret, i, &order);
         code = stages_start(r->stages, &order, &r->children[i], e);
     }
     if (code == ERR_OK) code = ring_wait_ready(r, e);

@@ -174,6 +174,7 @@ static void serve_order(struct node *n, struct served *s, uint32_t stage, struct
     o->source_node = n->id;
     uint64_t next = instance_node(s->instance, (stage + 1) % p->n_stage)->id;
     o->next_node = next;
+    o->prev_node = instance_node(s->instance, (stage + p->n_stage - 1) % p->n_stage)->id;
     struct control_peer peer;
     if (control_find(n->control, next, &peer)) {
         snprintf(o->next_host, sizeof(o->next_host), "%s", peer.host);

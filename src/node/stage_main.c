@@ -51,6 +51,9 @@ static struct weights_place place_of(const struct stage_order *order) {
     p.source.port = order->source_port;
     snprintf(p.source.host, sizeof(p.source.host), "%s", order->source_host);
     memcpy(p.key, order->key, sizeof(p.key));
+    memcpy(p.instance, order->instance, sizeof(p.instance));
+    p.pass = order->pass;
+    p.epoch = order->epoch;
     return p;
 }
 

@@ -56,11 +56,14 @@ static void *dial(void *arg) {
     return NULL;
 }
 
+/* The link from stage `from`: this stage's own, or the one that comes to it. */
 static void identity(const struct stage_loop *l, uint32_t from, struct ring_identity *ret) {
     const struct stage_order *o = &l->order;
     *ret = (struct ring_identity){.epoch = o->epoch, .n_stage = o->n_stage, .from = from, .to = (from + 1) % o->n_stage};
     snprintf(ret->instance, sizeof ret->instance, "%s", o->instance);
     snprintf(ret->model, sizeof ret->model, "%s", o->model);
+    ret->pass = o->pass;
+    ret->peer = from == o->stage ? o->next_node : o->prev_node;
     ret->width = from + 1 == o->n_stage ? 0 : l->engine.info.n_embd;
 }
 

@@ -62,7 +62,8 @@ static err_code get_word(yyjson_val *obj, const char *key, const char *const *na
 /* ---- LOAD ------------------------------------------------------------------------------------------------------------------- */
 
 #define ORDER_TEXTS(X) X(instance) X(model) X(path) X(next_host) X(source_host) X(cache) X(draft)
-#define ORDER_NODES(X) X(next_node) X(self_node) X(source_node)
+#define ORDER_NODES(X) X(next_node) X(prev_node) X(self_node) X(source_node)
+#define ORDER_BYTES(X) X(key, key) X(pass_node, pass.node) X(pass_secret, pass.secret) X(pass_word, pass.word)
 #define ORDER_PORTS(X) X(next_port) X(source_port)
 #define ORDER_NUMBERS(X) \
     X(first, 1 << 20) X(end, 1 << 20) X(stage, 63) X(n_stage, 64) X(n_queue, 1 << 20) X(n_credit, 256) X(prefix_cache, 1) \
@@ -84,11 +85,11 @@ void stage_order_name(const struct stage_order *o, uint32_t stage, char *ret, si
     snprintf(ret, size, "ring-%s-%016" PRIx64 "-%u.caravan", o->instance, o->epoch, stage);
 }
 
-static err_code get_key(yyjson_val *obj, uint8_t key[STAGE_KEY_SIZE], struct err *e) {
+static err_code get_hex(yyjson_val *obj, const char *key, uint8_t *ret, size_t size, struct err *e) {
     const char *hex = NULL;
-    err_code code = json_get_str(obj, "key", &hex, e);
-    if (code == ERR_OK && hex != NULL && !str_unhex(hex, key, STAGE_KEY_SIZE)) {
-        code = err_set(e, ERR_INVALID, "field \"key\": expected %d hexadecimal digits", 2 * STAGE_KEY_SIZE);
+    err_code code = json_get_str(obj, key, &hex, e);
+    if (code == ERR_OK && hex != NULL && !str_unhex(hex, ret, size)) {
+        code = err_set(e, ERR_INVALID, "field \"%s\": expected %zu hexadecimal digits", key, 2 * size);
     }
     return code;
 }
@@ -108,12 +109,15 @@ void stage_order_encode(const struct stage_order *o, struct buf *out) {
 #define X(field, max) yyjson_mut_obj_add_uint(w.doc, w.obj, #field, o->field);
     ORDER_NUMBERS(X)
 #undef X
-    char hex[2 * STAGE_KEY_SIZE + 1];
-    str_hex(o->key, STAGE_KEY_SIZE, hex);
+#define X(name, field) char name[2 * sizeof o->field + 1]; str_hex(o->field, sizeof o->field, name);
+    ORDER_BYTES(X)
+#undef X
     yyjson_mut_obj_add_uint(w.doc, w.obj, "epoch", o->epoch);
     yyjson_mut_obj_add_uint(w.doc, w.obj, "cache_limit", o->cache_limit);
     yyjson_mut_obj_add_uint(w.doc, w.obj, "need", o->need);
-    yyjson_mut_obj_add_str(w.doc, w.obj, "key", hex);
+#define X(name, field) yyjson_mut_obj_add_str(w.doc, w.obj, #name, name);
+    ORDER_BYTES(X)
+#undef X
 #define X(field) yyjson_mut_obj_add_uint(w.doc, w.obj, #field, o->field);
     ORDER_PORTS(X)
 #undef X
@@ -136,10 +140,13 @@ static err_code read_order(yyjson_val *obj, struct stage_order *o, struct err *e
     size_t dtype = o->dtype;
     if ((code = json_get_u64(obj, "epoch", &o->epoch, e)) != ERR_OK ||
         (code = json_get_u64(obj, "need", &o->need, e)) != ERR_OK ||
-        (code = json_get_u64(obj, "cache_limit", &o->cache_limit, e)) != ERR_OK || (code = get_key(obj, o->key, e)) != ERR_OK ||
+        (code = json_get_u64(obj, "cache_limit", &o->cache_limit, e)) != ERR_OK ||
         (code = get_word(obj, "dtype", DTYPE_NAMES, FRAME_DTYPE_COUNT, &dtype, e)) != ERR_OK) {
         return code;
     }
+#define X(name, field) if ((code = get_hex(obj, #name, o->field, sizeof o->field, e)) != ERR_OK) return code;
+    ORDER_BYTES(X)
+#undef X
 #define X(field) if ((code = get_port(obj, #field, &o->field, e)) != ERR_OK) return code;
     ORDER_PORTS(X)
 #undef X
@@ -154,8 +161,8 @@ static err_code read_order(yyjson_val *obj, struct stage_order *o, struct err *e
     if (o->n_stage == 0 || o->stage >= o->n_stage || o->first >= o->end) {
         return err_set(e, ERR_INVALID, "order: stage %u of %u with layers %u to %u", o->stage, o->n_stage, o->first, o->end);
     }
-    if (o->n_stage > 1 && o->next_node == 0 && (o->next_host[0] == '\0' || o->next_port == 0)) {
-        return err_set(e, ERR_INVALID, "order: stage %u of %u doesn't know the next one's address", o->stage, o->n_stage);
+    if (o->n_stage > 1 && (o->next_node == 0 || o->prev_node == 0)) {
+        return err_set(e, ERR_INVALID, "order: stage %u of %u doesn't know the nodes beside it", o->stage, o->n_stage);
     }
     return ERR_OK;
 }

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "engine/engine.h"
+#include "ring/pass.h"
 
 enum { STAGE_KEY_SIZE = 32, STAGE_SPIN_US = 4000 };
 
@@ -24,7 +25,9 @@ struct stage_order {
     uint8_t key[STAGE_KEY_SIZE];/* of the ring's links */
     char next_host[256];        /* the next stage's node ("" in a one-stage ring) */
     uint16_t next_port;
-    uint64_t next_node;         /* its node's id (16 hex digits in JSON): whoever starts the stage looks the address up; 0: as given */
+    uint64_t next_node;         /* its node's id (16 hex digits in JSON): whoever starts the stage looks the address up */
+    uint64_t prev_node;         /* the node of the previous stage; both must prove that they are those */
+    struct ring_pass pass;      /* what this stage proves its own node with: made by the node that holds it, on LOCAL only */
     uint64_t self_node;         /* the node that holds the stage */
     uint64_t source_node;       /* the node that gave the order, and has the weights if they are not at `path`; its address: */
     char source_host[256];      /* "" : only local files */

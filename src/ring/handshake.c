@@ -9,7 +9,7 @@
 
 /* ---- writing ------------------------------------------------------------------------------------------------------------------- */
 
-void ring_hello_encode(const struct ring_identity *id, struct buf *out) {
+void ring_hello_encode(const struct ring_identity *id, const struct ring_proof *proof, struct buf *out) {
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *o = yyjson_mut_obj(doc);
     yyjson_mut_doc_set_root(doc, o);
@@ -22,17 +22,19 @@ void ring_hello_encode(const struct ring_identity *id, struct buf *out) {
     yyjson_mut_obj_add_uint(doc, o, "from", id->from);
     yyjson_mut_obj_add_uint(doc, o, "to", id->to);
     yyjson_mut_obj_add_uint(doc, o, "width", id->width);
+    ring_proof_write(proof, doc, o);
     json_write(out, doc);
     yyjson_mut_doc_free(doc);
 }
 
-void ring_welcome_encode(const struct ring_identity *id, struct buf *out) {
+void ring_welcome_encode(const struct ring_identity *id, const struct ring_proof *proof, struct buf *out) {
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *o = yyjson_mut_obj(doc);
     yyjson_mut_doc_set_root(doc, o);
     yyjson_mut_obj_add_uint(doc, o, "version", RING_PROTOCOL_VERSION);
     yyjson_mut_obj_add_str(doc, o, "node", id->node);
     yyjson_mut_obj_add_uint(doc, o, "epoch", id->epoch);
+    ring_proof_write(proof, doc, o);
     json_write(out, doc);
     yyjson_mut_doc_free(doc);
 }
@@ -94,14 +96,17 @@ static err_code read_hello(yyjson_val *o, struct ring_identity *id, struct err *
     return rc;
 }
 
-err_code ring_hello_decode(const uint8_t *data, size_t len, struct ring_identity *ret, struct err *e) {
+err_code ring_hello_decode(const uint8_t *data, size_t len, struct ring_identity *ret, struct ring_proof *ret_proof, struct err *e) {
     yyjson_doc *doc = NULL;
     struct ring_identity id = { .epoch = 0 };
     err_code rc = parse(data, len, &doc, e);
+    struct ring_proof proof;
     if (rc == ERR_OK) rc = read_hello(yyjson_doc_get_root(doc), &id, e);
+    if (rc == ERR_OK) rc = ring_proof_read(yyjson_doc_get_root(doc), &proof, e);
     yyjson_doc_free(doc);
     if (rc != ERR_OK) return bad_words("HELLO", e);
     *ret = id;
+    *ret_proof = proof;
     return ERR_OK;
 }
 
@@ -137,7 +142,8 @@ err_code ring_hello_check(const struct ring_identity *mine, const struct ring_id
     return ERR_OK;
 }
 
-err_code ring_welcome_decode(const uint8_t *data, size_t len, const struct ring_identity *mine, struct err *e) {
+err_code ring_welcome_decode(const uint8_t *data, size_t len, const struct ring_identity *mine, struct ring_proof *ret_proof,
+                             struct err *e) {
     yyjson_doc *doc = NULL;
     uint64_t epoch = 0;
     char node[sizeof mine->node];
@@ -149,6 +155,7 @@ err_code ring_welcome_decode(const uint8_t *data, size_t len, const struct ring_
         if (rc == ERR_OK) rc = json_get_line(o, "node", node, sizeof node, e);
         if (rc == ERR_OK) rc = json_need(o, "epoch", e);
         if (rc == ERR_OK) rc = json_get_u64(o, "epoch", &epoch, e);
+        if (rc == ERR_OK && epoch == mine->epoch) rc = ring_proof_read(o, ret_proof, e);
     }
     yyjson_doc_free(doc);
     if (rc != ERR_OK) return bad_words("WELCOME", e);

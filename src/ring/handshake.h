@@ -9,16 +9,17 @@
 
 enum { RING_PROTOCOL_VERSION = 1 };
 
-/* HELLO: who the client is, and which link it wants. */
-void ring_hello_encode(const struct ring_identity *id, struct buf *out);
+/* HELLO: who the client is, with its proof (ring/pass.h; checked by the caller, who has the connection), and which link it wants. */
+void ring_hello_encode(const struct ring_identity *id, const struct ring_proof *proof, struct buf *out);
 /* ERR_PROTOCOL: another protocol version, or a field that is missing or wrong, by name. */
-err_code ring_hello_decode(const uint8_t *data, size_t len, struct ring_identity *ret, struct err *e);
+err_code ring_hello_decode(const uint8_t *data, size_t len, struct ring_identity *ret, struct ring_proof *ret_proof, struct err *e);
 /* Is what they asked for what this end holds? ERR_STALE: the epochs differ; ERR_PROTOCOL: anything else does. */
 err_code ring_hello_check(const struct ring_identity *mine, const struct ring_identity *theirs, struct err *e);
 
-/* WELCOME: the server's version, epoch and name. */
-void ring_welcome_encode(const struct ring_identity *id, struct buf *out);
-err_code ring_welcome_decode(const uint8_t *data, size_t len, const struct ring_identity *mine, struct err *e);
+/* WELCOME: the server's version, epoch and name, and its proof. */
+void ring_welcome_encode(const struct ring_identity *id, const struct ring_proof *proof, struct buf *out);
+err_code ring_welcome_decode(const uint8_t *data, size_t len, const struct ring_identity *mine, struct ring_proof *ret_proof,
+                             struct err *e);
 
 /* REFUSE: an error travels to the other side. Decoding gives that error (never ERR_OK), with who refused in front of its text. */
 void ring_refuse_encode(const struct err *why, struct buf *out);

@@ -330,17 +330,35 @@ static err_code measure_clock(struct ring_link *l, clock_us deadline, struct err
     return ERR_OK;
 }
 
+/* This end's proof for this connection; dialled: which end this is. */
+static struct ring_proof prove(const struct ring_link *l, const struct ring_identity *id, bool dialled) {
+    uint8_t binding[IO_TLS_EXPORT_SIZE];
+    struct ring_proof proof;
+    io_tls_export(l->wire.tls, RING_PASS_LABEL, binding);
+    ring_pass_prove(&id->pass, dialled, binding, &proof);
+    return proof;
+}
+
+static err_code check_proof(const struct ring_link *l, const struct ring_identity *id, const struct ring_proof *proof, bool dialled,
+                            struct err *e) {
+    uint8_t binding[IO_TLS_EXPORT_SIZE];
+    io_tls_export(l->wire.tls, RING_PASS_LABEL, binding);
+    return ring_proof_check(proof, id->peer, id->instance, id->epoch, dialled, binding, e);
+}
+
 static err_code greet(struct ring_link *l, const struct ring_identity *id, clock_us deadline, struct err *e) {
     struct buf json;
     buf_init(&json, frame_max_payload(FRAME_HELLO));
-    ring_hello_encode(id, &json);
+    struct ring_proof proof = prove(l, id, true);
+    ring_hello_encode(id, &proof, &json);
     err_code rc = send_json(l, FRAME_HELLO, &json, e);
     buf_done(&json);
     if (rc == ERR_OK) rc = read_until(l, deadline, e);
     if (rc != ERR_OK) return rc;
     const struct frame_header *h = &l->reader.header;
     if (h->type != FRAME_WELCOME) return err_set(e, ERR_PROTOCOL, "expected WELCOME, got %s", frame_type_name(h->type));
-    return ring_welcome_decode(l->reader.payload, h->payload_len, id, e);
+    rc = ring_welcome_decode(l->reader.payload, h->payload_len, id, &proof, e);
+    return rc == ERR_OK ? check_proof(l, id, &proof, false, e) : rc;
 }
 
 static err_code answer(struct ring_link *l, const struct ring_identity *id, clock_us deadline, struct err *e) {
@@ -349,12 +367,15 @@ static err_code answer(struct ring_link *l, const struct ring_identity *id, cloc
     const struct frame_header *h = &l->reader.header;
     if (h->type != FRAME_HELLO) return err_set(e, ERR_PROTOCOL, "expected HELLO, got %s", frame_type_name(h->type));
     struct ring_identity theirs;
-    rc = ring_hello_decode(l->reader.payload, h->payload_len, &theirs, e);
+    struct ring_proof proof;
+    rc = ring_hello_decode(l->reader.payload, h->payload_len, &theirs, &proof, e);
     if (rc == ERR_OK) rc = ring_hello_check(id, &theirs, e);
+    if (rc == ERR_OK) rc = check_proof(l, id, &proof, true, e);
     if (rc != ERR_OK) return rc;
     struct buf json;
     buf_init(&json, frame_max_payload(FRAME_WELCOME));
-    ring_welcome_encode(id, &json);
+    proof = prove(l, id, false);
+    ring_welcome_encode(id, &proof, &json);
     rc = send_json(l, FRAME_WELCOME, &json, e);
     buf_done(&json);
     return rc;

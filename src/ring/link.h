@@ -9,8 +9,10 @@
 #include "base/clock.h"
 #include "io/tls.h"
 #include "ring/frame.h"
+#include "ring/pass.h"
 
-/* Who is at the two ends; both sides must agree on every field, or the link is refused with the reason (ERR_AUTH, ERR_STALE,
+/* Who is at the two ends; both sides must agree on every field down to width, and prove
+ * that they are the nodes meant, or the link is refused with the reason (ERR_AUTH, ERR_STALE,
  * ERR_PROTOCOL). */
 struct ring_identity {
     char instance[64];
@@ -20,6 +22,8 @@ struct ring_identity {
     uint32_t from, to;   /* stage numbers */
     uint32_t width;      /* floats in a hidden row (0 on tail -> head) */
     char node[64];       /* this end's own name, for messages: not compared */
+    struct ring_pass pass; /* what this end proves its node with */
+    uint64_t peer;       /* the node that is to be at the other end */
 };
 
 struct ring_link;

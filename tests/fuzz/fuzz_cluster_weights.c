@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What comes over a weights link: WELCOME, HAVE, HASHES, SOURCES. What is accepted comes out the same after encoding it again. */
+ * What comes over a weights link: HELLO, WELCOME, HAVE, HASHES, SOURCES. What is accepted comes out the same after encoding it again. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,13 +11,26 @@ enum { CHUNKS = 37 };
 
 static void check_shape(const uint8_t *data, size_t size) {
     static struct weights_shape a, b;
+    struct ring_proof pa, pb;
     struct err e = {0};
     struct buf out;
-    if (weights_shape_decode(data, size, &a, &e) != ERR_OK) return;
+    if (weights_shape_decode(data, size, &a, &pa, &e) != ERR_OK) return;
     buf_init(&out, 1 << 20);
-    weights_shape_encode(&a, &out);
-    if (weights_shape_decode(out.data, out.len, &b, &e) != ERR_OK || a.n_parts != b.n_parts || a.whole != b.whole) abort();
-    if (memcmp(a.parts, b.parts, a.n_parts * sizeof(a.parts[0])) != 0) abort();
+    weights_shape_encode(&a, &pa, &out);
+    if (weights_shape_decode(out.data, out.len, &b, &pb, &e) != ERR_OK || a.n_parts != b.n_parts || a.whole != b.whole) abort();
+    if (memcmp(a.parts, b.parts, a.n_parts * sizeof(a.parts[0])) != 0 || memcmp(&pa, &pb, sizeof(pa)) != 0) abort();
+    buf_done(&out);
+}
+
+static void check_hello(const uint8_t *data, size_t size) {
+    struct weights_hello a, b;
+    struct err e = {0};
+    struct buf out;
+    if (weights_hello_decode(data, size, &a, &e) != ERR_OK) return;
+    buf_init(&out, 1 << 16);
+    weights_hello_encode(&a, &out);
+    if (weights_hello_decode(out.data, out.len, &b, &e) != ERR_OK || a.epoch != b.epoch) abort();
+    if (strcmp(a.model, b.model) != 0 || strcmp(a.instance, b.instance) != 0 || memcmp(&a.proof, &b.proof, sizeof(a.proof)) != 0) abort();
     buf_done(&out);
 }
 
@@ -40,6 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint8_t bits[CHUNKS];
     struct err e = {0};
     struct buf out;
+    check_hello(data, size);
     check_shape(data, size);
     check_sources(data, size);
     buf_init(&out, 1 << 12);

@@ -8,13 +8,15 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void check_hello(const struct ring_identity *id) {
+static void check_hello(const struct ring_identity *id, const struct ring_proof *proof) {
     struct ring_identity again;
+    struct ring_proof proof_again;
     struct err e;
     struct buf out;
     buf_init(&out, frame_max_payload(FRAME_HELLO));
-    ring_hello_encode(id, &out);
-    if (out.failed || ring_hello_decode(out.data, out.len, &again, &e) != ERR_OK) abort();
+    ring_hello_encode(id, proof, &out);
+    if (out.failed || ring_hello_decode(out.data, out.len, &again, &proof_again, &e) != ERR_OK) abort();
+    if (memcmp(proof, &proof_again, sizeof(*proof)) != 0) abort();
     if (ring_hello_check(id, &again, &e) != ERR_OK || strcmp(id->node, again.node) != 0) abort();
     buf_done(&out);
 }
@@ -33,10 +35,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const struct ring_identity mine = { .instance = "demo", .epoch = 5, .model = "m", .n_stage = 2, .to = 1, .width = 64,
         .node = "a" };
     struct ring_identity id;
+    struct ring_proof proof;
     struct err e = { .code = ERR_OK };
-    if (ring_hello_decode(data, size, &id, &e) == ERR_OK) check_hello(&id);
+    if (ring_hello_decode(data, size, &id, &proof, &e) == ERR_OK) check_hello(&id, &proof);
     else if (e.code != ERR_PROTOCOL || e.text[0] == '\0') abort();
-    ring_welcome_decode(data, size, &mine, &e);
+    ring_welcome_decode(data, size, &mine, &proof, &e);
     if (ring_refuse_decode(data, size, &e) == ERR_OK || e.code == ERR_OK) abort();
     check_refuse(&e);
     return 0;

@@ -19,6 +19,9 @@ enum { TIMEOUT_MS = 20000 };
 
 static struct io_tls_ctx *good_ctx, *bad_ctx; /* made by ring_setup */
 
+/* The nodes that the two ends are on: stage 0, which dials, and stage 1. */
+static const uint8_t ring_nodes[2][IO_SIGN_SECRET_SIZE] = {{ 3 }, { 4 }};
+
 static const struct ring_identity identity = {
     .instance = "demo-1", .epoch = (UINT64_C(7) << 32) | 0xABCD, .model = "0123456789abcdef0123456789abcdef", .n_stage = 3, .from = 0,
         .to = 1,
@@ -52,7 +55,12 @@ static inline void *end_main(void *arg) {
 }
 
 static inline struct end end_of(bool server, struct io_tls_ctx *ctx, int fd) {
-    return (struct end){ .server = server, .ctx = ctx, .fd = fd, .timeout_ms = TIMEOUT_MS, .id = identity };
+    struct end s = { .server = server, .ctx = ctx, .fd = fd, .timeout_ms = TIMEOUT_MS, .id = identity };
+    uint8_t other[IO_SIGN_PUBLIC_SIZE];
+    io_sign_public(ring_nodes[!server], other);
+    ring_pass_make(ring_nodes[server], identity.instance, identity.epoch, &s.id.pass);
+    s.id.peer = io_sign_id(other);
+    return s;
 }
 
 static inline void meet(struct end *client, struct end *server) {
@@ -129,13 +137,28 @@ static inline void raw_expect_refuse(struct raw *r, err_code rc, const char *say
 #define HELLO_FIELDS \
     "\"node\":\"raw\",\"instance\":\"demo-1\",\"epoch\":30064815053,\"model\":\"0123456789abcdef0123456789abcdef\",\"n_stage\":3"
 
+/* A good HELLO or WELCOME, if `binding` is what the connection exports. */
+static inline void raw_greet(struct raw *r, uint8_t type, const uint8_t binding[IO_TLS_EXPORT_SIZE]) {
+    struct end good = end_of(type == FRAME_WELCOME, good_ctx, -1);
+    struct ring_proof proof;
+    struct buf json;
+    ring_pass_prove(&good.id.pass, type == FRAME_HELLO, binding, &proof);
+    buf_init(&json, frame_max_payload(type));
+    (type == FRAME_HELLO ? ring_hello_encode : ring_welcome_encode)(&identity, &proof, &json);
+    buf_append(&json, "", 1);
+    raw_frame(r, type, (const char *)json.data);
+    buf_done(&json);
+}
+
 /* A link over a raw peer that has finished the handshake properly. */
 static inline void raw_finish(struct raw *r) {
     struct ring_reader reader;
     struct err e;
     int pings = 0, pongs = 0;
     ring_reader_init(&reader, FRAME_LINK_RING);
-    raw_frame(r, FRAME_HELLO, "{\"version\":1," HELLO_FIELDS ",\"from\":0,\"to\":1,\"width\":64}");
+    uint8_t binding[IO_TLS_EXPORT_SIZE];
+    io_tls_export(r->tls, RING_PASS_LABEL, binding);
+    raw_greet(r, FRAME_HELLO, binding);
     for (int i = 0; i < 5; i++) raw_frame(r, FRAME_PING, "");
     while (pings < 5 || pongs < 5) {
         uint8_t buf[1024], out[FRAME_HEADER_SIZE + 16] = { 0 };

@@ -35,7 +35,7 @@ static void the_identity_lasts_and_starts_are_counted(void **state) {
     assert_int_equal(identity_open(path, &a, &shared, &e), ERR_OK);
     assert_false(shared);
     assert_int_equal(a.incarnation, 1);
-    assert_int_equal(a.id, identity_id(a.public_key));
+    assert_int_equal(a.id, io_sign_id(a.public_key));
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
     assert_int_equal(identity_open(path, &c, &shared, &e), ERR_OK); /* as long as a runs */
@@ -115,7 +115,7 @@ static void peers_are_remembered(void **state) {
     snprintf(path, sizeof(path), "%s/peers.json", folder);
     struct roster_peer from_code = {.host = "10.0.0.2", .port = 7433}, met = {.name = "beta", .host = "10.0.0.2", .port = 7433, .seen = 5};
     met.public_key[0] = 9;
-    met.id = identity_id(met.public_key);
+    met.id = io_sign_id(met.public_key);
     assert_true(roster_meet(r, &from_code));
     assert_true(roster_meet(r, &met)); /* takes the address's place */
     assert_int_equal(r->n_peers, 1);

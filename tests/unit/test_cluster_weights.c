@@ -33,6 +33,21 @@ struct world {
     atomic_bool over; /* no more connections */
 };
 
+/* The secret keys of the nodes here: the source, another one, the one that fetches. */
+enum { SOURCE = 1, OTHER = 2, FETCHER = 7 };
+
+static const uint8_t *secret_of(uint8_t node) {
+    static uint8_t secrets[8][IO_SIGN_SECRET_SIZE];
+    secrets[node][0] = node;
+    return secrets[node];
+}
+
+static const uint8_t *public_of(uint8_t node) {
+    static uint8_t keys[8][IO_SIGN_PUBLIC_SIZE];
+    io_sign_public(secret_of(node), keys[node]);
+    return keys[node];
+}
+
 static void world_open(struct world *w) {
     struct err e = {0};
     uint8_t key[32] = {1};
@@ -44,7 +59,7 @@ static void world_open(struct world *w) {
     assert_int_equal(model_gguf_open(w->path, &w->gguf, &e), ERR_OK);
     assert_int_equal(model_layout_create(w->gguf, &w->layout, &e), ERR_OK);
     w->tls = io_tls_ctx_create(key, &e);
-    w->server = weights_server_create(w->tls, w->dir);
+    w->server = weights_server_create(w->tls, secret_of(SOURCE), w->dir);
     weights_server_add(w->server, w->gguf);
     w->addr = (struct io_addr){.host = "127.0.0.1"};
     assert_int_equal(io_sock_listen(&w->addr, 8, &w->listener, &e), ERR_OK);
@@ -77,7 +92,11 @@ static void *accepting(void *arg) {
 }
 
 static struct weights_place place(struct world *w, uint8_t key) {
-    return (struct weights_place){.folder = w->cache, .key = {key}, .self = 7, .node = 1, .source = w->addr};
+    struct weights_place p = {.folder = w->cache, .key = {key}, .source = w->addr, .instance = "demo-1", .epoch = 5};
+    p.self = io_sign_id(public_of(FETCHER));
+    p.node = io_sign_id(public_of(SOURCE));
+    ring_pass_make(secret_of(FETCHER), p.instance, p.epoch, &p.pass);
+    return p;
 }
 
 static struct weights_file *opened(struct world *w) {
@@ -199,7 +218,7 @@ static void a_liar(void **state) {
     struct model_slice *slice;
     struct weights_progress seen;
     world_open(&w);
-    struct liar l = {.w = &w, .server = weights_server_create(w.tls, NULL)};
+    struct liar l = {.w = &w, .server = weights_server_create(w.tls, secret_of(OTHER), NULL)};
     snprintf(path, sizeof(path), "%s/spoilt.gguf", w.dir);
     copy(w.path, path);
     spoil(path);
@@ -208,7 +227,7 @@ static void a_liar(void **state) {
     weights_server_add(l.server, g);
     struct io_addr addr = {.host = "127.0.0.1"};
     assert_int_equal(io_sock_listen(&addr, 8, &l.listener, &e), ERR_OK);
-    struct weights_source source = {.node = 2, .host = "127.0.0.1", .port = io_sock_port(l.listener), .whole = true};
+    struct weights_source source = {.node = io_sign_id(public_of(OTHER)), .host = "127.0.0.1", .port = io_sock_port(l.listener), .whole = true};
     weights_server_sources(w.server, model_gguf_id(w.gguf), &source, 1);
     pthread_create(&thread, NULL, accepting_liar, &l);
     struct weights_file *f = opened(&w);
@@ -318,6 +337,43 @@ static void what_is_refused(void **state) {
     world_close(&w);
 }
 
+/* Who has the cluster key, but is shut out, or cannot prove who it is; and a source that is another node than was meant. */
+static void who_is_refused(void **state) {
+    (void)state;
+    struct world w;
+    struct err e = {0};
+    pthread_t thread;
+    struct weights_file *f;
+    struct model_slice *slice;
+    world_open(&w);
+    pthread_create(&thread, NULL, accepting, &w);
+    const char *id = model_gguf_id(w.gguf);
+    struct weights_place good = place(&w, 1), late = good, stolen = good, elsewhere = good;
+    late.epoch++; /* a word for another epoch than it says */
+    memcpy(stolen.pass.node, public_of(OTHER), IO_SIGN_PUBLIC_SIZE);
+    elsewhere.node = io_sign_id(public_of(OTHER));
+    assert_int_equal(weights_open(&late, id, &f, &e), ERR_AUTH);
+    assert_int_equal(weights_open(&stolen, id, &f, &e), ERR_AUTH);
+    assert_non_null(strstr(e.text, "not its node's word"));
+    assert_int_equal(weights_open(&elsewhere, id, &f, &e), ERR_AUTH);
+    assert_non_null(strstr(e.text, "this link is for node"));
+    weights_server_set_out(w.server, public_of(FETCHER), true);
+    assert_int_equal(weights_open(&good, id, &f, &e), ERR_AUTH);
+    assert_non_null(strstr(e.text, "shut out of the cluster"));
+    weights_server_set_out(w.server, public_of(FETCHER), false);
+    f = opened(&w);
+    weights_server_set_out(w.server, public_of(FETCHER), true); /* the link that stands ends, and no other follows */
+    assert_int_equal(model_slice_create(w.gguf, w.layout, 2, 4, &slice, &e), ERR_OK);
+    uint64_t sent = weights_server_sent(w.server);
+    assert_int_equal(weights_compare(&good, w.gguf, slice, &e), ERR_AUTH);
+    assert_true(weights_server_sent(w.server) == sent);
+    weights_close(f);
+    model_slice_free(slice);
+    w.over = true;
+    pthread_join(thread, NULL);
+    world_close(&w);
+}
+
 /* Room: models that nobody uses go, the least recently used first; one in use never. */
 static void room(void **state) {
     (void)state;
@@ -354,21 +410,18 @@ static void room(void **state) {
 
 /* A client of our own, to say what weights_client never would. Returns the error that comes back. */
 static err_code say(struct world *w, const uint8_t *want, size_t len, uint32_t part, struct err *e) {
-    int fd;
     struct io_tls_stream *s = NULL;
     struct frame_header h;
     struct buf in;
-    char hello[200];
+    struct weights_place p = place(w, 1);
+    static struct weights_shape shape;
+    struct weights_shared *shared = weights_shared_create(&p, e);
     buf_init(&in, frame_max_payload(FRAME_RANGE));
-    int n = snprintf(hello, sizeof(hello), "{\"version\":1,\"model\":\"%s\"}", model_gguf_id(w->gguf));
-    assert_int_equal(io_sock_connect(&w->addr, 3000, &fd, e), ERR_OK);
-    assert_int_equal(io_tls_connect(w->tls, fd, WEIGHTS_NAME, 3000, &s, e), ERR_OK);
-    assert_int_equal(weights_send(s, FRAME_HELLO, 0, hello, (size_t)n, e), ERR_OK);
-    assert_int_equal(weights_receive(s, &h, &in, e), ERR_OK);
-    assert_int_equal(h.type, FRAME_WELCOME);
+    assert_int_equal(weights_connect(shared, &p.source, p.node, model_gguf_id(w->gguf), &s, &shape, e), ERR_OK);
     assert_int_equal(weights_send(s, FRAME_WANT, part, want, len, e), ERR_OK);
     err_code code = weights_receive(s, &h, &in, e);
     io_tls_close(s);
+    weights_shared_release(shared);
     buf_done(&in);
     return code;
 }
@@ -401,6 +454,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_slice_comes_and_nothing_else), cmocka_unit_test(a_liar), cmocka_unit_test(another_life),
         cmocka_unit_test(compared),
-        cmocka_unit_test(room), cmocka_unit_test(what_is_refused), cmocka_unit_test(bad_wants)};
+        cmocka_unit_test(room), cmocka_unit_test(what_is_refused), cmocka_unit_test(who_is_refused), cmocka_unit_test(bad_wants)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

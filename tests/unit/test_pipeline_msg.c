@@ -48,6 +48,8 @@ static struct stage_order some_order(void) {
     o.next_port = 7433;
     o.source_port = 65535;
     o.next_node = 0xF000000000000001u;
+    o.prev_node = 3;
+    ring_pass_make(o.key, o.instance, o.epoch, &o.pass);
     o.source_node = 2;
     o.dtype = FRAME_BF16;
     o.spin_us = 20;
@@ -71,6 +73,8 @@ static void test_order(void **state) {
     assert_string_equal(back.model, o.model);
     assert_string_equal(back.path, o.path);
     assert_string_equal(back.next_host, o.next_host);
+    assert_memory_equal(&back.pass, &o.pass, sizeof o.pass);
+    assert_true(back.prev_node == o.prev_node);
     assert_string_equal(back.source_host, o.source_host);
     assert_string_equal(back.cache, o.cache);
     assert_memory_equal(back.key, o.key, sizeof o.key);
@@ -97,7 +101,8 @@ static void test_order_refused(void **state) {
         {"{}", "layers"},
         {"{\"end\":8,\"n_stage\":0}", "stage"},
         {"{\"end\":8,\"n_stage\":2,\"stage\":2,\"next_node\":\"0000000000000001\"}", "stage"},
-        {"{\"end\":8,\"n_stage\":2,\"stage\":1}", "address"},
+        {"{\"end\":8,\"n_stage\":2,\"stage\":1,\"next_node\":\"0000000000000001\"}", "beside it"},
+        {"{\"end\":8,\"pass_word\":\"05\"}", "pass_word"},
         {"{\"first\":8,\"end\":8}", "layers"},
         {"{\"end\":8,\"key\":\"05\"}", "key"},
         {"{\"end\":8,\"key\":\"zz00000000000000000000000000000000000000000000000000000000000000\"}", "key"},

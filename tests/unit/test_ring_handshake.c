@@ -67,6 +67,55 @@ static void test_refused_key(void **state) {
     assert_string_equal(s.e.text, "the other side has a different cluster key");
 }
 
+/* Who has the cluster key, and cannot prove to be the node that this place was given to. Either end may be the wrong one. */
+static void test_refused_proofs(void **state) {
+    (void)state;
+    static const uint8_t stranger[IO_SIGN_SECRET_SIZE] = { 9 };
+    static const char *const says[] = {
+        "this link is for node", /* another node, with a good word of its own */
+        "not its node's word",   /* the right node's public key, and another's word */
+        "not its node's word",   /* the right node's word for an earlier epoch */
+        "not its node's word",   /* for another instance */
+        "not its node's word",   /* a good word that was overheard, without the key that it is for */
+    };
+    for (size_t i = 0; i < 2 * ARRAY_LEN(says); i++) {
+        int fds[2];
+        tcp_pair(fds, 0);
+        struct end ends[2] = { end_of(false, good_ctx, fds[0]), end_of(true, good_ctx, fds[1]) };
+        struct end *wrong = &ends[i % 2];
+        struct ring_pass *pass = &wrong->id.pass, right = *pass;
+        const uint8_t *node = ring_nodes[i % 2];
+        switch (i / 2) {
+        case 0: ring_pass_make(stranger, identity.instance, identity.epoch, pass); break;
+        case 1:
+            ring_pass_make(stranger, identity.instance, identity.epoch, pass);
+            memcpy(pass->node, right.node, sizeof right.node);
+            break;
+        case 2: ring_pass_make(node, identity.instance, identity.epoch - 1, pass); break;
+        case 3: ring_pass_make(node, "demo-2", identity.epoch, pass); break;
+        case 4: pass->secret[0] ^= 1; break;
+        }
+        meet(&ends[0], &ends[1]);
+        for (int k = 0; k < 2; k++) {
+            assert_int_equal(ends[k].rc, ERR_AUTH);
+            if (strstr(ends[k].e.text, says[i / 2]) == NULL) fail_msg("end %d of case %zu: \"%s\"", k, i, ends[k].e.text);
+            assert_null(ends[k].link);
+        }
+    }
+}
+
+/* A proof that was made for another connection is worth nothing on this one. */
+static void test_refused_replay(void **state) {
+    (void)state;
+    struct raw r;
+    uint8_t binding[IO_TLS_EXPORT_SIZE];
+    raw_open(&r);
+    io_tls_export(r.tls, RING_PASS_LABEL, binding);
+    binding[0] ^= 1;
+    raw_greet(&r, FRAME_HELLO, binding);
+    raw_expect_refuse(&r, ERR_AUTH, "could not prove its identity");
+}
+
 static void test_refused_hellos(void **state) {
     (void)state;
     static const struct { uint8_t type; const char *payload, *says; } cases[] = {
@@ -186,6 +235,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused_identities),
         cmocka_unit_test(test_refused_key),
+        cmocka_unit_test(test_refused_proofs),
+        cmocka_unit_test(test_refused_replay),
         cmocka_unit_test(test_refused_hellos),
         cmocka_unit_test(test_refused_headers),
         cmocka_unit_test(test_truncated_hello),

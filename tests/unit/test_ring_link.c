@@ -180,6 +180,8 @@ static void test_clock_offset(void **state) {
     pthread_create(&c.thread, NULL, end_main, &c);
     assert_int_equal(io_tls_accept(good_ctx, fds[1], TIMEOUT_MS, &r.tls, &e), ERR_OK);
     struct ring_reader reader;
+    uint8_t binding[IO_TLS_EXPORT_SIZE];
+    io_tls_export(r.tls, RING_PASS_LABEL, binding);
     ring_reader_init(&reader, FRAME_LINK_RING);
     int answered = 0, asked = 0;
     while (answered < 5 || asked < 5) {
@@ -188,7 +190,7 @@ static void test_clock_offset(void **state) {
         assert_int_equal(io_tls_read(r.tls, buf, sizeof buf, true, &n, &e), ERR_OK);
         const uint8_t *at = buf;
         while (n > 0 && ring_reader_feed(&reader, &at, &n, &e) == ERR_OK) {
-            if (reader.header.type == FRAME_HELLO) raw_frame(&r, FRAME_WELCOME, "{\"version\":1,\"node\":\"b\",\"epoch\":30064815053}");
+            if (reader.header.type == FRAME_HELLO) raw_greet(&r, FRAME_WELCOME, binding);
             if (reader.header.type == FRAME_PONG) asked++;
             if (reader.header.type != FRAME_PING) continue;
             clock_us theirs = clock_now() + HOUR_US;
