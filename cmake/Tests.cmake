@@ -85,7 +85,7 @@ file(GLOB e2e_programs CONFIGURE_DEPENDS tests/e2e/*.c)
 foreach(source IN LISTS e2e_programs)
     get_filename_component(name "${source}" NAME_WE)
     add_executable(${name} "${source}")
-    target_link_libraries(${name} PRIVATE caravan_gateway)
+    target_link_libraries(${name} PRIVATE caravan_gateway caravan_cluster)
     target_include_directories(${name} PRIVATE "${CMAKE_SOURCE_DIR}/tests")
 endforeach()
 

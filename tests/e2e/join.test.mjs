@@ -3,16 +3,17 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { Node, caravan, run, stopCluster, until } from './lib/cluster.mjs'
+import { dirname, join } from 'node:path'
+import { Node, caravan, demoModel, run, stopCluster, until } from './lib/cluster.mjs'
 
 const tmp = process.env.CARAVAN_TMP
 const home = (name) => join(tmp, name)
 const keyFile = (name) => join(home(name), 'cluster.key')
 
 // Runs a command to its end.
-async function cli(args, input = '') {
-    const child = spawn(caravan, args, { stdio: ['pipe', 'pipe', 'pipe'] })
+const cli = (args, input = '') => command(caravan, args, input)
+async function command(program, args, input = '') {
+    const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] })
     let out = '', err = ''
     child.stdout.on('data', (d) => { out += d })
     child.stderr.on('data', (d) => { err += d })
@@ -134,17 +135,22 @@ await run({
     },
 
     async 'a node that is shut out is refused by all, is told why, stays out after restarts, and can be let in again'() {
-        const a = await start('a4')
+        const a = await start('a4', '--ctx', '256', '--parallel', '1', demoModel)
         const code = codeOf(a.logText())
         for (const name of ['b4', 'c4']) assert.equal((await on(name, 'join', code)).status, 0)
         const b = await start('b4')
         let c = await start('c4')
         await linked([a, b, c])
+        await a.ready()
+        // Its key and identity, used by hand: what it could do with another program.
+        const asks = (node) => command(join(dirname(caravan), 'intruder'), [keyFile('c4'), join(home('c4'), 'identity'), node.listen, demoModel])
+        assert.equal((await asks(a)).out.trim(), 'taken')
         assert.match((await on('a4', 'nodes', 'remove', 'nobody')).err, /no node called "nobody"/)
         const removed = await on('a4', 'nodes', 'remove', 'c4')
         assert.equal(removed.status, 0, removed.err)
         assert.match(removed.out, /key rotate/)
         await until('it is out', async () => await nodes(a) === 2 && await nodes(b) === 2 && await nodes(c) === 1, 10)
+        for (const node of [a, b]) assert.match((await asks(node)).out, /^AUTH: .*shut out of the cluster/, 'no weights for it either')
         await until('and knows why', () => /shut out of the cluster/.test(c.logText()), 10)
         await c.stop()
         await b.stop()

@@ -27,7 +27,8 @@ enum { WAIT_MS = 60000, CONNECT_MS = 40000 }; /* long, for a busy machine */
 
 /* ---- the children ----------------------------------------------------------------------------------------------------------- */
 
-enum trouble { NONE, OPEN_FAILS, EVAL_FAILS_ONCE, EVAL_HANGS, EVAL_SLOW };
+enum trouble { NONE, OPEN_FAILS, EVAL_FAILS_ONCE, EVAL_HANGS, EVAL_SLOW,
+    WRONG_KEY, WRONG_NODE /* on another node than the plan says */ };
 static int hang_pipe[2] = {-1, -1}; /* a child writes here when it begins to hang */
 struct child_setup { enum trouble trouble; uint32_t stage; bool failed_once; };
 
@@ -119,7 +120,7 @@ static void spawn(struct node *n, uint32_t stage, enum trouble trouble) {
     n->children[stage] = (struct node_child){.pid = pid, .local = ring_link_local(fds[0]), .listen_fd = -1};
 }
 
-static void order(struct node *n, uint32_t stage, uint8_t key_byte) {
+static void order(struct node *n, uint32_t stage, enum trouble trouble) {
     struct stage_order o;
     stage_order_init(&o);
     snprintf(o.instance, sizeof o.instance, "test");
@@ -134,10 +135,12 @@ static void order(struct node *n, uint32_t stage, uint8_t key_byte) {
     o.load.n_batch = N_BATCH;
     o.connect_timeout_ms = CONNECT_MS;
     o.dtype = FRAME_F16;
-    memset(o.key, key_byte, sizeof o.key);
+    memset(o.key, trouble == WRONG_KEY ? 9 : 5, sizeof o.key);
     static const uint8_t secret[IO_SIGN_SECRET_SIZE] = {3}; /* of the one node that all stages are on */
     ring_pass_make(secret, o.instance, o.epoch, &o.pass);
     o.prev_node = o.next_node = io_sign_id(o.pass.node);
+    static const uint8_t another[IO_SIGN_SECRET_SIZE] = {4};
+    if (trouble == WRONG_NODE) ring_pass_make(another, o.instance, o.epoch, &o.pass);
     if (n->n_stage > 1) {
         snprintf(o.next_host, sizeof o.next_host, "127.0.0.1");
         o.next_port = io_sock_port(n->children[(stage + 1) % n->n_stage].listen_fd);
@@ -149,7 +152,7 @@ static void order(struct node *n, uint32_t stage, uint8_t key_byte) {
     buf_done(&json);
 }
 
-static struct node *node_start(uint32_t n_stage, uint32_t troubled, enum trouble trouble, uint32_t odd_key) {
+static struct node *node_start(uint32_t n_stage, uint32_t troubled, enum trouble trouble) {
     struct node *n = MEM_NEW(struct node);
     n->n_stage = n_stage;
     for (uint32_t i = 0; i < n_stage; i++) {
@@ -160,7 +163,7 @@ static struct node *node_start(uint32_t n_stage, uint32_t troubled, enum trouble
         assert_int_equal(io_sock_listen(&any, 8, &n->children[i].listen_fd, NULL), ERR_OK);
     }
     for (uint32_t i = 0; i < n_stage; i++) {
-        order(n, i, i == odd_key ? 9 : 5);
+        order(n, i, i == troubled ? trouble : NONE);
     }
     return n;
 }
@@ -392,7 +395,7 @@ static void check_answer(const struct seen *s, size_t n_prompt, size_t n_out) {
 }
 
 static void answers_on(uint32_t n_stage) {
-    struct node *n = node_start(n_stage, 0, NONE, MAX_STAGE);
+    struct node *n = node_start(n_stage, 0, NONE);
     node_run(n, all_ready);
     for (uint64_t id = 1; id <= 6; id++) {
         submit(n, id, 5 * id, 30, NULL);
@@ -430,7 +433,7 @@ static void test_three_stages(void **state) {
 /* The head tokenises: the fake's tokens are the bytes. */
 static void test_text(void **state) {
     (void)state;
-    struct node *n = node_start(1, 0, NONE, MAX_STAGE);
+    struct node *n = node_start(1, 0, NONE);
     node_run(n, all_ready);
     for (int bos = 0; bos < 2; bos++) {
         struct request r;
@@ -452,7 +455,7 @@ static void test_text(void **state) {
 
 static void test_cancel(void **state) {
     (void)state;
-    struct node *n = node_start(2, 1, EVAL_SLOW, MAX_STAGE);
+    struct node *n = node_start(2, 1, EVAL_SLOW);
     node_run(n, all_ready);
     n->cancel_after = 1;
     submit(n, 1, 4, -1, NULL);
@@ -468,7 +471,7 @@ static void test_cancel(void **state) {
 
 static void test_eval(void **state) {
     (void)state;
-    struct node *n = node_start(3, 0, NONE, MAX_STAGE);
+    struct node *n = node_start(3, 0, NONE);
     node_run(n, all_ready);
     submit(n, 1, 6, 20, NULL); /* the evaluation waits for it */
     struct request_eval_batch batches[3] = {{5, 2}, {1, 1}, {3, 0}};
@@ -505,7 +508,7 @@ static void test_eval(void **state) {
 
 static void test_refused(void **state) {
     (void)state;
-    struct node *n = node_start(1, 0, NONE, MAX_STAGE);
+    struct node *n = node_start(1, 0, NONE);
     node_run(n, all_ready);
     submit(n, 1, N_CTX, 5, NULL);
     submit(n, 2, 0, 5, NULL);
@@ -528,7 +531,7 @@ static void test_refused(void **state) {
 static void test_engine_fault(void **state) {
     (void)state;
     for (uint32_t stage = 0; stage < 3; stage++) {
-        struct node *n = node_start(3, stage, EVAL_FAILS_ONCE, MAX_STAGE);
+        struct node *n = node_start(3, stage, EVAL_FAILS_ONCE);
         node_run(n, all_ready);
         submit(n, 1, 5, 10, NULL);
         node_run(n, all_answered);
@@ -545,7 +548,7 @@ static void test_engine_fault(void **state) {
 
 static void test_stage_killed(void **state) {
     (void)state;
-    struct node *n = node_start(3, 2, EVAL_SLOW, MAX_STAGE);
+    struct node *n = node_start(3, 2, EVAL_SLOW);
     node_run(n, all_ready);
     submit(n, 1, 5, -1, NULL);
     submit(n, 2, 5, -1, NULL);
@@ -563,7 +566,7 @@ static void test_stage_killed(void **state) {
 
 static void test_load_fails(void **state) {
     (void)state;
-    struct node *n = node_start(1, 0, OPEN_FAILS, MAX_STAGE);
+    struct node *n = node_start(1, 0, OPEN_FAILS);
     node_run(n, all_closed);
     assert_true(n->children[0].fault.fatal);
     assert_int_equal(n->children[0].fault.err.code, ERR_NO_ROOM);
@@ -572,10 +575,8 @@ static void test_load_fails(void **state) {
     node_free(n);
 }
 
-static void test_wrong_key(void **state) {
-    (void)state;
+static void refused_ring(struct node *n) {
     clock_us start = clock_now();
-    struct node *n = node_start(2, 0, NONE, 1);
     node_run(n, one_closed);
     assert_true(clock_now() - start < CONNECT_MS * 1000 / 2); /* nobody dials for ever in the hope that a wrong key becomes right */
     assert_false(n->children[0].ready || n->children[1].ready);
@@ -586,11 +587,21 @@ static void test_wrong_key(void **state) {
     node_free(n);
 }
 
+static void test_wrong_key(void **state) {
+    (void)state;
+    refused_ring(node_start(2, 1, WRONG_KEY));
+}
+
+static void test_wrong_node(void **state) {
+    (void)state;
+    refused_ring(node_start(2, 1, WRONG_NODE));
+}
+
 /* In the middle of a computation that would take ten minutes. */
 static void test_node_gone(void **state) {
     (void)state;
     assert_int_equal(pipe(hang_pipe), 0);
-    struct node *n = node_start(1, 0, EVAL_HANGS, MAX_STAGE);
+    struct node *n = node_start(1, 0, EVAL_HANGS);
     node_run(n, all_ready);
     submit(n, 1, 5, 5, NULL);
     char byte;
@@ -609,7 +620,7 @@ int main(void) {
         cmocka_unit_test(test_one_stage), cmocka_unit_test(test_three_stages), cmocka_unit_test(test_text),
         cmocka_unit_test(test_cancel), cmocka_unit_test(test_eval), cmocka_unit_test(test_refused),
         cmocka_unit_test(test_engine_fault), cmocka_unit_test(test_stage_killed), cmocka_unit_test(test_load_fails),
-        cmocka_unit_test(test_wrong_key), cmocka_unit_test(test_node_gone),
+        cmocka_unit_test(test_wrong_key), cmocka_unit_test(test_wrong_node), cmocka_unit_test(test_node_gone),
     };
     return cmocka_run_group_tests_name("pipeline_loop", tests, NULL, NULL);
 }
