@@ -51,7 +51,7 @@ static err_code welcome_decode(const uint8_t *payload, size_t len, const uint8_t
     if (code == ERR_OK) {
         memcpy(a->name, name, sizeof(name));
         memcpy(a->software, software, sizeof(software));
-        a->id = identity_id(public_key);
+        a->id = io_sign_id(public_key);
         a->timed = time > 0;
         a->ahead_s = time - now_s;
     }
