@@ -32,7 +32,8 @@ static err_code cache_read_shape(struct weights_cache *c, struct err *e) {
     char *path = mem_printf("%s/parts.json", c->path), text[65536];
     FILE *in = fopen(path, "re");
     size_t n = in ? fread(text, 1, sizeof(text), in) : 0;
-    err_code code = in ? weights_shape_decode((const uint8_t *)text, n, &c->shape, NULL, e) : err_set(e, ERR_NOT_FOUND, "nothing of it is here");
+    err_code code = in ? weights_shape_decode((const uint8_t *)text, n, &c->shape, NULL, e)
+                       : err_set(e, ERR_NOT_FOUND, "nothing of it is here");
     if (in) fclose(in);
     free(path);
     return code;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What crosses a weights link besides the bytes themselves (docs/PROTOCOL.md): HELLO, WELCOME, HAVE, HASHES, SOURCES. Values and both directions
- * of their encoding; every count and length is checked on the way in. No I/O, any thread. */
+ * What crosses a weights link besides the bytes themselves (docs/PROTOCOL.md): HELLO, WELCOME, HAVE, HASHES, SOURCES. Values and both
+ * directions of their encoding; every count and length is checked on the way in. No I/O, any thread. */
 #ifndef CARAVAN_CLUSTER_WEIGHTS_MSG_H
 #define CARAVAN_CLUSTER_WEIGHTS_MSG_H
 

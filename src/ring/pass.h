@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * What a ring or weights link proves its node with. A node's secret key never leaves its process: for each stage child it signs a key made
- * for that stage alone, good for one instance and epoch, and gives both to the child over LOCAL. The child then signs, on each of its links,
+ * for it alone, good for one instance and epoch, and gives both to the child over LOCAL. The child then signs, on each of its links,
  * a value that only the two ends of that link have (RFC 8446 section 7.5). So a node that was removed, or another that was not given this
  * place, is refused although it has the cluster key. Values and their JSON; no I/O, any thread. */
 #ifndef CARAVAN_RING_PASS_H

@@ -227,7 +227,8 @@ static void a_liar(void **state) {
     weights_server_add(l.server, g);
     struct io_addr addr = {.host = "127.0.0.1"};
     assert_int_equal(io_sock_listen(&addr, 8, &l.listener, &e), ERR_OK);
-    struct weights_source source = {.node = io_sign_id(public_of(OTHER)), .host = "127.0.0.1", .port = io_sock_port(l.listener), .whole = true};
+    struct weights_source source = {.node = io_sign_id(public_of(OTHER)),
+                                    .host = "127.0.0.1", .port = io_sock_port(l.listener), .whole = true};
     weights_server_sources(w.server, model_gguf_id(w.gguf), &source, 1);
     pthread_create(&thread, NULL, accepting_liar, &l);
     struct weights_file *f = opened(&w);
