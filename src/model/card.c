@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "model/types.h"
 
@@ -22,7 +23,7 @@ static const char *card_part_of(const char *base, size_t len) {
 static const char *card_base(const char *path, size_t *ret_len) {
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
     size_t len = strlen(base);
-    if (len > SUFFIX && strcmp(base + len - SUFFIX, ".gguf") == 0) len -= SUFFIX;
+    if (len > SUFFIX && strcasecmp(base + len - SUFFIX, ".gguf") == 0) len -= SUFFIX;
     *ret_len = len;
     return base;
 }

@@ -8,13 +8,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 
+enum { MAX_DEPTH = 3 };   /* folders in folders */
 #define AGAIN_US 5000000u /* a folder with files that are no models yet is looked through again after this */
+#define LOOK_US 30000000u /* so is any, since changes in the folders in it don't show */
 
 struct list_of {
     struct catalog_entry *entries;
@@ -24,8 +27,7 @@ struct list_of {
 struct catalog {
     struct io_loop *loop;
     char *folder;
-    void (*changed)(void *user);
-    void *user;
+    struct catalog_events events;
     struct list_of now;
     int64_t folder_changed_ns; /* when the folder was last looked through; 0: never */
     clock_us looked;
@@ -61,20 +63,14 @@ static void list_copy(struct list_of *l, const struct catalog_entry *from) {
 /* Is this a file to be looked at? Of a split model the first part stands for all. */
 static bool look_is_model(const char *name) {
     size_t len = strlen(name);
-    return len > 5 && strcmp(name + len - 5, ".gguf") == 0 && name[0] != '.' && model_card_part(name) <= 1;
+    return len > 5 && strcasecmp(name + len - 5, ".gguf") == 0 && model_card_part(name) <= 1;
 }
 
-static void look_at(struct catalog *c, char *path) {
-    struct stat st;
-    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) {
-        free(path);
-        return;
-    }
+static void look_at(struct catalog *c, const char *path, const struct stat *st) {
     for (size_t i = 0; i < c->now.n; i++) {
         const struct catalog_entry *known = &c->now.entries[i];
-        if (strcmp(known->path, path) != 0 || known->size != (uint64_t)st.st_size || known->changed_ns != stat_ns(&st)) continue;
+        if (strcmp(known->path, path) != 0 || known->size != (uint64_t)st->st_size || known->changed_ns != stat_ns(st)) continue;
         if (!known->named) list_copy(&c->next, known);
-        free(path);
         return;
     }
     struct model_gguf *g;
@@ -82,12 +78,12 @@ static void look_at(struct catalog *c, char *path) {
     if (model_gguf_open(path, &g, &e) != ERR_OK) {
         log_debug("models", "\"%s\" is left out: %s", path, e.text);
         c->next.n_bad++;
-        free(path);
         return;
     }
     struct catalog_entry *entry = list_push(&c->next);
-    *entry = (struct catalog_entry){.path = path, .size = (uint64_t)st.st_size, .changed_ns = stat_ns(&st)};
+    *entry = (struct catalog_entry){.path = mem_strdup(path), .size = (uint64_t)st->st_size, .changed_ns = stat_ns(st)};
     model_card_make(g, &entry->card);
+    c->events.found(c->events.user, g);
     model_gguf_free(g);
 }
 
@@ -96,13 +92,23 @@ static int by_name(const void *a, const void *b) {
     return strcmp(x->card.name, y->card.name);
 }
 
+static void look_into(struct catalog *c, const char *folder, int depth) {
+    DIR *d = opendir(folder);
+    struct dirent *entry;
+    while (d && c->next.n < CATALOG_MAX && (entry = readdir(d)) != NULL) {
+        struct stat st;
+        if (entry->d_name[0] == '.') continue;
+        char *path = mem_printf("%s/%s", folder, entry->d_name);
+        if (stat(path, &st) == 0 && S_ISDIR(st.st_mode) && depth < MAX_DEPTH) look_into(c, path, depth + 1);
+        else if (S_ISREG(st.st_mode) && look_is_model(entry->d_name)) look_at(c, path, &st);
+        free(path);
+    }
+    if (d) closedir(d);
+}
+
 static void *look_through(void *user) {
     struct catalog *c = user;
-    DIR *d = opendir(c->folder);
-    struct dirent *entry;
-    while (d && c->next.n < CATALOG_MAX && (entry = readdir(d)) != NULL)
-        if (look_is_model(entry->d_name)) look_at(c, mem_printf("%s/%s", c->folder, entry->d_name));
-    if (d) closedir(d);
+    look_into(c, c->folder, 0);
     if (c->next.n > 1) qsort(c->next.entries, c->next.n, sizeof(*c->next.entries), by_name);
     io_wake_send(c->done);
     return NULL;
@@ -117,6 +123,12 @@ static bool list_same(const struct list_of *a, const struct list_of *b) {
     return same;
 }
 
+static bool list_has(const struct list_of *l, const char *id) {
+    for (size_t i = 0; i < l->n; i++)
+        if (strcmp(l->entries[i].card.id, id) == 0) return true;
+    return false;
+}
+
 static void catalog_looked(void *user) {
     struct catalog *c = user;
     if (!c->looking) return;
@@ -125,15 +137,18 @@ static void catalog_looked(void *user) {
     for (size_t i = 0; i < c->now.n; i++)
         if (c->now.entries[i].named) list_copy(&c->next, &c->now.entries[i]);
     bool same = list_same(&c->now, &c->next);
-    list_done(&c->now);
+    struct list_of old = c->now;
     c->now = c->next;
     c->next = (struct list_of){0};
-    if (!same) c->changed(c->user);
+    for (size_t i = 0; i < old.n; i++)
+        if (!list_has(&c->now, old.entries[i].card.id)) c->events.gone(c->events.user, old.entries[i].card.id);
+    list_done(&old);
+    if (!same) c->events.changed(c->events.user);
 }
 
-struct catalog *catalog_create(struct io_loop *loop, const char *folder, void (*changed)(void *user), void *user) {
+struct catalog *catalog_create(struct io_loop *loop, const char *folder, const struct catalog_events *events) {
     struct catalog *c = MEM_NEW(struct catalog);
-    *c = (struct catalog){.loop = loop, .folder = mem_strdup(folder), .changed = changed, .user = user};
+    *c = (struct catalog){.loop = loop, .folder = mem_strdup(folder), .events = *events};
     c->done = io_wake_open(loop, catalog_looked, c);
     return c;
 }
@@ -159,10 +174,15 @@ void catalog_tick(struct catalog *c) {
     clock_us now = clock_now();
     if (c->looking || !c->folder) return;
     int64_t changed = stat(c->folder, &st) == 0 ? stat_ns(&st) : 1;
-    if (changed == c->folder_changed_ns && (c->now.n_bad == 0 || now < c->looked + AGAIN_US)) return;
+    if (changed == c->folder_changed_ns && now < c->looked + (c->now.n_bad > 0 ? AGAIN_US : LOOK_US)) return;
     c->folder_changed_ns = changed;
     c->looked = now;
     c->looking = pthread_create(&c->thread, NULL, look_through, c) == 0;
+}
+
+void catalog_look(struct catalog *c) {
+    catalog_tick(c);
+    catalog_looked(c);
 }
 
 const struct catalog_entry *catalog_get(const struct catalog *c, size_t i) { return i < c->now.n ? &c->now.entries[i] : NULL; }
@@ -205,8 +225,10 @@ err_code catalog_remove(struct catalog *c, const char *name, struct err *e) {
     err_code code = remove_files(entry->path, e);
     if (code != ERR_OK) return code;
     size_t at = (size_t)(entry - c->now.entries);
-    free(c->now.entries[at].path);
+    struct catalog_entry old = *entry;
     memmove(&c->now.entries[at], &c->now.entries[at + 1], (--c->now.n - at) * sizeof(*c->now.entries));
-    c->changed(c->user);
+    if (!list_has(&c->now, old.card.id)) c->events.gone(c->events.user, old.card.id);
+    free(old.path);
+    c->events.changed(c->events.user);
     return ERR_OK;
 }

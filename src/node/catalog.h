@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The models whose files this node has: the GGUFs of its models folder, and single files that were named. Headers are read in a thread
- * of its own, when the folder has changed; a file that isn't a model (yet) is left out until it is one. Loop thread only; owned by the
- * node. */
+ * The models whose files this node has: the GGUFs of its models folder and of folders in it, and single files that were named. Headers
+ * are read in a thread of its own, when the folder has changed, and every half minute; a file that isn't a model (yet) is left out until it
+ * is one. Loop thread only; owned by the node. */
 #ifndef CARAVAN_NODE_CATALOG_H
 #define CARAVAN_NODE_CATALOG_H
 
@@ -19,11 +19,19 @@ struct catalog_entry {
 };
 
 struct catalog;
-/* folder: NULL or missing: none. changed(user): there are others now. Nothing is there before the first catalog_tick. */
-struct catalog *catalog_create(struct io_loop *loop, const char *folder, void (*changed)(void *user), void *user);
+struct catalog_events {
+    void *user;
+    void (*changed)(void *user); /* there are others now */
+    void (*found)(void *user, const struct model_gguf *g); /* a header has been read: in the thread that did; g is only lent */
+    void (*gone)(void *user, const char *id); /* no file of this model is left */
+};
+/* folder: NULL or missing: none. Nothing is there before the first catalog_look or catalog_tick. */
+struct catalog *catalog_create(struct io_loop *loop, const char *folder, const struct catalog_events *events);
 void catalog_free(struct catalog *c); /* NULL is fine; waits for the thread */
 /* A single file, whose header has been read. */
 void catalog_add(struct catalog *c, const char *path, const struct model_card *card);
+/* Looks, and waits for it. */
+void catalog_look(struct catalog *c);
 /* Now and then: looks whether the folder has changed. */
 void catalog_tick(struct catalog *c);
 /* Entries until the next tick, add or remove. NULL behind the last, or when there is none of that name. */

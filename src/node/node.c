@@ -87,6 +87,11 @@ static void node_tell_all(void *user) {
 static void node_look(void *user) { calls_update(user); }
 static void node_files_changed(void *user) { node_changed(user); }
 
+/* In the catalog's thread. */
+static void node_file_found(void *user, const struct model_gguf *g) { weights_server_add(((struct node *)user)->weights, g); }
+
+static void node_file_gone(void *user, const char *id) { holdings_gone(user, id); }
+
 /* ---- control links ----------------------------------------------------------------------------------------------------------- */
 
 static err_code node_admit(void *user, const struct control_peer *peer, struct err *e) {
@@ -231,11 +236,11 @@ static void node_done(struct node *n) {
     stages_free(n->stages);
     control_free(n->control);
     port_close(n->port);
+    catalog_free(n->catalog); /* its thread adds to what is served */
     weights_server_free(n->weights);
     holdings_free(n);
     serve_free_all(n);
     models_free(n->models);
-    catalog_free(n->catalog);
     calls_free(n->calls);
     links_close(n);
     learned_close(n);
@@ -268,7 +273,8 @@ static err_code node_open_links(struct node *n, struct err *e) {
     n->weights = weights_server_create(n->tls, join_identity(n->join)->secret, c->cache);
     holdings_look(n);
     n->calls = calls_create(n);
-    n->catalog = catalog_create(n->loop, c->models_dir, node_files_changed, n);
+    const struct catalog_events events = {.user = n, .changed = node_files_changed, .found = node_file_found, .gone = node_file_gone};
+    n->catalog = catalog_create(n->loop, c->models_dir, &events);
     n->models = models_create(n);
     return ERR_OK;
 }
@@ -332,7 +338,7 @@ static err_code node_open(struct node *n, struct err *e) {
     node_open_clockwork(n);
     measure_start(n);
     models_routes_add(n);
-    catalog_tick(n->catalog);
+    catalog_look(n->catalog); /* before others are told what is here */
     for (size_t i = 0; i < c->n_peers; i++) control_dial(n->control, c->peers[i].host, c->peers[i].port);
     join_start(n->join);
     node_changed(n);

@@ -198,6 +198,7 @@ void models_routes_add(struct node *n);
 /* Looks through the models folder, if it is time to. */
 void holdings_look(struct node *n);
 void holdings_free(struct node *n);
+void holdings_gone(struct node *n, const char *id); /* the models folder has no file of this model any more */
 void holdings_record(struct node *n, struct record *r);
 /* Other nodes have said what they have. */
 void holdings_sources(struct node *n);

@@ -17,6 +17,7 @@ static void names(void **state) {
     static const struct { const char *path, *name; uint32_t part; } cases[] = {
         {"models/caravan-demo.gguf", "caravan-demo", 0},
         {"caravan-demo.gguf", "caravan-demo", 0},
+        {"Upper.GGUF", "Upper", 0},
         {"/a/b.c/no-suffix", "no-suffix", 0},
         {"/a/big-00001-of-00003.gguf", "big", 1},
         {"big-00012-of-00030.gguf", "big", 12},

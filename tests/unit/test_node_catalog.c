@@ -21,10 +21,22 @@ struct fixture {
     struct io_timer *timer;
     struct catalog *catalog;
     char folder[64];
-    unsigned changes, want;
+    unsigned changes, want, n_gone, n_found; /* n_found: written by the catalog's thread */
+    char gone[80];
 };
 
 static void on_changed(void *user) { ((struct fixture *)user)->changes++; }
+
+static void on_found(void *user, const struct model_gguf *g) {
+    (void)g;
+    ((struct fixture *)user)->n_found++;
+}
+
+static void on_gone(void *user, const char *id) {
+    struct fixture *f = user;
+    f->n_gone++;
+    snprintf(f->gone, sizeof f->gone, "%s", id);
+}
 
 static void on_tick(void *user) {
     struct fixture *f = user;
@@ -36,7 +48,8 @@ static void setup(struct fixture *f) {
     *f = (struct fixture){.loop = io_loop_create()};
     snprintf(f->folder, sizeof f->folder, "/tmp/caravan-catalog.XXXXXX");
     assert_non_null(mkdtemp(f->folder));
-    f->catalog = catalog_create(f->loop, f->folder, on_changed, f);
+    const struct catalog_events events = {.user = f, .changed = on_changed, .found = on_found, .gone = on_gone};
+    f->catalog = catalog_create(f->loop, f->folder, &events);
     f->timer = io_timer_open(f->loop, on_tick, f);
 }
 
@@ -81,7 +94,8 @@ static void files_come_and_go(void **state) {
     put(&f, "text.txt", true);
     put(&f, "broken.gguf", false);
     assert_int_equal(catalog_count(f.catalog), 0);
-    look(&f);
+    catalog_look(f.catalog);
+    assert_true(f.changes == 1 && f.n_found == 1);
     assert_int_equal(catalog_count(f.catalog), 1);
     const struct catalog_entry *one = catalog_find(f.catalog, "one");
     assert_non_null(one);
@@ -96,6 +110,7 @@ static void files_come_and_go(void **state) {
     assert_int_equal(catalog_count(f.catalog), 2);
     assert_string_equal(catalog_get(f.catalog, 1)->card.name, "two");
     assert_null(catalog_get(f.catalog, 2));
+    assert_int_equal(f.n_found, 2); /* one header more, none twice */
     struct err e = {0};
     assert_int_equal(catalog_remove(f.catalog, "three", &e), ERR_NOT_FOUND);
     assert_int_equal(catalog_remove(f.catalog, "one", &e), ERR_OK);
@@ -103,6 +118,34 @@ static void files_come_and_go(void **state) {
     char *path = mem_printf("%s/one.gguf", f.folder);
     assert_int_not_equal(access(path, F_OK), 0);
     free(path);
+    assert_int_equal(f.n_gone, 0); /* "two" is the same model */
+    char id[80];
+    snprintf(id, sizeof id, "%s", catalog_find(f.catalog, "two")->card.id);
+    path = mem_printf("%s/two.gguf", f.folder);
+    assert_int_equal(unlink(path), 0);
+    free(path);
+    look(&f);
+    assert_int_equal(catalog_count(f.catalog), 0);
+    assert_int_equal(f.n_gone, 1);
+    assert_string_equal(f.gone, id);
+    teardown(&f);
+}
+
+static void folders_in_it_and_other_spellings(void **state) {
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    char *folder = mem_printf("%s/owner", f.folder);
+    assert_int_equal(mkdir(folder, 0755), 0);
+    put(&f, "owner/deep.GGUF", true);
+    put(&f, "part-00002-of-00002.gguf", true);
+    catalog_look(f.catalog);
+    assert_int_equal(catalog_count(f.catalog), 1);
+    assert_non_null(strstr(catalog_get(f.catalog, 0)->path, "/owner/deep.GGUF"));
+    char *file = mem_printf("%s/deep.GGUF", folder);
+    assert_true(unlink(file) == 0 && rmdir(folder) == 0);
+    free(file);
+    free(folder);
     teardown(&f);
 }
 
@@ -123,6 +166,7 @@ static void a_named_file_stays_and_is_not_deleted(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(files_come_and_go), cmocka_unit_test(a_named_file_stays_and_is_not_deleted)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(files_come_and_go), cmocka_unit_test(folders_in_it_and_other_spellings),
+                                       cmocka_unit_test(a_named_file_stays_and_is_not_deleted)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
