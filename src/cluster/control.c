@@ -512,8 +512,8 @@ void control_undial(struct control *c, const char *host, uint16_t port) {
 }
 
 void control_shut(struct control *c, uint64_t node, const struct err *why) {
-    struct control_link *l = control_link_to(c, node);
-    if (l) link_refuse_for(l, why);
+    struct control_link *l;
+    while ((l = control_link_to(c, node)) != NULL) link_refuse_for(l, why); /* a spare too */
 }
 
 /* ---- the whole --------------------------------------------------------------------------------------------------------------- */
