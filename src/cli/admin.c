@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "cli/cli.h"
 #include "io/http_client.h"
 
@@ -88,4 +89,17 @@ err_code cli_admin_ask(const struct options *o, const char *method, const char *
     buf_done(&answer);
     io_http_client_free(c);
     return code;
+}
+
+void cli_stage_progress(yyjson_val *stage, struct buf *b) {
+    char done[STR_SHORT], all[STR_SHORT], rate[STR_SHORT], left[STR_SHORT];
+    uint64_t to_fetch = yyjson_get_uint(yyjson_obj_get(stage, "to_fetch")), fetched = yyjson_get_uint(yyjson_obj_get(stage, "fetched"));
+    yyjson_val *seconds = yyjson_obj_get(stage, "seconds_left");
+    buf_printf(b, " %llu %%", (unsigned long long)yyjson_get_uint(yyjson_obj_get(stage, "progress")));
+    if (to_fetch == 0 || fetched >= to_fetch) return;
+    buf_printf(b, " (%s of %s", str_size(fetched, done), str_size(to_fetch, all));
+    if (seconds)
+        buf_printf(b, ", %s/s, %s left", str_size(yyjson_get_uint(yyjson_obj_get(stage, "fetch_rate")), rate),
+                   str_duration(yyjson_get_uint(seconds) * 1000000, left));
+    buf_append_str(b, ")");
 }

@@ -86,4 +86,7 @@ void cli_split_done(struct cli_split *s);
 err_code cli_split_ring(const struct options *o, const struct cli_split *s, bool whole, uint32_t n_ctx, struct private_ring **ret,
                         struct err *e);
 
+/* " 40 %", and while weights come from other nodes " 1.2 GB of 3.0 GB, 112 MB/s, 16 s left" */
+void cli_stage_progress(yyjson_val *stage, struct buf *b);
+
 #endif

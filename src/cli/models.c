@@ -117,32 +117,21 @@ err_code cli_models(const struct options *o, int *exit_status, struct err *e) {
 
 /* ---- load -------------------------------------------------------------------------------------------------------------------- */
 
-/* What was shown of the stages, to be overwritten, and when the load began, for rates. */
+/* What was shown of the stages, to be overwritten. */
 struct progress {
     unsigned lines;
-    struct timespec began;
     bool terminal;
 };
 
-static double seconds_since(const struct timespec *t) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)(now.tv_sec - t->tv_sec) + (double)(now.tv_nsec - t->tv_nsec) / 1e9;
-}
-
-/* "  beta      layers 12-23  loading 43 %  210 MB/s, 12 s to go" */
+/* "  beta      layers 12-23  loading 43 % (1.2 GB of 3.0 GB, 112 MB/s, 16 s left)" */
 static void show_stage(struct progress *p, yyjson_val *stage) {
-    char rate[STR_SHORT] = "", left[STR_SHORT];
-    uint64_t percent = number_of(stage, "progress"), bytes = number_of(stage, "bytes");
-    bool loading = strcmp(text_of(stage, "state"), "loading") == 0;
-    double seconds = seconds_since(&p->began), speed = seconds > 0 ? (double)bytes * (double)percent / 100 / seconds : 0;
-    fprintf(stderr, "\033[K  %-16s layers %llu-%llu  %s", text_of(stage, "node"), (unsigned long long)number_of(stage, "first_layer"),
-            (unsigned long long)number_of(stage, "last_layer"), text_of(stage, "state"));
-    if (loading) fprintf(stderr, " %llu %%", (unsigned long long)percent);
-    if (loading && percent > 0 && percent < 100 && seconds > 0.5)
-        fprintf(stderr, "  %s/s, %s to go", str_size((uint64_t)speed, rate),
-                str_duration((uint64_t)(seconds * 1e6 * (double)(100 - percent) / (double)percent), left));
-    fprintf(stderr, "\n");
+    struct buf b;
+    buf_init(&b, 4096);
+    buf_printf(&b, "\033[K  %-16s layers %llu-%llu  %s", text_of(stage, "node"), (unsigned long long)number_of(stage, "first_layer"),
+               (unsigned long long)number_of(stage, "last_layer"), text_of(stage, "state"));
+    if (strcmp(text_of(stage, "state"), "loading") == 0) cli_stage_progress(stage, &b);
+    fprintf(stderr, "%s\n", buf_cstr(&b));
+    buf_done(&b);
     p->lines++;
 }
 
@@ -182,7 +171,6 @@ static const char *why_failed(yyjson_val *model) {
 
 static err_code load_wait(const struct options *o, const char *name, struct err *e) {
     struct progress p = {.terminal = isatty(STDERR_FILENO)};
-    clock_gettime(CLOCK_MONOTONIC, &p.began);
     for (;;) {
         yyjson_doc *doc = NULL;
         err_code code = cli_admin_ask(o, "GET", "/caravan/v1/models", NULL, &doc, e);

@@ -44,20 +44,6 @@ static const char *model_name(yyjson_val *models, const char *instance) {
     return instance;
 }
 
-/* " 40 %", and while weights come from other nodes " 1.2 GB of 3.0 GB, 112 MB/s, 16 s left" */
-static void put_progress(yyjson_val *stage, struct buf *b) {
-    char done[STR_SHORT], all[STR_SHORT], rate[STR_SHORT], left[STR_SHORT];
-    uint64_t to_fetch = yyjson_get_uint(yyjson_obj_get(stage, "to_fetch")), fetched = yyjson_get_uint(yyjson_obj_get(stage, "fetched"));
-    yyjson_val *seconds = yyjson_obj_get(stage, "seconds_left");
-    buf_printf(b, " %llu %%", (unsigned long long)yyjson_get_uint(yyjson_obj_get(stage, "progress")));
-    if (to_fetch == 0 || fetched >= to_fetch) return;
-    buf_printf(b, " (%s of %s", str_size(fetched, done), str_size(to_fetch, all));
-    if (seconds)
-        buf_printf(b, ", %s/s, %s left", str_size(yyjson_get_uint(yyjson_obj_get(stage, "fetch_rate")), rate),
-                   str_duration(yyjson_get_uint(seconds) * 1000000, left));
-    buf_append_str(b, ")");
-}
-
 /* "caravan-demo 0-3, big 4-20 loading 40 %" */
 static void put_stages(yyjson_val *node, yyjson_val *models, struct buf *b) {
     yyjson_val *s;
@@ -68,7 +54,7 @@ static void put_stages(yyjson_val *node, yyjson_val *models, struct buf *b) {
                    (unsigned long long)yyjson_get_uint(yyjson_obj_get(s, "first_layer")),
                    (unsigned long long)yyjson_get_uint(yyjson_obj_get(s, "last_layer")));
         if (strcmp(state, "ready") != 0) buf_printf(b, " %s", state);
-        if (strcmp(state, "loading") == 0) put_progress(s, b);
+        if (strcmp(state, "loading") == 0) cli_stage_progress(s, b);
     }
     if (b->len == 0) buf_append_str(b, "-");
 }

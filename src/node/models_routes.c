@@ -26,8 +26,7 @@ static void list_stage(struct listing *l, yyjson_mut_val *stages, const struct r
     yyjson_mut_obj_add_uint(l->doc, o, "stage", s->stage);
     yyjson_mut_obj_add_uint(l->doc, o, "first_layer", s->first);
     yyjson_mut_obj_add_uint(l->doc, o, "last_layer", s->end - 1);
-    yyjson_mut_obj_add_str(l->doc, o, "state", stage_phase_name(s->phase));
-    yyjson_mut_obj_add_uint(l->doc, o, "progress", s->progress);
+    status_progress(l->doc, o, s);
     yyjson_mut_obj_add_uint(l->doc, o, "bytes", s->bytes);
 }
 

@@ -256,5 +256,7 @@ err_code admin_body(struct io_http_exchange *x, yyjson_doc **ret, struct err *e)
 
 /* ---- status.c ---- */
 yyjson_mut_val *node_status(void *self, yyjson_mut_doc *doc);
+/* How far a stage is, and what of its weights has still to come. */
+void status_progress(yyjson_mut_doc *doc, yyjson_mut_val *o, const struct record_stage *s);
 
 #endif

@@ -4,6 +4,16 @@
 
 #include "node/node_priv.h"
 
+void status_progress(yyjson_mut_doc *doc, yyjson_mut_val *o, const struct record_stage *s) {
+    yyjson_mut_obj_add_str(doc, o, "state", stage_phase_name(s->phase));
+    yyjson_mut_obj_add_uint(doc, o, "progress", s->progress);
+    if (s->fetch.all == 0) return;
+    yyjson_mut_obj_add_uint(doc, o, "fetched", s->fetch.done);
+    yyjson_mut_obj_add_uint(doc, o, "to_fetch", s->fetch.all);
+    yyjson_mut_obj_add_uint(doc, o, "fetch_rate", s->fetch.rate);
+    if (s->fetch.rate > 0) yyjson_mut_obj_add_uint(doc, o, "seconds_left", (s->fetch.all - s->fetch.done) / s->fetch.rate);
+}
+
 static void status_stages(const struct record *r, yyjson_mut_doc *doc, yyjson_mut_val *node) {
     yyjson_mut_val *stages = yyjson_mut_obj_add_arr(doc, node, "stages");
     for (uint32_t i = 0; i < r->n_stages; i++) {
@@ -14,14 +24,7 @@ static void status_stages(const struct record *r, yyjson_mut_doc *doc, yyjson_mu
         yyjson_mut_obj_add_uint(doc, o, "stage", s->stage);
         yyjson_mut_obj_add_uint(doc, o, "first_layer", s->first);
         yyjson_mut_obj_add_uint(doc, o, "last_layer", s->end - 1);
-        yyjson_mut_obj_add_str(doc, o, "state", stage_phase_name(s->phase));
-        yyjson_mut_obj_add_uint(doc, o, "progress", s->progress);
-        if (s->fetch.all > 0) {
-            yyjson_mut_obj_add_uint(doc, o, "fetched", s->fetch.done);
-            yyjson_mut_obj_add_uint(doc, o, "to_fetch", s->fetch.all);
-            yyjson_mut_obj_add_uint(doc, o, "fetch_rate", s->fetch.rate);
-            if (s->fetch.rate > 0) yyjson_mut_obj_add_uint(doc, o, "seconds_left", (s->fetch.all - s->fetch.done) / s->fetch.rate);
-        }
+        status_progress(doc, o, s);
         yyjson_mut_obj_add_uint(doc, o, "bytes", s->bytes);
         yyjson_mut_obj_add_strcpy(doc, o, "device", s->device);
         if (s->measured) yyjson_mut_obj_add_real(doc, o, "tokens_per_second", s->tps);
