@@ -8,7 +8,7 @@
 #   tests/support/*.c                   helpers linked with every unit and sim test
 
 option(CARAVAN_FUZZER "Build the fuzz targets with libFuzzer (clang)" OFF)
-set(CARAVAN_TEST_ENV "CARAVAN_SOURCE=${CMAKE_SOURCE_DIR}" "CARAVAN_BUILD=${CMAKE_BINARY_DIR}"
+set(CARAVAN_TEST_ENV "CARAVAN_SOURCE=${CMAKE_SOURCE_DIR}" "CARAVAN_BUILD=${CMAKE_BINARY_DIR}" "CARAVAN_SANITIZE=${CARAVAN_SANITIZE}"
     "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/lsan.supp" "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp:halt_on_error=1"
     "UBSAN_OPTIONS=print_stacktrace=1" "ASAN_OPTIONS=detect_odr_violation=0")
 

@@ -102,7 +102,8 @@ await run({
         const mb = ({ all, own }) => `${(all / 1e6).toFixed(1)} MB (${(own / 1e6).toFixed(1)} without files)`
         console.log(`# memory of the node and its children: ${mb(before)}; loaded ${mb(loaded)}; unloaded ${mb(after)}`)
         assert(loaded.own > before.own + 30e6)
-        assert(after.own < before.own + 3e6 && after.all < before.all + 10e6)
+        const slack = process.env.CARAVAN_SANITIZE ? 20e6 : 0 /* a sanitizer keeps what was freed for a while */
+        assert(after.own < before.own + 3e6 + slack && after.all < before.all + 10e6 + slack)
         await stopCluster([node])
     },
 
