@@ -36,7 +36,12 @@ static bool write_all(int fd, const char *data, size_t len) {
     return true;
 }
 
-err_code file_write(const char *path, const void *data, size_t len, struct err *e) {
+/* The finished file beside it takes its place: over another one, or only where there is none. */
+static bool put_in_place(const char *temp, const char *path, bool fresh) {
+    return fresh ? link(temp, path) == 0 && unlink(temp) == 0 : rename(temp, path) == 0;
+}
+
+static err_code write_whole(const char *path, const void *data, size_t len, bool fresh, struct err *e) {
     char *temp = mem_printf("%s.%d", path, (int)getpid());
     int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     bool ok = fd >= 0 && write_all(fd, data, len) && fsync(fd) == 0;
@@ -45,13 +50,21 @@ err_code file_write(const char *path, const void *data, size_t len, struct err *
         ok = false;
         errnum = errno;
     }
-    if (ok && rename(temp, path) != 0) {
+    if (ok && !put_in_place(temp, path, fresh)) {
         ok = false;
         errnum = errno;
     }
     if (!ok && fd >= 0) unlink(temp);
     free(temp);
-    return ok ? ERR_OK : err_set_errno(e, ERR_IO, errnum, "cannot write \"%s\"", path);
+    return ok ? ERR_OK : err_set_errno(e, fresh && errnum == EEXIST ? ERR_BUSY : ERR_IO, errnum, "cannot write \"%s\"", path);
+}
+
+err_code file_write(const char *path, const void *data, size_t len, struct err *e) {
+    return write_whole(path, data, len, false, e);
+}
+
+err_code file_write_new(const char *path, const void *data, size_t len, struct err *e) {
+    return write_whole(path, data, len, true, e);
 }
 
 err_code file_read(const char *path, const char *what, struct buf *out, struct err *e) {

@@ -16,6 +16,8 @@ err_code file_write(const char *path, const void *data, size_t len, struct err *
 /* Appends the whole file to out; `what` names it in errors ("profile"). ERR_NOT_FOUND when there is no file, ERR_IO, and ERR_LIMIT when it
  * is larger than out may be. */
 err_code file_read(const char *path, const char *what, struct buf *out, struct err *e);
+/* The same, but never over a file that is there: ERR_BUSY then. Of several that try at once, one succeeds. */
+err_code file_write_new(const char *path, const void *data, size_t len, struct err *e);
 /* Reads a small secret (a key) as a C string into text[size]; `what` names it in errors ("cluster key"). ERR_NOT_FOUND when there is no
  * file, ERR_IO, and ERR_AUTH, with what to do, when anybody but the owner may read it. A longer file is cut: the parser sees that. */
 err_code file_read_secret(const char *path, const char *what, char *text, size_t size, struct err *e);

@@ -39,7 +39,7 @@ err_code key_from_text(const char *text, uint8_t ret_key[IO_TLS_KEY_SIZE], struc
     return ERR_OK;
 }
 
-err_code key_ring_save(const char *path, const struct key_ring *r, struct err *e) {
+static err_code key_write(const char *path, const struct key_ring *r, bool fresh, struct err *e) {
     char text[KEY_TEXT_SIZE], file[3 * KEY_TEXT_SIZE];
     key_to_text(r->key, text);
     int n = snprintf(file, sizeof(file), "%s\n", text);
@@ -49,9 +49,13 @@ err_code key_ring_save(const char *path, const struct key_ring *r, struct err *e
         n += snprintf(file + n, sizeof(file) - (size_t)n, "%s\n%lld\n", text, (long long)r->old_until);
     }
     err_code code = file_make_folders(path, e);
-    if (code == ERR_OK) code = file_write(path, file, (size_t)n, e);
+    if (code == ERR_OK) code = (fresh ? file_write_new : file_write)(path, file, (size_t)n, e);
     if (code != ERR_OK) err_prefix(e, "cluster key");
     return code;
+}
+
+err_code key_ring_save(const char *path, const struct key_ring *r, struct err *e) {
+    return key_write(path, r, false, e);
 }
 
 static err_code key_parse(const char *text, struct key_ring *ret, struct err *e) {
@@ -89,8 +93,9 @@ err_code key_ring_open(const char *path, struct key_ring *ret, bool *ret_made, s
     err_code code = key_read(path, &r, e);
     if (code == ERR_NOT_FOUND) {
         io_tls_random(r.key, sizeof(r.key));
-        code = key_ring_save(path, &r, e);
+        code = key_write(path, &r, true, e);
         *ret_made = code == ERR_OK;
+        if (code == ERR_BUSY) code = key_read(path, &r, e); /* another node of this machine was quicker: its key is the cluster's */
     }
     if (code == ERR_OK) *ret = r;
     return code;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -214,9 +215,50 @@ static void key_files(void **state) {
     unlink(path);
 }
 
+/* Several nodes of one machine start together, and there is no key yet: one makes it, all have it. */
+static void one_key_is_made(void **state) {
+    (void)state;
+    enum { NODES = 6, TURNS = 30 };
+    for (int turn = 0; turn < TURNS; turn++) {
+        char dir[] = "/tmp/caravan-key.XXXXXX", path[64];
+        uint8_t keys[NODES][33];
+        int start[2], out[2];
+        size_t makers = 0;
+        assert_non_null(mkdtemp(dir));
+        snprintf(path, sizeof(path), "%s/cluster.key", dir);
+        assert_true(pipe(start) == 0 && pipe(out) == 0);
+        for (int i = 0; i < NODES; i++) {
+            if (fork() != 0) continue;
+            uint8_t told[33] = {0};
+            bool made = false;
+            struct err e;
+            close(start[1]);
+            if (read(start[0], told, 1) != 0 || key_open(path, told, &made, &e) != ERR_OK) _exit(1); /* all begin when the pipe is closed */
+            told[32] = made;
+            _exit(write(out[1], told, sizeof(told)) == sizeof(told) ? 0 : 1);
+        }
+        close(start[0]);
+        close(start[1]);
+        for (int i = 0; i < NODES; i++) {
+            int status = 0;
+            assert_true(wait(&status) > 0 && status == 0);
+        }
+        for (int i = 0; i < NODES; i++) {
+            assert_int_equal(read(out[0], keys[i], sizeof(keys[i])), sizeof(keys[i]));
+            assert_memory_equal(keys[i], keys[0], 32);
+            makers += keys[i][32];
+        }
+        assert_int_equal(makers, 1);
+        close(out[0]);
+        close(out[1]);
+        unlink(path);
+        assert_int_equal(rmdir(dir), 0); /* nothing is left beside it */
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(record_round_trip), cmocka_unit_test(bad_records),
-        cmocka_unit_test(models_and_cards), cmocka_unit_test(reports), cmocka_unit_test(key_files)};
+        cmocka_unit_test(models_and_cards), cmocka_unit_test(reports), cmocka_unit_test(key_files), cmocka_unit_test(one_key_is_made)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
