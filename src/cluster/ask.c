@@ -39,18 +39,22 @@ void ask_encode(const struct ask *a, struct buf *out) {
     yyjson_mut_obj_add_uint(doc, root, "parallel", a->wish.n_seq);
     yyjson_mut_obj_add_uint(doc, root, "replicas", a->wish.replicas);
     yyjson_mut_obj_add_bool(doc, root, "kept", a->wish.kept);
+    if (a->keep_s >= 0) yyjson_mut_obj_add_int(doc, root, "keep_s", a->keep_s);
     write_out(doc, out);
 }
 
 err_code ask_decode(const uint8_t *data, size_t len, struct ask *ret, struct err *e) {
     yyjson_doc *doc = NULL;
     struct ask a = {.wish.replicas = 1};
+    int64_t keep_s = -1;
     err_code code = json_parse((const char *)data, len, &doc, e);
     yyjson_val *root = yyjson_doc_get_root(doc);
     if (code == ERR_OK) code = json_need_id(root, "id", &a.id, e);
     if (code == ERR_OK) code = json_get_line(root, "op", a.op, sizeof(a.op), e);
     if (code == ERR_OK) code = json_get_line(root, "model", a.model, sizeof(a.model), e);
     if (code == ERR_OK) code = ask_wish_read(root, &a.wish, e);
+    if (code == ERR_OK) code = json_get_i64(root, "keep_s", 0, INT32_MAX, &keep_s, e);
+    a.keep_s = (int32_t)keep_s;
     if (code == ERR_OK && (!a.op[0] || !a.model[0])) code = err_set(e, ERR_INVALID, "an ASK without \"%s\"", a.op[0] ? "model" : "op");
     if (code == ERR_OK && strchr(a.model, '/')) code = err_set(e, ERR_PROTOCOL, "a path of another machine");
     yyjson_doc_free(doc);

@@ -21,9 +21,10 @@ err_code ask_wish_read(yyjson_val *obj, struct ask_wish *ret, struct err *e);
 
 struct ask {
     uint64_t id;
-    char op[16];       /* "load", "unload"; or what this version doesn't know */
+    char op[16];       /* "load", "unload", "keep"; or what this version doesn't know */
     char model[128];   /* a name, never a path */
     struct ask_wish wish;
+    int32_t keep_s;    /* of "keep": unloaded when it has been idle for so long; negative: it stays */
 };
 void ask_encode(const struct ask *a, struct buf *out);
 err_code ask_decode(const uint8_t *data, size_t len, struct ask *ret, struct err *e);

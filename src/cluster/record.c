@@ -58,6 +58,7 @@ static void model_encode(const struct record_model *m, yyjson_mut_doc *doc, yyjs
     facts_encode(&m->facts, doc, yyjson_mut_obj_add_obj(doc, o, "facts"));
     yyjson_mut_obj_add_bool(doc, o, "failed", m->failed);
     yyjson_mut_obj_add_bool(doc, o, "kept", m->kept);
+    if (m->keep_s >= 0) yyjson_mut_obj_add_int(doc, o, "keep_s", m->keep_s);
     yyjson_mut_obj_add_uint(doc, o, "n_seq", m->n_seq);
     yyjson_mut_obj_add_uint(doc, o, "replica", m->replica);
     yyjson_mut_obj_add_uint(doc, o, "replicas", m->replicas);
@@ -150,6 +151,7 @@ static err_code facts_decode(yyjson_val *o, struct model_facts *f, struct err *e
 
 static err_code model_decode(yyjson_val *o, struct record_model *m, struct err *e) {
     const char *template = NULL;
+    int64_t keep_s = -1;
     err_code code = json_get_line(o, "name", m->name, sizeof(m->name), e);
     if (code == ERR_OK) code = json_get_line(o, "instance", m->instance, sizeof(m->instance), e);
     if (code == ERR_OK) code = json_need_id(o, "head", &m->head, e);
@@ -167,6 +169,8 @@ static err_code model_decode(yyjson_val *o, struct record_model *m, struct err *
     if (code == ERR_OK) code = facts_decode(yyjson_obj_get(o, "facts"), &m->facts, e);
     if (code == ERR_OK) code = json_get_bool(o, "failed", &m->failed, e);
     if (code == ERR_OK) code = json_get_bool(o, "kept", &m->kept, e);
+    if (code == ERR_OK) code = json_get_i64(o, "keep_s", 0, INT32_MAX, &keep_s, e);
+    m->keep_s = (int32_t)keep_s;
     if (code == ERR_OK) code = json_get_u32(o, "n_seq", INT32_MAX, &m->n_seq, e);
     if (code == ERR_OK) code = json_get_u32(o, "replica", RECORD_MAX_MODELS, &m->replica, e);
     if (code == ERR_OK) code = json_get_u32(o, "replicas", RECORD_MAX_MODELS, &m->replicas, e);

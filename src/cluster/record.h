@@ -33,6 +33,7 @@ struct record_model {
     char message[256];     /* what the coordinator says of it: the reason while it waits */
     /* how it was asked for, so that another node can take it over */
     bool kept;             /* somebody asked for it; else it was loaded for a request */
+    int32_t keep_s;        /* unloaded when it has been idle for so long; negative: it stays */
     uint32_t n_seq;
     uint32_t replica, replicas; /* which one it is; how many there shall be (0: as many as fit) */
     char placement[RECORD_MAX_PLACEMENT];

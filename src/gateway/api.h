@@ -65,6 +65,8 @@ struct gateway_request {
     const char *previous;          /* goes on from this stored response; NULL: from none */
     bool store;                    /* the answer is kept, with input: JSON text of what was asked */
     const char *input;
+    bool has_keep;                 /* keep_s is said: the model is unloaded when it has been idle for so long; negative: it stays */
+    int32_t keep_s;
     void *extra;                   /* the API's own; in the arena */
 };
 void gateway_request_init(struct gateway_request *r);

@@ -54,6 +54,11 @@ struct backend {
     /* Waits until the model can be asked, having it loaded if it is not: fn comes with ERR_OK, or with why not (text is NULL). Errors and
      * cancel as for submit. NULL: this backend has no such thing. */
     err_code (*await)(void *self, const char *model, backend_text_fn fn, void *user, struct backend_call **ret_call, struct err *e);
+    /* A client has been answered, and wishes that the model be unloaded once it has been idle for so many seconds; negative: that it stays.
+     * What somebody has loaded by hand stays in any case. NULL: this backend has no such thing. */
+    void (*keep)(void *self, const char *model, int32_t seconds);
+    /* When that would be, if nobody asks the model again: seconds since 1970; INT64_MAX: never. NULL: never. */
+    int64_t (*expires)(void *self, const char *model);
     /* The models that can be asked now; array owned by the backend, valid until the next call. */
     const struct backend_model *(*models)(void *self, size_t *ret_n);
     /* The node's state for /health and the admin API: a new JSON object in doc. */

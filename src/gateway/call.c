@@ -23,6 +23,7 @@ static void free_tokens(struct gateway_token *tokens, size_t n) {
 
 static void call_free(struct call *call) {
     struct gateway *g = call->gateway;
+    if (call->request.has_keep) gateway_keep_model(g, call->model, call->request.keep_s); /* whichever way it ends */
     for (uint32_t i = 0; i < call->n_choices; i++) {
         struct choice *c = &call->choices[i];
         if (c->running != NULL) g->backend.cancel(g->backend.self, c->running);
@@ -573,6 +574,8 @@ static err_code go_on(struct call *call, yyjson_val *chain, struct err *e) {
     if ((rc = gateway_find_model(call->gateway, call->model != NULL ? call->model : r->model, &model, e)) != ERR_OK) return rc;
     if (call->model == NULL) call->model = mem_strdup(model->id);
     call->answer.model = call->model;
+    if (!model->ready && r->n_prompts == 0 && yyjson_mut_arr_size(r->chat) == 0 && r->has_keep && r->keep_s == 0)
+        return ERR_OK; /* it only asks for it to be unloaded */
     if (!model->ready && model->loadable && call->gateway->backend.await != NULL) return await_model(call, e);
     if (!model->ready)
         return err_set(e, ERR_UNAVAILABLE, "the model \"%s\" is not ready: %s", model->id,

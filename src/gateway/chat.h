@@ -14,6 +14,8 @@ err_code gateway_refuse(yyjson_val *root, const char *key, const char *why, stru
 err_code gateway_parse_model(yyjson_val *root, struct gateway_request *r, struct err *e);
 /* "suffix" of a prompt. */
 err_code gateway_parse_suffix(yyjson_val *root, struct gateway_request *r, struct err *e);
+/* "keep_alive": seconds, or a duration like "1h30m". */
+err_code gateway_parse_keep(yyjson_val *root, struct gateway_request *r, struct err *e);
 /* A string or an array of strings; absent or null: none. */
 err_code gateway_parse_stops(yyjson_val *v, const char *key, struct gateway_request *r, struct err *e);
 /* Sampling by the names of tables/sampling.def, and the seed. */

@@ -43,12 +43,15 @@ struct embed_job {
     struct backend_call *awaiting; /* the model is being loaded */
     uint32_t n_vector, dimensions, top_n;
     bool base64, with_documents;
+    bool has_keep; /* as in gateway_request */
+    int32_t keep_s;
     uint64_t prompt_tokens;
     clock_us started;
 };
 
 static void job_free(struct embed_job *j) {
     struct backend *b = &j->gateway->backend;
+    if (j->has_keep) gateway_keep_model(j->gateway, j->model, j->keep_s);
     for (size_t i = 0; i < EMBED_AT_ONCE; i++) {
         if (j->calls[i].running != NULL) b->cancel(b->self, j->calls[i].running);
         replay_free(j->calls[i].replay);
@@ -387,6 +390,9 @@ static err_code take_body(struct embed_job *j, yyjson_val *root, struct err *e) 
     if (code == ERR_OK) code = take_inputs(j, yyjson_obj_get(root, keys[j->form]), keys[j->form], e);
     if (code == ERR_OK && j->form == EMBED_RERANK) code = take_query(j, root, e);
     if (code == ERR_OK) code = take_options(j, root, e);
+    if (code == ERR_OK && (j->form == EMBED_OLLAMA || j->form == EMBED_OLLAMA_OLD)) code = gateway_parse_keep(root, &r, e);
+    j->has_keep = r.has_keep;
+    j->keep_s = r.keep_s;
     if (code == ERR_OK) code = gateway_find_model(j->gateway, r.model, &model, e);
     if (code == ERR_OK) j->model = mem_strdup(model->id);
     gateway_request_done(&r);

@@ -2,10 +2,13 @@
  * POST /api/chat and /api/generate: Ollama's requests to the internal one, events to lines of JSON or one object. Pure. Shapes: Ollama's
  * docs/api.md and what its JavaScript client reads. Streams unless told not to. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/mem.h"
 #include "gateway/chat.h"
 
 /* ---- request ---- */
@@ -118,6 +121,39 @@ static err_code parse_options(yyjson_val *root, struct gateway_request *r, struc
     return gateway_parse_sampling(o, r, e);
 }
 
+/* "1h30m", "-1", "250ms": seconds, as the server that these clients know reads them; a number alone is seconds. */
+static bool read_duration(const char *text, double *ret) {
+    static const struct { const char *name; double s; } units[] = {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3},
+                                                                   {"s", 1},     {"m", 60},    {"h", 3600}};
+    double sign = *text == '-' ? -1 : 1, sum = 0;
+    const char *at = text + (*text == '-' || *text == '+');
+    do {
+        char *end;
+        size_t k = 0, len;
+        if (strspn(at, "0123456789.") == 0) return false;
+        double n = strtod(at, &end); /* digits come first: no "inf", no second sign */
+        at = end;
+        len = strspn(at, "hmnsu");
+        while (k < ARRAY_LEN(units) && (strlen(units[k].name) != len || strncmp(units[k].name, at, len) != 0)) k++;
+        if (k == ARRAY_LEN(units) && (len > 0 || *at != '\0')) return false;
+        sum += n * (len > 0 ? units[k].s : 1);
+        at += len;
+    } while (*at != '\0');
+    *ret = sign * sum;
+    return true;
+}
+
+err_code gateway_parse_keep(yyjson_val *root, struct gateway_request *r, struct err *e) {
+    yyjson_val *v = yyjson_obj_get(root, "keep_alive");
+    double s = yyjson_get_num(v);
+    if (v == NULL || yyjson_is_null(v)) return ERR_OK;
+    if (!yyjson_is_num(v) && !(yyjson_is_str(v) && strlen(yyjson_get_str(v)) == yyjson_get_len(v) && read_duration(yyjson_get_str(v), &s)))
+        return gateway_wrong(e, "keep_alive", "seconds, or a duration like \"5m\" (0: unload it afterwards, negative: keep it)");
+    r->has_keep = true;
+    r->keep_s = s < 0 || s > INT32_MAX ? -1 : (int32_t)ceil(s);
+    return ERR_OK;
+}
+
 static err_code parse_common(yyjson_val *root, struct gateway_request *r, struct err *e) {
     err_code rc;
     if ((rc = parse_model(root, r, e)) != ERR_OK) return rc;
@@ -126,6 +162,7 @@ static err_code parse_common(yyjson_val *root, struct gateway_request *r, struct
     if ((rc = json_get_bool(root, "stream", &r->stream, e)) != ERR_OK) return rc;
     if ((rc = parse_options(root, r, e)) != ERR_OK) return rc;
     if ((rc = parse_format(root, r, e)) != ERR_OK) return rc;
+    if ((rc = gateway_parse_keep(root, r, e)) != ERR_OK) return rc;
     return parse_think(root, r, e);
 }
 
@@ -208,7 +245,8 @@ static void append_call(const struct gateway_choice_text *c, const struct gatewa
 
 static void append_end(const struct gateway_answer *a, struct buf *out) {
     const struct gateway_usage *u = &a->usage;
-    const char *reason = a->n_choices == 0 ? "load" : a->choices[0].finish == GATEWAY_FINISH_LENGTH ? "length" : "stop";
+    const char *nothing = a->request->has_keep && a->request->keep_s == 0 ? "unload" : "load";
+    const char *reason = a->n_choices == 0 ? nothing : a->choices[0].finish == GATEWAY_FINISH_LENGTH ? "length" : "stop";
     buf_printf(out, ",\"done\":true,\"done_reason\":\"%s\"", reason);
     if (a->n_choices > 0)
         buf_printf(out, ",\"total_duration\":%" PRIu64 ",\"load_duration\":%" PRIu64 ",\"prompt_eval_count\":%" PRIu64

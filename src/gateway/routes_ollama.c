@@ -54,6 +54,12 @@ static void add_capabilities(yyjson_mut_doc *doc, yyjson_mut_val *root, const st
     if (m->facts.fim_pre[0] != '\0') yyjson_mut_arr_add_str(doc, can, "insert");
 }
 
+/* "Never" is a date that every client can read. */
+static int64_t expires(struct gateway *g, const struct backend_model *m) {
+    int64_t when = g->backend.expires != NULL ? g->backend.expires(g->backend.self, m->id) : INT64_MAX;
+    return when != INT64_MAX ? when : m->created + 100LL * 365 * 86400;
+}
+
 static void list_models(struct gateway *g, struct io_http_exchange *x, bool loaded) {
     size_t n;
     const struct backend_model *models = g->backend.models(g->backend.self, &n);
@@ -68,7 +74,7 @@ static void list_models(struct gateway *g, struct io_http_exchange *x, bool load
         yyjson_mut_obj_add_uint(doc, o, "size", models[i].facts.bytes);
         yyjson_mut_obj_add_strcpy(doc, o, "digest", models[i].facts.digest);
         add_details(doc, o, &models[i].facts);
-        add_time(doc, o, loaded ? "expires_at" : "modified_at", loaded ? models[i].created + 100LL * 365 * 86400 : models[i].created);
+        add_time(doc, o, loaded ? "expires_at" : "modified_at", loaded ? expires(g, &models[i]) : models[i].created);
         /* What the others can takes a look at the template. */
         if (models[i].facts.pooling != MODEL_POOLING_NONE) add_capabilities(doc, o, &models[i], NULL);
         if (!loaded) continue;

@@ -46,6 +46,10 @@ void gateway_answer_error(const struct gateway_api *api, struct io_http_exchange
     respond_buf(x, status, &body);
 }
 
+void gateway_keep_model(struct gateway *g, const char *model, int32_t seconds) {
+    if (model != NULL && g->backend.keep != NULL) g->backend.keep(g->backend.self, model, seconds);
+}
+
 const struct gateway_api *gateway_api_of(const char *path) {
     if (strncmp(path, "/v1/messages", 12) == 0) return &gateway_anthropic;
     return strncmp(path, "/api/", 5) == 0 ? &gateway_ollama_chat : &gateway_openai_chat;

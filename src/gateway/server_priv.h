@@ -70,6 +70,8 @@ void handle_rerank(struct gateway *g, struct io_http_exchange *x, const char *re
 /* server.c */
 /* The model of this name, or the only one for "". ERR_NOT_FOUND names the known ones. */
 err_code gateway_find_model(struct gateway *g, const char *name, const struct backend_model **ret, struct err *e);
+/* A request has ended that says how long its model is to stay. NULL: it was never found. */
+void gateway_keep_model(struct gateway *g, const char *model, int32_t seconds);
 /* The API whose shape errors of this path have. */
 const struct gateway_api *gateway_api_of(const char *path);
 /* Answers with api's error body and the headers that tell clients whether to come again. */

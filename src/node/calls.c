@@ -243,9 +243,12 @@ static err_code backend_detokenize(void *self, const char *model, const int32_t 
 
 static void backend_cancel(void *self, struct backend_call *call) { call_cancel(self, call); }
 
+static void backend_keep(void *self, const char *model, int32_t seconds) { models_keep(self, model, seconds); }
+
 struct backend calls_backend(struct node *n) {
     return (struct backend){.self = n, .submit = backend_submit, .cancel = backend_cancel, .tokenize = backend_tokenize,
-                            .detokenize = backend_detokenize, .models = calls_models, .await = calls_await, .status = node_status};
+                            .detokenize = backend_detokenize, .keep = backend_keep, .expires = calls_expires,
+                            .models = calls_models, .await = calls_await, .status = node_status};
 }
 
 /* ---- other nodes ------------------------------------------------------------------------------------------------------------- */

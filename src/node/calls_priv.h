@@ -53,6 +53,7 @@ err_code calls_pick(struct node *n, const char *model, const struct router_prefi
 /* Any instance of this name, a ready one before one that is loading before one that has failed; NULL: none. */
 const struct record_model *calls_any(const struct node *n, const char *name);
 const struct backend_model *calls_models(void *self, size_t *ret_n);
+int64_t calls_expires(void *self, const char *model);
 
 /* ---- calls_wait.c ---- */
 err_code calls_await(void *self, const char *model, backend_text_fn fn, void *user, struct backend_call **ret, struct err *e);

@@ -112,6 +112,23 @@ const struct backend_model *calls_models(void *self, size_t *ret_n) {
     return c->models;
 }
 
+/* By what is known here: of several copies the one that stays longest. */
+int64_t calls_expires(void *self, const char *model) {
+    struct node *n = self;
+    const struct record_model *m;
+    int64_t latest = 0;
+    for (size_t i = 0; i <= n->n_records; i++)
+        for (size_t k = 0; (m = calls_instance(n, i, k)) != NULL; k++) {
+            if (strcmp(m->name, model) != 0 || !m->ready) continue;
+            if (m->keep_s < 0 || m->kept) return INT64_MAX;
+            clock_us now = clock_now(), used = calls_load(n, m->instance) > 0 ? now : calls_used(n, m->instance);
+            int64_t left = m->keep_s - (int64_t)((now - used) / 1000000u);
+            if (left < 0) left = 0;
+            if (clock_wall_s() + left > latest) latest = clock_wall_s() + left;
+        }
+    return latest > 0 ? latest : INT64_MAX;
+}
+
 /* ---- what heads say of their work -------------------------------------------------------------------------------------------- */
 
 /* Does anybody coordinate this instance? */

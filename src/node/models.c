@@ -72,7 +72,7 @@ err_code models_load_here(struct node *n, const char *name, const struct ask_wis
         models_close_name(n, called);
         s = NULL;
     }
-    if (s && wish->kept) s->wish.kept = s->record.kept = true;
+    if (s && wish->kept) s->wish.kept = s->record.kept = true; /* and no client's wish counts any more */
     err_code code = s ? ERR_OK : serve_open(n, file ? file->path : name, wish, 0, &s, e);
     if (code == ERR_OK && ret_name) snprintf(ret_name, size, "%s", s->record.name);
     if (code == ERR_OK) node_changed(n);
@@ -83,6 +83,18 @@ err_code models_unload_here(struct node *n, const char *name, struct err *e) {
     if (!models_own(n, name)) return err_set(e, ERR_NOT_FOUND, "model \"%s\" is not loaded", name);
     models_close_name(n, name);
     return ERR_OK;
+}
+
+/* A client's wish; what somebody has loaded by hand stays as long as that one wants. */
+static void models_keep_here(struct node *n, const char *name, int32_t seconds) {
+    for (size_t i = 0; i < n->n_served; i++) {
+        struct served *s = n->served[i];
+        if (strcmp(s->record.name, name) != 0 || s->wish.kept) continue;
+        s->used = clock_now();
+        if (s->record.keep_s == seconds) continue;
+        s->record.keep_s = seconds;
+        node_changed(n);
+    }
 }
 
 /* The record of an instance of this model, own ones first; NULL: none. */
@@ -120,21 +132,24 @@ static void ask_end(struct node *n, struct question **at, err_code code, const s
     free(a);
 }
 
-static void ask_send(struct node *n, uint64_t node, const char *op, const char *name, const struct ask_wish *wish, models_done_fn done,
-                     void *user) {
+static struct ask ask_make(const char *op, const char *name) {
+    struct ask ask = {.wish.replicas = 1, .keep_s = -1};
+    snprintf(ask.op, sizeof(ask.op), "%s", op);
+    snprintf(ask.model, sizeof(ask.model), "%s", name);
+    return ask;
+}
+
+static void ask_send(struct node *n, uint64_t node, struct ask *ask, models_done_fn done, void *user) {
     struct models *m = n->models;
     struct err e = {0};
     if (m->n_asks == MAX_ASKS) {
         done(user, err_set(&e, ERR_BUSY, "%d questions to other nodes wait for an answer", MAX_ASKS), &e);
         return;
     }
-    struct ask ask = {.id = ++m->count, .wish.replicas = 1};
-    snprintf(ask.op, sizeof(ask.op), "%s", op);
-    snprintf(ask.model, sizeof(ask.model), "%s", name);
-    if (wish) ask.wish = *wish;
+    ask->id = ++m->count;
     struct buf b;
     buf_init(&b, frame_max_payload(FRAME_ASK));
-    ask_encode(&ask, &b);
+    ask_encode(ask, &b);
     bool sent = !b.failed && control_send(n->control, node, FRAME_ASK, 0, b.data, b.len);
     buf_done(&b);
     if (!sent) {
@@ -150,6 +165,10 @@ static void ask_send(struct node *n, uint64_t node, const char *op, const char *
 static err_code ask_do(struct node *n, const struct ask *a, struct err *e) {
     if (strcmp(a->op, "load") == 0) return models_load_here(n, a->model, &a->wish, NULL, 0, e);
     if (strcmp(a->op, "unload") == 0) return models_unload_here(n, a->model, e);
+    if (strcmp(a->op, "keep") == 0) {
+        models_keep_here(n, a->model, a->keep_s);
+        return ERR_OK;
+    }
     return err_set(e, ERR_UNSUPPORTED, "node %s does not know \"%s\"", n->name, a->op);
 }
 
@@ -201,7 +220,9 @@ void models_load(struct node *n, const char *name, const struct ask_wish *wish, 
     struct err e = {0};
     uint64_t node = strchr(name, '/') ? n->id : models_loader(n, name);
     if (node != 0 && node != n->id) {
-        ask_send(n, node, "load", name, wish, done, user);
+        struct ask ask = ask_make("load", name);
+        ask.wish = *wish;
+        ask_send(n, node, &ask, done, user);
         return;
     }
     err_code code = models_load_here(n, name, wish, NULL, 0, &e);
@@ -213,11 +234,29 @@ void models_unload(struct node *n, const char *name, models_done_fn done, void *
     uint64_t node;
     const struct record_model *m = models_known(n, name, &node);
     if (m && node != n->id) {
-        ask_send(n, node, "unload", name, NULL, done, user);
+        struct ask ask = ask_make("unload", name);
+        ask_send(n, node, &ask, done, user);
         return;
     }
     err_code code = models_unload_here(n, name, &e);
     done(user, code, &e);
+}
+
+static void keep_asked(void *user, err_code code, const struct err *e) {
+    (void)user;
+    if (code != ERR_OK) log_debug("node", "how long a model is to stay was not heard: %s", e->text);
+}
+
+void models_keep(struct node *n, const char *name, int32_t seconds) {
+    uint64_t node;
+    if (n->stopping || !models_known(n, name, &node)) return;
+    if (node == n->id) {
+        models_keep_here(n, name, seconds);
+        return;
+    }
+    struct ask ask = ask_make("keep", name);
+    ask.keep_s = seconds;
+    ask_send(n, node, &ask, keep_asked, NULL);
 }
 
 /* What the lost node coordinated because somebody asked for it is loaded again by the node that would have loaded it had that one never
@@ -306,7 +345,7 @@ static void models_make_room(struct node *n, struct served *s) {
     serve_publish(n, s);
     if (!fits || models_any_leaving(n) || models_would_fit(n, s, counts_staying)) return;
     struct served *oldest = models_oldest(n, s);
-    if (oldest) serve_evict(n, oldest);
+    if (oldest) serve_evict(n, oldest, "others need the room");
 }
 
 /* ---- replicas ---------------------------------------------------------------------------------------------------------------- */
@@ -368,6 +407,15 @@ static bool models_is_double(struct node *n, const struct served *s) {
     return false;
 }
 
+/* Has it been idle for as long as it was to be kept? */
+static bool models_is_over(struct node *n, struct served *s) {
+    if (s->record.keep_s < 0 || s->wish.kept) return false;
+    clock_us now = clock_now(), used = calls_used(n, s->record.instance);
+    if (!models_idle(n, s->record.instance)) used = now;
+    if (used > s->used) s->used = used;
+    return now >= s->used + (clock_us)s->record.keep_s * 1000000u;
+}
+
 static void models_review(struct node *n, struct served *s) {
     if (s->given_up) {
         if (clock_now() > s->lost + GIVEN_UP_US) serve_close(n, s);
@@ -383,6 +431,7 @@ static void models_review(struct node *n, struct served *s) {
         serve_close(n, s);
         return;
     }
+    if (models_is_over(n, s)) serve_evict(n, s, "it was idle for as long as its clients wanted it kept");
     if (s->record.failed && !s->wish.kept) {
         s->given_up = true;
         s->lost = clock_now();

@@ -50,6 +50,8 @@ struct served {
     enum serve_room room;  /* as last looked at */
     clock_us lost;         /* since when it isn't ready any more; 0: it is, or never was */
     clock_us leaving;      /* its head has been asked to let go if it is idle; 0: not */
+    const char *leaves;    /* because of that */
+    clock_us used;         /* when it last had something to do, as far as its keep_s goes */
     bool given_up;         /* nothing is done for it any more; its message says why */
 };
 
@@ -171,8 +173,8 @@ void serve_report(struct node *n, uint64_t node, const struct stage_report *r);
 void serve_reconcile(struct node *n, uint64_t id);
 /* Its record says how it is now. */
 void serve_publish(struct node *n, struct served *s);
-/* Its head shall let go of it if it is idle. */
-void serve_evict(struct node *n, struct served *s);
+/* Its head shall let go of it if it is idle; why: for the log, a literal. */
+void serve_evict(struct node *n, struct served *s, const char *why);
 
 /* ---- models.c: which instances there are ---- */
 struct models *models_create(struct node *n);
@@ -187,6 +189,8 @@ err_code models_remove_here(struct node *n, const char *name, struct err *e);
 typedef void (*models_done_fn)(void *user, err_code code, const struct err *e);
 void models_load(struct node *n, const char *name, const struct ask_wish *wish, models_done_fn done, void *user);
 void models_unload(struct node *n, const char *name, models_done_fn done, void *user);
+/* The model shall be unloaded when it has been idle for so long; negative: it stays. As soon as its coordinator hears of it. */
+void models_keep(struct node *n, const char *name, int32_t seconds);
 void models_node_lost(struct node *n, const struct record *r);
 err_code models_on_ask(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
 err_code models_on_answer(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e);

@@ -33,6 +33,7 @@ static void serve_describe(struct node *n, struct served *s) {
     m->head = n->id;
     model_facts_make(g, s->file->layout, &m->facts);
     m->kept = s->wish.kept;
+    m->keep_s = -1;
     m->replica = s->replica;
     m->replicas = s->wish.replicas;
     snprintf(m->placement, sizeof(m->placement), "%s", s->wish.placement);
@@ -237,8 +238,9 @@ void serve_close(struct node *n, struct served *s) {
     node_changed(n);
 }
 
-void serve_evict(struct node *n, struct served *s) {
+void serve_evict(struct node *n, struct served *s, const char *why) {
     if (s->leaving || instance_get_state(s->instance) != INSTANCE_READY) return;
+    s->leaves = why;
     s->leaving = clock_now();
     serve_unload(n, s, instance_node(s->instance, 0)->id, instance_epoch(s->instance), UNLOAD_IF_IDLE);
 }
@@ -398,7 +400,7 @@ void serve_report(struct node *n, uint64_t node, const struct stage_report *r) {
     if (s->leaving && r->failed && r->epoch == instance_epoch(s->instance)) {
         s->leaving = 0;
         if (r->err.code == ERR_CANCELLED) { /* its head has let go */
-            log_info("node", "\"%s\" is unloaded: others need the room", s->record.name);
+            log_info("node", "\"%s\" is unloaded: %s", s->record.name, s->leaves);
             serve_close(n, s);
             return;
         }

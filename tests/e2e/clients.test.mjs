@@ -84,7 +84,8 @@ test('ollama: chat and generate, in one piece and streamed', async () => {
     assert.equal(whole.done_reason, 'stop')
     assert.equal(whole.eval_count, 4)
     assert(whole.total_duration > 0)
-    assert.equal((await fake.status()).last_seed, 7)
+    const { last_seed, keep_s } = await fake.status()
+    assert.deepEqual({ last_seed, keep_s }, { last_seed: 7, keep_s: 300 })
     const parts = await all(await ollama.chat({ model: `${model}:latest`, messages: say(script(words)), stream: true }))
     assert.equal(parts.map((p) => p.message.content).join(''), 'text of it')
     assert.deepEqual(parts.map((p) => p.done), [false, false, false, false, true])
@@ -93,6 +94,26 @@ test('ollama: chat and generate, in one piece and streamed', async () => {
     const generated = await all(await ollama.generate({ model, prompt: script(words), stream: true }))
     assert.equal(generated.map((p) => p.response).join(''), 'text of it')
     assert.equal((await ollama.generate({ model, prompt: '' })).done_reason, 'load')
+})
+
+test('ollama: keep_alive', async () => {
+    const left = async () => (new Date((await ollama.ps()).models[0].expires_at) - Date.now()) / 1000
+    const kept = async (body) => [(await ollama.generate({ model, ...body })).done_reason, (await fake.status()).keep_s]
+    assert.deepEqual(await kept({ prompt: script(words), keep_alive: '1h30m' }), ['stop', 5400])
+    assert(await left() > 5300 && await left() < 5500)
+    assert.deepEqual(await kept({ prompt: script(words) }), ['stop', 5400], 'nothing said: nothing changes')
+    assert.deepEqual(await kept({ prompt: '', keep_alive: -1 }), ['load', -1])
+    assert(await left() > 1e9)
+    assert.deepEqual(await kept({ prompt: '', keep_alive: 0 }), ['unload', 0])
+    assert.equal((await ollama.generate({ model: 'org/loading', prompt: '', keep_alive: 0 })).done_reason, 'unload', 'not loaded for that')
+    await ollama.embed({ model, input: 'x', keep_alive: 7 })
+    assert.equal((await fake.status()).keep_s, 7)
+    await ollama.embeddings({ model, prompt: 'x', keep_alive: '2m' })
+    assert.equal((await fake.status()).keep_s, 120)
+    await assert.rejects(ollama.generate({ model, prompt: 'x', keep_alive: 'soon' }), /keep_alive.*duration/)
+    await assert.rejects(ollama.embed({ model, input: 'x', keep_alive: 'soon' }), /keep_alive.*duration/)
+    assert.equal((await fake.status()).keep_s, 120)
+    await ollama.generate({ model, prompt: '', keep_alive: -1 })
 })
 
 test('ollama: format, think', async () => {

@@ -60,6 +60,8 @@ struct fake {
     bool waits_for_ever;
     uint64_t await_ms;
     uint64_t last_seed;
+    bool keeps;         /* keep has been called; by the last call */
+    int32_t keep_s;
 };
 
 static void add_piece(struct backend_call *c, const void *bytes, size_t len) {
@@ -405,6 +407,19 @@ static const struct backend_model *fake_models(void *self, size_t *ret_n) {
     return models;
 }
 
+static void fake_keep(void *self, const char *model, int32_t seconds) {
+    struct fake *f = self;
+    (void)model;
+    f->keeps = true;
+    f->keep_s = seconds;
+}
+
+static int64_t fake_expires(void *self, const char *model) {
+    const struct fake *f = self;
+    (void)model;
+    return f->keeps && f->keep_s >= 0 ? clock_wall_s() + f->keep_s : INT64_MAX;
+}
+
 static yyjson_mut_val *fake_status(void *self, yyjson_mut_doc *doc) {
     struct fake *f = self;
     yyjson_mut_val *o = yyjson_mut_obj(doc);
@@ -417,6 +432,7 @@ static yyjson_mut_val *fake_status(void *self, yyjson_mut_doc *doc) {
     yyjson_mut_obj_add_uint(doc, o, "lost", f->lost);
     yyjson_mut_obj_add_uint(doc, o, "calls", gateway_calls(f->gateway));
     yyjson_mut_obj_add_uint(doc, o, "last_seed", f->last_seed);
+    if (f->keeps) yyjson_mut_obj_add_int(doc, o, "keep_s", f->keep_s);
     return o;
 }
 
@@ -446,7 +462,8 @@ int main(int argc, char **argv) {
     const char *max = getenv("FAKE_MAX_CONNECTIONS");
     if (max != NULL) o.max_connections = (uint32_t)strtoul(max, NULL, 10);
     struct backend backend = {.self = &f, .submit = fake_submit, .cancel = fake_cancel,
-                              .tokenize = fake_tokenize, .detokenize = fake_detokenize, .models = fake_models, .status = fake_status};
+                              .tokenize = fake_tokenize, .detokenize = fake_detokenize, .models = fake_models, .status = fake_status,
+                              .keep = fake_keep, .expires = fake_expires};
     const char *await = getenv("FAKE_AWAIT"), *limit = getenv("FAKE_REPLAY_LIMIT");
     if (await != NULL) backend.await = fake_await;
     if (limit != NULL) o.replay_s = (uint32_t)strtoul(limit, NULL, 10);

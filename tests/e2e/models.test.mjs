@@ -154,6 +154,42 @@ await run({
         await stopCluster([spare, third])
     },
 
+    async 'keep_alive: a model is unloaded when it has been idle for as long as the client says, whichever node it asks; what was loaded by hand stays'() {
+        const first = await new Node('k1', ['--models-dir', folder('k1', 'one', 'two'), '--memory', '64M', ...small]).open()
+        const other = await new Node('k2', ['--memory', '64M', '--peer', first.listen, ...small]).open()
+        for (const node of [first, other]) await known(node, 'one')
+        const post = async (body) => {
+            const r = await fetch(`${other.api}/api/generate`, { method: 'POST', body: JSON.stringify({ stream: false, options: { num_predict: 8 }, ...body }) })
+            assert.equal(r.status, 200)
+            return r.json()
+        }
+        const left = async (name) => {
+            const { models } = await (await fetch(`${other.api}/api/ps`)).json()
+            return (new Date(models.find((m) => m.name === name).expires_at) - Date.now()) / 1000
+        }
+        const gone = (name) => until(`${name} is unloaded`, async () => (await state(other, name)) === 'not loaded' && (await state(first, name)) === 'not loaded', 20)
+        assert.equal((await post({ model: 'one', prompt: 'Who are you?', keep_alive: '1h' })).done, true)
+        await until('it is known how long it stays', async () => (await left('one')) < 3601, 10)
+        assert(await left('one') > 3500)
+        assert.equal((await post({ model: 'one', prompt: 'Who are you?', keep_alive: -1 })).done, true)
+        await until('it stays', async () => (await left('one')) > 1e9, 10)
+        assert.equal((await post({ model: 'one', prompt: 'Who are you?', keep_alive: 0 })).done, true)
+        await gone('one')
+        assert.equal((await post({ model: 'one', prompt: '', keep_alive: '1s' })).done_reason, 'load')
+        await gone('one')
+        assert.equal((await post({ model: 'one', prompt: '', keep_alive: 0 })).done_reason, 'unload')
+        assert.equal(await state(first, 'one'), 'not loaded', 'it is not loaded to be unloaded')
+        await until('no stage is left', () => first.stages().length + other.stages().length === 0, 20)
+        assert.equal((await cli(first, 'load', 'two')).code, 0)
+        await until('the other one can ask it', async () => (await state(other, 'two')) === 'ready', 10)
+        assert.equal((await post({ model: 'two', prompt: 'Who are you?', keep_alive: 0 })).done, true)
+        assert.equal((await post({ model: 'one', prompt: 'Who are you?', keep_alive: 0 })).done, true)
+        await gone('one') /* in the time that this took, the other one would have gone as well */
+        assert.equal(await state(first, 'two'), 'ready')
+        assert(await left('two') > 1e9)
+        await stopCluster([first, other])
+    },
+
     async 'copies of a model, one wherever it fits, share the requests'() {
         const dir = folder('m4', 'many')
         const first = await new Node('r1', ['--models-dir', dir, '--memory', '64M', ...small]).open()

@@ -14,17 +14,21 @@
 static void questions(void **state) {
     (void)state;
     struct ask a = {.id = 1ull << 63 | 5, .op = "load", .model = "big",
-                    .wish = {.placement = "20,12", .n_ctx = 4096, .n_seq = 3, .replicas = 2, .kept = true}}, back;
+                    .wish = {.placement = "20,12", .n_ctx = 4096, .n_seq = 3, .replicas = 2, .kept = true}, .keep_s = 300}, back;
     struct err e = {0};
     struct buf b;
     buf_init(&b, 65536);
     ask_encode(&a, &b);
     assert_int_equal(ask_decode(b.data, b.len, &back, &e), ERR_OK);
     assert_true(back.id == a.id && back.wish.n_ctx == 4096 && back.wish.n_seq == 3 && back.wish.replicas == 2 && back.wish.kept);
+    assert_int_equal(back.keep_s, 300);
     assert_string_equal(back.op, "load");
     assert_string_equal(back.model, "big");
     assert_string_equal(back.wish.placement, "20,12");
     for (size_t i = 0; i < b.len; i++) assert_int_not_equal(ask_decode(b.data, i, &back, &e), ERR_OK);
+    static const char plain[] = "{\"id\":\"0000000000000001\",\"op\":\"keep\",\"model\":\"a\"}";
+    assert_int_equal(ask_decode((const uint8_t *)plain, strlen(plain), &back, &e), ERR_OK);
+    assert_int_equal(back.keep_s, -1);
     buf_done(&b);
 }
 
@@ -38,6 +42,7 @@ static void refused_questions(void **state) {
         {"{\"id\":\"0000000000000001\",\"op\":\"load\",\"model\":\"a\\nb\"}", ERR_INVALID},
         {"{\"id\":\"0000000000000001\",\"op\":\"load\",\"model\":\"a\",\"ctx\":99999999}", ERR_INVALID},
         {"{\"id\":\"0000000000000001\",\"op\":\"load\",\"model\":\"a\",\"replicas\":33}", ERR_INVALID},
+        {"{\"id\":\"0000000000000001\",\"op\":\"keep\",\"model\":\"a\",\"keep_s\":-2}", ERR_INVALID},
         {"{\"id\":\"0000000000000001\",\"op\":\"load\",\"model\":\"a\",\"placement\":\"nowhere\"}", ERR_INVALID},
         {"{\"id\":\"0000000000000001\",\"op\":\"a very long operation\",\"model\":\"a\"}", ERR_LIMIT},
     };

@@ -89,6 +89,7 @@ static void models_and_cards(void **state) {
     m->failed = m->kept = true;
     m->n_ctx = 8192;
     m->n_seq = 6;
+    m->keep_s = 90;
     m->replica = 1;
     m->replicas = 3;
     snprintf(m->placement, sizeof(m->placement), "20,12");
@@ -103,7 +104,8 @@ static void models_and_cards(void **state) {
     record_encode(r, &b);
     assert_int_equal(record_decode(b.data, b.len, back, &e), ERR_OK);
     const struct record_model *k = &back->models[0];
-    assert_true(k->failed && k->kept && k->n_ctx == 8192 && k->n_seq == 6 && k->replica == 1 && k->replicas == 3);
+    assert_true(k->failed && k->kept && k->n_ctx == 8192 && k->n_seq == 6 && k->replica == 1 && k->replicas == 3 &&
+                k->keep_s == 90);
     assert_string_equal(k->placement, "20,12");
     assert_string_equal(k->message, "no room");
     assert_true(back->n_cards >= 1);

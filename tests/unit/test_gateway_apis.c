@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "gateway/chat.h"
 #include "support/gateway_fixture.h"
 #include "support/golden.h"
 
@@ -49,6 +50,13 @@ static void ollama_refuses(void **state) {
         {"{" U ",\"stream\":\"no\"}", "stream"},
         {"{" U ",\"format\":\"yaml\"}", "format"},
         {"{" U ",\"think\":\"much\"}", "think"},
+        {"{" U ",\"keep_alive\":true}", "keep_alive"},
+        {"{" U ",\"keep_alive\":\"\"}", "keep_alive"},
+        {"{" U ",\"keep_alive\":\"5x\"}", "keep_alive"},
+        {"{" U ",\"keep_alive\":\"m5\"}", "keep_alive"},
+        {"{" U ",\"keep_alive\":\"--5m\"}", "keep_alive"},
+        {"{" U ",\"keep_alive\":\".s\"}", "keep_alive"},
+        {"{" U ",\"keep_alive\":\"inf\"}", "keep_alive"},
         {"{" U ",\"options\":[]}", "options"},
         {"{" U ",\"options\":{\"num_predict\":\"x\"}}", "num_predict"},
         {"{" U ",\"options\":{\"temperature\":\"hot\"}}", "temperature"},
@@ -63,6 +71,27 @@ static void ollama_refuses(void **state) {
     };
     expect_bad(&gateway_ollama_chat, chat, ARRAY_LEN(chat));
     expect_bad(&gateway_ollama_generate, generate, ARRAY_LEN(generate));
+}
+
+static void ollama_keeps(void **state) {
+    (void)state;
+    static const struct { const char *body; bool has; int32_t s; } cases[] = {
+        {"{}", false, 0}, {"{\"keep_alive\":null}", false, 0}, {"{\"keep_alive\":0}", true, 0}, {"{\"keep_alive\":-1}", true, -1},
+        {"{\"keep_alive\":90}", true, 90}, {"{\"keep_alive\":0.2}", true, 1}, {"{\"keep_alive\":1e300}", true, -1},
+        {"{\"keep_alive\":\"0\"}", true, 0}, {"{\"keep_alive\":\"30\"}", true, 30}, {"{\"keep_alive\":\"5m\"}", true, 300},
+        {"{\"keep_alive\":\"1h30m\"}", true, 5400}, {"{\"keep_alive\":\"1.5m\"}", true, 90}, {"{\"keep_alive\":\"250ms\"}", true, 1},
+        {"{\"keep_alive\":\"-1m\"}", true, -1}, {"{\"keep_alive\":\"-1\"}", true, -1}, {"{\"keep_alive\":\"9999999h\"}", true, -1},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct gateway_request r;
+        struct err e = {0};
+        gateway_request_init(&r);
+        yyjson_doc *doc = yyjson_read(cases[i].body, strlen(cases[i].body), 0);
+        if (gateway_parse_keep(yyjson_doc_get_root(doc), &r, &e) != ERR_OK || r.has_keep != cases[i].has || r.keep_s != cases[i].s)
+            fail_msg("%s: %d %d (%s)", cases[i].body, r.has_keep, r.keep_s, e.text);
+        yyjson_doc_free(doc);
+        gateway_request_done(&r);
+    }
 }
 
 static void responses_refuse(void **state) {
@@ -219,6 +248,7 @@ static void answers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(anthropic_refuses), cmocka_unit_test(ollama_refuses),
+                                       cmocka_unit_test(ollama_keeps),
                                        cmocka_unit_test(responses_refuse), cmocka_unit_test(requests), cmocka_unit_test(answers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
