@@ -118,12 +118,16 @@ void hold_drop(struct node *n, const char *instance, uint64_t up_to_epoch) {
     }
 }
 
-void hold_end(struct node *n, const char *instance, uint64_t up_to_epoch) {
+static void hold_end_calls(struct node *n, const char *instance) {
     struct stage_child *c;
     struct err why;
     err_set(&why, ERR_CANCELLED, "the model was unloaded");
     for (size_t i = 0; (c = stages_get(n->stages, i)); i++)
         if (strcmp(stage_child_order(c)->instance, instance) == 0) calls_fail(n, c, &why);
+}
+
+void hold_end(struct node *n, const char *instance, uint64_t up_to_epoch) {
+    hold_end_calls(n, instance);
     hold_drop(n, instance, up_to_epoch);
 }
 
@@ -133,19 +137,26 @@ void hold_linked(struct node *n, uint64_t id) {
         if (stage_child_order(c)->source_node == id) hold_report(n, stage_child_order(c), stage_child_state(c), NULL);
 }
 
-void hold_let_go(struct node *n, uint64_t from, const char *instance, uint64_t epoch) {
+/* The head's slice is on its way out, or is not: so the coordinator hears it. */
+static void hold_answer(struct node *n, uint64_t from, const char *instance, uint64_t epoch, err_code code, const char *why) {
     struct stage_report *r = MEM_NEW(struct stage_report);
     snprintf(r->instance, sizeof(r->instance), "%s", instance);
     r->epoch = epoch;
     r->failed = true;
-    if (calls_on_instance(n->calls, instance) > 0) {
-        err_set(&r->err, ERR_BUSY, "it has work");
-    } else {
-        err_set(&r->err, ERR_CANCELLED, "it was idle");
-        hold_drop(n, instance, epoch);
-    }
+    err_set(&r->err, code, "%s", why);
     hold_tell(n, from, r);
     free(r);
+}
+
+void hold_let_go(struct node *n, uint64_t from, const char *instance, uint64_t epoch) {
+    bool busy = calls_on_instance(n->calls, instance) > 0;
+    if (!busy) hold_drop(n, instance, epoch);
+    hold_answer(n, from, instance, epoch, busy ? ERR_BUSY : ERR_CANCELLED, busy ? "it has work" : "it was idle");
+}
+
+void hold_farewell(struct node *n, uint64_t from, const char *instance, uint64_t epoch) {
+    hold_end_calls(n, instance);
+    hold_answer(n, from, instance, epoch, ERR_CANCELLED, "its requests have ended");
 }
 
 void hold_node_lost(struct node *n, uint64_t id) {

@@ -446,6 +446,7 @@ static uint64_t models_fleet(const struct node *n) {
 }
 
 void models_update(struct node *n) {
+    serve_farewells(n);
     if (n->stopping) return;
     for (size_t i = n->n_served; i-- > 0;) serve_update(n, n->served[i]);
     for (size_t i = n->n_served; i-- > 0;)

@@ -127,11 +127,13 @@ static err_code node_on_unload(struct node *n, uint64_t from, const struct frame
     err_code code = json_parse((const char *)payload, h->payload_len, &doc, e);
     if (code != ERR_OK) return code;
     const char *instance = NULL;
-    bool if_idle = false, for_good = false;
+    bool if_idle = false, for_good = false, farewell = false;
     code = json_need_str(yyjson_doc_get_root(doc), "instance", &instance, e);
     if (code == ERR_OK) code = json_get_bool(yyjson_doc_get_root(doc), "if_idle", &if_idle, e);
     if (code == ERR_OK) code = json_get_bool(yyjson_doc_get_root(doc), "for_good", &for_good, e);
-    if (code == ERR_OK && if_idle) hold_let_go(n, from, instance, h->epoch);
+    if (code == ERR_OK) code = json_get_bool(yyjson_doc_get_root(doc), "farewell", &farewell, e);
+    if (code == ERR_OK && farewell) hold_farewell(n, from, instance, h->epoch);
+    else if (code == ERR_OK && if_idle) hold_let_go(n, from, instance, h->epoch);
     else if (code == ERR_OK && for_good) hold_end(n, instance, h->epoch);
     else if (code == ERR_OK) hold_drop(n, instance, h->epoch);
     yyjson_doc_free(doc);

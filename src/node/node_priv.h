@@ -55,6 +55,18 @@ struct served {
     bool given_up;         /* nothing is done for it any more; its message says why */
 };
 
+/* An instance of this node that somebody wanted gone: its head's node has been asked to end its requests, and the slices go when it has
+ * answered. Else a ring that is broken by the first slice to go might tell the requests that they had lost their place, and they would
+ * be asked again, and have the model loaded again for it. */
+struct farewell {
+    struct farewell *next;
+    char instance[64];
+    uint64_t epoch, head;
+    clock_us until; /* it is not waited for any longer */
+    uint32_t n_nodes;
+    uint64_t nodes[];
+};
+
 struct calls; /* requests that run through this node (node/calls.c) */
 
 struct node {
@@ -86,6 +98,7 @@ struct node {
     struct serve_file *files;
     struct served *served[NODE_MAX_SERVED];
     size_t n_served;
+    struct farewell *farewells;
     uint32_t count_served; /* since the start */
     struct served *named;    /* the one of the command line; NULL: none, or it is gone */
     struct models *models;
@@ -160,6 +173,8 @@ void learned_follow(struct node *n, struct served *s);
 err_code serve_open(struct node *n, const char *path, const struct ask_wish *wish, uint32_t replica, struct served **ret, struct err *e);
 /* Unloads it everywhere and forgets it. */
 void serve_close(struct node *n, struct served *s);
+/* Time passes, or a link is lost: farewells that were waited for in vain. */
+void serve_farewells(struct node *n);
 void serve_free_all(struct node *n); /* at the end: nobody is told */
 struct served *serve_find(const struct node *n, const char *instance);
 /* Nodes or offers have changed, or time has passed. */
@@ -213,6 +228,8 @@ void hold_start(struct node *n, uint64_t from, struct stage_order *order);
 void hold_drop(struct node *n, const char *instance, uint64_t up_to_epoch);
 /* As hold_drop, since somebody wants it gone: what it is being asked ends here, and isn't asked elsewhere. */
 void hold_end(struct node *n, const char *instance, uint64_t up_to_epoch);
+/* The head of this instance is here, and it is about to be unloaded: what it is being asked ends here, and the coordinator is told so. */
+void hold_farewell(struct node *n, uint64_t from, const char *instance, uint64_t epoch);
 /* Memory that a stage has taken, or will. */
 uint64_t hold_bytes(const struct stage_child *c);
 /* The head of this instance is here: it is dropped if it is idle, and the coordinator is told whether it was. */

@@ -12,6 +12,7 @@
 #include "node/node_priv.h"
 
 enum { FAILURES = 3 }; /* loads in a row that came to nothing: requests no longer wait for it */
+#define FAREWELL_US 5000000u /* so long a head's node may take to end its requests before the slices go all the same */
 #define LOST_US 5000000u /* so long a node that was lost is waited for before requests are told that there is no room */
 
 static void serve_describe(struct node *n, struct served *s) {
@@ -132,6 +133,11 @@ err_code serve_open(struct node *n, const char *path, const struct ask_wish *wis
 }
 
 void serve_free_all(struct node *n) {
+    while (n->farewells) {
+        struct farewell *f = n->farewells;
+        n->farewells = f->next;
+        free(f);
+    }
     while (n->n_served > 0) serve_free(n, n->served[n->n_served - 1]);
     while (n->files) {
         struct serve_file *f = n->files;
@@ -212,28 +218,61 @@ static void serve_load(struct node *n, struct served *s, const struct instance_a
 enum unload_how {
     UNLOAD_LOST,    /* the epoch is over: what it was asked may go on in another one */
     UNLOAD_IF_IDLE,
-    UNLOAD_FOR_GOOD /* somebody wants it gone: what it was asked ends */
+    UNLOAD_FAREWELL, /* somebody wants it gone: what it was asked ends, and that is answered; the slice stays until the next order */
+    UNLOAD_FOR_GOOD  /* so, and the slice goes */
 };
 
-static void serve_unload(struct node *n, const struct served *s, uint64_t node, uint64_t epoch, enum unload_how how) {
+static void serve_unload(struct node *n, const char *instance, uint64_t node, uint64_t epoch, enum unload_how how) {
     static const char *const fields[] = {[UNLOAD_LOST] = "",
                                          [UNLOAD_IF_IDLE] = ",\"if_idle\":true",
+                                         [UNLOAD_FAREWELL] = ",\"for_good\":true,\"farewell\":true",
                                          [UNLOAD_FOR_GOOD] = ",\"for_good\":true"};
     if (node == n->id) {
-        if (how == UNLOAD_IF_IDLE) hold_let_go(n, n->id, s->record.instance, epoch);
-        else if (how == UNLOAD_FOR_GOOD) hold_end(n, s->record.instance, epoch);
-        else hold_drop(n, s->record.instance, epoch);
+        if (how == UNLOAD_IF_IDLE) hold_let_go(n, n->id, instance, epoch);
+        else if (how == UNLOAD_FOR_GOOD) hold_end(n, instance, epoch);
+        else hold_drop(n, instance, epoch);
         return;
     }
     char text[128];
-    int len = snprintf(text, sizeof(text), "{\"instance\":\"%s\"%s}", s->record.instance, fields[how]);
+    int len = snprintf(text, sizeof(text), "{\"instance\":\"%s\"%s}", instance, fields[how]);
     control_send(n->control, node, FRAME_UNLOAD, epoch, text, (size_t)len);
+}
+
+static void farewell_end(struct node *n, struct farewell **at) {
+    struct farewell *f = *at;
+    *at = f->next;
+    for (uint32_t i = 0; i < f->n_nodes; i++) serve_unload(n, f->instance, f->nodes[i], f->epoch, UNLOAD_FOR_GOOD);
+    free(f);
+}
+
+void serve_farewells(struct node *n) {
+    struct control_peer peer;
+    for (struct farewell **at = &n->farewells; *at;) {
+        if (clock_now() >= (*at)->until || !control_find(n->control, (*at)->head, &peer)) farewell_end(n, at);
+        else at = &(*at)->next;
+    }
+}
+
+static void farewell_report(struct node *n, uint64_t node, const struct stage_report *r) {
+    for (struct farewell **at = &n->farewells; *at; at = &(*at)->next)
+        if (r->failed && r->stage == 0 && node == (*at)->head && r->epoch == (*at)->epoch && strcmp(r->instance, (*at)->instance) == 0) {
+            farewell_end(n, at);
+            return;
+        }
 }
 
 void serve_close(struct node *n, struct served *s) {
     const struct plan *p = instance_plan(s->instance);
-    for (uint32_t i = 0; i < p->n_stage; i++) /* the head first: it tells what is running why it ends */
-        serve_unload(n, s, instance_node(s->instance, i)->id, instance_epoch(s->instance), UNLOAD_FOR_GOOD);
+    struct farewell *f = mem_zalloc(sizeof(*f) + p->n_stage * sizeof(f->nodes[0]));
+    snprintf(f->instance, sizeof(f->instance), "%s", s->record.instance);
+    f->epoch = instance_epoch(s->instance);
+    for (uint32_t i = 0; i < p->n_stage; i++) f->nodes[f->n_nodes++] = instance_node(s->instance, i)->id;
+    f->head = f->n_nodes ? f->nodes[0] : n->id;
+    f->until = clock_now() + FAREWELL_US;
+    f->next = n->farewells;
+    n->farewells = f;
+    if (f->n_nodes > 1 && f->head != n->id) serve_unload(n, f->instance, f->head, f->epoch, UNLOAD_FAREWELL);
+    else farewell_end(n, &n->farewells); /* here the requests end before anything else happens */
     serve_free(n, s);
     node_changed(n);
 }
@@ -242,7 +281,7 @@ void serve_evict(struct node *n, struct served *s, const char *why) {
     if (s->leaving || instance_get_state(s->instance) != INSTANCE_READY) return;
     s->leaves = why;
     s->leaving = clock_now();
-    serve_unload(n, s, instance_node(s->instance, 0)->id, instance_epoch(s->instance), UNLOAD_IF_IDLE);
+    serve_unload(n, s->record.instance, instance_node(s->instance, 0)->id, instance_epoch(s->instance), UNLOAD_IF_IDLE);
 }
 
 static void serve_say(const struct served *s) {
@@ -287,7 +326,7 @@ static void serve_actions(struct node *n, struct served *s) {
     struct instance_action a;
     while (instance_next_action(s->instance, &a)) {
         if (a.kind == INSTANCE_LOAD) serve_load(n, s, &a);
-        if (a.kind == INSTANCE_UNLOAD) serve_unload(n, s, a.node, a.epoch, UNLOAD_LOST);
+        if (a.kind == INSTANCE_UNLOAD) serve_unload(n, s->record.instance, a.node, a.epoch, UNLOAD_LOST);
         if (a.kind == INSTANCE_SAY) serve_say(s);
     }
     serve_publish(n, s);
@@ -377,7 +416,8 @@ void serve_reconcile(struct node *n, uint64_t id) {
     const struct record *r = node_record(n, id);
     for (uint32_t i = 0; r && i < r->n_stages; i++) {
         const struct served *s = serve_find(n, r->stages[i].instance);
-        if (s && r->stages[i].epoch != instance_epoch(s->instance)) serve_unload(n, s, id, r->stages[i].epoch, UNLOAD_LOST);
+        if (s && r->stages[i].epoch != instance_epoch(s->instance))
+            serve_unload(n, s->record.instance, id, r->stages[i].epoch, UNLOAD_LOST);
     }
 }
 
@@ -396,6 +436,7 @@ static void serve_learn(struct node *n, struct served *s, uint64_t node, const s
 
 void serve_report(struct node *n, uint64_t node, const struct stage_report *r) {
     struct served *s = serve_find(n, r->instance);
+    if (!s) farewell_report(n, node, r);
     if (!s) return;
     if (s->leaving && r->failed && r->epoch == instance_epoch(s->instance)) {
         s->leaving = 0;

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { Node, ask, caravan, childrenOf, demoModel, isAlive, run, stopCluster, streamChat, until } from './lib/cluster.mjs'
+import { Node, ask, caravan, childrenOf, demoModel, isAlive, run, sleep, stopCluster, streamChat, until } from './lib/cluster.mjs'
 
 const small = ['--ctx', '256', '--parallel', '2']
 
@@ -188,6 +188,33 @@ await run({
         assert.equal(await state(first, 'two'), 'ready')
         assert(await left('two') > 1e9)
         await stopCluster([first, other])
+    },
+
+    async 'a model whose first layers are not with its coordinator is unloaded: its answer ends, however late that is heard there, and does not load it again'() {
+        const first = await new Node('h1', ['--models-dir', folder('h1', 'far'), '--memory', '1M', ...small]).open()
+        const nodes = [first]
+        for (const name of ['h2', 'h3']) nodes.push(await new Node(name, ['--memory', '26M', '--peer', first.listen, ...small]).open())
+        for (const node of nodes) await known(node, 'far')
+        await until('all see all', async () => (await first.status()).nodes.length === 3, 20)
+        assert.equal((await cli(first, 'load', 'far', '--placement', 'memory')).code, 0)
+        const placed = async () => (await first.status()).nodes.flatMap((n) => n.stages.map((s) => ({ node: nodes.find((k) => k.name === n.name), first: s.first_layer })))
+        await until('it is known where its layers are', async () => (await placed()).length === 2, 20)
+        const stages = await placed()
+        const head = stages.find((s) => s.first === 0).node, tail = stages.find((s) => s.first > 0).node
+        assert(head !== first && tail !== first && head !== tail)
+        let unloaded
+        const answer = await streamChat(first.api, { model: 'far', messages: [{ role: 'user', content: 'Count to 100' }], max_tokens: 200, ignore_eos: true }, async () => {
+            if (unloaded) return
+            head.process.kill('SIGSTOP')
+            unloaded = await cli(first, 'unload', 'far')
+            for (let i = 0; i < 20 && tail.stages().length > 0; i++) await sleep(25) /* it must not be gone before the head's node knows */
+            head.process.kill('SIGCONT')
+        })
+        assert.equal(unloaded.code, 0, unloaded.stderr)
+        assert.match(answer.error?.message ?? 'the answer went on', /unloaded/)
+        await until('all stages are gone', () => head.stages().length + tail.stages().length === 0, 20)
+        assert.equal(await state(first, 'far'), 'not loaded')
+        await stopCluster(nodes)
     },
 
     async 'copies of a model, one wherever it fits, share the requests'() {
