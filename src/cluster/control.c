@@ -576,5 +576,6 @@ size_t control_peers(const struct control *c, struct control_peer *ret, size_t m
 bool control_find(const struct control *c, uint64_t node, struct control_peer *ret) {
     struct control_link *l = control_link_to(c, node);
     if (l) *ret = l->peer;
+    if (l) ret->heard = l->heard;
     return l != NULL;
 }

@@ -20,6 +20,7 @@ struct control_peer {
     char host[64];      /* the address that its link came from, or that we dialled */
     uint16_t port;      /* where it listens */
     uint32_t rtt_us;    /* last measured; 0: not yet */
+    clock_us heard;     /* when something last came from it; control_find only */
     uint8_t public_key[IO_SIGN_PUBLIC_SIZE]; /* proven */
     uint64_t incarnation;
     uint64_t key_id;    /* of the cluster key that the link was made with (io_tls_key_id) */

@@ -2,8 +2,9 @@
  * See membership.h.
  *
  * MEMBERS:  u8 message | u8[3] 0 | u32 n | entries.   TELL: n x { u64 id | u64 incarnation | u64 version | u32 beat | u32 flags },
- * by rising id; version 0: the teller has no record of that incarnation; flag 1: it is linked with that node at this moment.
- * ASK (do you hear these?), WANT (send me their records): n x u64 id. */
+ * by rising id; version 0: the teller has no record of that incarnation; flag 1: it hears that node itself at this moment.
+ * ASK (do you hear these?), WANT (send me their records), DENY (I was linked with these, and do not hear them): n x u64 id. In an ASK the
+ * second byte is 1: whoever asks knows what a DENY is. */
 #include "cluster/membership.h"
 
 #include <assert.h>
@@ -14,10 +15,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-enum { TELL = 1, ASK, WANT };
-enum { HEAD_SIZE = 8, ENTRY_SIZE = 32, FLAG_LINKED = 1, ASKED_AT_ONCE = 3 };
+enum { TELL = 1, ASK, WANT, DENY };
+enum { HEAD_SIZE = 8, ENTRY_SIZE = 32, FLAG_HEARD = 1, ASKED_AT_ONCE = 3 };
 #define STAMP_MAX (UINT64_C(1) << 53)      /* JSON numbers hold it */
 #define WANT_PAUSE_US 1000000ull           /* before the same record is asked for again */
+#define HEARD_US 1500000ull                /* a linked node that was silent for longer is not heard: three of its beats are missing */
+#define DENY_US 10000000ull                /* so long after a link was lost its end knows that it doesn't hear the other */
 #define ABSENCE_US 5000000ull              /* this process stood still: nobody else is to blame for the silence */
 
 struct entry {
@@ -25,6 +28,9 @@ struct entry {
     uint32_t beat;
     clock_us deadline;  /* not linked: when its silence has lasted too long; gone: when it is forgotten */
     clock_us wanted_at;
+    clock_us heard, lost; /* over its link, last; when that was lost (0: there was none) */
+    uint64_t *asked;      /* owned: linked peers that were asked whether they hear it, and have not denied it; NULL: denials don't count */
+    size_t n_asked;
     uint8_t *bytes;     /* owned: seen.record */
 };
 
@@ -41,7 +47,7 @@ struct membership {
     uint64_t out[MEMBERSHIP_MAX_OUT];
     size_t n_out;
     uint32_t turn;                         /* whose turn it is to be told */
-    clock_us next_round, ticked;
+    clock_us now, next_round, ticked;      /* now: the last time that was given */
     struct membership_action *actions;     /* at_action..n_actions are to be taken */
     size_t n_actions, at_action, room;
 };
@@ -144,7 +150,14 @@ static void set_record(struct entry *x, uint64_t incarnation, uint64_t version, 
     x->seen.version = version;
 }
 
+static void ask_no_more(struct entry *x) {
+    free(x->asked);
+    x->asked = NULL;
+    x->n_asked = 0;
+}
+
 static void forget(struct membership *m, size_t at) {
+    ask_no_more(m->members[at]);
     drop_record(m->members[at]);
     free(m->members[at]);
     memmove(&m->members[at], &m->members[at + 1], (--m->n - at) * sizeof(m->members[0]));
@@ -191,6 +204,7 @@ static clock_us silence(const struct membership *m) {
 
 static void give_up(struct membership *m, clock_us now, struct entry *x) {
     drop_record(x);
+    ask_no_more(x);
     x->deadline = now + MEMBERSHIP_TOMBSTONE_US;
     set_state(m, x, MEMBER_GONE);
 }
@@ -241,7 +255,7 @@ static void round_begin(struct membership *m) {
 void membership_tick(struct membership *m, clock_us now, clock_us *ret_next) {
     if (m->ticked && now > m->ticked + ABSENCE_US)
         for (size_t i = 0; i < m->n; i++) m->members[i]->deadline += now - m->ticked;
-    m->ticked = now;
+    m->ticked = m->now = now;
     check_deadlines(m, now);
     if (now >= m->next_round) {
         m->next_round = now + MEMBERSHIP_ROUND_US;
@@ -257,7 +271,11 @@ void membership_tick(struct membership *m, clock_us now, clock_us *ret_next) {
 void membership_link_up(struct membership *m, clock_us now, uint64_t id, uint64_t incarnation) {
     struct entry *x = meet(m, now, id);
     if (!x) return;
+    ask_no_more(x);
+    m->now = now;
     x->seen.linked = true;
+    x->heard = now;
+    x->lost = 0;
     if (incarnation > x->seen.incarnation) {
         x->seen.incarnation = incarnation;
         x->beat = 0;
@@ -267,20 +285,46 @@ void membership_link_up(struct membership *m, clock_us now, uint64_t id, uint64_
     if (m->self.seen.record) act_pass_on(m, id, m->self.seen.id);
 }
 
-void membership_link_down(struct membership *m, clock_us now, uint64_t id, bool closed) {
+void membership_heard(struct membership *m, uint64_t id, clock_us when) {
     struct entry *x = find(m, id);
-    if (!x || !x->seen.linked) return;
-    x->seen.linked = false;
-    x->deadline = now + (closed ? MEMBERSHIP_CLOSED_US : is_mesh(m) ? MEMBERSHIP_PROBE_US : silence(m));
-    set_state(m, x, MEMBER_SUSPECT);
+    if (x && x->seen.linked && when > x->heard) x->heard = when;
+}
+
+static bool hears(const struct membership *m, const struct entry *x) { return x->seen.linked && m->now <= x->heard + HEARD_US; }
+
+static void act_ask(struct membership *m, uint64_t to, uint64_t about) {
+    struct membership_action *a = act_send(m, to, ASK);
+    a->ids[a->n_ids++] = about;
+}
+
+/* Do others hear it? In a mesh, where each would be linked with it, all are asked, and it is gone as soon as all have denied it; else a
+ * few. False: nobody is linked. */
+static bool ask_about(struct membership *m, struct entry *x) {
+    ask_no_more(x);
+    if (is_mesh(m)) x->asked = mem_calloc(m->n, sizeof(*x->asked));
+    for (size_t i = 0; i < m->n && is_mesh(m); i++) {
+        if (!m->members[i]->seen.linked) continue;
+        x->asked[x->n_asked++] = m->members[i]->seen.id;
+        act_ask(m, m->members[i]->seen.id, x->seen.id);
+    }
+    if (is_mesh(m)) return x->n_asked > 0;
     const struct entry *asked[ASKED_AT_ONCE] = {0};
     for (int i = 0; i < ASKED_AT_ONCE; i++) {
         asked[i] = next_linked(m);
         if (!asked[i] || (i > 0 && asked[i] == asked[0])) break;
-        struct membership_action *a = act_send(m, asked[i]->seen.id, ASK);
-        a->ids[a->n_ids++] = id;
+        act_ask(m, asked[i]->seen.id, x->seen.id);
     }
-    if (!asked[0]) give_up(m, now, x);
+    return asked[0] != NULL;
+}
+
+void membership_link_down(struct membership *m, clock_us now, uint64_t id, bool closed) {
+    struct entry *x = find(m, id);
+    if (!x || !x->seen.linked) return;
+    m->now = x->lost = now;
+    x->seen.linked = false;
+    x->deadline = now + (closed ? MEMBERSHIP_CLOSED_US : is_mesh(m) ? MEMBERSHIP_PROBE_US : silence(m));
+    set_state(m, x, MEMBER_SUSPECT);
+    if (!ask_about(m, x)) give_up(m, now, x);
 }
 
 void membership_set_out(struct membership *m, uint64_t id, bool out) {
@@ -375,7 +419,7 @@ static void hear_told(struct membership *m, clock_us now, const struct told *t, 
         x->seen.incarnation = t->incarnation;
         x->beat = t->beat;
     }
-    if (newer || (t->flags & FLAG_LINKED)) vouched(m, now, x, newer);
+    if (newer || (t->flags & FLAG_HEARD)) vouched(m, now, x, newer);
     if (t->version == 0 || x->seen.state == MEMBER_GONE || want->n_ids == MEMBERSHIP_MAX_IDS || now < x->wanted_at ||
         !is_news(x, t->incarnation, t->version))
         return;
@@ -392,7 +436,7 @@ static err_code hear_tell(struct membership *m, clock_us now, uint64_t from, con
     uint64_t last = 0;
     for (uint32_t i = 0; i < n; i++) {
         struct told t = told_get(p + (size_t)i * ENTRY_SIZE);
-        if (t.id <= last || t.incarnation > STAMP_MAX || t.version > STAMP_MAX || t.flags > FLAG_LINKED)
+        if (t.id <= last || t.incarnation > STAMP_MAX || t.version > STAMP_MAX || t.flags > FLAG_HEARD)
             return err_set(e, ERR_PROTOCOL, "MEMBERS: entry %u is malformed", i);
         last = t.id;
     }
@@ -405,38 +449,60 @@ static err_code hear_tell(struct membership *m, clock_us now, uint64_t from, con
     return ERR_OK;
 }
 
-static err_code hear_question(struct membership *m, uint64_t from, uint8_t message, const uint8_t *p, uint32_t n, struct err *e) {
+/* Was it linked, so that it would be heard if it were there? Whoever never was cannot tell. */
+static bool denies(const struct membership *m, const struct entry *x) {
+    return !hears(m, x) && (x->seen.linked || (x->lost != 0 && m->now < x->lost + DENY_US));
+}
+
+static void hear_denial(struct membership *m, clock_us now, uint64_t from, uint64_t id) {
+    struct entry *x = find(m, id);
+    for (size_t i = 0; x && i < x->n_asked; i++) {
+        if (x->asked[i] != from) continue;
+        x->asked[i] = x->asked[--x->n_asked];
+        if (x->n_asked == 0 && x->seen.state == MEMBER_SUSPECT) give_up(m, now, x);
+        return;
+    }
+}
+
+static err_code hear_ids(struct membership *m, clock_us now, uint64_t from, const uint8_t *data, uint32_t n, struct err *e) {
     if (n == 0 || n > MEMBERSHIP_MAX_IDS) return err_set(e, ERR_PROTOCOL, "MEMBERS: a question about %u nodes", n);
     struct membership_action answer = {.kind = MEMBERSHIP_SEND, .to = from, .message = TELL};
+    struct membership_action denial = {.kind = MEMBERSHIP_SEND, .to = from, .message = DENY};
     for (uint32_t i = 0; i < n; i++) {
-        uint64_t id = bytes_get_u64(p + 8 * (size_t)i);
+        uint64_t id = bytes_get_u64(data + HEAD_SIZE + 8 * (size_t)i);
         const struct entry *x = id == m->self.seen.id ? &m->self : find(m, id);
-        if (message == WANT && x && x->seen.record) act_pass_on(m, from, id);
-        if (message == ASK && x && x->seen.linked) answer.ids[answer.n_ids++] = id;
+        if (data[0] == DENY) hear_denial(m, now, from, id);
+        if (data[0] == WANT && x && x->seen.record) act_pass_on(m, from, id);
+        if (data[0] == ASK && x && hears(m, x)) answer.ids[answer.n_ids++] = id;
+        if (data[0] == ASK && data[1] == 1 && x && denies(m, x)) denial.ids[denial.n_ids++] = id;
     }
     if (answer.n_ids > 0) *act(m, MEMBERSHIP_SEND) = answer;
+    if (denial.n_ids > 0) *act(m, MEMBERSHIP_SEND) = denial;
     return ERR_OK;
 }
 
 err_code membership_hear(struct membership *m, clock_us now, uint64_t from, const uint8_t *data, size_t len, struct err *e) {
     uint32_t n = len >= HEAD_SIZE ? bytes_get_u32(data + 4) : 0;
     size_t each = len >= HEAD_SIZE && data[0] == TELL ? ENTRY_SIZE : 8;
-    if (len < HEAD_SIZE || data[0] < TELL || data[0] > WANT || n > MEMBERSHIP_MAX + 1 || len != HEAD_SIZE + n * each)
+    if (len < HEAD_SIZE || data[0] < TELL || data[0] > DENY || n > MEMBERSHIP_MAX + 1 || len != HEAD_SIZE + n * each)
         return err_set(e, ERR_PROTOCOL, "a MEMBERS frame of %zu bytes is malformed", len);
+    m->now = now;
     if (data[0] == TELL) return hear_tell(m, now, from, data + HEAD_SIZE, n, e);
-    return hear_question(m, from, data[0], data + HEAD_SIZE, n, e);
+    return hear_ids(m, now, from, data, n, e);
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------------------------------- */
 
-static void put_told(const struct entry *x, struct buf *out) {
+static void put_told(const struct membership *m, const struct entry *x, struct buf *out) {
     uint8_t p[ENTRY_SIZE];
     const struct member *k = &x->seen;
     bytes_put_u64(p, k->id);
     bytes_put_u64(p + 8, k->incarnation);
-    bytes_put_u64(p + 16, k->record && k->record_incarnation == k->incarnation ? k->version : 0);
+    /* a record that is no longer here, of a node that is linked and told an older one: it has to hear that it is behind */
+    bool known = (k->record || k->linked) && k->record_incarnation == k->incarnation;
+    bytes_put_u64(p + 16, known ? k->version : 0);
     bytes_put_u32(p + 24, x->beat);
-    bytes_put_u32(p + 28, k->linked ? FLAG_LINKED : 0);
+    bytes_put_u32(p + 28, hears(m, x) ? FLAG_HEARD : 0);
     buf_append(out, p, sizeof(p));
 }
 
@@ -445,8 +511,8 @@ static uint32_t put_all(const struct membership *m, struct buf *out) {
     uint32_t n = 0;
     size_t own = place_of(m, m->self.seen.id);
     for (size_t i = 0; i <= m->n; i++) {
-        if (i == own) put_told(&m->self, out), n++;
-        if (i < m->n && m->members[i]->seen.state != MEMBER_GONE) put_told(m->members[i], out), n++;
+        if (i == own) put_told(m, &m->self, out), n++;
+        if (i < m->n && m->members[i]->seen.state != MEMBER_GONE) put_told(m, m->members[i], out), n++;
     }
     return n;
 }
@@ -454,7 +520,7 @@ static uint32_t put_all(const struct membership *m, struct buf *out) {
 void membership_write(const struct membership *m, const struct membership_action *a, struct buf *out) {
     size_t head = out->len;
     uint32_t n = a->n_ids;
-    uint8_t p[HEAD_SIZE] = {a->message};
+    uint8_t p[HEAD_SIZE] = {a->message, a->message == ASK};
     buf_append(out, p, sizeof(p));
     if (a->message == TELL && a->n_ids == 0) {
         n = put_all(m, out);
@@ -462,7 +528,7 @@ void membership_write(const struct membership *m, const struct membership_action
         const struct entry *x = find(m, a->ids[0]);
         n = 0;
         for (uint32_t i = 0; i < a->n_ids; i++)
-            if ((x = find(m, a->ids[i])) != NULL) put_told(x, out), n++;
+            if ((x = find(m, a->ids[i])) != NULL) put_told(m, x, out), n++;
     } else {
         for (uint32_t i = 0; i < a->n_ids; i++) {
             bytes_put_u64(p, a->ids[i]);

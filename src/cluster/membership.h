@@ -8,7 +8,8 @@
  * few rounds whichever links are cut, at a number of messages per node and second that does not grow with the cluster.
  *
  * Up to MEMBERSHIP_MESH nodes everyone wants a link with everyone; in a larger cluster with the nodes 1, 2, 4, 8 ... places away among the
- * sorted ids. A lost link makes a node suspect, not gone: others are asked at once whether they hear it, and it is gone when nobody does.
+ * sorted ids. A lost link makes a node suspect, not gone: others are asked at once whether they hear it, and it is gone when nobody does;
+ * where everyone is linked with everyone, as soon as all have said so.
  * What is remembered of a node that is gone keeps old records out; it is bounded, and expires. Any thread, one at a time. */
 #ifndef CARAVAN_CLUSTER_MEMBERSHIP_H
 #define CARAVAN_CLUSTER_MEMBERSHIP_H
@@ -74,6 +75,8 @@ void membership_stamp(const struct membership *m, uint64_t *ret_incarnation, uin
 void membership_speak(struct membership *m, clock_us now, const void *record, size_t len);
 
 void membership_link_up(struct membership *m, clock_us now, uint64_t id, uint64_t incarnation);
+/* Something came over its link, whatever it was: to be said before the core is asked for anything. */
+void membership_heard(struct membership *m, uint64_t id, clock_us when);
 /* closed: by the other end, not for its silence. */
 void membership_link_down(struct membership *m, clock_us now, uint64_t id, bool closed);
 /* A MEMBERS frame from a linked peer. ERR_PROTOCOL: it is none; nothing of it was taken. */

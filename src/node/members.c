@@ -113,9 +113,18 @@ static void members_act(struct node *n) {
 
 /* ---- events ------------------------------------------------------------------------------------------------------------------ */
 
+/* When each was last heard, before the membership says anything of it. */
+static void members_heard(struct node *n) {
+    struct control_peer peer;
+    const struct member *k;
+    for (size_t i = 0; (k = membership_get(n->members, i)) != NULL; i++)
+        if (k->linked && control_find(n->control, k->id, &peer)) membership_heard(n->members, peer.id, peer.heard);
+}
+
 static void members_time(void *user) {
     struct node *n = user;
     clock_us next, now = clock_now();
+    members_heard(n);
     membership_tick(n->members, now, &next);
     members_act(n);
     io_timer_start(n->members_timer, next > now ? (next - now) / 1000 + 1 : 1, 0);
@@ -188,6 +197,7 @@ err_code members_on_record(struct node *n, const uint8_t *payload, size_t len, s
 }
 
 err_code members_on_members(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
+    members_heard(n);
     err_code code = membership_hear(n->members, clock_now(), from, payload, len, e);
     members_act(n);
     return code;
