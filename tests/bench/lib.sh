@@ -147,7 +147,7 @@ server() {
     name=$1 list=$2 tokens=$3
     shift 3
     server_start "${list##*,}" "$tokens" "$@"
-    for n in $(echo "$list" | tr ',' ' '); do server_ask "$name" "$SERVER_PORT" "$n" "$tokens"; done
+    for asked in $(echo "$list" | tr "," " "); do server_ask "$name" "$SERVER_PORT" "$asked" "$tokens"; done
     kill "$SERVER_PID" && wait "$SERVER_PID" 2>/dev/null || :
 }
 
