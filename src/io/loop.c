@@ -14,8 +14,7 @@
 static void run_tasks(uv_check_t *check) {
     struct io_loop *loop = check->data;
     struct io_task *list = loop->tasks;
-    if (list == NULL) return;
-    list->slot = &list;
+    if (list != NULL) list->slot = &list;
     loop->tasks = NULL;
     loop->tasks_tail = &loop->tasks;
     while (list != NULL) { /* tasks posted from here on wait for the next turn */
@@ -23,7 +22,7 @@ static void run_tasks(uv_check_t *check) {
         io_task_cancel(t);
         t->fn(t->user);
     }
-    if (loop->tasks == NULL) uv_idle_stop(&loop->no_sleep);
+    if (loop->tasks == NULL) uv_idle_stop(&loop->no_sleep); /* also when all that had been posted was cancelled */
 }
 
 static void nothing_async(uv_async_t *handle) { (void)handle; }

@@ -57,6 +57,7 @@ struct fake {
     struct io_signal *term, *interrupt;
     struct backend_call *calls;
     uint64_t submitted, running, started, tokens, cancelled, finished, lost;
+    bool lost_vectors;  /* texts sent again are given their vectors */
     bool waits_for_ever;
     uint64_t await_ms;
     uint64_t last_seed;
@@ -135,7 +136,7 @@ static void call_end(struct backend_call *c) {
 
 static bool is_lost(const struct backend_call *c) {
     for (size_t i = 0; i < c->n_lose; i++)
-        if (c->at == c->lose[i] && (c->at > c->first || (c->embeds && c->fake->lost == 0))) return true;
+        if (c->at == c->lose[i] && (c->at > c->first || (c->embeds && !c->fake->lost_vectors))) return true;
     return false;
 }
 
@@ -158,6 +159,7 @@ static void send_end(struct backend_call *c) {
         ev.kind = REQUEST_FAILED;
         err_set(&ev.err, ERR_UNAVAILABLE, "the script made the place be lost");
         c->fake->lost++;
+        c->fake->lost_vectors |= c->embeds;
     }
     c->fake->finished++;
     call_end(c);

@@ -110,6 +110,28 @@ static void tasks_run_in_order_and_cancel(void **state) {
     assert_string_equal(buf_cstr(&w->seen), "abdzdz");
 }
 
+static double cpu_seconds(void) {
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+/* A loop that has nothing to do sleeps, though a task kept it awake that was cancelled before its turn. */
+static void cancelled_task_lets_it_sleep(void **state) {
+    struct world *w = *state;
+    struct letter a = {.w = w, .c = 'a'};
+    a.task = (struct io_task){.fn = write_letter, .user = &a};
+    io_task_post(w->loop, &a.task);
+    io_task_cancel(&a.task);
+    struct io_timer *t = io_timer_open(w->loop, count_and_stop, w);
+    w->count = 2;
+    io_timer_start(t, 400, 0);
+    double before = cpu_seconds();
+    io_loop_run(w->loop);
+    assert_true(cpu_seconds() - before < 0.1);
+    io_timer_close(t);
+}
+
 /* ---- wake ---- */
 
 static void *send_wakes(void *user) {
@@ -413,6 +435,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(timer_repeats, setup, teardown),
         cmocka_unit_test_setup_teardown(tasks_run_in_order_and_cancel, setup, teardown),
+        cmocka_unit_test_setup_teardown(cancelled_task_lets_it_sleep, setup, teardown),
         cmocka_unit_test_setup_teardown(wake_from_another_thread, setup, teardown),
         cmocka_unit_test_setup_teardown(child_exit_and_signal, setup, teardown),
         cmocka_unit_test_setup_teardown(child_gets_what_the_environment_lacks, setup, teardown),
