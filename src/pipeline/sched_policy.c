@@ -11,7 +11,7 @@
 
 /* From so many tokens on the CPU's kernels are others, which share a weight's decoding among tokens: worth a try where it is not known. */
 enum { WIDE = 4 };
-enum { EXACT_DECODE = 3, PREFILL_SHARE = 4, PIECES_PER_STAGE = 8, PIECE_LEAST = 64, PIECE_STEP = 32 };
+enum { EXACT_DECODE = 3, PREFILL_SHARE = 4, PIECES_PER_STAGE = 8, PIECE_LEAST = 64, PIECE_STEP = 32, PIECE_GROWS = 2 };
 /* Another number of groups must promise this much, so that noise doesn't make it go to and fro. */
 static const float GROUPS_GAIN = 1.08f;
 /* And one group more than another number this much: fewer are simpler on everybody. */
@@ -94,10 +94,11 @@ static uint32_t piece_alone(const struct sched_load *load) {
         return piece_guess(load);
     }
     uint32_t best = min_u32(PIECE_LEAST, load->n_batch);
+    uint32_t tried = max_u32(PIECE_GROWS * sched_time_largest(load->time, SCHED_TIME_PROMPT), piece_guess(load));
     float least = 0;
     for (int i = 0; i < N_PIECES && PIECES[i] >= PIECE_STEP; i++) {
         uint32_t n = PIECES[i];
-        if (n > load->n_batch) {
+        if (n > load->n_batch || n > tried) { /* no leap: of what is far from all that was seen nothing is known */
             continue;
         }
         float pieces = (float)((load->prompt_tokens + n - 1) / n);

@@ -66,6 +66,14 @@ bool sched_time_seen(const struct sched_time *t, enum sched_time_kind kind, uint
     return t->kinds[kind].n[size_index(n)] > 0;
 }
 
+uint32_t sched_time_largest(const struct sched_time *t, enum sched_time_kind kind) {
+    float largest = 0;
+    for (int i = 0; i < SCHED_TIME_SIZES; i++) {
+        largest = t->kinds[kind].n[i] > largest ? t->kinds[kind].n[i] : largest;
+    }
+    return (uint32_t)largest;
+}
+
 /* Sizes seen around n; -1: none. With none above, the two largest below. */
 struct around { int below, above, before; };
 

@@ -30,6 +30,8 @@ void sched_time_learn(struct sched_time *t, enum sched_time_kind kind, uint32_t 
 bool sched_time_known(const struct sched_time *t, enum sched_time_kind kind);
 /* Frames of about this size have been. */
 bool sched_time_seen(const struct sched_time *t, enum sched_time_kind kind, uint32_t n);
+/* The largest frame there has been; 0: none. What is said of frames much larger is a guess. */
+uint32_t sched_time_largest(const struct sched_time *t, enum sched_time_kind kind);
 /* The slowest stage's time for a frame of n tokens; *ret_trip (may be NULL): that of a whole round of the ring, links included. 0: not
  * known. */
 float sched_time_frame(const struct sched_time *t, enum sched_time_kind kind, uint32_t n, float *ret_trip);
