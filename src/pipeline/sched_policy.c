@@ -11,9 +11,11 @@
 
 /* From so many tokens on the CPU's kernels are others, which share a weight's decoding among tokens: worth a try where it is not known. */
 enum { WIDE = 4 };
-enum { EXACT_DECODE = 3, PREFILL_SHARE = 4, PIECES_PER_STAGE = 8, PIECE_LEAST = 64, PIECE_STEP = 32, PIECE_GROWS = 2 };
+enum { EXACT_DECODE = 3, PREFILL_SHARE = 4, PIECES_PER_STAGE = 16, PIECE_LEAST = 64, PIECE_STEP = 32, PIECE_GROWS = 2 };
 /* Another number of groups must promise this much, so that noise doesn't make it go to and fro. */
 static const float GROUPS_GAIN = 1.08f;
+/* Half as large pieces may cost this much: what is said of them is nearer to what was measured, and others wait less behind them. */
+static const float SMALLER_COST = 1.03f;
 /* And one group more than another number this much: fewer are simpler on everybody. */
 static const float ONE_MORE_GAIN = 1.02f;
 /* The budget is never less than this many rounds without a prompt: else prompts would starve where a token alone takes that long. */
@@ -103,8 +105,8 @@ static uint32_t piece_alone(const struct sched_load *load) {
         }
         float pieces = (float)((load->prompt_tokens + n - 1) / n);
         float t = (pieces + (float)(load->n_stage - 1)) * sched_time_frame(load->time, SCHED_TIME_PROMPT, n, NULL);
-        if (least == 0 || t < least) {
-            least = t;
+        if (least == 0 || t < SMALLER_COST * least) {
+            least = least == 0 || t < least ? t : least;
             best = n;
         }
     }
