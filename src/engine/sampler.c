@@ -195,6 +195,12 @@ static err_code pick_token(struct engine_sampler *s, struct engine_scratch *scra
     return ERR_OK;
 }
 
+/* Nothing stands between the logits and the choice but the temperature. */
+static bool is_raw(const struct engine_sampler *s) {
+    if (s->bias != NULL || s->history != NULL || s->grammar != NULL) return false;
+    return !(s->p.temperature > 0) || (s->filters == NULL && s->p.xtc_probability <= 0 && s->p.mirostat == 0);
+}
+
 err_code engine_sampler_sample(struct engine_sampler *s, struct engine_scratch *scratch, const float *logits, const int32_t *history,
                                int32_t pos, struct engine_sample *ret, struct err *e) {
     int32_t best = 0;
@@ -204,8 +210,11 @@ err_code engine_sampler_sample(struct engine_sampler *s, struct engine_scratch *
     err_code rc = s->grammar != NULL ? sampler_grammar_see(s->grammar, history, pos, e) : ERR_OK;
     if (rc != ERR_OK) return rc;
     struct engine_sample out = {.token = best};
-    bool plain = !(s->p.temperature > 0) && s->bias == NULL && s->history == NULL && s->grammar == NULL;
-    if (!plain && (rc = pick_token(s, scratch, logits, pos, &out.token, e)) != ERR_OK) return rc;
+    if (!is_raw(s)) {
+        if ((rc = pick_token(s, scratch, logits, pos, &out.token, e)) != ERR_OK) return rc;
+    } else if (s->p.temperature > 0) {
+        out.token = sampler_draw_raw(logits, s->n_vocab, best, s->p.temperature, engine_uniform(s->p.seed, pos, SAMPLER_DRAW));
+    }
     out.logprob = (float)((double)logits[out.token] - log_sum);
     out.end = engine_vocab_is_end(s->vocab, out.token);
     sampler_top(logits, s->n_vocab, log_sum, s->p.n_top_logprobs, &out);

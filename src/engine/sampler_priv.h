@@ -29,6 +29,9 @@ size_t sampler_mirostat2(llama_token_data_array *c, double u, float tau, float e
 
 /* log(sum(exp(logits))); *ret_best: the largest logit's token (smallest on a tie). NAN or infinite when logits are not numbers. */
 double sampler_log_sum(const float *logits, uint32_t n, int32_t *ret_best);
+/* The token at u in the cumulated probabilities of all at a temperature; best: the largest logit's. As softmax and draw over a list of
+ * candidates, which takes four times as long (151,936 tokens: 1.2 against 0.3 ms). */
+int32_t sampler_draw_raw(const float *logits, uint32_t n, int32_t best, float temperature, double u);
 /* The n_top largest, best first, into ret->top, with log probabilities. */
 void sampler_top(const float *logits, uint32_t n, double log_sum, uint32_t n_top, struct engine_sample *ret);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What is told of the raw logits: the sum that makes them log probabilities, the best ones. */
+ * What is made of the raw logits in one go over them: the sum that makes them log probabilities, the best ones, a draw from all. */
 #include <math.h>
 #include <string.h>
 
@@ -25,18 +25,18 @@ static inline floats exp_fast(floats x) {
     return p * (floats)scale;
 }
 
-/* sum(exp(x - max)) of at most BLOCK numbers. */
-static float block_sum(const float *x, uint32_t n, float max) {
+/* sum(exp((x - max) / temperature)) of at most BLOCK numbers. */
+static float block_sum(const float *x, uint32_t n, float max, float temperature) {
     floats sum[2] = {{0}, {0}}, v; /* two, so that one addition need not wait for the other */
     uint32_t i = 0;
     for (; i + LANES <= n; i += LANES) {
         memcpy(&v, x + i, sizeof v);
-        sum[i / LANES % 2] += exp_fast(v - max);
+        sum[i / LANES % 2] += exp_fast((v - max) / temperature);
     }
     if (i < n) { /* the rest of the lanes add exp(-infinity), next to nothing */
         v = (floats){0} - INFINITY;
         memcpy(&v, x + i, (n - i) * sizeof *x);
-        sum[0] += exp_fast(v - max);
+        sum[0] += exp_fast((v - max) / temperature);
     }
     sum[0] += sum[1];
     return (sum[0][0] + sum[0][1]) + (sum[0][2] + sum[0][3]);
@@ -48,8 +48,27 @@ double sampler_log_sum(const float *logits, uint32_t n, int32_t *ret_best) {
         if (logits[i] > logits[best]) best = i;
     *ret_best = (int32_t)best;
     double sum = 0;
-    for (uint32_t i = 0; i < n; i += BLOCK) sum += (double)block_sum(logits + i, n - i < BLOCK ? n - i : BLOCK, logits[best]);
+    for (uint32_t i = 0; i < n; i += BLOCK) sum += (double)block_sum(logits + i, n - i < BLOCK ? n - i : BLOCK, logits[best], 1);
     return (double)logits[best] + log(sum);
+}
+
+int32_t sampler_draw_raw(const float *logits, uint32_t n, int32_t best, float temperature, double u) {
+    float max = logits[best];
+    double total = 0, at = 0, next = 0;
+    for (uint32_t i = 0; i < n; i += BLOCK) total += (double)block_sum(logits + i, n - i < BLOCK ? n - i : BLOCK, max, temperature);
+    uint32_t start = 0;
+    for (; start < n; start += BLOCK, at = next) { /* the block where it is: summed again, rather than a list of sums of any length */
+        next = at + (double)block_sum(logits + start, n - start < BLOCK ? n - start : BLOCK, max, temperature);
+        if (u * total < next) break;
+    }
+    int32_t last = best; /* rounding at a block's very end stays with the last one that can be */
+    for (uint32_t i = start; i < n && i < start + BLOCK; i++) {
+        if (logits[i] == -INFINITY) continue;
+        at += (double)expf((logits[i] - max) / temperature);
+        last = (int32_t)i;
+        if (u * total < at) break;
+    }
+    return last;
 }
 
 void sampler_top(const float *logits, uint32_t n, double log_sum, uint32_t n_top, struct engine_sample *ret) {

@@ -3,6 +3,7 @@
  * function of seed, position, logits and history alone. */
 #include <math.h>
 
+#include "engine/philox.h"
 #include "engine/sampler.h"
 #include "engine/sampler_priv.h"
 #include "engine/slice_priv.h"
@@ -319,6 +320,33 @@ static void sums_of_any_length_are_right(void **state) {
     }
 }
 
+/* The short way of a draw from all tokens takes the token that the long one takes, but where u is within rounding of a border. */
+static void a_raw_draw_is_the_long_ones(void **state) {
+    (void)state;
+    llama_token_data *data = mem_calloc(n_vocab, sizeof *data);
+    uint32_t others = 0;
+    for (uint32_t trial = 0; trial < 200; trial++) {
+        float temperature = trial % 2 ? 1 : 0.3f + 0.01f * (float)trial;
+        for (uint32_t i = 0; i < n_vocab; i++)
+            logits[i] = i % 7 == trial % 7 ? -INFINITY : (float)(4 * engine_uniform(trial, (int32_t)i, SAMPLER_DRAW));
+        int32_t best;
+        sampler_log_sum(logits, n_vocab, &best);
+        for (uint32_t i = 0; i < n_vocab; i++) data[i] = (llama_token_data){(llama_token)i, logits[i], 0};
+        llama_token_data_array c = {data, n_vocab, -1, false};
+        sampler_softmax(&c, temperature);
+        for (int32_t k = -1; k < 20; k++) {
+            double u = k < 0 ? 0 : k == 0 ? 1 - 1e-16 : engine_uniform(trial, k, SAMPLER_XTC);
+            int32_t token = sampler_draw_raw(logits, n_vocab, best, temperature, u);
+            assert_true(logits[token] > -INFINITY);
+            if (token != data[sampler_draw(&c, u)].id) others++;
+        }
+    }
+    assert_true(others <= 8); /* of 4200 */
+    for (uint32_t i = 0; i < n_vocab; i++) logits[i] = i == 5 ? 1 : 0;
+    assert_int_equal(sampler_draw_raw(logits, n_vocab, 5, 1e-37f, 0.5), 5);
+    free(data);
+}
+
 static void logprobs_are_of_the_raw_distribution(void **state) {
     (void)state;
     struct engine_sampling p = plain();
@@ -542,6 +570,7 @@ int main(void) {
         cmocka_unit_test(mirostat_finds_its_surprise),
         cmocka_unit_test(logit_bias_forces_and_forbids),
         cmocka_unit_test(sums_of_any_length_are_right),
+        cmocka_unit_test(a_raw_draw_is_the_long_ones),
         cmocka_unit_test(logprobs_are_of_the_raw_distribution),
         cmocka_unit_test(a_grammar_forces_digits),
         cmocka_unit_test(a_grammar_keeps_the_proportions),
