@@ -16,7 +16,7 @@
 
 static const uint32_t NOWHERE = UINT32_MAX;
 enum {
-    COPY_LEAST = 16,   /* tokens worth an operation in every stage */
+    COPY_LEAST = 4,    /* tokens worth an operation in every stage, which is microseconds: less than one token's compute */
     FOLLOW_LEAST = 16, /* more tokens than are there now worth waiting for */
 };
 
