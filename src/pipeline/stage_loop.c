@@ -168,6 +168,7 @@ static err_code load(struct stage_loop *l, stage_open_fn open, void *user, struc
 /* ---- waiting for work ------------------------------------------------------------------------------------------------------- */
 
 enum { SLOT_LOCAL, SLOT_IN, SLOT_OUT, SLOT_COUNT };
+enum { MESSAGES_AT_ONCE = 256 };
 
 /* A head without a frame in flight waits for people, on a battery nobody spins. */
 static bool may_spin(struct stage_loop *l, clock_us now) {
@@ -311,7 +312,8 @@ static err_code work_ring(struct stage_loop *l, struct err *e) {
     return stage_loop_send(l, e);
 }
 
-static err_code work_local(struct stage_loop *l, struct err *e) {
+/* ERR_BUSY: nothing more is there. */
+static err_code work_message(struct stage_loop *l, struct err *e) {
     struct frame_header h;
     const uint8_t *payload;
     int fd = -1;
@@ -320,9 +322,6 @@ static err_code work_local(struct stage_loop *l, struct err *e) {
     if (fd >= 0) {
         close(fd); /* the ring stands: a late attempt */
     }
-    if (code == ERR_BUSY) {
-        return ERR_OK;
-    }
     if (code != ERR_OK || handled || h.type == FRAME_SOCKET) {
         return code;
     }
@@ -330,6 +329,15 @@ static err_code work_local(struct stage_loop *l, struct err *e) {
         return err_set(e, ERR_PROTOCOL, "a %s frame came to stage %u, which is not the head", frame_type_name(h.type), l->order.stage);
     }
     return stage_head_local(l, &h, payload, e);
+}
+
+/* What has come, before the next frame is made of it: requests that come together are computed together. A flood of them waits its turn. */
+static err_code work_local(struct stage_loop *l, struct err *e) {
+    err_code code = ERR_OK;
+    for (int i = 0; i < MESSAGES_AT_ONCE && code == ERR_OK; i++) {
+        code = work_message(l, e);
+    }
+    return code == ERR_BUSY ? ERR_OK : code;
 }
 
 static err_code work(struct stage_loop *l, struct err *e) {
