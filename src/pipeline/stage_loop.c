@@ -168,7 +168,7 @@ static err_code load(struct stage_loop *l, stage_open_fn open, void *user, struc
 /* ---- waiting for work ------------------------------------------------------------------------------------------------------- */
 
 enum { SLOT_LOCAL, SLOT_IN, SLOT_OUT, SLOT_COUNT };
-enum { MESSAGES_AT_ONCE = 256 };
+enum { MESSAGES_AT_ONCE = 256, REQUESTS_AT_ONCE = 4 };
 
 /* A head without a frame in flight waits for people, on a battery nobody spins. */
 static bool may_spin(struct stage_loop *l, clock_us now) {
@@ -313,7 +313,7 @@ static err_code work_ring(struct stage_loop *l, struct err *e) {
 }
 
 /* ERR_BUSY: nothing more is there. */
-static err_code work_message(struct stage_loop *l, struct err *e) {
+static err_code work_message(struct stage_loop *l, uint32_t *n_requests, struct err *e) {
     struct frame_header h;
     const uint8_t *payload;
     int fd = -1;
@@ -328,14 +328,17 @@ static err_code work_message(struct stage_loop *l, struct err *e) {
     if (l->sched == NULL) {
         return err_set(e, ERR_PROTOCOL, "a %s frame came to stage %u, which is not the head", frame_type_name(h.type), l->order.stage);
     }
+    *n_requests += h.type == FRAME_SUBMIT;
     return stage_head_local(l, &h, payload, e);
 }
 
-/* What has come, before the next frame is made of it: requests that come together are computed together. A flood of them waits its turn. */
+/* What has come, before the next frame is made of it: requests that come together are computed together, but not so many that the first
+ * of them waits long for the last. A flood of anything waits its turn. */
 static err_code work_local(struct stage_loop *l, struct err *e) {
     err_code code = ERR_OK;
-    for (int i = 0; i < MESSAGES_AT_ONCE && code == ERR_OK; i++) {
-        code = work_message(l, e);
+    uint32_t n_requests = 0;
+    for (int i = 0; i < MESSAGES_AT_ONCE && n_requests < REQUESTS_AT_ONCE && code == ERR_OK; i++) {
+        code = work_message(l, &n_requests, e);
     }
     return code == ERR_BUSY ? ERR_OK : code;
 }
