@@ -9,7 +9,7 @@ round() {
 }
 report() {
     words "Over HTTP, /v1/chat/completions, streamed: the demo model, one thread that computes, 64 sequences, one KV cache for all of them on both"
-    words "sides (llama-server -kvu -b 512), 48 tokens an answer, no prompt like an earlier one."
+    words "sides (llama-server -kvu -b 512), 48 tokens an answer, prompts alike in their first seven tokens or so, which both sides take over from earlier ones."
     rates
     for streams in 1 8 64; do
         rate "**Caravan, $streams streams: tokens a second**" "caravan.$streams.tokens"
