@@ -25,8 +25,9 @@ static inline floats exp_fast(floats x) {
     return p * (floats)scale;
 }
 
-/* sum(exp((x - max) / temperature)) of at most BLOCK numbers. */
+/* sum(exp((x - max) / temperature)) of the first BLOCK of n numbers. */
 static float block_sum(const float *x, uint32_t n, float max, float temperature) {
+    if (n > BLOCK) n = BLOCK;
     floats sum[2] = {{0}, {0}}, v; /* two, so that one addition need not wait for the other */
     uint32_t i = 0;
     for (; i + LANES <= n; i += LANES) {
@@ -48,17 +49,17 @@ double sampler_log_sum(const float *logits, uint32_t n, int32_t *ret_best) {
         if (logits[i] > logits[best]) best = i;
     *ret_best = (int32_t)best;
     double sum = 0;
-    for (uint32_t i = 0; i < n; i += BLOCK) sum += (double)block_sum(logits + i, n - i < BLOCK ? n - i : BLOCK, logits[best], 1);
+    for (uint32_t i = 0; i < n; i += BLOCK) sum += (double)block_sum(logits + i, n - i, logits[best], 1);
     return (double)logits[best] + log(sum);
 }
 
 int32_t sampler_draw_raw(const float *logits, uint32_t n, int32_t best, float temperature, double u) {
     float max = logits[best];
     double total = 0, at = 0, next = 0;
-    for (uint32_t i = 0; i < n; i += BLOCK) total += (double)block_sum(logits + i, n - i < BLOCK ? n - i : BLOCK, max, temperature);
+    for (uint32_t i = 0; i < n; i += BLOCK) total += (double)block_sum(logits + i, n - i, max, temperature);
     uint32_t start = 0;
     for (; start < n; start += BLOCK, at = next) { /* the block where it is: summed again, rather than a list of sums of any length */
-        next = at + (double)block_sum(logits + start, n - start < BLOCK ? n - start : BLOCK, max, temperature);
+        next = at + (double)block_sum(logits + start, n - start, max, temperature);
         if (u * total < next) break;
     }
     int32_t last = best; /* rounding at a block's very end stays with the last one that can be */
