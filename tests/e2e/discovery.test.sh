@@ -3,62 +3,17 @@
 # Discovery on a network of its own: three hosts (network namespaces on a bridge) find each other without being told; a node of another
 # cluster is seen and left alone; the helper's death doesn't hurt; where multicast doesn't get through, --peer does. Needs root.
 set -eu
-[ "$(id -u)" = 0 ] && command -v ip >/dev/null 2>&1 && ip netns add "cv$$-probe" 2>/dev/null || { echo "skipped: no network namespaces here"; exit 77; }
-ip netns del "cv$$-probe"
 unset CARAVAN_NO_DISCOVERY
-net="cv$$-net"
 hosts="a b c d"
-pids=
-
-finish() {
-    status=$?
-    for pid in $pids; do kill -9 "$pid" 2>/dev/null || true; done
-    for h in $hosts; do ip netns del "cv$$-$h" 2>/dev/null || true; done
-    ip netns del "$net" 2>/dev/null || true
-    if [ "$status" != 0 ] && [ "$status" != 77 ]; then
-        for h in $hosts; do [ ! -f "$h.log" ] || sed "s/^/$h: /" "$h.log"; done
-    fi
-    exit "$status"
-}
-trap finish EXIT
-trap 'exit 1' INT TERM
-
-ip netns add "$net"
-ip netns exec "$net" ip link add br0 type bridge mcast_snooping 0
-ip netns exec "$net" ip link set br0 up
+subnet=10.77.0
+. "$CARAVAN_SOURCE/tests/e2e/lib/hosts.sh"
 number=0
 for h in $hosts; do
     number=$((number + 1))
-    ip netns add "cv$$-$h"
-    ip link add e0 netns "cv$$-$h" type veth peer name "p-$h" netns "$net"
-    ip netns exec "$net" ip link set "p-$h" master br0 up
-    ip netns exec "cv$$-$h" ip link set lo up
-    ip netns exec "cv$$-$h" ip addr add "10.77.0.$number/24" dev e0
-    ip netns exec "cv$$-$h" ip link set e0 up
+    on_bridge "$h" "$number"
 done
 
-# start HOST OPTION...: a node in that host, with the folder state-HOST.
-start() {
-    h=$1
-    shift
-    ip netns exec "cv$$-$h" "$CARAVAN" up --name "$h" --memory 64M --state-dir "$CARAVAN_TMP/state-$h" "$@" >>"$h.log" 2>&1 &
-    pids="$pids $!"
-    eval "pid_$h=$!"
-}
-# until WHAT SECONDS COMMAND...
-until_true() {
-    what=$1
-    left=$(($2 * 10))
-    shift 2
-    until "$@"; do
-        left=$((left - 1))
-        [ "$left" -gt 0 ] || { echo "not ok: $what"; exit 1; }
-        sleep 0.1
-    done
-    echo "ok: $what"
-}
-linked() { grep -q "linked with $2 " "$1.log"; }
-helper_of() { ip netns pids "cv$$-$1" | while read -r pid; do tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q ' discover ' && echo "$pid"; done || true; }
+helper_of() { ip netns pids "$ns-$1" | while read -r pid; do tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q ' discover ' && echo "$pid"; done || true; }
 has_new_helper() { new=$(helper_of a); [ -n "$new" ] && [ "$new" != "$old" ]; }
 
 start a
@@ -91,8 +46,8 @@ kill "$pid_a" "$pid_c"
 wait "$pid_a" || true
 wait "$pid_c" || true
 rm -f state-a/peers.json state-c/peers.json
-ip netns exec "$net" ip link set p-b type bridge_slave mcast_flood off bcast_flood on
-ip netns exec "cv$$-b" ip link set e0 multicast off
+ip netns exec "$ns-net" ip link set p-b type bridge_slave mcast_flood off bcast_flood on
+ip netns exec "$ns-b" ip link set e0 multicast off
 for h in a b c; do : >"$h.log"; done
 start a
 start c

@@ -3,49 +3,22 @@
 # `caravan doctor` in hosts of its own (network namespaces on a bridge, one of them behind a router): it finds what keeps two machines
 # apart, each cause made for real, and finds nothing where all is well. Needs root.
 set -eu
-me="doctor$$"
-[ "$(id -u)" = 0 ] && command -v ip >/dev/null 2>&1 && ip netns add "$me-probe" 2>/dev/null || { echo "skipped: no network namespaces here"; exit 77; }
-ip netns del "$me-probe"
 unset CARAVAN_NO_DISCOVERY
-hosts="a b c d far"
-pids=
-
-finish() {
-    status=$?
-    for pid in $pids; do kill -9 "$pid" 2>/dev/null || true; done
-    for h in $hosts net router; do ip netns del "$me-$h" 2>/dev/null || true; done
-    rm -rf "/etc/netns/$me-a"
+hosts="a b c d far router"
+subnet=10.79.0
+. "$CARAVAN_SOURCE/tests/e2e/lib/hosts.sh"
+clean() {
+    rm -rf "/etc/netns/$ns-a"
     rmdir /etc/netns 2>/dev/null || true
-    if [ "$status" != 0 ] && [ "$status" != 77 ]; then
-        for h in $hosts; do [ ! -f "$h.log" ] || sed "s/^/$h: /" "$h.log"; done
-    fi
-    exit "$status"
 }
-trap finish EXIT
-trap 'exit 1' INT TERM
-
-in_host() {
-    where=$1
-    shift
-    ip netns exec "$me-$where" "$@"
-}
-for h in net $hosts router; do
-    ip netns add "$me-$h"
-    in_host "$h" ip link set lo up
-done
-in_host net ip link add br0 type bridge mcast_snooping 0
-in_host net ip link set br0 up
 number=0
 for h in a b c d router; do
     number=$((number + 1))
-    ip link add e0 netns "$me-$h" type veth peer name "p-$h" netns "$me-net"
-    in_host net ip link set "p-$h" master br0 up
-    in_host "$h" ip addr add "10.79.0.$number/24" dev e0
+    on_bridge "$h" "$number"
     in_host "$h" ip addr add "fd79::$number/64" dev e0 nodad
-    in_host "$h" ip link set e0 up
 done
 # The way to far leads over a link with a small MTU, and the router's own words (ICMP) do not come through.
-ip link add e1 netns "$me-router" type veth peer name e0 netns "$me-far"
+ip link add e1 netns "$ns-router" type veth peer name e0 netns "$ns-far"
 in_host router ip addr add 10.80.0.1/24 dev e1
 in_host router ip link set e1 mtu 1280 up
 in_host router sysctl -qw net.ipv4.ip_forward=1
@@ -55,29 +28,9 @@ in_host far ip addr add 10.80.0.2/24 dev e0
 in_host far ip link set e0 up
 in_host far ip route add default via 10.80.0.1
 in_host a ip route add 10.80.0.0/24 via 10.79.0.5
-mkdir -p "/etc/netns/$me-a"
-printf '127.0.0.1 localhost\n10.79.0.2 beta\nfd79::2 beta\n' >"/etc/netns/$me-a/hosts"
+mkdir -p "/etc/netns/$ns-a"
+printf '127.0.0.1 localhost\n10.79.0.2 beta\nfd79::2 beta\n' >"/etc/netns/$ns-a/hosts"
 
-# start HOST OPTION...
-start() {
-    h=$1
-    shift
-    ip netns exec "$me-$h" "$CARAVAN" up --name "$h" --memory 64M --state-dir "$CARAVAN_TMP/state-$h" "$@" >>"$h.log" 2>&1 &
-    pids="$pids $!"
-    eval "pid_$h=$!"
-}
-until_true() {
-    what=$1
-    left=$(($2 * 10))
-    shift 2
-    until "$@"; do
-        left=$((left - 1))
-        [ "$left" -gt 0 ] || { echo "not ok: $what"; exit 1; }
-        sleep 0.1
-    done
-    echo "ok: $what"
-}
-linked() { grep -q "linked with $2 " "$1.log"; }
 # doctor HOST STATUS OPTION...: its words go to the file said.
 doctor() {
     from=$1
