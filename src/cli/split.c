@@ -108,6 +108,7 @@ err_code cli_split_ring(const struct options *o, const struct cli_split *s, bool
     };
     err_code code = cli_load(o, &c.load, e);
     if (n_ctx) c.load.n_ctx = n_ctx;
+    c.load.n_outputs = engine_load_batch(&c.load); /* the logits of every token are compared or counted */
     if (c.load.n_threads == 0) c.load.n_threads = cli_share_of_cores(s->n_stage); /* for the whole model too: compare like with like */
     return code == ERR_OK ? private_ring_start(&c, ret, e) : code;
 }

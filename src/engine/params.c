@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "engine/params_priv.h"
+#include "model/estimate.h"
 
 #define LOAD_MAX_CTX (16 * 1024 * 1024)
 #define BIAS_MAX 100.0
@@ -147,7 +148,7 @@ yyjson_mut_val *engine_sampling_to_json(const struct engine_sampling *p, yyjson_
 
 /* ---- loading ---- */
 
-enum { DEFAULT_BATCH = 512, CPU_UBATCH = 128 };
+enum { DEFAULT_BATCH = 512, CPU_UBATCH = 64 };
 
 /* Numbers: LOAD_U(field, max); words: LOAD_W(field, allowed words, NULL for any). One list for both directions. */
 static const char *const SPLIT_MODES[] = {"none", "layer", "row", NULL};
@@ -157,8 +158,8 @@ static const char *const CACHE_TYPES[] = {"f32", "f16", "bf16", "q8_0", "q4_0", 
 static const char *const POOLING[] = {"auto", "none", "mean", "cls", "last", NULL};
 
 #define LOAD_NUMBERS(X) \
-    X(n_ctx, LOAD_MAX_CTX) X(n_seq, 256) X(n_batch, 16384) X(n_ubatch, 16384) X(n_threads, 1024) X(n_threads_batch, 1024) \
-    X(n_rewind, 64)
+    X(n_ctx, LOAD_MAX_CTX) X(n_seq, 256) X(n_batch, 16384) X(n_ubatch, 16384) X(n_outputs, 16384) X(n_threads, 1024) \
+    X(n_threads_batch, 1024) X(n_rewind, 64)
 #define LOAD_WORDS(X) \
     X(devices, NULL) X(split_mode, SPLIT_MODES) X(cache_type_k, CACHE_TYPES) X(cache_type_v, CACHE_TYPES) \
     X(flash_attn, FLASH_ATTN) X(pooling, POOLING) X(backends, NULL)
@@ -178,6 +179,12 @@ uint32_t engine_load_batch(const struct engine_load *p) { return p->n_batch > 0 
 uint32_t engine_load_ubatch(const struct engine_load *p) {
     uint32_t batch = engine_load_batch(p), step = p->n_ubatch > 0 ? p->n_ubatch : p->n_gpu_layers == 0 ? CPU_UBATCH : batch;
     return step < batch ? step : batch;
+}
+
+uint32_t engine_load_outputs(const struct engine_load *p) {
+    uint32_t all = engine_load_batch(p);
+    uint32_t n = p->n_outputs > 0 ? p->n_outputs : p->exact ? all : model_estimate_outputs(engine_load_ubatch(p), p->n_seq);
+    return n < p->n_seq ? p->n_seq : n < all ? n : all;
 }
 
 static err_code get_word(yyjson_val *obj, const char *key, const char *const *allowed, char *ret, size_t size, struct err *e) {

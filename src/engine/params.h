@@ -58,7 +58,8 @@ struct engine_load {
     uint32_t n_ctx;          /* positions a sequence may have; 0: the model's trained context, at most 4096 */
     uint32_t n_seq;          /* sequences at once (>= 1); KV cells = n_ctx * n_seq */
     uint32_t n_batch;        /* most tokens in one eval (0: 512) */
-    uint32_t n_ubatch;       /* tokens computed at once; 0: 128 on a CPU, n_batch with a GPU */
+    uint32_t n_ubatch;       /* tokens computed at once; 0: 64 on a CPU, n_batch with a GPU */
+    uint32_t n_outputs;      /* tokens computed at once that can have logits; 0: model_estimate_outputs, all of them when exact */
     uint32_t n_threads;      /* 0: the machine's cores */
     uint32_t n_threads_batch;/* 0: as n_threads */
     int32_t n_gpu_layers;    /* 0: CPU; < 0: all */
@@ -72,10 +73,11 @@ struct engine_load {
     char backends[512];      /* folder of ggml's backend modules */
 };
 void engine_load_init(struct engine_load *p);
-/* What n_batch and n_ubatch come to, where they are 0. A CPU is as fast with 128 tokens at once as with 512, and its buffers take a quarter
- * of the memory. */
+/* What n_batch, n_ubatch and n_outputs come to, where they are 0. A CPU is as fast with 64 tokens at once as with 512, and its
+ * buffers take an eighth of the memory. */
 uint32_t engine_load_batch(const struct engine_load *p);
 uint32_t engine_load_ubatch(const struct engine_load *p);
+uint32_t engine_load_outputs(const struct engine_load *p);
 err_code engine_load_from_json(struct engine_load *p, yyjson_val *obj, struct err *e);
 yyjson_mut_val *engine_load_to_json(const struct engine_load *p, yyjson_mut_doc *doc);
 

@@ -150,6 +150,7 @@ static err_code make_context(struct slice *s, const struct engine_load *load, st
         params.cb_eval = slice_catch;
         params.cb_eval_user_data = s;
     }
+    if (s->n_outputs > 0) params.n_outputs_max = s->n_outputs;
     slice_pool_context(s, &params);
     s->ctx = llama_init_from_model(s->model, params);
     if (s->ctx == NULL) return refused(s, "make a context for", e);
@@ -252,6 +253,7 @@ static err_code open_slice(struct slice *s, const struct model_slice *slice, mod
     int32_t window = llama_model_n_swa(s->model);
     s->window = window > 0 ? (uint32_t)window : 0;
     s->exact = load->exact;
+    s->n_outputs = s->what.tail && s->pool.type == ENGINE_POOL_NONE ? engine_load_outputs(load) : 0;
     s->streams = load->n_seq > 1 && !s->what.kv_pool && (load->exact || s->what.kv_streams);
     if ((rc = make_context(s, load, e)) != ERR_OK) return rc;
     tell(s, load);

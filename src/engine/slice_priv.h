@@ -32,6 +32,7 @@ struct slice {
     bool exact;                  /* parts of one class of shapes */
     bool streams;                /* every sequence has its own KV cells */
     bool recurrent;              /* some layer keeps a state instead of KV */
+    uint32_t n_outputs;          /* tokens of a part that can have logits; 0: all */
     uint32_t window;             /* smallest sliding window, 0: none */
     uint32_t n_pos;              /* positions a row of an embedding batch takes: 4 with M-RoPE */
     /* room for one batch, made once */

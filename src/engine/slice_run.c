@@ -148,7 +148,7 @@ static bool joins_group(const struct slice *s, const struct engine_token *t, siz
 
 /* How many tokens from `at` are computed together. libllama gives rows back in the order of its own division of a batch; these parts
  * are such that this order is ours: one run of one sequence, or single tokens of different sequences. */
-static size_t part_length(struct slice *s, const struct engine_token *t, size_t at, size_t n) {
+static size_t shape_length(struct slice *s, const struct engine_token *t, size_t at, size_t n) {
     if (!s->exact && !s->recurrent && !s->streams && !s->pool.at_once) return n - at;
     size_t end = at + 1;
     while (end < n && t[end].seq == t[at].seq) end++;
@@ -158,6 +158,16 @@ static size_t part_length(struct slice *s, const struct engine_token *t, size_t 
     size_t most = s->exact && n - at > EXACT_GROUP ? EXACT_GROUP : n - at;
     for (; end - at < most && joins_group(s, t, end, n); end++) s->seen[t[end].seq] = s->part;
     return end - at;
+}
+
+/* And no more than there is room for logits of. */
+static size_t part_length(struct slice *s, const struct engine_token *t, size_t at, size_t n) {
+    size_t len = shape_length(s, t, at, n), rows = 0;
+    for (size_t i = 0; i < len && s->n_outputs > 0; i++) {
+        rows += t[at + i].flags != 0;
+        if (rows > s->n_outputs) return i;
+    }
+    return len;
 }
 
 static void set_positions(struct slice *s, const struct engine_token *t, size_t n) {

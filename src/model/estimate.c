@@ -3,8 +3,7 @@
 
 #include "model/types.h"
 
-enum { DEFAULT_UBATCH = 512, CELL_STEP = 256 };
-
+enum { DEFAULT_UBATCH = 512, CELL_STEP = 256, OUTPUTS_SHARE = 4 };
 
 /* Bytes of n elements, whole blocks. */
 static uint64_t row_bytes(uint32_t type, uint64_t n) {
@@ -43,6 +42,11 @@ static bool has_indexer(const struct model_layout *l, uint32_t first, uint32_t e
     return false;
 }
 
+uint32_t model_estimate_outputs(uint32_t n_ubatch, uint32_t n_seq) {
+    uint32_t share = n_ubatch / OUTPUTS_SHARE;
+    return share > n_seq ? share : n_seq;
+}
+
 /* The widest that libllama holds at once: the residual stream and a layer's intermediate results, the attention mask (f16, as flash
  * attention wants it), and in the tail the logits. An indexer's scores and their sorting were measured at up to 12.5 times n_ctx * n_ubatch
  * floats. */
@@ -51,7 +55,8 @@ static uint64_t compute_bytes(const struct model_layout *l, uint32_t first, uint
     uint64_t layer = 4 * n_ubatch * (6 * (uint64_t)l->n_embd + 3 * (uint64_t)l->n_ff_max);
     uint64_t cells = n_ubatch * shape->n_ctx * shape->n_seq;
     uint64_t scores = cells * (has_indexer(l, first, end) ? 4 * 13 : has_attention(l, first, end) ? 2 : 0);
-    uint64_t logits = end == l->n_layer ? 4 * n_ubatch * (l->n_vocab + 4 * (uint64_t)l->n_embd) : 0; /* and what they are made of */
+    uint64_t rows = shape->streams ? n_ubatch : model_estimate_outputs((uint32_t)n_ubatch, shape->n_seq);
+    uint64_t logits = end == l->n_layer ? 4 * rows * (l->n_vocab + 4 * (uint64_t)l->n_embd) : 0; /* and what they are made of */
     return MODEL_ESTIMATE_FIXED + scores + (logits > layer ? logits : layer);
 }
 

@@ -29,6 +29,9 @@ struct model_estimate {
 /* Of layers [first, end), with the embedding if first = 0 and the head if end = n_layer. */
 struct model_estimate model_estimate_slice(const struct model_layout *l, uint32_t first, uint32_t end,
                                            const struct model_load_shape *shape);
+/* How many of n_ubatch tokens computed at once can have logits: with a large vocabulary their buffer would be the largest of all, and a
+ * prompt needs one row. At least one for each sequence. */
+uint32_t model_estimate_outputs(uint32_t n_ubatch, uint32_t n_seq);
 /* KV bytes that one more token of context costs in a layer (0 in recurrent layers; beyond a window: 0 too, but this counts it). */
 uint64_t model_kv_token_bytes(const struct model_layout *l, uint32_t layer, uint32_t type_k, uint32_t type_v);
 

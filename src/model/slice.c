@@ -20,8 +20,10 @@ static uint32_t smallest_type(uint64_t n) {
     return MODEL_TYPE_F16;
 }
 
-static void make_zeros(struct slice_tensor *t) {
+/* A table that libllama insists on, and no graph of the slice uses. */
+static void make_unread(struct slice_tensor *t) {
     t->source = NULL;
+    t->unread = true;
     if (t->n_dims >= 2) t->type = smallest_type(t->ne[0]);
     uint64_t n = 1;
     for (uint32_t i = 0; i < t->n_dims; i++) n *= t->ne[i];
@@ -38,13 +40,14 @@ static void fit_table(const struct model_slice *s, struct slice_tensor *t) {
                 t->ne[i] = SLICE_SMALL_VOCAB;
                 vocab = true;
             }
-        if (vocab) make_zeros(t);
-    } else if (output && !s->info.tail) make_zeros(t);
-    else if (input && !s->info.head && !s->l->tied) make_zeros(t);
+        if (vocab) make_unread(t);
+    } else if (output && !s->info.tail) make_unread(t);
+    else if (input && !s->info.head && !s->l->tied) make_unread(t);
     if (!s->info.head && starts_with(t->name, "position_embd.") && (s->quirks->fixups & MODEL_FIX_POSITION)) {
         uint32_t type = t->type;
-        make_zeros(t);
-        t->type = type; /* this one is read */
+        make_unread(t);
+        t->type = type;
+        t->unread = false; /* zeros */
         t->bytes = model_type_bytes(type, t->ne[0] * t->ne[1]);
     }
 }
@@ -86,9 +89,11 @@ static void lay_out(struct model_slice *s) {
     s->segment[s->n_segments++] = (struct slice_segment){.at = 0, .len = s->header.len, .memory = s->header.data};
     for (uint32_t i = 0; i < s->n_tensors; i++) {
         const struct slice_tensor *t = &s->tensor[i];
-        if (!t->source) continue;
-        s->segment[s->n_segments++] = (struct slice_segment){
-            .at = s->header.len + t->offset, .len = t->bytes, .part = t->source->part, .offset = t->source->offset};
+        struct slice_segment g = {.at = s->header.len + t->offset, .len = t->bytes, .unread = t->unread};
+        if (!t->source && !t->unread) continue;
+        if (t->source) g.part = t->source->part;
+        if (t->source) g.offset = t->source->offset;
+        s->segment[s->n_segments++] = g;
     }
     s->info.file_size += s->header.len;
 }

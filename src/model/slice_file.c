@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/pages.h"
 #include "model/slice_priv.h"
 
 enum { STREAM_BUFFER = 256 * 1024 };
@@ -18,6 +19,7 @@ struct view {
     void *user;
     int *fds;                  /* of the parts, when the local files are read; else NULL */
     uint32_t n_fds;
+    char buffer[STREAM_BUFFER]; /* the stream's */
 };
 
 static void view_free(struct view *v) {
@@ -52,6 +54,14 @@ static const struct slice_segment *segment_at(const struct model_slice *s, uint6
     return &s->segment[low];
 }
 
+static void fill_unread(char *buf, uint64_t into, size_t n) {
+    for (size_t i = 0, len; i < n; i += len) {
+        size_t from = (size_t)((into + i) % PAGES_UNREAD_LEN);
+        len = PAGES_UNREAD_LEN - from < n - i ? PAGES_UNREAD_LEN - from : n - i;
+        memcpy(buf + i, PAGES_UNREAD + from, len);
+    }
+}
+
 static ssize_t view_read(void *cookie, char *buf, size_t size) {
     struct view *v = cookie;
     const struct model_slice *s = v->s;
@@ -63,6 +73,7 @@ static ssize_t view_read(void *cookie, char *buf, size_t size) {
         if (into < g->len) {
             if (n > g->len - into) n = g->len - into;
             if (g->memory) memcpy(buf + done, g->memory + into, (size_t)n);
+            else if (g->unread) fill_unread(buf + done, into, (size_t)n);
             else if (!v->read(v->user, g->part, g->offset + into, buf + done, (size_t)n)) {
                 errno = EIO;
                 return -1;
@@ -135,7 +146,7 @@ err_code model_slice_open(const struct model_slice *s, model_read_fn read, void 
         view_free(v);
         return code;
     }
-    setvbuf(f, NULL, _IOFBF, STREAM_BUFFER);
+    setvbuf(f, v->buffer, _IOFBF, sizeof v->buffer); /* glibc reads no more at once, whatever it is asked for */
     *ret_f = f;
     return ERR_OK;
 }

@@ -13,16 +13,19 @@ enum { SLICE_SMALL_VOCAB = 32, SLICE_MAX_NAME = 80 };
 /* A tensor of the virtual file. */
 struct slice_tensor {
     char name[SLICE_MAX_NAME];
-    const struct model_tensor *source; /* NULL: zeros */
+    const struct model_tensor *source; /* NULL: zeros, */
+    bool unread;               /* or whatever, for nothing looks at it */
     uint32_t type, n_dims;
     uint64_t ne[MODEL_MAX_DIMS];
     uint64_t bytes;
     uint64_t offset;           /* from the start of the virtual file's tensor data */
 };
 
-/* Bytes of the virtual file that come from somewhere; between the segments are zeros. Sorted. */
+/* Bytes of the virtual file that come from somewhere; between the segments are zeros. Sorted. Unread ones are
+ * PAGES_UNREAD, by which their memory is found again and given back (base/pages.h). */
 struct slice_segment {
     uint64_t at, len;          /* in the virtual file */
+    bool unread;
     const uint8_t *memory;     /* or, if NULL: */
     uint32_t part;
     uint64_t offset;           /* in the original */

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/pages.h"
 #include "base/str.h"
 #include "cluster/weights.h"
 #include "engine/slice.h"
@@ -93,6 +94,7 @@ static bool on_wait(void *user) { return tell(user); }
 
 static bool on_load(void *user, float fraction) {
     struct progress *p = user;
+    pages_huge(true); /* the vocabulary is there: now come the weights, then the KV cache */
     uint32_t percent = (uint32_t)(fraction * 100);
     if (percent == p->percent && clock_now() < p->told + TELL_US) return true;
     p->percent = percent;
@@ -157,12 +159,15 @@ static err_code stage_open(void *user, const struct stage_order *order, stage_pr
     }
     if (code == ERR_OK) code = load_slice(&o, order, &p, ret, e);
     opened_done(&o);
+    pages_huge(false); /* what is small, or not used up to its end, does not fill them */
+    pages_give_back();
     malloc_trim(0); /* the header's copies are gone: their memory goes back too */
     return code;
 }
 
 int stage_main(int fd) {
     io_tls_startup();
+    pages_huge(false);
     setenv("GGML_NO_BACKTRACE", "1", 0); /* else an abort starts a debugger, and the node waits for it */
     return stage_loop_run(fd, stage_open, NULL);
 }

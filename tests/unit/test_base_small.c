@@ -21,6 +21,7 @@
 #include "base/file.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/pages.h"
 
 /* ---- err ---- */
 
@@ -371,6 +372,31 @@ static void list_keeps_order(void **state) {
     assert_int_equal(LIST_ENTRY(head.next->next, struct item, link)->value, 4);
 }
 
+/* ---- pages ---- */
+
+/* A run of the mark goes, what lies around it stays, and so does a run that is too short. */
+static void pages_that_nobody_reads_are_given_back(void **state) {
+    (void)state;
+    enum { ROOM = 4 << 20, FROM = 1 << 20, LEN = 2 * PAGES_UNREAD_LEAST, SHORT_AT = 3 << 20, SHORT = PAGES_UNREAD_LEAST / 4 };
+    char *room = malloc(ROOM);
+    assert_non_null(room);
+    memset(room, 'x', ROOM);
+    size_t skew = (size_t)(-(uintptr_t)room % PAGES_UNREAD_LEN);
+    for (size_t i = 0; i < LEN; i++) room[skew + FROM + i] = PAGES_UNREAD[i % PAGES_UNREAD_LEN];
+    for (size_t i = 0; i < SHORT; i++) room[skew + SHORT_AT + i] = PAGES_UNREAD[i % PAGES_UNREAD_LEN];
+    size_t back = pages_give_back();
+#ifdef __linux__
+    assert_true(back > LEN - 2 * 65536 && back <= LEN);
+    assert_int_equal(room[skew + FROM + LEN / 2], 0);
+#else
+    assert_int_equal(back, 0);
+#endif
+    for (size_t i = 0; i < FROM; i++) assert_int_equal(room[skew + i], 'x');
+    for (size_t i = FROM + LEN; i < SHORT_AT; i++) assert_int_equal(room[skew + i], 'x');
+    for (size_t i = 0; i < SHORT; i++) assert_int_equal(room[skew + SHORT_AT + i], PAGES_UNREAD[i % PAGES_UNREAD_LEN]);
+    free(room);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(err_table_is_complete),
@@ -388,6 +414,7 @@ int main(void) {
         cmocka_unit_test(clock_goes_forward),
         cmocka_unit_test(arena_gives_aligned_zeroed_memory),
         cmocka_unit_test(list_keeps_order),
+        cmocka_unit_test(pages_that_nobody_reads_are_given_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -146,6 +146,7 @@ static void loading_survives_the_round_trip(void **state) {
     a.n_seq = 6;
     a.n_batch = 256;
     a.n_ubatch = 128;
+    a.n_outputs = 48;
     a.n_threads = 3;
     a.n_threads_batch = 4;
     a.n_rewind = 5;

@@ -134,6 +134,31 @@ static void mixed_sequences(bool exact) {
 static void mixed_sequences_are_the_whole(void **state) { (void)state; mixed_sequences(false); }
 static void mixed_sequences_are_the_whole_when_exact(void **state) { (void)state; mixed_sequences(true); }
 
+/* libllama aborts when a batch wants more logits than it was told. */
+static void more_logits_than_there_is_room_for_come_in_parts(void **state) {
+    (void)state;
+    struct engine_load load = fixture_load();
+    struct fixture_chain all = fixture_whole(&model, &load);
+    load.n_seq = 2;
+    load.n_outputs = 5;
+    struct fixture_chain few = fixture_whole(&model, &load);
+    int32_t tokens[CHUNK];
+    struct engine_token t[CHUNK];
+    make_tokens(tokens, CHUNK, 9);
+    fixture_run(t, tokens, CHUNK, 0, 0, ENGINE_TOKEN_LOGITS);
+    t[1].flags = 0;
+    fixture_ok(fixture_eval(&all, t, CHUNK, &fixture_err));
+    fixture_ok(fixture_eval(&few, t, CHUNK, &fixture_err));
+    for (size_t i = 0; i < CHUNK; i++) {
+        const float *a = fixture_logits(&all, i), *b = fixture_logits(&few, i);
+        assert_int_equal(a != NULL, i != 1);
+        assert_int_equal(b != NULL, i != 1);
+        for (uint32_t k = 0; a != NULL && k < fixture_tail(&all)->info.n_vocab; k++) assert_float_equal(a[k], b[k], 0.05f);
+    }
+    fixture_chain_close(&all);
+    fixture_chain_close(&few);
+}
+
 /* ---- sequence operations ---- */
 
 /* Evaluates and gives a copy of the last token's logits. */
@@ -496,7 +521,7 @@ int main(void) {
         cmocka_unit_test(uneven_slices_are_the_whole),
         cmocka_unit_test(every_layer_by_itself_is_the_whole),
         cmocka_unit_test(small_ubatches_and_other_caches_are_the_whole),
-        cmocka_unit_test(mixed_sequences_are_the_whole),
+        cmocka_unit_test(more_logits_than_there_is_room_for_come_in_parts), cmocka_unit_test(mixed_sequences_are_the_whole),
         cmocka_unit_test(mixed_sequences_are_the_whole_when_exact),
         cmocka_unit_test(sequence_operations_work),
         cmocka_unit_test(sequence_operations_work_when_exact),
