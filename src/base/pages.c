@@ -2,15 +2,28 @@
  * See pages.h. */
 #include "base/pages.h"
 
-#ifdef __linux__
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+uint64_t pages_available(void) {
+    static const char key[] = "MemAvailable:";
+    unsigned long long kib = 0;
+    char line[128];
+    FILE *f = fopen("/proc/meminfo", "re");
+    while (f && kib == 0 && fgets(line, sizeof(line), f))
+        if (strncmp(line, key, sizeof(key) - 1) == 0) kib = strtoull(line + sizeof(key) - 1, NULL, 10);
+    if (f) fclose(f);
+    if (kib > 0) return kib * 1024;
+    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
+}
+
+#ifdef __linux__
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 
@@ -47,7 +60,7 @@ static size_t give_back(const struct search *s, char *at, char *end) {
 
 size_t pages_give_back(void) {
     struct search s = {.page = (size_t)sysconf(_SC_PAGESIZE)};
-    FILE *f = fopen("/proc/self/maps", "r");
+    FILE *f = fopen("/proc/self/maps", "re");
     char line[512];
     size_t sum = 0;
     s.copy = mem_alloc(s.page);

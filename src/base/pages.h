@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * How this process's memory lies in pages: huge ones where they pay, and none behind bytes that nobody looks at. Linux; elsewhere nothing
- * is done and nothing lost. */
+ * is done and nothing lost. And how many of them the machine has left. */
 #ifndef CARAVAN_BASE_PAGES_H
 #define CARAVAN_BASE_PAGES_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Bytes that will never be looked at are filled with this, again and again, at addresses that are a multiple of its length. */
 #define PAGES_UNREAD "nobody reads me."
@@ -18,5 +19,8 @@ void pages_huge(bool on);
 /* Gives the pages of all runs of PAGES_UNREAD of at least PAGES_UNREAD_LEAST bytes in private memory back to the system: they read as zeros
  * then. Only what has that content is touched, so other threads may go on. Returns how many bytes that were. */
 size_t pages_give_back(void);
+
+/* Bytes that processes can have without others' being swapped out: MemAvailable of /proc/meminfo (proc(5)); elsewhere all physical memory. */
+uint64_t pages_available(void);
 
 #endif

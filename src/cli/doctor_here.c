@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/pages.h"
 #include "base/str.h"
 #include "cli/doctor.h"
 #include "cluster/key.h"
@@ -91,7 +92,7 @@ static void look_node(const struct options *o, const struct doctor_self *self, s
 static void look_memory(struct doctor_here *f) {
     long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
     f->memory_total = pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
-    f->memory_available = profile_memory_available();
+    f->memory_available = pages_available();
 }
 
 static void look_devices(struct doctor_here *f) {

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/pages.h"
 #include "engine/measure.h"
 #include "engine/runtime.h"
 
@@ -20,22 +21,8 @@
 #define AGAIN_US (UINT64_C(600) * 1000000)
 enum { DISK_PROBE = 32 << 20, MAX_FILE = 1 << 20, MOST_TRIES = 6 };
 
-/* MemAvailable of /proc/meminfo (proc(5)); elsewhere all physical memory. */
-uint64_t profile_memory_available(void) {
-    static const char key[] = "MemAvailable:";
-    unsigned long long kib = 0;
-    char line[128];
-    FILE *f = fopen("/proc/meminfo", "re");
-    while (f && kib == 0 && fgets(line, sizeof(line), f))
-        if (strncmp(line, key, sizeof(key) - 1) == 0) kib = strtoull(line + sizeof(key) - 1, NULL, 10);
-    if (f) fclose(f);
-    if (kib > 0) return kib * 1024;
-    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
-}
-
 uint64_t profile_memory_offer(void) {
-    uint64_t available = profile_memory_available(), reserve = available / 8;
+    uint64_t available = pages_available(), reserve = available / 8;
     if (reserve < 256u << 20) reserve = 256u << 20;
     return available > reserve ? available - reserve : 0;
 }

@@ -35,7 +35,6 @@ struct profile {
 
 /* Bytes of memory that are free for models now: what the kernel calls available, less an eighth (at least 256 MB) for everything else. */
 uint64_t profile_memory_offer(void);
-uint64_t profile_memory_available(void); /* what the kernel calls available */
 
 /* Measures all devices, and the disk under the folder `models` (NULL, or one that can't be written: under `path`). If there is a profile at
  * `path` (it need not exist) of the same hardware, measured in quiet, its figures are taken and only free memory is looked up. After

@@ -17,7 +17,8 @@ enum engine_op_kind {
     ENGINE_OP_RM = 1,   /* remove positions [p0, p1) of seq (p1 < 0: to the end; p0 <= 0 and p1 < 0: all of it) */
     ENGINE_OP_CP = 2,   /* copy positions [p0, p1) of seq to dst */
     ENGINE_OP_KEEP = 3, /* drop every other sequence */
-    ENGINE_OP_CLOSE = 4 /* the sequence ends: RM of everything, and its sampler is freed */
+    ENGINE_OP_CLOSE = 4,/* the sequence ends: RM of everything, and its sampler is freed */
+    ENGINE_OP_PARK = 5  /* the sequence is not needed for a while: what it holds may be moved to where it does not slow the others down */
 };
 struct engine_op {
     uint8_t kind;

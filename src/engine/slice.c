@@ -222,6 +222,7 @@ static err_code make_room(struct slice *s, struct err *e) {
     s->batch.logits = mem_calloc(n, 1);
     s->seen = mem_calloc(s->info.n_seq, sizeof *s->seen);
     s->run = mem_calloc(s->info.n_seq, sizeof *s->run);
+    s->parked = mem_calloc(s->info.n_seq, sizeof *s->parked);
     for (uint32_t i = 0; i < n; i++) {
         s->batch.n_seq_id[i] = 1;
         s->batch.seq_id[i] = &s->seq_ids[i];
@@ -286,6 +287,7 @@ void slice_free(struct slice *s) {
     free(s->samplers);
     engine_scratch_free(s->scratch);
     slice_pool_done(s);
+    slice_park_free(s);
     free(s->history);
     free(s->kept);
     free(s->logits);

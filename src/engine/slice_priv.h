@@ -22,6 +22,12 @@ struct slice_pool {
     uint32_t *counts;            /* [n_seq]: rows in the sum */
 };
 
+/* What a parked sequence held, as libllama writes it; data NULL: it is not parked. */
+struct slice_parked {
+    uint8_t *data;
+    size_t size;
+};
+
 struct slice {
     struct model_slice_info what;
     struct engine_info info;
@@ -42,6 +48,8 @@ struct slice {
     uint32_t *seen;              /* per sequence: in which part it last stood */
     uint32_t part;
     uint32_t *run;               /* per sequence: how many tokens of it were computed last; 0 once some were taken back */
+    struct slice_parked *parked; /* [n_seq] */
+    uint32_t n_parked;
     /* the tensor that leaves, caught while the graph runs */
     float *catch_to;             /* where the next rows go */
     uint32_t catch_room, caught; /* rows */
@@ -66,6 +74,15 @@ err_code slice_pool_room(struct slice *s, struct err *e);
 /* Tokens [at, at + n) of a batch have been computed: their rows count, and flagged ones get their vector. */
 err_code slice_pool_take(struct slice *s, const struct engine_token *t, size_t at, size_t n, struct err *e);
 void slice_pool_done(struct slice *s);
+
+/* ---- slice_park.c ---- */
+/* Moves what the sequence holds out of the cells, if that is worth anything and there is memory for it. */
+void slice_park(struct slice *s, uint32_t seq);
+/* Puts what a parked sequence held into dst, whose own positions go; into itself: it is parked no longer. Not parked: nothing is done. */
+err_code slice_unpark(struct slice *s, uint32_t seq, uint32_t dst, struct err *e);
+/* What it held is not needed any more. */
+void slice_park_drop(struct slice *s, uint32_t seq);
+void slice_park_free(struct slice *s);
 
 extern const struct engine_ops slice_ops;
 /* ggml_backend_sched_eval_callback: copies the tensor that leaves, then ends the graph. */

@@ -41,6 +41,8 @@ static bool state_reaches(const struct slice *s, uint32_t seq, int32_t last, int
 }
 
 static err_code remove_part(struct slice *s, uint32_t seq, int32_t p0, int32_t p1, struct err *e) {
+    err_code rc = slice_unpark(s, seq, seq, e);
+    if (rc != ERR_OK) return rc;
     int32_t last = llama_memory_seq_pos_max(s->mem, (llama_seq_id)seq);
     if (last < p0) return ERR_OK; /* nothing there */
     bool to_end = p1 < 0 || p1 > last;
@@ -55,6 +57,7 @@ static err_code remove_part(struct slice *s, uint32_t seq, int32_t p0, int32_t p
 }
 
 static void remove_all(struct slice *s, uint32_t seq) {
+    slice_park_drop(s, seq);
     llama_memory_seq_rm(s->mem, (llama_seq_id)seq, -1, -1);
     forget(s, seq, 0, -1);
 }
@@ -63,6 +66,13 @@ static err_code op_remove(struct slice *s, const struct engine_op *op, struct er
     if (op->p0 > 0 || op->p1 >= 0) return remove_part(s, op->seq, op->p0 < 0 ? 0 : op->p0, op->p1, e);
     remove_all(s, op->seq);
     return ERR_OK;
+}
+
+static void copy_history(struct slice *s, const struct engine_op *op) {
+    if (s->history == NULL) return;
+    int32_t p0 = op->p0, p1 = op->p1;
+    clamp(s, &p0, &p1);
+    memcpy(history_of(s, op->dst) + p0, history_of(s, op->seq) + p0, (size_t)(p1 - p0) * sizeof *s->history);
 }
 
 /* What dst held before is dropped. Own streams and recurrent states are copied whole, then cut. */
@@ -84,10 +94,7 @@ static err_code op_copy(struct slice *s, const struct engine_op *op, struct err 
         if (op->p1 >= 0) llama_memory_seq_rm(s->mem, dst, op->p1, -1);
         if (op->p0 > 0) llama_memory_seq_rm(s->mem, dst, 0, op->p0);
     }
-    if (s->history == NULL) return ERR_OK;
-    int32_t p0 = op->p0, p1 = op->p1;
-    clamp(s, &p0, &p1);
-    memcpy(history_of(s, op->dst) + p0, history_of(s, op->seq) + p0, (size_t)(p1 - p0) * sizeof *s->history);
+    copy_history(s, op);
     return ERR_OK;
 }
 
@@ -98,12 +105,27 @@ static void op_close(struct slice *s, uint32_t seq) {
     s->samplers[seq] = NULL;
 }
 
+/* A parked sequence's copy is put where it belongs at once, and then cut. */
+static err_code op_copy_parked(struct slice *s, const struct engine_op *op, struct err *e) {
+    if (op->seq == op->dst) return ERR_OK;
+    remove_all(s, op->dst);
+    err_code rc = slice_unpark(s, op->seq, op->dst, e);
+    if (rc != ERR_OK) return rc;
+    int32_t p0 = op->p0, p1 = op->p1;
+    clamp(s, &p0, &p1);
+    llama_memory_seq_rm(s->mem, (llama_seq_id)op->dst, p1, -1);
+    if (p0 > 0) llama_memory_seq_rm(s->mem, (llama_seq_id)op->dst, 0, p0);
+    copy_history(s, op);
+    return ERR_OK;
+}
+
 static err_code apply_one(struct slice *s, const struct engine_op *op, struct err *e) {
     if (op->seq >= s->info.n_seq || (op->kind == ENGINE_OP_CP && op->dst >= s->info.n_seq))
         return err_set(e, ERR_INVALID, "sequence %u: there are %u", op->seq >= s->info.n_seq ? op->seq : op->dst, s->info.n_seq);
     switch (op->kind) {
     case ENGINE_OP_RM: return op_remove(s, op, e);
-    case ENGINE_OP_CP: return op_copy(s, op, e);
+    case ENGINE_OP_CP: return s->parked[op->seq].data != NULL ? op_copy_parked(s, op, e) : op_copy(s, op, e);
+    case ENGINE_OP_PARK: slice_park(s, op->seq); return ERR_OK;
     case ENGINE_OP_CLOSE: op_close(s, op->seq); return ERR_OK;
     case ENGINE_OP_KEEP: /* libllama's own keeps only its stream's others */
         for (uint32_t seq = 0; seq < s->info.n_seq; seq++)
@@ -270,6 +292,8 @@ static err_code slice_eval(void *self, const struct engine_token *t, size_t n, c
     size_t n_kept = 0;
     err_code rc = check_tokens(s, t, n, e);
     if (rc != ERR_OK) return rc;
+    for (size_t i = 0; i < n && s->n_parked > 0; i++)
+        if ((rc = slice_unpark(s, t[i].seq, t[i].seq, e)) != ERR_OK) return rc;
     if (s->pool.caught) out = s->pool.rows;
     if (s->logits != NULL) memset(s->logits, 0, s->info.n_batch * sizeof *s->logits);
     for (size_t at = 0, len; at < n; at += len) {

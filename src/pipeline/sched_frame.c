@@ -246,6 +246,9 @@ bool sched_frame_build(struct sched *s, clock_us now, struct sched_action *ret) 
         return false;
     }
     sched_slot_close_dirty(s);
+    if (flight->decode) {
+        sched_slot_park(s);
+    }
     flight->number = s->next_number++;
     s->n_flight++;
     flight->n_tokens = (uint32_t)f.n;

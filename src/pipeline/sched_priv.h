@@ -44,6 +44,7 @@ struct sched_slot {
     uint32_t generation;  /* raised when an owner goes: what is in flight of another generation is stale */
     bool dirty;           /* an owner has left something behind in the stages */
     bool kept;
+    bool parked;          /* kept, and the stages know that it is not needed for now */
     uint64_t used;        /* kept: when its owner went, for least recently used */
     int32_t *tokens;      /* [n_ctx_seq], by position; n are there */
     uint32_t n;           /* positions it holds when all frames and operations so far have been carried out */
@@ -91,7 +92,7 @@ struct sched {
     struct sched_slot *slots;           /* [n_seq] */
     int32_t *history;                   /* [n_seq][n_ctx_seq]: the slots' tokens; memory is touched only where they are */
     uint32_t n_owned, n_kept, n_dirty;  /* slots */
-    uint32_t kv_kept;                   /* cells that kept slots hold */
+    uint32_t kv_kept, kv_parked;        /* cells that kept slots hold, and of them those that parked ones do */
     uint64_t stamp;                     /* of the last slot kept */
     struct sched_list queue, prefill, ready, ended;
     uint32_t n_state[SCHED_STATE_COUNT], n_fresh;
@@ -153,6 +154,8 @@ void sched_slot_put(struct sched *s, uint32_t slot, int32_t token, uint32_t pos)
 void sched_slot_forget(struct sched *s);
 /* The evaluation takes slot 0, with nothing else in the stages. */
 void sched_slot_take_eval(struct sched *s);
+/* Parks a kept slot with the frame being made, when there are enough of them to be in the way. */
+void sched_slot_park(struct sched *s);
 /* Closes dirty slots: their operations follow those decided so far. */
 void sched_slot_close_dirty(struct sched *s);
 

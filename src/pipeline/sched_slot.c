@@ -18,6 +18,7 @@ static const uint32_t NOWHERE = UINT32_MAX;
 enum {
     COPY_LEAST = 4,    /* tokens worth an operation in every stage, which is microseconds: less than one token's compute */
     FOLLOW_LEAST = 16, /* more tokens than are there now worth waiting for */
+    IN_THE_WAY = 256,  /* cells: attention goes over them in steps of so many (libllama), and over fewer it is nothing */
 };
 
 static uint32_t min_u32(uint32_t a, uint32_t b) {
@@ -75,7 +76,8 @@ static void set_dirty(struct sched *s, struct sched_slot *sl) {
 }
 
 static void unkeep(struct sched *s, struct sched_slot *sl) {
-    sl->kept = false;
+    s->kv_parked -= sl->parked ? sl->n : 0;
+    sl->kept = sl->parked = false;
     s->n_kept--;
     s->kv_kept -= sl->n;
 }
@@ -106,6 +108,24 @@ void sched_slot_release(struct sched *s, uint32_t slot, bool keep) {
     sl->used = ++s->stamp;
     s->n_kept++;
     s->kv_kept += sl->n;
+}
+
+/* Attention walks over kept sequences' cells too, for every token, and skips them one by one. The least recently used goes first, one a
+ * frame: moving a long one takes milliseconds. Beside prompts there are better things to do. */
+void sched_slot_park(struct sched *s) {
+    struct sched_slot *oldest = NULL;
+    if (s->config.exact || !s->config.can_remove || s->kv_kept - s->kv_parked <= IN_THE_WAY || s->n_ops == FRAME_MAX_OPS) {
+        return;
+    }
+    for (uint32_t i = 0; i < s->config.n_seq; i++) {
+        struct sched_slot *sl = &s->slots[i];
+        if (sl->kept && !sl->parked && (oldest == NULL || sl->used < oldest->used)) {
+            oldest = sl;
+        }
+    }
+    oldest->parked = true; /* there is one: kept cells are somebody's */
+    s->kv_parked += oldest->n;
+    add_op(s, ENGINE_OP_PARK, (uint32_t)(oldest - s->slots), 0, 0, -1);
 }
 
 /* What the slot held goes; the new owner's sampler has been or will be announced, so it is not closed. */

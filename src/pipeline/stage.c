@@ -13,7 +13,7 @@
 #include "ring/hidden.h"
 
 static_assert((int)ENGINE_OP_RM == RING_OP_RM && (int)ENGINE_OP_CP == RING_OP_CP && (int)ENGINE_OP_KEEP == RING_OP_KEEP &&
-              (int)ENGINE_OP_CLOSE == RING_OP_CLOSE, "operations on the wire are the engine's");
+              (int)ENGINE_OP_CLOSE == RING_OP_CLOSE && (int)ENGINE_OP_PARK == RING_OP_PARK, "operations on the wire are the engine's");
 static_assert((int)ENGINE_TOKEN_SAMPLE == RING_TOKEN_SAMPLE && (int)ENGINE_TOKEN_LOGITS == RING_TOKEN_LOGITS &&
               (int)ENGINE_TOKEN_DRAFT == RING_TOKEN_DRAFT && (int)ENGINE_TOKEN_POOL == RING_TOKEN_POOL,
               "token flags on the wire are the engine's");

@@ -63,13 +63,13 @@ static bool position_ok(int32_t p) {
 }
 
 static const char *op_fault(const struct ring_op *op) {
-    if (op->kind < RING_OP_RM || op->kind > RING_OP_CLOSE) return "unknown kind";
+    if (op->kind < RING_OP_RM || op->kind > RING_OP_PARK) return "unknown kind";
     if (op->seq >= FRAME_MAX_SEQ) return "sequence over the limit";
     if (op->dst >= FRAME_MAX_SEQ) return "destination sequence over the limit";
     if (op->kind != RING_OP_CP && op->dst != 0) return "a destination where none belongs";
     if (!position_ok(op->p0)) return "first position out of range";
     if (op->p1 != -1 && (!position_ok(op->p1) || op->p1 < op->p0)) return "last position out of range";
-    if ((op->kind == RING_OP_KEEP || op->kind == RING_OP_CLOSE) && (op->p0 != 0 || op->p1 != -1)) return "positions where none belong";
+    if (op->kind >= RING_OP_KEEP && (op->p0 != 0 || op->p1 != -1)) return "positions where none belong";
     return NULL;
 }
 
@@ -98,8 +98,8 @@ static err_code bad_entry(const char *what, uint32_t i, const char *fault, struc
 /* The operation as the wire wants it. */
 static struct ring_op tidy_op(struct ring_op op) {
     if (op.kind != RING_OP_CP) op.dst = 0;
-    if (op.p0 < 0 || op.kind == RING_OP_KEEP || op.kind == RING_OP_CLOSE) op.p0 = 0;
-    if (op.p1 < 0 || op.kind == RING_OP_KEEP || op.kind == RING_OP_CLOSE) op.p1 = -1;
+    if (op.p0 < 0 || op.kind >= RING_OP_KEEP) op.p0 = 0;
+    if (op.p1 < 0 || op.kind >= RING_OP_KEEP) op.p1 = -1;
     return op;
 }
 

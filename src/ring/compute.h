@@ -16,11 +16,12 @@ enum ring_op_kind {
     RING_OP_CP = 2,    /* copy positions [p0, p1) of seq to dst */
     RING_OP_KEEP = 3,  /* drop every other sequence */
     RING_OP_CLOSE = 4, /* the sequence ends */
+    RING_OP_PARK = 5,  /* the sequence is not needed for a while */
 };
 struct ring_op {
     uint8_t kind;
     uint32_t seq, dst; /* dst: CP only, else 0 */
-    int32_t p0, p1;    /* p1 -1: to the end. KEEP, CLOSE: 0 and -1 */
+    int32_t p0, p1;    /* p1 -1: to the end. KEEP, CLOSE, PARK: 0 and -1 */
 };
 
 enum { RING_TOKEN_SAMPLE = 1, RING_TOKEN_LOGITS = 2, RING_TOKEN_DRAFT = 4, RING_TOKEN_POOL = 8, RING_TOKEN_FLAGS = 15 };

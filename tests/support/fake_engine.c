@@ -103,6 +103,8 @@ static err_code fake_apply(void *self, const struct engine_op *ops, size_t n, st
         case ENGINE_OP_CLOSE:
             f->seqs[ops[i].seq] = (struct fake_seq){0};
             break;
+        case ENGINE_OP_PARK:
+            break;
         default:
             code = err_set(e, ERR_UNSUPPORTED, "fake: operation %u", ops[i].kind);
         }

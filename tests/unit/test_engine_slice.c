@@ -217,6 +217,81 @@ static void sequence_operations(bool exact) {
 static void sequence_operations_work(void **state) { (void)state; sequence_operations(false); }
 static void sequence_operations_work_when_exact(void **state) { (void)state; sequence_operations(true); }
 
+/* ---- parking ---- */
+
+/* The last position that a sequence has in the cells of every slice; -1: none. */
+static int32_t last_cell(const struct fixture_chain *c, uint32_t seq) {
+    int32_t last = llama_memory_seq_pos_max(((struct slice *)c->part[0].self)->mem, (llama_seq_id)seq);
+    for (uint32_t i = 1; i < c->n; i++)
+        assert_int_equal(llama_memory_seq_pos_max(((struct slice *)c->part[i].self)->mem, (llama_seq_id)seq), last);
+    return last;
+}
+
+static void expect_close(const float *a, float *b) {
+    for (uint32_t i = 0; i < model.layout->n_vocab; i++) assert_float_equal(a[i], b[i], 0.05f);
+    free(b);
+}
+
+static void park(struct fixture_chain *c, uint32_t seq) {
+    const struct engine_op op = {ENGINE_OP_PARK, seq, 0, 0, -1};
+    fixture_ok(fixture_apply(c, &op, 1, &fixture_err));
+}
+
+/* Out of the cells, and there all the same: to be copied, to go on, to be cut, to end. */
+static void parked_sequences_are_still_there(void **state) {
+    (void)state;
+    const uint32_t bounds[] = {0, 4, model.layout->n_layer};
+    struct engine_load load = fixture_load();
+    struct fixture_chain c = fixture_chain(&model, bounds, 2, &load);
+    const struct engine_op back = {ENGINE_OP_RM, 0, 0, 12, -1}, copy = {ENGINE_OP_CP, 0, 3, 0, 12}, part = {ENGINE_OP_CP, 0, 3, 0, 8};
+    const struct engine_op close = {ENGINE_OP_CLOSE, 0, 0, 0, -1};
+    int32_t tokens[32];
+    make_tokens(tokens, 32, 3);
+    free(logits_after(&c, tokens, 12, 0, 0));
+    float *next = logits_after(&c, tokens + 12, 1, 0, 12);
+    float *other = logits_after(&c, tokens + 20, 8, 2, 0);
+    fixture_ok(fixture_apply(&c, &back, 1, &fixture_err));
+    park(&c, 0);
+    park(&c, 0); /* once more changes nothing */
+    park(&c, 1); /* nothing is there */
+    assert_int_equal(last_cell(&c, 0), -1);
+    free(logits_after(&c, tokens + 4, 20, 1, 0)); /* somebody else has its cells now */
+    fixture_ok(fixture_apply(&c, &copy, 1, &fixture_err));
+    expect_close(next, logits_after(&c, tokens + 12, 1, 3, 12));
+    fixture_ok(fixture_apply(&c, &part, 1, &fixture_err));
+    assert_int_equal(last_cell(&c, 3), 7);
+    free(logits_after(&c, tokens + 8, 4, 3, 8));
+    expect_close(next, logits_after(&c, tokens + 12, 1, 3, 12));
+    assert_int_equal(last_cell(&c, 0), -1);
+    expect_close(next, logits_after(&c, tokens + 12, 1, 0, 12)); /* it goes on itself */
+    assert_int_equal(last_cell(&c, 0), 12);
+    park(&c, 0);
+    fixture_ok(fixture_apply(&c, &back, 1, &fixture_err)); /* and is cut */
+    assert_int_equal(last_cell(&c, 0), 11);
+    park(&c, 0);
+    fixture_ok(fixture_apply(&c, &close, 1, &fixture_err));
+    expect_close(other, logits_after(&c, tokens + 20, 8, 0, 0)); /* begins anew */
+    assert_int_equal(last_cell(&c, 0), 7);
+    park(&c, 2); /* left so when the slice is closed */
+    free(next);
+    free(other);
+    fixture_chain_close(&c);
+}
+
+/* A stream of cells of its own is in nobody's way. */
+static void nothing_is_parked_when_exact(void **state) {
+    (void)state;
+    struct engine_load load = fixture_load();
+    load.exact = true;
+    struct fixture_chain c = fixture_whole(&model, &load);
+    int32_t tokens[12];
+    make_tokens(tokens, 12, 3);
+    free(logits_after(&c, tokens, 12, 0, 0));
+    park(&c, 0);
+    assert_int_equal(last_cell(&c, 0), 11);
+    fixture_chain_close(&c);
+}
+
 /* ---- sampling ---- */
 
 static struct engine_sample sample_after(struct fixture_chain *c, const int32_t *tokens, size_t n, uint16_t seq, int32_t pos) {
@@ -525,6 +600,7 @@ int main(void) {
         cmocka_unit_test(mixed_sequences_are_the_whole_when_exact),
         cmocka_unit_test(sequence_operations_work),
         cmocka_unit_test(sequence_operations_work_when_exact),
+        cmocka_unit_test(parked_sequences_are_still_there), cmocka_unit_test(nothing_is_parked_when_exact),
         cmocka_unit_test(samplers_see_their_sequence),
         cmocka_unit_test(history_follows_the_operations),
         cmocka_unit_test(bad_samplings_are_refused),

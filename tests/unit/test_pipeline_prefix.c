@@ -267,12 +267,42 @@ static void test_prefix_eval(void **state) {
     table_free(t);
 }
 
+/* What is kept lies in the way of those that run: it is parked beside their tokens, least recently used first, one a frame. */
+static void test_prefix_parked(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(1, 4);
+    c.n_batch = 200;
+    struct table *t = table_create(&c);
+    run_like(t, 1, 150, 0, 1);
+    run_like(t, 2, 90, 0, 1);
+    assert_int_equal(last_frame(t)->n_ops, 0); /* no more than a step of attention */
+    run_like(t, 3, 30, 0, 1); /* 270 are kept with it; no frame went out since */
+    submit_like(t, 4, 40, 0, 4);
+    pull(t);
+    assert_int_equal(last_frame(t)->n_tokens, 40);
+    assert_int_equal(last_frame(t)->n_ops, 0); /* a prompt: not now */
+    answer(t, 7, 0);
+    pull(t);
+    assert_int_equal(last_frame(t)->n_ops, 1);
+    assert_op(&last_frame(t)->ops[0], ENGINE_OP_PARK, 0, 0, 0, -1);
+    answer(t, 7, 0);
+    pull(t);
+    assert_int_equal(last_frame(t)->n_ops, 0); /* the others are few */
+    answer_all(t);
+    run_like(t, 1, 151, 0, 1); /* the parked one goes on */
+    assert_int_equal(last_event(t)->cached_tokens, 150);
+    struct sched_counts n;
+    sched_count(t->s, &n);
+    assert_int_equal(n.kv_kept, 151 + 90 + 30 + 43);
+    table_free(t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_prefix_goes_on), cmocka_unit_test(test_prefix_whole), cmocka_unit_test(test_prefix_copied),
         cmocka_unit_test(test_prefix_of_running), cmocka_unit_test(test_prefix_leader_gone),
         cmocka_unit_test(test_prefix_least_recent_goes), cmocka_unit_test(test_prefix_cells), cmocka_unit_test(test_prefix_state),
-        cmocka_unit_test(test_prefix_exact), cmocka_unit_test(test_prefix_faulted), cmocka_unit_test(test_prefix_eval),
+        cmocka_unit_test(test_prefix_exact), cmocka_unit_test(test_prefix_parked), cmocka_unit_test(test_prefix_faulted), cmocka_unit_test(test_prefix_eval),
     };
     return cmocka_run_group_tests_name("pipeline_prefix", tests, NULL, NULL);
 }

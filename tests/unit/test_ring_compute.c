@@ -83,7 +83,7 @@ static void test_view(void **state) {
 static void test_view_refusals(void **state) {
     (void)state;
     static const struct { size_t at; uint32_t value; int bytes; const char *says; } cases[] = {
-        { 0, 0, 1, "operation 0: unknown kind" }, { 0, 5, 1, "operation 0: unknown kind" }, { 1, 1, 1, "operation 0: reserved" },
+        { 0, 0, 1, "operation 0: unknown kind" }, { 0, 6, 1, "operation 0: unknown kind" }, { 1, 1, 1, "operation 0: reserved" },
         { 23, 1, 1, "operation 1: reserved" }, { 4, 1024, 4, "operation 0: sequence" }, { 8, 1024, 4, "operation 0: destination sequence" },
         { 28, 1, 4, "operation 1: a destination" }, { 12, 0x40000000, 4, "operation 0: first position" },
         { 12, 0xFFFFFFFFu, 4, "operation 0: first position" },

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT
+ * Sequences that are not needed for a while are parked: their KV cells go to memory of their own, since attention walks over every cell in
+ * use for every token, whoever's it is, and skips what is not its sequence's one by one. Nobody notices otherwise: whatever touches a parked
+ * sequence has it put back first. Room for that there is, for those who hand out cells count on its being there all the time. */
+#include <llama.h>
+#include <stdlib.h>
+
+#include "base/pages.h"
+#include "engine/slice_priv.h"
+
+enum { MEMORY_SHARE = 8 }; /* of the memory that is available: so much of it a sequence may take */
+
+/* Rewound states and streams of cells are left where they are: they are not walked over by others. */
+static bool can_park(const struct slice *s) { return s->info.can_remove && !s->streams && s->pool.type == ENGINE_POOL_NONE; }
+
+void slice_park(struct slice *s, uint32_t seq) {
+    struct slice_parked *p = &s->parked[seq];
+    if (!can_park(s) || p->data != NULL || llama_memory_seq_pos_max(s->mem, (llama_seq_id)seq) < 0) return;
+    size_t size = llama_state_seq_get_size(s->ctx, (llama_seq_id)seq);
+    if (size > pages_available() / MEMORY_SHARE || (p->data = malloc(size)) == NULL) return;
+    p->size = llama_state_seq_get_data(s->ctx, p->data, size, (llama_seq_id)seq);
+    if (p->size == 0) {
+        slice_park_drop(s, seq);
+        return;
+    }
+    llama_memory_seq_rm(s->mem, (llama_seq_id)seq, -1, -1);
+    s->n_parked++;
+}
+
+void slice_park_drop(struct slice *s, uint32_t seq) {
+    struct slice_parked *p = &s->parked[seq];
+    s->n_parked -= p->data != NULL && p->size > 0;
+    free(p->data);
+    *p = (struct slice_parked){0};
+}
+
+err_code slice_unpark(struct slice *s, uint32_t seq, uint32_t dst, struct err *e) {
+    const struct slice_parked *p = &s->parked[seq];
+    if (p->data == NULL) return ERR_OK;
+    size_t n = llama_state_seq_set_data(s->ctx, p->data, p->size, (llama_seq_id)dst);
+    if (n != p->size) return err_set(e, ERR_NO_ROOM, "sequence %u cannot be put back into the KV cache: no room for it", seq);
+    if (dst == seq) slice_park_drop(s, seq);
+    return ERR_OK;
+}
+
+void slice_park_free(struct slice *s) {
+    for (uint32_t i = 0; s->parked != NULL && i < s->info.n_seq; i++) free(s->parked[i].data);
+    free(s->parked);
+}
