@@ -20,7 +20,7 @@ void pages_huge(bool on);
  * then. Only what has that content is touched, so other threads may go on. Returns how many bytes that were. */
 size_t pages_give_back(void);
 
-/* Bytes that processes can have without others' being swapped out: MemAvailable of /proc/meminfo (proc(5)); elsewhere all physical memory. */
+/* Bytes that can be had without swapping: MemAvailable of /proc/meminfo (proc(5)); elsewhere all physical memory. */
 uint64_t pages_available(void);
 
 #endif

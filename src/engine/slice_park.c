@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Sequences that are not needed for a while are parked: their KV cells go to memory of their own, since attention walks over every cell in
- * use for every token, whoever's it is, and skips what is not its sequence's one by one. Nobody notices otherwise: whatever touches a parked
- * sequence has it put back first. Room for that there is, for those who hand out cells count on its being there all the time. */
+ * Sequences that are not needed for a while are parked: what their KV cells hold goes to memory of its own, since attention walks over
+ * every cell in use for every token, whoever's it is, and skips one by one what is not its sequence's. Nobody notices otherwise: whatever
+ * touches a parked sequence has it put back first. There is room for that, since who hands out cells takes it for being there all the time. */
 #include <llama.h>
 #include <stdlib.h>
 

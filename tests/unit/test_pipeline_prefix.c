@@ -302,7 +302,8 @@ int main(void) {
         cmocka_unit_test(test_prefix_goes_on), cmocka_unit_test(test_prefix_whole), cmocka_unit_test(test_prefix_copied),
         cmocka_unit_test(test_prefix_of_running), cmocka_unit_test(test_prefix_leader_gone),
         cmocka_unit_test(test_prefix_least_recent_goes), cmocka_unit_test(test_prefix_cells), cmocka_unit_test(test_prefix_state),
-        cmocka_unit_test(test_prefix_exact), cmocka_unit_test(test_prefix_parked), cmocka_unit_test(test_prefix_faulted), cmocka_unit_test(test_prefix_eval),
+        cmocka_unit_test(test_prefix_exact), cmocka_unit_test(test_prefix_parked),
+        cmocka_unit_test(test_prefix_faulted), cmocka_unit_test(test_prefix_eval),
     };
     return cmocka_run_group_tests_name("pipeline_prefix", tests, NULL, NULL);
 }
