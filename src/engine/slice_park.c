@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Sequences that are not needed for a while are parked: what their KV cells hold goes to memory of its own, since attention walks over
- * every cell in use for every token, whoever's it is, and skips one by one what is not its sequence's. Nobody notices otherwise: whatever
- * touches a parked sequence has it put back first. There is room for that, since who hands out cells takes it for being there all the time. */
+ * every cell in use for every token, whoever's it is, and skips one by one what is not its sequence's. Nobody notices otherwise: what
+ * touches a parked sequence has it put back first. There is room for that, since who hands out cells counts its cells all the time. */
 #include <llama.h>
 #include <stdlib.h>
 
