@@ -247,7 +247,7 @@ bool sched_frame_build(struct sched *s, clock_us now, struct sched_action *ret) 
     }
     sched_slot_close_dirty(s);
     if (flight->decode) {
-        sched_slot_park(s);
+        sched_slot_park(s, 1);
     }
     flight->number = s->next_number++;
     s->n_flight++;

@@ -154,8 +154,8 @@ void sched_slot_put(struct sched *s, uint32_t slot, int32_t token, uint32_t pos)
 void sched_slot_forget(struct sched *s);
 /* The evaluation takes slot 0, with nothing else in the stages. */
 void sched_slot_take_eval(struct sched *s);
-/* Parks a kept slot with the frame being made, when there are enough of them to be in the way. */
-void sched_slot_park(struct sched *s);
+/* Parks kept slots with the frame being made, least recently used first, while there are enough of them to be in the way. */
+void sched_slot_park(struct sched *s, uint32_t most);
 /* Closes dirty slots: their operations follow those decided so far. */
 void sched_slot_close_dirty(struct sched *s);
 

@@ -7,6 +7,9 @@
  * request waits for them, since they are being computed anyway. Frames keep their order, so an operation decided now finds in every
  * stage what was sent before. Only content decides: nobody sees a sequence, or how long it took, except by having its very tokens.
  *
+ * Attention walks over kept sequences' cells too, for every token, and skips them one by one. So they are parked when another request comes,
+ * before it has cells of its own, so that these lie together and in order; and one by one while there is time, beside tokens.
+ *
  * A comparison of whole prefixes per admission is a few microseconds a thousand tokens; a tree would have to follow every cut and copy. */
 #include <assert.h>
 #include <string.h>
@@ -19,6 +22,7 @@ enum {
     COPY_LEAST = 4,    /* tokens worth an operation in every stage, which is microseconds: less than one token's compute */
     FOLLOW_LEAST = 16, /* more tokens than are there now worth waiting for */
     IN_THE_WAY = 256,  /* cells: attention goes over them in steps of so many (libllama), and over fewer it is nothing */
+    PARKED_AT_ONCE = 4, /* each takes its time: milliseconds, if it is long */
 };
 
 static uint32_t min_u32(uint32_t a, uint32_t b) {
@@ -110,22 +114,27 @@ void sched_slot_release(struct sched *s, uint32_t slot, bool keep) {
     s->kv_kept += sl->n;
 }
 
-/* Attention walks over kept sequences' cells too, for every token, and skips them one by one. The least recently used goes first, one a
- * frame: moving a long one takes milliseconds. Beside prompts there are better things to do. */
-void sched_slot_park(struct sched *s) {
+static struct sched_slot *oldest_kept(const struct sched *s, bool parked) {
     struct sched_slot *oldest = NULL;
-    if (s->config.exact || !s->config.can_remove || s->kv_kept - s->kv_parked <= IN_THE_WAY || s->n_ops == FRAME_MAX_OPS) {
-        return;
-    }
     for (uint32_t i = 0; i < s->config.n_seq; i++) {
         struct sched_slot *sl = &s->slots[i];
-        if (sl->kept && !sl->parked && (oldest == NULL || sl->used < oldest->used)) {
+        if (sl->kept && (parked || !sl->parked) && (oldest == NULL || sl->used < oldest->used)) {
             oldest = sl;
         }
     }
-    oldest->parked = true; /* there is one: kept cells are somebody's */
-    s->kv_parked += oldest->n;
-    add_op(s, ENGINE_OP_PARK, (uint32_t)(oldest - s->slots), 0, 0, -1);
+    return oldest;
+}
+
+void sched_slot_park(struct sched *s, uint32_t most) {
+    if (s->config.exact || !s->config.can_remove) {
+        return;
+    }
+    for (uint32_t i = 0; i < most && s->kv_kept - s->kv_parked > IN_THE_WAY && s->n_ops < FRAME_MAX_OPS; i++) {
+        struct sched_slot *sl = oldest_kept(s, false); /* there is one: the cells are somebody's */
+        sl->parked = true;
+        s->kv_parked += sl->n;
+        add_op(s, ENGINE_OP_PARK, (uint32_t)(sl - s->slots), 0, 0, -1);
+    }
 }
 
 /* What the slot held goes; the new owner's sampler has been or will be announced, so it is not closed. */
@@ -198,13 +207,17 @@ static uint32_t held(const struct sched *s, const struct sched_slot *sl) {
 
 struct source { uint32_t slot, n; };
 
-/* The slot with most to take now. */
+/* The slot with most to take now; a parked one's would be a second copy. */
 static struct source best_source(const struct sched *s, const struct sched_req *r) {
     struct source best = {.slot = NOWHERE};
     for (uint32_t i = 0; i < s->config.n_seq; i++) {
         const struct sched_slot *sl = &s->slots[i];
         uint32_t n = sl->req != r ? held(s, sl) : 0;
-        if (n > best.n && (n = shared(s, sl, sl->tokens, n, r)) > best.n) {
+        if (n < best.n || n == 0) {
+            continue;
+        }
+        n = shared(s, sl, sl->tokens, n, r);
+        if (n > best.n || (n > 0 && n == best.n && s->slots[best.slot].parked && !sl->parked)) {
             best = (struct source){.slot = i, .n = n};
         }
     }
@@ -292,14 +305,7 @@ static uint32_t find_home(const struct sched *s, uint32_t spare) {
 /* Gives up kept slots, least recently used first, until the cells suffice for those that are reserved. */
 static void make_room(struct sched *s) {
     while (s->kv_reserved + (uint64_t)s->kv_kept > s->config.n_ctx) {
-        struct sched_slot *oldest = NULL;
-        for (uint32_t i = 0; i < s->config.n_seq; i++) {
-            struct sched_slot *sl = &s->slots[i];
-            if (sl->kept && (oldest == NULL || sl->used < oldest->used)) {
-                oldest = sl;
-            }
-        }
-        evict(s, oldest); /* there is one: what is reserved fits */
+        evict(s, oldest_kept(s, true)); /* there is one: what is reserved fits */
     }
 }
 
@@ -349,6 +355,7 @@ static void place(struct sched *s, clock_us now, struct sched_req *r) {
         }
     }
     make_room(s); /* what was copied from may go: its operation follows the copy's */
+    sched_slot_park(s, PARKED_AT_ONCE);
 }
 
 /* In order of arrival, so that nobody is passed by for ever; an EVAL waits for an empty ring, and what came after it waits for it. */

@@ -267,26 +267,20 @@ static void test_prefix_eval(void **state) {
     table_free(t);
 }
 
-/* What is kept lies in the way of those that run: it is parked beside their tokens, least recently used first, one a frame. */
+/* What is kept lies in the way of those that come: it is parked before them, least recently used first, down to a step of attention. */
 static void test_prefix_parked(void **state) {
     (void)state;
     struct sched_config c = prefix_config(1, 4);
-    c.n_batch = 200;
     struct table *t = table_create(&c);
     run_like(t, 1, 150, 0, 1);
     run_like(t, 2, 90, 0, 1);
-    assert_int_equal(last_frame(t)->n_ops, 0); /* no more than a step of attention */
-    run_like(t, 3, 30, 0, 1); /* 270 are kept with it; no frame went out since */
+    run_like(t, 3, 30, 0, 1);
+    assert_int_equal(last_frame(t)->n_ops, 0); /* 240 were kept: no more than a step */
     submit_like(t, 4, 40, 0, 4);
     pull(t);
-    assert_int_equal(last_frame(t)->n_tokens, 40);
-    assert_int_equal(last_frame(t)->n_ops, 0); /* a prompt: not now */
-    answer(t, 7, 0);
-    pull(t);
-    assert_int_equal(last_frame(t)->n_ops, 1);
+    assert_int_equal(last_frame(t)->n_ops, 1); /* 270 */
     assert_op(&last_frame(t)->ops[0], ENGINE_OP_PARK, 0, 0, 0, -1);
     answer(t, 7, 0);
-    pull(t);
     assert_int_equal(last_frame(t)->n_ops, 0); /* the others are few */
     answer_all(t);
     run_like(t, 1, 151, 0, 1); /* the parked one goes on */
@@ -297,12 +291,51 @@ static void test_prefix_parked(void **state) {
     table_free(t);
 }
 
+/* One that ends while others run is parked beside their tokens, one a frame. */
+static void test_prefix_parked_on_the_way(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(1, 4);
+    struct table *t = table_create(&c);
+    submit_like(t, 1, 10, 0, 100);
+    pull(t);
+    submit_like(t, 2, 140, 0, 3);
+    submit_like(t, 3, 150, 0, 3);
+    answer_all(t);
+    uint32_t parked = 0;
+    for (size_t i = 0; i < t->n_frames; i++) {
+        for (size_t k = 0; k < t->frames[i].n_ops; k++) {
+            parked += t->frames[i].ops[k].kind == ENGINE_OP_PARK;
+        }
+    }
+    assert_int_equal(parked, 1); /* then no more than 256 are left */
+    table_free(t);
+}
+
+/* Of two that have the same, the one that isn't parked is copied from: the copy shares its cells. */
+static void test_prefix_parked_last(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(1, 4);
+    struct table *t = table_create(&c);
+    run_like(t, 1, 180, 100, 1);
+    run_like(t, 2, 150, 0, 1);
+    submit_like(t, 3, 150, 100, 40); /* parks 1 and copies from it */
+    pull(t);
+    assert_op(&last_frame(t)->ops[0], ENGINE_OP_CP, 0, 2, 0, 100);
+    assert_op(&last_frame(t)->ops[1], ENGINE_OP_PARK, 0, 0, 0, -1);
+    submit_like(t, 4, 140, 100, 1);
+    answer(t, 7, 0);
+    assert_op(&last_frame(t)->ops[0], ENGINE_OP_CP, 2, 3, 0, 100);
+    answer_all(t);
+    table_free(t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_prefix_goes_on), cmocka_unit_test(test_prefix_whole), cmocka_unit_test(test_prefix_copied),
         cmocka_unit_test(test_prefix_of_running), cmocka_unit_test(test_prefix_leader_gone),
         cmocka_unit_test(test_prefix_least_recent_goes), cmocka_unit_test(test_prefix_cells), cmocka_unit_test(test_prefix_state),
-        cmocka_unit_test(test_prefix_exact), cmocka_unit_test(test_prefix_parked),
+        cmocka_unit_test(test_prefix_exact), cmocka_unit_test(test_prefix_parked), cmocka_unit_test(test_prefix_parked_on_the_way),
+        cmocka_unit_test(test_prefix_parked_last),
         cmocka_unit_test(test_prefix_faulted), cmocka_unit_test(test_prefix_eval),
     };
     return cmocka_run_group_tests_name("pipeline_prefix", tests, NULL, NULL);
