@@ -7,7 +7,7 @@
  * request waits for them, since they are being computed anyway. Frames keep their order, so an operation decided now finds in every
  * stage what was sent before. Only content decides: nobody sees a sequence, or how long it took, except by having its very tokens.
  *
- * Attention walks over kept sequences' cells too, for every token, and skips them one by one. So they are parked when another request comes,
+ * Attention walks over kept sequences' cells too, for every token, and skips them one by one. They are parked when another request comes,
  * before it has cells of its own, so that these lie together and in order; and one by one while there is time, beside tokens.
  *
  * A comparison of whole prefixes per admission is a few microseconds a thousand tokens; a tree would have to follow every cut and copy. */
