@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,10 +31,14 @@ enum { WAIT_MS = 60000, CONNECT_MS = 40000 }; /* long, for a busy machine */
 enum trouble { NONE, OPEN_FAILS, EVAL_FAILS_ONCE, EVAL_HANGS, EVAL_SLOW,
     WRONG_KEY, WRONG_NODE /* on another node than the plan says */ };
 static int hang_pipe[2] = {-1, -1}; /* a child writes here when it begins to hang */
+static uint32_t *n_evals;           /* of all children, in shared memory; NULL: not counted */
 struct child_setup { enum trouble trouble; uint32_t stage; bool failed_once; };
 
 static bool child_fails(void *user) {
     struct child_setup *s = user;
+    if (n_evals != NULL) {
+        ++*n_evals;
+    }
     if (s->trouble == EVAL_HANGS) {
         ssize_t n = write(hang_pipe[1], "", 1);
         for (; n == 1;) {
@@ -131,7 +136,7 @@ static void order(struct node *n, uint32_t stage, enum trouble trouble) {
     o.stage = stage;
     o.n_stage = n->n_stage;
     o.load.n_ctx = N_CTX;
-    o.load.n_seq = N_SEQ;
+    o.load.n_seq = n_evals != NULL ? MAX_SEEN : N_SEQ;
     o.load.n_batch = N_BATCH;
     o.connect_timeout_ms = CONNECT_MS;
     o.dtype = FRAME_F16;
@@ -614,11 +619,36 @@ static void test_node_gone(void **state) {
     node_free(n);
 }
 
+/* Requests that have come while a stage was busy share a frame, but not so many that the first waits long for the last. */
+static void test_requests_together(void **state) {
+    (void)state;
+    enum { N_REQUESTS = 6 };
+    n_evals = mmap(NULL, sizeof *n_evals, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(n_evals, MAP_FAILED);
+    struct node *n = node_start(1, 0, NONE);
+    node_run(n, all_ready);
+    kill(n->children[0].pid, SIGSTOP);
+    for (uint64_t id = 1; id <= N_REQUESTS; id++) {
+        submit(n, id, 2, 1, NULL);
+    }
+    kill(n->children[0].pid, SIGCONT);
+    node_run(n, all_answered);
+    for (size_t i = 0; i < N_REQUESTS; i++) {
+        check_answer(&n->seen[i], 2, 1);
+    }
+    assert_int_equal(*n_evals, 2); /* four, and the other two */
+    drain(n);
+    node_run(n, all_closed);
+    node_free(n);
+    munmap(n_evals, sizeof *n_evals);
+    n_evals = NULL;
+}
+
 int main(void) {
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_stage), cmocka_unit_test(test_three_stages), cmocka_unit_test(test_text),
-        cmocka_unit_test(test_cancel), cmocka_unit_test(test_eval), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_requests_together), cmocka_unit_test(test_cancel), cmocka_unit_test(test_eval), cmocka_unit_test(test_refused),
         cmocka_unit_test(test_engine_fault), cmocka_unit_test(test_stage_killed), cmocka_unit_test(test_load_fails),
         cmocka_unit_test(test_wrong_key), cmocka_unit_test(test_wrong_node), cmocka_unit_test(test_node_gone),
     };
