@@ -648,7 +648,8 @@ int main(void) {
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_stage), cmocka_unit_test(test_three_stages), cmocka_unit_test(test_text),
-        cmocka_unit_test(test_requests_together), cmocka_unit_test(test_cancel), cmocka_unit_test(test_eval), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_requests_together), cmocka_unit_test(test_cancel), cmocka_unit_test(test_eval),
+        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_engine_fault), cmocka_unit_test(test_stage_killed), cmocka_unit_test(test_load_fails),
         cmocka_unit_test(test_wrong_key), cmocka_unit_test(test_wrong_node), cmocka_unit_test(test_node_gone),
     };
