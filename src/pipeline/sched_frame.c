@@ -188,6 +188,8 @@ static void put_work(struct sched *s, clock_us now, struct filling *f) {
                               .decode_in_flight = s->n_flight_decode, .in_flight = s->n_flight, .prefill_last = s->prefill_last,
                               .time = &s->time};
     struct sched_share share;
+    s->decoded = load.n_decoding > 0 ? s->decoded : now;
+    load.waited_us = (uint32_t)(now - s->decoded < UINT32_MAX ? now - s->decoded : UINT32_MAX);
     review_groups(s, &load);
     sched_policy_share(&load, &share);
     if (!share.prefill_first) {
@@ -202,6 +204,7 @@ static void put_work(struct sched *s, clock_us now, struct filling *f) {
         n_decode = f->n;
     }
     s->prefill_last = f->n > n_decode;
+    s->decoded = n_decode > 0 ? now : s->decoded;
 }
 
 /* ---- evaluations ------------------------------------------------------------------------------------------------------------ */

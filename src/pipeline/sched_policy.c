@@ -6,7 +6,8 @@
  * The number chosen gives the shortest time from one token of a sequence to its next, for all of them.
  *
  * Prompts, while nobody decodes: in pieces that follow one another through the stages, of the size that brings the prompt to the tail
- * soonest. While others decode: in pieces such that these wait no longer than the latency budget for a token. */
+ * soonest. While others decode: in pieces such that these wait no longer than the latency budget for a token. Prompts that are short
+ * beside it go first, several of them before the next token: who has no text yet waits for nothing else. */
 #include "pipeline/sched_policy.h"
 
 /* From so many tokens on the CPU's kernels are others, which share a weight's decoding among tokens: worth a try where it is not known. */
@@ -138,6 +139,16 @@ static uint32_t frames_full(const struct sched_load *load, uint32_t n) {
     return max_u32(load->n_stage, full < (float)load->n_credit ? (uint32_t)full : load->n_credit);
 }
 
+/* Is there time for these prompts, and as many again, before somebody's token is late? With several stages, frames with tokens go
+ * between those with prompts anyway. */
+static bool tokens_can_wait(const struct sched_load *load, uint32_t room) {
+    if (load->n_stage > 1 || load->exact || !sched_time_known(load->time, SCHED_TIME_PROMPT)) {
+        return false;
+    }
+    float frame = sched_time_frame(load->time, SCHED_TIME_PROMPT, min_u32(room, load->prompt_tokens), NULL);
+    return (float)load->waited_us + 2 * frame < (float)load->latency_us;
+}
+
 /* ---- both ------------------------------------------------------------------------------------------------------------------- */
 
 static void share_prompts(const struct sched_load *load, struct sched_share *ret) {
@@ -163,5 +174,6 @@ void sched_policy_share(const struct sched_load *load, struct sched_share *ret) 
     ret->prefill_tokens = 0;
     if (load->n_prefilling > 0) {
         share_prompts(load, ret);
+        ret->prefill_first |= ret->prefill_tokens > 0 && tokens_can_wait(load, ret->prefill_tokens);
     }
 }

@@ -17,6 +17,7 @@ struct sched_load {
     uint32_t n_decoding;       /* sequences past their prompt, whose first token has come: ready or in flight */
     uint32_t n_prefilling;     /* sequences with prompt left to send */
     uint32_t prompt_tokens;    /* of their prompts, sent and not */
+    uint32_t waited_us;        /* since somebody's token last went into a frame, or nobody decoded */
     uint32_t groups;           /* as sched_policy_groups said last */
     uint32_t decode_in_flight; /* frames in flight that carry decode tokens */
     uint32_t in_flight;        /* frames in flight */
@@ -26,7 +27,7 @@ struct sched_load {
 struct sched_share {
     uint32_t decode_tokens;  /* most decode tokens in this frame (0: none) */
     uint32_t prefill_tokens; /* most prompt tokens beside them (in exact mode: instead, when no decode token went in) */
-    bool prefill_first;      /* exact mode: this frame is the prompt's turn */
+    bool prefill_first;      /* this frame is the prompts' turn: tokens go with it only if no prompt can */
 };
 
 /* Most frames in flight. */

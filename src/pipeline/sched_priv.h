@@ -101,6 +101,7 @@ struct sched {
     struct sched_flight *flights;       /* [n_credit], oldest at flight_first */
     uint32_t flight_first, n_flight, n_flight_decode, n_flight_guesses;
     bool prefill_last;
+    clock_us decoded;                   /* when tokens last went into a frame, or nobody decoded */
     struct engine_op *ops;              /* [FRAME_MAX_OPS]: of the next frame, in the order in which they were decided */
     size_t n_ops;
     struct engine_token *tokens;        /* [n_batch] */
@@ -154,8 +155,8 @@ void sched_slot_put(struct sched *s, uint32_t slot, int32_t token, uint32_t pos)
 void sched_slot_forget(struct sched *s);
 /* The evaluation takes slot 0, with nothing else in the stages. */
 void sched_slot_take_eval(struct sched *s);
-/* Parks kept slots with the frame being made, least recently used first, while there are enough of them to be in the way. */
-void sched_slot_park(struct sched *s, uint32_t most);
+/* Parks kept slots of n cells, or one of more, with the frame being made: least recently used first, while they are in the way. */
+void sched_slot_park(struct sched *s, uint32_t n);
 /* Closes dirty slots: their operations follow those decided so far. */
 void sched_slot_close_dirty(struct sched *s);
 

@@ -21,8 +21,7 @@ static const uint32_t NOWHERE = UINT32_MAX;
 enum {
     COPY_LEAST = 4,    /* tokens worth an operation in every stage, which is microseconds: less than one token's compute */
     FOLLOW_LEAST = 16, /* more tokens than are there now worth waiting for */
-    IN_THE_WAY = 256,  /* cells: attention goes over them in steps of so many (libllama), and over fewer it is nothing */
-    PARKED_AT_ONCE = 4, /* each takes its time: milliseconds, if it is long */
+    PARKED_AT_ONCE = 2048, /* cells: moving so many takes some ten milliseconds with a model of a billion weights */
 };
 
 static uint32_t min_u32(uint32_t a, uint32_t b) {
@@ -125,13 +124,14 @@ static struct sched_slot *oldest_kept(const struct sched *s, bool parked) {
     return oldest;
 }
 
-void sched_slot_park(struct sched *s, uint32_t most) {
+void sched_slot_park(struct sched *s, uint32_t n) {
     if (s->config.exact || !s->config.can_remove) {
         return;
     }
-    for (uint32_t i = 0; i < most && s->kv_kept - s->kv_parked > IN_THE_WAY && s->n_ops < FRAME_MAX_OPS; i++) {
+    for (uint32_t done = 0; done < n && s->kv_kept > s->kv_parked && s->n_ops < FRAME_MAX_OPS;) {
         struct sched_slot *sl = oldest_kept(s, false); /* there is one: the cells are somebody's */
         sl->parked = true;
+        done += sl->n;
         s->kv_parked += sl->n;
         add_op(s, ENGINE_OP_PARK, (uint32_t)(sl - s->slots), 0, 0, -1);
     }

@@ -209,6 +209,35 @@ static void test_latency_budget(void **state) {
     assert_true(sh.prefill_tokens >= 64);
 }
 
+/* Short prompts beside one stage: several frames of them, until the next token would come too late. */
+static void test_short_prompts_first(void **state) {
+    (void)state;
+    struct sched_share sh;
+    struct sched_load load = load_of(1, 4);
+    load.n_prefilling = 4;
+    load.prompt_tokens = 80;
+    load.groups = 1;
+    see_prompts(1, 5000, 500); /* 45 ms for these */
+    load.waited_us = 100000;
+    sched_policy_share(&load, &sh);
+    assert_true(sh.prefill_first && sh.prefill_tokens >= 80 && sh.decode_tokens == 4);
+    load.waited_us = 120000;
+    sched_policy_share(&load, &sh);
+    assert_false(sh.prefill_first);
+    load.waited_us = 0;
+    load.prompt_tokens = 300; /* 155 ms */
+    sched_policy_share(&load, &sh);
+    assert_false(sh.prefill_first);
+    load.prompt_tokens = 80;
+    load.latency_us = 50000;
+    sched_policy_share(&load, &sh);
+    assert_false(sh.prefill_first);
+    load.latency_us = 200000;
+    load.n_stage = 2;
+    sched_policy_share(&load, &sh);
+    assert_false(sh.prefill_first);
+}
+
 static void test_exact_turns(void **state) {
     (void)state;
     struct sched_share sh;
@@ -229,7 +258,7 @@ int main(void) {
         cmocka_unit_test(test_times), cmocka_unit_test(test_groups_unmeasured), cmocka_unit_test(test_groups_compute_bound),
         cmocka_unit_test(test_groups_memory_bound), cmocka_unit_test(test_groups_far_away), cmocka_unit_test(test_groups_kernels),
         cmocka_unit_test(test_groups_calm), cmocka_unit_test(test_piece_alone), cmocka_unit_test(test_latency_budget),
-        cmocka_unit_test(test_exact_turns),
+        cmocka_unit_test(test_short_prompts_first), cmocka_unit_test(test_exact_turns),
     };
     return cmocka_run_group_tests_name("pipeline_policy", tests, NULL, NULL);
 }
