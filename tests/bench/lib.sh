@@ -71,6 +71,14 @@ bound() {
     put "$name" "$(sed -n 's/.*"'"$what"'".*"tok_s": \([0-9.]*\).*/\1/p' "$WORK/bound.1" "$WORK/bound.2" | sort -n | head -1)"
 }
 
+# What one stream is allowed by stages that take turns: the slices one after another in one process, no link. chain NAME arguments of chain
+chain() {
+    name=$1
+    shift
+    GLIBC_TUNABLES=glibc.malloc.hugetlb=1 "$BUILD/bin/chain" "$MODEL" "$@" >"$WORK/out.$name" 2>/dev/null || fail "chain failed" "chain $MODEL $*"
+    put "$name.decode1" "$(sed -n 's/.*"tok_s": \([0-9.]*\).*/\1/p' "$WORK/out.$name")"
+}
+
 # ---- llama.cpp ------------------------------------------------------------------------------------------------------------------
 
 free_port() {

@@ -71,7 +71,7 @@ run_section() {
     [ "${QUICK:-0}" = 1 ] || write_doc "$1" "$WORK/table.$1.md"
 }
 
-for program in caravan ring_bench hop relay make-model; do
+for program in caravan ring_bench chain hop relay make-model; do
     [ -x "$BUILD/bin/$program" ] || fail "no \"$BUILD/bin/$program\"" "build first: make"
 done
 CARAVAN_SYSROOT_DIR=${CARAVAN_SYSROOT_DIR:-$TOP/build} "$TOP/tools/sysroot.sh" test

@@ -11,7 +11,9 @@ round() {
     ring whole1 --threads 1 --decode "$DECODE" --streams 1,2
     ring ring2 --stages 2 --decode "$DECODE" --streams 1,2 --memory
     peer rpc 0 "$DECODE" --rpc "$RPC" -ngl 99 -ts 1/1
+    chain chain2 --stages 2 --decode "$DECODE"
     ring ring4 --stages 4 --decode "$DECODE" --streams 1,2,4
+    chain chain4 --stages 4 --decode "$DECODE"
     ring whole2 --threads 2 --decode "$DECODE" --streams 1,2
     bound bound.decode2 decode "$HALF" --decode "$((DECODE * 2))" --streams 1
     peer llama1 0 "$DECODE" -ngl 0
@@ -31,10 +33,14 @@ report() {
     rate "Caravan, 4 stages of 1 thread: 4 streams" ring4.decode4
     rate "llama.cpp RPC, 2 servers of 1 thread: 1 stream" rpc.decode1
     rate "llama.cpp, whole model, 1 thread: 1 stream" llama1.decode1
+    rate "what 2 stages that take turns allow 1 stream: their slices one after another in one process, no link" chain2.decode1
+    rate "what 4 stages that take turns allow 1 stream" chain4.decode1
     rate "what two cores allow 2 stages: two halves of the model at the same time, no link" bound.decode2
     ratios
     ratio "1 stream: 2 stages against the whole model, 1 thread" ring2.decode1 whole1.decode1 0.95
     ratio "1 stream: 4 stages against the whole model, 1 thread" ring4.decode1 whole1.decode1 0.95
+    ratio "1 stream: 2 stages against what they allow" ring2.decode1 chain2.decode1 0.95
+    ratio "1 stream: 4 stages against what they allow" ring4.decode1 chain4.decode1 0.95
     ratio "2 streams, 2 stages, against 1 stream on the whole model, 1 thread" ring2.decode2 whole1.decode1 1.5
     ratio "2 streams, 2 stages, against 1 stream on the whole model, 2 threads" ring2.decode2 whole2.decode1 1.1
     ratio "2 streams, 2 stages, against 2 streams on the whole model, 2 threads" ring2.decode2 whole2.decode2

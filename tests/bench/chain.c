@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT
+ * What the slices of a model take when one process computes them one after another, with no link, no other process and no scheduler: one
+ * stream on a ring of stages, whose stages take turns, cannot be faster than that. One thread.
+ *
+ *     chain MODEL [--stages K] [--decode N]
+ *
+ * Even slices (4); N tokens (48), greedy, behind a prompt of 16. A line as ring_bench has it:  {"what": "decode", ..., "tok_s": X} */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "engine/slice.h"
+#include "model/layout.h"
+
+enum { MOST = 16, PROMPT = 16 };
+
+struct chain {
+    uint32_t n;
+    struct engine part[MOST];
+    float *hidden[2];
+};
+
+static void stop(const char *what, const struct err *e) {
+    fprintf(stderr, "chain: %s: %s\n", what, e->text);
+    exit(1);
+}
+
+static void chain_open(struct chain *c, const char *path, uint32_t n_ctx) {
+    struct model_gguf *g;
+    struct model_layout *l;
+    struct err e = {0};
+    struct engine_load load;
+    engine_load_init(&load);
+    load.n_threads = 1;
+    load.n_ctx = n_ctx;
+    snprintf(load.backends, sizeof load.backends, "%s", CARAVAN_BACKENDS_DIR);
+    if (model_gguf_open(path, &g, &e) != ERR_OK || model_layout_create(g, &l, &e) != ERR_OK) stop(path, &e);
+    for (uint32_t i = 0; i < c->n; i++) {
+        struct model_slice *s;
+        uint32_t first = (l->n_layer * i + c->n - 1) / c->n, end = (l->n_layer * (i + 1) + c->n - 1) / c->n;
+        if (model_slice_create(g, l, first, end, &s, &e) != ERR_OK) stop("slice", &e);
+        if (engine_slice_open(s, NULL, NULL, &load, NULL, NULL, &c->part[i], &e) != ERR_OK) stop("slice", &e);
+        model_slice_free(s);
+    }
+    for (int i = 0; i < 2; i++) c->hidden[i] = mem_calloc((size_t)PROMPT * l->n_embd, sizeof(float));
+    model_layout_free(l);
+    model_gguf_free(g);
+}
+
+/* The most likely token after the n given ones. */
+static int32_t chain_eval(struct chain *c, const struct engine_token *t, size_t n) {
+    struct err e = {0};
+    for (uint32_t i = 0; i < c->n; i++) {
+        struct engine *en = &c->part[i];
+        if (en->ops->eval(en->self, t, n, i > 0 ? c->hidden[i % 2] : NULL, c->hidden[(i + 1) % 2], &e) != ERR_OK) stop("eval", &e);
+    }
+    const struct engine *tail = &c->part[c->n - 1];
+    const float *logits = tail->ops->logits(tail->self, n - 1);
+    int32_t best = 0;
+    for (uint32_t i = 1; i < tail->info.n_vocab; i++) best = logits[i] > logits[best] ? (int32_t)i : best;
+    return best;
+}
+
+int main(int argc, char **argv) {
+    static const struct option options[] = {{"stages", 1, NULL, 'k'}, {"decode", 1, NULL, 'n'}, {NULL, 0, NULL, 0}};
+    struct chain c = {.n = 4};
+    uint32_t n = 48;
+    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (o == 'k') c.n = (uint32_t)strtoul(optarg, NULL, 10);
+        else if (o == 'n') n = (uint32_t)strtoul(optarg, NULL, 10);
+        else return 2;
+    }
+    if (optind + 1 != argc || c.n < 1 || c.n > MOST || n < 1) {
+        fprintf(stderr, "usage: chain MODEL [--stages K] [--decode N]\n");
+        return 2;
+    }
+    chain_open(&c, argv[optind], PROMPT + n + 8);
+    struct engine_token t[PROMPT];
+    for (int i = 0; i < PROMPT; i++) t[i] = (struct engine_token){.token = 10 + i, .pos = i};
+    t[PROMPT - 1].flags = ENGINE_TOKEN_LOGITS;
+    int32_t next = chain_eval(&c, t, PROMPT);
+    clock_us start = clock_now();
+    for (uint32_t i = 0; i < n; i++) {
+        t[0] = (struct engine_token){.token = next, .pos = PROMPT + (int32_t)i, .flags = ENGINE_TOKEN_LOGITS};
+        next = chain_eval(&c, t, 1);
+    }
+    double seconds = (double)(clock_now() - start) / 1e6;
+    printf("{\"what\": \"decode\", \"n_stage\": %u, \"streams\": 1, \"tokens\": %u, \"tok_s\": %.3f}\n", c.n, n, n / seconds);
+    for (uint32_t i = 0; i < c.n; i++) c.part[i].ops->close(c.part[i].self);
+    free(c.hidden[0]);
+    free(c.hidden[1]);
+    return 0;
+}
