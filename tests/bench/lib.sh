@@ -43,10 +43,12 @@ model() {
 # ---- Caravan --------------------------------------------------------------------------------------------------------------------
 
 # ring NAME arguments of ring_bench: NAME.decodeS for S streams, NAME.prefill, NAME.memory, and where each stage's time went.
+# PIN: a command that starts it, such as ONE_CORE.
+ONE_CORE='taskset -c 0'
 ring() {
     name=$1
     shift
-    "$BUILD/bin/ring_bench" "$MODEL" "$@" >"$WORK/out.$name" || fail "ring_bench failed" "ring_bench $MODEL $*"
+    ${PIN:-} "$BUILD/bin/ring_bench" "$MODEL" "$@" >"$WORK/out.$name" || fail "ring_bench failed" "ring_bench $MODEL $*"
     sed -n 's/.*"decode".*"streams": \([0-9]*\),.*"tok_s": \([0-9.]*\).*/'"$name"'.decode\1 \2/p
         s/.*"prefill".*"tok_s": \([0-9.]*\).*/'"$name"'.prefill \1/p
         s/.*"memory".*"ratio": \([0-9.]*\).*/'"$name"'.memory \1/p' "$WORK/out.$name" >>"$VALUES"
@@ -98,7 +100,7 @@ start_rpc() {
         while :; do
             free_port
             : >"$WORK/rpc-$i.log"
-            (llama exec "$RPC_SERVER" -H 127.0.0.1 -p "$port" -t 1) >"$WORK/rpc-$i.log" 2>&1 &
+            (llama "exec ${PIN:-}" "$RPC_SERVER" -H 127.0.0.1 -p "$port" -t 1) >"$WORK/rpc-$i.log" 2>&1 &
             pid=$!
             wait_text "$pid" "$WORK/rpc-$i.log" 'endpoint *:' && sleep 0.3 && kill -0 "$pid" 2>/dev/null && break
             tries=$((tries + 1))
@@ -127,7 +129,7 @@ rpc_behind() {
 peer() {
     name=$1 prompt=$2 decode=$3
     shift 3
-    llama "" "$LLAMA_BENCH" -m "$MODEL" -t 1 -r 1 --no-warmup -p "16$([ "$prompt" = 0 ] || echo ",$prompt")" -n "$decode" -o jsonl "$@" >"$WORK/out" 2>"$WORK/llama-bench.log" ||
+    llama "${PIN:-}" "$LLAMA_BENCH" -m "$MODEL" -t 1 -r 1 --no-warmup -p "16$([ "$prompt" = 0 ] || echo ",$prompt")" -n "$decode" -o jsonl "$@" >"$WORK/out" 2>"$WORK/llama-bench.log" ||
         fail "llama-bench failed" "see $WORK/llama-bench.log"
     [ "$prompt" = 0 ] || put "$name.prefill" "$(sed -n "s/.*\"n_prompt\": $prompt,.*\"avg_ts\": \([0-9.]*\).*/\1/p" "$WORK/out")"
     [ "$decode" = 0 ] || put "$name.decode1" "$(sed -n "s/.*\"n_gen\": $decode,.*\"avg_ts\": \([0-9.]*\).*/\1/p" "$WORK/out")"
