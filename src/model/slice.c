@@ -89,11 +89,10 @@ static void lay_out(struct model_slice *s) {
     s->segment[s->n_segments++] = (struct slice_segment){.at = 0, .len = s->header.len, .memory = s->header.data};
     for (uint32_t i = 0; i < s->n_tensors; i++) {
         const struct slice_tensor *t = &s->tensor[i];
-        struct slice_segment g = {.at = s->header.len + t->offset, .len = t->bytes, .unread = t->unread};
-        if (!t->source && !t->unread) continue;
-        if (t->source) g.part = t->source->part;
-        if (t->source) g.offset = t->source->offset;
-        s->segment[s->n_segments++] = g;
+        const struct model_tensor *from = t->source;
+        if (!from && !t->unread) continue;
+        s->segment[s->n_segments++] = (struct slice_segment){.at = s->header.len + t->offset, .len = t->bytes, .unread = t->unread,
+                                                             .part = from ? from->part : 0, .offset = from ? from->offset : 0};
     }
     s->info.file_size += s->header.len;
 }
