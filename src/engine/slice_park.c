@@ -10,26 +10,27 @@
 
 enum { MEMORY_SHARE = 8 }; /* of the memory that is available: so much of it a sequence may take */
 
-/* Rewound states and streams of cells are left where they are: they are not walked over by others. */
+/* Streams of cells are in nobody's way. States and sliding windows, of which only the end is there, are left where they are. */
 static bool can_park(const struct slice *s) { return s->info.can_remove && !s->streams && s->pool.type == ENGINE_POOL_NONE; }
 
 void slice_park(struct slice *s, uint32_t seq) {
     struct slice_parked *p = &s->parked[seq];
     if (!can_park(s) || p->data != NULL || llama_memory_seq_pos_max(s->mem, (llama_seq_id)seq) < 0) return;
     size_t size = llama_state_seq_get_size(s->ctx, (llama_seq_id)seq);
-    if (size > pages_available() / MEMORY_SHARE || (p->data = malloc(size)) == NULL) return;
-    p->size = llama_state_seq_get_data(s->ctx, p->data, size, (llama_seq_id)seq);
-    if (p->size == 0) {
-        slice_park_drop(s, seq);
+    uint8_t *data = size > pages_available() / MEMORY_SHARE ? NULL : malloc(size);
+    size_t n = data != NULL ? llama_state_seq_get_data(s->ctx, data, size, (llama_seq_id)seq) : 0;
+    if (n == 0) {
+        free(data);
         return;
     }
-    llama_memory_seq_rm(s->mem, (llama_seq_id)seq, -1, -1);
+    *p = (struct slice_parked){data, n};
     s->n_parked++;
+    llama_memory_seq_rm(s->mem, (llama_seq_id)seq, -1, -1);
 }
 
 void slice_park_drop(struct slice *s, uint32_t seq) {
     struct slice_parked *p = &s->parked[seq];
-    s->n_parked -= p->data != NULL && p->size > 0;
+    s->n_parked -= p->data != NULL;
     free(p->data);
     *p = (struct slice_parked){0};
 }

@@ -13,8 +13,8 @@ enum { SLICE_SMALL_VOCAB = 32, SLICE_MAX_NAME = 80 };
 /* A tensor of the virtual file. */
 struct slice_tensor {
     char name[SLICE_MAX_NAME];
-    const struct model_tensor *source; /* NULL: zeros, */
-    bool unread;               /* or whatever, for nothing looks at it */
+    const struct model_tensor *source; /* NULL: it is made here, of zeros, */
+    bool unread;               /* or of PAGES_UNREAD, for nothing looks at it */
     uint32_t type, n_dims;
     uint64_t ne[MODEL_MAX_DIMS];
     uint64_t bytes;

@@ -128,7 +128,7 @@ void sched_slot_park(struct sched *s, uint32_t n) {
     if (s->config.exact || !s->config.can_remove) {
         return;
     }
-    for (uint32_t done = 0; done < n && s->kv_kept > s->kv_parked && s->n_ops < FRAME_MAX_OPS;) {
+    for (uint32_t done = 0; done < n && s->kv_kept > s->kv_parked && ops_room(s);) {
         struct sched_slot *sl = oldest_kept(s, false); /* there is one: the cells are somebody's */
         sl->parked = true;
         done += sl->n;
