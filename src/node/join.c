@@ -312,8 +312,8 @@ void join_tick(struct join *j) {
     if (j->unsaved) save(j);
     if (j->keys.old_until == 0 || j->keys.old_until > clock_wall_s()) return;
     j->keys.old_until = 0;
-    log_info("node", "the old cluster key is no longer accepted");
     struct err e = {0};
     if (key_ring_save(j->n->config->key_file, &j->keys, &e) != ERR_OK) log_error("node", "%s", e.text);
     use_keys(j);
+    log_info("node", "the old cluster key is no longer accepted");
 }
