@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT
  * What the slices of a model take when one process computes them one after another, with no link, no other process and no scheduler: one
- * stream on a ring of stages, whose stages take turns, cannot be faster than that. One thread.
+ * stream on a ring of stages, whose stages take turns, cannot be faster than that. One thread; with --cores every slice has a thread of its own,
+ * on the cores in turn, and a semaphore hands over: each core then sleeps while the others compute, as the machines of a ring do, and what
+ * waking it costs is the machine's.
  *
- *     chain MODEL [--stages K] [--decode N]
+ *     chain MODEL [--stages K] [--decode N] [--cores C]
  *
  * Even slices (4); N tokens (48), greedy, behind a prompt of 16. A line as ring_bench has it:  {"what": "decode", ..., "tok_s": X} */
 #include <getopt.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,9 +22,12 @@
 enum { MOST = 16, PROMPT = 16 };
 
 struct chain {
-    uint32_t n;
+    uint32_t n, cores; /* cores: 0 for one thread */
     struct engine part[MOST];
     float *hidden[2];
+    const struct engine_token *tokens;
+    size_t n_tokens;
+    sem_t turn[MOST];
 };
 
 static void stop(const char *what, const struct err *e) {
@@ -49,12 +57,63 @@ static void chain_open(struct chain *c, const char *path, uint32_t n_ctx) {
     model_gguf_free(g);
 }
 
+static void slice_eval(struct chain *c, uint32_t i) {
+    struct err e = {0};
+    struct engine *en = &c->part[i];
+    if (en->ops->eval(en->self, c->tokens, c->n_tokens, i > 0 ? c->hidden[i % 2] : NULL, c->hidden[(i + 1) % 2], &e) != ERR_OK) stop("eval", &e);
+}
+
+static void keep_to_core(pthread_t thread, uint32_t core) {
+#ifdef __linux__
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(core, &set);
+    if (pthread_setaffinity_np(thread, sizeof set, &set) == 0) return;
+#endif
+    fprintf(stderr, "chain: a thread cannot be kept to core %u\n", core);
+    exit(1);
+}
+
+struct worker {
+    struct chain *chain;
+    uint32_t i;
+};
+
+static void *worker_main(void *arg) {
+    struct chain *c = ((struct worker *)arg)->chain;
+    uint32_t i = ((struct worker *)arg)->i;
+    for (;;) {
+        while (sem_wait(&c->turn[i]) != 0) {}
+        slice_eval(c, i);
+        sem_post(&c->turn[(i + 1) % c->n]);
+    }
+    return NULL;
+}
+
+/* Slice 0 stays with the caller's thread. The threads end with the process. */
+static void chain_spread(struct chain *c) {
+    static struct worker w[MOST];
+    keep_to_core(pthread_self(), 0);
+    sem_init(&c->turn[0], 0, 0);
+    for (uint32_t i = 1; i < c->n; i++) {
+        pthread_t thread;
+        w[i] = (struct worker){c, i};
+        sem_init(&c->turn[i], 0, 0);
+        if (pthread_create(&thread, NULL, worker_main, &w[i]) != 0) exit(1);
+        keep_to_core(thread, i % c->cores);
+    }
+}
+
 /* The most likely token after the n given ones. */
 static int32_t chain_eval(struct chain *c, const struct engine_token *t, size_t n) {
-    struct err e = {0};
-    for (uint32_t i = 0; i < c->n; i++) {
-        struct engine *en = &c->part[i];
-        if (en->ops->eval(en->self, t, n, i > 0 ? c->hidden[i % 2] : NULL, c->hidden[(i + 1) % 2], &e) != ERR_OK) stop("eval", &e);
+    c->tokens = t;
+    c->n_tokens = n;
+    slice_eval(c, 0);
+    if (c->cores > 0 && c->n > 1) {
+        sem_post(&c->turn[1]);
+        while (sem_wait(&c->turn[0]) != 0) {}
+    } else {
+        for (uint32_t i = 1; i < c->n; i++) slice_eval(c, i);
     }
     const struct engine *tail = &c->part[c->n - 1];
     const float *logits = tail->ops->logits(tail->self, n - 1);
@@ -64,19 +123,21 @@ static int32_t chain_eval(struct chain *c, const struct engine_token *t, size_t 
 }
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {{"stages", 1, NULL, 'k'}, {"decode", 1, NULL, 'n'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"stages", 1, NULL, 'k'}, {"decode", 1, NULL, 'n'}, {"cores", 1, NULL, 'c'}, {NULL, 0, NULL, 0}};
     struct chain c = {.n = 4};
     uint32_t n = 48;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (o == 'k') c.n = (uint32_t)strtoul(optarg, NULL, 10);
         else if (o == 'n') n = (uint32_t)strtoul(optarg, NULL, 10);
+        else if (o == 'c') c.cores = (uint32_t)strtoul(optarg, NULL, 10);
         else return 2;
     }
     if (optind + 1 != argc || c.n < 1 || c.n > MOST || n < 1) {
-        fprintf(stderr, "usage: chain MODEL [--stages K] [--decode N]\n");
+        fprintf(stderr, "usage: chain MODEL [--stages K] [--decode N] [--cores C]\n");
         return 2;
     }
     chain_open(&c, argv[optind], PROMPT + n + 8);
+    if (c.cores > 0) chain_spread(&c);
     struct engine_token t[PROMPT];
     for (int i = 0; i < PROMPT; i++) t[i] = (struct engine_token){.token = 10 + i, .pos = i};
     t[PROMPT - 1].flags = ENGINE_TOKEN_LOGITS;

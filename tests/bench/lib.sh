@@ -73,7 +73,8 @@ bound() {
     put "$name" "$(sed -n 's/.*"'"$what"'".*"tok_s": \([0-9.]*\).*/\1/p' "$WORK/bound.1" "$WORK/bound.2" | sort -n | head -1)"
 }
 
-# What one stream is allowed by stages that take turns: the slices one after another in one process, no link. chain NAME arguments of chain
+# What one stream is allowed by stages that take turns: the slices one after another in one process, no link; with --cores 2 on two cores in
+# turn, each of which sleeps meanwhile. chain NAME arguments of chain
 chain() {
     name=$1
     shift

@@ -14,10 +14,12 @@ round() {
     ring ring2 --stages 2 --decode "$DECODE" --streams 1,2 --memory
     peer rpc 0 "$DECODE" --rpc "$RPC" -ngl 99 -ts 1/1
     chain chain2 --stages 2 --decode "$DECODE"
+    chain turns2 --stages 2 --decode "$DECODE" --cores 2
     PIN=$ONE_CORE ring core2 --stages 2 --decode "$DECODE" --streams 1
     PIN=$ONE_CORE peer rpc_core 0 "$DECODE" --rpc "$RPC_ONE" -ngl 99 -ts 1/1
     ring ring4 --stages 4 --decode "$DECODE" --streams 1,2,4
     chain chain4 --stages 4 --decode "$DECODE"
+    chain turns4 --stages 4 --decode "$DECODE" --cores 2
     PIN=$ONE_CORE ring core4 --stages 4 --decode "$DECODE" --streams 1
     ring whole2 --threads 2 --decode "$DECODE" --streams 1,2
     bound bound.decode2 decode "$HALF" --decode "$((DECODE * 2))" --streams 1
@@ -42,15 +44,17 @@ report() {
     rate "the same, on one core" rpc_core.decode1
     rate "llama.cpp, whole model, 1 thread: 1 stream" llama1.decode1
     rate "what 2 stages that take turns allow 1 stream: their slices one after another in one process, no link" chain2.decode1
+    rate "the same on two cores in turn, each of which sleeps meanwhile" turns2.decode1
     rate "what 4 stages that take turns allow 1 stream" chain4.decode1
+    rate "the same on two cores in turn" turns4.decode1
     rate "what two cores allow 2 stages: two halves of the model at the same time, no link" bound.decode2
     ratios
     ratio "1 stream: 2 stages against the whole model, 1 thread" ring2.decode1 whole1.decode1 0.95
     ratio "1 stream: 4 stages against the whole model, 1 thread" ring4.decode1 whole1.decode1 0.95
     ratio "1 stream: 2 stages on one core against the whole model, 1 thread" core2.decode1 whole1.decode1 0.95
     ratio "1 stream: 4 stages on one core against the whole model, 1 thread" core4.decode1 whole1.decode1 0.95
-    ratio "1 stream: 2 stages against what they allow" ring2.decode1 chain2.decode1 0.95
-    ratio "1 stream: 4 stages against what they allow" ring4.decode1 chain4.decode1 0.95
+    ratio "1 stream: 2 stages against what they allow on two cores in turn" ring2.decode1 turns2.decode1 0.95
+    ratio "1 stream: 4 stages against what they allow on two cores in turn" ring4.decode1 turns4.decode1 0.95
     ratio "1 stream: 2 stages on one core against what they allow" core2.decode1 chain2.decode1 0.95
     ratio "1 stream: 4 stages on one core against what they allow" core4.decode1 chain4.decode1 0.95
     ratio "2 streams, 2 stages, against 1 stream on the whole model, 1 thread" ring2.decode2 whole1.decode1 1.5
@@ -59,6 +63,8 @@ report() {
     ratio "2 streams, 2 stages, against what two cores allow" ring2.decode2 bound.decode2 0.95
     ratio "1 stream: 2 stages against llama.cpp RPC, the same stages" ring2.decode1 rpc.decode1 1.3
     ratio "1 stream: 2 stages against llama.cpp RPC, the same stages, all on one core" core2.decode1 rpc_core.decode1 1.3
+    ratio "what 2 stages allow on two cores in turn against llama.cpp RPC" turns2.decode1 rpc.decode1
+    ratio "what 2 stages allow against llama.cpp RPC, all on one core" chain2.decode1 rpc_core.decode1
     ratio "1 stream, whole model, 1 thread: Caravan against llama.cpp" whole1.decode1 llama1.decode1
     figures "memory of all stages over the model's file and the KV cache"
     figure "2 stages, 1b" ring2.memory x 1.10
