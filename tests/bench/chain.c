@@ -4,8 +4,9 @@
  * on the cores in turn, and a semaphore hands over: each core then sleeps while the others compute, as the machines of a ring do, and what
  * waking it costs is the machine's.
  *
- *     chain MODEL [--stages K] [--decode N] [--cores C]
+ *     chain MODEL [--stages K] [--decode N] [--cores C] [--delay-us D]
  *
+ * --delay-us: a network between slices, and behind the last: so long passes before the next begins.
  * Even slices (4); N tokens (48), greedy, behind a prompt of 16. A line as ring_bench has it:  {"what": "decode", ..., "tok_s": X} */
 #include <getopt.h>
 #include <pthread.h>
@@ -13,6 +14,7 @@
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -22,7 +24,7 @@
 enum { MOST = 16, PROMPT = 16 };
 
 struct chain {
-    uint32_t n, cores; /* cores: 0 for one thread */
+    uint32_t n, cores, delay_us; /* cores: 0 for one thread */
     struct engine part[MOST];
     float *hidden[2];
     const struct engine_token *tokens;
@@ -61,6 +63,7 @@ static void slice_eval(struct chain *c, uint32_t i) {
     struct err e = {0};
     struct engine *en = &c->part[i];
     if (en->ops->eval(en->self, c->tokens, c->n_tokens, i > 0 ? c->hidden[i % 2] : NULL, c->hidden[(i + 1) % 2], &e) != ERR_OK) stop("eval", &e);
+    if (c->delay_us > 0) usleep(c->delay_us);
 }
 
 static void keep_to_core(pthread_t thread, uint32_t core) {
@@ -123,17 +126,18 @@ static int32_t chain_eval(struct chain *c, const struct engine_token *t, size_t 
 }
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {{"stages", 1, NULL, 'k'}, {"decode", 1, NULL, 'n'}, {"cores", 1, NULL, 'c'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"stages", 1, NULL, 'k'}, {"decode", 1, NULL, 'n'}, {"cores", 1, NULL, 'c'}, {"delay-us", 1, NULL, 'd'}, {NULL, 0, NULL, 0}};
     struct chain c = {.n = 4};
     uint32_t n = 48;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (o == 'k') c.n = (uint32_t)strtoul(optarg, NULL, 10);
         else if (o == 'n') n = (uint32_t)strtoul(optarg, NULL, 10);
         else if (o == 'c') c.cores = (uint32_t)strtoul(optarg, NULL, 10);
+        else if (o == 'd') c.delay_us = (uint32_t)strtoul(optarg, NULL, 10);
         else return 2;
     }
     if (optind + 1 != argc || c.n < 1 || c.n > MOST || n < 1) {
-        fprintf(stderr, "usage: chain MODEL [--stages K] [--decode N] [--cores C]\n");
+        fprintf(stderr, "usage: chain MODEL [--stages K] [--decode N] [--cores C] [--delay-us D]\n");
         return 2;
     }
     chain_open(&c, argv[optind], PROMPT + n + 8);

@@ -74,7 +74,7 @@ bound() {
 }
 
 # What one stream is allowed by stages that take turns: the slices one after another in one process, no link; with --cores 2 on two cores in
-# turn, each of which sleeps meanwhile. chain NAME arguments of chain
+# turn, each of which sleeps meanwhile; with --delay-us a network between them. chain NAME arguments of chain
 chain() {
     name=$1
     shift

@@ -19,6 +19,7 @@ round() {
     for net in 0,0 $NETS; do
         us=${net%,*} mbit=${net#*,}
         ring "d$us" --stages 2 --decode "$DECODE" --streams 1,2,4 --delay-us "$us" --mbit "$mbit"
+        chain "turns$us" --stages 2 --decode "$DECODE" --cores 2 --delay-us "$us"
         for server in $SERVERS; do
             [ "${server%,*}" != "$us" ] || server_ask "r$us" "${server#*,}" 1 "$DECODE"
         done
@@ -35,11 +36,14 @@ report() {
         rate "Caravan, $what: 2 streams" "d$us.decode2"
         rate "Caravan, $what: 4 streams" "d$us.decode4"
         rate "llama.cpp RPC, $what: 1 stream" "r$us.decode1"
+        rate "what 2 stages that take turns allow 1 stream, $what: their slices on two cores in turn, the delay between them" "turns$us.decode1"
     done
     ratios
     ratio "1 stream against llama.cpp RPC, no network" d0.decode1 r0.decode1 1.3
     ratio "1 stream against llama.cpp RPC, 0.2 ms" d200.decode1 r200.decode1
     ratio "1 stream against llama.cpp RPC, 2 ms" d2000.decode1 r2000.decode1 1.5
     ratio "1 stream against llama.cpp RPC, 20 ms" d20000.decode1 r20000.decode1
+    ratio "1 stream against what 2 stages that take turns allow, no network" d0.decode1 turns0.decode1 0.95
+    ratio "1 stream against what 2 stages that take turns allow, 2 ms" d2000.decode1 turns2000.decode1 0.95
     ratio "4 streams at 20 ms against 4 streams without a network" d20000.decode4 d0.decode4
 }
