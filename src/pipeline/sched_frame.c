@@ -40,30 +40,58 @@ static void put_part(struct sched *s, struct filling *f, uint32_t slot, uint32_t
 
 /* ---- decode and prefill ----------------------------------------------------------------------------------------------------- */
 
+static bool runs_alone(const struct sched *s) {
+    return s->n_state[SCHED_PREFILL] + s->n_state[SCHED_FLIGHT] + s->n_state[SCHED_READY] == 1;
+}
+
 /* Guesses that may go with r's next token: n_later sequences have their place in the frame yet, and a waiting prompt keeps most of it. */
 static uint32_t guesses_most(const struct sched *s, const struct filling *f, const struct sched_req *r, uint32_t n_later) {
     const struct sched_config *c = &s->config;
-    if (c->n_draft == 0 || (c->draft_alone && s->n_state[SCHED_PREFILL] + s->n_state[SCHED_FLIGHT] + s->n_state[SCHED_READY] > 1)) {
+    if (c->n_draft == 0 || (c->draft_alone && !runs_alone(s))) {
         return 0;
     }
     uint32_t room = c->exact ? SCHED_SPEC_EXACT + 1 : s->prefill.first != NULL ? c->n_batch / GUESSES_SHARE : c->n_batch;
     room = min_u32(room, c->n_batch);
     uint32_t taken = (uint32_t)f->n + 1 + n_later;
     uint32_t most = min_u32(c->n_draft, room > taken ? room - taken : 0);
-    return min_u32(most, r->max_completion - r->n_completion - 1); /* nothing is computed past the request's end */
+    return min_u32(most, r->max_completion - r->n_completion - 1 - r->n_ahead); /* nothing is computed past the request's end */
+}
+
+static void put_guess(struct sched *s, struct filling *f, struct sched_req *r, int32_t token) {
+    put_token(s, f, r->slot, token, r->n_sent + r->n_ahead++, ENGINE_TOKEN_SAMPLE | ENGINE_TOKEN_DRAFT);
+    f->flight->guesses = true;
 }
 
 static void put_guesses(struct sched *s, struct filling *f, struct sched_req *r, uint32_t n_later) {
     struct sched_spec_load load = {.n_others = (uint32_t)f->n - 1 + n_later, .expected = f->expected + (float)n_later,
                                    .groups = s->n_flight_decode + 1, .most = guesses_most(s, f, r, n_later),
+                                   .frames = s->config.draft_alone || !runs_alone(s) ? 1 : s->config.n_credit,
                                    .always = s->config.draft_always};
     float expected;
-    r->n_ahead = sched_spec_choose(&r->spec, &s->time, &s->config.drafter, r->slot, &load, &expected);
-    for (uint32_t i = 0; i < r->n_ahead; i++) {
-        put_token(s, f, r->slot, r->spec.guesses[i], r->n_sent + i, ENGINE_TOKEN_SAMPLE | ENGINE_TOKEN_DRAFT);
+    uint32_t n = sched_spec_choose(&r->spec, &s->time, &s->config.drafter, r->slot, &load, &expected);
+    for (uint32_t i = 0; i < n; i++) {
+        put_guess(s, f, r, r->spec.guesses[i]);
     }
-    f->flight->guesses |= r->n_ahead > 0;
     f->expected += expected;
+    s->led = r->slot;
+    s->led_generation = s->slots[r->slot].generation;
+}
+
+/* More guesses of a sequence that runs alone, behind those that are under way. */
+static void put_following(struct sched *s, struct filling *f) {
+    struct sched_req *r = s->slots[s->led].req;
+    if (r == NULL || s->slots[s->led].generation != s->led_generation || r->state != SCHED_FLIGHT || !runs_alone(s) ||
+        s->eval_state != SCHED_EVAL_NONE || s->config.draft_alone) {
+        return;
+    }
+    const int32_t *guesses;
+    uint32_t most = guesses_most(s, f, r, 0), n = most > 0 ? sched_spec_follow(&r->spec, s->n_flight, most, &guesses) : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        put_guess(s, f, r, guesses[i]);
+    }
+    if (n > 0) {
+        put_part(s, f, r->slot, n);
+    }
 }
 
 /* The sequences that have waited longest go first: the ready list is in the order in which their tokens came back. */
@@ -204,6 +232,10 @@ static void put_work(struct sched *s, clock_us now, struct filling *f) {
         n_decode = f->n;
     }
     s->prefill_last = f->n > n_decode;
+    if (f->n == 0) {
+        put_following(s, f);
+        n_decode = f->n;
+    }
     s->decoded = n_decode > 0 ? now : s->decoded;
 }
 

@@ -28,7 +28,7 @@ struct sched_req {
     uint32_t leader, leader_generation, leader_n;
     bool fresh;                    /* FLIGHT: its prompt has gone out, and no token has come of it yet */
     int32_t next_token;            /* READY: sampled for position n_sent */
-    uint32_t n_ahead;              /* positions behind those that are guesses in flight */
+    uint32_t n_ahead;              /* positions behind those that are guesses in flight, in one frame or several */
     struct sched_spec spec;
     uint32_t n_completion, max_completion;
     uint32_t kv;                   /* cells reserved */
@@ -51,6 +51,7 @@ struct sched_slot {
     uint32_t n_front;     /* the same at the front of frame `frame` */
     uint32_t frame;       /* the last frame with tokens of it */
     uint32_t n_prompt;    /* exact mode: of the last owner; it says in which classes of batches the positions were computed */
+    int32_t sampled_pos, sampled; /* the last token sampled in this slot, and behind which position: the tail goes by the same (stage.c) */
 };
 
 /* What a frame in flight carries, to understand its answer. */
@@ -100,6 +101,7 @@ struct sched {
     uint32_t next_number;
     struct sched_flight *flights;       /* [n_credit], oldest at flight_first */
     uint32_t flight_first, n_flight, n_flight_decode, n_flight_guesses;
+    uint32_t led, led_generation;       /* the slot that sent its guesses last */
     bool prefill_last;
     clock_us decoded;                   /* when tokens last went into a frame, or nobody decoded */
     struct engine_op *ops;              /* [FRAME_MAX_OPS]: of the next frame, in the order in which they were decided */

@@ -10,6 +10,10 @@
 static const float KIND_KEEP = 0.95f;
 /* Speculation of a kind starts when it promises this much, and ends when it brings nothing. */
 static const float GAIN_ON = 1.1f, GAIN_OFF = 1.0f;
+/* A frame that follows may come so much too late, in times of the slowest stage, for the one behind a refusal. */
+static const float LATE = 0.2f;
+/* No guess follows whose chance, with all before it, is less: it is work, if only for stages that have none. */
+static const float CHANCE_LEAST = 0.25f, CHANCE_MOST = 0.98f;
 /* What is guessed but never sent is tried this rarely, if only the measured cost speaks against it. */
 enum { PROBE_EVERY = 64, PROBE_MOST = 2 };
 /* What is believed before anything was seen, worth so many tries. */
@@ -35,6 +39,7 @@ void sched_spec_push(struct sched_spec *sp, int32_t token, bool sampled) {
         k->tried = k->tried * KIND_KEEP + 1;
         k->hit = k->hit * KIND_KEEP + hit;
         sp->at = hit ? sp->at + 1 : sp->n_guesses;
+        sp->n_frames = hit ? sp->n_frames : 0;
     }
     sched_ngram_push(sp->text, token);
 }
@@ -46,7 +51,12 @@ static float acceptance(const struct sched_spec *sp, enum sched_guess kind) {
     return (k->hit + PRIOR_HIT[kind]) / (k->tried + PRIOR_TRIED);
 }
 
-struct choice { uint32_t n; float gain, expected; };
+/* n guesses with the token, and so many frames under way. */
+struct choice { uint32_t n, frames; float gain, expected; };
+
+static bool sends(const struct choice *c) {
+    return c->n > 0 || c->frames > 1;
+}
 
 /* Time between two frames of the same sequences, of n tokens each; drafting_us more are spent in the head on each. */
 static float cycle_us(const struct sched_time *t, uint32_t n, uint32_t groups, float drafting_us) {
@@ -54,18 +64,38 @@ static float cycle_us(const struct sched_time *t, uint32_t n, uint32_t groups, f
     return queue > trip + drafting_us ? queue : trip + drafting_us;
 }
 
-/* The number of guesses that gives the most tokens per time, over what none gives. A guess comes true with probability p, and counts only
- * if those before it did. */
+/* Frames of n tokens under way that the stages have done with before one behind a refusal comes. */
+static uint32_t frames_of(const struct sched_time *t, uint32_t n, uint32_t most) {
+    float trip, slowest = sched_time_frame(t, SCHED_TIME_DECODE, n, &trip);
+    float frames = slowest > 0 ? trip / slowest + LATE : 1;
+    return frames < 1 ? 1 : frames < (float)most ? (uint32_t)frames : most;
+}
+
+/* Tokens per time with frames of n tokens, so many under way: the run of guesses that come true, with probability p each, is 1 / (1 - p)
+ * tokens long; a trip is waited for once in it, and for each frame that follows its share of a trip. */
+static float follow_rate(const struct sched_time *t, uint32_t n, uint32_t frames, float p) {
+    float trip, all = 1;
+    sched_time_frame(t, SCHED_TIME_DECODE, n, &trip);
+    p = p < CHANCE_MOST ? p : CHANCE_MOST;
+    for (uint32_t i = 0; i < n; i++) {
+        all *= p;
+    }
+    return 1 / (1 - p) / (trip + trip / (float)frames * all / (1 - all));
+}
+
+/* What gives the most tokens per time, over what no guess gives. A guess comes true with probability p, and counts only if those before it
+ * did. */
 static struct choice best_number(const struct sched_time *t, const struct sched_spec_load *load, uint32_t most, float p, float guess_us) {
     float base = (load->expected + 1) / cycle_us(t, load->n_others + 1, load->groups, 0);
-    struct choice best = {.expected = 1};
-    float expected = 1, chance = p;
-    for (uint32_t n = 1; n <= most; n++, chance *= p) {
+    struct choice best = {.frames = 1, .expected = 1};
+    float expected = 0, chance = 1;
+    for (uint32_t n = 0; n <= most; n++, chance *= p) {
         expected += chance;
+        uint32_t frames = frames_of(t, 1 + n, load->frames);
         float cycle = cycle_us(t, load->n_others + 1 + n, load->groups, guess_us * (float)n);
-        float gain = (load->expected + expected) / cycle / base;
-        if (gain > best.gain) {
-            best = (struct choice){.n = n, .gain = gain, .expected = expected};
+        float rate = frames > 1 ? follow_rate(t, 1 + n, frames, p) : (load->expected + expected) / cycle;
+        if (rate / base > best.gain && (n > 0 || frames > 1)) {
+            best = (struct choice){.n = n, .frames = frames, .gain = rate / base, .expected = expected};
         }
     }
     return best;
@@ -76,7 +106,7 @@ static struct choice weigh(struct sched_spec *sp, const struct sched_time *t, co
                            float guess_us) {
     struct sched_spec_kind *k = &sp->kinds[kind];
     float p = acceptance(sp, kind);
-    struct choice none = {.expected = 1};
+    struct choice none = {.frames = 1, .expected = 1};
     if (load->most == 0) {
         return none;
     }
@@ -88,7 +118,7 @@ static struct choice weigh(struct sched_spec *sp, const struct sched_time *t, co
     bool might = 1 + p > GAIN_ON; /* if positions cost nothing */
     if (might && ++k->passed_over >= PROBE_EVERY) {
         uint32_t n = load->most < PROBE_MOST ? load->most : PROBE_MOST;
-        return (struct choice){.n = n, .gain = 0, .expected = 1 + p};
+        return (struct choice){.n = n, .frames = 1, .gain = 0, .expected = 1 + p};
     }
     return none;
 }
@@ -103,7 +133,7 @@ static enum sched_guess always(const struct sched_spec *sp, const struct sched_d
     bool draft = drafter->guess != NULL && match < LONG_MATCH;
     enum sched_guess kind = draft ? SCHED_GUESS_DRAFT : kind_of(match);
     float p = acceptance(sp, kind), chance = p;
-    *ret = (struct choice){.n = draft || match > 0 ? load->most : 0, .expected = 1};
+    *ret = (struct choice){.n = draft || match > 0 ? load->most : 0, .frames = draft || match == 0 ? 1 : load->frames, .expected = 1};
     for (uint32_t i = 0; i < ret->n; i++, chance *= p) {
         ret->expected += chance;
     }
@@ -113,7 +143,7 @@ static enum sched_guess always(const struct sched_spec *sp, const struct sched_d
 static enum sched_guess by_evidence(struct sched_spec *sp, const struct sched_time *time, const struct sched_drafter *drafter,
                                     const struct sched_spec_load *load, uint32_t match, struct choice *ret) {
     enum sched_guess kind = kind_of(match);
-    *ret = (struct choice){.expected = 1};
+    *ret = (struct choice){.frames = 1, .expected = 1};
     if (!sched_time_known(time, SCHED_TIME_DECODE)) {
         return kind;
     }
@@ -121,8 +151,10 @@ static enum sched_guess by_evidence(struct sched_spec *sp, const struct sched_ti
         *ret = weigh(sp, time, load, kind, 0);
     }
     if (drafter->guess != NULL) {
-        struct choice other = weigh(sp, time, load, SCHED_GUESS_DRAFT, (float)drafter->cost_us(drafter->user));
-        if (other.n > 0 && (ret->n == 0 || other.gain > ret->gain)) {
+        struct sched_spec_load waits = *load;
+        waits.frames = 1; /* a small model is asked for what follows the text, not for what follows guesses */
+        struct choice other = weigh(sp, time, &waits, SCHED_GUESS_DRAFT, (float)drafter->cost_us(drafter->user));
+        if (other.n > 0 && (!sends(ret) || other.gain > ret->gain)) {
             *ret = other;
             kind = SCHED_GUESS_DRAFT;
         }
@@ -133,7 +165,7 @@ static enum sched_guess by_evidence(struct sched_spec *sp, const struct sched_ti
 uint32_t sched_spec_choose(struct sched_spec *sp, const struct sched_time *time, const struct sched_drafter *drafter, uint32_t seq,
                            const struct sched_spec_load *load, float *ret_expected) {
     assert(load->most <= SCHED_SPEC_MOST);
-    uint32_t match = sched_ngram_guess(sp->text, load->most > 0 ? load->most : 1, sp->guesses);
+    uint32_t match = sched_ngram_guess(sp->text, SCHED_SPEC_MOST, sp->guesses);
     struct choice choice;
     sp->kind = load->always ? always(sp, drafter, load, match, &choice) : by_evidence(sp, time, drafter, load, match, &choice);
     if (sp->kind == SCHED_GUESS_DRAFT) {
@@ -143,11 +175,51 @@ uint32_t sched_spec_choose(struct sched_spec *sp, const struct sched_time *time,
         match = choice.n;
     }
     sp->at = 0;
-    sp->n_guesses = choice.n > 0 ? choice.n : match > 0; /* one that isn't sent is checked all the same */
-    if (choice.n > 0) {
+    sp->n_guesses = choice.frames > 1 ? SCHED_SPEC_MOST : choice.n > 0 ? choice.n : match > 0; /* what isn't sent is checked all the same */
+    sp->n_given = choice.n;
+    sp->n_frames = choice.frames;
+    sp->n_each = choice.n + 1;
+    sp->always = load->always;
+    if (sends(&choice)) {
         sp->kinds[sp->kind].passed_over = 0;
     }
     sp->n_sent += choice.n;
     *ret_expected = choice.expected;
     return choice.n;
+}
+
+/* All guesses have been sent: those that came true make room for others behind the rest, if the text, as it has grown, still goes on as
+ * that rest says. */
+static void go_on(struct sched_spec *sp) {
+    int32_t fresh[SCHED_SPEC_MOST];
+    uint32_t n = sp->n_guesses - sp->at;
+    if (sched_ngram_guess(sp->text, SCHED_SPEC_MOST, fresh) == 0 || memcmp(fresh, sp->guesses + sp->at, n * sizeof *fresh) != 0) {
+        return;
+    }
+    memcpy(sp->guesses, fresh, sizeof fresh);
+    sp->n_given -= sp->at;
+    sp->n_guesses = SCHED_SPEC_MOST;
+    sp->at = 0;
+}
+
+uint32_t sched_spec_follow(struct sched_spec *sp, uint32_t n_flight, uint32_t most, const int32_t **ret) {
+    if (n_flight >= sp->n_frames) {
+        return 0;
+    }
+    if (sp->n_given == sp->n_guesses) {
+        go_on(sp);
+    }
+    float p = acceptance(sp, sp->kind), chance = p;
+    for (uint32_t i = sp->at; i < sp->n_given; i++) {
+        chance *= p;
+    }
+    uint32_t n = 0;
+    *ret = sp->guesses + sp->n_given;
+    while (n < most && n < sp->n_each && sp->n_given < sp->n_guesses && (sp->always || chance >= CHANCE_LEAST)) {
+        n++;
+        sp->n_given++;
+        chance *= p;
+    }
+    sp->n_sent += n;
+    return n;
 }

@@ -38,17 +38,19 @@ static err_code check_result(const struct sched *s, const struct sched_expect *x
     return ERR_OK;
 }
 
-/* Decodes the results into s->results, and notes which expected answer each is. A guess is answered only if the answer before it is this
- * very token. */
+/* A guess is answered only if the answer before it, in this frame or an earlier one, is this very token. */
+static bool is_refused(const struct sched_slot *sl, const struct sched_expect *x) {
+    return (x->flags & ENGINE_TOKEN_DRAFT) != 0 && (sl->sampled_pos != x->pos - 1 || sl->sampled != x->token);
+}
+
+/* Decodes the results into s->results, and notes which expected answer each is. */
 static err_code read_results(struct sched *s, const struct sched_flight *fl, uint32_t n_results, struct bytes_reader *r, struct err *e) {
     bool empty = fl->faulted && n_results == 0;
     uint32_t n = 0;
-    int32_t sampled = -1; /* the answer before */
     for (size_t i = 0; i < fl->n_expect && !empty; i++) {
         const struct sched_expect *x = &fl->expect[i];
-        bool refused = (x->flags & ENGINE_TOKEN_DRAFT) != 0 && x->token != sampled;
-        sampled = -1;
-        if (refused) {
+        struct sched_slot *sl = &s->slots[x->slot];
+        if (is_refused(sl, x)) {
             continue;
         }
         if (n == n_results) {
@@ -58,7 +60,10 @@ static err_code read_results(struct sched *s, const struct sched_flight *fl, uin
         if (result_get(r, res, e) != ERR_OK || check_result(s, x, res, e) != ERR_OK) {
             return ERR_PROTOCOL;
         }
-        sampled = (res->flags & RESULT_SAMPLED) != 0 ? res->sample.token : -1;
+        if ((x->flags & ENGINE_TOKEN_SAMPLE) != 0) {
+            sl->sampled_pos = res->pos;
+            sl->sampled = (res->flags & RESULT_SAMPLED) != 0 ? res->sample.token : -1;
+        }
         s->answered[n++] = (uint16_t)i;
     }
     if (n != n_results) {
@@ -129,6 +134,23 @@ static void note_token(struct sched *s, struct sched_req *r, int32_t token) {
     sched_spec_push(&r->spec, token, true);
 }
 
+/* The token is on its way already, as a guess. */
+static bool accept_guess(const struct sched *s, struct sched_req *r, int32_t token) {
+    if (r->n_ahead == 0 || s->slots[r->slot].tokens[r->n_sent] != token) {
+        return false;
+    }
+    r->n_sent++;
+    r->n_ahead--;
+    r->spec.n_accepted++;
+    return true;
+}
+
+/* What is left of the guesses is to be taken back. */
+static void refuse_guesses(struct sched *s, struct sched_req *r) {
+    sched_slot_cut(s, r->slot, r->n_sent);
+    r->n_ahead = 0;
+}
+
 static void take_sample(struct sched *s, clock_us now, struct sched_req *r, const struct result *res) {
     if (r->first_token == 0) {
         r->first_token = now;
@@ -148,9 +170,10 @@ static void take_sample(struct sched *s, clock_us now, struct sched_req *r, cons
         sched_end(s, now, r, REQUEST_FINISH_LENGTH);
         return;
     }
-    r->next_token = res->sample.token;
     note_token(s, r, res->sample.token);
-    if (r->state != SCHED_READY) { /* it is, if a guess came true */
+    if (!accept_guess(s, r, res->sample.token)) {
+        refuse_guesses(s, r);
+        r->next_token = res->sample.token;
         sched_set_state(s, r, SCHED_READY);
     }
 }
@@ -163,24 +186,6 @@ static void take_vector(struct sched *s, clock_us now, struct sched_req *r, cons
     it->vector = res->logits;
     it->n_vector = res->n_logits;
     sched_end(s, now, r, REQUEST_FINISH_STOP);
-}
-
-/* The guess that stands at the next position has come true. */
-static void accept_guess(struct sched_req *r) {
-    r->n_sent++;
-    r->n_ahead--;
-    r->spec.n_accepted++;
-}
-
-/* What is left of the guesses is to be taken back. */
-static void refuse_guesses(struct sched *s, const struct sched_flight *fl) {
-    for (size_t p = 0; p < fl->n_parts && fl->guesses; p++) {
-        struct sched_req *r = s->slots[fl->parts[p].slot].req;
-        if (r != NULL && is_current(s, fl->parts[p].slot, fl->parts[p].generation) && r->n_ahead > 0) {
-            sched_slot_cut(s, r->slot, r->n_sent);
-            r->n_ahead = 0;
-        }
-    }
 }
 
 static void take_result(struct sched *s, clock_us now, const struct sched_expect *x, const struct result *res) {
@@ -199,9 +204,6 @@ static void take_result(struct sched *s, clock_us now, const struct sched_expect
     } else if (r != NULL && (res->flags & RESULT_VECTOR) != 0) {
         take_vector(s, now, r, res);
     } else if (r != NULL && (res->flags & RESULT_SAMPLED) != 0) {
-        if ((x->flags & ENGINE_TOKEN_DRAFT) != 0) {
-            accept_guess(r);
-        }
         take_sample(s, now, r, res);
     }
 }
@@ -239,7 +241,6 @@ err_code sched_tokens(struct sched *s, clock_us now, uint32_t number, uint32_t n
     for (uint32_t i = 0; i < n_results; i++) {
         take_result(s, now, &fl->expect[s->answered[i]], &s->results[i]);
     }
-    refuse_guesses(s, fl);
     take_eval(s, fl);
     return ERR_OK;
 }

@@ -20,6 +20,9 @@ static_assert((int)ENGINE_TOKEN_SAMPLE == RING_TOKEN_SAMPLE && (int)ENGINE_TOKEN
 
 #define NATIVE_F32 (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
 
+/* The last token sampled in a sequence, and behind which position. */
+struct sampled { int32_t pos, token; };
+
 struct stage {
     struct stage_config config;
     const struct engine_info *info;
@@ -32,6 +35,7 @@ struct stage {
     float *hidden_in, *hidden_out; /* [n_batch][n_embd]; NULL where the slice has none */
     uint8_t *front;              /* the part of a COMPUTE in front of its hidden rows */
     uint8_t *rows;               /* hidden rows as they travel; NULL when they travel as they are */
+    struct sampled *sampled;     /* [n_seq]; the tail's */
     struct buf results, fault, open;
 };
 
@@ -72,7 +76,12 @@ static bool make_buffers(struct stage *st) {
     st->wire_ops = malloc(FRAME_MAX_OPS * sizeof *st->wire_ops);
     st->wire_tokens = malloc(n_batch * sizeof *st->wire_tokens);
     st->front = malloc(ring_compute_head_size(FRAME_MAX_OPS, (uint32_t)n_batch, FRAME_MAX_TRACE));
-    bool ok = st->ops != NULL && st->tokens != NULL && st->wire_ops != NULL && st->wire_tokens != NULL && st->front != NULL;
+    st->sampled = malloc(st->info->n_seq * sizeof *st->sampled);
+    bool ok = st->ops != NULL && st->tokens != NULL && st->wire_ops != NULL && st->wire_tokens != NULL && st->front != NULL &&
+              st->sampled != NULL;
+    for (uint32_t i = 0; i < st->info->n_seq && ok; i++) {
+        st->sampled[i] = (struct sampled){-1, -1};
+    }
     if (!st->first) {
         st->hidden_in = malloc(floats * sizeof *st->hidden_in);
         ok = ok && st->hidden_in != NULL;
@@ -124,6 +133,7 @@ void stage_free(struct stage *st) {
     free(st->hidden_in);
     free(st->hidden_out);
     free(st->rows);
+    free(st->sampled);
     free(st);
 }
 
@@ -216,17 +226,20 @@ static void put_row(struct stage *st, size_t i, bool vector, struct result *res,
     }
 }
 
+/* A proposal that isn't what was sampled before it, in this frame or an earlier one. */
+static bool is_refused(const struct stage *st, const struct engine_token *t) {
+    const struct sampled *before = &st->sampled[t->seq];
+    return (t->flags & ENGINE_TOKEN_DRAFT) != 0 && (before->pos != t->pos - 1 || before->token != t->token);
+}
+
 /* The tail: what is asked of each flagged token, into st->results. Of a chain of proposals only what follows from the tokens that were
  * really sampled. A sequence whose sampling fails hurts no other. */
 static uint32_t take_results(struct stage *st, const struct work *w) {
     const struct engine *en = st->config.engine;
     uint32_t n = 0;
-    int32_t sampled = -1; /* after the token before */
     for (size_t i = 0; i < w->n_tokens; i++) {
         const struct engine_token *t = &w->tokens[i];
-        bool refused = (t->flags & ENGINE_TOKEN_DRAFT) != 0 && t->token != sampled;
-        sampled = -1;
-        if (t->flags == 0 || refused) {
+        if (t->flags == 0 || is_refused(st, t)) {
             continue;
         }
         struct result res = {.seq = t->seq, .index = (uint16_t)i, .pos = t->pos};
@@ -238,12 +251,12 @@ static uint32_t take_results(struct stage *st, const struct work *w) {
         if ((t->flags & ENGINE_TOKEN_SAMPLE) != 0) {
             if (en->ops->sample(en->self, t->seq, i, t->pos, &res.sample, &why) == ERR_OK) {
                 res.flags |= RESULT_SAMPLED | (res.sample.end ? RESULT_END : 0);
-                sampled = res.sample.token;
             } else {
                 res.flags |= RESULT_FAILED;
                 res.text = why.text;
                 res.text_len = (uint16_t)strlen(why.text);
             }
+            st->sampled[t->seq] = (struct sampled){t->pos, (res.flags & RESULT_SAMPLED) != 0 ? res.sample.token : -1};
         }
         result_put(&res, &st->results);
         free(scratch);

@@ -81,11 +81,12 @@ static const char *token_fault(const struct ring_token *t) {
     return NULL;
 }
 
-/* A proposal stands right behind the token that it is a guess after, and both are sampled. */
+/* A proposal stands right behind the token that it is a guess after, and both are sampled; the first token of a frame may be one after the
+ * last token of an earlier frame. */
 static const char *draft_fault(const struct ring_token *before, const struct ring_token *t) {
     if ((t->flags & RING_TOKEN_DRAFT) == 0) return NULL;
-    bool follows = before != NULL && before->seq == t->seq && before->pos + 1 == t->pos;
-    if (!follows || (before->flags & RING_TOKEN_SAMPLE) == 0) return "a proposal that follows no sampled token";
+    bool follows = before == NULL || (before->seq == t->seq && before->pos + 1 == t->pos && (before->flags & RING_TOKEN_SAMPLE) != 0);
+    if (!follows) return "a proposal that follows no sampled token";
     return (t->flags & RING_TOKEN_SAMPLE) == 0 ? "a proposal that is not sampled" : NULL;
 }
 

@@ -114,7 +114,7 @@ static void world_make(struct world *w, uint32_t each, uint32_t hop) {
     for (uint32_t i = 0; i < 30; i++) learn(&w->time, 1 + i % 3, 10000 - each, each, hop);
     sched_spec_start(&w->spec, 4000);
     sched_spec_push(&w->spec, -1, false);
-    w->load = (struct sched_spec_load){.groups = 1, .most = 16};
+    w->load = (struct sched_spec_load){.groups = 1, .most = 16, .frames = 1};
 }
 
 static uint32_t choose(struct world *w) {
@@ -227,12 +227,12 @@ static void test_others_come_first(void **state) {
     uint32_t alone = choose(&w), before = alone;
     assert_true(alone > 0);
     for (uint32_t others = 1; others <= 64; others *= 4) { /* the fuller the frame, the dearer a place */
-        w.load = (struct sched_spec_load){.n_others = others, .expected = (float)others, .groups = 2, .most = 16};
+        w.load = (struct sched_spec_load){.n_others = others, .expected = (float)others, .groups = 2, .most = 16, .frames = 1};
         uint32_t n = choose(&w);
         assert_true(n <= before);
         before = n;
     }
-    w.load = (struct sched_spec_load){.groups = 1};
+    w.load = (struct sched_spec_load){.groups = 1, .frames = 1};
     assert_int_equal(choose(&w), 0);
     w.load.most = 16;
     assert_true(w.spec.kinds[SCHED_GUESS_LONG].on && choose(&w) == alone); /* no room once is no evidence against it */
@@ -261,6 +261,59 @@ static void test_small_model(void **state) {
     sched_spec_done(&w.spec);
 }
 
+/* ---- frames that follow ------------------------------------------------------------------------------------------------------- */
+
+/* A position costs what a pass costs, but most of a trip is spent on the links: guesses travel one by one, as many as the links hold. */
+static void test_guesses_follow(void **state) {
+    (void)state;
+    struct world w;
+    const int32_t *next;
+    world_make(&w, 9900, 20000);
+    w.load.frames = 8;
+    decode(&w, 600, loop_of_50); /* they come true */
+    assert_int_equal(choose(&w), 0);
+    assert_int_equal(w.spec.n_frames, 6); /* a trip of 60 ms, stages of 10 ms */
+    uint32_t at = 600, given = 0; /* at: the token that travels; given: guesses behind it */
+    for (uint32_t i = 1; i < 6; i++) {
+        assert_int_equal(sched_spec_follow(&w.spec, i, 16, &next), 1);
+        assert_int_equal(next[0], loop_of_50(at + given++));
+    }
+    assert_int_equal(sched_spec_follow(&w.spec, 6, 16, &next), 0);
+    for (; at < 900; at++) { /* one comes true, one more follows, past any number that is guessed at once */
+        sched_spec_push(&w.spec, loop_of_50(at), true);
+        assert_int_equal(sched_spec_follow(&w.spec, 5, 16, &next), 1);
+        assert_int_equal(next[0], loop_of_50(at + given));
+    }
+    sched_spec_push(&w.spec, -5, true);
+    assert_int_equal(sched_spec_follow(&w.spec, 0, 16, &next), 0); /* none behind one that was wrong */
+    sched_spec_done(&w.spec);
+}
+
+static void test_guesses_follow_only_where_they_cost_nothing(void **state) {
+    (void)state;
+    struct world w;
+    const int32_t *next;
+    world_make(&w, 9900, 0); /* with two stages and no links, two frames fill them */
+    w.load.frames = 8;
+    decode(&w, 600, loop_of_50);
+    choose(&w);
+    assert_int_equal(w.spec.n_frames, 2);
+    w.load.frames = 1; /* others run */
+    choose(&w);
+    assert_int_equal(w.spec.n_frames, 1);
+    assert_int_equal(sched_spec_follow(&w.spec, 1, 16, &next), 0);
+    sched_spec_done(&w.spec);
+    world_make(&w, 9900, 20000);
+    w.load.frames = 8;
+    decode(&w, 600, loop_of_50);
+    for (int i = 0; i < SCHED_GUESS_KINDS; i++) w.spec.kinds[i].hit = w.spec.kinds[i].tried * 0.5f; /* one in two comes true */
+    assert_int_equal(choose(&w), 0);
+    assert_int_equal(sched_spec_follow(&w.spec, 1, 16, &next), 1);
+    assert_int_equal(sched_spec_follow(&w.spec, 2, 16, &next), 1);
+    assert_int_equal(sched_spec_follow(&w.spec, 3, 16, &next), 0); /* all three in a row: one in eight */
+    sched_spec_done(&w.spec);
+}
+
 static void test_always(void **state) {
     (void)state;
     struct world w;
@@ -283,7 +336,8 @@ int main(void) {
         cmocka_unit_test(test_guesses_are_the_longest_match), cmocka_unit_test(test_a_loop_goes_on),
         cmocka_unit_test(test_it_pays_on_repetition), cmocka_unit_test(test_it_does_not_on_noise),
         cmocka_unit_test(test_it_learns_without_sending), cmocka_unit_test(test_hysteresis_and_probes),
-        cmocka_unit_test(test_others_come_first), cmocka_unit_test(test_small_model), cmocka_unit_test(test_always),
+        cmocka_unit_test(test_others_come_first), cmocka_unit_test(test_small_model), cmocka_unit_test(test_guesses_follow),
+        cmocka_unit_test(test_guesses_follow_only_where_they_cost_nothing), cmocka_unit_test(test_always),
     };
     return cmocka_run_group_tests_name("pipeline_spec", tests, NULL, NULL);
 }

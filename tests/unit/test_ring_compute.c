@@ -93,7 +93,7 @@ static void test_view_refusals(void **state) {
         { 64, 0x40000000, 4, "token 0: position" },
         { 64, 0x80000000u, 4, "token 0: position" }, { 68, 1024, 2, "token 0: sequence" }, { 70, 16, 2, "token 0: unknown flags" },
         { 82, 0x8000, 2, "token 1: unknown flags" },
-        { 70, 5, 2, "token 0: a proposal that follows no" },
+        { 70, 4, 2, "token 0: a proposal that is not sampled" },
         { 82, 7, 2, "token 1: a proposal that follows no" }, { 86, 1, 2, "trace entry 0: reserved" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
