@@ -5,7 +5,8 @@
  *
  * While one sequence runs alone, most stages have nothing to do most of the time. Further guesses follow it then, frame behind frame,
  * before the first is answered (Butler et al., PipeInfer, 2024), as many as the stages have done with by the time that a refusal is
- * known and the right token comes: they delay nothing. As long as guesses come true, a token takes what the slowest stage takes, not a trip.
+ * known and the right token comes: they delay nothing. As long as guesses come true, a token takes what the slowest stage takes, not a
+ * trip.
  *
  * How many guesses, if any, is decided by evidence alone: how often those of this kind came true in this sequence (guesses that are not
  * sent are checked too, at no cost), against what one more position costs in the stages, as their measured times say. Sans-I/O, pure but

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * What the slices of a model take when one process computes them one after another, with no link, no other process and no scheduler: one
- * stream on a ring of stages, whose stages take turns, cannot be faster than that. One thread; with --cores every slice has a thread of its own,
- * on the cores in turn, and a semaphore hands over: each core then sleeps while the others compute, as the machines of a ring do, and what
- * waking it costs is the machine's.
+ * stream on a ring of stages, whose stages take turns, cannot be faster than that. One thread; with --cores every slice has a thread of its
+ * own, on the cores in turn, and a semaphore hands over: each core then sleeps while the others compute, as the machines of a ring do, and
+ * what waking it costs is the machine's.
  *
  *     chain MODEL [--stages K] [--decode N] [--cores C] [--delay-us D]
  *
@@ -14,7 +14,7 @@
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -24,7 +24,8 @@
 enum { MOST = 16, PROMPT = 16 };
 
 struct chain {
-    uint32_t n, cores, delay_us; /* cores: 0 for one thread */
+    uint32_t n, cores; /* cores: 0 for one thread */
+    struct timespec delay;
     struct engine part[MOST];
     float *hidden[2];
     const struct engine_token *tokens;
@@ -62,8 +63,9 @@ static void chain_open(struct chain *c, const char *path, uint32_t n_ctx) {
 static void slice_eval(struct chain *c, uint32_t i) {
     struct err e = {0};
     struct engine *en = &c->part[i];
-    if (en->ops->eval(en->self, c->tokens, c->n_tokens, i > 0 ? c->hidden[i % 2] : NULL, c->hidden[(i + 1) % 2], &e) != ERR_OK) stop("eval", &e);
-    if (c->delay_us > 0) usleep(c->delay_us);
+    const float *in = i > 0 ? c->hidden[i % 2] : NULL;
+    if (en->ops->eval(en->self, c->tokens, c->n_tokens, in, c->hidden[(i + 1) % 2], &e) != ERR_OK) stop("eval", &e);
+    if (c->delay.tv_nsec > 0) nanosleep(&c->delay, NULL);
 }
 
 static void keep_to_core(pthread_t thread, uint32_t core) {
@@ -126,14 +128,15 @@ static int32_t chain_eval(struct chain *c, const struct engine_token *t, size_t 
 }
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {{"stages", 1, NULL, 'k'}, {"decode", 1, NULL, 'n'}, {"cores", 1, NULL, 'c'}, {"delay-us", 1, NULL, 'd'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"stages", 1, NULL, 'k'}, {"decode", 1, NULL, 'n'}, {"cores", 1, NULL, 'c'}, {"delay-us", 1, NULL, 'd'}, {NULL, 0, NULL, 0}};
     struct chain c = {.n = 4};
     uint32_t n = 48;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (o == 'k') c.n = (uint32_t)strtoul(optarg, NULL, 10);
         else if (o == 'n') n = (uint32_t)strtoul(optarg, NULL, 10);
         else if (o == 'c') c.cores = (uint32_t)strtoul(optarg, NULL, 10);
-        else if (o == 'd') c.delay_us = (uint32_t)strtoul(optarg, NULL, 10);
+        else if (o == 'd') c.delay.tv_nsec = strtol(optarg, NULL, 10) * 1000;
         else return 2;
     }
     if (optind + 1 != argc || c.n < 1 || c.n > MOST || n < 1) {
