@@ -7,10 +7,10 @@ begin() {
 }
 # shellcheck disable=SC2034 # lib.sh reads MODEL
 both() { # NAME MODEL, and the network
-    name=$1 MODEL=$2
+    pair=$1 MODEL=$2
     shift 2
-    ring "plain$name" --stages 2 --decode "$((DECODE * 2))" --repetitive "$@"
-    ring "guess$name" --stages 2 --decode "$((DECODE * 2))" --repetitive --draft 16 "$@"
+    ring "plain$pair" --stages 2 --decode "$((DECODE * 2))" --repetitive "$@"
+    ring "guess$pair" --stages 2 --decode "$((DECODE * 2))" --repetitive --draft 16 "$@"
 }
 round() {
     both 1b "$BIG" --delay-us 20000 --mbit 100
