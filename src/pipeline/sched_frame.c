@@ -73,6 +73,7 @@ static void put_guesses(struct sched *s, struct filling *f, struct sched_req *r,
         put_guess(s, f, r, r->spec.guesses[i]);
     }
     f->expected += expected;
+    f->flight->leads = r->spec.n_frames > 1;
     s->led = r->slot;
     s->led_generation = s->slots[r->slot].generation;
 }
@@ -85,12 +86,13 @@ static void put_following(struct sched *s, struct filling *f) {
         return;
     }
     const int32_t *guesses;
-    uint32_t most = guesses_most(s, f, r, 0), n = most > 0 ? sched_spec_follow(&r->spec, s->n_flight, most, &guesses) : 0;
+    uint32_t most = guesses_most(s, f, r, 0), n = most > 0 ? sched_spec_follow(&r->spec, &s->time, s->n_flight, most, &guesses) : 0;
     for (uint32_t i = 0; i < n; i++) {
         put_guess(s, f, r, guesses[i]);
     }
     if (n > 0) {
         put_part(s, f, r->slot, n);
+        f->flight->follows = true;
     }
 }
 
@@ -269,7 +271,7 @@ bool sched_frame_build(struct sched *s, clock_us now, struct sched_action *ret) 
         return false;
     }
     struct sched_flight *flight = &s->flights[(s->flight_first + s->n_flight) % s->config.n_credit];
-    flight->decode = flight->guesses = flight->faulted = false;
+    flight->decode = flight->guesses = flight->leads = flight->follows = flight->faulted = false;
     flight->n_parts = flight->n_expect = 0;
     struct filling f = {.flight = flight};
     if (s->eval_state == SCHED_EVAL_RUNNING || (s->eval_state == SCHED_EVAL_WAITING && eval_start(s))) {

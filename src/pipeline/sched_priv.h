@@ -61,6 +61,7 @@ struct sched_flight {
     uint32_t number;
     bool decode;       /* carries decode tokens */
     bool guesses;      /* carries guesses */
+    bool leads, follows; /* of frames of one sequence, one behind another before the first is answered: the first; another one */
     bool faulted;      /* a stage could not compute it: its answer may be empty */
     uint32_t batch;    /* of an EVAL */
     uint32_t n_tokens; /* in all */

@@ -15,7 +15,7 @@ static const float LATE = 0.2f;
 /* No guess follows whose chance, with all before it, is less: it is work, if only for stages that have none. */
 static const float CHANCE_LEAST = 0.25f, CHANCE_MOST = 0.98f;
 /* What is guessed but never sent is tried this rarely, if only the measured cost speaks against it. */
-enum { PROBE_EVERY = 64, PROBE_MOST = 2 };
+enum { PROBE_EVERY = 64, PROBE_MOST = 2, PROBE_FOLLOW = 8 };
 /* What is believed before anything was seen, worth so many tries. */
 static const float PRIOR_TRIED = 2.0f, PRIOR_HIT[SCHED_GUESS_KINDS] = {0.8f, 1.2f, 1.6f, 1.4f};
 enum { MIDDLE_MATCH = 4, LONG_MATCH = 8 };
@@ -52,7 +52,7 @@ static float acceptance(const struct sched_spec *sp, enum sched_guess kind) {
 }
 
 /* n guesses with the token, and so many frames under way. */
-struct choice { uint32_t n, frames; float gain, expected; };
+struct choice { uint32_t n, frames; float gain, expected; bool probes; };
 
 static bool sends(const struct choice *c) {
     return c->n > 0 || c->frames > 1;
@@ -66,7 +66,7 @@ static float cycle_us(const struct sched_time *t, uint32_t n, uint32_t groups, f
 
 /* Frames of n tokens under way that the stages have done with before one behind a refusal comes. */
 static uint32_t frames_of(const struct sched_time *t, uint32_t n, uint32_t most) {
-    float trip, slowest = sched_time_frame(t, SCHED_TIME_DECODE, n, &trip);
+    float trip, slowest = sched_time_crowded(t, n, &trip);
     float frames = slowest > 0 ? trip / slowest + LATE : 1;
     return frames < 1 ? 1 : frames < (float)most ? (uint32_t)frames : most;
 }
@@ -75,7 +75,7 @@ static uint32_t frames_of(const struct sched_time *t, uint32_t n, uint32_t most)
  * tokens long; a trip is waited for once in it, and for each frame that follows its share of a trip. */
 static float follow_rate(const struct sched_time *t, uint32_t n, uint32_t frames, float p) {
     float trip, all = 1;
-    sched_time_frame(t, SCHED_TIME_DECODE, n, &trip);
+    sched_time_crowded(t, n, &trip);
     p = p < CHANCE_MOST ? p : CHANCE_MOST;
     for (uint32_t i = 0; i < n; i++) {
         all *= p;
@@ -117,8 +117,9 @@ static struct choice weigh(struct sched_spec *sp, const struct sched_time *t, co
     }
     bool might = 1 + p > GAIN_ON; /* if positions cost nothing */
     if (might && ++k->passed_over >= PROBE_EVERY) {
+        bool follow = load->frames > 1 && k->n_probes++ % 2 == 0; /* the one and the other in turn */
         uint32_t n = load->most < PROBE_MOST ? load->most : PROBE_MOST;
-        return (struct choice){.n = n, .frames = 1, .gain = 0, .expected = 1 + p};
+        return (struct choice){.n = follow ? 0 : n, .frames = follow ? 2 : 1, .expected = follow ? 1 : 1 + p, .probes = true};
     }
     return none;
 }
@@ -175,11 +176,15 @@ uint32_t sched_spec_choose(struct sched_spec *sp, const struct sched_time *time,
         match = choice.n;
     }
     sp->at = 0;
-    sp->n_guesses = choice.frames > 1 ? SCHED_SPEC_MOST : choice.n > 0 ? choice.n : match > 0; /* what isn't sent is checked all the same */
+    sp->n_guesses = choice.n > 0 ? choice.n : match > 0; /* what isn't sent is checked all the same */
+    if (choice.frames > 1) {
+        sp->n_guesses = choice.probes ? PROBE_FOLLOW : SCHED_SPEC_MOST;
+    }
     sp->n_given = choice.n;
     sp->n_frames = choice.frames;
     sp->n_each = choice.n + 1;
     sp->always = load->always;
+    sp->probes = choice.probes;
     if (sends(&choice)) {
         sp->kinds[sp->kind].passed_over = 0;
     }
@@ -188,11 +193,20 @@ uint32_t sched_spec_choose(struct sched_spec *sp, const struct sched_time *time,
     return choice.n;
 }
 
-/* All guesses have been sent: those that came true make room for others behind the rest, if the text, as it has grown, still goes on as
- * that rest says. */
-static void go_on(struct sched_spec *sp) {
+static bool still_pays(const struct sched_spec *sp, const struct sched_time *t) {
+    float trip;
+    sched_time_frame(t, SCHED_TIME_DECODE, 1, &trip);
+    return follow_rate(t, sp->n_each, sp->n_frames, acceptance(sp, sp->kind)) * trip > GAIN_OFF;
+}
+
+/* All guesses have been sent: those that came true make room for others behind the rest, if it still pays, and the text, as it has grown,
+ * still goes on as that rest says. */
+static void go_on(struct sched_spec *sp, const struct sched_time *t) {
     int32_t fresh[SCHED_SPEC_MOST];
     uint32_t n = sp->n_guesses - sp->at;
+    if (sp->probes || (!sp->always && !still_pays(sp, t))) {
+        return;
+    }
     if (sched_ngram_guess(sp->text, SCHED_SPEC_MOST, fresh) == 0 || memcmp(fresh, sp->guesses + sp->at, n * sizeof *fresh) != 0) {
         return;
     }
@@ -202,12 +216,12 @@ static void go_on(struct sched_spec *sp) {
     sp->at = 0;
 }
 
-uint32_t sched_spec_follow(struct sched_spec *sp, uint32_t n_flight, uint32_t most, const int32_t **ret) {
+uint32_t sched_spec_follow(struct sched_spec *sp, const struct sched_time *time, uint32_t n_flight, uint32_t most, const int32_t **ret) {
     if (n_flight >= sp->n_frames) {
         return 0;
     }
     if (sp->n_given == sp->n_guesses) {
-        go_on(sp);
+        go_on(sp, time);
     }
     float p = acceptance(sp, sp->kind), chance = p;
     for (uint32_t i = sp->at; i < sp->n_given; i++) {

@@ -41,12 +41,13 @@ struct sched_spec {
         float tried, hit;                /* decaying counts */
         bool on;
         uint32_t passed_over;            /* guesses not sent since the last that was */
+        uint32_t n_probes;               /* tries of what might pay */
     } kinds[SCHED_GUESS_KINDS];
     int32_t guesses[SCHED_SPEC_MOST];    /* the last ones, sent or not */
     uint32_t n_guesses, at;              /* guesses[at] is for the next token; at == n_guesses: none is */
     uint32_t n_given;                    /* guesses[.. n_given) have been sent */
     uint32_t n_frames, n_each;           /* frames that may be under way one behind another; guesses in each that follows */
-    bool always;
+    bool always, probes;                 /* whether it pays or not; a few, to see whether it does */
     enum sched_guess kind;
     uint32_t n_sent, n_accepted;         /* over the sequence's life */
 };
@@ -70,6 +71,6 @@ uint32_t sched_spec_choose(struct sched_spec *sp, const struct sched_time *time,
                            const struct sched_spec_load *load, float *ret_expected);
 /* Guesses for one more frame behind n_flight others, all of which carry this sequence and nothing else: how many, at most `most`, from
  * *ret on (valid until the next call). 0: no more for now. */
-uint32_t sched_spec_follow(struct sched_spec *sp, uint32_t n_flight, uint32_t most, const int32_t **ret);
+uint32_t sched_spec_follow(struct sched_spec *sp, const struct sched_time *time, uint32_t n_flight, uint32_t most, const int32_t **ret);
 
 #endif

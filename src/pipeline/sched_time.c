@@ -27,6 +27,7 @@ void sched_time_init(struct sched_time *t, uint32_t n_stage) {
     assert(n_stage >= 1 && n_stage <= SCHED_TIME_STAGES);
     memset(t, 0, sizeof *t);
     t->n_stage = n_stage;
+    t->crowd = 1;
 }
 
 static void blend(float *mean, float value) {
@@ -55,6 +56,18 @@ void sched_time_learn(struct sched_time *t, enum sched_time_kind kind, uint32_t 
         table->n_known++;
     } else {
         table->n[at] += ((float)n - table->n[at]) * NEW_SHARE;
+    }
+}
+
+void sched_time_learn_crowd(struct sched_time *t, uint32_t n, const struct ring_trace *traces) {
+    float took = 0, alone;
+    for (uint32_t i = 0; i < t->n_stage; i++) {
+        took += (float)traces[i].compute_us;
+    }
+    sched_time_frame(t, SCHED_TIME_DECODE, n, &alone);
+    alone -= t->hops_us;
+    if (alone > 0) {
+        blend(&t->crowd, took / alone);
     }
 }
 
@@ -130,6 +143,12 @@ float sched_time_frame(const struct sched_time *t, enum sched_time_kind kind, ui
         *ret_trip = trip;
     }
     return slowest;
+}
+
+float sched_time_crowded(const struct sched_time *t, uint32_t n, float *ret_trip) {
+    float slowest = sched_time_frame(t, SCHED_TIME_DECODE, n, ret_trip);
+    *ret_trip = (*ret_trip - t->hops_us) * t->crowd + t->hops_us;
+    return slowest * t->crowd;
 }
 
 float sched_time_cycle(const struct sched_time *t, enum sched_time_kind kind, uint32_t n, uint32_t n_frames) {

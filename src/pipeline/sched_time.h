@@ -17,6 +17,7 @@ enum sched_time_kind { SCHED_TIME_DECODE, SCHED_TIME_PROMPT, SCHED_TIME_KINDS };
 struct sched_time {
     uint32_t n_stage;
     float hops_us; /* all links together, on a good day */
+    float crowd;   /* compute times where frames of one sequence follow one another, over those of frames alone: stages may share cores */
     struct sched_time_table {
         uint32_t n_known;                             /* sizes seen */
         float n[SCHED_TIME_SIZES];                    /* mean tokens of the frames that fell there, 0: none has */
@@ -27,6 +28,8 @@ struct sched_time {
 void sched_time_init(struct sched_time *t, uint32_t n_stage);
 /* A frame of n tokens came back; one trace of each stage. */
 void sched_time_learn(struct sched_time *t, enum sched_time_kind kind, uint32_t n, const struct ring_trace *traces, uint32_t hop_us);
+/* The same of a frame that followed others of its sequence closely (sched_spec.h). */
+void sched_time_learn_crowd(struct sched_time *t, uint32_t n, const struct ring_trace *traces);
 bool sched_time_known(const struct sched_time *t, enum sched_time_kind kind);
 /* Frames of about this size have been. */
 bool sched_time_seen(const struct sched_time *t, enum sched_time_kind kind, uint32_t n);
@@ -35,6 +38,8 @@ uint32_t sched_time_largest(const struct sched_time *t, enum sched_time_kind kin
 /* The slowest stage's time for a frame of n tokens; *ret_trip (may be NULL): that of a whole round of the ring, links included. 0: not
  * known. */
 float sched_time_frame(const struct sched_time *t, enum sched_time_kind kind, uint32_t n, float *ret_trip);
+/* The same for decode frames that follow one another. */
+float sched_time_crowded(const struct sched_time *t, uint32_t n, float *ret_trip);
 /* From one frame of a group to its next, when n_frames such frames follow one another: a round, or the slowest stage's time for all. */
 float sched_time_cycle(const struct sched_time *t, enum sched_time_kind kind, uint32_t n, uint32_t n_frames);
 

@@ -110,7 +110,12 @@ static void add_times(struct sched *s, const struct sched_flight *fl, const stru
 }
 
 static void learn_time(struct sched *s, const struct sched_flight *fl, const struct ring_trace *traces, uint16_t n_trace, uint32_t hop_us) {
-    if (fl->n_tokens > 0 && n_trace == s->config.n_stage && !fl->faulted && s->eval_state != SCHED_EVAL_RUNNING) {
+    if (fl->n_tokens == 0 || n_trace != s->config.n_stage || fl->faulted || s->eval_state == SCHED_EVAL_RUNNING) {
+        return;
+    }
+    if (fl->follows) {
+        sched_time_learn_crowd(&s->time, fl->n_tokens, traces);
+    } else if (!fl->leads) { /* it meets those that follow, but not everywhere */
         enum sched_time_kind kind = fl->n_tokens == fl->n_expect ? SCHED_TIME_DECODE : SCHED_TIME_PROMPT;
         sched_time_learn(&s->time, kind, fl->n_tokens, traces, hop_us);
     }
