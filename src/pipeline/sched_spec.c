@@ -14,6 +14,8 @@ static const float GAIN_ON = 1.1f, GAIN_OFF = 1.0f;
 static const float LATE = 0.2f;
 /* No guess follows whose chance, with all before it, is less: it is work, if only for stages that have none. */
 static const float CHANCE_LEAST = 0.25f, CHANCE_MOST = 0.98f;
+/* Nothing follows unless more guesses come true than this: where stages share cores, what is computed for nothing is in their way. */
+static const float FOLLOW_LEAST = 0.6f;
 /* What is guessed but never sent is tried this rarely, if only the measured cost speaks against it. */
 enum { PROBE_EVERY = 64, PROBE_MOST = 2, PROBE_FOLLOW = 8 };
 /* What is believed before anything was seen, worth so many tries. */
@@ -91,7 +93,7 @@ static struct choice best_number(const struct sched_time *t, const struct sched_
     float expected = 0, chance = 1;
     for (uint32_t n = 0; n <= most; n++, chance *= p) {
         expected += chance;
-        uint32_t frames = frames_of(t, 1 + n, load->frames);
+        uint32_t frames = p < FOLLOW_LEAST ? 1 : frames_of(t, 1 + n, load->frames);
         float cycle = cycle_us(t, load->n_others + 1 + n, load->groups, guess_us * (float)n);
         float rate = frames > 1 ? follow_rate(t, 1 + n, frames, p) : (load->expected + expected) / cycle;
         if (rate / base > best.gain && (n > 0 || frames > 1)) {
@@ -117,7 +119,7 @@ static struct choice weigh(struct sched_spec *sp, const struct sched_time *t, co
     }
     bool might = 1 + p > GAIN_ON; /* if positions cost nothing */
     if (might && ++k->passed_over >= PROBE_EVERY) {
-        bool follow = load->frames > 1 && k->n_probes++ % 2 == 0; /* the one and the other in turn */
+        bool follow = load->frames > 1 && p >= FOLLOW_LEAST && k->n_probes++ % 2 == 0; /* the one and the other in turn */
         uint32_t n = load->most < PROBE_MOST ? load->most : PROBE_MOST;
         return (struct choice){.n = follow ? 0 : n, .frames = follow ? 2 : 1, .expected = follow ? 1 : 1 + p, .probes = true};
     }
@@ -196,7 +198,8 @@ uint32_t sched_spec_choose(struct sched_spec *sp, const struct sched_time *time,
 static bool still_pays(const struct sched_spec *sp, const struct sched_time *t) {
     float trip;
     sched_time_frame(t, SCHED_TIME_DECODE, 1, &trip);
-    return follow_rate(t, sp->n_each, sp->n_frames, acceptance(sp, sp->kind)) * trip > GAIN_OFF;
+    float p = acceptance(sp, sp->kind);
+    return p >= FOLLOW_LEAST && follow_rate(t, sp->n_each, sp->n_frames, p) * trip > GAIN_OFF;
 }
 
 /* All guesses have been sent: those that came true make room for others behind the rest, if it still pays, and the text, as it has grown,
