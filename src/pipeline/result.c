@@ -5,6 +5,14 @@
 #include <assert.h>
 #include <string.h>
 
+bool result_is_due(const struct result_last *last, uint16_t flags, int32_t pos, int32_t token) {
+    return flags != 0 && ((flags & ENGINE_TOKEN_DRAFT) == 0 || (last->pos == pos - 1 && last->token == token));
+}
+
+void result_note(struct result_last *last, const struct result *r) {
+    *last = (struct result_last){r->pos, (r->flags & RESULT_SAMPLED) != 0 ? r->sample.token : -1};
+}
+
 void result_put(const struct result *r, struct buf *out) {
     bool sampled = (r->flags & RESULT_SAMPLED) != 0;
     uint32_t n_top = sampled ? r->sample.n_top : 0;

@@ -32,6 +32,14 @@ struct result {
     uint32_t n_logits;
 };
 
+/* The last token sampled in a sequence, and behind which position; both -1: none. The tail and the head keep one of each sequence, and so
+ * agree which proposals are answered. */
+struct result_last { int32_t pos, token; };
+/* Is a token with these flags answered? Not a proposal that isn't the last token sampled, or stands elsewhere. */
+bool result_is_due(const struct result_last *last, uint16_t flags, int32_t pos, int32_t token);
+/* A token that was to be sampled after (ENGINE_TOKEN_SAMPLE) has been answered. */
+void result_note(struct result_last *last, const struct result *r);
+
 void result_put(const struct result *r, struct buf *out);
 /* Reads the next result. ERR_FORMAT: cut short, an unknown flag, n_top over ENGINE_MAX_TOP_LOGPROBS, a text that is too long, or parts
  * without their flag. */

@@ -102,7 +102,7 @@ struct sched *sched_create(const struct sched_config *config) {
     for (uint32_t i = 0; i < c->n_seq; i++) {
         s->slots[i].tokens = s->history + (size_t)i * c->n_ctx_seq;
         s->slots[i].frame = UINT32_MAX;
-        s->slots[i].sampled_pos = s->slots[i].sampled = -1;
+        s->slots[i].last = (struct result_last){-1, -1};
     }
     s->ops = mem_calloc(FRAME_MAX_OPS, sizeof *s->ops);
     s->tokens = mem_calloc(c->n_batch, sizeof *s->tokens);

@@ -82,7 +82,7 @@ static void put_guesses(struct sched *s, struct filling *f, struct sched_req *r,
 static void put_following(struct sched *s, struct filling *f) {
     struct sched_req *r = s->slots[s->led].req;
     if (r == NULL || s->slots[s->led].generation != s->led_generation || r->state != SCHED_FLIGHT || !runs_alone(s) ||
-        s->eval_state != SCHED_EVAL_NONE || s->config.draft_alone) {
+        s->eval_state != SCHED_EVAL_NONE) {
         return;
     }
     const int32_t *guesses;

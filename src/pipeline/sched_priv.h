@@ -51,7 +51,7 @@ struct sched_slot {
     uint32_t n_front;     /* the same at the front of frame `frame` */
     uint32_t frame;       /* the last frame with tokens of it */
     uint32_t n_prompt;    /* exact mode: of the last owner; it says in which classes of batches the positions were computed */
-    int32_t sampled_pos, sampled; /* the last token sampled in this slot, and behind which position: the tail goes by the same (stage.c) */
+    struct result_last last;
 };
 
 /* What a frame in flight carries, to understand its answer. */

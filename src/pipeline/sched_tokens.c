@@ -38,19 +38,14 @@ static err_code check_result(const struct sched *s, const struct sched_expect *x
     return ERR_OK;
 }
 
-/* A guess is answered only if the answer before it, in this frame or an earlier one, is this very token. */
-static bool is_refused(const struct sched_slot *sl, const struct sched_expect *x) {
-    return (x->flags & ENGINE_TOKEN_DRAFT) != 0 && (sl->sampled_pos != x->pos - 1 || sl->sampled != x->token);
-}
-
 /* Decodes the results into s->results, and notes which expected answer each is. */
 static err_code read_results(struct sched *s, const struct sched_flight *fl, uint32_t n_results, struct bytes_reader *r, struct err *e) {
     bool empty = fl->faulted && n_results == 0;
     uint32_t n = 0;
     for (size_t i = 0; i < fl->n_expect && !empty; i++) {
         const struct sched_expect *x = &fl->expect[i];
-        struct sched_slot *sl = &s->slots[x->slot];
-        if (is_refused(sl, x)) {
+        struct result_last *last = &s->slots[x->slot].last;
+        if (!result_is_due(last, x->flags, x->pos, x->token)) {
             continue;
         }
         if (n == n_results) {
@@ -61,8 +56,7 @@ static err_code read_results(struct sched *s, const struct sched_flight *fl, uin
             return ERR_PROTOCOL;
         }
         if ((x->flags & ENGINE_TOKEN_SAMPLE) != 0) {
-            sl->sampled_pos = res->pos;
-            sl->sampled = (res->flags & RESULT_SAMPLED) != 0 ? res->sample.token : -1;
+            result_note(last, res);
         }
         s->answered[n++] = (uint16_t)i;
     }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "pipeline/result.h"
 #include "pipeline/stage_msg.h"
 #include "ring/compute.h"
 #include "ring/hidden.h"
@@ -19,9 +20,6 @@ static_assert((int)ENGINE_TOKEN_SAMPLE == RING_TOKEN_SAMPLE && (int)ENGINE_TOKEN
               "token flags on the wire are the engine's");
 
 #define NATIVE_F32 (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
-
-/* The last token sampled in a sequence, and behind which position. */
-struct sampled { int32_t pos, token; };
 
 struct stage {
     struct stage_config config;
@@ -35,7 +33,7 @@ struct stage {
     float *hidden_in, *hidden_out; /* [n_batch][n_embd]; NULL where the slice has none */
     uint8_t *front;              /* the part of a COMPUTE in front of its hidden rows */
     uint8_t *rows;               /* hidden rows as they travel; NULL when they travel as they are */
-    struct sampled *sampled;     /* [n_seq]; the tail's */
+    struct result_last *last_of; /* [n_seq]; the tail's */
     struct buf results, fault, open;
 };
 
@@ -76,11 +74,11 @@ static bool make_buffers(struct stage *st) {
     st->wire_ops = malloc(FRAME_MAX_OPS * sizeof *st->wire_ops);
     st->wire_tokens = malloc(n_batch * sizeof *st->wire_tokens);
     st->front = malloc(ring_compute_head_size(FRAME_MAX_OPS, (uint32_t)n_batch, FRAME_MAX_TRACE));
-    st->sampled = malloc(st->info->n_seq * sizeof *st->sampled);
+    st->last_of = malloc(st->info->n_seq * sizeof *st->last_of);
     bool ok = st->ops != NULL && st->tokens != NULL && st->wire_ops != NULL && st->wire_tokens != NULL && st->front != NULL &&
-              st->sampled != NULL;
+              st->last_of != NULL;
     for (uint32_t i = 0; i < st->info->n_seq && ok; i++) {
-        st->sampled[i] = (struct sampled){-1, -1};
+        st->last_of[i] = (struct result_last){-1, -1};
     }
     if (!st->first) {
         st->hidden_in = malloc(floats * sizeof *st->hidden_in);
@@ -133,7 +131,7 @@ void stage_free(struct stage *st) {
     free(st->hidden_in);
     free(st->hidden_out);
     free(st->rows);
-    free(st->sampled);
+    free(st->last_of);
     free(st);
 }
 
@@ -226,12 +224,6 @@ static void put_row(struct stage *st, size_t i, bool vector, struct result *res,
     }
 }
 
-/* A proposal that isn't what was sampled before it, in this frame or an earlier one. */
-static bool is_refused(const struct stage *st, const struct engine_token *t) {
-    const struct sampled *before = &st->sampled[t->seq];
-    return (t->flags & ENGINE_TOKEN_DRAFT) != 0 && (before->pos != t->pos - 1 || before->token != t->token);
-}
-
 /* The tail: what is asked of each flagged token, into st->results. Of a chain of proposals only what follows from the tokens that were
  * really sampled. A sequence whose sampling fails hurts no other. */
 static uint32_t take_results(struct stage *st, const struct work *w) {
@@ -239,7 +231,8 @@ static uint32_t take_results(struct stage *st, const struct work *w) {
     uint32_t n = 0;
     for (size_t i = 0; i < w->n_tokens; i++) {
         const struct engine_token *t = &w->tokens[i];
-        if (t->flags == 0 || is_refused(st, t)) {
+        struct result_last *last = &st->last_of[t->seq];
+        if (!result_is_due(last, t->flags, t->pos, t->token)) {
             continue;
         }
         struct result res = {.seq = t->seq, .index = (uint16_t)i, .pos = t->pos};
@@ -256,7 +249,7 @@ static uint32_t take_results(struct stage *st, const struct work *w) {
                 res.text = why.text;
                 res.text_len = (uint16_t)strlen(why.text);
             }
-            st->sampled[t->seq] = (struct sampled){t->pos, (res.flags & RESULT_SAMPLED) != 0 ? res.sample.token : -1};
+            result_note(last, &res);
         }
         result_put(&res, &st->results);
         free(scratch);
