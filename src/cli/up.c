@@ -11,7 +11,7 @@
 #include "cli/cli.h"
 #include "cluster/interfaces.h"
 #include "node/node.h"
-#include "pipeline/sched_spec.h"
+#include "pipeline/stage_msg.h"
 
 enum { MAX_KEYS = 256 };
 
@@ -68,7 +68,7 @@ static err_code up_config(const struct options *o, struct node_config *c, struct
     c->latency_ms = (uint32_t)option_int(o, OPT_LATENCY_BUDGET);
     c->prefix_cache = strcmp(option_text(o, OPT_PREFIX_CACHE), "on") == 0;
     c->draft_always = option_int(o, OPT_SPECULATE) >= 0;
-    c->n_draft = c->draft_always ? (uint32_t)option_int(o, OPT_SPECULATE) : SCHED_SPEC_MOST;
+    c->n_draft = c->draft_always ? (uint32_t)option_int(o, OPT_SPECULATE) : STAGE_MAX_DRAFT;
     c->draft = option_text(o, OPT_DRAFT);
     c->ready_fd = (int)option_int(o, OPT_READY_FD);
     if (code == ERR_OK && c->draft[0] && access(c->draft, R_OK) != 0) {

@@ -7,7 +7,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
-#include "cluster/weights_cache.h"
+#include "model/hash.h"
 
 void record_done(struct record *r) {
     for (uint32_t i = 0; i < r->n_models; i++) free(r->models[i].chat_template);
@@ -214,7 +214,7 @@ static err_code stage_decode(yyjson_val *o, struct record_stage *s, struct err *
 
 static err_code file_decode(yyjson_val *o, struct record_file *f, struct err *e) {
     err_code code = json_get_line(o, "model", f->model, sizeof(f->model), e);
-    if (code == ERR_OK && !weights_id_ok(f->model)) code = err_set(e, ERR_INVALID, "field \"model\": not a model's id");
+    if (code == ERR_OK && !model_id_ok(f->model)) code = err_set(e, ERR_INVALID, "field \"model\": not a model's id");
     return code == ERR_OK ? json_get_bool(o, "whole", &f->whole, e) : code;
 }
 

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "model/hash.h"
 
 struct weights_cache {
     char *path; /* of the model's folder */
@@ -24,7 +25,6 @@ struct weights_cache {
     bool writes;
 };
 
-bool weights_id_ok(const char *id) { return strlen(id) == 64 && strspn(id, "0123456789abcdef") == 64; }
 
 /* ---- opening ----------------------------------------------------------------------------------------------------------------- */
 
@@ -124,7 +124,7 @@ static err_code cache_open_files(struct weights_cache *c, const struct weights_s
 
 err_code weights_cache_open(const char *folder, const char *id, const struct weights_shape *shape, struct weights_cache **ret,
                             struct err *e) {
-    if (!weights_id_ok(id)) return err_set(e, ERR_INVALID, "not a model id: \"%.80s\"", id);
+    if (!model_id_ok(id)) return err_set(e, ERR_INVALID, "not a model id: \"%.80s\"", id);
     struct weights_cache *c = MEM_NEW(struct weights_cache);
     c->path = mem_printf("%s/%s", folder, id);
     c->lock = -1;

@@ -15,7 +15,6 @@ enum weights_mark { WEIGHTS_NONE, WEIGHTS_HERE, WEIGHTS_WANTED, WEIGHTS_COMING, 
 
 struct weights_cache; /* one model's folder, open; any thread */
 
-bool weights_id_ok(const char *id); /* 64 hex digits, and no path */
 /* shape NULL: only if it is there with all its headers, to be read (ERR_NOT_FOUND). Else for a stage that fetches: made if need be. */
 err_code weights_cache_open(const char *folder, const char *id, const struct weights_shape *shape, struct weights_cache **ret,
                             struct err *e);

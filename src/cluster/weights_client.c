@@ -121,7 +121,7 @@ static bool cached_headers(struct weights_file *f) {
 }
 
 err_code weights_open(const struct weights_place *place, const char *id, struct weights_file **ret, struct err *e) {
-    if (!weights_id_ok(id)) return err_set(e, ERR_INVALID, "not a model id: \"%.80s\"", id);
+    if (!model_id_ok(id)) return err_set(e, ERR_INVALID, "not a model id: \"%.80s\"", id);
     struct weights_file *f = MEM_NEW(struct weights_file);
     f->place = *place;
     f->place.folder = f->folder = mem_strdup(place->folder);

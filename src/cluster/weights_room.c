@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cluster/weights_cache.h"
+#include "model/hash.h"
 
 enum { MAX_CACHED = 1024 };
 
@@ -46,7 +47,7 @@ static void add_model(const char *path, const char *name, void *user) {
     struct listing *l = user;
     struct stat st;
     char *lock = mem_printf("%s/lock", path);
-    if (weights_id_ok(name) && l->n < l->max && stat(lock, &st) == 0) {
+    if (model_id_ok(name) && l->n < l->max && stat(lock, &st) == 0) {
         struct weights_cached *c = &l->list[l->n++];
         *c = (struct weights_cached){.used = st.st_mtime};
         memcpy(c->id, name, sizeof(c->id));
@@ -67,7 +68,7 @@ static void remove_file(const char *path, const char *name, void *user) {
 }
 
 err_code weights_cache_remove(const char *folder, const char *id, struct err *e) {
-    if (!weights_id_ok(id)) return err_set(e, ERR_INVALID, "not a model id: \"%.80s\"", id);
+    if (!model_id_ok(id)) return err_set(e, ERR_INVALID, "not a model id: \"%.80s\"", id);
     char *path = mem_printf("%s/%s", folder, id), *lock = mem_printf("%s/lock", path);
     int fd = open(lock, O_RDWR | O_CLOEXEC);
     err_code code = ERR_OK;

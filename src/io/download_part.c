@@ -2,7 +2,6 @@
  * The file that is not whole yet: its lock, what is missing of it, room on the disk, its checksum. */
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "io/download_priv.h"
+#include "io/sign.h"
 
 enum { PART_MAX_STATE = 64 * 1024, PART_READ = 1 << 20, PART_TURN = 32 /* reads between two looks at the clock */ };
 
@@ -114,28 +114,22 @@ err_code part_write(struct part *p, uint64_t at, const char *data, size_t len, s
 }
 
 static err_code part_hash(struct part *p, const struct io_download *d, char ret[IO_SHA256_TEXT], struct err *e) {
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    struct io_sha256 *sha = io_sha256_begin();
     char *data = mem_alloc(PART_READ);
-    unsigned char sum[EVP_MAX_MD_SIZE];
-    unsigned len = 0;
-    err_code code = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 ? ERR_OK : err_set(e, ERR_INTERNAL, "no SHA-256");
+    uint8_t sum[IO_SHA256_SIZE];
+    err_code code = ERR_OK;
     uint64_t at = 0;
     for (unsigned turn = 0; code == ERR_OK && at < p->size; turn++) {
         ssize_t n = pread(p->fd, data, PART_READ, (off_t)at);
-        if (n <= 0)
-            code = err_set_errno(e, ERR_IO, n == 0 ? EIO : errno, "cannot read \"%s\"", p->part);
-        else
-            EVP_DigestUpdate(ctx, data, (size_t)n);
+        if (n <= 0) code = err_set_errno(e, ERR_IO, n == 0 ? EIO : errno, "cannot read \"%s\"", p->part);
+        else io_sha256_update(sha, data, (size_t)n);
         at += n > 0 ? (uint64_t)n : 0;
         if (d->stop && *d->stop) code = err_set(e, ERR_CANCELLED, "interrupted");
         if (turn % PART_TURN == 0 && d->on_progress)
             d->on_progress(d->user, &(struct io_download_progress){.phase = IO_DOWNLOAD_CHECKING, .done = at, .size = p->size});
     }
-    if (code == ERR_OK) {
-        EVP_DigestFinal_ex(ctx, sum, &len);
-        for (unsigned i = 0; i < len; i++) snprintf(ret + (size_t)2 * i, 3, "%02x", sum[i]);
-    }
-    EVP_MD_CTX_free(ctx);
+    io_sha256_end(sha, code == ERR_OK ? sum : NULL);
+    for (size_t i = 0; code == ERR_OK && i < sizeof(sum); i++) snprintf(ret + 2 * i, 3, "%02x", sum[i]);
     free(data);
     return code;
 }

@@ -51,6 +51,22 @@ bool io_sign_check(const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], const void *da
     return good;
 }
 
+struct io_sha256 *io_sha256_begin(void) {
+    EVP_MD_CTX *c = EVP_MD_CTX_new();
+    must(c != NULL && EVP_DigestInit_ex(c, EVP_sha256(), NULL) == 1);
+    return (struct io_sha256 *)c;
+}
+
+void io_sha256_update(struct io_sha256 *s, const void *data, size_t len) {
+    must(EVP_DigestUpdate((EVP_MD_CTX *)s, data, len) == 1);
+}
+
+void io_sha256_end(struct io_sha256 *s, uint8_t ret[IO_SHA256_SIZE]) {
+    unsigned n = IO_SHA256_SIZE;
+    if (ret != NULL) must(EVP_DigestFinal_ex((EVP_MD_CTX *)s, ret, &n) == 1);
+    EVP_MD_CTX_free((EVP_MD_CTX *)s);
+}
+
 void io_sha256(const void *data, size_t len, uint8_t ret[IO_SHA256_SIZE]) {
     io_tls_startup();
     unsigned n = IO_SHA256_SIZE;

@@ -18,5 +18,10 @@ bool io_sign_check(const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], const void *da
 /* A short name for a public key: the first 8 bytes (little-endian) of its SHA-256; never 0. */
 uint64_t io_sign_id(const uint8_t public_key[IO_SIGN_PUBLIC_SIZE]);
 void io_sha256(const void *data, size_t len, uint8_t ret[IO_SHA256_SIZE]);
+/* The same piece by piece. end() frees the state; ret NULL: only that. */
+struct io_sha256;
+struct io_sha256 *io_sha256_begin(void);
+void io_sha256_update(struct io_sha256 *s, const void *data, size_t len);
+void io_sha256_end(struct io_sha256 *s, uint8_t ret[IO_SHA256_SIZE]);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "cluster/weights_cache.h"
+#include "model/hash.h"
 #include "node/node_priv.h"
 
 enum { MAX_CACHED = 128 };
@@ -42,7 +43,7 @@ void holdings_free(struct node *n) {
 static void record_add(struct record *r, const char *model, bool whole) {
     for (uint32_t i = 0; i < r->n_files; i++)
         if (strcmp(r->files[i].model, model) == 0) return;
-    if (r->n_files == RECORD_MAX_FILES || !weights_id_ok(model)) return;
+    if (r->n_files == RECORD_MAX_FILES || !model_id_ok(model)) return;
     struct record_file *f = &r->files[r->n_files++];
     memcpy(f->model, model, sizeof(f->model));
     f->whole = whole;

@@ -19,8 +19,9 @@
 #include <stdint.h>
 
 #include "pipeline/sched_time.h"
+#include "pipeline/stage_msg.h"
 
-enum { SCHED_SPEC_MOST = 32,  /* guesses that may travel with one token */
+enum { SCHED_SPEC_MOST = STAGE_MAX_DRAFT, /* guesses that may travel with one token */
        SCHED_SPEC_EXACT = 2 };/* with --exact: the whole run is at most 3 tokens, one class of batch shapes */
 
 /* A second source of guesses beside the sequence's own text: a small model. */

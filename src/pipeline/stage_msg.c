@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "pipeline/sched_spec.h"
 #include "base/str.h"
 #include "ring/frame.h"
 
@@ -67,7 +66,7 @@ static err_code get_word(yyjson_val *obj, const char *key, const char *const *na
 #define ORDER_PORTS(X) X(next_port) X(source_port)
 #define ORDER_NUMBERS(X) \
     X(first, 1 << 20) X(end, 1 << 20) X(stage, 63) X(n_stage, 64) X(n_queue, 1 << 20) X(n_credit, 256) X(prefix_cache, 1) \
-    X(latency_ms, 3600000) X(n_draft, SCHED_SPEC_MOST) X(draft_always, 1) \
+    X(latency_ms, 3600000) X(n_draft, STAGE_MAX_DRAFT) X(draft_always, 1) \
     X(spin_us, 1000000) X(connect_timeout_ms, 3600000)
 
 void stage_order_init(struct stage_order *o) {

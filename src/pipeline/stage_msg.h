@@ -9,7 +9,7 @@
 #include "engine/engine.h"
 #include "ring/pass.h"
 
-enum { STAGE_KEY_SIZE = 32, STAGE_SPIN_US = 4000 };
+enum { STAGE_KEY_SIZE = 32, STAGE_SPIN_US = 4000, STAGE_MAX_DRAFT = 32 /* guesses that may travel with one token */ };
 
 /* LOAD: hold this slice, and take this place in this ring. */
 struct stage_order {
