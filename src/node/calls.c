@@ -72,6 +72,7 @@ void calls_free(struct calls *c) {
         if (c->slots[i]) call_free(c, c->slots[i]);
     free(c->slots);
     free(c->free_slots);
+    arena_free(c->models_text);
     router_free(c->router);
     buf_done(&c->scratch);
     free(c);

@@ -4,6 +4,7 @@
 #ifndef CARAVAN_NODE_CALLS_PRIV_H
 #define CARAVAN_NODE_CALLS_PRIV_H
 
+#include "base/arena.h"
 #include "gateway/router.h"
 #include "node/node_priv.h"
 
@@ -36,6 +37,7 @@ struct calls {
     struct router *router;
     struct backend_model models[CALLS_MAX_MODELS];
     size_t n_models;
+    struct arena *models_text;   /* the strings in models: copies, since records and files change under it */
     uint64_t models_news;        /* models is what it was at this n->news */
     struct buf scratch;
     uint64_t told;               /* what the last BUSY said, as a number that differs when it would */

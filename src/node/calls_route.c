@@ -68,10 +68,17 @@ clock_us calls_used(struct node *n, const char *instance) { return router_used(n
 
 /* ---- as clients see them ----------------------------------------------------------------------------------------------------- */
 
+/* The strings of m are copied. */
 static void models_add(struct calls *c, struct backend_model m) {
     for (size_t i = 0; i < c->n_models; i++)
         if (strcmp(c->models[i].id, m.id) == 0) return;
-    if (c->n_models < CALLS_MAX_MODELS) c->models[c->n_models++] = m;
+    if (c->n_models == CALLS_MAX_MODELS) return;
+    m.id = arena_strdup(c->models_text, m.id);
+    m.chat_template = arena_strdup(c->models_text, m.chat_template);
+    m.bos = arena_strdup(c->models_text, m.bos);
+    m.eos = arena_strdup(c->models_text, m.eos);
+    m.message = arena_strdup(c->models_text, m.message);
+    c->models[c->n_models++] = m;
 }
 
 /* Of several replicas only one carries the template. */
@@ -83,31 +90,38 @@ static const char *models_template(const struct node *n, const char *name) {
     return NULL;
 }
 
+static void models_add_instance(struct node *n, const char *name) {
+    const struct record_model *best = calls_any(n, name);
+    models_add(n->calls, (struct backend_model){.id = best->name, .chat_template = models_template(n, best->name), .bos = best->bos,
+                                                .eos = best->eos, .n_ctx = best->n_ctx, .n_vocab = best->n_vocab, .created = best->created,
+                                                .ready = best->ready, .facts = best->facts, .loadable = !best->failed || !best->kept,
+                                                .message = best->message});
+}
+
 static void models_add_card(struct calls *c, const struct model_card *card, bool loadable) {
     models_add(c, (struct backend_model){.id = card->name, .bos = "", .eos = "", .n_ctx = card->n_ctx, .loadable = loadable,
                                          .message = "it is not loaded"});
 }
 
-const struct backend_model *calls_models(void *self, size_t *ret_n) {
-    struct node *n = self;
+static void models_collect(struct node *n) {
     struct calls *c = n->calls;
     const struct record_model *m;
     const struct catalog_entry *file;
-    if (c->models_news != n->news || n->news == 0) {
-        c->n_models = 0;
-        for (size_t i = 0; i <= n->n_records; i++)
-            for (size_t k = 0; (m = calls_instance(n, i, k)) != NULL; k++) {
-                const struct record_model *best = calls_any(n, m->name);
-                models_add(c, (struct backend_model){.id = best->name, .chat_template = models_template(n, best->name), .bos = best->bos,
-                                                     .eos = best->eos, .n_ctx = best->n_ctx, .n_vocab = best->n_vocab,
-                                                     .created = best->created, .ready = best->ready, .facts = best->facts,
-                                                     .loadable = best->failed && best->kept ? false : true, .message = best->message});
-            }
-        for (size_t i = 0; (file = catalog_get(n->catalog, i)) != NULL; i++) models_add_card(c, &file->card, n->config->load_on_demand);
-        for (size_t i = 0; i < n->n_records; i++)
-            for (uint32_t k = 0; k < n->records[i]->n_cards; k++) models_add_card(c, &n->records[i]->cards[k], n->config->load_on_demand);
-        c->models_news = n->news;
-    }
+    arena_free(c->models_text);
+    c->models_text = arena_create();
+    c->n_models = 0;
+    for (size_t i = 0; i <= n->n_records; i++)
+        for (size_t k = 0; (m = calls_instance(n, i, k)) != NULL; k++) models_add_instance(n, m->name);
+    for (size_t i = 0; (file = catalog_get(n->catalog, i)) != NULL; i++) models_add_card(c, &file->card, n->config->load_on_demand);
+    for (size_t i = 0; i < n->n_records; i++)
+        for (uint32_t k = 0; k < n->records[i]->n_cards; k++) models_add_card(c, &n->records[i]->cards[k], n->config->load_on_demand);
+}
+
+const struct backend_model *calls_models(void *self, size_t *ret_n) {
+    struct node *n = self;
+    struct calls *c = n->calls;
+    if (!c->models_text || c->models_news != n->news) models_collect(n);
+    c->models_news = n->news;
     *ret_n = c->n_models;
     return c->models;
 }

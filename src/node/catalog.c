@@ -89,7 +89,8 @@ static void look_at(struct catalog *c, const char *path, const struct stat *st) 
 
 static int by_name(const void *a, const void *b) {
     const struct catalog_entry *x = a, *y = b;
-    return strcmp(x->card.name, y->card.name);
+    int order = strcmp(x->card.name, y->card.name);
+    return order != 0 ? order : strcmp(x->path, y->path);
 }
 
 static void look_into(struct catalog *c, const char *folder, int depth) {
@@ -123,6 +124,15 @@ static bool list_same(const struct list_of *a, const struct list_of *b) {
     return same;
 }
 
+/* Takes over what may differ in lists that are the same. */
+static void list_note(struct list_of *l, const struct list_of *from) {
+    l->n_bad = from->n_bad;
+    for (size_t i = 0; i < l->n; i++) {
+        l->entries[i].size = from->entries[i].size;
+        l->entries[i].changed_ns = from->entries[i].changed_ns;
+    }
+}
+
 static bool list_has(const struct list_of *l, const char *id) {
     for (size_t i = 0; i < l->n; i++)
         if (strcmp(l->entries[i].card.id, id) == 0) return true;
@@ -136,14 +146,19 @@ static void catalog_looked(void *user) {
     c->looking = false;
     for (size_t i = 0; i < c->now.n; i++)
         if (c->now.entries[i].named) list_copy(&c->next, &c->now.entries[i]);
-    bool same = list_same(&c->now, &c->next);
-    struct list_of old = c->now;
-    c->now = c->next;
+    struct list_of next = c->next;
     c->next = (struct list_of){0};
+    if (list_same(&c->now, &next)) { /* then the list that others read stays where it is */
+        list_note(&c->now, &next);
+        list_done(&next);
+        return;
+    }
+    struct list_of old = c->now;
+    c->now = next;
     for (size_t i = 0; i < old.n; i++)
         if (!list_has(&c->now, old.entries[i].card.id)) c->events.gone(c->events.user, old.entries[i].card.id);
     list_done(&old);
-    if (!same) c->events.changed(c->events.user);
+    c->events.changed(c->events.user);
 }
 
 struct catalog *catalog_create(struct io_loop *loop, const char *folder, const struct catalog_events *events) {
@@ -167,6 +182,7 @@ void catalog_add(struct catalog *c, const char *path, const struct model_card *c
     if (c->looking) catalog_looked(c); /* the thread reads the list */
     struct catalog_entry *e = list_push(&c->now);
     *e = (struct catalog_entry){.path = mem_strdup(path), .named = true, .card = *card};
+    c->events.changed(c->events.user);
 }
 
 void catalog_tick(struct catalog *c) {

@@ -34,7 +34,9 @@ void catalog_add(struct catalog *c, const char *path, const struct model_card *c
 void catalog_look(struct catalog *c);
 /* Now and then: looks whether the folder has changed. */
 void catalog_tick(struct catalog *c);
-/* Entries until the next tick, add or remove. NULL behind the last, or when there is none of that name. */
+/* NULL: there are not so many entries, or none has that name. The entry belongs to the catalog, which replaces its list in catalog_tick,
+ * add, look and remove, and whenever its thread has finished: the caller copies what it keeps, and holds no entry over a return to the
+ * loop. */
 const struct catalog_entry *catalog_get(const struct catalog *c, size_t i);
 const struct catalog_entry *catalog_find(const struct catalog *c, const char *name);
 const struct catalog_entry *catalog_find_id(const struct catalog *c, const char *id);

@@ -431,7 +431,10 @@ static void models_review(struct node *n, struct served *s) {
         serve_close(n, s);
         return;
     }
-    if (models_is_over(n, s)) serve_evict(n, s, "it was idle for as long as its clients wanted it kept");
+    if (models_is_over(n, s)) {
+        serve_evict(n, s, "it was idle for as long as its clients wanted it kept"); /* s is gone if its head is here */
+        return;
+    }
     if (s->record.failed && !s->wish.kept) {
         s->given_up = true;
         s->lost = clock_now();

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT
+ * The models as clients see them stay whole while the lists that they come from are replaced. What is freed is overwritten by the
+ * allocator (M_PERTURB), so that a string which is not a copy shows. */
+#include <fcntl.h>
+#include <malloc.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "node/calls_priv.h"
+
+static struct node *node_of(const struct node_config *config) {
+    struct node *n = MEM_NEW(struct node);
+    n->config = config;
+    n->loop = io_loop_create();
+    n->calls = calls_create(n);
+    return n;
+}
+
+static void node_gone(struct node *n) {
+    catalog_free(n->catalog);
+    calls_free(n->calls);
+    io_loop_free(n->loop);
+    free(n);
+}
+
+static void on_changed(void *user) { ((struct node *)user)->news++; }
+
+static void on_found(void *user, const struct model_gguf *g) {
+    (void)user;
+    (void)g;
+}
+
+static void on_gone(void *user, const char *id) {
+    (void)user;
+    (void)id;
+}
+
+static void has_only_demo(struct node *n) {
+    size_t count;
+    const struct backend_model *models = calls_models(n, &count);
+    assert_int_equal(count, 1);
+    assert_string_equal(models[0].id, "demo");
+    assert_string_equal(models[0].message, "it is not loaded");
+}
+
+static void a_folder_that_is_looked_through_again(void **state) {
+    (void)state;
+    const struct node_config config = {.load_on_demand = true};
+    struct node *n = node_of(&config);
+    char folder[] = "/tmp/caravan-models.XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    const char *source = getenv("CARAVAN_SOURCE");
+    assert_non_null(source);
+    char *from = mem_printf("%s/models/caravan-demo.gguf", source), *to = mem_printf("%s/demo.gguf", folder);
+    assert_int_equal(symlink(from, to), 0);
+    const struct catalog_events events = {.user = n, .changed = on_changed, .found = on_found, .gone = on_gone};
+    n->catalog = catalog_create(n->loop, folder, &events);
+    catalog_look(n->catalog);
+    has_only_demo(n);
+    const struct catalog_entry *entry = catalog_get(n->catalog, 0);
+    const struct timespec times[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    assert_int_equal(utimensat(AT_FDCWD, folder, times, 0), 0); /* the folder has changed, its models have not */
+    catalog_look(n->catalog);
+    assert_ptr_equal(catalog_get(n->catalog, 0), entry);
+    has_only_demo(n);
+    const struct model_card card = {.name = "named", .id = "0123"};
+    uint64_t news = n->news;
+    for (int i = 0; i < 20; i++) catalog_add(n->catalog, "/elsewhere/named.gguf", &card); /* the list grows, and moves */
+    assert_true(n->news > news);
+    size_t count;
+    const struct backend_model *models = calls_models(n, &count);
+    assert_int_equal(count, 2);
+    assert_string_equal(models[0].id, "demo");
+    assert_string_equal(models[1].id, "named");
+    assert_true(unlink(to) == 0 && rmdir(folder) == 0);
+    free(from);
+    free(to);
+    node_gone(n);
+}
+
+static void a_record_that_is_replaced(void **state) {
+    (void)state;
+    const struct node_config config = {.load_on_demand = true};
+    struct node *n = node_of(&config);
+    const struct catalog_events events = {.user = n, .changed = on_changed, .found = on_found, .gone = on_gone};
+    n->catalog = catalog_create(n->loop, "/nowhere", &events);
+    struct record *r = MEM_NEW(struct record);
+    r->n_models = 1;
+    r->models[0].ready = true;
+    r->models[0].chat_template = mem_strdup("{{ messages }}");
+    snprintf(r->models[0].name, sizeof(r->models[0].name), "far");
+    snprintf(r->models[0].bos, sizeof(r->models[0].bos), "<s>");
+    n->records[n->n_records++] = r;
+    n->news++;
+    size_t count;
+    const struct backend_model *models = calls_models(n, &count);
+    assert_int_equal(count, 1);
+    n->n_records = 0; /* another one comes, and nobody has asked yet for the models with it */
+    record_done(r);
+    free(r);
+    assert_string_equal(models[0].id, "far");
+    assert_string_equal(models[0].chat_template, "{{ messages }}");
+    assert_string_equal(models[0].bos, "<s>");
+    n->news++;
+    calls_models(n, &count);
+    assert_int_equal(count, 0);
+    node_gone(n);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_folder_that_is_looked_through_again),
+                                       cmocka_unit_test(a_record_that_is_replaced)};
+    mallopt(M_PERTURB, 0xA5);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
