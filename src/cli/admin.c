@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
-#include "io/http_client.h"
+#include "node/join.h"
 
 enum { ADMIN_MS = 15000 };
 
@@ -42,46 +43,82 @@ static err_code admin_error(int status, const struct buf *body, struct err *e) {
     const char *message = NULL;
     if (json_parse((const char *)body->data, body->len, &doc, NULL) == ERR_OK)
         json_get_str(yyjson_obj_get(yyjson_doc_get_root(doc), "error"), "message", &message, NULL);
-    err_set(e, status == 401 ? ERR_AUTH : status == 404 ? ERR_NOT_FOUND : status == 503 ? ERR_UNAVAILABLE : ERR_INVALID, "%s",
-            message ? message : "the node refused");
+    err_code code = status == 401   ? ERR_AUTH
+                    : status == 403 ? ERR_FORBIDDEN
+                    : status == 404 ? ERR_NOT_FOUND
+                    : status == 503 ? ERR_UNAVAILABLE
+                                    : ERR_INVALID;
+    err_set(e, code, "%s", message ? message : "the node refused");
     if (status == 401) err_hint(e, "give one of the node's API keys with --api-key");
+    if (status == 403) err_hint(e, "give an admin key with --api-key; the user who runs the node needs none on its machine");
     yyjson_doc_free(doc);
-    return e ? e->code : ERR_INVALID;
+    return code;
 }
 
 err_code cli_admin_post(const struct options *o, const char *path, const char *body, yyjson_doc **ret_doc, struct err *e) {
     return cli_admin_ask(o, "POST", path, body, ret_doc, e);
 }
 
-err_code cli_api_url(const struct options *o, char ret[CLI_URL_MAX], struct err *e) {
+/* An address at which a program of this machine reaches what listens at host. */
+static const char *reachable(const char *host) {
+    if (strcmp(host, "0.0.0.0") == 0) return "127.0.0.1";
+    return strcmp(host, "::") == 0 ? "::1" : host;
+}
+
+static bool same_host(const char *a, const char *b) {
+    return strcmp(a, b) == 0 || (strcmp(a, "localhost") == 0 && strcmp(b, "127.0.0.1") == 0);
+}
+
+/* The first word of --api-key: the configuration file of a node may have "KEY admin" there. */
+static bool given_key(const struct options *o, char ret[CLI_KEY_MAX]) {
+    char *const *keys;
+    if (option_texts(o, OPT_API_KEY, &keys) == 0) return false;
+    snprintf(ret, CLI_KEY_MAX, "%.*s", (int)strcspn(keys[0], " \t"), keys[0]);
+    return true;
+}
+
+static void own_key(const struct options *o, char ret[CLI_KEY_MAX]) {
+    char *path = cli_state_path(o, JOIN_OWN_KEY);
+    if (file_read_secret(path, "admin key", ret, CLI_KEY_MAX, NULL) != ERR_OK) ret[0] = '\0';
+    free(path);
+}
+
+err_code cli_api_find(const struct options *o, struct cli_api *ret, struct err *e) {
     struct io_addr a;
     struct cli_node n;
+    struct cli_api found = {0};
     err_code code = cli_addr(option_text(o, OPT_API), "127.0.0.1", 8080, &a, e);
     if (code != ERR_OK) return code;
-    if (!option_is_set(o, OPT_API) && cli_node_find(o, &n)) {
-        const char *host = strcmp(n.api_host, "0.0.0.0") == 0 ? "127.0.0.1" : strcmp(n.api_host, "::") == 0 ? "::1" : n.api_host;
+    bool here = cli_node_find(o, &n);
+    if (here && !option_is_set(o, OPT_API)) {
         a.port = n.api;
-        snprintf(a.host, sizeof(a.host), "%s", host);
+        snprintf(a.host, sizeof(a.host), "%s", reachable(n.api_host));
     }
-    snprintf(ret, CLI_URL_MAX, strchr(a.host, ':') ? "http://[%s]:%u" : "http://%s:%u", a.host, a.port);
+    here = here && a.port == n.api && same_host(a.host, reachable(n.api_host)); /* its key is for no other */
+    if (!given_key(o, found.key) && here) own_key(o, found.key);
+    snprintf(found.url, sizeof(found.url), strchr(a.host, ':') ? "http://[%s]:%u" : "http://%s:%u", a.host, a.port);
+    *ret = found;
     return ERR_OK;
+}
+
+err_code cli_api_open(const struct options *o, struct cli_api *ret, struct io_http_client **ret_client, struct err *e) {
+    err_code code = cli_api_find(o, ret, e);
+    return code == ERR_OK ? io_http_client_create(ret->url, ret->key[0] ? ret->key : NULL, ret_client, e) : code;
 }
 
 err_code cli_admin_ask(const struct options *o, const char *method, const char *path, const char *body, yyjson_doc **ret_doc,
                        struct err *e) {
     struct io_http_client *c = NULL;
-    char *const *keys, url[CLI_URL_MAX];
+    struct cli_api api;
     int status = 0;
-    err_code code = cli_api_url(o, url, e);
-    if (code != ERR_OK) return code;
-    code = io_http_client_create(url, option_texts(o, OPT_API_KEY, &keys) > 0 ? keys[0] : NULL, &c, e);
+    err_code code = cli_api_open(o, &api, &c, e);
     struct buf answer;
     buf_init(&answer, 16 << 20);
     struct io_http_client_request r = {.method = method, .path = path, .body = body, .body_len = body ? strlen(body) : 0,
                                        .timeout_ms = ADMIN_MS};
     if (code == ERR_OK) code = io_http_client_send(c, &r, &status, &answer, e);
     if (code == ERR_NETWORK) {
-        code = err_set(e, ERR_UNAVAILABLE, "no node answers at %s", url);
+        code = err_set(e, ERR_UNAVAILABLE, "no node answers at %s", api.url);
         err_hint(e, "start it first (caravan up), or say where its API is with --api");
     }
     if (code == ERR_OK && status != 200) code = admin_error(status, &answer, e);

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/option.h"
 #include "engine/params.h"
+#include "io/http_client.h"
 #include "model/layout.h"
 #include "io/sock.h"
 #include "node/private_ring.h"
@@ -33,7 +34,7 @@ uint32_t cli_share_of_cores(uint32_t n_stage);
 err_code cli_addr(const char *text, const char *default_host, uint16_t default_port, struct io_addr *ret, struct err *e);
 
 /* ---- admin.c: talking to the node that runs on this machine ---- */
-enum { CLI_URL_MAX = IO_ADDR_TEXT_MAX + 16 };
+enum { CLI_URL_MAX = IO_ADDR_TEXT_MAX + 16, CLI_KEY_MAX = 512 };
 struct cli_node {
     char host[64];   /* it listens there; "" unknown */
     uint16_t listen; /* 0: it is not known whether a node runs here */
@@ -42,8 +43,14 @@ struct cli_node {
 };
 /* As the running node has written it to the state folder; false: none runs here from that folder. */
 bool cli_node_find(const struct options *o, struct cli_node *ret);
-/* The address of the API of the node to be asked: --api, else that of the one that runs here, else the default. */
-err_code cli_api_url(const struct options *o, char ret[CLI_URL_MAX], struct err *e);
+/* The API of the node to be asked: --api, else that of the one that runs here, else the default. */
+struct cli_api {
+    char url[CLI_URL_MAX];
+    char key[CLI_KEY_MAX]; /* to be sent: --api-key, else the own key of the node that runs here, when that is the one; "": none */
+};
+err_code cli_api_find(const struct options *o, struct cli_api *ret, struct err *e);
+/* The same, and a client of it; the caller frees the client. */
+err_code cli_api_open(const struct options *o, struct cli_api *ret, struct io_http_client **ret_client, struct err *e);
 /* POSTs a JSON document to the node's admin API. ERR_UNAVAILABLE: none runs. The node's own error otherwise. *ret_doc may be NULL; else the
  * caller frees it. */
 err_code cli_admin_post(const struct options *o, const char *path, const char *body, yyjson_doc **ret_doc, struct err *e);
@@ -62,10 +69,9 @@ err_code cli_serve(const struct options *o, bool private_node, int ready_fd, str
 
 /* ---- run_node.c: the node that `run` talks to ---- */
 struct run_node {
-    char url[300];
-    char model[256];     /* its name there */
-    const char *api_key; /* NULL: none */
-    int pid;             /* of a private node; 0: one that runs anyway */
+    struct cli_api api;
+    char model[256]; /* its name there */
+    int pid;         /* of a private node; 0: one that runs anyway */
 };
 /* Finds a running node that has the model, or starts a private one and waits until the model is loaded (progress goes to standard error).
  */

@@ -203,10 +203,8 @@ err_code cli_nodes(const struct options *o, int *exit_status, struct err *e) {
     if (option_argument(o, 0)) return cli_nodes_change(o, e);
     (void)exit_status;
     struct io_http_client *c = NULL;
-    char *const *keys, url[CLI_URL_MAX];
-    err_code code = cli_api_url(o, url, e);
-    if (code != ERR_OK) return code;
-    code = io_http_client_create(url, option_texts(o, OPT_API_KEY, &keys) > 0 ? keys[0] : NULL, &c, e);
+    struct cli_api api;
+    err_code code = cli_api_open(o, &api, &c, e);
     while (code == ERR_OK) {
         code = nodes_once(c, o, e);
         if (!option_flag(o, OPT_WATCH)) break;

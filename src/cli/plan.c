@@ -57,11 +57,9 @@ static bool running_fleet(const struct options *o, struct fleet *f) {
     struct io_http_client *c = NULL;
     struct buf body;
     yyjson_doc *doc = NULL;
-    char *const *keys, url[CLI_URL_MAX];
+    struct cli_api api;
     int status = 0;
-    if (cli_api_url(o, url, NULL) != ERR_OK) return false;
-    const char *key = option_texts(o, OPT_API_KEY, &keys) > 0 ? keys[0] : NULL;
-    if (io_http_client_create(url, key, &c, NULL) != ERR_OK) return false;
+    if (cli_api_open(o, &api, &c, NULL) != ERR_OK) return false;
     buf_init(&body, 16 << 20);
     struct io_http_client_request r = {.method = "GET", .path = "/caravan/v1/status", .timeout_ms = PROBE_MS};
     bool ok = io_http_client_send(c, &r, &status, &body, NULL) == ERR_OK && status == 200 &&

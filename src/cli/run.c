@@ -237,7 +237,7 @@ static err_code chat_loop(struct chat *c) {
     ic_set_prompt_marker("> ", "  ");
     ic_enable_multiline(true);
     fprintf(stderr, "Chat with %s at %s. Ctrl-C stops an answer, /reset begins anew, /exit or Ctrl-D ends. Shift-Tab makes a new line.\n",
-            c->node.model, c->node.url);
+            c->node.model, c->node.api.url);
     char *line;
     while ((line = ic_readline(""))) {
         struct err e = {0};
@@ -284,7 +284,7 @@ err_code cli_run(const struct options *o, int *exit_status, struct err *e) {
     struct chat c = {.o = o};
     buf_init(&c.text, 64 << 20);
     err_code code = run_node_open(o, &c.node, e);
-    if (code == ERR_OK) code = io_http_client_create(c.node.url, c.node.api_key, &c.http, e);
+    if (code == ERR_OK) code = io_http_client_create(c.node.api.url, c.node.api.key[0] ? c.node.api.key : NULL, &c.http, e);
     if (code == ERR_OK) {
         signal(SIGINT, on_interrupt);
         code = chat_run(&c, e);

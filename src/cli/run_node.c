@@ -14,7 +14,6 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
-#include "io/http_client.h"
 
 enum { PROBE_MS = 1000, POLL_MS = 30 };
 
@@ -38,19 +37,12 @@ static yyjson_doc *get_json(struct io_http_client *c, const char *path, int *ret
     return doc;
 }
 
-static const char *run_api_key(const struct options *o) {
-    char *const *keys;
-    return option_texts(o, OPT_API_KEY, &keys) > 0 ? keys[0] : NULL;
-}
-
 /* Does a node answer at --api, and has it the model? Its names go to `known` for the error message. */
 static bool find_running(const struct options *o, struct run_node *n, char *known, size_t known_size) {
     struct io_http_client *c;
     int status = 0;
     bool found = false;
-    if (cli_api_url(o, n->url, NULL) != ERR_OK) return false;
-    n->api_key = run_api_key(o);
-    if (io_http_client_create(n->url, n->api_key, &c, NULL) != ERR_OK) return false;
+    if (cli_api_open(o, &n->api, &c, NULL) != ERR_OK) return false;
     yyjson_doc *doc = get_json(c, "/v1/models", &status);
     yyjson_val *data = yyjson_obj_get(yyjson_doc_get_root(doc), "data"), *m;
     size_t i, max;
@@ -105,8 +97,8 @@ static err_code private_start(const struct options *o, struct run_node *n, struc
         run_node_close(n);
         return err_set(e, ERR_UNAVAILABLE, "the private node did not start");
     }
-    snprintf(n->url, sizeof(n->url), "http://127.0.0.1:%u", (unsigned)port);
-    n->api_key = NULL;
+    n->api = (struct cli_api){0};
+    snprintf(n->api.url, sizeof(n->api.url), "http://127.0.0.1:%u", (unsigned)port);
     return ERR_OK;
 }
 
@@ -134,7 +126,7 @@ static bool private_ready(struct io_http_client *c, const char *model, char *mes
 static err_code private_wait(struct run_node *n, struct err *e) {
     struct io_http_client *c;
     char said[512] = "", message[512] = "";
-    err_code code = io_http_client_create(n->url, NULL, &c, e);
+    err_code code = io_http_client_create(n->api.url, NULL, &c, e);
     if (code != ERR_OK) return code;
     while (!private_ready(c, n->model, message, sizeof(message))) {
         int status;
@@ -162,7 +154,7 @@ err_code run_node_open(const struct options *o, struct run_node *ret, struct err
     model_name(model, ret->model, sizeof(ret->model));
     if (find_running(o, ret, known, sizeof(known))) return ERR_OK;
     if (access(model, R_OK) != 0) {
-        err_set(e, ERR_NOT_FOUND, "there is no model \"%s\": not a file, and not served at %s", model, ret->url);
+        err_set(e, ERR_NOT_FOUND, "there is no model \"%s\": not a file, and not served at %s", model, ret->api.url);
         if (known[0]) err_hint(e, "the node there has %s", known);
         else err_hint(e, "give the path of a GGUF file, or start a node: caravan up model.gguf");
         return ERR_NOT_FOUND;

@@ -10,22 +10,43 @@
 #include "base/str.h"
 #include "cli/cli.h"
 #include "cluster/interfaces.h"
+#include "gateway/api_keys.h"
 #include "node/node.h"
 #include "pipeline/stage_msg.h"
 
 enum { MAX_KEYS = 256 };
 
 struct api_keys {
-    char *keys[MAX_KEYS];
+    struct gateway_key keys[MAX_KEYS];
     size_t n;
 };
 
-static err_code keys_add(struct api_keys *k, const char *text, size_t len, struct err *e) {
-    str_trim(&text, &len);
-    if (len == 0 || text[0] == '#') return ERR_OK;
-    if (k->n == MAX_KEYS) return err_set(e, ERR_LIMIT, "more than %d API keys", MAX_KEYS);
-    k->keys[k->n++] = mem_strndup(text, len);
-    return ERR_OK;
+static err_code keys_add(struct api_keys *k, const char *text, struct err *e) {
+    struct gateway_key key;
+    err_code code = gateway_key_parse(text, strlen(text), &key, e);
+    if (code != ERR_OK || !key.secret) return code;
+    if (k->n < MAX_KEYS) {
+        k->keys[k->n++] = key;
+        return ERR_OK;
+    }
+    gateway_key_done(&key);
+    return err_set(e, ERR_LIMIT, "more than %d API keys", MAX_KEYS);
+}
+
+static err_code keys_read_file(const char *path, struct api_keys *k, struct err *e) {
+    FILE *f = fopen(path, "re");
+    if (!f) return err_set_errno(e, ERR_NOT_FOUND, errno, "cannot read API keys from \"%s\"", path);
+    char line[1024];
+    size_t before = k->n;
+    err_code code = ERR_OK;
+    for (unsigned number = 1; code == ERR_OK && fgets(line, sizeof(line), f); number++) {
+        bool whole = strchr(line, '\n') || feof(f);
+        code = whole ? keys_add(k, line, e) : err_set(e, ERR_LIMIT, "longer than %zu bytes", sizeof(line) - 2);
+        if (code != ERR_OK) err_prefix(e, "\"%s\" line %u", path, number);
+    }
+    fclose(f);
+    if (code == ERR_OK && k->n == before) code = err_set(e, ERR_INVALID, "there is no API key in \"%s\"", path);
+    return code;
 }
 
 /* --api-key and the lines of --api-key-file. */
@@ -33,16 +54,9 @@ static err_code keys_read(const struct options *o, struct api_keys *k, struct er
     char *const *given;
     err_code code = ERR_OK;
     size_t n = option_texts(o, OPT_API_KEY, &given);
-    for (size_t i = 0; i < n && code == ERR_OK; i++) code = keys_add(k, given[i], strlen(given[i]), e);
+    for (size_t i = 0; i < n && code == ERR_OK; i++) code = keys_add(k, given[i], e);
     const char *path = option_text(o, OPT_API_KEY_FILE);
-    if (!path[0] || code != ERR_OK) return code;
-    FILE *f = fopen(path, "re");
-    if (!f) return err_set_errno(e, ERR_NOT_FOUND, errno, "cannot read API keys from \"%s\"", path);
-    char line[1024];
-    while (code == ERR_OK && fgets(line, sizeof(line), f)) code = keys_add(k, line, strlen(line), e);
-    fclose(f);
-    if (code == ERR_OK && k->n == 0) code = err_set(e, ERR_INVALID, "there is no API key in \"%s\"", path);
-    return code;
+    return code == ERR_OK && path[0] ? keys_read_file(path, k, e) : code;
 }
 
 static err_code up_config(const struct options *o, struct node_config *c, struct err *e) {
@@ -101,7 +115,7 @@ err_code cli_serve(const struct options *o, bool private_node, int ready_fd, str
         c->listen = c->api = (struct io_addr){.host = "127.0.0.1"};
         c->ready_fd = ready_fd;
     }
-    c->api_keys = (const char *const *)keys.keys;
+    c->api_keys = keys.keys;
     c->n_api_keys = keys.n;
     c->key_file = key_file;
     c->state_dir = private_node ? NULL : state_dir;
@@ -119,7 +133,7 @@ err_code cli_serve(const struct options *o, bool private_node, int ready_fd, str
     c->replay_s = (uint32_t)option_int(o, OPT_REPLAY_LIMIT);
     if (!private_node) c->state = state;
     if (code == ERR_OK) code = node_run(c, e);
-    for (size_t i = 0; i < keys.n; i++) free(keys.keys[i]);
+    for (size_t i = 0; i < keys.n; i++) gateway_key_done(&keys.keys[i]);
     free(key_file);
     free(cache);
     free(profile);

@@ -331,6 +331,7 @@ static const char *error_type(err_code code) {
     switch (gateway_error_status(code)) {
     case 400: return "invalid_request_error";
     case 401: return "authentication_error";
+    case 403: return "permission_error";
     case 404: return "not_found_error";
     case 405: return "invalid_request_error";
     case 413: return "request_too_large";

@@ -33,13 +33,59 @@ err_code gateway_check_bind(const char *host, size_t n_keys, struct err *e) {
     return ERR_AUTH;
 }
 
-void gateway_keys_init(struct gateway_keys *k, const char *const *keys, size_t n) {
-    *k = (struct gateway_keys){.keys = mem_calloc(n > 0 ? n : 1, sizeof *k->keys), .n = n};
-    for (size_t i = 0; i < n; i++) k->keys[i] = mem_strdup(keys[i]);
+/* ---- keys ---- */
+
+static const struct {
+    const char *word;
+    uint32_t may;
+} scope_words[] = {{"admin", GATEWAY_MAY_ADMIN}};
+
+static err_code take_word(const char *word, size_t len, uint32_t *may, struct err *e) {
+    for (size_t i = 0; i < ARRAY_LEN(scope_words); i++)
+        if (strlen(scope_words[i].word) == len && memcmp(scope_words[i].word, word, len) == 0) {
+            *may |= scope_words[i].may;
+            return ERR_OK;
+        }
+    err_set(e, ERR_INVALID, "\"%.*s\" behind an API key is not known", (int)(len < 40 ? len : 40), word);
+    err_hint(e, "write KEY, or KEY admin for one that may load and delete models, shut nodes out and change the cluster's key");
+    return ERR_INVALID;
+}
+
+err_code gateway_key_parse(const char *text, size_t len, struct gateway_key *ret, struct err *e) {
+    static const char blanks[] = " \t\r\n";
+    const char *at = text, *end = text + len, *secret = NULL;
+    size_t secret_len = 0;
+    uint32_t may = GATEWAY_MAY_ASK;
+    for (;;) {
+        while (at < end && strchr(blanks, *at) != NULL) at++;
+        const char *word = at;
+        while (at < end && strchr(blanks, *at) == NULL) at++;
+        if (word == at || *word == '#') break;
+        if (secret == NULL) {
+            secret = word;
+            secret_len = (size_t)(at - word);
+            continue;
+        }
+        err_code rc = take_word(word, (size_t)(at - word), &may, e);
+        if (rc != ERR_OK) return rc;
+    }
+    *ret = (struct gateway_key){.secret = secret != NULL ? mem_strndup(secret, secret_len) : NULL, .may = may};
+    return ERR_OK;
+}
+
+void gateway_key_done(struct gateway_key *key) {
+    free(key->secret);
+    *key = (struct gateway_key){0};
+}
+
+void gateway_keys_init(struct gateway_keys *k, const struct gateway_key *keys, size_t n, const char *own) {
+    *k = (struct gateway_keys){.keys = mem_calloc(n + 1, sizeof *k->keys), .needed = n > 0};
+    for (; k->n < n; k->n++) k->keys[k->n] = (struct gateway_key){.secret = mem_strdup(keys[k->n].secret), .may = keys[k->n].may};
+    if (own != NULL) k->keys[k->n++] = (struct gateway_key){.secret = mem_strdup(own), .may = GATEWAY_MAY_ASK | GATEWAY_MAY_ADMIN};
 }
 
 void gateway_keys_done(struct gateway_keys *k) {
-    for (size_t i = 0; i < k->n; i++) free(k->keys[i]);
+    for (size_t i = 0; i < k->n; i++) gateway_key_done(&k->keys[i]);
     free(k->keys);
     free(k->origins);
     *k = (struct gateway_keys){0};
@@ -53,10 +99,11 @@ static bool same_secret(const char *key, const char *given) {
     return differs == 0;
 }
 
-static bool any_key(const struct gateway_keys *k, const char *given) {
-    bool found = false;
-    for (size_t i = 0; i < k->n; i++) found |= same_secret(k->keys[i], given);
-    return found;
+/* What this key may do; 0: it is not known. All keys are compared, whichever it is. */
+static uint32_t allowed(const struct gateway_keys *k, const char *given) {
+    uint32_t may = 0;
+    for (size_t i = 0; i < k->n; i++) may |= same_secret(k->keys[i].secret, given) ? k->keys[i].may : 0;
+    return may;
 }
 
 static const char *given_key(const struct io_http_request *r) {
@@ -68,21 +115,26 @@ static const char *given_key(const struct io_http_request *r) {
 
 void gateway_keys_owner(const struct gateway_keys *k, const struct io_http_request *r, char ret[GATEWAY_OWNER_SIZE]) {
     uint8_t hash[IO_SHA256_SIZE];
-    const char *given = k->n > 0 ? given_key(r) : NULL;
+    const char *given = k->needed ? given_key(r) : NULL;
     ret[0] = '\0';
     if (given == NULL) return;
     io_sha256(given, strlen(given), hash);
     for (size_t i = 0; i < (GATEWAY_OWNER_SIZE - 1) / 2; i++) snprintf(ret + 2 * i, 3, "%02x", hash[i]);
 }
 
-static err_code check_key(const struct gateway_keys *k, const struct io_http_request *r, struct err *e) {
+static err_code check_key(const struct gateway_keys *k, const struct io_http_request *r, uint32_t may, struct err *e) {
     const char *given = given_key(r);
     if (given == NULL) {
         err_set(e, ERR_AUTH, "an API key is needed");
         err_hint(e, "send it as \"Authorization: Bearer KEY\"");
         return ERR_AUTH;
     }
-    return any_key(k, given) ? ERR_OK : err_set(e, ERR_AUTH, "the API key is not known here");
+    uint32_t has = allowed(k, given);
+    if (has == 0) return err_set(e, ERR_AUTH, "the API key is not known here");
+    if ((has & may) == may) return ERR_OK;
+    err_set(e, ERR_FORBIDDEN, "this API key may ask models, and is not marked \"admin\": %s \"%.120s\" is refused", r->method, r->path);
+    err_hint(e, "in the file of --api-key-file the line of an admin key is: KEY admin");
+    return ERR_FORBIDDEN;
 }
 
 /* The host of "host", "host:port", "[v6]:port": false when it doesn't fit. */
@@ -115,11 +167,24 @@ bool gateway_keys_allow_origin(const struct gateway_keys *k, const char *origin)
     return false;
 }
 
-static err_code check_local(const struct gateway_keys *k, const struct io_http_request *r, struct err *e) {
+/* Has this server served the page? Its origin is then the host that the request is for. */
+static bool is_own_page(const struct io_http_request *r) {
+    static const char scheme[] = "http://";
+    const char *host = io_http_request_header(r, "host"), *origin = io_http_request_header(r, "origin");
+    const char *site = io_http_request_header(r, "sec-fetch-site"); /* https://www.w3.org/TR/fetch-metadata/ */
+    if (site != NULL && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0) return false;
+    if (origin == NULL) return true; /* no page, or one that asks its own server */
+    return host != NULL && strncasecmp(origin, scheme, sizeof scheme - 1) == 0 && strcasecmp(origin + sizeof scheme - 1, host) == 0;
+}
+
+static err_code check_local(const struct gateway_keys *k, const struct io_http_request *r, uint32_t may, struct err *e) {
     const char *host = io_http_request_header(r, "host"), *origin = io_http_request_header(r, "origin");
     if (host != NULL && !is_local_host(host)) {
         err_set(e, ERR_AUTH, "refusing a request for the host \"%.80s\": without API keys only loopback is served", host);
-    } else if (origin != NULL && !is_local_origin(origin) && !gateway_keys_allow_origin(k, origin)) {
+    } else if ((may & GATEWAY_MAY_ADMIN) != 0 && !is_own_page(r)) {
+        err_set(e, ERR_AUTH, "refusing a change that a web page (\"%.80s\") asks for: without API keys only programs of this machine may",
+                origin != NULL ? origin : "");
+    } else if ((may & GATEWAY_MAY_ADMIN) == 0 && origin != NULL && !is_local_origin(origin) && !gateway_keys_allow_origin(k, origin)) {
         err_set(e, ERR_AUTH, "refusing a request of the web page \"%.80s\": without API keys only loopback is served", origin);
     } else {
         return ERR_OK;
@@ -128,6 +193,6 @@ static err_code check_local(const struct gateway_keys *k, const struct io_http_r
     return ERR_AUTH;
 }
 
-err_code gateway_keys_check(const struct gateway_keys *k, const struct io_http_request *r, struct err *e) {
-    return k->n > 0 ? check_key(k, r, e) : check_local(k, r, e);
+err_code gateway_keys_check(const struct gateway_keys *k, const struct io_http_request *r, uint32_t may, struct err *e) {
+    return k->needed ? check_key(k, r, may, e) : check_local(k, r, may, e);
 }

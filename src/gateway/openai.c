@@ -163,6 +163,7 @@ void openai_stream_fail(const struct gateway_event *ev, struct buf *out) {
 static const char *error_type(err_code code) {
     switch (code) {
     case ERR_AUTH: return "authentication_error";
+    case ERR_FORBIDDEN: return "permission_error";
     case ERR_BUSY: return "rate_limit_error";
     case ERR_UNAVAILABLE: return "unavailable_error";
     default: return gateway_error_status(code) < 500 ? "invalid_request_error" : "server_error";
@@ -172,6 +173,7 @@ static const char *error_type(err_code code) {
 static const char *error_code(err_code code) {
     switch (code) {
     case ERR_AUTH: return "invalid_api_key";
+    case ERR_FORBIDDEN: return "insufficient_permissions";
     case ERR_BUSY: return "server_busy";
     case ERR_UNAVAILABLE: return "model_unavailable";
     case ERR_LIMIT: return "context_length_exceeded";

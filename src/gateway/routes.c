@@ -120,11 +120,14 @@ static void handle_status(struct gateway *g, struct io_http_exchange *x, const c
     yyjson_mut_doc_free(doc);
 }
 
-#define OPEN true
-#define KEY false
+#define OPEN 0
+#define KEY GATEWAY_MAY_ASK
+#define ADMIN GATEWAY_MAY_ADMIN
 const struct route gateway_routes[] = {
-#define ROUTE(method, path, handler, auth, help) {method, path, handle_##handler, auth, help},
+#define ROUTE(method, path, handler, auth, help) {method, path, handle_##handler, 0, auth, help},
+#define NODE_ROUTE(method, path, id, auth, help) {method, path, NULL, GATEWAY_ROUTE_##id, auth, help},
 #include "../../tables/routes.def"
 #undef ROUTE
+#undef NODE_ROUTE
 };
 const size_t gateway_n_routes = ARRAY_LEN(gateway_routes);

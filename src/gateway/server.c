@@ -97,10 +97,9 @@ err_code gateway_find_model(struct gateway *g, const char *name, const struct ba
 /* ---- routes ---- */
 
 struct found {
-    const struct route *route;       /* or */
-    const struct added_route *added;
+    const struct route *route;
     const char *rest;
-    char allow[64];                  /* methods of the path when none fits */
+    char allow[64]; /* methods of the path when none fits */
 };
 
 static bool path_matches(const char *pattern, const char *path, const char **ret_rest) {
@@ -121,20 +120,14 @@ static bool method_matches(const char *want, const char *method, char *allow, si
     return false;
 }
 
+static bool is_there(const struct gateway *g, const struct route *r) { return r->fn != NULL || g->node_routes[r->node_route].fn != NULL; }
+
 static bool find_route(const struct gateway *g, const struct io_http_request *r, struct found *ret) {
     *ret = (struct found){0};
     for (size_t i = 0; i < gateway_n_routes; i++) {
-        if (!path_matches(gateway_routes[i].path, r->path, &ret->rest)) continue;
+        if (!is_there(g, &gateway_routes[i]) || !path_matches(gateway_routes[i].path, r->path, &ret->rest)) continue;
         ret->route = &gateway_routes[i];
         if (method_matches(gateway_routes[i].method, r->method, ret->allow, sizeof ret->allow)) return true;
-    }
-    for (size_t i = 0; i < g->n_added; i++) {
-        if (!path_matches(g->added[i].path, r->path, &ret->rest)) continue;
-        ret->added = &g->added[i];
-        if (method_matches(g->added[i].method, r->method, ret->allow, sizeof ret->allow)) {
-            ret->route = NULL;
-            return true;
-        }
     }
     return false;
 }
@@ -187,8 +180,9 @@ static bool on_headers(void *user, struct io_http_exchange *x) {
     allow_origin(g, x);
     if (is_preflight(r)) return true;
     bool there = find_route(g, r, &found);
-    if (!(there && found.route != NULL && found.route->open)) {
-        err_code rc = gateway_keys_check(&g->keys, r, &e);
+    uint32_t may = there ? found.route->may : GATEWAY_MAY_ASK;
+    if (may != 0) {
+        err_code rc = gateway_keys_check(&g->keys, r, may, &e);
         if (rc != ERR_OK) {
             gateway_respond_error(x, rc, &e);
             return false;
@@ -218,15 +212,15 @@ static void on_request(void *user, struct io_http_exchange *x) {
         return;
     }
     log_debug("gateway", "%s %s", r->method, r->path);
-    if (found.route != NULL)
+    if (found.route->fn != NULL)
         found.route->fn(g, x, found.rest);
     else
-        found.added->fn(found.added->user, x);
+        g->node_routes[found.route->node_route].fn(g->node_routes[found.route->node_route].user, x, found.rest);
 }
 
-void gateway_add_route(struct gateway *g, const char *method, const char *path, gateway_route_fn fn, void *user) {
-    g->added = mem_realloc(g->added, g->n_added + 1, sizeof *g->added);
-    g->added[g->n_added++] = (struct added_route){.method = method, .path = path, .fn = fn, .user = user};
+void gateway_set_route(struct gateway *g, enum gateway_node_route id, gateway_route_fn fn, void *user) {
+    g->node_routes[id].fn = fn;
+    g->node_routes[id].user = user;
 }
 
 /* ---- life ---- */
@@ -260,7 +254,7 @@ err_code gateway_create(struct io_loop *loop, const struct gateway_options *o, c
     struct gateway *g = MEM_NEW(struct gateway);
     *g = (struct gateway){.loop = loop, .backend = *backend, .fingerprint = mem_strdup(o->fingerprint), .ping_ms = o->ping_ms,
                           .replay_us = (clock_us)o->replay_s * 1000000};
-    gateway_keys_init(&g->keys, o->keys, o->n_keys);
+    gateway_keys_init(&g->keys, o->keys, o->n_keys, o->own_key);
     g->keys.origins = mem_strdup(o->cors_origin != NULL ? o->cors_origin : "");
     buf_init(&g->scratch, 64u << 20); /* one event; prompts that are echoed are the longest */
     buf_init(&g->text, 64u << 20);
@@ -307,7 +301,6 @@ void gateway_free(struct gateway *g) {
     io_wake_close(g->render_wake);
     buf_done(&g->scratch);
     buf_done(&g->text);
-    free(g->added);
     free(g->fingerprint);
     free(g);
 }

@@ -4,6 +4,7 @@
 #ifndef CARAVAN_GATEWAY_SERVER_H
 #define CARAVAN_GATEWAY_SERVER_H
 
+#include "gateway/api_keys.h"
 #include "gateway/backend.h"
 #include "io/http_server.h"
 
@@ -12,8 +13,9 @@ struct gateway;
 struct gateway_options {
     const char *host;           /* default "127.0.0.1"; anything but loopback needs keys (ERR_AUTH) */
     uint16_t port;              /* default 8080; 0: the kernel chooses */
-    const char *const *keys;    /* API keys; copied */
+    const struct gateway_key *keys; /* API keys; copied */
     size_t n_keys;
+    const char *own_key;        /* of this machine's command line: it may do everything, and counts as no key that was set; NULL: none */
     size_t max_body;            /* bytes of a request; default 16 MiB */
     uint32_t max_connections;   /* 0: what the limit of descriptors leaves */
     uint32_t replay_s;          /* a request whose stage or node is lost waits so long to go on; 0: it fails. default 600 */
@@ -31,10 +33,18 @@ err_code gateway_create(struct io_loop *loop, const struct gateway_options *opti
 uint16_t gateway_port(const struct gateway *g);
 size_t gateway_calls(const struct gateway *g); /* client requests that run */
 
-/* Routes of others (the admin API): handlers get the exchange as http_server.h says. method "GET"/"POST"/...; path exact, or ending in
- * "/{}", which takes the rest. Needs a key when keys are set. Strings must outlive the gateway. Before or after listening. */
-typedef void (*gateway_route_fn)(void *user, struct io_http_exchange *x);
-void gateway_add_route(struct gateway *g, const char *method, const char *path, gateway_route_fn fn, void *user);
+/* The NODE_ROUTEs of routes.def: their handlers get the exchange as http_server.h says, and the part of the path that "{}" stands for, else
+ * "". Until a handler is set, its route is not there. */
+enum gateway_node_route {
+#define ROUTE(method, path, handler, auth, help)
+#define NODE_ROUTE(method, path, id, auth, help) GATEWAY_ROUTE_##id,
+#include "../../tables/routes.def"
+#undef ROUTE
+#undef NODE_ROUTE
+    GATEWAY_NODE_ROUTES
+};
+typedef void (*gateway_route_fn)(void *user, struct io_http_exchange *x, const char *rest);
+void gateway_set_route(struct gateway *g, enum gateway_node_route id, gateway_route_fn fn, void *user);
 /* Answers for such handlers. respond_json writes the document (and does not free it). */
 void gateway_respond_json(struct io_http_exchange *x, int status, const yyjson_mut_doc *doc);
 void gateway_respond_error(struct io_http_exchange *x, err_code code, const struct err *e);

@@ -12,12 +12,6 @@
 
 struct call;
 
-struct added_route {
-    const char *method, *path;
-    gateway_route_fn fn;
-    void *user;
-};
-
 struct gateway {
     struct io_loop *loop;
     struct backend backend;
@@ -34,8 +28,10 @@ struct gateway {
     struct io_wake *render_wake;
     struct call *calls;
     size_t n_calls;
-    struct added_route *added;
-    size_t n_added;
+    struct {
+        gateway_route_fn fn; /* NULL: not set */
+        void *user;
+    } node_routes[GATEWAY_NODE_ROUTES];
     bool draining;
     struct buf scratch;   /* one event's bytes */
     struct buf text;      /* one token's text */
@@ -46,8 +42,9 @@ struct gateway {
 typedef void (*route_fn)(struct gateway *g, struct io_http_exchange *x, const char *rest);
 struct route {
     const char *method, *path;
-    route_fn fn;
-    bool open;            /* needs no key */
+    route_fn fn;                   /* NULL: the node has it, as node_route */
+    enum gateway_node_route node_route;
+    uint32_t may;                  /* what a key must allow, GATEWAY_MAY_*; 0: no key is needed */
     const char *help;
 };
 extern const struct route gateway_routes[];

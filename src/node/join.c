@@ -23,6 +23,7 @@ struct join {
     struct key_ring keys;
     struct roster roster;
     struct discovery *discovery; /* NULL: none */
+    char own_key[KEY_TEXT_SIZE]; /* "": none */
     bool made_key;               /* this start made the cluster */
     bool unsaved;
 };
@@ -32,6 +33,7 @@ static char *state_path(const struct join *j, const char *file) {
 }
 
 const struct identity *join_identity(const struct join *j) { return &j->identity; }
+const char *join_own_key(const struct join *j) { return j->own_key[0] ? j->own_key : NULL; }
 uint32_t join_tag(const struct join *j) { return (uint32_t)j->identity.id ^ (uint32_t)j->identity.incarnation * 0x9e3779b9u; }
 
 /* ---- the beginning ----------------------------------------------------------------------------------------------------------- */
@@ -72,6 +74,18 @@ static err_code open_keys(struct join *j, struct err *e) {
     return ERR_OK;
 }
 
+/* In a file that only this user reads; of another node with the same state folder the command line knows nothing. */
+static err_code make_own_key(struct join *j, struct err *e) {
+    char *path = j->identity.lock_fd >= 0 ? state_path(j, JOIN_OWN_KEY) : NULL;
+    uint8_t key[IO_TLS_KEY_SIZE];
+    if (!path) return ERR_OK;
+    io_tls_random(key, sizeof(key));
+    key_to_text(key, j->own_key);
+    err_code code = file_write(path, j->own_key, strlen(j->own_key), e);
+    free(path);
+    return code;
+}
+
 err_code join_open(struct node *n, struct join **ret, struct err *e) {
     struct join *j = MEM_NEW(struct join);
     struct err unread = {0};
@@ -80,6 +94,7 @@ err_code join_open(struct node *n, struct join **ret, struct err *e) {
     *ret = j;
     err_code code = open_identity(j, e);
     if (code == ERR_OK) code = open_keys(j, e);
+    if (code == ERR_OK) code = make_own_key(j, e);
     char *path = state_path(j, "peers.json");
     if (path && roster_load(path, &j->roster, &unread) != ERR_OK) log_warn("node", "%s: not used; hint: %s", unread.text, unread.hint);
     free(path);
@@ -158,12 +173,17 @@ static void save(struct join *j) {
     free(path);
 }
 
+static void remove_file(const struct join *j, const char *file) {
+    char *path = state_path(j, file);
+    if (path) unlink(path);
+    free(path);
+}
+
 void join_free(struct join *j) {
     if (!j) return;
     if (j->unsaved) save(j);
-    char *path = j->identity.lock_fd >= 0 && j->n->port ? state_path(j, "node.json") : NULL;
-    if (path) unlink(path);
-    free(path);
+    if (j->identity.lock_fd >= 0 && j->n->port) remove_file(j, "node.json");
+    if (j->identity.lock_fd >= 0) remove_file(j, JOIN_OWN_KEY);
     discovery_free(j->discovery);
     identity_done(&j->identity);
     free(j);

@@ -18,6 +18,9 @@ void join_start(struct join *j);
 void join_free(struct join *j); /* NULL is fine */
 
 const struct identity *join_identity(const struct join *j);
+/* The API key that the command line of this node's user sends (JOIN_OWN_KEY in the state folder): new at each start. NULL: none is kept. */
+#define JOIN_OWN_KEY "admin.key"
+const char *join_own_key(const struct join *j);
 /* Differs from start to start, so that instances and epochs of an earlier start are never taken for this one's. */
 uint32_t join_tag(const struct join *j);
 

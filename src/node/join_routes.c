@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The admin routes of join.h: POST /caravan/v1/nodes/remove and /allow {"name"}, /caravan/v1/key/rotate {"grace"}. They want
- * Content-Type: application/json, which a web page of another origin cannot send without asking first. */
+ * The admin routes of join.h: POST /caravan/v1/nodes/remove and /allow {"name"}, /caravan/v1/key/rotate {"grace"}. Besides a key for it
+ * (gateway/api_keys.h) they want Content-Type: application/json, which a web page of another origin cannot send without asking first. */
 #include <stdio.h>
 #include <string.h>
 
@@ -41,10 +41,18 @@ static void admin_set_out(struct node *n, struct io_http_exchange *x, bool out) 
     else admin_done(x, "done", 1);
 }
 
-static void on_remove(void *user, struct io_http_exchange *x) { admin_set_out(user, x, true); }
-static void on_allow(void *user, struct io_http_exchange *x) { admin_set_out(user, x, false); }
+static void on_remove(void *user, struct io_http_exchange *x, const char *rest) {
+    (void)rest;
+    admin_set_out(user, x, true);
+}
 
-static void on_rotate(void *user, struct io_http_exchange *x) {
+static void on_allow(void *user, struct io_http_exchange *x, const char *rest) {
+    (void)rest;
+    admin_set_out(user, x, false);
+}
+
+static void on_rotate(void *user, struct io_http_exchange *x, const char *rest) {
+    (void)rest;
     struct err e = {0};
     yyjson_doc *doc = NULL;
     int64_t grace = 0;
@@ -58,7 +66,7 @@ static void on_rotate(void *user, struct io_http_exchange *x) {
 }
 
 void join_routes_add(struct node *n) {
-    gateway_add_route(n->gateway, "POST", "/caravan/v1/nodes/remove", on_remove, n);
-    gateway_add_route(n->gateway, "POST", "/caravan/v1/nodes/allow", on_allow, n);
-    gateway_add_route(n->gateway, "POST", "/caravan/v1/key/rotate", on_rotate, n);
+    gateway_set_route(n->gateway, GATEWAY_ROUTE_NODES_REMOVE, on_remove, n);
+    gateway_set_route(n->gateway, GATEWAY_ROUTE_NODES_ALLOW, on_allow, n);
+    gateway_set_route(n->gateway, GATEWAY_ROUTE_KEY_ROTATE, on_rotate, n);
 }

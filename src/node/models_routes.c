@@ -107,7 +107,8 @@ static size_t list_names(const struct listing *l, const char **names) {
     return kept;
 }
 
-static void on_list(void *user, struct io_http_exchange *x) {
+static void on_list(void *user, struct io_http_exchange *x, const char *rest) {
+    (void)rest;
     struct node *n = user;
     struct record own = {0};
     const char **names = mem_calloc(MAX_LIST, sizeof(*names));
@@ -168,21 +169,27 @@ static void on_change(struct node *n, struct io_http_exchange *x, bool load) {
     yyjson_doc_free(doc);
 }
 
-static void on_load(void *user, struct io_http_exchange *x) { on_change(user, x, true); }
-static void on_unload(void *user, struct io_http_exchange *x) { on_change(user, x, false); }
+static void on_load(void *user, struct io_http_exchange *x, const char *rest) {
+    (void)rest;
+    on_change(user, x, true);
+}
 
-static void on_delete(void *user, struct io_http_exchange *x) {
-    static const char prefix[] = "/caravan/v1/models/";
+static void on_unload(void *user, struct io_http_exchange *x, const char *rest) {
+    (void)rest;
+    on_change(user, x, false);
+}
+
+static void on_delete(void *user, struct io_http_exchange *x, const char *name) {
     struct err e = {0};
     struct waiting_exchange *w = MEM_NEW(struct waiting_exchange);
     w->x = x;
-    err_code code = models_remove_here(user, io_http_request(x)->path + sizeof(prefix) - 1, &e);
+    err_code code = models_remove_here(user, name, &e);
     exchange_done(w, code, &e);
 }
 
 void models_routes_add(struct node *n) {
-    gateway_add_route(n->gateway, "GET", "/caravan/v1/models", on_list, n);
-    gateway_add_route(n->gateway, "POST", "/caravan/v1/models/load", on_load, n);
-    gateway_add_route(n->gateway, "POST", "/caravan/v1/models/unload", on_unload, n);
-    gateway_add_route(n->gateway, "DELETE", "/caravan/v1/models/{}", on_delete, n);
+    gateway_set_route(n->gateway, GATEWAY_ROUTE_MODELS, on_list, n);
+    gateway_set_route(n->gateway, GATEWAY_ROUTE_MODELS_LOAD, on_load, n);
+    gateway_set_route(n->gateway, GATEWAY_ROUTE_MODELS_UNLOAD, on_unload, n);
+    gateway_set_route(n->gateway, GATEWAY_ROUTE_MODELS_DELETE, on_delete, n);
 }

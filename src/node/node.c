@@ -289,6 +289,7 @@ static err_code node_open_gateway(struct node *n, struct err *e) {
     o.port = c->api.port;
     o.keys = c->api_keys;
     o.n_keys = c->n_api_keys;
+    o.own_key = join_own_key(n->join);
     o.state_path = c->state;
     o.retention_s = c->retention_s;
     o.replay_s = c->replay_s;

@@ -10,6 +10,8 @@
 #include "engine/params.h"
 #include "io/sock.h"
 
+struct gateway_key;
+
 enum { NODE_MAX_PEERS = 64 };
 
 struct node_config {
@@ -18,7 +20,7 @@ struct node_config {
     const char *model;         /* GGUF to serve at once; NULL: none */
     struct io_addr listen;     /* the one port; port 0: the kernel chooses */
     struct io_addr api;        /* the gateway; port 0: the kernel chooses */
-    const char *const *api_keys;
+    const struct gateway_key *api_keys; /* gateway/api_keys.h */
     size_t n_api_keys;
     struct io_addr peers[NODE_MAX_PEERS];
     size_t n_peers;

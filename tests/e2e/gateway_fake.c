@@ -455,10 +455,10 @@ int main(int argc, char **argv) {
     struct fake f = {.loop = io_loop_create()};
     struct gateway_options o;
     gateway_options_init(&o);
-    const char *keys[2] = {argc > 2 ? argv[2] : NULL, getenv("FAKE_KEY")};
+    struct gateway_key keys[2] = {{argc > 2 ? argv[2] : NULL, GATEWAY_MAY_ASK}, {getenv("FAKE_KEY"), GATEWAY_MAY_ASK}};
     o.port = (uint16_t)(argc > 1 ? strtoul(argv[1], NULL, 10) : 0);
     o.keys = keys;
-    o.n_keys = argc > 2 ? (keys[1] != NULL ? 2 : 1) : 0;
+    o.n_keys = argc > 2 ? (keys[1].secret != NULL ? 2 : 1) : 0;
     o.ping_ms = 300;
     o.cors_origin = getenv("FAKE_CORS");
     const char *max = getenv("FAKE_MAX_CONNECTIONS");

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -25,15 +26,52 @@ static void bind_needs_keys_off_loopback(void **state) {
     }
 }
 
-static err_code check(const struct gateway_keys *k, const char *name, const char *value) {
+static err_code check_for(const struct gateway_keys *k, const char *name, const char *value, uint32_t may) {
     struct io_http_header headers[] = {{"Host", "127.0.0.1:8080"}, {name, value}};
     struct io_http_request r = {.method = "GET", .path = "/", .headers = headers, .n_headers = 2};
-    return gateway_keys_check(k, &r, NULL);
+    return gateway_keys_check(k, &r, may, NULL);
+}
+
+static err_code check(const struct gateway_keys *k, const char *name, const char *value) {
+    return check_for(k, name, value, GATEWAY_MAY_ASK);
+}
+
+/* Every line that a key file may have, and those that it may not. */
+static void lines_of_keys_are_read(void **state) {
+    (void)state;
+    static const struct {
+        const char *line, *secret;
+        uint32_t may;
+    } good[] = {{"sk-first\n", "sk-first", GATEWAY_MAY_ASK},
+                {"  sk-first  \r\n", "sk-first", GATEWAY_MAY_ASK},
+                {"sk-first admin", "sk-first", GATEWAY_MAY_ASK | GATEWAY_MAY_ADMIN},
+                {"sk-first\tadmin # of the office", "sk-first", GATEWAY_MAY_ASK | GATEWAY_MAY_ADMIN},
+                {"admin", "admin", GATEWAY_MAY_ASK},
+                {"sk#first", "sk#first", GATEWAY_MAY_ASK},
+                {"# sk-first admin", NULL, GATEWAY_MAY_ASK},
+                {"", NULL, GATEWAY_MAY_ASK},
+                {" \n", NULL, GATEWAY_MAY_ASK}};
+    static const char *const bad[] = {"sk-first Admin", "sk-first adm", "sk-first admins", "sk-first sk-second", "sk-first admin ask me"};
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        struct gateway_key key;
+        assert_int_equal(gateway_key_parse(good[i].line, strlen(good[i].line), &key, NULL), ERR_OK);
+        assert_int_equal(key.may, good[i].may);
+        if (good[i].secret == NULL) assert_null(key.secret);
+        else assert_string_equal(key.secret, good[i].secret);
+        gateway_key_done(&key);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct gateway_key key;
+        struct err e = {0};
+        assert_int_equal(gateway_key_parse(bad[i], strlen(bad[i]), &key, &e), ERR_INVALID);
+        assert_null(strstr(e.text, "sk-first"));
+    }
 }
 
 static void keys_are_compared_whole(void **state) {
     (void)state;
-    static const char *const list[] = {"sk-first", "sk-second"};
+    static char first[] = "sk-first", second[] = "sk-second";
+    static const struct gateway_key list[] = {{first, GATEWAY_MAY_ASK}, {second, GATEWAY_MAY_ASK}};
     static const char *const wrong[] = {"",
                                         "Bearer",
                                         "Bearer ",
@@ -45,7 +83,7 @@ static void keys_are_compared_whole(void **state) {
                                         "sk-first",
                                         "Bearer sk-firstsk-first"};
     struct gateway_keys k;
-    gateway_keys_init(&k, list, 2);
+    gateway_keys_init(&k, list, 2, NULL);
     assert_int_equal(check(&k, "authorization", "Bearer sk-first"), ERR_OK);
     assert_int_equal(check(&k, "AUTHORIZATION", "bearer  sk-second"), ERR_OK);
     assert_int_equal(check(&k, "X-Api-Key", "sk-second"), ERR_OK);
@@ -55,11 +93,68 @@ static void keys_are_compared_whole(void **state) {
     gateway_keys_done(&k);
 }
 
-static err_code check_page(const char *host, const char *origin) {
-    struct gateway_keys none = {0};
-    struct io_http_header headers[] = {{"Host", host}, {"Origin", origin}};
-    struct io_http_request r = {.method = "POST", .path = "/", .headers = headers, .n_headers = origin != NULL ? 2 : 1};
-    return gateway_keys_check(&none, &r, NULL);
+static void only_admin_keys_administer(void **state) {
+    (void)state;
+    static char asks[] = "sk-asks", administers[] = "sk-administers";
+    static const struct gateway_key list[] = {{asks, GATEWAY_MAY_ASK}, {administers, GATEWAY_MAY_ASK | GATEWAY_MAY_ADMIN}};
+    struct gateway_keys k;
+    gateway_keys_init(&k, list, 2, "own");
+    for (uint32_t may = GATEWAY_MAY_ASK; may <= GATEWAY_MAY_ADMIN; may <<= 1) {
+        bool admin = may == GATEWAY_MAY_ADMIN;
+        assert_int_equal(check_for(&k, "Authorization", "Bearer sk-asks", may), admin ? ERR_FORBIDDEN : ERR_OK);
+        assert_int_equal(check_for(&k, "x-api-key", "sk-asks", may), admin ? ERR_FORBIDDEN : ERR_OK);
+        assert_int_equal(check_for(&k, "Authorization", "Bearer sk-administers", may), ERR_OK);
+        assert_int_equal(check_for(&k, "Authorization", "Bearer own", may), ERR_OK);
+        assert_int_equal(check_for(&k, "Authorization", "Bearer other", may), ERR_AUTH);
+        assert_int_equal(check_for(&k, "x-other", "own", may), ERR_AUTH);
+    }
+    gateway_keys_done(&k);
+}
+
+/* The own key sets no lock: without other keys nobody needs one. */
+static void the_own_key_is_none_that_was_set(void **state) {
+    (void)state;
+    struct gateway_keys k;
+    gateway_keys_init(&k, NULL, 0, "own");
+    assert_int_equal(check_for(&k, "x-other", "", GATEWAY_MAY_ADMIN), ERR_OK);
+    assert_int_equal(check_for(&k, "Authorization", "Bearer other", GATEWAY_MAY_ADMIN), ERR_OK);
+    assert_int_equal(check_for(&k, "Origin", "https://evil.com", GATEWAY_MAY_ADMIN), ERR_AUTH);
+    gateway_keys_done(&k);
+}
+
+static err_code page_asks(const char *host, const char *origin, const char *site, const char *allowed, uint32_t may) {
+    char origins[64];
+    snprintf(origins, sizeof origins, "%s", allowed != NULL ? allowed : "");
+    struct gateway_keys none = {.origins = origins};
+    struct io_http_header headers[3] = {{"Host", host}};
+    size_t n = 1;
+    if (origin != NULL) headers[n++] = (struct io_http_header){"Origin", origin};
+    if (site != NULL) headers[n++] = (struct io_http_header){"Sec-Fetch-Site", site};
+    struct io_http_request r = {.method = "POST", .path = "/", .headers = headers, .n_headers = n};
+    return gateway_keys_check(&none, &r, may, NULL);
+}
+
+static err_code check_page(const char *host, const char *origin) { return page_asks(host, origin, NULL, NULL, GATEWAY_MAY_ASK); }
+
+static err_code check_admin_page(const char *host, const char *origin, const char *site) {
+    return page_asks(host, origin, site, "*", GATEWAY_MAY_ADMIN);
+}
+
+/* Not even a page of this machine, nor one that --cors-origin names, may change anything without a key; a page of the node itself may. */
+static void no_web_page_administers_without_keys(void **state) {
+    (void)state;
+    assert_int_equal(check_admin_page("localhost:8080", NULL, NULL), ERR_OK);
+    assert_int_equal(check_admin_page("localhost:8080", NULL, "none"), ERR_OK);
+    assert_int_equal(check_admin_page("localhost:8080", "http://localhost:8080", "same-origin"), ERR_OK);
+    assert_int_equal(check_admin_page("[::1]:8080", "http://[::1]:8080", NULL), ERR_OK);
+    static const char *const other[] = {"http://localhost:3000", "http://127.0.0.1:8080", "https://localhost:8080",
+                                        "https://evil.com",      "null",                  "app://obsidian.md",
+                                        "http://localhost",      "localhost:8080",        "http://localhost:8080.evil.com"};
+    for (size_t i = 0; i < ARRAY_LEN(other); i++) assert_int_equal(check_admin_page("localhost:8080", other[i], NULL), ERR_AUTH);
+    assert_int_equal(check_admin_page("localhost:8080", NULL, "cross-site"), ERR_AUTH);
+    assert_int_equal(check_admin_page("localhost:8080", "http://localhost:8080", "same-site"), ERR_AUTH);
+    assert_int_equal(check_admin_page("evil.com:8080", "http://evil.com:8080", "same-origin"), ERR_AUTH); /* DNS rebinding */
+    assert_int_equal(page_asks("localhost", "https://evil.com", NULL, "https://evil.com", GATEWAY_MAY_ASK), ERR_OK);
 }
 
 static void web_pages_are_kept_out_without_keys(void **state) {
@@ -79,6 +174,9 @@ static void web_pages_are_kept_out_without_keys(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(bind_needs_keys_off_loopback), cmocka_unit_test(keys_are_compared_whole),
+                                       cmocka_unit_test(lines_of_keys_are_read), cmocka_unit_test(only_admin_keys_administer),
+                                       cmocka_unit_test(the_own_key_is_none_that_was_set),
+                                       cmocka_unit_test(no_web_page_administers_without_keys),
                                        cmocka_unit_test(web_pages_are_kept_out_without_keys)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
