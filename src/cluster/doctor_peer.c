@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "cli/doctor.h"
+#include "cluster/doctor_checks.h"
 #include "cluster/control.h"
 #include "cluster/doctor_hello.h"
 #include "ring/frame.h"

@@ -14,7 +14,7 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
-#include "cli/doctor.h"
+#include "cluster/doctor_checks.h"
 #include "io/tls.h"
 
 enum { MDNS_PORT = 5353, MDNS_TTL = 255, MDNS_MAX = 9000, DNS_ANSWER = 0x80, NAME_AT = 12, SERVICE_LEN = 14 };
