@@ -23,9 +23,11 @@ struct stage_child {
     struct io_child *process;
     struct ring_link *link;  /* LOCAL; NULL once it has closed */
     struct io_poll *poll;
-    struct io_timer *killer; /* runs while it is being stopped */
+    struct io_timer *killer; /* runs from when it should end until it has */
     struct io_task reading;  /* frames that were buffered already */
-    bool stopping;
+    bool stopping;           /* the node wants it gone: only then is its end an orderly one */
+    bool killed;             /* it has been sent SIGKILL */
+    bool lost;               /* on_exit has been called, though the process could not be ended yet */
     bool exited;             /* reaped; what it wrote last may still be unread */
     uint64_t asked;          /* requests since it was started */
     clock_us asked_at;
@@ -105,6 +107,20 @@ static err_code stage_child_frame(struct stage_child *c, const struct frame_head
     return code;
 }
 
+/* Ends the process at once. */
+static void stage_child_kill(struct stage_child *c) {
+    if (c->exited || c->killed) return;
+    c->killed = true;
+    io_child_kill(c->process, SIGKILL);
+    io_timer_start(c->killer, STOP_MS, 0);
+}
+
+/* Ends a child that is of no use any more, whether it likes it or not; why: what people are told. */
+static void stage_child_give_up(struct stage_child *c, const struct err *why) {
+    if (c->why.code == ERR_OK) c->why = *why;
+    stage_child_kill(c);
+}
+
 /* Reads all whole frames that are there. A child that breaks the protocol, or closes the link, is ended. */
 static void stage_child_read(void *user) {
     struct stage_child *c = user;
@@ -116,13 +132,13 @@ static void stage_child_read(void *user) {
         if (code == ERR_BUSY) return;
         if (code == ERR_OK) code = stage_child_frame(c, &h, payload, &e);
         if (code == ERR_OK) continue;
-        if (code != ERR_CLOSED) {
-            log_error("node", "stage %u: %s", c->order.stage, e.text);
-            if (c->why.code == ERR_OK) c->why = e;
-            io_child_kill(c->process, SIGKILL);
-        }
         stage_child_unlink(c);
-        stage_child_stop(c, false);
+        if (code == ERR_CLOSED) { /* mostly its end, whose cause comes with it */
+            stage_child_kill(c);
+            return;
+        }
+        log_error("node", "stage %u: %s", c->order.stage, e.text);
+        stage_child_give_up(c, &e);
     }
 }
 
@@ -134,37 +150,54 @@ static void stage_child_readable(void *user, int events, int error) {
 
 /* ---- its end ----------------------------------------------------------------------------------------------------------------- */
 
+/* Orderly is what the node asked for, or the ring's head was told by its own node and has said round the ring; nothing else is. */
+static bool stage_child_is_orderly(const struct stage_child *c, int status, int signo) {
+    if (c->why.code != ERR_OK) return false;
+    if (c->stopping) return status == 0 || signo == SIGKILL;
+    return c->state.phase == STAGE_DRAINING && status == 0;
+}
+
 static void stage_child_exited(void *user, int status, int signo) {
     struct stage_child *c = user;
     c->exited = true;
     stage_child_read(c); /* its last words */
     struct err why = c->why;
-    if (c->stopping && why.code == ERR_OK && (status == 0 || signo == SIGKILL)) {
-        log_debug("node", "stage %u (pid %d) has ended", c->order.stage, io_child_pid(c->process));
-    } else if (why.code == ERR_OK) {
-        if (signo)
-            err_set(&why, ERR_ENGINE, "the stage process was ended by signal %d (%s)", signo, strsignal(signo));
-        else
-            err_set(&why, ERR_ENGINE, "the stage process ended with status %d", status);
-    }
-    c->owner->cb.on_exit(c->owner->user, c, &why);
+    if (stage_child_is_orderly(c, status, signo))
+        log_debug("node", "stage %u has ended", c->order.stage);
+    else if (why.code == ERR_OK && signo)
+        err_set(&why, ERR_ENGINE, "the stage process was ended by signal %d (%s)", signo, strsignal(signo));
+    else if (why.code == ERR_OK)
+        err_set(&why, ERR_ENGINE, "the stage process ended with status %d", status);
+    if (!c->lost) c->owner->cb.on_exit(c->owner->user, c, &why);
     stage_child_free(c);
 }
 
+/* It has not ended. A process that SIGKILL does not end waits inside the kernel (for a disk, a driver): nobody waits for that. */
 static void stage_child_late(void *user) {
     struct stage_child *c = user;
-    log_warn("node", "stage %u (pid %d) did not end by itself: killed", c->order.stage, io_child_pid(c->process));
-    io_child_kill(c->process, SIGKILL);
+    int pid = io_child_pid(c->process);
+    if (!c->killed) {
+        log_warn("node", "stage %u (pid %d) did not end by itself: killed", c->order.stage, pid);
+        stage_child_kill(c);
+        return;
+    }
+    log_warn("node", "stage %u (pid %d) cannot be ended: it goes on without it", c->order.stage, pid);
+    if (c->why.code == ERR_OK && !c->stopping) err_set(&c->why, ERR_ENGINE, "the stage process (pid %d) hangs in the kernel", pid);
+    stage_child_unlink(c);
+    struct err why = c->why;
+    c->owner->cb.on_exit(c->owner->user, c, &why);
+    c->lost = true;
 }
 
 void stage_child_stop(struct stage_child *c, bool drain) {
     if (c->exited) return;
     c->stopping = true;
-    if (c->link && drain)
+    if (c->link && drain) {
         stage_child_send(c, FRAME_DRAIN, NULL, 0);
-    else
-        io_child_kill(c->process, SIGKILL);
-    io_timer_start(c->killer, STOP_MS, 0);
+        if (!c->killed) io_timer_start(c->killer, STOP_MS, 0);
+    } else {
+        stage_child_kill(c);
+    }
 }
 
 /* ---- its beginning ----------------------------------------------------------------------------------------------------------- */
@@ -175,8 +208,8 @@ void stage_child_send(struct stage_child *c, enum frame_type type, const void *p
     struct ring_part part = {.data = payload, .len = len};
     struct err e = {0};
     if (ring_link_send(c->link, &h, &part, len > 0, &e) == ERR_OK) return;
-    if (c->why.code == ERR_OK && !c->stopping) c->why = e;
-    io_child_kill(c->process, SIGKILL);
+    if (e.code != ERR_CLOSED && !c->stopping) stage_child_give_up(c, &e);
+    else stage_child_kill(c); /* it has ended, and says so itself */
 }
 
 void stage_child_ask(struct stage_child *c, enum frame_type type, const void *payload, size_t len) {
@@ -240,14 +273,23 @@ err_code stages_start(struct stages *s, const struct stage_order *order, struct 
 const struct stage_order *stage_child_order(const struct stage_child *c) { return &c->order; }
 const struct stage_state *stage_child_state(const struct stage_child *c) { return &c->state; }
 int stage_child_pid(const struct stage_child *c) { return io_child_pid(c->process); }
-size_t stages_count(const struct stages *s) { return s->n; }
-struct stage_child *stages_get(struct stages *s, size_t i) { return i < s->n ? s->children[i] : NULL; }
+
+struct stage_child *stages_get(struct stages *s, size_t i) {
+    for (size_t k = 0; k < s->n; k++)
+        if (!s->children[k]->lost && i-- == 0) return s->children[k];
+    return NULL;
+}
+
+size_t stages_count(struct stages *s) {
+    size_t n = 0;
+    while (stages_get(s, n)) n++;
+    return n;
+}
 
 struct stage_child *stages_find(struct stages *s, const char *instance, uint64_t epoch, uint32_t stage) {
-    for (size_t i = 0; i < s->n; i++) {
-        const struct stage_order *o = &s->children[i]->order;
-        if (o->epoch == epoch && o->stage == stage && strcmp(o->instance, instance) == 0) return s->children[i];
-    }
+    struct stage_child *c;
+    for (size_t i = 0; (c = stages_get(s, i)) != NULL; i++)
+        if (c->order.epoch == epoch && c->order.stage == stage && strcmp(c->order.instance, instance) == 0) return c;
     return NULL;
 }
 

@@ -48,6 +48,6 @@ struct stage_child *stages_get(struct stages *s, size_t i);
 /* A raw socket whose hello named "ring-<instance>-<epoch>-<stage>.caravan": goes to that child, or is closed (the other side tries again).
  * Takes fd. */
 void stages_take(struct stages *s, const char *name, int fd);
-size_t stages_count(const struct stages *s);
+size_t stages_count(struct stages *s);
 
 #endif

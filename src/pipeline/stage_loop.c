@@ -308,7 +308,12 @@ static err_code work_ring(struct stage_loop *l, struct err *e) {
     if (h.type == FRAME_COMPUTE && (code = stage_loop_tell_own_faults(l, e)) != ERR_OK) {
         return code;
     }
-    l->draining = l->draining || is_end(&h, payload);
+    if (is_end(&h, payload) && !l->draining) { /* the node knows then that the end that follows is an orderly one */
+        l->draining = true;
+        if ((code = set_phase(l, STAGE_DRAINING, e)) != ERR_OK) {
+            return code;
+        }
+    }
     return stage_loop_send(l, e);
 }
 

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// A stage that is lost without a word, as the kernel takes it when memory runs out, or stops answering: noticed at once or in bounded time, the
+// model is loaded again, and what it was being asked goes on.
+import assert from 'node:assert/strict'
+import { Node, ask, demoModel, isAlive, run, startCluster, stopCluster, streamChat, until } from './lib/cluster.mjs'
+
+const alone = ['--ctx', '1024', '--parallel', '2', '--exact']
+const tale = { messages: [{ role: 'user', content: 'Count to 100' }], max_tokens: 200, ignore_eos: true }
+
+// Another process holds the stage, and the model is ready.
+const again = (node, old) => until(`${node.name}: another stage, ready`, async () => {
+    const stages = node.stages()
+    return stages.length === 1 && stages[0] !== old && (await node.status()).models[0]?.ready
+})
+
+function whole(result, expected) {
+    assert.equal(result.error, null)
+    assert(result.done)
+    assert.equal(result.text, expected.text)
+}
+
+await run({
+    async 'kill -9 of the one stage: while it is idle, while it answers, while it loads'() {
+        const [node] = await startCluster(['s1'], { memory: '512M', first: alone })
+        const expected = await streamChat(node.api, tale)
+        let [pid] = node.stages()
+        process.kill(pid, 'SIGKILL')
+        whole(await streamChat(node.api, tale), expected) /* asked at once: it waits for the next one */
+        await again(node, pid)
+        ;[pid] = node.stages()
+        let pieces = 0
+        whole(await streamChat(node.api, tale, () => { if (++pieces === 20) process.kill(pid, 'SIGKILL') }), expected)
+        assert(pieces >= 20)
+        await again(node, pid)
+        assert.match(node.logText(), /stage 0 of \S+ is gone: the stage process was ended by signal 9/)
+        await stopCluster([node])
+
+        const late = new Node('s2', [demoModel, '--memory', '512M', ...alone])
+        const loading = await until('a stage that loads', () => late.stages()[0])
+        process.kill(loading, 'SIGKILL')
+        await late.open()
+        await late.ready()
+        assert(!isAlive(loading))
+        assert.equal((await ask(late.api, 'Who are you?')).error, null)
+        await stopCluster([late])
+    },
+})
