@@ -175,8 +175,7 @@ static void call_finish(struct call *call) {
         struct buf out;
         buf_init(&out, SIZE_MAX - 1);
         call->api->whole(&call->answer, &out);
-        io_http_respond(call->x, 200, call->api->whole_type, out.data, out.len);
-        buf_done(&out);
+        gateway_respond(call->x, 200, call->api->whole_type, &out);
     }
     call_free(call);
 }

@@ -199,8 +199,7 @@ static void job_answer(struct embed_job *j) {
     forms[j->form](j, &body);
     metrics_count(&j->gateway->metrics, METRIC_FINISHED, 1);
     metrics_count(&j->gateway->metrics, METRIC_PROMPT_TOKENS, j->prompt_tokens);
-    io_http_respond(j->x, 200, "application/json", body.data, body.len);
-    buf_done(&body);
+    gateway_respond(j->x, 200, "application/json", &body);
     job_free(j);
 }
 

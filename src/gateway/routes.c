@@ -88,8 +88,7 @@ static void handle_metrics(struct gateway *g, struct io_http_exchange *x, const 
     metrics_append(&g->metrics, &out);
     metrics_append_gauge(&out, "caravan_requests_running", "generation requests that are being answered", g->n_calls);
     metrics_append_gauge(&out, "caravan_connections", "connections of clients", io_http_server_connections(g->http));
-    io_http_respond(x, 200, "text/plain; version=0.0.4; charset=utf-8", out.data, out.len);
-    buf_done(&out);
+    gateway_respond(x, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
 }
 
 static void handle_anthropic(struct gateway *g, struct io_http_exchange *x, const char *rest) {

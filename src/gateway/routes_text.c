@@ -34,8 +34,7 @@ static void text_call_fail(struct text_call *t, err_code code, const struct err 
 }
 
 static void text_call_answer(struct text_call *t, struct buf *body) {
-    io_http_respond(t->x, 200, "application/json", body->data, body->len);
-    buf_done(body);
+    gateway_respond(t->x, 200, "application/json", body);
     text_call_free(t);
 }
 

@@ -19,8 +19,10 @@ void gateway_options_init(struct gateway_options *o) {
 
 /* ---- answers ---- */
 
-static void respond_buf(struct io_http_exchange *x, int status, struct buf *body) {
-    io_http_respond(x, body->failed ? 500 : status, "application/json", body->data, body->len);
+void gateway_respond(struct io_http_exchange *x, int status, const char *type, struct buf *body) {
+    static const char failed[] = "{\"error\":{\"message\":\"there is no memory for the answer\",\"type\":\"server_error\"}}";
+    if (body->failed) io_http_respond(x, 500, "application/json", failed, sizeof failed - 1);
+    else io_http_respond(x, status, type, body->data, body->len);
     buf_done(body);
 }
 
@@ -28,7 +30,7 @@ void gateway_respond_json(struct io_http_exchange *x, int status, const yyjson_m
     struct buf body;
     buf_init(&body, SIZE_MAX - 1);
     json_write(&body, doc);
-    respond_buf(x, status, &body);
+    gateway_respond(x, status, "application/json", &body);
 }
 
 void gateway_answer_error(const struct gateway_api *api, struct io_http_exchange *x, err_code code, const struct err *e) {
@@ -43,7 +45,7 @@ void gateway_answer_error(const struct gateway_api *api, struct io_http_exchange
     struct buf body;
     buf_init(&body, 16 * 1024);
     api->error(code, e, &body);
-    respond_buf(x, status, &body);
+    gateway_respond(x, status, "application/json", &body);
 }
 
 void gateway_keep_model(struct gateway *g, const char *model, int32_t seconds) {

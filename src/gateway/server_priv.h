@@ -71,6 +71,8 @@ err_code gateway_find_model(struct gateway *g, const char *name, const struct ba
 void gateway_keep_model(struct gateway *g, const char *model, int32_t seconds);
 /* The API whose shape errors of this path have. */
 const struct gateway_api *gateway_api_of(const char *path);
+/* The whole answer; the body is freed. A body that has failed is answered as an error: nothing is sent that was cut. */
+void gateway_respond(struct io_http_exchange *x, int status, const char *type, struct buf *body);
 /* Answers with api's error body and the headers that tell clients whether to come again. */
 void gateway_answer_error(const struct gateway_api *api, struct io_http_exchange *x, err_code code, const struct err *e);
 

@@ -31,7 +31,7 @@ struct io_http_server_options {
     const char *host;            /* default "127.0.0.1" */
     uint16_t port;               /* 0: the kernel chooses */
     size_t max_body;             /* 413 beyond; default 16 MiB */
-    size_t max_queued;           /* bytes waiting for a slow client, then it is cut off; default 4 MiB */
+    size_t max_queued;           /* bytes of a stream that a slow client leaves waiting, then it is cut off; default 4 MiB */
     uint32_t max_connections;    /* accepting pauses at this; default: what the limit of descriptors leaves */
     uint32_t header_timeout_ms;  /* from a request's first byte to its last; bodies may take as long as bytes keep coming; default 10 s */
     uint32_t idle_timeout_ms;    /* a connection without a request; default 60 s */
@@ -64,11 +64,13 @@ void io_http_exchange_on_gone(struct io_http_exchange *x, void (*fn)(void *user)
 /* A header of the response to come ("Retry-After", "3"); copied. Content-Length, Transfer-Encoding, Connection and Date are the
  * server's. */
 void io_http_response_header(struct io_http_exchange *x, const char *name, const char *value);
-/* The whole response; ends the exchange. content_type NULL: none (with an empty body). */
+/* The whole response, of any size; ends the exchange. content_type NULL: none (with an empty body). The next request of the connection is
+ * read when the client has taken what waits. */
 void io_http_respond(struct io_http_exchange *x, int status, const char *content_type, const void *body, size_t len);
 
-/* A response in pieces. Bytes written in one turn of the loop leave together as one chunk, in one system call. A client that does not read
- * fills the queue up to max_queued or stall_timeout_ms, is cut off, and the gone callback comes. */
+/* A response in pieces. Bytes written in one turn of the loop, however many, leave together as one chunk, in one system call. When more
+ * than max_queued bytes of earlier turns wait, or the client has taken nothing for stall_timeout_ms, it is cut off and the gone callback
+ * comes. */
 void io_http_stream_start(struct io_http_exchange *x, int status, const char *content_type);
 bool io_http_stream_started(const struct io_http_exchange *x);
 void io_http_stream_write(struct io_http_exchange *x, const void *data, size_t len);

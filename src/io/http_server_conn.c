@@ -40,7 +40,7 @@ static struct io_http_exchange *exchange_create(struct http_conn *c) {
     buf_init(&x->head, HTTP_MAX_HEAD);
     buf_init(&x->body, c->server->o.max_body);
     buf_init(&x->extra, HTTP_MAX_RESPONSE_HEADERS);
-    buf_init(&x->out, SIZE_MAX - 1); /* bounded by max_queued in io_http_stream_write */
+    buf_init(&x->out, SIZE_MAX - 1); /* what one turn of the loop writes */
     return x;
 }
 
@@ -250,7 +250,7 @@ static void dispatch(struct http_conn *c) {
     o->on_request(o->user, x);
 }
 
-/* Reading never pauses, so that the client's end is seen in every state; who sends more than one request may be long is cut off instead. */
+/* Reading never pauses, so that the client's end is seen in every state. A client that sends more than the longest request ahead is cut off. */
 static void keep_behind(struct http_conn *c, const uint8_t *data, size_t len) {
     buf_append(&c->behind, data, len);
     if (c->behind.failed) http_conn_kill(c);
@@ -299,10 +299,16 @@ static void conn_parse(struct http_conn *c, const uint8_t *data, size_t len) {
     }
 }
 
+/* Whole responses are queued however long they are, so a client gets one answer at a time ahead of what it has taken. */
+static bool is_behind(const struct http_conn *c) { return io_conn_queued(c->io) > HTTP_HIGH_WATER; }
+
 static void on_read(void *user, const uint8_t *data, size_t len) {
     struct http_conn *c = user;
     switch (c->state) {
     case CONN_IDLE:
+        if (c->behind.len > 0 || is_behind(c)) keep_behind(c, data, len);
+        else conn_parse(c, data, len);
+        break;
     case CONN_HEAD: conn_parse(c, data, len); break;
     case CONN_BODY:
         c->since = io_loop_now(c->server->loop);
@@ -314,12 +320,18 @@ static void on_read(void *user, const uint8_t *data, size_t len) {
 }
 
 static void on_end(void *user, err_code code) {
-    struct http_conn *c = user;
-    if (code == ERR_LIMIT) log_debug("http", "a client that does not read was cut off");
-    http_conn_destroy(c);
+    (void)code;
+    http_conn_destroy(user);
 }
 
-static const struct io_conn_callbacks conn_callbacks = {.on_read = on_read, .on_end = on_end};
+static void on_drain(void *user) {
+    struct http_conn *c = user;
+    if (c->state != CONN_IDLE) return;
+    c->since = io_loop_now(c->server->loop);
+    if (c->behind.len > 0) io_task_post(c->server->loop, &c->task);
+}
+
+static const struct io_conn_callbacks conn_callbacks = {.on_read = on_read, .on_end = on_end, .on_drain = on_drain};
 
 /* ---- life ---- */
 
@@ -329,7 +341,7 @@ static void conn_task(void *user) {
         http_conn_destroy(c);
         return;
     }
-    if (c->state != CONN_IDLE || c->behind.len == 0) return;
+    if (c->state != CONN_IDLE || c->behind.len == 0 || is_behind(c)) return; /* on_drain comes */
     size_t len;
     uint8_t *data = buf_detach(&c->behind, &len);
     conn_parse(c, data, len);
@@ -346,7 +358,7 @@ void http_conn_open(struct io_http_server *s, int fd, const struct sockaddr *pee
     buf_init(&c->behind, HTTP_MAX_HEAD + s->o.max_body + (size_t)64 * 1024);
     llhttp_init(&c->parser, HTTP_REQUEST, parser_settings());
     c->parser.data = c;
-    c->io = io_conn_open(s->loop, fd, HTTP_HIGH_WATER, s->o.max_queued, &conn_callbacks, c);
+    c->io = io_conn_open(s->loop, fd, HTTP_HIGH_WATER, SIZE_MAX, &conn_callbacks, c);
     c->next = s->conns;
     c->slot = &s->conns;
     if (c->next != NULL) c->next->slot = &c->next;

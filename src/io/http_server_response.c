@@ -111,7 +111,7 @@ bool io_http_stream_started(const struct io_http_exchange *x) { return x->starte
 void io_http_stream_write(struct io_http_exchange *x, const void *data, size_t len) {
     assert(x->started && !x->ended);
     if (x->head_only || x->conn->state != CONN_BUSY) return;
-    if (x->out.len + len + io_conn_queued(x->conn->io) > x->conn->server->o.max_queued) {
+    if (io_conn_queued(x->conn->io) > x->conn->server->o.max_queued) { /* of earlier turns: nobody could take this turn's bytes yet */
         http_conn_kill(x->conn); /* the gone callback comes from the loop */
         return;
     }

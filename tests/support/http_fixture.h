@@ -2,7 +2,8 @@
  * An HTTP server on a thread of its own, for tests that talk to it with plain blocking sockets. Paths:
  *   /echo          the request as text: method, path, query, body          /stream/N   N chunks of "line K\n", one a millisecond
  *   /hang          never answers; counts the clients that have gone         /flood      writes for ever, without looking
- *   /abort         a chunk, then the connection is cut                      /refused    refused by its headers */
+ *   /abort         a chunk, then the connection is cut                      /refused    refused by its headers
+ *   /big/N         N bytes in one piece                                     /burst      4 MiB of a stream in one turn of the loop */
 #ifndef CARAVAN_TESTS_HTTP_FIXTURE_H
 #define CARAVAN_TESTS_HTTP_FIXTURE_H
 
@@ -28,7 +29,7 @@ struct http_fixture {
     struct io_wake *stop, *drain, *turn;
     pthread_t thread;
     uint16_t port;
-    atomic_int gone, requests, drained, turns, connections, most;
+    atomic_int gone, requests, drained, turns, connections;
     struct io_http_server_options options;
 };
 
@@ -89,15 +90,18 @@ static void fixture_stream(struct http_fixture *f, struct io_http_exchange *x, i
     io_timer_start(s->timer, 1, 1);
 }
 
-/* Four megabytes in one turn of the loop. */
-static void fixture_burst(struct http_fixture *f, struct io_http_exchange *x) {
+static void fixture_burst(struct io_http_exchange *x) {
     static const char data[64 * 1024];
     io_http_stream_start(x, 200, "text/plain");
-    io_http_exchange_on_gone(x, fixture_count_gone, f);
-    for (int i = 0; i < 64; i++) {
-        io_http_stream_write(x, data, sizeof data);
-        if ((int)io_http_stream_queued(x) > f->most) f->most = (int)io_http_stream_queued(x);
-    }
+    for (int i = 0; i < 64; i++) io_http_stream_write(x, data, sizeof data);
+    io_http_stream_end(x);
+}
+
+static void fixture_big(struct io_http_exchange *x, size_t len) {
+    char *data = mem_calloc(len, 1);
+    memset(data, 'b', len);
+    io_http_respond(x, 200, "text/plain", data, len);
+    free(data);
 }
 
 static void fixture_on_request(void *user, struct io_http_exchange *x) {
@@ -111,7 +115,9 @@ static void fixture_on_request(void *user, struct io_http_exchange *x) {
     } else if (strcmp(r->path, "/hang") == 0) {
         io_http_exchange_on_gone(x, fixture_count_gone, f);
     } else if (strcmp(r->path, "/burst") == 0) {
-        fixture_burst(f, x);
+        fixture_burst(x);
+    } else if (strncmp(r->path, "/big/", 5) == 0) {
+        fixture_big(x, strtoul(r->path + 5, NULL, 10));
     } else if (strcmp(r->path, "/abort") == 0) {
         io_http_stream_start(x, 200, "text/plain");
         io_http_stream_write(x, "half", 4);
