@@ -252,26 +252,26 @@ static void append_field(struct buf *out, const char *key, const char *text, siz
     text_append_json(out, text, len);
 }
 
-/* A block; whole: with what it holds, else as it begins. */
+/* A block; whole: with what it holds, else as it begins (a stream says a call before it is known to be cut). */
 static void append_block(const struct gateway_choice_text *c, const struct gateway_item *item, bool whole, struct buf *out) {
-    size_t len = whole ? item->end - item->start : 0;
-    if (item->kind == GATEWAY_REASONING) {
+    enum gateway_event_kind kind = whole ? gateway_item_kind(item) : item->kind;
+    size_t len;
+    const char *text = gateway_item_text(c, item, &len);
+    if (!whole) len = 0;
+    if (kind == GATEWAY_REASONING) {
         buf_append_str(out, "{\"type\":\"thinking\"");
-        append_field(out, "thinking", whole ? (const char *)c->reasoning.data + item->start : "", len);
+        append_field(out, "thinking", text, len);
         buf_append_str(out, ",\"signature\":\"\"}");
-    } else if (item->kind == GATEWAY_CALL) {
+    } else if (kind == GATEWAY_CALL) {
         buf_append_str(out, "{\"type\":\"tool_use\"");
         append_field(out, "id", item->id, strlen(item->id));
         append_field(out, "name", item->name, strlen(item->name));
         buf_append_str(out, ",\"input\":");
-        if (len > 0)
-            buf_append(out, c->arguments.data + item->start, len);
-        else
-            buf_append_str(out, "{}");
+        buf_append(out, whole ? text : "{}", whole ? len : 2);
         buf_append_byte(out, '}');
     } else {
         buf_append_str(out, "{\"type\":\"text\"");
-        append_field(out, "text", whole ? (const char *)c->text.data + item->start : "", len);
+        append_field(out, "text", text, len);
         buf_append_byte(out, '}');
     }
 }

@@ -55,6 +55,7 @@ static void collect_tokens(struct gateway_choice_text *c, const struct gateway_e
 
 void gateway_choice_collect(struct gateway_choice_text *c, const struct gateway_event *ev) {
     enum gateway_event_kind kind = ev->kind == GATEWAY_ARGUMENTS ? GATEWAY_CALL : ev->kind;
+    if (kind == GATEWAY_CALL_END && c->n_items > 0) c->items[c->n_items - 1].whole = ev->whole;
     if (kind != GATEWAY_TEXT && kind != GATEWAY_REASONING && kind != GATEWAY_CALL) return;
     struct buf *to = kind == GATEWAY_TEXT ? &c->text : kind == GATEWAY_REASONING ? &c->reasoning : &c->arguments;
     if (kind == GATEWAY_TEXT) collect_tokens(c, ev);
@@ -72,6 +73,16 @@ void gateway_choice_collect(struct gateway_choice_text *c, const struct gateway_
     if (ev->kind == GATEWAY_CALL) return;
     buf_append(to, ev->text, ev->len);
     c->items[c->n_items - 1].end = to->len;
+}
+
+const char *gateway_item_text(const struct gateway_choice_text *c, const struct gateway_item *item, size_t *ret_len) {
+    const struct buf *b = item->kind == GATEWAY_CALL ? &c->arguments : item->kind == GATEWAY_REASONING ? &c->reasoning : &c->text;
+    *ret_len = item->end - item->start;
+    return *ret_len > 0 ? (const char *)b->data + item->start : "";
+}
+
+enum gateway_event_kind gateway_item_kind(const struct gateway_item *item) {
+    return item->kind == GATEWAY_CALL && !item->whole ? GATEWAY_TEXT : item->kind;
 }
 
 /* ---- errors ---- */

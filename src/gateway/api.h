@@ -90,8 +90,8 @@ enum gateway_event_kind {
     GATEWAY_TEXT,                  /* more text of a choice, with the tokens that it came from when logprobs are wanted */
     GATEWAY_REASONING,             /* more of its reasoning */
     GATEWAY_CALL,                  /* it begins a tool call: call, id, and the name as text */
-    GATEWAY_ARGUMENTS,             /* more of that call's arguments: together one JSON value */
-    GATEWAY_CALL_END,
+    GATEWAY_ARGUMENTS,             /* more of that call's arguments */
+    GATEWAY_CALL_END,              /* whole: together they are one JSON object */
     GATEWAY_FINISH,                /* a choice has ended */
     GATEWAY_END,                   /* all have: usage is known */
     GATEWAY_FAIL,                  /* in mid-stream: nothing comes after it */
@@ -116,6 +116,7 @@ struct gateway_event {
     size_t n_tokens;
     uint32_t call;                 /* CALL, ARGUMENTS, CALL_END: its number within the choice, from 0 */
     const char *id;                /* CALL */
+    bool whole;                    /* CALL_END */
     uint32_t prompt_tokens, cached_tokens; /* BEGIN */
     enum gateway_finish finish;
     err_code code;                 /* FAIL */
@@ -128,6 +129,7 @@ struct gateway_item {              /* what an answer is made of, in order: text,
     enum gateway_event_kind kind;  /* TEXT, REASONING, CALL */
     size_t start, end;             /* where it stands in text, reasoning or arguments */
     char *id, *name;               /* CALL; owned */
+    bool whole;                    /* CALL: its arguments are one JSON object; else they are only the text of a call that was cut */
 };
 
 struct gateway_choice_text {       /* collected for an answer in one piece, and for APIs that keep items */
@@ -154,8 +156,12 @@ struct gateway_answer {
 };
 void gateway_choice_init(struct gateway_choice_text *c);
 void gateway_choice_done(struct gateway_choice_text *c);
-/* Takes TEXT, REASONING, CALL and ARGUMENTS; tokens are taken over with their blocks. */
+/* Takes TEXT, REASONING, CALL, ARGUMENTS and CALL_END; tokens are taken over with their blocks. */
 void gateway_choice_collect(struct gateway_choice_text *c, const struct gateway_event *ev);
+/* An item's text, reasoning or arguments; never NULL, not terminated. */
+const char *gateway_item_text(const struct gateway_choice_text *c, const struct gateway_item *item, size_t *ret_len);
+/* The kind that an item is told as where a call's arguments are JSON and not text in a string: a call that was cut is text. */
+enum gateway_event_kind gateway_item_kind(const struct gateway_item *item);
 
 /* ---- an API ---- */
 

@@ -269,7 +269,7 @@ static bool plain_finish(struct choice *c) {
 
 static enum gateway_finish finish_of(const struct choice *c, const struct request_event *ev, bool stopped) {
     if (stopped) return GATEWAY_FINISH_STOP;
-    if (ev->finish == REQUEST_FINISH_LENGTH) return GATEWAY_FINISH_LENGTH;
+    if (ev->finish == REQUEST_FINISH_LENGTH || c->cut) return GATEWAY_FINISH_LENGTH;
     return c->output != NULL && output_calls(c->output) > 0 ? GATEWAY_FINISH_CALLS : GATEWAY_FINISH_STOP;
 }
 

@@ -15,6 +15,7 @@ struct choice {
     struct backend_call *running;  /* NULL: not submitted, or ended, or lost */
     struct replay *replay;         /* it has been lost before, or is; NULL: never */
     bool begun, finished;
+    bool cut;                      /* one of its tool calls is not whole: the answer is told as one that was cut */
     struct text_filter filter;     /* of the content */
     struct output *output;         /* takes the text apart first; NULL: it is all content */
     struct buf clean;              /* for output: whole characters; and the beginning of one */

@@ -93,7 +93,8 @@ static void on_output(void *user, const struct output_event *ev) {
     }
     drop_pending(c);
     struct gateway_event out = {.kind = kinds[ev->kind], .choice = c->index, .text = ev->text, .len = ev->len, .call = ev->call,
-                                .id = ev->id};
+                                .id = ev->id, .whole = ev->whole};
+    if (ev->kind == OUTPUT_CALL_END && !ev->whole) c->cut = true;
     choice_emit(c, &out);
 }
 

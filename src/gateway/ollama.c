@@ -236,10 +236,10 @@ static void append_call(const struct gateway_choice_text *c, const struct gatewa
     buf_append_str(out, ",\"function\":{\"name\":");
     text_append_json(out, item->name, strlen(item->name));
     buf_append_str(out, ",\"arguments\":");
-    if (item->end > item->start)
-        buf_append(out, c->arguments.data + item->start, item->end - item->start);
-    else
-        buf_append_str(out, "{}");
+    size_t len;
+    const char *arguments = gateway_item_text(c, item, &len);
+    for (size_t i = 0; i < len; i++) /* a line end between two values would end the line of a stream */
+        buf_append_byte(out, (uint8_t)arguments[i] < ' ' ? ' ' : (uint8_t)arguments[i]);
     buf_append_str(out, "}}");
 }
 
@@ -271,15 +271,22 @@ static void append_error(err_code code, const struct err *e, struct buf *out) {
     buf_append_byte(out, '}');
 }
 
-/* A line with a whole call: its arguments are complete only now. */
+/* A line with a whole call, for its arguments are complete only now; or with the text of one that was cut. */
 static void stream_call(const struct gateway_answer *a, struct buf *out) {
     const struct gateway_choice_text *c = &a->choices[0];
     if (c->n_items == 0 || c->items[c->n_items - 1].kind != GATEWAY_CALL) return;
+    const struct gateway_item *item = &c->items[c->n_items - 1];
+    bool cut = gateway_item_kind(item) == GATEWAY_TEXT;
+    size_t len;
+    const char *text = gateway_item_text(c, item, &len);
     append_head(a, out);
-    append_message(NULL, "", 0, out);
-    buf_append_str(out, ",\"tool_calls\":[");
-    append_call(c, &c->items[c->n_items - 1], out);
-    buf_append_str(out, "]},\"done\":false}\n");
+    append_message(NULL, text, cut ? len : 0, out);
+    if (!cut) {
+        buf_append_str(out, ",\"tool_calls\":[");
+        append_call(c, item, out);
+        buf_append_byte(out, ']');
+    }
+    buf_append_str(out, "},\"done\":false}\n");
 }
 
 static void chat_stream(struct gateway_answer *a, const struct gateway_event *ev, struct buf *out) {
@@ -313,11 +320,19 @@ static void chat_stream(struct gateway_answer *a, const struct gateway_event *ev
 static void chat_whole(struct gateway_answer *a, struct buf *out) {
     append_head(a, out);
     const struct gateway_choice_text none = {0}, *c = a->n_choices > 0 ? &a->choices[0] : &none;
-    append_message(NULL, c->text.len > 0 ? (const char *)c->text.data : "", c->text.len, out);
+    struct buf content;
+    buf_init(&content, SIZE_MAX - 1);
+    for (size_t i = 0; i < c->n_items; i++) {
+        size_t len;
+        const char *text = gateway_item_text(c, &c->items[i], &len);
+        if (gateway_item_kind(&c->items[i]) == GATEWAY_TEXT) buf_append(&content, text, len);
+    }
+    append_message(NULL, buf_cstr(&content), content.len, out);
+    buf_done(&content);
     append_text(out, "thinking", &c->reasoning);
     bool calls = false;
     for (size_t i = 0; i < c->n_items; i++) {
-        if (c->items[i].kind != GATEWAY_CALL) continue;
+        if (gateway_item_kind(&c->items[i]) != GATEWAY_CALL) continue;
         buf_append_str(out, calls ? "," : ",\"tool_calls\":[");
         append_call(c, &c->items[i], out);
         calls = true;

@@ -50,7 +50,33 @@ void output_put(struct output *o, enum output_kind kind, const char *p, size_t n
     }
 }
 
-void output_put_arguments(struct output *o, const char *p, size_t n) { append_out(o, OUTPUT_ARGUMENTS, p, n); }
+void output_append_clean(struct buf *to, char c, bool in_string) {
+    if ((uint8_t)c >= 0x20 || !in_string)
+        buf_append_byte(to, (uint8_t)c);
+    else if (c == '\n')
+        buf_append(to, "\\n", 2);
+    else
+        buf_printf(to, "\\u%04x", (uint8_t)c);
+}
+
+/* Follows the arguments by one character. */
+static void follow(struct output *o, char c) {
+    enum scan_result r = SCAN_MORE;
+    if (o->told == TOLD_WRONG || (o->told != TOLD_PART && output_blank(c))) return;
+    if (o->told == TOLD_PART || (o->told == TOLD_NOTHING && c == '{')) r = scan_push(&o->told_scan, c);
+    else r = SCAN_BAD;
+    o->told = r == SCAN_MORE ? TOLD_PART : r == SCAN_END ? TOLD_OBJECT : TOLD_WRONG;
+}
+
+void output_put_arguments(struct output *o, const char *p, size_t n) {
+    if (n == 0) return;
+    if (o->out_kind != OUTPUT_ARGUMENTS) flush(o);
+    o->out_kind = OUTPUT_ARGUMENTS;
+    for (size_t i = 0; i < n; i++) {
+        output_append_clean(&o->out, p[i], scan_in_string(&o->told_scan));
+        follow(o, p[i]);
+    }
+}
 
 /* ---- text in ---- */
 
@@ -99,6 +125,8 @@ bool output_begin_call(struct output *o, const char *name, size_t len) {
     output_drop_space(o);
     flush(o);
     o->begun = true;
+    o->told = TOLD_NOTHING;
+    scan_init(&o->told_scan);
     o->muted = o->n_calls >= o->o.max_calls;
     o->n_section++;
     buf_clear(&o->raw);
@@ -107,9 +135,9 @@ bool output_begin_call(struct output *o, const char *name, size_t len) {
     return true;
 }
 
-void output_end_call(struct output *o, bool whole) {
+void output_end_call(struct output *o) {
     flush(o);
-    struct output_event ev = {.kind = OUTPUT_CALL_END, .call = o->n_calls, .whole = whole};
+    struct output_event ev = {.kind = OUTPUT_CALL_END, .call = o->n_calls, .whole = o->told == TOLD_OBJECT};
     tell(o, &ev);
     if (!o->muted) o->n_calls++;
     o->muted = o->begun = false;
@@ -142,7 +170,7 @@ static void put_raw(struct output *o) {
 }
 
 void output_give_up(struct output *o) {
-    if (o->begun) output_end_call(o, false);
+    if (o->begun) output_end_call(o);
     if (o->bare) o->said = true; /* and so no second try */
     put_raw(o);
     buf_clear(&o->held);
@@ -449,7 +477,7 @@ void output_finish(struct output *o) {
             output_give_up(o);
         while (step(o)) {}
     }
-    if (o->begun) output_end_call(o, scan_may_end(&o->scan));
+    if (o->begun) output_end_call(o);
     if (!o->skip_space && o->state == OUTPUT_IN_TEXT) flush_space(o, OUTPUT_CONTENT);
     flush(o);
 }

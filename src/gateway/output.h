@@ -14,8 +14,8 @@ enum output_kind {
     OUTPUT_CONTENT,
     OUTPUT_REASONING,
     OUTPUT_CALL,                /* a tool call begins: id and name are known */
-    OUTPUT_ARGUMENTS,           /* more of the arguments of the call that is open: together they are one JSON value */
-    OUTPUT_CALL_END,            /* whole is false when the model stopped, or broke the JSON, in the middle */
+    OUTPUT_ARGUMENTS,           /* more of the arguments of the call that is open: one JSON object, if the call ends whole */
+    OUTPUT_CALL_END,            /* whole: its arguments are one JSON object; else the model stopped in it, or wrote it wrongly */
 };
 
 struct output_event {

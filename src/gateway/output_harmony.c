@@ -70,7 +70,7 @@ static void take_arguments(struct output *o, size_t n) {
         enum scan_result r = scan_push(&o->scan, p[i]);
         if (r == SCAN_MORE) continue;
         output_put_arguments(o, p, r == SCAN_END ? i + 1 : i);
-        output_end_call(o, r != SCAN_BAD);
+        output_end_call(o);
         return;
     }
     if (n > 0) o->have_arguments = true;
@@ -79,7 +79,7 @@ static void take_arguments(struct output *o, size_t n) {
 
 static void end_message(struct output *o) {
     if (o->begun && !o->have_arguments) output_put_arguments(o, "{}", 2);
-    if (o->begun) output_end_call(o, !o->have_arguments);
+    if (o->begun) output_end_call(o);
     output_drop_space(o);
     o->skip_space = true;
     o->state = OUTPUT_IN_HEADER;

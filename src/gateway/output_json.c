@@ -7,15 +7,6 @@
 
 /* ---- a value ---- */
 
-static void append_clean(struct buf *to, char c, bool in_string) {
-    if ((uint8_t)c >= 0x20 || !in_string)
-        buf_append_byte(to, (uint8_t)c);
-    else if (c == '\n')
-        buf_append(to, "\\n", 2);
-    else
-        buf_printf(to, "\\u%04x", (uint8_t)c);
-}
-
 /* Follows the value as far as the text goes, or to its end; appends it to `to`, which takes no more than max. */
 static enum scan_result use_value(struct output *o, struct buf *to, size_t max) {
     while (output_left(o) > 0) {
@@ -25,7 +16,7 @@ static enum scan_result use_value(struct output *o, struct buf *to, size_t max) 
         enum scan_result r = scan_push(&o->scan, c);
         if (r == SCAN_END_BEFORE) return SCAN_END;
         if (r == SCAN_BAD) return SCAN_BAD;
-        append_clean(to, c, in_string);
+        output_append_clean(to, c, in_string);
         output_use(o, 1);
         if (r == SCAN_END) return SCAN_END;
     }
@@ -46,7 +37,7 @@ bool output_step_arguments(struct output *o) {
         if (m == MATCH_PART) return false;
         if (m == MATCH_FULL) {
             output_put_arguments(o, "{}", 2);
-            output_end_call(o, true);
+            output_end_call(o);
             o->state = OUTPUT_IN_END;
             return true;
         }
@@ -63,7 +54,7 @@ bool output_step_arguments(struct output *o) {
     if (r == SCAN_BAD) {
         output_give_up(o);
     } else {
-        output_end_call(o, true);
+        output_end_call(o);
         o->state = OUTPUT_IN_END;
     }
     return true;
@@ -175,7 +166,7 @@ static bool object_close(struct output *o) {
     }
     if (!o->begun) return give_up(o);
     if (!o->have_arguments) output_put_arguments(o, "{}", 2);
-    output_end_call(o, true);
+    output_end_call(o);
     o->state = OUTPUT_IN_END;
     return true;
 }

@@ -29,6 +29,9 @@ enum output_state {
     OUTPUT_STATES
 };
 
+/* What the arguments that were told come to. */
+enum output_told { TOLD_NOTHING, TOLD_PART, TOLD_OBJECT, TOLD_WRONG };
+
 /* Where in {"name": ..., "arguments": ...} the parser stands. */
 enum object_at { OBJECT_OPEN, OBJECT_FIRST, OBJECT_KEY, OBJECT_IN_KEY, OBJECT_COLON, OBJECT_VALUE, OBJECT_IN_VALUE, OBJECT_COMMA };
 enum object_role { ROLE_OTHER, ROLE_NAME, ROLE_ARGUMENTS };
@@ -54,6 +57,8 @@ struct output {
     bool muted;                 /* one call too many: read, not told */
     bool section, array, bare;  /* what stands around the call */
     uint32_t n_calls, n_section; /* calls begun; those of this section */
+    enum output_told told;      /* of the call that has begun */
+    struct scan told_scan;
     char name[TOOLCALL_MAX_NAME + 1], id[TOOLCALL_MAX_ID];
 
     struct scan scan;
@@ -88,12 +93,15 @@ void output_use(struct output *o, size_t n);
 void output_use_blanks(struct output *o);
 
 void output_put(struct output *o, enum output_kind kind, const char *p, size_t n);
-void output_put_arguments(struct output *o, const char *p, size_t n); /* as they are */
+/* All arguments of all families go this way, and are followed on it. */
+void output_put_arguments(struct output *o, const char *p, size_t n);
+/* A character of JSON, escaped where it may not stand in a string as it is. */
+void output_append_clean(struct buf *to, char c, bool in_string);
 void output_drop_space(struct output *o);
 
 /* Takes the name (and, for ids of the model's, its raw form): CALL. False: not a name. */
 bool output_begin_call(struct output *o, const char *name, size_t len);
-void output_end_call(struct output *o, bool whole);
+void output_end_call(struct output *o);
 /* Not a call after all: what was held is text; or, when it had begun, the call ends as it is. */
 void output_give_up(struct output *o);
 bool output_json_begin(struct output *o);   /* into OBJECT, at { or [ */

@@ -89,7 +89,7 @@ bool output_step_elements(struct output *o) {
         o->state = OUTPUT_IN_KEY;
     } else if (close == MATCH_FULL) {
         put_str(o, o->n_elements == 0 ? "{}" : "}");
-        output_end_call(o, true);
+        output_end_call(o);
         o->state = OUTPUT_IN_END;
     } else if (open == MATCH_PART || close == MATCH_PART) {
         return false;

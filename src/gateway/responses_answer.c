@@ -17,11 +17,6 @@ static void append_id(const struct gateway_answer *a, const struct gateway_item 
     buf_printf(out, "\"%s_%s%02zx\"", kind, a->id + strlen("resp_"), i);
 }
 
-static const char *item_text(const struct gateway_choice_text *c, const struct gateway_item *item) {
-    const struct buf *b = item->kind == GATEWAY_CALL ? &c->arguments : item->kind == GATEWAY_REASONING ? &c->reasoning : &c->text;
-    return b->len > 0 ? (const char *)b->data + item->start : "";
-}
-
 /* Of the tokens whose text an item holds, where they were asked for. */
 static void append_logprobs(const struct gateway_choice_text *c, const struct gateway_item *item, struct buf *out) {
     size_t first = 0, n = 0;
@@ -35,7 +30,9 @@ static void append_logprobs(const struct gateway_choice_text *c, const struct ga
 static void append_part(const struct gateway_choice_text *c, const struct gateway_item *item, bool done, struct buf *out) {
     bool reasoning = item->kind == GATEWAY_REASONING;
     buf_printf(out, "{\"type\":\"%s\"", reasoning ? "reasoning_text" : "output_text");
-    append_str(out, "text", item_text(c, item), done ? item->end - item->start : 0);
+    size_t len;
+    const char *text = gateway_item_text(c, item, &len);
+    append_str(out, "text", text, done ? len : 0);
     if (!reasoning) {
         buf_append_str(out, ",\"annotations\":[]");
         append_logprobs(c, done ? item : &(struct gateway_item){0}, out);
@@ -47,9 +44,9 @@ static void append_part(const struct gateway_choice_text *c, const struct gatewa
 static void append_item(const struct gateway_answer *a, size_t i, bool done, struct buf *out) {
     const struct gateway_choice_text *c = &a->choices[0];
     const struct gateway_item *item = &c->items[i];
-    const char *text = item_text(c, item);
-    size_t len = done ? item->end - item->start : 0;
-    bool cut = c->finish == GATEWAY_FINISH_LENGTH && i + 1 == c->n_items;
+    size_t len;
+    const char *text = gateway_item_text(c, item, &len);
+    bool cut = item->kind == GATEWAY_CALL ? !item->whole : c->finish == GATEWAY_FINISH_LENGTH && i + 1 == c->n_items;
     buf_append_str(out, "{\"id\":");
     append_id(a, item, i, out);
     buf_printf(out, ",\"status\":\"%s\"", !done ? "in_progress" : cut ? "incomplete" : "completed");
@@ -57,7 +54,7 @@ static void append_item(const struct gateway_answer *a, size_t i, bool done, str
         buf_append_str(out, ",\"type\":\"function_call\"");
         append_str(out, "call_id", item->id, strlen(item->id));
         append_str(out, "name", item->name, strlen(item->name));
-        append_str(out, "arguments", text, len);
+        append_str(out, "arguments", text, done ? len : 0);
     } else {
         bool reasoning = item->kind == GATEWAY_REASONING;
         buf_append_str(out, reasoning ? ",\"type\":\"reasoning\",\"summary\":[],\"content\":["
@@ -186,8 +183,8 @@ static void close_item(struct gateway_answer *a, struct buf *out) {
     if (a->open == 0) return;
     size_t i = a->open - 1;
     const struct gateway_item *item = &c->items[i];
-    const char *text = item_text(c, item);
-    size_t len = item->end - item->start;
+    size_t len;
+    const char *text = gateway_item_text(c, item, &len);
     a->open = 0;
     if (item->kind == GATEWAY_CALL) {
         event_within(a, "function_call_arguments.done", i, out);

@@ -10,10 +10,6 @@ void scan_init(struct scan *s) { *s = (struct scan){.state = VALUE}; }
 
 bool scan_in_string(const struct scan *s) { return s->state >= STRING && s->state < WORD; }
 
-bool scan_may_end(const struct scan *s) {
-    return s->depth == 0 && (s->state == ZERO || s->state == DIGITS || s->state == FRACTION || s->state == EXPONENT_DIGITS);
-}
-
 static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 static bool is_hex(char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }

@@ -25,7 +25,5 @@ struct scan {
 void scan_init(struct scan *s);
 enum scan_result scan_push(struct scan *s, char c);
 bool scan_in_string(const struct scan *s);
-/* Would the value be whole if nothing more came? (numbers only: the others end by themselves) */
-bool scan_may_end(const struct scan *s);
 
 #endif

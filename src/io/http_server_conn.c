@@ -250,7 +250,8 @@ static void dispatch(struct http_conn *c) {
     o->on_request(o->user, x);
 }
 
-/* Reading never pauses, so that the client's end is seen in every state. A client that sends more than the longest request ahead is cut off. */
+/* Reading never pauses, so that the client's end is seen in every state. A client that sends more ahead than the longest request is cut
+ * off. */
 static void keep_behind(struct http_conn *c, const uint8_t *data, size_t len) {
     buf_append(&c->behind, data, len);
     if (c->behind.failed) http_conn_kill(c);

@@ -192,15 +192,29 @@ static const struct gateway_event story[] = {
     {.kind = GATEWAY_CALL, .text = "add", .len = 3, .id = "call_1"},
     {.kind = GATEWAY_ARGUMENTS, .text = "{\"a\":", .len = 5},
     {.kind = GATEWAY_ARGUMENTS, .text = "1}", .len = 2},
-    {.kind = GATEWAY_CALL_END},
+    {.kind = GATEWAY_CALL_END, .whole = true},
     {.kind = GATEWAY_CALL, .text = "now", .len = 3, .id = "call_2", .call = 1},
-    {.kind = GATEWAY_CALL_END, .call = 1},
+    {.kind = GATEWAY_ARGUMENTS, .text = "{}", .len = 2, .call = 1},
+    {.kind = GATEWAY_CALL_END, .call = 1, .whole = true},
     {.kind = GATEWAY_FINISH, .text = ""},
     {.kind = GATEWAY_END},
 };
 
-static void golden_answer(const struct gateway_api *api, const char *body, enum gateway_finish finish, const struct text_stop *stop,
-                          const char *name) {
+/* The second call is cut: what is there of its arguments is no JSON. */
+static const struct gateway_event cut_story[] = {
+    {.kind = GATEWAY_BEGIN, .prompt_tokens = 7},
+    {.kind = GATEWAY_CALL, .text = "now", .len = 3, .id = "call_1"},
+    {.kind = GATEWAY_ARGUMENTS, .text = "{\n}", .len = 3},
+    {.kind = GATEWAY_CALL_END, .whole = true},
+    {.kind = GATEWAY_CALL, .text = "add", .len = 3, .id = "call_2", .call = 1},
+    {.kind = GATEWAY_ARGUMENTS, .text = "{\"a\": \"xy", .len = 9, .call = 1},
+    {.kind = GATEWAY_CALL_END, .call = 1},
+    {.kind = GATEWAY_FINISH, .text = "", .finish = GATEWAY_FINISH_LENGTH},
+    {.kind = GATEWAY_END},
+};
+
+static void golden_story(const struct gateway_api *api, const char *body, const struct gateway_event *events, size_t n,
+                         enum gateway_finish finish, const struct text_stop *stop, const char *name) {
     struct gateway_request r;
     struct err e = {0};
     struct buf out;
@@ -212,13 +226,14 @@ static void golden_answer(const struct gateway_api *api, const char *body, enum 
     struct gateway_answer a = {.request = &r, .id = "resp_1", .model = "the \"model\"", .fingerprint = "fp", .created = 1700000000,
                                .choices = &choice, .n_choices = 1,
                                .usage = {.prompt_tokens = 7, .completion_tokens = 4, .cached_tokens = 3, .queued_us = 1, .decode_us = 5}};
-    for (size_t i = 0; i < ARRAY_LEN(story); i++) {
-        if (story[i].kind == GATEWAY_FINISH) {
+    buf_init(&a.prefix, 4096);
+    for (size_t i = 0; i < n; i++) {
+        if (events[i].kind == GATEWAY_FINISH) {
             choice.finish = finish;
             choice.stop = stop;
         }
-        gateway_choice_collect(&choice, &story[i]);
-        if (r.stream) api->stream(&a, &story[i], &out);
+        gateway_choice_collect(&choice, &events[i]);
+        if (r.stream) api->stream(&a, &events[i], &out);
     }
     if (!r.stream) api->whole(&a, &out);
     buf_append_byte(&out, '\n');
@@ -229,8 +244,30 @@ static void golden_answer(const struct gateway_api *api, const char *body, enum 
     buf_append_byte(&out, '\n');
     compare_golden(name, &out);
     gateway_choice_done(&choice);
+    buf_done(&a.prefix);
     buf_done(&out);
     gateway_request_done(&r);
+}
+
+static void golden_answer(const struct gateway_api *api, const char *body, enum gateway_finish finish, const struct text_stop *stop,
+                          const char *name) {
+    golden_story(api, body, story, ARRAY_LEN(story), finish, stop, name);
+}
+
+static void golden_cut(const struct gateway_api *api, const char *body, const char *name) {
+    golden_story(api, body, cut_story, ARRAY_LEN(cut_story), GATEWAY_FINISH_LENGTH, NULL, name);
+}
+
+static void cut_answers(void **state) {
+    (void)state;
+    golden_cut(&gateway_anthropic, "{" U ",\"max_tokens\":9,\"stream\":true}", "anthropic_cut_stream.txt");
+    golden_cut(&gateway_anthropic, "{" U ",\"max_tokens\":9}", "anthropic_cut_whole.json");
+    golden_cut(&gateway_ollama_chat, "{" U "}", "ollama_chat_cut_stream.txt");
+    golden_cut(&gateway_ollama_chat, "{" U ",\"stream\":false}", "ollama_chat_cut_whole.json");
+    golden_cut(&gateway_openai_responses, "{\"input\":\"a\",\"stream\":true}", "responses_cut_stream.txt");
+    golden_cut(&gateway_openai_responses, "{\"input\":\"a\"}", "responses_cut_whole.json");
+    golden_cut(&gateway_openai_chat, "{" U ",\"stream\":true}", "openai_chat_cut_stream.txt");
+    golden_cut(&gateway_openai_chat, "{" U "}", "openai_chat_cut_whole.json");
 }
 
 static void answers(void **state) {
@@ -249,6 +286,7 @@ static void answers(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(anthropic_refuses), cmocka_unit_test(ollama_refuses),
                                        cmocka_unit_test(ollama_keeps),
-                                       cmocka_unit_test(responses_refuse), cmocka_unit_test(requests), cmocka_unit_test(answers)};
+                                       cmocka_unit_test(responses_refuse), cmocka_unit_test(requests), cmocka_unit_test(answers),
+                                       cmocka_unit_test(cut_answers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

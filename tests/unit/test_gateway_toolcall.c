@@ -126,6 +126,10 @@ static void hermes_not_calls(void **state) {
 
 static void hermes_broken(void **state) {
     (void)state;
+    expect("HERMES", "<tool_call>{\"name\": \"now\", \"arguments\": {\"a\": 1}", "call 0 now|arguments {\"a\": 1}|end 0");
+    expect("HERMES", "<tool_call>{\"name\": \"now\", \"arguments\": \"Ulm\"}</tool_call>", "call 0 now|arguments \"Ulm\"|end 0 broken");
+    expect("HERMES", "<tool_call>{\"name\": \"now\", \"arguments\": [1]}</tool_call>", "call 0 now|arguments [1]|end 0 broken");
+    expect("HERMES", "<tool_call>{\"name\": \"now\", \"arguments\": 12", "call 0 now|end 0 broken");
     expect("HERMES", "<tool_call>{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Ul",
            "call 0 get_weather|arguments {\"city\": \"Ul|end 0 broken");
     expect("HERMES", "<tool_call>{\"name\": \"get_weather\", \"arguments\": {\"city\": Ulm}}</tool_call>",
