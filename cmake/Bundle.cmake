@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # What is built into the program from npm (tools/bundle.sh fetches it): caravan_embed() makes a C file of a text.  Result:
-# CARAVAN_JINJA_SOURCE, the C file with @huggingface/jinja, which src/engine/jinja.c runs; with CARAVAN_JINJA off it is empty.
+# CARAVAN_JINJA_SOURCE, the C file with @huggingface/jinja, which src/chat/jinja.c runs; with CARAVAN_JINJA off it is empty.
 
 set(CARAVAN_JINJA on CACHE STRING "Chat templates by the model's own Jinja: on, or off (only the templates that libllama has built in)")
 set_property(CACHE CARAVAN_JINJA PROPERTY STRINGS on off)

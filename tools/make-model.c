@@ -23,10 +23,8 @@ struct preset {
 };
 
 static const struct preset presets[] = {
-    {"tiny", "llama", 8, 256, 4, 2, 64, 768, 1024, 2048, 0, 0},
-    {"300m", "llama", 24, 1024, 16, 4, 64, 2816, 32000, 4096, 0, 0},
-    {"1b", "llama", 22, 2048, 32, 4, 64, 5632, 32000, 8192, 0, 0},
-    {"8b", "llama", 32, 4096, 32, 8, 128, 14336, 128256, 8192, 0, 0},
+    {"tiny", "llama", 8, 256, 4, 2, 64, 768, 1024, 2048, 0, 0},        {"300m", "llama", 24, 1024, 16, 4, 64, 2816, 32000, 4096, 0, 0},
+    {"1b", "llama", 22, 2048, 32, 4, 64, 5632, 32000, 8192, 0, 0},     {"8b", "llama", 32, 4096, 32, 8, 128, 14336, 128256, 8192, 0, 0},
     {"moe", "qwen3moe", 16, 1024, 16, 4, 64, 512, 32000, 4096, 32, 4},
 };
 
@@ -68,12 +66,25 @@ static float next_normal(struct maker *m) {
     return sum * 1.7320508f;
 }
 
-/* --- vocabulary: 256 bytes, a few merges, control tokens, made-up words --- */
+/* ---- vocabulary: 256 bytes, a few merges, control tokens, made-up words ---- */
 
-static const char *const merges[] = {"t h", "th e", "a n", "an d", "i n", "in g", "e r", "o u", "r e", "o n", "e n",
-                                     "\xc4\xa0 t", "\xc4\xa0 a", "\xc4\xa0t he"};
-static const char *const merged[] = {"th", "the", "an", "and", "in", "ing", "er", "ou", "re", "on", "en",
-                                     "\xc4\xa0t", "\xc4\xa0" "a", "\xc4\xa0the"};
+static const char *const merges[] = {"t h", "th e", "a n", "an d", "i n",        "in g",       "e r",
+                                     "o u", "r e",  "o n", "e n",  "\xc4\xa0 t", "\xc4\xa0 a", "\xc4\xa0t he"};
+static const char *const merged[] = {"th",
+                                     "the",
+                                     "an",
+                                     "and",
+                                     "in",
+                                     "ing",
+                                     "er",
+                                     "ou",
+                                     "re",
+                                     "on",
+                                     "en",
+                                     "\xc4\xa0t",
+                                     "\xc4\xa0"
+                                     "a",
+                                     "\xc4\xa0the"};
 static const char *const controls[] = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
 enum { ENDOFTEXT = N_BYTES + ARRAY_LEN(merged), IM_START, IM_END, TYPE_NORMAL = 1, TYPE_CONTROL = 3 };
 
@@ -121,13 +132,13 @@ static void write_vocabulary(const struct maker *m, struct model_writer *w) {
     model_write_str(w, "tokenizer.ggml.pre", "gpt-2");
     model_write_array(w, "tokenizer.ggml.tokens", MODEL_KV_STR, m->p.n_vocab);
     for (uint32_t i = 0; i < m->p.n_vocab; i++) {
-        size_t len = token_text(i, text, sizeof text);
+        size_t len = token_text(i, text, sizeof(text));
         model_write_element(w, text, len);
     }
     model_write_array(w, "tokenizer.ggml.token_type", MODEL_KV_I32, m->p.n_vocab);
     for (uint32_t i = 0; i < m->p.n_vocab; i++) {
         uint8_t type[4] = {i >= ENDOFTEXT && i <= IM_END ? TYPE_CONTROL : TYPE_NORMAL};
-        model_write_raw(w, type, sizeof type);
+        model_write_raw(w, type, sizeof(type));
     }
     model_write_array(w, "tokenizer.ggml.merges", MODEL_KV_STR, ARRAY_LEN(merges));
     for (size_t i = 0; i < ARRAY_LEN(merges); i++) model_write_element(w, merges[i], strlen(merges[i]));
@@ -140,13 +151,13 @@ static void write_vocabulary(const struct maker *m, struct model_writer *w) {
                     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}");
 }
 
-/* --- metadata and tensors --- */
+/* ---- metadata and tensors ---- */
 
 static void write_metadata(const struct maker *m, struct model_writer *w) {
     const struct preset *p = &m->p;
     char key[96];
-#define KEY(suffix) (snprintf(key, sizeof key, "%s.%s", p->arch, suffix), key)
-    snprintf(key, sizeof key, "Random %s", p->name);
+#define KEY(suffix) (snprintf(key, sizeof(key), "%s.%s", p->arch, suffix), key)
+    snprintf(key, sizeof(key), "Random %s", p->name);
     model_write_str(w, "general.architecture", p->arch);
     model_write_str(w, "general.name", key);
     model_write_u32(w, "general.quantization_version", 2);
@@ -180,19 +191,19 @@ static void add_tensor(struct maker *m, const char *name, uint32_t n_dims, uint6
     struct tensor *t = &m->tensor[m->n_tensors++];
     *t = (struct tensor){
         .type = fill == FILL_ONES ? MODEL_TYPE_F32 : m->type, .n_dims = n_dims, .ne = {ne0, ne1, ne2}, .fill = fill, .scale = scale};
-    snprintf(t->name, sizeof t->name, "%s", name);
+    snprintf(t->name, sizeof(t->name), "%s", name);
     t->bytes = model_type_bytes(t->type, ne0) * ne1 * ne2;
 }
 
 static void add_matrix(struct maker *m, uint32_t layer, const char *what, uint64_t in, uint64_t out, uint64_t n, float gain) {
     char name[64];
-    snprintf(name, sizeof name, "blk.%" PRIu32 ".%s.weight", layer, what);
+    snprintf(name, sizeof(name), "blk.%" PRIu32 ".%s.weight", layer, what);
     add_tensor(m, name, n > 1 ? 3 : 2, in, out, n, FILL_POOL, gain / sqrtf((float)in));
 }
 
 static void add_norm(struct maker *m, uint32_t layer, const char *what, uint64_t n) {
     char name[64];
-    snprintf(name, sizeof name, "blk.%" PRIu32 ".%s.weight", layer, what);
+    snprintf(name, sizeof(name), "blk.%" PRIu32 ".%s.weight", layer, what);
     add_tensor(m, name, 1, n, 1, 1, FILL_ONES, 1);
 }
 
@@ -226,7 +237,7 @@ static void add_tensors(struct maker *m) {
     add_tensor(m, "output.weight", 2, p->n_embd, p->n_vocab, 1, FILL_OWN_ROWS, 2.0f / sqrtf((float)p->n_embd));
 }
 
-/* --- data --- */
+/* ---- data ---- */
 
 static void make_rows(struct maker *m, const struct tensor *t, uint64_t n, float *row, uint8_t *out) {
     size_t bytes = (size_t)model_type_bytes(t->type, t->ne[0]);
@@ -253,7 +264,7 @@ static const uint8_t *pool_rows(struct maker *m, const struct tensor *t) {
     free(p->rows);
     *p = (struct pool){.row_len = t->ne[0], .scale = t->scale, .type = t->type};
     p->rows = mem_calloc(POOL_ROWS, (size_t)model_type_bytes(t->type, t->ne[0]));
-    float *row = mem_calloc((size_t)t->ne[0], sizeof *row);
+    float *row = mem_calloc((size_t)t->ne[0], sizeof(*row));
     make_rows(m, t, POOL_ROWS, row, p->rows);
     free(row);
     return p->rows;
@@ -263,7 +274,7 @@ static bool write_tensor_data(struct maker *m, const struct tensor *t) {
     size_t bytes = (size_t)model_type_bytes(t->type, t->ne[0]);
     uint64_t n_rows = t->ne[1] * t->ne[2], at = 0, step = 1;
     const uint8_t *pool = t->fill == FILL_POOL ? pool_rows(m, t) : NULL;
-    float *row = mem_calloc((size_t)t->ne[0], sizeof *row);
+    float *row = mem_calloc((size_t)t->ne[0], sizeof(*row));
     uint8_t *own = mem_alloc(bytes);
     bool ok = true;
     for (uint64_t r = 0; r < n_rows && ok; r++) {

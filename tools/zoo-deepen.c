@@ -32,9 +32,7 @@ static uint32_t ff_layer(const struct deepen *d, uint32_t at) {
 }
 
 /* The same for all else of a layer. */
-static uint32_t mixer_layer(const struct deepen *d, uint32_t at) {
-    return d->mixed && at < n_out ? at % d->l->n_layer : ff_layer(d, at);
-}
+static uint32_t mixer_layer(const struct deepen *d, uint32_t at) { return d->mixed && at < n_out ? at % d->l->n_layer : ff_layer(d, at); }
 
 static bool is_mixed(const struct deepen *d) {
     static const char *const lists[] = {"attention.head_count", "attention.recurrent_layers", "attention.sliding_window_pattern"};
@@ -81,7 +79,7 @@ static bool layer_part(struct deepen *d, struct model_writer *w, uint32_t at, ui
         char name[128];
         model_layer_of_name(t->name, &rest);
         if (is_ff(rest) != ff) continue;
-        snprintf(name, sizeof name, "blk.%" PRIu32 ".%s", at, rest);
+        snprintf(name, sizeof(name), "blk.%" PRIu32 ".%s", at, rest);
         if (w) write_tensor(d, w, t, name);
         else if (!copy_data(d, t)) return false;
     }

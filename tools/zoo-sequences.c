@@ -29,8 +29,8 @@ struct zoo {
     struct err err;
 };
 
-static void check(struct zoo *z, err_code rc) {
-    if (rc == ERR_OK) return;
+static void check(struct zoo *z, err_code code) {
+    if (code == ERR_OK) return;
     printf("failed: %s\n", z->err.text);
     exit(1);
 }
@@ -51,7 +51,7 @@ static struct engine open_slice(struct zoo *z, uint32_t first, uint32_t end, uin
     load.n_threads = 1;
     load.exact = exact;
     load.n_rewind = N_REWIND;
-    snprintf(load.backends, sizeof load.backends, "%s", CARAVAN_BACKENDS_DIR);
+    snprintf(load.backends, sizeof(load.backends), "%s", CARAVAN_BACKENDS_DIR);
     check(z, model_slice_create(z->gguf, z->layout, first, end, &s, &z->err));
     check(z, engine_slice_open(s, NULL, NULL, &load, NULL, NULL, &ret, &z->err));
     model_slice_free(s);
@@ -83,7 +83,7 @@ static void eval_both(struct zoo *z, const struct engine_token *t, size_t n) {
         if (t[i].flags == 0) continue;
         const float *a = z->whole.ops->logits(z->whole.self, i), *b = z->cut ? z->part[1].ops->logits(z->part[1].self, i) : a;
         z->rows++;
-        z->same += memcmp(a, b, z->whole.info.n_vocab * sizeof *a) == 0;
+        z->same += memcmp(a, b, z->whole.info.n_vocab * sizeof(*a)) == 0;
     }
 }
 
@@ -107,12 +107,12 @@ static void compare_alone(struct zoo *z, const struct engine_token *t, size_t n)
 
 /* An operation, and where it is accepted a token of its sequence after it. Returns 1 when whole and split disagree about it. */
 static int try_op(struct zoo *z, struct engine_op op, uint16_t seq, int32_t pos) {
-    err_code rc = z->whole.ops->apply(z->whole.self, &op, 1, NULL);
+    err_code code = z->whole.ops->apply(z->whole.self, &op, 1, NULL);
     for (int i = 0; i < 2 && z->cut; i++)
-        if (z->part[i].ops->apply(z->part[i].self, &op, 1, NULL) != rc) return 1;
+        if (z->part[i].ops->apply(z->part[i].self, &op, 1, NULL) != code) return 1;
     const struct engine_token t = {5, pos, seq, ENGINE_TOKEN_LOGITS};
-    if (rc == ERR_OK) eval_both(z, &t, 1);
-    return rc != ERR_OK && rc != ERR_UNSUPPORTED;
+    if (code == ERR_OK) eval_both(z, &t, 1);
+    return code != ERR_OK && code != ERR_UNSUPPORTED;
 }
 
 static int try_ops(struct zoo *z) {
@@ -161,7 +161,7 @@ static bool run(struct zoo *z, bool exact, uint32_t middle) {
     z->rows = z->same = 0;
     z->noise = 0;
     z->random = 1;
-    memset(z->pos, 0, sizeof z->pos);
+    memset(z->pos, 0, sizeof(z->pos));
     z->whole = open_slice(z, 0, n_layer, N_SEQ, exact);
     for (int i = 0; i < N_SEQ; i++) z->alone[i] = open_slice(z, 0, n_layer, 1, exact);
     if (z->cut) {
@@ -177,7 +177,9 @@ static bool run(struct zoo *z, bool exact, uint32_t middle) {
     bool fine = wrong == 0 && guesses <= 0 && z->same == z->rows && z->noise < NOISE;
     printf("%s %s: %d of %d rows identical in two slices, %.2g from each alone, %d operations wrong, %s\n", exact ? "exact" : "plain",
            fine ? "fine" : "DIFFERS", z->same, z->rows, z->noise, wrong,
-           guesses < 0 ? "no guesses" : guesses > 0 ? "guesses left traces" : "guesses taken back");
+           guesses < 0   ? "no guesses"
+           : guesses > 0 ? "guesses left traces"
+                         : "guesses taken back");
     z->whole.ops->close(z->whole.self);
     for (int i = 0; i < N_SEQ; i++) z->alone[i].ops->close(z->alone[i].self);
     for (int i = 0; i < 2 && z->cut; i++) z->part[i].ops->close(z->part[i].self);
@@ -195,7 +197,7 @@ int main(int argc, char **argv) {
     check(&z, model_layout_create(z.gguf, &z.layout, &z.err));
     uint32_t n = model_quirks_cuts(z.layout, cuts, MODEL_MAX_LAYERS + 1);
     z.cut = n > 2;
-    z.hidden = mem_calloc((size_t)N_BATCH * z.layout->n_embd, sizeof *z.hidden);
+    z.hidden = mem_calloc((size_t)N_BATCH * z.layout->n_embd, sizeof(*z.hidden));
     bool fine = run(&z, false, cuts[n / 2]);
     fine = run(&z, true, cuts[n / 2]) && fine;
     free(z.hidden);

@@ -23,13 +23,10 @@ struct arena {
     struct block *blocks;
 };
 
-struct arena *arena_create(void) {
-    return MEM_NEW(struct arena);
-}
+struct arena *arena_create(void) { return MEM_NEW(struct arena); }
 
 void arena_free(struct arena *a) {
-    if (!a)
-        return;
+    if (!a) return;
     struct block *next;
     for (struct block *b = a->blocks; b; b = next) {
         next = b->next;
@@ -44,9 +41,8 @@ void *arena_alloc(struct arena *a, size_t size) {
     struct block *b = a->blocks;
     if (!b || rounded > b->size - b->used) {
         size_t space = rounded > BLOCK_SIZE ? rounded : BLOCK_SIZE;
-        if (space > SIZE_MAX - sizeof *b)
-            space = SIZE_MAX - sizeof *b; /* mem_zalloc reports it and ends the process */
-        b = mem_zalloc(sizeof *b + space);
+        if (space > SIZE_MAX - sizeof(*b)) space = SIZE_MAX - sizeof(*b); /* mem_zalloc reports it and ends the process */
+        b = mem_zalloc(sizeof(*b) + space);
         b->size = space;
         b->next = a->blocks;
         a->blocks = b;
@@ -56,13 +52,10 @@ void *arena_alloc(struct arena *a, size_t size) {
     return p;
 }
 
-char *arena_strdup(struct arena *a, const char *s) {
-    return s ? arena_strndup(a, s, strlen(s)) : NULL;
-}
+char *arena_strdup(struct arena *a, const char *s) { return s ? arena_strndup(a, s, strlen(s)) : NULL; }
 
 char *arena_strndup(struct arena *a, const char *s, size_t len) {
-    if (!s)
-        return NULL;
+    if (!s) return NULL;
     len = strnlen(s, len);
     char *copy = arena_alloc(a, len + 1);
     memcpy(copy, s, len);
@@ -74,8 +67,7 @@ char *arena_printf(struct arena *a, const char *fmt, ...) {
     va_start(args, fmt);
     int len = vsnprintf(NULL, 0, fmt, args);
     va_end(args);
-    if (len < 0)
-        return arena_strdup(a, "");
+    if (len < 0) return arena_strdup(a, "");
     char *text = arena_alloc(a, (size_t)len + 1);
     va_start(args, fmt);
     vsnprintf(text, (size_t)len + 1, fmt, args);

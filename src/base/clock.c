@@ -10,6 +10,4 @@ clock_us clock_now(void) {
     return (clock_us)t.tv_sec * 1000000u + (clock_us)t.tv_nsec / 1000u;
 }
 
-int64_t clock_wall_s(void) {
-    return (int64_t)time(NULL);
-}
+int64_t clock_wall_s(void) { return (int64_t)time(NULL); }

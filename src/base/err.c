@@ -18,11 +18,9 @@ static const struct {
 #include "../../tables/errors.def"
 #undef ERR
 };
-_Static_assert(sizeof rows / sizeof rows[0] == ERR_COUNT, "one row for each error");
+_Static_assert(sizeof(rows) / sizeof(rows[0]) == ERR_COUNT, "one row for each error");
 
-static size_t row_of(err_code code) {
-    return (unsigned)code < ERR_COUNT ? (size_t)code : (size_t)ERR_INTERNAL;
-}
+static size_t row_of(err_code code) { return (unsigned)code < ERR_COUNT ? (size_t)code : (size_t)ERR_INTERNAL; }
 
 /* A text that was cut to fit must not end within a character: it may go into JSON. */
 static void drop_half_character(char *text) {
@@ -31,79 +29,64 @@ static void drop_half_character(char *text) {
 }
 
 err_code err_set(struct err *e, err_code code, const char *fmt, ...) {
-    if (!e)
-        return code;
+    if (!e) return code;
     e->code = code;
     e->hint[0] = '\0';
     va_list args;
     va_start(args, fmt);
-    vsnprintf(e->text, sizeof e->text, fmt, args);
+    vsnprintf(e->text, sizeof(e->text), fmt, args);
     va_end(args);
     drop_half_character(e->text);
     return code;
 }
 
 err_code err_set_errno(struct err *e, err_code code, int errnum, const char *fmt, ...) {
-    if (!e)
-        return code;
+    if (!e) return code;
     e->code = code;
     e->hint[0] = '\0';
     va_list args;
     va_start(args, fmt);
-    vsnprintf(e->text, sizeof e->text, fmt, args);
+    vsnprintf(e->text, sizeof(e->text), fmt, args);
     va_end(args);
     drop_half_character(e->text);
     char cause[128];
-    const char *why = strerror_r(errnum, cause, sizeof cause); /* the GNU one: returns the text */
+    const char *why = strerror_r(errnum, cause, sizeof(cause)); /* the GNU one: returns the text */
     size_t len = strlen(e->text);
-    snprintf(e->text + len, sizeof e->text - len, ": %s", why);
+    snprintf(e->text + len, sizeof(e->text) - len, ": %s", why);
     return code;
 }
 
 void err_hint(struct err *e, const char *fmt, ...) {
-    if (!e)
-        return;
+    if (!e) return;
     va_list args;
     va_start(args, fmt);
-    vsnprintf(e->hint, sizeof e->hint, fmt, args);
+    vsnprintf(e->hint, sizeof(e->hint), fmt, args);
     va_end(args);
     drop_half_character(e->hint);
 }
 
 void err_prefix(struct err *e, const char *fmt, ...) {
-    if (!e)
-        return;
-    char old[sizeof e->text];
-    memcpy(old, e->text, sizeof old);
+    if (!e) return;
+    char old[sizeof(e->text)];
+    memcpy(old, e->text, sizeof(old));
     va_list args;
     va_start(args, fmt);
-    int len = vsnprintf(e->text, sizeof e->text, fmt, args);
+    int len = vsnprintf(e->text, sizeof(e->text), fmt, args);
     va_end(args);
-    if (len >= 0 && (size_t)len < sizeof e->text)
-        snprintf(e->text + len, sizeof e->text - (size_t)len, ": %s", old);
+    if (len >= 0 && (size_t)len < sizeof(e->text)) snprintf(e->text + len, sizeof(e->text) - (size_t)len, ": %s", old);
     drop_half_character(e->text);
 }
 
-const char *err_name(err_code code) {
-    return rows[row_of(code)].name;
-}
+const char *err_name(err_code code) { return rows[row_of(code)].name; }
 
-const char *err_text(err_code code) {
-    return rows[row_of(code)].text;
-}
+const char *err_text(err_code code) { return rows[row_of(code)].text; }
 
-int err_http_status(err_code code) {
-    return rows[row_of(code)].http;
-}
+int err_http_status(err_code code) { return rows[row_of(code)].http; }
 
-int err_exit_code(err_code code) {
-    return rows[row_of(code)].exit;
-}
+int err_exit_code(err_code code) { return rows[row_of(code)].exit; }
 
 err_code err_from_name(const char *name) {
-    for (int i = 0; name && i < ERR_COUNT; i++) {
-        if (strcmp(rows[i].name, name) == 0)
-            return (err_code)i;
-    }
+    for (int i = 0; name && i < ERR_COUNT; i++)
+        if (strcmp(rows[i].name, name) == 0) return (err_code)i;
     return ERR_INTERNAL;
 }

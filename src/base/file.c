@@ -59,13 +59,9 @@ static err_code write_whole(const char *path, const void *data, size_t len, bool
     return ok ? ERR_OK : err_set_errno(e, fresh && errnum == EEXIST ? ERR_BUSY : ERR_IO, errnum, "cannot write \"%s\"", path);
 }
 
-err_code file_write(const char *path, const void *data, size_t len, struct err *e) {
-    return write_whole(path, data, len, false, e);
-}
+err_code file_write(const char *path, const void *data, size_t len, struct err *e) { return write_whole(path, data, len, false, e); }
 
-err_code file_write_new(const char *path, const void *data, size_t len, struct err *e) {
-    return write_whole(path, data, len, true, e);
-}
+err_code file_write_new(const char *path, const void *data, size_t len, struct err *e) { return write_whole(path, data, len, true, e); }
 
 err_code file_read(const char *path, const char *what, struct buf *out, struct err *e) {
     FILE *f = fopen(path, "re");

@@ -30,8 +30,7 @@ static int scan_depth(const char *text, size_t len, int max) {
         if (c == '"') {
             i = string_end(text, i + 1, len);
         } else if (c == '{' || c == '[') {
-            if (++depth > deepest)
-                deepest = depth;
+            if (++depth > deepest) deepest = depth;
         } else if ((c == '}' || c == ']') && depth > 0) {
             depth--;
         }
@@ -51,8 +50,7 @@ err_code json_parse(const char *text, size_t len, yyjson_doc **ret_doc, struct e
     }
     if (why.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
         return err_set(e, ERR_MEMORY, "cannot parse %zu bytes of JSON: out of memory", len);
-    if (len == 0)
-        return err_set(e, ERR_FORMAT, "malformed JSON: it is empty");
+    if (len == 0) return err_set(e, ERR_FORMAT, "malformed JSON: it is empty");
     size_t line = 1, column = 1;
     for (size_t i = 0; i < why.pos && i < len; i++) {
         column = text[i] == '\n' ? 1 : column + 1;
@@ -69,18 +67,12 @@ static const char *describe(yyjson_val *val, char *text, size_t size) {
         size_t shown = len > 40 ? 40 : len;
         shown -= str_utf8_incomplete(yyjson_get_str(val), shown);
         snprintf(text, size, "\"%.*s%s\"", (int)shown, yyjson_get_str(val), len > shown ? "..." : "");
-    } else if (yyjson_is_sint(val))
-        snprintf(text, size, "%" PRId64, yyjson_get_sint(val));
-    else if (yyjson_is_uint(val))
-        snprintf(text, size, "%" PRIu64, yyjson_get_uint(val));
-    else if (yyjson_is_real(val))
-        snprintf(text, size, "%g", yyjson_get_real(val));
-    else if (yyjson_is_bool(val))
-        snprintf(text, size, "%s", yyjson_get_bool(val) ? "true" : "false");
-    else if (yyjson_is_arr(val))
-        snprintf(text, size, "an array");
-    else
-        snprintf(text, size, "an object");
+    } else if (yyjson_is_sint(val)) snprintf(text, size, "%" PRId64, yyjson_get_sint(val));
+    else if (yyjson_is_uint(val)) snprintf(text, size, "%" PRIu64, yyjson_get_uint(val));
+    else if (yyjson_is_real(val)) snprintf(text, size, "%g", yyjson_get_real(val));
+    else if (yyjson_is_bool(val)) snprintf(text, size, "%s", yyjson_get_bool(val) ? "true" : "false");
+    else if (yyjson_is_arr(val)) snprintf(text, size, "an array");
+    else snprintf(text, size, "an object");
     return text;
 }
 
@@ -93,10 +85,9 @@ static yyjson_val *field(yyjson_val *obj, const char *key) {
 err_code json_get_bool(yyjson_val *obj, const char *key, bool *ret, struct err *e) {
     yyjson_val *val = field(obj, key);
     char got[64];
-    if (!val)
-        return ERR_OK;
+    if (!val) return ERR_OK;
     if (!yyjson_is_bool(val))
-        return err_set(e, ERR_INVALID, "field \"%s\": expected true or false, got %s", key, describe(val, got, sizeof got));
+        return err_set(e, ERR_INVALID, "field \"%s\": expected true or false, got %s", key, describe(val, got, sizeof(got)));
     *ret = yyjson_get_bool(val);
     return ERR_OK;
 }
@@ -109,16 +100,13 @@ static bool whole_number(yyjson_val *val, int64_t *ret) {
     }
     if (yyjson_is_uint(val)) {
         uint64_t u = yyjson_get_uint(val);
-        if (u > INT64_MAX)
-            return false;
+        if (u > INT64_MAX) return false;
         *ret = (int64_t)u;
         return true;
     }
-    if (!yyjson_is_real(val))
-        return false;
+    if (!yyjson_is_real(val)) return false;
     double d = yyjson_get_real(val);
-    if (!(d >= -9007199254740992.0 && d <= 9007199254740992.0) || d != floor(d))
-        return false;
+    if (!(d >= -9007199254740992.0 && d <= 9007199254740992.0) || d != floor(d)) return false;
     *ret = (int64_t)d;
     return true;
 }
@@ -127,16 +115,15 @@ err_code json_get_i64(yyjson_val *obj, const char *key, int64_t min, int64_t max
     yyjson_val *val = field(obj, key);
     char got[64];
     int64_t number;
-    if (!val)
-        return ERR_OK;
+    if (!val) return ERR_OK;
     if (!whole_number(val, &number) || number < min || number > max) {
         if (min == INT64_MIN && max == INT64_MAX)
-            return err_set(e, ERR_INVALID, "field \"%s\": expected a whole number, got %s", key, describe(val, got, sizeof got));
+            return err_set(e, ERR_INVALID, "field \"%s\": expected a whole number, got %s", key, describe(val, got, sizeof(got)));
         if (max == INT64_MAX)
             return err_set(e, ERR_INVALID, "field \"%s\": expected a whole number of at least %" PRId64 ", got %s", key, min,
-                           describe(val, got, sizeof got));
+                           describe(val, got, sizeof(got)));
         return err_set(e, ERR_INVALID, "field \"%s\": expected a whole number from %" PRId64 " to %" PRId64 ", got %s", key, min, max,
-                       describe(val, got, sizeof got));
+                       describe(val, got, sizeof(got)));
     }
     *ret = number;
     return ERR_OK;
@@ -145,12 +132,11 @@ err_code json_get_i64(yyjson_val *obj, const char *key, int64_t min, int64_t max
 err_code json_get_double(yyjson_val *obj, const char *key, double min, double max, double *ret, struct err *e) {
     yyjson_val *val = field(obj, key);
     char got[64];
-    if (!val)
-        return ERR_OK;
+    if (!val) return ERR_OK;
     double number = yyjson_is_num(val) ? yyjson_get_num(val) : NAN;
     if (!(number >= min && number <= max))
         return err_set(e, ERR_INVALID, "field \"%s\": expected a number from %g to %g, got %s", key, min, max,
-                       describe(val, got, sizeof got));
+                       describe(val, got, sizeof(got)));
     *ret = number;
     return ERR_OK;
 }
@@ -158,10 +144,9 @@ err_code json_get_double(yyjson_val *obj, const char *key, double min, double ma
 err_code json_get_str(yyjson_val *obj, const char *key, const char **ret, struct err *e) {
     yyjson_val *val = field(obj, key);
     char got[64];
-    if (!val)
-        return ERR_OK;
+    if (!val) return ERR_OK;
     if (!yyjson_is_str(val))
-        return err_set(e, ERR_INVALID, "field \"%s\": expected a string, got %s", key, describe(val, got, sizeof got));
+        return err_set(e, ERR_INVALID, "field \"%s\": expected a string, got %s", key, describe(val, got, sizeof(got)));
     *ret = yyjson_get_str(val);
     return ERR_OK;
 }
@@ -169,18 +154,16 @@ err_code json_get_str(yyjson_val *obj, const char *key, const char **ret, struct
 err_code json_get_u32(yyjson_val *obj, const char *key, uint32_t max, uint32_t *ret, struct err *e) {
     int64_t v = *ret;
     err_code code = json_get_i64(obj, key, 0, max, &v, e);
-    if (code == ERR_OK)
-        *ret = (uint32_t)v;
+    if (code == ERR_OK) *ret = (uint32_t)v;
     return code;
 }
 
 err_code json_get_u64(yyjson_val *obj, const char *key, uint64_t *ret, struct err *e) {
     yyjson_val *val = field(obj, key);
     char got[64];
-    if (!val)
-        return ERR_OK;
+    if (!val) return ERR_OK;
     if (!yyjson_is_uint(val))
-        return err_set(e, ERR_INVALID, "field \"%s\": expected a whole number of at least 0, got %s", key, describe(val, got, sizeof got));
+        return err_set(e, ERR_INVALID, "field \"%s\": expected a whole number of at least 0, got %s", key, describe(val, got, sizeof(got)));
     *ret = yyjson_get_uint(val);
     return ERR_OK;
 }
@@ -188,13 +171,10 @@ err_code json_get_u64(yyjson_val *obj, const char *key, uint64_t *ret, struct er
 err_code json_get_text(yyjson_val *obj, const char *key, char *ret, size_t size, struct err *e) {
     const char *text = NULL;
     err_code code = json_get_str(obj, key, &text, e);
-    if (code || !text)
-        return code;
+    if (code || !text) return code;
     size_t len = yyjson_get_len(field(obj, key));
-    if (len >= size)
-        return err_set(e, ERR_LIMIT, "field \"%s\": %zu bytes, the limit is %zu", key, len, size - 1);
-    if (strlen(text) != len)
-        return err_set(e, ERR_INVALID, "field \"%s\": a NUL in it", key);
+    if (len >= size) return err_set(e, ERR_LIMIT, "field \"%s\": %zu bytes, the limit is %zu", key, len, size - 1);
+    if (strlen(text) != len) return err_set(e, ERR_INVALID, "field \"%s\": a NUL in it", key);
     memcpy(ret, text, len + 1);
     return ERR_OK;
 }
@@ -211,8 +191,7 @@ err_code json_get_line(yyjson_val *obj, const char *key, char *ret, size_t size,
 err_code json_get_id(yyjson_val *obj, const char *key, uint64_t *ret, struct err *e) {
     const char *text = NULL;
     err_code code = json_get_str(obj, key, &text, e);
-    if (code || !text)
-        return code;
+    if (code || !text) return code;
     if (strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
         return err_set(e, ERR_INVALID, "field \"%s\": expected 16 hexadecimal digits", key);
     *ret = strtoull(text, NULL, 16);
@@ -240,16 +219,14 @@ err_code json_need_str(yyjson_val *obj, const char *key, const char **ret, struc
 
 void json_add_id(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, uint64_t id) {
     char text[STR_SHORT];
-    snprintf(text, sizeof text, "%016" PRIx64, id);
+    snprintf(text, sizeof(text), "%016" PRIx64, id);
     yyjson_mut_obj_add_strcpy(doc, obj, key, text);
 }
 
 void json_write(struct buf *b, const yyjson_mut_doc *doc) {
     size_t len = 0;
     char *text = yyjson_mut_write_opts(doc, YYJSON_WRITE_NOFLAG, NULL, &len, NULL);
-    if (text)
-        buf_append(b, text, len);
-    else
-        b->failed = true;
+    if (text) buf_append(b, text, len);
+    else b->failed = true;
     free(text);
 }

@@ -12,13 +12,9 @@ struct list {
 };
 
 /* For heads, and for links of elements that are in no list yet. */
-static inline void list_init(struct list *l) {
-    l->prev = l->next = l;
-}
+static inline void list_init(struct list *l) { l->prev = l->next = l; }
 
-static inline bool list_empty(const struct list *head) {
-    return head->next == head;
-}
+static inline bool list_empty(const struct list *head) { return head->next == head; }
 
 static inline void list_insert_before(struct list *at, struct list *link) {
     link->prev = at->prev;
@@ -27,13 +23,9 @@ static inline void list_insert_before(struct list *at, struct list *link) {
     at->prev = link;
 }
 
-static inline void list_push_back(struct list *head, struct list *link) {
-    list_insert_before(head, link);
-}
+static inline void list_push_back(struct list *head, struct list *link) { list_insert_before(head, link); }
 
-static inline void list_push_front(struct list *head, struct list *link) {
-    list_insert_before(head->next, link);
-}
+static inline void list_push_front(struct list *head, struct list *link) { list_insert_before(head->next, link); }
 
 /* Takes the element out; doing it again does no harm. */
 static inline void list_remove(struct list *link) {
@@ -45,16 +37,14 @@ static inline void list_remove(struct list *link) {
 /* The first link, taken out; NULL when the list is empty. */
 static inline struct list *list_pop_front(struct list *head) {
     struct list *link = head->next;
-    if (link == head)
-        return NULL;
+    if (link == head) return NULL;
     list_remove(link);
     return link;
 }
 
 static inline size_t list_count(const struct list *head) {
     size_t n = 0;
-    for (const struct list *l = head->next; l != head; l = l->next)
-        n++;
+    for (const struct list *l = head->next; l != head; l = l->next) n++;
     return n;
 }
 
@@ -63,9 +53,14 @@ static inline size_t list_count(const struct list *head) {
 #define LIST_FIRST(head, type, member) (list_empty(head) ? NULL : LIST_ENTRY((head)->next, type, member))
 
 /* for (LIST_EACH(link, head)) {...}; the element must stay in the list meanwhile. */
-#define LIST_EACH(link, head) struct list *link = (head)->next; link != (head); link = link->next
+#define LIST_EACH(link, head) \
+    struct list *link = (head)->next; \
+    link != (head); \
+    link = link->next
 /* The same; the element at hand may be removed or freed. */
 #define LIST_EACH_SAFE(link, head) \
-    struct list *link = (head)->next, *link##_next = link->next; link != (head); link = link##_next, link##_next = link->next
+    struct list *link = (head)->next, *link##_next = link->next; \
+    link != (head); \
+    link = link##_next, link##_next = link->next
 
 #endif

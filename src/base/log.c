@@ -21,8 +21,7 @@ static char process_name[32];
 static void read_environment(void) {
     const char *name = getenv("CARAVAN_LOG");
     enum log_level level;
-    if (name && log_level_parse(name, &level))
-        atomic_store(&current_level, (int)level);
+    if (name && log_level_parse(name, &level)) atomic_store(&current_level, (int)level);
 }
 
 void log_set_level(enum log_level level) {
@@ -47,7 +46,7 @@ bool log_level_parse(const char *name, enum log_level *ret_level) {
 
 void log_set_name(const char *name) {
     pthread_mutex_lock(&name_lock);
-    snprintf(process_name, sizeof process_name, "%s", name);
+    snprintf(process_name, sizeof(process_name), "%s", name);
     pthread_mutex_unlock(&name_lock);
 }
 
@@ -58,29 +57,25 @@ static size_t put_head(char *line, size_t size, enum log_level level, const char
     clock_gettime(CLOCK_REALTIME, &now);
     localtime_r(&now.tv_sec, &local);
     pthread_mutex_lock(&name_lock);
-    int len = snprintf(line, size, "%02d:%02d:%02d.%03ld %-5s %s%s%s: ", local.tm_hour, local.tm_min, local.tm_sec,
-                       now.tv_nsec / 1000000, level_names[level], process_name, process_name[0] ? " " : "", area);
+    int len = snprintf(line, size, "%02d:%02d:%02d.%03ld %-5s %s%s%s: ", local.tm_hour, local.tm_min, local.tm_sec, now.tv_nsec / 1000000,
+                       level_names[level], process_name, process_name[0] ? " " : "", area);
     pthread_mutex_unlock(&name_lock);
     return len < 0 ? 0 : (size_t)len < size ? (size_t)len : size - 1;
 }
 
 void log_write(enum log_level level, const char *area, const char *fmt, ...) {
-    if (level > log_get_level())
-        return;
+    if (level > log_get_level()) return;
     int saved_errno = errno;
     char line[2048];
-    size_t len = put_head(line, sizeof line - 1, level, area);
+    size_t len = put_head(line, sizeof(line) - 1, level, area);
     va_list args;
     va_start(args, fmt);
-    int text = vsnprintf(line + len, sizeof line - 1 - len, fmt, args);
+    int text = vsnprintf(line + len, sizeof(line) - 1 - len, fmt, args);
     va_end(args);
-    if (text > 0)
-        len += (size_t)text < sizeof line - 1 - len ? (size_t)text : sizeof line - 2 - len;
+    if (text > 0) len += (size_t)text < sizeof(line) - 1 - len ? (size_t)text : sizeof(line) - 2 - len;
     /* One message is one line, whatever foreign text it carries. */
-    for (size_t i = 0; i < len; i++) {
-        if ((unsigned char)line[i] < ' ')
-            line[i] = ' ';
-    }
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)line[i] < ' ') line[i] = ' ';
     line[len++] = '\n';
     ssize_t written = write(STDERR_FILENO, line, len);
     (void)written; /* there is nowhere to report it */

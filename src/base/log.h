@@ -19,6 +19,9 @@ void log_write(enum log_level level, const char *area, const char *fmt, ...) __a
 #define log_error(area, ...) log_write(LOG_ERROR, area, __VA_ARGS__)
 #define log_warn(area, ...)  log_write(LOG_WARN, area, __VA_ARGS__)
 #define log_info(area, ...)  log_write(LOG_INFO, area, __VA_ARGS__)
-#define log_debug(area, ...) do { if (log_get_level() >= LOG_DEBUG) log_write(LOG_DEBUG, area, __VA_ARGS__); } while (0)
+#define log_debug(area, ...) \
+    do { \
+        if (log_get_level() >= LOG_DEBUG) log_write(LOG_DEBUG, area, __VA_ARGS__); \
+    } while (0)
 
 #endif

@@ -15,42 +15,31 @@ static _Noreturn void out_of_memory(size_t size) {
 
 void *mem_alloc(size_t size) {
     void *p = malloc(size ? size : 1);
-    if (!p)
-        out_of_memory(size);
+    if (!p) out_of_memory(size);
     return p;
 }
 
-void *mem_zalloc(size_t size) {
-    return mem_calloc(1, size);
-}
+void *mem_zalloc(size_t size) { return mem_calloc(1, size); }
 
 void *mem_calloc(size_t count, size_t size) {
-    if (count == 0 || size == 0)
-        count = size = 1;
+    if (count == 0 || size == 0) count = size = 1;
     void *p = calloc(count, size);
-    if (!p)
-        out_of_memory(size > SIZE_MAX / count ? SIZE_MAX : count * size);
+    if (!p) out_of_memory(size > SIZE_MAX / count ? SIZE_MAX : count * size);
     return p;
 }
 
 void *mem_realloc(void *p, size_t count, size_t size) {
-    if (count == 0 || size == 0)
-        count = size = 1;
-    if (size > SIZE_MAX / count)
-        out_of_memory(SIZE_MAX);
+    if (count == 0 || size == 0) count = size = 1;
+    if (size > SIZE_MAX / count) out_of_memory(SIZE_MAX);
     void *grown = realloc(p, count * size);
-    if (!grown)
-        out_of_memory(count * size);
+    if (!grown) out_of_memory(count * size);
     return grown;
 }
 
-char *mem_strdup(const char *s) {
-    return s ? mem_strndup(s, strlen(s)) : NULL;
-}
+char *mem_strdup(const char *s) { return s ? mem_strndup(s, strlen(s)) : NULL; }
 
 char *mem_strndup(const char *s, size_t len) {
-    if (!s)
-        return NULL;
+    if (!s) return NULL;
     len = strnlen(s, len);
     char *copy = mem_alloc(len + 1);
     memcpy(copy, s, len);
@@ -64,7 +53,6 @@ char *mem_printf(const char *fmt, ...) {
     char *text = NULL;
     int len = vasprintf(&text, fmt, args);
     va_end(args);
-    if (len < 0)
-        out_of_memory(strlen(fmt));
+    if (len < 0) out_of_memory(strlen(fmt));
     return text;
 }

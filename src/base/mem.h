@@ -15,6 +15,6 @@ char *mem_strndup(const char *s, size_t len);
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #define MEM_NEW(type) ((type *)mem_zalloc(sizeof(type)))
-#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define ARRAY_LEN(a)  (sizeof(a) / sizeof((a)[0]))
 
 #endif

@@ -31,58 +31,44 @@ const char *str_size(uint64_t bytes, char out[STR_SHORT]) {
 
 bool str_parse_size(const char *text, uint64_t *ret) {
     char *end = NULL;
-    if (!isdigit((unsigned char)text[0]))
-        return false;
+    if (!isdigit((unsigned char)text[0])) return false;
     double value = strtod(text, &end);
     if (strspn(text, "0123456789.") != (size_t)(end - text)) /* no exponents, no hexadecimal */
         return false;
-    while (*end == ' ')
-        end++;
+    while (*end == ' ') end++;
     if (*end != '\0') {
         const char *unit = strchr(units, toupper((unsigned char)*end));
-        if (!unit)
-            return false;
+        if (!unit) return false;
         value *= pow(1024, (double)(unit - units));
         end++;
         if (unit != units) {
-            if (*end == 'i')
-                end++;
-            if (*end == 'b' || *end == 'B')
-                end++;
-            else if (end[-1] == 'i')
-                return false;
+            if (*end == 'i') end++;
+            if (*end == 'b' || *end == 'B') end++;
+            else if (end[-1] == 'i') return false;
         }
     }
-    if (*end != '\0' || !(value < 18446744073709551616.0))
-        return false;
+    if (*end != '\0' || !(value < 18446744073709551616.0)) return false;
     *ret = (uint64_t)value;
     return true;
 }
 
 const char *str_duration(uint64_t us, char out[STR_SHORT]) {
     uint64_t s = us / 1000000;
-    if (us < 1000)
-        snprintf(out, STR_SHORT, "%" PRIu64 " us", us);
-    else if (us < 1000000)
-        snprintf(out, STR_SHORT, "%.1f ms", (double)us / 1e3);
-    else if (s < 60)
-        snprintf(out, STR_SHORT, "%.1f s", (double)us / 1e6);
-    else if (s < 3600)
-        snprintf(out, STR_SHORT, "%" PRIu64 " min %" PRIu64 " s", s / 60, s % 60);
-    else
-        snprintf(out, STR_SHORT, "%" PRIu64 " h %" PRIu64 " min", s / 3600, s / 60 % 60);
+    if (us < 1000) snprintf(out, STR_SHORT, "%" PRIu64 " us", us);
+    else if (us < 1000000) snprintf(out, STR_SHORT, "%.1f ms", (double)us / 1e3);
+    else if (s < 60) snprintf(out, STR_SHORT, "%.1f s", (double)us / 1e6);
+    else if (s < 3600) snprintf(out, STR_SHORT, "%" PRIu64 " min %" PRIu64 " s", s / 60, s % 60);
+    else snprintf(out, STR_SHORT, "%" PRIu64 " h %" PRIu64 " min", s / 3600, s / 60 % 60);
     return out;
 }
 
 bool str_parse_i64(const char *text, int64_t *ret) {
     size_t sign = text[0] == '-' || text[0] == '+';
-    if (!isdigit((unsigned char)text[sign]))
-        return false;
+    if (!isdigit((unsigned char)text[sign])) return false;
     char *end = NULL;
     errno = 0;
     long long value = strtoll(text, &end, 10);
-    if (*end != '\0' || errno != 0)
-        return false;
+    if (*end != '\0' || errno != 0) return false;
     *ret = value;
     return true;
 }
@@ -99,12 +85,10 @@ bool str_take_u64(const char **at, uint64_t *ret) {
 }
 
 bool str_parse_double(const char *text, double *ret) {
-    if (text[0] == '\0' || strspn(text, "0123456789.+-eE") != strlen(text))
-        return false;
+    if (text[0] == '\0' || strspn(text, "0123456789.+-eE") != strlen(text)) return false;
     char *end = NULL;
     double value = strtod(text, &end);
-    if (*end != '\0' || end == text || !isfinite(value))
-        return false;
+    if (*end != '\0' || end == text || !isfinite(value)) return false;
     *ret = value;
     return true;
 }
@@ -112,7 +96,7 @@ bool str_parse_double(const char *text, double *ret) {
 bool str_parse_bool(const char *text, bool *ret) {
     static const char *const yes[] = {"yes", "true", "on", "1"};
     static const char *const no[] = {"no", "false", "off", "0"};
-    for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++) {
+    for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
         if (strcasecmp(text, yes[i]) == 0 || strcasecmp(text, no[i]) == 0) {
             *ret = strcasecmp(text, yes[i]) == 0;
             return true;
@@ -131,22 +115,18 @@ static void strip_url(const char **text, size_t *len) {
     }
     for (size_t i = 0; i < 2; i++) {
         size_t n = strlen(ends[i]);
-        if (*len > n && memcmp(*text + *len - n, ends[i], n) == 0)
-            *len -= n;
+        if (*len > n && memcmp(*text + *len - n, ends[i], n) == 0) *len -= n;
     }
 }
 
 static bool parse_port(const char *text, size_t len, uint16_t *ret) {
     unsigned long port = 0;
-    if (len == 0 || len > 5)
-        return false;
+    if (len == 0 || len > 5) return false;
     for (size_t i = 0; i < len; i++) {
-        if (!isdigit((unsigned char)text[i]))
-            return false;
+        if (!isdigit((unsigned char)text[i])) return false;
         port = port * 10 + (unsigned long)(text[i] - '0');
     }
-    if (port > 65535)
-        return false;
+    if (port > 65535) return false;
     *ret = (uint16_t)port;
     return true;
 }
@@ -157,8 +137,7 @@ static bool is_bare_ipv6(const char *text, size_t len) {
     struct in6_addr ignored;
     const char *zone = memchr(text, '%', len);
     size_t n = zone ? (size_t)(zone - text) : len;
-    if (n >= sizeof literal)
-        return false;
+    if (n >= sizeof(literal)) return false;
     memcpy(literal, text, n);
     literal[n] = '\0';
     return inet_pton(AF_INET6, literal, &ignored) == 1;
@@ -171,8 +150,7 @@ bool str_parse_address(const char *text, const char *default_host, uint16_t defa
     size_t host_len;
     if (text[0] == '[') { /* an IPv6 address: RFC 3986's brackets */
         const char *close = memchr(text, ']', len);
-        if (!close)
-            return false;
+        if (!close) return false;
         host = text + 1;
         host_len = (size_t)(close - host);
         rest = close + 1;
@@ -184,44 +162,34 @@ bool str_parse_address(const char *text, const char *default_host, uint16_t defa
     }
     size_t rest_len = (size_t)(text + len - rest);
     uint16_t port = default_port;
-    if (rest_len > 0 && (rest[0] != ':' || !parse_port(rest + 1, rest_len - 1, &port)))
-        return false;
-    if (rest_len == 0 && default_port == 0)
-        return false;
+    if (rest_len > 0 && (rest[0] != ':' || !parse_port(rest + 1, rest_len - 1, &port))) return false;
+    if (rest_len == 0 && default_port == 0) return false;
     if (host_len == 0) {
-        if (!default_host || text[0] == '[' || rest_len == 0)
-            return false;
+        if (!default_host || text[0] == '[' || rest_len == 0) return false;
         host = default_host;
         host_len = strlen(default_host);
     }
-    for (size_t i = 0; i < host_len; i++) {
-        if (!isalnum((unsigned char)host[i]) && !strchr(".-_:%", host[i]))
-            return false;
-    }
-    if (host_len >= STR_HOST_MAX)
-        return false;
+    for (size_t i = 0; i < host_len; i++)
+        if (!isalnum((unsigned char)host[i]) && !strchr(".-_:%", host[i])) return false;
+    if (host_len >= STR_HOST_MAX) return false;
     memcpy(ret_host, host, host_len);
     ret_host[host_len] = '\0';
     *ret_port = port;
     return true;
 }
 
-static bool is_blank(char c) {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
+static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
 void str_trim(const char **text, size_t *len) {
     while (*len > 0 && is_blank((*text)[0])) {
         (*text)++;
         (*len)--;
     }
-    while (*len > 0 && is_blank((*text)[*len - 1]))
-        (*len)--;
+    while (*len > 0 && is_blank((*text)[*len - 1])) (*len)--;
 }
 
 bool str_next(const char **at, char separator, const char **ret_part, size_t *ret_len) {
-    if (!*at)
-        return false;
+    if (!*at) return false;
     const char *part = *at;
     const char *end = strchr(part, separator);
     size_t len = end ? (size_t)(end - part) : strlen(part);
@@ -237,8 +205,7 @@ size_t str_distance(const char *a, const char *b) {
     uint8_t rows[3][MAX];
     size_t a_len = strnlen(a, MAX - 1), b_len = strnlen(b, MAX - 1);
     uint8_t *before = rows[0], *last = rows[1], *now = rows[2];
-    for (size_t j = 0; j <= b_len; j++)
-        last[j] = (uint8_t)j;
+    for (size_t j = 0; j <= b_len; j++) last[j] = (uint8_t)j;
     memset(before, 0, MAX);
     for (size_t i = 1; i <= a_len; i++) {
         now[0] = (uint8_t)i;
@@ -247,8 +214,7 @@ size_t str_distance(const char *a, const char *b) {
             int best = last[j - 1] + !same;
             best = last[j] + 1 < best ? last[j] + 1 : best;
             best = now[j - 1] + 1 < best ? now[j - 1] + 1 : best;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < best)
-                best = before[j - 2] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < best) best = before[j - 2] + 1;
             now[j] = (uint8_t)best;
         }
         uint8_t *spare = before;
@@ -266,8 +232,7 @@ const char *str_nearest(const char *word, const char *const *names, size_t n) {
     for (size_t i = 0; i < n; i++) {
         size_t distance = str_distance(word, names[i]);
         /* A beginning of the name is near, too. */
-        if (word_len >= 3 && strncasecmp(word, names[i], word_len) == 0 && distance > 1)
-            distance = 1;
+        if (word_len >= 3 && strncasecmp(word, names[i], word_len) == 0 && distance > 1) distance = 1;
         if (distance <= best && (!nearest || distance < best)) {
             best = distance;
             nearest = names[i];
@@ -280,8 +245,7 @@ const char *str_nearest(const char *word, const char *const *names, size_t n) {
 static int utf8_step(const unsigned char *p, size_t n) {
     unsigned char c = p[0], low = 0x80, high = 0xBF;
     int len;
-    if (c < 0x80)
-        return 1;
+    if (c < 0x80) return 1;
     if (c >= 0xC2 && c <= 0xDF) {
         len = 2;
     } else if (c >= 0xE0 && c <= 0xEF) {
@@ -296,10 +260,8 @@ static int utf8_step(const unsigned char *p, size_t n) {
         return 0;
     }
     for (int i = 1; i < len; i++) {
-        if ((size_t)i == n)
-            return -1;
-        if (p[i] < low || p[i] > high)
-            return 0;
+        if ((size_t)i == n) return -1;
+        if (p[i] < low || p[i] > high) return 0;
         low = 0x80;
         high = 0xBF;
     }
@@ -317,8 +279,7 @@ void str_hex(const uint8_t *data, size_t len, char *ret) {
 }
 
 bool str_unhex(const char *text, uint8_t *ret, size_t len) {
-    if (strlen(text) != 2 * len || strspn(text, hex_digits) != 2 * len)
-        return false;
+    if (strlen(text) != 2 * len || strspn(text, hex_digits) != 2 * len) return false;
     for (size_t i = 0; i < len; i++)
         ret[i] = (uint8_t)((strchr(hex_digits, text[2 * i]) - hex_digits) << 4 | (strchr(hex_digits, text[2 * i + 1]) - hex_digits));
     return true;
@@ -327,8 +288,7 @@ bool str_unhex(const char *text, uint8_t *ret, size_t len) {
 bool str_utf8_valid(const char *text, size_t len) {
     for (size_t at = 0; at < len;) {
         int step = utf8_step((const unsigned char *)text + at, len - at);
-        if (step <= 0)
-            return false;
+        if (step <= 0) return false;
         at += (size_t)step;
     }
     return true;
@@ -337,8 +297,7 @@ bool str_utf8_valid(const char *text, size_t len) {
 size_t str_utf8_incomplete(const char *text, size_t len) {
     for (size_t n = 1; n <= 3 && n <= len; n++) {
         unsigned char c = (unsigned char)text[len - n];
-        if ((c & 0xC0) == 0x80)
-            continue; /* not a first byte */
+        if ((c & 0xC0) == 0x80) continue; /* not a first byte */
         return utf8_step((const unsigned char *)text + len - n, n) == -1 ? n : 0;
     }
     return 0;

@@ -24,10 +24,10 @@ bool cli_node_find(const struct options *o, struct cli_node *ret) {
     yyjson_val *root = yyjson_doc_get_root(doc);
     int64_t pid = 0, listen = 0, api = 0;
     const char *host = "", *api_host = "";
-    bool found = json_need_i64(root, "pid", 1, INT32_MAX, &pid, NULL) == ERR_OK && json_need_i64(root, "listen", 1, 65535, &listen,
-        NULL) == ERR_OK
-        && json_need_i64(root, "api", 1, 65535, &api, NULL) == ERR_OK && json_need_str(root, "host", &host, NULL) == ERR_OK
-        && json_need_str(root, "api_host", &api_host, NULL) == ERR_OK && kill((pid_t)pid, 0) == 0;
+    bool found = json_need_i64(root, "pid", 1, INT32_MAX, &pid, NULL) == ERR_OK &&
+                 json_need_i64(root, "listen", 1, 65535, &listen, NULL) == ERR_OK &&
+                 json_need_i64(root, "api", 1, 65535, &api, NULL) == ERR_OK && json_need_str(root, "host", &host, NULL) == ERR_OK &&
+                 json_need_str(root, "api_host", &api_host, NULL) == ERR_OK && kill((pid_t)pid, 0) == 0;
     if (found) {
         *ret = (struct cli_node){.listen = (uint16_t)listen, .api = (uint16_t)api};
         snprintf(ret->host, sizeof(ret->host), "%s", host);
@@ -101,22 +101,22 @@ err_code cli_api_find(const struct options *o, struct cli_api *ret, struct err *
     return ERR_OK;
 }
 
-err_code cli_api_open(const struct options *o, struct cli_api *ret, struct io_http_client **ret_client, struct err *e) {
+err_code cli_api_open(const struct options *o, struct cli_api *ret, struct http_client **ret_client, struct err *e) {
     err_code code = cli_api_find(o, ret, e);
-    return code == ERR_OK ? io_http_client_create(ret->url, ret->key[0] ? ret->key : NULL, ret_client, e) : code;
+    return code == ERR_OK ? http_client_create(ret->url, ret->key[0] ? ret->key : NULL, ret_client, e) : code;
 }
 
 err_code cli_admin_ask(const struct options *o, const char *method, const char *path, const char *body, yyjson_doc **ret_doc,
                        struct err *e) {
-    struct io_http_client *c = NULL;
+    struct http_client *c = NULL;
     struct cli_api api;
     int status = 0;
     err_code code = cli_api_open(o, &api, &c, e);
     struct buf answer;
     buf_init(&answer, 16 << 20);
-    struct io_http_client_request r = {.method = method, .path = path, .body = body, .body_len = body ? strlen(body) : 0,
-                                       .timeout_ms = ADMIN_MS};
-    if (code == ERR_OK) code = io_http_client_send(c, &r, &status, &answer, e);
+    struct http_client_request r = {
+        .method = method, .path = path, .body = body, .body_len = body ? strlen(body) : 0, .timeout_ms = ADMIN_MS};
+    if (code == ERR_OK) code = http_client_send(c, &r, &status, &answer, e);
     if (code == ERR_NETWORK) {
         code = err_set(e, ERR_UNAVAILABLE, "no node answers at %s", api.url);
         err_hint(e, "start it first (caravan up), or say where its API is with --api");
@@ -124,7 +124,7 @@ err_code cli_admin_ask(const struct options *o, const char *method, const char *
     if (code == ERR_OK && status != 200) code = admin_error(status, &answer, e);
     if (code == ERR_OK && ret_doc) code = json_parse((const char *)answer.data, answer.len, ret_doc, e);
     buf_done(&answer);
-    io_http_client_free(c);
+    http_client_free(c);
     return code;
 }
 

@@ -5,9 +5,9 @@
 #define CARAVAN_CLI_CLI_H
 
 #include "base/json.h"
-#include "base/option.h"
+#include "options/option.h"
 #include "engine/params.h"
-#include "io/http_client.h"
+#include "http/client.h"
 #include "model/layout.h"
 #include "io/sock.h"
 #include "node/private_ring.h"
@@ -50,7 +50,7 @@ struct cli_api {
 };
 err_code cli_api_find(const struct options *o, struct cli_api *ret, struct err *e);
 /* The same, and a client of it; the caller frees the client. */
-err_code cli_api_open(const struct options *o, struct cli_api *ret, struct io_http_client **ret_client, struct err *e);
+err_code cli_api_open(const struct options *o, struct cli_api *ret, struct http_client **ret_client, struct err *e);
 /* POSTs a JSON document to the node's admin API. ERR_UNAVAILABLE: none runs. The node's own error otherwise. *ret_doc may be NULL; else the
  * caller frees it. */
 err_code cli_admin_post(const struct options *o, const char *path, const char *body, yyjson_doc **ret_doc, struct err *e);

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
-#include "ring/frame.h"
+#include "wire/frame.h"
 
 const char *cli_program(void) {
     static char path[4096];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * `caravan doctor`: why two machines don't see each other, and what to do. Looks (doctor_here.c, doctor_net.c, doctor_peer.c), has it
- * judged (cluster/doctor.h), prints. */
+ * judged (doctor/doctor.h), prints. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "cli/doctor.h"
 #include "cli/table.h"
-#include "cluster/roster.h"
+#include "members/roster.h"
 
 struct visit {
     struct doctor_self self;

@@ -5,7 +5,7 @@
 #define CARAVAN_CLI_DOCTOR_H
 
 #include "cli/cli.h"
-#include "cluster/doctor_checks.h"
+#include "doctor/checks.h"
 
 /* Opens self's keys and fills in what is found on this machine. */
 void doctor_look_here(const struct options *o, struct doctor_self *self, struct doctor_here *ret);

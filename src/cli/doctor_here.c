@@ -9,11 +9,11 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "base/pages.h"
+#include "os/pages.h"
 #include "base/str.h"
 #include "cli/doctor.h"
-#include "cluster/key.h"
-#include "cluster/profile.h"
+#include "members/key.h"
+#include "plan/profile.h"
 #include "engine/runtime.h"
 #include "io/loop.h"
 
@@ -140,7 +140,7 @@ void doctor_look_here(const struct options *o, struct doctor_self *self, struct 
     free(models);
 }
 
-/* ---- what the running node says ---------------------------------------------------------------------------------------------- */
+/* ---- what the running node says ---- */
 
 yyjson_doc *doctor_ask_status(const struct options *o, struct doctor_here *f) {
     yyjson_doc *doc = NULL;
@@ -151,8 +151,8 @@ yyjson_doc *doctor_ask_status(const struct options *o, struct doctor_here *f) {
     yyjson_arr_foreach(json_some(yyjson_obj_get(yyjson_doc_get_root(doc), "nodes")), i, max, node) {
         if (!yyjson_get_bool(yyjson_obj_get(node, "self"))) continue;
         f->memory_offered = yyjson_get_uint(yyjson_obj_get(node, "memory"));
-        yyjson_arr_foreach(json_some(yyjson_obj_get(node, "stages")), k, n, stage)
-            f->memory_used += yyjson_get_uint(yyjson_obj_get(stage, "bytes"));
+        yyjson_arr_foreach(json_some(yyjson_obj_get(node, "stages")), k, n, stage) f->memory_used +=
+            yyjson_get_uint(yyjson_obj_get(stage, "bytes"));
     }
     return doc;
 }

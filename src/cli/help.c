@@ -3,9 +3,9 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
-#include "cluster/discover.h"
+#include "members/discover.h"
 #include "engine/runtime.h"
-#include "node/stage_main.h"
+#include "stage/main.h"
 
 static void print_exit_codes(struct buf *b) {
     buf_printf(b, "\nExit status: 0 success");
@@ -23,13 +23,11 @@ err_code cli_help(const struct options *o, int *exit_status, struct err *e) {
     enum command_id id = COMMAND_NONE;
     err_code code = ERR_OK;
     const char *name = option_argument(o, 0);
-    if (name) code = command_from_name(name, &id, e);
+    if (name) code = option_command_from_name(name, &id, e);
     if (code != ERR_OK) return code;
     buf_init(&b, 1 << 20);
-    if (option_flag(o, OPT_MARKDOWN))
-        options_markdown(&b);
-    else
-        options_help(id, &b);
+    if (option_flag(o, OPT_MARKDOWN)) options_markdown(&b);
+    else options_help(id, &b);
     if (id == COMMAND_NONE && !option_flag(o, OPT_MARKDOWN)) print_exit_codes(&b);
     fputs(buf_cstr(&b), stdout);
     buf_done(&b);

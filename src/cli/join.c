@@ -8,10 +8,10 @@
 
 #include "base/mem.h"
 #include "cli/cli.h"
-#include "cluster/interfaces.h"
-#include "cluster/invite.h"
-#include "cluster/key.h"
-#include "cluster/roster.h"
+#include "members/interfaces.h"
+#include "members/invite.h"
+#include "members/key.h"
+#include "members/roster.h"
 
 err_code cli_invite(const struct options *o, int *exit_status, struct err *e) {
     (void)exit_status;
@@ -37,7 +37,7 @@ err_code cli_invite(const struct options *o, int *exit_status, struct err *e) {
     return code;
 }
 
-/* ---- join -------------------------------------------------------------------------------------------------------------------- */
+/* ---- join ---- */
 
 /* The code from the command line, or from standard input. A pasted "caravan join" before it is fine. */
 static err_code read_code(const struct options *o, char ret[4 * INVITE_TEXT_SIZE], struct err *e) {
@@ -91,7 +91,7 @@ err_code cli_join(const struct options *o, int *exit_status, struct err *e) {
     return code;
 }
 
-/* ---- leave ------------------------------------------------------------------------------------------------------------------- */
+/* ---- leave ---- */
 
 static err_code forget(const char *path, bool *ret_was, struct err *e) {
     if (unlink(path) == 0) *ret_was = true;
@@ -114,14 +114,13 @@ err_code cli_leave(const struct options *o, int *exit_status, struct err *e) {
     if (code == ERR_OK && was)
         printf("This machine has left its cluster: key and nodes are forgotten. Its identity stays.\n"
                "Next: caravan join CODE, or caravan up for a cluster of its own.\n");
-    else if (code == ERR_OK)
-        printf("This machine was in no cluster.\n");
+    else if (code == ERR_OK) printf("This machine was in no cluster.\n");
     free(key);
     free(peers);
     return code;
 }
 
-/* ---- nodes remove, nodes allow ----------------------------------------------------------------------------------------------- */
+/* ---- nodes remove, nodes allow ---- */
 
 static err_code set_out(const struct options *o, const char *path, const char *name, struct err *e) {
     struct buf body;
@@ -140,8 +139,8 @@ static err_code set_out(const struct options *o, const char *path, const char *n
 err_code cli_nodes_change(const struct options *o, struct err *e) {
     const char *action = option_argument(o, 0), *name = option_argument(o, 1);
     bool remove = strcmp(action, "remove") == 0;
-    if (!name || (!remove && strcmp(action, "allow") != 0)) return err_set(e, ERR_USAGE,
-            "write: caravan nodes remove NAME, or caravan nodes allow NAME");
+    if (!name || (!remove && strcmp(action, "allow") != 0))
+        return err_set(e, ERR_USAGE, "write: caravan nodes remove NAME, or caravan nodes allow NAME");
     err_code code = set_out(o, remove ? "/caravan/v1/nodes/remove" : "/caravan/v1/nodes/allow", name, e);
     if (code != ERR_OK) return code;
     if (!remove) {
@@ -150,6 +149,7 @@ err_code cli_nodes_change(const struct options *o, struct err *e) {
     }
     printf("\"%s\" is shut out: no node of the cluster links with it any more.\n", name);
     printf("It still knows the cluster's key, and with a new identity could come back. If that machine is not to be trusted:\n"
-           "    caravan key rotate --grace 0\n`caravan nodes allow %s` lets it in again.\n", name);
+           "    caravan key rotate --grace 0\n`caravan nodes allow %s` lets it in again.\n",
+           name);
     return ERR_OK;
 }

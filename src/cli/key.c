@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "cluster/key.h"
+#include "members/key.h"
 
 /* A new key for the whole cluster: the running node makes it and tells the others. */
 static err_code key_rotate(const struct options *o, struct err *e) {
@@ -19,7 +19,8 @@ static err_code key_rotate(const struct options *o, struct err *e) {
     yyjson_doc_free(doc);
     printf("the cluster has a new key; %lld other node%s been sent it\n", (long long)told, told == 1 ? " has" : "s have");
     printf("A machine that is away now gets it when it comes back within %lld s; after that: "
-           "there `caravan leave`, then `caravan join` with a new code (`caravan invite`).\n", (long long)option_int(o, OPT_GRACE));
+           "there `caravan leave`, then `caravan join` with a new code (`caravan invite`).\n",
+           (long long)option_int(o, OPT_GRACE));
     return ERR_OK;
 }
 

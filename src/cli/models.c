@@ -21,7 +21,7 @@ static const char *text_of(yyjson_val *o, const char *key) {
 
 static uint64_t number_of(yyjson_val *o, const char *key) { return yyjson_get_uint(yyjson_obj_get(o, key)); }
 
-/* ---- models ------------------------------------------------------------------------------------------------------------------ */
+/* ---- models ---- */
 
 /* "70B", "8.0B", "5.4M" */
 static const char *put_params(uint64_t n, char out[STR_SHORT]) {
@@ -115,7 +115,7 @@ err_code cli_models(const struct options *o, int *exit_status, struct err *e) {
     return code;
 }
 
-/* ---- load -------------------------------------------------------------------------------------------------------------------- */
+/* ---- load ---- */
 
 /* What was shown of the stages, to be overwritten. */
 struct progress {
@@ -142,8 +142,7 @@ static void show_progress(struct progress *p, yyjson_val *model) {
     if (p->lines > 0) fprintf(stderr, "\033[%uA\033[J", p->lines);
     p->lines = 0;
     yyjson_arr_foreach(json_some(yyjson_obj_get(model, "instances")), i, max, in) {
-        yyjson_arr_foreach(json_some(yyjson_obj_get(in, "stages")), k, n, stage)
-            if (p->lines < MAX_LINES) show_stage(p, stage);
+        yyjson_arr_foreach(json_some(yyjson_obj_get(in, "stages")), k, n, stage) if (p->lines < MAX_LINES) show_stage(p, stage);
         if (n == 0 && text_of(in, "message")[0]) {
             fprintf(stderr, "\033[K  %s\n", text_of(in, "message"));
             p->lines++;
@@ -154,8 +153,8 @@ static void show_progress(struct progress *p, yyjson_val *model) {
 static yyjson_val *find_model(yyjson_doc *doc, const char *name) {
     yyjson_val *m;
     size_t i, max;
-    yyjson_arr_foreach(json_some(yyjson_obj_get(yyjson_doc_get_root(doc), "models")), i, max, m)
-        if (strcmp(text_of(m, "name"), name) == 0) return m;
+    yyjson_arr_foreach(json_some(yyjson_obj_get(yyjson_doc_get_root(doc), "models")), i, max,
+                       m) if (strcmp(text_of(m, "name"), name) == 0) return m;
     return NULL;
 }
 
@@ -225,7 +224,7 @@ err_code cli_load_model(const struct options *o, int *exit_status, struct err *e
     return code == ERR_OK ? load_wait(o, name, e) : code;
 }
 
-/* ---- unload, rm -------------------------------------------------------------------------------------------------------------- */
+/* ---- unload, rm ---- */
 
 err_code cli_unload(const struct options *o, int *exit_status, struct err *e) {
     char name[128];

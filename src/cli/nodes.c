@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "cli/cli.h"
 #include "cli/table.h"
-#include "io/http_client.h"
+#include "http/client.h"
 
 enum { PROBE_MS = 3000, WATCH_MS = 1000 };
 
@@ -39,8 +39,7 @@ static void put_devices(yyjson_val *node, struct buf *names, struct buf *speeds)
 static const char *model_name(yyjson_val *models, const char *instance) {
     yyjson_val *m;
     size_t i, max;
-    yyjson_arr_foreach(models, i, max, m)
-        if (strcmp(text_of(m, "instance"), instance) == 0) return text_of(m, "name");
+    yyjson_arr_foreach(models, i, max, m) if (strcmp(text_of(m, "instance"), instance) == 0) return text_of(m, "name");
     return instance;
 }
 
@@ -93,8 +92,16 @@ static void put_node(yyjson_val *nodes, yyjson_val *node, yyjson_val *models, st
         snprintf(address, sizeof(address), strchr(text_of(node, "host"), ':') ? "[%.250s]:%llu" : "%.250s:%llu", text_of(node, "host"),
                  (unsigned long long)yyjson_get_uint(yyjson_obj_get(node, "port")));
     const char *state = text_of(node, "state");
-    const char *cells[] = {text_of(node, "name"), address, self ? "here" : state[0] ? state : "linked",
-                           str_size(offered > used ? offered - used : 0, memory), buf_cstr(&devices), buf_cstr(&speeds), rtt, mbit,
+    const char *cells[] = {text_of(node, "name"),
+                           address,
+                           self       ? "here"
+                           : state[0] ? state
+                                      : "linked",
+                           str_size(offered > used ? offered - used : 0, memory),
+                           buf_cstr(&devices),
+                           buf_cstr(&speeds),
+                           rtt,
+                           mbit,
                            buf_cstr(&stages)};
     table_row(t, cells);
     buf_done(&devices);
@@ -107,15 +114,15 @@ static double measured_tps(yyjson_val *nodes, const char *instance) {
     yyjson_val *node, *s;
     size_t i, max, k, n;
     yyjson_arr_foreach(nodes, i, max, node)
-        yyjson_arr_foreach(yyjson_obj_get(node, "stages"), k, n, s)
-            if (strcmp(text_of(s, "instance"), instance) == 0 && yyjson_obj_get(s, "tokens_per_second"))
-                return yyjson_get_num(yyjson_obj_get(s, "tokens_per_second"));
+        yyjson_arr_foreach(yyjson_obj_get(node, "stages"), k, n,
+                           s) if (strcmp(text_of(s, "instance"), instance) == 0 &&
+                                  yyjson_obj_get(s, "tokens_per_second")) return yyjson_get_num(yyjson_obj_get(s, "tokens_per_second"));
     return 0;
 }
 
 static void put_models(yyjson_val *root, uint32_t width, struct buf *out) {
-    static const struct table_column columns[] = {{"MODEL", 12, false}, {"STATE", 0, false}, {"NODES", 0, true}, {"PREDICTED", 0, true},
-                                                  {"MEASURED", 0, true}, {"", 0, false}};
+    static const struct table_column columns[] = {{"MODEL", 12, false},   {"STATE", 0, false},   {"NODES", 0, true},
+                                                  {"PREDICTED", 0, true}, {"MEASURED", 0, true}, {"", 0, false}};
     yyjson_val *m;
     size_t i, max;
     struct table *t = table_create(columns, ARRAY_LEN(columns));
@@ -127,7 +134,11 @@ static void put_models(yyjson_val *root, uint32_t width, struct buf *out) {
         snprintf(stages, sizeof(stages), "%llu", (unsigned long long)yyjson_get_uint(yyjson_obj_get(m, "stages")));
         if (p > 0) snprintf(predicted, sizeof(predicted), p < 100 ? "%.3g tok/s" : "%.0f tok/s", p);
         if (have > 0) snprintf(measured, sizeof(measured), have < 100 ? "%.3g tok/s" : "%.0f tok/s", have);
-        const char *cells[] = {text_of(m, "name"), ready ? "ready" : "waiting", stages, predicted, measured,
+        const char *cells[] = {text_of(m, "name"),
+                               ready ? "ready" : "waiting",
+                               stages,
+                               predicted,
+                               measured,
                                ready ? "for one conversation" : text_of(m, "message")};
         table_row(t, cells);
     }
@@ -152,22 +163,22 @@ static const char *next_name(yyjson_val *nodes, const char *after) {
 }
 
 static void print_table(yyjson_val *root) {
-    static const struct table_column columns[] = {{"NAME", 8, false}, {"ADDRESS", 12, false}, {"STATE", 0, false}, {"FREE", 0, true},
-                                                  {"DEVICES", 6, false}, {"GB/s", 4, true}, {"RTT", 0, true}, {"MBIT/S", 0, true},
-                                                  {"LAYERS", 0, false}};
+    static const struct table_column columns[] = {{"NAME", 8, false}, {"ADDRESS", 12, false}, {"STATE", 0, false},
+                                                  {"FREE", 0, true},  {"DEVICES", 6, false},  {"GB/s", 4, true},
+                                                  {"RTT", 0, true},   {"MBIT/S", 0, true},    {"LAYERS", 0, false}};
     yyjson_val *nodes = yyjson_obj_get(root, "nodes"), *node;
     size_t i, max;
     struct buf b;
     struct table *t = table_create(columns, ARRAY_LEN(columns));
     buf_init(&b, 1 << 20);
     const char *after = NULL; /* the node that answers, then the others by name */
-    yyjson_arr_foreach(nodes, i, max, node)
-        if (yyjson_get_bool(yyjson_obj_get(node, "self"))) put_node(nodes, node, yyjson_obj_get(root, "models"), t);
+    yyjson_arr_foreach(nodes, i, max, node) if (yyjson_get_bool(yyjson_obj_get(node, "self")))
+        put_node(nodes, node, yyjson_obj_get(root, "models"), t);
     do {
         const char *next = next_name(nodes, after);
-        yyjson_arr_foreach(nodes, i, max, node)
-            if (next && !yyjson_get_bool(yyjson_obj_get(node, "self")) && strcmp(text_of(node, "name"), next) == 0)
-                put_node(nodes, node, yyjson_obj_get(root, "models"), t);
+        yyjson_arr_foreach(nodes, i, max,
+                           node) if (next && !yyjson_get_bool(yyjson_obj_get(node, "self")) && strcmp(text_of(node, "name"), next) == 0)
+            put_node(nodes, node, yyjson_obj_get(root, "models"), t);
         after = next;
     } while (after);
     table_print(t, table_width(), &b);
@@ -178,13 +189,13 @@ static void print_table(yyjson_val *root) {
     buf_done(&b);
 }
 
-static err_code nodes_once(struct io_http_client *c, const struct options *o, struct err *e) {
+static err_code nodes_once(struct http_client *c, const struct options *o, struct err *e) {
     struct buf body;
     yyjson_doc *doc = NULL;
     int status = 0;
     buf_init(&body, 16 << 20);
-    struct io_http_client_request r = {.method = "GET", .path = "/caravan/v1/status", .timeout_ms = PROBE_MS};
-    err_code code = io_http_client_send(c, &r, &status, &body, e);
+    struct http_client_request r = {.method = "GET", .path = "/caravan/v1/status", .timeout_ms = PROBE_MS};
+    err_code code = http_client_send(c, &r, &status, &body, e);
     if (code == ERR_OK && status != 200)
         code = err_set(e, status == 401 ? ERR_AUTH : ERR_PROTOCOL, "the node answers with status %d", status);
     if (code == ERR_OK) code = json_parse(buf_cstr(&body), body.len, &doc, e);
@@ -202,7 +213,7 @@ static err_code nodes_once(struct io_http_client *c, const struct options *o, st
 err_code cli_nodes(const struct options *o, int *exit_status, struct err *e) {
     if (option_argument(o, 0)) return cli_nodes_change(o, e);
     (void)exit_status;
-    struct io_http_client *c = NULL;
+    struct http_client *c = NULL;
     struct cli_api api;
     err_code code = cli_api_open(o, &api, &c, e);
     while (code == ERR_OK) {
@@ -210,6 +221,6 @@ err_code cli_nodes(const struct options *o, int *exit_status, struct err *e) {
         if (!option_flag(o, OPT_WATCH)) break;
         nanosleep(&(struct timespec){.tv_sec = WATCH_MS / 1000}, NULL);
     }
-    io_http_client_free(c);
+    http_client_free(c);
     return code;
 }

@@ -8,13 +8,13 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
-#include "cluster/fleet.h"
-#include "cluster/plan_model.h"
-#include "cluster/profile.h"
-#include "cluster/shapes.h"
-#include "io/http_client.h"
+#include "plan/fleet.h"
+#include "plan/model.h"
+#include "plan/profile.h"
+#include "plan/shapes.h"
+#include "http/client.h"
 #include "model/types.h"
-#include "ring/frame.h"
+#include "wire/frame.h"
 
 enum { PROBE_MS = 2000, MAX_COPIES = 64 };
 
@@ -38,8 +38,7 @@ static err_code paper_model(const struct options *o, const char *name, struct pa
         code = model_gguf_open(name, &p->gguf, e);
         struct err header = {0};
         if (code != ERR_OK && shapes_open_header(name, &p->gguf, &header) == ERR_OK) code = ERR_OK; /* the rest of the file is missing */
-    } else
-        code = shapes_open(name, &p->gguf, e);
+    } else code = shapes_open(name, &p->gguf, e);
     if (code == ERR_OK) code = model_layout_create(p->gguf, &p->layout, e);
     if (code != ERR_OK) return code;
     struct model_load_shape shape = {.n_seq = p->alone ? 1 : (uint32_t)option_int(o, OPT_PARALLEL), .n_ubatch = 512};
@@ -54,20 +53,20 @@ static err_code paper_model(const struct options *o, const char *name, struct pa
 
 /* The cluster of a node that runs at --api. */
 static bool running_fleet(const struct options *o, struct fleet *f) {
-    struct io_http_client *c = NULL;
+    struct http_client *c = NULL;
     struct buf body;
     yyjson_doc *doc = NULL;
     struct cli_api api;
     int status = 0;
     if (cli_api_open(o, &api, &c, NULL) != ERR_OK) return false;
     buf_init(&body, 16 << 20);
-    struct io_http_client_request r = {.method = "GET", .path = "/caravan/v1/status", .timeout_ms = PROBE_MS};
-    bool ok = io_http_client_send(c, &r, &status, &body, NULL) == ERR_OK && status == 200 &&
+    struct http_client_request r = {.method = "GET", .path = "/caravan/v1/status", .timeout_ms = PROBE_MS};
+    bool ok = http_client_send(c, &r, &status, &body, NULL) == ERR_OK && status == 200 &&
               json_parse(buf_cstr(&body), body.len, &doc, NULL) == ERR_OK &&
               fleet_from_status(yyjson_doc_get_root(doc), f, NULL) == ERR_OK && f->n > 0;
     yyjson_doc_free(doc);
     buf_done(&body);
-    io_http_client_free(c);
+    http_client_free(c);
     return ok;
 }
 
@@ -211,10 +210,8 @@ static void paper_smaller(const struct options *o, struct paper *p, const char *
         struct paper q = {.fleet = p->fleet, .wish = p->wish, .alone = i == 0};
         struct plan plan;
         char full[128];
-        if (q.alone)
-            snprintf(full, sizeof(full), "%s", name);
-        else
-            snprintf(full, sizeof(full), "%.*s:%s", (int)strcspn(name, ":"), name, quants[i - 1]);
+        if (q.alone) snprintf(full, sizeof(full), "%s", name);
+        else snprintf(full, sizeof(full), "%.*s:%s", (int)strcspn(name, ":"), name, quants[i - 1]);
         bool fits = paper_model(o, full, &q, NULL) == ERR_OK && (q.alone || q.layout->bytes_total < whole) &&
                     plan_make(plan_source_model(q.source), p->fleet->nodes, p->fleet->n, &p->wish, &plan, NULL) == ERR_OK;
         if (fits)
@@ -272,10 +269,8 @@ err_code cli_plan(const struct options *o, int *exit_status, struct err *e) {
     err_code code = paper_model(o, option_argument(o, 0), &p, e);
     if (code == ERR_OK) code = paper_fleet(o, &p, e);
     if (code == ERR_OK) code = paper_make(o, &p, e);
-    if (code == ERR_OK && option_flag(o, OPT_JSON))
-        paper_json(&p);
-    else if (code == ERR_OK)
-        paper_print(&p);
+    if (code == ERR_OK && option_flag(o, OPT_JSON)) paper_json(&p);
+    else if (code == ERR_OK) paper_print(&p);
     plan_source_free(p.source);
     model_layout_free(p.layout);
     model_gguf_free(p.gguf);

@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
-#include "cluster/profile.h"
+#include "plan/profile.h"
 #include "engine/runtime.h"
 
 err_code cli_profile(const struct options *o, int *exit_status, struct err *e) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * `caravan pull`: fetches a model from a hub into the models folder. cluster/hub says what to fetch, io/download fetches it; here are the
+ * `caravan pull`: fetches a model from a hub into the models folder. pull/hub says what to fetch, http/download fetches it; here are the
  * order of things, the progress that people see, and what they are told when it cannot be. */
 #include <errno.h>
 #include <signal.h>
@@ -14,8 +14,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
-#include "cluster/hub.h"
-#include "io/download.h"
+#include "pull/hub.h"
+#include "http/download.h"
 #include "model/gguf.h"
 
 enum { PULL_MAX_LISTING = 32 << 20, PULL_MAX_PAGES = 100, PULL_RATE_US = 5000000, PULL_SAY_US = 10000000, PULL_BAR = 24 };
@@ -27,7 +27,7 @@ static void on_interrupt(int sig) {
     interrupted = 1;
 }
 
-/* ---- what people see --------------------------------------------------------------------------------------------------------- */
+/* ---- what people see ---- */
 
 struct view {
     const char *name; /* of the file that is being fetched */
@@ -50,7 +50,7 @@ static void view_rate(struct view *v, clock_us now, uint64_t done) {
     }
 }
 
-static void view_line(const struct view *v, const struct io_download_progress *p, struct buf *b) {
+static void view_line(const struct view *v, const struct http_download_progress *p, struct buf *b) {
     char done[STR_SHORT], size[STR_SHORT], rate[STR_SHORT], left[STR_SHORT];
     double share = p->size > 0 ? (double)p->done / (double)p->size : 1;
     buf_printf(b, "%s ", v->name);
@@ -60,19 +60,18 @@ static void view_line(const struct view *v, const struct io_download_progress *p
         buf_append_str(b, "] ");
     }
     buf_printf(b, "%3.0f %%  %s of %s", share * 100, str_size(p->done, done), str_size(p->size, size));
-    if (p->phase == IO_DOWNLOAD_CHECKING)
-        buf_append_str(b, "  checking");
+    if (p->phase == HTTP_DOWNLOAD_CHECKING) buf_append_str(b, "  checking");
     else if (v->rate > 0) {
         buf_printf(b, "  %s/s", str_size((uint64_t)v->rate, rate));
         buf_printf(b, "  %s left", str_duration((uint64_t)((double)(p->size - p->done) / v->rate * 1e6), left));
     }
 }
 
-static void view_progress(void *user, const struct io_download_progress *p) {
+static void view_progress(void *user, const struct http_download_progress *p) {
     struct view *v = user;
     clock_us now = clock_now();
     struct winsize w = {0};
-    if (p->phase == IO_DOWNLOAD_FETCHING) view_rate(v, now, p->done);
+    if (p->phase == HTTP_DOWNLOAD_FETCHING) view_rate(v, now, p->done);
     if (!v->tty && now - v->said < PULL_SAY_US) return;
     v->said = now;
     struct buf b;
@@ -88,7 +87,7 @@ static void view_waiting(void *user, const char *why, unsigned seconds) {
     fprintf(stderr, "%s%s; trying again in %u s\n", v->tty ? "\r\033[K" : "", why, seconds);
 }
 
-/* ---- what to fetch ----------------------------------------------------------------------------------------------------------- */
+/* ---- what to fetch ---- */
 
 struct pull {
     const struct options *o;
@@ -105,7 +104,7 @@ static void pull_base(struct pull *p) {
     if (p->ref.kind == HUB_HF && !given[0]) given = hf && hf[0] ? hf : "https://huggingface.co";
     size_t len = strlen(given);
     while (len > 0 && given[len - 1] == '/') len--;
-    snprintf(p->base, sizeof p->base, "%.*s", (int)(len < 1024 ? len : 1024), given);
+    snprintf(p->base, sizeof(p->base), "%.*s", (int)(len < 1024 ? len : 1024), given);
 }
 
 /* A token goes to the hub that it is for, not to any address. */
@@ -118,22 +117,22 @@ static void pull_token(struct pull *p) {
 }
 
 static err_code pull_list_hf(struct pull *p, const char *first, struct err *e) {
-    char url[IO_WEB_MAX_URL], next[IO_WEB_MAX_URL];
+    char url[WEB_MAX_URL], next[WEB_MAX_URL];
     struct hub_listing *l = hub_listing_create();
     struct buf body;
     err_code code = ERR_OK;
     buf_init(&body, PULL_MAX_LISTING);
-    snprintf(url, sizeof url, "%s", first);
+    snprintf(url, sizeof(url), "%s", first);
     for (int page = 0; code == ERR_OK && url[0] && page < PULL_MAX_PAGES; page++) {
-        struct io_web_request r = {.url = url,
-                                   .token = p->token,
-                                   .accept = hub_list_accept(&p->ref),
-                                   .stop = &interrupted,
-                                   .on_waiting = view_waiting,
-                                   .user = &p->view};
-        code = io_web_get(&r, &body, next, e);
+        struct web_request r = {.url = url,
+                                .token = p->token,
+                                .accept = hub_list_accept(&p->ref),
+                                .stop = &interrupted,
+                                .on_waiting = view_waiting,
+                                .user = &p->view};
+        code = web_get(&r, &body, next, e);
         if (code == ERR_OK) code = hub_listing_add(l, (const char *)body.data, body.len, e);
-        memcpy(url, next, sizeof url);
+        memcpy(url, next, sizeof(url));
     }
     if (code == ERR_OK) code = hub_listing_pick(l, &p->ref, p->base, &p->files, e);
     buf_done(&body);
@@ -144,9 +143,9 @@ static err_code pull_list_hf(struct pull *p, const char *first, struct err *e) {
 static err_code pull_list_ollama(struct pull *p, const char *url, struct err *e) {
     struct buf body;
     buf_init(&body, PULL_MAX_LISTING);
-    struct io_web_request r = {
+    struct web_request r = {
         .url = url, .accept = hub_list_accept(&p->ref), .stop = &interrupted, .on_waiting = view_waiting, .user = &p->view};
-    err_code code = io_web_get(&r, &body, NULL, e);
+    err_code code = web_get(&r, &body, NULL, e);
     if (code == ERR_OK) code = hub_manifest_read(&p->ref, p->base, (const char *)body.data, body.len, &p->files, e);
     buf_done(&body);
     return code;
@@ -174,7 +173,7 @@ static void pull_hint(const struct pull *p, struct err *e) {
         err_hint(e, "the same command goes on where it was");
 }
 
-/* ---- fetching ---------------------------------------------------------------------------------------------------------------- */
+/* ---- fetching ---- */
 
 /* Whether the file is there already. ERR_INVALID: another one of that name is. */
 static err_code pull_is_there(const struct hub_file *f, const char *path, bool *ret_there, struct err *e) {
@@ -188,7 +187,7 @@ static err_code pull_is_there(const struct hub_file *f, const char *path, bool *
 
 static err_code pull_file(struct pull *p, const struct hub_file *f, const char *path, struct err *e) {
     bool there;
-    struct io_download_result got;
+    struct http_download_result got;
     err_code code = pull_is_there(f, path, &there, e);
     if (code != ERR_OK) return code;
     if (there) {
@@ -251,15 +250,11 @@ err_code cli_pull(const struct options *o, int *exit_status, struct err *e) {
     for (size_t i = 0; i < p.files.n && code == ERR_OK; i++) {
         char *path = mem_printf("%s/%s", dir, p.files.files[i].name);
         code = pull_file(&p, &p.files.files[i], path, e);
-        if (i == 0)
-            first = path;
-        else
-            free(path);
+        if (i == 0) first = path;
+        else free(path);
     }
-    if (code == ERR_OK)
-        code = pull_look(&p, dir, first, e);
-    else
-        pull_hint(&p, e);
+    if (code == ERR_OK) code = pull_look(&p, dir, first, e);
+    else pull_hint(&p, e);
     hub_files_done(&p.files);
     free(first);
     free(dir);

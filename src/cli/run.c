@@ -14,16 +14,19 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
-#include "io/http_client.h"
+#include "http/client.h"
 
 enum { MAX_PROMPT = 4 << 20, HISTORY_LINES = 1000 };
 
-struct message { const char *role; char *content; };
+struct message {
+    const char *role;
+    char *content;
+};
 
 struct chat {
     const struct options *o;
     struct run_node node;
-    struct io_http_client *http;
+    struct http_client *http;
     struct message *messages;
     size_t n_messages;
     /* the answer that runs */
@@ -34,20 +37,22 @@ struct chat {
     yyjson_doc *stats; /* the last chunk with "caravan", kept for --stats */
 };
 
-static struct io_http_client *interruptible; /* what Ctrl-C cancels; a signal handler has no argument */
+static struct http_client *interruptible; /* what Ctrl-C cancels; a signal handler has no argument */
 
 static void on_interrupt(int signo) {
     (void)signo;
-    if (interruptible) io_http_client_cancel(interruptible);
+    if (interruptible) http_client_cancel(interruptible);
 }
 
-/* ---- one request ------------------------------------------------------------------------------------------------------------- */
+/* ---- one request ---- */
 
 static void put_sampling(const struct options *o, yyjson_mut_doc *doc, yyjson_mut_val *root) {
 #define PUT_F(field) yyjson_mut_obj_add_real(doc, root, #field, option_num(o, OPT_SAMPLING_##field));
 #define PUT_I(field) yyjson_mut_obj_add_int(doc, root, #field, option_int(o, OPT_SAMPLING_##field));
 #define SAMPLING(field, type, min, max, def, help) \
-    if (option_is_set(o, OPT_SAMPLING_##field)) { PUT_##type(field) }
+    if (option_is_set(o, OPT_SAMPLING_##field)) { \
+        PUT_##type(field) \
+    }
 #include "../../tables/sampling.def"
 #undef SAMPLING
     if (option_int(o, OPT_SEED) >= 0) yyjson_mut_obj_add_int(doc, root, "seed", option_int(o, OPT_SEED));
@@ -114,7 +119,7 @@ static void on_text(struct chat *c, yyjson_val *choice) {
 static bool on_line(void *user, const char *line, size_t len) {
     struct chat *c = user;
     size_t n;
-    const char *data = io_http_sse_data(line, len, &n);
+    const char *data = http_sse_data(line, len, &n);
     yyjson_doc *doc = NULL;
     if (!data || (n == 6 && memcmp(data, "[DONE]", 6) == 0) || json_parse(data, n, &doc, NULL) != ERR_OK) return true;
     yyjson_val *root = yyjson_doc_get_root(doc), *usage = yyjson_obj_get(root, "usage");
@@ -140,11 +145,16 @@ static err_code chat_send(struct chat *c, bool raw, struct err *e) {
     c->failed = (struct err){0};
     c->first = c->last = c->completion_tokens = c->prompt_tokens = 0;
     err_code code = chat_body(c, raw, &body, e);
-    struct io_http_client_request r = {.method = "POST", .path = raw ? "/v1/completions" : "/v1/chat/completions", .body = body.data,
-                                       .body_len = body.len, .timeout_ms = 0, .on_line = on_line, .user = c};
+    struct http_client_request r = {.method = "POST",
+                                    .path = raw ? "/v1/completions" : "/v1/chat/completions",
+                                    .body = body.data,
+                                    .body_len = body.len,
+                                    .timeout_ms = 0,
+                                    .on_line = on_line,
+                                    .user = c};
     c->asked = clock_now();
     interruptible = c->http;
-    if (code == ERR_OK) code = io_http_client_send(c->http, &r, &status, &answer, e);
+    if (code == ERR_OK) code = http_client_send(c->http, &r, &status, &answer, e);
     interruptible = NULL;
     if (code == ERR_OK && status != 200) {
         yyjson_doc *doc = NULL;
@@ -161,7 +171,7 @@ static err_code chat_send(struct chat *c, bool raw, struct err *e) {
     return code;
 }
 
-/* ---- figures ----------------------------------------------------------------------------------------------------------------- */
+/* ---- figures ---- */
 
 static double ms_of(yyjson_val *obj, const char *key) { return yyjson_get_num(yyjson_obj_get(obj, key)); }
 
@@ -197,7 +207,7 @@ static void print_figures(const struct chat *c) {
     print_stages(yyjson_obj_get(stats, "stages"));
 }
 
-/* ---- the conversation -------------------------------------------------------------------------------------------------------- */
+/* ---- the conversation ---- */
 
 static void chat_add(struct chat *c, const char *role, const char *content) {
     c->messages = mem_realloc(c->messages, c->n_messages + 1, sizeof(*c->messages));
@@ -222,10 +232,8 @@ static err_code chat_ask(struct chat *c, const char *prompt, struct err *e) {
     err_code code = chat_send(c, raw, e);
     if (c->text.len > 0) putchar('\n');
     fflush(stdout);
-    if (code == ERR_OK || code == ERR_CANCELLED)
-        chat_add(c, "assistant", buf_cstr(&c->text));
-    else
-        chat_forget(c, before); /* the turn can be tried again */
+    if (code == ERR_OK || code == ERR_CANCELLED) chat_add(c, "assistant", buf_cstr(&c->text));
+    else chat_forget(c, before); /* the turn can be tried again */
     if (code == ERR_OK) print_figures(c);
     return code;
 }
@@ -284,7 +292,7 @@ err_code cli_run(const struct options *o, int *exit_status, struct err *e) {
     struct chat c = {.o = o};
     buf_init(&c.text, 64 << 20);
     err_code code = run_node_open(o, &c.node, e);
-    if (code == ERR_OK) code = io_http_client_create(c.node.api.url, c.node.api.key[0] ? c.node.api.key : NULL, &c.http, e);
+    if (code == ERR_OK) code = http_client_create(c.node.api.url, c.node.api.key[0] ? c.node.api.key : NULL, &c.http, e);
     if (code == ERR_OK) {
         signal(SIGINT, on_interrupt);
         code = chat_run(&c, e);
@@ -292,7 +300,7 @@ err_code cli_run(const struct options *o, int *exit_status, struct err *e) {
     chat_forget(&c, 0);
     free(c.messages);
     yyjson_doc_free(c.stats);
-    io_http_client_free(c.http);
+    http_client_free(c.http);
     run_node_close(&c.node);
     buf_done(&c.text);
     return code;

@@ -26,20 +26,19 @@ static void model_name(const char *path, char *ret, size_t size) {
 }
 
 /* GET a JSON document; NULL when there is none. The caller frees it. */
-static yyjson_doc *get_json(struct io_http_client *c, const char *path, int *ret_status) {
+static yyjson_doc *get_json(struct http_client *c, const char *path, int *ret_status) {
     struct buf body;
     yyjson_doc *doc = NULL;
     buf_init(&body, 16 << 20);
-    struct io_http_client_request r = {.method = "GET", .path = path, .timeout_ms = PROBE_MS};
-    if (io_http_client_send(c, &r, ret_status, &body, NULL) == ERR_OK && *ret_status == 200)
-        json_parse(buf_cstr(&body), body.len, &doc, NULL);
+    struct http_client_request r = {.method = "GET", .path = path, .timeout_ms = PROBE_MS};
+    if (http_client_send(c, &r, ret_status, &body, NULL) == ERR_OK && *ret_status == 200) json_parse(buf_cstr(&body), body.len, &doc, NULL);
     buf_done(&body);
     return doc;
 }
 
 /* Does a node answer at --api, and has it the model? Its names go to `known` for the error message. */
 static bool find_running(const struct options *o, struct run_node *n, char *known, size_t known_size) {
-    struct io_http_client *c;
+    struct http_client *c;
     int status = 0;
     bool found = false;
     if (cli_api_open(o, &n->api, &c, NULL) != ERR_OK) return false;
@@ -53,11 +52,11 @@ static bool find_running(const struct options *o, struct run_node *n, char *know
         snprintf(known + strlen(known), known_size - strlen(known), "%s\"%s\"", known[0] ? ", " : "", id);
     }
     yyjson_doc_free(doc);
-    io_http_client_free(c);
+    http_client_free(c);
     return found;
 }
 
-/* ---- a private one ----------------------------------------------------------------------------------------------------------- */
+/* ---- a private one ---- */
 
 static void private_main(const struct options *o, int ready_fd, pid_t parent) {
     prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -103,7 +102,7 @@ static err_code private_start(const struct options *o, struct run_node *n, struc
 }
 
 /* One look at the node's status: true when the model is ready. Prints loading progress on a terminal. */
-static bool private_ready(struct io_http_client *c, const char *model, char *message, size_t message_size) {
+static bool private_ready(struct http_client *c, const char *model, char *message, size_t message_size) {
     int status = 0;
     yyjson_doc *doc = get_json(c, "/caravan/v1/status", &status);
     yyjson_val *root = yyjson_doc_get_root(doc), *m, *s;
@@ -116,17 +115,17 @@ static bool private_ready(struct io_http_client *c, const char *model, char *mes
         const char *text = yyjson_get_str(yyjson_obj_get(m, "message"));
         snprintf(message, message_size, "%s", text ? text : "");
     }
-    yyjson_arr_foreach(yyjson_obj_get(root, "nodes"), i, max, m)
-        yyjson_arr_foreach(yyjson_obj_get(m, "stages"), k, n, s) progress = yyjson_get_uint(yyjson_obj_get(s, "progress"));
+    yyjson_arr_foreach(yyjson_obj_get(root, "nodes"), i, max, m) yyjson_arr_foreach(yyjson_obj_get(m, "stages"), k, n, s) progress =
+        yyjson_get_uint(yyjson_obj_get(s, "progress"));
     if (isatty(STDERR_FILENO)) fprintf(stderr, ready ? "\r\033[K" : "\rloading %s ... %u %%", model, (unsigned)progress);
     yyjson_doc_free(doc);
     return ready;
 }
 
 static err_code private_wait(struct run_node *n, struct err *e) {
-    struct io_http_client *c;
+    struct http_client *c;
     char said[512] = "", message[512] = "";
-    err_code code = io_http_client_create(n->api.url, NULL, &c, e);
+    err_code code = http_client_create(n->api.url, NULL, &c, e);
     if (code != ERR_OK) return code;
     while (!private_ready(c, n->model, message, sizeof(message))) {
         int status;
@@ -143,7 +142,7 @@ static err_code private_wait(struct run_node *n, struct err *e) {
         snprintf(said, sizeof(said), "%s", message);
         nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000}, NULL);
     }
-    io_http_client_free(c);
+    http_client_free(c);
     return code;
 }
 

@@ -9,10 +9,10 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
-#include "cluster/interfaces.h"
-#include "gateway/api_keys.h"
+#include "members/interfaces.h"
+#include "gateway/keys.h"
 #include "node/node.h"
-#include "pipeline/stage_msg.h"
+#include "wire/stage_msg.h"
 
 enum { MAX_KEYS = 256 };
 
@@ -107,8 +107,8 @@ err_code cli_serve(const struct options *o, bool private_node, int ready_fd, str
     struct node_config *c = MEM_NEW(struct node_config);
     struct api_keys keys = {0};
     char *key_file = cli_key_path(o), *cache = cli_state_path(o, "weights"), *profile = cli_state_path(o, "profile.json"),
-        *state = cli_state_path(o, "state.db");
-    char *state_dir = cli_state_path(o, ""), *models_dir = cli_models_dir(o), *const *interfaces;
+         *state = cli_state_path(o, "state.db");
+    char *state_dir = cli_state_path(o, ""), *models_dir = cli_models_dir(o), *const * interfaces;
     err_code code = up_config(o, c, e);
     if (code == ERR_OK && !private_node) code = keys_read(o, &keys, e);
     if (private_node) {

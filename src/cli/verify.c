@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "cli/cli.h"
-#include "ring/frame.h"
+#include "wire/frame.h"
 
 enum { CHUNK = 16 }; /* prompt tokens in a batch: a multiple of 4, so that every chunk is of one class (DESIGN.md, numerics) */
 #define CLOSE_LIMIT 1e-2
@@ -46,7 +46,7 @@ static uint32_t argmax(const float *row, uint32_t n) {
     return best;
 }
 
-/* ---- the whole model --------------------------------------------------------------------------------------------------------- */
+/* ---- the whole model ---- */
 
 static void on_generated(void *user, const struct request_event *ev) {
     struct verify *v = user;
@@ -119,7 +119,7 @@ static err_code verify_whole(struct verify *v, const struct options *o, const st
     return code;
 }
 
-/* ---- the slices -------------------------------------------------------------------------------------------------------------- */
+/* ---- the slices ---- */
 
 static void compare_row(struct verify *v, const float *split) {
     bool same = memcmp(v->row, split, v->n_vocab * sizeof(float)) == 0;
@@ -160,7 +160,7 @@ static err_code verify_slices(struct verify *v, const struct options *o, const s
     return code;
 }
 
-/* ---- the verdict ------------------------------------------------------------------------------------------------------------- */
+/* ---- the verdict ---- */
 
 static enum verdict verify_verdict(const struct verify *v) {
     if (v->n_rows != v->n_tokens || v->n_rows == 0) return DIFFERS;
@@ -201,9 +201,7 @@ static void print_json(const char *path, const struct cli_split *s, const struct
     yyjson_mut_doc_free(doc);
 }
 
-static double rms(double sum_square, uint64_t n) {
-    return n ? sqrt(sum_square / (double)n) : 0;
-}
+static double rms(double sum_square, uint64_t n) { return n ? sqrt(sum_square / (double)n) : 0; }
 
 static void print_text(const char *path, const struct cli_split *s, const struct verify *v, enum verdict d, const char *wire) {
     printf("%s (%s, %u layers) in %u slice%s of", path, s->layout->arch, s->layout->n_layer, s->n_stage, s->n_stage == 1 ? "" : "s");

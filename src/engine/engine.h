@@ -29,10 +29,12 @@ struct engine_op {
 /* How the rows of a text become one vector (the numbers are GGUF's `<arch>.pooling_type`); NONE: the model generates text. */
 enum engine_pooling { ENGINE_POOL_NONE, ENGINE_POOL_MEAN, ENGINE_POOL_CLS, ENGINE_POOL_LAST, ENGINE_POOL_RANK };
 
-enum { ENGINE_TOKEN_SAMPLE = 1,  /* the tail samples the next token after this one and reports it */
-       ENGINE_TOKEN_LOGITS = 2, /* the tail reports all logits of this position (verify) */
-       ENGINE_TOKEN_DRAFT = 4,  /* a proposal: it counts, and is sampled after, only if the token sampled before it is this one */
-       ENGINE_TOKEN_POOL = 8 }; /* the last of a text: the tail reports the text's vector */
+enum {
+    ENGINE_TOKEN_SAMPLE = 1,  /* the tail samples the next token after this one and reports it */
+    ENGINE_TOKEN_LOGITS = 2, /* the tail reports all logits of this position (verify) */
+    ENGINE_TOKEN_DRAFT = 4,  /* a proposal: it counts, and is sampled after, only if the token sampled before it is this one */
+    ENGINE_TOKEN_POOL = 8
+}; /* the last of a text: the tail reports the text's vector */
 struct engine_token {
     int32_t token;
     int32_t pos;
@@ -64,7 +66,10 @@ struct engine_sample {
     float logprob;              /* of the raw distribution (temperature 1, before filters), as the OpenAI API reports it */
     bool end;                   /* an end-of-generation token */
     uint32_t n_top;
-    struct { int32_t token; float logprob; } top[ENGINE_MAX_TOP_LOGPROBS];
+    struct {
+        int32_t token;
+        float logprob;
+    } top[ENGINE_MAX_TOP_LOGPROBS];
 };
 
 struct engine_ops {

@@ -10,12 +10,12 @@
 #include "model/estimate.h"
 
 #define LOAD_MAX_CTX (16 * 1024 * 1024)
-#define BIAS_MAX 100.0
+#define BIAS_MAX     100.0
 
 /* ---- sampling ---- */
 
 void engine_sampling_init(struct engine_sampling *p) {
-    memset(p, 0, sizeof *p);
+    memset(p, 0, sizeof(*p));
 #define SAMPLING(field, type, min, max, def, help) p->field = def;
 #include "../../tables/sampling.def"
 #undef SAMPLING
@@ -32,16 +32,16 @@ void engine_sampling_done(struct engine_sampling *p) {
 
 static err_code get_F(yyjson_val *obj, const char *key, double min, double max, float *ret, struct err *e) {
     double v = *ret;
-    err_code rc = json_get_double(obj, key, min, max, &v, e);
-    if (rc == ERR_OK) *ret = (float)v;
-    return rc;
+    err_code code = json_get_double(obj, key, min, max, &v, e);
+    if (code == ERR_OK) *ret = (float)v;
+    return code;
 }
 
 static err_code get_I(yyjson_val *obj, const char *key, int64_t min, int64_t max, int32_t *ret, struct err *e) {
     int64_t v = *ret;
-    err_code rc = json_get_i64(obj, key, min, max, &v, e);
-    if (rc == ERR_OK) *ret = (int32_t)v;
-    return rc;
+    err_code code = json_get_i64(obj, key, min, max, &v, e);
+    if (code == ERR_OK) *ret = (int32_t)v;
+    return code;
 }
 
 /* Any 64-bit integer; a negative one (the OpenAI API allows them) keeps its bits. */
@@ -55,8 +55,8 @@ static err_code get_seed(yyjson_val *obj, uint64_t *ret, struct err *e) {
 
 static err_code get_grammar(yyjson_val *obj, char **ret, struct err *e) {
     const char *text = NULL;
-    err_code rc = json_get_str(obj, "grammar", &text, e);
-    if (rc != ERR_OK || text == NULL) return rc;
+    err_code code = json_get_str(obj, "grammar", &text, e);
+    if (code != ERR_OK || text == NULL) return code;
     if (strlen(text) != yyjson_get_len(yyjson_obj_get(obj, "grammar")))
         return err_set(e, ERR_INVALID, "field \"grammar\": a NUL character in the grammar");
     free(*ret);
@@ -82,16 +82,15 @@ static err_code get_bias(yyjson_val *obj, struct engine_sampling *p, struct err 
     if (map == NULL || yyjson_is_null(map)) return ERR_OK;
     if (!yyjson_is_obj(map)) return err_set(e, ERR_INVALID, "field \"logit_bias\": expected an object of token to bias");
     size_t n = yyjson_obj_size(map);
-    if (n > ENGINE_MAX_LOGIT_BIAS)
-        return err_set(e, ERR_LIMIT, "field \"logit_bias\": %zu entries, at most %d", n, ENGINE_MAX_LOGIT_BIAS);
-    struct engine_logit_bias *list = n > 0 ? mem_calloc(n, sizeof *list) : NULL;
+    if (n > ENGINE_MAX_LOGIT_BIAS) return err_set(e, ERR_LIMIT, "field \"logit_bias\": %zu entries, at most %d", n, ENGINE_MAX_LOGIT_BIAS);
+    struct engine_logit_bias *list = n > 0 ? mem_calloc(n, sizeof(*list)) : NULL;
     size_t i, max;
     yyjson_val *key, *val;
     yyjson_obj_foreach(map, i, max, key, val) {
-        err_code rc = bias_entry(yyjson_get_str(key), val, &list[i], e);
-        if (rc != ERR_OK) {
+        err_code code = bias_entry(yyjson_get_str(key), val, &list[i], e);
+        if (code != ERR_OK) {
             free(list);
-            return rc;
+            return code;
         }
     }
     free(p->bias);
@@ -102,26 +101,22 @@ static err_code get_bias(yyjson_val *obj, struct engine_sampling *p, struct err 
 
 err_code engine_sampling_from_json(struct engine_sampling *p, yyjson_val *obj, struct err *e) {
     if (!yyjson_is_obj(obj)) return err_set(e, ERR_INVALID, "sampling parameters: expected an object");
-    err_code rc;
+    err_code code;
 #define SAMPLING(field, type, min, max, def, help) \
-    if ((rc = get_##type(obj, #field, min, max, &p->field, e)) != ERR_OK) return rc;
+    if ((code = get_##type(obj, #field, min, max, &p->field, e)) != ERR_OK) return code;
 #include "../../tables/sampling.def"
 #undef SAMPLING
-    if ((rc = get_seed(obj, &p->seed, e)) != ERR_OK) return rc;
-    if ((rc = json_get_u32(obj, "top_logprobs", ENGINE_MAX_TOP_LOGPROBS, &p->n_top_logprobs, e)) != ERR_OK) return rc;
-    if ((rc = json_get_u32(obj, "generated_from", INT32_MAX, &p->generated_from, e)) != ERR_OK) return rc;
-    if ((rc = get_grammar(obj, &p->grammar, e)) != ERR_OK) return rc;
-    if ((rc = engine_lazy_from_json(&p->lazy, obj, e)) != ERR_OK) return rc;
+    if ((code = get_seed(obj, &p->seed, e)) != ERR_OK) return code;
+    if ((code = json_get_u32(obj, "top_logprobs", ENGINE_MAX_TOP_LOGPROBS, &p->n_top_logprobs, e)) != ERR_OK) return code;
+    if ((code = json_get_u32(obj, "generated_from", INT32_MAX, &p->generated_from, e)) != ERR_OK) return code;
+    if ((code = get_grammar(obj, &p->grammar, e)) != ERR_OK) return code;
+    if ((code = engine_lazy_from_json(&p->lazy, obj, e)) != ERR_OK) return code;
     return get_bias(obj, p, e);
 }
 
-static void put_F(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, float v) {
-    yyjson_mut_obj_add_real(doc, obj, key, (double)v);
-}
+static void put_F(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, float v) { yyjson_mut_obj_add_real(doc, obj, key, (double)v); }
 
-static void put_I(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, int32_t v) {
-    yyjson_mut_obj_add_sint(doc, obj, key, v);
-}
+static void put_I(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, int32_t v) { yyjson_mut_obj_add_sint(doc, obj, key, v); }
 
 static void put_bias(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct engine_sampling *p) {
     yyjson_mut_val *map = yyjson_mut_obj_add_obj(doc, obj, "logit_bias");
@@ -158,14 +153,15 @@ static const char *const CACHE_TYPES[] = {"f32", "f16", "bf16", "q8_0", "q4_0", 
 static const char *const POOLING[] = {"auto", "none", "mean", "cls", "last", NULL};
 
 #define LOAD_NUMBERS(X) \
-    X(n_ctx, LOAD_MAX_CTX) X(n_seq, 256) X(n_batch, 16384) X(n_ubatch, 16384) X(n_outputs, 16384) X(n_threads, 1024) \
-    X(n_threads_batch, 1024) X(n_rewind, 64)
+    X(n_ctx, LOAD_MAX_CTX) \
+    X(n_seq, 256) X(n_batch, 16384) X(n_ubatch, 16384) X(n_outputs, 16384) X(n_threads, 1024) X(n_threads_batch, 1024) X(n_rewind, 64)
 #define LOAD_WORDS(X) \
-    X(devices, NULL) X(split_mode, SPLIT_MODES) X(cache_type_k, CACHE_TYPES) X(cache_type_v, CACHE_TYPES) \
-    X(flash_attn, FLASH_ATTN) X(pooling, POOLING) X(backends, NULL)
+    X(devices, NULL) \
+    X(split_mode, SPLIT_MODES) \
+    X(cache_type_k, CACHE_TYPES) X(cache_type_v, CACHE_TYPES) X(flash_attn, FLASH_ATTN) X(pooling, POOLING) X(backends, NULL)
 
 void engine_load_init(struct engine_load *p) {
-    memset(p, 0, sizeof *p);
+    memset(p, 0, sizeof(*p));
     p->n_seq = 1;
     memcpy(p->split_mode, "layer", sizeof "layer");
     memcpy(p->cache_type_k, "f16", sizeof "f16");
@@ -189,8 +185,8 @@ uint32_t engine_load_outputs(const struct engine_load *p) {
 
 static err_code get_word(yyjson_val *obj, const char *key, const char *const *allowed, char *ret, size_t size, struct err *e) {
     const char *s = NULL;
-    err_code rc = json_get_str(obj, key, &s, e);
-    if (rc != ERR_OK || s == NULL) return rc;
+    err_code code = json_get_str(obj, key, &s, e);
+    if (code != ERR_OK || s == NULL) return code;
     size_t len = strlen(s);
     if (len >= size) return err_set(e, ERR_INVALID, "field \"%s\": longer than %zu characters", key, size - 1);
     bool ok = allowed == NULL;
@@ -201,22 +197,24 @@ static err_code get_word(yyjson_val *obj, const char *key, const char *const *al
         buf_printf(&list, "%s%s", w == allowed ? "" : ", ", *w);
     }
     if (ok) memcpy(ret, s, len + 1);
-    else rc = err_set(e, ERR_INVALID, "field \"%s\": expected one of %s, got \"%.40s\"", key, buf_cstr(&list), s);
+    else code = err_set(e, ERR_INVALID, "field \"%s\": expected one of %s, got \"%.40s\"", key, buf_cstr(&list), s);
     buf_done(&list);
-    return rc;
+    return code;
 }
 
 err_code engine_load_from_json(struct engine_load *p, yyjson_val *obj, struct err *e) {
     if (!yyjson_is_obj(obj)) return err_set(e, ERR_INVALID, "load parameters: expected an object");
-    err_code rc;
-#define X(field, max) if ((rc = json_get_u32(obj, #field, max, &p->field, e)) != ERR_OK) return rc;
+    err_code code;
+#define X(field, max) \
+    if ((code = json_get_u32(obj, #field, max, &p->field, e)) != ERR_OK) return code;
     LOAD_NUMBERS(X)
 #undef X
-#define X(field, allowed) if ((rc = get_word(obj, #field, allowed, p->field, sizeof p->field, e)) != ERR_OK) return rc;
+#define X(field, allowed) \
+    if ((code = get_word(obj, #field, allowed, p->field, sizeof(p->field), e)) != ERR_OK) return code;
     LOAD_WORDS(X)
 #undef X
-    if ((rc = get_I(obj, "n_gpu_layers", -1, 1000000, &p->n_gpu_layers, e)) != ERR_OK) return rc;
-    if ((rc = json_get_bool(obj, "exact", &p->exact, e)) != ERR_OK) return rc;
+    if ((code = get_I(obj, "n_gpu_layers", -1, 1000000, &p->n_gpu_layers, e)) != ERR_OK) return code;
+    if ((code = json_get_bool(obj, "exact", &p->exact, e)) != ERR_OK) return code;
     if (p->n_seq == 0) return err_set(e, ERR_INVALID, "field \"n_seq\": expected a number from 1 to 256, got 0");
     return ERR_OK;
 }

@@ -12,7 +12,10 @@
 
 enum { ENGINE_MAX_TOP_LOGPROBS = 20, ENGINE_MAX_LOGIT_BIAS = 1024, ENGINE_MAX_TRIGGERS = 8, ENGINE_MAX_TRIGGER_LEN = 128 };
 
-struct engine_logit_bias { int32_t token; float bias; };
+struct engine_logit_bias {
+    int32_t token;
+    float bias;
+};
 
 /* A grammar that does not hold from the beginning: it takes over behind the first of these words in the generated text (engine/trigger.h).
  * Strings are owned. */
@@ -25,8 +28,8 @@ struct engine_lazy {
 };
 
 struct engine_sampling {
-#define SAMPLING_F float
-#define SAMPLING_I int32_t
+#define SAMPLING_F                                 float
+#define SAMPLING_I                                 int32_t
 #define SAMPLING(field, type, min, max, def, help) SAMPLING_##type field;
 #include "../../tables/sampling.def"
 #undef SAMPLING

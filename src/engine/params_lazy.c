@@ -55,14 +55,14 @@ err_code engine_lazy_from_json(struct engine_lazy *lazy, yyjson_val *obj, struct
     struct engine_lazy got = {0};
     if (v == NULL || yyjson_is_null(v)) return ERR_OK;
     if (!yyjson_is_obj(v)) return err_set(e, ERR_INVALID, "field \"grammar_lazy\": expected an object");
-    err_code rc = get_triggers(yyjson_obj_get(v, "triggers"), &got, e);
-    if (rc == ERR_OK) rc = get_skip(yyjson_obj_get(v, "skip"), &got, e);
-    if (rc == ERR_OK) rc = json_get_bool(v, "at_start", &got.at_start, e);
-    if (rc == ERR_OK) rc = json_get_bool(v, "skipping", &got.skipping, e);
-    if (rc == ERR_OK && got.skipping && got.skip_close == NULL) rc = wrong(e, "skipping", "a region to begin in (\"skip\")");
-    if (rc != ERR_OK) {
+    err_code code = get_triggers(yyjson_obj_get(v, "triggers"), &got, e);
+    if (code == ERR_OK) code = get_skip(yyjson_obj_get(v, "skip"), &got, e);
+    if (code == ERR_OK) code = json_get_bool(v, "at_start", &got.at_start, e);
+    if (code == ERR_OK) code = json_get_bool(v, "skipping", &got.skipping, e);
+    if (code == ERR_OK && got.skipping && got.skip_close == NULL) code = wrong(e, "skipping", "a region to begin in (\"skip\")");
+    if (code != ERR_OK) {
         engine_lazy_done(&got);
-        return rc;
+        return code;
     }
     engine_lazy_done(lazy);
     *lazy = got;

@@ -7,7 +7,7 @@ enum { ROUNDS = 10 };
 
 void engine_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t ret[4]) {
     uint32_t c[4], k0 = key[0], k1 = key[1];
-    memcpy(c, counter, sizeof c);
+    memcpy(c, counter, sizeof(c));
     for (int round = 0; round < ROUNDS; round++) {
         uint64_t a = (uint64_t)0xD2511F53u * c[0], b = (uint64_t)0xCD9E8D57u * c[2];
         c[0] = (uint32_t)(b >> 32) ^ c[1] ^ k0;
@@ -17,7 +17,7 @@ void engine_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t re
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
-    memcpy(ret, c, sizeof c);
+    memcpy(ret, c, sizeof(c));
 }
 
 double engine_uniform(uint64_t seed, int32_t pos, uint32_t purpose) {

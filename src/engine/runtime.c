@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-#define MIB (1024.0 * 1024.0)
+#define MIB     (1024.0 * 1024.0)
 #define MAX_MIB 1e9
 
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -22,7 +22,10 @@ static _Thread_local struct engine_tally tally;
 
 /* libllama has no call for what it allocated, but says it at load: "<who>: <device> KV buffer size = 12.00 MiB". */
 static void tally_line(const char *line) {
-    static const struct { const char *words; size_t field; } kinds[] = {
+    static const struct {
+        const char *words;
+        size_t field;
+    } kinds[] = {
         {" model buffer size = ", offsetof(struct engine_tally, weights)},
         {" KV buffer size = ", offsetof(struct engine_tally, kv)},
         {" RS buffer size = ", offsetof(struct engine_tally, kv)},
@@ -42,7 +45,7 @@ static void tally_line(const char *line) {
 static void keep_complaint(const char *text, size_t len) {
     const char *colon = strstr(text, ": ");
     size_t skip = colon != NULL && strcspn(text, " ") > (size_t)(colon - text) ? (size_t)(colon - text) + 2 : 0;
-    if (skip < len) snprintf(complaint, sizeof complaint, "%.*s", (int)(len - skip), text + skip);
+    if (skip < len) snprintf(complaint, sizeof(complaint), "%.*s", (int)(len - skip), text + skip);
 }
 
 static void on_log(enum ggml_log_level level, const char *text, void *user) {
@@ -56,16 +59,12 @@ static void on_log(enum ggml_log_level level, const char *text, void *user) {
 }
 
 /* libllama is about to abort(): this is the last line that the node finds in the stage's log. */
-static void on_abort(const char *message) {
-    log_error("llama", "abort: %s", message);
-}
+static void on_abort(const char *message) { log_error("llama", "abort: %s", message); }
 
-static bool has_cpu(void) {
-    return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) != NULL;
-}
+static bool has_cpu(void) { return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) != NULL; }
 
 err_code engine_runtime_start(const char *backends, struct err *e) {
-    err_code rc = ERR_OK;
+    err_code code = ERR_OK;
     pthread_mutex_lock(&start_lock);
     if (!started) {
         llama_log_set(on_log, NULL);
@@ -76,12 +75,12 @@ err_code engine_runtime_start(const char *backends, struct err *e) {
             llama_backend_init();
             started = true;
         } else {
-            rc = err_set(e, ERR_UNAVAILABLE, "no ggml CPU backend in \"%s\"", *backends != '\0' ? backends : "the system's folder");
+            code = err_set(e, ERR_UNAVAILABLE, "no ggml CPU backend in \"%s\"", *backends != '\0' ? backends : "the system's folder");
             err_hint(e, "the folder must hold ggml's backend modules (libggml-cpu-*.so)");
         }
     }
     pthread_mutex_unlock(&start_lock);
-    return rc;
+    return code;
 }
 
 static const char *type_name(enum ggml_backend_dev_type type) {
@@ -99,9 +98,9 @@ size_t engine_devices(struct engine_device *ret, size_t max) {
         ggml_backend_dev_t dev = ggml_backend_dev_get(i);
         size_t free_bytes = 0, total_bytes = 0;
         ggml_backend_dev_memory(dev, &free_bytes, &total_bytes);
-        snprintf(ret[i].name, sizeof ret[i].name, "%s", ggml_backend_dev_name(dev));
-        snprintf(ret[i].description, sizeof ret[i].description, "%s", ggml_backend_dev_description(dev));
-        snprintf(ret[i].type, sizeof ret[i].type, "%s", type_name(ggml_backend_dev_type(dev)));
+        snprintf(ret[i].name, sizeof(ret[i].name), "%s", ggml_backend_dev_name(dev));
+        snprintf(ret[i].description, sizeof(ret[i].description), "%s", ggml_backend_dev_description(dev));
+        snprintf(ret[i].type, sizeof(ret[i].type), "%s", type_name(ggml_backend_dev_type(dev)));
         ret[i].memory_free = free_bytes;
         ret[i].memory_total = total_bytes;
     }
@@ -112,7 +111,7 @@ const char *engine_runtime_complaint(void) { return complaint; }
 
 void engine_runtime_clear(void) {
     complaint[0] = '\0';
-    memset(&tally, 0, sizeof tally);
+    memset(&tally, 0, sizeof(tally));
 }
 
 struct engine_tally engine_runtime_tally(void) { return tally; }
@@ -120,7 +119,7 @@ struct engine_tally engine_runtime_tally(void) { return tally; }
 uint32_t engine_runtime_cores(void) {
     cpu_set_t set;
     CPU_ZERO(&set);
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
     return n > 0 ? (uint32_t)n : 1;
 }
 

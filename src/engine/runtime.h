@@ -35,7 +35,9 @@ const char *engine_runtime_complaint(void);
 void engine_runtime_clear(void);
 
 /* Bytes that libllama said to have allocated in this thread since the last clear (it logs them to 0.01 MiB). */
-struct engine_tally { uint64_t weights, kv, compute; };
+struct engine_tally {
+    uint64_t weights, kv, compute;
+};
 struct engine_tally engine_runtime_tally(void);
 
 #endif

@@ -31,7 +31,7 @@ struct engine_sampler {
 struct engine_scratch *engine_scratch_create(uint32_t n_vocab) {
     struct engine_scratch *s = MEM_NEW(struct engine_scratch);
     s->n_vocab = n_vocab;
-    s->data = mem_calloc(n_vocab, sizeof *s->data);
+    s->data = mem_calloc(n_vocab, sizeof(*s->data));
     return s;
 }
 
@@ -60,30 +60,28 @@ static err_code make_bias(struct engine_sampler *s, const struct engine_sampling
     const llama_token *banned = llama_vocab_get_suppress_tokens(s->vocab, &n_banned); /* tokens that the model must never say */
     size_t n = p->n_bias + (size_t)n_banned;
     if (n == 0) return ERR_OK;
-    llama_logit_bias *list = mem_calloc(n, sizeof *list);
-    err_code rc = ERR_OK;
-    for (size_t i = 0; i < p->n_bias && rc == ERR_OK; i++) {
+    llama_logit_bias *list = mem_calloc(n, sizeof(*list));
+    err_code code = ERR_OK;
+    for (size_t i = 0; i < p->n_bias && code == ERR_OK; i++) {
         list[i] = (llama_logit_bias){p->bias[i].token, p->bias[i].bias};
         if (p->bias[i].token < 0 || (uint32_t)p->bias[i].token >= s->n_vocab)
-            rc = err_set(e, ERR_INVALID, "field \"logit_bias\": the model has no token %d (it has %u)", p->bias[i].token, s->n_vocab);
+            code = err_set(e, ERR_INVALID, "field \"logit_bias\": the model has no token %d (it has %u)", p->bias[i].token, s->n_vocab);
     }
     for (int32_t i = 0; i < n_banned; i++) list[p->n_bias + (size_t)i] = (llama_logit_bias){banned[i], -INFINITY};
-    if (rc == ERR_OK) s->bias = llama_sampler_init_logit_bias((int32_t)s->n_vocab, (int32_t)n, list);
+    if (code == ERR_OK) s->bias = llama_sampler_init_logit_bias((int32_t)s->n_vocab, (int32_t)n, list);
     free(list);
-    return rc;
+    return code;
 }
 
-static int32_t look_back(int32_t last_n, uint32_t n_ctx) {
-    return last_n < 0 || (uint32_t)last_n > n_ctx ? (int32_t)n_ctx : last_n;
-}
+static int32_t look_back(int32_t last_n, uint32_t n_ctx) { return last_n < 0 || (uint32_t)last_n > n_ctx ? (int32_t)n_ctx : last_n; }
 
 static void make_history(struct engine_sampler *s, const struct engine_sampling *p, uint32_t n_ctx) {
     static const char *breakers[] = {"\n", ":", "\"", "*"}; /* a repeated phrase ends at these, as the DRY proposal has it */
     struct llama_sampler *chain = chain_create();
     int32_t last_n = look_back(p->repeat_last_n, n_ctx);
     if (last_n > 0 && (p->repeat_penalty != 1.0f || p->presence_penalty != 0 || p->frequency_penalty != 0))
-        llama_sampler_chain_add(chain, llama_sampler_init_penalties((int32_t)s->n_vocab, last_n, p->repeat_penalty,
-                                                                    p->frequency_penalty, p->presence_penalty));
+        llama_sampler_chain_add(
+            chain, llama_sampler_init_penalties((int32_t)s->n_vocab, last_n, p->repeat_penalty, p->frequency_penalty, p->presence_penalty));
     last_n = look_back(p->dry_penalty_last_n, n_ctx);
     if (last_n > 0 && p->dry_multiplier > 0 && engine_vocab_usable(s->vocab))
         llama_sampler_chain_add(chain, llama_sampler_init_dry(s->vocab, p->dry_multiplier, p->dry_base, p->dry_allowed_length, last_n,
@@ -111,11 +109,11 @@ err_code engine_sampler_create(const struct llama_vocab *vocab, uint32_t n_ctx, 
     s->vocab = vocab;
     s->n_vocab = engine_vocab_size(vocab);
     s->mu = 2 * p->mirostat_tau;
-    err_code rc = make_bias(s, p, e);
-    if (rc == ERR_OK) rc = sampler_grammar_create(vocab, p, &s->grammar, e);
-    if (rc != ERR_OK) {
+    err_code code = make_bias(s, p, e);
+    if (code == ERR_OK) code = sampler_grammar_create(vocab, p, &s->grammar, e);
+    if (code != ERR_OK) {
         engine_sampler_free(s);
-        return rc;
+        return code;
     }
     make_history(s, p, n_ctx);
     make_filters(s, p);
@@ -181,8 +179,8 @@ static int32_t draw_token(struct engine_sampler *s, struct engine_scratch *scrat
 
 /* First without the grammar, which is slow over a whole vocabulary; a refused token is drawn again from what the grammar allows,
  * with a number of its own: together that is a draw from the allowed ones in proportion (rejection sampling). */
-static err_code pick_token(struct engine_sampler *s, struct engine_scratch *scratch, const float *logits, int32_t pos,
-                           int32_t *ret, struct err *e) {
+static err_code pick_token(struct engine_sampler *s, struct engine_scratch *scratch, const float *logits, int32_t pos, int32_t *ret,
+                           struct err *e) {
     bool any;
     float mu = s->mu;
     int32_t token = draw_token(s, scratch, logits, pos, false, &any);
@@ -207,11 +205,11 @@ err_code engine_sampler_sample(struct engine_sampler *s, struct engine_scratch *
     double log_sum = sampler_log_sum(logits, s->n_vocab, &best);
     if (!isfinite(log_sum)) return err_set(e, ERR_ENGINE, "the model's logits at position %d are not numbers", pos);
     see_history(s, history, pos);
-    err_code rc = s->grammar != NULL ? sampler_grammar_see(s->grammar, history, pos, e) : ERR_OK;
-    if (rc != ERR_OK) return rc;
+    err_code code = s->grammar != NULL ? sampler_grammar_see(s->grammar, history, pos, e) : ERR_OK;
+    if (code != ERR_OK) return code;
     struct engine_sample out = {.token = best};
     if (!is_raw(s)) {
-        if ((rc = pick_token(s, scratch, logits, pos, &out.token, e)) != ERR_OK) return rc;
+        if ((code = pick_token(s, scratch, logits, pos, &out.token, e)) != ERR_OK) return code;
     } else if (s->p.temperature > 0) {
         out.token = sampler_draw_raw(logits, s->n_vocab, best, s->p.temperature, engine_uniform(s->p.seed, pos, SAMPLER_DRAW));
     }

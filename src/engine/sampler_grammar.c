@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "engine/gbnf.h"
+#include "grammar/gbnf.h"
 #include "engine/runtime.h"
 #include "engine/sampler_priv.h"
 #include "engine/trigger.h"
@@ -30,8 +30,8 @@ err_code sampler_grammar_create(const struct llama_vocab *vocab, const struct en
     *ret = NULL;
     if (p->grammar == NULL) return ERR_OK;
     if (!engine_vocab_usable(vocab)) return err_set(e, ERR_UNSUPPORTED, "a grammar needs a tokenizer, and the model has none");
-    err_code rc = engine_gbnf_check(p->grammar, e);
-    if (rc != ERR_OK) return rc;
+    err_code code = gbnf_check(p->grammar, e);
+    if (code != ERR_OK) return code;
     engine_runtime_clear();
     struct llama_sampler *grammar = llama_sampler_init_grammar(vocab, p->grammar, "root");
     if (grammar == NULL) {

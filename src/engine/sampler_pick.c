@@ -67,7 +67,7 @@ static size_t draw_and_learn(const llama_token_data_array *c, double u, float ta
 
 size_t sampler_mirostat1(llama_token_data_array *c, double u, float tau, float eta, uint32_t n_vocab, float *mu) {
     enum { M = 100 }; /* how many of the best the estimate looks at, as in the paper */
-    qsort(c->data, c->size, sizeof *c->data, by_probability);
+    qsort(c->data, c->size, sizeof(*c->data), by_probability);
     double num = 0, den = 0;
     for (size_t i = 0; i + 1 < c->size && i + 1 < M && c->data[i + 1].p > 0; i++) {
         double t = log((double)(i + 2) / (double)(i + 1));

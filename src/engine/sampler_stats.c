@@ -31,12 +31,12 @@ static float block_sum(const float *x, uint32_t n, float max, float temperature)
     floats sum[2] = {{0}, {0}}, v; /* two, so that one addition need not wait for the other */
     uint32_t i = 0;
     for (; i + LANES <= n; i += LANES) {
-        memcpy(&v, x + i, sizeof v);
+        memcpy(&v, x + i, sizeof(v));
         sum[i / LANES % 2] += exp_fast((v - max) / temperature);
     }
     if (i < n) { /* the rest of the lanes add exp(-infinity), next to nothing */
         v = (floats){0} - INFINITY;
-        memcpy(&v, x + i, (n - i) * sizeof *x);
+        memcpy(&v, x + i, (n - i) * sizeof(*x));
         sum[0] += exp_fast((v - max) / temperature);
     }
     sum[0] += sum[1];

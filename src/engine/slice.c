@@ -18,9 +18,9 @@ enum { DEFAULT_CTX = 4096, MAX_DEVICES = 16 };
 
 /* "a,b" to ggml's devices, NULL behind the last. Without GPU layers: none, so that nothing at all goes to a GPU. */
 static err_code find_devices(const struct engine_load *load, ggml_backend_dev_t *ret, bool *ret_all, struct err *e) {
-    char names[sizeof load->devices];
+    char names[sizeof(load->devices)];
     size_t n = 0;
-    memcpy(names, load->devices, sizeof names);
+    memcpy(names, load->devices, sizeof(names));
     *ret_all = names[0] == '\0' && load->n_gpu_layers != 0;
     ret[0] = NULL;
     if (*ret_all || load->n_gpu_layers == 0 || strcmp(names, "none") == 0) return ERR_OK;
@@ -96,8 +96,8 @@ static err_code load_model(struct slice *s, const struct model_slice *slice, mod
                            const struct engine_load *load, struct loading *loading, struct err *e) {
     ggml_backend_dev_t devices[MAX_DEVICES];
     bool all;
-    err_code rc = find_devices(load, devices, &all, e);
-    if (rc != ERR_OK) return rc;
+    err_code code = find_devices(load, devices, &all, e);
+    if (code != ERR_OK) return code;
     struct llama_model_params params = llama_model_default_params();
     params.devices = all ? NULL : devices;
     params.n_gpu_layers = load->n_gpu_layers;
@@ -107,8 +107,8 @@ static err_code load_model(struct slice *s, const struct model_slice *slice, mod
     params.progress_callback = on_progress;
     params.progress_callback_user_data = loading;
     FILE *f = NULL;
-    rc = model_slice_open(slice, read, read_user, &f, e);
-    if (rc != ERR_OK) return rc;
+    code = model_slice_open(slice, read, read_user, &f, e);
+    if (code != ERR_OK) return code;
     s->model = llama_model_load_from_file_ptr(f, params);
     fclose(f);
     if (s->model != NULL) return ERR_OK;
@@ -140,9 +140,9 @@ static err_code make_context(struct slice *s, const struct engine_load *load, st
     params.offload_kqv = load->n_gpu_layers != 0;
     params.op_offload = load->n_gpu_layers != 0;
     params.no_perf = true;
-    err_code rc = cache_type("cache_type_k", load->cache_type_k, &params.type_k, e);
-    if (rc == ERR_OK) rc = cache_type("cache_type_v", load->cache_type_v, &params.type_v, e);
-    if (rc != ERR_OK) return rc;
+    err_code code = cache_type("cache_type_k", load->cache_type_k, &params.type_k, e);
+    if (code == ERR_OK) code = cache_type("cache_type_v", load->cache_type_v, &params.type_v, e);
+    if (code != ERR_OK) return code;
     if (!s->what.tail || s->pool.caught) {
         /* All rows are computed, and no buffer for logits is made. (MEAN would abort on batches of unequal sequences.) */
         params.embeddings = true;
@@ -164,7 +164,7 @@ static err_code make_context(struct slice *s, const struct engine_load *load, st
 
 static void name_device(struct slice *s, const struct engine_load *load) {
     char *to = s->info.device;
-    size_t room = sizeof s->info.device;
+    size_t room = sizeof(s->info.device);
     ggml_backend_dev_t chosen[MAX_DEVICES];
     bool all = false;
     snprintf(to, room, "CPU");
@@ -214,40 +214,40 @@ static err_code make_room(struct slice *s, struct err *e) {
     uint32_t n = s->info.n_batch;
     enum llama_rope_type rope = llama_model_rope_type(s->model);
     s->n_pos = rope == LLAMA_ROPE_TYPE_MROPE || rope == LLAMA_ROPE_TYPE_IMROPE ? 4 : 1;
-    s->seq_ids = mem_calloc(n, sizeof *s->seq_ids);
-    s->batch.token = s->what.head ? mem_calloc(n, sizeof *s->batch.token) : NULL;
-    s->batch.pos = mem_calloc((size_t)n * s->n_pos, sizeof *s->batch.pos);
-    s->batch.n_seq_id = mem_calloc(n, sizeof *s->batch.n_seq_id);
+    s->seq_ids = mem_calloc(n, sizeof(*s->seq_ids));
+    s->batch.token = s->what.head ? mem_calloc(n, sizeof(*s->batch.token)) : NULL;
+    s->batch.pos = mem_calloc((size_t)n * s->n_pos, sizeof(*s->batch.pos));
+    s->batch.n_seq_id = mem_calloc(n, sizeof(*s->batch.n_seq_id));
     s->batch.seq_id = mem_calloc(n, sizeof(llama_seq_id *));
     s->batch.logits = mem_calloc(n, 1);
-    s->seen = mem_calloc(s->info.n_seq, sizeof *s->seen);
-    s->run = mem_calloc(s->info.n_seq, sizeof *s->run);
-    s->parked = mem_calloc(s->info.n_seq, sizeof *s->parked);
+    s->seen = mem_calloc(s->info.n_seq, sizeof(*s->seen));
+    s->run = mem_calloc(s->info.n_seq, sizeof(*s->run));
+    s->parked = mem_calloc(s->info.n_seq, sizeof(*s->parked));
     for (uint32_t i = 0; i < n; i++) {
         s->batch.n_seq_id[i] = 1;
         s->batch.seq_id[i] = &s->seq_ids[i];
     }
     if (!s->what.head && s->what.input_scale != 1.0f) {
-        s->rows_in = malloc((size_t)n * s->what.n_hidden_in * sizeof *s->rows_in);
+        s->rows_in = malloc((size_t)n * s->what.n_hidden_in * sizeof(*s->rows_in));
         if (s->rows_in == NULL) return err_set(e, ERR_MEMORY, "no memory for %u hidden rows", n);
     }
     if (!s->what.tail) return ERR_OK;
     if (s->pool.type != ENGINE_POOL_NONE) return slice_pool_room(s, e);
     size_t n_history = (size_t)s->info.n_seq * s->info.n_ctx_seq;
-    s->logits = mem_calloc(n, sizeof *s->logits);
+    s->logits = mem_calloc(n, sizeof(*s->logits));
     s->samplers = mem_calloc(s->info.n_seq, sizeof(struct engine_sampler *));
     s->scratch = engine_scratch_create(s->info.n_vocab);
-    s->history = malloc(n_history * sizeof *s->history);
+    s->history = malloc(n_history * sizeof(*s->history));
     if (s->history == NULL) return err_set(e, ERR_MEMORY, "no memory for the history of %u sequences", s->info.n_seq);
-    memset(s->history, 0xFF, n_history * sizeof *s->history);
+    memset(s->history, 0xFF, n_history * sizeof(*s->history));
     return ERR_OK;
 }
 
 static err_code open_slice(struct slice *s, const struct model_slice *slice, model_read_fn read, void *read_user,
                            const struct engine_load *load, struct loading *loading, struct err *e) {
-    err_code rc = load_model(s, slice, read, read_user, load, loading, e);
-    if (rc == ERR_OK) rc = check_model(s, e);
-    if (rc != ERR_OK) return rc;
+    err_code code = load_model(s, slice, read, read_user, load, loading, e);
+    if (code == ERR_OK) code = check_model(s, e);
+    if (code != ERR_OK) return code;
     s->vocab = llama_model_get_vocab(s->model);
     slice_pool_choose(s, load);
     s->recurrent = llama_model_is_recurrent(s->model) || llama_model_is_hybrid(s->model);
@@ -256,7 +256,7 @@ static err_code open_slice(struct slice *s, const struct model_slice *slice, mod
     s->exact = load->exact;
     s->n_outputs = s->what.tail && s->pool.type == ENGINE_POOL_NONE ? engine_load_outputs(load) : 0;
     s->streams = load->n_seq > 1 && !s->what.kv_pool && (load->exact || s->what.kv_streams);
-    if ((rc = make_context(s, load, e)) != ERR_OK) return rc;
+    if ((code = make_context(s, load, e)) != ERR_OK) return code;
     tell(s, load);
     return make_room(s, e);
 }
@@ -264,16 +264,16 @@ static err_code open_slice(struct slice *s, const struct model_slice *slice, mod
 err_code engine_slice_open(const struct model_slice *slice, model_read_fn read, void *read_user, const struct engine_load *load,
                            engine_progress_fn progress, void *user, struct engine *ret, struct err *e) {
     struct loading loading = {progress, user, false};
-    err_code rc = engine_runtime_start(load->backends, e);
-    if (rc == ERR_OK) rc = check_load(load, e);
-    if (rc != ERR_OK) return rc;
+    err_code code = engine_runtime_start(load->backends, e);
+    if (code == ERR_OK) code = check_load(load, e);
+    if (code != ERR_OK) return code;
     struct slice *s = MEM_NEW(struct slice);
     s->what = *model_slice_info(slice);
     engine_runtime_clear();
-    rc = open_slice(s, slice, read, read_user, load, &loading, e);
-    if (rc != ERR_OK) {
+    code = open_slice(s, slice, read, read_user, load, &loading, e);
+    if (code != ERR_OK) {
         slice_free(s);
-        return rc;
+        return code;
     }
     log_debug("engine", "layers %u-%u on %s: weights %llu, KV %llu, compute %llu bytes", s->what.first, s->what.end - 1, s->info.device,
               (unsigned long long)s->info.bytes_weights, (unsigned long long)s->info.bytes_kv, (unsigned long long)s->info.bytes_compute);

@@ -5,7 +5,7 @@
 #include <llama.h>
 #include <stdlib.h>
 
-#include "base/pages.h"
+#include "os/pages.h"
 #include "engine/slice_priv.h"
 
 enum { MEMORY_SHARE = 8 }; /* of the memory that is available: so much of it a sequence may take */

@@ -21,8 +21,8 @@ static_assert(SAME(MEAN) && SAME(CLS) && SAME(LAST) && SAME(RANK), "ours are lib
 /* "<arch>.<name>" of the metadata, as text. */
 static bool arch_value(const struct slice *s, const char *name, char *ret, size_t size) {
     char arch[64], key[128];
-    if (llama_model_meta_val_str(s->model, "general.architecture", arch, sizeof arch) < 0) return false;
-    snprintf(key, sizeof key, "%s.%s", arch, name);
+    if (llama_model_meta_val_str(s->model, "general.architecture", arch, sizeof(arch)) < 0) return false;
+    snprintf(key, sizeof(key), "%s.%s", arch, name);
     return llama_model_meta_val_str(s->model, key, ret, size) >= 0;
 }
 
@@ -30,7 +30,7 @@ static bool arch_value(const struct slice *s, const char *name, char *ret, size_
 static enum engine_pooling own_pooling(const struct slice *s) {
     char text[16];
     int64_t type;
-    if (!arch_value(s, "pooling_type", text, sizeof text) || !str_parse_i64(text, &type)) return ENGINE_POOL_NONE;
+    if (!arch_value(s, "pooling_type", text, sizeof(text)) || !str_parse_i64(text, &type)) return ENGINE_POOL_NONE;
     return type >= ENGINE_POOL_NONE && type <= ENGINE_POOL_RANK ? (enum engine_pooling)type : ENGINE_POOL_NONE;
 }
 
@@ -40,12 +40,12 @@ void slice_pool_choose(struct slice *s, const struct engine_load *load) {
     p->type = own_pooling(s);
     for (size_t i = 0; i < ARRAY_LEN(NAMES); i++) /* to rank, a model needs a classifier: its own word only */
         if (strcmp(load->pooling, NAMES[i]) == 0) p->type = (enum engine_pooling)i;
-    bool all_sides = arch_value(s, "attention.causal", causal, sizeof causal) && strcmp(causal, "false") == 0;
+    bool all_sides = arch_value(s, "attention.causal", causal, sizeof(causal)) && strcmp(causal, "false") == 0;
     p->at_once = p->type == ENGINE_POOL_RANK || (p->type != ENGINE_POOL_NONE && all_sides);
     p->caught = p->type != ENGINE_POOL_NONE && !p->at_once && s->what.tail;
     if (!p->caught) return;
     s->what.n_hidden_out = (uint32_t)llama_model_n_embd(s->model);
-    snprintf(s->what.out_tensor, sizeof s->what.out_tensor, "result_norm");
+    snprintf(s->what.out_tensor, sizeof(s->what.out_tensor), "result_norm");
 }
 
 void slice_pool_context(const struct slice *s, struct llama_context_params *params) {
@@ -66,12 +66,12 @@ err_code slice_pool_room(struct slice *s, struct err *e) {
     p->width = p->type == ENGINE_POOL_RANK ? llama_model_n_cls_out(s->model) : (uint32_t)llama_model_n_embd_out(s->model);
     if (p->width == 0) return err_set(e, ERR_UNSUPPORTED, "the model has no classifier to rank with");
     size_t n_seq = s->info.n_seq, batch = p->caught ? (size_t)s->info.n_batch * p->width : 0;
-    p->rows = malloc((batch + 2 * n_seq * p->width) * sizeof *p->rows);
+    p->rows = malloc((batch + 2 * n_seq * p->width) * sizeof(*p->rows));
     if (p->rows == NULL) return err_set(e, ERR_MEMORY, "no memory for rows of %u numbers", p->width);
     p->sums = p->rows + batch;
     p->vectors = p->sums + n_seq * p->width;
-    p->counts = mem_calloc(n_seq, sizeof *p->counts);
-    s->logits = mem_calloc(s->info.n_batch, sizeof *s->logits);
+    p->counts = mem_calloc(n_seq, sizeof(*p->counts));
+    s->logits = mem_calloc(s->info.n_batch, sizeof(*s->logits));
     s->info.n_vector = p->width;
     return ERR_OK;
 }
@@ -87,15 +87,13 @@ static void normalise(float *v, uint32_t n) {
 static void add_row(struct slice_pool *p, const struct engine_token *t, const float *row) {
     float *sum = p->sums + (size_t)t->seq * p->width;
     if (t->pos == 0) {
-        memset(sum, 0, p->width * sizeof *sum);
+        memset(sum, 0, p->width * sizeof(*sum));
         p->counts[t->seq] = 0;
     }
     p->counts[t->seq]++;
-    if (p->type == ENGINE_POOL_MEAN) {
+    if (p->type == ENGINE_POOL_MEAN)
         for (uint32_t k = 0; k < p->width; k++) sum[k] += row[k];
-    } else if (p->type == ENGINE_POOL_LAST || t->pos == 0) {
-        memcpy(sum, row, p->width * sizeof *sum);
-    }
+    else if (p->type == ENGINE_POOL_LAST || t->pos == 0) memcpy(sum, row, p->width * sizeof(*sum));
 }
 
 err_code slice_pool_take(struct slice *s, const struct engine_token *t, size_t at, size_t n, struct err *e) {

@@ -25,7 +25,7 @@ static void clamp(const struct slice *s, int32_t *p0, int32_t *p1) {
 static void forget(struct slice *s, uint32_t seq, int32_t p0, int32_t p1) {
     if (s->history == NULL) return;
     clamp(s, &p0, &p1);
-    memset(history_of(s, seq) + p0, 0xFF, (size_t)(p1 - p0) * sizeof *s->history);
+    memset(history_of(s, seq) + p0, 0xFF, (size_t)(p1 - p0) * sizeof(*s->history));
 }
 
 /* With a sliding window, cells that have left it are gone: is everything there that the token at `next` looks back at? */
@@ -41,8 +41,8 @@ static bool state_reaches(const struct slice *s, uint32_t seq, int32_t last, int
 }
 
 static err_code remove_part(struct slice *s, uint32_t seq, int32_t p0, int32_t p1, struct err *e) {
-    err_code rc = slice_unpark(s, seq, seq, e);
-    if (rc != ERR_OK) return rc;
+    err_code code = slice_unpark(s, seq, seq, e);
+    if (code != ERR_OK) return code;
     int32_t last = llama_memory_seq_pos_max(s->mem, (llama_seq_id)seq);
     if (last < p0) return ERR_OK; /* nothing there */
     bool to_end = p1 < 0 || p1 > last;
@@ -72,7 +72,7 @@ static void copy_history(struct slice *s, const struct engine_op *op) {
     if (s->history == NULL) return;
     int32_t p0 = op->p0, p1 = op->p1;
     clamp(s, &p0, &p1);
-    memcpy(history_of(s, op->dst) + p0, history_of(s, op->seq) + p0, (size_t)(p1 - p0) * sizeof *s->history);
+    memcpy(history_of(s, op->dst) + p0, history_of(s, op->seq) + p0, (size_t)(p1 - p0) * sizeof(*s->history));
 }
 
 /* What dst held before is dropped. Own streams and recurrent states are copied whole, then cut. */
@@ -83,8 +83,8 @@ static err_code op_copy(struct slice *s, const struct engine_op *op, struct err 
     if (!whole && s->recurrent)
         return err_set(e, ERR_UNSUPPORTED, "sequence %u: a part of it cannot be copied: the model keeps a state, not the past", op->seq);
     if (!whole && !window_reaches(s, op->seq, op->p1 < 0 || op->p1 > last ? last + 1 : op->p1))
-        return err_set(e, ERR_UNSUPPORTED, "sequence %u: positions before %d cannot be copied: the attention window has moved on",
-                       op->seq, op->p1);
+        return err_set(e, ERR_UNSUPPORTED, "sequence %u: positions before %d cannot be copied: the attention window has moved on", op->seq,
+                       op->p1);
     remove_all(s, op->dst);
     if (last < 0) return ERR_OK;
     llama_seq_id src = (llama_seq_id)op->seq, dst = (llama_seq_id)op->dst;
@@ -109,8 +109,8 @@ static void op_close(struct slice *s, uint32_t seq) {
 static err_code op_copy_parked(struct slice *s, const struct engine_op *op, struct err *e) {
     if (op->seq == op->dst) return ERR_OK;
     remove_all(s, op->dst);
-    err_code rc = slice_unpark(s, op->seq, op->dst, e);
-    if (rc != ERR_OK) return rc;
+    err_code code = slice_unpark(s, op->seq, op->dst, e);
+    if (code != ERR_OK) return code;
     int32_t p0 = op->p0, p1 = op->p1;
     clamp(s, &p0, &p1);
     llama_memory_seq_rm(s->mem, (llama_seq_id)op->dst, p1, -1);
@@ -137,8 +137,8 @@ static err_code apply_one(struct slice *s, const struct engine_op *op, struct er
 
 static err_code slice_apply(void *self, const struct engine_op *ops, size_t n, struct err *e) {
     for (size_t i = 0; i < n; i++) {
-        err_code rc = apply_one(self, &ops[i], e);
-        if (rc != ERR_OK) return rc;
+        err_code code = apply_one(self, &ops[i], e);
+        if (code != ERR_OK) return code;
     }
     return ERR_OK;
 }
@@ -246,7 +246,7 @@ static err_code reserve_kept(struct slice *s, const struct engine_token *t, size
     size_t rows = 0;
     for (size_t i = 0; i < n; i++) rows += t[i].flags != 0;
     if (rows <= s->kept_rows) return ERR_OK;
-    float *grown = realloc(s->kept, rows * s->info.n_vocab * sizeof *grown);
+    float *grown = realloc(s->kept, rows * s->info.n_vocab * sizeof(*grown));
     if (grown == NULL) return err_set(e, ERR_MEMORY, "no memory for %zu rows of logits", rows);
     s->kept = grown;
     s->kept_rows = rows;
@@ -260,7 +260,7 @@ static err_code take_logits(struct slice *s, const struct engine_token *t, size_
         if (row == NULL) return err_set(e, ERR_ENGINE, "libllama gave no logits for token %zu", at + i);
         if (copy) {
             float *to = s->kept + (*n_kept)++ * s->info.n_vocab;
-            memcpy(to, row, s->info.n_vocab * sizeof *to);
+            memcpy(to, row, s->info.n_vocab * sizeof(*to));
             row = to;
         }
         s->logits[at + i] = row;
@@ -290,24 +290,24 @@ static void take_back(struct slice *s, const struct engine_token *t, size_t n) {
 static err_code slice_eval(void *self, const struct engine_token *t, size_t n, const float *in, float *out, struct err *e) {
     struct slice *s = self;
     size_t n_kept = 0;
-    err_code rc = check_tokens(s, t, n, e);
-    if (rc != ERR_OK) return rc;
+    err_code code = check_tokens(s, t, n, e);
+    if (code != ERR_OK) return code;
     for (size_t i = 0; i < n && s->n_parked > 0; i++)
-        if ((rc = slice_unpark(s, t[i].seq, t[i].seq, e)) != ERR_OK) return rc;
+        if ((code = slice_unpark(s, t[i].seq, t[i].seq, e)) != ERR_OK) return code;
     if (s->pool.caught) out = s->pool.rows;
-    if (s->logits != NULL) memset(s->logits, 0, s->info.n_batch * sizeof *s->logits);
+    if (s->logits != NULL) memset(s->logits, 0, s->info.n_batch * sizeof(*s->logits));
     for (size_t at = 0, len; at < n; at += len) {
         len = part_length(s, t, at, n);
         bool vectors = s->what.tail && s->pool.type != ENGINE_POOL_NONE;
         bool parts = s->what.tail && !vectors && len < n;
-        if (parts && at == 0 && (rc = reserve_kept(s, t, n, e)) != ERR_OK) return rc;
-        rc = decode_part(s, t + at, len, in != NULL ? in + at * s->what.n_hidden_in : NULL,
-                         out != NULL ? out + at * s->what.n_hidden_out : NULL, e);
-        if (rc == ERR_OK && vectors) rc = slice_pool_take(s, t, at, len, e);
-        else if (rc == ERR_OK && s->what.tail) rc = take_logits(s, t, at, len, parts, &n_kept, e);
-        if (rc != ERR_OK) {
+        if (parts && at == 0 && (code = reserve_kept(s, t, n, e)) != ERR_OK) return code;
+        code = decode_part(s, t + at, len, in != NULL ? in + at * s->what.n_hidden_in : NULL,
+                           out != NULL ? out + at * s->what.n_hidden_out : NULL, e);
+        if (code == ERR_OK && vectors) code = slice_pool_take(s, t, at, len, e);
+        else if (code == ERR_OK && s->what.tail) code = take_logits(s, t, at, len, parts, &n_kept, e);
+        if (code != ERR_OK) {
             take_back(s, t, at + len);
-            return rc;
+            return code;
         }
     }
     for (size_t i = 0; i < n; i++) s->run[t[i].seq] = i > 0 && t[i - 1].seq == t[i].seq ? s->run[t[i].seq] + 1 : 1;
@@ -327,8 +327,8 @@ static err_code slice_seq_open(void *self, uint32_t seq, const struct engine_sam
     struct engine_sampler *made = NULL;
     if (seq >= s->info.n_seq) return err_set(e, ERR_INVALID, "sequence %u: there are %u", seq, s->info.n_seq);
     if (s->samplers == NULL) return ERR_OK;
-    err_code rc = engine_sampler_create(s->vocab, s->info.n_ctx_seq, params, &made, e);
-    if (rc != ERR_OK) return rc;
+    err_code code = engine_sampler_create(s->vocab, s->info.n_ctx_seq, params, &made, e);
+    if (code != ERR_OK) return code;
     engine_sampler_free(s->samplers[seq]);
     s->samplers[seq] = made;
     return ERR_OK;

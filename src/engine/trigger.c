@@ -15,7 +15,7 @@ static bool ends_with(const struct engine_trigger *t, const char *word) {
 static void see(struct engine_trigger *t, char c) {
     bool blank = c == ' ' || c == '\n' || c == '\t' || c == '\r';
     if (t->n_text > 0 || !blank) t->n_text++;
-    if (t->n_seen == sizeof t->seen) memmove(t->seen, t->seen + 1, --t->n_seen);
+    if (t->n_seen == sizeof(t->seen)) memmove(t->seen, t->seen + 1, --t->n_seen);
     t->seen[t->n_seen++] = c;
 }
 

@@ -18,8 +18,8 @@ enum { ENGINE_MAX_TEXT = 64 * 1024 * 1024 }; /* bytes tokenised at once */
 bool engine_vocab_usable(const struct llama_vocab *v);
 /* *ret_tokens is a new array (free it); with no tokens NULL. add_bos: as the model says. special: control tokens in the text are
  * parsed. ERR_LIMIT: too long. ERR_UNSUPPORTED: no tokenizer. Bytes that are not UTF-8 become the replacement character. */
-err_code engine_vocab_tokenize(const struct llama_vocab *v, const char *text, size_t len, bool add_bos, bool special,
-                               int32_t **ret_tokens, size_t *ret_n, struct err *e);
+err_code engine_vocab_tokenize(const struct llama_vocab *v, const char *text, size_t len, bool add_bos, bool special, int32_t **ret_tokens,
+                               size_t *ret_n, struct err *e);
 /* A query and a text, for a model that ranks: in its template ("{query}" and "{document}" stand for them) if it has one (else NULL), or
  * parted by the tokens that its vocabulary has for that. As engine_vocab_tokenize otherwise. */
 err_code engine_vocab_tokenize_pair(const struct llama_vocab *v, const char *form, const char *query, size_t query_len, const char *text,

@@ -7,7 +7,7 @@
 
 #include "base/json.h"
 #include "model/facts.h"
-#include "pipeline/request.h"
+#include "wire/request.h"
 
 /* What the gateway has to know of a model that can be asked. Strings are owned by the backend and live until the next models() call. */
 struct backend_model {

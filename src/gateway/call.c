@@ -8,15 +8,15 @@
 #include <sys/random.h>
 
 #include "base/log.h"
-#include "engine/schema.h"
-#include "gateway/chat.h"
+#include "grammar/schema.h"
+#include "api/parse.h"
 #include "base/mem.h"
 
 enum { MAX_GRAMMAR = 1 << 20, MAX_SCHEMA = 1 << 20 };
 
 /* ---- life ---- */
 
-static void free_tokens(struct gateway_token *tokens, size_t n) {
+static void free_tokens(struct api_token *tokens, size_t n) {
     for (size_t i = 0; i < n; i++) free(tokens[i].block);
     free(tokens);
 }
@@ -32,7 +32,7 @@ static void call_free(struct call *call) {
         choice_output_close(c);
         free_tokens(c->pending, c->n_pending);
         free(c->tokens);
-        gateway_choice_done(&call->answer.choices[i]);
+        api_choice_done(&call->answer.choices[i]);
     }
     if (call->awaiting != NULL) g->backend.cancel(g->backend.self, call->awaiting);
     if (call->asking != NULL) store_cancel(call->asking);
@@ -46,14 +46,14 @@ static void call_free(struct call *call) {
     free(call->choices);
     free(call->model);
     free(call->tmpl);
-    gateway_request_done(&call->request);
+    api_request_done(&call->request);
     free(call);
 }
 
 /* Once, at the call's end, whatever end that is: what it used so far. */
 static void count_usage(struct call *call) {
     struct gateway_metrics *m = &call->gateway->metrics;
-    struct gateway_usage *u = &call->answer.usage;
+    struct api_usage *u = &call->answer.usage;
     for (uint32_t i = 0; i < call->n_choices; i++) {
         const struct choice *c = &call->choices[i];
         u->completion_tokens += c->completion_tokens;
@@ -77,35 +77,35 @@ static void on_gone(void *user) {
 }
 
 static void call_fail(struct call *call, err_code code, const struct err *e) {
-    struct io_http_exchange *x = call->x;
-    const struct gateway_api *api = call->api;
+    struct http_exchange *x = call->x;
+    const struct api *api = call->api;
     metrics_count(&call->gateway->metrics, METRIC_FAILED, 1);
     count_usage(call);
-    if (!io_http_stream_started(x)) {
+    if (!http_stream_started(x)) {
         gateway_answer_error(api, x, code, e);
     } else {
         struct buf *out = &call->gateway->scratch;
-        struct gateway_event ev = {.kind = GATEWAY_FAIL, .code = code, .err = e};
+        struct api_event ev = {.kind = API_FAIL, .code = code, .err = e};
         buf_clear(out);
         api->stream(&call->answer, &ev, out);
-        io_http_stream_write(x, out->data, out->len);
-        io_http_stream_end(x);
+        http_stream_write(x, out->data, out->len);
+        http_stream_end(x);
     }
     call_free(call);
 }
 
 /* ---- events out ---- */
 
-static void stream_event(struct call *call, const struct gateway_event *ev) {
+static void stream_event(struct call *call, const struct api_event *ev) {
     struct buf *out = &call->gateway->scratch;
-    if (!io_http_stream_started(call->x)) {
-        io_http_response_header(call->x, "Cache-Control", "no-cache");
-        io_http_response_header(call->x, "X-Accel-Buffering", "no"); /* nginx would hold the stream back */
-        io_http_stream_start(call->x, 200, call->api->stream_type);
+    if (!http_stream_started(call->x)) {
+        http_response_header(call->x, "Cache-Control", "no-cache");
+        http_response_header(call->x, "X-Accel-Buffering", "no"); /* nginx would hold the stream back */
+        http_stream_start(call->x, 200, call->api->stream_type);
     }
     buf_clear(out);
     call->api->stream(&call->answer, ev, out);
-    io_http_stream_write(call->x, out->data, out->len);
+    http_stream_write(call->x, out->data, out->len);
     call->last_write = io_loop_now(call->gateway->loop);
 }
 
@@ -113,13 +113,13 @@ static void stream_event(struct call *call, const struct gateway_event *ev) {
 static bool collects(const struct call *call) { return !call->request.stream || call->api->keeps_items; }
 
 /* An event of a choice: to the client, or collected for later, or both. */
-void choice_emit(struct choice *c, const struct gateway_event *ev) {
+void choice_emit(struct choice *c, const struct api_event *ev) {
     struct call *call = c->call;
-    if (!call->first_text && ev->kind == GATEWAY_TEXT) {
+    if (!call->first_text && ev->kind == API_TEXT) {
         call->first_text = true;
         metrics_observe(&call->gateway->metrics, METRIC_FIRST_TEXT, io_loop_now(call->gateway->loop) - call->started);
     }
-    if (collects(call)) gateway_choice_collect(&call->answer.choices[c->index], ev);
+    if (collects(call)) api_choice_collect(&call->answer.choices[c->index], ev);
     if (call->request.stream) stream_event(call, ev);
 }
 
@@ -130,18 +130,22 @@ void choice_give(struct choice *c, const struct buf *text) {
     size_t n = 0;
     while (n < c->n_pending && c->pending[n].text_end <= c->filter.given) n++;
     if (text->len == 0 && !(n > 0 && c->filter.stopped)) return;
-    struct gateway_event ev = {.kind = GATEWAY_TEXT, .choice = c->index,
-                               .text = text->len > 0 ? (const char *)text->data : "", .len = text->len,
-                               .start = c->filter.given - text->len, .tokens = c->pending, .n_tokens = n};
+    struct api_event ev = {.kind = API_TEXT,
+                           .choice = c->index,
+                           .text = text->len > 0 ? (const char *)text->data : "",
+                           .len = text->len,
+                           .start = c->filter.given - text->len,
+                           .tokens = c->pending,
+                           .n_tokens = n};
     choice_emit(c, &ev);
     for (size_t i = 0; i < n && !collects(call); i++) free(c->pending[i].block);
     c->n_pending -= n;
-    if (n > 0) memmove(c->pending, c->pending + n, c->n_pending * sizeof *c->pending);
+    if (n > 0) memmove(c->pending, c->pending + n, c->n_pending * sizeof(*c->pending));
 }
 
 static void count_finished(const struct call *call) {
     struct gateway_metrics *m = &call->gateway->metrics;
-    const struct gateway_usage *u = &call->answer.usage;
+    const struct api_usage *u = &call->answer.usage;
     metrics_count(m, METRIC_FINISHED, 1);
     metrics_observe(m, METRIC_DURATION, io_loop_now(call->gateway->loop) - call->started);
     if (call->n_choices > 0) metrics_observe(m, METRIC_QUEUED, (clock_us)u->queued_us);
@@ -149,28 +153,31 @@ static void count_finished(const struct call *call) {
 
 /* The response, as the client got it in one piece or could have got it. */
 static void call_store(struct call *call) {
-    const struct gateway_request *r = &call->request;
+    const struct api_request *r = &call->request;
     if (!r->store || r->input == NULL) return;
     struct buf text;
     buf_init(&text, SIZE_MAX - 1);
     call->api->whole(&call->answer, &text);
-    store_response_put(call->gateway->store,
-                       &(struct store_response){.owner = call->owner, .id = call->answer.id, .previous = r->previous, .input = r->input,
-                                                .created = call->answer.created, .response = buf_cstr(&text)});
+    store_response_put(call->gateway->store, &(struct store_response){.owner = call->owner,
+                                                                      .id = call->answer.id,
+                                                                      .previous = r->previous,
+                                                                      .input = r->input,
+                                                                      .created = call->answer.created,
+                                                                      .response = buf_cstr(&text)});
     buf_done(&text);
 }
 
 static void call_finish(struct call *call) {
-    const struct gateway_usage *u = &call->answer.usage;
+    const struct api_usage *u = &call->answer.usage;
     count_usage(call);
     log_debug("gateway", "%s: done, %llu prompt and %llu completion tokens", call->answer.id, (unsigned long long)u->prompt_tokens,
               (unsigned long long)u->completion_tokens);
     count_finished(call);
     call_store(call);
     if (call->request.stream) {
-        struct gateway_event ev = {.kind = GATEWAY_END};
+        struct api_event ev = {.kind = API_END};
         stream_event(call, &ev);
-        io_http_stream_end(call->x);
+        http_stream_end(call->x);
     } else {
         struct buf out;
         buf_init(&out, SIZE_MAX - 1);
@@ -185,18 +192,17 @@ static void call_finish(struct call *call) {
 static void choice_begin(struct choice *c) {
     if (c->begun) return;
     c->begun = true;
-    struct gateway_event ev = {.kind = GATEWAY_BEGIN, .choice = c->index, .prompt_tokens = c->prompt_tokens,
-                               .cached_tokens = c->cached_tokens};
+    struct api_event ev = {.kind = API_BEGIN, .choice = c->index, .prompt_tokens = c->prompt_tokens, .cached_tokens = c->cached_tokens};
     choice_emit(c, &ev);
 }
 
 /* The choice is complete; true when it was the last one, and the call is gone. */
-static bool choice_finish(struct choice *c, enum gateway_finish finish) {
+static bool choice_finish(struct choice *c, enum api_finish finish) {
     struct call *call = c->call;
     c->finished = true;
     call->answer.choices[c->index].finish = finish;
     call->answer.choices[c->index].stop = c->filter.found;
-    struct gateway_event ev = {.kind = GATEWAY_FINISH, .choice = c->index, .text = "", .start = c->filter.given, .finish = finish};
+    struct api_event ev = {.kind = API_FINISH, .choice = c->index, .text = "", .start = c->filter.given, .finish = finish};
     choice_emit(c, &ev);
     if (--call->n_running > 0) return false;
     call_finish(call);
@@ -212,7 +218,7 @@ static void choice_count(struct choice *c, const struct request_event *ev) {
 static void journal_token(struct choice *c, int32_t token) {
     if (c->n_tokens == c->cap_tokens) {
         c->cap_tokens = c->cap_tokens == 0 ? 64 : 2 * c->cap_tokens;
-        c->tokens = mem_realloc(c->tokens, c->cap_tokens, sizeof *c->tokens);
+        c->tokens = mem_realloc(c->tokens, c->cap_tokens, sizeof(*c->tokens));
     }
     c->tokens[c->n_tokens++] = token;
 }
@@ -221,20 +227,26 @@ static void journal_token(struct choice *c, int32_t token) {
 void choice_keep(struct choice *c, const struct request_event *ev, size_t text_start) {
     size_t bytes = ev->piece_len;
     for (uint32_t i = 0; i < ev->n_top; i++) bytes += ev->top[i].piece_len;
-    struct gateway_top *top = mem_alloc(ev->n_top * sizeof *top + bytes + 1);
+    struct api_top *top = mem_alloc(ev->n_top * sizeof(*top) + bytes + 1);
     char *at = (char *)(top + ev->n_top);
-    struct gateway_token t = {.piece = at, .len = ev->piece_len, .logprob = ev->logprob, .n_top = ev->n_top, .top = top,
-                              .text_start = text_start, .text_end = text_filter_seen(&c->filter), .block = top};
+    struct api_token t = {.piece = at,
+                          .len = ev->piece_len,
+                          .logprob = ev->logprob,
+                          .n_top = ev->n_top,
+                          .top = top,
+                          .text_start = text_start,
+                          .text_end = text_filter_seen(&c->filter),
+                          .block = top};
     memcpy(at, ev->piece, ev->piece_len);
     at += ev->piece_len;
     for (uint32_t i = 0; i < ev->n_top; i++) {
-        top[i] = (struct gateway_top){.piece = at, .len = ev->top[i].piece_len, .logprob = ev->top[i].logprob};
+        top[i] = (struct api_top){.piece = at, .len = ev->top[i].piece_len, .logprob = ev->top[i].logprob};
         memcpy(at, ev->top[i].piece, ev->top[i].piece_len);
         at += ev->top[i].piece_len;
     }
     if (c->n_pending == c->cap_pending) {
         c->cap_pending = c->cap_pending == 0 ? 8 : 2 * c->cap_pending;
-        c->pending = mem_realloc(c->pending, c->cap_pending, sizeof *c->pending);
+        c->pending = mem_realloc(c->pending, c->cap_pending, sizeof(*c->pending));
     }
     c->pending[c->n_pending++] = t;
 }
@@ -267,10 +279,10 @@ static bool plain_finish(struct choice *c) {
     return stopped;
 }
 
-static enum gateway_finish finish_of(const struct choice *c, const struct request_event *ev, bool stopped) {
-    if (stopped) return GATEWAY_FINISH_STOP;
-    if (ev->finish == REQUEST_FINISH_LENGTH || c->cut) return GATEWAY_FINISH_LENGTH;
-    return c->output != NULL && output_calls(c->output) > 0 ? GATEWAY_FINISH_CALLS : GATEWAY_FINISH_STOP;
+static enum api_finish finish_of(const struct choice *c, const struct request_event *ev, bool stopped) {
+    if (stopped) return API_FINISH_STOP;
+    if (ev->finish == REQUEST_FINISH_LENGTH || c->cut) return API_FINISH_LENGTH;
+    return c->output != NULL && output_calls(c->output) > 0 ? API_FINISH_CALLS : API_FINISH_STOP;
 }
 
 static void on_token(struct choice *c, const struct request_event *ev) {
@@ -281,7 +293,7 @@ static void on_token(struct choice *c, const struct request_event *ev) {
     struct backend_call *running = c->running;
     c->running = NULL;
     g->backend.cancel(g->backend.self, running);
-    choice_finish(c, GATEWAY_FINISH_STOP);
+    choice_finish(c, API_FINISH_STOP);
 }
 
 static void on_done(struct choice *c, const struct request_event *ev) {
@@ -293,14 +305,14 @@ static void on_done(struct choice *c, const struct request_event *ev) {
         call_fail(call, err_set(&e, ERR_CANCELLED, "the node stopped this request"), &e);
         return;
     }
-    struct gateway_usage *u = &call->answer.usage;
+    struct api_usage *u = &call->answer.usage;
     u->draft_tokens += ev->draft_tokens;
     u->draft_accepted += ev->draft_accepted;
     u->queued_us = ev->queued_us;
     u->prefill_us = ev->prefill_us;
     u->decode_us = ev->decode_us;
     u->n_hop = ev->n_hop < REQUEST_MAX_HOPS ? ev->n_hop : REQUEST_MAX_HOPS;
-    memcpy(u->hops, ev->hops, u->n_hop * sizeof *u->hops);
+    memcpy(u->hops, ev->hops, u->n_hop * sizeof(*u->hops));
     bool stopped = c->output != NULL ? choice_output_finish(c) : plain_finish(c);
     choice_finish(c, finish_of(c, ev, stopped));
 }
@@ -321,8 +333,8 @@ static void choice_give_up(void *user, err_code code, const struct err *e) { cal
 /* What is to be sent of it, it has sent; the client sees a pause. */
 static void choice_lost(struct choice *c, const struct err *why) {
     struct call *call = c->call;
-    const struct replay_owner owner = {.model = call->model, .what = call->answer.id, .user = c, .send = choice_send_again,
-                                       .fail = choice_give_up};
+    const struct replay_owner owner = {
+        .model = call->model, .what = call->answer.id, .user = c, .send = choice_send_again, .fail = choice_give_up};
     replay_lost(&c->replay, call->gateway, &owner, why);
 }
 
@@ -339,8 +351,7 @@ static void on_backend_event(void *user, const struct request_event *ev) {
         choice_begin(c);
         on_token(c, ev);
         break;
-    case REQUEST_VECTOR: /* nobody asked for one here */
-        break;
+    case REQUEST_VECTOR: /* nobody asked for one here */ break;
     case REQUEST_DONE:
         choice_begin(c);
         on_done(c, ev);
@@ -356,16 +367,15 @@ static void on_backend_event(void *user, const struct request_event *ev) {
 /* ---- start ---- */
 
 /* Messages of text alone, in the form of all others. */
-static void chat_of_messages(struct gateway_request *r) {
+static void chat_of_messages(struct api_request *r) {
     if (r->n_messages == 0 || r->chat != NULL) return;
-    gateway_chat_begin(r);
-    for (size_t i = 0; i < r->n_messages; i++)
-        gateway_chat_add(r, r->messages[i].role, r->messages[i].content, strlen(r->messages[i].content));
+    api_chat_begin(r);
+    for (size_t i = 0; i < r->n_messages; i++) api_chat_add(r, r->messages[i].role, r->messages[i].content, strlen(r->messages[i].content));
 }
 
 void choice_journal(const struct choice *c, struct request *ret) {
-    const struct gateway_request *r = &c->call->request;
-    const struct gateway_prompt *p = &r->prompts[c->index / r->n];
+    const struct api_request *r = &c->call->request;
+    const struct api_prompt *p = &r->prompts[c->index / r->n];
     *ret = (struct request){
         .model = c->call->model,
         .text = (char *)(uintptr_t)p->text,
@@ -385,15 +395,15 @@ void choice_journal(const struct choice *c, struct request *ret) {
 
 static uint64_t random_u64(void) {
     uint64_t n = 0;
-    if (getrandom(&n, sizeof n, 0) != (ssize_t)sizeof n) n = (uint64_t)clock_now() * 0x9E3779B97F4A7C15u;
+    if (getrandom(&n, sizeof(n), 0) != (ssize_t)sizeof(n)) n = (uint64_t)clock_now() * 0x9E3779B97F4A7C15u;
     return n;
 }
 
 static void make_choices(struct call *call) {
-    const struct gateway_request *r = &call->request;
+    const struct api_request *r = &call->request;
     call->n_choices = (uint32_t)r->n_prompts * r->n;
-    call->choices = mem_calloc(call->n_choices, sizeof *call->choices);
-    call->answer.choices = mem_calloc(call->n_choices, sizeof *call->answer.choices);
+    call->choices = mem_calloc(call->n_choices, sizeof(*call->choices));
+    call->answer.choices = mem_calloc(call->n_choices, sizeof(*call->answer.choices));
     call->answer.n_choices = call->n_choices;
     uint64_t seed = r->has_seed ? r->sampling.seed : random_u64();
     for (uint32_t i = 0; i < call->n_choices; i++) {
@@ -403,28 +413,28 @@ static void make_choices(struct call *call) {
         c->seed = seed + (i % r->n) * 0x9E3779B97F4A7C15u; /* the first choice has the client's own seed */
         text_filter_init(&c->filter, r->stops, r->n_stops);
         choice_output_open(c);
-        gateway_choice_init(&call->answer.choices[i]);
+        api_choice_init(&call->answer.choices[i]);
     }
 }
 
 static err_code submit_choices(struct call *call, struct err *e) {
     for (uint32_t i = 0; i < call->n_choices; i++) {
         struct choice *c = &call->choices[i];
-        err_code rc = choice_submit(c, e);
-        if (rc != ERR_OK && !replay_may(call->gateway, rc)) return rc;
+        err_code code = choice_submit(c, e);
+        if (code != ERR_OK && !replay_may(call->gateway, code)) return code;
         call->n_running++;
-        if (rc != ERR_OK) choice_lost(c, e); /* it was ready a moment ago */
+        if (code != ERR_OK) choice_lost(c, e); /* it was ready a moment ago */
     }
     return ERR_OK;
 }
 
-static err_code parse_body(struct call *call, const struct io_http_request *http, struct err *e) {
+static err_code parse_body(struct call *call, const struct http_request *http, struct err *e) {
     yyjson_doc *doc = NULL;
-    err_code rc = json_parse(http->body, http->body_len, &doc, e);
-    if (rc == ERR_LIMIT) rc = e->code = ERR_FORMAT; /* too deep: malformed, as far as the client is concerned */
-    if (rc == ERR_OK) rc = call->api->parse(yyjson_doc_get_root(doc), &call->request, e);
+    err_code code = json_parse(http->body, http->body_len, &doc, e);
+    if (code == ERR_LIMIT) code = e->code = ERR_FORMAT; /* too deep: malformed, as far as the client is concerned */
+    if (code == ERR_OK) code = call->api->parse(yyjson_doc_get_root(doc), &call->request, e);
     yyjson_doc_free(doc);
-    return rc;
+    return code;
 }
 
 /* Has it been prepared, and is there nothing to do? */
@@ -445,43 +455,40 @@ static void on_counted(void *user, err_code code, const struct backend_text *tex
 
 static err_code start_counting(struct call *call, struct err *e) {
     struct backend *b = &call->gateway->backend;
-    const struct gateway_prompt *p = &call->request.prompts[0];
+    const struct api_prompt *p = &call->request.prompts[0];
     return b->tokenize(b->self, call->model, p->text, p->len, !p->has_bos, true, on_counted, call, &call->counting, e);
 }
 
 /* What the answer must look like, as a grammar. */
-static err_code make_grammar(struct gateway_request *r, struct err *e) {
-    if (r->format == GATEWAY_FORMAT_TEXT) return ERR_OK;
+static err_code make_grammar(struct api_request *r, struct err *e) {
+    if (r->format == API_FORMAT_TEXT) return ERR_OK;
     if (r->schema != NULL && strlen(r->schema) > MAX_SCHEMA)
-        return err_set(e, ERR_INVALID, "field \"%s\": the schema has %zu bytes, at most %d are allowed", r->format_field,
-                       strlen(r->schema), MAX_SCHEMA);
+        return err_set(e, ERR_INVALID, "field \"%s\": the schema has %zu bytes, at most %d are allowed", r->format_field, strlen(r->schema),
+                       MAX_SCHEMA);
     if (r->sampling.grammar != NULL)
         return err_set(e, ERR_INVALID, "field \"%s\": a grammar is given, too: leave one of them out", r->format_field);
     struct buf grammar;
     yyjson_doc *doc = NULL;
     buf_init(&grammar, MAX_GRAMMAR);
-    err_code rc = ERR_OK;
-    if (r->format == GATEWAY_FORMAT_JSON) {
-        engine_schema_any_object(&grammar);
+    err_code code = ERR_OK;
+    if (r->format == API_FORMAT_JSON) {
+        schema_any_object(&grammar);
     } else {
-        rc = json_parse(r->schema, strlen(r->schema), &doc, e);
-        if (rc == ERR_OK)
-            rc = engine_schema_to_gbnf(yyjson_doc_get_root(doc), &(struct engine_schema_options){.closed = true}, &grammar, e);
+        code = json_parse(r->schema, strlen(r->schema), &doc, e);
+        if (code == ERR_OK) code = schema_to_gbnf(yyjson_doc_get_root(doc), &(struct schema_options){.closed = true}, &grammar, e);
         yyjson_doc_free(doc);
     }
-    if (rc == ERR_OK)
-        r->sampling.grammar = mem_strdup(buf_cstr(&grammar));
-    else
-        err_prefix(e, "field \"%s\"", r->format_field);
+    if (code == ERR_OK) r->sampling.grammar = mem_strdup(buf_cstr(&grammar));
+    else err_prefix(e, "field \"%s\"", r->format_field);
     buf_done(&grammar);
-    return rc == ERR_LIMIT ? ERR_INVALID : rc;
+    return code == ERR_LIMIT ? ERR_INVALID : code;
 }
 
 /* The prompt is there: the work begins. */
 static err_code begin(struct call *call, struct err *e) {
-    const struct gateway_request *r = &call->request;
-    err_code rc = call_output_prepare(call, e);
-    if (rc != ERR_OK) return rc;
+    const struct api_request *r = &call->request;
+    err_code code = call_output_prepare(call, e);
+    if (code != ERR_OK) return code;
     if (r->n_prompts == 0 && !call->api->may_be_empty)
         return err_set(e, ERR_INVALID, "the request has nothing to answer: no prompt and no message");
     if (call->api->counts) return start_counting(call, e);
@@ -491,21 +498,21 @@ static err_code begin(struct call *call, struct err *e) {
 
 static void on_rendered(void *user, err_code code, const struct render_answer *answer, const struct err *cause) {
     struct call *call = user;
-    struct gateway_request *r = &call->request;
+    struct api_request *r = &call->request;
     struct err e = *cause;
     call->rendering = NULL;
     if (code == ERR_OK) {
-        r->prompts = arena_alloc(r->arena, sizeof *r->prompts);
+        r->prompts = arena_alloc(r->arena, sizeof(*r->prompts));
         r->n_prompts = 1;
-        r->prompts[0] = (struct gateway_prompt){.text = arena_strndup(r->arena, answer->text, answer->len), .len = answer->len,
-                                                .has_bos = answer->has_bos};
+        r->prompts[0] =
+            (struct api_prompt){.text = arena_strndup(r->arena, answer->text, answer->len), .len = answer->len, .has_bos = answer->has_bos};
         code = begin(call, &e);
     }
     if (code != ERR_OK) call_fail(call, code, &e);
 }
 
 static err_code start_rendering(struct call *call, const struct backend_model *model, struct err *e) {
-    struct gateway_request *r = &call->request;
+    struct api_request *r = &call->request;
     if (model->chat_template == NULL || *model->chat_template == '\0') {
         err_set(e, ERR_UNSUPPORTED, "the model \"%s\" has no chat template", model->id);
         err_hint(e, "it continues text: use /v1/completions");
@@ -513,14 +520,19 @@ static err_code start_rendering(struct call *call, const struct backend_model *m
     }
     call->tmpl = mem_strdup(model->chat_template);
     bool shows_tools = call_tools_tell(call); /* may change the chat */
-    const struct render_chat chat = {.tmpl = call->tmpl, .bos = model->bos, .eos = model->eos, .messages = r->chat,
-                                     .tools = shows_tools ? r->chat_tools : NULL, .extra = r->chat_extra, .now = clock_wall_s()};
+    const struct render_chat chat = {.tmpl = call->tmpl,
+                                     .bos = model->bos,
+                                     .eos = model->eos,
+                                     .messages = r->chat,
+                                     .tools = shows_tools ? r->chat_tools : NULL,
+                                     .extra = r->chat_extra,
+                                     .now = clock_wall_s()};
     call->rendering = render_chat(call->gateway->render, &chat, on_rendered, call);
     return ERR_OK;
 }
 
 /* A prompt and what comes after it, in the model's own tokens for that: prefix, suffix, and then the middle is written. */
-static err_code make_infill(struct gateway_request *r, const struct backend_model *model, struct err *e) {
+static err_code make_infill(struct api_request *r, const struct backend_model *model, struct err *e) {
     const struct model_facts *f = &model->facts;
     if (r->suffix == NULL) return ERR_OK;
     if (f->fim_pre[0] == '\0') {
@@ -529,7 +541,7 @@ static err_code make_infill(struct gateway_request *r, const struct backend_mode
         return ERR_UNSUPPORTED;
     }
     for (size_t i = 0; i < r->n_prompts; i++) {
-        struct gateway_prompt *p = &r->prompts[i];
+        struct api_prompt *p = &r->prompts[i];
         struct buf text;
         if (p->text == NULL) return err_set(e, ERR_UNSUPPORTED, "field \"suffix\": only text prompts have one, not token ids");
         buf_init(&text, SIZE_MAX - 1);
@@ -540,7 +552,7 @@ static err_code make_infill(struct gateway_request *r, const struct backend_mode
         buf_append_str(&text, f->fim_mid);
         char *made = arena_alloc(r->arena, text.len);
         memcpy(made, text.data, text.len);
-        *p = (struct gateway_prompt){.text = made, .len = text.len};
+        *p = (struct api_prompt){.text = made, .len = text.len};
         buf_done(&text);
     }
     return ERR_OK;
@@ -566,11 +578,11 @@ static err_code await_model(struct call *call, struct err *e) {
 
 /* All of the request is there, and the chat before it (chain; NULL: none). */
 static err_code go_on(struct call *call, yyjson_val *chain, struct err *e) {
-    struct gateway_request *r = &call->request;
+    struct api_request *r = &call->request;
     const struct backend_model *model = NULL;
-    err_code rc;
-    if (call->model == NULL && call->api->resume != NULL && (rc = call->api->resume(chain, r, e)) != ERR_OK) return rc;
-    if ((rc = gateway_find_model(call->gateway, call->model != NULL ? call->model : r->model, &model, e)) != ERR_OK) return rc;
+    err_code code;
+    if (call->model == NULL && call->api->resume != NULL && (code = call->api->resume(chain, r, e)) != ERR_OK) return code;
+    if ((code = gateway_find_model(call->gateway, call->model != NULL ? call->model : r->model, &model, e)) != ERR_OK) return code;
     if (call->model == NULL) call->model = mem_strdup(model->id);
     call->answer.model = call->model;
     if (!model->ready && r->n_prompts == 0 && yyjson_mut_arr_size(r->chat) == 0 && r->has_keep && r->keep_s == 0)
@@ -579,8 +591,8 @@ static err_code go_on(struct call *call, yyjson_val *chain, struct err *e) {
     if (!model->ready)
         return err_set(e, ERR_UNAVAILABLE, "the model \"%s\" is not ready: %s", model->id,
                        model->message != NULL && model->message[0] ? model->message : "it is still loading");
-    if ((rc = make_grammar(r, e)) != ERR_OK) return rc;
-    if ((rc = make_infill(r, model, e)) != ERR_OK) return rc;
+    if ((code = make_grammar(r, e)) != ERR_OK) return code;
+    if ((code = make_infill(r, model, e)) != ERR_OK) return code;
     chat_of_messages(r);
     return yyjson_mut_arr_size(r->chat) > 0 ? start_rendering(call, model, e) : begin(call, e);
 }
@@ -600,13 +612,13 @@ static void on_chain(void *user, err_code code, const char *text, size_t len, co
 }
 
 static err_code prepare(struct call *call, struct err *e) {
-    err_code rc = parse_body(call, io_http_request(call->x), e);
-    if (rc != ERR_OK || call->request.previous == NULL) return rc == ERR_OK ? go_on(call, NULL, e) : rc;
+    err_code code = parse_body(call, http_request(call->x), e);
+    if (code != ERR_OK || call->request.previous == NULL) return code == ERR_OK ? go_on(call, NULL, e) : code;
     call->asking = store_response_chain(call->gateway->store, call->owner, call->request.previous, on_chain, call);
     return ERR_OK;
 }
 
-void call_start(struct gateway *g, struct io_http_exchange *x, const struct gateway_api *api) {
+void call_start(struct gateway *g, struct http_exchange *x, const struct api *api) {
     struct call *call = MEM_NEW(struct call);
     *call = (struct call){.gateway = g, .next = g->calls, .slot = &g->calls, .api = api, .x = x, .last_write = io_loop_now(g->loop)};
     if (call->next != NULL) call->next->slot = &call->next;
@@ -614,36 +626,34 @@ void call_start(struct gateway *g, struct io_http_exchange *x, const struct gate
     g->n_calls++;
     call->started = call->last_write;
     metrics_count(&g->metrics, METRIC_REQUESTS, 1);
-    gateway_request_init(&call->request);
-    gateway_keys_owner(&g->keys, io_http_request(x), call->owner);
-    struct gateway_answer *a = &call->answer;
+    api_request_init(&call->request);
+    gateway_keys_owner(&g->keys, http_request(x), call->owner);
+    struct api_answer *a = &call->answer;
     a->request = &call->request;
     a->model = "";
     a->fingerprint = g->fingerprint;
     a->created = clock_wall_s();
-    snprintf(a->id, sizeof a->id, "%s%016llx%08llx", api->id_prefix, (unsigned long long)random_u64(), (unsigned long long)++g->id_state);
+    snprintf(a->id, sizeof(a->id), "%s%016llx%08llx", api->id_prefix, (unsigned long long)random_u64(), (unsigned long long)++g->id_state);
     buf_init(&a->prefix, 4096);
     struct err e = {0};
-    err_code rc = prepare(call, &e);
-    if (rc != ERR_OK) {
-        call_fail(call, rc, &e);
+    err_code code = prepare(call, &e);
+    if (code != ERR_OK) {
+        call_fail(call, code, &e);
         return;
     }
-    if (call_is_empty(call))
-        call_finish(call);
-    else
-        io_http_exchange_on_gone(x, on_gone, call);
+    if (call_is_empty(call)) call_finish(call);
+    else http_exchange_on_gone(x, on_gone, call);
 }
 
 void call_ping_all(struct gateway *g) {
     clock_us now = io_loop_now(g->loop);
     for (struct call *call = g->calls; call != NULL; call = call->next) {
         if (!call->request.stream || now - call->last_write < (clock_us)g->ping_ms * 1000) continue;
-        if (!io_http_stream_started(call->x)) {
-            io_http_response_header(call->x, "Cache-Control", "no-cache");
-            io_http_stream_start(call->x, 200, call->api->stream_type);
+        if (!http_stream_started(call->x)) {
+            http_response_header(call->x, "Cache-Control", "no-cache");
+            http_stream_start(call->x, 200, call->api->stream_type);
         }
-        io_http_stream_write(call->x, call->api->ping, strlen(call->api->ping));
+        http_stream_write(call->x, call->api->ping, strlen(call->api->ping));
         call->last_write = now;
     }
 }

@@ -5,7 +5,7 @@
 #ifndef CARAVAN_GATEWAY_CALL_H
 #define CARAVAN_GATEWAY_CALL_H
 
-#include "gateway/output.h"
+#include "chat/output.h"
 #include "gateway/replay.h"
 #include "gateway/server_priv.h"
 
@@ -21,7 +21,7 @@ struct choice {
     struct buf clean;              /* for output: whole characters; and the beginning of one */
     uint8_t tail[4];
     size_t tail_len;
-    struct gateway_token *pending; /* tokens whose text has not all been given; logprobs only */
+    struct api_token *pending; /* tokens whose text has not all been given; logprobs only */
     size_t n_pending, cap_pending;
     /* journal */
     uint64_t seed;
@@ -33,11 +33,11 @@ struct choice {
 struct call {
     struct gateway *gateway;
     struct call *next, **slot;
-    const struct gateway_api *api;
-    struct io_http_exchange *x;
-    struct gateway_request request;
+    const struct api *api;
+    struct http_exchange *x;
+    struct api_request request;
     struct output_options output;  /* how the model writes reasoning and tool calls */
-    struct gateway_answer answer;
+    struct api_answer answer;
     struct choice *choices;
     uint32_t n_choices, n_running;
     struct store_ask *asking;      /* the conversation that it goes on from is being fetched */
@@ -57,7 +57,7 @@ void choice_journal(const struct choice *c, struct request *ret);
 
 /* ---- call.c, for call_output.c ---- */
 
-void choice_emit(struct choice *c, const struct gateway_event *ev);
+void choice_emit(struct choice *c, const struct api_event *ev);
 void choice_give(struct choice *c, const struct buf *text);
 void choice_keep(struct choice *c, const struct request_event *ev, size_t text_start);
 void choice_cut(struct choice *c);

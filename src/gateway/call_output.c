@@ -4,15 +4,15 @@
 #include <string.h>
 
 #include "gateway/call.h"
-#include "gateway/toolcall_grammar.h"
-#include "gateway/toolcall_words.h"
+#include "chat/toolcall_grammar.h"
+#include "chat/toolcall_words.h"
 
 /* ---- before ---- */
 
-static bool tools_wanted(const struct gateway_request *r) { return r->n_tools > 0 && r->tool_choice != GATEWAY_TOOLS_NONE; }
+static bool tools_wanted(const struct api_request *r) { return r->n_tools > 0 && r->tool_choice != API_TOOLS_NONE; }
 
 bool call_tools_tell(struct call *call) {
-    struct gateway_request *r = &call->request;
+    struct api_request *r = &call->request;
     call->output.format = toolcall_detect(call->tmpl);
     if (!call->output.format->generic) return tools_wanted(r);
     toolcall_words(r->doc, r->chat, r->tools, tools_wanted(r) ? r->n_tools : 0);
@@ -27,27 +27,33 @@ static uint64_t id_seed(const char *id) {
 }
 
 static err_code tools_grammar(struct call *call, struct err *e) {
-    struct gateway_request *r = &call->request;
-    bool required = r->tool_choice == GATEWAY_TOOLS_REQUIRED || r->tool_choice == GATEWAY_TOOLS_NAMED;
+    struct api_request *r = &call->request;
+    bool required = r->tool_choice == API_TOOLS_REQUIRED || r->tool_choice == API_TOOLS_NAMED;
     if (!tools_wanted(r)) return ERR_OK;
     if (r->sampling.grammar != NULL) {
         if (!required) return ERR_OK; /* the answer's form was asked for: it holds for all of the answer */
-        return err_set(e, ERR_INVALID, "field \"tool_choice\": a tool call is required, but a schema or grammar for the answer is given, "
-                                       "too: leave one of them out");
+        return err_set(e, ERR_INVALID,
+                       "field \"tool_choice\": a tool call is required, but a schema or grammar for the answer is given, "
+                       "too: leave one of them out");
     }
     const struct output_options *o = &call->output;
-    const struct toolcall_wish wish = {.format = o->format, .reasoning = o->reasoning, .reasoning_open = o->reasoning_open,
-                                       .tools = r->tools, .n_tools = r->n_tools, .required = required, .single = r->single_tool,
-                                       .only = r->tool_choice == GATEWAY_TOOLS_NAMED ? r->tool_name : NULL};
+    const struct toolcall_wish wish = {.format = o->format,
+                                       .reasoning = o->reasoning,
+                                       .reasoning_open = o->reasoning_open,
+                                       .tools = r->tools,
+                                       .n_tools = r->n_tools,
+                                       .required = required,
+                                       .single = r->single_tool,
+                                       .only = r->tool_choice == API_TOOLS_NAMED ? r->tool_name : NULL};
     struct err why = {0};
-    err_code rc = toolcall_grammar_make(&wish, &r->sampling, &why);
-    if (rc == ERR_LIMIT && !required) return ERR_OK; /* too many for a grammar: the model is trusted to write calls as it should */
-    if (rc != ERR_OK) *e = why;
-    return rc;
+    err_code code = toolcall_grammar_make(&wish, &r->sampling, &why);
+    if (code == ERR_LIMIT && !required) return ERR_OK; /* too many for a grammar: the model is trusted to write calls as it should */
+    if (code != ERR_OK) *e = why;
+    return code;
 }
 
 err_code call_output_prepare(struct call *call, struct err *e) {
-    const struct gateway_request *r = &call->request;
+    const struct api_request *r = &call->request;
     struct output_options *o = &call->output;
     if (r->chat == NULL || r->n_prompts == 0) return ERR_OK; /* plain text goes on as plain text */
     if (o->format == NULL) o->format = toolcall_detect(call->tmpl);
@@ -74,9 +80,11 @@ static void give_content(struct choice *c, bool stopped, const struct buf *text)
 }
 
 static void on_output(void *user, const struct output_event *ev) {
-    static const enum gateway_event_kind kinds[] = {
-        [OUTPUT_CONTENT] = GATEWAY_TEXT, [OUTPUT_REASONING] = GATEWAY_REASONING, [OUTPUT_CALL] = GATEWAY_CALL,
-        [OUTPUT_ARGUMENTS] = GATEWAY_ARGUMENTS, [OUTPUT_CALL_END] = GATEWAY_CALL_END};
+    static const enum api_event_kind kinds[] = {[OUTPUT_CONTENT] = API_TEXT,
+                                                [OUTPUT_REASONING] = API_REASONING,
+                                                [OUTPUT_CALL] = API_CALL,
+                                                [OUTPUT_ARGUMENTS] = API_ARGUMENTS,
+                                                [OUTPUT_CALL_END] = API_CALL_END};
     struct choice *c = user;
     struct buf *text = &c->call->gateway->text;
     if (c->filter.stopped) return;
@@ -92,8 +100,8 @@ static void on_output(void *user, const struct output_event *ev) {
         if (stopped) return;
     }
     drop_pending(c);
-    struct gateway_event out = {.kind = kinds[ev->kind], .choice = c->index, .text = ev->text, .len = ev->len, .call = ev->call,
-                                .id = ev->id, .whole = ev->whole};
+    struct api_event out = {
+        .kind = kinds[ev->kind], .choice = c->index, .text = ev->text, .len = ev->len, .call = ev->call, .id = ev->id, .whole = ev->whole};
     if (ev->kind == OUTPUT_CALL_END && !ev->whole) c->cut = true;
     choice_emit(c, &out);
 }

@@ -7,10 +7,10 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
-#include "gateway/chat.h"
+#include "api/parse.h"
 #include "gateway/replay.h"
 #include "gateway/server_priv.h"
-#include "gateway/text.h"
+#include "chat/text.h"
 
 enum { EMBED_MAX_INPUTS = 2048, EMBED_AT_ONCE = 16 };
 
@@ -32,7 +32,7 @@ struct embed_call {
 };
 struct embed_job {
     struct gateway *gateway;
-    struct io_http_exchange *x;
+    struct http_exchange *x;
     enum embed_form form;
     char *model;
     char *query; /* rerank; owned */
@@ -43,7 +43,7 @@ struct embed_job {
     struct backend_call *awaiting; /* the model is being loaded */
     uint32_t n_vector, dimensions, top_n;
     bool base64, with_documents;
-    bool has_keep; /* as in gateway_request */
+    bool has_keep; /* as in api_request */
     int32_t keep_s;
     uint64_t prompt_tokens;
     clock_us started;
@@ -82,7 +82,7 @@ static void job_fail(struct embed_job *j, err_code code, const struct err *e) {
     job_free(j);
 }
 
-/* ---- the answers ------------------------------------------------------------------------------------------------------------- */
+/* ---- the answers ---- */
 
 static void put_base64(struct buf *out, const uint8_t *data, size_t len) {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -169,7 +169,7 @@ static int by_rank(const void *a, const void *b) {
 static void answer_rerank(struct embed_job *j, struct buf *out) {
     struct embed_input **sorted = mem_calloc(j->n_inputs, sizeof(struct embed_input *));
     for (size_t i = 0; i < j->n_inputs; i++) sorted[i] = &j->inputs[i];
-    qsort(sorted, j->n_inputs, sizeof *sorted, by_rank);
+    qsort(sorted, j->n_inputs, sizeof(*sorted), by_rank);
     buf_append_byte(out, '{');
     put_model(j, out);
     buf_append_str(out, ",\"object\":\"list\",");
@@ -190,10 +190,10 @@ static void answer_rerank(struct embed_job *j, struct buf *out) {
 }
 
 static void job_answer(struct embed_job *j) {
-    static void (*const forms[])(struct embed_job * j, struct buf * out) = {[EMBED_OPENAI] = answer_openai,
-                                                                            [EMBED_OLLAMA] = answer_ollama,
-                                                                            [EMBED_OLLAMA_OLD] = answer_ollama_old,
-                                                                            [EMBED_RERANK] = answer_rerank};
+    static void (*const forms[])(struct embed_job *j, struct buf *out) = {[EMBED_OPENAI] = answer_openai,
+                                                                          [EMBED_OLLAMA] = answer_ollama,
+                                                                          [EMBED_OLLAMA_OLD] = answer_ollama_old,
+                                                                          [EMBED_RERANK] = answer_rerank};
     struct buf body;
     buf_init(&body, SIZE_MAX - 1);
     forms[j->form](j, &body);
@@ -203,7 +203,7 @@ static void job_answer(struct embed_job *j) {
     job_free(j);
 }
 
-/* ---- the texts, some at a time ------------------------------------------------------------------------------------------------ */
+/* ---- the texts, some at a time ---- */
 
 static void on_event(void *user, const struct request_event *ev);
 
@@ -264,7 +264,7 @@ static void take_vector(struct embed_job *j, struct embed_input *in, const struc
     if (in->vector != NULL || (j->n_vector != 0 && j->n_vector != ev->n_vector))
         return; /* a stage that contradicts itself: seen at the end */
     j->n_vector = ev->n_vector;
-    in->vector = mem_calloc(ev->n_vector, sizeof *in->vector);
+    in->vector = mem_calloc(ev->n_vector, sizeof(*in->vector));
     for (uint32_t i = 0; i < ev->n_vector; i++) in->vector[i] = bytes_get_f32(ev->vector + (size_t)4 * i);
 }
 
@@ -281,21 +281,17 @@ static void on_event(void *user, const struct request_event *ev) {
         return;
     }
     err_code code = ev->kind == REQUEST_FAILED ? ev->err.code : ERR_OK;
-    if (code != ERR_OK)
-        e = ev->err;
-    else if (c->input->vector == NULL)
-        code = err_set(&e, ERR_ENGINE, "no vector came for text %zu", (size_t)(c->input - j->inputs));
+    if (code != ERR_OK) e = ev->err;
+    else if (c->input->vector == NULL) code = err_set(&e, ERR_ENGINE, "no vector came for text %zu", (size_t)(c->input - j->inputs));
     j->prompt_tokens += ev->prompt_tokens;
     j->n_done++;
     text_done(c);
     if (code == ERR_OK) code = job_push(j, &e);
-    if (code != ERR_OK)
-        job_fail(j, code, &e);
-    else if (j->n_done == j->n_inputs)
-        job_answer(j);
+    if (code != ERR_OK) job_fail(j, code, &e);
+    else if (j->n_done == j->n_inputs) job_answer(j);
 }
 
-/* ---- the requests -------------------------------------------------------------------------------------------------------------- */
+/* ---- the requests ---- */
 
 static char *copy_text(yyjson_val *v, size_t *ret_len) {
     *ret_len = yyjson_get_len(v);
@@ -308,11 +304,11 @@ static char *copy_text(yyjson_val *v, size_t *ret_len) {
 static err_code take_tokens(yyjson_val *list, struct embed_input *in, const char *key, struct err *e) {
     yyjson_val *v;
     size_t i, n = yyjson_arr_size(list);
-    if (n == 0 || n > GATEWAY_MAX_PROMPT_TOKENS) return gateway_wrong(e, key, "texts, or arrays of token ids that are not empty");
-    in->tokens = mem_calloc(n, sizeof *in->tokens);
+    if (n == 0 || n > API_MAX_PROMPT_TOKENS) return api_wrong(e, key, "texts, or arrays of token ids that are not empty");
+    in->tokens = mem_calloc(n, sizeof(*in->tokens));
     in->n_tokens = n;
     yyjson_arr_foreach(list, i, n, v) {
-        if (!yyjson_is_uint(v) || yyjson_get_uint(v) > INT32_MAX) return gateway_wrong(e, key, "token ids, whole numbers from 0");
+        if (!yyjson_is_uint(v) || yyjson_get_uint(v) > INT32_MAX) return api_wrong(e, key, "token ids, whole numbers from 0");
         in->tokens[i] = (int32_t)yyjson_get_uint(v);
     }
     return ERR_OK;
@@ -325,8 +321,8 @@ static err_code take_one(struct embed_job *j, yyjson_val *v, const char *key, st
         j->n_inputs++;
         return take_tokens(text, in, key, e);
     }
-    if (!yyjson_is_str(text)) return gateway_wrong(e, key, "a string, or an array of strings or of arrays of token ids");
-    if (yyjson_get_len(text) == 0 && j->form != EMBED_RERANK) return gateway_wrong(e, key, "text that is not empty");
+    if (!yyjson_is_str(text)) return api_wrong(e, key, "a string, or an array of strings or of arrays of token ids");
+    if (yyjson_get_len(text) == 0 && j->form != EMBED_RERANK) return api_wrong(e, key, "text that is not empty");
     in->text = copy_text(text, &in->len);
     j->n_inputs++;
     return ERR_OK;
@@ -336,9 +332,9 @@ static err_code take_inputs(struct embed_job *j, yyjson_val *v, const char *key,
     yyjson_val *item;
     size_t i, n = yyjson_arr_size(v);
     bool one = yyjson_is_str(v) || (yyjson_is_arr(v) && yyjson_is_num(yyjson_arr_get_first(v)));
-    if (!one && (!yyjson_is_arr(v) || n == 0)) return gateway_wrong(e, key, "a string, or an array of strings or tokens");
+    if (!one && (!yyjson_is_arr(v) || n == 0)) return api_wrong(e, key, "a string, or an array of strings or tokens");
     if (!one && n > EMBED_MAX_INPUTS) return err_set(e, ERR_INVALID, "field \"%s\": at most %d texts at once", key, EMBED_MAX_INPUTS);
-    j->inputs = mem_calloc(one ? 1 : n, sizeof *j->inputs);
+    j->inputs = mem_calloc(one ? 1 : n, sizeof(*j->inputs));
     if (one) return take_one(j, v, key, e);
     err_code code = ERR_OK;
     yyjson_arr_foreach(v, i, n, item) if (code == ERR_OK) code = take_one(j, item, key, e);
@@ -359,14 +355,14 @@ static err_code take_options(struct embed_job *j, yyjson_val *root, struct err *
     if (j->form != EMBED_OPENAI) return ERR_OK;
     if ((code = json_get_str(root, "encoding_format", &format, e)) != ERR_OK) return code;
     if (format && strcmp(format, "float") != 0 && strcmp(format, "base64") != 0)
-        return gateway_wrong(e, "encoding_format", "\"float\" or \"base64\"");
+        return api_wrong(e, "encoding_format", "\"float\" or \"base64\"");
     j->base64 = format && strcmp(format, "base64") == 0;
     return ERR_OK;
 }
 
 static err_code take_query(struct embed_job *j, yyjson_val *root, struct err *e) {
     yyjson_val *query = yyjson_obj_get(root, "query");
-    if (!yyjson_is_str(query) || yyjson_get_len(query) == 0) return gateway_wrong(e, "query", "a string that is not empty");
+    if (!yyjson_is_str(query) || yyjson_get_len(query) == 0) return api_wrong(e, "query", "a string that is not empty");
     j->query = copy_text(query, &j->query_len);
     return ERR_OK;
 }
@@ -383,18 +379,18 @@ static void on_model(void *user, err_code code, const struct backend_text *text,
 static err_code take_body(struct embed_job *j, yyjson_val *root, struct err *e) {
     static const char *const keys[] = {"input", "input", "prompt", "documents"};
     const struct backend_model *model = NULL;
-    struct gateway_request r;
-    gateway_request_init(&r);
-    err_code code = gateway_parse_model(root, &r, e);
+    struct api_request r;
+    api_request_init(&r);
+    err_code code = api_parse_model(root, &r, e);
     if (code == ERR_OK) code = take_inputs(j, yyjson_obj_get(root, keys[j->form]), keys[j->form], e);
     if (code == ERR_OK && j->form == EMBED_RERANK) code = take_query(j, root, e);
     if (code == ERR_OK) code = take_options(j, root, e);
-    if (code == ERR_OK && (j->form == EMBED_OLLAMA || j->form == EMBED_OLLAMA_OLD)) code = gateway_parse_keep(root, &r, e);
+    if (code == ERR_OK && (j->form == EMBED_OLLAMA || j->form == EMBED_OLLAMA_OLD)) code = api_parse_keep(root, &r, e);
     j->has_keep = r.has_keep;
     j->keep_s = r.keep_s;
     if (code == ERR_OK) code = gateway_find_model(j->gateway, r.model, &model, e);
     if (code == ERR_OK) j->model = mem_strdup(model->id);
-    gateway_request_done(&r);
+    api_request_done(&r);
     if (code == ERR_OK && !model->ready && model->loadable && j->gateway->backend.await != NULL) {
         struct backend *b = &j->gateway->backend;
         code = b->await(b->self, j->model, on_model, j, &j->awaiting, e);
@@ -402,8 +398,8 @@ static err_code take_body(struct embed_job *j, yyjson_val *root, struct err *e) 
     return code;
 }
 
-static void job_start(struct gateway *g, struct io_http_exchange *x, enum embed_form form) {
-    const struct io_http_request *http = io_http_request(x);
+static void job_start(struct gateway *g, struct http_exchange *x, enum embed_form form) {
+    const struct http_request *http = http_request(x);
     struct embed_job *j = MEM_NEW(struct embed_job);
     struct err e = {0};
     yyjson_doc *doc = NULL;
@@ -415,28 +411,26 @@ static void job_start(struct gateway *g, struct io_http_exchange *x, enum embed_
     if (code == ERR_OK) code = take_body(j, yyjson_doc_get_root(doc), &e);
     if (code == ERR_OK && j->awaiting == NULL) code = job_push(j, &e);
     yyjson_doc_free(doc);
-    if (code != ERR_OK)
-        job_fail(j, code, &e);
-    else
-        io_http_exchange_on_gone(x, on_gone, j);
+    if (code != ERR_OK) job_fail(j, code, &e);
+    else http_exchange_on_gone(x, on_gone, j);
 }
 
-void handle_embeddings(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+void handle_embeddings(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)rest;
     job_start(g, x, EMBED_OPENAI);
 }
 
-void handle_ollama_embed(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+void handle_ollama_embed(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)rest;
     job_start(g, x, EMBED_OLLAMA);
 }
 
-void handle_ollama_embeddings(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+void handle_ollama_embeddings(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)rest;
     job_start(g, x, EMBED_OLLAMA_OLD);
 }
 
-void handle_rerank(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+void handle_rerank(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)rest;
     job_start(g, x, EMBED_RERANK);
 }

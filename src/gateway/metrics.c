@@ -6,11 +6,15 @@
 #include <stdbool.h>
 
 /* Upper ends of the buckets. */
-static const uint32_t bucket_us[METRIC_BUCKETS] = {1000,    2500,    5000,     10000,    25000,    50000,    100000,   250000,
+static const uint32_t bucket_us[METRIC_BUCKETS] = {1000,   2500,    5000,    10000,   25000,    50000,    100000,   250000,
                                                    500000, 1000000, 2500000, 5000000, 10000000, 30000000, 60000000, 300000000};
 
 enum kind { COUNTER, TIME };
-static const struct { const char *name; enum kind kind; const char *help; } rows[METRIC_COUNT] = {
+static const struct {
+    const char *name;
+    enum kind kind;
+    const char *help;
+} rows[METRIC_COUNT] = {
 #define METRIC(id, name, kind, help) {name, kind, help},
 #include "../../tables/metrics.def"
 #undef METRIC
@@ -43,9 +47,8 @@ void metrics_append(const struct gateway_metrics *m, struct buf *out) {
             buf_printf(out, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", rows[k].name, bucket_us[i] / 1e6, up_to);
         }
         if (time)
-            buf_printf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.6f\n%s_count %" PRIu64 "\n", rows[k].name,
-                       m->values[k].count, rows[k].name, (double)m->values[k].sum_us / 1e6, rows[k].name, m->values[k].count);
-        else
-            buf_printf(out, "%s %" PRIu64 "\n", rows[k].name, m->values[k].count);
+            buf_printf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.6f\n%s_count %" PRIu64 "\n", rows[k].name, m->values[k].count,
+                       rows[k].name, (double)m->values[k].sum_us / 1e6, rows[k].name, m->values[k].count);
+        else buf_printf(out, "%s %" PRIu64 "\n", rows[k].name, m->values[k].count);
     }
 }

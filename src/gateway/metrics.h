@@ -18,7 +18,9 @@ enum gateway_metric {
 enum { METRIC_BUCKETS = 16 };
 
 struct gateway_metrics {
-    struct { uint64_t count, sum_us, buckets[METRIC_BUCKETS]; } values[METRIC_COUNT];
+    struct {
+        uint64_t count, sum_us, buckets[METRIC_BUCKETS];
+    } values[METRIC_COUNT];
 };
 
 void metrics_count(struct gateway_metrics *m, enum gateway_metric which, uint64_t more);

@@ -9,7 +9,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 
-enum { THREAD_STACK = 4 << 20 }; /* more than a template's nesting may use (engine/jinja.h) */
+enum { THREAD_STACK = 4 << 20 }; /* more than a template's nesting may use (chat/jinja.h) */
 
 struct render_job {
     struct list link;
@@ -27,7 +27,7 @@ struct render_job {
 struct render {
     void (*wake)(void *user);
     void *user;
-    struct engine_chat *chat;   /* the thread's, while it runs */
+    struct chat *chat;   /* the thread's, while it runs */
     pthread_t thread;
     pthread_mutex_t lock;       /* of what follows, and of a job's fn until it is done */
     pthread_cond_t more;
@@ -51,13 +51,18 @@ static void job_free(struct render_job *j) {
 
 static void job_run(struct render *r, struct render_job *j) {
     if (j->messages == NULL) {
-        j->code = engine_chat_caps(r->chat, j->tmpl, &j->answer.caps, &j->err);
+        j->code = chat_caps(r->chat, j->tmpl, &j->answer.caps, &j->err);
         return;
     }
-    const struct engine_chat_input in = {.tmpl = j->tmpl, .bos = j->bos, .eos = j->eos, .messages = yyjson_doc_get_root(j->messages),
-                                         .tools = yyjson_doc_get_root(j->tools), .extra = yyjson_doc_get_root(j->extra),
-                                         .add_generation_prompt = true, .now = j->now};
-    j->code = engine_chat_render(r->chat, &in, &j->text, &j->answer.has_bos, &j->err);
+    const struct chat_input in = {.tmpl = j->tmpl,
+                                  .bos = j->bos,
+                                  .eos = j->eos,
+                                  .messages = yyjson_doc_get_root(j->messages),
+                                  .tools = yyjson_doc_get_root(j->tools),
+                                  .extra = yyjson_doc_get_root(j->extra),
+                                  .add_generation_prompt = true,
+                                  .now = j->now};
+    j->code = chat_render(r->chat, &in, &j->text, &j->answer.has_bos, &j->err);
 }
 
 static void *render_main(void *user) {
@@ -76,7 +81,7 @@ static void *render_main(void *user) {
         if (!r->closing) r->wake(r->user);
     }
     pthread_mutex_unlock(&r->lock);
-    engine_chat_free(r->chat);
+    chat_free(r->chat);
     return NULL;
 }
 
@@ -85,7 +90,7 @@ static void *render_main(void *user) {
 struct render *render_create(void (*wake)(void *user), void *user, struct err *e) {
     struct render *r = MEM_NEW(struct render);
     pthread_attr_t attr;
-    *r = (struct render){.wake = wake, .user = user, .chat = engine_chat_create(NULL)};
+    *r = (struct render){.wake = wake, .user = user, .chat = chat_create(NULL)};
     list_init(&r->waiting);
     list_init(&r->done);
     pthread_mutex_init(&r->lock, NULL);
@@ -96,7 +101,7 @@ struct render *render_create(void (*wake)(void *user), void *user, struct err *e
     pthread_attr_destroy(&attr);
     if (failed == 0) return r;
     err_set(e, ERR_INTERNAL, "no thread for chat templates: %s", strerror(failed));
-    engine_chat_free(r->chat);
+    chat_free(r->chat);
     free(r);
     return NULL;
 }

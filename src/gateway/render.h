@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * Chats to prompts on a thread of their own: a model's template may be slow, broken or hostile, and uses up its limit (engine/jinja.h)
+ * Chats to prompts on a thread of their own: a model's template may be slow, broken or hostile, and uses up its limit (chat/jinja.h)
  * without any stream standing still. Asks are done in order. The owner asks, is woken (the wake function is called on the other thread,
  * and may only wake the owner's loop), and takes the answers with render_deliver. Everything else belongs to the owner's thread. */
 #ifndef CARAVAN_GATEWAY_RENDER_H
 #define CARAVAN_GATEWAY_RENDER_H
 
-#include "engine/chat.h"
+#include "chat/render.h"
 
 struct render;
 struct render_job;
@@ -24,9 +24,9 @@ struct render_answer {
     const char *text;
     size_t len;
     bool has_bos;
-    struct engine_chat_caps caps;
+    struct chat_caps caps;
 };
-/* Errors as engine/chat.h has them; ERR_BUSY: too many wait. */
+/* Errors as chat/render.h has them; ERR_BUSY: too many wait. */
 typedef void (*render_fn)(void *user, err_code code, const struct render_answer *answer, const struct err *e);
 
 /* All is copied: tools may be NULL. */

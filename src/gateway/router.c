@@ -26,7 +26,10 @@ struct router {
     size_t n;
     uint32_t serials;
     uint64_t picks;
-    struct { uint64_t hash; uint32_t serial; } seen[PLACES]; /* by hash; the newer one stays */
+    struct {
+        uint64_t hash;
+        uint32_t serial;
+    } seen[PLACES]; /* by hash; the newer one stays */
 };
 
 void router_prefix_make(const void *prompt, size_t len, struct router_prefix *ret) {
@@ -68,7 +71,13 @@ static uint32_t router_seen(const struct router *r, const struct entry *e, const
     return 0;
 }
 
-struct judged { size_t at; uint32_t load, seen; clock_us not_before; uint64_t picked; bool rests; };
+struct judged {
+    size_t at;
+    uint32_t load, seen;
+    clock_us not_before;
+    uint64_t picked;
+    bool rests;
+};
 
 /* Whom a request goes to, prefixes aside. */
 static bool is_better(const struct judged *a, const struct judged *b) {
@@ -86,8 +95,12 @@ err_code router_pick(struct router *r, clock_us now, const struct router_target 
         const struct entry *t = router_entry(r, now, targets[i].instance);
         /* after a failure one request at a time tries it again */
         bool rests = t->failures > 0 && (now < t->not_before || t->own > 0);
-        struct judged j = {.at = i, .load = entry_load(t), .seen = prefix ? router_seen(r, t, prefix) : 0, .not_before = t->not_before,
-                           .picked = t->picked, .rests = rests};
+        struct judged j = {.at = i,
+                           .load = entry_load(t),
+                           .seen = prefix ? router_seen(r, t, prefix) : 0,
+                           .not_before = t->not_before,
+                           .picked = t->picked,
+                           .rests = rests};
         if (j.load >= targets[i].capacity) continue;
         if (!any || is_better(&j, &best)) best = j;
         if (!rests && (j.seen > known.seen || (j.seen == known.seen && j.seen > 0 && j.load < known.load))) known = j;

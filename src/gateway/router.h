@@ -28,7 +28,10 @@ struct router *router_create(void);
 void router_free(struct router *r); /* NULL is fine */
 
 /* An instance that could answer, and how many requests it may have at once, waiting ones included. */
-struct router_target { const char *instance; uint32_t capacity; };
+struct router_target {
+    const char *instance;
+    uint32_t capacity;
+};
 /* *ret: index of the one that shall. ERR_BUSY: all are full. n is at least 1. */
 err_code router_pick(struct router *r, clock_us now, const struct router_target *targets, size_t n, const struct router_prefix *prefix,
                      size_t *ret, struct err *e);

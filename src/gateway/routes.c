@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "gateway/server_priv.h"
 
-static void handle_health(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+static void handle_health(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)rest;
     size_t n, ready = 0, loading = 0;
     const struct backend_model *models = g->backend.models(g->backend.self, &n);
@@ -38,7 +38,7 @@ static yyjson_mut_val *model_object(yyjson_mut_doc *doc, const struct backend_mo
     return o;
 }
 
-static void handle_openai_models(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+static void handle_openai_models(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)rest;
     size_t n;
     const struct backend_model *models = g->backend.models(g->backend.self, &n);
@@ -52,12 +52,12 @@ static void handle_openai_models(struct gateway *g, struct io_http_exchange *x, 
     yyjson_mut_doc_free(doc);
 }
 
-static void handle_openai_model(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+static void handle_openai_model(struct gateway *g, struct http_exchange *x, const char *rest) {
     const struct backend_model *model = NULL;
     struct err e = {0};
-    err_code rc = gateway_find_model(g, rest, &model, &e);
-    if (rc != ERR_OK) {
-        gateway_respond_error(x, rc, &e);
+    err_code code = gateway_find_model(g, rest, &model, &e);
+    if (code != ERR_OK) {
+        gateway_respond_error(x, code, &e);
         return;
     }
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
@@ -66,52 +66,52 @@ static void handle_openai_model(struct gateway *g, struct io_http_exchange *x, c
     yyjson_mut_doc_free(doc);
 }
 
-static void handle_openai_chat(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+static void handle_openai_chat(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)rest;
-    call_start(g, x, &gateway_openai_chat);
+    call_start(g, x, &api_openai_chat);
 }
 
-static void handle_openai_completions(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+static void handle_openai_completions(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)rest;
-    call_start(g, x, &gateway_openai_completions);
+    call_start(g, x, &api_openai_completions);
 }
 
-static void handle_openai_responses(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+static void handle_openai_responses(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)rest;
-    call_start(g, x, &gateway_openai_responses);
+    call_start(g, x, &api_openai_responses);
 }
 
-static void handle_metrics(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+static void handle_metrics(struct gateway *g, struct http_exchange *x, const char *rest) {
     struct buf out;
     (void)rest;
     buf_init(&out, 1 << 20);
     metrics_append(&g->metrics, &out);
     metrics_append_gauge(&out, "caravan_requests_running", "generation requests that are being answered", g->n_calls);
-    metrics_append_gauge(&out, "caravan_connections", "connections of clients", io_http_server_connections(g->http));
+    metrics_append_gauge(&out, "caravan_connections", "connections of clients", http_server_connections(g->http));
     gateway_respond(x, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
 }
 
-static void handle_anthropic(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+static void handle_anthropic(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)rest;
-    call_start(g, x, &gateway_anthropic);
+    call_start(g, x, &api_anthropic);
 }
 
-static void handle_anthropic_count(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+static void handle_anthropic_count(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)rest;
-    call_start(g, x, &gateway_anthropic_count);
+    call_start(g, x, &api_anthropic_count);
 }
 
-static void handle_ollama_chat(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+static void handle_ollama_chat(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)rest;
-    call_start(g, x, &gateway_ollama_chat);
+    call_start(g, x, &api_ollama_chat);
 }
 
-static void handle_ollama_generate(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+static void handle_ollama_generate(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)rest;
-    call_start(g, x, &gateway_ollama_generate);
+    call_start(g, x, &api_ollama_generate);
 }
 
-static void handle_status(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+static void handle_status(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)rest;
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_doc_set_root(doc, g->backend.status(g->backend.self, doc));
@@ -119,8 +119,8 @@ static void handle_status(struct gateway *g, struct io_http_exchange *x, const c
     yyjson_mut_doc_free(doc);
 }
 
-#define OPEN 0
-#define KEY GATEWAY_MAY_ASK
+#define OPEN  0
+#define KEY   GATEWAY_MAY_ASK
 #define ADMIN GATEWAY_MAY_ADMIN
 const struct route gateway_routes[] = {
 #define ROUTE(method, path, handler, auth, help) {method, path, handle_##handler, 0, auth, help},

@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "base/mem.h"
-#include "gateway/chat.h"
+#include "api/parse.h"
 #include "gateway/server_priv.h"
 
 /* What clients compare: the features up to it are here. */
@@ -17,17 +17,15 @@ static void add_time(yyjson_mut_doc *doc, yyjson_mut_val *o, const char *key, in
     struct tm tm;
     char text[40];
     gmtime_r(&t, &tm);
-    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
     yyjson_mut_obj_add_strcpy(doc, o, key, text);
 }
 
 /* "751M", "7.2B". */
 static void add_size(yyjson_mut_doc *doc, yyjson_mut_val *o, uint64_t n) {
     char text[24] = "";
-    if (n >= 1000000000)
-        snprintf(text, sizeof text, "%.1fB", (double)n / 1e9);
-    else if (n > 0)
-        snprintf(text, sizeof text, "%.0fM", (double)n / 1e6);
+    if (n >= 1000000000) snprintf(text, sizeof(text), "%.1fB", (double)n / 1e9);
+    else if (n > 0) snprintf(text, sizeof(text), "%.0fM", (double)n / 1e6);
     yyjson_mut_obj_add_strcpy(doc, o, "parameter_size", text);
 }
 
@@ -41,8 +39,7 @@ static void add_details(yyjson_mut_doc *doc, yyjson_mut_val *o, const struct mod
     yyjson_mut_obj_add_strcpy(doc, d, "quantization_level", f->quantization);
 }
 
-static void add_capabilities(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct backend_model *m,
-                             const struct engine_chat_caps *caps) {
+static void add_capabilities(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct backend_model *m, const struct chat_caps *caps) {
     yyjson_mut_val *can = yyjson_mut_obj_add_arr(doc, root, "capabilities");
     if (m->facts.pooling != MODEL_POOLING_NONE) { /* it writes no text, whatever its header has of templates and infill tokens */
         yyjson_mut_arr_add_str(doc, can, m->facts.pooling == MODEL_POOLING_RANK ? "rerank" : "embedding");
@@ -60,7 +57,7 @@ static int64_t expires(struct gateway *g, const struct backend_model *m) {
     return when != INT64_MAX ? when : m->created + 100LL * 365 * 86400;
 }
 
-static void list_models(struct gateway *g, struct io_http_exchange *x, bool loaded) {
+static void list_models(struct gateway *g, struct http_exchange *x, bool loaded) {
     size_t n;
     const struct backend_model *models = g->backend.models(g->backend.self, &n);
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
@@ -85,17 +82,17 @@ static void list_models(struct gateway *g, struct io_http_exchange *x, bool load
     yyjson_mut_doc_free(doc);
 }
 
-void handle_ollama_tags(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+void handle_ollama_tags(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)rest;
     list_models(g, x, false);
 }
 
-void handle_ollama_ps(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+void handle_ollama_ps(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)rest;
     list_models(g, x, true);
 }
 
-void handle_ollama_version(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+void handle_ollama_version(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)g;
     (void)rest;
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
@@ -106,39 +103,42 @@ void handle_ollama_version(struct gateway *g, struct io_http_exchange *x, const 
     yyjson_mut_doc_free(doc);
 }
 
-static err_code find_shown(struct gateway *g, struct io_http_exchange *x, const struct backend_model **ret, struct err *e) {
-    const struct io_http_request *http = io_http_request(x);
-    char name[GATEWAY_MAX_MODEL_NAME + 1] = "";
+static err_code find_shown(struct gateway *g, struct http_exchange *x, const struct backend_model **ret, struct err *e) {
+    const struct http_request *http = http_request(x);
+    char name[API_MAX_MODEL_NAME + 1] = "";
     yyjson_doc *doc = NULL;
-    err_code rc = json_parse(http->body, http->body_len, &doc, e);
-    if (rc != ERR_OK) return e->code = ERR_FORMAT;
+    err_code code = json_parse(http->body, http->body_len, &doc, e);
+    if (code != ERR_OK) return e->code = ERR_FORMAT;
     yyjson_val *root = yyjson_doc_get_root(doc), *v = yyjson_obj_get(root, "model");
     if (v == NULL) v = yyjson_obj_get(root, "name");
     size_t len = yyjson_get_len(v);
-    if (!yyjson_is_str(v) || len == 0 || len >= sizeof name) {
-        rc = gateway_wrong(e, "model", "the model's name");
+    if (!yyjson_is_str(v) || len == 0 || len >= sizeof(name)) {
+        code = api_wrong(e, "model", "the model's name");
     } else {
         if (len > 7 && strcmp(yyjson_get_str(v) + len - 7, ":latest") == 0) len -= 7;
-        snprintf(name, sizeof name, "%.*s", (int)len, yyjson_get_str(v));
-        rc = gateway_find_model(g, name, ret, e);
+        snprintf(name, sizeof(name), "%.*s", (int)len, yyjson_get_str(v));
+        code = gateway_find_model(g, name, ret, e);
     }
     yyjson_doc_free(doc);
-    return rc;
+    return code;
 }
 
 /* "llama.context_length" and its like. */
 static void add_info(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct backend_model *m) {
     yyjson_mut_val *info = yyjson_mut_obj_add_obj(doc, root, "model_info");
     const struct model_facts *f = &m->facts;
-    const struct { const char *name; uint64_t value; } rows[] = {{"context_length", f->n_ctx_train}, {"embedding_length", f->n_embd},
-                                                                 {"block_count", f->n_layer}, {"vocab_size", m->n_vocab}};
+    const struct {
+        const char *name;
+        uint64_t value;
+    } rows[] = {
+        {"context_length", f->n_ctx_train}, {"embedding_length", f->n_embd}, {"block_count", f->n_layer}, {"vocab_size", m->n_vocab}};
     yyjson_mut_obj_add_strcpy(doc, info, "general.architecture", f->family);
     yyjson_mut_obj_add_strcpy(doc, info, "general.basename", m->id);
     yyjson_mut_obj_add_strcpy(doc, info, "general.quantization", f->quantization);
     yyjson_mut_obj_add_uint(doc, info, "general.parameter_count", f->n_params);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         char key[MODEL_MAX_ARCH + 32];
-        snprintf(key, sizeof key, "%s.%s", f->family, rows[i].name);
+        snprintf(key, sizeof(key), "%s.%s", f->family, rows[i].name);
         yyjson_mut_obj_put(info, yyjson_mut_strcpy(doc, key), yyjson_mut_uint(doc, rows[i].value));
     }
 }
@@ -146,20 +146,20 @@ static void add_info(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct bac
 /* A model is shown when its template has been looked at; that may take a while (gateway/render.h). */
 struct shown {
     struct gateway *gateway;
-    struct io_http_exchange *x;
+    struct http_exchange *x;
     struct render_job *job;
-    char model[GATEWAY_MAX_MODEL_NAME + 1];
+    char model[API_MAX_MODEL_NAME + 1];
 };
 
-static void show(struct shown *s, const struct engine_chat_caps *caps) {
+static void show(struct shown *s, const struct chat_caps *caps) {
     const struct backend_model *m = NULL;
     struct err e = {0};
-    err_code rc = gateway_find_model(s->gateway, s->model, &m, &e);
-    if (rc != ERR_OK) {
-        gateway_respond_error(s->x, rc, &e);
+    err_code code = gateway_find_model(s->gateway, s->model, &m, &e);
+    if (code != ERR_OK) {
+        gateway_respond_error(s->x, code, &e);
     } else {
         char parameters[64];
-        snprintf(parameters, sizeof parameters, "num_ctx                        %u", m->n_ctx);
+        snprintf(parameters, sizeof(parameters), "num_ctx                        %u", m->n_ctx);
         yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
         yyjson_mut_val *root = yyjson_mut_obj(doc);
         yyjson_mut_doc_set_root(doc, root);
@@ -187,22 +187,22 @@ static void shown_gone(void *user) {
     free(s);
 }
 
-void handle_ollama_show(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+void handle_ollama_show(struct gateway *g, struct http_exchange *x, const char *rest) {
     const struct backend_model *m = NULL;
     struct err e = {0};
     (void)rest;
-    err_code rc = find_shown(g, x, &m, &e);
-    if (rc != ERR_OK) {
-        gateway_respond_error(x, rc, &e);
+    err_code code = find_shown(g, x, &m, &e);
+    if (code != ERR_OK) {
+        gateway_respond_error(x, code, &e);
         return;
     }
     struct shown *s = MEM_NEW(struct shown);
     *s = (struct shown){.gateway = g, .x = x};
-    snprintf(s->model, sizeof s->model, "%s", m->id);
+    snprintf(s->model, sizeof(s->model), "%s", m->id);
     if (m->chat_template == NULL || *m->chat_template == '\0') {
         show(s, NULL);
         return;
     }
     s->job = render_caps(g->render, m->chat_template, on_shown, s);
-    io_http_exchange_on_gone(x, shown_gone, s);
+    http_exchange_on_gone(x, shown_gone, s);
 }

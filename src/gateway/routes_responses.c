@@ -6,13 +6,13 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "gateway/chat.h"
+#include "api/parse.h"
 #include "gateway/server_priv.h"
 
 enum { PAGE = 20, MAX_PAGE = 100 };
 
 struct stored {
-    struct io_http_exchange *x;
+    struct http_exchange *x;
     struct store_ask *ask;
     char *id;
 };
@@ -30,10 +30,8 @@ static void stored_gone(void *user) {
 
 static void on_response(void *user, err_code code, const char *text, size_t len, const struct err *e) {
     struct stored *s = user;
-    if (code != ERR_OK)
-        gateway_respond_error(s->x, code, e);
-    else
-        io_http_respond(s->x, 200, "application/json", text, len);
+    if (code != ERR_OK) gateway_respond_error(s->x, code, e);
+    else http_respond(s->x, 200, "application/json", text, len);
     stored_free(s);
 }
 
@@ -71,8 +69,8 @@ static bool query_value(const char *query, const char *name, char *out, size_t s
 static err_code page_size(const char *query, size_t *ret, struct err *e) {
     char text[16];
     int64_t n = PAGE;
-    if (query_value(query, "limit", text, sizeof text) && (!str_parse_i64(text, &n) || n < 1 || n > MAX_PAGE))
-        return gateway_wrong(e, "limit", "a number from 1 to 100");
+    if (query_value(query, "limit", text, sizeof(text)) && (!str_parse_i64(text, &n) || n < 1 || n > MAX_PAGE))
+        return api_wrong(e, "limit", "a number from 1 to 100");
     *ret = (size_t)n;
     return ERR_OK;
 }
@@ -80,8 +78,8 @@ static err_code page_size(const char *query, size_t *ret, struct err *e) {
 /* One page of the items; newest first unless order=asc. */
 static void add_page(yyjson_mut_doc *doc, yyjson_mut_val *root, yyjson_val *items, const char *query, size_t limit) {
     char after[128] = "", order[8] = "";
-    bool ascending = query_value(query, "order", order, sizeof order) && strcmp(order, "asc") == 0;
-    bool started = !query_value(query, "after", after, sizeof after), more = false;
+    bool ascending = query_value(query, "order", order, sizeof(order)) && strcmp(order, "asc") == 0;
+    bool started = !query_value(query, "after", after, sizeof(after)), more = false;
     yyjson_mut_val *data = yyjson_mut_obj_add_arr(doc, root, "data");
     size_t n = yyjson_arr_size(items);
     yyjson_val *first = NULL, *last = NULL;
@@ -107,7 +105,7 @@ static void on_input(void *user, err_code code, const char *text, size_t len, co
     struct stored *s = user;
     struct err e = *cause;
     size_t limit = PAGE;
-    const char *query = io_http_request(s->x)->query;
+    const char *query = http_request(s->x)->query;
     if (code == ERR_OK) code = page_size(query, &limit, &e);
     if (code != ERR_OK) {
         gateway_respond_error(s->x, code, &e);
@@ -125,21 +123,21 @@ static void on_input(void *user, err_code code, const char *text, size_t len, co
     stored_free(s);
 }
 
-static struct stored *stored_new(struct io_http_exchange *x, const char *id, size_t len) {
+static struct stored *stored_new(struct http_exchange *x, const char *id, size_t len) {
     struct stored *s = MEM_NEW(struct stored);
     s->x = x;
     s->id = mem_strndup(id, len);
-    io_http_exchange_on_gone(x, stored_gone, s);
+    http_exchange_on_gone(x, stored_gone, s);
     return s;
 }
 
-void handle_openai_response(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+void handle_openai_response(struct gateway *g, struct http_exchange *x, const char *rest) {
     static const char items[] = "/input_items";
     char owner[GATEWAY_OWNER_SIZE];
     size_t len = strlen(rest);
-    gateway_keys_owner(&g->keys, io_http_request(x), owner);
-    if (len > sizeof items - 1 && strcmp(rest + len - (sizeof items - 1), items) == 0) {
-        struct stored *s = stored_new(x, rest, len - (sizeof items - 1));
+    gateway_keys_owner(&g->keys, http_request(x), owner);
+    if (len > sizeof(items) - 1 && strcmp(rest + len - (sizeof(items) - 1), items) == 0) {
+        struct stored *s = stored_new(x, rest, len - (sizeof(items) - 1));
         s->ask = store_response_input(g->store, owner, s->id, on_input, s);
     } else {
         struct stored *s = stored_new(x, rest, len);
@@ -147,9 +145,9 @@ void handle_openai_response(struct gateway *g, struct io_http_exchange *x, const
     }
 }
 
-void handle_openai_response_drop(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+void handle_openai_response_drop(struct gateway *g, struct http_exchange *x, const char *rest) {
     char owner[GATEWAY_OWNER_SIZE];
-    gateway_keys_owner(&g->keys, io_http_request(x), owner);
+    gateway_keys_owner(&g->keys, http_request(x), owner);
     struct stored *s = stored_new(x, rest, strlen(rest));
     s->ask = store_response_drop(g->store, owner, s->id, on_dropped, s);
 }

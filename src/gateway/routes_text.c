@@ -5,12 +5,12 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "gateway/chat.h"
+#include "api/parse.h"
 #include "gateway/server_priv.h"
 
 struct text_call {
     struct gateway *gateway;
-    struct io_http_exchange *x;
+    struct http_exchange *x;
     struct backend_call *running;
     char *model;
     bool with_pieces;
@@ -73,8 +73,8 @@ static void on_pieces(void *user, err_code code, const struct backend_text *text
 static void fetch_pieces(struct text_call *t) {
     struct backend *b = &t->gateway->backend;
     struct err e = {0};
-    err_code rc = b->detokenize(b->self, t->model, t->tokens, t->n_tokens, on_pieces, t, &t->running, &e);
-    if (rc != ERR_OK) text_call_fail(t, rc, &e);
+    err_code code = b->detokenize(b->self, t->model, t->tokens, t->n_tokens, on_pieces, t, &t->running, &e);
+    if (code != ERR_OK) text_call_fail(t, code, &e);
 }
 
 static void on_tokens(void *user, err_code code, const struct backend_text *text, const struct err *e) {
@@ -85,9 +85,9 @@ static void on_tokens(void *user, err_code code, const struct backend_text *text
         return;
     }
     if (t->with_pieces) {
-        t->tokens = mem_calloc(text->n, sizeof *t->tokens);
+        t->tokens = mem_calloc(text->n, sizeof(*t->tokens));
         t->n_tokens = text->n;
-        if (text->n > 0) memcpy(t->tokens, text->tokens, text->n * sizeof *t->tokens);
+        if (text->n > 0) memcpy(t->tokens, text->tokens, text->n * sizeof(*t->tokens));
         fetch_pieces(t);
         return;
     }
@@ -100,33 +100,31 @@ static void on_tokens(void *user, err_code code, const struct backend_text *text
 }
 
 static err_code parse_body(struct text_call *t, yyjson_doc **ret_doc, struct err *e) {
-    const struct io_http_request *http = io_http_request(t->x);
+    const struct http_request *http = http_request(t->x);
     const struct backend_model *model = NULL;
-    struct gateway_request r;
+    struct api_request r;
     yyjson_doc *doc = NULL;
-    err_code rc = json_parse(http->body, http->body_len, &doc, e);
-    if (rc != ERR_OK) return e->code = ERR_FORMAT;
-    gateway_request_init(&r);
-    rc = gateway_parse_model(yyjson_doc_get_root(doc), &r, e);
-    if (rc == ERR_OK) rc = gateway_find_model(t->gateway, r.model, &model, e);
-    if (rc == ERR_OK) t->model = mem_strdup(model->id);
-    gateway_request_done(&r);
-    if (rc != ERR_OK)
-        yyjson_doc_free(doc);
-    else
-        *ret_doc = doc;
-    return rc;
+    err_code code = json_parse(http->body, http->body_len, &doc, e);
+    if (code != ERR_OK) return e->code = ERR_FORMAT;
+    api_request_init(&r);
+    code = api_parse_model(yyjson_doc_get_root(doc), &r, e);
+    if (code == ERR_OK) code = gateway_find_model(t->gateway, r.model, &model, e);
+    if (code == ERR_OK) t->model = mem_strdup(model->id);
+    api_request_done(&r);
+    if (code != ERR_OK) yyjson_doc_free(doc);
+    else *ret_doc = doc;
+    return code;
 }
 
 static err_code start_tokenize(struct text_call *t, yyjson_val *root, struct err *e) {
     struct backend *b = &t->gateway->backend;
     yyjson_val *content = yyjson_obj_get(root, "content");
     bool bos = false, special = true;
-    err_code rc;
-    if (!yyjson_is_str(content)) return gateway_wrong(e, "content", "a string");
-    if ((rc = json_get_bool(root, "add_special", &bos, e)) != ERR_OK) return rc;
-    if ((rc = json_get_bool(root, "parse_special", &special, e)) != ERR_OK) return rc;
-    if ((rc = json_get_bool(root, "with_pieces", &t->with_pieces, e)) != ERR_OK) return rc;
+    err_code code;
+    if (!yyjson_is_str(content)) return api_wrong(e, "content", "a string");
+    if ((code = json_get_bool(root, "add_special", &bos, e)) != ERR_OK) return code;
+    if ((code = json_get_bool(root, "parse_special", &special, e)) != ERR_OK) return code;
+    if ((code = json_get_bool(root, "with_pieces", &t->with_pieces, e)) != ERR_OK) return code;
     return b->tokenize(b->self, t->model, yyjson_get_str(content), yyjson_get_len(content), bos, special, on_tokens, t, &t->running, e);
 }
 
@@ -134,38 +132,36 @@ static err_code start_detokenize(struct text_call *t, yyjson_val *root, struct e
     struct backend *b = &t->gateway->backend;
     yyjson_val *list = yyjson_obj_get(root, "tokens"), *v;
     size_t i, n = yyjson_arr_size(list);
-    if (!yyjson_is_arr(list) || n > GATEWAY_MAX_PROMPT_TOKENS) return gateway_wrong(e, "tokens", "an array of token ids");
-    t->tokens = mem_calloc(n, sizeof *t->tokens);
+    if (!yyjson_is_arr(list) || n > API_MAX_PROMPT_TOKENS) return api_wrong(e, "tokens", "an array of token ids");
+    t->tokens = mem_calloc(n, sizeof(*t->tokens));
     t->n_tokens = n;
     yyjson_arr_foreach(list, i, n, v) {
-        if (!yyjson_is_uint(v) || yyjson_get_uint(v) > INT32_MAX) return gateway_wrong(e, "tokens", "token ids, whole numbers from 0");
+        if (!yyjson_is_uint(v) || yyjson_get_uint(v) > INT32_MAX) return api_wrong(e, "tokens", "token ids, whole numbers from 0");
         t->tokens[i] = (int32_t)yyjson_get_uint(v);
     }
     return b->detokenize(b->self, t->model, t->tokens, t->n_tokens, on_pieces, t, &t->running, e);
 }
 
-static void text_call_start(struct gateway *g, struct io_http_exchange *x,
+static void text_call_start(struct gateway *g, struct http_exchange *x,
                             err_code (*start)(struct text_call *t, yyjson_val *root, struct err *e)) {
     struct text_call *t = MEM_NEW(struct text_call);
     struct err e = {0};
     yyjson_doc *doc = NULL;
     t->gateway = g;
     t->x = x;
-    err_code rc = parse_body(t, &doc, &e);
-    if (rc == ERR_OK) rc = start(t, yyjson_doc_get_root(doc), &e);
+    err_code code = parse_body(t, &doc, &e);
+    if (code == ERR_OK) code = start(t, yyjson_doc_get_root(doc), &e);
     yyjson_doc_free(doc);
-    if (rc != ERR_OK)
-        text_call_fail(t, rc, &e);
-    else
-        io_http_exchange_on_gone(x, text_call_gone, t);
+    if (code != ERR_OK) text_call_fail(t, code, &e);
+    else http_exchange_on_gone(x, text_call_gone, t);
 }
 
-void handle_tokenize(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+void handle_tokenize(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)rest;
     text_call_start(g, x, start_tokenize);
 }
 
-void handle_detokenize(struct gateway *g, struct io_http_exchange *x, const char *rest) {
+void handle_detokenize(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)rest;
     text_call_start(g, x, start_detokenize);
 }

@@ -13,35 +13,39 @@
 enum { RETRY_BUSY_S = 2, RETRY_UNAVAILABLE_S = 5 };
 
 void gateway_options_init(struct gateway_options *o) {
-    *o = (struct gateway_options){.host = "127.0.0.1", .port = 8080, .max_body = 16u << 20, .ping_ms = 10 * 1000,
-                                  .retention_s = 30 * 86400, .replay_s = 600, .fingerprint = "caravan"};
+    *o = (struct gateway_options){.host = "127.0.0.1",
+                                  .port = 8080,
+                                  .max_body = 16u << 20,
+                                  .ping_ms = 10 * 1000,
+                                  .retention_s = 30 * 86400,
+                                  .replay_s = 600,
+                                  .fingerprint = "caravan"};
 }
 
 /* ---- answers ---- */
 
-void gateway_respond(struct io_http_exchange *x, int status, const char *type, struct buf *body) {
+void gateway_respond(struct http_exchange *x, int status, const char *type, struct buf *body) {
     static const char failed[] = "{\"error\":{\"message\":\"there is no memory for the answer\",\"type\":\"server_error\"}}";
-    if (body->failed) io_http_respond(x, 500, "application/json", failed, sizeof failed - 1);
-    else io_http_respond(x, status, type, body->data, body->len);
+    if (body->failed) http_respond(x, 500, "application/json", failed, sizeof(failed) - 1);
+    else http_respond(x, status, type, body->data, body->len);
     buf_done(body);
 }
 
-void gateway_respond_json(struct io_http_exchange *x, int status, const yyjson_mut_doc *doc) {
+void gateway_respond_json(struct http_exchange *x, int status, const yyjson_mut_doc *doc) {
     struct buf body;
     buf_init(&body, SIZE_MAX - 1);
     json_write(&body, doc);
     gateway_respond(x, status, "application/json", &body);
 }
 
-void gateway_answer_error(const struct gateway_api *api, struct io_http_exchange *x, err_code code, const struct err *e) {
-    int status = gateway_error_status(code);
+void gateway_answer_error(const struct api *api, struct http_exchange *x, err_code code, const struct err *e) {
+    int status = api_error_status(code);
     char seconds[16];
-    snprintf(seconds, sizeof seconds, "%d", code == ERR_BUSY ? RETRY_BUSY_S : RETRY_UNAVAILABLE_S);
-    if (status == 429 || status == 503)
-        io_http_response_header(x, "Retry-After", seconds);
+    snprintf(seconds, sizeof(seconds), "%d", code == ERR_BUSY ? RETRY_BUSY_S : RETRY_UNAVAILABLE_S);
+    if (status == 429 || status == 503) http_response_header(x, "Retry-After", seconds);
     else if (status >= 500) /* trying again here would fail again: clients need not do what was done for them */
-        io_http_response_header(x, "x-should-retry", "false");
-    if (status == 401) io_http_response_header(x, "WWW-Authenticate", "Bearer");
+        http_response_header(x, "x-should-retry", "false");
+    if (status == 401) http_response_header(x, "WWW-Authenticate", "Bearer");
     struct buf body;
     buf_init(&body, 16 * 1024);
     api->error(code, e, &body);
@@ -52,13 +56,13 @@ void gateway_keep_model(struct gateway *g, const char *model, int32_t seconds) {
     if (model != NULL && g->backend.keep != NULL) g->backend.keep(g->backend.self, model, seconds);
 }
 
-const struct gateway_api *gateway_api_of(const char *path) {
-    if (strncmp(path, "/v1/messages", 12) == 0) return &gateway_anthropic;
-    return strncmp(path, "/api/", 5) == 0 ? &gateway_ollama_chat : &gateway_openai_chat;
+const struct api *gateway_api_of(const char *path) {
+    if (strncmp(path, "/v1/messages", 12) == 0) return &api_anthropic;
+    return strncmp(path, "/api/", 5) == 0 ? &api_ollama_chat : &api_openai_chat;
 }
 
-void gateway_respond_error(struct io_http_exchange *x, err_code code, const struct err *e) {
-    gateway_answer_error(gateway_api_of(io_http_request(x)->path), x, code, e);
+void gateway_respond_error(struct http_exchange *x, err_code code, const struct err *e) {
+    gateway_answer_error(gateway_api_of(http_request(x)->path), x, code, e);
 }
 
 /* ---- models ---- */
@@ -83,10 +87,10 @@ err_code gateway_find_model(struct gateway *g, const char *name, const struct ba
         }
     char known[240] = "";
     size_t len = 0;
-    for (size_t i = 0; i < n && len < sizeof known; i++) {
-        int wrote = snprintf(known + len, sizeof known - len, "%s\"%s\"", i > 0 ? ", " : "", models[i].id);
-        if (wrote < 0 || (size_t)wrote >= sizeof known - len) { /* what does not fit is left out as a whole */
-            snprintf(known + len, sizeof known - len, "%s", len + 5 < sizeof known ? ", ..." : "");
+    for (size_t i = 0; i < n && len < sizeof(known); i++) {
+        int wrote = snprintf(known + len, sizeof(known) - len, "%s\"%s\"", i > 0 ? ", " : "", models[i].id);
+        if (wrote < 0 || (size_t)wrote >= sizeof(known) - len) { /* what does not fit is left out as a whole */
+            snprintf(known + len, sizeof(known) - len, "%s", len + 5 < sizeof(known) ? ", ..." : "");
             break;
         }
         len += (size_t)wrote;
@@ -124,20 +128,20 @@ static bool method_matches(const char *want, const char *method, char *allow, si
 
 static bool is_there(const struct gateway *g, const struct route *r) { return r->fn != NULL || g->node_routes[r->node_route].fn != NULL; }
 
-static bool find_route(const struct gateway *g, const struct io_http_request *r, struct found *ret) {
+static bool find_route(const struct gateway *g, const struct http_request *r, struct found *ret) {
     *ret = (struct found){0};
     for (size_t i = 0; i < gateway_n_routes; i++) {
         if (!is_there(g, &gateway_routes[i]) || !path_matches(gateway_routes[i].path, r->path, &ret->rest)) continue;
         ret->route = &gateway_routes[i];
-        if (method_matches(gateway_routes[i].method, r->method, ret->allow, sizeof ret->allow)) return true;
+        if (method_matches(gateway_routes[i].method, r->method, ret->allow, sizeof(ret->allow))) return true;
     }
     return false;
 }
 
-static void refuse_route(struct io_http_exchange *x, const struct io_http_request *r, const struct found *found) {
+static void refuse_route(struct http_exchange *x, const struct http_request *r, const struct found *found) {
     struct err e = {0};
     if (found->allow[0] != '\0') {
-        io_http_response_header(x, "Allow", found->allow);
+        http_response_header(x, "Allow", found->allow);
         err_set(&e, ERR_USAGE, "%s is not allowed for \"%.120s\", only %s", r->method, r->path, found->allow);
     } else {
         err_set(&e, ERR_NOT_FOUND, "there is no \"%.120s\" here", r->path);
@@ -146,37 +150,37 @@ static void refuse_route(struct io_http_exchange *x, const struct io_http_reques
 }
 
 /* Pages of other origins may ask, where the setting says so (https://fetch.spec.whatwg.org/#http-cors-protocol). */
-static void allow_origin(const struct gateway *g, struct io_http_exchange *x) {
-    const char *origin = io_http_request_header(io_http_request(x), "origin");
+static void allow_origin(const struct gateway *g, struct http_exchange *x) {
+    const char *origin = http_request_header(http_request(x), "origin");
     if (!gateway_keys_allow_origin(&g->keys, origin)) return;
-    io_http_response_header(x, "Access-Control-Allow-Origin", origin);
-    io_http_response_header(x, "Access-Control-Expose-Headers", "*");
-    io_http_response_header(x, "Vary", "Origin");
+    http_response_header(x, "Access-Control-Allow-Origin", origin);
+    http_response_header(x, "Access-Control-Expose-Headers", "*");
+    http_response_header(x, "Vary", "Origin");
 }
 
 /* What a browser asks before it sends anything; it carries no key. */
-static bool is_preflight(const struct io_http_request *r) {
-    return strcmp(r->method, "OPTIONS") == 0 && io_http_request_header(r, "access-control-request-method") != NULL;
+static bool is_preflight(const struct http_request *r) {
+    return strcmp(r->method, "OPTIONS") == 0 && http_request_header(r, "access-control-request-method") != NULL;
 }
 
-static void answer_preflight(const struct gateway *g, struct io_http_exchange *x) {
-    const char *wanted = io_http_request_header(io_http_request(x), "access-control-request-headers");
+static void answer_preflight(const struct gateway *g, struct http_exchange *x) {
+    const char *wanted = http_request_header(http_request(x), "access-control-request-headers");
     struct err e = {0};
-    if (!gateway_keys_allow_origin(&g->keys, io_http_request_header(io_http_request(x), "origin"))) {
+    if (!gateway_keys_allow_origin(&g->keys, http_request_header(http_request(x), "origin"))) {
         err_set(&e, ERR_AUTH, "web pages of this origin may not ask");
         err_hint(&e, "--cors-origin allows them");
         gateway_respond_error(x, e.code, &e);
         return;
     }
-    io_http_response_header(x, "Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS");
-    io_http_response_header(x, "Access-Control-Allow-Headers", wanted != NULL ? wanted : "*");
-    io_http_response_header(x, "Access-Control-Max-Age", "86400");
-    io_http_respond(x, 204, NULL, NULL, 0);
+    http_response_header(x, "Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS");
+    http_response_header(x, "Access-Control-Allow-Headers", wanted != NULL ? wanted : "*");
+    http_response_header(x, "Access-Control-Max-Age", "86400");
+    http_respond(x, 204, NULL, NULL, 0);
 }
 
-static bool on_headers(void *user, struct io_http_exchange *x) {
+static bool on_headers(void *user, struct http_exchange *x) {
     struct gateway *g = user;
-    const struct io_http_request *r = io_http_request(x);
+    const struct http_request *r = http_request(x);
     struct found found;
     struct err e = {0};
     allow_origin(g, x);
@@ -184,9 +188,9 @@ static bool on_headers(void *user, struct io_http_exchange *x) {
     bool there = find_route(g, r, &found);
     uint32_t may = there ? found.route->may : GATEWAY_MAY_ASK;
     if (may != 0) {
-        err_code rc = gateway_keys_check(&g->keys, r, may, &e);
-        if (rc != ERR_OK) {
-            gateway_respond_error(x, rc, &e);
+        err_code code = gateway_keys_check(&g->keys, r, may, &e);
+        if (code != ERR_OK) {
+            gateway_respond_error(x, code, &e);
             return false;
         }
     }
@@ -201,10 +205,10 @@ static bool on_headers(void *user, struct io_http_exchange *x) {
     return true;
 }
 
-static void on_request(void *user, struct io_http_exchange *x) {
+static void on_request(void *user, struct http_exchange *x) {
     struct gateway *g = user;
     struct found found;
-    const struct io_http_request *r = io_http_request(x);
+    const struct http_request *r = http_request(x);
     if (is_preflight(r)) {
         answer_preflight(g, x);
         return;
@@ -214,10 +218,8 @@ static void on_request(void *user, struct io_http_exchange *x) {
         return;
     }
     log_debug("gateway", "%s %s", r->method, r->path);
-    if (found.route->fn != NULL)
-        found.route->fn(g, x, found.rest);
-    else
-        g->node_routes[found.route->node_route].fn(g->node_routes[found.route->node_route].user, x, found.rest);
+    if (found.route->fn != NULL) found.route->fn(g, x, found.rest);
+    else g->node_routes[found.route->node_route].fn(g->node_routes[found.route->node_route].user, x, found.rest);
 }
 
 void gateway_set_route(struct gateway *g, enum gateway_node_route id, gateway_route_fn fn, void *user) {
@@ -251,17 +253,20 @@ static err_code open_render(struct gateway *g, struct err *e) {
 
 err_code gateway_create(struct io_loop *loop, const struct gateway_options *o, const struct backend *backend, struct gateway **ret,
                         struct err *e) {
-    err_code rc = gateway_check_bind(o->host, o->n_keys, e);
-    if (rc != ERR_OK) return rc;
+    err_code code = gateway_check_bind(o->host, o->n_keys, e);
+    if (code != ERR_OK) return code;
     struct gateway *g = MEM_NEW(struct gateway);
-    *g = (struct gateway){.loop = loop, .backend = *backend, .fingerprint = mem_strdup(o->fingerprint), .ping_ms = o->ping_ms,
+    *g = (struct gateway){.loop = loop,
+                          .backend = *backend,
+                          .fingerprint = mem_strdup(o->fingerprint),
+                          .ping_ms = o->ping_ms,
                           .replay_us = (clock_us)o->replay_s * 1000000};
     gateway_keys_init(&g->keys, o->keys, o->n_keys, o->own_key);
     g->keys.origins = mem_strdup(o->cors_origin != NULL ? o->cors_origin : "");
     buf_init(&g->scratch, 64u << 20); /* one event; prompts that are echoed are the longest */
     buf_init(&g->text, 64u << 20);
-    struct io_http_server_options http;
-    io_http_server_options_init(&http);
+    struct http_server_options http;
+    http_server_options_init(&http);
     http.host = o->host;
     http.port = o->port;
     http.max_body = o->max_body;
@@ -269,12 +274,12 @@ err_code gateway_create(struct io_loop *loop, const struct gateway_options *o, c
     http.user = g;
     http.on_headers = on_headers;
     http.on_request = on_request;
-    rc = open_store(g, o, e);
-    if (rc == ERR_OK) rc = open_render(g, e);
-    if (rc == ERR_OK) rc = io_http_server_open(loop, &http, &g->http, e);
-    if (rc != ERR_OK) {
+    code = open_store(g, o, e);
+    if (code == ERR_OK) code = open_render(g, e);
+    if (code == ERR_OK) code = http_server_open(loop, &http, &g->http, e);
+    if (code != ERR_OK) {
         gateway_free(g);
-        return rc;
+        return code;
     }
     g->ping_timer = io_timer_open(loop, on_ping, g);
     uint64_t every = o->ping_ms / 4 + 1;
@@ -283,18 +288,18 @@ err_code gateway_create(struct io_loop *loop, const struct gateway_options *o, c
     return ERR_OK;
 }
 
-uint16_t gateway_port(const struct gateway *g) { return io_http_server_port(g->http); }
+uint16_t gateway_port(const struct gateway *g) { return http_server_port(g->http); }
 
 size_t gateway_calls(const struct gateway *g) { return g->n_calls; }
 
 void gateway_drain(struct gateway *g, void (*on_done)(void *user), void *user) {
     g->draining = true;
-    io_http_server_drain(g->http, on_done, user);
+    http_server_drain(g->http, on_done, user);
 }
 
 void gateway_free(struct gateway *g) {
     if (g == NULL) return;
-    io_http_server_close(g->http); /* the calls go with their exchanges */
+    http_server_close(g->http); /* the calls go with their exchanges */
     io_timer_close(g->ping_timer);
     gateway_keys_done(&g->keys);
     store_close(g->store);

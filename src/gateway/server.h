@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * The gateway: the HTTP side of a node. It listens, checks keys, finds the route (tables/routes.def), and runs the calls; it reaches models
- * only through gateway/backend.h. Loop thread only; owned by the node. Where it may listen without keys: gateway/api_keys.h. */
+ * only through gateway/backend.h. Loop thread only; owned by the node. Where it may listen without keys: gateway/keys.h. */
 #ifndef CARAVAN_GATEWAY_SERVER_H
 #define CARAVAN_GATEWAY_SERVER_H
 
-#include "gateway/api_keys.h"
+#include "gateway/keys.h"
 #include "gateway/backend.h"
-#include "io/http_server.h"
+#include "http/server.h"
 
 struct gateway;
 
@@ -28,8 +28,8 @@ struct gateway_options {
 void gateway_options_init(struct gateway_options *o);
 
 /* The backend struct is copied; its self must outlive the gateway. */
-err_code gateway_create(struct io_loop *loop, const struct gateway_options *options, const struct backend *backend,
-                        struct gateway **ret, struct err *e);
+err_code gateway_create(struct io_loop *loop, const struct gateway_options *options, const struct backend *backend, struct gateway **ret,
+                        struct err *e);
 uint16_t gateway_port(const struct gateway *g);
 size_t gateway_calls(const struct gateway *g); /* client requests that run */
 
@@ -43,11 +43,11 @@ enum gateway_node_route {
 #undef NODE_ROUTE
     GATEWAY_NODE_ROUTES
 };
-typedef void (*gateway_route_fn)(void *user, struct io_http_exchange *x, const char *rest);
+typedef void (*gateway_route_fn)(void *user, struct http_exchange *x, const char *rest);
 void gateway_set_route(struct gateway *g, enum gateway_node_route id, gateway_route_fn fn, void *user);
 /* Answers for such handlers. respond_json writes the document (and does not free it). */
-void gateway_respond_json(struct io_http_exchange *x, int status, const yyjson_mut_doc *doc);
-void gateway_respond_error(struct io_http_exchange *x, err_code code, const struct err *e);
+void gateway_respond_json(struct http_exchange *x, int status, const yyjson_mut_doc *doc);
+void gateway_respond_error(struct http_exchange *x, err_code code, const struct err *e);
 
 /* Takes no new work, lets running calls end, then on_done (from the loop). */
 void gateway_drain(struct gateway *g, void (*on_done)(void *user), void *user);

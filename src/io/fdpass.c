@@ -15,14 +15,14 @@ union control { /* room and alignment for a few descriptors: a second one must b
 
 err_code io_sock_send_fd(int fd, const void *data, size_t len, int pass_fd, size_t *ret_n, struct err *e) {
     union control c;
-    memset(&c, 0, sizeof c);
-    struct iovec iov = { .iov_base = (void *)(uintptr_t)data, .iov_len = len };
-    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = c.bytes, .msg_controllen = CMSG_SPACE(sizeof(int)) };
+    memset(&c, 0, sizeof(c));
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = c.bytes, .msg_controllen = CMSG_SPACE(sizeof(int))};
     struct cmsghdr *h = CMSG_FIRSTHDR(&m);
     h->cmsg_level = SOL_SOCKET;
     h->cmsg_type = SCM_RIGHTS;
     h->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(h), &pass_fd, sizeof pass_fd);
+    memcpy(CMSG_DATA(h), &pass_fd, sizeof(pass_fd));
     ssize_t n;
     do n = sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
@@ -43,7 +43,7 @@ static bool take_fds(struct msghdr *m, int *ret_fd) {
         size_t n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
         for (size_t i = 0; i < n; i++) {
             int fd;
-            memcpy(&fd, CMSG_DATA(h) + i * sizeof fd, sizeof fd);
+            memcpy(&fd, CMSG_DATA(h) + i * sizeof(fd), sizeof(fd));
             if (count++ == 0) kept = fd;
             else close(fd);
         }
@@ -58,8 +58,8 @@ static bool take_fds(struct msghdr *m, int *ret_fd) {
 
 err_code io_sock_recv_fd(int fd, void *buf, size_t len, size_t *ret_n, int *ret_fd, struct err *e) {
     union control c;
-    struct iovec iov = { .iov_base = buf, .iov_len = len };
-    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = c.bytes, .msg_controllen = sizeof c.bytes };
+    struct iovec iov = {.iov_base = buf, .iov_len = len};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = c.bytes, .msg_controllen = sizeof(c.bytes)};
     ssize_t n;
     do n = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);

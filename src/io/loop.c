@@ -142,10 +142,8 @@ void io_task_post(struct io_loop *loop, struct io_task *task) {
 void io_task_cancel(struct io_task *task) {
     if (task->slot == NULL) return;
     *task->slot = task->next;
-    if (task->next != NULL)
-        task->next->slot = task->slot;
-    else if (task->loop->tasks_tail == &task->next)
-        task->loop->tasks_tail = task->slot;
+    if (task->next != NULL) task->next->slot = task->slot;
+    else if (task->loop->tasks_tail == &task->next) task->loop->tasks_tail = task->slot;
     task->next = NULL;
     task->slot = NULL;
 }
@@ -166,7 +164,7 @@ static void poll_fired(uv_poll_t *uv, int status, int events) {
     struct io_poll *p = uv->data;
     int error = 0;
     if (status < 0) { /* libuv has stopped watching and says EBADF for whatever the kernel flagged: ask the socket itself */
-        socklen_t len = sizeof error;
+        socklen_t len = sizeof(error);
         if (getsockopt(p->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) error = errno;
         if (error == 0) error = EPIPE;
         p->events = 0;
@@ -192,10 +190,8 @@ struct io_poll *io_poll_open(struct io_loop *loop, int fd, io_poll_fn fn, void *
 void io_poll_set(struct io_poll *p, int events) {
     if (p->events == events) return;
     p->events = events;
-    if (events == 0)
-        uv_poll_stop(&p->uv);
-    else
-        uv_poll_start(&p->uv, events, poll_fired);
+    if (events == 0) uv_poll_stop(&p->uv);
+    else uv_poll_start(&p->uv, events, poll_fired);
 }
 
 void io_poll_close(struct io_poll *p) {

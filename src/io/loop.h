@@ -83,8 +83,8 @@ struct io_child;
 typedef void (*io_child_fn)(void *user, int status, int signo);
 /* Standard streams are inherited; every other descriptor is not (all of ours are close-on-exec). The child gets SIGKILL when this
  * process dies (Linux: PR_SET_PDEATHSIG). A program that cannot be executed is an error here, not an exit later. */
-err_code io_child_start(struct io_loop *loop, const struct io_child_options *options, io_child_fn fn, void *user,
-                        struct io_child **ret, struct err *e);
+err_code io_child_start(struct io_loop *loop, const struct io_child_options *options, io_child_fn fn, void *user, struct io_child **ret,
+                        struct err *e);
 int io_child_pid(const struct io_child *c);
 void io_child_kill(struct io_child *c, int signo); /* nothing when it has been reaped */
 /* Gives up the object, not the process: one that still runs is reaped by the loop when it ends. NULL is fine. */

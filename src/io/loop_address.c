@@ -20,7 +20,7 @@ struct io_lookup {
 static size_t copy_addresses(const struct addrinfo *info, struct io_address *out) {
     size_t n = 0;
     for (; info != NULL && n < IO_MAX_ADDRESSES; info = info->ai_next) {
-        if (info->ai_addrlen > sizeof out[n].addr) continue;
+        if (info->ai_addrlen > sizeof(out[n].addr)) continue;
         memcpy(&out[n].addr, info->ai_addr, info->ai_addrlen);
         out[n++].len = info->ai_addrlen;
     }
@@ -48,7 +48,7 @@ struct io_lookup *io_lookup_start(struct io_loop *loop, const char *host, uint16
     l->user = user;
     l->host = mem_strdup(host);
     char service[8];
-    snprintf(service, sizeof service, "%u", port);
+    snprintf(service, sizeof(service), "%u", port);
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     int rc = uv_getaddrinfo(&loop->uv, &l->uv, looked_up, host, service, &hints);
     if (rc != 0) { /* a name too long for any resolver: ask for one that cannot exist, so that the answer comes from the loop as ever */
@@ -68,11 +68,11 @@ void io_address_format(const struct sockaddr *addr, char *ret, size_t size) {
     char ip[INET6_ADDRSTRLEN] = "?";
     if (addr->sa_family == AF_INET) {
         const struct sockaddr_in *v4 = (const struct sockaddr_in *)addr;
-        inet_ntop(AF_INET, &v4->sin_addr, ip, sizeof ip);
+        inet_ntop(AF_INET, &v4->sin_addr, ip, sizeof(ip));
         snprintf(ret, size, "%s:%u", ip, ntohs(v4->sin_port));
     } else if (addr->sa_family == AF_INET6) {
         const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)addr;
-        inet_ntop(AF_INET6, &v6->sin6_addr, ip, sizeof ip);
+        inet_ntop(AF_INET6, &v6->sin6_addr, ip, sizeof(ip));
         snprintf(ret, size, "[%s]:%u", ip, ntohs(v6->sin6_port));
     } else {
         snprintf(ret, size, "local");

@@ -31,8 +31,8 @@ static const char **child_environment(const char *const *more) {
     size_t n = 0, n_more = 0;
     while (environ[n] != NULL) n++;
     while (more != NULL && more[n_more] != NULL) n_more++;
-    const char **env = mem_calloc(n + n_more + 1, sizeof *env);
-    memcpy(env, environ, n * sizeof *env);
+    const char **env = mem_calloc(n + n_more + 1, sizeof(*env));
+    memcpy(env, environ, n * sizeof(*env));
     for (size_t i = 0; i < n_more; i++) {
         size_t name = strcspn(more[i], "=") + 1, at = 0;
         while (at < n && strncmp(env[at], more[i], name) != 0) at++;
@@ -59,17 +59,15 @@ static _Noreturn void child_exec(const struct io_child_options *o, const char *c
         report_fd = fcntl(report_fd, F_DUPFD_CLOEXEC, CHILD_FD + 1);
         if (report_fd < 0) _exit(127);
     }
-    if (fd == CHILD_FD)
-        fcntl(fd, F_SETFD, 0);
-    else if (fd >= 0)
-        dup2(fd, CHILD_FD);
+    if (fd == CHILD_FD) fcntl(fd, F_SETFD, 0);
+    else if (fd >= 0) dup2(fd, CHILD_FD);
     if (fd >= 0) { /* the child reads and writes it blocking; the flag is shared with nobody but the parent's closed copy */
         int flags = fcntl(CHILD_FD, F_GETFL);
         fcntl(CHILD_FD, F_SETFL, flags & ~O_NONBLOCK);
     }
     execve(o->argv[0], (char *const *)(uintptr_t)o->argv, (char *const *)(uintptr_t)env);
     int error = errno;
-    ssize_t n = write(report_fd, &error, sizeof error);
+    ssize_t n = write(report_fd, &error, sizeof(error));
     (void)n;
     _exit(127);
 }
@@ -89,10 +87,8 @@ static bool reap_one(struct io_loop *loop) {
         if (c->pid == 0 || waitpid(c->pid, &status, WNOHANG) != c->pid) continue;
         c->pid = 0;
         child_unlink(c);
-        if (c->closed)
-            free(c);
-        else
-            c->fn(c->user, WIFEXITED(status) ? WEXITSTATUS(status) : -1, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+        if (c->closed) free(c);
+        else c->fn(c->user, WIFEXITED(status) ? WEXITSTATUS(status) : -1, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
         return true;
     }
     return false;
@@ -100,7 +96,8 @@ static bool reap_one(struct io_loop *loop) {
 
 static void on_sigchld(uv_signal_t *handle, int signo) {
     (void)signo;
-    while (reap_one(handle->data)) {}
+    while (reap_one(handle->data)) {
+    }
 }
 
 static void free_signal(uv_handle_t *handle) { free(handle); }
@@ -115,8 +112,8 @@ void loop_children_done(struct io_loop *loop) {
     loop->child_signal = NULL;
 }
 
-err_code io_child_start(struct io_loop *loop, const struct io_child_options *o, io_child_fn fn, void *user,
-                        struct io_child **ret, struct err *e) {
+err_code io_child_start(struct io_loop *loop, const struct io_child_options *o, io_child_fn fn, void *user, struct io_child **ret,
+                        struct err *e) {
     if (loop->child_signal == NULL) {
         loop->child_signal = MEM_NEW(uv_signal_t);
         uv_signal_init(&loop->uv, loop->child_signal);
@@ -138,11 +135,12 @@ err_code io_child_start(struct io_loop *loop, const struct io_child_options *o, 
     }
     int error = 0;
     ssize_t n;
-    do n = read(report[0], &error, sizeof error);
+    do n = read(report[0], &error, sizeof(error));
     while (n < 0 && errno == EINTR);
     close(report[0]);
-    if (n == (ssize_t)sizeof error) {
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {}
+    if (n == (ssize_t)sizeof(error)) {
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+        }
         return err_set_errno(e, error == ENOENT ? ERR_NOT_FOUND : ERR_IO, error, "cannot start \"%s\"", o->argv[0]);
     }
     struct io_child *c = MEM_NEW(struct io_child);

@@ -11,14 +11,15 @@
 
 enum { HELLO_MAX = 16384 + 5 }; /* a ClientHello longer than a record is none of ours */
 
-struct peeked { bool seen, modern, named; char name[IO_TLS_NAME_MAX]; };
+struct peeked {
+    bool seen, modern, named;
+    char name[IO_TLS_NAME_MAX];
+};
 
 static pthread_once_t peek_once = PTHREAD_ONCE_INIT;
 static SSL_CTX *peek_ctx;
 
-static bool name_char_ok(uint8_t c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-';
-}
+static bool name_char_ok(uint8_t c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-'; }
 
 /* RFC 6066 section 3: u16 list length, u8 type 0 (host_name), u16 length, the name. */
 static bool parse_name(const uint8_t *data, size_t len, char ret_name[IO_TLS_NAME_MAX]) {
@@ -65,7 +66,7 @@ err_code io_tls_peek_name(const uint8_t *hello, size_t len, char ret_name[IO_TLS
     if (len == 0) return ERR_BUSY;
     if (hello[0] != 22) return err_set(e, ERR_PROTOCOL, "not a TLS connection");
     size_t given = len < HELLO_MAX ? len : HELLO_MAX;
-    struct peeked p = { .seen = false };
+    struct peeked p = {.seen = false};
     SSL *ssl = SSL_new(peek_ctx);
     BIO *in = BIO_new_mem_buf(hello, (int)given), *out = BIO_new(BIO_s_null());
     if (ssl == NULL || in == NULL || out == NULL) abort();
@@ -81,6 +82,6 @@ err_code io_tls_peek_name(const uint8_t *hello, size_t len, char ret_name[IO_TLS
     if (!p.seen) return err_set(e, ERR_PROTOCOL, "not a TLS ClientHello");
     if (!p.modern) return err_set(e, ERR_PROTOCOL, "a TLS client that does not speak TLS 1.3");
     if (!p.named) return err_set(e, ERR_PROTOCOL, "a TLS client that names no Caravan server");
-    memcpy(ret_name, p.name, sizeof p.name);
+    memcpy(ret_name, p.name, sizeof(p.name));
     return ERR_OK;
 }

@@ -43,8 +43,8 @@ bool io_sign_check(const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], const void *da
     io_tls_startup();
     EVP_PKEY *key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, public_key, IO_SIGN_PUBLIC_SIZE);
     EVP_MD_CTX *c = EVP_MD_CTX_new();
-    bool good = key != NULL && c != NULL && EVP_DigestVerifyInit(c, NULL, NULL, NULL, key) == 1
-        && EVP_DigestVerify(c, signature, IO_SIGN_SIZE, data, len) == 1;
+    bool good = key != NULL && c != NULL && EVP_DigestVerifyInit(c, NULL, NULL, NULL, key) == 1 &&
+                EVP_DigestVerify(c, signature, IO_SIGN_SIZE, data, len) == 1;
     EVP_MD_CTX_free(c);
     EVP_PKEY_free(key);
     ERR_clear_error(); /* a bad signature leaves one behind, which the next TLS call would take for its own */
@@ -57,9 +57,7 @@ struct io_sha256 *io_sha256_begin(void) {
     return (struct io_sha256 *)c;
 }
 
-void io_sha256_update(struct io_sha256 *s, const void *data, size_t len) {
-    must(EVP_DigestUpdate((EVP_MD_CTX *)s, data, len) == 1);
-}
+void io_sha256_update(struct io_sha256 *s, const void *data, size_t len) { must(EVP_DigestUpdate((EVP_MD_CTX *)s, data, len) == 1); }
 
 void io_sha256_end(struct io_sha256 *s, uint8_t ret[IO_SHA256_SIZE]) {
     unsigned n = IO_SHA256_SIZE;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Ed25519 signatures (RFC 8032) and SHA-256, by OpenSSL: what a node's identity (cluster/identity.h) is made of. Keys and signatures are
+ * Ed25519 signatures (RFC 8032) and SHA-256, by OpenSSL: what a node's identity (members/identity.h) is made of. Keys and signatures are
  * plain byte arrays. Any thread; nothing is kept. */
 #ifndef CARAVAN_IO_SIGN_H
 #define CARAVAN_IO_SIGN_H

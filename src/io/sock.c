@@ -16,7 +16,7 @@
 
 #include "base/mem.h"
 
-/* ---- addresses -------------------------------------------------------------------------------------------------------------- */
+/* ---- addresses ---- */
 
 char *io_addr_format(const struct io_addr *a, char out[IO_ADDR_TEXT_MAX]) {
     const char *fmt = strchr(a->host, ':') != NULL ? "[%s]:%u" : "%s:%u";
@@ -25,9 +25,9 @@ char *io_addr_format(const struct io_addr *a, char out[IO_ADDR_TEXT_MAX]) {
 }
 
 static void format_sockaddr(const struct sockaddr_storage *sa, socklen_t len, char out[IO_ADDR_TEXT_MAX]) {
-    struct io_addr a = { .port = 0 };
+    struct io_addr a = {.port = 0};
     char port[8] = "";
-    if (getnameinfo((const struct sockaddr *)sa, len, a.host, sizeof a.host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+    if (getnameinfo((const struct sockaddr *)sa, len, a.host, sizeof(a.host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
         snprintf(out, IO_ADDR_TEXT_MAX, "?");
         return;
     }
@@ -37,24 +37,23 @@ static void format_sockaddr(const struct sockaddr_storage *sa, socklen_t len, ch
 
 char *io_sock_peer(int fd, char out[IO_ADDR_TEXT_MAX]) {
     struct sockaddr_storage sa;
-    socklen_t len = sizeof sa;
+    socklen_t len = sizeof(sa);
     if (getpeername(fd, (struct sockaddr *)&sa, &len) != 0 || (sa.ss_family != AF_INET && sa.ss_family != AF_INET6))
         snprintf(out, IO_ADDR_TEXT_MAX, "?");
-    else
-        format_sockaddr(&sa, len, out);
+    else format_sockaddr(&sa, len, out);
     return out;
 }
 
 uint16_t io_sock_port(int fd) {
     struct sockaddr_storage sa;
-    socklen_t len = sizeof sa;
+    socklen_t len = sizeof(sa);
     if (getsockname(fd, (struct sockaddr *)&sa, &len) != 0) return 0;
     if (sa.ss_family == AF_INET) return ntohs(((struct sockaddr_in *)&sa)->sin_port);
     if (sa.ss_family == AF_INET6) return ntohs(((struct sockaddr_in6 *)&sa)->sin6_port);
     return 0;
 }
 
-/* ---- waiting and options ---------------------------------------------------------------------------------------------------- */
+/* ---- waiting and options ---- */
 
 int io_ms_left(clock_us deadline) {
     clock_us now = clock_now();
@@ -65,7 +64,7 @@ int io_ms_left(clock_us deadline) {
 
 err_code io_sock_wait(int fd, short events, int timeout_ms, struct err *e) {
     clock_us deadline = timeout_ms < 0 ? 0 : clock_now() + (clock_us)timeout_ms * 1000;
-    struct pollfd p = { .fd = fd, .events = events };
+    struct pollfd p = {.fd = fd, .events = events};
     for (;;) {
         int n = poll(&p, 1, timeout_ms);
         if (n > 0) return ERR_OK;
@@ -82,39 +81,43 @@ err_code io_sock_nonblocking(int fd, bool on, struct err *e) {
     return ERR_OK;
 }
 
-struct int_option { int level, name, value; const char *text; bool tcp; };
+struct int_option {
+    int level, name, value;
+    const char *text;
+    bool tcp;
+};
 
 err_code io_sock_tune(int fd, const struct io_sock_options *o, struct err *e) {
     int third = o->keepalive_s >= 3 ? o->keepalive_s / 3 : 1;
     const struct int_option options[] = {
-        { IPPROTO_TCP, TCP_NODELAY, o->no_delay, "TCP_NODELAY", true },
-        { SOL_SOCKET, SO_KEEPALIVE, o->keepalive_s > 0, "SO_KEEPALIVE", true },
-        { IPPROTO_TCP, TCP_KEEPIDLE, o->keepalive_s, "TCP_KEEPIDLE", true },
-        { IPPROTO_TCP, TCP_KEEPINTVL, o->keepalive_s > 0 ? third : 0, "TCP_KEEPINTVL", true },
-        { IPPROTO_TCP, TCP_KEEPCNT, o->keepalive_s > 0 ? 3 : 0, "TCP_KEEPCNT", true },
-        { IPPROTO_TCP, TCP_USER_TIMEOUT, o->user_timeout_ms, "TCP_USER_TIMEOUT", true },
-        { SOL_SOCKET, SO_SNDBUF, o->send_buffer, "SO_SNDBUF", false },
-        { SOL_SOCKET, SO_RCVBUF, o->receive_buffer, "SO_RCVBUF", false },
+        {IPPROTO_TCP, TCP_NODELAY, o->no_delay, "TCP_NODELAY", true},
+        {SOL_SOCKET, SO_KEEPALIVE, o->keepalive_s > 0, "SO_KEEPALIVE", true},
+        {IPPROTO_TCP, TCP_KEEPIDLE, o->keepalive_s, "TCP_KEEPIDLE", true},
+        {IPPROTO_TCP, TCP_KEEPINTVL, o->keepalive_s > 0 ? third : 0, "TCP_KEEPINTVL", true},
+        {IPPROTO_TCP, TCP_KEEPCNT, o->keepalive_s > 0 ? 3 : 0, "TCP_KEEPCNT", true},
+        {IPPROTO_TCP, TCP_USER_TIMEOUT, o->user_timeout_ms, "TCP_USER_TIMEOUT", true},
+        {SOL_SOCKET, SO_SNDBUF, o->send_buffer, "SO_SNDBUF", false},
+        {SOL_SOCKET, SO_RCVBUF, o->receive_buffer, "SO_RCVBUF", false},
     };
     int domain = 0;
-    socklen_t len = sizeof domain;
+    socklen_t len = sizeof(domain);
     if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) != 0) return err_set_errno(e, ERR_IO, errno, "cannot set options of a socket");
     bool tcp = domain == AF_INET || domain == AF_INET6;
     for (size_t i = 0; i < ARRAY_LEN(options); i++) {
         const struct int_option *op = &options[i];
         if (op->value <= 0 || (op->tcp && !tcp)) continue;
-        if (setsockopt(fd, op->level, op->name, &op->value, sizeof op->value) != 0)
+        if (setsockopt(fd, op->level, op->name, &op->value, sizeof(op->value)) != 0)
             return err_set_errno(e, ERR_IO, errno, "cannot set %s of a socket to %d", op->text, op->value);
     }
     return ERR_OK;
 }
 
-/* ---- connecting and listening ----------------------------------------------------------------------------------------------- */
+/* ---- connecting and listening ---- */
 
 static err_code resolve(const struct io_addr *a, bool passive, struct addrinfo **ret, struct err *e) {
-    struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0) };
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0)};
     char port[8];
-    snprintf(port, sizeof port, "%u", (unsigned)a->port);
+    snprintf(port, sizeof(port), "%u", (unsigned)a->port);
     int rc = getaddrinfo(a->host, port, &hints, ret);
     if (rc == EAI_SYSTEM) return err_set_errno(e, ERR_NETWORK, errno, "cannot find the address of \"%s\"", a->host);
     if (rc != 0) return err_set(e, ERR_NETWORK, "cannot find the address of \"%s\": %s", a->host, gai_strerror(rc));
@@ -128,7 +131,7 @@ int io_sock_try(const struct sockaddr *addr, socklen_t len, int timeout_ms, int 
     if (connect(fd, addr, len) != 0) {
         cause = errno;
         if (cause == EINPROGRESS || cause == EINTR) {
-            socklen_t size = sizeof cause;
+            socklen_t size = sizeof(cause);
             if (io_sock_wait(fd, POLLOUT, timeout_ms, NULL) != ERR_OK) cause = ETIMEDOUT;
             else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &cause, &size) != 0) cause = errno;
         }
@@ -144,8 +147,8 @@ err_code io_sock_connect(const struct io_addr *a, int timeout_ms, int *ret_fd, s
     if (a->host[0] == '\0' || a->port == 0) return err_set(e, ERR_INVALID, "cannot connect to \"%s\": it needs a host and a port", text);
     clock_us deadline = clock_now() + (clock_us)timeout_ms * 1000;
     struct addrinfo *list = NULL;
-    err_code rc = resolve(a, false, &list, e);
-    if (rc != ERR_OK) return rc;
+    err_code code = resolve(a, false, &list, e);
+    if (code != ERR_OK) return code;
     int left = 0, cause = EADDRNOTAVAIL;
     for (const struct addrinfo *ai = list; ai != NULL; ai = ai->ai_next) left++;
     for (const struct addrinfo *ai = list; ai != NULL; ai = ai->ai_next, left--) {
@@ -164,9 +167,9 @@ static int listen_one(int family, const struct sockaddr *sa, socklen_t len, bool
     int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return errno;
     int on = 1, only6 = !both;
-    bool ok = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0
-        && (family != AF_INET6 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof only6) == 0)
-        && bind(fd, sa, len) == 0 && listen(fd, backlog) == 0;
+    bool ok = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+              (family != AF_INET6 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof(only6)) == 0) && bind(fd, sa, len) == 0 &&
+              listen(fd, backlog) == 0;
     int cause = ok ? 0 : errno;
     if (!ok) close(fd);
     else *ret_fd = fd;
@@ -178,28 +181,28 @@ err_code io_sock_listen(const struct io_addr *a, int backlog, int *ret_fd, struc
     io_addr_format(a, text);
     int cause;
     if (a->host[0] == '\0') {
-        struct sockaddr_in6 any6 = { .sin6_family = AF_INET6, .sin6_port = htons(a->port), .sin6_addr = IN6ADDR_ANY_INIT };
-        struct sockaddr_in any4 = { .sin_family = AF_INET, .sin_port = htons(a->port), .sin_addr.s_addr = htonl(INADDR_ANY) };
-        cause = listen_one(AF_INET6, (struct sockaddr *)&any6, sizeof any6, true, backlog, ret_fd);
+        struct sockaddr_in6 any6 = {.sin6_family = AF_INET6, .sin6_port = htons(a->port), .sin6_addr = IN6ADDR_ANY_INIT};
+        struct sockaddr_in any4 = {.sin_family = AF_INET, .sin_port = htons(a->port), .sin_addr.s_addr = htonl(INADDR_ANY)};
+        cause = listen_one(AF_INET6, (struct sockaddr *)&any6, sizeof(any6), true, backlog, ret_fd);
         if (cause == EAFNOSUPPORT || cause == EADDRNOTAVAIL) /* no IPv6 on this machine */
-            cause = listen_one(AF_INET, (struct sockaddr *)&any4, sizeof any4, false, backlog, ret_fd);
+            cause = listen_one(AF_INET, (struct sockaddr *)&any4, sizeof(any4), false, backlog, ret_fd);
     } else {
         struct addrinfo *list = NULL;
-        err_code rc = resolve(a, true, &list, e);
-        if (rc != ERR_OK) return rc;
+        err_code code = resolve(a, true, &list, e);
+        if (code != ERR_OK) return code;
         cause = listen_one(list->ai_family, list->ai_addr, list->ai_addrlen, false, backlog, ret_fd);
         freeaddrinfo(list);
     }
     if (cause == 0) return ERR_OK;
-    err_code rc = err_set_errno(e, ERR_NETWORK, cause, "cannot listen on \"%s\"", text);
+    err_code code = err_set_errno(e, ERR_NETWORK, cause, "cannot listen on \"%s\"", text);
     if (cause == EADDRINUSE) err_hint(e, "another program (or another node) has port %u; choose another one", (unsigned)a->port);
-    return rc;
+    return code;
 }
 
 err_code io_sock_accept(int listen_fd, int timeout_ms, int *ret_fd, struct err *e) {
     for (;;) {
-        err_code rc = io_sock_wait(listen_fd, POLLIN, timeout_ms, e);
-        if (rc != ERR_OK) return rc;
+        err_code code = io_sock_wait(listen_fd, POLLIN, timeout_ms, e);
+        if (code != ERR_OK) return code;
         int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0) {
             *ret_fd = fd;

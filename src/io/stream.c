@@ -19,7 +19,7 @@ enum { ACCEPT_BATCH = 64, ACCEPT_RETRY_MS = 1000, LISTEN_BACKLOG = 1024 };
 
 static void set_no_delay(int fd) {
     int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* fails on Unix sockets, which need none */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* fails on Unix sockets, which need none */
 }
 
 /* ---- listener ---- */
@@ -42,7 +42,7 @@ static void accept_some(void *user, int events, int error) {
     l->dead = &dead;
     for (int i = 0; i < ACCEPT_BATCH && !l->paused; i++) {
         struct sockaddr_storage peer;
-        socklen_t len = sizeof peer;
+        socklen_t len = sizeof(peer);
         int fd = accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0) {
             set_no_delay(fd);
@@ -70,8 +70,8 @@ static int bind_one(const struct addrinfo *info) {
     int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return -1;
     int on = 1, off = 0;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (info->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off); /* "::" takes IPv4 too */
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (info->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)); /* "::" takes IPv4 too */
     if (bind(fd, info->ai_addr, info->ai_addrlen) == 0 && listen(fd, LISTEN_BACKLOG) == 0) return fd;
     int error = errno;
     close(fd);
@@ -81,7 +81,7 @@ static int bind_one(const struct addrinfo *info) {
 
 static err_code bind_host(const char *host, uint16_t port, int *ret_fd, struct err *e) {
     char service[8];
-    snprintf(service, sizeof service, "%u", port);
+    snprintf(service, sizeof(service), "%u", port);
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_PASSIVE}, *list = NULL;
     int rc = getaddrinfo(host, service, &hints, &list);
     if (rc != 0) return err_set(e, ERR_NETWORK, "cannot listen on \"%s\": %s", host, gai_strerror(rc));
@@ -98,11 +98,11 @@ static err_code bind_host(const char *host, uint16_t port, int *ret_fd, struct e
     return ERR_OK;
 }
 
-err_code io_listener_open(struct io_loop *loop, const char *host, uint16_t port, io_accept_fn fn, void *user,
-                          struct io_listener **ret, struct err *e) {
+err_code io_listener_open(struct io_loop *loop, const char *host, uint16_t port, io_accept_fn fn, void *user, struct io_listener **ret,
+                          struct err *e) {
     int fd = -1;
-    err_code rc = bind_host(host, port, &fd, e);
-    if (rc != ERR_OK) return rc;
+    err_code code = bind_host(host, port, &fd, e);
+    if (code != ERR_OK) return code;
     struct io_listener *l = MEM_NEW(struct io_listener);
     *l = (struct io_listener){.loop = loop, .fd = fd, .fn = fn, .user = user};
     l->poll = io_poll_open(loop, fd, accept_some, l);
@@ -119,7 +119,7 @@ err_code io_listener_open(struct io_loop *loop, const char *host, uint16_t port,
 
 uint16_t io_listener_port(const struct io_listener *l) {
     struct sockaddr_storage addr = {0};
-    socklen_t len = sizeof addr;
+    socklen_t len = sizeof(addr);
     getsockname(l->fd, (struct sockaddr *)&addr, &len);
     if (addr.ss_family == AF_INET6) return ntohs(((struct sockaddr_in6 *)&addr)->sin6_port);
     return ntohs(((struct sockaddr_in *)&addr)->sin_port);
@@ -196,7 +196,7 @@ static void dial_next(struct io_dial *d, int error);
 static void dial_ready(void *user, int events, int error) {
     struct io_dial *d = user;
     (void)events;
-    socklen_t len = sizeof error;
+    socklen_t len = sizeof(error);
     if (error == 0) getsockopt(d->fd, SOL_SOCKET, SO_ERROR, &error, &len);
     if (error == 0) {
         dial_finish(d, ERR_OK, NULL);
@@ -240,7 +240,7 @@ static void dial_looked_up(void *user, err_code code, const struct io_address *a
         dial_finish(d, code, e);
         return;
     }
-    memcpy(d->addrs, addrs, n * sizeof *addrs);
+    memcpy(d->addrs, addrs, n * sizeof(*addrs));
     d->n_addrs = n;
     dial_next(d, ENETUNREACH);
 }

@@ -15,8 +15,8 @@ struct io_listener;
 typedef void (*io_accept_fn)(void *user, int fd, const struct sockaddr *peer);
 /* host: a name or an address ("0.0.0.0", "::", "127.0.0.1"); port 0: the kernel chooses. At the limit of descriptors accepting pauses and
  * is tried again after a second or when io_listener_resume is called: it never spins. */
-err_code io_listener_open(struct io_loop *loop, const char *host, uint16_t port, io_accept_fn fn, void *user,
-                          struct io_listener **ret, struct err *e);
+err_code io_listener_open(struct io_loop *loop, const char *host, uint16_t port, io_accept_fn fn, void *user, struct io_listener **ret,
+                          struct err *e);
 uint16_t io_listener_port(const struct io_listener *l);
 void io_listener_pause(struct io_listener *l);
 void io_listener_resume(struct io_listener *l);
@@ -41,8 +41,8 @@ struct io_conn_callbacks {
     void (*on_drain)(void *user);
 };
 /* Takes fd. max_queued: bytes that may wait to be sent; high_water: io_conn_write returns false beyond this. Reading starts at once. */
-struct io_conn *io_conn_open(struct io_loop *loop, int fd, size_t high_water, size_t max_queued,
-                             const struct io_conn_callbacks *callbacks, void *user);
+struct io_conn *io_conn_open(struct io_loop *loop, int fd, size_t high_water, size_t max_queued, const struct io_conn_callbacks *callbacks,
+                             void *user);
 /* Sends what the socket takes at once and queues the rest. false: the queue is past the high-water mark (stop until on_drain). When
  * max_queued would be exceeded the rest is dropped, nothing more is sent, and on_end(ERR_LIMIT) comes from the loop. Never calls back from
  * within. */

@@ -93,12 +93,9 @@ static bool flush_queue(struct io_conn *c) {
 
 static void read_some(struct io_conn *c) {
     ssize_t n = recv(c->fd, c->loop->read_buf, LOOP_READ_SIZE, 0);
-    if (n > 0)
-        c->cb->on_read(c->user, c->loop->read_buf, (size_t)n);
-    else if (n == 0)
-        end_now(c, ERR_CLOSED);
-    else if (errno != EAGAIN && errno != EINTR)
-        end_now(c, errno == ECONNRESET ? ERR_CLOSED : ERR_NETWORK);
+    if (n > 0) c->cb->on_read(c->user, c->loop->read_buf, (size_t)n);
+    else if (n == 0) end_now(c, ERR_CLOSED);
+    else if (errno != EAGAIN && errno != EINTR) end_now(c, errno == ECONNRESET ? ERR_CLOSED : ERR_NETWORK);
 }
 
 static void conn_fired(void *user, int events, int error) {
@@ -131,8 +128,8 @@ static void conn_fired(void *user, int events, int error) {
     if ((events & IO_DISCONNECT) && c->paused) end_now(c, ERR_CLOSED);
 }
 
-struct io_conn *io_conn_open(struct io_loop *loop, int fd, size_t high_water, size_t max_queued,
-                             const struct io_conn_callbacks *callbacks, void *user) {
+struct io_conn *io_conn_open(struct io_loop *loop, int fd, size_t high_water, size_t max_queued, const struct io_conn_callbacks *callbacks,
+                             void *user) {
     struct io_conn *c = MEM_NEW(struct io_conn);
     *c = (struct io_conn){.loop = loop, .fd = fd, .cb = callbacks, .user = user, .high_water = high_water, .max_queued = max_queued};
     c->end_task = (struct io_task){.fn = tell_end, .user = c};
@@ -224,6 +221,6 @@ void io_conn_close(struct io_conn *c) {
 
 void io_conn_reset(struct io_conn *c) {
     struct linger hard = {.l_onoff = 1, .l_linger = 0};
-    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
     io_conn_close(c);
 }

@@ -22,13 +22,13 @@
 
 /* The PSK identity: this, and the key's id as 16 hexadecimal digits. */
 static const char PSK_PREFIX[] = "caravan 1 ";
-enum { PSK_SIZE = sizeof PSK_PREFIX - 1 + 16 };
-static const unsigned char AES_128_GCM[2] = { 0x13, 0x01 };
+enum { PSK_SIZE = sizeof(PSK_PREFIX) - 1 + 16 };
+static const unsigned char AES_128_GCM[2] = {0x13, 0x01};
 
 static pthread_once_t startup_once = PTHREAD_ONCE_INIT;
 static BIO_METHOD *port_method;
 
-/* ---- the BIO over a tls_port ------------------------------------------------------------------------------------------------ */
+/* ---- the BIO over a tls_port ---- */
 
 static int port_read(BIO *b, char *data, size_t len, size_t *ret_n) {
     struct tls_port *p = BIO_get_data(b);
@@ -66,11 +66,9 @@ static void startup(void) {
     BIO_meth_set_ctrl(port_method, port_ctrl);
 }
 
-void io_tls_startup(void) {
-    pthread_once(&startup_once, startup);
-}
+void io_tls_startup(void) { pthread_once(&startup_once, startup); }
 
-/* ---- keys ------------------------------------------------------------------------------------------------------------------- */
+/* ---- keys ---- */
 
 static void must(bool ok, const char *what) {
     if (ok) return;
@@ -83,7 +81,7 @@ void io_tls_derive(const uint8_t key[IO_TLS_KEY_SIZE], const char *label, uint8_
     EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
     EVP_KDF_CTX *c = kdf != NULL ? EVP_KDF_CTX_new(kdf) : NULL;
     OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)(uintptr_t) "SHA256", 0),
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)(uintptr_t)"SHA256", 0),
         OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)(uintptr_t)key, IO_TLS_KEY_SIZE),
         OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)(uintptr_t)label, strlen(label)),
         OSSL_PARAM_construct_end(),
@@ -121,10 +119,10 @@ static bool ctx_key(SSL *ssl, bool old, struct tls_key *ret) {
 static SSL_SESSION *session_of_key(SSL *ssl, struct tls_key *key) {
     SSL_SESSION *s = SSL_SESSION_new();
     const SSL_CIPHER *suite = SSL_CIPHER_find(ssl, AES_128_GCM);
-    bool ok = s != NULL && suite != NULL && SSL_SESSION_set1_master_key(s, key->key, sizeof key->key)
-        && SSL_SESSION_set_cipher(s, suite) && SSL_SESSION_set_protocol_version(s, TLS1_3_VERSION);
+    bool ok = s != NULL && suite != NULL && SSL_SESSION_set1_master_key(s, key->key, sizeof(key->key)) &&
+              SSL_SESSION_set_cipher(s, suite) && SSL_SESSION_set_protocol_version(s, TLS1_3_VERSION);
     ((struct tls_port *)SSL_get_app_data(ssl))->key_id = key->id;
-    OPENSSL_cleanse(key, sizeof *key);
+    OPENSSL_cleanse(key, sizeof(*key));
     if (ok) return s;
     SSL_SESSION_free(s);
     return NULL;
@@ -154,7 +152,7 @@ static int server_key(SSL *ssl, const unsigned char *id, size_t len, SSL_SESSION
         if (!ctx_key(ssl, old, &key)) continue;
         psk_identity(key.id, identity);
         if (len == PSK_SIZE && memcmp(id, identity, len) == 0) *ret = session_of_key(ssl, &key);
-        OPENSSL_cleanse(&key, sizeof key);
+        OPENSSL_cleanse(&key, sizeof(key));
     }
     return 1;
 }
@@ -163,7 +161,7 @@ void tls_export(SSL *ssl, const char *label, uint8_t ret[IO_TLS_EXPORT_SIZE]) {
     must(SSL_export_keying_material(ssl, ret, IO_TLS_EXPORT_SIZE, label, strlen(label), NULL, 0, 0) == 1, "export keying material");
 }
 
-/* ---- the context ------------------------------------------------------------------------------------------------------------ */
+/* ---- the context ---- */
 
 /* Does this processor do AES in hardware? Without it ChaCha20 is several times as fast. */
 static bool cpu_has_aes(void) {
@@ -178,9 +176,7 @@ static bool cpu_has_aes(void) {
 #endif
 }
 
-bool tls_ctx_force_suite(struct io_tls_ctx *ctx, const char *suite) {
-    return SSL_CTX_set_ciphersuites(ctx->ssl, suite) == 1;
-}
+bool tls_ctx_force_suite(struct io_tls_ctx *ctx, const char *suite) { return SSL_CTX_set_ciphersuites(ctx->ssl, suite) == 1; }
 
 static bool configure(struct io_tls_ctx *ctx) {
     SSL_CTX *c = ctx->ssl;
@@ -188,10 +184,10 @@ static bool configure(struct io_tls_ctx *ctx) {
     /* Both suites have the key's hash. AES where both ends have it in hardware: the side without puts ChaCha20 first and, as the server,
      * insists. */
     uint64_t options = SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | (aes ? 0 : SSL_OP_CIPHER_SERVER_PREFERENCE);
-    bool ok = SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION) && SSL_CTX_set_max_proto_version(c, TLS1_3_VERSION)
-        && SSL_CTX_set_ciphersuites(c, aes ? "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256"
-                                    : "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256")
-        && SSL_CTX_set1_groups_list(c, "X25519") && SSL_CTX_set_num_tickets(c, 0) && SSL_CTX_set_max_early_data(c, 0);
+    bool ok = SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION) && SSL_CTX_set_max_proto_version(c, TLS1_3_VERSION) &&
+              SSL_CTX_set_ciphersuites(c, aes ? "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256"
+                                              : "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256") &&
+              SSL_CTX_set1_groups_list(c, "X25519") && SSL_CTX_set_num_tickets(c, 0) && SSL_CTX_set_max_early_data(c, 0);
     SSL_CTX_set_options(c, options);
     SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
@@ -220,7 +216,7 @@ struct io_tls_ctx *io_tls_ctx_create(const uint8_t link_key[IO_TLS_KEY_SIZE], st
 void io_tls_ctx_free(struct io_tls_ctx *ctx) {
     if (ctx == NULL) return;
     SSL_CTX_free(ctx->ssl);
-    OPENSSL_cleanse(ctx->keys, sizeof ctx->keys);
+    OPENSSL_cleanse(ctx->keys, sizeof(ctx->keys));
     pthread_mutex_destroy(&ctx->lock);
     free(ctx);
 }
@@ -230,9 +226,9 @@ void io_tls_ctx_set_keys(struct io_tls_ctx *ctx, const uint8_t link_key[IO_TLS_K
     memcpy(keys[0].key, link_key, IO_TLS_KEY_SIZE);
     if (old_key != NULL) memcpy(keys[1].key, old_key, IO_TLS_KEY_SIZE);
     pthread_mutex_lock(&ctx->lock);
-    memcpy(ctx->keys, keys, sizeof keys);
+    memcpy(ctx->keys, keys, sizeof(keys));
     pthread_mutex_unlock(&ctx->lock);
-    OPENSSL_cleanse(keys, sizeof keys);
+    OPENSSL_cleanse(keys, sizeof(keys));
 }
 
 uint64_t io_tls_ctx_key_id(struct io_tls_ctx *ctx) {
@@ -260,7 +256,7 @@ SSL *tls_connection_create(struct io_tls_ctx *ctx, struct tls_port *port, const 
     return ssl;
 }
 
-/* ---- errors ----------------------------------------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
 enum tls_step tls_step_of(SSL *ssl, int result) {
     switch (SSL_get_error(ssl, result)) {
@@ -278,7 +274,7 @@ enum tls_step tls_step_of(SSL *ssl, int result) {
  * client sees the alert that the server sent for that. */
 static bool is_key_mismatch(int reason) {
     static const int reasons[] = {
-        SSL_R_BINDER_DOES_NOT_VERIFY, SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, SSL_R_CERTIFICATE_VERIFY_FAILED,
+        SSL_R_BINDER_DOES_NOT_VERIFY,    SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, SSL_R_CERTIFICATE_VERIFY_FAILED,
         SSL_R_TLSV1_ALERT_DECRYPT_ERROR, SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE,
     };
     for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
@@ -287,9 +283,9 @@ static bool is_key_mismatch(int reason) {
 }
 
 static err_code key_mismatch(struct err *e) {
-    err_code rc = err_set(e, ERR_AUTH, "the other side has a different cluster key");
+    err_code code = err_set(e, ERR_AUTH, "the other side has a different cluster key");
     err_hint(e, "`caravan invite` on a machine of the cluster; then here: caravan leave, and caravan join CODE");
-    return rc;
+    return code;
 }
 
 err_code tls_handshake_error(SSL *ssl, enum tls_step step, struct err *e) {
@@ -309,18 +305,16 @@ err_code tls_handshake_error(SSL *ssl, enum tls_step step, struct err *e) {
     return rc;
 }
 
-err_code tls_check_keyed(SSL *ssl, struct err *e) {
-    return SSL_session_reused(ssl) ? ERR_OK : key_mismatch(e);
-}
+err_code tls_check_keyed(SSL *ssl, struct err *e) { return SSL_session_reused(ssl) ? ERR_OK : key_mismatch(e); }
 
 err_code tls_stream_error(enum tls_step step, struct err *e) {
-    err_code rc;
+    err_code code;
     if (step == TLS_ENDED) {
-        rc = err_set(e, ERR_CLOSED, "the other side closed the connection");
+        code = err_set(e, ERR_CLOSED, "the other side closed the connection");
     } else {
         const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-        rc = err_set(e, ERR_PROTOCOL, "the TLS connection is damaged: %s", reason != NULL ? reason : "unknown cause");
+        code = err_set(e, ERR_PROTOCOL, "the TLS connection is damaged: %s", reason != NULL ? reason : "unknown cause");
     }
     ERR_clear_error();
-    return rc;
+    return code;
 }

@@ -35,7 +35,7 @@ void io_tls_ctx_free(struct io_tls_ctx *ctx);
  * ERR_PROTOCOL: not a TLS 1.3 ClientHello with a server name. Nothing is consumed. */
 err_code io_tls_peek_name(const uint8_t *hello, size_t len, char ret_name[IO_TLS_NAME_MAX], struct err *e);
 
-/* ---- blocking, over a connected socket -------------------------------------------------------------------------------------- */
+/* ---- blocking, over a connected socket ---- */
 struct io_tls_stream;
 /* Client: shakes hands naming `name` (SNI). Server: shakes hands. Takes fd (closed on failure too). Gives up after timeout_ms.
  * ERR_AUTH: the other side has another key. */
@@ -65,7 +65,7 @@ void io_tls_close(struct io_tls_stream *s); /* NULL is fine */
  * what comes until the other side closes, at most timeout_ms. */
 void io_tls_finish(struct io_tls_stream *s, int timeout_ms);
 
-/* ---- memory pump, for the loop ---------------------------------------------------------------------------------------------- */
+/* ---- memory pump, for the loop ---- */
 struct io_tls_pump;
 struct io_tls_pump *io_tls_pump_create(struct io_tls_ctx *ctx, bool server, const char *name);
 void io_tls_pump_free(struct io_tls_pump *p);

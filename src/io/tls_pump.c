@@ -50,24 +50,20 @@ struct io_tls_pump *io_tls_pump_create(struct io_tls_ctx *ctx, bool server, cons
 void io_tls_pump_free(struct io_tls_pump *p) {
     if (p == NULL) return;
     SSL_free(p->ssl);
-    OPENSSL_cleanse(&p->port, sizeof p->port);
+    OPENSSL_cleanse(&p->port, sizeof(p->port));
     buf_done(&p->pending);
     free(p);
 }
 
-bool io_tls_pump_ready(const struct io_tls_pump *p) {
-    return p->ready;
-}
+bool io_tls_pump_ready(const struct io_tls_pump *p) { return p->ready; }
 
 void io_tls_pump_use_old_key(struct io_tls_pump *p) { p->port.use_old_key = true; }
 uint64_t io_tls_pump_key_id(const struct io_tls_pump *p) { return p->port.key_id; }
-void io_tls_pump_export(const struct io_tls_pump *p, const char *label, uint8_t ret[IO_TLS_EXPORT_SIZE]) {
-    tls_export(p->ssl, label, ret);
-}
+void io_tls_pump_export(const struct io_tls_pump *p, const char *label, uint8_t ret[IO_TLS_EXPORT_SIZE]) { tls_export(p->ssl, label, ret); }
 
-static err_code broken(struct io_tls_pump *p, err_code rc) {
+static err_code broken(struct io_tls_pump *p, err_code code) {
     p->broken = true;
-    return rc;
+    return code;
 }
 
 static err_code encrypt(struct io_tls_pump *p, const uint8_t *data, size_t len, struct err *e) {
@@ -93,13 +89,13 @@ static err_code shake_hands(struct io_tls_pump *p, struct err *e) {
     if (p->net->failed) return broken(p, err_set(e, ERR_LIMIT, "more than %zu bytes wait to be sent", p->net->max));
     if (step == TLS_WANT_READ) return ERR_OK;
     if (step != TLS_DONE) return broken(p, tls_handshake_error(p->ssl, step, e));
-    err_code rc = tls_check_keyed(p->ssl, e);
-    if (rc != ERR_OK) return broken(p, rc);
+    err_code code = tls_check_keyed(p->ssl, e);
+    if (code != ERR_OK) return broken(p, code);
     p->ready = true;
-    rc = encrypt(p, p->pending.data, p->pending.len, e);
+    code = encrypt(p, p->pending.data, p->pending.len, e);
     buf_done(&p->pending);
     buf_init(&p->pending, PENDING_MAX);
-    return rc;
+    return code;
 }
 
 /* Decrypts whatever is whole, straight into plain. */
@@ -124,27 +120,27 @@ err_code io_tls_pump_receive(struct io_tls_pump *p, const void *data, size_t len
     p->in = data;
     p->in_len = len;
     p->net = net;
-    err_code rc = p->ready ? ERR_OK : shake_hands(p, e);
-    if (rc == ERR_OK && p->ready) rc = decrypt(p, plain, e);
+    err_code code = p->ready ? ERR_OK : shake_hands(p, e);
+    if (code == ERR_OK && p->ready) code = decrypt(p, plain, e);
     p->in = NULL;
     p->in_len = 0;
     p->net = NULL;
-    return rc;
+    return code;
 }
 
 err_code io_tls_pump_send(struct io_tls_pump *p, const void *data, size_t len, struct buf *net, struct err *e) {
     if (p->broken) return err_set(e, ERR_CLOSED, "the connection has ended");
     p->net = net;
-    err_code rc = ERR_OK;
+    err_code code = ERR_OK;
     if (!p->ready) {
         buf_append(&p->pending, data, len);
-        if (p->pending.failed) rc = broken(p, err_set(e, ERR_LIMIT, "more than %d bytes wait for the TLS handshake", PENDING_MAX));
-        else rc = shake_hands(p, e); /* a client's first call makes its ClientHello */
+        if (p->pending.failed) code = broken(p, err_set(e, ERR_LIMIT, "more than %d bytes wait for the TLS handshake", PENDING_MAX));
+        else code = shake_hands(p, e); /* a client's first call makes its ClientHello */
     } else {
-        rc = encrypt(p, data, len, e);
+        code = encrypt(p, data, len, e);
     }
     p->net = NULL;
-    return rc;
+    return code;
 }
 
 err_code io_tls_pump_finish(struct io_tls_pump *p, struct buf *net, struct err *e) {

@@ -18,8 +18,10 @@
 #include "io/sock.h"
 #include "io/tls_priv.h"
 
-enum { OUT_SIZE = 4 * TLS_RECORD_ROOM + 4096, /* 4 records, and some room always left for alerts and KeyUpdates while reading */
-       OUT_RECORDS = 4 * TLS_RECORD_ROOM };
+enum {
+    OUT_SIZE = 4 * TLS_RECORD_ROOM + 4096, /* 4 records, and some room always left for alerts and KeyUpdates while reading */
+    OUT_RECORDS = 4 * TLS_RECORD_ROOM
+};
 
 struct io_tls_stream {
     struct tls_port port;
@@ -71,7 +73,7 @@ static err_code push(struct io_tls_stream *s, struct err *e) {
     return ERR_OK;
 }
 
-/* ---- opening ---------------------------------------------------------------------------------------------------------------- */
+/* ---- opening ---- */
 
 static struct io_tls_stream *stream_create(struct io_tls_ctx *ctx, int fd, const char *name) {
     struct io_tls_stream *s = MEM_NEW(struct io_tls_stream);
@@ -83,7 +85,7 @@ static struct io_tls_stream *stream_create(struct io_tls_ctx *ctx, int fd, const
     s->gather = mem_alloc(TLS_RECORD_MAX);
     pthread_mutex_init(&s->lock, NULL);
     s->ssl = tls_connection_create(ctx, &s->port, name);
-    io_sock_tune(fd, &(struct io_sock_options){ .no_delay = true }, NULL); /* a link works without it, only slower */
+    io_sock_tune(fd, &(struct io_sock_options){.no_delay = true}, NULL); /* a link works without it, only slower */
     return s;
 }
 
@@ -92,25 +94,25 @@ static err_code shake_hands(struct io_tls_stream *s, clock_us deadline, struct e
         ERR_clear_error();
         int result = SSL_do_handshake(s->ssl);
         enum tls_step step = result == 1 ? TLS_DONE : tls_step_of(s->ssl, result);
-        err_code rc = step == TLS_ENDED || step == TLS_FAILED ? tls_handshake_error(s->ssl, step, e) : ERR_OK;
-        s->broken = rc != ERR_OK;
-        err_code pushed = push(s, rc == ERR_OK ? e : NULL);
-        if (rc != ERR_OK) return rc;
+        err_code code = step == TLS_ENDED || step == TLS_FAILED ? tls_handshake_error(s->ssl, step, e) : ERR_OK;
+        s->broken = code != ERR_OK;
+        err_code pushed = push(s, code == ERR_OK ? e : NULL);
+        if (code != ERR_OK) return code;
         if (pushed != ERR_OK && pushed != ERR_BUSY) return pushed;
         if (step == TLS_DONE && pushed == ERR_OK) return tls_check_keyed(s->ssl, e);
         short events = (short)((step == TLS_WANT_READ ? POLLIN : 0) | (pushed == ERR_BUSY ? POLLOUT : 0));
-        rc = io_sock_wait(s->fd, events, io_ms_left(deadline), e);
-        if (rc == ERR_TIMEOUT) return err_set(e, ERR_TIMEOUT, "the other side did not finish the TLS handshake in time");
-        if (rc != ERR_OK) return rc;
+        code = io_sock_wait(s->fd, events, io_ms_left(deadline), e);
+        if (code == ERR_TIMEOUT) return err_set(e, ERR_TIMEOUT, "the other side did not finish the TLS handshake in time");
+        if (code != ERR_OK) return code;
     }
 }
 
 static err_code open_stream(struct io_tls_ctx *ctx, int fd, const char *name, int timeout_ms, struct io_tls_stream **ret, struct err *e) {
     struct io_tls_stream *s = stream_create(ctx, fd, name);
-    err_code rc = shake_hands(s, clock_now() + (clock_us)timeout_ms * 1000, e);
-    if (rc != ERR_OK) {
+    err_code code = shake_hands(s, clock_now() + (clock_us)timeout_ms * 1000, e);
+    if (code != ERR_OK) {
         io_tls_finish(s, 200); /* the alert that says why must get across */
-        return rc;
+        return code;
     }
     *ret = s;
     return ERR_OK;
@@ -124,7 +126,7 @@ err_code io_tls_accept(struct io_tls_ctx *ctx, int fd, int timeout_ms, struct io
     return open_stream(ctx, fd, NULL, timeout_ms, ret, e);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 static err_code read_now(struct io_tls_stream *s, void *buf, size_t len, size_t *ret_n, struct err *e) {
     if (s->broken) return err_set(e, ERR_CLOSED, "the connection has ended");
@@ -147,11 +149,11 @@ static err_code read_now(struct io_tls_stream *s, void *buf, size_t len, size_t 
 err_code io_tls_read(struct io_tls_stream *s, void *buf, size_t len, bool wait, size_t *ret_n, struct err *e) {
     for (;;) {
         pthread_mutex_lock(&s->lock);
-        err_code rc = read_now(s, buf, len, ret_n, e);
+        err_code code = read_now(s, buf, len, ret_n, e);
         pthread_mutex_unlock(&s->lock);
-        if (rc != ERR_BUSY || !wait) return rc;
-        rc = io_sock_wait(s->fd, POLLIN, -1, e);
-        if (rc != ERR_OK) return rc;
+        if (code != ERR_BUSY || !wait) return code;
+        code = io_sock_wait(s->fd, POLLIN, -1, e);
+        if (code != ERR_OK) return code;
     }
 }
 
@@ -162,7 +164,7 @@ bool io_tls_pending(struct io_tls_stream *s) {
     return pending;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 /* The bytes of the next record: straight from a part where it has a whole record's worth, else gathered from several. */
 static size_t next_record(struct io_tls_stream *s, const struct iovec *parts, size_t n_parts, size_t *part, size_t *at,
@@ -214,12 +216,12 @@ static err_code write_now(struct io_tls_stream *s, const struct iovec *parts, si
             const uint8_t *data = NULL;
             size_t n = next_record(s, parts, n_parts, part, at, &data);
             if (n == 0) return push(s, e);
-            err_code rc = write_record(s, data, n, e);
-            if (rc != ERR_OK) return rc;
+            err_code code = write_record(s, data, n, e);
+            if (code != ERR_OK) return code;
             *taken += n;
         }
-        err_code rc = push(s, e);
-        if (rc != ERR_OK) return rc;
+        err_code code = push(s, e);
+        if (code != ERR_OK) return code;
     }
 }
 
@@ -227,34 +229,34 @@ err_code io_tls_writev(struct io_tls_stream *s, const struct iovec *parts, size_
     size_t part = 0, at = 0, taken = 0;
     for (;;) {
         pthread_mutex_lock(&s->lock);
-        err_code rc = write_now(s, parts, n_parts, &part, &at, &taken, e);
+        err_code code = write_now(s, parts, n_parts, &part, &at, &taken, e);
         pthread_mutex_unlock(&s->lock);
-        if (rc == ERR_BUSY && wait) rc = io_sock_wait(s->fd, POLLOUT, -1, e);
-        else if (rc == ERR_OK || rc == ERR_BUSY) {
+        if (code == ERR_BUSY && wait) code = io_sock_wait(s->fd, POLLOUT, -1, e);
+        else if (code == ERR_OK || code == ERR_BUSY) {
             *ret_n = taken;
             return ERR_OK;
         }
-        if (rc != ERR_OK) return rc;
+        if (code != ERR_OK) return code;
     }
 }
 
 err_code io_tls_write(struct io_tls_stream *s, const void *buf, size_t len, bool wait, size_t *ret_n, struct err *e) {
-    struct iovec part = { .iov_base = (void *)(uintptr_t)buf, .iov_len = len };
+    struct iovec part = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
     return io_tls_writev(s, &part, 1, wait, ret_n, e);
 }
 
 err_code io_tls_flush(struct io_tls_stream *s, bool wait, struct err *e) {
     for (;;) {
         pthread_mutex_lock(&s->lock);
-        err_code rc = push(s, e);
+        err_code code = push(s, e);
         pthread_mutex_unlock(&s->lock);
-        if (rc != ERR_BUSY || !wait) return rc;
-        rc = io_sock_wait(s->fd, POLLOUT, -1, e);
-        if (rc != ERR_OK) return rc;
+        if (code != ERR_BUSY || !wait) return code;
+        code = io_sock_wait(s->fd, POLLOUT, -1, e);
+        if (code != ERR_OK) return code;
     }
 }
 
-/* ---- closing ---------------------------------------------------------------------------------------------------------------- */
+/* ---- closing ---- */
 
 void io_tls_export(struct io_tls_stream *s, const char *label, uint8_t ret[IO_TLS_EXPORT_SIZE]) {
     pthread_mutex_lock(&s->lock);
@@ -262,17 +264,11 @@ void io_tls_export(struct io_tls_stream *s, const char *label, uint8_t ret[IO_TL
     pthread_mutex_unlock(&s->lock);
 }
 
-int io_tls_fd(const struct io_tls_stream *s) {
-    return s->fd;
-}
+int io_tls_fd(const struct io_tls_stream *s) { return s->fd; }
 
-const char *io_tls_suite(const struct io_tls_stream *s) {
-    return SSL_CIPHER_get_name(SSL_get_current_cipher(s->ssl));
-}
+const char *io_tls_suite(const struct io_tls_stream *s) { return SSL_CIPHER_get_name(SSL_get_current_cipher(s->ssl)); }
 
-void io_tls_shutdown(struct io_tls_stream *s) {
-    shutdown(s->fd, SHUT_RDWR);
-}
+void io_tls_shutdown(struct io_tls_stream *s) { shutdown(s->fd, SHUT_RDWR); }
 
 /* Says goodbye as far as that goes without waiting. */
 static void say_goodbye(struct io_tls_stream *s) {

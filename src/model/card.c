@@ -56,7 +56,10 @@ static const char *card_main_type(const struct model_gguf *g) {
 }
 
 static const char *card_quant(const struct model_gguf *g) {
-    static const struct { uint64_t number; const char *name; } ftypes[] = {
+    static const struct {
+        uint64_t number;
+        const char *name;
+    } ftypes[] = {
 #define FTYPE(number, name) {number, name},
 #include "../../tables/ftypes.def"
 #undef FTYPE

@@ -87,11 +87,20 @@ static err_code take_name(struct parser *p, size_t max, char **ret_name) {
 
 size_t model_kv_scalar_size(enum model_kv_type type) {
     switch (type) {
-    case MODEL_KV_U8: case MODEL_KV_I8: case MODEL_KV_BOOL: return 1;
-    case MODEL_KV_U16: case MODEL_KV_I16: return 2;
-    case MODEL_KV_U32: case MODEL_KV_I32: case MODEL_KV_F32: return 4;
-    case MODEL_KV_U64: case MODEL_KV_I64: case MODEL_KV_F64: return 8;
-    case MODEL_KV_STR: case MODEL_KV_ARRAY: case MODEL_KV_COUNT: break;
+    case MODEL_KV_U8:
+    case MODEL_KV_I8:
+    case MODEL_KV_BOOL: return 1;
+    case MODEL_KV_U16:
+    case MODEL_KV_I16: return 2;
+    case MODEL_KV_U32:
+    case MODEL_KV_I32:
+    case MODEL_KV_F32: return 4;
+    case MODEL_KV_U64:
+    case MODEL_KV_I64:
+    case MODEL_KV_F64: return 8;
+    case MODEL_KV_STR:
+    case MODEL_KV_ARRAY:
+    case MODEL_KV_COUNT: break;
     }
     return 0;
 }
@@ -206,7 +215,7 @@ static int by_offset(const void *a, const void *b) {
 /* Offsets become absolute. Each tensor lies inside of the file, aligned, and over no other one. */
 static err_code place_tensors(struct parser *p, struct gguf_part *part, uint64_t alignment) {
     if (part->n_tensors == 0) return ERR_OK;
-    const struct model_tensor **order = mem_calloc(part->n_tensors, sizeof *order);
+    const struct model_tensor **order = mem_calloc(part->n_tensors, sizeof(*order));
     err_code code = ERR_OK;
     p->what = "tensor";
     for (size_t i = 0; i < part->n_tensors && !code; i++) {
@@ -246,8 +255,7 @@ static err_code parse_counts(struct parser *p, uint64_t *ret_tensors, uint64_t *
     }
     uint32_t version;
     if (take_u32(p, "version", &version)) return ERR_FORMAT;
-    if (version && (version & 0xffff) == 0)
-        return err_set(p->e, ERR_UNSUPPORTED, "cannot read \"%s\": the file is big-endian", p->path);
+    if (version && (version & 0xffff) == 0) return err_set(p->e, ERR_UNSUPPORTED, "cannot read \"%s\": the file is big-endian", p->path);
     if (version != 2 && version != 3)
         return err_set(p->e, ERR_UNSUPPORTED, "cannot read \"%s\": GGUF version %" PRIu32 " (2 and 3 are known)", p->path, version);
     if (take_u64(p, "tensor count", ret_tensors) || take_u64(p, "metadata count", ret_kv)) return ERR_FORMAT;
@@ -272,11 +280,11 @@ static err_code parse_rows(struct parser *p, struct gguf_part *part) {
     uint64_t n_tensors = 0, n_kv = 0;
     err_code code = parse_counts(p, &n_tensors, &n_kv);
     for (uint64_t i = 0; i < n_kv && !code; i++) {
-        part->kv = grow(part->kv, part->n_kv, sizeof *part->kv);
+        part->kv = grow(part->kv, part->n_kv, sizeof(*part->kv));
         code = parse_kv(p, &part->kv[part->n_kv++]);
     }
     for (uint64_t i = 0; i < n_tensors && !code; i++) {
-        part->tensor = grow(part->tensor, part->n_tensors, sizeof *part->tensor);
+        part->tensor = grow(part->tensor, part->n_tensors, sizeof(*part->tensor));
         code = parse_tensor(p, &part->tensor[part->n_tensors++]);
     }
     return code;
@@ -341,10 +349,10 @@ void gguf_part_done(struct gguf_part *p) {
     free(p->tensor);
     free(p->header);
     free(p->path);
-    memset(p, 0, sizeof *p);
+    memset(p, 0, sizeof(*p));
 }
 
-/* --- values --- */
+/* ---- values ---- */
 
 static bool scalar_at(const struct model_kv *kv, uint64_t i, const uint8_t **ret) {
     if (!kv) return false;
@@ -361,7 +369,8 @@ bool model_kv_uint(const struct model_kv *kv, uint64_t i, uint64_t *ret) {
     if (!scalar_at(kv, i, &at)) return false;
     int64_t v;
     switch (kv->elem) {
-    case MODEL_KV_U8: case MODEL_KV_BOOL: *ret = at[0]; return true;
+    case MODEL_KV_U8:
+    case MODEL_KV_BOOL: *ret = at[0]; return true;
     case MODEL_KV_U16: *ret = bytes_get_u16(at); return true;
     case MODEL_KV_U32: *ret = bytes_get_u32(at); return true;
     case MODEL_KV_U64: *ret = bytes_get_u64(at); return true;
@@ -382,7 +391,7 @@ bool model_kv_float(const struct model_kv *kv, uint64_t i, double *ret) {
     if (kv->elem == MODEL_KV_F32) *ret = (double)bytes_get_f32(at);
     else if (kv->elem == MODEL_KV_F64) {
         uint64_t bits = bytes_get_u64(at);
-        memcpy(ret, &bits, sizeof bits);
+        memcpy(ret, &bits, sizeof(bits));
     } else return false;
     return true;
 }

@@ -56,7 +56,7 @@ static err_code read_header(struct gguf_part *p, int fd, struct err *e) {
 static err_code open_part(struct gguf_part *p, char *path, struct err *e) {
     err_code code = ERR_OK;
     struct stat st;
-    memset(p, 0, sizeof *p);
+    memset(p, 0, sizeof(*p));
     p->path = path;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) code = err_set_errno(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "cannot open \"%s\"", path);
@@ -138,7 +138,7 @@ static err_code index_keys(struct model_gguf *g, struct err *e) {
 static err_code join_tensors(struct model_gguf *g, struct err *e) {
     size_t total = 0;
     for (uint32_t i = 0; i < g->n_parts; i++) total += g->part[i].n_tensors;
-    g->tensor = mem_calloc(total + 1, sizeof *g->tensor);
+    g->tensor = mem_calloc(total + 1, sizeof(*g->tensor));
     g->tensor_by_name = mem_calloc(total + 1, sizeof(struct model_tensor *));
     for (uint32_t i = 0; i < g->n_parts; i++) {
         struct gguf_part *p = &g->part[i];
@@ -166,11 +166,11 @@ static void make_id(struct model_gguf *g) {
     for (uint32_t i = 0; i < g->n_parts; i++) {
         bytes_put_u64(lengths, g->part[i].header_len);
         bytes_put_u64(lengths + 8, g->part[i].file_size);
-        blake3_hasher_update(&h, lengths, sizeof lengths);
+        blake3_hasher_update(&h, lengths, sizeof(lengths));
         blake3_hasher_update(&h, g->part[i].header, g->part[i].header_len);
     }
-    blake3_hasher_finalize(&h, digest, sizeof digest);
-    for (size_t i = 0; i < sizeof digest; i++) snprintf(g->id + 2 * i, 3, "%02x", digest[i]);
+    blake3_hasher_finalize(&h, digest, sizeof(digest));
+    for (size_t i = 0; i < sizeof(digest); i++) snprintf(g->id + 2 * i, 3, "%02x", digest[i]);
 }
 
 static err_code take_arch(struct model_gguf *g, struct err *e) {
@@ -178,7 +178,7 @@ static err_code take_arch(struct model_gguf *g, struct err *e) {
     const char *s;
     size_t len;
     if (!kv) return err_set(e, ERR_FORMAT, "cannot read \"%s\": metadata key \"general.architecture\" is missing", g->part[0].path);
-    if (!model_kv_str(kv, &s, &len) || len == 0 || len >= sizeof g->arch || memchr(s, 0, len))
+    if (!model_kv_str(kv, &s, &len) || len == 0 || len >= sizeof(g->arch) || memchr(s, 0, len))
         return err_set(e, ERR_FORMAT, "cannot read \"%s\": metadata key \"general.architecture\" is not a short string", g->part[0].path);
     memcpy(g->arch, s, len);
     g->arch[len] = '\0';
@@ -203,7 +203,7 @@ static err_code join(struct model_gguf *g, struct model_gguf **ret_g, struct err
 /* The path of part i, made from the path of part `no` by its "-00001-of-000NN.gguf". NULL if it is not called like this. */
 static char *part_path(const char *path, uint64_t no, uint64_t count, uint32_t i) {
     char ending[64];
-    int n = snprintf(ending, sizeof ending, "-%05" PRIu64 "-of-%05" PRIu64 ".gguf", no + 1, count);
+    int n = snprintf(ending, sizeof(ending), "-%05" PRIu64 "-of-%05" PRIu64 ".gguf", no + 1, count);
     size_t len = strlen(path), stem = len - (size_t)n;
     if (n < 0 || len <= (size_t)n || strcmp(path + stem, ending) != 0) return NULL;
     return mem_printf("%.*s-%05" PRIu32 "-of-%05" PRIu64 ".gguf", (int)stem, path, i + 1, count);
@@ -215,8 +215,8 @@ static err_code open_others(struct model_gguf *g, const char *path, uint64_t no,
         char *other = part_path(path, no, g->n_parts, i);
         if (!other) {
             err_set(e, ERR_INVALID,
-                    "cannot open \"%s\": it is part %" PRIu64 " of %" PRIu32
-                    " of a split model, but its name does not end in \"-%05" PRIu64 "-of-%05" PRIu32 ".gguf\"",
+                    "cannot open \"%s\": it is part %" PRIu64 " of %" PRIu32 " of a split model, but its name does not end in \"-%05" PRIu64
+                    "-of-%05" PRIu32 ".gguf\"",
                     path, no + 1, g->n_parts, no + 1, g->n_parts);
             err_hint(e, "give the parts their original names, or join them into one file");
             return ERR_INVALID;
@@ -240,7 +240,7 @@ err_code model_gguf_open(const char *path, struct model_gguf **ret_g, struct err
     }
     struct model_gguf *g = MEM_NEW(struct model_gguf);
     g->n_parts = (uint32_t)count;
-    g->part = mem_calloc(count, sizeof *g->part);
+    g->part = mem_calloc(count, sizeof(*g->part));
     g->part[no] = named;
     code = open_others(g, path, no, e);
     if (code) {
@@ -256,7 +256,7 @@ err_code model_gguf_from_parts(const char *name, const struct model_part *parts,
         return err_set(e, ERR_LIMIT, "cannot read \"%s\": %" PRIu32 " parts (1 to %d are possible)", name, n_parts, MODEL_MAX_PARTS);
     struct model_gguf *g = MEM_NEW(struct model_gguf);
     g->n_parts = n_parts;
-    g->part = mem_calloc(n_parts, sizeof *g->part);
+    g->part = mem_calloc(n_parts, sizeof(*g->part));
     for (uint32_t i = 0; i < n_parts; i++) {
         struct gguf_part *p = &g->part[i];
         bool more = false;
@@ -315,19 +315,19 @@ uint64_t model_gguf_total_size(const struct model_gguf *g) {
 const struct model_kv *model_gguf_find(const struct model_gguf *g, const char *key) {
     struct model_kv wanted = {.key = key};
     const struct model_kv *w = &wanted;
-    const struct model_kv **found = bsearch(&w, g->kv_by_key, g->part[0].n_kv, sizeof w, by_key);
+    const struct model_kv **found = bsearch(&w, g->kv_by_key, g->part[0].n_kv, sizeof(w), by_key);
     return found ? *found : NULL;
 }
 
 const struct model_kv *model_gguf_find_arch(const struct model_gguf *g, const char *suffix) {
     char key[256];
-    int n = snprintf(key, sizeof key, "%s.%s", g->arch, suffix);
-    return n > 0 && (size_t)n < sizeof key ? model_gguf_find(g, key) : NULL;
+    int n = snprintf(key, sizeof(key), "%s.%s", g->arch, suffix);
+    return n > 0 && (size_t)n < sizeof(key) ? model_gguf_find(g, key) : NULL;
 }
 
 const struct model_tensor *model_gguf_find_tensor(const struct model_gguf *g, const char *name) {
     struct model_tensor wanted = {.name = name};
     const struct model_tensor *w = &wanted;
-    const struct model_tensor **found = bsearch(&w, g->tensor_by_name, g->n_tensors, sizeof w, by_name);
+    const struct model_tensor **found = bsearch(&w, g->tensor_by_name, g->n_tensors, sizeof(w), by_name);
     return found ? *found : NULL;
 }

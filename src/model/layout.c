@@ -73,7 +73,7 @@ static err_code sort_tensors(struct model_layout *l, struct err *e) {
     l->tied = !model_gguf_find_tensor(g, "output.weight");
     if (l->tied) l->bytes_output += embd_table;
 
-    uint32_t *next = l->tensor_of_layer = mem_calloc(model_gguf_n_tensors(g) + 1, sizeof *next);
+    uint32_t *next = l->tensor_of_layer = mem_calloc(model_gguf_n_tensors(g) + 1, sizeof(*next));
     for (uint32_t i = 0; i < l->n_block; i++) {
         if (l->layers[i].n_tensors == 0 && i < l->n_layer)
             return err_set(e, ERR_FORMAT, "cannot use \"%s\": layer %" PRIu32 " of %" PRIu32 " has no tensors", model_gguf_path(g, 0), i,
@@ -207,10 +207,10 @@ err_code model_layout_create(const struct model_gguf *g, struct model_layout **r
     struct model_layout *l = MEM_NEW(struct model_layout);
     l->gguf = g;
     size_t len = strlen(model_gguf_arch(g));
-    memcpy(l->arch, model_gguf_arch(g), len < sizeof l->arch ? len : sizeof l->arch - 1);
+    memcpy(l->arch, model_gguf_arch(g), len < sizeof(l->arch) ? len : sizeof(l->arch) - 1);
     err_code code = read_sizes(l, e);
     if (!code) {
-        l->layers = mem_calloc(l->n_block, sizeof *l->layers);
+        l->layers = mem_calloc(l->n_block, sizeof(*l->layers));
         code = sort_tensors(l, e);
     }
     if (code) {

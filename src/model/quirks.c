@@ -9,12 +9,12 @@
 
 #define SQRT_SCALE MODEL_FIX_SQRT_SCALE
 #define EMBD_SCALE MODEL_FIX_EMBD_SCALE
-#define POSITION MODEL_FIX_POSITION
-#define RESIDUAL MODEL_FIX_RESIDUAL
-#define HEADS MODEL_FIX_HEADS
-#define VOCAB MODEL_FIX_VOCAB
-#define POOL MODEL_FIX_POOL
-#define STREAMS MODEL_FIX_STREAMS
+#define POSITION   MODEL_FIX_POSITION
+#define RESIDUAL   MODEL_FIX_RESIDUAL
+#define HEADS      MODEL_FIX_HEADS
+#define VOCAB      MODEL_FIX_VOCAB
+#define POOL       MODEL_FIX_POOL
+#define STREAMS    MODEL_FIX_STREAMS
 static const struct model_quirks rows[] = {
 #define QUIRK(arch, split, cut, period, fixups, out, note) {arch, MODEL_SPLIT_##split, MODEL_CUT_##cut, period, fixups, out, note},
 #include "../../tables/quirks.def"
@@ -39,7 +39,12 @@ static const char *layers_conclusion(const char *arch, uint32_t n) {
 }
 
 static const struct model_quirks unknown = {
-    "", MODEL_SPLIT_WHOLE, MODEL_CUT_ANY, 1, 0, "l_out-",
+    "",
+    MODEL_SPLIT_WHOLE,
+    MODEL_CUT_ANY,
+    1,
+    0,
+    "l_out-",
     "it is not in the table of architectures; run `caravan verify --force` to see whether it can be split"};
 
 const struct model_quirks *model_quirks_find(const char *arch) {
@@ -110,9 +115,9 @@ static void hint_cuts(const struct model_layout *l, struct err *e) {
     uint32_t n = model_quirks_cuts(l, cuts, MODEL_MAX_LAYERS + 1);
     char list[160] = "";
     size_t at = 0;
-    for (uint32_t i = 1; i + 1 < n && at < sizeof list - 16; i++)
-        at += (size_t)snprintf(list + at, sizeof list - at, "%s%" PRIu32, i > 1 ? ", " : "", cuts[i]);
-    if (n > 2) err_hint(e, "cut before layer %s%s", list, at < sizeof list - 16 ? "" : ", ...");
+    for (uint32_t i = 1; i + 1 < n && at < sizeof(list) - 16; i++)
+        at += (size_t)snprintf(list + at, sizeof(list) - at, "%s%" PRIu32, i > 1 ? ", " : "", cuts[i]);
+    if (n > 2) err_hint(e, "cut before layer %s%s", list, at < sizeof(list) - 16 ? "" : ", ...");
     else err_hint(e, "this model has too few layers to be cut");
 }
 

@@ -16,30 +16,30 @@ enum model_split { MODEL_SPLIT_EXACT, MODEL_SPLIT_CLOSE, MODEL_SPLIT_WHOLE };
 enum model_cut_rule {
     MODEL_CUT_ANY,             /* between any two layers */
     MODEL_CUT_PERIOD,          /* at multiples of `period` */
-    MODEL_CUT_KINDS            /* every slice needs a layer of each kind that the model has (full attention, sliding window, recurrent); and
+    MODEL_CUT_KINDS /* every slice needs a layer of each kind that the model has (full attention, sliding window, recurrent); and
                                 * where the kinds are a rule and not a list in the file, at multiples of the rule's period */
 };
 
 /* What model/slice must do beyond the general rules, in slices that are not the first (or as said). */
 enum model_fixup {
-    MODEL_FIX_SQRT_SCALE = 1,  /* rows given are multiplied by sqrt(n_embd): divide them first */
-    MODEL_FIX_EMBD_SCALE = 2,  /* rows given are multiplied by `<arch>.embedding_scale`: set it to 1 */
-    MODEL_FIX_POSITION = 4,    /* learned positions are added to rows given: make that table zeros */
-    MODEL_FIX_RESIDUAL = 8,    /* `residual_scale` is 1.4 / sqrt(layers) where the file has none: give the whole model's */
-    MODEL_FIX_HEADS = 16,      /* the head count is taken from layer 0, and the list has 0 for recurrent layers: fill in the largest */
-    MODEL_FIX_POOL = 64,       /* libllama aborts when every sequence has KV cells of its own: always one pool for all */
-    MODEL_FIX_STREAMS = 128,   /* sequences disturb one another in one pool of KV cells: always cells of their own */
-    MODEL_FIX_VOCAB = 32       /* it is known by the size of its vocabulary: no small one in slices without embedding and head */
+    MODEL_FIX_SQRT_SCALE = 1, /* rows given are multiplied by sqrt(n_embd): divide them first */
+    MODEL_FIX_EMBD_SCALE = 2, /* rows given are multiplied by `<arch>.embedding_scale`: set it to 1 */
+    MODEL_FIX_POSITION = 4, /* learned positions are added to rows given: make that table zeros */
+    MODEL_FIX_RESIDUAL = 8, /* `residual_scale` is 1.4 / sqrt(layers) where the file has none: give the whole model's */
+    MODEL_FIX_HEADS = 16, /* the head count is taken from layer 0, and the list has 0 for recurrent layers: fill in the largest */
+    MODEL_FIX_POOL = 64, /* libllama aborts when every sequence has KV cells of its own: always one pool for all */
+    MODEL_FIX_STREAMS = 128, /* sequences disturb one another in one pool of KV cells: always cells of their own */
+    MODEL_FIX_VOCAB = 32 /* it is known by the size of its vocabulary: no small one in slices without embedding and head */
 };
 
 struct model_quirks {
     const char *arch;
     enum model_split split;
     enum model_cut_rule cut;
-    uint32_t period;           /* MODEL_CUT_PERIOD: of cuts; MODEL_CUT_KINDS: of the rule, when the file names none (1: no matter) */
-    uint32_t fixups;           /* enum model_fixup, or'ed */
-    const char *out;           /* the graph's name for the last layer's result; the layer's number follows if it ends in '-' */
-    const char *note;          /* for MODEL_SPLIT_WHOLE the reason given to people; else what is peculiar, or "" */
+    uint32_t period; /* MODEL_CUT_PERIOD: of cuts; MODEL_CUT_KINDS: of the rule, when the file names none (1: no matter) */
+    uint32_t fixups; /* enum model_fixup, or'ed */
+    const char *out; /* the graph's name for the last layer's result; the layer's number follows if it ends in '-' */
+    const char *note; /* for MODEL_SPLIT_WHOLE the reason given to people; else what is peculiar, or "" */
 };
 
 /* The row for an architecture, or the row of unknown ones (MODEL_SPLIT_WHOLE). Never NULL. */

@@ -57,21 +57,21 @@ static bool take_tensor(const struct model_slice *s, const struct model_tensor *
     const char *rest = source->name;
     int32_t layer = model_layer_of_name(source->name, &rest);
     *t = (struct slice_tensor){.source = source, .type = source->type, .n_dims = source->n_dims, .bytes = source->bytes};
-    memcpy(t->ne, source->ne, sizeof t->ne);
+    memcpy(t->ne, source->ne, sizeof(t->ne));
     if (layer < 0 || s->info.whole) {
-        snprintf(t->name, sizeof t->name, "%s", source->name);
+        snprintf(t->name, sizeof(t->name), "%s", source->name);
         if (!s->info.whole) fit_table(s, t);
         return true;
     }
     if ((uint32_t)layer < s->info.first || (uint32_t)layer >= s->info.end) return false;
-    snprintf(t->name, sizeof t->name, "blk.%" PRIu32 ".%s", (uint32_t)layer - s->info.first, rest);
+    snprintf(t->name, sizeof(t->name), "blk.%" PRIu32 ".%s", (uint32_t)layer - s->info.first, rest);
     return true;
 }
 
 static void choose_tensors(struct model_slice *s) {
     size_t total = model_gguf_n_tensors(s->g);
     uint64_t alignment = slice_alignment(s->g), offset = 0;
-    s->tensor = mem_calloc(total + 1, sizeof *s->tensor);
+    s->tensor = mem_calloc(total + 1, sizeof(*s->tensor));
     for (size_t i = 0; i < total; i++) {
         struct slice_tensor *t = &s->tensor[s->n_tensors];
         if (!take_tensor(s, model_gguf_tensor(s->g, i), t)) continue;
@@ -85,14 +85,17 @@ static void choose_tensors(struct model_slice *s) {
 }
 
 static void lay_out(struct model_slice *s) {
-    s->segment = mem_calloc((size_t)s->n_tensors + 1, sizeof *s->segment);
+    s->segment = mem_calloc((size_t)s->n_tensors + 1, sizeof(*s->segment));
     s->segment[s->n_segments++] = (struct slice_segment){.at = 0, .len = s->header.len, .memory = s->header.data};
     for (uint32_t i = 0; i < s->n_tensors; i++) {
         const struct slice_tensor *t = &s->tensor[i];
         const struct model_tensor *from = t->source;
         if (!from && !t->unread) continue;
-        s->segment[s->n_segments++] = (struct slice_segment){.at = s->header.len + t->offset, .len = t->bytes, .unread = t->unread,
-                                                             .part = from ? from->part : 0, .offset = from ? from->offset : 0};
+        s->segment[s->n_segments++] = (struct slice_segment){.at = s->header.len + t->offset,
+                                                             .len = t->bytes,
+                                                             .unread = t->unread,
+                                                             .part = from ? from->part : 0,
+                                                             .offset = from ? from->offset : 0};
     }
     s->info.file_size += s->header.len;
 }
@@ -101,7 +104,7 @@ static void lay_out(struct model_slice *s) {
 static void pass_through(struct model_slice *s) {
     s->info.file_size = model_gguf_file_size(s->g, 0);
     s->info.bytes_weights = s->l->bytes_total;
-    s->segment = mem_calloc(1, sizeof *s->segment);
+    s->segment = mem_calloc(1, sizeof(*s->segment));
     s->segment[s->n_segments++] = (struct slice_segment){.at = 0, .len = s->info.file_size};
 }
 
@@ -114,14 +117,14 @@ static int by_place(const void *a, const void *b) {
 /* Neighbours with no more than padding between them become one range. */
 static void collect_ranges(struct model_slice *s) {
     uint64_t gap = slice_alignment(s->g);
-    s->range = mem_calloc(model_gguf_n_tensors(s->g) + 1, sizeof *s->range);
+    s->range = mem_calloc(model_gguf_n_tensors(s->g) + 1, sizeof(*s->range));
     uint32_t n = 0;
     for (size_t i = 0; i < model_gguf_n_tensors(s->g); i++) {
         struct slice_tensor t;
         const struct model_tensor *source = model_gguf_tensor(s->g, i);
         if (take_tensor(s, source, &t) && t.source) s->range[n++] = (struct model_range){source->part, source->offset, source->bytes};
     }
-    qsort(s->range, n, sizeof *s->range, by_place);
+    qsort(s->range, n, sizeof(*s->range), by_place);
     for (uint32_t i = 0; i < n; i++) {
         struct model_range *last = s->n_ranges ? &s->range[s->n_ranges - 1] : NULL;
         if (last && last->part == s->range[i].part && s->range[i].offset < last->offset + last->len + gap)
@@ -146,8 +149,8 @@ static void describe(struct model_slice *s, uint32_t first, uint32_t end) {
     const char *out = s->quirks->out;
     size_t len = strlen(out);
     if (info->tail) return;
-    if (len && out[len - 1] == '-') snprintf(info->out_tensor, sizeof info->out_tensor, "%s%" PRIu32, out, end - first - 1);
-    else snprintf(info->out_tensor, sizeof info->out_tensor, "%s", out);
+    if (len && out[len - 1] == '-') snprintf(info->out_tensor, sizeof(info->out_tensor), "%s%" PRIu32, out, end - first - 1);
+    else snprintf(info->out_tensor, sizeof(info->out_tensor), "%s", out);
 }
 
 err_code model_slice_create_forced(const struct model_gguf *g, const struct model_layout *l, uint32_t first, uint32_t end,

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "base/pages.h"
+#include "os/pages.h"
 #include "model/slice_priv.h"
 
 enum { STREAM_BUFFER = 256 * 1024 };
@@ -124,7 +124,7 @@ static FILE *open_stream(struct view *v) { return funopen(v, fun_read, NULL, fun
 static err_code open_parts(struct view *v, struct err *e) {
     const struct model_gguf *g = v->s->g;
     v->n_fds = model_gguf_n_parts(g);
-    v->fds = mem_calloc(v->n_fds, sizeof *v->fds);
+    v->fds = mem_calloc(v->n_fds, sizeof(*v->fds));
     for (uint32_t i = 0; i < v->n_fds; i++) v->fds[i] = -1;
     for (uint32_t i = 0; i < v->n_fds; i++) {
         v->fds[i] = open(model_gguf_path(g, i), O_RDONLY | O_CLOEXEC);
@@ -146,7 +146,7 @@ err_code model_slice_open(const struct model_slice *s, model_read_fn read, void 
         view_free(v);
         return code;
     }
-    setvbuf(f, v->buffer, _IOFBF, sizeof v->buffer); /* glibc reads no more at once, whatever it is asked for */
+    setvbuf(f, v->buffer, _IOFBF, sizeof(v->buffer)); /* glibc reads no more at once, whatever it is asked for */
     *ret_f = f;
     return ERR_OK;
 }

@@ -11,7 +11,7 @@
 static bool is_other_list(const char *name) {
     static const char *const names[] = {"rope.dimension_sections", "classifier.output_labels", "rope.scaling.short_factor",
                                         "rope.scaling.long_factor"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (strcmp(name, names[i]) == 0) return true;
     return false;
 }
@@ -71,15 +71,15 @@ static void put_defaults(const struct model_slice *s, struct model_writer *w) {
     char key[MODEL_MAX_ARCH + 32];
     if (s->info.whole) return;
     if (!s->info.head && (s->quirks->fixups & MODEL_FIX_EMBD_SCALE) && !model_gguf_find_arch(s->g, "embedding_scale")) {
-        snprintf(key, sizeof key, "%s.embedding_scale", s->l->arch);
+        snprintf(key, sizeof(key), "%s.embedding_scale", s->l->arch);
         model_write_f32(w, key, 1.0f);
     }
     if ((s->quirks->fixups & MODEL_FIX_RESIDUAL) && !model_gguf_find_arch(s->g, "residual_scale")) {
-        snprintf(key, sizeof key, "%s.residual_scale", s->l->arch);
+        snprintf(key, sizeof(key), "%s.residual_scale", s->l->arch);
         model_write_f32(w, key, 1.4f / sqrtf((float)s->l->n_layer));
     }
     if (slice_has_small_vocab(s)) {
-        snprintf(key, sizeof key, "%s.vocab_size", s->l->arch);
+        snprintf(key, sizeof(key), "%s.vocab_size", s->l->arch);
         model_write_u32(w, key, SLICE_SMALL_VOCAB);
         model_write_str(w, "tokenizer.ggml.model", "no_vocab");
     }

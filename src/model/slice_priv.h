@@ -22,7 +22,7 @@ struct slice_tensor {
 };
 
 /* Bytes of the virtual file that come from somewhere; between the segments are zeros. Sorted. Unread ones are
- * PAGES_UNREAD, by which their memory is found again and given back (base/pages.h). */
+ * PAGES_UNREAD, by which their memory is found again and given back (os/pages.h). */
 struct slice_segment {
     uint64_t at, len;          /* in the virtual file */
     bool unread;

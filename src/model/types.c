@@ -10,9 +10,7 @@ static const struct model_type_info types[MODEL_TYPE_END] = {
 #undef GGML_TYPE_ROW
 };
 
-const struct model_type_info *model_type_get(uint32_t type) {
-    return type < MODEL_TYPE_END && types[type].name ? &types[type] : NULL;
-}
+const struct model_type_info *model_type_get(uint32_t type) { return type < MODEL_TYPE_END && types[type].name ? &types[type] : NULL; }
 
 bool model_type_parse(const char *name, uint32_t *ret_type) {
     for (uint32_t i = 0; i < MODEL_TYPE_END; i++)

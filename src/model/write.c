@@ -10,13 +10,13 @@ enum { AT_TENSORS = 8, AT_KV = 16 }; /* where the counts stand */
 static void put_u32(struct model_writer *w, uint32_t v) {
     uint8_t bytes[4];
     bytes_put_u32(bytes, v);
-    buf_append(w->out, bytes, sizeof bytes);
+    buf_append(w->out, bytes, sizeof(bytes));
 }
 
 static void put_u64(struct model_writer *w, uint64_t v) {
     uint8_t bytes[8];
     bytes_put_u64(bytes, v);
-    buf_append(w->out, bytes, sizeof bytes);
+    buf_append(w->out, bytes, sizeof(bytes));
 }
 
 static void put_key(struct model_writer *w, const char *key, enum model_kv_type type) {
@@ -42,7 +42,7 @@ void model_write_f32(struct model_writer *w, const char *key, float v) {
     uint8_t bytes[4];
     bytes_put_f32(bytes, v);
     put_key(w, key, MODEL_KV_F32);
-    buf_append(w->out, bytes, sizeof bytes);
+    buf_append(w->out, bytes, sizeof(bytes));
 }
 
 void model_write_bool(struct model_writer *w, const char *key, int v) {

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "node/calls_priv.h"
-#include "pipeline/tokenize.h"
+#include "stage/tokenize.h"
 
 enum { MAX_CALLS = 16384, SLOT_BITS = 16 };
 
@@ -89,7 +89,7 @@ size_t calls_on_instance(const struct calls *c, const char *instance) {
     return count;
 }
 
-/* ---- where a request goes ---------------------------------------------------------------------------------------------------- */
+/* ---- where a request goes ---- */
 
 static struct stage_child *calls_head(struct node *n, const char *instance) {
     struct stage_child *c;
@@ -150,10 +150,8 @@ static err_code text_start(struct node *n, struct tokenize_ask *ask, uint64_t he
     call->node = head == n->id ? 0 : head;
     if (c->scratch.failed || c->scratch.len > frame_max_payload(FRAME_TOKENIZE))
         code = err_set(e, ERR_LIMIT, "a text of %zu bytes is too long", ask->len);
-    else if (head == n->id && !call->child)
-        code = err_set(e, ERR_UNAVAILABLE, "the model is loading");
-    else if (call->child)
-        stage_child_send(call->child, FRAME_TOKENIZE, c->scratch.data, c->scratch.len);
+    else if (head == n->id && !call->child) code = err_set(e, ERR_UNAVAILABLE, "the model is loading");
+    else if (call->child) stage_child_send(call->child, FRAME_TOKENIZE, c->scratch.data, c->scratch.len);
     else if (!control_send(n->control, head, FRAME_TOKENIZE, 0, c->scratch.data, c->scratch.len))
         code = err_set(e, ERR_UNAVAILABLE, "the node that answers for this model cannot be reached");
     if (code != ERR_OK) call_remove(c, call);
@@ -161,7 +159,7 @@ static err_code text_start(struct node *n, struct tokenize_ask *ask, uint64_t he
     return code;
 }
 
-/* ---- the gateway's port ------------------------------------------------------------------------------------------------------ */
+/* ---- the gateway's port ---- */
 
 /* The router hears how it went. Failures that lie in the request say nothing of the instance. */
 static void call_routed(struct node *n, const struct backend_call *call, err_code code) {
@@ -204,10 +202,8 @@ static void call_cancel(struct node *n, struct backend_call *call) {
         call_remove(n->calls, call);
         return;
     }
-    if (call->child)
-        stage_child_send(call->child, FRAME_CANCEL, id, sizeof(id));
-    else
-        control_send(n->control, call->node, FRAME_CANCEL, 0, id, sizeof(id));
+    if (call->child) stage_child_send(call->child, FRAME_CANCEL, id, sizeof(id));
+    else control_send(n->control, call->node, FRAME_CANCEL, 0, id, sizeof(id));
     call_remove(n->calls, call);
 }
 
@@ -247,12 +243,19 @@ static void backend_cancel(void *self, struct backend_call *call) { call_cancel(
 static void backend_keep(void *self, const char *model, int32_t seconds) { models_keep(self, model, seconds); }
 
 struct backend calls_backend(struct node *n) {
-    return (struct backend){.self = n, .submit = backend_submit, .cancel = backend_cancel, .tokenize = backend_tokenize,
-                            .detokenize = backend_detokenize, .keep = backend_keep, .expires = calls_expires,
-                            .models = calls_models, .await = calls_await, .status = node_status};
+    return (struct backend){.self = n,
+                            .submit = backend_submit,
+                            .cancel = backend_cancel,
+                            .tokenize = backend_tokenize,
+                            .detokenize = backend_detokenize,
+                            .keep = backend_keep,
+                            .expires = calls_expires,
+                            .models = calls_models,
+                            .await = calls_await,
+                            .status = node_status};
 }
 
-/* ---- other nodes ------------------------------------------------------------------------------------------------------------- */
+/* ---- other nodes ---- */
 
 static void call_tell_node(struct node *n, uint64_t to, uint64_t id, const struct err *why) {
     struct request_event *ev = MEM_NEW(struct request_event);
@@ -312,7 +315,7 @@ void calls_on_cancel(struct node *n, uint64_t from, uint64_t id) {
     }
 }
 
-/* ---- answers ----------------------------------------------------------------------------------------------------------------- */
+/* ---- answers ---- */
 
 static void call_deliver(struct node *n, struct backend_call *call, struct request_event *ev) {
     bool last = ev->kind == REQUEST_DONE || ev->kind == REQUEST_FAILED;

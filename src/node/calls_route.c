@@ -66,7 +66,7 @@ uint32_t calls_load(struct node *n, const char *instance) {
 
 clock_us calls_used(struct node *n, const char *instance) { return router_used(n->calls->router, clock_now(), instance); }
 
-/* ---- as clients see them ----------------------------------------------------------------------------------------------------- */
+/* ---- as clients see them ---- */
 
 /* The strings of m are copied. */
 static void models_add(struct calls *c, struct backend_model m) {
@@ -92,15 +92,22 @@ static const char *models_template(const struct node *n, const char *name) {
 
 static void models_add_instance(struct node *n, const char *name) {
     const struct record_model *best = calls_any(n, name);
-    models_add(n->calls, (struct backend_model){.id = best->name, .chat_template = models_template(n, best->name), .bos = best->bos,
-                                                .eos = best->eos, .n_ctx = best->n_ctx, .n_vocab = best->n_vocab, .created = best->created,
-                                                .ready = best->ready, .facts = best->facts, .loadable = !best->failed || !best->kept,
+    models_add(n->calls, (struct backend_model){.id = best->name,
+                                                .chat_template = models_template(n, best->name),
+                                                .bos = best->bos,
+                                                .eos = best->eos,
+                                                .n_ctx = best->n_ctx,
+                                                .n_vocab = best->n_vocab,
+                                                .created = best->created,
+                                                .ready = best->ready,
+                                                .facts = best->facts,
+                                                .loadable = !best->failed || !best->kept,
                                                 .message = best->message});
 }
 
 static void models_add_card(struct calls *c, const struct model_card *card, bool loadable) {
-    models_add(c, (struct backend_model){.id = card->name, .bos = "", .eos = "", .n_ctx = card->n_ctx, .loadable = loadable,
-                                         .message = "it is not loaded"});
+    models_add(c, (struct backend_model){
+                      .id = card->name, .bos = "", .eos = "", .n_ctx = card->n_ctx, .loadable = loadable, .message = "it is not loaded"});
 }
 
 static void models_collect(struct node *n) {
@@ -143,7 +150,7 @@ int64_t calls_expires(void *self, const char *model) {
     return latest > 0 ? latest : INT64_MAX;
 }
 
-/* ---- what heads say of their work -------------------------------------------------------------------------------------------- */
+/* ---- what heads say of their work ---- */
 
 /* Does anybody coordinate this instance? */
 static bool calls_keep(void *user, const char *instance) {

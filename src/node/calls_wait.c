@@ -8,7 +8,7 @@
 #include "node/calls_priv.h"
 
 enum { MAX_WAITING = 512 };
-#define WAIT_US 900000000u /* a big model from another machine takes its time */
+#define WAIT_US      900000000u /* a big model from another machine takes its time */
 #define ASK_AGAIN_US 2000000u /* by then a record says what became of it; until then it may be an old one */
 
 static void wait_end(struct node *n, struct backend_call *call, err_code code, const struct err *e) {
@@ -18,7 +18,10 @@ static void wait_end(struct node *n, struct backend_call *call, err_code code, c
     fn(user, code, NULL, e);
 }
 
-struct wait_ask { struct node *n; uint64_t id; };
+struct wait_ask {
+    struct node *n;
+    uint64_t id;
+};
 
 static void wait_asked(void *user, err_code code, const struct err *e) {
     struct wait_ask *a = user;

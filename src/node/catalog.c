@@ -17,7 +17,7 @@
 
 enum { MAX_DEPTH = 3 };   /* folders in folders */
 #define AGAIN_US 5000000u /* a folder with files that are no models yet is looked through again after this */
-#define LOOK_US 30000000u /* so is any, since changes in the folders in it don't show */
+#define LOOK_US  30000000u /* so is any, since changes in the folders in it don't show */
 
 struct list_of {
     struct catalog_entry *entries;
@@ -58,7 +58,7 @@ static void list_copy(struct list_of *l, const struct catalog_entry *from) {
     to->path = mem_strdup(from->path);
 }
 
-/* ---- in the thread ----------------------------------------------------------------------------------------------------------- */
+/* ---- in the thread ---- */
 
 /* Is this a file to be looked at? Of a split model the first part stands for all. */
 static bool look_is_model(const char *name) {
@@ -115,7 +115,7 @@ static void *look_through(void *user) {
     return NULL;
 }
 
-/* ---- on the loop ------------------------------------------------------------------------------------------------------------- */
+/* ---- on the loop ---- */
 
 static bool list_same(const struct list_of *a, const struct list_of *b) {
     bool same = a->n == b->n;

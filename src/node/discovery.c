@@ -49,8 +49,8 @@ static void discovery_line(struct discovery *d, const char *text, size_t len) {
     } else if (l.kind == DISCOVERY_SELF || l.id == d->self.id) {
         return;
     } else if (strcmp(l.cluster, d->self.cluster) != 0) {
-        if (l.kind == DISCOVERY_FOUND && d->other != l.id) log_info("node", "discovery: \"%s\" at %s is of another cluster", l.name,
-                l.host);
+        if (l.kind == DISCOVERY_FOUND && d->other != l.id)
+            log_info("node", "discovery: \"%s\" at %s is of another cluster", l.name, l.host);
         d->other = l.id;
     } else {
         (l.kind == DISCOVERY_FOUND ? d->on_found : d->on_gone)(d->user, &l);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * The node's side of discovery: runs the helper (`caravan discover`, src/cluster/discover.h) as a child, starts it again with back-off
+ * The node's side of discovery: runs the helper (`caravan discover`, src/members/discover.h) as a child, starts it again with back-off
  * when it ends, and passes on what it finds of this node's own cluster. The helper's death never hurts the node. Loop thread only. */
 #ifndef CARAVAN_NODE_DISCOVERY_H
 #define CARAVAN_NODE_DISCOVERY_H
 
-#include "cluster/discovery_line.h"
+#include "members/discovery_line.h"
 #include "io/loop.h"
 
 struct discovery;

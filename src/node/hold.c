@@ -56,7 +56,7 @@ static void hold_resolve(struct node *n, struct stage_order *o) {
     weights_server_path(n->weights, o->model, o->path, sizeof(o->path));
     snprintf(o->load.backends, sizeof(o->load.backends), "%s", n->config->load.backends);
     memcpy(o->key, n->link_key, sizeof(o->key));
-    ring_pass_make(join_identity(n->join)->secret, o->instance, o->epoch, &o->pass);
+    wire_pass_make(join_identity(n->join)->secret, o->instance, o->epoch, &o->pass);
 }
 
 /* What is this node's own choice rather than the coordinator's: its devices and threads. */
@@ -169,7 +169,7 @@ void hold_node_lost(struct node *n, uint64_t id) {
     }
 }
 
-/* ---- what the children say --------------------------------------------------------------------------------------------------- */
+/* ---- what the children say ---- */
 
 static void hold_on_state(void *user, struct stage_child *c, const struct stage_state *s) {
     struct node *n = user;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "cluster/weights_cache.h"
+#include "weights/cache.h"
 #include "model/hash.h"
 #include "node/node_priv.h"
 
@@ -38,7 +38,7 @@ void holdings_free(struct node *n) {
     n->holdings = NULL;
 }
 
-/* ---- what others are told ---------------------------------------------------------------------------------------------------- */
+/* ---- what others are told ---- */
 
 static void record_add(struct record *r, const char *model, bool whole) {
     for (uint32_t i = 0; i < r->n_files; i++)

@@ -11,9 +11,9 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "cluster/interfaces.h"
-#include "cluster/invite.h"
-#include "cluster/key.h"
+#include "members/interfaces.h"
+#include "members/invite.h"
+#include "members/key.h"
 #include "node/discovery.h"
 #include "node/node_priv.h"
 
@@ -36,16 +36,14 @@ const struct identity *join_identity(const struct join *j) { return &j->identity
 const char *join_own_key(const struct join *j) { return j->own_key[0] ? j->own_key : NULL; }
 uint32_t join_tag(const struct join *j) { return (uint32_t)j->identity.id ^ (uint32_t)j->identity.incarnation * 0x9e3779b9u; }
 
-/* ---- the beginning ----------------------------------------------------------------------------------------------------------- */
+/* ---- the beginning ---- */
 
 static err_code open_identity(struct join *j, struct err *e) {
     char *path = state_path(j, "identity");
     bool shared = false;
     err_code code = ERR_OK;
-    if (path)
-        code = identity_open(path, &j->identity, &shared, e);
-    else
-        identity_make(&j->identity);
+    if (path) code = identity_open(path, &j->identity, &shared, e);
+    else identity_make(&j->identity);
     if (shared)
         log_warn("node", "another node runs with the state folder \"%s\": this one has a passing identity", j->n->config->state_dir);
     if (shared) j->identity.incarnation = 0;
@@ -143,8 +141,8 @@ static void start_discovery(struct join *j) {
     discovery_free(j->discovery);
     j->discovery = NULL;
     if (!n->config->discovery) return;
-    struct discovery_line own = {.id = n->id, .port = port_number(n->port), .interfaces = n->config->interfaces,
-                                 .n_interfaces = n->config->n_interfaces};
+    struct discovery_line own = {
+        .id = n->id, .port = port_number(n->port), .interfaces = n->config->interfaces, .n_interfaces = n->config->n_interfaces};
     snprintf(own.name, sizeof(own.name), "%s", n->name);
     key_cluster_hash(j->keys.key, own.cluster);
     j->discovery = discovery_start(n->loop, n->config->program, &own, on_found, on_gone, j);
@@ -189,7 +187,7 @@ void join_free(struct join *j) {
     free(j);
 }
 
-/* ---- links ------------------------------------------------------------------------------------------------------------------- */
+/* ---- links ---- */
 
 err_code join_admit(struct join *j, const struct control_peer *peer, struct err *e) {
     if (roster_is_out(&j->roster, peer->public_key)) {
@@ -225,7 +223,7 @@ void join_up(struct join *j, const struct control_peer *peer) {
     if (peer->key_id != io_tls_ctx_key_id(j->n->tls)) send_key(j, peer->id);
 }
 
-/* ---- who is shut out --------------------------------------------------------------------------------------------------------- */
+/* ---- who is shut out ---- */
 
 void join_speak(const struct join *j, struct record *own) {
     memcpy(own->removed, j->roster.removed, sizeof(own->removed));
@@ -268,16 +266,16 @@ err_code join_set_out(struct node *n, const char *name, bool out, struct err *e)
     }
     if (!p && strcmp(name, n->name) == 0) return err_set(e, ERR_INVALID, "\"%s\" is this node itself: run this on another one", name);
     if (!p && !known) return err_set(e, ERR_NOT_FOUND, "no node called \"%s\" has been met", name);
-    struct roster_removed word = roster_word(&j->roster, p ? p->public_key : known->public_key, p ? p->name : known->name, out,
-                                             clock_wall_s());
-    if (!take_word(j, &word)) return err_set(e, ERR_LIMIT, "%d nodes are shut out already: change the key instead (caravan key rotate)",
-            ROSTER_MAX_REMOVED);
+    struct roster_removed word =
+        roster_word(&j->roster, p ? p->public_key : known->public_key, p ? p->name : known->name, out, clock_wall_s());
+    if (!take_word(j, &word))
+        return err_set(e, ERR_LIMIT, "%d nodes are shut out already: change the key instead (caravan key rotate)", ROSTER_MAX_REMOVED);
     save(j);
     node_changed(n);
     return ERR_OK;
 }
 
-/* ---- the key's rotation ------------------------------------------------------------------------------------------------------ */
+/* ---- the key's rotation ---- */
 
 /* The key ring has changed: it is kept, used, and spread. */
 static err_code keys_changed(struct join *j, struct err *e) {

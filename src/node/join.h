@@ -4,8 +4,8 @@
 #ifndef CARAVAN_NODE_JOIN_H
 #define CARAVAN_NODE_JOIN_H
 
-#include "cluster/identity.h"
-#include "cluster/record.h"
+#include "members/identity.h"
+#include "members/record.h"
 
 struct node;
 struct control_peer;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
  * The admin routes of join.h: POST /caravan/v1/nodes/remove and /allow {"name"}, /caravan/v1/key/rotate {"grace"}. Besides a key for it
- * (gateway/api_keys.h) they want Content-Type: application/json, which a web page of another origin cannot send without asking first. */
+ * (gateway/keys.h) they want Content-Type: application/json, which a web page of another origin cannot send without asking first. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
-#include "cluster/key.h"
+#include "members/key.h"
 #include "node/node_priv.h"
 
-err_code admin_body(struct io_http_exchange *x, yyjson_doc **ret, struct err *e) {
-    const struct io_http_request *r = io_http_request(x);
-    const char *type = io_http_request_header(r, "Content-Type");
+err_code admin_body(struct http_exchange *x, yyjson_doc **ret, struct err *e) {
+    const struct http_request *r = http_request(x);
+    const char *type = http_request_header(r, "Content-Type");
     if (!type || strncmp(type, "application/json", 16) != 0) return err_set(e, ERR_INVALID, "Content-Type must be application/json");
     err_code code = json_parse(r->body, r->body_len, ret, e);
     if (code == ERR_OK && !yyjson_is_obj(yyjson_doc_get_root(*ret))) {
@@ -20,7 +20,7 @@ err_code admin_body(struct io_http_exchange *x, yyjson_doc **ret, struct err *e)
     return code;
 }
 
-static void admin_done(struct io_http_exchange *x, const char *key, int64_t value) {
+static void admin_done(struct http_exchange *x, const char *key, int64_t value) {
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc);
     yyjson_mut_doc_set_root(doc, root);
@@ -29,7 +29,7 @@ static void admin_done(struct io_http_exchange *x, const char *key, int64_t valu
     yyjson_mut_doc_free(doc);
 }
 
-static void admin_set_out(struct node *n, struct io_http_exchange *x, bool out) {
+static void admin_set_out(struct node *n, struct http_exchange *x, bool out) {
     struct err e = {0};
     yyjson_doc *doc = NULL;
     const char *name = NULL;
@@ -41,17 +41,17 @@ static void admin_set_out(struct node *n, struct io_http_exchange *x, bool out) 
     else admin_done(x, "done", 1);
 }
 
-static void on_remove(void *user, struct io_http_exchange *x, const char *rest) {
+static void on_remove(void *user, struct http_exchange *x, const char *rest) {
     (void)rest;
     admin_set_out(user, x, true);
 }
 
-static void on_allow(void *user, struct io_http_exchange *x, const char *rest) {
+static void on_allow(void *user, struct http_exchange *x, const char *rest) {
     (void)rest;
     admin_set_out(user, x, false);
 }
 
-static void on_rotate(void *user, struct io_http_exchange *x, const char *rest) {
+static void on_rotate(void *user, struct http_exchange *x, const char *rest) {
     (void)rest;
     struct err e = {0};
     yyjson_doc *doc = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What this node's models teach it (cluster/learn): as the holder of a head it takes the pace of its ring from the requests that end there
+ * What this node's models teach it (plan/learn): as the holder of a head it takes the pace of its ring from the requests that end there
  * and tells it in its record; as a coordinator it corrects the plan's constants by it and by what stages report, and keeps them. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "cluster/learn.h"
+#include "plan/learn.h"
 #include "node/node_priv.h"
 
 enum { MAX_FILE = 1 << 20, MAX_PACES = 32 };
@@ -62,7 +62,7 @@ static void learned_save(struct learned *l) {
     buf_done(&b);
 }
 
-/* ---- the holder of a head ------------------------------------------------------------------------------------------------------ */
+/* ---- the holder of a head ---- */
 
 static struct ring_pace *learned_ring(struct learned *l, const struct stage_order *o, bool make) {
     for (uint32_t i = 0; i < l->n_paces; i++)
@@ -78,7 +78,8 @@ static struct ring_pace *learned_ring(struct learned *l, const struct stage_orde
 void learned_event(struct node *n, struct stage_child *c, const uint8_t *payload, size_t len) {
     if (len < 9 || payload[8] != REQUEST_DONE || calls_count(n->calls) > 1) return;
     struct request_event *ev = MEM_NEW(struct request_event);
-    if (request_event_decode(payload, len, ev, NULL) == ERR_OK && pace_add(&learned_ring(n->learned, stage_child_order(c), true)->pace, ev))
+    if (request_event_decode(payload, len, ev, NULL) == ERR_OK &&
+        learn_pace_add(&learned_ring(n->learned, stage_child_order(c), true)->pace, ev))
         node_changed(n);
     free(ev);
 }
@@ -92,7 +93,7 @@ void learned_record(const struct node *n, const struct stage_order *o, struct re
     memcpy(ret->pace, r->pace.stage_s, sizeof(ret->pace));
 }
 
-/* ---- the coordinator ----------------------------------------------------------------------------------------------------------- */
+/* ---- the coordinator ---- */
 
 void learned_memory(struct node *n, uint64_t node, const char *arch, double kv, double compute) {
     if (learn_memory(n->learned->core, clock_wall_s(), node, arch, kv, compute)) learned_save(n->learned);

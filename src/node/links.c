@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The links between this node and the others, and between those: what was measured (cluster/probe drives that), kept beside the profile,
+ * The links between this node and the others, and between those: what was measured (plan/probe drives that), kept beside the profile,
  * and what the plan is told. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "cluster/probe.h"
+#include "plan/probe.h"
 #include "node/node_priv.h"
 
 enum { MAX_FILE = 1 << 20 };
@@ -101,9 +101,7 @@ err_code links_on_probed(struct node *n, uint64_t from, const uint8_t *payload, 
     return code;
 }
 
-uint64_t links_throughput(const struct node *n, uint64_t to) {
-    return (uint64_t)probe_throughput(n->links->probe, to);
-}
+uint64_t links_throughput(const struct node *n, uint64_t to) { return (uint64_t)probe_throughput(n->links->probe, to); }
 
 /* What `from` says of its link to `to`; false: nothing. */
 static bool links_said(const struct node *n, uint64_t from, uint64_t to, struct plan_link *ret) {

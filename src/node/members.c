@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * cluster/membership in this node: what the control links say goes in, its actions are carried out, and the records of the others are kept
+ * members/membership in this node: what the control links say goes in, its actions are carried out, and the records of the others are kept
  * decoded: those of linked nodes in n->records, those of suspect ones, whom nothing can be asked, in n->suspects. */
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 
 enum { LATE_TICKS = 10 }; /* after so many ticks without the link that the smaller id should dial, the greater one dials too */
 
-/* ---- records ----------------------------------------------------------------------------------------------------------------- */
+/* ---- records ---- */
 
 static struct record *list_take(struct record **list, size_t *n, uint64_t id) {
     for (size_t i = 0; i < *n; i++)
@@ -53,7 +53,7 @@ const struct record *node_record(const struct node *n, uint64_t id) {
     return NULL;
 }
 
-/* ---- actions ----------------------------------------------------------------------------------------------------------------- */
+/* ---- actions ---- */
 
 static void members_send(struct node *n, const struct membership_action *a) {
     struct buf b;
@@ -111,7 +111,7 @@ static void members_act(struct node *n) {
     }
 }
 
-/* ---- events ------------------------------------------------------------------------------------------------------------------ */
+/* ---- events ---- */
 
 /* When each was last heard, before the membership says anything of it. */
 static void members_heard(struct node *n) {

@@ -12,7 +12,7 @@
 #include "node/node_priv.h"
 
 enum { MAX_ASKS = 1024 };
-#define LEAVING_US 5000000u  /* a head that doesn't say whether it is idle is asked again after this */
+#define LEAVING_US  5000000u  /* a head that doesn't say whether it is idle is asked again after this */
 #define GIVEN_UP_US 60000000u /* so long the reason of a load that failed is shown */
 
 /* A question to another node that has not answered yet. */
@@ -44,7 +44,7 @@ void models_free(struct models *m) {
     free(m);
 }
 
-/* ---- what this node coordinates ---------------------------------------------------------------------------------------------- */
+/* ---- what this node coordinates ---- */
 
 static struct served *models_own(const struct node *n, const char *name) {
     for (size_t i = 0; i < n->n_served; i++)
@@ -122,7 +122,7 @@ err_code models_remove_here(struct node *n, const char *name, struct err *e) {
     return catalog_remove(n->catalog, name, e);
 }
 
-/* ---- asking others ----------------------------------------------------------------------------------------------------------- */
+/* ---- asking others ---- */
 
 static void ask_end(struct node *n, struct question **at, err_code code, const struct err *e) {
     struct question *a = *at;
@@ -198,7 +198,7 @@ err_code models_on_answer(struct node *n, uint64_t from, const uint8_t *payload,
     return code;
 }
 
-/* ---- by whoever is to do it -------------------------------------------------------------------------------------------------- */
+/* ---- by whoever is to do it ---- */
 
 static bool record_has_file(const struct record *r, const char *name) {
     for (uint32_t i = 0; i < r->n_cards; i++)
@@ -264,10 +264,9 @@ void models_keep(struct node *n, const char *name, int32_t seconds) {
 void models_node_lost(struct node *n, const struct record *lost) {
     struct err gone;
     err_set(&gone, ERR_UNAVAILABLE, "node %s is gone", lost->name);
-    for (struct question **at = &n->models->asks; *at;) {
+    for (struct question **at = &n->models->asks; *at;)
         if ((*at)->node == lost->id) ask_end(n, at, ERR_UNAVAILABLE, &gone);
         else at = &(*at)->next;
-    }
     for (uint32_t i = 0; i < lost->n_models && !n->stopping; i++) {
         const struct record_model *m = &lost->models[i];
         struct ask_wish wish = {.n_ctx = m->n_ctx, .n_seq = m->n_seq, .replicas = m->replicas, .kept = true};
@@ -280,7 +279,7 @@ void models_node_lost(struct node *n, const struct record *lost) {
     }
 }
 
-/* ---- making room ------------------------------------------------------------------------------------------------------------- */
+/* ---- making room ---- */
 
 /* The record of this instance, wherever it is coordinated. */
 static const struct record_model *models_instance(const struct node *n, const char *instance) {
@@ -348,7 +347,7 @@ static void models_make_room(struct node *n, struct served *s) {
     if (oldest) serve_evict(n, oldest, "others need the room");
 }
 
-/* ---- replicas ---------------------------------------------------------------------------------------------------------------- */
+/* ---- replicas ---- */
 
 static uint32_t models_count(const struct node *n, const struct served *first) {
     uint32_t count = 0;
@@ -385,7 +384,7 @@ static void models_replicate(struct node *n, struct served *first, bool changed)
     free(nodes);
 }
 
-/* ---- what has become superfluous --------------------------------------------------------------------------------------------- */
+/* ---- what has become superfluous ---- */
 
 /* A replica that was started because there was a place, and has lost it. */
 static bool models_is_surplus(const struct served *s) {

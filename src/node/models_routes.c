@@ -11,7 +11,7 @@
 
 enum { MAX_LIST = 1024 };
 
-/* ---- the list ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the list ---- */
 
 struct listing {
     struct node *n;
@@ -107,7 +107,7 @@ static size_t list_names(const struct listing *l, const char **names) {
     return kept;
 }
 
-static void on_list(void *user, struct io_http_exchange *x, const char *rest) {
+static void on_list(void *user, struct http_exchange *x, const char *rest) {
     (void)rest;
     struct node *n = user;
     struct record own = {0};
@@ -127,10 +127,12 @@ static void on_list(void *user, struct io_http_exchange *x, const char *rest) {
     free(names);
 }
 
-/* ---- changes ----------------------------------------------------------------------------------------------------------------- */
+/* ---- changes ---- */
 
 /* An exchange that waits for another node's answer. */
-struct waiting_exchange { struct io_http_exchange *x; /* NULL: its client has gone */ };
+struct waiting_exchange {
+    struct http_exchange *x; /* NULL: its client has gone */
+};
 
 static void exchange_gone(void *user) { ((struct waiting_exchange *)user)->x = NULL; }
 
@@ -149,7 +151,7 @@ static void exchange_done(void *user, err_code code, const struct err *e) {
     free(w);
 }
 
-static void on_change(struct node *n, struct io_http_exchange *x, bool load) {
+static void on_change(struct node *n, struct http_exchange *x, bool load) {
     struct err e = {0};
     yyjson_doc *doc = NULL;
     const char *name = NULL;
@@ -162,24 +164,24 @@ static void on_change(struct node *n, struct io_http_exchange *x, bool load) {
     } else {
         struct waiting_exchange *w = MEM_NEW(struct waiting_exchange);
         w->x = x;
-        io_http_exchange_on_gone(x, exchange_gone, w);
+        http_exchange_on_gone(x, exchange_gone, w);
         if (load) models_load(n, name, &wish, exchange_done, w);
         else models_unload(n, name, exchange_done, w);
     }
     yyjson_doc_free(doc);
 }
 
-static void on_load(void *user, struct io_http_exchange *x, const char *rest) {
+static void on_load(void *user, struct http_exchange *x, const char *rest) {
     (void)rest;
     on_change(user, x, true);
 }
 
-static void on_unload(void *user, struct io_http_exchange *x, const char *rest) {
+static void on_unload(void *user, struct http_exchange *x, const char *rest) {
     (void)rest;
     on_change(user, x, false);
 }
 
-static void on_delete(void *user, struct io_http_exchange *x, const char *name) {
+static void on_delete(void *user, struct http_exchange *x, const char *name) {
     struct err e = {0};
     struct waiting_exchange *w = MEM_NEW(struct waiting_exchange);
     w->x = x;

@@ -12,13 +12,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "cluster/profile.h"
-#include "gateway/api_keys.h"
+#include "plan/profile.h"
+#include "gateway/keys.h"
 #include "node/node_priv.h"
 
 enum { TICK_MS = 500, DRAIN_MS = 10000, NODE_TEMPLATES = 512 * 1024 };
 
-/* ---- what nodes know of each other ------------------------------------------------------------------------------------------- */
+/* ---- what nodes know of each other ---- */
 
 static void node_own_stages(struct node *n, struct record *r) {
     struct stage_child *c;
@@ -26,8 +26,14 @@ static void node_own_stages(struct node *n, struct record *r) {
         const struct stage_order *o = stage_child_order(c);
         const struct stage_state *s = stage_child_state(c);
         struct record_stage *out = &r->stages[r->n_stages++];
-        *out = (struct record_stage){.epoch = o->epoch, .stage = o->stage, .first = o->first, .end = o->end, .phase = s->phase,
-                                     .progress = s->progress, .fetch = s->fetch, .bytes = hold_bytes(c)};
+        *out = (struct record_stage){.epoch = o->epoch,
+                                     .stage = o->stage,
+                                     .first = o->first,
+                                     .end = o->end,
+                                     .phase = s->phase,
+                                     .progress = s->progress,
+                                     .fetch = s->fetch,
+                                     .bytes = hold_bytes(c)};
         memcpy(out->instance, o->instance, sizeof(out->instance));
         memcpy(out->device, s->info.device, sizeof(out->device));
         learned_record(n, o, out);
@@ -92,7 +98,7 @@ static void node_file_found(void *user, const struct model_gguf *g) { weights_se
 
 static void node_file_gone(void *user, const char *id) { holdings_gone(user, id); }
 
-/* ---- control links ----------------------------------------------------------------------------------------------------------- */
+/* ---- control links ---- */
 
 static err_code node_admit(void *user, const struct control_peer *peer, struct err *e) {
     struct node *n = user;
@@ -191,7 +197,7 @@ static void node_take(void *user, const char *name, int fd, const struct sockadd
     }
 }
 
-/* ---- the end ----------------------------------------------------------------------------------------------------------------- */
+/* ---- the end ---- */
 
 static void node_tick(void *user) {
     struct node *n = user;
@@ -257,11 +263,11 @@ static void node_done(struct node *n) {
     free(n);
 }
 
-/* ---- the beginning ----------------------------------------------------------------------------------------------------------- */
+/* ---- the beginning ---- */
 
 static err_code node_open_links(struct node *n, struct err *e) {
-    static const struct control_callbacks callbacks = {.admit = node_admit, .on_up = node_on_up, .on_down = node_on_down,
-                                                       .on_frame = node_on_frame};
+    static const struct control_callbacks callbacks = {
+        .admit = node_admit, .on_up = node_on_up, .on_down = node_on_down, .on_frame = node_on_frame};
     const struct node_config *c = n->config;
     err_code code = port_open(n->loop, c->listen.host[0] ? c->listen.host : "0.0.0.0", c->listen.port, node_take, n, &n->port, e);
     if (code != ERR_OK) {
@@ -351,10 +357,8 @@ static err_code node_open(struct node *n, struct err *e) {
 err_code node_run(const struct node_config *config, struct err *e) {
     struct node *n = MEM_NEW(struct node);
     n->config = config;
-    if (config->name && config->name[0])
-        snprintf(n->name, sizeof(n->name), "%s", config->name);
-    else if (gethostname(n->name, sizeof(n->name) - 1) != 0)
-        snprintf(n->name, sizeof(n->name), "node-%d", (int)getpid());
+    if (config->name && config->name[0]) snprintf(n->name, sizeof(n->name), "%s", config->name);
+    else if (gethostname(n->name, sizeof(n->name) - 1) != 0) snprintf(n->name, sizeof(n->name), "node-%d", (int)getpid());
     n->memory = config->memory ? config->memory : profile_memory_offer();
     io_raise_fd_limit();
     n->loop = io_loop_create();

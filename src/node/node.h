@@ -6,7 +6,7 @@
 #define CARAVAN_NODE_NODE_H
 
 #include "base/err.h"
-#include "cluster/plan.h"
+#include "plan/plan.h"
 #include "engine/params.h"
 #include "io/sock.h"
 
@@ -20,7 +20,7 @@ struct node_config {
     const char *model;         /* GGUF to serve at once; NULL: none */
     struct io_addr listen;     /* the one port; port 0: the kernel chooses */
     struct io_addr api;        /* the gateway; port 0: the kernel chooses */
-    const struct gateway_key *api_keys; /* gateway/api_keys.h */
+    const struct gateway_key *api_keys; /* gateway/keys.h */
     size_t n_api_keys;
     struct io_addr peers[NODE_MAX_PEERS];
     size_t n_peers;

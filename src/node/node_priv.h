@@ -3,13 +3,13 @@
 #ifndef CARAVAN_NODE_NODE_PRIV_H
 #define CARAVAN_NODE_NODE_PRIV_H
 
-#include "cluster/ask.h"
-#include "cluster/control.h"
-#include "cluster/instance.h"
-#include "cluster/membership.h"
-#include "cluster/plan_model.h"
-#include "cluster/record.h"
-#include "cluster/weights.h"
+#include "members/ask.h"
+#include "members/control.h"
+#include "plan/instance.h"
+#include "members/membership.h"
+#include "plan/model.h"
+#include "members/record.h"
+#include "weights/weights.h"
 #include "gateway/server.h"
 #include "model/card.h"
 #include "model/estimate.h"
@@ -17,7 +17,7 @@
 #include "node/join.h"
 #include "node/node.h"
 #include "node/port.h"
-#include "node/stages.h"
+#include "node/stage_child.h"
 
 enum { NODE_MAX_NODES = CONTROL_MAX_LINKS, NODE_MAX_SERVED = RECORD_MAX_MODELS };
 
@@ -273,7 +273,7 @@ err_code join_set_out(struct node *n, const char *name, bool out, struct err *e)
 err_code join_rotate(struct node *n, int64_t grace_s, size_t *ret_told, struct err *e);
 void join_routes_add(struct node *n);
 /* The body of an admin request: a JSON object, which the caller frees. */
-err_code admin_body(struct io_http_exchange *x, yyjson_doc **ret, struct err *e);
+err_code admin_body(struct http_exchange *x, yyjson_doc **ret, struct err *e);
 
 /* ---- status.c ---- */
 yyjson_mut_val *node_status(void *self, yyjson_mut_doc *doc);

@@ -10,8 +10,8 @@
 #include "base/mem.h"
 #include "io/tls.h"
 #include "node/port.h"
-#include "node/stages.h"
-#include "pipeline/tokenize.h"
+#include "node/stage_child.h"
+#include "stage/tokenize.h"
 
 struct private_ring {
     struct io_loop *loop;
@@ -33,7 +33,7 @@ struct private_ring {
     size_t *ret_n;
 };
 
-/* ---- what the children say --------------------------------------------------------------------------------------------------- */
+/* ---- what the children say ---- */
 
 static void ring_on_state(void *user, struct stage_child *c, const struct stage_state *s) {
     struct private_ring *r = user;
@@ -70,9 +70,7 @@ static void ring_on_exit(void *user, struct stage_child *c, const struct err *wh
 static void ring_event(struct private_ring *r, const uint8_t *payload, size_t len) {
     struct request_event *ev = MEM_NEW(struct request_event);
     struct err e = {0};
-    if (request_event_decode(payload, len, ev, &e) != ERR_OK) {
-        *ev = (struct request_event){.kind = REQUEST_FAILED, .err = e};
-    }
+    if (request_event_decode(payload, len, ev, &e) != ERR_OK) *ev = (struct request_event){.kind = REQUEST_FAILED, .err = e};
     if (r->on_event) r->on_event(r->user, ev);
     if (ev->kind == REQUEST_FAILED && r->failed.code == ERR_OK) r->failed = ev->err;
     bool last = ev->kind == REQUEST_DONE || ev->kind == REQUEST_FAILED;
@@ -105,7 +103,7 @@ static void ring_take(void *user, const char *name, int fd, const struct sockadd
     stages_take(r->stages, name, fd);
 }
 
-/* ---- starting ---------------------------------------------------------------------------------------------------------------- */
+/* ---- starting ---- */
 
 /* key: of the links; secret: of the one node that this ring is on, which is no member of any cluster. */
 static void ring_order(const struct private_ring *r, const struct private_ring_config *c, const uint8_t key[IO_TLS_KEY_SIZE],
@@ -122,7 +120,7 @@ static void ring_order(const struct private_ring *r, const struct private_ring_c
     o->load = c->load;
     o->forced = c->forced;
     memcpy(o->key, key, sizeof(o->key));
-    ring_pass_make(secret, o->instance, o->epoch, &o->pass);
+    wire_pass_make(secret, o->instance, o->epoch, &o->pass);
     o->self_node = o->prev_node = o->next_node = io_sign_id(o->pass.node);
     snprintf(o->next_host, sizeof(o->next_host), "127.0.0.1");
     o->next_port = r->dial_port;
@@ -174,7 +172,7 @@ err_code private_ring_start(const struct private_ring_config *config, struct pri
 
 const struct engine_info *private_ring_info(const struct private_ring *r, uint32_t stage) { return &r->info[stage]; }
 
-/* ---- asking ------------------------------------------------------------------------------------------------------------------ */
+/* ---- asking ---- */
 
 /* Runs the loop until the answers are there, or a child is gone. */
 static err_code ring_finish(struct private_ring *r, struct err *e) {

@@ -5,8 +5,8 @@
 #ifndef CARAVAN_NODE_PRIVATE_RING_H
 #define CARAVAN_NODE_PRIVATE_RING_H
 
-#include "pipeline/request.h"
-#include "pipeline/stage_msg.h"
+#include "wire/request.h"
+#include "wire/stage_msg.h"
 
 struct private_ring_config {
     const char *program;      /* path of this binary */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The coordinator's side of a model: opens its header, gives cluster/instance what it needs to know, and carries its actions out. */
+ * The coordinator's side of a model: opens its header, gives plan/instance what it needs to know, and carries its actions out. */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 
 enum { FAILURES = 3 }; /* loads in a row that came to nothing: requests no longer wait for it */
 #define FAREWELL_US 5000000u /* so long a head's node may take to end its requests before the slices go all the same */
-#define LOST_US 5000000u /* so long a node that was lost is waited for before requests are told that there is no room */
+#define LOST_US     5000000u /* so long a node that was lost is waited for before requests are told that there is no room */
 
 static void serve_describe(struct node *n, struct served *s) {
     struct record_model *m = &s->record;
@@ -44,7 +44,9 @@ static err_code serve_shape(struct node *n, struct served *s, struct err *e) {
     const struct engine_load *load = &n->config->load;
     uint32_t trained = s->file->layout->n_ctx_train ? s->file->layout->n_ctx_train : 4096;
     uint32_t n_ctx = s->wish.n_ctx ? s->wish.n_ctx : load->n_ctx;
-    s->shape = (struct model_load_shape){.n_ctx = n_ctx ? n_ctx : trained < 4096 ? trained : 4096,
+    s->shape = (struct model_load_shape){.n_ctx = n_ctx            ? n_ctx
+                                                  : trained < 4096 ? trained
+                                                                   : 4096,
                                          .n_seq = s->wish.n_seq ? s->wish.n_seq : load->n_seq,
                                          .streams = load->exact};
     s->shape.n_ubatch = engine_load_ubatch(load);
@@ -154,7 +156,7 @@ struct served *serve_find(const struct node *n, const char *instance) {
     return NULL;
 }
 
-/* ---- carrying actions out ---------------------------------------------------------------------------------------------------- */
+/* ---- carrying actions out ---- */
 
 static void serve_order(struct node *n, struct served *s, uint32_t stage, struct stage_order *o) {
     const struct plan *p = instance_plan(s->instance);
@@ -210,8 +212,7 @@ static void serve_load(struct node *n, struct served *s, const struct instance_a
     struct buf b;
     buf_init(&b, frame_max_payload(FRAME_LOAD));
     stage_order_encode(&order, &b);
-    if (!control_send(n->control, a->node, FRAME_LOAD, a->epoch, b.data, b.len))
-        serve_failed(s, a, "its node cannot be reached");
+    if (!control_send(n->control, a->node, FRAME_LOAD, a->epoch, b.data, b.len)) serve_failed(s, a, "its node cannot be reached");
     buf_done(&b);
 }
 
@@ -247,10 +248,9 @@ static void farewell_end(struct node *n, struct farewell **at) {
 
 void serve_farewells(struct node *n) {
     struct control_peer peer;
-    for (struct farewell **at = &n->farewells; *at;) {
+    for (struct farewell **at = &n->farewells; *at;)
         if (clock_now() >= (*at)->until || !control_find(n->control, (*at)->head, &peer)) farewell_end(n, at);
         else at = &(*at)->next;
-    }
 }
 
 static void farewell_report(struct node *n, uint64_t node, const struct stage_report *r) {
@@ -332,7 +332,7 @@ static void serve_actions(struct node *n, struct served *s) {
     serve_publish(n, s);
 }
 
-/* ---- what the nodes offer ---------------------------------------------------------------------------------------------------- */
+/* ---- what the nodes offer ---- */
 
 static bool record_has_stage(const struct record *r, const char *instance, uint64_t epoch, uint32_t stage) {
     for (uint32_t i = 0; i < r->n_stages; i++)
@@ -364,8 +364,8 @@ static struct plan_node serve_offer(struct node *n, const struct served *s, cons
     for (uint32_t i = 0; i < r->profile.n_devices && i < PLAN_MAX_DEVICES; i++) {
         const struct profile_device *d = &r->profile.devices[i];
         struct plan_device *out = &p.devices[p.n_devices++];
-        *out = (struct plan_device){.gpu = d->gpu, .memory = d->gpu ? d->memory_free : p.memory,
-                                    .bandwidth = d->bandwidth, .flops = d->flops};
+        *out =
+            (struct plan_device){.gpu = d->gpu, .memory = d->gpu ? d->memory_free : p.memory, .bandwidth = d->bandwidth, .flops = d->flops};
         snprintf(out->name, sizeof(out->name), "%s", d->name);
     }
     learned_offer(n, s->file->layout->arch, &p);

@@ -152,7 +152,10 @@ static void *store_main(void *user) {
 /* ---- the file ---- */
 
 static err_code migrate(struct store *s, const char *path, struct err *e) {
-    static const struct { int number; const char *sql; } steps[] = {
+    static const struct {
+        int number;
+        const char *sql;
+    } steps[] = {
 #define MIGRATION(number, sql) {number, sql},
 #include "../../tables/migrations.def"
 #undef MIGRATION
@@ -189,11 +192,11 @@ static err_code open_file(struct store *s, const char *path, struct err *e) {
         return err_set(e, ERR_IO, "cannot open the state file \"%s\": %s", path, sqlite3_errmsg(s->db));
     sqlite3_busy_timeout(s->db, 5000);
     sqlite3_exec(s->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;", NULL, NULL, NULL);
-    err_code rc = migrate(s, path, e);
-    for (int k = 0; k < KINDS && rc == ERR_OK; k++)
+    err_code code = migrate(s, path, e);
+    for (int k = 0; k < KINDS && code == ERR_OK; k++)
         if (sqlite3_prepare_v3(s->db, statements[k], -1, SQLITE_PREPARE_PERSISTENT, &s->ready[k], NULL) != SQLITE_OK)
-            rc = db_error(s, "its tables", e);
-    return rc;
+            code = db_error(s, "its tables", e);
+    return code;
 }
 
 static void close_file(struct store *s) {
@@ -206,14 +209,15 @@ err_code store_open(const struct store_options *o, struct store **ret, struct er
     *s = (struct store){.retention_s = o->retention_s, .wake = o->wake, .user = o->user};
     list_init(&s->waiting);
     list_init(&s->done);
-    err_code rc = open_file(s, o->path != NULL ? o->path : ":memory:", e);
+    err_code code = open_file(s, o->path != NULL ? o->path : ":memory:", e);
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->more, NULL);
-    if (rc == ERR_OK && pthread_create(&s->thread, NULL, store_main, s) != 0) rc = err_set(e, ERR_INTERNAL, "no thread for the state file");
-    if (rc != ERR_OK) {
+    if (code == ERR_OK && pthread_create(&s->thread, NULL, store_main, s) != 0)
+        code = err_set(e, ERR_INTERNAL, "no thread for the state file");
+    if (code != ERR_OK) {
         close_file(s);
         free(s);
-        return rc;
+        return code;
     }
     *ret = s;
     return ERR_OK;
@@ -240,10 +244,8 @@ void store_deliver(struct store *s) {
         pthread_mutex_unlock(&s->lock);
         if (link == NULL) return;
         struct store_ask *a = LIST_ENTRY(link, struct store_ask, link);
-        if (a->fn != NULL)
-            a->fn(a->user, a->code, buf_cstr(&a->text), a->text.len, &a->err);
-        else if (a->code != ERR_OK && a->kind == KIND_PUT)
-            log_warn("store", "%s", a->err.text);
+        if (a->fn != NULL) a->fn(a->user, a->code, buf_cstr(&a->text), a->text.len, &a->err);
+        else if (a->code != ERR_OK && a->kind == KIND_PUT) log_warn("store", "%s", a->err.text);
         ask_free(a);
     }
 }

@@ -46,7 +46,7 @@ static void chain_open(struct chain *c, const char *path, uint32_t n_ctx) {
     engine_load_init(&load);
     load.n_threads = 1;
     load.n_ctx = n_ctx;
-    snprintf(load.backends, sizeof load.backends, "%s", CARAVAN_BACKENDS_DIR);
+    snprintf(load.backends, sizeof(load.backends), "%s", CARAVAN_BACKENDS_DIR);
     if (model_gguf_open(path, &g, &e) != ERR_OK || model_layout_create(g, &l, &e) != ERR_OK) stop(path, &e);
     for (uint32_t i = 0; i < c->n; i++) {
         struct model_slice *s;
@@ -73,7 +73,7 @@ static void keep_to_core(pthread_t thread, uint32_t core) {
     cpu_set_t set;
     CPU_ZERO(&set);
     CPU_SET(core, &set);
-    if (pthread_setaffinity_np(thread, sizeof set, &set) == 0) return;
+    if (pthread_setaffinity_np(thread, sizeof(set), &set) == 0) return;
 #endif
     fprintf(stderr, "chain: a thread cannot be kept to core %u\n", core);
     exit(1);
@@ -88,7 +88,8 @@ static void *worker_main(void *arg) {
     struct chain *c = ((struct worker *)arg)->chain;
     uint32_t i = ((struct worker *)arg)->i;
     for (;;) {
-        while (sem_wait(&c->turn[i]) != 0) {}
+        while (sem_wait(&c->turn[i]) != 0) {
+        }
         slice_eval(c, i);
         sem_post(&c->turn[(i + 1) % c->n]);
     }
@@ -116,7 +117,8 @@ static int32_t chain_eval(struct chain *c, const struct engine_token *t, size_t 
     slice_eval(c, 0);
     if (c->cores > 0 && c->n > 1) {
         sem_post(&c->turn[1]);
-        while (sem_wait(&c->turn[0]) != 0) {}
+        while (sem_wait(&c->turn[0]) != 0) {
+        }
     } else {
         for (uint32_t i = 1; i < c->n; i++) slice_eval(c, i);
     }
@@ -132,13 +134,12 @@ int main(int argc, char **argv) {
         {"stages", 1, NULL, 'k'}, {"decode", 1, NULL, 'n'}, {"cores", 1, NULL, 'c'}, {"delay-us", 1, NULL, 'd'}, {NULL, 0, NULL, 0}};
     struct chain c = {.n = 4};
     uint32_t n = 48;
-    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;)
         if (o == 'k') c.n = (uint32_t)strtoul(optarg, NULL, 10);
         else if (o == 'n') n = (uint32_t)strtoul(optarg, NULL, 10);
         else if (o == 'c') c.cores = (uint32_t)strtoul(optarg, NULL, 10);
         else if (o == 'd') c.delay.tv_nsec = strtol(optarg, NULL, 10) * 1000;
         else return 2;
-    }
     if (optind + 1 != argc || c.n < 1 || c.n > MOST || n < 1) {
         fprintf(stderr, "usage: chain MODEL [--stages K] [--decode N] [--cores C] [--delay-us D]\n");
         return 2;

@@ -27,7 +27,10 @@
 
 enum { MAX_ANSWER = 64 << 20, EVENTS = 256 };
 
-struct list { double *v; size_t n, cap; };
+struct list {
+    double *v;
+    size_t n, cap;
+};
 
 struct setup {
     uint16_t port;
@@ -72,7 +75,7 @@ static uint64_t now_ns(void) {
 static void list_add(struct list *l, double value) {
     if (l->n == l->cap) {
         l->cap = l->cap > 0 ? 2 * l->cap : 1024;
-        l->v = mem_realloc(l->v, l->cap, sizeof *l->v);
+        l->v = mem_realloc(l->v, l->cap, sizeof(*l->v));
     }
     l->v[l->n++] = value;
 }
@@ -84,7 +87,7 @@ static int by_value(const void *a, const void *b) {
 
 static double list_at(struct list *l, double part) {
     if (l->n == 0) return 0;
-    qsort(l->v, l->n, sizeof *l->v, by_value);
+    qsort(l->v, l->n, sizeof(*l->v), by_value);
     return l->v[(size_t)((double)(l->n - 1) * part)];
 }
 
@@ -95,15 +98,15 @@ static void print(const struct bench *b, const char *what, double value, const c
 /* Nanoseconds that all threads of the process have run. */
 static uint64_t cpu_ns(int pid) {
     char path[320];
-    snprintf(path, sizeof path, "/proc/%d/task", pid);
+    snprintf(path, sizeof(path), "/proc/%d/task", pid);
     DIR *dir = opendir(path);
     if (dir == NULL) stop(path);
     uint64_t sum = 0;
     for (struct dirent *d; (d = readdir(dir)) != NULL;) {
         char ran[64];
-        snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", pid, d->d_name);
+        snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", pid, d->d_name);
         FILE *f = *d->d_name != '.' ? fopen(path, "r") : NULL;
-        if (f != NULL && fgets(ran, sizeof ran, f) != NULL) sum += strtoull(ran, NULL, 10);
+        if (f != NULL && fgets(ran, sizeof(ran), f) != NULL) sum += strtoull(ran, NULL, 10);
         if (f != NULL) fclose(f);
     }
     closedir(dir);
@@ -113,9 +116,9 @@ static uint64_t cpu_ns(int pid) {
 static double memory_mb(int pid) {
     char path[64], line[256];
     double kb = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    snprintf(path, sizeof(path), "/proc/%d/status", pid);
     FILE *f = fopen(path, "r");
-    while (f != NULL && fgets(line, sizeof line, f) != NULL)
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL)
         if (strncmp(line, "VmRSS:", 6) == 0) kb = strtod(line + 6, NULL);
     if (f != NULL) fclose(f);
     return kb / 1024;
@@ -126,8 +129,8 @@ static double memory_mb(int pid) {
 static int open_socket(const struct bench *b) {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(b->o.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
-    if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) != 0) stop("cannot connect");
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0) stop("cannot connect");
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     return fd;
 }
 
@@ -149,7 +152,8 @@ static void ask(struct bench *b, struct stream *s) {
                             (b->first + b->asked) % 1000000, b->o.prompt, b->o.max, *b->o.body != '\0' ? "," : "", b->o.body);
     free(s->request);
     s->request = mem_printf("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %zu"
-                            "\r\n\r\n%s", strlen(body), body);
+                            "\r\n\r\n%s",
+                            strlen(body), body);
     free(body);
     b->asked++;
     s->started = s->done = false;
@@ -212,7 +216,7 @@ static void take(struct bench *b, struct stream *s) {
 
 static void open_streams(struct bench *b) {
     b->epoll = epoll_create1(EPOLL_CLOEXEC);
-    b->streams = mem_calloc(b->o.streams, sizeof *b->streams);
+    b->streams = mem_calloc(b->o.streams, sizeof(*b->streams));
     for (unsigned i = 0; i < b->o.streams; i++) {
         struct stream *s = &b->streams[i];
         s->fd = -1;
@@ -255,7 +259,7 @@ static void open_idle(const struct bench *b) {
     for (unsigned i = 0; i < b->o.idle; i++) {
         int fd = open_socket(b);
         if (i + 1 < b->o.idle) continue;
-        if (send(fd, question, sizeof question - 1, MSG_NOSIGNAL) < 0 || recv(fd, answer, sizeof answer, 0) <= 0)
+        if (send(fd, question, sizeof(question) - 1, MSG_NOSIGNAL) < 0 || recv(fd, answer, sizeof(answer), 0) <= 0)
             stop("an idle connection");
     }
 }
@@ -263,12 +267,11 @@ static void open_idle(const struct bench *b) {
 static unsigned number(const char *text) { return (unsigned)strtoul(text, NULL, 10); }
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {
-        {"port", required_argument, NULL, 'p'},     {"streams", required_argument, NULL, 's'},
-        {"requests", required_argument, NULL, 'r'}, {"max", required_argument, NULL, 'm'},
-        {"idle", required_argument, NULL, 'i'},     {"pid", required_argument, NULL, 'P'},
-        {"prompt", required_argument, NULL, 't'},   {"body", required_argument, NULL, 'b'},
-        {"name", required_argument, NULL, 'n'},     {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"port", required_argument, NULL, 'p'},     {"streams", required_argument, NULL, 's'},
+                                            {"requests", required_argument, NULL, 'r'}, {"max", required_argument, NULL, 'm'},
+                                            {"idle", required_argument, NULL, 'i'},     {"pid", required_argument, NULL, 'P'},
+                                            {"prompt", required_argument, NULL, 't'},   {"body", required_argument, NULL, 'b'},
+                                            {"name", required_argument, NULL, 'n'},     {NULL, 0, NULL, 0}};
     struct bench b = {.o = {.streams = 1, .max = 32, .prompt = "hello", .body = "", .name = ""}};
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {

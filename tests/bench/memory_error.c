@@ -17,9 +17,7 @@ struct shape {
     uint32_t n_ctx, n_seq;
 };
 
-static double ratio(uint64_t estimate, uint64_t real) {
-    return real ? (double)estimate / (double)real : estimate ? 999 : 1;
-}
+static double ratio(uint64_t estimate, uint64_t real) { return real ? (double)estimate / (double)real : estimate ? 999 : 1; }
 
 static void compare(const char *name, const struct model_gguf *g, const struct model_layout *l, uint32_t first, uint32_t end,
                     const struct shape *shape) {
@@ -31,7 +29,7 @@ static void compare(const char *name, const struct model_gguf *g, const struct m
     load.n_ctx = shape->n_ctx;
     load.n_seq = shape->n_seq;
     load.n_threads = 1;
-    snprintf(load.backends, sizeof load.backends, "%s", CARAVAN_BACKENDS_DIR);
+    snprintf(load.backends, sizeof(load.backends), "%s", CARAVAN_BACKENDS_DIR);
     struct model_load_shape s = {
         .n_ctx = shape->n_ctx, .n_seq = shape->n_seq, .n_ubatch = 512, .type_k = MODEL_TYPE_F16, .type_v = MODEL_TYPE_F16};
     err_code code = model_slice_create(g, l, first, end, &slice, &e);
@@ -60,10 +58,8 @@ int main(int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         struct model_gguf *g = NULL;
         struct model_layout *l = NULL;
-        if (strcmp(argv[i], "--ctx") == 0 && i + 1 < argc)
-            shape.n_ctx = (uint32_t)strtoul(argv[++i], NULL, 10);
-        else if (strcmp(argv[i], "--parallel") == 0 && i + 1 < argc)
-            shape.n_seq = (uint32_t)strtoul(argv[++i], NULL, 10);
+        if (strcmp(argv[i], "--ctx") == 0 && i + 1 < argc) shape.n_ctx = (uint32_t)strtoul(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--parallel") == 0 && i + 1 < argc) shape.n_seq = (uint32_t)strtoul(argv[++i], NULL, 10);
         else if (model_gguf_open(argv[i], &g, &e) != ERR_OK || model_layout_create(g, &l, &e) != ERR_OK)
             printf("%s: %s\n", argv[i], e.text);
         else {

@@ -9,7 +9,7 @@
 #include <time.h>
 
 #include "base/mem.h"
-#include "cluster/plan.h"
+#include "plan/plan.h"
 
 enum { MAX_NODES = 64, MAX_LAYERS = 128 };
 
@@ -37,13 +37,9 @@ static struct plan_link world_link(void *user, uint64_t from, uint64_t to) {
     return w->links[from - 1][to - 1];
 }
 
-static double draw(unsigned *seed, double low, double high) {
-    return low + (high - low) * rand_r(seed) / RAND_MAX;
-}
+static double draw(unsigned *seed, double low, double high) { return low + (high - low) * rand_r(seed) / RAND_MAX; }
 /* Of figures that span decades: each decade is as likely. */
-static double draw_wide(unsigned *seed, double low, double high) {
-    return low * pow(high / low, draw(seed, 0, 1));
-}
+static double draw_wide(unsigned *seed, double low, double high) { return low * pow(high / low, draw(seed, 0, 1)); }
 
 static void world_make(struct world *w, uint32_t n_layer, double layer_gb, uint32_t n_nodes, bool nodes_differ, double far_rtt,
                        unsigned *seed) {

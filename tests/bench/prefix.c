@@ -22,7 +22,10 @@ struct setup {
     bool exact;
 };
 
-struct seen { clock_us first; uint32_t cached; };
+struct seen {
+    clock_us first;
+    uint32_t cached;
+};
 
 static void stop(const char *what, const struct err *e) {
     fprintf(stderr, "prefix: %s: %s\n", what, e->text);
@@ -42,7 +45,7 @@ static double first_token_ms(const struct setup *s, struct private_ring *ring, u
     request_init(&r);
     r.model = mem_strdup(s->model);
     r.n_tokens = s->n_prefix + s->n_own;
-    r.tokens = mem_calloc(r.n_tokens, sizeof *r.tokens);
+    r.tokens = mem_calloc(r.n_tokens, sizeof(*r.tokens));
     for (uint32_t i = 0; i < r.n_tokens; i++)
         r.tokens[i] = (int32_t)((i < s->n_prefix ? i * 7919u + 13 : i * 104729u + salt * 31u) % n_vocab);
     r.max_tokens = TOKENS;
@@ -64,14 +67,18 @@ static void run(const struct setup *s) {
     if (model_gguf_open(s->model, &g, &e) != ERR_OK || model_layout_create(g, &layout, &e) != ERR_OK) stop("model", &e);
     uint32_t bounds[MAX_STAGES + 1];
     for (uint32_t i = 0; i <= s->n_stage; i++) bounds[i] = (layout->n_layer * i + s->n_stage - 1) / s->n_stage;
-    struct private_ring_config c = {.program = s->program, .path = model_gguf_path(g, 0), .model_id = model_gguf_id(g), .bounds = bounds,
-                                    .n_stage = s->n_stage, .prefix_cache = true};
+    struct private_ring_config c = {.program = s->program,
+                                    .path = model_gguf_path(g, 0),
+                                    .model_id = model_gguf_id(g),
+                                    .bounds = bounds,
+                                    .n_stage = s->n_stage,
+                                    .prefix_cache = true};
     engine_load_init(&c.load);
     c.load.n_threads = s->threads;
     c.load.n_seq = 4;
     c.load.n_ctx = s->n_prefix + s->n_own + TOKENS;
     c.load.exact = s->exact;
-    snprintf(c.load.backends, sizeof c.load.backends, "%s", CARAVAN_BACKENDS_DIR);
+    snprintf(c.load.backends, sizeof(c.load.backends), "%s", CARAVAN_BACKENDS_DIR);
     if (private_ring_start(&c, &ring, &e) != ERR_OK) stop("the ring", &e);
     uint32_t warm, none, cached;
     struct setup other = *s; /* the first request of all also pays for what is set up then */
@@ -87,7 +94,7 @@ static void run(const struct setup *s) {
 /* The program beside this one. */
 static const char *default_program(void) {
     static char path[4096];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - sizeof "caravan");
+    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - sizeof "caravan");
     char *slash = n > 0 ? memrchr(path, '/', (size_t)n) : NULL;
     if (slash == NULL) return "caravan";
     memcpy(slash + 1, "caravan", sizeof "caravan");

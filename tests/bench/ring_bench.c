@@ -25,7 +25,7 @@
 #include "model/layout.h"
 #include "node/private_ring.h"
 #include "relay/relay.h"
-#include "ring/frame.h"
+#include "wire/frame.h"
 
 enum { MAX_STAGES = 16, MAX_STREAMS = 64, MAX_RUNS = 8, PROMPT = 16, PHRASE = 8, DEFAULT_STAGES = 1 };
 
@@ -56,7 +56,7 @@ static void stop(const char *what, const struct err *e) {
     exit(1);
 }
 
-/* ---- measuring -------------------------------------------------------------------------------------------------------------- */
+/* ---- measuring ---- */
 
 static void on_event(void *user, const struct request_event *ev) {
     struct tally *t = user;
@@ -86,7 +86,7 @@ static void on_event(void *user, const struct request_event *ev) {
 /* Random weights never repeat themselves: their answer is kept to the phrase's tokens, in the order that the model chooses. */
 static void keep_to_phrase(struct request *r) {
     r->sampling.n_bias = PHRASE;
-    r->sampling.bias = mem_calloc(PHRASE, sizeof *r->sampling.bias);
+    r->sampling.bias = mem_calloc(PHRASE, sizeof(*r->sampling.bias));
     for (uint32_t i = 0; i < PHRASE; i++) r->sampling.bias[i] = (struct engine_logit_bias){.token = r->tokens[i], .bias = 100};
 }
 
@@ -95,7 +95,7 @@ static void make_request(const struct setup *s, uint32_t n_vocab, uint32_t n_pro
     static uint64_t random = 88172645463325252u;
     request_init(ret);
     ret->model = mem_strdup(s->model);
-    ret->tokens = mem_calloc(n_prompt, sizeof *ret->tokens);
+    ret->tokens = mem_calloc(n_prompt, sizeof(*ret->tokens));
     ret->n_tokens = n_prompt;
     for (uint32_t i = 0; i < n_prompt; i++) {
         random ^= random << 13; /* xorshift64 (Marsaglia 2003) */
@@ -153,15 +153,15 @@ static void measure_prefill(const struct setup *s, struct private_ring *ring) {
     print_stages(&t);
 }
 
-/* ---- memory ----------------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 /* The proportional set size of a process, in bytes: pages that several share (libraries) count once among them. */
 static uint64_t process_memory(unsigned long pid) {
     char path[64], line[256];
     uint64_t kib = 0;
-    snprintf(path, sizeof path, "/proc/%lu/smaps_rollup", pid);
+    snprintf(path, sizeof(path), "/proc/%lu/smaps_rollup", pid);
     FILE *f = fopen(path, "r");
-    while (f != NULL && fgets(line, sizeof line, f) != NULL)
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL)
         if (strncmp(line, "Pss:", 4) == 0) kib += strtoull(line + 4, NULL, 10);
     if (f != NULL) fclose(f);
     return kib * 1024;
@@ -171,9 +171,9 @@ static uint64_t process_memory(unsigned long pid) {
 static uint64_t children_memory(void) {
     char path[64], line[1024] = "";
     uint64_t sum = 0;
-    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
     FILE *f = fopen(path, "r");
-    if (f == NULL || fgets(line, sizeof line, f) == NULL) line[0] = '\0';
+    if (f == NULL || fgets(line, sizeof(line), f) == NULL) line[0] = '\0';
     if (f != NULL) fclose(f);
     for (char *at = line, *end; *at != '\0'; at = end) {
         unsigned long pid = strtoul(at, &end, 10);
@@ -195,12 +195,13 @@ static void print_memory(const struct setup *s, const struct private_ring *ring,
     uint64_t model = f != NULL && fseek(f, 0, SEEK_END) == 0 ? (uint64_t)ftell(f) : 0;
     if (f != NULL) fclose(f);
     printf("{\"what\": \"memory\", \"n_stage\": %u, \"model_mb\": %.1f, \"kv_mb\": %.1f, \"weights_mb\": %.1f, \"compute_mb\": %.1f, "
-           "\"stages_mb\": %.1f, \"ratio\": %.4f}\n", s->n_stage, (double)model / 1e6, (double)kv / 1e6, (double)weights / 1e6,
-           (double)compute / 1e6, (double)all / 1e6, (double)all / (double)(model + kv));
+           "\"stages_mb\": %.1f, \"ratio\": %.4f}\n",
+           s->n_stage, (double)model / 1e6, (double)kv / 1e6, (double)weights / 1e6, (double)compute / 1e6, (double)all / 1e6,
+           (double)all / (double)(model + kv));
     fflush(stdout);
 }
 
-/* ---- the ring --------------------------------------------------------------------------------------------------------------- */
+/* ---- the ring ---- */
 
 static uint16_t through_relay(void *user, uint16_t port) {
     struct setup *s = user;
@@ -215,15 +216,22 @@ static struct private_ring *start(struct setup *s, const struct model_gguf *g, s
     uint32_t most = 1;
     for (uint32_t i = 0; i < s->n_runs; i++) most = s->streams[i] > most ? s->streams[i] : most;
     uint32_t n_ctx = (s->n_prefill > PROMPT + s->n_decode ? s->n_prefill : PROMPT + s->n_decode) + 8;
-    struct private_ring_config c = {.program = s->program, .path = model_gguf_path(g, 0), .model_id = model_gguf_id(g), .bounds = s->bounds,
-                                    .n_stage = s->n_stage, .dtype = s->dtype, .spin_us = s->spin_us, .n_draft = s->n_draft,
-                                    .via = through_relay, .via_user = s};
+    struct private_ring_config c = {.program = s->program,
+                                    .path = model_gguf_path(g, 0),
+                                    .model_id = model_gguf_id(g),
+                                    .bounds = s->bounds,
+                                    .n_stage = s->n_stage,
+                                    .dtype = s->dtype,
+                                    .spin_us = s->spin_us,
+                                    .n_draft = s->n_draft,
+                                    .via = through_relay,
+                                    .via_user = s};
     engine_load_init(&c.load);
     c.load.n_threads = s->threads;
     c.load.n_seq = most;
     c.load.n_ctx = n_ctx;
     c.load.n_batch = s->batch;
-    snprintf(c.load.backends, sizeof c.load.backends, "%s", CARAVAN_BACKENDS_DIR);
+    snprintf(c.load.backends, sizeof(c.load.backends), "%s", CARAVAN_BACKENDS_DIR);
     struct private_ring *ring;
     if (private_ring_start(&c, &ring, e) != ERR_OK) stop("the ring", e);
     return ring;
@@ -259,7 +267,7 @@ static void run(struct setup *s) {
     model_gguf_free(g);
 }
 
-/* ---- the command line ------------------------------------------------------------------------------------------------------- */
+/* ---- the command line ---- */
 
 /* "a,b,c" to numbers; how many. */
 static uint32_t numbers(const char *text, uint32_t *ret, uint32_t most) {
@@ -291,7 +299,7 @@ static bool set_dtype(struct setup *s, const char *name) {
 /* The program beside this one. */
 static const char *default_program(void) {
     static char path[4096];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - sizeof "caravan");
+    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - sizeof "caravan");
     char *slash = n > 0 ? memrchr(path, '/', (size_t)n) : NULL;
     if (slash == NULL) return "caravan";
     memcpy(slash + 1, "caravan", sizeof "caravan");
@@ -300,10 +308,11 @@ static const char *default_program(void) {
 
 static bool read_options(struct setup *s, int argc, char **argv) {
     static const struct option options[] = {
-        {"program", 1, NULL, 'P'}, {"stages", 1, NULL, 'k'}, {"split", 1, NULL, 'l'}, {"threads", 1, NULL, 't'}, {"decode", 1, NULL, 'n'},
-        {"streams", 1, NULL, 's'}, {"prefill", 1, NULL, 'p'}, {"spin", 1, NULL, 'u'}, {"batch", 1, NULL, 'b'}, {"dtype", 1, NULL, 'd'},
-        {"repeat", 1, NULL, 'r'}, {"wait", 0, NULL, 'w'}, {"delay-us", 1, NULL, 'D'}, {"mbit", 1, NULL, 'M'},
-        {"memory", 0, NULL, 'm'}, {"draft", 1, NULL, 'g'}, {"repetitive", 0, NULL, 'R'}, {NULL, 0, NULL, 0},
+        {"program", 1, NULL, 'P'},    {"stages", 1, NULL, 'k'},  {"split", 1, NULL, 'l'},   {"threads", 1, NULL, 't'},
+        {"decode", 1, NULL, 'n'},     {"streams", 1, NULL, 's'}, {"prefill", 1, NULL, 'p'}, {"spin", 1, NULL, 'u'},
+        {"batch", 1, NULL, 'b'},      {"dtype", 1, NULL, 'd'},   {"repeat", 1, NULL, 'r'},  {"wait", 0, NULL, 'w'},
+        {"delay-us", 1, NULL, 'D'},   {"mbit", 1, NULL, 'M'},    {"memory", 0, NULL, 'm'},  {"draft", 1, NULL, 'g'},
+        {"repetitive", 0, NULL, 'R'}, {NULL, 0, NULL, 0},
     };
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (c) {
@@ -316,7 +325,9 @@ static bool read_options(struct setup *s, int argc, char **argv) {
         case 'p': s->n_prefill = (uint32_t)strtoul(optarg, NULL, 10); break;
         case 'u': s->spin_us = (uint32_t)strtoul(optarg, NULL, 10); break;
         case 'b': s->batch = (uint32_t)strtoul(optarg, NULL, 10); break;
-        case 'd': if (!set_dtype(s, optarg)) return false; break;
+        case 'd':
+            if (!set_dtype(s, optarg)) return false;
+            break;
         case 'r': s->repeat = (uint32_t)strtoul(optarg, NULL, 10); break;
         case 'w': s->wait = true; break;
         case 'D': s->delay_us = strtoull(optarg, NULL, 10); break;
@@ -337,7 +348,12 @@ static bool read_options(struct setup *s, int argc, char **argv) {
 int main(int argc, char **argv) {
     struct stage_order defaults;
     stage_order_init(&defaults);
-    struct setup s = {.program = default_program(), .n_stage = DEFAULT_STAGES, .threads = 1, .streams = {1}, .n_runs = 1, .repeat = 1,
+    struct setup s = {.program = default_program(),
+                      .n_stage = DEFAULT_STAGES,
+                      .threads = 1,
+                      .streams = {1},
+                      .n_runs = 1,
+                      .repeat = 1,
                       .spin_us = defaults.spin_us};
     if (!read_options(&s, argc, argv)) {
         fprintf(stderr, "usage: ring_bench MODEL [--stages K | --split A,B] [--threads T] [--decode N] [--streams 1,2] [--prefill P]\n"

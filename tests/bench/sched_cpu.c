@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "base/mem.h"
-#include "pipeline/sched.h"
+#include "sched/sched.h"
 
 enum { VOCAB = 32000, PROMPT = 64, TOKENS = 4000, WARM = 100, MAX_TRACE_BYTES = 1 << 20 };
 
@@ -58,7 +58,7 @@ static void submit(struct bench *b, uint64_t id) {
     request_init(&r);
     r.id = id;
     r.n_tokens = PROMPT;
-    r.tokens = mem_calloc(PROMPT, sizeof *r.tokens);
+    r.tokens = mem_calloc(PROMPT, sizeof(*r.tokens));
     for (size_t i = 0; i < PROMPT; i++) r.tokens[i] = (int32_t)((i + 1) * id % VOCAB);
     r.max_tokens = TOKENS;
     r.ignore_eos = true;
@@ -86,9 +86,9 @@ static void answer(struct bench *b, const struct sched_action *a) {
     }
     for (uint32_t i = 0; i < b->n_stage; i++) {
         uint8_t entry[FRAME_TRACE_SIZE];
-        struct ring_trace trace = {.stage = (uint16_t)i, .hop_us = 50, .compute_us = 1000 + 100 * (uint32_t)a->n_tokens};
-        ring_trace_put(entry, &trace);
-        buf_append(&to->payload, entry, sizeof entry);
+        struct wire_trace trace = {.stage = (uint16_t)i, .hop_us = 50, .compute_us = 1000 + 100 * (uint32_t)a->n_tokens};
+        wire_trace_put(entry, &trace);
+        buf_append(&to->payload, entry, sizeof(entry));
     }
 }
 
@@ -124,10 +124,18 @@ int main(int argc, char **argv) {
         return 2;
     }
     uint32_t ctx = PROMPT + TOKENS + 1;
-    struct sched_config c = {.n_stage = stages, .n_seq = streams, .n_ctx_seq = ctx, .n_ctx = ctx * streams, .n_batch = 2048,
-                             .n_vocab = VOCAB, .n_queue = streams, .can_remove = true, .prefix_cache = true, .latency_us = 200000};
+    struct sched_config c = {.n_stage = stages,
+                             .n_seq = streams,
+                             .n_ctx_seq = ctx,
+                             .n_ctx = ctx * streams,
+                             .n_batch = 2048,
+                             .n_vocab = VOCAB,
+                             .n_queue = streams,
+                             .can_remove = true,
+                             .prefix_cache = true,
+                             .latency_us = 200000};
     struct bench b = {.s = sched_create(&c), .n_stage = stages, .now = 1000, .room = 2 * stages + 2};
-    b.answers = mem_calloc(b.room, sizeof *b.answers);
+    b.answers = mem_calloc(b.room, sizeof(*b.answers));
     for (uint32_t i = 0; i < b.room; i++) buf_init(&b.answers[i].payload, MAX_TRACE_BYTES);
     buf_init(&b.event, MAX_TRACE_BYTES);
     for (uint64_t id = 1; id <= streams; id++) submit(&b, id);

@@ -8,8 +8,8 @@
 #include <time.h>
 
 #include "base/mem.h"
-#include "engine/chat.h"
-#include "engine/schema.h"
+#include "chat/render.h"
+#include "grammar/schema.h"
 
 enum { RUNS = 31, FIRST_RUNS = 5, MAX_FILE = 1 << 20, MAX_TEMPLATES = 64 };
 
@@ -25,7 +25,7 @@ static int by_value(const void *a, const void *b) {
 }
 
 static double median(double *list, size_t n) {
-    qsort(list, n, sizeof *list, by_value);
+    qsort(list, n, sizeof(*list), by_value);
     return list[n / 2];
 }
 
@@ -45,13 +45,17 @@ static yyjson_doc *conversation(int n) {
     return doc;
 }
 
-static double render_ms(struct engine_chat *c, const char *tmpl, yyjson_doc *messages, struct buf *out) {
-    struct engine_chat_input in = {.tmpl = tmpl, .bos = "<s>", .eos = "</s>", .messages = yyjson_doc_get_root(messages),
-                                   .add_generation_prompt = true, .now = 1700000000};
+static double render_ms(struct chat *c, const char *tmpl, yyjson_doc *messages, struct buf *out) {
+    struct chat_input in = {.tmpl = tmpl,
+                            .bos = "<s>",
+                            .eos = "</s>",
+                            .messages = yyjson_doc_get_root(messages),
+                            .add_generation_prompt = true,
+                            .now = 1700000000};
     struct err e;
     buf_clear(out);
     double start = now_ms();
-    if (engine_chat_render(c, &in, out, NULL, &e) != ERR_OK) return -1;
+    if (chat_render(c, &in, out, NULL, &e) != ERR_OK) return -1;
     return now_ms() - start;
 }
 
@@ -60,16 +64,16 @@ static void bench_template(const char *name, const char *tmpl, yyjson_doc *small
     struct buf out;
     buf_init(&out, 1 << 24);
     for (int i = 0; i < FIRST_RUNS; i++) {
-        struct engine_chat *c = engine_chat_create(NULL);
+        struct chat *c = chat_create(NULL);
         render_ms(c, "{{ messages[0].role }}", small, &out); /* starts the runtime */
         first[i] = render_ms(c, tmpl, small, &out);
-        engine_chat_free(c);
+        chat_free(c);
     }
-    struct engine_chat *c = engine_chat_create(NULL);
+    struct chat *c = chat_create(NULL);
     for (int i = -1; i < RUNS; i++) warm[i < 0 ? 0 : i] = render_ms(c, tmpl, small, &out);
     for (int i = 0; i < RUNS; i++) large[i] = render_ms(c, tmpl, big, &out);
     printf("%-16s %9.1f %9.2f %9.2f\n", name, median(first, FIRST_RUNS), median(warm, RUNS), median(large, RUNS));
-    engine_chat_free(c);
+    chat_free(c);
     buf_done(&out);
 }
 
@@ -84,7 +88,7 @@ static void bench_templates(const char *folder) {
     for (struct dirent *entry; d != NULL && (entry = readdir(d)) != NULL && n < MAX_TEMPLATES;)
         if (strstr(entry->d_name, ".jinja") != NULL) names[n++] = mem_strdup(entry->d_name);
     if (d != NULL) closedir(d);
-    qsort(names, n, sizeof *names, by_name);
+    qsort(names, n, sizeof(*names), by_name);
     for (size_t i = 0; i < n; i++) {
         char *path = mem_printf("%s/%s", folder, names[i]);
         FILE *f = fopen(path, "rb");
@@ -108,11 +112,11 @@ static void bench_start(void) {
     buf_init(&out, 1 << 16);
     for (int i = 0; i < FIRST_RUNS; i++) {
         double start = now_ms();
-        struct engine_jinja *j = engine_jinja_create(NULL);
+        struct jinja *j = jinja_create(NULL);
         struct err e;
-        if (engine_jinja_render(j, "x", 1, "{}", 2, 0, &out, &e) != ERR_OK) abort();
+        if (jinja_render(j, "x", 1, "{}", 2, 0, &out, &e) != ERR_OK) abort();
         list[i] = now_ms() - start;
-        engine_jinja_free(j);
+        jinja_free(j);
     }
     printf("runtime start    %9.1f ms\n", median(list, FIRST_RUNS));
     buf_done(&out);
@@ -123,19 +127,19 @@ static void bench_schema(int properties) {
     struct buf b, grammar;
     struct err e;
     yyjson_doc *doc = NULL;
-    const struct engine_schema_options options = {.closed = true};
+    const struct schema_options options = {.closed = true};
     buf_init(&b, 1 << 20);
     buf_init(&grammar, 1 << 20);
     buf_append_str(&b, "{\"type\":\"object\",\"properties\":{");
     for (int i = 0; i < properties; i++)
-        buf_printf(&b, "%s\"property_%d\":{\"type\":\"array\",\"items\":{\"type\":\"string\",\"maxLength\":%d}}",
-                   i > 0 ? "," : "", i, 10 + i);
+        buf_printf(&b, "%s\"property_%d\":{\"type\":\"array\",\"items\":{\"type\":\"string\",\"maxLength\":%d}}", i > 0 ? "," : "", i,
+                   10 + i);
     buf_append_str(&b, "}}");
     if (json_parse(buf_cstr(&b), b.len, &doc, &e) != ERR_OK) abort();
     for (int i = 0; i < RUNS; i++) {
         buf_clear(&grammar);
         double start = now_ms();
-        if (engine_schema_to_gbnf(yyjson_doc_get_root(doc), &options, &grammar, &e) != ERR_OK) abort();
+        if (schema_to_gbnf(yyjson_doc_get_root(doc), &options, &grammar, &e) != ERR_OK) abort();
         list[i] = now_ms() - start;
     }
     printf("schema of %3d properties: %.3f ms, %zu bytes of grammar\n", properties, median(list, RUNS), grammar.len);
@@ -145,7 +149,7 @@ static void bench_schema(int properties) {
 }
 
 int main(int argc, char **argv) {
-    if (engine_jinja_built_in()) {
+    if (jinja_built_in()) {
         bench_start();
         bench_templates(argc > 1 ? argv[1] : "tests/data/templates");
     }

@@ -33,7 +33,11 @@ struct backend_call {
     backend_event_fn fn;
     void *user;
     struct request_event ev;
-    struct { uint8_t bytes[64]; size_t len; bool control; } pieces[MAX_PIECES];
+    struct {
+        uint8_t bytes[64];
+        size_t len;
+        bool control;
+    } pieces[MAX_PIECES];
     size_t n_pieces, n_total, at;
     bool started, stamp;
     uint64_t start_ms, prefill_ms, delay_ms;
@@ -66,7 +70,7 @@ struct fake {
 };
 
 static void add_piece(struct backend_call *c, const void *bytes, size_t len) {
-    if (c->n_pieces == MAX_PIECES || len > sizeof c->pieces[0].bytes) abort();
+    if (c->n_pieces == MAX_PIECES || len > sizeof(c->pieces[0].bytes)) abort();
     memcpy(c->pieces[c->n_pieces].bytes, bytes, len);
     c->pieces[c->n_pieces++].len = len;
 }
@@ -74,7 +78,7 @@ static void add_piece(struct backend_call *c, const void *bytes, size_t len) {
 static void add_hex(struct backend_call *c, const char *hex) {
     uint8_t bytes[64];
     size_t n = 0;
-    for (; hex[0] != '\0' && hex[1] != '\0' && n < sizeof bytes; hex += 2) {
+    for (; hex[0] != '\0' && hex[1] != '\0' && n < sizeof(bytes); hex += 2) {
         const char digits[3] = {hex[0], hex[1], '\0'};
         bytes[n++] = (uint8_t)strtoul(digits, NULL, 16);
     }
@@ -120,8 +124,8 @@ static void read_script(struct backend_call *c, yyjson_val *script, uint64_t see
     v = yyjson_obj_get(script, "fail");
     if (v != NULL) c->fail = err_from_name(yyjson_get_str(v));
     c->fail_after = (int64_t)script_number(script, "fail_after", 0);
-    yyjson_arr_foreach(yyjson_obj_get(script, "lose"), i, n, v)
-        if (c->n_lose < ARRAY_LEN(c->lose)) c->lose[c->n_lose++] = yyjson_get_uint(v);
+    yyjson_arr_foreach(yyjson_obj_get(script, "lose"), i, n, v) if (c->n_lose < ARRAY_LEN(c->lose)) c->lose[c->n_lose++] =
+        yyjson_get_uint(v);
 }
 
 static void call_end(struct backend_call *c) {
@@ -171,7 +175,7 @@ static void put_stamp(struct request_event *ev) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     int64_t ns = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-    ev->piece_len = (uint16_t)snprintf(ev->piece, sizeof ev->piece, "%" PRId64 " ", ns);
+    ev->piece_len = (uint16_t)snprintf(ev->piece, sizeof(ev->piece), "%" PRId64 " ", ns);
 }
 
 /* One step: STARTED, a token, or the end. Sends at most one event, last, since the gateway may cancel inside it. */
@@ -194,7 +198,7 @@ static void step(void *user) {
         c->embeds = false;
         c->ev.kind = REQUEST_VECTOR;
         c->ev.vector = c->vector;
-        c->ev.n_vector = (uint32_t)(sizeof c->vector / 4);
+        c->ev.n_vector = (uint32_t)(sizeof(c->vector) / 4);
         io_timer_start(c->timer, c->delay_ms, 0);
         c->fn(c->user, &c->ev);
         return;
@@ -218,10 +222,8 @@ static void step(void *user) {
         c->ev.top[i].token = (int32_t)(100 + k + i);
         c->ev.top[i].logprob = c->ev.logprob - (float)i;
         c->ev.top[i].piece_len = (uint16_t)(i == 0 ? c->pieces[k].len : 1);
-        if (i == 0)
-            memcpy(c->ev.top[i].piece, c->pieces[k].bytes, c->pieces[k].len);
-        else
-            c->ev.top[i].piece[0] = (char)('a' + i);
+        if (i == 0) memcpy(c->ev.top[i].piece, c->pieces[k].bytes, c->pieces[k].len);
+        else c->ev.top[i].piece[0] = (char)('a' + i);
     }
     io_timer_start(c->timer, c->delay_ms, 0);
     c->fn(c->user, &c->ev);
@@ -269,7 +271,7 @@ static err_code fake_submit(void *self, const struct request *r, backend_event_f
         c->length = true;
     }
     c->embeds = r->embed;
-    for (size_t i = 0; c->embeds && i < sizeof c->vector / 4; i++) bytes_put_f32(c->vector + 4 * i, (float)(i + r->text_len));
+    for (size_t i = 0; c->embeds && i < sizeof(c->vector) / 4; i++) bytes_put_f32(c->vector + 4 * i, (float)(i + r->text_len));
     if (c->embeds) c->n_total = 0;
     go_on_behind(c, r);
     c->n_top = r->sampling.n_top_logprobs;
@@ -296,7 +298,7 @@ static void tell_text(void *user) {
     size_t n = c->n_total;
     int32_t *tokens = c->tokens;
     char *bytes = c->bytes;
-    uint32_t *ends = mem_calloc(n, sizeof *ends);
+    uint32_t *ends = mem_calloc(n, sizeof(*ends));
     for (size_t i = 0; i < n; i++) ends[i] = (uint32_t)i + 1;
     c->tokens = NULL;
     c->bytes = NULL;
@@ -313,7 +315,7 @@ static struct backend_call *text_call(struct fake *f, size_t n, backend_text_fn 
     if (c->next != NULL) c->next->slot = &c->next;
     f->calls = c;
     f->running++;
-    c->tokens = mem_calloc(n, sizeof *c->tokens);
+    c->tokens = mem_calloc(n, sizeof(*c->tokens));
     c->bytes = mem_alloc(n);
     c->timer = io_timer_open(f->loop, tell_text, c);
     io_timer_start(c->timer, 0, 0);
@@ -391,16 +393,49 @@ static const struct backend_model *fake_models(void *self, size_t *ret_n) {
          .n_vocab = 1000,
          .created = 1700000000,
          .ready = true,
-         .facts = {.family = "fake", .quantization = "Q4_K_M", .digest = "f4ce", .n_params = 7200000000, .bytes = 4000000000,
-                   .fim_pre = "<PRE>", .fim_suf = "<SUF>", .fim_mid = "<MID>", .n_embd = 64, .n_layer = 2, .n_ctx_train = 8192}},
-        {.id = "hermes", .chat_template = HERMES, .bos = "", .eos = "<|im_end|>", .n_ctx = 4096, .n_vocab = 1000,
-         .created = 1700000000, .ready = true},
-        {.id = "mistral", .chat_template = MISTRAL, .bos = "<s>", .eos = "</s>", .n_ctx = 4096, .n_vocab = 1000,
-         .created = 1700000000, .ready = true},
-        {.id = "harmony", .chat_template = HARMONY, .bos = "", .eos = "<|return|>", .n_ctx = 4096, .n_vocab = 1000,
-         .created = 1700000000, .ready = true},
-        {.id = "hostile", .chat_template = "{% for i in range(1000000000) %}{{ i }}{% endfor %}", .bos = "", .eos = "", .n_ctx = 4096,
-         .n_vocab = 1000, .created = 1700000000, .ready = true},
+         .facts = {.family = "fake",
+                   .quantization = "Q4_K_M",
+                   .digest = "f4ce",
+                   .n_params = 7200000000,
+                   .bytes = 4000000000,
+                   .fim_pre = "<PRE>",
+                   .fim_suf = "<SUF>",
+                   .fim_mid = "<MID>",
+                   .n_embd = 64,
+                   .n_layer = 2,
+                   .n_ctx_train = 8192}},
+        {.id = "hermes",
+         .chat_template = HERMES,
+         .bos = "",
+         .eos = "<|im_end|>",
+         .n_ctx = 4096,
+         .n_vocab = 1000,
+         .created = 1700000000,
+         .ready = true},
+        {.id = "mistral",
+         .chat_template = MISTRAL,
+         .bos = "<s>",
+         .eos = "</s>",
+         .n_ctx = 4096,
+         .n_vocab = 1000,
+         .created = 1700000000,
+         .ready = true},
+        {.id = "harmony",
+         .chat_template = HARMONY,
+         .bos = "",
+         .eos = "<|return|>",
+         .n_ctx = 4096,
+         .n_vocab = 1000,
+         .created = 1700000000,
+         .ready = true},
+        {.id = "hostile",
+         .chat_template = "{% for i in range(1000000000) %}{{ i }}{% endfor %}",
+         .bos = "",
+         .eos = "",
+         .n_ctx = 4096,
+         .n_vocab = 1000,
+         .created = 1700000000,
+         .ready = true},
         {.id = "org/loading", .chat_template = "chatml", .bos = "", .eos = "", .n_ctx = 4096, .n_vocab = 1000, .created = 1700000000},
         {.id = "plain", .chat_template = NULL, .bos = "", .eos = "", .n_ctx = 512, .n_vocab = 1000, .created = 1700000000, .ready = true},
     };
@@ -445,10 +480,8 @@ static void on_drained(void *user) {
 
 static void on_signal(void *user, int signo) {
     struct fake *f = user;
-    if (signo == SIGTERM)
-        gateway_drain(f->gateway, on_drained, f);
-    else
-        io_loop_stop(f->loop);
+    if (signo == SIGTERM) gateway_drain(f->gateway, on_drained, f);
+    else io_loop_stop(f->loop);
 }
 
 int main(int argc, char **argv) {
@@ -463,9 +496,15 @@ int main(int argc, char **argv) {
     o.cors_origin = getenv("FAKE_CORS");
     const char *max = getenv("FAKE_MAX_CONNECTIONS");
     if (max != NULL) o.max_connections = (uint32_t)strtoul(max, NULL, 10);
-    struct backend backend = {.self = &f, .submit = fake_submit, .cancel = fake_cancel,
-                              .tokenize = fake_tokenize, .detokenize = fake_detokenize, .models = fake_models, .status = fake_status,
-                              .keep = fake_keep, .expires = fake_expires};
+    struct backend backend = {.self = &f,
+                              .submit = fake_submit,
+                              .cancel = fake_cancel,
+                              .tokenize = fake_tokenize,
+                              .detokenize = fake_detokenize,
+                              .models = fake_models,
+                              .status = fake_status,
+                              .keep = fake_keep,
+                              .expires = fake_expires};
     const char *await = getenv("FAKE_AWAIT"), *limit = getenv("FAKE_REPLAY_LIMIT");
     if (await != NULL) backend.await = fake_await;
     if (limit != NULL) o.replay_s = (uint32_t)strtoul(limit, NULL, 10);

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cluster/identity.h"
-#include "cluster/key.h"
-#include "cluster/weights_priv.h"
+#include "members/identity.h"
+#include "members/key.h"
+#include "weights/weights_priv.h"
 
 static int stop(const struct err *e) {
     printf("%s: %s\n", err_name(e->code), e->text);
@@ -32,7 +32,7 @@ int main(int argc, char **argv) {
     if (key_open(argv[1], key, &made, &e) != ERR_OK || identity_peek(argv[2], &id, &e) != ERR_OK) return stop(&e);
     if (model_gguf_open(argv[4], &g, &e) != ERR_OK) return stop(&e);
     key_link(key, place.key);
-    ring_pass_make(id.secret, place.instance, place.epoch, &place.pass);
+    wire_pass_make(id.secret, place.instance, place.epoch, &place.pass);
     memcpy(place.source.host, argv[3], (size_t)(colon - argv[3]));
     place.source.port = (uint16_t)strtoul(colon + 1, NULL, 10);
     struct weights_shared *shared = weights_shared_create(&place, &e);

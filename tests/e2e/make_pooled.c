@@ -24,14 +24,14 @@ static void put_metadata(struct model_writer *w, const struct model_gguf *g, con
     for (size_t i = 0; i < model_gguf_n_kv(g); i++) {
         struct model_kv kv = *model_gguf_kv(g, i);
         if (strncmp(kv.key, "llama.", 6) == 0) {
-            snprintf(key, sizeof key, "%s.%s", arch, kv.key + 6);
+            snprintf(key, sizeof(key), "%s.%s", arch, kv.key + 6);
             kv.key = key;
         }
         if (strcmp(kv.key, "general.architecture") == 0) model_write_str(w, kv.key, arch);
         else if (strcmp(kv.key, "general.name") == 0) model_write_str(w, kv.key, "pooled");
         else model_write_kv(w, &kv, 0, kv.n);
     }
-    snprintf(key, sizeof key, "%s.pooling_type", arch);
+    snprintf(key, sizeof(key), "%s.pooling_type", arch);
     model_write_u32(w, key, pooling);
     if (pooling != 4) return;
     model_write_array(w, "qwen3.classifier.output_labels", MODEL_KV_STR, LABELS);
@@ -41,20 +41,20 @@ static void put_metadata(struct model_writer *w, const struct model_gguf *g, con
 }
 
 static struct made *made_tensors(const struct model_gguf *g, uint32_t n_layer, uint64_t n_embd, uint64_t n_head_dim, size_t *ret_n) {
-    struct made *all = mem_calloc(2 * (size_t)n_layer + 1, sizeof *all);
+    struct made *all = mem_calloc(2 * (size_t)n_layer + 1, sizeof(*all));
     size_t n = 0;
     (void)g;
     for (uint32_t i = 0; i < n_layer; i++)
         for (int k = 0; k < 2; k++) {
             struct made *m = &all[n++];
-            snprintf(m->name, sizeof m->name, "blk.%u.attn_%c_norm.weight", i, k == 0 ? 'q' : 'k');
+            snprintf(m->name, sizeof(m->name), "blk.%u.attn_%c_norm.weight", i, k == 0 ? 'q' : 'k');
             m->ne[0] = n_head_dim;
             m->n_dims = 1;
             m->data = mem_calloc(n_head_dim, sizeof(float));
             for (uint64_t j = 0; j < n_head_dim; j++) m->data[j] = 1.0f;
         }
     struct made *m = &all[n++];
-    snprintf(m->name, sizeof m->name, "cls.output.weight");
+    snprintf(m->name, sizeof(m->name), "cls.output.weight");
     m->ne[0] = n_embd;
     m->ne[1] = LABELS;
     m->n_dims = 2;

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "engine/gbnf.h"
-#include "engine/schema.h"
+#include "grammar/gbnf.h"
+#include "grammar/schema.h"
 #include "support/grammar_fixture.h"
 
 enum { TEXT_BYTES = 150, MAX_TEXT = 1 << 16 };
@@ -32,12 +32,12 @@ static void answer_line(const struct grammar_fixture *f, const char *line) {
     yyjson_mut_val *answer = yyjson_mut_obj(out);
     yyjson_mut_doc_set_root(out, answer);
     buf_init(&grammar, ENGINE_MAX_GRAMMAR);
-    err_code rc = json_parse(line, strlen(line), &doc, &e);
+    err_code code = json_parse(line, strlen(line), &doc, &e);
     yyjson_val *order = yyjson_doc_get_root(doc);
-    struct engine_schema_options options = {.closed = yyjson_is_true(yyjson_obj_get(order, "closed"))};
-    if (rc == ERR_OK) rc = engine_schema_to_gbnf(yyjson_obj_get(order, "schema"), &options, &grammar, &e);
-    if (rc == ERR_OK) rc = engine_gbnf_check(buf_cstr(&grammar), &e);
-    if (rc == ERR_OK) walk(f, buf_cstr(&grammar), order, out, answer);
+    struct schema_options options = {.closed = yyjson_is_true(yyjson_obj_get(order, "closed"))};
+    if (code == ERR_OK) code = schema_to_gbnf(yyjson_obj_get(order, "schema"), &options, &grammar, &e);
+    if (code == ERR_OK) code = gbnf_check(buf_cstr(&grammar), &e);
+    if (code == ERR_OK) walk(f, buf_cstr(&grammar), order, out, answer);
     else yyjson_mut_obj_add_str(out, answer, "error", e.text);
     char *text = yyjson_mut_write(out, 0, NULL);
     puts(text);

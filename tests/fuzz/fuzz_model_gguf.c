@@ -29,7 +29,7 @@ static void read_slice(const struct model_slice *s, struct original *o) {
     FILE *f = NULL;
     uint64_t total = 0;
     if (model_slice_open(s, read_original, o, &f, &e)) abort();
-    for (size_t n; total < 4 * sizeof part && (n = fread(part, 1, sizeof part, f)) > 0;) total += n;
+    for (size_t n; total < 4 * sizeof(part) && (n = fread(part, 1, sizeof(part), f)) > 0;) total += n;
     if (ferror(f)) abort();
     fclose(f);
 }

@@ -38,8 +38,7 @@ static void write_all(int fd, const void *data, size_t len) {
     const char *p = data;
     while (len > 0) {
         ssize_t n = write(fd, p, len);
-        if (n <= 0)
-            return;
+        if (n <= 0) return;
         p += n;
         len -= (size_t)n;
     }
@@ -53,19 +52,17 @@ static void on_crash(int signal_number) {
         fclose(file);
     }
     static const char text[] = "fuzz: crashed; the input is in crash-input.bin\n";
-    write_all(STDERR_FILENO, text, sizeof text - 1);
+    write_all(STDERR_FILENO, text, sizeof(text) - 1);
     signal(signal_number, SIG_DFL);
     raise(signal_number);
 }
 
 static void run_one(const uint8_t *data, size_t len) {
-    if (data != current)
-        memcpy(current, data, len);
+    if (data != current) memcpy(current, data, len);
     current_len = len;
     /* A heap copy of exactly this size, so that a sanitizer sees the first byte past the end. */
     uint8_t *copy = malloc(len ? len : 1);
-    if (!copy)
-        abort();
+    if (!copy) abort();
     memcpy(copy, current, len);
     LLVMFuzzerTestOneInput(copy, len);
     free(copy);
@@ -78,8 +75,7 @@ static void load_file(const char *path) {
         exit(1);
     }
     uint8_t *data = malloc(LARGEST_INPUT);
-    if (!data)
-        abort();
+    if (!data) abort();
     size_t len = fread(data, 1, LARGEST_INPUT, file);
     fclose(file);
     samples[sample_count++] = (struct sample){data, len};
@@ -87,8 +83,7 @@ static void load_file(const char *path) {
 
 static void load_path(const char *path) {
     struct stat st;
-    if (stat(path, &st) != 0)
-        return; /* a target without a corpus starts from the empty input */
+    if (stat(path, &st) != 0) return; /* a target without a corpus starts from the empty input */
     if (!S_ISDIR(st.st_mode)) {
         load_file(path);
         return;
@@ -96,14 +91,12 @@ static void load_path(const char *path) {
     DIR *folder = opendir(path);
     struct dirent *entry;
     while (folder && (entry = readdir(folder))) {
-        if (entry->d_name[0] == '.')
-            continue;
+        if (entry->d_name[0] == '.') continue;
         char full[4096];
-        snprintf(full, sizeof full, "%s/%s", path, entry->d_name);
+        snprintf(full, sizeof(full), "%s/%s", path, entry->d_name);
         load_file(full);
     }
-    if (folder)
-        closedir(folder);
+    if (folder) closedir(folder);
 }
 
 static size_t mutate_once(size_t len) {
@@ -112,19 +105,16 @@ static size_t mutate_once(size_t len) {
     size_t at = len ? (size_t)(random_next() % len) : 0;
     switch (r % 6) {
     case 0: /* flip a bit */
-        if (len)
-            current[at] ^= (uint8_t)(1u << ((r >> 8) % 8));
+        if (len) current[at] ^= (uint8_t)(1u << ((r >> 8) % 8));
         return len;
     case 1: /* a random byte */
-        if (len)
-            current[at] = (uint8_t)(r >> 16);
+        if (len) current[at] = (uint8_t)(r >> 16);
         return len;
     case 2: /* an odd number over up to four bytes */
         for (size_t i = 0; i < 4 && at + i < len; i++)
-            current[at + i] = (uint8_t)(odd[(r >> 8) % (sizeof odd / sizeof odd[0])] >> (8 * i));
+            current[at + i] = (uint8_t)(odd[(r >> 8) % (sizeof(odd) / sizeof(odd[0]))] >> (8 * i));
         return len;
-    case 3: /* cut */
-        return at;
+    case 3: /* cut */ return at;
     case 4: { /* remove a run */
         size_t n = len - at < 1 + (r >> 8) % 16 ? len - at : 1 + (size_t)((r >> 8) % 16);
         memmove(current + at, current + at + n, len - at - n);
@@ -132,8 +122,7 @@ static size_t mutate_once(size_t len) {
     }
     default: { /* repeat a run in place */
         size_t n = len - at < 1 + (r >> 8) % 16 ? len - at : 1 + (size_t)((r >> 8) % 16);
-        if (len + n > LARGEST_INPUT)
-            return len;
+        if (len + n > LARGEST_INPUT) return len;
         memmove(current + at + n, current + at, len - at);
         return len + n;
     }
@@ -143,16 +132,11 @@ static size_t mutate_once(size_t len) {
 int main(int argc, char **argv) {
     double seconds = 0;
     uint64_t seed = (uint64_t)time(NULL);
-    if (LLVMFuzzerInitialize)
-        LLVMFuzzerInitialize(&argc, &argv);
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
-            seconds = strtod(argv[++i], NULL);
-        else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
-            seed = strtoull(argv[++i], NULL, 10);
-        else
-            load_path(argv[i]);
-    }
+    if (LLVMFuzzerInitialize) LLVMFuzzerInitialize(&argc, &argv);
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc) seconds = strtod(argv[++i], NULL);
+        else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) seed = strtoull(argv[++i], NULL, 10);
+        else load_path(argv[i]);
     signal(SIGSEGV, on_crash);
     signal(SIGABRT, on_crash);
     signal(SIGFPE, on_crash);
@@ -161,8 +145,7 @@ int main(int argc, char **argv) {
     fflush(stdout);
     random_state = seed;
     run_one((const uint8_t *)"", 0);
-    for (size_t i = 0; i < sample_count; i++)
-        run_one(samples[i].data, samples[i].len);
+    for (size_t i = 0; i < sample_count; i++) run_one(samples[i].data, samples[i].len);
     struct timespec start, now;
     clock_gettime(CLOCK_MONOTONIC, &start);
     unsigned long runs = 0;
@@ -174,16 +157,13 @@ int main(int argc, char **argv) {
             len = s->len;
         } else {
             len = (size_t)(random_next() % 256);
-            for (size_t i = 0; i < len; i++)
-                current[i] = (uint8_t)random_next();
+            for (size_t i = 0; i < len; i++) current[i] = (uint8_t)random_next();
         }
-        for (uint64_t n = 1 + random_next() % 4; n > 0; n--)
-            len = mutate_once(len);
+        for (uint64_t n = 1 + random_next() % 4; n > 0; n--) len = mutate_once(len);
         run_one(current, len);
         clock_gettime(CLOCK_MONOTONIC, &now);
     }
     printf("%zu corpus files and %lu mutations: no crash\n", sample_count, runs);
-    for (size_t i = 0; i < sample_count; i++)
-        free(samples[i].data);
+    for (size_t i = 0; i < sample_count; i++) free(samples[i].data);
     return 0;
 }

@@ -41,7 +41,7 @@ static uint64_t now_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* ---- one connection --------------------------------------------------------------------------------------------------------- */
+/* ---- one connection ---- */
 
 static void pair_free(struct pair *p) {
     for (int i = 0; i < 2; i++) {
@@ -55,9 +55,7 @@ static void read_side(struct pair *p, int i) {
     for (;;) {
         size_t room;
         uint8_t *to = relay_line_space(&p->line[i], &room);
-        if (room == 0 || p->ended[i]) {
-            return;
-        }
+        if (room == 0 || p->ended[i]) return;
         ssize_t n = recv(p->fd[i], to, room < CHUNK ? room : CHUNK, MSG_DONTWAIT);
         if (n > 0) {
             relay_line_put(&p->line[i], now_ns(), (size_t)n);
@@ -90,16 +88,12 @@ static void write_side(struct pair *p, int i) {
     }
 }
 
-static bool pair_over(const struct pair *p) {
-    return p->broken || (p->told[0] && p->told[1]);
-}
+static bool pair_over(const struct pair *p) { return p->broken || (p->told[0] && p->told[1]); }
 
 static void accept_pair(struct relay *r) {
     const struct io_sock_options options = {.no_delay = true};
     int in, out;
-    if (io_sock_accept(r->listener, 0, &in, NULL) != ERR_OK) {
-        return;
-    }
+    if (io_sock_accept(r->listener, 0, &in, NULL) != ERR_OK) return;
     if (r->n == MAX_PAIRS || io_sock_connect(&r->config.to, CONNECT_MS, &out, NULL) != ERR_OK) {
         close(in); /* as a network would: the other end is gone */
         return;
@@ -114,7 +108,7 @@ static void accept_pair(struct relay *r) {
     r->pairs[r->n++] = p;
 }
 
-/* ---- the thread ------------------------------------------------------------------------------------------------------------- */
+/* ---- the thread ---- */
 
 /* Until when the thread may sleep; fills in what it waits for. */
 static uint64_t plan(const struct relay *r, struct pollfd *fds) {
@@ -139,9 +133,7 @@ static uint64_t plan(const struct relay *r, struct pollfd *fds) {
 static void sleep_until(struct pollfd *fds, size_t n, uint64_t next) {
     uint64_t now = now_ns(), left = next > now ? next - now : 0;
     struct timespec t = {.tv_sec = (time_t)(left / 1000000000u), .tv_nsec = (long)(left % 1000000000u)};
-    if (ppoll(fds, n, next == RELAY_LINE_NEVER ? NULL : &t, NULL) < 0) {
-        fds[SLOT_STOP].revents = fds[SLOT_LISTEN].revents = 0; /* a signal */
-    }
+    if (ppoll(fds, n, next == RELAY_LINE_NEVER ? NULL : &t, NULL) < 0) fds[SLOT_STOP].revents = fds[SLOT_LISTEN].revents = 0; /* a signal */
 }
 
 static void *relay_main(void *arg) {
@@ -151,9 +143,7 @@ static void *relay_main(void *arg) {
     for (;;) {
         uint64_t next = plan(r, fds);
         sleep_until(fds, SLOT_PAIRS + 2 * r->n, next);
-        if (fds[SLOT_STOP].revents != 0) {
-            return NULL;
-        }
+        if (fds[SLOT_STOP].revents != 0) return NULL;
         for (size_t k = r->n; k-- > 0;) {
             struct pair *p = r->pairs[k];
             for (int i = 0; i < 2; i++) {
@@ -165,13 +155,11 @@ static void *relay_main(void *arg) {
                 r->pairs[k] = r->pairs[--r->n];
             }
         }
-        if (fds[SLOT_LISTEN].revents != 0) {
-            accept_pair(r);
-        }
+        if (fds[SLOT_LISTEN].revents != 0) accept_pair(r);
     }
 }
 
-/* ---- start and stop --------------------------------------------------------------------------------------------------------- */
+/* ---- start and stop ---- */
 
 err_code relay_start(const struct relay_config *c, struct relay **ret, uint16_t *ret_port, struct err *e) {
     struct io_addr at = {.host = "127.0.0.1", .port = c->listen_port};
@@ -200,15 +188,11 @@ err_code relay_start(const struct relay_config *c, struct relay **ret, uint16_t 
 }
 
 void relay_stop(struct relay *r) {
-    if (r == NULL) {
-        return;
-    }
+    if (r == NULL) return;
     close(r->stop[1]);
     pthread_join(r->thread, NULL);
     close(r->stop[0]);
     close(r->listener);
-    for (size_t k = 0; k < r->n; k++) {
-        pair_free(r->pairs[k]);
-    }
+    for (size_t k = 0; k < r->n; k++) pair_free(r->pairs[k]);
     free(r);
 }

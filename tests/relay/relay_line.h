@@ -17,7 +17,9 @@ struct relay_line {
     uint64_t free_ns;               /* when the narrowest place has let everything pass */
     uint8_t *bytes;                 /* a ring of RELAY_LINE_BYTES */
     uint64_t n_in, n_arrived, n_out;/* bytes put, bytes that may be taken, bytes taken */
-    struct relay_mark { uint64_t end, due_ns; } *marks; /* a ring: bytes up to `end` arrive at due_ns */
+    struct relay_mark {
+        uint64_t end, due_ns;
+    } *marks; /* a ring: bytes up to `end` arrive at due_ns */
     uint64_t mark_in, mark_out;
 };
 

@@ -8,12 +8,12 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "pipeline/stage_msg.h"
+#include "wire/stage_msg.h"
 
 static const uint64_t EPOCH = 0x100000007;
 static const clock_us KILL_NOTICE_US = 50;
 
-/* ---- what waits to happen --------------------------------------------------------------------------------------------------- */
+/* ---- what waits to happen ---- */
 
 enum sim_kind { SIM_DELIVER, SIM_FREE, SIM_TIMER, SIM_LOST };
 struct sim_event {
@@ -27,7 +27,10 @@ struct sim_event {
     clock_us sent;
 };
 
-struct inbox { struct sim_event *frames; size_t first, n, cap; };
+struct inbox {
+    struct sim_event *frames;
+    size_t first, n, cap;
+};
 
 struct sim_stage {
     struct sim *sim;
@@ -66,24 +69,18 @@ uint64_t sim_random(struct sim *s) {
     return z ^ (z >> 31);
 }
 
-uint32_t sim_between(struct sim *s, uint32_t least, uint32_t most) {
-    return least + (uint32_t)(sim_random(s) % (most - least + 1));
-}
+uint32_t sim_between(struct sim *s, uint32_t least, uint32_t most) { return least + (uint32_t)(sim_random(s) % (most - least + 1)); }
 
-static bool before(const struct sim_event *a, const struct sim_event *b) {
-    return a->at != b->at ? a->at < b->at : a->order < b->order;
-}
+static bool before(const struct sim_event *a, const struct sim_event *b) { return a->at != b->at ? a->at < b->at : a->order < b->order; }
 
 static void heap_push(struct sim *s, struct sim_event ev) {
     if (s->n_heap == s->heap_cap) {
         s->heap_cap = s->heap_cap * 2 + 64;
-        s->heap = mem_realloc(s->heap, s->heap_cap, sizeof *s->heap);
+        s->heap = mem_realloc(s->heap, s->heap_cap, sizeof(*s->heap));
     }
     ev.order = s->order++;
     size_t i = s->n_heap++;
-    for (; i > 0 && before(&ev, &s->heap[(i - 1) / 2]); i = (i - 1) / 2) {
-        s->heap[i] = s->heap[(i - 1) / 2];
-    }
+    for (; i > 0 && before(&ev, &s->heap[(i - 1) / 2]); i = (i - 1) / 2) s->heap[i] = s->heap[(i - 1) / 2];
     s->heap[i] = ev;
 }
 
@@ -91,12 +88,8 @@ static struct sim_event heap_pop(struct sim *s) {
     struct sim_event top = s->heap[0], last = s->heap[--s->n_heap];
     size_t i = 0;
     for (size_t child; (child = 2 * i + 1) < s->n_heap; i = child) {
-        if (child + 1 < s->n_heap && before(&s->heap[child + 1], &s->heap[child])) {
-            child++;
-        }
-        if (!before(&s->heap[child], &last)) {
-            break;
-        }
+        if (child + 1 < s->n_heap && before(&s->heap[child + 1], &s->heap[child])) child++;
+        if (!before(&s->heap[child], &last)) break;
         s->heap[i] = s->heap[child];
     }
     s->heap[i] = last;
@@ -106,12 +99,12 @@ static struct sim_event heap_pop(struct sim *s) {
 static void inbox_push(struct inbox *b, struct sim_event ev) {
     if (b->n == b->cap) {
         b->cap = b->cap * 2 + 16;
-        b->frames = mem_realloc(b->frames, b->cap, sizeof *b->frames);
+        b->frames = mem_realloc(b->frames, b->cap, sizeof(*b->frames));
     }
     b->frames[b->n++] = ev;
 }
 
-/* ---- links ------------------------------------------------------------------------------------------------------------------ */
+/* ---- links ---- */
 
 /* The frame as bytes, kept until the computation that makes it has ended. */
 static void stage_puts(struct sim_stage *st, const struct stage_out *out) {
@@ -150,13 +143,11 @@ static void stage_sends(struct sim *s, struct sim_stage *st) {
 }
 
 static void break_ring(struct sim *s, const char *why) {
-    if (s->broken[0] == '\0') {
-        snprintf(s->broken, sizeof s->broken, "%s", why);
-    }
+    if (s->broken[0] == '\0') snprintf(s->broken, sizeof(s->broken), "%s", why);
     heap_push(s, (struct sim_event){.at = s->now + KILL_NOTICE_US, .kind = SIM_LOST});
 }
 
-/* ---- stages ----------------------------------------------------------------------------------------------------------------- */
+/* ---- stages ---- */
 
 static clock_us stage_clock(void *user) {
     const struct sim_stage *st = user;
@@ -183,13 +174,9 @@ static void stage_busy(struct sim *s, struct sim_stage *st) {
 static void head_fault(struct sim *s, const uint8_t *payload, size_t len) {
     struct stage_fault f;
     struct err e;
-    if (stage_fault_decode(payload, len, &f, &e) != ERR_OK) {
-        break_ring(s, e.text);
-    } else if (f.frame >= 0) {
-        sched_fault_frame(s->sched, s->now, (uint32_t)f.frame, &f.err);
-    } else {
-        sched_fault_seq(s->sched, s->now, (uint32_t)f.seq, (uint32_t)f.generation, &f.err);
-    }
+    if (stage_fault_decode(payload, len, &f, &e) != ERR_OK) break_ring(s, e.text);
+    else if (f.frame >= 0) sched_fault_frame(s->sched, s->now, (uint32_t)f.frame, &f.err);
+    else sched_fault_seq(s->sched, s->now, (uint32_t)f.seq, (uint32_t)f.generation, &f.err);
 }
 
 static void head_receives(struct sim *s, const struct frame_header *h, const uint8_t *payload, uint32_t hop_us);
@@ -204,12 +191,8 @@ static void head_pump(struct sim *s) {
         sched_count(s->sched, &n);
         s->most_in_flight = n.in_flight > s->most_in_flight ? n.in_flight : s->most_in_flight;
         switch (a.kind) {
-        case SCHED_ACTION_EVENT:
-            s->cb.on_event(s->user, s->now, a.event);
-            break;
-        case SCHED_ACTION_LOGITS:
-            s->cb.on_logits(s->user, s->now, &a);
-            break;
+        case SCHED_ACTION_EVENT: s->cb.on_event(s->user, s->now, a.event); break;
+        case SCHED_ACTION_LOGITS: s->cb.on_logits(s->user, s->now, &a); break;
         case SCHED_ACTION_OPEN:
             stage_begin_open(st->core, a.seq, a.generation, a.sampling, &out);
             stage_puts(st, &out);
@@ -262,15 +245,11 @@ static void stage_work(struct sim *s, struct sim_stage *st) {
         }
         free(ev.bytes);
     }
-    if (b->first == b->n) {
-        b->first = b->n = 0;
-    }
-    if (st->number == 0) {
-        head_pump(s);
-    }
+    if (b->first == b->n) b->first = b->n = 0;
+    if (st->number == 0) head_pump(s);
 }
 
-/* ---- the whole -------------------------------------------------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
 static void open_stages(struct sim *s) {
     const struct sim_config *c = &s->config;
@@ -280,14 +259,23 @@ static void open_stages(struct sim *s) {
         uint32_t left = c->n_stage - i - 1, most = c->n_layer - left - first;
         uint32_t n = left == 0 ? most : sim_between(s, 1, most);
         *st = (struct sim_stage){.sim = s, .number = i};
-        struct fake_params p = {.first = first, .end = first + n, .n_layer = c->n_layer, .n_seq = c->n_seq, .n_ctx_seq = c->n_ctx_seq,
-                                .n_ctx = c->n_ctx, .n_batch = c->n_batch, .loop = c->loop,
-                                .keeps_state = c->keeps_state, .shapes = c->exact,
-                                .on_eval = on_eval, .fail = on_fail, .user = st};
+        struct fake_params p = {.first = first,
+                                .end = first + n,
+                                .n_layer = c->n_layer,
+                                .n_seq = c->n_seq,
+                                .n_ctx_seq = c->n_ctx_seq,
+                                .n_ctx = c->n_ctx,
+                                .n_batch = c->n_batch,
+                                .loop = c->loop,
+                                .keeps_state = c->keeps_state,
+                                .shapes = c->exact,
+                                .on_eval = on_eval,
+                                .fail = on_fail,
+                                .user = st};
         first += n;
         fake_engine_open(&p, &st->engine);
-        struct stage_config sc = {.engine = &st->engine, .stage = i, .n_stage = c->n_stage, .epoch = EPOCH, .dtype = c->dtype,
-                                  .clock = stage_clock, .user = st};
+        struct stage_config sc = {
+            .engine = &st->engine, .stage = i, .n_stage = c->n_stage, .epoch = EPOCH, .dtype = c->dtype, .clock = stage_clock, .user = st};
         struct err e;
         err_code code = stage_create(&sc, &st->core, &e);
         assert(code == ERR_OK);
@@ -303,10 +291,21 @@ struct sim *sim_create(const struct sim_config *c, const struct sim_callbacks *c
     s->random = c->seed;
     s->now = 1000;
     open_stages(s);
-    struct sched_config sc = {.n_stage = c->n_stage, .n_seq = c->n_seq, .n_ctx_seq = c->n_ctx_seq, .n_ctx = c->n_ctx, .n_batch = c->n_batch,
-                              .n_vocab = FAKE_N_VOCAB, .n_queue = c->n_queue, .n_credit = c->n_credit, .exact = c->exact,
-                              .prefix_cache = c->prefix_cache, .latency_us = c->latency_us, .can_remove = !c->keeps_state,
-                              .n_draft = c->n_draft, .draft_always = c->draft_always, .draft_alone = c->draft_alone,
+    struct sched_config sc = {.n_stage = c->n_stage,
+                              .n_seq = c->n_seq,
+                              .n_ctx_seq = c->n_ctx_seq,
+                              .n_ctx = c->n_ctx,
+                              .n_batch = c->n_batch,
+                              .n_vocab = FAKE_N_VOCAB,
+                              .n_queue = c->n_queue,
+                              .n_credit = c->n_credit,
+                              .exact = c->exact,
+                              .prefix_cache = c->prefix_cache,
+                              .latency_us = c->latency_us,
+                              .can_remove = !c->keeps_state,
+                              .n_draft = c->n_draft,
+                              .draft_always = c->draft_always,
+                              .draft_alone = c->draft_alone,
                               .drafter = c->drafter};
     s->sched = sched_create(&sc);
     return s;
@@ -314,28 +313,20 @@ struct sim *sim_create(const struct sim_config *c, const struct sim_callbacks *c
 
 void sim_free(struct sim *s) {
     sched_free(s->sched);
-    for (size_t i = 0; i < s->n_heap; i++) {
-        free(s->heap[i].bytes);
-    }
+    for (size_t i = 0; i < s->n_heap; i++) free(s->heap[i].bytes);
     for (uint32_t i = 0; i < s->config.n_stage; i++) {
         struct sim_stage *st = &s->stages[i];
         stage_free(st->core);
         st->engine.ops->close(st->engine.self);
-        for (size_t k = st->inbox.first; k < st->inbox.n; k++) {
-            free(st->inbox.frames[k].bytes);
-        }
-        for (size_t k = 0; k < st->n_out; k++) {
-            free(st->out[k].bytes);
-        }
+        for (size_t k = st->inbox.first; k < st->inbox.n; k++) free(st->inbox.frames[k].bytes);
+        for (size_t k = 0; k < st->n_out; k++) free(st->out[k].bytes);
         free(st->inbox.frames);
     }
     free(s->heap);
     free(s);
 }
 
-void sim_timer(struct sim *s, clock_us at, uint64_t what) {
-    heap_push(s, (struct sim_event){.at = at, .kind = SIM_TIMER, .what = what});
-}
+void sim_timer(struct sim *s, clock_us at, uint64_t what) { heap_push(s, (struct sim_event){.at = at, .kind = SIM_TIMER, .what = what}); }
 
 void sim_kill(struct sim *s, uint32_t stage) {
     s->stages[stage].dead = true;
@@ -353,9 +344,7 @@ static void head_loses_ring(struct sim *s) {
 bool sim_run(struct sim *s, size_t max_steps) {
     head_pump(s);
     while (s->n_heap > 0) {
-        if (max_steps-- == 0) {
-            return false;
-        }
+        if (max_steps-- == 0) return false;
         struct sim_event ev = heap_pop(s);
         s->now = ev.at;
         struct sim_stage *st = &s->stages[ev.stage];
@@ -366,18 +355,14 @@ bool sim_run(struct sim *s, size_t max_steps) {
             break;
         case SIM_FREE:
             st->busy = false;
-            if (!st->dead) {
-                stage_sends(s, st);
-            }
+            if (!st->dead) stage_sends(s, st);
             stage_work(s, st);
             break;
         case SIM_TIMER:
             s->cb.on_timer(s->user, s->now, ev.what);
             head_pump(s);
             break;
-        case SIM_LOST:
-            head_loses_ring(s);
-            break;
+        case SIM_LOST: head_loses_ring(s); break;
         }
     }
     return true;

@@ -4,8 +4,8 @@
 #ifndef CARAVAN_TESTS_SIM_RING_H
 #define CARAVAN_TESTS_SIM_RING_H
 
-#include "pipeline/sched.h"
-#include "pipeline/stage.h"
+#include "sched/sched.h"
+#include "stage/stage.h"
 #include "support/fake_engine.h"
 
 enum { SIM_MAX_STAGE = 6, SIM_MAX_LAYER = 12 };

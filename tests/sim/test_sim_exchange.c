@@ -12,11 +12,11 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "cluster/exchange.h"
+#include "weights/exchange.h"
 
 enum { MAX_NODES = 9, MAX_CHUNKS = 160, MAX_EVENTS = 4096, PIECES = 4, CHUNK = 1 << 20, TICK_US = 20000 };
 #define LATENCY_US 300u
-#define LIMIT_US 3600000000ull /* virtual; a schedule that is not done in an hour has failed */
+#define LIMIT_US   3600000000ull /* virtual; a schedule that is not done in an hour has failed */
 
 static uint64_t only_seed;
 static bool has_only_seed;
@@ -32,7 +32,9 @@ struct node {
     clock_us stalled_until;
     bool serving;                          /* a piece is on its way out */
     uint32_t turn;                         /* whose piece came last: links take turns, as TCP's do */
-    struct { uint32_t chunks[EXCHANGE_MAX_WINDOW], n, pieces; } queue[MAX_NODES]; /* asked by each fetcher, pieces sent of the first */
+    struct {
+        uint32_t chunks[EXCHANGE_MAX_WINDOW], n, pieces;
+    } queue[MAX_NODES]; /* asked by each fetcher, pieces sent of the first */
     bool has[MAX_CHUNKS], needs[MAX_CHUNKS];
     uint32_t local[MAX_CHUNKS], global[MAX_CHUNKS], n_need; /* chunk of the model to chunk of its exchange, and back */
     struct exchange *x;
@@ -97,13 +99,13 @@ static bool take(struct world *w, clock_us until, struct event *ret) {
     return true;
 }
 
-/* ---- the world's side of a link ---------------------------------------------------------------------------------------------- */
+/* ---- the world's side of a link ---- */
 
 static void ask(struct world *w, uint32_t f, uint32_t m, uint32_t g) {
     struct node *s = &w->nodes[m];
     if (!s->whole && !s->has[g]) {
-        post(w, (struct event){.at = w->now + LATENCY_US, .kind = REFUSE, .fetcher = f, .source = m, .chunk = g,
-                               .link = w->nodes[f].link[m]});
+        post(w,
+             (struct event){.at = w->now + LATENCY_US, .kind = REFUSE, .fetcher = f, .source = m, .chunk = g, .link = w->nodes[f].link[m]});
         return;
     }
     if (s->queue[f].n == EXCHANGE_MAX_WINDOW) failed(w, "more than a window is outstanding");
@@ -236,7 +238,7 @@ static void happen(struct world *w, const struct event *e) {
     }
 }
 
-/* ---- making worlds ----------------------------------------------------------------------------------------------------------- */
+/* ---- making worlds ---- */
 
 static struct node *add(struct world *w, bool whole, double rate) {
     struct node *n = &w->nodes[w->n_nodes++];
@@ -316,11 +318,10 @@ static void trouble(struct world *w, uint32_t m, bool returns) {
     if (!chance(w, 50)) return;
     clock_us at = below(w, 8000000);
     post(w, (struct event){.at = at, .kind = chance(w, 50) ? DIE : VANISH, .source = m, .fetcher = m});
-    if (returns || chance(w, 50))
-        post(w, (struct event){.at = at + 1 + below(w, 40000000), .kind = REVIVE, .source = m, .fetcher = m});
+    if (returns || chance(w, 50)) post(w, (struct event){.at = at + 1 + below(w, 40000000), .kind = REVIVE, .source = m, .fetcher = m});
 }
 
-/* ---- the tests --------------------------------------------------------------------------------------------------------------- */
+/* ---- the tests ---- */
 
 static void each(void (*one)(struct world *w)) {
     static struct world w;

@@ -14,15 +14,23 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
-#include "cluster/membership.h"
+#include "members/membership.h"
 
 enum {
-    STEP_US = 100000, SECOND = 1000000 / STEP_US, NOTICE = 25, /* steps until a silent link is given up */
-    MAX_DELAY = 5, MAX_OUT = 8, RECORD_SIZE = 16 + 8 * MAX_OUT, FRAME_MAX_BYTES = 65536,
-    SETTLE_S = 60, N_SEEDS = 150
+    STEP_US = 100000,
+    SECOND = 1000000 / STEP_US,
+    NOTICE = 25, /* steps until a silent link is given up */
+    MAX_DELAY = 5,
+    MAX_OUT = 8,
+    RECORD_SIZE = 16 + 8 * MAX_OUT,
+    FRAME_MAX_BYTES = 65536,
+    SETTLE_S = 60,
+    N_SEEDS = 150
 };
 
-struct stamp { uint64_t incarnation, version; };
+struct stamp {
+    uint64_t incarnation, version;
+};
 struct node {
     uint64_t id, incarnation;
     struct membership *core; /* NULL: does not run */
@@ -60,13 +68,13 @@ enum { MANY = 1000 };
 
 static uint64_t only_seed;
 
-#define CHECK(s, cond, ...)                                                                   \
-    do {                                                                                      \
-        if (!(cond)) {                                                                        \
-            print_error(__VA_ARGS__);                                                         \
+#define CHECK(s, cond, ...) \
+    do { \
+        if (!(cond)) { \
+            print_error(__VA_ARGS__); \
             print_error("\nagain with: test_sim_membership --seed %llu\n", (unsigned long long)(s)->seed); \
-            fail_msg("%s", #cond);                                                            \
-        }                                                                                     \
+            fail_msg("%s", #cond); \
+        } \
     } while (0)
 
 static uint64_t sim_random(struct sim *s) { /* splitmix64 */
@@ -102,7 +110,7 @@ static bool has_out(const struct node *x, uint64_t id) {
     return false;
 }
 
-/* ---- what nodes do ----------------------------------------------------------------------------------------------------------- */
+/* ---- what nodes do ---- */
 
 static void speak(struct sim *s, uint32_t a) {
     struct node *x = &s->nodes[a];
@@ -321,7 +329,7 @@ static void sim_close(struct sim *s) {
     buf_done(&s->scratch);
 }
 
-/* ---- what must be true ------------------------------------------------------------------------------------------------------- */
+/* ---- what must be true ---- */
 
 /* Why node a's view of node b is not what it should be; NULL: it is. */
 static const char *view_fault(const struct sim *s, uint32_t a, uint32_t b) {
@@ -371,7 +379,7 @@ static double messages_per_second(struct sim *s) {
     return (double)most / seconds;
 }
 
-/* ---- scenarios --------------------------------------------------------------------------------------------------------------- */
+/* ---- scenarios ---- */
 
 static void random_fault(struct sim *s) {
     uint32_t a = below(s, s->n), b = below(s, s->n);
@@ -393,9 +401,7 @@ static void random_fault(struct sim *s) {
     case 4:
         if (a != b) *cut_of(s, a, b) ^= 1;
         break;
-    case 5:
-        x->frozen = below(s, 20 * SECOND);
-        break;
+    case 5: x->frozen = below(s, 20 * SECOND); break;
     case 6:
         x->offset += below(s, 100) * 1000000ull; /* its clock stood while the machine slept */
         break;
@@ -441,7 +447,7 @@ static void cut_off(uint32_t n_cut) {
         for (uint32_t a = 0; a < n_cut; a++) {
             const struct member *k = membership_find(s.nodes[a].core, s.nodes[3].id);
             CHECK(&s, k->state != MEMBER_GONE, "gone after %d steps", i);
-            CHECK(&s, i < 5 * SECOND || k->state == MEMBER_SUSPECT, "%s after %d steps", member_state_name(k->state), i);
+            CHECK(&s, i < 5 * SECOND || k->state == MEMBER_SUSPECT, "%s after %d steps", membership_state_name(k->state), i);
             CHECK(&s, i < 40 * SECOND || k->version == 2, "version %d after %d steps", (int)k->version, i);
         }
     }
@@ -497,7 +503,8 @@ static void big_cluster(uint32_t n, uint32_t loss) {
     churn_s = settle(&s, "after churn");
     double rate = messages_per_second(&s);
     print_message("%u nodes, %u %% loss: all agree %u s after the start, %u s after two sides met again, %u s after churn; "
-                  "at most %.1f messages per node and second when quiet\n", n, loss, start_s, heal_s, churn_s, rate);
+                  "at most %.1f messages per node and second when quiet\n",
+                  n, loss, start_s, heal_s, churn_s, rate);
     CHECK(&s, rate <= 2 * MEMBERSHIP_FANOUT + 2, "%.1f messages per node and second", rate);
     sim_close(&s);
 }
@@ -521,7 +528,8 @@ static void tombstones_are_bounded(void **state) {
         membership_link_up(m, 1000, id, 1);
         membership_link_down(m, 1000, id, true);
         struct membership_action a;
-        while (membership_next_action(m, &a)) {}
+        while (membership_next_action(m, &a)) {
+        }
     }
     size_t n = 0;
     while (membership_get(m, n)) n++;
@@ -542,31 +550,35 @@ static void malformed_frames_are_refused(void **state) {
     membership_link_up(m, 1, 5, 1);
     bytes_put_u64(f + 8, 9);
     bytes_put_u64(f + 40, 9); /* not rising */
-    assert_int_equal(membership_hear(m, 1, 5, f, sizeof f, &e), ERR_PROTOCOL);
+    assert_int_equal(membership_hear(m, 1, 5, f, sizeof(f), &e), ERR_PROTOCOL);
     assert_null(membership_find(m, 9));
     bytes_put_u64(f + 40, 10);
     bytes_put_u64(f + 48, UINT64_MAX); /* no incarnation */
-    assert_int_equal(membership_hear(m, 1, 5, f, sizeof f, &e), ERR_PROTOCOL);
+    assert_int_equal(membership_hear(m, 1, 5, f, sizeof(f), &e), ERR_PROTOCOL);
     bytes_put_u64(f + 48, 3);
-    assert_int_equal(membership_hear(m, 1, 5, f, sizeof f - 1, &e), ERR_PROTOCOL);
+    assert_int_equal(membership_hear(m, 1, 5, f, sizeof(f) - 1, &e), ERR_PROTOCOL);
     f[0] = 5;
-    assert_int_equal(membership_hear(m, 1, 5, f, sizeof f, &e), ERR_PROTOCOL);
+    assert_int_equal(membership_hear(m, 1, 5, f, sizeof(f), &e), ERR_PROTOCOL);
     f[0] = 3; /* a question about more than fits */
     bytes_put_u32(f + 4, 1000);
-    assert_int_equal(membership_hear(m, 1, 5, f, sizeof f, &e), ERR_PROTOCOL);
+    assert_int_equal(membership_hear(m, 1, 5, f, sizeof(f), &e), ERR_PROTOCOL);
     assert_int_equal(membership_hear(m, 1, 5, f, 3, &e), ERR_PROTOCOL);
     f[0] = 1;
     bytes_put_u32(f + 4, 2);
-    assert_int_equal(membership_hear(m, 1, 5, f, sizeof f, &e), ERR_OK);
+    assert_int_equal(membership_hear(m, 1, 5, f, sizeof(f), &e), ERR_OK);
     assert_int_equal(membership_find(m, 10)->state, MEMBER_SUSPECT);
     membership_free(m);
 }
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(malformed_frames_are_refused), cmocka_unit_test(tombstones_are_bounded),
-        cmocka_unit_test(a_lost_link_is_not_a_lost_node), cmocka_unit_test(the_lost_are_noticed),
-        cmocka_unit_test(small_clusters_agree), cmocka_unit_test(a_full_mesh_of_64), cmocka_unit_test(a_thousand_nodes),
+        cmocka_unit_test(malformed_frames_are_refused),
+        cmocka_unit_test(tombstones_are_bounded),
+        cmocka_unit_test(a_lost_link_is_not_a_lost_node),
+        cmocka_unit_test(the_lost_are_noticed),
+        cmocka_unit_test(small_clusters_agree),
+        cmocka_unit_test(a_full_mesh_of_64),
+        cmocka_unit_test(a_thousand_nodes),
     };
     const struct CMUnitTest one[] = {cmocka_unit_test(small_clusters_agree)};
     if (argc == 3 && strcmp(argv[1], "--seed") == 0) only_seed = strtoull(argv[2], NULL, 10);

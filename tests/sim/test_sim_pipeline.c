@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "pipeline/sched_policy.h"
+#include "sched/policy.h"
 #include "sim/sim_ring.h"
 
 enum { MAX_REQUESTS = 40, MAX_CTX = 128, TIMER_CANCEL = 1000, TIMER_KILL = 2000, MAX_STEPS = 400000 };
@@ -53,17 +53,17 @@ struct run {
     uint64_t n_guessed, n_accepted;
 };
 
-#define CHECK(run, cond, ...)                                                                                                          \
-    do {                                                                                                                               \
-        if (!(cond)) {                                                                                                                 \
-            print_error("%s, seed %llu: ", SCENARIO_NAMES[(run)->scenario], (unsigned long long)(run)->seed);                          \
-            print_error(__VA_ARGS__);                                                                                                  \
-            print_error("\nagain with: test_sim_pipeline --seed %llu\n", (unsigned long long)(run)->seed);                             \
-            fail_msg("%s", #cond);                                                                                                     \
-        }                                                                                                                              \
+#define CHECK(run, cond, ...) \
+    do { \
+        if (!(cond)) { \
+            print_error("%s, seed %llu: ", SCENARIO_NAMES[(run)->scenario], (unsigned long long)(run)->seed); \
+            print_error(__VA_ARGS__); \
+            print_error("\nagain with: test_sim_pipeline --seed %llu\n", (unsigned long long)(run)->seed); \
+            fail_msg("%s", #cond); \
+        } \
     } while (0)
 
-/* ---- what the submitter and the ring see ------------------------------------------------------------------------------------- */
+/* ---- what the submitter and the ring see ---- */
 
 static void see_token(struct run *r, uint32_t i, const struct request_event *ev) {
     struct asked *q = &r->asked[i];
@@ -123,9 +123,7 @@ static void on_event(void *user, clock_us now, const struct request_event *ev) {
         CHECK(r, q->started, "request %u: a token before its start", i);
         see_token(r, i, ev);
         break;
-    case REQUEST_VECTOR:
-        CHECK(r, false, "request %u: a vector that nobody asked for", i);
-        break;
+    case REQUEST_VECTOR: CHECK(r, false, "request %u: a vector that nobody asked for", i); break;
     case REQUEST_DONE:
         see_done(r, i, ev);
         q->ended = true;
@@ -170,9 +168,8 @@ static void on_frame(void *user, clock_us now, const struct sched_action *f) {
     CHECK(r, f->n_tokens > 0 || f->n_ops > 0, "an empty frame");
     CHECK(r, n.kv_reserved + n.kv_kept <= r->config.n_ctx, "%u cells reserved and %u kept of %u", n.kv_reserved, n.kv_kept,
           r->config.n_ctx);
-    if (r->config.exact) {
+    if (r->config.exact)
         CHECK(r, f->n_tokens <= 4 || f->n_tokens % (f->n_tokens > 56 ? 64 : 8) == 0, "exact mode: a batch of %zu", f->n_tokens);
-    }
     CHECK(r, !r->alone || n.in_flight == 1, "a frame beside guesses that travel alone");
     r->alone = see_guesses(r, f) > 0 && r->config.draft_alone;
     r->n_frames++;
@@ -185,25 +182,23 @@ static void on_logits(void *user, clock_us now, const struct sched_action *a) {
     CHECK(r, false, "logits nobody asked for");
 }
 
-/* ---- what they ask ---------------------------------------------------------------------------------------------------------- */
+/* ---- what they ask ---- */
 
 /* Often a prompt begins like an earlier one, or is that and its whole answer and more (the next turn of a chat). */
 static size_t begin_like_another(struct run *r, struct asked *q) {
     size_t i = (size_t)(q - r->asked), n;
-    if (i == 0 || sim_between(r->sim, 0, 2) == 0) {
-        return 0;
-    }
+    if (i == 0 || sim_between(r->sim, 0, 2) == 0) return 0;
     const struct asked *like = &r->asked[sim_between(r->sim, 0, (uint32_t)i - 1)];
     bool turn = sim_between(r->sim, 0, 1) == 0 && like->n_prompt + like->n_expected < r->config.n_ctx_seq;
     if (turn) {
         n = like->n_prompt + like->n_expected;
-        memcpy(q->prompt, like->prompt, like->n_prompt * sizeof *q->prompt);
-        memcpy(q->prompt + like->n_prompt, like->expected, like->n_expected * sizeof *q->prompt);
+        memcpy(q->prompt, like->prompt, like->n_prompt * sizeof(*q->prompt));
+        memcpy(q->prompt + like->n_prompt, like->expected, like->n_expected * sizeof(*q->prompt));
         q->n_prompt = n + sim_between(r->sim, 1, r->config.n_ctx_seq - (uint32_t)n);
         return n;
     }
     n = sim_between(r->sim, 0, (uint32_t)(like->n_prompt < q->n_prompt ? like->n_prompt : q->n_prompt));
-    memcpy(q->prompt, like->prompt, n * sizeof *q->prompt);
+    memcpy(q->prompt, like->prompt, n * sizeof(*q->prompt));
     return n;
 }
 
@@ -213,30 +208,30 @@ static void make_request(struct run *r, struct asked *q) {
     bool too_long = sim_between(s, 0, 30) == 0;
     q->n_prompt = too_long ? sim_between(s, ctx, ctx + 20) : sim_between(s, 1, sim_between(s, 0, 3) > 0 ? ctx / 3 : ctx - 1);
     size_t n = begin_like_another(r, q);
-    for (size_t i = n; i < q->n_prompt; i++) {
-        q->prompt[i] = (int32_t)sim_between(s, 0, FAKE_N_VOCAB - 1);
-    }
+    for (size_t i = n; i < q->n_prompt; i++) q->prompt[i] = (int32_t)sim_between(s, 0, FAKE_N_VOCAB - 1);
     q->max_tokens = sim_between(s, 0, 4) == 0 ? -1 : (int32_t)sim_between(s, 0, ctx);
     q->ignore_eos = sim_between(s, 0, 2) == 0;
     q->sampling_seed = sim_between(s, 0, 40) == 0 ? FAKE_BAD_SEED : sim_random(s);
     q->bad_grammar = sim_between(s, 0, 40) == 0;
     q->n_top = sim_between(s, 0, 3) == 0 ? sim_between(s, 1, ENGINE_MAX_TOP_LOGPROBS) : 0;
-    if (q->n_prompt >= ctx) {
-        return;
-    }
+    if (q->n_prompt >= ctx) return;
     size_t room = ctx - q->n_prompt, max = q->max_tokens < 0 || (size_t)q->max_tokens > room ? room : (size_t)q->max_tokens;
-    struct fake_params p = {.n_layer = r->config.n_layer, .n_ctx_seq = ctx, .n_ctx = ctx, .n_batch = r->config.n_batch,
-                            .loop = r->config.loop, .shapes = r->config.exact};
+    struct fake_params p = {.n_layer = r->config.n_layer,
+                            .n_ctx_seq = ctx,
+                            .n_ctx = ctx,
+                            .n_batch = r->config.n_batch,
+                            .loop = r->config.loop,
+                            .shapes = r->config.exact};
     q->n_expected = fake_reference(&p, q->prompt, q->n_prompt, q->sampling_seed, q->ignore_eos, max, q->expected, &q->stop);
     if (sim_between(s, 0, 4) == 0 && q->n_expected > 0) { /* a replay */
         q->n_generated = sim_between(s, 1, (uint32_t)q->n_expected);
-        memcpy(q->generated, q->expected, q->n_generated * sizeof *q->generated);
+        memcpy(q->generated, q->expected, q->n_generated * sizeof(*q->generated));
     }
 }
 
 static int32_t *copy_tokens(const int32_t *tokens, size_t n) {
-    int32_t *copy = mem_calloc(n > 0 ? n : 1, sizeof *copy);
-    memcpy(copy, tokens, n * sizeof *copy);
+    int32_t *copy = mem_calloc(n > 0 ? n : 1, sizeof(*copy));
+    memcpy(copy, tokens, n * sizeof(*copy));
     return copy;
 }
 
@@ -283,15 +278,15 @@ static void on_timer(void *user, clock_us now, uint64_t what) {
     }
 }
 
-/* ---- a small model that knows the answers, and is wrong as often as it is told to be ----------------------------------------- */
+/* ---- a small model that knows the answers, and is wrong as often as it is told to be ---- */
 
 /* The request that these tokens are the beginning of. */
 static const struct asked *who_says(const struct run *r, const int32_t *tokens, uint32_t n) {
     for (uint32_t i = 0; i < r->n; i++) {
         const struct asked *q = &r->asked[i];
         if (q->started && !q->ended && n >= q->n_prompt && n - q->n_prompt <= q->n_expected &&
-            memcmp(tokens, q->prompt, q->n_prompt * sizeof *tokens) == 0 &&
-            memcmp(tokens + q->n_prompt, q->expected, (n - q->n_prompt) * sizeof *tokens) == 0) {
+            memcmp(tokens, q->prompt, q->n_prompt * sizeof(*tokens)) == 0 &&
+            memcmp(tokens + q->n_prompt, q->expected, (n - q->n_prompt) * sizeof(*tokens)) == 0) {
             return q;
         }
     }
@@ -326,12 +321,11 @@ static void draw_guesses(struct run *r, struct sim *dice, struct sim_config *c) 
     c->draft_alone = sim_between(dice, 0, 3) == 0;
     c->loop = sim_between(dice, 0, 1) * sim_between(dice, 1, 20);
     r->right_in_16 = RIGHT[sim_between(dice, 0, 3)];
-    if (c->loop == 0 || sim_between(dice, 0, 2) == 0) {
+    if (c->loop == 0 || sim_between(dice, 0, 2) == 0)
         c->drafter = (struct sched_drafter){.guess = small_model, .cost_us = small_model_cost, .user = r};
-    }
 }
 
-/* ---- one schedule ----------------------------------------------------------------------------------------------------------- */
+/* ---- one schedule ---- */
 
 static void draw_config(struct run *r, uint64_t seed) {
     struct sim_config c = {.seed = seed};
@@ -357,9 +351,7 @@ static void draw_config(struct run *r, uint64_t seed) {
     c.batch_us = sim_between(dice, 1, 500);
     c.token_us = sim_between(dice, 0, 50);
     c.fail_one_in = r->scenario == FAULTS ? sim_between(dice, 20, 200) : 0;
-    if (r->scenario == GUESSES || (r->scenario != PLAIN && sim_between(dice, 0, 1) == 0)) {
-        draw_guesses(r, dice, &c);
-    }
+    if (r->scenario == GUESSES || (r->scenario != PLAIN && sim_between(dice, 0, 1) == 0)) draw_guesses(r, dice, &c);
     sim_free(dice);
     r->config = c;
 }
@@ -371,9 +363,7 @@ static void schedule(struct run *r) {
         make_request(r, &r->asked[i]);
         at += sim_random(r->sim) % (spread / r->n + 1);
         sim_timer(r->sim, at, i);
-        if (sim_between(r->sim, 0, 3) == 0) {
-            sim_timer(r->sim, at + sim_random(r->sim) % 300000, TIMER_CANCEL + i);
-        }
+        if (sim_between(r->sim, 0, 3) == 0) sim_timer(r->sim, at + sim_random(r->sim) % 300000, TIMER_CANCEL + i);
     }
     if (r->scenario == KILL) {
         sim_timer(r->sim, sim_now(r->sim) + sim_random(r->sim) % (spread + 200000),
@@ -409,7 +399,7 @@ static void check_end(struct run *r) {
 
 static uint32_t run_seed(enum scenario scenario, uint64_t seed, uint64_t *n_guessed, uint64_t *n_accepted) {
     struct run r = {.scenario = scenario, .seed = seed};
-    r.asked = mem_calloc(MAX_REQUESTS, sizeof *r.asked);
+    r.asked = mem_calloc(MAX_REQUESTS, sizeof(*r.asked));
     draw_config(&r, seed);
     struct sim_callbacks cb = {.on_event = on_event, .on_frame = on_frame, .on_logits = on_logits, .on_timer = on_timer};
     r.sim = sim_create(&r.config, &cb, &r);
@@ -472,13 +462,11 @@ static void test_guesses(void **state) {
     run_scenario(GUESSES);
 }
 
-/* ---- that stages work at the same time --------------------------------------------------------------------------------------- */
+/* ---- that stages work at the same time ---- */
 
 static void ignore_event(void *user, clock_us now, const struct request_event *ev) {
     (void)now;
-    if (ev->kind == REQUEST_DONE) {
-        ++*(uint32_t *)user;
-    }
+    if (ev->kind == REQUEST_DONE) ++*(uint32_t *)user;
 }
 
 static void ignore_frame(void *user, clock_us now, const struct sched_action *f) {
@@ -489,9 +477,16 @@ static void ignore_frame(void *user, clock_us now, const struct sched_action *f)
 
 /* Virtual microseconds that n_req requests take, all submitted at once, on layers split over n_stage stages of equal cost. */
 static clock_us time_of(uint32_t n_stage, uint32_t n_req, uint32_t n_prompt, int32_t n_out, uint32_t batch_us, uint32_t token_us) {
-    struct sim_config c = {.seed = 1, .n_stage = n_stage, .n_layer = n_stage, .n_seq = n_req, .n_ctx_seq = 1100, .n_ctx = 1100 * n_req,
-                           .n_batch = 64, .n_queue = 64,
-                           .batch_us = batch_us / n_stage, .token_us = token_us / n_stage};
+    struct sim_config c = {.seed = 1,
+                           .n_stage = n_stage,
+                           .n_layer = n_stage,
+                           .n_seq = n_req,
+                           .n_ctx_seq = 1100,
+                           .n_ctx = 1100 * n_req,
+                           .n_batch = 64,
+                           .n_queue = 64,
+                           .batch_us = batch_us / n_stage,
+                           .token_us = token_us / n_stage};
     struct sim_callbacks cb = {.on_event = ignore_event, .on_frame = ignore_frame};
     uint32_t done = 0;
     struct sim *s = sim_create(&c, &cb, &done);
@@ -500,7 +495,7 @@ static clock_us time_of(uint32_t n_stage, uint32_t n_req, uint32_t n_prompt, int
         request_init(&r);
         r.id = i + 1;
         r.n_tokens = n_prompt;
-        r.tokens = mem_calloc(n_prompt, sizeof *r.tokens);
+        r.tokens = mem_calloc(n_prompt, sizeof(*r.tokens));
         r.tokens[0] = (int32_t)i;
         r.max_tokens = n_out;
         r.ignore_eos = true;
@@ -542,8 +537,8 @@ int main(int argc, char **argv) {
         }
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain), cmocka_unit_test(test_faults), cmocka_unit_test(test_kill), cmocka_unit_test(test_guesses),
-        cmocka_unit_test(test_decode_overlaps), cmocka_unit_test(test_prefill_overlaps),
+        cmocka_unit_test(test_plain),   cmocka_unit_test(test_faults),          cmocka_unit_test(test_kill),
+        cmocka_unit_test(test_guesses), cmocka_unit_test(test_decode_overlaps), cmocka_unit_test(test_prefill_overlaps),
     };
     return cmocka_run_group_tests_name("sim_pipeline", tests, NULL, NULL);
 }

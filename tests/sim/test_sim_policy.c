@@ -10,12 +10,15 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "pipeline/sched_policy.h"
+#include "sched/policy.h"
 #include "sim/sim_ring.h"
 
 enum { MAX_REQUESTS = 600, MAX_STEPS = 4000000 };
 
-struct watched { clock_us submitted, started, first, last, ended; uint32_t n_tokens; };
+struct watched {
+    clock_us submitted, started, first, last, ended;
+    uint32_t n_tokens;
+};
 
 struct run {
     struct sim *sim;
@@ -59,16 +62,12 @@ static void submit(struct run *r, uint32_t id, uint32_t n_prompt, uint32_t n_tok
     request_init(&q);
     q.id = id;
     q.n_tokens = n_prompt;
-    q.tokens = mem_calloc(n_prompt, sizeof *q.tokens);
-    for (uint32_t i = 0; i < n_prompt; i++) {
-        q.tokens[i] = (int32_t)((i * 31 + id * 7) % FAKE_N_VOCAB);
-    }
+    q.tokens = mem_calloc(n_prompt, sizeof(*q.tokens));
+    for (uint32_t i = 0; i < n_prompt; i++) q.tokens[i] = (int32_t)((i * 31 + id * 7) % FAKE_N_VOCAB);
     q.max_tokens = (int32_t)n_tokens;
     q.ignore_eos = true;
     struct err e;
-    if (sched_submit(sim_sched(r->sim), sim_now(r->sim), &q, &e) != ERR_OK) {
-        fail_msg("request %u: %s", id, e.text);
-    }
+    if (sched_submit(sim_sched(r->sim), sim_now(r->sim), &q, &e) != ERR_OK) fail_msg("request %u: %s", id, e.text);
     request_done(&q);
     r->all[id].submitted = sim_now(r->sim);
 }
@@ -98,20 +97,27 @@ static void run_free(struct run *r) {
 }
 
 static struct sim_config config_of(uint32_t n_stage, uint32_t n_seq, uint32_t batch_us, uint32_t token_us) {
-    return (struct sim_config){.seed = 1, .n_stage = n_stage, .n_layer = n_stage, .n_seq = n_seq, .n_ctx_seq = 4200, .n_ctx = 4200 * n_seq,
-                               .n_batch = 512, .n_queue = MAX_REQUESTS, .latency_us = 200000, .batch_us = batch_us, .token_us = token_us};
+    return (struct sim_config){.seed = 1,
+                               .n_stage = n_stage,
+                               .n_layer = n_stage,
+                               .n_seq = n_seq,
+                               .n_ctx_seq = 4200,
+                               .n_ctx = 4200 * n_seq,
+                               .n_batch = 512,
+                               .n_queue = MAX_REQUESTS,
+                               .latency_us = 200000,
+                               .batch_us = batch_us,
+                               .token_us = token_us};
 }
 
-/* ---- groups ----------------------------------------------------------------------------------------------------------------- */
+/* ---- groups ---- */
 
 /* Mean time from a token to the next, of n streams. */
 static double round_us(uint32_t n_stage, uint32_t n, uint32_t batch_us, uint32_t token_us, uint32_t delay_us) {
     struct sim_config c = config_of(n_stage, n, batch_us, token_us);
     c.delay_us = delay_us;
     struct run *r = start(&c);
-    for (uint32_t i = 0; i < n; i++) {
-        submit(r, i, 4, 400);
-    }
+    for (uint32_t i = 0; i < n; i++) submit(r, i, 4, 400);
     finish(r, n);
     clock_us last = 0, first = UINT64_MAX;
     for (uint32_t i = 0; i < n; i++) {
@@ -135,11 +141,13 @@ static double best_us(uint32_t n_stage, uint32_t n, uint32_t batch_us, uint32_t 
 
 static void test_rounds(void **state) {
     (void)state;
-    static const struct { uint32_t n_stage, n, batch_us, token_us, delay_us; } cases[] = {
-        {2, 2, 0, 1000, 20},   {2, 8, 0, 1000, 20},    {2, 8, 4000, 50, 20}, {4, 4, 1000, 1000, 100}, {4, 16, 2000, 300, 100},
+    static const struct {
+        uint32_t n_stage, n, batch_us, token_us, delay_us;
+    } cases[] = {
+        {2, 2, 0, 1000, 20},     {2, 8, 0, 1000, 20},   {2, 8, 4000, 50, 20}, {4, 4, 1000, 1000, 100}, {4, 16, 2000, 300, 100},
         {2, 6, 500, 500, 20000}, {3, 7, 3000, 0, 1000}, {6, 30, 200, 400, 0}, {1, 8, 1000, 100, 0},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         double us = round_us(cases[i].n_stage, cases[i].n, cases[i].batch_us, cases[i].token_us, cases[i].delay_us);
         double best = best_us(cases[i].n_stage, cases[i].n, cases[i].batch_us, cases[i].token_us, cases[i].delay_us);
         print_message("%u stages, %u streams, %u + n x %u us, links of %u us: a round takes %.0f us, the best would %.0f\n",
@@ -148,7 +156,7 @@ static void test_rounds(void **state) {
     }
 }
 
-/* ---- latency ---------------------------------------------------------------------------------------------------------------- */
+/* ---- latency ---- */
 
 /* Three streams while four long prompts are read, after a first one has shown what prompts cost. Returns how long these took. */
 static clock_us read_beside(uint32_t n_stage, uint32_t latency_us) {
@@ -157,21 +165,15 @@ static clock_us read_beside(uint32_t n_stage, uint32_t latency_us) {
     struct run *r = start(&c);
     submit(r, 10, 1000, 1);
     assert_true(sim_run(r->sim, MAX_STEPS));
-    for (uint32_t i = 0; i < 3; i++) {
-        submit(r, i, 4, 2000);
-    }
+    for (uint32_t i = 0; i < 3; i++) submit(r, i, 4, 2000);
     r->watch_from = sim_now(r->sim) + 200000;
     r->budget = latency_us;
     r->later_prompt = 4000;
     r->later_tokens = 1;
-    for (uint32_t i = 3; i < 7; i++) {
-        sim_timer(r->sim, r->watch_from + i, i);
-    }
+    for (uint32_t i = 3; i < 7; i++) sim_timer(r->sim, r->watch_from + i, i);
     finish(r, 8);
     clock_us read = 0;
-    for (uint32_t i = 3; i < 7; i++) {
-        read = r->all[i].ended > read ? r->all[i].ended : read;
-    }
+    for (uint32_t i = 3; i < 7; i++) read = r->all[i].ended > read ? r->all[i].ended : read;
     read -= r->watch_from;
     print_message("%u stages, a budget of %u ms: %u of %u tokens were late, the worst after %llu ms; prompts read in %llu ms\n", n_stage,
                   latency_us / 1000, r->n_late, r->n_gaps, (unsigned long long)r->longest_gap / 1000, (unsigned long long)read / 1000);
@@ -182,12 +184,10 @@ static clock_us read_beside(uint32_t n_stage, uint32_t latency_us) {
 
 static void test_latency(void **state) {
     (void)state;
-    for (uint32_t n_stage = 1; n_stage <= 4; n_stage++) {
-        assert_true(read_beside(n_stage, 400000) < read_beside(n_stage, 50000));
-    }
+    for (uint32_t n_stage = 1; n_stage <= 4; n_stage++) assert_true(read_beside(n_stage, 400000) < read_beside(n_stage, 50000));
 }
 
-/* ---- fairness --------------------------------------------------------------------------------------------------------------- */
+/* ---- fairness ---- */
 
 /* Short prompts come for a long time, and take all of it: a long one is read all the same before they end. */
 static void test_long_prompt_not_starved(void **state) {
@@ -197,9 +197,7 @@ static void test_long_prompt_not_starved(void **state) {
     submit(r, 0, 4000, 1);
     r->later_prompt = 100;
     r->later_tokens = 1;
-    for (uint32_t i = 1; i < 500; i++) {
-        sim_timer(r->sim, sim_now(r->sim) + i * 9800, i); /* 9.8 ms for what takes about 10 */
-    }
+    for (uint32_t i = 1; i < 500; i++) sim_timer(r->sim, sim_now(r->sim) + i * 9800, i); /* 9.8 ms for what takes about 10 */
     finish(r, 500);
     uint32_t before = 0, waited = 0;
     for (uint32_t i = 1; i < 500; i++) {
@@ -221,14 +219,11 @@ static void test_big_request_not_overtaken(void **state) {
     struct run *r = start(&c);
     for (uint32_t i = 0; i < 40; i++) {
         submit(r, i, 20, 300);
-        if (i == 4) {
-            submit(r, 100, 3000, 1000);
-        }
+        if (i == 4) submit(r, 100, 3000, 1000);
     }
     finish(r, 41);
-    for (uint32_t i = 0; i < 40; i++) {
+    for (uint32_t i = 0; i < 40; i++)
         assert_true(i <= 4 ? r->all[i].started <= r->all[100].started : r->all[i].started >= r->all[100].started);
-    }
     run_free(r);
 }
 
@@ -238,9 +233,7 @@ static void test_decoding_is_fair(void **state) {
     for (uint32_t n = 2; n <= 31; n += 29) {
         struct sim_config c = config_of(3, n, 1000, 100);
         struct run *r = start(&c);
-        for (uint32_t i = 0; i < n; i++) {
-            submit(r, i, 8, 500);
-        }
+        for (uint32_t i = 0; i < n; i++) submit(r, i, 8, 500);
         finish(r, n);
         clock_us first = UINT64_MAX, last = 0, begun = r->all[0].submitted;
         for (uint32_t i = 0; i < n; i++) {
@@ -256,8 +249,11 @@ static void test_decoding_is_fair(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rounds), cmocka_unit_test(test_latency), cmocka_unit_test(test_long_prompt_not_starved),
-        cmocka_unit_test(test_big_request_not_overtaken), cmocka_unit_test(test_decoding_is_fair),
+        cmocka_unit_test(test_rounds),
+        cmocka_unit_test(test_latency),
+        cmocka_unit_test(test_long_prompt_not_starved),
+        cmocka_unit_test(test_big_request_not_overtaken),
+        cmocka_unit_test(test_decoding_is_fair),
     };
     return cmocka_run_group_tests_name("sim_policy", tests, NULL, NULL);
 }

@@ -60,17 +60,17 @@ static inline struct engine_load fixture_load(void) {
     load.n_seq = 4;
     load.n_batch = 64;
     load.n_threads = 1;
-    snprintf(load.backends, sizeof load.backends, "%s", CARAVAN_BACKENDS_DIR);
+    snprintf(load.backends, sizeof(load.backends), "%s", CARAVAN_BACKENDS_DIR);
     return load;
 }
 
 static inline err_code fixture_try(const struct fixture *f, uint32_t first, uint32_t end, const struct engine_load *load,
                                    struct engine *ret, struct err *e) {
     struct model_slice *s = NULL;
-    err_code rc = model_slice_create(f->gguf, f->layout, first, end, &s, e);
-    if (rc == ERR_OK) rc = engine_slice_open(s, NULL, NULL, load, NULL, NULL, ret, e);
+    err_code code = model_slice_create(f->gguf, f->layout, first, end, &s, e);
+    if (code == ERR_OK) code = engine_slice_open(s, NULL, NULL, load, NULL, NULL, ret, e);
     model_slice_free(s);
-    return rc;
+    return code;
 }
 
 static inline struct engine fixture_slice(const struct fixture *f, uint32_t first, uint32_t end, const struct engine_load *load) {
@@ -104,16 +104,16 @@ static inline err_code fixture_eval(struct fixture_chain *c, const struct engine
     for (uint32_t i = 0; i < c->n; i++) {
         const float *in = i > 0 ? c->hidden[i % 2] : NULL;
         float *out = i + 1 < c->n ? c->hidden[(i + 1) % 2] : NULL;
-        err_code rc = c->part[i].ops->eval(c->part[i].self, t, n, in, out, e);
-        if (rc != ERR_OK) return rc;
+        err_code code = c->part[i].ops->eval(c->part[i].self, t, n, in, out, e);
+        if (code != ERR_OK) return code;
     }
     return ERR_OK;
 }
 
 static inline err_code fixture_apply(struct fixture_chain *c, const struct engine_op *ops, size_t n, struct err *e) {
     for (uint32_t i = 0; i < c->n; i++) {
-        err_code rc = c->part[i].ops->apply(c->part[i].self, ops, n, e);
-        if (rc != ERR_OK) return rc;
+        err_code code = c->part[i].ops->apply(c->part[i].self, ops, n, e);
+        if (code != ERR_OK) return code;
     }
     return ERR_OK;
 }
@@ -130,10 +130,10 @@ static inline void fixture_run(struct engine_token *t, const int32_t *tokens, si
     for (size_t i = 0; i < n; i++) t[i] = (struct engine_token){tokens[i], pos + (int32_t)i, seq, flags};
 }
 
-#define fixture_ok(call)                                                   \
-    do {                                                                   \
-        struct err fixture_err = {0};                                      \
-        err_code fixture_rc = (call);                                      \
+#define fixture_ok(call) \
+    do { \
+        struct err fixture_err = {0}; \
+        err_code fixture_rc = (call); \
         if (fixture_rc != ERR_OK) fail_msg("%s: %s", #call, fixture_err.text); \
     } while (0)
 

@@ -9,7 +9,12 @@
 
 #include "base/mem.h"
 
-struct fake_seq { uint32_t len; bool open; uint64_t seed; uint32_t n_top; };
+struct fake_seq {
+    uint32_t len;
+    bool open;
+    uint64_t seed;
+    uint32_t n_top;
+};
 
 struct fake {
     struct fake_params p;
@@ -32,41 +37,32 @@ static uint64_t *chain_at(struct fake *f, uint32_t seq, uint32_t layer) {
     return f->chain + ((size_t)seq * f->n_own + layer) * f->p.n_ctx_seq;
 }
 
-/* ---- a hash in a hidden row: 16 nibbles, twice ------------------------------------------------------------------------------ */
+/* ---- a hash in a hidden row: 16 nibbles, twice ---- */
 
 static void row_put(float *row, uint64_t h) {
-    for (int i = 0; i < FAKE_N_EMBD; i++) {
-        row[i] = (float)(h >> (i % 16 * 4) & 15);
-    }
+    for (int i = 0; i < FAKE_N_EMBD; i++) row[i] = (float)(h >> (i % 16 * 4) & 15);
 }
 
 static bool row_get(const float *row, uint64_t *ret) {
     uint64_t h = 0;
     for (int i = 0; i < FAKE_N_EMBD; i++) {
         uint64_t nibble = (uint64_t)lrintf(row[i]) & 15;
-        if (i < 16) {
-            h |= nibble << (i * 4);
-        } else if ((h >> (i % 16 * 4) & 15) != nibble) {
-            return false;
-        }
+        if (i < 16) h |= nibble << (i * 4);
+        else if ((h >> (i % 16 * 4) & 15) != nibble) return false;
     }
     *ret = h;
     return true;
 }
 
-/* ---- the port --------------------------------------------------------------------------------------------------------------- */
+/* ---- the port ---- */
 
 static err_code remove_range(struct fake *f, const struct engine_op *op, struct err *e) {
     struct fake_seq *s = &f->seqs[op->seq];
     assert(op->p1 < 0 || (uint32_t)op->p1 >= s->len); /* only from the end: anything else would leave a hole */
-    if (op->p0 > 0 && (uint32_t)op->p0 < s->len && f->p.keeps_state) {
+    if (op->p0 > 0 && (uint32_t)op->p0 < s->len && f->p.keeps_state)
         return err_set(e, ERR_UNSUPPORTED, "fake: sequence %u cannot go back to %d", op->seq, op->p0);
-    }
-    if (op->p0 <= 0) {
-        s->len = 0;
-    } else if ((uint32_t)op->p0 < s->len) {
-        s->len = (uint32_t)op->p0;
-    }
+    if (op->p0 <= 0) s->len = 0;
+    else if ((uint32_t)op->p0 < s->len) s->len = (uint32_t)op->p0;
     return ERR_OK;
 }
 
@@ -76,12 +72,9 @@ static err_code copy_range(struct fake *f, const struct engine_op *op, struct er
     struct fake_seq *to = &f->seqs[op->dst];
     assert(op->p0 == 0 && op->seq != op->dst);
     uint32_t n = op->p1 < 0 || (uint32_t)op->p1 > from->len ? from->len : (uint32_t)op->p1;
-    if (n < from->len && f->p.keeps_state) {
-        return err_set(e, ERR_UNSUPPORTED, "fake: a part of sequence %u cannot be copied", op->seq);
-    }
-    for (uint32_t layer = 0; layer < f->n_own; layer++) {
-        memcpy(chain_at(f, op->dst, layer), chain_at(f, op->seq, layer), n * sizeof *f->chain);
-    }
+    if (n < from->len && f->p.keeps_state) return err_set(e, ERR_UNSUPPORTED, "fake: a part of sequence %u cannot be copied", op->seq);
+    for (uint32_t layer = 0; layer < f->n_own; layer++)
+        memcpy(chain_at(f, op->dst, layer), chain_at(f, op->seq, layer), n * sizeof(*f->chain));
     to->len = n;
     return ERR_OK;
 }
@@ -89,28 +82,16 @@ static err_code copy_range(struct fake *f, const struct engine_op *op, struct er
 static err_code fake_apply(void *self, const struct engine_op *ops, size_t n, struct err *e) {
     struct fake *f = self;
     for (size_t i = 0; i < n; i++) {
-        if (ops[i].seq >= f->p.n_seq || ops[i].dst >= f->p.n_seq) {
-            return err_set(e, ERR_ENGINE, "fake: no sequence %u", ops[i].seq);
-        }
+        if (ops[i].seq >= f->p.n_seq || ops[i].dst >= f->p.n_seq) return err_set(e, ERR_ENGINE, "fake: no sequence %u", ops[i].seq);
         err_code code = ERR_OK;
         switch (ops[i].kind) {
-        case ENGINE_OP_RM:
-            code = remove_range(f, &ops[i], e);
-            break;
-        case ENGINE_OP_CP:
-            code = copy_range(f, &ops[i], e);
-            break;
-        case ENGINE_OP_CLOSE:
-            f->seqs[ops[i].seq] = (struct fake_seq){0};
-            break;
-        case ENGINE_OP_PARK:
-            break;
-        default:
-            code = err_set(e, ERR_UNSUPPORTED, "fake: operation %u", ops[i].kind);
+        case ENGINE_OP_RM: code = remove_range(f, &ops[i], e); break;
+        case ENGINE_OP_CP: code = copy_range(f, &ops[i], e); break;
+        case ENGINE_OP_CLOSE: f->seqs[ops[i].seq] = (struct fake_seq){0}; break;
+        case ENGINE_OP_PARK: break;
+        default: code = err_set(e, ERR_UNSUPPORTED, "fake: operation %u", ops[i].kind);
         }
-        if (code != ERR_OK) {
-            return code;
-        }
+        if (code != ERR_OK) return code;
     }
     return ERR_OK;
 }
@@ -118,15 +99,11 @@ static err_code fake_apply(void *self, const struct engine_op *ops, size_t n, st
 static err_code step(struct fake *f, const struct engine_token *t, unsigned shape, const float *in, float *out, uint64_t *ret,
                      struct err *e) {
     struct fake_seq *s = &f->seqs[t->seq];
-    if (t->seq >= f->p.n_seq || (uint32_t)t->pos != s->len || s->len == f->p.n_ctx_seq) {
+    if (t->seq >= f->p.n_seq || (uint32_t)t->pos != s->len || s->len == f->p.n_ctx_seq)
         return err_set(e, ERR_ENGINE, "fake: position %d of sequence %u, which has %u", t->pos, t->seq, s->len);
-    }
     uint64_t h = 0;
-    if (in == NULL) {
-        h = mix((uint64_t)t->token, (uint64_t)t->pos);
-    } else if (!row_get(in, &h)) {
-        return err_set(e, ERR_ENGINE, "fake: a damaged hidden row");
-    }
+    if (in == NULL) h = mix((uint64_t)t->token, (uint64_t)t->pos);
+    else if (!row_get(in, &h)) return err_set(e, ERR_ENGINE, "fake: a damaged hidden row");
     for (uint32_t layer = 0; layer < f->n_own; layer++) {
         uint64_t *chain = chain_at(f, t->seq, layer);
         uint64_t before = t->pos > 0 ? chain[t->pos - 1] : f->p.first + layer;
@@ -134,45 +111,32 @@ static err_code step(struct fake *f, const struct engine_token *t, unsigned shap
         h = mix(chain[t->pos], f->p.first + layer + 1000 * shape);
     }
     s->len++;
-    if (out != NULL) {
-        row_put(out, h);
-    }
+    if (out != NULL) row_put(out, h);
     *ret = h;
     return ERR_OK;
 }
 
 /* The class of shapes of so many tokens of one sequence side by side. */
-static unsigned shape_of(const struct fake *f, size_t n) {
-    return !f->p.shapes ? 0 : n >= 64 ? 3 : n >= 8 ? 2 : n >= 4;
-}
+static unsigned shape_of(const struct fake *f, size_t n) { return !f->p.shapes ? 0 : n >= 64 ? 3 : n >= 8 ? 2 : n >= 4; }
 
 static unsigned shape_at(const struct fake *f, const struct engine_token *tokens, size_t n, size_t i) {
     size_t first = i, end = i + 1;
-    while (first > 0 && tokens[first - 1].seq == tokens[i].seq) {
-        first--;
-    }
-    while (end < n && tokens[end].seq == tokens[i].seq) {
-        end++;
-    }
+    while (first > 0 && tokens[first - 1].seq == tokens[i].seq) first--;
+    while (end < n && tokens[end].seq == tokens[i].seq) end++;
     return shape_of(f, end - first);
 }
 
 /* Of a position of a prompt that goes in multiples of 64, of 8, of 4, then one by one. */
 static unsigned shape_in_prompt(const struct fake *f, size_t n_prompt, size_t pos) {
-    for (size_t step = 64; step > 3; step = step == 64 ? 8 : step / 2) {
-        if (f->p.n_batch >= step && pos < n_prompt / step * step) {
-            return shape_of(f, step);
-        }
-    }
+    for (size_t step = 64; step > 3; step = step == 64 ? 8 : step / 2)
+        if (f->p.n_batch >= step && pos < n_prompt / step * step) return shape_of(f, step);
     return 0;
 }
 
 /* Cells that all sequences hold; a copy has its own. */
 static uint32_t cells_used(const struct fake *f) {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < f->p.n_seq; i++) {
-        n += f->seqs[i].len;
-    }
+    for (uint32_t i = 0; i < f->p.n_seq; i++) n += f->seqs[i].len;
     return n;
 }
 
@@ -180,21 +144,14 @@ static err_code fake_eval(void *self, const struct engine_token *tokens, size_t 
     struct fake *f = self;
     bool first = f->p.first == 0, last = f->p.end == f->p.n_layer;
     assert(n >= 1 && n <= f->p.n_batch && (in == NULL) == first && (out == NULL) == last);
-    if (f->p.on_eval != NULL) {
-        f->p.on_eval(f->p.user, n);
-    }
-    if (f->p.fail != NULL && f->p.fail(f->p.user)) {
-        return err_set(e, ERR_ENGINE, "fake: told to fail");
-    }
-    if (cells_used(f) + n > f->p.n_ctx) {
+    if (f->p.on_eval != NULL) f->p.on_eval(f->p.user, n);
+    if (f->p.fail != NULL && f->p.fail(f->p.user)) return err_set(e, ERR_ENGINE, "fake: told to fail");
+    if (cells_used(f) + n > f->p.n_ctx)
         return err_set(e, ERR_NO_ROOM, "fake: no room for %zu tokens beside %u in %u cells", n, cells_used(f), f->p.n_ctx);
-    }
     for (size_t i = 0; i < n; i++) {
         err_code code = step(f, &tokens[i], shape_at(f, tokens, n, i), first ? NULL : in + i * FAKE_N_EMBD,
                              last ? NULL : out + i * FAKE_N_EMBD, &f->last[i], e);
-        if (code != ERR_OK) {
-            return code;
-        }
+        if (code != ERR_OK) return code;
     }
     f->n_last = n;
     return ERR_OK;
@@ -203,17 +160,13 @@ static err_code fake_eval(void *self, const struct engine_token *tokens, size_t 
 static const float *fake_logits(void *self, size_t i) {
     struct fake *f = self;
     assert(i < f->n_last && f->p.end == f->p.n_layer);
-    for (uint32_t t = 0; t < FAKE_N_VOCAB; t++) {
-        f->logits[t] = (float)(mix(f->last[i], t) % 1000);
-    }
+    for (uint32_t t = 0; t < FAKE_N_VOCAB; t++) f->logits[t] = (float)(mix(f->last[i], t) % 1000);
     return f->logits;
 }
 
 static err_code fake_seq_open(void *self, uint32_t seq, const struct engine_sampling *params, struct err *e) {
     struct fake *f = self;
-    if (params->grammar != NULL) {
-        return err_set(e, ERR_INVALID, "fake: knows no grammars");
-    }
+    if (params->grammar != NULL) return err_set(e, ERR_INVALID, "fake: knows no grammars");
     f->seqs[seq].open = true;
     f->seqs[seq].seed = params->seed;
     f->seqs[seq].n_top = params->n_top_logprobs;
@@ -229,9 +182,7 @@ static int32_t choose(const struct fake *f, uint64_t h, uint64_t seed, uint64_t 
 static err_code fake_sample(void *self, uint32_t seq, size_t i, int32_t pos, struct engine_sample *ret, struct err *e) {
     struct fake *f = self;
     const struct fake_seq *s = &f->seqs[seq];
-    if (!s->open || i >= f->n_last || s->seed == FAKE_BAD_SEED) {
-        return err_set(e, ERR_ENGINE, "fake: cannot sample sequence %u", seq);
-    }
+    if (!s->open || i >= f->n_last || s->seed == FAKE_BAD_SEED) return err_set(e, ERR_ENGINE, "fake: cannot sample sequence %u", seq);
     ret->token = choose(f, f->last[i], s->seed, (uint64_t)pos);
     ret->logprob = -0.5f;
     ret->end = ret->token == FAKE_EOG;
@@ -249,14 +200,10 @@ static err_code fake_tokenize(void *self, const char *text, size_t len, bool bos
     (void)self;
     (void)special;
     (void)e;
-    int32_t *tokens = mem_calloc(len + 1, sizeof *tokens);
+    int32_t *tokens = mem_calloc(len + 1, sizeof(*tokens));
     size_t n = 0;
-    if (bos) {
-        tokens[n++] = 1;
-    }
-    for (size_t i = 0; i < len; i++) {
-        tokens[n++] = (uint8_t)text[i] % FAKE_N_VOCAB;
-    }
+    if (bos) tokens[n++] = 1;
+    for (size_t i = 0; i < len; i++) tokens[n++] = (uint8_t)text[i] % FAKE_N_VOCAB;
     *ret_tokens = tokens;
     *ret_n = n;
     return ERR_OK;
@@ -278,32 +225,40 @@ static void fake_close(void *self) {
 }
 
 static const struct engine_ops FAKE_OPS = {
-    .apply = fake_apply, .eval = fake_eval, .logits = fake_logits, .seq_open = fake_seq_open, .sample = fake_sample,
-    .tokenize = fake_tokenize, .piece = fake_piece, .close = fake_close,
+    .apply = fake_apply,
+    .eval = fake_eval,
+    .logits = fake_logits,
+    .seq_open = fake_seq_open,
+    .sample = fake_sample,
+    .tokenize = fake_tokenize,
+    .piece = fake_piece,
+    .close = fake_close,
 };
 
 void fake_engine_open(const struct fake_params *p, struct engine *ret) {
     struct fake *f = MEM_NEW(struct fake);
     f->p = *p;
     f->n_own = p->end - p->first;
-    f->chain = mem_calloc((size_t)p->n_seq * f->n_own * p->n_ctx_seq, sizeof *f->chain);
-    f->seqs = mem_calloc(p->n_seq, sizeof *f->seqs);
-    f->last = mem_calloc(p->n_batch, sizeof *f->last);
-    f->logits = mem_calloc(FAKE_N_VOCAB, sizeof *f->logits);
+    f->chain = mem_calloc((size_t)p->n_seq * f->n_own * p->n_ctx_seq, sizeof(*f->chain));
+    f->seqs = mem_calloc(p->n_seq, sizeof(*f->seqs));
+    f->last = mem_calloc(p->n_batch, sizeof(*f->last));
+    f->logits = mem_calloc(FAKE_N_VOCAB, sizeof(*f->logits));
     *ret = (struct engine){.ops = &FAKE_OPS, .self = f};
-    ret->info = (struct engine_info){.n_embd = FAKE_N_EMBD, .n_ctx_seq = p->n_ctx_seq, .n_ctx = p->n_ctx, .n_seq = p->n_seq,
-                                     .n_batch = p->n_batch, .first = p->first == 0, .last = p->end == p->n_layer,
-                                     .can_remove = !p->keeps_state, .device = "fake"};
+    ret->info = (struct engine_info){.n_embd = FAKE_N_EMBD,
+                                     .n_ctx_seq = p->n_ctx_seq,
+                                     .n_ctx = p->n_ctx,
+                                     .n_seq = p->n_seq,
+                                     .n_batch = p->n_batch,
+                                     .first = p->first == 0,
+                                     .last = p->end == p->n_layer,
+                                     .can_remove = !p->keeps_state,
+                                     .device = "fake"};
     ret->info.n_vocab = ret->info.first || ret->info.last ? FAKE_N_VOCAB : 0;
 }
 
-uint32_t fake_engine_len(const struct engine *e, uint32_t seq) {
-    return ((const struct fake *)e->self)->seqs[seq].len;
-}
+uint32_t fake_engine_len(const struct engine *e, uint32_t seq) { return ((const struct fake *)e->self)->seqs[seq].len; }
 
-bool fake_engine_has_sampler(const struct engine *e, uint32_t seq) {
-    return ((const struct fake *)e->self)->seqs[seq].open;
-}
+bool fake_engine_has_sampler(const struct engine *e, uint32_t seq) { return ((const struct fake *)e->self)->seqs[seq].open; }
 
 size_t fake_reference(const struct fake_params *p, const int32_t *prompt, size_t n_prompt, uint64_t seed, bool ignore_eos, size_t max,
                       int32_t *ret, bool *ret_stop) {
@@ -318,9 +273,8 @@ size_t fake_reference(const struct fake_params *p, const int32_t *prompt, size_t
     uint32_t pos = 0;
     size_t n = 0;
     *ret_stop = false;
-    for (; pos < n_prompt; pos++) {
+    for (; pos < n_prompt; pos++)
         step(f, &(struct engine_token){.token = prompt[pos], .pos = (int32_t)pos}, shape_in_prompt(f, n_prompt, pos), NULL, NULL, &h, NULL);
-    }
     while (n < max) {
         int32_t token = choose(f, h, seed, pos - 1);
         if (token == FAKE_EOG && !ignore_eos) {

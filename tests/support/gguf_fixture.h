@@ -15,12 +15,16 @@ enum { FIXTURE_MAX_TENSORS = 256 };
 struct gguf_fixture {
     struct buf file;           /* the whole file, once closed */
     struct model_writer w;
-    struct { char name[80]; uint32_t type, n_dims; uint64_t ne[4], bytes; } tensor[FIXTURE_MAX_TENSORS];
+    struct {
+        char name[80];
+        uint32_t type, n_dims;
+        uint64_t ne[4], bytes;
+    } tensor[FIXTURE_MAX_TENSORS];
     size_t n_tensors;
 };
 
 static inline void gguf_fixture_open(struct gguf_fixture *f, const char *arch) {
-    memset(f, 0, sizeof *f);
+    memset(f, 0, sizeof(*f));
     buf_init(&f->file, (size_t)1 << 24);
     model_write_start(&f->w, &f->file);
     if (arch) model_write_str(&f->w, "general.architecture", arch);
@@ -29,10 +33,10 @@ static inline void gguf_fixture_open(struct gguf_fixture *f, const char *arch) {
 static inline void gguf_fixture_tensor(struct gguf_fixture *f, const char *name, uint32_t type, uint32_t n_dims, uint64_t ne0,
                                        uint64_t ne1) {
     uint64_t ne[4] = {ne0, ne1, 1, 1};
-    snprintf(f->tensor[f->n_tensors].name, sizeof f->tensor[0].name, "%s", name);
+    snprintf(f->tensor[f->n_tensors].name, sizeof(f->tensor[0].name), "%s", name);
     f->tensor[f->n_tensors].type = type;
     f->tensor[f->n_tensors].n_dims = n_dims;
-    memcpy(f->tensor[f->n_tensors].ne, ne, sizeof ne);
+    memcpy(f->tensor[f->n_tensors].ne, ne, sizeof(ne));
     f->tensor[f->n_tensors++].bytes = model_type_bytes(type, ne0 * ne1);
 }
 
@@ -59,7 +63,7 @@ static inline void gguf_fixture_key(char *key, size_t size, const char *arch, co
 
 static inline void gguf_fixture_u32(struct gguf_fixture *f, const char *arch, const char *suffix, uint32_t v) {
     char key[128];
-    gguf_fixture_key(key, sizeof key, arch, suffix);
+    gguf_fixture_key(key, sizeof(key), arch, suffix);
     model_write_u32(&f->w, key, v);
 }
 
@@ -76,13 +80,13 @@ static inline void gguf_fixture_llama(struct gguf_fixture *f, const char *arch, 
     gguf_fixture_u32(f, arch, "attention.head_count", 4);
     gguf_fixture_u32(f, arch, "vocab_size", 40);
     gguf_fixture_u32(f, arch, "leading_dense_block_count", 3);
-    gguf_fixture_key(name, sizeof name, arch, "attention.head_count_kv");
+    gguf_fixture_key(name, sizeof(name), arch, "attention.head_count_kv");
     model_write_array(&f->w, name, MODEL_KV_U32, n_layer);
     for (uint32_t i = 0; i < n_layer; i++) model_write_raw(&f->w, (uint8_t[4]){2}, 4);
-    gguf_fixture_key(name, sizeof name, arch, "some.list");
+    gguf_fixture_key(name, sizeof(name), arch, "some.list");
     model_write_array(&f->w, name, MODEL_KV_U32, n_layer);
     for (uint32_t i = 0; i < n_layer; i++) model_write_raw(&f->w, (uint8_t[4]){(uint8_t)(10 + i)}, 4);
-    gguf_fixture_key(name, sizeof name, arch, "rope.dimension_sections");
+    gguf_fixture_key(name, sizeof(name), arch, "rope.dimension_sections");
     model_write_array(&f->w, name, MODEL_KV_I32, n_layer);
     for (uint32_t i = 0; i < n_layer; i++) model_write_raw(&f->w, (uint8_t[4]){(uint8_t)(20 + i)}, 4);
     model_write_str(&f->w, "tokenizer.ggml.model", "gpt2");
@@ -91,7 +95,7 @@ static inline void gguf_fixture_llama(struct gguf_fixture *f, const char *arch, 
     gguf_fixture_tensor(f, "output_norm.weight", MODEL_TYPE_F32, 1, 128, 1);
     for (uint32_t i = 0; i < n_layer; i++)
         for (size_t k = 0; k < ARRAY_LEN(parts); k++) {
-            snprintf(name, sizeof name, "blk.%u.%s.weight", i, parts[k]);
+            snprintf(name, sizeof(name), "blk.%u.%s.weight", i, parts[k]);
             gguf_fixture_tensor(f, name, k == 2 ? MODEL_TYPE_Q4_0 : MODEL_TYPE_F16, 2, 128, 32);
         }
 }

@@ -14,7 +14,7 @@ static void compare_golden(const char *name, struct buf *out) {
     const char *root = getenv("CARAVAN_SOURCE");
     if (root == NULL) skip();
     char path[512], old[32768];
-    snprintf(path, sizeof path, "%s/tests/unit/golden/%s", root, name);
+    snprintf(path, sizeof(path), "%s/tests/unit/golden/%s", root, name);
     const char *mode = getenv("CARAVAN_GOLDEN");
     if (mode != NULL && strcmp(mode, "write") == 0) {
         FILE *f = fopen(path, "wb");
@@ -24,7 +24,7 @@ static void compare_golden(const char *name, struct buf *out) {
     }
     FILE *f = fopen(path, "rb");
     if (f == NULL) fail_msg("cannot open %s", path);
-    size_t n = fread(old, 1, sizeof old - 1, f);
+    size_t n = fread(old, 1, sizeof(old) - 1, f);
     old[n] = '\0';
     fclose(f);
     assert_string_equal(buf_cstr(out), old);

@@ -44,14 +44,14 @@ static inline bool grammar_fixture_open(struct grammar_fixture *f) {
     model_write_element(&w, "</s>", 4);
     for (int i = 0; i < 256; i++) {
         char name[16];
-        model_write_element(&w, name, (size_t)snprintf(name, sizeof name, "<0x%02X>", (unsigned)i));
+        model_write_element(&w, name, (size_t)snprintf(name, sizeof(name), "<0x%02X>", (unsigned)i));
     }
     model_write_array(&w, "tokenizer.ggml.scores", MODEL_KV_F32, 259);
-    for (int i = 0; i < 259; i++) model_write_raw(&w, &score, sizeof score);
+    for (int i = 0; i < 259; i++) model_write_raw(&w, &score, sizeof(score));
     model_write_array(&w, "tokenizer.ggml.token_type", MODEL_KV_I32, 259);
     for (int i = 0; i < 259; i++) {
         type = i == 0 ? LLAMA_TOKEN_TYPE_UNKNOWN : i < 3 ? LLAMA_TOKEN_TYPE_CONTROL : LLAMA_TOKEN_TYPE_BYTE;
-        model_write_raw(&w, &type, sizeof type);
+        model_write_raw(&w, &type, sizeof(type));
     }
     model_write_end(&w, 32);
     llama_log_set(grammar_fixture_quiet, NULL);
@@ -119,7 +119,7 @@ static inline bool grammar_walk(const struct grammar_fixture *f, const char *gra
         }
         if (n >= most) {
             if (grammar_allows(s, GRAMMAR_END)) pick = GRAMMAR_END;
-            for (size_t i = grammar_random(seed) % 3 ? 0 : grammar_random(seed) % (sizeof closing - 1);
+            for (size_t i = grammar_random(seed) % 3 ? 0 : grammar_random(seed) % (sizeof(closing) - 1);
                  pick != GRAMMAR_END && closing[i] != '\0'; i++)
                 if (grammar_random(seed) % 4 != 0 && grammar_allows(s, GRAMMAR_FIRST_BYTE + closing[i])) {
                     pick = GRAMMAR_FIRST_BYTE + closing[i];

@@ -21,21 +21,21 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "io/http_server.h"
+#include "http/server.h"
 
 struct http_fixture {
     struct io_loop *loop;
-    struct io_http_server *server;
+    struct http_server *server;
     struct io_wake *stop, *drain, *turn;
     pthread_t thread;
     uint16_t port;
     atomic_int gone, requests, drained, turns, connections;
-    struct io_http_server_options options;
+    struct http_server_options options;
 };
 
 struct http_streamer {
     struct http_fixture *f;
-    struct io_http_exchange *x;
+    struct http_exchange *x;
     struct io_timer *timer;
     int left, at;
 };
@@ -56,81 +56,81 @@ static void streamer_step(void *user) {
     struct http_streamer *s = user;
     char line[32];
     if (s->left == 0) {
-        io_http_stream_end(s->x);
+        http_stream_end(s->x);
         streamer_free(s);
         return;
     }
     if (s->left > 0) s->left--;
     for (int i = 0; i < (s->left < 0 ? 4096 : 2); i++) { /* several writes a turn leave as one chunk */
-        snprintf(line, sizeof line, i == 0 ? "line %d" : "\n", s->at);
-        io_http_stream_write(s->x, line, strlen(line));
+        snprintf(line, sizeof(line), i == 0 ? "line %d" : "\n", s->at);
+        http_stream_write(s->x, line, strlen(line));
     }
     s->at++;
 }
 
 static void fixture_count_gone(void *user) { ((struct http_fixture *)user)->gone++; }
 
-static void fixture_echo(struct io_http_exchange *x) {
-    const struct io_http_request *r = io_http_request(x);
+static void fixture_echo(struct http_exchange *x) {
+    const struct http_request *r = http_request(x);
     struct buf out;
     buf_init(&out, 64 << 20);
     buf_printf(&out, "%s %s ?%s ", r->method, r->path, r->query);
     buf_append(&out, r->body, r->body_len);
-    io_http_response_header(x, "X-Test", "yes");
-    io_http_respond(x, 200, "text/plain", out.data, out.len);
+    http_response_header(x, "X-Test", "yes");
+    http_respond(x, 200, "text/plain", out.data, out.len);
     buf_done(&out);
 }
 
-static void fixture_stream(struct http_fixture *f, struct io_http_exchange *x, int n) {
+static void fixture_stream(struct http_fixture *f, struct http_exchange *x, int n) {
     struct http_streamer *s = MEM_NEW(struct http_streamer);
     *s = (struct http_streamer){.f = f, .x = x, .left = n};
     s->timer = io_timer_open(f->loop, streamer_step, s);
-    io_http_stream_start(x, 200, "text/plain");
-    io_http_exchange_on_gone(x, streamer_gone, s);
+    http_stream_start(x, 200, "text/plain");
+    http_exchange_on_gone(x, streamer_gone, s);
     io_timer_start(s->timer, 1, 1);
 }
 
-static void fixture_burst(struct io_http_exchange *x) {
+static void fixture_burst(struct http_exchange *x) {
     static const char data[64 * 1024];
-    io_http_stream_start(x, 200, "text/plain");
-    for (int i = 0; i < 64; i++) io_http_stream_write(x, data, sizeof data);
-    io_http_stream_end(x);
+    http_stream_start(x, 200, "text/plain");
+    for (int i = 0; i < 64; i++) http_stream_write(x, data, sizeof(data));
+    http_stream_end(x);
 }
 
-static void fixture_big(struct io_http_exchange *x, size_t len) {
+static void fixture_big(struct http_exchange *x, size_t len) {
     char *data = mem_calloc(len, 1);
     memset(data, 'b', len);
-    io_http_respond(x, 200, "text/plain", data, len);
+    http_respond(x, 200, "text/plain", data, len);
     free(data);
 }
 
-static void fixture_on_request(void *user, struct io_http_exchange *x) {
+static void fixture_on_request(void *user, struct http_exchange *x) {
     struct http_fixture *f = user;
-    const struct io_http_request *r = io_http_request(x);
+    const struct http_request *r = http_request(x);
     f->requests++;
     if (strncmp(r->path, "/stream/", 8) == 0) {
         fixture_stream(f, x, (int)strtol(r->path + 8, NULL, 10));
     } else if (strcmp(r->path, "/flood") == 0) {
         fixture_stream(f, x, -1);
     } else if (strcmp(r->path, "/hang") == 0) {
-        io_http_exchange_on_gone(x, fixture_count_gone, f);
+        http_exchange_on_gone(x, fixture_count_gone, f);
     } else if (strcmp(r->path, "/burst") == 0) {
         fixture_burst(x);
     } else if (strncmp(r->path, "/big/", 5) == 0) {
         fixture_big(x, strtoul(r->path + 5, NULL, 10));
     } else if (strcmp(r->path, "/abort") == 0) {
-        io_http_stream_start(x, 200, "text/plain");
-        io_http_stream_write(x, "half", 4);
-        io_http_stream_abort(x);
+        http_stream_start(x, 200, "text/plain");
+        http_stream_write(x, "half", 4);
+        http_stream_abort(x);
     } else {
         fixture_echo(x);
     }
 }
 
-static bool fixture_on_headers(void *user, struct io_http_exchange *x) {
+static bool fixture_on_headers(void *user, struct http_exchange *x) {
     (void)user;
-    if (strcmp(io_http_request(x)->path, "/refused") != 0) return true;
-    io_http_respond(x, 401, "text/plain", "no\n", 3);
+    if (strcmp(http_request(x)->path, "/refused") != 0) return true;
+    http_respond(x, 401, "text/plain", "no\n", 3);
     return false;
 }
 
@@ -139,19 +139,19 @@ static void fixture_on_drained(void *user) { ((struct http_fixture *)user)->drai
 
 static void fixture_on_drain(void *user) {
     struct http_fixture *f = user;
-    io_http_server_drain(f->server, fixture_on_drained, f);
+    http_server_drain(f->server, fixture_on_drained, f);
 }
 
 static void fixture_on_turn(void *user) {
     struct http_fixture *f = user;
-    f->connections = (int)io_http_server_connections(f->server);
+    f->connections = (int)http_server_connections(f->server);
     f->turns++;
 }
 
 static void *fixture_run(void *user) {
     struct http_fixture *f = user;
     io_loop_run(f->loop);
-    io_http_server_close(f->server);
+    http_server_close(f->server);
     io_wake_close(f->stop);
     io_wake_close(f->drain);
     io_wake_close(f->turn);
@@ -159,7 +159,7 @@ static void *fixture_run(void *user) {
     return NULL;
 }
 
-/* Set f->options first: io_http_server_options_init, then what the test wants. */
+/* Set f->options first: http_server_options_init, then what the test wants. */
 static void fixture_start(struct http_fixture *f) {
     struct err e = {0};
     f->loop = io_loop_create();
@@ -167,8 +167,8 @@ static void fixture_start(struct http_fixture *f) {
     f->options.user = f;
     f->options.on_headers = fixture_on_headers;
     f->options.on_request = fixture_on_request;
-    if (io_http_server_open(f->loop, &f->options, &f->server, &e) != ERR_OK) abort();
-    f->port = io_http_server_port(f->server);
+    if (http_server_open(f->loop, &f->options, &f->server, &e) != ERR_OK) abort();
+    f->port = http_server_port(f->server);
     f->stop = io_wake_open(f->loop, fixture_on_stop, f);
     f->drain = io_wake_open(f->loop, fixture_on_drain, f);
     f->turn = io_wake_open(f->loop, fixture_on_turn, f);

@@ -5,11 +5,16 @@
 #define CARAVAN_TESTS_SCHED_TABLE_H
 
 #include "base/mem.h"
-#include "pipeline/sched.h"
+#include "sched/sched.h"
 
 enum { VOCAB = 100, MAX_LOG = 256, MAX_SENT = 256 };
 
-struct sent { uint32_t number; size_t n_ops, n_tokens; struct engine_op ops[8]; struct engine_token tokens[64]; };
+struct sent {
+    uint32_t number;
+    size_t n_ops, n_tokens;
+    struct engine_op ops[8];
+    struct engine_token tokens[64];
+};
 
 /* What the scheduler said, and the frames that have not been answered. */
 struct table {
@@ -25,8 +30,8 @@ struct table {
 };
 
 static inline struct sched_config small_config(uint32_t n_stage) {
-    return (struct sched_config){.n_stage = n_stage, .n_seq = 2, .n_ctx_seq = 32, .n_ctx = 64, .n_batch = 8, .n_vocab = VOCAB,
-                                 .n_queue = 4};
+    return (struct sched_config){
+        .n_stage = n_stage, .n_seq = 2, .n_ctx_seq = 32, .n_ctx = 64, .n_batch = 8, .n_vocab = VOCAB, .n_queue = 4};
 }
 
 static inline struct table *table_create(const struct sched_config *c) {
@@ -58,27 +63,23 @@ static inline void pull(struct table *t) {
         } else {
             struct sent *f = &t->frames[t->n_frames++];
             *f = (struct sent){.number = a.number, .n_ops = a.n_ops, .n_tokens = a.n_tokens};
-            memcpy(f->ops, a.ops, a.n_ops * sizeof *a.ops);
-            memcpy(f->tokens, a.tokens, a.n_tokens * sizeof *a.tokens);
+            memcpy(f->ops, a.ops, a.n_ops * sizeof(*a.ops));
+            memcpy(f->tokens, a.tokens, a.n_tokens * sizeof(*a.tokens));
         }
     }
 }
 
 static inline err_code submit_full(struct table *t, uint64_t id, size_t n_prompt, size_t n_generated, int32_t max_tokens, bool ignore_eos,
-                            struct err *e) {
+                                   struct err *e) {
     struct request r;
     request_init(&r);
     r.id = id;
-    r.tokens = mem_calloc(n_prompt + 1, sizeof *r.tokens);
+    r.tokens = mem_calloc(n_prompt + 1, sizeof(*r.tokens));
     r.n_tokens = n_prompt;
-    for (size_t i = 0; i < n_prompt; i++) {
-        r.tokens[i] = (int32_t)(10 + i % 50);
-    }
-    r.generated = n_generated > 0 ? mem_calloc(n_generated, sizeof *r.generated) : NULL;
+    for (size_t i = 0; i < n_prompt; i++) r.tokens[i] = (int32_t)(10 + i % 50);
+    r.generated = n_generated > 0 ? mem_calloc(n_generated, sizeof(*r.generated)) : NULL;
     r.n_generated = n_generated;
-    for (size_t i = 0; i < n_generated; i++) {
-        r.generated[i] = (int32_t)(60 + i);
-    }
+    for (size_t i = 0; i < n_generated; i++) r.generated[i] = (int32_t)(60 + i);
     r.max_tokens = max_tokens;
     r.ignore_eos = ignore_eos;
     err_code code = sched_submit(t->s, t->now, &r, e);
@@ -99,11 +100,14 @@ static inline err_code answer_with(struct table *t, int32_t token, uint8_t flags
     uint32_t n = 0;
     float row[VOCAB] = {0};
     for (size_t i = 0; i < f->n_tokens; i++) {
-        if (f->tokens[i].flags == 0 || skip-- > 0) {
-            continue;
-        }
-        struct result r = {.seq = f->tokens[i].seq, .index = (uint16_t)i, .pos = f->tokens[i].pos, .text = "no", .text_len = 2,
-                           .logits = (const uint8_t *)row, .n_logits = VOCAB};
+        if (f->tokens[i].flags == 0 || skip-- > 0) continue;
+        struct result r = {.seq = f->tokens[i].seq,
+                           .index = (uint16_t)i,
+                           .pos = f->tokens[i].pos,
+                           .text = "no",
+                           .text_len = 2,
+                           .logits = (const uint8_t *)row,
+                           .n_logits = VOCAB};
         bool logits = (f->tokens[i].flags & ENGINE_TOKEN_LOGITS) != 0, failed = (flags & RESULT_FAILED) != 0;
         r.flags = logits ? RESULT_LOGITS : failed ? RESULT_FAILED : (uint8_t)(RESULT_SAMPLED | flags);
         r.sample.token = token;
@@ -111,9 +115,9 @@ static inline err_code answer_with(struct table *t, int32_t token, uint8_t flags
         n++;
     }
     uint8_t entry[FRAME_TRACE_SIZE];
-    struct ring_trace trace = {.stage = 0, .hop_us = 1, .wait_us = 2, .compute_us = 100};
-    ring_trace_put(entry, &trace);
-    buf_append(&b, entry, sizeof entry);
+    struct wire_trace trace = {.stage = 0, .hop_us = 1, .wait_us = 2, .compute_us = 100};
+    wire_trace_put(entry, &trace);
+    buf_append(&b, entry, sizeof(entry));
     err_code code = sched_tokens(t->s, t->now, number, n, 1, b.data, b.len, 7, e);
     if (code == ERR_OK) {
         t->n_answered++;
@@ -125,9 +129,7 @@ static inline err_code answer_with(struct table *t, int32_t token, uint8_t flags
 
 static inline void answer(struct table *t, int32_t token, uint8_t flags) {
     struct err e = {0};
-    if (answer_with(t, token, flags, t->frames[t->n_answered].number, 0, &e) != ERR_OK) {
-        fail_msg("%s", e.text);
-    }
+    if (answer_with(t, token, flags, t->frames[t->n_answered].number, 0, &e) != ERR_OK) fail_msg("%s", e.text);
 }
 
 static inline const struct request_event *last_event(const struct table *t) {
@@ -141,17 +143,15 @@ static inline struct sent *last_frame(struct table *t) {
 }
 
 static inline void answer_all(struct table *t) {
-    while (t->n_answered < t->n_frames) {
-        answer(t, 50, 0);
-    }
+    while (t->n_answered < t->n_frames) answer(t, 50, 0);
 }
 
 static inline err_code submit_eval(struct table *t, uint64_t id, uint32_t first, uint32_t second, struct err *e) {
     struct request_eval ev = {.id = id, .n_batches = 2, .n_tokens = first + second};
-    ev.batches = mem_calloc(2, sizeof *ev.batches);
+    ev.batches = mem_calloc(2, sizeof(*ev.batches));
     ev.batches[0] = (struct request_eval_batch){first, 1};
     ev.batches[1] = (struct request_eval_batch){second, second};
-    ev.tokens = mem_calloc(first + second, sizeof *ev.tokens);
+    ev.tokens = mem_calloc(first + second, sizeof(*ev.tokens));
     err_code code = sched_eval(t->s, t->now, &ev, e);
     request_eval_done(&ev);
     return code;

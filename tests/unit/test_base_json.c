@@ -143,13 +143,13 @@ static void fields_are_copied(void **state) {
     struct err e = {0};
     static const char text[] = "{\"t\":\"a\\nb\",\"nul\":\"a\\u0000b\",\"id\":\"00000000000000ff\",\"short\":\"ff\","
                                "\"big\":18446744073709551615,\"n\":7,\"minus\":-1}";
-    assert_int_equal(json_parse(text, sizeof text - 1, &doc, NULL), ERR_OK);
+    assert_int_equal(json_parse(text, sizeof(text) - 1, &doc, NULL), ERR_OK);
     yyjson_val *obj = yyjson_doc_get_root(doc);
     char copy[4] = "old";
     uint64_t id = 1;
     uint32_t n = 2;
-    expect_error(json_get_line(obj, "t", copy, sizeof copy, &e), ERR_INVALID, &e, "control character");
-    expect_error(json_get_text(obj, "nul", copy, sizeof copy, &e), ERR_INVALID, &e, "NUL");
+    expect_error(json_get_line(obj, "t", copy, sizeof(copy), &e), ERR_INVALID, &e, "control character");
+    expect_error(json_get_text(obj, "nul", copy, sizeof(copy), &e), ERR_INVALID, &e, "NUL");
     expect_error(json_get_text(obj, "t", copy, 3, &e), ERR_LIMIT, &e, "the limit is 2");
     expect_error(json_get_id(obj, "short", &id, &e), ERR_INVALID, &e, "16 hexadecimal");
     expect_error(json_need_id(obj, "none", &id, &e), ERR_INVALID, &e, "missing");
@@ -157,7 +157,7 @@ static void fields_are_copied(void **state) {
     expect_error(json_get_u64(obj, "minus", &id, &e), ERR_INVALID, &e, "got -1");
     assert_string_equal(copy, "old");
     assert_int_equal(id, 1);
-    assert_int_equal(json_get_text(obj, "t", copy, sizeof copy, &e), ERR_OK);
+    assert_int_equal(json_get_text(obj, "t", copy, sizeof(copy), &e), ERR_OK);
     assert_string_equal(copy, "a\nb");
     assert_int_equal(json_get_id(obj, "id", &id, &e), ERR_OK);
     assert_int_equal(id, 255);
@@ -192,12 +192,9 @@ static void documents_are_written(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(malformed_text_is_located),
-        cmocka_unit_test(depth_is_bounded),
-        cmocka_unit_test(fields_are_read),
-        cmocka_unit_test(missing_and_null_leave_the_default),
-        cmocka_unit_test(wrong_fields_are_named),
-        cmocka_unit_test(fields_are_copied),
+        cmocka_unit_test(malformed_text_is_located), cmocka_unit_test(depth_is_bounded),
+        cmocka_unit_test(fields_are_read),           cmocka_unit_test(missing_and_null_leave_the_default),
+        cmocka_unit_test(wrong_fields_are_named),    cmocka_unit_test(fields_are_copied),
         cmocka_unit_test(documents_are_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,7 +27,7 @@ static void capture(void (*f)(void)) {
     dup2(saved, STDERR_FILENO);
     close(saved);
     ssize_t n, len = 0;
-    while ((n = read(ends[0], got + len, sizeof got - 1 - (size_t)len)) > 0) len += n;
+    while ((n = read(ends[0], got + len, sizeof(got) - 1 - (size_t)len)) > 0) len += n;
     got[len] = '\0';
     close(ends[0]);
 }
@@ -85,8 +85,8 @@ static void levels_have_names(void **state) {
 
 static void write_hostile(void) {
     char longer[4000];
-    memset(longer, 'x', sizeof longer - 1);
-    longer[sizeof longer - 1] = '\0';
+    memset(longer, 'x', sizeof(longer) - 1);
+    longer[sizeof(longer) - 1] = '\0';
     log_info("a", "one\ntwo\033[31m\r");
     log_info("a", "%s", longer);
 }

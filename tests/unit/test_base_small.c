@@ -21,7 +21,7 @@
 #include "base/file.h"
 #include "base/list.h"
 #include "base/mem.h"
-#include "base/pages.h"
+#include "os/pages.h"
 
 /* ---- err ---- */
 
@@ -61,20 +61,20 @@ static void err_accepts_null_and_long_texts(void **state) {
     (void)state;
     struct err e = {0};
     char word[1000];
-    memset(word, 'a', sizeof word - 1);
-    word[sizeof word - 1] = '\0';
+    memset(word, 'a', sizeof(word) - 1);
+    word[sizeof(word) - 1] = '\0';
     assert_int_equal(err_set(NULL, ERR_IO, "x"), ERR_IO);
     assert_int_equal(err_set_errno(NULL, ERR_IO, EIO, "x"), ERR_IO);
     err_hint(NULL, "x");
     err_prefix(NULL, "x");
     err_set(&e, ERR_IO, "%s", word);
-    assert_int_equal(strlen(e.text), sizeof e.text - 1);
+    assert_int_equal(strlen(e.text), sizeof(e.text) - 1);
     err_prefix(&e, "%s", word);
-    assert_int_equal(strlen(e.text), sizeof e.text - 1);
+    assert_int_equal(strlen(e.text), sizeof(e.text) - 1);
     err_hint(&e, "%s", word);
-    assert_int_equal(strlen(e.hint), sizeof e.hint - 1);
+    assert_int_equal(strlen(e.hint), sizeof(e.hint) - 1);
     err_set_errno(&e, ERR_IO, EIO, "%s", word);
-    assert_int_equal(strlen(e.text), sizeof e.text - 1);
+    assert_int_equal(strlen(e.text), sizeof(e.text) - 1);
 }
 
 static void err_never_cuts_a_character(void **state) {
@@ -84,7 +84,7 @@ static void err_never_cuts_a_character(void **state) {
     for (size_t shift = 0; shift < 2; shift++) { /* one of both has an edge within a character */
         size_t n = 0;
         for (; n < shift; n++) word[n] = 'x';
-        for (; n + 2 < sizeof word; n += 2) memcpy(word + n, "\xC3\xBC", 2);
+        for (; n + 2 < sizeof(word); n += 2) memcpy(word + n, "\xC3\xBC", 2);
         word[n] = '\0';
         err_set(&e, ERR_IO, "%s", word);
         assert_true((unsigned char)e.text[strlen(e.text) - 1] != 0xC3);
@@ -136,17 +136,11 @@ static bool aborts(void (*f)(void)) {
     return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
 }
 
-static void overflow_calloc(void) {
-    free(mem_calloc(SIZE_MAX / 2, 4));
-}
+static void overflow_calloc(void) { free(mem_calloc(SIZE_MAX / 2, 4)); }
 
-static void overflow_realloc(void) {
-    free(mem_realloc(NULL, SIZE_MAX / 2, 4));
-}
+static void overflow_realloc(void) { free(mem_realloc(NULL, SIZE_MAX / 2, 4)); }
 
-static void huge_alloc(void) {
-    free(mem_alloc(SIZE_MAX / 2));
-}
+static void huge_alloc(void) { free(mem_alloc(SIZE_MAX / 2)); }
 
 static void mem_ends_the_process_when_memory_runs_out(void **state) {
     (void)state;
@@ -285,7 +279,7 @@ static void bytes_reader_stops_at_the_end(void **state) {
     (void)state;
     const uint8_t data[] = {1, 2, 0, 3, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0x3F, 9, 8};
     struct bytes_reader r;
-    bytes_reader_init(&r, data, sizeof data);
+    bytes_reader_init(&r, data, sizeof(data));
     assert_int_equal(bytes_read_u8(&r), 1);
     assert_int_equal(bytes_read_u16(&r), 2);
     assert_int_equal(bytes_read_u32(&r), 3);
@@ -361,9 +355,8 @@ static void list_keeps_order(void **state) {
     int expected = 1;
     for (LIST_EACH(link, &head)) assert_int_equal(LIST_ENTRY(link, struct item, link)->value, expected++);
     assert_int_equal(list_count(&head), 5);
-    for (LIST_EACH_SAFE(link, &head)) {
+    for (LIST_EACH_SAFE(link, &head))
         if (LIST_ENTRY(link, struct item, link)->value % 2 == 0) list_remove(link);
-    }
     assert_int_equal(list_count(&head), 3);
     list_remove(&items[1].link); /* once more does no harm */
     assert_int_equal(LIST_FIRST(&head, struct item, link)->value, 1);

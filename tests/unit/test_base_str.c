@@ -117,22 +117,21 @@ static void addresses_are_read(void **state) {
                 {"::ffff:10.0.0.1", "::ffff:10.0.0.1", 99},
                 {"a_b-c:0", "a_b-c", 0},
                 {"box:65535", "box", 65535}};
-    static const char *const bad[] = {"",     "box:",    "box:70000", "box:x",      "box:1:2", "[::1", "box:99999999999", "http://", "::1 ",
-                                      "[]:1", "[::1]80", "a b:1",     "user@box:1", "box:-1",  "https://box:1"};
+    static const char *const bad[] = {"",     "box:", "box:70000", "box:x", "box:1:2",    "[::1",   "box:99999999999", "http://",
+                                      "::1 ", "[]:1", "[::1]80",   "a b:1", "user@box:1", "box:-1", "https://box:1"};
     for (size_t i = 0; i < ARRAY_LEN(good); i++) {
         assert_true(str_parse_address(good[i].text, "::", 99, host, &port));
         assert_string_equal(host, good[i].host);
         assert_int_equal(port, good[i].port);
     }
-    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         if (str_parse_address(bad[i], "::", 99, host, &port)) fail_msg("\"%s\" was taken for an address", bad[i]);
-    }
     assert_string_equal(host, "box"); /* untouched by what failed */
     assert_false(str_parse_address(":80", NULL, 99, host, &port)); /* a host is needed */
     assert_false(str_parse_address("box", NULL, 0, host, &port));  /* a port is needed */
     char longer[STR_HOST_MAX + 2];
-    memset(longer, 'a', sizeof longer - 1);
-    longer[sizeof longer - 1] = '\0';
+    memset(longer, 'a', sizeof(longer) - 1);
+    longer[sizeof(longer) - 1] = '\0';
     assert_false(str_parse_address(longer, NULL, 1, host, &port));
 }
 
@@ -160,8 +159,8 @@ static void nearest_names_are_found(void **state) {
     assert_int_equal(str_distance("ab", "ba"), 1);
     assert_int_equal(str_distance("CTX", "ctx"), 0);
     char longer[200];
-    memset(longer, 'q', sizeof longer - 1);
-    longer[sizeof longer - 1] = '\0';
+    memset(longer, 'q', sizeof(longer) - 1);
+    longer[sizeof(longer) - 1] = '\0';
     assert_int_equal(str_distance(longer, longer), 0);
     assert_int_equal(str_distance(longer, "q"), 62);
     assert_string_equal(str_nearest("ctxx", names, ARRAY_LEN(names)), "ctx");
@@ -180,9 +179,8 @@ static void utf8_is_checked(void **state) {
         "\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80",
         "\xFF", "a\xC3",    "\xE2\x82", "\xC3\x28"};
     for (size_t i = 0; i < ARRAY_LEN(good); i++) assert_true(str_utf8_valid(good[i], strlen(good[i])));
-    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         if (str_utf8_valid(bad[i], strlen(bad[i]))) fail_msg("row %zu was taken for UTF-8", i);
-    }
     assert_true(str_utf8_valid("a\0b", 3));
 }
 
@@ -202,15 +200,9 @@ static void unfinished_characters_are_seen(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sizes_are_written),
-        cmocka_unit_test(sizes_are_read),
-        cmocka_unit_test(durations_are_written),
-        cmocka_unit_test(numbers_are_read),
-        cmocka_unit_test(addresses_are_read),
-        cmocka_unit_test(lists_are_split),
-        cmocka_unit_test(nearest_names_are_found),
-        cmocka_unit_test(utf8_is_checked),
-        cmocka_unit_test(unfinished_characters_are_seen),
+        cmocka_unit_test(sizes_are_written),       cmocka_unit_test(sizes_are_read),     cmocka_unit_test(durations_are_written),
+        cmocka_unit_test(numbers_are_read),        cmocka_unit_test(addresses_are_read), cmocka_unit_test(lists_are_split),
+        cmocka_unit_test(nearest_names_are_found), cmocka_unit_test(utf8_is_checked),    cmocka_unit_test(unfinished_characters_are_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,7 +46,7 @@ static void walk(struct fixture_chain *c, uint16_t me, bool crowd, float *ret) {
             fixture_run(t + n - 1, others, (size_t)(OTHERS + i + 1 < PROMPT ? OTHERS + i + 1 : PROMPT), 3, 0, ENGINE_TOKEN_LOGITS);
             n += (size_t)(OTHERS + i + 1 < PROMPT ? OTHERS + i + 1 : PROMPT) - 1;
             fixture_ok(fixture_eval(c, t, n, &fixture_err));
-            memcpy(ret + (size_t)i * n_vocab, fixture_logits(c, at), n_vocab * sizeof *ret);
+            memcpy(ret + (size_t)i * n_vocab, fixture_logits(c, at), n_vocab * sizeof(*ret));
             fixture_ok(fixture_apply(c, &op, 1, &fixture_err));
             for (int32_t p = 0; p < OTHERS + i + 1; p += PROMPT) { /* and on from where it was */
                 size_t left = (size_t)(OTHERS + i + 1 - p) < PROMPT ? (size_t)(OTHERS + i + 1 - p) : PROMPT;
@@ -56,7 +56,7 @@ static void walk(struct fixture_chain *c, uint16_t me, bool crowd, float *ret) {
             continue;
         }
         fixture_ok(fixture_eval(c, t, n, &fixture_err));
-        memcpy(ret + (size_t)i * n_vocab, fixture_logits(c, at), n_vocab * sizeof *ret);
+        memcpy(ret + (size_t)i * n_vocab, fixture_logits(c, at), n_vocab * sizeof(*ret));
     }
 }
 
@@ -68,11 +68,11 @@ static int same_steps(bool exact, uint16_t me_alone, uint16_t me_in_crowd, uint3
     struct fixture_chain alone = fixture_whole(&model, &load);
     struct fixture_chain crowd = cut > 0 ? fixture_chain(&model, bounds, 2, &load) : fixture_whole(&model, &load);
     size_t n_vocab = fixture_tail(&alone)->info.n_vocab;
-    float *a = mem_calloc(N_STEPS * n_vocab, sizeof *a), *b = mem_calloc(N_STEPS * n_vocab, sizeof *b);
+    float *a = mem_calloc(N_STEPS * n_vocab, sizeof(*a)), *b = mem_calloc(N_STEPS * n_vocab, sizeof(*b));
     int same = 0;
     walk(&alone, me_alone, false, a);
     walk(&crowd, me_in_crowd, true, b);
-    for (size_t i = 0; i < N_STEPS; i++) same += memcmp(a + i * n_vocab, b + i * n_vocab, n_vocab * sizeof *a) == 0;
+    for (size_t i = 0; i < N_STEPS; i++) same += memcmp(a + i * n_vocab, b + i * n_vocab, n_vocab * sizeof(*a)) == 0;
     free(a);
     free(b);
     fixture_chain_close(&alone);
@@ -106,10 +106,10 @@ static void slices_are_the_whole(void **state) {
         load.exact = exact;
         struct fixture_chain whole = fixture_whole(&model, &load), split = fixture_chain(&model, bounds, 3, &load);
         size_t size = N_STEPS * fixture_tail(&whole)->info.n_vocab;
-        float *a = mem_calloc(size, sizeof *a), *b = mem_calloc(size, sizeof *b);
+        float *a = mem_calloc(size, sizeof(*a)), *b = mem_calloc(size, sizeof(*b));
         walk(&whole, 2, true, a);
         walk(&split, 2, true, b);
-        assert_memory_equal(a, b, size * sizeof *a);
+        assert_memory_equal(a, b, size * sizeof(*a));
         free(a);
         free(b);
         fixture_chain_close(&whole);
@@ -124,7 +124,7 @@ static float *in_pieces(size_t n, size_t piece) {
     load.n_batch = LONG_PROMPT;
     struct fixture_chain c = fixture_whole(&model, &load);
     size_t n_vocab = fixture_tail(&c)->info.n_vocab;
-    float *ret = mem_calloc(n * n_vocab, sizeof *ret);
+    float *ret = mem_calloc(n * n_vocab, sizeof(*ret));
     int32_t tokens[LONG_PROMPT];
     static struct engine_token t[LONG_PROMPT];
     tokens_of(tokens, LONG_PROMPT, 3);
@@ -132,7 +132,7 @@ static float *in_pieces(size_t n, size_t piece) {
         size_t len = n - at < piece ? n - at : piece;
         fixture_run(t, tokens + at, len, 0, (int32_t)at, ENGINE_TOKEN_LOGITS);
         fixture_ok(fixture_eval(&c, t, len, &fixture_err));
-        for (size_t i = 0; i < len; i++) memcpy(ret + (at + i) * n_vocab, fixture_logits(&c, i), n_vocab * sizeof *ret);
+        for (size_t i = 0; i < len; i++) memcpy(ret + (at + i) * n_vocab, fixture_logits(&c, i), n_vocab * sizeof(*ret));
     }
     fixture_chain_close(&c);
     return ret;

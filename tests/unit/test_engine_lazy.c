@@ -29,7 +29,9 @@ static int32_t history[MAX_HISTORY];
 /* ---- the word ---- */
 
 static struct engine_lazy lazy_of(const char *word, const char *open, const char *close) {
-    struct engine_lazy l = {.triggers = {(char *)(uintptr_t)word}, .n_triggers = 1, .skip_open = (char *)(uintptr_t)open,
+    struct engine_lazy l = {.triggers = {(char *)(uintptr_t)word},
+                            .n_triggers = 1,
+                            .skip_open = (char *)(uintptr_t)open,
                             .skip_close = (char *)(uintptr_t)close};
     return l;
 }
@@ -93,7 +95,7 @@ static int32_t generated(const char *text) {
     int32_t *tokens = NULL;
     size_t n = 0;
     fixture_ok(engine_vocab_tokenize(vocab, text, strlen(text), false, true, &tokens, &n, &fixture_err));
-    memcpy(history + 5, tokens, n * sizeof *tokens);
+    memcpy(history + 5, tokens, n * sizeof(*tokens));
     free(tokens);
     return 5 + (int32_t)n;
 }
@@ -202,7 +204,7 @@ static void waiting_can_be_taken_back_and_replayed(void **state) {
     int32_t from = generated("Well, <call>"), first[8];
     fixture_ok(engine_sampler_create(vocab, MAX_HISTORY, &p, &s, &fixture_err));
     draw_on(s, from, 8, &out);
-    memcpy(first, history + from, sizeof first);
+    memcpy(first, history + from, sizeof(first));
     fixture_ok(engine_sampler_sample(s, scratch, logits, history, from - 2, &t, &fixture_err)); /* before the word is complete */
     for (int32_t i = 6; i >= 0; i -= 3) {
         fixture_ok(engine_sampler_sample(s, scratch, logits, history, from - 1 + i, &t, &fixture_err));
@@ -222,9 +224,9 @@ static void waiting_can_be_taken_back_and_replayed(void **state) {
 static err_code from_text(const char *text, struct engine_sampling *p, struct err *e) {
     yyjson_doc *doc = NULL;
     fixture_ok(json_parse(text, strlen(text), &doc, &fixture_err));
-    err_code rc = engine_sampling_from_json(p, yyjson_doc_get_root(doc), e);
+    err_code code = engine_sampling_from_json(p, yyjson_doc_get_root(doc), e);
     yyjson_doc_free(doc);
-    return rc;
+    return code;
 }
 
 static void json_both_ways(void **state) {
@@ -236,7 +238,9 @@ static void json_both_ways(void **state) {
     engine_sampling_init(&a);
     engine_sampling_init(&b);
     assert_int_equal(from_text("{\"grammar_lazy\":{\"triggers\":[\"<call>\",\"[T]\"],\"at_start\":true,\"skip\":[\"<t>\",\"</t>\"],"
-                               "\"skipping\":true}}", &a, &e), ERR_OK);
+                               "\"skipping\":true}}",
+                               &a, &e),
+                     ERR_OK);
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_doc_set_root(doc, engine_sampling_to_json(&a, doc));
     json_write(&text, doc);
@@ -246,10 +250,13 @@ static void json_both_ways(void **state) {
     assert_string_equal(b.lazy.triggers[1], "[T]");
     assert_string_equal(b.lazy.skip_close, "</t>");
     assert_true(b.lazy.at_start && b.lazy.skipping);
-    static const char *const wrong[] = {
-        "{\"grammar_lazy\":7}", "{\"grammar_lazy\":{}}", "{\"grammar_lazy\":{\"triggers\":[\"\"]}}", "{\"grammar_lazy\":{\"triggers\":[]}}",
-        "{\"grammar_lazy\":{\"triggers\":[\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"]}}",
-        "{\"grammar_lazy\":{\"triggers\":[\"a\"],\"skip\":[\"a\"]}}", "{\"grammar_lazy\":{\"triggers\":[\"a\"],\"skipping\":true}}"};
+    static const char *const wrong[] = {"{\"grammar_lazy\":7}",
+                                        "{\"grammar_lazy\":{}}",
+                                        "{\"grammar_lazy\":{\"triggers\":[\"\"]}}",
+                                        "{\"grammar_lazy\":{\"triggers\":[]}}",
+                                        "{\"grammar_lazy\":{\"triggers\":[\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"]}}",
+                                        "{\"grammar_lazy\":{\"triggers\":[\"a\"],\"skip\":[\"a\"]}}",
+                                        "{\"grammar_lazy\":{\"triggers\":[\"a\"],\"skipping\":true}}"};
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
         assert_int_equal(from_text(wrong[i], &b, &e), ERR_INVALID);
         assert_non_null(strstr(e.text, "grammar_lazy"));
@@ -268,7 +275,7 @@ static int setup(void **state) {
     vocab = ((struct slice *)tail.self)->vocab;
     n_vocab = engine_vocab_size(vocab);
     scratch = engine_scratch_create(n_vocab);
-    logits = mem_calloc(n_vocab, sizeof *logits);
+    logits = mem_calloc(n_vocab, sizeof(*logits));
     return 0;
 }
 
@@ -283,8 +290,8 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_word_is_found_wherever_it_is_cut), cmocka_unit_test(a_region_is_left_alone),
-        cmocka_unit_test(the_grammar_waits_for_its_word), cmocka_unit_test(a_token_may_go_on_behind_the_word),
+        cmocka_unit_test(the_word_is_found_wherever_it_is_cut),   cmocka_unit_test(a_region_is_left_alone),
+        cmocka_unit_test(the_grammar_waits_for_its_word),         cmocka_unit_test(a_token_may_go_on_behind_the_word),
         cmocka_unit_test(waiting_can_be_taken_back_and_replayed), cmocka_unit_test(json_both_ways)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

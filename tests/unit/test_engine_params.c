@@ -13,17 +13,17 @@
 static err_code sampling_from(const char *text, struct engine_sampling *p, struct err *e) {
     yyjson_doc *doc = NULL;
     assert_int_equal(json_parse(text, strlen(text), &doc, e), ERR_OK);
-    err_code rc = engine_sampling_from_json(p, yyjson_doc_get_root(doc), e);
+    err_code code = engine_sampling_from_json(p, yyjson_doc_get_root(doc), e);
     yyjson_doc_free(doc);
-    return rc;
+    return code;
 }
 
 static err_code load_from(const char *text, struct engine_load *p, struct err *e) {
     yyjson_doc *doc = NULL;
     assert_int_equal(json_parse(text, strlen(text), &doc, e), ERR_OK);
-    err_code rc = engine_load_from_json(p, yyjson_doc_get_root(doc), e);
+    err_code code = engine_load_from_json(p, yyjson_doc_get_root(doc), e);
     yyjson_doc_free(doc);
-    return rc;
+    return code;
 }
 
 static void defaults_come_from_the_table(void **state) {
@@ -55,7 +55,7 @@ static void sampling_survives_the_round_trip(void **state) {
     a.n_top_logprobs = 20;
     a.generated_from = 77;
     a.grammar = mem_strdup("root ::= \"\\n\" | \"\xC3\xA9\"");
-    a.bias = mem_calloc(2, sizeof *a.bias);
+    a.bias = mem_calloc(2, sizeof(*a.bias));
     a.n_bias = 2;
     a.bias[0] = (struct engine_logit_bias){5, -100};
     a.bias[1] = (struct engine_logit_bias){151000, 0.3f};
@@ -63,8 +63,8 @@ static void sampling_survives_the_round_trip(void **state) {
     yyjson_mut_doc_set_root(doc, engine_sampling_to_json(&a, doc));
     char *text = yyjson_mut_write(doc, 0, NULL);
     if (sampling_from(text, &b, &e) != ERR_OK) fail_msg("%s: %s", text, e.text);
-#define SAMPLING_F(x) assert_memory_equal(&a.x, &b.x, sizeof a.x)
-#define SAMPLING_I(x) assert_int_equal(a.x, b.x)
+#define SAMPLING_F(x)                              assert_memory_equal(&a.x, &b.x, sizeof(a.x))
+#define SAMPLING_I(x)                              assert_int_equal(a.x, b.x)
 #define SAMPLING(field, type, min, max, def, help) SAMPLING_##type(field);
 #include "../../tables/sampling.def"
 #undef SAMPLING
@@ -73,7 +73,7 @@ static void sampling_survives_the_round_trip(void **state) {
     assert_int_equal(b.generated_from, 77);
     assert_string_equal(a.grammar, b.grammar);
     assert_int_equal(b.n_bias, 2);
-    assert_memory_equal(a.bias, b.bias, 2 * sizeof *a.bias);
+    assert_memory_equal(a.bias, b.bias, 2 * sizeof(*a.bias));
     free(text);
     yyjson_mut_doc_free(doc);
     engine_sampling_done(&a);
@@ -90,7 +90,9 @@ static void a_negative_seed_keeps_its_bits(void **state) {
 
 static void bad_sampling_is_named(void **state) {
     (void)state;
-    static const struct { const char *json, *word, *range; } rows[] = {
+    static const struct {
+        const char *json, *word, *range;
+    } rows[] = {
         {"{\"temperature\": -0.1}", "temperature", "100"},
         {"{\"temperature\": \"hot\"}", "temperature", ""},
         {"{\"top_p\": 1.01}", "top_p", "1"},
@@ -113,9 +115,9 @@ static void bad_sampling_is_named(void **state) {
         struct engine_sampling p;
         struct err e = {0};
         engine_sampling_init(&p);
-        err_code rc = sampling_from(rows[i].json, &p, &e);
-        if (rc != ERR_INVALID || strstr(e.text, rows[i].word) == NULL || strstr(e.text, rows[i].range) == NULL)
-            fail_msg("%s: got %s \"%s\"", rows[i].json, err_name(rc), e.text);
+        err_code code = sampling_from(rows[i].json, &p, &e);
+        if (code != ERR_INVALID || strstr(e.text, rows[i].word) == NULL || strstr(e.text, rows[i].range) == NULL)
+            fail_msg("%s: got %s \"%s\"", rows[i].json, err_name(code), e.text);
         engine_sampling_done(&p);
     }
 }
@@ -177,7 +179,9 @@ static void loading_survives_the_round_trip(void **state) {
 
 static void bad_loading_is_named(void **state) {
     (void)state;
-    static const struct { const char *json, *word; } rows[] = {
+    static const struct {
+        const char *json, *word;
+    } rows[] = {
         {"{\"n_ctx\": -1}", "n_ctx"},
         {"{\"n_seq\": 0}", "n_seq"},
         {"{\"n_seq\": 257}", "256"},
@@ -191,19 +195,17 @@ static void bad_loading_is_named(void **state) {
         struct engine_load p;
         struct err e = {0};
         engine_load_init(&p);
-        err_code rc = load_from(rows[i].json, &p, &e);
-        if (rc != ERR_INVALID || strstr(e.text, rows[i].word) == NULL) fail_msg("%s: got %s \"%s\"", rows[i].json, err_name(rc), e.text);
+        err_code code = load_from(rows[i].json, &p, &e);
+        if (code != ERR_INVALID || strstr(e.text, rows[i].word) == NULL)
+            fail_msg("%s: got %s \"%s\"", rows[i].json, err_name(code), e.text);
     }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults_come_from_the_table),
-        cmocka_unit_test(sampling_survives_the_round_trip),
-        cmocka_unit_test(a_negative_seed_keeps_its_bits),
-        cmocka_unit_test(bad_sampling_is_named),
-        cmocka_unit_test(too_many_biases_are_refused),
-        cmocka_unit_test(loading_survives_the_round_trip),
+        cmocka_unit_test(defaults_come_from_the_table),   cmocka_unit_test(sampling_survives_the_round_trip),
+        cmocka_unit_test(a_negative_seed_keeps_its_bits), cmocka_unit_test(bad_sampling_is_named),
+        cmocka_unit_test(too_many_biases_are_refused),    cmocka_unit_test(loading_survives_the_round_trip),
         cmocka_unit_test(bad_loading_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,7 @@ static void make_text(int32_t *t, size_t n, uint32_t salt) {
 
 static struct engine_load load_with(const char *pooling) {
     struct engine_load load = fixture_load();
-    snprintf(load.pooling, sizeof load.pooling, "%s", pooling);
+    snprintf(load.pooling, sizeof(load.pooling), "%s", pooling);
     return load;
 }
 
@@ -29,7 +29,7 @@ static void embed(struct fixture_chain *c, uint32_t seq, const int32_t *text, si
         fixture_run(t, text + at, len, seq, (int32_t)at, 0);
         if (at + len == n) t[len - 1].flags = ENGINE_TOKEN_POOL;
         fixture_ok(fixture_eval(c, t, len, &fixture_err));
-        if (at + len == n) memcpy(ret, tail->ops->logits(tail->self, len - 1), tail->info.n_vector * sizeof *ret);
+        if (at + len == n) memcpy(ret, tail->ops->logits(tail->self, len - 1), tail->info.n_vector * sizeof(*ret));
     }
     const struct engine_op close = {.kind = ENGINE_OP_CLOSE, .seq = seq, .p1 = -1};
     fixture_ok(fixture_apply(c, &close, 1, &fixture_err));
@@ -60,7 +60,7 @@ static void embed_by_libllama(enum llama_pooling_type type, int32_t *text, int32
     struct llama_model *m = llama_model_load_from_file(path, mp);
     struct llama_context *ctx = llama_init_from_model(m, cp);
     assert_int_equal(llama_decode(ctx, llama_batch_get_one(text, n)), 0);
-    memcpy(ret, llama_get_embeddings_seq(ctx, 0), width * sizeof *ret);
+    memcpy(ret, llama_get_embeddings_seq(ctx, 0), width * sizeof(*ret));
     double scale = 1.0 / length(ret, width);
     for (uint32_t i = 0; i < width; i++) ret[i] = (float)(ret[i] * scale);
     llama_free(ctx);
@@ -76,12 +76,12 @@ static void same_everywhere(const char *pooling, enum llama_pooling_type type) {
     assert_int_equal(width, model.layout->n_embd);
     assert_int_equal(whole.part[0].info.pooling, type);
     assert_int_equal(split.part[0].info.pooling, type); /* the head knows */
-    float *v = mem_calloc((size_t)width * 5, sizeof *v);
+    float *v = mem_calloc((size_t)width * 5, sizeof(*v));
     int32_t text[N_TEXT];
     make_text(text, N_TEXT, 7);
     embed(&whole, 0, text, N_TEXT, 64, v);
     embed(&split, 2, text, N_TEXT, 64, v + width);
-    assert_memory_equal(v, v + width, width * sizeof *v);
+    assert_memory_equal(v, v + width, width * sizeof(*v));
     embed(&split, 1, text, N_TEXT, 16, v + 2 * width); /* several batches: other kernels for the last one */
     assert_true(distance(v, v + 2 * width, width) < 1e-3);
     assert_true(fabs(length(v, width) - 1) < 1e-5);
@@ -92,7 +92,7 @@ static void same_everywhere(const char *pooling, enum llama_pooling_type type) {
     assert_true(distance(v, v + 4 * width, width) > 1e-2);
     make_text(text, N_TEXT, 7);
     embed(&whole, 0, text, N_TEXT, 64, v + 4 * width);
-    assert_memory_equal(v, v + 4 * width, width * sizeof *v);
+    assert_memory_equal(v, v + 4 * width, width * sizeof(*v));
     free(v);
     fixture_chain_close(&whole);
     fixture_chain_close(&split);
@@ -120,7 +120,7 @@ static void side_by_side(void **state) {
     struct fixture_chain c = fixture_whole(&model, &load);
     const struct engine *tail = fixture_tail(&c);
     uint32_t width = tail->info.n_vector;
-    float *v = mem_calloc((size_t)width * 2, sizeof *v);
+    float *v = mem_calloc((size_t)width * 2, sizeof(*v));
     int32_t a[20], b[20];
     struct engine_token t[40];
     make_text(a, 20, 1);

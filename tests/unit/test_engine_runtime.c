@@ -85,7 +85,7 @@ static void an_abort_leaves_a_line(void **state) {
     close(fd[1]);
     char text[4096] = {0};
     size_t len = 0;
-    for (ssize_t n; len < sizeof text - 1 && (n = read(fd[0], text + len, sizeof text - 1 - len)) > 0;) len += (size_t)n;
+    for (ssize_t n; len < sizeof(text) - 1 && (n = read(fd[0], text + len, sizeof(text) - 1 - len)) > 0;) len += (size_t)n;
     close(fd[0]);
     int status = 0;
     waitpid(child, &status, 0);
@@ -96,10 +96,8 @@ static void an_abort_leaves_a_line(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_empty_folder_is_explained),
-        cmocka_unit_test(the_processor_is_listed),
-        cmocka_unit_test(the_best_variant_was_loaded),
-        cmocka_unit_test(complaints_and_sizes_are_kept),
+        cmocka_unit_test(an_empty_folder_is_explained), cmocka_unit_test(the_processor_is_listed),
+        cmocka_unit_test(the_best_variant_was_loaded),  cmocka_unit_test(complaints_and_sizes_are_kept),
         cmocka_unit_test(an_abort_leaves_a_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

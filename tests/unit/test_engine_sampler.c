@@ -61,7 +61,7 @@ static int32_t draw_once(const struct engine_sampling *p, int32_t pos) {
 
 /* How often each of the n tokens came in N_DRAWS draws, one for each of that many seeds. */
 static void count_draws(struct engine_sampling *p, double *ret, size_t n) {
-    memset(ret, 0, n * sizeof *ret);
+    memset(ret, 0, n * sizeof(*ret));
     for (int i = 0; i < N_DRAWS / 100; i++) {
         p->seed = (uint64_t)i;
         struct engine_sampler *s = make(p);
@@ -323,7 +323,7 @@ static void sums_of_any_length_are_right(void **state) {
 /* The short way of a draw from all tokens takes the token that the long one takes, but where u is within rounding of a border. */
 static void a_raw_draw_is_the_long_ones(void **state) {
     (void)state;
-    llama_token_data *data = mem_calloc(n_vocab, sizeof *data);
+    llama_token_data *data = mem_calloc(n_vocab, sizeof(*data));
     uint32_t others = 0;
     for (uint32_t trial = 0; trial < 200; trial++) {
         float temperature = trial % 2 ? 1 : 0.3f + 0.01f * (float)trial;
@@ -448,7 +448,7 @@ static void a_grammar_can_be_taken_back_and_replayed(void **state) {
     struct engine_sampler *s = make(&p);
     generate(s, 5, 200, &out);
     int32_t first[30];
-    memcpy(first, history + 5, sizeof first);
+    memcpy(first, history + 5, sizeof(first));
     for (int32_t i = 20; i >= 0; i -= 5) assert_int_equal(draw(s, 4 + i), first[i]);
     p.generated_from = 5;
     struct engine_sampler *replay = make(&p);
@@ -484,7 +484,9 @@ static void a_grammar_and_a_bias_may_leave_nothing(void **state) {
 
 static void bad_grammars_are_explained(void **state) {
     (void)state;
-    static const struct { const char *text, *words; } rows[] = {
+    static const struct {
+        const char *text, *words;
+    } rows[] = {
         {"", "no rule \"root\""},
         {"start ::= \"a\"", "no rule \"root\""},
         {"root ::= \"a\" thing", "\"thing\" is used but not defined"},
@@ -513,9 +515,9 @@ static void bad_grammars_are_explained(void **state) {
         struct engine_sampler *s = NULL;
         struct err e = {0};
         p.grammar = (char *)(uintptr_t)rows[i].text;
-        err_code rc = engine_sampler_create(vocab, MAX_HISTORY, &p, &s, &e);
-        if ((rc != ERR_INVALID && rc != ERR_LIMIT) || strstr(e.text, rows[i].words) == NULL)
-            fail_msg("grammar <%s>: got %s \"%s\", expected \"%s\"", rows[i].text, err_name(rc), e.text, rows[i].words);
+        err_code code = engine_sampler_create(vocab, MAX_HISTORY, &p, &s, &e);
+        if ((code != ERR_INVALID && code != ERR_LIMIT) || strstr(e.text, rows[i].words) == NULL)
+            fail_msg("grammar <%s>: got %s \"%s\", expected \"%s\"", rows[i].text, err_name(code), e.text, rows[i].words);
     }
 }
 
@@ -542,7 +544,7 @@ static int setup(void **state) {
     vocab = ((struct slice *)tail.self)->vocab;
     n_vocab = engine_vocab_size(vocab);
     scratch = engine_scratch_create(n_vocab);
-    logits = mem_calloc(n_vocab, sizeof *logits);
+    logits = mem_calloc(n_vocab, sizeof(*logits));
     return n_vocab > 600 ? 0 : -1;
 }
 

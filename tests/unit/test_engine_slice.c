@@ -86,20 +86,22 @@ static void small_ubatches_and_other_caches_are_the_whole(void **state) {
     struct engine_load load = fixture_load();
     load.n_ubatch = 8;
     load.n_seq = 1;
-    snprintf(load.cache_type_k, sizeof load.cache_type_k, "q8_0");
-    snprintf(load.cache_type_v, sizeof load.cache_type_v, "f32");
+    snprintf(load.cache_type_k, sizeof(load.cache_type_k), "q8_0");
+    snprintf(load.cache_type_v, sizeof(load.cache_type_v), "f32");
     compare_split(bounds, 2, &load);
-    snprintf(load.flash_attn, sizeof load.flash_attn, "off");
-    snprintf(load.cache_type_k, sizeof load.cache_type_k, "f16");
+    snprintf(load.flash_attn, sizeof(load.flash_attn), "off");
+    snprintf(load.cache_type_k, sizeof(load.cache_type_k), "f16");
     compare_split(bounds, 2, &load);
 }
 
 /* A chunk of one prompt beside single tokens of other sequences, as continuous batching has it. */
 static size_t mixed_batch(struct engine_token *t, int step) {
-    static const struct { uint16_t seq, n; } rows[2][4] = {{{2, 9}, {0, 5}, {3, 1}, {1, 4}}, {{0, 1}, {1, 1}, {2, 13}, {3, 1}}};
+    static const struct {
+        uint16_t seq, n;
+    } rows[2][4] = {{{2, 9}, {0, 5}, {3, 1}, {1, 4}}, {{0, 1}, {1, 1}, {2, 13}, {3, 1}}};
     static int32_t pos[4];
     size_t n = 0;
-    if (step == 0) memset(pos, 0, sizeof pos);
+    if (step == 0) memset(pos, 0, sizeof(pos));
     for (int r = 0; r < 4; r++) {
         int32_t tokens[16];
         make_tokens(tokens, rows[step % 2][r].n, (uint32_t)(step * 4 + r));
@@ -124,15 +126,21 @@ static void mixed_sequences(bool exact) {
         for (size_t i = 0; i < n; i++) {
             const float *a = fixture_logits(&whole, i), *b = fixture_logits(&split, i);
             assert_int_equal(a != NULL, t[i].flags != 0);
-            if (a != NULL) assert_memory_equal(a, b, fixture_tail(&whole)->info.n_vocab * sizeof *a);
+            if (a != NULL) assert_memory_equal(a, b, fixture_tail(&whole)->info.n_vocab * sizeof(*a));
         }
     }
     fixture_chain_close(&whole);
     fixture_chain_close(&split);
 }
 
-static void mixed_sequences_are_the_whole(void **state) { (void)state; mixed_sequences(false); }
-static void mixed_sequences_are_the_whole_when_exact(void **state) { (void)state; mixed_sequences(true); }
+static void mixed_sequences_are_the_whole(void **state) {
+    (void)state;
+    mixed_sequences(false);
+}
+static void mixed_sequences_are_the_whole_when_exact(void **state) {
+    (void)state;
+    mixed_sequences(true);
+}
 
 /* libllama aborts when a batch wants more logits than it was told. */
 static void more_logits_than_there_is_room_for_come_in_parts(void **state) {
@@ -214,8 +222,14 @@ static void sequence_operations(bool exact) {
     fixture_chain_close(&c);
 }
 
-static void sequence_operations_work(void **state) { (void)state; sequence_operations(false); }
-static void sequence_operations_work_when_exact(void **state) { (void)state; sequence_operations(true); }
+static void sequence_operations_work(void **state) {
+    (void)state;
+    sequence_operations(false);
+}
+static void sequence_operations_work_when_exact(void **state) {
+    (void)state;
+    sequence_operations(true);
+}
 
 /* ---- parking ---- */
 
@@ -506,15 +520,15 @@ static void bad_load_parameters_are_refused(void **state) {
     struct err e = {0};
     struct engine_load load = fixture_load();
     load.n_gpu_layers = -1;
-    snprintf(load.devices, sizeof load.devices, "NoSuch0");
+    snprintf(load.devices, sizeof(load.devices), "NoSuch0");
     assert_int_equal(fixture_try(&model, 0, 2, &load, &ret, &e), ERR_INVALID);
     assert_non_null(strstr(e.text, "NoSuch0"));
     load = fixture_load();
     load.n_seq = 0;
     assert_int_equal(fixture_try(&model, 0, 2, &load, &ret, &e), ERR_INVALID);
     load = fixture_load();
-    snprintf(load.cache_type_v, sizeof load.cache_type_v, "q8_0");
-    snprintf(load.flash_attn, sizeof load.flash_attn, "off");
+    snprintf(load.cache_type_v, sizeof(load.cache_type_v), "q8_0");
+    snprintf(load.flash_attn, sizeof(load.flash_attn), "off");
     assert_int_equal(fixture_try(&model, 0, 2, &load, &ret, &e), ERR_INVALID);
     assert_non_null(strstr(e.text, "flash attention"));
 }
@@ -558,14 +572,14 @@ static void text_goes_to_tokens_and_back(void **state) {
     struct buf out;
     struct err e = {0};
     buf_init(&out, 1024);
-    fixture_ok(head.ops->tokenize(head.self, text, sizeof text - 1, false, false, &tokens, &n, &fixture_err));
-    assert_uint_in_range(n, 5, sizeof text - 1);
+    fixture_ok(head.ops->tokenize(head.self, text, sizeof(text) - 1, false, false, &tokens, &n, &fixture_err));
+    assert_uint_in_range(n, 5, sizeof(text) - 1);
     for (size_t i = 0; i < n; i++) assert_false(head.ops->piece(head.self, tokens[i], &out));
     assert_string_equal(buf_cstr(&out), text);
     free(tokens);
     /* a control token is one token where it is asked for, text otherwise, and says that it is one */
     static const char turn[] = "<|im_start|>";
-    fixture_ok(head.ops->tokenize(head.self, turn, sizeof turn - 1, false, true, &tokens, &n, &fixture_err));
+    fixture_ok(head.ops->tokenize(head.self, turn, sizeof(turn) - 1, false, true, &tokens, &n, &fixture_err));
     assert_int_equal(n, 1);
     buf_clear(&out);
     assert_true(head.ops->piece(head.self, tokens[0], &out));
@@ -575,7 +589,7 @@ static void text_goes_to_tokens_and_back(void **state) {
     assert_false(head.ops->piece(head.self, 1 << 30, &out));
     assert_int_equal(out.len, 0);
     free(tokens);
-    fixture_ok(head.ops->tokenize(head.self, turn, sizeof turn - 1, false, false, &tokens, &n, &fixture_err));
+    fixture_ok(head.ops->tokenize(head.self, turn, sizeof(turn) - 1, false, false, &tokens, &n, &fixture_err));
     assert_true(n > 1);
     free(tokens);
     /* bytes that are no UTF-8 are no crash */
@@ -587,8 +601,16 @@ static void text_goes_to_tokens_and_back(void **state) {
     mid.ops->close(mid.self);
 }
 
-static int setup(void **state) { (void)state; fixture_open(&model); return 0; }
-static int teardown(void **state) { (void)state; fixture_close(&model); return 0; }
+static int setup(void **state) {
+    (void)state;
+    fixture_open(&model);
+    return 0;
+}
+static int teardown(void **state) {
+    (void)state;
+    fixture_close(&model);
+    return 0;
+}
 
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -596,11 +618,13 @@ int main(void) {
         cmocka_unit_test(uneven_slices_are_the_whole),
         cmocka_unit_test(every_layer_by_itself_is_the_whole),
         cmocka_unit_test(small_ubatches_and_other_caches_are_the_whole),
-        cmocka_unit_test(more_logits_than_there_is_room_for_come_in_parts), cmocka_unit_test(mixed_sequences_are_the_whole),
+        cmocka_unit_test(more_logits_than_there_is_room_for_come_in_parts),
+        cmocka_unit_test(mixed_sequences_are_the_whole),
         cmocka_unit_test(mixed_sequences_are_the_whole_when_exact),
         cmocka_unit_test(sequence_operations_work),
         cmocka_unit_test(sequence_operations_work_when_exact),
-        cmocka_unit_test(parked_sequences_are_still_there), cmocka_unit_test(nothing_is_parked_when_exact),
+        cmocka_unit_test(parked_sequences_are_still_there),
+        cmocka_unit_test(nothing_is_parked_when_exact),
         cmocka_unit_test(samplers_see_their_sequence),
         cmocka_unit_test(history_follows_the_operations),
         cmocka_unit_test(bad_samplings_are_refused),

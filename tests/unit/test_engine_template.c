@@ -47,7 +47,7 @@ static void llama3_is_recognised(void **state) {
 static void many_messages_fit(void **state) {
     (void)state;
     enum { N = 2000 };
-    struct engine_message *m = mem_calloc(N, sizeof *m);
+    struct engine_message *m = mem_calloc(N, sizeof(*m));
     struct buf out;
     struct err e = {0};
     buf_init(&out, 1 << 20);

@@ -55,16 +55,19 @@ static struct difference walk(struct fixture_chain *reference, struct fixture_ch
 
 static struct engine_load load_on(bool on_gpu) {
     struct engine_load load = fixture_load();
-    snprintf(load.backends, sizeof load.backends, "%s", getenv("CARAVAN_TEST_BACKENDS"));
+    snprintf(load.backends, sizeof(load.backends), "%s", getenv("CARAVAN_TEST_BACKENDS"));
     load.n_gpu_layers = on_gpu ? -1 : 0;
-    if (on_gpu) snprintf(load.devices, sizeof load.devices, "%s", gpu.name);
+    if (on_gpu) snprintf(load.devices, sizeof(load.devices), "%s", gpu.name);
     return load;
 }
 
 static struct difference report(const char *what, struct fixture_chain *reference, struct fixture_chain *other) {
     struct difference d = walk(reference, other);
     printf("%-48s %s: largest difference %.2g, best token the same in %d of %d\n", what,
-           d.largest == 0 ? "identical" : d.largest < CLOSE && d.agree == d.rows ? "close" : "differs", (double)d.largest, d.agree, d.rows);
+           d.largest == 0                           ? "identical"
+           : d.largest < CLOSE && d.agree == d.rows ? "close"
+                                                    : "differs",
+           (double)d.largest, d.agree, d.rows);
     return d;
 }
 
@@ -148,8 +151,16 @@ static bool find_gpu(void) {
     return false;
 }
 
-static int setup(void **state) { (void)state; fixture_open(&model); return 0; }
-static int teardown(void **state) { (void)state; fixture_close(&model); return 0; }
+static int setup(void **state) {
+    (void)state;
+    fixture_open(&model);
+    return 0;
+}
+static int teardown(void **state) {
+    (void)state;
+    fixture_close(&model);
+    return 0;
+}
 
 int main(void) {
     const struct CMUnitTest tests[] = {

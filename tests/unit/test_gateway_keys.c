@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "gateway/api_keys.h"
+#include "gateway/keys.h"
 
 static void bind_needs_keys_off_loopback(void **state) {
     (void)state;
@@ -27,8 +27,8 @@ static void bind_needs_keys_off_loopback(void **state) {
 }
 
 static err_code check_for(const struct gateway_keys *k, const char *name, const char *value, uint32_t may) {
-    struct io_http_header headers[] = {{"Host", "127.0.0.1:8080"}, {name, value}};
-    struct io_http_request r = {.method = "GET", .path = "/", .headers = headers, .n_headers = 2};
+    struct http_header headers[] = {{"Host", "127.0.0.1:8080"}, {name, value}};
+    struct http_request r = {.method = "GET", .path = "/", .headers = headers, .n_headers = 2};
     return gateway_keys_check(k, &r, may, NULL);
 }
 
@@ -124,13 +124,13 @@ static void the_own_key_is_none_that_was_set(void **state) {
 
 static err_code page_asks(const char *host, const char *origin, const char *site, const char *allowed, uint32_t may) {
     char origins[64];
-    snprintf(origins, sizeof origins, "%s", allowed != NULL ? allowed : "");
+    snprintf(origins, sizeof(origins), "%s", allowed != NULL ? allowed : "");
     struct gateway_keys none = {.origins = origins};
-    struct io_http_header headers[3] = {{"Host", host}};
+    struct http_header headers[3] = {{"Host", host}};
     size_t n = 1;
-    if (origin != NULL) headers[n++] = (struct io_http_header){"Origin", origin};
-    if (site != NULL) headers[n++] = (struct io_http_header){"Sec-Fetch-Site", site};
-    struct io_http_request r = {.method = "POST", .path = "/", .headers = headers, .n_headers = n};
+    if (origin != NULL) headers[n++] = (struct http_header){"Origin", origin};
+    if (site != NULL) headers[n++] = (struct http_header){"Sec-Fetch-Site", site};
+    struct http_request r = {.method = "POST", .path = "/", .headers = headers, .n_headers = n};
     return gateway_keys_check(&none, &r, may, NULL);
 }
 
@@ -147,9 +147,9 @@ static void no_web_page_administers_without_keys(void **state) {
     assert_int_equal(check_admin_page("localhost:8080", NULL, "none"), ERR_OK);
     assert_int_equal(check_admin_page("localhost:8080", "http://localhost:8080", "same-origin"), ERR_OK);
     assert_int_equal(check_admin_page("[::1]:8080", "http://[::1]:8080", NULL), ERR_OK);
-    static const char *const other[] = {"http://localhost:3000", "http://127.0.0.1:8080", "https://localhost:8080",
-                                        "https://evil.com",      "null",                  "app://obsidian.md",
-                                        "http://localhost",      "localhost:8080",        "http://localhost:8080.evil.com"};
+    static const char *const other[] = {
+        "http://localhost:3000", "http://127.0.0.1:8080", "https://localhost:8080",        "https://evil.com", "null", "app://obsidian.md",
+        "http://localhost",      "localhost:8080",        "http://localhost:8080.evil.com"};
     for (size_t i = 0; i < ARRAY_LEN(other); i++) assert_int_equal(check_admin_page("localhost:8080", other[i], NULL), ERR_AUTH);
     assert_int_equal(check_admin_page("localhost:8080", NULL, "cross-site"), ERR_AUTH);
     assert_int_equal(check_admin_page("localhost:8080", "http://localhost:8080", "same-site"), ERR_AUTH);
@@ -173,8 +173,10 @@ static void web_pages_are_kept_out_without_keys(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(bind_needs_keys_off_loopback), cmocka_unit_test(keys_are_compared_whole),
-                                       cmocka_unit_test(lines_of_keys_are_read), cmocka_unit_test(only_admin_keys_administer),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(bind_needs_keys_off_loopback),
+                                       cmocka_unit_test(keys_are_compared_whole),
+                                       cmocka_unit_test(lines_of_keys_are_read),
+                                       cmocka_unit_test(only_admin_keys_administer),
                                        cmocka_unit_test(the_own_key_is_none_that_was_set),
                                        cmocka_unit_test(no_web_page_administers_without_keys),
                                        cmocka_unit_test(web_pages_are_kept_out_without_keys)};

@@ -75,11 +75,11 @@ static void who_knows_the_beginning_is_taken_unless_busier(void **state) {
     struct router *r = router_create();
     char text[3 * ROUTER_BLOCK + 10], other[3 * ROUTER_BLOCK + 10];
     struct router_prefix p, longer, unknown, brief;
-    memset(text, 'x', sizeof text);
-    memset(other, 'y', sizeof other);
+    memset(text, 'x', sizeof(text));
+    memset(other, 'y', sizeof(other));
     router_prefix_make(text, 2 * ROUTER_BLOCK + 3, &p);
-    router_prefix_make(text, sizeof text, &longer);
-    router_prefix_make(other, sizeof other, &unknown);
+    router_prefix_make(text, sizeof(text), &longer);
+    router_prefix_make(other, sizeof(other), &unknown);
     router_prefix_make(text, ROUTER_BLOCK - 1, &brief);
     assert_int_equal(p.n, 2);
     assert_int_equal(longer.n, 3);
@@ -164,11 +164,12 @@ static void what_is_gone_is_forgotten_and_its_times_are_kept_till_then(void **st
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(least_work_wins_and_equals_take_turns), cmocka_unit_test(a_slow_replica_gets_less),
-        cmocka_unit_test(who_knows_the_beginning_is_taken_unless_busier), cmocka_unit_test(one_that_fails_is_left_alone_longer_each_time),
-        cmocka_unit_test(where_all_have_failed_the_first_to_be_free_is_tried),
-        cmocka_unit_test(full_ones_get_nothing_and_all_full_is_said),
-        cmocka_unit_test(what_is_gone_is_forgotten_and_its_times_are_kept_till_then)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(least_work_wins_and_equals_take_turns),
+                                       cmocka_unit_test(a_slow_replica_gets_less),
+                                       cmocka_unit_test(who_knows_the_beginning_is_taken_unless_busier),
+                                       cmocka_unit_test(one_that_fails_is_left_alone_longer_each_time),
+                                       cmocka_unit_test(where_all_have_failed_the_first_to_be_free_is_tried),
+                                       cmocka_unit_test(full_ones_get_nothing_and_all_full_is_said),
+                                       cmocka_unit_test(what_is_gone_is_forgotten_and_its_times_are_kept_till_then)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

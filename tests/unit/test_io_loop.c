@@ -77,7 +77,11 @@ static void timer_repeats(void **state) {
     io_timer_close(t);
 }
 
-struct letter { struct world *w; char c; struct io_task task, *post, *cancel; };
+struct letter {
+    struct world *w;
+    char c;
+    struct io_task task, *post, *cancel;
+};
 
 static void write_letter(void *user) {
     struct letter *l = user;
@@ -202,7 +206,7 @@ static void child_gets_descriptor_three(void **state) {
     assert_int_equal(write(pair[0], "hello\n", 6), 6);
     io_loop_run(w->loop);
     char text[256] = "";
-    ssize_t n = read(pair[0], text, sizeof text - 1);
+    ssize_t n = read(pair[0], text, sizeof(text) - 1);
     assert_true(n > 0);
     assert_non_null(strstr(text, "got hello\n"));
     assert_null(strstr(text, "\n5")); /* 0 1 2 3, and ls's own 4: nothing else was inherited */
@@ -241,7 +245,7 @@ static void child_dies_with_its_parent(void **state) {
     assert_int_equal(waitpid(middle, NULL, 0), middle);
     struct pollfd end = {.fd = out[0], .events = POLLIN};
     assert_int_equal(poll(&end, 1, 5000), 1);
-    assert_int_equal(read(out[0], text, sizeof text), 0); /* the end: nobody holds it any more */
+    assert_int_equal(read(out[0], text, sizeof(text)), 0); /* the end: nobody holds it any more */
     close(out[0]);
     (void)w;
 }
@@ -294,10 +298,10 @@ static void conn_queue_is_bounded(void **state) {
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     struct io_conn *c = io_conn_open(w->loop, pair[0], 1000, 1 << 20, &writer, w); /* pair[1] is never read */
     static uint8_t data[64 * 1024];
-    for (int i = 0; i < 64 && io_conn_queued(c) < (1 << 20) - sizeof data; i++) io_conn_write(c, data, sizeof data);
+    for (int i = 0; i < 64 && io_conn_queued(c) < (1 << 20) - sizeof(data); i++) io_conn_write(c, data, sizeof(data));
     assert_int_equal(w->count, 0);
-    io_conn_write(c, data, sizeof data);
-    io_conn_write(c, data, sizeof data);
+    io_conn_write(c, data, sizeof(data));
+    io_conn_write(c, data, sizeof(data));
     assert_true(io_conn_queued(c) <= 1 << 20);
     io_loop_run(w->loop);
     assert_int_equal(w->count, ERR_LIMIT);
@@ -345,10 +349,8 @@ static void conn_closed_inside_its_callback(void **state) {
 static void on_accept(void *user, int fd, const struct sockaddr *peer) {
     struct world *w = user;
     assert_true(io_address_is_loopback(peer));
-    if (w->other == NULL)
-        w->other = io_conn_open(w->loop, fd, 1000, 1000, &reader, w);
-    else
-        close(fd);
+    if (w->other == NULL) w->other = io_conn_open(w->loop, fd, 1000, 1000, &reader, w);
+    else close(fd);
     w->count++;
 }
 
@@ -387,7 +389,7 @@ static void dial_reaches_a_listener(void **state) {
 static void assert_in_file(int fd, const char *what, size_t times) {
     char text[64 * 1024] = "";
     size_t n = 0;
-    assert_true(pread(fd, text, sizeof text - 1, 0) >= 0);
+    assert_true(pread(fd, text, sizeof(text) - 1, 0) >= 0);
     for (const char *at = text; (at = strstr(at, what)) != NULL; at++) n++;
     assert_int_equal(n, times);
 }
@@ -402,7 +404,7 @@ static void listener_survives_no_descriptors(void **state) {
     struct sockaddr_in to = {
         .sin_family = AF_INET, .sin_port = htons(io_listener_port(w->listener)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(connect(client, (struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(connect(client, (struct sockaddr *)&to, sizeof(to)), 0);
     int held[4096], log = memfd_create("log", MFD_CLOEXEC), old_log = dup(STDERR_FILENO);
     size_t n = 0;
     struct rlimit old, low;

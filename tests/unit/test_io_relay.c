@@ -63,9 +63,7 @@ static void has_a_rate(void **state) {
     struct relay_line l;
     (void)state;
     relay_line_init(&l, 20 * MS, 100000000);
-    for (int i = 0; i < 100; i++) {
-        put(&l, 1000 * MS, 12500, 0);
-    }
+    for (int i = 0; i < 100; i++) put(&l, 1000 * MS, 12500, 0);
     for (uint64_t ms = 1; ms <= 100; ms++) {
         assert_int_equal(take(&l, (1020 + ms) * MS - 1), 0);
         assert_int_equal(take(&l, (1020 + ms) * MS), 12500);
@@ -84,9 +82,7 @@ static void is_bounded(void **state) {
     relay_line_space(&l, &room);
     assert_int_equal(room, 0);
     assert_int_equal(take(&l, MS), RELAY_LINE_BYTES);
-    for (int i = 0; i < RELAY_LINE_MARKS; i++) {
-        put(&l, MS, 1, 0);
-    }
+    for (int i = 0; i < RELAY_LINE_MARKS; i++) put(&l, MS, 1, 0);
     relay_line_space(&l, &room);
     assert_int_equal(room, 0);
     assert_int_equal(take(&l, 2 * MS), RELAY_LINE_MARKS);
@@ -96,7 +92,7 @@ static void is_bounded(void **state) {
     relay_line_done(&l);
 }
 
-/* ---- over sockets ----------------------------------------------------------------------------------------------------------- */
+/* ---- over sockets ---- */
 
 enum { SIZE = 300000, DELAY_US = 3000 };
 
@@ -116,9 +112,7 @@ static size_t receive(int fd, uint8_t *to, size_t len) {
     size_t got = 0;
     while (got < len && io_sock_wait(fd, POLLIN, 10000, NULL) == ERR_OK) {
         ssize_t n = recv(fd, to + got, len - got, 0);
-        if (n == 0) {
-            break;
-        }
+        if (n == 0) break;
         got += n > 0 ? (size_t)n : 0;
     }
     return got;
@@ -136,9 +130,7 @@ static void passes_bytes_on(void **state) {
     assert_int_equal(io_sock_connect(&a, 5000, &client, &e), ERR_OK);
     assert_int_equal(io_sock_accept(listener, 5000, &server, &e), ERR_OK);
     uint8_t *out = mem_alloc(SIZE), *in = mem_alloc(SIZE + 1);
-    for (int i = 0; i < SIZE; i++) {
-        out[i] = (uint8_t)(i * 7 + i / 255);
-    }
+    for (int i = 0; i < SIZE; i++) out[i] = (uint8_t)(i * 7 + i / 255);
     clock_us start = clock_now();
     send_all(client, out, SIZE);
     assert_int_equal(receive(server, in, SIZE), SIZE);

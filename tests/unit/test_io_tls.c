@@ -25,7 +25,7 @@ enum { TIMEOUT_MS = 10000 };
 static struct io_tls_ctx *ctx_of(uint8_t fill) {
     uint8_t key[IO_TLS_KEY_SIZE];
     struct err e;
-    memset(key, fill, sizeof key);
+    memset(key, fill, sizeof(key));
     struct io_tls_ctx *ctx = io_tls_ctx_create(key, &e);
     assert_non_null(ctx);
     return ctx;
@@ -48,14 +48,14 @@ static void *serve(void *arg) {
 }
 
 static void server_start(struct server *s, struct io_tls_ctx *ctx, int fd) {
-    *s = (struct server){ .ctx = ctx, .fd = fd, .timeout_ms = TIMEOUT_MS };
+    *s = (struct server){.ctx = ctx, .fd = fd, .timeout_ms = TIMEOUT_MS};
     assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
 }
 
 /* Two ends of a TCP connection on loopback. */
 static void tcp_pair(int fds[2]) {
     struct err e;
-    struct io_addr a = { .host = "127.0.0.1", .port = 0 };
+    struct io_addr a = {.host = "127.0.0.1", .port = 0};
     int listener = -1;
     assert_int_equal(io_sock_listen(&a, 4, &listener, &e), ERR_OK);
     a.port = io_sock_port(listener);
@@ -64,17 +64,20 @@ static void tcp_pair(int fds[2]) {
     close(listener);
 }
 
-struct pair { struct io_tls_ctx *ctx; struct io_tls_stream *client, *server; };
+struct pair {
+    struct io_tls_ctx *ctx;
+    struct io_tls_stream *client, *server;
+};
 
 static struct pair pair_over(int fds[2], struct io_tls_ctx *ctx) {
-    struct pair p = { .ctx = ctx };
+    struct pair p = {.ctx = ctx};
     struct server s;
-    struct err e = { .code = ERR_OK };
+    struct err e = {.code = ERR_OK};
     server_start(&s, p.ctx, fds[1]);
-    err_code rc = io_tls_connect(p.ctx, fds[0], "control.caravan", TIMEOUT_MS, &p.client, &e);
+    err_code code = io_tls_connect(p.ctx, fds[0], "control.caravan", TIMEOUT_MS, &p.client, &e);
     pthread_join(s.thread, NULL);
-    if (rc != ERR_OK || s.rc != ERR_OK) print_message("client: %s, server: %s\n", e.text, s.e.text);
-    assert_int_equal(rc, ERR_OK);
+    if (code != ERR_OK || s.rc != ERR_OK) print_message("client: %s, server: %s\n", e.text, s.e.text);
+    assert_int_equal(code, ERR_OK);
     assert_int_equal(s.rc, ERR_OK);
     p.server = s.stream;
     return p;
@@ -92,24 +95,24 @@ static void pair_close(struct pair *p) {
     io_tls_ctx_free(p->ctx);
 }
 
-/* ---- keys ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- keys ---- */
 
 /* HKDF-SHA256 with an empty salt, against the value that RFC 5869's two steps give, computed here by plain HMAC. */
 static void test_derive_is_hkdf(void **state) {
     (void)state;
-    uint8_t key[IO_TLS_KEY_SIZE], got[IO_TLS_KEY_SIZE], other[IO_TLS_KEY_SIZE], prk[32], want[32], salt[32] = { 0 };
-    for (size_t i = 0; i < sizeof key; i++) key[i] = (uint8_t)i;
+    uint8_t key[IO_TLS_KEY_SIZE], got[IO_TLS_KEY_SIZE], other[IO_TLS_KEY_SIZE], prk[32], want[32], salt[32] = {0};
+    for (size_t i = 0; i < sizeof(key); i++) key[i] = (uint8_t)i;
     unsigned len = 0;
-    assert_non_null(HMAC(EVP_sha256(), salt, sizeof salt, key, sizeof key, prk, &len));
+    assert_non_null(HMAC(EVP_sha256(), salt, sizeof(salt), key, sizeof(key), prk, &len));
     const uint8_t info[] = "caravan 1 link\x01"; /* the label, and the block's number */
-    assert_non_null(HMAC(EVP_sha256(), prk, sizeof prk, info, sizeof info - 1, want, &len));
+    assert_non_null(HMAC(EVP_sha256(), prk, sizeof(prk), info, sizeof(info) - 1, want, &len));
     io_tls_derive(key, "caravan 1 link", got);
-    assert_memory_equal(got, want, sizeof got);
+    assert_memory_equal(got, want, sizeof(got));
     io_tls_derive(key, "caravan 1 other", other);
-    assert_memory_not_equal(got, other, sizeof got);
+    assert_memory_not_equal(got, other, sizeof(got));
 }
 
-/* ---- streams -------------------------------------------------------------------------------------------------------------------- */
+/* ---- streams ---- */
 
 static void read_exactly(struct io_tls_stream *s, void *buf, size_t len) {
     struct err e;
@@ -126,7 +129,7 @@ static void test_both_directions(void **state) {
     struct err e;
     char buf[8] = "";
     size_t n = 0;
-    assert_int_equal(io_tls_read(p.server, buf, sizeof buf, false, &n, &e), ERR_BUSY);
+    assert_int_equal(io_tls_read(p.server, buf, sizeof(buf), false, &n, &e), ERR_BUSY);
     assert_false(io_tls_pending(p.server));
     assert_int_equal(io_tls_write(p.client, "hello", 5, true, &n, &e), ERR_OK);
     assert_int_equal(n, 5);
@@ -148,7 +151,7 @@ static void test_properties_of_the_connection(void **state) {
     assert_int_equal(SSL_CTX_get_num_tickets(ctx->ssl), 0);
     assert_int_equal(SSL_CTX_get_min_proto_version(ctx->ssl), TLS1_3_VERSION);
     io_tls_ctx_free(ctx);
-    static const char *const suites[] = { "TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256" };
+    static const char *const suites[] = {"TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"};
     for (size_t i = 0; i < ARRAY_LEN(suites); i++) { /* the key serves both, whichever end insists */
         int fds[2];
         ctx = ctx_of(7);
@@ -166,7 +169,10 @@ static void check_pattern(const uint8_t *data, size_t len, size_t from) {
         if (data[i] != (uint8_t)((from + i) * 2654435761u >> 24)) fail_msg("byte %zu is wrong", from + i);
 }
 
-struct bulk { struct io_tls_stream *s; size_t total; };
+struct bulk {
+    struct io_tls_stream *s;
+    size_t total;
+};
 
 static void *write_bulk(void *arg) {
     struct bulk *b = arg;
@@ -190,24 +196,24 @@ static void test_bulk_both_ways(void **state) {
     int fds[2];
     tcp_pair(fds);
     for (int i = 0; i < 2; i++)
-        assert_int_equal(io_sock_tune(fds[i], &(struct io_sock_options){ .send_buffer = 16384, .receive_buffer = 16384 }, NULL), ERR_OK);
+        assert_int_equal(io_sock_tune(fds[i], &(struct io_sock_options){.send_buffer = 16384, .receive_buffer = 16384}, NULL), ERR_OK);
     struct pair p = pair_over(fds, ctx_of(7));
-    struct bulk up = { p.client, TOTAL }, down = { p.server, TOTAL };
+    struct bulk up = {p.client, TOTAL}, down = {p.server, TOTAL};
     pthread_t threads[2];
     pthread_create(&threads[0], NULL, write_bulk, &up);
     pthread_create(&threads[1], NULL, write_bulk, &down);
     uint8_t *buf = malloc(65536);
-    size_t got[2] = { 0, 0 };
-    struct io_tls_stream *ends[2] = { p.client, p.server };
+    size_t got[2] = {0, 0};
+    struct io_tls_stream *ends[2] = {p.client, p.server};
     while (got[0] < TOTAL || got[1] < TOTAL) {
-        struct pollfd fd[2] = { { io_tls_fd(p.client), POLLIN, 0 }, { io_tls_fd(p.server), POLLIN, 0 } };
+        struct pollfd fd[2] = {{io_tls_fd(p.client), POLLIN, 0}, {io_tls_fd(p.server), POLLIN, 0}};
         if (!io_tls_pending(p.client) && !io_tls_pending(p.server)) assert_true(poll(fd, 2, TIMEOUT_MS) > 0);
         for (int i = 0; i < 2; i++) {
             struct err e;
             size_t n = 0;
-            err_code rc = io_tls_read(ends[i], buf, 65536, false, &n, &e);
-            if (rc == ERR_BUSY) continue;
-            assert_int_equal(rc, ERR_OK);
+            err_code code = io_tls_read(ends[i], buf, 65536, false, &n, &e);
+            if (code == ERR_BUSY) continue;
+            assert_int_equal(code, ERR_OK);
             check_pattern(buf, n, got[i]);
             got[i] += n;
         }
@@ -221,13 +227,13 @@ static void test_bulk_both_ways(void **state) {
 static void test_writev_gathers(void **state) {
     (void)state;
     struct pair p = pair_open();
-    static const size_t sizes[] = { 0, 48, 0, 20, 16384, 1, 16383, 40000, 0, 16384, 7, 0 };
+    static const size_t sizes[] = {0, 48, 0, 20, 16384, 1, 16383, 40000, 0, 16384, 7, 0};
     struct iovec parts[ARRAY_LEN(sizes)];
     size_t total = 0;
     uint8_t *data = malloc(200000), *got = malloc(200000);
     for (size_t i = 0; i < 200000; i++) data[i] = (uint8_t)(i * 2654435761u >> 24);
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
-        parts[i] = (struct iovec){ data + total, sizes[i] };
+        parts[i] = (struct iovec){data + total, sizes[i]};
         total += sizes[i];
     }
     struct err e;
@@ -281,12 +287,12 @@ static void test_key_update(void **state) {
     uint8_t block[1000], got[1000];
     for (int i = 0; i < 100; i++) {
         size_t n;
-        memset(block, i, sizeof block);
-        assert_int_equal(io_tls_write(p.client, block, sizeof block, true, &n, &e), ERR_OK);
-        read_exactly(p.server, got, sizeof got);
-        assert_memory_equal(got, block, sizeof got);
-        assert_int_equal(io_tls_write(p.server, block, sizeof block, true, &n, &e), ERR_OK);
-        read_exactly(p.client, got, sizeof got);
+        memset(block, i, sizeof(block));
+        assert_int_equal(io_tls_write(p.client, block, sizeof(block), true, &n, &e), ERR_OK);
+        read_exactly(p.server, got, sizeof(got));
+        assert_memory_equal(got, block, sizeof(got));
+        assert_int_equal(io_tls_write(p.server, block, sizeof(block), true, &n, &e), ERR_OK);
+        read_exactly(p.client, got, sizeof(got));
     }
     pair_close(&p);
 }
@@ -308,7 +314,7 @@ static void test_close_is_seen(void **state) {
 static void test_shutdown_wakes_a_reader(void **state) {
     (void)state;
     struct pair p = pair_open();
-    struct bulk b = { p.client, 64 * 1024 * 1024 }; /* nobody reads: it blocks */
+    struct bulk b = {p.client, 64 * 1024 * 1024}; /* nobody reads: it blocks */
     pthread_t writer;
     pthread_create(&writer, NULL, write_bulk, &b);
     struct err e;
@@ -319,21 +325,21 @@ static void test_shutdown_wakes_a_reader(void **state) {
     pair_close(&p);
 }
 
-/* ---- refusals --------------------------------------------------------------------------------------------------------------------- */
+/* ---- refusals ---- */
 
 static void test_wrong_key_is_told_on_both_ends(void **state) {
     (void)state;
     struct io_tls_ctx *good = ctx_of(7), *bad = ctx_of(8);
     for (int round = 0; round < 20; round++) { /* often: the alert must not lose a race with the close */
-        struct err e = { .code = ERR_OK };
+        struct err e = {.code = ERR_OK};
         struct io_tls_stream *stream = NULL;
         struct server s;
         int fds[2];
         tcp_pair(fds);
         server_start(&s, good, fds[1]);
-        err_code rc = io_tls_connect(bad, fds[0], "control.caravan", TIMEOUT_MS, &stream, &e);
+        err_code code = io_tls_connect(bad, fds[0], "control.caravan", TIMEOUT_MS, &stream, &e);
         pthread_join(s.thread, NULL);
-        assert_int_equal(rc, ERR_AUTH);
+        assert_int_equal(code, ERR_AUTH);
         assert_int_equal(s.rc, ERR_AUTH);
         assert_string_equal(e.text, "the other side has a different cluster key");
         assert_string_equal(s.e.text, "the other side has a different cluster key");
@@ -359,14 +365,14 @@ static void test_alert_survives_unread_bytes(void **state) {
     buf_init(&net, 1 << 20);
     assert_int_equal(io_tls_pump_send(client, "", 0, &net, &e), ERR_OK);
     assert_int_equal(send(fds[0], net.data, net.len, MSG_NOSIGNAL), (long)net.len);
-    assert_true(send(fds[0], junk, sizeof junk, MSG_NOSIGNAL) > 100000);
+    assert_true(send(fds[0], junk, sizeof(junk), MSG_NOSIGNAL) > 100000);
     buf_clear(&net);
     server_start(&s, good, fds[1]);
     assert_int_equal(io_sock_wait(fds[0], POLLIN, TIMEOUT_MS, &e), ERR_OK);
-    struct timespec later = { 0, 30000000 }; /* a reset, if there is one, has overtaken the alert by now */
+    struct timespec later = {0, 30000000}; /* a reset, if there is one, has overtaken the alert by now */
     nanosleep(&later, NULL);
     uint8_t in[4096];
-    ssize_t n = recv(fds[0], in, sizeof in, MSG_DONTWAIT);
+    ssize_t n = recv(fds[0], in, sizeof(in), MSG_DONTWAIT);
     if (n <= 0) fail_msg("no alert, but %s", n == 0 ? "the end" : "a reset");
     assert_int_equal(io_tls_pump_receive(client, in, (size_t)n, &plain, &net, &e), ERR_AUTH);
     close(fds[0]);
@@ -390,16 +396,16 @@ static void test_client_without_key(void **state) {
     (void)state;
     struct io_tls_ctx *good = ctx_of(7), *bad = ctx_of(7);
     SSL_CTX_set_psk_use_session_callback(bad->ssl, no_key);
-    struct err e = { .code = ERR_OK };
+    struct err e = {.code = ERR_OK};
     struct io_tls_stream *stream = NULL;
     struct server s;
     int fds[2];
     tcp_pair(fds);
     server_start(&s, good, fds[1]);
-    err_code rc = io_tls_connect(bad, fds[0], "control.caravan", TIMEOUT_MS, &stream, &e);
+    err_code code = io_tls_connect(bad, fds[0], "control.caravan", TIMEOUT_MS, &stream, &e);
     pthread_join(s.thread, NULL);
     assert_int_equal(s.rc, ERR_AUTH);
-    assert_int_equal(rc, ERR_AUTH);
+    assert_int_equal(code, ERR_AUTH);
     io_tls_ctx_free(good);
     io_tls_ctx_free(bad);
 }
@@ -420,15 +426,15 @@ static void test_server_with_certificate(void **state) {
     assert_int_equal(SSL_CTX_use_certificate(server->ssl, cert), 1);
     assert_int_equal(SSL_CTX_use_PrivateKey(server->ssl, key), 1);
     SSL_CTX_set_verify(server->ssl, SSL_VERIFY_NONE, NULL);
-    struct err e = { .code = ERR_OK };
+    struct err e = {.code = ERR_OK};
     struct io_tls_stream *stream = NULL;
     struct server s;
     int fds[2];
     tcp_pair(fds);
     server_start(&s, server, fds[1]);
-    err_code rc = io_tls_connect(client, fds[0], "control.caravan", TIMEOUT_MS, &stream, &e);
+    err_code code = io_tls_connect(client, fds[0], "control.caravan", TIMEOUT_MS, &stream, &e);
     pthread_join(s.thread, NULL);
-    assert_int_equal(rc, ERR_AUTH);
+    assert_int_equal(code, ERR_AUTH);
     assert_int_not_equal(s.rc, ERR_OK);
     X509_free(cert);
     EVP_PKEY_free(key);
@@ -457,7 +463,7 @@ static void test_silence_times_out(void **state) {
     struct io_tls_ctx *ctx = ctx_of(7);
     int fds[2];
     tcp_pair(fds);
-    struct server s = { .ctx = ctx, .fd = fds[1], .timeout_ms = 50 };
+    struct server s = {.ctx = ctx, .fd = fds[1], .timeout_ms = 50};
     clock_us before = clock_now();
     pthread_create(&s.thread, NULL, serve, &s);
     pthread_join(s.thread, NULL);
@@ -465,7 +471,7 @@ static void test_silence_times_out(void **state) {
     assert_true(clock_now() - before < 5000000);
     close(fds[0]);
     tcp_pair(fds);
-    s = (struct server){ .ctx = ctx, .fd = fds[1], .timeout_ms = TIMEOUT_MS };
+    s = (struct server){.ctx = ctx, .fd = fds[1], .timeout_ms = TIMEOUT_MS};
     close(fds[0]);
     serve(&s);
     assert_int_equal(s.rc, ERR_CLOSED);
@@ -493,7 +499,7 @@ static void test_half_records_and_tampering(void **state) {
         if (io_tls_pump_ready(client)) break;
         uint8_t in[4096];
         assert_int_equal(io_sock_wait(near[0], POLLIN, TIMEOUT_MS, &e), ERR_OK);
-        ssize_t n = recv(near[0], in, sizeof in, 0);
+        ssize_t n = recv(near[0], in, sizeof(in), 0);
         assert_true(n > 0);
         assert_int_equal(io_tls_pump_receive(client, in, (size_t)n, &plain, &net, &e), ERR_OK);
     }
@@ -504,18 +510,18 @@ static void test_half_records_and_tampering(void **state) {
     assert_int_equal(io_tls_pump_send(client, "public", 6, &net, &e), ERR_OK);
     assert_int_equal(send(near[0], net.data, 10, MSG_NOSIGNAL), 10);
     assert_int_equal(io_sock_wait(io_tls_fd(s.stream), POLLIN, TIMEOUT_MS, &e), ERR_OK);
-    assert_int_equal(io_tls_read(s.stream, out, sizeof out, false, &n, &e), ERR_BUSY);
+    assert_int_equal(io_tls_read(s.stream, out, sizeof(out), false, &n, &e), ERR_BUSY);
     assert_false(io_tls_pending(s.stream));
     assert_int_equal(send(near[0], net.data + 10, net.len - 10, MSG_NOSIGNAL), (long)net.len - 10);
-    assert_int_equal(io_tls_read(s.stream, out, sizeof out, true, &n, &e), ERR_OK);
+    assert_int_equal(io_tls_read(s.stream, out, sizeof(out), true, &n, &e), ERR_OK);
     assert_int_equal(n, 6);
     assert_memory_equal(out, "public", 6);
     buf_clear(&net);
     assert_int_equal(io_tls_pump_send(client, "secret", 6, &net, &e), ERR_OK);
     net.data[net.len - 3] ^= 0x40;
     assert_int_equal(send(near[0], net.data, net.len, MSG_NOSIGNAL), (long)net.len);
-    assert_int_equal(io_tls_read(s.stream, out, sizeof out, true, &n, &e), ERR_PROTOCOL);
-    assert_int_equal(io_tls_read(s.stream, out, sizeof out, true, &n, &e), ERR_CLOSED);
+    assert_int_equal(io_tls_read(s.stream, out, sizeof(out), true, &n, &e), ERR_PROTOCOL);
+    assert_int_equal(io_tls_read(s.stream, out, sizeof(out), true, &n, &e), ERR_CLOSED);
     io_tls_close(s.stream);
     io_tls_pump_free(client);
     buf_done(&plain);
@@ -524,12 +530,17 @@ static void test_half_records_and_tampering(void **state) {
     io_tls_ctx_free(ctx);
 }
 
-/* ---- the pump ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- the pump ---- */
 
-struct side { struct io_tls_pump *pump; struct buf plain, net; err_code rc; struct err e; };
+struct side {
+    struct io_tls_pump *pump;
+    struct buf plain, net;
+    err_code rc;
+    struct err e;
+};
 
 static void side_init(struct side *s, struct io_tls_ctx *ctx, bool server) {
-    memset(s, 0, sizeof *s);
+    memset(s, 0, sizeof(*s));
     s->pump = io_tls_pump_create(ctx, server, "control.caravan");
     buf_init(&s->plain, 8 << 20);
     buf_init(&s->net, 8 << 20);
@@ -543,7 +554,7 @@ static void side_done(struct side *s) {
 
 /* Carries bytes both ways, `step` at a time, until nothing moves. */
 static void carry(struct side *a, struct side *b, size_t step) {
-    struct side *sides[2] = { a, b };
+    struct side *sides[2] = {a, b};
     for (bool moved = true; moved;) {
         moved = false;
         for (int i = 0; i < 2; i++) {
@@ -562,7 +573,7 @@ static void carry(struct side *a, struct side *b, size_t step) {
 
 static void test_pump_in_pieces(void **state) {
     (void)state;
-    static const size_t steps[] = { 1, 7, 1000, 1 << 20 };
+    static const size_t steps[] = {1, 7, 1000, 1 << 20};
     for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
         struct io_tls_ctx *ctx = ctx_of(7);
         struct side c, s;
@@ -629,7 +640,7 @@ static void test_pump_limits(void **state) {
     io_tls_ctx_free(ctx);
 }
 
-/* ---- the peek ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- the peek ---- */
 
 /* A real ClientHello as the client sends it. */
 static size_t client_hello(const char *name, uint8_t *out, size_t size) {
@@ -653,8 +664,8 @@ static void test_peek_name(void **state) {
     static const char name[] = "ring-demo-ffffffffffffffff-12.caravan";
     uint8_t hello[2048];
     char got[IO_TLS_NAME_MAX] = "untouched";
-    struct err e = { .code = ERR_OK };
-    size_t len = client_hello(name, hello, sizeof hello);
+    struct err e = {.code = ERR_OK};
+    size_t len = client_hello(name, hello, sizeof(hello));
     for (size_t n = 0; n < len; n++) {
         assert_int_equal(io_tls_peek_name(hello, n, got, &e), ERR_BUSY);
         assert_string_equal(got, "untouched");
@@ -670,14 +681,14 @@ static void test_peek_refuses(void **state) {
     char got[IO_TLS_NAME_MAX];
     struct err e;
     assert_int_equal(io_tls_peek_name((const uint8_t *)"GET / HTTP/1.1\r\n", 16, got, &e), ERR_PROTOCOL);
-    size_t len = client_hello("Control.Caravan", hello, sizeof hello); /* only small letters are ours */
+    size_t len = client_hello("Control.Caravan", hello, sizeof(hello)); /* only small letters are ours */
     assert_int_equal(io_tls_peek_name(hello, len, got, &e), ERR_PROTOCOL);
-    len = client_hello("control.caravan", hello, sizeof hello);
+    len = client_hello("control.caravan", hello, sizeof(hello));
     hello[5] = 2; /* a ServerHello */
     assert_int_equal(io_tls_peek_name(hello, len, got, &e), ERR_PROTOCOL);
     uint8_t *endless = calloc(1, 40000); /* a ClientHello of 64 KiB over records that are never enough */
-    for (size_t at = 0; at + 1005 <= 40000; at += 1005) memcpy(endless + at, (uint8_t[]){ 22, 3, 1, 3, 232 }, 5);
-    memcpy(endless + 5, (uint8_t[]){ 1, 0, 255, 255 }, 4);
+    for (size_t at = 0; at + 1005 <= 40000; at += 1005) memcpy(endless + at, (uint8_t[]){22, 3, 1, 3, 232}, 5);
+    memcpy(endless + 5, (uint8_t[]){1, 0, 255, 255}, 4);
     assert_int_equal(io_tls_peek_name(endless, 40000, got, &e), ERR_PROTOCOL);
     free(endless);
 }
@@ -685,14 +696,27 @@ static void test_peek_refuses(void **state) {
 int main(void) {
     io_tls_startup();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_derive_is_hkdf), cmocka_unit_test(test_both_directions), cmocka_unit_test(test_properties_of_the_connection),
-        cmocka_unit_test(test_bulk_both_ways), cmocka_unit_test(test_writev_gathers), cmocka_unit_test(test_write_without_waiting),
-        cmocka_unit_test(test_key_update), cmocka_unit_test(test_close_is_seen), cmocka_unit_test(test_shutdown_wakes_a_reader),
-        cmocka_unit_test(test_wrong_key_is_told_on_both_ends), cmocka_unit_test(test_client_without_key),
-        cmocka_unit_test(test_server_with_certificate), cmocka_unit_test(test_not_tls), cmocka_unit_test(test_silence_times_out),
-        cmocka_unit_test(test_half_records_and_tampering), cmocka_unit_test(test_alert_survives_unread_bytes),
-        cmocka_unit_test(test_pump_in_pieces), cmocka_unit_test(test_pump_wrong_key),
-        cmocka_unit_test(test_pump_limits), cmocka_unit_test(test_peek_name), cmocka_unit_test(test_peek_refuses),
+        cmocka_unit_test(test_derive_is_hkdf),
+        cmocka_unit_test(test_both_directions),
+        cmocka_unit_test(test_properties_of_the_connection),
+        cmocka_unit_test(test_bulk_both_ways),
+        cmocka_unit_test(test_writev_gathers),
+        cmocka_unit_test(test_write_without_waiting),
+        cmocka_unit_test(test_key_update),
+        cmocka_unit_test(test_close_is_seen),
+        cmocka_unit_test(test_shutdown_wakes_a_reader),
+        cmocka_unit_test(test_wrong_key_is_told_on_both_ends),
+        cmocka_unit_test(test_client_without_key),
+        cmocka_unit_test(test_server_with_certificate),
+        cmocka_unit_test(test_not_tls),
+        cmocka_unit_test(test_silence_times_out),
+        cmocka_unit_test(test_half_records_and_tampering),
+        cmocka_unit_test(test_alert_survives_unread_bytes),
+        cmocka_unit_test(test_pump_in_pieces),
+        cmocka_unit_test(test_pump_wrong_key),
+        cmocka_unit_test(test_pump_limits),
+        cmocka_unit_test(test_peek_name),
+        cmocka_unit_test(test_peek_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,10 @@
 
 static void names(void **state) {
     (void)state;
-    static const struct { const char *path, *name; uint32_t part; } cases[] = {
+    static const struct {
+        const char *path, *name;
+        uint32_t part;
+    } cases[] = {
         {"models/caravan-demo.gguf", "caravan-demo", 0},
         {"caravan-demo.gguf", "caravan-demo", 0},
         {"Upper.GGUF", "Upper", 0},
@@ -29,12 +32,12 @@ static void names(void **state) {
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         char name[128];
-        model_card_name(cases[i].path, name, sizeof name);
+        model_card_name(cases[i].path, name, sizeof(name));
         assert_string_equal(name, cases[i].name);
         assert_int_equal(model_card_part(cases[i].path), cases[i].part);
     }
     char brief[4];
-    model_card_name("abcdefgh.gguf", brief, sizeof brief);
+    model_card_name("abcdefgh.gguf", brief, sizeof(brief));
     assert_string_equal(brief, "abc");
 }
 

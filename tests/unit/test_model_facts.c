@@ -31,11 +31,11 @@ static void the_demo_model(void **state) {
     assert_int_equal(f.n_layer, l->n_layer);
     assert_int_equal(f.pooling, MODEL_POOLING_NONE);
     assert_string_equal(f.fim_pre, "");
-    model_token_text_of(g, "tokenizer.ggml.eos_token_id", text, sizeof text);
+    model_token_text_of(g, "tokenizer.ggml.eos_token_id", text, sizeof(text));
     assert_true(text[0] != '\0');
-    model_token_text(g, UINT64_MAX, text, sizeof text);
+    model_token_text(g, UINT64_MAX, text, sizeof(text));
     assert_string_equal(text, "");
-    model_token_text_of(g, "no.such_token_id", text, sizeof text);
+    model_token_text_of(g, "no.such_token_id", text, sizeof(text));
     assert_string_equal(text, "");
     model_layout_free(l);
     model_gguf_free(g);

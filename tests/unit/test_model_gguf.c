@@ -64,7 +64,7 @@ static void metadata_of_every_type_is_read(void **state) {
     model_write_element(&f.w, "one", 3);
     model_write_element(&f.w, "", 0);
     model_write_array(&f.w, "a.nested", MODEL_KV_ARRAY, 2);
-    model_write_raw(&f.w, nested, sizeof nested);
+    model_write_raw(&f.w, nested, sizeof(nested));
     gguf_fixture_tensor(&f, "t", MODEL_TYPE_F32, 1, 8, 1);
     gguf_fixture_close(&f);
     struct model_gguf *g = read_fixture(&f);
@@ -82,7 +82,7 @@ static void metadata_of_every_type_is_read(void **state) {
     assert_false(model_kv_uint(model_gguf_find(g, "a.list"), 1, &u)); /* -1 */
     assert_false(model_kv_uint(model_gguf_find(g, "a.list"), 3, &u));
     assert_int_equal(model_gguf_find(g, "a.words")->n, 2);
-    assert_int_equal(model_gguf_find(g, "a.nested")->size, sizeof nested);
+    assert_int_equal(model_gguf_find(g, "a.nested")->size, sizeof(nested));
     assert_null(model_gguf_find(g, "a.absent"));
     assert_false(model_kv_uint(NULL, 0, &u));
     assert_string_equal(model_gguf_arch(g), "llama");
@@ -277,13 +277,13 @@ static void bad_alignment_is_refused(void **state) {
     }
 }
 
-/* --- files and parts --- */
+/* ---- files and parts ---- */
 
 static char folder[] = "/tmp/caravan-gguf-XXXXXX";
 
 static void write_file(const char *name, const struct gguf_fixture *f) {
     char path[128];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
     FILE *out = fopen(path, "wb");
     assert_non_null(out);
     assert_int_equal(fwrite(f->file.data, 1, f->file.len, out), f->file.len);
@@ -298,7 +298,7 @@ static void write_part(const char *name, uint32_t no, uint32_t count, uint32_t t
     model_write_u32(&f.w, "split.no", no);
     model_write_u32(&f.w, "split.count", count);
     model_write_u32(&f.w, "split.tensors.count", total);
-    snprintf(tensor, sizeof tensor, "part%u", no);
+    snprintf(tensor, sizeof(tensor), "part%u", no);
     gguf_fixture_tensor(&f, tensor, MODEL_TYPE_F32, 1, 8, 1);
     gguf_fixture_close(&f);
     write_file(name, &f);
@@ -307,7 +307,7 @@ static void write_part(const char *name, uint32_t no, uint32_t count, uint32_t t
 
 static err_code open_in_folder(const char *name, struct model_gguf **ret, struct err *e) {
     char path[128];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
     *e = (struct err){0};
     return model_gguf_open(path, ret, e);
 }

@@ -177,7 +177,7 @@ static void slices_weigh_what_the_model_weighs(void **state) {
     done(&c);
 }
 
-/* --- where to cut --- */
+/* ---- where to cut ---- */
 
 static uint32_t cuts_of(const char *arch, uint32_t n_layer, uint32_t *cuts, struct layout_case *c) {
     gguf_fixture_llama(&c->f, arch, n_layer, false);
@@ -239,7 +239,7 @@ static void every_slice_has_every_kind(void **state) {
     gguf_fixture_llama(&c.f, "gemma3", 8, true);
     gguf_fixture_u32(&c.f, "gemma3", "attention.sliding_window", 64);
     model_write_array(&c.f.w, "gemma3.attention.sliding_window_pattern", MODEL_KV_BOOL, 8);
-    model_write_raw(&c.f.w, pattern, sizeof pattern);
+    model_write_raw(&c.f.w, pattern, sizeof(pattern));
     must(&c);
     assert_int_equal(model_quirks_cuts(c.l, cuts, 9), 3); /* 0 3 8 */
     assert_int_equal(cuts[1], 3);
@@ -260,7 +260,12 @@ static void every_slice_has_every_kind(void **state) {
 static void the_table_is_sound(void **state) {
     (void)state;
 #define QUIRK(arch, split, cut, period, fixups, out, note) {arch, MODEL_SPLIT_##split, period, out, note},
-    static const struct { const char *arch; enum model_split split; uint32_t period; const char *out, *note; } rows[] = {
+    static const struct {
+        const char *arch;
+        enum model_split split;
+        uint32_t period;
+        const char *out, *note;
+    } rows[] = {
 #include "../../tables/quirks.def"
     };
 #undef QUIRK

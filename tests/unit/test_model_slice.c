@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "base/bytes.h"
-#include "base/pages.h"
+#include "os/pages.h"
 #include "model/slice.h"
 #include "support/gguf_fixture.h"
 
@@ -32,7 +32,7 @@ static bool read_fixture(void *user, uint32_t part, uint64_t offset, void *buf, 
 
 static void load(struct slice_case *c, const char *arch, uint32_t n_layer, bool tied) {
     struct err e = {0};
-    memset(c, 0, sizeof *c);
+    memset(c, 0, sizeof(*c));
     gguf_fixture_llama(&c->f, arch, n_layer, tied);
     if (strcmp(arch, "gpt2") == 0) gguf_fixture_tensor(&c->f, "position_embd.weight", MODEL_TYPE_F32, 2, 128, 512);
     gguf_fixture_close(&c->f);
@@ -253,7 +253,7 @@ static void the_file_can_be_read_from_anywhere(void **state) {
     assert_int_equal(ftell(f), (long)c.len);
     assert_int_equal(fgetc(f), EOF);
     for (size_t i = 0; i < 200; i++) {
-        size_t at = (i * 7919) % c.len, n = c.len - at < sizeof part ? c.len - at : sizeof part;
+        size_t at = (i * 7919) % c.len, n = c.len - at < sizeof(part) ? c.len - at : sizeof(part);
         assert_int_equal(fseek(f, (long)at, SEEK_SET), 0);
         assert_int_equal(fread(part, 1, n, f), n);
         assert_memory_equal(part, c.file + at, n);

@@ -35,7 +35,7 @@ static void on_found(void *user, const struct model_gguf *g) {
 static void on_gone(void *user, const char *id) {
     struct fixture *f = user;
     f->n_gone++;
-    snprintf(f->gone, sizeof f->gone, "%s", id);
+    snprintf(f->gone, sizeof(f->gone), "%s", id);
 }
 
 static void on_tick(void *user) {
@@ -46,7 +46,7 @@ static void on_tick(void *user) {
 
 static void setup(struct fixture *f) {
     *f = (struct fixture){.loop = io_loop_create()};
-    snprintf(f->folder, sizeof f->folder, "/tmp/caravan-catalog.XXXXXX");
+    snprintf(f->folder, sizeof(f->folder), "/tmp/caravan-catalog.XXXXXX");
     assert_non_null(mkdtemp(f->folder));
     const struct catalog_events events = {.user = f, .changed = on_changed, .found = on_found, .gone = on_gone};
     f->catalog = catalog_create(f->loop, f->folder, &events);
@@ -78,9 +78,9 @@ static void put(const struct fixture *f, const char *name, bool model) {
     static char bytes[64 << 20];
     FILE *in = fopen(from, "rb"), *out = fopen(to, "wb");
     assert_true(in != NULL && out != NULL);
-    size_t len = model ? fread(bytes, 1, sizeof bytes, in) : 8;
+    size_t len = model ? fread(bytes, 1, sizeof(bytes), in) : 8;
     assert_int_equal(fwrite(bytes, 1, len, out), len);
-    assert_true(len < sizeof bytes && fclose(in) == 0 && fclose(out) == 0);
+    assert_true(len < sizeof(bytes) && fclose(in) == 0 && fclose(out) == 0);
     free(from);
     free(to);
 }
@@ -120,7 +120,7 @@ static void files_come_and_go(void **state) {
     free(path);
     assert_int_equal(f.n_gone, 0); /* "two" is the same model */
     char id[80];
-    snprintf(id, sizeof id, "%s", catalog_find(f.catalog, "two")->card.id);
+    snprintf(id, sizeof(id), "%s", catalog_find(f.catalog, "two")->card.id);
     path = mem_printf("%s/two.gguf", f.folder);
     assert_int_equal(unlink(path), 0);
     free(path);

@@ -14,21 +14,21 @@
 
 #include <cmocka.h>
 
-#include "node/stages.h"
-#include "ring/link.h"
+#include "node/stage_child.h"
+#include "wire/link.h"
 
 enum { LOCAL_FD = 3 };
 
-/* ---- the child --------------------------------------------------------------------------------------------------------------- */
+/* ---- the child ---- */
 
-static void child_say(struct ring_link *local, enum stage_phase phase) {
+static void child_say(struct wire_link *local, enum stage_phase phase) {
     struct stage_state state = {.phase = phase};
     struct frame_header h = {.type = FRAME_STATE};
     struct buf b;
     buf_init(&b, 1 << 16);
     stage_state_encode(&state, &b);
-    struct ring_part part = {.data = b.data, .len = b.len};
-    if (ring_link_send(local, &h, &part, 1, NULL) != ERR_OK) _exit(9);
+    struct wire_part part = {.data = b.data, .len = b.len};
+    if (wire_link_send(local, &h, &part, 1, NULL) != ERR_OK) _exit(9);
     buf_done(&b);
 }
 
@@ -37,7 +37,7 @@ static void child_forever(void) {
 }
 
 static int child_main(const char *title) {
-    struct ring_link *local = ring_link_local(LOCAL_FD);
+    struct wire_link *local = wire_link_local(LOCAL_FD);
     struct frame_header h;
     const uint8_t *payload;
     bool drains = strncmp(title, "drains", 6) == 0;
@@ -45,15 +45,15 @@ static int child_main(const char *title) {
     child_say(local, strncmp(title, "drained", 7) == 0 ? STAGE_DRAINING : STAGE_READY);
     if (strncmp(title, "drained", 7) == 0) return 0;
     if (strncmp(title, "closes", 6) == 0) {
-        ring_link_close(local);
+        wire_link_close(local);
         child_forever();
     }
-    while (ring_link_read(local, true, &h, &payload, NULL, NULL) == ERR_OK)
+    while (wire_link_read(local, true, &h, &payload, NULL, NULL) == ERR_OK)
         if (h.type == FRAME_DRAIN && drains) return 0;
     return 0;
 }
 
-/* ---- the node ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the node ---- */
 
 struct fixture {
     struct io_loop *loop;
@@ -118,7 +118,7 @@ static void kill_segv(struct fixture *f) { kill(stage_child_pid(f->child), SIGSE
 static void stop_now(struct fixture *f) { stage_child_stop(f->child, false); }
 static void stop_in_order(struct fixture *f) { stage_child_stop(f->child, true); }
 
-/* ---- tests ------------------------------------------------------------------------------------------------------------------- */
+/* ---- tests ---- */
 
 static void a_signal_is_no_orderly_end(void **state) {
     struct fixture f;

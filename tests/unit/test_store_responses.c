@@ -33,10 +33,10 @@ static err_code reopen(struct world *w, int64_t retention, struct err *e) {
 }
 
 static int setup(void **state) {
-    struct world *w = calloc(1, sizeof *w);
+    struct world *w = calloc(1, sizeof(*w));
     struct err e = {0};
     sem_init(&w->woken, 0, 0);
-    snprintf(w->path, sizeof w->path, "/tmp/caravan-store-XXXXXX");
+    snprintf(w->path, sizeof(w->path), "/tmp/caravan-store-XXXXXX");
     int fd = mkstemp(w->path);
     if (fd < 0) return 1;
     close(fd);
@@ -49,9 +49,9 @@ static int teardown(void **state) {
     char side[160];
     store_close(w->store);
     unlink(w->path);
-    snprintf(side, sizeof side, "%s-wal", w->path);
+    snprintf(side, sizeof(side), "%s-wal", w->path);
     unlink(side);
-    snprintf(side, sizeof side, "%s-shm", w->path);
+    snprintf(side, sizeof(side), "%s-shm", w->path);
     unlink(side);
     sem_destroy(&w->woken);
     free(w);
@@ -63,7 +63,7 @@ static void on_answer(void *user, err_code code, const char *text, size_t len, c
     (void)e;
     w->answered = true;
     w->code = code;
-    assert_true(len < sizeof w->text);
+    assert_true(len < sizeof(w->text));
     memcpy(w->text, text, len + 1);
 }
 
@@ -77,10 +77,11 @@ static void await(struct world *w) {
 
 static void put(struct world *w, const char *id, const char *previous, int64_t created) {
     char input[64], response[64];
-    snprintf(input, sizeof input, "[\"%s in\"]", id);
-    snprintf(response, sizeof response, "{\"id\":\"%s\"}", id);
-    store_response_put(w->store, &(struct store_response){.owner = "", .id = id, .previous = previous, .created = created, .input = input,
-                                                          .response = response});
+    snprintf(input, sizeof(input), "[\"%s in\"]", id);
+    snprintf(response, sizeof(response), "{\"id\":\"%s\"}", id);
+    store_response_put(
+        w->store,
+        &(struct store_response){.owner = "", .id = id, .previous = previous, .created = created, .input = input, .response = response});
 }
 
 static void what_is_put_comes_back(void **state) {
@@ -123,8 +124,8 @@ static void chains_are_oldest_first(void **state) {
 static void nobody_sees_what_is_anothers(void **state) {
     struct world *w = *state;
     store_response_put(w->store, &(struct store_response){.owner = "x", .id = "a", .created = 5, .input = "[]", .response = "{}"});
-    store_response_put(w->store, &(struct store_response){.owner = "y", .id = "b", .previous = "a", .created = 6, .input = "[]",
-                                                          .response = "{}"});
+    store_response_put(w->store,
+                       &(struct store_response){.owner = "y", .id = "b", .previous = "a", .created = 6, .input = "[]", .response = "{}"});
     store_response_get(w->store, "y", "a", on_answer, w);
     await(w);
     assert_int_equal(w->code, ERR_NOT_FOUND);

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT
+ * What every API of the gateway is made of: one internal request, one internal stream of events, and for each API a pair of pure
+ * translations: its JSON to the request, the events to its JSON or its stream. No I/O, no clock; values and their functions. A new API is
+ * one file with one struct api, and rows in tables/routes.def. */
+#ifndef CARAVAN_API_API_H
+#define CARAVAN_API_API_H
+
+#include "base/arena.h"
+#include "base/json.h"
+#include "engine/template.h"
+#include "chat/text.h"
+#include "chat/toolcall.h"
+#include "wire/request.h"
+
+enum {
+    API_MAX_CHOICES = 128,     /* n times the number of prompts */
+    API_MAX_STOPS = 16,
+    API_MAX_STOP_LEN = 4096,   /* bytes of one stop string */
+    API_MAX_MODEL_NAME = 256,
+    API_MAX_PROMPT_TOKENS = 4 * 1024 * 1024,
+};
+
+/* ---- the request ---- */
+
+struct api_prompt {
+    const char *text;              /* may hold NUL; NULL: tokens */
+    size_t len;
+    const int32_t *tokens;
+    size_t n_tokens;
+    bool has_bos;                  /* the text begins with the begin-of-text token's: no other is put before it */
+};
+
+enum api_tool_choice { API_TOOLS_AUTO, API_TOOLS_NONE, API_TOOLS_REQUIRED, API_TOOLS_NAMED };
+enum api_format { API_FORMAT_TEXT, API_FORMAT_JSON, API_FORMAT_SCHEMA };
+
+struct api_request {
+    struct arena *arena;           /* owns all that is pointed at below */
+    const char *model;             /* "" when the client named none */
+    struct engine_message *messages; /* a chat of text alone: rendered by the model's template into prompts[0] */
+    size_t n_messages;
+    /* Or a chat with all that belongs to it, whatever API it came by, in the form that chat/render.h takes (OpenAI's): arrays and an object
+     * of further variables for the template ("enable_thinking"). All in `doc`, which the request owns; NULL: none. chat.h makes them. */
+    yyjson_mut_doc *doc;
+    yyjson_mut_val *chat, *chat_tools, *chat_extra;
+    struct toolcall_tool *tools;   /* the same tools as chat_tools */
+    size_t n_tools;
+    enum api_tool_choice tool_choice;
+    const char *tool_name;         /* NAMED */
+    bool single_tool;              /* at most one call in an answer */
+    enum api_format format;
+    const char *schema;            /* SCHEMA: JSON text */
+    const char *format_field;      /* what the client calls it, for errors about it */
+    struct api_prompt *prompts;  /* else: as they are */
+    size_t n_prompts;
+    const char *suffix;            /* of what is to be filled in behind each prompt; may hold NUL; NULL: none */
+    size_t suffix_len;
+    uint32_t n;                    /* choices for each prompt */
+    int32_t max_tokens;            /* -1: as many as the context holds */
+    bool stream, include_usage, stats;
+    bool echo, logprobs, ignore_eos;
+    struct text_stop *stops;
+    size_t n_stops;
+    bool has_seed;
+    struct engine_sampling sampling;
+    const char *previous;          /* goes on from this stored response; NULL: from none */
+    bool store;                    /* the answer is kept, with input: JSON text of what was asked */
+    const char *input;
+    bool has_keep;                 /* keep_s is said: the model is unloaded when it has been idle for so long; negative: it stays */
+    int32_t keep_s;
+    void *extra;                   /* the API's own; in the arena */
+};
+void api_request_init(struct api_request *r);
+void api_request_done(struct api_request *r);
+
+/* ---- the events, as an API sees them: text is whole and clean ---- */
+
+struct api_top {
+    const char *piece;
+    size_t len;
+    float logprob;
+};
+struct api_token {             /* for logprobs */
+    const char *piece;             /* bytes, maybe half a character */
+    size_t len;
+    float logprob;
+    uint32_t n_top;
+    struct api_top *top;
+    size_t text_start, text_end;   /* bytes of the choice's text that it makes */
+    void *block;                   /* the memory of piece and top; its owner frees it */
+};
+
+enum api_event_kind {
+    API_BEGIN,                 /* a choice begins */
+    API_TEXT,                  /* more text of a choice, with the tokens that it came from when logprobs are wanted */
+    API_REASONING,             /* more of its reasoning */
+    API_CALL,                  /* it begins a tool call: call, id, and the name as text */
+    API_ARGUMENTS,             /* more of that call's arguments */
+    API_CALL_END,              /* whole: together they are one JSON object */
+    API_FINISH,                /* a choice has ended */
+    API_END,                   /* all have: usage is known */
+    API_FAIL,                  /* in mid-stream: nothing comes after it */
+};
+enum api_finish { API_FINISH_STOP, API_FINISH_LENGTH, API_FINISH_CALLS };
+
+struct api_usage {
+    uint64_t prompt_tokens, completion_tokens, cached_tokens;
+    uint64_t draft_tokens, draft_accepted; /* by speculation: guesses that were checked, and those that were right */
+    /* with "caravan_stats": where the time went, of the last choice that ended */
+    uint64_t queued_us, prefill_us, decode_us;
+    uint32_t n_hop;
+    struct request_hop hops[REQUEST_MAX_HOPS];
+};
+
+struct api_event {
+    enum api_event_kind kind;
+    uint32_t choice;
+    const char *text;
+    size_t len, start;             /* start: bytes of the choice's text that came before */
+    const struct api_token *tokens;
+    size_t n_tokens;
+    uint32_t call;                 /* CALL, ARGUMENTS, CALL_END: its number within the choice, from 0 */
+    const char *id;                /* CALL */
+    bool whole;                    /* CALL_END */
+    uint32_t prompt_tokens, cached_tokens; /* BEGIN */
+    enum api_finish finish;
+    err_code code;                 /* FAIL */
+    const struct err *err;
+};
+
+/* ---- the answer in the making: what the translations know besides the event ---- */
+
+struct api_item {              /* what an answer is made of, in order: text, reasoning, calls */
+    enum api_event_kind kind;  /* TEXT, REASONING, CALL */
+    size_t start, end;             /* where it stands in text, reasoning or arguments */
+    char *id, *name;               /* CALL; owned */
+    bool whole;                    /* CALL: its arguments are one JSON object; else they are only the text of a call that was cut */
+};
+
+struct api_choice_text {       /* collected for an answer in one piece, and for APIs that keep items */
+    struct buf text, reasoning, arguments; /* arguments of all calls, one after another */
+    struct api_item *items;    /* owned */
+    size_t n_items;
+    struct api_token *tokens;  /* owned array, and its blocks */
+    size_t n_tokens, cap_tokens;
+    enum api_finish finish;
+    const struct text_stop *stop;  /* the stop string that ended it; NULL: none did */
+    size_t chars;                  /* text_count of what was given: legacy text_offset */
+};
+
+struct api_answer {
+    const struct api_request *request;
+    char id[48];
+    const char *model, *fingerprint;
+    int64_t created;
+    struct api_choice_text *choices;
+    uint32_t n_choices;
+    struct api_usage usage;
+    struct buf prefix;             /* what all chunks of a stream begin with; made by the first */
+    size_t open, sequence;         /* for streams of items: 1 + the item that is open, or 0; events sent */
+};
+void api_choice_init(struct api_choice_text *c);
+void api_choice_done(struct api_choice_text *c);
+/* Takes TEXT, REASONING, CALL, ARGUMENTS and CALL_END; tokens are taken over with their blocks. */
+void api_choice_collect(struct api_choice_text *c, const struct api_event *ev);
+/* An item's text, reasoning or arguments; never NULL, not terminated. */
+const char *api_item_text(const struct api_choice_text *c, const struct api_item *item, size_t *ret_len);
+/* The kind that an item is told as where a call's arguments are JSON and not text in a string: a call that was cut is text. */
+enum api_event_kind api_item_kind(const struct api_item *item);
+
+/* ---- an API ---- */
+
+struct api {
+    const char *name;
+    const char *id_prefix;
+    const char *stream_type, *whole_type; /* content types */
+    const char *ping;              /* what may be sent while nothing happens */
+    bool counts;                   /* only the prompt's tokens are counted, nothing is generated: whole() finds them in the usage */
+    bool may_be_empty;             /* a request without a prompt is answered, not refused */
+    bool keeps_items;              /* what stream() is told has been collected before, as for an answer in one piece */
+    /* ERR_INVALID etc. with a text that begins `field "NAME": `, from which the error's param is taken. Strings go to r's arena. */
+    err_code (*parse)(yyjson_val *root, struct api_request *r, struct err *e);
+    /* Called once the chat so far is there (store/store.h says its form; NULL: it begins here). May be NULL. */
+    err_code (*resume)(yyjson_val *chain, struct api_request *r, struct err *e);
+    void (*stream)(struct api_answer *a, const struct api_event *ev, struct buf *out);
+    void (*whole)(struct api_answer *a, struct buf *out);
+    void (*error)(err_code code, const struct err *e, struct buf *out); /* the body of an error answer */
+};
+
+/* The HTTP status that clients get for an error (they know fewer than we do). */
+int api_error_status(err_code code);
+/* The field that an error is about (from `field "NAME": `): copied to out; false: none. */
+bool api_error_param(const struct err *e, char *out, size_t size);
+/* Appends the message, its hint included, as a JSON string. */
+void api_error_append(err_code code, const struct err *e, struct buf *out);
+
+extern const struct api api_openai_chat, api_openai_completions, api_openai_responses, api_anthropic, api_anthropic_count, api_ollama_chat,
+    api_ollama_generate;
+
+#endif

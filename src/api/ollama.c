@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: MIT
+ * POST /api/chat and /api/generate: Ollama's requests to the internal one, events to lines of JSON or one object. Pure. Shapes: Ollama's
+ * docs/api.md and what its JavaScript client reads. Streams unless told not to. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "api/parse.h"
+
+/* ---- request ---- */
+
+static err_code wrong_message(struct err *e, size_t i, const char *what, const char *expected) {
+    return err_set(e, ERR_INVALID, "field \"messages[%zu]%s\": expected %s", i, what, expected);
+}
+
+/* "llama3:latest" is "llama3" here: names carry no tags. */
+static err_code parse_model(yyjson_val *root, struct api_request *r, struct err *e) {
+    err_code code = api_parse_model(root, r, e);
+    size_t len = code == ERR_OK ? strlen(r->model) : 0;
+    if (len > 7 && strcmp(r->model + len - 7, ":latest") == 0) r->model = arena_strndup(r->arena, r->model, len - 7);
+    return code;
+}
+
+static err_code parse_calls(yyjson_val *list, size_t i, struct api_request *r, yyjson_mut_val *message, struct err *e) {
+    yyjson_val *call;
+    size_t k, n;
+    if (list == NULL || yyjson_is_null(list)) return ERR_OK;
+    if (!yyjson_is_arr(list)) return wrong_message(e, i, ".tool_calls", "an array");
+    yyjson_arr_foreach(list, k, n, call) {
+        yyjson_val *function = yyjson_obj_get(call, "function"), *name = yyjson_obj_get(function, "name"), *id = yyjson_obj_get(call, "id");
+        yyjson_val *arguments = yyjson_obj_get(function, "arguments");
+        if (!yyjson_is_str(name)) return wrong_message(e, i, ".tool_calls", "calls with a function's name");
+        if (arguments != NULL && !yyjson_is_obj(arguments)) return wrong_message(e, i, ".tool_calls", "arguments that are an object");
+        const char *made = arena_printf(r->arena, "call_%zu_%zu", i, k);
+        api_chat_call(r, message, yyjson_is_str(id) ? api_keep_str(r, id) : made, api_keep_str(r, name),
+                      arguments != NULL ? api_keep_json(r, arguments) : "{}");
+    }
+    return ERR_OK;
+}
+
+static err_code parse_message(yyjson_val *v, size_t i, struct api_request *r, struct err *e) {
+    static const char *const roles[] = {"system", "user", "assistant", "tool"};
+    yyjson_val *role = yyjson_obj_get(v, "role"), *content = yyjson_obj_get(v, "content"), *thinking = yyjson_obj_get(v, "thinking");
+    yyjson_val *name = yyjson_obj_get(v, "tool_name"), *id = yyjson_obj_get(v, "tool_call_id");
+    size_t k = 0;
+    while (k < 4 && !yyjson_equals_str(role, roles[k])) k++;
+    if (k == 4) return wrong_message(e, i, ".role", "\"system\", \"user\", \"assistant\" or \"tool\"");
+    if (content != NULL && !yyjson_is_null(content) && !yyjson_is_str(content)) return wrong_message(e, i, ".content", "a string");
+    if (yyjson_is_str(content) && memchr(yyjson_get_str(content), 0, yyjson_get_len(content)) != NULL)
+        return wrong_message(e, i, ".content", "text without NUL characters");
+    if (yyjson_get_len(yyjson_obj_get(v, "images")) > 0)
+        return err_set(e, ERR_UNSUPPORTED, "field \"messages[%zu].images\": images are not supported", i);
+    yyjson_mut_val *m = yyjson_is_str(content) ? api_chat_add(r, roles[k], yyjson_get_str(content), yyjson_get_len(content))
+                                               : api_chat_add(r, roles[k], "", 0);
+    if (yyjson_is_str(thinking)) api_chat_set(r, m, "reasoning_content", yyjson_get_str(thinking), yyjson_get_len(thinking));
+    if (yyjson_is_str(name)) api_chat_set(r, m, "name", yyjson_get_str(name), yyjson_get_len(name));
+    if (yyjson_is_str(id)) api_chat_set(r, m, "tool_call_id", yyjson_get_str(id), yyjson_get_len(id));
+    return parse_calls(yyjson_obj_get(v, "tool_calls"), i, r, m, e);
+}
+
+static err_code parse_tools(yyjson_val *root, struct api_request *r, struct err *e) {
+    yyjson_val *list = yyjson_obj_get(root, "tools"), *tool;
+    size_t i, n;
+    if (list == NULL || yyjson_is_null(list)) return ERR_OK;
+    if (!yyjson_is_arr(list)) return api_wrong(e, "tools", "an array");
+    err_code code = api_tools_begin(r, "tools", yyjson_arr_size(list), e);
+    yyjson_arr_foreach(list, i, n, tool) {
+        char key[40];
+        snprintf(key, sizeof(key), "tools[%zu].function", i);
+        yyjson_val *f = yyjson_obj_get(tool, "function");
+        if (code == ERR_OK)
+            code = api_tools_add(r, key, yyjson_obj_get(f, "name"), yyjson_obj_get(f, "description"), yyjson_obj_get(f, "parameters"), e);
+    }
+    return code;
+}
+
+static err_code parse_format(yyjson_val *root, struct api_request *r, struct err *e) {
+    yyjson_val *v = yyjson_obj_get(root, "format");
+    r->format_field = "format";
+    if (v == NULL || yyjson_is_null(v) || yyjson_equals_str(v, "")) return ERR_OK;
+    if (yyjson_equals_str(v, "json")) {
+        r->format = API_FORMAT_JSON;
+    } else if (yyjson_is_obj(v)) {
+        r->format = API_FORMAT_SCHEMA;
+        r->schema = api_keep_json(r, v);
+    } else {
+        return api_wrong(e, "format", "\"json\" or a JSON schema");
+    }
+    return ERR_OK;
+}
+
+static err_code parse_think(yyjson_val *root, struct api_request *r, struct err *e) {
+    yyjson_val *v = yyjson_obj_get(root, "think");
+    if (v == NULL || yyjson_is_null(v)) return ERR_OK;
+    if (yyjson_is_bool(v)) {
+        yyjson_mut_obj_add_bool(r->doc, r->chat_extra, "enable_thinking", yyjson_get_bool(v));
+    } else if (yyjson_equals_str(v, "low") || yyjson_equals_str(v, "medium") || yyjson_equals_str(v, "high")) {
+        yyjson_mut_obj_add_bool(r->doc, r->chat_extra, "enable_thinking", true);
+        api_chat_set(r, r->chat_extra, "reasoning_effort", yyjson_get_str(v), yyjson_get_len(v));
+    } else {
+        return api_wrong(e, "think", "true, false, \"low\", \"medium\" or \"high\"");
+    }
+    return ERR_OK;
+}
+
+/* "options": sampling by our own names, which are Ollama's; what concerns loading (num_gpu, num_thread ...) is the node's to say. */
+static err_code parse_options(yyjson_val *root, struct api_request *r, struct err *e) {
+    yyjson_val *o = yyjson_obj_get(root, "options");
+    if (o == NULL || yyjson_is_null(o)) return ERR_OK;
+    if (!yyjson_is_obj(o)) return api_wrong(e, "options", "an object");
+    int64_t limit = -1, context = 0;
+    err_code code;
+    if ((code = json_get_i64(o, "num_predict", -2, INT32_MAX, &limit, e)) != ERR_OK) return code;
+    if ((code = json_get_i64(o, "num_ctx", 0, INT32_MAX, &context, e)) != ERR_OK) return code;
+    if ((code = api_parse_stops(yyjson_obj_get(o, "stop"), "stop", r, e)) != ERR_OK) return code;
+    r->max_tokens = limit < 0 ? -1 : (int32_t)limit;
+    return api_parse_sampling(o, r, e);
+}
+
+/* "1h30m", "-1", "250ms": seconds, as the server that these clients know reads them; a number alone is seconds. */
+static bool read_duration(const char *text, double *ret) {
+    static const struct {
+        const char *name;
+        double s;
+    } units[] = {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600}};
+    double sign = *text == '-' ? -1 : 1, sum = 0;
+    const char *at = text + (*text == '-' || *text == '+');
+    do {
+        char *end;
+        size_t k = 0, len;
+        if (strspn(at, "0123456789.") == 0) return false;
+        double n = strtod(at, &end); /* digits come first: no "inf", no second sign */
+        at = end;
+        len = strspn(at, "hmnsu");
+        while (k < ARRAY_LEN(units) && (strlen(units[k].name) != len || strncmp(units[k].name, at, len) != 0)) k++;
+        if (k == ARRAY_LEN(units) && (len > 0 || *at != '\0')) return false;
+        sum += n * (len > 0 ? units[k].s : 1);
+        at += len;
+    } while (*at != '\0');
+    *ret = sign * sum;
+    return true;
+}
+
+err_code api_parse_keep(yyjson_val *root, struct api_request *r, struct err *e) {
+    yyjson_val *v = yyjson_obj_get(root, "keep_alive");
+    double s = yyjson_get_num(v);
+    if (v == NULL || yyjson_is_null(v)) return ERR_OK;
+    if (!yyjson_is_num(v) && !(yyjson_is_str(v) && strlen(yyjson_get_str(v)) == yyjson_get_len(v) && read_duration(yyjson_get_str(v), &s)))
+        return api_wrong(e, "keep_alive", "seconds, or a duration like \"5m\" (0: unload it afterwards, negative: keep it)");
+    r->has_keep = true;
+    r->keep_s = s < 0 || s > INT32_MAX ? -1 : (int32_t)ceil(s);
+    return ERR_OK;
+}
+
+static err_code parse_common(yyjson_val *root, struct api_request *r, struct err *e) {
+    err_code code;
+    if ((code = parse_model(root, r, e)) != ERR_OK) return code;
+    api_chat_begin(r);
+    r->stream = true;
+    if ((code = json_get_bool(root, "stream", &r->stream, e)) != ERR_OK) return code;
+    if ((code = parse_options(root, r, e)) != ERR_OK) return code;
+    if ((code = parse_format(root, r, e)) != ERR_OK) return code;
+    if ((code = api_parse_keep(root, r, e)) != ERR_OK) return code;
+    return parse_think(root, r, e);
+}
+
+static err_code chat_parse(yyjson_val *root, struct api_request *r, struct err *e) {
+    err_code code = parse_common(root, r, e);
+    yyjson_val *list = yyjson_obj_get(root, "messages"), *message;
+    size_t i, n;
+    if (code != ERR_OK) return code;
+    if (list != NULL && !yyjson_is_null(list) && !yyjson_is_arr(list)) return api_wrong(e, "messages", "an array");
+    if (yyjson_arr_size(list) > ENGINE_MAX_MESSAGES)
+        return err_set(e, ERR_INVALID, "field \"messages\": expected at most %d messages", ENGINE_MAX_MESSAGES);
+    yyjson_arr_foreach(list, i, n, message) {
+        if ((code = parse_message(message, i, r, e)) != ERR_OK) return code;
+    }
+    return parse_tools(root, r, e);
+}
+
+static err_code generate_parse(yyjson_val *root, struct api_request *r, struct err *e) {
+    static const struct {
+        const char *key, *why;
+    } refused[] = {
+        {"template", "templates are the model's own; use \"raw\" to send a prompt as it is"},
+        {"context", "use /api/chat, with the messages so far"},
+        {"images", "images are not supported"},
+    };
+    yyjson_val *prompt = yyjson_obj_get(root, "prompt"), *system = yyjson_obj_get(root, "system");
+    bool raw = false;
+    err_code code = parse_common(root, r, e);
+    for (size_t i = 0; i < sizeof(refused) / sizeof(*refused) && code == ERR_OK; i++)
+        code = api_refuse(root, refused[i].key, refused[i].why, e);
+    if (code == ERR_OK) code = json_get_bool(root, "raw", &raw, e);
+    if (code != ERR_OK) return code;
+    if (prompt != NULL && !yyjson_is_null(prompt) && !yyjson_is_str(prompt)) return api_wrong(e, "prompt", "a string");
+    if (system != NULL && !yyjson_is_null(system) && !yyjson_is_str(system)) return api_wrong(e, "system", "a string");
+    if ((code = api_parse_suffix(root, r, e)) != ERR_OK) return code;
+    size_t len = yyjson_get_len(prompt);
+    if (!yyjson_is_str(prompt) || len == 0) return ERR_OK; /* only asks for the model to be loaded */
+    if (raw || r->suffix != NULL) {
+        char *text = arena_alloc(r->arena, len + 1); /* not a C string: it may hold NUL */
+        memcpy(text, yyjson_get_str(prompt), len);
+        r->prompts = arena_alloc(r->arena, sizeof(*r->prompts));
+        r->prompts[r->n_prompts++] = (struct api_prompt){.text = text, .len = len};
+        return ERR_OK;
+    }
+    if (memchr(yyjson_get_str(prompt), 0, len) != NULL) return api_wrong(e, "prompt", "text without NUL characters");
+    if (yyjson_get_len(system) > 0) api_chat_add(r, "system", yyjson_get_str(system), yyjson_get_len(system));
+    api_chat_add(r, "user", yyjson_get_str(prompt), len);
+    return ERR_OK;
+}
+
+/* ---- answer ---- */
+
+static void append_head(const struct api_answer *a, struct buf *out) {
+    time_t t = (time_t)a->created;
+    struct tm tm;
+    char when[40];
+    gmtime_r(&t, &tm);
+    strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    buf_append_str(out, "{\"model\":");
+    text_append_json(out, a->model, strlen(a->model));
+    buf_printf(out, ",\"created_at\":\"%s\"", when);
+}
+
+static void append_text(struct buf *out, const char *key, const struct buf *text) {
+    if (text->len == 0) return;
+    buf_printf(out, ",\"%s\":", key);
+    text_append_json(out, (const char *)text->data, text->len);
+}
+
+static void append_call(const struct api_choice_text *c, const struct api_item *item, struct buf *out) {
+    buf_append_str(out, "{\"id\":");
+    text_append_json(out, item->id, strlen(item->id));
+    buf_append_str(out, ",\"function\":{\"name\":");
+    text_append_json(out, item->name, strlen(item->name));
+    buf_append_str(out, ",\"arguments\":");
+    size_t len;
+    const char *arguments = api_item_text(c, item, &len);
+    for (size_t i = 0; i < len; i++) /* a line end between two values would end the line of a stream */
+        buf_append_byte(out, (uint8_t)arguments[i] < ' ' ? ' ' : (uint8_t)arguments[i]);
+    buf_append_str(out, "}}");
+}
+
+static void append_end(const struct api_answer *a, struct buf *out) {
+    const struct api_usage *u = &a->usage;
+    const char *nothing = a->request->has_keep && a->request->keep_s == 0 ? "unload" : "load";
+    const char *reason = a->n_choices == 0 ? nothing : a->choices[0].finish == API_FINISH_LENGTH ? "length" : "stop";
+    buf_printf(out, ",\"done\":true,\"done_reason\":\"%s\"", reason);
+    if (a->n_choices > 0)
+        buf_printf(out,
+                   ",\"total_duration\":%" PRIu64 ",\"load_duration\":%" PRIu64 ",\"prompt_eval_count\":%" PRIu64
+                   ",\"prompt_eval_duration\":%" PRIu64 ",\"eval_count\":%" PRIu64 ",\"eval_duration\":%" PRIu64,
+                   1000 * (u->queued_us + u->prefill_us + u->decode_us), 1000 * u->queued_us, u->prompt_tokens, 1000 * u->prefill_us,
+                   u->completion_tokens, 1000 * u->decode_us);
+    buf_append_byte(out, '}');
+}
+
+static void append_message(const char *field, const char *text, size_t len, struct buf *out) {
+    buf_append_str(out, ",\"message\":{\"role\":\"assistant\",\"content\":");
+    text_append_json(out, field == NULL ? text : "", field == NULL ? len : 0);
+    if (field != NULL) {
+        buf_printf(out, ",\"%s\":", field);
+        text_append_json(out, text, len);
+    }
+}
+
+static void append_error(err_code code, const struct err *e, struct buf *out) {
+    buf_append_str(out, "{\"error\":");
+    api_error_append(code, e, out);
+    buf_append_byte(out, '}');
+}
+
+/* A line with a whole call, for its arguments are complete only now; or with the text of one that was cut. */
+static void stream_call(const struct api_answer *a, struct buf *out) {
+    const struct api_choice_text *c = &a->choices[0];
+    if (c->n_items == 0 || c->items[c->n_items - 1].kind != API_CALL) return;
+    const struct api_item *item = &c->items[c->n_items - 1];
+    bool cut = api_item_kind(item) == API_TEXT;
+    size_t len;
+    const char *text = api_item_text(c, item, &len);
+    append_head(a, out);
+    append_message(NULL, text, cut ? len : 0, out);
+    if (!cut) {
+        buf_append_str(out, ",\"tool_calls\":[");
+        append_call(c, item, out);
+        buf_append_byte(out, ']');
+    }
+    buf_append_str(out, "},\"done\":false}\n");
+}
+
+static void chat_stream(struct api_answer *a, const struct api_event *ev, struct buf *out) {
+    switch (ev->kind) {
+    case API_TEXT:
+    case API_REASONING:
+        if (ev->len == 0) break;
+        append_head(a, out);
+        append_message(ev->kind == API_REASONING ? "thinking" : NULL, ev->text, ev->len, out);
+        buf_append_str(out, "},\"done\":false}\n");
+        break;
+    case API_CALL_END: stream_call(a, out); break;
+    case API_END:
+        append_head(a, out);
+        append_message(NULL, "", 0, out);
+        buf_append_byte(out, '}');
+        append_end(a, out);
+        buf_append_byte(out, '\n');
+        break;
+    case API_FAIL:
+        append_error(ev->code, ev->err, out);
+        buf_append_byte(out, '\n');
+        break;
+    case API_BEGIN:
+    case API_CALL:
+    case API_ARGUMENTS:
+    case API_FINISH: break;
+    }
+}
+
+static void chat_whole(struct api_answer *a, struct buf *out) {
+    append_head(a, out);
+    const struct api_choice_text none = {0}, *c = a->n_choices > 0 ? &a->choices[0] : &none;
+    struct buf content;
+    buf_init(&content, SIZE_MAX - 1);
+    for (size_t i = 0; i < c->n_items; i++) {
+        size_t len;
+        const char *text = api_item_text(c, &c->items[i], &len);
+        if (api_item_kind(&c->items[i]) == API_TEXT) buf_append(&content, text, len);
+    }
+    append_message(NULL, buf_cstr(&content), content.len, out);
+    buf_done(&content);
+    append_text(out, "thinking", &c->reasoning);
+    bool calls = false;
+    for (size_t i = 0; i < c->n_items; i++) {
+        if (api_item_kind(&c->items[i]) != API_CALL) continue;
+        buf_append_str(out, calls ? "," : ",\"tool_calls\":[");
+        append_call(c, &c->items[i], out);
+        calls = true;
+    }
+    buf_append_str(out, calls ? "]}" : "}");
+    append_end(a, out);
+}
+
+static void generate_stream(struct api_answer *a, const struct api_event *ev, struct buf *out) {
+    bool thinking = ev->kind == API_REASONING;
+    if (ev->kind == API_FAIL) {
+        append_error(ev->code, ev->err, out);
+    } else if ((ev->kind == API_TEXT || thinking) && ev->len > 0) {
+        append_head(a, out);
+        buf_append_str(out, thinking ? ",\"response\":\"\",\"thinking\":" : ",\"response\":");
+        text_append_json(out, ev->text, ev->len);
+        buf_append_str(out, ",\"done\":false}");
+    } else if (ev->kind == API_END) {
+        append_head(a, out);
+        buf_append_str(out, ",\"response\":\"\"");
+        append_end(a, out);
+    } else {
+        return;
+    }
+    buf_append_byte(out, '\n');
+}
+
+static void generate_whole(struct api_answer *a, struct buf *out) {
+    const struct api_choice_text none = {0}, *c = a->n_choices > 0 ? &a->choices[0] : &none;
+    append_head(a, out);
+    buf_append_str(out, ",\"response\":");
+    text_append_json(out, c->text.len > 0 ? (const char *)c->text.data : "", c->text.len);
+    append_text(out, "thinking", &c->reasoning);
+    append_end(a, out);
+}
+
+const struct api api_ollama_chat = {
+    .name = "ollama chat",
+    .id_prefix = "ollama-",
+    .stream_type = "application/x-ndjson",
+    .whole_type = "application/json; charset=utf-8",
+    .ping = " ", /* blanks before a line's JSON are nothing */
+    .keeps_items = true,
+    .may_be_empty = true,
+    .parse = chat_parse,
+    .stream = chat_stream,
+    .whole = chat_whole,
+    .error = append_error,
+};
+
+const struct api api_ollama_generate = {
+    .name = "ollama generate",
+    .id_prefix = "ollama-",
+    .stream_type = "application/x-ndjson",
+    .whole_type = "application/json; charset=utf-8",
+    .ping = " ",
+    .may_be_empty = true,
+    .parse = generate_parse,
+    .stream = generate_stream,
+    .whole = generate_whole,
+    .error = append_error,
+};

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT
+ * POST /v1/chat/completions: the request's body. Shapes: the OpenAI API reference. Pure. */
+#include <stdio.h>
+#include <string.h>
+
+#include "api/parse.h"
+#include "api/openai_priv.h"
+
+/* ---- messages ---- */
+
+static err_code wrong_message(struct err *e, size_t i, const char *what, const char *expected) {
+    return err_set(e, ERR_INVALID, "field \"messages[%zu]%s\": expected %s", i, what, expected);
+}
+
+static err_code parse_role(yyjson_val *message, size_t i, const char **ret, struct err *e) {
+    static const struct {
+        const char *name, *role;
+    } roles[] = {{"system", "system"}, {"developer", "system"}, {"user", "user"}, {"assistant", "assistant"}, {"tool", "tool"}};
+    yyjson_val *v = yyjson_obj_get(message, "role");
+    if (!yyjson_is_str(v)) return wrong_message(e, i, ".role", "a string");
+    for (size_t k = 0; k < sizeof(roles) / sizeof(*roles); k++)
+        if (yyjson_equals_str(v, roles[k].name)) {
+            *ret = roles[k].role;
+            return ERR_OK;
+        }
+    if (yyjson_equals_str(v, "function"))
+        return err_set(e, ERR_UNSUPPORTED, "field \"messages[%zu].role\": the old form of tools is not supported: use \"tool\"", i);
+    return wrong_message(e, i, ".role", "\"system\", \"developer\", \"user\", \"assistant\" or \"tool\"");
+}
+
+static err_code append_part(yyjson_val *part, size_t i, size_t k, struct buf *out, struct err *e) {
+    yyjson_val *type = yyjson_obj_get(part, "type"), *text = yyjson_obj_get(part, "text");
+    if (!yyjson_is_str(type)) return err_set(e, ERR_INVALID, "field \"messages[%zu].content[%zu].type\": expected a string", i, k);
+    if (!yyjson_equals_str(type, "text"))
+        return err_set(e, ERR_UNSUPPORTED, "field \"messages[%zu].content[%zu].type\": \"%.40s\" parts are not supported, only \"text\"", i,
+                       k, yyjson_get_str(type));
+    if (!yyjson_is_str(text)) return err_set(e, ERR_INVALID, "field \"messages[%zu].content[%zu].text\": expected a string", i, k);
+    buf_append(out, yyjson_get_str(text), yyjson_get_len(text));
+    return ERR_OK;
+}
+
+/* The content's text; only an assistant's may be null or absent. */
+static err_code parse_content(yyjson_val *message, size_t i, bool assistant, struct buf *out, struct err *e) {
+    yyjson_val *v = yyjson_obj_get(message, "content"), *part;
+    size_t k, n;
+    if (yyjson_is_str(v)) {
+        buf_append(out, yyjson_get_str(v), yyjson_get_len(v));
+    } else if (yyjson_is_arr(v)) {
+        yyjson_arr_foreach(v, k, n, part) {
+            err_code code = append_part(part, i, k, out, e);
+            if (code != ERR_OK) return code;
+        }
+    } else if (!assistant || !(v == NULL || yyjson_is_null(v))) {
+        return wrong_message(e, i, ".content", "a string or an array of parts");
+    }
+    if (out->len > 0 && memchr(out->data, 0, out->len) != NULL) return wrong_message(e, i, ".content", "text without NUL characters");
+    return ERR_OK;
+}
+
+static err_code parse_call(yyjson_val *call, const char *at, struct api_request *r, yyjson_mut_val *message, struct err *e) {
+    yyjson_val *id = yyjson_obj_get(call, "id"), *function = yyjson_obj_get(call, "function");
+    yyjson_val *name = yyjson_obj_get(function, "name"), *arguments = yyjson_obj_get(function, "arguments");
+    if (!yyjson_is_str(id)) return err_set(e, ERR_INVALID, "field \"%s.id\": expected a string", at);
+    if (!yyjson_is_str(name)) return err_set(e, ERR_INVALID, "field \"%s.function.name\": expected a string", at);
+    if (!yyjson_is_str(arguments)) return err_set(e, ERR_INVALID, "field \"%s.function.arguments\": expected JSON in a string", at);
+    api_chat_call(r, message, api_keep_str(r, id), api_keep_str(r, name), api_keep_str(r, arguments));
+    return ERR_OK;
+}
+
+static err_code parse_calls(yyjson_val *message, size_t i, struct api_request *r, yyjson_mut_val *to, struct err *e) {
+    yyjson_val *calls = yyjson_obj_get(message, "tool_calls"), *call;
+    char at[64];
+    size_t k, n;
+    if (calls == NULL || yyjson_is_null(calls)) return ERR_OK;
+    if (!yyjson_is_arr(calls)) return wrong_message(e, i, ".tool_calls", "an array");
+    yyjson_arr_foreach(calls, k, n, call) {
+        snprintf(at, sizeof(at), "messages[%zu].tool_calls[%zu]", i, k);
+        err_code code = parse_call(call, at, r, to, e);
+        if (code != ERR_OK) return code;
+    }
+    return ERR_OK;
+}
+
+static void copy_field(yyjson_val *message, const char *key, struct api_request *r, yyjson_mut_val *to) {
+    yyjson_val *v = yyjson_obj_get(message, key);
+    if (yyjson_is_str(v)) api_chat_set(r, to, key, yyjson_get_str(v), yyjson_get_len(v));
+}
+
+static err_code parse_message(yyjson_val *message, size_t i, struct api_request *r, struct err *e) {
+    const char *role = "";
+    struct buf text;
+    if (!yyjson_is_obj(message)) return wrong_message(e, i, "", "an object");
+    err_code code = parse_role(message, i, &role, e);
+    if (code != ERR_OK) return code;
+    bool assistant = strcmp(role, "assistant") == 0, tool = strcmp(role, "tool") == 0;
+    if (tool && !yyjson_is_str(yyjson_obj_get(message, "tool_call_id"))) return wrong_message(e, i, ".tool_call_id", "a string");
+    if (assistant && yyjson_is_obj(yyjson_obj_get(message, "function_call")))
+        return err_set(e, ERR_UNSUPPORTED, "field \"messages[%zu].function_call\": the old form is not supported: use \"tool_calls\"", i);
+    buf_init(&text, SIZE_MAX - 1); /* bounded by the body */
+    code = parse_content(message, i, assistant, &text, e);
+    if (code == ERR_OK) {
+        bool none = assistant && text.len == 0 && yyjson_get_len(yyjson_obj_get(message, "tool_calls")) > 0;
+        yyjson_mut_val *to = api_chat_add(r, role, none ? NULL : buf_cstr(&text), text.len);
+        if (tool) copy_field(message, "tool_call_id", r, to);
+        if (tool) copy_field(message, "name", r, to);
+        if (assistant) copy_field(message, "reasoning_content", r, to);
+        if (assistant) code = parse_calls(message, i, r, to, e);
+    }
+    buf_done(&text);
+    return code;
+}
+
+static err_code parse_messages(yyjson_val *root, struct api_request *r, struct err *e) {
+    yyjson_val *list = yyjson_obj_get(root, "messages"), *message;
+    size_t n = yyjson_arr_size(list), i, max;
+    if (!yyjson_is_arr(list) || n == 0) return api_wrong(e, "messages", "an array with at least one message");
+    if (n > ENGINE_MAX_MESSAGES)
+        return err_set(e, ERR_INVALID, "field \"messages\": expected at most %d messages, got %zu", ENGINE_MAX_MESSAGES, n);
+    api_chat_begin(r);
+    yyjson_arr_foreach(list, i, max, message) {
+        err_code code = parse_message(message, i, r, e);
+        if (code != ERR_OK) return code;
+    }
+    return ERR_OK;
+}
+
+/* ---- tools ---- */
+
+static err_code parse_tool(yyjson_val *tool, const char *at, struct api_request *r, struct err *e) {
+    yyjson_val *type = yyjson_obj_get(tool, "type"), *function = yyjson_obj_get(tool, "function");
+    bool strict = false;
+    if (!yyjson_is_str(type)) return err_set(e, ERR_INVALID, "field \"%s.type\": expected a string", at);
+    if (!yyjson_equals_str(type, "function"))
+        return err_set(e, ERR_UNSUPPORTED, "field \"%s.type\": only tools of type \"function\" are supported", at);
+    if (!yyjson_is_obj(function)) return err_set(e, ERR_INVALID, "field \"%s.function\": expected an object", at);
+    err_code code = json_get_bool(function, "strict", &strict, e);
+    if (code == ERR_OK)
+        code = api_tools_add(r, at, yyjson_obj_get(function, "name"), yyjson_obj_get(function, "description"),
+                             yyjson_obj_get(function, "parameters"), e);
+    if (code == ERR_OK) r->tools[r->n_tools - 1].strict = strict;
+    return code;
+}
+
+static err_code parse_tools(yyjson_val *root, struct api_request *r, struct err *e) {
+    yyjson_val *list = yyjson_obj_get(root, "tools"), *tool;
+    char at[32];
+    size_t i, n;
+    if (list == NULL || yyjson_is_null(list)) return ERR_OK;
+    if (!yyjson_is_arr(list)) return api_wrong(e, "tools", "an array");
+    err_code code = api_tools_begin(r, "tools", yyjson_arr_size(list), e);
+    yyjson_arr_foreach(list, i, n, tool) {
+        if (code != ERR_OK) return code;
+        snprintf(at, sizeof(at), "tools[%zu]", i);
+        code = parse_tool(tool, at, r, e);
+    }
+    return code;
+}
+
+static err_code parse_tool_choice(yyjson_val *root, struct api_request *r, struct err *e) {
+    yyjson_val *v = yyjson_obj_get(root, "tool_choice");
+    if (v == NULL || yyjson_is_null(v) || yyjson_equals_str(v, "auto")) return ERR_OK;
+    if (yyjson_equals_str(v, "none")) {
+        r->tool_choice = API_TOOLS_NONE;
+        return ERR_OK;
+    }
+    bool named = yyjson_is_obj(v) && yyjson_equals_str(yyjson_obj_get(v, "type"), "function");
+    if (!named && !yyjson_equals_str(v, "required"))
+        return api_wrong(e, "tool_choice", "\"none\", \"auto\", \"required\", or {\"type\": \"function\", \"function\": {...}}");
+    if (r->n_tools == 0) return err_set(e, ERR_INVALID, "field \"tool_choice\": only allowed with \"tools\"");
+    if (named) return api_tools_choose(r, "tool_choice.function.name", yyjson_obj_get(yyjson_obj_get(v, "function"), "name"), e);
+    r->tool_choice = API_TOOLS_REQUIRED;
+    return ERR_OK;
+}
+
+static err_code parse_parallel(yyjson_val *root, struct api_request *r, struct err *e) {
+    bool parallel = true;
+    err_code code = json_get_bool(root, "parallel_tool_calls", &parallel, e);
+    r->single_tool = !parallel;
+    return code;
+}
+
+/* ---- the rest ---- */
+
+static err_code parse_logprobs(yyjson_val *root, struct api_request *r, struct err *e) {
+    err_code code = json_get_bool(root, "logprobs", &r->logprobs, e);
+    if (code != ERR_OK) return code;
+    if (!r->logprobs && r->sampling.n_top_logprobs > 0)
+        return err_set(e, ERR_INVALID, "field \"top_logprobs\": only allowed with \"logprobs\": true");
+    return ERR_OK;
+}
+
+/* What the template may be told besides the messages: how hard to think, and what local clients send as chat_template_kwargs. */
+static err_code parse_thinking(yyjson_val *root, struct api_request *r, struct err *e) {
+    yyjson_val *effort = yyjson_obj_get(root, "reasoning_effort"), *extra = yyjson_obj_get(root, "chat_template_kwargs"), *key, *v;
+    size_t i, n;
+    if (effort != NULL && !yyjson_is_null(effort)) {
+        if (!yyjson_is_str(effort)) return api_wrong(e, "reasoning_effort", "a string");
+        api_chat_set(r, r->chat_extra, "reasoning_effort", yyjson_get_str(effort), yyjson_get_len(effort));
+        yyjson_mut_obj_add_bool(r->doc, r->chat_extra, "enable_thinking", !yyjson_equals_str(effort, "none"));
+    }
+    if (extra == NULL || yyjson_is_null(extra)) return ERR_OK;
+    if (!yyjson_is_obj(extra)) return api_wrong(e, "chat_template_kwargs", "an object");
+    yyjson_obj_foreach(extra, i, n, key, v)
+        yyjson_mut_obj_put(r->chat_extra, yyjson_val_mut_copy(r->doc, key), yyjson_val_mut_copy(r->doc, v));
+    return ERR_OK;
+}
+
+static err_code refuse_others(yyjson_val *root, struct err *e) {
+    static const struct {
+        const char *key, *why;
+    } refused[] = {
+        {"functions", "the old form of tools is not supported: use \"tools\""},
+        {"function_call", "the old form of tools is not supported: use \"tool_choice\""},
+        {"audio", "audio is not supported"},
+        {"web_search_options", "web search is not supported"},
+    };
+    for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++) {
+        err_code code = api_refuse(root, refused[i].key, refused[i].why, e);
+        if (code != ERR_OK) return code;
+    }
+    yyjson_val *modality, *modalities = yyjson_obj_get(root, "modalities");
+    size_t i, max;
+    yyjson_arr_foreach(modalities, i, max, modality) {
+        if (!yyjson_equals_str(modality, "text")) return err_set(e, ERR_UNSUPPORTED, "field \"modalities\": only \"text\" is supported");
+    }
+    return ERR_OK;
+}
+
+err_code openai_chat_parse(yyjson_val *root, struct api_request *r, struct err *e) {
+    err_code code;
+    if ((code = openai_parse_common(root, r, e)) != ERR_OK) return code;
+    if ((code = parse_messages(root, r, e)) != ERR_OK) return code;
+    if ((code = parse_logprobs(root, r, e)) != ERR_OK) return code;
+    if ((code = openai_parse_limit(root, "max_tokens", &r->max_tokens, e)) != ERR_OK) return code;
+    if ((code = openai_parse_limit(root, "max_completion_tokens", &r->max_tokens, e)) != ERR_OK) return code; /* the newer name wins */
+    if ((code = refuse_others(root, e)) != ERR_OK) return code;
+    if ((code = parse_thinking(root, r, e)) != ERR_OK) return code;
+    if ((code = parse_tools(root, r, e)) != ERR_OK) return code;
+    if ((code = parse_tool_choice(root, r, e)) != ERR_OK) return code;
+    return parse_parallel(root, r, e);
+}

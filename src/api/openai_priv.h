@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ * What OpenAI's APIs have in common: parameters, usage, errors. For openai_*.c. */
+#ifndef CARAVAN_API_OPENAI_PRIV_H
+#define CARAVAN_API_OPENAI_PRIV_H
+
+#include "api/parse.h"
+
+/* model, n, stop, seed, sampling, stream, stream_options, user ... : all but the prompt, max_tokens and logprobs. */
+err_code openai_parse_common(yyjson_val *root, struct api_request *r, struct err *e);
+/* The named token limit: absent or null leaves *ret. */
+err_code openai_parse_limit(yyjson_val *root, const char *key, int32_t *ret, struct err *e);
+/* The body of a chat: messages, tools and all. */
+err_code openai_chat_parse(yyjson_val *root, struct api_request *r, struct err *e);
+
+void openai_append_usage(const struct api_answer *a, struct buf *out);     /* {"prompt_tokens":...} */
+void openai_append_stats(const struct api_answer *a, struct buf *out);     /* ,"caravan":{...} or nothing */
+void openai_append_logprob(struct buf *out, float logprob);
+/* [{"token", "logprob", "bytes", "top_logprobs": [...]}, ...] */
+void openai_append_logprobs(const struct api_token *tokens, size_t n, struct buf *out);
+const char *openai_finish_name(enum api_finish finish);
+void openai_error(err_code code, const struct err *e, struct buf *out);
+/* The chunk after the last choice's end, where it was asked for, and the [DONE]. */
+void openai_stream_end(const struct api_answer *a, struct buf *out);
+void openai_stream_fail(const struct api_event *ev, struct buf *out);
+
+#endif

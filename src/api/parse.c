@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT
+ * Parsing that the APIs share. See chat.h. */
+#include "api/parse.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+err_code api_wrong(struct err *e, const char *key, const char *expected) {
+    return err_set(e, ERR_INVALID, "field \"%s\": expected %s", key, expected);
+}
+
+static bool means_off(yyjson_val *v) {
+    return v == NULL || yyjson_is_null(v) || yyjson_is_false(v) || (yyjson_is_ctn(v) && yyjson_get_len(v) == 0) ||
+           (yyjson_is_str(v) && yyjson_get_len(v) == 0) || (yyjson_is_num(v) && yyjson_get_num(v) == 0);
+}
+
+err_code api_refuse(yyjson_val *root, const char *key, const char *why, struct err *e) {
+    if (means_off(yyjson_obj_get(root, key))) return ERR_OK;
+    return err_set(e, ERR_UNSUPPORTED, "field \"%s\": %s", key, why);
+}
+
+const char *api_keep_str(struct api_request *r, yyjson_val *v) { return arena_strndup(r->arena, yyjson_get_str(v), yyjson_get_len(v)); }
+
+const char *api_keep_json(struct api_request *r, yyjson_val *v) {
+    size_t len;
+    char *text = yyjson_val_write(v, 0, &len);
+    const char *kept = arena_strndup(r->arena, text != NULL ? text : "null", text != NULL ? len : 4);
+    free(text);
+    return kept;
+}
+
+err_code api_parse_model(yyjson_val *root, struct api_request *r, struct err *e) {
+    yyjson_val *v = yyjson_obj_get(root, "model");
+    if (!yyjson_is_obj(root)) return err_set(e, ERR_INVALID, "the request's body: expected a JSON object");
+    r->model = "";
+    if (v == NULL || yyjson_is_null(v)) return ERR_OK;
+    if (!yyjson_is_str(v)) return api_wrong(e, "model", "a string");
+    size_t len = yyjson_get_len(v);
+    if (len > API_MAX_MODEL_NAME || memchr(yyjson_get_str(v), 0, len) != NULL) return api_wrong(e, "model", "a name of at most 256 bytes");
+    r->model = api_keep_str(r, v);
+    return ERR_OK;
+}
+
+err_code api_parse_suffix(yyjson_val *root, struct api_request *r, struct err *e) {
+    yyjson_val *v = yyjson_obj_get(root, "suffix");
+    if (v == NULL || yyjson_is_null(v) || (yyjson_is_str(v) && yyjson_get_len(v) == 0)) return ERR_OK;
+    if (!yyjson_is_str(v)) return api_wrong(e, "suffix", "a string");
+    if (r->echo) return err_set(e, ERR_UNSUPPORTED, "field \"echo\": not together with \"suffix\"");
+    r->suffix_len = yyjson_get_len(v);
+    char *text = arena_alloc(r->arena, r->suffix_len); /* not a C string: it may hold NUL */
+    memcpy(text, yyjson_get_str(v), r->suffix_len);
+    r->suffix = text;
+    return ERR_OK;
+}
+
+static err_code add_stop(yyjson_val *v, const char *key, struct api_request *r, struct err *e) {
+    if (!yyjson_is_str(v)) return api_wrong(e, key, "strings");
+    size_t len = yyjson_get_len(v);
+    if (len == 0) return ERR_OK; /* some clients send [""] for none */
+    if (len > API_MAX_STOP_LEN) return err_set(e, ERR_INVALID, "field \"%s\": expected strings of at most %d bytes", key, API_MAX_STOP_LEN);
+    if (r->n_stops == API_MAX_STOPS) return err_set(e, ERR_INVALID, "field \"%s\": expected at most %d strings", key, API_MAX_STOPS);
+    r->stops[r->n_stops++] = (struct text_stop){.text = api_keep_str(r, v), .len = len};
+    return ERR_OK;
+}
+
+err_code api_parse_stops(yyjson_val *v, const char *key, struct api_request *r, struct err *e) {
+    yyjson_val *item;
+    if (v == NULL || yyjson_is_null(v)) return ERR_OK;
+    r->stops = arena_alloc(r->arena, API_MAX_STOPS * sizeof(*r->stops));
+    if (!yyjson_is_arr(v)) return add_stop(v, key, r, e);
+    size_t i, n;
+    yyjson_arr_foreach(v, i, n, item) {
+        err_code code = add_stop(item, key, r, e);
+        if (code != ERR_OK) return code;
+    }
+    return ERR_OK;
+}
+
+err_code api_parse_sampling(yyjson_val *obj, struct api_request *r, struct err *e) {
+    err_code code = engine_sampling_from_json(&r->sampling, obj, e);
+    if (code != ERR_OK) return code;
+    r->sampling.generated_from = 0; /* a field of the wire, not of the API */
+    yyjson_val *seed = yyjson_obj_get(obj, "seed");
+    r->has_seed = seed != NULL && !yyjson_is_null(seed);
+    return ERR_OK;
+}
+
+/* ---- the chat ---- */
+
+void api_chat_begin(struct api_request *r) {
+    r->doc = yyjson_mut_doc_new(NULL);
+    r->chat = yyjson_mut_arr(r->doc);
+    r->chat_extra = yyjson_mut_obj(r->doc);
+}
+
+void api_chat_set(struct api_request *r, yyjson_mut_val *message, const char *key, const char *text, size_t len) {
+    yyjson_mut_val *v = text != NULL ? yyjson_mut_strncpy(r->doc, text, len) : yyjson_mut_null(r->doc);
+    yyjson_mut_obj_put(message, yyjson_mut_str(r->doc, key), v);
+}
+
+yyjson_mut_val *api_chat_add(struct api_request *r, const char *role, const char *text, size_t len) {
+    yyjson_mut_val *message = yyjson_mut_arr_add_obj(r->doc, r->chat);
+    api_chat_set(r, message, "role", role, strlen(role));
+    api_chat_set(r, message, "content", text, len);
+    return message;
+}
+
+void api_chat_call(struct api_request *r, yyjson_mut_val *message, const char *id, const char *name, const char *arguments) {
+    yyjson_mut_val *calls = yyjson_mut_obj_get(message, "tool_calls");
+    if (calls == NULL) calls = yyjson_mut_obj_add_arr(r->doc, message, "tool_calls");
+    yyjson_mut_val *call = yyjson_mut_arr_add_obj(r->doc, calls);
+    yyjson_mut_obj_add_strcpy(r->doc, call, "id", id);
+    yyjson_mut_obj_add_str(r->doc, call, "type", "function");
+    yyjson_mut_val *function = yyjson_mut_obj_add_obj(r->doc, call, "function");
+    yyjson_mut_obj_add_strcpy(r->doc, function, "name", name);
+    yyjson_mut_obj_add_strcpy(r->doc, function, "arguments", arguments);
+}
+
+/* ---- tools ---- */
+
+err_code api_tools_begin(struct api_request *r, const char *key, size_t n, struct err *e) {
+    if (n > TOOLCALL_MAX_TOOLS) return err_set(e, ERR_INVALID, "field \"%s\": expected at most %d tools", key, TOOLCALL_MAX_TOOLS);
+    r->chat_tools = n > 0 ? yyjson_mut_arr(r->doc) : NULL;
+    r->tools = n > 0 ? arena_alloc(r->arena, n * sizeof(*r->tools)) : NULL;
+    return ERR_OK;
+}
+
+err_code api_tools_add(struct api_request *r, const char *key, yyjson_val *name, yyjson_val *description, yyjson_val *schema,
+                       struct err *e) {
+    char field[96];
+    struct toolcall_tool tool = {0};
+    snprintf(field, sizeof(field), "%.80s", key);
+    if (!yyjson_is_str(name) || !toolcall_name_valid(yyjson_get_str(name), yyjson_get_len(name)))
+        return api_wrong(e, field, "a tool with a \"name\" of letters, digits, _ and -");
+    if (description != NULL && !yyjson_is_str(description) && !yyjson_is_null(description))
+        return api_wrong(e, field, "a tool whose \"description\" is a string");
+    if (schema != NULL && !yyjson_is_obj(schema) && !yyjson_is_null(schema))
+        return api_wrong(e, field, "a tool whose parameters are a JSON schema, an object");
+    yyjson_mut_val *outer = yyjson_mut_arr_add_obj(r->doc, r->chat_tools);
+    yyjson_mut_obj_add_str(r->doc, outer, "type", "function");
+    yyjson_mut_val *o = yyjson_mut_obj_add_obj(r->doc, outer, "function");
+    tool.name = api_keep_str(r, name);
+    api_chat_set(r, o, "name", tool.name, strlen(tool.name));
+    if (yyjson_is_str(description)) {
+        tool.description = api_keep_str(r, description);
+        api_chat_set(r, o, "description", yyjson_get_str(description), yyjson_get_len(description));
+    }
+    if (yyjson_is_obj(schema)) {
+        tool.parameters = api_keep_json(r, schema);
+        yyjson_mut_obj_add_val(r->doc, o, "parameters", yyjson_val_mut_copy(r->doc, schema));
+    }
+    r->tools[r->n_tools++] = tool;
+    return ERR_OK;
+}
+
+err_code api_tools_choose(struct api_request *r, const char *key, yyjson_val *name, struct err *e) {
+    for (size_t i = 0; i < r->n_tools; i++)
+        if (yyjson_equals_str(name, r->tools[i].name)) {
+            r->tool_choice = API_TOOLS_NAMED;
+            r->tool_name = r->tools[i].name;
+            return ERR_OK;
+        }
+    return api_wrong(e, key, "the name of one of the tools");
+}

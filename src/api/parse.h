@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ * What the parsers of the APIs share: the model's name, stop strings, and building the request's chat and tools, which stand in one form
+ * (OpenAI's, as chat/render.h takes it) whatever API they came by. Pure; everything made belongs to the request. */
+#ifndef CARAVAN_API_PARSE_H
+#define CARAVAN_API_PARSE_H
+
+#include "api/api.h"
+
+/* ERR_INVALID `field "KEY": expected ...`. */
+err_code api_wrong(struct err *e, const char *key, const char *expected);
+/* Refuses a parameter that is there and not null, false, 0, "", {} or [] (what clients send for "off"). */
+err_code api_refuse(yyjson_val *root, const char *key, const char *why, struct err *e);
+/* "model" of the body; absent: "". */
+err_code api_parse_model(yyjson_val *root, struct api_request *r, struct err *e);
+/* "suffix" of a prompt. */
+err_code api_parse_suffix(yyjson_val *root, struct api_request *r, struct err *e);
+/* "keep_alive": seconds, or a duration like "1h30m". */
+err_code api_parse_keep(yyjson_val *root, struct api_request *r, struct err *e);
+/* A string or an array of strings; absent or null: none. */
+err_code api_parse_stops(yyjson_val *v, const char *key, struct api_request *r, struct err *e);
+/* Sampling by the names of tables/sampling.def, and the seed. */
+err_code api_parse_sampling(yyjson_val *obj, struct api_request *r, struct err *e);
+/* A copy in the arena: of a string; of any value as JSON text. */
+const char *api_keep_str(struct api_request *r, yyjson_val *v);
+const char *api_keep_json(struct api_request *r, yyjson_val *v);
+
+/* The chat begins: r->doc, r->chat, r->chat_extra. */
+void api_chat_begin(struct api_request *r);
+/* A message; text NULL: its content is null. It is at the end of r->chat. */
+yyjson_mut_val *api_chat_add(struct api_request *r, const char *role, const char *text, size_t len);
+/* A string field of a message. */
+void api_chat_set(struct api_request *r, yyjson_mut_val *message, const char *key, const char *text, size_t len);
+/* A tool call of an assistant's message; arguments: JSON text. */
+void api_chat_call(struct api_request *r, yyjson_mut_val *message, const char *id, const char *name, const char *arguments);
+/* A tool; schema may be NULL. `key` is its field's name, for errors. Room for r->tools is made by api_tools_begin. */
+err_code api_tools_begin(struct api_request *r, const char *key, size_t n, struct err *e);
+err_code api_tools_add(struct api_request *r, const char *key, yyjson_val *name, yyjson_val *description, yyjson_val *schema,
+                       struct err *e);
+/* The choice of a tool by name: ERR_INVALID where there is no such tool. */
+err_code api_tools_choose(struct api_request *r, const char *key, yyjson_val *name, struct err *e);
+
+#endif

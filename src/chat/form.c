@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT
+ * Brings messages into the form that a template takes. See chat.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "chat/render_priv.h"
+
+static bool is_str(yyjson_mut_val *v, const char *text) { return yyjson_mut_is_str(v) && yyjson_mut_equals_str(v, text); }
+
+/* The text of a list of parts, one line each; NULL when one of them is not text. Belongs to doc. */
+static yyjson_mut_val *joined_parts(yyjson_mut_doc *doc, yyjson_mut_val *parts) {
+    struct buf text;
+    buf_init(&text, SIZE_MAX - 1);
+    bool only_text = true, first = true;
+    size_t i, n;
+    yyjson_mut_val *part;
+    yyjson_mut_arr_foreach(parts, i, n, part) {
+        yyjson_mut_val *s = yyjson_mut_obj_get(part, "text");
+        yyjson_mut_val *type = yyjson_mut_obj_get(part, "type");
+        only_text = yyjson_mut_is_str(s) && (is_str(type, "text") || is_str(type, "input_text") || is_str(type, "output_text"));
+        if (!only_text) break;
+        if (!first) buf_append_byte(&text, '\n');
+        buf_append(&text, yyjson_mut_get_str(s), yyjson_mut_get_len(s));
+        first = false;
+    }
+    yyjson_mut_val *v = only_text ? yyjson_mut_strncpy(doc, buf_cstr(&text), text.len) : NULL;
+    buf_done(&text);
+    return v;
+}
+
+static yyjson_mut_val *one_part(yyjson_mut_doc *doc, yyjson_mut_val *text) {
+    yyjson_mut_val *part = yyjson_mut_obj(doc), *list = yyjson_mut_arr(doc);
+    yyjson_mut_obj_add_str(doc, part, "type", "text");
+    yyjson_mut_obj_add_val(doc, part, "text", text);
+    yyjson_mut_arr_append(list, part);
+    return list;
+}
+
+static void form_content(const struct chat_caps *caps, yyjson_mut_doc *doc, yyjson_mut_val *m) {
+    yyjson_mut_val *key = yyjson_mut_str(doc, "content"), *content = yyjson_mut_obj_get(m, "content"), *v = NULL;
+    if (content == NULL || yyjson_mut_is_null(content)) {
+        if (!caps->null_content) v = yyjson_mut_str(doc, "");
+        else if (content == NULL) v = yyjson_mut_null(doc);
+        content = v != NULL ? v : content;
+    }
+    if (yyjson_mut_is_arr(content) && !caps->typed_content) v = joined_parts(doc, content);
+    if (yyjson_mut_is_str(content) && caps->typed_content) v = one_part(doc, v != NULL ? v : yyjson_mut_val_mut_copy(doc, content));
+    if (v != NULL) yyjson_mut_obj_put(m, key, v);
+}
+
+static void form_arguments(const struct chat_caps *caps, yyjson_mut_doc *doc, yyjson_mut_val *function) {
+    yyjson_mut_val *arguments = yyjson_mut_obj_get(function, "arguments"), *v = NULL;
+    if (yyjson_mut_is_str(arguments) && caps->object_arguments) {
+        yyjson_doc *parsed = NULL;
+        struct err ignored;
+        if (json_parse(yyjson_mut_get_str(arguments), yyjson_mut_get_len(arguments), &parsed, &ignored) == ERR_OK &&
+            yyjson_is_obj(yyjson_doc_get_root(parsed)))
+            v = yyjson_val_mut_copy(doc, yyjson_doc_get_root(parsed));
+        else if (yyjson_mut_get_len(arguments) == 0) v = yyjson_mut_obj(doc); /* what some clients send for a call without arguments */
+        yyjson_doc_free(parsed);
+    } else if (yyjson_mut_is_obj(arguments) && !caps->object_arguments) {
+        size_t len;
+        char *text = yyjson_mut_val_write(arguments, 0, &len);
+        v = yyjson_mut_strncpy(doc, text, len);
+        free(text);
+    }
+    if (v != NULL) yyjson_mut_obj_put(function, yyjson_mut_str(doc, "arguments"), v);
+}
+
+static void form_message(const struct chat_caps *caps, yyjson_mut_doc *doc, yyjson_mut_val *m) {
+    if (!caps->developer_role && is_str(yyjson_mut_obj_get(m, "role"), "developer"))
+        yyjson_mut_obj_put(m, yyjson_mut_str(doc, "role"), yyjson_mut_str(doc, "system"));
+    form_content(caps, doc, m);
+    yyjson_mut_val *calls = yyjson_mut_obj_get(m, "tool_calls"), *call;
+    if (calls != NULL && (!yyjson_mut_is_arr(calls) || yyjson_mut_arr_size(calls) == 0))
+        yyjson_mut_obj_remove_key(m, "tool_calls"); /* null and [] mean none; templates ask whether it is there */
+    size_t i, n;
+    yyjson_mut_arr_foreach(yyjson_mut_obj_get(m, "tool_calls"), i, n, call) {
+        form_arguments(caps, doc, yyjson_mut_obj_get(call, "function"));
+    }
+}
+
+/* Puts the text of a system message before that of a user message. */
+static void prepend(yyjson_mut_doc *doc, yyjson_mut_val *user, yyjson_mut_val *system) {
+    yyjson_mut_val *texts[] = {yyjson_mut_obj_get(system, "content"), yyjson_mut_obj_get(user, "content")};
+    if (yyjson_mut_is_arr(texts[0]) && yyjson_mut_is_arr(texts[1])) {
+        yyjson_mut_val *part;
+        while ((part = yyjson_mut_arr_remove_last(texts[0])) != NULL) yyjson_mut_arr_prepend(texts[1], part);
+        return;
+    }
+    if (!yyjson_mut_is_str(texts[0]) || !yyjson_mut_is_str(texts[1])) return;
+    struct buf text;
+    buf_init(&text, SIZE_MAX - 1);
+    buf_append(&text, yyjson_mut_get_str(texts[0]), yyjson_mut_get_len(texts[0]));
+    buf_append_str(&text, "\n\n");
+    buf_append(&text, yyjson_mut_get_str(texts[1]), yyjson_mut_get_len(texts[1]));
+    yyjson_mut_obj_put(user, yyjson_mut_str(doc, "content"), yyjson_mut_strncpy(doc, buf_cstr(&text), text.len));
+    buf_done(&text);
+}
+
+err_code chat_form(const struct chat_caps *caps, yyjson_val *messages, yyjson_mut_doc *doc, yyjson_mut_val **ret, struct err *e) {
+    yyjson_mut_val *list = yyjson_mut_arr(doc), *held = NULL;
+    size_t i, n;
+    yyjson_val *from;
+    yyjson_arr_foreach(json_some(messages), i, n, from) {
+        if (!yyjson_is_obj(from) || !yyjson_is_str(yyjson_obj_get(from, "role")))
+            return err_set(e, ERR_INVALID, "field \"messages[%zu]\": expected an object with a \"role\"", i);
+        yyjson_mut_val *m = yyjson_val_mut_copy(doc, from);
+        form_message(caps, doc, m);
+        yyjson_mut_val *role = yyjson_mut_obj_get(m, "role");
+        if (!caps->system_role && is_str(role, "system")) {
+            if (held != NULL) prepend(doc, m, held);
+            held = m;
+            continue;
+        }
+        if (held != NULL && is_str(role, "user")) {
+            prepend(doc, m, held);
+            held = NULL;
+        }
+        yyjson_mut_arr_append(list, m);
+    }
+    if (held != NULL) { /* no user message after it */
+        yyjson_mut_obj_put(held, yyjson_mut_str(doc, "role"), yyjson_mut_str(doc, "user"));
+        yyjson_mut_arr_append(list, held);
+    }
+    *ret = list;
+    return ERR_OK;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT
+ * What a model writes, taken apart while it comes: reasoning, the answer's text, tool calls with their arguments. Sans-I/O: text goes in
+ * in any pieces, events come out, and put together they do not depend on how the text was cut. Nothing is given before it is certain, and
+ * nothing is held back longer than that takes. What looks like a call and turns out not to be one comes out as text. Memory is bounded:
+ * what is held is at most OUTPUT_MAX_HELD bytes and a few marks. One owner, any thread. */
+#ifndef CARAVAN_CHAT_OUTPUT_H
+#define CARAVAN_CHAT_OUTPUT_H
+
+#include "chat/toolcall.h"
+
+enum { OUTPUT_MAX_HELD = 64 * 1024, OUTPUT_MAX_CALLS = 256 };
+
+enum output_kind {
+    OUTPUT_CONTENT,
+    OUTPUT_REASONING,
+    OUTPUT_CALL,                /* a tool call begins: id and name are known */
+    OUTPUT_ARGUMENTS,           /* more of the arguments of the call that is open: one JSON object, if the call ends whole */
+    OUTPUT_CALL_END,            /* whole: its arguments are one JSON object; else the model stopped in it, or wrote it wrongly */
+};
+
+struct output_event {
+    enum output_kind kind;
+    uint32_t call;              /* CALL, ARGUMENTS, CALL_END: its number, from 0 */
+    const char *text;           /* CONTENT, REASONING, ARGUMENTS; CALL: the name. Valid during the callback, not terminated */
+    size_t len;
+    const char *id;             /* CALL */
+    bool whole;                 /* CALL_END */
+};
+typedef void (*output_fn)(void *user, const struct output_event *ev);
+
+struct output_options {
+    const struct toolcall_format *format;       /* NULL: no calls are looked for */
+    const struct toolcall_reasoning *reasoning; /* NULL: none is looked for */
+    bool reasoning_open;        /* the prompt ends inside it */
+    const struct toolcall_tool *tools;          /* borrowed; without tools no calls are looked for */
+    size_t n_tools;
+    uint32_t max_calls;         /* more are dropped; 0: OUTPUT_MAX_CALLS */
+    uint64_t seed;              /* of the ids */
+};
+
+struct output; /* opaque */
+
+/* Would this parser change anything at all? If not, text may go past it. */
+bool output_needed(const struct output_options *o);
+struct output *output_create(const struct output_options *o, output_fn fn, void *user);
+void output_free(struct output *o);  /* NULL is fine */
+/* The next piece of text. Control tokens are given as their text where output_wants says so, and left out where not. */
+void output_push(struct output *o, const char *text, size_t len);
+bool output_wants(const struct output *o, const char *control, size_t len);
+/* The model has stopped: what was held comes out. */
+void output_finish(struct output *o);
+uint32_t output_calls(const struct output *o);
+/* Is a mark, or what may become one, being held back? Then text that went in has not come out yet. */
+bool output_holds(const struct output *o);
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#include "chat/toolcall.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+static const struct toolcall_format FORMATS[] = {
+#define TOOLCALL(id, ...) {.name = #id, __VA_ARGS__},
+#include "../../tables/toolcalls.def"
+#undef TOOLCALL
+};
+
+static const struct toolcall_reasoning REASONINGS[] = {
+#define REASONING(id, open_, close_) {.name = #id, .open = open_, .close = close_},
+#include "../../tables/reasonings.def"
+#undef REASONING
+};
+
+static bool template_fits(const struct toolcall_format *f, const char *tmpl) {
+    for (size_t i = 0; i < ARRAY_LEN(f->detect); i++)
+        if (f->detect[i] != NULL && strstr(tmpl, f->detect[i]) == NULL) return false;
+    return true;
+}
+
+const struct toolcall_format *toolcall_detect(const char *tmpl) {
+    size_t i = 0;
+    while (!template_fits(&FORMATS[i], tmpl != NULL ? tmpl : "")) i++; /* the last row fits all */
+    return &FORMATS[i];
+}
+
+const struct toolcall_format *toolcall_format_named(const char *name) {
+    for (size_t i = 0; i < ARRAY_LEN(FORMATS); i++)
+        if (strcmp(FORMATS[i].name, name) == 0) return &FORMATS[i];
+    return NULL;
+}
+
+const struct toolcall_reasoning *toolcall_detect_reasoning(const char *tmpl) {
+    for (size_t i = 0; i < ARRAY_LEN(REASONINGS) && tmpl != NULL; i++)
+        if (strstr(tmpl, REASONINGS[i].open) != NULL || strstr(tmpl, REASONINGS[i].close) != NULL) return &REASONINGS[i];
+    return NULL;
+}
+
+bool toolcall_reasoning_open(const struct toolcall_reasoning *r, const char *prompt, size_t len) {
+    if (r == NULL) return false;
+    while (len > 0 && strchr(" \t\r\n", prompt[len - 1]) != NULL && prompt[len - 1] != '\0') len--;
+    size_t n = strlen(r->open);
+    return len >= n && memcmp(prompt + len - n, r->open, n) == 0;
+}
+
+bool toolcall_name_valid(const char *name, size_t len) {
+    if (len == 0 || len > TOOLCALL_MAX_NAME) return false;
+    for (size_t i = 0; i < len; i++) {
+        char c = name[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        bool ok = letter || c == '_' || c == '-' || c == '.' || c == ':';
+        if (!ok) return false;
+    }
+    return true;
+}
+
+/* splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014. */
+static uint64_t mix(uint64_t *state) {
+    uint64_t z = *state += 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+}
+
+void toolcall_make_id(enum toolcall_ids style, uint64_t seed, uint32_t number, char out[TOOLCALL_MAX_ID]) {
+    static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    size_t at = 0, n = style == TOOLCALL_IDS_NINE ? 9 : 24;
+    if (style != TOOLCALL_IDS_NINE) {
+        memcpy(out, "call_", 5);
+        at = 5;
+    }
+    uint64_t state = seed ^ ((uint64_t)number << 32), bits = 0;
+    for (size_t i = 0; i < n; i++) {
+        bits = i % 8 == 0 ? mix(&state) : bits / 62;
+        out[at++] = letters[bits % 62];
+    }
+    out[at] = '\0';
+}

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT
+ * The rules: "calls" is what follows the opening mark, and is the whole of a lazy grammar; "call-N" is a call of tool N, "after-N" what
+ * follows its name in JSON, "args-N" its arguments. */
+#include "chat/toolcall_grammar.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "grammar/gbnf.h"
+#include "grammar/schema.h"
+#include "chat/toolcall_grammar_priv.h"
+
+void gbnf_literal(struct buf *out, const char *text) {
+    buf_append_byte(out, '"');
+    for (; *text != '\0'; text++) {
+        if (*text == '\n') {
+            buf_append_str(out, "\\n");
+            continue;
+        }
+        if (*text == '"' || *text == '\\') buf_append_byte(out, '\\');
+        buf_append_byte(out, (uint8_t)*text);
+    }
+    buf_append_str(out, "\" ");
+}
+
+/* ---- a schema's grammar, with its rules renamed ---- */
+
+static bool is_name(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-'; }
+
+/* The length of a literal, a class or a comment; 0: none begins here. */
+static size_t opaque_length(const char *p) {
+    char end = *p == '"' ? '"' : *p == '[' ? ']' : *p == '#' ? '\n' : '\0';
+    size_t n = 1;
+    if (end == '\0') return 0;
+    for (; p[n] != '\0' && p[n] != end; n++)
+        if (p[n] == '\\' && p[n + 1] != '\0' && end != '\n') n++;
+    return p[n] != '\0' ? n + 1 : n;
+}
+
+static void append_renamed(struct buf *out, const char *grammar, const char *prefix) {
+    for (const char *p = grammar; *p != '\0';) {
+        size_t n = opaque_length(p);
+        if (n == 0 && *p == '{') n = strcspn(p, "}"); /* a count is no name */
+        if (n == 0 && is_name(*p)) {
+            buf_append_str(out, prefix);
+            while (is_name(p[n])) n++;
+        }
+        if (n == 0) n = 1;
+        buf_append(out, p, n);
+        p += n;
+    }
+    buf_append_byte(out, '\n');
+}
+
+err_code gbnf_schema(struct buf *out, yyjson_val *schema, const char *prefix, uint64_t *budget, struct err *e) {
+    const struct schema_options options = {.closed = true, .budget = budget};
+    struct buf text;
+    buf_init(&text, ENGINE_MAX_GRAMMAR);
+    err_code code = ERR_OK;
+    if (schema != NULL) code = schema_to_gbnf(schema, &options, &text, e);
+    else schema_any_object(&text);
+    if (code == ERR_OK) append_renamed(out, buf_cstr(&text), prefix);
+    buf_done(&text);
+    return code;
+}
+
+/* ---- text up to a mark ---- */
+
+enum { MAX_MARK = 64 };
+
+static size_t code_points(const char *text, uint32_t out[MAX_MARK]) {
+    size_t n = 0;
+    for (const uint8_t *p = (const uint8_t *)text; *p != 0 && n < MAX_MARK; n++) {
+        unsigned more = *p >= 0xF0 ? 3 : *p >= 0xE0 ? 2 : *p >= 0xC0 ? 1 : 0;
+        uint32_t c = more > 0 ? *p & (0x3Fu >> more) : *p;
+        for (p++; more > 0 && *p != 0; more--, p++) c = c << 6 | (*p & 0x3F);
+        out[n] = c;
+    }
+    return n;
+}
+
+/* How much of the mark is there when `c` follows its first `n` characters: the automaton of Knuth, Morris and Pratt, by definition. */
+static size_t next_state(const uint32_t *mark, size_t n, uint32_t c) {
+    for (size_t keep = n + 1; keep > 0; keep--)
+        if (mark[keep - 1] == c && memcmp(mark, mark + (n + 1 - keep), (keep - 1) * sizeof(*mark)) == 0) return keep;
+    return 0;
+}
+
+static void append_char(struct buf *out, uint32_t c) { buf_printf(out, "\\U%08x", c); }
+
+void gbnf_until(struct buf *out, const char *name, const char *text) {
+    uint32_t mark[MAX_MARK];
+    size_t n = code_points(text, mark);
+    buf_printf(out, "%s ::= %s-0\n", name, name);
+    for (size_t state = 0; state < n; state++) {
+        buf_printf(out, "%s-%zu ::=", name, state);
+        for (size_t i = 0; i < n; i++) { /* each of the mark's characters once */
+            size_t first = 0;
+            while (mark[first] != mark[i]) first++;
+            size_t next = next_state(mark, state, mark[i]);
+            if (first != i || next == 0) continue;
+            buf_append_str(out, " [");
+            append_char(out, mark[i]);
+            if (next == n) buf_append_str(out, "] |");
+            else buf_printf(out, "] %s-%zu |", name, next);
+        }
+        buf_append_str(out, " [^");
+        for (size_t i = 0; i < n; i++)
+            if (next_state(mark, state, mark[i]) > 0) append_char(out, mark[i]);
+        buf_printf(out, "] %s-0\n", name);
+    }
+}
+
+/* ---- one call ---- */
+
+static void close_call(struct buf *out, const struct toolcall_format *f) {
+    buf_append_str(out, "close ::= ");
+    if (f->close != NULL && !f->array) {
+        buf_append_str(out, "ws ");
+        gbnf_literal(out, f->close);
+    } else {
+        buf_append_str(out, "\"\"");
+    }
+    buf_append_byte(out, '\n');
+}
+
+static void json_call(struct buf *out, const struct toolcall_format *f, const char *name, size_t i) {
+    const char *name_key = f->name_key != NULL ? f->name_key : "name";
+    const char *arguments_key = f->arguments_key != NULL ? f->arguments_key : "arguments";
+    buf_printf(out, "call-%zu ::= ws \"{\" ws \"\\\"%s\\\"\" ws \":\" after-%zu\n", i, name_key, i);
+    buf_printf(out, "after-%zu ::= ws \"\\\"%s\\\"\" ws \",\" ws \"\\\"%s\\\"\" ws \":\" ws ", i, name, arguments_key);
+    buf_printf(out, "args-%zu-root ws \"}\"\n", i);
+}
+
+static void named_call(struct buf *out, const struct toolcall_format *f, const char *name, size_t i) {
+    buf_printf(out, "call-%zu ::= ", i);
+    if (f->name_prefix != NULL) gbnf_literal(out, f->name_prefix);
+    gbnf_literal(out, name);
+    if (f->ids == TOOLCALL_IDS_MODEL) buf_append_str(out, "\":\" [0-9]{1,3} ");
+    if (f->name_end != NULL) gbnf_literal(out, f->name_end);
+    buf_printf(out, f->key_open != NULL ? "ws args-%zu\n" : "ws args-%zu-root\n", i);
+}
+
+static void harmony_call(struct buf *out, const char *name, size_t i) {
+    buf_printf(out, "call-%zu ::= ", i);
+    gbnf_literal(out, name);
+    buf_printf(out, "header \"<|message|>\" args-%zu-root\n", i);
+}
+
+static err_code append_tool(struct buf *out, const struct toolcall_wish *w, size_t i, bool loose, uint64_t *budget, struct err *e) {
+    const struct toolcall_format *f = w->format;
+    const struct toolcall_tool *t = &w->tools[i];
+    yyjson_doc *doc = NULL;
+    if (t->parameters != NULL && !loose && json_parse(t->parameters, strlen(t->parameters), &doc, e) != ERR_OK) doc = NULL;
+    yyjson_val *schema = yyjson_obj_size(yyjson_doc_get_root(doc)) > 0 ? yyjson_doc_get_root(doc) : NULL;
+    err_code code = ERR_OK;
+    if (f->key_open != NULL) {
+        toolcall_grammar_elements(out, f, schema, i, budget);
+    } else {
+        char prefix[32];
+        snprintf(prefix, sizeof(prefix), "args-%zu-", i);
+        code = gbnf_schema(out, schema, prefix, budget, e);
+        if (code != ERR_OK && t->strict) err_prefix(e, "field \"tools\": the parameters of the strict tool \"%s\"", t->name);
+        else if (code != ERR_OK) code = gbnf_schema(out, NULL, prefix, budget, e);
+    }
+    yyjson_doc_free(doc);
+    if (f->harmony) harmony_call(out, t->name, i);
+    else if (f->key_open != NULL || (f->name_end != NULL && !f->array)) named_call(out, f, t->name, i);
+    else json_call(out, f, t->name, i);
+    return code;
+}
+
+/* ---- all calls ---- */
+
+static const char *more(const struct toolcall_wish *w, const char *rule) { return w->single ? "" : rule; }
+
+/* What follows the opening mark. */
+static void append_calls(struct buf *out, const struct toolcall_wish *w) {
+    const struct toolcall_format *f = w->format;
+    buf_append_str(out, "item ::= ");
+    if (f->open != NULL && !f->bare) gbnf_literal(out, f->open);
+    buf_append_str(out, "call close\ncalls ::= ");
+    if (f->harmony) {
+        buf_append_str(out, "call\nheader ::= (\" \"? \"<|channel|>commentary\")? (\" \"? \"<|constrain|>json\" | \" json\")?\n");
+    } else if (f->array) {
+        buf_printf(out, "ws \"[\" call %s ws \"]\" ", more(w, "(ws \",\" call)*"));
+        if (f->close != NULL) {
+            buf_append_str(out, "ws ");
+            gbnf_literal(out, f->close);
+        }
+        buf_append_byte(out, '\n');
+    } else if (f->bare) {
+        buf_printf(out, "after %s\n", more(w, "(ws \";\" call)*"));
+    } else if (f->section_open == NULL) {
+        buf_printf(out, "call close %s\n", more(w, "(ws item)*"));
+    } else {
+        buf_printf(out, "ws item %s ws ", f->section_each ? "" : more(w, "(ws item)*"));
+        gbnf_literal(out, f->section_close);
+        if (f->section_each && !w->single) {
+            buf_append_str(out, "(ws ");
+            gbnf_literal(out, f->section_open);
+            buf_append_str(out, "ws item ws ");
+            gbnf_literal(out, f->section_close);
+            buf_append_str(out, ")*");
+        }
+        buf_append_byte(out, '\n');
+    }
+}
+
+/* What may come before a call that is required: the model's reasoning. */
+static void append_reasoning(struct buf *out, const struct toolcall_wish *w) {
+    if (w->format->harmony) {
+        gbnf_until(out, "thought", "<|end|>");
+        buf_append_str(out, "before ::= (\"<|channel|>analysis<|message|>\" thought \"<|start|>assistant\")?\n");
+    } else if (w->reasoning == NULL) {
+        buf_append_str(out, "before ::= ws\n");
+    } else {
+        gbnf_until(out, "thought", w->reasoning->close);
+        buf_append_str(out, w->reasoning_open ? "before ::= thought ws\n" : "before ::= (ws ");
+        if (w->reasoning_open) return;
+        gbnf_literal(out, w->reasoning->open);
+        buf_append_str(out, "thought)? ws\n");
+    }
+}
+
+static void append_root(struct buf *out, const struct toolcall_wish *w) {
+    const struct toolcall_format *f = w->format;
+    if (!w->required) {
+        buf_append_str(out, "root ::= calls\n");
+        return;
+    }
+    append_reasoning(out, w);
+    buf_append_str(out, "root ::= before ");
+    if (f->harmony) buf_append_str(out, "\"<|channel|>commentary to=functions.\" ");
+    else if (f->bare) buf_append_str(out, "\"{\" ws \"\\\"name\\\"\" ws \":\" ");
+    else gbnf_literal(out, f->section_open != NULL ? f->section_open : f->open);
+    buf_append_str(out, "calls\n");
+}
+
+static err_code append_grammar(struct buf *out, const struct toolcall_wish *w, bool loose, struct err *e) {
+    struct buf names, afters;
+    size_t n = 0;
+    uint64_t budget = SCHEMA_BUDGET;
+    buf_init(&names, ENGINE_MAX_GRAMMAR);
+    buf_init(&afters, ENGINE_MAX_GRAMMAR);
+    err_code code = ERR_OK;
+    append_root(out, w);
+    buf_append_str(out, "ws ::= [ \\t\\n]{0,4}\n");
+    append_calls(out, w);
+    close_call(out, w->format);
+    if (w->format->key_open != NULL) gbnf_until(out, "value", w->format->value_close);
+    for (size_t i = 0; i < w->n_tools && code == ERR_OK && !out->failed; i++) {
+        if (w->only != NULL && strcmp(w->only, w->tools[i].name) != 0) continue;
+        code = append_tool(out, w, i, loose, &budget, e);
+        buf_printf(&names, "%scall-%zu", n > 0 ? " | " : "", i);
+        buf_printf(&afters, "%safter-%zu", n++ > 0 ? " | " : "", i);
+    }
+    buf_printf(out, "call ::= %s\n", buf_cstr(&names));
+    if (w->format->bare) buf_printf(out, "after ::= %s\n", buf_cstr(&afters));
+    buf_done(&names);
+    buf_done(&afters);
+    if (code == ERR_OK && out->failed) code = err_set(e, ERR_LIMIT, "field \"tools\": too many or too big to hold the model to a call");
+    return code == ERR_OK ? gbnf_check(buf_cstr(out), e) : code;
+}
+
+static void set_lazy(const struct toolcall_wish *w, struct engine_lazy *lazy) {
+    const struct toolcall_format *f = w->format;
+    const char *mark = f->trigger != NULL ? f->trigger : f->section_open != NULL ? f->section_open : f->open;
+    engine_lazy_done(lazy);
+    lazy->triggers[lazy->n_triggers++] = mem_strdup(mark);
+    lazy->at_start = f->bare;
+    if (f->harmony || w->reasoning != NULL) {
+        lazy->skip_open = mem_strdup(f->harmony ? "<|channel|>analysis" : w->reasoning->open);
+        lazy->skip_close = mem_strdup(f->harmony ? "<|end|>" : w->reasoning->close);
+        lazy->skipping = w->reasoning_open && !f->harmony;
+    }
+}
+
+err_code toolcall_grammar_make(const struct toolcall_wish *w, struct engine_sampling *p, struct err *e) {
+    struct buf text;
+    buf_init(&text, ENGINE_MAX_GRAMMAR);
+    err_code code = append_grammar(&text, w, false, e);
+    if (code == ERR_LIMIT) { /* too much for the schemas: then at least the names and JSON */
+        buf_clear(&text);
+        code = append_grammar(&text, w, true, e);
+    }
+    if (code == ERR_OK) {
+        p->grammar = mem_strdup(buf_cstr(&text));
+        if (!w->required) set_lazy(w, &p->lazy);
+    }
+    buf_done(&text);
+    return code;
+}

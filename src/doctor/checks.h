@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ * How `caravan doctor` looks at the network and at other nodes: each function fills in findings of doctor/doctor.h. All block, none for
+ * longer than some seconds. Main thread, but doctor_look_peers has threads of its own meanwhile. */
+#ifndef CARAVAN_DOCTOR_CHECKS_H
+#define CARAVAN_DOCTOR_CHECKS_H
+
+#include "doctor/doctor.h"
+#include "members/identity.h"
+#include "io/sock.h"
+#include "io/tls.h"
+
+/* Who looks, and with which keys. ctx is NULL where there is no key: then no node is asked. */
+struct doctor_self {
+    struct identity identity;
+    struct io_tls_ctx *ctx, *old_ctx; /* old: with the key before the last rotation; NULL: there is none */
+};
+
+/* ---- doctor_peer.c ---- */
+/* Looks at all of them at once: their names, then each address. given holds HOST:PORT. */
+void doctor_look_peers(const struct doctor_self *self, const struct io_addr *given, struct doctor_peer *peers, size_t n);
+
+/* ---- doctor_net.c ---- */
+/* The interfaces with these names (n 0: all that have an IPv4 address, but loopback); those that can are asked over for other nodes by
+ * multicast. Returns how many, at most DOCTOR_MAX_INTERFACES. */
+size_t doctor_look_interfaces(const char *const *names, size_t n, struct doctor_interface *ret);
+/* Fills in `near` and `found`. */
+void doctor_match(struct doctor_address *a, const struct doctor_interface *interfaces, size_t n);
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ * What `caravan doctor` makes of what it found: a pure function from findings to lines, each the verdict of one check with the reason and
+ * what to do. One table of checks for each subject: this machine, a network interface, another machine, an address of it. Finding
+ * is the command's (cli/doctor*.c). No I/O, any thread; texts from other machines are printable by the time they are here. */
+#ifndef CARAVAN_DOCTOR_DOCTOR_H
+#define CARAVAN_DOCTOR_DOCTOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+enum { DOCTOR_MAX_ADDRESSES = 8, DOCTOR_MAX_INTERFACES = 32, DOCTOR_MAX_PEERS = 96, DOCTOR_MAX_ANSWERS = 16 };
+enum { DOCTOR_LARGE_THERE = 32 << 10, DOCTOR_LARGE_BACK = 48 << 10, DOCTOR_CONNECT_MS = 4000 };
+
+/* ---- findings ---- */
+
+enum doctor_passed { DOCTOR_NOT_TRIED, DOCTOR_PASSED, DOCTOR_LOST };
+
+/* One address of a machine, as far as the look at it came. */
+struct doctor_address {
+    char host[64];
+    uint16_t port;
+    int connect_errno;     /* 0: connected; ETIMEDOUT: nothing came back */
+    uint32_t trip_us;
+    bool asked;            /* there was a key to shake hands with */
+    struct err handshake;  /* code ERR_OK: it has this cluster's key */
+    bool old_key;          /* it took the one from before the last rotation, and not the new one */
+    struct err answer;     /* to HELLO; code ERR_OK: it would link */
+    uint8_t version;       /* of the protocol, in its frames; 0: none came */
+    uint64_t id;
+    char name[64], software[24];
+    bool timed;
+    int64_t ahead_s;       /* its clock against this one */
+    enum doctor_passed there, back; /* large frames */
+    bool near;             /* in a network that this machine has an address in */
+    bool found;            /* it answered a question by multicast */
+};
+
+enum doctor_linked { DOCTOR_LINK_UNKNOWN, DOCTOR_LINKED, DOCTOR_NOT_LINKED };
+struct doctor_peer {
+    char given[300];       /* for people: as it was written, or its name and address as remembered */
+    char at[300];          /* HOST:PORT */
+    struct err lookup;     /* of its name */
+    bool literal;          /* there was no name to look up */
+    struct doctor_address addresses[DOCTOR_MAX_ADDRESSES];
+    size_t n_addresses;
+    enum doctor_linked linked; /* with the node that runs here */
+};
+
+struct doctor_interface {
+    char name[16], host[64];
+    bool named;            /* by --interface */
+    bool there, up, multicast;
+    int join_errno, send_errno;
+    bool tried, came_back; /* a question was sent by multicast; it came back to this machine */
+    char answers[DOCTOR_MAX_ANSWERS][64]; /* addresses of nodes that answered it */
+    size_t n_answers;
+};
+
+struct doctor_folder {
+    char path[512];
+    int write_errno;       /* 0: can be written, or made */
+    uint64_t free;         /* bytes of its disk */
+};
+
+struct doctor_here {
+    struct doctor_folder state, cache, models;
+    char key_path[512], cluster[17];
+    struct err key;        /* ERR_NOT_FOUND: there is none */
+    bool node_runs;
+    struct doctor_address node; /* the port where it listens, seen from here */
+    char listen[300];      /* where it listens, or would */
+    struct err port;       /* no node runs: that the port cannot be had */
+    struct err api;        /* code ERR_OK: it answers */
+    uint64_t memory_total, memory_available, memory_offered, memory_used; /* bytes; offered, used: as the node says, else 0 */
+    struct err devices_trouble;
+    char devices[400];
+    uint64_t fd_limit;
+    char huge_pages[16];   /* "always", "madvise", "never"; "": unknown */
+};
+
+/* ---- the report ---- */
+
+enum doctor_verdict { DOCTOR_OK, DOCTOR_WARN, DOCTOR_FAIL, DOCTOR_VERDICT_COUNT };
+const char *doctor_verdict_name(enum doctor_verdict v); /* "ok", "warn", "FAIL" */
+
+struct doctor_line {
+    enum doctor_verdict verdict;
+    char subject[300], check[16], text[500], hint[400];
+};
+struct doctor_report { /* zeroed at first */
+    struct doctor_line *lines;
+    size_t n, counts[DOCTOR_VERDICT_COUNT];
+};
+void doctor_report_done(struct doctor_report *r);
+
+void doctor_judge_here(const struct doctor_here *f, struct doctor_report *r);
+void doctor_judge_interface(const struct doctor_interface *f, struct doctor_report *r);
+void doctor_judge_peer(const struct doctor_peer *f, struct doctor_report *r);
+
+/* For people: the lines, cut between words to fit in width characters (0: as long as they are), and the sum below. As JSON: {"ok",
+ * "failed", "warnings", "checks": [...]}. */
+void doctor_print(const struct doctor_report *r, uint32_t width, struct buf *out);
+void doctor_print_json(const struct doctor_report *r, struct buf *out);
+
+#endif

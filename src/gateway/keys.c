@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT
+ * Keys, and loopback only without them. */
+#include "gateway/keys.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "io/loop.h"
+#include "io/sign.h"
+
+static bool is_loopback_address(const char *host) {
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (inet_pton(AF_INET, host, &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
+    return inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+static bool is_local_name(const char *host) {
+    size_t len = strlen(host);
+    static const char suffix[] = ".localhost"; /* RFC 6761 section 6.3 */
+    return strcasecmp(host, "localhost") == 0 || (len > sizeof(suffix) && strcasecmp(host + len - (sizeof(suffix) - 1), suffix) == 0);
+}
+
+err_code gateway_check_bind(const char *host, size_t n_keys, struct err *e) {
+    if (n_keys > 0 || is_loopback_address(host) || strcasecmp(host, "localhost") == 0) return ERR_OK;
+    err_set(e, ERR_AUTH, "refusing to serve on \"%s\" without API keys: anyone on the network could use it", host);
+    err_hint(e, "set a key with --api-key, or serve on 127.0.0.1");
+    return ERR_AUTH;
+}
+
+/* ---- keys ---- */
+
+static const struct {
+    const char *word;
+    uint32_t may;
+} scope_words[] = {{"admin", GATEWAY_MAY_ADMIN}};
+
+static err_code take_word(const char *word, size_t len, uint32_t *may, struct err *e) {
+    for (size_t i = 0; i < ARRAY_LEN(scope_words); i++)
+        if (strlen(scope_words[i].word) == len && memcmp(scope_words[i].word, word, len) == 0) {
+            *may |= scope_words[i].may;
+            return ERR_OK;
+        }
+    err_set(e, ERR_INVALID, "\"%.*s\" behind an API key is not known", (int)(len < 40 ? len : 40), word);
+    err_hint(e, "write KEY, or KEY admin for one that may load and delete models, shut nodes out and change the cluster's key");
+    return ERR_INVALID;
+}
+
+err_code gateway_key_parse(const char *text, size_t len, struct gateway_key *ret, struct err *e) {
+    static const char blanks[] = " \t\r\n";
+    const char *at = text, *end = text + len, *secret = NULL;
+    size_t secret_len = 0;
+    uint32_t may = GATEWAY_MAY_ASK;
+    for (;;) {
+        while (at < end && strchr(blanks, *at) != NULL) at++;
+        const char *word = at;
+        while (at < end && strchr(blanks, *at) == NULL) at++;
+        if (word == at || *word == '#') break;
+        if (secret == NULL) {
+            secret = word;
+            secret_len = (size_t)(at - word);
+            continue;
+        }
+        err_code code = take_word(word, (size_t)(at - word), &may, e);
+        if (code != ERR_OK) return code;
+    }
+    *ret = (struct gateway_key){.secret = secret != NULL ? mem_strndup(secret, secret_len) : NULL, .may = may};
+    return ERR_OK;
+}
+
+void gateway_key_done(struct gateway_key *key) {
+    free(key->secret);
+    *key = (struct gateway_key){0};
+}
+
+void gateway_keys_init(struct gateway_keys *k, const struct gateway_key *keys, size_t n, const char *own) {
+    *k = (struct gateway_keys){.keys = mem_calloc(n + 1, sizeof(*k->keys)), .needed = n > 0};
+    for (; k->n < n; k->n++) k->keys[k->n] = (struct gateway_key){.secret = mem_strdup(keys[k->n].secret), .may = keys[k->n].may};
+    if (own != NULL) k->keys[k->n++] = (struct gateway_key){.secret = mem_strdup(own), .may = GATEWAY_MAY_ASK | GATEWAY_MAY_ADMIN};
+}
+
+void gateway_keys_done(struct gateway_keys *k) {
+    for (size_t i = 0; i < k->n; i++) gateway_key_done(&k->keys[i]);
+    free(k->keys);
+    free(k->origins);
+    *k = (struct gateway_keys){0};
+}
+
+/* Time depends on the given text's length alone, not on where it differs nor on the key's length. */
+static bool same_secret(const char *key, const char *given) {
+    size_t key_len = strlen(key), given_len = strlen(given);
+    volatile unsigned char differs = key_len != given_len;
+    for (size_t i = 0; i < given_len; i++) differs |= (unsigned char)(given[i] ^ key[key_len > 0 ? i % key_len : 0]);
+    return differs == 0;
+}
+
+/* What this key may do; 0: it is not known. All keys are compared, whichever it is. */
+static uint32_t allowed(const struct gateway_keys *k, const char *given) {
+    uint32_t may = 0;
+    for (size_t i = 0; i < k->n; i++) may |= same_secret(k->keys[i].secret, given) ? k->keys[i].may : 0;
+    return may;
+}
+
+static const char *given_key(const struct http_request *r) {
+    static const char bearer[] = "Bearer ";
+    const char *given = http_request_header(r, "authorization");
+    if (given == NULL || strncasecmp(given, bearer, sizeof(bearer) - 1) != 0) return http_request_header(r, "x-api-key");
+    return given + strspn(given + sizeof(bearer) - 1, " ") + sizeof(bearer) - 1;
+}
+
+void gateway_keys_owner(const struct gateway_keys *k, const struct http_request *r, char ret[GATEWAY_OWNER_SIZE]) {
+    uint8_t hash[IO_SHA256_SIZE];
+    const char *given = k->needed ? given_key(r) : NULL;
+    ret[0] = '\0';
+    if (given == NULL) return;
+    io_sha256(given, strlen(given), hash);
+    for (size_t i = 0; i < (GATEWAY_OWNER_SIZE - 1) / 2; i++) snprintf(ret + 2 * i, 3, "%02x", hash[i]);
+}
+
+static err_code check_key(const struct gateway_keys *k, const struct http_request *r, uint32_t may, struct err *e) {
+    const char *given = given_key(r);
+    if (given == NULL) {
+        err_set(e, ERR_AUTH, "an API key is needed");
+        err_hint(e, "send it as \"Authorization: Bearer KEY\"");
+        return ERR_AUTH;
+    }
+    uint32_t has = allowed(k, given);
+    if (has == 0) return err_set(e, ERR_AUTH, "the API key is not known here");
+    if ((has & may) == may) return ERR_OK;
+    err_set(e, ERR_FORBIDDEN, "this API key may ask models, and is not marked \"admin\": %s \"%.120s\" is refused", r->method, r->path);
+    err_hint(e, "in the file of --api-key-file the line of an admin key is: KEY admin");
+    return ERR_FORBIDDEN;
+}
+
+/* The host of "host", "host:port", "[v6]:port": false when it doesn't fit. */
+static bool take_host(const char *text, char host[STR_HOST_MAX]) {
+    uint16_t port;
+    char *authority = mem_strndup(text, strcspn(text, "/"));
+    bool ok = str_parse_address(authority, NULL, 80, host, &port);
+    free(authority);
+    return ok;
+}
+
+static bool is_local_host(const char *authority) {
+    char host[STR_HOST_MAX];
+    return take_host(authority, host) && (is_loopback_address(host) || is_local_name(host));
+}
+
+/* A page of the web has an http or https origin; desktop programs have schemes of their own, and those are not the web's to claim. */
+static bool is_local_origin(const char *origin) {
+    if (strncasecmp(origin, "http://", 7) == 0) return is_local_host(origin + 7);
+    if (strncasecmp(origin, "https://", 8) == 0) return is_local_host(origin + 8);
+    return strcasecmp(origin, "null") != 0;
+}
+
+bool gateway_keys_allow_origin(const struct gateway_keys *k, const char *origin) {
+    const char *part;
+    size_t len;
+    if (origin == NULL || k->origins == NULL) return false;
+    for (const char *at = k->origins; str_next(&at, ' ', &part, &len);)
+        if ((len == 1 && part[0] == '*') || (len == strlen(origin) && strncasecmp(part, origin, len) == 0)) return true;
+    return false;
+}
+
+/* Has this server served the page? Its origin is then the host that the request is for. */
+static bool is_own_page(const struct http_request *r) {
+    static const char scheme[] = "http://";
+    const char *host = http_request_header(r, "host"), *origin = http_request_header(r, "origin");
+    const char *site = http_request_header(r, "sec-fetch-site"); /* https://www.w3.org/TR/fetch-metadata/ */
+    if (site != NULL && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0) return false;
+    if (origin == NULL) return true; /* no page, or one that asks its own server */
+    return host != NULL && strncasecmp(origin, scheme, sizeof(scheme) - 1) == 0 && strcasecmp(origin + sizeof(scheme) - 1, host) == 0;
+}
+
+static err_code check_local(const struct gateway_keys *k, const struct http_request *r, uint32_t may, struct err *e) {
+    const char *host = http_request_header(r, "host"), *origin = http_request_header(r, "origin");
+    if (host != NULL && !is_local_host(host)) {
+        err_set(e, ERR_AUTH, "refusing a request for the host \"%.80s\": without API keys only loopback is served", host);
+    } else if ((may & GATEWAY_MAY_ADMIN) != 0 && !is_own_page(r)) {
+        err_set(e, ERR_AUTH, "refusing a change that a web page (\"%.80s\") asks for: without API keys only programs of this machine may",
+                origin != NULL ? origin : "");
+    } else if ((may & GATEWAY_MAY_ADMIN) == 0 && origin != NULL && !is_local_origin(origin) && !gateway_keys_allow_origin(k, origin)) {
+        err_set(e, ERR_AUTH, "refusing a request of the web page \"%.80s\": without API keys only loopback is served", origin);
+    } else {
+        return ERR_OK;
+    }
+    err_hint(e, "set a key with --api-key to allow it");
+    return ERR_AUTH;
+}
+
+err_code gateway_keys_check(const struct gateway_keys *k, const struct http_request *r, uint32_t may, struct err *e) {
+    return k->needed ? check_key(k, r, may, e) : check_local(k, r, may, e);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ * An HTTP/1.1 server (RFC 9112) on the loop, parsed by llhttp: keep-alive, pipelining (answered in order, one exchange of a connection at a
+ * time), chunked both ways, Expect: 100-continue, HEAD, bounded headers, bodies, connections and output, timeouts. A body is delivered
+ * whole. Errors of the protocol are answered here with a JSON body {"error":{...}} as the OpenAI API has it. Knows no routes and no keys.
+ *
+ * An exchange is one request and its response. It is the server's; the handler may keep the pointer until it has ended the response
+ * (http_respond, http_stream_end) or until the gone callback. Loop thread only. */
+#ifndef CARAVAN_HTTP_SERVER_H
+#define CARAVAN_HTTP_SERVER_H
+
+#include "io/loop.h"
+
+struct http_server;
+struct http_exchange;
+
+struct http_header {
+    const char *name, *value;
+}; /* C strings: a NUL byte in a header is refused */
+
+/* Owned by the exchange, valid as long as it is. */
+struct http_request {
+    const char *method;                   /* "GET" */
+    const char *path;                     /* without the query, %-escapes decoded; never empty; valid UTF-8 */
+    const char *query;                    /* raw text behind '?', or "" */
+    const struct http_header *headers; /* in order, names as sent */
+    size_t n_headers;
+    const char *body;                     /* a NUL stands behind it; "" while headers are being judged */
+    size_t body_len;
+    bool from_loopback;                   /* the peer's address is a loopback one */
+};
+
+struct http_server_options {
+    const char *host;            /* default "127.0.0.1" */
+    uint16_t port;               /* 0: the kernel chooses */
+    size_t max_body;             /* 413 beyond; default 16 MiB */
+    size_t max_queued;           /* bytes of a stream that a slow client leaves waiting, then it is cut off; default 4 MiB */
+    uint32_t max_connections;    /* accepting pauses at this; default: what the limit of descriptors leaves */
+    uint32_t header_timeout_ms;  /* from a request's first byte to its last; bodies may take as long as bytes keep coming; default 10 s */
+    uint32_t idle_timeout_ms;    /* a connection without a request; default 60 s */
+    uint32_t stall_timeout_ms;   /* a client that takes nothing of what waits for it; default 30 s */
+    void *user;
+    /* The headers are there, the body is not: return true to go on. To refuse, answer with http_respond, return false. May be NULL. */
+    bool (*on_headers)(void *user, struct http_exchange *x);
+    /* The whole request is there. Answer now, or keep x and answer later. */
+    void (*on_request)(void *user, struct http_exchange *x);
+};
+void http_server_options_init(struct http_server_options *o); /* the defaults above */
+
+err_code http_server_open(struct io_loop *loop, const struct http_server_options *options, struct http_server **ret, struct err *e);
+uint16_t http_server_port(const struct http_server *s);
+size_t http_server_connections(const struct http_server *s);
+/* No new connections; idle ones are closed, busy ones after their response. on_done comes from the loop when none is left (at once if none
+ * is). */
+void http_server_drain(struct http_server *s, void (*on_done)(void *user), void *user);
+/* Closes everything at once: gone callbacks are called for the exchanges that run. NULL is fine. */
+void http_server_close(struct http_server *s);
+
+const struct http_request *http_request(const struct http_exchange *x);
+/* The first header of this name (any case), or NULL. */
+const char *http_request_header(const struct http_request *r, const char *name);
+
+/* Called from the loop, once, when the client has gone before the response was complete, in whatever state: x is dead after it. */
+void http_exchange_on_gone(struct http_exchange *x, void (*fn)(void *user), void *user);
+
+/* A header of the response to come ("Retry-After", "3"); copied. Content-Length, Transfer-Encoding, Connection and Date are the
+ * server's. */
+void http_response_header(struct http_exchange *x, const char *name, const char *value);
+/* The whole response, of any size; ends the exchange. content_type NULL: none (with an empty body). The next request of the connection is
+ * read when the client has taken what waits. */
+void http_respond(struct http_exchange *x, int status, const char *content_type, const void *body, size_t len);
+
+/* A response in pieces. Bytes written in one turn of the loop, however many, leave together as one chunk, in one system call. When more
+ * than max_queued bytes of earlier turns wait, or the client has taken nothing for stall_timeout_ms, it is cut off and the gone callback
+ * comes. */
+void http_stream_start(struct http_exchange *x, int status, const char *content_type);
+bool http_stream_started(const struct http_exchange *x);
+void http_stream_write(struct http_exchange *x, const void *data, size_t len);
+size_t http_stream_queued(const struct http_exchange *x); /* bytes that the client has not taken yet */
+void http_stream_end(struct http_exchange *x);   /* ends the exchange */
+void http_stream_abort(struct http_exchange *x); /* cuts the connection, so that the client sees a broken stream; ends the exchange */
+
+#endif

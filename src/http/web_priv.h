@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ * libcurl set up alike for documents and downloads. Only for io/. */
+#ifndef CARAVAN_HTTP_WEB_PRIV_H
+#define CARAVAN_HTTP_WEB_PRIV_H
+
+#include <curl/curl.h>
+
+#include "base/err.h"
+
+/* A handle for url: certificates, time-outs, redirects, the token. NULL is never returned: without memory the process ends. */
+CURL *web_handle(const char *url, const char *token);
+/* What libcurl's result means; ERR_OK for CURLE_OK. text: its own words (CURLOPT_ERRORBUFFER), may be "". */
+err_code web_error(CURLcode rc, const char *url, const char *text, struct err *e);
+long web_status(CURL *h);
+/* Seconds; 0: none. */
+long web_retry_after(CURL *h);
+/* A header of the last answer (request -1), or of an earlier one in a line of redirects (0: the first); NULL: not there. */
+const char *web_header(CURL *h, const char *name, int request);
+
+#endif

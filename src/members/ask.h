@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ * What nodes say to each other about models that are to be loaded and about their work, in JSON over control links (docs/PROTOCOL.md): ASK,
+ * its ANSWER, and BUSY. Values and both directions of their encoding; every limit is checked on the way in. No I/O, any thread. */
+#ifndef CARAVAN_MEMBERS_ASK_H
+#define CARAVAN_MEMBERS_ASK_H
+
+#include "base/json.h"
+#include "members/record.h"
+
+enum { ASK_MAX_CTX = 16777216, ASK_MAX_PARALLEL = 1024, ASK_MAX_REPLICAS = RECORD_MAX_MODELS };
+
+/* How a model is to be loaded. */
+struct ask_wish {
+    char placement[RECORD_MAX_PLACEMENT]; /* "": as the node was told that looks after it */
+    uint32_t n_ctx, n_seq;                /* 0: so too */
+    uint32_t replicas;                    /* 0: as many as fit */
+    bool kept; /* somebody asked for it: it is tried again and again, and taken over when its coordinator is gone */
+};
+/* Reads the fields that are there; ERR_INVALID or ERR_LIMIT names the field. */
+err_code ask_wish_read(yyjson_val *obj, struct ask_wish *ret, struct err *e);
+
+struct ask {
+    uint64_t id;
+    char op[16];       /* "load", "unload", "keep"; or what this version doesn't know */
+    char model[128];   /* a name, never a path */
+    struct ask_wish wish;
+    int32_t keep_s;    /* of "keep": unloaded when it has been idle for so long; negative: it stays */
+};
+void ask_encode(const struct ask *a, struct buf *out);
+err_code ask_decode(const uint8_t *data, size_t len, struct ask *ret, struct err *e);
+
+/* ret_why->code is ERR_OK when it was done. */
+void ask_answer_encode(uint64_t id, const struct err *why, struct buf *out);
+err_code ask_answer_decode(const uint8_t *data, size_t len, uint64_t *ret_id, struct err *ret_why, struct err *e);
+
+/* A head's work. Idle times count from the last request, so that they can be compared from node to node without a common clock. */
+struct ask_busy {
+    char instance[64];
+    uint32_t calls;    /* that run or wait */
+    uint64_t idle_ms;  /* UINT64_MAX: none came yet */
+};
+void ask_busy_encode(const struct ask_busy *list, size_t n, struct buf *out);
+/* At most RECORD_MAX_STAGES instances; ret has that many places. */
+err_code ask_busy_decode(const uint8_t *data, size_t len, struct ask_busy *ret, size_t *ret_n, struct err *e);
+
+#endif

@@ -1,0 +1,578 @@
+/* SPDX-License-Identifier: MIT
+ * See control.h. When two nodes dial each other at once, the link that the smaller id dialled stays. The other may have been up already at
+ * one end, or at both: nobody is told that it ends, and nothing that was sent on it is lost. For that only the end that dialled the better
+ * link closes the other, once it has its WELCOME; until then that one is a spare: read, and sent on no longer. */
+#include "members/control.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "wire/handshake.h"
+
+enum {
+    MAX_TARGETS = 256,
+    BEAT_MS = 500,
+    DIAL_TIMEOUT_MS = 5000,
+    RETRY_MIN_MS = 250,
+    RETRY_MAX_MS = 5000,
+    MAX_PAD = 48 << 10,
+    HIGH_WATER = 8 << 20,
+    MAX_QUEUED = 64 << 20,
+};
+#define SILENCE_US   2500000ull
+#define HANDSHAKE_US 10000000ull
+
+enum link_state { LINK_HANDSHAKE, LINK_UP, LINK_STATE_COUNT };
+
+struct control_link {
+    struct control *owner;
+    struct control_link *next;
+    struct target *target; /* the dialled address; NULL: came in */
+    struct io_conn *conn;
+    struct io_tls_pump *pump;
+    struct buf plain, net;
+    enum link_state state;
+    struct control_peer peer;
+    bool greeted; /* a client has sent its HELLO */
+    bool spare;   /* there is a better link to that node: this one is only read */
+    bool leaving; /* a spare of which this end has closed its half */
+    bool probe;   /* `caravan doctor` looks at us: it gets its answer, and that is all */
+    uint32_t pad; /* bytes that it wants the answer to be longer by */
+    clock_us heard;
+    bool closing; /* it is to be freed once the present callback has returned */
+    struct err why;
+};
+
+/* An address that is dialled for as long as the control lives. */
+struct target {
+    struct control *owner;
+    char *host;
+    uint16_t port;
+    struct io_dial *dial;
+    struct io_timer *timer;
+    struct control_link *link;
+    uint64_t retry_ms;
+    uint64_t node;      /* who answered there last */
+    bool old_key;       /* the last try failed for its key: this one uses the other one, if there is one */
+    char said[400];     /* the last failure that was logged: each is logged once */
+};
+
+struct control {
+    struct io_loop *loop;
+    struct io_tls_ctx *tls;
+    struct control_self self;
+    struct control_callbacks cb;
+    void *user;
+    struct control_link *links;
+    size_t n_links;
+    struct target *targets[MAX_TARGETS];
+    size_t n_targets;
+    struct io_timer *beat;
+};
+
+static void link_end(struct control_link *l, const struct err *why);
+static void target_dial(void *user);
+
+/* ---- sending ---- */
+
+static void link_flush(struct control_link *l) {
+    if (l->leaving) buf_clear(&l->net);
+    if (l->net.len == 0) return;
+    io_conn_write(l->conn, l->net.data, l->net.len);
+    buf_clear(&l->net);
+}
+
+static bool link_send(struct control_link *l, enum frame_type type, uint64_t epoch, const void *payload, size_t len) {
+    assert(len <= frame_max_payload((uint8_t)type));
+    if (l->closing || l->leaving) return false;
+    uint8_t head[FRAME_HEADER_SIZE];
+    struct frame_header h = {.type = (uint8_t)type, .epoch = epoch, .sent_us = clock_now(), .payload_len = (uint32_t)len};
+    frame_header_put(head, &h);
+    struct err e = {0};
+    err_code code = io_tls_pump_send(l->pump, head, sizeof(head), &l->net, &e);
+    if (code == ERR_OK && len > 0) code = io_tls_pump_send(l->pump, payload, len, &l->net, &e);
+    link_flush(l);
+    if (code != ERR_OK) link_end(l, &e);
+    return code == ERR_OK;
+}
+
+static void link_send_json(struct control_link *l, enum frame_type type, yyjson_mut_doc *doc) {
+    struct buf b;
+    buf_init(&b, frame_max_payload((uint8_t)type));
+    json_write(&b, doc);
+    link_send(l, type, 0, b.data, b.len);
+    buf_done(&b);
+    yyjson_mut_doc_free(doc);
+}
+
+/* HELLO or WELCOME: who we are, and the proof for this very connection. */
+static void link_send_identity(struct control_link *l, enum frame_type type) {
+    const struct control_self *self = &l->owner->self;
+    char id[20], key[2 * IO_SIGN_PUBLIC_SIZE + 1], proof_text[2 * IO_SIGN_SIZE + 1];
+    uint8_t binding[IO_TLS_EXPORT_SIZE], proof[IO_SIGN_SIZE];
+    io_tls_pump_export(l->pump, IDENTITY_LABEL, binding);
+    identity_sign(self->identity, l->target != NULL, binding, proof);
+    snprintf(id, sizeof(id), "%016llx", (unsigned long long)self->identity->id);
+    str_hex(self->identity->public_key, IO_SIGN_PUBLIC_SIZE, key);
+    str_hex(proof, sizeof(proof), proof_text);
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_int(doc, root, "version", FRAME_VERSION);
+    yyjson_mut_obj_add_strcpy(doc, root, "node", id);
+    yyjson_mut_obj_add_str(doc, root, "name", self->name);
+    yyjson_mut_obj_add_uint(doc, root, "port", self->port);
+    yyjson_mut_obj_add_str(doc, root, "software", CARAVAN_VERSION);
+    yyjson_mut_obj_add_strcpy(doc, root, "key", key);
+    yyjson_mut_obj_add_uint(doc, root, "incarnation", self->identity->incarnation);
+    yyjson_mut_obj_add_strcpy(doc, root, "proof", proof_text);
+    char *pad = NULL;
+    if (l->probe) {
+        pad = mem_alloc(l->pad + 1);
+        memset(pad, '.', l->pad);
+        pad[l->pad] = '\0';
+        yyjson_mut_obj_add_int(doc, root, "time", clock_wall_s());
+        yyjson_mut_obj_add_str(doc, root, "pad", pad);
+    }
+    link_send_json(l, type, doc);
+    free(pad);
+}
+
+/* Tells the other side why, then ends the link. */
+static err_code link_refuse_for(struct control_link *l, const struct err *why) {
+    struct buf b;
+    buf_init(&b, frame_max_payload(FRAME_REFUSE));
+    wire_refuse_encode(why, &b);
+    link_send(l, FRAME_REFUSE, 0, b.data, b.len);
+    buf_done(&b);
+    link_end(l, why);
+    return why->code;
+}
+
+static err_code link_refuse(struct control_link *l, err_code code, const char *text) {
+    struct err why = {.code = code};
+    snprintf(why.text, sizeof(why.text), "%s", text);
+    return link_refuse_for(l, &why);
+}
+
+/* ---- the end of a link ---- */
+
+static void link_free(struct control_link *l) {
+    struct control *c = l->owner;
+    for (struct control_link **p = &c->links; *p; p = &(*p)->next)
+        if (*p == l) {
+            *p = l->next;
+            c->n_links--;
+            break;
+        }
+    if (l->target) {
+        l->target->link = NULL;
+        io_timer_start(l->target->timer, l->target->retry_ms, 0);
+        if (l->target->retry_ms < RETRY_MAX_MS) l->target->retry_ms *= 2;
+    }
+    io_conn_close(l->conn);
+    io_tls_pump_free(l->pump);
+    buf_done(&l->plain);
+    buf_done(&l->net);
+    free(l);
+}
+
+/* Logs a dialling failure once for as long as it stays the same. */
+static void target_say(struct target *t, const struct err *why) {
+    if (strcmp(t->said, why->text) == 0) return;
+    snprintf(t->said, sizeof(t->said), "%s", why->text);
+    log_warn("control", "peer %s:%u: %s; trying again%s%s", t->host, t->port, why->text, why->hint[0] ? "; hint: " : "", why->hint);
+}
+
+/* The link to send on; NULL: there is none. */
+static struct control_link *control_link_to(const struct control *c, uint64_t node) {
+    struct control_link *spare = NULL;
+    for (struct control_link *l = c->links; l; l = l->next) {
+        if (l->state != LINK_UP || l->closing || l->leaving || l->peer.id != node) continue;
+        if (!l->spare) return l;
+        spare = l;
+    }
+    return spare;
+}
+
+/* The node is no longer linked: what it still sends on a link that this end has left comes too late. */
+static void node_down(struct control *c, const struct control_peer *peer, const struct err *why) {
+    for (struct control_link *l = c->links; l; l = l->next)
+        if (l->leaving && l->peer.id == peer->id) l->closing = true;
+    c->cb.on_down(c->user, peer, why);
+}
+
+/* Marks the link as ended, once; the beat timer frees it, so that no caller up the stack is left with a dead pointer. */
+static void link_end(struct control_link *l, const struct err *why) {
+    if (l->closing) return;
+    l->closing = true;
+    l->why = *why;
+    if (l->state != LINK_UP && l->target && why->code == ERR_AUTH) l->target->old_key = !l->target->old_key;
+    io_conn_shutdown(l->conn); /* what is queued, a REFUSE perhaps, still goes */
+    if (l->state != LINK_UP && l->target && why->code != ERR_BUSY) target_say(l->target, why);
+    if (l->state != LINK_UP && !l->target && why->code != ERR_BUSY)
+        log_warn("control", "refused a link from %s: %s", l->peer.host, why->text);
+    if (l->state == LINK_UP && !l->leaving && !control_link_to(l->owner, l->peer.id)) node_down(l->owner, &l->peer, why);
+}
+
+/* ---- the handshake ---- */
+
+/* The peer's key, and its proof that it has the secret one, for this connection. Its id follows from the key. */
+static err_code link_read_proof(struct control_link *l, yyjson_val *root, struct err *e) {
+    const char *node = NULL, *key = NULL, *proof_text = NULL;
+    char id[20];
+    uint8_t binding[IO_TLS_EXPORT_SIZE], proof[IO_SIGN_SIZE];
+    int64_t incarnation = 0;
+    err_code code = json_need_str(root, "node", &node, e);
+    if (code == ERR_OK) code = json_need_str(root, "key", &key, e);
+    if (code == ERR_OK) code = json_need_str(root, "proof", &proof_text, e);
+    if (code == ERR_OK) code = json_need_i64(root, "incarnation", 0, INT64_MAX, &incarnation, e);
+    if (code != ERR_OK) return code;
+    if (!str_unhex(key, l->peer.public_key, IO_SIGN_PUBLIC_SIZE) || !str_unhex(proof_text, proof, sizeof(proof)))
+        return err_set(e, ERR_PROTOCOL, "a key or proof that is not one");
+    io_tls_pump_export(l->pump, IDENTITY_LABEL, binding);
+    if (!identity_check(l->peer.public_key, l->target == NULL, binding, proof))
+        return err_set(e, ERR_AUTH, "the node could not prove its identity");
+    l->peer.id = io_sign_id(l->peer.public_key);
+    l->peer.incarnation = (uint64_t)incarnation;
+    l->peer.key_id = io_tls_pump_key_id(l->pump);
+    snprintf(id, sizeof(id), "%016llx", (unsigned long long)l->peer.id);
+    return strcmp(id, node) == 0 ? ERR_OK : err_set(e, ERR_PROTOCOL, "the node's id does not belong to its key");
+}
+
+static err_code link_read_identity(struct control_link *l, const uint8_t *payload, size_t len, struct err *e) {
+    yyjson_doc *doc;
+    err_code code = json_parse((const char *)payload, len, &doc, e);
+    if (code != ERR_OK) return code;
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    const char *name = NULL;
+    int64_t version = 0, port = 0, pad = 0;
+    code = json_need_i64(root, "version", 0, 255, &version, e);
+    if (code == ERR_OK && version != FRAME_VERSION)
+        code = err_set(e, ERR_PROTOCOL, "protocol version %lld, this node speaks %d", (long long)version, FRAME_VERSION);
+    if (code == ERR_OK) code = link_read_proof(l, root, e);
+    if (code == ERR_OK) code = json_need_str(root, "name", &name, e);
+    if (code == ERR_OK) code = json_need_i64(root, "port", 0, 65535, &port, e);
+    if (code == ERR_OK && !l->target) code = json_get_bool(root, "probe", &l->probe, e);
+    if (code == ERR_OK && l->probe) code = json_get_i64(root, "answer", 0, MAX_PAD, &pad, e);
+    if (code == ERR_OK && port == 0 && !l->probe) code = err_set(e, ERR_INVALID, "field \"port\": expected a number from 1 to 65535");
+    if (code == ERR_OK) {
+        l->peer.port = (uint16_t)port;
+        l->pad = (uint32_t)pad;
+        snprintf(l->peer.name, sizeof(l->peer.name), "%s", name);
+    }
+    yyjson_doc_free(doc);
+    return code;
+}
+
+/* Of two links between the same nodes, does this one stay? The one that the smaller id dialled does. */
+static bool link_wins(const struct control_link *l) {
+    bool we_dialled = l->target != NULL;
+    return (l->owner->self.identity->id < l->peer.id) == we_dialled;
+}
+
+/* There is a link to that node already. A spare that we dialled is up all the same: the other end has used it since its WELCOME. */
+static err_code link_beside(struct control_link *l, struct control_link *old) {
+    bool wins = link_wins(l);
+    if (!wins && !l->target) return link_refuse(l, ERR_BUSY, "linked already");
+    l->spare = !wins;
+    old->spare = old->spare || wins;
+    return ERR_OK;
+}
+
+static err_code link_admit(struct control_link *l) {
+    struct control *c = l->owner;
+    struct err why = {0};
+    if (l->peer.id == c->self.identity->id) {
+        if (l->target) l->target->retry_ms = 60000; /* our own address: look again now and then */
+        return link_refuse(l, ERR_BUSY, "a node does not link to itself");
+    }
+    if (c->cb.admit(c->user, &l->peer, &why) != ERR_OK) return link_refuse_for(l, &why);
+    struct control_link *old;
+    while ((old = control_link_to(c, l->peer.id)) != NULL && l->peer.incarnation > old->peer.incarnation) {
+        err_set(&why, ERR_CLOSED, "it was started anew"); /* and nobody told us that the old one is gone */
+        link_end(old, &why);
+    }
+    return old ? link_beside(l, old) : ERR_OK;
+}
+
+/* Both ends have this one, which we dialled, and know that it is the better one. */
+static void leave_spares(struct control_link *better) {
+    for (struct control_link *l = better->owner->links; l; l = l->next) {
+        if (l == better || l->state != LINK_UP || l->closing || l->leaving || l->peer.id != better->peer.id) continue;
+        l->leaving = true;
+        io_conn_shutdown(l->conn); /* what is queued still goes */
+    }
+}
+
+static void link_set_up(struct control_link *l) {
+    assert(l->state == LINK_HANDSHAKE);
+    bool linked = control_link_to(l->owner, l->peer.id) != NULL;
+    l->state = LINK_UP;
+    if (l->target) {
+        l->target->retry_ms = RETRY_MIN_MS;
+        l->target->node = l->peer.id;
+        l->target->said[0] = '\0';
+        l->target->old_key = false;
+    }
+    if (l->target && !l->spare) leave_spares(l);
+    if (!linked) l->owner->cb.on_up(l->owner->user, &l->peer);
+}
+
+/* A look from outside: an answer, or the reason why there would be no link; then the end. */
+static err_code link_answer_probe(struct control_link *l) {
+    struct err why = {0};
+    if (l->peer.id != l->owner->self.identity->id && l->owner->cb.admit(l->owner->user, &l->peer, &why) != ERR_OK) {
+        link_refuse_for(l, &why);
+        return ERR_OK;
+    }
+    link_send_identity(l, FRAME_WELCOME);
+    err_set(&why, ERR_BUSY, "it was only a look");
+    link_end(l, &why);
+    return ERR_OK;
+}
+
+static err_code link_handshake(struct control_link *l, const struct frame_header *h, const uint8_t *payload, struct err *e) {
+    bool server = l->target == NULL;
+    if (h->type != (server ? FRAME_HELLO : FRAME_WELCOME))
+        return err_set(e, ERR_PROTOCOL, "expected %s, got %s", server ? "HELLO" : "WELCOME", frame_type_name(h->type));
+    err_code code = link_read_identity(l, payload, h->payload_len, e);
+    if (code != ERR_OK) return code;
+    if (l->probe) return link_answer_probe(l);
+    if (link_admit(l) != ERR_OK) return ERR_OK; /* refused and ended already */
+    if (server) link_send_identity(l, FRAME_WELCOME);
+    if (!l->closing) link_set_up(l);
+    return ERR_OK;
+}
+
+/* ---- receiving ---- */
+
+static err_code link_frame(struct control_link *l, const struct frame_header *h, const uint8_t *payload, struct err *e) {
+    uint8_t pong[16];
+    switch (h->type) {
+    case FRAME_REFUSE: return wire_refuse_decode(payload, h->payload_len, e);
+    case FRAME_PING:
+        bytes_put_u64(pong, h->sent_us);
+        bytes_put_u64(pong + 8, clock_now());
+        link_send(l, FRAME_PONG, 0, pong, sizeof(pong));
+        return ERR_OK;
+    case FRAME_PONG:
+        if (h->payload_len != sizeof(pong)) return err_set(e, ERR_PROTOCOL, "PONG of %u bytes", h->payload_len);
+        l->peer.rtt_us = (uint32_t)(clock_now() - bytes_get_u64(payload));
+        return ERR_OK;
+    default:
+        if (l->state == LINK_HANDSHAKE) return link_handshake(l, h, payload, e);
+        if (h->type == FRAME_HELLO || h->type == FRAME_WELCOME) return err_set(e, ERR_PROTOCOL, "%s twice", frame_type_name(h->type));
+        return l->owner->cb.on_frame(l->owner->user, &l->peer, h, payload, e);
+    }
+}
+
+static err_code link_frames(struct control_link *l, struct err *e) {
+    size_t at = 0;
+    err_code code = ERR_OK;
+    while (code == ERR_OK && !l->closing && l->plain.len - at >= FRAME_HEADER_SIZE) {
+        struct frame_header h;
+        code = frame_header_get(l->plain.data + at, FRAME_LINK_CONTROL, &h, e);
+        if (code != ERR_OK || l->plain.len - at - FRAME_HEADER_SIZE < h.payload_len) break;
+        code = link_frame(l, &h, l->plain.data + at + FRAME_HEADER_SIZE, e);
+        at += FRAME_HEADER_SIZE + h.payload_len;
+    }
+    buf_consume(&l->plain, at);
+    return code;
+}
+
+static void link_on_read(void *user, const uint8_t *data, size_t len) {
+    struct control_link *l = user;
+    if (l->closing) return;
+    struct err e = {0};
+    l->heard = io_loop_now(l->owner->loop);
+    err_code code = io_tls_pump_receive(l->pump, data, len, &l->plain, &l->net, &e);
+    link_flush(l);
+    if (code == ERR_OK && l->target && !l->greeted && io_tls_pump_ready(l->pump)) {
+        l->greeted = true; /* only now is there a connection for the proof to belong to */
+        link_send_identity(l, FRAME_HELLO);
+    }
+    if (code == ERR_OK) code = link_frames(l, &e);
+    if (code == ERR_OK || l->closing) return;
+    if (code == ERR_PROTOCOL || code == ERR_INVALID || code == ERR_FORMAT) link_refuse(l, code, e.text);
+    else link_end(l, &e);
+}
+
+static void link_on_end(void *user, err_code code) {
+    struct control_link *l = user;
+    struct err e = {0};
+    err_set(&e, code, l->state == LINK_UP ? "the connection was closed" : "the connection was closed before the handshake was done");
+    if (l->state != LINK_UP) err_hint(&e, "is it a caravan node, and has it the same cluster key?");
+    link_end(l, &e);
+}
+
+static const struct io_conn_callbacks link_callbacks = {.on_read = link_on_read, .on_end = link_on_end};
+
+static struct control_link *control_link_open(struct control *c, int fd, struct target *t) {
+    struct control_link *l = MEM_NEW(struct control_link);
+    l->owner = c;
+    l->target = t;
+    l->heard = io_loop_now(c->loop);
+    buf_init(&l->plain, MAX_QUEUED);
+    buf_init(&l->net, MAX_QUEUED);
+    l->pump = io_tls_pump_create(c->tls, t == NULL, CONTROL_NAME);
+    l->conn = io_conn_open(c->loop, fd, HIGH_WATER, MAX_QUEUED, &link_callbacks, l);
+    l->next = c->links;
+    c->links = l;
+    c->n_links++;
+    return l;
+}
+
+void control_take(struct control *c, int fd, const struct sockaddr *peer) {
+    if (c->n_links >= CONTROL_MAX_LINKS) {
+        log_warn("control", "too many links (%d): one was turned away", CONTROL_MAX_LINKS);
+        close(fd);
+        return;
+    }
+    struct control_link *l = control_link_open(c, fd, NULL);
+    const void *addr = peer->sa_family == AF_INET6 ? (const void *)&((const struct sockaddr_in6 *)peer)->sin6_addr
+                                                   : (const void *)&((const struct sockaddr_in *)peer)->sin_addr;
+    inet_ntop(peer->sa_family, addr, l->peer.host, sizeof(l->peer.host));
+    if (strncmp(l->peer.host, "::ffff:", 7) == 0) memmove(l->peer.host, l->peer.host + 7, strlen(l->peer.host + 7) + 1);
+}
+
+/* ---- dialling ---- */
+
+static void target_dialled(void *user, err_code code, int fd, const struct err *e) {
+    struct target *t = user;
+    t->dial = NULL;
+    if (code != ERR_OK) {
+        target_say(t, e);
+        io_timer_start(t->timer, t->retry_ms, 0);
+        if (t->retry_ms < RETRY_MAX_MS) t->retry_ms *= 2;
+        return;
+    }
+    t->link = control_link_open(t->owner, fd, t);
+    snprintf(t->link->peer.host, sizeof(t->link->peer.host), "%s", t->host);
+    struct err none = {0};
+    if (t->old_key) io_tls_pump_use_old_key(t->link->pump);
+    io_tls_pump_send(t->link->pump, NULL, 0, &t->link->net, &none); /* begins the handshake; its failure shows at the first read */
+    link_flush(t->link);
+}
+
+static void target_dial(void *user) {
+    struct target *t = user;
+    if (t->dial || t->link) return;
+    if (t->node && control_link_to(t->owner, t->node)) { /* that node has linked to us in the meantime */
+        io_timer_start(t->timer, RETRY_MAX_MS, 0);
+        return;
+    }
+    t->dial = io_dial_start(t->owner->loop, t->host, t->port, DIAL_TIMEOUT_MS, target_dialled, t);
+}
+
+void control_dial(struct control *c, const char *host, uint16_t port) {
+    for (size_t i = 0; i < c->n_targets; i++)
+        if (c->targets[i]->port == port && strcmp(c->targets[i]->host, host) == 0) return;
+    if (c->n_targets == MAX_TARGETS) {
+        log_warn("control", "too many peers (%d): %s:%u is not dialled", MAX_TARGETS, host, port);
+        return;
+    }
+    struct target *t = MEM_NEW(struct target);
+    t->owner = c;
+    t->host = mem_strdup(host);
+    t->port = port;
+    t->retry_ms = RETRY_MIN_MS;
+    t->timer = io_timer_open(c->loop, target_dial, t);
+    c->targets[c->n_targets++] = t;
+    io_timer_start(t->timer, 0, 0);
+}
+
+static void target_free(struct target *t) {
+    io_dial_cancel(t->dial);
+    io_timer_close(t->timer);
+    free(t->host);
+    free(t);
+}
+
+void control_undial(struct control *c, const char *host, uint16_t port) {
+    for (size_t i = 0; i < c->n_targets; i++) {
+        struct target *t = c->targets[i];
+        if (t->port != port || strcmp(t->host, host) != 0 || t->link) continue;
+        target_free(t);
+        c->targets[i] = c->targets[--c->n_targets];
+        return;
+    }
+}
+
+void control_shut(struct control *c, uint64_t node, const struct err *why) {
+    struct control_link *l;
+    while ((l = control_link_to(c, node)) != NULL) link_refuse_for(l, why); /* a spare too */
+}
+
+/* ---- the whole ---- */
+
+/* Every beat: links that have ended are freed, silent ones end, the others get a PING. */
+static void control_beat(void *user) {
+    struct control *c = user;
+    clock_us now = io_loop_now(c->loop);
+    struct control_link *next;
+    for (struct control_link *l = c->links; l; l = next) {
+        next = l->next;
+        if (l->closing) {
+            link_free(l);
+            continue;
+        }
+        clock_us limit = l->state == LINK_UP ? SILENCE_US : HANDSHAKE_US;
+        if (now > l->heard + limit) {
+            struct err e = {0};
+            err_set(&e, ERR_TIMEOUT, "nothing was heard for %.1f s", (double)(now - l->heard) / 1e6);
+            link_end(l, &e);
+        } else if (l->state == LINK_UP) { /* a spare too: should the better one end, it is used again */
+            link_send(l, FRAME_PING, 0, NULL, 0);
+        }
+    }
+}
+
+struct control *control_create(struct io_loop *loop, struct io_tls_ctx *tls, const struct control_self *self,
+                               const struct control_callbacks *cb, void *user) {
+    struct control *c = MEM_NEW(struct control);
+    c->loop = loop;
+    c->tls = tls;
+    c->self = *self;
+    c->cb = *cb;
+    c->user = user;
+    c->beat = io_timer_open(loop, control_beat, c);
+    io_timer_start(c->beat, BEAT_MS, BEAT_MS);
+    return c;
+}
+
+void control_free(struct control *c) {
+    if (!c) return;
+    while (c->links) link_free(c->links);
+    for (size_t i = 0; i < c->n_targets; i++) target_free(c->targets[i]);
+    io_timer_close(c->beat);
+    free(c);
+}
+
+bool control_send(struct control *c, uint64_t node, enum frame_type type, uint64_t epoch, const void *payload, size_t len) {
+    struct control_link *l = control_link_to(c, node);
+    return l && link_send(l, type, epoch, payload, len);
+}
+
+size_t control_peers(const struct control *c, struct control_peer *ret, size_t max) {
+    size_t n = 0;
+    for (struct control_link *l = c->links; l && n < max; l = l->next)
+        if (control_link_to(c, l->peer.id) == l) ret[n++] = l->peer;
+    return n;
+}
+
+bool control_find(const struct control *c, uint64_t node, struct control_peer *ret) {
+    struct control_link *l = control_link_to(c, node);
+    if (l) *ret = l->peer;
+    if (l) ret->heard = l->heard;
+    return l != NULL;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT
+ * Control links: one TLS connection between each pair of nodes, on the loop. Peers that were named are dialled, and dialled again for ever
+ * with back-off; sockets that came in are taken; both ends say who they are (HELLO, WELCOME) and beat every 500 ms; a link that is silent
+ * for 2.5 s is down. Each end proves its identity (members/identity.h) before anything else that it says is believed. Knows nothing of
+ * what the frames mean: node/ handles them. Loop thread only; owned by the node. */
+#ifndef CARAVAN_MEMBERS_CONTROL_H
+#define CARAVAN_MEMBERS_CONTROL_H
+
+#include "members/identity.h"
+#include "io/stream.h"
+#include "wire/frame.h"
+
+#define CONTROL_NAME "control.caravan"
+enum { CONTROL_MAX_LINKS = 256 };
+
+/* A node at the other end of a link. */
+struct control_peer {
+    uint64_t id;
+    char name[64];
+    char host[64];      /* the address that its link came from, or that we dialled */
+    uint16_t port;      /* where it listens */
+    uint32_t rtt_us;    /* last measured; 0: not yet */
+    clock_us heard;     /* when something last came from it; control_find only */
+    uint8_t public_key[IO_SIGN_PUBLIC_SIZE]; /* proven */
+    uint64_t incarnation;
+    uint64_t key_id;    /* of the cluster key that the link was made with (io_tls_key_id) */
+};
+
+struct control_callbacks {
+    /* May this node, whose identity is proven, have a link? An error is the reason that it is told. */
+    err_code (*admit)(void *user, const struct control_peer *peer, struct err *e);
+    void (*on_up)(void *user, const struct control_peer *peer);
+    void (*on_down)(void *user, const struct control_peer *peer, const struct err *why);
+    /* A frame other than HELLO, WELCOME, REFUSE, PING and PONG. The payload is valid during the call. A handler that cannot make sense of
+     * it returns an error: the link is closed with that reason. */
+    err_code (*on_frame)(void *user, const struct control_peer *peer, const struct frame_header *h, const uint8_t *payload, struct err *e);
+};
+
+struct control;
+struct control_self {
+    const struct identity *identity; /* both outlive the control */
+    const char *name;
+    uint16_t port;
+};
+struct control *control_create(struct io_loop *loop, struct io_tls_ctx *tls, const struct control_self *self,
+                               const struct control_callbacks *cb, void *user);
+void control_free(struct control *c); /* NULL is fine; no callback comes from it */
+
+/* Dials host:port now and whenever there is no link to it. The same address twice is dialled once. */
+void control_dial(struct control *c, const char *host, uint16_t port);
+/* No longer dials host:port; a link that stands stays. */
+void control_undial(struct control *c, const char *host, uint16_t port);
+/* Ends the link to a node, telling it why. */
+void control_shut(struct control *c, uint64_t node, const struct err *why);
+/* Takes an accepted raw socket whose ClientHello named CONTROL_NAME. */
+void control_take(struct control *c, int fd, const struct sockaddr *peer);
+/* Sends a frame; false when there is no link to that node, or its queue is full (the link then ends). */
+bool control_send(struct control *c, uint64_t node, enum frame_type type, uint64_t epoch, const void *payload, size_t len);
+/* The peers whose links are up. Returns how many were written. */
+size_t control_peers(const struct control *c, struct control_peer *ret, size_t max);
+bool control_find(const struct control *c, uint64_t node, struct control_peer *ret);
+
+#endif

@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: MIT
+ * See membership.h.
+ *
+ * MEMBERS:  u8 message | u8[3] 0 | u32 n | entries.   TELL: n x { u64 id | u64 incarnation | u64 version | u32 beat | u32 flags },
+ * by rising id; version 0: the teller has no record of that incarnation; flag 1: it hears that node itself at this moment.
+ * ASK (do you hear these?), WANT (send me their records), DENY (I was linked with these, and do not hear them): n x u64 id. In an ASK the
+ * second byte is 1: whoever asks knows what a DENY is. */
+#include "members/membership.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+enum { TELL = 1, ASK, WANT, DENY };
+enum { HEAD_SIZE = 8, ENTRY_SIZE = 32, FLAG_HEARD = 1, ASKED_AT_ONCE = 3 };
+#define STAMP_MAX     (UINT64_C(1) << 53)      /* JSON numbers hold it */
+#define WANT_PAUSE_US 1000000ull           /* before the same record is asked for again */
+#define HEARD_US      1500000ull /* a linked node that was silent for longer is not heard: three of its beats are missing */
+#define DENY_US       10000000ull /* so long after a link was lost its end knows that it doesn't hear the other */
+#define ABSENCE_US    5000000ull /* this process stood still: nobody else is to blame for the silence */
+
+struct entry {
+    struct member seen; /* what others may see; first */
+    uint32_t beat;
+    clock_us deadline; /* not linked: when its silence has lasted too long; gone: when it is forgotten */
+    clock_us wanted_at;
+    clock_us heard, lost; /* over its link, last; when that was lost (0: there was none) */
+    uint64_t *asked; /* owned: linked peers that were asked whether they hear it, and have not denied it; NULL: denials don't count */
+    size_t n_asked;
+    uint8_t *bytes; /* owned: seen.record */
+};
+
+struct told { /* one entry of a TELL */
+    uint64_t id, incarnation, version;
+    uint32_t beat, flags;
+};
+
+struct membership {
+    struct entry self;
+    struct entry *members[MEMBERSHIP_MAX]; /* by rising id; without this node */
+    size_t hint; /* the place that was last looked up */
+    size_t n, n_live; /* n_live: not gone, without this node */
+    uint64_t out[MEMBERSHIP_MAX_OUT];
+    size_t n_out;
+    uint32_t turn; /* whose turn it is to be told */
+    clock_us now, next_round, ticked; /* now: the last time that was given */
+    struct membership_action *actions; /* at_action..n_actions are to be taken */
+    size_t n_actions, at_action, room;
+};
+
+const char *membership_state_name(enum member_state s) {
+    static const char *const names[MEMBER_STATE_COUNT] = {"gone", "suspect", "up"};
+    assert(s < MEMBER_STATE_COUNT);
+    return names[s];
+}
+
+/* ---- actions ---- */
+
+static struct membership_action *act(struct membership *m, enum membership_action_kind kind) {
+    if (m->at_action == m->n_actions) m->at_action = m->n_actions = 0;
+    if (m->n_actions == m->room) {
+        m->room = m->room ? 2 * m->room : 16;
+        m->actions = mem_realloc(m->actions, m->room, sizeof(*m->actions));
+    }
+    struct membership_action *a = &m->actions[m->n_actions++];
+    a->kind = kind;
+    a->n_ids = 0;
+    return a;
+}
+
+static struct membership_action *act_send(struct membership *m, uint64_t to, uint8_t message) {
+    struct membership_action *a = act(m, MEMBERSHIP_SEND);
+    a->to = to;
+    a->message = message;
+    return a;
+}
+
+static void act_pass_on(struct membership *m, uint64_t to, uint64_t about) {
+    struct membership_action *a = act(m, MEMBERSHIP_PASS_ON);
+    a->to = to;
+    a->about = about;
+}
+
+bool membership_next_action(struct membership *m, struct membership_action *ret) {
+    if (m->at_action == m->n_actions) return false;
+    *ret = m->actions[m->at_action++];
+    return true;
+}
+
+/* ---- the table ---- */
+
+static size_t place_of(const struct membership *m, uint64_t id) {
+    size_t low = 0, high = m->n;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (m->members[mid]->seen.id < id) low = mid + 1;
+        else high = mid;
+    }
+    return low;
+}
+
+static struct entry *find(const struct membership *m, uint64_t id) {
+    size_t at = place_of(m, id);
+    return at < m->n && m->members[at]->seen.id == id ? m->members[at] : NULL;
+}
+
+static bool is_out(const struct membership *m, uint64_t id) {
+    for (size_t i = 0; i < m->n_out; i++)
+        if (m->out[i] == id) return true;
+    return false;
+}
+
+static void set_state(struct membership *m, struct entry *x, enum member_state to) {
+    static const bool legal[MEMBER_STATE_COUNT][MEMBER_STATE_COUNT] = {
+        [MEMBER_GONE] = {[MEMBER_SUSPECT] = true, [MEMBER_UP] = true},
+        [MEMBER_SUSPECT] = {[MEMBER_UP] = true, [MEMBER_GONE] = true},
+        [MEMBER_UP] = {[MEMBER_SUSPECT] = true, [MEMBER_GONE] = true},
+    };
+    enum member_state was = x->seen.state;
+    if (was == to) return;
+    assert(legal[was][to]);
+    x->seen.state = to;
+    m->n_live += was == MEMBER_GONE;
+    m->n_live -= to == MEMBER_GONE;
+    log_debug("membership", "%016llx: %s -> %s", (unsigned long long)x->seen.id, membership_state_name(was), membership_state_name(to));
+    struct membership_action *a = act(m, MEMBERSHIP_TURN);
+    a->about = x->seen.id;
+    a->was = was;
+    a->is = to;
+}
+
+static void drop_record(struct entry *x) {
+    free(x->bytes);
+    x->bytes = NULL;
+    x->seen.record = NULL;
+    x->seen.record_len = 0;
+}
+
+static void set_record(struct entry *x, uint64_t incarnation, uint64_t version, const void *record, size_t len) {
+    drop_record(x);
+    x->bytes = mem_alloc(len + 1);
+    memcpy(x->bytes, record, len);
+    x->seen.record = x->bytes;
+    x->seen.record_len = len;
+    x->seen.record_incarnation = incarnation;
+    x->seen.version = version;
+}
+
+static void ask_no_more(struct entry *x) {
+    free(x->asked);
+    x->asked = NULL;
+    x->n_asked = 0;
+}
+
+static void forget(struct membership *m, size_t at) {
+    ask_no_more(m->members[at]);
+    drop_record(m->members[at]);
+    free(m->members[at]);
+    memmove(&m->members[at], &m->members[at + 1], (--m->n - at) * sizeof(m->members[0]));
+}
+
+/* Room for one more: of those that are gone the one that would be forgotten first. */
+static bool make_room(struct membership *m) {
+    size_t oldest = MEMBERSHIP_MAX;
+    if (m->n < MEMBERSHIP_MAX) return true;
+    for (size_t i = 0; i < m->n; i++)
+        if (m->members[i]->seen.state == MEMBER_GONE &&
+            (oldest == MEMBERSHIP_MAX || m->members[i]->deadline < m->members[oldest]->deadline))
+            oldest = i;
+    if (oldest == MEMBERSHIP_MAX) return false;
+    forget(m, oldest);
+    return true;
+}
+
+/* The node's entry, made where there is none; NULL: it is shut out, or there is no room. */
+static struct entry *meet(struct membership *m, clock_us now, uint64_t id) {
+    if (m->hint + 1 < m->n && m->members[m->hint + 1]->seen.id == id) return m->members[++m->hint]; /* peers tell in this order */
+    struct entry *x = find(m, id);
+    if (x) m->hint = place_of(m, id);
+    if (x || is_out(m, id) || !make_room(m)) return x;
+    size_t at = m->hint = place_of(m, id);
+    memmove(&m->members[at + 1], &m->members[at], (m->n++ - at) * sizeof(m->members[0]));
+    m->members[at] = x = MEM_NEW(struct entry);
+    x->seen.id = id;
+    x->deadline = now + MEMBERSHIP_TOMBSTONE_US;
+    return x;
+}
+
+/* ---- time and silence ---- */
+
+static bool is_mesh(const struct membership *m) { return m->n_live < MEMBERSHIP_MESH; }
+
+/* How long word of a live node may take from anybody to here. In a mesh nearly all hear it themselves, and some of them tell in each round;
+ * else some rounds, and one more whenever the cluster doubles. */
+static clock_us silence(const struct membership *m) {
+    clock_us rounds = is_mesh(m) ? 3 : 4;
+    for (size_t n = m->n_live; n > 0 && !is_mesh(m); n /= 2) rounds++;
+    return rounds * MEMBERSHIP_ROUND_US;
+}
+
+static void give_up(struct membership *m, clock_us now, struct entry *x) {
+    drop_record(x);
+    ask_no_more(x);
+    x->deadline = now + MEMBERSHIP_TOMBSTONE_US;
+    set_state(m, x, MEMBER_GONE);
+}
+
+/* Somebody hears this node. `itself`: by a beat that is newer than the last. */
+static void vouched(struct membership *m, clock_us now, struct entry *x, bool itself) {
+    if (x->seen.linked || (x->seen.state == MEMBER_GONE && !itself)) return;
+    x->deadline = now + silence(m);
+    if (x->seen.state == MEMBER_GONE) set_state(m, x, MEMBER_SUSPECT);
+    if (itself && !is_mesh(m)) set_state(m, x, MEMBER_UP);
+}
+
+static void check_deadlines(struct membership *m, clock_us now) {
+    for (size_t i = m->n; i-- > 0;) {
+        struct entry *x = m->members[i];
+        if (x->seen.linked || now < x->deadline) continue;
+        if (x->seen.state == MEMBER_GONE) {
+            forget(m, i);
+        } else if (x->seen.state == MEMBER_SUSPECT) {
+            give_up(m, now, x);
+        } else {
+            x->deadline = now + silence(m);
+            set_state(m, x, MEMBER_SUSPECT);
+        }
+    }
+}
+
+/* The next linked peer in turn, of those that come after `turn` places; NULL: none is linked. */
+static struct entry *next_linked(struct membership *m) {
+    for (size_t i = 0; i < m->n; i++) {
+        m->turn = (m->turn + 1) % (uint32_t)m->n;
+        if (m->members[m->turn]->seen.linked) return m->members[m->turn];
+    }
+    return NULL;
+}
+
+static void round_begin(struct membership *m) {
+    m->self.beat++;
+    const struct entry *first = NULL;
+    for (int i = 0; i < MEMBERSHIP_FANOUT; i++) {
+        const struct entry *x = next_linked(m);
+        if (!x || x == first) return;
+        if (!first) first = x;
+        act_send(m, x->seen.id, TELL);
+    }
+}
+
+void membership_tick(struct membership *m, clock_us now, clock_us *ret_next) {
+    if (m->ticked && now > m->ticked + ABSENCE_US)
+        for (size_t i = 0; i < m->n; i++) m->members[i]->deadline += now - m->ticked;
+    m->ticked = m->now = now;
+    check_deadlines(m, now);
+    if (now >= m->next_round) {
+        m->next_round = now + MEMBERSHIP_ROUND_US;
+        round_begin(m);
+    }
+    *ret_next = m->next_round;
+    for (size_t i = 0; i < m->n; i++)
+        if (!m->members[i]->seen.linked && m->members[i]->deadline < *ret_next) *ret_next = m->members[i]->deadline;
+}
+
+/* ---- links ---- */
+
+void membership_link_up(struct membership *m, clock_us now, uint64_t id, uint64_t incarnation) {
+    struct entry *x = meet(m, now, id);
+    if (!x) return;
+    ask_no_more(x);
+    m->now = now;
+    x->seen.linked = true;
+    x->heard = now;
+    x->lost = 0;
+    if (incarnation > x->seen.incarnation) {
+        x->seen.incarnation = incarnation;
+        x->beat = 0;
+    }
+    set_state(m, x, MEMBER_UP);
+    act_send(m, id, TELL);
+    if (m->self.seen.record) act_pass_on(m, id, m->self.seen.id);
+}
+
+void membership_heard(struct membership *m, uint64_t id, clock_us when) {
+    struct entry *x = find(m, id);
+    if (x && x->seen.linked && when > x->heard) x->heard = when;
+}
+
+static bool hears(const struct membership *m, const struct entry *x) { return x->seen.linked && m->now <= x->heard + HEARD_US; }
+
+static void act_ask(struct membership *m, uint64_t to, uint64_t about) {
+    struct membership_action *a = act_send(m, to, ASK);
+    a->ids[a->n_ids++] = about;
+}
+
+/* Do others hear it? In a mesh, where each would be linked with it, all are asked, and it is gone as soon as all have denied it; else a
+ * few. False: nobody is linked. */
+static bool ask_about(struct membership *m, struct entry *x) {
+    ask_no_more(x);
+    if (is_mesh(m)) x->asked = mem_calloc(m->n, sizeof(*x->asked));
+    for (size_t i = 0; i < m->n && is_mesh(m); i++) {
+        if (!m->members[i]->seen.linked) continue;
+        x->asked[x->n_asked++] = m->members[i]->seen.id;
+        act_ask(m, m->members[i]->seen.id, x->seen.id);
+    }
+    if (is_mesh(m)) return x->n_asked > 0;
+    const struct entry *asked[ASKED_AT_ONCE] = {0};
+    for (int i = 0; i < ASKED_AT_ONCE; i++) {
+        asked[i] = next_linked(m);
+        if (!asked[i] || (i > 0 && asked[i] == asked[0])) break;
+        act_ask(m, asked[i]->seen.id, x->seen.id);
+    }
+    return asked[0] != NULL;
+}
+
+void membership_link_down(struct membership *m, clock_us now, uint64_t id, bool closed) {
+    struct entry *x = find(m, id);
+    if (!x || !x->seen.linked) return;
+    m->now = x->lost = now;
+    x->seen.linked = false;
+    x->deadline = now + (closed ? MEMBERSHIP_CLOSED_US : is_mesh(m) ? MEMBERSHIP_PROBE_US : silence(m));
+    set_state(m, x, MEMBER_SUSPECT);
+    if (!ask_about(m, x)) give_up(m, now, x);
+}
+
+void membership_set_out(struct membership *m, uint64_t id, bool out) {
+    size_t i = 0;
+    while (i < m->n_out && m->out[i] != id) i++;
+    if (out && i == m->n_out && m->n_out < MEMBERSHIP_MAX_OUT) m->out[m->n_out++] = id;
+    if (!out && i < m->n_out) m->out[i] = m->out[--m->n_out];
+    struct entry *x = out ? find(m, id) : NULL;
+    if (!x) return;
+    set_state(m, x, MEMBER_GONE);
+    forget(m, place_of(m, id));
+}
+
+/* The places of the sorted ring of live nodes, this one's being 0, at which there should be a link: 1, 2, 4 ... in both directions. */
+static bool is_finger(size_t place, size_t n) {
+    size_t back = n - place;
+    return (place & (place - 1)) == 0 || (back & (back - 1)) == 0;
+}
+
+size_t membership_wanted(const struct membership *m, uint64_t *ret, size_t max) {
+    size_t n = 0, place = 0, start = place_of(m, m->self.seen.id);
+    for (size_t i = 0; i < m->n && n < max; i++) {
+        const struct entry *x = m->members[(start + i) % m->n];
+        if (x->seen.state == MEMBER_GONE) continue;
+        place++;
+        if (!x->seen.linked && (is_mesh(m) || is_finger(place, m->n_live + 1))) ret[n++] = x->seen.id;
+    }
+    return n;
+}
+
+/* ---- records ---- */
+
+/* Is the stamp (incarnation, version) beyond that of the record that is known? A record that is no longer here may come again. */
+static bool is_news(const struct entry *x, uint64_t incarnation, uint64_t version) {
+    const struct member *k = &x->seen;
+    if (incarnation != k->record_incarnation) return incarnation > k->record_incarnation;
+    return k->record ? version > k->version : version >= k->version;
+}
+
+void membership_stamp(const struct membership *m, uint64_t *ret_incarnation, uint64_t *ret_version) {
+    *ret_incarnation = m->self.seen.incarnation;
+    *ret_version = m->self.seen.record_incarnation == m->self.seen.incarnation ? m->self.seen.version + 1 : 1;
+}
+
+void membership_speak(struct membership *m, clock_us now, const void *record, size_t len) {
+    uint64_t incarnation, version;
+    (void)now;
+    membership_stamp(m, &incarnation, &version);
+    set_record(&m->self, incarnation, version, record, len);
+    for (size_t i = 0; i < m->n; i++)
+        if (m->members[i]->seen.linked) act_pass_on(m, m->members[i]->seen.id, m->self.seen.id);
+}
+
+void membership_record(struct membership *m, clock_us now, uint64_t id, uint64_t incarnation, uint64_t version, const void *record,
+                       size_t len) {
+    if (id == m->self.seen.id || incarnation > STAMP_MAX || version == 0 || version > STAMP_MAX) return;
+    struct entry *x = meet(m, now, id);
+    if (!x) return;
+    if (incarnation > x->seen.incarnation) {
+        x->seen.incarnation = incarnation;
+        x->beat = 0;
+        vouched(m, now, x, true);
+    }
+    if (x->seen.state == MEMBER_GONE || !is_news(x, incarnation, version)) return;
+    set_record(x, incarnation, version, record, len);
+    act(m, MEMBERSHIP_NEWS)->about = id;
+}
+
+/* ---- what peers say ---- */
+
+/* Others know something of this node that it has not said, or no longer knows: a state folder that was put back. It goes past that. */
+static void outdo(struct membership *m, const struct told *t) {
+    const struct member *s = &m->self.seen;
+    uint64_t version = s->record_incarnation == s->incarnation ? s->version : 0;
+    bool ahead = t->incarnation > s->incarnation || (t->incarnation == s->incarnation && (t->version > version || t->beat > m->self.beat));
+    if (!ahead || t->incarnation >= STAMP_MAX) return;
+    m->self.seen.incarnation = t->incarnation + 1;
+    m->self.beat = 0;
+    act(m, MEMBERSHIP_SPEAK);
+}
+
+static void hear_told(struct membership *m, clock_us now, const struct told *t, struct membership_action *want) {
+    if (t->id == m->self.seen.id) {
+        outdo(m, t);
+        return;
+    }
+    struct entry *x = meet(m, now, t->id);
+    if (!x) return;
+    bool newer = t->incarnation > x->seen.incarnation || (t->incarnation == x->seen.incarnation && t->beat > x->beat);
+    if (newer) {
+        x->seen.incarnation = t->incarnation;
+        x->beat = t->beat;
+    }
+    if (newer || (t->flags & FLAG_HEARD)) vouched(m, now, x, newer);
+    if (t->version == 0 || x->seen.state == MEMBER_GONE || want->n_ids == MEMBERSHIP_MAX_IDS || now < x->wanted_at ||
+        !is_news(x, t->incarnation, t->version))
+        return;
+    x->wanted_at = now + WANT_PAUSE_US;
+    want->ids[want->n_ids++] = t->id;
+}
+
+static struct told told_get(const uint8_t *p) {
+    return (struct told){.id = bytes_get_u64(p),
+                         .incarnation = bytes_get_u64(p + 8),
+                         .version = bytes_get_u64(p + 16),
+                         .beat = bytes_get_u32(p + 24),
+                         .flags = bytes_get_u32(p + 28)};
+}
+
+static err_code hear_tell(struct membership *m, clock_us now, uint64_t from, const uint8_t *p, uint32_t n, struct err *e) {
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        struct told t = told_get(p + (size_t)i * ENTRY_SIZE);
+        if (t.id <= last || t.incarnation > STAMP_MAX || t.version > STAMP_MAX || t.flags > FLAG_HEARD)
+            return err_set(e, ERR_PROTOCOL, "MEMBERS: entry %u is malformed", i);
+        last = t.id;
+    }
+    struct membership_action want = {.kind = MEMBERSHIP_SEND, .to = from, .message = WANT};
+    for (uint32_t i = 0; i < n; i++) {
+        struct told t = told_get(p + (size_t)i * ENTRY_SIZE);
+        hear_told(m, now, &t, &want);
+    }
+    if (want.n_ids > 0) *act(m, MEMBERSHIP_SEND) = want;
+    return ERR_OK;
+}
+
+/* Was it linked, so that it would be heard if it were there? Whoever never was cannot tell. */
+static bool denies(const struct membership *m, const struct entry *x) {
+    return !hears(m, x) && (x->seen.linked || (x->lost != 0 && m->now < x->lost + DENY_US));
+}
+
+static void hear_denial(struct membership *m, clock_us now, uint64_t from, uint64_t id) {
+    struct entry *x = find(m, id);
+    for (size_t i = 0; x && i < x->n_asked; i++) {
+        if (x->asked[i] != from) continue;
+        x->asked[i] = x->asked[--x->n_asked];
+        if (x->n_asked == 0 && x->seen.state == MEMBER_SUSPECT) give_up(m, now, x);
+        return;
+    }
+}
+
+static err_code hear_ids(struct membership *m, clock_us now, uint64_t from, const uint8_t *data, uint32_t n, struct err *e) {
+    if (n == 0 || n > MEMBERSHIP_MAX_IDS) return err_set(e, ERR_PROTOCOL, "MEMBERS: a question about %u nodes", n);
+    struct membership_action answer = {.kind = MEMBERSHIP_SEND, .to = from, .message = TELL};
+    struct membership_action denial = {.kind = MEMBERSHIP_SEND, .to = from, .message = DENY};
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t id = bytes_get_u64(data + HEAD_SIZE + 8 * (size_t)i);
+        const struct entry *x = id == m->self.seen.id ? &m->self : find(m, id);
+        if (data[0] == DENY) hear_denial(m, now, from, id);
+        if (data[0] == WANT && x && x->seen.record) act_pass_on(m, from, id);
+        if (data[0] == ASK && x && hears(m, x)) answer.ids[answer.n_ids++] = id;
+        if (data[0] == ASK && data[1] == 1 && x && denies(m, x)) denial.ids[denial.n_ids++] = id;
+    }
+    if (answer.n_ids > 0) *act(m, MEMBERSHIP_SEND) = answer;
+    if (denial.n_ids > 0) *act(m, MEMBERSHIP_SEND) = denial;
+    return ERR_OK;
+}
+
+err_code membership_hear(struct membership *m, clock_us now, uint64_t from, const uint8_t *data, size_t len, struct err *e) {
+    uint32_t n = len >= HEAD_SIZE ? bytes_get_u32(data + 4) : 0;
+    size_t each = len >= HEAD_SIZE && data[0] == TELL ? ENTRY_SIZE : 8;
+    if (len < HEAD_SIZE || data[0] < TELL || data[0] > DENY || n > MEMBERSHIP_MAX + 1 || len != HEAD_SIZE + n * each)
+        return err_set(e, ERR_PROTOCOL, "a MEMBERS frame of %zu bytes is malformed", len);
+    m->now = now;
+    if (data[0] == TELL) return hear_tell(m, now, from, data + HEAD_SIZE, n, e);
+    return hear_ids(m, now, from, data, n, e);
+}
+
+/* ---- writing ---- */
+
+static void put_told(const struct membership *m, const struct entry *x, struct buf *out) {
+    uint8_t p[ENTRY_SIZE];
+    const struct member *k = &x->seen;
+    bytes_put_u64(p, k->id);
+    bytes_put_u64(p + 8, k->incarnation);
+    /* a record that is no longer here, of a node that is linked and told an older one: it has to hear that it is behind */
+    bool known = (k->record || k->linked) && k->record_incarnation == k->incarnation;
+    bytes_put_u64(p + 16, known ? k->version : 0);
+    bytes_put_u32(p + 24, x->beat);
+    bytes_put_u32(p + 28, hears(m, x) ? FLAG_HEARD : 0);
+    buf_append(out, p, sizeof(p));
+}
+
+/* All that is known of live nodes, this one in its place. */
+static uint32_t put_all(const struct membership *m, struct buf *out) {
+    uint32_t n = 0;
+    size_t own = place_of(m, m->self.seen.id);
+    for (size_t i = 0; i <= m->n; i++) {
+        if (i == own) put_told(m, &m->self, out), n++;
+        if (i < m->n && m->members[i]->seen.state != MEMBER_GONE) put_told(m, m->members[i], out), n++;
+    }
+    return n;
+}
+
+void membership_write(const struct membership *m, const struct membership_action *a, struct buf *out) {
+    size_t head = out->len;
+    uint32_t n = a->n_ids;
+    uint8_t p[HEAD_SIZE] = {a->message, a->message == ASK};
+    buf_append(out, p, sizeof(p));
+    if (a->message == TELL && a->n_ids == 0) {
+        n = put_all(m, out);
+    } else if (a->message == TELL) {
+        const struct entry *x = find(m, a->ids[0]);
+        n = 0;
+        for (uint32_t i = 0; i < a->n_ids; i++)
+            if ((x = find(m, a->ids[i])) != NULL) put_told(m, x, out), n++;
+    } else {
+        for (uint32_t i = 0; i < a->n_ids; i++) {
+            bytes_put_u64(p, a->ids[i]);
+            buf_append(out, p, 8);
+        }
+    }
+    if (!out->failed) bytes_put_u32(out->data + head + 4, n);
+}
+
+/* ---- the whole ---- */
+
+struct membership *membership_create(uint64_t self, uint64_t incarnation, uint32_t seed) {
+    struct membership *m = MEM_NEW(struct membership);
+    m->self.seen = (struct member){.id = self, .incarnation = incarnation, .state = MEMBER_UP};
+    m->turn = seed % MEMBERSHIP_MAX;
+    return m;
+}
+
+void membership_free(struct membership *m) {
+    if (!m) return;
+    while (m->n > 0) forget(m, m->n - 1);
+    drop_record(&m->self);
+    free(m->actions);
+    free(m);
+}
+
+const struct member *membership_get(const struct membership *m, size_t at) { return at < m->n ? &m->members[at]->seen : NULL; }
+
+const struct member *membership_self(const struct membership *m) { return &m->self.seen; }
+
+const struct member *membership_find(const struct membership *m, uint64_t id) {
+    const struct entry *x = find(m, id);
+    return x ? &x->seen : NULL;
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT
+ * See roster.h. */
+#include "members/roster.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "members/identity.h"
+
+enum { MAX_FILE = 1 << 20 };
+
+/* ---- peers ---- */
+
+bool roster_meet(struct roster *r, const struct roster_peer *p) {
+    struct roster_peer *slot = NULL, *oldest = &r->peers[0];
+    for (size_t i = 0; i < r->n_peers; i++) {
+        struct roster_peer *q = &r->peers[i];
+        bool same_place = q->port == p->port && strcmp(q->host, p->host) == 0;
+        if (q->id == p->id ? p->id != 0 || same_place : (q->id == 0 || p->id == 0) && same_place) slot = q;
+        if (q->seen < oldest->seen) oldest = q;
+    }
+    if (slot && p->id == 0) return false; /* an address that is known already */
+    bool changed =
+        !slot || slot->id != p->id || slot->port != p->port || strcmp(slot->host, p->host) != 0 || strcmp(slot->name, p->name) != 0;
+    if (!slot) slot = r->n_peers < ROSTER_MAX_PEERS ? &r->peers[r->n_peers++] : oldest;
+    *slot = *p;
+    return changed;
+}
+
+bool roster_knows(const struct roster *r, uint64_t id) {
+    for (size_t i = 0; i < r->n_peers; i++)
+        if (r->peers[i].id == id && id != 0) return true;
+    return false;
+}
+
+const struct roster_peer *roster_find(const struct roster *r, const char *name, bool *ret_many) {
+    const struct roster_peer *found = NULL;
+    *ret_many = false;
+    for (size_t i = 0; i < r->n_peers; i++) {
+        char id[20];
+        snprintf(id, sizeof(id), "%016llx", (unsigned long long)r->peers[i].id);
+        if (r->peers[i].id == 0 || (strcmp(r->peers[i].name, name) != 0 && strcmp(id, name) != 0)) continue;
+        *ret_many = found != NULL;
+        if (found) return NULL;
+        found = &r->peers[i];
+    }
+    return found;
+}
+
+/* ---- who is shut out ---- */
+
+static struct roster_removed *roster_about(const struct roster *r, const uint8_t *public_key) {
+    for (size_t i = 0; i < r->n_removed; i++)
+        if (memcmp(r->removed[i].public_key, public_key, IO_SIGN_PUBLIC_SIZE) == 0) return (struct roster_removed *)&r->removed[i];
+    return NULL;
+}
+
+bool roster_is_out(const struct roster *r, const uint8_t public_key[IO_SIGN_PUBLIC_SIZE]) {
+    const struct roster_removed *w = roster_about(r, public_key);
+    return w && w->out;
+}
+
+bool roster_hear(struct roster *r, const struct roster_removed *word) {
+    struct roster_removed *known = roster_about(r, word->public_key);
+    if (known && (word->time < known->time || (word->time == known->time && word->out <= known->out))) return false;
+    if (!known && r->n_removed < ROSTER_MAX_REMOVED) known = &r->removed[r->n_removed++];
+    for (size_t i = 0; !known && i < r->n_removed; i++)
+        if (!r->removed[i].out) known = &r->removed[i];
+    if (!known) return false;
+    *known = *word;
+    return true;
+}
+
+struct roster_removed roster_word(const struct roster *r, const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], const char *name, bool out,
+                                  int64_t now) {
+    struct roster_removed word = {.time = now, .out = out};
+    const struct roster_removed *known = roster_about(r, public_key);
+    if (known && known->time >= now) word.time = known->time + 1; /* a clock that is behind */
+    memcpy(word.public_key, public_key, sizeof(word.public_key));
+    snprintf(word.name, sizeof(word.name), "%s", name);
+    return word;
+}
+
+/* ---- JSON ---- */
+
+void roster_words_encode(const struct roster_removed *words, size_t n, yyjson_mut_doc *doc, yyjson_mut_val *root, const char *key) {
+    yyjson_mut_val *list = yyjson_mut_obj_add_arr(doc, root, key);
+    for (size_t i = 0; i < n; i++) {
+        char hex[2 * IO_SIGN_PUBLIC_SIZE + 1];
+        yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, list);
+        str_hex(words[i].public_key, IO_SIGN_PUBLIC_SIZE, hex);
+        yyjson_mut_obj_add_strcpy(doc, o, "key", hex);
+        yyjson_mut_obj_add_strcpy(doc, o, "name", words[i].name);
+        yyjson_mut_obj_add_int(doc, o, "time", words[i].time);
+        yyjson_mut_obj_add_bool(doc, o, "out", words[i].out);
+    }
+}
+
+static err_code word_decode(yyjson_val *o, struct roster_removed *w, struct err *e) {
+    const char *key = NULL;
+    err_code code = json_need_str(o, "key", &key, e);
+    if (code == ERR_OK && !str_unhex(key, w->public_key, sizeof(w->public_key)))
+        code = err_set(e, ERR_INVALID, "field \"key\": expected 64 hexadecimal digits");
+    if (code == ERR_OK) code = json_get_line(o, "name", w->name, sizeof(w->name), e);
+    if (code == ERR_OK) code = json_need_i64(o, "time", 0, INT64_C(1) << 50, &w->time, e);
+    if (code == ERR_OK) code = json_get_bool(o, "out", &w->out, e);
+    return code;
+}
+
+err_code roster_words_decode(yyjson_val *root, const char *key, struct roster_removed *ret, size_t *ret_n, struct err *e) {
+    yyjson_val *list = yyjson_obj_get(root, key), *v;
+    yyjson_arr_iter it;
+    *ret_n = 0;
+    if (!list) return ERR_OK;
+    if (!yyjson_is_arr(list)) return err_set(e, ERR_INVALID, "field \"%s\": expected an array", key);
+    if (yyjson_arr_size(list) > ROSTER_MAX_REMOVED)
+        return err_set(e, ERR_LIMIT, "field \"%s\": more than %d entries", key, ROSTER_MAX_REMOVED);
+    err_code code = ERR_OK;
+    for (yyjson_arr_iter_init(list, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));) code = word_decode(v, &ret[(*ret_n)++], e);
+    return code;
+}
+
+/* ---- the file ---- */
+
+static err_code peer_decode(yyjson_val *o, struct roster_peer *p, struct err *e) {
+    const char *key = "";
+    int64_t port = 0;
+    err_code code = json_get_str(o, "key", &key, e);
+    if (code == ERR_OK && key[0] && !str_unhex(key, p->public_key, sizeof(p->public_key)))
+        code = err_set(e, ERR_INVALID, "field \"key\": expected 64 hexadecimal digits");
+    if (code == ERR_OK) code = json_get_line(o, "name", p->name, sizeof(p->name), e);
+    if (code == ERR_OK) code = json_get_line(o, "host", p->host, sizeof(p->host), e);
+    if (code == ERR_OK) code = json_need_i64(o, "port", 1, 65535, &port, e);
+    if (code == ERR_OK) code = json_get_i64(o, "seen", 0, INT64_C(1) << 50, &p->seen, e);
+    if (code == ERR_OK && !p->host[0]) code = err_set(e, ERR_INVALID, "field \"host\" is empty");
+    p->id = key[0] ? io_sign_id(p->public_key) : 0;
+    p->port = (uint16_t)port;
+    return code;
+}
+
+static err_code roster_parse(const char *text, size_t len, struct roster *ret, struct err *e) {
+    yyjson_doc *doc;
+    err_code code = json_parse(text, len, &doc, e);
+    if (code != ERR_OK) return code;
+    yyjson_val *root = yyjson_doc_get_root(doc), *peers = yyjson_obj_get(root, "peers"), *v;
+    yyjson_arr_iter it;
+    code = roster_words_decode(root, "removed", ret->removed, &ret->n_removed, e);
+    if (code == ERR_OK && yyjson_arr_size(peers) > ROSTER_MAX_PEERS) code = err_set(e, ERR_LIMIT, "more than %d peers", ROSTER_MAX_PEERS);
+    if (yyjson_is_arr(peers))
+        for (yyjson_arr_iter_init(peers, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));)
+            code = peer_decode(v, &ret->peers[ret->n_peers++], e);
+    yyjson_doc_free(doc);
+    return code;
+}
+
+err_code roster_load(const char *path, struct roster *ret, struct err *e) {
+    memset(ret, 0, sizeof(*ret));
+    struct buf b;
+    buf_init(&b, MAX_FILE);
+    err_code code = file_read(path, "the list of peers", &b, e);
+    if (code != ERR_OK) {
+        buf_done(&b);
+        return code == ERR_NOT_FOUND ? ERR_OK : code;
+    }
+    struct roster *r = MEM_NEW(struct roster);
+    code = roster_parse(buf_cstr(&b), b.len, r, e);
+    if (code == ERR_OK) *ret = *r;
+    free(r);
+    buf_done(&b);
+    if (code != ERR_OK) {
+        err_prefix(e, "the list of peers \"%s\"", path);
+        err_hint(e, "remove the file; peers are then found by --peer or discovery");
+    }
+    return code;
+}
+
+err_code roster_save(const char *path, const struct roster *r, struct err *e) {
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_val *peers = yyjson_mut_obj_add_arr(doc, root, "peers");
+    for (size_t i = 0; i < r->n_peers; i++) {
+        const struct roster_peer *p = &r->peers[i];
+        yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, peers);
+        char key[2 * IO_SIGN_PUBLIC_SIZE + 1] = "";
+        if (p->id) str_hex(p->public_key, IO_SIGN_PUBLIC_SIZE, key);
+        yyjson_mut_obj_add_strcpy(doc, o, "key", key);
+        yyjson_mut_obj_add_strcpy(doc, o, "name", p->name);
+        yyjson_mut_obj_add_strcpy(doc, o, "host", p->host);
+        yyjson_mut_obj_add_uint(doc, o, "port", p->port);
+        yyjson_mut_obj_add_int(doc, o, "seen", p->seen);
+    }
+    roster_words_encode(r->removed, r->n_removed, doc, root, "removed");
+    struct buf b;
+    buf_init(&b, MAX_FILE);
+    json_write(&b, doc);
+    buf_append_byte(&b, '\n');
+    err_code code = b.failed ? err_set(e, ERR_LIMIT, "the list of peers is too long") : file_make_folders(path, e);
+    if (code == ERR_OK) code = file_write(path, b.data, b.len, e);
+    buf_done(&b);
+    yyjson_mut_doc_free(doc);
+    return code;
+}

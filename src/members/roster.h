@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ * What a node remembers of its cluster from one start to the next, in one file of its state folder: the nodes it has met, and where they
+ * were, so that it finds them again without being told; and the nodes that were shut out, which all nodes tell each other (the newest word
+ * about a node holds). Both lists are bounded. Values and their JSON; blocking file access in load and save only. Any thread. */
+#ifndef CARAVAN_MEMBERS_ROSTER_H
+#define CARAVAN_MEMBERS_ROSTER_H
+
+#include "base/err.h"
+#include "base/json.h"
+#include "io/sign.h"
+
+enum { ROSTER_MAX_PEERS = 64, ROSTER_MAX_REMOVED = 64 };
+
+struct roster_peer {
+    uint64_t id;         /* 0: only its address is known, from a join code */
+    uint8_t public_key[IO_SIGN_PUBLIC_SIZE];
+    char name[64], host[64];
+    uint16_t port;
+    int64_t seen;        /* seconds since 1970 */
+};
+/* A word about a node: out, or in again. */
+struct roster_removed {
+    uint8_t public_key[IO_SIGN_PUBLIC_SIZE];
+    char name[64];       /* what it was called, for people */
+    int64_t time;        /* seconds since 1970 when it was said; of two words the later one holds */
+    bool out;
+};
+struct roster {
+    struct roster_peer peers[ROSTER_MAX_PEERS];
+    size_t n_peers;
+    struct roster_removed removed[ROSTER_MAX_REMOVED];
+    size_t n_removed;
+};
+
+/* A file that is not there is an empty roster. */
+err_code roster_load(const char *path, struct roster *ret, struct err *e);
+err_code roster_save(const char *path, const struct roster *r, struct err *e);
+
+/* Remembers a node; the one not seen for longest makes room. True: something of weight changed (more than `seen`). */
+bool roster_meet(struct roster *r, const struct roster_peer *p);
+bool roster_knows(const struct roster *r, uint64_t id);
+/* The node with this name, or whose id is written in hexadecimal; NULL: none, or more than one (*ret_many). */
+const struct roster_peer *roster_find(const struct roster *r, const char *name, bool *ret_many);
+
+/* Takes a word about a node in. True: it was news. When the list is full the oldest word that lets a node in makes room; if every word
+ * shuts
+ * one out, the new one is dropped (false). */
+bool roster_hear(struct roster *r, const struct roster_removed *word);
+/* Makes the word that replaces whatever is known. */
+struct roster_removed roster_word(const struct roster *r, const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], const char *name, bool out,
+                                  int64_t now);
+bool roster_is_out(const struct roster *r, const uint8_t public_key[IO_SIGN_PUBLIC_SIZE]);
+
+/* The words as a JSON array in a node's record. Decoding refuses what is malformed or too long. */
+void roster_words_encode(const struct roster_removed *words, size_t n, yyjson_mut_doc *doc, yyjson_mut_val *root, const char *key);
+err_code roster_words_decode(yyjson_val *root, const char *key, struct roster_removed *ret, size_t *ret_n, struct err *e);
+
+#endif

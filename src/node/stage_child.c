@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT
+ * See stages.h. */
+#include "node/stage_child.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "io/sock.h"
+#include "wire/link.h"
+
+enum { STOP_MS = 5000 };
+
+struct stage_child {
+    struct stages *owner;
+    struct stage_order order;
+    struct stage_state state;
+    struct io_child *process;
+    struct wire_link *link;  /* LOCAL; NULL once it has closed */
+    struct io_poll *poll;
+    struct io_timer *killer; /* runs from when it should end until it has */
+    struct io_task reading;  /* frames that were buffered already */
+    bool stopping;           /* the node wants it gone: only then is its end an orderly one */
+    bool killed;             /* it has been sent SIGKILL */
+    bool lost;               /* on_exit has been called, though the process could not be ended yet */
+    bool exited;             /* reaped; what it wrote last may still be unread */
+    uint64_t asked;          /* requests since it was started */
+    clock_us asked_at;
+    struct err why;          /* why it ended, if it said so */
+};
+
+struct stages {
+    struct io_loop *loop;
+    char *program;
+    struct stages_callbacks cb;
+    void *user;
+    struct stage_child *children[STAGES_MAX];
+    size_t n;
+};
+
+struct stages *stages_create(struct io_loop *loop, const char *program, const struct stages_callbacks *cb, void *user) {
+    struct stages *s = MEM_NEW(struct stages);
+    s->loop = loop;
+    s->program = mem_strdup(program);
+    s->cb = *cb;
+    s->user = user;
+    return s;
+}
+
+static void stage_child_unlink(struct stage_child *c) {
+    io_task_cancel(&c->reading);
+    io_poll_close(c->poll);
+    c->poll = NULL;
+    wire_link_close(c->link);
+    c->link = NULL;
+}
+
+static void stage_child_free(struct stage_child *c) {
+    struct stages *s = c->owner;
+    for (size_t i = 0; i < s->n; i++)
+        if (s->children[i] == c) {
+            memmove(&s->children[i], &s->children[i + 1], (s->n - i - 1) * sizeof(s->children[0]));
+            s->n--;
+            break;
+        }
+    stage_child_unlink(c);
+    io_child_close(c->process);
+    io_timer_close(c->killer);
+    free(c);
+}
+
+void stages_free(struct stages *s) {
+    if (!s) return;
+    while (s->n > 0) {
+        io_child_kill(s->children[s->n - 1]->process, SIGKILL);
+        stage_child_free(s->children[s->n - 1]);
+    }
+    free(s->program);
+    free(s);
+}
+
+/* ---- what the child says ---- */
+
+static err_code stage_child_frame(struct stage_child *c, const struct frame_header *h, const uint8_t *payload, struct err *e) {
+    struct stages *s = c->owner;
+    err_code code = ERR_OK;
+    if (h->type == FRAME_STATE) {
+        struct stage_state state;
+        code = stage_state_decode(payload, h->payload_len, &state, e);
+        if (code != ERR_OK) return code;
+        c->state = state;
+        s->cb.on_state(s->user, c, &state);
+    } else if (h->type == FRAME_FAULT) {
+        struct stage_fault fault;
+        code = stage_fault_decode(payload, h->payload_len, &fault, e);
+        if (code != ERR_OK) return code;
+        if (fault.fatal) c->why = fault.err;
+        s->cb.on_fault(s->user, c, &fault);
+    } else if (h->type != FRAME_PONG) {
+        s->cb.on_frame(s->user, c, h, payload);
+    }
+    return code;
+}
+
+/* Ends the process at once. */
+static void stage_child_kill(struct stage_child *c) {
+    if (c->exited || c->killed) return;
+    c->killed = true;
+    io_child_kill(c->process, SIGKILL);
+    io_timer_start(c->killer, STOP_MS, 0);
+}
+
+/* Ends a child that is of no use any more, whether it likes it or not; why: what people are told. */
+static void stage_child_give_up(struct stage_child *c, const struct err *why) {
+    if (c->why.code == ERR_OK) c->why = *why;
+    stage_child_kill(c);
+}
+
+/* Reads all whole frames that are there. A child that breaks the protocol, or closes the link, is ended. */
+static void stage_child_read(void *user) {
+    struct stage_child *c = user;
+    struct err e = {0};
+    while (c->link) {
+        struct frame_header h;
+        const uint8_t *payload;
+        err_code code = wire_link_read(c->link, false, &h, &payload, NULL, &e);
+        if (code == ERR_BUSY) return;
+        if (code == ERR_OK) code = stage_child_frame(c, &h, payload, &e);
+        if (code == ERR_OK) continue;
+        stage_child_unlink(c);
+        if (code == ERR_CLOSED) { /* mostly its end, whose cause comes with it */
+            stage_child_kill(c);
+            return;
+        }
+        log_error("node", "stage %u: %s", c->order.stage, e.text);
+        stage_child_give_up(c, &e);
+    }
+}
+
+static void stage_child_readable(void *user, int events, int error) {
+    (void)events;
+    (void)error;
+    stage_child_read(user);
+}
+
+/* ---- its end ---- */
+
+/* Orderly is what the node asked for, or the ring's head was told by its own node and has said round the ring; nothing else is. */
+static bool stage_child_is_orderly(const struct stage_child *c, int status, int signo) {
+    if (c->why.code != ERR_OK) return false;
+    if (c->stopping) return status == 0 || signo == SIGKILL;
+    return c->state.phase == STAGE_DRAINING && status == 0;
+}
+
+static void stage_child_exited(void *user, int status, int signo) {
+    struct stage_child *c = user;
+    c->exited = true;
+    stage_child_read(c); /* its last words */
+    struct err why = c->why;
+    if (stage_child_is_orderly(c, status, signo)) log_debug("node", "stage %u has ended", c->order.stage);
+    else if (why.code == ERR_OK && signo)
+        err_set(&why, ERR_ENGINE, "the stage process was ended by signal %d (%s)", signo, strsignal(signo));
+    else if (why.code == ERR_OK) err_set(&why, ERR_ENGINE, "the stage process ended with status %d", status);
+    if (!c->lost) c->owner->cb.on_exit(c->owner->user, c, &why);
+    stage_child_free(c);
+}
+
+/* It has not ended. A process that SIGKILL does not end waits inside the kernel (for a disk, a driver): nobody waits for that. */
+static void stage_child_late(void *user) {
+    struct stage_child *c = user;
+    int pid = io_child_pid(c->process);
+    if (!c->killed) {
+        log_warn("node", "stage %u (pid %d) did not end by itself: killed", c->order.stage, pid);
+        stage_child_kill(c);
+        return;
+    }
+    log_warn("node", "stage %u (pid %d) cannot be ended: it goes on without it", c->order.stage, pid);
+    if (c->why.code == ERR_OK && !c->stopping) err_set(&c->why, ERR_ENGINE, "the stage process (pid %d) hangs in the kernel", pid);
+    stage_child_unlink(c);
+    struct err why = c->why;
+    c->owner->cb.on_exit(c->owner->user, c, &why);
+    c->lost = true;
+}
+
+void stage_child_stop(struct stage_child *c, bool drain) {
+    if (c->exited) return;
+    c->stopping = true;
+    if (c->link && drain) {
+        stage_child_send(c, FRAME_DRAIN, NULL, 0);
+        if (!c->killed) io_timer_start(c->killer, STOP_MS, 0);
+    } else {
+        stage_child_kill(c);
+    }
+}
+
+/* ---- its beginning ---- */
+
+void stage_child_send(struct stage_child *c, enum frame_type type, const void *payload, size_t len) {
+    if (!c->link) return;
+    struct frame_header h = {.type = (uint8_t)type, .epoch = c->order.epoch};
+    struct wire_part part = {.data = payload, .len = len};
+    struct err e = {0};
+    if (wire_link_send(c->link, &h, &part, len > 0, &e) == ERR_OK) return;
+    if (e.code != ERR_CLOSED && !c->stopping) stage_child_give_up(c, &e);
+    else stage_child_kill(c); /* it has ended, and says so itself */
+}
+
+void stage_child_ask(struct stage_child *c, enum frame_type type, const void *payload, size_t len) {
+    c->asked++;
+    c->asked_at = clock_now();
+    stage_child_send(c, type, payload, len);
+}
+
+clock_us stage_child_asked(const struct stage_child *c, uint64_t *ret_count) {
+    *ret_count = c->asked;
+    return c->asked_at;
+}
+
+/* glibc's malloc then asks for huge pages (glibc manual, "Memory Allocation Tunables"); it is read when a process starts. Decoding, which
+ * reads all weights for every token, was measured a tenth faster or more (docs/BENCHMARKS.md). */
+static const char *const stage_env[] = {"GLIBC_TUNABLES=glibc.malloc.hugetlb=1", NULL};
+
+static err_code stage_child_spawn(struct stage_child *c, int fd, struct err *e) {
+    char title[80];
+    snprintf(title, sizeof(title), "%.40s/%u", c->order.instance, c->order.stage); /* seen in ps, no secret */
+    const char *argv[] = {c->owner->program, "stage", title, NULL};
+    struct io_child_options options = {.argv = argv, .env = stage_env, .fd = fd, .ignore_interrupt = true};
+    return io_child_start(c->owner->loop, &options, stage_child_exited, c, &c->process, e);
+}
+
+err_code stages_start(struct stages *s, const struct stage_order *order, struct stage_child **ret, struct err *e) {
+    if (s->n == STAGES_MAX) return err_set(e, ERR_LIMIT, "this node holds %d stages already", STAGES_MAX);
+    int fds[2];
+    err_code code = io_sock_pair(fds, e);
+    if (code != ERR_OK) return code;
+    struct stage_child *c = MEM_NEW(struct stage_child);
+    c->owner = s;
+    c->order = *order;
+    code = stage_child_spawn(c, fds[1], e);
+    close(fds[1]);
+    if (code != ERR_OK) {
+        close(fds[0]);
+        free(c);
+        return code;
+    }
+    c->link = wire_link_local(fds[0]);
+    c->poll = io_poll_open(s->loop, fds[0], stage_child_readable, c);
+    if (!c->poll) { /* the child dies with its link, and is reaped by the loop */
+        stage_child_free(c);
+        return err_set(e, ERR_IO, "cannot watch the link to a stage process");
+    }
+    io_poll_set(c->poll, IO_READ);
+    c->killer = io_timer_open(s->loop, stage_child_late, c);
+    s->children[s->n++] = c;
+    struct buf b;
+    buf_init(&b, frame_max_payload(FRAME_LOAD));
+    stage_order_encode(order, &b);
+    stage_child_send(c, FRAME_LOAD, b.data, b.len);
+    buf_done(&b);
+    *ret = c;
+    return ERR_OK;
+}
+
+/* ---- looking up ---- */
+
+const struct stage_order *stage_child_order(const struct stage_child *c) { return &c->order; }
+const struct stage_state *stage_child_state(const struct stage_child *c) { return &c->state; }
+int stage_child_pid(const struct stage_child *c) { return io_child_pid(c->process); }
+
+struct stage_child *stages_get(struct stages *s, size_t i) {
+    for (size_t k = 0; k < s->n; k++)
+        if (!s->children[k]->lost && i-- == 0) return s->children[k];
+    return NULL;
+}
+
+size_t stages_count(struct stages *s) {
+    size_t n = 0;
+    while (stages_get(s, n)) n++;
+    return n;
+}
+
+struct stage_child *stages_find(struct stages *s, const char *instance, uint64_t epoch, uint32_t stage) {
+    struct stage_child *c;
+    for (size_t i = 0; (c = stages_get(s, i)) != NULL; i++)
+        if (c->order.epoch == epoch && c->order.stage == stage && strcmp(c->order.instance, instance) == 0) return c;
+    return NULL;
+}
+
+void stages_take(struct stages *s, const char *name, int fd) {
+    struct stage_child *c = NULL;
+    for (size_t i = 0; i < s->n && !c; i++) {
+        char mine[128];
+        stage_order_name(&s->children[i]->order, s->children[i]->order.stage, mine, sizeof(mine));
+        if (strcmp(mine, name) == 0) c = s->children[i];
+    }
+    struct err e = {0};
+    if (c && c->link) {
+        struct frame_header h = {.type = FRAME_SOCKET, .epoch = c->order.epoch};
+        if (wire_link_send_fd(c->link, &h, fd, &e) != ERR_OK)
+            log_warn("node", "cannot pass a socket to stage %u: %s", c->order.stage, e.text);
+    } else {
+        log_debug("node", "no stage here for %s yet", name);
+    }
+    close(fd);
+}

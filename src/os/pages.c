@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT
+ * See pages.h. */
+#include "os/pages.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+uint64_t pages_available(void) {
+    static const char key[] = "MemAvailable:";
+    unsigned long long kib = 0;
+    char line[128];
+    FILE *f = fopen("/proc/meminfo", "re");
+    while (f && kib == 0 && fgets(line, sizeof(line), f))
+        if (strncmp(line, key, sizeof(key) - 1) == 0) kib = strtoull(line + sizeof(key) - 1, NULL, 10);
+    if (f) fclose(f);
+    if (kib > 0) return kib * 1024;
+    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
+}
+
+#ifdef __linux__
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/uio.h>
+
+#include "base/mem.h"
+
+_Static_assert(sizeof(PAGES_UNREAD) == PAGES_UNREAD_LEN + 1, "the mark and its length");
+
+void pages_huge(bool on) { prctl(PR_SET_THP_DISABLE, on ? 0 : 1, 0, 0, 0); }
+
+struct search {
+    size_t page;
+    char *copy; /* of a page */
+};
+
+/* Does the page hold the mark, and that alone? Asked through the system, for a page in the middle of a mapping can be one that must not be
+ * touched: the guard of a thread's stack. */
+static bool is_unread(const struct search *s, char *at) {
+    struct iovec to = {.iov_base = s->copy, .iov_len = s->page}, from = {.iov_base = at, .iov_len = s->page};
+    return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == (ssize_t)s->page && memcmp(s->copy, PAGES_UNREAD, PAGES_UNREAD_LEN) == 0 &&
+           memcmp(s->copy, s->copy + PAGES_UNREAD_LEN, s->page - PAGES_UNREAD_LEN) == 0;
+}
+
+/* Of the mapping [at, end). Looks at one page in every half of what a run has at least, and around it where it is one. */
+static size_t give_back(const struct search *s, char *at, char *end) {
+    size_t sum = 0;
+    for (char *probe = at, *last; probe < end; probe = last + PAGES_UNREAD_LEAST / 2) {
+        char *first = last = probe;
+        while (last < end && is_unread(s, last)) last += s->page;
+        while (last > probe && first > at && is_unread(s, first - s->page)) first -= s->page;
+        size_t len = (size_t)(last - first);
+        if (len >= PAGES_UNREAD_LEAST && madvise(first, len, MADV_DONTNEED) == 0) sum += len;
+    }
+    return sum;
+}
+
+size_t pages_give_back(void) {
+    struct search s = {.page = (size_t)sysconf(_SC_PAGESIZE)};
+    FILE *f = fopen("/proc/self/maps", "re");
+    char line[512];
+    size_t sum = 0;
+    s.copy = mem_alloc(s.page);
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        char *rest;
+        uintptr_t at = strtoul(line, &rest, 16), end = strtoul(rest + (*rest == '-'), &rest, 16);
+        bool private = strncmp(rest, " rw-p 00000000 00:00 0 ", 23) == 0; /* of no file (proc(5)) */
+        if (private && end - at >= PAGES_UNREAD_LEAST) sum += give_back(&s, (char *)at, (char *)end); // NOLINT(performance-no-int-to-ptr)
+    }
+    if (f != NULL) fclose(f);
+    free(s.copy);
+    return sum;
+}
+#else
+void pages_huge(bool on) { (void)on; }
+size_t pages_give_back(void) { return 0; }
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT
+ * What slices need and cost (plan_priv.h). In decoding a device reads its share of the weights once per step, so time is bytes over
+ * bandwidth; in prefill, operations over operations per second; whichever is longer. A node fills its fastest device first. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "plan/plan_priv.h"
+
+/* What stands in for figures that nobody has measured: a plain computer with two channels of DDR4, 1 Gbit/s Ethernet. */
+#define GUESS_BANDWIDTH  30e9
+#define GUESS_FLOPS      400e9
+#define GUESS_RTT        0.0003
+#define GUESS_THROUGHPUT 117e6
+#define GUESS_LAYER      0.000025 /* of a GPU */
+/* Seconds for a frame to leave one program and reach the other. */
+#define HOP_OVERHEAD 0.00005
+
+double plan_device_bandwidth(const struct plan_device *d) { return d->bandwidth > 0 ? d->bandwidth : GUESS_BANDWIDTH; }
+static double device_layer(const struct plan_device *d) { return d->layer_s > 0 ? d->layer_s : d->gpu ? GUESS_LAYER : 0; }
+static double device_flops(const struct plan_device *d) { return d->flops > 0 ? d->flops : GUESS_FLOPS; }
+
+/* Bytes that a step of `tokens` tokens of different sequences reads in a layer: weights once, of the experts those that any of them
+ * chose, K and V of each (on average the context is half full). Prompt tokens are of one sequence. */
+static double layer_read(const struct plan_cost *c, const struct plan_layer *l, double tokens, bool prompt) {
+    double chosen = l->expert > 0 ? l->expert * (1 - pow(1 - l->share, tokens)) : 0;
+    double positions = (c->m->n_ctx ? c->m->n_ctx : 4096) / 2.0;
+    if (l->window && l->window < positions) positions = l->window;
+    return l->dense + chosen + (prompt ? 1 : tokens) * (positions * l->kv_position + l->state);
+}
+
+static struct plan_layer plain_layer(const struct plan_model *m, uint32_t i) {
+    if (m->layers) return m->layers[i];
+    double bytes = (double)m->need(m->user, 0, m->n_layer) / m->n_layer;
+    return (struct plan_layer){.dense = bytes, .macs = bytes};
+}
+
+static void cost_order(struct plan_cost *c, uint32_t node) {
+    const struct plan_node *n = &c->nodes[node];
+    for (uint8_t i = 0; i < n->n_devices; i++) {
+        uint8_t at = i;
+        for (; at > 0 && plan_device_bandwidth(&n->devices[c->order[node][at - 1]]) < plan_device_bandwidth(&n->devices[i]); at--)
+            c->order[node][at] = c->order[node][at - 1];
+        c->order[node][at] = i;
+    }
+}
+
+void plan_cost_init(struct plan_cost *c, const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes,
+                    const struct plan_wish *wish) {
+    uint32_t n = m->n_layer;
+    *c = (struct plan_cost){.m = m, .wish = wish, .nodes = nodes, .n_nodes = n_nodes, .n = n};
+    c->need = mem_calloc((size_t)(n + 1) * (n + 1), sizeof(*c->need));
+    for (uint32_t first = 0; first < n; first++)
+        for (uint32_t end = first + 1; end <= n; end++)
+            c->need[first * (n + 1) + end] = m->may(m->user, first, end) ? m->need(m->user, first, end) : UINT64_MAX;
+    c->read = mem_calloc(n + 1, sizeof(*c->read));
+    c->macs = mem_calloc(n + 1, sizeof(*c->macs));
+    for (uint32_t i = 0; i < n; i++) {
+        struct plan_layer l = plain_layer(m, i);
+        c->read[i + 1] = c->read[i] + layer_read(c, &l, 1, false);
+        c->macs[i + 1] = c->macs[i] + l.macs;
+    }
+    c->order = mem_calloc(n_nodes ? n_nodes : 1, sizeof(*c->order));
+    for (uint32_t i = 0; i < n_nodes; i++) cost_order(c, i);
+}
+
+void plan_cost_done(struct plan_cost *c) {
+    free(c->need);
+    free(c->read);
+    free(c->macs);
+    free(c->order);
+}
+
+bool plan_cost_fits(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end) {
+    return c->need[first * (c->n + 1) + end] <= c->nodes[node].memory;
+}
+
+double plan_cost_read(const struct plan_cost *c, uint32_t first, uint32_t end) {
+    return c->read[end] - c->read[first] + (end == c->n ? c->m->head.dense : 0);
+}
+
+/* The slice goes to the node's devices, fastest first, in proportion to the memory that it takes there. */
+static double devices_time(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end, double read, double macs) {
+    const struct plan_node *n = &c->nodes[node];
+    static const struct plan_device plain;
+    double need = (double)c->need[first * (c->n + 1) + end], left = need, time = PLAN_STAGE_OVERHEAD;
+    if (need <= 0) need = left = 1;
+    for (uint32_t i = 0; i == 0 || (i < n->n_devices && left > 0); i++) {
+        const struct plan_device *d = n->n_devices ? &n->devices[c->order[node][i]] : &plain;
+        bool last = i + 1 >= n->n_devices;
+        double part = last || (double)d->memory >= left ? left : (double)d->memory;
+        double a = part / need * read / plan_device_bandwidth(d), b = part / need * 2 * macs / device_flops(d);
+        time += (a > b ? a : b) + part / need * (end - first) * device_layer(d);
+        left -= part;
+    }
+    return time;
+}
+
+double plan_cost_stage(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end) {
+    double macs = c->macs[end] - c->macs[first] + (end == c->n ? c->m->head.macs : 0);
+    return devices_time(c, node, first, end, plan_cost_read(c, first, end), macs);
+}
+
+double plan_cost_batch(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end, double tokens, bool prompt) {
+    double read = end == c->n ? c->m->head.dense : 0, macs = tokens * (c->macs[end] - c->macs[first]);
+    for (uint32_t i = first; i < end; i++) {
+        struct plan_layer l = plain_layer(c->m, i);
+        read += layer_read(c, &l, tokens, prompt);
+    }
+    if (end == c->n) macs += c->m->head.macs * (prompt ? 1 : tokens);
+    return devices_time(c, node, first, end, read, macs);
+}
+
+double plan_cost_hidden(const struct plan_cost *c) { return 64 + c->m->n_embd * (c->wish->wire_bytes > 0 ? c->wish->wire_bytes : 4); }
+
+double plan_cost_hop(const struct plan_cost *c, uint32_t from, uint32_t to, double bytes) {
+    struct plan_link l = {0};
+    if (from == to) return 0;
+    if (c->wish->link) l = c->wish->link(c->wish->link_user, c->nodes[from].id, c->nodes[to].id);
+    if (l.rtt_s <= 0) l.rtt_s = GUESS_RTT;
+    if (l.throughput <= 0) l.throughput = GUESS_THROUGHPUT;
+    return l.rtt_s / 2 + bytes / l.throughput + HOP_OVERHEAD;
+}
+
+double plan_cost_token(const struct plan_cost *c, const struct plan *p) {
+    double sum = 0;
+    for (uint32_t i = 0; i < p->n_stage; i++) {
+        const struct plan_stage *s = &p->stages[i], *next = &p->stages[(i + 1) % p->n_stage];
+        sum += plan_cost_stage(c, s->node, s->first, s->end);
+        sum += plan_cost_hop(c, s->node, next->node, i + 1 < p->n_stage ? plan_cost_hidden(c) : PLAN_TOKEN_BYTES);
+    }
+    return sum;
+}
+
+double plan_cost_streams(const struct plan_cost *c, const struct plan *p, uint32_t streams) {
+    uint32_t groups = streams < p->n_stage ? streams : p->n_stage;
+    double tokens = (double)streams / groups, pass = 0, longest = 0;
+    for (uint32_t i = 0; i < p->n_stage; i++) {
+        const struct plan_stage *s = &p->stages[i];
+        double time = plan_cost_batch(c, s->node, s->first, s->end, tokens, false);
+        double bytes = i + 1 < p->n_stage ? plan_cost_hidden(c) : PLAN_TOKEN_BYTES;
+        pass += time + plan_cost_hop(c, s->node, p->stages[(i + 1) % p->n_stage].node, tokens * bytes);
+        if (time > longest) longest = time;
+    }
+    double cycle = groups * longest > pass ? groups * longest : pass;
+    return streams / cycle;
+}

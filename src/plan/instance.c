@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT
+ * See instance.h. Epochs are (counter << 32 | low half of the coordinator's id), so that of two coordinators' epochs one is always higher.
+ */
+#include "plan/instance.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+
+enum { MAX_NODES = 1024, MAX_ACTIONS = 4 * PLAN_MAX_STAGES + 8 };
+#define PAUSE_MIN_US  500000u       /* after a first failure */
+#define PAUSE_MAX_US  30000000u
+#define LOAD_LIMIT_US 1800000000ull /* half an hour without a stage's word: the load is given up */
+
+struct instance {
+    const struct plan_model *model;
+    struct plan_wish wish;
+    uint64_t self;
+    enum instance_state state;
+    uint32_t counter; /* epochs so far */
+    uint64_t epoch;
+    struct plan plan;
+    struct plan_node nodes[PLAN_MAX_STAGES]; /* of the plan, by stage */
+    bool ready[PLAN_MAX_STAGES];
+    struct plan_node *here; /* offers, as last told */
+    uint32_t n_here;
+    err_code trouble;  /* of the last plan */
+    uint32_t failures; /* since it was last ready */
+    clock_us not_before, heard;
+    struct instance_action actions[MAX_ACTIONS];
+    uint32_t n_actions, at_action;
+    char *said; /* the last thing said, NULL: nothing */
+};
+
+const char *instance_state_name(enum instance_state s) {
+    static const char *const names[INSTANCE_STATE_COUNT] = {"waiting", "loading", "ready"};
+    assert(s < INSTANCE_STATE_COUNT);
+    return names[s];
+}
+
+static void instance_set_state(struct instance *in, enum instance_state to) {
+    static const bool legal[INSTANCE_STATE_COUNT][INSTANCE_STATE_COUNT] = {
+        [INSTANCE_WAITING] = {[INSTANCE_LOADING] = true},
+        [INSTANCE_LOADING] = {[INSTANCE_READY] = true, [INSTANCE_WAITING] = true},
+        [INSTANCE_READY] = {[INSTANCE_WAITING] = true},
+    };
+    assert(legal[in->state][to]);
+    log_debug("instance", "%s: %s -> %s (epoch %u)", in->model->name, instance_state_name(in->state), instance_state_name(to), in->counter);
+    in->state = to;
+}
+
+struct instance *instance_create(const struct plan_model *model, const struct plan_wish *wish, uint64_t self) {
+    struct instance *in = MEM_NEW(struct instance);
+    in->model = model;
+    in->wish = *wish;
+    in->self = self;
+    in->here = mem_calloc(MAX_NODES, sizeof(*in->here));
+    return in;
+}
+
+void instance_free(struct instance *in) {
+    if (!in) return;
+    free(in->here);
+    free(in->said);
+    free(in);
+}
+
+static void instance_act(struct instance *in, struct instance_action a) {
+    if (in->at_action == in->n_actions) in->at_action = in->n_actions = 0;
+    assert(in->n_actions < MAX_ACTIONS);
+    in->actions[in->n_actions++] = a;
+}
+
+bool instance_next_action(struct instance *in, struct instance_action *ret) {
+    if (in->at_action == in->n_actions) return false;
+    *ret = in->actions[in->at_action++];
+    return true;
+}
+
+/* Says it once: the same words twice in a row are not repeated. */
+static void instance_say(struct instance *in, const char *text) {
+    if (in->said && strcmp(in->said, text) == 0) return;
+    free(in->said);
+    in->said = mem_strdup(text);
+    instance_act(in, (struct instance_action){.kind = INSTANCE_SAY});
+}
+
+static void instance_try(struct instance *in, clock_us now) {
+    if (in->state != INSTANCE_WAITING || now < in->not_before) return;
+    struct err e = {0};
+    struct plan p;
+    err_code code = plan_make(in->model, in->here, in->n_here, &in->wish, &p, &e);
+    in->trouble = code;
+    if (code != ERR_OK) {
+        char text[sizeof(e.text) + sizeof(e.hint) + 16];
+        snprintf(text, sizeof(text), "%s%s%s", e.text, e.hint[0] ? "\nhint: " : "", e.hint);
+        instance_say(in, text);
+        return;
+    }
+    in->plan = p;
+    in->counter++;
+    in->epoch = (uint64_t)in->counter << 32 | (uint32_t)in->self;
+    in->heard = now;
+    struct buf text;
+    buf_init(&text, 16384);
+    plan_explain(&p, in->model, in->here, &text);
+    instance_say(in, buf_cstr(&text));
+    buf_done(&text);
+    for (uint32_t i = 0; i < p.n_stage; i++) {
+        in->nodes[i] = in->here[p.stages[i].node];
+        in->ready[i] = false;
+        instance_act(in, (struct instance_action){.kind = INSTANCE_LOAD, .node = in->nodes[i].id, .epoch = in->epoch, .stage = i});
+    }
+    instance_set_state(in, INSTANCE_LOADING);
+}
+
+/* The running epoch is over: everything is unloaded, and the next attempt waits a little longer after each failure in a row. */
+static void instance_fail(struct instance *in, clock_us now, const char *why) {
+    if (in->state == INSTANCE_WAITING) return;
+    instance_say(in, why);
+    for (uint32_t i = 0; i < in->plan.n_stage; i++)
+        instance_act(in, (struct instance_action){.kind = INSTANCE_UNLOAD, .node = in->nodes[i].id, .epoch = in->epoch});
+    if (in->state == INSTANCE_READY) in->failures = 0;
+    clock_us pause = PAUSE_MIN_US << (in->failures < 6 ? in->failures : 6);
+    in->not_before = now + (pause < PAUSE_MAX_US ? pause : PAUSE_MAX_US);
+    if (in->state == INSTANCE_READY) in->not_before = now;
+    in->failures++;
+    in->plan.n_stage = 0;
+    instance_set_state(in, INSTANCE_WAITING);
+}
+
+void instance_set_nodes(struct instance *in, clock_us now, const struct plan_node *nodes, uint32_t n) {
+    in->n_here = n < MAX_NODES ? n : MAX_NODES;
+    memcpy(in->here, nodes, in->n_here * sizeof(*nodes));
+    for (uint32_t i = 0; i < in->plan.n_stage; i++) {
+        bool found = false;
+        for (uint32_t k = 0; k < in->n_here && !found; k++) found = in->here[k].id == in->nodes[i].id;
+        if (found) continue;
+        char why[160];
+        snprintf(why, sizeof(why), "node %s is gone (it held layers %u-%u of \"%s\")", in->nodes[i].name, in->plan.stages[i].first,
+                 in->plan.stages[i].end - 1, in->model->name);
+        instance_fail(in, now, why);
+    }
+    instance_try(in, now);
+}
+
+static bool instance_is_current(const struct instance *in, uint64_t node, uint64_t epoch, uint32_t stage) {
+    return in->state != INSTANCE_WAITING && epoch == in->epoch && stage < in->plan.n_stage && in->nodes[stage].id == node;
+}
+
+void instance_stage_ready(struct instance *in, clock_us now, uint64_t node, uint64_t epoch, uint32_t stage) {
+    if (!instance_is_current(in, node, epoch, stage)) return;
+    in->heard = now;
+    in->ready[stage] = true;
+    if (in->state != INSTANCE_LOADING || instance_stages_ready(in) < in->plan.n_stage) return;
+    instance_set_state(in, INSTANCE_READY);
+    in->failures = 0;
+    char text[200];
+    snprintf(text, sizeof(text), "\"%s\" is ready (%u stage%s)", in->model->name, in->plan.n_stage, in->plan.n_stage == 1 ? "" : "s");
+    instance_say(in, text);
+}
+
+void instance_stage_failed(struct instance *in, clock_us now, uint64_t node, uint64_t epoch, uint32_t stage, const struct err *why) {
+    if (!instance_is_current(in, node, epoch, stage)) return;
+    char text[sizeof(why->text) + 160];
+    snprintf(text, sizeof(text), "stage %u of \"%s\" on %s failed: %s", stage, in->model->name, in->nodes[stage].name, why->text);
+    instance_fail(in, now, text);
+}
+
+void instance_tick(struct instance *in, clock_us now, clock_us *ret_next) {
+    if (in->state == INSTANCE_LOADING && now >= in->heard + LOAD_LIMIT_US) instance_fail(in, now, "a stage did not finish loading in time");
+    instance_try(in, now);
+    *ret_next = UINT64_MAX;
+    if (in->state == INSTANCE_WAITING && in->not_before > now) *ret_next = in->not_before;
+    if (in->state == INSTANCE_LOADING) *ret_next = in->heard + LOAD_LIMIT_US;
+}
+
+enum instance_state instance_get_state(const struct instance *in) { return in->state; }
+err_code instance_trouble(const struct instance *in) { return in->trouble; }
+uint32_t instance_failures(const struct instance *in) { return in->failures; }
+uint64_t instance_epoch(const struct instance *in) { return in->epoch; }
+const struct plan *instance_plan(const struct instance *in) { return &in->plan; }
+const char *instance_message(const struct instance *in) { return in->said ? in->said : ""; }
+
+const struct plan_node *instance_node(const struct instance *in, uint32_t stage) {
+    assert(stage < in->plan.n_stage);
+    return &in->nodes[stage];
+}
+
+uint32_t instance_stages_ready(const struct instance *in) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < in->plan.n_stage; i++) n += in->ready[i];
+    return n;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ * One model on a set of nodes, as its coordinator (the node that was asked to serve it) sees it: waits until the nodes' offers hold it,
+ * plans, orders the slices to be loaded, watches, and plans again under a higher epoch when a stage, a link or a node is gone. A sans-I/O
+ * core: (now, input) -> actions; it owns no socket, clock or thread. The node (src/node) carries its actions out. */
+#ifndef CARAVAN_PLAN_INSTANCE_H
+#define CARAVAN_PLAN_INSTANCE_H
+
+#include "base/clock.h"
+#include "plan/plan.h"
+
+enum instance_state {
+    INSTANCE_WAITING, /* the nodes that are here cannot hold it, or a pause after a failure */
+    INSTANCE_LOADING, /* slices are ordered; not every stage has said that it is ready */
+    INSTANCE_READY,   /* answers requests */
+    INSTANCE_STATE_COUNT
+};
+const char *instance_state_name(enum instance_state s);
+
+enum instance_action_kind {
+    INSTANCE_LOAD,   /* have `node` load stage `stage` of `epoch` (look the slice up with instance_plan) */
+    INSTANCE_UNLOAD, /* have `node` drop what it holds of epochs up to `epoch` */
+    INSTANCE_SAY     /* something that people should read: instance_message */
+};
+struct instance_action {
+    enum instance_action_kind kind;
+    uint64_t node;
+    uint64_t epoch;
+    uint32_t stage;
+};
+
+struct instance; /* opaque */
+
+/* `model` must outlive the instance (its callbacks are used in planning). self: the coordinator's node id. */
+struct instance *instance_create(const struct plan_model *model, const struct plan_wish *wish, uint64_t self);
+void instance_free(struct instance *in);
+
+/* The nodes that are here now, nodes[0] the coordinator. A node of the running plan that is missing counts as lost. */
+void instance_set_nodes(struct instance *in, clock_us now, const struct plan_node *nodes, uint32_t n);
+/* A stage reports. Reports of another epoch, or from a node that does not hold the stage, are ignored (fencing). */
+void instance_stage_ready(struct instance *in, clock_us now, uint64_t node, uint64_t epoch, uint32_t stage);
+void instance_stage_failed(struct instance *in, clock_us now, uint64_t node, uint64_t epoch, uint32_t stage, const struct err *why);
+/* Time passes: retries after a pause, gives up on loads that never finish. *ret_next: when to call again (UINT64_MAX: no need). */
+void instance_tick(struct instance *in, clock_us now, clock_us *ret_next);
+
+/* Takes the next action; false: none left. */
+bool instance_next_action(struct instance *in, struct instance_action *ret);
+
+enum instance_state instance_get_state(const struct instance *in);
+uint64_t instance_epoch(const struct instance *in);
+const struct plan *instance_plan(const struct instance *in);         /* of the current epoch; n_stage 0 while waiting */
+const struct plan_node *instance_node(const struct instance *in, uint32_t stage); /* who holds that stage of the plan */
+const char *instance_message(const struct instance *in);            /* last thing said; "" if nothing */
+/* Why it waits: what the last plan said, ERR_OK when there was one. */
+err_code instance_trouble(const struct instance *in);
+uint32_t instance_failures(const struct instance *in);              /* loads in a row that came to nothing */
+uint32_t instance_stages_ready(const struct instance *in);
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT
+ * See plan_model.h. model_estimate_slice is a sum over layers apart from the tables at the ends and the compute buffers, so what single
+ * layers need is enough to know what every slice needs (a test compares all slices with it). */
+#include "plan/model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "model/quirks.h"
+
+struct plan_source {
+    struct plan_model model;
+    const struct model_layout *layout;
+    struct model_load_shape shape;
+    struct plan_layer *layers;
+    uint64_t *weights, *kv; /* sums over layers 0..i-1, without tables */
+    uint64_t *compute;      /* of each layer as a slice */
+    uint64_t ends[4];       /* tables of a slice that is [first] + 2 * [last] */
+    uint64_t compute_tail;  /* of the last layer as a tail slice */
+    uint64_t most;          /* the largest of compute[], by which slices without exceptions are known */
+    bool same;              /* every compute[] is the same */
+    uint8_t *may;           /* [first * (n+1) + end] */
+    double factor_kv, factor_compute;
+    char whole_reason[256];
+};
+
+static uint64_t source_need(void *user, uint32_t first, uint32_t end) {
+    const struct plan_source *s = user;
+    uint32_t n = s->layout->n_layer;
+    uint64_t compute = end == n ? s->compute_tail : s->compute[first];
+    for (uint32_t i = first; i < end && !s->same; i++)
+        if (s->compute[i] > compute) compute = s->compute[i];
+    return s->weights[end] - s->weights[first] + s->ends[(first == 0) + 2 * (end == n)] +
+           (uint64_t)(s->factor_kv * (double)(s->kv[end] - s->kv[first])) + (uint64_t)(s->factor_compute * (double)compute);
+}
+
+static bool source_may(void *user, uint32_t first, uint32_t end) {
+    const struct plan_source *s = user;
+    return s->may[(size_t)first * (s->layout->n_layer + 1) + end];
+}
+
+static void source_sizes(struct plan_source *s) {
+    const struct model_layout *l = s->layout;
+    uint32_t n = l->n_layer;
+    s->same = true;
+    for (uint32_t i = 0; i < n; i++) {
+        struct model_estimate m = model_estimate_slice(l, i, i + 1, &s->shape);
+        s->weights[i + 1] = s->weights[i] + l->layers[i].bytes;
+        s->kv[i + 1] = s->kv[i] + m.kv;
+        if (i + 1 == n) s->compute_tail = m.compute;
+        s->compute[i] = i + 1 == n && n > 1 ? 0 : m.compute; /* of the last the logits are part: not for others */
+        if (i > 0 && i + 1 < n && s->compute[i] != s->compute[0]) s->same = false;
+        if (i == 0) s->ends[1] = m.weights - l->layers[0].bytes;
+        if (i + 1 == n) s->ends[2] = m.weights - l->layers[i].bytes;
+        if (i > 0 && i + 1 < n) s->ends[0] = m.weights - l->layers[i].bytes;
+    }
+    struct model_estimate whole = model_estimate_slice(l, 0, n, &s->shape);
+    s->ends[3] = whole.weights - s->weights[n];
+    if (!s->same || n == 1 || whole.compute > s->compute_tail) s->compute_tail = whole.compute;
+    if (n > 1 && !s->same) s->compute[n - 1] = 0;
+}
+
+static uint64_t tensor_elements(const struct model_tensor *t) { return t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3]; }
+
+static void source_layer(struct plan_source *s, uint32_t i, double share) {
+    const struct model_layout *l = s->layout;
+    struct plan_layer *out = &s->layers[i];
+    out->share = share;
+    for (uint32_t k = 0; k < l->layers[i].n_tensors; k++) {
+        const struct model_tensor *t = model_gguf_tensor(l->gguf, l->layers[i].tensors[k]);
+        bool expert = strstr(t->name, "_exps.") != NULL;
+        *(expert ? &out->expert : &out->dense) += (double)t->bytes;
+        out->macs += (expert ? share : 1) * (double)tensor_elements(t);
+    }
+    out->kv_position = (double)model_kv_token_bytes(l, i, s->shape.type_k, s->shape.type_v);
+    out->window = l->layers[i].window;
+    out->state = 2.0 * (double)l->layers[i].state_bytes; /* read and written */
+}
+
+static void source_costs(struct plan_source *s) {
+    const struct model_layout *l = s->layout;
+    uint64_t experts = 0, used = 0;
+    model_kv_uint(model_gguf_find_arch(l->gguf, "expert_count"), 0, &experts);
+    model_kv_uint(model_gguf_find_arch(l->gguf, "expert_used_count"), 0, &used);
+    double share = experts && used && used <= experts ? (double)used / (double)experts : 1;
+    for (uint32_t i = 0; i < l->n_layer; i++) source_layer(s, i, share);
+    s->model.head.dense = (double)l->bytes_output;
+    s->model.head.macs = (double)l->n_embd * l->n_vocab;
+}
+
+static void source_cuts(struct plan_source *s) {
+    const struct model_layout *l = s->layout;
+    uint32_t n = l->n_layer, cuts[MODEL_MAX_LAYERS + 1], n_cuts = model_quirks_cuts(l, cuts, MODEL_MAX_LAYERS + 1);
+    struct err e = {0};
+    for (uint32_t first = 0; first < n; first++)
+        for (uint32_t end = first + 1; end <= n; end++)
+            s->may[(size_t)first * (n + 1) + end] = model_quirks_check(l, first, end, NULL) == ERR_OK;
+    if (n_cuts > 2) return;
+    if (n < 2 || model_quirks_check(l, 0, n / 2, &e) != ERR_WHOLE_ONLY) err_set(&e, ERR_WHOLE_ONLY, "its layers cannot be divided");
+    snprintf(s->whole_reason, sizeof(s->whole_reason), "%.250s", e.text);
+    s->model.whole_reason = s->whole_reason;
+}
+
+struct plan_source *plan_source_create(const struct model_layout *l, const struct model_load_shape *shape, const char *name) {
+    struct plan_source *s = MEM_NEW(struct plan_source);
+    size_t n = l->n_layer;
+    s->layout = l;
+    s->shape = *shape;
+    s->factor_kv = s->factor_compute = 1;
+    s->layers = mem_calloc(n, sizeof(*s->layers));
+    s->weights = mem_calloc(n + 1, sizeof(*s->weights));
+    s->kv = mem_calloc(n + 1, sizeof(*s->kv));
+    s->compute = mem_calloc(n, sizeof(*s->compute));
+    s->may = mem_calloc(n * (n + 1) + n + 1, 1);
+    s->model = (struct plan_model){.name = name,
+                                   .n_layer = l->n_layer,
+                                   .may = source_may,
+                                   .need = source_need,
+                                   .user = s,
+                                   .layers = s->layers,
+                                   .n_embd = l->n_embd,
+                                   .wide = strncmp(l->arch, "gemma", 5) == 0,
+                                   .n_ctx = shape->n_ctx,
+                                   .n_ubatch = shape->n_ubatch};
+    source_sizes(s);
+    source_costs(s);
+    source_cuts(s);
+    return s;
+}
+
+void plan_source_free(struct plan_source *s) {
+    if (!s) return;
+    free(s->layers);
+    free(s->weights);
+    free(s->kv);
+    free(s->compute);
+    free(s->may);
+    free(s);
+}
+
+const struct plan_model *plan_source_model(const struct plan_source *s) { return &s->model; }
+
+static double within(double v, double low, double high) { return v < low ? low : v > high ? high : v; }
+
+void plan_source_correct(struct plan_source *s, double kv, double compute) {
+    s->factor_kv = within(kv, 0.5, 2);
+    s->factor_compute = within(compute, 0.5, 2);
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT
+ * See plan.h. Placement fast is plan_search.c; here are the others. By memory, the division minimises the largest ratio of bytes needed to
+ * bytes offered over all stages (dynamic programming over the
+ * legal cuts), which is what "in proportion to memory" means once embedding, output head, KV and compute buffers count too. */
+#include "plan/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "plan/plan_priv.h"
+
+err_code plan_wish_parse(const char *text, struct plan_wish *ret, struct err *e) {
+    static const char *const words[PLAN_LIST] = {"fast", "memory", "even"};
+    struct plan_wish w = {.placement = PLAN_LIST};
+    for (int i = 0; i < PLAN_LIST; i++)
+        if (strcmp(text, words[i]) == 0) {
+            *ret = (struct plan_wish){.placement = (enum plan_placement)i};
+            return ERR_OK;
+        }
+    const char *p = text;
+    for (;;) {
+        char *end;
+        unsigned long n = (*p >= '0' && *p <= '9') ? strtoul(p, &end, 10) : 0;
+        if (n == 0 || n > PLAN_MAX_LAYERS || (*end != ',' && *end != '\0') || w.n_list == PLAN_MAX_STAGES) {
+            err_set(e, ERR_INVALID, "placement \"%s\": expected fast, memory, even, or a list of layer counts", text);
+            err_hint(e, "for example --placement 3,1,4: three layers on the first node, one on the second, four on the third");
+            return ERR_INVALID;
+        }
+        w.list[w.n_list++] = (uint32_t)n;
+        if (*end == '\0') break;
+        p = end + 1;
+    }
+    *ret = w;
+    return ERR_OK;
+}
+
+static err_code plan_whole(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, uint64_t whole, struct plan *ret) {
+    for (uint32_t i = 0; i < n_nodes; i++) {
+        if (nodes[i].memory < whole) continue;
+        *ret = (struct plan){.n_stage = 1, .bytes_whole = whole};
+        ret->stages[0] = (struct plan_stage){.node = i, .first = 0, .end = m->n_layer, .bytes = whole};
+        return ERR_OK;
+    }
+    return ERR_NO_ROOM;
+}
+
+static err_code plan_too_small(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, uint64_t whole, struct err *e) {
+    uint64_t offered = 0;
+    for (uint32_t i = 0; i < n_nodes; i++) offered += nodes[i].memory;
+    char need[32], have[32];
+    str_size(whole, need);
+    str_size(offered, have);
+    err_set(e, ERR_NO_ROOM, "cannot place model \"%s\": it needs %s%s, %u node%s offer%s %s%s", m->name, need, n_nodes == 1 ? "" : " whole",
+            n_nodes, n_nodes == 1 ? "" : "s", n_nodes == 1 ? "s" : "", have,
+            offered >= whole ? ", but each slice needs room of its own to compute, and no division fits" : "");
+    err_hint(e, "add a node (caravan up --peer HOST), raise --memory, or lower --ctx or --parallel");
+    return ERR_NO_ROOM;
+}
+
+static err_code plan_listed(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *w,
+                            struct plan *ret, struct err *e) {
+    if (w->n_list > n_nodes) return err_set(e, ERR_NO_ROOM, "placement names %u nodes, %u are here", w->n_list, n_nodes);
+    struct plan p = {.n_stage = w->n_list, .bytes_whole = m->need(m->user, 0, m->n_layer)};
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < w->n_list; i++) {
+        uint32_t end = at + w->list[i];
+        if (end > m->n_layer) break;
+        if (!m->may(m->user, at, end)) {
+            err_set(e, m->whole_reason ? ERR_WHOLE_ONLY : ERR_INVALID, "layers %u-%u of model \"%s\" cannot be a slice%s%s", at, end - 1,
+                    m->name, m->whole_reason ? ": " : "", m->whole_reason ? m->whole_reason : "");
+            return m->whole_reason ? ERR_WHOLE_ONLY : ERR_INVALID;
+        }
+        uint64_t bytes = m->need(m->user, at, end);
+        if (bytes > nodes[i].memory) {
+            char need[32], have[32];
+            str_size(bytes, need);
+            str_size(nodes[i].memory, have);
+            err_set(e, ERR_NO_ROOM, "node \"%s\" cannot hold layers %u-%u of \"%s\": needs %s, offers %s", nodes[i].name, at, end - 1,
+                    m->name, need, have);
+            err_hint(e, "give that node fewer layers, or let --placement fast divide them");
+            return ERR_NO_ROOM;
+        }
+        p.stages[i] = (struct plan_stage){.node = i, .first = at, .end = end, .bytes = bytes};
+        at = end;
+    }
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < w->n_list; i++) sum += w->list[i];
+    if (sum != m->n_layer) return err_set(e, ERR_INVALID, "placement has %u layers in all, model \"%s\" has %u", sum, m->name, m->n_layer);
+    *ret = p;
+    return ERR_OK;
+}
+
+/* The cost that the division keeps low: fill of the node's memory, or, for "even", the number of layers. More than 1 of memory: illegal. */
+static double plan_cost(const struct plan_model *m, const struct plan_node *node, const struct plan_wish *w, uint32_t first, uint32_t end) {
+    if (node->memory == 0 || !m->may(m->user, first, end)) return -1;
+    double fill = (double)m->need(m->user, first, end) / (double)node->memory;
+    if (fill > 1) return -1;
+    return w->placement == PLAN_EVEN ? (double)(end - first) : fill;
+}
+
+/* best[k * (n+1) + l]: the least possible maximum when nodes 0..k-1 hold layers 0..l-1, each at least one; from[]: where the last slice
+ * begins. */
+static bool plan_divide(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *w,
+                        struct plan *ret) {
+    uint32_t n = m->n_layer, row = n + 1;
+    double *best = mem_calloc((size_t)(n_nodes + 1) * row, sizeof(*best));
+    uint32_t *from = mem_calloc((size_t)(n_nodes + 1) * row, sizeof(*from));
+    for (size_t i = 0; i < (size_t)(n_nodes + 1) * row; i++) best[i] = -1;
+    best[0] = 0;
+    for (uint32_t k = 1; k <= n_nodes; k++)
+        for (uint32_t end = k; end <= n; end++)
+            for (uint32_t first = k - 1; first < end; first++) {
+                double before = best[(k - 1) * row + first];
+                double cost = before < 0 ? -1 : plan_cost(m, &nodes[k - 1], w, first, end);
+                if (cost < 0) continue;
+                if (cost < before) cost = before;
+                double *slot = &best[k * row + end];
+                if (*slot < 0 || cost < *slot) {
+                    *slot = cost;
+                    from[k * row + end] = first;
+                }
+            }
+    bool found = best[n_nodes * row + n] >= 0;
+    if (found) {
+        ret->n_stage = n_nodes;
+        for (uint32_t k = n_nodes, end = n; k > 0; k--) {
+            uint32_t first = from[k * row + end];
+            ret->stages[k - 1] = (struct plan_stage){.node = k - 1, .first = first, .end = end, .bytes = m->need(m->user, first, end)};
+            end = first;
+        }
+    }
+    free(best);
+    free(from);
+    return found;
+}
+
+/* Divides over as many of the nodes as can take part: the one that offers least is left out as long as no division is found. */
+static err_code plan_divided(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *w,
+                             struct plan *ret, struct err *e) {
+    struct plan_node *use = mem_calloc(n_nodes ? n_nodes : 1, sizeof(*use));
+    uint32_t *index = mem_calloc(n_nodes ? n_nodes : 1, sizeof(*index));
+    uint32_t n = n_nodes < PLAN_MAX_STAGES ? n_nodes : PLAN_MAX_STAGES;
+    for (uint32_t i = 0; i < n; i++) {
+        use[i] = nodes[i];
+        index[i] = i;
+    }
+    struct plan p = {.bytes_whole = m->need(m->user, 0, m->n_layer)};
+    bool found = false;
+    while (n > 0 && !(found = plan_divide(m, use, n, w, &p))) {
+        uint32_t least = 0;
+        for (uint32_t i = 1; i < n; i++)
+            if (use[i].memory <= use[least].memory) least = i;
+        memmove(&use[least], &use[least + 1], (n - least - 1) * sizeof(*use));
+        memmove(&index[least], &index[least + 1], (n - least - 1) * sizeof(*index));
+        n--;
+    }
+    for (uint32_t i = 0; found && i < p.n_stage; i++) p.stages[i].node = index[p.stages[i].node];
+    free(use);
+    free(index);
+    if (!found) return plan_too_small(m, nodes, n_nodes, p.bytes_whole, e);
+    *ret = p;
+    return ERR_OK;
+}
+
+/* The nodes that a search looks at: at most COST_MAX_NODES, those that offer most, in their order. Returns how many; index[]: which. */
+static uint32_t plan_pick(const struct plan_node *nodes, uint32_t n_nodes, struct plan_node *use, uint32_t *index) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < n_nodes; i++) {
+        uint32_t larger = 0;
+        for (uint32_t k = 0; n_nodes > COST_MAX_NODES && k < n_nodes; k++)
+            larger += nodes[k].memory > nodes[i].memory || (nodes[k].memory == nodes[i].memory && k < i);
+        if (larger >= COST_MAX_NODES) continue;
+        use[n] = nodes[i];
+        index[n++] = i;
+    }
+    return n;
+}
+
+static err_code plan_fast(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *w,
+                          struct plan *ret, struct err *e) {
+    struct plan_node *use = mem_calloc(COST_MAX_NODES, sizeof(*use));
+    uint32_t index[COST_MAX_NODES];
+    struct plan_cost c;
+    struct plan p = {0};
+    uint32_t n = plan_pick(nodes, n_nodes, use, index);
+    plan_cost_init(&c, m, use, n, w);
+    bool found = plan_search(&c, &p);
+    p.bytes_whole = m->need(m->user, 0, m->n_layer);
+    plan_cost_done(&c);
+    free(use);
+    if (!found) return plan_too_small(m, nodes, n_nodes, p.bytes_whole, e);
+    for (uint32_t i = 0; i < p.n_stage; i++) p.stages[i].node = index[p.stages[i].node];
+    *ret = p;
+    return ERR_OK;
+}
+
+uint32_t plan_replicas(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *wish,
+                       struct plan *plans, uint32_t max) {
+    struct plan_node *rest = mem_calloc(n_nodes ? n_nodes : 1, sizeof(*rest));
+    uint32_t *index = mem_calloc(n_nodes ? n_nodes : 1, sizeof(*index)), n = 1;
+    bool *used = mem_calloc(n_nodes ? n_nodes : 1, sizeof(*used)), more = wish->placement != PLAN_LIST;
+    while (more && n < max) {
+        uint32_t n_rest = 0;
+        for (uint32_t i = 0; i < plans[n - 1].n_stage; i++) used[plans[n - 1].stages[i].node] = true;
+        for (uint32_t i = 0; i < n_nodes; i++)
+            if (!used[i]) {
+                rest[n_rest] = nodes[i];
+                index[n_rest++] = i;
+            }
+        more = n_rest > 0 && plan_make(m, rest, n_rest, wish, &plans[n], NULL) == ERR_OK;
+        for (uint32_t i = 0; more && i < plans[n].n_stage; i++) plans[n].stages[i].node = index[plans[n].stages[i].node];
+        n += more;
+    }
+    free(rest);
+    free(index);
+    free(used);
+    return n;
+}
+
+err_code plan_make(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *wish,
+                   struct plan *ret, struct err *e) {
+    if (n_nodes == 0) return err_set(e, ERR_NO_ROOM, "no node offers memory for model \"%s\"", m->name);
+    uint64_t whole = m->need(m->user, 0, m->n_layer);
+    if (wish->placement == PLAN_LIST) return plan_listed(m, nodes, n_nodes, wish, ret, e);
+    if (wish->placement == PLAN_MEMORY && plan_whole(m, nodes, n_nodes, whole, ret) == ERR_OK) return ERR_OK;
+    if (m->whole_reason) {
+        if (wish->placement == PLAN_FAST && plan_fast(m, nodes, n_nodes, wish, ret, NULL) == ERR_OK) return ERR_OK;
+        if (plan_whole(m, nodes, n_nodes, whole, ret) == ERR_OK) return ERR_OK;
+        char need[32];
+        str_size(whole, need);
+        err_set(e, ERR_WHOLE_ONLY, "model \"%s\" runs whole only (%s) and no node offers the %s that it needs", m->name, m->whole_reason,
+                need);
+        err_hint(e, "give one node more --memory, or take a smaller quantisation");
+        return ERR_WHOLE_ONLY;
+    }
+    if (wish->placement == PLAN_FAST) return plan_fast(m, nodes, n_nodes, wish, ret, e);
+    return plan_divided(m, nodes, n_nodes, wish, ret, e);
+}

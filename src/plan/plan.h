@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT
+ * The plan: which node carries which layers. A pure function of the model's needs, the nodes' offers, the links and the wishes; no I/O, any
+ * thread. It says in plain words what it chose and why (plan_explain), what a token will cost (plan_predict), and, when nothing fits, what
+ * is missing and what would help. The method and its formulae: docs/PLANNER.md.
+ * It doesn't measure, load or talk to anybody: plan/instance does what a plan says. */
+#ifndef CARAVAN_PLAN_PLAN_H
+#define CARAVAN_PLAN_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/* For plan_wish.work where a loop waits for the plan: about 20 ms. Fleets that differ little are proven within it. */
+#define PLAN_LOOP_WORK 100000
+enum { PLAN_MAX_STAGES = 64, PLAN_MAX_LAYERS = 1024, PLAN_MAX_DEVICES = 8 };
+
+/* Memory that weights are computed from, and how fast. 0 means not known: then a plain guess stands in for it (plan_cost.c). */
+struct plan_device {
+    char name[32];
+    bool gpu;
+    uint64_t memory;  /* bytes it offers */
+    double bandwidth; /* bytes of weights per second in decoding */
+    double flops;     /* operations per second in prefill */
+    double layer_s;   /* seconds that a layer takes beside reading it: launching kernels */
+};
+
+/* Its figure, or the guess that stands in for it. */
+double plan_device_bandwidth(const struct plan_device *d);
+
+/* One node's offer. */
+struct plan_node {
+    uint64_t id;
+    char name[64];
+    uint64_t memory; /* bytes it offers to this model */
+    uint32_t n_devices;
+    struct plan_device devices[PLAN_MAX_DEVICES];
+};
+
+/* Between two nodes. */
+struct plan_link {
+    double rtt_s;      /* there and back; 0: not known */
+    double throughput; /* bytes per second; 0: not known */
+};
+
+/* What a layer costs a token. */
+struct plan_layer {
+    double dense;          /* bytes of weights that every token reads */
+    double expert;         /* bytes of all experts */
+    double share;          /* how much of them one token reads */
+    double macs;           /* multiplications and additions of one token */
+    double kv_position;    /* bytes of K and V of one position */
+    uint32_t window;       /* positions looked at; 0: all */
+    double state;          /* bytes of recurrent state */
+};
+
+/* What a model asks for. `need` gives the bytes that a node must have for layers [first, end): weights, KV and compute buffers. */
+struct plan_model {
+    const char *name;
+    uint32_t n_layer;
+    bool (*may)(void *user, uint32_t first, uint32_t end); /* may layers [first, end) be a slice? */
+    bool wide;                /* activations may leave the range of f16 */
+    const char *whole_reason; /* why it runs whole only, NULL if it may be cut */
+    uint64_t (*need)(void *user, uint32_t first, uint32_t end);
+    void *user;
+    const struct plan_layer *layers; /* n_layer of them; NULL: every layer costs what it needs */
+    struct plan_layer head;          /* the output table and all else behind the last layer */
+    uint32_t n_embd;                 /* width of a hidden state */
+    uint32_t n_ctx, n_ubatch;        /* positions of a sequence, tokens of a prompt in one step (0: 4096, 512) */
+};
+
+enum plan_placement {
+    PLAN_FAST,   /* the fewest, best stages: least predicted time of a token (the default) */
+    PLAN_MEMORY, /* whole on one node if it fits there, else layers in proportion to offered memory, over all nodes */
+    PLAN_EVEN,   /* the same number of layers for each node, as nearly as the cuts allow */
+    PLAN_LIST    /* so many layers for each node, in the nodes' order */
+};
+struct plan_wish {
+    enum plan_placement placement;
+    uint32_t list[PLAN_MAX_STAGES];
+    uint32_t n_list;
+    uint32_t streams;  /* conversations at once; 0: 1 */
+    uint32_t prompt;   /* tokens of the prompt in predictions; 0: 512 */
+    double wire_bytes; /* of one element of a hidden state on a link; 0: 4 */
+    uint64_t work;     /* slices that the search may look at before it settles for the best plan so far; 0: as many as a proof takes */
+    /* The link between two nodes, by their ids; NULL: 1 Gbit/s everywhere. */
+    struct plan_link (*link)(void *user, uint64_t from, uint64_t to);
+    void *link_user;
+};
+
+/* "fast", "memory", "even" or "3,1,4". */
+err_code plan_wish_parse(const char *text, struct plan_wish *ret, struct err *e);
+
+struct plan_stage {
+    uint32_t node; /* index into the nodes given */
+    uint32_t first, end;
+    uint64_t bytes;
+};
+struct plan {
+    uint32_t n_stage;
+    struct plan_stage stages[PLAN_MAX_STAGES];
+    uint64_t bytes_whole; /* what one node would need to hold all of it */
+    uint64_t work;        /* slices that the search looked at */
+    bool proven;          /* no other plan has a smaller time per token (so up to 16 nodes, placement fast, unless wish.work ended it) */
+};
+
+/* nodes[0] is the node that has been asked. ERR_NO_ROOM: more memory is needed (the text says how much);
+ * ERR_WHOLE_ONLY: it would have to be cut and must not be; ERR_INVALID: the list does not fit model or nodes. */
+err_code plan_make(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *wish,
+                   struct plan *ret, struct err *e);
+
+/* More copies on the nodes that no earlier plan uses, each as plan_make would have it; plans[0] is given, the others are written.
+ * Returns how many there are (at most max). */
+uint32_t plan_replicas(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *wish,
+                       struct plan *plans, uint32_t max);
+
+/* What a token will cost. Times in seconds. */
+struct plan_figures {
+    double stage_s[PLAN_MAX_STAGES]; /* compute of each stage, one stream */
+    double hop_s[PLAN_MAX_STAGES];   /* from each stage to the next, the last back to the first; 0 for a single stage */
+    double read_bytes;               /* weights and KV that one token reads, over all stages */
+    double token_s;                  /* one stream */
+    double first_s;                  /* from the request to the first token, with wish.prompt tokens */
+    uint32_t streams;
+    double streams_tps;              /* tokens per second of all streams together */
+    uint32_t slowest;                /* stage, or hop behind it */
+    bool slowest_is_hop;
+};
+void plan_predict(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, const struct plan_wish *wish,
+                  struct plan_figures *ret);
+
+/* The type of hidden states on the links (enum frame_dtype): f32, which changes nothing, as long as no smaller one makes a token more than
+ * 5 % faster, or the first one of a prompt more than 20 %. f16 (bf16 for architectures whose activations leave its range) before q8_0. */
+uint8_t plan_wire_choose(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, const struct plan_wish *wish);
+double plan_wire_bytes(uint8_t dtype); /* of one element, for plan_wish.wire_bytes */
+
+/* A paragraph for people: what was chosen, why, who carries what. */
+void plan_explain(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, struct buf *out);
+/* The figures in words: a token's way, the slowest part, first token, one and several streams. */
+void plan_explain_figures(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, const struct plan_wish *wish,
+                          struct buf *out);
+/* A line for each node that carries nothing, with the reason; nothing if all take part. */
+void plan_explain_left_out(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes,
+                           const struct plan_wish *wish, struct buf *out);
+/* What would help, in one to three lines; and, where it is so, that these machines had better not be clustered for this model. */
+void plan_advise(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes,
+                 const struct plan_wish *wish, struct buf *out);
+
+#endif

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT
+ * See probe.h. */
+#include "plan/probe.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/json.h"
+#include "base/mem.h"
+
+enum { QUESTION, BYTES };
+enum { IDLE, BUSY, MEASURED };
+enum { MAX_ACTIONS = PROBE_MAX_PEERS + 8, AGAIN_S = 6 * 3600, FORGET_S = 30 * 24 * 3600 };
+#define SETTLE_US    1000000u /* a link is left alone for so long after it is there */
+#define PAUSE_US     250000u  /* between probes of one node */
+#define BUSY_US      1000000u /* after somebody was busy; twice as long each time */
+#define BUSY_MOST_US 64000000u
+#define ANSWER_US    2000000u  /* a question that is not answered is a no */
+#define ARRIVE_US    20000000u /* bytes that take longer are given up */
+#define ENOUGH_US    15000u   /* a half that took so long is a measurement */
+#define OTHERS_US    1000000u  /* a probe that comes in makes a node busy to others for so long */
+
+struct link {
+    uint64_t node;
+    bool here;
+    clock_us since;    /* it is here */
+    double throughput; /* bytes per second; 0: not measured */
+    int64_t when;      /* wall clock of that */
+    /* a probe of theirs that comes in */
+    uint32_t id, total, got;
+    clock_us half_at;
+    uint32_t half_got;
+};
+enum state { WAITING, ASKING, SENDING };
+struct probe {
+    uint64_t self;
+    struct link links[PROBE_MAX_PEERS];
+    uint32_t n_links;
+    enum state state;
+    uint32_t id, open, total; /* of the present probe: its number, questions not answered, bytes sent */
+    uint64_t target;
+    clock_us since, not_before, others_until, pause;
+    struct probe_action actions[MAX_ACTIONS];
+    uint32_t n_actions, at_action;
+};
+
+struct probe *probe_create(uint64_t self) {
+    struct probe *p = MEM_NEW(struct probe);
+    p->self = self;
+    p->id = (uint32_t)self;
+    p->pause = BUSY_US;
+    return p;
+}
+
+void probe_free(struct probe *p) { free(p); }
+
+static struct link *probe_find(struct probe *p, uint64_t node) {
+    for (uint32_t i = 0; i < p->n_links; i++)
+        if (p->links[i].node == node) return &p->links[i];
+    return NULL;
+}
+
+static struct link *probe_link(struct probe *p, uint64_t node) {
+    struct link *l = probe_find(p, node);
+    if (l) return l;
+    if (p->n_links < PROBE_MAX_PEERS) l = &p->links[p->n_links++];
+    for (uint32_t i = 0; i < p->n_links && !l; i++)
+        if (!p->links[i].here) l = &p->links[i];
+    if (l) *l = (struct link){.node = node};
+    return l;
+}
+
+double probe_throughput(const struct probe *p, uint64_t node) {
+    for (uint32_t i = 0; i < p->n_links; i++)
+        if (p->links[i].node == node) return p->links[i].throughput;
+    return 0;
+}
+
+/* ---- actions ---- */
+
+bool probe_next_action(struct probe *p, struct probe_action *ret) {
+    if (p->at_action == p->n_actions) {
+        p->at_action = p->n_actions = 0;
+        return false;
+    }
+    *ret = p->actions[p->at_action++];
+    return true;
+}
+
+static struct probe_action *probe_act(struct probe *p, enum probe_action_kind kind, uint64_t node) {
+    if (p->n_actions == MAX_ACTIONS) return NULL; /* whoever drives us is late; what is lost is asked again */
+    struct probe_action *a = &p->actions[p->n_actions++];
+    *a = (struct probe_action){.kind = kind, .node = node, .count = 1};
+    return a;
+}
+
+static void probe_send(struct probe *p, uint64_t node, uint8_t kind, uint32_t total) {
+    struct probe_action *a = probe_act(p, PROBE_SEND, node);
+    if (!a) return;
+    a->payload_len = PROBE_HEADER;
+    bytes_put_u32(a->payload, p->id);
+    a->payload[4] = kind;
+    bytes_put_u32(a->payload + 8, total);
+    if (kind == BYTES) {
+        a->count = (total + PROBE_CHUNK - 1) / PROBE_CHUNK;
+        a->filler = (total + a->count - 1) / a->count;
+    }
+}
+
+static void probe_answer(struct probe *p, uint64_t node, uint32_t id, uint8_t kind, uint32_t bytes, uint32_t us) {
+    struct probe_action *a = probe_act(p, PROBE_SEND, node);
+    if (!a) return;
+    a->answer = true;
+    a->payload_len = PROBED_SIZE;
+    bytes_put_u32(a->payload, id);
+    a->payload[4] = kind;
+    bytes_put_u32(a->payload + 8, bytes);
+    bytes_put_u32(a->payload + 12, us);
+}
+
+/* ---- measuring ---- */
+
+static void probe_set_state(struct probe *p, enum state to, clock_us now) {
+    static const bool legal[3][3] = {
+        [WAITING] = {[ASKING] = true}, [ASKING] = {[SENDING] = true, [WAITING] = true}, [SENDING] = {[SENDING] = true, [WAITING] = true}};
+    assert(legal[p->state][to]);
+    p->state = to;
+    p->since = now;
+}
+
+/* Two nodes that hinder each other must not come back at the same moment: the pause differs by node and by try. */
+static void probe_wait(struct probe *p, clock_us now, clock_us pause) {
+    probe_set_state(p, WAITING, now);
+    uint64_t h = (p->self + p->id) * 0x9e3779b97f4a7c15u;
+    p->not_before = now + pause + pause * (h >> 56) / 256;
+}
+
+static void probe_postpone(struct probe *p, clock_us now) {
+    probe_wait(p, now, p->pause);
+    if (p->pause < BUSY_MOST_US) p->pause *= 2;
+}
+
+static void probe_bytes(struct probe *p, clock_us now, uint32_t total) {
+    probe_set_state(p, SENDING, now);
+    p->id++;
+    p->total = total;
+    probe_send(p, p->target, BYTES, total);
+}
+
+/* The link whose figure is the oldest, if it is old enough. */
+static struct link *probe_due(struct probe *p, clock_us now, int64_t wall_s) {
+    struct link *best = NULL;
+    for (uint32_t i = 0; i < p->n_links; i++) {
+        struct link *l = &p->links[i];
+        bool old = l->throughput <= 0 || l->when + AGAIN_S < wall_s || l->when > wall_s;
+        if (l->here && old && now >= l->since + SETTLE_US && (!best || l->when < best->when)) best = l;
+    }
+    return best;
+}
+
+static void probe_here(struct probe *p, clock_us now, const uint64_t *peers, uint32_t n) {
+    for (uint32_t i = 0; i < p->n_links; i++) {
+        bool here = false;
+        for (uint32_t k = 0; k < n && !here; k++) here = peers[k] == p->links[i].node;
+        if (!here) p->links[i].here = false;
+    }
+    for (uint32_t k = 0; k < n; k++) {
+        struct link *l = probe_link(p, peers[k]);
+        if (!l || l->here) continue;
+        l->here = true;
+        l->since = now;
+        l->total = 0;
+    }
+}
+
+void probe_tick(struct probe *p, clock_us now, int64_t wall_s, const uint64_t *peers, uint32_t n, bool busy) {
+    probe_here(p, now, peers, n);
+    struct link *target = probe_find(p, p->target);
+    bool gone = !target || !target->here;
+    if (p->state == ASKING && (gone || busy || now >= p->since + ANSWER_US)) probe_postpone(p, now);
+    if (p->state == SENDING && (gone || now >= p->since + ARRIVE_US)) probe_postpone(p, now);
+    if (p->state != WAITING || busy || now < p->not_before || now < p->others_until) return;
+    target = probe_due(p, now, wall_s);
+    if (!target) return;
+    probe_set_state(p, ASKING, now);
+    p->id++;
+    p->target = target->node;
+    p->open = 0;
+    for (uint32_t i = 0; i < p->n_links; i++)
+        if (p->links[i].here) {
+            probe_send(p, p->links[i].node, QUESTION, 0);
+            p->open++;
+        }
+}
+
+/* Bytes of another node's probe: when all are here it is told how long the second half took. */
+static void probe_arrived(struct probe *p, struct link *l, clock_us now, uint32_t id, uint32_t total, uint32_t filler) {
+    if (l->id != id || l->total != total) {
+        l->id = id;
+        l->total = total;
+        l->got = 0;
+        l->half_got = 0;
+    }
+    if (l->got >= total) return; /* more than it said */
+    l->got += filler;
+    if (!l->half_got && l->got >= total / 2) {
+        l->half_got = l->got;
+        l->half_at = now;
+    }
+    if (l->got < total) return;
+    clock_us took = now - l->half_at;
+    probe_answer(p, l->node, id, MEASURED, l->got - l->half_got, took < UINT32_MAX ? (uint32_t)took : UINT32_MAX);
+}
+
+err_code probe_on_probe(struct probe *p, clock_us now, uint64_t from, const uint8_t *payload, size_t len, bool busy, struct err *e) {
+    if (len < PROBE_HEADER || payload[4] > BYTES) return err_set(e, ERR_PROTOCOL, "PROBE of %zu bytes", len);
+    uint32_t id = bytes_get_u32(payload), total = bytes_get_u32(payload + 8), filler = (uint32_t)len - PROBE_HEADER;
+    if (payload[4] == QUESTION) {
+        /* of two that would measure at once, the one with the smaller id may */
+        bool own = p->state == SENDING || (p->state == ASKING && p->self < from);
+        probe_answer(p, from, id, busy || own || now < p->others_until ? BUSY : IDLE, 0, 0);
+        return ERR_OK;
+    }
+    if (total > PROBE_MOST || filler == 0 || filler > total || filler > PROBE_CHUNK)
+        return err_set(e, ERR_PROTOCOL, "PROBE of %u in %u bytes", filler, total);
+    p->others_until = now + OTHERS_US;
+    struct link *l = probe_link(p, from);
+    if (l) probe_arrived(p, l, now, id, total, filler);
+    return ERR_OK;
+}
+
+static void probe_measured(struct probe *p, clock_us now, int64_t wall_s, uint32_t bytes, uint32_t us) {
+    struct link *l = probe_find(p, p->target);
+    if (us < ENOUGH_US && p->total < PROBE_MOST) {
+        probe_bytes(p, now, p->total * 4 < PROBE_MOST ? p->total * 4 : PROBE_MOST);
+        return;
+    }
+    if (l) {
+        l->throughput = (double)bytes * 1e6 / (us ? us : 1);
+        l->when = wall_s;
+        probe_act(p, PROBE_LEARNT, l->node);
+    }
+    p->pause = BUSY_US;
+    probe_wait(p, now, PAUSE_US);
+}
+
+err_code probe_on_probed(struct probe *p, clock_us now, int64_t wall_s, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
+    if (len != PROBED_SIZE || payload[4] > MEASURED) return err_set(e, ERR_PROTOCOL, "PROBED of %zu bytes", len);
+    if (bytes_get_u32(payload) != p->id) return ERR_OK; /* an answer to what was given up */
+    if (payload[4] == MEASURED) {
+        uint32_t bytes = bytes_get_u32(payload + 8);
+        if (p->state != SENDING || from != p->target) return ERR_OK;
+        if (bytes > p->total) return err_set(e, ERR_PROTOCOL, "PROBED says %u of %u bytes", bytes, p->total);
+        probe_measured(p, now, wall_s, bytes, bytes_get_u32(payload + 12));
+        return ERR_OK;
+    }
+    if (p->state != ASKING) return ERR_OK;
+    if (payload[4] == BUSY) probe_postpone(p, now);
+    else if (p->open > 0 && --p->open == 0) probe_bytes(p, now, PROBE_LEAST);
+    return ERR_OK;
+}
+
+/* ---- keeping ---- */
+
+void probe_write(const struct probe *p, struct buf *out) {
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc), *links = yyjson_mut_obj_add_arr(doc, root, "links");
+    yyjson_mut_doc_set_root(doc, root);
+    for (uint32_t i = 0; i < p->n_links; i++) {
+        char id[20];
+        if (p->links[i].throughput <= 0) continue;
+        yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, links);
+        snprintf(id, sizeof(id), "%016llx", (unsigned long long)p->links[i].node);
+        yyjson_mut_obj_add_strcpy(doc, o, "id", id);
+        yyjson_mut_obj_add_real(doc, o, "bytes_per_second", p->links[i].throughput);
+        yyjson_mut_obj_add_int(doc, o, "when", p->links[i].when);
+    }
+    json_write(out, doc);
+    yyjson_mut_doc_free(doc);
+}
+
+static err_code link_get(struct probe *p, yyjson_val *o, int64_t wall_s, struct err *e) {
+    uint64_t id = 0;
+    int64_t when = 0;
+    double rate = 0;
+    err_code code = json_need_id(o, "id", &id, e);
+    if (code == ERR_OK) code = json_get_double(o, "bytes_per_second", 0, 1e15, &rate, e);
+    if (code == ERR_OK) code = json_need_i64(o, "when", 0, INT64_C(1) << 50, &when, e);
+    if (code != ERR_OK || when + FORGET_S < wall_s) return code;
+    struct link *l = probe_link(p, id);
+    if (l) l->throughput = rate, l->when = when;
+    return ERR_OK;
+}
+
+err_code probe_read(struct probe *p, int64_t wall_s, const char *text, size_t len, struct err *e) {
+    yyjson_doc *doc;
+    err_code code = json_parse(text, len, &doc, e);
+    if (code != ERR_OK) return code;
+    yyjson_val *links = yyjson_obj_get(yyjson_doc_get_root(doc), "links"), *o;
+    size_t i, max;
+    if (!yyjson_is_arr(links)) code = err_set(e, ERR_INVALID, "field \"links\": expected an array");
+    if (code == ERR_OK && yyjson_arr_size(links) > PROBE_MAX_PEERS)
+        code = err_set(e, ERR_LIMIT, "field \"links\": more than %d", PROBE_MAX_PEERS);
+    yyjson_arr_foreach(links, i, max, o) if (code == ERR_OK) code = link_get(p, o, wall_s, e);
+    yyjson_doc_free(doc);
+    return code;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT
+ * See profile.h. */
+#include "plan/profile.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "os/pages.h"
+#include "engine/measure.h"
+#include "engine/runtime.h"
+
+#define QUIET    0.8 /* of all cores */
+#define IDLE     0.2  /* processes a core */
+#define AGAIN_US (UINT64_C(600) * 1000000)
+enum { DISK_PROBE = 32 << 20, MAX_FILE = 1 << 20, MOST_TRIES = 6 };
+
+uint64_t profile_memory_offer(void) {
+    uint64_t available = pages_available(), reserve = available / 8;
+    if (reserve < 256u << 20) reserve = 256u << 20;
+    return available > reserve ? available - reserve : 0;
+}
+
+/* ---- measuring ---- */
+
+static void profile_devices(struct profile *p) {
+    struct engine_device found[PROFILE_MAX_DEVICES];
+    size_t n = engine_devices(found, PROFILE_MAX_DEVICES);
+    size_t at = (size_t)snprintf(p->hardware, sizeof(p->hardware), "%ld cores", sysconf(_SC_NPROCESSORS_ONLN));
+    for (size_t i = 0; i < n && i < PROFILE_MAX_DEVICES; i++) {
+        if (strcmp(found[i].type, "accel") == 0) continue; /* a library that computes in RAM */
+        struct profile_device *d = &p->devices[p->n_devices++];
+        *d = (struct profile_device){
+            .gpu = strcmp(found[i].type, "cpu") != 0, .memory_total = found[i].memory_total, .memory_free = found[i].memory_free};
+        snprintf(d->name, sizeof(d->name), "%.31s", found[i].name);
+        snprintf(d->description, sizeof(d->description), "%.63s", found[i].description);
+        if (at < sizeof(p->hardware) - 1)
+            at += (size_t)snprintf(p->hardware + at, sizeof(p->hardware) - at, "; %s %llu MB", d->name,
+                                   (unsigned long long)(d->memory_total >> 20));
+    }
+}
+
+/* A file is written, forced out of the cache, and read. 0: it could not be done. */
+static double profile_disk(const char *path) {
+    double speed = 0;
+    uint8_t *data = mem_zalloc(DISK_PROBE);
+    for (size_t i = 0; i < DISK_PROBE; i += 64) data[i] = (uint8_t)(i * 2654435761u >> 24); /* so that nothing compresses it away */
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd >= 0) unlink(path); /* nothing is left of it, however this ends */
+    if (fd >= 0 && write(fd, data, DISK_PROBE) == DISK_PROBE && fdatasync(fd) == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0) {
+        clock_us start = clock_now();
+        size_t have = 0;
+        for (ssize_t n; have < DISK_PROBE && (n = pread(fd, data, 1 << 20, (off_t)have)) > 0;) have += (size_t)n;
+        clock_us took = clock_now() - start;
+        if (have == DISK_PROBE) speed = (double)have / ((double)(took ? took : 1) / 1e6);
+    }
+    if (fd >= 0) close(fd);
+    free(data);
+    return speed;
+}
+
+/* Seconds of processor time that this process has had. */
+static double profile_cpu_s(void) {
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+/* With threads on all cores, a process that is not given nearly all of their time shares them. */
+static err_code profile_device_speed(struct profile_device *d, bool *ret_quiet, struct err *e) {
+    struct engine_speed speed = {0};
+    double cpu = profile_cpu_s();
+    clock_us start = clock_now();
+    err_code code = engine_measure(d->name, 0, &speed, e);
+    double wall = (double)(clock_now() - start) / 1e6, cores = (double)sysconf(_SC_NPROCESSORS_ONLN);
+    if (!d->gpu && profile_cpu_s() - cpu < QUIET * wall * cores) *ret_quiet = false;
+    d->bandwidth = speed.bandwidth;
+    d->flops = speed.flops;
+    return d->gpu ? ERR_OK : code; /* a GPU that cannot compute this is one of unknown speed */
+}
+
+bool profile_again(const struct profile *p, uint32_t tries, clock_us ago, double load) {
+    return p->n_devices > 0 && !p->quiet && tries < MOST_TRIES && ago >= AGAIN_US && load < IDLE;
+}
+
+err_code profile_measure(const char *path, const char *models, struct profile *ret, struct err *e) {
+    struct profile kept, p = {0};
+    profile_devices(&p);
+    bool same =
+        profile_load(path, &kept, NULL) == ERR_OK && kept.quiet && strcmp(kept.hardware, p.hardware) == 0 && kept.n_devices == p.n_devices;
+    p.quiet = true;
+    for (uint32_t i = 0; i < p.n_devices; i++) {
+        err_code code = same ? ERR_OK : profile_device_speed(&p.devices[i], &p.quiet, e);
+        if (code != ERR_OK) return code;
+        if (!same) continue;
+        p.devices[i].bandwidth = kept.devices[i].bandwidth;
+        p.devices[i].flops = kept.devices[i].flops;
+    }
+    topology_find(&p.topology);
+    bool there = models && access(models, W_OK | X_OK) == 0;
+    snprintf(p.disk_at, sizeof(p.disk_at), "%.240s%s", there ? models : path, there ? "/.probe" : ".probe");
+    p.disk = same && strcmp(kept.disk_at, p.disk_at) == 0 ? kept.disk : profile_disk(p.disk_at);
+    *ret = p;
+    return ERR_OK;
+}
+
+/* ---- keeping ---- */
+
+void profile_put(const struct profile *p, yyjson_mut_doc *doc, yyjson_mut_val *obj) {
+    yyjson_mut_val *devices = yyjson_mut_obj_add_arr(doc, obj, "devices");
+    for (uint32_t i = 0; i < p->n_devices; i++) {
+        const struct profile_device *d = &p->devices[i];
+        yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, devices);
+        yyjson_mut_obj_add_strcpy(doc, o, "name", d->name);
+        yyjson_mut_obj_add_strcpy(doc, o, "description", d->description);
+        yyjson_mut_obj_add_bool(doc, o, "gpu", d->gpu);
+        yyjson_mut_obj_add_uint(doc, o, "memory_total", d->memory_total);
+        yyjson_mut_obj_add_uint(doc, o, "memory_free", d->memory_free);
+        yyjson_mut_obj_add_real(doc, o, "bandwidth", d->bandwidth);
+        yyjson_mut_obj_add_real(doc, o, "flops", d->flops);
+    }
+    if (p->topology.threads > 0) {
+        yyjson_mut_val *o = yyjson_mut_obj_add_obj(doc, obj, "processor");
+        yyjson_mut_obj_add_uint(doc, o, "threads", p->topology.threads);
+        yyjson_mut_obj_add_uint(doc, o, "cores", p->topology.cores);
+        yyjson_mut_obj_add_uint(doc, o, "fast_cores", p->topology.fast_cores);
+        yyjson_mut_obj_add_uint(doc, o, "memory_domains", p->topology.numa);
+        yyjson_mut_obj_add_uint(doc, o, "l3_bytes", p->topology.l3);
+    }
+    yyjson_mut_obj_add_real(doc, obj, "disk", p->disk);
+    yyjson_mut_obj_add_bool(doc, obj, "quiet", p->quiet);
+}
+
+/* Text that is no UTF-8 or too long is cut, not refused: it is for people. */
+static void get_name(yyjson_val *obj, const char *key, char *ret, size_t size) {
+    const char *text = yyjson_get_str(yyjson_obj_get(obj, key));
+    snprintf(ret, size, "%s", text ? text : "");
+}
+
+static err_code device_get(yyjson_val *o, struct profile_device *d, struct err *e) {
+    int64_t total = 0, left = 0;
+    get_name(o, "name", d->name, sizeof(d->name));
+    get_name(o, "description", d->description, sizeof(d->description));
+    err_code code = json_get_bool(o, "gpu", &d->gpu, e);
+    if (code == ERR_OK) code = json_get_i64(o, "memory_total", 0, INT64_MAX, &total, e);
+    if (code == ERR_OK) code = json_get_i64(o, "memory_free", 0, INT64_MAX, &left, e);
+    if (code == ERR_OK) code = json_get_double(o, "bandwidth", 0, 1e18, &d->bandwidth, e);
+    if (code == ERR_OK) code = json_get_double(o, "flops", 0, 1e21, &d->flops, e);
+    d->memory_total = (uint64_t)total;
+    d->memory_free = (uint64_t)left;
+    return code;
+}
+
+static err_code topology_get(yyjson_val *o, struct topology *t, struct err *e) {
+    enum { MOST = 1 << 20 };
+    err_code code = json_get_u32(o, "threads", MOST, &t->threads, e);
+    if (code == ERR_OK) code = json_get_u32(o, "cores", MOST, &t->cores, e);
+    if (code == ERR_OK) code = json_get_u32(o, "fast_cores", MOST, &t->fast_cores, e);
+    if (code == ERR_OK) code = json_get_u32(o, "memory_domains", MOST, &t->numa, e);
+    return code == ERR_OK ? json_get_u64(o, "l3_bytes", &t->l3, e) : code;
+}
+
+err_code profile_get(yyjson_val *obj, struct profile *ret, struct err *e) {
+    yyjson_val *devices = yyjson_obj_get(obj, "devices"), *o;
+    struct profile p = {0};
+    size_t i, max;
+    if (devices && !yyjson_is_arr(devices)) return err_set(e, ERR_INVALID, "field \"devices\": expected an array");
+    if (yyjson_arr_size(devices) > PROFILE_MAX_DEVICES)
+        return err_set(e, ERR_LIMIT, "field \"devices\": more than %d", PROFILE_MAX_DEVICES);
+    err_code code = json_get_double(obj, "disk", 0, 1e18, &p.disk, e);
+    if (code == ERR_OK) code = json_get_bool(obj, "quiet", &p.quiet, e);
+    if (code == ERR_OK && yyjson_obj_get(obj, "processor")) code = topology_get(yyjson_obj_get(obj, "processor"), &p.topology, e);
+    get_name(obj, "hardware", p.hardware, sizeof(p.hardware));
+    get_name(obj, "disk_at", p.disk_at, sizeof(p.disk_at));
+    yyjson_arr_foreach(devices, i, max, o) if (code == ERR_OK) code = device_get(o, &p.devices[p.n_devices++], e);
+    if (code == ERR_OK) *ret = p;
+    return code;
+}
+
+err_code profile_load(const char *path, struct profile *ret, struct err *e) {
+    yyjson_doc *doc = NULL;
+    struct buf b;
+    buf_init(&b, MAX_FILE);
+    err_code code = file_read(path, "profile", &b, e);
+    if (code == ERR_OK) code = json_parse(buf_cstr(&b), b.len, &doc, e);
+    if (code == ERR_OK) code = profile_get(yyjson_doc_get_root(doc), ret, e);
+    yyjson_doc_free(doc);
+    buf_done(&b);
+    return code;
+}
+
+err_code profile_save(const char *path, const struct profile *p, struct err *e) {
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    struct buf b;
+    buf_init(&b, MAX_FILE);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_strcpy(doc, root, "hardware", p->hardware);
+    yyjson_mut_obj_add_strcpy(doc, root, "disk_at", p->disk_at);
+    profile_put(p, doc, root);
+    json_write(&b, doc);
+    yyjson_mut_doc_free(doc);
+    err_code code = file_make_folders(path, e);
+    if (code == ERR_OK) code = file_write(path, b.data, b.len, e);
+    buf_done(&b);
+    return code;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ * What this machine has to offer: memory, devices, how fast they and its disk are. Measured once (profile_measure, in a process of its own:
+ * it loads ggml's backends), kept in a file, measured again when the hardware is another. Blocking; any thread. */
+#ifndef CARAVAN_PLAN_PROFILE_H
+#define CARAVAN_PLAN_PROFILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "plan/topology.h"
+
+enum { PROFILE_MAX_DEVICES = 8 };
+
+struct profile_device {
+    char name[32];          /* ggml's: "CPU", "Vulkan0" */
+    char description[64];   /* "AMD EPYC" */
+    bool gpu;
+    uint64_t memory_total, memory_free; /* bytes */
+    double bandwidth;       /* bytes of quantised weights per second in decoding; 0: not measured */
+    double flops;           /* operations per second in prefill; 0: not measured */
+};
+struct profile {
+    uint32_t n_devices;     /* 0: nothing is known */
+    struct profile_device devices[PROFILE_MAX_DEVICES];
+    struct topology topology; /* of the processor */
+    double disk;            /* bytes per second, read in order; 0: not measured */
+    char disk_at[256];      /* the file that was read for it */
+    bool quiet;             /* nothing else used the processor meanwhile; if not, it is measured again (profile_again) */
+    char hardware[128];     /* what a change of hardware is seen by */
+};
+
+/* Bytes of memory that are free for models now: what the kernel calls available, less an eighth (at least 256 MB) for everything else. */
+uint64_t profile_memory_offer(void);
+
+/* Measures all devices, and the disk under the folder `models` (NULL, or one that can't be written: under `path`). If there is a profile at
+ * `path` (it need not exist) of the same hardware, measured in quiet, its figures are taken and only free memory is looked up. After
+ * engine_runtime_start. */
+err_code profile_measure(const char *path, const char *models, struct profile *ret, struct err *e);
+/* Should this machine, whose profile this is, be measured once more now? It was measured `tries` times since the node's start, last so long
+ * ago; `load` processes want each of its cores. */
+bool profile_again(const struct profile *p, uint32_t tries, clock_us ago, double load);
+
+/* The devices as an array and "disk", into an object: in the file, in node records, in the status. */
+void profile_put(const struct profile *p, yyjson_mut_doc *doc, yyjson_mut_val *obj);
+/* The other way; fields that are missing stay 0. ERR_INVALID, ERR_LIMIT. */
+err_code profile_get(yyjson_val *obj, struct profile *ret, struct err *e);
+/* The whole file. ERR_NOT_FOUND, ERR_FORMAT. */
+err_code profile_load(const char *path, struct profile *ret, struct err *e);
+err_code profile_save(const char *path, const struct profile *p, struct err *e);
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT
+ * The plan in words (plan.h): what was chosen and why, where a token's time goes, who is left out, what would help. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "plan/plan_priv.h"
+
+/* "12.3", "0.42": three figures that mean something. */
+static const char *number(double v, char out[STR_SHORT]) {
+    snprintf(out, STR_SHORT, v >= 100 ? "%.0f" : v >= 10 ? "%.1f" : "%.2f", v);
+    return out;
+}
+
+static const char *seconds(double s, char out[STR_SHORT]) { return str_duration(s < 1e12 ? (uint64_t)(s * 1e6 + 0.5) : UINT64_MAX, out); }
+
+/* A column for the plan's names. */
+static int name_width(const struct plan *p, const struct plan_node *nodes) {
+    size_t wide = 20;
+    for (uint32_t i = 0; i < p->n_stage; i++)
+        if (strlen(nodes[p->stages[i].node].name) > wide) wide = strlen(nodes[p->stages[i].node].name);
+    return (int)wide;
+}
+
+void plan_explain(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, struct buf *out) {
+    char whole[STR_SHORT], bytes[STR_SHORT], memory[STR_SHORT];
+    str_size(p->bytes_whole, whole);
+    if (p->n_stage == 1) {
+        const struct plan_node *n = &nodes[p->stages[0].node];
+        str_size(n->memory, memory);
+        buf_printf(out, "\"%s\" needs %s and fits on %s (%s offered): it runs whole there, since splitting it would only add hops.\n",
+                   m->name, whole, n->name, memory);
+        return;
+    }
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < p->n_stage; i++)
+        if (nodes[p->stages[i].node].memory > most) most = nodes[p->stages[i].node].memory;
+    str_size(most, memory);
+    if (most < p->bytes_whole)
+        buf_printf(out, "\"%s\" needs %s; no node offers more than %s. Its %u layers are divided over %u nodes:\n", m->name, whole, memory,
+                   m->n_layer, p->n_stage);
+    else
+        buf_printf(out,
+                   "\"%s\" needs %s, which one node could hold; its %u layers are divided over %u nodes, as asked or because a token is "
+                   "faster so:\n",
+                   m->name, whole, m->n_layer, p->n_stage);
+    int wide = name_width(p, nodes);
+    for (uint32_t i = 0; i < p->n_stage; i++) {
+        const struct plan_stage *s = &p->stages[i];
+        str_size(s->bytes, bytes);
+        str_size(nodes[s->node].memory, memory);
+        buf_printf(out, "  %-*s layers %3u-%-3u %9s of %s offered%s%s\n", wide, nodes[s->node].name, s->first, s->end - 1, bytes, memory,
+                   i == 0 ? "  (embedding, scheduler)" : "", i + 1 == p->n_stage ? "  (output head, sampler)" : "");
+    }
+}
+
+void plan_explain_figures(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, const struct plan_wish *wish,
+                          struct buf *out) {
+    struct plan_figures f;
+    char a[STR_SHORT], b[STR_SHORT], c[STR_SHORT];
+    int wide = name_width(p, nodes);
+    plan_predict(p, m, nodes, wish, &f);
+    buf_printf(out, "One token reads %s and takes %s (predicted):\n", str_size((uint64_t)f.read_bytes, a), seconds(f.token_s, b));
+    for (uint32_t i = 0; i < p->n_stage; i++) {
+        const char *name = nodes[p->stages[i].node].name, *next = nodes[p->stages[(i + 1) % p->n_stage].node].name;
+        char layers[STR_SHORT];
+        snprintf(layers, sizeof(layers), "%u-%u", p->stages[i].first, p->stages[i].end - 1);
+        buf_printf(out, "  %-*s computes layers %-*s %9s\n", wide, name, wide > 13 ? wide - 13 : 0, layers, seconds(f.stage_s[i], a));
+        if (p->n_stage > 1) buf_printf(out, "  %-*s -> %-*s %9s\n", wide, name, wide, next, seconds(f.hop_s[i], a));
+    }
+    if (p->n_stage > 1) {
+        const char *slow = nodes[p->stages[f.slowest].node].name;
+        if (f.slowest_is_hop)
+            buf_printf(out, "The slowest part is the link from %s to %s.\n", slow,
+                       nodes[p->stages[(f.slowest + 1) % p->n_stage].node].name);
+        else buf_printf(out, "The slowest part is reading the weights on %s.\n", slow);
+    }
+    buf_printf(out, "First token after %s (prompt of %u tokens), then %s tokens/s for one conversation", seconds(f.first_s, a),
+               wish->prompt ? wish->prompt : 512, number(1 / f.token_s, b));
+    if (f.streams > 1) buf_printf(out, ", %s tokens/s for %u together", number(f.streams_tps, c), f.streams);
+    buf_append_str(out, ".\n");
+}
+
+/* ---- who is left out ---- */
+
+/* The least time per token of the plan's nodes and `extra`, wherever in the ring it stands; negative: no division holds. */
+static double with_node(struct plan_cost *c, const struct plan *p, uint32_t extra) {
+    uint32_t order[PLAN_MAX_STAGES];
+    double best = -1;
+    if (p->n_stage >= PLAN_MAX_STAGES) return -1;
+    for (uint32_t at = 0; at <= p->n_stage; at++) {
+        struct plan other;
+        for (uint32_t i = 0; i <= p->n_stage; i++) order[i] = i == at ? extra : p->stages[i < at ? i : i - 1].node;
+        if (!plan_search_cuts(c, order, p->n_stage + 1, false, &other)) continue;
+        double time = plan_cost_token(c, &other);
+        if (best < 0 || time < best) best = time;
+    }
+    return best;
+}
+
+static double node_bandwidth(const struct plan_node *n) {
+    double best = n->n_devices ? 0 : plan_device_bandwidth(&(struct plan_device){0});
+    for (uint32_t i = 0; i < n->n_devices; i++)
+        if (plan_device_bandwidth(&n->devices[i]) > best) best = plan_device_bandwidth(&n->devices[i]);
+    return best;
+}
+
+static void explain_one(struct plan_cost *c, const struct plan *p, uint32_t node, double token_s, struct buf *out) {
+    const struct plan_node *n = &c->nodes[node];
+    uint64_t least = UINT64_MAX;
+    for (uint32_t first = 0; first < c->n; first++)
+        for (uint32_t end = first + 1; end <= c->n; end++)
+            if (c->need[first * (c->n + 1) + end] < least) least = c->need[first * (c->n + 1) + end];
+    char a[STR_SHORT], b[STR_SHORT];
+    buf_printf(out, "  %s is left out: ", n->name);
+    if (n->memory < least) {
+        buf_printf(out, "it offers %s, the smallest slice needs %s.\n", str_size(n->memory, a), str_size(least, b));
+        return;
+    }
+    double slowest = 0, time = with_node(c, p, node);
+    for (uint32_t i = 0; i < p->n_stage; i++) {
+        double w = node_bandwidth(&c->nodes[p->stages[i].node]);
+        if (i == 0 || w < slowest) slowest = w;
+    }
+    if (time < 0) buf_append_str(out, "no division that includes it fits.\n");
+    else if (time <= token_s) buf_printf(out, "it would save only %s of each token.\n", seconds(token_s - time, a));
+    else if (node_bandwidth(n) < slowest)
+        buf_printf(out, "each token would take %s longer; it reads %.0f GB/s, the slowest that takes part %.0f GB/s.\n",
+                   seconds(time - token_s, a), node_bandwidth(n) / 1e9, slowest / 1e9);
+    else buf_printf(out, "each token would take %s longer; its link costs more than it brings.\n", seconds(time - token_s, a));
+}
+
+void plan_explain_left_out(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes,
+                           const struct plan_wish *wish, struct buf *out) {
+    struct plan_cost c;
+    plan_cost_init(&c, m, nodes, n_nodes, wish);
+    double token_s = plan_cost_token(&c, p);
+    for (uint32_t node = 0; node < n_nodes; node++) {
+        bool used = false;
+        for (uint32_t i = 0; i < p->n_stage; i++) used = used || p->stages[i].node == node;
+        if (!used) explain_one(&c, p, node, token_s, out);
+    }
+    plan_cost_done(&c);
+}
+
+/* ---- what would help ---- */
+
+static double plan_token_s(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, const struct plan_wish *wish) {
+    struct plan_figures f;
+    plan_predict(p, m, nodes, wish, &f);
+    return f.token_s;
+}
+
+/* More memory in the fastest machine, so that all of it runs there. */
+static void advise_memory(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, const struct plan_wish *wish,
+                          double token_s, struct buf *out) {
+    char a[STR_SHORT], b[STR_SHORT], c[STR_SHORT];
+    double best = token_s;
+    uint32_t which = 0;
+    for (uint32_t i = 0; i < p->n_stage; i++) {
+        struct plan_node one = nodes[p->stages[i].node];
+        if (one.memory < p->bytes_whole / 4) continue; /* there is none like it with so much */
+        uint32_t fastest = 0;
+        for (uint32_t d = 1; d < one.n_devices; d++)
+            if (one.devices[d].bandwidth > one.devices[fastest].bandwidth) fastest = d;
+        one.devices[0] = one.devices[fastest];
+        one.devices[0].memory = one.memory = p->bytes_whole;
+        if (one.n_devices) one.n_devices = 1;
+        struct plan whole = {.n_stage = 1, .stages = {{.end = m->n_layer}}};
+        double time = plan_token_s(&whole, m, &one, wish);
+        if (time >= best) continue;
+        best = time;
+        which = p->stages[i].node;
+    }
+    if (best > token_s * 0.9) return;
+    buf_printf(out, "  one machine as fast as the fastest memory of %s, with %s of it, would hold the whole: %s instead of %s tokens/s\n",
+               nodes[which].name, str_size(p->bytes_whole, a), number(1 / best, b), number(1 / token_s, c));
+}
+
+static struct plan_link better_link(void *user, uint64_t from, uint64_t to) {
+    (void)user, (void)from, (void)to;
+    return (struct plan_link){.rtt_s = 0.00005, .throughput = 1.1e9};
+}
+
+static void advise_link(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, const struct plan_wish *wish,
+                        double token_s, struct buf *out) {
+    char a[STR_SHORT], b[STR_SHORT];
+    struct plan_wish better = *wish;
+    better.link = better_link;
+    double time = plan_token_s(p, m, nodes, &better);
+    if (time < token_s * 0.95)
+        buf_printf(out, "  10 Gbit/s cables instead of these links: %s instead of %s tokens/s\n", number(1 / time, a),
+                   number(1 / token_s, b));
+}
+
+static void advise_bytes(const struct plan_model *m, double token_s, struct buf *out) {
+    double bytes = m->head.dense, macs = m->head.macs;
+    char a[STR_SHORT];
+    for (uint32_t i = 0; m->layers && i < m->n_layer; i++) {
+        bytes += m->layers[i].dense + m->layers[i].expert * m->layers[i].share;
+        macs += m->layers[i].macs;
+    }
+    if (macs > 0 && bytes * 8 / macs > 5.5)
+        buf_printf(out, "  a smaller quantisation (q4_k_m instead of %.1f bits a weight) reads less: up to %s tokens/s\n", bytes * 8 / macs,
+                   number(bytes * 8 / macs / 4.85 / token_s, a));
+}
+
+void plan_advise(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes,
+                 const struct plan_wish *wish, struct buf *out) {
+    char a[STR_SHORT], b[STR_SHORT];
+    double token_s = plan_token_s(p, m, nodes, wish), hops = 0;
+    struct plan_figures f;
+    struct plan_wish all = *wish;
+    struct plan divided;
+    plan_predict(p, m, nodes, wish, &f);
+    for (uint32_t i = 0; i < p->n_stage; i++) hops += f.hop_s[i];
+    all.placement = PLAN_EVEN;
+    if (p->n_stage == 1) {
+        if (n_nodes > 1 && plan_make(m, nodes, n_nodes, &all, &divided, NULL) == ERR_OK && divided.n_stage > 1)
+            buf_printf(out, "Don't split it: divided over %u nodes a token would take %s instead of %s. Use the others for copies.\n",
+                       divided.n_stage, seconds(plan_token_s(&divided, m, nodes, wish), a), seconds(token_s, b));
+    } else if (token_s > 1) {
+        buf_printf(out, "It fits, but at %s tokens/s nobody will like to use it: take a smaller model, or machines with faster memory.\n",
+                   number(1 / token_s, a));
+    }
+    size_t before = out->len;
+    buf_append_str(out, "What would help:\n");
+    size_t title = out->len;
+    if (p->n_stage > 1) {
+        advise_memory(p, m, nodes, wish, token_s, out);
+        advise_link(p, m, nodes, wish, token_s, out);
+    }
+    advise_bytes(m, token_s, out);
+    if (p->n_stage > 1 && hops > token_s * 0.1)
+        buf_printf(out, "  speculation (a draft model): the links take %.0f %% of a token, and it pays them once for several\n",
+                   100 * hops / token_s);
+    if (out->len == title) out->len = before;
+}

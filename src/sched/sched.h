@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ * The head's scheduler: which tokens of which requests travel in which frame, so that every stage has work and no request waits for ever.
+ * A sans-I/O core: inputs are calls with the time as an argument, actions are pulled with sched_next until there is none. It owns the
+ * requests from submission to their last event; it knows no socket, thread, clock or engine. Owner: the head stage's compute thread.
+ *
+ * A request: QUEUED -> PREFILL (it has a slot; chunks of its prompt go out one behind another) -> FLIGHT (all that is known of it is in
+ * the ring) <-> READY (a sampled token has come back and may be sent) -> END. Slots are libllama's sequence numbers. What an owner leaves
+ * in its slot is kept for requests that begin with the same tokens, or cleaned by an operation at the front of the next frame; since
+ * frames keep their order, a new owner may have it at once, and what comes back for the old one is known by its generation number and
+ * dropped. */
+#ifndef CARAVAN_SCHED_SCHED_H
+#define CARAVAN_SCHED_SCHED_H
+
+#include "base/clock.h"
+#include "engine/engine.h"
+#include "wire/request.h"
+#include "wire/result.h"
+#include "sched/spec.h"
+
+struct sched_config {
+    uint32_t n_stage;     /* 1 to REQUEST_MAX_HOPS */
+    uint32_t n_seq;       /* slots, at most FRAME_MAX_SEQ */
+    uint32_t n_ctx_seq;   /* positions a sequence may have */
+    uint32_t n_ctx;       /* KV cells for all sequences together */
+    uint32_t n_batch;     /* most tokens in a frame */
+    uint32_t n_vocab;     /* token ids are below; 0: not known */
+    uint32_t n_queue;     /* requests that may wait for a slot */
+    uint32_t n_credit;    /* frames in flight at most; 0: as sched_policy says */
+    uint32_t n_draft;     /* guesses that travel with a decode token at most; 0: no speculation */
+    bool draft_always;    /* that many, whether they pay or not */
+    bool draft_alone;     /* only while one sequence runs, and nothing else travels until its answer: the stages can take positions back
+                             only then */
+    struct sched_drafter drafter; /* a small model, borrowed; or nothing */
+    bool can_remove;      /* the stages can take back the end of a sequence (engine_info) */
+    bool prefix_cache;    /* what finished requests leave in the stages is kept while there is room, for those that begin the same way */
+    uint32_t latency_us;  /* a prompt may make those who decode wait so long for a token (sched_policy.h) */
+    bool embeds;          /* the model gives vectors of texts, and generates nothing */
+    bool at_once;         /* ... and a text has to be in one frame */
+    bool exact;           /* one class of batch shapes: decode frames of 1 to 3 tokens, prompt chunks of multiples of 64, 8, 4 */
+};
+
+enum sched_action_kind {
+    SCHED_ACTION_NONE,
+    SCHED_ACTION_OPEN,   /* tell the tail how `seq` is sampled, before any later frame */
+    SCHED_ACTION_FRAME,  /* compute: ops, then tokens */
+    SCHED_ACTION_EVENT,  /* tell the submitter; pieces of text are empty: the caller fills them in */
+    SCHED_ACTION_LOGITS  /* the answer to one batch of an EVAL */
+};
+struct sched_action {
+    enum sched_action_kind kind;
+    uint32_t seq, generation;                 /* OPEN */
+    const struct engine_sampling *sampling;   /* OPEN */
+    uint32_t number;                          /* FRAME */
+    const struct engine_op *ops;              /* FRAME */
+    size_t n_ops;
+    const struct engine_token *tokens;        /* FRAME: n_tokens <= n_batch; 0: operations only */
+    size_t n_tokens;
+    struct request_event *event;              /* EVENT */
+    uint64_t id;                              /* LOGITS: the EVAL's */
+    uint32_t batch;                           /* LOGITS: which of its batches */
+    const struct result *results;             /* LOGITS: rows in the order of the batch; they point into what sched_tokens was given */
+    size_t n_results;
+};
+
+struct sched; /* opaque */
+
+struct sched *sched_create(const struct sched_config *config);
+void sched_free(struct sched *s); /* NULL is fine */
+
+/* Takes over *r's contents (left as request_init leaves it) on success. r->tokens must be there. ERR_BUSY: the queue is full; ERR_LIMIT:
+ * longer than the context; ERR_INVALID: empty, an id in use, a token out of range; ERR_UNAVAILABLE: draining. On failure the caller tells
+ * the submitter. */
+err_code sched_submit(struct sched *s, clock_us now, struct request *r, struct err *e);
+/* Ends the request in whatever state it is; its DONE (CANCELLED) follows. An unknown id is ignored (it may just have ended). */
+void sched_cancel(struct sched *s, clock_us now, uint64_t id);
+/* Takes over *ev's contents on success. Runs alone: after what runs now, before what waits. ERR_BUSY: one is there already; ERR_LIMIT: a
+ * batch over n_batch, or its logits over what a TOKENS frame holds; LOGITS for each batch and then a DONE event, or FAILED. */
+err_code sched_eval(struct sched *s, clock_us now, struct request_eval *ev, struct err *e);
+/* A TOKENS payload came back. hop_us: on its way from the tail. ERR_PROTOCOL (and nothing is changed) when it is not the answer to the
+ * oldest frame in flight: the ring is broken then. The payload must stay until the next input: pull all actions first. */
+err_code sched_tokens(struct sched *s, clock_us now, uint32_t number, uint32_t n_results, uint16_t n_trace, const uint8_t *payload,
+                      size_t len, uint32_t hop_us, struct err *e);
+/* A stage could not do its part: of a frame (all requests in it fail; its TOKENS still comes, with nothing in it), or of opening a
+ * sequence. */
+void sched_fault_frame(struct sched *s, clock_us now, uint32_t number, const struct err *why);
+void sched_fault_seq(struct sched *s, clock_us now, uint32_t seq, uint32_t generation, const struct err *why);
+/* The ring is gone: everything fails with `why`, and later submissions too. */
+void sched_fail_all(struct sched *s, clock_us now, const struct err *why);
+/* Nothing new is taken from now on; what runs and waits is finished. */
+void sched_drain(struct sched *s);
+
+/* The next action, or false. Pointers in it are valid until the next call of any function here. */
+bool sched_next(struct sched *s, clock_us now, struct sched_action *ret);
+
+/* For tests, logs and the node's status. idle: no request, no frame in flight, every slot clean or kept. */
+struct sched_counts {
+    uint32_t queued, running, in_flight;
+    uint32_t slots_free;   /* without an owner */
+    uint32_t slots_kept;   /* of them, with something to take over */
+    uint32_t kv_reserved, kv_kept; /* cells */
+    uint64_t frames, tokens, reused; /* so far; reused: tokens taken over instead of computed */
+};
+void sched_count(const struct sched *s, struct sched_counts *ret);
+bool sched_idle(const struct sched *s);
+/* Positions that the stages hold of a slot once every frame has been computed. */
+uint32_t sched_slot_held(const struct sched *s, uint32_t slot);
+
+#endif

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+#include "sched/spec.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "sched/ngram.h"
+
+/* Evidence fades: what counts is how a sequence goes now. */
+static const float KIND_KEEP = 0.95f;
+/* Speculation of a kind starts when it promises this much, and ends when it brings nothing. */
+static const float GAIN_ON = 1.1f, GAIN_OFF = 1.0f;
+/* A frame that follows may come so much too late, in times of the slowest stage, for the one behind a refusal. */
+static const float LATE = 0.2f;
+/* No guess follows whose chance, with all before it, is less: it is work, if only for stages that have none. */
+static const float CHANCE_LEAST = 0.25f, CHANCE_MOST = 0.98f;
+/* Nothing follows unless more guesses come true than this: where stages share cores, what is computed for nothing is in their way. */
+static const float FOLLOW_LEAST = 0.6f;
+/* What is guessed but never sent is tried this rarely, if only the measured cost speaks against it. */
+enum { PROBE_EVERY = 64, PROBE_MOST = 2, PROBE_FOLLOW = 8 };
+/* What is believed before anything was seen, worth so many tries. */
+static const float PRIOR_TRIED = 2.0f, PRIOR_HIT[SCHED_GUESS_KINDS] = {0.8f, 1.2f, 1.6f, 1.4f};
+enum { MIDDLE_MATCH = 4, LONG_MATCH = 8 };
+
+/* ---- the text ---- */
+
+void sched_spec_start(struct sched_spec *sp, uint32_t n) {
+    memset(sp, 0, sizeof(*sp));
+    sp->text = sched_ngram_create(n);
+}
+
+void sched_spec_done(struct sched_spec *sp) {
+    sched_ngram_free(sp->text);
+    sp->text = NULL;
+}
+
+void sched_spec_push(struct sched_spec *sp, int32_t token, bool sampled) {
+    if (sampled && sp->at < sp->n_guesses) {
+        struct sched_spec_kind *k = &sp->kinds[sp->kind];
+        bool hit = sp->guesses[sp->at] == token;
+        k->tried = k->tried * KIND_KEEP + 1;
+        k->hit = k->hit * KIND_KEEP + hit;
+        sp->at = hit ? sp->at + 1 : sp->n_guesses;
+        sp->n_frames = hit ? sp->n_frames : 0;
+    }
+    sched_ngram_push(sp->text, token);
+}
+
+/* ---- how many ---- */
+
+static float acceptance(const struct sched_spec *sp, enum sched_guess kind) {
+    const struct sched_spec_kind *k = &sp->kinds[kind];
+    return (k->hit + PRIOR_HIT[kind]) / (k->tried + PRIOR_TRIED);
+}
+
+/* n guesses with the token, and so many frames under way. */
+struct choice {
+    uint32_t n, frames;
+    float gain, expected;
+    bool probes;
+};
+
+static bool sends(const struct choice *c) { return c->n > 0 || c->frames > 1; }
+
+/* Time between two frames of the same sequences, of n tokens each; drafting_us more are spent in the head on each. */
+static float cycle_us(const struct sched_time *t, uint32_t n, uint32_t groups, float drafting_us) {
+    float trip, slowest = sched_time_frame(t, SCHED_TIME_DECODE, n, &trip), queue = (slowest + drafting_us) * (float)groups;
+    return queue > trip + drafting_us ? queue : trip + drafting_us;
+}
+
+/* Frames of n tokens under way that the stages have done with before one behind a refusal comes. */
+static uint32_t frames_of(const struct sched_time *t, uint32_t n, uint32_t most) {
+    float trip, slowest = sched_time_crowded(t, n, &trip);
+    float frames = slowest > 0 ? trip / slowest + LATE : 1;
+    return frames < 1 ? 1 : frames < (float)most ? (uint32_t)frames : most;
+}
+
+/* Tokens per time with frames of n tokens, so many under way: the run of guesses that come true, with probability p each, is 1 / (1 - p)
+ * tokens long; a trip is waited for once in it, and for each frame that follows its share of a trip. */
+static float follow_rate(const struct sched_time *t, uint32_t n, uint32_t frames, float p) {
+    float trip, all = 1;
+    sched_time_crowded(t, n, &trip);
+    p = p < CHANCE_MOST ? p : CHANCE_MOST;
+    for (uint32_t i = 0; i < n; i++) all *= p;
+    return 1 / (1 - p) / (trip + trip / (float)frames * all / (1 - all));
+}
+
+/* What gives the most tokens per time, over what no guess gives. A guess comes true with probability p, and counts only if those before it
+ * did. */
+static struct choice best_number(const struct sched_time *t, const struct sched_spec_load *load, uint32_t most, float p, float guess_us) {
+    float base = (load->expected + 1) / cycle_us(t, load->n_others + 1, load->groups, 0);
+    struct choice best = {.frames = 1, .expected = 1};
+    float expected = 0, chance = 1;
+    for (uint32_t n = 0; n <= most; n++, chance *= p) {
+        expected += chance;
+        uint32_t frames = p < FOLLOW_LEAST ? 1 : frames_of(t, 1 + n, load->frames);
+        float cycle = cycle_us(t, load->n_others + 1 + n, load->groups, guess_us * (float)n);
+        float rate = frames > 1 ? follow_rate(t, 1 + n, frames, p) : (load->expected + expected) / cycle;
+        if (rate / base > best.gain && (n > 0 || frames > 1))
+            best = (struct choice){.n = n, .frames = frames, .gain = rate / base, .expected = expected};
+    }
+    return best;
+}
+
+/* What the evidence says for this kind: with hysteresis, and a rare small try of what might pay after all. */
+static struct choice weigh(struct sched_spec *sp, const struct sched_time *t, const struct sched_spec_load *load, enum sched_guess kind,
+                           float guess_us) {
+    struct sched_spec_kind *k = &sp->kinds[kind];
+    float p = acceptance(sp, kind);
+    struct choice none = {.frames = 1, .expected = 1};
+    if (load->most == 0) return none;
+    struct choice best = best_number(t, load, load->most, p, guess_us);
+    k->on = best.gain > (k->on ? GAIN_OFF : GAIN_ON);
+    if (k->on) return best;
+    bool might = 1 + p > GAIN_ON; /* if positions cost nothing */
+    if (might && ++k->passed_over >= PROBE_EVERY) {
+        bool follow = load->frames > 1 && p >= FOLLOW_LEAST && k->n_probes++ % 2 == 0; /* the one and the other in turn */
+        uint32_t n = load->most < PROBE_MOST ? load->most : PROBE_MOST;
+        return (struct choice){.n = follow ? 0 : n, .frames = follow ? 2 : 1, .expected = follow ? 1 : 1 + p, .probes = true};
+    }
+    return none;
+}
+
+static enum sched_guess kind_of(uint32_t match) {
+    return match >= LONG_MATCH ? SCHED_GUESS_LONG : match >= MIDDLE_MATCH ? SCHED_GUESS_MIDDLE : SCHED_GUESS_SHORT;
+}
+
+/* As many as there may be: the text's own where it has a good match, else the small model's. */
+static enum sched_guess always(const struct sched_spec *sp, const struct sched_drafter *drafter, const struct sched_spec_load *load,
+                               uint32_t match, struct choice *ret) {
+    bool draft = drafter->guess != NULL && match < LONG_MATCH;
+    enum sched_guess kind = draft ? SCHED_GUESS_DRAFT : kind_of(match);
+    float p = acceptance(sp, kind), chance = p;
+    *ret = (struct choice){.n = draft || match > 0 ? load->most : 0, .frames = draft || match == 0 ? 1 : load->frames, .expected = 1};
+    for (uint32_t i = 0; i < ret->n; i++, chance *= p) ret->expected += chance;
+    return kind;
+}
+
+static enum sched_guess by_evidence(struct sched_spec *sp, const struct sched_time *time, const struct sched_drafter *drafter,
+                                    const struct sched_spec_load *load, uint32_t match, struct choice *ret) {
+    enum sched_guess kind = kind_of(match);
+    *ret = (struct choice){.frames = 1, .expected = 1};
+    if (!sched_time_known(time, SCHED_TIME_DECODE)) return kind;
+    if (match > 0) *ret = weigh(sp, time, load, kind, 0);
+    if (drafter->guess != NULL) {
+        struct sched_spec_load waits = *load;
+        waits.frames = 1; /* a small model is asked for what follows the text, not for what follows guesses */
+        struct choice other = weigh(sp, time, &waits, SCHED_GUESS_DRAFT, (float)drafter->cost_us(drafter->user));
+        if (other.n > 0 && (!sends(ret) || other.gain > ret->gain)) {
+            *ret = other;
+            kind = SCHED_GUESS_DRAFT;
+        }
+    }
+    return kind;
+}
+
+uint32_t sched_spec_choose(struct sched_spec *sp, const struct sched_time *time, const struct sched_drafter *drafter, uint32_t seq,
+                           const struct sched_spec_load *load, float *ret_expected) {
+    assert(load->most <= SCHED_SPEC_MOST);
+    uint32_t match = sched_ngram_guess(sp->text, SCHED_SPEC_MOST, sp->guesses);
+    struct choice choice;
+    sp->kind = load->always ? always(sp, drafter, load, match, &choice) : by_evidence(sp, time, drafter, load, match, &choice);
+    if (sp->kind == SCHED_GUESS_DRAFT) {
+        uint32_t n_tokens;
+        const int32_t *tokens = sched_ngram_tokens(sp->text, &n_tokens);
+        choice.n = drafter->guess(drafter->user, seq, tokens, n_tokens, choice.n, sp->guesses);
+        match = choice.n;
+    }
+    sp->at = 0;
+    sp->n_guesses = choice.n > 0 ? choice.n : match > 0; /* what isn't sent is checked all the same */
+    if (choice.frames > 1) sp->n_guesses = choice.probes ? PROBE_FOLLOW : SCHED_SPEC_MOST;
+    sp->n_given = choice.n;
+    sp->n_frames = choice.frames;
+    sp->n_each = choice.n + 1;
+    sp->always = load->always;
+    sp->probes = choice.probes;
+    if (sends(&choice)) sp->kinds[sp->kind].passed_over = 0;
+    sp->n_sent += choice.n;
+    *ret_expected = choice.expected;
+    return choice.n;
+}
+
+static bool still_pays(const struct sched_spec *sp, const struct sched_time *t) {
+    float trip;
+    sched_time_frame(t, SCHED_TIME_DECODE, 1, &trip);
+    float p = acceptance(sp, sp->kind);
+    return p >= FOLLOW_LEAST && follow_rate(t, sp->n_each, sp->n_frames, p) * trip > GAIN_OFF;
+}
+
+/* All guesses have been sent: those that came true make room for others behind the rest, if it still pays, and the text, as it has grown,
+ * still goes on as that rest says. */
+static void go_on(struct sched_spec *sp, const struct sched_time *t) {
+    int32_t fresh[SCHED_SPEC_MOST];
+    uint32_t n = sp->n_guesses - sp->at;
+    if (sp->probes || (!sp->always && !still_pays(sp, t))) return;
+    if (sched_ngram_guess(sp->text, SCHED_SPEC_MOST, fresh) == 0 || memcmp(fresh, sp->guesses + sp->at, n * sizeof(*fresh)) != 0) return;
+    memcpy(sp->guesses, fresh, sizeof(fresh));
+    sp->n_given -= sp->at;
+    sp->n_guesses = SCHED_SPEC_MOST;
+    sp->at = 0;
+}
+
+uint32_t sched_spec_follow(struct sched_spec *sp, const struct sched_time *time, uint32_t n_flight, uint32_t most, const int32_t **ret) {
+    if (n_flight >= sp->n_frames) return 0;
+    if (sp->n_given == sp->n_guesses) go_on(sp, time);
+    float p = acceptance(sp, sp->kind), chance = p;
+    for (uint32_t i = sp->at; i < sp->n_given; i++) chance *= p;
+    uint32_t n = 0;
+    *ret = sp->guesses + sp->n_given;
+    while (n < most && n < sp->n_each && sp->n_given < sp->n_guesses && (sp->always || chance >= CHANCE_LEAST)) {
+        n++;
+        sp->n_given++;
+        chance *= p;
+    }
+    sp->n_sent += n;
+    return n;
+}

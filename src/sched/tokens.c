@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT
+ * What comes back of a frame: checked as a whole against what was sent, then given to the requests that are still there. */
+#include <assert.h>
+#include <string.h>
+
+#include "sched/sched_priv.h"
+#include "wire/frame.h"
+
+static struct sched_flight *oldest(struct sched *s) { return s->n_flight > 0 ? &s->flights[s->flight_first] : NULL; }
+
+/* The owner of then is the owner of now (or the EVAL of then is still running). */
+static bool is_current(const struct sched *s, uint32_t slot, uint32_t generation) { return s->slots[slot].generation == generation; }
+
+/* ---- checks ---- */
+
+static err_code check_result(const struct sched *s, const struct sched_expect *x, const struct result *r, struct err *e) {
+    if (r->index != x->index || r->seq != x->slot || r->pos != x->pos) {
+        return err_set(e, ERR_PROTOCOL, "tokens: an answer for sequence %u, position %d; expected one for sequence %u, position %d", r->seq,
+                       r->pos, x->slot, x->pos);
+    }
+    bool sample = (x->flags & ENGINE_TOKEN_SAMPLE) != 0, logits = (x->flags & ENGINE_TOKEN_LOGITS) != 0;
+    bool pool = (x->flags & ENGINE_TOKEN_POOL) != 0;
+    unsigned want = (sample ? RESULT_SAMPLED : 0u) | (logits ? RESULT_LOGITS : 0u) | (pool ? RESULT_VECTOR : 0u);
+    unsigned got = r->flags & (RESULT_SAMPLED | RESULT_LOGITS | RESULT_VECTOR);
+    if ((r->flags & RESULT_FAILED) == 0 && got != want)
+        return err_set(e, ERR_PROTOCOL, "tokens: an answer with flags 0x%02x for sequence %u, position %d", r->flags, r->seq, r->pos);
+    uint32_t n_vocab = s->config.n_vocab;
+    uint32_t n_row = pool || n_vocab == 0 ? r->n_logits : n_vocab;
+    if (r->sample.token < 0 || (n_vocab != 0 && (uint32_t)r->sample.token >= n_vocab) || (r->n_logits != 0 && r->n_logits != n_row) ||
+        (pool && (r->flags & RESULT_VECTOR) != 0 && (r->n_logits == 0 || r->n_logits > FRAME_MAX_WIDTH))) {
+        return err_set(e, ERR_PROTOCOL, "tokens: token %d, %u logits of a vocabulary of %u", r->sample.token, r->n_logits, n_vocab);
+    }
+    return ERR_OK;
+}
+
+/* Decodes the results into s->results, and notes which expected answer each is. */
+static err_code read_results(struct sched *s, const struct sched_flight *fl, uint32_t n_results, struct bytes_reader *r, struct err *e) {
+    bool empty = fl->faulted && n_results == 0;
+    uint32_t n = 0;
+    for (size_t i = 0; i < fl->n_expect && !empty; i++) {
+        const struct sched_expect *x = &fl->expect[i];
+        struct result_last *last = &s->slots[x->slot].last;
+        if (!result_is_due(last, x->flags, x->pos, x->token)) continue;
+        if (n == n_results) return err_set(e, ERR_PROTOCOL, "tokens: %u answers to a frame that asked for more", n_results);
+        struct result *res = &s->results[n];
+        if (result_get(r, res, e) != ERR_OK || check_result(s, x, res, e) != ERR_OK) return ERR_PROTOCOL;
+        if ((x->flags & ENGINE_TOKEN_SAMPLE) != 0) result_note(last, res);
+        s->answered[n++] = (uint16_t)i;
+    }
+    if (n != n_results) return err_set(e, ERR_PROTOCOL, "tokens: %u answers to a frame that asked for %u", n_results, n);
+    for (uint32_t i = 1; i < n_results; i++)
+        if (s->results[i].n_logits != s->results[0].n_logits && s->eval_state == SCHED_EVAL_RUNNING)
+            return err_set(e, ERR_PROTOCOL, "tokens: rows of %u and of %u logits", s->results[0].n_logits, s->results[i].n_logits);
+    s->n_results = n_results;
+    return ERR_OK;
+}
+
+static err_code read_traces(const struct sched *s, uint16_t n_trace, struct bytes_reader *r, struct wire_trace *ret, struct err *e) {
+    if (n_trace > s->config.n_stage)
+        return err_set(e, ERR_PROTOCOL, "tokens: times of %u stages, the ring has %u", n_trace, s->config.n_stage);
+    for (uint16_t i = 0; i < n_trace; i++)
+        if (result_get_trace(r, &ret[i], e) != ERR_OK || ret[i].stage >= s->config.n_stage)
+            return err_set(e, ERR_PROTOCOL, "tokens: the times of the stages are malformed");
+    return bytes_left(r) == 0 ? ERR_OK : err_set(e, ERR_PROTOCOL, "tokens: %zu bytes left over", bytes_left(r));
+}
+
+/* ---- what they mean ---- */
+
+static void add_times(struct sched *s, const struct sched_flight *fl, const struct wire_trace *traces, uint16_t n_trace, uint32_t hop_us) {
+    for (size_t p = 0; p < fl->n_parts; p++) {
+        struct sched_req *r = s->slots[fl->parts[p].slot].req;
+        if (r == NULL || !is_current(s, fl->parts[p].slot, fl->parts[p].generation)) continue;
+        for (uint16_t i = 0; i < n_trace; i++) {
+            struct request_hop *h = &r->hops[traces[i].stage];
+            h->frames++;
+            h->compute_us += traces[i].compute_us;
+            h->wait_us += traces[i].wait_us;
+            h->hop_us += traces[i].hop_us;
+        }
+        r->hops[0].hop_us += hop_us; /* the way back from the tail */
+    }
+}
+
+static void learn_time(struct sched *s, const struct sched_flight *fl, const struct wire_trace *traces, uint16_t n_trace, uint32_t hop_us) {
+    if (fl->n_tokens == 0 || n_trace != s->config.n_stage || fl->faulted || s->eval_state == SCHED_EVAL_RUNNING) return;
+    if (fl->follows) {
+        sched_time_learn_crowd(&s->time, fl->n_tokens, traces);
+    } else if (!fl->leads) { /* it meets those that follow, but not everywhere */
+        enum sched_time_kind kind = fl->n_tokens == fl->n_expect ? SCHED_TIME_DECODE : SCHED_TIME_PROMPT;
+        sched_time_learn(&s->time, kind, fl->n_tokens, traces, hop_us);
+    }
+}
+
+/* Into the text in which guesses are looked up: with the first token, all that was there before. */
+static void note_token(struct sched *s, struct sched_req *r, int32_t token) {
+    if (s->config.n_draft == 0) return;
+    const struct request *q = &r->request;
+    if (r->spec.text == NULL) {
+        sched_spec_start(&r->spec, r->kv);
+        for (size_t i = 0; i < q->n_tokens; i++) sched_spec_push(&r->spec, q->tokens[i], false);
+        for (size_t i = 0; i < q->n_generated; i++) sched_spec_push(&r->spec, q->generated[i], false);
+    }
+    sched_spec_push(&r->spec, token, true);
+}
+
+/* The token is on its way already, as a guess. */
+static bool accept_guess(const struct sched *s, struct sched_req *r, int32_t token) {
+    if (r->n_ahead == 0 || s->slots[r->slot].tokens[r->n_sent] != token) return false;
+    r->n_sent++;
+    r->n_ahead--;
+    r->spec.n_accepted++;
+    return true;
+}
+
+/* What is left of the guesses is to be taken back. */
+static void refuse_guesses(struct sched *s, struct sched_req *r) {
+    sched_slot_cut(s, r->slot, r->n_sent);
+    r->n_ahead = 0;
+}
+
+static void take_sample(struct sched *s, clock_us now, struct sched_req *r, const struct result *res) {
+    if (r->first_token == 0) r->first_token = now;
+    if (res->sample.end && !r->request.ignore_eos) {
+        sched_end(s, now, r, REQUEST_FINISH_STOP);
+        return;
+    }
+    r->n_completion++;
+    struct sched_item *it = sched_push(s, SCHED_ACTION_EVENT);
+    it->event = REQUEST_TOKEN;
+    it->req = r;
+    it->id = r->request.id;
+    it->completion = r->n_completion;
+    it->sample = res->sample;
+    if (r->n_completion >= r->max_completion) {
+        sched_end(s, now, r, REQUEST_FINISH_LENGTH);
+        return;
+    }
+    note_token(s, r, res->sample.token);
+    if (!accept_guess(s, r, res->sample.token)) {
+        refuse_guesses(s, r);
+        r->next_token = res->sample.token;
+        sched_set_state(s, r, SCHED_READY);
+    }
+}
+
+static void take_vector(struct sched *s, clock_us now, struct sched_req *r, const struct result *res) {
+    r->first_token = now;
+    struct sched_item *it = sched_push(s, SCHED_ACTION_EVENT);
+    it->event = REQUEST_VECTOR;
+    it->id = r->request.id;
+    it->vector = res->logits;
+    it->n_vector = res->n_logits;
+    sched_end(s, now, r, REQUEST_FINISH_STOP);
+}
+
+static void take_result(struct sched *s, clock_us now, const struct sched_expect *x, const struct result *res) {
+    if (!is_current(s, x->slot, x->generation)) return;
+    struct sched_req *r = s->slots[x->slot].req;
+    if ((res->flags & RESULT_FAILED) != 0) {
+        struct err why;
+        err_set(&why, ERR_ENGINE, "%.*s", (int)res->text_len, res->text != NULL ? res->text : "");
+        if (r != NULL) sched_fail(s, now, r, &why);
+        else sched_eval_end(s, false, &why);
+    } else if (r != NULL && (res->flags & RESULT_VECTOR) != 0) {
+        take_vector(s, now, r, res);
+    } else if (r != NULL && (res->flags & RESULT_SAMPLED) != 0) {
+        take_sample(s, now, r, res);
+    }
+}
+
+static void take_eval(struct sched *s, const struct sched_flight *fl) {
+    if (s->eval_state != SCHED_EVAL_RUNNING || fl->n_parts == 0 || !is_current(s, 0, fl->parts[0].generation) || s->slots[0].req != NULL)
+        return;
+    struct sched_item *it = sched_push(s, SCHED_ACTION_LOGITS);
+    it->id = s->eval.id;
+    it->batch = fl->batch;
+    if (++s->eval_answered == s->eval.n_batches) sched_eval_end(s, false, NULL);
+}
+
+err_code sched_tokens(struct sched *s, clock_us now, uint32_t number, uint32_t n_results, uint16_t n_trace, const uint8_t *payload,
+                      size_t len, uint32_t hop_us, struct err *e) {
+    struct sched_flight *fl = oldest(s);
+    if (fl == NULL || fl->number != number)
+        return err_set(e, ERR_PROTOCOL, "tokens: an answer to frame %u, which is not the oldest in flight", number);
+    struct bytes_reader r;
+    bytes_reader_init(&r, payload, len);
+    struct wire_trace traces[REQUEST_MAX_HOPS];
+    if (read_results(s, fl, n_results, &r, e) != ERR_OK || read_traces(s, n_trace, &r, traces, e) != ERR_OK) return ERR_PROTOCOL;
+    s->flight_first = (s->flight_first + 1) % s->config.n_credit;
+    s->n_flight--;
+    s->n_flight_decode -= fl->decode;
+    s->n_flight_guesses -= fl->guesses;
+    learn_time(s, fl, traces, n_trace, hop_us);
+    add_times(s, fl, traces, n_trace, hop_us);
+    for (uint32_t i = 0; i < n_results; i++) take_result(s, now, &fl->expect[s->answered[i]], &s->results[i]);
+    take_eval(s, fl);
+    return ERR_OK;
+}
+
+/* ---- faults ---- */
+
+static void fault_parts(struct sched *s, clock_us now, const struct sched_flight *fl, const struct err *why) {
+    for (size_t p = 0; p < fl->n_parts; p++) {
+        uint32_t slot = fl->parts[p].slot;
+        if (!is_current(s, slot, fl->parts[p].generation)) continue;
+        if (s->slots[slot].req != NULL) sched_fail_dirty(s, now, s->slots[slot].req, why);
+        else sched_eval_end(s, false, why);
+    }
+}
+
+/* What was taken over from a slot while the frame was on its way may have come from it, and so may what is kept. */
+static void fault_heirs(struct sched *s, clock_us now, uint32_t number, const struct err *why) {
+    for (uint32_t i = 0; i < s->config.n_seq; i++) {
+        struct sched_req *r = s->slots[i].req;
+        if (r != NULL && r->n_cached > 0 && (int32_t)(r->root_number - number) >= 0) sched_fail_dirty(s, now, r, why);
+    }
+    sched_slot_forget(s);
+}
+
+void sched_fault_frame(struct sched *s, clock_us now, uint32_t number, const struct err *why) {
+    for (uint32_t i = 0; i < s->n_flight; i++) {
+        struct sched_flight *fl = &s->flights[(s->flight_first + i) % s->config.n_credit];
+        if (fl->number == number) {
+            fl->faulted = true;
+            fault_parts(s, now, fl, why);
+            fault_heirs(s, now, number, why);
+        }
+    }
+}

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT
+ * What only the head of a ring does: requests come from the node, the scheduler says what to compute, answers come from the tail, and
+ * events go to the node. In a one-stage ring the answers come straight out of the stage core. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "stage/loop_priv.h"
+#include "stage/tokenize.h"
+
+static clock_us head_clock(void *user) {
+    (void)user;
+    return clock_now();
+}
+
+static bool no_progress(void *user, uint32_t percent, const struct stage_fetch *fetch) {
+    (void)user;
+    (void)percent;
+    (void)fetch;
+    return true;
+}
+
+/* The small model that guesses: whole, in this process, with a sequence for each of the big one's. */
+static err_code open_draft(struct stage_loop *l, stage_open_fn open, void *user, struct err *e) {
+    struct stage_order *order = MEM_NEW(struct stage_order);
+    struct engine small = {0};
+    *order = l->order;
+    snprintf(order->path, sizeof(order->path), "%s", l->order.draft);
+    order->model[0] = order->source_host[0] = '\0';
+    order->first = order->end = 0;
+    order->load.n_ctx = l->engine.info.n_ctx_seq;
+    order->load.exact = false;
+    err_code code = open(user, order, no_progress, NULL, &small, e);
+    free(order);
+    if (code == ERR_OK && (code = draft_create(&l->engine, &small, head_clock, NULL, &l->draft, e)) != ERR_OK) small.ops->close(small.self);
+    if (code != ERR_OK && e != NULL) err_prefix(e, "draft model \"%s\"", l->order.draft);
+    return code;
+}
+
+/* Speculation needs positions that can be taken back. */
+static err_code prepare_guesses(struct stage_loop *l, stage_open_fn open, void *user, struct sched_config *c, struct err *e) {
+    const struct engine_info *info = &l->engine.info;
+    c->n_draft = l->order.n_draft < info->n_rewind ? l->order.n_draft : info->n_rewind;
+    c->draft_always = l->order.draft_always != 0;
+    c->draft_alone = info->rewind_alone;
+    if (c->n_draft < l->order.n_draft) {
+        log_info("stage", "speculation: %u tokens ahead, not %u: this model keeps a state instead of the past%s", c->n_draft,
+                 l->order.n_draft, c->draft_always ? "" : "; --speculate N keeps copies of it, where libllama can");
+    }
+    if (l->order.draft[0] == '\0' || c->n_draft == 0) return ERR_OK;
+    err_code code = open_draft(l, open, user, e);
+    if (code == ERR_OK) c->drafter = draft_drafter(l->draft);
+    return code;
+}
+
+err_code stage_head_create(struct stage_loop *l, stage_open_fn open, void *user, struct err *e) {
+    const struct engine_info *info = &l->engine.info;
+    if (l->order.n_stage > REQUEST_MAX_HOPS)
+        return err_set(e, ERR_LIMIT, "a ring of %u stages, at most %d", l->order.n_stage, REQUEST_MAX_HOPS);
+    struct sched_config config = {.n_stage = l->order.n_stage,
+                                  .n_seq = info->n_seq,
+                                  .n_ctx_seq = info->n_ctx_seq,
+                                  .n_ctx = info->n_ctx,
+                                  .n_batch = info->n_batch,
+                                  .n_vocab = info->n_vocab,
+                                  .n_queue = l->order.n_queue,
+                                  .n_credit = l->order.n_credit,
+                                  .exact = l->order.load.exact,
+                                  .can_remove = info->can_remove,
+                                  .prefix_cache = l->order.prefix_cache != 0,
+                                  .latency_us = l->order.latency_ms * 1000};
+    if (info->pooling != ENGINE_POOL_NONE) { /* the rows of a text are pooled as they come: nothing of another one can stand for them */
+        config.embeds = true;
+        config.at_once = info->at_once;
+        config.prefix_cache = false;
+        l->order.n_draft = 0;
+    }
+    err_code code = prepare_guesses(l, open, user, &config, e);
+    if (code == ERR_OK) l->sched = sched_create(&config);
+    return code;
+}
+
+/* ---- to the node ---- */
+
+static uint16_t copy_piece(struct stage_loop *l, int32_t token, char *out, size_t size, bool *ret_control) {
+    buf_clear(&l->piece);
+    *ret_control = l->engine.ops->piece(l->engine.self, token, &l->piece);
+    size_t len = l->piece.len < size ? l->piece.len : size;
+    if (len > 0) memcpy(out, l->piece.data, len);
+    return (uint16_t)len;
+}
+
+/* Events of one answer of the tail go out together, before the next frame is computed. */
+static err_code tell_event(struct stage_loop *l, const struct request_event *ev, struct err *e) {
+    buf_clear(&l->message);
+    request_event_encode(ev, &l->message);
+    struct frame_header h = {.type = FRAME_EVENT, .epoch = l->order.epoch};
+    return wire_link_join(l->local, &h, l->message.data, l->message.len, e);
+}
+
+/* The scheduler's event is its own scratch: the text of the tokens is filled in where it stands. */
+static err_code complete_event(struct stage_loop *l, struct request_event *ev, struct err *e) {
+    if (ev->kind == REQUEST_TOKEN) {
+        ev->piece_len = copy_piece(l, ev->token, ev->piece, sizeof(ev->piece), &ev->control);
+        for (uint16_t i = 0; i < ev->n_top; i++) {
+            bool control;
+            struct request_top *top = &ev->top[i];
+            uint16_t len = copy_piece(l, top->token, top->piece, sizeof(top->piece), &control);
+            top->piece_len = control ? 0 : len;
+        }
+    }
+    return tell_event(l, ev, e);
+}
+
+err_code stage_head_refuse(struct stage_loop *l, uint64_t id, const struct err *why, struct err *e) {
+    struct request_event ev = {.id = id, .kind = REQUEST_FAILED, .err = *why};
+    err_code code = tell_event(l, &ev, e);
+    return code == ERR_OK ? wire_link_flush_joined(l->local, e) : code;
+}
+
+/* The rows stand apart from one another in what came from the tail: they are put side by side. Only evaluations do this. */
+static err_code tell_logits(struct stage_loop *l, const struct sched_action *a, struct err *e) {
+    const struct result *first = a->n_results > 0 ? &a->results[0] : NULL;
+    struct request_logits head = {.id = a->id, .batch = a->batch, .n_rows = (uint32_t)a->n_results};
+    if (first != NULL) {
+        head.n_vocab = first->n_logits;
+        head.pos = (uint32_t)first->pos;
+    }
+    uint8_t bytes[REQUEST_LOGITS_HEAD];
+    request_logits_put_head(bytes, &head);
+    size_t row = (size_t)head.n_vocab * 4, size = row * a->n_results;
+    uint8_t *rows = malloc(size > 0 ? size : 1);
+    if (rows == NULL) return err_set(e, ERR_MEMORY, "no memory for %zu rows of logits", a->n_results);
+    for (size_t i = 0; i < a->n_results; i++) memcpy(rows + i * row, a->results[i].logits, row);
+    struct wire_part parts[2] = {{.data = bytes, .len = sizeof(bytes)}, {.data = rows, .len = size}};
+    struct frame_header h = {.type = FRAME_LOGITS, .epoch = l->order.epoch};
+    err_code code = wire_link_send(l->local, &h, parts, 2, e);
+    free(rows);
+    return code;
+}
+
+/* ---- from the node ---- */
+
+/* Only embedding models have a vector to give, and only one that ranks takes two texts. */
+static err_code check_kind(const struct stage_loop *l, const struct request *r, struct err *e) {
+    bool ranks = l->engine.info.pooling == ENGINE_POOL_RANK;
+    if (r->second != NULL && !ranks) {
+        err_set(e, ERR_UNSUPPORTED, "the model does not rank texts");
+        err_hint(e, "load a reranking model (its file says `pooling_type` = rank)");
+        return ERR_UNSUPPORTED;
+    }
+    if (r->embed && r->second == NULL && ranks) return err_set(e, ERR_UNSUPPORTED, "the model ranks texts: it gives no embeddings");
+    return ERR_OK;
+}
+
+static err_code tokenize(struct stage_loop *l, struct request *r, struct err *e) {
+    if (r->tokens != NULL) return ERR_OK;
+    if (r->second != NULL)
+        return l->engine.ops->tokenize_pair(l->engine.self, r->text, r->text_len, r->second, r->second_len, &r->tokens, &r->n_tokens, e);
+    return l->engine.ops->tokenize(l->engine.self, r->text, r->text_len, r->add_bos, r->parse_special, &r->tokens, &r->n_tokens, e);
+}
+
+static err_code take_submit(struct stage_loop *l, const uint8_t *payload, size_t len, struct err *e) {
+    struct err why = {0};
+    struct request r;
+    if (request_decode(payload, len, &r, &why) != ERR_OK) {
+        uint64_t id;
+        if (request_decode_id(payload, len, &id)) return stage_head_refuse(l, id, &why, e);
+        struct stage_fault fault = {.err = why, .frame = -1, .seq = -1, .generation = -1};
+        return stage_loop_tell_fault(l, &fault, e);
+    }
+    uint64_t id = r.id;
+    err_code code = check_kind(l, &r, &why);
+    if (code == ERR_OK) code = tokenize(l, &r, &why);
+    if (r.n_generated > 0) r.sampling.generated_from = (uint32_t)r.n_tokens; /* a grammar sees what it let through before */
+    if (code == ERR_OK) code = sched_submit(l->sched, clock_now(), &r, &why);
+    request_done(&r);
+    return code == ERR_OK ? ERR_OK : stage_head_refuse(l, id, &why, e);
+}
+
+static err_code take_eval(struct stage_loop *l, const uint8_t *payload, size_t len, struct err *e) {
+    struct err why = {0};
+    struct request_eval ev;
+    uint64_t id = len >= 8 ? bytes_get_u64(payload) : 0;
+    err_code code = request_eval_decode(payload, len, &ev, &why);
+    if (code == ERR_OK) {
+        code = sched_eval(l->sched, clock_now(), &ev, &why);
+        request_eval_done(&ev);
+    }
+    return code == ERR_OK ? ERR_OK : stage_head_refuse(l, id, &why, e);
+}
+
+static err_code answer_pieces(struct stage_loop *l, const struct tokenize_ask *ask, struct buf *answer, struct err *why) {
+    size_t n = ask->len / 4;
+    uint32_t *ends = mem_calloc(n, sizeof(*ends));
+    struct buf bytes;
+    buf_init(&bytes, frame_max_payload(FRAME_TOKENIZED));
+    for (size_t i = 0; i < n; i++) {
+        l->engine.ops->piece(l->engine.self, (int32_t)bytes_get_u32((const uint8_t *)ask->text + 4 * i), &bytes);
+        ends[i] = (uint32_t)bytes.len;
+    }
+    tokenize_pieces_encode(ask->id, (const char *)bytes.data, ends, n, answer);
+    bool failed = bytes.failed || answer->failed;
+    buf_done(&bytes);
+    free(ends);
+    return failed ? err_set(why, ERR_LIMIT, "the text of %zu tokens is too long", n) : ERR_OK;
+}
+
+static err_code take_tokenize(struct stage_loop *l, const uint8_t *payload, size_t len, struct err *e) {
+    struct tokenize_ask ask;
+    struct err why = {0};
+    int32_t *tokens = NULL;
+    size_t n = 0;
+    err_code code = tokenize_ask_decode(payload, len, &ask, e);
+    if (code != ERR_OK) return code;
+    struct buf answer;
+    buf_init(&answer, frame_max_payload(FRAME_TOKENIZED));
+    if (ask.back) {
+        code = answer_pieces(l, &ask, &answer, &why);
+    } else {
+        code = l->engine.ops->tokenize(l->engine.self, ask.text, ask.len, ask.bos, ask.special, &tokens, &n, &why);
+        if (code == ERR_OK) tokenize_answer_encode(ask.id, tokens, n, &answer);
+    }
+    if (code != ERR_OK) {
+        buf_clear(&answer);
+        tokenize_failure_encode(ask.id, &why, &answer);
+    }
+    code = stage_loop_tell(l, FRAME_TOKENIZED, answer.data, answer.len, e);
+    buf_done(&answer);
+    free(tokens);
+    return code;
+}
+
+err_code stage_head_local(struct stage_loop *l, const struct frame_header *h, const uint8_t *payload, struct err *e) {
+    switch (h->type) {
+    case FRAME_SUBMIT: return take_submit(l, payload, h->payload_len, e);
+    case FRAME_EVAL: return take_eval(l, payload, h->payload_len, e);
+    case FRAME_TOKENIZE: return take_tokenize(l, payload, h->payload_len, e);
+    case FRAME_CANCEL:
+        if (h->payload_len != 8) return err_set(e, ERR_PROTOCOL, "a CANCEL frame of %u bytes", h->payload_len);
+        sched_cancel(l->sched, clock_now(), bytes_get_u64(payload));
+        return ERR_OK;
+    default: return err_set(e, ERR_PROTOCOL, "a %s frame came to the head", frame_type_name(h->type));
+    }
+}
+
+/* ---- from the ring ---- */
+
+static err_code take_fault(struct stage_loop *l, const uint8_t *payload, size_t len, struct err *e) {
+    struct stage_fault f;
+    if (stage_fault_decode(payload, len, &f, e) != ERR_OK) return ERR_PROTOCOL;
+    err_prefix(&f.err, "stage %u", f.stage);
+    if (f.frame >= 0) sched_fault_frame(l->sched, clock_now(), (uint32_t)f.frame, &f.err);
+    else if (f.seq >= 0) sched_fault_seq(l->sched, clock_now(), (uint32_t)f.seq, (uint32_t)f.generation, &f.err);
+    return ERR_OK;
+}
+
+err_code stage_head_ring(struct stage_loop *l, const struct frame_header *h, const uint8_t *payload, uint32_t hop_us, struct err *e) {
+    if (h->epoch != l->order.epoch) {
+        return err_set(e, ERR_STALE, "a frame of epoch %llu in a ring of epoch %llu", (unsigned long long)h->epoch,
+                       (unsigned long long)l->order.epoch);
+    }
+    if (h->type == FRAME_FAULT) return take_fault(l, payload, h->payload_len, e);
+    if (h->type != FRAME_TOKENS) return err_set(e, ERR_PROTOCOL, "a %s frame came to the head", frame_type_name(h->type));
+    return sched_tokens(l->sched, clock_now(), h->number, h->n_tokens, h->n_trace, payload, h->payload_len, hop_us, e);
+}
+
+/* In a one-stage ring what the stage core sends on comes back here at once. */
+static err_code deliver(struct stage_loop *l, struct err *e) {
+    if (l->out != NULL) return stage_loop_send(l, e);
+    for (size_t i = 0; i < l->frames.n; i++) {
+        const struct stage_out_frame *f = &l->frames.frames[i];
+        const uint8_t *payload = f->n_parts > 0 ? f->parts[0].data : NULL;
+        err_code code = stage_head_ring(l, &f->header, payload, 0, e);
+        if (code != ERR_OK) return code;
+    }
+    return ERR_OK;
+}
+
+/* ---- actions ---- */
+
+static err_code carry_out(struct stage_loop *l, const struct sched_action *a, struct err *e) {
+    err_code code;
+    switch (a->kind) {
+    case SCHED_ACTION_OPEN: stage_begin_open(l->stage, a->seq, a->generation, a->sampling, &l->frames); return deliver(l, e);
+    case SCHED_ACTION_FRAME:
+        if ((code = wire_link_flush_joined(l->local, e)) != ERR_OK) return code;
+        stage_begin(l->stage, a->number, a->ops, a->n_ops, a->tokens, a->n_tokens, &l->frames);
+        code = stage_loop_tell_own_faults(l, e);
+        return code == ERR_OK ? deliver(l, e) : code;
+    case SCHED_ACTION_EVENT: return complete_event(l, a->event, e);
+    case SCHED_ACTION_LOGITS: return tell_logits(l, a, e);
+    default: return ERR_OK;
+    }
+}
+
+err_code stage_head_pump(struct stage_loop *l, bool *ret_more, struct err *e) {
+    struct sched_action a;
+    *ret_more = false;
+    while (!*ret_more && sched_next(l->sched, clock_now(), &a)) {
+        *ret_more = a.kind == SCHED_ACTION_FRAME; /* look at the links between two frames */
+        err_code code = carry_out(l, &a, e);
+        if (code != ERR_OK) return code;
+    }
+    return wire_link_flush_joined(l->local, e);
+}
+
+/* Whatever broke the ring, its requests may go on in another one. */
+void stage_head_fail(struct stage_loop *l, const struct err *why) {
+    struct err lost = *why;
+    lost.code = ERR_UNAVAILABLE;
+    sched_fail_all(l->sched, clock_now(), &lost);
+    struct sched_action a;
+    while (sched_next(l->sched, clock_now(), &a))
+        if (a.kind == SCHED_ACTION_EVENT && complete_event(l, a.event, NULL) != ERR_OK) return; /* the node has gone too */
+    wire_link_flush_joined(l->local, NULL);
+}

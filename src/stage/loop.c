@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT
+ * The life of a stage child: order, load, join, compute, end. */
+#include "stage/loop.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "engine/runtime.h"
+#include "io/sock.h"
+#include "stage/loop_priv.h"
+
+enum { MESSAGE_MAX = 1 << 20, FLUSH_MS = 1000, POWER_US = 10000000 /* how often the source of power is looked at */ };
+
+/* ---- telling the node ---- */
+
+err_code stage_loop_tell(struct stage_loop *l, uint8_t type, const void *payload, size_t len, struct err *e) {
+    struct frame_header h = {.type = type, .epoch = l->order.epoch};
+    struct wire_part part = {.data = payload, .len = len};
+    return wire_link_send(l->local, &h, &part, len > 0 ? 1 : 0, e);
+}
+
+err_code stage_loop_tell_state(struct stage_loop *l, struct err *e) {
+    buf_clear(&l->message);
+    stage_state_encode(&l->state, &l->message);
+    return stage_loop_tell(l, FRAME_STATE, l->message.data, l->message.len, e);
+}
+
+err_code stage_loop_tell_fault(struct stage_loop *l, const struct stage_fault *fault, struct err *e) {
+    buf_clear(&l->message);
+    stage_fault_encode(fault, &l->message);
+    return stage_loop_tell(l, FRAME_FAULT, l->message.data, l->message.len, e);
+}
+
+static err_code set_phase(struct stage_loop *l, enum stage_phase phase, struct err *e) {
+    log_debug("stage", "%s -> %s", stage_phase_name(l->state.phase), stage_phase_name(phase));
+    l->state.phase = phase;
+    return stage_loop_tell_state(l, e);
+}
+
+err_code stage_loop_read_local(struct stage_loop *l, bool wait, struct frame_header *h, const uint8_t **payload, int *ret_fd,
+                               bool *ret_handled, struct err *e) {
+    err_code code = wire_link_read(l->local, wait, h, payload, ret_fd, e);
+    if (code != ERR_OK) {
+        l->node_gone = code != ERR_BUSY;
+        return code;
+    }
+    *ret_handled = h->type == FRAME_DRAIN;
+    if (*ret_handled) {
+        l->draining = true;
+        if (l->sched != NULL) sched_drain(l->sched);
+        return set_phase(l, STAGE_DRAINING, e);
+    }
+    return ERR_OK;
+}
+
+/* ---- the node's death ---- */
+
+/* Sleeps until the node closes LOCAL, and then ends the process, even in the middle of a long computation: no orphan is left. */
+struct watcher {
+    pthread_t thread;
+    int local_fd, stop[2];
+};
+
+static void *watch(void *arg) {
+    const struct watcher *w = arg;
+    for (;;) {
+        struct pollfd fds[2] = {{.fd = w->local_fd, .events = 0}, {.fd = w->stop[0], .events = POLLIN}};
+        if (poll(fds, 2, -1) < 0) continue;
+        if (fds[1].revents != 0) return NULL;
+        if (fds[0].revents != 0) _exit(0);
+    }
+}
+
+static err_code watch_start(struct watcher *w, int local_fd, struct err *e) {
+    w->local_fd = local_fd;
+    if (pipe2(w->stop, O_CLOEXEC) != 0) return err_set(e, ERR_IO, "cannot make a pipe");
+    if (pthread_create(&w->thread, NULL, watch, w) != 0) {
+        close(w->stop[0]);
+        close(w->stop[1]);
+        return err_set(e, ERR_IO, "cannot start a thread");
+    }
+    return ERR_OK;
+}
+
+static void watch_stop(struct watcher *w) {
+    close(w->stop[1]); /* the reading end becomes ready */
+    pthread_join(w->thread, NULL);
+    close(w->stop[0]);
+}
+
+/* ---- loading ---- */
+
+static err_code wait_order(struct stage_loop *l, struct err *e) {
+    while (!l->draining) {
+        struct frame_header h;
+        const uint8_t *payload;
+        int fd = -1;
+        bool handled = false;
+        err_code code = stage_loop_read_local(l, true, &h, &payload, &fd, &handled, e);
+        if (fd >= 0) close(fd); /* nothing to shake hands for yet */
+        if (code != ERR_OK) return code;
+        if (handled) continue;
+        if (h.type != FRAME_LOAD) return err_set(e, ERR_PROTOCOL, "a %s frame before the order to load", frame_type_name(h.type));
+        return stage_order_decode(payload, h.payload_len, &l->order, e);
+    }
+    return ERR_CANCELLED;
+}
+
+static bool on_progress(void *user, uint32_t percent, const struct stage_fetch *fetch) {
+    struct stage_loop *l = user;
+    if (percent <= 100 && (percent != l->state.progress || fetch->done != l->state.fetch.done)) {
+        l->state.progress = percent;
+        l->state.fetch = *fetch;
+        return stage_loop_tell_state(l, NULL) == ERR_OK;
+    }
+    return true;
+}
+
+static clock_us stage_clock(void *user) {
+    (void)user;
+    return clock_now();
+}
+
+static err_code load(struct stage_loop *l, stage_open_fn open, void *user, struct err *e) {
+    char name[24];
+    snprintf(name, sizeof(name), "stage %u", l->order.stage);
+    log_set_name(name);
+    err_code code = stage_loop_tell_state(l, e);
+    if (code != ERR_OK || (code = open(user, &l->order, on_progress, l, &l->engine, e)) != ERR_OK) return code;
+    l->engine_open = true;
+    l->state.info = l->engine.info;
+    l->state.progress = 100;
+    l->state.fetch = (struct stage_fetch){0};
+    struct stage_config config = {.engine = &l->engine,
+                                  .stage = l->order.stage,
+                                  .n_stage = l->order.n_stage,
+                                  .epoch = l->order.epoch,
+                                  .dtype = l->order.dtype,
+                                  .clock = stage_clock};
+    if ((code = stage_create(&config, &l->stage, e)) != ERR_OK) return code;
+    return l->order.stage == 0 ? stage_head_create(l, open, user, e) : ERR_OK;
+}
+
+/* ---- waiting for work ---- */
+
+enum { SLOT_LOCAL, SLOT_IN, SLOT_OUT, SLOT_COUNT };
+enum { MESSAGES_AT_ONCE = 256, REQUESTS_AT_ONCE = 4 };
+
+/* A head without a frame in flight waits for people, on a battery nobody spins. */
+static bool may_spin(struct stage_loop *l, clock_us now) {
+    struct sched_counts n;
+    if (l->sched != NULL) {
+        sched_count(l->sched, &n);
+        if (n.in_flight == 0) return false;
+    }
+    if (now >= l->power_at) {
+        l->on_battery = stage_spin_on_battery("/sys/class/power_supply");
+        l->power_at = now + POWER_US;
+    }
+    return !l->on_battery;
+}
+
+/* Nothing has come yet: looks again for a while, then sleeps until something has. */
+static void wait_long(struct stage_loop *l, struct pollfd fds[SLOT_COUNT]) {
+    clock_us now = clock_now();
+    stage_spin_begin(&l->spin, now);
+    bool spin = may_spin(l, now);
+    int n = 0;
+    while (n == 0 && spin && stage_spin_more(&l->spin, now)) {
+        sched_yield(); /* whoever else wants the core gets it */
+        n = poll(fds, SLOT_COUNT, 0);
+        now = clock_now();
+    }
+    if (n == 0) {
+        poll(fds, SLOT_COUNT, -1);
+        now = clock_now();
+    }
+    stage_spin_end(&l->spin, now, fds[SLOT_IN].revents != 0);
+}
+
+/* Until something can be read, or a link has ended; at once when more is known to be there (or `sleep` is false). */
+static void wait_links(struct stage_loop *l, bool sleep, struct pollfd fds[SLOT_COUNT]) {
+    fds[SLOT_LOCAL] = (struct pollfd){.fd = wire_link_fd(l->local), .events = POLLIN};
+    fds[SLOT_IN] = (struct pollfd){.fd = l->in != NULL ? wire_link_fd(l->in) : -1, .events = POLLIN};
+    fds[SLOT_OUT] = (struct pollfd){.fd = l->out != NULL ? wire_link_fd(l->out) : -1, .events = POLLRDHUP};
+    bool pending = wire_link_pending(l->local) || (l->in != NULL && wire_link_pending(l->in));
+    int n = poll(fds, SLOT_COUNT, 0);
+    l->busy = n > 0 || pending;
+    if (!l->busy && sleep) wait_long(l, fds);
+    if (wire_link_pending(l->local)) fds[SLOT_LOCAL].revents |= POLLIN;
+    if (l->in != NULL && wire_link_pending(l->in)) fds[SLOT_IN].revents |= POLLIN;
+}
+
+/* ---- work ---- */
+
+err_code stage_loop_send(struct stage_loop *l, struct err *e) {
+    for (size_t i = 0; i < l->frames.n; i++) {
+        struct stage_out_frame *f = &l->frames.frames[i];
+        err_code code = wire_link_send(l->out, &f->header, f->parts, f->n_parts, e);
+        if (code != ERR_OK) {
+            err_prefix(e, "link to stage %u", (l->order.stage + 1) % l->order.n_stage);
+            return code;
+        }
+    }
+    return ERR_OK;
+}
+
+err_code stage_loop_tell_own_faults(struct stage_loop *l, struct err *e) {
+    for (size_t i = 0; i < l->frames.n; i++) {
+        const struct stage_out_frame *f = &l->frames.frames[i];
+        if (f->header.type == FRAME_FAULT) {
+            err_code code = stage_loop_tell(l, FRAME_FAULT, f->parts[0].data, f->parts[0].len, e);
+            if (code != ERR_OK) return code;
+        }
+    }
+    return ERR_OK;
+}
+
+/* When a frame lay here while this stage computed, only half a round trip of its age was travel. */
+static void split_age(const struct stage_loop *l, uint32_t age, uint32_t *ret_hop, uint32_t *ret_wait) {
+    clock_us way = wire_link_rtt_us(l->in) / 2;
+    *ret_hop = l->busy && age > way ? (uint32_t)way : age;
+    *ret_wait = age - *ret_hop;
+}
+
+static bool is_end(const struct frame_header *h, const uint8_t *payload) {
+    struct stage_fault f;
+    return h->type == FRAME_FAULT && stage_fault_decode(payload, h->payload_len, &f, NULL) == ERR_OK && f.fatal &&
+           f.err.code == ERR_CANCELLED;
+}
+
+/* The head, drained, sends word round the ring that it ends in order, and waits until it comes back: by then every stage knows, and isn't
+ * surprised to see its links close. Whatever goes wrong with that, the head's own work is done. */
+static void end_ring(struct stage_loop *l) {
+    struct stage_fault end = {.stage = l->order.stage, .frame = -1, .seq = -1, .generation = -1, .fatal = true};
+    err_set(&end.err, ERR_CANCELLED, "the ring has been drained");
+    buf_clear(&l->message);
+    stage_fault_encode(&end, &l->message);
+    struct frame_header h = {.type = FRAME_FAULT, .epoch = l->order.epoch};
+    struct wire_part part = {.data = l->message.data, .len = l->message.len};
+    err_code code = wire_link_send(l->out, &h, &part, 1, NULL);
+    clock_us deadline = clock_now() + (clock_us)FLUSH_MS * 1000;
+    const uint8_t *payload;
+    while (code == ERR_OK) {
+        code = wire_link_read(l->in, false, &h, &payload, NULL, NULL);
+        if (code == ERR_OK && is_end(&h, payload)) return;
+        if (code == ERR_BUSY) code = io_sock_wait(wire_link_fd(l->in), POLLIN, io_ms_left(deadline), NULL);
+    }
+}
+
+static err_code work_ring(struct stage_loop *l, struct err *e) {
+    struct frame_header h;
+    const uint8_t *payload;
+    err_code code = wire_link_read(l->in, false, &h, &payload, NULL, e);
+    if (code == ERR_BUSY) return ERR_OK;
+    if (code != ERR_OK) {
+        err_prefix(e, "link from stage %u", (l->order.stage + l->order.n_stage - 1) % l->order.n_stage);
+        return code;
+    }
+    uint32_t hop, wait;
+    split_age(l, wire_link_hop_us(l->in, h.sent_us, clock_now()), &hop, &wait);
+    if (l->sched != NULL) return stage_head_ring(l, &h, payload, hop + wait, e);
+    if ((code = stage_receive(l->stage, &h, payload, hop, wait, &l->frames, e)) != ERR_OK) return code;
+    if (h.type == FRAME_COMPUTE && (code = stage_loop_tell_own_faults(l, e)) != ERR_OK) return code;
+    if (is_end(&h, payload) && !l->draining) { /* the node knows then that the end that follows is an orderly one */
+        l->draining = true;
+        if ((code = set_phase(l, STAGE_DRAINING, e)) != ERR_OK) return code;
+    }
+    return stage_loop_send(l, e);
+}
+
+/* ERR_BUSY: nothing more is there. */
+static err_code work_message(struct stage_loop *l, uint32_t *n_requests, struct err *e) {
+    struct frame_header h;
+    const uint8_t *payload;
+    int fd = -1;
+    bool handled = false;
+    err_code code = stage_loop_read_local(l, false, &h, &payload, &fd, &handled, e);
+    if (fd >= 0) close(fd); /* the ring stands: a late attempt */
+    if (code != ERR_OK || handled || h.type == FRAME_SOCKET) return code;
+    if (l->sched == NULL)
+        return err_set(e, ERR_PROTOCOL, "a %s frame came to stage %u, which is not the head", frame_type_name(h.type), l->order.stage);
+    *n_requests += h.type == FRAME_SUBMIT;
+    return stage_head_local(l, &h, payload, e);
+}
+
+/* What has come, before the next frame is made of it: requests that come together are computed together, but not so many that the first
+ * of them waits long for the last. A flood of anything waits its turn. */
+static err_code work_local(struct stage_loop *l, struct err *e) {
+    err_code code = ERR_OK;
+    uint32_t n_requests = 0;
+    for (int i = 0; i < MESSAGES_AT_ONCE && n_requests < REQUESTS_AT_ONCE && code == ERR_OK; i++) code = work_message(l, &n_requests, e);
+    return code == ERR_BUSY ? ERR_OK : code;
+}
+
+static err_code work(struct stage_loop *l, struct err *e) {
+    bool more = false;
+    for (;;) {
+        err_code code;
+        if (l->sched != NULL && (code = stage_head_pump(l, &more, e)) != ERR_OK) return code;
+        if (l->draining && l->sched != NULL && !more && sched_idle(l->sched)) {
+            if (l->out != NULL) end_ring(l);
+            return ERR_OK;
+        }
+        struct pollfd fds[SLOT_COUNT];
+        wait_links(l, !more, fds);
+        if (fds[SLOT_LOCAL].revents != 0 && (code = work_local(l, e)) != ERR_OK) return code;
+        if (fds[SLOT_IN].revents != 0 && (code = work_ring(l, e)) != ERR_OK) return code;
+        if (fds[SLOT_OUT].revents != 0)
+            return err_set(e, ERR_CLOSED, "link to stage %u: closed by the other end", (l->order.stage + 1) % l->order.n_stage);
+    }
+}
+
+/* ---- the whole life ---- */
+
+static err_code live(struct stage_loop *l, stage_open_fn open, void *user, struct err *e) {
+    err_code code = wait_order(l, e);
+    if (code != ERR_OK || (code = load(l, open, user, e)) != ERR_OK) return code;
+    if ((code = set_phase(l, STAGE_CONNECTING, e)) != ERR_OK || (l->order.n_stage > 1 && (code = stage_join(l, e)) != ERR_OK)) return code;
+    if ((code = set_phase(l, STAGE_READY, e)) != ERR_OK) return code;
+    stage_spin_init(&l->spin, l->order.spin_us, l->order.load.n_threads, engine_runtime_cores());
+    return work(l, e);
+}
+
+/* What the end means: 0 after an orderly one, else the node is told why and gets the error's exit code. */
+static int finish(struct stage_loop *l, err_code code, const struct err *why) {
+    bool orderly = code == ERR_OK || l->node_gone || l->draining;
+    if (!orderly) {
+        if (l->sched != NULL) stage_head_fail(l, why);
+        struct stage_fault fault = {.err = *why, .stage = l->order.stage, .frame = -1, .seq = -1, .generation = -1, .fatal = true};
+        stage_loop_tell_fault(l, &fault, NULL);
+    }
+    if (!l->node_gone) wire_link_flush(l->local, FLUSH_MS);
+    return orderly ? 0 : err_exit_code(code);
+}
+
+static void loop_done(struct stage_loop *l) {
+    sched_free(l->sched);
+    draft_free(l->draft);
+    stage_free(l->stage);
+    if (l->engine_open) l->engine.ops->close(l->engine.self);
+    wire_link_close(l->in);
+    wire_link_close(l->out);
+    io_tls_ctx_free(l->tls);
+    buf_done(&l->message);
+    buf_done(&l->piece);
+}
+
+int stage_loop_run(int local_fd, stage_open_fn open, void *user) {
+    signal(SIGPIPE, SIG_IGN);
+    struct stage_loop *l = MEM_NEW(struct stage_loop);
+    struct err e = {0};
+    struct watcher watcher;
+    stage_order_init(&l->order);
+    buf_init(&l->message, MESSAGE_MAX);
+    buf_init(&l->piece, MESSAGE_MAX);
+    l->local = wire_link_local(local_fd);
+    int status;
+    err_code code = watch_start(&watcher, local_fd, &e);
+    if (code == ERR_OK) {
+        code = live(l, open, user, &e);
+        if (code != ERR_OK && e.code == ERR_OK) err_set(&e, code, "%s", err_text(code));
+        status = finish(l, code, &e);
+        loop_done(l);
+        watch_stop(&watcher);
+    } else {
+        status = err_exit_code(code);
+    }
+    wire_link_close(l->local);
+    free(l);
+    return status;
+}

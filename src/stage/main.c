@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT
+ * See stage_main.h. Where the weights come from: a file of this machine, if it is the coordinator's model; else the cache, filled from the
+ * nodes that have the model while libllama loads. */
+#include "stage/main.h"
+
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "os/pages.h"
+#include "base/str.h"
+#include "weights/weights.h"
+#include "engine/slice.h"
+#include "io/tls.h"
+#include "stage/loop.h"
+
+#define TELL_US 200000u
+
+/* A model whose bytes can be read, here or from the cache. */
+struct opened {
+    struct model_gguf *local;     /* NULL: from a peer */
+    struct weights_file *weights; /* NULL: local */
+    struct model_layout *layout;
+    struct model_slice *slice;
+};
+
+static void opened_done(struct opened *o) {
+    model_slice_free(o->slice);
+    model_layout_free(o->layout);
+    model_gguf_free(o->local);
+    weights_close(o->weights);
+}
+
+/* The local file, if it is the same model; "": whatever model it is. */
+static err_code open_local(struct opened *o, const struct stage_order *order, struct err *e) {
+    struct model_gguf *g;
+    err_code code = model_gguf_open(order->path, &g, e);
+    if (code != ERR_OK) return code;
+    if (order->model[0] && strcmp(model_gguf_id(g), order->model) != 0) {
+        model_gguf_free(g);
+        return err_set(e, ERR_NOT_FOUND, "\"%s\" is another model than the coordinator's", order->path);
+    }
+    o->local = g;
+    return ERR_OK;
+}
+
+static struct weights_place place_of(const struct stage_order *order) {
+    struct weights_place p = {.folder = order->cache, .limit = order->cache_limit, .self = order->self_node, .node = order->source_node};
+    p.source.port = order->source_port;
+    snprintf(p.source.host, sizeof(p.source.host), "%s", order->source_host);
+    memcpy(p.key, order->key, sizeof(p.key));
+    memcpy(p.instance, order->instance, sizeof(p.instance));
+    p.pass = order->pass;
+    p.epoch = order->epoch;
+    return p;
+}
+
+static err_code open_remote(struct opened *o, const struct stage_order *order, struct err *e) {
+    struct weights_place place = place_of(order);
+    return weights_open(&place, order->model, &o->weights, e);
+}
+
+static err_code make_slice(struct opened *o, const struct stage_order *order, struct err *e) {
+    const struct model_gguf *g = o->weights ? weights_gguf(o->weights) : o->local;
+    err_code code = model_layout_create(g, &o->layout, e);
+    if (code != ERR_OK) return code;
+    uint32_t end = order->end == 0 ? o->layout->n_layer : order->end; /* a draft model: whole */
+    return order->forced ? model_slice_create_forced(g, o->layout, order->first, end, &o->slice, e)
+                         : model_slice_create(g, o->layout, order->first, end, &o->slice, e);
+}
+
+/* ---- progress ---- */
+
+struct progress {
+    stage_progress_fn fn;
+    void *user;
+    struct weights_file *weights; /* NULL: local */
+    uint32_t percent;             /* loaded */
+    clock_us told;
+};
+
+static bool tell(struct progress *p) {
+    struct weights_progress w = {0};
+    if (p->weights) weights_progress(p->weights, &w);
+    struct stage_fetch fetch = {.done = w.done, .all = w.all, .rate = (uint64_t)w.rate};
+    p->told = clock_now();
+    return p->fn(p->user, p->percent, &fetch);
+}
+
+static bool on_wait(void *user) { return tell(user); }
+
+static bool on_load(void *user, float fraction) {
+    struct progress *p = user;
+    pages_huge(true); /* the vocabulary is there: now come the weights, then the KV cache */
+    uint32_t percent = (uint32_t)(fraction * 100);
+    if (percent == p->percent && clock_now() < p->told + TELL_US) return true;
+    p->percent = percent;
+    return tell(p);
+}
+
+/* ---- opening ---- */
+
+/* The fetch runs while libllama loads: reading a byte waits until it is here. */
+static err_code load_slice(struct opened *o, const struct stage_order *order, struct progress *p, struct engine *ret, struct err *e) {
+    err_code code = ERR_OK;
+    p->weights = o->weights;
+    if (o->weights) {
+        weights_on_wait(o->weights, on_wait, p);
+        code = weights_fetch(o->weights, o->slice, e);
+    }
+    if (code != ERR_OK) return code;
+    code = engine_slice_open(o->slice, o->weights ? weights_read : NULL, o->weights, &order->load, on_load, p, ret, e);
+    if (!o->weights) return code;
+    if (code != ERR_OK && weights_error(o->weights, e) != ERR_OK) return e->code;
+    struct weights_progress w;
+    char size[STR_SHORT], spare[STR_SHORT];
+    weights_progress(o->weights, &w);
+    log_info("weights", "fetched %s (%s of it in vain)", str_size(weights_bytes_fetched(o->weights), size), str_size(w.spare, spare));
+    return code;
+}
+
+/* The local file has the same header; has it the same weights? When that cannot be found out it is taken for the same. */
+static bool is_same(struct opened *o, const struct stage_order *order) {
+    struct err e = {0};
+    if (!order->source_host[0] || !order->model[0]) return true; /* a draft model is nobody else's */
+    struct weights_place place = place_of(order);
+    err_code code = weights_compare(&place, o->local, o->slice, &e);
+    if (code == ERR_OK) return true;
+    if (code != ERR_FORMAT) {
+        log_warn("weights", "\"%s\" could not be compared with %s:%u: %s", order->path, order->source_host, order->source_port, e.text);
+        return true;
+    }
+    log_warn("weights", "\"%s\" has the same header as the coordinator's model, but other weights (%s)", order->path, e.text);
+    return false;
+}
+
+static err_code stage_open(void *user, const struct stage_order *order, stage_progress_fn progress, void *progress_user, struct engine *ret,
+                           struct err *e) {
+    (void)user;
+    char name[32];
+    snprintf(name, sizeof(name), "stage %u", order->stage);
+    log_set_name(name);
+    struct opened o = {0};
+    struct progress p = {.fn = progress, .user = progress_user};
+    err_code code = open_local(&o, order, e);
+    if (code == ERR_OK) code = make_slice(&o, order, e);
+    if (code == ERR_OK && !is_same(&o, order)) {
+        code = err_set(e, ERR_NOT_FOUND, "\"%s\" has other weights", order->path);
+        opened_done(&o);
+        o = (struct opened){0};
+    }
+    if (!o.local && code != ERR_OK && order->source_host[0]) {
+        log_info("weights", "%s: fetching from %s:%u", e ? e->text : "not here", order->source_host, order->source_port);
+        code = open_remote(&o, order, e);
+        if (code == ERR_OK) code = make_slice(&o, order, e);
+    }
+    if (code == ERR_OK) code = load_slice(&o, order, &p, ret, e);
+    opened_done(&o);
+    pages_huge(false); /* what is small, or not used up to its end, does not fill them */
+    pages_give_back();
+    malloc_trim(0); /* the header's copies are gone: their memory goes back too */
+    return code;
+}
+
+int stage_main(int fd) {
+    io_tls_startup();
+    pages_huge(false);
+    setenv("GGML_NO_BACKTRACE", "1", 0); /* else an abort starts a debugger, and the node waits for it */
+    return stage_loop_run(fd, stage_open, NULL);
+}

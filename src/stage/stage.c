@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: MIT
+ * The core of a stage. Every buffer is made once, for the largest batch; a frame in steady state allocates nothing. Hidden states in f32
+ * go out from where the engine wrote them, and come in where they arrived, on machines that are little-endian. */
+#include "stage/stage.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "wire/result.h"
+#include "wire/stage_msg.h"
+#include "wire/compute.h"
+#include "wire/hidden.h"
+
+static_assert((int)ENGINE_OP_RM == WIRE_OP_RM && (int)ENGINE_OP_CP == WIRE_OP_CP && (int)ENGINE_OP_KEEP == WIRE_OP_KEEP &&
+                  (int)ENGINE_OP_CLOSE == WIRE_OP_CLOSE && (int)ENGINE_OP_PARK == WIRE_OP_PARK,
+              "operations on the wire are the engine's");
+static_assert((int)ENGINE_TOKEN_SAMPLE == WIRE_TOKEN_SAMPLE && (int)ENGINE_TOKEN_LOGITS == WIRE_TOKEN_LOGITS &&
+                  (int)ENGINE_TOKEN_DRAFT == WIRE_TOKEN_DRAFT && (int)ENGINE_TOKEN_POOL == WIRE_TOKEN_POOL,
+              "token flags on the wire are the engine's");
+
+#define NATIVE_F32 (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+
+struct stage {
+    struct stage_config config;
+    const struct engine_info *info;
+    bool first, last;
+    struct engine_op *ops;       /* [FRAME_MAX_OPS], of a frame that came; the head uses the scheduler's */
+    struct engine_token *tokens; /* [n_batch] */
+    struct wire_op *wire_ops;    /* of a frame that goes */
+    struct wire_token *wire_tokens;
+    struct wire_trace trace[FRAME_MAX_TRACE];
+    float *hidden_in, *hidden_out; /* [n_batch][n_embd]; NULL where the slice has none */
+    uint8_t *front;              /* the part of a COMPUTE in front of its hidden rows */
+    uint8_t *rows;               /* hidden rows as they travel; NULL when they travel as they are */
+    struct result_last *last_of; /* [n_seq]; the tail's */
+    struct buf results, fault, open;
+};
+
+/* One frame's work, wherever it came from. */
+struct work {
+    uint32_t number;
+    const struct engine_op *ops;
+    size_t n_ops;
+    const struct engine_token *tokens;
+    size_t n_tokens;
+    const float *hidden;
+    uint16_t n_trace;            /* entries of st->trace that earlier stages made */
+    uint32_t hop_us, wait_us;
+};
+
+/* ---- life ---- */
+
+static err_code check_config(const struct stage_config *c, struct err *e) {
+    const struct engine_info *info = &c->engine->info;
+    if (info->first != (c->stage == 0) || info->last != (c->stage + 1 == c->n_stage)) {
+        return err_set(e, ERR_INVALID, "stage %u of %u holds a slice that is %sthe first and %sthe last", c->stage, c->n_stage,
+                       info->first ? "" : "not ", info->last ? "" : "not ");
+    }
+    if (info->n_batch == 0 || info->n_batch > FRAME_MAX_TOKENS || info->n_seq > FRAME_MAX_SEQ || info->n_embd > FRAME_MAX_WIDTH) {
+        return err_set(e, ERR_LIMIT, "batches of %u, %u sequences, rows of %u: more than a frame holds", info->n_batch, info->n_seq,
+                       info->n_embd);
+    }
+    if (frame_row_bytes(c->dtype, info->n_embd) == 0)
+        return err_set(e, ERR_INVALID, "hidden rows of %u floats cannot travel in the chosen type", info->n_embd);
+    return ERR_OK;
+}
+
+static bool make_buffers(struct stage *st) {
+    size_t n_batch = st->info->n_batch, floats = n_batch * st->info->n_embd;
+    st->ops = malloc(FRAME_MAX_OPS * sizeof(*st->ops));
+    st->tokens = malloc(n_batch * sizeof(*st->tokens));
+    st->wire_ops = malloc(FRAME_MAX_OPS * sizeof(*st->wire_ops));
+    st->wire_tokens = malloc(n_batch * sizeof(*st->wire_tokens));
+    st->front = malloc(wire_compute_head_size(FRAME_MAX_OPS, (uint32_t)n_batch, FRAME_MAX_TRACE));
+    st->last_of = malloc(st->info->n_seq * sizeof(*st->last_of));
+    bool ok = st->ops != NULL && st->tokens != NULL && st->wire_ops != NULL && st->wire_tokens != NULL && st->front != NULL &&
+              st->last_of != NULL;
+    for (uint32_t i = 0; i < st->info->n_seq && ok; i++) st->last_of[i] = (struct result_last){-1, -1};
+    if (!st->first) {
+        st->hidden_in = malloc(floats * sizeof(*st->hidden_in));
+        ok = ok && st->hidden_in != NULL;
+    }
+    if (!st->last) {
+        st->hidden_out = malloc(floats * sizeof(*st->hidden_out));
+        ok = ok && st->hidden_out != NULL;
+        if (!NATIVE_F32 || st->config.dtype != FRAME_F32) {
+            st->rows = malloc(n_batch * frame_row_bytes(st->config.dtype, st->info->n_embd));
+            ok = ok && st->rows != NULL;
+        }
+    }
+    return ok;
+}
+
+err_code stage_create(const struct stage_config *config, struct stage **ret, struct err *e) {
+    err_code code = check_config(config, e);
+    if (code != ERR_OK) return code;
+    struct stage *st = MEM_NEW(struct stage);
+    st->config = *config;
+    st->info = &config->engine->info;
+    st->first = st->info->first;
+    st->last = st->info->last;
+    buf_init(&st->results, frame_max_payload(FRAME_TOKENS));
+    buf_init(&st->fault, frame_max_payload(FRAME_FAULT));
+    buf_init(&st->open, frame_max_payload(FRAME_SEQ_OPEN));
+    if (!make_buffers(st)) {
+        stage_free(st);
+        return err_set(e, ERR_MEMORY, "no memory for frames of %u rows of %u floats", st->info->n_batch, st->info->n_embd);
+    }
+    *ret = st;
+    return ERR_OK;
+}
+
+void stage_free(struct stage *st) {
+    if (st == NULL) return;
+    buf_done(&st->results);
+    buf_done(&st->fault);
+    buf_done(&st->open);
+    free(st->ops);
+    free(st->tokens);
+    free(st->wire_ops);
+    free(st->wire_tokens);
+    free(st->front);
+    free(st->hidden_in);
+    free(st->hidden_out);
+    free(st->rows);
+    free(st->last_of);
+    free(st);
+}
+
+/* ---- frames that go out ---- */
+
+static struct stage_out_frame *out_frame(struct stage *st, struct stage_out *out, uint8_t type) {
+    assert(out->n < STAGE_MAX_OUT);
+    struct stage_out_frame *f = &out->frames[out->n++];
+    f->header = (struct frame_header){.type = type, .epoch = st->config.epoch};
+    f->n_parts = 0;
+    return f;
+}
+
+static void add_part(struct stage_out_frame *f, const void *data, size_t len) {
+    if (len > 0) {
+        f->parts[f->n_parts++] = (struct wire_part){.data = data, .len = len};
+        f->header.payload_len += (uint32_t)len;
+    }
+}
+
+static void out_fault(struct stage *st, const struct stage_fault *fault, struct stage_out *out) {
+    buf_clear(&st->fault);
+    stage_fault_encode(fault, &st->fault);
+    add_part(out_frame(st, out, FRAME_FAULT), st->fault.data, st->fault.len);
+}
+
+static void out_compute(struct stage *st, const struct work *w, size_t n_tokens, uint16_t n_trace, struct stage_out *out) {
+    for (size_t i = 0; i < w->n_ops; i++) {
+        const struct engine_op *op = &w->ops[i];
+        st->wire_ops[i] = (struct wire_op){.kind = op->kind, .seq = op->seq, .dst = op->dst, .p0 = op->p0, .p1 = op->p1};
+    }
+    for (size_t i = 0; i < n_tokens; i++) {
+        const struct engine_token *t = &w->tokens[i];
+        st->wire_tokens[i] = (struct wire_token){.token = t->token, .pos = t->pos, .seq = t->seq, .flags = t->flags};
+    }
+    struct stage_out_frame *f = out_frame(st, out, FRAME_COMPUTE);
+    uint32_t width = st->info->n_embd;
+    f->header.number = w->number;
+    f->header.dtype = st->config.dtype;
+    f->header.width = width;
+    f->header.n_ops = (uint32_t)w->n_ops;
+    f->header.n_tokens = (uint32_t)n_tokens;
+    f->header.n_trace = n_trace;
+    wire_compute_put(st->front, st->wire_ops, (uint32_t)w->n_ops, st->wire_tokens, (uint32_t)n_tokens, st->trace, n_trace);
+    add_part(f, st->front, wire_compute_head_size((uint32_t)w->n_ops, (uint32_t)n_tokens, n_trace));
+    if (st->rows != NULL && n_tokens > 0) wire_hidden_put(st->rows, st->config.dtype, st->hidden_out, (uint32_t)n_tokens, width);
+    add_part(f, st->rows != NULL ? (const void *)st->rows : st->hidden_out, n_tokens * frame_row_bytes(st->config.dtype, width));
+}
+
+static void out_tokens(struct stage *st, const struct work *w, uint32_t n_results, uint16_t n_trace, struct stage_out *out) {
+    for (uint16_t i = 0; i < n_trace; i++) {
+        uint8_t entry[FRAME_TRACE_SIZE];
+        wire_trace_put(entry, &st->trace[i]);
+        buf_append(&st->results, entry, sizeof(entry));
+    }
+    struct stage_out_frame *f = out_frame(st, out, FRAME_TOKENS);
+    f->header.number = w->number;
+    f->header.n_tokens = n_results;
+    f->header.n_trace = n_trace;
+    add_part(f, st->results.data, st->results.len);
+}
+
+/* ---- computing ---- */
+
+static err_code compute(struct stage *st, const struct work *w, struct err *e) {
+    const struct engine *en = st->config.engine;
+    err_code code = ERR_OK;
+    if (w->n_ops > 0) code = en->ops->apply(en->self, w->ops, w->n_ops, e);
+    if (code == ERR_OK && w->n_tokens > 0) code = en->ops->eval(en->self, w->tokens, w->n_tokens, w->hidden, st->hidden_out, e);
+    return code;
+}
+
+/* All logits of a token, or the vector of the text that it ends. */
+static void put_row(struct stage *st, size_t i, bool vector, struct result *res, uint8_t **scratch) {
+    const struct engine *en = st->config.engine;
+    const float *logits = en->ops->logits(en->self, i);
+    res->flags |= vector ? RESULT_VECTOR : RESULT_LOGITS;
+    res->n_logits = vector ? st->info->n_vector : st->info->n_vocab;
+    res->logits = (const uint8_t *)logits;
+    if (!NATIVE_F32) {
+        *scratch = mem_alloc((size_t)res->n_logits * 4);
+        wire_hidden_put(*scratch, FRAME_F32, logits, 1, res->n_logits);
+        res->logits = *scratch;
+    }
+}
+
+/* The tail: what is asked of each flagged token, into st->results. Of a chain of proposals only what follows from the tokens that were
+ * really sampled. A sequence whose sampling fails hurts no other. */
+static uint32_t take_results(struct stage *st, const struct work *w) {
+    const struct engine *en = st->config.engine;
+    uint32_t n = 0;
+    for (size_t i = 0; i < w->n_tokens; i++) {
+        const struct engine_token *t = &w->tokens[i];
+        struct result_last *last = &st->last_of[t->seq];
+        if (!result_is_due(last, t->flags, t->pos, t->token)) continue;
+        struct result res = {.seq = t->seq, .index = (uint16_t)i, .pos = t->pos};
+        uint8_t *scratch = NULL;
+        struct err why = {0};
+        if ((t->flags & (ENGINE_TOKEN_LOGITS | ENGINE_TOKEN_POOL)) != 0)
+            put_row(st, i, (t->flags & ENGINE_TOKEN_POOL) != 0, &res, &scratch);
+        if ((t->flags & ENGINE_TOKEN_SAMPLE) != 0) {
+            if (en->ops->sample(en->self, t->seq, i, t->pos, &res.sample, &why) == ERR_OK) {
+                res.flags |= RESULT_SAMPLED | (res.sample.end ? RESULT_END : 0);
+            } else {
+                res.flags |= RESULT_FAILED;
+                res.text = why.text;
+                res.text_len = (uint16_t)strlen(why.text);
+            }
+            result_note(last, &res);
+        }
+        result_put(&res, &st->results);
+        free(scratch);
+        n++;
+    }
+    return n;
+}
+
+static void run(struct stage *st, const struct work *w, struct stage_out *out) {
+    struct stage_fault fault = {.stage = st->config.stage, .frame = w->number, .seq = -1, .generation = -1};
+    clock_us start = st->config.clock(st->config.user);
+    out->n = 0;
+    bool ok = compute(st, w, &fault.err) == ERR_OK;
+    uint32_t n_results = 0;
+    if (st->last) {
+        buf_clear(&st->results);
+        n_results = ok ? take_results(st, w) : 0;
+        if (st->results.failed) {
+            ok = false;
+            n_results = 0;
+            buf_clear(&st->results);
+            err_set(&fault.err, ERR_LIMIT, "the answer to %zu tokens does not fit in a frame", w->n_tokens);
+        }
+    }
+    clock_us end = st->config.clock(st->config.user);
+    st->trace[w->n_trace] = (struct wire_trace){
+        .stage = (uint16_t)st->config.stage, .hop_us = w->hop_us, .wait_us = w->wait_us, .compute_us = (uint32_t)(end - start)};
+    if (!ok) out_fault(st, &fault, out);
+    if (st->last) out_tokens(st, w, n_results, (uint16_t)(w->n_trace + 1), out);
+    else out_compute(st, w, ok ? w->n_tokens : 0, (uint16_t)(w->n_trace + 1), out);
+}
+
+void stage_begin(struct stage *st, uint32_t number, const struct engine_op *ops, size_t n_ops, const struct engine_token *tokens,
+                 size_t n_tokens, struct stage_out *ret) {
+    assert(st->first && n_ops <= FRAME_MAX_OPS && n_tokens <= st->info->n_batch);
+    const struct work w = {.number = number, .ops = ops, .n_ops = n_ops, .tokens = tokens, .n_tokens = n_tokens};
+    run(st, &w, ret);
+}
+
+/* ---- frames that come in ---- */
+
+static err_code read_ops(struct stage *st, const struct wire_compute *c, struct err *e) {
+    for (uint32_t i = 0; i < c->n_ops; i++) {
+        struct wire_op op = wire_compute_op(c, i);
+        if (op.seq >= st->info->n_seq || op.dst >= st->info->n_seq)
+            return err_set(e, ERR_PROTOCOL, "operation on sequence %u, there are %u", op.seq > op.dst ? op.seq : op.dst, st->info->n_seq);
+        st->ops[i] = (struct engine_op){.kind = op.kind, .seq = op.seq, .dst = op.dst, .p0 = op.p0, .p1 = op.p1};
+    }
+    return ERR_OK;
+}
+
+static err_code read_tokens(struct stage *st, const struct wire_compute *c, struct err *e) {
+    if (c->n_tokens > st->info->n_batch)
+        return err_set(e, ERR_PROTOCOL, "a batch of %u tokens, at most %u", c->n_tokens, st->info->n_batch);
+    for (uint32_t i = 0; i < c->n_tokens; i++) {
+        struct wire_token t = wire_compute_token(c, i);
+        if (t.seq >= st->info->n_seq || (uint32_t)t.pos >= st->info->n_ctx_seq) {
+            return err_set(e, ERR_PROTOCOL, "a token for sequence %u of %u, position %d of %u", t.seq, st->info->n_seq, t.pos,
+                           st->info->n_ctx_seq);
+        }
+        if (st->last && (uint32_t)t.token >= st->info->n_vocab)
+            return err_set(e, ERR_PROTOCOL, "token %d, the vocabulary has %u", t.token, st->info->n_vocab);
+        st->tokens[i] = (struct engine_token){.token = t.token, .pos = t.pos, .seq = t.seq, .flags = t.flags};
+    }
+    return ERR_OK;
+}
+
+/* Hidden rows as the engine wants them: in place where they arrived, if they are floats of this machine there. */
+static const float *read_hidden(struct stage *st, const struct wire_compute *c) {
+    if (NATIVE_F32 && c->dtype == FRAME_F32 && (uintptr_t)c->hidden % _Alignof(float) == 0) return (const float *)(const void *)c->hidden;
+    wire_hidden_get(st->hidden_in, c->dtype, c->hidden, c->n_tokens, c->width);
+    return st->hidden_in;
+}
+
+static err_code receive_compute(struct stage *st, const struct frame_header *h, const uint8_t *payload, uint32_t hop_us, uint32_t wait_us,
+                                struct stage_out *ret, struct err *e) {
+    struct wire_compute c;
+    err_code code;
+    if ((code = wire_compute_view(h, payload, st->info->n_embd, &c, e)) != ERR_OK || (code = read_ops(st, &c, e)) != ERR_OK ||
+        (code = read_tokens(st, &c, e)) != ERR_OK) {
+        return code;
+    }
+    if (c.n_trace != st->config.stage) return err_set(e, ERR_PROTOCOL, "times of %u stages came to stage %u", c.n_trace, st->config.stage);
+    for (uint32_t i = 0; i < c.n_trace; i++) st->trace[i] = wire_compute_trace(&c, i);
+    struct work w = {.number = h->number,
+                     .ops = st->ops,
+                     .n_ops = c.n_ops,
+                     .tokens = st->tokens,
+                     .n_tokens = c.n_tokens,
+                     .n_trace = (uint16_t)c.n_trace,
+                     .hop_us = hop_us,
+                     .wait_us = wait_us};
+    w.hidden = c.n_tokens > 0 ? read_hidden(st, &c) : NULL;
+    run(st, &w, ret);
+    return ERR_OK;
+}
+
+static void open_sequence(struct stage *st, uint32_t seq, uint32_t generation, const struct engine_sampling *sampling,
+                          struct stage_out *out) {
+    const struct engine *en = st->config.engine;
+    struct stage_fault fault = {.stage = st->config.stage, .frame = -1, .seq = seq, .generation = generation};
+    if (en->ops->seq_open(en->self, seq, sampling, &fault.err) != ERR_OK) out_fault(st, &fault, out);
+}
+
+static err_code receive_open(struct stage *st, const struct frame_header *h, const uint8_t *payload, struct stage_out *ret, struct err *e) {
+    uint32_t seq, generation;
+    struct engine_sampling sampling;
+    err_code code = stage_open_decode(payload, h->payload_len, &seq, &generation, &sampling, e);
+    if (code != ERR_OK) return ERR_PROTOCOL;
+    if (seq >= st->info->n_seq) code = err_set(e, ERR_PROTOCOL, "sequence %u is opened, there are %u", seq, st->info->n_seq);
+    else open_sequence(st, seq, generation, &sampling, ret);
+    engine_sampling_done(&sampling);
+    return code;
+}
+
+static void pass_on(struct stage *st, const struct frame_header *h, const uint8_t *payload, struct stage_out *ret) {
+    add_part(out_frame(st, ret, h->type), payload, h->payload_len);
+}
+
+err_code stage_receive(struct stage *st, const struct frame_header *h, const uint8_t *payload, uint32_t hop_us, uint32_t wait_us,
+                       struct stage_out *ret, struct err *e) {
+    assert(!st->first);
+    ret->n = 0;
+    if (h->epoch != st->config.epoch) {
+        return err_set(e, ERR_STALE, "a frame of epoch %llu in a ring of epoch %llu", (unsigned long long)h->epoch,
+                       (unsigned long long)st->config.epoch);
+    }
+    switch (h->type) {
+    case FRAME_COMPUTE: return receive_compute(st, h, payload, hop_us, wait_us, ret, e);
+    case FRAME_SEQ_OPEN:
+        if (st->last) return receive_open(st, h, payload, ret, e);
+        pass_on(st, h, payload, ret);
+        return ERR_OK;
+    case FRAME_FAULT: pass_on(st, h, payload, ret); return ERR_OK;
+    default: return err_set(e, ERR_PROTOCOL, "a %s frame came to stage %u", frame_type_name(h->type), st->config.stage);
+    }
+}
+
+void stage_begin_open(struct stage *st, uint32_t seq, uint32_t generation, const struct engine_sampling *sampling, struct stage_out *ret) {
+    assert(st->first);
+    ret->n = 0;
+    if (st->last) {
+        open_sequence(st, seq, generation, sampling, ret);
+        return;
+    }
+    buf_clear(&st->open);
+    stage_open_encode(seq, generation, sampling, &st->open);
+    if (st->open.failed) {
+        struct stage_fault fault = {.stage = st->config.stage, .frame = -1, .seq = seq, .generation = generation};
+        err_set(&fault.err, ERR_LIMIT, "the sampling parameters do not fit in a frame");
+        out_fault(st, &fault, ret);
+        return;
+    }
+    add_part(out_frame(st, ret, FRAME_SEQ_OPEN), st->open.data, st->open.len);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ * A running fetch: one thread that carries out what exchange.h decides over all links at once. For weights_client.c only. */
+#ifndef CARAVAN_WEIGHTS_FETCH_H
+#define CARAVAN_WEIGHTS_FETCH_H
+
+#include "weights/weights.h"
+#include "weights/weights_priv.h"
+
+struct weights_fetch;
+
+/* What it works with; all borrowed and unchanged while it runs, but for `home`: an open link to place->node, taken over (NULL: none). */
+struct weights_fetch_job {
+    struct weights_shared *shared;
+    struct weights_cache *cache;
+    const struct weights_place *place;
+    const char *id;
+    const struct weights_chunk *chunks; /* that are missing or unsure, sorted */
+    uint32_t n;
+    struct io_tls_stream *home;
+};
+err_code weights_fetch_start(const struct weights_fetch_job *job, struct weights_fetch **ret, struct err *e);
+/* Waits at most ms until the chunk is here: it comes before others then. ERR_TIMEOUT; else why it will not come. */
+err_code weights_fetch_await(struct weights_fetch *f, uint32_t part, uint64_t chunk, int ms, struct err *e);
+/* Waits at most ms until everything is. */
+err_code weights_fetch_await_all(struct weights_fetch *f, int ms, struct err *e);
+err_code weights_fetch_failed(struct weights_fetch *f, struct err *e);
+void weights_fetch_progress(struct weights_fetch *f, struct weights_progress *ret);
+uint64_t weights_fetch_bytes(struct weights_fetch *f); /* that came, in vain or not */
+void weights_fetch_stop(struct weights_fetch *f); /* ends the thread, frees it; NULL is fine */
+
+#endif

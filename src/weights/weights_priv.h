@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ * Inside of weights.h: frames over a TLS stream, blocking for the server, bit by bit for the client, and links that are opened in threads
+ * of their own so that none waits for another. */
+#ifndef CARAVAN_WEIGHTS_WEIGHTS_PRIV_H
+#define CARAVAN_WEIGHTS_WEIGHTS_PRIV_H
+
+#include "weights/weights.h"
+#include "weights/cache.h"
+#include "weights/msg.h"
+#include "io/sock.h"
+#include "io/tls.h"
+#include "model/slice.h"
+#include "wire/frame.h"
+
+/* Payload after an encoded header; number carries the part. */
+err_code weights_send(struct io_tls_stream *s, enum frame_type type, uint32_t number, const void *data, size_t len, struct err *e);
+/* Reads one frame; its payload replaces the contents of `payload`. A REFUSE is returned as the error that it carries. */
+err_code weights_receive(struct io_tls_stream *s, struct frame_header *ret, struct buf *payload, struct err *e);
+
+/* A frame on its way in. */
+struct weights_in {
+    uint8_t head[FRAME_HEADER_SIZE];
+    size_t n_head;
+    struct frame_header h;
+    struct buf body;
+    bool whole; /* the next call begins a new one */
+};
+void weights_in_init(struct weights_in *in);
+void weights_in_done(struct weights_in *in);
+/* As weights_receive, but takes only what is there: ERR_BUSY: not all of it has come yet. */
+err_code weights_receive_some(struct io_tls_stream *s, struct weights_in *in, struct err *e);
+
+/* What outlives a fetch if an attempt to connect is still under way: counted. Of the place it takes the key, and what this node is proved
+ * with. */
+struct weights_shared;
+struct weights_shared *weights_shared_create(const struct weights_place *place, struct err *e);
+int weights_shared_wake_fd(const struct weights_shared *s); /* an eventfd */
+void weights_shared_wake(struct weights_shared *s);
+void weights_shared_release(struct weights_shared *s);
+
+/* Connects to that node, says which model, learns its shape. Blocks at most a few seconds for each step. */
+err_code weights_connect(struct weights_shared *s, const struct io_addr *to, uint64_t node, const char *id, struct io_tls_stream **ret,
+                         struct weights_shape *ret_shape, struct err *e);
+/* An attempt to connect, in a thread of its own; the wake fd tells that it is over. */
+struct weights_dial;
+struct weights_dial *weights_dial_start(struct weights_shared *s, const struct io_addr *to, uint64_t node, const char *id);
+/* ERR_BUSY: not over yet. */
+err_code weights_dial_result(struct weights_dial *d, struct io_tls_stream **ret, struct weights_shape *ret_shape, struct err *e);
+void weights_dial_free(struct weights_dial *d); /* also while it runs; NULL is fine */
+
+/* The chunks that a slice's ranges touch, sorted: a new array. */
+struct weights_chunk {
+    uint32_t part;
+    uint64_t chunk;
+};
+struct weights_chunk *weights_chunks_of(const struct model_slice *slice, size_t *ret_n);
+uint32_t weights_chunk_bytes(const struct weights_shape *s, const struct weights_chunk *c);
+
+#endif

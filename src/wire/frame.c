@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT
+ * The frame header: 48 bytes to and from the wire, and every limit that a header can break. */
+#include "wire/frame.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/mem.h"
+
+#define KIB 1024u
+#define MIB (1024u * 1024u)
+#define R   FRAME_LINK_RING
+#define C   FRAME_LINK_CONTROL
+#define L   FRAME_LINK_LOCAL
+#define W   FRAME_LINK_WEIGHTS
+
+struct frame_rule {
+    const char *name;
+    unsigned links;
+    uint32_t max;
+};
+
+static const struct frame_rule rules[] = {
+#define FRAME(name, number, links, max, what) [number] = {#name, links, max},
+#include "../../tables/frames.def"
+#undef FRAME
+};
+
+/* Links whose frames this build knows, in the order of their bits. */
+static const char *const link_names[] = {"ring", "control", "local", "weights"};
+
+static const struct frame_rule *rule_of(uint8_t type) { return type < ARRAY_LEN(rules) && rules[type].name != NULL ? &rules[type] : NULL; }
+
+const char *frame_type_name(uint8_t type) {
+    const struct frame_rule *rule = rule_of(type);
+    return rule != NULL ? rule->name : "?";
+}
+
+uint32_t frame_max_payload(uint8_t type) {
+    const struct frame_rule *rule = rule_of(type);
+    return rule != NULL ? rule->max : 0;
+}
+
+unsigned frame_links(uint8_t type) {
+    const struct frame_rule *rule = rule_of(type);
+    return rule != NULL ? rule->links : 0;
+}
+
+size_t frame_row_bytes(uint8_t dtype, uint32_t width) {
+    switch (dtype) {
+    case FRAME_F32: return (size_t)width * 4;
+    case FRAME_F16:
+    case FRAME_BF16: return (size_t)width * 2;
+    case FRAME_Q8_0: return width % 32 == 0 ? (size_t)width / 32 * 34 : 0;
+    default: return 0;
+    }
+}
+
+/* What the counts of a COMPUTE say that its payload is long. 64 bits: the limits multiply to more than 32. */
+static uint64_t compute_size(const struct frame_header *h) {
+    return (uint64_t)h->n_ops * FRAME_OP_SIZE + (uint64_t)h->n_tokens * FRAME_TOKEN_SIZE + (uint64_t)h->n_trace * FRAME_TRACE_SIZE +
+           (uint64_t)h->n_tokens * frame_row_bytes(h->dtype, h->width);
+}
+
+static err_code check_count(const char *what, uint32_t n, uint32_t max, const char *type, struct err *e) {
+    return n <= max ? ERR_OK : err_set(e, ERR_PROTOCOL, "%s frame with %u %s: the limit is %u", type, n, what, max);
+}
+
+static err_code check_counts(const struct frame_header *h, const struct frame_rule *rule, struct err *e) {
+    err_code code = check_count("operations", h->n_ops, FRAME_MAX_OPS, rule->name, e);
+    if (code == ERR_OK) code = check_count("tokens", h->n_tokens, FRAME_MAX_TOKENS, rule->name, e);
+    if (code == ERR_OK) code = check_count("floats in a row", h->width, FRAME_MAX_WIDTH, rule->name, e);
+    if (code == ERR_OK) code = check_count("trace entries", h->n_trace, FRAME_MAX_TRACE, rule->name, e);
+    if (code == ERR_OK) code = check_count("bytes of payload", h->payload_len, rule->max, rule->name, e);
+    if (code != ERR_OK) return code;
+    if (h->dtype >= FRAME_DTYPE_COUNT) return err_set(e, ERR_PROTOCOL, "%s frame with unknown hidden-state type %u", rule->name, h->dtype);
+    if (h->flags != 0) return err_set(e, ERR_PROTOCOL, "%s frame with unknown flags 0x%02x", rule->name, h->flags);
+    if (h->type != FRAME_COMPUTE) return ERR_OK;
+    if (h->dtype == FRAME_Q8_0 && h->width % 32 != 0)
+        return err_set(e, ERR_PROTOCOL, "COMPUTE frame in q8_0 with rows of %u floats: not a multiple of 32", h->width);
+    uint64_t want = compute_size(h);
+    if (want != h->payload_len)
+        return err_set(e, ERR_PROTOCOL, "COMPUTE frame with %u bytes of payload: its counts ask for %llu", h->payload_len,
+                       (unsigned long long)want);
+    return ERR_OK;
+}
+
+err_code frame_header_check(const struct frame_header *h, enum frame_link link, struct err *e) {
+    const struct frame_rule *rule = rule_of(h->type);
+    if (rule == NULL) return err_set(e, ERR_PROTOCOL, "unknown frame type %u", h->type);
+    if ((rule->links & (unsigned)link) == 0)
+        return err_set(e, ERR_PROTOCOL, "%s frame on a %s link, where it has no place", rule->name, frame_link_name(link));
+    return check_counts(h, rule, e);
+}
+
+const char *frame_dtype_name(uint8_t dtype) {
+    static const char *const names[FRAME_DTYPE_COUNT] = {"f32", "f16", "bf16", "q8_0"};
+    return dtype < FRAME_DTYPE_COUNT ? names[dtype] : "?";
+}
+
+const char *frame_link_name(enum frame_link link) {
+    for (size_t i = 0; i < ARRAY_LEN(link_names); i++)
+        if ((unsigned)link == 1u << i) return link_names[i];
+    return "?";
+}
+
+/* The layout is drawn in frame.h. */
+void frame_header_put(uint8_t out[FRAME_HEADER_SIZE], const struct frame_header *h) {
+    struct err e;
+    assert(rule_of(h->type) != NULL && check_counts(h, rule_of(h->type), &e) == ERR_OK);
+    bytes_put_u32(out, FRAME_MAGIC);
+    out[4] = FRAME_VERSION;
+    out[5] = h->type;
+    out[6] = h->dtype;
+    out[7] = h->flags;
+    bytes_put_u64(out + 8, h->epoch);
+    bytes_put_u64(out + 16, h->sent_us);
+    bytes_put_u32(out + 24, h->number);
+    bytes_put_u32(out + 28, h->n_ops);
+    bytes_put_u32(out + 32, h->n_tokens);
+    bytes_put_u32(out + 36, h->width);
+    bytes_put_u32(out + 40, h->payload_len);
+    bytes_put_u16(out + 44, h->n_trace);
+    bytes_put_u16(out + 46, 0);
+}
+
+err_code frame_header_get(const uint8_t in[FRAME_HEADER_SIZE], enum frame_link link, struct frame_header *ret, struct err *e) {
+    uint32_t magic = bytes_get_u32(in);
+    if (magic != FRAME_MAGIC) return err_set(e, ERR_PROTOCOL, "not a Caravan frame (it starts with 0x%08x)", magic);
+    if (in[4] != FRAME_VERSION) return err_set(e, ERR_PROTOCOL, "frame of version %u: this end speaks version %u", in[4], FRAME_VERSION);
+    struct frame_header h = {
+        .type = in[5],
+        .dtype = in[6],
+        .flags = in[7],
+        .epoch = bytes_get_u64(in + 8),
+        .sent_us = bytes_get_u64(in + 16),
+        .number = bytes_get_u32(in + 24),
+        .n_ops = bytes_get_u32(in + 28),
+        .n_tokens = bytes_get_u32(in + 32),
+        .width = bytes_get_u32(in + 36),
+        .payload_len = bytes_get_u32(in + 40),
+        .n_trace = bytes_get_u16(in + 44),
+    };
+    err_code code = frame_header_check(&h, link, e);
+    if (code != ERR_OK) return code;
+    uint16_t reserved = bytes_get_u16(in + 46);
+    if (reserved != 0) return err_set(e, ERR_PROTOCOL, "%s frame with 0x%04x in its reserved bytes", frame_type_name(h.type), reserved);
+    *ret = h;
+    return ERR_OK;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT
+ * One link of the ring, as a stage process holds it: frames over a TLS stream (or, for LOCAL, over a Unix socket), the handshake that
+ * opens it, and a writer thread that takes what the kernel's socket buffer does not. Reading is done by the compute thread itself: it
+ * polls the descriptor (wire_link_fd), or spins on wire_link_read with wait = false. ERR codes say why a link ended.
+ * Owner: the stage's compute thread; only the writer thread inside is another. */
+#ifndef CARAVAN_WIRE_LINK_H
+#define CARAVAN_WIRE_LINK_H
+
+#include "base/clock.h"
+#include "io/tls.h"
+#include "wire/frame.h"
+#include "wire/pass.h"
+
+/* Who is at the two ends; both sides must agree on every field down to width, and prove
+ * that they are the nodes meant, or the link is refused with the reason (ERR_AUTH, ERR_STALE,
+ * ERR_PROTOCOL). */
+struct wire_identity {
+    char instance[64];
+    uint64_t epoch;
+    char model[80];      /* content hash of the GGUF's header */
+    uint32_t n_stage;
+    uint32_t from, to;   /* stage numbers */
+    uint32_t width;      /* floats in a hidden row (0 on tail -> head) */
+    char node[64];       /* this end's own name, for messages: not compared */
+    struct wire_pass pass; /* what this end proves its node with */
+    uint64_t peer;       /* the node that is to be at the other end */
+};
+
+struct wire_link;
+
+/* The TLS server name that leads to the stage `id->to`: "ring-<instance>-<epoch, 16 hex digits>-<stage>.caravan". ERR_INVALID: the
+ * instance's name does not fit. */
+err_code wire_link_name(const struct wire_identity *id, char ret[IO_TLS_NAME_MAX], struct err *e);
+/* Client side: shakes hands with the stage `id->to` and measures the clock offset (a few PINGs, NTP's formula, RFC 5905 section 8). */
+/* Takes fd (closed on failure too). */
+err_code wire_link_connect(struct io_tls_ctx *tls, int fd, const struct wire_identity *id, int timeout_ms, struct wire_link **ret,
+                           struct err *e);
+/* Server side: reads HELLO, checks it against `id`; on mismatch sends REFUSE with the reason and fails. */
+err_code wire_link_accept(struct io_tls_ctx *tls, int fd, const struct wire_identity *id, int timeout_ms, struct wire_link **ret,
+                          struct err *e);
+/* The LOCAL link: a connected Unix stream socket, no TLS, no handshake. */
+struct wire_link *wire_link_local(int fd);
+
+/* Reads the next frame; PING, PONG and REFUSE are dealt with inside (REFUSE as the error that it carries). The payload stays in the
+ * link's buffer until the next read. wait = false: ERR_BUSY when no whole frame is there yet (partial bytes are kept). *ret_fd (may be
+ * NULL, LOCAL only) gets a descriptor that came with the frame, or -1. */
+err_code wire_link_read(struct wire_link *l, bool wait, struct frame_header *ret_header, const uint8_t **ret_payload, int *ret_fd,
+                        struct err *e);
+/* buffered bytes: poll would sleep although there is something to read; false after ERR_BUSY */
+bool wire_link_pending(const struct wire_link *l);
+int wire_link_fd(const struct wire_link *l);
+
+/* Sends a frame: header and up to n_parts payload parts (gathered, no copy when the socket takes them at once; what it does not take is
+ * copied for the writer thread, at most 256 MiB, then this blocks). Sets sent_us and payload_len itself, and on a ring link epoch. At
+ * most 16 parts. ERR_LIMIT: the payload is over the type's maximum, nothing was sent. After any other error the link is done for. */
+struct wire_part {
+    const void *data;
+    size_t len;
+};
+err_code wire_link_send(struct wire_link *l, struct frame_header *h, const struct wire_part *parts, size_t n_parts, struct err *e);
+/* For many small frames at once: each is copied and waits for the next wire_link_flush_joined, or for any other frame that is sent, which
+ * all of them then precede in one write. Over 64 KiB they go by themselves. Errors as of wire_link_send. */
+err_code wire_link_join(struct wire_link *l, struct frame_header *h, const void *payload, size_t len, struct err *e);
+err_code wire_link_flush_joined(struct wire_link *l, struct err *e);
+/* Asks for the other side's clock again (the answer is taken in by a later wire_link_read): once a second or so on a link whose hop times
+ * matter, for clocks drift by some 50 us a second. The other side answers when it reads. */
+err_code wire_link_ping(struct wire_link *l, struct err *e);
+
+/* LOCAL only: sends a frame without payload, and a descriptor with it (the receiver gets a duplicate; fd stays the caller's). */
+err_code wire_link_send_fd(struct wire_link *l, struct frame_header *h, int fd, struct err *e);
+
+/* Microseconds from the sender's sent_us to `now` here, with the measured clock offset; never negative. */
+uint32_t wire_link_hop_us(const struct wire_link *l, uint64_t sent_us, clock_us now);
+clock_us wire_link_rtt_us(const struct wire_link *l);
+/* Makes a thread that waits in a read or write of this link return ERR_CLOSED; from any thread. */
+void wire_link_shutdown(struct wire_link *l);
+/* Blocks until everything queued has gone or timeout. */
+void wire_link_flush(struct wire_link *l, int timeout_ms);
+void wire_link_close(struct wire_link *l); /* NULL is fine; what is still queued is dropped */
+
+#endif

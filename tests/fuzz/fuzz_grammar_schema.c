@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ * Fuzzes the schema compiler: any JSON gives an error with a text, or a grammar that gbnf_check accepts, in bounded time. */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "grammar/gbnf.h"
+#include "grammar/schema.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    yyjson_doc *doc = NULL;
+    struct err e = {0};
+    if (size < 1 || json_parse((const char *)data + 1, size - 1, &doc, &e) != ERR_OK) return 0;
+    struct schema_options options = {.closed = data[0] & 1};
+    struct buf grammar;
+    buf_init(&grammar, ENGINE_MAX_GRAMMAR);
+    clock_t start = clock();
+    err_code code = schema_to_gbnf(yyjson_doc_get_root(doc), &options, &grammar, &e);
+    if (clock() - start > 5 * CLOCKS_PER_SEC) abort();
+    if (code != ERR_OK && (e.code != code || e.text[0] == '\0' || grammar.len > 0)) abort();
+    if (code == ERR_OK && gbnf_check(buf_cstr(&grammar), &e) != ERR_OK) abort();
+    buf_done(&grammar);
+    yyjson_doc_free(doc);
+    return 0;
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT
+ * OpenAI's two APIs as pure translations: bodies to requests (and to errors that name the field), events to bytes (golden files in
+ * tests/unit/golden; CARAVAN_GOLDEN=write makes them anew: read the difference before committing it). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "support/gateway_fixture.h"
+#include "support/golden.h"
+
+#define M "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
+
+static void chat_refuses(void **state) {
+    (void)state;
+    static const struct bad cases[] = {
+        {"[]", ""},
+        {"\"x\"", ""},
+        {"{}", "messages"},
+        {"{\"messages\":[]}", "messages"},
+        {"{\"messages\":\"hi\"}", "messages"},
+        {"{\"messages\":[1]}", "messages[0]"},
+        {"{\"messages\":[{}]}", "messages[0].role"},
+        {"{\"messages\":[{\"role\":7}]}", "messages[0].role"},
+        {"{\"messages\":[{\"role\":\"king\",\"content\":\"x\"}]}", "messages[0].role"},
+        {"{\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}", "messages[0].tool_call_id"},
+        {"{\"messages\":[{\"role\":\"function\",\"name\":\"f\",\"content\":\"x\"}]}", "messages[0].role"},
+        {"{\"messages\":[{\"role\":\"assistant\",\"function_call\":{\"name\":\"f\"}}]}", "messages[0].function_call"},
+        {"{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":7}]}", "messages[0].tool_calls"},
+        {"{\"messages\":[{\"role\":\"user\"}]}", "messages[0].content"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":null}]}", "messages[0].content"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":5}]}", "messages[0].content"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\\u0000b\"}]}", "messages[0].content"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"x\"}}]}]}",
+         "messages[0].content[0].type"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\"}]}]}", "messages[0].content[0].text"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":[\"x\"]}]}", "messages[0].content[0].type"},
+        {"{\"messages\":[{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{}]}]}", "messages[0].tool_calls[0].id"},
+        {"{" M ",\"model\":5}", "model"},
+        {"{" M ",\"stream\":\"yes\"}", "stream"},
+        {"{" M ",\"n\":0}", "n"},
+        {"{" M ",\"n\":129}", "n"},
+        {"{" M ",\"n\":1.5}", "n"},
+        {"{" M ",\"temperature\":\"hot\"}", "temperature"},
+        {"{" M ",\"temperature\":-1}", "temperature"},
+        {"{" M ",\"temperature\":1e300}", "temperature"},
+        {"{" M ",\"top_p\":2}", "top_p"},
+        {"{" M ",\"top_k\":-5}", "top_k"},
+        {"{" M ",\"presence_penalty\":3}", "presence_penalty"},
+        {"{" M ",\"seed\":\"x\"}", "seed"},
+        {"{" M ",\"seed\":1.5}", "seed"},
+        {"{" M ",\"max_tokens\":0}", "max_tokens"},
+        {"{" M ",\"max_tokens\":-2}", "max_tokens"},
+        {"{" M ",\"max_tokens\":99999999999}", "max_tokens"},
+        {"{" M ",\"max_completion_tokens\":\"5\"}", "max_completion_tokens"},
+        {"{" M ",\"stop\":5}", "stop"},
+        {"{" M ",\"stop\":[5]}", "stop"},
+        {"{" M ",\"stop\":[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\",\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\"]}",
+         "stop"},
+        {"{" M ",\"logprobs\":5}", "logprobs"},
+        {"{" M ",\"top_logprobs\":5}", "top_logprobs"},
+        {"{" M ",\"logprobs\":true,\"top_logprobs\":21}", "top_logprobs"},
+        {"{" M ",\"logit_bias\":[1]}", "logit_bias"},
+        {"{" M ",\"response_format\":{\"type\":\"yaml\"}}", "response_format.type"},
+        {"{" M ",\"response_format\":{\"type\":\"json_schema\"}}", "response_format.json_schema.schema"},
+        {"{" M ",\"response_format\":\"json\"}", "response_format"},
+        {"{" M ",\"stream_options\":{\"include_usage\":true}}", "stream_options"},
+        {"{" M ",\"stream\":true,\"stream_options\":5}", "stream_options"},
+        {"{" M ",\"stream\":true,\"stream_options\":{\"include_usage\":1}}", "stream_options.include_usage"},
+        {"{" M ",\"modalities\":[\"text\",\"audio\"]}", "modalities"},
+        {"{" M ",\"grammar\":5}", "grammar"},
+        {"{" M ",\"mirostat\":3}", "mirostat"},
+    };
+    expect_bad(&api_openai_chat, cases, ARRAY_LEN(cases));
+}
+
+static void chat_refuses_tools(void **state) {
+    (void)state;
+    static const struct bad cases[] = {
+        {"{" M ",\"tools\":{}}", "tools"},
+        {"{" M ",\"tools\":[{\"type\":\"web_search\"}]}", "tools[0].type"},
+        {"{" M ",\"tools\":[{\"type\":\"function\"}]}", "tools[0].function"},
+        {"{" M ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"a b\"}}]}", "tools[0]"},
+        {"{" M ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],\"tool_choice\":\"f\"}", "tool_choice"},
+        {"{" M ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],\"tool_choice\":{\"type\":\"function\","
+         "\"function\":{\"name\":\"g\"}}}",
+         "tool_choice.function.name"},
+        {"{" M ",\"parallel_tool_calls\":\"no\"}", "parallel_tool_calls"},
+        {"{" M ",\"reasoning_effort\":3}", "reasoning_effort"},
+        {"{" M ",\"function_call\":\"auto\"}", "function_call"},
+        {"{" M ",\"tool_choice\":\"required\"}", "tool_choice"},
+        {"{" M ",\"functions\":[{}]}", "functions"},
+    };
+    expect_bad(&api_openai_chat, cases, ARRAY_LEN(cases));
+}
+
+static void completions_refuses(void **state) {
+    (void)state;
+    static const struct bad cases[] = {
+        {"{}", "prompt"},
+        {"{\"prompt\":null}", "prompt"},
+        {"{\"prompt\":[]}", "prompt"},
+        {"{\"prompt\":5}", "prompt"},
+        {"{\"prompt\":{}}", "prompt"},
+        {"{\"prompt\":[[]]}", "prompt"},
+        {"{\"prompt\":[1,-2]}", "prompt"},
+        {"{\"prompt\":[1.5]}", "prompt"},
+        {"{\"prompt\":[1,\"a\"]}", "prompt"},
+        {"{\"prompt\":[\"a\",1]}", "prompt"},
+        {"{\"prompt\":[4294967296]}", "prompt"},
+        {"{\"prompt\":[true]}", "prompt"},
+        {"{\"prompt\":[\"a\",\"b\"],\"n\":65}", "prompt"},
+        {"{\"prompt\":\"a\",\"best_of\":3}", "best_of"},
+        {"{\"prompt\":\"a\",\"suffix\":5}", "suffix"},
+        {"{\"prompt\":\"a\",\"logprobs\":21}", "logprobs"},
+        {"{\"prompt\":\"a\",\"logprobs\":true}", "logprobs"},
+        {"{\"prompt\":\"a\",\"echo\":true,\"logprobs\":1}", "echo"},
+        {"{\"prompt\":[1],\"echo\":true}", "echo"},
+        {"{\"prompt\":\"a\",\"echo\":1}", "echo"},
+        {"{\"prompt\":\"a\",\"max_tokens\":0}", "max_tokens"},
+    };
+    expect_bad(&api_openai_completions, cases, ARRAY_LEN(cases));
+}
+
+static void chat_reads(void **state) {
+    (void)state;
+    struct api_request r;
+    struct err e = {0};
+    api_request_init(&r);
+    assert_int_equal(
+        parse(&api_openai_chat,
+              "{\"model\":\"m\",\"messages\":[{\"role\":\"developer\",\"content\":\"be "
+              "brief\"},{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\"}]},"
+              "{\"role\":\"assistant\",\"content\":null}],\"n\":3,\"stream\":true,\"stream_options\":{\"include_usage\":true},\"stop\":["
+              "\"x\",\"\",\"yz\"],\"seed\":-1,\"temperature\":0.5,\"min_p\":0.2,"
+              "\"logprobs\":true,\"top_logprobs\":4,\"max_tokens\":9,\"max_completion_tokens\":7,\"user\":\"u\",\"metadata\":{},\"store\":"
+              "true,\"tools\":[],\"tool_choice\":\"auto\","
+              "\"response_format\":{\"type\":\"text\"},\"logit_bias\":{\"5\":-100},\"generated_from\":3,\"unknown\":[1]}",
+              &r, &e),
+        ERR_OK);
+    assert_string_equal(r.model, "m");
+    char *chat = yyjson_mut_val_write(r.chat, 0, NULL);
+    assert_string_equal(chat, "[{\"role\":\"system\",\"content\":\"be brief\"},{\"role\":\"user\",\"content\":\"ab\"},"
+                              "{\"role\":\"assistant\",\"content\":\"\"}]");
+    free(chat);
+    assert_int_equal(r.n, 3);
+    assert_true(r.stream && r.include_usage && r.logprobs && r.has_seed);
+    assert_int_equal(r.n_stops, 2);
+    assert_memory_equal(r.stops[1].text, "yz", 2);
+    assert_true(r.sampling.seed == UINT64_MAX);
+    assert_float_equal(r.sampling.temperature, 0.5f, 1e-6f);
+    assert_float_equal(r.sampling.min_p, 0.2f, 1e-6f);
+    assert_int_equal(r.sampling.n_top_logprobs, 4);
+    assert_int_equal(r.sampling.n_bias, 1);
+    assert_int_equal(r.sampling.generated_from, 0);
+    assert_int_equal(r.max_tokens, 7);
+    api_request_done(&r);
+}
+
+static void completions_reads(void **state) {
+    (void)state;
+    struct api_request r;
+    struct err e = {0};
+    api_request_init(&r);
+    assert_int_equal(parse(&api_openai_completions, "{\"prompt\":[[1,2],[3]],\"logprobs\":0,\"n\":2,\"best_of\":2}", &r, &e), ERR_OK);
+    assert_int_equal(r.n_prompts, 2);
+    assert_int_equal(r.prompts[0].n_tokens, 2);
+    assert_int_equal(r.prompts[1].tokens[0], 3);
+    assert_true(r.logprobs);
+    assert_int_equal(r.max_tokens, 16);
+    api_request_done(&r);
+    api_request_init(&r);
+    assert_int_equal(parse(&api_openai_completions, "{\"prompt\":\"a\\u0000b\",\"echo\":true,\"max_tokens\":-1}", &r, &e), ERR_OK);
+    assert_int_equal(r.prompts[0].len, 3);
+    assert_memory_equal(r.prompts[0].text, "a\0b", 3);
+    assert_int_equal(r.max_tokens, -1);
+    api_request_done(&r);
+}
+
+/* ---- golden ---- */
+
+static struct api_top tops[] = {{"The", 3, -0.5f}, {"\xE2\x82", 2, -INFINITY}};
+static struct api_token tokens[] = {
+    {.piece = "The", .len = 3, .logprob = -0.5f, .n_top = 2, .top = tops, .text_start = 0, .text_end = 3},
+    {.piece = " \xE2\x82\xAC\"", .len = 5, .logprob = -1.25f, .n_top = 1, .top = tops, .text_start = 3, .text_end = 8}};
+
+static void play(const struct api *api, struct api_request *r, struct buf *out) {
+    struct api_choice_text choices[2] = {0};
+    struct api_answer a = {.request = r,
+                           .id = "id-1",
+                           .model = "the \"model\"",
+                           .fingerprint = "fp",
+                           .created = 1700000000,
+                           .choices = choices,
+                           .n_choices = 2,
+                           .usage = {.prompt_tokens = 7,
+                                     .completion_tokens = 4,
+                                     .cached_tokens = 3,
+                                     .draft_tokens = 6,
+                                     .draft_accepted = 2,
+                                     .queued_us = 1500,
+                                     .prefill_us = 20,
+                                     .decode_us = 3000000,
+                                     .n_hop = 2,
+                                     .hops = {{0, 4, 1000, 200, 0}, {1, 4, 900, 0, 150}}}};
+    buf_init(&a.prefix, 4096);
+    const struct api_event events[] = {
+        {.kind = API_BEGIN, .choice = 0},
+        {.kind = API_TEXT, .choice = 0, .text = "The", .len = 3, .tokens = tokens, .n_tokens = 1},
+        {.kind = API_BEGIN, .choice = 1},
+        {.kind = API_TEXT, .choice = 0, .text = " \xE2\x82\xAC\"", .len = 5, .start = 3, .tokens = tokens + 1, .n_tokens = 1},
+        {.kind = API_FINISH, .choice = 1, .text = "", .finish = API_FINISH_LENGTH},
+        {.kind = API_FINISH, .choice = 0, .text = "", .start = 8, .finish = API_FINISH_STOP},
+        {.kind = API_END},
+    };
+    for (size_t i = 0; r->stream && i < ARRAY_LEN(events); i++) api->stream(&a, &events[i], out);
+    if (!r->stream) {
+        api_choice_init(&choices[0]);
+        buf_append_str(&choices[0].text, "The \xE2\x82\xAC\"");
+        choices[0].tokens = tokens;
+        choices[0].n_tokens = 2;
+        choices[1].finish = API_FINISH_LENGTH;
+        api->whole(&a, out);
+        buf_append_byte(out, '\n');
+        buf_done(&choices[0].text); /* the tokens are not its own */
+    }
+    buf_done(&a.prefix);
+}
+
+static void golden(const struct api *api, const char *body, const char *name) {
+    struct api_request r;
+    struct err e = {0};
+    struct buf out;
+    api_request_init(&r);
+    buf_init(&out, 1 << 20);
+    if (parse(api, body, &r, &e) != ERR_OK) fail_msg("%s: %s", body, e.text);
+    play(api, &r, &out);
+    compare_golden(name, &out);
+    buf_done(&out);
+    api_request_done(&r);
+}
+
+static void golden_answers(void **state) {
+    (void)state;
+    golden(&api_openai_chat, "{" M ",\"n\":2}", "openai_chat_whole.json");
+    golden(&api_openai_chat, "{" M ",\"n\":2,\"logprobs\":true,\"top_logprobs\":2,\"caravan_stats\":true}",
+           "openai_chat_whole_logprobs.json");
+    golden(&api_openai_chat, "{" M ",\"n\":2,\"stream\":true}", "openai_chat_stream.txt");
+    golden(&api_openai_chat,
+           "{" M ",\"n\":2,\"stream\":true,\"logprobs\":true,\"top_logprobs\":2,\"stream_options\":{\"include_usage\":true}}",
+           "openai_chat_stream_usage.txt");
+    golden(&api_openai_completions, "{\"prompt\":\"Q: \",\"n\":2,\"echo\":true}", "openai_completions_whole.json");
+    golden(&api_openai_completions, "{\"prompt\":\"Q: \",\"n\":2,\"logprobs\":2}", "openai_completions_whole_logprobs.json");
+    golden(&api_openai_completions,
+           "{\"prompt\":\"Q: \",\"n\":2,\"echo\":true,\"stream\":true,\"stream_options\":{\"include_usage\":true}}",
+           "openai_completions_stream_usage.txt");
+    golden(&api_openai_completions, "{\"prompt\":\"Q: \",\"n\":2,\"logprobs\":1,\"stream\":true}",
+           "openai_completions_stream_logprobs.txt");
+}
+
+static void errors(void **state) {
+    (void)state;
+    struct buf out;
+    buf_init(&out, 1 << 16);
+    static const struct {
+        err_code code;
+        const char *text;
+    } cases[] = {{ERR_INVALID, "field \"temperature\": expected a number"},
+                 {ERR_NOT_FOUND, "field \"model\": there is no \"x\" here"},
+                 {ERR_BUSY, "queue full"},
+                 {ERR_LIMIT, "the prompt is too long"},
+                 {ERR_ENGINE, "broken \xFF bytes"},
+                 {ERR_AUTH, "no key"},
+                 {ERR_UNAVAILABLE, "loading"},
+                 {ERR_CANCELLED, "going down"}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct err e = {0};
+        err_set(&e, cases[i].code, "%s", cases[i].text);
+        if (cases[i].code == ERR_AUTH) err_hint(&e, "send one");
+        buf_printf(&out, "%d ", api_error_status(cases[i].code));
+        api_openai_chat.error(cases[i].code, &e, &out);
+        buf_append_byte(&out, '\n');
+        struct api_event ev = {.kind = API_FAIL, .code = cases[i].code, .err = &e};
+        struct api_request r = {.stream = true};
+        struct api_answer a = {.request = &r, .model = "m", .fingerprint = "f"};
+        buf_init(&a.prefix, 4096);
+        api_openai_chat.stream(&a, &ev, &out);
+        buf_done(&a.prefix);
+    }
+    compare_golden("openai_errors.txt", &out);
+    buf_done(&out);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(chat_refuses), cmocka_unit_test(chat_refuses_tools), cmocka_unit_test(completions_refuses),
+        cmocka_unit_test(chat_reads),   cmocka_unit_test(completions_reads),  cmocka_unit_test(golden_answers),
+        cmocka_unit_test(errors)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT
+ * What nodes ask each other, there and back, and what they refuse. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "members/ask.h"
+
+static void questions(void **state) {
+    (void)state;
+    struct ask a = {.id = 1ull << 63 | 5,
+                    .op = "load",
+                    .model = "big",
+                    .wish = {.placement = "20,12", .n_ctx = 4096, .n_seq = 3, .replicas = 2, .kept = true},
+                    .keep_s = 300},
+               back;
+    struct err e = {0};
+    struct buf b;
+    buf_init(&b, 65536);
+    ask_encode(&a, &b);
+    assert_int_equal(ask_decode(b.data, b.len, &back, &e), ERR_OK);
+    assert_true(back.id == a.id && back.wish.n_ctx == 4096 && back.wish.n_seq == 3 && back.wish.replicas == 2 && back.wish.kept);
+    assert_int_equal(back.keep_s, 300);
+    assert_string_equal(back.op, "load");
+    assert_string_equal(back.model, "big");
+    assert_string_equal(back.wish.placement, "20,12");
+    for (size_t i = 0; i < b.len; i++) assert_int_not_equal(ask_decode(b.data, i, &back, &e), ERR_OK);
+    static const char plain[] = "{\"id\":\"0000000000000001\",\"op\":\"keep\",\"model\":\"a\"}";
+    assert_int_equal(ask_decode((const uint8_t *)plain, strlen(plain), &back, &e), ERR_OK);
+    assert_int_equal(back.keep_s, -1);
+    buf_done(&b);
+}
+
+static void refused_questions(void **state) {
+    (void)state;
+    static const struct {
+        const char *json;
+        err_code code;
+    } bad[] = {
+        {"{}", ERR_INVALID},
+        {"{\"id\":\"0000000000000001\",\"model\":\"a\"}", ERR_INVALID},
+        {"{\"id\":\"0000000000000001\",\"op\":\"load\"}", ERR_INVALID},
+        {"{\"id\":\"0000000000000001\",\"op\":\"load\",\"model\":\"/etc/passwd\"}", ERR_PROTOCOL},
+        {"{\"id\":\"0000000000000001\",\"op\":\"load\",\"model\":\"a\\nb\"}", ERR_INVALID},
+        {"{\"id\":\"0000000000000001\",\"op\":\"load\",\"model\":\"a\",\"ctx\":99999999}", ERR_INVALID},
+        {"{\"id\":\"0000000000000001\",\"op\":\"load\",\"model\":\"a\",\"replicas\":33}", ERR_INVALID},
+        {"{\"id\":\"0000000000000001\",\"op\":\"keep\",\"model\":\"a\",\"keep_s\":-2}", ERR_INVALID},
+        {"{\"id\":\"0000000000000001\",\"op\":\"load\",\"model\":\"a\",\"placement\":\"nowhere\"}", ERR_INVALID},
+        {"{\"id\":\"0000000000000001\",\"op\":\"a very long operation\",\"model\":\"a\"}", ERR_LIMIT},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct ask a = {.op = "as it was"};
+        struct err e = {0};
+        err_code code = ask_decode((const uint8_t *)bad[i].json, strlen(bad[i].json), &a, &e);
+        if (code != bad[i].code) fail_msg("%s: %s (%s)", bad[i].json, err_name(code), e.text);
+        assert_string_equal(a.op, "as it was");
+    }
+}
+
+static void answers(void **state) {
+    (void)state;
+    struct err why = {0}, back, e = {0};
+    uint64_t id = 0;
+    struct buf b;
+    buf_init(&b, 65536);
+    ask_answer_encode(7, &why, &b);
+    assert_int_equal(ask_answer_decode(b.data, b.len, &id, &back, &e), ERR_OK);
+    assert_true(id == 7 && back.code == ERR_OK);
+    err_set(&why, ERR_NO_ROOM, "too big");
+    err_hint(&why, "buy more");
+    buf_clear(&b);
+    ask_answer_encode(8, &why, &b);
+    assert_int_equal(ask_answer_decode(b.data, b.len, &id, &back, &e), ERR_OK);
+    assert_true(id == 8 && back.code == ERR_NO_ROOM);
+    assert_string_equal(back.text, "too big");
+    assert_string_equal(back.hint, "buy more");
+    static const char newer[] = "{\"id\":\"0000000000000009\",\"error\":\"of a later version\",\"text\":\"x\"}";
+    assert_int_equal(ask_answer_decode((const uint8_t *)newer, sizeof(newer) - 1, &id, &back, &e), ERR_OK);
+    assert_int_equal(back.code, ERR_INTERNAL);
+    buf_done(&b);
+}
+
+static void work(void **state) {
+    (void)state;
+    struct ask_busy list[2] = {{.instance = "a-1", .calls = 3, .idle_ms = 12}, {.instance = "b-2", .idle_ms = UINT64_MAX}};
+    struct ask_busy back[RECORD_MAX_STAGES];
+    struct err e = {0};
+    size_t n = 9;
+    struct buf b;
+    buf_init(&b, 65536);
+    ask_busy_encode(list, 2, &b);
+    assert_int_equal(ask_busy_decode(b.data, b.len, back, &n, &e), ERR_OK);
+    assert_int_equal(n, 2);
+    assert_true(back[0].calls == 3 && back[0].idle_ms == 12 && back[1].calls == 0 && back[1].idle_ms == UINT64_MAX);
+    assert_string_equal(back[1].instance, "b-2");
+    buf_clear(&b);
+    buf_append_str(&b, "{\"instances\":[");
+    for (int i = 0; i < RECORD_MAX_STAGES + 1; i++) buf_printf(&b, "%s{\"instance\":\"x\"}", i ? "," : "");
+    buf_append_str(&b, "]}");
+    assert_int_equal(ask_busy_decode(b.data, b.len, back, &n, &e), ERR_LIMIT);
+    buf_done(&b);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(questions), cmocka_unit_test(refused_questions), cmocka_unit_test(answers),
+                                       cmocka_unit_test(work)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT
+ * A node's identity and its proof, the key's rotation, and what is remembered of other nodes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "members/identity.h"
+#include "members/key.h"
+#include "members/roster.h"
+
+static char folder[64];
+
+static int folder_make(void **state) {
+    (void)state;
+    snprintf(folder, sizeof(folder), "/tmp/caravan-identity.XXXXXX");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static void the_identity_lasts_and_starts_are_counted(void **state) {
+    (void)state;
+    char path[128];
+    struct identity a, b, c;
+    struct stat st;
+    struct err e = {0};
+    bool shared;
+    snprintf(path, sizeof(path), "%s/identity", folder);
+    assert_int_equal(identity_open(path, &a, &shared, &e), ERR_OK);
+    assert_false(shared);
+    assert_int_equal(a.incarnation, 1);
+    assert_int_equal(a.id, io_sign_id(a.public_key));
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(identity_open(path, &c, &shared, &e), ERR_OK); /* as long as a runs */
+    assert_true(shared);
+    assert_int_not_equal(c.id, a.id);
+    uint64_t id = a.id;
+    identity_done(&a);
+    assert_int_equal(identity_open(path, &b, &shared, &e), ERR_OK);
+    assert_int_equal(b.id, id);
+    assert_int_equal(b.incarnation, 2);
+    identity_done(&b);
+    assert_int_equal(chmod(path, 0644), 0);
+    assert_int_equal(identity_open(path, &b, &shared, &e), ERR_AUTH);
+    unlink(path);
+}
+
+static void a_proof_is_good_for_one_connection_one_key_and_one_side(void **state) {
+    (void)state;
+    struct identity a, b;
+    uint8_t binding[IO_TLS_EXPORT_SIZE] = {1, 2, 3}, proof[IO_SIGN_SIZE];
+    identity_make(&a);
+    identity_make(&b);
+    identity_sign(&a, true, binding, proof);
+    assert_true(identity_check(a.public_key, true, binding, proof));
+    assert_false(identity_check(a.public_key, false, binding, proof));
+    assert_false(identity_check(b.public_key, true, binding, proof));
+    binding[31] ^= 1;
+    assert_false(identity_check(a.public_key, true, binding, proof));
+    binding[31] ^= 1;
+    proof[10] ^= 1;
+    assert_false(identity_check(a.public_key, true, binding, proof));
+}
+
+static void of_two_rotations_the_later_holds_on_every_node(void **state) {
+    (void)state;
+    struct key_ring a = {.key = {1}}, b = {.key = {1}}, old = {.key = {1}};
+    key_ring_rotate(&a, 1000, 60);
+    assert_memory_equal(a.old, old.key, IO_TLS_KEY_SIZE);
+    assert_int_equal(a.old_until, 1060);
+    key_ring_rotate(&b, 1001, 60);
+    assert_int_equal(key_ring_hear(&a, b.key, b.made, 1002, 60), 1);
+    assert_memory_equal(a.key, b.key, IO_TLS_KEY_SIZE);
+    assert_int_equal(key_ring_hear(&a, b.key, b.made, 1003, 60), 0);
+    assert_int_equal(key_ring_hear(&a, old.key, 0, 1004, 60), -1);
+    key_ring_rotate(&a, 500, 0); /* a clock that is behind */
+    assert_int_equal(a.made, 1002);
+    assert_int_equal(a.old_until, 0);
+    assert_int_equal(key_ring_hear(&b, a.key, a.made, 1005, 0), 1);
+}
+
+static void the_newest_word_about_a_node_holds(void **state) {
+    (void)state;
+    struct roster *r = MEM_NEW(struct roster);
+    uint8_t key[IO_SIGN_PUBLIC_SIZE] = {7};
+    struct roster_removed out = roster_word(r, key, "n", true, 100);
+    assert_true(roster_hear(r, &out));
+    assert_false(roster_hear(r, &out));
+    assert_true(roster_is_out(r, key));
+    struct roster_removed in = roster_word(r, key, "n", false, 50);
+    assert_int_equal(in.time, 101);
+    assert_true(roster_hear(r, &in));
+    assert_false(roster_is_out(r, key));
+    assert_false(roster_hear(r, &out));
+    for (int i = 0; i < ROSTER_MAX_REMOVED + 10; i++) { /* bounded */
+        uint8_t other[IO_SIGN_PUBLIC_SIZE] = {8, (uint8_t)i};
+        struct roster_removed w = roster_word(r, other, "o", true, 200);
+        assert_int_equal(roster_hear(r, &w), i < ROSTER_MAX_REMOVED);
+    }
+    free(r);
+}
+
+static void peers_are_remembered(void **state) {
+    (void)state;
+    struct roster *r = MEM_NEW(struct roster), *back = MEM_NEW(struct roster);
+    struct err e = {0};
+    char path[128];
+    snprintf(path, sizeof(path), "%s/peers.json", folder);
+    struct roster_peer from_code = {.host = "10.0.0.2", .port = 7433}, met = {.name = "beta", .host = "10.0.0.2", .port = 7433, .seen = 5};
+    met.public_key[0] = 9;
+    met.id = io_sign_id(met.public_key);
+    assert_true(roster_meet(r, &from_code));
+    assert_true(roster_meet(r, &met)); /* takes the address's place */
+    assert_int_equal(r->n_peers, 1);
+    met.seen = 6;
+    assert_false(roster_meet(r, &met));
+    assert_int_equal(roster_save(path, r, &e), ERR_OK);
+    assert_int_equal(roster_load(path, back, &e), ERR_OK);
+    assert_int_equal(back->n_peers, 1);
+    assert_int_equal(back->peers[0].id, met.id);
+    assert_true(roster_knows(back, met.id));
+    for (int i = 0; i < 2 * ROSTER_MAX_PEERS; i++) {
+        struct roster_peer p = {.id = 100 + (uint64_t)i, .host = "h", .port = 1, .seen = 10 + i};
+        roster_meet(r, &p);
+    }
+    assert_int_equal(r->n_peers, ROSTER_MAX_PEERS);
+    unlink(path);
+    free(r);
+    free(back);
+}
+
+static int folder_remove(void **state) {
+    (void)state;
+    char path[128];
+    snprintf(path, sizeof(path), "%s/identity.lock", folder);
+    unlink(path);
+    return rmdir(folder);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_identity_lasts_and_starts_are_counted),
+        cmocka_unit_test(a_proof_is_good_for_one_connection_one_key_and_one_side),
+        cmocka_unit_test(of_two_rotations_the_later_holds_on_every_node),
+        cmocka_unit_test(the_newest_word_about_a_node_holds),
+        cmocka_unit_test(peers_are_remembered),
+    };
+    return cmocka_run_group_tests(tests, folder_make, folder_remove);
+}

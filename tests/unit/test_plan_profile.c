@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT
+ * The machine's profile: really measured, kept, taken again only on the same hardware and when it was quiet; both directions of its JSON;
+ * what a peer may not say. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "plan/profile.h"
+#include "engine/runtime.h"
+
+static const char *const path = "test-profile.json";
+
+static void measured_and_kept(void **state) {
+    (void)state;
+    struct profile p, again;
+    struct err e = {0};
+    remove(path);
+    assert_int_equal(engine_runtime_start(CARAVAN_BACKENDS_DIR, &e), ERR_OK);
+    assert_int_equal(profile_measure(path, NULL, &p, &e), ERR_OK);
+    assert_true(p.n_devices >= 1);
+    bool cpu = false;
+    for (uint32_t i = 0; i < p.n_devices; i++) {
+        if (p.devices[i].gpu) continue;
+        cpu = true;
+        assert_true(p.devices[i].bandwidth > 1e7 && p.devices[i].bandwidth < 1e13);
+        assert_true(p.devices[i].flops > 1e8 && p.devices[i].flops < 1e15);
+        assert_true(p.devices[i].memory_total > 0);
+    }
+    assert_true(cpu);
+    assert_true(p.topology.threads >= p.topology.cores && p.topology.cores >= p.topology.fast_cores && p.topology.fast_cores > 0);
+    assert_true(p.topology.numa >= 1);
+    p.quiet = true;
+    p.devices[0].bandwidth = 12345e6;
+    assert_int_equal(profile_save(path, &p, &e), ERR_OK);
+    assert_int_equal(profile_measure(path, NULL, &again, &e), ERR_OK);
+    assert_true(again.devices[0].bandwidth == 12345e6); /* taken from the file */
+    p.quiet = false;
+    assert_int_equal(profile_save(path, &p, &e), ERR_OK);
+    assert_int_equal(profile_measure(path, NULL, &again, &e), ERR_OK);
+    assert_true(again.devices[0].bandwidth != 12345e6);
+    p.quiet = true;
+    snprintf(p.hardware, sizeof(p.hardware), "another machine");
+    assert_int_equal(profile_save(path, &p, &e), ERR_OK);
+    assert_int_equal(profile_measure(path, NULL, &again, &e), ERR_OK);
+    assert_true(again.devices[0].bandwidth != 12345e6);
+    remove(path);
+    assert_int_not_equal(access("test-profile.json.probe", F_OK), 0);
+}
+
+static void the_disk_is_that_of_the_models(void **state) {
+    (void)state;
+    struct profile p = {0}, again;
+    struct err e = {0};
+    remove(path);
+    assert_int_equal(engine_runtime_start(CARAVAN_BACKENDS_DIR, &e), ERR_OK);
+    assert_int_equal(profile_measure(path, ".", &p, &e), ERR_OK);
+    assert_string_equal(p.disk_at, "./.probe");
+    assert_int_not_equal(access(p.disk_at, F_OK), 0);
+    p.quiet = true;
+    p.disk = 123;
+    assert_int_equal(profile_save(path, &p, &e), ERR_OK);
+    assert_int_equal(profile_measure(path, ".", &again, &e), ERR_OK);
+    assert_true(again.disk == 123); /* taken from the file */
+    assert_int_equal(profile_measure(path, "no/such/folder", &again, &e), ERR_OK);
+    assert_string_equal(again.disk_at, "test-profile.json.probe");
+    assert_true(again.disk != 123);
+    assert_true(again.devices[0].bandwidth == p.devices[0].bandwidth);
+    remove(path);
+}
+
+static void disturbed_it_is_measured_again_in_a_quiet_moment(void **state) {
+    (void)state;
+    const clock_us long_ago = UINT64_C(3600) * 1000000;
+    struct profile p = {.n_devices = 1};
+    assert_true(profile_again(&p, 1, long_ago, 0));
+    assert_false(profile_again(&p, 1, long_ago, 0.5)); /* not quiet now either */
+    assert_false(profile_again(&p, 1, 1000000, 0));    /* it has just been tried */
+    assert_false(profile_again(&p, 100, long_ago, 0)); /* it never is quiet */
+    p.quiet = true;
+    assert_false(profile_again(&p, 1, long_ago, 0));
+    p = (struct profile){0};
+    assert_false(profile_again(&p, 1, long_ago, 0)); /* it can't be measured */
+}
+
+static void file_and_back(void **state) {
+    (void)state;
+    struct profile p = {.n_devices = 2, .disk = 1e9, .quiet = true, .topology = {32, 24, 8, 2, 36 << 20}}, q;
+    struct err e = {0};
+    p.devices[0] =
+        (struct profile_device){.name = "CPU", .description = "a \"chip\"", .memory_total = 10, .memory_free = 5, .bandwidth = 2e10};
+    p.devices[1] = (struct profile_device){.name = "Vulkan0", .gpu = true, .memory_total = 8, .flops = 1e13};
+    snprintf(p.hardware, sizeof(p.hardware), "2 cores");
+    assert_int_equal(profile_save(path, &p, &e), ERR_OK);
+    assert_int_equal(profile_load(path, &q, &e), ERR_OK);
+    remove(path);
+    assert_int_equal(q.n_devices, 2);
+    assert_string_equal(q.devices[0].description, "a \"chip\"");
+    assert_string_equal(q.hardware, "2 cores");
+    assert_true(q.devices[0].bandwidth == 2e10 && q.devices[1].flops == 1e13 && q.disk == 1e9 && q.quiet);
+    assert_memory_equal(&q.topology, &p.topology, sizeof(p.topology));
+    assert_true(q.devices[1].gpu && !q.devices[0].gpu && q.devices[0].memory_free == 5);
+    assert_int_equal(profile_load("no-such-file.json", &q, &e), ERR_NOT_FOUND);
+}
+
+static void absurd_profiles_are_refused(void **state) {
+    (void)state;
+    static const char *const bad[] = {"{\"devices\":7}",
+                                      "{\"devices\":[{\"bandwidth\":-1}]}",
+                                      "{\"devices\":[{\"bandwidth\":\"fast\"}]}",
+                                      "{\"devices\":[{\"memory_total\":-5}]}",
+                                      "{\"disk\":1e30}",
+                                      "{\"processor\":{\"cores\":-1}}",
+                                      "{\"devices\":[{\"flops\":1e30}]}",
+                                      "{\"devices\":[{},{},{},{},{},{},{},{},{}]}"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct profile p;
+        struct err e = {0};
+        assert_int_equal(file_write(path, bad[i], strlen(bad[i]), NULL), ERR_OK);
+        if (profile_load(path, &p, &e) == ERR_OK) fail_msg("accepted: %s", bad[i]);
+    }
+    remove(path);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(measured_and_kept),
+        cmocka_unit_test(the_disk_is_that_of_the_models),
+        cmocka_unit_test(disturbed_it_is_measured_again_in_a_quiet_moment),
+        cmocka_unit_test(file_and_back),
+        cmocka_unit_test(absurd_profiles_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: MIT
+ * What the scheduler keeps of finished requests, and who takes it over: the test plays the ring by hand. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "support/sched_table.h"
+
+static struct sched_config prefix_config(uint32_t n_stage, uint32_t n_seq) {
+    return (struct sched_config){.n_stage = n_stage,
+                                 .n_seq = n_seq,
+                                 .n_ctx_seq = 200,
+                                 .n_ctx = 200 * n_seq,
+                                 .n_batch = 64,
+                                 .n_vocab = VOCAB,
+                                 .n_queue = 8,
+                                 .can_remove = true,
+                                 .prefix_cache = true};
+}
+
+/* A prompt of n tokens, of which the first `same` are those that every other one has, too. */
+static void submit_like(struct table *t, uint64_t id, size_t n, size_t same, int32_t max_tokens) {
+    struct request r;
+    request_init(&r);
+    r.id = id;
+    r.n_tokens = n;
+    r.tokens = mem_calloc(n, sizeof(*r.tokens));
+    for (size_t i = 0; i < n; i++) r.tokens[i] = (int32_t)(i < same ? i % 50 : 50 + id);
+    r.max_tokens = max_tokens;
+    struct err e;
+    if (sched_submit(t->s, t->now, &r, &e) != ERR_OK) fail_msg("%s", e.text);
+    request_done(&r);
+}
+
+/* Submits it and answers everything until it is done. */
+static const struct request_event *run_like(struct table *t, uint64_t id, size_t n, size_t same, int32_t max_tokens) {
+    submit_like(t, id, n, same, max_tokens);
+    pull(t);
+    answer_all(t);
+    assert_int_equal(last_event(t)->kind, REQUEST_DONE);
+    return last_event(t);
+}
+
+static void assert_op(const struct engine_op *op, int kind, uint32_t seq, uint32_t dst, int32_t p0, int32_t p1) {
+    assert_int_equal(op->kind, kind);
+    assert_true(op->seq == seq && op->dst == dst && op->p0 == p0 && op->p1 == p1);
+}
+
+static void test_prefix_goes_on(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(1, 1);
+    struct table *t = table_create(&c);
+    assert_int_equal(run_like(t, 1, 40, 30, 5)->cached_tokens, 0);
+    assert_true(sched_idle(t->s));
+    assert_int_equal(sched_slot_held(t->s, 0), 44); /* the last token was never sent */
+    submit_like(t, 2, 40, 30, 5);
+    pull(t);
+    const struct sent *f = last_frame(t);
+    assert_int_equal(f->n_ops, 1);
+    assert_op(&f->ops[0], ENGINE_OP_RM, 0, 0, 30, -1);
+    assert_int_equal(f->n_tokens, 10);
+    assert_int_equal(f->tokens[0].pos, 30);
+    assert_int_equal(f->tokens[0].token, 52);
+    answer_all(t);
+    assert_int_equal(last_event(t)->cached_tokens, 30);
+    assert_int_equal(last_event(t)->prompt_tokens, 40);
+    table_free(t);
+}
+
+/* The very same prompt: its last token must be computed all the same. */
+static void test_prefix_whole(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(1, 1);
+    struct table *t = table_create(&c);
+    run_like(t, 1, 40, 40, 1);
+    assert_int_equal(run_like(t, 2, 40, 40, 1)->cached_tokens, 39);
+    assert_int_equal(last_frame(t)->n_tokens, 1);
+    struct sched_counts n;
+    sched_count(t->s, &n);
+    assert_int_equal(n.reused, 39);
+    assert_int_equal(n.slots_kept, 1);
+    assert_int_equal(n.kv_kept, 40);
+    table_free(t);
+}
+
+/* With a slot to spare both stay: the old sequence, and a copy of what they share. */
+static void test_prefix_copied(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(1, 2);
+    struct table *t = table_create(&c);
+    run_like(t, 1, 40, 30, 5);
+    submit_like(t, 2, 40, 30, 5);
+    pull(t);
+    assert_int_equal(last_frame(t)->n_ops, 2);
+    assert_op(&last_frame(t)->ops[0], ENGINE_OP_CP, 0, 1, 0, 30);
+    assert_op(&last_frame(t)->ops[1], ENGINE_OP_PARK, 0, 0, 0, -1);
+    assert_int_equal(last_frame(t)->tokens[0].seq, 1);
+    answer_all(t);
+    assert_int_equal(sched_slot_held(t->s, 0), 44);
+    assert_int_equal(sched_slot_held(t->s, 1), 44);
+    assert_int_equal(run_like(t, 2, 40, 30, 1)->cached_tokens, 39); /* the second has its own tokens there, too */
+    table_free(t);
+}
+
+/* What still runs is copied from, as far as it has been sent; for the rest one waits. */
+static void test_prefix_of_running(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(2, 4);
+    c.n_credit = 1;
+    struct table *t = table_create(&c);
+    submit_like(t, 1, 150, 100, 20);
+    pull(t);
+    submit_like(t, 2, 110, 100, 20);
+    submit_like(t, 3, 20, 0, 20);
+    size_t events = t->n_events;
+    answer(t, 50, 0); /* 64 of 150 are sent, then 128 of 150: now the other one's 100 are among them */
+    for (size_t i = 1; i < t->n_frames; i++) {
+        for (size_t k = 0; k < t->frames[i].n_tokens; k++) {
+            const struct engine_token *token = &t->frames[i].tokens[k];
+            assert_true(token->seq != 1 || token->pos >= 100);
+        }
+    }
+    while (t->n_answered < 4) answer(t, 50, 0);
+    size_t copies = 0;
+    for (size_t i = 1; i < t->n_frames; i++) {
+        for (size_t k = 0; k < t->frames[i].n_ops; k++) {
+            assert_op(&t->frames[i].ops[k], ENGINE_OP_CP, 0, 1, 0, 100);
+            copies++;
+        }
+    }
+    assert_int_equal(copies, 1);
+    bool started = false;
+    for (size_t i = events; i < t->n_events; i++) {
+        if (t->events[i].kind == REQUEST_STARTED && t->events[i].id == 2) {
+            started = true;
+            assert_int_equal(t->events[i].cached_tokens, 100);
+        }
+    }
+    assert_true(started);
+    table_free(t);
+}
+
+/* Whom one waited for is cancelled: what is there of it is taken, the rest computed. */
+static void test_prefix_leader_gone(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(2, 2);
+    c.n_credit = 1;
+    struct table *t = table_create(&c);
+    submit_like(t, 1, 150, 100, 20);
+    pull(t);
+    submit_like(t, 2, 110, 100, 20);
+    pull(t);
+    sched_cancel(t->s, t->now, 1);
+    pull(t);
+    answer(t, 50, 0);
+    assert_op(&last_frame(t)->ops[0], ENGINE_OP_CP, 0, 1, 0, 64);
+    assert_int_equal(last_frame(t)->tokens[0].pos, 64);
+    answer_all(t);
+    assert_int_equal(last_event(t)->cached_tokens, 64);
+    table_free(t);
+}
+
+static void test_prefix_least_recent_goes(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(1, 2);
+    struct table *t = table_create(&c);
+    run_like(t, 1, 40, 0, 1);
+    run_like(t, 2, 40, 0, 1);
+    assert_int_equal(run_like(t, 1, 40, 0, 1)->cached_tokens, 39); /* used again */
+    run_like(t, 3, 40, 0, 1);                                      /* in the place of 2 */
+    assert_int_equal(run_like(t, 1, 40, 0, 1)->cached_tokens, 39);
+    assert_int_equal(run_like(t, 2, 40, 0, 1)->cached_tokens, 0);
+    table_free(t);
+}
+
+/* Cells are given up when a running request needs them, and only then. */
+static void test_prefix_cells(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(1, 3);
+    c.n_ctx = 220;
+    struct table *t = table_create(&c);
+    run_like(t, 1, 80, 0, 1);
+    run_like(t, 2, 80, 0, 1);
+    struct sched_counts n;
+    sched_count(t->s, &n);
+    assert_int_equal(n.kv_kept, 160);
+    run_like(t, 3, 70, 0, 10); /* 79 in the end: the oldest has to go */
+    sched_count(t->s, &n);
+    assert_int_equal(n.kv_kept, 159);
+    assert_int_equal(sched_slot_held(t->s, 0), 0);
+    assert_int_equal(sched_slot_held(t->s, 1), 80);
+    submit_like(t, 4, 190, 0, 10);  /* room for this one alone */
+    submit_like(t, 5, 20, 0, 20);   /* waits behind it */
+    pull(t);
+    sched_count(t->s, &n);
+    assert_int_equal(n.kv_kept, 0);
+    assert_int_equal(n.queued, 1);
+    answer_all(t);
+    assert_int_equal(last_event(t)->id, 5);
+    table_free(t);
+}
+
+/* Recurrent models: the whole of what was kept, or nothing. */
+static void test_prefix_state(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(1, 1);
+    c.can_remove = false;
+    struct table *t = table_create(&c);
+    run_like(t, 1, 40, 40, 1);
+    assert_int_equal(run_like(t, 2, 60, 60, 1)->cached_tokens, 40);
+    assert_int_equal(t->frames[t->n_frames - 1].n_ops, 0);
+    assert_int_equal(run_like(t, 3, 50, 50, 1)->cached_tokens, 0);
+    table_free(t);
+}
+
+/* Exact mode: only what this prompt would have computed in the same class of batches: of 38 + 5 tokens, 32 were in multiples of eight. */
+static void test_prefix_exact(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(1, 1);
+    c.exact = true;
+    struct table *t = table_create(&c);
+    run_like(t, 1, 38, 38, 5);
+    assert_int_equal(run_like(t, 2, 60, 60, 5)->cached_tokens, 32);
+    assert_int_equal(run_like(t, 3, 60, 31, 5)->cached_tokens, 24);
+    assert_int_equal(run_like(t, 3, 61, 31, 5)->cached_tokens, 60); /* 56 in eights, 4, one alone */
+    table_free(t);
+}
+
+static void test_prefix_faulted(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(2, 2);
+    struct table *t = table_create(&c);
+    run_like(t, 1, 40, 40, 1);
+    submit_like(t, 2, 150, 40, 5);
+    pull(t);
+    sched_cancel(t->s, t->now, 2); /* kept, while its frames are on their way */
+    submit_like(t, 2, 150, 40, 5);
+    pull(t);
+    struct err why;
+    err_set(&why, ERR_ENGINE, "it broke");
+    size_t first = t->n_answered;
+    sched_fault_frame(t->s, t->now, t->frames[first].number, &why);
+    pull(t);
+    assert_int_equal(last_event(t)->kind, REQUEST_FAILED); /* it had taken over what the frame should have made */
+    struct sched_counts n;
+    sched_count(t->s, &n);
+    assert_int_equal(n.slots_kept, 0);
+    answer_all(t);
+    assert_true(sched_idle(t->s));
+    assert_int_equal(sched_slot_held(t->s, 0) + sched_slot_held(t->s, 1), 0);
+    table_free(t);
+}
+
+static void test_prefix_eval(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(1, 2);
+    struct table *t = table_create(&c);
+    run_like(t, 1, 40, 40, 1);
+    assert_int_equal(submit_eval(t, 8, 5, 2, NULL), ERR_OK);
+    pull(t);
+    assert_op(&last_frame(t)->ops[0], ENGINE_OP_RM, 0, 0, 0, -1); /* nothing else is in the stages */
+    assert_int_equal(last_frame(t)->tokens[0].pos, 0);
+    answer_all(t);
+    assert_true(sched_idle(t->s));
+    table_free(t);
+}
+
+/* What is kept lies in the way of those that come: it is parked before them, least recently used first, as long as that is quick. */
+static void test_prefix_parked(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(1, 3);
+    c.n_ctx_seq = 3000;
+    c.n_ctx = 9000;
+    struct table *t = table_create(&c);
+    run_like(t, 1, 2500, 0, 1);
+    run_like(t, 2, 2400, 0, 1);
+    assert_op(&t->frames[t->n_frames - 38].ops[0], ENGINE_OP_PARK, 0, 0, 0, -1);
+    run_like(t, 3, 100, 0, 1);
+    assert_op(&t->frames[t->n_frames - 2].ops[0], ENGINE_OP_PARK, 1, 0, 0, -1);
+    run_like(t, 1, 2501, 0, 3); /* a parked one goes on */
+    assert_int_equal(last_event(t)->cached_tokens, 2500);
+    assert_op(&t->frames[t->n_frames - 3].ops[0], ENGINE_OP_PARK, 2, 0, 0, -1);
+    assert_int_equal(last_frame(t)->n_ops, 0); /* all are */
+    struct sched_counts n;
+    sched_count(t->s, &n);
+    assert_int_equal(n.kv_kept, 2503 + 2400 + 100);
+    table_free(t);
+}
+
+/* Those that end while others run are parked beside their tokens, one a frame. */
+static void test_prefix_parked_on_the_way(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(1, 4);
+    struct table *t = table_create(&c);
+    submit_like(t, 1, 10, 0, 100);
+    pull(t);
+    submit_like(t, 2, 40, 0, 3);
+    submit_like(t, 3, 50, 0, 3);
+    answer_all(t);
+    uint32_t parked = 0;
+    for (size_t i = 0; i < t->n_frames; i++) {
+        uint32_t now = 0;
+        for (size_t k = 0; k < t->frames[i].n_ops; k++) now += t->frames[i].ops[k].kind == ENGINE_OP_PARK;
+        assert_true(now <= 1);
+        parked += now;
+    }
+    assert_int_equal(parked, 2);
+    table_free(t);
+}
+
+/* Of two that have the same, the one that isn't parked is copied from: the copy shares its cells. */
+static void test_prefix_parked_last(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(1, 4);
+    struct table *t = table_create(&c);
+    run_like(t, 1, 180, 100, 1);
+    run_like(t, 2, 150, 0, 1);
+    submit_like(t, 3, 150, 100, 40); /* parks the second, the first has been */
+    pull(t);
+    assert_op(&last_frame(t)->ops[0], ENGINE_OP_CP, 0, 2, 0, 100);
+    assert_op(&last_frame(t)->ops[1], ENGINE_OP_PARK, 1, 0, 0, -1);
+    submit_like(t, 4, 140, 100, 1);
+    answer(t, 7, 0);
+    assert_op(&last_frame(t)->ops[0], ENGINE_OP_CP, 2, 3, 0, 100);
+    answer_all(t);
+    table_free(t);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_prefix_goes_on),
+        cmocka_unit_test(test_prefix_whole),
+        cmocka_unit_test(test_prefix_copied),
+        cmocka_unit_test(test_prefix_of_running),
+        cmocka_unit_test(test_prefix_leader_gone),
+        cmocka_unit_test(test_prefix_least_recent_goes),
+        cmocka_unit_test(test_prefix_cells),
+        cmocka_unit_test(test_prefix_state),
+        cmocka_unit_test(test_prefix_exact),
+        cmocka_unit_test(test_prefix_parked),
+        cmocka_unit_test(test_prefix_parked_on_the_way),
+        cmocka_unit_test(test_prefix_parked_last),
+        cmocka_unit_test(test_prefix_faulted),
+        cmocka_unit_test(test_prefix_eval),
+    };
+    return cmocka_run_group_tests_name("pipeline_prefix", tests, NULL, NULL);
+}

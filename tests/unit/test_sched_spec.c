@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT
+ * Speculation without a ring: guesses from the text against a plain search, made times, and what is decided from both. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "sched/ngram.h"
+#include "sched/spec.h"
+
+static uint64_t dice = 88172645463325252u;
+
+static uint32_t roll(uint32_t n) {
+    dice ^= dice << 13; /* xorshift64 (Marsaglia 2003) */
+    dice ^= dice >> 7;
+    dice ^= dice << 17;
+    return (uint32_t)(dice % n);
+}
+
+/* ---- guesses from the text ---- */
+
+enum { TEXT = 60 }; /* shorter than a hash chain: nothing is overlooked */
+
+/* The length of the longest match (up to the limit), and where it goes on: the latest. */
+static uint32_t search(const int32_t *text, uint32_t n, uint32_t *ret_from) {
+    uint32_t best = 0;
+    for (uint32_t from = n - 1; from > 0; from--) {
+        uint32_t length = 0;
+        while (length < from && length < SCHED_NGRAM_MOST && text[from - 1 - length] == text[n - 1 - length]) length++;
+        if (length > best) {
+            best = length;
+            *ret_from = from;
+        }
+    }
+    return best >= SCHED_NGRAM_LEAST ? best : 0;
+}
+
+static void test_guesses_are_the_longest_match(void **state) {
+    (void)state;
+    uint32_t n_found = 0;
+    for (int round = 0; round < 300; round++) {
+        struct sched_ngram *g = sched_ngram_create(TEXT);
+        int32_t text[2 * TEXT] = {0}, got[8];
+        uint32_t letters = 1 + roll(6);
+        for (uint32_t n = 1; n <= TEXT; n++) {
+            text[n - 1] = (int32_t)(roll(letters) * 1000003);
+            sched_ngram_push(g, text[n - 1]);
+            uint32_t from = 0, want = n > 1 ? search(text, n, &from) : 0;
+            assert_int_equal(sched_ngram_guess(g, 8, got), want);
+            for (uint32_t i = 0; i < 8 && want > 0; i++) { /* past the end, the guesses themselves are the text */
+                int32_t right = from + i < n ? text[from + i] : got[from + i - n];
+                assert_int_equal(got[i], right);
+                n_found++;
+            }
+        }
+        uint32_t n;
+        sched_ngram_push(g, 1); /* full */
+        assert_memory_equal(sched_ngram_tokens(g, &n), text, sizeof(int32_t) * TEXT);
+        assert_int_equal(n, TEXT);
+        sched_ngram_free(g);
+    }
+    assert_true(n_found > 1000);
+}
+
+static void test_a_loop_goes_on(void **state) {
+    (void)state;
+    struct sched_ngram *g = sched_ngram_create(100);
+    int32_t got[10];
+    for (int32_t i = 0; i < 7; i++) sched_ngram_push(g, i % 3);
+    assert_int_equal(sched_ngram_guess(g, 10, got), 4);
+    for (int32_t i = 0; i < 10; i++) assert_int_equal(got[i], (7 + i) % 3);
+    sched_ngram_free(g);
+}
+
+/* ---- times ---- */
+
+/* Frames of n tokens on stages that compute base + n * each, hops between them. */
+static void learn(struct sched_time *time, uint32_t n, uint32_t base, uint32_t each, uint32_t hop) {
+    struct wire_trace t[SCHED_TIME_STAGES];
+    for (uint32_t i = 0; i < time->n_stage; i++)
+        t[i] = (struct wire_trace){.stage = (uint16_t)i, .hop_us = i > 0 ? hop : 0, .compute_us = base + n * each};
+    sched_time_learn(time, SCHED_TIME_DECODE, n, t, hop);
+}
+
+/* ---- decisions ---- */
+
+struct world {
+    struct sched_time time;
+    struct sched_drafter drafter;
+    struct sched_spec spec;
+    struct sched_spec_load load;
+    uint32_t n_drafted, draft_us;
+};
+
+static uint32_t draft_guess(void *user, uint32_t seq, const int32_t *tokens, uint32_t n, uint32_t most, int32_t *ret) {
+    struct world *w = user;
+    (void)seq;
+    for (uint32_t i = 0; i < most; i++) ret[i] = tokens[n - 1] + 1 + (int32_t)i; /* it counts */
+    w->n_drafted += most;
+    return most;
+}
+
+static uint32_t draft_cost(void *user) { return ((struct world *)user)->draft_us; }
+
+/* Two stages of 10 ms and `each` us a token, hops of `hop` us. */
+static void world_make(struct world *w, uint32_t each, uint32_t hop) {
+    memset(w, 0, sizeof(*w));
+    sched_time_init(&w->time, 2);
+    for (uint32_t i = 0; i < 30; i++) learn(&w->time, 1 + i % 3, 10000 - each, each, hop);
+    sched_spec_start(&w->spec, 4000);
+    sched_spec_push(&w->spec, -1, false);
+    w->load = (struct sched_spec_load){.groups = 1, .most = 16, .frames = 1};
+}
+
+static uint32_t choose(struct world *w) {
+    float expected;
+    uint32_t n = sched_spec_choose(&w->spec, &w->time, &w->drafter, 0, &w->load, &expected);
+    assert_true(expected >= 1 && expected <= 1 + (float)n);
+    return n;
+}
+
+/* Decodes n tokens of a text that is `next`'s; returns how many guesses travelled in the last trip. */
+static uint32_t decode(struct world *w, uint32_t n, int32_t (*next)(uint32_t at)) {
+    uint32_t sent = 0, at = 0;
+    while (at < n) {
+        sent = choose(w);
+        int32_t guesses[SCHED_SPEC_MOST];
+        memcpy(guesses, w->spec.guesses, sizeof(guesses));
+        sched_spec_push(&w->spec, next(at), true);
+        for (uint32_t i = 0; i < sent && guesses[i] == next(at); i++) {
+            at++;
+            sched_spec_push(&w->spec, next(at), true);
+        }
+        at++;
+    }
+    return sent;
+}
+
+static int32_t loop_of_50(uint32_t at) { return (int32_t)(at % 50); }
+
+static uint32_t salt;
+
+static int32_t noise(uint32_t at) {
+    uint32_t h = (at + salt + 1) * 2654435761u; /* the same for each place, whoever asks */
+    h = (h ^ h >> 15) * 2246822519u;
+    return (int32_t)((h ^ h >> 13) % 16);
+}
+
+static int32_t counting(uint32_t at) { return (int32_t)at; }
+
+static void test_it_pays_on_repetition(void **state) {
+    (void)state;
+    struct world w;
+    world_make(&w, 100, 20000);
+    assert_int_equal(decode(&w, 600, loop_of_50), 16);
+    sched_spec_done(&w.spec);
+    world_make(&w, 3300, 20000); /* a position costs a third of a whole pass: fewer, but some */
+    uint32_t n = decode(&w, 600, loop_of_50);
+    assert_true(n > 0);
+    sched_spec_done(&w.spec);
+    world_make(&w, 9900, 0); /* a position costs what a pass costs: none */
+    w.load.most = 8;
+    assert_int_equal(decode(&w, 600, loop_of_50), 0);
+    sched_spec_done(&w.spec);
+}
+
+static void test_it_does_not_on_noise(void **state) {
+    (void)state;
+    struct world w;
+    world_make(&w, 3000, 0);
+    decode(&w, 300, noise);
+    uint32_t before = w.spec.n_sent;
+    salt = 1000000;
+    decode(&w, 600, noise);
+    assert_true(w.spec.n_sent - before < 600 / 10); /* next to nothing is sent any more */
+    sched_spec_done(&w.spec);
+}
+
+/* What isn't sent is checked all the same: no trip is wasted to find out that it would pay by now. */
+static void test_it_learns_without_sending(void **state) {
+    (void)state;
+    struct world w;
+    world_make(&w, 3000, 0);
+    for (int i = 0; i < SCHED_GUESS_KINDS; i++) w.spec.kinds[i].tried = 20; /* all was wrong */
+    decode(&w, 50, loop_of_50);
+    assert_int_equal(choose(&w), 0);
+    uint32_t before = w.spec.n_sent;
+    decode(&w, 30, loop_of_50);
+    assert_true(w.spec.n_sent > before);
+    sched_spec_done(&w.spec);
+}
+
+static void test_hysteresis_and_probes(void **state) {
+    (void)state;
+    struct world w;
+    world_make(&w, 9900, 0);
+    decode(&w, 200, loop_of_50);
+    uint32_t before = w.spec.n_sent;
+    decode(&w, 1000, loop_of_50); /* the text says yes, the cost says no: one small try in 64 */
+    uint32_t sent = w.spec.n_sent - before;
+    assert_true(sent > 0 && sent <= 1000 / 64 * 2 + 2);
+    struct sched_spec_kind *k = &w.spec.kinds[SCHED_GUESS_LONG];
+    k->on = false;
+    sched_time_init(&w.time, 2);
+    for (uint32_t i = 0; i < 30; i++) learn(&w.time, 1 + i % 3, 500, 9500, 0);
+    k->passed_over = 0;
+    assert_int_equal(choose(&w), 0); /* a gain of about 5 %: not enough to begin ... */
+    k->on = true;
+    assert_true(choose(&w) > 0);     /* ... but to go on */
+    sched_spec_done(&w.spec);
+}
+
+static void test_others_come_first(void **state) {
+    (void)state;
+    struct world w;
+    world_make(&w, 2000, 1000);
+    decode(&w, 600, loop_of_50);
+    uint32_t alone = choose(&w), before = alone;
+    assert_true(alone > 0);
+    for (uint32_t others = 1; others <= 64; others *= 4) { /* the fuller the frame, the dearer a place */
+        w.load = (struct sched_spec_load){.n_others = others, .expected = (float)others, .groups = 2, .most = 16, .frames = 1};
+        uint32_t n = choose(&w);
+        assert_true(n <= before);
+        before = n;
+    }
+    w.load = (struct sched_spec_load){.groups = 1, .frames = 1};
+    assert_int_equal(choose(&w), 0);
+    w.load.most = 16;
+    assert_true(w.spec.kinds[SCHED_GUESS_LONG].on && choose(&w) == alone); /* no room once is no evidence against it */
+    sched_spec_done(&w.spec);
+}
+
+static void test_small_model(void **state) {
+    (void)state;
+    struct world w;
+    world_make(&w, 100, 20000);
+    w.drafter = (struct sched_drafter){.guess = draft_guess, .cost_us = draft_cost, .user = &w};
+    w.draft_us = 500;
+    assert_int_equal(decode(&w, 300, counting), 16); /* nothing is ever said twice, but the small model knows it */
+    assert_true(w.n_drafted > 0);
+    w.n_drafted = 0;
+    w.draft_us = 6000;
+    decode(&w, 1000, noise);
+    assert_true(w.n_drafted < 300); /* of 16000 */
+    sched_spec_done(&w.spec);
+    world_make(&w, 100, 20000);
+    w.drafter = (struct sched_drafter){.guess = draft_guess, .cost_us = draft_cost, .user = &w};
+    w.draft_us = 80000; /* slower than the ring */
+    w.n_drafted = 0;
+    decode(&w, 300, counting);
+    assert_true(w.n_drafted < 20);
+    sched_spec_done(&w.spec);
+}
+
+/* ---- frames that follow ---- */
+
+/* A position costs what a pass costs, but most of a trip is spent on the links: guesses travel one by one, as many as the links hold. */
+static void test_guesses_follow(void **state) {
+    (void)state;
+    struct world w;
+    const int32_t *next;
+    world_make(&w, 9900, 20000);
+    w.load.frames = 8;
+    decode(&w, 600, loop_of_50); /* they come true */
+    assert_int_equal(choose(&w), 0);
+    assert_int_equal(w.spec.n_frames, 6); /* a trip of 60 ms, stages of 10 ms */
+    uint32_t at = 600, given = 0; /* at: the token that travels; given: guesses behind it */
+    for (uint32_t i = 1; i < 6; i++) {
+        assert_int_equal(sched_spec_follow(&w.spec, &w.time, i, 16, &next), 1);
+        assert_int_equal(next[0], loop_of_50(at + given++));
+    }
+    assert_int_equal(sched_spec_follow(&w.spec, &w.time, 6, 16, &next), 0);
+    for (; at < 900; at++) { /* one comes true, one more follows, past any number that is guessed at once */
+        sched_spec_push(&w.spec, loop_of_50(at), true);
+        assert_int_equal(sched_spec_follow(&w.spec, &w.time, 5, 16, &next), 1);
+        assert_int_equal(next[0], loop_of_50(at + given));
+    }
+    sched_spec_push(&w.spec, -5, true);
+    assert_int_equal(sched_spec_follow(&w.spec, &w.time, 0, 16, &next), 0); /* none behind one that was wrong */
+    sched_spec_done(&w.spec);
+}
+
+static void test_guesses_follow_only_where_they_cost_nothing(void **state) {
+    (void)state;
+    struct world w;
+    const int32_t *next;
+    world_make(&w, 9900, 0); /* with two stages and no links, two frames fill them */
+    w.load.frames = 8;
+    decode(&w, 600, loop_of_50);
+    choose(&w);
+    assert_int_equal(w.spec.n_frames, 2);
+    w.load.frames = 1; /* others run */
+    choose(&w);
+    assert_int_equal(w.spec.n_frames, 1);
+    assert_int_equal(sched_spec_follow(&w.spec, &w.time, 1, 16, &next), 0);
+    sched_spec_done(&w.spec);
+    world_make(&w, 9900, 20000);
+    w.load.frames = 8;
+    decode(&w, 600, loop_of_50);
+    for (int i = 0; i < SCHED_GUESS_KINDS; i++) w.spec.kinds[i].hit = w.spec.kinds[i].tried * 0.61f; /* three in five come true */
+    assert_int_equal(choose(&w), 0);
+    assert_int_equal(sched_spec_follow(&w.spec, &w.time, 1, 16, &next), 1);
+    assert_int_equal(sched_spec_follow(&w.spec, &w.time, 2, 16, &next), 1);
+    assert_int_equal(sched_spec_follow(&w.spec, &w.time, 3, 16, &next), 0); /* all three in a row: one in four, or less */
+    for (int i = 0; i < SCHED_GUESS_KINDS; i++) w.spec.kinds[i].hit = w.spec.kinds[i].tried * 0.5f;
+    choose(&w);
+    assert_int_equal(w.spec.n_frames, 1);
+    sched_spec_done(&w.spec);
+}
+
+/* Stages that share a core: each takes twice as long while the other computes. What promised to pay is found not to, and left but for rare
+ * small tries. */
+static void test_guesses_do_not_follow_on_a_shared_core(void **state) {
+    (void)state;
+    struct world w;
+    const int32_t *next;
+    uint32_t n_followed = 0, n_late = 0;
+    world_make(&w, 9900, 0);
+    w.load.frames = 8;
+    w.load.most = 4;
+    for (uint32_t at = 0; at < 3000; at++) { /* one token, one frame that follows at most */
+        choose(&w);
+        for (uint32_t i = 1; i < 8 && sched_spec_follow(&w.spec, &w.time, 1, 16, &next) > 0; i++, at++, n_followed++) {
+            n_late += at > 1000;
+            struct wire_trace t[2] = {{.stage = 0, .compute_us = 20000}, {.stage = 1, .compute_us = 20000}};
+            sched_time_learn_crowd(&w.time, 1, t);
+            sched_spec_push(&w.spec, loop_of_50(at), true);
+        }
+        sched_spec_push(&w.spec, loop_of_50(at), true);
+    }
+    assert_true(w.time.crowd > 1.9f && w.time.crowd < 2.1f);
+    assert_true(n_followed > 8 && n_late < 2000 / 10);
+    sched_spec_done(&w.spec);
+}
+
+static void test_always(void **state) {
+    (void)state;
+    struct world w;
+    world_make(&w, 9900, 0);
+    w.load.always = true;
+    assert_int_equal(choose(&w), 0); /* nothing to go by */
+    decode(&w, 100, loop_of_50);
+    assert_int_equal(choose(&w), 16);
+    w.drafter = (struct sched_drafter){.guess = draft_guess, .cost_us = draft_cost, .user = &w};
+    choose(&w);
+    assert_int_equal(w.n_drafted, 0); /* the text's own long match is better */
+    sched_spec_push(&w.spec, 12345, true);
+    assert_int_equal(choose(&w), 16);
+    assert_int_equal(w.n_drafted, 16);
+    sched_spec_done(&w.spec);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_guesses_are_the_longest_match),
+        cmocka_unit_test(test_a_loop_goes_on),
+        cmocka_unit_test(test_it_pays_on_repetition),
+        cmocka_unit_test(test_it_does_not_on_noise),
+        cmocka_unit_test(test_it_learns_without_sending),
+        cmocka_unit_test(test_hysteresis_and_probes),
+        cmocka_unit_test(test_others_come_first),
+        cmocka_unit_test(test_small_model),
+        cmocka_unit_test(test_guesses_follow),
+        cmocka_unit_test(test_guesses_follow_only_where_they_cost_nothing),
+        cmocka_unit_test(test_guesses_do_not_follow_on_a_shared_core),
+        cmocka_unit_test(test_always),
+    };
+    return cmocka_run_group_tests_name("pipeline_spec", tests, NULL, NULL);
+}
