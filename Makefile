@@ -7,7 +7,7 @@ RELEASE := build/release
 MAKEFLAGS += --no-print-directory
 CTEST := ctest --output-on-failure --no-tests=error -j$(JOBS)
 
-.PHONY: all help demo test check lint zoo bench fuzz install clean distclean test-vulkan asan tsan debug sysroot sysroot-test
+.PHONY: all help demo test check lint format zoo bench fuzz install clean distclean test-vulkan asan tsan debug sysroot sysroot-test
 .DEFAULT_GOAL := all
 
 all: ## build ./caravan (fetches the libraries into build/sysroot where the system has none)
@@ -25,6 +25,9 @@ test: all sysroot-test ## build and run every test (TESTS=REGEX: some): unit, si
 	@cd $(RELEASE) && $(CTEST) $(if $(TESTS),-R $(TESTS))
 
 check: lint test ## everything that must hold before a commit: the quick checks first, then every test
+
+format: ## lay out all C sources as .clang-format says
+	@tools/check-format.sh --fix
 
 lint: all ## only the quick checks: style, layers, libraries
 	@cd $(RELEASE) && $(CTEST) -L check

@@ -24,7 +24,7 @@ const size_t ${symbol}_len = ${length};
 " @ONLY)
 endfunction()
 
-set(CARAVAN_JINJA_SOURCE "${CMAKE_BINARY_DIR}/bundle/engine_jinja_source.c")
+set(CARAVAN_JINJA_SOURCE "${CMAKE_BINARY_DIR}/bundle/jinja_source.c")
 if(CARAVAN_JINJA STREQUAL "on")
     execute_process(COMMAND "${CMAKE_SOURCE_DIR}/tools/bundle.sh" RESULT_VARIABLE status)
     if(NOT status EQUAL 0)
@@ -35,10 +35,10 @@ if(CARAVAN_JINJA STREQUAL "on")
     # Its licence travels with it, as a comment.
     file(READ "${package}/LICENSE" licence)
     file(CONFIGURE OUTPUT "${CMAKE_BINARY_DIR}/bundle/licence.js" CONTENT "/* @huggingface/jinja\n${licence}*/\n" @ONLY)
-    caravan_embed("${CARAVAN_JINJA_SOURCE}" engine_jinja_source "${CMAKE_BINARY_DIR}/bundle/licence.js"
-                  "${CMAKE_SOURCE_DIR}/src/engine/jinja_before.js" "${package}/dist/index.cjs" "${CMAKE_SOURCE_DIR}/src/engine/jinja_after.js")
+    caravan_embed("${CARAVAN_JINJA_SOURCE}" jinja_source "${CMAKE_BINARY_DIR}/bundle/licence.js"
+                  "${CMAKE_SOURCE_DIR}/src/chat/jinja_before.js" "${package}/dist/index.cjs" "${CMAKE_SOURCE_DIR}/src/chat/jinja_after.js")
     message(STATUS "Chat templates: the models' own, by @huggingface/jinja")
 else()
-    caravan_embed("${CARAVAN_JINJA_SOURCE}" engine_jinja_source)
+    caravan_embed("${CARAVAN_JINJA_SOURCE}" jinja_source)
     message(STATUS "Chat templates: only those that libllama has built in (CARAVAN_JINJA=off)")
 endif()

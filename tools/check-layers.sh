@@ -11,18 +11,22 @@ function fault(text, reason) {
     faults++
 }
 BEGIN {
-    # A folder may include those of a lower number. cli stands on node: `up` starts one.
+    # A room may include those of a lower floor. cli stands on node: `up` starts one.
     floor["base"] = 0
-    floor["model"] = floor["io"] = floor["store"] = 1
-    floor["engine"] = floor["ring"] = 2
-    floor["pipeline"] = 3
-    floor["cluster"] = floor["gateway"] = 4
-    floor["node"] = 5
-    floor["cli"] = 6
-    # Foreign headers, as patterns, and the only folder that sees them.
-    n = split("llama[.]h engine|llama-[a-z]*[.]h engine|ggml.*[.]h engine|gguf[.]h engine|quickjs.*[.]h engine|" \
-              "sqlite3.*[.]h store|uv[.]h io|llhttp[.]h io|openssl/.* io|curl/.* io|blake3[.]h model|" \
-              "avahi-.* cluster|hwloc.*[.]h cluster|isocline[.]h cli", rows, "|")
+    floor["os"] = floor["options"] = 1
+    floor["model"] = floor["grammar"] = floor["io"] = floor["store"] = 2
+    floor["engine"] = floor["http"] = 3
+    floor["chat"] = floor["wire"] = floor["pull"] = 4
+    floor["sched"] = floor["plan"] = floor["api"] = 5
+    floor["members"] = floor["gateway"] = 6
+    floor["weights"] = floor["doctor"] = 7
+    floor["stage"] = 8
+    floor["node"] = 9
+    floor["cli"] = 10
+    # Foreign headers, as patterns, and the only room that sees them.
+    n = split("llama[.]h engine|llama-[a-z]*[.]h engine|ggml.*[.]h engine|gguf[.]h engine|mtmd.*[.]h engine|quickjs.*[.]h chat|" \
+              "sqlite3.*[.]h store|uv[.]h io|openssl/.* io|llhttp[.]h http|curl/.* http|blake3[.]h model|" \
+              "avahi-.* members|hwloc.*[.]h plan|isocline[.]h cli", rows, "|")
     for (i = 1; i <= n; i++) {
         split(rows[i], pair, " ")
         owner["^" pair[1] "$"] = pair[2]

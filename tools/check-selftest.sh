@@ -53,12 +53,12 @@ test_layers() {
     include_fault src/engine/bad.c '#include "base/absent.h"' 'there is no such file'
     include_fault src/node/bad.c '#include <llama.h>' 'only src/engine'
     include_fault src/node/bad.c '#  include <ggml-backend.h>' 'only src/engine'
-    include_fault src/base/bad.c '#include <quickjs.h>' 'only src/engine'
+    include_fault src/base/bad.c '#include <quickjs.h>' 'only src/chat'
     include_fault src/engine/bad.c '#include <sqlite3.h>' 'only src/store'
     include_fault src/node/bad.c '#include <uv.h>' 'only src/io'
-    include_fault src/node/bad.c '#include <llhttp.h>' 'only src/io'
+    include_fault src/node/bad.c '#include <llhttp.h>' 'only src/http'
     include_fault src/node/bad.c '#include <openssl/ssl.h>' 'only src/io'
-    include_fault src/node/bad.c '#include <curl/curl.h>' 'only src/io'
+    include_fault src/node/bad.c '#include <curl/curl.h>' 'only src/http'
     include_fault src/io/bad.c '#include <yyjson.h>' 'only base/json.h'
     fresh
     mkdir "$work/tree/src/cellar"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Which bytes of a file are still missing, and which of several connections fetches which: a connection that has nothing left to do takes
- * over the second half of the longest range that another one is at. A sans-I/O core (http/download.c has the connections); plain values, one
- * owner, any thread. */
+ * over the second half of the longest range that another one is at. A sans-I/O core (http/download.c has the connections); plain values,
+ * one owner, any thread. */
 #ifndef CARAVAN_HTTP_SPANS_H
 #define CARAVAN_HTTP_SPANS_H
 

@@ -67,8 +67,11 @@ static err_code get_word(yyjson_val *obj, const char *key, const char *const *na
     X(first, 1 << 20) \
     X(end, 1 << 20) \
     X(stage, 63) \
-    X(n_stage, 64) X(n_queue, 1 << 20) X(n_credit, 256) X(prefix_cache, 1) X(latency_ms, 3600000) X(n_draft, STAGE_MAX_DRAFT) \
-        X(draft_always, 1) X(spin_us, 1000000) X(connect_timeout_ms, 3600000)
+    X(n_stage, 64) \
+    X(n_queue, 1 << 20) \
+    X(n_credit, 256) \
+    X(prefix_cache, 1) \
+    X(latency_ms, 3600000) X(n_draft, STAGE_MAX_DRAFT) X(draft_always, 1) X(spin_us, 1000000) X(connect_timeout_ms, 3600000)
 
 void stage_order_init(struct stage_order *o) {
     memset(o, 0, sizeof(*o));

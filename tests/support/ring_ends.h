@@ -56,14 +56,14 @@ struct end {
     int fd, timeout_ms;
     struct wire_identity id;
     struct wire_link *link;
-    err_code rc;
+    err_code code;
     struct err e;
     pthread_t thread;
 };
 
 static inline void *end_main(void *arg) {
     struct end *s = arg;
-    s->rc = (s->server ? wire_link_accept : wire_link_connect)(s->ctx, s->fd, &s->id, s->timeout_ms, &s->link, &s->e);
+    s->code = (s->server ? wire_link_accept : wire_link_connect)(s->ctx, s->fd, &s->id, s->timeout_ms, &s->link, &s->e);
     return NULL;
 }
 
@@ -91,7 +91,7 @@ static inline struct pair pair_open(int buffer) {
     tcp_pair(fds, buffer);
     struct end c = end_of(false, good_ctx, fds[0]), s = end_of(true, good_ctx, fds[1]);
     meet(&c, &s);
-    if (c.rc != ERR_OK || s.rc != ERR_OK) fail_msg("client: %s, server: %s", c.e.text, s.e.text);
+    if (c.code != ERR_OK || s.code != ERR_OK) fail_msg("client: %s, server: %s", c.e.text, s.e.text);
     return (struct pair){c.link, s.link};
 }
 
@@ -146,7 +146,7 @@ static inline void raw_expect_refuse(struct raw *r, err_code code, const char *s
     wire_reader_done(&reader);
     io_tls_close(r->tls);
     pthread_join(r->server.thread, NULL);
-    assert_int_equal(r->server.rc, code);
+    assert_int_equal(r->server.code, code);
     assert_int_equal(got, code);
     if (strstr(r->server.e.text, says) == NULL) fail_msg("the server says \"%s\", not \"%s\"", r->server.e.text, says);
     if (strstr(e.text, says) == NULL) fail_msg("the REFUSE says \"%s\", not \"%s\"", e.text, says);
@@ -195,7 +195,7 @@ static inline void raw_finish(struct raw *r) {
     }
     wire_reader_done(&reader);
     pthread_join(r->server.thread, NULL);
-    if (r->server.rc != ERR_OK) fail_msg("%s", r->server.e.text);
+    if (r->server.code != ERR_OK) fail_msg("%s", r->server.e.text);
 }
 
 static inline int ring_setup(void **state) {

@@ -48,8 +48,8 @@ static void test_refused_identities(void **state) {
         struct end c = end_of(false, good_ctx, fds[0]), s = end_of(true, good_ctx, fds[1]);
         c.id = ids[i];
         meet(&c, &s);
-        assert_int_equal(s.rc, want[i].rc);
-        assert_int_equal(c.rc, want[i].rc);
+        assert_int_equal(s.code, want[i].code);
+        assert_int_equal(c.code, want[i].code);
         if (strstr(s.e.text, want[i].says) == NULL) fail_msg("server of case %zu: \"%s\"", i, s.e.text);
         if (strstr(c.e.text, want[i].says) == NULL) fail_msg("client of case %zu: \"%s\"", i, c.e.text);
         assert_non_null(strstr(c.e.text, "the other side refused the link: "));
@@ -64,8 +64,8 @@ static void test_refused_key(void **state) {
     tcp_pair(fds, 0);
     struct end c = end_of(false, bad_ctx, fds[0]), s = end_of(true, good_ctx, fds[1]);
     meet(&c, &s);
-    assert_int_equal(c.rc, ERR_AUTH);
-    assert_int_equal(s.rc, ERR_AUTH);
+    assert_int_equal(c.code, ERR_AUTH);
+    assert_int_equal(s.code, ERR_AUTH);
     assert_string_equal(c.e.text, "the other side has a different cluster key");
     assert_string_equal(s.e.text, "the other side has a different cluster key");
 }
@@ -100,7 +100,7 @@ static void test_refused_proofs(void **state) {
         }
         meet(&ends[0], &ends[1]);
         for (int k = 0; k < 2; k++) {
-            assert_int_equal(ends[k].rc, ERR_AUTH);
+            assert_int_equal(ends[k].code, ERR_AUTH);
             if (strstr(ends[k].e.text, says[i / 2]) == NULL) fail_msg("end %d of case %zu: \"%s\"", k, i, ends[k].e.text);
             assert_null(ends[k].link);
         }
@@ -189,7 +189,7 @@ static void test_truncated_hello(void **state) {
         raw_send(&r, head, cuts[i]);
         io_tls_close(r.tls);
         pthread_join(r.server.thread, NULL);
-        assert_int_equal(r.server.rc, ERR_CLOSED);
+        assert_int_equal(r.server.code, ERR_CLOSED);
         if (cuts[i] > 0) assert_non_null(strstr(r.server.e.text, "in the middle of a frame"));
         assert_null(r.server.link);
     }
@@ -225,7 +225,7 @@ static void test_client_refuses(void **state) {
         pthread_create(&r.server.thread, NULL, end_main, &r.server);
         assert_int_equal(io_tls_accept(good_ctx, fds[1], TIMEOUT_MS, &r.tls, &e), ERR_OK);
         raw_frame(&r, cases[i].type, cases[i].payload);
-        raw_expect_refuse(&r, cases[i].rc, cases[i].says);
+        raw_expect_refuse(&r, cases[i].code, cases[i].says);
     }
 }
 
@@ -236,7 +236,7 @@ static void test_bad_instance_name(void **state) {
     struct end c = end_of(false, good_ctx, fds[0]);
     snprintf(c.id.instance, sizeof(c.id.instance), "no spaces");
     end_main(&c);
-    assert_int_equal(c.rc, ERR_INVALID);
+    assert_int_equal(c.code, ERR_INVALID);
     char buf;
     assert_int_equal(io_sock_wait(fds[1], POLLIN, TIMEOUT_MS, NULL), ERR_OK);
     assert_int_equal(recv(fds[1], &buf, 1, 0), 0); /* it was closed */

@@ -207,7 +207,7 @@ static void test_clock_offset(void **state) {
         }
     }
     pthread_join(c.thread, NULL);
-    assert_int_equal(c.rc, ERR_OK);
+    assert_int_equal(c.code, ERR_OK);
     clock_us now = clock_now();
     uint32_t hop = wire_link_hop_us(c.link, now + HOUR_US - 7000000, now); /* sent seven seconds ago, by that clock */
     assert_true(hop > 6000000 && hop < 8000000);
@@ -336,9 +336,9 @@ static void test_bad_frames_later(void **state) {
         frame_header_put(head, &(struct frame_header){.type = cases[i].type, .epoch = cases[i].epoch ? cases[i].epoch : identity.epoch});
         head[cases[i].at] = cases[i].value;
         raw_send(&r, head, sizeof(head));
-        assert_int_equal(wire_link_read(r.server.link, true, &h, &payload, NULL, &e), cases[i].rc);
+        assert_int_equal(wire_link_read(r.server.link, true, &h, &payload, NULL, &e), cases[i].code);
         if (strstr(e.text, cases[i].says) == NULL) fail_msg("case %zu: %s", i, e.text);
-        assert_int_equal(wire_link_read(r.server.link, true, &h, &payload, NULL, &e), cases[i].rc); /* it does not read on behind it */
+        assert_int_equal(wire_link_read(r.server.link, true, &h, &payload, NULL, &e), cases[i].code); /* it does not read on behind it */
         io_tls_close(r.tls);
         wire_link_close(r.server.link);
     }
@@ -374,7 +374,7 @@ static void test_killed_peer(void **state) {
         close(fds[1]);
         struct end c = end_of(false, good_ctx, fds[0]);
         end_main(&c);
-        if (c.rc != ERR_OK) _exit(3);
+        if (c.code != ERR_OK) _exit(3);
         struct feed f = {c.link, 1, 4 << 20};
         feed_main(&f);
         wire_link_flush(c.link, TIMEOUT_MS);
@@ -384,7 +384,7 @@ static void test_killed_peer(void **state) {
     close(fds[0]);
     struct end s = end_of(true, good_ctx, fds[1]);
     end_main(&s);
-    assert_int_equal(s.rc, ERR_OK);
+    assert_int_equal(s.code, ERR_OK);
     expect_tokens(s.link, 0, 4 << 20);
     struct frame_header h;
     const uint8_t *payload;
