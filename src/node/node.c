@@ -308,8 +308,6 @@ static err_code node_open_gateway(struct node *n, struct err *e) {
 
 static void node_open_clockwork(struct node *n) {
     static const int signals[] = {SIGTERM, SIGINT};
-    n->changed = (struct io_task){.fn = node_tell_all, .user = n};
-    n->look = (struct io_task){.fn = node_look, .user = n};
     n->tick = io_timer_open(n->loop, node_tick, n);
     io_timer_start(n->tick, TICK_MS, TICK_MS);
     n->stop_timer = io_timer_open(n->loop, node_stop_now, n);
@@ -357,6 +355,8 @@ static err_code node_open(struct node *n, struct err *e) {
 err_code node_run(const struct node_config *config, struct err *e) {
     struct node *n = MEM_NEW(struct node);
     n->config = config;
+    n->changed = (struct io_task){.fn = node_tell_all, .user = n}; /* before anything can post them */
+    n->look = (struct io_task){.fn = node_look, .user = n};
     if (config->name && config->name[0]) snprintf(n->name, sizeof(n->name), "%s", config->name);
     else if (gethostname(n->name, sizeof(n->name) - 1) != 0) snprintf(n->name, sizeof(n->name), "node-%d", (int)getpid());
     n->memory = config->memory ? config->memory : profile_memory_offer();
