@@ -17,6 +17,7 @@
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 static bool started;
 
+static char abort_text[256];
 static _Thread_local char complaint[256];
 static _Thread_local struct engine_tally tally;
 
@@ -58,8 +59,14 @@ static void on_log(enum ggml_log_level level, const char *text, void *user) {
     log_debug("llama", "%.*s", (int)len, text);
 }
 
-/* libllama is about to abort(): this is the last line that the node finds in the stage's log. */
-static void on_abort(const char *message) { log_error("llama", "abort: %s", message); }
+/* libllama is about to abort(). The message begins with the path of a source file of the machine that libllama was built on. */
+static void on_abort(const char *message) {
+    const char *at = message;
+    for (const char *p = message; *p != '\0' && *p != ' '; p++)
+        if (*p == '/') at = p + 1;
+    snprintf(abort_text, sizeof(abort_text), "%s", at);
+    log_error("llama", "abort: %s", at);
+}
 
 static bool has_cpu(void) { return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) != NULL; }
 
@@ -108,6 +115,8 @@ size_t engine_devices(struct engine_device *ret, size_t max) {
 }
 
 const char *engine_runtime_complaint(void) { return complaint; }
+
+const char *engine_runtime_abort(void) { return abort_text; }
 
 void engine_runtime_clear(void) {
     complaint[0] = '\0';

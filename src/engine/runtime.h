@@ -34,6 +34,9 @@ uint32_t engine_runtime_cores(void);
 const char *engine_runtime_complaint(void);
 void engine_runtime_clear(void);
 
+/* Why libllama is about to abort this process ("ggml.c:1234: GGML_ASSERT(...) failed"); "": it isn't. Any thread. */
+const char *engine_runtime_abort(void);
+
 /* Bytes that libllama said to have allocated in this thread since the last clear (it logs them to 0.01 MiB). */
 struct engine_tally {
     uint64_t weights, kv, compute;

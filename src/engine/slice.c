@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/pulse.h"
 #include "engine/runtime.h"
 #include "engine/slice_priv.h"
 #include "engine/vocab.h"
@@ -115,6 +116,13 @@ static err_code load_model(struct slice *s, const struct model_slice *slice, mod
     return loading->stopped ? err_set(e, ERR_CANCELLED, "loading was stopped") : refused(s, "load", e);
 }
 
+/* Called before each operation on a CPU: whoever waits for this process sees that it gets on. */
+static bool on_operation(void *user) {
+    (void)user;
+    progress_step();
+    return false;
+}
+
 static uint32_t context_wish(const struct slice *s, const struct engine_load *load) {
     if (load->n_ctx > 0) return load->n_ctx;
     int32_t trained = llama_model_n_ctx_train(s->model);
@@ -140,6 +148,7 @@ static err_code make_context(struct slice *s, const struct engine_load *load, st
     params.offload_kqv = load->n_gpu_layers != 0;
     params.op_offload = load->n_gpu_layers != 0;
     params.no_perf = true;
+    params.abort_callback = on_operation;
     err_code code = cache_type("cache_type_k", load->cache_type_k, &params.type_k, e);
     if (code == ERR_OK) code = cache_type("cache_type_v", load->cache_type_v, &params.type_v, e);
     if (code != ERR_OK) return code;

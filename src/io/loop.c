@@ -130,7 +130,6 @@ void io_timer_close(struct io_timer *t) {
 /* ---- tasks ---- */
 
 void io_task_post(struct io_loop *loop, struct io_task *task) {
-    assert(task->fn != NULL); /* setting it up afterwards would tear it out of the list */
     if (task->slot != NULL) return;
     task->loop = loop;
     task->next = NULL;

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT
  * A slice as a FILE*: glibc's fopencookie, or funopen on the BSDs and macOS. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/file.h"
 #include "base/mem.h"
 #include "os/pages.h"
+#include "base/pulse.h"
 #include "model/slice_priv.h"
 
-enum { STREAM_BUFFER = 256 * 1024 };
+enum {
+    STREAM_BUFFER = 256 * 1024,
+    READ_MOST = 16 * 1024 * 1024, /* at once: each piece is a step, on a slow disk too */
+};
 
 struct view {
     const struct model_slice *s;
@@ -33,9 +37,10 @@ static bool read_local(void *user, uint32_t part, uint64_t offset, void *buf, si
     const struct view *v = user;
     uint8_t *at = buf;
     while (len > 0) {
-        ssize_t n = pread(v->fds[part], at, len, (off_t)offset);
+        ssize_t n = pread(v->fds[part], at, len < READ_MOST ? len : READ_MOST, (off_t)offset);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) return false; /* an error, or the file has become shorter */
+        progress_step();
         at += n;
         offset += (uint64_t)n;
         len -= (size_t)n;
@@ -127,8 +132,9 @@ static err_code open_parts(struct view *v, struct err *e) {
     v->fds = mem_calloc(v->n_fds, sizeof(*v->fds));
     for (uint32_t i = 0; i < v->n_fds; i++) v->fds[i] = -1;
     for (uint32_t i = 0; i < v->n_fds; i++) {
-        err_code code = file_open(model_gguf_path(g, i), "model", &v->fds[i], e);
-        if (code) return code;
+        v->fds[i] = open(model_gguf_path(g, i), O_RDONLY | O_CLOEXEC);
+        if (v->fds[i] < 0)
+            return err_set_errno(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "cannot open \"%s\"", model_gguf_path(g, i));
     }
     v->read = read_local;
     v->user = v;

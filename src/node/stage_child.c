@@ -11,10 +11,10 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/pulse.h"
 #include "io/sock.h"
+#include "wire/bounds.h"
 #include "wire/link.h"
-
-enum { STOP_MS = 5000 };
 
 struct stage_child {
     struct stages *owner;
@@ -28,6 +28,8 @@ struct stage_child {
     bool stopping;           /* the node wants it gone: only then is its end an orderly one */
     bool killed;             /* it has been sent SIGKILL */
     bool lost;               /* on_exit has been called, though the process could not be ended yet */
+    struct io_timer *beat;   /* looks at its pulse */
+    struct pulse pulse;
     bool exited;             /* reaped; what it wrote last may still be unread */
     uint64_t asked;          /* requests since it was started */
     clock_us asked_at;
@@ -71,6 +73,7 @@ static void stage_child_free(struct stage_child *c) {
     stage_child_unlink(c);
     io_child_close(c->process);
     io_timer_close(c->killer);
+    io_timer_close(c->beat);
     free(c);
 }
 
@@ -99,7 +102,10 @@ static err_code stage_child_frame(struct stage_child *c, const struct frame_head
         struct stage_fault fault;
         code = stage_fault_decode(payload, h->payload_len, &fault, e);
         if (code != ERR_OK) return code;
-        if (fault.fatal) c->why = fault.err;
+        if (fault.fatal) {
+            c->why = fault.err;
+            io_timer_start(c->killer, STAGE_STOP_MS, 0); /* it ends now by itself */
+        }
         s->cb.on_fault(s->user, c, &fault);
     } else if (h->type != FRAME_PONG) {
         s->cb.on_frame(s->user, c, h, payload);
@@ -112,7 +118,7 @@ static void stage_child_kill(struct stage_child *c) {
     if (c->exited || c->killed) return;
     c->killed = true;
     io_child_kill(c->process, SIGKILL);
-    io_timer_start(c->killer, STOP_MS, 0);
+    io_timer_start(c->killer, STAGE_STOP_MS, 0);
 }
 
 /* Ends a child that is of no use any more, whether it likes it or not; why: what people are told. */
@@ -192,10 +198,24 @@ void stage_child_stop(struct stage_child *c, bool drain) {
     c->stopping = true;
     if (c->link && drain) {
         stage_child_send(c, FRAME_DRAIN, NULL, 0);
-        if (!c->killed) io_timer_start(c->killer, STOP_MS, 0);
+        if (!c->killed) io_timer_start(c->killer, STAGE_STOP_MS, 0);
     } else {
         stage_child_kill(c);
     }
+}
+
+/* A child that hasn't said for too long that it lives stands still, whatever the reason: nothing will come of it. */
+static void stage_child_beat(void *user) {
+    struct stage_child *c = user;
+    if (!c->link || c->stopping || c->killed) return; /* it ends, and is given time for that */
+    clock_us beat = (clock_us)c->order.beat_ms * 1000;
+    uint64_t received = wire_link_received(c->link);
+    clock_us limit = (received > 0 ? STAGE_SILENT_BEATS : STAGE_START_BEATS) * beat;
+    if (pulse_look(&c->pulse, clock_now(), beat, received) < limit) return;
+    struct err why;
+    err_set(&why, ERR_TIMEOUT, "the stage process has given no sign of life for %u s", (unsigned)(limit / 1000000));
+    log_error("node", "stage %u (pid %d): %s", c->order.stage, io_child_pid(c->process), why.text);
+    stage_child_give_up(c, &why);
 }
 
 /* ---- its beginning ---- */
@@ -256,6 +276,8 @@ err_code stages_start(struct stages *s, const struct stage_order *order, struct 
     }
     io_poll_set(c->poll, IO_READ);
     c->killer = io_timer_open(s->loop, stage_child_late, c);
+    c->beat = io_timer_open(s->loop, stage_child_beat, c);
+    io_timer_start(c->beat, order->beat_ms, order->beat_ms);
     s->children[s->n++] = c;
     struct buf b;
     buf_init(&b, frame_max_payload(FRAME_LOAD));

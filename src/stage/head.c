@@ -174,7 +174,11 @@ static err_code take_submit(struct stage_loop *l, const uint8_t *payload, size_t
     }
     uint64_t id = r.id;
     err_code code = check_kind(l, &r, &why);
-    if (code == ERR_OK) code = tokenize(l, &r, &why);
+    if (code == ERR_OK) {
+        stage_watch_doing(l->watch, STAGE_READS);
+        code = tokenize(l, &r, &why);
+        stage_loop_computes(l);
+    }
     if (r.n_generated > 0) r.sampling.generated_from = (uint32_t)r.n_tokens; /* a grammar sees what it let through before */
     if (code == ERR_OK) code = sched_submit(l->sched, clock_now(), &r, &why);
     request_done(&r);
@@ -218,6 +222,7 @@ static err_code take_tokenize(struct stage_loop *l, const uint8_t *payload, size
     if (code != ERR_OK) return code;
     struct buf answer;
     buf_init(&answer, frame_max_payload(FRAME_TOKENIZED));
+    stage_watch_doing(l->watch, STAGE_READS);
     if (ask.back) {
         code = answer_pieces(l, &ask, &answer, &why);
     } else {
@@ -228,6 +233,7 @@ static err_code take_tokenize(struct stage_loop *l, const uint8_t *payload, size
         buf_clear(&answer);
         tokenize_failure_encode(ask.id, &why, &answer);
     }
+    stage_loop_computes(l);
     code = stage_loop_tell(l, FRAME_TOKENIZED, answer.data, answer.len, e);
     buf_done(&answer);
     free(tokens);
@@ -289,6 +295,7 @@ static err_code carry_out(struct stage_loop *l, const struct sched_action *a, st
     case SCHED_ACTION_FRAME:
         if ((code = wire_link_flush_joined(l->local, e)) != ERR_OK) return code;
         stage_begin(l->stage, a->number, a->ops, a->n_ops, a->tokens, a->n_tokens, &l->frames);
+        l->computed = l->computed || a->n_tokens > 0;
         code = stage_loop_tell_own_faults(l, e);
         return code == ERR_OK ? deliver(l, e) : code;
     case SCHED_ACTION_EVENT: return complete_event(l, a->event, e);

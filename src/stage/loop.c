@@ -2,9 +2,7 @@
  * The life of a stage child: order, load, join, compute, end. */
 #include "stage/loop.h"
 
-#include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +14,7 @@
 #include "base/mem.h"
 #include "engine/runtime.h"
 #include "io/sock.h"
+#include "wire/bounds.h"
 #include "stage/loop_priv.h"
 
 enum { MESSAGE_MAX = 1 << 20, FLUSH_MS = 1000, POWER_US = 10000000 /* how often the source of power is looked at */ };
@@ -62,41 +61,6 @@ err_code stage_loop_read_local(struct stage_loop *l, bool wait, struct frame_hea
     return ERR_OK;
 }
 
-/* ---- the node's death ---- */
-
-/* Sleeps until the node closes LOCAL, and then ends the process, even in the middle of a long computation: no orphan is left. */
-struct watcher {
-    pthread_t thread;
-    int local_fd, stop[2];
-};
-
-static void *watch(void *arg) {
-    const struct watcher *w = arg;
-    for (;;) {
-        struct pollfd fds[2] = {{.fd = w->local_fd, .events = 0}, {.fd = w->stop[0], .events = POLLIN}};
-        if (poll(fds, 2, -1) < 0) continue;
-        if (fds[1].revents != 0) return NULL;
-        if (fds[0].revents != 0) _exit(0);
-    }
-}
-
-static err_code watch_start(struct watcher *w, int local_fd, struct err *e) {
-    w->local_fd = local_fd;
-    if (pipe2(w->stop, O_CLOEXEC) != 0) return err_set(e, ERR_IO, "cannot make a pipe");
-    if (pthread_create(&w->thread, NULL, watch, w) != 0) {
-        close(w->stop[0]);
-        close(w->stop[1]);
-        return err_set(e, ERR_IO, "cannot start a thread");
-    }
-    return ERR_OK;
-}
-
-static void watch_stop(struct watcher *w) {
-    close(w->stop[1]); /* the reading end becomes ready */
-    pthread_join(w->thread, NULL);
-    close(w->stop[0]);
-}
-
 /* ---- loading ---- */
 
 static err_code wait_order(struct stage_loop *l, struct err *e) {
@@ -118,6 +82,7 @@ static err_code wait_order(struct stage_loop *l, struct err *e) {
 static bool on_progress(void *user, uint32_t percent, const struct stage_fetch *fetch) {
     struct stage_loop *l = user;
     if (percent <= 100 && (percent != l->state.progress || fetch->done != l->state.fetch.done)) {
+        progress_step();
         l->state.progress = percent;
         l->state.fetch = *fetch;
         return stage_loop_tell_state(l, NULL) == ERR_OK;
@@ -134,6 +99,8 @@ static err_code load(struct stage_loop *l, stage_open_fn open, void *user, struc
     char name[24];
     snprintf(name, sizeof(name), "stage %u", l->order.stage);
     log_set_name(name);
+    stage_watch_order(l->watch, l->order.stage, l->order.epoch, l->order.beat_ms);
+    stage_watch_doing(l->watch, STAGE_LOADS);
     err_code code = stage_loop_tell_state(l, e);
     if (code != ERR_OK || (code = open(user, &l->order, on_progress, l, &l->engine, e)) != ERR_OK) return code;
     l->engine_open = true;
@@ -149,6 +116,8 @@ static err_code load(struct stage_loop *l, stage_open_fn open, void *user, struc
     if ((code = stage_create(&config, &l->stage, e)) != ERR_OK) return code;
     return l->order.stage == 0 ? stage_head_create(l, open, user, e) : ERR_OK;
 }
+
+void stage_loop_computes(struct stage_loop *l) { stage_watch_doing(l->watch, l->computed ? STAGE_COMPUTES : STAGE_BEGINS); }
 
 /* ---- waiting for work ---- */
 
@@ -180,8 +149,8 @@ static void wait_long(struct stage_loop *l, struct pollfd fds[SLOT_COUNT]) {
         n = poll(fds, SLOT_COUNT, 0);
         now = clock_now();
     }
-    if (n == 0) {
-        poll(fds, SLOT_COUNT, -1);
+    if (n == 0) { /* in a ring, to look at the links now and then */
+        poll(fds, SLOT_COUNT, l->in != NULL ? (int)l->order.beat_ms : -1);
         now = clock_now();
     }
     stage_spin_end(&l->spin, now, fds[SLOT_IN].revents != 0);
@@ -191,13 +160,31 @@ static void wait_long(struct stage_loop *l, struct pollfd fds[SLOT_COUNT]) {
 static void wait_links(struct stage_loop *l, bool sleep, struct pollfd fds[SLOT_COUNT]) {
     fds[SLOT_LOCAL] = (struct pollfd){.fd = wire_link_fd(l->local), .events = POLLIN};
     fds[SLOT_IN] = (struct pollfd){.fd = l->in != NULL ? wire_link_fd(l->in) : -1, .events = POLLIN};
-    fds[SLOT_OUT] = (struct pollfd){.fd = l->out != NULL ? wire_link_fd(l->out) : -1, .events = POLLRDHUP};
-    bool pending = wire_link_pending(l->local) || (l->in != NULL && wire_link_pending(l->in));
+    fds[SLOT_OUT] = (struct pollfd){.fd = l->out != NULL ? wire_link_fd(l->out) : -1, .events = POLLIN};
+    struct wire_link *links[SLOT_COUNT] = {[SLOT_LOCAL] = l->local, [SLOT_IN] = l->in, [SLOT_OUT] = l->out};
+    bool pending = false;
+    for (int i = 0; i < SLOT_COUNT; i++) pending = pending || (links[i] != NULL && wire_link_pending(links[i]));
     int n = poll(fds, SLOT_COUNT, 0);
     l->busy = n > 0 || pending;
-    if (!l->busy && sleep) wait_long(l, fds);
-    if (wire_link_pending(l->local)) fds[SLOT_LOCAL].revents |= POLLIN;
-    if (l->in != NULL && wire_link_pending(l->in)) fds[SLOT_IN].revents |= POLLIN;
+    if (!l->busy && sleep) {
+        stage_watch_doing(l->watch, STAGE_WAITS);
+        wait_long(l, fds);
+        stage_loop_computes(l);
+    }
+    for (int i = 0; i < SLOT_COUNT; i++)
+        if (links[i] != NULL && wire_link_pending(links[i])) fds[i].revents |= POLLIN;
+}
+
+/* A link over which nothing has come for too long, not even a beat: its other end stands still, or nothing gets through any more. */
+static err_code look_at_links(struct stage_loop *l, struct err *e) {
+    clock_us now = clock_now(), beat = (clock_us)l->order.beat_ms * 1000, limit = STAGE_SILENT_BEATS * beat;
+    uint32_t n = l->order.n_stage, previous = (l->order.stage + n - 1) % n, next = (l->order.stage + 1) % n;
+    if (l->in == NULL) return ERR_OK;
+    if (pulse_look(&l->pulse_in, now, beat, wire_link_received(l->in)) >= limit)
+        return err_set(e, ERR_TIMEOUT, "link from stage %u: no sign of life for %u s", previous, (unsigned)(limit / 1000000));
+    if (pulse_look(&l->pulse_out, now, beat, wire_link_received(l->out)) >= limit)
+        return err_set(e, ERR_TIMEOUT, "link to stage %u: no sign of life for %u s", next, (unsigned)(limit / 1000000));
+    return ERR_OK;
 }
 
 /* ---- work ---- */
@@ -230,6 +217,20 @@ static void split_age(const struct stage_loop *l, uint32_t age, uint32_t *ret_ho
     clock_us way = wire_link_rtt_us(l->in) / 2;
     *ret_hop = l->busy && age > way ? (uint32_t)way : age;
     *ret_wait = age - *ret_hop;
+}
+
+/* Another stage has ended with an error, and says so before its links close: that is why this one ends too. */
+static bool has_fallen(struct stage_loop *l, const struct frame_header *h, const uint8_t *payload, struct err *e) {
+    struct stage_fault f;
+    if (h->type != FRAME_FAULT || stage_fault_decode(payload, h->payload_len, &f, NULL) != ERR_OK || !f.fatal ||
+        f.err.code == ERR_CANCELLED) {
+        return false;
+    }
+    l->fell = true;
+    l->fall = f;
+    *e = f.err;
+    err_prefix(e, "stage %u", f.stage);
+    return true;
 }
 
 static bool is_end(const struct frame_header *h, const uint8_t *payload) {
@@ -266,16 +267,30 @@ static err_code work_ring(struct stage_loop *l, struct err *e) {
         err_prefix(e, "link from stage %u", (l->order.stage + l->order.n_stage - 1) % l->order.n_stage);
         return code;
     }
+    if (has_fallen(l, &h, payload, e)) return e->code;
     uint32_t hop, wait;
     split_age(l, wire_link_hop_us(l->in, h.sent_us, clock_now()), &hop, &wait);
     if (l->sched != NULL) return stage_head_ring(l, &h, payload, hop + wait, e);
     if ((code = stage_receive(l->stage, &h, payload, hop, wait, &l->frames, e)) != ERR_OK) return code;
+    l->computed = l->computed || (h.type == FRAME_COMPUTE && h.n_tokens > 0);
     if (h.type == FRAME_COMPUTE && (code = stage_loop_tell_own_faults(l, e)) != ERR_OK) return code;
     if (is_end(&h, payload) && !l->draining) { /* the node knows then that the end that follows is an orderly one */
         l->draining = true;
         if ((code = set_phase(l, STAGE_DRAINING, e)) != ERR_OK) return code;
     }
     return stage_loop_send(l, e);
+}
+
+/* From the next stage only signs of life come, and its last words. */
+static err_code work_out(struct stage_loop *l, struct err *e) {
+    struct frame_header h;
+    const uint8_t *payload;
+    err_code code = wire_link_read(l->out, false, &h, &payload, NULL, e);
+    if (code == ERR_BUSY) return ERR_OK;
+    if (code == ERR_OK && has_fallen(l, &h, payload, e)) return e->code;
+    if (code == ERR_OK) code = err_set(e, ERR_PROTOCOL, "a %s frame came the wrong way", frame_type_name(h.type));
+    err_prefix(e, "link to stage %u", (l->order.stage + 1) % l->order.n_stage);
+    return code;
 }
 
 /* ERR_BUSY: nothing more is there. */
@@ -315,8 +330,8 @@ static err_code work(struct stage_loop *l, struct err *e) {
         wait_links(l, !more, fds);
         if (fds[SLOT_LOCAL].revents != 0 && (code = work_local(l, e)) != ERR_OK) return code;
         if (fds[SLOT_IN].revents != 0 && (code = work_ring(l, e)) != ERR_OK) return code;
-        if (fds[SLOT_OUT].revents != 0)
-            return err_set(e, ERR_CLOSED, "link to stage %u: closed by the other end", (l->order.stage + 1) % l->order.n_stage);
+        if (fds[SLOT_OUT].revents != 0 && (code = work_out(l, e)) != ERR_OK) return code;
+        if ((code = look_at_links(l, e)) != ERR_OK) return code;
     }
 }
 
@@ -325,10 +340,25 @@ static err_code work(struct stage_loop *l, struct err *e) {
 static err_code live(struct stage_loop *l, stage_open_fn open, void *user, struct err *e) {
     err_code code = wait_order(l, e);
     if (code != ERR_OK || (code = load(l, open, user, e)) != ERR_OK) return code;
+    stage_watch_doing(l->watch, STAGE_WAITS); /* the ring has a bound of its own */
     if ((code = set_phase(l, STAGE_CONNECTING, e)) != ERR_OK || (l->order.n_stage > 1 && (code = stage_join(l, e)) != ERR_OK)) return code;
+    stage_watch_links(l->watch, l->in, l->out);
+    stage_loop_computes(l);
     if ((code = set_phase(l, STAGE_READY, e)) != ERR_OK) return code;
     stage_spin_init(&l->spin, l->order.spin_us, l->order.load.n_threads, engine_runtime_cores());
     return work(l, e);
+}
+
+/* So that the stages beside this one know the reason, and pass it on, before they see their links close. */
+static void say_fall(struct stage_loop *l, const struct stage_fault *own) {
+    struct wire_link *links[] = {l->in, l->out};
+    buf_clear(&l->message);
+    stage_fault_encode(l->fell ? &l->fall : own, &l->message);
+    struct wire_part part = {.data = l->message.data, .len = l->message.len};
+    for (size_t i = 0; i < ARRAY_LEN(links); i++) {
+        struct frame_header h = {.type = FRAME_FAULT};
+        if (links[i] != NULL && wire_link_send(links[i], &h, &part, 1, NULL) == ERR_OK) wire_link_flush(links[i], STAGE_LAST_WORDS_MS);
+    }
 }
 
 /* What the end means: 0 after an orderly one, else the node is told why and gets the error's exit code. */
@@ -338,6 +368,7 @@ static int finish(struct stage_loop *l, err_code code, const struct err *why) {
         if (l->sched != NULL) stage_head_fail(l, why);
         struct stage_fault fault = {.err = *why, .stage = l->order.stage, .frame = -1, .seq = -1, .generation = -1, .fatal = true};
         stage_loop_tell_fault(l, &fault, NULL);
+        say_fall(l, &fault);
     }
     if (!l->node_gone) wire_link_flush(l->local, FLUSH_MS);
     return orderly ? 0 : err_exit_code(code);
@@ -348,6 +379,7 @@ static void loop_done(struct stage_loop *l) {
     draft_free(l->draft);
     stage_free(l->stage);
     if (l->engine_open) l->engine.ops->close(l->engine.self);
+    stage_watch_links(l->watch, NULL, NULL);
     wire_link_close(l->in);
     wire_link_close(l->out);
     io_tls_ctx_free(l->tls);
@@ -359,19 +391,18 @@ int stage_loop_run(int local_fd, stage_open_fn open, void *user) {
     signal(SIGPIPE, SIG_IGN);
     struct stage_loop *l = MEM_NEW(struct stage_loop);
     struct err e = {0};
-    struct watcher watcher;
     stage_order_init(&l->order);
     buf_init(&l->message, MESSAGE_MAX);
     buf_init(&l->piece, MESSAGE_MAX);
     l->local = wire_link_local(local_fd);
     int status;
-    err_code code = watch_start(&watcher, local_fd, &e);
+    err_code code = stage_watch_start(l->local, &l->watch, &e);
     if (code == ERR_OK) {
         code = live(l, open, user, &e);
         if (code != ERR_OK && e.code == ERR_OK) err_set(&e, code, "%s", err_text(code));
         status = finish(l, code, &e);
         loop_done(l);
-        watch_stop(&watcher);
+        stage_watch_stop(l->watch);
     } else {
         status = err_exit_code(code);
     }

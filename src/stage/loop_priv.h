@@ -9,11 +9,14 @@
 #include "stage/stage.h"
 #include "stage/loop.h"
 #include "stage/spin.h"
+#include "stage/watch.h"
 #include "wire/link.h"
 
 struct stage_loop {
     struct wire_link *local, *in, *out; /* in, out: NULL in a one-stage ring */
     struct io_tls_ctx *tls;
+    struct stage_watch *watch;
+    struct pulse pulse_in, pulse_out; /* of the ring's links */
     struct stage_order order;
     struct stage_state state;
     struct engine engine;
@@ -24,6 +27,9 @@ struct stage_loop {
     struct stage_out frames;    /* what the stage core says goes out */
     bool draining;              /* told to finish */
     bool node_gone;             /* LOCAL is closed */
+    bool computed;              /* a first frame */
+    bool fell;                  /* another stage has said why the ring ends: */
+    struct stage_fault fall;    /* so */
     bool busy;                  /* the last wait found something at once: what came had to wait for us */
     struct stage_spin spin;
     bool on_battery;            /* as seen last, */
@@ -36,6 +42,7 @@ struct stage_loop {
 err_code stage_loop_tell(struct stage_loop *l, uint8_t type, const void *payload, size_t len, struct err *e);
 err_code stage_loop_tell_state(struct stage_loop *l, struct err *e);
 err_code stage_loop_tell_fault(struct stage_loop *l, const struct stage_fault *fault, struct err *e);
+void stage_loop_computes(struct stage_loop *l); /* that is what it does from now on, as far as its watch is to know */
 err_code stage_loop_send(struct stage_loop *l, struct err *e); /* l->frames, to the next stage */
 /* FAULTs in l->frames: the node of the stage where it happened is told as well as the head. */
 err_code stage_loop_tell_own_faults(struct stage_loop *l, struct err *e);

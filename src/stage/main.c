@@ -15,6 +15,7 @@
 #include "weights/weights.h"
 #include "engine/slice.h"
 #include "io/tls.h"
+#include "stage/crash.h"
 #include "stage/loop.h"
 
 #define TELL_US 200000u
@@ -169,5 +170,7 @@ int stage_main(int fd) {
     io_tls_startup();
     pages_huge(false);
     setenv("GGML_NO_BACKTRACE", "1", 0); /* else an abort starts a debugger, and the node waits for it */
+    struct err e = {0};
+    if (stage_crash_catch(&e) != ERR_OK) log_warn("stage", "crashes are not caught: %s", e.text);
     return stage_loop_run(fd, stage_open, NULL);
 }

@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/pulse.h"
 #include "base/str.h"
 #include "weights/exchange.h"
 #include "weights/weights.h"
@@ -177,10 +177,9 @@ static err_code compare_some(struct io_tls_stream *s, const struct weights_shape
 }
 
 static bool read_file(void *user, uint32_t part, uint64_t offset, void *buf, size_t len) {
-    int fd;
-    if (file_open(model_gguf_path(user, part), "model", &fd, NULL) != ERR_OK) return false;
-    bool good = pread(fd, buf, len, (off_t)offset) == (ssize_t)len;
-    close(fd);
+    FILE *in = fopen(model_gguf_path(user, part), "re");
+    bool good = in && pread(fileno(in), buf, len, (off_t)offset) == (ssize_t)len;
+    if (in) fclose(in);
     return good;
 }
 
@@ -291,8 +290,10 @@ bool weights_read(void *user, uint32_t part, uint64_t offset, void *buf, size_t 
     struct weights_file *f = user;
     const struct weights_shape *s = weights_cache_shape(f->cache);
     if (part >= s->n_parts || len == 0 || offset > s->parts[part].size || len > s->parts[part].size - offset) return len == 0;
-    for (uint64_t c = offset / WEIGHTS_CHUNK; c * WEIGHTS_CHUNK < offset + len; c++)
+    for (uint64_t c = offset / WEIGHTS_CHUNK; c * WEIGHTS_CHUNK < offset + len; c++) {
         if (await_chunk(f, part, c, &f->error) != ERR_OK) return false;
+        progress_step();
+    }
     return weights_cache_read(f->cache, part, offset, buf, len);
 }
 

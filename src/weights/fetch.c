@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/pulse.h"
 #include "weights/exchange.h"
 #include "model/hash.h"
 
@@ -279,6 +280,7 @@ static err_code source_range(struct weights_fetch *f, uint32_t slot, struct err 
     f->bytes += n;
     exchange_heard(f->x, clock_now(), slot, (uint32_t)n);
     unlock(f);
+    progress_step();
     if (l->filled < len) return ERR_OK;
     asked_shift(l);
     return chunk_came(f, slot, i, e);

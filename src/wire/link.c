@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * One link: reader, writer and the other side's clock together. PING, PONG and REFUSE are dealt with here and never reach the owner. */
+ * One link: reader, writer and the other side's clock together. PING, PONG, BEAT and REFUSE are dealt with here, and never reach the
+ * owner. */
 #include "wire/link.h"
 
 #include <assert.h>
@@ -44,6 +45,7 @@ struct wire_link {
     struct buf joined;       /* whole frames that go with the next one */
     struct peer_clock clock;
     enum frame_link kind;
+    uint64_t received;       /* bytes */
     uint64_t epoch;          /* of every frame on a ring link */
     int came_fd;             /* a descriptor that came with the frame being read, or -1 */
     err_code rc;             /* what ended reading; every later read returns it */
@@ -76,6 +78,8 @@ void wire_link_close(struct wire_link *l) {
 int wire_link_fd(const struct wire_link *l) { return l->wire.tls != NULL ? io_tls_fd(l->wire.tls) : l->wire.fd; }
 
 bool wire_link_pending(const struct wire_link *l) { return wire_transport_pending(&l->wire); }
+
+uint64_t wire_link_received(const struct wire_link *l) { return l->received; }
 
 void wire_link_shutdown(struct wire_link *l) { wire_transport_shutdown(&l->wire); }
 
@@ -146,6 +150,18 @@ err_code wire_link_send_fd(struct wire_link *l, struct frame_header *h, int fd, 
     return send_frame(l, h, NULL, 0, fd, e);
 }
 
+err_code wire_link_send_apart(struct wire_link *l, struct frame_header *h, const void *payload, size_t len, struct err *e) {
+    uint8_t head[FRAME_HEADER_SIZE];
+    struct iovec iov[2] = {{.iov_base = head, .iov_len = sizeof(head)}, {.iov_base = (void *)(uintptr_t)payload, .iov_len = len}};
+    err_code code = put_head(l, h, len, head, e);
+    return code == ERR_OK ? wire_writer_send(&l->writer, iov, len > 0 ? 2 : 1, -1, e) : code;
+}
+
+void wire_link_beat(struct wire_link *l) {
+    struct frame_header h = {.type = FRAME_BEAT};
+    if (wire_writer_idle(&l->writer)) wire_link_send_apart(l, &h, NULL, 0, NULL);
+}
+
 /* ---- clocks: RFC 5905 section 8 ---- */
 
 err_code wire_link_ping(struct wire_link *l, struct err *e) {
@@ -210,6 +226,7 @@ static err_code receive(struct wire_link *l, bool wait, struct err *e) {
             return err_set(e, ERR_PROTOCOL, "more than one descriptor came with a frame");
         }
         if (fd >= 0) l->came_fd = fd;
+        l->received += n;
         code = wire_reader_advance(&l->reader, n, e);
         if (code != ERR_OK) return code;
     }
@@ -223,6 +240,7 @@ static err_code handle_own(struct wire_link *l, bool *ret_mine, struct err *e) {
     switch (h->type) {
     case FRAME_PING: return answer_ping(l, e);
     case FRAME_PONG: return take_pong(l, e);
+    case FRAME_BEAT: return ERR_OK;
     case FRAME_REFUSE: return wire_refuse_decode(l->reader.payload, h->payload_len, e);
     default: *ret_mine = false; return ERR_OK;
     }

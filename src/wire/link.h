@@ -41,7 +41,7 @@ err_code wire_link_accept(struct io_tls_ctx *tls, int fd, const struct wire_iden
 /* The LOCAL link: a connected Unix stream socket, no TLS, no handshake. */
 struct wire_link *wire_link_local(int fd);
 
-/* Reads the next frame; PING, PONG and REFUSE are dealt with inside (REFUSE as the error that it carries). The payload stays in the
+/* Reads the next frame; PING, PONG, BEAT and REFUSE are dealt with inside (REFUSE as the error that it carries). The payload stays in the
  * link's buffer until the next read. wait = false: ERR_BUSY when no whole frame is there yet (partial bytes are kept). *ret_fd (may be
  * NULL, LOCAL only) gets a descriptor that came with the frame, or -1. */
 err_code wire_link_read(struct wire_link *l, bool wait, struct frame_header *ret_header, const uint8_t **ret_payload, int *ret_fd,
@@ -49,6 +49,7 @@ err_code wire_link_read(struct wire_link *l, bool wait, struct frame_header *ret
 /* buffered bytes: poll would sleep although there is something to read; false after ERR_BUSY */
 bool wire_link_pending(const struct wire_link *l);
 int wire_link_fd(const struct wire_link *l);
+uint64_t wire_link_received(const struct wire_link *l); /* bytes of frames so far: a sign of life of the other end */
 
 /* Sends a frame: header and up to n_parts payload parts (gathered, no copy when the socket takes them at once; what it does not take is
  * copied for the writer thread, at most 256 MiB, then this blocks). Sets sent_us and payload_len itself, and on a ring link epoch. At
@@ -65,6 +66,11 @@ err_code wire_link_flush_joined(struct wire_link *l, struct err *e);
 /* Asks for the other side's clock again (the answer is taken in by a later wire_link_read): once a second or so on a link whose hop times
  * matter, for clocks drift by some 50 us a second. The other side answers when it reads. */
 err_code wire_link_ping(struct wire_link *l, struct err *e);
+
+/* From any thread, beside the owner's sends: says that this end lives, unless bytes wait to be sent, which say so themselves. */
+void wire_link_beat(struct wire_link *l);
+/* From any thread, beside the owner's sends: a frame by itself, not after what waits to be joined. */
+err_code wire_link_send_apart(struct wire_link *l, struct frame_header *h, const void *payload, size_t len, struct err *e);
 
 /* LOCAL only: sends a frame without payload, and a descriptor with it (the receiver gets a duplicate; fd stays the caller's). */
 err_code wire_link_send_fd(struct wire_link *l, struct frame_header *h, int fd, struct err *e);

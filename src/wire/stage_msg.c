@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/str.h"
+#include "wire/bounds.h"
 #include "wire/frame.h"
 
 static const char *const DTYPE_NAMES[FRAME_DTYPE_COUNT] = {"f32", "f16", "bf16", "q8_0"};
@@ -71,7 +72,8 @@ static err_code get_word(yyjson_val *obj, const char *key, const char *const *na
     X(n_queue, 1 << 20) \
     X(n_credit, 256) \
     X(prefix_cache, 1) \
-    X(latency_ms, 3600000) X(n_draft, STAGE_MAX_DRAFT) X(draft_always, 1) X(spin_us, 1000000) X(connect_timeout_ms, 3600000)
+    X(latency_ms, 3600000) \
+    X(n_draft, STAGE_MAX_DRAFT) X(draft_always, 1) X(spin_us, 1000000) X(connect_timeout_ms, 3600000) X(beat_ms, 60000)
 
 void stage_order_init(struct stage_order *o) {
     memset(o, 0, sizeof(*o));
@@ -79,6 +81,7 @@ void stage_order_init(struct stage_order *o) {
     o->n_stage = 1;
     o->spin_us = STAGE_SPIN_US;
     o->connect_timeout_ms = 60000;
+    o->beat_ms = STAGE_BEAT_MS;
     o->n_queue = 256;
     o->prefix_cache = 1;
     o->latency_ms = 200;
@@ -164,6 +167,7 @@ static err_code read_order(yyjson_val *obj, struct stage_order *o, struct err *e
     o->dtype = (uint8_t)dtype;
     yyjson_val *load = yyjson_obj_get(obj, "load");
     if (load != NULL && (code = engine_load_from_json(&o->load, load, e)) != ERR_OK) return code;
+    if (o->beat_ms == 0) return err_set(e, ERR_INVALID, "field \"beat_ms\": 0");
     if (o->n_stage == 0 || o->stage >= o->n_stage || o->first >= o->end)
         return err_set(e, ERR_INVALID, "order: stage %u of %u with layers %u to %u", o->stage, o->n_stage, o->first, o->end);
     if (o->n_stage > 1 && (o->next_node == 0 || o->prev_node == 0))

@@ -37,6 +37,7 @@ struct stage_order {
     uint8_t dtype;              /* hidden states on the wire: enum frame_dtype; "f32" "f16" "bf16" "q8_0" in JSON */
     uint32_t spin_us;           /* longest spinning before the stage sleeps; 0: none */
     uint32_t connect_timeout_ms;/* until the whole ring stands */
+    uint32_t beat_ms;           /* by which every other wait is bounded: wire/bounds.h */
     uint32_t n_queue;           /* head: requests that may wait */
     uint32_t n_credit;          /* head: frames in flight; 0: the policy's choice */
     uint32_t latency_ms;        /* head: a prompt may make those who decode wait so long for a token */
@@ -47,7 +48,7 @@ struct stage_order {
 };
 /* The server name of the ring link into stage `stage` of this ring: "ring-<instance>-<epoch, 16 hex digits>-<stage>.caravan". */
 void stage_order_name(const struct stage_order *o, uint32_t stage, char *ret, size_t size);
-void stage_order_init(struct stage_order *o); /* defaults: one stage, spin 4 ms, 60 s, 256 waiting, prefixes kept, 200 ms */
+void stage_order_init(struct stage_order *o); /* defaults: one stage, spin 4 ms, 60 s, beat 1 s, 256 waiting, prefixes kept, 200 ms */
 void stage_order_encode(const struct stage_order *o, struct buf *out);
 err_code stage_order_decode(const uint8_t *data, size_t len, struct stage_order *ret, struct err *e);
 

@@ -8,6 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/pulse.h"
+
+enum { WRITE_MOST = 1024 * 1024 }; /* bytes at once: each piece is a step, over a slow link too, for whoever waits for room */
 enum { KEEP_CAP = 32 * 1024 * 1024 }; /* a queue that has grown beyond is given back when it is empty */
 
 void wire_writer_init(struct wire_writer *w, struct wire_transport *wire, size_t max_queued) {
@@ -43,10 +46,12 @@ static void write_out(struct wire_writer *w) {
     do { /* once at least: with nothing queued, the TLS stream may still have something to flush */
         int fd = -1;
         size_t n = stretch(w, w->written, end, &fd);
+        if (n > WRITE_MOST) n = WRITE_MOST;
         pthread_mutex_unlock(&w->lock);
         struct err e = {.code = ERR_OK};
         err_code code = wire_transport_write_all(w->wire, data, n, fd, &e);
         if (fd >= 0) close(fd);
+        progress_step();
         pthread_mutex_lock(&w->lock);
         data += n;
         w->written += n;

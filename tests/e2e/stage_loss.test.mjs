@@ -44,4 +44,23 @@ await run({
         assert.equal((await ask(late.api, 'Who are you?')).error, null)
         await stopCluster([late])
     },
+
+    async 'a stage that stands still in mid-answer, alone and in a ring of three: given up, and the answer is whole'() {
+        const three = ['--placement', '3,2,3', ...alone]
+        const standStill = async (nodes, victim) => {
+            const expected = await streamChat(nodes[0].api, tale)
+            const [pid] = victim.stages()
+            let pieces = 0
+            const start = Date.now()
+            whole(await streamChat(nodes[0].api, tale, () => { if (++pieces === 20) process.kill(pid, 'SIGSTOP') }), expected)
+            assert(pieces >= 20)
+            console.log(`# of ${nodes.length} stages one stood still: the answer went on, and ended after ${Date.now() - start} ms`)
+            await until('it is gone', () => !isAlive(pid), 10)
+        }
+        const [lone] = await startCluster(['f1'], { memory: '512M', first: alone })
+        const ring = await startCluster(['r1', 'r2', 'r3'], { memory: '64M', first: three, options: ['--exact'] })
+        await Promise.all([standStill([lone], lone), standStill(ring, ring[1])])
+        assert.match(lone.logText(), /no sign of life for 20 s/)
+        await stopCluster([lone, ...ring])
+    },
 })

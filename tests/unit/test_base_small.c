@@ -10,9 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +22,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "os/pages.h"
+#include "base/pulse.h"
 
 /* ---- err ---- */
 
@@ -236,39 +234,6 @@ static void buf_prints_long_texts(void **state) {
 
 /* ---- file ---- */
 
-static void only_plain_files_are_opened(void **state) {
-    (void)state;
-    char folder[] = "/tmp/caravan-files.XXXXXX", path[64];
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    struct err e = {0};
-    int fd = -1, s = socket(AF_UNIX, SOCK_STREAM, 0);
-    assert_non_null(mkdtemp(folder));
-    snprintf(path, sizeof(path), "%s/pipe", folder);
-    assert_int_equal(mkfifo(path, 0600), 0);
-    alarm(20); /* who waits for a writer waits for ever */
-    assert_int_equal(file_open(path, "model", &fd, &e), ERR_INVALID);
-    alarm(0);
-    assert_non_null(strstr(e.text, "/pipe\": it is a pipe, not a file"));
-    assert_int_equal(unlink(path), 0);
-    assert_int_equal(file_open(path, "model", &fd, &e), ERR_NOT_FOUND);
-    assert_int_equal(file_open(folder, "model", &fd, &e), ERR_INVALID);
-    assert_non_null(strstr(e.text, "it is a folder, not a file"));
-    assert_int_equal(file_open("/dev/null", "model", &fd, &e), ERR_INVALID);
-    assert_non_null(strstr(e.text, "it is a device, not a file"));
-    snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/socket", folder);
-    assert_int_equal(bind(s, (struct sockaddr *)&addr, sizeof(addr)), 0);
-    assert_int_equal(file_open(addr.sun_path, "model", &fd, &e), ERR_INVALID);
-    assert_non_null(strstr(e.text, "it is a socket, not a file"));
-    close(s);
-    assert_int_equal(unlink(addr.sun_path), 0);
-    assert_int_equal(file_write(path, "text", 4, &e), ERR_OK);
-    assert_int_equal(file_open(path, "model", &fd, &e), ERR_OK);
-    char text[8];
-    assert_int_equal(read(fd, text, sizeof(text)), 4);
-    close(fd);
-    assert_true(unlink(path) == 0 && rmdir(folder) == 0);
-}
-
 static void file_comes_whole_or_not_at_all(void **state) {
     (void)state;
     static const char *const path = "test-file.txt";
@@ -426,6 +391,27 @@ static void pages_that_nobody_reads_are_given_back(void **state) {
     free(room);
 }
 
+enum { BEAT = 1000 };
+
+static void pulse_counts_watched_time_only(void **state) {
+    (void)state;
+    struct pulse p = {0};
+    clock_us now = 5000000;
+    assert_int_equal(pulse_look(&p, now, BEAT, 7), 0); /* the first look: nothing is known yet */
+    for (clock_us i = 1; i <= 20; i++) assert_int_equal(pulse_look(&p, now += BEAT, BEAT, 7), i * BEAT);
+    assert_int_equal(pulse_look(&p, now += BEAT / 2, BEAT, 7), 20 * BEAT + BEAT / 2);
+    /* who looks stood still itself, for a day: that is one beat of silence */
+    assert_int_equal(pulse_look(&p, now += 86400000000, BEAT, 7), 21 * BEAT + BEAT / 2);
+    assert_int_equal(p.longest, 0);
+    assert_int_equal(pulse_look(&p, now += BEAT, BEAT, 8), 0);
+    assert_int_equal(p.longest, 21 * BEAT + BEAT / 2);
+    assert_int_equal(pulse_look(&p, now += BEAT, BEAT, 8), BEAT);
+    pulse_rest(&p); /* nothing is expected of it for a while */
+    assert_int_equal(pulse_look(&p, now += 50 * BEAT, BEAT, 8), 0);
+    assert_int_equal(pulse_look(&p, now += BEAT, BEAT, 8), BEAT);
+    assert_int_equal(p.longest, 21 * BEAT + BEAT / 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(err_table_is_complete),
@@ -437,13 +423,13 @@ int main(void) {
         cmocka_unit_test(buf_appends_and_consumes),
         cmocka_unit_test(buf_keeps_to_its_maximum),
         cmocka_unit_test(buf_prints_long_texts),
-        cmocka_unit_test(only_plain_files_are_opened),
         cmocka_unit_test(file_comes_whole_or_not_at_all),
         cmocka_unit_test(bytes_round_trip),
         cmocka_unit_test(bytes_reader_stops_at_the_end),
         cmocka_unit_test(clock_goes_forward),
         cmocka_unit_test(arena_gives_aligned_zeroed_memory),
         cmocka_unit_test(list_keeps_order),
+        cmocka_unit_test(pulse_counts_watched_time_only),
         cmocka_unit_test(pages_that_nobody_reads_are_given_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

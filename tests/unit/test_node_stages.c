@@ -17,7 +17,7 @@
 #include "node/stage_child.h"
 #include "wire/link.h"
 
-enum { LOCAL_FD = 3 };
+enum { LOCAL_FD = 3, BEAT_MS = 50 };
 
 /* ---- the child ---- */
 
@@ -44,6 +44,7 @@ static int child_main(const char *title) {
     if (strncmp(title, "quits", 5) == 0) return 0;
     child_say(local, strncmp(title, "drained", 7) == 0 ? STAGE_DRAINING : STAGE_READY);
     if (strncmp(title, "drained", 7) == 0) return 0;
+    if (strncmp(title, "stands", 6) == 0) raise(SIGSTOP);
     if (strncmp(title, "closes", 6) == 0) {
         wire_link_close(local);
         child_forever();
@@ -105,6 +106,7 @@ static void run_child(struct fixture *f, const char *what, void (*when_ready)(st
     snprintf(order.instance, sizeof(order.instance), "%s", what);
     order.epoch = 1;
     order.end = 1;
+    order.beat_ms = BEAT_MS;
     if (stages_start(f->stages, &order, &f->child, &e) != ERR_OK) fail_msg("%s", e.text);
     io_loop_run(f->loop);
     assert_int_equal(f->n_exits, 1);
@@ -141,6 +143,15 @@ static void an_end_that_nobody_asked_for_is_none(void **state) {
     assert_int_equal(f.why.code, ERR_ENGINE);
 }
 
+/* Nothing comes of it any more, not even its end: it is ended, and that is no orderly end. */
+static void a_process_that_stands_still_is_given_up(void **state) {
+    struct fixture f;
+    (void)state;
+    run_child(&f, "stands", NULL);
+    assert_int_equal(f.why.code, ERR_TIMEOUT);
+    assert_non_null(strstr(f.why.text, "no sign of life"));
+}
+
 static void what_was_asked_for_is_orderly(void **state) {
     struct fixture f;
     (void)state;
@@ -158,6 +169,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_signal_is_no_orderly_end),
         cmocka_unit_test(an_end_that_nobody_asked_for_is_none),
+        cmocka_unit_test(a_process_that_stands_still_is_given_up),
         cmocka_unit_test(what_was_asked_for_is_orderly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

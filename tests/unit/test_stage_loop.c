@@ -19,6 +19,8 @@
 #include "base/mem.h"
 #include "io/sock.h"
 #include "wire/request.h"
+#include "wire/bounds.h"
+#include "stage/crash.h"
 #include "stage/loop.h"
 #include "wire/link.h"
 #include "support/fake_engine.h"
@@ -28,12 +30,23 @@ enum { WAIT_MS = 60000, CONNECT_MS = 40000 }; /* long, for a busy machine */
 
 /* ---- the children ---- */
 
-enum trouble { NONE, OPEN_FAILS, EVAL_FAILS_ONCE, EVAL_HANGS, EVAL_SLOW, WRONG_KEY, WRONG_NODE /* on another node than the plan says */ };
+enum trouble {
+    NONE,
+    OPEN_FAILS,
+    EVAL_FAILS_ONCE,
+    EVAL_HANGS,
+    EVAL_HANGS_LATER,
+    EVAL_ABORTS_LATER,
+    EVAL_SLOW,
+    WRONG_KEY,
+    WRONG_NODE /* on another node than the plan says */
+};
 static int hang_pipe[2] = {-1, -1}; /* a child writes here when it begins to hang */
 static uint32_t *n_evals;           /* of all children, in shared memory; NULL: not counted */
+static uint32_t beat_ms = STAGE_BEAT_MS; /* of all children */
 struct child_setup {
     enum trouble trouble;
-    uint32_t stage;
+    uint32_t stage, evals;
     bool failed_once;
 };
 
@@ -44,6 +57,9 @@ static bool child_fails(void *user) {
         ssize_t n = write(hang_pipe[1], "", 1);
         for (; n == 1;) pause();
     }
+    if (s->trouble == EVAL_HANGS_LATER && ++s->evals == 3)
+        for (;;) pause();
+    if (s->trouble == EVAL_ABORTS_LATER && ++s->evals == 3) abort();
     if (s->trouble == EVAL_SLOW) poll(NULL, 0, 2);
     bool fail = s->trouble == EVAL_FAILS_ONCE && !s->failed_once;
     s->failed_once = s->failed_once || fail;
@@ -114,6 +130,7 @@ static void spawn(struct node *n, uint32_t stage, enum trouble trouble) {
             if (fd != fds[1] && fd != hang_pipe[1]) close(fd);
         io_tls_startup();
         struct child_setup s = {.trouble = trouble, .stage = stage};
+        stage_crash_catch(NULL);
         _exit(stage_loop_run(fds[1], child_open, &s));
     }
     close(fds[1]);
@@ -134,6 +151,7 @@ static void order(struct node *n, uint32_t stage, enum trouble trouble) {
     o.load.n_seq = n_evals != NULL ? MAX_SEEN : N_SEQ;
     o.load.n_batch = N_BATCH;
     o.connect_timeout_ms = CONNECT_MS;
+    o.beat_ms = beat_ms;
     o.dtype = FRAME_F16;
     memset(o.key, trouble == WRONG_KEY ? 9 : 5, sizeof(o.key));
     static const uint8_t secret[IO_SIGN_SECRET_SIZE] = {3}; /* of the one node that all stages are on */
@@ -573,6 +591,59 @@ static void test_node_gone(void **state) {
     node_free(n);
 }
 
+/* A computation that will never end: the stage sees that itself, says so, and ends. */
+static void test_stuck(void **state) {
+    (void)state;
+    beat_ms = 5;
+    struct node *n = node_start(1, 0, EVAL_HANGS_LATER);
+    node_run(n, all_ready);
+    submit(n, 1, 5, 20, NULL);
+    node_run(n, all_closed);
+    assert_true(n->children[0].fault.fatal);
+    assert_int_equal(n->children[0].fault.err.code, ERR_CRASH);
+    assert_non_null(strstr(n->children[0].fault.err.text, "no progress"));
+    assert_int_equal(child_status(n, 0), err_exit_code(ERR_CRASH));
+    node_free(n);
+    beat_ms = STAGE_BEAT_MS;
+}
+
+/* A process that stands still: the stages beside it hear nothing any more, and end. */
+static void test_silent(void **state) {
+    (void)state;
+    beat_ms = 100;
+    struct node *n = node_start(3, 0, NONE);
+    node_run(n, all_ready);
+    kill(n->children[1].pid, SIGSTOP);
+    n->children[1].closed = true; /* it isn't waited for */
+    node_run(n, all_closed);
+    for (uint32_t i = 0; i < 3; i += 2) { /* by itself, or because the other one says so */
+        assert_true(n->children[i].fault.fatal);
+        assert_int_equal(n->children[i].fault.err.code, ERR_TIMEOUT);
+        assert_non_null(strstr(n->children[i].fault.err.text, "no sign of life"));
+        assert_int_equal(child_status(n, i), err_exit_code(ERR_TIMEOUT));
+    }
+    node_free(n);
+    beat_ms = STAGE_BEAT_MS;
+}
+
+/* A stage that crashes says so with its last words, and every other one ends with that reason, wherever it stands. */
+static void test_crash(void **state) {
+    (void)state;
+    for (uint32_t stage = 0; stage < 3; stage++) {
+        struct node *n = node_start(3, stage, EVAL_ABORTS_LATER);
+        node_run(n, all_ready);
+        submit(n, 1, 5, 20, NULL);
+        node_run(n, all_closed);
+        for (uint32_t i = 0; i < 3; i++) {
+            assert_true(n->children[i].fault.fatal);
+            assert_int_equal(n->children[i].fault.err.code, ERR_CRASH);
+            assert_non_null(strstr(n->children[i].fault.err.text, "signal 6"));
+            assert_int_equal(child_status(n, i), i == stage ? -SIGABRT : err_exit_code(ERR_CRASH));
+        }
+        node_free(n);
+    }
+}
+
 /* Requests that have come while a stage was busy share a frame, but not so many that the first waits long for the last. */
 static void test_requests_together(void **state) {
     (void)state;
@@ -597,11 +668,14 @@ static void test_requests_together(void **state) {
 int main(void) {
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_stage),         cmocka_unit_test(test_three_stages), cmocka_unit_test(test_text),
-        cmocka_unit_test(test_requests_together), cmocka_unit_test(test_cancel),       cmocka_unit_test(test_eval),
-        cmocka_unit_test(test_refused),           cmocka_unit_test(test_engine_fault), cmocka_unit_test(test_stage_killed),
-        cmocka_unit_test(test_load_fails),        cmocka_unit_test(test_wrong_key),    cmocka_unit_test(test_wrong_node),
-        cmocka_unit_test(test_node_gone),
+        cmocka_unit_test(test_one_stage),    cmocka_unit_test(test_three_stages),
+        cmocka_unit_test(test_text),         cmocka_unit_test(test_requests_together),
+        cmocka_unit_test(test_cancel),       cmocka_unit_test(test_eval),
+        cmocka_unit_test(test_refused),      cmocka_unit_test(test_engine_fault),
+        cmocka_unit_test(test_stage_killed), cmocka_unit_test(test_load_fails),
+        cmocka_unit_test(test_wrong_key),    cmocka_unit_test(test_wrong_node),
+        cmocka_unit_test(test_node_gone),    cmocka_unit_test(test_stuck),
+        cmocka_unit_test(test_silent),       cmocka_unit_test(test_crash),
     };
     return cmocka_run_group_tests_name("pipeline_loop", tests, NULL, NULL);
 }
