@@ -12,6 +12,25 @@
 
 #include "base/mem.h"
 
+static const char *kind_of(mode_t mode) {
+    return S_ISFIFO(mode) ? "a pipe" : S_ISDIR(mode) ? "a folder" : S_ISSOCK(mode) ? "a socket" : "a device";
+}
+
+err_code file_open(const char *path, const char *what, int *ret_fd, struct err *e) {
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe without a writer would block; plain files don't notice */
+    if (fd < 0 && errno == EWOULDBLOCK) fd = open(path, O_RDONLY | O_CLOEXEC); /* a plain file with a lease on it, which ends (fcntl(2)) */
+    int errnum = fd < 0 || fstat(fd, &st) != 0 ? errno : 0;
+    if (errnum == ENXIO) errnum = stat(path, &st) == 0 ? 0 : errno; /* a socket, or a device that isn't there */
+    if (errnum == 0 && S_ISREG(st.st_mode)) {
+        *ret_fd = fd;
+        return ERR_OK;
+    }
+    if (fd >= 0) close(fd);
+    if (errnum == 0) return err_set(e, ERR_INVALID, "cannot read %s \"%s\": it is %s, not a file", what, path, kind_of(st.st_mode));
+    return err_set_errno(e, errnum == ENOENT ? ERR_NOT_FOUND : ERR_IO, errnum, "cannot read %s \"%s\"", what, path);
+}
+
 err_code file_make_folders(const char *path, struct err *e) {
     if (!path[0]) return ERR_OK;
     char *copy = mem_strdup(path);

@@ -8,6 +8,10 @@
 #include "base/buf.h"
 #include "base/err.h"
 
+/* Opens a plain file for reading. Anything else (a pipe, a folder, a device, a socket) is refused by its kind, without waiting for it:
+ * opening or reading a pipe may block for ever. `what` names it in errors ("model"). ERR_NOT_FOUND, ERR_INVALID (its kind), ERR_IO. A file
+ * on a network file system may still block. *ret_fd is the caller's. */
+err_code file_open(const char *path, const char *what, int *ret_fd, struct err *e);
 /* Makes the folders above the last '/' of path (mode 0700), as far as they are missing: "a/b/c" makes a and a/b, "a/b/" too. ERR_IO names
  * the folder. */
 err_code file_make_folders(const char *path, struct err *e);

@@ -2,7 +2,6 @@
  * Finding, reading and joining the parts of a model. */
 #include <blake3.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "model/gguf.h"
 #include "model/gguf_priv.h"
@@ -54,15 +54,14 @@ static err_code read_header(struct gguf_part *p, int fd, struct err *e) {
 
 /* Takes over `path`. On failure p is empty. */
 static err_code open_part(struct gguf_part *p, char *path, struct err *e) {
-    err_code code = ERR_OK;
+    err_code code;
     struct stat st;
     memset(p, 0, sizeof(*p));
     p->path = path;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) code = err_set_errno(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "cannot open \"%s\"", path);
-    else if (fstat(fd, &st) < 0) code = err_set_errno(e, ERR_IO, errno, "cannot open \"%s\"", path);
-    else if (!S_ISREG(st.st_mode)) code = err_set(e, ERR_INVALID, "cannot open \"%s\": not a regular file", path);
-    else {
+    int fd = -1;
+    code = file_open(path, "model", &fd, e);
+    if (!code && fstat(fd, &st) < 0) code = err_set_errno(e, ERR_IO, errno, "cannot read model \"%s\"", path);
+    if (!code) {
         p->file_size = (uint64_t)st.st_size;
         code = read_header(p, fd, e);
     }

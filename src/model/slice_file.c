@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * A slice as a FILE*: glibc's fopencookie, or funopen on the BSDs and macOS. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "os/pages.h"
 #include "base/pulse.h"
@@ -132,9 +132,8 @@ static err_code open_parts(struct view *v, struct err *e) {
     v->fds = mem_calloc(v->n_fds, sizeof(*v->fds));
     for (uint32_t i = 0; i < v->n_fds; i++) v->fds[i] = -1;
     for (uint32_t i = 0; i < v->n_fds; i++) {
-        v->fds[i] = open(model_gguf_path(g, i), O_RDONLY | O_CLOEXEC);
-        if (v->fds[i] < 0)
-            return err_set_errno(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "cannot open \"%s\"", model_gguf_path(g, i));
+        err_code code = file_open(model_gguf_path(g, i), "model", &v->fds[i], e);
+        if (code) return code;
     }
     v->read = read_local;
     v->user = v;

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "weights/cache.h"
+#include "io/work.h"
 #include "model/hash.h"
 #include "node/node_priv.h"
 
@@ -13,27 +14,66 @@ enum { MAX_CACHED = 128 };
 #define LOOK_US 30000000u
 
 struct holdings {
+    struct io_works *works;
     struct weights_cached cached[MAX_CACHED];
     size_t n_cached;
-    clock_us looked;
+    clock_us looked; /* 0: never */
 };
 
 void holdings_gone(struct node *n, const char *id) {
-    for (const struct serve_file *f = n->files; f; f = f->next)
-        if (strcmp(f->card.id, id) == 0) return; /* it is being served from there, and stays open */
-    weights_server_remove(n->weights, id);
+    if (!files_find_id(n, id)) weights_server_remove(n->weights, id); /* else it is being served from there, and stays open */
+}
+
+/* ---- the cache ---- */
+
+/* The job of a thread. */
+struct cache_look {
+    struct node *node; /* for the loop's thread */
+    char *cache;
+    struct weights_cached cached[MAX_CACHED];
+    size_t n_cached;
+};
+
+static void cache_look_run(void *job) {
+    struct cache_look *l = job;
+    l->n_cached = weights_cache_list(l->cache, l->cached, MAX_CACHED);
+}
+
+static void cache_look_done(void *job) {
+    const struct cache_look *l = job;
+    struct holdings *h = l->node->holdings;
+    bool changed = h->n_cached != l->n_cached;
+    for (size_t i = 0; i < l->n_cached && !changed; i++) changed = strcmp(h->cached[i].id, l->cached[i].id) != 0;
+    memcpy(h->cached, l->cached, sizeof(h->cached));
+    h->n_cached = l->n_cached;
+    if (changed) node_changed(l->node);
+}
+
+static void cache_look_free(void *job) {
+    free(((struct cache_look *)job)->cache);
+    free(job);
+}
+
+void holdings_create(struct node *n) {
+    n->holdings = MEM_NEW(struct holdings);
+    n->holdings->works = io_works_open(n->loop, 1);
 }
 
 void holdings_look(struct node *n) {
-    if (!n->holdings) n->holdings = MEM_NEW(struct holdings);
+    static const struct io_work work = {.run = cache_look_run, .done = cache_look_done, .free = cache_look_free};
     struct holdings *h = n->holdings;
     clock_us now = clock_now();
-    if (h->looked && now < h->looked + LOOK_US) return;
+    if ((h->looked && now < h->looked + LOOK_US) || io_works_count(h->works) > 0) return;
+    struct cache_look *l = MEM_NEW(struct cache_look);
+    l->node = n;
+    l->cache = mem_strdup(n->config->cache);
     h->looked = now;
-    h->n_cached = weights_cache_list(n->config->cache, h->cached, MAX_CACHED);
+    if (io_works_start(h->works, &work, l, NULL) != ERR_OK) cache_look_free(l);
 }
 
 void holdings_free(struct node *n) {
+    if (!n->holdings) return;
+    io_works_close(n->holdings->works);
     free(n->holdings);
     n->holdings = NULL;
 }

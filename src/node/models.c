@@ -57,29 +57,46 @@ static void models_close_name(struct node *n, const char *name) {
     while ((s = models_own(n, name)) != NULL) serve_close(n, s);
 }
 
-err_code models_load_here(struct node *n, const char *name, const struct ask_wish *wish, char *ret_name, size_t size, struct err *e) {
-    const struct catalog_entry *file = strchr(name, '/') ? NULL : catalog_find(n->catalog, name);
-    char called[128];
-    if (!file && !strchr(name, '/')) {
-        err_set(e, ERR_NOT_FOUND, "there is no file of a model \"%s\" on node %s", name, n->name);
-        err_hint(e, "`caravan models` lists what there is, `caravan pull` fetches more");
-        return ERR_NOT_FOUND;
-    }
-    if (strchr(name, '/')) model_card_name(name, called, sizeof(called));
-    else snprintf(called, sizeof(called), "%s", name);
-    struct served *s = models_own(n, called);
+/* A model that is to be loaded here once its file has been read. */
+struct loading {
+    struct node *n;
+    struct ask_wish wish;
+    models_done_fn done;
+    void *user;
+};
+
+static void loading_opened(void *user, struct serve_file *f, const struct err *cause) {
+    struct loading *l = user;
+    struct node *n = l->n;
+    struct err e = *cause;
+    err_code code = f ? ERR_OK : e.code;
+    struct served *s = f ? models_own(n, f->card.name) : NULL;
     if (s && s->given_up) {
-        models_close_name(n, called);
+        models_close_name(n, f->card.name);
         s = NULL;
     }
-    if (s && wish->kept) s->wish.kept = s->record.kept = true; /* and no client's wish counts any more */
-    err_code code = s ? ERR_OK : serve_open(n, file ? file->path : name, wish, 0, &s, e);
-    if (code == ERR_OK && ret_name) snprintf(ret_name, size, "%s", s->record.name);
+    if (s && l->wish.kept) s->wish.kept = s->record.kept = true; /* and no client's wish counts any more */
+    if (f && !s) code = serve_open(n, f, &l->wish, 0, &s, &e);
     if (code == ERR_OK) node_changed(n);
-    return code;
+    l->done(l->user, code, &e);
+    free(l);
 }
 
-err_code models_unload_here(struct node *n, const char *name, struct err *e) {
+void models_load_here(struct node *n, const char *name, const struct ask_wish *wish, models_done_fn done, void *user) {
+    const struct catalog_entry *file = strchr(name, '/') ? NULL : catalog_find(n->catalog, name);
+    if (!file && !strchr(name, '/')) {
+        struct err e;
+        err_set(&e, ERR_NOT_FOUND, "there is no file of a model \"%s\" on node %s", name, n->name);
+        err_hint(&e, "`caravan models` lists what there is, `caravan pull` fetches more");
+        done(user, e.code, &e);
+        return;
+    }
+    struct loading *l = MEM_NEW(struct loading);
+    *l = (struct loading){.n = n, .wish = *wish, .done = done, .user = user};
+    files_open(n, file ? file->path : name, loading_opened, l);
+}
+
+static err_code models_unload_here(struct node *n, const char *name, struct err *e) {
     if (!models_own(n, name)) return err_set(e, ERR_NOT_FOUND, "model \"%s\" is not loaded", name);
     models_close_name(n, name);
     return ERR_OK;
@@ -111,15 +128,17 @@ static const struct record_model *models_known(const struct node *n, const char 
     return NULL;
 }
 
-err_code models_remove_here(struct node *n, const char *name, struct err *e) {
+void models_remove_here(struct node *n, const char *name, models_done_fn done, void *user) {
     uint64_t node;
     const struct record_model *m = models_known(n, name, &node);
     if (m && !m->failed) {
-        err_set(e, ERR_STALE, "model \"%s\" is loaded", name);
-        err_hint(e, "unload it first: caravan unload %s", name);
-        return ERR_STALE;
+        struct err e;
+        err_set(&e, ERR_STALE, "model \"%s\" is loaded", name);
+        err_hint(&e, "unload it first: caravan unload %s", name);
+        done(user, e.code, &e);
+        return;
     }
-    return catalog_remove(n->catalog, name, e);
+    catalog_remove(n->catalog, name, done, user);
 }
 
 /* ---- asking others ---- */
@@ -162,27 +181,43 @@ static void ask_send(struct node *n, uint64_t node, struct ask *ask, models_done
     m->n_asks++;
 }
 
-static err_code ask_do(struct node *n, const struct ask *a, struct err *e) {
-    if (strcmp(a->op, "load") == 0) return models_load_here(n, a->model, &a->wish, NULL, 0, e);
-    if (strcmp(a->op, "unload") == 0) return models_unload_here(n, a->model, e);
-    if (strcmp(a->op, "keep") == 0) {
-        models_keep_here(n, a->model, a->keep_s);
-        return ERR_OK;
+/* Another node's question, until it is answered. */
+struct asked {
+    struct node *n;
+    uint64_t from, id;
+};
+
+static void ask_answer(void *user, err_code code, const struct err *e) {
+    struct asked *a = user;
+    struct err why = *e;
+    struct buf b;
+    why.code = code;
+    buf_init(&b, frame_max_payload(FRAME_ANSWER));
+    ask_answer_encode(a->id, &why, &b);
+    control_send(a->n->control, a->from, FRAME_ANSWER, 0, b.data, b.len);
+    buf_done(&b);
+    free(a);
+}
+
+static void ask_do(struct node *n, const struct ask *a, models_done_fn done, void *user) {
+    struct err e = {0};
+    if (strcmp(a->op, "load") == 0) {
+        models_load_here(n, a->model, &a->wish, done, user);
+        return;
     }
-    return err_set(e, ERR_UNSUPPORTED, "node %s does not know \"%s\"", n->name, a->op);
+    if (strcmp(a->op, "unload") == 0) models_unload_here(n, a->model, &e);
+    else if (strcmp(a->op, "keep") == 0) models_keep_here(n, a->model, a->keep_s);
+    else err_set(&e, ERR_UNSUPPORTED, "node %s does not know \"%s\"", n->name, a->op);
+    done(user, e.code, &e);
 }
 
 err_code models_on_ask(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
     struct ask a;
-    struct err why = {0};
     err_code code = ask_decode(payload, len, &a, e);
     if (code != ERR_OK) return code;
-    ask_do(n, &a, &why);
-    struct buf b;
-    buf_init(&b, frame_max_payload(FRAME_ANSWER));
-    ask_answer_encode(a.id, &why, &b);
-    control_send(n->control, from, FRAME_ANSWER, 0, b.data, b.len);
-    buf_done(&b);
+    struct asked *asked = MEM_NEW(struct asked);
+    *asked = (struct asked){.n = n, .from = from, .id = a.id};
+    ask_do(n, &a, ask_answer, asked);
     return ERR_OK;
 }
 
@@ -217,7 +252,6 @@ static uint64_t models_loader(const struct node *n, const char *name) {
 }
 
 void models_load(struct node *n, const char *name, const struct ask_wish *wish, models_done_fn done, void *user) {
-    struct err e = {0};
     uint64_t node = strchr(name, '/') ? n->id : models_loader(n, name);
     if (node != 0 && node != n->id) {
         struct ask ask = ask_make("load", name);
@@ -225,8 +259,7 @@ void models_load(struct node *n, const char *name, const struct ask_wish *wish, 
         ask_send(n, node, &ask, done, user);
         return;
     }
-    err_code code = models_load_here(n, name, wish, NULL, 0, &e);
-    done(user, code, &e);
+    models_load_here(n, name, wish, done, user);
 }
 
 void models_unload(struct node *n, const char *name, models_done_fn done, void *user) {
@@ -259,6 +292,11 @@ void models_keep(struct node *n, const char *name, int32_t seconds) {
     ask_send(n, node, &ask, keep_asked, NULL);
 }
 
+static void taken_over(void *user, err_code code, const struct err *e) {
+    (void)user;
+    if (code != ERR_OK) log_warn("node", "%s", e->text);
+}
+
 /* What the lost node coordinated because somebody asked for it is loaded again by the node that would have loaded it had that one never
  * been here: the smallest id that has the file. */
 void models_node_lost(struct node *n, const struct record *lost) {
@@ -270,12 +308,11 @@ void models_node_lost(struct node *n, const struct record *lost) {
     for (uint32_t i = 0; i < lost->n_models && !n->stopping; i++) {
         const struct record_model *m = &lost->models[i];
         struct ask_wish wish = {.n_ctx = m->n_ctx, .n_seq = m->n_seq, .replicas = m->replicas, .kept = true};
-        struct err e = {0};
         uint64_t node;
         if (!m->kept || m->replica != 0 || models_known(n, m->name, &node) || models_loader(n, m->name) != n->id) continue;
         snprintf(wish.placement, sizeof(wish.placement), "%s", m->placement);
         log_info("node", "taking \"%s\" over: node %s, which looked after it, is gone", m->name, lost->name);
-        if (models_load_here(n, m->name, &wish, NULL, 0, &e) != ERR_OK) log_warn("node", "%s", e.text);
+        models_load_here(n, m->name, &wish, taken_over, NULL);
     }
 }
 
@@ -361,7 +398,7 @@ static void models_add_replica(struct node *n, const struct served *first) {
     uint32_t number = 0;
     for (size_t i = 0; i < n->n_served; i++)
         if (n->served[i]->file == first->file && n->served[i]->replica >= number) number = n->served[i]->replica + 1;
-    if (serve_open(n, first->file->path, &first->wish, number, &s, &e) != ERR_OK) log_warn("plan", "%s", e.text);
+    if (serve_open(n, first->file, &first->wish, number, &s, &e) != ERR_OK) log_warn("plan", "%s", e.text);
 }
 
 /* As many as were asked for; or, once the first one is there, one more wherever a whole copy fits. */

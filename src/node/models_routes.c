@@ -182,11 +182,10 @@ static void on_unload(void *user, struct http_exchange *x, const char *rest) {
 }
 
 static void on_delete(void *user, struct http_exchange *x, const char *name) {
-    struct err e = {0};
     struct waiting_exchange *w = MEM_NEW(struct waiting_exchange);
     w->x = x;
-    err_code code = models_remove_here(user, name, &e);
-    exchange_done(w, code, &e);
+    http_exchange_on_gone(x, exchange_gone, w);
+    models_remove_here(user, name, exchange_done, w);
 }
 
 void models_routes_add(struct node *n) {

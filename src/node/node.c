@@ -16,7 +16,7 @@
 #include "gateway/keys.h"
 #include "node/node_priv.h"
 
-enum { TICK_MS = 500, DRAIN_MS = 10000, NODE_TEMPLATES = 512 * 1024 };
+enum { TICK_MS = 500, DRAIN_MS = 10000, FIRST_LOOK_MS = 10000, NODE_TEMPLATES = 512 * 1024 };
 
 /* ---- what nodes know of each other ---- */
 
@@ -90,11 +90,43 @@ static void node_tell_all(void *user) {
     models_update(n);
 }
 
+/* One line for whoever started this node. */
+static void node_say_ready(struct node *n) {
+    char size[STR_SHORT];
+    log_info("node", "%s offers %s; other machines join with: caravan up --peer %s:%u", n->name, str_size(n->memory, size), n->name,
+             port_number(n->port));
+    log_info("node", "API at http://%s:%u/v1", n->config->api.host, gateway_port(n->gateway));
+    if (n->config->ready_fd < 0) return;
+    dprintf(n->config->ready_fd, "{\"api\":%u,\"listen\":%u}\n", gateway_port(n->gateway), port_number(n->port));
+    close(n->config->ready_fd);
+}
+
+/* What is in the models folder is known, as far as it can be: others are told. */
+static void node_begin(struct node *n) {
+    io_timer_close(n->first_look);
+    n->first_look = NULL;
+    if (n->stopping) return;
+    for (size_t i = 0; i < n->config->n_peers; i++) control_dial(n->control, n->config->peers[i].host, n->config->peers[i].port);
+    join_start(n->join);
+    node_changed(n);
+    node_say_ready(n);
+}
+
+static void node_looked(void *user) {
+    struct node *n = user;
+    if (n->first_look) node_begin(n);
+}
+
+static void node_look_late(void *user) {
+    struct node *n = user;
+    if (n->config->models_dir) log_warn("models", "the folder \"%s\" does not answer: its models come when it does", n->config->models_dir);
+    node_begin(n);
+}
+
 static void node_look(void *user) { calls_update(user); }
 static void node_files_changed(void *user) { node_changed(user); }
 
-/* In the catalog's thread. */
-static void node_file_found(void *user, const struct model_gguf *g) { weights_server_add(((struct node *)user)->weights, g); }
+static void node_file_found(void *user, struct weights_model *m) { weights_server_add(((struct node *)user)->weights, m); }
 
 static void node_file_gone(void *user, const char *id) { holdings_gone(user, id); }
 
@@ -241,13 +273,15 @@ static void node_done(struct node *n) {
     measure_stop(n);
     join_free(n->join);
     gateway_free(n->gateway);
+    files_stop(n);
     stages_free(n->stages);
     control_free(n->control);
     port_close(n->port);
-    catalog_free(n->catalog); /* its thread adds to what is served */
+    catalog_free(n->catalog);
     weights_server_free(n->weights);
     holdings_free(n);
     serve_free_all(n);
+    files_free(n);
     models_free(n->models);
     calls_free(n->calls);
     links_close(n);
@@ -257,6 +291,7 @@ static void node_done(struct node *n) {
     io_task_cancel(&n->look);
     io_timer_close(n->tick);
     io_timer_close(n->stop_timer);
+    io_timer_close(n->first_look);
     for (size_t i = 0; i < ARRAY_LEN(n->signals); i++) io_signal_close(n->signals[i]);
     io_tls_ctx_free(n->tls);
     io_loop_free(n->loop);
@@ -279,10 +314,13 @@ static err_code node_open_links(struct node *n, struct err *e) {
     members_open(n);
     n->stages = stages_create(n->loop, c->program, &hold_callbacks, n);
     n->weights = weights_server_create(n->tls, join_identity(n->join)->secret, c->cache);
+    holdings_create(n);
     holdings_look(n);
+    files_create(n);
     n->calls = calls_create(n);
-    const struct catalog_events events = {.user = n, .changed = node_files_changed, .found = node_file_found, .gone = node_file_gone};
-    n->catalog = catalog_create(n->loop, c->models_dir, &events);
+    const struct catalog_events events = {
+        .user = n, .looked = node_looked, .changed = node_files_changed, .found = node_file_found, .gone = node_file_gone};
+    n->catalog = catalog_create(n->loop, c->models_dir, c->cache, &events);
     n->models = models_create(n);
     return ERR_OK;
 }
@@ -314,26 +352,29 @@ static void node_open_clockwork(struct node *n) {
     for (size_t i = 0; i < ARRAY_LEN(signals); i++) n->signals[i] = io_signal_open(n->loop, signals[i], node_on_signal, n);
 }
 
-/* One line for whoever started this node. */
-static void node_say_ready(struct node *n) {
-    char size[STR_SHORT];
-    log_info("node", "%s offers %s; other machines join with: caravan up --peer %s:%u", n->name, str_size(n->memory, size), n->name,
-             port_number(n->port));
-    log_info("node", "API at http://%s:%u/v1", n->config->api.host, gateway_port(n->gateway));
-    if (n->config->ready_fd < 0) return;
-    dprintf(n->config->ready_fd, "{\"api\":%u,\"listen\":%u}\n", gateway_port(n->gateway), port_number(n->port));
-    close(n->config->ready_fd);
+/* Else the model would be loaded again and again, in vain. */
+static err_code node_check_draft(const char *path, struct err *e) {
+    struct model_gguf *g = NULL;
+    err_code code = model_gguf_open(path, &g, e);
+    if (code != ERR_OK) err_prefix(e, "--draft");
+    model_gguf_free(g);
+    return code;
 }
 
 /* The model of the command line. */
 static err_code node_serve_named(struct node *n, struct err *e) {
     struct ask_wish wish = {.replicas = n->config->replicas, .kept = true};
+    struct serve_file *file;
     if (strlen(n->config->placement) < sizeof(wish.placement)) snprintf(wish.placement, sizeof(wish.placement), "%s", n->config->placement);
-    return serve_open(n, n->config->model, &wish, 0, &n->named, e);
+    err_code code = files_open_now(n, n->config->model, &file, e);
+    if (code == ERR_OK && n->config->draft[0]) code = node_check_draft(n->config->draft, e);
+    return code == ERR_OK ? serve_open(n, file, &wish, 0, &n->named, e) : code;
 }
 
 static err_code node_open(struct node *n, struct err *e) {
     const struct node_config *c = n->config;
+    n->changed = (struct io_task){.fn = node_tell_all, .user = n};
+    n->look = (struct io_task){.fn = node_look, .user = n};
     err_code code = gateway_check_bind(c->api.host, c->n_api_keys, e);
     if (code == ERR_OK) code = join_open(n, &n->join, e);
     if (code == ERR_OK) links_open(n);
@@ -345,10 +386,9 @@ static err_code node_open(struct node *n, struct err *e) {
     node_open_clockwork(n);
     measure_start(n);
     models_routes_add(n);
-    catalog_look(n->catalog); /* before others are told what is here */
-    for (size_t i = 0; i < c->n_peers; i++) control_dial(n->control, c->peers[i].host, c->peers[i].port);
-    join_start(n->join);
-    node_changed(n);
+    n->first_look = io_timer_open(n->loop, node_look_late, n);
+    io_timer_start(n->first_look, c->models_dir ? FIRST_LOOK_MS : 0, 0);
+    catalog_look(n->catalog);
     return ERR_OK;
 }
 
@@ -363,10 +403,7 @@ err_code node_run(const struct node_config *config, struct err *e) {
     io_raise_fd_limit();
     n->loop = io_loop_create();
     err_code code = n->loop ? node_open(n, e) : err_set(e, ERR_IO, "no descriptors are left for the event loop");
-    if (code == ERR_OK) {
-        node_say_ready(n);
-        io_loop_run(n->loop);
-    }
+    if (code == ERR_OK) io_loop_run(n->loop);
     node_done(n);
     return code;
 }

@@ -3,6 +3,7 @@
 #ifndef CARAVAN_NODE_NODE_PRIV_H
 #define CARAVAN_NODE_NODE_PRIV_H
 
+#include "base/list.h"
 #include "members/ask.h"
 #include "members/control.h"
 #include "plan/instance.h"
@@ -21,12 +22,13 @@
 
 enum { NODE_MAX_NODES = CONTROL_MAX_LINKS, NODE_MAX_SERVED = RECORD_MAX_MODELS };
 
-/* A model's header, read when it was first loaded and kept until the node ends: loading it again, and peers that fetch weights, find it. */
+/* A model's header, read when it was first loaded and kept until the node ends (node/files.c). */
 struct serve_file {
     struct serve_file *next;
     struct model_gguf *gguf;
     struct model_layout *layout;
     struct model_card card;
+    struct weights_model *weights; /* until the weights server has it; then NULL */
     char path[1024]; /* absolute */
 };
 
@@ -67,6 +69,7 @@ struct farewell {
     uint64_t nodes[];
 };
 
+struct files; /* the models' headers (node/files.c) */
 struct calls; /* requests that run through this node (node/calls.c) */
 
 struct node {
@@ -95,7 +98,7 @@ struct node {
     struct io_timer *members_timer;
     uint32_t ticks;
     struct catalog *catalog;
-    struct serve_file *files;
+    struct files *files;
     struct served *served[NODE_MAX_SERVED];
     size_t n_served;
     struct farewell *farewells;
@@ -114,6 +117,7 @@ struct node {
     struct io_signal *signals[2];
     bool stopping;
     struct io_timer *stop_timer;
+    struct io_timer *first_look; /* NULL: the models folder has been looked through, or isn't waited for any longer */
 };
 
 /* ---- node.c ---- */
@@ -168,9 +172,22 @@ uint8_t learned_wire(struct node *n, struct served *s);
 /* Predicts the running plan, and learns from the difference when its head has measured. */
 void learned_follow(struct node *n, struct served *s);
 
+/* ---- files.c: models' headers, read in threads ---- */
+void files_create(struct node *n);
+void files_stop(struct node *n); /* nothing is read any more; who waits for a file is told so */
+void files_free(struct node *n);
+/* done comes when the file's header has been read, from the loop, or at once when that can't begin. f NULL: e says why not. Else f stays
+ * until the end, and the catalog and the weights server have the model. */
+typedef void (*files_opened_fn)(void *user, struct serve_file *f, const struct err *e);
+void files_open(struct node *n, const char *path, files_opened_fn done, void *user);
+/* The same, waiting for it: before the loop runs. */
+err_code files_open_now(struct node *n, const char *path, struct serve_file **ret, struct err *e);
+const struct serve_file *files_find_id(const struct node *n, const char *id); /* NULL: none is kept of this model */
+
 /* ---- serve.c: one instance, as its coordinator ---- */
-/* Starts to load the model at path here and wherever it is placed. ERR_LIMIT, or what is wrong with the file or the wish. */
-err_code serve_open(struct node *n, const char *path, const struct ask_wish *wish, uint32_t replica, struct served **ret, struct err *e);
+/* Starts to load the model here and wherever it is placed. ERR_LIMIT, or what is wrong with the wish. */
+err_code serve_open(struct node *n, struct serve_file *file, const struct ask_wish *wish, uint32_t replica, struct served **ret,
+                    struct err *e);
 /* Unloads it everywhere and forgets it. */
 void serve_close(struct node *n, struct served *s);
 /* Time passes, or a link is lost: farewells that were waited for in vain. */
@@ -196,12 +213,12 @@ struct models *models_create(struct node *n);
 void models_free(struct models *m);
 /* Nodes or offers have changed, or time has passed. */
 void models_update(struct node *n);
-/* What this node has been told to coordinate; name may be a path of this machine. *ret_name, if not NULL: what clients call it. */
-err_code models_load_here(struct node *n, const char *name, const struct ask_wish *wish, char *ret_name, size_t size, struct err *e);
-err_code models_unload_here(struct node *n, const char *name, struct err *e);
-err_code models_remove_here(struct node *n, const char *name, struct err *e);
-/* The same, by whoever coordinates it or is to: done comes when that node has answered, or at once. */
+/* The next four end with done, when it is known how it went, or at once. */
 typedef void (*models_done_fn)(void *user, err_code code, const struct err *e);
+/* This node is to coordinate it; name may be a path of this machine. */
+void models_load_here(struct node *n, const char *name, const struct ask_wish *wish, models_done_fn done, void *user);
+void models_remove_here(struct node *n, const char *name, models_done_fn done, void *user);
+/* By the node that coordinates it or is to. */
 void models_load(struct node *n, const char *name, const struct ask_wish *wish, models_done_fn done, void *user);
 void models_unload(struct node *n, const char *name, models_done_fn done, void *user);
 /* The model shall be unloaded when it has been idle for so long; negative: it stays. As soon as its coordinator hears of it. */
@@ -214,7 +231,8 @@ bool models_idle(struct node *n, const char *instance);
 void models_routes_add(struct node *n);
 
 /* ---- holdings.c: whose weights are here ---- */
-/* Looks through the models folder, if it is time to. */
+void holdings_create(struct node *n);
+/* Looks through the cache in a thread, if it is time to. */
 void holdings_look(struct node *n);
 void holdings_free(struct node *n);
 void holdings_gone(struct node *n, const char *id); /* the models folder has no file of this model any more */

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT
  * The coordinator's side of a model: opens its header, gives plan/instance what it needs to know, and carries its actions out. */
-#include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,36 +55,6 @@ static err_code serve_shape(struct node *n, struct served *s, struct err *e) {
     return ERR_OK;
 }
 
-/* The file's header, read now or before. */
-static err_code serve_file_open(struct node *n, const char *given, struct serve_file **ret, struct err *e) {
-    char path[PATH_MAX];
-    if (!realpath(given, path) || strlen(path) >= sizeof((*ret)->path))
-        return err_set_errno(e, ERR_NOT_FOUND, errno, "cannot read model \"%.200s\"", given);
-    struct serve_file *f = MEM_NEW(struct serve_file);
-    err_code code = model_gguf_open(path, &f->gguf, e);
-    for (struct serve_file *known = n->files; known && code == ERR_OK; known = known->next) {
-        if (strcmp(known->path, path) != 0 || strcmp(model_gguf_id(known->gguf), model_gguf_id(f->gguf)) != 0) continue;
-        model_gguf_free(f->gguf);
-        free(f);
-        *ret = known;
-        return ERR_OK;
-    }
-    if (code == ERR_OK) code = model_layout_create(f->gguf, &f->layout, e);
-    if (code != ERR_OK) {
-        model_gguf_free(f->gguf);
-        free(f);
-        return code;
-    }
-    snprintf(f->path, sizeof(f->path), "%s", path);
-    model_card_make(f->gguf, &f->card);
-    weights_server_add(n->weights, f->gguf);
-    if (!catalog_find_id(n->catalog, f->card.id)) catalog_add(n->catalog, path, &f->card);
-    f->next = n->files;
-    n->files = f;
-    *ret = f;
-    return ERR_OK;
-}
-
 static void serve_free(struct node *n, struct served *s) {
     for (size_t i = 0; i < n->n_served; i++)
         if (n->served[i] == s) {
@@ -100,7 +68,8 @@ static void serve_free(struct node *n, struct served *s) {
     free(s);
 }
 
-err_code serve_open(struct node *n, const char *path, const struct ask_wish *wish, uint32_t replica, struct served **ret, struct err *e) {
+err_code serve_open(struct node *n, struct serve_file *file, const struct ask_wish *wish, uint32_t replica, struct served **ret,
+                    struct err *e) {
     if (n->n_served == NODE_MAX_SERVED) {
         err_set(e, ERR_LIMIT, "this node coordinates %d models already", NODE_MAX_SERVED);
         err_hint(e, "unload one of them: caravan unload MODEL");
@@ -110,8 +79,9 @@ err_code serve_open(struct node *n, const char *path, const struct ask_wish *wis
     struct plan_wish plan = n->config->wish;
     s->wish = *wish;
     s->replica = replica;
-    err_code code = serve_file_open(n, path, &s->file, e);
-    if (code == ERR_OK && wish->placement[0]) {
+    s->file = file;
+    err_code code = ERR_OK;
+    if (wish->placement[0]) {
         plan = (struct plan_wish){0};
         code = plan_wish_parse(wish->placement, &plan, e);
     }
@@ -141,13 +111,6 @@ void serve_free_all(struct node *n) {
         free(f);
     }
     while (n->n_served > 0) serve_free(n, n->served[n->n_served - 1]);
-    while (n->files) {
-        struct serve_file *f = n->files;
-        n->files = f->next;
-        model_layout_free(f->layout);
-        model_gguf_free(f->gguf);
-        free(f);
-    }
 }
 
 struct served *serve_find(const struct node *n, const char *instance) {

@@ -2,12 +2,12 @@
  * See shapes.h. The mixes follow llama.cpp's llama-quantize (which tensors of which layers get more bits), as far as they change sizes. */
 #include "plan/shapes.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "model/types.h"
@@ -226,9 +226,11 @@ err_code shapes_open(const char *name, struct model_gguf **ret, struct err *e) {
 }
 
 err_code shapes_open_header(const char *path, struct model_gguf **ret, struct err *e) {
-    FILE *f = fopen(path, "re");
-    if (!f) return err_set_errno(e, ERR_NOT_FOUND, errno, "cannot read model \"%s\"", path);
-    err_code code = ERR_FORMAT;
+    int fd;
+    err_code code = file_open(path, "model", &fd, e);
+    FILE *f = code == ERR_OK ? fdopen(fd, "r") : NULL;
+    if (!f) return code;
+    code = ERR_FORMAT;
     uint8_t *data = NULL;
     size_t have = 0, want = 1 << 20;
     for (; want <= MAX_READ; want *= 4) { /* the header is as long as it is: read on until it parses, or the file ends */

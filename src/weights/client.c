@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/pulse.h"
@@ -177,9 +178,10 @@ static err_code compare_some(struct io_tls_stream *s, const struct weights_shape
 }
 
 static bool read_file(void *user, uint32_t part, uint64_t offset, void *buf, size_t len) {
-    FILE *in = fopen(model_gguf_path(user, part), "re");
-    bool good = in && pread(fileno(in), buf, len, (off_t)offset) == (ssize_t)len;
-    if (in) fclose(in);
+    int fd;
+    if (file_open(model_gguf_path(user, part), "model", &fd, NULL) != ERR_OK) return false;
+    bool good = pread(fd, buf, len, (off_t)offset) == (ssize_t)len;
+    close(fd);
     return good;
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "weights/exchange.h"
@@ -66,7 +67,7 @@ struct weights_server *weights_server_create(struct io_tls_ctx *tls, const uint8
     return s;
 }
 
-static struct weights_model *model_create(const struct model_gguf *g, const char *cache) {
+struct weights_model *weights_model_create(const struct model_gguf *g, const char *cache) {
     struct weights_model *m = MEM_NEW(struct weights_model);
     snprintf(m->id, sizeof(m->id), "%s", model_gguf_id(g));
     m->shape.n_parts = model_gguf_n_parts(g);
@@ -84,13 +85,17 @@ static struct weights_model *model_create(const struct model_gguf *g, const char
     return m;
 }
 
-/* With the lock held. */
-static void model_release(struct weights_model *m) {
-    if (!m || --m->refs > 0) return;
+void weights_model_free(struct weights_model *m) {
+    if (!m) return;
     weights_hashes_free(m->hashes);
     for (uint32_t i = 0; i < m->shape.n_parts; i++) free(m->paths[i]);
     free(m->paths);
     free(m);
+}
+
+/* With the lock held. */
+static void model_release(struct weights_model *m) {
+    if (m && --m->refs == 0) weights_model_free(m);
 }
 
 /* With the lock held. */
@@ -100,10 +105,12 @@ static struct weights_model *model_find(const struct weights_server *s, const ch
     return NULL;
 }
 
-void weights_server_add(struct weights_server *s, const struct model_gguf *g) {
+void weights_server_add(struct weights_server *s, struct weights_model *m) {
     pthread_mutex_lock(&s->lock);
-    if (s->n_models < WEIGHTS_MAX_MODELS && !model_find(s, model_gguf_id(g))) s->models[s->n_models++] = model_create(g, s->cache);
+    bool fits = s->n_models < WEIGHTS_MAX_MODELS && !model_find(s, m->id);
+    if (fits) s->models[s->n_models++] = m;
     pthread_mutex_unlock(&s->lock);
+    if (!fits) weights_model_free(m);
 }
 
 void weights_server_remove(struct weights_server *s, const char *id) {
@@ -253,8 +260,7 @@ static err_code serving_hello(struct serving *v, struct err *e) {
 
 static err_code serving_open(struct serving *v, uint32_t part, struct err *e) {
     if (v->cache || v->fds[part] >= 0) return ERR_OK;
-    v->fds[part] = open(v->model->paths[part], O_RDONLY | O_CLOEXEC);
-    return v->fds[part] >= 0 ? ERR_OK : err_set_errno(e, ERR_IO, errno, "cannot read \"%s\"", v->model->paths[part]);
+    return file_open(v->model->paths[part], "model", &v->fds[part], e);
 }
 
 /* All of these bytes are here. Of a cached model the headers always are. */

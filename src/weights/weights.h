@@ -26,8 +26,12 @@ struct weights_server;
 struct weights_server *weights_server_create(struct io_tls_ctx *tls, const uint8_t node_secret[IO_SIGN_SECRET_SIZE], const char *cache);
 /* Shuts a node out, by its public key, or lets it in again. Its links end. */
 void weights_server_set_out(struct weights_server *s, const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], bool out);
-/* Adds a model whose files are here (g is only looked at). A model that is there already stays. */
-void weights_server_add(struct weights_server *s, const struct model_gguf *g);
+/* A model whose files are here, made from its header (g is only looked at; cache as above). It reads the file system, so it may block. */
+struct weights_model;
+struct weights_model *weights_model_create(const struct model_gguf *g, const char *cache);
+void weights_model_free(struct weights_model *m); /* one that was not added; NULL is fine */
+/* Adds a model, which belongs to the server from now on. A model that is there already stays, and m is freed. */
+void weights_server_add(struct weights_server *s, struct weights_model *m);
 /* Links that serve it go on. */
 void weights_server_remove(struct weights_server *s, const char *id);
 /* The path of the model's (first) file on this machine; false: it is not here. */

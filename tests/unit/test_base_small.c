@@ -10,6 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -234,6 +237,39 @@ static void buf_prints_long_texts(void **state) {
 
 /* ---- file ---- */
 
+static void only_plain_files_are_opened(void **state) {
+    (void)state;
+    char folder[] = "/tmp/caravan-files.XXXXXX", path[64];
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    struct err e = {0};
+    int fd = -1, s = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/pipe", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    alarm(20); /* who waits for a writer waits for ever */
+    assert_int_equal(file_open(path, "model", &fd, &e), ERR_INVALID);
+    alarm(0);
+    assert_non_null(strstr(e.text, "/pipe\": it is a pipe, not a file"));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(file_open(path, "model", &fd, &e), ERR_NOT_FOUND);
+    assert_int_equal(file_open(folder, "model", &fd, &e), ERR_INVALID);
+    assert_non_null(strstr(e.text, "it is a folder, not a file"));
+    assert_int_equal(file_open("/dev/null", "model", &fd, &e), ERR_INVALID);
+    assert_non_null(strstr(e.text, "it is a device, not a file"));
+    snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/socket", folder);
+    assert_int_equal(bind(s, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    assert_int_equal(file_open(addr.sun_path, "model", &fd, &e), ERR_INVALID);
+    assert_non_null(strstr(e.text, "it is a socket, not a file"));
+    close(s);
+    assert_int_equal(unlink(addr.sun_path), 0);
+    assert_int_equal(file_write(path, "text", 4, &e), ERR_OK);
+    assert_int_equal(file_open(path, "model", &fd, &e), ERR_OK);
+    char text[8];
+    assert_int_equal(read(fd, text, sizeof(text)), 4);
+    close(fd);
+    assert_true(unlink(path) == 0 && rmdir(folder) == 0);
+}
+
 static void file_comes_whole_or_not_at_all(void **state) {
     (void)state;
     static const char *const path = "test-file.txt";
@@ -423,6 +459,7 @@ int main(void) {
         cmocka_unit_test(buf_appends_and_consumes),
         cmocka_unit_test(buf_keeps_to_its_maximum),
         cmocka_unit_test(buf_prints_long_texts),
+        cmocka_unit_test(only_plain_files_are_opened),
         cmocka_unit_test(file_comes_whole_or_not_at_all),
         cmocka_unit_test(bytes_round_trip),
         cmocka_unit_test(bytes_reader_stops_at_the_end),

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * The models folder: what is found in it, under which names, what is left out, and what changes when files come and go. */
 #include <dirent.h>
+#include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,15 +23,19 @@ struct fixture {
     struct io_timer *timer;
     struct catalog *catalog;
     char folder[64];
-    unsigned changes, want, n_gone, n_found; /* n_found: written by the catalog's thread */
+    unsigned looks, want, changes, n_gone, n_found;
     char gone[80];
+    bool answered, waits; /* catalog_remove has; the loop runs until then */
+    err_code code;
+    struct err err;
 };
 
+static void on_looked(void *user) { ((struct fixture *)user)->looks++; }
 static void on_changed(void *user) { ((struct fixture *)user)->changes++; }
 
-static void on_found(void *user, const struct model_gguf *g) {
-    (void)g;
+static void on_found(void *user, struct weights_model *m) {
     ((struct fixture *)user)->n_found++;
+    weights_model_free(m);
 }
 
 static void on_gone(void *user, const char *id) {
@@ -40,16 +46,16 @@ static void on_gone(void *user, const char *id) {
 
 static void on_tick(void *user) {
     struct fixture *f = user;
-    catalog_tick(f->catalog);
-    if (f->changes >= f->want) io_loop_stop(f->loop);
+    if (f->looks >= f->want) io_loop_stop(f->loop);
+    else catalog_tick(f->catalog);
 }
 
 static void setup(struct fixture *f) {
     *f = (struct fixture){.loop = io_loop_create()};
     snprintf(f->folder, sizeof(f->folder), "/tmp/caravan-catalog.XXXXXX");
     assert_non_null(mkdtemp(f->folder));
-    const struct catalog_events events = {.user = f, .changed = on_changed, .found = on_found, .gone = on_gone};
-    f->catalog = catalog_create(f->loop, f->folder, &events);
+    const struct catalog_events events = {.user = f, .looked = on_looked, .changed = on_changed, .found = on_found, .gone = on_gone};
+    f->catalog = catalog_create(f->loop, f->folder, NULL, &events);
     f->timer = io_timer_open(f->loop, on_tick, f);
 }
 
@@ -63,12 +69,34 @@ static void teardown(struct fixture *f) {
     assert_int_equal(rmdir(f->folder), 0);
 }
 
-/* Until there has been one more change. */
-static void look(struct fixture *f) {
-    f->want = f->changes + 1;
+/* Until the folder has been looked through once more, because it has changed. */
+static void see(struct fixture *f) {
+    f->want = f->looks + 1;
     io_timer_start(f->timer, 1, 5);
     io_loop_run(f->loop);
     io_timer_stop(f->timer);
+}
+
+/* The same, changed or not. */
+static void look(struct fixture *f) {
+    catalog_look(f->catalog);
+    see(f);
+}
+
+static void on_removed(void *user, err_code code, const struct err *e) {
+    struct fixture *f = user;
+    f->answered = true;
+    f->code = code;
+    f->err = *e;
+    if (f->waits) io_loop_stop(f->loop);
+}
+
+static err_code remove_model(struct fixture *f, const char *name) {
+    f->answered = f->waits = false;
+    catalog_remove(f->catalog, name, on_removed, f);
+    f->waits = !f->answered;
+    if (f->waits) io_loop_run(f->loop);
+    return f->code;
 }
 
 static void put(const struct fixture *f, const char *name, bool model) {
@@ -94,7 +122,7 @@ static void files_come_and_go(void **state) {
     put(&f, "text.txt", true);
     put(&f, "broken.gguf", false);
     assert_int_equal(catalog_count(f.catalog), 0);
-    catalog_look(f.catalog);
+    look(&f);
     assert_true(f.changes == 1 && f.n_found == 1);
     assert_int_equal(catalog_count(f.catalog), 1);
     const struct catalog_entry *one = catalog_find(f.catalog, "one");
@@ -106,14 +134,13 @@ static void files_come_and_go(void **state) {
     assert_ptr_equal(catalog_find_id(f.catalog, one->card.id), one);
     assert_null(catalog_find(f.catalog, "broken"));
     put(&f, "two.gguf", true);
-    look(&f);
+    see(&f);
     assert_int_equal(catalog_count(f.catalog), 2);
     assert_string_equal(catalog_get(f.catalog, 1)->card.name, "two");
     assert_null(catalog_get(f.catalog, 2));
     assert_int_equal(f.n_found, 2); /* one header more, none twice */
-    struct err e = {0};
-    assert_int_equal(catalog_remove(f.catalog, "three", &e), ERR_NOT_FOUND);
-    assert_int_equal(catalog_remove(f.catalog, "one", &e), ERR_OK);
+    assert_int_equal(remove_model(&f, "three"), ERR_NOT_FOUND);
+    assert_int_equal(remove_model(&f, "one"), ERR_OK);
     assert_null(catalog_find(f.catalog, "one"));
     char *path = mem_printf("%s/one.gguf", f.folder);
     assert_int_not_equal(access(path, F_OK), 0);
@@ -124,7 +151,7 @@ static void files_come_and_go(void **state) {
     path = mem_printf("%s/two.gguf", f.folder);
     assert_int_equal(unlink(path), 0);
     free(path);
-    look(&f);
+    see(&f);
     assert_int_equal(catalog_count(f.catalog), 0);
     assert_int_equal(f.n_gone, 1);
     assert_string_equal(f.gone, id);
@@ -139,9 +166,13 @@ static void folders_in_it_and_other_spellings(void **state) {
     assert_int_equal(mkdir(folder, 0755), 0);
     put(&f, "owner/deep.GGUF", true);
     put(&f, "part-00002-of-00002.gguf", true);
-    catalog_look(f.catalog);
+    look(&f);
     assert_int_equal(catalog_count(f.catalog), 1);
     assert_non_null(strstr(catalog_get(f.catalog, 0)->path, "/owner/deep.GGUF"));
+    put(&f, "owner/another.gguf", true);
+    see(&f); /* a change in a folder in it is seen as soon */
+    assert_int_equal(catalog_count(f.catalog), 2);
+    assert_int_equal(remove_model(&f, "another"), ERR_OK);
     char *file = mem_printf("%s/deep.GGUF", folder);
     assert_true(unlink(file) == 0 && rmdir(folder) == 0);
     free(file);
@@ -153,20 +184,68 @@ static void a_named_file_stays_and_is_not_deleted(void **state) {
     (void)state;
     struct fixture f;
     struct model_card card = {.name = "named", .id = "0123"};
-    struct err e = {0};
     setup(&f);
     catalog_add(f.catalog, "/elsewhere/named.gguf", &card);
     put(&f, "one.gguf", true);
     look(&f);
     assert_int_equal(catalog_count(f.catalog), 2);
     assert_true(catalog_find_id(f.catalog, "0123")->named);
-    assert_int_equal(catalog_remove(f.catalog, "named", &e), ERR_INVALID);
-    assert_non_null(strstr(e.text, "models folder"));
+    assert_int_equal(remove_model(&f, "named"), ERR_INVALID);
+    assert_non_null(strstr(f.err.text, "models folder"));
+    teardown(&f);
+}
+
+/* Opening a file blocks while another process has a lease on it (fcntl(2)), as it does on a network file system that hangs. */
+static void a_file_that_hangs_stops_nothing(void **state) {
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    put(&f, "one.gguf", true);
+    look(&f);
+    put(&f, "slow.gguf", true);
+    char *path = mem_printf("%s/slow.gguf", f.folder);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    signal(SIGIO, SIG_IGN);
+    if (fcntl(fd, F_SETLEASE, F_WRLCK) != 0) {
+        print_message("skipped: no leases here\n");
+    } else {
+        unsigned looks = f.looks;
+        catalog_look(f.catalog);
+        f.want = 0;
+        for (int i = 0; i < 20; i++) { /* the loop turns */
+            io_timer_start(f.timer, 1, 0);
+            io_loop_run(f.loop);
+        }
+        assert_int_equal(f.looks, looks);
+        assert_non_null(catalog_find(f.catalog, "one"));
+        assert_int_equal(remove_model(&f, "one"), ERR_OK); /* as for a file that doesn't hang */
+        assert_null(catalog_find(f.catalog, "one"));
+        assert_int_equal(fcntl(fd, F_SETLEASE, F_UNLCK), 0);
+        see(&f); /* what that look saw was overtaken: another one follows */
+        assert_null(catalog_find(f.catalog, "one"));
+        assert_non_null(catalog_find(f.catalog, "slow"));
+    }
+    close(fd);
+    free(path);
+    teardown(&f);
+}
+
+static void a_pipe_is_no_model(void **state) {
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    char *path = mem_printf("%s/pipe.gguf", f.folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    put(&f, "one.gguf", true);
+    look(&f);
+    assert_int_equal(catalog_count(f.catalog), 1);
+    free(path);
     teardown(&f);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(files_come_and_go), cmocka_unit_test(folders_in_it_and_other_spellings),
-                                       cmocka_unit_test(a_named_file_stays_and_is_not_deleted)};
+                                       cmocka_unit_test(a_named_file_stays_and_is_not_deleted),
+                                       cmocka_unit_test(a_file_that_hangs_stops_nothing), cmocka_unit_test(a_pipe_is_no_model)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

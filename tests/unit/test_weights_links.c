@@ -60,7 +60,7 @@ static void world_open(struct world *w) {
     assert_int_equal(model_layout_create(w->gguf, &w->layout, &e), ERR_OK);
     w->tls = io_tls_ctx_create(key, &e);
     w->server = weights_server_create(w->tls, secret_of(SOURCE), w->dir);
-    weights_server_add(w->server, w->gguf);
+    weights_server_add(w->server, weights_model_create(w->gguf, w->dir));
     w->addr = (struct io_addr){.host = "127.0.0.1"};
     assert_int_equal(io_sock_listen(&w->addr, 8, &w->listener, &e), ERR_OK);
     w->addr.port = io_sock_port(w->listener);
@@ -224,7 +224,7 @@ static void a_liar(void **state) {
     spoil(path);
     assert_int_equal(model_gguf_open(path, &g, &e), ERR_OK);
     assert_string_equal(model_gguf_id(g), model_gguf_id(w.gguf));
-    weights_server_add(l.server, g);
+    weights_server_add(l.server, weights_model_create(g, NULL));
     struct io_addr addr = {.host = "127.0.0.1"};
     assert_int_equal(io_sock_listen(&addr, 8, &l.listener, &e), ERR_OK);
     struct weights_source source = {

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT
+ * The catalog's threads: what touches the file system, and may therefore block. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "node/catalog_priv.h"
+
+enum { MAX_DEPTH = 3 /* folders in folders */, MAX_FOLDERS = 1024, SETTLED_S = 1 };
+
+static int64_t stat_ns(const struct stat *st) { return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec; }
+
+/* ---- lists ---- */
+
+struct catalog_list *catalog_list_create(void) {
+    struct catalog_list *l = MEM_NEW(struct catalog_list);
+    atomic_init(&l->refs, 1);
+    return l;
+}
+
+struct catalog_list *catalog_list_keep(struct catalog_list *l) {
+    atomic_fetch_add(&l->refs, 1);
+    return l;
+}
+
+void catalog_list_release(struct catalog_list *l) {
+    if (!l || atomic_fetch_sub(&l->refs, 1) != 1) return;
+    for (size_t i = 0; i < l->n; i++) free((char *)(uintptr_t)l->entries[i].path);
+    for (size_t i = 0; i < l->n_bad; i++) free(l->bad[i].path);
+    for (size_t i = 0; i < l->n_folders; i++) free(l->folders[i].path);
+    free(l->entries);
+    free(l->bad);
+    free(l->folders);
+    free(l);
+}
+
+void catalog_list_push(struct catalog_list *l, const char *path, const struct catalog_entry *entry) {
+    if (l->n % 16 == 0) l->entries = mem_realloc(l->entries, l->n + 16, sizeof(*l->entries));
+    struct catalog_entry *to = &l->entries[l->n++];
+    *to = *entry;
+    to->path = mem_strdup(path);
+}
+
+/* A folder that has just been changed counts as changed again at the next look: its time moves in steps of milliseconds, so that a second
+ * change may not show. */
+static void list_push_folder(struct catalog_list *l, const char *path) {
+    struct stat st;
+    int64_t changed_ns = stat(path, &st) == 0 ? stat_ns(&st) : 0;
+    int64_t age = clock_wall_s() - changed_ns / 1000000000;
+    if (age >= 0 && age <= SETTLED_S) changed_ns = NOT_SETTLED;
+    if (l->n_folders % 16 == 0) l->folders = mem_realloc(l->folders, l->n_folders + 16, sizeof(*l->folders));
+    l->folders[l->n_folders++] = (struct catalog_folder){.path = mem_strdup(path), .changed_ns = changed_ns};
+}
+
+static void list_push_bad(struct catalog_list *l, const char *path, const struct stat *st) {
+    if (l->n_bad % 16 == 0) l->bad = mem_realloc(l->bad, l->n_bad + 16, sizeof(*l->bad));
+    l->bad[l->n_bad++] = (struct catalog_bad){.path = mem_strdup(path), .size = (uint64_t)st->st_size, .changed_ns = stat_ns(st)};
+}
+
+/* ---- looking ---- */
+
+static bool is_changed(const struct catalog_list *known) {
+    struct stat st;
+    for (size_t i = 0; i < known->n_folders; i++)
+        if ((stat(known->folders[i].path, &st) == 0 ? stat_ns(&st) : 0) != known->folders[i].changed_ns) return true;
+    return known->n_folders == 0;
+}
+
+/* Is this a file to be looked at? Of a split model the first part stands for all. */
+static bool look_is_model(const char *name) {
+    size_t len = strlen(name);
+    return len > 5 && strcasecmp(name + len - 5, ".gguf") == 0 && model_card_part(name) <= 1;
+}
+
+static bool look_is_known_bad(const struct catalog_list *known, const char *path, const struct stat *st) {
+    for (size_t i = 0; i < known->n_bad; i++) {
+        const struct catalog_bad *b = &known->bad[i];
+        if (strcmp(b->path, path) == 0) return b->size == (uint64_t)st->st_size && b->changed_ns == stat_ns(st);
+    }
+    return false;
+}
+
+static void look_at_new(struct catalog_search *s, const char *path, const struct stat *st) {
+    struct catalog_list *l = s->next;
+    struct model_gguf *g;
+    struct err e = {0};
+    if (model_gguf_open(path, &g, &e) != ERR_OK) {
+        log_debug("models", "\"%s\" is left out: %s", path, e.text);
+        l->n_fresh += !look_is_known_bad(s->known, path, st);
+        list_push_bad(l, path, st);
+        return;
+    }
+    struct catalog_entry entry = {.size = (uint64_t)st->st_size, .changed_ns = stat_ns(st)};
+    model_card_make(g, &entry.card);
+    catalog_list_push(l, path, &entry);
+    s->found = mem_realloc(s->found, s->n_found + 1, sizeof(struct weights_model *));
+    s->found[s->n_found++] = weights_model_create(g, s->cache);
+    model_gguf_free(g);
+}
+
+static void look_at(struct catalog_search *s, const char *path, const struct stat *st) {
+    for (size_t i = 0; i < s->known->n; i++) {
+        const struct catalog_entry *k = &s->known->entries[i];
+        if (strcmp(k->path, path) != 0 || k->size != (uint64_t)st->st_size || k->changed_ns != stat_ns(st)) continue;
+        catalog_list_push(s->next, path, k);
+        return;
+    }
+    look_at_new(s, path, st);
+}
+
+static void look_into(struct catalog_search *s, const char *folder, int depth) {
+    struct stat st;
+    list_push_folder(s->next, folder); /* before its files: what comes meanwhile is not missed */
+    DIR *d = opendir(folder);
+    struct dirent *entry;
+    while (d && s->next->n < CATALOG_MAX && (entry = readdir(d)) != NULL) {
+        if (entry->d_name[0] == '.') continue;
+        char *path = mem_printf("%s/%s", folder, entry->d_name);
+        if (stat(path, &st) != 0) st.st_mode = 0;
+        if (S_ISDIR(st.st_mode) && depth < MAX_DEPTH && s->next->n_folders < MAX_FOLDERS) look_into(s, path, depth + 1);
+        else if (S_ISREG(st.st_mode) && look_is_model(entry->d_name)) look_at(s, path, &st);
+        free(path);
+    }
+    if (d) closedir(d);
+}
+
+static int by_name(const void *a, const void *b) {
+    const struct catalog_entry *x = a, *y = b;
+    int order = strcmp(x->card.name, y->card.name);
+    return order != 0 ? order : strcmp(x->path, y->path);
+}
+
+void catalog_search_run(void *search) {
+    struct catalog_search *s = search;
+    if (!s->all && !is_changed(s->known)) return;
+    s->next = catalog_list_create();
+    look_into(s, s->folder, 0);
+    if (s->next->n > 1) qsort(s->next->entries, s->next->n, sizeof(*s->next->entries), by_name);
+}
+
+void catalog_search_free(void *search) {
+    struct catalog_search *s = search;
+    catalog_list_release(s->known);
+    catalog_list_release(s->next);
+    for (size_t i = 0; i < s->n_found; i++) weights_model_free(s->found[i]);
+    free(s->found);
+    free(s->folder);
+    free(s->cache);
+    free(s);
+}
+
+/* ---- removing ---- */
+
+err_code catalog_remove_files(const char *path, struct err *e) {
+    struct model_gguf *g = NULL;
+    err_code code = ERR_OK;
+    if (model_gguf_open(path, &g, NULL) == ERR_OK)
+        for (uint32_t i = model_gguf_n_parts(g); i-- > 1 && code == ERR_OK;)
+            if (unlink(model_gguf_path(g, i)) != 0 && errno != ENOENT)
+                code = err_set_errno(e, ERR_IO, errno, "cannot delete \"%s\"", model_gguf_path(g, i));
+    model_gguf_free(g);
+    if (code == ERR_OK && unlink(path) != 0 && errno != ENOENT) code = err_set_errno(e, ERR_IO, errno, "cannot delete \"%s\"", path);
+    return code;
+}

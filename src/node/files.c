@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT
+ * Models' headers, read in threads (io/work.h): a file may lie on a network file system that hangs. Who asks for a file that is being read
+ * already gets the same answer. */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "io/work.h"
+#include "node/node_priv.h"
+
+enum { MAX_OPENING = 16 };
+
+struct asker {
+    struct list link;
+    files_opened_fn done;
+    void *user;
+};
+
+/* A file that is being read. */
+struct opening {
+    struct list link;
+    char *path;
+    struct list askers;
+};
+
+struct files {
+    struct io_works *works;
+    struct list opening;
+    struct serve_file *known; /* all that were read and are kept */
+};
+
+/* ---- in a thread ---- */
+
+struct file_job {
+    struct node *node;       /* for the loop's thread, as the next one */
+    struct opening *opening;
+    char *path, *cache;
+    struct serve_file *file; /* NULL: err says why */
+    struct err err;
+};
+
+static void file_free(struct serve_file *f) {
+    if (!f) return;
+    weights_model_free(f->weights);
+    model_layout_free(f->layout);
+    model_gguf_free(f->gguf);
+    free(f);
+}
+
+static err_code file_read_header(const char *given, const char *cache, struct serve_file **ret, struct err *e) {
+    char path[PATH_MAX];
+    if (!realpath(given, path) || strlen(path) >= sizeof((*ret)->path))
+        return err_set_errno(e, ERR_NOT_FOUND, errno, "cannot read model \"%.200s\"", given);
+    struct serve_file *f = MEM_NEW(struct serve_file);
+    err_code code = model_gguf_open(path, &f->gguf, e);
+    if (code == ERR_OK) code = model_layout_create(f->gguf, &f->layout, e);
+    if (code != ERR_OK) {
+        file_free(f);
+        return code;
+    }
+    snprintf(f->path, sizeof(f->path), "%s", path);
+    model_card_make(f->gguf, &f->card);
+    f->weights = weights_model_create(f->gguf, cache);
+    *ret = f;
+    return ERR_OK;
+}
+
+static void job_run(void *user) {
+    struct file_job *j = user;
+    file_read_header(j->path, j->cache, &j->file, &j->err);
+}
+
+static void job_free(void *user) {
+    struct file_job *j = user;
+    file_free(j->file);
+    free(j->path);
+    free(j->cache);
+    free(j);
+}
+
+/* ---- on the loop ---- */
+
+/* Keeps a file that was read: it, or the one that is known and the same. */
+static struct serve_file *files_keep(struct node *n, struct serve_file *f) {
+    for (struct serve_file *known = n->files->known; known; known = known->next)
+        if (strcmp(known->path, f->path) == 0 && strcmp(known->card.id, f->card.id) == 0) {
+            file_free(f);
+            return known;
+        }
+    weights_server_add(n->weights, f->weights);
+    f->weights = NULL;
+    if (!catalog_find_id(n->catalog, f->card.id)) catalog_add(n->catalog, f->path, &f->card);
+    f->next = n->files->known;
+    n->files->known = f;
+    return f;
+}
+
+static void opening_end(struct opening *o, struct serve_file *f, const struct err *why) {
+    struct list *link;
+    list_remove(&o->link);
+    while ((link = list_pop_front(&o->askers)) != NULL) {
+        struct asker *a = LIST_ENTRY(link, struct asker, link);
+        a->done(a->user, f, why);
+        free(a);
+    }
+    free(o->path);
+    free(o);
+}
+
+static void job_done(void *user) {
+    struct file_job *j = user;
+    struct serve_file *f = j->file ? files_keep(j->node, j->file) : NULL;
+    j->file = NULL;
+    opening_end(j->opening, f, &j->err);
+}
+
+static struct opening *opening_find(const struct files *files, const char *path) {
+    for (LIST_EACH(link, &files->opening))
+        if (strcmp(LIST_ENTRY(link, struct opening, link)->path, path) == 0) return LIST_ENTRY(link, struct opening, link);
+    return NULL;
+}
+
+static struct opening *opening_start(struct node *n, const char *path, struct err *e) {
+    static const struct io_work work = {.run = job_run, .done = job_done, .free = job_free};
+    struct opening *o = MEM_NEW(struct opening);
+    struct file_job *j = MEM_NEW(struct file_job);
+    o->path = mem_strdup(path);
+    list_init(&o->askers);
+    *j = (struct file_job){.node = n, .opening = o, .path = mem_strdup(path), .cache = mem_strdup(n->config->cache)};
+    if (io_works_start(n->files->works, &work, j, e) == ERR_OK) {
+        list_push_back(&n->files->opening, &o->link);
+        return o;
+    }
+    job_free(j);
+    free(o->path);
+    free(o);
+    return NULL;
+}
+
+void files_open(struct node *n, const char *path, files_opened_fn done, void *user) {
+    struct err e = {0};
+    struct opening *o = opening_find(n->files, path);
+    if (!o) o = opening_start(n, path, &e);
+    if (!o) {
+        done(user, NULL, &e);
+        return;
+    }
+    struct asker *a = MEM_NEW(struct asker);
+    *a = (struct asker){.done = done, .user = user};
+    list_push_back(&o->askers, &a->link);
+}
+
+err_code files_open_now(struct node *n, const char *path, struct serve_file **ret, struct err *e) {
+    struct serve_file *f;
+    err_code code = file_read_header(path, n->config->cache, &f, e);
+    if (code == ERR_OK) *ret = files_keep(n, f);
+    return code;
+}
+
+const struct serve_file *files_find_id(const struct node *n, const char *id) {
+    const struct serve_file *f = n->files->known;
+    while (f && strcmp(f->card.id, id) != 0) f = f->next;
+    return f;
+}
+
+/* ---- life ---- */
+
+void files_create(struct node *n) {
+    n->files = MEM_NEW(struct files);
+    n->files->works = io_works_open(n->loop, MAX_OPENING);
+    list_init(&n->files->opening);
+}
+
+void files_stop(struct node *n) {
+    if (!n->files) return;
+    struct err why;
+    err_set(&why, ERR_UNAVAILABLE, "this node is shutting down");
+    io_works_close(n->files->works);
+    n->files->works = NULL;
+    while (!list_empty(&n->files->opening)) opening_end(LIST_ENTRY(n->files->opening.next, struct opening, link), NULL, &why);
+}
+
+void files_free(struct node *n) {
+    struct serve_file *f = n->files ? n->files->known : NULL;
+    while (f) {
+        struct serve_file *next = f->next;
+        file_free(f);
+        f = next;
+    }
+    free(n->files);
+    n->files = NULL;
+}
