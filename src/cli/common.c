@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "os/machine.h"
 #include "wire/frame.h"
 
 const char *cli_program(void) {
@@ -93,7 +94,6 @@ err_code cli_addr(const char *text, const char *default_host, uint16_t default_p
 }
 
 uint32_t cli_share_of_cores(uint32_t n_stage) {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    uint32_t share = cores > 0 ? (uint32_t)cores / n_stage : 1;
+    uint32_t share = machine_cores() / n_stage;
     return share > 0 ? share : 1;
 }

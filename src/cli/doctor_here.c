@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "os/pages.h"
 #include "base/str.h"
 #include "cli/doctor.h"
 #include "members/key.h"
+#include "os/machine.h"
 #include "plan/profile.h"
 #include "engine/runtime.h"
 #include "io/loop.h"
@@ -90,9 +90,8 @@ static void look_node(const struct options *o, const struct doctor_self *self, s
 }
 
 static void look_memory(struct doctor_here *f) {
-    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    f->memory_total = pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
-    f->memory_available = pages_available();
+    f->memory_total = machine_memory();
+    f->memory_available = machine_memory_available();
 }
 
 static void look_devices(struct doctor_here *f) {

@@ -75,6 +75,9 @@ struct engine_sample {
 struct engine_ops {
     /* Applies sequence operations, in order. */
     err_code (*apply)(void *self, const struct engine_op *ops, size_t n, struct err *e);
+    /* How many bytes parked sequences (ENGINE_OP_PARK) may take, all together; 0 at the start. When it falls, as many as are too many go
+     * back to where they were. NULL: nothing is ever parked. */
+    void (*park_room)(void *self, uint64_t bytes);
     /* Computes a batch of n tokens (n <= n_batch). hidden_in: n rows, NULL in the first slice; hidden_out: room for n rows, NULL in
      * the last.
      * In the last slice logits of every token with flags are kept until the next eval, and tokens are noted by position: a sampler

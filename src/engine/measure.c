@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "os/machine.h"
 
 enum { ROW = 4096, ROWS = 4096, MATRICES = 20, COLUMNS = 256, LEAST_US = 250000, MOST_RUNS = 64 };
 
@@ -64,8 +65,7 @@ static void set_threads(ggml_backend_t backend, ggml_backend_dev_t dev, uint32_t
     ggml_backend_reg_t reg = ggml_backend_dev_backend_reg(dev);
     void *found = reg ? ggml_backend_reg_get_proc_address(reg, "ggml_backend_set_n_threads") : NULL;
     ggml_backend_set_n_threads_t set = (ggml_backend_set_n_threads_t)found;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    if (set) set(backend, n ? (int)n : cores > 0 ? (int)cores : 1);
+    if (set) set(backend, n ? (int)n : (int)machine_cores());
 }
 
 err_code engine_measure(const char *device, uint32_t n_threads, struct engine_speed *ret, struct err *e) {

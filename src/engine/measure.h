@@ -13,7 +13,7 @@ struct engine_speed {
     double flops;     /* operations per second, a multiplication and an addition counting two */
 };
 
-/* Device: ggml's name of it. After engine_runtime_start. n_threads of the CPU; 0: the machine's cores. ERR_NOT_FOUND, ERR_MEMORY,
+/* Device: ggml's name of it. After engine_runtime_start. n_threads of the CPU; 0: machine_cores(). ERR_NOT_FOUND, ERR_MEMORY,
  * ERR_ENGINE. */
 err_code engine_measure(const char *device, uint32_t n_threads, struct engine_speed *ret, struct err *e);
 

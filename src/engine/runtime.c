@@ -3,7 +3,6 @@
 
 #include <llama.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,12 +123,5 @@ void engine_runtime_clear(void) {
 }
 
 struct engine_tally engine_runtime_tally(void) { return tally; }
-
-uint32_t engine_runtime_cores(void) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
-    return n > 0 ? (uint32_t)n : 1;
-}
 
 const char *engine_runtime_version(void) { return llama_version(); }

@@ -27,9 +27,6 @@ err_code engine_runtime_start(const char *backends, struct err *e);
 /* The devices of the loaded backends, at most max; returns how many there are in all. */
 size_t engine_devices(struct engine_device *ret, size_t max);
 
-/* Cores that this process may use, at least 1. */
-uint32_t engine_runtime_cores(void);
-
 /* The last error that libllama logged in this thread since the last clear; "" if none. */
 const char *engine_runtime_complaint(void);
 void engine_runtime_clear(void);

@@ -12,6 +12,7 @@
 #include "engine/slice_priv.h"
 #include "engine/vocab.h"
 #include "model/types.h"
+#include "os/machine.h"
 
 enum { DEFAULT_CTX = 4096, MAX_DEVICES = 16 };
 
@@ -130,7 +131,7 @@ static uint32_t context_wish(const struct slice *s, const struct engine_load *lo
 }
 
 static err_code make_context(struct slice *s, const struct engine_load *load, struct err *e) {
-    uint32_t threads = load->n_threads > 0 ? load->n_threads : engine_runtime_cores();
+    uint32_t threads = load->n_threads > 0 ? load->n_threads : machine_cores();
     uint64_t cells = (uint64_t)context_wish(s, load) * load->n_seq;
     if (cells > INT32_MAX)
         return err_set(e, ERR_INVALID, "field \"n_ctx\": %u sequences of %u positions are too many", load->n_seq, context_wish(s, load));

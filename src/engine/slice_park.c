@@ -5,10 +5,11 @@
 #include <llama.h>
 #include <stdlib.h>
 
-#include "os/pages.h"
+#include "base/log.h"
 #include "engine/slice_priv.h"
+#include "os/machine.h"
 
-enum { MEMORY_SHARE = 8 }; /* of the memory that is available: so much of it a sequence may take */
+enum { MEMORY_SHARE = 8 }; /* of the memory that the machine has left: so much of it a sequence may take, whatever room was given */
 
 /* Streams of cells are in nobody's way. States and sliding windows, of which only the end is there, are left where they are. */
 static bool can_park(const struct slice *s) { return s->info.can_remove && !s->streams && s->pool.type == ENGINE_POOL_NONE; }
@@ -17,7 +18,8 @@ void slice_park(struct slice *s, uint32_t seq) {
     struct slice_parked *p = &s->parked[seq];
     if (!can_park(s) || p->data != NULL || llama_memory_seq_pos_max(s->mem, (llama_seq_id)seq) < 0) return;
     size_t size = llama_state_seq_get_size(s->ctx, (llama_seq_id)seq);
-    uint8_t *data = size > pages_available() / MEMORY_SHARE ? NULL : malloc(size);
+    bool fits = s->park_used + size <= s->park_room && size <= machine_memory_available() / MEMORY_SHARE;
+    uint8_t *data = fits ? malloc(size) : NULL;
     size_t n = data != NULL ? llama_state_seq_get_data(s->ctx, data, size, (llama_seq_id)seq) : 0;
     if (n == 0) {
         free(data);
@@ -25,12 +27,14 @@ void slice_park(struct slice *s, uint32_t seq) {
     }
     *p = (struct slice_parked){data, n};
     s->n_parked++;
+    s->park_used += n;
     llama_memory_seq_rm(s->mem, (llama_seq_id)seq, -1, -1);
 }
 
 void slice_park_drop(struct slice *s, uint32_t seq) {
     struct slice_parked *p = &s->parked[seq];
     s->n_parked -= p->data != NULL;
+    s->park_used -= p->size;
     free(p->data);
     *p = (struct slice_parked){0};
 }
@@ -42,6 +46,13 @@ err_code slice_unpark(struct slice *s, uint32_t seq, uint32_t dst, struct err *e
     if (n != p->size) return err_set(e, ERR_NO_ROOM, "sequence %u cannot be put back into the KV cache: no room for it", seq);
     if (dst == seq) slice_park_drop(s, seq);
     return ERR_OK;
+}
+
+void slice_park_room(struct slice *s, uint64_t bytes) {
+    struct err e = {0};
+    s->park_room = bytes;
+    for (uint32_t seq = 0; seq < s->info.n_seq && s->park_used > bytes; seq++)
+        if (slice_unpark(s, seq, seq, &e) != ERR_OK) log_warn("engine", "%s", e.text); /* it stays where it is, and is not lost */
 }
 
 void slice_park_free(struct slice *s) {

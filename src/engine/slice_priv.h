@@ -50,6 +50,7 @@ struct slice {
     uint32_t *run;               /* per sequence: how many tokens of it were computed last; 0 once some were taken back */
     struct slice_parked *parked; /* [n_seq] */
     uint32_t n_parked;
+    uint64_t park_room, park_used; /* bytes: what all of them may take, and do */
     /* the tensor that leaves, caught while the graph runs */
     float *catch_to;             /* where the next rows go */
     uint32_t catch_room, caught; /* rows */
@@ -76,12 +77,14 @@ err_code slice_pool_take(struct slice *s, const struct engine_token *t, size_t a
 void slice_pool_done(struct slice *s);
 
 /* ---- slice_park.c ---- */
-/* Moves what the sequence holds out of the cells, if that is worth anything and there is memory for it. */
+/* Moves what the sequence holds out of the cells, if that is worth anything and there is room for it. */
 void slice_park(struct slice *s, uint32_t seq);
 /* Puts what a parked sequence held into dst, whose own positions go; into itself: it is parked no longer. Not parked: nothing is done. */
 err_code slice_unpark(struct slice *s, uint32_t seq, uint32_t dst, struct err *e);
 /* What it held is not needed any more. */
 void slice_park_drop(struct slice *s, uint32_t seq);
+/* How many bytes they may take from now on. */
+void slice_park_room(struct slice *s, uint64_t bytes);
 void slice_park_free(struct slice *s);
 
 extern const struct engine_ops slice_ops;

@@ -362,10 +362,12 @@ static bool slice_piece(void *self, int32_t token, struct buf *out) {
     return engine_vocab_piece(s->vocab, token, out);
 }
 
+static void slice_park_room_op(void *self, uint64_t bytes) { slice_park_room(self, bytes); }
 static void slice_close(void *self) { slice_free(self); }
 
 const struct engine_ops slice_ops = {
     .apply = slice_apply,
+    .park_room = slice_park_room_op,
     .eval = slice_eval,
     .logits = slice_logits,
     .seq_open = slice_seq_open,

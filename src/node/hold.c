@@ -8,7 +8,9 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "node/node_priv.h"
+#include "os/machine.h"
 
+enum { ROOM_STEP = 1 << 20 }; /* bytes; smaller changes need not be told */
 #define TELL_US 1000000u /* how often others are told how far a stage has loaded */
 
 static void hold_tell(struct node *n, uint64_t coordinator, const struct stage_report *r) {
@@ -65,7 +67,7 @@ static void hold_own_hardware(struct node *n, struct stage_order *o) {
     const struct topology *t = &n->profile.topology;
     o->load.n_threads = own->n_threads;
     if (own->n_threads == 0 && t->fast_cores > 0 && t->fast_cores < t->cores) /* slow cores would keep the fast ones waiting */
-        o->load.n_threads = t->fast_cores;
+        o->load.n_threads = t->fast_cores < machine_cores() ? t->fast_cores : machine_cores();
     o->load.n_threads_batch = own->n_threads_batch;
     o->load.n_gpu_layers = own->n_gpu_layers;
     snprintf(o->load.devices, sizeof(o->load.devices), "%s", own->devices);
@@ -90,6 +92,22 @@ uint64_t hold_bytes(const struct stage_child *c) {
     return took > 0 ? took : stage_child_order(c)->need;
 }
 
+/* A stage parks sequences that are kept for later requests. That may take what this node offers and its stages don't need, and no more:
+ * each gets the same part of it. but: is not counted (NULL: none). coming: bytes for a stage that is about to be started. */
+static void hold_share_room(struct node *n, const struct stage_child *but, uint64_t coming) {
+    uint64_t used = coming, count = 0;
+    struct stage_child *c;
+    for (size_t i = 0; (c = stages_get(n->stages, i)); i++) {
+        uint64_t planned = stage_child_order(c)->need, took = hold_bytes(c);
+        if (c == but) continue;
+        used += planned > took ? planned : took; /* what was planned counts the process itself too */
+        count++;
+    }
+    uint64_t left = n->memory > used ? n->memory - used : 0;
+    for (size_t i = 0; (c = stages_get(n->stages, i)); i++)
+        if (c != but) stage_child_set_room(c, left / count / ROOM_STEP * ROOM_STEP);
+}
+
 void hold_start(struct node *n, uint64_t from, struct stage_order *order) {
     order->source_node = from;
     hold_drop(n, order->instance, order->epoch - 1);
@@ -106,7 +124,9 @@ void hold_start(struct node *n, uint64_t from, struct stage_order *order) {
     }
     log_info("node", "loading layers %u-%u of %.12s (stage %u of %u)", order->first, order->end - 1, order->model, order->stage + 1,
              order->n_stage);
+    hold_share_room(n, NULL, order->need); /* before it takes its memory */
     if (stages_start(n->stages, order, &child, &e) != ERR_OK) hold_report(n, order, NULL, &e);
+    hold_share_room(n, NULL, 0);
     node_changed(n); /* others may fetch from here what it fetches */
 }
 
@@ -176,6 +196,7 @@ static void hold_on_state(void *user, struct stage_child *c, const struct stage_
     hold_report(n, stage_child_order(c), s, NULL);
     clock_us now = clock_now();
     bool tell = s->phase == STAGE_READY || now >= n->told_progress + TELL_US;
+    if (s->phase == STAGE_READY) hold_share_room(n, NULL, 0); /* now it is known what it took */
     if (tell) n->told_progress = now;
     if (tell) node_changed(n);
 }
@@ -200,6 +221,7 @@ static void hold_on_exit(void *user, struct stage_child *c, const struct err *wh
     if (why->code != ERR_OK) log_warn("node", "stage %u of %s is gone: %s", o->stage, o->instance, why->text);
     calls_child_lost(n, c, why);
     if (why->code != ERR_OK) hold_report(n, o, NULL, why);
+    hold_share_room(n, c, 0);
     node_changed(n);
 }
 

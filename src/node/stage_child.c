@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/pulse.h"
@@ -31,6 +32,7 @@ struct stage_child {
     struct io_timer *beat;   /* looks at its pulse */
     struct pulse pulse;
     bool exited;             /* reaped; what it wrote last may still be unread */
+    uint64_t room;           /* for its parked sequences, as told; 0 at the start */
     uint64_t asked;          /* requests since it was started */
     clock_us asked_at;
     struct err why;          /* why it ended, if it said so */
@@ -228,6 +230,15 @@ void stage_child_send(struct stage_child *c, enum frame_type type, const void *p
     if (wire_link_send(c->link, &h, &part, len > 0, &e) == ERR_OK) return;
     if (e.code != ERR_CLOSED && !c->stopping) stage_child_give_up(c, &e);
     else stage_child_kill(c); /* it has ended, and says so itself */
+}
+
+void stage_child_set_room(struct stage_child *c, uint64_t bytes) {
+    uint8_t payload[8];
+    if (c->room == bytes) return;
+    c->room = bytes;
+    log_debug("node", "stage %u of %s: parked sequences may take %llu bytes", c->order.stage, c->order.instance, (unsigned long long)bytes);
+    bytes_put_u64(payload, bytes);
+    stage_child_send(c, FRAME_ROOM, payload, sizeof(payload));
 }
 
 void stage_child_ask(struct stage_child *c, enum frame_type type, const void *payload, size_t len) {

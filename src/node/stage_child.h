@@ -38,6 +38,8 @@ void stage_child_send(struct stage_child *c, enum frame_type type, const void *p
 /* The same, for a request to a head: it is counted. */
 void stage_child_ask(struct stage_child *c, enum frame_type type, const void *payload, size_t len);
 clock_us stage_child_asked(const struct stage_child *c, uint64_t *ret_count); /* when the last one came, how many there were */
+/* How many bytes its parked sequences may take; nothing is sent while that stays the same. */
+void stage_child_set_room(struct stage_child *c, uint64_t bytes);
 /* Ends it: finishes what runs if `drain`, and is killed after five seconds at the latest. on_exit follows. */
 void stage_child_stop(struct stage_child *c, bool drain);
 

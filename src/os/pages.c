@@ -7,19 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-uint64_t pages_available(void) {
-    static const char key[] = "MemAvailable:";
-    unsigned long long kib = 0;
-    char line[128];
-    FILE *f = fopen("/proc/meminfo", "re");
-    while (f && kib == 0 && fgets(line, sizeof(line), f))
-        if (strncmp(line, key, sizeof(key) - 1) == 0) kib = strtoull(line + sizeof(key) - 1, NULL, 10);
-    if (f) fclose(f);
-    if (kib > 0) return kib * 1024;
-    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
-}
-
 #ifdef __linux__
 #include <sys/mman.h>
 #include <sys/prctl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * How this process's memory lies in pages: huge ones where they pay, and none behind bytes that nobody looks at. Linux; elsewhere nothing
- * is done and nothing lost. And how many of them the machine has left. */
+ * is done and nothing lost. */
 #ifndef CARAVAN_OS_PAGES_H
 #define CARAVAN_OS_PAGES_H
 
@@ -19,8 +19,5 @@ void pages_huge(bool on);
 /* Gives the pages of all runs of PAGES_UNREAD of at least PAGES_UNREAD_LEAST bytes in private memory back to the system: they read as zeros
  * then. Only what has that content is touched, so other threads may go on. Returns how many bytes that were. */
 size_t pages_give_back(void);
-
-/* Bytes that can be had without swapping: MemAvailable of /proc/meminfo (proc(5)); elsewhere all physical memory. */
-uint64_t pages_available(void);
 
 #endif

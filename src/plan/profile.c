@@ -12,9 +12,9 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "os/pages.h"
 #include "engine/measure.h"
 #include "engine/runtime.h"
+#include "os/machine.h"
 
 #define QUIET    0.8 /* of all cores */
 #define IDLE     0.2  /* processes a core */
@@ -22,7 +22,7 @@
 enum { DISK_PROBE = 32 << 20, MAX_FILE = 1 << 20, MOST_TRIES = 6 };
 
 uint64_t profile_memory_offer(void) {
-    uint64_t available = pages_available(), reserve = available / 8;
+    uint64_t available = machine_memory_available(), reserve = available / 8;
     if (reserve < 256u << 20) reserve = 256u << 20;
     return available > reserve ? available - reserve : 0;
 }
@@ -32,12 +32,14 @@ uint64_t profile_memory_offer(void) {
 static void profile_devices(struct profile *p) {
     struct engine_device found[PROFILE_MAX_DEVICES];
     size_t n = engine_devices(found, PROFILE_MAX_DEVICES);
-    size_t at = (size_t)snprintf(p->hardware, sizeof(p->hardware), "%ld cores", sysconf(_SC_NPROCESSORS_ONLN));
+    size_t at = (size_t)snprintf(p->hardware, sizeof(p->hardware), "%u cores", machine_cores());
     for (size_t i = 0; i < n && i < PROFILE_MAX_DEVICES; i++) {
         if (strcmp(found[i].type, "accel") == 0) continue; /* a library that computes in RAM */
         struct profile_device *d = &p->devices[p->n_devices++];
         *d = (struct profile_device){
             .gpu = strcmp(found[i].type, "cpu") != 0, .memory_total = found[i].memory_total, .memory_free = found[i].memory_free};
+        if (!d->gpu && machine_memory() < d->memory_total) d->memory_total = machine_memory(); /* ggml does not look at containers */
+        if (!d->gpu && machine_memory_available() < d->memory_free) d->memory_free = machine_memory_available();
         snprintf(d->name, sizeof(d->name), "%.31s", found[i].name);
         snprintf(d->description, sizeof(d->description), "%.63s", found[i].description);
         if (at < sizeof(p->hardware) - 1)
@@ -78,7 +80,7 @@ static err_code profile_device_speed(struct profile_device *d, bool *ret_quiet, 
     double cpu = profile_cpu_s();
     clock_us start = clock_now();
     err_code code = engine_measure(d->name, 0, &speed, e);
-    double wall = (double)(clock_now() - start) / 1e6, cores = (double)sysconf(_SC_NPROCESSORS_ONLN);
+    double wall = (double)(clock_now() - start) / 1e6, cores = (double)machine_cores();
     if (!d->gpu && profile_cpu_s() - cpu < QUIET * wall * cores) *ret_quiet = false;
     d->bandwidth = speed.bandwidth;
     d->flops = speed.flops;

@@ -10,12 +10,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine/runtime.h"
 #include "io/sock.h"
-#include "wire/bounds.h"
+#include "os/machine.h"
 #include "stage/loop_priv.h"
+#include "wire/bounds.h"
 
 enum { MESSAGE_MAX = 1 << 20, FLUSH_MS = 1000, POWER_US = 10000000 /* how often the source of power is looked at */ };
 
@@ -45,6 +47,17 @@ static err_code set_phase(struct stage_loop *l, enum stage_phase phase, struct e
     return stage_loop_tell_state(l, e);
 }
 
+static void tell_room(struct stage_loop *l) {
+    if (l->engine_open && l->engine.ops->park_room != NULL) l->engine.ops->park_room(l->engine.self, l->park_room);
+}
+
+static err_code take_room(struct stage_loop *l, const uint8_t *payload, size_t len, struct err *e) {
+    if (len != 8) return err_set(e, ERR_PROTOCOL, "ROOM of %zu bytes", len);
+    l->park_room = bytes_get_u64(payload);
+    tell_room(l);
+    return ERR_OK;
+}
+
 err_code stage_loop_read_local(struct stage_loop *l, bool wait, struct frame_header *h, const uint8_t **payload, int *ret_fd,
                                bool *ret_handled, struct err *e) {
     err_code code = wire_link_read(l->local, wait, h, payload, ret_fd, e);
@@ -52,8 +65,9 @@ err_code stage_loop_read_local(struct stage_loop *l, bool wait, struct frame_hea
         l->node_gone = code != ERR_BUSY;
         return code;
     }
-    *ret_handled = h->type == FRAME_DRAIN;
-    if (*ret_handled) {
+    *ret_handled = h->type == FRAME_DRAIN || h->type == FRAME_ROOM;
+    if (h->type == FRAME_ROOM) return take_room(l, *payload, h->payload_len, e);
+    if (h->type == FRAME_DRAIN) {
         l->draining = true;
         if (l->sched != NULL) sched_drain(l->sched);
         return set_phase(l, STAGE_DRAINING, e);
@@ -104,6 +118,7 @@ static err_code load(struct stage_loop *l, stage_open_fn open, void *user, struc
     err_code code = stage_loop_tell_state(l, e);
     if (code != ERR_OK || (code = open(user, &l->order, on_progress, l, &l->engine, e)) != ERR_OK) return code;
     l->engine_open = true;
+    tell_room(l);
     l->state.info = l->engine.info;
     l->state.progress = 100;
     l->state.fetch = (struct stage_fetch){0};
@@ -345,7 +360,7 @@ static err_code live(struct stage_loop *l, stage_open_fn open, void *user, struc
     stage_watch_links(l->watch, l->in, l->out);
     stage_loop_computes(l);
     if ((code = set_phase(l, STAGE_READY, e)) != ERR_OK) return code;
-    stage_spin_init(&l->spin, l->order.spin_us, l->order.load.n_threads, engine_runtime_cores());
+    stage_spin_init(&l->spin, l->order.spin_us, l->order.load.n_threads, machine_cores());
     return work(l, e);
 }
 

@@ -21,6 +21,7 @@ struct stage_loop {
     struct stage_state state;
     struct engine engine;
     bool engine_open;
+    uint64_t park_room;         /* bytes for parked sequences, as the node last said */
     struct stage *stage;
     struct sched *sched;        /* the head's */
     struct draft *draft;        /* NULL: none */

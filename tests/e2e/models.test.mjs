@@ -54,6 +54,11 @@ await run({
         assert.match((await cli(node, 'models')).stdout, /one .*ready.* on m1/)
         assert.match((await cli(node, 'rm', 'one', '--yes')).stderr, /is loaded; unload it first/)
         assert.match((await cli(node, 'rm', 'one')).stderr, /needs a yes/)
+        // What is offered and not used may be taken by kept sequences: the same by each stage, less with each stage, never more than there is.
+        const rooms = () => [...node.logText().matchAll(/parked sequences may take (\d+) bytes/g)].map((m) => Number(m[1]))
+        const taken = (await node.status()).nodes[0].stages.reduce((sum, s) => sum + s.bytes, 0)
+        assert(2 * rooms().at(-1) + taken <= 512 * 2 ** 20 && rooms()[0] > 2 * rooms().at(-1), `${rooms()} beside ${taken}`)
+        assert(rooms().at(-1) > 100 * 2 ** 20, `${rooms()}`)
         const pids = node.stages()
         assert.equal(pids.length, 2)
         pids.forEach((pid) => assert(memory(pid) > one.bytes / 2))

@@ -246,6 +246,11 @@ static void expect_close(const float *a, float *b) {
     free(b);
 }
 
+/* Room for what is parked, in each slice. */
+static void room(struct fixture_chain *c, uint64_t bytes) {
+    for (uint32_t i = 0; i < c->n; i++) c->part[i].ops->park_room(c->part[i].self, bytes);
+}
+
 static void park(struct fixture_chain *c, uint32_t seq) {
     const struct engine_op op = {ENGINE_OP_PARK, seq, 0, 0, -1};
     fixture_ok(fixture_apply(c, &op, 1, &fixture_err));
@@ -260,6 +265,7 @@ static void parked_sequences_are_still_there(void **state) {
     const struct engine_op back = {ENGINE_OP_RM, 0, 0, 12, -1}, copy = {ENGINE_OP_CP, 0, 3, 0, 12}, part = {ENGINE_OP_CP, 0, 3, 0, 8};
     const struct engine_op close = {ENGINE_OP_CLOSE, 0, 0, 0, -1};
     int32_t tokens[32];
+    room(&c, UINT64_MAX);
     make_tokens(tokens, 32, 3);
     free(logits_after(&c, tokens, 12, 0, 0));
     float *next = logits_after(&c, tokens + 12, 1, 0, 12);
@@ -292,6 +298,45 @@ static void parked_sequences_are_still_there(void **state) {
     fixture_chain_close(&c);
 }
 
+/* All that is parked takes no more than the room that was given, and less when that becomes less; nothing is lost by it. */
+static void what_is_parked_stays_within_its_room(void **state) {
+    (void)state;
+    struct engine_load load = fixture_load();
+    struct fixture_chain c = fixture_whole(&model, &load);
+    const struct slice *s = c.part[0].self;
+    const struct engine_op back = {ENGINE_OP_RM, 0, 0, 12, -1};
+    int32_t tokens[16];
+    make_tokens(tokens, 16, 3);
+    free(logits_after(&c, tokens, 12, 0, 0));
+    float *next = logits_after(&c, tokens + 12, 1, 0, 12);
+    fixture_ok(fixture_apply(&c, &back, 1, &fixture_err));
+    for (uint16_t seq = 1; seq < 3; seq++) free(logits_after(&c, tokens, 12, seq, 0));
+    park(&c, 0); /* until room is given, there is none */
+    assert_int_equal(last_cell(&c, 0), 11);
+    room(&c, UINT64_MAX);
+    park(&c, 0);
+    uint64_t one = s->park_used; /* each of the three takes as much */
+    assert_true(one > 0);
+    for (uint32_t n = 0; n < 3; n++) {
+        room(&c, n * one + one - 1);
+        for (uint32_t seq = 0; seq < 3; seq++) park(&c, seq);
+        assert_int_equal(s->park_used, n * one);
+        assert_int_equal(s->n_parked, n);
+    }
+    room(&c, 3 * one);
+    for (uint32_t seq = 0; seq < 3; seq++) park(&c, seq);
+    assert_int_equal(s->park_used, 3 * one);
+    room(&c, one);
+    assert_int_equal(s->n_parked, 1);
+    assert_int_equal(last_cell(&c, 0), 11); /* back in the cells */
+    room(&c, 0);
+    assert_int_equal(s->park_used, 0);
+    for (uint32_t seq = 0; seq < 3; seq++) assert_int_equal(last_cell(&c, seq), 11);
+    expect_same(next, logits_after(&c, tokens + 12, 1, 0, 12), true);
+    free(next);
+    fixture_chain_close(&c);
+}
+
 /* A stream of cells of its own is in nobody's way. */
 static void nothing_is_parked_when_exact(void **state) {
     (void)state;
@@ -299,6 +344,7 @@ static void nothing_is_parked_when_exact(void **state) {
     load.exact = true;
     struct fixture_chain c = fixture_whole(&model, &load);
     int32_t tokens[12];
+    room(&c, UINT64_MAX);
     make_tokens(tokens, 12, 3);
     free(logits_after(&c, tokens, 12, 0, 0));
     park(&c, 0);
@@ -625,6 +671,7 @@ int main(void) {
         cmocka_unit_test(sequence_operations_work_when_exact),
         cmocka_unit_test(parked_sequences_are_still_there),
         cmocka_unit_test(nothing_is_parked_when_exact),
+        cmocka_unit_test(what_is_parked_stays_within_its_room),
         cmocka_unit_test(samplers_see_their_sequence),
         cmocka_unit_test(history_follows_the_operations),
         cmocka_unit_test(bad_samplings_are_refused),

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ * How much of this machine the process may use: the machine's own memory and cores, or less where a container sets limits (os/cgroup.h)
+ * or processors are closed to it. Blocking, some system files are read; any thread. */
+#ifndef CARAVAN_OS_MACHINE_H
+#define CARAVAN_OS_MACHINE_H
+
+#include <stdint.h>
+
+uint64_t machine_memory(void); /* bytes in all */
+/* Bytes that can be had without swapping: MemAvailable of /proc/meminfo (proc(5)), elsewhere all physical memory; and no more than what is
+ * left in the container. */
+uint64_t machine_memory_available(void);
+/* Cores, at least 1: the processors that are open to this process, and no more than their time is shared out to it, to the nearest. */
+uint32_t machine_cores(void);
+
+#endif
