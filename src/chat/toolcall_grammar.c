@@ -59,7 +59,7 @@ static void append_renamed(struct buf *out, const char *grammar, const char *pre
 err_code gbnf_schema(struct buf *out, yyjson_val *schema, const char *prefix, uint64_t *budget, struct err *e) {
     const struct schema_options options = {.closed = true, .budget = budget};
     struct buf text;
-    buf_init(&text, ENGINE_MAX_GRAMMAR);
+    buf_init(&text, GBNF_MAX_TEXT);
     err_code code = ERR_OK;
     if (schema != NULL) code = schema_to_gbnf(schema, &options, &text, e);
     else schema_any_object(&text);
@@ -245,8 +245,8 @@ static err_code append_grammar(struct buf *out, const struct toolcall_wish *w, b
     struct buf names, afters;
     size_t n = 0;
     uint64_t budget = SCHEMA_BUDGET;
-    buf_init(&names, ENGINE_MAX_GRAMMAR);
-    buf_init(&afters, ENGINE_MAX_GRAMMAR);
+    buf_init(&names, GBNF_MAX_TEXT);
+    buf_init(&afters, GBNF_MAX_TEXT);
     err_code code = ERR_OK;
     append_root(out, w);
     buf_append_str(out, "ws ::= [ \\t\\n]{0,4}\n");
@@ -282,7 +282,7 @@ static void set_lazy(const struct toolcall_wish *w, struct engine_lazy *lazy) {
 
 err_code toolcall_grammar_make(const struct toolcall_wish *w, struct engine_sampling *p, struct err *e) {
     struct buf text;
-    buf_init(&text, ENGINE_MAX_GRAMMAR);
+    buf_init(&text, GBNF_MAX_TEXT);
     err_code code = append_grammar(&text, w, false, e);
     if (code == ERR_LIMIT) { /* too much for the schemas: then at least the names and JSON */
         buf_clear(&text);

@@ -10,10 +10,12 @@
 #include "engine/philox.h"
 #include "engine/sampler_priv.h"
 #include "engine/vocab.h"
+#include "grammar/match.h"
 
 struct engine_scratch {
     uint32_t n_vocab;
     llama_token_data *data;
+    struct match_pieces *pieces; /* for grammars; NULL until one needs them */
 };
 
 struct engine_sampler {
@@ -36,7 +38,9 @@ struct engine_scratch *engine_scratch_create(uint32_t n_vocab) {
 }
 
 void engine_scratch_free(struct engine_scratch *s) {
-    if (s != NULL) free(s->data);
+    if (s == NULL) return;
+    match_pieces_free(s->pieces);
+    free(s->data);
     free(s);
 }
 
@@ -171,7 +175,8 @@ static int32_t draw_token(struct engine_sampler *s, struct engine_scratch *scrat
     llama_token_data_array c;
     fill(scratch, logits, &c);
     if (s->bias != NULL) llama_sampler_apply(s->bias, &c);
-    if (constrained) sampler_grammar_filter(s->grammar, &c);
+    if (constrained && scratch->pieces == NULL) scratch->pieces = sampler_grammar_pieces(s->vocab);
+    if (constrained) sampler_grammar_filter(s->grammar, scratch->pieces, &c);
     if (s->history != NULL) llama_sampler_apply(s->history, &c);
     *ret_any = c.data[sampler_best(&c)].logit != -INFINITY;
     return *ret_any ? choose(s, &c, pos, constrained ? SAMPLER_REDRAW : SAMPLER_DRAW) : -1;
@@ -188,6 +193,8 @@ static err_code pick_token(struct engine_sampler *s, struct engine_scratch *scra
         s->mu = mu;
         token = draw_token(s, scratch, logits, pos, true, &any);
     }
+    err_code code = s->grammar != NULL ? sampler_grammar_failed(s->grammar, e) : ERR_OK;
+    if (code != ERR_OK) return code;
     if (!any) return err_set(e, ERR_INVALID, "grammar and logit bias leave no token at position %d", pos + 1);
     *ret = token;
     return ERR_OK;

@@ -5,142 +5,151 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "grammar/gbnf.h"
-#include "engine/runtime.h"
 #include "engine/sampler_priv.h"
 #include "engine/trigger.h"
 #include "engine/vocab.h"
+#include "grammar/gbnf.h"
+#include "grammar/match.h"
 
 struct sampler_grammar {
     const struct llama_vocab *vocab;
     uint32_t n_vocab;
-    struct llama_sampler *grammar;
+    struct program *program;
+    struct match *match;
     uint32_t from;                  /* position of the first token it sees, 0: not known yet */
     int32_t at;                     /* next position it has not seen */
     struct engine_lazy lazy;        /* owned copy */
     struct engine_trigger trigger;
-    bool waiting;
-    struct buf text, rest;          /* of the token in question; what it has behind the word */
+    bool waiting, ended;
+    struct buf text;                /* of the token in question */
 };
 
 enum { MAX_TOKEN_TEXT = 4096 };
+
+/* ---- life ---- */
+
+static int32_t token_written(void *user, const char *text, size_t len) {
+    const struct llama_vocab *vocab = user;
+    int32_t *tokens = NULL, found;
+    size_t n = 0;
+    if (engine_vocab_tokenize(vocab, text, len, false, true, &tokens, &n, NULL) != ERR_OK) return -1;
+    found = n == 1 ? tokens[0] : -1;
+    free(tokens);
+    return found;
+}
+
+static void begin_again(struct sampler_grammar *g) {
+    match_reset(g->match);
+    engine_trigger_init(&g->trigger, &g->lazy);
+    g->waiting = g->lazy.n_triggers > 0;
+    g->ended = false;
+}
 
 err_code sampler_grammar_create(const struct llama_vocab *vocab, const struct engine_sampling *p, struct sampler_grammar **ret,
                                 struct err *e) {
     *ret = NULL;
     if (p->grammar == NULL) return ERR_OK;
     if (!engine_vocab_usable(vocab)) return err_set(e, ERR_UNSUPPORTED, "a grammar needs a tokenizer, and the model has none");
-    err_code code = gbnf_check(p->grammar, e);
-    if (code != ERR_OK) return code;
-    engine_runtime_clear();
-    struct llama_sampler *grammar = llama_sampler_init_grammar(vocab, p->grammar, "root");
-    if (grammar == NULL) {
-        const char *why = engine_runtime_complaint();
-        return err_set(e, ERR_INVALID, "grammar: %s", *why != '\0' ? why : "libllama refuses it");
-    }
     struct sampler_grammar *g = MEM_NEW(struct sampler_grammar);
+    buf_init(&g->text, MAX_TOKEN_TEXT);
+    engine_lazy_copy(&p->lazy, &g->lazy);
     g->vocab = vocab;
     g->n_vocab = engine_vocab_size(vocab);
-    g->grammar = grammar;
     g->from = p->generated_from;
     g->at = (int32_t)p->generated_from;
-    engine_lazy_copy(&p->lazy, &g->lazy);
-    engine_trigger_init(&g->trigger, &g->lazy);
-    g->waiting = g->lazy.n_triggers > 0;
-    buf_init(&g->text, MAX_TOKEN_TEXT);
-    buf_init(&g->rest, MAX_TOKEN_TEXT);
+    err_code code = gbnf_compile(p->grammar, token_written, (void *)(uintptr_t)vocab, &g->program, e);
+    if (code == ERR_OK) code = match_create(g->program, &g->match, e);
+    if (code != ERR_OK) {
+        sampler_grammar_free(g);
+        return code;
+    }
+    begin_again(g);
     *ret = g;
     return ERR_OK;
 }
 
 void sampler_grammar_free(struct sampler_grammar *g) {
     if (g == NULL) return;
-    llama_sampler_free(g->grammar);
+    match_free(g->match);
+    program_free(g->program);
     engine_lazy_done(&g->lazy);
     buf_done(&g->text);
-    buf_done(&g->rest);
     free(g);
 }
 
-/* ---- text into the grammar ---- */
+err_code sampler_grammar_failed(const struct sampler_grammar *g, struct err *e) { return match_failed(g->match, e); }
 
-static bool grammar_allows(struct llama_sampler *grammar, int32_t token) {
-    llama_token_data one = {token, 0, 0};
-    llama_token_data_array c = {&one, 1, -1, false};
-    llama_sampler_apply(grammar, &c);
-    return one.logit != -INFINITY;
-}
+/* ---- a lazy one ---- */
 
-/* The longest token that the text begins with; -1: none. */
-static int32_t longest_token(struct sampler_grammar *g, const char *text, size_t len, size_t *ret_len) {
-    int32_t best = -1;
-    *ret_len = 0;
-    for (int32_t t = 0; t < (int32_t)g->n_vocab; t++) {
-        buf_clear(&g->text);
-        if (engine_vocab_piece(g->vocab, t, &g->text) || g->text.len > len || g->text.len <= *ret_len) continue;
-        if (memcmp(g->text.data, text, g->text.len) != 0) continue;
-        best = t;
-        *ret_len = g->text.len;
-    }
-    return best;
-}
-
-/* Does the grammar take this text? It is given to it in tokens, since libllama takes nothing else. */
-static bool grammar_takes(struct sampler_grammar *g, struct llama_sampler *grammar, const char *text, size_t len) {
-    for (size_t n; len > 0; text += n, len -= n) {
-        int32_t token = longest_token(g, text, len, &n);
-        if (token < 0 || !grammar_allows(grammar, token)) return false;
-        llama_sampler_accept(grammar, token);
-    }
-    return true;
-}
-
-/* What stands in g->rest, against a grammar that has seen nothing. */
-static bool rest_fits(struct sampler_grammar *g) {
-    if (g->rest.len == 0) return true;
-    struct llama_sampler *copy = llama_sampler_clone(g->grammar);
-    bool fits = copy != NULL && grammar_takes(g, copy, (const char *)g->rest.data, g->rest.len);
-    if (copy != NULL) llama_sampler_free(copy);
-    return fits;
-}
-
-/* Would the token, or does it, complete a word? Then g->rest is what it has behind it. */
-static bool fires(struct sampler_grammar *g, struct engine_trigger *trigger, int32_t token) {
+/* Would the token, or does it, complete a word? What it has behind the word is *ret_rest bytes at the end of g->text. */
+static bool fires(struct sampler_grammar *g, struct engine_trigger *trigger, size_t *ret_rest) {
     size_t used = 0;
-    buf_clear(&g->text);
-    buf_clear(&g->rest);
-    engine_vocab_piece(g->vocab, token, &g->text);
     if (!engine_trigger_push(trigger, (const char *)g->text.data, g->text.len, &used)) return false;
-    buf_append(&g->rest, g->text.data + used, g->text.len - used);
+    *ret_rest = g->text.len - used;
     return true;
+}
+
+static const char *end_of_text(const struct sampler_grammar *g, size_t len) { return (const char *)g->text.data + g->text.len - len; }
+
+static bool waiting_allows(struct sampler_grammar *g) {
+    struct engine_trigger copy = g->trigger;
+    size_t rest = 0;
+    return !fires(g, &copy, &rest) || rest == 0 || match_allows(g->match, -1, end_of_text(g, rest), rest);
+}
+
+static void waiting_accept(struct sampler_grammar *g) {
+    size_t rest = 0;
+    if (!fires(g, &g->trigger, &rest)) return;
+    g->waiting = false;
+    if (rest > 0) match_accept(g->match, -1, end_of_text(g, rest), rest);
 }
 
 /* ---- tokens ---- */
 
+static void take_text(struct sampler_grammar *g, int32_t token) {
+    buf_clear(&g->text);
+    engine_vocab_piece(g->vocab, token, &g->text);
+}
+
 bool sampler_grammar_allows(struct sampler_grammar *g, int32_t token) {
-    if (!g->waiting) return grammar_allows(g->grammar, token);
-    struct engine_trigger copy = g->trigger;
-    return !fires(g, &copy, token) || rest_fits(g);
+    take_text(g, token);
+    if (g->waiting) return waiting_allows(g);
+    if (engine_vocab_is_end(g->vocab, token)) return g->ended || match_may_end(g->match);
+    return match_allows(g->match, token, (const char *)g->text.data, g->text.len);
 }
 
-void sampler_grammar_filter(struct sampler_grammar *g, llama_token_data_array *c) {
-    if (!g->waiting) {
-        llama_sampler_apply(g->grammar, c);
-        return;
+struct match_pieces *sampler_grammar_pieces(const struct llama_vocab *vocab) {
+    uint32_t n_vocab = engine_vocab_size(vocab), n = 0;
+    struct match_piece *list = mem_calloc(n_vocab, sizeof *list);
+    struct buf texts;
+    buf_init(&texts, SIZE_MAX - 1);
+    for (int32_t t = 0; t < (int32_t)n_vocab; t++) {
+        size_t start = texts.len;
+        if (engine_vocab_is_end(vocab, t)) continue;
+        engine_vocab_piece(vocab, t, &texts);
+        if (texts.len > start) list[n++] = (struct match_piece){.len = texts.len - start, .token = t};
     }
-    for (size_t i = 0; i < c->size; i++)
-        if (!sampler_grammar_allows(g, c->data[i].id)) c->data[i].logit = -INFINITY;
+    const char *at = (const char *)texts.data;
+    for (uint32_t i = 0; i < n; at += list[i++].len) list[i].text = at;
+    struct match_pieces *pieces = match_pieces_create(list, n, n_vocab);
+    free(list);
+    buf_done(&texts);
+    return pieces;
 }
 
-static void accept_token(struct sampler_grammar *g, int32_t token) {
-    if (!g->waiting) {
-        llama_sampler_accept(g->grammar, token);
+void sampler_grammar_filter(struct sampler_grammar *g, const struct match_pieces *pieces, llama_token_data_array *c) {
+    if (g->waiting) {
+        for (size_t i = 0; i < c->size; i++)
+            if (!sampler_grammar_allows(g, c->data[i].id)) c->data[i].logit = -INFINITY;
         return;
     }
-    if (!fires(g, &g->trigger, token)) return;
-    g->waiting = false;
-    struct buf rest = g->rest; /* grammar_takes uses g->text only */
-    grammar_takes(g, g->grammar, (const char *)rest.data, rest.len);
+    bool *allowed = mem_calloc(g->n_vocab, sizeof *allowed), end = g->ended || match_may_end(g->match);
+    match_filter(g->match, pieces, allowed);
+    for (size_t i = 0; i < c->size; i++) {
+        int32_t token = c->data[i].id;
+        if (!(engine_vocab_is_end(g->vocab, token) ? end : allowed[token])) c->data[i].logit = -INFINITY;
+    }
+    free(allowed);
 }
 
 err_code sampler_grammar_see(struct sampler_grammar *g, const int32_t *history, int32_t pos, struct err *e) {
@@ -149,16 +158,18 @@ err_code sampler_grammar_see(struct sampler_grammar *g, const int32_t *history, 
         g->at = pos + 1;
     }
     if (g->at > pos + 1) { /* positions were taken back */
-        llama_sampler_reset(g->grammar);
-        engine_trigger_init(&g->trigger, &g->lazy);
-        g->waiting = g->lazy.n_triggers > 0;
+        begin_again(g);
         g->at = (int32_t)g->from;
     }
-    for (; g->at <= pos; g->at++) { /* libllama aborts on a token that the grammar forbids, so each is asked about first */
+    for (; g->at <= pos; g->at++) {
         int32_t token = history[g->at];
-        if (token < 0 || (uint32_t)token >= g->n_vocab || !sampler_grammar_allows(g, token))
-            return err_set(e, ERR_INVALID, "the generated token %d at position %d breaks the grammar", token, g->at);
-        accept_token(g, token);
+        bool fits = token >= 0 && (uint32_t)token < g->n_vocab && sampler_grammar_allows(g, token);
+        err_code code = sampler_grammar_failed(g, e);
+        if (code != ERR_OK) return code;
+        if (!fits) return err_set(e, ERR_INVALID, "the generated token %d at position %d breaks the grammar", token, g->at);
+        if (g->waiting) waiting_accept(g);
+        else if (engine_vocab_is_end(g->vocab, token)) g->ended = true;
+        else match_accept(g->match, token, (const char *)g->text.data, g->text.len);
     }
     return ERR_OK;
 }

@@ -37,6 +37,7 @@ void sampler_top(const float *logits, uint32_t n, double log_sum, uint32_t n_top
 
 /* The grammar of a sequence (sampler_grammar.c). create: *ret is NULL where p has none; ERR_INVALID: a bad one. */
 struct sampler_grammar;
+struct match_pieces;
 err_code sampler_grammar_create(const struct llama_vocab *vocab, const struct engine_sampling *p, struct sampler_grammar **ret,
                                 struct err *e);
 void sampler_grammar_free(struct sampler_grammar *g); /* NULL is fine */
@@ -44,6 +45,10 @@ void sampler_grammar_free(struct sampler_grammar *g); /* NULL is fine */
 err_code sampler_grammar_see(struct sampler_grammar *g, const int32_t *history, int32_t pos, struct err *e);
 /* May this token come next? The filter takes out of c all that may not. */
 bool sampler_grammar_allows(struct sampler_grammar *g, int32_t token);
-void sampler_grammar_filter(struct sampler_grammar *g, llama_token_data_array *c);
+void sampler_grammar_filter(struct sampler_grammar *g, const struct match_pieces *pieces, llama_token_data_array *c);
+/* ERR_LIMIT: the last answer means nothing, the grammar needed too much work. */
+err_code sampler_grammar_failed(const struct sampler_grammar *g, struct err *e);
+/* What the filter needs of a vocabulary; match_pieces_free. */
+struct match_pieces *sampler_grammar_pieces(const struct llama_vocab *vocab);
 
 #endif

@@ -1,15 +1,24 @@
 /* SPDX-License-Identifier: MIT
- * Checks a grammar in GBNF before libllama sees it: libllama says what is wrong only on standard error, and a client deserves better.
- * Grammar of GBNF: llama.cpp, grammars/README.md. What passes here may still be refused there (left recursion, sizes). Pure, any thread. */
+ * Grammars in GBNF (llama.cpp, grammars/README.md), compiled to a small program that match.h runs. Compiling takes time and memory linear
+ * in the text: repetitions are counted, not copied. Any thread. */
 #ifndef CARAVAN_GRAMMAR_GBNF_H
 #define CARAVAN_GRAMMAR_GBNF_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include "base/err.h"
+#include "grammar/program.h"
 
-enum { ENGINE_MAX_GRAMMAR = 256 * 1024, ENGINE_MAX_GRAMMAR_DEPTH = 64, ENGINE_MAX_GRAMMAR_REPEAT = 2000 };
+enum { GBNF_MAX_TEXT = 256 * 1024, GBNF_MAX_DEPTH = 64, GBNF_MAX_REPEAT = 1000000000 };
 
-/* ERR_INVALID: "grammar: line 3, column 7: expected ...", an unknown rule, no rule "root".
- * ERR_LIMIT: too long, too deep, too many rules, too often repeated. */
+/* The number of the token that is written so ("<|im_end|>"); negative: the vocabulary has none. */
+typedef int32_t (*gbnf_token_fn)(void *user, const char *text, size_t len);
+
+/* token: for <word> elements; NULL: any word will do (for a program that is never run). ERR_INVALID: "grammar: line 3, column 7: expected
+ * ...", an unknown rule or token, left recursion, no rule "root". ERR_LIMIT: too long, too deep, too often repeated. */
+err_code gbnf_compile(const char *text, gbnf_token_fn token, void *user, struct program **ret, struct err *e);
+/* Would gbnf_compile take it? */
 err_code gbnf_check(const char *text, struct err *e);
 
 #endif

@@ -311,7 +311,7 @@ static err_code write_rule(struct schema *s, int rule, const struct schema_set *
     struct buf out;
     size_t item;
     unsigned flag;
-    buf_init(&out, ENGINE_MAX_GRAMMAR);
+    buf_init(&out, GBNF_MAX_TEXT);
     yyjson_val *list = next_alternatives(set, &item, &flag);
     err_code code;
     *ret_any = false;
@@ -335,7 +335,7 @@ static err_code write_rule(struct schema *s, int rule, const struct schema_set *
     if (code == ERR_OK && (out.failed || s->text.failed)) {
         yyjson_val *at = set->n > 0 ? set->items[0].v : s->root;
         bool listed = yyjson_obj_get(at, "enum") != NULL;
-        code = schema_fail(s, ERR_LIMIT, at, "%sthe grammar is longer than %d bytes", listed ? "\"enum\": " : "", ENGINE_MAX_GRAMMAR);
+        code = schema_fail(s, ERR_LIMIT, at, "%sthe grammar is longer than %d bytes", listed ? "\"enum\": " : "", GBNF_MAX_TEXT);
     }
     buf_done(&out);
     return code;
@@ -419,7 +419,7 @@ err_code schema_to_gbnf(yyjson_val *schema, const struct schema_options *options
     struct schema s = {.root = schema, .closed = options->closed, .max_work = budget < SCHEMA_MAX_WORK ? budget : SCHEMA_MAX_WORK, .e = e};
     struct schema_set set = {0};
     int root = SCHEMA_NEVER;
-    buf_init(&s.text, ENGINE_MAX_GRAMMAR);
+    buf_init(&s.text, GBNF_MAX_TEXT);
     err_code code = schema_add(&s, &set, schema);
     if (code == ERR_OK) code = schema_compile(&s, &set, &root);
     if (code == ERR_OK && root == SCHEMA_NEVER) code = err_set(e, ERR_INVALID, "schema: nothing fits it");
@@ -429,7 +429,7 @@ err_code schema_to_gbnf(yyjson_val *schema, const struct schema_options *options
         buf_printf(&s.text, "root ::= s%d\n", root);
         schema_write_generic(&s.text);
         if (s.text.failed || !buf_reserve(out, s.text.len))
-            code = err_set(e, ERR_LIMIT, "schema: the grammar is longer than %d bytes", ENGINE_MAX_GRAMMAR);
+            code = err_set(e, ERR_LIMIT, "schema: the grammar is longer than %d bytes", GBNF_MAX_TEXT);
         else buf_append(out, s.text.data, s.text.len);
     }
     if (options->budget != NULL) *options->budget = budget > s.work ? budget - s.work : 0;

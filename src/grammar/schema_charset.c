@@ -93,7 +93,7 @@ static void write_bar(struct buf *out, int *count) {
 bool schema_charset_write(const struct schema_charset *set, struct buf *out) {
     struct buf list;
     int count = 0;
-    buf_init(&list, ENGINE_MAX_GRAMMAR);
+    buf_init(&list, GBNF_MAX_TEXT);
     buf_append_byte(&list, '[');
     for (size_t i = 0; i < set->n; i++) write_plain(&list, set->range[i].first, set->range[i].last);
     if (list.len > 1) {

@@ -157,7 +157,7 @@ static void write_bar(struct buf *out, bool *any) {
 /* The digit c, then what p allows; false (and nothing written) when p allows nothing. */
 static bool write_then(struct buf *out, char c, struct span p, bool *any) {
     struct buf tail;
-    buf_init(&tail, ENGINE_MAX_GRAMMAR);
+    buf_init(&tail, GBNF_MAX_TEXT);
     bool more = write_tail(&tail, p), end = may_end(p);
     if (more || end) {
         write_bar(out, any);
@@ -209,7 +209,7 @@ static bool write_tail(struct buf *out, struct span p) {
 /* The whole number w with decimals within p. */
 static void write_point(struct buf *out, uint64_t w, struct span p, bool *any) {
     struct buf tail;
-    buf_init(&tail, ENGINE_MAX_GRAMMAR);
+    buf_init(&tail, GBNF_MAX_TEXT);
     bool more = write_tail(&tail, p), end = may_end(p);
     if (more || end) {
         write_bar(out, any);
@@ -263,7 +263,7 @@ bool schema_write_number(bool whole, const struct schema_bound *low, const struc
     if (!low_negative) return any;
     struct buf minus;
     bool some = false;
-    buf_init(&minus, ENGINE_MAX_GRAMMAR);
+    buf_init(&minus, GBNF_MAX_TEXT);
     write_positive(&minus, whole, high_negative ? high : &above_zero, low->set ? low : NULL, &some);
     if (some) {
         write_bar(out, &any);

@@ -117,7 +117,7 @@ static err_code write_names(struct schema *s, const struct property *const *firs
     struct schema_charset others = {0};
     struct buf out;
     bool ends_here = false;
-    buf_init(&out, ENGINE_MAX_GRAMMAR);
+    buf_init(&out, GBNF_MAX_TEXT);
     err_code code = schema_extra(s, ret);
     if (code == ERR_OK && at > 256)
         code = schema_fail(s, ERR_LIMIT, s->root, "a property's name longer than 256 bytes beside additional ones");
@@ -272,7 +272,7 @@ static err_code write_declared(struct schema *s, int rule, const struct schema_s
         *ret_any = true;
         code = write_rests(s, p, additional, rests);
         struct buf members;
-        buf_init(&members, ENGINE_MAX_GRAMMAR);
+        buf_init(&members, GBNF_MAX_TEXT);
         if (code == ERR_OK) write_members(p, rests, additional, may_be_empty, &members);
         buf_append(out, members.data, members.len);
         out->failed = out->failed || members.failed;
@@ -287,7 +287,7 @@ err_code schema_write_object(struct schema *s, int rule, const struct schema_set
     struct properties p = {.list = mem_calloc(SCHEMA_MAX_PROPERTIES, sizeof(*p.list))};
     struct buf additional;
     bool impossible = false;
-    buf_init(&additional, ENGINE_MAX_GRAMMAR);
+    buf_init(&additional, GBNF_MAX_TEXT);
     err_code code = compile_properties(s, set, &p);
     for (size_t i = 0; i < p.n && code == ERR_OK; i++) impossible = impossible || (p.list[i].required && p.list[i].rule == SCHEMA_NEVER);
     if (code == ERR_OK && !impossible) {

@@ -127,7 +127,7 @@ static void write_scalars(const struct schema_shape *shape, struct buf *out, siz
     if (!(shape->types & SCHEMA_NUMBER)) return;
     bool whole = !(shape->types & SCHEMA_DECIMAL);
     struct buf number;
-    buf_init(&number, ENGINE_MAX_GRAMMAR);
+    buf_init(&number, GBNF_MAX_TEXT);
     if (!shape->low.set && !shape->high.set) buf_append_str(&number, whole ? "integer" : "number");
     else schema_write_number(whole, &shape->low, &shape->high, &number);
     if (number.len > 0) {
@@ -151,7 +151,7 @@ static err_code write_container(struct schema *s, int rule, const struct schema_
     struct buf part;
     bool any = false;
     size_t needs = s->rules[rule].n_needs;
-    buf_init(&part, ENGINE_MAX_GRAMMAR);
+    buf_init(&part, GBNF_MAX_TEXT);
     err_code code = (type == SCHEMA_OBJECT ? schema_write_object : schema_write_array)(s, rule, set, shape, &part, &any);
     if (any) {
         write_bar(out, start);
@@ -179,7 +179,7 @@ err_code schema_write_shape(struct schema *s, int rule, const struct schema_set 
         if (code == ERR_OK && (shape->types & SCHEMA_STRING)) {
             struct buf part;
             bool any = false;
-            buf_init(&part, ENGINE_MAX_GRAMMAR);
+            buf_init(&part, GBNF_MAX_TEXT);
             code = write_string(s, set, shape, &part, &any);
             if (any) {
                 write_bar(out, start);

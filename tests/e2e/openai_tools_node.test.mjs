@@ -62,3 +62,17 @@ test('auto: an answer, of one kind or the other', async () => {
     const none = await client.chat.completions.create({ ...body, tool_choice: 'none', temperature: 0, max_tokens: 20 })
     assert.equal(none.choices[0].message.tool_calls, undefined)
 })
+
+// Ways through a grammar multiply where parts may be empty: a thousand are followed at once, and a million million are refused.
+test('grammars that go many ways: one is followed, one is refused, and nobody waits for them', async () => {
+    const complete = (grammar) => client.completions.create({ model, prompt: 'a', max_tokens: 40, temperature: 0, grammar })
+    const ways = `root ::=${' x'.repeat(40)}\nx ::=${' "a"?'.repeat(24)}`
+    const stacks = ['root ::= x0', ...Array.from({ length: 40 }, (_, i) => `x${i} ::= x${i + 1} "a" | x${i + 1} "b"`), 'x40 ::= "c"'].join('\n')
+    const others = Promise.all([1, 2].map((seed) => client.completions.create({ model, prompt: 'The llama', max_tokens: 30, seed })))
+    const [r, refused] = await Promise.all([complete(ways), complete(stacks).catch((e) => e)])
+    assert.match(r.choices[0].text, /^a*$/)
+    assert.equal(refused.status, 400)
+    assert.match(refused.message, /too many ways/)
+    for (const o of await others) assert(o.choices[0].text.length > 0)
+    await assert.rejects(complete('root ::= "a'), (e) => e.status === 400 && /not closed/.test(e.message))
+})

@@ -12,32 +12,32 @@
 
 enum { TEXT_BYTES = 150, MAX_TEXT = 1 << 16 };
 
-static void walk(const struct grammar_fixture *f, const char *grammar, yyjson_val *order, yyjson_mut_doc *doc, yyjson_mut_val *answer) {
+static void walk(const char *grammar, yyjson_val *order, yyjson_mut_doc *doc, yyjson_mut_val *answer) {
     uint64_t seed = yyjson_get_uint(yyjson_obj_get(order, "seed"));
     yyjson_mut_val *texts = yyjson_mut_obj_add_arr(doc, answer, "texts");
     for (uint64_t i = 0; i < yyjson_get_uint(yyjson_obj_get(order, "count")); i++) {
         struct buf text;
         buf_init(&text, MAX_TEXT);
-        if (grammar_walk(f, grammar, &seed, TEXT_BYTES, &text)) yyjson_mut_arr_add_strncpy(doc, texts, buf_cstr(&text), text.len);
+        if (grammar_walk(grammar, &seed, TEXT_BYTES, &text)) yyjson_mut_arr_add_strncpy(doc, texts, buf_cstr(&text), text.len);
         else yyjson_mut_arr_add_null(doc, texts); /* found no end */
         buf_done(&text);
     }
 }
 
-static void answer_line(const struct grammar_fixture *f, const char *line) {
+static void answer_line(const char *line) {
     struct err e = {0};
     struct buf grammar;
     yyjson_doc *doc = NULL;
     yyjson_mut_doc *out = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *answer = yyjson_mut_obj(out);
     yyjson_mut_doc_set_root(out, answer);
-    buf_init(&grammar, ENGINE_MAX_GRAMMAR);
+    buf_init(&grammar, GBNF_MAX_TEXT);
     err_code code = json_parse(line, strlen(line), &doc, &e);
     yyjson_val *order = yyjson_doc_get_root(doc);
     struct schema_options options = {.closed = yyjson_is_true(yyjson_obj_get(order, "closed"))};
     if (code == ERR_OK) code = schema_to_gbnf(yyjson_obj_get(order, "schema"), &options, &grammar, &e);
     if (code == ERR_OK) code = gbnf_check(buf_cstr(&grammar), &e);
-    if (code == ERR_OK) walk(f, buf_cstr(&grammar), order, out, answer);
+    if (code == ERR_OK) walk(buf_cstr(&grammar), order, out, answer);
     else yyjson_mut_obj_add_str(out, answer, "error", e.text);
     char *text = yyjson_mut_write(out, 0, NULL);
     puts(text);
@@ -48,12 +48,9 @@ static void answer_line(const struct grammar_fixture *f, const char *line) {
 }
 
 int main(void) {
-    struct grammar_fixture f;
     char *line = NULL;
     size_t cap = 0;
-    if (!grammar_fixture_open(&f)) return 1;
-    while (getline(&line, &cap, stdin) > 0) answer_line(&f, line);
+    while (getline(&line, &cap, stdin) > 0) answer_line(line);
     free(line);
-    grammar_fixture_close(&f);
     return 0;
 }

@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 1 || json_parse((const char *)data + 1, size - 1, &doc, &e) != ERR_OK) return 0;
     struct schema_options options = {.closed = data[0] & 1};
     struct buf grammar;
-    buf_init(&grammar, ENGINE_MAX_GRAMMAR);
+    buf_init(&grammar, GBNF_MAX_TEXT);
     clock_t start = clock();
     err_code code = schema_to_gbnf(yyjson_doc_get_root(doc), &options, &grammar, &e);
     if (clock() - start > 5 * CLOCKS_PER_SEC) abort();

@@ -502,7 +502,7 @@ static void bad_grammars_are_explained(void **state) {
         {"root ::= \"\"*", "nothing stands before this repetition"},
         {"root ::= \"a\" []+", "line 1, column 14: this character class is empty"},
         {"root ::= \"a\"{3,2}", "at most fewer than at least"},
-        {"root ::= \"a\"{9999}", "repeated more than"},
+        {"root ::= \"a\"{9999999999}", "repeated more than"},
         {"root ::= \"a\" ; \"b\"", "line 1, column 14: expected an element"},
         {"root ::= !x", "expected <token> after !"},
         {"root ::= <[12\nb", "token is not closed"},

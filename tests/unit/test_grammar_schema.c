@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * JSON Schema to grammar: for each keyword texts that must fit and texts that must not, on libllama's own grammar sampler; what is
+ * JSON Schema to grammar: for each keyword texts that must fit and texts that must not; what is
  * refused, and by which name; pathological schemas; texts generated under the grammar. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,11 +33,11 @@ struct row {
     const char *fits[MAX_TEXTS], *fails[MAX_TEXTS];
 };
 
-static void check_rows(const struct grammar_fixture *f, const struct row *rows, size_t n, bool closed) {
+static void check_rows(const struct row *rows, size_t n, bool closed) {
     struct buf grammar;
     struct err e;
     size_t wrong = 0;
-    buf_init(&grammar, ENGINE_MAX_GRAMMAR);
+    buf_init(&grammar, GBNF_MAX_TEXT);
     for (size_t i = 0; i < n; i++) {
         const struct row *r = &rows[i];
         if (compile(r->schema, closed, &grammar, &e) != ERR_OK) fail_msg("%s: %s", r->schema, e.text);
@@ -46,7 +46,7 @@ static void check_rows(const struct grammar_fixture *f, const struct row *rows, 
             bool should = k < MAX_TEXTS;
             const char *text = should ? r->fits[k] : r->fails[k - MAX_TEXTS];
             if (text == NULL) continue;
-            long fit = grammar_fit(f, buf_cstr(&grammar), text, strlen(text));
+            long fit = grammar_fit(buf_cstr(&grammar), text, strlen(text));
             if ((fit == (long)strlen(text) + 1) == should) continue;
             print_error("%s: %s: %s (%ld bytes fit)\n", r->schema, text, should ? "should fit" : "should not fit", fit);
             wrong++;
@@ -62,6 +62,7 @@ static void check_rows(const struct grammar_fixture *f, const struct row *rows, 
 #define STRING(limits)  TYPED("\"string\"," limits)
 
 static void numbers_keep_their_bounds(void **state) {
+    (void)state;
     static const struct row rows[] = {
         {INTEGER("\"minimum\":0"),
          {"0", "7", "10", "999999999999999999"},
@@ -96,10 +97,11 @@ static void numbers_keep_their_bounds(void **state) {
         {TYPED("\"number\""), {"0", "-1.5", "1e5", "1.5E-3", "123456789012345678"}, {".5", "1.", "01", "NaN", "1e", "--1"}},
         {TYPED("\"integer\""), {"0", "-12"}, {"1.0", "1e2", "a"}},
     };
-    check_rows(*state, rows, ARRAY_LEN(rows), false);
+    check_rows(rows, ARRAY_LEN(rows), false);
 }
 
 static void strings_keep_their_limits(void **state) {
+    (void)state;
     static const struct row rows[] = {
         {TYPED("\"string\""),
          {"\"\"", "\"a\"", "\"\\\"\\\\\\n\"", "\"\\u001f\"", "\"\xc3\xa9\xf0\x9f\xa6\x99\""},
@@ -126,10 +128,11 @@ static void strings_keep_their_limits(void **state) {
         {STRING("\"format\":\"uuid\""), {"\"123e4567-e89b-12d3-a456-426614174000\""}, {"\"123e4567e89b12d3a456426614174000\""}},
         {STRING("\"format\":\"duration\""), {"\"P1Y2M3DT4H5M6S\"", "\"PT1S\"", "\"P3W\""}, {"\"P\"", "\"PT\"", "\"P1S\""}},
     };
-    check_rows(*state, rows, ARRAY_LEN(rows), false);
+    check_rows(rows, ARRAY_LEN(rows), false);
 }
 
 static void objects_and_arrays_have_their_shape(void **state) {
+    (void)state;
     static const struct row rows[] = {
         {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":\"boolean\"},\"c\":{\"type\":\"null\"}},"
          "\"required\":[\"b\"],"
@@ -166,10 +169,11 @@ static void objects_and_arrays_have_their_shape(void **state) {
         {"{\"type\":\"array\",\"items\":{\"enum\":[\"a\",\"b\"]},\"uniqueItems\":false}", {"[]", "[\"a\",\"a\"]"}, {"[\"c\"]"}},
         {"{\"properties\":{\"a\":{\"type\":\"integer\"}}}", {"3", "\"x\"", "{\"a\":1}", "{\"b\":[]}"}, {"{\"a\":[]}"}},
     };
-    check_rows(*state, rows, ARRAY_LEN(rows), false);
+    check_rows(rows, ARRAY_LEN(rows), false);
 }
 
 static void values_are_chosen_from(void **state) {
+    (void)state;
     static const struct row rows[] = {
         {"{\"enum\":[\"a\\\"b\",1,null,[1,{\"x\":2}],true,\"\\u00e9\"]}",
          {"\"a\\\"b\"", "1", "null", "[1,{\"x\":2}]", "true", "\"\xc3\xa9\""},
@@ -208,11 +212,12 @@ static void values_are_chosen_from(void **state) {
          {"true"},
          {"1"}},
     };
-    check_rows(*state, rows, ARRAY_LEN(rows), false);
+    check_rows(rows, ARRAY_LEN(rows), false);
 }
 
 /* What people mean who write no additionalProperties and no type. */
 static void closed_schemas_allow_less(void **state) {
+    (void)state;
     static const struct row rows[] = {
         {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"}}}", {"{}", "{\"a\":1}"}, {"{\"b\":1}", "{\"a\":1,\"b\":1}"}},
         {"{\"properties\":{\"a\":{\"minimum\":3}},\"required\":[\"a\"]}", {"{\"a\":4}"}, {"1", "{\"a\":\"x\"}", "{\"a\":2}"}},
@@ -222,7 +227,7 @@ static void closed_schemas_allow_less(void **state) {
          {"{\"c\":1}"}},
         {"{\"type\":\"object\"}", {"{}", "{\"x\":1}"}, {"[]"}},
     };
-    check_rows(*state, rows, ARRAY_LEN(rows), true);
+    check_rows(rows, ARRAY_LEN(rows), true);
 }
 
 static const struct {
@@ -290,7 +295,7 @@ static void what_cannot_be_said_is_refused_by_name(void **state) {
     struct buf grammar;
     struct err e;
     (void)state;
-    buf_init(&grammar, ENGINE_MAX_GRAMMAR);
+    buf_init(&grammar, GBNF_MAX_TEXT);
     for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
         err_code code = compile(refusals[i].schema, false, &grammar, &e);
         if (code != refusals[i].code || strstr(e.text, refusals[i].name) == NULL || strstr(e.text, refusals[i].place) == NULL)
@@ -366,7 +371,7 @@ static void pathological_schemas_cost_little(void **state) {
     static const char *const names[] = {"", "48 schemas", "", "\"oneOf\"", "schema", "deeper than", "\"enum\"", "\"properties\"", ""};
     struct buf grammar;
     struct err e;
-    buf_init(&grammar, ENGINE_MAX_GRAMMAR);
+    buf_init(&grammar, GBNF_MAX_TEXT);
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         clock_t start = clock();
         err_code code = compile(texts[i], false, &grammar, &e);
@@ -388,16 +393,16 @@ static void what_is_generated_fits(void **state) {
         "\"mail\":{\"type\":\"string\",\"format\":\"email\"},\"tags\":{\"type\":\"array\",\"items\":{\"enum\":[\"x\",\"y\"]},"
         "\"maxItems\":3}},"
         "\"required\":[\"name\",\"age\",\"tags\"],\"additionalProperties\":false}";
-    const struct grammar_fixture *f = *state;
+    (void)state;
     struct buf grammar, text;
     struct err e;
     uint64_t seed = 42;
-    buf_init(&grammar, ENGINE_MAX_GRAMMAR);
+    buf_init(&grammar, GBNF_MAX_TEXT);
     buf_init(&text, 1 << 16);
     assert_int_equal(compile(schema, true, &grammar, &e), ERR_OK);
     for (int i = 0; i < 50; i++) {
         buf_clear(&text);
-        if (!grammar_walk(f, buf_cstr(&grammar), &seed, 200, &text)) fail_msg("no end: %s", buf_cstr(&text));
+        if (!grammar_walk(buf_cstr(&grammar), &seed, 200, &text)) fail_msg("no end: %s", buf_cstr(&text));
         yyjson_doc *doc = NULL;
         if (json_parse(buf_cstr(&text), text.len, &doc, &e) != ERR_OK) fail_msg("%s: %s", buf_cstr(&text), e.text);
         yyjson_val *root = yyjson_doc_get_root(doc), *age = yyjson_obj_get(root, "age");
@@ -411,10 +416,10 @@ static void what_is_generated_fits(void **state) {
 
 /* The longest strings that are allowed, and any object. */
 static void long_strings_are_counted(void **state) {
-    const struct grammar_fixture *f = *state;
+    (void)state;
     struct buf grammar, text;
     struct err e;
-    buf_init(&grammar, ENGINE_MAX_GRAMMAR);
+    buf_init(&grammar, GBNF_MAX_TEXT);
     buf_init(&text, 1 << 16);
     assert_int_equal(compile("{\"type\":\"string\",\"minLength\":2500,\"maxLength\":7000}", false, &grammar, &e), ERR_OK);
     for (size_t n = 2499; n <= 7001; n += n == 2499 || n == 7000 ? 1 : 4500) {
@@ -422,14 +427,14 @@ static void long_strings_are_counted(void **state) {
         buf_append_byte(&text, '"');
         for (size_t i = 0; i < n; i++) buf_append_byte(&text, 'a');
         buf_append_byte(&text, '"');
-        bool fits = grammar_fit(f, buf_cstr(&grammar), buf_cstr(&text), text.len) == (long)text.len + 1;
+        bool fits = grammar_fit(buf_cstr(&grammar), buf_cstr(&text), text.len) == (long)text.len + 1;
         assert_int_equal(fits, n >= 2500 && n <= 7000);
     }
     buf_clear(&grammar);
     schema_any_object(&grammar);
     assert_int_equal(gbnf_check(buf_cstr(&grammar), &e), ERR_OK);
-    assert_int_equal(grammar_fit(f, buf_cstr(&grammar), "{\"a\":[1,{}]}", 12), 13);
-    assert_int_equal(grammar_fit(f, buf_cstr(&grammar), "[1]", 3), 0);
+    assert_int_equal(grammar_fit(buf_cstr(&grammar), "{\"a\":[1,{}]}", 12), 13);
+    assert_int_equal(grammar_fit(buf_cstr(&grammar), "[1]", 3), 0);
     buf_done(&text);
     buf_done(&grammar);
 }
@@ -462,24 +467,17 @@ static void schemas_share_a_budget(void **state) {
 }
 
 int main(void) {
-    struct grammar_fixture f;
-    if (!grammar_fixture_open(&f)) {
-        print_error("libllama refuses the vocabulary\n");
-        return 1;
-    }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_prestate(numbers_keep_their_bounds, &f),
-        cmocka_unit_test_prestate(strings_keep_their_limits, &f),
-        cmocka_unit_test_prestate(objects_and_arrays_have_their_shape, &f),
-        cmocka_unit_test_prestate(values_are_chosen_from, &f),
-        cmocka_unit_test_prestate(closed_schemas_allow_less, &f),
+        cmocka_unit_test(numbers_keep_their_bounds),
+        cmocka_unit_test(strings_keep_their_limits),
+        cmocka_unit_test(objects_and_arrays_have_their_shape),
+        cmocka_unit_test(values_are_chosen_from),
+        cmocka_unit_test(closed_schemas_allow_less),
         cmocka_unit_test(what_cannot_be_said_is_refused_by_name),
         cmocka_unit_test(pathological_schemas_cost_little),
         cmocka_unit_test(schemas_share_a_budget),
-        cmocka_unit_test_prestate(what_is_generated_fits, &f),
-        cmocka_unit_test_prestate(long_strings_are_counted, &f),
+        cmocka_unit_test(what_is_generated_fits),
+        cmocka_unit_test(long_strings_are_counted),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    grammar_fixture_close(&f);
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
