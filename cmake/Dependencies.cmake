@@ -4,7 +4,7 @@
 
 set(CARAVAN_SYSROOT auto CACHE STRING "Private sysroot: auto (only where the system's libraries do not suffice), on, off")
 set_property(CACHE CARAVAN_SYSROOT PROPERTY STRINGS auto on off)
-# Where tools/sysroot.sh and tools/bundle.sh put what they fetch; several checkouts may share it.
+# Where tools/sysroot.sh puts what it fetches; several checkouts may share it.
 if(DEFINED ENV{CARAVAN_SYSROOT_DIR})
     set(CARAVAN_FETCHED "$ENV{CARAVAN_SYSROOT_DIR}")
 else()
@@ -24,9 +24,8 @@ set(CARAVAN_PKG_curl "libcurl>=7.88")
 set(CARAVAN_PKG_sqlite3 "sqlite3>=3.40")
 set(CARAVAN_PKG_hwloc "hwloc>=2.7")
 set(CARAVAN_PKG_avahi "avahi-core>=0.8")
-set(CARAVAN_PKG_qjs "quickjs-ng>=0.10")
 set(CARAVAN_PKG_cmocka "cmocka>=1.1.5")
-set(CARAVAN_LIBRARIES llama uv llhttp ssl yyjson blake3 isocline curl sqlite3 hwloc avahi qjs cmocka)
+set(CARAVAN_LIBRARIES llama uv llhttp ssl yyjson blake3 isocline curl sqlite3 hwloc avahi cmocka)
 
 # What each one is called on the linker's command line in the sysroot. libllama has a RUNPATH of its own, which hides ours from
 # what it pulls in: those libraries are therefore named here and linked unconditionally.
@@ -41,7 +40,6 @@ set(CARAVAN_LINK_curl "-lcurl")
 set(CARAVAN_LINK_sqlite3 "-lsqlite3")
 set(CARAVAN_LINK_hwloc "-lhwloc")
 set(CARAVAN_LINK_avahi "-Wl,-lavahi-core,-lavahi-common")
-set(CARAVAN_LINK_qjs "-lqjs")
 set(CARAVAN_LINK_cmocka "-lcmocka")
 
 function(caravan_find_system ret_found)
@@ -105,7 +103,6 @@ function(caravan_use_sysroot)
         add_library(caravan_lib_${library} INTERFACE)
         target_link_libraries(caravan_lib_${library} INTERFACE "${CARAVAN_LINK_${library}}")
     endforeach()
-    target_include_directories(caravan_lib_qjs SYSTEM INTERFACE "${root}/usr/include/qjs")
     set(CARAVAN_BACKENDS_DIR "${backends}" PARENT_SCOPE)
     set(CARAVAN_SYSROOT_ROOT "${root}" PARENT_SCOPE)
     set(CARAVAN_SYSROOT_LIBDIR "${libdir}" PARENT_SCOPE)

@@ -13,7 +13,7 @@ function fault(text, reason) {
 BEGIN {
     # A room may include those of a lower floor. cli stands on node: `up` starts one.
     floor["base"] = 0
-    floor["os"] = floor["options"] = 1
+    floor["os"] = floor["options"] = floor["jinja"] = 1
     floor["model"] = floor["grammar"] = floor["io"] = floor["store"] = 2
     floor["engine"] = floor["http"] = 3
     floor["chat"] = floor["wire"] = floor["pull"] = 4
@@ -24,7 +24,7 @@ BEGIN {
     floor["node"] = 9
     floor["cli"] = 10
     # Foreign headers, as patterns, and the only room that sees them.
-    n = split("llama[.]h engine|llama-[a-z]*[.]h engine|ggml.*[.]h engine|gguf[.]h engine|mtmd.*[.]h engine|quickjs.*[.]h chat|" \
+    n = split("llama[.]h engine|llama-[a-z]*[.]h engine|ggml.*[.]h engine|gguf[.]h engine|mtmd.*[.]h engine|" \
               "sqlite3.*[.]h store|uv[.]h io|openssl/.* io|llhttp[.]h http|curl/.* http|blake3[.]h model|" \
               "avahi-.* members|hwloc.*[.]h plan|isocline[.]h cli", rows, "|")
     for (i = 1; i <= n; i++) {

@@ -53,7 +53,6 @@ test_layers() {
     include_fault src/engine/bad.c '#include "base/absent.h"' 'there is no such file'
     include_fault src/node/bad.c '#include <llama.h>' 'only src/engine'
     include_fault src/node/bad.c '#  include <ggml-backend.h>' 'only src/engine'
-    include_fault src/base/bad.c '#include <quickjs.h>' 'only src/chat'
     include_fault src/engine/bad.c '#include <sqlite3.h>' 'only src/store'
     include_fault src/node/bad.c '#include <uv.h>' 'only src/io'
     include_fault src/node/bad.c '#include <llhttp.h>' 'only src/http'

@@ -4,10 +4,9 @@
 # Debian's apt client does the fetching, from the mirror and with the keyring that this machine already uses; it writes only under
 # build/. Nothing of the system is changed and no root is needed. What was fetched is compared with tools/sysroot.lock.
 #
-# Usage: tools/sysroot.sh [build|test|npm] [--update-lock]
+# Usage: tools/sysroot.sh [build|test] [--update-lock]
 #   build          libraries and headers to build with    -> build/sysroot       (the default)
 #   test           llama.cpp's tools, GPU software driver -> build/sysroot-test  (only some test targets need it)
-#   npm            Node.js and npm, for tools/bundle.sh   -> build/sysroot-npm   (only where the system has no npm; not locked)
 #   --update-lock  take what the mirror has now and rewrite tools/sysroot.lock (both sets); commit the result
 # Environment:
 #   CARAVAN_SYSROOT_DIR     where to put build/'s folders (default: <source>/build)
@@ -22,12 +21,10 @@ BASE=${CARAVAN_SYSROOT_DIR:-$TOP/build}
 APT=$BASE/sysroot-apt
 RECIPE_build=1 # raised when the way of unpacking changes
 RECIPE_test=2
-RECIPE_npm=1
 
 PACKAGES_build="libllama-dev libggml-dev libuv1-dev libllhttp-dev libssl-dev libyyjson-dev libblake3-dev libcmocka-dev
-    libisocline-dev libcurl4-openssl-dev libsqlite3-dev libhwloc-dev libavahi-core-dev libqjs-dev libc6-dev libstdc++6 libgomp1 ca-certificates"
+    libisocline-dev libcurl4-openssl-dev libsqlite3-dev libhwloc-dev libavahi-core-dev libc6-dev libstdc++6 libgomp1 ca-certificates"
 PACKAGES_test="llama.cpp-tools llama.cpp-tools-extra llama.cpp-tests libggml0-backend-rpc libggml0-backend-vulkan mesa-vulkan-drivers json-schema-test-suite"
-PACKAGES_npm="nodejs npm"
 
 # Packages that ours name as dependencies but that nothing here uses: for static linking, for maintainer scripts (which are not
 # run), for building other software. The resolver is told that they are installed.
@@ -227,13 +224,6 @@ unpack() { # lock, set, folder
 # Chooses the lock to fill from: the tracked one, or (another architecture, a version that is gone) one made now under build/.
 choose_lock() { # set
     CHOSEN=$LOCK
-    # What npm fetches is checked by package-lock.json, so npm itself may be the mirror's newest.
-    if [ "$1" = npm ]; then
-        apt_update
-        CHOSEN=$APT/npm.lock
-        resolve npm >"$CHOSEN"
-        return
-    fi
     if [ "$(lock_architecture)" != "$ARCH" ]; then
         say "tools/sysroot.lock has no rows for \"$ARCH\": taking what the mirror has"
         apt_update
@@ -275,13 +265,13 @@ main() {
     update=0
     for word in "$@"; do
         case $word in
-        build | test | npm) what=$word ;;
+        build | test) what=$word ;;
         --update-lock) update=1 ;;
         -h | --help)
             sed -n '3,17s/^# \{0,1\}//p' "$0"
             exit 0
             ;;
-        *) fail "unknown argument \"$word\"" "tools/sysroot.sh [build|test|npm] [--update-lock]" ;;
+        *) fail "unknown argument \"$word\"" "tools/sysroot.sh [build|test] [--update-lock]" ;;
         esac
     done
     ARCH=$(dpkg --print-architecture 2>/dev/null || uname -m)

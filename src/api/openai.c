@@ -177,6 +177,7 @@ static const char *error_code(err_code code) {
     case ERR_BUSY: return "server_busy";
     case ERR_UNAVAILABLE: return "model_unavailable";
     case ERR_LIMIT: return "context_length_exceeded";
+    case ERR_TEMPLATE: return "chat_template_limit";
     case ERR_NOT_FOUND: return "not_found";
     case ERR_UNSUPPORTED: return "unsupported_parameter";
     case ERR_USAGE: return "method_not_allowed";

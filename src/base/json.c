@@ -38,12 +38,12 @@ static int scan_depth(const char *text, size_t len, int max) {
     return deepest;
 }
 
-err_code json_parse(const char *text, size_t len, yyjson_doc **ret_doc, struct err *e) {
+static err_code parse(const char *text, size_t len, yyjson_read_flag flags, yyjson_doc **ret_doc, struct err *e) {
     if (scan_depth(text, len, JSON_MAX_DEPTH) > JSON_MAX_DEPTH)
         return err_set(e, ERR_LIMIT, "JSON is nested deeper than %d levels", JSON_MAX_DEPTH);
     yyjson_read_err why = {0};
     /* Without YYJSON_READ_INSITU the text is not changed; yyjson's signature takes a plain char pointer for both. */
-    yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text, len, YYJSON_READ_NOFLAG, NULL, &why);
+    yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text, len, flags, NULL, &why);
     if (doc) {
         *ret_doc = doc;
         return ERR_OK;
@@ -58,6 +58,14 @@ err_code json_parse(const char *text, size_t len, yyjson_doc **ret_doc, struct e
     }
     return err_set(e, ERR_FORMAT, "malformed JSON at line %zu, column %zu (byte %zu): %s", line, column, why.pos,
                    why.msg ? why.msg : "unknown cause");
+}
+
+err_code json_parse(const char *text, size_t len, yyjson_doc **ret_doc, struct err *e) {
+    return parse(text, len, YYJSON_READ_NOFLAG, ret_doc, e);
+}
+
+err_code json_parse_exact(const char *text, size_t len, yyjson_doc **ret_doc, struct err *e) {
+    return parse(text, len, YYJSON_READ_BIGNUM_AS_RAW, ret_doc, e);
 }
 
 /* What a value is, for "got ...": short, and cut where it is long. */

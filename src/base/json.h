@@ -14,6 +14,8 @@
 
 /* Parses len bytes. *ret_doc is owned by the caller (yyjson_doc_free). ERR_FORMAT names line/offset and cause; ERR_LIMIT the depth. */
 err_code json_parse(const char *text, size_t len, yyjson_doc **ret_doc, struct err *e);
+/* The same, but numbers that 64 bits or a double would change are kept as text (yyjson_is_raw), and written as they came. */
+err_code json_parse_exact(const char *text, size_t len, yyjson_doc **ret_doc, struct err *e);
 
 /* v, or an empty value instead of NULL: for yyjson_arr_foreach and yyjson_obj_foreach, which compute with the pointer before they look. */
 static inline yyjson_val *json_some(yyjson_val *v) {

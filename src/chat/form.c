@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Brings messages into the form that a template takes. See chat.h. */
+ * Brings messages into the form that a template takes. See render.h. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,7 +54,7 @@ static void form_arguments(const struct chat_caps *caps, yyjson_mut_doc *doc, yy
     if (yyjson_mut_is_str(arguments) && caps->object_arguments) {
         yyjson_doc *parsed = NULL;
         struct err ignored;
-        if (json_parse(yyjson_mut_get_str(arguments), yyjson_mut_get_len(arguments), &parsed, &ignored) == ERR_OK &&
+        if (json_parse_exact(yyjson_mut_get_str(arguments), yyjson_mut_get_len(arguments), &parsed, &ignored) == ERR_OK &&
             yyjson_is_obj(yyjson_doc_get_root(parsed)))
             v = yyjson_val_mut_copy(doc, yyjson_doc_get_root(parsed));
         else if (yyjson_mut_get_len(arguments) == 0) v = yyjson_mut_obj(doc); /* what some clients send for a call without arguments */
@@ -68,10 +68,32 @@ static void form_arguments(const struct chat_caps *caps, yyjson_mut_doc *doc, yy
     if (v != NULL) yyjson_mut_obj_put(function, yyjson_mut_str(doc, "arguments"), v);
 }
 
+/* The reasoning of an earlier turn under the key where the template looks for it. */
+static void form_reasoning(const struct chat_caps *caps, yyjson_mut_doc *doc, yyjson_mut_val *m) {
+    yyjson_mut_val *reasoning = yyjson_mut_obj_get(m, "reasoning_content");
+    if (!yyjson_mut_is_str(reasoning)) reasoning = yyjson_mut_obj_get(m, "reasoning");
+    if (caps->reasoning_key == NULL || !yyjson_mut_is_str(reasoning) || yyjson_mut_obj_get(m, caps->reasoning_key) != NULL) return;
+    yyjson_mut_obj_add_val(doc, m, caps->reasoning_key, yyjson_mut_val_mut_copy(doc, reasoning));
+}
+
+/* A tool's error, where the template would not show that it is one. */
+static void form_error(const struct chat_caps *caps, yyjson_mut_doc *doc, yyjson_mut_val *m) {
+    yyjson_mut_val *content = yyjson_mut_obj_get(m, "content");
+    if (caps->is_error || !yyjson_mut_is_true(yyjson_mut_obj_get(m, "is_error")) || !yyjson_mut_is_str(content)) return;
+    struct buf text;
+    buf_init(&text, SIZE_MAX - 1);
+    buf_append_str(&text, "Error: ");
+    buf_append(&text, yyjson_mut_get_str(content), yyjson_mut_get_len(content));
+    yyjson_mut_obj_put(m, yyjson_mut_str(doc, "content"), yyjson_mut_strncpy(doc, buf_cstr(&text), text.len));
+    buf_done(&text);
+}
+
 static void form_message(const struct chat_caps *caps, yyjson_mut_doc *doc, yyjson_mut_val *m) {
     if (!caps->developer_role && is_str(yyjson_mut_obj_get(m, "role"), "developer"))
         yyjson_mut_obj_put(m, yyjson_mut_str(doc, "role"), yyjson_mut_str(doc, "system"));
+    form_error(caps, doc, m);
     form_content(caps, doc, m);
+    form_reasoning(caps, doc, m);
     yyjson_mut_val *calls = yyjson_mut_obj_get(m, "tool_calls"), *call;
     if (calls != NULL && (!yyjson_mut_is_arr(calls) || yyjson_mut_arr_size(calls) == 0))
         yyjson_mut_obj_remove_key(m, "tool_calls"); /* null and [] mean none; templates ask whether it is there */
@@ -126,4 +148,20 @@ err_code chat_form(const struct chat_caps *caps, yyjson_val *messages, yyjson_mu
     }
     *ret = list;
     return ERR_OK;
+}
+
+void chat_form_thinking(const struct jinja_template *t, yyjson_mut_doc *doc, yyjson_mut_val *root) {
+    yyjson_mut_val *on = yyjson_mut_obj_get(root, "enable_thinking");
+    if (!yyjson_mut_is_bool(on) || jinja_reads(t, "enable_thinking")) return;
+    bool thinks = yyjson_mut_get_bool(on);
+    const struct {
+        const char *name;
+        yyjson_mut_val *value; /* NULL: the template's own way is kept */
+    } rows[] = {{"thinking", yyjson_mut_bool(doc, thinks)},
+                {"thinking_mode", yyjson_mut_str(doc, thinks ? "enabled" : "disabled")},
+                {"reasoning", yyjson_mut_bool(doc, thinks)},
+                {"thinking_budget", thinks ? NULL : yyjson_mut_int(doc, 0)}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (rows[i].value != NULL && jinja_reads(t, rows[i].name) && yyjson_mut_obj_get(root, rows[i].name) == NULL)
+            yyjson_mut_obj_add_val(doc, root, rows[i].name, rows[i].value);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "chat/render.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,110 +9,54 @@
 #include "chat/render_priv.h"
 #include "engine/template.h"
 
-enum { SHORT_CONTEXT = 64 << 10 }; /* bytes for which no honest template needs all of its time */
+enum {
+    KNOWN = 16,               /* templates that are kept parsed */
+    SHORT_CONTEXT = 64 << 10  /* bytes for which no honest template needs all of its steps */
+};
 
 struct known {
-    char *tmpl;                /* owned; NULL: the place is free */
+    char *tmpl;                    /* owned; NULL: the place is free */
+    struct jinja_template *parsed; /* NULL: it is not a template that can be parsed */
     struct chat_caps caps;
-    struct err broken;         /* code ERR_OK: it is not */
+    struct err broken;             /* why it is not used; code ERR_OK: it is */
 };
 
 struct chat {
-    struct jinja *jinja;
-    struct known known[ENGINE_MAX_TEMPLATES];
-    size_t next;               /* the place that the next template takes */
+    struct jinja_limits limits;
+    struct known known[KNOWN];
+    size_t next;                   /* the place that the next template takes */
 };
 
 struct chat *chat_create(const struct jinja_limits *limits) {
     struct chat *c = MEM_NEW(struct chat);
-    c->jinja = jinja_create(limits);
+    c->limits = limits != NULL ? *limits : jinja_limits_default();
     return c;
+}
+
+static void forget(struct known *k) {
+    free(k->tmpl);
+    jinja_free(k->parsed);
+    *k = (struct known){0};
 }
 
 void chat_free(struct chat *c) {
     if (c == NULL) return;
-    for (size_t i = 0; i < ENGINE_MAX_TEMPLATES; i++) free(c->known[i].tmpl);
-    jinja_free(c->jinja);
+    for (size_t i = 0; i < KNOWN; i++) forget(&c->known[i]);
     free(c);
 }
 
-/* ---- what a template takes ---- */
+/* ---- templates ---- */
 
-#define PROBE_USER         "{\"role\":\"user\",\"content\":\"Probe-user\"}"
-#define PROBE_PARTS        "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"Probe-user\"}]}"
-#define PROBE_SYSTEM       "{\"role\":\"system\",\"content\":\"Probe-system\"}"
-#define PROBE_SYSTEM_PARTS "{\"role\":\"system\",\"content\":[{\"type\":\"text\",\"text\":\"Probe-system\"}]}"
-#define PROBE_CALL(content, arguments) \
-    "{\"role\":\"assistant\",\"content\":" content ",\"tool_calls\":[{\"id\":\"probe0001\",\"type\":\"function\",\"function\":" \
-    "{\"name\":\"probe_name\",\"arguments\":" arguments "}}]},"
-#define PROBE_RESULT "{\"role\":\"tool\",\"name\":\"probe_name\",\"tool_call_id\":\"probe0001\",\"content\":\"Probe-result\"}"
-#define PROBE_OBJECT "{\"probe_key\":\"probe-value\"}"
-#define PROBE_TEXT   "\"{\\\"probe_key\\\":\\\"probe-value\\\"}\""
-
-/* Renders these messages; false when that fails or when the prompt lacks `wanted`. The prompt is in out. ERR_LIMIT ends the probing. */
-static bool probe(struct chat *c, const char *tmpl, const char *messages, const char *wanted, struct buf *out, struct err *e) {
-    char *context = mem_printf("{\"messages\":[%s],\"add_generation_prompt\":true,"
-                               "\"bos_token\":\"<s>\",\"eos_token\":\"</s>\",\"tools\":null}",
-                               messages);
-    buf_clear(out);
-    *e = (struct err){0};
-    err_code code = jinja_render(c->jinja, tmpl, strlen(tmpl), context, strlen(context), 0, out, e);
-    free(context);
-    return code == ERR_OK && strstr(buf_cstr(out), wanted) != NULL;
-}
-
-/* A value that the template took for text: what Python and JavaScript write in its place. */
-static bool has_artefact(struct buf *out) {
-    const char *text = buf_cstr(out);
-    return strstr(text, "[object") != NULL || strstr(text, "None") != NULL || strstr(text, "null") != NULL ||
-           strstr(text, "undefined") != NULL;
-}
-
-static void probe_tool_calls(struct chat *c, const char *tmpl, struct chat_caps *caps, struct buf *out, struct err *e) {
-    static const char as_object[] = PROBE_USER "," PROBE_CALL("\"\"", PROBE_OBJECT) PROBE_RESULT;
-    static const char as_text[] = PROBE_USER "," PROBE_CALL("\"\"", PROBE_TEXT) PROBE_RESULT;
-    static const char null_object[] = PROBE_USER "," PROBE_CALL("null", PROBE_OBJECT) PROBE_RESULT;
-    static const char null_text[] = PROBE_USER "," PROBE_CALL("null", PROBE_TEXT) PROBE_RESULT;
-    bool null_object_fits = probe(c, tmpl, null_object, "probe-value", out, e) && strstr(buf_cstr(out), "probe_key") != NULL;
-    bool null_clean = null_object_fits && !has_artefact(out);
-    caps->object_arguments = null_clean || (probe(c, tmpl, as_object, "probe-value", out, e) && !has_artefact(out));
-    caps->tool_calls = caps->object_arguments;
-    caps->null_content = null_clean;
-    if (caps->tool_calls || e->code == ERR_LIMIT) return;
-    caps->null_content = probe(c, tmpl, null_text, "probe-value", out, e) && !has_artefact(out);
-    caps->tool_calls = caps->null_content || probe(c, tmpl, as_text, "probe-value", out, e);
-}
-
-static err_code find_out(struct chat *c, const char *tmpl, struct chat_caps *caps, struct err *e) {
-    struct buf out;
-    struct err why = {0};
-    buf_init(&out, 1 << 20);
-    *caps = (struct chat_caps){.developer_role = strstr(tmpl, "developer") != NULL, .tools = strstr(tmpl, "tools") != NULL};
-    bool plain = probe(c, tmpl, PROBE_USER, "Probe-user", &out, &why);
-    if (!plain && why.code != ERR_LIMIT && why.code != ERR_UNSUPPORTED)
-        caps->typed_content = probe(c, tmpl, PROBE_PARTS, "Probe-user", &out, &why);
-    if (why.code != ERR_LIMIT && why.code != ERR_UNSUPPORTED)
-        caps->system_role = probe(c, tmpl, caps->typed_content ? PROBE_SYSTEM_PARTS "," PROBE_PARTS : PROBE_SYSTEM "," PROBE_USER,
-                                  "Probe-system", &out, &why);
-    if (why.code != ERR_LIMIT && why.code != ERR_UNSUPPORTED) probe_tool_calls(c, tmpl, caps, &out, &why);
-    buf_done(&out);
-    if (why.code != ERR_LIMIT && why.code != ERR_UNSUPPORTED) return ERR_OK; /* it may refuse a probe: that is an answer */
-    if (e != NULL) *e = why;
-    return why.code;
-}
-
-static struct known *find_known(struct chat *c, const char *tmpl) {
-    for (size_t i = 0; i < ENGINE_MAX_TEMPLATES; i++)
-        if (c->known[i].tmpl != NULL && strcmp(c->known[i].tmpl, tmpl) == 0) return &c->known[i];
-    return NULL;
-}
-
-static struct known *add_known(struct chat *c, const char *tmpl) {
-    struct known *k = &c->known[c->next];
-    c->next = (c->next + 1) % ENGINE_MAX_TEMPLATES;
-    free(k->tmpl);
-    *k = (struct known){.tmpl = mem_strdup(tmpl)};
-    return k;
+/* The error of a template, in words for people. */
+static err_code explain(const struct err *why, enum jinja_end end, struct err *e) {
+    char text[sizeof(why->text)];
+    snprintf(text, sizeof(text), "%s", why->text);
+    switch (end) {
+    case JINJA_RAISED: return err_set(e, ERR_INVALID, "the model's chat template refuses these messages: %s", text);
+    case JINJA_FAILED: return err_set(e, ERR_INVALID, "the model's chat template fails on these messages: %s", text);
+    case JINJA_OUT_FULL: return err_set(e, ERR_LIMIT, "%s", text);
+    default: return err_set(e, ERR_TEMPLATE, "the model's chat template %s", text);
+    }
 }
 
 static void set_broken(struct known *k, const struct err *why) {
@@ -119,18 +64,34 @@ static void set_broken(struct known *k, const struct err *why) {
     err_hint(&k->broken, "it did so before and is not tried again; use /v1/completions with a prompt that you formatted yourself");
 }
 
-err_code chat_caps(struct chat *c, const char *tmpl, struct chat_caps *ret, struct err *e) {
-    struct known *k = find_known(c, tmpl);
-    if (k == NULL) {
-        struct chat_caps caps;
-        struct err why = {0};
-        err_code code = find_out(c, tmpl, &caps, &why);
-        if (code != ERR_OK && jinja_timed_out(c->jinja)) set_broken(add_known(c, tmpl), &why);
-        if (code != ERR_OK && e != NULL) *e = why;
-        if (code != ERR_OK) return code;
-        k = add_known(c, tmpl);
-        k->caps = caps;
+/* Parses it and finds out what it takes. */
+static void get_to_know(struct chat *c, struct known *k) {
+    struct err why = {0};
+    char text[sizeof(why.text)];
+    err_code code = jinja_parse(k->tmpl, strlen(k->tmpl), &k->parsed, &why);
+    if (code == ERR_OK && chat_probe(k->parsed, &c->limits, &k->caps, &why) != ERR_OK) {
+        explain(&why, JINJA_TOO_LONG, &why);
+        set_broken(k, &why);
+    } else if (code != ERR_OK) {
+        snprintf(text, sizeof(text), "%s", why.text);
+        err_set(&k->broken, code == ERR_LIMIT ? ERR_TEMPLATE : ERR_UNSUPPORTED, "the model's chat template cannot be parsed: %s", text);
+        err_hint(&k->broken, "use /v1/completions with a prompt that you formatted yourself");
     }
+}
+
+static struct known *know(struct chat *c, const char *tmpl) {
+    for (size_t i = 0; i < KNOWN; i++)
+        if (c->known[i].tmpl != NULL && strcmp(c->known[i].tmpl, tmpl) == 0) return &c->known[i];
+    struct known *k = &c->known[c->next];
+    c->next = (c->next + 1) % KNOWN;
+    forget(k);
+    k->tmpl = mem_strdup(tmpl);
+    get_to_know(c, k);
+    return k;
+}
+
+err_code chat_caps(struct chat *c, const char *tmpl, struct chat_caps *ret, struct err *e) {
+    const struct known *k = know(c, tmpl);
     if (k->broken.code != ERR_OK && e != NULL) *e = k->broken;
     if (k->broken.code == ERR_OK) *ret = k->caps;
     return k->broken.code;
@@ -157,23 +118,21 @@ static err_code add_extra(yyjson_mut_doc *doc, yyjson_mut_val *root, yyjson_val 
     return ERR_OK;
 }
 
-static err_code make_context(const struct chat_input *in, const struct chat_caps *caps, struct buf *ret, struct err *e) {
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+/* The variables of the template. */
+static err_code make_context(const struct chat_input *in, const struct known *k, yyjson_mut_doc *doc, struct err *e) {
     yyjson_mut_val *root = yyjson_mut_obj(doc), *messages = NULL;
     yyjson_mut_doc_set_root(doc, root);
-    err_code code = chat_form(caps, in->messages, doc, &messages, e);
-    if (code == ERR_OK) {
-        yyjson_mut_obj_add_val(doc, root, "messages", messages);
-        yyjson_mut_obj_add_bool(doc, root, "add_generation_prompt", in->add_generation_prompt);
-        yyjson_mut_obj_add_str(doc, root, "bos_token", in->bos != NULL ? in->bos : "");
-        yyjson_mut_obj_add_str(doc, root, "eos_token", in->eos != NULL ? in->eos : "");
-        bool tools = in->tools != NULL && yyjson_arr_size(in->tools) > 0;
-        yyjson_mut_obj_add_val(doc, root, "tools", tools ? yyjson_val_mut_copy(doc, in->tools) : yyjson_mut_null(doc));
-        if (in->documents != NULL) yyjson_mut_obj_add_val(doc, root, "documents", yyjson_val_mut_copy(doc, in->documents));
-        code = add_extra(doc, root, in->extra, e);
-    }
-    if (code == ERR_OK) json_write(ret, doc);
-    yyjson_mut_doc_free(doc);
+    err_code code = chat_form(&k->caps, in->messages, doc, &messages, e);
+    if (code != ERR_OK) return code;
+    yyjson_mut_obj_add_val(doc, root, "messages", messages);
+    yyjson_mut_obj_add_bool(doc, root, "add_generation_prompt", in->add_generation_prompt);
+    yyjson_mut_obj_add_str(doc, root, "bos_token", in->bos != NULL ? in->bos : "");
+    yyjson_mut_obj_add_str(doc, root, "eos_token", in->eos != NULL ? in->eos : "");
+    bool tools = in->tools != NULL && yyjson_arr_size(in->tools) > 0;
+    yyjson_mut_obj_add_val(doc, root, "tools", tools ? yyjson_val_mut_copy(doc, in->tools) : yyjson_mut_null(doc));
+    if (in->documents != NULL) yyjson_mut_obj_add_val(doc, root, "documents", yyjson_val_mut_copy(doc, in->documents));
+    code = add_extra(doc, root, in->extra, e);
+    if (code == ERR_OK) chat_form_thinking(k->parsed, doc, root);
     return code;
 }
 
@@ -195,18 +154,24 @@ static err_code render_built_in(const struct chat_input *in, struct buf *out, st
     return code;
 }
 
-static err_code render_jinja(struct chat *c, const struct chat_input *in, const struct chat_caps *caps, struct buf *out, struct err *e) {
-    struct buf context;
+/* Whether the messages are so short that a template which meets a limit with them is broken. */
+static bool is_short(const struct chat_input *in) {
+    size_t len = 0;
+    char *text = yyjson_val_write(in->messages, 0, &len);
+    free(text);
+    return len <= SHORT_CONTEXT;
+}
+
+static err_code render_jinja(struct chat *c, const struct chat_input *in, struct known *k, struct buf *out, struct err *e) {
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     struct err why = {0};
-    buf_init(&context, SIZE_MAX - 1);
-    err_code code = make_context(in, caps, &context, &why);
-    if (code == ERR_OK) {
-        code = jinja_render(c->jinja, in->tmpl, strlen(in->tmpl), buf_cstr(&context), context.len, in->now, out, &why);
-        struct known *k = find_known(c, in->tmpl);
-        if (code != ERR_OK && jinja_timed_out(c->jinja) && context.len <= SHORT_CONTEXT && k != NULL) set_broken(k, &why);
-    }
+    enum jinja_end end = JINJA_DONE;
+    err_code code = make_context(in, k, doc, &why);
+    if (code == ERR_OK && jinja_render(k->parsed, yyjson_mut_doc_get_root(doc), in->now, &c->limits, out, &end, &why) != ERR_OK)
+        code = explain(&why, end, &why);
+    if (end == JINJA_TOO_LONG && is_short(in)) set_broken(k, &why);
     if (code != ERR_OK && e != NULL) *e = why;
-    buf_done(&context);
+    yyjson_mut_doc_free(doc);
     return code;
 }
 
@@ -215,18 +180,13 @@ err_code chat_render(struct chat *c, const struct chat_input *in, struct buf *ou
     size_t n = yyjson_arr_size(in->messages), start = out->len;
     if (n == 0) return err_set(e, ERR_INVALID, "no messages");
     if (n > ENGINE_MAX_MESSAGES) return err_set(e, ERR_LIMIT, "%zu messages, at most %d", n, ENGINE_MAX_MESSAGES);
-    struct chat_caps caps;
-    struct err why = {0}, ignored = {0};
+    struct err ignored = {0};
     bool named = strpbrk(in->tmpl, "{ \n") == NULL; /* "chatml" */
-    err_code code = named ? ERR_UNSUPPORTED : chat_caps(c, in->tmpl, &caps, &why);
-    if (code == ERR_UNSUPPORTED) {
-        code = render_built_in(in, out, named ? e : &ignored);
-        if (code != ERR_OK && !named && e != NULL) *e = why;
-    } else if (code == ERR_OK) {
-        code = render_jinja(c, in, &caps, out, e);
-    } else if (e != NULL) {
-        *e = why;
-    }
+    struct known *k = named ? NULL : know(c, in->tmpl);
+    err_code code = named ? ERR_UNSUPPORTED : k->broken.code;
+    if (code == ERR_OK) code = render_jinja(c, in, k, out, e);
+    else if (code == ERR_UNSUPPORTED) code = render_built_in(in, out, named ? e : &ignored);
+    if (code != ERR_OK && !named && k->broken.code != ERR_OK && e != NULL) *e = k->broken;
     size_t bos_len = in->bos != NULL ? strlen(in->bos) : 0;
     if (code == ERR_OK && ret_bos != NULL)
         *ret_bos = bos_len > 0 && out->len - start >= bos_len && memcmp(out->data + start, in->bos, bos_len) == 0;

@@ -9,7 +9,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 
-enum { THREAD_STACK = 4 << 20 }; /* more than a template's nesting may use (chat/jinja.h) */
+enum { THREAD_STACK = 4 << 20 }; /* more than a template's nesting may use (jinja/jinja.h) */
 
 struct render_job {
     struct list link;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Chats to prompts on a thread of their own: a model's template may be slow, broken or hostile, and uses up its limit (chat/jinja.h)
+ * Chats to prompts on a thread of their own: a model's template may be slow, broken or hostile, and uses up its limit (jinja/jinja.h)
  * without any stream standing still. Asks are done in order. The owner asks, is woken (the wake function is called on the other thread,
  * and may only wake the owner's loop), and takes the answers with render_deliver. Everything else belongs to the owner's thread. */
 #ifndef CARAVAN_GATEWAY_RENDER_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * What text costs besides the model: parsing and rendering of chat templates, JSON Schema to grammar.
- * text_bench [TEMPLATES FOLDER]: milliseconds, median of the runs; rows for docs/BENCHMARKS.md. */
+ * text_bench [TEMPLATES FOLDER]: medians of the runs; rows for docs/BENCHMARKS.md. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #include "chat/render.h"
 #include "grammar/schema.h"
 
-enum { RUNS = 31, FIRST_RUNS = 5, MAX_FILE = 1 << 20, MAX_TEMPLATES = 64 };
+enum { RUNS = 31, MAX_FILE = 1 << 20, MAX_TEMPLATES = 64 };
 
 static double now_ms(void) {
     struct timespec t;
@@ -45,7 +45,7 @@ static yyjson_doc *conversation(int n) {
     return doc;
 }
 
-static double render_ms(struct chat *c, const char *tmpl, yyjson_doc *messages, struct buf *out) {
+static double render_us(struct chat *c, const char *tmpl, yyjson_doc *messages, struct buf *out) {
     struct chat_input in = {.tmpl = tmpl,
                             .bos = "<s>",
                             .eos = "</s>",
@@ -56,23 +56,33 @@ static double render_ms(struct chat *c, const char *tmpl, yyjson_doc *messages, 
     buf_clear(out);
     double start = now_ms();
     if (chat_render(c, &in, out, NULL, &e) != ERR_OK) return -1;
-    return now_ms() - start;
+    return 1e3 * (now_ms() - start);
 }
 
+static double parse_us(const char *tmpl) {
+    struct jinja_template *t = NULL;
+    struct err e;
+    double start = now_ms();
+    if (jinja_parse(tmpl, strlen(tmpl), &t, &e) != ERR_OK) return -1;
+    jinja_free(t);
+    return 1e3 * (now_ms() - start);
+}
+
+/* Parsing alone; the first use, which parses and finds out what the template takes; later uses. */
 static void bench_template(const char *name, const char *tmpl, yyjson_doc *small, yyjson_doc *big) {
-    double first[FIRST_RUNS], warm[RUNS], large[RUNS];
+    double parse[RUNS], first[RUNS], warm[RUNS], large[RUNS];
     struct buf out;
     buf_init(&out, 1 << 24);
-    for (int i = 0; i < FIRST_RUNS; i++) {
+    for (int i = 0; i < RUNS; i++) {
         struct chat *c = chat_create(NULL);
-        render_ms(c, "{{ messages[0].role }}", small, &out); /* starts the runtime */
-        first[i] = render_ms(c, tmpl, small, &out);
+        parse[i] = parse_us(tmpl);
+        first[i] = render_us(c, tmpl, small, &out);
         chat_free(c);
     }
     struct chat *c = chat_create(NULL);
-    for (int i = -1; i < RUNS; i++) warm[i < 0 ? 0 : i] = render_ms(c, tmpl, small, &out);
-    for (int i = 0; i < RUNS; i++) large[i] = render_ms(c, tmpl, big, &out);
-    printf("%-16s %9.1f %9.2f %9.2f\n", name, median(first, FIRST_RUNS), median(warm, RUNS), median(large, RUNS));
+    for (int i = -1; i < RUNS; i++) warm[i < 0 ? 0 : i] = render_us(c, tmpl, small, &out);
+    for (int i = 0; i < RUNS; i++) large[i] = render_us(c, tmpl, big, &out);
+    printf("%-16s %9.0f %9.0f %9.0f %9.0f\n", name, median(parse, RUNS), median(first, RUNS), median(warm, RUNS), median(large, RUNS));
     chat_free(c);
     buf_done(&out);
 }
@@ -84,7 +94,7 @@ static void bench_templates(const char *folder) {
     char *names[MAX_TEMPLATES], *text = mem_alloc(MAX_FILE);
     size_t n = 0;
     DIR *d = opendir(folder);
-    printf("%-16s %9s %9s %9s   (ms)\n", "template", "first use", "5 turns", "199 turns");
+    printf("%-16s %9s %9s %9s %9s   (us)\n", "template", "parse", "first use", "5 turns", "199 turns");
     for (struct dirent *entry; d != NULL && (entry = readdir(d)) != NULL && n < MAX_TEMPLATES;)
         if (strstr(entry->d_name, ".jinja") != NULL) names[n++] = mem_strdup(entry->d_name);
     if (d != NULL) closedir(d);
@@ -104,22 +114,6 @@ static void bench_templates(const char *folder) {
     free(text);
     yyjson_doc_free(small);
     yyjson_doc_free(big);
-}
-
-static void bench_start(void) {
-    double list[FIRST_RUNS];
-    struct buf out;
-    buf_init(&out, 1 << 16);
-    for (int i = 0; i < FIRST_RUNS; i++) {
-        double start = now_ms();
-        struct jinja *j = jinja_create(NULL);
-        struct err e;
-        if (jinja_render(j, "x", 1, "{}", 2, 0, &out, &e) != ERR_OK) abort();
-        list[i] = now_ms() - start;
-        jinja_free(j);
-    }
-    printf("runtime start    %9.1f ms\n", median(list, FIRST_RUNS));
-    buf_done(&out);
 }
 
 static void bench_schema(int properties) {
@@ -149,10 +143,7 @@ static void bench_schema(int properties) {
 }
 
 int main(int argc, char **argv) {
-    if (jinja_built_in()) {
-        bench_start();
-        bench_templates(argc > 1 ? argv[1] : "tests/data/templates");
-    }
+    bench_templates(argc > 1 ? argv[1] : "tests/data/templates");
     bench_schema(10);
     bench_schema(100);
     return 0;

@@ -17,7 +17,7 @@ static const char default_chat[] = "{\"messages\":[{\"role\":\"system\",\"conten
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static struct chat *chat;
-    const struct jinja_limits limits = {.time_ms = 100, .memory = (size_t)32 << 20, .stack = (size_t)256 << 10};
+    const struct jinja_limits limits = {.steps = 300000, .memory = (size_t)32 << 20, .depth = 300};
     const uint8_t *nul = memchr(data, 0, size);
     size_t len = nul != NULL ? (size_t)(nul - data) : size;
     if (!str_utf8_valid((const char *)data, len)) return 0;

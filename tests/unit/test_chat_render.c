@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -86,9 +85,10 @@ static void render_family(struct chat *c, const char *tmpl, yyjson_val *chats, s
     struct chat_caps k = {0};
     struct err e = {0};
     if (chat_caps(c, tmpl, &k, &e) != ERR_OK) fail_msg("%s", e.text);
-    buf_printf(out, "takes:%s%s%s%s%s%s%s\n", k.typed_content ? " parts" : "", k.system_role ? " system" : "",
+    buf_printf(out, "takes:%s%s%s%s%s%s%s%s%s\n", k.typed_content ? " parts" : "", k.system_role ? " system" : "",
                k.developer_role ? " developer" : "", k.tools ? " tools" : "", k.tool_calls ? " calls" : "",
-               k.object_arguments ? " objects" : "", k.null_content ? " null" : "");
+               k.object_arguments ? " objects" : "", k.null_content ? " null" : "", k.reasoning_key != NULL ? " " : "",
+               k.reasoning_key != NULL ? k.reasoning_key : "");
     size_t i, n;
     yyjson_val *key, *chat;
     yyjson_obj_foreach(chats, i, n, key, chat) {
@@ -162,12 +162,6 @@ static void a_refusal_is_told(void **state) {
                                  &out, &e),
                      ERR_INVALID);
     assert_non_null(strstr(e.text, "\"messages\" cannot be set"));
-    assert_int_equal(render_text(c, "{{ messages[0].content }}",
-                                 "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}],"
-                                 " \"extra\": {\"range\": 1}}",
-                                 &out, &e),
-                     ERR_INVALID);
-    assert_non_null(strstr(e.text, "\"range\" cannot be set"));
     buf_done(&out);
     chat_free(c);
 }
@@ -190,86 +184,29 @@ static void a_broken_template_falls_back_or_is_refused(void **state) {
     chat_free(c);
 }
 
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static char *nested(const char *open, const char *close, size_t n) {
-    struct buf b;
-    buf_init(&b, MAX_FILE);
-    buf_append_str(&b, "{{ ");
-    for (size_t i = 0; i < n; i++) buf_append_str(&b, open);
-    buf_append_str(&b, "1");
-    for (size_t i = 0; i < n; i++) buf_append_str(&b, close);
-    buf_append_str(&b, " }}");
-    return (char *)buf_detach(&b, &(size_t){0});
-}
-
-static void hostile_templates_cost_little(void **state) {
-    (void)state;
-    const struct jinja_limits small = {.time_ms = 200, .memory = (size_t)32 << 20, .stack = (size_t)512 << 10};
-    char *deep = nested("(", ")", 20000), *lists = nested("[", "]", 20000);
-    const struct {
-        const char *what, *tmpl, *says;
-    } rows[] = {
-        {"endless loop",
-         "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}",
-         "computes for more than 200 ms"},
-        {"huge list", "{% set x = range(900000000) %}", "more than"},
-        {"growing list", "{% set n = namespace(l=[1]) %}{% for i in range(64) %}{% set n.l = n.l + n.l %}{% endfor %}", "more than"},
-        {"growing text", "{% set n = namespace(s='ab') %}{% for i in range(64) %}{% set n.s = n.s ~ n.s %}{% endfor %}{{ n.s | length }}",
-         ""},
-        {"recursion", "{% set n = namespace() %}{% macro f(g) %}{{ g(g) }}{% endmacro %}{{ f(f) }}", ""},
-        {"deep parentheses", deep, "template"},
-        {"deep lists", lists, "template"},
-    };
-    struct jinja *j = jinja_create(&small);
-    struct buf out;
-    buf_init(&out, MAX_FILE);
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct err e = {0};
-        double start = seconds();
-        err_code rc = jinja_render(j, rows[i].tmpl, strlen(rows[i].tmpl), "{}", 2, 0, &out, &e);
-        if (rc != ERR_LIMIT && rc != ERR_INVALID && rc != ERR_UNSUPPORTED) fail_msg("%s: code %d", rows[i].what, rc);
-        if (strstr(e.text, rows[i].says) == NULL) fail_msg("%s: %s", rows[i].what, e.text);
-        if (seconds() - start > 2.0) fail_msg("%s took %.1f s", rows[i].what, seconds() - start);
-        /* and the runtime is of use afterwards */
-        assert_int_equal(jinja_render(j, "{{ a }}", 7, "{\"a\": 1}", 8, 0, &out, &e), ERR_OK);
-    }
-    assert_string_equal(buf_cstr(&out), "1111111");
-    buf_done(&out);
-    jinja_free(j);
-    free(deep);
-    free(lists);
-}
-
 /* Whatever it is asked after that: once with its first messages, once with some that it was well with before. */
-static void a_template_that_used_up_its_time_is_not_tried_again(void **state) {
+static void a_template_that_used_up_its_steps_is_not_tried_again(void **state) {
     (void)state;
     static const char *const loop = "{% for a in range(9999) %}{% for b in range(9999) %}"
                                     "{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}";
     static const char story[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"boom\"}]}";
     char *always = mem_printf("%s{{ messages[0].content }}", loop);
     char *boom = mem_printf("{{ messages[0].content }}{%% if messages[0].content == 'boom' %%}%s{%% endif %%}", loop);
-    const struct jinja_limits small = {.time_ms = 200, .memory = (size_t)64 << 20, .stack = (size_t)512 << 10};
+    const struct jinja_limits small = {.steps = 100000, .memory = (size_t)64 << 20, .depth = 1000};
     struct chat *c = chat_create(&small);
     struct buf out;
     struct err e = {0};
     struct chat_caps caps;
     buf_init(&out, MAX_FILE);
-    assert_int_equal(render_text(c, always, hello, &out, &e), ERR_LIMIT);
+    assert_int_equal(render_text(c, always, hello, &out, &e), ERR_TEMPLATE);
     assert_int_equal(render_text(c, boom, hello, &out, &e), ERR_OK);
-    assert_int_equal(render_text(c, boom, story, &out, &e), ERR_LIMIT);
+    assert_int_equal(render_text(c, boom, story, &out, &e), ERR_TEMPLATE);
     for (int i = 0; i < 2; i++) {
         const char *tmpl = i == 0 ? always : boom;
-        double start = seconds();
-        for (int k = 0; k < 50; k++) assert_int_equal(render_text(c, tmpl, hello, &out, &e), ERR_LIMIT);
-        assert_int_equal(chat_caps(c, tmpl, &caps, &e), ERR_LIMIT);
-        assert_non_null(strstr(e.text, "computes for more than 200 ms"));
+        assert_int_equal(render_text(c, tmpl, hello, &out, &e), ERR_TEMPLATE);
+        assert_int_equal(chat_caps(c, tmpl, &caps, &e), ERR_TEMPLATE);
+        assert_non_null(strstr(e.text, "the model's chat template needs more than 100000 steps"));
         assert_non_null(strstr(e.hint, "not tried again"));
-        assert_true(seconds() - start < 5); /* CPU time: 50 times 200 ms are 10 s */
     }
     buf_done(&out);
     chat_free(c);
@@ -277,74 +214,167 @@ static void a_template_that_used_up_its_time_is_not_tried_again(void **state) {
     free(boom);
 }
 
-/* At every stage of a template's work: the runtime must neither crash nor give a wrong text. */
-static void memory_may_run_out_anywhere(void **state) {
+/* What is too much for the template is its own error, not the prompt's. */
+static void a_template_over_its_memory_is_told(void **state) {
     (void)state;
-    static const char tmpl[] = "{%- set n = namespace(s='') -%}{%- for m in messages -%}{%- set n.s = n.s + m.content|trim -%}"
-                               "{{ m | tojson(indent=2) }}{%- endfor -%}{{ n.s.replace('a',"
-                               " 'b').split('c') | join('-') | upper }}{{ strftime_now('%d %B %Y') }}";
-    static const char context[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"abcabc abc\"},{\"role\":\"x\","
-                                  "\"content\":\"\\u00e9\"}]}";
-    struct buf want, out;
-    size_t failed = 0, passed = 0;
+    const struct jinja_limits small = {.steps = 10000000, .memory = 100000, .depth = 1000};
+    struct chat *c = chat_create(&small);
+    struct buf out;
     struct err e = {0};
-    buf_init(&want, MAX_FILE);
     buf_init(&out, MAX_FILE);
-    struct jinja_limits limits = {.time_ms = 5000, .memory = (size_t)64 << 20, .stack = (size_t)1 << 20};
-    struct jinja *j = jinja_create(&limits);
-    assert_int_equal(jinja_render(j, tmpl, sizeof(tmpl) - 1, context, sizeof(context) - 1, NOVEMBER_2023, &want, &e), ERR_OK);
-    jinja_free(j);
-    for (limits.memory = 520000; limits.memory < 4000000 && passed < 3; limits.memory += 997) {
-        j = jinja_create(&limits);
-        buf_clear(&out);
-        err_code code = jinja_render(j, tmpl, sizeof(tmpl) - 1, context, sizeof(context) - 1, NOVEMBER_2023, &out, &e);
-        if (code == ERR_OK) assert_string_equal(buf_cstr(&out), buf_cstr(&want));
-        else assert_true(code == ERR_LIMIT || code == ERR_INTERNAL);
-        passed += code == ERR_OK;
-        failed += code != ERR_OK;
-        jinja_free(j);
-    }
-    print_message("%zu limits were too small, then it fits in %zu bytes\n", failed, limits.memory);
-    assert_true(failed > 20 && passed == 3);
-    buf_done(&want);
+    char *long_chat = mem_printf("{\"messages\": [{\"role\": \"user\", \"content\": \"%099999d\"}]}", 1);
+    assert_int_equal(render_text(c, "{{ messages[0].content * 2 }}", hello, &out, &e), ERR_OK);
+    assert_int_equal(render_text(c, "{{ messages[0].content * 2 }}", long_chat, &out, &e), ERR_TEMPLATE);
+    assert_non_null(strstr(e.text, "needs more than"));
+    assert_int_equal(render_text(c, "{{ messages[0].content * 2 }}", hello, &out, &e), ERR_OK);
     buf_done(&out);
+    buf_init(&out, 4);
+    assert_int_equal(render_text(c, "{{ messages[0].content }}", hello, &out, &e), ERR_LIMIT);
+    assert_non_null(strstr(e.text, "longer than 4 bytes"));
+    buf_done(&out);
+    chat_free(c);
+    free(long_chat);
 }
 
 static void the_cache_forgets_the_oldest(void **state) {
     (void)state;
-    struct jinja *j = jinja_create(NULL);
+    struct chat *c = chat_create(NULL);
     struct buf out;
     struct err e = {0};
     buf_init(&out, MAX_FILE);
     for (int round = 0; round < 3; round++)
-        for (int i = 0; i < ENGINE_MAX_TEMPLATES + 5; i++) {
-            char *tmpl = mem_printf("%d {{ x }}", i), *want = mem_printf("%d %d", i, round), *context = mem_printf("{\"x\": %d}", round);
-            buf_clear(&out);
-            assert_int_equal(jinja_render(j, tmpl, strlen(tmpl), context, strlen(context), 0, &out, &e), ERR_OK);
+        for (int i = 0; i < 21; i++) {
+            char *tmpl = mem_printf("%d {{ messages[0].content }}", i), *want = mem_printf("%d Hello", i);
+            assert_int_equal(render_text(c, tmpl, hello, &out, &e), ERR_OK);
             assert_string_equal(buf_cstr(&out), want);
-            free(tmpl), free(want), free(context);
+            free(tmpl), free(want);
         }
     buf_done(&out);
-    buf_init(&out, 10);
-    assert_int_equal(jinja_render(j, "{{ 'eleven bytes' }}", 20, "{}", 2, 0, &out, &e), ERR_LIMIT);
-    assert_int_equal(out.len, 0);
+    chat_free(c);
+}
+
+/* ---- what a template takes ---- */
+
+#define CALLED(arguments) \
+    "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}, {\"role\": \"assistant\", \"content\": null, \"tool_calls\": [{\"id\": " \
+    "\"a\", " \
+    "\"type\": \"function\", \"function\": {\"name\": \"f\", \"arguments\": " arguments "}}]}, {\"role\": \"tool\", \"content\": \"r\"}]}"
+
+static void expect(struct chat *c, const char *tmpl, const char *chat, const char *want) {
+    struct buf out;
+    struct err e = {0};
+    buf_init(&out, MAX_FILE);
+    err_code code = render_text(c, tmpl, chat, &out, &e);
+    if (code != ERR_OK) fail_msg("%s: %s", tmpl, e.text);
+    assert_string_equal(buf_cstr(&out), want);
     buf_done(&out);
-    jinja_free(j);
+}
+
+/* The word "null" in the template's own text says nothing of what it makes of arguments. */
+static void arguments_are_encoded_once(void **state) {
+    (void)state;
+    static const char calls[] =
+        "{% for m in messages %}{% if m.role == 'tool' %}[{\"is_error\": null}]{% elif m.tool_calls %}"
+        "{% for t in m.tool_calls %}{{ t.function.arguments | tojson }}{% endfor %}{% else %}{{ m.content }}{% endif %}{% endfor %}";
+    static const char as_they_are[] =
+        "{% for m in messages %}{% for t in m.tool_calls %}{{ t.function.arguments }}{% endfor %}{% endfor %}";
+    struct chat *c = chat_create(NULL);
+    expect(c, calls, CALLED("\"{\\\"a\\\": 1}\""), "x{\"a\": 1}[{\"is_error\": null}]");
+    expect(c, calls, CALLED("{\"a\": 1}"), "x{\"a\": 1}[{\"is_error\": null}]");
+    expect(c, as_they_are, CALLED("\"{\\\"a\\\": 1}\""), "{\"a\": 1}");
+    expect(c, as_they_are, CALLED("{\"a\": 1}"), "{\"a\":1}");
+    chat_free(c);
+}
+
+/* null arguments, an argument called "items", integers of any size, and what a client wrote as 1.0. */
+static void arguments_come_through_exactly(void **state) {
+    (void)state;
+    static const char each[] = "{% for m in messages %}{% for t in m.tool_calls %}{% for k, v in t.function.arguments.items() %}"
+                               "{{ k }}={{ v | string }},{{ v | tojson }} {% endfor %}{% endfor %}{% endfor %}";
+    struct chat *c = chat_create(NULL);
+    expect(c, each,
+           CALLED("\"{\\\"items\\\": null, \\\"n\\\": 9007199254740993, \\\"big\\\": 123456789012345678901234567890, \\\"f\\\": 1.0, "
+                  "\\\"t\\\": true}\""),
+           "items=None,null n=9007199254740993,9007199254740993 big=123456789012345678901234567890,123456789012345678901234567890 "
+           "f=1.0,1.0 t=True,true ");
+    chat_free(c);
+}
+
+/* Earlier reasoning reaches a template under the key that it has for it. */
+static void reasoning_has_the_templates_key(void **state) {
+    (void)state;
+    static const char chat[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}, {\"role\": \"assistant\", \"content\": \"a\", "
+                               "\"reasoning_content\": \"why\"}]}";
+    static const char *const keys[] = {"reasoning_content", "reasoning", "thinking", "thought"};
+    struct chat *c = chat_create(NULL);
+    struct chat_caps caps = {0};
+    struct err e = {0};
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        char *tmpl = mem_printf("{%% for m in messages %%}{%% if m.%s %%}<%%-{{ m.%s }}-%%>{%% endif %%}{{ m.content }}{%% endfor %%}",
+                                keys[i], keys[i]);
+        expect(c, tmpl, chat, "x<%-why-%>a");
+        assert_int_equal(chat_caps(c, tmpl, &caps, &e), ERR_OK);
+        assert_string_equal(caps.reasoning_key, keys[i]);
+        free(tmpl);
+    }
+    /* Shown beside tool calls only, which is where it counts. */
+    static const char beside_calls[] =
+        "{% for m in messages %}{% if m.tool_calls and m.thinking %}<{{ m.thinking }}>{% endif %}{{ m.content }}{% endfor %}";
+    assert_int_equal(chat_caps(c, beside_calls, &caps, &e), ERR_OK);
+    assert_string_equal(caps.reasoning_key, "thinking");
+    assert_int_equal(chat_caps(c, "{% for m in messages %}{{ m.content }}{% endfor %}", &caps, &e), ERR_OK);
+    assert_null(caps.reasoning_key);
+    chat_free(c);
+}
+
+/* "enable_thinking" under the template's own word for it. */
+static void thinking_has_the_templates_word(void **state) {
+    (void)state;
+    static const char off[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}], \"extra\": {\"enable_thinking\": false}}";
+    static const char on[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}], \"extra\": {\"enable_thinking\": true}}";
+    static const char both[] =
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}], \"extra\": {\"enable_thinking\": true, \"thinking\": 5}}";
+    struct chat *c = chat_create(NULL);
+    expect(c, "{{ messages[0].content }}{{ enable_thinking }}{{ thinking }}", off, "xFalse");
+    expect(c, "{{ messages[0].content }}{% if thinking is defined %}{{ thinking }}{% endif %}", off, "xFalse");
+    expect(c, "{{ messages[0].content }}{{ thinking }}", on, "xTrue");
+    expect(c, "{{ messages[0].content }}{{ thinking }}", both, "x5");
+    expect(c, "{{ messages[0].content }}{{ thinking }}", hello, "Hello");
+    expect(c, "{{ messages[0].content }}{{ thinking_mode }}", off, "xdisabled");
+    expect(c, "{{ messages[0].content }}{{ thinking_mode }}", on, "xenabled");
+    expect(c, "{{ messages[0].content }}{{ thinking_budget | default(-1) }}", off, "x0");
+    expect(c, "{{ messages[0].content }}{{ thinking_budget | default(-1) }}", on, "x-1");
+    /* A variable of the template's own is none of them. */
+    expect(c,
+           "{% for m in messages %}{% if m.thinking %}{% set thinking = m.thinking %}{% endif %}{{ thinking }}{{ m.content }}{% endfor %}",
+           on, "x");
+    chat_free(c);
+}
+
+static void errors_of_tools_are_shown(void **state) {
+    (void)state;
+    static const char chat[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}, {\"role\": \"tool\", \"content\": \"no such "
+                               "file\", \"is_error\": true}, "
+                               "{\"role\": \"tool\", \"content\": \"fine\", \"is_error\": false}]}";
+    struct chat *c = chat_create(NULL);
+    expect(c, "{% for m in messages %}{{ m.content }};{% endfor %}", chat, "x;Error: no such file;fine;");
+    expect(c, "{% for m in messages %}{{ m.content }}{{ '!' if m.is_error }};{% endfor %}", chat, "x;no such file!;fine;");
+    chat_free(c);
 }
 
 int main(void) {
-    if (!jinja_built_in()) {
-        print_message("skipped: this build has no Jinja\n");
-        return 77;
-    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(families_render_as_they_should),
         cmocka_unit_test(a_refusal_is_told),
         cmocka_unit_test(a_broken_template_falls_back_or_is_refused),
-        cmocka_unit_test(hostile_templates_cost_little),
-        cmocka_unit_test(a_template_that_used_up_its_time_is_not_tried_again),
-        cmocka_unit_test(memory_may_run_out_anywhere),
+        cmocka_unit_test(a_template_that_used_up_its_steps_is_not_tried_again),
+        cmocka_unit_test(a_template_over_its_memory_is_told),
         cmocka_unit_test(the_cache_forgets_the_oldest),
+        cmocka_unit_test(arguments_are_encoded_once),
+        cmocka_unit_test(arguments_come_through_exactly),
+        cmocka_unit_test(reasoning_has_the_templates_key),
+        cmocka_unit_test(thinking_has_the_templates_word),
+        cmocka_unit_test(errors_of_tools_are_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

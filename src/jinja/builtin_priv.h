@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT
+ * What templates call that is written in C: filters, tests, methods, functions. Each is a row: its name, its parameters, its code. */
+#ifndef CARAVAN_JINJA_BUILTIN_PRIV_H
+#define CARAVAN_JINJA_BUILTIN_PRIV_H
+
+#include "jinja/run_priv.h"
+
+enum { JINJA_MAX_PARAMS = 6 };
+
+/* Arguments as they were written; dynamic ones are among them already. */
+struct jinja_args {
+    const struct jinja_value *list;
+    size_t n;
+    const struct jinja_str *const *names;
+    const struct jinja_value *values;
+    size_t n_named;
+};
+
+/* self: the value before the "|", "is" or "."; nothing for functions. a: one for each parameter, MISSING where it was not given. */
+typedef bool (*jinja_fixed_fn)(struct jinja_run *r, struct jinja_value self, const struct jinja_value *a, struct jinja_value *ret);
+typedef bool (*jinja_any_fn)(struct jinja_run *r, struct jinja_value self, const struct jinja_args *args, struct jinja_value *ret);
+
+struct jinja_builtin {
+    const char *name;
+    uint8_t type;        /* methods: of which type; 0: of none */
+    uint8_t need;        /* how many parameters must be given */
+    const char *params;  /* their names, with blanks between; NULL: `any` takes what comes */
+    jinja_fixed_fn fn;
+    jinja_any_fn any;    /* both NULL: a method that would change its object, which the sandbox refuses */
+};
+
+/* The code of each row of tables/jinja.def. */
+#define JINJA_FIXED(fn) bool fn(struct jinja_run *r, struct jinja_value self, const struct jinja_value *a, struct jinja_value *ret);
+#define JINJA_ANY(fn)   bool fn(struct jinja_run *r, struct jinja_value self, const struct jinja_args *args, struct jinja_value *ret);
+#define FILTER(name, text, need, params)       JINJA_FIXED(jinja_filter_##name)
+#define ANY_FILTER(name, text)                 JINJA_ANY(jinja_filter_##name)
+#define TEST(name, text, need, params)         JINJA_FIXED(jinja_test_##name)
+#define METHOD(type, name, text, need, params) JINJA_FIXED(jinja_method_##name)
+#define ANY_METHOD(type, name, text)           JINJA_ANY(jinja_method_##name)
+#define GLOBAL(name, text, need, params)       JINJA_FIXED(jinja_global_##name)
+#define ANY_GLOBAL(name, text)                 JINJA_ANY(jinja_global_##name)
+#include "../../tables/jinja.def"
+#undef JINJA_FIXED
+#undef JINJA_ANY
+
+/* By name; NULL: none. */
+const struct jinja_builtin *jinja_filter_find(const struct jinja_str *name);
+const struct jinja_builtin *jinja_test_find(const struct jinja_str *name);
+const struct jinja_builtin *jinja_global_find(const struct jinja_str *name);
+/* The methods of this name of all types: into their places in ret. */
+void jinja_methods_find(const struct jinja_str *name, const struct jinja_builtin *ret[JINJA_TYPES]);
+
+/* Brings the arguments into the row's order and runs it. */
+bool jinja_apply(struct jinja_run *r, const struct jinja_builtin *row, struct jinja_value self, const struct jinja_args *args,
+                 struct jinja_value *ret);
+/* The same for a test: true or false. */
+bool jinja_apply_test(struct jinja_run *r, const struct jinja_builtin *row, struct jinja_value self, const struct jinja_args *args,
+                      bool *ret);
+
+/* ---- for the rows' code ---- */
+
+/* An argument as a number, *ret untouched where it was not given. */
+bool jinja_arg_int(struct jinja_run *r, struct jinja_value v, const char *name, int64_t *ret);
+bool jinja_arg_str(struct jinja_run *r, struct jinja_value v, const char *name, const struct jinja_str **ret);
+static inline bool jinja_given(struct jinja_value v) { return v.type != JINJA_MISSING && v.type != JINJA_NONE; }
+static inline bool jinja_flag(struct jinja_value v) { return v.type != JINJA_MISSING && jinja_truth(v); }
+
+/* Sorts in place, stable, by what is at the attributes (with commas between; NULL: the values); texts in lower case if `fold`. */
+struct jinja_sort_key {
+    struct jinja_value attribute;
+    bool fold, several; /* several: a comma divides attributes */
+    int item;           /* not -1: of each value (a tuple) this item instead */
+};
+bool jinja_sort(struct jinja_run *r, struct jinja_list *l, bool reverse, const struct jinja_sort_key *key);
+bool jinja_lower_key(struct jinja_run *r, struct jinja_value v, struct jinja_value *ret); /* ignore_case */
+
+/* text % values, text.format(values), with Python's rules. */
+bool jinja_format_percent(struct jinja_run *r, const struct jinja_str *format, struct jinja_value values, struct jinja_value *ret);
+bool jinja_format_braces(struct jinja_run *r, const struct jinja_str *format, const struct jinja_args *args, struct jinja_value *ret);
+
+bool jinja_text_upper(struct jinja_run *r, const struct jinja_str *s, struct jinja_value *ret);
+bool jinja_text_lower(struct jinja_run *r, const struct jinja_str *s, struct jinja_value *ret);
+bool jinja_text_replace(struct jinja_run *r, const struct jinja_str *s, const struct jinja_str *old, const struct jinja_str *with,
+                        int64_t count, struct jinja_value *ret);
+bool jinja_text_lines(struct jinja_run *r, const struct jinja_str *s, bool keep_ends, struct jinja_value *ret);
+/* chars NULL: blanks. */
+bool jinja_text_strip_chars(struct jinja_run *r, const struct jinja_str *s, const struct jinja_str *chars, bool left, bool right,
+                            struct jinja_value *ret);
+bool jinja_text_join(struct jinja_run *r, const struct jinja_str *between, struct jinja_value items, bool strict, struct jinja_value *ret);
+
+/* JSON text to values; fails where it is none. */
+bool jinja_from_json(struct jinja_run *r, const struct jinja_str *text, struct jinja_value *ret);
+bool jinja_from_yyjson(struct jinja_run *r, yyjson_mut_val *v, struct jinja_value *ret);
+
+#endif

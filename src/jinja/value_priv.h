@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT
+ * Values of a template, with Python's meaning: text, numbers, lists, mappings, and what a template calls. A value is 16 bytes, copied
+ * freely; what it points to lives in the heap of the rendering (jinja/run_priv.h) or of the parsed template, and is never freed alone.
+ * Text and tuples never change. Functions that return bool fail with the error set in the run; outputs are then untouched. */
+#ifndef CARAVAN_JINJA_VALUE_PRIV_H
+#define CARAVAN_JINJA_VALUE_PRIV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct jinja_run;
+
+enum jinja_type {
+    JINJA_MISSING,    /* no value: an argument that was not given; templates never see it */
+    JINJA_UNDEFINED,
+    JINJA_NONE,
+    JINJA_BOOL,
+    JINJA_INT,
+    JINJA_BIG,        /* an integer beyond 64 bits: its decimal digits, with a sign where negative */
+    JINJA_FLOAT,
+    JINJA_STR,
+    JINJA_LIST,
+    JINJA_TUPLE,
+    JINJA_DICT,
+    JINJA_VIEW,       /* what .keys(), .values(), .items() give; aux: enum jinja_view */
+    JINJA_RANGE,
+    JINJA_ITER,       /* what can be gone through once: map(), select() and so on */
+    JINJA_NAMESPACE,
+    JINJA_MACRO,
+    JINJA_METHOD,     /* "x.upper" without the call */
+    JINJA_FUNCTION,   /* range, namespace, raise_exception */
+    JINJA_LOOP,
+    JINJA_CYCLER,
+    JINJA_JOINER,
+    JINJA_TYPES
+};
+
+enum jinja_view { JINJA_KEYS, JINJA_VALUES, JINJA_ITEMS };
+
+/* Why a value is undefined: which name it would have. */
+enum jinja_undefined {
+    JINJA_NO_VARIABLE, /* s: the name */
+    JINJA_NO_ATTRIBUTE, /* s: the name, NULL: it was no text; owner: the type that lacks it */
+    JINJA_UNSAFE,      /* s: the name of a method that would change something; owner: its type */
+    JINJA_NO_REASON    /* hint says it all */
+};
+
+struct jinja_value {
+    uint8_t type, aux, owner;
+    union {
+        bool b;
+        int64_t i;
+        double f;
+        const char *hint;
+        const struct jinja_str *s;
+        struct jinja_list *list;           /* LIST, TUPLE */
+        struct jinja_dict *dict;           /* DICT, VIEW, NAMESPACE */
+        const struct jinja_range *range;
+        struct jinja_iter *iter;
+        const struct jinja_macro *macro;
+        const struct jinja_bound *method;
+        const struct jinja_builtin *function;
+        struct jinja_loop *loop;
+        struct jinja_cycler *cycler;
+        struct jinja_joiner *joiner;
+    };
+};
+
+/* Memory that grows at its end. Texts (and lists) that end where it is used up to can be extended in place, so that building one up
+ * piece by piece costs what it is long, not the square of that. */
+struct jinja_tail {
+    size_t used, cap;
+    char *data;
+};
+
+struct jinja_str {
+    const char *data;        /* UTF-8, not ended by a NUL */
+    size_t len;              /* bytes */
+    size_t chars;            /* characters; SIZE_MAX: not counted yet */
+    uint32_t hash;           /* 0: not computed yet */
+    bool safe;               /* markup: what is added to it is escaped for HTML */
+    struct jinja_tail *tail; /* NULL: it cannot be extended */
+};
+
+struct jinja_list {
+    struct jinja_value *items;
+    size_t n;
+    struct jinja_slab *slab; /* NULL: it cannot be extended in place */
+};
+
+struct jinja_slab {
+    size_t used, cap;        /* items */
+    struct jinja_value *items;
+};
+
+struct jinja_entry {
+    struct jinja_value key, value;
+    uint32_t hash;
+};
+
+/* A mapping in the order in which its keys came. */
+struct jinja_dict {
+    struct jinja_entry *entries;
+    uint32_t n, cap;
+    uint32_t *index;         /* entry number + 1 by hash, open addressing; NULL while small */
+    uint32_t index_cap;      /* a power of 2 */
+};
+
+struct jinja_range {
+    int64_t start, stop, step;
+    size_t n;
+};
+
+/* ---- making values ---- */
+
+static inline struct jinja_value jinja_none(void) { return (struct jinja_value){.type = JINJA_NONE}; }
+static inline struct jinja_value jinja_bool(bool b) { return (struct jinja_value){.type = JINJA_BOOL, .b = b}; }
+static inline struct jinja_value jinja_int(int64_t i) { return (struct jinja_value){.type = JINJA_INT, .i = i}; }
+static inline struct jinja_value jinja_float(double f) { return (struct jinja_value){.type = JINJA_FLOAT, .f = f}; }
+static inline struct jinja_value jinja_of_str(const struct jinja_str *s) { return (struct jinja_value){.type = JINJA_STR, .s = s}; }
+static inline struct jinja_value jinja_undefined(const char *hint) {
+    return (struct jinja_value){.type = JINJA_UNDEFINED, .aux = JINJA_NO_REASON, .hint = hint};
+}
+static inline struct jinja_value jinja_missing(void) { return (struct jinja_value){.type = JINJA_MISSING}; }
+
+bool jinja_str_copy(struct jinja_run *r, const char *data, size_t len, struct jinja_value *ret);
+/* data must live as long as the run. */
+bool jinja_str_refer(struct jinja_run *r, const char *data, size_t len, struct jinja_value *ret);
+bool jinja_str_part(struct jinja_run *r, const struct jinja_str *of, size_t start, size_t len, struct jinja_value *ret);
+bool jinja_str_concat(struct jinja_run *r, const struct jinja_str *a, const struct jinja_str *b, struct jinja_value *ret);
+size_t jinja_str_chars(const struct jinja_str *s);
+/* As &lt;, &gt;, &amp;, &#34;, &#39;; what is safe already stays. */
+bool jinja_str_escape(struct jinja_run *r, const struct jinja_str *s, struct jinja_value *ret);
+bool jinja_str_safe(struct jinja_run *r, const struct jinja_str *s, bool safe, struct jinja_value *ret);
+static inline bool jinja_str_is(const struct jinja_str *s, const char *text, size_t len) {
+    return s->len == len && __builtin_memcmp(s->data, text, len) == 0;
+}
+
+/* type: JINJA_LIST or JINJA_TUPLE; room for cap items. */
+bool jinja_list_new(struct jinja_run *r, enum jinja_type type, size_t cap, struct jinja_value *ret);
+bool jinja_list_add(struct jinja_run *r, struct jinja_list *l, struct jinja_value v);
+bool jinja_list_part(struct jinja_run *r, struct jinja_value list, size_t start, size_t n, struct jinja_value *ret);
+bool jinja_pair(struct jinja_run *r, struct jinja_value a, struct jinja_value b, struct jinja_value *ret);
+
+bool jinja_dict_new(struct jinja_run *r, enum jinja_type type, struct jinja_value *ret);
+/* Fails where the key is a list or mapping. */
+bool jinja_dict_set(struct jinja_run *r, struct jinja_dict *d, struct jinja_value key, struct jinja_value value);
+/* *ret NULL: it is not there. Fails where the key is a list or mapping. */
+bool jinja_dict_find(struct jinja_run *r, const struct jinja_dict *d, struct jinja_value key, const struct jinja_value **ret);
+const struct jinja_value *jinja_dict_get(const struct jinja_dict *d, const char *key);
+bool jinja_hashable(struct jinja_value v);
+
+/* ---- asking values ---- */
+
+bool jinja_truth(struct jinja_value v);
+bool jinja_equal(struct jinja_run *r, struct jinja_value a, struct jinja_value b, bool *ret);
+/* *ret: below 0, 0, above 0; 2 where they are not ordered (a NaN). Fails where Python does not order such values. */
+bool jinja_order(struct jinja_run *r, struct jinja_value a, struct jinja_value b, const char *op, int *ret);
+bool jinja_same(struct jinja_value a, struct jinja_value b); /* Python's "is" */
+bool jinja_contains(struct jinja_run *r, struct jinja_value in, struct jinja_value what, bool *ret);
+/* Fails where the value has no length. */
+bool jinja_length(struct jinja_run *r, struct jinja_value v, size_t *ret);
+bool jinja_has_length(struct jinja_value v, size_t *ret);
+const char *jinja_type_name(struct jinja_value v); /* "str", "dict" */
+struct jinja_value jinja_range_item(const struct jinja_range *range, size_t i);
+
+static inline bool jinja_is_number(struct jinja_value v) {
+    return v.type == JINJA_INT || v.type == JINJA_BOOL || v.type == JINJA_FLOAT || v.type == JINJA_BIG;
+}
+/* INT and BOOL count as int64_t. */
+static inline bool jinja_is_int(struct jinja_value v) { return v.type == JINJA_INT || v.type == JINJA_BOOL; }
+static inline int64_t jinja_int_of(struct jinja_value v) { return v.type == JINJA_BOOL ? (int64_t)v.b : v.i; }
+static inline bool jinja_is_list(struct jinja_value v) { return v.type == JINJA_LIST || v.type == JINJA_TUPLE; }
+
+#endif
