@@ -42,9 +42,7 @@ err_code cli_load(const struct options *o, struct engine_load *ret, struct err *
 
 uint8_t cli_dtype(const struct options *o, bool *ret_auto) {
     if (ret_auto) *ret_auto = strcmp(option_text(o, OPT_WIRE_TYPE), "auto") == 0;
-    for (uint8_t i = 0; i < FRAME_DTYPE_COUNT; i++)
-        if (strcmp(frame_dtype_name(i), option_text(o, OPT_WIRE_TYPE)) == 0) return i;
-    return FRAME_F32;
+    return frame_dtype_of(option_text(o, OPT_WIRE_TYPE));
 }
 
 char *cli_state_path(const struct options *o, const char *file) {

@@ -10,6 +10,8 @@
 #include "base/str.h"
 #include "cli/cli.h"
 #include "members/interfaces.h"
+#include "plan/plan.h"
+#include "members/wish.h"
 #include "gateway/keys.h"
 #include "node/node.h"
 #include "wire/stage_msg.h"
@@ -66,12 +68,14 @@ static err_code up_config(const struct options *o, struct node_config *c, struct
     size_t n = option_texts(o, OPT_PEER, &peers);
     if (code == ERR_OK && n > NODE_MAX_PEERS) code = err_set(e, ERR_LIMIT, "more than %d peers", NODE_MAX_PEERS);
     for (size_t i = 0; i < n && code == ERR_OK; i++) code = cli_addr(peers[i], NULL, 7433, &c->peers[c->n_peers++], e);
-    if (code == ERR_OK) code = plan_wish_parse(option_text(o, OPT_PLACEMENT), &c->wish, e);
+    struct plan_wish wish;
+    if (code == ERR_OK) code = plan_wish_parse(option_text(o, OPT_PLACEMENT), &wish, e);
+    if (code == ERR_OK && strlen(option_text(o, OPT_PLACEMENT)) >= WISH_MAX_TEXT) code = err_set(e, ERR_LIMIT, "--placement is too long");
     if (code == ERR_OK) code = cli_load(o, &c->load, e);
     c->program = cli_program();
     c->name = option_text(o, OPT_NAME);
     c->model = option_argument(o, 0);
-    c->placement = option_is_set(o, OPT_PLACEMENT) ? option_text(o, OPT_PLACEMENT) : "";
+    c->placement = option_text(o, OPT_PLACEMENT);
     bool up = o->command == COMMAND_UP; /* else a private node, for `run` */
     int64_t replicas = up ? option_int(o, OPT_REPLICAS) : 1;
     c->replicas = replicas > 0 ? (uint32_t)replicas : 0;

@@ -10,7 +10,6 @@
 
 /* LOSSES: places that one request may lose. The pause before an attempt doubles from MIN to MAX. */
 enum { LOSSES_MAX = 8, PAUSE_MIN_MS = 10, PAUSE_MAX_MS = 250 };
-#define SETTLE_US 5000000u /* so long after a loss nodes may not yet know who looks after the model now: what they say isn't final */
 
 struct replay {
     struct gateway *gateway;
@@ -39,9 +38,9 @@ static void replay_give_up(struct replay *r, const struct err *why) {
 
 static clock_us replay_waited(const struct replay *r) { return io_loop_now(r->gateway->loop) - r->since; }
 
-/* An attempt came to nothing. */
-static void replay_again(struct replay *r, const struct err *why, clock_us patience) {
-    if (replay_waited(r) < patience && replay_waited(r) < r->gateway->replay_us) replay_pause(r);
+/* An attempt came to nothing. Nothing that nodes say of the model is final: machines come back, and who looks after it takes turns. */
+static void replay_again(struct replay *r, const struct err *why) {
+    if (replay_waited(r) < r->gateway->replay_us) replay_pause(r);
     else replay_give_up(r, why);
 }
 
@@ -52,12 +51,12 @@ static void on_place(void *user, err_code code, const struct backend_text *text,
     r->awaiting = NULL;
     io_timer_stop(r->timer);
     if (code != ERR_OK) {
-        replay_again(r, &e, SETTLE_US);
+        replay_again(r, &e);
         return;
     }
     code = r->owner.send(r->owner.user, &e);
     if (code == ERR_OK) return;
-    if (code == ERR_BUSY || replay_may(r->gateway, code)) replay_again(r, &e, r->gateway->replay_us);
+    if (code == ERR_BUSY || replay_may(r->gateway, code)) replay_again(r, &e);
     else replay_give_up(r, &e);
 }
 
@@ -82,7 +81,7 @@ static void on_timer(void *user) {
         io_timer_start(r->timer, replay_waited(r) < limit ? (limit - replay_waited(r)) / 1000 + 1 : 1, 0);
     } else {
         if (e.code == ERR_NOT_FOUND) e.code = ERR_UNAVAILABLE; /* it was there */
-        replay_again(r, &e, SETTLE_US);
+        replay_again(r, &e);
     }
 }
 
@@ -105,7 +104,7 @@ void replay_lost(struct replay **at, struct gateway *g, const struct replay_owne
         replay_give_up(r, &e);
         return;
     }
-    replay_again(r, why, g->replay_us);
+    replay_again(r, why);
 }
 
 void replay_runs(struct replay *r) {

@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#include "plan/plan.h"
-
 static yyjson_mut_val *root_of(yyjson_mut_doc **ret_doc) {
     *ret_doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(*ret_doc);
@@ -18,43 +16,25 @@ static void write_out(yyjson_mut_doc *doc, struct buf *out) {
     yyjson_mut_doc_free(doc);
 }
 
-err_code ask_wish_read(yyjson_val *obj, struct ask_wish *ret, struct err *e) {
-    struct plan_wish plan;
-    err_code code = json_get_line(obj, "placement", ret->placement, sizeof(ret->placement), e);
-    if (code == ERR_OK && ret->placement[0]) code = plan_wish_parse(ret->placement, &plan, e);
-    if (code == ERR_OK) code = json_get_u32(obj, "ctx", ASK_MAX_CTX, &ret->n_ctx, e);
-    if (code == ERR_OK) code = json_get_u32(obj, "parallel", ASK_MAX_PARALLEL, &ret->n_seq, e);
-    if (code == ERR_OK) code = json_get_u32(obj, "replicas", ASK_MAX_REPLICAS, &ret->replicas, e);
-    return code == ERR_OK ? json_get_bool(obj, "kept", &ret->kept, e) : code;
-}
-
 void ask_encode(const struct ask *a, struct buf *out) {
     yyjson_mut_doc *doc;
     yyjson_mut_val *root = root_of(&doc);
     json_add_id(doc, root, "id", a->id);
     yyjson_mut_obj_add_str(doc, root, "op", a->op);
     yyjson_mut_obj_add_str(doc, root, "model", a->model);
-    yyjson_mut_obj_add_str(doc, root, "placement", a->wish.placement);
-    yyjson_mut_obj_add_uint(doc, root, "ctx", a->wish.n_ctx);
-    yyjson_mut_obj_add_uint(doc, root, "parallel", a->wish.n_seq);
-    yyjson_mut_obj_add_uint(doc, root, "replicas", a->wish.replicas);
-    yyjson_mut_obj_add_bool(doc, root, "kept", a->wish.kept);
-    if (a->keep_s >= 0) yyjson_mut_obj_add_int(doc, root, "keep_s", a->keep_s);
+    wish_write(&a->wish, doc, root);
     write_out(doc, out);
 }
 
 err_code ask_decode(const uint8_t *data, size_t len, struct ask *ret, struct err *e) {
     yyjson_doc *doc = NULL;
-    struct ask a = {.wish.replicas = 1};
-    int64_t keep_s = -1;
+    struct ask a = {0};
     err_code code = json_parse((const char *)data, len, &doc, e);
     yyjson_val *root = yyjson_doc_get_root(doc);
     if (code == ERR_OK) code = json_need_id(root, "id", &a.id, e);
     if (code == ERR_OK) code = json_get_line(root, "op", a.op, sizeof(a.op), e);
     if (code == ERR_OK) code = json_get_line(root, "model", a.model, sizeof(a.model), e);
-    if (code == ERR_OK) code = ask_wish_read(root, &a.wish, e);
-    if (code == ERR_OK) code = json_get_i64(root, "keep_s", 0, INT32_MAX, &keep_s, e);
-    a.keep_s = (int32_t)keep_s;
+    if (code == ERR_OK) code = wish_read(root, &a.wish, e);
     if (code == ERR_OK && (!a.op[0] || !a.model[0])) code = err_set(e, ERR_INVALID, "an ASK without \"%s\"", a.op[0] ? "model" : "op");
     if (code == ERR_OK && strchr(a.model, '/')) code = err_set(e, ERR_PROTOCOL, "a path of another machine");
     yyjson_doc_free(doc);

@@ -7,24 +7,11 @@
 #include "base/json.h"
 #include "members/record.h"
 
-enum { ASK_MAX_CTX = 16777216, ASK_MAX_PARALLEL = 1024, ASK_MAX_REPLICAS = RECORD_MAX_MODELS };
-
-/* How a model is to be loaded. */
-struct ask_wish {
-    char placement[RECORD_MAX_PLACEMENT]; /* "": as the node was told that looks after it */
-    uint32_t n_ctx, n_seq;                /* 0: so too */
-    uint32_t replicas;                    /* 0: as many as fit */
-    bool kept; /* somebody asked for it: it is tried again and again, and taken over when its coordinator is gone */
-};
-/* Reads the fields that are there; ERR_INVALID or ERR_LIMIT names the field. */
-err_code ask_wish_read(yyjson_val *obj, struct ask_wish *ret, struct err *e);
-
 struct ask {
     uint64_t id;
     char op[16];       /* "load", "unload", "keep"; or what this version doesn't know */
     char model[128];   /* a name, never a path */
-    struct ask_wish wish;
-    int32_t keep_s;    /* of "keep": unloaded when it has been idle for so long; negative: it stays */
+    struct load_wish wish; /* of "load"; of "keep" its keep_s */
 };
 void ask_encode(const struct ask *a, struct buf *out);
 err_code ask_decode(const uint8_t *data, size_t len, struct ask *ret, struct err *e);

@@ -57,12 +57,8 @@ static void model_encode(const struct record_model *m, yyjson_mut_doc *doc, yyjs
     yyjson_mut_obj_add_str(doc, o, "message", m->message);
     facts_encode(&m->facts, doc, yyjson_mut_obj_add_obj(doc, o, "facts"));
     yyjson_mut_obj_add_bool(doc, o, "failed", m->failed);
-    yyjson_mut_obj_add_bool(doc, o, "kept", m->kept);
-    if (m->keep_s >= 0) yyjson_mut_obj_add_int(doc, o, "keep_s", m->keep_s);
-    yyjson_mut_obj_add_uint(doc, o, "n_seq", m->n_seq);
     yyjson_mut_obj_add_uint(doc, o, "replica", m->replica);
-    yyjson_mut_obj_add_uint(doc, o, "replicas", m->replicas);
-    yyjson_mut_obj_add_str(doc, o, "placement", m->placement);
+    wish_write(&m->wish, doc, yyjson_mut_obj_add_obj(doc, o, "wish"));
 }
 
 static void card_encode(const struct model_card *c, yyjson_mut_doc *doc, yyjson_mut_val *o) {
@@ -128,6 +124,7 @@ void record_encode(const struct record *r, struct buf *out) {
         yyjson_mut_obj_add_uint(doc, o, "bytes_per_second", r->peers[i].throughput);
     }
     roster_words_encode(r->removed, r->n_removed, doc, root, "removed");
+    unloads_encode(&r->unloads, doc, root);
     json_write(out, doc);
     yyjson_mut_doc_free(doc);
 }
@@ -151,7 +148,6 @@ static err_code facts_decode(yyjson_val *o, struct model_facts *f, struct err *e
 
 static err_code model_decode(yyjson_val *o, struct record_model *m, struct err *e) {
     const char *template = NULL;
-    int64_t keep_s = -1;
     err_code code = json_get_line(o, "name", m->name, sizeof(m->name), e);
     if (code == ERR_OK) code = json_get_line(o, "instance", m->instance, sizeof(m->instance), e);
     if (code == ERR_OK) code = json_need_id(o, "head", &m->head, e);
@@ -168,13 +164,8 @@ static err_code model_decode(yyjson_val *o, struct record_model *m, struct err *
     if (code == ERR_OK) code = json_get_text(o, "message", m->message, sizeof(m->message), e);
     if (code == ERR_OK) code = facts_decode(yyjson_obj_get(o, "facts"), &m->facts, e);
     if (code == ERR_OK) code = json_get_bool(o, "failed", &m->failed, e);
-    if (code == ERR_OK) code = json_get_bool(o, "kept", &m->kept, e);
-    if (code == ERR_OK) code = json_get_i64(o, "keep_s", 0, INT32_MAX, &keep_s, e);
-    m->keep_s = (int32_t)keep_s;
-    if (code == ERR_OK) code = json_get_u32(o, "n_seq", INT32_MAX, &m->n_seq, e);
     if (code == ERR_OK) code = json_get_u32(o, "replica", RECORD_MAX_MODELS, &m->replica, e);
-    if (code == ERR_OK) code = json_get_u32(o, "replicas", RECORD_MAX_MODELS, &m->replicas, e);
-    if (code == ERR_OK) code = json_get_line(o, "placement", m->placement, sizeof(m->placement), e);
+    if (code == ERR_OK) code = wish_read(yyjson_obj_get(o, "wish"), &m->wish, e);
     if (code == ERR_OK) code = json_get_str(o, "chat_template", &template, e);
     if (code == ERR_OK && template && strlen(template) > RECORD_MAX_TEMPLATE)
         code = err_set(e, ERR_LIMIT, "field \"chat_template\": too long");
@@ -283,6 +274,7 @@ err_code record_decode(const uint8_t *data, size_t len, struct record *ret, stru
     if (code == ERR_OK) code = profile_get(root, &ret->profile, e);
     if (code == ERR_OK) code = record_arrays(root, ret, e);
     if (code == ERR_OK) code = roster_words_decode(root, "removed", ret->removed, &ret->n_removed, e);
+    if (code == ERR_OK) code = unloads_decode(root, &ret->unloads, e);
     yyjson_doc_free(doc);
     if (code != ERR_OK) {
         record_done(ret);

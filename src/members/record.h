@@ -6,22 +6,18 @@
 #define CARAVAN_MEMBERS_RECORD_H
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "members/identity.h"
+#include "members/orphans.h"
 #include "plan/profile.h"
 #include "members/roster.h"
+#include "members/wish.h"
 #include "model/card.h"
 #include "model/facts.h"
 #include "wire/stage_msg.h"
 
-enum {
-    RECORD_MAX_MODELS = 32,
-    RECORD_MAX_FILES = 256,
-    RECORD_MAX_STAGES = 64,
-    RECORD_MAX_PEERS = 256,
-    RECORD_MAX_TEMPLATE = 256 * 1024,
-    RECORD_MAX_PLACEMENT = 256
-};
+enum { RECORD_MAX_MODELS = 32, RECORD_MAX_FILES = 256, RECORD_MAX_STAGES = 64, RECORD_MAX_PEERS = 256, RECORD_MAX_TEMPLATE = 256 * 1024 };
 
 struct record_model {
     char name[128];        /* what clients ask for */
@@ -37,12 +33,8 @@ struct record_model {
     struct model_facts facts;
     bool failed;           /* it isn't being loaded, or in vain: the message says why */
     char message[256];     /* what the coordinator says of it: the reason while it waits */
-    /* how it was asked for, so that another node can take it over */
-    bool kept;             /* somebody asked for it; else it was loaded for a request */
-    int32_t keep_s;        /* unloaded when it has been idle for so long; negative: it stays */
-    uint32_t n_seq;
-    uint32_t replica, replicas; /* which one it is; how many there shall be (0: as many as fit) */
-    char placement[RECORD_MAX_PLACEMENT];
+    uint32_t replica;      /* which copy it is, from 0 */
+    struct load_wish wish; /* all is said but keep_s: another node can take it over as it is */
 };
 struct record_stage {
     char instance[64];
@@ -90,6 +82,10 @@ struct record {
     uint32_t n_peers;
     struct roster_removed removed[ROSTER_MAX_REMOVED]; /* its word on who is shut out of the cluster */
     size_t n_removed;
+    struct unloads unloads; /* models that it was told to unload */
+    /* Not carried: for the node that keeps the record. */
+    uint64_t incarnation;  /* of its seal */
+    clock_us unlinked;     /* since when there is no link with its node; 0: there is one */
 };
 void record_done(struct record *r); /* frees what it owns; zero it before first use */
 void record_encode(const struct record *r, struct buf *out);

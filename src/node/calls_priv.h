@@ -52,8 +52,8 @@ struct backend_call *call_find(const struct calls *c, uint64_t id);
 /* ---- calls_route.c ---- */
 /* The ready instance of this model that shall answer. ERR_NOT_FOUND, ERR_UNAVAILABLE, ERR_BUSY. prefix may be NULL. */
 err_code calls_pick(struct node *n, const char *model, const struct router_prefix *prefix, const struct record_model **ret, struct err *e);
-/* Any instance of this name, a ready one before one that is loading before one that has failed; NULL: none. */
-const struct record_model *calls_any(const struct node *n, const char *name);
+/* Is there an instance that can be asked now? */
+bool calls_ready(const struct node *n, const char *name);
 const struct backend_model *calls_models(void *self, size_t *ret_n);
 int64_t calls_expires(void *self, const char *model);
 

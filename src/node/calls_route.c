@@ -7,25 +7,27 @@
 #include "base/mem.h"
 #include "node/calls_priv.h"
 
-/* The k-th instance of the i-th node, this one being 0; NULL: there are no more. */
+/* The k-th instance of the i-th node, this one being 0, those without a link to here the last; NULL: there are no more. An instance whose
+ * coordinator is out of reach can be asked all the same, if its head is in reach. */
 static const struct record_model *calls_instance(const struct node *n, size_t i, size_t k) {
     if (i == 0) return k < n->n_served ? &n->served[k]->record : NULL;
-    return k < n->records[i - 1]->n_models ? &n->records[i - 1]->models[k] : NULL;
+    const struct record *r = i <= n->n_records ? n->records[i - 1] : n->suspects[i - 1 - n->n_records];
+    return k < r->n_models ? &r->models[k] : NULL;
 }
 
-static int rank(const struct record_model *m) { return m->ready ? 2 : !m->failed; }
-
-const struct record_model *calls_any(const struct node *n, const char *name) {
-    const struct record_model *found = NULL, *m;
-    for (size_t i = 0; i <= n->n_records; i++)
-        for (size_t k = 0; (m = calls_instance(n, i, k)) != NULL; k++)
-            if (strcmp(m->name, name) == 0 && (!found || rank(m) > rank(found))) found = m;
-    return found;
-}
+static size_t calls_nodes(const struct node *n) { return 1 + n->n_records + n->n_suspects; }
 
 /* Is its head a node that can be reached? */
 static bool calls_reaches(const struct node *n, const struct record_model *m) {
     return m->ready && (m->head == n->id || node_record(n, m->head) != NULL);
+}
+
+bool calls_ready(const struct node *n, const char *name) {
+    const struct record_model *m;
+    for (size_t i = 0; i < calls_nodes(n); i++)
+        for (size_t k = 0; (m = calls_instance(n, i, k)) != NULL; k++)
+            if (strcmp(m->name, name) == 0 && calls_reaches(n, m)) return true;
+    return false;
 }
 
 /* What is known exactly, the router need not hear from others: the work of heads that are here. */
@@ -43,15 +45,18 @@ err_code calls_pick(struct node *n, const char *model, const struct router_prefi
     const struct record_model *found[MAX_TARGETS], *m;
     struct router_target targets[MAX_TARGETS];
     size_t count = 0, at = 0;
-    for (size_t i = 0; i <= n->n_records; i++)
+    for (size_t i = 0; i < calls_nodes(n); i++)
         for (size_t k = 0; (m = calls_instance(n, i, k)) != NULL && count < MAX_TARGETS; k++) {
             if (strcmp(m->name, model) != 0 || !calls_reaches(n, m)) continue;
             if (m->head == n->id) calls_look_here(n, m->instance);
             found[count] = m;
-            targets[count++] = (struct router_target){.instance = m->instance, .capacity = m->n_seq + n->config->queue};
+            targets[count++] = (struct router_target){.instance = m->instance, .capacity = m->wish.parallel + n->config->queue};
         }
     if (count == 0) {
-        if (!(m = calls_any(n, model))) return err_set(e, ERR_NOT_FOUND, "model \"%s\" is not loaded", model);
+        struct claim c;
+        if (!claims_find(n, model, &c)) return err_set(e, ERR_NOT_FOUND, "model \"%s\" is not loaded", model);
+        m = c.model;
+        if (m->ready) return err_set(e, ERR_UNAVAILABLE, "the node that answers for model \"%s\" cannot be reached", m->name);
         return err_set(e, ERR_UNAVAILABLE, "model \"%s\" is not ready: %s", m->name, m->message[0] ? m->message : "it is being loaded");
     }
     err_code code = router_pick(n->calls->router, clock_now(), targets, count, prefix, &at, e);
@@ -84,14 +89,28 @@ static void models_add(struct calls *c, struct backend_model m) {
 /* Of several replicas only one carries the template. */
 static const char *models_template(const struct node *n, const char *name) {
     const struct record_model *m;
-    for (size_t i = 0; i <= n->n_records; i++)
+    for (size_t i = 0; i < calls_nodes(n); i++)
         for (size_t k = 0; (m = calls_instance(n, i, k)) != NULL; k++)
             if (m->chat_template && strcmp(m->name, name) == 0) return m->chat_template;
     return NULL;
 }
 
+/* The instance of this name that can answer soonest. */
+static const struct record_model *models_best(const struct node *n, const char *name) {
+    const struct record_model *found = NULL, *m;
+    int best = -1;
+    for (size_t i = 0; i < calls_nodes(n); i++)
+        for (size_t k = 0; (m = calls_instance(n, i, k)) != NULL; k++) {
+            int rank = calls_reaches(n, m) ? 3 : m->ready ? 2 : !m->failed;
+            if (strcmp(m->name, name) != 0 || rank <= best) continue;
+            best = rank;
+            found = m;
+        }
+    return found;
+}
+
 static void models_add_instance(struct node *n, const char *name) {
-    const struct record_model *best = calls_any(n, name);
+    const struct record_model *best = models_best(n, name);
     models_add(n->calls, (struct backend_model){.id = best->name,
                                                 .chat_template = models_template(n, best->name),
                                                 .bos = best->bos,
@@ -99,15 +118,27 @@ static void models_add_instance(struct node *n, const char *name) {
                                                 .n_ctx = best->n_ctx,
                                                 .n_vocab = best->n_vocab,
                                                 .created = best->created,
-                                                .ready = best->ready,
+                                                .ready = calls_reaches(n, best),
                                                 .facts = best->facts,
-                                                .loadable = !best->failed || !best->kept,
+                                                .loadable = !best->failed || !best->wish.kept,
                                                 .message = best->message});
 }
 
 static void models_add_card(struct calls *c, const struct model_card *card, bool loadable) {
     models_add(c, (struct backend_model){
                       .id = card->name, .bos = "", .eos = "", .n_ctx = card->n_ctx, .loadable = loadable, .message = "it is not loaded"});
+}
+
+/* It was there, and will be again when a node with its file is. */
+static void models_add_orphan(struct node *n, const struct orphan *o) {
+    bool heir = claims_heir(n, o->name) != 0;
+    const char *message = heir ? "the node that looked after it is gone" : "the node that has its file is gone";
+    models_add(n->calls, (struct backend_model){.id = o->name,
+                                                .bos = "",
+                                                .eos = "",
+                                                .n_ctx = o->wish.ctx,
+                                                .loadable = heir && (o->wish.kept || n->config->load_on_demand),
+                                                .message = message});
 }
 
 static void models_collect(struct node *n) {
@@ -117,8 +148,9 @@ static void models_collect(struct node *n) {
     arena_free(c->models_text);
     c->models_text = arena_create();
     c->n_models = 0;
-    for (size_t i = 0; i <= n->n_records; i++)
+    for (size_t i = 0; i < calls_nodes(n); i++)
         for (size_t k = 0; (m = calls_instance(n, i, k)) != NULL; k++) models_add_instance(n, m->name);
+    for (uint32_t i = 0; i < n->orphans.n; i++) models_add_orphan(n, &n->orphans.list[i]);
     for (size_t i = 0; (file = catalog_get(n->catalog, i)) != NULL; i++) models_add_card(c, &file->card, n->config->load_on_demand);
     for (size_t i = 0; i < n->n_records; i++)
         for (uint32_t k = 0; k < n->records[i]->n_cards; k++) models_add_card(c, &n->records[i]->cards[k], n->config->load_on_demand);
@@ -138,12 +170,12 @@ int64_t calls_expires(void *self, const char *model) {
     struct node *n = self;
     const struct record_model *m;
     int64_t latest = 0;
-    for (size_t i = 0; i <= n->n_records; i++)
+    for (size_t i = 0; i < calls_nodes(n); i++)
         for (size_t k = 0; (m = calls_instance(n, i, k)) != NULL; k++) {
             if (strcmp(m->name, model) != 0 || !m->ready) continue;
-            if (m->keep_s < 0 || m->kept) return INT64_MAX;
+            if (!wish_says(&m->wish, WISH_KEEP_S) || m->wish.kept) return INT64_MAX;
             clock_us now = clock_now(), used = calls_load(n, m->instance) > 0 ? now : calls_used(n, m->instance);
-            int64_t left = m->keep_s - (int64_t)((now - used) / 1000000u);
+            int64_t left = (int64_t)m->wish.keep_s - (int64_t)((now - used) / 1000000u);
             if (left < 0) left = 0;
             if (clock_wall_s() + left > latest) latest = clock_wall_s() + left;
         }
@@ -156,7 +188,7 @@ int64_t calls_expires(void *self, const char *model) {
 static bool calls_keep(void *user, const char *instance) {
     const struct node *n = user;
     const struct record_model *m;
-    for (size_t i = 0; i <= n->n_records; i++)
+    for (size_t i = 0; i < calls_nodes(n); i++)
         for (size_t k = 0; (m = calls_instance(n, i, k)) != NULL; k++)
             if (strcmp(m->instance, instance) == 0) return true;
     return false;

@@ -9,6 +9,7 @@
 
 enum { MAX_WAITING = 512 };
 #define WAIT_US      900000000u /* a big model from another machine takes its time */
+#define REACH_US     10000000u /* a model whose head is out of reach is waited for, as long as that may be a matter of moments */
 #define ASK_AGAIN_US 2000000u /* by then a record says what became of it; until then it may be an old one */
 
 static void wait_end(struct node *n, struct backend_call *call, err_code code, const struct err *e) {
@@ -32,16 +33,21 @@ static void wait_asked(void *user, err_code code, const struct err *e) {
 }
 
 static void wait_look(struct node *n, struct backend_call *call) {
-    const struct ask_wish wish = {.replicas = 1};
-    const struct record_model *m = calls_any(n, call->waits);
+    const struct load_wish wish = {0};
+    struct claim c;
+    const struct record_model *m = claims_find(n, call->waits, &c) ? c.model : NULL;
     clock_us now = clock_now();
     struct err e = {0};
-    if (m && m->ready) {
+    if (calls_ready(n, call->waits)) {
         wait_end(n, call, ERR_OK, &e);
     } else if (n->stopping) {
         wait_end(n, call, err_set(&e, ERR_UNAVAILABLE, "this node is shutting down"), &e);
-    } else if (m && m->failed && (m->kept || (call->answered && now >= call->asked + ASK_AGAIN_US))) {
+    } else if (m && m->failed && (m->wish.kept || (call->answered && now >= call->asked + ASK_AGAIN_US))) {
         err_set(&e, ERR_UNAVAILABLE, "model \"%s\" cannot be loaded: %s", m->name, m->message);
+        wait_end(n, call, e.code, &e);
+    } else if (m && m->ready && now > call->until - WAIT_US + REACH_US) {
+        err_set(&e, ERR_UNAVAILABLE, "the node that answers for model \"%s\" cannot be reached from here", m->name);
+        err_hint(&e, "`caravan doctor` shows which nodes reach each other");
         wait_end(n, call, e.code, &e);
     } else if (now > call->until) {
         wait_end(n, call, err_set(&e, ERR_UNAVAILABLE, "model \"%s\" did not become ready in time", call->waits), &e);

@@ -129,8 +129,9 @@ uint8_t learned_wire(struct node *n, struct served *s) {
     struct plan_wish wish;
     if (s->wire_epoch == instance_epoch(s->instance)) return s->wire; /* all stages the same, whatever links do meanwhile */
     struct plan_node *nodes = learned_plan(n, s, &p, &wish);
-    bool choose = n->config->dtype_auto && !n->config->load.exact;
-    s->wire = choose ? plan_wire_choose(&p, plan_source_model(s->source), nodes, &wish) : n->config->dtype;
+    const struct load_wish *w = &s->record.wish;
+    bool choose = strcmp(w->wire_type, "auto") == 0 && !w->exact;
+    s->wire = choose ? plan_wire_choose(&p, plan_source_model(s->source), nodes, &wish) : frame_dtype_of(w->wire_type);
     s->wire_epoch = instance_epoch(s->instance);
     snprintf(s->record.wire, sizeof(s->record.wire), "%s", frame_dtype_name(s->wire));
     const char *why = choose && strcmp(s->record.wire, "f32") != 0 ? " (--wire-type auto: the links are slow)" : "";

@@ -38,7 +38,9 @@ static void members_drop(struct node *n, uint64_t id) {
 static void members_put(struct node *n, struct record *r) {
     struct control_peer peer;
     n->news++;
-    if (r && control_find(n->control, r->id, &peer) && n->n_records < NODE_MAX_NODES) n->records[n->n_records++] = r;
+    bool linked = r && control_find(n->control, r->id, &peer);
+    if (r) r->unlinked = linked ? 0 : r->unlinked ? r->unlinked : clock_now();
+    if (linked && n->n_records < NODE_MAX_NODES) n->records[n->n_records++] = r;
     else if (r && n->n_suspects < NODE_MAX_NODES) n->suspects[n->n_suspects++] = r;
     else if (r) {
         record_done(r);
@@ -51,6 +53,22 @@ const struct record *node_record(const struct node *n, uint64_t id) {
     for (size_t i = 0; i < n->n_records; i++)
         if (n->records[i]->id == id) return n->records[i];
     return NULL;
+}
+
+/* The node has been started anew: what it held and coordinated before is no more, though it was never gone. */
+static void members_restarted(struct node *n, uint64_t id) {
+    struct record *r = members_take(n, id);
+    hold_node_lost(n, id);
+    if (r) claims_node_lost(n, r, true);
+    if (r) record_done(r);
+    free(r);
+}
+
+static const struct record *members_kept(const struct node *n, uint64_t id) {
+    const struct record *r = node_record(n, id);
+    for (size_t i = 0; i < n->n_suspects && !r; i++)
+        if (n->suspects[i]->id == id) r = n->suspects[i];
+    return r;
 }
 
 /* ---- actions ---- */
@@ -75,7 +93,11 @@ static void members_news(struct node *n, uint64_t id) {
     struct err e = {0};
     bool good = k && k->record && record_open(k->record, k->record_len, &seal, &e) == ERR_OK;
     if (good && record_decode(seal.text, seal.len, r, &e) == ERR_OK && r->id == id) {
-        members_drop(n, id);
+        const struct record *old = members_kept(n, id);
+        r->incarnation = seal.incarnation;
+        r->unlinked = old ? old->unlinked : 0;
+        if (old && old->incarnation < r->incarnation) members_restarted(n, id);
+        else members_drop(n, id);
         members_put(n, r);
         join_hear(n->join, r);
         serve_reconcile(n, id);
@@ -92,7 +114,7 @@ static void members_turn(struct node *n, const struct membership_action *a) {
     struct record *r = members_take(n, a->about);
     log_info("node", "%s is gone: nobody hears it", r ? r->name : "a node");
     hold_node_lost(n, a->about);
-    if (r) models_node_lost(n, r);
+    if (r) claims_node_lost(n, r, false);
     if (r) record_done(r);
     free(r);
     node_changed(n);
@@ -165,9 +187,8 @@ void members_speak(struct node *n) {
 
 void members_up(struct node *n, const struct control_peer *peer) {
     const struct member *k = membership_find(n->members, peer->id);
-    if (k && k->state != MEMBER_GONE && k->incarnation < peer->incarnation) { /* started anew: what the earlier one held is no more */
-        members_drop(n, peer->id);
-        hold_node_lost(n, peer->id);
+    if (k && k->state != MEMBER_GONE && k->incarnation < peer->incarnation) {
+        members_restarted(n, peer->id);
         models_update(n);
     }
     members_put(n, members_take(n, peer->id));

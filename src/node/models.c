@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Which instances there are, and who coordinates them. A model that some node coordinates already stays there; another is coordinated by
- * the live node with the smallest id that has its file, so that two nodes that are asked at the same time ask the same third one. Requests
- * for a model that isn't loaded wait here (calls_await) while it is. Everything is looked at again whenever records change, and on every
+ * Which instances there are: loads and unloads them here, or asks the node that looks after the model (node/claims.c). Requests
+ * for a model that isn't loaded wait (calls_await) while it is. Everything is looked at again whenever records change, and on every
  * tick: a question or an answer that was lost is asked again. */
 #include <stdlib.h>
 #include <string.h>
@@ -9,10 +8,12 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "members/rival.h"
 #include "node/node_priv.h"
 
 enum { MAX_ASKS = 1024 };
 #define LEAVING_US  5000000u  /* a head that doesn't say whether it is idle is asked again after this */
+#define RIVAL_US    3000000u    /* longer than news of a change takes to come */
 #define GIVEN_UP_US 60000000u /* so long the reason of a load that failed is shown */
 
 /* A question to another node that has not answered yet. */
@@ -52,15 +53,24 @@ static struct served *models_own(const struct node *n, const char *name) {
     return NULL;
 }
 
-static void models_close_name(struct node *n, const char *name) {
+static void models_close_name(struct node *n, const char *given) {
+    char name[sizeof(((struct record_model *)0)->name)]; /* it may be that of an instance which goes */
     struct served *s;
+    snprintf(name, sizeof(name), "%s", given);
     while ((s = models_own(n, name)) != NULL) serve_close(n, s);
+}
+
+/* Another node looks after it: a second copy would be one too many. */
+static err_code models_check_free(const struct node *n, const char *name, struct err *e) {
+    struct claim c;
+    if (models_own(n, name) || !claims_find(n, name, &c) || c.model->failed) return ERR_OK;
+    return err_set(e, ERR_UNAVAILABLE, "node %s looks after model \"%s\"", c.node_name, name);
 }
 
 /* A model that is to be loaded here once its file has been read. */
 struct loading {
     struct node *n;
-    struct ask_wish wish;
+    struct load_wish wish;
     models_done_fn done;
     void *user;
 };
@@ -75,17 +85,26 @@ static void loading_opened(void *user, struct serve_file *f, const struct err *c
         models_close_name(n, f->card.name);
         s = NULL;
     }
-    if (s && l->wish.kept) s->wish.kept = s->record.kept = true; /* and no client's wish counts any more */
+    if (s && l->wish.kept) { /* no client's wish counts any more */
+        wish_set(&s->record.wish, WISH_KEPT, true);
+        wish_set(&s->record.wish, WISH_ASKED, claims_now(n, s->record.name));
+    }
+    const struct orphan *orphan = f ? orphans_find(&n->orphans, f->card.name) : NULL;
+    if (orphan) wish_merge(&l->wish, &orphan->wish);
     if (f && !s) code = serve_open(n, f, &l->wish, 0, &s, &e);
     if (code == ERR_OK) node_changed(n);
     l->done(l->user, code, &e);
     free(l);
 }
 
-void models_load_here(struct node *n, const char *name, const struct ask_wish *wish, models_done_fn done, void *user) {
+void models_load_here(struct node *n, const char *name, const struct load_wish *wish, models_done_fn done, void *user) {
     const struct catalog_entry *file = strchr(name, '/') ? NULL : catalog_find(n->catalog, name);
+    struct err e = {0};
+    if (!strchr(name, '/') && models_check_free(n, name, &e) != ERR_OK) {
+        done(user, e.code, &e);
+        return;
+    }
     if (!file && !strchr(name, '/')) {
-        struct err e;
         err_set(&e, ERR_NOT_FOUND, "there is no file of a model \"%s\" on node %s", name, n->name);
         err_hint(&e, "`caravan models` lists what there is, `caravan pull` fetches more");
         done(user, e.code, &e);
@@ -97,8 +116,11 @@ void models_load_here(struct node *n, const char *name, const struct ask_wish *w
 }
 
 static err_code models_unload_here(struct node *n, const char *name, struct err *e) {
-    if (!models_own(n, name)) return err_set(e, ERR_NOT_FOUND, "model \"%s\" is not loaded", name);
+    bool orphan = orphans_find(&n->orphans, name) != NULL;
+    if (!models_own(n, name) && !orphan) return err_set(e, ERR_NOT_FOUND, "model \"%s\" is not loaded", name);
     models_close_name(n, name);
+    claims_unloaded(n, name);
+    node_changed(n);
     return ERR_OK;
 }
 
@@ -106,32 +128,19 @@ static err_code models_unload_here(struct node *n, const char *name, struct err 
 static void models_keep_here(struct node *n, const char *name, int32_t seconds) {
     for (size_t i = 0; i < n->n_served; i++) {
         struct served *s = n->served[i];
-        if (strcmp(s->record.name, name) != 0 || s->wish.kept) continue;
+        struct load_wish *w = &s->record.wish;
+        if (strcmp(s->record.name, name) != 0 || w->kept) continue;
         s->used = clock_now();
-        if (s->record.keep_s == seconds) continue;
-        s->record.keep_s = seconds;
+        if (seconds < 0 ? !wish_says(w, WISH_KEEP_S) : wish_says(w, WISH_KEEP_S) && w->keep_s == (uint32_t)seconds) continue;
+        if (seconds < 0) wish_unset(w, WISH_KEEP_S);
+        else wish_set(w, WISH_KEEP_S, (uint32_t)seconds);
         node_changed(n);
     }
 }
 
-/* The record of an instance of this model, own ones first; NULL: none. */
-static const struct record_model *models_known(const struct node *n, const char *name, uint64_t *ret_node) {
-    const struct served *s = models_own(n, name);
-    *ret_node = n->id;
-    if (s) return &s->record;
-    for (size_t i = 0; i < n->n_records; i++)
-        for (uint32_t k = 0; k < n->records[i]->n_models; k++)
-            if (strcmp(n->records[i]->models[k].name, name) == 0) {
-                *ret_node = n->records[i]->id;
-                return &n->records[i]->models[k];
-            }
-    return NULL;
-}
-
 void models_remove_here(struct node *n, const char *name, models_done_fn done, void *user) {
-    uint64_t node;
-    const struct record_model *m = models_known(n, name, &node);
-    if (m && !m->failed) {
+    struct claim c;
+    if (claims_find(n, name, &c) && !c.model->failed) {
         struct err e;
         err_set(&e, ERR_STALE, "model \"%s\" is loaded", name);
         err_hint(&e, "unload it first: caravan unload %s", name);
@@ -152,7 +161,7 @@ static void ask_end(struct node *n, struct question **at, err_code code, const s
 }
 
 static struct ask ask_make(const char *op, const char *name) {
-    struct ask ask = {.wish.replicas = 1, .keep_s = -1};
+    struct ask ask = {0};
     snprintf(ask.op, sizeof(ask.op), "%s", op);
     snprintf(ask.model, sizeof(ask.model), "%s", name);
     return ask;
@@ -206,7 +215,7 @@ static void ask_do(struct node *n, const struct ask *a, models_done_fn done, voi
         return;
     }
     if (strcmp(a->op, "unload") == 0) models_unload_here(n, a->model, &e);
-    else if (strcmp(a->op, "keep") == 0) models_keep_here(n, a->model, a->keep_s);
+    else if (strcmp(a->op, "keep") == 0) models_keep_here(n, a->model, wish_says(&a->wish, WISH_KEEP_S) ? (int32_t)a->wish.keep_s : -1);
     else err_set(&e, ERR_UNSUPPORTED, "node %s does not know \"%s\"", n->name, a->op);
     done(user, e.code, &e);
 }
@@ -235,44 +244,101 @@ err_code models_on_answer(struct node *n, uint64_t from, const uint8_t *payload,
 
 /* ---- by whoever is to do it ---- */
 
-static bool record_has_file(const struct record *r, const char *name) {
-    for (uint32_t i = 0; i < r->n_cards; i++)
-        if (strcmp(r->cards[i].name, name) == 0) return true;
+static void models_ask_load(struct node *n, uint64_t node, const char *name, const struct load_wish *wish, models_done_fn done,
+                            void *user) {
+    struct ask ask = ask_make("load", name);
+    ask.wish = *wish;
+    ask_send(n, node, &ask, done, user);
+}
+
+/* The node that loads it: its coordinator, else its heir. */
+static err_code models_loader(const struct node *n, const char *name, uint64_t *ret, struct err *e) {
+    struct claim c;
+    bool claimed = claims_find(n, name, &c);
+    const struct orphan *orphan = orphans_find(&n->orphans, name);
+    *ret = claimed ? c.node : claims_heir(n, name);
+    if (claimed && !c.linked)
+        return err_set(e, ERR_UNAVAILABLE, "node %s, which looks after model \"%s\", cannot be reached", c.node_name, name);
+    if (*ret == 0 && orphan)
+        return err_set(e, ERR_UNAVAILABLE, "node %s, which has the file of model \"%s\", is gone", orphan->node_name, name);
+    return ERR_OK;
+}
+
+void models_load(struct node *n, const char *name, const struct load_wish *wish, models_done_fn done, void *user) {
+    struct err e = {0};
+    uint64_t node = n->id;
+    if (!strchr(name, '/') && models_loader(n, name, &node, &e) != ERR_OK) {
+        done(user, e.code, &e);
+    } else if (node != 0 && node != n->id) {
+        struct load_wish whole = *wish;
+        const struct orphan *orphan = orphans_find(&n->orphans, name);
+        if (orphan) wish_merge(&whole, &orphan->wish); /* that node may not have known it */
+        models_ask_load(n, node, name, &whole, done, user);
+    } else {
+        models_load_here(n, name, wish, done, user);
+    }
+}
+
+static void heir_told(void *user, err_code code, const struct err *e) {
+    (void)user;
+    if (code != ERR_OK) log_debug("node", "a model whose node is gone is not loaded yet: %s", e->text);
+}
+
+void models_tell_heir(struct node *n, uint64_t heir, const struct orphan *o) {
+    models_ask_load(n, heir, o->name, &o->wish, heir_told, NULL);
+}
+
+/* An unload that other nodes are asked for as well. */
+struct unloading {
+    size_t waits; /* answers */
+    err_code code;
+    struct err err;
+    models_done_fn done;
+    void *user;
+};
+
+/* It is done if one node has done it; else what failed counts for more than that a node doesn't know the model. */
+static void unload_answered(void *user, err_code code, const struct err *e) {
+    struct unloading *u = user;
+    if (code == ERR_OK || (u->code == ERR_NOT_FOUND && code != ERR_OK)) {
+        u->code = code;
+        u->err = *e;
+    }
+    if (--u->waits > 0) return;
+    u->done(u->user, u->code, &u->err);
+    free(u);
+}
+
+static void unload_told(void *user, err_code code, const struct err *e) {
+    (void)user;
+    (void)code;
+    (void)e;
+}
+
+static bool record_claims(const struct record *r, const char *name) {
+    for (uint32_t k = 0; k < r->n_models; k++)
+        if (strcmp(r->models[k].name, name) == 0) return true;
     return false;
 }
 
-/* The node that loads it: who coordinates it already, else the smallest id that has the file; 0: nobody has. */
-static uint64_t models_loader(const struct node *n, const char *name) {
-    uint64_t node = 0;
-    if (models_known(n, name, &node)) return node;
-    node = catalog_find(n->catalog, name) ? n->id : 0;
-    for (size_t i = 0; i < n->n_records; i++)
-        if (record_has_file(n->records[i], name) && (node == 0 || n->records[i]->id < node)) node = n->records[i]->id;
-    return node;
-}
-
-void models_load(struct node *n, const char *name, const struct ask_wish *wish, models_done_fn done, void *user) {
-    uint64_t node = strchr(name, '/') ? n->id : models_loader(n, name);
-    if (node != 0 && node != n->id) {
-        struct ask ask = ask_make("load", name);
-        ask.wish = *wish;
-        ask_send(n, node, &ask, done, user);
-        return;
-    }
-    models_load_here(n, name, wish, done, user);
-}
-
+/* Every node is told: for a while two may coordinate it, or none and one remembers it. Those that coordinate it are waited for. */
 void models_unload(struct node *n, const char *name, models_done_fn done, void *user) {
+    struct unloading *u = MEM_NEW(struct unloading);
     struct err e = {0};
-    uint64_t node;
-    const struct record_model *m = models_known(n, name, &node);
-    if (m && node != n->id) {
+    struct claim c;
+    *u = (struct unloading){.waits = 1, .code = ERR_NOT_FOUND, .done = done, .user = user};
+    err_code code = ERR_OK;
+    bool claimed = claims_find(n, name, &c);
+    if (claimed && !c.linked)
+        code = err_set(&e, ERR_UNAVAILABLE, "node %s, which looks after model \"%s\", cannot be reached", c.node_name, name);
+    if (code == ERR_OK) code = models_unload_here(n, name, &e);
+    for (size_t i = 0; i < n->n_records; i++) {
         struct ask ask = ask_make("unload", name);
-        ask_send(n, node, &ask, done, user);
-        return;
+        bool waits = !claimed || record_claims(n->records[i], name);
+        u->waits += waits;
+        ask_send(n, n->records[i]->id, &ask, waits ? unload_answered : unload_told, u);
     }
-    err_code code = models_unload_here(n, name, &e);
-    done(user, code, &e);
+    unload_answered(u, code, &e);
 }
 
 static void keep_asked(void *user, err_code code, const struct err *e) {
@@ -281,39 +347,23 @@ static void keep_asked(void *user, err_code code, const struct err *e) {
 }
 
 void models_keep(struct node *n, const char *name, int32_t seconds) {
-    uint64_t node;
-    if (n->stopping || !models_known(n, name, &node)) return;
-    if (node == n->id) {
+    struct claim c;
+    if (n->stopping || !claims_find(n, name, &c)) return;
+    if (c.node == n->id) {
         models_keep_here(n, name, seconds);
         return;
     }
     struct ask ask = ask_make("keep", name);
-    ask.keep_s = seconds;
-    ask_send(n, node, &ask, keep_asked, NULL);
+    if (seconds >= 0) wish_set(&ask.wish, WISH_KEEP_S, (uint32_t)seconds);
+    ask_send(n, c.node, &ask, keep_asked, NULL);
 }
 
-static void taken_over(void *user, err_code code, const struct err *e) {
-    (void)user;
-    if (code != ERR_OK) log_warn("node", "%s", e->text);
-}
-
-/* What the lost node coordinated because somebody asked for it is loaded again by the node that would have loaded it had that one never
- * been here: the smallest id that has the file. */
-void models_node_lost(struct node *n, const struct record *lost) {
+void models_asks_lost(struct node *n, const struct record *lost) {
     struct err gone;
     err_set(&gone, ERR_UNAVAILABLE, "node %s is gone", lost->name);
     for (struct question **at = &n->models->asks; *at;)
         if ((*at)->node == lost->id) ask_end(n, at, ERR_UNAVAILABLE, &gone);
         else at = &(*at)->next;
-    for (uint32_t i = 0; i < lost->n_models && !n->stopping; i++) {
-        const struct record_model *m = &lost->models[i];
-        struct ask_wish wish = {.n_ctx = m->n_ctx, .n_seq = m->n_seq, .replicas = m->replicas, .kept = true};
-        uint64_t node;
-        if (!m->kept || m->replica != 0 || models_known(n, m->name, &node) || models_loader(n, m->name) != n->id) continue;
-        snprintf(wish.placement, sizeof(wish.placement), "%s", m->placement);
-        log_info("node", "taking \"%s\" over: node %s, which looked after it, is gone", m->name, lost->name);
-        models_load_here(n, m->name, &wish, taken_over, NULL);
-    }
 }
 
 /* ---- making room ---- */
@@ -398,12 +448,12 @@ static void models_add_replica(struct node *n, const struct served *first) {
     uint32_t number = 0;
     for (size_t i = 0; i < n->n_served; i++)
         if (n->served[i]->file == first->file && n->served[i]->replica >= number) number = n->served[i]->replica + 1;
-    if (serve_open(n, first->file, &first->wish, number, &s, &e) != ERR_OK) log_warn("plan", "%s", e.text);
+    if (serve_open(n, first->file, &first->record.wish, number, &s, &e) != ERR_OK) log_warn("plan", "%s", e.text);
 }
 
 /* As many as were asked for; or, once the first one is there, one more wherever a whole copy fits. */
 static void models_replicate(struct node *n, struct served *first, bool changed) {
-    uint32_t count = models_count(n, first), want = first->wish.replicas;
+    uint32_t count = models_count(n, first), want = first->record.wish.replicas;
     if (first->replica != 0 || first->given_up || n->n_served == NODE_MAX_SERVED) return;
     if (want > 0) {
         if (count < want) models_add_replica(n, first);
@@ -425,31 +475,57 @@ static void models_replicate(struct node *n, struct served *first, bool changed)
 
 /* A replica that was started because there was a place, and has lost it. */
 static bool models_is_surplus(const struct served *s) {
-    return s->replica > 0 && s->wish.replicas == 0 && instance_get_state(s->instance) == INSTANCE_WAITING &&
+    return s->replica > 0 && s->record.wish.replicas == 0 && instance_get_state(s->instance) == INSTANCE_WAITING &&
            instance_trouble(s->instance) != ERR_OK;
 }
 
-/* Two nodes that didn't see each other may both have loaded it: the smaller id stays. What people named on a node's command line stays
- * with that node. */
-static bool models_is_double(struct node *n, const struct served *s) {
-    if (n->named && n->named->file == s->file) return false;
+static void rival_add(struct rival *x, const struct record_model *m, bool *any) {
+    x->failed = m->failed && (!*any || x->failed);
+    x->ready |= m->ready;
+    x->pinned |= m->wish.pinned;
+    *any = true;
+}
+
+/* Another node coordinates the model of `first` as well, and this one lets go of it when it can. */
+static bool models_yields(const struct node *n, const struct served *first) {
+    struct rival mine = {.node = n->id,
+                         .stuck = instance_get_state(first->instance) == INSTANCE_WAITING && instance_trouble(first->instance) != ERR_OK};
+    bool any = false;
+    for (size_t i = 0; i < n->n_served; i++)
+        if (n->served[i]->file == first->file) rival_add(&mine, &n->served[i]->record, &any);
     for (size_t i = 0; i < n->n_records; i++) {
         const struct record *r = n->records[i];
-        if (r->id > n->id) continue;
+        struct rival other = {.node = r->id};
+        any = false;
         for (uint32_t k = 0; k < r->n_models; k++)
-            if (strcmp(r->models[k].name, s->record.name) == 0 && (r->models[k].ready || !s->record.ready) && !r->models[k].failed)
-                return !s->record.ready || models_idle(n, s->record.instance);
+            if (strcmp(r->models[k].name, first->record.name) == 0) rival_add(&other, &r->models[k], &any);
+        if (any && rival_yields(&mine, &other)) return true;
     }
     return false;
 }
 
+/* Has it no work in any of its copies here? */
+static bool models_is_quiet(struct node *n, const struct served *first) {
+    for (size_t i = 0; i < n->n_served; i++)
+        if (n->served[i]->file == first->file && calls_load(n, n->served[i]->record.instance) > 0) return false;
+    return true;
+}
+
+/* Two nodes that didn't see each other may both have loaded it; members/rival says which one stays. */
+static bool models_is_double(struct node *n, struct served *s) {
+    if (s->replica != 0) return false;
+    if (!models_yields(n, s)) s->rival = 0;
+    else if (s->rival == 0) s->rival = clock_now();
+    return s->rival != 0 && clock_now() > s->rival + RIVAL_US && models_is_quiet(n, s);
+}
+
 /* Has it been idle for as long as it was to be kept? */
 static bool models_is_over(struct node *n, struct served *s) {
-    if (s->record.keep_s < 0 || s->wish.kept) return false;
+    if (!wish_says(&s->record.wish, WISH_KEEP_S) || s->record.wish.kept) return false;
     clock_us now = clock_now(), used = calls_used(n, s->record.instance);
     if (!models_idle(n, s->record.instance)) used = now;
     if (used > s->used) s->used = used;
-    return now >= s->used + (clock_us)s->record.keep_s * 1000000u;
+    return now >= s->used + (clock_us)s->record.wish.keep_s * 1000000u;
 }
 
 static void models_review(struct node *n, struct served *s) {
@@ -464,14 +540,14 @@ static void models_review(struct node *n, struct served *s) {
     }
     if (models_is_double(n, s)) {
         log_info("node", "\"%s\" is left to another node, which has it too", s->record.name);
-        serve_close(n, s);
+        models_close_name(n, s->record.name);
         return;
     }
     if (models_is_over(n, s)) {
         serve_evict(n, s, "it was idle for as long as its clients wanted it kept"); /* s is gone if its head is here */
         return;
     }
-    if (s->record.failed && !s->wish.kept) {
+    if (s->record.failed && !s->record.wish.kept) {
         s->given_up = true;
         s->lost = clock_now();
     }
@@ -487,6 +563,7 @@ static uint64_t models_fleet(const struct node *n) {
 void models_update(struct node *n) {
     serve_farewells(n);
     if (n->stopping) return;
+    claims_update(n);
     for (size_t i = n->n_served; i-- > 0;) serve_update(n, n->served[i]);
     for (size_t i = n->n_served; i-- > 0;)
         if (i < n->n_served) models_make_room(n, n->served[i]);

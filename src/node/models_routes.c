@@ -155,10 +155,13 @@ static void on_change(struct node *n, struct http_exchange *x, bool load) {
     struct err e = {0};
     yyjson_doc *doc = NULL;
     const char *name = NULL;
-    struct ask_wish wish = {.replicas = 1, .kept = true};
+    struct load_wish wish = {0};
+    wish_set(&wish, WISH_KEPT, true);
     err_code code = admin_body(x, &doc, &e);
     if (code == ERR_OK) code = json_need_str(yyjson_doc_get_root(doc), "model", &name, &e);
-    if (code == ERR_OK) code = ask_wish_read(yyjson_doc_get_root(doc), &wish, &e);
+    if (code == ERR_OK) code = wish_read(yyjson_doc_get_root(doc), &wish, &e);
+    wish_set(&wish, WISH_PINNED, false);
+    wish_unset(&wish, WISH_ASKED);
     if (code != ERR_OK) {
         gateway_respond_error(x, code, &e);
     } else {

@@ -67,6 +67,7 @@ void node_own_record(struct node *n, struct record *ret) {
     holdings_record(n, ret);
     node_own_models(n, ret);
     join_speak(n->join, ret);
+    ret->unloads = n->unloads;
     struct control_peer peers[RECORD_MAX_PEERS];
     ret->n_peers = (uint32_t)control_peers(n->control, peers, RECORD_MAX_PEERS);
     for (uint32_t i = 0; i < ret->n_peers; i++) {
@@ -283,6 +284,7 @@ static void node_done(struct node *n) {
     serve_free_all(n);
     files_free(n);
     models_free(n->models);
+    claims_close(n);
     calls_free(n->calls);
     links_close(n);
     learned_close(n);
@@ -363,9 +365,12 @@ static err_code node_check_draft(const char *path, struct err *e) {
 
 /* The model of the command line. */
 static err_code node_serve_named(struct node *n, struct err *e) {
-    struct ask_wish wish = {.replicas = n->config->replicas, .kept = true};
+    struct load_wish wish;
     struct serve_file *file;
-    if (strlen(n->config->placement) < sizeof(wish.placement)) snprintf(wish.placement, sizeof(wish.placement), "%s", n->config->placement);
+    serve_own_wish(n, &wish);
+    wish_set(&wish, WISH_REPLICAS, n->config->replicas);
+    wish_set(&wish, WISH_KEPT, true);
+    wish_set(&wish, WISH_PINNED, true);
     err_code code = files_open_now(n, n->config->model, &file, e);
     if (code == ERR_OK && n->config->draft[0]) code = node_check_draft(n->config->draft, e);
     return code == ERR_OK ? serve_open(n, file, &wish, 0, &n->named, e) : code;
@@ -380,6 +385,7 @@ static err_code node_open(struct node *n, struct err *e) {
     if (code == ERR_OK) links_open(n);
     if (code == ERR_OK) learned_open(n);
     if (code == ERR_OK) code = node_open_links(n, e);
+    if (code == ERR_OK) claims_open(n);
     if (code == ERR_OK && c->model) code = node_serve_named(n, e);
     if (code == ERR_OK) code = node_open_gateway(n, e);
     if (code != ERR_OK) return code;

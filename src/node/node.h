@@ -6,7 +6,6 @@
 #define CARAVAN_NODE_NODE_H
 
 #include "base/err.h"
-#include "plan/plan.h"
 #include "engine/params.h"
 #include "io/sock.h"
 
@@ -24,12 +23,11 @@ struct node_config {
     size_t n_api_keys;
     struct io_addr peers[NODE_MAX_PEERS];
     size_t n_peers;
-    const char *placement;     /* as it was written; "" : wish is the default */
+    const char *placement;     /* as it was written: of the model, and of others for which nothing else is said */
     uint32_t replicas;         /* of model; 0: as many as fit */
     bool load_on_demand;       /* a model that is asked for and not loaded is loaded */
     uint32_t queue;            /* requests that may wait for each instance, beside those that it answers */
     uint64_t memory;           /* bytes offered; 0: what is free now, less a reserve */
-    struct plan_wish wish;
     struct engine_load load;   /* how stages load their slices (n_ctx, n_seq, threads, ...) */
     uint8_t dtype;             /* hidden states on the wire: enum frame_dtype */
     bool dtype_auto;           /* the plan chooses it, unless answers are to be exact */

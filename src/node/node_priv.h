@@ -8,6 +8,7 @@
 #include "members/control.h"
 #include "plan/instance.h"
 #include "members/membership.h"
+#include "members/orphans.h"
 #include "plan/model.h"
 #include "members/record.h"
 #include "weights/weights.h"
@@ -38,7 +39,6 @@ enum serve_room { ROOM_UNKNOWN, ROOM_LATER /* when busy ones have become idle, o
 /* An instance that this node coordinates (node/serve.c). */
 struct served {
     struct serve_file *file;
-    struct ask_wish wish;
     uint32_t replica;
     struct model_load_shape shape;
     struct plan_source *source;
@@ -51,6 +51,7 @@ struct served {
     struct record_model record;
     enum serve_room room;  /* as last looked at */
     clock_us lost;         /* since when it isn't ready any more; 0: it is, or never was */
+    clock_us rival;        /* since when another node's is to stay instead of it; 0: not so */
     clock_us leaving;      /* its head has been asked to let go if it is idle; 0: not */
     const char *leaves;    /* because of that */
     clock_us used;         /* when it last had something to do, as far as its keep_s goes */
@@ -105,6 +106,11 @@ struct node {
     uint32_t count_served; /* since the start */
     struct served *named;    /* the one of the command line; NULL: none, or it is gone */
     struct models *models;
+    struct unloads unloads;
+    char *claims_path;       /* what this node coordinates is kept there; NULL: nowhere */
+    uint64_t claims_saved;   /* at this n->news */
+    struct buf claims_text;  /* what stands there */
+    struct orphans orphans;  /* models whose coordinator is gone (node/claims.c) */
     struct record *records[NODE_MAX_NODES]; /* of linked nodes, owned */
     size_t n_records;
     struct record *suspects[NODE_MAX_NODES]; /* of nodes that are not gone, but not linked */
@@ -185,8 +191,10 @@ err_code files_open_now(struct node *n, const char *path, struct serve_file **re
 const struct serve_file *files_find_id(const struct node *n, const char *id); /* NULL: none is kept of this model */
 
 /* ---- serve.c: one instance, as its coordinator ---- */
-/* Starts to load the model here and wherever it is placed. ERR_LIMIT, or what is wrong with the wish. */
-err_code serve_open(struct node *n, struct serve_file *file, const struct ask_wish *wish, uint32_t replica, struct served **ret,
+/* What this node's options say of models for which nothing else was said. */
+void serve_own_wish(const struct node *n, struct load_wish *ret);
+/* Starts to load the model here and wherever it is placed; wish: what was said. ERR_LIMIT, or what is wrong with the wish. */
+err_code serve_open(struct node *n, struct serve_file *file, const struct load_wish *wish, uint32_t replica, struct served **ret,
                     struct err *e);
 /* Unloads it everywhere and forgets it. */
 void serve_close(struct node *n, struct served *s);
@@ -216,19 +224,45 @@ void models_update(struct node *n);
 /* The next four end with done, when it is known how it went, or at once. */
 typedef void (*models_done_fn)(void *user, err_code code, const struct err *e);
 /* This node is to coordinate it; name may be a path of this machine. */
-void models_load_here(struct node *n, const char *name, const struct ask_wish *wish, models_done_fn done, void *user);
+void models_load_here(struct node *n, const char *name, const struct load_wish *wish, models_done_fn done, void *user);
 void models_remove_here(struct node *n, const char *name, models_done_fn done, void *user);
 /* By the node that coordinates it or is to. */
-void models_load(struct node *n, const char *name, const struct ask_wish *wish, models_done_fn done, void *user);
+void models_load(struct node *n, const char *name, const struct load_wish *wish, models_done_fn done, void *user);
 void models_unload(struct node *n, const char *name, models_done_fn done, void *user);
 /* The model shall be unloaded when it has been idle for so long; negative: it stays. As soon as its coordinator hears of it. */
 void models_keep(struct node *n, const char *name, int32_t seconds);
-void models_node_lost(struct node *n, const struct record *r);
+/* Questions to a node that is gone end. */
+void models_asks_lost(struct node *n, const struct record *lost);
+/* Asks a model's heir to load it as it was. */
+void models_tell_heir(struct node *n, uint64_t heir, const struct orphan *o);
 err_code models_on_ask(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
 err_code models_on_answer(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
 /* Does an instance have nothing to do? */
 bool models_idle(struct node *n, const char *instance);
 void models_routes_add(struct node *n);
+
+/* ---- claims.c: who looks after a model ---- */
+/* A node that says that it coordinates a model. Pointers are into its record: valid until records change. */
+struct claim {
+    const struct record_model *model;
+    uint64_t node;
+    const char *node_name;
+    bool linked; /* or this node itself; else the node has been out of reach for a moment, and is not gone */
+};
+/* Of several claims this node's own, else one that is ready, else one that has not failed. False: nobody looks after it. */
+bool claims_find(const struct node *n, const char *name, struct claim *ret);
+/* The live node that would load it if nobody looked after it; 0: none has its file. */
+uint64_t claims_heir(const struct node *n, const char *name);
+/* A node is gone, or was started anew: what it coordinated is remembered. */
+void claims_node_lost(struct node *n, const struct record *lost, bool restarted);
+/* Reads what this node coordinated before it was started anew: it is loaded again unless another node does so by then. */
+void claims_open(struct node *n);
+void claims_close(struct node *n);
+/* Somebody wants the model gone, and it shall not come back with a node that was away. */
+void claims_unloaded(struct node *n, const char *name);
+/* Seconds since 1970, for a load that is asked for now: not before the last unload, wherever that was and whatever the clock there says. */
+uint32_t claims_now(const struct node *n, const char *name);
+void claims_update(struct node *n); /* records have changed, or time has passed */
 
 /* ---- holdings.c: whose weights are here ---- */
 void holdings_create(struct node *n);

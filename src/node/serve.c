@@ -25,33 +25,68 @@ static void serve_describe(struct node *n, struct served *s) {
     model_token_text_of(g, "tokenizer.ggml.bos_token_id", m->bos, sizeof(m->bos));
     model_token_text_of(g, "tokenizer.ggml.eos_token_id", m->eos, sizeof(m->eos));
     m->n_ctx = s->shape.n_ctx;
-    m->n_seq = s->shape.n_seq;
     m->n_vocab = s->file->layout->n_vocab;
     m->n_layer = s->file->layout->n_layer;
     m->created = clock_wall_s();
     m->head = n->id;
     model_facts_make(g, s->file->layout, &m->facts);
-    m->kept = s->wish.kept;
-    m->keep_s = -1;
     m->replica = s->replica;
-    m->replicas = s->wish.replicas;
-    snprintf(m->placement, sizeof(m->placement), "%s", s->wish.placement);
+    wish_set(&m->wish, WISH_CTX, s->shape.n_ctx);
+    if (!wish_says(&m->wish, WISH_ASKED)) wish_set(&m->wish, WISH_ASKED, claims_now(n, m->name));
+}
+
+void serve_own_wish(const struct node *n, struct load_wish *ret) {
+    const struct node_config *c = n->config;
+    *ret = (struct load_wish){0};
+    wish_set_text(ret, WISH_PLACEMENT, c->placement);
+    if (c->load.n_ctx) wish_set(ret, WISH_CTX, c->load.n_ctx);
+    wish_set(ret, WISH_PARALLEL, c->load.n_seq);
+    wish_set(ret, WISH_REPLICAS, 1);
+    wish_set(ret, WISH_KEPT, false);
+    wish_set(ret, WISH_PINNED, false);
+    wish_set(ret, WISH_BATCH, c->load.n_batch);
+    wish_set(ret, WISH_UBATCH, c->load.n_ubatch);
+    wish_set_text(ret, WISH_CACHE_TYPE_K, c->load.cache_type_k);
+    wish_set_text(ret, WISH_CACHE_TYPE_V, c->load.cache_type_v);
+    wish_set_text(ret, WISH_FLASH_ATTN, c->load.flash_attn);
+    wish_set_text(ret, WISH_POOLING, c->load.pooling);
+    wish_set(ret, WISH_EXACT, c->load.exact);
+    wish_set_text(ret, WISH_WIRE_TYPE, c->dtype_auto ? "auto" : frame_dtype_name(c->dtype));
+    wish_set(ret, WISH_LATENCY_BUDGET, c->latency_ms);
+    wish_set(ret, WISH_PREFIX_CACHE, c->prefix_cache);
+    wish_set(ret, WISH_SPECULATE, c->n_draft);
+    wish_set(ret, WISH_SPECULATE_ALWAYS, c->draft_always);
+}
+
+/* How stages load it, but for what each node chooses by itself (hold_own_hardware). */
+static void serve_load_options(const struct node *n, const struct load_wish *w, struct engine_load *ret) {
+    *ret = n->config->load;
+    ret->n_ctx = w->ctx;
+    ret->n_seq = w->parallel;
+    ret->n_batch = w->batch;
+    ret->n_ubatch = w->ubatch;
+    ret->exact = w->exact;
+    ret->n_rewind = w->speculate_always ? w->speculate : 0; /* copies of a state are dear: only where they are asked for */
+    snprintf(ret->cache_type_k, sizeof(ret->cache_type_k), "%s", w->cache_type_k);
+    snprintf(ret->cache_type_v, sizeof(ret->cache_type_v), "%s", w->cache_type_v);
+    snprintf(ret->flash_attn, sizeof(ret->flash_attn), "%s", w->flash_attn);
+    snprintf(ret->pooling, sizeof(ret->pooling), "%s", w->pooling);
 }
 
 static err_code serve_shape(struct node *n, struct served *s, struct err *e) {
-    const struct engine_load *load = &n->config->load;
+    struct engine_load load;
+    serve_load_options(n, &s->record.wish, &load);
     uint32_t trained = s->file->layout->n_ctx_train ? s->file->layout->n_ctx_train : 4096;
-    uint32_t n_ctx = s->wish.n_ctx ? s->wish.n_ctx : load->n_ctx;
-    s->shape = (struct model_load_shape){.n_ctx = n_ctx            ? n_ctx
+    s->shape = (struct model_load_shape){.n_ctx = load.n_ctx       ? load.n_ctx
                                                   : trained < 4096 ? trained
                                                                    : 4096,
-                                         .n_seq = s->wish.n_seq ? s->wish.n_seq : load->n_seq,
-                                         .streams = load->exact};
-    s->shape.n_ubatch = engine_load_ubatch(load);
-    if (!model_type_parse(load->cache_type_k, &s->shape.type_k))
-        return err_set(e, ERR_INVALID, "cache type \"%s\" is not one of ggml's", load->cache_type_k);
-    if (!model_type_parse(load->cache_type_v, &s->shape.type_v))
-        return err_set(e, ERR_INVALID, "cache type \"%s\" is not one of ggml's", load->cache_type_v);
+                                         .n_seq = load.n_seq,
+                                         .streams = load.exact};
+    s->shape.n_ubatch = engine_load_ubatch(&load);
+    if (!model_type_parse(load.cache_type_k, &s->shape.type_k))
+        return err_set(e, ERR_INVALID, "cache type \"%s\" is not one of ggml's", load.cache_type_k);
+    if (!model_type_parse(load.cache_type_v, &s->shape.type_v))
+        return err_set(e, ERR_INVALID, "cache type \"%s\" is not one of ggml's", load.cache_type_v);
     return ERR_OK;
 }
 
@@ -68,7 +103,7 @@ static void serve_free(struct node *n, struct served *s) {
     free(s);
 }
 
-err_code serve_open(struct node *n, struct serve_file *file, const struct ask_wish *wish, uint32_t replica, struct served **ret,
+err_code serve_open(struct node *n, struct serve_file *file, const struct load_wish *wish, uint32_t replica, struct served **ret,
                     struct err *e) {
     if (n->n_served == NODE_MAX_SERVED) {
         err_set(e, ERR_LIMIT, "this node coordinates %d models already", NODE_MAX_SERVED);
@@ -76,15 +111,14 @@ err_code serve_open(struct node *n, struct serve_file *file, const struct ask_wi
         return ERR_LIMIT;
     }
     struct served *s = MEM_NEW(struct served);
-    struct plan_wish plan = n->config->wish;
-    s->wish = *wish;
+    struct load_wish own;
+    struct plan_wish plan = {0};
+    serve_own_wish(n, &own);
+    s->record.wish = *wish;
+    wish_merge(&s->record.wish, &own);
     s->replica = replica;
     s->file = file;
-    err_code code = ERR_OK;
-    if (wish->placement[0]) {
-        plan = (struct plan_wish){0};
-        code = plan_wish_parse(wish->placement, &plan, e);
-    }
+    err_code code = plan_wish_parse(s->record.wish.placement, &plan, e);
     if (code == ERR_OK) code = serve_shape(n, s, e);
     if (code != ERR_OK) {
         free(s);
@@ -123,6 +157,7 @@ struct served *serve_find(const struct node *n, const char *instance) {
 
 static void serve_order(struct node *n, struct served *s, uint32_t stage, struct stage_order *o) {
     const struct plan *p = instance_plan(s->instance);
+    const struct load_wish *w = &s->record.wish;
     stage_order_init(o);
     snprintf(o->instance, sizeof(o->instance), "%s", s->record.instance);
     snprintf(o->model, sizeof(o->model), "%s", model_gguf_id(s->file->gguf));
@@ -133,16 +168,13 @@ static void serve_order(struct node *n, struct served *s, uint32_t stage, struct
     o->stage = stage;
     o->n_stage = p->n_stage;
     o->need = p->stages[stage].bytes;
-    o->load = n->config->load;
-    o->load.n_ctx = s->shape.n_ctx;
-    o->load.n_seq = s->shape.n_seq;
+    serve_load_options(n, w, &o->load);
     o->dtype = learned_wire(n, s);
     o->spin_us = n->config->spin_us;
-    o->latency_ms = n->config->latency_ms;
-    o->prefix_cache = n->config->prefix_cache;
-    o->n_draft = n->config->n_draft;
-    o->draft_always = n->config->draft_always;
-    o->load.n_rewind = n->config->draft_always ? n->config->n_draft : 0; /* copies of a state are dear: only where they are asked for */
+    o->latency_ms = w->latency_budget;
+    o->prefix_cache = w->prefix_cache;
+    o->n_draft = w->speculate;
+    o->draft_always = w->speculate_always;
     o->source_node = n->id;
     uint64_t next = instance_node(s->instance, (stage + 1) % p->n_stage)->id;
     o->next_node = next;

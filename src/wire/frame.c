@@ -99,6 +99,12 @@ const char *frame_dtype_name(uint8_t dtype) {
     return dtype < FRAME_DTYPE_COUNT ? names[dtype] : "?";
 }
 
+uint8_t frame_dtype_of(const char *name) {
+    for (uint8_t i = 0; i < FRAME_DTYPE_COUNT; i++)
+        if (strcmp(frame_dtype_name(i), name) == 0) return i;
+    return FRAME_F32;
+}
+
 const char *frame_link_name(enum frame_link link) {
     for (size_t i = 0; i < ARRAY_LEN(link_names); i++)
         if ((unsigned)link == 1u << i) return link_names[i];

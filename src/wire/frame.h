@@ -68,6 +68,7 @@ const char *frame_type_name(uint8_t type);             /* "COMPUTE", "?" if unkn
 uint32_t frame_max_payload(uint8_t type);              /* 0 if unknown */
 unsigned frame_links(uint8_t type);                    /* enum frame_link bits of the links it may cross, 0 if unknown */
 const char *frame_dtype_name(uint8_t dtype);           /* "f32", "f16", "bf16", "q8_0" */
+uint8_t frame_dtype_of(const char *name);              /* FRAME_F32 for any other name ("auto") */
 const char *frame_link_name(enum frame_link link);     /* "ring" */
 size_t frame_row_bytes(uint8_t dtype, uint32_t width); /* bytes of one hidden row; q8_0 needs width % 32 == 0, else 0 */
 

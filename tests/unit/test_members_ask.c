@@ -13,26 +13,22 @@
 
 static void questions(void **state) {
     (void)state;
-    struct ask a = {.id = 1ull << 63 | 5,
-                    .op = "load",
-                    .model = "big",
-                    .wish = {.placement = "20,12", .n_ctx = 4096, .n_seq = 3, .replicas = 2, .kept = true},
-                    .keep_s = 300},
-               back;
+    struct ask a = {.id = 1ull << 63 | 5, .op = "load", .model = "big"}, back;
+    wish_set_text(&a.wish, WISH_PLACEMENT, "20,12");
+    wish_set(&a.wish, WISH_CTX, 4096);
+    wish_set(&a.wish, WISH_KEEP_S, 300);
     struct err e = {0};
     struct buf b;
     buf_init(&b, 65536);
     ask_encode(&a, &b);
     assert_int_equal(ask_decode(b.data, b.len, &back, &e), ERR_OK);
-    assert_true(back.id == a.id && back.wish.n_ctx == 4096 && back.wish.n_seq == 3 && back.wish.replicas == 2 && back.wish.kept);
-    assert_int_equal(back.keep_s, 300);
+    assert_true(back.id == a.id && wish_same(&back.wish, &a.wish));
     assert_string_equal(back.op, "load");
     assert_string_equal(back.model, "big");
-    assert_string_equal(back.wish.placement, "20,12");
     for (size_t i = 0; i < b.len; i++) assert_int_not_equal(ask_decode(b.data, i, &back, &e), ERR_OK);
     static const char plain[] = "{\"id\":\"0000000000000001\",\"op\":\"keep\",\"model\":\"a\"}";
     assert_int_equal(ask_decode((const uint8_t *)plain, strlen(plain), &back, &e), ERR_OK);
-    assert_int_equal(back.keep_s, -1);
+    assert_int_equal(back.wish.said, 0);
     buf_done(&b);
 }
 

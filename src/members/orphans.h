@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ * Models whose coordinator is gone, as one node remembers them, and who loads them again. The heir of a model is the live node with the
+ * smallest id that has its file: it loads the model as it was asked for. Nodes learn of a loss at different times, so every node remembers,
+ * and tells an heir that has not noticed. What was loaded for a request only waits for the next request. A core: it takes the time and what
+ * the node sees, and says what to do; it owns no socket or clock. Any thread, one at a time. */
+#ifndef CARAVAN_MEMBERS_ORPHANS_H
+#define CARAVAN_MEMBERS_ORPHANS_H
+
+#include "base/clock.h"
+#include "members/wish.h"
+
+enum { ORPHANS_MAX = 64, UNLOADS_MAX = 32 };
+
+struct orphan {
+    char name[128];
+    char path[1024];    /* its file on this machine; "": found by its name */
+    struct load_wish wish;
+    uint64_t node;      /* that coordinated it */
+    char node_name[64]; /* for people; "": not known */
+    clock_us since;
+    clock_us from;      /* earlier nobody loads it: the node may come back with it */
+    clock_us asked;     /* its heir has been told; 0: not */
+};
+struct orphans {
+    struct orphan list[ORPHANS_MAX];
+    uint32_t n;
+};
+
+/* Remembers a model; what is known of it already is replaced, and the oldest makes room. The pin does not pass on. */
+void orphans_add(struct orphans *o, const struct orphan *one);
+const struct orphan *orphans_find(const struct orphans *o, const char *name);
+void orphans_drop(struct orphans *o, const char *name); /* it need not be there */
+
+/* A model that somebody had unloaded. Nodes tell it each other, for one that was away and comes back with the model. */
+struct unloaded {
+    char name[128];
+    uint32_t time; /* seconds since 1970 */
+};
+struct unloads {
+    struct unloaded list[UNLOADS_MAX];
+    uint32_t n;
+};
+void unloads_add(struct unloads *u, const char *name, uint32_t time); /* the oldest makes room */
+uint32_t unloads_time(const struct unloads *u, const char *name);     /* 0: it was not */
+
+/* For the file in which a node keeps from one start to the next what it coordinates. Reading: ERR_FORMAT, ERR_INVALID, ERR_LIMIT. */
+void orphans_write(const struct orphans *o, const struct unloads *u, struct buf *out);
+err_code orphans_read(const char *text, size_t len, struct orphans *o, struct unloads *u, struct err *e);
+/* In a node's record. */
+void unloads_encode(const struct unloads *u, yyjson_mut_doc *doc, yyjson_mut_val *root);
+err_code unloads_decode(yyjson_val *root, struct unloads *ret, struct err *e);
+
+/* What the node sees of a model. */
+struct orphan_view {
+    bool claimed;  /* a live node coordinates it, linked or not */
+    uint32_t unloaded; /* when somebody had it unloaded last, as far as live nodes know; 0: never */
+    uint64_t heir; /* 0: no live node has its file */
+};
+typedef struct orphan_view (*orphan_view_fn)(void *user, const char *name);
+
+enum orphan_act {
+    ORPHAN_NOTHING, /* nothing is to be done now for any of them */
+    ORPHAN_LOAD,    /* load it here */
+    ORPHAN_TELL     /* ask `heir` to load it */
+};
+struct orphan_action {
+    enum orphan_act act;
+    uint64_t heir;
+    struct orphan orphan; /* a copy: it stays in the list until somebody coordinates it */
+};
+/* Forgets the models that are looked after again, and those that nobody has wanted for long. Then gives the next thing to do, each model at
+ * most once in a while; ORPHAN_NOTHING: no more. */
+enum orphan_act orphans_next(struct orphans *o, clock_us now, uint64_t self, orphan_view_fn view, void *user, struct orphan_action *ret);
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT
+ * See wish.h. */
+#include "members/wish.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "plan/plan.h"
+
+enum wish_type { TYPE_NUM, TYPE_FLAG, TYPE_WORD, TYPE_TEXT };
+
+struct row {
+    const char *name;
+    enum wish_type type;
+    size_t offset, size;
+    uint32_t min, max;
+    const char *words; /* "a|b|c" */
+};
+
+static const struct row rows[WISH_COUNT] = {
+#define WISH(id, field, type, min, max, words) \
+    [WISH_##id] = {#field, TYPE_##type, offsetof(struct load_wish, field), sizeof(((struct load_wish *)0)->field), min, max, words},
+#include "../../tables/wishes.def"
+#undef WISH
+};
+static_assert(WISH_COUNT <= 32, "load_wish.said has a bit for each");
+
+static void *field_of(struct load_wish *w, enum wish_id id) { return (char *)w + rows[id].offset; }
+static const void *field_in(const struct load_wish *w, enum wish_id id) { return (const char *)w + rows[id].offset; }
+
+bool wish_says(const struct load_wish *w, enum wish_id id) { return w->said >> id & 1; }
+
+void wish_unset(struct load_wish *w, enum wish_id id) {
+    w->said &= ~(1u << id);
+    memset(field_of(w, id), 0, rows[id].size);
+}
+
+static void wish_put(struct load_wish *w, enum wish_id id, const void *value) {
+    w->said |= 1u << id;
+    memcpy(field_of(w, id), value, rows[id].size);
+}
+
+void wish_set(struct load_wish *w, enum wish_id id, uint32_t value) {
+    bool flag = value != 0;
+    assert(rows[id].type == TYPE_NUM || rows[id].type == TYPE_FLAG);
+    wish_put(w, id, rows[id].type == TYPE_FLAG ? (const void *)&flag : &value);
+}
+
+void wish_set_text(struct load_wish *w, enum wish_id id, const char *value) {
+    assert((rows[id].type == TYPE_WORD || rows[id].type == TYPE_TEXT) && strlen(value) < rows[id].size);
+    wish_unset(w, id);
+    w->said |= 1u << id;
+    memcpy(field_of(w, id), value, strlen(value));
+}
+
+void wish_merge(struct load_wish *w, const struct load_wish *from) {
+    for (enum wish_id id = 0; id < WISH_COUNT; id++)
+        if (!wish_says(w, id) && wish_says(from, id)) wish_put(w, id, field_in(from, id));
+}
+
+bool wish_same(const struct load_wish *a, const struct load_wish *b) {
+    bool same = a->said == b->said;
+    for (enum wish_id id = 0; id < WISH_COUNT && same; id++) same = memcmp(field_in(a, id), field_in(b, id), rows[id].size) == 0;
+    return same;
+}
+
+/* ---- JSON ---- */
+
+static bool is_word(const char *words, const char *word) {
+    size_t len = strlen(word);
+    for (const char *at = words; len > 0 && *at; at += strcspn(at, "|"), at += *at == '|')
+        if (strcspn(at, "|") == len && memcmp(at, word, len) == 0) return true;
+    return false;
+}
+
+static err_code read_number(yyjson_val *obj, const struct row *r, enum wish_id id, struct load_wish *w, struct err *e) {
+    int64_t value = 0;
+    err_code code = json_get_i64(obj, r->name, 0, r->max, &value, e);
+    if (code == ERR_OK && value >= r->min) wish_set(w, id, (uint32_t)value);
+    return code;
+}
+
+static err_code read_flag(yyjson_val *obj, const struct row *r, enum wish_id id, struct load_wish *w, struct err *e) {
+    bool value = false;
+    err_code code = json_get_bool(obj, r->name, &value, e);
+    if (code == ERR_OK) wish_set(w, id, value);
+    return code;
+}
+
+static err_code read_text(yyjson_val *obj, const struct row *r, enum wish_id id, struct load_wish *w, struct err *e) {
+    char value[WISH_MAX_TEXT] = "";
+    struct plan_wish plan;
+    err_code code = json_get_line(obj, r->name, value, r->size, e);
+    if (code != ERR_OK || value[0] == '\0') return code;
+    if (r->type == TYPE_TEXT) code = plan_wish_parse(value, &plan, e);
+    else if (!is_word(r->words, value)) code = err_set(e, ERR_INVALID, "field \"%s\": expected %s, got \"%s\"", r->name, r->words, value);
+    if (code == ERR_OK) wish_set_text(w, id, value);
+    return code;
+}
+
+err_code wish_read(yyjson_val *obj, struct load_wish *ret, struct err *e) {
+    struct load_wish w = *ret;
+    err_code code = ERR_OK;
+    for (enum wish_id id = 0; id < WISH_COUNT && code == ERR_OK; id++) {
+        const struct row *r = &rows[id];
+        yyjson_val *v = yyjson_obj_get(obj, r->name);
+        if (v == NULL || yyjson_is_null(v)) continue;
+        if (r->type == TYPE_NUM) code = read_number(obj, r, id, &w, e);
+        else if (r->type == TYPE_FLAG) code = read_flag(obj, r, id, &w, e);
+        else code = read_text(obj, r, id, &w, e);
+    }
+    if (code == ERR_OK) *ret = w;
+    return code;
+}
+
+void wish_write(const struct load_wish *w, yyjson_mut_doc *doc, yyjson_mut_val *obj) {
+    for (enum wish_id id = 0; id < WISH_COUNT; id++) {
+        const struct row *r = &rows[id];
+        if (!wish_says(w, id)) continue;
+        if (r->type == TYPE_NUM) yyjson_mut_obj_add_uint(doc, obj, r->name, *(const uint32_t *)field_in(w, id));
+        else if (r->type == TYPE_FLAG) yyjson_mut_obj_add_bool(doc, obj, r->name, *(const bool *)field_in(w, id));
+        else yyjson_mut_obj_add_strcpy(doc, obj, r->name, field_in(w, id));
+    }
+}

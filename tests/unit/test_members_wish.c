@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT
+ * How a model is to be loaded: every field of the table there and back, what is not said filled in, what is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "members/wish.h"
+
+static const char *const all =
+    "{\"placement\":\"3,1,4\",\"ctx\":2048,\"parallel\":6,\"replicas\":0,\"kept\":true,\"asked\":7,\"pinned\":true,"
+    "\"keep_s\":90,\"batch\":256,\"ubatch\":0,\"cache_type_k\":\"q8_0\",\"cache_type_v\":\"iq4_nl\","
+    "\"flash_attn\":\"on\",\"pooling\":\"mean\",\"exact\":true,\"wire_type\":\"bf16\",\"latency_budget\":50,"
+    "\"prefix_cache\":false,\"speculate\":4,\"speculate_always\":true}";
+
+static err_code read(const char *text, struct load_wish *ret, struct err *e) {
+    yyjson_doc *doc;
+    assert_int_equal(json_parse(text, strlen(text), &doc, e), ERR_OK);
+    err_code code = wish_read(yyjson_doc_get_root(doc), ret, e);
+    yyjson_doc_free(doc);
+    return code;
+}
+
+static void every_field_there_and_back(void **state) {
+    (void)state;
+    struct load_wish w = {0}, back = {0};
+    struct err e = {0};
+    assert_int_equal(read(all, &w, &e), ERR_OK);
+    assert_int_equal(w.said, (1u << WISH_COUNT) - 1); /* a new row is missing in the text above */
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_doc_set_root(doc, yyjson_mut_obj(doc));
+    wish_write(&w, doc, yyjson_mut_doc_get_root(doc));
+    char *text = yyjson_mut_write(doc, 0, NULL);
+    assert_string_equal(text, all);
+    assert_int_equal(read(text, &back, &e), ERR_OK);
+    assert_true(wish_same(&w, &back));
+    back.speculate++;
+    assert_false(wish_same(&w, &back));
+    free(text);
+    yyjson_mut_doc_free(doc);
+}
+
+static void what_is_not_said(void **state) {
+    (void)state;
+    struct load_wish w = {0}, own = {0};
+    struct err e = {0};
+    assert_int_equal(read("{\"ctx\":0,\"parallel\":2,\"placement\":\"\",\"exact\":null,\"kept\":false}", &w, &e), ERR_OK);
+    assert_int_equal(w.said, 1u << WISH_PARALLEL | 1u << WISH_KEPT);
+    assert_int_equal(read(all, &own, &e), ERR_OK);
+    wish_merge(&w, &own);
+    assert_int_equal(w.said, own.said);
+    assert_true(w.ctx == 2048 && w.parallel == 2 && !w.kept && w.exact);
+    assert_string_equal(w.placement, "3,1,4");
+    wish_unset(&w, WISH_KEEP_S);
+    assert_false(wish_says(&w, WISH_KEEP_S));
+    assert_int_equal(w.keep_s, 0);
+    wish_set_text(&w, WISH_PLACEMENT, "8"); /* nothing of the longer one stays */
+    wish_set_text(&own, WISH_PLACEMENT, "8");
+    assert_memory_equal(w.placement, own.placement, sizeof(w.placement));
+}
+
+static void what_is_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *json, *field;
+    } bad[] = {
+        {"{\"ctx\":99999999}", "ctx"},
+        {"{\"replicas\":33}", "replicas"},
+        {"{\"parallel\":-1}", "parallel"},
+        {"{\"placement\":\"nowhere\"}", "placement"},
+        {"{\"cache_type_k\":\"q\"}", "cache_type_k"},
+        {"{\"flash_attn\":\"auto|on\"}", "flash_attn"},
+        {"{\"exact\":1}", "exact"},
+        {"{\"wire_type\":\"a very long word\"}", "wire_type"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct load_wish w = {0};
+        struct err e = {0};
+        wish_set(&w, WISH_BATCH, 7);
+        struct load_wish before = w;
+        if (read(bad[i].json, &w, &e) == ERR_OK || !strstr(e.text, bad[i].field)) fail_msg("%s: %s", bad[i].json, e.text);
+        assert_true(wish_same(&w, &before));
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_field_there_and_back), cmocka_unit_test(what_is_not_said),
+                                       cmocka_unit_test(what_is_refused)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
