@@ -19,7 +19,7 @@ BEGIN {
     floor["chat"] = floor["wire"] = floor["pull"] = 4
     floor["sched"] = floor["plan"] = floor["api"] = 5
     floor["members"] = floor["gateway"] = 6
-    floor["weights"] = floor["doctor"] = 7
+    floor["weights"] = floor["doctor"] = floor["coordinator"] = 7
     floor["stage"] = 8
     floor["node"] = 9
     floor["cli"] = 10

@@ -10,7 +10,7 @@
 /* The k-th instance of the i-th node, this one being 0, those without a link to here the last; NULL: there are no more. An instance whose
  * coordinator is out of reach can be asked all the same, if its head is in reach. */
 static const struct record_model *calls_instance(const struct node *n, size_t i, size_t k) {
-    if (i == 0) return k < n->n_served ? &n->served[k]->record : NULL;
+    if (i == 0) return coordinator_get(serve_core(n), k);
     const struct record *r = i <= n->n_records ? n->records[i - 1] : n->suspects[i - 1 - n->n_records];
     return k < r->n_models ? &r->models[k] : NULL;
 }
@@ -53,8 +53,8 @@ err_code calls_pick(struct node *n, const char *model, const struct router_prefi
             targets[count++] = (struct router_target){.instance = m->instance, .capacity = m->wish.parallel + n->config->queue};
         }
     if (count == 0) {
-        struct claim c;
-        if (!claims_find(n, model, &c)) return err_set(e, ERR_NOT_FOUND, "model \"%s\" is not loaded", model);
+        struct coordinator_claim c;
+        if (!serve_claimed(n, model, &c)) return err_set(e, ERR_NOT_FOUND, "model \"%s\" is not loaded", model);
         m = c.model;
         if (m->ready) return err_set(e, ERR_UNAVAILABLE, "the node that answers for model \"%s\" cannot be reached", m->name);
         return err_set(e, ERR_UNAVAILABLE, "model \"%s\" is not ready: %s", m->name, m->message[0] ? m->message : "it is being loaded");
@@ -131,7 +131,8 @@ static void models_add_card(struct calls *c, const struct model_card *card, bool
 
 /* It was there, and will be again when a node with its file is. */
 static void models_add_orphan(struct node *n, const struct orphan *o) {
-    bool heir = claims_heir(n, o->name) != 0;
+    struct coordinator_view v = serve_view(n);
+    bool heir = coordinator_heir(&v, o->name) != 0;
     const char *message = heir ? "the node that looked after it is gone" : "the node that has its file is gone";
     models_add(n->calls, (struct backend_model){.id = o->name,
                                                 .bos = "",
@@ -150,7 +151,8 @@ static void models_collect(struct node *n) {
     c->n_models = 0;
     for (size_t i = 0; i < calls_nodes(n); i++)
         for (size_t k = 0; (m = calls_instance(n, i, k)) != NULL; k++) models_add_instance(n, m->name);
-    for (uint32_t i = 0; i < n->orphans.n; i++) models_add_orphan(n, &n->orphans.list[i]);
+    const struct orphans *orphans = coordinator_orphans(serve_core(n));
+    for (uint32_t i = 0; i < orphans->n; i++) models_add_orphan(n, &orphans->list[i]);
     for (size_t i = 0; (file = catalog_get(n->catalog, i)) != NULL; i++) models_add_card(c, &file->card, n->config->load_on_demand);
     for (size_t i = 0; i < n->n_records; i++)
         for (uint32_t k = 0; k < n->records[i]->n_cards; k++) models_add_card(c, &n->records[i]->cards[k], n->config->load_on_demand);
@@ -220,6 +222,8 @@ void calls_tell_busy(struct node *n) {
     c->told = news;
     buf_done(&b);
 }
+
+void calls_tell_anew(struct node *n) { n->calls->told = 0; }
 
 err_code calls_on_busy(struct node *n, const uint8_t *payload, size_t len, struct err *e) {
     struct ask_busy list[RECORD_MAX_STAGES];

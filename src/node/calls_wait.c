@@ -34,8 +34,8 @@ static void wait_asked(void *user, err_code code, const struct err *e) {
 
 static void wait_look(struct node *n, struct backend_call *call) {
     const struct load_wish wish = {0};
-    struct claim c;
-    const struct record_model *m = claims_find(n, call->waits, &c) ? c.model : NULL;
+    struct coordinator_claim c;
+    const struct record_model *m = serve_claimed(n, call->waits, &c) ? c.model : NULL;
     clock_us now = clock_now();
     struct err e = {0};
     if (calls_ready(n, call->waits)) {

@@ -108,9 +108,17 @@ static void hold_share_room(struct node *n, const struct stage_child *but, uint6
         if (c != but) stage_child_set_room(c, left / count / ROOM_STEP * ROOM_STEP);
 }
 
+static void hold_drop(struct node *n, const char *instance, uint64_t up_to_epoch) {
+    struct stage_child *c;
+    for (size_t i = 0; (c = stages_get(n->stages, i)); i++) {
+        const struct stage_order *o = stage_child_order(c);
+        if (o->epoch <= up_to_epoch && strcmp(o->instance, instance) == 0) stage_child_stop(c, false);
+    }
+}
+
 void hold_start(struct node *n, uint64_t from, struct stage_order *order) {
     order->source_node = from;
-    hold_drop(n, order->instance, order->epoch - 1);
+    hold_drop(n, order->instance, order->epoch - 1); /* its requests may go on in this epoch */
     if (stages_find(n->stages, order->instance, order->epoch, order->stage)) return;
     hold_resolve(n, order);
     hold_own_hardware(n, order);
@@ -130,25 +138,12 @@ void hold_start(struct node *n, uint64_t from, struct stage_order *order) {
     node_changed(n); /* others may fetch from here what it fetches */
 }
 
-void hold_drop(struct node *n, const char *instance, uint64_t up_to_epoch) {
-    struct stage_child *c;
-    for (size_t i = 0; (c = stages_get(n->stages, i)); i++) {
-        const struct stage_order *o = stage_child_order(c);
-        if (o->epoch <= up_to_epoch && strcmp(o->instance, instance) == 0) stage_child_stop(c, false);
-    }
-}
-
 static void hold_end_calls(struct node *n, const char *instance) {
     struct stage_child *c;
     struct err why;
     err_set(&why, ERR_CANCELLED, "the model was unloaded");
     for (size_t i = 0; (c = stages_get(n->stages, i)); i++)
         if (strcmp(stage_child_order(c)->instance, instance) == 0) calls_fail(n, c, &why);
-}
-
-void hold_end(struct node *n, const char *instance, uint64_t up_to_epoch) {
-    hold_end_calls(n, instance);
-    hold_drop(n, instance, up_to_epoch);
 }
 
 void hold_linked(struct node *n, uint64_t id) {
@@ -168,15 +163,15 @@ static void hold_answer(struct node *n, uint64_t from, const char *instance, uin
     free(r);
 }
 
-void hold_let_go(struct node *n, uint64_t from, const char *instance, uint64_t epoch) {
-    bool busy = calls_on_instance(n->calls, instance) > 0;
-    if (!busy) hold_drop(n, instance, epoch);
-    hold_answer(n, from, instance, epoch, busy ? ERR_BUSY : ERR_CANCELLED, busy ? "it has work" : "it was idle");
-}
-
-void hold_farewell(struct node *n, uint64_t from, const char *instance, uint64_t epoch) {
-    hold_end_calls(n, instance);
-    hold_answer(n, from, instance, epoch, ERR_CANCELLED, "its requests have ended");
+/* One order for all ways: what the requests are told comes first, then the stage ends, then the coordinator hears of it. */
+void hold_unload(struct node *n, uint64_t from, const char *instance, uint64_t up_to_epoch, enum coordinator_unload how) {
+    if (how == COORDINATOR_IF_IDLE && calls_on_instance(n->calls, instance) > 0) {
+        hold_answer(n, from, instance, up_to_epoch, ERR_BUSY, "it has work");
+        return;
+    }
+    if (how == COORDINATOR_FOR_GOOD) hold_end_calls(n, instance); /* those of an epoch that is lost may go on elsewhere */
+    hold_drop(n, instance, up_to_epoch);
+    if (how != COORDINATOR_LOST) hold_answer(n, from, instance, up_to_epoch, ERR_CANCELLED, "its requests have ended");
 }
 
 void hold_node_lost(struct node *n, uint64_t id) {

@@ -55,11 +55,16 @@ const struct record *node_record(const struct node *n, uint64_t id) {
     return NULL;
 }
 
+static void members_lost(struct node *n, const struct record *r, bool restarted) {
+    models_asks_lost(n, r);
+    coordinator_node_lost(serve_core(n), clock_now(), r, restarted);
+}
+
 /* The node has been started anew: what it held and coordinated before is no more, though it was never gone. */
 static void members_restarted(struct node *n, uint64_t id) {
     struct record *r = members_take(n, id);
     hold_node_lost(n, id);
-    if (r) claims_node_lost(n, r, true);
+    if (r) members_lost(n, r, true);
     if (r) record_done(r);
     free(r);
 }
@@ -100,7 +105,6 @@ static void members_news(struct node *n, uint64_t id) {
         else members_drop(n, id);
         members_put(n, r);
         join_hear(n->join, r);
-        serve_reconcile(n, id);
         models_update(n);
         return;
     }
@@ -114,7 +118,7 @@ static void members_turn(struct node *n, const struct membership_action *a) {
     struct record *r = members_take(n, a->about);
     log_info("node", "%s is gone: nobody hears it", r ? r->name : "a node");
     hold_node_lost(n, a->about);
-    if (r) claims_node_lost(n, r, false);
+    if (r) members_lost(n, r, false);
     if (r) record_done(r);
     free(r);
     node_changed(n);

@@ -43,9 +43,11 @@ static void node_own_stages(struct node *n, struct record *r) {
 /* A frame holds all templates of ordinary sizes; where it doesn't, the last models do without theirs. */
 static void node_own_models(struct node *n, struct record *r) {
     size_t room = NODE_TEMPLATES;
-    for (size_t i = 0; i < n->n_served; i++) {
+    const struct record_model *own;
+    for (size_t i = 0; (own = coordinator_get(serve_core(n), i)) != NULL && r->n_models < RECORD_MAX_MODELS; i++) {
         struct record_model *m = &r->models[r->n_models++];
-        *m = n->served[i]->record;
+        *m = *own;
+        learned_model(n, m);
         size_t len = m->chat_template ? strlen(m->chat_template) : 0;
         m->chat_template = len <= room ? mem_strdup(m->chat_template) : NULL;
         room -= m->chat_template ? len : 0;
@@ -67,7 +69,7 @@ void node_own_record(struct node *n, struct record *ret) {
     holdings_record(n, ret);
     node_own_models(n, ret);
     join_speak(n->join, ret);
-    ret->unloads = n->unloads;
+    ret->unloads = *coordinator_unloads(serve_core(n));
     struct control_peer peers[RECORD_MAX_PEERS];
     ret->n_peers = (uint32_t)control_peers(n->control, peers, RECORD_MAX_PEERS);
     for (uint32_t i = 0; i < ret->n_peers; i++) {
@@ -143,6 +145,7 @@ static void node_on_up(void *user, const struct control_peer *peer) {
     join_up(n->join, peer);
     log_info("node", "linked with %s (%s:%u)", peer->name, peer->host, peer->port);
     members_up(n, peer);
+    calls_tell_anew(n);
     node_changed(n);
 }
 
@@ -166,15 +169,12 @@ static err_code node_on_unload(struct node *n, uint64_t from, const struct frame
     err_code code = json_parse((const char *)payload, h->payload_len, &doc, e);
     if (code != ERR_OK) return code;
     const char *instance = NULL;
-    bool if_idle = false, for_good = false, farewell = false;
+    bool if_idle = false, for_good = false;
     code = json_need_str(yyjson_doc_get_root(doc), "instance", &instance, e);
     if (code == ERR_OK) code = json_get_bool(yyjson_doc_get_root(doc), "if_idle", &if_idle, e);
     if (code == ERR_OK) code = json_get_bool(yyjson_doc_get_root(doc), "for_good", &for_good, e);
-    if (code == ERR_OK) code = json_get_bool(yyjson_doc_get_root(doc), "farewell", &farewell, e);
-    if (code == ERR_OK && farewell) hold_farewell(n, from, instance, h->epoch);
-    else if (code == ERR_OK && if_idle) hold_let_go(n, from, instance, h->epoch);
-    else if (code == ERR_OK && for_good) hold_end(n, instance, h->epoch);
-    else if (code == ERR_OK) hold_drop(n, instance, h->epoch);
+    enum coordinator_unload how = if_idle ? COORDINATOR_IF_IDLE : for_good ? COORDINATOR_FOR_GOOD : COORDINATOR_LOST;
+    if (code == ERR_OK) hold_unload(n, from, instance, h->epoch, how);
     yyjson_doc_free(doc);
     return code;
 }
@@ -281,10 +281,10 @@ static void node_done(struct node *n) {
     catalog_free(n->catalog);
     weights_server_free(n->weights);
     holdings_free(n);
-    serve_free_all(n);
+    saved_close(n);
+    serve_free(n);
     files_free(n);
     models_free(n->models);
-    claims_close(n);
     calls_free(n->calls);
     links_close(n);
     learned_close(n);
@@ -373,7 +373,7 @@ static err_code node_serve_named(struct node *n, struct err *e) {
     wish_set(&wish, WISH_PINNED, true);
     err_code code = files_open_now(n, n->config->model, &file, e);
     if (code == ERR_OK && n->config->draft[0]) code = node_check_draft(n->config->draft, e);
-    return code == ERR_OK ? serve_open(n, file, &wish, 0, &n->named, e) : code;
+    return code == ERR_OK ? serve_open(n, file, &wish, e) : code;
 }
 
 static err_code node_open(struct node *n, struct err *e) {
@@ -384,8 +384,9 @@ static err_code node_open(struct node *n, struct err *e) {
     if (code == ERR_OK) code = join_open(n, &n->join, e);
     if (code == ERR_OK) links_open(n);
     if (code == ERR_OK) learned_open(n);
+    if (code == ERR_OK) serve_create(n, join_tag(n->join));
     if (code == ERR_OK) code = node_open_links(n, e);
-    if (code == ERR_OK) claims_open(n);
+    if (code == ERR_OK) saved_open(n);
     if (code == ERR_OK && c->model) code = node_serve_named(n, e);
     if (code == ERR_OK) code = node_open_gateway(n, e);
     if (code != ERR_OK) return code;

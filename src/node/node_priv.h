@@ -6,9 +6,7 @@
 #include "base/list.h"
 #include "members/ask.h"
 #include "members/control.h"
-#include "plan/instance.h"
 #include "members/membership.h"
-#include "members/orphans.h"
 #include "plan/model.h"
 #include "members/record.h"
 #include "weights/weights.h"
@@ -19,9 +17,10 @@
 #include "node/join.h"
 #include "node/node.h"
 #include "node/port.h"
+#include "node/serve.h"
 #include "node/stage_child.h"
 
-enum { NODE_MAX_NODES = CONTROL_MAX_LINKS, NODE_MAX_SERVED = RECORD_MAX_MODELS };
+enum { NODE_MAX_NODES = CONTROL_MAX_LINKS };
 
 /* A model's header, read when it was first loaded and kept until the node ends (node/files.c). */
 struct serve_file {
@@ -31,43 +30,6 @@ struct serve_file {
     struct model_card card;
     struct weights_model *weights; /* until the weights server has it; then NULL */
     char path[1024]; /* absolute */
-};
-
-/* What other models leave room for (node/models.c). */
-enum serve_room { ROOM_UNKNOWN, ROOM_LATER /* when busy ones have become idle, or are gone */, ROOM_NONE };
-
-/* An instance that this node coordinates (node/serve.c). */
-struct served {
-    struct serve_file *file;
-    uint32_t replica;
-    struct model_load_shape shape;
-    struct plan_source *source;
-    struct plan_figures predicted;    /* for the running plan */
-    uint64_t predicted_epoch, wire_epoch;
-    uint8_t wire;                     /* enum frame_dtype of the hidden states on its links */
-    uint32_t measured;                /* of the head's measurements, how many have been looked at */
-    struct plan_wish plan_wish;
-    struct instance *instance;
-    struct record_model record;
-    enum serve_room room;  /* as last looked at */
-    clock_us lost;         /* since when it isn't ready any more; 0: it is, or never was */
-    clock_us rival;        /* since when another node's is to stay instead of it; 0: not so */
-    clock_us leaving;      /* its head has been asked to let go if it is idle; 0: not */
-    const char *leaves;    /* because of that */
-    clock_us used;         /* when it last had something to do, as far as its keep_s goes */
-    bool given_up;         /* nothing is done for it any more; its message says why */
-};
-
-/* An instance of this node that somebody wanted gone: its head's node has been asked to end its requests, and the slices go when it has
- * answered. Else a ring that is broken by the first slice to go might tell the requests that they had lost their place, and they would
- * be asked again, and have the model loaded again for it. */
-struct farewell {
-    struct farewell *next;
-    char instance[64];
-    uint64_t epoch, head;
-    clock_us until; /* it is not waited for any longer */
-    uint32_t n_nodes;
-    uint64_t nodes[];
 };
 
 struct files; /* the models' headers (node/files.c) */
@@ -100,17 +62,9 @@ struct node {
     uint32_t ticks;
     struct catalog *catalog;
     struct files *files;
-    struct served *served[NODE_MAX_SERVED];
-    size_t n_served;
-    struct farewell *farewells;
-    uint32_t count_served; /* since the start */
-    struct served *named;    /* the one of the command line; NULL: none, or it is gone */
+    struct serve *serve;         /* the coordinator core (node/serve.h) */
+    struct saved *saved;         /* what lasts from one start to the next (node/saved.c) */
     struct models *models;
-    struct unloads unloads;
-    char *claims_path;       /* what this node coordinates is kept there; NULL: nowhere */
-    uint64_t claims_saved;   /* at this n->news */
-    struct buf claims_text;  /* what stands there */
-    struct orphans orphans;  /* models whose coordinator is gone (node/claims.c) */
     struct record *records[NODE_MAX_NODES]; /* of linked nodes, owned */
     size_t n_records;
     struct record *suspects[NODE_MAX_NODES]; /* of nodes that are not gone, but not linked */
@@ -173,10 +127,12 @@ void learned_memory(struct node *n, uint64_t node, const char *arch, double kv, 
 /* Estimates and offers, corrected by what is known of the architecture. */
 void learned_correct(const struct node *n, const char *arch, struct plan_source *source);
 void learned_offer(const struct node *n, const char *arch, struct plan_node *p);
-/* The type of hidden states on the running plan's links: as asked for, or chosen by what it gains. */
-uint8_t learned_wire(struct node *n, struct served *s);
-/* Predicts the running plan, and learns from the difference when its head has measured. */
-void learned_follow(struct node *n, struct served *s);
+/* The type of hidden states on the links of an instance that this node coordinates: as asked for, or chosen by what it gains. */
+uint8_t learned_wire(struct node *n, const char *instance);
+/* Predicts the running plans, and learns from the difference when their heads have measured. */
+void learned_follow(struct node *n);
+/* What is predicted of an instance, and how its hidden states travel, into its record. */
+void learned_model(const struct node *n, struct record_model *m);
 
 /* ---- files.c: models' headers, read in threads ---- */
 void files_create(struct node *n);
@@ -190,33 +146,7 @@ void files_open(struct node *n, const char *path, files_opened_fn done, void *us
 err_code files_open_now(struct node *n, const char *path, struct serve_file **ret, struct err *e);
 const struct serve_file *files_find_id(const struct node *n, const char *id); /* NULL: none is kept of this model */
 
-/* ---- serve.c: one instance, as its coordinator ---- */
-/* What this node's options say of models for which nothing else was said. */
-void serve_own_wish(const struct node *n, struct load_wish *ret);
-/* Starts to load the model here and wherever it is placed; wish: what was said. ERR_LIMIT, or what is wrong with the wish. */
-err_code serve_open(struct node *n, struct serve_file *file, const struct load_wish *wish, uint32_t replica, struct served **ret,
-                    struct err *e);
-/* Unloads it everywhere and forgets it. */
-void serve_close(struct node *n, struct served *s);
-/* Time passes, or a link is lost: farewells that were waited for in vain. */
-void serve_farewells(struct node *n);
-void serve_free_all(struct node *n); /* at the end: nobody is told */
-struct served *serve_find(const struct node *n, const char *instance);
-/* Nodes or offers have changed, or time has passed. */
-void serve_update(struct node *n, struct served *s);
-/* What the nodes offer to s: which of the stages that others hold is memory to count with? *ret has NODE_MAX_NODES + 1 places. */
-typedef bool (*serve_counts_fn)(struct node *n, const char *instance);
-uint32_t serve_offers(struct node *n, const struct served *s, serve_counts_fn counts, struct plan_node *ret);
-/* A stage's report, from a child here (node = our id) or from another node. */
-void serve_report(struct node *n, uint64_t node, const struct stage_report *r);
-/* A node's record is new: what it still holds of earlier epochs of our instances is unloaded. */
-void serve_reconcile(struct node *n, uint64_t id);
-/* Its record says how it is now. */
-void serve_publish(struct node *n, struct served *s);
-/* Its head shall let go of it if it is idle; why: for the log, a literal. */
-void serve_evict(struct node *n, struct served *s, const char *why);
-
-/* ---- models.c: which instances there are ---- */
+/* ---- models.c: loading and unloading, here and by others ---- */
 struct models *models_create(struct node *n);
 void models_free(struct models *m);
 /* Nodes or offers have changed, or time has passed. */
@@ -233,36 +163,18 @@ void models_unload(struct node *n, const char *name, models_done_fn done, void *
 void models_keep(struct node *n, const char *name, int32_t seconds);
 /* Questions to a node that is gone end. */
 void models_asks_lost(struct node *n, const struct record *lost);
-/* Asks a model's heir to load it as it was. */
+/* A model whose coordinator is gone: loads it here as it was; asks its heir to do so. */
+void models_take(struct node *n, const struct orphan *o);
 void models_tell_heir(struct node *n, uint64_t heir, const struct orphan *o);
 err_code models_on_ask(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
 err_code models_on_answer(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
-/* Does an instance have nothing to do? */
-bool models_idle(struct node *n, const char *instance);
 void models_routes_add(struct node *n);
 
-/* ---- claims.c: who looks after a model ---- */
-/* A node that says that it coordinates a model. Pointers are into its record: valid until records change. */
-struct claim {
-    const struct record_model *model;
-    uint64_t node;
-    const char *node_name;
-    bool linked; /* or this node itself; else the node has been out of reach for a moment, and is not gone */
-};
-/* Of several claims this node's own, else one that is ready, else one that has not failed. False: nobody looks after it. */
-bool claims_find(const struct node *n, const char *name, struct claim *ret);
-/* The live node that would load it if nobody looked after it; 0: none has its file. */
-uint64_t claims_heir(const struct node *n, const char *name);
-/* A node is gone, or was started anew: what it coordinated is remembered. */
-void claims_node_lost(struct node *n, const struct record *lost, bool restarted);
+/* ---- saved.c: from one start to the next ---- */
 /* Reads what this node coordinated before it was started anew: it is loaded again unless another node does so by then. */
-void claims_open(struct node *n);
-void claims_close(struct node *n);
-/* Somebody wants the model gone, and it shall not come back with a node that was away. */
-void claims_unloaded(struct node *n, const char *name);
-/* Seconds since 1970, for a load that is asked for now: not before the last unload, wherever that was and whatever the clock there says. */
-uint32_t claims_now(const struct node *n, const char *name);
-void claims_update(struct node *n); /* records have changed, or time has passed */
+void saved_open(struct node *n);
+void saved_close(struct node *n);
+void saved_update(struct node *n); /* writes it, if it has changed */
 
 /* ---- holdings.c: whose weights are here ---- */
 void holdings_create(struct node *n);
@@ -277,15 +189,11 @@ void holdings_sources(struct node *n);
 /* ---- hold.c: the holder's side ---- */
 /* Starts the child that an order asks for; addresses in it are looked up by node id. `from`: the coordinator. */
 void hold_start(struct node *n, uint64_t from, struct stage_order *order);
-void hold_drop(struct node *n, const char *instance, uint64_t up_to_epoch);
-/* As hold_drop, since somebody wants it gone: what it is being asked ends here, and isn't asked elsewhere. */
-void hold_end(struct node *n, const char *instance, uint64_t up_to_epoch);
-/* The head of this instance is here, and it is about to be unloaded: what it is being asked ends here, and the coordinator is told so. */
-void hold_farewell(struct node *n, uint64_t from, const char *instance, uint64_t epoch);
+/* Carries out an UNLOAD of the coordinator `from`: this node holds stages of the instance no more up to that epoch, or still does if they
+ * are to go only when idle and are not. */
+void hold_unload(struct node *n, uint64_t from, const char *instance, uint64_t up_to_epoch, enum coordinator_unload how);
 /* Memory that a stage has taken, or will. */
 uint64_t hold_bytes(const struct stage_child *c);
-/* The head of this instance is here: it is dropped if it is idle, and the coordinator is told whether it was. */
-void hold_let_go(struct node *n, uint64_t from, const char *instance, uint64_t epoch);
 /* The coordinator is gone: what it ordered is dropped. */
 void hold_node_lost(struct node *n, uint64_t id);
 /* Its coordinator can be told again how its stages here fare. */
@@ -314,6 +222,7 @@ clock_us calls_used(struct node *n, const char *instance);
 /* Records have changed, or time has passed. */
 void calls_update(struct node *n);
 void calls_tell_busy(struct node *n);
+void calls_tell_anew(struct node *n); /* a node is linked that may not have heard how much work the heads here have */
 err_code calls_on_busy(struct node *n, const uint8_t *payload, size_t len, struct err *e);
 /* Requests that its head, here, works on or has queued. */
 size_t calls_on_instance(const struct calls *c, const char *instance);

@@ -2,7 +2,7 @@
  * The plan: which node carries which layers. A pure function of the model's needs, the nodes' offers, the links and the wishes; no I/O, any
  * thread. It says in plain words what it chose and why (plan_explain), what a token will cost (plan_predict), and, when nothing fits, what
  * is missing and what would help. The method and its formulae: docs/PLANNER.md.
- * It doesn't measure, load or talk to anybody: plan/instance does what a plan says. */
+ * It doesn't measure, load or talk to anybody: coordinator/instance does what a plan says. */
 #ifndef CARAVAN_PLAN_PLAN_H
 #define CARAVAN_PLAN_PLAN_H
 

@@ -21,11 +21,13 @@ static struct node *node_of(const struct node_config *config) {
     n->config = config;
     n->loop = io_loop_create();
     n->calls = calls_create(n);
+    serve_create(n, 1);
     return n;
 }
 
 static void node_gone(struct node *n) {
     catalog_free(n->catalog);
+    serve_free(n);
     calls_free(n->calls);
     io_loop_free(n->loop);
     free(n);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * See rival.h. */
-#include "members/rival.h"
+#include "coordinator/rival.h"
 
 bool rival_yields(const struct rival *mine, const struct rival *other) {
     if (other->failed) return false;

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "members/rival.h"
+#include "coordinator/rival.h"
 
 static struct rival made(uint64_t node, unsigned bits) {
     return (struct rival){.node = node, .ready = bits & 1, .pinned = bits & 2, .failed = bits & 4, .stuck = bits & 8 && !(bits & 1)};

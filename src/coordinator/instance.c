@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * See instance.h. Epochs are (counter << 32 | low half of the coordinator's id), so that of two coordinators' epochs one is always higher.
  */
-#include "plan/instance.h"
+#include "coordinator/instance.h"
 
 #include <assert.h>
 #include <stdio.h>

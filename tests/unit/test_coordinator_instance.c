@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "plan/instance.h"
+#include "coordinator/instance.h"
 
 static uint64_t need(void *user, uint32_t first, uint32_t end) {
     (void)user;

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: MIT
+ * See coordinator.h. The rules stand in coordinator_update, in order. */
+#include "coordinator/coordinator.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "coordinator/coordinator_priv.h"
+
+#define ANSWER_US   5000000u  /* a head's node that does not answer to an UNLOAD is not waited for any longer */
+#define RIVAL_US    3000000u  /* longer than news of a change takes to come */
+#define GIVEN_UP_US 60000000u /* the reason of a load that failed is shown for so long */
+#define AGAIN_US    5000000u /* a slice that its node does not show by then is ordered again: the order may have been lost with its link */
+#define SWEEP_US    5000000u /* stray stages are looked for so often: an UNLOAD may have been lost with its link */
+
+struct coordinator *coordinator_create(uint64_t self, uint32_t tag) {
+    struct coordinator *c = MEM_NEW(struct coordinator);
+    c->self = self;
+    c->tag = tag;
+    return c;
+}
+
+void coordinator_free(struct coordinator *c) {
+    if (!c) return;
+    for (size_t i = 0; i < c->n_copies; i++) copy_free(c->copies[i]);
+    free(c->copies);
+    free(c->actions);
+    free(c);
+}
+
+/* ---- actions ---- */
+
+void coordinator_act(struct coordinator *c, const struct coordinator_action *a) {
+    if (c->at_action == c->n_actions) c->at_action = c->n_actions = 0;
+    if (c->n_actions == c->cap_actions) {
+        c->cap_actions = c->cap_actions ? 2 * c->cap_actions : 16;
+        c->actions = mem_realloc(c->actions, c->cap_actions, sizeof(*a));
+    }
+    c->actions[c->n_actions++] = *a;
+}
+
+/* An order that a later event has overtaken. */
+static bool action_is_stale(const struct coordinator *c, const struct coordinator_action *a) {
+    if (a->kind != COORDINATOR_LOAD) return false;
+    const struct copy *x = coordinator_copy(c, a->instance);
+    return !x || !copy_is_live(x) || a->epoch != instance_epoch(x->instance) || a->stage >= instance_plan(x->instance)->n_stage;
+}
+
+bool coordinator_next_action(struct coordinator *c, struct coordinator_action *ret) {
+    while (c->at_action < c->n_actions) {
+        *ret = c->actions[c->at_action++];
+        if (!action_is_stale(c, ret)) return true;
+    }
+    if (!c->publish) return false;
+    c->publish = false;
+    *ret = (struct coordinator_action){.kind = COORDINATOR_PUBLISH};
+    return true;
+}
+
+/* ---- what there is ---- */
+
+struct copy *coordinator_copy(const struct coordinator *c, const char *instance) {
+    for (size_t i = 0; i < c->n_copies; i++)
+        if (strcmp(c->copies[i]->record.instance, instance) == 0) return c->copies[i];
+    return NULL;
+}
+
+/* The first copy of this name that is not on its way out. */
+static struct copy *copy_named(const struct coordinator *c, const char *name) {
+    for (size_t i = 0; i < c->n_copies; i++)
+        if (c->copies[i]->state != COPY_CLOSING && strcmp(c->copies[i]->record.name, name) == 0) return c->copies[i];
+    return NULL;
+}
+
+const struct record_model *coordinator_get(const struct coordinator *c, size_t at) {
+    for (size_t i = 0; i < c->n_copies; i++)
+        if (c->copies[i]->state != COPY_CLOSING && at-- == 0) return &c->copies[i]->record;
+    return NULL;
+}
+
+size_t coordinator_count(const struct coordinator *c) {
+    size_t count = 0;
+    for (size_t i = 0; i < c->n_copies; i++) count += c->copies[i]->state != COPY_CLOSING;
+    return count;
+}
+
+const struct instance *coordinator_find(const struct coordinator *c, const char *instance, const struct coordinator_model **ret_model) {
+    const struct copy *x = coordinator_copy(c, instance);
+    if (x && ret_model) *ret_model = x->model;
+    return x ? x->instance : NULL;
+}
+
+bool coordinator_uses(const struct coordinator *c, const struct coordinator_model *m) {
+    for (size_t i = 0; i < c->n_copies; i++)
+        if (c->copies[i]->model == m) return true;
+    return false;
+}
+
+const struct orphans *coordinator_orphans(const struct coordinator *c) { return &c->orphans; }
+const struct unloads *coordinator_unloads(const struct coordinator *c) { return &c->unloads; }
+
+static const struct record *linked_record(const struct coordinator_view *v, uint64_t node) {
+    for (size_t i = 0; i < v->n_linked; i++)
+        if (v->records[i]->id == node) return v->records[i];
+    return NULL;
+}
+
+bool coordinator_reaches(const struct coordinator_view *v, uint64_t node) { return linked_record(v, node) != NULL; }
+
+/* ---- somebody asks ---- */
+
+static void close_named(struct coordinator *c, clock_us now, const struct coordinator_view *v, const char *name) {
+    struct copy *x;
+    while ((x = copy_named(c, name)) != NULL) copy_close(c, x, now, v);
+}
+
+err_code coordinator_may_load(const struct coordinator *c, clock_us now, const struct coordinator_view *v, const char *name,
+                              struct err *e) {
+    struct coordinator_claim claim;
+    if (copy_named(c, name) || !coordinator_claimed(c, now, v, name, &claim) || claim.model->failed) return ERR_OK;
+    return err_set(e, ERR_UNAVAILABLE, "node %s looks after model \"%s\"", claim.node_name, name);
+}
+
+bool coordinator_load(struct coordinator *c, clock_us now, const struct coordinator_view *v, const char *name,
+                      const struct load_wish *wish) {
+    struct copy *x = copy_named(c, name);
+    if (x && x->state == COPY_GIVEN_UP) {
+        close_named(c, now, v, name);
+        x = NULL;
+    }
+    if (x && wish->kept) { /* no client's wish counts any more */
+        wish_set(&x->record.wish, WISH_KEPT, true);
+        wish_set(&x->record.wish, WISH_ASKED, claims_now(c, v, name));
+        c->publish = true;
+    }
+    return !x;
+}
+
+err_code coordinator_open(struct coordinator *c, clock_us now, const struct coordinator_view *v, const struct coordinator_model *m,
+                          struct err *e) {
+    if (coordinator_count(c) >= COPIES_MAX) {
+        err_set(e, ERR_LIMIT, "this node coordinates %d models already", COPIES_MAX);
+        err_hint(e, "unload one of them: caravan unload MODEL");
+        return ERR_LIMIT;
+    }
+    copy_create(c, v, m, NULL, 0)->since = now;
+    return ERR_OK;
+}
+
+err_code coordinator_unload(struct coordinator *c, clock_us now, const struct coordinator_view *v, const char *name, struct err *e) {
+    if (!copy_named(c, name) && !orphans_find(&c->orphans, name)) return err_set(e, ERR_NOT_FOUND, "model \"%s\" is not loaded", name);
+    close_named(c, now, v, name);
+    orphans_drop(&c->orphans, name);
+    unloads_add(&c->unloads, name, (uint32_t)v->wall); /* it shall not come back with a node that was away */
+    c->publish = true;
+    return ERR_OK;
+}
+
+void coordinator_keep(struct coordinator *c, clock_us now, const char *name, int32_t seconds) {
+    for (size_t i = 0; i < c->n_copies; i++) {
+        struct copy *x = c->copies[i];
+        struct load_wish *w = &x->record.wish;
+        if (x->state == COPY_CLOSING || strcmp(x->record.name, name) != 0 || w->kept) continue;
+        x->used = now;
+        if (seconds < 0 ? !wish_says(w, WISH_KEEP_S) : wish_says(w, WISH_KEEP_S) && w->keep_s == (uint32_t)seconds) continue;
+        if (seconds < 0) wish_unset(w, WISH_KEEP_S);
+        else wish_set(w, WISH_KEEP_S, (uint32_t)seconds);
+        c->publish = true;
+    }
+}
+
+/* ---- stages report ---- */
+
+void coordinator_stage_ready(struct coordinator *c, clock_us now, uint64_t node, const char *instance, uint64_t epoch, uint32_t stage) {
+    struct copy *x = coordinator_copy(c, instance);
+    if (!x || !copy_is_live(x)) return;
+    instance_stage_ready(x->instance, now, node, epoch, stage);
+    copy_actions(c, x);
+    copy_publish(c, x, now);
+}
+
+/* The head's node has answered to an UNLOAD. False: it is no answer. */
+static bool copy_answered(struct coordinator *c, struct copy *x, clock_us now, err_code code) {
+    if (x->state == COPY_CLOSING) {
+        copy_finish(c, x);
+        return true;
+    }
+    if (x->state != COPY_ASKED) return false;
+    if (code == ERR_CANCELLED) {
+        log_info("node", "\"%s\" is unloaded: %s", x->record.name, x->leaves);
+        copy_set_state(x, COPY_CLOSING, now);
+        copy_finish(c, x);
+        return true;
+    }
+    copy_set_state(x, COPY_WANTED, now);
+    return code == ERR_BUSY;
+}
+
+void coordinator_stage_failed(struct coordinator *c, clock_us now, uint64_t node, const char *instance, uint64_t epoch, uint32_t stage,
+                              const struct err *why) {
+    struct copy *x = coordinator_copy(c, instance);
+    if (!x || epoch != instance_epoch(x->instance)) return;
+    bool head = stage == 0 && instance_plan(x->instance)->n_stage > 0 && instance_node(x->instance, 0)->id == node;
+    if (head && copy_answered(c, x, now, why->code)) return;
+    if (!copy_is_live(x)) return;
+    instance_stage_failed(x->instance, now, node, epoch, stage, why);
+    if (x->state == COPY_ASKED && instance_get_state(x->instance) != INSTANCE_READY) copy_set_state(x, COPY_WANTED, now);
+    copy_actions(c, x);
+    copy_publish(c, x, now);
+}
+
+/* ---- the rules ---- */
+
+/* A stage that no epoch of this coordinator wants goes. Only its own instances count: their names carry its tag. */
+static void sweep_record(struct coordinator *c, const struct record *r) {
+    char tag[16];
+    snprintf(tag, sizeof(tag), "-%08x-", c->tag);
+    for (uint32_t i = 0; i < r->n_stages; i++) {
+        const struct record_stage *s = &r->stages[i];
+        const struct copy *x = coordinator_copy(c, s->instance);
+        if (strlen(s->instance) < 12 || strncmp(s->instance + 12, tag, strlen(tag)) != 0) continue;
+        if (x && (x->state == COPY_CLOSING || s->epoch == instance_epoch(x->instance))) continue;
+        struct coordinator_action a = {.kind = COORDINATOR_UNLOAD, .node = r->id, .epoch = s->epoch};
+        a.how = x ? COORDINATOR_LOST : COORDINATOR_FOR_GOOD;
+        snprintf(a.instance, sizeof(a.instance), "%s", s->instance);
+        coordinator_act(c, &a);
+    }
+}
+
+static void rule_sweep(struct coordinator *c, clock_us now, const struct coordinator_view *v) {
+    if (now < c->swept + SWEEP_US) return;
+    c->swept = now;
+    for (size_t i = 0; i < v->n_linked; i++) sweep_record(c, v->records[i]);
+}
+
+/* The record of a stage's node against what was ordered of it. Reports and orders may be lost with a link; records are told again. */
+static void watch_stage(struct coordinator *c, struct copy *x, uint32_t k, clock_us now, const struct record *r) {
+    uint64_t epoch = instance_epoch(x->instance);
+    struct err e;
+    if (r == NULL) {
+        x->ordered[k] = now;
+    } else if (offers_shows(r, x->record.instance, epoch, k)) {
+        x->seen[k] = true;
+    } else if (x->seen[k]) {
+        err_set(&e, ERR_UNAVAILABLE, "its node does not hold it any more");
+        instance_stage_failed(x->instance, now, r->id, epoch, k, &e);
+    } else if (now >= x->ordered[k] + AGAIN_US) {
+        struct coordinator_action a = {.kind = COORDINATOR_LOAD, .node = r->id, .epoch = epoch, .stage = k};
+        snprintf(a.instance, sizeof(a.instance), "%s", x->record.instance);
+        coordinator_act(c, &a);
+        x->ordered[k] = now;
+    }
+}
+
+static void rule_watch(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
+    for (uint32_t k = 0; k < instance_plan(x->instance)->n_stage; k++) /* none any more once one has failed */
+        watch_stage(c, x, k, now, linked_record(v, instance_node(x->instance, k)->id));
+}
+
+/* The slices of a new epoch have just been ordered. */
+static void watch_begin(struct copy *x, clock_us now) {
+    x->watched = instance_epoch(x->instance);
+    for (uint32_t k = 0; k < PLAN_MAX_STAGES; k++) {
+        x->seen[k] = false;
+        x->ordered[k] = now;
+    }
+}
+
+/* Does the first copy of a model wait for room that others may leave? Then no replica takes it. */
+static bool first_waits(const struct coordinator *c) {
+    for (size_t i = 0; i < c->n_copies; i++)
+        if (copy_is_live(c->copies[i]) && c->copies[i]->record.replica == 0 && c->copies[i]->room == ROOM_LATER) return true;
+    return false;
+}
+
+/* A copy runs where the nodes' offers allow it, and elsewhere when they no longer do. */
+static void rule_plan(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
+    if (x->record.replica > 0 && instance_get_state(x->instance) == INSTANCE_WAITING && first_waits(c)) return;
+    struct plan_node *nodes = mem_calloc(v->n_records, sizeof(*nodes));
+    uint32_t count = offers_make(c, v, x->model, x, NULL, nodes);
+    clock_us next;
+    rule_watch(c, x, now, v);
+    instance_set_nodes(x->instance, now, nodes, count);
+    instance_tick(x->instance, now, &next);
+    free(nodes);
+    if (x->watched != instance_epoch(x->instance)) watch_begin(x, now);
+    if (x->state == COPY_ASKED && instance_get_state(x->instance) != INSTANCE_READY) copy_set_state(x, COPY_WANTED, now);
+    copy_actions(c, x);
+}
+
+/* The first copy has left before the others: the oldest of them is the first from now on. */
+static void rule_promote(struct coordinator *c, struct copy *x) {
+    for (size_t i = 0; i < c->n_copies; i++) {
+        const struct copy *other = c->copies[i];
+        if (other->model == x->model && copy_is_live(other) && other->record.replica < x->record.replica) return;
+    }
+    if (x->record.replica == 0) return;
+    x->record.replica = 0;
+    x->record.chat_template = x->model->record.chat_template;
+    c->publish = true;
+}
+
+static void add_replica(struct coordinator *c, const struct coordinator_view *v, const struct copy *first) {
+    uint32_t number = 0;
+    for (size_t i = 0; i < c->n_copies; i++)
+        if (c->copies[i]->model == first->model && c->copies[i]->record.replica >= number) number = c->copies[i]->record.replica + 1;
+    copy_create(c, v, first->model, first, number);
+}
+
+/* As many copies as were asked for; or, once the first one is ready, one more wherever a whole copy fits. */
+static void rule_replicate(struct coordinator *c, const struct copy *x, const struct coordinator_view *v, bool changed) {
+    uint32_t count = 0, want = x->record.wish.replicas, n_stage;
+    for (size_t i = 0; i < c->n_copies; i++) count += c->copies[i]->model == x->model && c->copies[i]->state != COPY_CLOSING;
+    if (x->record.replica != 0 || x->rival != 0 || first_waits(c) || coordinator_count(c) >= COPIES_MAX) return;
+    if (want > 0) {
+        if (count < want) add_replica(c, v, x);
+        return;
+    }
+    if (!changed || !x->record.ready || instance_plan(x->instance)->n_stage != 1) return;
+    if (offers_fit(c, v, x->model, NULL, NULL, &n_stage) && n_stage == 1) add_replica(c, v, x);
+}
+
+/* A replica that was started because there was a place goes when it has lost that. */
+static bool copy_is_surplus(const struct copy *x) {
+    return x->record.replica > 0 && x->record.wish.replicas == 0 && instance_get_state(x->instance) == INSTANCE_WAITING &&
+           instance_trouble(x->instance) != ERR_OK;
+}
+
+/* Two nodes that didn't see each other may both have loaded it; coordinator/rival says which one stays. */
+static bool copy_is_double(const struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
+    if (!claims_yields(c, v, x)) x->rival = 0;
+    else if (x->rival == 0) x->rival = now;
+    return x->rival != 0 && now > x->rival + RIVAL_US;
+}
+
+/* Has it been idle for as long as it was to be kept? */
+static bool copy_is_over(const struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
+    if (!wish_says(&x->record.wish, WISH_KEEP_S) || x->record.wish.kept) return false;
+    clock_us used = offers_idle(c, v, x->record.instance) ? v->work(v->user, x->record.instance).used : now;
+    if (used > x->used) x->used = used;
+    return now >= x->used + (clock_us)x->record.wish.keep_s * 1000000u;
+}
+
+/* A copy that is ready goes only if its head's node says that it is idle: requests may be on their way to it. */
+static void copy_leave(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v, const char *why) {
+    if (instance_get_state(x->instance) == INSTANCE_READY) {
+        if (v->work(v->user, x->record.instance).calls == 0) copy_ask(c, x, now, why);
+        return;
+    }
+    log_info("node", "\"%s\" is unloaded: %s", x->record.name, why);
+    copy_close(c, x, now, v);
+}
+
+/* x may be gone afterwards. */
+static void rule_review(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
+    if (x->state == COPY_ASKED && now > x->since + ANSWER_US) copy_set_state(x, COPY_WANTED, now);
+    if (x->state != COPY_WANTED) return;
+    if (copy_is_surplus(x)) copy_close(c, x, now, v);
+    else if (copy_is_double(c, x, now, v)) copy_leave(c, x, now, v, "another node has it too");
+    else if (copy_is_over(c, x, now, v)) copy_ask(c, x, now, "it was idle for as long as its clients wanted it kept");
+    else if (x->record.failed && !x->record.wish.kept) copy_set_state(x, COPY_GIVEN_UP, now);
+}
+
+/* x may be gone afterwards. */
+static void rule_end(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
+    if (x->state == COPY_GIVEN_UP && now > x->since + GIVEN_UP_US) copy_close(c, x, now, v);
+    else if (x->state == COPY_CLOSING && (now > x->since + ANSWER_US || !coordinator_reaches(v, instance_node(x->instance, 0)->id)))
+        copy_finish(c, x);
+}
+
+static uint64_t fleet_sum(const struct coordinator *c, const struct coordinator_view *v) {
+    uint64_t sum = v->n_linked + c->n_copies * 1000003u;
+    for (size_t i = 1; i < v->n_linked; i++) sum = sum * 31 + v->records[i]->id + v->records[i]->n_stages;
+    for (size_t i = 0; i < c->n_copies; i++) sum = sum * 31 + c->copies[i]->record.ready;
+    return sum;
+}
+
+/* From the last to the first: a rule may remove its copy, and add others behind. */
+#define EACH_COPY(c, x, i) \
+    for (size_t i = (c)->n_copies; i-- > 0;) \
+        if (i < (c)->n_copies && ((x) = (c)->copies[i]) != NULL)
+
+void coordinator_update(struct coordinator *c, clock_us now, const struct coordinator_view *v) {
+    struct copy *x;
+    /* 1. A model whose coordinator is gone is loaded by its heir. */
+    claims_update(c, now, v);
+    /* 2. Every copy that is wanted is planned, loaded, and planned again when a node is lost. First copies come before replicas. */
+    EACH_COPY(c, x, i)
+    if (copy_is_live(x)) rule_promote(c, x);
+    EACH_COPY(c, x, i)
+    if (copy_is_live(x) && x->record.replica == 0) rule_plan(c, x, now, v);
+    EACH_COPY(c, x, i)
+    if (copy_is_live(x) && x->record.replica > 0) rule_plan(c, x, now, v);
+    /* 3. A first copy without room gets that of the model that has been idle for longest. */
+    EACH_COPY(c, x, i)
+    if (copy_is_live(x)) offers_make_room(c, x, now, v);
+    EACH_COPY(c, x, i)
+    if (x->state != COPY_CLOSING) copy_publish(c, x, now);
+    /* 4. There are as many replicas as were asked for. */
+    uint64_t fleet = fleet_sum(c, v);
+    EACH_COPY(c, x, i)
+    if (copy_is_live(x)) rule_replicate(c, x, v, fleet != c->fleet);
+    c->fleet = fleet;
+    /* 5. A copy that has become superfluous leaves: a replica without a place, a double, an idle one, one that cannot be loaded. */
+    EACH_COPY(c, x, i) rule_review(c, x, now, v);
+    /* 6. What leaves, leaves in time. */
+    EACH_COPY(c, x, i) rule_end(c, x, now, v);
+    /* 7. A stage that nobody wants any more goes. */
+    rule_sweep(c, now, v);
+}
