@@ -91,6 +91,7 @@ test_style() {
     code_fault "$(lines 68)" 'at most 70'
     code_fault '    /* http://deb''.debian.org/ */' 'package registry'
     code_fault '    const char *p = "/ro''ot/model.gguf";' "somebody's machine"
+    code_fault '    int fd = socket(a, SOCK_CLOEXEC, 0);' 'differs between systems'
     code_fault '    /* not closed' 'not closed'
     fresh
     lines 801 | plant src/base/bad.c

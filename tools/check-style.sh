@@ -128,6 +128,8 @@ BEGIN {
     ban("sleep usleep", "sleeping is no synchronisation; wait for the event (in a tool: nanosleep)")
     ban("iconv_open", "text is UTF-8 everywhere")
     ban("longjmp setjmp", "hides the way out; return an error")
+    # glibc shows these whatever is asked of it; others have them not, or by other names.
+    alien = "(SOCK_CLOEXEC|SOCK_NONBLOCK|MSG_CMSG_CLOEXEC|TCP_USER_TIMEOUT|TCP_KEEPIDLE|IP_MULTICAST_ALL|SO_DOMAIN|st_mtim|eventfd|prctl|getauxval|malloc_trim|getrandom|__linux__|__GLIBC__|__APPLE__)"
     marks = "TO" "DO|FIX" "ME|HA" "CK"
     mark3 = "X" "XX"
     hosts = "deb\\.deb" "ian|security\\.deb" "ian|archive\\.ubu" "ntu|registry\\.npm" "js|py" "pi\\.org|pythonhos" "ted|crates\\.i" "o/|rubygems\\.o" "rg"
@@ -164,6 +166,8 @@ FNR == 1 {
         fault("an absolute path of somebody\047s machine")
     if (kind == "c") {
         code = code_of($0)
+        if (FILENAME ~ /^src\// && FILENAME !~ /^src\/os\// && (code ~ ("(^|[^A-Za-z0-9_])" alien "($|[^A-Za-z0-9_])") || $0 ~ /"\/(proc|sys)\//))
+            fault("this differs between systems: it belongs into src/os/")
         check_function(code)
         check_banned(code)
         if (code ~ /^[ ]*#[ ]*include[ ]*"/ && $0 !~ /"([a-z_0-9]+\/[a-z_0-9]+\.h|(\.\.\/)+tables\/[a-z_]+\.def)"/)

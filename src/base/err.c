@@ -49,8 +49,8 @@ err_code err_set_errno(struct err *e, err_code code, int errnum, const char *fmt
     vsnprintf(e->text, sizeof(e->text), fmt, args);
     va_end(args);
     drop_half_character(e->text);
-    char cause[128];
-    const char *why = strerror_r(errnum, cause, sizeof(cause)); /* the GNU one: returns the text */
+    char why[128];
+    if (strerror_r(errnum, why, sizeof(why)) != 0) snprintf(why, sizeof(why), "error %d", errnum);
     size_t len = strlen(e->text);
     snprintf(e->text + len, sizeof(e->text) - len, ": %s", why);
     return code;

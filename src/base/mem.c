@@ -48,11 +48,33 @@ char *mem_strndup(const char *s, size_t len) {
 }
 
 char *mem_printf(const char *fmt, ...) {
-    va_list args;
+    va_list args, again;
     va_start(args, fmt);
-    char *text = NULL;
-    int len = vasprintf(&text, fmt, args);
+    va_copy(again, args);
+    int len = vsnprintf(NULL, 0, fmt, args);
     va_end(args);
     if (len < 0) out_of_memory(strlen(fmt));
+    char *text = mem_alloc((size_t)len + 1);
+    vsnprintf(text, (size_t)len + 1, fmt, again);
+    va_end(again);
     return text;
+}
+
+void *mem_find(const void *at, size_t len, const void *needle, size_t needle_len) {
+    const char *from = at, *first = needle;
+    if (needle_len == 0) return (void *)(uintptr_t)from;
+    while (len >= needle_len) {
+        const char *hit = memchr(from, *first, len - needle_len + 1);
+        if (hit == NULL) return NULL;
+        if (memcmp(hit, needle, needle_len) == 0) return (void *)(uintptr_t)hit;
+        len -= (size_t)(hit + 1 - from);
+        from = hit + 1;
+    }
+    return NULL;
+}
+
+void *mem_find_last(const void *at, int byte, size_t len) {
+    for (const uint8_t *from = at; len > 0; len--)
+        if (from[len - 1] == (uint8_t)byte) return (void *)(uintptr_t)(from + len - 1);
+    return NULL;
 }

@@ -302,3 +302,10 @@ size_t str_utf8_incomplete(const char *text, size_t len) {
     }
     return 0;
 }
+
+const char *str_find_nocase(const char *text, const char *word) {
+    size_t len = strlen(word);
+    for (; *text != '\0' || len == 0; text++)
+        if (strncasecmp(text, word, len) == 0) return text;
+    return NULL;
+}

@@ -39,6 +39,9 @@ size_t str_distance(const char *a, const char *b);
 /* Which of the n names someone who wrote `word` most likely meant; NULL when none is near. */
 const char *str_nearest(const char *word, const char *const *names, size_t n);
 
+/* Where `word` begins first in `text`, in any case of ASCII letters; NULL: nowhere. */
+const char *str_find_nocase(const char *text, const char *word);
+
 /* Bytes as lower-case hexadecimal digits (ret: 2 * len + 1), and back; false: not exactly `len` bytes of them. */
 void str_hex(const uint8_t *data, size_t len, char *ret);
 bool str_unhex(const char *text, uint8_t *ret, size_t len);

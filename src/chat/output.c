@@ -87,7 +87,7 @@ enum output_match output_match(const struct output *o, const char *mark, const c
 size_t output_find(const struct output *o, const char *mark, size_t *ret_safe) {
     const char *p = output_at(o);
     size_t left = output_left(o), len = strlen(mark);
-    const char *hit = left > 0 ? memmem(p, left, mark, len) : NULL;
+    const char *hit = left > 0 ? mem_find(p, left, mark, len) : NULL;
     if (hit != NULL) return (size_t)(hit - p);
     size_t n = o->last ? 0 : left < len - 1 ? left : len - 1;
     while (n > 0 && memcmp(p + left - n, mark, n) != 0) n--;
@@ -347,7 +347,7 @@ static bool name_call(struct output *o, const char *p, size_t n) {
         p += len;
         n -= len;
     }
-    const char *cut = f->name_cut != NULL && n > 0 ? memmem(p, n, f->name_cut, strlen(f->name_cut)) : NULL;
+    const char *cut = f->name_cut != NULL && n > 0 ? mem_find(p, n, f->name_cut, strlen(f->name_cut)) : NULL;
     return output_begin_call(o, p, cut != NULL ? (size_t)(cut - p) : n);
 }
 

@@ -4,17 +4,18 @@
  * ends in <|start|>assistant, so the text begins inside a header. */
 #include <string.h>
 
+#include "base/mem.h"
 #include "chat/output_priv.h"
 
 static const char TO[] = "to=functions.";
 
-static bool header_has(const char *p, size_t n, const char *word) { return n > 0 && memmem(p, n, word, strlen(word)) != NULL; }
+static bool header_has(const char *p, size_t n, const char *word) { return n > 0 && mem_find(p, n, word, strlen(word)) != NULL; }
 
 static bool name_end(char c) { return output_blank(c) || c == '<'; }
 
 /* The call that the header addresses, if it does. False: none, or a name that cannot be. */
 static bool header_call(struct output *o, const char *p, size_t n) {
-    const char *to = n > 0 ? memmem(p, n, TO, strlen(TO)) : NULL;
+    const char *to = n > 0 ? mem_find(p, n, TO, strlen(TO)) : NULL;
     if (to == NULL || o->o.n_tools == 0) return false;
     to += strlen(TO);
     size_t len = 0;

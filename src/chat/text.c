@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * UTF-8 and stop strings. See text.h. */
+#include "base/mem.h"
 #include "chat/text.h"
 
 #include <string.h>
@@ -90,7 +91,7 @@ static const struct text_stop *find_stop(const struct text_filter *f, size_t *re
     const struct text_stop *best = NULL;
     size_t best_end = SIZE_MAX, best_at = 0;
     for (size_t i = 0; i < f->n_stops; i++) {
-        const uint8_t *hit = memmem(f->held.data, f->held.len, f->stops[i].text, f->stops[i].len);
+        const uint8_t *hit = mem_find(f->held.data, f->held.len, f->stops[i].text, f->stops[i].len);
         if (hit == NULL) continue;
         size_t at = (size_t)(hit - f->held.data), end = at + f->stops[i].len;
         if (end > best_end || (end == best_end && at >= best_at)) continue;

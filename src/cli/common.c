@@ -8,12 +8,12 @@
 #include "base/str.h"
 #include "cli/cli.h"
 #include "os/machine.h"
+#include "os/os.h"
 #include "wire/frame.h"
 
 const char *cli_program(void) {
     static char path[4096];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
-    if (n > 0) path[n] = '\0';
+    if (!os_program_path(path, sizeof(path))) path[0] = '\0';
     return path;
 }
 

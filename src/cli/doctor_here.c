@@ -13,6 +13,7 @@
 #include "cli/doctor.h"
 #include "members/key.h"
 #include "os/machine.h"
+#include "os/os.h"
 #include "plan/profile.h"
 #include "engine/runtime.h"
 #include "io/loop.h"
@@ -111,17 +112,6 @@ static void look_devices(struct doctor_here *f) {
     free(all);
 }
 
-/* The word in brackets. */
-static void look_huge_pages(struct doctor_here *f) {
-    char text[128] = "";
-    FILE *in = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
-    size_t n = in ? fread(text, 1, sizeof(text) - 1, in) : 0;
-    if (in) fclose(in);
-    text[n] = '\0';
-    char *start = strchr(text, '['), *end = start ? strchr(start, ']') : NULL;
-    if (end) snprintf(f->huge_pages, sizeof(f->huge_pages), "%.*s", (int)(end - start - 1), start + 1);
-}
-
 void doctor_look_here(const struct options *o, struct doctor_self *self, struct doctor_here *ret) {
     char *state = cli_state_path(o, ""), *cache = cli_state_path(o, "weights"), *models = cli_models_dir(o);
     *ret = (struct doctor_here){0};
@@ -132,7 +122,7 @@ void doctor_look_here(const struct options *o, struct doctor_self *self, struct 
     look_folder(models, &ret->models);
     look_memory(ret);
     look_devices(ret);
-    look_huge_pages(ret);
+    os_huge_pages(ret->huge_pages, sizeof(ret->huge_pages));
     ret->fd_limit = io_raise_fd_limit();
     free(state);
     free(cache);

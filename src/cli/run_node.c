@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "os/os.h"
 
 enum { PROBE_MS = 1000, POLL_MS = 30 };
 
@@ -59,7 +59,7 @@ static bool find_running(const struct options *o, struct run_node *n, char *know
 /* ---- a private one ---- */
 
 static void private_main(const struct options *o, int ready_fd, pid_t parent) {
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    os_die_with_parent(SIGTERM);
     if (getppid() != parent) _exit(1);
     setpgid(0, 0); /* Ctrl-C is for the chat, not for the node */
     if (log_get_level() == LOG_INFO) log_set_level(LOG_WARN);

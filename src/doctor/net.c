@@ -4,7 +4,6 @@
  * sent it is used, and whether it is such an answer. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <ifaddrs.h>
 #include <net/if.h>
 #include <poll.h>
 #include <stdio.h>
@@ -16,8 +15,9 @@
 #include "base/mem.h"
 #include "doctor/checks.h"
 #include "io/tls.h"
+#include "os/os.h"
 
-enum { MDNS_PORT = 5353, MDNS_TTL = 255, MDNS_MAX = 9000, DNS_ANSWER = 0x80, NAME_AT = 12, SERVICE_LEN = 14 };
+enum { MAX_INTERFACES = 64, MDNS_PORT = 5353, MDNS_TTL = 255, MDNS_MAX = 9000, DNS_ANSWER = 0x80, NAME_AT = 12, SERVICE_LEN = 14 };
 /* Whoever has sent an answer in the last second sends none (RFC 6762 section 6): the second question comes later than that. */
 enum { AGAIN_MS = 1200, LISTEN_MS = 1900 };
 #define MDNS_GROUP "224.0.0.251"
@@ -39,34 +39,35 @@ static struct doctor_interface *interface_named(const char *name, struct doctor_
     return NULL;
 }
 
-static bool interface_is_wanted(const struct ifaddrs *a) {
-    bool v4 = a->ifa_addr && a->ifa_addr->sa_family == AF_INET;
-    return v4 && (a->ifa_flags & IFF_UP) && (a->ifa_flags & IFF_RUNNING) && !(a->ifa_flags & IFF_LOOPBACK);
+static bool interface_is_wanted(const struct os_interface *a) {
+    return a->addr.ss_family == AF_INET && a->up && a->running && !a->loopback;
 }
 
+static struct in_addr ipv4_of(const struct sockaddr_storage *a) { return ((const struct sockaddr_in *)a)->sin_addr; }
+
 static size_t interfaces_find(const char *const *names, size_t n_names, struct doctor_interface *ret) {
-    struct ifaddrs *all = NULL;
+    struct os_interface all[MAX_INTERFACES];
     size_t n = 0;
     for (; n < n_names && n < DOCTOR_MAX_INTERFACES; n++) {
         ret[n] = (struct doctor_interface){.named = true};
         snprintf(ret[n].name, sizeof(ret[n].name), "%.15s", names[n]);
     }
-    if (getifaddrs(&all) != 0) return n;
-    for (const struct ifaddrs *a = all; a; a = a->ifa_next) {
-        struct doctor_interface *f = interface_named(a->ifa_name, ret, n);
+    size_t n_all = os_interfaces(all, MAX_INTERFACES);
+    for (size_t i = 0; i < n_all; i++) {
+        const struct os_interface *a = &all[i];
+        struct doctor_interface *f = interface_named(a->name, ret, n);
         if (!f && (n_names > 0 || n == DOCTOR_MAX_INTERFACES || !interface_is_wanted(a))) continue;
         if (!f) {
             f = &ret[n++];
             *f = (struct doctor_interface){0};
-            snprintf(f->name, sizeof(f->name), "%.15s", a->ifa_name);
+            memcpy(f->name, a->name, sizeof(f->name));
         }
         f->there = true;
-        f->up = (a->ifa_flags & IFF_UP) != 0;
-        f->multicast = (a->ifa_flags & IFF_MULTICAST) != 0;
-        if (a->ifa_addr && a->ifa_addr->sa_family == AF_INET && !f->host[0])
-            inet_ntop(AF_INET, &((const struct sockaddr_in *)a->ifa_addr)->sin_addr, f->host, sizeof(f->host));
+        f->up = a->up;
+        f->multicast = a->multicast;
+        struct in_addr at = ipv4_of(&a->addr);
+        if (a->addr.ss_family == AF_INET && !f->host[0]) inet_ntop(AF_INET, &at, f->host, sizeof(f->host));
     }
-    freeifaddrs(all);
     return n;
 }
 
@@ -74,17 +75,13 @@ static size_t interfaces_find(const char *const *names, size_t n_names, struct d
 
 static int ear_listen(struct ear *r) {
     struct sockaddr_in group = {.sin_family = AF_INET, .sin_port = htons(MDNS_PORT)};
-    struct ip_mreqn member = {.imr_address = r->own, .imr_ifindex = r->index};
-    int on = 1, off = 0, ttl = MDNS_TTL;
+    int on = 1, ttl = MDNS_TTL;
     inet_pton(AF_INET, MDNS_GROUP, &group.sin_addr);
-    member.imr_multiaddr = group.sin_addr;
-    r->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    r->fd = os_socket(AF_INET, SOCK_DGRAM);
     /* Bound to the group, so that no other program's packets to this machine itself are taken away. */
     if (r->fd < 0 || setsockopt(r->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
         bind(r->fd, (const struct sockaddr *)&group, sizeof(group)) != 0 ||
-        setsockopt(r->fd, IPPROTO_IP, IP_MULTICAST_ALL, &off, sizeof(off)) != 0 ||
-        setsockopt(r->fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &member, sizeof(member)) != 0 ||
-        setsockopt(r->fd, IPPROTO_IP, IP_MULTICAST_IF, &member, sizeof(member)) != 0 ||
+        os_multicast_join(r->fd, group.sin_addr, r->own, (unsigned)r->index) != 0 ||
         setsockopt(r->fd, IPPROTO_IP, IP_MULTICAST_TTL, &ttl, sizeof(ttl)) != 0 ||
         setsockopt(r->fd, IPPROTO_IP, IP_MULTICAST_LOOP, &on, sizeof(on)) != 0)
         return errno;
@@ -114,7 +111,7 @@ static void ear_hear(struct ear *r, const uint8_t id[2]) {
         bool own = from.sin_addr.s_addr == r->own.s_addr;
         len = sizeof(from);
         if (own && n >= NAME_AT && memcmp(packet, id, 2) == 0) f->came_back = true;
-        if (own || n < NAME_AT || !(packet[2] & DNS_ANSWER) || !memmem(packet, (size_t)n, question + NAME_AT, SERVICE_LEN)) continue;
+        if (own || n < NAME_AT || !(packet[2] & DNS_ANSWER) || !mem_find(packet, (size_t)n, question + NAME_AT, SERVICE_LEN)) continue;
         inet_ntop(AF_INET, &from.sin_addr, host, sizeof(host));
         bool known = f->n_answers == DOCTOR_MAX_ANSWERS;
         for (size_t i = 0; i < f->n_answers; i++) known = known || strcmp(f->answers[i], host) == 0;
@@ -158,17 +155,15 @@ size_t doctor_look_interfaces(const char *const *names, size_t n_names, struct d
 
 /* Is this IPv4 address in the network of that interface, and not the machine's own? */
 static bool is_near(struct in_addr at, const char *interface) {
-    struct ifaddrs *all = NULL;
+    struct os_interface all[MAX_INTERFACES];
     bool near = false, own = false;
-    if (getifaddrs(&all) != 0) return false;
-    for (const struct ifaddrs *a = all; a; a = a->ifa_next) {
-        if (!a->ifa_addr || !a->ifa_netmask || a->ifa_addr->sa_family != AF_INET) continue;
-        in_addr_t mask = ((const struct sockaddr_in *)a->ifa_netmask)->sin_addr.s_addr;
-        in_addr_t mine = ((const struct sockaddr_in *)a->ifa_addr)->sin_addr.s_addr;
+    size_t n = os_interfaces(all, MAX_INTERFACES);
+    for (size_t i = 0; i < n; i++) {
+        if (all[i].addr.ss_family != AF_INET) continue;
+        in_addr_t mask = ipv4_of(&all[i].mask).s_addr, mine = ipv4_of(&all[i].addr).s_addr;
         own = own || mine == at.s_addr;
-        near = near || (strcmp(a->ifa_name, interface) == 0 && (mine & mask) == (at.s_addr & mask));
+        near = near || (strcmp(all[i].name, interface) == 0 && (mine & mask) == (at.s_addr & mask));
     }
-    freeifaddrs(all);
     return near && !own;
 }
 

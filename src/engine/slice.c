@@ -26,8 +26,9 @@ static err_code find_devices(const struct engine_load *load, ggml_backend_dev_t 
     *ret_all = names[0] == '\0' && load->n_gpu_layers != 0;
     ret[0] = NULL;
     if (*ret_all || load->n_gpu_layers == 0 || strcmp(names, "none") == 0) return ERR_OK;
-    char *rest = names;
-    for (char *name; (name = strsep(&rest, ",")) != NULL;) {
+    for (char *name = names, *next; name != NULL; name = next) {
+        next = strchr(name, ',');
+        if (next != NULL) *next++ = '\0';
         ggml_backend_dev_t dev = ggml_backend_dev_by_name(name);
         if (dev == NULL || ggml_backend_dev_type(dev) == GGML_BACKEND_DEVICE_TYPE_CPU) {
             err_set(e, ERR_INVALID, "device \"%s\": there is no such device to offload to", name);

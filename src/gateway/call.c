@@ -11,6 +11,7 @@
 #include "grammar/schema.h"
 #include "api/parse.h"
 #include "base/mem.h"
+#include "os/os.h"
 
 enum { MAX_GRAMMAR = 1 << 20, MAX_SCHEMA = 1 << 20 };
 
@@ -394,8 +395,8 @@ void choice_journal(const struct choice *c, struct request *ret) {
 }
 
 static uint64_t random_u64(void) {
-    uint64_t n = 0;
-    if (getrandom(&n, sizeof(n), 0) != (ssize_t)sizeof(n)) n = (uint64_t)clock_now() * 0x9E3779B97F4A7C15u;
+    uint64_t n;
+    os_random(&n, sizeof(n));
     return n;
 }
 

@@ -21,6 +21,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "io/loop.h"
+#include "os/os.h"
 
 enum { CLIENT_READ_SIZE = 16 * 1024, CLIENT_MAX_LINE = 8 << 20, CLIENT_MAX_KEY = 1024 };
 
@@ -98,7 +99,7 @@ err_code http_client_create(const char *url, const char *api_key, struct http_cl
     if (!str_parse_address(where, "127.0.0.1", 80, c->host, &c->port))
         code = err_set(e, ERR_INVALID, "bad address \"%s\": expected http://HOST:PORT", url);
     free(where);
-    if (code == ERR_OK && pipe2(c->cancel, O_CLOEXEC | O_NONBLOCK) != 0) code = err_set_errno(e, ERR_IO, errno, "cannot make a pipe");
+    if (code == ERR_OK && os_pipe(c->cancel, false) != 0) code = err_set_errno(e, ERR_IO, errno, "cannot make a pipe");
     if (code != ERR_OK) {
         free(prefix);
         http_client_free(c);
@@ -153,7 +154,7 @@ static err_code client_wait(struct http_client *c, short events, int timeout_ms,
 }
 
 static err_code connect_one(struct http_client *c, const struct addrinfo *info, int timeout_ms, struct err *e) {
-    c->fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    c->fd = os_socket(info->ai_family, SOCK_STREAM);
     if (c->fd < 0) return err_set_errno(e, ERR_NETWORK, errno, "cannot make a socket");
     int on = 1, error = 0;
     socklen_t len = sizeof(error);

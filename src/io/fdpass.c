@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "io/sock.h"
+#include "os/os.h"
 
 union control { /* room and alignment for a few descriptors: a second one must be seen to be refused */
     struct cmsghdr align;
@@ -61,7 +62,7 @@ err_code io_sock_recv_fd(int fd, void *buf, size_t len, size_t *ret_n, int *ret_
     struct iovec iov = {.iov_base = buf, .iov_len = len};
     struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = c.bytes, .msg_controllen = sizeof(c.bytes)};
     ssize_t n;
-    do n = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    do n = os_recvmsg(fd, &m);
     while (n < 0 && errno == EINTR);
     if (n < 0 && errno == EAGAIN) return ERR_BUSY;
     if (n < 0) return err_set_errno(e, ERR_CLOSED, errno, "the connection broke");

@@ -7,13 +7,11 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#ifdef __linux__
-#include <sys/prctl.h>
-#endif
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/loop_priv.h"
+#include "os/os.h"
 
 enum { CHILD_FD = 3 };
 
@@ -28,11 +26,12 @@ struct io_child {
 
 /* This process's environment and what `more` adds to it. The caller frees the array, not its strings. */
 static const char **child_environment(const char *const *more) {
+    char **environment = os_environment();
     size_t n = 0, n_more = 0;
-    while (environ[n] != NULL) n++;
+    while (environment[n] != NULL) n++;
     while (more != NULL && more[n_more] != NULL) n_more++;
     const char **env = mem_calloc(n + n_more + 1, sizeof(*env));
-    memcpy(env, environ, n * sizeof(*env));
+    memcpy(env, environment, n * sizeof(*env));
     for (size_t i = 0; i < n_more; i++) {
         size_t name = strcspn(more[i], "=") + 1, at = 0;
         while (at < n && strncmp(env[at], more[i], name) != 0) at++;
@@ -43,17 +42,13 @@ static const char **child_environment(const char *const *more) {
 
 /* In the child, between fork and exec: async-signal-safe calls only, for other threads of the parent may have held locks. */
 static _Noreturn void child_exec(const struct io_child_options *o, const char *const *env, int report_fd, pid_t parent) {
-    for (int signo = 1; signo < NSIG; signo++) signal(signo, SIG_DFL);
+    os_signals_reset();
     if (o->ignore_interrupt) signal(SIGINT, SIG_IGN);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-#ifdef __linux__
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    os_die_with_parent(SIGKILL);
     if (getppid() != parent) _exit(127); /* it died before the line above took hold */
-#else
-    (void)parent;
-#endif
     int fd = o->fd;
     if (report_fd == CHILD_FD) { /* the place of descriptor 3 must be free */
         report_fd = fcntl(report_fd, F_DUPFD_CLOEXEC, CHILD_FD + 1);
@@ -121,7 +116,7 @@ err_code io_child_start(struct io_loop *loop, const struct io_child_options *o, 
         uv_signal_start(loop->child_signal, on_sigchld, SIGCHLD);
     }
     int report[2];
-    if (pipe2(report, O_CLOEXEC) != 0) return err_set_errno(e, ERR_IO, errno, "cannot start \"%s\"", o->argv[0]);
+    if (os_pipe(report, true) != 0) return err_set_errno(e, ERR_IO, errno, "cannot start \"%s\"", o->argv[0]);
     const char **env = child_environment(o->env);
     pid_t parent = getpid();
     pid_t pid = fork();

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "os/os.h"
 
 /* ---- addresses ---- */
 
@@ -88,27 +89,27 @@ struct int_option {
 };
 
 err_code io_sock_tune(int fd, const struct io_sock_options *o, struct err *e) {
-    int third = o->keepalive_s >= 3 ? o->keepalive_s / 3 : 1;
     const struct int_option options[] = {
         {IPPROTO_TCP, TCP_NODELAY, o->no_delay, "TCP_NODELAY", true},
         {SOL_SOCKET, SO_KEEPALIVE, o->keepalive_s > 0, "SO_KEEPALIVE", true},
-        {IPPROTO_TCP, TCP_KEEPIDLE, o->keepalive_s, "TCP_KEEPIDLE", true},
-        {IPPROTO_TCP, TCP_KEEPINTVL, o->keepalive_s > 0 ? third : 0, "TCP_KEEPINTVL", true},
-        {IPPROTO_TCP, TCP_KEEPCNT, o->keepalive_s > 0 ? 3 : 0, "TCP_KEEPCNT", true},
-        {IPPROTO_TCP, TCP_USER_TIMEOUT, o->user_timeout_ms, "TCP_USER_TIMEOUT", true},
         {SOL_SOCKET, SO_SNDBUF, o->send_buffer, "SO_SNDBUF", false},
         {SOL_SOCKET, SO_RCVBUF, o->receive_buffer, "SO_RCVBUF", false},
     };
-    int domain = 0;
-    socklen_t len = sizeof(domain);
-    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) != 0) return err_set_errno(e, ERR_IO, errno, "cannot set options of a socket");
-    bool tcp = domain == AF_INET || domain == AF_INET6;
+    struct sockaddr_storage own;
+    socklen_t len = sizeof(own);
+    if (getsockname(fd, (struct sockaddr *)&own, &len) != 0) return err_set_errno(e, ERR_IO, errno, "cannot set options of a socket");
+    bool tcp = own.ss_family == AF_INET || own.ss_family == AF_INET6;
     for (size_t i = 0; i < ARRAY_LEN(options); i++) {
         const struct int_option *op = &options[i];
         if (op->value <= 0 || (op->tcp && !tcp)) continue;
         if (setsockopt(fd, op->level, op->name, &op->value, sizeof(op->value)) != 0)
             return err_set_errno(e, ERR_IO, errno, "cannot set %s of a socket to %d", op->text, op->value);
     }
+    int third = o->keepalive_s >= 3 ? o->keepalive_s / 3 : 1;
+    if (tcp && o->keepalive_s > 0 && os_tcp_keepalive(fd, o->keepalive_s, third, 3) != 0)
+        return err_set_errno(e, ERR_IO, errno, "cannot set a socket to ask every %d s whether its peer is there", o->keepalive_s);
+    if (tcp && o->user_timeout_ms > 0 && os_tcp_user_timeout(fd, o->user_timeout_ms) != 0)
+        return err_set_errno(e, ERR_IO, errno, "cannot set a socket to give up after %d ms", o->user_timeout_ms);
     return ERR_OK;
 }
 
@@ -125,7 +126,7 @@ static err_code resolve(const struct io_addr *a, bool passive, struct addrinfo *
 }
 
 int io_sock_try(const struct sockaddr *addr, socklen_t len, int timeout_ms, int *ret_fd) {
-    int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = os_socket(addr->sa_family, SOCK_STREAM);
     if (fd < 0) return errno;
     int cause = 0;
     if (connect(fd, addr, len) != 0) {
@@ -164,7 +165,7 @@ err_code io_sock_connect(const struct io_addr *a, int timeout_ms, int *ret_fd, s
 
 /* Makes a listening socket of one address. 0, or the errno. */
 static int listen_one(int family, const struct sockaddr *sa, socklen_t len, bool both, int backlog, int *ret_fd) {
-    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = os_socket(family, SOCK_STREAM);
     if (fd < 0) return errno;
     int on = 1, only6 = !both;
     bool ok = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
@@ -203,7 +204,7 @@ err_code io_sock_accept(int listen_fd, int timeout_ms, int *ret_fd, struct err *
     for (;;) {
         err_code code = io_sock_wait(listen_fd, POLLIN, timeout_ms, e);
         if (code != ERR_OK) return code;
-        int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        int fd = os_accept(listen_fd, NULL, NULL);
         if (fd >= 0) {
             *ret_fd = fd;
             return ERR_OK;
@@ -214,8 +215,7 @@ err_code io_sock_accept(int listen_fd, int timeout_ms, int *ret_fd, struct err *
 }
 
 err_code io_sock_pair(int ret_fds[2], struct err *e) {
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ret_fds) != 0)
-        return err_set_errno(e, ERR_IO, errno, "cannot make a pair of sockets");
+    if (os_socketpair(ret_fds) != 0) return err_set_errno(e, ERR_IO, errno, "cannot make a pair of sockets");
     return ERR_OK;
 }
 

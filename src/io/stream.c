@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "os/os.h"
 
 enum { ACCEPT_BATCH = 64, ACCEPT_RETRY_MS = 1000, LISTEN_BACKLOG = 1024 };
 
@@ -43,7 +44,7 @@ static void accept_some(void *user, int events, int error) {
     for (int i = 0; i < ACCEPT_BATCH && !l->paused; i++) {
         struct sockaddr_storage peer;
         socklen_t len = sizeof(peer);
-        int fd = accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        int fd = os_accept(l->fd, (struct sockaddr *)&peer, &len);
         if (fd >= 0) {
             set_no_delay(fd);
             l->fn(l->user, fd, (struct sockaddr *)&peer);
@@ -67,7 +68,7 @@ static void retry_accept(void *user) {
 }
 
 static int bind_one(const struct addrinfo *info) {
-    int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = os_socket(info->ai_family, SOCK_STREAM);
     if (fd < 0) return -1;
     int on = 1, off = 0;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
@@ -210,7 +211,7 @@ static void dial_ready(void *user, int events, int error) {
 static void dial_next(struct io_dial *d, int error) {
     while (d->at < d->n_addrs) {
         const struct io_address *a = &d->addrs[d->at++];
-        d->fd = socket(a->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        d->fd = os_socket(a->addr.ss_family, SOCK_STREAM);
         if (d->fd < 0) {
             error = errno;
             continue;

@@ -13,12 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 #if defined(__aarch64__) || defined(__arm__)
-#include <sys/auxv.h>
 #endif
 
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "io/tls_priv.h"
+#include "os/os.h"
 
 /* The PSK identity: this, and the key's id as 16 hexadecimal digits. */
 static const char PSK_PREFIX[] = "caravan 1 ";
@@ -163,24 +163,11 @@ void tls_export(SSL *ssl, const char *label, uint8_t ret[IO_TLS_EXPORT_SIZE]) {
 
 /* ---- the context ---- */
 
-/* Does this processor do AES in hardware? Without it ChaCha20 is several times as fast. */
-static bool cpu_has_aes(void) {
-#if defined(__x86_64__) || defined(__i386__)
-    return __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul");
-#elif defined(__aarch64__)
-    return (getauxval(AT_HWCAP) & (1ul << 3)) != 0; /* HWCAP_AES */
-#elif defined(__arm__)
-    return (getauxval(AT_HWCAP2) & 1ul) != 0;       /* HWCAP2_AES */
-#else
-    return false;
-#endif
-}
-
 bool tls_ctx_force_suite(struct io_tls_ctx *ctx, const char *suite) { return SSL_CTX_set_ciphersuites(ctx->ssl, suite) == 1; }
 
 static bool configure(struct io_tls_ctx *ctx) {
     SSL_CTX *c = ctx->ssl;
-    bool aes = cpu_has_aes();
+    bool aes = os_cpu_has_aes();
     /* Both suites have the key's hash. AES where both ends have it in hardware: the side without puts ChaCha20 first and, as the server,
      * insists. */
     uint64_t options = SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | (aes ? 0 : SSL_OP_CIPHER_SERVER_PREFERENCE);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "jinja/builtin_priv.h"
 #include "jinja/text.h"
 
@@ -180,7 +181,7 @@ JINJA_FILTER_OF(truncate) {
     }
     if (self.type != JINJA_STR) return jinja_fail(r, "truncate needs text, not %s", jinja_type_name(self));
     size_t len = jinja_char_offset(s->data, s->len, (size_t)kept);
-    const char *blank = jinja_flag(a[1]) ? NULL : memrchr(s->data, ' ', len);
+    const char *blank = jinja_flag(a[1]) ? NULL : mem_find_last(s->data, ' ', len);
     if (blank != NULL) len = (size_t)(blank - s->data);
     return jinja_str_part(r, s, 0, len, &cut) && jinja_binary(r, JINJA_ADD, cut, jinja_of_str(end), ret);
 }
@@ -268,7 +269,7 @@ JINJA_FILTER_OF(striptags) {
     for (size_t i = 0; i < s->len;) {
         size_t left = s->len - i;
         bool comment = left >= 4 && memcmp(s->data + i, "<!--", 4) == 0;
-        const char *end = s->data[i] != '<' ? NULL : comment ? memmem(s->data + i, left, "-->", 3) : memchr(s->data + i, '>', left);
+        const char *end = s->data[i] != '<' ? NULL : comment ? mem_find(s->data + i, left, "-->", 3) : memchr(s->data + i, '>', left);
         if (end == NULL && !jinja_out_byte(r, &kept, s->data[i])) return false;
         i = end != NULL ? (size_t)(end - s->data) + (comment ? 3 : 1) : i + 1;
     }

@@ -2,6 +2,7 @@
  * A template's text to tokens, with Jinja's rules for blanks: trim_blocks, lstrip_blocks, "-" and "+" at the edges of tags. */
 #include <string.h>
 
+#include "base/mem.h"
 #include "jinja/parse_priv.h"
 #include "jinja/text.h"
 
@@ -59,7 +60,7 @@ static size_t trimmed(const struct jinja_lexer *l, size_t start, size_t len, cha
         return len;
     }
     if (sign == '+' || print) return len;
-    const char *line = memrchr(text, '\n', len);
+    const char *line = mem_find_last(text, '\n', len);
     size_t from = line != NULL ? (size_t)(line - text) + 1 : 0;
     if (line == NULL && start > 0 && l->text[start - 1] != '\n') return len; /* the line has begun before the data */
     const char *rest = text + from;

@@ -2,6 +2,7 @@
  * Methods of text. Positions and widths count characters. */
 #include <string.h>
 
+#include "base/mem.h"
 #include "jinja/builtin_priv.h"
 #include "jinja/text.h"
 
@@ -76,7 +77,7 @@ static bool split_at(struct jinja_run *r, const struct jinja_str *s, const struc
     size_t at = 0;
     struct jinja_value one;
     for (int64_t done = 0; max < 0 || done < max; done++) {
-        const char *found = memmem(s->data + at, s->len - at, by->data, by->len);
+        const char *found = mem_find(s->data + at, s->len - at, by->data, by->len);
         if (found == NULL) break;
         size_t end = (size_t)(found - s->data);
         if (!jinja_spend(r, 1) || !part(r, s, at, end, &one) || !jinja_list_add(r, list, one)) return false;
@@ -130,7 +131,7 @@ static bool partition(struct jinja_run *r, struct jinja_value self, struct jinja
     if (!jinja_arg_str(r, sep, "sep", &by) || !jinja_list_new(r, JINJA_TUPLE, 3, &tuple)) return false;
     if (by->len == 0) return jinja_fail(r, "empty separator");
     if (!jinja_spend_bytes(r, 2 * s->len)) return false;
-    const char *found = right ? NULL : memmem(s->data, s->len, by->data, by->len);
+    const char *found = right ? NULL : mem_find(s->data, s->len, by->data, by->len);
     size_t at = right ? rfind_bytes(s->data, s->len, by) : found != NULL ? (size_t)(found - s->data) : SIZE_MAX;
     size_t from = at != SIZE_MAX ? at : right ? 0 : s->len, to = at != SIZE_MAX ? at + by->len : from;
     if (!part(r, s, 0, from, &parts[0]) || !part(r, s, from, to, &parts[1]) || !part(r, s, to, s->len, &parts[2])) return false;
@@ -172,7 +173,7 @@ static bool find(struct jinja_run *r, struct jinja_value self, const struct jinj
         at = rfind_bytes(s->data + from, to - from, what);
         if (at != SIZE_MAX) at += from;
     } else if (valid) {
-        const char *found = memmem(s->data + from, to - from, what->data, what->len);
+        const char *found = mem_find(s->data + from, to - from, what->data, what->len);
         if (found != NULL) at = (size_t)(found - s->data);
     }
     if (at == SIZE_MAX && must) return jinja_fail(r, "substring not found");
@@ -193,7 +194,7 @@ JINJA_TEXT_METHOD(count) {
     if (!jinja_arg_str(r, a[0], "sub", &what) || !window(r, s, a[1], a[2], &at, &to, &valid)) return false;
     if (valid && what->len == 0) n = (int64_t)jinja_char_count(s->data + at, to - at) + 1;
     while (valid && what->len > 0) {
-        const char *found = memmem(s->data + at, to - at, what->data, what->len);
+        const char *found = mem_find(s->data + at, to - at, what->data, what->len);
         if (found == NULL) break;
         n++;
         at = (size_t)(found - s->data) + what->len;

@@ -2,6 +2,7 @@
  * What is done to text by methods and filters alike. Markup stays markup. */
 #include <string.h>
 
+#include "base/mem.h"
 #include "jinja/builtin_priv.h"
 #include "jinja/text.h"
 
@@ -56,7 +57,7 @@ bool jinja_text_replace(struct jinja_run *r, const struct jinja_str *s, const st
             }
             next = at;
         } else {
-            const char *found = memmem(s->data + at, s->len - at, old->data, old->len);
+            const char *found = mem_find(s->data + at, s->len - at, old->data, old->len);
             if (found == NULL) break;
             next = (size_t)(found - s->data);
         }

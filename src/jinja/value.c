@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "jinja/run_priv.h"
 #include "jinja/text.h"
 
@@ -435,7 +436,7 @@ bool jinja_order(struct jinja_run *r, struct jinja_value a, struct jinja_value b
 
 static bool contains_text(struct jinja_run *r, const struct jinja_str *in, struct jinja_value what, bool *ret) {
     if (what.type != JINJA_STR) return jinja_fail(r, "'in <string>' requires string as left operand, not %s", jinja_type_name(what));
-    *ret = what.s->len == 0 || memmem(in->data, in->len, what.s->data, what.s->len) != NULL;
+    *ret = what.s->len == 0 || mem_find(in->data, in->len, what.s->data, what.s->len) != NULL;
     return jinja_spend_bytes(r, in->len);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A slice as a FILE*: glibc's fopencookie, or funopen on the BSDs and macOS. */
+ * A slice as a FILE*, which libllama reads as it would read the file of a whole model. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,9 +7,10 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "os/pages.h"
 #include "base/pulse.h"
 #include "model/slice_priv.h"
+#include "os/os.h"
+#include "os/pages.h"
 
 enum {
     STREAM_BUFFER = 256 * 1024,
@@ -94,7 +95,8 @@ static ssize_t view_read(void *cookie, char *buf, size_t size) {
     return (ssize_t)done;
 }
 
-static int64_t view_seek(struct view *v, int64_t offset, int whence) {
+static int64_t view_seek(void *cookie, int64_t offset, int whence) {
+    struct view *v = cookie;
     int64_t base = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? (int64_t)v->pos : (int64_t)v->s->info.file_size;
     if (offset < -base || (offset > 0 && base > INT64_MAX - offset)) {
         errno = EINVAL;
@@ -109,22 +111,7 @@ static int view_close(void *cookie) {
     return 0;
 }
 
-#if defined(__GLIBC__)
-static int cookie_seek(void *cookie, off64_t *offset, int whence) {
-    int64_t at = view_seek(cookie, *offset, whence);
-    if (at < 0) return -1;
-    *offset = at;
-    return 0;
-}
-
-static FILE *open_stream(struct view *v) {
-    return fopencookie(v, "rb", (cookie_io_functions_t){.read = view_read, .seek = cookie_seek, .close = view_close});
-}
-#else
-static int fun_read(void *cookie, char *buf, int size) { return (int)view_read(cookie, buf, (size_t)size); }
-static fpos_t fun_seek(void *cookie, fpos_t offset, int whence) { return view_seek(cookie, offset, whence); }
-static FILE *open_stream(struct view *v) { return funopen(v, fun_read, NULL, fun_seek, view_close); }
-#endif
+static const struct os_stream view_functions = {.read = view_read, .seek = view_seek, .close = view_close};
 
 static err_code open_parts(struct view *v, struct err *e) {
     const struct model_gguf *g = v->s->g;
@@ -144,7 +131,7 @@ err_code model_slice_open(const struct model_slice *s, model_read_fn read, void 
     struct view *v = MEM_NEW(struct view);
     *v = (struct view){.s = s, .read = read, .user = user};
     err_code code = read ? ERR_OK : open_parts(v, e);
-    FILE *f = code ? NULL : open_stream(v);
+    FILE *f = code ? NULL : os_stream_open(v, &view_functions);
     if (!code && !f) code = err_set_errno(e, ERR_IO, errno, "cannot open a slice of \"%s\"", model_gguf_path(s->g, 0));
     if (code) {
         view_free(v);

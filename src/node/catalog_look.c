@@ -12,10 +12,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "node/catalog_priv.h"
+#include "os/os.h"
 
 enum { MAX_DEPTH = 3 /* folders in folders */, MAX_FOLDERS = 1024, SETTLED_S = 1 };
-
-static int64_t stat_ns(const struct stat *st) { return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec; }
 
 /* ---- lists ---- */
 
@@ -52,7 +51,7 @@ void catalog_list_push(struct catalog_list *l, const char *path, const struct ca
  * change may not show. */
 static void list_push_folder(struct catalog_list *l, const char *path) {
     struct stat st;
-    int64_t changed_ns = stat(path, &st) == 0 ? stat_ns(&st) : 0;
+    int64_t changed_ns = stat(path, &st) == 0 ? os_file_changed_ns(&st) : 0;
     int64_t age = clock_wall_s() - changed_ns / 1000000000;
     if (age >= 0 && age <= SETTLED_S) changed_ns = NOT_SETTLED;
     if (l->n_folders % 16 == 0) l->folders = mem_realloc(l->folders, l->n_folders + 16, sizeof(*l->folders));
@@ -61,7 +60,8 @@ static void list_push_folder(struct catalog_list *l, const char *path) {
 
 static void list_push_bad(struct catalog_list *l, const char *path, const struct stat *st) {
     if (l->n_bad % 16 == 0) l->bad = mem_realloc(l->bad, l->n_bad + 16, sizeof(*l->bad));
-    l->bad[l->n_bad++] = (struct catalog_bad){.path = mem_strdup(path), .size = (uint64_t)st->st_size, .changed_ns = stat_ns(st)};
+    l->bad[l->n_bad++] =
+        (struct catalog_bad){.path = mem_strdup(path), .size = (uint64_t)st->st_size, .changed_ns = os_file_changed_ns(st)};
 }
 
 /* ---- looking ---- */
@@ -69,7 +69,7 @@ static void list_push_bad(struct catalog_list *l, const char *path, const struct
 static bool is_changed(const struct catalog_list *known) {
     struct stat st;
     for (size_t i = 0; i < known->n_folders; i++)
-        if ((stat(known->folders[i].path, &st) == 0 ? stat_ns(&st) : 0) != known->folders[i].changed_ns) return true;
+        if ((stat(known->folders[i].path, &st) == 0 ? os_file_changed_ns(&st) : 0) != known->folders[i].changed_ns) return true;
     return known->n_folders == 0;
 }
 
@@ -82,7 +82,7 @@ static bool look_is_model(const char *name) {
 static bool look_is_known_bad(const struct catalog_list *known, const char *path, const struct stat *st) {
     for (size_t i = 0; i < known->n_bad; i++) {
         const struct catalog_bad *b = &known->bad[i];
-        if (strcmp(b->path, path) == 0) return b->size == (uint64_t)st->st_size && b->changed_ns == stat_ns(st);
+        if (strcmp(b->path, path) == 0) return b->size == (uint64_t)st->st_size && b->changed_ns == os_file_changed_ns(st);
     }
     return false;
 }
@@ -97,7 +97,7 @@ static void look_at_new(struct catalog_search *s, const char *path, const struct
         list_push_bad(l, path, st);
         return;
     }
-    struct catalog_entry entry = {.size = (uint64_t)st->st_size, .changed_ns = stat_ns(st)};
+    struct catalog_entry entry = {.size = (uint64_t)st->st_size, .changed_ns = os_file_changed_ns(st)};
     model_card_make(g, &entry.card);
     catalog_list_push(l, path, &entry);
     s->found = mem_realloc(s->found, s->n_found + 1, sizeof(struct weights_model *));
@@ -108,7 +108,7 @@ static void look_at_new(struct catalog_search *s, const char *path, const struct
 static void look_at(struct catalog_search *s, const char *path, const struct stat *st) {
     for (size_t i = 0; i < s->known->n; i++) {
         const struct catalog_entry *k = &s->known->entries[i];
-        if (strcmp(k->path, path) != 0 || k->size != (uint64_t)st->st_size || k->changed_ns != stat_ns(st)) continue;
+        if (strcmp(k->path, path) != 0 || k->size != (uint64_t)st->st_size || k->changed_ns != os_file_changed_ns(st)) continue;
         catalog_list_push(s->next, path, k);
         return;
     }

@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "node/node_priv.h"
+#include "os/machine.h"
+#include "os/os.h"
 
 enum { GPU_RESERVE = 16, ALL_LAYERS = 1000 }; /* a sixteenth of a GPU is left to others; more layers than any model has */
 
@@ -47,9 +49,8 @@ void measure_start(struct node *n) {
 
 void measure_tick(struct node *n) {
     double load;
-    if (!n->config->profile || n->measuring || n->stopping || calls_count(n->calls) > 0 || getloadavg(&load, 1) != 1) return;
-    if (profile_again(&n->profile, n->n_measured, clock_now() - n->measured_at, load / (double)sysconf(_SC_NPROCESSORS_ONLN)))
-        measure_once(n);
+    if (!n->config->profile || n->measuring || n->stopping || calls_count(n->calls) > 0 || !os_load(&load)) return;
+    if (profile_again(&n->profile, n->n_measured, clock_now() - n->measured_at, load / (double)machine_cores())) measure_once(n);
 }
 
 void measure_stop(struct node *n) {

@@ -157,7 +157,7 @@ static void count_arguments(const char *names, size_t *ret_min, size_t *ret_max)
         if (len == 0) continue;
         max++;
         min += part[0] != '[';
-        if (len > 3 && memmem(part, len, "...", 3)) max = OPTION_MAX_ARGUMENTS;
+        if (len > 3 && mem_find(part, len, "...", 3)) max = OPTION_MAX_ARGUMENTS;
     }
     *ret_min = min;
     *ret_max = max;

@@ -15,6 +15,7 @@
 #include "engine/measure.h"
 #include "engine/runtime.h"
 #include "os/machine.h"
+#include "os/os.h"
 
 #define QUIET    0.8 /* of all cores */
 #define IDLE     0.2  /* processes a core */
@@ -55,7 +56,7 @@ static double profile_disk(const char *path) {
     for (size_t i = 0; i < DISK_PROBE; i += 64) data[i] = (uint8_t)(i * 2654435761u >> 24); /* so that nothing compresses it away */
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd >= 0) unlink(path); /* nothing is left of it, however this ends */
-    if (fd >= 0 && write(fd, data, DISK_PROBE) == DISK_PROBE && fdatasync(fd) == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0) {
+    if (fd >= 0 && write(fd, data, DISK_PROBE) == DISK_PROBE && fdatasync(fd) == 0 && os_file_uncache(fd) == 0) {
         clock_us start = clock_now();
         size_t have = 0;
         for (ssize_t n; have < DISK_PROBE && (n = pread(fd, data, 1 << 20, (off_t)have)) > 0;) have += (size_t)n;

@@ -45,7 +45,8 @@ void hub_listing_free(struct hub_listing *l) {
 
 /* Files beside the model: projectors of vision models, importance matrices, adapters. */
 static bool is_beside(const char *name) {
-    return strcasestr(name, "mmproj") || strcasestr(name, "imatrix") || strcasestr(name, "adapter") || strncasecmp(name, "lora", 4) == 0;
+    return str_find_nocase(name, "mmproj") || str_find_nocase(name, "imatrix") || str_find_nocase(name, "adapter") ||
+           strncasecmp(name, "lora", 4) == 0;
 }
 
 static void listing_add(struct hub_listing *l, yyjson_val *entry) {
@@ -86,7 +87,7 @@ err_code hub_listing_add(struct hub_listing *l, const char *json, size_t len, st
 /* Whether the tag stands in the path as a word of its own: "q4_k_m" in "Model-Q4_K_M.gguf", not in "Model-IQ4_K_M.gguf". */
 static bool names_tag(const char *path, const char *tag) {
     size_t len = strlen(tag);
-    for (const char *p = path; (p = strcasestr(p, tag)) != NULL; p++) {
+    for (const char *p = path; (p = str_find_nocase(p, tag)) != NULL; p++) {
         bool before = p == path || !(isalnum((unsigned char)p[-1]) || p[-1] == '_');
         bool after = !(isalnum((unsigned char)p[len]) || p[len] == '_');
         if (before && after) return true;

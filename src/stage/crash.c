@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "os/os.h"
 
 enum { SAY_MS = 1000 };
 
@@ -32,7 +33,7 @@ static void on_crash(int signo) {
 }
 
 err_code stage_crash_catch(struct err *e) {
-    if (pipe2(crashed, O_CLOEXEC) != 0 || pipe2(said, O_CLOEXEC) != 0) return err_set_errno(e, ERR_IO, errno, "cannot make a pipe");
+    if (os_pipe(crashed, true) != 0 || os_pipe(said, true) != 0) return err_set_errno(e, ERR_IO, errno, "cannot make a pipe");
     struct sigaction action = {.sa_handler = on_crash, .sa_flags = SA_NODEFER};
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < ARRAY_LEN(signals); i++) sigaction(signals[i], &action, &before[i]);

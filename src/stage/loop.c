@@ -16,6 +16,7 @@
 #include "engine/runtime.h"
 #include "io/sock.h"
 #include "os/machine.h"
+#include "os/os.h"
 #include "stage/loop_priv.h"
 #include "wire/bounds.h"
 
@@ -147,7 +148,7 @@ static bool may_spin(struct stage_loop *l, clock_us now) {
         if (n.in_flight == 0) return false;
     }
     if (now >= l->power_at) {
-        l->on_battery = stage_spin_on_battery("/sys/class/power_supply");
+        l->on_battery = stage_spin_on_battery(os_power_supplies);
         l->power_at = now + POWER_US;
     }
     return !l->on_battery;

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "os/os.h"
 #include "os/pages.h"
 #include "base/str.h"
 #include "weights/weights.h"
@@ -162,7 +163,7 @@ static err_code stage_open(void *user, const struct stage_order *order, stage_pr
     opened_done(&o);
     pages_huge(false); /* what is small, or not used up to its end, does not fill them */
     pages_give_back();
-    malloc_trim(0); /* the header's copies are gone: their memory goes back too */
+    os_memory_trim(); /* the header's copies are gone: their memory goes back too */
     return code;
 }
 

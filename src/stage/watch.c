@@ -15,6 +15,7 @@
 
 #include "base/mem.h"
 #include "engine/runtime.h"
+#include "os/os.h"
 #include "wire/request.h"
 #include "wire/bounds.h"
 #include "stage/crash.h"
@@ -167,7 +168,7 @@ err_code stage_watch_start(struct wire_link *local, struct stage_watch **ret, st
     struct stage_watch *w = MEM_NEW(struct stage_watch);
     w->local = local;
     atomic_init(&w->beat_ms, STAGE_BEAT_MS);
-    if (pipe2(w->stop, O_CLOEXEC) != 0) {
+    if (os_pipe(w->stop, true) != 0) {
         free(w);
         return err_set_errno(e, ERR_IO, errno, "cannot make a pipe");
     }

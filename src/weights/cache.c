@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "model/hash.h"
+#include "os/os.h"
 
 struct weights_cache {
     char *path; /* of the model's folder */
@@ -74,18 +75,9 @@ static void cache_settle(struct weights_cache *c, bool doubt, bool alone) {
 
 void weights_cache_doubt(struct weights_cache *c) { cache_settle(c, true, false); }
 
-/* The machine's life, "" where it cannot be told (then everything is of another one). */
-static void boot_id(char ret[64]) {
-    FILE *in = fopen("/proc/sys/kernel/random/boot_id", "re");
-    ret[0] = '\0';
-    if (!in) return;
-    if (!fgets(ret, 64, in)) ret[0] = '\0';
-    fclose(in);
-}
-
 static err_code cache_check_boot(struct weights_cache *c, bool alone, struct err *e) {
     char *path = mem_printf("%s/boot", c->path), now[64], then[64] = "";
-    boot_id(now);
+    if (!os_boot_id(now, sizeof(now))) now[0] = '\0'; /* then everything is of another life of the machine */
     FILE *in = fopen(path, "re");
     if (in && !fgets(then, sizeof(then), in)) then[0] = '\0';
     if (in) fclose(in);

@@ -471,8 +471,8 @@ static void sleep_on_links(struct weights_fetch *f) {
     if (f->home.stream) fds[n++] = (struct pollfd){.fd = io_tls_fd(f->home.stream), .events = POLLIN};
     for (uint32_t i = 0; i < EXCHANGE_MAX_SOURCES; i++)
         if (f->links[i].stream) fds[n++] = (struct pollfd){.fd = io_tls_fd(f->links[i].stream), .events = POLLIN};
-    uint64_t count;
-    if (poll(fds, n, TICK_MS) > 0 && fds[0].revents && read(fds[0].fd, &count, sizeof(count)) < 0) return;
+    char drained[64];
+    if (poll(fds, n, TICK_MS) > 0 && fds[0].revents && read(fds[0].fd, drained, sizeof(drained)) < 0) return;
 }
 
 static bool over(struct weights_fetch *f) {

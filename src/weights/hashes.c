@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "model/hash.h"
+#include "os/os.h"
 
 enum { HEAD = 48 };
 static const char MAGIC[8] = "CRVNHSH1";
@@ -57,7 +58,7 @@ static void head_of(const struct stat *st, uint8_t ret[HEAD]) {
     memset(ret, 0, HEAD);
     memcpy(ret, MAGIC, sizeof(MAGIC));
     bytes_put_u64(ret + 8, (uint64_t)st->st_size);
-    bytes_put_u64(ret + 16, (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec);
+    bytes_put_u64(ret + 16, (uint64_t)os_file_changed_ns(st));
     bytes_put_u64(ret + 24, (uint64_t)st->st_ino);
     bytes_put_u64(ret + 32, (uint64_t)st->st_dev);
 }

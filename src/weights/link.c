@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "os/os.h"
 #include "weights/weights.h"
 #include "weights/weights_priv.h"
 #include "wire/handshake.h"
@@ -62,7 +62,7 @@ struct weights_shared {
     struct wire_pass pass;
     char instance[WIRE_PASS_INSTANCE];
     uint64_t epoch;
-    int wake_fd;
+    int wake[2]; /* a pipe: its reading end is polled */
     atomic_uint refs;
 };
 
@@ -72,9 +72,12 @@ struct weights_shared *weights_shared_create(const struct weights_place *place, 
     s->pass = place->pass;
     s->epoch = place->epoch;
     memcpy(s->instance, place->instance, sizeof(s->instance));
-    s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    s->tls = s->wake_fd >= 0 ? io_tls_ctx_create(place->key, e) : NULL;
-    if (s->wake_fd < 0) err_set_errno(e, ERR_IO, errno, "cannot make an event descriptor");
+    bool piped = os_pipe(s->wake, false) == 0;
+    if (!piped) {
+        s->wake[0] = s->wake[1] = -1;
+        err_set_errno(e, ERR_IO, errno, "cannot make a pipe");
+    }
+    s->tls = piped ? io_tls_ctx_create(place->key, e) : NULL;
     if (s->tls) return s;
     weights_shared_release(s);
     return NULL;
@@ -129,17 +132,17 @@ err_code weights_connect(struct weights_shared *s, const struct io_addr *to, uin
 
 /* ---- connecting in a thread of its own ---- */
 
-int weights_shared_wake_fd(const struct weights_shared *s) { return s->wake_fd; }
+int weights_shared_wake_fd(const struct weights_shared *s) { return s->wake[0]; }
 
 void weights_shared_wake(struct weights_shared *s) {
-    uint64_t one = 1;
-    if (write(s->wake_fd, &one, sizeof(one)) < 0) return; /* full: it is awake already */
+    if (write(s->wake[1], "", 1) < 0) return; /* full: it is awake already */
 }
 
 void weights_shared_release(struct weights_shared *s) {
     if (!s || atomic_fetch_sub(&s->refs, 1) > 1) return;
     io_tls_ctx_free(s->tls);
-    if (s->wake_fd >= 0) close(s->wake_fd);
+    for (int i = 0; i < 2; i++)
+        if (s->wake[i] >= 0) close(s->wake[i]);
     free(s);
 }
 

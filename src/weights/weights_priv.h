@@ -34,7 +34,7 @@ err_code weights_receive_some(struct io_tls_stream *s, struct weights_in *in, st
  * with. */
 struct weights_shared;
 struct weights_shared *weights_shared_create(const struct weights_place *place, struct err *e);
-int weights_shared_wake_fd(const struct weights_shared *s); /* an eventfd */
+int weights_shared_wake_fd(const struct weights_shared *s); /* to be polled for reading, and emptied */
 void weights_shared_wake(struct weights_shared *s);
 void weights_shared_release(struct weights_shared *s);
 

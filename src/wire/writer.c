@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "wire/writer.h"
+#include "os/os.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -70,7 +71,7 @@ static void write_out(struct wire_writer *w) {
 
 static void *writer_main(void *arg) {
     struct wire_writer *w = arg;
-    pthread_setname_np(pthread_self(), "ring writer");
+    os_thread_name("ring writer");
     pthread_mutex_lock(&w->lock);
     while (!w->stopping && w->rc == ERR_OK) {
         if (!w->busy) {

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * See pages.h. */
+ * See pages.h. Linux. */
 #include "os/pages.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#ifdef __linux__
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 
@@ -60,7 +58,3 @@ size_t pages_give_back(void) {
     free(s.copy);
     return sum;
 }
-#else
-void pages_huge(bool on) { (void)on; }
-size_t pages_give_back(void) { return 0; }
-#endif
