@@ -200,13 +200,13 @@ static bool copy_answered(struct coordinator *c, struct copy *x, clock_us now, e
 }
 
 void coordinator_stage_failed(struct coordinator *c, clock_us now, uint64_t node, const char *instance, uint64_t epoch, uint32_t stage,
-                              const struct err *why) {
+                              uint32_t origin, const struct err *why) {
     struct copy *x = coordinator_copy(c, instance);
     if (!x || epoch != instance_epoch(x->instance)) return;
     bool head = stage == 0 && instance_plan(x->instance)->n_stage > 0 && instance_node(x->instance, 0)->id == node;
     if (head && copy_answered(c, x, now, why->code)) return;
     if (!copy_is_live(x)) return;
-    instance_stage_failed(x->instance, now, node, epoch, stage, why);
+    instance_stage_failed(x->instance, now, node, epoch, stage, origin, why);
     if (x->state == COPY_ASKED && instance_get_state(x->instance) != INSTANCE_READY) copy_set_state(x, COPY_WANTED, now);
     copy_actions(c, x);
     copy_publish(c, x, now);
@@ -246,7 +246,7 @@ static void watch_stage(struct coordinator *c, struct copy *x, uint32_t k, clock
         x->seen[k] = true;
     } else if (x->seen[k]) {
         err_set(&e, ERR_UNAVAILABLE, "its node does not hold it any more");
-        instance_stage_failed(x->instance, now, r->id, epoch, k, &e);
+        instance_stage_failed(x->instance, now, r->id, epoch, k, k, &e);
     } else if (now >= x->ordered[k] + AGAIN_US) {
         struct coordinator_action a = {.kind = COORDINATOR_LOAD, .node = r->id, .epoch = epoch, .stage = k};
         snprintf(a.instance, sizeof(a.instance), "%s", x->record.instance);

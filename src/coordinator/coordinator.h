@@ -88,9 +88,10 @@ err_code coordinator_unload(struct coordinator *c, clock_us now, const struct co
  * hand. */
 void coordinator_keep(struct coordinator *c, clock_us now, const char *name, int32_t seconds);
 void coordinator_stage_ready(struct coordinator *c, clock_us now, uint64_t node, const char *instance, uint64_t epoch, uint32_t stage);
-/* A stage is gone, or an order has not reached its node; or the head's node answers to an UNLOAD. */
+/* A stage is gone, or an order has not reached its node; or the head's node answers to an UNLOAD. origin: the stage of the ring where the
+ * trouble began. */
 void coordinator_stage_failed(struct coordinator *c, clock_us now, uint64_t node, const char *instance, uint64_t epoch, uint32_t stage,
-                              const struct err *why);
+                              uint32_t origin, const struct err *why);
 /* A node is gone, or was started anew: what it coordinated is remembered for its heir. */
 void coordinator_node_lost(struct coordinator *c, clock_us now, const struct record *lost, bool restarted);
 /* What this node coordinated before it was started. It is loaded again unless another node looks after it by then. */

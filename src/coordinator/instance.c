@@ -11,10 +11,17 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-enum { MAX_NODES = 1024, MAX_ACTIONS = 4 * PLAN_MAX_STAGES + 8 };
+enum { MAX_NODES = 1024, MAX_ACTIONS = 4 * PLAN_MAX_STAGES + 8, MAX_BAD = 16 };
+#define BAD_US        600000000ull /* so long a link that failed is avoided */
 #define PAUSE_MIN_US  500000u       /* after a first failure */
 #define PAUSE_MAX_US  30000000u
 #define LOAD_LIMIT_US 1800000000ull /* half an hour without a stage's word: the load is given up */
+
+/* Two nodes between which a ring's link was lost to silence, or never stood. */
+struct bad_link {
+    uint64_t a, b;
+    clock_us until;
+};
 
 struct instance {
     const struct plan_model *model;
@@ -28,6 +35,9 @@ struct instance {
     bool ready[PLAN_MAX_STAGES];
     struct plan_node *here; /* offers, as last told */
     uint32_t n_here;
+    struct bad_link bad[MAX_BAD];
+    uint32_t n_bad; /* so far: the last MAX_BAD of them count */
+    clock_us now;   /* while it plans */
     err_code trouble;  /* of the last plan */
     uint32_t failures; /* since it was last ready */
     clock_us not_before, heard;
@@ -89,11 +99,59 @@ static void instance_say(struct instance *in, const char *text) {
     instance_act(in, (struct instance_action){.kind = INSTANCE_SAY});
 }
 
+/* ---- links that failed ---- */
+
+static bool instance_is_bad(const struct instance *in, uint64_t a, uint64_t b) {
+    for (uint32_t i = 0; i < MAX_BAD; i++) {
+        const struct bad_link *l = &in->bad[i];
+        if (in->now < l->until && ((l->a == a && l->b == b) || (l->a == b && l->b == a))) return true;
+    }
+    return false;
+}
+
+/* What is known of a link, for the plan: one that failed would cost a token so much that any other way is better. */
+static struct plan_link instance_link(void *user, uint64_t from, uint64_t to) {
+    const struct instance *in = user;
+    struct plan_link l = {0};
+    if (in->wish.link) l = in->wish.link(in->wish.link_user, from, to);
+    if (instance_is_bad(in, from, to)) l.rtt_s = 60;
+    return l;
+}
+
+/* A placement by a list takes the nodes as they come: those that have a link which failed come last. The coordinator stays first. */
+static void instance_order(struct instance *in) {
+    struct plan_node *last = mem_calloc(in->n_here, sizeof(*last));
+    uint32_t n = 0, n_last = 0;
+    for (uint32_t i = 0; i < in->n_here; i++) {
+        bool bad = false;
+        for (uint32_t k = 0; k < in->n_here && i > 0 && !bad; k++) bad = instance_is_bad(in, in->here[i].id, in->here[k].id);
+        if (bad) last[n_last++] = in->here[i];
+        else in->here[n++] = in->here[i];
+    }
+    memcpy(&in->here[n], last, n_last * sizeof(*last));
+    free(last);
+}
+
+static void instance_blame(struct instance *in, clock_us now, uint32_t origin) {
+    uint32_t n = in->plan.n_stage, beside[] = {(origin + 1) % n, (origin + n - 1) % n};
+    for (uint32_t i = 0; i < 2; i++) {
+        if (in->nodes[origin].id == in->nodes[beside[i]].id) continue;
+        in->bad[in->n_bad++ % MAX_BAD] = (struct bad_link){.a = in->nodes[origin].id, .b = in->nodes[beside[i]].id, .until = now + BAD_US};
+    }
+}
+
+/* ---- attempts ---- */
+
 static void instance_try(struct instance *in, clock_us now) {
     if (in->state != INSTANCE_WAITING || now < in->not_before) return;
     struct err e = {0};
     struct plan p;
-    err_code code = plan_make(in->model, in->here, in->n_here, &in->wish, &p, &e);
+    struct plan_wish wish = in->wish;
+    wish.link = instance_link;
+    wish.link_user = in;
+    in->now = now;
+    if (in->n_bad > 0) instance_order(in);
+    err_code code = plan_make(in->model, in->here, in->n_here, &wish, &p, &e);
     in->trouble = code;
     if (code != ERR_OK) {
         char text[sizeof(e.text) + sizeof(e.hint) + 16];
@@ -164,8 +222,10 @@ void instance_stage_ready(struct instance *in, clock_us now, uint64_t node, uint
     instance_say(in, text);
 }
 
-void instance_stage_failed(struct instance *in, clock_us now, uint64_t node, uint64_t epoch, uint32_t stage, const struct err *why) {
+void instance_stage_failed(struct instance *in, clock_us now, uint64_t node, uint64_t epoch, uint32_t stage, uint32_t origin,
+                           const struct err *why) {
     if (!instance_is_current(in, node, epoch, stage)) return;
+    if ((why->code == ERR_TIMEOUT || why->code == ERR_NETWORK) && origin < in->plan.n_stage) instance_blame(in, now, origin);
     char text[sizeof(why->text) + 160];
     snprintf(text, sizeof(text), "stage %u of \"%s\" on %s failed: %s", stage, in->model->name, in->nodes[stage].name, why->text);
     instance_fail(in, now, text);

@@ -38,7 +38,10 @@ void instance_free(struct instance *in);
 void instance_set_nodes(struct instance *in, clock_us now, const struct plan_node *nodes, uint32_t n);
 /* A stage reports. Reports of another epoch, or from a node that does not hold the stage, are ignored (fencing). */
 void instance_stage_ready(struct instance *in, clock_us now, uint64_t node, uint64_t epoch, uint32_t stage);
-void instance_stage_failed(struct instance *in, clock_us now, uint64_t node, uint64_t epoch, uint32_t stage, const struct err *why);
+/* origin: the stage of the ring where the trouble began. Where a link, or a whole machine, doesn't answer (TIMEOUT, NETWORK), the links of
+ * its node are avoided for ten minutes as far as there is another way. */
+void instance_stage_failed(struct instance *in, clock_us now, uint64_t node, uint64_t epoch, uint32_t stage, uint32_t origin,
+                           const struct err *why);
 /* Time passes: retries after a pause, gives up on loads that never finish. *ret_next: when to call again (UINT64_MAX: no need). */
 void instance_tick(struct instance *in, clock_us now, clock_us *ret_next);
 

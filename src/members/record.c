@@ -295,6 +295,7 @@ void stage_report_encode(const struct stage_report *r, struct buf *out) {
     struct buf state;
     buf_init(&state, 65536);
     if (r->failed) {
+        yyjson_mut_obj_add_uint(doc, root, "origin", r->origin);
         yyjson_mut_obj_add_str(doc, root, "error", err_name(r->err.code));
         yyjson_mut_obj_add_str(doc, root, "text", r->err.text);
         yyjson_mut_obj_add_str(doc, root, "hint", r->err.hint);
@@ -334,6 +335,8 @@ err_code stage_report_decode(const uint8_t *data, size_t len, struct stage_repor
     code = json_get_line(root, "instance", ret->instance, sizeof(ret->instance), e);
     if (code == ERR_OK) code = json_need_id(root, "epoch", &ret->epoch, e);
     if (code == ERR_OK) code = json_get_u32(root, "stage", RECORD_MAX_STAGES, &ret->stage, e);
+    ret->origin = ret->stage;
+    if (code == ERR_OK) code = json_get_u32(root, "origin", RECORD_MAX_STAGES, &ret->origin, e);
     if (code == ERR_OK) code = json_get_str(root, "error", &error, e);
     if (code == ERR_OK) code = error ? report_error(root, error, ret, e) : report_state(root, ret, e);
     yyjson_doc_free(doc);

@@ -109,6 +109,7 @@ struct stage_report {
     char instance[64];
     uint64_t epoch;
     uint32_t stage;
+    uint32_t origin;       /* failed: the stage of its ring where the trouble began */
     bool failed;           /* then err says why; else state holds */
     struct stage_state state;
     struct err err;

@@ -25,11 +25,14 @@ static void hold_tell(struct node *n, uint64_t coordinator, const struct stage_r
     buf_done(&b);
 }
 
-static void hold_report(struct node *n, const struct stage_order *o, const struct stage_state *state, const struct err *failed) {
+/* origin: the stage whose trouble it is, where one has failed. */
+static void hold_report(struct node *n, const struct stage_order *o, const struct stage_state *state, const struct err *failed,
+                        uint32_t origin) {
     struct stage_report *r = MEM_NEW(struct stage_report);
     memcpy(r->instance, o->instance, sizeof(r->instance));
     r->epoch = o->epoch;
     r->stage = o->stage;
+    r->origin = origin;
     r->failed = failed != NULL;
     if (failed) r->err = *failed;
     if (state) r->state = *state;
@@ -127,13 +130,13 @@ void hold_start(struct node *n, uint64_t from, struct stage_order *order) {
     struct stage_child *child;
     struct err e = {0};
     if (hold_check_room(n, order, &e) != ERR_OK) {
-        hold_report(n, order, NULL, &e);
+        hold_report(n, order, NULL, &e, order->stage);
         return;
     }
     log_info("node", "loading layers %u-%u of %.12s (stage %u of %u)", order->first, order->end - 1, order->model, order->stage + 1,
              order->n_stage);
     hold_share_room(n, NULL, order->need); /* before it takes its memory */
-    if (stages_start(n->stages, order, &child, &e) != ERR_OK) hold_report(n, order, NULL, &e);
+    if (stages_start(n->stages, order, &child, &e) != ERR_OK) hold_report(n, order, NULL, &e, order->stage);
     hold_share_room(n, NULL, 0);
     node_changed(n); /* others may fetch from here what it fetches */
 }
@@ -149,7 +152,7 @@ static void hold_end_calls(struct node *n, const char *instance) {
 void hold_linked(struct node *n, uint64_t id) {
     struct stage_child *c;
     for (size_t i = 0; (c = stages_get(n->stages, i)); i++)
-        if (stage_child_order(c)->source_node == id) hold_report(n, stage_child_order(c), stage_child_state(c), NULL);
+        if (stage_child_order(c)->source_node == id) hold_report(n, stage_child_order(c), stage_child_state(c), NULL, 0);
 }
 
 /* The head's slice is on its way out, or is not: so the coordinator hears it. */
@@ -188,7 +191,7 @@ void hold_node_lost(struct node *n, uint64_t id) {
 
 static void hold_on_state(void *user, struct stage_child *c, const struct stage_state *s) {
     struct node *n = user;
-    hold_report(n, stage_child_order(c), s, NULL);
+    hold_report(n, stage_child_order(c), s, NULL, 0);
     clock_us now = clock_now();
     bool tell = s->phase == STAGE_READY || now >= n->told_progress + TELL_US;
     if (s->phase == STAGE_READY) hold_share_room(n, NULL, 0); /* now it is known what it took */
@@ -215,7 +218,7 @@ static void hold_on_exit(void *user, struct stage_child *c, const struct err *wh
     const struct stage_order *o = stage_child_order(c);
     if (why->code != ERR_OK) log_warn("node", "stage %u of %s is gone: %s", o->stage, o->instance, why->text);
     calls_child_lost(n, c, why);
-    if (why->code != ERR_OK) hold_report(n, o, NULL, why);
+    if (why->code != ERR_OK) hold_report(n, o, NULL, why, stage_child_origin(c));
     hold_share_room(n, c, 0);
     node_changed(n);
 }

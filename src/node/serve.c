@@ -259,7 +259,7 @@ static void serve_load(struct node *n, const struct coordinator_action *a) {
     stage_order_encode(&order, &b);
     if (!control_send(n->control, a->node, FRAME_LOAD, a->epoch, b.data, b.len)) {
         err_set(&e, ERR_NETWORK, "its node cannot be reached");
-        coordinator_stage_failed(n->serve->core, clock_now(), a->node, a->instance, a->epoch, a->stage, &e);
+        coordinator_stage_failed(n->serve->core, clock_now(), a->node, a->instance, a->epoch, a->stage, a->stage, &e);
     }
     buf_done(&b);
 }
@@ -326,7 +326,7 @@ static void serve_learn(struct node *n, uint64_t node, const struct stage_report
 void serve_report(struct node *n, uint64_t node, const struct stage_report *r) {
     struct coordinator *c = n->serve->core;
     if (r->failed) {
-        coordinator_stage_failed(c, clock_now(), node, r->instance, r->epoch, r->stage, &r->err);
+        coordinator_stage_failed(c, clock_now(), node, r->instance, r->epoch, r->stage, r->origin, &r->err);
     } else if (r->state.phase == STAGE_READY) {
         serve_learn(n, node, r);
         coordinator_stage_ready(c, clock_now(), node, r->instance, r->epoch, r->stage);

@@ -36,6 +36,7 @@ struct stage_child {
     uint64_t asked;          /* requests since it was started */
     clock_us asked_at;
     struct err why;          /* why it ended, if it said so */
+    uint32_t origin;         /* the stage where that began */
 };
 
 struct stages {
@@ -106,6 +107,7 @@ static err_code stage_child_frame(struct stage_child *c, const struct frame_head
         if (code != ERR_OK) return code;
         if (fault.fatal) {
             c->why = fault.err;
+            c->origin = fault.stage;
             io_timer_start(c->killer, STAGE_STOP_MS, 0); /* it ends now by itself */
         }
         s->cb.on_fault(s->user, c, &fault);
@@ -272,6 +274,7 @@ err_code stages_start(struct stages *s, const struct stage_order *order, struct 
     struct stage_child *c = MEM_NEW(struct stage_child);
     c->owner = s;
     c->order = *order;
+    c->origin = order->stage;
     code = stage_child_spawn(c, fds[1], e);
     close(fds[1]);
     if (code != ERR_OK) {
@@ -303,6 +306,7 @@ err_code stages_start(struct stages *s, const struct stage_order *order, struct 
 
 const struct stage_order *stage_child_order(const struct stage_child *c) { return &c->order; }
 const struct stage_state *stage_child_state(const struct stage_child *c) { return &c->state; }
+uint32_t stage_child_origin(const struct stage_child *c) { return c->origin; }
 int stage_child_pid(const struct stage_child *c) { return io_child_pid(c->process); }
 
 struct stage_child *stages_get(struct stages *s, size_t i) {

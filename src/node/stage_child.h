@@ -32,6 +32,7 @@ void stages_free(struct stages *s);
 err_code stages_start(struct stages *s, const struct stage_order *order, struct stage_child **ret, struct err *e);
 const struct stage_order *stage_child_order(const struct stage_child *c);
 const struct stage_state *stage_child_state(const struct stage_child *c); /* as last told */
+uint32_t stage_child_origin(const struct stage_child *c); /* of its ring's stages, the one whose trouble ended it; itself, mostly */
 int stage_child_pid(const struct stage_child *c);
 /* Sends a frame to the child. A child that takes no more is killed (its on_exit says so). */
 void stage_child_send(struct stage_child *c, enum frame_type type, const void *payload, size_t len);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "io/sock.h"
 #include "stage/loop_priv.h"
+#include "wire/bounds.h"
 
 enum { TRY_MS = 5000, PAUSE_MS = 100 };
 
@@ -22,6 +23,8 @@ struct dialler {
     struct wire_identity id;
     clock_us deadline;
     int done[2];              /* a byte is written here when it has ended */
+    clock_us reached;         /* when the next stage's node was last reached, or dialling began */
+    clock_us patience;        /* so long after that it is given up */
     atomic_bool stop;
     struct wire_link *link;   /* read after joining */
     err_code code;
@@ -36,15 +39,18 @@ static int left_ms(clock_us deadline, int most) {
 static err_code dial_once(struct dialler *d) {
     int fd = -1;
     err_code code = io_sock_connect(&d->addr, left_ms(d->deadline, TRY_MS), &fd, &d->err);
+    if (code == ERR_OK) d->reached = clock_now();
     return code != ERR_OK ? code : wire_link_connect(d->tls, fd, &d->id, left_ms(d->deadline, TRY_MS), &d->link, &d->err);
 }
 
-/* A wrong key doesn't become right by waiting; everything else may: the other stage is still loading, or its node still starting. */
+/* A wrong key doesn't become right by waiting; everything else may: the other stage is still loading, or its node still starting. But a
+ * node that can't be reached at all for long is given up. */
 static void *dial(void *arg) {
     struct dialler *d = arg;
     for (;;) {
         d->code = dial_once(d);
         if (d->code == ERR_OK || d->code == ERR_AUTH || atomic_load(&d->stop) || io_ms_left(d->deadline) == 0) break;
+        if (clock_now() > d->reached + d->patience) break;
         log_debug("stage", "dialling stage %u: %s", d->id.to, d->err.text);
         struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000L};
         nanosleep(&pause, NULL);
@@ -118,7 +124,9 @@ static err_code wait_both(struct stage_loop *l, struct dialler *d, struct err *e
 }
 
 err_code stage_join(struct stage_loop *l, struct err *e) {
-    struct dialler d = {.deadline = clock_now() + (clock_us)l->order.connect_timeout_ms * 1000, .code = ERR_TIMEOUT};
+    struct dialler d = {.reached = clock_now(), .code = ERR_TIMEOUT};
+    d.deadline = d.reached + (clock_us)l->order.connect_timeout_ms * 1000;
+    d.patience = (clock_us)l->order.beat_ms * 1000 * STAGE_UNREACHABLE_BEATS;
     l->tls = io_tls_ctx_create(l->order.key, e);
     if (l->tls == NULL) return e->code;
     d.tls = l->tls;

@@ -382,7 +382,8 @@ static int finish(struct stage_loop *l, err_code code, const struct err *why) {
     bool orderly = code == ERR_OK || l->node_gone || l->draining;
     if (!orderly) {
         if (l->sched != NULL) stage_head_fail(l, why);
-        struct stage_fault fault = {.err = *why, .stage = l->order.stage, .frame = -1, .seq = -1, .generation = -1, .fatal = true};
+        struct stage_fault fault = {
+            .err = *why, .stage = l->fell ? l->fall.stage : l->order.stage, .frame = -1, .seq = -1, .generation = -1, .fatal = true};
         stage_loop_tell_fault(l, &fault, NULL);
         say_fall(l, &fault);
     }

@@ -27,6 +27,10 @@ enum {
      * can be asked, take 40 s on the machine where that was measured. */
     STAGE_STUCK_LONG_BEATS = 600,
 
+    /* So long in a row the node of the next stage can't be reached at all, while the ring is put together: it is gone, or a firewall is in
+     * the way. A node that starts anew is there again by then. */
+    STAGE_UNREACHABLE_BEATS = 30,
+
     /* A stage that was told to end may finish what it computes; a process that was killed needs time to give its memory back. */
     STAGE_STOP_MS = 5000,
     /* Last words on a link, when a stage ends with an error: what is lost then is only the reason. */

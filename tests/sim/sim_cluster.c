@@ -275,7 +275,7 @@ static void carry_out(struct cluster *s, struct sim_node *n, const struct coordi
         else {
             struct err e;
             err_set(&e, ERR_NETWORK, "no link");
-            coordinator_stage_failed(n->core, cluster_now(s), a->node, a->instance, a->epoch, a->stage, &e);
+            coordinator_stage_failed(n->core, cluster_now(s), a->node, a->instance, a->epoch, a->stage, a->stage, &e);
         }
         return;
     }
@@ -306,7 +306,7 @@ static void update(struct cluster *s, struct sim_node *n) {
 static void hear_report(struct cluster *s, struct sim_node *n, uint64_t from, const struct held *h, bool failed, err_code code) {
     struct err e;
     err_set(&e, code, "it failed");
-    if (failed) coordinator_stage_failed(n->core, cluster_now(s), from, h->instance, h->epoch, h->stage, &e);
+    if (failed) coordinator_stage_failed(n->core, cluster_now(s), from, h->instance, h->epoch, h->stage, h->stage, &e);
     else coordinator_stage_ready(n->core, cluster_now(s), from, h->instance, h->epoch, h->stage);
 }
 

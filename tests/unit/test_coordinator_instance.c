@@ -89,9 +89,9 @@ static void a_lost_stage_raises_the_epoch(void **state) {
     all_ready(&w);
     take(&w, INSTANCE_SAY, NULL);
     uint64_t epoch = instance_epoch(w.in);
-    instance_stage_failed(w.in, w.now, 2, epoch - 1, 1, &why); /* stale */
+    instance_stage_failed(w.in, w.now, 2, epoch - 1, 1, 1, &why); /* stale */
     assert_int_equal(instance_get_state(w.in), INSTANCE_READY);
-    instance_stage_failed(w.in, w.now, 2, epoch, 1, &why);
+    instance_stage_failed(w.in, w.now, 2, epoch, 1, 1, &why);
     assert_int_equal(instance_get_state(w.in), INSTANCE_WAITING);
     assert_non_null(strstr(instance_message(w.in), "stage 1 of \"toy\" on n2 failed: it fell"));
     assert_int_equal(take(&w, INSTANCE_UNLOAD, NULL), 3);
@@ -113,7 +113,7 @@ static void failures_in_a_row_wait_longer_and_longer(void **state) {
     for (int i = 0; i < 10; i++) {
         assert_int_equal(instance_get_state(w.in), INSTANCE_LOADING);
         take(&w, INSTANCE_LOAD, NULL);
-        instance_stage_failed(w.in, w.now, 1, instance_epoch(w.in), 0, &why);
+        instance_stage_failed(w.in, w.now, 1, instance_epoch(w.in), 0, 0, &why);
         instance_tick(w.in, w.now, &next);
         assert_int_equal(instance_get_state(w.in), INSTANCE_WAITING);
         assert_true(next > w.now && next - w.now >= last && next - w.now <= 30000000);
@@ -144,6 +144,80 @@ static void a_lost_node_is_planned_around(void **state) {
     instance_tick(w.in, w.now + 60000000, &next);
     assert_int_equal(instance_get_state(w.in), INSTANCE_WAITING);
     assert_non_null(strstr(instance_message(w.in), "cannot place"));
+    instance_free(w.in);
+}
+
+/* Is there a hop between these two nodes in the present plan's ring? */
+static bool has_hop(const struct world *w, uint64_t a, uint64_t b) {
+    uint32_t n = instance_plan(w->in)->n_stage;
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t from = instance_node(w->in, i)->id, to = instance_node(w->in, (i + 1) % n)->id;
+        if ((from == a && to == b) || (from == b && to == a)) return true;
+    }
+    return false;
+}
+
+static void a_link_that_fails_is_avoided_while_there_is_another_way(void **state) {
+    (void)state;
+    static const struct plan_wish fast = {.placement = PLAN_FAST};
+    struct world w;
+    struct err silent, fell;
+    clock_us next;
+    err_set(&silent, ERR_TIMEOUT, "link from stage 1: no sign of life");
+    err_set(&fell, ERR_ENGINE, "it fell");
+    world_open(&w, 4, 30);
+    instance_free(w.in);
+    w.in = instance_create(&model, &fast, 1);
+    for (uint32_t i = 0; i < 4; i++) { /* the fourth is slow: it is taken for a better way only */
+        w.nodes[i].n_devices = 1;
+        w.nodes[i].devices[0] = (struct plan_device){.memory = 30, .bandwidth = i < 3 ? 1e6 : 1e3, .flops = 1e9};
+    }
+    instance_set_nodes(w.in, w.now, w.nodes, 4);
+    assert_int_equal(instance_plan(w.in)->n_stage, 3);
+    all_ready(&w);
+    uint64_t head = instance_node(w.in, 0)->id, middle = instance_node(w.in, 1)->id, tail = instance_node(w.in, 2)->id;
+    instance_stage_failed(w.in, w.now, head, instance_epoch(w.in), 0, 2, &fell); /* no link's fault: the same nodes again */
+    instance_tick(w.in, w.now, &next);
+    assert_true(has_hop(&w, middle, tail));
+    all_ready(&w);
+    instance_stage_failed(w.in, w.now, head, instance_epoch(w.in), 0, 2, &silent); /* the head says that the tail hears nothing */
+    instance_tick(w.in, w.now, &next);
+    assert_int_equal(instance_get_state(w.in), INSTANCE_LOADING);
+    assert_false(has_hop(&w, middle, tail));
+    struct plan_node rest[3]; /* without the spare node there is no other way */
+    for (uint32_t i = 0, k = 0; i < 4; i++)
+        if (w.nodes[i].id == head || w.nodes[i].id == middle || w.nodes[i].id == tail) rest[k++] = w.nodes[i];
+    instance_set_nodes(w.in, w.now, rest, 3);
+    instance_tick(w.in, w.now + 60000000, &next);
+    assert_int_equal(instance_get_state(w.in), INSTANCE_LOADING);
+    assert_true(has_hop(&w, middle, tail));
+    instance_free(w.in);
+}
+
+/* Of a list's nodes, too: those that stand beside a link that failed come last. */
+static void a_list_takes_other_nodes_first(void **state) {
+    (void)state;
+    static const struct plan_wish list = {.placement = PLAN_LIST, .list = {3, 2, 3}, .n_list = 3};
+    struct world w;
+    struct err silent;
+    clock_us next;
+    err_set(&silent, ERR_NETWORK, "cannot reach stage 2");
+    world_open(&w, 4, 30);
+    instance_free(w.in);
+    w.in = instance_create(&model, &list, 1);
+    instance_set_nodes(w.in, w.now, w.nodes, 4);
+    for (uint32_t i = 0; i < 3; i++) assert_int_equal(instance_node(w.in, i)->id, i + 1);
+    instance_stage_failed(w.in, w.now, 2, instance_epoch(w.in), 1, 1, &silent);
+    instance_set_nodes(w.in, w.now + 60000000, w.nodes, 4);
+    assert_int_equal(instance_get_state(w.in), INSTANCE_LOADING);
+    assert_int_equal(instance_node(w.in, 0)->id, 1);
+    assert_int_equal(instance_node(w.in, 1)->id, 4);
+    take(&w, INSTANCE_LOAD, NULL);
+    all_ready(&w);
+    instance_stage_failed(w.in, w.now, 1, instance_epoch(w.in), 0, 0, &(struct err){.code = ERR_ENGINE});
+    instance_set_nodes(w.in, w.now + 1000000000, w.nodes, 4); /* it is forgotten after a while */
+    instance_tick(w.in, w.now + 1000000000, &next);
+    for (uint32_t i = 0; i < 3; i++) assert_int_equal(instance_node(w.in, i)->id, i + 1);
     instance_free(w.in);
 }
 
@@ -183,7 +257,7 @@ static void random_schedules(void **state) {
             if (calm || rand_r(&s) % 2) instance_set_nodes(w.in, w.now, here, n);
             uint32_t stage = (uint32_t)rand_r(&s) % 3;
             uint64_t node = 1 + (uint64_t)rand_r(&s) % 6, epoch = instance_epoch(w.in) - (uint64_t)(rand_r(&s) % 2) * ((uint64_t)1 << 32);
-            if (!calm && rand_r(&s) % 4 == 0) instance_stage_failed(w.in, w.now, node, epoch, stage, &why);
+            if (!calm && rand_r(&s) % 4 == 0) instance_stage_failed(w.in, w.now, node, epoch, stage, stage, &why);
             else instance_stage_ready(w.in, w.now, node, epoch, stage);
             instance_tick(w.in, w.now, &next);
             struct instance_action a;
@@ -206,6 +280,8 @@ int main(void) {
         cmocka_unit_test(a_lost_stage_raises_the_epoch),
         cmocka_unit_test(failures_in_a_row_wait_longer_and_longer),
         cmocka_unit_test(a_lost_node_is_planned_around),
+        cmocka_unit_test(a_link_that_fails_is_avoided_while_there_is_another_way),
+        cmocka_unit_test(a_list_takes_other_nodes_first),
         cmocka_unit_test(a_load_that_never_ends_is_given_up),
         cmocka_unit_test(random_schedules),
     };

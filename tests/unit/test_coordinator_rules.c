@@ -138,7 +138,7 @@ static void answer(struct world *w, const struct coordinator_action *a, err_code
     struct err e;
     struct coordinator_action asked = *a;
     err_set(&e, code, "so");
-    coordinator_stage_failed(w->c, w->now, asked.node, asked.instance, asked.epoch, 0, &e);
+    coordinator_stage_failed(w->c, w->now, asked.node, asked.instance, asked.epoch, 0, 0, &e);
     take(w);
 }
 

@@ -176,11 +176,12 @@ static void reports(void **state) {
                 back.state.info.n_embd == 256);
     buf_clear(&b);
     r.failed = true;
+    r.origin = 3;
     err_set(&r.err, ERR_NO_ROOM, "too big");
     err_hint(&r.err, "buy more");
     stage_report_encode(&r, &b);
     assert_int_equal(stage_report_decode(b.data, b.len, &back, &e), ERR_OK);
-    assert_true(back.failed && back.err.code == ERR_NO_ROOM);
+    assert_true(back.failed && back.err.code == ERR_NO_ROOM && back.origin == 3);
     assert_string_equal(back.err.text, "too big");
     assert_string_equal(back.err.hint, "buy more");
     for (size_t i = 0; i < b.len; i++) /* every truncation is an error, none a crash */
