@@ -8,6 +8,9 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "node/calls.h"
+#include "node/models.h"
+#include "node/status.h"
 #include "node/calls_priv.h"
 #include "stage/tokenize.h"
 

@@ -5,6 +5,9 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "node/calls.h"
+#include "node/members.h"
+#include "members/ask.h"
 #include "node/calls_priv.h"
 
 /* The k-th instance of the i-th node, this one being 0, those without a link to here the last; NULL: there are no more. An instance whose

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "node/models.h"
 #include "node/calls_priv.h"
 
 enum { MAX_WAITING = 512 };

@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/list.h"
 #include "base/mem.h"
 #include "io/work.h"
+#include "node/files.h"
 #include "node/node_priv.h"
 
 enum { MAX_OPENING = 16 };

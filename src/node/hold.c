@@ -7,6 +7,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "node/calls.h"
+#include "node/hold.h"
+#include "node/learned.h"
 #include "node/node_priv.h"
 #include "os/machine.h"
 

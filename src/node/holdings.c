@@ -8,6 +8,8 @@
 #include "weights/cache.h"
 #include "io/work.h"
 #include "model/hash.h"
+#include "node/files.h"
+#include "node/holdings.h"
 #include "node/node_priv.h"
 
 enum { MAX_CACHED = 128 };

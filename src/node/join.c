@@ -15,6 +15,7 @@
 #include "members/invite.h"
 #include "members/key.h"
 #include "node/discovery.h"
+#include "node/members.h"
 #include "node/node_priv.h"
 
 struct join {

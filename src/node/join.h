@@ -5,10 +5,12 @@
 #define CARAVAN_NODE_JOIN_H
 
 #include "members/identity.h"
+#include "base/json.h"
 #include "members/record.h"
 
 struct node;
 struct control_peer;
+struct http_exchange;
 struct join;
 
 /* Reads (or makes) identity, key and peers: fills the node's id, keys and TLS context. *ret is set even on failure. */
@@ -34,5 +36,14 @@ void join_hear(struct join *j, const struct record *r);
 err_code join_on_key(struct join *j, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
 /* Now and then: saves what changed, ends the old key's time. */
 void join_tick(struct join *j);
+
+/* ---- for the admin API ---- */
+/* Shuts the node with this name or id out of the cluster, or lets it in again. */
+err_code join_set_out(struct node *n, const char *name, bool out, struct err *e);
+/* A new cluster key; *ret_told: nodes that were linked and have been sent it. */
+err_code join_rotate(struct node *n, int64_t grace_s, size_t *ret_told, struct err *e);
+void join_routes_add(struct node *n);
+/* The body of an admin request: a JSON object, which the caller frees. */
+err_code join_admin_body(struct http_exchange *x, yyjson_doc **ret, struct err *e);
 
 #endif

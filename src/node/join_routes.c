@@ -8,7 +8,7 @@
 #include "members/key.h"
 #include "node/node_priv.h"
 
-err_code admin_body(struct http_exchange *x, yyjson_doc **ret, struct err *e) {
+err_code join_admin_body(struct http_exchange *x, yyjson_doc **ret, struct err *e) {
     const struct http_request *r = http_request(x);
     const char *type = http_request_header(r, "Content-Type");
     if (!type || strncmp(type, "application/json", 16) != 0) return err_set(e, ERR_INVALID, "Content-Type must be application/json");
@@ -33,7 +33,7 @@ static void admin_set_out(struct node *n, struct http_exchange *x, bool out) {
     struct err e = {0};
     yyjson_doc *doc = NULL;
     const char *name = NULL;
-    err_code code = admin_body(x, &doc, &e);
+    err_code code = join_admin_body(x, &doc, &e);
     if (code == ERR_OK) code = json_need_str(yyjson_doc_get_root(doc), "name", &name, &e);
     if (code == ERR_OK) code = join_set_out(n, name, out, &e);
     yyjson_doc_free(doc);
@@ -57,7 +57,7 @@ static void on_rotate(void *user, struct http_exchange *x, const char *rest) {
     yyjson_doc *doc = NULL;
     int64_t grace = 0;
     size_t told = 0;
-    err_code code = admin_body(x, &doc, &e);
+    err_code code = join_admin_body(x, &doc, &e);
     if (code == ERR_OK) code = json_need_i64(yyjson_doc_get_root(doc), "grace", 0, KEY_MAX_GRACE_S, &grace, &e);
     if (code == ERR_OK) code = join_rotate(user, grace, &told, &e);
     yyjson_doc_free(doc);

@@ -10,6 +10,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "plan/learn.h"
+#include "node/calls.h"
+#include "node/learned.h"
+#include "node/links.h"
+#include "node/members.h"
 #include "node/node_priv.h"
 
 enum { MAX_FILE = 1 << 20, MAX_PACES = 32, MAX_PLANS = 2 * RECORD_MAX_MODELS };

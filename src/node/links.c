@@ -9,6 +9,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "plan/probe.h"
+#include "node/calls.h"
+#include "node/links.h"
+#include "node/members.h"
 #include "node/node_priv.h"
 
 enum { MAX_FILE = 1 << 20 };

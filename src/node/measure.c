@@ -9,6 +9,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "node/calls.h"
+#include "node/measure.h"
 #include "node/node_priv.h"
 #include "os/machine.h"
 #include "os/os.h"

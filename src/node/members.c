@@ -6,6 +6,10 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "node/hold.h"
+#include "node/holdings.h"
+#include "node/members.h"
+#include "node/models.h"
 #include "node/node_priv.h"
 
 enum { LATE_TICKS = 10 }; /* after so many ticks without the link that the smaller id should dial, the greater one dials too */

@@ -8,6 +8,10 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "node/calls.h"
+#include "node/files.h"
+#include "node/models.h"
+#include "node/saved.h"
 #include "node/node_priv.h"
 
 enum { MAX_ASKS = 1024 };

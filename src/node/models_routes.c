@@ -7,6 +7,9 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "node/calls.h"
+#include "node/models.h"
+#include "node/status.h"
 #include "node/node_priv.h"
 
 enum { MAX_LIST = 1024 };
@@ -157,7 +160,7 @@ static void on_change(struct node *n, struct http_exchange *x, bool load) {
     const char *name = NULL;
     struct load_wish wish = {0};
     wish_set(&wish, WISH_KEPT, true);
-    err_code code = admin_body(x, &doc, &e);
+    err_code code = join_admin_body(x, &doc, &e);
     if (code == ERR_OK) code = json_need_str(yyjson_doc_get_root(doc), "model", &name, &e);
     if (code == ERR_OK) code = wish_read(yyjson_doc_get_root(doc), &wish, &e);
     wish_set(&wish, WISH_PINNED, false);

@@ -14,6 +14,16 @@
 #include "base/str.h"
 #include "plan/profile.h"
 #include "gateway/keys.h"
+#include "node/calls.h"
+#include "node/files.h"
+#include "node/hold.h"
+#include "node/holdings.h"
+#include "node/learned.h"
+#include "node/links.h"
+#include "node/measure.h"
+#include "node/members.h"
+#include "node/models.h"
+#include "node/saved.h"
 #include "node/node_priv.h"
 
 enum { TICK_MS = 500, DRAIN_MS = 10000, FIRST_LOOK_MS = 10000, NODE_TEMPLATES = 512 * 1024 };

@@ -6,6 +6,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "node/files.h"
+#include "node/saved.h"
 #include "node/node_priv.h"
 
 enum { MAX_FILE = 1 << 20 };

@@ -8,7 +8,14 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "model/estimate.h"
 #include "model/types.h"
+#include "node/calls.h"
+#include "node/files.h"
+#include "node/hold.h"
+#include "node/learned.h"
+#include "node/links.h"
+#include "node/models.h"
 #include "node/node_priv.h"
 #include "plan/model.h"
 

@@ -2,6 +2,8 @@
  * The node's state as JSON, for /health, the admin API and `caravan nodes`: this node and those linked to it, their stages, the models. */
 #include <stdio.h>
 
+#include "node/calls.h"
+#include "node/status.h"
 #include "node/node_priv.h"
 
 void status_progress(yyjson_mut_doc *doc, yyjson_mut_val *o, const struct record_stage *s) {

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "node/files.h"
 #include "node/node_priv.h"
 
 struct asked {

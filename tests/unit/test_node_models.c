@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "node/calls.h"
 #include "node/calls_priv.h"
 
 static struct node *node_of(const struct node_config *config) {
