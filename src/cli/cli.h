@@ -20,6 +20,8 @@
 const char *cli_program(void); /* the path of this binary, for starting children */
 /* How stages load, from the options. */
 err_code cli_load(const struct options *o, struct engine_load *ret, struct err *e);
+/* The options that stages are given as they are. */
+void cli_stage_options(const struct options *o, struct stage_options *ret);
 /* enum frame_dtype from --wire-type; f32 for auto (*ret_auto, which may be NULL: that it was auto) */
 uint8_t cli_dtype(const struct options *o, bool *ret_auto);
 /* Folder for what must last: --state-dir, or ~/.local/state/caravan (XDG Base Directory Specification); caller frees. */

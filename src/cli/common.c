@@ -17,27 +17,42 @@ const char *cli_program(void) {
     return path;
 }
 
-static uint32_t cli_u32(const struct options *o, enum option_id id) { return (uint32_t)option_int(o, id); }
+static bool cli_is_on(const struct options *o, enum option_id id) { return strcmp(option_text(o, id), "on") == 0; }
+
+/* The rows of tables/messages.def that an option sets are taken over; the others stay as they are. */
+#define MESSAGE(set, owner, encoding, frame, what) static void set_##set(const struct options *o, struct owner *ret) {
+#define END                                        }
+#define OPTION_BOOL(id, need, name, ...)           ret->name = cli_is_on(o, OPT_##id);
+#define OPTION_FLAG(id, need, name, ...)           ret->name = option_flag(o, OPT_##id);
+#define OPTION_U32(id, need, name, ...)            ret->name = (uint32_t)option_int(o, OPT_##id);
+#define OPTION_I32(id, need, name, ...)            ret->name = (int32_t)option_int(o, OPT_##id);
+#define OPTION_LINE(id, need, name, ...)           snprintf(ret->name, sizeof(ret->name), "%s", option_text(o, OPT_##id));
+#define OPTION_CHOICE(id, need, name, ...)         snprintf(ret->name, sizeof(ret->name), "%s", option_text(o, OPT_##id));
+#define BOOL(...)
+#define U32(...)
+#define TEXT(...)
+#define MESSAGES_LOAD
+#define MESSAGES_OPTIONS
+#include "../../tables/messages.def"
+#undef MESSAGES_LOAD
+#undef MESSAGES_OPTIONS
+#include "base/field_undef.h"
 
 err_code cli_load(const struct options *o, struct engine_load *ret, struct err *e) {
     (void)e;
     engine_load_init(ret);
-    ret->n_ctx = cli_u32(o, OPT_CTX);
-    ret->n_seq = o->command == COMMAND_UP || o->command == COMMAND_RUN ? cli_u32(o, OPT_PARALLEL) : 1;
-    ret->n_batch = cli_u32(o, OPT_BATCH);
-    ret->n_ubatch = cli_u32(o, OPT_UBATCH);
-    ret->n_threads = cli_u32(o, OPT_THREADS);
-    ret->n_threads_batch = cli_u32(o, OPT_THREADS_BATCH);
-    ret->n_gpu_layers = (int32_t)option_int(o, OPT_GPU_LAYERS);
-    ret->exact = option_flag(o, OPT_EXACT);
-    snprintf(ret->devices, sizeof(ret->devices), "%s", option_text(o, OPT_DEVICE));
-    snprintf(ret->split_mode, sizeof(ret->split_mode), "%s", option_text(o, OPT_SPLIT_MODE));
-    snprintf(ret->cache_type_k, sizeof(ret->cache_type_k), "%s", option_text(o, OPT_CACHE_TYPE_K));
-    snprintf(ret->cache_type_v, sizeof(ret->cache_type_v), "%s", option_text(o, OPT_CACHE_TYPE_V));
-    snprintf(ret->flash_attn, sizeof(ret->flash_attn), "%s", option_text(o, OPT_FLASH_ATTN));
-    snprintf(ret->pooling, sizeof(ret->pooling), "%s", option_text(o, OPT_POOLING));
+    set_engine_load(o, ret);
+    ret->n_seq = o->command == COMMAND_UP || o->command == COMMAND_RUN ? (uint32_t)option_int(o, OPT_PARALLEL) : 1;
     snprintf(ret->backends, sizeof(ret->backends), "%s", CARAVAN_BACKENDS_DIR);
     return ERR_OK;
+}
+
+void cli_stage_options(const struct options *o, struct stage_options *ret) {
+    int64_t speculate = option_int(o, OPT_SPECULATE);
+    field_init(stage_options_fields(), ret);
+    set_stage_options(o, ret);
+    ret->draft_always = speculate >= 0;
+    ret->n_draft = ret->draft_always ? (uint32_t)speculate : STAGE_MAX_DRAFT;
 }
 
 uint8_t cli_dtype(const struct options *o, bool *ret_auto) {

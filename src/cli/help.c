@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * `caravan help` and `caravan version`; and the hidden `caravan stage`, which only hands over. */
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/cli.h"
 #include "members/discover.h"
+#include "node/messages.h"
 #include "engine/runtime.h"
 #include "stage/main.h"
 
@@ -23,10 +25,12 @@ err_code cli_help(const struct options *o, int *exit_status, struct err *e) {
     enum command_id id = COMMAND_NONE;
     err_code code = ERR_OK;
     const char *name = option_argument(o, 0);
-    if (name) code = option_command_from_name(name, &id, e);
+    bool messages = name && strcmp(name, "messages") == 0 && option_flag(o, OPT_MARKDOWN); /* for docs/PROTOCOL.md */
+    if (name && !messages) code = option_command_from_name(name, &id, e);
     if (code != ERR_OK) return code;
     buf_init(&b, 1 << 20);
-    if (option_flag(o, OPT_MARKDOWN)) options_markdown(&b);
+    if (messages) messages_markdown(&b);
+    else if (option_flag(o, OPT_MARKDOWN)) options_markdown(&b);
     else options_help(id, &b);
     if (id == COMMAND_NONE && !option_flag(o, OPT_MARKDOWN)) print_exit_codes(&b);
     fputs(buf_cstr(&b), stdout);

@@ -103,9 +103,11 @@ err_code cli_split_ring(const struct options *o, const struct cli_split *s, bool
         .bounds = whole ? all : s->bounds,
         .n_stage = whole ? 1 : s->n_stage,
         .dtype = cli_dtype(o, NULL),
-        .spin_us = (uint32_t)option_int(o, OPT_SPIN_US),
         .forced = option_flag(o, OPT_FORCE),
     };
+    cli_stage_options(o, &c.options);
+    c.options.n_draft = 0;
+    c.options.prefix_cache = false;
     err_code code = cli_load(o, &c.load, e);
     if (n_ctx) c.load.n_ctx = n_ctx;
     c.load.n_outputs = engine_load_batch(&c.load); /* the logits of every token are compared or counted */

@@ -82,11 +82,7 @@ static err_code up_config(const struct options *o, struct node_config *c, struct
     c->queue = up ? (uint32_t)option_int(o, OPT_QUEUE) : 256;
     c->memory = option_size(o, OPT_MEMORY);
     c->dtype = cli_dtype(o, &c->dtype_auto);
-    c->spin_us = (uint32_t)option_int(o, OPT_SPIN_US);
-    c->latency_ms = (uint32_t)option_int(o, OPT_LATENCY_BUDGET);
-    c->prefix_cache = strcmp(option_text(o, OPT_PREFIX_CACHE), "on") == 0;
-    c->draft_always = option_int(o, OPT_SPECULATE) >= 0;
-    c->n_draft = c->draft_always ? (uint32_t)option_int(o, OPT_SPECULATE) : STAGE_MAX_DRAFT;
+    cli_stage_options(o, &c->options);
     c->draft = option_text(o, OPT_DRAFT);
     c->ready_fd = (int)option_int(o, OPT_READY_FD);
     if (code == ERR_OK && c->draft[0] && access(c->draft, R_OK) != 0) {

@@ -42,23 +42,10 @@ struct engine_token {
     uint16_t flags;
 };
 
-struct engine_info {
-    uint32_t n_embd;       /* width of a hidden row */
-    uint32_t n_vocab;      /* of the real vocabulary, 0 in a middle slice */
-    uint32_t n_ctx_seq;    /* positions one sequence may have */
-    uint32_t n_ctx;        /* KV cells in all */
-    uint32_t n_seq;        /* sequences at once */
-    uint32_t n_batch;      /* most tokens in one eval */
-    bool first, last;      /* has the embedding (takes tokens); has the output head (gives logits, samples) */
-    bool can_remove;       /* partial RM works (false for recurrent layers) */
-    uint32_t n_rewind;     /* positions at the end of a sequence that RM can take back right after they were computed */
-    bool rewind_alone;     /* ... only if nothing of another sequence was computed in between */
-    enum engine_pooling pooling; /* known in the first and the last slice */
-    bool at_once;          /* a text has to come in one batch (n_batch is large then) */
-    uint32_t n_vector;     /* numbers of a text's vector; last slice only */
-    uint64_t bytes_weights, bytes_kv, bytes_compute; /* as libllama allocated them */
-    char device[64];       /* "CPU", "Vulkan0 (llvmpipe)", ... */
-};
+/* A slice as it was loaded: struct engine_info. */
+#define MESSAGES_INFO
+#include "base/field_structs.h"
+#undef MESSAGES_INFO
 
 /* One sampled token. `top` has n_top entries, best first. */
 struct engine_sample {

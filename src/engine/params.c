@@ -1,5 +1,6 @@
-/* SPDX-License-Identifier: MIT */
-#include "engine/params.h"
+/* SPDX-License-Identifier: MIT
+ * Values for loading and sampling: their defaults and JSON. See params.h. */
+#include "engine/engine.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -141,34 +142,29 @@ yyjson_mut_val *engine_sampling_to_json(const struct engine_sampling *p, yyjson_
     return obj;
 }
 
+static void custom_init(void *value) { engine_sampling_init(value); }
+static void custom_done(void *value) { engine_sampling_done(value); }
+static yyjson_mut_val *custom_write(const void *value, yyjson_mut_doc *doc) { return engine_sampling_to_json(value, doc); }
+static err_code custom_read(void *value, yyjson_val *v, struct err *e) { return engine_sampling_from_json(value, v, e); }
+
+const struct field_custom engine_sampling_custom = {custom_init, custom_done, custom_write, custom_read};
+
 /* ---- loading ---- */
 
 enum { DEFAULT_BATCH = 512, CPU_UBATCH = 64 };
 
-/* Numbers: LOAD_U(field, max); words: LOAD_W(field, allowed words, NULL for any). One list for both directions. */
-static const char *const SPLIT_MODES[] = {"none", "layer", "row", NULL};
-static const char *const FLASH_ATTN[] = {"auto", "on", "off", NULL};
-static const char *const CACHE_TYPES[] = {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "iq4_nl", NULL};
+static const char *const SPLIT_MODES[] = {"none", "layer", "row"};
+static const char *const FLASH_ATTN[] = {"auto", "on", "off"};
+static const char *const CACHE_TYPES[] = {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "iq4_nl"};
+static const char *const POOLING[] = {"auto", "none", "mean", "cls", "last"};
+static const char *const POOLING_NAMES[] = {"none", "mean", "cls", "last", "rank"};
+#define MESSAGES_LOAD
+#define MESSAGES_INFO
+#include "base/field_tables.h"
+#undef MESSAGES_LOAD
+#undef MESSAGES_INFO
 
-static const char *const POOLING[] = {"auto", "none", "mean", "cls", "last", NULL};
-
-#define LOAD_NUMBERS(X) \
-    X(n_ctx, LOAD_MAX_CTX) \
-    X(n_seq, 256) X(n_batch, 16384) X(n_ubatch, 16384) X(n_outputs, 16384) X(n_threads, 1024) X(n_threads_batch, 1024) X(n_rewind, 64)
-#define LOAD_WORDS(X) \
-    X(devices, NULL) \
-    X(split_mode, SPLIT_MODES) \
-    X(cache_type_k, CACHE_TYPES) X(cache_type_v, CACHE_TYPES) X(flash_attn, FLASH_ATTN) X(pooling, POOLING) X(backends, NULL)
-
-void engine_load_init(struct engine_load *p) {
-    memset(p, 0, sizeof(*p));
-    p->n_seq = 1;
-    memcpy(p->split_mode, "layer", sizeof "layer");
-    memcpy(p->cache_type_k, "f16", sizeof "f16");
-    memcpy(p->cache_type_v, "f16", sizeof "f16");
-    memcpy(p->flash_attn, "auto", sizeof "auto");
-    memcpy(p->pooling, "auto", sizeof "auto");
-}
+void engine_load_init(struct engine_load *p) { field_init(engine_load_fields(), p); }
 
 uint32_t engine_load_batch(const struct engine_load *p) { return p->n_batch > 0 ? p->n_batch : DEFAULT_BATCH; }
 
@@ -181,53 +177,4 @@ uint32_t engine_load_outputs(const struct engine_load *p) {
     uint32_t all = engine_load_batch(p);
     uint32_t n = p->n_outputs > 0 ? p->n_outputs : p->exact ? all : model_estimate_outputs(engine_load_ubatch(p), p->n_seq);
     return n < p->n_seq ? p->n_seq : n < all ? n : all;
-}
-
-static err_code get_word(yyjson_val *obj, const char *key, const char *const *allowed, char *ret, size_t size, struct err *e) {
-    const char *s = NULL;
-    err_code code = json_get_str(obj, key, &s, e);
-    if (code != ERR_OK || s == NULL) return code;
-    size_t len = strlen(s);
-    if (len >= size) return err_set(e, ERR_INVALID, "field \"%s\": longer than %zu characters", key, size - 1);
-    bool ok = allowed == NULL;
-    struct buf list;
-    buf_init(&list, 512);
-    for (const char *const *w = allowed; w != NULL && *w != NULL; w++) {
-        ok = ok || strcmp(*w, s) == 0;
-        buf_printf(&list, "%s%s", w == allowed ? "" : ", ", *w);
-    }
-    if (ok) memcpy(ret, s, len + 1);
-    else code = err_set(e, ERR_INVALID, "field \"%s\": expected one of %s, got \"%.40s\"", key, buf_cstr(&list), s);
-    buf_done(&list);
-    return code;
-}
-
-err_code engine_load_from_json(struct engine_load *p, yyjson_val *obj, struct err *e) {
-    if (!yyjson_is_obj(obj)) return err_set(e, ERR_INVALID, "load parameters: expected an object");
-    err_code code;
-#define X(field, max) \
-    if ((code = json_get_u32(obj, #field, max, &p->field, e)) != ERR_OK) return code;
-    LOAD_NUMBERS(X)
-#undef X
-#define X(field, allowed) \
-    if ((code = get_word(obj, #field, allowed, p->field, sizeof(p->field), e)) != ERR_OK) return code;
-    LOAD_WORDS(X)
-#undef X
-    if ((code = get_I(obj, "n_gpu_layers", -1, 1000000, &p->n_gpu_layers, e)) != ERR_OK) return code;
-    if ((code = json_get_bool(obj, "exact", &p->exact, e)) != ERR_OK) return code;
-    if (p->n_seq == 0) return err_set(e, ERR_INVALID, "field \"n_seq\": expected a number from 1 to 256, got 0");
-    return ERR_OK;
-}
-
-yyjson_mut_val *engine_load_to_json(const struct engine_load *p, yyjson_mut_doc *doc) {
-    yyjson_mut_val *obj = yyjson_mut_obj(doc);
-#define X(field, max) yyjson_mut_obj_add_uint(doc, obj, #field, p->field);
-    LOAD_NUMBERS(X)
-#undef X
-#define X(field, allowed) yyjson_mut_obj_add_strcpy(doc, obj, #field, p->field);
-    LOAD_WORDS(X)
-#undef X
-    yyjson_mut_obj_add_sint(doc, obj, "n_gpu_layers", p->n_gpu_layers);
-    yyjson_mut_obj_add_bool(doc, obj, "exact", p->exact);
-    return obj;
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/field.h"
 #include "base/json.h"
 
 enum { ENGINE_MAX_TOP_LOGPROBS = 20, ENGINE_MAX_LOGIT_BIAS = 1024, ENGINE_MAX_TRIGGERS = 8, ENGINE_MAX_TRIGGER_LEN = 128 };
@@ -52,36 +53,21 @@ void engine_sampling_done(struct engine_sampling *p);
 err_code engine_sampling_from_json(struct engine_sampling *p, yyjson_val *obj, struct err *e);
 /* A new object with every field. */
 yyjson_mut_val *engine_sampling_to_json(const struct engine_sampling *p, yyjson_mut_doc *doc);
+/* The same for tables of fields (base/field.h). */
+extern const struct field_custom engine_sampling_custom;
 
 void engine_lazy_done(struct engine_lazy *lazy);
 void engine_lazy_copy(const struct engine_lazy *from, struct engine_lazy *ret);
 
-/* How a slice is loaded into libllama. */
-struct engine_load {
-    uint32_t n_ctx;          /* positions a sequence may have; 0: the model's trained context, at most 4096 */
-    uint32_t n_seq;          /* sequences at once (>= 1); KV cells = n_ctx * n_seq */
-    uint32_t n_batch;        /* most tokens in one eval (0: 512) */
-    uint32_t n_ubatch;       /* tokens computed at once; 0: 64 on a CPU, n_batch with a GPU */
-    uint32_t n_outputs;      /* tokens computed at once that can have logits; 0: model_estimate_outputs, all of them when exact */
-    uint32_t n_threads;      /* 0: the machine's cores */
-    uint32_t n_threads_batch;/* 0: as n_threads */
-    int32_t n_gpu_layers;    /* 0: CPU; < 0: all */
-    char devices[128];       /* comma-separated ggml device names; "": all, "none": CPU */
-    char split_mode[16];     /* none | layer | row: several GPUs in one node */
-    char cache_type_k[16], cache_type_v[16]; /* f32 f16 bf16 q8_0 q4_0 ...; default f16 */
-    char flash_attn[8];      /* auto | on | off */
-    uint32_t n_rewind;       /* models that keep a state: so many copies of it, one for each position that may be taken back; 0: none */
-    char pooling[8];         /* auto (as the model says) | none | mean | cls | last: embeddings instead of text */
-    bool exact;              /* keep to one class of batch shapes (DESIGN.md, numerics) */
-    char backends[512];      /* folder of ggml's backend modules */
-};
+/* How a slice is loaded into libllama: struct engine_load. */
+#define MESSAGES_LOAD
+#include "base/field_structs.h"
+#undef MESSAGES_LOAD
 void engine_load_init(struct engine_load *p);
 /* What n_batch, n_ubatch and n_outputs come to, where they are 0. A CPU is as fast with 64 tokens at once as with 512, and its
  * buffers take an eighth of the memory. */
 uint32_t engine_load_batch(const struct engine_load *p);
 uint32_t engine_load_ubatch(const struct engine_load *p);
 uint32_t engine_load_outputs(const struct engine_load *p);
-err_code engine_load_from_json(struct engine_load *p, yyjson_val *obj, struct err *e);
-yyjson_mut_val *engine_load_to_json(const struct engine_load *p, yyjson_mut_doc *doc);
 
 #endif

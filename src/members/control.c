@@ -12,10 +12,8 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/str.h"
 #include "wire/handshake.h"
 
 enum {
@@ -24,7 +22,6 @@ enum {
     DIAL_TIMEOUT_MS = 5000,
     RETRY_MIN_MS = 250,
     RETRY_MAX_MS = 5000,
-    MAX_PAD = 48 << 10,
     HIGH_WATER = 8 << 20,
     MAX_QUEUED = 64 << 20,
 };
@@ -105,46 +102,27 @@ static bool link_send(struct control_link *l, enum frame_type type, uint64_t epo
     return code == ERR_OK;
 }
 
-static void link_send_json(struct control_link *l, enum frame_type type, yyjson_mut_doc *doc) {
-    struct buf b;
-    buf_init(&b, frame_max_payload((uint8_t)type));
-    json_write(&b, doc);
-    link_send(l, type, 0, b.data, b.len);
-    buf_done(&b);
-    yyjson_mut_doc_free(doc);
-}
-
 /* HELLO or WELCOME: who we are, and the proof for this very connection. */
 static void link_send_identity(struct control_link *l, enum frame_type type) {
     const struct control_self *self = &l->owner->self;
-    char id[20], key[2 * IO_SIGN_PUBLIC_SIZE + 1], proof_text[2 * IO_SIGN_SIZE + 1];
-    uint8_t binding[IO_TLS_EXPORT_SIZE], proof[IO_SIGN_SIZE];
+    struct wire_node hello;
+    uint8_t binding[IO_TLS_EXPORT_SIZE];
+    struct buf b;
     io_tls_pump_export(l->pump, IDENTITY_LABEL, binding);
-    identity_sign(self->identity, l->target != NULL, binding, proof);
-    snprintf(id, sizeof(id), "%016llx", (unsigned long long)self->identity->id);
-    str_hex(self->identity->public_key, IO_SIGN_PUBLIC_SIZE, key);
-    str_hex(proof, sizeof(proof), proof_text);
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
-    yyjson_mut_obj_add_int(doc, root, "version", FRAME_VERSION);
-    yyjson_mut_obj_add_strcpy(doc, root, "node", id);
-    yyjson_mut_obj_add_str(doc, root, "name", self->name);
-    yyjson_mut_obj_add_uint(doc, root, "port", self->port);
-    yyjson_mut_obj_add_str(doc, root, "software", CARAVAN_VERSION);
-    yyjson_mut_obj_add_strcpy(doc, root, "key", key);
-    yyjson_mut_obj_add_uint(doc, root, "incarnation", self->identity->incarnation);
-    yyjson_mut_obj_add_strcpy(doc, root, "proof", proof_text);
-    char *pad = NULL;
+    identity_greet(self->identity, l->target != NULL, binding, &hello);
+    snprintf(hello.name, sizeof(hello.name), "%s", self->name);
+    hello.port = self->port;
     if (l->probe) {
-        pad = mem_alloc(l->pad + 1);
-        memset(pad, '.', l->pad);
-        pad[l->pad] = '\0';
-        yyjson_mut_obj_add_int(doc, root, "time", clock_wall_s());
-        yyjson_mut_obj_add_str(doc, root, "pad", pad);
+        hello.time = clock_wall_s();
+        hello.pad = mem_alloc(l->pad + 1);
+        memset(hello.pad, '.', l->pad);
+        hello.pad[l->pad] = '\0';
     }
-    link_send_json(l, type, doc);
-    free(pad);
+    buf_init(&b, frame_max_payload((uint8_t)type));
+    field_encode(wire_node_fields(), &hello, &b);
+    link_send(l, type, 0, b.data, b.len);
+    buf_done(&b);
+    field_done(wire_node_fields(), &hello);
 }
 
 /* Tells the other side why, then ends the link. */
@@ -226,51 +204,25 @@ static void link_end(struct control_link *l, const struct err *why) {
 
 /* ---- the handshake ---- */
 
-/* The peer's key, and its proof that it has the secret one, for this connection. Its id follows from the key. */
-static err_code link_read_proof(struct control_link *l, yyjson_val *root, struct err *e) {
-    const char *node = NULL, *key = NULL, *proof_text = NULL;
-    char id[20];
-    uint8_t binding[IO_TLS_EXPORT_SIZE], proof[IO_SIGN_SIZE];
-    int64_t incarnation = 0;
-    err_code code = json_need_str(root, "node", &node, e);
-    if (code == ERR_OK) code = json_need_str(root, "key", &key, e);
-    if (code == ERR_OK) code = json_need_str(root, "proof", &proof_text, e);
-    if (code == ERR_OK) code = json_need_i64(root, "incarnation", 0, INT64_MAX, &incarnation, e);
-    if (code != ERR_OK) return code;
-    if (!str_unhex(key, l->peer.public_key, IO_SIGN_PUBLIC_SIZE) || !str_unhex(proof_text, proof, sizeof(proof)))
-        return err_set(e, ERR_PROTOCOL, "a key or proof that is not one");
-    io_tls_pump_export(l->pump, IDENTITY_LABEL, binding);
-    if (!identity_check(l->peer.public_key, l->target == NULL, binding, proof))
-        return err_set(e, ERR_AUTH, "the node could not prove its identity");
-    l->peer.id = io_sign_id(l->peer.public_key);
-    l->peer.incarnation = (uint64_t)incarnation;
-    l->peer.key_id = io_tls_pump_key_id(l->pump);
-    snprintf(id, sizeof(id), "%016llx", (unsigned long long)l->peer.id);
-    return strcmp(id, node) == 0 ? ERR_OK : err_set(e, ERR_PROTOCOL, "the node's id does not belong to its key");
-}
-
 static err_code link_read_identity(struct control_link *l, const uint8_t *payload, size_t len, struct err *e) {
-    yyjson_doc *doc;
-    err_code code = json_parse((const char *)payload, len, &doc, e);
+    struct wire_node hello;
+    uint8_t binding[IO_TLS_EXPORT_SIZE];
+    err_code code = wire_greeting_decode(wire_node_fields(), l->target ? "WELCOME" : "HELLO", payload, len, &hello, e);
     if (code != ERR_OK) return code;
-    yyjson_val *root = yyjson_doc_get_root(doc);
-    const char *name = NULL;
-    int64_t version = 0, port = 0, pad = 0;
-    code = json_need_i64(root, "version", 0, 255, &version, e);
-    if (code == ERR_OK && version != FRAME_VERSION)
-        code = err_set(e, ERR_PROTOCOL, "protocol version %lld, this node speaks %d", (long long)version, FRAME_VERSION);
-    if (code == ERR_OK) code = link_read_proof(l, root, e);
-    if (code == ERR_OK) code = json_need_str(root, "name", &name, e);
-    if (code == ERR_OK) code = json_need_i64(root, "port", 0, 65535, &port, e);
-    if (code == ERR_OK && !l->target) code = json_get_bool(root, "probe", &l->probe, e);
-    if (code == ERR_OK && l->probe) code = json_get_i64(root, "answer", 0, MAX_PAD, &pad, e);
-    if (code == ERR_OK && port == 0 && !l->probe) code = err_set(e, ERR_INVALID, "field \"port\": expected a number from 1 to 65535");
+    io_tls_pump_export(l->pump, IDENTITY_LABEL, binding);
+    code = identity_check_greeting(&hello, l->target == NULL, binding, e);
+    l->probe = !l->target && hello.probe;
+    if (code == ERR_OK && hello.port == 0 && !l->probe) code = err_set(e, ERR_PROTOCOL, "field \"port\": a node listens on a port");
     if (code == ERR_OK) {
-        l->peer.port = (uint16_t)port;
-        l->pad = (uint32_t)pad;
-        snprintf(l->peer.name, sizeof(l->peer.name), "%s", name);
+        l->pad = hello.answer;
+        l->peer.id = hello.node;
+        l->peer.port = hello.port;
+        l->peer.incarnation = hello.incarnation;
+        l->peer.key_id = io_tls_pump_key_id(l->pump);
+        memcpy(l->peer.name, hello.name, sizeof(l->peer.name));
+        memcpy(l->peer.public_key, hello.key, sizeof(hello.key));
     }
-    yyjson_doc_free(doc);
+    field_done(wire_node_fields(), &hello);
     return code;
 }
 

@@ -133,3 +133,18 @@ bool identity_check(const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], bool dialled,
     proof_text(dialled, binding, text);
     return io_sign_check(public_key, text, sizeof(text), proof);
 }
+
+void identity_greet(const struct identity *id, bool dialled, const uint8_t binding[IO_TLS_EXPORT_SIZE], struct wire_node *ret) {
+    field_init(wire_node_fields(), ret);
+    ret->node = id->id;
+    ret->incarnation = id->incarnation;
+    snprintf(ret->software, sizeof(ret->software), "%s", CARAVAN_VERSION);
+    memcpy(ret->key, id->public_key, sizeof(ret->key));
+    identity_sign(id, dialled, binding, ret->proof);
+}
+
+err_code identity_check_greeting(const struct wire_node *hello, bool dialled, const uint8_t binding[IO_TLS_EXPORT_SIZE], struct err *e) {
+    if (!identity_check(hello->key, dialled, binding, hello->proof)) return err_set(e, ERR_AUTH, "the node could not prove its identity");
+    if (hello->node != io_sign_id(hello->key)) return err_set(e, ERR_PROTOCOL, "the node's id does not belong to its key");
+    return ERR_OK;
+}

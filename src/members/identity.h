@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "io/sign.h"
 #include "io/tls.h"
+#include "wire/handshake.h"
 
 #define IDENTITY_LABEL "EXPORTER-caravan-identity"
 
@@ -30,5 +31,9 @@ void identity_done(struct identity *id);
 void identity_sign(const struct identity *id, bool dialled, const uint8_t binding[IO_TLS_EXPORT_SIZE], uint8_t ret[IO_SIGN_SIZE]);
 bool identity_check(const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], bool dialled, const uint8_t binding[IO_TLS_EXPORT_SIZE],
                     const uint8_t proof[IO_SIGN_SIZE]);
+/* The same as parts of a HELLO or WELCOME of a control link. Makes one with version, software, node, key, incarnation and proof. */
+void identity_greet(const struct identity *id, bool dialled, const uint8_t binding[IO_TLS_EXPORT_SIZE], struct wire_node *ret);
+/* ERR_AUTH: it proves nothing; ERR_PROTOCOL: its id is not its key's. dialled: which end has sent it. */
+err_code identity_check_greeting(const struct wire_node *hello, bool dialled, const uint8_t binding[IO_TLS_EXPORT_SIZE], struct err *e);
 
 #endif

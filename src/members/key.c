@@ -9,6 +9,9 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#define MESSAGES_KEY
+#include "base/field_tables.h"
+#undef MESSAGES_KEY
 
 void key_to_text(const uint8_t key[IO_TLS_KEY_SIZE], char ret[KEY_TEXT_SIZE]) {
     for (int i = 0; i < IO_TLS_KEY_SIZE; i++) snprintf(ret + 2 * i, 3, "%02x", key[i]);
@@ -121,6 +124,12 @@ err_code key_save(const char *path, const char *text, bool replace, struct err *
 }
 
 /* ---- rotation ---- */
+
+void key_word_encode(const struct key_word *w, struct buf *out) { field_encode(key_word_fields(), w, out); }
+
+err_code key_word_decode(const uint8_t *data, size_t len, struct key_word *ret, struct err *e) {
+    return field_decode(key_word_fields(), data, len, ret, e);
+}
 
 static void key_ring_replace(struct key_ring *r, const uint8_t key[IO_TLS_KEY_SIZE], int64_t made, int64_t now, int64_t grace_s) {
     memcpy(r->old, r->key, sizeof(r->old));

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/field.h"
 #include "io/tls.h"
 
 enum { KEY_TEXT_SIZE = 2 * IO_TLS_KEY_SIZE + 1, KEY_MAX_GRACE_S = 30 * 24 * 3600 };
@@ -23,6 +24,12 @@ err_code key_ring_open(const char *path, struct key_ring *ret, bool *ret_made, s
 err_code key_ring_save(const char *path, const struct key_ring *r, struct err *e);
 /* Makes a new key; the old one is good until now + grace_s (0: not at all). */
 void key_ring_rotate(struct key_ring *r, int64_t now, int64_t grace_s);
+/* What nodes tell each other after a rotation: struct key_word. */
+#define MESSAGES_KEY
+#include "base/field_structs.h"
+#undef MESSAGES_KEY
+void key_word_encode(const struct key_word *w, struct buf *out);
+err_code key_word_decode(const uint8_t *data, size_t len, struct key_word *ret, struct err *e);
 /* Another node's newest key. 1: it is newer and has been taken over; 0: the same; -1: it is older than ours. Of two rotations the later one
  * holds; at the same second the greater key. */
 int key_ring_hear(struct key_ring *r, const uint8_t key[IO_TLS_KEY_SIZE], int64_t made, int64_t now, int64_t grace_s);

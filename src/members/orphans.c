@@ -110,6 +110,16 @@ err_code unloads_decode(yyjson_val *root, struct unloads *ret, struct err *e) {
 
 /* ---- the file ---- */
 
+static void custom_init(void *value) { *(struct unloads *)value = (struct unloads){0}; }
+static yyjson_mut_val *custom_write(const void *value, yyjson_mut_doc *doc) {
+    yyjson_mut_val *obj = yyjson_mut_obj(doc);
+    unloads_encode(value, doc, obj);
+    return obj;
+}
+static err_code custom_read(void *value, yyjson_val *v, struct err *e) { return unloads_decode(v, value, e); }
+
+const struct field_custom unloads_custom = {custom_init, custom_init, custom_write, custom_read};
+
 void orphans_write(const struct orphans *o, const struct unloads *u, struct buf *out) {
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc), *list = yyjson_mut_obj_add_arr(doc, root, "models");

@@ -6,6 +6,7 @@
 #ifndef CARAVAN_MEMBERS_ORPHANS_H
 #define CARAVAN_MEMBERS_ORPHANS_H
 
+#include "base/field.h"
 #include "base/clock.h"
 #include "members/wish.h"
 
@@ -49,6 +50,7 @@ err_code orphans_read(const char *text, size_t len, struct orphans *o, struct un
 /* In a node's record. */
 void unloads_encode(const struct unloads *u, yyjson_mut_doc *doc, yyjson_mut_val *root);
 err_code unloads_decode(yyjson_val *root, struct unloads *ret, struct err *e);
+extern const struct field_custom unloads_custom;
 
 /* What the node sees of a model. */
 struct orphan_view {

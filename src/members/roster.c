@@ -10,6 +10,9 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "members/identity.h"
+#define MESSAGES_ROSTER
+#include "base/field_tables.h"
+#undef MESSAGES_ROSTER
 
 enum { MAX_FILE = 1 << 20 };
 
@@ -85,45 +88,6 @@ struct roster_removed roster_word(const struct roster *r, const uint8_t public_k
     return word;
 }
 
-/* ---- JSON ---- */
-
-void roster_words_encode(const struct roster_removed *words, size_t n, yyjson_mut_doc *doc, yyjson_mut_val *root, const char *key) {
-    yyjson_mut_val *list = yyjson_mut_obj_add_arr(doc, root, key);
-    for (size_t i = 0; i < n; i++) {
-        char hex[2 * IO_SIGN_PUBLIC_SIZE + 1];
-        yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, list);
-        str_hex(words[i].public_key, IO_SIGN_PUBLIC_SIZE, hex);
-        yyjson_mut_obj_add_strcpy(doc, o, "key", hex);
-        yyjson_mut_obj_add_strcpy(doc, o, "name", words[i].name);
-        yyjson_mut_obj_add_int(doc, o, "time", words[i].time);
-        yyjson_mut_obj_add_bool(doc, o, "out", words[i].out);
-    }
-}
-
-static err_code word_decode(yyjson_val *o, struct roster_removed *w, struct err *e) {
-    const char *key = NULL;
-    err_code code = json_need_str(o, "key", &key, e);
-    if (code == ERR_OK && !str_unhex(key, w->public_key, sizeof(w->public_key)))
-        code = err_set(e, ERR_INVALID, "field \"key\": expected 64 hexadecimal digits");
-    if (code == ERR_OK) code = json_get_line(o, "name", w->name, sizeof(w->name), e);
-    if (code == ERR_OK) code = json_need_i64(o, "time", 0, INT64_C(1) << 50, &w->time, e);
-    if (code == ERR_OK) code = json_get_bool(o, "out", &w->out, e);
-    return code;
-}
-
-err_code roster_words_decode(yyjson_val *root, const char *key, struct roster_removed *ret, size_t *ret_n, struct err *e) {
-    yyjson_val *list = yyjson_obj_get(root, key), *v;
-    yyjson_arr_iter it;
-    *ret_n = 0;
-    if (!list) return ERR_OK;
-    if (!yyjson_is_arr(list)) return err_set(e, ERR_INVALID, "field \"%s\": expected an array", key);
-    if (yyjson_arr_size(list) > ROSTER_MAX_REMOVED)
-        return err_set(e, ERR_LIMIT, "field \"%s\": more than %d entries", key, ROSTER_MAX_REMOVED);
-    err_code code = ERR_OK;
-    for (yyjson_arr_iter_init(list, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));) code = word_decode(v, &ret[(*ret_n)++], e);
-    return code;
-}
-
 /* ---- the file ---- */
 
 static err_code peer_decode(yyjson_val *o, struct roster_peer *p, struct err *e) {
@@ -142,13 +106,26 @@ static err_code peer_decode(yyjson_val *o, struct roster_peer *p, struct err *e)
     return code;
 }
 
+static err_code words_decode(yyjson_val *root, struct roster *ret, struct err *e) {
+    yyjson_val *list = yyjson_obj_get(root, "removed"), *v;
+    yyjson_arr_iter it;
+    err_code code = ERR_OK;
+    if (!list) return ERR_OK;
+    if (!yyjson_is_arr(list)) return err_set(e, ERR_INVALID, "field \"removed\": expected an array");
+    if (yyjson_arr_size(list) > ROSTER_MAX_REMOVED)
+        return err_set(e, ERR_LIMIT, "field \"removed\": more than %d entries", ROSTER_MAX_REMOVED);
+    for (yyjson_arr_iter_init(list, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));)
+        code = field_read(roster_removed_fields(), v, &ret->removed[ret->n_removed++], e);
+    return code;
+}
+
 static err_code roster_parse(const char *text, size_t len, struct roster *ret, struct err *e) {
     yyjson_doc *doc;
     err_code code = json_parse(text, len, &doc, e);
     if (code != ERR_OK) return code;
     yyjson_val *root = yyjson_doc_get_root(doc), *peers = yyjson_obj_get(root, "peers"), *v;
     yyjson_arr_iter it;
-    code = roster_words_decode(root, "removed", ret->removed, &ret->n_removed, e);
+    code = words_decode(root, ret, e);
     if (code == ERR_OK && yyjson_arr_size(peers) > ROSTER_MAX_PEERS) code = err_set(e, ERR_LIMIT, "more than %d peers", ROSTER_MAX_PEERS);
     if (yyjson_is_arr(peers))
         for (yyjson_arr_iter_init(peers, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));)
@@ -194,7 +171,8 @@ err_code roster_save(const char *path, const struct roster *r, struct err *e) {
         yyjson_mut_obj_add_uint(doc, o, "port", p->port);
         yyjson_mut_obj_add_int(doc, o, "seen", p->seen);
     }
-    roster_words_encode(r->removed, r->n_removed, doc, root, "removed");
+    yyjson_mut_val *removed = yyjson_mut_obj_add_arr(doc, root, "removed");
+    for (size_t i = 0; i < r->n_removed; i++) yyjson_mut_arr_append(removed, field_write(roster_removed_fields(), &r->removed[i], doc));
     struct buf b;
     buf_init(&b, MAX_FILE);
     json_write(&b, doc);

@@ -18,13 +18,10 @@ struct roster_peer {
     uint16_t port;
     int64_t seen;        /* seconds since 1970 */
 };
-/* A word about a node: out, or in again. */
-struct roster_removed {
-    uint8_t public_key[IO_SIGN_PUBLIC_SIZE];
-    char name[64];       /* what it was called, for people */
-    int64_t time;        /* seconds since 1970 when it was said; of two words the later one holds */
-    bool out;
-};
+/* A word about a node, out or in again: struct roster_removed. */
+#define MESSAGES_ROSTER
+#include "base/field_structs.h"
+#undef MESSAGES_ROSTER
 struct roster {
     struct roster_peer peers[ROSTER_MAX_PEERS];
     size_t n_peers;
@@ -50,9 +47,5 @@ bool roster_hear(struct roster *r, const struct roster_removed *word);
 struct roster_removed roster_word(const struct roster *r, const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], const char *name, bool out,
                                   int64_t now);
 bool roster_is_out(const struct roster *r, const uint8_t public_key[IO_SIGN_PUBLIC_SIZE]);
-
-/* The words as a JSON array in a node's record. Decoding refuses what is malformed or too long. */
-void roster_words_encode(const struct roster_removed *words, size_t n, yyjson_mut_doc *doc, yyjson_mut_val *root, const char *key);
-err_code roster_words_decode(yyjson_val *root, const char *key, struct roster_removed *ret, size_t *ret_n, struct err *e);
 
 #endif

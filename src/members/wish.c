@@ -124,3 +124,13 @@ void wish_write(const struct load_wish *w, yyjson_mut_doc *doc, yyjson_mut_val *
         else yyjson_mut_obj_add_strcpy(doc, obj, r->name, field_in(w, id));
     }
 }
+
+static void custom_init(void *value) { *(struct load_wish *)value = (struct load_wish){0}; }
+static yyjson_mut_val *custom_write(const void *value, yyjson_mut_doc *doc) {
+    yyjson_mut_val *obj = yyjson_mut_obj(doc);
+    wish_write(value, doc, obj);
+    return obj;
+}
+static err_code custom_read(void *value, yyjson_val *v, struct err *e) { return wish_read(v, value, e); }
+
+const struct field_custom load_wish_custom = {custom_init, custom_init, custom_write, custom_read};

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/field.h"
 #include "base/json.h"
 
 enum { WISH_MAX_TEXT = 512, WISH_MAX_WORD = 8 };
@@ -44,5 +45,7 @@ bool wish_same(const struct load_wish *a, const struct load_wish *b);
 err_code wish_read(yyjson_val *obj, struct load_wish *ret, struct err *e);
 /* Writes the fields that are said. The texts are copied. */
 void wish_write(const struct load_wish *w, yyjson_mut_doc *doc, yyjson_mut_val *obj);
+/* The same for tables of fields (base/field.h). */
+extern const struct field_custom load_wish_custom;
 
 #endif

@@ -8,6 +8,9 @@
 #include <strings.h>
 
 #include "model/types.h"
+#define MESSAGES_CARD
+#include "base/field_tables.h"
+#undef MESSAGES_CARD
 
 enum { SUFFIX = 5 /* ".gguf" */, PART = 15 /* "-00001-of-00003" */ };
 

@@ -6,15 +6,9 @@
 
 #include "model/gguf.h"
 
-struct model_card {
-    char name[128];      /* what clients ask for: the file's, without ".gguf" and the number of a part */
-    char id[80];         /* model_gguf_id */
-    char arch[64];
-    char quant[24];      /* "Q4_K_M"; "" when it is not known */
-    uint64_t bytes;      /* of all parts */
-    uint64_t params;
-    uint32_t n_layer, n_ctx; /* n_ctx: positions it was trained with; 0: not said */
-};
+#define MESSAGES_CARD
+#include "base/field_structs.h"
+#undef MESSAGES_CARD
 
 void model_card_make(const struct model_gguf *g, struct model_card *ret);
 /* "models/caravan-demo.gguf" is called "caravan-demo", "big-00001-of-00003.gguf" "big". */

@@ -8,6 +8,9 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "model/types.h"
+#define MESSAGES_FACTS
+#include "base/field_tables.h"
+#undef MESSAGES_FACTS
 
 /* general.file_type, as llama.h's enum llama_ftype numbers it. */
 static const struct {

@@ -15,15 +15,9 @@ enum model_pooling {
     MODEL_POOLING_COUNT
 };
 
-struct model_facts {
-    char family[MODEL_MAX_ARCH]; /* general.architecture */
-    char quantization[24];       /* "Q4_K_M" */
-    char digest[65];             /* of the header (model_gguf_id) */
-    char fim_pre[32], fim_suf[32], fim_mid[32]; /* texts of the infill tokens; all "" when it has none */
-    uint64_t n_params, bytes;
-    uint32_t n_embd, n_layer, n_ctx_train;
-    uint32_t pooling;            /* enum model_pooling; not NONE: it is made for embeddings (RANK: for ranking) */
-};
+#define MESSAGES_FACTS
+#include "base/field_structs.h"
+#undef MESSAGES_FACTS
 void model_facts_make(const struct model_gguf *g, const struct model_layout *l, struct model_facts *ret);
 
 /* The text of a token of the header's vocabulary; "" when there is none, or no room. */

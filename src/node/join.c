@@ -207,12 +207,14 @@ err_code join_admit(struct join *j, const struct control_peer *peer, struct err 
 bool join_may_speak(const struct join *j, const uint8_t *public_key) { return !roster_is_out(&j->roster, public_key); }
 
 static void send_key(struct join *j, uint64_t to) {
-    char hex[KEY_TEXT_SIZE], text[KEY_TEXT_SIZE + 96];
-    key_to_text(j->keys.key, hex);
     int64_t grace = j->keys.old_until ? j->keys.old_until - clock_wall_s() : 0;
-    int n = snprintf(text, sizeof(text), "{\"key\":\"%s\",\"made\":%lld,\"grace\":%lld}", hex, (long long)j->keys.made,
-                     (long long)(grace > 0 ? grace : 0));
-    control_send(j->n->control, to, FRAME_KEY, 0, text, (size_t)n);
+    struct key_word w = {.made = j->keys.made, .grace = grace > 0 ? grace : 0};
+    struct buf b;
+    memcpy(w.key, j->keys.key, sizeof(w.key));
+    buf_init(&b, frame_max_payload(FRAME_KEY));
+    key_word_encode(&w, &b);
+    control_send(j->n->control, to, FRAME_KEY, 0, b.data, b.len);
+    buf_done(&b);
 }
 
 void join_up(struct join *j, const struct control_peer *peer) {
@@ -299,30 +301,15 @@ err_code join_rotate(struct node *n, int64_t grace_s, size_t *ret_told, struct e
     return keys_changed(n->join, e);
 }
 
-static err_code key_parse(const uint8_t *payload, size_t len, uint8_t key[IO_TLS_KEY_SIZE], int64_t *made, int64_t *grace, struct err *e) {
-    yyjson_doc *doc;
-    err_code code = json_parse((const char *)payload, len, &doc, e);
-    if (code != ERR_OK) return code;
-    yyjson_val *root = yyjson_doc_get_root(doc);
-    const char *hex = NULL;
-    code = json_need_str(root, "key", &hex, e);
-    if (code == ERR_OK) code = key_from_text(hex, key, e);
-    if (code == ERR_OK) code = json_need_i64(root, "made", 0, INT64_C(1) << 50, made, e);
-    if (code == ERR_OK) code = json_need_i64(root, "grace", 0, KEY_MAX_GRACE_S, grace, e);
-    yyjson_doc_free(doc);
-    return code;
-}
-
 err_code join_on_key(struct join *j, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
-    uint8_t key[IO_TLS_KEY_SIZE];
-    int64_t made = 0, grace = 0;
-    err_code code = key_parse(payload, len, key, &made, &grace, e);
+    struct key_word w;
+    err_code code = key_word_decode(payload, len, &w, e);
     if (code != ERR_OK) return code;
-    int news = key_ring_hear(&j->keys, key, made, clock_wall_s(), grace);
+    int news = key_ring_hear(&j->keys, w.key, w.made, clock_wall_s(), w.grace);
     if (news < 0) send_key(j, from); /* it is the other one that is behind */
     if (news <= 0) return ERR_OK;
     struct err unsaved = {0};
-    log_info("node", "the cluster key was changed by another node; the old one is good for %lld s more", (long long)grace);
+    log_info("node", "the cluster key was changed by another node; the old one is good for %lld s more", (long long)w.grace);
     if (keys_changed(j, &unsaved) != ERR_OK) log_error("node", "%s", unsaved.text);
     return ERR_OK;
 }

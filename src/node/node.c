@@ -175,18 +175,11 @@ static err_code node_on_load(struct node *n, uint64_t from, const uint8_t *paylo
 }
 
 static err_code node_on_unload(struct node *n, uint64_t from, const struct frame_header *h, const uint8_t *payload, struct err *e) {
-    yyjson_doc *doc;
-    err_code code = json_parse((const char *)payload, h->payload_len, &doc, e);
+    struct stage_unload u;
+    err_code code = stage_unload_decode(payload, h->payload_len, &u, e);
     if (code != ERR_OK) return code;
-    const char *instance = NULL;
-    bool if_idle = false, for_good = false;
-    code = json_need_str(yyjson_doc_get_root(doc), "instance", &instance, e);
-    if (code == ERR_OK) code = json_get_bool(yyjson_doc_get_root(doc), "if_idle", &if_idle, e);
-    if (code == ERR_OK) code = json_get_bool(yyjson_doc_get_root(doc), "for_good", &for_good, e);
-    enum coordinator_unload how = if_idle ? COORDINATOR_IF_IDLE : for_good ? COORDINATOR_FOR_GOOD : COORDINATOR_LOST;
-    if (code == ERR_OK) hold_unload(n, from, instance, h->epoch, how);
-    yyjson_doc_free(doc);
-    return code;
+    hold_unload(n, from, u.instance, h->epoch, (enum coordinator_unload)u.how);
+    return ERR_OK;
 }
 
 static err_code node_on_report(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {

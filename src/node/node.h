@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "engine/params.h"
 #include "io/sock.h"
+#include "wire/stage_msg.h"
 
 struct gateway_key;
 
@@ -31,11 +32,7 @@ struct node_config {
     struct engine_load load;   /* how stages load their slices (n_ctx, n_seq, threads, ...) */
     uint8_t dtype;             /* hidden states on the wire: enum frame_dtype */
     bool dtype_auto;           /* the plan chooses it, unless answers are to be exact */
-    uint32_t spin_us;
-    uint32_t latency_ms;       /* a prompt may make those who decode wait so long for a token */
-    bool prefix_cache;         /* what finished requests leave behind is kept for those that begin the same way */
-    uint32_t n_draft;          /* tokens guessed ahead at most; 0: no speculation */
-    bool draft_always;         /* that many, whether they pay or not */
+    struct stage_options options; /* as they go to the stages */
     const char *draft;         /* a small model that guesses; "": none */
     const char *key_file;
     const char *state;         /* file of the stored responses; NULL: none outlives the process */

@@ -125,11 +125,8 @@ static void ring_order(const struct private_ring *r, const struct private_ring_c
     snprintf(o->next_host, sizeof(o->next_host), "127.0.0.1");
     o->next_port = r->dial_port;
     o->dtype = c->dtype;
-    o->spin_us = c->spin_us;
-    o->prefix_cache = c->prefix_cache;
-    o->n_draft = c->n_draft;
-    o->draft_always = c->draft_always;
-    o->load.n_rewind = c->n_draft;
+    o->options = c->options;
+    o->load.n_rewind = o->options.n_draft;
     snprintf(o->draft, sizeof(o->draft), "%s", stage == 0 && c->draft ? c->draft : "");
 }
 

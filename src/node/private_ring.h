@@ -16,10 +16,7 @@ struct private_ring_config {
     uint32_t n_stage;
     struct engine_load load;
     uint8_t dtype;            /* hidden states on the wire: enum frame_dtype */
-    uint32_t spin_us;
-    bool prefix_cache;
-    uint32_t n_draft;         /* tokens guessed ahead at most; 0: no speculation */
-    bool draft_always;        /* that many, whether they pay or not */
+    struct stage_options options;
     const char *draft;        /* a small model that guesses; NULL: none */
     bool forced;              /* cut even where tables/quirks.def says not to */
     uint16_t (*via)(void *user, uint16_t port); /* NULL, or: the port that stages dial instead of the ring's own, behind which it lies */

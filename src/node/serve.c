@@ -3,6 +3,7 @@
  * carries its actions out over the control links, or here. */
 #include "node/serve.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,10 +88,10 @@ void serve_own_wish(const struct node *n, struct load_wish *ret) {
     wish_set_text(ret, WISH_POOLING, c->load.pooling);
     wish_set(ret, WISH_EXACT, c->load.exact);
     wish_set_text(ret, WISH_WIRE_TYPE, c->dtype_auto ? "auto" : frame_dtype_name(c->dtype));
-    wish_set(ret, WISH_LATENCY_BUDGET, c->latency_ms);
-    wish_set(ret, WISH_PREFIX_CACHE, c->prefix_cache);
-    wish_set(ret, WISH_SPECULATE, c->n_draft);
-    wish_set(ret, WISH_SPECULATE_ALWAYS, c->draft_always);
+    wish_set(ret, WISH_LATENCY_BUDGET, c->options.latency_ms);
+    wish_set(ret, WISH_PREFIX_CACHE, c->options.prefix_cache);
+    wish_set(ret, WISH_SPECULATE, c->options.n_draft);
+    wish_set(ret, WISH_SPECULATE_ALWAYS, c->options.draft_always);
 }
 
 /* How stages load it, but for what each node chooses by itself (hold_own_hardware). */
@@ -231,11 +232,11 @@ static void serve_order(struct node *n, const struct coordinator_action *a, cons
     o->need = p->stages[a->stage].bytes;
     serve_load_options(n, w, &o->load);
     o->dtype = learned_wire(n, a->instance);
-    o->spin_us = n->config->spin_us;
-    o->latency_ms = w->latency_budget;
-    o->prefix_cache = w->prefix_cache;
-    o->n_draft = w->speculate;
-    o->draft_always = w->speculate_always;
+    o->options = n->config->options;
+    o->options.latency_ms = w->latency_budget;
+    o->options.prefix_cache = w->prefix_cache;
+    o->options.n_draft = w->speculate;
+    o->options.draft_always = w->speculate_always;
     o->source_node = n->id;
     o->next_node = instance_node(in, (a->stage + 1) % p->n_stage)->id;
     o->prev_node = instance_node(in, (a->stage + p->n_stage - 1) % p->n_stage)->id;
@@ -271,16 +272,22 @@ static void serve_load(struct node *n, const struct coordinator_action *a) {
     buf_done(&b);
 }
 
+static_assert((int)STAGE_UNLOAD_LOST == COORDINATOR_LOST && (int)STAGE_UNLOAD_IF_IDLE == COORDINATOR_IF_IDLE &&
+                  (int)STAGE_UNLOAD_FOR_GOOD == COORDINATOR_FOR_GOOD,
+              "what the coordinator decides is what UNLOAD says");
+
 static void serve_unload(struct node *n, const struct coordinator_action *a) {
-    static const char *const fields[] = {
-        [COORDINATOR_LOST] = "", [COORDINATOR_IF_IDLE] = ",\"if_idle\":true", [COORDINATOR_FOR_GOOD] = ",\"for_good\":true"};
     if (a->node == n->id) {
         hold_unload(n, n->id, a->instance, a->epoch, a->how);
         return;
     }
-    char text[128];
-    int len = snprintf(text, sizeof(text), "{\"instance\":\"%s\"%s}", a->instance, fields[a->how]);
-    control_send(n->control, a->node, FRAME_UNLOAD, a->epoch, text, (size_t)len);
+    struct stage_unload u = {.how = (enum stage_unload_how)a->how};
+    struct buf b;
+    snprintf(u.instance, sizeof(u.instance), "%s", a->instance);
+    buf_init(&b, frame_max_payload(FRAME_UNLOAD));
+    stage_unload_encode(&u, &b);
+    control_send(n->control, a->node, FRAME_UNLOAD, a->epoch, b.data, b.len);
+    buf_done(&b);
 }
 
 static void serve_carry_out(struct node *n, const struct coordinator_action *a) {

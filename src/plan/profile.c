@@ -186,6 +186,16 @@ err_code profile_get(yyjson_val *obj, struct profile *ret, struct err *e) {
     return code;
 }
 
+static void custom_init(void *value) { *(struct profile *)value = (struct profile){0}; }
+static yyjson_mut_val *custom_write(const void *value, yyjson_mut_doc *doc) {
+    yyjson_mut_val *obj = yyjson_mut_obj(doc);
+    profile_put(value, doc, obj);
+    return obj;
+}
+static err_code custom_read(void *value, yyjson_val *v, struct err *e) { return profile_get(v, value, e); }
+
+const struct field_custom profile_custom = {custom_init, custom_init, custom_write, custom_read};
+
 err_code profile_load(const char *path, struct profile *ret, struct err *e) {
     yyjson_doc *doc = NULL;
     struct buf b;

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/field.h"
 #include "base/json.h"
 #include "plan/topology.h"
 
@@ -48,6 +49,8 @@ bool profile_again(const struct profile *p, uint32_t tries, clock_us ago, double
 void profile_put(const struct profile *p, yyjson_mut_doc *doc, yyjson_mut_val *obj);
 /* The other way; fields that are missing stay 0. ERR_INVALID, ERR_LIMIT. */
 err_code profile_get(yyjson_val *obj, struct profile *ret, struct err *e);
+/* The same for tables of fields (base/field.h). */
+extern const struct field_custom profile_custom;
 /* The whole file. ERR_NOT_FOUND, ERR_FORMAT. */
 err_code profile_load(const char *path, struct profile *ret, struct err *e);
 err_code profile_save(const char *path, const struct profile *p, struct err *e);

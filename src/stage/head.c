@@ -43,12 +43,12 @@ static err_code open_draft(struct stage_loop *l, stage_open_fn open, void *user,
 /* Speculation needs positions that can be taken back. */
 static err_code prepare_guesses(struct stage_loop *l, stage_open_fn open, void *user, struct sched_config *c, struct err *e) {
     const struct engine_info *info = &l->engine.info;
-    c->n_draft = l->order.n_draft < info->n_rewind ? l->order.n_draft : info->n_rewind;
-    c->draft_always = l->order.draft_always != 0;
+    c->n_draft = l->order.options.n_draft < info->n_rewind ? l->order.options.n_draft : info->n_rewind;
+    c->draft_always = l->order.options.draft_always;
     c->draft_alone = info->rewind_alone;
-    if (c->n_draft < l->order.n_draft) {
+    if (c->n_draft < l->order.options.n_draft) {
         log_info("stage", "speculation: %u tokens ahead, not %u: this model keeps a state instead of the past%s", c->n_draft,
-                 l->order.n_draft, c->draft_always ? "" : "; --speculate N keeps copies of it, where libllama can");
+                 l->order.options.n_draft, c->draft_always ? "" : "; --speculate N keeps copies of it, where libllama can");
     }
     if (l->order.draft[0] == '\0' || c->n_draft == 0) return ERR_OK;
     err_code code = open_draft(l, open, user, e);
@@ -70,13 +70,13 @@ err_code stage_head_create(struct stage_loop *l, stage_open_fn open, void *user,
                                   .n_credit = l->order.n_credit,
                                   .exact = l->order.load.exact,
                                   .can_remove = info->can_remove,
-                                  .prefix_cache = l->order.prefix_cache != 0,
-                                  .latency_us = l->order.latency_ms * 1000};
+                                  .prefix_cache = l->order.options.prefix_cache,
+                                  .latency_us = l->order.options.latency_ms * 1000};
     if (info->pooling != ENGINE_POOL_NONE) { /* the rows of a text are pooled as they come: nothing of another one can stand for them */
         config.embeds = true;
         config.at_once = info->at_once;
         config.prefix_cache = false;
-        l->order.n_draft = 0;
+        l->order.options.n_draft = 0;
     }
     err_code code = prepare_guesses(l, open, user, &config, e);
     if (code == ERR_OK) l->sched = sched_create(&config);

@@ -361,7 +361,7 @@ static err_code live(struct stage_loop *l, stage_open_fn open, void *user, struc
     stage_watch_links(l->watch, l->in, l->out);
     stage_loop_computes(l);
     if ((code = set_phase(l, STAGE_READY, e)) != ERR_OK) return code;
-    stage_spin_init(&l->spin, l->order.spin_us, l->order.load.n_threads, machine_cores());
+    stage_spin_init(&l->spin, l->order.options.spin_us, l->order.load.n_threads, machine_cores());
     return work(l, e);
 }
 

@@ -32,8 +32,7 @@ static err_code cache_read_shape(struct weights_cache *c, struct err *e) {
     char *path = mem_printf("%s/parts.json", c->path), text[65536];
     FILE *in = fopen(path, "re");
     size_t n = in ? fread(text, 1, sizeof(text), in) : 0;
-    err_code code =
-        in ? weights_shape_decode((const uint8_t *)text, n, &c->shape, NULL, e) : err_set(e, ERR_NOT_FOUND, "nothing of it is here");
+    err_code code = in ? weights_shape_decode((const uint8_t *)text, n, &c->shape, e) : err_set(e, ERR_NOT_FOUND, "nothing of it is here");
     if (in) fclose(in);
     free(path);
     return code;
@@ -134,7 +133,7 @@ err_code weights_cache_complete(struct weights_cache *c, struct err *e) {
     char *path = mem_printf("%s/parts.json", c->path);
     struct buf b;
     buf_init(&b, 1 << 16);
-    weights_shape_encode(&c->shape, NULL, &b);
+    weights_shape_encode(&c->shape, &b);
     err_code code = file_write(path, b.data, b.len, e);
     buf_done(&b);
     free(path);

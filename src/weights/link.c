@@ -109,7 +109,7 @@ static err_code greet(const struct weights_shared *s, struct io_tls_stream *stre
     err_code code = send_hello(s, stream, id, binding, e);
     if (code == ERR_OK) code = weights_receive(stream, &h, &in, e);
     if (code == ERR_OK && h.type != FRAME_WELCOME) code = err_set(e, ERR_PROTOCOL, "expected WELCOME, got %s", frame_type_name(h.type));
-    if (code == ERR_OK) code = weights_shape_decode(in.data, in.len, ret, &proof, e);
+    if (code == ERR_OK) code = weights_welcome_decode(in.data, in.len, ret, &proof, e);
     if (code == ERR_OK) code = wire_proof_check(&proof, node, "", 0, false, binding, e);
     buf_done(&in);
     return code;

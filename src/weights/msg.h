@@ -19,27 +19,19 @@ enum {
 #define WEIGHTS_MAX_HEADER (1ull << 30)
 #define WEIGHTS_MAX_FILE   (1ull << 44) /* its HAVE still fits a frame */
 
-/* HELLO: which model, and who wants it. */
-struct weights_hello {
-    char model[65];
-    char instance[WIRE_PASS_INSTANCE]; /* that it is for, which the proof belongs to */
-    uint64_t epoch;
-    struct wire_proof proof;
-};
+/* The structs weights_hello, weights_welcome with weights_shape, and weights_sources. */
+#define MESSAGES_WEIGHTS
+#include "base/field_structs.h"
+#undef MESSAGES_WEIGHTS
+
+uint64_t weights_n_chunks(uint64_t size);
 void weights_hello_encode(const struct weights_hello *h, struct buf *out);
 err_code weights_hello_decode(const uint8_t *data, size_t len, struct weights_hello *ret, struct err *e);
-
-/* WELCOME: the model's files, and the server's proof (NULL: as the cache keeps it, without one). */
-struct weights_shape {
-    uint32_t n_parts;
-    struct weights_part_shape {
-        uint64_t size, header; /* bytes of the file, and of what stands before its tensor data */
-    } parts[MODEL_MAX_PARTS];
-    bool whole; /* this node has all of them: it can say what their chunks' hashes are */
-};
-uint64_t weights_n_chunks(uint64_t size);
-void weights_shape_encode(const struct weights_shape *s, const struct wire_proof *proof, struct buf *out);
-err_code weights_shape_decode(const uint8_t *data, size_t len, struct weights_shape *ret, struct wire_proof *ret_proof, struct err *e);
+void weights_welcome_encode(const struct weights_shape *s, const struct wire_proof *proof, struct buf *out);
+err_code weights_welcome_decode(const uint8_t *data, size_t len, struct weights_shape *ret, struct wire_proof *ret_proof, struct err *e);
+/* The shape alone, as the cache keeps it. */
+void weights_shape_encode(const struct weights_shape *s, struct buf *out);
+err_code weights_shape_decode(const uint8_t *data, size_t len, struct weights_shape *ret, struct err *e);
 
 /* HAVE: n values of enum exchange_bits, two bits each. */
 void weights_have_encode(const uint8_t *bits, uint64_t n, struct buf *out);
@@ -54,12 +46,6 @@ void weights_run_encode(const struct weights_run *r, struct buf *out);
 err_code weights_run_decode(const uint8_t *data, size_t len, uint64_t n_chunks, struct weights_run *ret, struct err *e);
 
 /* SOURCES: who has the model, or parts of it. */
-struct weights_source {
-    uint64_t node;
-    char host[64];
-    uint16_t port;
-    bool whole;
-};
 void weights_sources_encode(const struct weights_source *list, size_t n, struct buf *out);
 err_code weights_sources_decode(const uint8_t *data, size_t len, struct weights_source ret[WEIGHTS_MAX_SOURCES], size_t *ret_n,
                                 struct err *e);

@@ -254,7 +254,7 @@ static err_code serving_hello(struct serving *v, struct err *e) {
     if (code == ERR_OK) code = serving_find(v, hello.model, e);
     if (code != ERR_OK) return code;
     wire_pass_prove(&v->server->pass, false, binding, &proof);
-    weights_shape_encode(v->shape, &proof, &v->out);
+    weights_welcome_encode(v->shape, &proof, &v->out);
     return weights_send(v->stream, FRAME_WELCOME, 0, v->out.data, v->out.len, e);
 }
 

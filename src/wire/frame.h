@@ -25,8 +25,11 @@
 #include "base/err.h"
 
 #define FRAME_MAGIC       0x4E565243u /* "CRVN" read as a little-endian u32 */
-#define FRAME_VERSION     1
+#define FRAME_VERSION     1           /* of the header alone: the same for ever, so that any two builds can refuse each other */
 #define FRAME_HEADER_SIZE 48
+
+/* The version of the protocol, on every kind of link: it stands in HELLO and WELCOME, and both ends must have the same one. */
+enum { WIRE_VERSION = 2 };
 
 enum frame_type {
 #define FRAME(name, number, links, max, what) FRAME_##name = number,

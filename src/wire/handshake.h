@@ -1,13 +1,24 @@
 /* SPDX-License-Identifier: MIT
- * What the two ends of a ring link say to each other before the first frame of work: HELLO, then WELCOME or REFUSE, as JSON, and the
- * comparison that decides. Sans-I/O, any thread. docs/PROTOCOL.md shows the sequence. */
+ * What the two ends of a link say to each other before the first frame of work: HELLO, then WELCOME or REFUSE, as JSON
+ * (tables/messages.def); those of ring links and of control links, the comparison that decides, and what is the same on all links.
+ * Sans-I/O, any thread. docs/PROTOCOL.md shows the sequence. */
 #ifndef CARAVAN_WIRE_HANDSHAKE_H
 #define CARAVAN_WIRE_HANDSHAKE_H
 
 #include "base/buf.h"
 #include "wire/link.h"
 
-enum { WIRE_PROTOCOL_VERSION = 1 };
+enum { WIRE_MAX_PAD = 48 << 10 };
+#define WIRE_MAX_TIME (INT64_C(1) << 40) /* seconds since 1970 that a clock may show */
+
+/* struct wire_welcome, of a ring link, and struct wire_node, the HELLO and WELCOME of a control link. */
+#define MESSAGES_HANDSHAKE
+#include "base/field_structs.h"
+#undef MESSAGES_HANDSHAKE
+
+/* Reads any HELLO or WELCOME, whose table begins with "version". ERR_PROTOCOL: another protocol version, or a field that is missing or
+ * wrong, by name; what: "HELLO", for the text. *ret is untouched then; else its owner frees it with field_done. */
+err_code wire_greeting_decode(const struct field_set *set, const char *what, const uint8_t *data, size_t len, void *ret, struct err *e);
 
 /* HELLO: who the client is, with its proof (wire/pass.h; checked by the caller, who has the connection), and which link it wants. */
 void wire_hello_encode(const struct wire_identity *id, const struct wire_proof *proof, struct buf *out);

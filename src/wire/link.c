@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "io/sock.h"
 #include "wire/handshake.h"
+#include "wire/peer_clock.h"
 #include "wire/reader.h"
 #include "wire/transport.h"
 #include "wire/writer.h"
@@ -27,23 +28,13 @@ enum {
     JOIN_MOST = 64 * 1024,          /* bytes that are put together before they are sent */
     REFUSE_LINGER_MS = 500,         /* for a REFUSE to get across before the socket goes */
 };
-static const clock_us CLOCK_STALE_US = 30 * 1000000; /* after so long, any new sample is better than the old one: clocks drift */
-
-/* The other side's clock as far as PINGs have told. */
-struct peer_clock {
-    int64_t offset_us;       /* theirs minus ours */
-    clock_us rtt_us;         /* of the sample that gave it */
-    clock_us measured_at;    /* 0: never */
-    clock_us ping_sent;      /* the PING that waits for its PONG, 0: none */
-    unsigned pongs, pings;   /* PONGs received, PINGs answered */
-};
-
 struct wire_link {
     struct wire_transport wire;
     struct wire_reader reader;
     struct wire_writer writer;
     struct buf joined;       /* whole frames that go with the next one */
     struct peer_clock clock;
+    unsigned pings;          /* answered */
     enum frame_link kind;
     uint64_t received;       /* bytes */
     uint64_t epoch;          /* of every frame on a ring link */
@@ -162,13 +153,18 @@ void wire_link_beat(struct wire_link *l) {
     if (wire_writer_idle(&l->writer)) wire_link_send_apart(l, &h, NULL, 0, NULL);
 }
 
-/* ---- clocks: RFC 5905 section 8 ---- */
+/* ---- clocks ---- */
 
-err_code wire_link_ping(struct wire_link *l, struct err *e) {
+static err_code ask_clock(struct wire_link *l, struct err *e) {
     struct frame_header h = {.type = FRAME_PING};
     err_code code = send_frame(l, &h, NULL, 0, -1, e);
-    if (code == ERR_OK) l->clock.ping_sent = h.sent_us;
+    if (code == ERR_OK) peer_clock_asked(&l->clock, h.sent_us);
     return code;
+}
+
+/* The other end lives, and is asked for its clock again. */
+static err_code take_beat(struct wire_link *l, struct err *e) {
+    return l->kind == FRAME_LINK_RING && peer_clock_is_due(&l->clock, clock_now()) ? ask_clock(l, e) : ERR_OK;
 }
 
 /* PONG: u64 the PING's sent_us, u64 our clock when it arrived; the header's sent_us is our clock when we answered. */
@@ -178,33 +174,18 @@ static err_code answer_ping(struct wire_link *l, struct err *e) {
     bytes_put_u64(body + 8, clock_now());
     struct frame_header h = {.type = FRAME_PONG};
     struct wire_part part = {body, sizeof(body)};
-    l->clock.pings++;
+    l->pings++;
     return send_frame(l, &h, &part, 1, -1, e);
 }
 
 static err_code take_pong(struct wire_link *l, struct err *e) {
     const struct frame_header *h = &l->reader.header;
     if (h->payload_len != PONG_SIZE) return err_set(e, ERR_PROTOCOL, "PONG frame of %u bytes: it has %d", h->payload_len, PONG_SIZE);
-    struct peer_clock *c = &l->clock;
-    clock_us now = clock_now(), t1 = bytes_get_u64(l->reader.payload), t2 = bytes_get_u64(l->reader.payload + 8), t3 = h->sent_us;
-    if (c->ping_sent == 0 || t1 != c->ping_sent) return ERR_OK; /* an answer to nothing that we asked */
-    c->ping_sent = 0;
-    c->pongs++;
-    int64_t held = (int64_t)(t3 - t2), trip = (int64_t)(now - t1) - held;
-    if (held < 0 || trip < 0) return ERR_OK;
-    bool stale = c->measured_at == 0 || now - c->measured_at > CLOCK_STALE_US;
-    /* a slow trip says less about the clock than the one we have */
-    if (!stale && (clock_us)trip > c->rtt_us + c->rtt_us / 4) return ERR_OK;
-    c->rtt_us = (clock_us)trip;
-    c->offset_us = ((int64_t)(t2 - t1) + (int64_t)(t3 - now)) / 2;
-    c->measured_at = now;
+    peer_clock_answered(&l->clock, bytes_get_u64(l->reader.payload), bytes_get_u64(l->reader.payload + 8), h->sent_us, clock_now());
     return ERR_OK;
 }
 
-uint32_t wire_link_hop_us(const struct wire_link *l, uint64_t sent_us, clock_us now) {
-    int64_t hop = (int64_t)(now - sent_us) + l->clock.offset_us;
-    return hop < 0 ? 0 : hop > UINT32_MAX ? UINT32_MAX : (uint32_t)hop;
-}
+uint32_t wire_link_hop_us(const struct wire_link *l, uint64_t sent_us, clock_us now) { return peer_clock_hop_us(&l->clock, sent_us, now); }
 
 clock_us wire_link_rtt_us(const struct wire_link *l) { return l->clock.rtt_us; }
 
@@ -240,7 +221,7 @@ static err_code handle_own(struct wire_link *l, bool *ret_mine, struct err *e) {
     switch (h->type) {
     case FRAME_PING: return answer_ping(l, e);
     case FRAME_PONG: return take_pong(l, e);
-    case FRAME_BEAT: return ERR_OK;
+    case FRAME_BEAT: return take_beat(l, e);
     case FRAME_REFUSE: return wire_refuse_decode(l->reader.payload, h->payload_len, e);
     default: *ret_mine = false; return ERR_OK;
     }
@@ -317,10 +298,10 @@ static err_code read_until(struct wire_link *l, clock_us deadline, struct err *e
 /* Both sides measure at once: each sends a PING after the other's PONG, and stays until it has both asked and answered enough. */
 static err_code measure_clock(struct wire_link *l, clock_us deadline, struct err *e) {
     struct peer_clock *c = &l->clock;
-    while (c->pongs < CLOCK_SAMPLES || c->pings < CLOCK_SAMPLES) {
-        err_code code = c->pongs < CLOCK_SAMPLES && c->ping_sent == 0 ? wire_link_ping(l, e) : ERR_OK;
-        unsigned before = c->pongs + c->pings;
-        while (code == ERR_OK && c->pongs + c->pings == before) {
+    while (c->answers < CLOCK_SAMPLES || l->pings < CLOCK_SAMPLES) {
+        err_code code = c->answers < CLOCK_SAMPLES && c->asked_at == 0 ? ask_clock(l, e) : ERR_OK;
+        unsigned before = c->answers + l->pings;
+        while (code == ERR_OK && c->answers + l->pings == before) {
             bool mine = false;
             if (wire_reader_whole(&l->reader)) wire_reader_next(&l->reader);
             code = receive(l, false, e);

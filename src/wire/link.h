@@ -11,27 +11,19 @@
 #include "wire/frame.h"
 #include "wire/pass.h"
 
-/* Who is at the two ends; both sides must agree on every field down to width, and prove
- * that they are the nodes meant, or the link is refused with the reason (ERR_AUTH, ERR_STALE,
- * ERR_PROTOCOL). */
-struct wire_identity {
-    char instance[64];
-    uint64_t epoch;
-    char model[80];      /* content hash of the GGUF's header */
-    uint32_t n_stage;
-    uint32_t from, to;   /* stage numbers */
-    uint32_t width;      /* floats in a hidden row (0 on tail -> head) */
-    char node[64];       /* this end's own name, for messages: not compared */
-    struct wire_pass pass; /* what this end proves its node with */
-    uint64_t peer;       /* the node that is to be at the other end */
-};
+/* Who is at the two ends: struct wire_identity, which HELLO carries. Both sides must agree on every field from instance to width, and prove
+ * that they are the nodes meant, or the link is refused with the reason (ERR_AUTH, ERR_STALE, ERR_PROTOCOL). */
+#define MESSAGES_IDENTITY
+#include "base/field_structs.h"
+#undef MESSAGES_IDENTITY
 
 struct wire_link;
 
 /* The TLS server name that leads to the stage `id->to`: "ring-<instance>-<epoch, 16 hex digits>-<stage>.caravan". ERR_INVALID: the
  * instance's name does not fit. */
 err_code wire_link_name(const struct wire_identity *id, char ret[IO_TLS_NAME_MAX], struct err *e);
-/* Client side: shakes hands with the stage `id->to` and measures the clock offset (a few PINGs, NTP's formula, RFC 5905 section 8). */
+/* Client side: shakes hands with the stage `id->to` and measures how far its clock is ahead (wire/peer_clock.h), a few times
+ * now, and on a ring link once more for each beat that comes from it. */
 /* Takes fd (closed on failure too). */
 err_code wire_link_connect(struct io_tls_ctx *tls, int fd, const struct wire_identity *id, int timeout_ms, struct wire_link **ret,
                            struct err *e);
@@ -63,9 +55,6 @@ err_code wire_link_send(struct wire_link *l, struct frame_header *h, const struc
  * all of them then precede in one write. Over 64 KiB they go by themselves. Errors as of wire_link_send. */
 err_code wire_link_join(struct wire_link *l, struct frame_header *h, const void *payload, size_t len, struct err *e);
 err_code wire_link_flush_joined(struct wire_link *l, struct err *e);
-/* Asks for the other side's clock again (the answer is taken in by a later wire_link_read): once a second or so on a link whose hop times
- * matter, for clocks drift by some 50 us a second. The other side answers when it reads. */
-err_code wire_link_ping(struct wire_link *l, struct err *e);
 
 /* From any thread, beside the owner's sends: says that this end lives, unless bytes wait to be sent, which say so themselves. */
 void wire_link_beat(struct wire_link *l);

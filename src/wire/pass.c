@@ -6,7 +6,10 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "base/str.h"
+
+#define MESSAGES_PASS
+#include "base/field_tables.h"
+#undef MESSAGES_PASS
 
 enum {
     PURPOSE_SIZE = 32,
@@ -60,35 +63,4 @@ err_code wire_proof_check(const struct wire_proof *p, uint64_t node, const char 
     proof_text(dialled, binding, proof);
     return io_sign_check(p->key, proof, sizeof(proof), p->proof) ? ERR_OK
                                                                  : err_set(e, ERR_AUTH, "the other side could not prove its identity");
-}
-
-/* ---- JSON ---- */
-
-#define PROOF_FIELDS(X) X("key", node) X("stage_key", key) X("word", word) X("proof", proof)
-
-void wire_proof_write(const struct wire_proof *p, yyjson_mut_doc *doc, yyjson_mut_val *o) {
-    char hex[2 * IO_SIGN_SIZE + 1];
-#define X(name, field) \
-    str_hex(p->field, sizeof(p->field), hex); \
-    yyjson_mut_obj_add_strcpy(doc, o, name, hex);
-    PROOF_FIELDS(X)
-#undef X
-}
-
-static err_code read_hex(yyjson_val *o, const char *name, uint8_t *ret, size_t size, struct err *e) {
-    const char *text = NULL;
-    err_code code = json_need_str(o, name, &text, e);
-    if (code != ERR_OK || str_unhex(text, ret, size)) return code;
-    return err_set(e, ERR_PROTOCOL, "field \"%s\": expected %zu hexadecimal digits", name, 2 * size);
-}
-
-err_code wire_proof_read(yyjson_val *o, struct wire_proof *ret, struct err *e) {
-    struct wire_proof p;
-    err_code code = ERR_OK;
-#define X(name, field) \
-    if (code == ERR_OK) code = read_hex(o, name, p.field, sizeof(p.field), e);
-    PROOF_FIELDS(X)
-#undef X
-    if (code == ERR_OK) *ret = p;
-    return code;
 }

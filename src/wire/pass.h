@@ -7,24 +7,16 @@
 #define CARAVAN_WIRE_PASS_H
 
 #include "base/err.h"
-#include "base/json.h"
 #include "io/sign.h"
 #include "io/tls.h"
 
 #define WIRE_PASS_LABEL "EXPORTER-caravan-pass"
 enum { WIRE_PASS_INSTANCE = 64 }; /* room for the instance's name */
 
-/* As it stands in an order. */
-struct wire_pass {
-    uint8_t node[IO_SIGN_PUBLIC_SIZE];   /* the node's public key */
-    uint8_t secret[IO_SIGN_SECRET_SIZE]; /* of the key made for this stage */
-    uint8_t word[IO_SIGN_SIZE];          /* the node's signature: that key, for this instance and epoch */
-};
-/* As it goes over a link, in HELLO and WELCOME. */
-struct wire_proof {
-    uint8_t node[IO_SIGN_PUBLIC_SIZE], key[IO_SIGN_PUBLIC_SIZE];
-    uint8_t word[IO_SIGN_SIZE], proof[IO_SIGN_SIZE];
-};
+/* struct wire_pass, as it stands in an order, and struct wire_proof, as it goes over a link in HELLO and WELCOME. */
+#define MESSAGES_PASS
+#include "base/field_structs.h"
+#undef MESSAGES_PASS
 
 /* instance: less than WIRE_PASS_INSTANCE bytes. A weights server serves all instances: "" and 0. */
 void wire_pass_make(const uint8_t node_secret[IO_SIGN_SECRET_SIZE], const char *instance, uint64_t epoch, struct wire_pass *ret);
@@ -34,9 +26,5 @@ void wire_pass_prove(const struct wire_pass *p, bool dialled, const uint8_t bind
  * `node` (an id; 0: whichever). dialled: which end has proved itself. */
 err_code wire_proof_check(const struct wire_proof *p, uint64_t node, const char *instance, uint64_t epoch, bool dialled,
                           const uint8_t binding[IO_TLS_EXPORT_SIZE], struct err *e);
-
-/* The fields "key", "stage_key", "word" and "proof". */
-void wire_proof_write(const struct wire_proof *p, yyjson_mut_doc *doc, yyjson_mut_val *o);
-err_code wire_proof_read(yyjson_val *o, struct wire_proof *ret, struct err *e);
 
 #endif

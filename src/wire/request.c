@@ -13,129 +13,24 @@ enum { TIMING_HOP_SIZE = 32 };
 
 /* ---- SUBMIT ---- */
 
-void request_init(struct request *r) {
-    memset(r, 0, sizeof(*r));
-    r->add_bos = true;
-    r->max_tokens = -1;
-    engine_sampling_init(&r->sampling);
-}
+#define MESSAGES_REQUEST
+#include "base/field_tables.h"
+#undef MESSAGES_REQUEST
 
-void request_done(struct request *r) {
-    free(r->model);
-    free(r->text);
-    free(r->second);
-    free(r->tokens);
-    free(r->generated);
-    engine_sampling_done(&r->sampling);
-    memset(r, 0, sizeof(*r));
-}
-
-static void put_tokens(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, const int32_t *tokens, size_t n) {
-    if (tokens == NULL) return;
-    yyjson_mut_obj_add_val(doc, obj, key, yyjson_mut_arr_with_sint32(doc, tokens, n));
-}
-
-void request_encode(const struct request *r, struct buf *out) {
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *obj = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, obj);
-    yyjson_mut_obj_add_uint(doc, obj, "id", r->id);
-    if (r->model != NULL) yyjson_mut_obj_add_str(doc, obj, "model", r->model);
-    if (r->text != NULL) yyjson_mut_obj_add_strn(doc, obj, "text", r->text, r->text_len);
-    yyjson_mut_obj_add_bool(doc, obj, "add_bos", r->add_bos);
-    yyjson_mut_obj_add_bool(doc, obj, "parse_special", r->parse_special);
-    put_tokens(doc, obj, "tokens", r->tokens, r->n_tokens);
-    put_tokens(doc, obj, "generated", r->generated, r->n_generated);
-    yyjson_mut_obj_add_int(doc, obj, "max_tokens", r->max_tokens);
-    yyjson_mut_obj_add_bool(doc, obj, "ignore_eos", r->ignore_eos);
-    if (r->embed) yyjson_mut_obj_add_bool(doc, obj, "embed", true);
-    if (r->second != NULL) yyjson_mut_obj_add_strn(doc, obj, "second", r->second, r->second_len);
-    yyjson_mut_obj_add_val(doc, obj, "sampling", engine_sampling_to_json(&r->sampling, doc));
-    json_write(out, doc);
-    yyjson_mut_doc_free(doc);
-}
-
-/* An array of token ids; a missing one stays NULL. */
-static err_code get_tokens(yyjson_val *obj, const char *key, int32_t **ret, size_t *ret_n, struct err *e) {
-    yyjson_val *arr = yyjson_obj_get(obj, key);
-    if (arr == NULL || yyjson_is_null(arr)) return ERR_OK;
-    if (!yyjson_is_arr(arr)) return err_set(e, ERR_INVALID, "field \"%s\": expected an array of token ids", key);
-    size_t n = yyjson_arr_size(arr);
-    int32_t *tokens = malloc((n > 0 ? n : 1) * sizeof(*tokens));
-    if (tokens == NULL) return err_set(e, ERR_MEMORY, "field \"%s\": no memory for %zu tokens", key, n);
-    size_t i, max;
-    yyjson_val *val;
-    yyjson_arr_foreach(arr, i, max, val) {
-        int64_t id = yyjson_is_int(val) ? yyjson_get_sint(val) : -1;
-        if (id < 0 || id > INT32_MAX) {
-            free(tokens);
-            return err_set(e, ERR_INVALID, "field \"%s\": entry %zu is not a token id", key, i);
-        }
-        tokens[i] = (int32_t)id;
-    }
-    *ret = tokens;
-    *ret_n = n;
-    return ERR_OK;
-}
-
-static err_code get_text(yyjson_val *obj, const char *key, char **ret, size_t *ret_len, struct err *e) {
-    yyjson_val *val = yyjson_obj_get(obj, key);
-    if (val == NULL || yyjson_is_null(val)) return ERR_OK;
-    if (!yyjson_is_str(val)) return err_set(e, ERR_INVALID, "field \"%s\": expected a string", key);
-    size_t len = yyjson_get_len(val);
-    char *text = malloc(len + 1);
-    if (text == NULL) return err_set(e, ERR_MEMORY, "field \"%s\": no memory for %zu bytes", key, len);
-    memcpy(text, yyjson_get_str(val), len);
-    text[len] = '\0';
-    *ret = text;
-    *ret_len = len;
-    return ERR_OK;
-}
-
-static err_code get_scalars(yyjson_val *obj, struct request *r, struct err *e) {
-    yyjson_val *id = yyjson_obj_get(obj, "id");
-    if (!yyjson_is_uint(id)) return err_set(e, ERR_INVALID, "field \"id\": expected a number from 0");
-    r->id = yyjson_get_uint(id);
-    const char *model = NULL;
-    int64_t max_tokens = r->max_tokens;
-    err_code code;
-    if ((code = json_get_str(obj, "model", &model, e)) != ERR_OK || (code = json_get_bool(obj, "add_bos", &r->add_bos, e)) != ERR_OK ||
-        (code = json_get_bool(obj, "parse_special", &r->parse_special, e)) != ERR_OK ||
-        (code = json_get_i64(obj, "max_tokens", -1, INT32_MAX, &max_tokens, e)) != ERR_OK ||
-        (code = json_get_bool(obj, "embed", &r->embed, e)) != ERR_OK ||
-        (code = json_get_bool(obj, "ignore_eos", &r->ignore_eos, e)) != ERR_OK) {
-        return code;
-    }
-    r->model = mem_strdup(model);
-    r->max_tokens = (int32_t)max_tokens;
-    return ERR_OK;
-}
-
-static err_code read_request(yyjson_val *obj, struct request *r, struct err *e) {
-    if (!yyjson_is_obj(obj)) return err_set(e, ERR_FORMAT, "a request is a JSON object");
-    err_code code;
-    if ((code = get_scalars(obj, r, e)) != ERR_OK || (code = get_text(obj, "text", &r->text, &r->text_len, e)) != ERR_OK ||
-        (code = get_text(obj, "second", &r->second, &r->second_len, e)) != ERR_OK ||
-        (code = get_tokens(obj, "tokens", &r->tokens, &r->n_tokens, e)) != ERR_OK ||
-        (code = get_tokens(obj, "generated", &r->generated, &r->n_generated, e)) != ERR_OK) {
-        return code;
-    }
-    if ((r->text != NULL) == (r->tokens != NULL)) return err_set(e, ERR_INVALID, "a request has either \"text\" or \"tokens\"");
-    yyjson_val *sampling = yyjson_obj_get(obj, "sampling");
-    return sampling != NULL ? engine_sampling_from_json(&r->sampling, sampling, e) : ERR_OK;
-}
+void request_init(struct request *r) { field_init(request_fields(), r); }
+void request_done(struct request *r) { field_done(request_fields(), r); }
+void request_encode(const struct request *r, struct buf *out) { field_encode(request_fields(), r, out); }
 
 err_code request_decode(const uint8_t *data, size_t len, struct request *ret, struct err *e) {
-    yyjson_doc *doc = NULL;
-    err_code code = json_parse((const char *)data, len, &doc, e);
-    if (code != ERR_OK) return code;
     struct request r;
-    request_init(&r);
-    code = read_request(yyjson_doc_get_root(doc), &r, e);
-    if (code == ERR_OK) *ret = r;
-    else request_done(&r);
-    yyjson_doc_free(doc);
-    return code;
+    err_code code = field_decode(request_fields(), data, len, &r, e);
+    if (code != ERR_OK) return code;
+    if ((r.text != NULL) == (r.tokens != NULL)) {
+        request_done(&r);
+        return err_set(e, ERR_INVALID, "a request has either \"text\" or \"tokens\"");
+    }
+    *ret = r;
+    return ERR_OK;
 }
 
 bool request_decode_id(const uint8_t *data, size_t len, uint64_t *ret_id) {

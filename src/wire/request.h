@@ -22,25 +22,10 @@
 
 enum { REQUEST_MAX_HOPS = 64, REQUEST_MAX_PIECE = 512 };
 
-/* What to generate. Either text (tokenised by the head) or tokens is set. `generated` are tokens that were already given to the client
- * (a replay after a failover): they are prefilled, not reported again, and count as completion tokens. */
-struct request {
-    uint64_t id;                     /* unique on the link it travels on; given by the submitter */
-    char *model;                     /* owned */
-    char *text;                      /* owned, UTF-8, may hold NUL: text_len counts */
-    size_t text_len;
-    bool add_bos, parse_special;
-    int32_t *tokens;                 /* owned; NULL: tokenise text */
-    size_t n_tokens;
-    int32_t *generated;              /* owned; usually NULL */
-    size_t n_generated;
-    int32_t max_tokens;              /* completion tokens at most; < 0: as many as the context holds */
-    bool ignore_eos;
-    bool embed;                      /* not to be continued: the text's vector is wanted (a VECTOR event, then DONE) */
-    char *second;                    /* owned, NULL: none. A text to be ranked by how well it answers the first (a rerank model) */
-    size_t second_len;
-    struct engine_sampling sampling;
-};
+/* What to generate: struct request. */
+#define MESSAGES_REQUEST
+#include "base/field_structs.h"
+#undef MESSAGES_REQUEST
 void request_init(struct request *r);
 void request_done(struct request *r);
 /* Appends the SUBMIT payload (JSON) to out; reads it back. ERR_INVALID/ERR_FORMAT name the field. */

@@ -72,7 +72,7 @@ static void run(const struct setup *s) {
                                     .model_id = model_gguf_id(g),
                                     .bounds = bounds,
                                     .n_stage = s->n_stage,
-                                    .prefix_cache = true};
+                                    .options = {.latency_ms = 200, .prefix_cache = true}};
     engine_load_init(&c.load);
     c.load.n_threads = s->threads;
     c.load.n_seq = 4;

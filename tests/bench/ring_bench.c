@@ -222,8 +222,7 @@ static struct private_ring *start(struct setup *s, const struct model_gguf *g, s
                                     .bounds = s->bounds,
                                     .n_stage = s->n_stage,
                                     .dtype = s->dtype,
-                                    .spin_us = s->spin_us,
-                                    .n_draft = s->n_draft,
+                                    .options = {.spin_us = s->spin_us, .latency_ms = 200, .n_draft = s->n_draft},
                                     .via = through_relay,
                                     .via_user = s};
     engine_load_init(&c.load);
@@ -354,7 +353,7 @@ int main(int argc, char **argv) {
                       .streams = {1},
                       .n_runs = 1,
                       .repeat = 1,
-                      .spin_us = defaults.spin_us};
+                      .spin_us = defaults.options.spin_us};
     if (!read_options(&s, argc, argv)) {
         fprintf(stderr, "usage: ring_bench MODEL [--stages K | --split A,B] [--threads T] [--decode N] [--streams 1,2] [--prefill P]\n"
                         "                        [--spin US] [--batch N] [--dtype TYPE] [--repeat R] [--program CARAVAN] [--wait]\n"

@@ -13,7 +13,7 @@ const { Ollama } = await load('ollama')
 const tmp = process.env.CARAVAN_TMP
 const make = (kind) => {
     const file = join(tmp, `${kind}.gguf`)
-    execFileSync(join(process.env.CARAVAN_BUILD, 'bin/make_pooled'), [demoModel, file, kind])
+    execFileSync(join(process.env.CARAVAN_BUILD, 'bin/make_variant'), [demoModel, file, kind])
     return file
 }
 const options = ['--ctx', '256', '--parallel', '4']

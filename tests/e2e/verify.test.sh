@@ -29,3 +29,8 @@ expect 65 'short.gguf|truncated' short.gguf
 printf 'hello' >notgguf
 expect 65 'GGUF' notgguf
 expect 64 'did you mean|--stages' "$model" --stage 3
+# a cut that the table does not allow is made with --force, and shown for what it is
+"$CARAVAN_BUILD/bin/make_variant" "$model" fours.gguf smollm3
+expect 0 'identical' fours.gguf --split 4,4 --tokens 4
+expect 65 'before layer 3' fours.gguf --split 3,5 --tokens 4
+expect 1 'differs' fours.gguf --split 3,5 --tokens 4 --force

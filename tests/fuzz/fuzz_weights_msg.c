@@ -14,10 +14,10 @@ static void check_shape(const uint8_t *data, size_t size) {
     struct wire_proof pa, pb;
     struct err e = {0};
     struct buf out;
-    if (weights_shape_decode(data, size, &a, &pa, &e) != ERR_OK) return;
+    if (weights_welcome_decode(data, size, &a, &pa, &e) != ERR_OK) return;
     buf_init(&out, 1 << 20);
-    weights_shape_encode(&a, &pa, &out);
-    if (weights_shape_decode(out.data, out.len, &b, &pb, &e) != ERR_OK || a.n_parts != b.n_parts || a.whole != b.whole) abort();
+    weights_welcome_encode(&a, &pa, &out);
+    if (weights_welcome_decode(out.data, out.len, &b, &pb, &e) != ERR_OK || a.n_parts != b.n_parts || a.whole != b.whole) abort();
     if (memcmp(a.parts, b.parts, a.n_parts * sizeof(a.parts[0])) != 0 || memcmp(&pa, &pb, sizeof(pa)) != 0) abort();
     buf_done(&out);
 }

@@ -153,7 +153,7 @@ static inline void raw_expect_refuse(struct raw *r, err_code code, const char *s
 }
 
 #define HELLO_FIELDS \
-    "\"node\":\"raw\",\"instance\":\"demo-1\",\"epoch\":30064815053,\"model\":\"0123456789abcdef0123456789abcdef\",\"n_stage\":3"
+    "\"node\":\"raw\",\"instance\":\"demo-1\",\"epoch\":\"000000070000abcd\",\"model\":\"0123456789abcdef0123456789abcdef\",\"n_stage\":3"
 
 /* A good HELLO or WELCOME, if `binding` is what the connection exports. */
 static inline void raw_greet(struct raw *r, uint8_t type, const uint8_t binding[IO_TLS_EXPORT_SIZE]) {

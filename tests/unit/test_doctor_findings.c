@@ -293,19 +293,19 @@ static void what_is_well_is_well(void **state) {
 /* A WELCOME of a node whose clock is 1000000, for a connection whose binding is all zeros. */
 static void put_welcome(struct buf *out) {
     struct identity id;
-    uint8_t binding[IO_TLS_EXPORT_SIZE] = {0}, proof[IO_SIGN_SIZE], head[FRAME_HEADER_SIZE];
-    char key[2 * IO_SIGN_PUBLIC_SIZE + 1], proof_text[2 * IO_SIGN_SIZE + 1], text[1024];
+    struct wire_node w;
+    uint8_t binding[IO_TLS_EXPORT_SIZE] = {0}, head[FRAME_HEADER_SIZE];
+    struct buf text;
     identity_make(&id);
-    identity_sign(&id, false, binding, proof);
-    str_hex(id.public_key, sizeof(id.public_key), key);
-    str_hex(proof, sizeof(proof), proof_text);
-    int len = snprintf(text, sizeof(text),
-                       "{\"version\":1,\"name\":\"beta\",\"software\":\"1.0\",\"time\":1000000,\"key\":\"%s\","
-                       "\"proof\":\"%s\"}",
-                       key, proof_text);
-    frame_header_put(head, &(struct frame_header){.type = FRAME_WELCOME, .payload_len = (uint32_t)len});
+    identity_greet(&id, false, binding, &w);
+    snprintf(w.name, sizeof(w.name), "beta");
+    w.time = 1000000;
+    buf_init(&text, 1024);
+    field_encode(wire_node_fields(), &w, &text);
+    frame_header_put(head, &(struct frame_header){.type = FRAME_WELCOME, .payload_len = (uint32_t)text.len});
     buf_append(out, head, sizeof(head));
-    buf_append(out, text, (size_t)len);
+    buf_append(out, text.data, text.len);
+    buf_done(&text);
 }
 
 static void an_answer_is_read_when_it_is_whole(void **state) {

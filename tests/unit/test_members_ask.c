@@ -43,10 +43,10 @@ static void refused_questions(void **state) {
         {"{\"id\":\"0000000000000001\",\"op\":\"load\"}", ERR_INVALID},
         {"{\"id\":\"0000000000000001\",\"op\":\"load\",\"model\":\"/etc/passwd\"}", ERR_PROTOCOL},
         {"{\"id\":\"0000000000000001\",\"op\":\"load\",\"model\":\"a\\nb\"}", ERR_INVALID},
-        {"{\"id\":\"0000000000000001\",\"op\":\"load\",\"model\":\"a\",\"ctx\":99999999}", ERR_INVALID},
-        {"{\"id\":\"0000000000000001\",\"op\":\"load\",\"model\":\"a\",\"replicas\":33}", ERR_INVALID},
-        {"{\"id\":\"0000000000000001\",\"op\":\"keep\",\"model\":\"a\",\"keep_s\":-2}", ERR_INVALID},
-        {"{\"id\":\"0000000000000001\",\"op\":\"load\",\"model\":\"a\",\"placement\":\"nowhere\"}", ERR_INVALID},
+        {"{\"id\":\"0000000000000001\",\"op\":\"load\",\"model\":\"a\",\"wish\":{\"ctx\":99999999}}", ERR_INVALID},
+        {"{\"id\":\"0000000000000001\",\"op\":\"load\",\"model\":\"a\",\"wish\":{\"replicas\":33}}", ERR_INVALID},
+        {"{\"id\":\"0000000000000001\",\"op\":\"keep\",\"model\":\"a\",\"wish\":{\"keep_s\":-2}}", ERR_INVALID},
+        {"{\"id\":\"0000000000000001\",\"op\":\"load\",\"model\":\"a\",\"wish\":{\"placement\":\"nowhere\"}}", ERR_INVALID},
         {"{\"id\":\"0000000000000001\",\"op\":\"a very long operation\",\"model\":\"a\"}", ERR_LIMIT},
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -75,7 +75,7 @@ static void answers(void **state) {
     assert_true(id == 8 && back.code == ERR_NO_ROOM);
     assert_string_equal(back.text, "too big");
     assert_string_equal(back.hint, "buy more");
-    static const char newer[] = "{\"id\":\"0000000000000009\",\"error\":\"of a later version\",\"text\":\"x\"}";
+    static const char newer[] = "{\"id\":\"0000000000000009\",\"err\":{\"error\":\"of a later version\",\"text\":\"x\"}}";
     assert_int_equal(ask_answer_decode((const uint8_t *)newer, sizeof(newer) - 1, &id, &back, &e), ERR_OK);
     assert_int_equal(back.code, ERR_INTERNAL);
     buf_done(&b);

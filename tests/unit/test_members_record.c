@@ -144,7 +144,7 @@ static void bad_records(void **state) {
     refuse("{\"id\":1}", ERR_INVALID, "id");
     refuse("{\"id\":\"xyz\"}", ERR_INVALID, "16 hex");
     refuse("{" ID ",\"models\":{}}", ERR_INVALID, "models");
-    refuse("{" ID ",\"models\":[1]}", ERR_INVALID, "head");
+    refuse("{" ID ",\"models\":[1]}", ERR_INVALID, "models");
     refuse("{" ID ",\"models\":[{\"head\":\"0000000000000001\",\"chat_template\":\"x\"},{}]}", ERR_INVALID, "head");
     refuse("{" ID ",\"memory\":-1}", ERR_INVALID, "memory");
     refuse("{" ID ",\"stages\":[{\"epoch\":\"0000000000000001\",\"phase\":99}]}", ERR_INVALID, "phase");

@@ -50,12 +50,12 @@ static struct stage_order some_order(void) {
     wire_pass_make(o.key, o.instance, o.epoch, &o.pass);
     o.source_node = 2;
     o.dtype = FRAME_BF16;
-    o.spin_us = 20;
+    o.options.spin_us = 20;
     o.connect_timeout_ms = 1;
     o.n_queue = 3;
     o.n_credit = 9;
-    o.prefix_cache = 0;
-    o.latency_ms = 77;
+    o.options.prefix_cache = 0;
+    o.options.latency_ms = 77;
     return o;
 }
 
@@ -77,8 +77,8 @@ static void test_order(void **state) {
     assert_true(back.epoch == o.epoch && back.next_node == o.next_node && back.source_node == o.source_node);
     assert_true(back.first == 4 && back.end == 9 && back.stage == 1 && back.n_stage == 3);
     assert_true(back.next_port == 7433 && back.source_port == 65535 && back.dtype == FRAME_BF16);
-    assert_true(back.spin_us == 20 && back.connect_timeout_ms == 1 && back.n_queue == 3 && back.n_credit == 9);
-    assert_true(back.prefix_cache == 0 && back.latency_ms == 77);
+    assert_true(back.options.spin_us == 20 && back.connect_timeout_ms == 1 && back.n_queue == 3 && back.n_credit == 9);
+    assert_true(back.options.prefix_cache == 0 && back.options.latency_ms == 77);
     assert_true(back.load.n_ctx == 1000 && back.load.exact);
 }
 
@@ -96,12 +96,12 @@ static void test_order_refused(void **state) {
         const char *json;
         const char *names;
     } cases[] = {
-        {"[]", "order"},
+        {"[]", "object"},
         {"{}", "layers"},
         {"{\"end\":8,\"n_stage\":0}", "stage"},
         {"{\"end\":8,\"n_stage\":2,\"stage\":2,\"next_node\":\"0000000000000001\"}", "stage"},
         {"{\"end\":8,\"n_stage\":2,\"stage\":1,\"next_node\":\"0000000000000001\"}", "beside it"},
-        {"{\"end\":8,\"pass_word\":\"05\"}", "pass_word"},
+        {"{\"end\":8,\"pass\":{\"word\":\"05\"}}", "word"},
         {"{\"first\":8,\"end\":8}", "layers"},
         {"{\"end\":8,\"key\":\"05\"}", "key"},
         {"{\"end\":8,\"key\":\"zz00000000000000000000000000000000000000000000000000000000000000\"}", "key"},
@@ -153,7 +153,7 @@ static void test_state(void **state) {
     assert_true(back.info.first && !back.info.last && back.info.can_remove);
     assert_true(back.info.bytes_weights == 1ull << 40 && back.info.bytes_kv == 8 && back.info.bytes_compute == 9);
     assert_string_equal(back.info.device, "CPU");
-    static const char *const odd[] = {"{}", "{\"state\":\"gone\"}", "{\"state\":\"ready\",\"progress\":101}", "5"};
+    static const char *const odd[] = {"{}", "{\"phase\":\"gone\"}", "{\"phase\":\"ready\",\"progress\":101}", "5"};
     for (size_t i = 0; i < ARRAY_LEN(odd); i++)
         assert_int_not_equal(stage_state_decode((const uint8_t *)odd[i], strlen(odd[i]), &back, NULL), ERR_OK);
 }
@@ -169,7 +169,8 @@ static void test_fault(void **state) {
     assert_string_equal(back.err.text, f.err.text);
     assert_string_equal(back.err.hint, "mend it");
     assert_true(back.stage == 3 && back.frame == UINT32_MAX && back.seq == -1 && back.generation == -1 && back.fatal);
-    static const char *const odd[] = {"{}", "{\"error\":\"OK\"}", "{\"error\":\"IO\",\"frame\":-2}", "{\"error\":\"IO\",\"seq\":2000}"};
+    static const char *const odd[] = {"{}", "{\"err\":{\"error\":\"OK\"}}", "{\"err\":{\"error\":\"IO\"},\"frame\":-2}",
+                                      "{\"err\":{\"error\":\"IO\"},\"seq\":2000}"};
     for (size_t i = 0; i < ARRAY_LEN(odd); i++)
         assert_int_not_equal(stage_fault_decode((const uint8_t *)odd[i], strlen(odd[i]), &back, NULL), ERR_OK);
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Makes an embedding or a reranking model of a llama model, for tests:  make_pooled FROM TO mean|last|rank
+ * Makes another model of a llama model, for tests:  make_variant FROM TO mean|last|rank|smollm3
+ * mean, last, rank: an embedding or a reranking model. smollm3: the same weights under that architecture: every fourth layer has no
+ * positions, so that not every cut is allowed.
  * The pooling type is written into its metadata. For rank it becomes one of qwen3's shape, with a classifier of two numbers (its weights
  * are made up) and a template for query and document. */
 #include <stdio.h>
@@ -28,11 +30,11 @@ static void put_metadata(struct model_writer *w, const struct model_gguf *g, con
             kv.key = key;
         }
         if (strcmp(kv.key, "general.architecture") == 0) model_write_str(w, kv.key, arch);
-        else if (strcmp(kv.key, "general.name") == 0) model_write_str(w, kv.key, "pooled");
+        else if (strcmp(kv.key, "general.name") == 0) model_write_str(w, kv.key, "variant");
         else model_write_kv(w, &kv, 0, kv.n);
     }
     snprintf(key, sizeof(key), "%s.pooling_type", arch);
-    model_write_u32(w, key, pooling);
+    if (pooling != 0) model_write_u32(w, key, pooling);
     if (pooling != 4) return;
     model_write_array(w, "qwen3.classifier.output_labels", MODEL_KV_STR, LABELS);
     model_write_element(w, "yes", 3);
@@ -75,7 +77,7 @@ int main(int argc, char **argv) {
     struct err e = {0};
     uint64_t n_layer = 0, n_embd = 0, n_head = 0, offset = 0;
     if (argc != 4 || model_gguf_open(argv[1], &g, &e) != ERR_OK) {
-        fprintf(stderr, "make_pooled FROM TO mean|last|rank: %s\n", e.text);
+        fprintf(stderr, "make_variant FROM TO mean|last|rank|smollm3: %s\n", e.text);
         return 64;
     }
     model_kv_uint(model_gguf_find_arch(g, "block_count"), 0, &n_layer);
@@ -88,7 +90,8 @@ int main(int argc, char **argv) {
     struct model_writer w;
     buf_init(&header, 64 << 20);
     model_write_start(&w, &header);
-    put_metadata(&w, g, rank ? "qwen3" : "llama", rank ? 4 : strcmp(argv[3], "last") == 0 ? 3 : 1);
+    bool other = strcmp(argv[3], "smollm3") == 0;
+    put_metadata(&w, g, other ? "smollm3" : rank ? "qwen3" : "llama", other ? 0 : rank ? 4 : strcmp(argv[3], "last") == 0 ? 3 : 1);
     for (size_t i = 0; i < model_gguf_n_tensors(g); i++) {
         const struct model_tensor *t = model_gguf_tensor(g, i);
         model_write_tensor(&w, t->name, t->type, t->n_dims, t->ne, offset);

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT
+ * Field tables as little-endian bytes, and as a table for people. */
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/field_priv.h"
+
+/* Bytes of one field on the wire: its size in the struct, but one for a flag or a word. */
+static size_t size_of(const struct field *f) {
+    if (f->type == FIELD_BOOL || f->type == FIELD_WORD) return 1;
+    return f->type == FIELD_OBJECT ? field_bytes(f->of()) : f->size;
+}
+
+size_t field_bytes(const struct field_set *set) {
+    size_t n = 0;
+    for (size_t i = 0; i < set->n_fields; i++) n += size_of(&set->fields[i]);
+    return n;
+}
+
+static void put_number(uint8_t *out, uint64_t v, size_t size) {
+    for (size_t i = 0; i < size; i++) out[i] = (uint8_t)(v >> 8 * i);
+}
+
+static uint64_t get_number(const uint8_t *in, size_t size) {
+    uint64_t v = 0;
+    for (size_t i = 0; i < size; i++) v |= (uint64_t)in[i] << 8 * i;
+    return v;
+}
+
+void field_put(const struct field_set *set, const void *value, uint8_t *out) {
+    for (size_t i = 0; i < set->n_fields; i++) {
+        const struct field *f = &set->fields[i];
+        const char *p = (const char *)value + f->at;
+        size_t size = size_of(f);
+        switch (f->type) {
+        case FIELD_BOOL: *out = *(const bool *)p; break;
+        case FIELD_UINT:
+        case FIELD_INT:
+        case FIELD_REAL: /* its bits are a number's */
+        case FIELD_ID:
+        case FIELD_WORD: put_number(out, field_get_uint(value, f), size); break;
+        case FIELD_HEX: memcpy(out, p, size); break;
+        case FIELD_ZERO: memset(out, 0, size); break;
+        case FIELD_OBJECT: field_put(f->of(), p, out); break;
+        default: assert(f->type == FIELD_UINT); /* no other type has a fixed size */
+        }
+        out += size;
+    }
+}
+
+static bool in_range(const struct field *f, uint64_t v) {
+    switch (f->type) {
+    case FIELD_BOOL: return v <= 1;
+    case FIELD_WORD: return v < f->max;
+    case FIELD_UINT: return v <= f->max && (f->min <= 0 || v >= (uint64_t)f->min);
+    case FIELD_INT: {
+        int64_t number = f->size == 4 ? (int32_t)(uint32_t)v : (int64_t)v;
+        return number >= f->min && number <= (int64_t)f->max;
+    }
+    default: return true;
+    }
+}
+
+static bool get_one(const struct field *f, const uint8_t *in, size_t size, void *value) {
+    char *p = (char *)value + f->at;
+    if (f->type == FIELD_HEX) {
+        memcpy(p, in, size);
+        return true;
+    }
+    if (f->type == FIELD_ZERO) {
+        for (size_t i = 0; i < size; i++)
+            if (in[i] != 0) return false;
+        return true;
+    }
+    uint64_t v = get_number(in, size);
+    if (!in_range(f, v)) return false;
+    if (f->type == FIELD_BOOL) *(bool *)p = v != 0;
+    else field_set_uint(value, f, v);
+    return true;
+}
+
+err_code field_get(const struct field_set *set, struct bytes_reader *r, void *ret, struct err *e) {
+    for (size_t i = 0; i < set->n_fields; i++) {
+        const struct field *f = &set->fields[i];
+        if (f->type == FIELD_OBJECT) {
+            err_code code = field_get(f->of(), r, (char *)ret + f->at, e);
+            if (code != ERR_OK) return code;
+            continue;
+        }
+        size_t size = size_of(f);
+        const uint8_t *in = bytes_take(r, size);
+        if (in == NULL) return err_set(e, ERR_FORMAT, "%s: cut short", set->name);
+        if (!get_one(f, in, size, ret)) return err_set(e, ERR_FORMAT, "%s: field \"%s\" is out of range", set->name, f->name);
+    }
+    return ERR_OK;
+}
+
+/* ---- for people ---- */
+
+static void print_words(const struct field *f, struct buf *out) {
+    for (uint64_t i = 0; i < f->max; i++) buf_printf(out, "%s`%s`", i > 0 ? ", " : "", f->words[i]);
+}
+
+static void print_range(const struct field *f, struct buf *out) {
+    if (f->max >= UINT32_MAX && f->min == 0) return; /* all that the type holds, or nearly */
+    buf_printf(out, ", %" PRId64 " to %" PRIu64, f->min, f->max);
+}
+
+static void print_type(const struct field *f, bool bytes, struct buf *out) {
+    switch (f->type) {
+    case FIELD_BOOL: buf_append_str(out, bytes ? "u8, 0 or 1" : "flag"); break;
+    case FIELD_UINT:
+        buf_printf(out, "%s%zu", bytes ? "u" : "number, u", 8 * f->size);
+        if (f->max < (f->size == 8 ? UINT64_MAX : (UINT64_C(1) << 8 * f->size) - 1) || f->min > 0) print_range(f, out);
+        break;
+    case FIELD_INT:
+        buf_printf(out, "%s%zu", bytes ? "i" : "number, i", 8 * f->size);
+        if (f->min > INT32_MIN || f->max < INT32_MAX) print_range(f, out);
+        break;
+    case FIELD_REAL: buf_printf(out, "%s", bytes ? (f->size == 4 ? "f32" : "f64") : "real number"); break;
+    case FIELD_ID: buf_append_str(out, bytes ? "u64" : "16 hexadecimal digits"); break;
+    case FIELD_TEXT:
+    case FIELD_LINE: buf_printf(out, "%s, %zu bytes at most", f->type == FIELD_TEXT ? "text" : "line", f->size - 1); break;
+    case FIELD_CHOICE: print_words(f, out); break;
+    case FIELD_WORD:
+        if (bytes) buf_append_str(out, "u8, by its place: ");
+        print_words(f, out);
+        break;
+    case FIELD_HEX: buf_printf(out, bytes ? "%zu bytes" : "%zu hexadecimal digits", (bytes ? 1 : 2) * f->size); break;
+    case FIELD_CODE: buf_append_str(out, "a name of `tables/errors.def`"); break;
+    case FIELD_STRING:
+    case FIELD_BLOB:
+        buf_append_str(out, "text");
+        if (f->max < SIZE_MAX) buf_printf(out, ", %" PRIu64 " bytes at most", f->max);
+        break;
+    case FIELD_TOKENS: buf_append_str(out, "token ids"); break;
+    case FIELD_OBJECT: buf_printf(out, "%s", f->of()->name); break;
+    case FIELD_LIST:
+    case FIELD_OWNED: buf_printf(out, "at most %" PRIu64 " x %s", f->max, f->of()->name); break;
+    case FIELD_REALS: buf_printf(out, "at most %" PRIu64 " real numbers", f->max); break;
+    case FIELD_CUSTOM: buf_append_str(out, "object"); break;
+    case FIELD_ZERO: buf_printf(out, "%zu x 0", f->size); break;
+    }
+}
+
+void field_markdown(const struct field_set *set, struct buf *out) {
+    buf_printf(out, "\n#### %s%s%s\n\n%s\n\n", set->name, set->frame[0] ? ": " : "", set->frame, set->what);
+    buf_append_str(out, set->bytes ? "| at " : "");
+    buf_append_str(out, "| field | type | what it is |\n|---|---|---|");
+    buf_append_str(out, set->bytes ? "---|\n" : "\n");
+    size_t place = 0;
+    for (size_t i = 0; i < set->n_fields; i++) {
+        const struct field *f = &set->fields[i];
+        buf_append_str(out, "| ");
+        if (set->bytes) buf_printf(out, "%zu | ", place);
+        buf_printf(out, "%s%s | ", f->name, f->needed && !set->bytes ? " *" : "");
+        print_type(f, set->bytes, out);
+        buf_printf(out, " | %s |\n", f->what);
+        if (set->bytes) place += size_of(f);
+    }
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT
+ * A number in a struct, by its row in a field table: for the parts of base/field.h, and for the test that fills every field. */
+#ifndef CARAVAN_BASE_FIELD_PRIV_H
+#define CARAVAN_BASE_FIELD_PRIV_H
+
+#include "base/field.h"
+
+uint64_t field_get_uint(const void *value, const struct field *f);
+void field_set_uint(void *value, const struct field *f, uint64_t v);
+int64_t field_get_int(const void *value, const struct field *f);
+double field_get_real(const void *value, const struct field *f);
+void field_set_real(void *value, const struct field *f, double v);
+
+#endif

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT
+ * Every field of every message of tables/messages.def is carried, alone and with all others; docs/PROTOCOL.md shows the same fields. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "node/messages.h"
+#include "support/field_vary.h"
+
+enum { MOST = 1 << 20 };
+
+static void carry_json(const struct field_set *set, const void *value, void *back) {
+    struct buf b;
+    struct err e = {0};
+    buf_init(&b, MOST);
+    field_encode(set, value, &b);
+    assert_false(b.failed);
+    if (field_decode(set, b.data, b.len, back, &e) != ERR_OK) fail_msg("%s: %s in %s", set->name, e.text, buf_cstr(&b));
+    buf_done(&b);
+}
+
+static void carry_bytes(const struct field_set *set, const void *value, void *back) {
+    struct err e = {0};
+    struct bytes_reader r;
+    size_t size = field_bytes(set);
+    uint8_t *bytes = mem_alloc(size);
+    field_put(set, value, bytes);
+    field_init(set, back);
+    bytes_reader_init(&r, bytes, size);
+    if (field_get(set, &r, back, &e) != ERR_OK || bytes_left(&r) != 0) fail_msg("%s: %s", set->name, e.text);
+    for (size_t len = 0; len < size; len++) { /* every cut is refused */
+        bytes_reader_init(&r, bytes, len);
+        assert_int_equal(field_get(set, &r, back, &e), ERR_FORMAT);
+    }
+    bytes_reader_init(&r, bytes, size);
+    assert_int_equal(field_get(set, &r, back, &e), ERR_OK);
+    free(bytes);
+}
+
+static void carry(const struct field_set *set, const void *value, const char *what) {
+    void *back = mem_zalloc(set->size);
+    if (set->bytes) carry_bytes(set, value, back);
+    else carry_json(set, value, back);
+    if (!same_set(set, value, back)) fail_msg("%s: \"%s\" is not carried", set->name, what);
+    field_done(set, back);
+    free(back);
+}
+
+/* What a message must have, has a good value in all of these. */
+static void fill_needed(const struct field_set *set, void *value) {
+    for (size_t i = 0; i < set->n_fields; i++)
+        if (set->bytes || set->fields[i].needed) vary_one(&set->fields[i], value, i + 1);
+}
+
+static void every_field_is_carried(void **state) {
+    (void)state;
+    size_t n;
+    const messages_set_fn *sets = messages_sets(&n);
+    assert_true(n > 20);
+    for (size_t i = 0; i < n; i++) {
+        const struct field_set *set = sets[i]();
+        void *value = mem_alloc(set->size), *plain = mem_alloc(set->size);
+        field_init(set, plain);
+        fill_needed(set, plain);
+        for (size_t k = 0; k < set->n_fields; k++) {
+            const struct field *f = &set->fields[k];
+            if (f->type == FIELD_ZERO) continue;
+            field_init(set, value);
+            fill_needed(set, value);
+            if (!set->bytes && !f->needed) vary_one(f, value, 77 * k + i);
+            if (!set->bytes && !f->needed && same_one(f, value, plain)) fail_msg("%s: the test does not vary \"%s\"", set->name, f->name);
+            carry(set, value, f->name);
+            field_done(set, value);
+        }
+        field_init(set, value);
+        vary_set(set, value, 1000 * i + 7);
+        carry(set, value, "all of it");
+        field_done(set, value);
+        field_done(set, plain);
+        free(value);
+        free(plain);
+    }
+}
+
+/* A message without a field that it needs is refused by name. */
+static void what_is_needed_is_asked_for(void **state) {
+    (void)state;
+    size_t n;
+    const messages_set_fn *sets = messages_sets(&n);
+    for (size_t i = 0; i < n; i++) {
+        const struct field_set *set = sets[i]();
+        struct err e = {0};
+        void *value = mem_alloc(set->size);
+        bool needs = false;
+        for (size_t k = 0; k < set->n_fields; k++) needs = needs || (!set->bytes && set->fields[k].needed);
+        if (needs && field_decode(set, (const uint8_t *)"{}", 2, value, &e) != ERR_INVALID) fail_msg("%s takes {}", set->name);
+        free(value);
+    }
+}
+
+/* docs/PROTOCOL.md has, at its end, the tables as the program prints them. */
+static void the_document_has_the_same_tables(void **state) {
+    (void)state;
+    const char *source = getenv("CARAVAN_SOURCE");
+    char path[4096];
+    struct buf want, got;
+    struct err e = {0};
+    snprintf(path, sizeof(path), "%s/docs/PROTOCOL.md", source != NULL ? source : ".");
+    buf_init(&want, MOST);
+    buf_init(&got, MOST);
+    messages_markdown(&want);
+    if (file_read(path, "PROTOCOL.md", &got, &e) != ERR_OK) fail_msg("%s", e.text);
+    const char *mine = buf_cstr(&want), *text = buf_cstr(&got), *at = text + (got.len > want.len ? got.len - want.len : 0);
+    if (strcmp(at, mine) != 0) fail_msg("docs/PROTOCOL.md does not end with the tables that ./caravan help messages --markdown prints");
+    buf_done(&want);
+    buf_done(&got);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_field_is_carried), cmocka_unit_test(what_is_needed_is_asked_for),
+                                       cmocka_unit_test(the_document_has_the_same_tables)};
+    return cmocka_run_group_tests_name("messages", tests, NULL, NULL);
+}
