@@ -26,7 +26,7 @@ static bool add_star_star(struct jinja_run *r, const struct jinja_node *star_sta
     if (!jinja_eval(r, star_star, &named)) return false;
     if (named.type != JINJA_DICT) return jinja_fail(r, "argument after ** must be a mapping, not %s", jinja_type_name(named));
     size_t n = a->n_named + named.dict->n;
-    const struct jinja_str **names = jinja_alloc(r, (n + 1) * sizeof *names);
+    const struct jinja_str **names = jinja_alloc(r, (n + 1) * sizeof(*names));
     if (names == NULL || !jinja_list_new(r, JINJA_LIST, n + 1, &values)) return false;
     for (size_t i = 0; i < a->n_named; i++) {
         names[i] = a->names[i];
@@ -45,8 +45,8 @@ static bool add_star_star(struct jinja_run *r, const struct jinja_node *star_sta
 
 bool jinja_eval_args(struct jinja_run *r, const struct jinja_call_args *from, struct jinja_args_room *room, struct jinja_args *ret) {
     struct jinja_value *list = room->list, *values = room->values;
-    if (from->list.n > JINJA_ARGS_ROOM && (list = jinja_alloc(r, from->list.n * sizeof *list)) == NULL) return false;
-    if (from->values.n > JINJA_ARGS_ROOM && (values = jinja_alloc(r, from->values.n * sizeof *values)) == NULL) return false;
+    if (from->list.n > JINJA_ARGS_ROOM && (list = jinja_alloc(r, from->list.n * sizeof(*list))) == NULL) return false;
+    if (from->values.n > JINJA_ARGS_ROOM && (values = jinja_alloc(r, from->values.n * sizeof(*values))) == NULL) return false;
     for (uint32_t i = 0; i < from->list.n; i++)
         if (!jinja_eval(r, from->list.list[i], &list[i])) return false;
     for (uint32_t i = 0; i < from->values.n; i++)
@@ -128,7 +128,7 @@ bool jinja_arg_str(struct jinja_run *r, struct jinja_value v, const char *name, 
 /* ---- macros ---- */
 
 bool jinja_macro_new(struct jinja_run *r, const struct jinja_node *def, struct jinja_value *ret) {
-    struct jinja_macro *m = jinja_alloc(r, sizeof *m);
+    struct jinja_macro *m = jinja_alloc(r, sizeof(*m));
     if (m == NULL) return false;
     *m = (struct jinja_macro){.def = def, .scope = r->scope};
     for (struct jinja_scope *s = r->scope; s != NULL && !s->kept; s = s->up) s->kept = true;

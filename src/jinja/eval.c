@@ -8,11 +8,11 @@
 /* ---- variables ---- */
 
 struct jinja_scope *jinja_scope_new(struct jinja_run *r, struct jinja_scope *up) {
-    struct jinja_scope *s = jinja_alloc(r, sizeof *s);
+    struct jinja_scope *s = jinja_alloc(r, sizeof(*s));
     if (s == NULL) return NULL;
     s->up = up;
     s->list = s->first;
-    s->cap = sizeof s->first / sizeof *s->first;
+    s->cap = sizeof(s->first) / sizeof(*s->first);
     return s;
 }
 
@@ -35,9 +35,9 @@ bool jinja_scope_set(struct jinja_run *r, uint32_t name, struct jinja_value v) {
         return true;
     }
     if (s->n == s->cap) {
-        struct jinja_binding *list = jinja_alloc(r, 2 * s->cap * sizeof *list);
+        struct jinja_binding *list = jinja_alloc(r, 2 * s->cap * sizeof(*list));
         if (list == NULL) return false;
-        memcpy(list, s->list, s->n * sizeof *list);
+        memcpy(list, s->list, s->n * sizeof(*list));
         s->list = list;
         s->cap *= 2;
     }
@@ -66,7 +66,7 @@ static bool bind(struct jinja_run *r, struct jinja_value self, const struct jinj
         *ret = (struct jinja_value){.type = JINJA_UNDEFINED, .aux = JINJA_UNSAFE, .owner = self.type, .s = name};
         return true;
     }
-    struct jinja_bound *b = jinja_alloc(r, sizeof *b);
+    struct jinja_bound *b = jinja_alloc(r, sizeof(*b));
     if (b == NULL) return false;
     *b = (struct jinja_bound){.self = self, .row = row};
     *ret = (struct jinja_value){.type = JINJA_METHOD, .method = b};
@@ -252,7 +252,7 @@ static bool eval_slice(struct jinja_run *r, struct jinja_value of, const struct 
     if (!cut_of(r, slice, n, &c)) return false;
     if (of.type == JINJA_STR) return slice_text(r, of.s, &c, ret);
     if (of.type != JINJA_RANGE) return slice_list(r, of, &c, ret);
-    struct jinja_range *range = jinja_alloc(r, sizeof *range);
+    struct jinja_range *range = jinja_alloc(r, sizeof(*range));
     if (range == NULL) return false;
     *range = (struct jinja_range){.start = of.range->start + c.start * of.range->step,
                                   .stop = of.range->start + c.stop * of.range->step,

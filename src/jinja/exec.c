@@ -125,7 +125,7 @@ bool jinja_loop_attr(struct jinja_run *r, struct jinja_loop *l, const struct jin
     size_t which = 0, length = 0;
     bool more;
     *ret = jinja_missing();
-    while (which < sizeof names / sizeof *names && !jinja_str_is(name, names[which], __builtin_strlen(names[which]))) which++;
+    while (which < sizeof(names) / sizeof(*names) && !jinja_str_is(name, names[which], __builtin_strlen(names[which]))) which++;
     if (which >= 4 && which <= 6 && !loop_length(r, l, &length)) return false;
     if ((which == 3 || which == 8) && !peek(r, l, &more)) return false;
     switch (which) {
@@ -172,7 +172,7 @@ static bool loop_start(struct jinja_run *r, struct jinja_loop *l, const struct j
     *l = (struct jinja_loop){.n = n, .outer = r->scope, .source = in, .index0 = SIZE_MAX};
     if (!jinja_iter_new(r, in, &l->iter)) return false;
     if (n->loop.test == NULL) return true;
-    struct jinja_iter *passing = jinja_alloc(r, sizeof *passing);
+    struct jinja_iter *passing = jinja_alloc(r, sizeof(*passing));
     if (passing == NULL) return false;
     *passing = (struct jinja_iter){.next = next_passing, .of = {.type = JINJA_ITER, .iter = l->iter}, .own = l};
     l->iter = passing;
@@ -203,7 +203,7 @@ static enum jinja_flow loop_rounds(struct jinja_run *r, struct jinja_loop *l, ui
 }
 
 static enum jinja_flow run_loop(struct jinja_run *r, const struct jinja_node *n, struct jinja_value in, size_t depth0) {
-    struct jinja_loop here, *l = n->uses_loop || n->loop.test != NULL ? jinja_alloc(r, sizeof *l) : &here;
+    struct jinja_loop here, *l = n->uses_loop || n->loop.test != NULL ? jinja_alloc(r, sizeof(*l)) : &here;
     bool none;
     if (l == NULL || !loop_start(r, l, n, in)) return JINJA_STOP;
     l->depth0 = depth0;

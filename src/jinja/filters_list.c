@@ -119,13 +119,13 @@ static bool merge_sort(struct jinja_run *r, struct sortable *list, size_t n, str
     size_t half = n / 2;
     if (!merge_sort(r, list, half, room, reverse) || !merge_sort(r, list + half, n - half, room, reverse)) return false;
     if (!merge(r, list, n, half, room, reverse)) return false;
-    memcpy(list, room, n * sizeof *list);
+    memcpy(list, room, n * sizeof(*list));
     return true;
 }
 
 bool jinja_sort(struct jinja_run *r, struct jinja_list *l, bool reverse, const struct jinja_sort_key *key) {
     if (l->n < 2 && key == NULL) return true;
-    struct sortable *list = jinja_alloc(r, (2 * l->n + 1) * sizeof *list);
+    struct sortable *list = jinja_alloc(r, (2 * l->n + 1) * sizeof(*list));
     if (list == NULL) return false;
     for (size_t i = 0; i < l->n; i++) {
         list[i].value = l->items[i];
@@ -408,7 +408,7 @@ static bool round_common(struct jinja_run *r, struct jinja_value v, int64_t prec
     double unit = pow(10, (double)-precision);
     if (v.type == JINJA_FLOAT && precision >= 0) {
         if (precision > 350 || !isfinite(v.f)) return *ret = v, true;
-        int n = snprintf(text, sizeof text, "%.*f", (int)precision, v.f);
+        int n = snprintf(text, sizeof(text), "%.*f", (int)precision, v.f);
         double f = 0;
         if (!jinja_number_parse_float(text, (size_t)n, &f)) return jinja_fail(r, "a number cannot be rounded");
         *ret = jinja_float(f);
@@ -498,8 +498,8 @@ static bool next_selected(struct jinja_run *r, struct jinja_iter *it, struct jin
 /* The arguments behind the first `skip`, copied: those at hand live only as long as the call. */
 static bool keep_args(struct jinja_run *r, const struct jinja_args *args, size_t skip, struct jinja_args *ret) {
     size_t n = args->n > skip ? args->n - skip : 0;
-    struct jinja_value *list = jinja_alloc(r, (n + args->n_named + 1) * sizeof *list);
-    const struct jinja_str **names = list != NULL ? jinja_alloc(r, (args->n_named + 1) * sizeof *names) : NULL;
+    struct jinja_value *list = jinja_alloc(r, (n + args->n_named + 1) * sizeof(*list));
+    const struct jinja_str **names = list != NULL ? jinja_alloc(r, (args->n_named + 1) * sizeof(*names)) : NULL;
     if (names == NULL) return false;
     for (size_t i = 0; i < n; i++) list[i] = args->list[skip + i];
     for (size_t i = 0; i < args->n_named; i++) {
@@ -513,8 +513,8 @@ static bool keep_args(struct jinja_run *r, const struct jinja_args *args, size_t
 static bool make_each(struct jinja_run *r, struct jinja_value self, const struct each *from,
                       bool (*next)(struct jinja_run *r, struct jinja_iter *it, struct jinja_value *ret, bool *ret_more),
                       struct jinja_value *ret) {
-    struct each *e = jinja_alloc(r, sizeof *e);
-    struct jinja_iter *it = e != NULL ? jinja_alloc(r, sizeof *it) : NULL;
+    struct each *e = jinja_alloc(r, sizeof(*e));
+    struct jinja_iter *it = e != NULL ? jinja_alloc(r, sizeof(*it)) : NULL;
     if (it == NULL) return false;
     *e = *from;
     *it = (struct jinja_iter){.next = next, .of = self, .own = e};

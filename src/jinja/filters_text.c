@@ -211,13 +211,13 @@ JINJA_FILTER_OF(filesizeformat) {
     if (self.type != JINJA_STR) bytes = jinja_number_double(self);
     if (bytes == 1) return literal(r, "1 Byte", ret);
     if (bytes < base) {
-        snprintf(text, sizeof text, "%.0f Bytes", bytes < 0 ? -(double)(int64_t)-bytes : (double)(int64_t)bytes);
+        snprintf(text, sizeof(text), "%.0f Bytes", bytes < 0 ? -(double)(int64_t)-bytes : (double)(int64_t)bytes);
         return jinja_str_copy(r, text, strlen(text), ret);
     }
     double unit = base * base;
     int i = 0;
     for (; i < 7 && bytes >= unit; i++) unit *= base;
-    snprintf(text, sizeof text, "%.1f %c%s", base * bytes / unit, binary ? "KMGTPEZY"[i] : "kMGTPEZY"[i], binary ? "iB" : "B");
+    snprintf(text, sizeof(text), "%.1f %c%s", base * bytes / unit, binary ? "KMGTPEZY"[i] : "kMGTPEZY"[i], binary ? "iB" : "B");
     return jinja_str_copy(r, text, strlen(text), ret);
 }
 
@@ -248,11 +248,11 @@ static bool unescape(struct jinja_run *r, struct jinja_out *o, const char *text,
     } rows[] = {{"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'}, {"&#34;", '"'}, {"&quot;", '"'}, {"&#39;", '\''}};
     for (size_t i = 0; i < len; i++) {
         size_t row = 0, n = 0;
-        for (; row < sizeof rows / sizeof *rows; row++) {
+        for (; row < sizeof(rows) / sizeof(*rows); row++) {
             n = strlen(rows[row].entity);
             if (n <= len - i && memcmp(text + i, rows[row].entity, n) == 0) break;
         }
-        bool found = row < sizeof rows / sizeof *rows;
+        bool found = row < sizeof(rows) / sizeof(*rows);
         if (!jinja_out_byte(r, o, found ? rows[row].c : text[i])) return false;
         if (found) i += n - 1;
     }

@@ -50,8 +50,8 @@ static bool write_text(struct jinja_run *r, struct jinja_out *o, const struct sp
 
 /* Puts a separator between each three (of other bases: four) digits before the point. */
 static size_t group_digits(const char *digits, size_t len, char separator, size_t each, char *ret) {
-    size_t whole = strspn(digits, "0123456789abcdefABCDEF"), n = 0;
-    if (whole > len) whole = len;
+    size_t whole = 0, n = 0;
+    while (whole < len && ((digits[whole] >= '0' && digits[whole] <= '9') || (each == 4 && (digits[whole] | 0x20) >= 'a'))) whole++;
     for (size_t i = 0; i < whole; i++) {
         if (i > 0 && (whole - i) % each == 0) ret[n++] = separator;
         ret[n++] = digits[i];
@@ -88,7 +88,7 @@ static size_t digits_of(uint64_t v, unsigned base, bool upper, char *end) {
 
 /* least: digits at least, zeros before them ("%.5d"). */
 static bool write_int(struct jinja_run *r, struct jinja_out *o, const struct spec *s, struct jinja_value v, int64_t least) {
-    char digits[NUMBER_ROOM + 80], *end = digits + sizeof digits;
+    char digits[NUMBER_ROOM + 80], *end = digits + sizeof(digits);
     unsigned base = s->type == 'x' || s->type == 'X' ? 16 : s->type == 'o' ? 8 : s->type == 'b' ? 2 : 10;
     const char *prefix = !s->alternate || base == 10 ? "" : base == 16 ? (s->type == 'X' ? "0X" : "0x") : base == 8 ? "0o" : "0b";
     if (v.type == JINJA_BIG) {
@@ -98,7 +98,7 @@ static bool write_int(struct jinja_run *r, struct jinja_out *o, const struct spe
     }
     int64_t i = jinja_int_of(v);
     size_t n = digits_of(i < 0 ? 0 - (uint64_t)i : (uint64_t)i, base, s->type == 'X', end);
-    while (n < sizeof digits && (int64_t)n < least) *(end - ++n) = '0';
+    while (n < sizeof(digits) && (int64_t)n < least) *(end - ++n) = '0';
     return write_number(r, o, s, i < 0, prefix, end - n, n, base == 10 ? 3 : 4);
 }
 
@@ -117,14 +117,14 @@ static bool write_float(struct jinja_run *r, struct jinja_out *o, const struct s
     size_t len;
     if (!isfinite(f)) {
         bool upper = s->type == 'F' || s->type == 'E' || s->type == 'G';
-        len = (size_t)snprintf(text, sizeof text, "%s", isnan(f) ? (upper ? "NAN" : "nan") : (upper ? "INF" : "inf"));
+        len = (size_t)snprintf(text, sizeof(text), "%s", isnan(f) ? (upper ? "NAN" : "nan") : (upper ? "INF" : "inf"));
     } else if (s->type == 0) {
         len = plain_float(s, size, text);
     } else {
-        snprintf(format, sizeof format, "%%%s.*%c", s->alternate ? "#" : "", s->type == '%' ? 'f' : s->type == 'n' ? 'g' : s->type);
-        len = (size_t)snprintf(text, sizeof text, format, s->precision >= 0 ? (int)s->precision : 6, size);
+        snprintf(format, sizeof(format), "%%%s.*%c", s->alternate ? "#" : "", s->type == '%' ? 'f' : s->type == 'n' ? 'g' : s->type);
+        len = (size_t)snprintf(text, sizeof(text), format, s->precision >= 0 ? (int)s->precision : 6, size);
     }
-    if (len >= sizeof text - 1) return jinja_fail(r, "a number is too long to be shown");
+    if (len >= sizeof(text) - 1) return jinja_fail(r, "a number is too long to be shown");
     if (s->type == '%') text[len++] = '%';
     return write_number(r, o, s, negative, "", text, len, 3);
 }

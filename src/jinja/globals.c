@@ -23,7 +23,7 @@ JINJA_GLOBAL(range) {
     __int128 span = step > 0 ? (__int128)stop - start : (__int128)start - stop, size = step > 0 ? step : -(__int128)step;
     __int128 n = span > 0 ? (span + size - 1) / size : 0;
     if (n > MAX_RANGE) return jinja_fail(r, "range too big: the sandbox blocks ranges larger than %d", MAX_RANGE);
-    struct jinja_range *range = jinja_alloc(r, sizeof *range);
+    struct jinja_range *range = jinja_alloc(r, sizeof(*range));
     if (range == NULL) return false;
     *range = (struct jinja_range){.start = start, .stop = stop, .step = step, .n = (size_t)n};
     *ret = (struct jinja_value){.type = JINJA_RANGE, .range = range};
@@ -42,10 +42,10 @@ static bool time_part(struct jinja_run *r, struct jinja_out *o, const struct tm 
     char letter = spec[len - 1];
     if (letter == 'z' || letter == 'Z') return true;
     if (letter == 'f') return jinja_out_write(r, o, "000000", 6);
-    if (len >= sizeof format) return jinja_out_write(r, o, spec, len);
+    if (len >= sizeof(format)) return jinja_out_write(r, o, spec, len);
     memcpy(format, spec, len);
     format[len] = '\0';
-    return jinja_out_write(r, o, text, strftime(text, sizeof text, format, tm));
+    return jinja_out_write(r, o, text, strftime(text, sizeof(text), format, tm));
 }
 
 JINJA_GLOBAL(strftime_now) {
@@ -70,7 +70,7 @@ JINJA_GLOBAL(strftime_now) {
 }
 
 JINJA_GLOBAL(joiner) {
-    struct jinja_joiner *j = jinja_alloc(r, sizeof *j);
+    struct jinja_joiner *j = jinja_alloc(r, sizeof(*j));
     (void)self;
     if (j == NULL || (a[0].type == JINJA_MISSING && !jinja_str_refer(r, ", ", 2, &j->text))) return false;
     if (a[0].type != JINJA_MISSING) j->text = a[0];
@@ -79,7 +79,7 @@ JINJA_GLOBAL(joiner) {
 }
 
 JINJA_ANY_GLOBAL(cycler) {
-    struct jinja_cycler *c = jinja_alloc(r, sizeof *c);
+    struct jinja_cycler *c = jinja_alloc(r, sizeof(*c));
     (void)self;
     if (args->n == 0) return jinja_fail(r, "at least one item has to be provided");
     if (c == NULL || !jinja_list_new(r, JINJA_TUPLE, args->n, &c->items)) return false;

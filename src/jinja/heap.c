@@ -25,7 +25,7 @@ void jinja_heap_done(struct jinja_heap *h) {
 }
 
 static struct jinja_chunk *chunk_new(size_t size) {
-    struct jinja_chunk *c = malloc(sizeof *c + size);
+    struct jinja_chunk *c = malloc(sizeof(*c) + size);
     if (c != NULL) *c = (struct jinja_chunk){.size = size};
     return c;
 }

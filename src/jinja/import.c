@@ -21,7 +21,7 @@ static bool from_number(struct jinja_run *r, yyjson_mut_val *v, struct jinja_val
     else if (yyjson_mut_get_uint(v) <= INT64_MAX) *ret = jinja_int((int64_t)yyjson_mut_get_uint(v));
     else {
         char text[32];
-        int len = snprintf(text, sizeof text, "%llu", (unsigned long long)yyjson_mut_get_uint(v));
+        int len = snprintf(text, sizeof(text), "%llu", (unsigned long long)yyjson_mut_get_uint(v));
         return from_raw(r, text, (size_t)len, ret);
     }
     return true;

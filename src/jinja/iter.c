@@ -71,7 +71,7 @@ bool jinja_iter_new(struct jinja_run *r, struct jinja_value v, struct jinja_iter
         return true;
     }
     if (!jinja_iterable(v)) return jinja_fail(r, "'%s' object is not iterable", jinja_type_name(v));
-    struct jinja_iter *it = jinja_alloc(r, sizeof *it);
+    struct jinja_iter *it = jinja_alloc(r, sizeof(*it));
     if (it == NULL) return false;
     it->of = v;
     switch (v.type) {

@@ -78,7 +78,7 @@ bool jinja_names(const struct jinja_template *t, const char *attribute) {
 
 /* Only the variables that the template names are brought over. */
 static bool set_variables(struct jinja_run *r, yyjson_mut_val *variables) {
-    r->globals = jinja_alloc(r, (r->t->n_symbols + 1) * sizeof *r->globals);
+    r->globals = jinja_alloc(r, (r->t->n_symbols + 1) * sizeof(*r->globals));
     if (r->globals == NULL) return false;
     for (uint32_t i = 0; variables != NULL && i < r->t->n_symbols; i++) {
         const struct jinja_str *name = r->t->symbols[i].text;

@@ -232,7 +232,7 @@ static bool escape(struct jinja_run *r, struct jinja_out *o, const char *text, s
     static const char letters[] = "a\ab\bf\fn\nr\rt\tv\v\\\\''\"\"";
     *ret_used = 1;
     if (text[0] == '\n') return true;
-    for (size_t i = 0; i + 1 < sizeof letters; i += 2)
+    for (size_t i = 0; i + 1 < sizeof(letters); i += 2)
         if (letters[i] == text[0]) return jinja_out_byte(r, o, letters[i + 1]);
     if (text[0] == 'x') return escape_hex(r, o, text + 1, len - 1, 2, ret_used);
     if (text[0] == 'u') return escape_hex(r, o, text + 1, len - 1, 4, ret_used);
@@ -302,7 +302,7 @@ static bool take_sign(struct jinja_run *r, struct jinja_lexer *l, struct jinja_t
                 {"!=", JINJA_S_NE},  {"<=", JINJA_S_LE},       {">=", JINJA_S_GE}};
     char c = look(l, 0);
     ret->kind = JINJA_T_SIGN;
-    for (size_t i = 0; i < sizeof twos / sizeof *twos; i++) {
+    for (size_t i = 0; i < sizeof(twos) / sizeof(*twos); i++) {
         if (!starts(l, l->at, twos[i].text)) continue;
         ret->sign = (uint16_t)twos[i].sign;
         advance(l, 2);

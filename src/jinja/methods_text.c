@@ -399,8 +399,8 @@ bool jinja_method_text_format(struct jinja_run *r, struct jinja_value self, cons
 JINJA_TEXT_METHOD(format_map) {
     struct jinja_args args = {0};
     if (a[0].type != JINJA_DICT) return jinja_fail(r, "format_map() needs a mapping");
-    const struct jinja_str **names = jinja_alloc(r, (a[0].dict->n + 1) * sizeof *names);
-    struct jinja_value *values = names != NULL ? jinja_alloc(r, (a[0].dict->n + 1) * sizeof *values) : NULL;
+    const struct jinja_str **names = jinja_alloc(r, (a[0].dict->n + 1) * sizeof(*names));
+    struct jinja_value *values = names != NULL ? jinja_alloc(r, (a[0].dict->n + 1) * sizeof(*values)) : NULL;
     if (values == NULL) return false;
     for (uint32_t i = 0; i < a[0].dict->n; i++) {
         if (a[0].dict->entries[i].key.type != JINJA_STR) continue;

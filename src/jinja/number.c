@@ -92,7 +92,7 @@ static bool clean_float(const char *text, size_t len, char *ret, size_t size) {
 bool jinja_number_parse_float(const char *text, size_t len, double *ret) {
     char clean[1024], *end;
     jinja_text_strip(&text, &len, true, true);
-    if (!clean_float(text, len, clean, sizeof clean)) return false;
+    if (!clean_float(text, len, clean, sizeof(clean))) return false;
     double f = strtod(clean, &end);
     if (*end != '\0') return false;
     *ret = f;
@@ -107,7 +107,7 @@ size_t jinja_number_text(double f, char ret[JINJA_NUMBER_TEXT]) {
     if (isnan(f)) return (size_t)snprintf(ret, JINJA_NUMBER_TEXT, "nan");
     if (isinf(f)) return (size_t)snprintf(ret, JINJA_NUMBER_TEXT, f > 0 ? "inf" : "-inf");
     int precision = 0;
-    do snprintf(digits, sizeof digits, "%.*e", precision, f);
+    do snprintf(digits, sizeof(digits), "%.*e", precision, f);
     while (strtod(digits, NULL) != f && ++precision < 17);
     int exponent = (int)strtol(strchr(digits, 'e') + 1, NULL, 10);
     if (exponent >= -4 && exponent < 16) {
@@ -125,8 +125,8 @@ double jinja_number_double(struct jinja_value v) {
     char text[ENOUGH + 32];
     if (v.type == JINJA_FLOAT) return v.f;
     if (v.type != JINJA_BIG) return (double)jinja_int_of(v);
-    if (v.s->len <= ENOUGH) snprintf(text, sizeof text, "%.*s", (int)v.s->len, v.s->data);
-    else snprintf(text, sizeof text, "%.*se%zu", ENOUGH, v.s->data, v.s->len - ENOUGH);
+    if (v.s->len <= ENOUGH) snprintf(text, sizeof(text), "%.*s", (int)v.s->len, v.s->data);
+    else snprintf(text, sizeof(text), "%.*se%zu", ENOUGH, v.s->data, v.s->len - ENOUGH);
     return strtod(text, NULL);
 }
 
@@ -174,12 +174,12 @@ static bool give_wide(struct jinja_run *r, __int128 v, struct jinja_value *ret) 
         return true;
     }
     char digits[48];
-    size_t at = sizeof digits;
+    size_t at = sizeof(digits);
     bool negative = v < 0;
     for (unsigned __int128 rest = negative ? -(unsigned __int128)v : (unsigned __int128)v; rest > 0; rest /= 10)
         digits[--at] = (char)('0' + (int)(rest % 10));
     if (negative) digits[--at] = '-';
-    if (!jinja_str_copy(r, digits + at, sizeof digits - at, ret)) return false;
+    if (!jinja_str_copy(r, digits + at, sizeof(digits) - at, ret)) return false;
     ret->type = JINJA_BIG;
     return true;
 }
@@ -282,7 +282,7 @@ bool jinja_number_truncate(struct jinja_run *r, double f, struct jinja_value *re
         *ret = jinja_int((int64_t)f);
         return true;
     }
-    int len = snprintf(text, sizeof text, "%.0f", f);
+    int len = snprintf(text, sizeof(text), "%.0f", f);
     if (!jinja_str_copy(r, text, (size_t)len, ret)) return false;
     ret->type = JINJA_BIG;
     return true;

@@ -81,9 +81,9 @@ static struct jinja_node *parse_if(struct jinja_parser *p) {
         uint32_t at = n->branch.tests.n;
         if (!jinja_parser_add(p, &n->branch.tests, jinja_parse_tuple(p, false, NULL, false))) return NULL;
         if ((at & (at - 1)) == 0) { /* the room was a power of 2, and is full */
-            struct jinja_nodes *bodies = jinja_alloc(p->r, (at == 0 ? 1 : 2 * at) * sizeof *bodies);
+            struct jinja_nodes *bodies = jinja_alloc(p->r, (at == 0 ? 1 : 2 * at) * sizeof(*bodies));
             if (bodies == NULL) return NULL;
-            if (at > 0) memcpy(bodies, n->branch.bodies, at * sizeof *bodies);
+            if (at > 0) memcpy(bodies, n->branch.bodies, at * sizeof(*bodies));
             n->branch.bodies = bodies;
         }
         p->branches++;
@@ -138,10 +138,10 @@ static bool add_param(struct jinja_parser *p, struct jinja_signature *s, const s
     if (number == UINT32_MAX) return false;
     if ((at & (at - 1)) == 0) { /* the room was a power of 2, and is full */
         size_t room = at == 0 ? 1 : 2 * (size_t)at;
-        uint32_t *params = jinja_alloc(p->r, room * sizeof *params);
+        uint32_t *params = jinja_alloc(p->r, room * sizeof(*params));
         struct jinja_node **defaults = params != NULL ? jinja_alloc(p->r, room * sizeof(struct jinja_node *)) : NULL;
         if (defaults == NULL) return false;
-        if (at > 0) memcpy(params, s->params, at * sizeof *params);
+        if (at > 0) memcpy(params, s->params, at * sizeof(*params));
         if (at > 0) memcpy(defaults, s->defaults, at * sizeof(struct jinja_node *));
         s->params = params;
         s->defaults = defaults;
@@ -196,7 +196,7 @@ static bool parse_macro_body(struct jinja_parser *p, struct jinja_node *n, const
 
 static struct jinja_node *new_def(struct jinja_parser *p, enum jinja_node_kind kind) {
     struct jinja_node *n = jinja_parser_node(p, kind);
-    if (n == NULL || (n->def.signature = jinja_alloc(p->r, sizeof *n->def.signature)) == NULL) return NULL;
+    if (n == NULL || (n->def.signature = jinja_alloc(p->r, sizeof(*n->def.signature))) == NULL) return NULL;
     return n;
 }
 

@@ -72,7 +72,7 @@ bool jinja_parser_expect_name(struct jinja_parser *p, struct jinja_token *ret) {
 /* ---- nodes ---- */
 
 struct jinja_node *jinja_parser_node(struct jinja_parser *p, enum jinja_node_kind kind) {
-    struct jinja_node *n = jinja_alloc(p->r, sizeof *n);
+    struct jinja_node *n = jinja_alloc(p->r, sizeof(*n));
     if (n == NULL) return NULL;
     n->kind = (uint8_t)kind;
     n->line = p->r->line;
@@ -83,9 +83,9 @@ bool jinja_parser_add(struct jinja_parser *p, struct jinja_nodes *to, struct jin
     if (n == NULL) return false;
     if (to->n == to->cap) {
         uint32_t cap = to->cap == 0 ? 4 : to->cap * 2;
-        struct jinja_node **list = jinja_alloc(p->r, cap * sizeof *list);
+        struct jinja_node **list = jinja_alloc(p->r, cap * sizeof(*list));
         if (list == NULL) return false;
-        if (to->n > 0) memcpy(list, to->list, to->n * sizeof *list);
+        if (to->n > 0) memcpy(list, to->list, to->n * sizeof(*list));
         to->list = list;
         to->cap = cap;
     }
@@ -101,9 +101,9 @@ uint32_t jinja_parser_symbol(struct jinja_parser *p, const char *text, size_t le
     if (known != NULL) return (uint32_t)known->i;
     if (t->n_symbols == t->cap_symbols) {
         uint32_t cap = t->cap_symbols == 0 ? 32 : t->cap_symbols * 2;
-        struct jinja_symbol *bigger = jinja_alloc(p->r, cap * sizeof *bigger);
+        struct jinja_symbol *bigger = jinja_alloc(p->r, cap * sizeof(*bigger));
         if (bigger == NULL) return UINT32_MAX;
-        if (t->n_symbols > 0) memcpy(bigger, t->symbols, t->n_symbols * sizeof *bigger);
+        if (t->n_symbols > 0) memcpy(bigger, t->symbols, t->n_symbols * sizeof(*bigger));
         t->symbols = bigger;
         t->cap_symbols = cap;
     }
@@ -354,9 +354,9 @@ static bool add_named(struct jinja_parser *p, struct jinja_call_args *a) {
     uint32_t number = jinja_parser_symbol(p, name.text, name.len), n = a->values.n;
     if (number == UINT32_MAX || !jinja_parser_add(p, &a->values, jinja_parse_expression(p, true))) return false;
     if ((n & (n - 1)) == 0) { /* the room was a power of 2, and is full */
-        const struct jinja_str **names = jinja_alloc(p->r, (n == 0 ? 1 : 2 * n) * sizeof *names);
+        const struct jinja_str **names = jinja_alloc(p->r, (n == 0 ? 1 : 2 * n) * sizeof(*names));
         if (names == NULL) return false;
-        if (n > 0) memcpy(names, a->names, n * sizeof *names);
+        if (n > 0) memcpy(names, a->names, n * sizeof(*names));
         a->names = names;
     }
     a->names[n] = p->t->symbols[number].text;
@@ -378,7 +378,7 @@ static bool add_argument(struct jinja_parser *p, struct jinja_call_args *a) {
 }
 
 static struct jinja_call_args *parse_args(struct jinja_parser *p) {
-    struct jinja_call_args *a = jinja_alloc(p->r, sizeof *a);
+    struct jinja_call_args *a = jinja_alloc(p->r, sizeof(*a));
     if (a == NULL || !jinja_parser_next(p)) return NULL;
     for (bool first = true; !jinja_parser_is(p, ')'); first = false) {
         if (!first && !jinja_parser_expect(p, ',')) return NULL;

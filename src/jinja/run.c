@@ -15,7 +15,7 @@
 static bool fail_text(struct jinja_run *r, enum jinja_end end, err_code code, const char *text, size_t len) {
     if (r->end != JINJA_DONE) return false;
     r->end = end;
-    if (len > sizeof r->e->text - 100) len = sizeof r->e->text - 100;
+    if (len > sizeof(r->e->text) - 100) len = sizeof(r->e->text) - 100;
     len -= str_utf8_incomplete(text, len);
     if (end == JINJA_FAILED) err_set(r->e, code, "%.*s (line %u of the template)", (int)len, text, r->line);
     else err_set(r->e, code, "%.*s", (int)len, text);
@@ -26,14 +26,17 @@ bool jinja_fail(struct jinja_run *r, const char *fmt, ...) {
     char text[512];
     va_list args;
     va_start(args, fmt);
-    int len = vsnprintf(text, sizeof text, fmt, args);
+    int len = vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    return fail_text(r, JINJA_FAILED, ERR_INVALID, text, len < (int)sizeof text ? (size_t)len : sizeof text - 1);
+    size_t whole = strlen(text) - str_utf8_incomplete(text, strlen(text));
+    for (char *p = text; *p != '\0' && !str_utf8_valid(text, whole); p++) /* it quotes a part of a character */
+        if ((unsigned char)*p >= 0x80) *p = '?';
+    return fail_text(r, JINJA_FAILED, ERR_INVALID, text, len < (int)sizeof(text) ? (size_t)len : sizeof(text) - 1);
 }
 
 bool jinja_fail_memory(struct jinja_run *r) {
     char text[64];
-    int len = snprintf(text, sizeof text, "needs more than %zu MB of memory", r->limits.memory >> 20);
+    int len = snprintf(text, sizeof(text), "needs more than %zu MB of memory", r->limits.memory >> 20);
     return fail_text(r, JINJA_TOO_BIG, ERR_LIMIT, text, (size_t)len);
 }
 
@@ -63,7 +66,7 @@ bool jinja_spend(struct jinja_run *r, uint64_t n) {
         return true;
     }
     char text[64];
-    int len = snprintf(text, sizeof text, "needs more than %llu steps", (unsigned long long)r->limits.steps);
+    int len = snprintf(text, sizeof(text), "needs more than %llu steps", (unsigned long long)r->limits.steps);
     r->steps = 0;
     return fail_text(r, JINJA_TOO_LONG, ERR_LIMIT, text, (size_t)len);
 }
@@ -76,7 +79,7 @@ bool jinja_enter(struct jinja_run *r) {
         return jinja_spend(r, 1) || (r->depth--, false);
     }
     static const char text[] = "nests or recurses too deeply";
-    return fail_text(r, JINJA_TOO_DEEP, ERR_LIMIT, text, sizeof text - 1);
+    return fail_text(r, JINJA_TOO_DEEP, ERR_LIMIT, text, sizeof(text) - 1);
 }
 
 void *jinja_alloc(struct jinja_run *r, size_t size) {
@@ -93,7 +96,7 @@ static bool grow(struct jinja_run *r, struct jinja_out *o, size_t more) {
     if (more > SIZE_MAX / 4 || used > SIZE_MAX / 4) return jinja_fail_memory(r);
     cap = cap < 64 ? 64 : cap * 2;
     if (cap < used + more) cap = used + more;
-    struct jinja_tail *tail = jinja_alloc(r, sizeof *tail);
+    struct jinja_tail *tail = jinja_alloc(r, sizeof(*tail));
     char *data = tail != NULL ? jinja_heap_bytes(r->heap, cap) : NULL;
     if (data == NULL) return jinja_fail_memory(r);
     if (used > 0) memcpy(data, old->data, used);
@@ -128,13 +131,13 @@ bool jinja_out_printf(struct jinja_run *r, struct jinja_out *o, const char *fmt,
     char text[512];
     va_list args;
     va_start(args, fmt);
-    int len = vsnprintf(text, sizeof text, fmt, args);
+    int len = vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    return jinja_out_write(r, o, text, len < (int)sizeof text ? (size_t)len : sizeof text - 1);
+    return jinja_out_write(r, o, text, len < (int)sizeof(text) ? (size_t)len : sizeof(text) - 1);
 }
 
 bool jinja_out_take(struct jinja_run *r, struct jinja_out *o, struct jinja_value *ret) {
-    struct jinja_str *s = jinja_alloc(r, sizeof *s);
+    struct jinja_str *s = jinja_alloc(r, sizeof(*s));
     if (s == NULL) return false;
     *s = (struct jinja_str){
         .data = o->tail != NULL ? o->tail->data : "", .len = o->tail != NULL ? o->tail->used : 0, .chars = SIZE_MAX, .tail = o->tail};

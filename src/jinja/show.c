@@ -126,7 +126,7 @@ bool jinja_to_str(struct jinja_run *r, struct jinja_value v, const struct jinja_
 static bool json_char(struct jinja_run *r, struct jinja_out *o, uint32_t c, bool ascii) {
     static const char letters[] = "\"\"\\\\\bb\ff\nn\rr\tt";
     const char *found = c < 0x80 && c > 0 ? strchr(letters, (int)c) : NULL;
-    for (size_t i = 0; found != NULL && i + 1 < sizeof letters; i += 2)
+    for (size_t i = 0; found != NULL && i + 1 < sizeof(letters); i += 2)
         if (letters[i] == (char)c) return jinja_out_byte(r, o, '\\') && jinja_out_byte(r, o, letters[i + 1]);
     if (c < 0x20 || (ascii && c > 0x7E && c < 0x10000)) return jinja_out_printf(r, o, "\\u%04x", c);
     if (ascii && c >= 0x10000)

@@ -14,7 +14,7 @@ enum { SMALL_DICT = 8, DEEP_KEY = 64 }; /* entries without an index; tuples with
 /* ---- text ---- */
 
 static struct jinja_str *str_new(struct jinja_run *r, const char *data, size_t len) {
-    struct jinja_str *s = jinja_alloc(r, sizeof *s);
+    struct jinja_str *s = jinja_alloc(r, sizeof(*s));
     if (s != NULL) *s = (struct jinja_str){.data = data, .len = len, .chars = SIZE_MAX};
     return s;
 }
@@ -48,7 +48,7 @@ bool jinja_str_concat(struct jinja_run *r, const struct jinja_str *a, const stru
     bool fits = tail != NULL && a->data + a->len == tail->data + tail->used && b->len <= tail->cap - tail->used;
     if (!fits) {
         size_t len = a->len + b->len, cap = tail != NULL && len <= SIZE_MAX / 2 ? 2 * len : len;
-        if (len < a->len || (tail = jinja_alloc(r, sizeof *tail)) == NULL) return jinja_fail_memory(r);
+        if (len < a->len || (tail = jinja_alloc(r, sizeof(*tail))) == NULL) return jinja_fail_memory(r);
         *tail = (struct jinja_tail){.used = a->len, .cap = cap, .data = jinja_heap_bytes(r->heap, cap)};
         if (tail->data == NULL) return jinja_fail_memory(r);
         memcpy(tail->data, a->data, a->len);
@@ -103,11 +103,11 @@ bool jinja_str_escape(struct jinja_run *r, const struct jinja_str *s, struct jin
 /* ---- lists ---- */
 
 bool jinja_list_new(struct jinja_run *r, enum jinja_type type, size_t cap, struct jinja_value *ret) {
-    struct jinja_list *l = jinja_alloc(r, sizeof *l);
+    struct jinja_list *l = jinja_alloc(r, sizeof(*l));
     if (l == NULL) return false;
     if (cap > 0) {
-        if (cap > r->limits.memory / sizeof *l->items || (l->slab = jinja_alloc(r, sizeof *l->slab)) == NULL) return jinja_fail_memory(r);
-        *l->slab = (struct jinja_slab){.cap = cap, .items = jinja_alloc(r, cap * sizeof *l->items)};
+        if (cap > r->limits.memory / sizeof(*l->items) || (l->slab = jinja_alloc(r, sizeof(*l->slab))) == NULL) return jinja_fail_memory(r);
+        *l->slab = (struct jinja_slab){.cap = cap, .items = jinja_alloc(r, cap * sizeof(*l->items))};
         if (l->slab->items == NULL || !jinja_spend(r, cap / 8)) return false;
         l->items = l->slab->items;
     }
@@ -121,7 +121,7 @@ bool jinja_list_add(struct jinja_run *r, struct jinja_list *l, struct jinja_valu
         struct jinja_value bigger;
         if (!jinja_list_new(r, JINJA_LIST, l->n < 4 ? 8 : 2 * l->n, &bigger)) return false;
         slab = bigger.list->slab;
-        if (l->n > 0) memcpy(slab->items, l->items, l->n * sizeof *l->items);
+        if (l->n > 0) memcpy(slab->items, l->items, l->n * sizeof(*l->items));
         slab->used = l->n;
         l->items = slab->items;
         l->slab = slab;
@@ -132,9 +132,9 @@ bool jinja_list_add(struct jinja_run *r, struct jinja_list *l, struct jinja_valu
 }
 
 bool jinja_list_part(struct jinja_run *r, struct jinja_value list, size_t start, size_t n, struct jinja_value *ret) {
-    struct jinja_list *l = jinja_alloc(r, sizeof *l);
+    struct jinja_list *l = jinja_alloc(r, sizeof(*l));
     if (l == NULL) return false;
-    *l = (struct jinja_list){.items = list.list->items + start, .n = n, .slab = list.list->slab};
+    if (n > 0) *l = (struct jinja_list){.items = list.list->items + start, .n = n, .slab = list.list->slab};
     *ret = (struct jinja_value){.type = list.type, .list = l};
     return true;
 }
@@ -170,7 +170,7 @@ static uint32_t hash(struct jinja_value v) {
     case JINJA_BIG:
     case JINJA_FLOAT: {
         double f = jinja_number_double(v) + 0.0; /* -0.0 becomes 0.0 */
-        return hash_bytes((const char *)&f, sizeof f);
+        return hash_bytes((const char *)&f, sizeof(f));
     }
     case JINJA_TUPLE:
         for (size_t i = 0; i < v.list->n; i++) h = h * 31 + hash(v.list->items[i]);
@@ -189,7 +189,7 @@ static bool hashable_at(struct jinja_value v, int level) {
 bool jinja_hashable(struct jinja_value v) { return hashable_at(v, 0); }
 
 bool jinja_dict_new(struct jinja_run *r, enum jinja_type type, struct jinja_value *ret) {
-    struct jinja_dict *d = jinja_alloc(r, sizeof *d);
+    struct jinja_dict *d = jinja_alloc(r, sizeof(*d));
     if (d == NULL) return false;
     *ret = (struct jinja_value){.type = (uint8_t)type, .dict = d};
     return true;
@@ -230,13 +230,13 @@ static void put_in_index(struct jinja_dict *d, uint32_t h, uint32_t number) {
 
 static bool grow_dict(struct jinja_run *r, struct jinja_dict *d) {
     uint32_t cap = d->cap == 0 ? 4 : d->cap * 2;
-    struct jinja_entry *entries = cap < UINT32_MAX / 8 ? jinja_alloc(r, cap * sizeof *entries) : NULL;
+    struct jinja_entry *entries = cap < UINT32_MAX / 8 ? jinja_alloc(r, cap * sizeof(*entries)) : NULL;
     if (entries == NULL || !jinja_spend(r, cap / 8)) return jinja_fail_memory(r);
-    if (d->n > 0) memcpy(entries, d->entries, d->n * sizeof *entries);
+    if (d->n > 0) memcpy(entries, d->entries, d->n * sizeof(*entries));
     d->entries = entries;
     d->cap = cap;
     if (cap <= SMALL_DICT) return true;
-    uint32_t *index = jinja_alloc(r, 2 * cap * sizeof *index);
+    uint32_t *index = jinja_alloc(r, 2 * cap * sizeof(*index));
     if (index == NULL) return false;
     d->index = index;
     d->index_cap = 2 * cap;
