@@ -49,6 +49,7 @@ static err_code take_result(yyjson_val *block, struct place at, struct api_reque
     if (code == ERR_OK) {
         yyjson_mut_val *m = api_chat_add(r, "tool", buf_cstr(&text), text.len);
         api_chat_set(r, m, "tool_call_id", yyjson_get_str(id), yyjson_get_len(id));
+        if (yyjson_is_true(yyjson_obj_get(block, "is_error"))) yyjson_mut_obj_add_bool(r->doc, m, "is_error", true);
     }
     buf_done(&text);
     return code;
@@ -63,6 +64,23 @@ static err_code take_use(yyjson_val *block, struct place at, struct api_request 
     return ERR_OK;
 }
 
+/* A message may have several of them, between its calls: one after another. */
+static err_code take_thinking(yyjson_val *block, struct place at, struct api_request *r, yyjson_mut_val *message, struct err *e) {
+    yyjson_val *thinking = yyjson_obj_get(block, "thinking");
+    if (!yyjson_is_str(thinking)) return wrong_block(e, at, ".thinking", "a string");
+    yyjson_mut_val *before = yyjson_mut_obj_get(message, "reasoning_content");
+    struct buf text;
+    buf_init(&text, SIZE_MAX - 1);
+    if (before != NULL) {
+        buf_append(&text, yyjson_mut_get_str(before), yyjson_mut_get_len(before));
+        buf_append_str(&text, "\n\n");
+    }
+    buf_append(&text, yyjson_get_str(thinking), yyjson_get_len(thinking));
+    api_chat_set(r, message, "reasoning_content", buf_cstr(&text), text.len);
+    buf_done(&text);
+    return ERR_OK;
+}
+
 static err_code take_block(yyjson_val *block, struct place at, bool user, struct api_request *r, yyjson_mut_val *message, struct buf *text,
                            struct err *e) {
     yyjson_val *type = yyjson_obj_get(block, "type");
@@ -71,12 +89,7 @@ static err_code take_block(yyjson_val *block, struct place at, bool user, struct
     if (user && yyjson_equals_str(type, "tool_result")) return take_result(block, at, r, e);
     if (!user && yyjson_equals_str(type, "tool_use")) return take_use(block, at, r, message, e);
     if (!user && yyjson_equals_str(type, "redacted_thinking")) return ERR_OK;
-    if (!user && yyjson_equals_str(type, "thinking")) {
-        yyjson_val *thinking = yyjson_obj_get(block, "thinking");
-        if (!yyjson_is_str(thinking)) return wrong_block(e, at, ".thinking", "a string");
-        api_chat_set(r, message, "reasoning_content", yyjson_get_str(thinking), yyjson_get_len(thinking));
-        return ERR_OK;
-    }
+    if (!user && yyjson_equals_str(type, "thinking")) return take_thinking(block, at, r, message, e);
     return err_set(e, ERR_UNSUPPORTED, "field \"messages.%zu.content.%zu.type\": blocks of type \"%.40s\" are not supported here",
                    at.message, at.block, yyjson_get_str(type));
 }

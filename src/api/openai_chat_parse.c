@@ -86,6 +86,13 @@ static void copy_field(yyjson_val *message, const char *key, struct api_request 
     if (yyjson_is_str(v)) api_chat_set(r, to, key, yyjson_get_str(v), yyjson_get_len(v));
 }
 
+/* What the model thought before an earlier answer: "reasoning_content", or "reasoning", as other servers and their clients call it. */
+static void copy_reasoning(yyjson_val *message, struct api_request *r, yyjson_mut_val *to) {
+    yyjson_val *v = yyjson_obj_get(message, "reasoning_content");
+    if (!yyjson_is_str(v)) v = yyjson_obj_get(message, "reasoning");
+    if (yyjson_is_str(v)) api_chat_set(r, to, "reasoning_content", yyjson_get_str(v), yyjson_get_len(v));
+}
+
 static err_code parse_message(yyjson_val *message, size_t i, struct api_request *r, struct err *e) {
     const char *role = "";
     struct buf text;
@@ -103,7 +110,7 @@ static err_code parse_message(yyjson_val *message, size_t i, struct api_request 
         yyjson_mut_val *to = api_chat_add(r, role, none ? NULL : buf_cstr(&text), text.len);
         if (tool) copy_field(message, "tool_call_id", r, to);
         if (tool) copy_field(message, "name", r, to);
-        if (assistant) copy_field(message, "reasoning_content", r, to);
+        if (assistant) copy_reasoning(message, r, to);
         if (assistant) code = parse_calls(message, i, r, to, e);
     }
     buf_done(&text);

@@ -78,6 +78,7 @@ static const char *describe(yyjson_val *val, char *text, size_t size) {
     } else if (yyjson_is_sint(val)) snprintf(text, size, "%" PRId64, yyjson_get_sint(val));
     else if (yyjson_is_uint(val)) snprintf(text, size, "%" PRIu64, yyjson_get_uint(val));
     else if (yyjson_is_real(val)) snprintf(text, size, "%g", yyjson_get_real(val));
+    else if (yyjson_is_raw(val)) snprintf(text, size, "%.*s", (int)size - 1, yyjson_get_raw(val));
     else if (yyjson_is_bool(val)) snprintf(text, size, "%s", yyjson_get_bool(val) ? "true" : "false");
     else if (yyjson_is_arr(val)) snprintf(text, size, "an array");
     else snprintf(text, size, "an object");

@@ -431,7 +431,7 @@ static err_code submit_choices(struct call *call, struct err *e) {
 
 static err_code parse_body(struct call *call, const struct http_request *http, struct err *e) {
     yyjson_doc *doc = NULL;
-    err_code code = json_parse(http->body, http->body_len, &doc, e);
+    err_code code = json_parse_exact(http->body, http->body_len, &doc, e); /* schemas and arguments go on as they came */
     if (code == ERR_LIMIT) code = e->code = ERR_FORMAT; /* too deep: malformed, as far as the client is concerned */
     if (code == ERR_OK) code = call->api->parse(yyjson_doc_get_root(doc), &call->request, e);
     yyjson_doc_free(doc);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "model/estimate.h"
+#include "model/template.h"
 #include "model/types.h"
 #include "node/calls.h"
 #include "node/files.h"
@@ -129,12 +130,9 @@ static err_code model_shape(const struct node *n, struct serve_model *m, struct 
 static void model_describe(struct serve_model *m) {
     struct record_model *r = &m->core.record;
     const struct model_gguf *g = m->file->gguf;
-    const char *text;
-    size_t len;
     snprintf(r->name, sizeof(r->name), "%s", m->file->card.name);
     snprintf(m->core.id, sizeof(m->core.id), "%s", model_gguf_id(g));
-    if (model_kv_str(model_gguf_find(g, "tokenizer.chat_template"), &text, &len) && len <= RECORD_MAX_TEMPLATE)
-        r->chat_template = mem_strndup(text, len);
+    r->chat_template = model_template_make(g, RECORD_MAX_TEMPLATE);
     model_token_text_of(g, "tokenizer.ggml.bos_token_id", r->bos, sizeof(r->bos));
     model_token_text_of(g, "tokenizer.ggml.eos_token_id", r->eos, sizeof(r->eos));
     r->n_ctx = m->shape.n_ctx;

@@ -9,7 +9,7 @@
 
 static inline err_code parse(const struct api *api, const char *body, struct api_request *r, struct err *e) {
     yyjson_doc *doc = NULL;
-    err_code code = json_parse(body, strlen(body), &doc, e);
+    err_code code = json_parse_exact(body, strlen(body), &doc, e);
     if (code == ERR_OK) code = api->parse(yyjson_doc_get_root(doc), r, e);
     yyjson_doc_free(doc);
     return code;

@@ -170,9 +170,12 @@ static void requests(void **state) {
         "{\"type\":\"tool\",\"name\":\"add\",\"disable_parallel_tool_use\":true},\"messages\":[{\"role\":\"user\",\"content\":\"1+1?\"},"
         "{\"role\":\"assistant\",\"content\":[{\"type\":\"thinking\",\"thinking\":\"hm\",\"signature\":\"\"},{\"type\":\"text\","
         "\"text\":\"a\"},"
-        "{\"type\":\"tool_use\",\"id\":\"t1\",\"name\":\"add\",\"input\":{\"a\":1}}]},{\"role\":\"user\","
+        "{\"type\":\"tool_use\",\"id\":\"t1\",\"name\":\"add\",\"input\":{\"a\":1}},"
+        "{\"type\":\"thinking\",\"thinking\":\"once more\",\"signature\":\"\"},"
+        "{\"type\":\"tool_use\",\"id\":\"t2\",\"name\":\"add\",\"input\":{\"n\":123456789012345678901}}]},{\"role\":\"user\","
         "\"content\":[{\"type\":\"tool_result\","
-        "\"tool_use_id\":\"t1\",\"content\":[{\"type\":\"text\",\"text\":\"2\"}]},{\"type\":\"text\",\"text\":\"and?\"}]}]}",
+        "\"tool_use_id\":\"t1\",\"content\":[{\"type\":\"text\",\"text\":\"2\"}]},{\"type\":\"tool_result\",\"tool_use_id\":\"t2\","
+        "\"content\":\"no\",\"is_error\":true},{\"type\":\"text\",\"text\":\"and?\"}]}]}",
         NULL, "anthropic_request.txt");
     golden_request(&api_ollama_chat,
                    "{\"think\":\"low\",\"format\":{\"type\":\"object\"},\"options\":{\"num_predict\":7,\"stop\":\"x\",\"num_ctx\":99},"

@@ -138,7 +138,8 @@ static void chat_reads(void **state) {
         parse(&api_openai_chat,
               "{\"model\":\"m\",\"messages\":[{\"role\":\"developer\",\"content\":\"be "
               "brief\"},{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\"}]},"
-              "{\"role\":\"assistant\",\"content\":null}],\"n\":3,\"stream\":true,\"stream_options\":{\"include_usage\":true},\"stop\":["
+              "{\"role\":\"assistant\",\"content\":null,\"reasoning\":\"hm\"}],\"n\":3,\"stream\":true,\"stream_options\":{\"include_"
+              "usage\":true},\"stop\":["
               "\"x\",\"\",\"yz\"],\"seed\":-1,\"temperature\":0.5,\"min_p\":0.2,"
               "\"logprobs\":true,\"top_logprobs\":4,\"max_tokens\":9,\"max_completion_tokens\":7,\"user\":\"u\",\"metadata\":{},\"store\":"
               "true,\"tools\":[],\"tool_choice\":\"auto\","
@@ -148,7 +149,7 @@ static void chat_reads(void **state) {
     assert_string_equal(r.model, "m");
     char *chat = yyjson_mut_val_write(r.chat, 0, NULL);
     assert_string_equal(chat, "[{\"role\":\"system\",\"content\":\"be brief\"},{\"role\":\"user\",\"content\":\"ab\"},"
-                              "{\"role\":\"assistant\",\"content\":\"\"}]");
+                              "{\"role\":\"assistant\",\"content\":\"\",\"reasoning_content\":\"hm\"}]");
     free(chat);
     assert_int_equal(r.n, 3);
     assert_true(r.stream && r.include_usage && r.logprobs && r.has_seed);

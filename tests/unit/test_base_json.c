@@ -40,6 +40,25 @@ static void malformed_text_is_located(void **state) {
     assert_int_equal(json_parse("[1,]", 4, &doc, NULL), ERR_FORMAT);
 }
 
+/* Numbers that a double or 64 bits would change go on as they came. */
+static void numbers_may_stay_exact(void **state) {
+    (void)state;
+    static const char text[] = "{\"a\":123456789012345678901234567890,\"b\":1e400,\"c\":9007199254740993,\"d\":1.5}";
+    yyjson_doc *doc = NULL;
+    struct err e = {0};
+    int64_t n = 0;
+    assert_int_equal(json_parse_exact(text, strlen(text), &doc, &e), ERR_OK);
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    assert_true(yyjson_is_raw(yyjson_obj_get(root, "a")) && yyjson_is_raw(yyjson_obj_get(root, "b")));
+    assert_int_equal(yyjson_get_uint(yyjson_obj_get(root, "c")), 9007199254740993);
+    assert_true(yyjson_get_real(yyjson_obj_get(root, "d")) == 1.5);
+    char *again = yyjson_val_write(root, 0, NULL);
+    assert_string_equal(again, text);
+    expect_error(json_get_i64(root, "a", 0, 5, &n, &e), ERR_INVALID, &e, "got 123456789012345678901234567890");
+    free(again);
+    yyjson_doc_free(doc);
+}
+
 static void depth_is_bounded(void **state) {
     (void)state;
     char text[2 * JSON_MAX_DEPTH + 4];
@@ -192,9 +211,13 @@ static void documents_are_written(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(malformed_text_is_located), cmocka_unit_test(depth_is_bounded),
-        cmocka_unit_test(fields_are_read),           cmocka_unit_test(missing_and_null_leave_the_default),
-        cmocka_unit_test(wrong_fields_are_named),    cmocka_unit_test(fields_are_copied),
+        cmocka_unit_test(malformed_text_is_located),
+        cmocka_unit_test(numbers_may_stay_exact),
+        cmocka_unit_test(depth_is_bounded),
+        cmocka_unit_test(fields_are_read),
+        cmocka_unit_test(missing_and_null_leave_the_default),
+        cmocka_unit_test(wrong_fields_are_named),
+        cmocka_unit_test(fields_are_copied),
         cmocka_unit_test(documents_are_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -351,6 +351,18 @@ static void thinking_has_the_templates_word(void **state) {
     chat_free(c);
 }
 
+/* As model/template.c makes one of two: blanks at the edges stay what they are in each. */
+static void a_template_for_tools_is_taken_with_tools(void **state) {
+    (void)state;
+    static const char tmpl[] =
+        "{% if tools +%}\n  {% set a = 1 %}T{{ a }} {{ messages[0].content }} \n  {%+ else +%}\n P {{ messages[0].content }}{%+ endif %}";
+    static const char with_tools[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}], \"tools\": [{\"type\": \"function\"}]}";
+    struct chat *c = chat_create(NULL);
+    expect(c, tmpl, with_tools, "\nT1 x \n  ");
+    expect(c, tmpl, hello, "\n P Hello");
+    chat_free(c);
+}
+
 static void errors_of_tools_are_shown(void **state) {
     (void)state;
     static const char chat[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}, {\"role\": \"tool\", \"content\": \"no such "
@@ -374,6 +386,7 @@ int main(void) {
         cmocka_unit_test(arguments_come_through_exactly),
         cmocka_unit_test(reasoning_has_the_templates_key),
         cmocka_unit_test(thinking_has_the_templates_word),
+        cmocka_unit_test(a_template_for_tools_is_taken_with_tools),
         cmocka_unit_test(errors_of_tools_are_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
