@@ -32,13 +32,8 @@ static bool find_path(yyjson_val *from, yyjson_val *v, struct buf *path) {
     return false;
 }
 
-err_code schema_fail(struct schema *s, err_code code, yyjson_val *v, const char *fmt, ...) {
+static err_code fail_with(struct schema *s, err_code code, yyjson_val *v, const char *text) {
     struct buf path;
-    char text[280];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(text, sizeof(text), fmt, args);
-    va_end(args);
     buf_init(&path, SIZE_MAX - 1);
     find_path(s->root, v, &path);
     const char *place = buf_cstr(&path);
@@ -47,6 +42,26 @@ err_code schema_fail(struct schema *s, err_code code, yyjson_val *v, const char 
     else err_set(s->e, code, "schema at \"%s\": %s", place, text);
     buf_done(&path);
     return code;
+}
+
+err_code schema_fail(struct schema *s, err_code code, yyjson_val *v, const char *fmt, ...) {
+    char text[280];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    return fail_with(s, code, v, text);
+}
+
+err_code schema_leave_out(struct schema *s, yyjson_val *v, const char *fmt, ...) {
+    char text[280];
+    va_list args;
+    s->partial = true;
+    if (s->loose) return ERR_OK;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    return fail_with(s, ERR_UNSUPPORTED, v, text);
 }
 
 err_code schema_work(struct schema *s, uint64_t steps) {
@@ -79,11 +94,13 @@ static bool decode_pointer(const char *text, struct buf *out) {
     return true;
 }
 
+/* *ret NULL: it means nothing that can be expressed. */
 static err_code resolve(struct schema *s, yyjson_val *v, yyjson_val *ref, yyjson_val **ret) {
     const char *text = yyjson_get_str(ref);
+    *ret = NULL;
     if (text == NULL) return schema_fail(s, ERR_INVALID, v, "\"$ref\": expected a string");
     if (*text != '#' || (text[1] != '\0' && text[1] != '/'))
-        return schema_fail(s, ERR_UNSUPPORTED, v, "\"$ref\": only places in this document (\"#/$defs/...\"), not \"%.60s\"", text);
+        return schema_leave_out(s, v, "\"$ref\": only places in this document (\"#/$defs/...\"), not \"%.60s\"", text);
     size_t n = yyjson_obj_size(yyjson_obj_get(s->root, "$defs")) + yyjson_obj_size(yyjson_obj_get(s->root, "definitions"));
     err_code code = schema_work(s, n / SCHEMA_WORK_KEYS);
     if (code != ERR_OK) return code;
@@ -102,15 +119,18 @@ err_code schema_add(struct schema *s, struct schema_set *set, yyjson_val *v) {
         return ERR_OK;
     }
     if (!yyjson_is_obj(v)) return schema_fail(s, ERR_INVALID, v, "expected a schema: an object, true or false");
-    for (size_t i = 0; i < set->n; i++)
-        if (set->items[i].v == v)
-            return set->items[i].done == 0 ? ERR_OK : schema_fail(s, ERR_INVALID, v, "\"$ref\": the schema is its own alternative");
+    for (size_t i = 0; i < set->n; i++) {
+        if (set->items[i].v != v) continue;
+        set->circular = set->circular || set->items[i].done != 0;
+        return ERR_OK;
+    }
+    if (set->n == SCHEMA_MAX_SET && s->loose) return schema_leave_out(s, v, " ");
     if (set->n == SCHEMA_MAX_SET) return schema_fail(s, ERR_LIMIT, v, "one value has to fit more than %d schemas", SCHEMA_MAX_SET);
-    if ((code = schema_work(s, yyjson_obj_size(v))) != ERR_OK || (code = schema_check(s, v)) != ERR_OK) return code;
+    if ((code = schema_work(s, yyjson_obj_size(v))) != ERR_OK || (code = schema_admit(s, v)) != ERR_OK) return code;
     set->items[set->n++] = (struct schema_item){.v = v};
     yyjson_val *ref = yyjson_obj_get(v, "$ref"), *all_of = yyjson_obj_get(v, "allOf"), *target = NULL;
     if (ref != NULL) {
-        if ((code = resolve(s, v, ref, &target)) == ERR_OK) code = schema_add(s, set, target);
+        if ((code = resolve(s, v, ref, &target)) == ERR_OK && target != NULL) code = schema_add(s, set, target);
         if (code != ERR_OK) return code;
     }
     if (all_of != NULL && !yyjson_is_arr(all_of)) return schema_fail(s, ERR_INVALID, v, "\"allOf\": expected an array");
@@ -194,7 +214,7 @@ static bool is_closed(const struct schema *s, const struct schema_set *set) {
         speaks = speaks || v != NULL;
         declares = declares || yyjson_obj_get(set->items[i].v, "properties") != NULL;
     }
-    return s->closed && declares && !speaks;
+    return s->closed && declares && !speaks && !schema_opens(set);
 }
 
 /* Objects are told apart by a property that both must have, with values that are disjoint, or that one must have and the other can't. */
@@ -244,16 +264,16 @@ static err_code are_disjoint(struct schema *s, yyjson_val *a, yyjson_val *b, boo
     return code;
 }
 
+/* Where branches may overlap, as for anyOf: a grammar cannot see to it that only one fits. */
 static err_code check_one_of(struct schema *s, yyjson_val *v, yyjson_val *list) {
     size_t n = yyjson_arr_size(list);
-    if (n > 64) return schema_fail(s, ERR_LIMIT, v, "\"oneOf\": more than 64 branches");
+    if (n > 64) return schema_leave_out(s, v, "\"oneOf\": more than 64 branches");
     for (size_t i = 0; i < n; i++)
         for (size_t k = i + 1; k < n; k++) {
             bool disjoint = false;
             err_code code = are_disjoint(s, yyjson_arr_get(list, i), yyjson_arr_get(list, k), &disjoint);
             if (code != ERR_OK) return code;
-            if (!disjoint)
-                return schema_fail(s, ERR_UNSUPPORTED, v, "\"oneOf\": a value might fit branches %zu and %zu at once; use \"anyOf\"", i, k);
+            if (!disjoint) return schema_leave_out(s, v, "\"oneOf\": a value might fit branches %zu and %zu at once; use \"anyOf\"", i, k);
         }
     return ERR_OK;
 }
@@ -294,6 +314,7 @@ static err_code write_branches(struct schema *s, int rule, const struct schema_s
         int to = SCHEMA_NEVER;
         sub.items[item].done |= flag;
         if (code == ERR_OK) code = schema_add(s, &sub, branch);
+        if (code == ERR_OK && sub.circular) continue; /* a value that fits by this branch fits by another one */
         if (code == ERR_OK) code = schema_compile(s, &sub, &to);
         if (code != ERR_OK) return code;
         if (to == SCHEMA_NEVER || has_alternative(&s->rules[rule], to)) continue;
@@ -315,14 +336,20 @@ static err_code write_rule(struct schema *s, int rule, const struct schema_set *
     yyjson_val *list = next_alternatives(set, &item, &flag);
     err_code code;
     *ret_any = false;
-    s->rules[rule].branches = list != NULL;
-    if (list != NULL) {
+    s->rules[rule].branches = list != NULL && s->depth <= s->max_depth;
+    if (list != NULL && s->depth > s->max_depth) {
+        s->partial = *ret_any = true;
+        buf_append_str(&out, "value");
+        schema_alternative_end(s, rule);
+        code = ERR_OK;
+    } else if (list != NULL) {
         code = write_branches(s, rule, set, list, item, flag, &out, ret_any);
     } else {
         struct schema_shape shape;
         code = schema_shape_make(s, set, &shape);
         if (code == ERR_OK) {
-            code = schema_write_shape(s, rule, set, &shape, &out, ret_any);
+            if (s->depth > s->max_depth) schema_write_types(s, rule, &shape, &out, ret_any);
+            else code = schema_write_shape(s, rule, set, &shape, &out, ret_any);
             schema_shape_done(&shape);
         }
     }
@@ -414,28 +441,55 @@ static err_code check_ends(struct schema *s) {
     return ERR_OK;
 }
 
-err_code schema_to_gbnf(yyjson_val *schema, const struct schema_options *options, struct buf *out, struct err *e) {
-    uint64_t budget = options->budget != NULL ? *options->budget : SCHEMA_MAX_WORK;
-    struct schema s = {.root = schema, .closed = options->closed, .max_work = budget < SCHEMA_MAX_WORK ? budget : SCHEMA_MAX_WORK, .e = e};
+static void schema_done(struct schema *s) {
+    for (size_t i = 0; i < s->n_rules; i++) free(s->rules[i].needs);
+    free(s->rules);
+    buf_done(&s->text);
+}
+
+static err_code compile_document(struct schema *s, struct buf *out) {
     struct schema_set set = {0};
     int root = SCHEMA_NEVER;
-    buf_init(&s.text, GBNF_MAX_TEXT);
-    err_code code = schema_add(&s, &set, schema);
-    if (code == ERR_OK) code = schema_compile(&s, &set, &root);
-    if (code == ERR_OK && root == SCHEMA_NEVER) code = err_set(e, ERR_INVALID, "schema: nothing fits it");
-    for (size_t i = 0; i < s.n_rules && code == ERR_OK; i++) code = check_circles(&s, (int)i);
-    if (code == ERR_OK) code = check_ends(&s);
-    if (code == ERR_OK) {
-        buf_printf(&s.text, "root ::= s%d\n", root);
-        schema_write_generic(&s.text);
-        if (s.text.failed || !buf_reserve(out, s.text.len))
-            code = err_set(e, ERR_LIMIT, "schema: the grammar is longer than %d bytes", GBNF_MAX_TEXT);
-        else buf_append(out, s.text.data, s.text.len);
+    buf_init(&s->text, GBNF_MAX_TEXT);
+    err_code code = schema_add(s, &set, s->root);
+    if (code == ERR_OK) code = schema_compile(s, &set, &root);
+    if (code == ERR_OK && root == SCHEMA_NEVER) code = err_set(s->e, ERR_INVALID, "schema: nothing fits it");
+    for (size_t i = 0; i < s->n_rules && code == ERR_OK; i++) code = check_circles(s, (int)i);
+    if (code == ERR_OK) code = check_ends(s);
+    if (code != ERR_OK) return code;
+    buf_printf(&s->text, "root ::= s%d\n", root);
+    schema_write_generic(&s->text);
+    if (s->text.failed || !buf_reserve(out, s->text.len))
+        return err_set(s->e, ERR_LIMIT, "schema: the grammar is longer than %d bytes", GBNF_MAX_TEXT);
+    buf_append(out, s->text.data, s->text.len);
+    return ERR_OK;
+}
+
+/* What is too much as a whole is tried with less and less of it: of each text only one thing asked, then only the upper levels. */
+err_code schema_to_gbnf(yyjson_val *schema, const struct schema_options *options, struct buf *out, struct err *e) {
+    static const struct {
+        size_t max_depth;
+        bool simple;
+    } tries[] = {{SIZE_MAX, false}, {SIZE_MAX, true}, {7, true}, {4, true}, {2, true}, {0, true}};
+    uint64_t budget = options->budget != NULL ? *options->budget : SCHEMA_BUDGET;
+    err_code code = ERR_LIMIT;
+    bool loose = options->ret_partial != NULL;
+    for (size_t i = 0; code == ERR_LIMIT && i < (loose ? ARRAY_LEN(tries) : 1); i++) {
+        uint64_t most = i == 0 ? SCHEMA_MAX_WORK : SCHEMA_MAX_WORK / 4;
+        struct schema s = {.root = schema,
+                           .closed = options->closed,
+                           .loose = loose,
+                           .simple = tries[i].simple,
+                           .max_depth = tries[i].max_depth,
+                           .max_work = budget < most ? budget : most,
+                           .e = e};
+        code = compile_document(&s, out);
+        if (i > 0) s.partial = true;
+        if (loose) *options->ret_partial = s.partial;
+        if (options->budget != NULL || loose) budget = budget > s.work ? budget - s.work : 0;
+        schema_done(&s);
     }
-    if (options->budget != NULL) *options->budget = budget > s.work ? budget - s.work : 0;
-    for (size_t i = 0; i < s.n_rules; i++) free(s.rules[i].needs);
-    free(s.rules);
-    buf_done(&s.text);
+    if (options->budget != NULL) *options->budget = budget;
     return code;
 }
 

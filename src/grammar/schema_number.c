@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Numbers between bounds as a grammar: digit by digit. See schema_priv.h. */
+ * Numbers between bounds, and multiples of numbers, as a grammar: digit by digit. See schema_priv.h. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -250,7 +250,7 @@ static void write_positive(struct buf *out, bool whole, const struct schema_boun
     if (high != NULL) write_point(out, last, (struct span){.high = high->at.frac, .high_open = high->exclusive}, any);
 }
 
-bool schema_write_number(bool whole, const struct schema_bound *low, const struct schema_bound *high, struct buf *out) {
+static bool write_between(bool whole, const struct schema_bound *low, const struct schema_bound *high, struct buf *out) {
     const struct schema_bound zero = {.set = true}, above_zero = {.set = true, .exclusive = true};
     bool low_negative = !low->set || (low->at.negative && !is_zero(&low->at));
     bool high_negative = high->set && high->at.negative && !is_zero(&high->at);
@@ -271,4 +271,111 @@ bool schema_write_number(bool whole, const struct schema_bound *low, const struc
     }
     buf_done(&minus);
     return any;
+}
+
+/* ---- multiples ---- */
+
+/* The multiples of m / 10^k, m and k small, as rules "<name>" (the whole number), "<name>-i<r>" (digits so far leave the rest r) and
+ * "<name>-f<r>-<d>" (and d of them are decimals). zeros: so many end it. */
+static void write_multiples(struct buf *out, const char *name, unsigned m, unsigned k, unsigned zeros) {
+    unsigned scale = 1;
+    for (unsigned i = 0; i < k; i++) scale = scale * 10 % m;
+    buf_printf(out, "%s ::= \"-\"? (\"0\"%s", name, "");
+    if (k > 0) buf_printf(out, " (\".\" %s-f0-0)?", name);
+    for (unsigned digit = 1; digit < 10; digit++) buf_printf(out, " | \"%u\" %s-i%u", digit, name, digit % m);
+    buf_append_str(out, ")\n");
+    for (unsigned r = 0; r < m; r++) {
+        buf_printf(out, "%s-i%u ::= ", name, r);
+        for (unsigned digit = 0; digit < 10; digit++)
+            buf_printf(out, "%s\"%u\" %s-i%u", digit > 0 ? " | " : "", digit, name, (10 * r + digit) % m);
+        if (k > 0) buf_printf(out, " | \".\" %s-f%u-0", name, r);
+        if (r * scale % m == 0) buf_printf(out, " | \"0\"{%u}", zeros);
+        buf_append_byte(out, '\n');
+    }
+    for (unsigned d = 0; d <= k && k > 0; d++) {
+        unsigned rest = 1; /* what stands before the decimals that are missing */
+        for (unsigned i = d; i < k; i++) rest = rest * 10 % m;
+        for (unsigned r = 0; r < m; r++) {
+            bool ends = d > 0 && r * rest % m == 0;
+            buf_printf(out, "%s-f%u-%u ::= %s", name, r, d, ends ? "\"\"" : "");
+            for (unsigned digit = 0; digit < 10 && d < k; digit++)
+                buf_printf(out, "%s\"%u\" %s-f%u-%u", digit > 0 || ends ? " | " : "", digit, name, (10 * r + digit) % m, d + 1);
+            if (d == k && !ends) buf_append_str(out, "\"\\x00\""); /* no way on: no number has this character */
+            buf_append_byte(out, '\n');
+        }
+    }
+}
+
+/* Rules for the multiples of a number; false: they would be too many. */
+static bool write_step(struct buf *out, const char *name, yyjson_val *step) {
+    struct schema_decimal d;
+    unsigned m = 0, k = 0, zeros = 0;
+    if (!schema_decimal_from(step, &d) || d.whole > 1000000000) return false;
+    uint64_t digits = d.whole;
+    for (; d.frac[k] != '\0'; k++) {
+        digits = digits * 10 + (uint64_t)(d.frac[k] - '0');
+        if (digits > 1000000000) return false;
+    }
+    for (; k == 0 && digits > 0 && digits % 10 == 0; digits /= 10) zeros++;
+    if (digits == 0 || digits * (k + 1) > SCHEMA_MAX_STEP) return false;
+    m = (unsigned)digits;
+    write_multiples(out, name, m, k, zeros);
+    return true;
+}
+
+/* Writes the numbers that fit `between` and are multiples of all steps. Where these are too many states: multiples of any length, and what
+ * is left out is checked. */
+static err_code write_stepped(struct schema *s, yyjson_val *at, const struct schema_shape *shape, const char *between, struct buf *out,
+                              bool *ret_any) {
+    static char any_number[] = "\"-\"? [0-9]+ (\".\" [0-9]+)?";
+    struct regex_part parts[1 + SCHEMA_MAX_TEXTS] = {{.text = (char *)(uintptr_t)between}};
+    char names[SCHEMA_MAX_TEXTS][8];
+    struct buf shared;
+    size_t n = 1;
+    unsigned number = 0;
+    err_code code = ERR_OK;
+    buf_init(&shared, GBNF_MAX_TEXT);
+    for (size_t i = 0; i < shape->n_steps && code == ERR_OK; i++) {
+        snprintf(names[i], sizeof(names[i]), "m%zu", i);
+        if (write_step(&shared, names[i], shape->steps[i])) parts[n++] = (struct regex_part){.text = names[i]};
+        else code = schema_leave_out(s, at, "\"multipleOf\": too many digits for a grammar");
+    }
+    for (int tries = 0; tries < 2 && n > 1; tries++) {
+        if (code == ERR_OK) code = schema_extra(s, &number);
+        if (code == ERR_OK) code = schema_product(s, parts, n, buf_cstr(&shared), number, ret_any);
+        if (code != ERR_LIMIT || tries > 0) break;
+        parts[0].text = any_number;
+        code = schema_leave_out(s, at, "\"multipleOf\": too many numbers for a grammar");
+    }
+    buf_done(&shared);
+    if (code == ERR_OK && n > 1 && *ret_any) buf_printf(out, "p%u-0", number);
+    if (code == ERR_OK && n > 1) return ERR_OK;
+    if (code != ERR_OK && code != ERR_LIMIT) return code;
+    *ret_any = true;
+    buf_append_str(out, between);
+    return code == ERR_LIMIT ? schema_leave_out(s, at, "\"multipleOf\": too many numbers for a grammar") : ERR_OK;
+}
+
+err_code schema_write_number(struct schema *s, const struct schema_set *set, const struct schema_shape *shape, struct buf *out,
+                             bool *ret_any) {
+    bool whole = !(shape->types & SCHEMA_DECIMAL), bounded = shape->low.set || shape->high.set;
+    struct buf between;
+    err_code code = ERR_OK;
+    buf_init(&between, GBNF_MAX_TEXT);
+    *ret_any = true;
+    buf_append_byte(&between, '(');
+    if (bounded) *ret_any = write_between(whole, &shape->low, &shape->high, &between);
+    else if (shape->n_steps > 0)
+        buf_append_str(&between, whole ? "\"-\"? [0-9]{1,15}" : "\"-\"? [0-9]{1,9} (\".\" [0-9]+)?"); /* exact as doubles */
+    else buf_append_str(&between, whole ? "integer" : "number");
+    buf_append_byte(&between, ')');
+    if (*ret_any && shape->n_steps > 0) {
+        *ret_any = false;
+        code = write_stepped(s, set->n > 0 ? set->items[0].v : s->root, shape, buf_cstr(&between), out, ret_any);
+    } else if (*ret_any) {
+        buf_append(out, between.data, between.len);
+    }
+    out->failed = out->failed || between.failed;
+    buf_done(&between);
+    return code;
 }

@@ -8,41 +8,28 @@
 
 /* ---- properties ---- */
 
-struct property {
-    const char *name;
-    size_t len;
-    bool required;
-    int rule;       /* SCHEMA_NEVER: must not be there */
-};
-
-struct properties {
-    struct property *list;  /* owned */
-    size_t n;
-    int additional;         /* rule of the others' values; SCHEMA_NEVER: there are none */
-};
-
-static struct property *property_named(struct properties *p, const char *name, size_t len) {
+static struct schema_property *property_named(struct schema_properties *p, const char *name, size_t len) {
     for (size_t i = 0; i < p->n; i++)
         if (p->list[i].len == len && memcmp(p->list[i].name, name, len) == 0) return &p->list[i];
     return NULL;
 }
 
-static err_code note_property(struct schema *s, struct properties *p, yyjson_val *at, yyjson_val *name, bool required) {
+static err_code note_property(struct schema *s, struct schema_properties *p, yyjson_val *at, yyjson_val *name, bool required) {
     const char *text = yyjson_get_str(name);
     size_t len = yyjson_get_len(name);
-    struct property *found = property_named(p, text, len);
+    struct schema_property *found = property_named(p, text, len);
     err_code code = schema_work(s, p->n);
     if (code != ERR_OK) return code;
     if (found == NULL) {
         if (p->n == SCHEMA_MAX_PROPERTIES) return schema_fail(s, ERR_LIMIT, at, "\"properties\": more than %d", SCHEMA_MAX_PROPERTIES);
         found = &p->list[p->n++];
-        *found = (struct property){.name = text, .len = len};
+        *found = (struct schema_property){.name = text, .len = len};
     }
     found->required = found->required || required;
     return ERR_OK;
 }
 
-static err_code list_properties(struct schema *s, const struct schema_set *set, struct properties *p) {
+static err_code list_properties(struct schema *s, const struct schema_set *set, struct schema_properties *p) {
     size_t at, n;
     yyjson_val *key, *value;
     err_code code = ERR_OK;
@@ -63,7 +50,7 @@ static err_code list_properties(struct schema *s, const struct schema_set *set, 
 }
 
 /* The schemas for the property `name`; NULL: for all that are not declared. *ret_spoken: a schema says something of them. */
-static err_code property_set(struct schema *s, const struct schema_set *set, const struct property *name, struct schema_set *ret,
+static err_code property_set(struct schema *s, const struct schema_set *set, const struct schema_property *name, struct schema_set *ret,
                              bool *ret_spoken) {
     err_code code = ERR_OK;
     *ret = (struct schema_set){0};
@@ -71,21 +58,24 @@ static err_code property_set(struct schema *s, const struct schema_set *set, con
     for (size_t i = 0; i < set->n && code == ERR_OK; i++) {
         yyjson_val *v = set->items[i].v;
         yyjson_val *own = name != NULL ? yyjson_obj_getn(yyjson_obj_get(v, "properties"), name->name, name->len) : NULL;
-        if (own == NULL) own = yyjson_obj_get(v, "additionalProperties");
-        if (own == NULL) continue;
-        *ret_spoken = true;
-        code = schema_add(s, ret, own);
+        bool matched = false;
+        if (name != NULL) code = schema_add_matching(s, v, name, ret, &matched);
+        if (own == NULL && !matched) own = yyjson_obj_get(v, "additionalProperties");
+        *ret_spoken = *ret_spoken || own != NULL;
+        if (own != NULL && code == ERR_OK) code = schema_add(s, ret, own);
     }
     return code;
 }
 
 static bool declares_any(const struct schema_set *set) {
     for (size_t i = 0; i < set->n; i++)
-        if (yyjson_obj_size(yyjson_obj_get(set->items[i].v, "properties")) > 0) return true;
+        if (yyjson_obj_size(yyjson_obj_get(set->items[i].v, "properties")) > 0 ||
+            yyjson_obj_size(yyjson_obj_get(set->items[i].v, "patternProperties")) > 0)
+            return true;
     return false;
 }
 
-static err_code compile_properties(struct schema *s, const struct schema_set *set, struct properties *p) {
+static err_code compile_properties(struct schema *s, const struct schema_set *set, struct schema_properties *p) {
     err_code code = list_properties(s, set, p);
     struct schema_set sub;
     bool spoken;
@@ -96,92 +86,19 @@ static err_code compile_properties(struct schema *s, const struct schema_set *se
     if (code == ERR_OK) code = property_set(s, set, NULL, &sub, &spoken);
     if (code != ERR_OK) return code;
     p->additional = SCHEMA_NEVER;
-    if (!spoken && s->closed && declares_any(set)) return ERR_OK;
+    if (!spoken && s->closed && declares_any(set) && !schema_opens(set)) return ERR_OK;
     return schema_compile(s, &sub, &p->additional);
-}
-
-/* ---- names that are not declared ---- */
-
-static uint32_t char_at(const char *text, size_t at, size_t *ret_next) {
-    const unsigned char *s = (const unsigned char *)text + at;
-    int more = *s >= 0xF0 ? 3 : *s >= 0xE0 ? 2 : *s >= 0xC0 ? 1 : 0;
-    uint32_t v = more == 0 ? *s : *s & (0x3Fu >> more);
-    for (int i = 1; i <= more; i++) v = (v << 6) | (s[i] & 0x3F);
-    *ret_next = at + (size_t)more + 1;
-    return v;
-}
-
-/* Writes the rule for what may follow the first `at` bytes, which the names first..end share; they are sorted. */
-static err_code write_names(struct schema *s, const struct property *const *first, const struct property *const *end, size_t at,
-                            unsigned *ret) {
-    struct schema_charset others = {0};
-    struct buf out;
-    bool ends_here = false;
-    buf_init(&out, GBNF_MAX_TEXT);
-    err_code code = schema_extra(s, ret);
-    if (code == ERR_OK && at > 256)
-        code = schema_fail(s, ERR_LIMIT, s->root, "a property's name longer than 256 bytes beside additional ones");
-    while (first < end && code == ERR_OK) {
-        if ((*first)->len == at) {
-            ends_here = true;
-            first++;
-            continue;
-        }
-        size_t next, ignored;
-        uint32_t c = char_at((*first)->name, at, &next);
-        const struct property *const *same = first + 1;
-        while (same < end && (*same)->len > at && char_at((*same)->name, at, &ignored) == c) same++;
-        unsigned deeper;
-        code = write_names(s, first, same, next, &deeper);
-        struct schema_charset one = {0};
-        schema_charset_add(&one, c, c);
-        schema_charset_write(&one, &out);
-        buf_printf(&out, " x%u | ", deeper);
-        schema_charset_add(&others, c, c);
-        first = same;
-    }
-    schema_charset_sort(&others);
-    schema_charset_invert(&others);
-    if (others.full && code == ERR_OK)
-        code = schema_fail(s, ERR_LIMIT, s->root, "too many different names of properties beside additional ones");
-    schema_charset_write(&others, &out);
-    buf_printf(&out, " char* \"\\\"\"%s", ends_here ? "" : " | \"\\\"\"");
-    if (code == ERR_OK) buf_printf(&s->text, "x%u ::= %s\n", *ret, buf_cstr(&out));
-    buf_done(&out);
-    return code;
-}
-
-static int by_name(const void *a, const void *b) {
-    const struct property *x = *(const struct property *const *)a, *y = *(const struct property *const *)b;
-    int order = memcmp(x->name, y->name, x->len < y->len ? x->len : y->len);
-    return order != 0 ? order : (x->len > y->len) - (x->len < y->len);
-}
-
-/* Appends name, colon and value of an additional property. */
-static err_code write_additional(struct schema *s, const struct properties *p, struct buf *out) {
-    if (p->n == 0) {
-        buf_printf(out, "string \":\" ws s%d", p->additional);
-        return ERR_OK;
-    }
-    const struct property **sorted = mem_calloc(p->n, sizeof(*sorted));
-    unsigned rule = 0;
-    for (size_t i = 0; i < p->n; i++) sorted[i] = &p->list[i];
-    qsort(sorted, p->n, sizeof(*sorted), by_name);
-    err_code code = write_names(s, sorted, sorted + p->n, 0, &rule);
-    free(sorted);
-    buf_printf(out, "\"\\\"\" x%u \":\" ws s%d", rule, p->additional);
-    return code;
 }
 
 /* ---- objects ---- */
 
-static void write_property(struct buf *out, const struct property *p) {
+static void write_property(struct buf *out, const struct schema_property *p) {
     schema_write_name(out, p->name, p->len);
     buf_printf(out, " \":\" ws s%d", p->rule);
 }
 
 /* Writes a rule for each place in the list: the properties from there on, each with the comma before it. */
-static err_code write_rests(struct schema *s, const struct properties *p, const char *additional, unsigned *rests) {
+static err_code write_rests(struct schema *s, const struct schema_properties *p, const char *additional, unsigned *rests) {
     err_code code = schema_extra(s, &rests[p->n]);
     if (code != ERR_OK) return code;
     if (*additional != '\0') buf_printf(&s->text, "x%u ::= (\",\" ws %s)*\n", rests[p->n], additional);
@@ -200,7 +117,8 @@ static err_code write_rests(struct schema *s, const struct properties *p, const 
 }
 
 /* Every way to begin: with one of the properties up to the first that is required. */
-static void write_members(const struct properties *p, const unsigned *rests, const char *additional, bool may_be_empty, struct buf *out) {
+static void write_members(const struct schema_properties *p, const unsigned *rests, const char *additional, bool may_be_empty,
+                          struct buf *out) {
     bool any = false, required = false;
     buf_append_str(out, "\"{\" ws ((");
     for (size_t i = 0; i < p->n && !required; i++) {
@@ -224,44 +142,52 @@ static void write_members(const struct properties *p, const unsigned *rests, con
     buf_printf(out, ") ws)%s \"}\"", !required && may_be_empty ? "?" : "");
 }
 
+/* What stands before it, from min to max times. */
+static void write_times(struct buf *out, uint64_t min, uint64_t max) {
+    unsigned least = min > GBNF_MAX_REPEAT ? GBNF_MAX_REPEAT : (unsigned)min;
+    if (max >= GBNF_MAX_REPEAT) buf_printf(out, "{%u,}", least);
+    else buf_printf(out, "{%u,%u}", least, (unsigned)max);
+}
+
 /* An object whose properties are all additional, so that they can be counted. */
 static err_code write_counted(struct schema *s, const struct schema_set *set, const struct schema_shape *shape, const char *additional,
                               struct buf *out, bool *ret_any) {
     uint64_t min = shape->min_properties, max = *additional != '\0' ? shape->max_properties : 0;
     if (min > max) return ERR_OK;
     *ret_any = true;
-    if (min > SCHEMA_MAX_REPEAT || (max > SCHEMA_MAX_REPEAT && max != UINT64_MAX))
-        return schema_fail(s, ERR_LIMIT, set->items[0].v, "\"%sProperties\": at most %d", min > SCHEMA_MAX_REPEAT ? "min" : "max",
-                           SCHEMA_MAX_REPEAT);
+    (void)s, (void)set;
     if (max == 0) {
         buf_append_str(out, "\"{\" ws \"}\"");
         return ERR_OK;
     }
-    unsigned least = min > 0 ? (unsigned)min - 1 : 0;
-    buf_printf(out, "\"{\" ws (%s (\",\" ws %s)", additional, additional);
-    if (max == UINT64_MAX) buf_printf(out, "{%u,}", least);
-    else buf_printf(out, "{%u,%u}", least, (unsigned)max - 1);
+    buf_append_str(out, "\"{\" ws (");
+    buf_append_str(out, additional);
+    buf_append_str(out, " (\",\" ws ");
+    buf_append_str(out, additional);
+    buf_append_byte(out, ')');
+    write_times(out, min > 0 ? min - 1 : 0, max != UINT64_MAX ? max - 1 : max);
     buf_printf(out, " ws)%s \"}\"", min == 0 ? "?" : "");
     return ERR_OK;
 }
 
-/* minProperties and maxProperties beside declared ones: only where they ask nothing more, or for one. */
-static err_code check_counts(struct schema *s, const struct schema_set *set, const struct schema_shape *shape, const struct properties *p) {
-    uint64_t required = 0, most = p->additional != SCHEMA_NEVER ? UINT64_MAX : 0;
+/* minProperties and maxProperties beside declared ones: said only where they ask nothing more, or for one. */
+static err_code check_counts(struct schema *s, const struct schema_set *set, const struct schema_shape *shape,
+                             const struct schema_properties *p, bool others) {
+    uint64_t required = 0, most = others ? UINT64_MAX : 0;
     for (size_t i = 0; i < p->n; i++) {
         required += p->list[i].required;
-        if (p->additional == SCHEMA_NEVER && p->list[i].rule != SCHEMA_NEVER) most++;
+        if (!others && p->list[i].rule != SCHEMA_NEVER) most++;
     }
     if (shape->min_properties > required && shape->min_properties > 1)
-        return schema_fail(s, ERR_UNSUPPORTED, set->items[0].v, "\"minProperties\" beside \"properties\" cannot be expressed");
+        return schema_leave_out(s, set->items[0].v, "\"minProperties\" beside \"properties\" cannot be expressed");
     if (shape->max_properties < most)
-        return schema_fail(s, ERR_UNSUPPORTED, set->items[0].v, "\"maxProperties\" beside \"properties\" cannot be expressed");
+        return schema_leave_out(s, set->items[0].v, "\"maxProperties\" beside \"properties\" cannot be expressed");
     return ERR_OK;
 }
 
 static err_code write_declared(struct schema *s, int rule, const struct schema_set *set, const struct schema_shape *shape,
-                               const struct properties *p, const char *additional, struct buf *out, bool *ret_any) {
-    err_code code = check_counts(s, set, shape, p);
+                               const struct schema_properties *p, const char *additional, struct buf *out, bool *ret_any) {
+    err_code code = check_counts(s, set, shape, p, *additional != '\0');
     unsigned *rests = mem_calloc(p->n + 1, sizeof(*rests));
     bool possible = *additional != '\0', may_be_empty = shape->min_properties == 0;
     for (size_t i = 0; i < p->n; i++) {
@@ -284,14 +210,14 @@ static err_code write_declared(struct schema *s, int rule, const struct schema_s
 
 err_code schema_write_object(struct schema *s, int rule, const struct schema_set *set, const struct schema_shape *shape, struct buf *out,
                              bool *ret_any) {
-    struct properties p = {.list = mem_calloc(SCHEMA_MAX_PROPERTIES, sizeof(*p.list))};
+    struct schema_properties p = {.list = mem_calloc(SCHEMA_MAX_PROPERTIES, sizeof(*p.list))};
     struct buf additional;
     bool impossible = false;
     buf_init(&additional, GBNF_MAX_TEXT);
     err_code code = compile_properties(s, set, &p);
     for (size_t i = 0; i < p.n && code == ERR_OK; i++) impossible = impossible || (p.list[i].required && p.list[i].rule == SCHEMA_NEVER);
     if (code == ERR_OK && !impossible) {
-        if (p.additional != SCHEMA_NEVER) code = write_additional(s, &p, &additional);
+        code = schema_write_others(s, set, &p, &additional);
         if (code == ERR_OK && p.n == 0) code = write_counted(s, set, shape, buf_cstr(&additional), out, ret_any);
         else if (code == ERR_OK) code = write_declared(s, rule, set, shape, &p, buf_cstr(&additional), out, ret_any);
     }
@@ -326,12 +252,6 @@ static err_code compile_place(struct schema *s, const struct schema_set *set, si
         if (v != NULL) code = schema_add(s, &sub, v);
     }
     return code == ERR_OK ? schema_compile(s, &sub, ret) : code;
-}
-
-/* `what` from min to max times. */
-static void write_times(struct buf *out, uint64_t min, uint64_t max) {
-    if (max == UINT64_MAX) buf_printf(out, "{%u,}", (unsigned)min);
-    else buf_printf(out, "{%u,%u}", (unsigned)min, (unsigned)max);
 }
 
 /* Rules for the places from the last of the tuple to the second, each with the comma before it and what follows it. */
@@ -380,9 +300,6 @@ err_code schema_write_array(struct schema *s, int rule, const struct schema_set 
     struct schema_shape shape = *asked;
     size_t n = 0;
     int places[256], rest = SCHEMA_NEVER;
-    if (shape.min_items > SCHEMA_MAX_REPEAT || (shape.max_items > SCHEMA_MAX_REPEAT && shape.max_items != UINT64_MAX))
-        return schema_fail(s, ERR_LIMIT, set->items[0].v, "\"%sItems\": at most %d", shape.min_items > SCHEMA_MAX_REPEAT ? "min" : "max",
-                           SCHEMA_MAX_REPEAT);
     for (size_t i = 0; i < set->n; i++)
         if (prefix_length(set->items[i].v) > n) n = prefix_length(set->items[i].v);
     if (n > shape.max_items) n = shape.max_items;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "grammar/check.h"
 #include "grammar/schema_priv.h"
 
 /* ---- values ---- */
@@ -20,34 +21,13 @@ unsigned schema_type_of(yyjson_val *value) {
     }
 }
 
-bool schema_values_equal(yyjson_val *a, yyjson_val *b) {
-    if (yyjson_is_num(a) && yyjson_is_num(b)) {
-        if (yyjson_is_int(a) && yyjson_is_int(b)) return yyjson_equals(a, b);
-        return yyjson_get_num(a) == yyjson_get_num(b); /* 1 and 1.0 are one value */
-    }
-    if (yyjson_get_type(a) != yyjson_get_type(b) || yyjson_get_len(a) != yyjson_get_len(b)) return false;
-    size_t i, n;
-    yyjson_val *key, *v;
-    if (yyjson_is_arr(a)) {
-        yyjson_arr_foreach(a, i, n, v) if (!schema_values_equal(v, yyjson_arr_get(b, i))) return false;
-        return true;
-    }
-    if (yyjson_is_obj(a)) {
-        yyjson_obj_foreach(a, i, n, key, v) {
-            yyjson_val *other = yyjson_obj_getn(b, yyjson_get_str(key), yyjson_get_len(key));
-            if (other == NULL || !schema_values_equal(v, other)) return false;
-        }
-        return true;
-    }
-    return yyjson_equals(a, b);
-}
-
 /* ---- keywords ---- */
 
-enum keyword_use { REFUSED, READ };
+/* HIDDEN: no grammar can say it. OPENS: the same, and it may speak of properties that the schema doesn't declare. */
+enum keyword_use { READ, HIDDEN, OPENS };
 
 /* Keywords that ask something of values, and the kinds of values that they are about; all others are annotations (or, as `then`,
- * mean nothing without one that is refused). */
+ * mean nothing without one that is here). */
 static const struct keyword {
     const char *name;
     enum keyword_use use;
@@ -79,22 +59,22 @@ static const struct keyword {
     {"maximum", READ, SCHEMA_NUMBER},
     {"exclusiveMinimum", READ, SCHEMA_NUMBER},
     {"exclusiveMaximum", READ, SCHEMA_NUMBER},
-    {"not", REFUSED, 0},
-    {"if", REFUSED, 0},
-    {"dependentSchemas", REFUSED, 0},
-    {"dependentRequired", REFUSED, 0},
-    {"dependencies", REFUSED, 0},
-    {"patternProperties", REFUSED, 0},
-    {"propertyNames", REFUSED, 0},
-    {"unevaluatedProperties", REFUSED, 0},
-    {"unevaluatedItems", REFUSED, 0},
-    {"contains", REFUSED, 0},
-    {"multipleOf", REFUSED, 0},
-    {"$dynamicRef", REFUSED, 0},
-    {"$recursiveRef", REFUSED, 0},
-    {"disallow", REFUSED, 0},
-    {"extends", REFUSED, 0},
-    {"divisibleBy", REFUSED, 0},
+    {"multipleOf", READ, SCHEMA_NUMBER},
+    {"divisibleBy", READ, SCHEMA_NUMBER},
+    {"propertyNames", READ, SCHEMA_OBJECT},
+    {"patternProperties", READ, SCHEMA_OBJECT},
+    {"not", HIDDEN, 0},
+    {"if", OPENS, 0},
+    {"dependentSchemas", OPENS, SCHEMA_OBJECT},
+    {"dependentRequired", OPENS, SCHEMA_OBJECT},
+    {"dependencies", OPENS, SCHEMA_OBJECT},
+    {"unevaluatedProperties", OPENS, SCHEMA_OBJECT},
+    {"unevaluatedItems", HIDDEN, SCHEMA_ARRAY},
+    {"contains", HIDDEN, SCHEMA_ARRAY},
+    {"$dynamicRef", OPENS, 0},
+    {"$recursiveRef", OPENS, 0},
+    {"disallow", HIDDEN, 0},
+    {"extends", OPENS, 0},
 };
 
 static const struct keyword *keyword_named(const char *name) {
@@ -145,19 +125,29 @@ void schema_prune(struct schema_set *set) {
     set->n = kept;
 }
 
-err_code schema_check(struct schema *s, yyjson_val *v) {
+err_code schema_admit(struct schema *s, yyjson_val *v) {
     size_t i, n;
     yyjson_val *key, *value;
+    err_code code = ERR_OK;
     yyjson_obj_foreach(v, i, n, key, value) {
         const char *name = yyjson_get_str(key);
         const struct keyword *k = keyword_named(name);
-        if (k != NULL && k->use == REFUSED) return schema_fail(s, ERR_UNSUPPORTED, v, "\"%s\" cannot be expressed in a grammar", name);
-        if (strcmp(name, "uniqueItems") == 0 && !yyjson_is_false(value))
-            return schema_fail(s, ERR_UNSUPPORTED, v, "\"uniqueItems\" cannot be expressed in a grammar");
-        if (strcmp(name, "$id") == 0 && v != s->root)
-            return schema_fail(s, ERR_UNSUPPORTED, v, "\"$id\" inside a schema (it would change what \"$ref\" means) is not followed");
+        bool hidden = (k != NULL && k->use != READ) || (strcmp(name, "uniqueItems") == 0 && !yyjson_is_false(value));
+        if (hidden && code == ERR_OK) code = schema_leave_out(s, v, "\"%s\" cannot be expressed in a grammar", name);
+        if (strcmp(name, "$id") == 0 && v != s->root && yyjson_get_str(value) != NULL && yyjson_get_str(value)[0] != '#' && code == ERR_OK)
+            code = schema_leave_out(s, v, "\"$id\" inside a schema (it would change what \"$ref\" means) is not followed");
     }
-    return ERR_OK;
+    return code;
+}
+
+bool schema_opens(const struct schema_set *set) {
+    size_t at, n;
+    yyjson_val *key, *value;
+    for (size_t i = 0; i < set->n; i++) yyjson_obj_foreach(set->items[i].v, at, n, key, value) {
+            const struct keyword *k = keyword_named(yyjson_get_str(key));
+            if (k != NULL && k->use == OPENS && !yyjson_is_false(value)) return true;
+        }
+    return false;
 }
 
 static err_code read_type_name(struct schema *s, yyjson_val *at, yyjson_val *name, unsigned *types) {
@@ -201,7 +191,7 @@ static err_code restrict_values(struct schema *s, struct schema_shape *shape, yy
     err_code code = schema_work(s, (uint64_t)n * shape->n_values);
     for (size_t i = 0; i < shape->n_values && code == ERR_OK; i++)
         for (size_t k = 0; k < n; k++)
-            if (schema_values_equal(shape->values[i], list[k])) {
+            if (check_equal(shape->values[i], list[k])) {
                 shape->values[kept++] = shape->values[i];
                 break;
             }
@@ -238,6 +228,10 @@ static err_code read_bound(struct schema *s, yyjson_val *v, const char *key, boo
     yyjson_val *value = yyjson_obj_get(v, key);
     struct schema_decimal at;
     if (value == NULL) return ERR_OK;
+    if (exclusive && yyjson_is_bool(value)) { /* before draft 6 it said how "minimum" is meant */
+        value = yyjson_is_true(value) ? yyjson_obj_get(v, is_max ? "maximum" : "minimum") : NULL;
+        if (value == NULL) return ERR_OK;
+    }
     if (!yyjson_is_num(value)) return schema_fail(s, ERR_INVALID, v, "\"%s\": expected a number", key);
     double d = yyjson_get_num(value);
     if (is_max ? d > 999999999999999999.0 : d < -999999999999999999.0) return ERR_OK; /* further than any number that is written */
@@ -248,13 +242,17 @@ static err_code read_bound(struct schema *s, yyjson_val *v, const char *key, boo
     return ERR_OK;
 }
 
-static err_code read_text(struct schema *s, yyjson_val *v, const char *key, yyjson_val **ret) {
+/* Adds a keyword's value to a list, once. */
+static err_code read_one(struct schema *s, yyjson_val *v, const char *key, bool text, yyjson_val **list, size_t *n) {
     yyjson_val *value = yyjson_obj_get(v, key);
     if (value == NULL) return ERR_OK;
-    if (!yyjson_is_str(value)) return schema_fail(s, ERR_INVALID, v, "\"%s\": expected a string", key);
-    if (*ret != NULL && !yyjson_equals(*ret, value))
-        return schema_fail(s, ERR_UNSUPPORTED, v, "two different \"%s\" for one value cannot be expressed", key);
-    *ret = value;
+    if (!(text ? yyjson_is_str(value) : yyjson_is_num(value) && yyjson_get_num(value) > 0))
+        return schema_fail(s, ERR_INVALID, v, "\"%s\": expected a %s", key, text ? "string" : "number above 0");
+    for (size_t i = 0; i < *n; i++)
+        if (check_equal(list[i], value)) return ERR_OK;
+    if (*n == SCHEMA_MAX_TEXTS)
+        return schema_leave_out(s, v, "more than %d of \"%s\" for one value cannot be expressed", SCHEMA_MAX_TEXTS, key);
+    list[(*n)++] = value;
     return ERR_OK;
 }
 
@@ -269,7 +267,9 @@ static err_code read_limits(struct schema *s, yyjson_val *v, struct schema_shape
     if (code == ERR_OK) code = read_bound(s, v, "exclusiveMinimum", false, true, &shape->low);
     if (code == ERR_OK) code = read_bound(s, v, "maximum", true, false, &shape->high);
     if (code == ERR_OK) code = read_bound(s, v, "exclusiveMaximum", true, true, &shape->high);
-    if (code == ERR_OK) code = read_text(s, v, "pattern", &shape->pattern);
+    if (code == ERR_OK) code = read_one(s, v, "pattern", true, shape->patterns, &shape->n_patterns);
+    if (code == ERR_OK) code = read_one(s, v, "multipleOf", false, shape->steps, &shape->n_steps);
+    if (code == ERR_OK) code = read_one(s, v, "divisibleBy", false, shape->steps, &shape->n_steps);
     return code;
 }
 
@@ -287,47 +287,40 @@ static unsigned implied_types(const struct schema_set *set) {
     return types != 0 ? types : SCHEMA_ANY;
 }
 
-static size_t count_characters(yyjson_val *text) {
-    const char *s = yyjson_get_str(text);
-    size_t n = 0;
-    for (size_t i = 0; i < yyjson_get_len(text); i++) n += ((unsigned char)s[i] & 0xC0) != 0x80;
-    return n;
+/* Is there more to know of a listed value than its type? */
+static bool asks_more(const struct schema_set *set) {
+    size_t at, n;
+    yyjson_val *key, *value;
+    for (size_t i = 0; i < set->n; i++) yyjson_obj_foreach(set->items[i].v, at, n, key, value) {
+            const char *name = yyjson_get_str(key);
+            if (keyword_named(name) == NULL && strcmp(name, "uniqueItems") != 0) continue;
+            if (strcmp(name, "type") != 0 && strcmp(name, "enum") != 0 && strcmp(name, "const") != 0 && strcmp(name, "nullable") != 0)
+                return true;
+        }
+    return false;
 }
 
-static bool within(const struct schema_bound *low, const struct schema_bound *high, const struct schema_decimal *d) {
-    int below = low->set ? schema_decimal_compare(d, &low->at) : 1, above = high->set ? schema_decimal_compare(d, &high->at) : -1;
-    return below >= low->exclusive && above <= -(int)high->exclusive;
-}
-
-/* Whether a listed value fits the other keywords; those that can't be judged here are refused. */
-static err_code keep_value(struct schema *s, const struct schema_set *set, const struct schema_shape *shape, yyjson_val *v, bool *ret) {
-    unsigned type = schema_type_of(v);
-    *ret = (type & shape->types) != 0;
-    if (!*ret) return ERR_OK;
-    if (type & SCHEMA_NUMBER) {
-        struct schema_decimal d;
-        if (!shape->low.set && !shape->high.set) return ERR_OK;
-        if (!schema_decimal_from(v, &d)) return schema_fail(s, ERR_LIMIT, v, "a number with too many digits");
-        *ret = within(&shape->low, &shape->high, &d);
-    } else if (type == SCHEMA_STRING) {
-        size_t n = count_characters(v);
-        if (shape->pattern != NULL || shape->format != NULL)
-            return schema_fail(s, ERR_UNSUPPORTED, v, "\"pattern\" or \"format\" beside listed strings cannot be expressed");
-        *ret = n >= shape->min_length && n <= shape->max_length;
-    } else if (type == SCHEMA_ARRAY || type == SCHEMA_OBJECT) {
-        const char *keyword;
-        if (schema_speaks_of(set, type, &keyword))
-            return schema_fail(s, ERR_UNSUPPORTED, v, "\"%s\" beside listed arrays or objects cannot be expressed", keyword);
+/* Whether a listed value fits all that is said of it. */
+static err_code keep_value(struct schema *s, const struct schema_set *set, unsigned types, bool more, yyjson_val *v, bool *ret) {
+    *ret = (schema_type_of(v) & types) != 0;
+    err_code code = ERR_OK;
+    for (size_t i = 0; i < set->n && more && *ret && code == ERR_OK; i++) {
+        code = schema_work(s, SCHEMA_WORK_RULE);
+        enum check_verdict verdict = check_value_in(s->root, set->items[i].v, v, NULL);
+        *ret = verdict != CHECK_FAILS;
+        if (verdict == CHECK_UNKNOWN && code == ERR_OK)
+            code = schema_leave_out(s, v, "what is asked beside listed values cannot be judged");
     }
-    return ERR_OK;
+    return code;
 }
 
 static err_code filter_values(struct schema *s, const struct schema_set *set, struct schema_shape *shape) {
     size_t kept = 0;
+    bool more = asks_more(set);
     err_code code = schema_work(s, shape->n_values);
     for (size_t i = 0; i < shape->n_values && code == ERR_OK; i++) {
         bool keep = false;
-        code = keep_value(s, set, shape, shape->values[i], &keep);
+        code = keep_value(s, set, shape->types, more, shape->values[i], &keep);
         if (keep) shape->values[kept++] = shape->values[i];
     }
     shape->n_values = kept;
@@ -347,7 +340,7 @@ err_code schema_shape_make(struct schema *s, const struct schema_set *set, struc
     }
     if (s->closed && !typed && !ret->listed) ret->types &= implied_types(set);
     for (size_t i = 0; i < set->n && code == ERR_OK; i++) /* formats of numbers ("int32") are annotations */
-        if (ret->types & SCHEMA_STRING) code = read_text(s, set->items[i].v, "format", &ret->format);
+        if (ret->types & SCHEMA_STRING) code = read_one(s, set->items[i].v, "format", true, ret->formats, &ret->n_formats);
     if (code == ERR_OK && ret->listed) code = filter_values(s, set, ret);
     if (code != ERR_OK) schema_shape_done(ret);
     return code;
@@ -363,7 +356,7 @@ bool schema_shapes_disjoint(const struct schema_shape *a, const struct schema_sh
     if (a->listed && b->listed) {
         for (size_t i = 0; i < a->n_values; i++)
             for (size_t k = 0; k < b->n_values; k++)
-                if (schema_values_equal(a->values[i], b->values[k])) return false;
+                if (check_equal(a->values[i], b->values[k])) return false;
         return true;
     }
     if (a->listed || b->listed) {

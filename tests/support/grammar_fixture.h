@@ -42,7 +42,7 @@ static inline uint64_t grammar_random(uint64_t *state) {
 
 /* A byte that may come next; 0: none, or only the text's end. ends: one that closes what is open is liked better. */
 static inline char grammar_next(struct match *m, uint64_t *seed, bool ends) {
-    static const char closing[] = "\"]}0aZ9-1T:,xbc";
+    static const char closing[] = "\"]}0aZ9-1T:,xbcf";
     char pick = 0, beyond = 0;
     size_t allowed = 0;
     for (size_t i = grammar_random(seed) % 3 ? 0 : grammar_random(seed) % (sizeof closing - 1); ends && closing[i] != '\0'; i++)

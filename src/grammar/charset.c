@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * Sets of characters, and how a JSON string spells them. See schema_priv.h. */
+ * Sets of characters, and how a JSON string spells them. See charset.h. */
+#include "grammar/charset.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "grammar/schema_priv.h"
+#include "grammar/gbnf.h"
 
 enum { LAST = 0x10FFFF, SURROGATE_FIRST = 0xD800, SURROGATE_LAST = 0xDFFF };
 
-void schema_charset_add(struct schema_charset *set, uint32_t first, uint32_t last) {
+void charset_add(struct charset *set, uint32_t first, uint32_t last) {
     if (set->n == sizeof(set->range) / sizeof(*set->range)) {
         set->full = true;
         return;
@@ -21,7 +23,7 @@ static int by_first(const void *a, const void *b) {
     return (*x > *y) - (*x < *y);
 }
 
-void schema_charset_sort(struct schema_charset *set) {
+void charset_sort(struct charset *set) {
     qsort(set->range, set->n, sizeof(*set->range), by_first);
     size_t n = 0;
     for (size_t i = 0; i < set->n; i++) {
@@ -34,14 +36,14 @@ void schema_charset_sort(struct schema_charset *set) {
     set->n = n;
 }
 
-void schema_charset_invert(struct schema_charset *set) {
-    struct schema_charset out = {.full = set->full};
+void charset_invert(struct charset *set) {
+    struct charset out = {.full = set->full};
     uint32_t next = 0;
     for (size_t i = 0; i < set->n; i++) {
-        if (set->range[i].first > next) schema_charset_add(&out, next, set->range[i].first - 1);
+        if (set->range[i].first > next) charset_add(&out, next, set->range[i].first - 1);
         next = set->range[i].last + 1;
     }
-    if (next <= LAST) schema_charset_add(&out, next, LAST);
+    if (next <= LAST) charset_add(&out, next, LAST);
     *set = out;
 }
 
@@ -52,7 +54,7 @@ static void write_char(struct buf *out, uint32_t c) {
     else buf_printf(out, "\\U%08X", c);
 }
 
-static void write_range(struct buf *out, uint32_t first, uint32_t last) {
+void charset_write_range(struct buf *out, uint32_t first, uint32_t last) {
     if (first > last) return;
     write_char(out, first);
     if (last > first) {
@@ -67,7 +69,7 @@ static void write_plain(struct buf *out, uint32_t first, uint32_t last) {
         uint32_t first, last;
     } plain[] = {{0x20, 0x21}, {0x23, 0x5B}, {0x5D, SURROGATE_FIRST - 1}, {SURROGATE_LAST + 1, LAST}};
     for (size_t i = 0; i < sizeof(plain) / sizeof(*plain); i++)
-        write_range(out, first > plain[i].first ? first : plain[i].first, last < plain[i].last ? last : plain[i].last);
+        charset_write_range(out, first > plain[i].first ? first : plain[i].first, last < plain[i].last ? last : plain[i].last);
 }
 
 static void write_escaped(struct buf *out, uint32_t c) {
@@ -79,7 +81,7 @@ static void write_escaped(struct buf *out, uint32_t c) {
     else buf_printf(out, "\"\\\\u00%u\" [%c%c]", c / 16, "abcdef"[c % 16 - 10], "ABCDEF"[c % 16 - 10]);
 }
 
-static bool holds(const struct schema_charset *set, uint32_t c) {
+static bool holds(const struct charset *set, uint32_t c) {
     for (size_t i = 0; i < set->n; i++)
         if (c >= set->range[i].first && c <= set->range[i].last) return true;
     return false;
@@ -90,7 +92,7 @@ static void write_bar(struct buf *out, int *count) {
     if ((*count)++ > 0) buf_append_byte(out, '|');
 }
 
-bool schema_charset_write(const struct schema_charset *set, struct buf *out) {
+bool charset_write(const struct charset *set, struct buf *out) {
     struct buf list;
     int count = 0;
     buf_init(&list, GBNF_MAX_TEXT);

@@ -1,20 +1,29 @@
 /* SPDX-License-Identifier: MIT
- * Regular expressions (the regular part of ECMA-262) to GBNF, and those of the formats. See schema_priv.h. */
+ * Reading a regular expression and writing the grammar go hand in hand. */
+#include "grammar/regex.h"
+
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "grammar/schema_priv.h"
+#include "grammar/charset.h"
+#include "grammar/gbnf.h"
+#include "grammar/match.h"
 
-enum { MAX_NESTING = 24, UNBOUNDED = -1 };
+enum { MAX_NESTING = 24, MAX_REPEAT = 100000000, MAX_LOOKS = 8, UNBOUNDED = -1 };
 
 struct regex {
-    struct schema *schema;
     const char *at, *end;
     const char *why;           /* set: it can't be expressed */
     err_code code;
     int depth;
+    bool looks;                /* conditions at the beginning (look-ahead) are parts of their own */
+    struct regex_parts *parts;
 };
+
+static const char any[] = "char*";
+static const char anchors[] = "^ and $ only at the ends of the pattern or of its alternatives";
 
 static bool fail(struct regex *r, err_code code, const char *why) {
     if (r->why == NULL) {
@@ -43,24 +52,24 @@ static uint64_t times(uint64_t a, uint64_t b) { return b != 0 && a > UINT64_MAX 
 
 /* ---- characters ---- */
 
-static void add_named(struct schema_charset *set, char name) {
+static void add_named(struct charset *set, char name) {
     static const uint32_t space[][2] = {{9, 13},          {32, 32},         {0xA0, 0xA0},     {0x1680, 0x1680}, {0x2000, 0x200A},
                                         {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000}, {0xFEFF, 0xFEFF}};
-    struct schema_charset own = {0};
+    struct charset own = {0};
     switch (name | 0x20) {
-    case 'd': schema_charset_add(&own, '0', '9'); break;
+    case 'd': charset_add(&own, '0', '9'); break;
     case 's':
-        for (size_t i = 0; i < ARRAY_LEN(space); i++) schema_charset_add(&own, space[i][0], space[i][1]);
+        for (size_t i = 0; i < ARRAY_LEN(space); i++) charset_add(&own, space[i][0], space[i][1]);
         break;
     default: /* w */
-        schema_charset_add(&own, '0', '9');
-        schema_charset_add(&own, 'A', 'Z');
-        schema_charset_add(&own, '_', '_');
-        schema_charset_add(&own, 'a', 'z');
+        charset_add(&own, '0', '9');
+        charset_add(&own, 'A', 'Z');
+        charset_add(&own, '_', '_');
+        charset_add(&own, 'a', 'z');
     }
-    schema_charset_sort(&own);
-    if (name < 'a') schema_charset_invert(&own);
-    for (size_t i = 0; i < own.n; i++) schema_charset_add(set, own.range[i].first, own.range[i].last);
+    charset_sort(&own);
+    if (name < 'a') charset_invert(&own);
+    for (size_t i = 0; i < own.n; i++) charset_add(set, own.range[i].first, own.range[i].last);
 }
 
 /* n hexadecimal digits. */
@@ -151,7 +160,7 @@ static bool read_char(struct regex *r, bool inside, char *ret_class, uint32_t *r
 }
 
 /* [...]; at is behind the bracket. */
-static bool read_class(struct regex *r, struct schema_charset *set) {
+static bool read_class(struct regex *r, struct charset *set) {
     bool invert = skip(r, "^");
     while (!skip(r, "]")) {
         char class, class2;
@@ -169,39 +178,45 @@ static bool read_class(struct regex *r, struct schema_charset *set) {
             if (!read_char(r, true, &class2, &last)) return false;
             if (class2 != '\0' || last < first) return malformed(r, "a range in [] out of order");
         }
-        schema_charset_add(set, first, last);
+        charset_add(set, first, last);
     }
-    schema_charset_sort(set);
-    if (invert) schema_charset_invert(set);
+    charset_sort(set);
+    if (invert) charset_invert(set);
     return true;
 }
 
 /* ---- structure ---- */
 
-static bool write_alternatives(struct regex *r, struct buf *out, struct schema_lengths *ret, bool top);
+/* Where a group stands: at the beginning of the pattern, at its end? There its alternatives have their own anchors, or none. */
+struct place {
+    bool first, last;
+};
 
-static bool read_charset(struct regex *r, struct schema_charset *set) {
+static bool write_alternatives(struct regex *r, struct buf *out, struct place place, struct regex_lengths *ret);
+
+static bool read_charset(struct regex *r, struct charset *set) {
     char class;
     uint32_t c;
     if (skip(r, "[")) return read_class(r, set);
     if (skip(r, ".")) {
-        schema_charset_add(set, '\n', '\n');
-        schema_charset_add(set, '\r', '\r');
-        schema_charset_add(set, 0x2028, 0x2029);
-        schema_charset_sort(set);
-        schema_charset_invert(set);
+        charset_add(set, '\n', '\n');
+        charset_add(set, '\r', '\r');
+        charset_add(set, 0x2028, 0x2029);
+        charset_sort(set);
+        charset_invert(set);
         return true;
     }
     if (!read_char(r, false, &class, &c)) return false;
     if (class != '\0') add_named(set, class);
-    else schema_charset_add(set, c, c);
-    schema_charset_sort(set);
+    else charset_add(set, c, c);
+    charset_sort(set);
     return true;
 }
 
-static bool write_group(struct regex *r, struct buf *out, struct schema_lengths *ret) {
-    if (next_is(r, "?=") || next_is(r, "?!") || next_is(r, "?<=") || next_is(r, "?<!"))
-        return unsupported(r, "look-around ((?=, (?!, (?<=, (?<!) cannot be expressed");
+/* Behind the parenthesis. */
+static bool write_group(struct regex *r, struct buf *out, struct place place, struct regex_lengths *ret) {
+    if (next_is(r, "?=") || next_is(r, "?!")) return unsupported(r, "look-ahead (?= and (?! only at the beginning of the pattern");
+    if (next_is(r, "?<=") || next_is(r, "?<!")) return unsupported(r, "look-behind (?<= and (?<! cannot be expressed");
     if (skip(r, "?<")) {
         const char *close = memchr(r->at, '>', (size_t)(r->end - r->at));
         if (close == NULL) return malformed(r, "a group's name without >");
@@ -211,7 +226,7 @@ static bool write_group(struct regex *r, struct buf *out, struct schema_lengths 
     }
     if (++r->depth > MAX_NESTING) return fail(r, ERR_LIMIT, "groups nest too deeply");
     buf_append_byte(out, '(');
-    if (!write_alternatives(r, out, ret, false)) return false;
+    if (!write_alternatives(r, out, place, ret)) return false;
     buf_append_byte(out, ')');
     r->depth--;
     return skip(r, ")") || malformed(r, "a ( without )");
@@ -221,7 +236,7 @@ static bool read_count(struct regex *r, int *ret) {
     int n = 0;
     if (r->at == r->end || *r->at < '0' || *r->at > '9') return false;
     for (; r->at < r->end && *r->at >= '0' && *r->at <= '9'; r->at++)
-        if ((n = n * 10 + (*r->at - '0')) > SCHEMA_MAX_REPEAT) return fail(r, ERR_LIMIT, "something repeated more than 1999 times");
+        if ((n = n * 10 + (*r->at - '0')) > MAX_REPEAT) return fail(r, ERR_LIMIT, "something repeated more than 100000000 times");
     *ret = n;
     return true;
 }
@@ -255,35 +270,22 @@ static bool read_quantifier(struct regex *r, bool *ret_is, int *min, int *max) {
     return true;
 }
 
-static bool write_atom(struct regex *r, struct buf *out, struct schema_lengths *ret) {
-    if (skip(r, "(")) return write_group(r, out, ret);
-    if (*r->at == '^' || *r->at == '$') return unsupported(r, "^ and $ only at the ends of the pattern or of its alternatives");
+static bool write_atom(struct regex *r, struct buf *out, struct place place, struct regex_lengths *ret) {
+    if (skip(r, "(")) return write_group(r, out, place, ret);
+    if (*r->at == '^' || *r->at == '$') return unsupported(r, anchors);
     if (*r->at == '*' || *r->at == '+' || *r->at == '?' || *r->at == '{') return malformed(r, "nothing stands before this repetition");
-    struct schema_charset set = {0};
+    struct charset set = {0};
     if (!read_charset(r, &set)) return false;
     if (set.full) return fail(r, ERR_LIMIT, "a class of too many ranges");
-    *ret = (struct schema_lengths){1, 1};
-    return schema_charset_write(&set, out) || unsupported(r, "a class that no character is in");
+    *ret = (struct regex_lengths){1, 1};
+    return charset_write(&set, out) || unsupported(r, "a class that no character is in");
 }
 
-/* What is repeated becomes a rule of its own: libllama counts the rules inside a repetition. */
-static bool move_to_rule(struct regex *r, struct buf *out, size_t start) {
-    unsigned rule;
-    if (out->failed || schema_extra(r->schema, &rule) != ERR_OK) return fail(r, ERR_LIMIT, "its grammar is too long");
-    buf_printf(&r->schema->text, "x%u ::= %s\n", rule, buf_cstr(out) + start);
-    out->len = start;
-    buf_printf(out, "x%u", rule);
-    return true;
-}
-
-static bool write_item(struct regex *r, struct buf *out, struct schema_lengths *ret) {
+static bool write_item(struct regex *r, struct buf *out, struct place place, struct regex_lengths *ret) {
     bool repeated;
     int min, max;
-    size_t start = out->len;
-    if (!write_atom(r, out, ret) || !read_quantifier(r, &repeated, &min, &max)) return false;
+    if (!write_atom(r, out, place, ret) || !read_quantifier(r, &repeated, &min, &max)) return false;
     if (!repeated) return true;
-    if (ret->min == 0 && max != 1 && max != 0) return unsupported(r, "a repetition of something that may be empty");
-    if (out->data[start] == '(' && !move_to_rule(r, out, start)) return false;
     if (max == UNBOUNDED) buf_printf(out, "{%d,}", min);
     else buf_printf(out, "{%d,%d}", min, max);
     ret->min = times(ret->min, (uint64_t)min);
@@ -293,42 +295,94 @@ static bool write_item(struct regex *r, struct buf *out, struct schema_lengths *
 
 static bool at_end_of_alternative(const struct regex *r) { return r->at == r->end || *r->at == '|' || *r->at == ')'; }
 
-static bool write_sequence(struct regex *r, struct buf *out, struct schema_lengths *ret, bool top) {
-    *ret = (struct schema_lengths){0, 0};
-    bool anchored = !top;
-    size_t start = out->len;
-    if (top && skip(r, "^")) anchored = true;
-    if (!anchored) {
-        buf_append_str(out, "char*");
-        ret->max = UINT64_MAX;
+/* The first place from `at` on that is in no class and as deep in groups as `at`, where this character stands; NULL: nowhere. */
+static const char *find_outside(const char *at, const char *end, char c) {
+    int depth = 0;
+    bool class = false;
+    for (const char *p = at; p < end; p++)
+        if (*p == '\\') p++;
+        else if (class) class = *p != ']';
+        else if (*p == c && depth == 0) return p;
+        else if (*p == '[') class = true;
+        else if (*p == '(') depth++;
+        else if (*p == ')') depth--;
+    return NULL;
+}
+
+/* Behind the group that begins here, if one does and is not repeated; else NULL. */
+static const char *behind_group(const struct regex *r) {
+    const char *close = r->at < r->end && *r->at == '(' ? find_outside(r->at + 1, r->end, ')') : NULL;
+    bool repeated = close != NULL && close + 1 < r->end && strchr("*+?{", close[1]) != NULL;
+    return close != NULL && !repeated ? close + 1 : NULL;
+}
+
+/* (?=X) and (?!X) at the beginning: the text fits X there, or doesn't, whatever else is asked of it. */
+static bool read_looks(struct regex *r) {
+    while (r->looks && r->depth == 0 && (next_is(r, "(?=") || next_is(r, "(?!"))) {
+        struct regex_lengths ignored;
+        struct buf out;
+        const char *close = find_outside(r->at + 1, r->end, ')');
+        bool negated = r->at[2] == '!', ok;
+        if (close == NULL) return malformed(r, "a ( without )");
+        if (r->parts->n == REGEX_MAX_PARTS) return fail(r, ERR_LIMIT, "too many conditions");
+        struct regex inner = {.at = r->at + 3, .end = close, .depth = r->depth + 1};
+        buf_init(&out, GBNF_MAX_TEXT);
+        buf_append_byte(&out, '(');
+        ok = write_alternatives(&inner, &out, (struct place){false, true}, &ignored);
+        buf_append_byte(&out, ')');
+        if (ok)
+            r->parts->list[r->parts->n++] = (struct regex_part){.text = mem_strdup(buf_cstr(&out)), .negated = negated, .max = UINT64_MAX};
+        buf_done(&out);
+        if (!ok) return fail(r, inner.code, inner.why);
+        r->at = close + 1;
     }
-    anchored = !top;
+    return true;
+}
+
+/* What a pattern doesn't anchor matches anywhere: an open end that is not handed on to a group gets any characters. */
+static bool write_sequence(struct regex *r, struct buf *out, struct place open, struct regex_lengths *ret) {
+    *ret = (struct regex_lengths){0, 0};
+    size_t start = out->len;
+    if (open.first && skip(r, "^")) {
+        if (!read_looks(r)) return false;
+        open.first = false;
+    } else if (open.first && behind_group(r) == NULL) {
+        buf_append_str(out, any);
+        ret->max = UINT64_MAX;
+        open.first = false;
+    }
     while (!at_end_of_alternative(r)) {
-        if (top && *r->at == '$' && (r->at + 1 == r->end || r->at[1] == '|')) {
-            anchored = true;
+        const char *behind = behind_group(r);
+        struct regex rest = {.at = behind, .end = r->end};
+        struct place within = {open.first, open.last && behind != NULL && at_end_of_alternative(&rest)};
+        struct regex_lengths item;
+        if (open.last && *r->at == '$') {
             r->at++;
-            break;
+            open.last = false;
+            if (at_end_of_alternative(r)) break;
+            return unsupported(r, anchors);
         }
-        struct schema_lengths item;
         if (out->len > start) buf_append_byte(out, ' ');
-        if (!write_item(r, out, &item)) return false;
+        if (!write_item(r, out, within, &item)) return false;
+        open.first = false;
+        open.last = open.last && !within.last;
         ret->min = add(ret->min, item.min);
         ret->max = add(ret->max, item.max);
         if (out->failed) return fail(r, ERR_LIMIT, "its grammar is too long");
     }
-    if (!anchored) {
-        buf_append_str(out, " char*");
+    if (open.last && !(out->len == start + strlen(any) && memcmp(out->data + start, any, strlen(any)) == 0)) {
+        buf_printf(out, " %s", any);
         ret->max = UINT64_MAX;
     }
     if (out->len == start) buf_append_str(out, "\"\"");
     return true;
 }
 
-static bool write_alternatives(struct regex *r, struct buf *out, struct schema_lengths *ret, bool top) {
-    *ret = (struct schema_lengths){UINT64_MAX, 0};
+static bool write_alternatives(struct regex *r, struct buf *out, struct place place, struct regex_lengths *ret) {
+    *ret = (struct regex_lengths){UINT64_MAX, 0};
     for (;;) {
-        struct schema_lengths one;
-        if (!write_sequence(r, out, &one, top)) return false;
+        struct regex_lengths one;
+        if (!write_sequence(r, out, place, &one)) return false;
         if (one.min < ret->min) ret->min = one.min;
         if (one.max > ret->max) ret->max = one.max;
         if (!skip(r, "|")) return true;
@@ -336,56 +390,26 @@ static bool write_alternatives(struct regex *r, struct buf *out, struct schema_l
     }
 }
 
-err_code schema_write_regex(struct schema *s, const char *pattern, size_t len, struct buf *out, struct schema_lengths *ret,
-                            const char **ret_why) {
-    struct regex r = {.schema = s, .at = pattern, .end = pattern + len};
-    buf_append_byte(out, '(');
-    if (write_alternatives(&r, out, ret, true) && r.at < r.end) malformed(&r, "a ) without (");
-    buf_append_byte(out, ')');
+err_code regex_read(const char *pattern, size_t len, struct regex_parts *parts, const char **ret_why) {
+    struct regex r = {.at = pattern, .end = pattern + len, .parts = parts};
+    struct regex_lengths lengths = {0, 0};
+    struct buf out;
+    size_t before = parts->n;
+    r.looks = find_outside(pattern, r.end, '|') == NULL;
+    buf_init(&out, GBNF_MAX_TEXT);
+    buf_append_byte(&out, '(');
+    if (write_alternatives(&r, &out, (struct place){true, true}, &lengths) && r.at < r.end) malformed(&r, "a ) without (");
+    buf_append_byte(&out, ')');
+    if (r.why == NULL && parts->n == REGEX_MAX_PARTS) fail(&r, ERR_LIMIT, "too many conditions");
+    if (r.why == NULL)
+        parts->list[parts->n++] = (struct regex_part){.text = mem_strdup(buf_cstr(&out)), .min = lengths.min, .max = lengths.max};
+    buf_done(&out);
+    if (r.why == NULL) return ERR_OK;
+    while (parts->n > before) free(parts->list[--parts->n].text);
     *ret_why = r.why;
-    return r.why != NULL ? r.code : ERR_OK;
+    return r.code;
 }
 
-/* ---- formats ---- */
-
-#define DAY31         "(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])"
-#define DAY30         "(0[469]|11)-(0[1-9]|[12][0-9]|30)"
-#define LEAP          "([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)"
-#define DATE          "([0-9]{4}-(" DAY31 "|" DAY30 "|02-(0[1-9]|1[0-9]|2[0-8]))|" LEAP "-02-29)"
-#define TIME          "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
-#define DURATION_TIME "T([0-9]{1,9}H([0-9]{1,9}M([0-9]{1,9}S)?)?|[0-9]{1,9}M([0-9]{1,9}S)?|[0-9]{1,9}S)"
-#define DURATION_DATE "([0-9]{1,9}D|[0-9]{1,9}M([0-9]{1,9}D)?|[0-9]{1,9}Y([0-9]{1,9}M([0-9]{1,9}D)?)?)"
-#define ATOM          "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,32}"
-#define LABEL         "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-#define HOST          "([A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9][A-Za-z0-9]([A-Za-z0-9]|-[A-Za-z0-9]){0,30})"
-#define OCTET         "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-#define IPV4          OCTET "(\\." OCTET "){3}"
-#define HEX           "[0-9A-Fa-f]"
-#define H16           HEX "{1,4}"
-#define LS32          "(" H16 ":" H16 "|" IPV4 ")"
-#define PCHAR         "([A-Za-z0-9._~!$&'()*+,;=:@-]|%" HEX "{2})"
-
-const char *schema_format_regex(const char *name) {
-    static const struct {
-        const char *name, *regex;
-    } formats[] = {
-        {"date", "^" DATE "$"},
-        {"time", "^" TIME "$"},
-        {"date-time", "^" DATE "T" TIME "$"},
-        {"duration", "^P(" DURATION_DATE "(" DURATION_TIME ")?|" DURATION_TIME "|[0-9]{1,9}W)$"},
-        {"email", "^" ATOM "(\\." ATOM "){0,1}@" LABEL "(\\." LABEL "){1,3}$"},
-        {"hostname", "^" HOST "(\\." HOST "){0,3}$"},
-        {"ipv4", "^" IPV4 "$"},
-        {"ipv6", "^((" H16 ":){6}" LS32 "|::(" H16 ":){5}" LS32 "|(" H16 ")?::(" H16 ":){4}" LS32 "|((" H16 ":){0,1}" H16 ")?::(" H16
-                 ":){3}" LS32 "|((" H16 ":){0,2}" H16 ")?::(" H16 ":){2}" LS32 "|((" H16 ":){0,3}" H16 ")?::" H16 ":" LS32 "|((" H16
-                 ":){0,4}" H16 ")?::" LS32 "|((" H16 ":){0,5}" H16 ")?::" H16 "|((" H16 ":){0,6}" H16 ")?::)$"},
-        {"uuid", "^" HEX "{8}-" HEX "{4}-" HEX "{4}-" HEX "{4}-" HEX "{12}$"},
-        {"uri", "^[A-Za-z][A-Za-z0-9+.-]{0,31}://" HOST "(\\." HOST "){0,3}(:[0-9]{1,5})?(/" PCHAR "{0,255}){0,16}"
-                "(\\?(" PCHAR "|[/?]){0,255})?(#(" PCHAR "|[/?]){0,255})?$"},
-        {"password", ""},
-        {"binary", ""},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(formats); i++)
-        if (strcmp(formats[i].name, name) == 0) return formats[i].regex;
-    return NULL;
+void regex_parts_done(struct regex_parts *parts) {
+    while (parts->n > 0) free(parts->list[--parts->n].text);
 }

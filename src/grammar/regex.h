@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ * Regular expressions as GBNF: the regular part of ECMA-262, as JSON Schema asks, so they match anywhere unless anchored. Pure, any
+ * thread. */
+#ifndef CARAVAN_GRAMMAR_REGEX_H
+#define CARAVAN_GRAMMAR_REGEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum { REGEX_MAX_PARTS = 12 };
+
+/* What is asked of a text: it fits the grammar, or doesn't. */
+struct regex_part {
+    char *text;         /* an element in GBNF, for the inside of a JSON string, with the rules "char" and "ctl"; owned */
+    bool negated;
+    uint64_t min, max;  /* characters that it may have */
+};
+
+/* All of it. */
+struct regex_parts {
+    struct regex_part list[REGEX_MAX_PARTS];
+    size_t n;
+};
+
+struct regex_lengths {
+    uint64_t min, max;
+};
+
+/* Adds the parts of a regular expression. ERR_UNSUPPORTED, ERR_INVALID (it is none), ERR_LIMIT: *ret_why is set, a literal; nothing is
+ * added. */
+err_code regex_read(const char *pattern, size_t len, struct regex_parts *parts, const char **ret_why);
+void regex_parts_done(struct regex_parts *parts);
+
+#endif
