@@ -76,7 +76,7 @@ struct judged {
     uint32_t load, seen;
     clock_us not_before;
     uint64_t picked;
-    bool rests;
+    bool here, rests;
 };
 
 /* Whom a request goes to, prefixes aside. */
@@ -84,6 +84,7 @@ static bool is_better(const struct judged *a, const struct judged *b) {
     if (a->rests != b->rests) return b->rests;
     if (a->rests && a->not_before != b->not_before) return a->not_before < b->not_before;
     if (a->load != b->load) return a->load < b->load;
+    if (a->here != b->here) return a->here;
     return a->picked < b->picked;
 }
 
@@ -100,6 +101,7 @@ err_code router_pick(struct router *r, clock_us now, const struct router_target 
                            .seen = prefix ? router_seen(r, t, prefix) : 0,
                            .not_before = t->not_before,
                            .picked = t->picked,
+                           .here = targets[i].here,
                            .rests = rests};
         if (j.load >= targets[i].capacity) continue;
         if (!any || is_better(&j, &best)) best = j;
@@ -107,7 +109,8 @@ err_code router_pick(struct router *r, clock_us now, const struct router_target 
         any = true;
     }
     if (!any) return err_set(e, ERR_BUSY, "every replica has as many requests as it may have");
-    *ret = known.seen > 0 && known.load <= best.load + BUSIER ? known.at : best.at;
+    bool idle_here = best.here && best.load == 0 && !best.rests;
+    *ret = !idle_here && known.seen > 0 && known.load <= best.load + BUSIER ? known.at : best.at;
     router_entry(r, now, targets[*ret].instance)->picked = ++r->picks;
     return ERR_OK;
 }

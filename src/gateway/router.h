@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Which of several replicas gets a request. Least outstanding work wins; a replica that has seen the beginning of this prompt before is
- * taken instead unless it is clearly busier; one that has failed is left alone for a while, longer after each failure in a row, so that
+ * taken instead unless it is clearly busier; but a replica of this machine that has nothing to do goes before all others; one that has failed is left alone for a while, longer after each failure in a row, so that
  * a node which answers errors at once attracts nothing. Where all have failed, the one whose time is up first is tried.
  * Keeps what is known of each instance: requests from here, requests as its head says, when it was last used.
  * A sans-I/O core: time is an argument. One thread. It doesn't know models: the caller names the instances that could answer. */
@@ -31,6 +31,7 @@ void router_free(struct router *r); /* NULL is fine */
 struct router_target {
     const char *instance;
     uint32_t capacity;
+    bool here; /* its head is on this machine */
 };
 /* *ret: index of the one that shall. ERR_BUSY: all are full. n is at least 1. */
 err_code router_pick(struct router *r, clock_us now, const struct router_target *targets, size_t n, const struct router_prefix *prefix,

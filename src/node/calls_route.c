@@ -53,7 +53,8 @@ err_code calls_pick(struct node *n, const char *model, const struct router_prefi
             if (strcmp(m->name, model) != 0 || !calls_reaches(n, m)) continue;
             if (m->head == n->id) calls_look_here(n, m->instance);
             found[count] = m;
-            targets[count++] = (struct router_target){.instance = m->instance, .capacity = m->wish.parallel + n->config->queue};
+            targets[count++] =
+                (struct router_target){.instance = m->instance, .capacity = m->wish.parallel + n->config->queue, .here = m->head == n->id};
         }
     if (count == 0) {
         struct coordinator_claim c;

@@ -160,4 +160,19 @@ await run({
         assert.deepEqual(await instances(back), [])
         for (const n of [back, heir]) await n.stop()
     },
+
+    async 'one of two copies is lost, or the node that looks after both: there are two again'() {
+        const named = [join(models, 'caravan-demo.gguf'), '--ctx', '512', '--replicas', '2']
+        const [a, b] = await meet([['u0', named], ['u1', ['--models-dir', empty]]])
+        const ready = async (node) => (await instances(node)).filter((i) => i.state === 'ready').length
+        for (const n of [a, b]) await until(`${n.name}: two copies`, async () => (await ready(n)) === 2)
+        await b.stop('SIGKILL')
+        await until('one is lost', async () => (await ready(a)) === 1)
+        const back = await new Node('u1', ['--models-dir', empty, ...common, '--peer', a.listen]).open()
+        await until('two again', async () => (await ready(a)) === 2)
+        await a.stop('SIGKILL') // the one that looks after both: nobody else has the file
+        const again = await new Node('u0', [...named, ...common, '--listen', a.listen]).open()
+        for (const n of [again, back]) await until(`${n.name}: two once more`, async () => (await ready(n)) === 2)
+        for (const n of [again, back]) await n.stop()
+    },
 })

@@ -13,7 +13,7 @@
 #include "gateway/router.h"
 
 #define SECOND 1000000u
-static const struct router_target three[] = {{"a", 4}, {"b", 4}, {"c", 4}};
+static const struct router_target three[] = {{"a", 4, false}, {"b", 4, false}, {"c", 4, false}};
 
 static size_t pick(struct router *r, clock_us now, const struct router_prefix *prefix) {
     size_t at = 99;
@@ -67,6 +67,34 @@ static void a_slow_replica_gets_less(void **state) {
         }
     }
     assert_true(got[0] < 40 && got[1] > 100 && got[2] > 100);
+    router_free(r);
+}
+
+static void an_idle_one_on_this_machine_is_taken(void **state) {
+    (void)state;
+    static const struct router_target pair[] = {{"there", 4, false}, {"here", 4, true}};
+    struct router *r = router_create();
+    struct router_prefix p;
+    struct err e = {0};
+    char text[2 * ROUTER_BLOCK];
+    size_t at;
+    memset(text, 'x', sizeof(text));
+    router_prefix_make(text, sizeof(text), &p);
+    for (int i = 0; i < 3; i++) { /* not in turns; and the other one has seen the prompt */
+        router_begin(r, SECOND, "there", &p);
+        router_end(r, SECOND, "there", false);
+        assert_int_equal(router_pick(r, SECOND, pair, 2, &p, &at, &e), ERR_OK);
+        assert_int_equal(at, 1);
+    }
+    router_begin(r, SECOND, "here", NULL);
+    assert_int_equal(router_pick(r, SECOND, pair, 2, NULL, &at, &e), ERR_OK);
+    assert_int_equal(at, 0); /* it has work, and the other one has none */
+    router_begin(r, SECOND, "there", NULL);
+    assert_int_equal(router_pick(r, SECOND, pair, 2, NULL, &at, &e), ERR_OK);
+    assert_int_equal(at, 1); /* both have as much */
+    router_end(r, SECOND, "here", true);
+    assert_int_equal(router_pick(r, SECOND, pair, 2, NULL, &at, &e), ERR_OK);
+    assert_int_equal(at, 0); /* it has failed */
     router_free(r);
 }
 
@@ -166,6 +194,7 @@ static void what_is_gone_is_forgotten_and_its_times_are_kept_till_then(void **st
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(least_work_wins_and_equals_take_turns),
                                        cmocka_unit_test(a_slow_replica_gets_less),
+                                       cmocka_unit_test(an_idle_one_on_this_machine_is_taken),
                                        cmocka_unit_test(who_knows_the_beginning_is_taken_unless_busier),
                                        cmocka_unit_test(one_that_fails_is_left_alone_longer_each_time),
                                        cmocka_unit_test(where_all_have_failed_the_first_to_be_free_is_tried),
