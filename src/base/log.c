@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 static atomic_int current_level = LOG_INFO;
 static pthread_once_t environment_once = PTHREAD_ONCE_INIT;
@@ -80,4 +82,20 @@ void log_write(enum log_level level, const char *area, const char *fmt, ...) {
     ssize_t written = write(STDERR_FILENO, line, len);
     (void)written; /* there is nowhere to report it */
     errno = saved_errno;
+}
+
+void log_warn_limited(struct log_limit *limit, const char *area, const char *fmt, ...) {
+    uint64_t second = clock_now() / 1000000 + 1;
+    char text[1024];
+    if (second == limit->second) {
+        limit->left_out++;
+        return;
+    }
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    if (limit->left_out > 0) log_warn(area, "%s (and %u like it)", text, limit->left_out);
+    else log_warn(area, "%s", text);
+    *limit = (struct log_limit){.second = second};
 }

@@ -6,6 +6,7 @@
 #define CARAVAN_BASE_LOG_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
@@ -15,6 +16,14 @@ bool log_level_parse(const char *name, enum log_level *ret_level);
 /* A word that stands in every line of this process, e.g. "stage 1" (copied, at most 31 bytes). */
 void log_set_name(const char *name);
 void log_write(enum log_level level, const char *area, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* For lines that strangers can cause as often as they like: at most one a second is written; the next one says how many were left out. One
+ * limit for each kind of line; begin with {0}. Not for several threads at once. */
+struct log_limit {
+    uint64_t second; /* of the last line */
+    unsigned left_out;
+};
+void log_warn_limited(struct log_limit *limit, const char *area, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 #define log_error(area, ...) log_write(LOG_ERROR, area, __VA_ARGS__)
 #define log_warn(area, ...)  log_write(LOG_WARN, area, __VA_ARGS__)

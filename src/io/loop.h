@@ -102,7 +102,9 @@ typedef void (*io_lookup_fn)(void *user, err_code code, const struct io_address 
 struct io_lookup *io_lookup_start(struct io_loop *loop, const char *host, uint16_t port, io_lookup_fn fn, void *user);
 void io_lookup_cancel(struct io_lookup *l); /* NULL is fine */
 
-/* "127.0.0.1:7433", "[::1]:7433". */
+/* "127.0.0.1", "::1", "fe80::1%eth0": text that can be dialled. An IPv4 address that is mapped into IPv6 is written as IPv4. */
+void io_address_host(const struct sockaddr *addr, char *ret, size_t size);
+/* "127.0.0.1:7433", "[::1]:7433", by io_address_host. */
 void io_address_format(const struct sockaddr *addr, char *ret, size_t size);
 bool io_address_is_loopback(const struct sockaddr *addr);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Addresses: looking names up, and their text forms. */
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -64,19 +65,25 @@ void io_lookup_cancel(struct io_lookup *l) {
     uv_cancel((uv_req_t *)&l->uv); /* when a thread is at it already, its answer is dropped */
 }
 
+void io_address_host(const struct sockaddr *addr, char *ret, size_t size) {
+    char ip[INET6_ADDRSTRLEN] = "?", scope[IF_NAMESIZE];
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)addr;
+    if (addr->sa_family == AF_INET) inet_ntop(AF_INET, &((const struct sockaddr_in *)addr)->sin_addr, ip, sizeof(ip));
+    else if (addr->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+        inet_ntop(AF_INET, &v6->sin6_addr.s6_addr[12], ip, sizeof(ip));
+    else if (addr->sa_family == AF_INET6) inet_ntop(AF_INET6, &v6->sin6_addr, ip, sizeof(ip));
+    bool scoped = addr->sa_family == AF_INET6 && v6->sin6_scope_id != 0 && if_indextoname(v6->sin6_scope_id, scope) != NULL;
+    snprintf(ret, size, "%s%s%s", ip, scoped ? "%" : "", scoped ? scope : "");
+}
+
 void io_address_format(const struct sockaddr *addr, char *ret, size_t size) {
-    char ip[INET6_ADDRSTRLEN] = "?";
-    if (addr->sa_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)addr;
-        inet_ntop(AF_INET, &v4->sin_addr, ip, sizeof(ip));
-        snprintf(ret, size, "%s:%u", ip, ntohs(v4->sin_port));
-    } else if (addr->sa_family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)addr;
-        inet_ntop(AF_INET6, &v6->sin6_addr, ip, sizeof(ip));
-        snprintf(ret, size, "[%s]:%u", ip, ntohs(v6->sin6_port));
-    } else {
-        snprintf(ret, size, "local");
-    }
+    char host[INET6_ADDRSTRLEN + IF_NAMESIZE + 1];
+    bool v4 = addr->sa_family == AF_INET, v6 = addr->sa_family == AF_INET6;
+    io_address_host(addr, host, sizeof(host));
+    if (!v4 && !v6) snprintf(ret, size, "local");
+    else
+        snprintf(ret, size, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host,
+                 ntohs(v4 ? ((const struct sockaddr_in *)addr)->sin_port : ((const struct sockaddr_in6 *)addr)->sin6_port));
 }
 
 bool io_address_is_loopback(const struct sockaddr *addr) {

@@ -231,3 +231,9 @@ err_code io_sock_peek(int fd, void *buf, size_t len, size_t *ret_n, struct err *
     if (errno == EAGAIN) return ERR_BUSY;
     return err_set_errno(e, ERR_CLOSED, errno, "the connection broke");
 }
+
+err_code io_sock_want(int fd, size_t bytes, struct err *e) {
+    int value = (int)bytes;
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &value, sizeof(value)) == 0) return ERR_OK;
+    return err_set_errno(e, ERR_IO, errno, "cannot set SO_RCVLOWAT of a socket to %d", value);
+}

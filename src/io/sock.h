@@ -55,6 +55,10 @@ int io_ms_left(clock_us deadline);
 /* Looks at the first bytes without consuming them: at least 1, at most len. ERR_BUSY: none yet. ERR_CLOSED: the end. */
 err_code io_sock_peek(int fd, void *buf, size_t len, size_t *ret_n, struct err *e);
 
+/* For sockets that are polled and peeked at: from now on this TCP socket is readable once `bytes` are there, or at its end, and not for
+ * fewer, which would be there at every poll. 1: as ever; do that before the socket goes to others. */
+err_code io_sock_want(int fd, size_t bytes, struct err *e);
+
 /* Sends len > 0 bytes over a Unix stream socket with a descriptor attached to the first of them (the receiver gets a duplicate; the
  * caller still owns pass_fd). Less than len may go: *ret_n. ERR_BUSY: the socket is full. */
 err_code io_sock_send_fd(int fd, const void *data, size_t len, int pass_fd, size_t *ret_n, struct err *e);

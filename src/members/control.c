@@ -4,7 +4,6 @@
  * link closes the other, once it has its WELCOME; until then that one is a spare: read, and sent on no longer. */
 #include "members/control.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,8 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/str.h"
+#include "io/crowd.h"
 #include "wire/handshake.h"
 
 enum {
@@ -24,6 +25,8 @@ enum {
     RETRY_MAX_MS = 5000,
     HIGH_WATER = 8 << 20,
     MAX_QUEUED = 64 << 20,
+    MAX_CROWD = 64, /* handshakes of links that came in, each of strangers and of known ones */
+    MAX_EACH = 32,  /* of one address */
 };
 #define SILENCE_US   2500000ull
 #define HANDSHAKE_US 10000000ull
@@ -31,6 +34,8 @@ enum {
 enum link_state { LINK_HANDSHAKE, LINK_UP, LINK_STATE_COUNT };
 
 struct control_link {
+    struct crowd_guest place; /* first: a place is its link; of one that came in, until it is up */
+    bool known;
     struct control *owner;
     struct control_link *next;
     struct target *target; /* the dialled address; NULL: came in */
@@ -44,7 +49,7 @@ struct control_link {
     bool leaving; /* a spare of which this end has closed its half */
     bool probe;   /* `caravan doctor` looks at us: it gets its answer, and that is all */
     uint32_t pad; /* bytes that it wants the answer to be longer by */
-    clock_us heard;
+    clock_us since, heard;
     bool closing; /* it is to be freed once the present callback has returned */
     struct err why;
 };
@@ -70,7 +75,9 @@ struct control {
     struct control_callbacks cb;
     void *user;
     struct control_link *links;
-    size_t n_links;
+    size_t n_links; /* those that are in no crowd */
+    struct crowd strangers, known;
+    struct log_limit refused, crowded;
     struct target *targets[MAX_TARGETS];
     size_t n_targets;
     struct io_timer *beat;
@@ -149,9 +156,10 @@ static void link_free(struct control_link *l) {
     for (struct control_link **p = &c->links; *p; p = &(*p)->next)
         if (*p == l) {
             *p = l->next;
-            c->n_links--;
             break;
         }
+    if (l->place.place) crowd_leave(l->known ? &c->known : &c->strangers, &l->place);
+    else c->n_links--;
     if (l->target) {
         l->target->link = NULL;
         io_timer_start(l->target->timer, l->target->retry_ms, 0);
@@ -198,7 +206,7 @@ static void link_end(struct control_link *l, const struct err *why) {
     io_conn_shutdown(l->conn); /* what is queued, a REFUSE perhaps, still goes */
     if (l->state != LINK_UP && l->target && why->code != ERR_BUSY) target_say(l->target, why);
     if (l->state != LINK_UP && !l->target && why->code != ERR_BUSY)
-        log_warn("control", "refused a link from %s: %s", l->peer.host, why->text);
+        log_warn_limited(&l->owner->refused, "control", "refused a link from %s: %s", l->peer.host, why->text);
     if (l->state == LINK_UP && !l->leaving && !control_link_to(l->owner, l->peer.id)) node_down(l->owner, &l->peer, why);
 }
 
@@ -249,6 +257,7 @@ static err_code link_admit(struct control_link *l) {
         return link_refuse(l, ERR_BUSY, "a node does not link to itself");
     }
     if (c->cb.admit(c->user, &l->peer, &why) != ERR_OK) return link_refuse_for(l, &why);
+    if (l->place.place && c->n_links >= CONTROL_MAX_LINKS) return link_refuse(l, ERR_BUSY, "this node has as many links as it can");
     struct control_link *old;
     while ((old = control_link_to(c, l->peer.id)) != NULL && l->peer.incarnation > old->peer.incarnation) {
         err_set(&why, ERR_CLOSED, "it was started anew"); /* and nobody told us that the old one is gone */
@@ -270,6 +279,10 @@ static void link_set_up(struct control_link *l) {
     assert(l->state == LINK_HANDSHAKE);
     bool linked = control_link_to(l->owner, l->peer.id) != NULL;
     l->state = LINK_UP;
+    if (l->place.place) {
+        crowd_leave(l->known ? &l->owner->known : &l->owner->strangers, &l->place);
+        l->owner->n_links++;
+    }
     if (l->target) {
         l->target->retry_ms = RETRY_MIN_MS;
         l->target->node = l->peer.id;
@@ -373,28 +386,27 @@ static struct control_link *control_link_open(struct control *c, int fd, struct 
     struct control_link *l = MEM_NEW(struct control_link);
     l->owner = c;
     l->target = t;
-    l->heard = io_loop_now(c->loop);
+    l->since = l->heard = io_loop_now(c->loop);
     buf_init(&l->plain, MAX_QUEUED);
     buf_init(&l->net, MAX_QUEUED);
     l->pump = io_tls_pump_create(c->tls, t == NULL, CONTROL_NAME);
     l->conn = io_conn_open(c->loop, fd, HIGH_WATER, MAX_QUEUED, &link_callbacks, l);
     l->next = c->links;
     c->links = l;
-    c->n_links++;
     return l;
 }
 
-void control_take(struct control *c, int fd, const struct sockaddr *peer) {
-    if (c->n_links >= CONTROL_MAX_LINKS) {
-        log_warn("control", "too many links (%d): one was turned away", CONTROL_MAX_LINKS);
-        close(fd);
-        return;
-    }
+void control_take(struct control *c, int fd, const struct sockaddr *peer, bool known) {
     struct control_link *l = control_link_open(c, fd, NULL);
-    const void *addr = peer->sa_family == AF_INET6 ? (const void *)&((const struct sockaddr_in6 *)peer)->sin6_addr
-                                                   : (const void *)&((const struct sockaddr_in *)peer)->sin_addr;
-    inet_ntop(peer->sa_family, addr, l->peer.host, sizeof(l->peer.host));
-    if (strncmp(l->peer.host, "::ffff:", 7) == 0) memmove(l->peer.host, l->peer.host + 7, strlen(l->peer.host + 7) + 1);
+    l->known = known;
+    struct crowd_guest *goes = crowd_enter(known ? &c->known : &c->strangers, &l->place, peer);
+    if (goes) {
+        struct control_link *oldest = (struct control_link *)goes;
+        log_warn_limited(&c->crowded, "control", "too many handshakes: the oldest, with %s, was ended", oldest->peer.host);
+        c->n_links++; /* it has left the crowd already */
+        link_free(oldest);
+    }
+    io_address_host(peer, l->peer.host, sizeof(l->peer.host));
 }
 
 /* ---- dialling ---- */
@@ -409,6 +421,7 @@ static void target_dialled(void *user, err_code code, int fd, const struct err *
         return;
     }
     t->link = control_link_open(t->owner, fd, t);
+    t->owner->n_links++;
     snprintf(t->link->peer.host, sizeof(t->link->peer.host), "%s", t->host);
     struct err none = {0};
     if (t->old_key) io_tls_pump_use_old_key(t->link->pump);
@@ -478,12 +491,16 @@ static void control_beat(void *user) {
             link_free(l);
             continue;
         }
-        clock_us limit = l->state == LINK_UP ? SILENCE_US : HANDSHAKE_US;
-        if (now > l->heard + limit) {
+        bool up = l->state == LINK_UP;
+        if (up && now > l->heard + SILENCE_US) {
             struct err e = {0};
             err_set(&e, ERR_TIMEOUT, "nothing was heard for %.1f s", (double)(now - l->heard) / 1e6);
             link_end(l, &e);
-        } else if (l->state == LINK_UP) { /* a spare too: should the better one end, it is used again */
+        } else if (!up && now > l->since + HANDSHAKE_US) { /* however much has been said in it */
+            struct err e = {0};
+            err_set(&e, ERR_TIMEOUT, "the handshake was not done after %.1f s", (double)(now - l->since) / 1e6);
+            link_end(l, &e);
+        } else if (up) { /* a spare too: should the better one end, it is used again */
             link_send(l, FRAME_PING, 0, NULL, 0);
         }
     }
@@ -497,6 +514,8 @@ struct control *control_create(struct io_loop *loop, struct io_tls_ctx *tls, con
     c->self = *self;
     c->cb = *cb;
     c->user = user;
+    crowd_init(&c->strangers, MAX_CROWD, MAX_EACH);
+    crowd_init(&c->known, MAX_CROWD, MAX_EACH);
     c->beat = io_timer_open(loop, control_beat, c);
     io_timer_start(c->beat, BEAT_MS, BEAT_MS);
     return c;

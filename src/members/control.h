@@ -52,8 +52,9 @@ void control_dial(struct control *c, const char *host, uint16_t port);
 void control_undial(struct control *c, const char *host, uint16_t port);
 /* Ends the link to a node, telling it why. */
 void control_shut(struct control *c, uint64_t node, const struct err *why);
-/* Takes an accepted raw socket whose ClientHello named CONTROL_NAME. */
-void control_take(struct control *c, int fd, const struct sockaddr *peer);
+/* Takes an accepted raw socket whose ClientHello named CONTROL_NAME. Until it has shown that it has the cluster's key it is one of a crowd
+ * (io/crowd.h); known: of that of the addresses where nodes have been met, whose places strangers cannot take. */
+void control_take(struct control *c, int fd, const struct sockaddr *peer, bool known);
 /* Sends a frame; false when there is no link to that node, or its queue is full (the link then ends). */
 bool control_send(struct control *c, uint64_t node, enum frame_type type, uint64_t epoch, const void *payload, size_t len);
 /* The peers whose links are up. Returns how many were written. */

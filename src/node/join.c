@@ -204,6 +204,14 @@ err_code join_admit(struct join *j, const struct control_peer *peer, struct err 
     return ERR_OK;
 }
 
+bool join_knows(const struct join *j, const struct sockaddr *peer) {
+    char host[IO_HOST_MAX];
+    io_address_host(peer, host, sizeof(host));
+    for (size_t i = 0; i < j->roster.n_peers; i++)
+        if (strcmp(j->roster.peers[i].host, host) == 0) return true;
+    return false;
+}
+
 bool join_may_speak(const struct join *j, const uint8_t *public_key) { return !roster_is_out(&j->roster, public_key); }
 
 static void send_key(struct join *j, uint64_t to) {

@@ -4,6 +4,8 @@
 #ifndef CARAVAN_NODE_JOIN_H
 #define CARAVAN_NODE_JOIN_H
 
+#include <sys/socket.h>
+
 #include "members/identity.h"
 #include "base/json.h"
 #include "members/record.h"
@@ -27,6 +29,8 @@ const char *join_own_key(const struct join *j);
 uint32_t join_tag(const struct join *j);
 
 err_code join_admit(struct join *j, const struct control_peer *peer, struct err *e);
+/* Has a node of the cluster been met at this address, whatever its port? */
+bool join_knows(const struct join *j, const struct sockaddr *peer);
 /* Is that node, as far as is known here, not shut out? */
 bool join_may_speak(const struct join *j, const uint8_t *public_key);
 void join_up(struct join *j, const struct control_peer *peer);

@@ -218,20 +218,22 @@ static err_code node_on_frame(void *user, const struct control_peer *peer, const
 }
 
 /* A connection came in on the one port. */
-static void node_take(void *user, const char *name, int fd, const struct sockaddr *peer) {
+static void node_take(void *user, const char *name, int fd, const struct sockaddr *peer, bool known) {
     struct node *n = user;
     struct err e = {0};
     if (strcmp(name, CONTROL_NAME) == 0) {
-        control_take(n->control, fd, peer);
+        control_take(n->control, fd, peer, known);
     } else if (strcmp(name, WEIGHTS_NAME) == 0) {
-        if (weights_server_take(n->weights, fd, &e) != ERR_OK) log_warn("weights", "%s", e.text);
+        if (weights_server_take(n->weights, fd, known, &e) != ERR_OK) log_warn_limited(&n->turned_away, "weights", "%s", e.text);
     } else if (strncmp(name, "ring-", 5) == 0) {
         stages_take(n->stages, name, fd);
     } else {
-        log_warn("port", "a connection asked for \"%s\", which is nothing here: closed", name);
+        log_warn_limited(&n->turned_away, "port", "a connection asked for \"%s\", which is nothing here: closed", name);
         close(fd);
     }
 }
+
+static bool node_knows(void *user, const struct sockaddr *peer) { return join_knows(((struct node *)user)->join, peer); }
 
 /* ---- the end ---- */
 
@@ -309,7 +311,8 @@ static err_code node_open_links(struct node *n, struct err *e) {
     static const struct control_callbacks callbacks = {
         .admit = node_admit, .on_up = node_on_up, .on_down = node_on_down, .on_frame = node_on_frame};
     const struct node_config *c = n->config;
-    err_code code = port_open(n->loop, c->listen.host[0] ? c->listen.host : "0.0.0.0", c->listen.port, node_take, n, &n->port, e);
+    static const struct port_callbacks port_callbacks = {.known = node_knows, .take = node_take};
+    err_code code = port_open(n->loop, c->listen.host[0] ? c->listen.host : "0.0.0.0", c->listen.port, &port_callbacks, n, &n->port, e);
     if (code != ERR_OK) {
         err_hint(e, "is another node running here? --listen ADDR:PORT takes another port");
         return code;

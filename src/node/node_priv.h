@@ -3,6 +3,9 @@
 #ifndef CARAVAN_NODE_NODE_PRIV_H
 #define CARAVAN_NODE_NODE_PRIV_H
 
+#include "base/list.h"
+#include "base/log.h"
+#include "members/ask.h"
 #include "members/control.h"
 #include "members/membership.h"
 #include "members/record.h"
@@ -29,6 +32,7 @@ struct node {
     uint64_t memory;
     struct io_tls_ctx *tls;
     struct port *port;
+    struct log_limit turned_away; /* lines about connections that came in */
     struct control *control;
     struct stages *stages;
     struct weights_server *weights;

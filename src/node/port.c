@@ -9,16 +9,22 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "io/crowd.h"
 #include "io/sock.h"
 #include "io/tls.h"
 
-enum { HELLO_MS = 10000, MAX_GUESTS = 256, MAX_HELLO = 4096 };
+enum { HELLO_MS = 5000, MAX_HELLO = 4096, RECORD_HEAD = 5 };
+enum { STRANGERS, KNOWN, CROWDS }; /* who waits to be told apart, each with places of its own */
+enum { MAX_EACH = 64, MAX_CROWD = 256 };
 
 /* A connection whose hello has not been read yet. */
 struct guest {
+    struct crowd_guest place; /* first: a place is its guest */
     struct port *owner;
     struct guest *next;
     int fd;
+    bool known;
+    size_t want; /* bytes that make another look worthwhile */
     struct sockaddr_storage peer;
     struct io_poll *poll;
     struct io_timer *timer;
@@ -27,10 +33,11 @@ struct guest {
 struct port {
     struct io_loop *loop;
     struct io_listener *listener;
-    port_take_fn take;
+    struct port_callbacks cb;
     void *user;
     struct guest *guests;
-    size_t n_guests;
+    struct crowd crowds[CROWDS];
+    struct log_limit refused, late, crowded;
 };
 
 /* Forgets the guest; its descriptor is closed unless it has been given away (-1). */
@@ -39,9 +46,9 @@ static void guest_free(struct guest *g) {
     for (struct guest **at = &p->guests; *at; at = &(*at)->next)
         if (*at == g) {
             *at = g->next;
-            p->n_guests--;
             break;
         }
+    crowd_leave(&p->crowds[g->known ? KNOWN : STRANGERS], &g->place);
     io_poll_close(g->poll);
     io_timer_close(g->timer);
     if (g->fd >= 0) close(g->fd);
@@ -52,49 +59,71 @@ static void guest_late(void *user) {
     struct guest *g = user;
     char peer[64];
     io_address_format((struct sockaddr *)&g->peer, peer, sizeof(peer));
-    log_warn("port", "%s said nothing for %d s: closed", peer, HELLO_MS / 1000);
+    log_warn_limited(&g->owner->late, "port", "%s did not say what it wants within %d s: closed", peer, HELLO_MS / 1000);
     guest_free(g);
+}
+
+/* How many bytes are needed before there is something new to be seen in a hello of which n are there: its whole TLS record (RFC 8446
+ * section 5.1: type, version, and in two bytes the length). */
+static size_t hello_want(const uint8_t *hello, size_t n) {
+    if (n < RECORD_HEAD) return RECORD_HEAD;
+    size_t record = RECORD_HEAD + ((size_t)hello[3] << 8 | hello[4]);
+    size_t want = record > n ? record : n + 1;
+    return want < MAX_HELLO ? want : MAX_HELLO;
+}
+
+/* The name in the hello. ERR_BUSY: it is not whole yet, and the socket is readable again when more of it has come. */
+static err_code guest_look(struct guest *g, char name[IO_TLS_NAME_MAX], struct err *e) {
+    uint8_t hello[MAX_HELLO];
+    size_t n = 0;
+    err_code code = io_sock_peek(g->fd, hello, sizeof(hello), &n, e);
+    if (code != ERR_OK) return code;
+    if (n < g->want) return err_set(e, ERR_CLOSED, "the hello ended before it was whole"); /* readable all the same: its end has come */
+    code = io_tls_peek_name(hello, n, name, e);
+    if (code == ERR_BUSY && n == sizeof(hello)) return err_set(e, ERR_PROTOCOL, "a ClientHello of more than %zu bytes", sizeof(hello));
+    if (code == ERR_OK) return io_sock_want(g->fd, 1, e);
+    if (code != ERR_BUSY) return code;
+    g->want = hello_want(hello, n);
+    err_code wants = io_sock_want(g->fd, g->want, e);
+    return wants == ERR_OK ? ERR_BUSY : wants;
 }
 
 static void guest_readable(void *user, int events, int error) {
     struct guest *g = user;
+    struct port *p = g->owner;
     (void)events;
-    uint8_t hello[MAX_HELLO];
-    size_t n = 0;
     struct err e = {0};
-    char name[IO_TLS_NAME_MAX];
-    err_code code = error ? err_set_errno(&e, ERR_NETWORK, error, "socket") : io_sock_peek(g->fd, hello, sizeof(hello), &n, &e);
-    if (code == ERR_OK) code = io_tls_peek_name(hello, n, name, &e);
-    if (code == ERR_BUSY && n < sizeof(hello)) return; /* the hello comes in pieces; the timer bounds it */
+    char name[IO_TLS_NAME_MAX], peer_text[64];
+    err_code code = error ? err_set_errno(&e, ERR_NETWORK, error, "socket") : guest_look(g, name, &e);
+    if (code == ERR_BUSY) return; /* the timer bounds it */
     if (code != ERR_OK) {
-        char peer[64];
-        io_address_format((struct sockaddr *)&g->peer, peer, sizeof(peer));
-        if (code != ERR_CLOSED) log_warn("port", "refused a connection from %s: %s", peer, e.text);
+        io_address_format((struct sockaddr *)&g->peer, peer_text, sizeof(peer_text));
+        if (code != ERR_CLOSED) log_warn_limited(&p->refused, "port", "refused a connection from %s: %s", peer_text, e.text);
         guest_free(g);
         return;
     }
-    struct port *p = g->owner;
     int fd = g->fd;
+    bool known = g->known;
     struct sockaddr_storage peer = g->peer;
     g->fd = -1;
     guest_free(g);
-    p->take(p->user, name, fd, (struct sockaddr *)&peer);
+    p->cb.take(p->user, name, fd, (struct sockaddr *)&peer, known);
 }
 
 static void port_accepted(void *user, int fd, const struct sockaddr *peer) {
     struct port *p = user;
-    if (p->n_guests == MAX_GUESTS) {
-        log_warn("port", "more than %d connections wait to be told apart: one was closed", MAX_GUESTS);
-        close(fd);
-        return;
-    }
     struct guest *g = MEM_NEW(struct guest);
     g->owner = p;
     g->fd = fd;
+    g->known = p->cb.known && p->cb.known(p->user, peer);
     memcpy(&g->peer, peer, peer->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
     g->next = p->guests;
     p->guests = g;
-    p->n_guests++;
+    struct crowd_guest *goes = crowd_enter(&p->crowds[g->known ? KNOWN : STRANGERS], &g->place, peer);
+    if (goes) {
+        log_warn_limited(&p->crowded, "port", "too many connections that say nothing: the oldest was closed");
+        guest_free((struct guest *)goes);
+    }
     g->poll = io_poll_open(p->loop, fd, guest_readable, g);
     if (!g->poll) { /* the socket is broken already */
         guest_free(g);
@@ -105,12 +134,13 @@ static void port_accepted(void *user, int fd, const struct sockaddr *peer) {
     io_timer_start(g->timer, HELLO_MS, 0);
 }
 
-err_code port_open(struct io_loop *loop, const char *host, uint16_t number, port_take_fn take, void *user, struct port **ret,
+err_code port_open(struct io_loop *loop, const char *host, uint16_t number, const struct port_callbacks *cb, void *user, struct port **ret,
                    struct err *e) {
     struct port *p = MEM_NEW(struct port);
     p->loop = loop;
-    p->take = take;
+    p->cb = *cb;
     p->user = user;
+    for (size_t i = 0; i < CROWDS; i++) crowd_init(&p->crowds[i], MAX_CROWD, MAX_EACH);
     err_code code = io_listener_open(loop, host, number, port_accepted, p, &p->listener, e);
     if (code != ERR_OK) {
         free(p);
@@ -121,6 +151,8 @@ err_code port_open(struct io_loop *loop, const char *host, uint16_t number, port
 }
 
 uint16_t port_number(const struct port *p) { return io_listener_port(p->listener); }
+
+size_t port_guests(const struct port *p) { return p->crowds[STRANGERS].n + p->crowds[KNOWN].n; }
 
 void port_close(struct port *p) {
     if (!p) return;

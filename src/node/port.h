@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * The one port of a node. Every connection that comes in says in its TLS ClientHello what it is for; the hello is peeked at, nothing of it
  * is consumed, and the raw socket goes to whoever shakes hands on it: the control links, the weights server, or a stage child. Connections
- * that say nothing within ten seconds, or something unknown, are closed. Loop thread only; owned by the node. */
+ * that say nothing within five seconds, or something unknown, are closed; so are the oldest of them when too many wait (io/crowd.h).
+ * Strangers cannot take the places of nodes that are known. Loop thread only; owned by the node. */
 #ifndef CARAVAN_NODE_PORT_H
 #define CARAVAN_NODE_PORT_H
 
@@ -9,12 +10,17 @@
 
 struct port;
 
-/* name: the server name in the hello. The callee owns fd. */
-typedef void (*port_take_fn)(void *user, const char *name, int fd, const struct sockaddr *peer);
+struct port_callbacks {
+    /* Has a node of the cluster been met at this address? NULL: none has been. */
+    bool (*known)(void *user, const struct sockaddr *peer);
+    /* name: the server name in the hello. known: as that said when the connection came. The callee owns fd. */
+    void (*take)(void *user, const char *name, int fd, const struct sockaddr *peer, bool known);
+};
 
-err_code port_open(struct io_loop *loop, const char *host, uint16_t number, port_take_fn take, void *user, struct port **ret,
+err_code port_open(struct io_loop *loop, const char *host, uint16_t number, const struct port_callbacks *cb, void *user, struct port **ret,
                    struct err *e);
 uint16_t port_number(const struct port *p);
+size_t port_guests(const struct port *p); /* connections whose hello has not come yet */
 void port_close(struct port *p); /* NULL is fine */
 
 #endif

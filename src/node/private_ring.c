@@ -97,9 +97,10 @@ static void ring_on_frame(void *user, struct stage_child *c, const struct frame_
     }
 }
 
-static void ring_take(void *user, const char *name, int fd, const struct sockaddr *peer) {
+static void ring_take(void *user, const char *name, int fd, const struct sockaddr *peer, bool known) {
     struct private_ring *r = user;
     (void)peer;
+    (void)known;
     stages_take(r->stages, name, fd);
 }
 
@@ -151,7 +152,8 @@ err_code private_ring_start(const struct private_ring_config *config, struct pri
         return err_set(e, ERR_IO, "no descriptors are left for the event loop");
     }
     r->stages = stages_create(r->loop, config->program, &callbacks, r);
-    err_code code = port_open(r->loop, "127.0.0.1", 0, ring_take, r, &r->port, e);
+    static const struct port_callbacks port_callbacks = {.take = ring_take};
+    err_code code = port_open(r->loop, "127.0.0.1", 0, &port_callbacks, r, &r->port, e);
     if (code == ERR_OK) r->dial_port = config->via ? config->via(config->via_user, port_number(r->port)) : port_number(r->port);
     for (uint32_t i = 0; i < config->n_stage && code == ERR_OK; i++) {
         struct stage_order order;

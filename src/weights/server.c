@@ -20,7 +20,7 @@
 #include "weights/weights_priv.h"
 #include "wire/handshake.h"
 
-enum { MAX_LINKS = 192, HANDSHAKE_MS = 10000 };
+enum { MAX_LINKS = 192, MAX_STRANGERS = 32 /* links from elsewhere that are not proven yet */, HANDSHAKE_MS = 5000 };
 
 /* A model whose files are all on this machine. */
 struct weights_model {
@@ -39,7 +39,7 @@ struct weights_link {
     struct io_tls_stream *stream; /* set once the handshake is done; guarded by the server's lock */
     uint8_t node[IO_SIGN_PUBLIC_SIZE]; /* who fetches; proven once `known` */
     int fd;
-    bool used, ended, known;
+    bool used, ended, known, stranger;
 };
 
 struct weights_server {
@@ -415,15 +415,24 @@ static void weights_reap(struct weights_server *s) {
     }
 }
 
-err_code weights_server_take(struct weights_server *s, int fd, struct err *e) {
+/* A free place, with the lock held. NULL: strangers have all that they may have, or there is none. */
+static struct weights_link *weights_place(struct weights_server *s, bool stranger) {
+    struct weights_link *l = NULL;
+    size_t strangers = 0;
+    for (size_t i = 0; i < MAX_LINKS; i++) {
+        if (!s->links[i].used && !l) l = &s->links[i];
+        strangers += s->links[i].used && s->links[i].stranger && !s->links[i].known;
+    }
+    return stranger && strangers >= MAX_STRANGERS ? NULL : l;
+}
+
+err_code weights_server_take(struct weights_server *s, int fd, bool met, struct err *e) {
     pthread_mutex_lock(&s->lock);
     weights_reap(s);
-    struct weights_link *l = NULL;
-    for (size_t i = 0; i < MAX_LINKS && !l; i++)
-        if (!s->links[i].used) l = &s->links[i];
-    err_code code = l ? ERR_OK : err_set(e, ERR_BUSY, "%d weights links are open already", MAX_LINKS);
+    struct weights_link *l = weights_place(s, !met);
+    err_code code = l ? ERR_OK : err_set(e, ERR_BUSY, "as many weights links are open as may be: one was turned away");
     if (l) {
-        *l = (struct weights_link){.server = s, .fd = fd, .used = true};
+        *l = (struct weights_link){.server = s, .fd = fd, .used = true, .stranger = !met};
         int errnum = pthread_create(&l->thread, NULL, weights_thread, l);
         if (errnum != 0) {
             l->used = false;

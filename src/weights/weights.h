@@ -41,23 +41,24 @@ size_t weights_server_models(struct weights_server *s, char ret_ids[WEIGHTS_MAX_
 /* Who else has the model, or some of it: told to those who fetch it. */
 void weights_server_sources(struct weights_server *s, const char *id, const struct weights_source *list, size_t n);
 uint64_t weights_server_sent(struct weights_server *s); /* bytes of models, since it was created */
-/* Takes a raw socket whose ClientHello named WEIGHTS_NAME; a thread serves it until it closes. Too many at once: ERR_BUSY closes it. */
-err_code weights_server_take(struct weights_server *s, int fd, struct err *e);
+/* Takes a raw socket whose ClientHello named WEIGHTS_NAME; a thread serves it until it closes. met: nodes have been met at its address. Too
+ * many at once, and of the others too many that have not proven who they are: ERR_BUSY closes it. */
+err_code weights_server_take(struct weights_server *s, int fd, bool met, struct err *e);
 /* Ends all links, waits for their threads. */
 void weights_server_free(struct weights_server *s);
 
 /* ---- client ---- */
 /* Where a model comes from and goes to. */
 struct weights_place {
-    const char *folder;     /* the cache */
+    const char *folder; /* the cache */
     uint8_t key[IO_TLS_KEY_SIZE]; /* of links */
-    struct wire_pass pass;  /* what this node is proved with, for: */
+    struct wire_pass pass; /* what this node is proved with, for: */
     char instance[WIRE_PASS_INSTANCE];
     uint64_t epoch;
-    uint64_t limit;         /* bytes that the cache may take; 0: what the disk has */
-    uint64_t self;          /* this node's id */
-    uint64_t node;          /* the node whose file counts, which has all of it */
-    struct io_addr source;  /* and its address */
+    uint64_t limit; /* bytes that the cache may take; 0: what the disk has */
+    uint64_t self; /* this node's id */
+    uint64_t node; /* the node whose file counts, which has all of it */
+    struct io_addr source; /* and its address */
 };
 struct weights_file; /* a model whose bytes may be partly here; of the thread that opened it */
 
@@ -79,8 +80,8 @@ err_code weights_error(struct weights_file *f, struct err *e);
 
 struct weights_progress {
     uint64_t done, all; /* bytes of what was missing when the fetch began */
-    double rate;        /* bytes a second, lately */
-    uint64_t spare;     /* came in vain: sent twice, or did not match */
+    double rate; /* bytes a second, lately */
+    uint64_t spare; /* came in vain: sent twice, or did not match */
 };
 void weights_progress(struct weights_file *f, struct weights_progress *ret);
 /* Over the network, by this process, the headers included. */

@@ -7,9 +7,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "io/sock.h"
 #include "members/control.h"
 
 enum { FRAMES = 40, ROUNDS = 24 };
@@ -80,7 +82,7 @@ static err_code on_frame(void *user, const struct control_peer *peer, const stru
 
 static void came(void *user, int fd, const struct sockaddr *peer) {
     struct end *x = user;
-    control_take(x->control, fd, peer);
+    control_take(x->control, fd, peer, false);
 }
 
 static void start(void *user) {
@@ -111,21 +113,39 @@ static void end_close(struct end *x) {
 
 static void timed_out(void *user) {
     (void)user;
-    fail_msg("the two ends did not hear all of each other within 20 s");
+    fail_msg("the two ends did not hear all of each other in time");
 }
 
-/* after: milliseconds by which the second end dials later. */
-static void meet(uint64_t after, bool first_is_smaller) {
+static void turned(void *user) { io_loop_stop(((struct world *)user)->loop); }
+
+/* Connections to both ends that say nothing, n of them; closed by the caller. The loop turns meanwhile, so that no backlog fills. */
+static void be_silent(struct world *w, int *fds, size_t n) {
+    struct io_addr a = {.host = "127.0.0.1"};
+    struct io_timer *turn = io_timer_open(w->loop, turned, w);
+    for (size_t i = 0; i < n; i++) {
+        a.port = io_listener_port(w->ends[i % 2].listener);
+        assert_int_equal(io_sock_connect(&a, 5000, &fds[i], NULL), ERR_OK);
+        if (i % 32 != 31 && i + 1 < n) continue;
+        io_timer_start(turn, 1, 0);
+        io_loop_run(w->loop);
+    }
+    io_timer_close(turn);
+}
+
+/* after: milliseconds by which the second end dials later. silent: connections that come before. */
+static void meet(uint64_t after, bool first_is_smaller, size_t silent) {
+    int *fds = mem_calloc(silent + 1, sizeof(*fds));
     static const uint8_t key[IO_TLS_KEY_SIZE] = {7};
     struct control_peer peers[4];
     struct world *w = MEM_NEW(struct world);
     w->loop = io_loop_create();
     w->tls = io_tls_ctx_create(key, NULL);
     struct io_timer *guard = io_timer_open(w->loop, timed_out, w);
-    io_timer_start(guard, 20000, 0);
+    io_timer_start(guard, silent > 0 ? 8000 : 20000, 0); /* those that are silent would be gone after ten seconds */
     end_open(w, 0);
     end_open(w, 1);
     for (int i = 0; i < 2; i++) w->ends[i].other = w->ends[!i].identity.id;
+    be_silent(w, fds, silent);
     int first = (w->ends[0].identity.id < w->ends[1].identity.id) == first_is_smaller ? 0 : 1;
     io_timer_start(w->ends[first].start, 1, 0);
     io_timer_start(w->ends[!first].start, 1 + after, 0);
@@ -141,6 +161,8 @@ static void meet(uint64_t after, bool first_is_smaller) {
     assert_int_equal(w->ends[1].downs, 1);
     assert_int_equal(control_peers(w->ends[1].control, peers, 4), 0);
     end_close(&w->ends[1]);
+    for (size_t i = 0; i < silent; i++) close(fds[i]);
+    free(fds);
     io_timer_close(guard);
     io_loop_free(w->loop);
     io_tls_ctx_free(w->tls);
@@ -149,10 +171,17 @@ static void meet(uint64_t after, bool first_is_smaller) {
 
 static void two_that_dial_at_once_hear_of_each_other_once(void **state) {
     (void)state;
-    for (uint64_t i = 0; i < ROUNDS; i++) meet(i % 6, i % 12 < 6);
+    for (uint64_t i = 0; i < ROUNDS; i++) meet(i % 6, i % 12 < 6, 0);
+}
+
+/* As many for each as it may have links, and from the very address of the two. */
+static void silent_ones_keep_nobody_out(void **state) {
+    (void)state;
+    meet(3, true, (size_t)2 * CONTROL_MAX_LINKS + 8);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(two_that_dial_at_once_hear_of_each_other_once)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(two_that_dial_at_once_hear_of_each_other_once),
+                                       cmocka_unit_test(silent_ones_keep_nobody_out)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -87,7 +87,7 @@ static void *accepting(void *arg) {
     struct world *w = arg;
     int fd;
     while (!w->over)
-        if (io_sock_accept(w->listener, 20, &fd, NULL) == ERR_OK) weights_server_take(w->server, fd, NULL);
+        if (io_sock_accept(w->listener, 20, &fd, NULL) == ERR_OK) weights_server_take(w->server, fd, false, NULL);
     return NULL;
 }
 
@@ -187,11 +187,11 @@ static void *accepting_liar(void *arg) {
     struct liar *l = arg;
     int fd, n = 0;
     while (!l->w->over) {
-        if (io_sock_accept(l->listener, 10, &fd, NULL) == ERR_OK) weights_server_take(l->server, fd, NULL);
+        if (io_sock_accept(l->listener, 10, &fd, NULL) == ERR_OK) weights_server_take(l->server, fd, false, NULL);
         /* of the good one the link that tells headers, hashes and sources, and others only once the liar has lied */
         bool lied = weights_server_sent(l->server) >= WEIGHTS_CHUNK;
         if ((n == 0 || lied) && io_sock_accept(l->w->listener, 10, &fd, NULL) == ERR_OK) {
-            weights_server_take(l->w->server, fd, NULL);
+            weights_server_take(l->w->server, fd, false, NULL);
             n++;
         }
     }
