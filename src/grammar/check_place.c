@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "grammar/check_priv.h"
 
 /* Does the URI `id` (of an embedded schema, maybe relative) end as `ref` does? Bases are not computed: the last part of the path tells. */
@@ -10,9 +11,9 @@ static bool is_named(const char *id, const char *ref, size_t len) {
     size_t n = strlen(id);
     while (n > 0 && (id[n - 1] == '#')) n--;
     if (n == len && memcmp(id, ref, len) == 0) return true;
-    const char *a = memrchr(id, '/', n), *b = memrchr(ref, '/', len);
+    const char *a = mem_find_last(id, '/', n), *b = mem_find_last(ref, '/', len);
     size_t a_len = a != NULL ? (size_t)(id + n - a - 1) : n, b_len = b != NULL ? (size_t)(ref + len - b - 1) : len;
-    bool relative = memmem(id, n, ":", 1) == NULL || memmem(ref, len, ":", 1) == NULL;
+    bool relative = mem_find(id, n, ":", 1) == NULL || mem_find(ref, len, ":", 1) == NULL;
     return relative && a_len == b_len && a_len > 0 && memcmp(id + n - a_len, ref + len - b_len, a_len) == 0;
 }
 

@@ -7,8 +7,8 @@
  * (regular expressions without back references and word borders, look-ahead only at their beginning), format (format.h; others are
  * annotations), all of them at once; minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf (where few states do); anyOf, allOf,
  * oneOf (where it can be shown that no value fits two branches), $ref and $defs inside the document, recursive too. What can't be said
- * (not, if, uniqueItems, contains, ...) is refused by name and place, or left out where the caller checks it afterwards (check.h); nothing is
- * ignored. Keywords that JSON Schema doesn't know are annotations, as its specification says.
+ * (not, if, uniqueItems, contains, ...) is refused by name and place, or left out where the caller checks it afterwards (check.h);
+ * nothing is ignored. Keywords that JSON Schema doesn't know are annotations, as its specification says.
  *
  * The text: properties in the schema's order, additional ones after them; little white space; a character is escaped only where it must
  * be; integers have at most 18 digits; numbers with bounds have no exponent and at most 16 decimals. */
