@@ -3,6 +3,7 @@
 #include "base/mem.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,9 +61,60 @@ char *mem_printf(const char *fmt, ...) {
     return text;
 }
 
+/* The largest suffix of x in the order of bytes (or the reverse): where it begins; *ret_period: its smallest period. */
+static size_t largest_suffix(const uint8_t *x, size_t n, bool reverse, size_t *ret_period) {
+    size_t start = 0, at = 1, k = 0, period = 1; /* x[start..) is compared with x[at..) */
+    while (at + k < n) {
+        uint8_t a = x[at + k], b = x[start + k];
+        if (a == b) {
+            if (++k == period) {
+                at += period;
+                k = 0;
+            }
+        } else if ((a < b) != reverse) {
+            at += k + 1;
+            k = 0;
+            period = at - start;
+        } else {
+            start = at++;
+            k = 0;
+            period = 1;
+        }
+    }
+    *ret_period = period;
+    return start;
+}
+
+/* In time that is linear in both lengths, whatever they hold: the two-way search of Crochemore and Perrin (1991). */
+static const uint8_t *find_two_way(const uint8_t *y, size_t n, const uint8_t *x, size_t m) {
+    size_t period, other, cut = largest_suffix(x, m, false, &period), cut2 = largest_suffix(x, m, true, &other), known = 0;
+    if (cut2 > cut) {
+        cut = cut2;
+        period = other;
+    }
+    bool periodic = memcmp(x, x + period, cut) == 0;
+    if (!periodic) period = (cut > m - cut ? cut : m - cut) + 1;
+    for (size_t at = 0; at + m <= n;) {
+        size_t i = cut > known ? cut : known;
+        while (i < m && x[i] == y[at + i]) i++;
+        if (i < m) {
+            at += i - cut + 1;
+            known = 0;
+            continue;
+        }
+        for (i = cut; i > known && x[i - 1] == y[at + i - 1];) i--;
+        if (i <= known) return y + at;
+        at += period;
+        known = periodic ? m - period : 0;
+    }
+    return NULL;
+}
+
 void *mem_find(const void *at, size_t len, const void *needle, size_t needle_len) {
+    enum { SHORT = 16 }; /* up to here, trying each place where the first byte fits is faster */
     const char *from = at, *first = needle;
     if (needle_len == 0) return (void *)(uintptr_t)from;
+    if (needle_len > SHORT) return (void *)(uintptr_t)find_two_way(at, len, needle, needle_len);
     while (len >= needle_len) {
         const char *hit = memchr(from, *first, len - needle_len + 1);
         if (hit == NULL) return NULL;

@@ -86,6 +86,9 @@ static bool split_at(struct jinja_run *r, const struct jinja_str *s, const struc
     return part(r, s, at, s->len, &one) && jinja_list_add(r, list, one);
 }
 
+/* Steps for a search from the end, which tries each place. */
+static bool spend_search(struct jinja_run *r, size_t len, size_t needle) { return jinja_spend(r, (len / 8 + 1) * (needle / 16 + 1)); }
+
 /* The last place of `by` in the first len bytes; SIZE_MAX: none. */
 static size_t rfind_bytes(const char *text, size_t len, const struct jinja_str *by) {
     for (size_t i = len; i-- > 0;)
@@ -99,7 +102,7 @@ static bool rsplit_at(struct jinja_run *r, const struct jinja_str *s, const stru
     for (int64_t done = 0; max < 0 || done < max; done++) {
         size_t at = rfind_bytes(s->data, end, by);
         if (at == SIZE_MAX) break;
-        if (!jinja_spend(r, 1) || !part(r, s, at + by->len, end, &one) || !jinja_list_add(r, list, one)) return false;
+        if (!spend_search(r, end - at, by->len) || !part(r, s, at + by->len, end, &one) || !jinja_list_add(r, list, one)) return false;
         end = at;
     }
     if (!part(r, s, 0, end, &one) || !jinja_list_add(r, list, one)) return false;
@@ -114,6 +117,7 @@ static bool split(struct jinja_run *r, struct jinja_value self, const struct jin
     if (jinja_given(a[0]) && !jinja_arg_str(r, a[0], "sep", &by)) return false;
     if (!jinja_arg_int(r, a[1], "maxsplit", &max)) return false;
     if (by != NULL && by->len == 0) return jinja_fail(r, "empty separator");
+    if (by != NULL && right && !spend_search(r, self.s->len, by->len)) return false;
     if (!jinja_list_new(r, JINJA_LIST, 0, &list) || !jinja_spend_bytes(r, 2 * self.s->len)) return false;
     bool ok = by == NULL ? (right ? rsplit_blanks : split_blanks)(r, self.s, max, list.list)
                          : (right ? rsplit_at : split_at)(r, self.s, by, max, list.list);
@@ -130,7 +134,7 @@ static bool partition(struct jinja_run *r, struct jinja_value self, struct jinja
     struct jinja_value tuple, parts[3];
     if (!jinja_arg_str(r, sep, "sep", &by) || !jinja_list_new(r, JINJA_TUPLE, 3, &tuple)) return false;
     if (by->len == 0) return jinja_fail(r, "empty separator");
-    if (!jinja_spend_bytes(r, 2 * s->len)) return false;
+    if (!(right ? spend_search(r, s->len, by->len) : jinja_spend_bytes(r, s->len))) return false;
     const char *found = right ? NULL : mem_find(s->data, s->len, by->data, by->len);
     size_t at = right ? rfind_bytes(s->data, s->len, by) : found != NULL ? (size_t)(found - s->data) : SIZE_MAX;
     size_t from = at != SIZE_MAX ? at : right ? 0 : s->len, to = at != SIZE_MAX ? at + by->len : from;
@@ -170,6 +174,7 @@ static bool find(struct jinja_run *r, struct jinja_value self, const struct jinj
     if (valid && what->len == 0) {
         at = right ? to : from;
     } else if (valid && right) {
+        if (!spend_search(r, to - from, what->len)) return false;
         at = rfind_bytes(s->data + from, to - from, what);
         if (at != SIZE_MAX) at += from;
     } else if (valid) {

@@ -101,14 +101,26 @@ bool jinja_number_parse_float(const char *text, size_t len, double *ret) {
 
 /* ---- numbers to text ---- */
 
-/* As Python: the fewest digits that give the number back; an exponent below 1e-4 and from 1e16 on. */
+/* The fewest digits that give the number back, as "d.ddde+x"; returns how many stand behind the point. */
+static int shortest_digits(double f, char *digits, size_t size) {
+    enum { ALWAYS_KEPT = 14 }; /* so many behind the first survive the way to a double and back, where it is no tiny one */
+    int precision = fabs(f) < 2.3e-308 ? 0 : ALWAYS_KEPT;
+    snprintf(digits, size, "%.*e", precision, f);
+    while (strtod(digits, NULL) != f && precision < 16) snprintf(digits, size, "%.*e", ++precision, f);
+    if (precision != ALWAYS_KEPT) return precision;
+    char *power = strchr(digits, 'e'), *end = power;
+    for (; precision > 0 && end[-1] == '0'; precision--) end--;
+    if (precision == 0) end--; /* the point */
+    memmove(end, power, strlen(power) + 1);
+    return precision;
+}
+
+/* As Python: an exponent below 1e-4 and from 1e16 on. */
 size_t jinja_number_text(double f, char ret[JINJA_NUMBER_TEXT]) {
     char digits[32];
     if (isnan(f)) return (size_t)snprintf(ret, JINJA_NUMBER_TEXT, "nan");
     if (isinf(f)) return (size_t)snprintf(ret, JINJA_NUMBER_TEXT, f > 0 ? "inf" : "-inf");
-    int precision = 0;
-    do snprintf(digits, sizeof(digits), "%.*e", precision, f);
-    while (strtod(digits, NULL) != f && ++precision < 17);
+    int precision = shortest_digits(f, digits, sizeof(digits));
     int exponent = (int)strtol(strchr(digits, 'e') + 1, NULL, 10);
     if (exponent >= -4 && exponent < 16) {
         int after = precision - exponent > 1 ? precision - exponent : 1;

@@ -81,6 +81,7 @@ static bool repr_deep(struct jinja_run *r, struct jinja_out *o, struct jinja_val
 
 static bool repr_number(struct jinja_run *r, struct jinja_out *o, struct jinja_value v) {
     char text[JINJA_NUMBER_TEXT];
+    if (v.type == JINJA_FLOAT && !jinja_spend(r, 16)) return false;
     if (v.type == JINJA_INT) return jinja_out_printf(r, o, "%" PRId64, v.i);
     if (v.type == JINJA_BIG) return jinja_out_write(r, o, v.s->data, v.s->len);
     return jinja_out_write(r, o, text, jinja_number_text(v.f, text));

@@ -43,15 +43,24 @@ static const struct run signs[] = {
 };
 
 static bool in_runs(const struct run *list, size_t n, uint32_t c) {
-    for (size_t i = 0; i < n && list[i].first <= c; i++)
-        if (c <= list[i].last) return true;
-    return false;
+    size_t low = 0, high = n; /* all rows before `low` end before c */
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (list[middle].last < c) low = middle + 1;
+        else high = middle;
+    }
+    return low < n && list[low].first <= c;
 }
 
 static uint32_t changed(const struct change *list, size_t n, uint32_t c) {
-    for (size_t i = 0; i < n && list[i].first <= c; i++)
-        if (c <= list[i].last && (c - list[i].first) % (uint32_t)list[i].step == 0) return (uint32_t)((int32_t)c + list[i].by);
-    return c;
+    size_t low = 0, high = n;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (list[middle].last < c) low = middle + 1;
+        else high = middle;
+    }
+    if (low == n || list[low].first > c || (c - list[low].first) % (uint32_t)list[low].step != 0) return c;
+    return (uint32_t)((int32_t)c + list[low].by);
 }
 
 /* ---- UTF-8 ---- */

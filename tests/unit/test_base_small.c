@@ -448,8 +448,54 @@ static void pulse_counts_watched_time_only(void **state) {
     assert_int_equal(p.longest, 21 * BEAT + BEAT / 2);
 }
 
+/* Against the plain way, over few letters, where texts repeat themselves. */
+static void bytes_are_found(void **state) {
+    (void)state;
+    uint64_t random = 1;
+    for (int round = 0; round < 200000; round++) {
+        char text[80], needle[48];
+        size_t len, needle_len;
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        len = (random >> 33) % sizeof(text);
+        needle_len = (random >> 43) % sizeof(needle);
+        unsigned letters = 1 + (unsigned)(random >> 60) % 3, period = 1 + (unsigned)(random >> 55) % 8;
+        for (size_t i = 0; i < sizeof(text); i++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            text[i] = (random >> 60) == 0 || i < period ? (char)('a' + (random >> 40) % letters) : text[i - period];
+        }
+        memcpy(needle, text + (random >> 50) % (sizeof(text) - sizeof(needle)), sizeof(needle));
+        if ((random >> 45) % 3 == 0 && needle_len > 0) needle[(random >> 35) % needle_len] = 'b';
+        const char *want = NULL;
+        for (size_t i = 0; want == NULL && i + needle_len <= len; i++)
+            if (memcmp(text + i, needle, needle_len) == 0) want = text + i;
+        const char *got = mem_find(text, len, needle, needle_len);
+        if (needle_len == 0) want = text;
+        if (got != want) fail_msg("round %d: \"%.*s\" in \"%.*s\"", round, (int)needle_len, needle, (int)len, text);
+    }
+}
+
+/* The plain way would take hours here. */
+static void finding_is_linear(void **state) {
+    (void)state;
+    enum { TEXT = 8 << 20, NEEDLE = 2 << 20 };
+    char *text = mem_alloc(TEXT), *needle = mem_alloc(NEEDLE);
+    memset(text, 'a', TEXT);
+    memset(needle, 'a', NEEDLE);
+    needle[NEEDLE - 1] = 'b';
+    assert_null(mem_find(text, TEXT, needle, NEEDLE));
+    needle[NEEDLE - 1] = 'a';
+    needle[0] = 'b';
+    assert_null(mem_find(text, TEXT, needle, NEEDLE));
+    text[TEXT - NEEDLE] = 'b';
+    assert_ptr_equal(mem_find(text, TEXT, needle, NEEDLE), text + TEXT - NEEDLE);
+    free(text);
+    free(needle);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bytes_are_found),
+        cmocka_unit_test(finding_is_linear),
         cmocka_unit_test(err_table_is_complete),
         cmocka_unit_test(err_messages_are_composed),
         cmocka_unit_test(err_accepts_null_and_long_texts),

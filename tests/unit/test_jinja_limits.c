@@ -83,6 +83,7 @@ static void limits_hold(void **state) {
         {"wide indentation", "{{ 'a' | indent(99999999999, true) }}", "more than 16 MB", JINJA_TOO_BIG},
         {"wide tabs", "{{ '\\t'.expandtabs(99999999999) }}", "more than 16 MB", JINJA_TOO_BIG},
         {"long precision", "{{ '%.999999999f' % 1 }}", "precision", JINJA_FAILED},
+        {"a search from the end", "{% set x = 'a' * 4000000 %}{{ x.rfind('b' + 'a' * 2000000) }}", "more than", JINJA_TOO_LONG},
         {"many slices", "{{ [1] | slice(99999999999) }}", "more than", JINJA_TOO_BIG},
         {"a large batch", "{{ [1] | batch(99999999999, 0) }}", "more than", JINJA_TOO_BIG},
         {"a macro that calls itself", "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "recurses too deeply", JINJA_TOO_DEEP},
