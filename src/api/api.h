@@ -16,7 +16,7 @@ enum {
     API_MAX_CHOICES = 128,     /* n times the number of prompts */
     API_MAX_STOPS = 16,
     API_MAX_STOP_LEN = 4096,   /* bytes of one stop string */
-    API_MAX_MODEL_NAME = 256,
+    API_MAX_MODEL_NAME = 512,
     API_MAX_PROMPT_TOKENS = 4 * 1024 * 1024,
 };
 

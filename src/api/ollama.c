@@ -17,14 +17,6 @@ static err_code wrong_message(struct err *e, size_t i, const char *what, const c
     return err_set(e, ERR_INVALID, "field \"messages[%zu]%s\": expected %s", i, what, expected);
 }
 
-/* "llama3:latest" is "llama3" here: names carry no tags. */
-static err_code parse_model(yyjson_val *root, struct api_request *r, struct err *e) {
-    err_code code = api_parse_model(root, r, e);
-    size_t len = code == ERR_OK ? strlen(r->model) : 0;
-    if (len > 7 && strcmp(r->model + len - 7, ":latest") == 0) r->model = arena_strndup(r->arena, r->model, len - 7);
-    return code;
-}
-
 static err_code parse_calls(yyjson_val *list, size_t i, struct api_request *r, yyjson_mut_val *message, struct err *e) {
     yyjson_val *call;
     size_t k, n;
@@ -158,7 +150,7 @@ err_code api_parse_keep(yyjson_val *root, struct api_request *r, struct err *e) 
 
 static err_code parse_common(yyjson_val *root, struct api_request *r, struct err *e) {
     err_code code;
-    if ((code = parse_model(root, r, e)) != ERR_OK) return code;
+    if ((code = api_parse_model(root, r, e)) != ERR_OK) return code;
     api_chat_begin(r);
     r->stream = true;
     if ((code = json_get_bool(root, "stream", &r->stream, e)) != ERR_OK) return code;

@@ -37,7 +37,7 @@ err_code api_parse_model(yyjson_val *root, struct api_request *r, struct err *e)
     if (v == NULL || yyjson_is_null(v)) return ERR_OK;
     if (!yyjson_is_str(v)) return api_wrong(e, "model", "a string");
     size_t len = yyjson_get_len(v);
-    if (len > API_MAX_MODEL_NAME || memchr(yyjson_get_str(v), 0, len) != NULL) return api_wrong(e, "model", "a name of at most 256 bytes");
+    if (len > API_MAX_MODEL_NAME || memchr(yyjson_get_str(v), 0, len) != NULL) return api_wrong(e, "model", "a name of at most 512 bytes");
     r->model = api_keep_str(r, v);
     return ERR_OK;
 }

@@ -72,6 +72,7 @@ static void init_one(const struct field *f, void *value) {
     case FIELD_INT:
     case FIELD_WORD: field_set_uint(value, f, (uint64_t)f->preset); break;
     case FIELD_TEXT:
+    case FIELD_PATH:
     case FIELD_LINE:
     case FIELD_CHOICE:
         assert(strlen(f->preset_text) < f->size);
@@ -145,6 +146,7 @@ static yyjson_mut_val *write_one(const struct field *f, const void *value, yyjso
     case FIELD_INT: return yyjson_mut_sint(doc, field_get_int(value, f));
     case FIELD_REAL: return yyjson_mut_real(doc, field_get_real(value, f));
     case FIELD_ID: return write_id(*(const uint64_t *)p, doc);
+    case FIELD_PATH: return json_path(doc, p);
     case FIELD_TEXT:
     case FIELD_LINE:
     case FIELD_CHOICE: return yyjson_mut_strcpy(doc, p);
@@ -316,6 +318,7 @@ static err_code read_one(const struct field *f, void *value, yyjson_val *obj, st
     case FIELD_REAL: return read_real(f, value, obj, e);
     case FIELD_ID: return json_get_id(obj, f->name, at(value, f), e);
     case FIELD_TEXT: return json_get_text(obj, f->name, at(value, f), f->size, e);
+    case FIELD_PATH: return json_get_path(obj, f->name, at(value, f), f->size, e);
     case FIELD_LINE: return json_get_line(obj, f->name, at(value, f), f->size, e);
     case FIELD_CHOICE:
     case FIELD_WORD: return read_word(f, value, obj, e);

@@ -25,6 +25,7 @@ enum field_type {
     FIELD_REAL,   /* float or double, from 0 to max */
     FIELD_ID,     /* uint64_t; an epoch too */
     FIELD_TEXT,   /* char[], one that may be shown in several lines */
+    FIELD_PATH,   /* char[], a path: any bytes but NUL */
     FIELD_LINE,   /* char[] without control characters, fit for a log */
     FIELD_CHOICE, /* char[], one of words */
     FIELD_WORD,   /* an enum, or its number in a uint8_t: one of words */

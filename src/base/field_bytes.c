@@ -121,7 +121,10 @@ static void print_type(const struct field *f, bool bytes, struct buf *out) {
     case FIELD_REAL: buf_printf(out, "%s", bytes ? (f->size == 4 ? "f32" : "f64") : "real number"); break;
     case FIELD_ID: buf_append_str(out, bytes ? "u64" : "16 hexadecimal digits"); break;
     case FIELD_TEXT:
-    case FIELD_LINE: buf_printf(out, "%s, %zu bytes at most", f->type == FIELD_TEXT ? "text" : "line", f->size - 1); break;
+    case FIELD_PATH:
+    case FIELD_LINE:
+        buf_printf(out, "%s, %zu bytes at most", f->type == FIELD_TEXT ? "text" : f->type == FIELD_PATH ? "path" : "line", f->size - 1);
+        break;
     case FIELD_CHOICE: print_words(f, out); break;
     case FIELD_WORD:
         if (bytes) buf_append_str(out, "u8, by its place: ");

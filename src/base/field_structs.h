@@ -26,6 +26,7 @@
 #define ID(need, name, what)                          uint64_t name;
 #define EPOCH(need, name, what)                       uint64_t name;
 #define TEXT(need, name, size, preset, what)          char name[size];
+#define PATH(need, name, size, preset, what)          char name[size];
 #define LINE(need, name, size, preset, what)          char name[size];
 #define CHOICE(need, name, size, words, preset, what) char name[size];
 #define WORD(need, name, type, words, preset, what)   type name;

@@ -36,6 +36,7 @@
 #define ID(need, member, text)                    {ROW(need, member, FIELD_ID, text), PLACE(member)},
 #define EPOCH(need, member, text)                 {ROW(need, member, FIELD_ID, text), PLACE(member)},
 #define TEXT(need, member, bytes, value, text)    CHARS(FIELD_TEXT, need, member, value, text)
+#define PATH(need, member, bytes, value, text)    CHARS(FIELD_PATH, need, member, value, text)
 #define LINE(need, member, bytes, value, text)    CHARS(FIELD_LINE, need, member, value, text)
 #define CHOICE(need, member, bytes, list, value, text) \
     {ROW(need, member, FIELD_CHOICE, text), PLACE(member), .words = list, .max = ARRAY_LEN(list), .preset_text = value},

@@ -14,6 +14,7 @@
 #undef ID
 #undef EPOCH
 #undef TEXT
+#undef PATH
 #undef LINE
 #undef CHOICE
 #undef WORD

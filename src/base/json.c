@@ -197,6 +197,23 @@ err_code json_get_line(yyjson_val *obj, const char *key, char *ret, size_t size,
     return json_get_text(obj, key, ret, size, e);
 }
 
+err_code json_get_path(yyjson_val *obj, const char *key, char *ret, size_t size, struct err *e) {
+    const char *text = NULL;
+    err_code code = json_get_str(obj, key, &text, e);
+    if (code || !text) return code;
+    size_t n = 0;
+    if (strlen(text) != yyjson_get_len(field(obj, key))) return err_set(e, ERR_INVALID, "field \"%s\": a NUL in it", key);
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++, n++) {
+        if (*p > 0xC3) return err_set(e, ERR_INVALID, "field \"%s\": a character that stands for no byte", key);
+        if (n + 1 >= size) return err_set(e, ERR_LIMIT, "field \"%s\": more than %zu bytes", key, size - 1);
+        unsigned char byte = *p;
+        if (byte >= 0x80) byte = (unsigned char)(byte << 6 | (*++p & 0x3F)); /* two bytes: the parser has checked the UTF-8 */
+        ret[n] = (char)byte;
+    }
+    ret[n] = '\0';
+    return ERR_OK;
+}
+
 err_code json_get_id(yyjson_val *obj, const char *key, uint64_t *ret, struct err *e) {
     const char *text = NULL;
     err_code code = json_get_str(obj, key, &text, e);
@@ -226,16 +243,60 @@ err_code json_need_str(yyjson_val *obj, const char *key, const char **ret, struc
     return code ? code : json_get_str(obj, key, ret, e);
 }
 
+yyjson_mut_val *json_path(yyjson_mut_doc *doc, const char *path) {
+    struct buf b;
+    buf_init(&b, SIZE_MAX - 1);
+    for (const unsigned char *p = (const unsigned char *)path; *p; p++) {
+        if (*p >= 0x80) buf_append_byte(&b, (uint8_t)(0xC0 | *p >> 6));
+        buf_append_byte(&b, *p >= 0x80 ? (uint8_t)(0x80 | (*p & 0x3F)) : *p);
+    }
+    yyjson_mut_val *v = yyjson_mut_strcpy(doc, buf_cstr(&b));
+    buf_done(&b);
+    return v;
+}
+
+void json_add_path(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, const char *path) {
+    yyjson_mut_obj_add_val(doc, obj, key, json_path(doc, path));
+}
+
 void json_add_id(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, uint64_t id) {
     char text[STR_SHORT];
     snprintf(text, sizeof(text), "%016" PRIx64, id);
     yyjson_mut_obj_add_strcpy(doc, obj, key, text);
 }
 
+size_t json_size(const char *text) {
+    size_t n = 2;
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) n += *p < 0x20 ? 6 : *p == '"' || *p == '\\' ? 2 : 1;
+    return n;
+}
+
+/* Appends text with each wrong part of a character replaced. The quotes and backslashes of JSON are characters like others. */
+static void append_repaired(struct buf *b, const char *text, size_t len) {
+    size_t good = 0; /* bytes that are right, and not appended yet */
+    while (good < len) {
+        bool whole;
+        size_t n = str_utf8_next(text + good, len - good, &whole);
+        good += whole ? n : 0;
+        if (whole) continue;
+        if (n == 0) n = len - good;
+        buf_append(b, text, good);
+        buf_append_byte(b, '?');
+        text += good + n;
+        len -= good + n;
+        good = 0;
+    }
+    buf_append(b, text, good);
+}
+
 void json_write(struct buf *b, const yyjson_mut_doc *doc) {
     size_t len = 0;
-    char *text = yyjson_mut_write_opts(doc, YYJSON_WRITE_NOFLAG, NULL, &len, NULL);
-    if (text) buf_append(b, text, len);
+    yyjson_write_err why = {0};
+    char *text = yyjson_mut_write_opts(doc, YYJSON_WRITE_INF_AND_NAN_AS_NULL, NULL, &len, &why);
+    bool wrong = !text && why.code == YYJSON_WRITE_ERROR_INVALID_STRING;
+    if (wrong) text = yyjson_mut_write_opts(doc, YYJSON_WRITE_INF_AND_NAN_AS_NULL | YYJSON_WRITE_ALLOW_INVALID_UNICODE, NULL, &len, NULL);
+    if (wrong && text) append_repaired(b, text, len);
+    else if (text) buf_append(b, text, len);
     else b->failed = true;
     free(text);
 }

@@ -36,13 +36,20 @@ err_code json_get_id(yyjson_val *obj, const char *key, uint64_t *ret, struct err
 /* A copy into the caller's array; ERR_LIMIT: it doesn't fit. _line: text that may stand in a log line: no control characters. */
 err_code json_get_text(yyjson_val *obj, const char *key, char *ret, size_t size, struct err *e);
 err_code json_get_line(yyjson_val *obj, const char *key, char *ret, size_t size, struct err *e);
+/* A file's path, which may be any bytes: each is written as the character of that number, U+0001 to U+00FF. */
+err_code json_get_path(yyjson_val *obj, const char *key, char *ret, size_t size, struct err *e);
 err_code json_need(yyjson_val *obj, const char *key, struct err *e); /* only that it is there */
 err_code json_need_i64(yyjson_val *obj, const char *key, int64_t min, int64_t max, int64_t *ret, struct err *e);
 err_code json_need_id(yyjson_val *obj, const char *key, uint64_t *ret, struct err *e);
 err_code json_need_str(yyjson_val *obj, const char *key, const char **ret, struct err *e);
 
+yyjson_mut_val *json_path(yyjson_mut_doc *doc, const char *path);
+void json_add_path(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, const char *path);
 void json_add_id(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, uint64_t id);
-/* Serialises to the end of b (compact). */
+/* Bytes that json_write needs at most for this string, quotes included. */
+size_t json_size(const char *text);
+/* Serialises to the end of b (compact). Any bytes in strings and any numbers are written as valid JSON: a wrong part of a character becomes
+ * '?' (so that no string gets longer than its reader allows), what is no number null. b fails only without memory or room. */
 void json_write(struct buf *b, const yyjson_mut_doc *doc);
 
 #endif

@@ -241,31 +241,25 @@ const char *str_nearest(const char *word, const char *const *names, size_t n) {
     return nearest;
 }
 
-/* Length of the character at p (1 to 4), 0 if it is wrong, -1 if it is right so far but the n bytes end within it. */
-static int utf8_step(const unsigned char *p, size_t n) {
-    unsigned char c = p[0], low = 0x80, high = 0xBF;
-    int len;
-    if (c < 0x80) return 1;
-    if (c >= 0xC2 && c <= 0xDF) {
-        len = 2;
-    } else if (c >= 0xE0 && c <= 0xEF) {
-        len = 3;
-        low = c == 0xE0 ? 0xA0 : 0x80;  /* overlong */
-        high = c == 0xED ? 0x9F : 0xBF; /* surrogates */
-    } else if (c >= 0xF0 && c <= 0xF4) {
-        len = 4;
-        low = c == 0xF0 ? 0x90 : 0x80;
-        high = c == 0xF4 ? 0x8F : 0xBF; /* past U+10FFFF */
-    } else {
-        return 0;
-    }
-    for (int i = 1; i < len; i++) {
-        if ((size_t)i == n) return -1;
-        if (p[i] < low || p[i] > high) return 0;
+/* The ranges of the second byte are those of Unicode's table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF. */
+size_t str_utf8_next(const char *text, size_t len, bool *ret_whole) {
+    const unsigned char *p = (const unsigned char *)text;
+    unsigned char lead = p[0], low = 0x80, high = 0xBF;
+    *ret_whole = lead < 0x80;
+    size_t need = lead >= 0xC2 && lead <= 0xDF ? 2 : lead >= 0xE0 && lead <= 0xEF ? 3 : lead >= 0xF0 && lead <= 0xF4 ? 4 : 1;
+    if (need == 1) return 1;
+    if (lead == 0xE0) low = 0xA0;
+    if (lead == 0xED) high = 0x9F;
+    if (lead == 0xF0) low = 0x90;
+    if (lead == 0xF4) high = 0x8F;
+    for (size_t i = 1; i < need; i++) {
+        if (i == len) return 0;
+        if (p[i] < low || p[i] > high) return i;
         low = 0x80;
         high = 0xBF;
     }
-    return len;
+    *ret_whole = true;
+    return need;
 }
 
 static const char hex_digits[] = "0123456789abcdef";
@@ -286,21 +280,33 @@ bool str_unhex(const char *text, uint8_t *ret, size_t len) {
 }
 
 bool str_utf8_valid(const char *text, size_t len) {
-    for (size_t at = 0; at < len;) {
-        int step = utf8_step((const unsigned char *)text + at, len - at);
-        if (step <= 0) return false;
-        at += (size_t)step;
-    }
-    return true;
+    bool whole = true;
+    for (size_t at = 0; at < len && whole;) at += str_utf8_next(text + at, len - at, &whole);
+    return whole;
 }
 
 size_t str_utf8_incomplete(const char *text, size_t len) {
+    bool whole;
     for (size_t n = 1; n <= 3 && n <= len; n++) {
-        unsigned char c = (unsigned char)text[len - n];
-        if ((c & 0xC0) == 0x80) continue; /* not a first byte */
-        return utf8_step((const unsigned char *)text + len - n, n) == -1 ? n : 0;
+        if (((unsigned char)text[len - n] & 0xC0) == 0x80) continue; /* not a first byte */
+        return str_utf8_next(text + len - n, n, &whole) == 0 ? n : 0;
     }
     return 0;
+}
+
+void str_line(const char *text, size_t len, char *ret, size_t size) {
+    size_t at = 0, to = 0;
+    while (at < len) {
+        bool whole;
+        size_t n = str_utf8_next(text + at, len - at, &whole);
+        bool plain = whole && (unsigned char)text[at] >= 0x20 && text[at] != 0x7F;
+        if (to + (plain ? n : 1) >= size) break;
+        if (plain) memcpy(ret + to, text + at, n);
+        else ret[to] = '_';
+        to += plain ? n : 1;
+        at += n > 0 ? n : len - at;
+    }
+    ret[to] = '\0';
 }
 
 const char *str_find_nocase(const char *text, const char *word) {

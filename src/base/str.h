@@ -46,9 +46,15 @@ const char *str_find_nocase(const char *text, const char *word);
 void str_hex(const uint8_t *data, size_t len, char *ret);
 bool str_unhex(const char *text, uint8_t *ret, size_t len);
 
+/* The length of the character at the start of these bytes (at least one): 1 to 4, *ret_whole. Else *ret_whole is false, and it is the
+ * length of the wrong part there (Unicode 15, section 3.9), or 0: the bytes end within a character that is right so far. */
+size_t str_utf8_next(const char *text, size_t len, bool *ret_whole);
 /* Whether these bytes are UTF-8 (no overlong forms, no surrogates, at most U+10FFFF). NUL is a character like another. */
 bool str_utf8_valid(const char *text, size_t len);
 /* How many bytes at the end are the beginning of a character whose rest has not come yet: 0 to 3. */
 size_t str_utf8_incomplete(const char *text, size_t len);
+/* Makes a line of UTF-8 of any bytes, in ret[size]: control characters and wrong parts become '_' each. Text that is too long is cut at the
+ * end of a character. */
+void str_line(const char *text, size_t len, char *ret, size_t size);
 
 #endif

@@ -5,32 +5,9 @@
 
 #include <string.h>
 
-static const char REPLACEMENT[] = "\xEF\xBF\xBD"; /* U+FFFD */
+#include "base/str.h"
 
-/* How much of p is one character: 1-4 whole bytes (*ret_whole); a wrong part of that many bytes; or 0: unfinished at the end of the bytes.
- * The ranges of the second byte are those of Unicode's table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF. */
-static size_t scan_char(const uint8_t *p, size_t len, bool *ret_whole) {
-    *ret_whole = false;
-    uint8_t lead = p[0], low = 0x80, high = 0xBF;
-    if (lead < 0x80) {
-        *ret_whole = true;
-        return 1;
-    }
-    size_t need = lead >= 0xC2 && lead <= 0xDF ? 2 : lead >= 0xE0 && lead <= 0xEF ? 3 : lead >= 0xF0 && lead <= 0xF4 ? 4 : 0;
-    if (need == 0) return 1;
-    if (lead == 0xE0) low = 0xA0;
-    if (lead == 0xED) high = 0x9F;
-    if (lead == 0xF0) low = 0x90;
-    if (lead == 0xF4) high = 0x8F;
-    for (size_t i = 1; i < need; i++) {
-        if (i == len) return 0;
-        if (p[i] < low || p[i] > high) return i;
-        low = 0x80;
-        high = 0xBF;
-    }
-    *ret_whole = true;
-    return need;
-}
+static const char REPLACEMENT[] = "\xEF\xBF\xBD"; /* U+FFFD */
 
 void text_append_utf8(struct buf *out, const char *bytes, size_t len, uint8_t *tail, size_t *tail_len) {
     const uint8_t *p = (const uint8_t *)bytes;
@@ -40,7 +17,7 @@ void text_append_utf8(struct buf *out, const char *bytes, size_t len, uint8_t *t
         size_t have = *tail_len;
         memcpy(both, tail, have);
         both[have] = *p;
-        size_t n = scan_char(both, have + 1, &whole);
+        size_t n = str_utf8_next((const char *)both, have + 1, &whole);
         if (n == 0 || n > have) { /* the new byte belongs to it */
             p++;
             len--;
@@ -55,7 +32,7 @@ void text_append_utf8(struct buf *out, const char *bytes, size_t len, uint8_t *t
     size_t good = 0; /* bytes from p on that are valid and not appended yet */
     while (good < len) {
         bool whole;
-        size_t n = scan_char(p + good, len - good, &whole);
+        size_t n = str_utf8_next((const char *)p + good, len - good, &whole);
         if (whole) {
             good += n;
             continue;
@@ -180,18 +157,9 @@ void text_append_escaped(struct buf *out, const char *bytes, size_t len) {
     buf_append(out, p + from, len - from);
 }
 
-static bool is_utf8(const uint8_t *p, size_t len) {
-    for (size_t i = 0, n; i < len; i += n) {
-        bool whole;
-        n = scan_char(p + i, len - i, &whole);
-        if (!whole) return false;
-    }
-    return true;
-}
-
 void text_append_json(struct buf *out, const char *bytes, size_t len) {
     buf_append_byte(out, '"');
-    if (is_utf8((const uint8_t *)bytes, len)) {
+    if (str_utf8_valid(bytes, len)) {
         text_append_escaped(out, bytes, len);
     } else {
         struct buf clean;

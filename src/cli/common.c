@@ -31,6 +31,7 @@ static bool cli_is_on(const struct options *o, enum option_id id) { return strcm
 #define BOOL(...)
 #define U32(...)
 #define TEXT(...)
+#define PATH(...)
 #define MESSAGES_LOAD
 #define MESSAGES_OPTIONS
 #include "../../tables/messages.def"

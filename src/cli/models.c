@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -87,6 +88,9 @@ static void print_models(yyjson_val *root) {
                    text_of(m, "architecture"), (unsigned long long)number_of(m, "layers"), put_params(number_of(m, "parameters"), params),
                    buf_cstr(&files), buf_cstr(&state));
     }
+    yyjson_arr_foreach(json_some(yyjson_obj_get(root, "unusable")), i, max, m) buf_printf(&out, "unusable: %s\n", text_of(m, "message"));
+    uint64_t left_out = number_of(root, "left_out");
+    if (left_out > 0) buf_printf(&out, "%llu more files of the models folder are left out\n", (unsigned long long)left_out);
     fputs(buf_cstr(&out), stdout);
     fflush(stdout);
     buf_done(&out);
@@ -195,31 +199,53 @@ static err_code load_wait(const struct options *o, const char *name, struct err 
     }
 }
 
-/* A file that is named goes by its whole path, a model of the folder by its name (with or without ".gguf"). */
-static void model_argument(const char *given, char *ret_model, size_t size, char *ret_name, size_t name_size) {
+/* A file that is named goes by its whole path, a model by its name (with or without ".gguf"). */
+static err_code model_argument(const char *given, char ret[PATH_MAX], struct err *e) {
     char path[PATH_MAX];
-    model_card_name(given, ret_name, name_size);
-    if (strchr(given, '/') && realpath(given, path)) snprintf(ret_model, size, "%s", path);
-    else if (strchr(given, '/')) snprintf(ret_model, size, "%s", given);
-    else snprintf(ret_model, size, "%s", ret_name);
+    size_t len = strlen(given);
+    if (strchr(given, '/')) snprintf(ret, PATH_MAX, "%s", realpath(given, path) ? path : given);
+    else snprintf(ret, PATH_MAX, "%.*s", (int)(len > 5 && strcasecmp(given + len - 5, ".gguf") == 0 ? len - 5 : len), given);
+    if (str_utf8_valid(ret, strlen(ret))) return ERR_OK;
+    err_set(e, ERR_INVALID, "the name \"%s\" is not UTF-8", given);
+    err_hint(e, "a file of the models folder goes by the name that `caravan models` shows; another one has to be renamed");
+    return ERR_INVALID;
+}
+
+/* POSTs {"model": ...} with the fields that are in doc already. *ret_name: what the node calls the model. */
+static err_code post_model(const struct options *o, const char *path, yyjson_mut_doc *doc, const char *model,
+                           char ret_name[MODEL_NAME_SIZE], struct err *e) {
+    struct buf body;
+    yyjson_doc *answer = NULL;
+    buf_init(&body, 1 << 16);
+    yyjson_mut_obj_add_str(doc, yyjson_mut_doc_get_root(doc), "model", model);
+    json_write(&body, doc);
+    err_code code = cli_admin_post(o, path, buf_cstr(&body), &answer, e);
+    const char *name = text_of(yyjson_doc_get_root(answer), "model");
+    snprintf(ret_name, MODEL_NAME_SIZE, "%s", name[0] ? name : model);
+    yyjson_doc_free(answer);
+    buf_done(&body);
+    return code;
+}
+
+static yyjson_mut_doc *new_object(void) {
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_doc_set_root(doc, yyjson_mut_obj(doc));
+    return doc;
 }
 
 err_code cli_load_model(const struct options *o, int *exit_status, struct err *e) {
-    char model[PATH_MAX], name[128];
+    char model[PATH_MAX], name[MODEL_NAME_SIZE];
     (void)exit_status;
-    model_argument(option_argument(o, 0), model, sizeof(model), name, sizeof(name));
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
-    yyjson_mut_obj_add_str(doc, root, "model", model);
+    err_code code = model_argument(option_argument(o, 0), model, e);
+    if (code != ERR_OK) return code;
+    yyjson_mut_doc *doc = new_object();
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
     if (option_is_set(o, OPT_PLACEMENT)) yyjson_mut_obj_add_str(doc, root, "placement", option_text(o, OPT_PLACEMENT));
     if (option_is_set(o, OPT_CTX)) yyjson_mut_obj_add_int(doc, root, "ctx", option_int(o, OPT_CTX));
     if (option_is_set(o, OPT_PARALLEL)) yyjson_mut_obj_add_int(doc, root, "parallel", option_int(o, OPT_PARALLEL));
     int64_t replicas = option_int(o, OPT_REPLICAS);
     yyjson_mut_obj_add_int(doc, root, "replicas", replicas > 0 ? replicas : 0);
-    char *body = yyjson_mut_write(doc, 0, NULL);
-    err_code code = cli_admin_post(o, "/caravan/v1/models/load", body, NULL, e);
-    free(body);
+    code = post_model(o, "/caravan/v1/models/load", doc, model, name, e);
     yyjson_mut_doc_free(doc);
     return code == ERR_OK ? load_wait(o, name, e) : code;
 }
@@ -227,16 +253,12 @@ err_code cli_load_model(const struct options *o, int *exit_status, struct err *e
 /* ---- unload, rm ---- */
 
 err_code cli_unload(const struct options *o, int *exit_status, struct err *e) {
-    char name[128];
+    char model[PATH_MAX], name[MODEL_NAME_SIZE];
     (void)exit_status;
-    model_card_name(option_argument(o, 0), name, sizeof(name));
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
-    yyjson_mut_obj_add_str(doc, root, "model", name);
-    char *body = yyjson_mut_write(doc, 0, NULL);
-    err_code code = cli_admin_post(o, "/caravan/v1/models/unload", body, NULL, e);
-    free(body);
+    err_code code = model_argument(option_argument(o, 0), model, e);
+    if (code != ERR_OK) return code;
+    yyjson_mut_doc *doc = new_object();
+    code = post_model(o, "/caravan/v1/models/unload", doc, model, name, e);
     yyjson_mut_doc_free(doc);
     if (code == ERR_OK) printf("%s: unloaded\n", name);
     return code;
@@ -248,20 +270,35 @@ static bool confirmed(const char *name) {
     return fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y');
 }
 
+/* The model as a part of a URL's path: RFC 3986 section 2. */
+static void put_url(const char *text, struct buf *out) {
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/:";
+    for (const char *p = text; *p; p++)
+        if (strchr(plain, *p)) buf_append(out, p, 1);
+        else buf_printf(out, "%%%02X", (unsigned char)*p);
+}
+
 err_code cli_rm(const struct options *o, int *exit_status, struct err *e) {
-    char name[128], path[256];
+    char model[PATH_MAX];
     (void)exit_status;
-    model_card_name(option_argument(o, 0), name, sizeof(name));
+    err_code code = model_argument(option_argument(o, 0), model, e);
+    if (code != ERR_OK) return code;
     if (!option_flag(o, OPT_YES)) {
         if (!isatty(STDIN_FILENO)) {
-            err_set(e, ERR_USAGE, "deleting \"%s\" needs a yes", name);
-            err_hint(e, "caravan rm %s --yes", name);
+            err_set(e, ERR_USAGE, "deleting \"%s\" needs a yes", model);
+            err_hint(e, "caravan rm %s --yes", model);
             return ERR_USAGE;
         }
-        if (!confirmed(name)) return err_set(e, ERR_CANCELLED, "nothing was deleted");
+        if (!confirmed(model)) return err_set(e, ERR_CANCELLED, "nothing was deleted");
     }
-    snprintf(path, sizeof(path), "/caravan/v1/models/%s", name);
-    err_code code = cli_admin_ask(o, "DELETE", path, NULL, NULL, e);
-    if (code == ERR_OK) printf("%s: deleted\n", name);
+    struct buf path;
+    yyjson_doc *answer = NULL;
+    buf_init(&path, 1 << 16);
+    buf_append_str(&path, "/caravan/v1/models/");
+    put_url(model, &path);
+    code = cli_admin_ask(o, "DELETE", buf_cstr(&path), NULL, &answer, e);
+    if (code == ERR_OK) printf("%s: deleted\n", text_of(yyjson_doc_get_root(answer), "model"));
+    yyjson_doc_free(answer);
+    buf_done(&path);
     return code;
 }

@@ -162,7 +162,8 @@ bool claims_yields(const struct coordinator *c, const struct coordinator_view *v
         struct rival other = {.node = r->id};
         any = false;
         for (uint32_t k = 0; k < r->n_models; k++)
-            if (strcmp(r->models[k].name, x->record.name) == 0) rival_add(&other, &r->models[k], &any);
+            if (strcmp(r->models[k].name, x->record.name) == 0 && strcmp(r->models[k].facts.digest, x->record.facts.digest) == 0)
+                rival_add(&other, &r->models[k], &any);
         if (any && rival_yields(&mine, &other)) return true;
     }
     return false;

@@ -159,6 +159,15 @@ err_code coordinator_unload(struct coordinator *c, clock_us now, const struct co
     return ERR_OK;
 }
 
+void coordinator_rename(struct coordinator *c, const char *from, const char *to) {
+    for (size_t i = 0; i < c->n_copies; i++) {
+        struct copy *x = c->copies[i];
+        if (strcmp(x->record.name, from) != 0) continue;
+        snprintf(x->record.name, sizeof(x->record.name), "%s", to);
+        c->publish = true;
+    }
+}
+
 void coordinator_keep(struct coordinator *c, clock_us now, const char *name, int32_t seconds) {
     for (size_t i = 0; i < c->n_copies; i++) {
         struct copy *x = c->copies[i];

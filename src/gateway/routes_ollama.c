@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "api/parse.h"
+#include "model/card.h"
 #include "gateway/server_priv.h"
 
 /* What clients compare: the features up to it are here. */
@@ -66,8 +67,10 @@ static void list_models(struct gateway *g, struct http_exchange *x, bool loaded)
     for (size_t i = 0; i < n; i++) {
         if (loaded && !models[i].ready) continue;
         yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, list);
-        yyjson_mut_obj_add_strcpy(doc, o, "name", models[i].id);
-        yyjson_mut_obj_add_strcpy(doc, o, "model", models[i].id);
+        char name[MODEL_NAME_SIZE + 8]; /* clients take a name without a tag for another one than that which they asked for */
+        snprintf(name, sizeof(name), "%s%s", models[i].id, strchr(models[i].id, ':') != NULL ? "" : ":latest");
+        yyjson_mut_obj_add_strcpy(doc, o, "name", name);
+        yyjson_mut_obj_add_strcpy(doc, o, "model", name);
         yyjson_mut_obj_add_uint(doc, o, "size", models[i].facts.bytes);
         yyjson_mut_obj_add_strcpy(doc, o, "digest", models[i].facts.digest);
         add_details(doc, o, &models[i].facts);
@@ -115,7 +118,6 @@ static err_code find_shown(struct gateway *g, struct http_exchange *x, const str
     if (!yyjson_is_str(v) || len == 0 || len >= sizeof(name)) {
         code = api_wrong(e, "model", "the model's name");
     } else {
-        if (len > 7 && strcmp(yyjson_get_str(v) + len - 7, ":latest") == 0) len -= 7;
         snprintf(name, sizeof(name), "%.*s", (int)len, yyjson_get_str(v));
         code = gateway_find_model(g, name, ret, e);
     }

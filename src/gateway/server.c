@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "model/card.h"
 #include "gateway/server_priv.h"
 
 enum { RETRY_BUSY_S = 2, RETRY_UNAVAILABLE_S = 5 };
@@ -67,37 +68,55 @@ void gateway_respond_error(struct http_exchange *x, err_code code, const struct 
 
 /* ---- models ---- */
 
+/* The names, for an error message: those that fit. */
+static void names_of(const struct backend_model *models, size_t n, char *ret, size_t size) {
+    size_t len = 0;
+    snprintf(ret, size, "%s", n > 0 ? "" : "(none yet)");
+    for (size_t i = 0; i < n; i++) {
+        int wrote = snprintf(ret + len, size - len, "%s\"%s\"", i > 0 ? ", " : "", models[i].id);
+        if (wrote < 0 || (size_t)wrote >= size - len) { /* what does not fit is left out as a whole */
+            snprintf(ret + len, size - len, "%s", len + 5 < size ? ", ..." : "");
+            return;
+        }
+        len += (size_t)wrote;
+    }
+}
+
+/* The model whose name fits best; NULL: none fits. *ret_other: another one that fits as well, or NULL. */
+static const struct backend_model *best_of(const struct backend_model *models, size_t n, const char *name,
+                                           const struct backend_model **ret_other) {
+    const struct backend_model *best = NULL;
+    enum model_fit fit = MODEL_FIT_NONE;
+    *ret_other = NULL;
+    for (size_t i = 0; i < n; i++) {
+        enum model_fit f = model_card_fit(name, models[i].id);
+        if (f == MODEL_FIT_NONE || f < fit) continue;
+        *ret_other = f == fit ? best : NULL;
+        best = &models[i];
+        fit = f;
+    }
+    return best;
+}
+
 err_code gateway_find_model(struct gateway *g, const char *name, const struct backend_model **ret, struct err *e) {
-    size_t n;
-    const struct backend_model *models = g->backend.models(g->backend.self, &n);
+    size_t n, ready = 0;
+    const struct backend_model *models = g->backend.models(g->backend.self, &n), *other = NULL;
     const struct backend_model *only = NULL; /* the only one, or the only one that is loaded */
-    size_t ready = 0;
     for (size_t i = 0; i < n; i++) {
         ready += models[i].ready;
         if (models[i].ready || n == 1) only = &models[i];
     }
-    if (*name == '\0' && only != NULL && (n == 1 || ready == 1)) {
-        *ret = only;
+    bool unnamed = *name == '\0';
+    const struct backend_model *best = !unnamed ? best_of(models, n, name, &other) : n == 1 || ready == 1 ? only : NULL;
+    char known[240];
+    if (best != NULL && other == NULL) {
+        *ret = best;
         return ERR_OK;
     }
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(models[i].id, name) == 0) {
-            *ret = &models[i];
-            return ERR_OK;
-        }
-    char known[240] = "";
-    size_t len = 0;
-    for (size_t i = 0; i < n && len < sizeof(known); i++) {
-        int wrote = snprintf(known + len, sizeof(known) - len, "%s\"%s\"", i > 0 ? ", " : "", models[i].id);
-        if (wrote < 0 || (size_t)wrote >= sizeof(known) - len) { /* what does not fit is left out as a whole */
-            snprintf(known + len, sizeof(known) - len, "%s", len + 5 < sizeof(known) ? ", ..." : "");
-            break;
-        }
-        len += (size_t)wrote;
-    }
-    if (*name == '\0')
-        return err_set(e, ERR_INVALID, "field \"model\": several models are there, name one of: %s", n > 0 ? known : "(none yet)");
-    return err_set(e, ERR_NOT_FOUND, "field \"model\": there is no \"%.80s\" here; known: %s", name, n > 0 ? known : "(none yet)");
+    if (best != NULL) return err_set(e, ERR_INVALID, "field \"model\": \"%.80s\" may be \"%.80s\" or \"%.80s\"", name, best->id, other->id);
+    names_of(models, n, known, sizeof(known));
+    if (unnamed) return err_set(e, ERR_INVALID, "field \"model\": several models are there, name one of: %s", known);
+    return err_set(e, ERR_NOT_FOUND, "field \"model\": there is no \"%.80s\" here; known: %s", name, known);
 }
 
 /* ---- routes ---- */

@@ -127,7 +127,7 @@ void orphans_write(const struct orphans *o, const struct unloads *u, struct buf 
     for (uint32_t i = 0; i < o->n; i++) {
         yyjson_mut_val *m = yyjson_mut_arr_add_obj(doc, list);
         yyjson_mut_obj_add_str(doc, m, "name", o->list[i].name);
-        yyjson_mut_obj_add_str(doc, m, "path", o->list[i].path);
+        json_add_path(doc, m, "path", o->list[i].path);
         wish_write(&o->list[i].wish, doc, yyjson_mut_obj_add_obj(doc, m, "wish"));
     }
     unloads_encode(u, doc, root);
@@ -145,7 +145,7 @@ err_code orphans_read(const char *text, size_t len, struct orphans *o, struct un
     yyjson_arr_foreach(json_some(yyjson_obj_get(root, "models")), i, max, v) {
         struct orphan one = {0};
         if (code == ERR_OK) code = json_get_line(v, "name", one.name, sizeof(one.name), e);
-        if (code == ERR_OK) code = json_get_text(v, "path", one.path, sizeof(one.path), e);
+        if (code == ERR_OK) code = json_get_path(v, "path", one.path, sizeof(one.path), e);
         if (code == ERR_OK) code = wish_read(yyjson_obj_get(v, "wish"), &one.wish, e);
         if (code == ERR_OK && !one.name[0]) code = err_set(e, ERR_INVALID, "a model without a name");
         if (code == ERR_OK) orphans_add(o, &one);

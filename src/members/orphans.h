@@ -9,11 +9,12 @@
 #include "base/field.h"
 #include "base/clock.h"
 #include "members/wish.h"
+#include "model/card.h"
 
 enum { ORPHANS_MAX = 64, UNLOADS_MAX = 32 };
 
 struct orphan {
-    char name[128];
+    char name[MODEL_NAME_SIZE];
     char path[1024];    /* its file on this machine; "": found by its name */
     struct load_wish wish;
     uint64_t node;      /* that coordinated it */
@@ -34,7 +35,7 @@ void orphans_drop(struct orphans *o, const char *name); /* it need not be there 
 
 /* A model that somebody had unloaded. Nodes tell it each other, for one that was away and comes back with the model. */
 struct unloaded {
-    char name[128];
+    char name[MODEL_NAME_SIZE];
     uint32_t time; /* seconds since 1970 */
 };
 struct unloads {

@@ -25,6 +25,37 @@ uint64_t record_memory_for(const struct record *r, const char *instance) {
 
 void record_encode(const struct record *r, struct buf *out) { field_encode(record_fields(), r, out); }
 
+static size_t card_size(const struct model_card *c) {
+    enum { FIELDS = 160 }; /* the fields' names, and numbers of any length */
+    return FIELDS + json_size(c->name) + json_size(c->id) + json_size(c->arch) + json_size(c->quant);
+}
+
+void record_fit(struct record *r, size_t max) {
+    enum { FIELD = 20 };
+    struct record rest = *r; /* borrows everything */
+    struct buf b;
+    rest.n_cards = 0;
+    for (uint32_t i = 0; i < r->n_models; i++) rest.models[i].chat_template = NULL;
+    buf_init(&b, SIZE_MAX - 1);
+    record_encode(&rest, &b);
+    size_t used = b.len;
+    buf_done(&b);
+    for (uint32_t i = 0; i < r->n_models; i++) {
+        char *template = r->models[i].chat_template;
+        size_t need = template ? json_size(template) + FIELD : 0;
+        if (used + need > max) {
+            free(template);
+            r->models[i].chat_template = NULL;
+        } else {
+            used += need;
+        }
+    }
+    uint32_t n = 0;
+    while (n < r->n_cards && used + card_size(&r->cards[n]) <= max) used += card_size(&r->cards[n++]);
+    r->n_cards = n;
+}
+
+
 err_code record_decode(const uint8_t *data, size_t len, struct record *ret, struct err *e) {
     err_code code = field_decode(record_fields(), data, len, ret, e);
     for (uint32_t i = 0; code == ERR_OK && i < ret->n_files; i++)

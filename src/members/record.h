@@ -17,7 +17,7 @@
 #include "model/facts.h"
 #include "wire/stage_msg.h"
 
-enum { RECORD_MAX_MODELS = 32, RECORD_MAX_FILES = 256, RECORD_MAX_STAGES = 64, RECORD_MAX_PEERS = 256, RECORD_MAX_TEMPLATE = 256 * 1024 };
+enum { RECORD_MAX_MODELS = 32, RECORD_MAX_FILES = 1024, RECORD_MAX_STAGES = 64, RECORD_MAX_PEERS = 256, RECORD_MAX_TEMPLATE = 256 * 1024 };
 
 /* struct record, with record_model, record_stage, record_file and record_peer. */
 #define MESSAGES_RECORD
@@ -25,6 +25,8 @@ enum { RECORD_MAX_MODELS = 32, RECORD_MAX_FILES = 256, RECORD_MAX_STAGES = 64, R
 #undef MESSAGES_RECORD
 void record_done(struct record *r); /* frees what it owns; zero it before first use */
 void record_encode(const struct record *r, struct buf *out);
+/* Leaves out of r what makes its encoding longer than max bytes: the last models' chat templates, then the last cards. */
+void record_fit(struct record *r, size_t max);
 /* *ret must be empty (zero). ERR_INVALID or ERR_FORMAT names the field. */
 err_code record_decode(const uint8_t *data, size_t len, struct record *ret, struct err *e);
 /* A record travels sealed: signed by its node, with its stamp (members/membership.h), so that anybody may pass it on and nobody can speak

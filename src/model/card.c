@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/str.h"
 #include "model/types.h"
 #define MESSAGES_CARD
 #include "base/field_tables.h"
@@ -35,7 +36,27 @@ void model_card_name(const char *path, char *ret, size_t size) {
     size_t len;
     const char *base = card_base(path, &len), *part = card_part_of(base, len);
     if (part) len = (size_t)(part - base);
-    snprintf(ret, size, "%.*s", (int)len, base);
+    str_line(base, len, ret, size);
+}
+
+void model_card_tag(const char *name, const char *id, char *ret, size_t size) {
+    enum { DIGITS = 8 };
+    size_t len = strlen(name), most = size - 1 - DIGITS - 1;
+    if (len > most) len = most - str_utf8_incomplete(name, most);
+    snprintf(ret, size, "%.*s:%.*s", (int)len, name, DIGITS, id);
+}
+
+static size_t card_without_latest(const char *name) {
+    static const char latest[] = ":latest";
+    size_t len = strlen(name), tag = sizeof(latest) - 1;
+    return len > tag && strcasecmp(name + len - tag, latest) == 0 ? len - tag : len;
+}
+
+enum model_fit model_card_fit(const char *asked, const char *name) {
+    size_t a = card_without_latest(asked), n = card_without_latest(name);
+    if (strcmp(asked, name) == 0) return MODEL_FIT_EXACT;
+    if (a != n || strncasecmp(asked, name, a) != 0) return MODEL_FIT_NONE;
+    return strncmp(asked, name, a) == 0 ? MODEL_FIT_TAG : MODEL_FIT_LETTERS;
 }
 
 uint32_t model_card_part(const char *path) {
@@ -78,7 +99,7 @@ void model_card_make(const struct model_gguf *g, struct model_card *ret) {
     *ret = (struct model_card){.bytes = model_gguf_total_size(g)};
     model_card_name(model_gguf_path(g, 0), ret->name, sizeof(ret->name));
     snprintf(ret->id, sizeof(ret->id), "%s", model_gguf_id(g));
-    snprintf(ret->arch, sizeof(ret->arch), "%.63s", model_gguf_arch(g));
+    str_line(model_gguf_arch(g), strlen(model_gguf_arch(g)), ret->arch, sizeof(ret->arch));
     snprintf(ret->quant, sizeof(ret->quant), "%s", card_quant(g));
     for (size_t i = 0; i < model_gguf_n_tensors(g); i++) {
         const struct model_tensor *t = model_gguf_tensor(g, i);

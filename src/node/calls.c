@@ -76,6 +76,7 @@ void calls_free(struct calls *c) {
     free(c->slots);
     free(c->free_slots);
     arena_free(c->models_text);
+    free(c->models);
     router_free(c->router);
     buf_done(&c->scratch);
     free(c);

@@ -8,7 +8,7 @@
 #include "gateway/router.h"
 #include "node/node_priv.h"
 
-enum { CALLS_MAX_MODELS = 1024 };
+enum { CALLS_MAX_MODELS = 4096 };
 
 struct backend_call {
     uint64_t id; /* towards the head: count << SLOT_BITS | slot */
@@ -35,9 +35,9 @@ struct calls {
     size_t n_free;
     uint64_t count;
     struct router *router;
-    struct backend_model models[CALLS_MAX_MODELS];
+    struct backend_model *models; /* [n_models] */
     size_t n_models;
-    struct arena *models_text;   /* the strings in models: copies, since records and files change under it */
+    struct arena *models_text;   /* the strings in models: copies, since records and files change under it; NULL: not made yet */
     uint64_t models_news;        /* models is what it was at this n->news */
     struct buf scratch;
     uint64_t told;               /* what the last BUSY said, as a number that differs when it would */

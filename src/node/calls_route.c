@@ -77,17 +77,34 @@ clock_us calls_used(struct node *n, const char *instance) { return router_used(n
 
 /* ---- as clients see them ---- */
 
-/* The strings of m are copied. */
-static void models_add(struct calls *c, struct backend_model m) {
-    for (size_t i = 0; i < c->n_models; i++)
-        if (strcmp(c->models[i].id, m.id) == 0) return;
-    if (c->n_models == CALLS_MAX_MODELS) return;
+/* The list that is being made, and where in it a name is: 1 + its place, by the name's hash; a power of two that is never full. */
+struct collection {
+    struct calls *calls;
+    uint16_t places[2 * CALLS_MAX_MODELS];
+};
+
+/* Where the name is, or is to be put. */
+static uint16_t *collection_place(struct collection *l, const char *name) {
+    uint32_t h = 0x811C9DC5u; /* FNV-1a */
+    for (const char *p = name; *p; p++) h = (h ^ (uint8_t)*p) * 0x01000193u;
+    size_t mask = ARRAY_LEN(l->places) - 1, at = h & mask;
+    while (l->places[at] != 0 && strcmp(l->calls->models[l->places[at] - 1].id, name) != 0) at = (at + 1) & mask;
+    return &l->places[at];
+}
+
+/* The first of a name counts. The strings of m are copied. */
+static void models_add(struct collection *l, struct backend_model m) {
+    struct calls *c = l->calls;
+    uint16_t *place = collection_place(l, m.id);
+    if (*place != 0 || c->n_models == CALLS_MAX_MODELS) return;
     m.id = arena_strdup(c->models_text, m.id);
     m.chat_template = arena_strdup(c->models_text, m.chat_template);
     m.bos = arena_strdup(c->models_text, m.bos);
     m.eos = arena_strdup(c->models_text, m.eos);
     m.message = arena_strdup(c->models_text, m.message);
+    if (c->n_models % 16 == 0) c->models = mem_realloc(c->models, c->n_models + 16, sizeof(*c->models));
     c->models[c->n_models++] = m;
+    *place = (uint16_t)c->n_models;
 }
 
 /* Of several replicas only one carries the template. */
@@ -113,53 +130,55 @@ static const struct record_model *models_best(const struct node *n, const char *
     return found;
 }
 
-static void models_add_instance(struct node *n, const char *name) {
+static void models_add_instance(struct node *n, struct collection *l, const char *name) {
     const struct record_model *best = models_best(n, name);
-    models_add(n->calls, (struct backend_model){.id = best->name,
-                                                .chat_template = models_template(n, best->name),
-                                                .bos = best->bos,
-                                                .eos = best->eos,
-                                                .n_ctx = best->n_ctx,
-                                                .n_vocab = best->n_vocab,
-                                                .created = best->created,
-                                                .ready = calls_reaches(n, best),
-                                                .facts = best->facts,
-                                                .loadable = !best->failed || !best->wish.kept,
-                                                .message = best->message});
+    models_add(l, (struct backend_model){.id = best->name,
+                                         .chat_template = models_template(n, best->name),
+                                         .bos = best->bos,
+                                         .eos = best->eos,
+                                         .n_ctx = best->n_ctx,
+                                         .n_vocab = best->n_vocab,
+                                         .created = best->created,
+                                         .ready = calls_reaches(n, best),
+                                         .facts = best->facts,
+                                         .loadable = !best->failed || !best->wish.kept,
+                                         .message = best->message});
 }
 
-static void models_add_card(struct calls *c, const struct model_card *card, bool loadable) {
-    models_add(c, (struct backend_model){
+static void models_add_card(struct collection *l, const struct model_card *card, bool loadable) {
+    models_add(l, (struct backend_model){
                       .id = card->name, .bos = "", .eos = "", .n_ctx = card->n_ctx, .loadable = loadable, .message = "it is not loaded"});
 }
 
 /* It was there, and will be again when a node with its file is. */
-static void models_add_orphan(struct node *n, const struct orphan *o) {
+static void models_add_orphan(struct node *n, struct collection *l, const struct orphan *o) {
     struct coordinator_view v = serve_view(n);
     bool heir = coordinator_heir(&v, o->name) != 0;
     const char *message = heir ? "the node that looked after it is gone" : "the node that has its file is gone";
-    models_add(n->calls, (struct backend_model){.id = o->name,
-                                                .bos = "",
-                                                .eos = "",
-                                                .n_ctx = o->wish.ctx,
-                                                .loadable = heir && (o->wish.kept || n->config->load_on_demand),
-                                                .message = message});
+    models_add(l, (struct backend_model){.id = o->name,
+                                         .bos = "",
+                                         .eos = "",
+                                         .n_ctx = o->wish.ctx,
+                                         .loadable = heir && (o->wish.kept || n->config->load_on_demand),
+                                         .message = message});
 }
 
 static void models_collect(struct node *n) {
-    struct calls *c = n->calls;
+    struct collection *l = MEM_NEW(struct collection);
+    struct calls *c = l->calls = n->calls;
     const struct record_model *m;
     const struct catalog_entry *file;
     arena_free(c->models_text);
     c->models_text = arena_create();
     c->n_models = 0;
     for (size_t i = 0; i < calls_nodes(n); i++)
-        for (size_t k = 0; (m = calls_instance(n, i, k)) != NULL; k++) models_add_instance(n, m->name);
+        for (size_t k = 0; (m = calls_instance(n, i, k)) != NULL; k++) models_add_instance(n, l, m->name);
     const struct orphans *orphans = coordinator_orphans(serve_core(n));
-    for (uint32_t i = 0; i < orphans->n; i++) models_add_orphan(n, &orphans->list[i]);
-    for (size_t i = 0; (file = catalog_get(n->catalog, i)) != NULL; i++) models_add_card(c, &file->card, n->config->load_on_demand);
+    for (uint32_t i = 0; i < orphans->n; i++) models_add_orphan(n, l, &orphans->list[i]);
+    for (size_t i = 0; (file = catalog_get(n->catalog, i)) != NULL; i++) models_add_card(l, &file->card, n->config->load_on_demand);
     for (size_t i = 0; i < n->n_records; i++)
-        for (uint32_t k = 0; k < n->records[i]->n_cards; k++) models_add_card(c, &n->records[i]->cards[k], n->config->load_on_demand);
+        for (uint32_t k = 0; k < n->records[i]->n_cards; k++) models_add_card(l, &n->records[i]->cards[k], n->config->load_on_demand);
+    free(l);
 }
 
 const struct backend_model *calls_models(void *self, size_t *ret_n) {

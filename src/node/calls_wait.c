@@ -25,8 +25,9 @@ struct wait_ask {
     uint64_t id;
 };
 
-static void wait_asked(void *user, err_code code, const struct err *e) {
+static void wait_asked(void *user, err_code code, const char *model, const struct err *e) {
     struct wait_ask *a = user;
+    (void)model;
     struct backend_call *call = call_find(a->n->calls, a->id);
     if (call && code == ERR_OK) call->answered = true;
     if (call && code != ERR_OK && code != ERR_UNAVAILABLE) wait_end(a->n, call, code, e);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * See catalog.h. The loop's side: which list holds, and what is told of it. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,32 +31,63 @@ static bool list_has(const struct catalog_list *l, const char *id) {
     return false;
 }
 
-static void view_make(struct catalog *c) {
-    free(c->view);
-    c->view = mem_calloc(c->seen->n + c->named->n, sizeof(*c->view));
-    c->n_view = 0;
-    for (size_t i = 0; i < c->seen->n; i++) c->view[c->n_view++] = c->seen->entries[i];
-    for (size_t i = 0; i < c->named->n; i++)
-        if (!list_has(c->seen, c->named->entries[i].card.id)) c->view[c->n_view++] = c->named->entries[i];
+/* ---- names ---- */
+
+/* Has another model than this one the name, among the first n of the view or elsewhere? */
+static bool name_is_taken(const struct catalog *c, size_t n, const char *name, const char *id) {
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(c->view[i].card.name, name) == 0 && strcmp(c->view[i].card.id, id) != 0) return true;
+    return c->events.taken && c->events.taken(c->events.user, name, id);
 }
 
-static bool list_same(const struct catalog_list *a, const struct catalog_list *b) {
-    bool same = a->n == b->n;
-    for (size_t i = 0; i < a->n && same; i++)
-        same = strcmp(a->entries[i].path, b->entries[i].path) == 0 && strcmp(a->entries[i].card.id, b->entries[i].card.id) == 0;
-    return same;
+/* A name stands for one model. The files' own names do not: "a/x.gguf" and "b/x.gguf" may be two. The first one is called "x" then, and the
+ * other one gets a tag. Copies of one file keep their names. */
+static void view_add(struct catalog *c, const struct catalog_entry *from) {
+    struct catalog_entry *to = &c->view[c->n_view];
+    *to = *from;
+    if (name_is_taken(c, c->n_view, from->card.name, from->card.id))
+        model_card_tag(from->card.name, from->card.id, to->card.name, sizeof(to->card.name));
+    c->n_view++;
 }
+
+/* Makes the view anew; true: it is another one. */
+static bool view_make(struct catalog *c) {
+    struct catalog_entry *old = c->view;
+    size_t n_old = c->n_view;
+    c->view = mem_calloc(c->seen->n + c->named->n, sizeof(*c->view));
+    c->n_view = 0;
+    for (size_t i = 0; i < c->seen->n; i++) view_add(c, &c->seen->entries[i]);
+    for (size_t i = 0; i < c->named->n; i++)
+        if (!list_has(c->seen, c->named->entries[i].card.id)) view_add(c, &c->named->entries[i]);
+    bool same = c->n_view == n_old;
+    for (size_t i = 0; i < n_old && same; i++)
+        same = strcmp(old[i].card.name, c->view[i].card.name) == 0 && strcmp(old[i].card.id, c->view[i].card.id) == 0;
+    free(old);
+    return !same;
+}
+
+void catalog_review(struct catalog *c) {
+    if (view_make(c)) c->events.changed(c->events.user);
+}
+
+void catalog_name(const struct catalog *c, const char *path, const struct model_card *card, char ret[MODEL_NAME_SIZE]) {
+    const struct catalog_entry *entry = catalog_find_path(c, path);
+    if (entry && strcmp(entry->card.id, card->id) == 0) snprintf(ret, MODEL_NAME_SIZE, "%s", entry->card.name);
+    else if (name_is_taken(c, c->n_view, card->name, card->id)) model_card_tag(card->name, card->id, ret, MODEL_NAME_SIZE);
+    else snprintf(ret, MODEL_NAME_SIZE, "%s", card->name);
+}
+
+/* ---- the folder ---- */
 
 /* Takes over another list. */
 static void catalog_replace(struct catalog *c, struct catalog_list *next) {
     struct catalog_list *old = c->seen;
-    bool same = list_same(old, next);
     c->seen = next;
-    view_make(c);
+    bool changed = view_make(c);
     for (size_t i = 0; i < old->n; i++)
         if (!catalog_find_id(c, old->entries[i].card.id)) c->events.gone(c->events.user, old->entries[i].card.id);
     catalog_list_release(old);
-    if (!same) c->events.changed(c->events.user);
+    if (changed) c->events.changed(c->events.user);
 }
 
 static void search_done(void *job) {
@@ -96,8 +128,7 @@ void catalog_free(struct catalog *c) {
 void catalog_add(struct catalog *c, const char *path, const struct model_card *card) {
     const struct catalog_entry entry = {.named = true, .card = *card};
     catalog_list_push(c->named, path, &entry);
-    view_make(c);
-    c->events.changed(c->events.user);
+    catalog_review(c);
 }
 
 void catalog_tick(struct catalog *c) {
@@ -139,13 +170,22 @@ const struct catalog_entry *catalog_find_id(const struct catalog *c, const char 
     return NULL;
 }
 
+const struct catalog_entry *catalog_find_path(const struct catalog *c, const char *path) {
+    for (size_t i = 0; i < c->n_view; i++)
+        if (strcmp(c->view[i].path, path) == 0) return &c->view[i];
+    return NULL;
+}
+
+const struct catalog_bad *catalog_get_bad(const struct catalog *c, size_t i) { return i < c->seen->n_bad ? &c->seen->bad[i] : NULL; }
+size_t catalog_left_out(const struct catalog *c) { return c->seen->n_left_out; }
+
 /* ---- removing ---- */
 
 struct removal {
     struct catalog *catalog; /* for the loop's thread, as the next two */
     catalog_done_fn done;
     void *user;
-    char *path;
+    char *path, name[MODEL_NAME_SIZE];
     err_code code;
     struct err err;
 };
@@ -164,14 +204,11 @@ static void removal_done(void *job) {
     struct removal *r = job;
     struct catalog *c = r->catalog;
     if (r->code == ERR_OK) {
-        struct catalog_list *next = catalog_list_create();
-        for (size_t i = 0; i < c->seen->n; i++)
-            if (strcmp(c->seen->entries[i].path, r->path) != 0) catalog_list_push(next, c->seen->entries[i].path, &c->seen->entries[i]);
         c->overtaken = c->looking;
-        catalog_replace(c, next);
+        catalog_replace(c, catalog_list_without(c->seen, r->path));
         catalog_look(c);
     }
-    r->done(r->user, r->code, &r->err);
+    r->done(r->user, r->code, r->name, &r->err);
 }
 
 void catalog_remove(struct catalog *c, const char *name, catalog_done_fn done, void *user) {
@@ -187,8 +224,9 @@ void catalog_remove(struct catalog *c, const char *name, catalog_done_fn done, v
     } else {
         struct removal *r = MEM_NEW(struct removal);
         *r = (struct removal){.catalog = c, .done = done, .user = user, .path = mem_strdup(entry->path)};
+        snprintf(r->name, sizeof(r->name), "%s", name);
         code = io_works_start(c->works, &work, r, &e);
         if (code != ERR_OK) removal_free(r);
     }
-    if (code != ERR_OK) done(user, code, &e);
+    if (code != ERR_OK) done(user, code, name, &e);
 }

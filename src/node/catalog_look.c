@@ -32,7 +32,10 @@ struct catalog_list *catalog_list_keep(struct catalog_list *l) {
 void catalog_list_release(struct catalog_list *l) {
     if (!l || atomic_fetch_sub(&l->refs, 1) != 1) return;
     for (size_t i = 0; i < l->n; i++) free((char *)(uintptr_t)l->entries[i].path);
-    for (size_t i = 0; i < l->n_bad; i++) free(l->bad[i].path);
+    for (size_t i = 0; i < l->n_bad; i++) {
+        free(l->bad[i].path);
+        free(l->bad[i].why);
+    }
     for (size_t i = 0; i < l->n_folders; i++) free(l->folders[i].path);
     free(l->entries);
     free(l->bad);
@@ -58,10 +61,22 @@ static void list_push_folder(struct catalog_list *l, const char *path) {
     l->folders[l->n_folders++] = (struct catalog_folder){.path = mem_strdup(path), .changed_ns = changed_ns};
 }
 
-static void list_push_bad(struct catalog_list *l, const char *path, const struct stat *st) {
+static void list_push_bad(struct catalog_list *l, const struct catalog_bad *from) {
     if (l->n_bad % 16 == 0) l->bad = mem_realloc(l->bad, l->n_bad + 16, sizeof(*l->bad));
-    l->bad[l->n_bad++] =
-        (struct catalog_bad){.path = mem_strdup(path), .size = (uint64_t)st->st_size, .changed_ns = os_file_changed_ns(st)};
+    struct catalog_bad *b = &l->bad[l->n_bad++];
+    *b = *from;
+    b->path = mem_strdup(from->path);
+    b->why = mem_strdup(from->why);
+}
+
+struct catalog_list *catalog_list_without(const struct catalog_list *l, const char *path) {
+    struct catalog_list *copy = catalog_list_create();
+    for (size_t i = 0; i < l->n; i++)
+        if (strcmp(l->entries[i].path, path) != 0) catalog_list_push(copy, l->entries[i].path, &l->entries[i]);
+    for (size_t i = 0; i < l->n_bad; i++) list_push_bad(copy, &l->bad[i]);
+    copy->n_fresh = l->n_fresh;
+    copy->n_left_out = l->n_left_out;
+    return copy;
 }
 
 /* ---- looking ---- */
@@ -79,27 +94,37 @@ static bool look_is_model(const char *name) {
     return len > 5 && strcasecmp(name + len - 5, ".gguf") == 0 && model_card_part(name) <= 1;
 }
 
-static bool look_is_known_bad(const struct catalog_list *known, const char *path, const struct stat *st) {
+static const struct catalog_bad *look_known_bad(const struct catalog_list *known, const char *path, const struct stat *st) {
     for (size_t i = 0; i < known->n_bad; i++) {
         const struct catalog_bad *b = &known->bad[i];
-        if (strcmp(b->path, path) == 0) return b->size == (uint64_t)st->st_size && b->changed_ns == os_file_changed_ns(st);
+        if (strcmp(b->path, path) == 0) return b->size == (uint64_t)st->st_size && b->changed_ns == os_file_changed_ns(st) ? b : NULL;
     }
-    return false;
+    return NULL;
+}
+
+/* People are told once, and not of files that are being written. */
+static void look_at_bad(struct catalog_search *s, const char *path, const struct stat *st, const char *why) {
+    const struct catalog_bad *known = look_known_bad(s->known, path, st);
+    const struct catalog_bad bad = {.path = (char *)(uintptr_t)path,
+                                    .why = (char *)(uintptr_t)why,
+                                    .size = (uint64_t)st->st_size,
+                                    .changed_ns = os_file_changed_ns(st),
+                                    .settled = known != NULL};
+    list_push_bad(s->next, &bad);
+    s->next->n_fresh += known == NULL;
+    if (known && !known->settled) log_warn("models", "%s", why);
 }
 
 static void look_at_new(struct catalog_search *s, const char *path, const struct stat *st) {
-    struct catalog_list *l = s->next;
     struct model_gguf *g;
     struct err e = {0};
     if (model_gguf_open(path, &g, &e) != ERR_OK) {
-        log_debug("models", "\"%s\" is left out: %s", path, e.text);
-        l->n_fresh += !look_is_known_bad(s->known, path, st);
-        list_push_bad(l, path, st);
+        look_at_bad(s, path, st, e.text);
         return;
     }
     struct catalog_entry entry = {.size = (uint64_t)st->st_size, .changed_ns = os_file_changed_ns(st)};
     model_card_make(g, &entry.card);
-    catalog_list_push(l, path, &entry);
+    catalog_list_push(s->next, path, &entry);
     s->found = mem_realloc(s->found, s->n_found + 1, sizeof(struct weights_model *));
     s->found[s->n_found++] = weights_model_create(g, s->cache);
     model_gguf_free(g);
@@ -120,20 +145,34 @@ static void look_into(struct catalog_search *s, const char *folder, int depth) {
     list_push_folder(s->next, folder); /* before its files: what comes meanwhile is not missed */
     DIR *d = opendir(folder);
     struct dirent *entry;
-    while (d && s->next->n < CATALOG_MAX && (entry = readdir(d)) != NULL) {
+    while (d && (entry = readdir(d)) != NULL) {
         if (entry->d_name[0] == '.') continue;
         char *path = mem_printf("%s/%s", folder, entry->d_name);
-        if (stat(path, &st) != 0) st.st_mode = 0;
-        if (S_ISDIR(st.st_mode) && depth < MAX_DEPTH && s->next->n_folders < MAX_FOLDERS) look_into(s, path, depth + 1);
-        else if (S_ISREG(st.st_mode) && look_is_model(entry->d_name)) look_at(s, path, &st);
+        bool model = look_is_model(entry->d_name), there = stat(path, &st) == 0;
+        if (there && S_ISDIR(st.st_mode)) {
+            if (depth < MAX_DEPTH && s->next->n_folders < MAX_FOLDERS) look_into(s, path, depth + 1);
+        } else if (there && model && s->next->n + s->next->n_bad < CATALOG_MAX) {
+            look_at(s, path, &st);
+        } else {
+            s->next->n_left_out += there && model;
+        }
         free(path);
     }
     if (d) closedir(d);
 }
 
+static size_t folders_of(const char *path) {
+    size_t n = 0;
+    for (; *path; path++) n += *path == '/';
+    return n;
+}
+
+/* Of two files of one name that which is in fewer folders comes first: it has the name (catalog.c). */
 static int by_name(const void *a, const void *b) {
     const struct catalog_entry *x = a, *y = b;
     int order = strcmp(x->card.name, y->card.name);
+    size_t n = folders_of(x->path), m = folders_of(y->path);
+    if (order == 0) order = n < m ? -1 : n > m;
     return order != 0 ? order : strcmp(x->path, y->path);
 }
 
@@ -143,6 +182,8 @@ void catalog_search_run(void *search) {
     s->next = catalog_list_create();
     look_into(s, s->folder, 0);
     if (s->next->n > 1) qsort(s->next->entries, s->next->n, sizeof(*s->next->entries), by_name);
+    if (s->next->n_left_out > s->known->n_left_out)
+        log_warn("models", "\"%s\" holds more than %d models: %zu are left out", s->folder, CATALOG_MAX, s->next->n_left_out);
 }
 
 void catalog_search_free(void *search) {

@@ -16,14 +16,11 @@ struct catalog_folder {
 /* What a look found. Nobody changes a list that others have: it is replaced. */
 struct catalog_list {
     atomic_uint refs;
-    struct catalog_entry *entries; /* by name, then path; paths are owned */
-    size_t n, n_fresh;             /* n_fresh: files that are no models, and have changed since the look before */
-    struct catalog_bad {
-        char *path;
-        uint64_t size;
-        int64_t changed_ns;
-    } *bad; /* files that are no models */
-    size_t n_bad;
+    struct catalog_entry *entries; /* by the files' names, those in fewer folders first, then by path; paths are owned */
+    size_t n;
+    struct catalog_bad *bad; /* owned */
+    size_t n_bad, n_fresh;   /* n_fresh: of the bad ones, those that are not settled */
+    size_t n_left_out;       /* files behind the first CATALOG_MAX */
     struct catalog_folder *folders;
     size_t n_folders;
 };
@@ -32,6 +29,9 @@ struct catalog_list *catalog_list_keep(struct catalog_list *l); /* one more refe
 void catalog_list_release(struct catalog_list *l);              /* any thread; NULL is fine */
 /* A copy of the entry, but with this path. */
 void catalog_list_push(struct catalog_list *l, const char *path, const struct catalog_entry *entry);
+
+/* A copy without the entries of this path. */
+struct catalog_list *catalog_list_without(const struct catalog_list *l, const char *path);
 
 /* One look, the job of a thread. */
 struct catalog_search {

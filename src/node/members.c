@@ -181,6 +181,7 @@ void members_speak(struct node *n) {
     buf_init(&text, frame_max_payload(FRAME_NODE) - RECORD_SEAL_SIZE);
     buf_init(&sealed, frame_max_payload(FRAME_NODE));
     node_own_record(n, own);
+    record_fit(own, text.max);
     record_encode(own, &text);
     membership_stamp(n->members, &incarnation, &version);
     record_seal(join_identity(n->join), incarnation, version, text.data, text.len, &sealed);

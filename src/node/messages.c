@@ -27,6 +27,7 @@
 #define ID(...)
 #define EPOCH(...)
 #define TEXT(...)
+#define PATH(...)
 #define LINE(...)
 #define CHOICE(...)
 #define WORD(...)

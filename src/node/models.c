@@ -11,6 +11,7 @@
 #include "node/calls.h"
 #include "node/files.h"
 #include "node/models.h"
+#include "node/names.h"
 #include "node/saved.h"
 #include "node/node_priv.h"
 
@@ -19,6 +20,7 @@ enum { MAX_ASKS = 1024 };
 /* A question to another node that has not answered yet. */
 struct question {
     struct question *next;
+    char model[MODEL_NAME_SIZE];
     uint64_t id, node;
     models_done_fn done;
     void *user;
@@ -49,6 +51,7 @@ void models_free(struct models *m) {
 /* A model that is to be loaded here once its file has been read. */
 struct loading {
     struct node *n;
+    char name[MODEL_NAME_SIZE]; /* "": as its file is called */
     struct load_wish wish;
     models_done_fn done;
     void *user;
@@ -57,34 +60,42 @@ struct loading {
 static void loading_opened(void *user, struct serve_file *f, const struct err *cause) {
     struct loading *l = user;
     struct err e = *cause;
-    const struct orphan *orphan = f ? orphans_find(coordinator_orphans(serve_core(l->n)), f->card.name) : NULL;
+    if (f && !l->name[0]) catalog_name(l->n->catalog, f->path, &f->card, l->name);
+    const struct orphan *orphan = f ? orphans_find(coordinator_orphans(serve_core(l->n)), l->name) : NULL;
     if (orphan) wish_merge(&l->wish, &orphan->wish);
-    err_code code = f ? serve_open(l->n, f, &l->wish, &e) : e.code;
-    l->done(l->user, code, &e);
+    err_code code = f ? serve_open(l->n, f, l->name, &l->wish, &e) : e.code;
+    l->done(l->user, code, l->name, &e);
     free(l);
 }
 
-void models_load_here(struct node *n, const char *name, const struct load_wish *wish, models_done_fn done, void *user) {
-    const struct catalog_entry *file = strchr(name, '/') ? NULL : catalog_find(n->catalog, name);
-    struct coordinator_view v = serve_view(n);
-    struct err e = {0};
-    if (!strchr(name, '/') && coordinator_may_load(serve_core(n), clock_now(), &v, name, &e) != ERR_OK) {
-        done(user, e.code, &e);
-        return;
-    }
-    if (!file && !strchr(name, '/')) {
-        err_set(&e, ERR_NOT_FOUND, "there is no file of a model \"%s\" on node %s", name, n->name);
-        err_hint(&e, "`caravan models` lists what there is, `caravan pull` fetches more");
-        done(user, e.code, &e);
-        return;
-    }
+static void load_file(struct node *n, const char *path, const char *name, const struct load_wish *wish, models_done_fn done, void *user) {
     struct loading *l = MEM_NEW(struct loading);
     *l = (struct loading){.n = n, .wish = *wish, .done = done, .user = user};
-    files_open(n, file ? file->path : name, loading_opened, l);
+    snprintf(l->name, sizeof(l->name), "%s", name);
+    files_open(n, path, loading_opened, l);
 }
 
-static void taken(void *user, err_code code, const struct err *e) {
+void models_load_here(struct node *n, const char *name, const struct load_wish *wish, models_done_fn done, void *user) {
+    const struct catalog_entry *file = catalog_find(n->catalog, name);
+    struct coordinator_view v = serve_view(n);
+    struct err e = {0};
+    err_code code = ERR_OK;
+    if (strchr(name, '/')) {
+        load_file(n, name, "", wish, done, user);
+        return;
+    }
+    code = coordinator_may_load(serve_core(n), clock_now(), &v, name, &e);
+    if (code == ERR_OK && !file && !serve_again(n, name, wish)) {
+        code = err_set(&e, ERR_NOT_FOUND, "there is no file of a model \"%s\" on node %s", name, n->name);
+        err_hint(&e, "`caravan models` lists what there is, `caravan pull` fetches more");
+    }
+    if (code == ERR_OK && file) load_file(n, file->path, name, wish, done, user);
+    else done(user, code, name, &e);
+}
+
+static void taken(void *user, err_code code, const char *model, const struct err *e) {
     (void)user;
+    (void)model;
     if (code != ERR_OK) log_warn("node", "%s", e->text);
 }
 
@@ -107,13 +118,15 @@ static void models_keep_here(struct node *n, const char *name, int32_t seconds) 
     serve_act(n);
 }
 
-void models_remove_here(struct node *n, const char *name, models_done_fn done, void *user) {
+void models_remove_here(struct node *n, const char *asked, models_done_fn done, void *user) {
     struct coordinator_claim c;
+    char name[MODEL_NAME_SIZE];
+    snprintf(name, sizeof(name), "%s", names_resolve(n, asked));
     if (serve_claimed(n, name, &c) && !c.model->failed) {
         struct err e;
         err_set(&e, ERR_STALE, "model \"%s\" is loaded", name);
         err_hint(&e, "unload it first: caravan unload %s", name);
-        done(user, e.code, &e);
+        done(user, e.code, name, &e);
         return;
     }
     catalog_remove(n->catalog, name, done, user);
@@ -125,7 +138,7 @@ static void ask_end(struct node *n, struct question **at, err_code code, const s
     struct question *a = *at;
     *at = a->next;
     n->models->n_asks--;
-    a->done(a->user, code, e);
+    a->done(a->user, code, a->model, e);
     free(a);
 }
 
@@ -140,7 +153,7 @@ static void ask_send(struct node *n, uint64_t node, struct ask *ask, models_done
     struct models *m = n->models;
     struct err e = {0};
     if (m->n_asks == MAX_ASKS) {
-        done(user, err_set(&e, ERR_BUSY, "%d questions to other nodes wait for an answer", MAX_ASKS), &e);
+        done(user, err_set(&e, ERR_BUSY, "%d questions to other nodes wait for an answer", MAX_ASKS), ask->model, &e);
         return;
     }
     ask->id = ++m->count;
@@ -150,11 +163,12 @@ static void ask_send(struct node *n, uint64_t node, struct ask *ask, models_done
     bool sent = !b.failed && control_send(n->control, node, FRAME_ASK, 0, b.data, b.len);
     buf_done(&b);
     if (!sent) {
-        done(user, err_set(&e, ERR_UNAVAILABLE, "the node that would load the model cannot be reached"), &e);
+        done(user, err_set(&e, ERR_UNAVAILABLE, "the node that would load the model cannot be reached"), ask->model, &e);
         return;
     }
     struct question *a = MEM_NEW(struct question);
     *a = (struct question){.next = m->asks, .id = m->count, .node = node, .done = done, .user = user};
+    snprintf(a->model, sizeof(a->model), "%s", ask->model);
     m->asks = a;
     m->n_asks++;
 }
@@ -165,8 +179,9 @@ struct asked {
     uint64_t from, id;
 };
 
-static void ask_answer(void *user, err_code code, const struct err *e) {
+static void ask_answer(void *user, err_code code, const char *model, const struct err *e) {
     struct asked *a = user;
+    (void)model;
     struct err why = *e;
     struct buf b;
     why.code = code;
@@ -186,7 +201,7 @@ static void ask_do(struct node *n, const struct ask *a, models_done_fn done, voi
     if (strcmp(a->op, "unload") == 0) models_unload_here(n, a->model, &e);
     else if (strcmp(a->op, "keep") == 0) models_keep_here(n, a->model, wish_says(&a->wish, WISH_KEEP_S) ? (int32_t)a->wish.keep_s : -1);
     else err_set(&e, ERR_UNSUPPORTED, "node %s does not know \"%s\"", n->name, a->op);
-    done(user, e.code, &e);
+    done(user, e.code, a->model, &e);
 }
 
 err_code models_on_ask(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
@@ -220,13 +235,19 @@ static void models_ask_load(struct node *n, uint64_t node, const char *name, con
     ask_send(n, node, &ask, done, user);
 }
 
-void models_load(struct node *n, const char *name, const struct load_wish *wish, models_done_fn done, void *user) {
+void models_load(struct node *n, const char *asked, const struct load_wish *wish, models_done_fn done, void *user) {
     struct err e = {0};
+    char name[MODEL_NAME_SIZE];
+    if (strchr(asked, '/')) {
+        models_load_here(n, asked, wish, done, user);
+        return;
+    }
+    snprintf(name, sizeof(name), "%s", names_resolve(n, asked));
     struct coordinator_view v = serve_view(n);
     uint64_t node = n->id;
-    err_code code = strchr(name, '/') ? ERR_OK : coordinator_loader(serve_core(n), clock_now(), &v, name, &node, &e);
+    err_code code = coordinator_loader(serve_core(n), clock_now(), &v, name, &node, &e);
     if (code != ERR_OK) {
-        done(user, code, &e);
+        done(user, code, name, &e);
     } else if (node != 0 && node != n->id) {
         struct load_wish whole = *wish;
         const struct orphan *orphan = orphans_find(coordinator_orphans(serve_core(n)), name);
@@ -237,8 +258,9 @@ void models_load(struct node *n, const char *name, const struct load_wish *wish,
     }
 }
 
-static void heir_told(void *user, err_code code, const struct err *e) {
+static void heir_told(void *user, err_code code, const char *model, const struct err *e) {
     (void)user;
+    (void)model;
     if (code != ERR_OK) log_debug("node", "a model whose node is gone is not loaded yet: %s", e->text);
 }
 
@@ -249,6 +271,7 @@ void models_tell_heir(struct node *n, uint64_t heir, const struct orphan *o) {
 /* An unload that other nodes are asked for as well. */
 struct unloading {
     size_t waits; /* answers */
+    char name[MODEL_NAME_SIZE];
     err_code code;
     struct err err;
     models_done_fn done;
@@ -256,19 +279,21 @@ struct unloading {
 };
 
 /* It is done if one node has done it; else what failed counts for more than that a node doesn't know the model. */
-static void unload_answered(void *user, err_code code, const struct err *e) {
+static void unload_answered(void *user, err_code code, const char *model, const struct err *e) {
     struct unloading *u = user;
+    (void)model;
     if (code == ERR_OK || (u->code == ERR_NOT_FOUND && code != ERR_OK)) {
         u->code = code;
         u->err = *e;
     }
     if (--u->waits > 0) return;
-    u->done(u->user, u->code, &u->err);
+    u->done(u->user, u->code, u->name, &u->err);
     free(u);
 }
 
-static void unload_told(void *user, err_code code, const struct err *e) {
+static void unload_told(void *user, err_code code, const char *model, const struct err *e) {
     (void)user;
+    (void)model;
     (void)code;
     (void)e;
 }
@@ -280,11 +305,13 @@ static bool record_claims(const struct record *r, const char *name) {
 }
 
 /* Every node is told: for a while two may coordinate it, or none and one remembers it. Those that coordinate it are waited for. */
-void models_unload(struct node *n, const char *name, models_done_fn done, void *user) {
+void models_unload(struct node *n, const char *asked, models_done_fn done, void *user) {
     struct unloading *u = MEM_NEW(struct unloading);
     struct err e = {0};
     struct coordinator_claim c;
     *u = (struct unloading){.waits = 1, .code = ERR_NOT_FOUND, .done = done, .user = user};
+    snprintf(u->name, sizeof(u->name), "%s", names_resolve(n, asked));
+    const char *name = u->name;
     err_code code = ERR_OK;
     bool claimed = serve_claimed(n, name, &c);
     if (claimed && !c.linked)
@@ -296,11 +323,12 @@ void models_unload(struct node *n, const char *name, models_done_fn done, void *
         u->waits += waits;
         ask_send(n, n->records[i]->id, &ask, waits ? unload_answered : unload_told, u);
     }
-    unload_answered(u, code, &e);
+    unload_answered(u, code, name, &e);
 }
 
-static void keep_asked(void *user, err_code code, const struct err *e) {
+static void keep_asked(void *user, err_code code, const char *model, const struct err *e) {
     (void)user;
+    (void)model;
     if (code != ERR_OK) log_debug("node", "how long a model is to stay was not heard: %s", e->text);
 }
 

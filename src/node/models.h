@@ -5,6 +5,7 @@
 
 #include "members/ask.h"
 #include "members/orphans.h"
+#include "node/catalog.h"
 
 struct node;
 struct models;
@@ -14,8 +15,8 @@ void models_free(struct models *m);
 /* Nodes or offers have changed, or time has passed. */
 void models_update(struct node *n);
 /* The next four end with done, when it is known how it went, or at once. */
-typedef void (*models_done_fn)(void *user, err_code code, const struct err *e);
-/* This node is to coordinate it; name may be a path of this machine. */
+typedef catalog_done_fn models_done_fn;
+/* This node is to coordinate it; name may be a path of this machine, as in unload and remove. */
 void models_load_here(struct node *n, const char *name, const struct load_wish *wish, models_done_fn done, void *user);
 void models_remove_here(struct node *n, const char *name, models_done_fn done, void *user);
 /* By the node that coordinates it or is to. */

@@ -12,8 +12,6 @@
 #include "node/status.h"
 #include "node/node_priv.h"
 
-enum { MAX_LIST = 1024 };
-
 /* ---- the list ---- */
 
 struct listing {
@@ -97,32 +95,50 @@ static void list_model(struct listing *l, yyjson_mut_val *models, const char *na
 
 static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
-/* Every name that a file or an instance has anywhere, each once, in order. */
-static size_t list_names(const struct listing *l, const char **names) {
+/* Every name that a file or an instance has anywhere, each once, in order. The caller frees the array. */
+static const char **list_names(const struct listing *l, size_t *ret_n) {
     size_t n = 0, kept = 0;
+    for (size_t i = 0; i < l->n_records; i++) n += l->records[i]->n_cards + l->records[i]->n_models;
+    const char **names = mem_calloc(n, sizeof(*names));
+    n = 0;
     for (size_t i = 0; i < l->n_records; i++) {
-        for (uint32_t k = 0; k < l->records[i]->n_cards && n < MAX_LIST; k++) names[n++] = l->records[i]->cards[k].name;
-        for (uint32_t k = 0; k < l->records[i]->n_models && n < MAX_LIST; k++) names[n++] = l->records[i]->models[k].name;
+        for (uint32_t k = 0; k < l->records[i]->n_cards; k++) names[n++] = l->records[i]->cards[k].name;
+        for (uint32_t k = 0; k < l->records[i]->n_models; k++) names[n++] = l->records[i]->models[k].name;
     }
     if (n > 1) qsort(names, n, sizeof(*names), by_text);
     for (size_t i = 0; i < n; i++)
         if (kept == 0 || strcmp(names[kept - 1], names[i]) != 0) names[kept++] = names[i];
-    return kept;
+    *ret_n = kept;
+    return names;
+}
+
+/* What of this node's models folder cannot be used, and why. */
+static void list_bad(struct listing *l, yyjson_mut_val *root) {
+    yyjson_mut_val *list = yyjson_mut_obj_add_arr(l->doc, root, "unusable");
+    const struct catalog_bad *bad;
+    for (size_t i = 0; (bad = catalog_get_bad(l->n->catalog, i)) != NULL; i++) {
+        if (!bad->settled) continue; /* it may be being written */
+        yyjson_mut_val *o = yyjson_mut_arr_add_obj(l->doc, list);
+        yyjson_mut_obj_add_strcpy(l->doc, o, "file", bad->path);
+        yyjson_mut_obj_add_strcpy(l->doc, o, "message", bad->why);
+    }
+    yyjson_mut_obj_add_uint(l->doc, root, "left_out", catalog_left_out(l->n->catalog));
 }
 
 static void on_list(void *user, struct http_exchange *x, const char *rest) {
     (void)rest;
     struct node *n = user;
     struct record own = {0};
-    const char **names = mem_calloc(MAX_LIST, sizeof(*names));
     struct listing l = {.n = n, .records = mem_calloc(n->n_records + 1, sizeof(*l.records)), .doc = yyjson_mut_doc_new(NULL)};
     node_own_record(n, &own);
     l.records[l.n_records++] = &own;
     for (size_t i = 0; i < n->n_records; i++) l.records[l.n_records++] = n->records[i];
     yyjson_mut_val *root = yyjson_mut_obj(l.doc), *models = yyjson_mut_obj_add_arr(l.doc, root, "models");
     yyjson_mut_doc_set_root(l.doc, root);
-    size_t count = list_names(&l, names);
+    size_t count;
+    const char **names = list_names(&l, &count);
     for (size_t i = 0; i < count; i++) list_model(&l, models, names[i]);
+    list_bad(&l, root);
     gateway_respond_json(x, 200, l.doc);
     yyjson_mut_doc_free(l.doc);
     record_done(&own);
@@ -139,7 +155,7 @@ struct waiting_exchange {
 
 static void exchange_gone(void *user) { ((struct waiting_exchange *)user)->x = NULL; }
 
-static void exchange_done(void *user, err_code code, const struct err *e) {
+static void exchange_done(void *user, err_code code, const char *model, const struct err *e) {
     struct waiting_exchange *w = user;
     if (w->x && code != ERR_OK) {
         gateway_respond_error(w->x, code, e);
@@ -148,6 +164,7 @@ static void exchange_done(void *user, err_code code, const struct err *e) {
         yyjson_mut_val *root = yyjson_mut_obj(doc);
         yyjson_mut_doc_set_root(doc, root);
         yyjson_mut_obj_add_bool(doc, root, "done", true);
+        yyjson_mut_obj_add_strcpy(doc, root, "model", model);
         gateway_respond_json(w->x, 200, doc);
         yyjson_mut_doc_free(doc);
     }

@@ -23,10 +23,11 @@
 #include "node/measure.h"
 #include "node/members.h"
 #include "node/models.h"
+#include "node/names.h"
 #include "node/saved.h"
 #include "node/node_priv.h"
 
-enum { TICK_MS = 500, DRAIN_MS = 10000, FIRST_LOOK_MS = 10000, NODE_TEMPLATES = 512 * 1024 };
+enum { TICK_MS = 500, DRAIN_MS = 10000, FIRST_LOOK_MS = 10000 };
 
 /* ---- what nodes know of each other ---- */
 
@@ -50,17 +51,13 @@ static void node_own_stages(struct node *n, struct record *r) {
     }
 }
 
-/* A frame holds all templates of ordinary sizes; where it doesn't, the last models do without theirs. */
 static void node_own_models(struct node *n, struct record *r) {
-    size_t room = NODE_TEMPLATES;
     const struct record_model *own;
     for (size_t i = 0; (own = coordinator_get(serve_core(n), i)) != NULL && r->n_models < RECORD_MAX_MODELS; i++) {
         struct record_model *m = &r->models[r->n_models++];
         *m = *own;
         learned_model(n, m);
-        size_t len = m->chat_template ? strlen(m->chat_template) : 0;
-        m->chat_template = len <= room ? mem_strdup(m->chat_template) : NULL;
-        room -= m->chat_template ? len : 0;
+        m->chat_template = mem_strdup(m->chat_template);
     }
     r->cards = mem_calloc(catalog_count(n->catalog), sizeof(*r->cards));
     const struct catalog_entry *file;
@@ -242,6 +239,7 @@ static void node_tick(void *user) {
     if (n->stopping && stages_count(n->stages) == 0) io_loop_stop(n->loop);
     holdings_look(n);
     catalog_tick(n->catalog);
+    names_review(n);
     calls_tell_busy(n);
     models_update(n);
     join_tick(n->join);
@@ -326,8 +324,12 @@ static err_code node_open_links(struct node *n, struct err *e) {
     holdings_look(n);
     files_create(n);
     n->calls = calls_create(n);
-    const struct catalog_events events = {
-        .user = n, .looked = node_looked, .changed = node_files_changed, .found = node_file_found, .gone = node_file_gone};
+    const struct catalog_events events = {.user = n,
+                                          .looked = node_looked,
+                                          .changed = node_files_changed,
+                                          .found = node_file_found,
+                                          .gone = node_file_gone,
+                                          .taken = names_taken};
     n->catalog = catalog_create(n->loop, c->models_dir, c->cache, &events);
     n->models = models_create(n);
     return ERR_OK;
@@ -379,7 +381,10 @@ static err_code node_serve_named(struct node *n, struct err *e) {
     wish_set(&wish, WISH_PINNED, true);
     err_code code = files_open_now(n, n->config->model, &file, e);
     if (code == ERR_OK && n->config->draft[0]) code = node_check_draft(n->config->draft, e);
-    return code == ERR_OK ? serve_open(n, file, &wish, e) : code;
+    if (code != ERR_OK) return code;
+    char model[MODEL_NAME_SIZE];
+    catalog_name(n->catalog, file->path, &file->card, model);
+    return serve_open(n, file, model, &wish, e);
 }
 
 static err_code node_open(struct node *n, struct err *e) {
@@ -410,8 +415,10 @@ err_code node_run(const struct node_config *config, struct err *e) {
     n->config = config;
     n->changed = (struct io_task){.fn = node_tell_all, .user = n}; /* every part may post them from its beginning */
     n->look = (struct io_task){.fn = node_look, .user = n};
-    if (config->name && config->name[0]) snprintf(n->name, sizeof(n->name), "%s", config->name);
-    else if (gethostname(n->name, sizeof(n->name) - 1) != 0) snprintf(n->name, sizeof(n->name), "node-%d", (int)getpid());
+    char host[sizeof(n->name)] = "";
+    if (gethostname(host, sizeof(host) - 1) != 0 || !host[0]) snprintf(host, sizeof(host), "node-%d", (int)getpid());
+    const char *name = config->name && config->name[0] ? config->name : host;
+    str_line(name, strlen(name), n->name, sizeof(n->name));
     n->memory = config->memory ? config->memory : profile_memory_offer();
     io_raise_fd_limit();
     n->loop = io_loop_create();

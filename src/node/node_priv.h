@@ -59,6 +59,7 @@ struct node {
     size_t n_suspects;
     struct io_timer *tick;
     clock_us told_progress;
+    uint64_t names_news;     /* names were looked at when n->news was this */
     uint64_t news;           /* grows whenever models, files or nodes may have changed */
     struct io_task look;     /* posted when requests that wait have to look again */
     struct io_task changed;  /* posted when our record has to be sent anew */

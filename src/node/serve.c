@@ -127,10 +127,10 @@ static err_code model_shape(const struct node *n, struct serve_model *m, struct 
     return ERR_OK;
 }
 
-static void model_describe(struct serve_model *m) {
+static void model_describe(struct serve_model *m, const char *name) {
     struct record_model *r = &m->core.record;
     const struct model_gguf *g = m->file->gguf;
-    snprintf(r->name, sizeof(r->name), "%s", m->file->card.name);
+    snprintf(r->name, sizeof(r->name), "%s", name);
     snprintf(m->core.id, sizeof(m->core.id), "%s", model_gguf_id(g));
     r->chat_template = model_template_make(g, RECORD_MAX_TEMPLATE);
     model_token_text_of(g, "tokenizer.ggml.bos_token_id", r->bos, sizeof(r->bos));
@@ -148,7 +148,8 @@ static void model_free(struct serve_model *m) {
     free(m);
 }
 
-static err_code model_make(struct node *n, struct serve_file *file, const struct load_wish *wish, struct serve_model **ret, struct err *e) {
+static err_code model_make(struct node *n, struct serve_file *file, const char *name, const struct load_wish *wish,
+                           struct serve_model **ret, struct err *e) {
     struct serve_model *m = MEM_NEW(struct serve_model);
     struct load_wish own;
     struct plan_wish plan = {0};
@@ -162,7 +163,7 @@ static err_code model_make(struct node *n, struct serve_file *file, const struct
         free(m);
         return code;
     }
-    model_describe(m);
+    model_describe(m, name);
     m->source = plan_source_create(file->layout, &m->shape, m->core.record.name);
     learned_correct(n, file->layout->arch, m->source);
     plan.streams = m->shape.n_seq;
@@ -177,11 +178,11 @@ static err_code model_make(struct node *n, struct serve_file *file, const struct
     return ERR_OK;
 }
 
-err_code serve_open(struct node *n, struct serve_file *file, const struct load_wish *wish, struct err *e) {
+err_code serve_open(struct node *n, struct serve_file *file, const char *name, const struct load_wish *wish, struct err *e) {
     struct coordinator_view v = serve_view(n);
     struct serve_model *m = NULL;
-    bool open = coordinator_load(n->serve->core, clock_now(), &v, file->card.name, wish);
-    err_code code = open ? model_make(n, file, wish, &m, e) : ERR_OK;
+    bool open = coordinator_load(n->serve->core, clock_now(), &v, name, wish);
+    err_code code = open ? model_make(n, file, name, wish, &m, e) : ERR_OK;
     if (code == ERR_OK && open) code = coordinator_open(n->serve->core, clock_now(), &v, &m->core, e);
     if (code == ERR_OK && open) {
         m->next = n->serve->models;
@@ -191,6 +192,29 @@ err_code serve_open(struct node *n, struct serve_file *file, const struct load_w
     }
     serve_act(n);
     return code;
+}
+
+bool serve_again(struct node *n, const char *name, const struct load_wish *wish) {
+    struct coordinator_view v = serve_view(n);
+    const struct record_model *m;
+    bool there = false;
+    for (size_t i = 0; (m = coordinator_get(n->serve->core, i)) != NULL; i++) there |= strcmp(m->name, name) == 0;
+    if (there) there = !coordinator_load(n->serve->core, clock_now(), &v, name, wish);
+    serve_act(n);
+    return there;
+}
+
+const char *serve_name(const struct node *n, const char *path) {
+    for (const struct serve_model *m = n->serve->models; m; m = m->next)
+        if (strcmp(m->file->path, path) == 0) return m->core.record.name;
+    return NULL;
+}
+
+void serve_rename(struct node *n, const char *from, const char *to) {
+    for (struct serve_model *m = n->serve->models; m; m = m->next)
+        if (strcmp(m->core.record.name, from) == 0) snprintf(m->core.record.name, sizeof(m->core.record.name), "%s", to);
+    coordinator_rename(n->serve->core, from, to);
+    serve_act(n);
 }
 
 static struct serve_model *model_of(const struct serve *s, const struct coordinator_model *core) {

@@ -19,8 +19,14 @@ bool serve_claimed(struct node *n, const char *name, struct coordinator_claim *r
 
 /* What this node's options say of models for which nothing else was said. */
 void serve_own_wish(const struct node *n, struct load_wish *ret);
-/* Loads the model, unless this node does so already. ERR_LIMIT, or what is wrong with the wish. */
-err_code serve_open(struct node *n, struct serve_file *file, const struct load_wish *wish, struct err *e);
+/* Loads the model under this name, unless this node does so already. ERR_LIMIT, or what is wrong with the wish. */
+err_code serve_open(struct node *n, struct serve_file *file, const char *name, const struct load_wish *wish, struct err *e);
+/* Is it loaded, or being loaded, by this node? Then the wish counts for it. */
+bool serve_again(struct node *n, const char *name, const struct load_wish *wish);
+/* The name of the model of the file at `path` that this node has loaded; NULL: none is. */
+const char *serve_name(const struct node *n, const char *path);
+/* What this node has loaded as `from` is called `to` from now on. */
+void serve_rename(struct node *n, const char *from, const char *to);
 /* Carries out what the core wants. After each event that was given to it. */
 void serve_act(struct node *n);
 /* Records or requests have changed, or time has passed. */

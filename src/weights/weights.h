@@ -17,7 +17,7 @@
 #include "model/slice.h"
 
 #define WEIGHTS_NAME "weights.caravan"
-enum { WEIGHTS_MAX_MODELS = 256 };
+enum { WEIGHTS_MAX_MODELS = 1024 };
 
 /* ---- server ---- */
 /* What is served: models whose files are here, by their id, and what the cache folder (NULL: none) has of others. Any thread. */

@@ -124,8 +124,8 @@ test('ollama: format, think', async () => {
 })
 
 test('ollama: models, version, errors, abort', async () => {
-    assert((await ollama.list()).models.some((m) => m.name === model))
-    assert((await ollama.ps()).models.some((m) => m.name === model))
+    assert((await ollama.list()).models.some((m) => m.name === `${model}:latest`))
+    assert((await ollama.ps()).models.some((m) => m.name === `${model}:latest`))
     const shown = await ollama.show({ model })
     assert.deepEqual(shown.capabilities, ['completion', 'insert'])
     assert.equal(shown.details.family, 'fake')
@@ -133,7 +133,7 @@ test('ollama: models, version, errors, abort', async () => {
     assert.equal(shown.details.quantization_level, 'Q4_K_M')
     assert.equal(shown.model_info['fake.embedding_length'], 64)
     assert.match(shown.parameters, /num_ctx +4096/)
-    assert.equal((await ollama.list()).models.find((m) => m.name === model).size, 4e9)
+    assert.equal((await ollama.list()).models.find((m) => m.name === `${model}:latest`).size, 4e9)
     assert.match((await ollama.version()).version, /^\d+\.\d+\.\d+$/)
     await assert.rejects(ollama.chat({ model: 'nix', messages: say('x') }), (e) => e.status_code === 404 && /no "nix"/.test(e.message))
     assert.deepEqual((await ollama.embed({ model, input: ['x', 'xy'], truncate: true })).embeddings, [[1, 2, 3, 4], [2, 3, 4, 5]])

@@ -170,7 +170,7 @@ await run({
         }
         const left = async (name) => {
             const { models } = await (await fetch(`${other.api}/api/ps`)).json()
-            return (new Date(models.find((m) => m.name === name).expires_at) - Date.now()) / 1000
+            return (new Date(models.find((m) => m.name === `${name}:latest`).expires_at) - Date.now()) / 1000
         }
         const gone = (name) => until(`${name} is unloaded`, async () => (await state(other, name)) === 'not loaded' && (await state(first, name)) === 'not loaded', 20)
         assert.equal((await post({ model: 'one', prompt: 'Who are you?', keep_alive: '1h' })).done, true)

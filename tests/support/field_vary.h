@@ -78,6 +78,7 @@ static void vary_one(const struct field *f, void *value, uint64_t salt) {
     case FIELD_INT: field_set_uint(value, f, vary_number(f, salt)); break;
     case FIELD_REAL: field_set_real(value, f, (double)(salt % 1000) + 0.5); break;
     case FIELD_ID: *(uint64_t *)(void *)p = salt | UINT64_C(1) << 63; break;
+    case FIELD_PATH: snprintf(p, f->size, "/\xE9\xFF/%llx", (unsigned long long)salt); break;
     case FIELD_TEXT:
     case FIELD_LINE:
         snprintf(text, sizeof(text), "%llx%s", (unsigned long long)salt, f->type == FIELD_TEXT ? "\n\"" : "\"");
@@ -140,6 +141,7 @@ static bool same_one(const struct field *f, const void *a, const void *b) {
     const char *x = (const char *)a + f->at, *y = (const char *)b + f->at;
     switch (f->type) {
     case FIELD_TEXT:
+    case FIELD_PATH:
     case FIELD_LINE:
     case FIELD_CHOICE: return strcmp(x, y) == 0;
     case FIELD_STRING:

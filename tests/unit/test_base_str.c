@@ -172,6 +172,29 @@ static void nearest_names_are_found(void **state) {
     assert_null(str_nearest("ctx", names, 0));
 }
 
+static void any_bytes_become_a_line(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *line;
+    } rows[] = {{"", ""},
+                {"llama", "llama"},
+                {"a b\"c", "a b\"c"},
+                {"caf\xE9", "caf_"},
+                {"\xE9t\xE9", "_t_"},
+                {"a\nb\x7F\tc", "a_b__c"},
+                {"\xF0\x9F\xA6\x99", "\xF0\x9F\xA6\x99"},
+                {"\xE2\x82", "_"}};
+    char line[16];
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        str_line(rows[i].text, strlen(rows[i].text), line, sizeof(line));
+        assert_string_equal(line, rows[i].line);
+    }
+    str_line("abc\xC3\xA9", 5, line, 5); /* a character that doesn't fit is left out as a whole */
+    assert_string_equal(line, "abc");
+    str_line("abc\xC3\xA9", 5, line, 6);
+    assert_string_equal(line, "abc\xC3\xA9");
+}
+
 static void utf8_is_checked(void **state) {
     (void)state;
     static const char *const good[] = {"", "abc", "\xC3\xBC", "\xE2\x82\xAC", "\xF0\x9F\xA6\x99 llama", "\xED\x9F\xBF", "\xF4\x8F\xBF\xBF"};
@@ -200,9 +223,11 @@ static void unfinished_characters_are_seen(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sizes_are_written),       cmocka_unit_test(sizes_are_read),     cmocka_unit_test(durations_are_written),
-        cmocka_unit_test(numbers_are_read),        cmocka_unit_test(addresses_are_read), cmocka_unit_test(lists_are_split),
-        cmocka_unit_test(nearest_names_are_found), cmocka_unit_test(utf8_is_checked),    cmocka_unit_test(unfinished_characters_are_seen),
+        cmocka_unit_test(sizes_are_written),       cmocka_unit_test(sizes_are_read),
+        cmocka_unit_test(durations_are_written),   cmocka_unit_test(numbers_are_read),
+        cmocka_unit_test(addresses_are_read),      cmocka_unit_test(lists_are_split),
+        cmocka_unit_test(nearest_names_are_found), cmocka_unit_test(any_bytes_become_a_line),
+        cmocka_unit_test(utf8_is_checked),         cmocka_unit_test(unfinished_characters_are_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

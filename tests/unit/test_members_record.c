@@ -126,6 +126,44 @@ static void models_and_cards(void **state) {
     buf_done(&b);
 }
 
+/* A node with more models than a frame holds is heard all the same, without its last templates and cards. */
+static void records_are_made_to_fit(void **state) {
+    (void)state;
+    struct record *r = MEM_NEW(struct record), *back = MEM_NEW(struct record);
+    struct err e = {0};
+    struct buf b;
+    const size_t max = 512 * 1024;
+    r->id = 1;
+    r->n_models = 2;
+    for (int i = 0; i < 2; i++) {
+        r->models[i].chat_template = mem_zalloc(RECORD_MAX_TEMPLATE);
+        memset(r->models[i].chat_template, i == 0 ? '"' : 'x', RECORD_MAX_TEMPLATE / 2); /* a quote takes two bytes */
+        snprintf(r->models[i].name, sizeof(r->models[i].name), "caf\xE9 %d", i);
+        r->models[i].head = 1;
+    }
+    r->n_cards = RECORD_MAX_FILES;
+    r->cards = mem_calloc(r->n_cards, sizeof(*r->cards));
+    for (uint32_t i = 0; i < r->n_cards; i++) memset(r->cards[i].name, 0xE9, MODEL_NAME_SIZE - 1); /* no UTF-8 */
+    record_fit(r, max);
+    assert_non_null(r->models[0].chat_template);
+    assert_non_null(r->models[1].chat_template);
+    assert_true(r->n_cards > 100 && r->n_cards < RECORD_MAX_FILES);
+    buf_init(&b, max);
+    record_encode(r, &b);
+    assert_false(b.failed);
+    assert_true(b.len > max * 3 / 4); /* and not much is left out in vain */
+    assert_int_equal(record_decode(b.data, b.len, back, &e), ERR_OK);
+    assert_int_equal(back->n_cards, r->n_cards);
+    record_fit(r, 200 * 1024);
+    assert_null(r->models[0].chat_template);
+    assert_non_null(r->models[1].chat_template);
+    buf_done(&b);
+    record_done(r);
+    record_done(back);
+    free(r);
+    free(back);
+}
+
 static void refuse(const char *json, err_code want, const char *word) {
     struct record *r = MEM_NEW(struct record);
     struct err e = {0};
@@ -264,8 +302,9 @@ static void one_key_is_made(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(record_round_trip), cmocka_unit_test(bad_records),
-                                       cmocka_unit_test(models_and_cards),  cmocka_unit_test(reports),
-                                       cmocka_unit_test(key_files),         cmocka_unit_test(one_key_is_made)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(record_round_trip), cmocka_unit_test(records_are_made_to_fit),
+                                       cmocka_unit_test(bad_records),       cmocka_unit_test(models_and_cards),
+                                       cmocka_unit_test(reports),           cmocka_unit_test(key_files),
+                                       cmocka_unit_test(one_key_is_made)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,11 +27,14 @@ static void names(void **state) {
         {"big-0001-of-00003.gguf", "big-0001-of-00003", 0},
         {"big-00001-of-0000x.gguf", "big-00001-of-0000x", 0},
         {"-00001-of-00003.gguf", "-00001-of-00003", 0},
+        {"caf\xE9.gguf", "caf_", 0},
+        {"two\nlines.gguf", "two_lines", 0},
+        {"caf\xC3\xA9.gguf", "caf\xC3\xA9", 0},
         {".gguf", ".gguf", 0},
         {"", "", 0},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        char name[128];
+        char name[MODEL_NAME_SIZE];
         model_card_name(cases[i].path, name, sizeof(name));
         assert_string_equal(name, cases[i].name);
         assert_int_equal(model_card_part(cases[i].path), cases[i].part);
@@ -39,6 +42,35 @@ static void names(void **state) {
     char brief[4];
     model_card_name("abcdefgh.gguf", brief, sizeof(brief));
     assert_string_equal(brief, "abc");
+}
+
+static void tags(void **state) {
+    (void)state;
+    char name[MODEL_NAME_SIZE], small[16];
+    model_card_tag("x", "0123456789abcdef", name, sizeof(name));
+    assert_string_equal(name, "x:01234567");
+    model_card_tag("caf\xC3\xA9s", "0123456789abcdef", small, 14); /* cut at the end of a character */
+    assert_string_equal(small, "caf:01234567");
+}
+
+static void what_is_asked_for_fits(void **state) {
+    (void)state;
+    static const struct {
+        const char *asked, *name;
+        enum model_fit fit;
+    } rows[] = {
+        {"x", "x", MODEL_FIT_EXACT},
+        {"x:latest", "x", MODEL_FIT_TAG},
+        {"x", "x:latest", MODEL_FIT_TAG},
+        {"X:Latest", "x", MODEL_FIT_LETTERS},
+        {"X", "x", MODEL_FIT_LETTERS},
+        {"x:8b", "x", MODEL_FIT_NONE},
+        {"x", "x:8b", MODEL_FIT_NONE},
+        {"xy", "x", MODEL_FIT_NONE},
+        {":latest", ":latest", MODEL_FIT_EXACT},
+        {"", "x", MODEL_FIT_NONE},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) assert_int_equal(model_card_fit(rows[i].asked, rows[i].name), rows[i].fit);
 }
 
 static void the_demo_model(void **state) {
@@ -63,6 +95,7 @@ static void the_demo_model(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(names), cmocka_unit_test(the_demo_model)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(names), cmocka_unit_test(tags), cmocka_unit_test(what_is_asked_for_fits),
+                                       cmocka_unit_test(the_demo_model)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

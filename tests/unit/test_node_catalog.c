@@ -83,7 +83,8 @@ static void look(struct fixture *f) {
     see(f);
 }
 
-static void on_removed(void *user, err_code code, const struct err *e) {
+static void on_removed(void *user, err_code code, const char *name, const struct err *e) {
+    (void)name;
     struct fixture *f = user;
     f->answered = true;
     f->code = code;
@@ -230,22 +231,99 @@ static void a_file_that_hangs_stops_nothing(void **state) {
     teardown(&f);
 }
 
-static void a_pipe_is_no_model(void **state) {
+/* Looks twice: what is broken is told when it is so again, since it may be being written. */
+static void broken_files_are_named(void **state) {
     (void)state;
     struct fixture f;
     setup(&f);
     char *path = mem_printf("%s/pipe.gguf", f.folder);
     assert_int_equal(mkfifo(path, 0600), 0);
     put(&f, "one.gguf", true);
+    put(&f, "broken.gguf", false);
     look(&f);
     assert_int_equal(catalog_count(f.catalog), 1);
+    assert_false(catalog_get_bad(f.catalog, 0)->settled);
+    look(&f);
+    bool pipe = false, broken = false;
+    const struct catalog_bad *bad;
+    for (size_t i = 0; (bad = catalog_get_bad(f.catalog, i)) != NULL; i++) {
+        assert_true(bad->settled);
+        pipe |= strstr(bad->path, "pipe.gguf") && strstr(bad->why, "it is a pipe");
+        broken |= strstr(bad->path, "broken.gguf") && strstr(bad->why, "broken.gguf");
+    }
+    assert_true(pipe && broken);
     free(path);
     teardown(&f);
 }
 
+static void too_many_files_are_counted(void **state) {
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    for (int i = 0; i < CATALOG_MAX + 3; i++) {
+        char *path = mem_printf("%s/%d.gguf", f.folder, i);
+        int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+        assert_true(fd >= 0 && close(fd) == 0);
+        free(path);
+    }
+    look(&f);
+    assert_int_equal(catalog_left_out(f.catalog), 3);
+    teardown(&f);
+}
+
+/* Another model: its header is another one. */
+static void put_other(const struct fixture *f, const char *name) {
+    put(f, name, true);
+    char *path = mem_printf("%s/%s", f->folder, name);
+    static char bytes[4096];
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(read(fd, bytes, sizeof(bytes)), sizeof(bytes));
+    char *at = memmem(bytes, sizeof(bytes), "Caravan demo", 12);
+    assert_non_null(at);
+    assert_int_equal(pwrite(fd, "Carovan demo", 12, at - bytes), 12);
+    close(fd);
+    free(path);
+}
+
+static void a_name_stands_for_one_model(void **state) {
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    char *folder = mem_printf("%s/a", f.folder), *file = mem_printf("%s/a/x.gguf", f.folder);
+    assert_int_equal(mkdir(folder, 0755), 0);
+    put(&f, "x.gguf", true);
+    put_other(&f, "a/x.gguf");
+    put(&f, "caf\xE9.gguf", true);
+    look(&f);
+    assert_int_equal(catalog_count(f.catalog), 3);
+    const struct catalog_entry *x = catalog_find(f.catalog, "x"), *other = catalog_find_path(f.catalog, file);
+    char tagged[MODEL_NAME_SIZE], name[MODEL_NAME_SIZE];
+    assert_null(strstr(x->path, "/a/")); /* in fewer folders */
+    assert_string_not_equal(other->card.id, x->card.id);
+    model_card_tag("x", other->card.id, tagged, sizeof(tagged));
+    assert_string_equal(other->card.name, tagged);
+    assert_non_null(catalog_find(f.catalog, "caf_"));
+    struct model_card card = other->card;
+    snprintf(card.name, sizeof(card.name), "x");
+    catalog_name(f.catalog, file, &card, name);
+    assert_string_equal(name, tagged);
+    catalog_name(f.catalog, "/elsewhere/x.gguf", &card, name);
+    assert_string_equal(name, tagged);
+    assert_int_equal(remove_model(&f, "x"), ERR_OK); /* then the other one has the name */
+    assert_string_equal(catalog_find(f.catalog, "x")->path, file);
+    assert_true(unlink(file) == 0 && rmdir(folder) == 0);
+    free(folder);
+    free(file);
+    teardown(&f);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(files_come_and_go), cmocka_unit_test(folders_in_it_and_other_spellings),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(files_come_and_go),
+                                       cmocka_unit_test(folders_in_it_and_other_spellings),
                                        cmocka_unit_test(a_named_file_stays_and_is_not_deleted),
-                                       cmocka_unit_test(a_file_that_hangs_stops_nothing), cmocka_unit_test(a_pipe_is_no_model)};
+                                       cmocka_unit_test(a_file_that_hangs_stops_nothing),
+                                       cmocka_unit_test(broken_files_are_named),
+                                       cmocka_unit_test(too_many_files_are_counted),
+                                       cmocka_unit_test(a_name_stands_for_one_model)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
