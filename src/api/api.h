@@ -49,6 +49,7 @@ struct api_request {
     bool single_tool;              /* at most one call in an answer */
     enum api_format format;
     const char *schema;            /* SCHEMA: JSON text */
+    bool strict;                   /* an answer that doesn't fit it is an error */
     const char *format_field;      /* what the client calls it, for errors about it */
     struct api_prompt *prompts;  /* else: as they are */
     size_t n_prompts;

@@ -38,6 +38,7 @@ static err_code parse_response_format(yyjson_val *root, struct api_request *r, s
     if (!yyjson_is_obj(schema)) return api_wrong(e, "response_format.json_schema.schema", "a JSON schema, an object");
     r->format = API_FORMAT_SCHEMA;
     r->schema = api_keep_json(r, schema);
+    r->strict = yyjson_is_true(yyjson_obj_get(yyjson_obj_get(v, "json_schema"), "strict"));
     return ERR_OK;
 }
 

@@ -211,6 +211,7 @@ static err_code parse_format(yyjson_val *root, struct api_request *r, struct err
     if (!yyjson_is_obj(schema)) return api_wrong(e, "text.format.schema", "a JSON schema, an object");
     r->format = API_FORMAT_SCHEMA;
     r->schema = api_keep_json(r, schema);
+    r->strict = yyjson_is_true(yyjson_obj_get(v, "strict"));
     return ERR_OK;
 }
 

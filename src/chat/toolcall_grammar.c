@@ -56,14 +56,16 @@ static void append_renamed(struct buf *out, const char *grammar, const char *pre
     buf_append_byte(out, '\n');
 }
 
-err_code gbnf_schema(struct buf *out, yyjson_val *schema, const char *prefix, uint64_t *budget, struct err *e) {
-    const struct schema_options options = {.closed = true, .budget = budget};
+err_code gbnf_schema(struct buf *out, yyjson_val *schema, const char *prefix, uint64_t *budget, bool *partial, struct err *e) {
+    bool in_part = false;
+    const struct schema_options options = {.closed = true, .budget = budget, .ret_partial = partial != NULL ? &in_part : NULL};
     struct buf text;
     buf_init(&text, GBNF_MAX_TEXT);
     err_code code = ERR_OK;
     if (schema != NULL) code = schema_to_gbnf(schema, &options, &text, e);
     else schema_any_object(&text);
     if (code == ERR_OK) append_renamed(out, buf_cstr(&text), prefix);
+    if (in_part) *partial = true;
     buf_done(&text);
     return code;
 }
@@ -163,9 +165,9 @@ static err_code append_tool(struct buf *out, const struct toolcall_wish *w, size
     } else {
         char prefix[32];
         snprintf(prefix, sizeof(prefix), "args-%zu-", i);
-        code = gbnf_schema(out, schema, prefix, budget, e);
+        code = gbnf_schema(out, schema, prefix, budget, w->partial, e);
         if (code != ERR_OK && t->strict) err_prefix(e, "field \"tools\": the parameters of the strict tool \"%s\"", t->name);
-        else if (code != ERR_OK) code = gbnf_schema(out, NULL, prefix, budget, e);
+        else if (code != ERR_OK) code = gbnf_schema(out, NULL, prefix, budget, NULL, e);
     }
     yyjson_doc_free(doc);
     if (f->harmony) harmony_call(out, t->name, i);
@@ -229,12 +231,18 @@ static void append_reasoning(struct buf *out, const struct toolcall_wish *w) {
 
 static void append_root(struct buf *out, const struct toolcall_wish *w) {
     const struct toolcall_format *f = w->format;
-    if (!w->required) {
+    if (!w->required && w->answer == NULL) {
         buf_append_str(out, "root ::= calls\n");
         return;
     }
     append_reasoning(out, w);
     buf_append_str(out, "root ::= before ");
+    if (!w->required) {
+        buf_append_str(out, f->harmony ? "(\"<|channel|>final<|message|>\" answer-root | " : "(answer-root | ");
+        buf_append_str(out, "called)\n");
+        append_renamed(out, w->answer, "answer-");
+        buf_append_str(out, "called ::= ");
+    }
     if (f->harmony) buf_append_str(out, "\"<|channel|>commentary to=functions.\" ");
     else if (f->bare) buf_append_str(out, "\"{\" ws \"\\\"name\\\"\" ws \":\" ");
     else gbnf_literal(out, f->section_open != NULL ? f->section_open : f->open);
@@ -290,7 +298,7 @@ err_code toolcall_grammar_make(const struct toolcall_wish *w, struct engine_samp
     }
     if (code == ERR_OK) {
         p->grammar = mem_strdup(buf_cstr(&text));
-        if (!w->required) set_lazy(w, &p->lazy);
+        if (!w->required && w->answer == NULL) set_lazy(w, &p->lazy);
     }
     buf_done(&text);
     return code;

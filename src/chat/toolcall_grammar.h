@@ -18,6 +18,8 @@ struct toolcall_wish {
     const char *only;               /* this tool; NULL: any of them */
     bool required;                  /* else the model may call, and may not */
     bool single;                    /* at most one call */
+    const char *answer;             /* GBNF of an answer that may come instead of a call; NULL: any text may */
+    bool *partial;                  /* set where a schema can't be said wholly: its calls have to be checked; NULL: see below */
 };
 
 /* Sets p's grammar and when it begins; p has none before. A tool's schema that no grammar can express makes its arguments any JSON

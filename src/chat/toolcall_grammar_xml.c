@@ -55,7 +55,7 @@ static void append_element(struct buf *out, const struct toolcall_format *f, yyj
     snprintf(prefix, sizeof(prefix), "%s-", name);
     yyjson_val *type = yyjson_obj_get(schema, "type");
     bool text = type == NULL || !yyjson_is_str(type) || yyjson_equals_str(type, "string");
-    bool json = !text && gbnf_schema(out, schema, prefix, budget, &e) == ERR_OK; /* what no grammar can express is text */
+    bool json = !text && gbnf_schema(out, schema, prefix, budget, NULL, &e) == ERR_OK; /* what no grammar can express is text */
     buf_printf(out, "%s ::= ws ", name);
     gbnf_literal(out, f->key_open);
     gbnf_literal(out, yyjson_get_str(key));

@@ -102,6 +102,7 @@ static void stream_event(struct call *call, const struct api_event *ev) {
     if (!http_stream_started(call->x)) {
         http_response_header(call->x, "Cache-Control", "no-cache");
         http_response_header(call->x, "X-Accel-Buffering", "no"); /* nginx would hold the stream back */
+        if (call->partial_format || call->partial_tools) http_response_header(call->x, "x-caravan-schema", "unchecked");
         http_stream_start(call->x, 200, call->api->stream_type);
     }
     buf_clear(out);
@@ -170,6 +171,14 @@ static void call_store(struct call *call) {
 
 static void call_finish(struct call *call) {
     const struct api_usage *u = &call->answer.usage;
+    struct err e = {0};
+    bool fits = true;
+    err_code code = call->request.stream ? ERR_OK : call_check(call, &fits, &e);
+    if (code != ERR_OK) {
+        call_fail(call, code, &e);
+        return;
+    }
+    if (!fits) http_response_header(call->x, "x-caravan-schema", "unchecked");
     count_usage(call);
     log_debug("gateway", "%s: done, %llu prompt and %llu completion tokens", call->answer.id, (unsigned long long)u->prompt_tokens,
               (unsigned long long)u->completion_tokens);
@@ -461,7 +470,8 @@ static err_code start_counting(struct call *call, struct err *e) {
 }
 
 /* What the answer must look like, as a grammar. */
-static err_code make_grammar(struct api_request *r, struct err *e) {
+static err_code make_grammar(struct call *call, struct err *e) {
+    struct api_request *r = &call->request;
     if (r->format == API_FORMAT_TEXT) return ERR_OK;
     if (r->schema != NULL && strlen(r->schema) > MAX_SCHEMA)
         return err_set(e, ERR_INVALID, "field \"%s\": the schema has %zu bytes, at most %d are allowed", r->format_field, strlen(r->schema),
@@ -470,13 +480,14 @@ static err_code make_grammar(struct api_request *r, struct err *e) {
         return err_set(e, ERR_INVALID, "field \"%s\": a grammar is given, too: leave one of them out", r->format_field);
     struct buf grammar;
     yyjson_doc *doc = NULL;
+    const struct schema_options options = {.closed = true, .ret_partial = &call->partial_format};
     buf_init(&grammar, MAX_GRAMMAR);
     err_code code = ERR_OK;
     if (r->format == API_FORMAT_JSON) {
         schema_any_object(&grammar);
     } else {
         code = json_parse(r->schema, strlen(r->schema), &doc, e);
-        if (code == ERR_OK) code = schema_to_gbnf(yyjson_doc_get_root(doc), &(struct schema_options){.closed = true}, &grammar, e);
+        if (code == ERR_OK) code = schema_to_gbnf(yyjson_doc_get_root(doc), &options, &grammar, e);
         yyjson_doc_free(doc);
     }
     if (code == ERR_OK) r->sampling.grammar = mem_strdup(buf_cstr(&grammar));
@@ -592,7 +603,7 @@ static err_code go_on(struct call *call, yyjson_val *chain, struct err *e) {
     if (!model->ready)
         return err_set(e, ERR_UNAVAILABLE, "the model \"%s\" is not ready: %s", model->id,
                        model->message != NULL && model->message[0] ? model->message : "it is still loading");
-    if ((code = make_grammar(r, e)) != ERR_OK) return code;
+    if ((code = make_grammar(call, e)) != ERR_OK) return code;
     if ((code = make_infill(r, model, e)) != ERR_OK) return code;
     chat_of_messages(r);
     return yyjson_mut_arr_size(r->chat) > 0 ? start_rendering(call, model, e) : begin(call, e);

@@ -49,6 +49,7 @@ struct call {
     char owner[GATEWAY_OWNER_SIZE]; /* whose the answer is, if it is kept */
     clock_us started, last_write;
     bool first_text;               /* has been given: its time is counted */
+    bool partial_format, partial_tools; /* their grammar doesn't say all of the schema: what is written has to be checked */
 };
 
 /* A choice as a backend request: a shallow view into the call, to be submitted and forgotten. With `generated` set where it goes on after
@@ -61,6 +62,12 @@ void choice_emit(struct choice *c, const struct api_event *ev);
 void choice_give(struct choice *c, const struct buf *text);
 void choice_keep(struct choice *c, const struct request_event *ev, size_t text_start);
 void choice_cut(struct choice *c);
+
+/* ---- call_check.c ---- */
+
+/* Is every answer in one piece as its schema asks, also where no grammar could say it? *ret_fits false: not, or it can't be judged.
+ * ERR_ENGINE: the same, of a schema that is strict. */
+err_code call_check(const struct call *call, bool *ret_fits, struct err *e);
 
 /* ---- call_output.c ---- */
 

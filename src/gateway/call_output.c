@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * A choice's text on its way from the engine to the API: taken apart into reasoning, content and tool calls where the model writes such;
  * stop strings are looked for in the content alone. And, before that, what the request's tools mean for the prompt and the sampling. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "gateway/call.h"
@@ -30,7 +31,8 @@ static err_code tools_grammar(struct call *call, struct err *e) {
     struct api_request *r = &call->request;
     bool required = r->tool_choice == API_TOOLS_REQUIRED || r->tool_choice == API_TOOLS_NAMED;
     if (!tools_wanted(r)) return ERR_OK;
-    if (r->sampling.grammar != NULL) {
+    char *answer = r->format != API_FORMAT_TEXT ? r->sampling.grammar : NULL; /* a call may come instead, or has to */
+    if (r->sampling.grammar != NULL && answer == NULL) {
         if (!required) return ERR_OK; /* the answer's form was asked for: it holds for all of the answer */
         return err_set(e, ERR_INVALID,
                        "field \"tool_choice\": a tool call is required, but a schema or grammar for the answer is given, "
@@ -44,9 +46,14 @@ static err_code tools_grammar(struct call *call, struct err *e) {
                                        .n_tools = r->n_tools,
                                        .required = required,
                                        .single = r->single_tool,
+                                       .answer = required ? NULL : answer,
+                                       .partial = &call->partial_tools,
                                        .only = r->tool_choice == API_TOOLS_NAMED ? r->tool_name : NULL};
     struct err why = {0};
+    r->sampling.grammar = NULL;
     err_code code = toolcall_grammar_make(&wish, &r->sampling, &why);
+    if (code == ERR_OK) free(answer);
+    else r->sampling.grammar = answer;
     if (code == ERR_LIMIT && !required) return ERR_OK; /* too many for a grammar: the model is trusted to write calls as it should */
     if (code != ERR_OK) *e = why;
     return code;
