@@ -27,7 +27,8 @@ static const struct toolcall_tool *tool_named(const struct api_request *r, const
 static err_code complain(const char *what, bool strict, const struct buf *why, bool *ret_fits, struct err *e) {
     *ret_fits = false;
     if (!strict) return ERR_OK;
-    return err_set(e, ERR_ENGINE, "%s does not fit its strict schema: %.*s", what, (int)(why->len < 250 ? why->len : 250), (const char *)why->data);
+    return err_set(e, ERR_ENGINE, "%s does not fit its strict schema: %.*s", what, (int)(why->len < 250 ? why->len : 250),
+                   (const char *)why->data);
 }
 
 static err_code check_choice(const struct call *call, const struct api_choice_text *c, struct buf *why, bool *ret_fits, struct err *e) {
