@@ -169,11 +169,14 @@ static void call_store(struct call *call) {
     buf_done(&text);
 }
 
+static bool ask_again(struct call *call, const struct err *why);
+
 static void call_finish(struct call *call) {
     const struct api_usage *u = &call->answer.usage;
     struct err e = {0};
     bool fits = true;
     err_code code = call->request.stream ? ERR_OK : call_check(call, &fits, &e);
+    if (!fits && ask_again(call, &e)) return;
     if (code != ERR_OK) {
         call_fail(call, code, &e);
         return;
@@ -531,7 +534,7 @@ static err_code start_rendering(struct call *call, const struct backend_model *m
         return ERR_UNSUPPORTED;
     }
     call->tmpl = mem_strdup(model->chat_template);
-    bool shows_tools = call_tools_tell(call); /* may change the chat */
+    bool shows_tools = call->shows_tools = call_tools_tell(call); /* may change the chat */
     const struct render_chat chat = {.tmpl = call->tmpl,
                                      .bos = model->bos,
                                      .eos = model->eos,
@@ -541,6 +544,80 @@ static err_code start_rendering(struct call *call, const struct backend_model *m
                                      .now = clock_wall_s()};
     call->rendering = render_chat(call->gateway->render, &chat, on_rendered, call);
     return ERR_OK;
+}
+
+/* ---- once more, with what was wrong ---- */
+
+static void choice_reset(struct choice *c) {
+    struct call *call = c->call;
+    struct api_usage *u = &call->answer.usage;
+    u->prompt_tokens += c->prompt_tokens;
+    u->cached_tokens += c->cached_tokens;
+    u->completion_tokens += c->completion_tokens;
+    c->prompt_tokens = c->cached_tokens = c->completion_tokens = 0;
+    c->finished = c->cut = false;
+    c->n_tokens = c->tail_len = 0;
+    text_filter_done(&c->filter);
+    text_filter_init(&c->filter, call->request.stops, call->request.n_stops);
+    choice_output_close(c);
+    choice_output_open(c);
+    free_tokens(c->pending, c->n_pending);
+    c->pending = NULL;
+    c->n_pending = c->cap_pending = 0;
+    api_choice_done(&call->answer.choices[c->index]);
+    api_choice_init(&call->answer.choices[c->index]);
+}
+
+static void on_rendered_again(void *user, err_code code, const struct render_answer *answer, const struct err *cause) {
+    struct call *call = user;
+    struct api_request *r = &call->request;
+    struct err e = *cause;
+    call->rendering = NULL;
+    if (code == ERR_OK) {
+        r->prompts[0] =
+            (struct api_prompt){.text = arena_strndup(r->arena, answer->text, answer->len), .len = answer->len, .has_bos = answer->has_bos};
+        choice_reset(&call->choices[0]);
+        code = submit_choices(call, &e);
+    }
+    if (code != ERR_OK) call_fail(call, code, &e);
+}
+
+/* What the model wrote, as it goes back to it: the text, or the calls as JSON. */
+static void append_written(const struct api_choice_text *c, struct buf *out) {
+    for (size_t i = 0; i < c->n_items; i++) {
+        size_t len;
+        const char *text = api_item_text(c, &c->items[i], &len);
+        if (c->items[i].kind == API_REASONING) continue;
+        if (c->items[i].kind == API_CALL) buf_printf(out, "%s ", c->items[i].name);
+        buf_append(out, text, len);
+    }
+}
+
+/* An answer in one piece that doesn't fit its schema: the model is told why, once. False: it isn't. */
+static bool ask_again(struct call *call, const struct err *why) {
+    struct api_request *r = &call->request;
+    const struct backend_model *model = NULL;
+    struct buf written;
+    if (call->asked_again || call->n_choices != 1 || r->chat == NULL || call->tmpl == NULL) return false;
+    if (gateway_find_model(call->gateway, call->model, &model, NULL) != ERR_OK || !model->ready) return false;
+    call->asked_again = true;
+    log_debug("gateway", "%s: asked again: %s", call->answer.id, why->text);
+    buf_init(&written, SIZE_MAX - 1);
+    append_written(&call->answer.choices[0], &written);
+    api_chat_add(r, "assistant", buf_cstr(&written), written.len);
+    buf_clear(&written);
+    buf_printf(&written, "That is not right: %s. Answer again, in the same form, and put this right.", why->text);
+    api_chat_add(r, "user", buf_cstr(&written), written.len);
+    buf_done(&written);
+    const struct render_chat chat = {.tmpl = call->tmpl,
+                                     .bos = model->bos,
+                                     .eos = model->eos,
+                                     .messages = r->chat,
+                                     .tools = call->shows_tools ? r->chat_tools : NULL,
+                                     .extra = r->chat_extra,
+                                     .now = clock_wall_s()};
+    call->rendering = render_chat(call->gateway->render, &chat, on_rendered_again, call);
+    return true;
 }
 
 /* A prompt and what comes after it, in the model's own tokens for that: prefix, suffix, and then the middle is written. */

@@ -49,6 +49,7 @@ struct call {
     char owner[GATEWAY_OWNER_SIZE]; /* whose the answer is, if it is kept */
     clock_us started, last_write;
     bool first_text;               /* has been given: its time is counted */
+    bool shows_tools, asked_again; /* the template is given the tools; the answer was wrong, and is being written once more */
     bool partial_format, partial_tools; /* their grammar doesn't say all of the schema: what is written has to be checked */
 };
 
@@ -65,8 +66,8 @@ void choice_cut(struct choice *c);
 
 /* ---- call_check.c ---- */
 
-/* Is every answer in one piece as its schema asks, also where no grammar could say it? *ret_fits false: not, or it can't be judged.
- * ERR_ENGINE: the same, of a schema that is strict. */
+/* Is every answer in one piece as its schema asks, also where no grammar could say it? *ret_fits false: not, or it can't be judged, and
+ * e says why. ERR_ENGINE: the same, of a schema that is strict. */
 err_code call_check(const struct call *call, bool *ret_fits, struct err *e);
 
 /* ---- call_output.c ---- */

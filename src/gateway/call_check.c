@@ -23,12 +23,12 @@ static const struct toolcall_tool *tool_named(const struct api_request *r, const
     return NULL;
 }
 
-/* A value that doesn't fit: an error where its schema is strict. */
+/* A value that doesn't fit: why, and an error where its schema is strict. */
 static err_code complain(const char *what, bool strict, const struct buf *why, bool *ret_fits, struct err *e) {
     *ret_fits = false;
-    if (!strict) return ERR_OK;
-    return err_set(e, ERR_ENGINE, "%s does not fit its strict schema: %.*s", what, (int)(why->len < 250 ? why->len : 250),
-                   (const char *)why->data);
+    err_set(e, ERR_ENGINE, "%s does not fit its %sschema: %.*s", what, strict ? "strict " : "", (int)(why->len < 250 ? why->len : 250),
+            why->len > 0 ? (const char *)why->data : "");
+    return strict ? ERR_ENGINE : ERR_OK;
 }
 
 static err_code check_choice(const struct call *call, const struct api_choice_text *c, struct buf *why, bool *ret_fits, struct err *e) {

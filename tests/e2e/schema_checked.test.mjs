@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What no grammar can say is checked when the answer is there: an answer that doesn't fit says so in a header, or, where the schema is
-// strict, is an error; and an answer's schema goes together with tools.
+// What no grammar can say is checked when the answer is there. The model is told once what was wrong; an answer that doesn't fit then says
+// so in a header or, where the schema is strict, is an error; and an answer's schema goes together with tools.
 import assert from 'node:assert/strict'
 import test, { after } from 'node:test'
 import { Fake, script } from './lib/openai.mjs'
@@ -16,7 +16,9 @@ const call = (a) => [`<tool_call>{"name": "f", "arguments": {"a": ${JSON.stringi
 for (const [what, more, write] of [['an answer', format, (a) => [JSON.stringify(a)]], ['a tool call', tool, call]])
     for (const strict of [false, true])
         test(`${what}${strict ? ', strict' : ''}`, async () => {
-            const right = await ask(write([1, 2]), more(strict)), wrong = await ask(write([1, 1]), more(strict))
+            const right = await ask(write([1, 2]), more(strict)), { submitted } = await fake.status()
+            const wrong = await ask(write([1, 1]), more(strict))
+            assert.equal((await fake.status()).submitted - submitted, 2, 'the model is told what was wrong, once')
             assert.deepEqual([right.status, right.headers.get('x-caravan-schema')], [200, null])
             await right.json()
             const body = await wrong.json()
