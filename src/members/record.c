@@ -55,7 +55,6 @@ void record_fit(struct record *r, size_t max) {
     r->n_cards = n;
 }
 
-
 err_code record_decode(const uint8_t *data, size_t len, struct record *ret, struct err *e) {
     err_code code = field_decode(record_fields(), data, len, ret, e);
     for (uint32_t i = 0; code == ERR_OK && i < ret->n_files; i++)

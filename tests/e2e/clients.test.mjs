@@ -120,7 +120,7 @@ test('ollama: format, think', async () => {
     const r = await ollama.chat({ model, messages: say(script({ pieces: ['{"a"', ':1}'] })), format: { type: 'object', properties: { a: { type: 'integer' } } }, think: false })
     assert.deepEqual(JSON.parse(r.message.content), { a: 1 })
     assert((await ollama.generate({ model, prompt: script(words), format: 'json' })).done)
-    await assert.rejects(ollama.chat({ model, messages: say('x'), format: { not: {} } }), /format.*not/)
+    await assert.rejects(ollama.chat({ model, messages: say('x'), format: { type: 'nothing' } }), /format.*type/)
 })
 
 test('ollama: models, version, errors, abort', async () => {

@@ -429,7 +429,7 @@ static const struct backend_model *fake_models(void *self, size_t *ret_n) {
          .created = 1700000000,
          .ready = true},
         {.id = "hostile",
-         .chat_template = "{% for i in range(1000000000) %}{{ i }}{% endfor %}",
+         .chat_template = "{% for i in range(99999) %}{% for k in range(99999) %}{% set last = k %}{% endfor %}{% endfor %}",
          .bos = "",
          .eos = "",
          .n_ctx = 4096,
