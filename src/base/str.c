@@ -58,7 +58,8 @@ const char *str_duration(uint64_t us, char out[STR_SHORT]) {
     else if (us < 1000000) snprintf(out, STR_SHORT, "%.1f ms", (double)us / 1e3);
     else if (s < 60) snprintf(out, STR_SHORT, "%.1f s", (double)us / 1e6);
     else if (s < 3600) snprintf(out, STR_SHORT, "%" PRIu64 " min %" PRIu64 " s", s / 60, s % 60);
-    else snprintf(out, STR_SHORT, "%" PRIu64 " h %" PRIu64 " min", s / 3600, s / 60 % 60);
+    else if (s < 48 * 3600) snprintf(out, STR_SHORT, "%" PRIu64 " h %" PRIu64 " min", s / 3600, s / 60 % 60);
+    else snprintf(out, STR_SHORT, "%" PRIu64 " days", s / 86400);
     return out;
 }
 

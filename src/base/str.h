@@ -14,7 +14,7 @@ enum { STR_SHORT = 32, STR_HOST_MAX = 256 };
 const char *str_size(uint64_t bytes, char out[STR_SHORT]);
 /* "24G", "24 GB", "1.5GiB", "4096", "512 k": all units are powers of 1024. */
 bool str_parse_size(const char *text, uint64_t *ret);
-/* Writes "340 us", "12.3 ms", "4.2 s", "3 min 20 s", "2 h 5 min". Returns out. */
+/* Writes "340 us", "12.3 ms", "4.2 s", "3 min 20 s", "2 h 5 min", "3 days". Returns out. */
 const char *str_duration(uint64_t us, char out[STR_SHORT]);
 
 bool str_parse_i64(const char *text, int64_t *ret);   /* decimal */

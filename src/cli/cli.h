@@ -61,7 +61,7 @@ err_code cli_admin_ask(const struct options *o, const char *method, const char *
                        struct err *e);
 
 /* ---- join.c ---- */
-/* `caravan nodes remove NAME` and `nodes allow NAME`. */
+/* `caravan nodes remove NAME`, `nodes allow NAME`, `nodes forget NAME`. */
 err_code cli_nodes_change(const struct options *o, struct err *e);
 
 /* ---- up.c ---- */

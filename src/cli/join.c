@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "cli/cli.h"
 #include "members/interfaces.h"
 #include "members/invite.h"
@@ -120,36 +121,54 @@ err_code cli_leave(const struct options *o, int *exit_status, struct err *e) {
     return code;
 }
 
-/* ---- nodes remove, nodes allow ---- */
+/* ---- nodes remove, allow, forget ---- */
 
-static err_code set_out(const struct options *o, const char *path, const char *name, struct err *e) {
+static err_code change_node(const struct options *o, const char *action, const char *name, yyjson_doc **ret_doc, struct err *e) {
     struct buf body;
+    char path[64];
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc);
     yyjson_mut_doc_set_root(doc, root);
     yyjson_mut_obj_add_str(doc, root, "name", name);
+    yyjson_mut_obj_add_int(doc, root, "grace", option_int(o, OPT_GRACE));
     buf_init(&body, 1 << 16);
     json_write(&body, doc);
-    err_code code = cli_admin_post(o, path, buf_cstr(&body), NULL, e);
+    snprintf(path, sizeof(path), "/caravan/v1/nodes/%s", action);
+    err_code code = cli_admin_post(o, path, buf_cstr(&body), ret_doc, e);
     buf_done(&body);
     yyjson_mut_doc_free(doc);
     return code;
 }
 
+static void say_removed(const struct options *o, const char *name, yyjson_val *answer) {
+    char grace[STR_SHORT];
+    int64_t told = 0;
+    json_get_i64(answer, "told", 0, INT32_MAX, &told, NULL);
+    printf("\"%s\" is shut out: no node of the cluster links with it any more.\n"
+           "It knew the cluster's key, so that was changed; %lld other node%s been sent the new one.\n",
+           name, (long long)told, told == 1 ? " has" : "s have");
+    if (option_int(o, OPT_GRACE) > 0)
+        printf("Members that are away now get it when they come back within %s.\n",
+               str_duration((uint64_t)option_int(o, OPT_GRACE) * 1000000, grace));
+    printf("`caravan nodes allow %s` lets it in again.\n", name);
+}
+
 err_code cli_nodes_change(const struct options *o, struct err *e) {
-    const char *action = option_argument(o, 0), *name = option_argument(o, 1);
-    bool remove = strcmp(action, "remove") == 0;
-    if (!name || (!remove && strcmp(action, "allow") != 0))
-        return err_set(e, ERR_USAGE, "write: caravan nodes remove NAME, or caravan nodes allow NAME");
-    err_code code = set_out(o, remove ? "/caravan/v1/nodes/remove" : "/caravan/v1/nodes/allow", name, e);
-    if (code != ERR_OK) return code;
-    if (!remove) {
-        printf("\"%s\" may link again.\n", name);
-        return ERR_OK;
+    static const char *const actions[] = {"remove", "allow", "forget"};
+    const char *given = option_argument(o, 0), *name = option_argument(o, 1), *action = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(actions); i++)
+        if (strcmp(given, actions[i]) == 0) action = actions[i];
+    if (!action || !name) {
+        err_set(e, ERR_USAGE, action ? "which node? a name is missing" : "\"nodes %s\" is not known", given);
+        err_hint(e, "write: caravan nodes remove NAME, nodes allow NAME, or nodes forget NAME; `caravan nodes` lists them");
+        return ERR_USAGE;
     }
-    printf("\"%s\" is shut out: no node of the cluster links with it any more.\n", name);
-    printf("It still knows the cluster's key, and with a new identity could come back. If that machine is not to be trusted:\n"
-           "    caravan key rotate --grace 0\n`caravan nodes allow %s` lets it in again.\n",
-           name);
+    yyjson_doc *doc = NULL;
+    err_code code = change_node(o, action, name, &doc, e);
+    if (code != ERR_OK) return code;
+    if (action == actions[0]) say_removed(o, name, yyjson_doc_get_root(doc));
+    else if (action == actions[1]) printf("\"%s\" may link again.\n", name);
+    else printf("\"%s\" is forgotten, here and by all nodes that are linked now; if it comes back, it is met anew.\n", name);
+    yyjson_doc_free(doc);
     return ERR_OK;
 }

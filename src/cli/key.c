@@ -4,12 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/str.h"
 #include "cli/cli.h"
 #include "members/key.h"
 
 /* A new key for the whole cluster: the running node makes it and tells the others. */
 static err_code key_rotate(const struct options *o, struct err *e) {
-    char body[64];
+    char body[64], grace[STR_SHORT];
     yyjson_doc *doc = NULL;
     int64_t told = 0;
     snprintf(body, sizeof(body), "{\"grace\":%lld}", (long long)option_int(o, OPT_GRACE));
@@ -18,9 +19,11 @@ static err_code key_rotate(const struct options *o, struct err *e) {
     json_get_i64(yyjson_doc_get_root(doc), "told", 0, INT32_MAX, &told, NULL);
     yyjson_doc_free(doc);
     printf("the cluster has a new key; %lld other node%s been sent it\n", (long long)told, told == 1 ? " has" : "s have");
-    printf("A machine that is away now gets it when it comes back within %lld s; after that: "
-           "there `caravan leave`, then `caravan join` with a new code (`caravan invite`).\n",
-           (long long)option_int(o, OPT_GRACE));
+    if (option_int(o, OPT_GRACE) > 0)
+        printf("A machine that is away now gets it when it comes back within %s; after that: "
+               "there `caravan leave`, then `caravan join` with a new code (`caravan invite`).\n",
+               str_duration((uint64_t)option_int(o, OPT_GRACE) * 1000000, grace));
+    else printf("A machine that is away now: there `caravan leave`, then `caravan join` with a new code (`caravan invite`).\n");
     return ERR_OK;
 }
 

@@ -73,8 +73,18 @@ static void put_link(yyjson_val *nodes, yyjson_val *node, char rtt[STR_SHORT], c
     }
 }
 
+/* "vm", or, where several are called so, with the beginning of its id: "vm (3fa2c1b0)". */
+static const char *put_name(yyjson_val *nodes, yyjson_val *node, char out[128]) {
+    const char *name = text_of(node, "name");
+    size_t i, max, same = 0;
+    yyjson_val *other;
+    yyjson_arr_foreach(nodes, i, max, other) same += strcmp(text_of(other, "name"), name) == 0;
+    snprintf(out, 128, same > 1 ? "%.80s (%.8s)" : "%.80s", name, text_of(node, "id"));
+    return out;
+}
+
 static void put_node(yyjson_val *nodes, yyjson_val *node, yyjson_val *models, struct table *t) {
-    char address[300], rtt[STR_SHORT], mbit[STR_SHORT], memory[STR_SHORT];
+    char address[300], name[128], rtt[STR_SHORT], mbit[STR_SHORT], memory[STR_SHORT];
     struct buf devices, speeds, stages;
     yyjson_val *s;
     size_t i, max;
@@ -92,7 +102,7 @@ static void put_node(yyjson_val *nodes, yyjson_val *node, yyjson_val *models, st
         snprintf(address, sizeof(address), strchr(text_of(node, "host"), ':') ? "[%.250s]:%llu" : "%.250s:%llu", text_of(node, "host"),
                  (unsigned long long)yyjson_get_uint(yyjson_obj_get(node, "port")));
     const char *state = text_of(node, "state");
-    const char *cells[] = {text_of(node, "name"),
+    const char *cells[] = {put_name(nodes, node, name),
                            address,
                            self       ? "here"
                            : state[0] ? state
@@ -162,6 +172,18 @@ static const char *next_name(yyjson_val *nodes, const char *after) {
     return best;
 }
 
+static void put_removed(yyjson_val *root, struct buf *out) {
+    yyjson_val *list = yyjson_obj_get(root, "removed"), *w;
+    size_t i, max;
+    yyjson_arr_foreach(json_some(list), i, max, w) {
+        char ago[STR_SHORT];
+        int64_t seconds = (int64_t)time(NULL) - yyjson_get_sint(yyjson_obj_get(w, "time"));
+        buf_printf(out, "%s%s (%.8s), %s ago", i ? "; " : "\nshut out: ", text_of(w, "name"), text_of(w, "id"),
+                   str_duration((uint64_t)(seconds > 0 ? seconds : 0) * 1000000, ago));
+    }
+    if (yyjson_arr_size(list) > 0) buf_append_str(out, ". `caravan nodes allow NAME` lets one in again.\n");
+}
+
 static void print_table(yyjson_val *root) {
     static const struct table_column columns[] = {{"NAME", 8, false}, {"ADDRESS", 12, false}, {"STATE", 0, false},
                                                   {"FREE", 0, true},  {"DEVICES", 6, false},  {"GB/s", 4, true},
@@ -183,6 +205,7 @@ static void print_table(yyjson_val *root) {
     } while (after);
     table_print(t, table_width(), &b);
     put_models(root, table_width(), &b);
+    put_removed(root, &b);
     fputs(buf_cstr(&b), stdout);
     fflush(stdout);
     table_free(t);

@@ -57,6 +57,7 @@ int io_tls_fd(const struct io_tls_stream *s);
 /* 32 bytes that both ends of this very connection have, and nobody else (RFC 8446 section 7.5). label begins with "EXPORTER-". */
 enum { IO_TLS_EXPORT_SIZE = 32 };
 void io_tls_export(struct io_tls_stream *s, const char *label, uint8_t ret[IO_TLS_EXPORT_SIZE]);
+uint64_t io_tls_stream_key_id(const struct io_tls_stream *s); /* of the key that this connection was made with */
 const char *io_tls_suite(const struct io_tls_stream *s); /* "TLS_AES_128_GCM_SHA256", for logs */
 /* Makes a thread blocked in read or write return ERR_CLOSED; from any thread. */
 void io_tls_shutdown(struct io_tls_stream *s);

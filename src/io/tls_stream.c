@@ -266,6 +266,8 @@ void io_tls_export(struct io_tls_stream *s, const char *label, uint8_t ret[IO_TL
 
 int io_tls_fd(const struct io_tls_stream *s) { return s->fd; }
 
+uint64_t io_tls_stream_key_id(const struct io_tls_stream *s) { return s->port.key_id; }
+
 const char *io_tls_suite(const struct io_tls_stream *s) { return SSL_CIPHER_get_name(SSL_get_current_cipher(s->ssl)); }
 
 void io_tls_shutdown(struct io_tls_stream *s) { shutdown(s->fd, SHUT_RDWR); }

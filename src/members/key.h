@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/field.h"
 #include "io/tls.h"
+#include "members/roster.h"
 
 enum { KEY_TEXT_SIZE = 2 * IO_TLS_KEY_SIZE + 1, KEY_MAX_GRACE_S = 30 * 24 * 3600 };
 
@@ -31,7 +32,8 @@ void key_ring_rotate(struct key_ring *r, int64_t now, int64_t grace_s);
 void key_word_encode(const struct key_word *w, struct buf *out);
 err_code key_word_decode(const uint8_t *data, size_t len, struct key_word *ret, struct err *e);
 /* Another node's newest key. 1: it is newer and has been taken over; 0: the same; -1: it is older than ours. Of two rotations the later one
- * holds; at the same second the greater key. */
+ * holds; at the same second the greater key. The caller has looked whether the stamp may be believed (clock_stamp_ok): with one from the
+ * far future no later rotation could count. */
 int key_ring_hear(struct key_ring *r, const uint8_t key[IO_TLS_KEY_SIZE], int64_t made, int64_t now, int64_t grace_s);
 
 /* Reads the key, or makes file and folder when the file is not there (*ret_made). A file that others may read is refused. */

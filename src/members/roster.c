@@ -29,24 +29,41 @@ bool roster_meet(struct roster *r, const struct roster_peer *p) {
     if (slot && p->id == 0) return false; /* an address that is known already */
     bool changed =
         !slot || slot->id != p->id || slot->port != p->port || strcmp(slot->host, p->host) != 0 || strcmp(slot->name, p->name) != 0;
+    int64_t since = slot && slot->id == p->id ? slot->since : p->seen;
     if (!slot) slot = r->n_peers < ROSTER_MAX_PEERS ? &r->peers[r->n_peers++] : oldest;
     *slot = *p;
+    slot->since = since;
     return changed;
 }
 
-bool roster_knows(const struct roster *r, uint64_t id) {
-    for (size_t i = 0; i < r->n_peers; i++)
-        if (r->peers[i].id == id && id != 0) return true;
+bool roster_forget(struct roster *r, const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], struct roster_peer *ret_was) {
+    for (size_t i = 0; i < r->n_peers; i++) {
+        if (r->peers[i].id == 0 || memcmp(r->peers[i].public_key, public_key, IO_SIGN_PUBLIC_SIZE) != 0) continue;
+        *ret_was = r->peers[i];
+        r->peers[i] = r->peers[--r->n_peers];
+        return true;
+    }
     return false;
+}
+
+bool roster_knew(const struct roster *r, uint64_t id, int64_t time) {
+    for (size_t i = 0; i < r->n_peers; i++)
+        if (r->peers[i].id == id && id != 0) return r->peers[i].since <= time;
+    return false;
+}
+
+bool roster_is_called(uint64_t id, const char *its_name, const char *name) {
+    char hex[20];
+    size_t len = strlen(name);
+    snprintf(hex, sizeof(hex), "%016llx", (unsigned long long)id);
+    return strcmp(its_name, name) == 0 || (len >= 4 && strncmp(hex, name, len) == 0);
 }
 
 const struct roster_peer *roster_find(const struct roster *r, const char *name, bool *ret_many) {
     const struct roster_peer *found = NULL;
     *ret_many = false;
     for (size_t i = 0; i < r->n_peers; i++) {
-        char id[20];
-        snprintf(id, sizeof(id), "%016llx", (unsigned long long)r->peers[i].id);
-        if (r->peers[i].id == 0 || (strcmp(r->peers[i].name, name) != 0 && strcmp(id, name) != 0)) continue;
+        if (r->peers[i].id == 0 || !roster_is_called(r->peers[i].id, r->peers[i].name, name)) continue;
         *ret_many = found != NULL;
         if (found) return NULL;
         found = &r->peers[i];
@@ -67,8 +84,9 @@ bool roster_is_out(const struct roster *r, const uint8_t public_key[IO_SIGN_PUBL
     return w && w->out;
 }
 
-bool roster_hear(struct roster *r, const struct roster_removed *word) {
+bool roster_hear(struct roster *r, const struct roster_removed *word, int64_t now) {
     struct roster_removed *known = roster_about(r, word->public_key);
+    if (!clock_stamp_ok(word->time, known ? known->time : 0, now)) return false;
     if (known && (word->time < known->time || (word->time == known->time && word->out <= known->out))) return false;
     if (!known && r->n_removed < ROSTER_MAX_REMOVED) known = &r->removed[r->n_removed++];
     for (size_t i = 0; !known && i < r->n_removed; i++)
@@ -100,6 +118,7 @@ static err_code peer_decode(yyjson_val *o, struct roster_peer *p, struct err *e)
     if (code == ERR_OK) code = json_get_line(o, "host", p->host, sizeof(p->host), e);
     if (code == ERR_OK) code = json_need_i64(o, "port", 1, 65535, &port, e);
     if (code == ERR_OK) code = json_get_i64(o, "seen", 0, INT64_C(1) << 50, &p->seen, e);
+    if (code == ERR_OK) code = json_get_i64(o, "since", 0, INT64_C(1) << 50, &p->since, e);
     if (code == ERR_OK && !p->host[0]) code = err_set(e, ERR_INVALID, "field \"host\" is empty");
     p->id = key[0] ? io_sign_id(p->public_key) : 0;
     p->port = (uint16_t)port;
@@ -170,6 +189,7 @@ err_code roster_save(const char *path, const struct roster *r, struct err *e) {
         yyjson_mut_obj_add_strcpy(doc, o, "host", p->host);
         yyjson_mut_obj_add_uint(doc, o, "port", p->port);
         yyjson_mut_obj_add_int(doc, o, "seen", p->seen);
+        yyjson_mut_obj_add_int(doc, o, "since", p->since);
     }
     yyjson_mut_val *removed = yyjson_mut_obj_add_arr(doc, root, "removed");
     for (size_t i = 0; i < r->n_removed; i++) yyjson_mut_arr_append(removed, field_write(roster_removed_fields(), &r->removed[i], doc));

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "members/interfaces.h"
 #include "members/invite.h"
 #include "members/key.h"
@@ -155,13 +156,32 @@ static void set_out(struct join *j, const struct roster_removed *w) {
     weights_server_set_out(j->n->weights, w->public_key, w->out);
 }
 
+/* Who may still fetch weights with the old key, in its time of grace. */
+static void tell_met(struct join *j) {
+    uint8_t met[ROSTER_MAX_PEERS][IO_SIGN_PUBLIC_SIZE];
+    size_t n = 0;
+    for (size_t i = 0; i < j->roster.n_peers; i++) {
+        const struct roster_peer *p = &j->roster.peers[i];
+        if (roster_knew(&j->roster, p->id, j->keys.made)) memcpy(met[n++], p->public_key, sizeof(met[0]));
+    }
+    weights_server_set_met(j->n->weights, (const uint8_t (*)[IO_SIGN_PUBLIC_SIZE])met, n);
+}
+
 void join_start(struct join *j) {
     for (size_t i = 0; i < j->roster.n_removed; i++) set_out(j, &j->roster.removed[i]);
+    tell_met(j);
     for (size_t i = 0; i < j->roster.n_peers; i++) control_dial(j->n->control, j->roster.peers[i].host, j->roster.peers[i].port);
     if (j->n->config->state_dir && j->identity.lock_fd >= 0) write_place(j);
     join_routes_add(j->n);
     start_discovery(j);
     if (j->made_key && j->n->config->state_dir) print_code(j);
+}
+
+static void send_all(struct join *j, enum frame_type type, const char *text, size_t len) {
+    struct control_peer *peers = mem_calloc(CONTROL_MAX_LINKS, sizeof(*peers));
+    size_t n = control_peers(j->n->control, peers, CONTROL_MAX_LINKS);
+    for (size_t i = 0; i < n; i++) control_send(j->n->control, peers[i].id, type, 0, text, len);
+    free(peers);
 }
 
 static void save(struct join *j) {
@@ -196,7 +216,7 @@ err_code join_admit(struct join *j, const struct control_peer *peer, struct err 
         err_hint(e, "on a member: caravan nodes allow %s", peer->name);
         return ERR_AUTH;
     }
-    if (peer->key_id != io_tls_ctx_key_id(j->n->tls) && !roster_knows(&j->roster, peer->id)) {
+    if (peer->key_id != io_tls_ctx_key_id(j->n->tls) && !roster_knew(&j->roster, peer->id, j->keys.made)) {
         err_set(e, ERR_AUTH, "the cluster's key was changed, and the old one only serves nodes that were members before");
         err_hint(e, "caravan invite on a member; then here: caravan leave, and caravan join CODE");
         return ERR_AUTH;
@@ -214,15 +234,26 @@ bool join_knows(const struct join *j, const struct sockaddr *peer) {
 
 bool join_may_speak(const struct join *j, const uint8_t *public_key) { return !roster_is_out(&j->roster, public_key); }
 
+/* With the words, so that no node passes the key on to one that it does not yet know to be shut out. */
 static void send_key(struct join *j, uint64_t to) {
     int64_t grace = j->keys.old_until ? j->keys.old_until - clock_wall_s() : 0;
-    struct key_word w = {.made = j->keys.made, .grace = grace > 0 ? grace : 0};
+    struct key_word *w = MEM_NEW(struct key_word);
     struct buf b;
-    memcpy(w.key, j->keys.key, sizeof(w.key));
+    w->made = j->keys.made;
+    w->grace = grace > 0 ? grace : 0;
+    memcpy(w->key, j->keys.key, sizeof(w->key));
+    memcpy(w->removed, j->roster.removed, sizeof(w->removed));
+    w->n_removed = (uint32_t)j->roster.n_removed;
     buf_init(&b, frame_max_payload(FRAME_KEY));
-    key_word_encode(&w, &b);
+    key_word_encode(w, &b);
     control_send(j->n->control, to, FRAME_KEY, 0, b.data, b.len);
     buf_done(&b);
+    free(w);
+}
+
+/* May this peer have the newest key? It has, or its link is of a time when the old one was good for all. */
+static bool may_have_key(const struct join *j, const struct control_peer *peer) {
+    return peer->key_id == io_tls_ctx_key_id(j->n->tls) || roster_knew(&j->roster, peer->id, j->keys.made);
 }
 
 void join_up(struct join *j, const struct control_peer *peer) {
@@ -230,7 +261,10 @@ void join_up(struct join *j, const struct control_peer *peer) {
     memcpy(p.public_key, peer->public_key, sizeof(p.public_key));
     memcpy(p.name, peer->name, sizeof(p.name));
     memcpy(p.host, peer->host, sizeof(p.host));
-    if (roster_meet(&j->roster, &p)) j->unsaved = true;
+    if (roster_meet(&j->roster, &p)) {
+        j->unsaved = true;
+        tell_met(j);
+    }
     if (peer->key_id != io_tls_ctx_key_id(j->n->tls)) send_key(j, peer->id);
 }
 
@@ -244,7 +278,7 @@ void join_speak(const struct join *j, struct record *own) {
 /* Takes one word in; true: it was news. */
 static bool take_word(struct join *j, const struct roster_removed *w) {
     bool self = memcmp(w->public_key, j->identity.public_key, sizeof(w->public_key)) == 0;
-    if (!roster_hear(&j->roster, w)) return false;
+    if (!roster_hear(&j->roster, w, clock_wall_s())) return false;
     j->unsaved = true;
     if (!self) set_out(j, w);
     if (self && w->out) log_error("node", "this node was shut out of the cluster; hint: on a member: caravan nodes allow %s", j->n->name);
@@ -263,27 +297,109 @@ void join_hear(struct join *j, const struct record *r) {
     if (news) node_changed(j->n);
 }
 
-err_code join_set_out(struct node *n, const char *name, bool out, struct err *e) {
-    struct join *j = n->join;
-    const struct roster_removed *known = NULL;
+/* Of which key a node of this name has, or had when it was shut out. */
+static err_code find_named(const struct join *j, const char *name, const uint8_t **ret_key, const char **ret_name, struct err *e) {
     bool many = false;
     const struct roster_peer *p = roster_find(&j->roster, name, &many);
-    for (size_t i = 0; i < j->roster.n_removed && !p && !many; i++)
-        if (strcmp(j->roster.removed[i].name, name) == 0) known = &j->roster.removed[i];
     if (many) {
         err_set(e, ERR_INVALID, "several nodes are called \"%s\"", name);
-        err_hint(e, "give the node's id instead");
+        err_hint(e, "give the beginning of the node's id instead, as `caravan nodes` shows it");
         return ERR_INVALID;
     }
-    if (!p && strcmp(name, n->name) == 0) return err_set(e, ERR_INVALID, "\"%s\" is this node itself: run this on another one", name);
-    if (!p && !known) return err_set(e, ERR_NOT_FOUND, "no node called \"%s\" has been met", name);
-    struct roster_removed word =
-        roster_word(&j->roster, p ? p->public_key : known->public_key, p ? p->name : known->name, out, clock_wall_s());
+    *ret_key = p ? p->public_key : NULL;
+    *ret_name = p ? p->name : NULL;
+    for (size_t i = 0; i < j->roster.n_removed && !*ret_key; i++) {
+        const struct roster_removed *w = &j->roster.removed[i];
+        if (!roster_is_called(io_sign_id(w->public_key), w->name, name)) continue;
+        *ret_key = w->public_key;
+        *ret_name = w->name;
+    }
+    if (*ret_key) return ERR_OK;
+    if (strcmp(name, j->n->name) == 0) return err_set(e, ERR_INVALID, "\"%s\" is this node itself: run this on another one", name);
+    return err_set(e, ERR_NOT_FOUND, "no node called \"%s\" has been met", name);
+}
+
+static err_code set_named(struct join *j, const char *name, bool out, struct err *e) {
+    const uint8_t *key;
+    const char *full;
+    err_code code = find_named(j, name, &key, &full, e);
+    if (code != ERR_OK) return code;
+    struct roster_removed word = roster_word(&j->roster, key, full, out, clock_wall_s());
     if (!take_word(j, &word))
         return err_set(e, ERR_LIMIT, "%d nodes are shut out already: change the key instead (caravan key rotate)", ROSTER_MAX_REMOVED);
     save(j);
-    node_changed(n);
+    node_changed(j->n);
     return ERR_OK;
+}
+
+err_code join_allow(struct node *n, const char *name, struct err *e) { return set_named(n->join, name, false, e); }
+
+err_code join_remove(struct node *n, const char *name, int64_t grace_s, size_t *ret_told, struct err *e) {
+    err_code code = set_named(n->join, name, true, e);
+    return code == ERR_OK ? join_rotate(n, grace_s, ret_told, e) : code; /* it knows the present key, and could come under another name */
+}
+
+void join_status(const struct join *j, yyjson_mut_doc *doc, yyjson_mut_val *root) {
+    yyjson_mut_val *list = yyjson_mut_obj_add_arr(doc, root, "removed");
+    for (size_t i = 0; i < j->roster.n_removed; i++) {
+        const struct roster_removed *w = &j->roster.removed[i];
+        char id[20];
+        if (!w->out) continue;
+        yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, list);
+        snprintf(id, sizeof(id), "%016llx", (unsigned long long)io_sign_id(w->public_key));
+        yyjson_mut_obj_add_strcpy(doc, o, "id", id);
+        yyjson_mut_obj_add_strcpy(doc, o, "name", w->name);
+        yyjson_mut_obj_add_int(doc, o, "time", w->time);
+    }
+}
+
+/* ---- who is forgotten ---- */
+
+static err_code forget(struct join *j, const uint8_t *key, struct err *e) {
+    struct control_peer linked;
+    struct roster_peer was;
+    if (control_find(j->n->control, io_sign_id(key), &linked)) {
+        err_set(e, ERR_BUSY, "\"%s\" is linked: it is no node that is gone", linked.name);
+        err_hint(e, "caravan nodes remove %s shuts it out", linked.name);
+        return ERR_BUSY;
+    }
+    if (!roster_forget(&j->roster, key, &was)) return err_set(e, ERR_NOT_FOUND, "it is not remembered here");
+    control_undial(j->n->control, was.host, was.port);
+    save(j);
+    tell_met(j);
+    return ERR_OK;
+}
+
+err_code join_forget(struct node *n, const char *name, struct err *e) {
+    struct join *j = n->join;
+    const uint8_t *found;
+    const char *full;
+    uint8_t key[IO_SIGN_PUBLIC_SIZE];
+    err_code code = find_named(j, name, &found, &full, e);
+    if (code != ERR_OK) return code;
+    memcpy(key, found, sizeof(key)); /* the place in the roster goes */
+    code = forget(j, key, e);
+    if (code == ERR_NOT_FOUND) err_set(e, code, "no node called \"%s\" is remembered", name);
+    if (code != ERR_OK) return code;
+    char hex[2 * IO_SIGN_PUBLIC_SIZE + 1], text[sizeof(hex) + 16];
+    str_hex(key, sizeof(key), hex);
+    int len = snprintf(text, sizeof(text), "{\"key\":\"%s\"}", hex);
+    send_all(j, FRAME_FORGET, text, (size_t)len);
+    return ERR_OK;
+}
+
+err_code join_on_forget(struct join *j, const uint8_t *payload, size_t len, struct err *e) {
+    yyjson_doc *doc;
+    const char *hex = NULL;
+    uint8_t key[IO_SIGN_PUBLIC_SIZE];
+    err_code code = json_parse((const char *)payload, len, &doc, e);
+    if (code != ERR_OK) return code;
+    code = json_need_str(yyjson_doc_get_root(doc), "key", &hex, e);
+    if (code == ERR_OK && !str_unhex(hex, key, sizeof(key)))
+        code = err_set(e, ERR_INVALID, "field \"key\": expected 64 hexadecimal digits");
+    yyjson_doc_free(doc);
+    if (code == ERR_OK && memcmp(key, j->identity.public_key, sizeof(key)) != 0) forget(j, key, NULL); /* one that is linked stays */
+    return code;
 }
 
 /* ---- the key's rotation ---- */
@@ -293,8 +409,10 @@ static err_code keys_changed(struct join *j, struct err *e) {
     struct control_peer *peers = mem_calloc(CONTROL_MAX_LINKS, sizeof(*peers));
     err_code code = key_ring_save(j->n->config->key_file, &j->keys, e);
     use_keys(j);
+    tell_met(j);
     size_t n = control_peers(j->n->control, peers, CONTROL_MAX_LINKS);
-    for (size_t i = 0; i < n; i++) send_key(j, peers[i].id);
+    for (size_t i = 0; i < n; i++)
+        if (may_have_key(j, &peers[i])) send_key(j, peers[i].id);
     free(peers);
     start_discovery(j);
     return code;
@@ -309,17 +427,26 @@ err_code join_rotate(struct node *n, int64_t grace_s, size_t *ret_told, struct e
     return keys_changed(n->join, e);
 }
 
-err_code join_on_key(struct join *j, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
-    struct key_word w;
-    err_code code = key_word_decode(payload, len, &w, e);
-    if (code != ERR_OK) return code;
-    int news = key_ring_hear(&j->keys, w.key, w.made, clock_wall_s(), w.grace);
+static void take_key(struct join *j, uint64_t from, const struct key_word *k) {
+    int news = key_ring_hear(&j->keys, k->key, k->made, clock_wall_s(), k->grace);
     if (news < 0) send_key(j, from); /* it is the other one that is behind */
-    if (news <= 0) return ERR_OK;
+    if (news <= 0) return;
     struct err unsaved = {0};
-    log_info("node", "the cluster key was changed by another node; the old one is good for %lld s more", (long long)w.grace);
+    log_info("node", "the cluster key was changed by another node; the old one is good for %lld s more", (long long)k->grace);
     if (keys_changed(j, &unsaved) != ERR_OK) log_error("node", "%s", unsaved.text);
-    return ERR_OK;
+}
+
+err_code join_on_key(struct join *j, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
+    struct key_word *k = MEM_NEW(struct key_word);
+    bool news = false;
+    err_code code = key_word_decode(payload, len, k, e);
+    if (code == ERR_OK && !clock_stamp_ok(k->made, j->keys.made, clock_wall_s()))
+        code = err_set(e, ERR_INVALID, "a cluster key from the far future: it could never be changed again");
+    for (size_t i = 0; i < k->n_removed && code == ERR_OK; i++) news = take_word(j, &k->removed[i]) || news;
+    if (code == ERR_OK) take_key(j, from, k);
+    if (news) node_changed(j->n);
+    free(k);
+    return code;
 }
 
 void join_tick(struct join *j) {

@@ -37,15 +37,25 @@ void join_up(struct join *j, const struct control_peer *peer);
 /* What this node's record says of who is shut out; what another's says. */
 void join_speak(const struct join *j, struct record *own);
 void join_hear(struct join *j, const struct record *r);
+/* KEY: the cluster's newest key and the words about who is shut out, which count before the key is passed on. */
 err_code join_on_key(struct join *j, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
+err_code join_on_forget(struct join *j, const uint8_t *payload, size_t len, struct err *e);
 /* Now and then: saves what changed, ends the old key's time. */
 void join_tick(struct join *j);
 
 /* ---- for the admin API ---- */
-/* Shuts the node with this name or id out of the cluster, or lets it in again. */
-err_code join_set_out(struct node *n, const char *name, bool out, struct err *e);
-/* A new cluster key; *ret_told: nodes that were linked and have been sent it. */
+/* Shuts the node with this name or id out of the cluster, and changes the key, which it knows; as join_rotate. */
+err_code join_remove(struct node *n, const char *name, int64_t grace_s, size_t *ret_told, struct err *e);
+/* Lets it in again. */
+err_code join_allow(struct node *n, const char *name, struct err *e);
+/* Forgets where it was, here and on all nodes that are linked: nobody dials it any more, and it is no member of old. ERR_BUSY: it is
+ * linked. */
+err_code join_forget(struct node *n, const char *name, struct err *e);
+/* A new cluster key; *ret_told: nodes that were linked and have been sent it. The old one is good for grace_s more, for those that were
+ * members before and are not shut out. */
 err_code join_rotate(struct node *n, int64_t grace_s, size_t *ret_told, struct err *e);
+/* "removed": those that are shut out, in the node's state. */
+void join_status(const struct join *j, yyjson_mut_doc *doc, yyjson_mut_val *root);
 void join_routes_add(struct node *n);
 /* The body of an admin request: a JSON object, which the caller frees. */
 err_code join_admin_body(struct http_exchange *x, yyjson_doc **ret, struct err *e);

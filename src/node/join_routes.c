@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The admin routes of join.h: POST /caravan/v1/nodes/remove and /allow {"name"}, /caravan/v1/key/rotate {"grace"}. Besides a key for it
- * (gateway/keys.h) they want Content-Type: application/json, which a web page of another origin cannot send without asking first. */
+ * The admin routes of join.h: POST /caravan/v1/nodes/remove {"name", "grace"}, /allow and /forget {"name"}, /caravan/v1/key/rotate
+ * {"grace"}. Besides a key for it (gateway/keys.h) they want Content-Type: application/json, which a web page of another origin cannot send
+ * without asking first. */
 #include <stdio.h>
 #include <string.h>
 
@@ -29,26 +30,54 @@ static void admin_done(struct http_exchange *x, const char *key, int64_t value) 
     yyjson_mut_doc_free(doc);
 }
 
-static void admin_set_out(struct node *n, struct http_exchange *x, bool out) {
+/* What the node "name" in the body is to be: done by one of these. */
+typedef err_code (*named_fn)(struct node *n, const char *name, yyjson_val *body, int64_t *ret, struct err *e);
+
+static void admin_named(struct node *n, struct http_exchange *x, named_fn fn, const char *key) {
     struct err e = {0};
     yyjson_doc *doc = NULL;
     const char *name = NULL;
+    int64_t value = 1;
     err_code code = join_admin_body(x, &doc, &e);
     if (code == ERR_OK) code = json_need_str(yyjson_doc_get_root(doc), "name", &name, &e);
-    if (code == ERR_OK) code = join_set_out(n, name, out, &e);
+    if (code == ERR_OK) code = fn(n, name, yyjson_doc_get_root(doc), &value, &e);
     yyjson_doc_free(doc);
     if (code != ERR_OK) gateway_respond_error(x, code, &e);
-    else admin_done(x, "done", 1);
+    else admin_done(x, key, value);
+}
+
+static err_code do_remove(struct node *n, const char *name, yyjson_val *body, int64_t *ret, struct err *e) {
+    int64_t grace = 0;
+    size_t told = 0;
+    err_code code = json_need_i64(body, "grace", 0, KEY_MAX_GRACE_S, &grace, e);
+    if (code == ERR_OK) code = join_remove(n, name, grace, &told, e);
+    *ret = (int64_t)told;
+    return code;
+}
+
+static err_code do_allow(struct node *n, const char *name, yyjson_val *body, int64_t *ret, struct err *e) {
+    (void)body, (void)ret;
+    return join_allow(n, name, e);
+}
+
+static err_code do_forget(struct node *n, const char *name, yyjson_val *body, int64_t *ret, struct err *e) {
+    (void)body, (void)ret;
+    return join_forget(n, name, e);
 }
 
 static void on_remove(void *user, struct http_exchange *x, const char *rest) {
     (void)rest;
-    admin_set_out(user, x, true);
+    admin_named(user, x, do_remove, "told");
 }
 
 static void on_allow(void *user, struct http_exchange *x, const char *rest) {
     (void)rest;
-    admin_set_out(user, x, false);
+    admin_named(user, x, do_allow, "done");
+}
+
+static void on_forget(void *user, struct http_exchange *x, const char *rest) {
+    (void)rest;
+    admin_named(user, x, do_forget, "done");
 }
 
 static void on_rotate(void *user, struct http_exchange *x, const char *rest) {
@@ -68,5 +97,6 @@ static void on_rotate(void *user, struct http_exchange *x, const char *rest) {
 void join_routes_add(struct node *n) {
     gateway_set_route(n->gateway, GATEWAY_ROUTE_NODES_REMOVE, on_remove, n);
     gateway_set_route(n->gateway, GATEWAY_ROUTE_NODES_ALLOW, on_allow, n);
+    gateway_set_route(n->gateway, GATEWAY_ROUTE_NODES_FORGET, on_forget, n);
     gateway_set_route(n->gateway, GATEWAY_ROUTE_KEY_ROTATE, on_rotate, n);
 }

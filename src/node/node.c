@@ -199,6 +199,7 @@ static err_code node_on_frame(void *user, const struct control_peer *peer, const
     case FRAME_PROBE: return links_on_probe(n, peer->id, payload, h->payload_len, e);
     case FRAME_PROBED: return links_on_probed(n, peer->id, payload, h->payload_len, e);
     case FRAME_KEY: return join_on_key(n->join, peer->id, payload, h->payload_len, e);
+    case FRAME_FORGET: return join_on_forget(n->join, payload, h->payload_len, e);
     case FRAME_ASK: return models_on_ask(n, peer->id, payload, h->payload_len, e);
     case FRAME_ANSWER: return models_on_answer(n, peer->id, payload, h->payload_len, e);
     case FRAME_BUSY: return calls_on_busy(n, payload, h->payload_len, e);

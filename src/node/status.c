@@ -100,6 +100,7 @@ yyjson_mut_val *node_status(void *self, yyjson_mut_doc *doc) {
         status_models(n->records[i], doc, models);
     }
     for (size_t i = 0; i < n->n_suspects; i++) status_node(n, n->suspects[i], "suspect", doc, nodes);
+    join_status(n->join, doc, root);
     record_done(&own);
     return root;
 }

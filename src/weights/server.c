@@ -52,6 +52,8 @@ struct weights_server {
     struct weights_link links[MAX_LINKS];
     uint8_t out[ROSTER_MAX_REMOVED][IO_SIGN_PUBLIC_SIZE]; /* nodes that are shut out */
     size_t n_out;
+    uint8_t met[ROSTER_MAX_PEERS][IO_SIGN_PUBLIC_SIZE]; /* nodes that may use the old key */
+    size_t n_met;
     uint64_t sent;
     bool closing;
 };
@@ -179,13 +181,29 @@ void weights_server_set_out(struct weights_server *s, const uint8_t public_key[I
     pthread_mutex_unlock(&s->lock);
 }
 
+void weights_server_set_met(struct weights_server *s, const uint8_t (*public_keys)[IO_SIGN_PUBLIC_SIZE], size_t n) {
+    pthread_mutex_lock(&s->lock);
+    s->n_met = n < ROSTER_MAX_PEERS ? n : ROSTER_MAX_PEERS;
+    memcpy(s->met, public_keys, s->n_met * sizeof(s->met[0]));
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* With the lock held: may this node be served on a link that was made with this key? */
+static err_code node_may(const struct weights_server *s, const uint8_t node[IO_SIGN_PUBLIC_SIZE], uint64_t key_id, struct err *e) {
+    bool met = key_id == io_tls_ctx_key_id(s->tls);
+    for (size_t i = 0; i < s->n_met && !met; i++) met = memcmp(s->met[i], node, IO_SIGN_PUBLIC_SIZE) == 0;
+    if (out_find(s, node) < s->n_out) return err_set(e, ERR_AUTH, "this node was shut out of the cluster");
+    if (!met) return err_set(e, ERR_AUTH, "the cluster's key was changed, and the old one only serves nodes that were members before");
+    return ERR_OK;
+}
+
 static err_code weights_admit(struct weights_link *l, const struct weights_hello *h, const uint8_t binding[IO_TLS_EXPORT_SIZE],
                               struct err *e) {
     struct weights_server *s = l->server;
     err_code code = wire_proof_check(&h->proof, 0, h->instance, h->epoch, true, binding, e);
     if (code != ERR_OK) return code;
     pthread_mutex_lock(&s->lock);
-    if (out_find(s, h->proof.node) < s->n_out) code = err_set(e, ERR_AUTH, "this node was shut out of the cluster");
+    code = node_may(s, h->proof.node, io_tls_stream_key_id(l->stream), e);
     memcpy(l->node, h->proof.node, sizeof(l->node));
     l->known = true;
     pthread_mutex_unlock(&s->lock);

@@ -26,6 +26,9 @@ struct weights_server;
 struct weights_server *weights_server_create(struct io_tls_ctx *tls, const uint8_t node_secret[IO_SIGN_SECRET_SIZE], const char *cache);
 /* Shuts a node out, by its public key, or lets it in again. Its links end. */
 void weights_server_set_out(struct weights_server *s, const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], bool out);
+/* The nodes, by their public keys, that may still use the cluster's old key while that is good: those that were members before. The list
+ * replaces the one before; at most ROSTER_MAX_PEERS count. */
+void weights_server_set_met(struct weights_server *s, const uint8_t (*public_keys)[IO_SIGN_PUBLIC_SIZE], size_t n);
 /* A model whose files are here, made from its header (g is only looked at; cache as above). It reads the file system, so it may block. */
 struct weights_model;
 struct weights_model *weights_model_create(const struct model_gguf *g, const char *cache);

@@ -118,6 +118,11 @@ await run({
         writeFileSync(keyFile('x3'), `${before}\n`, { mode: 0o600 })
         const x = await start('x3', '--peer', a.listen)
         await until('it is refused, and told why', () => /the cluster's key was changed/.test(x.logText()), 10)
+        const fetch = (name, key) => command(join(dirname(caravan), 'intruder'), [key, join(home(name), 'identity'), a.listen, demoModel])
+        const old = join(tmp, 'old.key')
+        writeFileSync(old, `${before}\n`, { mode: 0o600 })
+        assert.match((await fetch('x3', old)).out, /^AUTH: .*only serves nodes that were members before/, 'and gets no weights with it')
+        assert.match((await fetch('b3', old)).out, /^NOT_FOUND/, 'a member of old may: only the model is not here')
         assert.equal(await nodes(a), 3)
         await x.stop()
 
@@ -148,10 +153,23 @@ await run({
         assert.match((await on('a4', 'nodes', 'remove', 'nobody')).err, /no node called "nobody"/)
         const removed = await on('a4', 'nodes', 'remove', 'c4')
         assert.equal(removed.status, 0, removed.err)
-        assert.match(removed.out, /key rotate/)
+        assert.match(removed.out, /the cluster's key, so that was changed; 1 other node has/)
         await until('it is out', async () => await nodes(a) === 2 && await nodes(b) === 2 && await nodes(c) === 1, 10)
         for (const node of [a, b]) assert.match((await asks(node)).out, /^AUTH: .*shut out of the cluster/, 'no weights for it either')
         await until('and knows why', () => /shut out of the cluster/.test(c.logText()), 10)
+        const first = (name) => readFileSync(keyFile(name), 'utf8').split('\n')[0]
+        await until('the others have a new key', () => first('a4') === first('b4') && first('a4') !== first('c4'), 10)
+        // With the key that it had, and a new identity, it comes back no more, in the time of grace either.
+        mkdirSync(home('y4'), { recursive: true })
+        writeFileSync(keyFile('y4'), `${first('c4')}\n`, { mode: 0o600 })
+        const y = await start('y4', '--peer', a.listen, '--peer', b.listen)
+        await until('a new identity is refused', () => /the cluster's key was changed/.test(y.logText()), 10)
+        await y.stop()
+        for (const node of [a, b]) {
+            const { out } = await command(join(dirname(caravan), 'intruder'), [keyFile('y4'), join(home('y4'), 'identity'), node.listen, demoModel])
+            assert.match(out, /^AUTH: .*only serves nodes that were members before/)
+        }
+        assert.match((await on('a4', 'nodes')).out, /shut out: c4 \([0-9a-f]{8}\)/)
         await c.stop()
         await b.stop()
         const b2 = await start('b4')
@@ -162,7 +180,19 @@ await run({
         const allowed = await on('b4', 'nodes', 'allow', 'c4')
         assert.equal(allowed.status, 0, allowed.err)
         await linked([a, b2, c])
-        await stopCluster([a, b2, c])
+        await until('and has the new key', () => first('c4') === first('a4'), 10)
+        assert.doesNotMatch((await on('a4', 'nodes')).out, /shut out/)
+
+        // One that is gone for good is forgotten by all that are here.
+        const remembered = (name) => JSON.parse(readFileSync(join(home(name), 'peers.json'), 'utf8')).peers.some((p) => p.name === 'c4')
+        assert.match((await on('a4', 'nodes', 'forget', 'c4')).err, /"c4" is linked/)
+        await c.stop()
+        await until('it is gone', async () => await nodes(a) === 2 && await nodes(b2) === 2, 20)
+        const forgotten = await on('a4', 'nodes', 'forget', 'c4')
+        assert.equal(forgotten.status, 0, forgotten.err)
+        await until('nobody remembers it', () => !remembered('a4') && !remembered('b4'), 10)
+        assert.match((await on('a4', 'nodes', 'forget', 'c4')).err, /no node called "c4" is remembered/)
+        await stopCluster([a, b2])
     },
 
     async 'admin requests that a web page could send are refused'() {

@@ -14,8 +14,9 @@ const harm = {
     'POST /caravan/v1/models/load': { model: 'spare' },
     'POST /caravan/v1/models/unload': { model: 'spare' },
     'DELETE /caravan/v1/models/{}': undefined,
-    'POST /caravan/v1/nodes/remove': { name: 'other' },
+    'POST /caravan/v1/nodes/remove': { name: 'other', grace: 0 },
     'POST /caravan/v1/nodes/allow': { name: 'other' },
+    'POST /caravan/v1/nodes/forget': { name: 'other' },
     'POST /caravan/v1/key/rotate': { grace: 0 },
 }
 const adminRoutes = [...routesTable.matchAll(/ROUTE\("(\w+)",\s*"([^"]+)",\s*\w+,\s*ADMIN,/g)].map((m) => `${m[1]} ${m[2]}`)

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "members/identity.h"
 #include "members/key.h"
@@ -91,19 +92,74 @@ static void the_newest_word_about_a_node_holds(void **state) {
     struct roster *r = MEM_NEW(struct roster);
     uint8_t key[IO_SIGN_PUBLIC_SIZE] = {7};
     struct roster_removed out = roster_word(r, key, "n", true, 100);
-    assert_true(roster_hear(r, &out));
-    assert_false(roster_hear(r, &out));
+    assert_true(roster_hear(r, &out, 1000));
+    assert_false(roster_hear(r, &out, 1000));
     assert_true(roster_is_out(r, key));
     struct roster_removed in = roster_word(r, key, "n", false, 50);
     assert_int_equal(in.time, 101);
-    assert_true(roster_hear(r, &in));
+    assert_true(roster_hear(r, &in, 1000));
     assert_false(roster_is_out(r, key));
-    assert_false(roster_hear(r, &out));
+    assert_false(roster_hear(r, &out, 1000));
     for (int i = 0; i < ROSTER_MAX_REMOVED + 10; i++) { /* bounded */
         uint8_t other[IO_SIGN_PUBLIC_SIZE] = {8, (uint8_t)i};
         struct roster_removed w = roster_word(r, other, "o", true, 200);
-        assert_int_equal(roster_hear(r, &w), i < ROSTER_MAX_REMOVED);
+        assert_int_equal(roster_hear(r, &w, 1000), i < ROSTER_MAX_REMOVED);
     }
+    free(r);
+}
+
+/* A word, or a key, from the far future could never be taken back. One from a clock that is some years ahead can. */
+static void stamps_from_the_far_future_are_not_believed(void **state) {
+    (void)state;
+    static const int64_t now = 1800000000, year = 365 * 86400, most = INT64_C(1) << 50;
+    struct roster *r = MEM_NEW(struct roster);
+    struct roster_removed w = {.public_key = {1}, .out = true, .time = most};
+    assert_false(roster_hear(r, &w, now));
+    assert_false(roster_hear(r, &w, 0)); /* a clock without a battery */
+    w.time = now + 11 * year;
+    assert_false(roster_hear(r, &w, now));
+    w.time = now + 9 * year;
+    assert_true(roster_hear(r, &w, now));
+    struct roster_removed in = roster_word(r, w.public_key, "n", false, now);
+    assert_true(roster_hear(r, &in, now));
+    w.time = now;
+    assert_false(roster_hear(r, &w, 0));
+    assert_true(clock_stamp_ok(now, 0, 0) && clock_stamp_ok(0, 0, now));
+    assert_true(clock_stamp_ok(most + 1, most, now)); /* where one was believed all the same, the next one is */
+    free(r);
+}
+
+static void nodes_are_found_by_name_and_id(void **state) {
+    (void)state;
+    struct roster *r = MEM_NEW(struct roster);
+    struct roster_peer was;
+    bool many;
+    char id[2][20];
+    for (uint8_t i = 0; i < 3; i++) {
+        struct roster_peer p = {.public_key = {i}, .host = "h", .port = (uint16_t)(1 + i)};
+        p.id = io_sign_id(p.public_key);
+        snprintf(p.name, sizeof(p.name), "%s", i < 2 ? "vm" : "other");
+        if (i < 2) snprintf(id[i], sizeof(id[i]), "%016llx", (unsigned long long)p.id);
+        roster_meet(r, &p);
+    }
+    assert_non_null(roster_find(r, "other", &many));
+    assert_null(roster_find(r, "vm", &many));
+    assert_true(many);
+    assert_null(roster_find(r, "none", &many));
+    assert_false(many);
+    for (int i = 0; i < 2; i++) {
+        const struct roster_peer *p = roster_find(r, id[i], &many);
+        assert_ptr_equal(p, &r->peers[i]);
+        id[i][8] = '\0'; /* as `caravan nodes` shows it */
+        assert_ptr_equal(roster_find(r, id[i], &many), p);
+        id[i][3] = '\0'; /* too few to mean one */
+        assert_null(roster_find(r, id[i], &many));
+    }
+    uint8_t key[IO_SIGN_PUBLIC_SIZE] = {0};
+    assert_true(roster_forget(r, key, &was));
+    assert_string_equal(was.name, "vm");
+    assert_false(roster_forget(r, key, &was));
+    assert_non_null(roster_find(r, "vm", &many)); /* the other one */
     free(r);
 }
 
@@ -125,7 +181,9 @@ static void peers_are_remembered(void **state) {
     assert_int_equal(roster_load(path, back, &e), ERR_OK);
     assert_int_equal(back->n_peers, 1);
     assert_int_equal(back->peers[0].id, met.id);
-    assert_true(roster_knows(back, met.id));
+    assert_true(roster_knew(back, met.id, 5)); /* since it was first seen */
+    assert_false(roster_knew(back, met.id, 4));
+    assert_false(roster_knew(back, 0, 100));
     for (int i = 0; i < 2 * ROSTER_MAX_PEERS; i++) {
         struct roster_peer p = {.id = 100 + (uint64_t)i, .host = "h", .port = 1, .seen = 10 + i};
         roster_meet(r, &p);
@@ -150,6 +208,8 @@ int main(void) {
         cmocka_unit_test(a_proof_is_good_for_one_connection_one_key_and_one_side),
         cmocka_unit_test(of_two_rotations_the_later_holds_on_every_node),
         cmocka_unit_test(the_newest_word_about_a_node_holds),
+        cmocka_unit_test(stamps_from_the_far_future_are_not_believed),
+        cmocka_unit_test(nodes_are_found_by_name_and_id),
         cmocka_unit_test(peers_are_remembered),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
