@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "coordinator/barred.h"
 
 enum { MAX_NODES = 1024, MAX_ACTIONS = 4 * PLAN_MAX_STAGES + 8, MAX_BAD = 16 };
 #define BAD_US        600000000ull /* so long a link that failed is avoided */
@@ -34,6 +35,7 @@ struct instance {
     struct plan_node nodes[PLAN_MAX_STAGES]; /* of the plan, by stage */
     bool ready[PLAN_MAX_STAGES];
     struct plan_node *here; /* offers, as last told */
+    struct plan_node *use;  /* those of them that a plan is made with */
     uint32_t n_here;
     struct bad_link bad[MAX_BAD];
     uint32_t n_bad; /* so far: the last MAX_BAD of them count */
@@ -43,6 +45,8 @@ struct instance {
     clock_us not_before, heard;
     struct instance_action actions[MAX_ACTIONS];
     uint32_t n_actions, at_action;
+    struct barred barred;
+    char *reason; /* why the last load came to nothing; NULL: the last one worked */
     char *said; /* the last thing said, NULL: nothing */
 };
 
@@ -69,13 +73,16 @@ struct instance *instance_create(const struct plan_model *model, const struct pl
     in->wish = *wish;
     in->self = self;
     in->here = mem_calloc(MAX_NODES, sizeof(*in->here));
+    in->use = mem_calloc(MAX_NODES, sizeof(*in->use));
     return in;
 }
 
 void instance_free(struct instance *in) {
     if (!in) return;
     free(in->here);
+    free(in->use);
     free(in->said);
+    free(in->reason);
     free(in);
 }
 
@@ -142,16 +149,39 @@ static void instance_blame(struct instance *in, clock_us now, uint32_t origin) {
 
 /* ---- attempts ---- */
 
-static void instance_try(struct instance *in, clock_us now) {
-    if (in->state != INSTANCE_WAITING || now < in->not_before) return;
-    struct err e = {0};
-    struct plan p;
+/* Plans with the nodes on which it may be loaded, *ret_nodes; if they are too few, with all. */
+static err_code instance_plan_now(struct instance *in, clock_us now, struct plan *p, const struct plan_node **ret_nodes, struct err *e) {
     struct plan_wish wish = in->wish;
     wish.link = instance_link;
     wish.link_user = in;
     in->now = now;
     if (in->n_bad > 0) instance_order(in);
-    err_code code = plan_make(in->model, in->here, in->n_here, &wish, &p, &e);
+    uint32_t n = barred_pick(&in->barred, now, in->here, in->n_here, in->use);
+    bool listed = in->wish.placement == PLAN_LIST; /* it says which nodes */
+    *ret_nodes = in->use;
+    if (!listed && n < in->n_here && plan_make(in->model, in->use, n, &wish, p, NULL) == ERR_OK) return ERR_OK;
+    *ret_nodes = in->here;
+    return plan_make(in->model, in->here, in->n_here, &wish, p, e);
+}
+
+static void instance_explain(struct instance *in, clock_us now, const struct plan_node *nodes) {
+    struct buf text;
+    buf_init(&text, 16384);
+    plan_explain(&in->plan, in->model, nodes, &text);
+    for (uint32_t i = 0; i < in->n_here && nodes == in->use; i++) {
+        const struct barred_node *b = barred_find(&in->barred, now, in->here[i].id);
+        if (b) buf_printf(&text, "\n%s is left out, since loading failed there %u times: %s", b->name, b->failures, b->why);
+    }
+    instance_say(in, buf_cstr(&text));
+    buf_done(&text);
+}
+
+static void instance_try(struct instance *in, clock_us now) {
+    if (in->state != INSTANCE_WAITING || now < in->not_before) return;
+    struct err e = {0};
+    struct plan p;
+    const struct plan_node *nodes;
+    err_code code = instance_plan_now(in, now, &p, &nodes, &e);
     in->trouble = code;
     if (code != ERR_OK) {
         char text[sizeof(e.text) + sizeof(e.hint) + 16];
@@ -163,13 +193,9 @@ static void instance_try(struct instance *in, clock_us now) {
     in->counter++;
     in->epoch = (uint64_t)in->counter << 32 | (uint32_t)in->self;
     in->heard = now;
-    struct buf text;
-    buf_init(&text, 16384);
-    plan_explain(&p, in->model, in->here, &text);
-    instance_say(in, buf_cstr(&text));
-    buf_done(&text);
+    instance_explain(in, now, nodes);
     for (uint32_t i = 0; i < p.n_stage; i++) {
-        in->nodes[i] = in->here[p.stages[i].node];
+        in->nodes[i] = nodes[p.stages[i].node];
         in->ready[i] = false;
         instance_act(in, (struct instance_action){.kind = INSTANCE_LOAD, .node = in->nodes[i].id, .epoch = in->epoch, .stage = i});
     }
@@ -180,6 +206,8 @@ static void instance_try(struct instance *in, clock_us now) {
 static void instance_fail(struct instance *in, clock_us now, const char *why) {
     if (in->state == INSTANCE_WAITING) return;
     instance_say(in, why);
+    free(in->reason);
+    in->reason = mem_strdup(why);
     for (uint32_t i = 0; i < in->plan.n_stage; i++)
         instance_act(in, (struct instance_action){.kind = INSTANCE_UNLOAD, .node = in->nodes[i].id, .epoch = in->epoch});
     if (in->state == INSTANCE_READY) in->failures = 0;
@@ -217,6 +245,9 @@ void instance_stage_ready(struct instance *in, clock_us now, uint64_t node, uint
     if (in->state != INSTANCE_LOADING || instance_stages_ready(in) < in->plan.n_stage) return;
     instance_set_state(in, INSTANCE_READY);
     in->failures = 0;
+    free(in->reason);
+    in->reason = NULL;
+    for (uint32_t i = 0; i < in->plan.n_stage; i++) barred_worked(&in->barred, in->nodes[i].id);
     char text[200];
     snprintf(text, sizeof(text), "\"%s\" is ready (%u stage%s)", in->model->name, in->plan.n_stage, in->plan.n_stage == 1 ? "" : "s");
     instance_say(in, text);
@@ -228,6 +259,7 @@ void instance_stage_failed(struct instance *in, clock_us now, uint64_t node, uin
     if ((why->code == ERR_TIMEOUT || why->code == ERR_NETWORK) && origin < in->plan.n_stage) instance_blame(in, now, origin);
     char text[sizeof(why->text) + 160];
     snprintf(text, sizeof(text), "stage %u of \"%s\" on %s failed: %s", stage, in->model->name, in->nodes[stage].name, why->text);
+    if (in->state == INSTANCE_LOADING) barred_failed(&in->barred, now, &in->nodes[origin < in->plan.n_stage ? origin : stage], why);
     instance_fail(in, now, text);
 }
 
@@ -241,6 +273,7 @@ void instance_tick(struct instance *in, clock_us now, clock_us *ret_next) {
 
 enum instance_state instance_get_state(const struct instance *in) { return in->state; }
 err_code instance_trouble(const struct instance *in) { return in->trouble; }
+const char *instance_reason(const struct instance *in) { return in->reason ? in->reason : ""; }
 uint32_t instance_failures(const struct instance *in) { return in->failures; }
 uint64_t instance_epoch(const struct instance *in) { return in->epoch; }
 const struct plan *instance_plan(const struct instance *in) { return &in->plan; }

@@ -53,6 +53,8 @@ uint64_t instance_epoch(const struct instance *in);
 const struct plan *instance_plan(const struct instance *in);         /* of the current epoch; n_stage 0 while waiting */
 const struct plan_node *instance_node(const struct instance *in, uint32_t stage); /* who holds that stage of the plan */
 const char *instance_message(const struct instance *in);            /* last thing said; "" if nothing */
+/* Why the last load came to nothing, until one works; "" : it worked, or there was none. Later plans do not change it. */
+const char *instance_reason(const struct instance *in);
 /* Why it waits: what the last plan said, ERR_OK when there was one. */
 err_code instance_trouble(const struct instance *in);
 uint32_t instance_failures(const struct instance *in);              /* loads in a row that came to nothing */

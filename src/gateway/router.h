@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * Which of several replicas gets a request. Least outstanding work wins; a replica that has seen the beginning of this prompt before is
- * taken instead unless it is clearly busier; but a replica of this machine that has nothing to do goes before all others; one that has
- * failed is left alone for a while, longer after each failure in a row, so that a node which answers errors at once attracts nothing.
- * Where all have failed, the one whose time is up first is tried. Keeps what is known of each instance: requests from here, requests as
- * its head says, when it was last used. A sans-I/O core: time is an argument. One thread. It doesn't know models: the caller names the
- * instances that could answer. */
+ * taken instead unless it is clearly busier, but one of this machine that has nothing to do goes before all others. One that has failed is
+ * left alone for a while, longer after each failure in a row, so that a node which answers errors at once attracts nothing. Where all have
+ * failed, the one whose time is up first is tried.
+ * Keeps what is known of each instance: requests from here, requests as its head says, when it was last used.
+ * A sans-I/O core: time is an argument. One thread. It doesn't know models: the caller names the instances that could answer. */
 #ifndef CARAVAN_GATEWAY_ROUTER_H
 #define CARAVAN_GATEWAY_ROUTER_H
 

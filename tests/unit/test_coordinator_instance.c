@@ -102,6 +102,54 @@ static void a_lost_stage_raises_the_epoch(void **state) {
     instance_free(w.in);
 }
 
+/* Fails loading at `stage` of the running plan, and goes past the pause. */
+static void fails(struct world *w, uint32_t stage, err_code code, const char *text) {
+    struct err why;
+    clock_us next;
+    err_set(&why, code, "%s", text);
+    instance_stage_failed(w->in, w->now, instance_node(w->in, stage)->id, instance_epoch(w->in), stage, stage, &why);
+    w->now += 40000000;
+    instance_tick(w->in, w->now, &next);
+    take(w, INSTANCE_SAY, NULL);
+}
+
+static bool uses(const struct world *w, uint64_t node) {
+    bool found = false;
+    for (uint32_t i = 0; i < instance_plan(w->in)->n_stage; i++) found |= instance_node(w->in, i)->id == node;
+    return found;
+}
+
+static void a_node_on_which_it_fails_is_left_out_with_the_reason(void **state) {
+    (void)state;
+    struct world w;
+    clock_us next;
+    world_open(&w, 3, 80); /* each has the room for all */
+    instance_set_nodes(w.in, w.now, w.nodes, 3);
+    assert_int_equal(instance_get_state(w.in), INSTANCE_LOADING);
+    assert_true(uses(&w, 1));
+    fails(&w, 0, ERR_IO, "the disk is full");
+    assert_true(uses(&w, 1)); /* once is no rule */
+    assert_non_null(strstr(instance_reason(w.in), "the disk is full"));
+    assert_null(strstr(instance_message(w.in), "the disk is full")); /* the new plan */
+    for (int i = 0; i < 3; i++) fails(&w, 0, ERR_TIMEOUT, "nothing came"); /* lies between nodes */
+    assert_true(uses(&w, 1));
+    fails(&w, 0, ERR_IO, "the disk is full");
+    assert_int_equal(instance_get_state(w.in), INSTANCE_LOADING);
+    assert_false(uses(&w, 1));
+    assert_non_null(strstr(instance_message(w.in), "n1 is left out, since loading failed there 2 times: the disk is full"));
+    all_ready(&w);
+    assert_string_equal(instance_reason(w.in), "");
+    instance_set_nodes(w.in, w.now, w.nodes, 1); /* the others are gone: rather there than nowhere */
+    assert_true(uses(&w, 1));
+    instance_set_nodes(w.in, w.now += 40000000, w.nodes + 1, 2);
+    assert_false(uses(&w, 1));
+    struct plan_node two[] = {w.nodes[0], w.nodes[2]};
+    instance_set_nodes(w.in, w.now += 700000000, two, 2); /* n2, which holds it, is gone; n1 may have been mended */
+    instance_tick(w.in, w.now += 40000000, &next);
+    assert_true(uses(&w, 1));
+    instance_free(w.in);
+}
+
 static void failures_in_a_row_wait_longer_and_longer(void **state) {
     (void)state;
     struct world w;
@@ -278,6 +326,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_waits_loads_and_is_ready),
         cmocka_unit_test(a_lost_stage_raises_the_epoch),
+        cmocka_unit_test(a_node_on_which_it_fails_is_left_out_with_the_reason),
         cmocka_unit_test(failures_in_a_row_wait_longer_and_longer),
         cmocka_unit_test(a_lost_node_is_planned_around),
         cmocka_unit_test(a_link_that_fails_is_avoided_while_there_is_another_way),
