@@ -105,6 +105,15 @@ foreach(source IN LISTS e2e_programs)
     target_include_directories(${name} PRIVATE "${CMAKE_SOURCE_DIR}/tests")
 endforeach()
 
+# Libraries that tests load into caravan before its own: tests/e2e/preload/<name>.c.
+file(GLOB e2e_preloads CONFIGURE_DEPENDS tests/e2e/preload/*.c)
+foreach(source IN LISTS e2e_preloads)
+    get_filename_component(name "${source}" NAME_WE)
+    add_library(${name} MODULE "${source}")
+    target_link_libraries(${name} PRIVATE caravan_lib_llama)
+    set_target_properties(${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/lib" PREFIX "")
+endforeach()
+
 if(TARGET caravan)
     file(GLOB e2e_tests CONFIGURE_DEPENDS tests/e2e/*.test.sh tests/e2e/*.test.mjs)
     foreach(source IN LISTS e2e_tests)

@@ -42,8 +42,8 @@ static err_code paper_model(const struct options *o, const char *name, struct pa
     if (code == ERR_OK) code = model_layout_create(p->gguf, &p->layout, e);
     if (code != ERR_OK) return code;
     struct model_load_shape shape = {.n_seq = p->alone ? 1 : (uint32_t)option_int(o, OPT_PARALLEL), .n_ubatch = 512};
-    uint32_t trained = p->layout->n_ctx_train ? p->layout->n_ctx_train : 4096;
-    shape.n_ctx = option_int(o, OPT_CTX) ? (uint32_t)option_int(o, OPT_CTX) : trained < 4096 ? trained : 4096;
+    code = model_layout_ctx(p->layout, (uint32_t)option_int(o, OPT_CTX), &shape.n_ctx, e);
+    if (code != ERR_OK) return code;
     if (!model_type_parse(option_text(o, OPT_CACHE_TYPE_K), &shape.type_k) ||
         !model_type_parse(option_text(o, OPT_CACHE_TYPE_V), &shape.type_v))
         return err_set(e, ERR_INVALID, "the cache type is not one of ggml's");

@@ -166,7 +166,10 @@ static const char *const POOLING_NAMES[] = {"none", "mean", "cls", "last", "rank
 
 void engine_load_init(struct engine_load *p) { field_init(engine_load_fields(), p); }
 
-uint32_t engine_load_batch(const struct engine_load *p) { return p->n_batch > 0 ? p->n_batch : DEFAULT_BATCH; }
+uint32_t engine_load_batch(const struct engine_load *p) {
+    uint32_t batch = p->n_batch > 0 ? p->n_batch : DEFAULT_BATCH;
+    return batch > p->n_seq ? batch : p->n_seq;
+}
 
 uint32_t engine_load_ubatch(const struct engine_load *p) {
     uint32_t batch = engine_load_batch(p), step = p->n_ubatch > 0 ? p->n_ubatch : p->n_gpu_layers == 0 ? CPU_UBATCH : batch;

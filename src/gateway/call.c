@@ -336,6 +336,7 @@ static err_code choice_submit(struct choice *c, struct err *e) {
     struct backend *b = &c->call->gateway->backend;
     struct request r;
     choice_journal(c, &r);
+    r.alone = replay_is_suspect(c->replay);
     return b->submit(b->self, &r, on_backend_event, c, &c->running, e);
 }
 
@@ -354,7 +355,7 @@ static void choice_lost(struct choice *c, const struct err *why) {
 static void on_backend_event(void *user, const struct request_event *ev) {
     struct choice *c = user;
     if (c->finished) return;
-    if (ev->kind != REQUEST_FAILED) replay_runs(c->replay);
+    if (ev->kind != REQUEST_FAILED) replay_runs(c->replay, ev->kind == REQUEST_TOKEN);
     switch (ev->kind) {
     case REQUEST_STARTED:
         choice_count(c, ev);

@@ -214,6 +214,7 @@ static err_code submit(struct embed_call *c, struct err *e) {
     struct request r;
     request_init(&r);
     r.embed = true;
+    r.alone = replay_is_suspect(c->replay);
     r.model = j->model;
     r.text = j->form == EMBED_RERANK ? j->query : in->text;
     r.text_len = j->form == EMBED_RERANK ? j->query_len : in->len;
@@ -272,7 +273,7 @@ static void on_event(void *user, const struct request_event *ev) {
     struct embed_call *c = user;
     struct embed_job *j = c->job;
     struct err e = {0};
-    if (ev->kind != REQUEST_FAILED) replay_runs(c->replay);
+    if (ev->kind != REQUEST_FAILED) replay_runs(c->replay, ev->kind == REQUEST_VECTOR);
     if (ev->kind == REQUEST_VECTOR) take_vector(j, c->input, ev);
     if (ev->kind != REQUEST_DONE && ev->kind != REQUEST_FAILED) return;
     c->running = NULL;

@@ -7,9 +7,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "gateway/server_priv.h"
+#include "wire/request.h"
 
-/* LOSSES: places that one request may lose. The pause before an attempt doubles from MIN to MAX. */
-enum { LOSSES_MAX = 8, PAUSE_MIN_MS = 10, PAUSE_MAX_MS = 250 };
+/* LOSSES: places that one request may lose. CRASHES: in a row that it may have been the reason of. The pause before an attempt doubles from
+ * MIN to MAX. */
+enum { LOSSES_MAX = 8, CRASHES_MAX = 2, PAUSE_MIN_MS = 10, PAUSE_MAX_MS = 250 };
 
 struct replay {
     struct gateway *gateway;
@@ -19,10 +21,12 @@ struct replay {
     clock_us since; /* it waits; 0: it runs */
     uint64_t pause_ms;
     uint32_t n_losses;
+    uint32_t n_crashes; /* in a row that it was in flight at: it may be the reason */
+    uint32_t n_tokens;  /* since it was sent last */
 };
 
 bool replay_may(const struct gateway *g, err_code code) {
-    bool lost = code == ERR_UNAVAILABLE || code == ERR_NOT_FOUND; /* unloaded since the model was looked up */
+    bool lost = code == ERR_UNAVAILABLE || code == ERR_CRASH || code == ERR_NOT_FOUND; /* unloaded since the model was looked up */
     return lost && g->replay_us > 0 && g->backend.await != NULL;
 }
 
@@ -54,6 +58,7 @@ static void on_place(void *user, err_code code, const struct backend_text *text,
         replay_again(r, &e);
         return;
     }
+    r->n_tokens = 0;
     code = r->owner.send(r->owner.user, &e);
     if (code == ERR_OK) return;
     if (code == ERR_BUSY || replay_may(r->gateway, code)) replay_again(r, &e);
@@ -85,6 +90,18 @@ static void on_timer(void *user) {
     }
 }
 
+bool replay_is_suspect(const struct replay *r) { return r != NULL && r->n_crashes > 0; }
+
+/* It was alone, and the process crashed again: a client that sends it again would only do more harm, so the code is none that says 'try
+ * again'. */
+static void replay_convict(struct replay *r, const struct err *why) {
+    struct err e;
+    err_set(&e, ERR_UNSUPPORTED, "the model \"%s\" cannot compute this request: its process crashed twice in a row with it: %.200s",
+            r->owner.model, why->text);
+    err_hint(&e, "ask for something shorter or simpler, or another model");
+    replay_give_up(r, &e);
+}
+
 void replay_lost(struct replay **at, struct gateway *g, const struct replay_owner *owner, const struct err *why) {
     struct replay *r = *at;
     if (r == NULL) {
@@ -98,6 +115,10 @@ void replay_lost(struct replay **at, struct gateway *g, const struct replay_owne
         metrics_count(&g->metrics, METRIC_REPLAYS, 1);
         log_debug("gateway", "%s: it will go on elsewhere, or when the model is ready again: %s", owner->what, why->text);
     }
+    if (why->code == ERR_CRASH && ++r->n_crashes == CRASHES_MAX) {
+        replay_convict(r, why);
+        return;
+    }
     if (r->n_losses > LOSSES_MAX) {
         struct err e;
         err_set(&e, ERR_UNAVAILABLE, "this request has lost its place %d times: %.300s", LOSSES_MAX, why->text);
@@ -107,8 +128,9 @@ void replay_lost(struct replay **at, struct gateway *g, const struct replay_owne
     replay_again(r, why);
 }
 
-void replay_runs(struct replay *r) {
+void replay_runs(struct replay *r, bool token) {
     if (r == NULL) return;
+    if (token && ++r->n_tokens > REQUEST_ALONE_TOKENS) r->n_crashes = 0;
     r->since = 0;
     r->pause_ms = PAUSE_MIN_MS;
 }

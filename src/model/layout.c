@@ -7,6 +7,8 @@
 
 #include "base/mem.h"
 
+enum { DEFAULT_CTX = 4096 };
+
 int32_t model_layer_of_name(const char *name, const char **ret_rest) {
     if (strncmp(name, "blk.", 4) != 0) return -1;
     int32_t n = 0;
@@ -200,6 +202,20 @@ static err_code read_sizes(struct model_layout *l, struct err *e) {
         return err_set(e, ERR_FORMAT, "cannot use \"%s\": tensor \"token_embd.weight\" %s", model_gguf_path(g, 0),
                        embd ? "is not a table" : "is missing");
     l->n_vocab = (uint32_t)embd->ne[1];
+    const struct model_tensor *positions = model_gguf_find_tensor(g, "position_embd.weight");
+    if (positions && positions->n_dims == 2) l->n_pos = at_most_u32(positions->ne[1]);
+    return ERR_OK;
+}
+
+err_code model_layout_ctx(const struct model_layout *l, uint32_t wish, uint32_t *ret, struct err *e) {
+    uint32_t most = l->n_pos ? l->n_pos : UINT32_MAX, trained = l->n_ctx_train ? l->n_ctx_train : DEFAULT_CTX;
+    if (trained > DEFAULT_CTX) trained = DEFAULT_CTX;
+    if (wish > most) {
+        err_set(e, ERR_INVALID, "a context of %u positions is more than the model can: it has learned %u", wish, most);
+        err_hint(e, "--ctx %u, or less", most);
+        return ERR_INVALID;
+    }
+    *ret = wish ? wish : trained < most ? trained : most;
     return ERR_OK;
 }
 

@@ -31,6 +31,7 @@ struct model_layout {
     uint32_t n_embd;
     uint32_t n_vocab;
     uint32_t n_ctx_train;
+    uint32_t n_pos;            /* positions that it has learned, and no more; 0: positions are computed */
     uint32_t n_ff_max;         /* widest feed-forward, for the estimate of compute buffers */
     uint32_t n_head_max;
     uint64_t bytes_embd;       /* token_embd.weight and what else only the first slice needs */
@@ -44,6 +45,10 @@ struct model_layout {
 
 err_code model_layout_create(const struct model_gguf *g, struct model_layout **ret_l, struct err *e);
 void model_layout_free(struct model_layout *l);
+
+/* The positions that a sequence gets where `wish` are asked for (0: what the model was trained with, at most 4096). ERR_INVALID: the model
+ * has learned fewer. */
+err_code model_layout_ctx(const struct model_layout *l, uint32_t wish, uint32_t *ret, struct err *e);
 
 /* The block number of "blk.N.rest" (and *ret_rest, if not NULL, its rest); -1 for other names. */
 int32_t model_layer_of_name(const char *name, const char **ret_rest);

@@ -169,7 +169,7 @@ static err_code text_start(struct node *n, struct tokenize_ask *ask, uint64_t he
 static void call_routed(struct node *n, const struct backend_call *call, err_code code) {
     if (!call->instance[0]) return;
     bool failed = code == ERR_ENGINE || code == ERR_NETWORK || code == ERR_CLOSED || code == ERR_TIMEOUT || code == ERR_INTERNAL ||
-                  code == ERR_UNAVAILABLE || code == ERR_PROTOCOL;
+                  code == ERR_UNAVAILABLE || code == ERR_CRASH || code == ERR_PROTOCOL;
     router_end(n->calls->router, clock_now(), call->instance, failed);
 }
 

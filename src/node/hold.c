@@ -114,17 +114,20 @@ static void hold_share_room(struct node *n, const struct stage_child *but, uint6
         if (c != but) stage_child_set_room(c, left / count / ROOM_STEP * ROOM_STEP);
 }
 
-static void hold_drop(struct node *n, const char *instance, uint64_t up_to_epoch) {
+/* lost: the epoch is over because its ring is; what its head was asked may go on, and the head knows best how it stands with that. */
+static void hold_drop(struct node *n, const char *instance, uint64_t up_to_epoch, bool lost) {
     struct stage_child *c;
     for (size_t i = 0; (c = stages_get(n->stages, i)); i++) {
         const struct stage_order *o = stage_child_order(c);
-        if (o->epoch <= up_to_epoch && strcmp(o->instance, instance) == 0) stage_child_stop(c, false);
+        if (o->epoch > up_to_epoch || strcmp(o->instance, instance) != 0) continue;
+        if (lost) stage_child_fall(c);
+        else stage_child_stop(c, false);
     }
 }
 
 void hold_start(struct node *n, uint64_t from, struct stage_order *order) {
     order->source_node = from;
-    hold_drop(n, order->instance, order->epoch - 1); /* its requests may go on in this epoch */
+    hold_drop(n, order->instance, order->epoch - 1, true); /* its requests may go on in this epoch */
     if (stages_find(n->stages, order->instance, order->epoch, order->stage)) return;
     hold_resolve(n, order);
     hold_own_hardware(n, order);
@@ -176,7 +179,7 @@ void hold_unload(struct node *n, uint64_t from, const char *instance, uint64_t u
         return;
     }
     if (how == COORDINATOR_FOR_GOOD) hold_end_calls(n, instance); /* those of an epoch that is lost may go on elsewhere */
-    hold_drop(n, instance, up_to_epoch);
+    hold_drop(n, instance, up_to_epoch, how == COORDINATOR_LOST);
     if (how != COORDINATOR_LOST) hold_answer(n, from, instance, up_to_epoch, ERR_CANCELLED, "its requests have ended");
 }
 

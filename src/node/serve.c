@@ -113,12 +113,12 @@ static void serve_load_options(const struct node *n, const struct load_wish *w, 
 static err_code model_shape(const struct node *n, struct serve_model *m, struct err *e) {
     struct engine_load load;
     serve_load_options(n, &m->core.record.wish, &load);
-    uint32_t trained = m->file->layout->n_ctx_train ? m->file->layout->n_ctx_train : 4096;
-    m->shape = (struct model_load_shape){.n_ctx = load.n_ctx       ? load.n_ctx
-                                                  : trained < 4096 ? trained
-                                                                   : 4096,
-                                         .n_seq = load.n_seq,
-                                         .streams = load.exact};
+    uint32_t n_ctx;
+    err_code code = model_layout_ctx(m->file->layout, load.n_ctx, &n_ctx, e);
+    if (code != ERR_OK) return code;
+    if (load.n_batch > 0 && load.n_batch < load.n_seq)
+        log_info("node", "--batch %u is raised to %u: one token of each of the --parallel sequences", load.n_batch, load.n_seq);
+    m->shape = (struct model_load_shape){.n_ctx = n_ctx, .n_seq = load.n_seq, .streams = load.exact};
     m->shape.n_ubatch = engine_load_ubatch(&load);
     if (!model_type_parse(load.cache_type_k, &m->shape.type_k))
         return err_set(e, ERR_INVALID, "cache type \"%s\" is not one of ggml's", load.cache_type_k);

@@ -208,6 +208,13 @@ void stage_child_stop(struct stage_child *c, bool drain) {
     }
 }
 
+void stage_child_fall(struct stage_child *c) {
+    if (c->order.n_stage == 1) stage_child_stop(c, false);
+    if (c->exited || c->stopping) return;
+    c->stopping = true;
+    if (!c->killed) io_timer_start(c->killer, STAGE_FALL_MS, 0);
+}
+
 /* A child that hasn't said for too long that it lives stands still, whatever the reason: nothing will come of it. */
 static void stage_child_beat(void *user) {
     struct stage_child *c = user;

@@ -44,6 +44,9 @@ void stage_child_set_room(struct stage_child *c, uint64_t bytes);
 /* Ends it: finishes what runs if `drain`, and is killed after five seconds at the latest. on_exit follows. */
 void stage_child_stop(struct stage_child *c, bool drain);
 
+/* The same for a child whose ring is lost: it hears that itself, and tells its requests why before it ends. It is killed after a second. */
+void stage_child_fall(struct stage_child *c);
+
 /* The child that holds this place, or NULL. */
 struct stage_child *stages_find(struct stages *s, const char *instance, uint64_t epoch, uint32_t stage);
 /* The i-th child, NULL behind the last. */

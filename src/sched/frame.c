@@ -94,10 +94,16 @@ static void put_following(struct sched *s, struct filling *f) {
 }
 
 /* The sequences that have waited longest go first: the ready list is in the order in which their tokens came back. */
+static struct sched_req *next_ready(const struct sched *s) {
+    struct sched_req *r = s->ready.first;
+    while (r != NULL && r->alone > 0) r = r->next;
+    return r;
+}
+
 static void put_decodes(struct sched *s, struct filling *f, uint32_t most) {
     most = min_u32(most, s->n_state[SCHED_READY]);
-    while (most-- > 0) {
-        struct sched_req *r = s->ready.first;
+    for (struct sched_req *r; most > 0 && (r = next_ready(s)) != NULL;) {
+        most--;
         put_token(s, f, r->slot, r->next_token, r->n_sent, ENGINE_TOKEN_SAMPLE);
         r->n_sent++;
         if (r->spec.text != NULL) put_guesses(s, f, r, most);
@@ -148,7 +154,7 @@ static struct sched_req *next_prompt(struct sched *s, clock_us now) {
     float token_us = sched_time_frame(&s->time, SCHED_TIME_PROMPT, s->config.n_batch, NULL) / (float)s->config.n_batch;
     struct sched_req *best = NULL;
     for (struct sched_req *r = s->prefill.first; r != NULL; r = r->next) {
-        if (!r->rooted && !sched_slot_root(s, r)) continue;
+        if (r->alone > 0 || (!r->rooted && !sched_slot_root(s, r))) continue;
         if (best == NULL || goes_before(r, best, now, token_us)) best = r;
     }
     return best;
@@ -220,6 +226,39 @@ static void put_work(struct sched *s, clock_us now, struct filling *f) {
     s->decoded = n_decode > 0 ? now : s->decoded;
 }
 
+/* ---- requests that may have crashed a process ---- */
+
+/* The one that was admitted first; there is one. It follows no other prompt, so it always has something to send. */
+static struct sched_req *first_alone(const struct sched *s) {
+    struct sched_req *first = NULL;
+    for (uint32_t i = 0; i < s->config.n_seq; i++) {
+        struct sched_req *r = s->slots[i].req;
+        if (r != NULL && r->alone > 0 && (first == NULL || r->admitted < first->admitted)) first = r;
+    }
+    return first;
+}
+
+static void put_alone(struct sched *s, struct filling *f) {
+    struct sched_req *r = first_alone(s);
+    if (r->state == SCHED_PREFILL) {
+        put_chunk(s, f, r, chunk_size(s, r, s->config.n_batch));
+        return;
+    }
+    put_token(s, f, r->slot, r->next_token, r->n_sent, ENGINE_TOKEN_SAMPLE);
+    r->n_sent++;
+    put_part(s, f, r->slot, 1);
+    f->flight->decode = true;
+    sched_set_state(s, r, SCHED_FLIGHT);
+}
+
+/* While there is one, a single frame is in flight: its own, or one of the others', in turn. If the process crashes again, there is no doubt
+ * about the reason. */
+static void put_in_turn(struct sched *s, clock_us now, struct filling *f) {
+    if (s->alone_last) put_work(s, now, f);
+    s->alone_last = f->n == 0;
+    if (s->alone_last) put_alone(s, f);
+}
+
 /* ---- evaluations ---- */
 
 static bool eval_start(struct sched *s) {
@@ -241,12 +280,14 @@ static void put_eval(struct sched *s, struct filling *f) {
 /* ---- the frame ---- */
 
 bool sched_frame_build(struct sched *s, clock_us now, struct sched_action *ret) {
+    if (s->n_flight > 0 && s->n_alone > 0) return false;
     if (s->n_flight == s->config.n_credit || (s->config.draft_alone && s->n_flight_guesses > 0)) return false;
     struct sched_flight *flight = &s->flights[(s->flight_first + s->n_flight) % s->config.n_credit];
     flight->decode = flight->guesses = flight->leads = flight->follows = flight->faulted = false;
     flight->n_parts = flight->n_expect = 0;
     struct filling f = {.flight = flight};
     if (s->eval_state == SCHED_EVAL_RUNNING || (s->eval_state == SCHED_EVAL_WAITING && eval_start(s))) put_eval(s, &f);
+    else if (s->n_alone > 0) put_in_turn(s, now, &f);
     else put_work(s, now, &f);
     if (f.n == 0 && (s->n_flight > 0 || s->n_dirty + s->n_ops == 0)) return false;
     sched_slot_close_dirty(s);

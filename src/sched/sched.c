@@ -172,6 +172,7 @@ static void end_common(struct sched *s, clock_us now, struct sched_req *r, bool 
     if (r->state != SCHED_QUEUED) {
         sched_slot_release(s, r->slot, keep);
         s->kv_reserved -= r->kv;
+        s->n_alone -= r->alone > 0;
     }
     r->ended = now;
     sched_set_state(s, r, SCHED_END);
@@ -306,6 +307,7 @@ err_code sched_submit(struct sched *s, clock_us now, struct request *request, st
     r->max_completion = completion_limit(s, q);
     r->kv = cells_wanted(s, q);
     r->submitted = now;
+    r->alone = q->alone ? REQUEST_ALONE_TOKENS : 0;
     r->hops = mem_calloc(s->config.n_stage, sizeof(*r->hops));
     for (uint32_t i = 0; i < s->config.n_stage; i++) r->hops[i].stage = i;
     r->state = SCHED_QUEUED;
@@ -424,6 +426,7 @@ static void fill_action(struct sched *s, struct sched_item *it, struct sched_act
     *ret = (struct sched_action){.kind = it->kind};
     switch (it->kind) {
     case SCHED_ACTION_OPEN:
+        ret->id = it->id;
         ret->seq = it->seq;
         ret->generation = it->generation;
         ret->sampling = &it->req->request.sampling;

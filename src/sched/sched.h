@@ -56,7 +56,7 @@ struct sched_action {
     const struct engine_token *tokens;        /* FRAME: n_tokens <= n_batch; 0: operations only */
     size_t n_tokens;
     struct request_event *event;              /* EVENT */
-    uint64_t id;                              /* LOGITS: the EVAL's */
+    uint64_t id;                              /* LOGITS: the EVAL's; OPEN: the request's */
     uint32_t batch;                           /* LOGITS: which of its batches */
     const struct result *results;             /* LOGITS: rows in the order of the batch; they point into what sched_tokens was given */
     size_t n_results;
@@ -84,6 +84,8 @@ err_code sched_tokens(struct sched *s, clock_us now, uint32_t number, uint32_t n
  * sequence. */
 void sched_fault_frame(struct sched *s, clock_us now, uint32_t number, const struct err *why);
 void sched_fault_seq(struct sched *s, clock_us now, uint32_t seq, uint32_t generation, const struct err *why);
+/* A stage's process crashed: what is in flight may be the reason, and fails with `why`. sched_fail_all follows. */
+void sched_fail_flight(struct sched *s, clock_us now, const struct err *why);
 /* The ring is gone: everything fails with `why`, and later submissions too. */
 void sched_fail_all(struct sched *s, clock_us now, const struct err *why);
 /* Nothing new is taken from now on; what runs and waits is finished. */
@@ -91,6 +93,9 @@ void sched_drain(struct sched *s);
 
 /* The next action, or false. Pointers in it are valid until the next call of any function here. */
 bool sched_next(struct sched *s, clock_us now, struct sched_action *ret);
+
+/* The requests that are in flight: which of them a crash may be due to. At most n_seq ids; returns how many there are. */
+size_t sched_in_flight(const struct sched *s, uint64_t *ret_ids);
 
 /* For tests, logs and the node's status. idle: no request, no frame in flight, every slot clean or kept. */
 struct sched_counts {

@@ -31,6 +31,7 @@ struct sched_req {
     bool fresh;                    /* FLIGHT: its prompt has gone out, and no token has come of it yet */
     int32_t next_token;            /* READY: sampled for position n_sent */
     uint32_t n_ahead;              /* positions behind those that are guesses in flight, in one frame or several */
+    uint32_t alone;                /* tokens that it has to give yet before anything else may be in flight beside it */
     struct sched_spec spec;
     uint32_t n_completion, max_completion;
     uint32_t kv;                   /* cells reserved */
@@ -106,6 +107,8 @@ struct sched {
     uint64_t stamp;                     /* of the last slot kept */
     struct sched_list queue, prefill, ready, ended;
     uint32_t n_state[SCHED_STATE_COUNT], n_fresh;
+    uint32_t n_alone;                   /* owners of slots that have to be alone */
+    bool alone_last;                    /* the last frame was for one of them: now it is the others' turn */
     uint32_t kv_reserved;
     uint32_t next_number;
     struct sched_flight *flights;       /* [n_credit], oldest at flight_first */

@@ -290,9 +290,11 @@ static void own(struct sched *s, clock_us now, struct sched_req *r, uint32_t slo
     r->slot = slot;
     r->admitted = now;
     s->kv_reserved += r->kv;
+    s->n_alone += r->alone > 0;
     sched_set_state(s, r, SCHED_PREFILL);
     struct sched_item *it = sched_push(s, SCHED_ACTION_OPEN);
     it->req = r;
+    it->id = r->request.id;
     it->seq = slot;
     it->generation = sl->generation;
 }
@@ -301,7 +303,7 @@ static void place(struct sched *s, clock_us now, struct sched_req *r) {
     struct source from = {.slot = NOWHERE};
     if (s->config.prefix_cache) {
         from = best_source(s, r);
-        if (follow(s, r, &from)) from = (struct source){.slot = NOWHERE};
+        if (r->alone == 0 && follow(s, r, &from)) from = (struct source){.slot = NOWHERE};
     }
     uint32_t home = find_home(s, from.slot);
     if (goes_on(s, &from, home)) {

@@ -124,6 +124,7 @@ static void take_sample(struct sched *s, clock_us now, struct sched_req *r, cons
         sched_end(s, now, r, REQUEST_FINISH_STOP);
         return;
     }
+    if (r->alone > 0 && --r->alone == 0) s->n_alone--;
     r->n_completion++;
     struct sched_item *it = sched_push(s, SCHED_ACTION_EVENT);
     it->event = REQUEST_TOKEN;
@@ -206,6 +207,26 @@ static void fault_parts(struct sched *s, clock_us now, const struct sched_flight
         if (s->slots[slot].req != NULL) sched_fail_dirty(s, now, s->slots[slot].req, why);
         else sched_eval_end(s, false, why);
     }
+}
+
+void sched_fail_flight(struct sched *s, clock_us now, const struct err *why) {
+    for (uint32_t i = 0; i < s->n_flight; i++) fault_parts(s, now, &s->flights[(s->flight_first + i) % s->config.n_credit], why);
+}
+
+size_t sched_in_flight(const struct sched *s, uint64_t *ret_ids) {
+    size_t n = 0;
+    for (uint32_t i = 0; i < s->n_flight; i++) {
+        const struct sched_flight *fl = &s->flights[(s->flight_first + i) % s->config.n_credit];
+        for (size_t p = 0; p < fl->n_parts; p++) {
+            const struct sched_slot *sl = &s->slots[fl->parts[p].slot];
+            if (!is_current(s, fl->parts[p].slot, fl->parts[p].generation)) continue;
+            uint64_t id = sl->req != NULL ? sl->req->request.id : s->eval.id;
+            size_t k = 0;
+            while (k < n && ret_ids[k] != id) k++;
+            if (k == n) ret_ids[n++] = id;
+        }
+    }
+    return n;
 }
 
 /* What was taken over from a slot while the frame was on its way may have come from it, and so may what is kept. */

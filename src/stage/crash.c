@@ -19,7 +19,8 @@ static struct sigaction before[ARRAY_LEN(signals)];
 static int crashed[2] = {-1, -1}, said[2] = {-1, -1};
 static atomic_flag crashing = ATOMIC_FLAG_INIT;
 
-static void on_crash(int signo) {
+static void on_crash(int signo, siginfo_t *info, void *context) {
+    (void)context;
     if (!atomic_flag_test_and_set(&crashing)) {
         unsigned char byte = (unsigned char)signo;
         ssize_t n = write(crashed[1], &byte, 1);
@@ -29,12 +30,12 @@ static void on_crash(int signo) {
     poll(&p, 1, SAY_MS);
     for (size_t i = 0; i < ARRAY_LEN(signals); i++)
         if (signals[i] == signo) sigaction(signo, &before[i], NULL);
-    raise(signo);
+    if (info->si_code <= 0) raise(signo); /* a process sent it; else the instruction that failed does so again */
 }
 
 err_code stage_crash_catch(struct err *e) {
     if (os_pipe(crashed, true) != 0 || os_pipe(said, true) != 0) return err_set_errno(e, ERR_IO, errno, "cannot make a pipe");
-    struct sigaction action = {.sa_handler = on_crash, .sa_flags = SA_NODEFER};
+    struct sigaction action = {.sa_sigaction = on_crash, .sa_flags = SA_SIGINFO | SA_NODEFER};
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < ARRAY_LEN(signals); i++) sigaction(signals[i], &action, &before[i]);
     return ERR_OK;

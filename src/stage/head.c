@@ -176,7 +176,9 @@ static err_code take_submit(struct stage_loop *l, const uint8_t *payload, size_t
     err_code code = check_kind(l, &r, &why);
     if (code == ERR_OK) {
         stage_watch_doing(l->watch, STAGE_READS);
+        stage_watch_expose(l->watch, &id, 1);
         code = tokenize(l, &r, &why);
+        stage_watch_expose(l->watch, NULL, 0);
         stage_loop_computes(l);
     }
     if (r.n_generated > 0) r.sampling.generated_from = (uint32_t)r.n_tokens; /* a grammar sees what it let through before */
@@ -290,10 +292,16 @@ static err_code deliver(struct stage_loop *l, struct err *e) {
 
 static err_code carry_out(struct stage_loop *l, const struct sched_action *a, struct err *e) {
     err_code code;
+    size_t n;
     switch (a->kind) {
-    case SCHED_ACTION_OPEN: stage_begin_open(l->stage, a->seq, a->generation, a->sampling, &l->frames); return deliver(l, e);
+    case SCHED_ACTION_OPEN:
+        if (l->out == NULL) stage_watch_expose(l->watch, &a->id, 1);
+        stage_begin_open(l->stage, a->seq, a->generation, a->sampling, &l->frames);
+        return deliver(l, e);
     case SCHED_ACTION_FRAME:
         if ((code = wire_link_flush_joined(l->local, e)) != ERR_OK) return code;
+        n = sched_in_flight(l->sched, l->in_flight);
+        stage_watch_expose(l->watch, l->in_flight, n);
         stage_begin(l->stage, a->number, a->ops, a->n_ops, a->tokens, a->n_tokens, &l->frames);
         l->computed = l->computed || a->n_tokens > 0;
         code = stage_loop_tell_own_faults(l, e);
@@ -315,10 +323,11 @@ err_code stage_head_pump(struct stage_loop *l, bool *ret_more, struct err *e) {
     return wire_link_flush_joined(l->local, e);
 }
 
-/* Whatever broke the ring, its requests may go on in another one. */
+/* Whatever broke the ring, its requests may go on in another one. Those that may have crashed it are told so. */
 void stage_head_fail(struct stage_loop *l, const struct err *why) {
     struct err lost = *why;
     lost.code = ERR_UNAVAILABLE;
+    if (why->code == ERR_CRASH) sched_fail_flight(l->sched, clock_now(), why);
     sched_fail_all(l->sched, clock_now(), &lost);
     struct sched_action a;
     while (sched_next(l->sched, clock_now(), &a))

@@ -377,8 +377,19 @@ static void say_fall(struct stage_loop *l, const struct stage_fault *own) {
     }
 }
 
+/* A link that broke while something was sent may hold last words: the reason stands before the end of what came. */
+static void hear_fall(struct stage_loop *l, struct err *why) {
+    struct wire_link *links[] = {l->in, l->out};
+    struct frame_header h;
+    const uint8_t *payload;
+    for (size_t i = 0; i < ARRAY_LEN(links); i++)
+        while (!l->fell && links[i] != NULL && wire_link_read(links[i], false, &h, &payload, NULL, NULL) == ERR_OK)
+            has_fallen(l, &h, payload, why);
+}
+
 /* What the end means: 0 after an orderly one, else the node is told why and gets the error's exit code. */
-static int finish(struct stage_loop *l, err_code code, const struct err *why) {
+static int finish(struct stage_loop *l, err_code code, struct err *why) {
+    if (code == ERR_CLOSED && !l->node_gone) hear_fall(l, why);
     bool orderly = code == ERR_OK || l->node_gone || l->draining;
     if (!orderly) {
         if (l->sched != NULL) stage_head_fail(l, why);
@@ -388,7 +399,7 @@ static int finish(struct stage_loop *l, err_code code, const struct err *why) {
         say_fall(l, &fault);
     }
     if (!l->node_gone) wire_link_flush(l->local, FLUSH_MS);
-    return orderly ? 0 : err_exit_code(code);
+    return orderly ? 0 : err_exit_code(why->code);
 }
 
 static void loop_done(struct stage_loop *l) {

@@ -25,6 +25,7 @@ struct stage_loop {
     struct stage *stage;
     struct sched *sched;        /* the head's */
     struct draft *draft;        /* NULL: none */
+    uint64_t in_flight[FRAME_MAX_SEQ]; /* the head's requests, of the frame that is computed */
     struct stage_out frames;    /* what the stage core says goes out */
     bool draining;              /* told to finish */
     bool node_gone;             /* LOCAL is closed */

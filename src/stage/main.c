@@ -26,6 +26,7 @@ struct opened {
     struct model_gguf *local;     /* NULL: from a peer */
     struct weights_file *weights; /* NULL: local */
     struct model_layout *layout;
+    uint32_t n_ctx;               /* positions of a sequence */
     struct model_slice *slice;
 };
 
@@ -68,6 +69,7 @@ static err_code open_remote(struct opened *o, const struct stage_order *order, s
 static err_code make_slice(struct opened *o, const struct stage_order *order, struct err *e) {
     const struct model_gguf *g = o->weights ? weights_gguf(o->weights) : o->local;
     err_code code = model_layout_create(g, &o->layout, e);
+    if (code == ERR_OK) code = model_layout_ctx(o->layout, order->load.n_ctx, &o->n_ctx, e);
     if (code != ERR_OK) return code;
     uint32_t end = order->end == 0 ? o->layout->n_layer : order->end; /* a draft model: whole */
     return order->forced ? model_slice_create_forced(g, o->layout, order->first, end, &o->slice, e)
@@ -114,7 +116,9 @@ static err_code load_slice(struct opened *o, const struct stage_order *order, st
         code = weights_fetch(o->weights, o->slice, e);
     }
     if (code != ERR_OK) return code;
-    code = engine_slice_open(o->slice, o->weights ? weights_read : NULL, o->weights, &order->load, on_load, p, ret, e);
+    struct engine_load load = order->load;
+    load.n_ctx = o->n_ctx;
+    code = engine_slice_open(o->slice, o->weights ? weights_read : NULL, o->weights, &load, on_load, p, ret, e);
     if (!o->weights) return code;
     if (code != ERR_OK && weights_error(o->weights, e) != ERR_OK) return e->code;
     struct weights_progress w;

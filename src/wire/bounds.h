@@ -33,6 +33,8 @@ enum {
 
     /* A stage that was told to end may finish what it computes; a process that was killed needs time to give its memory back. */
     STAGE_STOP_MS = 5000,
+    /* A stage whose ring is lost hears so from its links, tells its requests why, and ends; it may have a frame to compute before that. */
+    STAGE_FALL_MS = 1000,
     /* Last words on a link, when a stage ends with an error: what is lost then is only the reason. */
     STAGE_LAST_WORDS_MS = 500,
 };

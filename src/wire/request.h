@@ -11,7 +11,8 @@
  *            | n_hop x { u32 stage, u32 frames, u64 compute_us, u64 wait_us, u64 hop_us }
  *   VECTOR   u32 n | n x f32
  *   FAILED   u32 err_code name length | name | u32 text length | text | u32 hint length | hint
- *            (UNAVAILABLE: the place is lost, not the request, which may be sent again, here or elsewhere, with what it `generated`)
+ *            (UNAVAILABLE: the place is lost, not the request, which may be sent again, here or elsewhere, with what it `generated`.
+ *            CRASH: so, and it may be the reason: it was in flight when a stage's process crashed)
  */
 #ifndef CARAVAN_WIRE_REQUEST_H
 #define CARAVAN_WIRE_REQUEST_H
@@ -21,6 +22,9 @@
 #include "engine/params.h"
 
 enum { REQUEST_MAX_HOPS = 64, REQUEST_MAX_PIECE = 512 };
+/* So many tokens a request gives alone that may have crashed the process which computed it. What crashes once because of where a
+ * request stands does so again before that: it is sent with all tokens that it gave, and nothing is guessed ahead. */
+enum { REQUEST_ALONE_TOKENS = 8 };
 
 /* What to generate: struct request. */
 #define MESSAGES_REQUEST

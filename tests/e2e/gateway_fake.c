@@ -10,6 +10,7 @@
  *   refuse: "BUSY"       submit fails
  *   lose: [N, ...]       its place is lost (UNAVAILABLE) when it has just given its N-th token; sent again, it goes on behind what was
  *                        generated, which must be what it had given
+ *   lose_as: "CRASH"     ... with this code instead
  * Without a script it tells a short story. FAKE_AWAIT=MS: models can be waited for, so long; never: they don't come. FAKE_REPLAY_LIMIT: the
  * gateway's, in seconds. Usage: gateway_fake [PORT [KEY]]; prints "port N" when it listens; counters at
  * /caravan/v1/status. */
@@ -46,6 +47,7 @@ struct backend_call {
     size_t first;       /* tokens generated elsewhere */
     uint64_t lose[16];
     size_t n_lose;
+    err_code lose_as;
     bool length;
     uint32_t n_top;
     backend_text_fn text_fn;
@@ -60,7 +62,7 @@ struct fake {
     struct gateway *gateway;
     struct io_signal *term, *interrupt;
     struct backend_call *calls;
-    uint64_t submitted, running, started, tokens, cancelled, finished, lost;
+    uint64_t submitted, suspects, running, started, tokens, cancelled, finished, lost;
     bool lost_vectors;  /* texts sent again are given their vectors */
     bool waits_for_ever;
     uint64_t await_ms;
@@ -124,6 +126,8 @@ static void read_script(struct backend_call *c, yyjson_val *script, uint64_t see
     v = yyjson_obj_get(script, "fail");
     if (v != NULL) c->fail = err_from_name(yyjson_get_str(v));
     c->fail_after = (int64_t)script_number(script, "fail_after", 0);
+    v = yyjson_obj_get(script, "lose_as");
+    c->lose_as = v != NULL ? err_from_name(yyjson_get_str(v)) : ERR_UNAVAILABLE;
     yyjson_arr_foreach(yyjson_obj_get(script, "lose"), i, n, v) if (c->n_lose < ARRAY_LEN(c->lose)) c->lose[c->n_lose++] =
         yyjson_get_uint(v);
 }
@@ -161,7 +165,7 @@ static void send_end(struct backend_call *c) {
     }
     if (is_lost(c)) {
         ev.kind = REQUEST_FAILED;
-        err_set(&ev.err, ERR_UNAVAILABLE, "the script made the place be lost");
+        err_set(&ev.err, c->lose_as, "the script made the place be lost");
         c->fake->lost++;
         c->fake->lost_vectors |= c->embeds;
     }
@@ -281,6 +285,7 @@ static err_code fake_submit(void *self, const struct request *r, backend_event_f
     if (c->next != NULL) c->next->slot = &c->next;
     f->calls = c;
     f->submitted++;
+    f->suspects += r->alone;
     f->running++;
     f->last_seed = r->sampling.seed;
     c->timer = io_timer_open(f->loop, step, c);
@@ -461,6 +466,7 @@ static yyjson_mut_val *fake_status(void *self, yyjson_mut_doc *doc) {
     struct fake *f = self;
     yyjson_mut_val *o = yyjson_mut_obj(doc);
     yyjson_mut_obj_add_uint(doc, o, "submitted", f->submitted);
+    yyjson_mut_obj_add_uint(doc, o, "suspects", f->suspects);
     yyjson_mut_obj_add_uint(doc, o, "running", f->running);
     yyjson_mut_obj_add_uint(doc, o, "started", f->started);
     yyjson_mut_obj_add_uint(doc, o, "tokens", f->tokens);

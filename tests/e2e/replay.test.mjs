@@ -62,6 +62,32 @@ test('a request that loses every place it gets ends with an error', async () => 
     assert.match(await answer('/v1/chat/completions', { ...apis['/v1/chat/completions'](script(lose)), stream: true }), /H.*"error":\{"message":"this request has lost its place 8 times/s)
 })
 
+// A crash of the process that computed it: it may be the reason, so it is sent again as one that is to be alone.
+test('a request that was in flight at a crash goes on, with nothing beside it; at two in a row it ends, and its client is not told to try again', async () => {
+    const other = await open({ FAKE_AWAIT: '1' })
+    const ask = async (script_, stream) => {
+        const response = await fetch(`${other.api}/v1/chat/completions`, { method: 'POST', body: JSON.stringify({ model: 'fake-model', stream, messages: [{ role: 'user', content: `@@${JSON.stringify(script_)}@@` }] }) })
+        return { status: response.status, text: await response.text() }
+    }
+    const pieces = Array.from({ length: 40 }, (_, i) => `w${i} `)
+    for (const stream of [true, false]) {
+        const before = await other.status()
+        const once = await ask({ pieces, lose: [5, 14, 30], lose_as: 'CRASH' }, stream) // three crashes, but it has always gone on behind them
+        assert.equal(once.status, 200)
+        assert.match(once.text, /w39/)
+        assert.doesNotMatch(once.text, /crashed/)
+        const after = await other.status()
+        assert.deepEqual([after.submitted - before.submitted, after.suspects - before.suspects], [4, 3])
+        const twice = await ask({ pieces, lose: [5, 9], lose_as: 'CRASH' }, stream)
+        assert.match(twice.text, /cannot compute this request: its process crashed twice in a row/)
+        if (!stream) assert.equal(twice.status, 400)
+        assert.equal((await other.status()).submitted - after.submitted, 2)
+    }
+    const whole = await ask({ pieces, lose: [5, 9] }, false) // what was lost for another reason is no suspect
+    assert.equal(whole.status, 200)
+    assert.equal((await other.status()).suspects, 2 * 4)
+})
+
 test('a client that goes away while its answer waits for a place', async () => {
     const never = await open({ FAKE_AWAIT: 'never' })
     const abort = new AbortController()

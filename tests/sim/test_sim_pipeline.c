@@ -16,10 +16,10 @@
 #include "sim/sim_ring.h"
 
 enum { MAX_REQUESTS = 40, MAX_CTX = 128, TIMER_CANCEL = 1000, TIMER_KILL = 2000, MAX_STEPS = 400000 };
-enum scenario { PLAIN, FAULTS, KILL, GUESSES };
-static const char *const SCENARIO_NAMES[] = {"plain", "faults", "kill", "guesses"};
+enum scenario { PLAIN, FAULTS, KILL, GUESSES, SUSPECTS };
+static const char *const SCENARIO_NAMES[] = {"plain", "faults", "kill", "guesses", "suspects"};
 
-static uint64_t only_seed, n_reused, n_computed, n_followed;
+static uint64_t only_seed, n_alone, n_reused, n_computed, n_followed;
 static bool has_only_seed;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 static uint64_t n_seeds = 300; /* each costs ten times as much */
@@ -32,7 +32,7 @@ struct asked {
     size_t n_prompt, n_expected, n_generated;
     int32_t max_tokens;
     uint64_t sampling_seed;
-    bool stop, ignore_eos, bad_grammar;
+    bool stop, ignore_eos, bad_grammar, alone;
     bool refused, started, ended, cancel_asked, cancelled, failed;
     uint32_t got, n_top;
     uint64_t frame_of_last;     /* number of the frame before which its last token came */
@@ -157,8 +157,21 @@ static uint32_t see_guesses(struct run *r, const struct sched_action *f) {
     return n;
 }
 
+/* Nothing is in flight beside a request that may have crashed a process, until it has given some tokens. */
+static void see_suspects(struct run *r) {
+    uint64_t ids[FRAME_MAX_SEQ];
+    size_t n = sched_in_flight(sim_sched(r->sim), ids);
+    for (size_t i = 0; i < n; i++) {
+        const struct asked *q = &r->asked[ids[i] - 1];
+        bool watched = q->alone && q->got < REQUEST_ALONE_TOKENS;
+        CHECK(r, !watched || n == 1, "request %u is not alone in flight", (unsigned)ids[i] - 1);
+        n_alone += watched;
+    }
+}
+
 static void on_frame(void *user, clock_us now, const struct sched_action *f) {
     struct run *r = user;
+    see_suspects(r);
     (void)now;
     struct sched_counts n;
     sched_count(sim_sched(r->sim), &n);
@@ -211,6 +224,7 @@ static void make_request(struct run *r, struct asked *q) {
     for (size_t i = n; i < q->n_prompt; i++) q->prompt[i] = (int32_t)sim_between(s, 0, FAKE_N_VOCAB - 1);
     q->max_tokens = sim_between(s, 0, 4) == 0 ? -1 : (int32_t)sim_between(s, 0, ctx);
     q->ignore_eos = sim_between(s, 0, 2) == 0;
+    q->alone = r->scenario == SUSPECTS && sim_between(s, 0, 2) == 0;
     q->sampling_seed = sim_between(s, 0, 40) == 0 ? FAKE_BAD_SEED : sim_random(s);
     q->bad_grammar = sim_between(s, 0, 40) == 0;
     q->n_top = sim_between(s, 0, 3) == 0 ? sim_between(s, 1, ENGINE_MAX_TOP_LOGPROBS) : 0;
@@ -246,6 +260,7 @@ static void submit(struct run *r, uint32_t i) {
     req.n_generated = q->n_generated;
     req.max_tokens = q->max_tokens;
     req.ignore_eos = q->ignore_eos;
+    req.alone = q->alone;
     req.sampling.seed = q->sampling_seed;
     req.sampling.n_top_logprobs = q->n_top;
     req.sampling.grammar = q->bad_grammar ? mem_strdup("root ::= \"a\"") : NULL;
@@ -462,6 +477,14 @@ static void test_guesses(void **state) {
     run_scenario(GUESSES);
 }
 
+/* Nor does a wish to be alone change what comes. */
+static void test_suspects(void **state) {
+    (void)state;
+    n_alone = 0;
+    run_scenario(SUSPECTS);
+    assert_true(has_only_seed || n_alone > n_seeds);
+}
+
 /* ---- that stages work at the same time ---- */
 
 static void ignore_event(void *user, clock_us now, const struct request_event *ev) {
@@ -537,8 +560,13 @@ int main(int argc, char **argv) {
         }
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),   cmocka_unit_test(test_faults),          cmocka_unit_test(test_kill),
-        cmocka_unit_test(test_guesses), cmocka_unit_test(test_decode_overlaps), cmocka_unit_test(test_prefill_overlaps),
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_kill),
+        cmocka_unit_test(test_guesses),
+        cmocka_unit_test(test_suspects),
+        cmocka_unit_test(test_decode_overlaps),
+        cmocka_unit_test(test_prefill_overlaps),
     };
     return cmocka_run_group_tests_name("sim_pipeline", tests, NULL, NULL);
 }

@@ -137,6 +137,22 @@ static void too_many_biases_are_refused(void **state) {
     engine_sampling_done(&p);
 }
 
+/* libllama aborts at loading where a batch can't hold a token of each sequence. */
+static void a_batch_holds_a_token_of_each_sequence(void **state) {
+    (void)state;
+    struct engine_load a;
+    engine_load_init(&a);
+    a.n_batch = 2;
+    a.n_seq = 4;
+    assert_int_equal(engine_load_batch(&a), 4);
+    assert_int_equal(engine_load_ubatch(&a), 4);
+    assert_int_equal(engine_load_outputs(&a), 4);
+    a.n_batch = 0;
+    assert_true(engine_load_batch(&a) > 4);
+    a.n_seq = 2 * engine_load_batch(&a);
+    assert_int_equal(engine_load_batch(&a), a.n_seq);
+}
+
 static void loading_survives_the_round_trip(void **state) {
     (void)state;
     struct engine_load a, b;
@@ -203,10 +219,10 @@ static void bad_loading_is_named(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults_come_from_the_table),   cmocka_unit_test(sampling_survives_the_round_trip),
-        cmocka_unit_test(a_negative_seed_keeps_its_bits), cmocka_unit_test(bad_sampling_is_named),
-        cmocka_unit_test(too_many_biases_are_refused),    cmocka_unit_test(loading_survives_the_round_trip),
-        cmocka_unit_test(bad_loading_is_named),
+        cmocka_unit_test(defaults_come_from_the_table),    cmocka_unit_test(sampling_survives_the_round_trip),
+        cmocka_unit_test(a_negative_seed_keeps_its_bits),  cmocka_unit_test(bad_sampling_is_named),
+        cmocka_unit_test(too_many_biases_are_refused),     cmocka_unit_test(a_batch_holds_a_token_of_each_sequence),
+        cmocka_unit_test(loading_survives_the_round_trip), cmocka_unit_test(bad_loading_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,6 +64,35 @@ static void layers_have_their_tensors(void **state) {
     done(&c);
 }
 
+/* gpt2, starcoder, mpt: past the last learned position libllama aborts. */
+static void learned_positions_bound_the_context(void **state) {
+    (void)state;
+    struct layout_case c;
+    struct err e = {0};
+    uint32_t n_ctx = 0;
+    gguf_fixture_llama(&c.f, "gpt2", 2, false);
+    gguf_fixture_tensor(&c.f, "position_embd.weight", MODEL_TYPE_F32, 2, 128, 256); /* fewer than the file says it was trained with */
+    must(&c);
+    assert_int_equal(c.l->n_pos, 256);
+    assert_int_equal(model_layout_ctx(c.l, 0, &n_ctx, &e), ERR_OK);
+    assert_int_equal(n_ctx, 256);
+    assert_int_equal(model_layout_ctx(c.l, 256, &n_ctx, &e), ERR_OK);
+    assert_int_equal(n_ctx, 256);
+    assert_int_equal(model_layout_ctx(c.l, 257, &n_ctx, &e), ERR_INVALID);
+    assert_non_null(strstr(e.text, "257 positions is more than the model can: it has learned 256"));
+    assert_non_null(strstr(e.hint, "--ctx 256"));
+    assert_int_equal(n_ctx, 256);
+    done(&c);
+    gguf_fixture_llama(&c.f, "llama", 2, false); /* positions that are computed have no end */
+    must(&c);
+    assert_int_equal(c.l->n_pos, 0);
+    assert_int_equal(model_layout_ctx(c.l, 100000, &n_ctx, &e), ERR_OK);
+    assert_int_equal(n_ctx, 100000);
+    assert_int_equal(model_layout_ctx(c.l, 0, &n_ctx, &e), ERR_OK);
+    assert_int_equal(n_ctx, 512);
+    done(&c);
+}
+
 static void names_of_layers_are_parsed(void **state) {
     (void)state;
     const char *rest = NULL;
@@ -280,6 +309,7 @@ static void the_table_is_sound(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(layers_have_their_tensors),
+        cmocka_unit_test(learned_positions_bound_the_context),
         cmocka_unit_test(names_of_layers_are_parsed),
         cmocka_unit_test(prediction_layers_are_not_dealt_out),
         cmocka_unit_test(models_that_lack_something_are_refused),

@@ -347,7 +347,7 @@ static void send_request(struct node *n, struct request *r) {
     request_done(r);
 }
 
-static void submit(struct node *n, uint64_t id, size_t n_prompt, int32_t max_tokens, const char *grammar) {
+static void submit_as(struct node *n, uint64_t id, size_t n_prompt, int32_t max_tokens, const char *grammar, bool alone) {
     struct request r;
     request_init(&r);
     r.id = id;
@@ -356,9 +356,14 @@ static void submit(struct node *n, uint64_t id, size_t n_prompt, int32_t max_tok
     prompt_of(id, r.tokens, n_prompt);
     r.max_tokens = max_tokens;
     r.ignore_eos = true;
+    r.alone = alone;
     r.sampling.seed = id;
     r.sampling.grammar = mem_strdup(grammar);
     send_request(n, &r);
+}
+
+static void submit(struct node *n, uint64_t id, size_t n_prompt, int32_t max_tokens, const char *grammar) {
+    submit_as(n, id, n_prompt, max_tokens, grammar, false);
 }
 
 static void check_tokens(const struct seen *s, const int32_t *prompt, size_t n_prompt, size_t n_out) {
@@ -640,6 +645,27 @@ static void test_crash(void **state) {
             assert_non_null(strstr(n->children[i].fault.err.text, "signal 6"));
             assert_int_equal(child_status(n, i), i == stage ? -SIGABRT : err_exit_code(ERR_CRASH));
         }
+        assert_true(n->seen[0].failed);
+        assert_int_equal(n->seen[0].last.err.code, ERR_CRASH); /* it was in flight */
+        node_free(n);
+    }
+}
+
+/* One that has been at a crash before is alone in flight: of two that take turns, the third frame is its second one. */
+static void test_suspect(void **state) {
+    (void)state;
+    for (uint32_t stage = 0; stage < 3; stage++) {
+        struct node *n = node_start(3, stage, EVAL_ABORTS_LATER);
+        node_run(n, all_ready);
+        kill(n->children[0].pid, SIGSTOP); /* so that it finds both at once */
+        submit_as(n, 1, 5, 20, NULL, true);
+        submit(n, 2, 5, 20, NULL);
+        kill(n->children[0].pid, SIGCONT);
+        node_run(n, all_closed);
+        assert_true(n->seen[0].failed);
+        assert_int_equal(n->seen[0].last.err.code, ERR_CRASH);
+        assert_true(n->seen[1].failed == (stage != 0)); /* of a head that has crashed itself the node says it */
+        if (stage != 0) assert_int_equal(n->seen[1].last.err.code, ERR_UNAVAILABLE);
         node_free(n);
     }
 }
@@ -676,6 +702,7 @@ int main(void) {
         cmocka_unit_test(test_wrong_key),    cmocka_unit_test(test_wrong_node),
         cmocka_unit_test(test_node_gone),    cmocka_unit_test(test_stuck),
         cmocka_unit_test(test_silent),       cmocka_unit_test(test_crash),
+        cmocka_unit_test(test_suspect),
     };
     return cmocka_run_group_tests_name("pipeline_loop", tests, NULL, NULL);
 }

@@ -36,6 +36,7 @@ static void test_request(void **state) {
     r.n_generated = 2;
     r.max_tokens = 77;
     r.ignore_eos = true;
+    r.alone = true;
     r.sampling.seed = 0x8000000000000001u;
     r.sampling.temperature = 0.25f;
     r.sampling.grammar = mem_strdup("root ::= \"x\"");
@@ -53,7 +54,7 @@ static void test_request(void **state) {
     assert_int_equal(back.n_generated, 2);
     assert_int_equal(back.generated[1], 99);
     assert_int_equal(back.max_tokens, 77);
-    assert_true(!back.add_bos && back.parse_special && back.ignore_eos);
+    assert_true(!back.add_bos && back.parse_special && back.ignore_eos && back.alone);
     assert_true(back.sampling.seed == r.sampling.seed);
     assert_true(back.sampling.temperature == 0.25f);
     assert_string_equal(back.sampling.grammar, r.sampling.grammar);

@@ -27,7 +27,7 @@ const started = []
 process.on('exit', () => started.forEach((p) => p.exitCode === null && p.signalCode === null && p.kill('SIGKILL')))
 
 export class Node {
-    constructor(name, options) {
+    constructor(name, options, env = {}) {
         this.name = name
         this.dir = join(tmp, name)
         mkdirSync(this.dir, { recursive: true })
@@ -36,7 +36,7 @@ export class Node {
         const args = ['up', ...options, '--name', name, '--threads', '1', ...(options.includes('--listen') ? [] : ['--listen', '127.0.0.1:0']), '--api', '127.0.0.1:0',
             '--state-dir', this.dir, '--ready-fd', '3', '--log-level', 'debug']
         if (!options.includes('--key-file')) args.push('--key-file', join(tmp, 'cluster.key'))
-        this.process = spawn(caravan, args, { stdio: ['ignore', log, log, 'pipe'] })
+        this.process = spawn(caravan, args, { stdio: ['ignore', log, log, 'pipe'], env: { ...process.env, ...env } })
         started.push(this.process)
         this.exited = new Promise((resolve) => this.process.on('exit', (code, signal) => resolve({ code, signal })))
         this.ports = new Promise((resolve, reject) => {
@@ -99,12 +99,12 @@ export const isAlive = (pid) => {
 }
 
 // Nodes that together hold the model: the first serves it, the others join it.
-export async function startCluster(names, { memory = '12M', model = demoModel, options = [], first = [] } = {}) {
+export async function startCluster(names, { memory = '12M', model = demoModel, options = [], first = [], env = {} } = {}) {
     const nodes = []
     try {
         for (const name of names) {
             const own = nodes.length === 0 ? [model, ...first] : ['--peer', nodes[0].listen]
-            nodes.push(await new Node(name, [...own, '--memory', memory, ...options]).open())
+            nodes.push(await new Node(name, [...own, '--memory', memory, ...options], env).open())
         }
         await nodes[0].ready()
         for (const node of nodes) await node.ready()
