@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/parse.h"
+#include "api/tools.h"
 
 /* ---- request ---- */
 
@@ -151,37 +152,20 @@ static err_code parse_chat(yyjson_val *root, struct api_request *r, struct err *
     return ERR_OK;
 }
 
-static err_code parse_tools(yyjson_val *root, struct api_request *r, struct err *e) {
-    yyjson_val *list = yyjson_obj_get(root, "tools"), *tool;
-    size_t i, n;
-    if (list == NULL || yyjson_is_null(list)) return ERR_OK;
-    if (!yyjson_is_arr(list)) return api_wrong(e, "tools", "an array");
-    err_code code = api_tools_begin(r, "tools", yyjson_arr_size(list), e);
-    yyjson_arr_foreach(list, i, n, tool) {
-        char key[40];
-        snprintf(key, sizeof(key), "tools.%zu", i);
-        yyjson_val *type = yyjson_obj_get(tool, "type");
-        if (code == ERR_OK && type != NULL && !yyjson_equals_str(type, "custom"))
-            code = err_set(e, ERR_UNSUPPORTED, "field \"%s.type\": only tools of the client (\"custom\") are supported", key);
-        if (code == ERR_OK)
-            code = api_tools_add(r, key, yyjson_obj_get(tool, "name"), yyjson_obj_get(tool, "description"),
-                                 yyjson_obj_get(tool, "input_schema"), e);
-    }
-    return code;
-}
+static const struct api_tools_shape tools_shape = {
+    .type = "custom",
+    .type_optional = true,
+    .schema = "input_schema",
+    .dotted = true,
+    .required = "any",
+    .named = "tool",
+    .choice_typed = true,
+    .choice_help = "{\"type\": \"auto\"}, {\"type\": \"any\"}, {\"type\": \"none\"} or {\"type\": \"tool\", \"name\": ...}",
+};
 
-static err_code parse_tool_choice(yyjson_val *root, struct api_request *r, struct err *e) {
-    yyjson_val *v = yyjson_obj_get(root, "tool_choice"), *type = yyjson_obj_get(v, "type");
-    if (v == NULL || yyjson_is_null(v)) return ERR_OK;
-    err_code code = json_get_bool(v, "disable_parallel_tool_use", &r->single_tool, e);
-    if (code != ERR_OK) return code;
-    if (yyjson_equals_str(type, "auto")) return ERR_OK;
-    if (yyjson_equals_str(type, "tool")) return api_tools_choose(r, "tool_choice.name", yyjson_obj_get(v, "name"), e);
-    if (yyjson_equals_str(type, "none")) r->tool_choice = API_TOOLS_NONE;
-    else if (!yyjson_equals_str(type, "any")) return api_wrong(e, "tool_choice.type", "\"auto\", \"any\", \"tool\" or \"none\"");
-    else if (r->n_tools == 0) return api_wrong(e, "tool_choice", "tools to choose from");
-    else r->tool_choice = API_TOOLS_REQUIRED;
-    return ERR_OK;
+static err_code parse_tools(yyjson_val *root, struct api_request *r, struct err *e) {
+    err_code code = api_tools_parse(root, &tools_shape, r, e);
+    return code == ERR_OK ? json_get_bool(yyjson_obj_get(root, "tool_choice"), "disable_parallel_tool_use", &r->single_tool, e) : code;
 }
 
 static err_code parse_thinking(yyjson_val *root, struct api_request *r, struct err *e) {
@@ -216,7 +200,6 @@ static err_code count_parse(yyjson_val *root, struct api_request *r, struct err 
     api_chat_begin(r);
     if ((code = parse_chat(root, r, e)) != ERR_OK) return code;
     if ((code = parse_tools(root, r, e)) != ERR_OK) return code;
-    if ((code = parse_tool_choice(root, r, e)) != ERR_OK) return code;
     if ((code = parse_thinking(root, r, e)) != ERR_OK) return code;
     return parse_format(root, r, e);
 }

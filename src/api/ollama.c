@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "api/parse.h"
+#include "api/tools.h"
 
 /* ---- request ---- */
 
@@ -54,21 +55,7 @@ static err_code parse_message(yyjson_val *v, size_t i, struct api_request *r, st
     return parse_calls(yyjson_obj_get(v, "tool_calls"), i, r, m, e);
 }
 
-static err_code parse_tools(yyjson_val *root, struct api_request *r, struct err *e) {
-    yyjson_val *list = yyjson_obj_get(root, "tools"), *tool;
-    size_t i, n;
-    if (list == NULL || yyjson_is_null(list)) return ERR_OK;
-    if (!yyjson_is_arr(list)) return api_wrong(e, "tools", "an array");
-    err_code code = api_tools_begin(r, "tools", yyjson_arr_size(list), e);
-    yyjson_arr_foreach(list, i, n, tool) {
-        char key[40];
-        snprintf(key, sizeof(key), "tools[%zu].function", i);
-        yyjson_val *f = yyjson_obj_get(tool, "function");
-        if (code == ERR_OK)
-            code = api_tools_add(r, key, yyjson_obj_get(f, "name"), yyjson_obj_get(f, "description"), yyjson_obj_get(f, "parameters"), e);
-    }
-    return code;
-}
+static const struct api_tools_shape tools_shape = {.function = "function", .schema = "parameters"};
 
 static err_code parse_format(yyjson_val *root, struct api_request *r, struct err *e) {
     yyjson_val *v = yyjson_obj_get(root, "format");
@@ -171,7 +158,7 @@ static err_code chat_parse(yyjson_val *root, struct api_request *r, struct err *
     yyjson_arr_foreach(list, i, n, message) {
         if ((code = parse_message(message, i, r, e)) != ERR_OK) return code;
     }
-    return parse_tools(root, r, e);
+    return api_tools_parse(root, &tools_shape, r, e);
 }
 
 static err_code generate_parse(yyjson_val *root, struct api_request *r, struct err *e) {

@@ -5,6 +5,7 @@
 
 #include "api/parse.h"
 #include "api/openai_priv.h"
+#include "api/tools.h"
 
 /* ---- messages ---- */
 
@@ -133,51 +134,14 @@ static err_code parse_messages(yyjson_val *root, struct api_request *r, struct e
 
 /* ---- tools ---- */
 
-static err_code parse_tool(yyjson_val *tool, const char *at, struct api_request *r, struct err *e) {
-    yyjson_val *type = yyjson_obj_get(tool, "type"), *function = yyjson_obj_get(tool, "function");
-    bool strict = false;
-    if (!yyjson_is_str(type)) return err_set(e, ERR_INVALID, "field \"%s.type\": expected a string", at);
-    if (!yyjson_equals_str(type, "function"))
-        return err_set(e, ERR_UNSUPPORTED, "field \"%s.type\": only tools of type \"function\" are supported", at);
-    if (!yyjson_is_obj(function)) return err_set(e, ERR_INVALID, "field \"%s.function\": expected an object", at);
-    err_code code = json_get_bool(function, "strict", &strict, e);
-    if (code == ERR_OK)
-        code = api_tools_add(r, at, yyjson_obj_get(function, "name"), yyjson_obj_get(function, "description"),
-                             yyjson_obj_get(function, "parameters"), e);
-    if (code == ERR_OK) r->tools[r->n_tools - 1].strict = strict;
-    return code;
-}
-
-static err_code parse_tools(yyjson_val *root, struct api_request *r, struct err *e) {
-    yyjson_val *list = yyjson_obj_get(root, "tools"), *tool;
-    char at[32];
-    size_t i, n;
-    if (list == NULL || yyjson_is_null(list)) return ERR_OK;
-    if (!yyjson_is_arr(list)) return api_wrong(e, "tools", "an array");
-    err_code code = api_tools_begin(r, "tools", yyjson_arr_size(list), e);
-    yyjson_arr_foreach(list, i, n, tool) {
-        if (code != ERR_OK) return code;
-        snprintf(at, sizeof(at), "tools[%zu]", i);
-        code = parse_tool(tool, at, r, e);
-    }
-    return code;
-}
-
-static err_code parse_tool_choice(yyjson_val *root, struct api_request *r, struct err *e) {
-    yyjson_val *v = yyjson_obj_get(root, "tool_choice");
-    if (v == NULL || yyjson_is_null(v) || yyjson_equals_str(v, "auto")) return ERR_OK;
-    if (yyjson_equals_str(v, "none")) {
-        r->tool_choice = API_TOOLS_NONE;
-        return ERR_OK;
-    }
-    bool named = yyjson_is_obj(v) && yyjson_equals_str(yyjson_obj_get(v, "type"), "function");
-    if (!named && !yyjson_equals_str(v, "required"))
-        return api_wrong(e, "tool_choice", "\"none\", \"auto\", \"required\", or {\"type\": \"function\", \"function\": {...}}");
-    if (r->n_tools == 0) return err_set(e, ERR_INVALID, "field \"tool_choice\": only allowed with \"tools\"");
-    if (named) return api_tools_choose(r, "tool_choice.function.name", yyjson_obj_get(yyjson_obj_get(v, "function"), "name"), e);
-    r->tool_choice = API_TOOLS_REQUIRED;
-    return ERR_OK;
-}
+static const struct api_tools_shape tools_shape = {
+    .type = "function",
+    .function = "function",
+    .schema = "parameters",
+    .required = "required",
+    .named = "function",
+    .choice_help = "\"none\", \"auto\", \"required\", or {\"type\": \"function\", \"function\": {...}}",
+};
 
 static err_code parse_parallel(yyjson_val *root, struct api_request *r, struct err *e) {
     bool parallel = true;
@@ -242,7 +206,6 @@ err_code openai_chat_parse(yyjson_val *root, struct api_request *r, struct err *
     if ((code = openai_parse_limit(root, "max_completion_tokens", &r->max_tokens, e)) != ERR_OK) return code; /* the newer name wins */
     if ((code = refuse_others(root, e)) != ERR_OK) return code;
     if ((code = parse_thinking(root, r, e)) != ERR_OK) return code;
-    if ((code = parse_tools(root, r, e)) != ERR_OK) return code;
-    if ((code = parse_tool_choice(root, r, e)) != ERR_OK) return code;
+    if ((code = api_tools_parse(root, &tools_shape, r, e)) != ERR_OK) return code;
     return parse_parallel(root, r, e);
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Parsing that the APIs share. See chat.h. */
+ * Parsing that the APIs share. See parse.h. */
 #include "api/parse.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,51 +114,4 @@ void api_chat_call(struct api_request *r, yyjson_mut_val *message, const char *i
     yyjson_mut_val *function = yyjson_mut_obj_add_obj(r->doc, call, "function");
     yyjson_mut_obj_add_strcpy(r->doc, function, "name", name);
     yyjson_mut_obj_add_strcpy(r->doc, function, "arguments", arguments);
-}
-
-/* ---- tools ---- */
-
-err_code api_tools_begin(struct api_request *r, const char *key, size_t n, struct err *e) {
-    if (n > TOOLCALL_MAX_TOOLS) return err_set(e, ERR_INVALID, "field \"%s\": expected at most %d tools", key, TOOLCALL_MAX_TOOLS);
-    r->chat_tools = n > 0 ? yyjson_mut_arr(r->doc) : NULL;
-    r->tools = n > 0 ? arena_alloc(r->arena, n * sizeof(*r->tools)) : NULL;
-    return ERR_OK;
-}
-
-err_code api_tools_add(struct api_request *r, const char *key, yyjson_val *name, yyjson_val *description, yyjson_val *schema,
-                       struct err *e) {
-    char field[96];
-    struct toolcall_tool tool = {0};
-    snprintf(field, sizeof(field), "%.80s", key);
-    if (!yyjson_is_str(name) || !toolcall_name_valid(yyjson_get_str(name), yyjson_get_len(name)))
-        return api_wrong(e, field, "a tool with a \"name\" of letters, digits, _ and -");
-    if (description != NULL && !yyjson_is_str(description) && !yyjson_is_null(description))
-        return api_wrong(e, field, "a tool whose \"description\" is a string");
-    if (schema != NULL && !yyjson_is_obj(schema) && !yyjson_is_null(schema))
-        return api_wrong(e, field, "a tool whose parameters are a JSON schema, an object");
-    yyjson_mut_val *outer = yyjson_mut_arr_add_obj(r->doc, r->chat_tools);
-    yyjson_mut_obj_add_str(r->doc, outer, "type", "function");
-    yyjson_mut_val *o = yyjson_mut_obj_add_obj(r->doc, outer, "function");
-    tool.name = api_keep_str(r, name);
-    api_chat_set(r, o, "name", tool.name, strlen(tool.name));
-    if (yyjson_is_str(description)) {
-        tool.description = api_keep_str(r, description);
-        api_chat_set(r, o, "description", yyjson_get_str(description), yyjson_get_len(description));
-    }
-    if (yyjson_is_obj(schema)) {
-        tool.parameters = api_keep_json(r, schema);
-        yyjson_mut_obj_add_val(r->doc, o, "parameters", yyjson_val_mut_copy(r->doc, schema));
-    }
-    r->tools[r->n_tools++] = tool;
-    return ERR_OK;
-}
-
-err_code api_tools_choose(struct api_request *r, const char *key, yyjson_val *name, struct err *e) {
-    for (size_t i = 0; i < r->n_tools; i++)
-        if (yyjson_equals_str(name, r->tools[i].name)) {
-            r->tool_choice = API_TOOLS_NAMED;
-            r->tool_name = r->tools[i].name;
-            return ERR_OK;
-        }
-    return api_wrong(e, key, "the name of one of the tools");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What the parsers of the APIs share: the model's name, stop strings, and building the request's chat and tools, which stand in one form
- * (OpenAI's, as chat/render.h takes it) whatever API they came by. Pure; everything made belongs to the request. */
+ * What the parsers of the APIs share: the model's name, stop strings, and building the request's chat, which stands in one form
+ * (OpenAI's, as chat/render.h takes it) whatever API it came by. tools.h reads the tools. Pure; everything made belongs to the request. */
 #ifndef CARAVAN_API_PARSE_H
 #define CARAVAN_API_PARSE_H
 
@@ -32,11 +32,5 @@ yyjson_mut_val *api_chat_add(struct api_request *r, const char *role, const char
 void api_chat_set(struct api_request *r, yyjson_mut_val *message, const char *key, const char *text, size_t len);
 /* A tool call of an assistant's message; arguments: JSON text. */
 void api_chat_call(struct api_request *r, yyjson_mut_val *message, const char *id, const char *name, const char *arguments);
-/* A tool; schema may be NULL. `key` is its field's name, for errors. Room for r->tools is made by api_tools_begin. */
-err_code api_tools_begin(struct api_request *r, const char *key, size_t n, struct err *e);
-err_code api_tools_add(struct api_request *r, const char *key, yyjson_val *name, yyjson_val *description, yyjson_val *schema,
-                       struct err *e);
-/* The choice of a tool by name: ERR_INVALID where there is no such tool. */
-err_code api_tools_choose(struct api_request *r, const char *key, yyjson_val *name, struct err *e);
 
 #endif

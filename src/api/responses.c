@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/responses_priv.h"
+#include "api/tools.h"
 
 /* ---- items ---- */
 
@@ -165,37 +166,19 @@ static err_code parse_input(yyjson_val *root, struct api_request *r, struct err 
     return take_items(&in, input, e);
 }
 
-static err_code parse_tools(yyjson_val *root, struct api_request *r, struct err *e) {
-    yyjson_val *list = yyjson_obj_get(root, "tools"), *tool;
-    size_t i, n;
-    if (list == NULL || yyjson_is_null(list)) return ERR_OK;
-    if (!yyjson_is_arr(list)) return api_wrong(e, "tools", "an array");
-    err_code code = api_tools_begin(r, "tools", yyjson_arr_size(list), e);
-    yyjson_arr_foreach(list, i, n, tool) {
-        char key[40];
-        snprintf(key, sizeof(key), "tools[%zu]", i);
-        if (code == ERR_OK && !yyjson_equals_str(yyjson_obj_get(tool, "type"), "function"))
-            code = err_set(e, ERR_UNSUPPORTED, "field \"%s.type\": only tools of type \"function\" are supported", key);
-        if (code == ERR_OK)
-            code = api_tools_add(r, key, yyjson_obj_get(tool, "name"), yyjson_obj_get(tool, "description"),
-                                 yyjson_obj_get(tool, "parameters"), e);
-    }
-    return code;
-}
+static const struct api_tools_shape tools_shape = {
+    .type = "function",
+    .schema = "parameters",
+    .required = "required",
+    .named = "function",
+    .choice_help = "\"auto\", \"none\", \"required\" or {\"type\": \"function\", \"name\": ...}",
+};
 
-static err_code parse_tool_choice(yyjson_val *root, struct api_request *r, struct err *e) {
-    yyjson_val *v = yyjson_obj_get(root, "tool_choice");
+static err_code parse_tools(yyjson_val *root, struct api_request *r, struct err *e) {
     bool parallel = true;
     err_code code = json_get_bool(root, "parallel_tool_calls", &parallel, e);
-    if (code != ERR_OK) return code;
     r->single_tool = !parallel;
-    if (v == NULL || yyjson_is_null(v) || yyjson_equals_str(v, "auto")) return ERR_OK;
-    if (yyjson_equals_str(yyjson_obj_get(v, "type"), "function"))
-        return api_tools_choose(r, "tool_choice.name", yyjson_obj_get(v, "name"), e);
-    if (yyjson_equals_str(v, "none")) r->tool_choice = API_TOOLS_NONE;
-    else if (yyjson_equals_str(v, "required") && r->n_tools > 0) r->tool_choice = API_TOOLS_REQUIRED;
-    else return api_wrong(e, "tool_choice", "\"auto\", \"none\", \"required\" (with tools) or {\"type\": \"function\", \"name\": ...}");
-    return ERR_OK;
+    return code == ERR_OK ? api_tools_parse(root, &tools_shape, r, e) : code;
 }
 
 static err_code parse_format(yyjson_val *root, struct api_request *r, struct err *e) {
@@ -291,7 +274,6 @@ err_code responses_parse(yyjson_val *root, struct api_request *r, struct err *e)
         code = api_refuse(root, refused[i].key, refused[i].why, e);
     if (code == ERR_OK) code = parse_input(root, r, e);
     if (code == ERR_OK) code = parse_tools(root, r, e);
-    if (code == ERR_OK) code = parse_tool_choice(root, r, e);
     if (code == ERR_OK) code = parse_format(root, r, e);
     if (code == ERR_OK) code = parse_state(root, r, e);
     if (code == ERR_OK) code = parse_echoed(root, r, e);

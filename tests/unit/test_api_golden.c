@@ -201,6 +201,40 @@ static void requests(void **state) {
         "responses_request.txt");
 }
 
+/* Each API in its own words: one tool, which must be called. Nothing of it may be lost on the way. */
+static void tools_mean_the_same(void **state) {
+    (void)state;
+#define TOOL   "\"name\":\"add\",\"description\":\"adds\",\"strict\":true,"
+#define SCHEMA "{\"type\":\"object\"}"
+    static const struct {
+        const struct api *api;
+        const char *body;
+    } cases[] = {
+        {&api_openai_chat, "{" U ",\"tools\":[{\"type\":\"function\",\"function\":{" TOOL "\"parameters\":" SCHEMA "}}],"
+                           "\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"add\"}}}"},
+        {&api_openai_responses, "{\"input\":\"hi\",\"tools\":[{\"type\":\"function\"," TOOL "\"parameters\":" SCHEMA "}],"
+                                "\"tool_choice\":{\"type\":\"function\",\"name\":\"add\"}}"},
+        {&api_anthropic, "{" U ",\"max_tokens\":5,\"tools\":[{" TOOL "\"input_schema\":" SCHEMA "}],"
+                         "\"tool_choice\":{\"type\":\"tool\",\"name\":\"add\"}}"},
+        {&api_ollama_chat, "{" U ",\"tools\":[{\"type\":\"function\",\"function\":{" TOOL "\"parameters\":" SCHEMA "}}]}"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct api_request r;
+        struct err e = {0};
+        api_request_init(&r);
+        if (parse(cases[i].api, cases[i].body, &r, &e) != ERR_OK) fail_msg("%s: %s", cases[i].body, e.text);
+        assert_int_equal(r.n_tools, 1);
+        assert_string_equal(r.tools[0].name, "add");
+        assert_string_equal(r.tools[0].description, "adds");
+        assert_string_equal(r.tools[0].parameters, SCHEMA);
+        assert_true(r.tools[0].strict);
+        assert_int_equal(r.tool_choice, cases[i].api == &api_ollama_chat ? API_TOOLS_AUTO : API_TOOLS_NAMED);
+        api_request_done(&r);
+    }
+#undef TOOL
+#undef SCHEMA
+}
+
 /* ---- answers ---- */
 
 static const struct api_event story[] = {
@@ -311,6 +345,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(anthropic_refuses), cmocka_unit_test(ollama_refuses),
                                        cmocka_unit_test(ollama_keeps),      cmocka_unit_test(responses_refuse),
                                        cmocka_unit_test(requests),          cmocka_unit_test(answers),
-                                       cmocka_unit_test(cut_answers)};
+                                       cmocka_unit_test(cut_answers),       cmocka_unit_test(tools_mean_the_same)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

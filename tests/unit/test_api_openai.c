@@ -87,7 +87,7 @@ static void chat_refuses_tools(void **state) {
         {"{" M ",\"tools\":{}}", "tools"},
         {"{" M ",\"tools\":[{\"type\":\"web_search\"}]}", "tools[0].type"},
         {"{" M ",\"tools\":[{\"type\":\"function\"}]}", "tools[0].function"},
-        {"{" M ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"a b\"}}]}", "tools[0]"},
+        {"{" M ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"a b\"}}]}", "tools[0].function"},
         {"{" M ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],\"tool_choice\":\"f\"}", "tool_choice"},
         {"{" M ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],\"tool_choice\":{\"type\":\"function\","
          "\"function\":{\"name\":\"g\"}}}",

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT
+ * See tools.h. */
+#include "api/tools.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "api/parse.h"
+
+enum { PLACE_SIZE = 64 }; /* of a tool's place in the body, for errors: "tools[0].function" */
+
+static void append_str(struct api_request *r, yyjson_mut_val *to, const char *key, yyjson_val *v) {
+    api_chat_set(r, to, key, yyjson_get_str(v), yyjson_get_len(v));
+}
+
+/* One tool: function holds its name, description and schema. */
+static err_code add_tool(yyjson_val *function, const char *at, const char *schema_key, struct api_request *r, struct err *e) {
+    yyjson_val *name = yyjson_obj_get(function, "name"), *description = yyjson_obj_get(function, "description");
+    yyjson_val *schema = yyjson_obj_get(function, schema_key);
+    struct toolcall_tool tool = {0};
+    err_code code = json_get_bool(function, "strict", &tool.strict, e);
+    if (code != ERR_OK) return code;
+    if (!yyjson_is_str(name) || !toolcall_name_valid(yyjson_get_str(name), yyjson_get_len(name)))
+        return api_wrong(e, at, "a tool with a \"name\" of letters, digits, _ and -");
+    if (description != NULL && !yyjson_is_str(description) && !yyjson_is_null(description))
+        return api_wrong(e, at, "a tool whose \"description\" is a string");
+    if (schema != NULL && !yyjson_is_obj(schema) && !yyjson_is_null(schema))
+        return api_wrong(e, at, "a tool whose parameters are a JSON schema, an object");
+    yyjson_mut_val *outer = yyjson_mut_arr_add_obj(r->doc, r->chat_tools);
+    yyjson_mut_obj_add_str(r->doc, outer, "type", "function");
+    yyjson_mut_val *o = yyjson_mut_obj_add_obj(r->doc, outer, "function");
+    tool.name = api_keep_str(r, name);
+    append_str(r, o, "name", name);
+    if (yyjson_is_str(description)) {
+        tool.description = api_keep_str(r, description);
+        append_str(r, o, "description", description);
+    }
+    if (yyjson_is_obj(schema)) {
+        tool.parameters = api_keep_json(r, schema);
+        yyjson_mut_obj_add_val(r->doc, o, "parameters", yyjson_val_mut_copy(r->doc, schema));
+    }
+    r->tools[r->n_tools++] = tool;
+    return ERR_OK;
+}
+
+static err_code check_type(yyjson_val *tool, const char *at, const struct api_tools_shape *shape, struct err *e) {
+    yyjson_val *type = yyjson_obj_get(tool, "type");
+    if (shape->type == NULL || (type == NULL && shape->type_optional) || yyjson_equals_str(type, shape->type)) return ERR_OK;
+    if (!yyjson_is_str(type)) return err_set(e, ERR_INVALID, "field \"%s.type\": expected a string", at);
+    return err_set(e, ERR_UNSUPPORTED, "field \"%s.type\": only tools of type \"%s\" are supported", at, shape->type);
+}
+
+static err_code parse_tool(yyjson_val *tool, size_t i, const struct api_tools_shape *shape, struct api_request *r, struct err *e) {
+    char at[PLACE_SIZE];
+    snprintf(at, sizeof(at), shape->dotted ? "tools.%zu" : "tools[%zu]", i);
+    err_code code = check_type(tool, at, shape, e);
+    if (code != ERR_OK) return code;
+    if (shape->function != NULL) {
+        size_t len = strlen(at);
+        snprintf(at + len, sizeof(at) - len, ".%s", shape->function);
+        tool = yyjson_obj_get(tool, shape->function);
+        if (!yyjson_is_obj(tool)) return api_wrong(e, at, "an object");
+    }
+    return add_tool(tool, at, shape->schema, r, e);
+}
+
+static err_code parse_list(yyjson_val *root, const struct api_tools_shape *shape, struct api_request *r, struct err *e) {
+    yyjson_val *list = yyjson_obj_get(root, "tools"), *tool;
+    size_t i, n = yyjson_arr_size(list);
+    if (list == NULL || yyjson_is_null(list)) return ERR_OK;
+    if (!yyjson_is_arr(list)) return api_wrong(e, "tools", "an array");
+    if (n > TOOLCALL_MAX_TOOLS) return err_set(e, ERR_INVALID, "field \"tools\": expected at most %d tools", TOOLCALL_MAX_TOOLS);
+    if (n == 0) return ERR_OK;
+    r->chat_tools = yyjson_mut_arr(r->doc);
+    r->tools = arena_alloc(r->arena, n * sizeof(*r->tools));
+    yyjson_arr_foreach(list, i, n, tool) {
+        err_code code = parse_tool(tool, i, shape, r, e);
+        if (code != ERR_OK) return code;
+    }
+    return ERR_OK;
+}
+
+/* The choice of one tool by its name. */
+static err_code choose_named(yyjson_val *choice, const struct api_tools_shape *shape, struct api_request *r, struct err *e) {
+    char at[PLACE_SIZE];
+    const char *function = shape->function;
+    yyjson_val *name = yyjson_obj_get(function != NULL ? yyjson_obj_get(choice, function) : choice, "name");
+    for (size_t i = 0; i < r->n_tools; i++)
+        if (yyjson_equals_str(name, r->tools[i].name)) {
+            r->tool_choice = API_TOOLS_NAMED;
+            r->tool_name = r->tools[i].name;
+            return ERR_OK;
+        }
+    snprintf(at, sizeof(at), "tool_choice%s%s.name", function != NULL ? "." : "", function != NULL ? function : "");
+    return api_wrong(e, at, "the name of one of the tools");
+}
+
+static err_code parse_choice(yyjson_val *root, const struct api_tools_shape *shape, struct api_request *r, struct err *e) {
+    yyjson_val *choice = yyjson_obj_get(root, "tool_choice"), *type = yyjson_obj_get(choice, "type");
+    yyjson_val *word = shape->choice_typed ? type : choice;
+    if (shape->required == NULL || choice == NULL || yyjson_is_null(choice) || yyjson_equals_str(word, "auto")) return ERR_OK;
+    if (yyjson_equals_str(word, "none")) {
+        r->tool_choice = API_TOOLS_NONE;
+        return ERR_OK;
+    }
+    bool named = yyjson_equals_str(type, shape->named);
+    if (!named && !yyjson_equals_str(word, shape->required)) return api_wrong(e, "tool_choice", shape->choice_help);
+    if (named) return choose_named(choice, shape, r, e);
+    if (r->n_tools == 0) return err_set(e, ERR_INVALID, "field \"tool_choice\": only allowed with \"tools\"");
+    r->tool_choice = API_TOOLS_REQUIRED;
+    return ERR_OK;
+}
+
+err_code api_tools_parse(yyjson_val *root, const struct api_tools_shape *shape, struct api_request *r, struct err *e) {
+    err_code code = parse_list(root, shape, r, e);
+    return code == ERR_OK ? parse_choice(root, shape, r, e) : code;
+}

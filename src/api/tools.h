@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT
+ * The tools of a request and the choice among them. Every API writes the same things in its own words; a shape says which words. The tools
+ * that are read stand in the request in one form (OpenAI's). Pure; everything made belongs to the request. */
+#ifndef CARAVAN_API_TOOLS_H
+#define CARAVAN_API_TOOLS_H
+
+#include "api/api.h"
+
+/* How an API writes tools. A NULL word is not part of the API. */
+struct api_tools_shape {
+    const char *type;         /* the only type of tool that is known; NULL: a tool has no type */
+    bool type_optional;       /* a tool without a type is of that type */
+    const char *function;     /* the field that holds a tool's name, description and schema; NULL: the tool itself holds them */
+    const char *schema;       /* the field of a tool's parameters */
+    bool dotted;              /* errors write "tools.0", else "tools[0]" */
+    const char *required;     /* the word of "tool_choice" that demands a call; NULL: the API has no "tool_choice" */
+    const char *named;        /* the type of a "tool_choice" that names a tool */
+    bool choice_typed;        /* all words of "tool_choice" stand as {"type": WORD} */
+    const char *choice_help;  /* the forms of "tool_choice", for errors */
+};
+
+/* Reads "tools" and "tool_choice" of a body. The request's chat must have begun. */
+err_code api_tools_parse(yyjson_val *root, const struct api_tools_shape *shape, struct api_request *r, struct err *e);
+
+#endif
