@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Tests the checks themselves: each planted fault must be found, and a clean tree must pass.  tools/check-selftest.sh layers|style
+# Tests the checks themselves: each planted fault must be found, and a clean tree must pass.  tools/check-selftest.sh layers|names|style
 set -eu
 tools=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 what=$1
@@ -69,6 +69,37 @@ code_fault() { # line of code, wanted text
     fresh
     printf 'int good(int a);\nint good(int a) {\n%s\n    return a;\n}\n' "$1" | plant src/base/bad.c
     result "$1" 1 "$2"
+}
+
+header_fault() { # text of a header, wanted text
+    fresh
+    printf '%s\n' "$1" | plant src/io/bad_priv.h
+    result "$1" 1 "$2"
+}
+
+test_names() {
+    fresh
+    plant src/io/side.h <<'END'
+#define other_macro(a) \
+    other_call(a)
+/* void other_comment(void); */
+struct side {
+    int (*other_member)(struct side *s); /* a pointer, no function */
+};
+typedef void (*other_type)(int a);
+enum { SIDE_ONE = sizeof(int) };
+struct side *side_create(int a, int (*other_argument)(int b)) __attribute__((malloc));
+const char *io_text(void);
+static inline int side_sum(int a) { return other_call(a); }
+static inline int side(int a) {
+    return other_call(a);
+}
+END
+    result "clean tree" 0 "5 headers, 4 functions, 0 faults"
+    header_fault 'int other_call(int a);' 'bad_priv.h:3: "other_call" begins neither with "bad_" (its file) nor with "io_" (its room)'
+    header_fault 'struct x *badly_named(void);' '"badly_named" begins'
+    header_fault 'static inline int other_call(int a) { return a; }' '"other_call" begins'
+    header_fault "$(printf 'struct x { int a; };\nint bad_one(int a,\n            int b); int\nother_call(void) __attribute__((noreturn));')" ':6: "other_call" begins'
 }
 
 lines() { awk -v n="$1" 'BEGIN { for (i = 0; i < n; i++) print "    a++;" }'; }

@@ -29,9 +29,9 @@ struct err {
 err_code err_set(struct err *e, err_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* As err_set, with ": <strerror(errnum)>" appended. */
 err_code err_set_errno(struct err *e, err_code code, int errnum, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
-/* Sets the hint of an error already set; returns e's code (ERR_INTERNAL if e is NULL is never returned: pass the code on yourself). */
+/* Sets the hint of an error that is set already. Does nothing if e is NULL. */
 void err_hint(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* Puts "<prefix>: " before the text that is there. */
+/* Puts "<prefix>: " before the text of an error that is set already. Does nothing if e is NULL. */
 void err_prefix(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 const char *err_name(err_code code);  /* "NO_ROOM" */
@@ -40,5 +40,9 @@ int err_http_status(err_code code);
 int err_exit_code(err_code code);
 /* The code with this name, or ERR_INTERNAL (a name from a newer peer). */
 err_code err_from_name(const char *name);
+
+/* How an error is encoded in every message that carries one: {"error": name, "text", "hint"} (base/field.h). */
+struct field_set;
+const struct field_set *err_fields(void);
 
 #endif

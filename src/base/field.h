@@ -5,7 +5,7 @@
  * In JSON a message is an object with one member for each field, under the field's name. A member that is missing has its default, unless
  * the field is needed; an unknown member is ignored. In bytes the fields follow one another, little-endian, without gaps.
  * Some values have one encoding wherever they occur: ids and epochs are 16 hexadecimal digits (a JSON number is a double to many readers),
- * keys and signatures hexadecimal digits, phases and other enums words, errors the object {error, text, hint} (field_error).
+ * keys and signatures hexadecimal digits, phases and other enums words, errors the object {error, text, hint} (err_fields).
  * Values only; any thread. */
 #ifndef CARAVAN_BASE_FIELD_H
 #define CARAVAN_BASE_FIELD_H
@@ -71,9 +71,6 @@ struct field_set {
     const struct field *fields;
     size_t n_fields, size;
 };
-
-/* The encoding of an error, wherever one travels: {"error": name, "text", "hint"}. */
-const struct field_set *err_fields(void);
 
 /* Sets every field to its default. What the value held before is not freed. */
 void field_init(const struct field_set *set, void *value);

@@ -24,6 +24,6 @@ void pulse_rest(struct pulse *p) {
     p->still = 0;
 }
 
-void progress_step(void) { atomic_fetch_add_explicit(&steps, 1, memory_order_relaxed); }
+void pulse_step_done(void) { atomic_fetch_add_explicit(&steps, 1, memory_order_relaxed); }
 
-uint64_t progress_steps(void) { return atomic_load_explicit(&steps, memory_order_relaxed); }
+uint64_t pulse_steps_done(void) { return atomic_load_explicit(&steps, memory_order_relaxed); }

@@ -3,7 +3,7 @@
  * about once a beat, and says how long the number has stood still. Of the time between two looks one beat counts at most: a watcher that
  * itself stood still (a suspended machine, a long computation of its own) blames nobody for the silence. A sans-I/O core; one thread.
  *
- * progress_step counts this process's steps: any thread calls it whenever something is done that can't go on for ever without it. */
+ * pulse_step_done counts this process's steps: any thread calls it whenever something is done that can't go on for ever without it. */
 #ifndef CARAVAN_BASE_PULSE_H
 #define CARAVAN_BASE_PULSE_H
 
@@ -23,7 +23,7 @@ clock_us pulse_look(struct pulse *p, clock_us now, clock_us beat, uint64_t sign)
 /* Nothing is expected of the subject now: counting begins anew with the next look. */
 void pulse_rest(struct pulse *p);
 
-void progress_step(void);
-uint64_t progress_steps(void);
+void pulse_step_done(void);
+uint64_t pulse_steps_done(void);
 
 #endif

@@ -195,17 +195,17 @@ static err_code pull_file(struct pull *p, const struct hub_file *f, const char *
         return ERR_OK;
     }
     p->view = (struct view){.name = f->name, .tty = p->view.tty, .started = clock_now()};
-    struct io_download d = {.url = f->url,
-                            .token = p->token,
-                            .path = path,
-                            .size = f->size,
-                            .sha256 = f->sha256,
-                            .connections = (uint32_t)option_int(p->o, OPT_CONNECTIONS),
-                            .stop = &interrupted,
-                            .on_progress = view_progress,
-                            .on_waiting = view_waiting,
-                            .user = &p->view};
-    code = io_download(&d, &got, e);
+    struct http_download d = {.url = f->url,
+                              .token = p->token,
+                              .path = path,
+                              .size = f->size,
+                              .sha256 = f->sha256,
+                              .connections = (uint32_t)option_int(p->o, OPT_CONNECTIONS),
+                              .stop = &interrupted,
+                              .on_progress = view_progress,
+                              .on_waiting = view_waiting,
+                              .user = &p->view};
+    code = http_download(&d, &got, e);
     if (p->view.tty) fputs("\r\033[K", stderr);
     if (code != ERR_OK) return code;
     char size[STR_SHORT], took[STR_SHORT], rate[STR_SHORT];

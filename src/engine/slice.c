@@ -121,7 +121,7 @@ static err_code load_model(struct slice *s, const struct model_slice *slice, mod
 /* Called before each operation on a CPU: whoever waits for this process sees that it gets on. */
 static bool on_operation(void *user) {
     (void)user;
-    progress_step();
+    pulse_step_done();
     return false;
 }
 

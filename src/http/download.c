@@ -28,7 +28,7 @@ struct connection {
     char text[CURL_ERROR_SIZE];
 };
 struct fetch {
-    const struct io_download *d;
+    const struct http_download *d;
     CURLM *multi;
     struct part part;
     struct connection connections[HTTP_DOWNLOAD_MAX_CONNECTIONS];
@@ -285,7 +285,7 @@ static err_code fetch_all(struct fetch *f, struct err *e) {
     return code;
 }
 
-err_code io_download(const struct io_download *d, struct http_download_result *ret, struct err *e) {
+err_code http_download(const struct http_download *d, struct http_download_result *ret, struct err *e) {
     char identity[512] = "";
     uint64_t size = 0;
     struct fetch *f = MEM_NEW(struct fetch);

@@ -15,7 +15,7 @@ struct http_download_progress {
     uint64_t done, size; /* bytes; size 0: not known */
 };
 
-struct io_download {
+struct http_download {
     const char *url, *token;           /* token may be NULL */
     const char *path;                  /* where it shall stand in the end; must not be there */
     uint64_t size;                     /* as published; 0: what the server says */
@@ -33,6 +33,6 @@ struct http_download_result {
 
 /* Errors: those of web_get, and ERR_NO_ROOM (before anything is fetched), ERR_IO, ERR_BUSY (another process is at this file),
  * ERR_FORMAT: it doesn't match its checksum or size (what came is removed). With any other error what has come is kept. */
-err_code io_download(const struct io_download *d, struct http_download_result *ret, struct err *e);
+err_code http_download(const struct http_download *d, struct http_download_result *ret, struct err *e);
 
 #endif

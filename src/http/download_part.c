@@ -114,7 +114,7 @@ err_code download_part_write(struct part *p, uint64_t at, const char *data, size
     return ERR_OK;
 }
 
-static err_code part_hash(struct part *p, const struct io_download *d, char ret[HTTP_SHA256_TEXT], struct err *e) {
+static err_code part_hash(struct part *p, const struct http_download *d, char ret[HTTP_SHA256_TEXT], struct err *e) {
     struct io_sha256 *sha = io_sha256_begin();
     char *data = mem_alloc(PART_READ);
     uint8_t sum[IO_SHA256_SIZE];
@@ -135,7 +135,7 @@ static err_code part_hash(struct part *p, const struct io_download *d, char ret[
     return code;
 }
 
-err_code download_part_finish(struct part *p, const struct io_download *d, const char *sha256, struct http_download_result *ret,
+err_code download_part_finish(struct part *p, const struct http_download *d, const char *sha256, struct http_download_result *ret,
                               struct err *e) {
     err_code code = download_part_save(p, e);
     if (code == ERR_OK && sha256[0]) code = part_hash(p, d, ret->sha256, e);

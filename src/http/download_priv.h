@@ -22,7 +22,7 @@ err_code download_part_write(struct part *p, uint64_t at, const char *data, size
 /* What has been written so far counts from now on. */
 err_code download_part_save(struct part *p, struct err *e);
 /* It is whole: checks it (sha256 "": nothing to check), and gives it its name. */
-err_code download_part_finish(struct part *p, const struct io_download *d, const char *sha256, struct http_download_result *ret,
+err_code download_part_finish(struct part *p, const struct http_download *d, const char *sha256, struct http_download_result *ret,
                               struct err *e);
 void download_part_remove(struct part *p);
 void download_part_close(struct part *p);

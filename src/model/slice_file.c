@@ -41,7 +41,7 @@ static bool read_local(void *user, uint32_t part, uint64_t offset, void *buf, si
         ssize_t n = pread(v->fds[part], at, len < READ_MOST ? len : READ_MOST, (off_t)offset);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) return false; /* an error, or the file has become shorter */
-        progress_step();
+        pulse_step_done();
         at += n;
         offset += (uint64_t)n;
         len -= (size_t)n;

@@ -97,7 +97,7 @@ static err_code wait_order(struct stage_loop *l, struct err *e) {
 static bool on_progress(void *user, uint32_t percent, const struct stage_fetch *fetch) {
     struct stage_loop *l = user;
     if (percent <= 100 && (percent != l->state.progress || fetch->done != l->state.fetch.done)) {
-        progress_step();
+        pulse_step_done();
         l->state.progress = percent;
         l->state.fetch = *fetch;
         return stage_loop_tell_state(l, NULL) == ERR_OK;

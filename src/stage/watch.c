@@ -56,7 +56,7 @@ void stage_watch_order(struct stage_watch *w, uint32_t stage, uint64_t epoch, ui
 
 void stage_watch_doing(struct stage_watch *w, enum stage_doing doing) {
     atomic_store_explicit(&w->doing, doing, memory_order_relaxed);
-    progress_step();
+    pulse_step_done();
 }
 
 void stage_watch_links(struct stage_watch *w, struct wire_link *in, struct wire_link *out) {
@@ -139,7 +139,7 @@ static void watch_progress(struct stage_watch *w) {
     enum stage_doing doing = (enum stage_doing)atomic_load_explicit(&w->doing, memory_order_relaxed);
     clock_us beat = (clock_us)atomic_load(&w->beat_ms) * 1000, still = 0;
     for (int i = 0; i < STAGE_DOING_COUNT; i++)
-        if (i == (int)doing && doing != STAGE_WAITS) still = pulse_look(&w->pulses[i], clock_now(), beat, progress_steps());
+        if (i == (int)doing && doing != STAGE_WAITS) still = pulse_look(&w->pulses[i], clock_now(), beat, pulse_steps_done());
         else pulse_rest(&w->pulses[i]);
     if (still / beat < stage_patience(doing, (uint32_t)(w->pulses[doing].longest / beat))) return;
     char text[160];

@@ -294,7 +294,7 @@ bool weights_read(void *user, uint32_t part, uint64_t offset, void *buf, size_t 
     if (part >= s->n_parts || len == 0 || offset > s->parts[part].size || len > s->parts[part].size - offset) return len == 0;
     for (uint64_t c = offset / WEIGHTS_CHUNK; c * WEIGHTS_CHUNK < offset + len; c++) {
         if (await_chunk(f, part, c, &f->error) != ERR_OK) return false;
-        progress_step();
+        pulse_step_done();
     }
     return weights_cache_read(f->cache, part, offset, buf, len);
 }

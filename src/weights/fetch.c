@@ -280,7 +280,7 @@ static err_code source_range(struct weights_fetch *f, uint32_t slot, struct err 
     f->bytes += n;
     exchange_heard(f->x, clock_now(), slot, (uint32_t)n);
     unlock(f);
-    progress_step();
+    pulse_step_done();
     if (l->filled < len) return ERR_OK;
     asked_shift(l);
     return chunk_came(f, slot, i, e);

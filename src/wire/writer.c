@@ -52,7 +52,7 @@ static void write_out(struct wire_writer *w) {
         struct err e = {.code = ERR_OK};
         err_code code = wire_transport_write_all(w->wire, data, n, fd, &e);
         if (fd >= 0) close(fd);
-        progress_step();
+        pulse_step_done();
         pthread_mutex_lock(&w->lock);
         data += n;
         w->written += n;
