@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Tests the checks themselves: each planted fault must be found, and a clean tree must pass.  tools/check-selftest.sh layers|names|style
+# Tests the checks themselves: each planted fault must be found, and a clean tree must pass.  tools/check-selftest.sh docs|layers|names|style
 set -eu
 tools=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 what=$1
@@ -69,6 +69,42 @@ code_fault() { # line of code, wanted text
     fresh
     printf 'int good(int a);\nint good(int a) {\n%s\n    return a;\n}\n' "$1" | plant src/base/bad.c
     result "$1" 1 "$2"
+}
+
+document() { # lines of a document; the folders are described
+    fresh
+    mkdir -p "$work/tree/docs" "$work/tree/tables" "$work/tree/tests/unit"
+    printf 'all: ## a target\n' >"$work/tree/Makefile"
+    printf 'COMMAND(UP, "up", "", cli_up, false, "run")\n' >"$work/tree/tables/commands.def"
+    printf 'OPTION(MEMORY, "memory", "")\n' >"$work/tree/tables/options.def"
+    printf 'SAMPLING(top_k, I)\n' >"$work/tree/tables/sampling.def"
+    echo 'int a;' | plant tests/unit/test_io_side.c
+    printf '`base/` `engine/` `io/` `node/` %s\n' "$1" >"$work/tree/docs/ARCHITECTURE.md"
+}
+
+document_fault() { # line of the document, wanted text
+    document "$1"
+    result "$1" 1 "$2"
+}
+
+test_docs() {
+    document '`io/side.h` [x](../Makefile) `src/io/side` `test_io_side` `make all` `caravan up --memory 1G` `--top-k` `side.h` `tests/unit/*.c`'
+    printf '/* See side.h and io/side.h. */\nint f(void) { return w.c; }\n' | plant src/io/side.c
+    result "clean tree" 0 " 0 faults"
+    document_fault '`io/absent.h`' 'there is no file or folder "io/absent.h"'
+    document_fault '`src/cellar/`' 'there is no file or folder "src/cellar/"'
+    document_fault '[x](absent.md)' 'there is no file "docs/absent.md"'
+    document_fault '`test_io_absent`' 'there is no test "test_io_absent"'
+    document_fault '`make absent`' 'there is no target "make absent"'
+    document_fault '`caravan absent`' 'there is no subcommand "caravan absent"'
+    document_fault '`caravan up --absent 1`' 'there is no option "--absent"'
+    document ''
+    mkdir "$work/tree/src/cellar"
+    echo 'int a;' | plant src/cellar/good.c
+    result "a folder that is not described" 1 'the folder "src/cellar" is not described'
+    document ''
+    printf '/* A comment of\n * two lines: absent.c has the rest. */\n' | plant src/io/bad.c
+    result "a comment that names a file" 1 'src/io/bad.c:4: there is no file "absent.c"'
 }
 
 header_fault() { # text of a header, wanted text

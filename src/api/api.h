@@ -39,7 +39,7 @@ struct api_request {
     struct engine_message *messages; /* a chat of text alone: rendered by the model's template into prompts[0] */
     size_t n_messages;
     /* Or a chat with all that belongs to it, whatever API it came by, in the form that chat/render.h takes (OpenAI's): arrays and an object
-     * of further variables for the template ("enable_thinking"). All in `doc`, which the request owns; NULL: none. chat.h makes them. */
+     * of further variables for the template ("enable_thinking"). All in `doc`, which the request owns; NULL: none. */
     yyjson_mut_doc *doc;
     yyjson_mut_val *chat, *chat_tools, *chat_extra;
     struct toolcall_tool *tools;   /* the same tools as chat_tools */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * POST /api/chat and /api/generate: Ollama's requests to the internal one, events to lines of JSON or one object. Pure. Shapes: Ollama's
- * docs/api.md and what its JavaScript client reads. Streams unless told not to. */
+ * API document, and the fields that its JavaScript client reads. Streams unless told not to. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

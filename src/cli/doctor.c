@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * `caravan doctor`: why two machines don't see each other, and what to do. Looks (doctor_here.c, doctor_net.c, doctor_peer.c), has it
+ * `caravan doctor`: why two machines don't see each other, and what to do. Looks (doctor_here.c, doctor/net.c, doctor/peer.c), has it
  * judged (doctor/doctor.h), prints. */
 #include <stdio.h>
 #include <stdlib.h>

@@ -12,7 +12,7 @@
 #include "cli/cli.h"
 #include "wire/frame.h"
 
-enum { CHUNK = 16 }; /* prompt tokens in a batch: a multiple of 4, so that every chunk is of one class (DESIGN.md, numerics) */
+enum { CHUNK = 16 }; /* prompt tokens in a batch: a multiple of 4, so that every chunk is of one class (docs/ARCHITECTURE.md, "Prefixes") */
 #define CLOSE_LIMIT 1e-2
 
 enum verdict { IDENTICAL = 0, DIFFERS = 1, CLOSE = 2, WHOLE_ONLY = 3 };
@@ -21,8 +21,8 @@ struct verify {
     uint32_t n_prompt, n_decode, n_vocab;
     int32_t *tokens; /* prompt, then what the whole model chose */
     uint32_t n_tokens;
-    FILE *rows;      /* the whole model's logits, row after row */
-    float *row;      /* one of them */
+    FILE *rows; /* the whole model's logits, row after row */
+    float *row; /* one of them */
     uint32_t n_rows; /* compared */
     uint32_t n_same_bits, n_same_top;
     double max_diff, sum_square, sum_own; /* own: of the whole model's logits */

@@ -15,11 +15,11 @@ struct doctor_self {
     struct io_tls_ctx *ctx, *old_ctx; /* old: with the key before the last rotation; NULL: there is none */
 };
 
-/* ---- doctor_peer.c ---- */
+/* ---- peer.c ---- */
 /* Looks at all of them at once: their names, then each address. given holds HOST:PORT. */
 void doctor_look_peers(const struct doctor_self *self, const struct io_addr *given, struct doctor_peer *peers, size_t n);
 
-/* ---- doctor_net.c ---- */
+/* ---- net.c ---- */
 /* The interfaces with these names (n 0: all that have an IPv4 address, but loopback); those that can are asked over for other nodes by
  * multicast. Returns how many, at most DOCTOR_MAX_INTERFACES. */
 size_t doctor_look_interfaces(const char *const *names, size_t n, struct doctor_interface *ret);

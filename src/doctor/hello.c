@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * See doctor_hello.h. */
+ * See hello.h. */
 #include "doctor/hello.h"
 
 #include <stdio.h>

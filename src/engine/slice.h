@@ -2,7 +2,7 @@
  * The real engine: a slice (or the whole) of a model in stock libllama, by its public C API alone.
  *
  * A later slice gets hidden states as llama_batch.embd; an earlier one hands out the tensor that its last layer made and ends
- * the graph there (DESIGN: "slices through libllama's public C API"). One thread opens, uses and closes it.
+ * the graph there (docs/ARCHITECTURE.md, "Slices"). One thread opens, uses and closes it.
  * libllama may abort() in here: run it in a process of its own. It doesn't know rings, requests or schedules.
  *
  * KV cells. Usually one pool is shared by all sequences (libllama's "unified" cache): a batch of any mix of sequences is one

@@ -8,7 +8,7 @@
 #include "engine/slice_priv.h"
 #include "engine/vocab.h"
 
-enum { EXACT_GROUP = 3 }; /* single tokens computed together when exact: up to here all sizes give the same bits (DESIGN: numerics) */
+enum { EXACT_GROUP = 3 }; /* single tokens computed together when exact: up to this size all batches give the same bits */
 
 /* ---- sequence operations ---- */
 

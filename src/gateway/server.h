@@ -33,7 +33,7 @@ err_code gateway_create(struct io_loop *loop, const struct gateway_options *opti
 uint16_t gateway_port(const struct gateway *g);
 size_t gateway_calls(const struct gateway *g); /* client requests that run */
 
-/* The NODE_ROUTEs of routes.def: their handlers get the exchange as http_server.h says, and the part of the path that "{}" stands for, else
+/* The NODE_ROUTEs of routes.def: their handlers get the exchange as http/server.h says, and the part of the path that "{}" stands for, else
  * "". Until a handler is set, its route is not there. */
 enum gateway_node_route {
 #define ROUTE(method, path, handler, auth, help)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What the files of the HTTP server share: http_server.c (listener, time-outs), http_server_conn.c (a connection and its parser),
- * http_server_response.c (what goes out). */
+ * What the files of the HTTP server share: server.c (listener, time-outs), server_conn.c (a connection and its parser),
+ * server_response.c (what goes out). */
 #ifndef CARAVAN_HTTP_SERVER_PRIV_H
 #define CARAVAN_HTTP_SERVER_PRIV_H
 
@@ -78,11 +78,11 @@ struct http_server {
     char date[40];
 };
 
-/* http_server.c */
+/* server.c */
 void http_server_conn_gone(struct http_server *s); /* one connection fewer: accepting may go on, draining may be done */
 const char *http_server_date(struct http_server *s);
 
-/* http_server_conn.c */
+/* server_conn.c */
 void http_conn_open(struct http_server *s, int fd, const struct sockaddr *peer);
 void http_conn_set_state(struct http_conn *c, enum http_state state);
 void http_conn_tick(struct http_conn *c, clock_us now); /* time-outs; may mark it DEAD */
@@ -90,7 +90,7 @@ void http_conn_kill(struct http_conn *c);               /* destroys it from the 
 void http_conn_destroy(struct http_conn *c);
 void http_exchange_finished(struct http_exchange *x); /* the response is out: the next request, or the end */
 
-/* http_server_response.c */
+/* server_response.c */
 void http_response_flush(void *conn);
 void http_response_error(struct http_exchange *x, int status, const char *message);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * See stages.h. */
+ * See stage_child.h. */
 #include "node/stage_child.h"
 
 #include <assert.h>

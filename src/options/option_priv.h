@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The rows of the tables of options and commands, for option.c and option_help.c. */
+ * The rows of the tables of options and commands, for option.c and help.c. */
 #ifndef CARAVAN_OPTIONS_OPTION_PRIV_H
 #define CARAVAN_OPTIONS_OPTION_PRIV_H
 

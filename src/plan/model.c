@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * See plan_model.h. model_estimate_slice is a sum over layers apart from the tables at the ends and the compute buffers, so what single
+ * See model.h. model_estimate_slice is a sum over layers apart from the tables at the ends and the compute buffers, so what single
  * layers need is enough to know what every slice needs (a test compares all slices with it). */
 #include "plan/model.h"
 

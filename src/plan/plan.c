@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * See plan.h. Placement fast is plan_search.c; here are the others. By memory, the division minimises the largest ratio of bytes needed to
+ * See plan.h. Placement fast is search.c; here are the others. By memory, the division minimises the largest ratio of bytes needed to
  * bytes offered over all stages (dynamic programming over the
  * legal cuts), which is what "in proportion to memory" means once embedding, output head, KV and compute buffers count too. */
 #include "plan/plan.h"

@@ -16,7 +16,7 @@
 #define PLAN_LOOP_WORK 100000
 enum { PLAN_MAX_STAGES = 64, PLAN_MAX_LAYERS = 1024, PLAN_MAX_DEVICES = 8 };
 
-/* Memory that weights are computed from, and how fast. 0 means not known: then a plain guess stands in for it (plan_cost.c). */
+/* Memory that weights are computed from, and how fast. 0 means not known: then a plain guess stands in for it (cost.c). */
 struct plan_device {
     char name[32];
     bool gpu;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The inside of the plan: tables of what slices need and cost (plan_cost.c), and the search over them (plan_search.c). */
+ * The inside of the plan: tables of what slices need and cost (cost.c), and the search over them (search.c). */
 #ifndef CARAVAN_PLAN_PLAN_PRIV_H
 #define CARAVAN_PLAN_PLAN_PRIV_H
 
@@ -47,7 +47,7 @@ bool plan_search(struct plan_cost *c, struct plan *ret);
 /* The best cuts for these nodes in this order; balanced: the least longest stage instead of the least sum. false: no division. */
 bool plan_search_cuts(struct plan_cost *c, const uint32_t *nodes, uint32_t n, bool balanced, struct plan *ret);
 
-/* A lower bound on what partial rings still cost (plan_relax.c). Tables of seconds: hop and token [from * n_nodes + to], stage
+/* A lower bound on what partial rings still cost (relax.c). Tables of seconds: hop and token [from * n_nodes + to], stage
  * [(node * (n+1) + first) * (n+1) + end], INFINITY where there is no slice; they outlive it. limit: what the best known plan takes. */
 struct plan_relax;
 struct plan_relax *plan_relax_create(uint32_t n_nodes, uint32_t n, const double *hop, const double *token, const double *stage,

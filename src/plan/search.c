@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The search for the plan with the least time per token (plan_priv.h): which nodes, in which order, with which cuts. Partial rings grow by
  * one stage at a time. Of those that hold the same layers on the same nodes with the same first and last node only the cheapest is kept;
- * a ring is dropped when even the best that could follow is no better than what is known (two bounds: search_bound, plan_relax.c), or when
+ * a ring is dropped when even the best that could follow is no better than what is known (two bounds: search_bound, relax.c), or when
  * moving its last cut by one layer is cheaper (then another partial ring leads to the better plan). Nodes that are alike are taken in their
  * order. None of these can lose the best plan. Beyond 16 nodes each length keeps only the most promising rings. */
 #include <math.h>

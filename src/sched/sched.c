@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The scheduler's requests: how they come, wait, and end; and the queue of actions. sched_slot.c gives them slots, sched_frame.c fills
- * frames, sched_tokens.c reads their answers. */
+ * The scheduler's requests: how they come, wait, and end; and the queue of actions. slot.c gives them slots, frame.c fills
+ * frames, tokens.c reads their answers. */
 #include "sched/sched.h"
 
 #include <assert.h>

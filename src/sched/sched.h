@@ -33,7 +33,7 @@ struct sched_config {
     struct sched_drafter drafter; /* a small model, borrowed; or nothing */
     bool can_remove;      /* the stages can take back the end of a sequence (engine_info) */
     bool prefix_cache;    /* what finished requests leave in the stages is kept while there is room, for those that begin the same way */
-    uint32_t latency_us;  /* a prompt may make those who decode wait so long for a token (sched_policy.h) */
+    uint32_t latency_us;  /* a prompt may make those who decode wait so long for a token (policy.h) */
     bool embeds;          /* the model gives vectors of texts, and generates nothing */
     bool at_once;         /* ... and a text has to be in one frame */
     bool exact;           /* one class of batch shapes: decode frames of 1 to 3 tokens, prompt chunks of multiples of 64, 8, 4 */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The inside of the scheduler, shared by sched.c (requests, inputs, actions), sched_slot.c (who has which slot, and what is taken over from
- * whom), sched_frame.c (what goes into a frame) and sched_tokens.c (what came back of one). Nobody else includes this. */
+ * The inside of the scheduler, shared by sched.c (requests, inputs, actions), slot.c (who has which slot, and what is taken over from
+ * whom), frame.c (what goes into a frame) and tokens.c (what came back of one). Nobody else includes this. */
 #ifndef CARAVAN_SCHED_SCHED_PRIV_H
 #define CARAVAN_SCHED_SCHED_PRIV_H
 
@@ -150,7 +150,7 @@ void sched_push_event(struct sched *s, struct sched_req *r, enum request_event_k
 void sched_eval_end(struct sched *s, bool cancelled, const struct err *why);
 struct sched_item *sched_push(struct sched *s, enum sched_action_kind kind);
 
-/* sched_slot.c */
+/* slot.c */
 /* Exact mode: the batch of a prompt of n_prompt tokens that begins at pos is a multiple of the step, up to *ret_end. libllama on a CPU
  * computes alike whatever has 64 tokens and more, what has 8 and more, what has 4, and what has less: so a prompt goes in multiples of 64
  * as far as there are, then in multiples of 8, then 4, and its last tokens, and all that are generated, in batches of 1 to 3 (step 1). */
@@ -174,7 +174,7 @@ void sched_slot_park(struct sched *s, uint32_t n);
 /* Closes dirty slots: their operations follow those decided so far. */
 void sched_slot_close_dirty(struct sched *s);
 
-/* sched_frame.c: makes the next frame if there is one to send and a credit for it. */
+/* frame.c: makes the next frame if there is one to send and a credit for it. */
 bool sched_frame_build(struct sched *s, clock_us now, struct sched_action *ret);
 
 #endif

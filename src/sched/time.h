@@ -28,7 +28,7 @@ struct sched_time {
 void sched_time_init(struct sched_time *t, uint32_t n_stage);
 /* A frame of n tokens came back; one trace of each stage. */
 void sched_time_learn(struct sched_time *t, enum sched_time_kind kind, uint32_t n, const struct wire_trace *traces, uint32_t hop_us);
-/* The same of a frame that followed others of its sequence closely (sched_spec.h). */
+/* The same of a frame that followed others of its sequence closely (spec.h). */
 void sched_time_learn_crowd(struct sched_time *t, uint32_t n, const struct wire_trace *traces);
 bool sched_time_known(const struct sched_time *t, enum sched_time_kind kind);
 /* Frames of about this size have been. */

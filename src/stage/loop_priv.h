@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The inside of a stage child's life, shared by stage_loop.c (load, compute, end), stage_join.c (the ring is put together) and stage_head.c
+ * The inside of a stage child's life, shared by loop.c (load, compute, end), join.c (the ring is put together) and head.c
  * (what only the head does). Nobody else includes this. All of it belongs to the compute thread. */
 #ifndef CARAVAN_STAGE_LOOP_PRIV_H
 #define CARAVAN_STAGE_LOOP_PRIV_H
@@ -40,7 +40,7 @@ struct stage_loop {
     struct buf piece;
 };
 
-/* ---- stage_loop.c ---- */
+/* ---- loop.c ---- */
 err_code stage_loop_tell(struct stage_loop *l, uint8_t type, const void *payload, size_t len, struct err *e);
 err_code stage_loop_tell_state(struct stage_loop *l, struct err *e);
 err_code stage_loop_tell_fault(struct stage_loop *l, const struct stage_fault *fault, struct err *e);
@@ -52,10 +52,10 @@ err_code stage_loop_tell_own_faults(struct stage_loop *l, struct err *e);
 err_code stage_loop_read_local(struct stage_loop *l, bool wait, struct frame_header *h, const uint8_t **payload, int *ret_fd,
                                bool *ret_handled, struct err *e);
 
-/* ---- stage_join.c: connects to the next stage and accepts the previous one. ERR_TIMEOUT says what is missing. ---- */
+/* ---- join.c: connects to the next stage and accepts the previous one. ERR_TIMEOUT says what is missing. ---- */
 err_code stage_join(struct stage_loop *l, struct err *e);
 
-/* ---- stage_head.c ---- */
+/* ---- head.c ---- */
 err_code stage_head_create(struct stage_loop *l, stage_open_fn open, void *user, struct err *e);
 /* SUBMIT, CANCEL, EVAL. */
 err_code stage_head_local(struct stage_loop *l, const struct frame_header *h, const uint8_t *payload, struct err *e);

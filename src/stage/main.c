@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * See stage_main.h. Where the weights come from: a file of this machine, if it is the coordinator's model; else the cache, filled from the
+ * See main.h. Where the weights come from: a file of this machine, if it is the coordinator's model; else the cache, filled from the
  * nodes that have the model while libllama loads. */
 #include "stage/main.h"
 

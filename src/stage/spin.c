@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * See stage_spin.h. */
+ * See spin.h. */
 #include "stage/spin.h"
 
 #include <dirent.h>

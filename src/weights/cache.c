@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A model's folder in the cache; weights_room.c keeps the cache as a whole within its bounds. */
+ * A model's folder in the cache; room.c keeps the cache as a whole within its bounds. */
 #include "weights/cache.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The reading side of weights.h: opens a model in the cache, has a fetch (weights_fetch.h) bring what is missing, and reads as it comes. */
+ * The reading side of weights.h: opens a model in the cache, has a fetch (fetch.h) bring what is missing, and reads as it comes. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

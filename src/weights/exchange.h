@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Which chunk of a model's weights to ask from which source: a sans-I/O core, (now, event) -> actions; it owns no socket, clock, thread or
- * byte of weights. The caller (weights_fetch.c) opens links, checks each chunk against its hash, and tells what happened.
+ * byte of weights. The caller (fetch.c) opens links, checks each chunk against its hash, and tells what happened.
  *
  * Sources are whole (they have the file) or partial (nodes that are fetching too, or did once: they say which chunks they have and which
  * they want). Every source has a window of outstanding chunks that follows its measured rate. Chunks are asked for in the order in which

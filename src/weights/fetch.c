@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * See weights_fetch.h. One link to each source for the bytes, and one more, `home`, to the node whose file counts: it tells hashes (ahead
+ * See fetch.h. One link to each source for the bytes, and one more, `home`, to the node whose file counts: it tells hashes (ahead
  * of what is being fetched: a chunk is asked for once its hash is known) and who else has the model. */
 #include "weights/fetch.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A running fetch: one thread that carries out what exchange.h decides over all links at once. For weights_client.c only. */
+ * A running fetch: one thread that carries out what exchange.h decides over all links at once. For client.c only. */
 #ifndef CARAVAN_WEIGHTS_FETCH_H
 #define CARAVAN_WEIGHTS_FETCH_H
 

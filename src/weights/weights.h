@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Weights that a node lacks come from the nodes that have them: only the chunks (1 MiB) of its slice, into a sparse file at the same
- * offsets as the original (weights_cache.h), from several nodes at once (exchange.h), also from such that are still fetching themselves.
+ * offsets as the original (cache.h), from several nodes at once (exchange.h), also from such that are still fetching themselves.
  * Every chunk is checked against its BLAKE3 hash, which the node that ordered the load tells: its file is what the cluster has agreed to
  * run, so of all others only the bytes are taken, never their word. Loading begins at once: reading a byte waits until its chunk is here.
  *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Q4_K weights, repacked for the CPU: there the shape of a batch changes the last bits (DESIGN: numerics). Slices must still be the
- * whole for the same batches, and with `exact` a sequence's results must not depend on who is computed beside it. The model is the
- * demo model, quantised here. */
+ * Q4_K weights, repacked for the CPU: there the shape of a batch changes the last bits (docs/ARCHITECTURE.md, "Prefixes"). Slices must
+ * still be the whole for the same batches, and with `exact` a sequence's results must not depend on who is computed beside it. The
+ * model is the demo model, quantised here. */
 #include <unistd.h>
 
 #include <llama.h>
