@@ -134,7 +134,7 @@ if(TARGET caravan)
 endif()
 
 caravan_register(format check 240 ${CMAKE_SOURCE_DIR}/tools/check-format.sh)
-foreach(check docs layers names style)
+foreach(check docs layers lists names style)
     if(EXISTS "${CMAKE_SOURCE_DIR}/tools/check-${check}.sh")
         caravan_register(${check} check 120 ${CMAKE_SOURCE_DIR}/tools/check-${check}.sh)
         caravan_register(${check}_selftest check 120 ${CMAKE_SOURCE_DIR}/tools/check-selftest.sh ${check})

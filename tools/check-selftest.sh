@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Tests the checks themselves: each planted fault must be found, and a clean tree must pass.  tools/check-selftest.sh docs|layers|names|style
+# Tests the checks themselves: each planted fault must be found, and a clean tree must pass.  tools/check-selftest.sh docs|layers|lists|names|style
 set -eu
 tools=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 what=$1
@@ -105,6 +105,28 @@ test_docs() {
     document ''
     printf '/* A comment of\n * two lines: absent.c has the rest. */\n' | plant src/io/bad.c
     result "a comment that names a file" 1 'src/io/bad.c:4: there is no file "absent.c"'
+}
+
+list_of() { # an item of the list
+    fresh
+    mkdir -p "$work/tree/tables" "$work/tree/docs" "$work/tree/cmake"
+    for file in CMakeLists.txt cmake/a.cmake docs/API.md docs/OPTIONS.md docs/PROTOCOL.md docs/ARCHITECTURES.md; do
+        : >"$work/tree/$file"
+    done
+    echo 'WORD(some_word, SOME_WORD_TOO)' >"$work/tree/tables/words.def"
+    echo 'int a = some_word;' | plant src/io/side.c
+    printf '## What to touch\n\n- **A word**: %s\n\n## The rest\n' "$1" >"$work/tree/CONTRIBUTING.md"
+}
+
+test_lists() {
+    list_of '`tables/words.def`, and in `src/io/` its use. If it is `other`: `src/base/low.h`. Shown by `some_word`. Tests come on top: `base`.'
+    result "clean tree" 0 "1 lists, 0 faults"
+    list_of '`tables/words.def`. Shown by `some_word`.'
+    result "a file that is not in the list" 1 '"src/io/side.c" is missing in the list'
+    list_of '`tables/words.def`, `src/io/side.c`, `src/io/side.h`. Shown by `some_word`.'
+    result "a file that is in the list for nothing" 1 '"src/io/side.h" is in the list and has none of'
+    list_of '`tables/words.def`. Shown by `SOME_WORD`.'
+    result "a part of a word" 1 '"tables/words.def" is in the list and has none of'
 }
 
 header_fault() { # text of a header, wanted text
