@@ -1,122 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * POST /v1/responses, the request: OpenAI's items to the internal chat, and what is echoed and stored. Pure. The answer is
- * responses_answer.c's. */
+ * POST /v1/responses, the request: its parameters, and what is echoed and stored. responses_items.c reads items and tools,
+ * responses_answer.c writes the answer. Pure. */
 #include <stdio.h>
 #include <string.h>
 
 #include "api/responses_priv.h"
-#include "api/tools.h"
-
-/* ---- items ---- */
-
-struct reader {
-    struct api_request *r;
-    yyjson_mut_val *last;   /* the message made last */
-    yyjson_val *reasoning;  /* of the assistant's message to come */
-};
-
-static err_code wrong_item(struct err *e, size_t i, const char *what, const char *expected) {
-    return err_set(e, ERR_INVALID, "field \"input[%zu]%s\": expected %s", i, what, expected);
-}
-
-/* A string, or parts with text. */
-static err_code append_content(yyjson_val *v, size_t i, struct buf *out, struct err *e) {
-    yyjson_val *part;
-    size_t k, n;
-    if (yyjson_is_str(v)) buf_append(out, yyjson_get_str(v), yyjson_get_len(v));
-    else if (!yyjson_is_arr(v)) return wrong_item(e, i, ".content", "a string or an array of parts");
-    yyjson_arr_foreach(v, k, n, part) {
-        yyjson_val *type = yyjson_obj_get(part, "type"), *text = yyjson_obj_get(part, "text");
-        bool refusal = yyjson_equals_str(type, "refusal");
-        if (refusal) text = yyjson_obj_get(part, "refusal");
-        bool known = refusal || yyjson_equals_str(type, "input_text") || yyjson_equals_str(type, "output_text") ||
-                     yyjson_equals_str(type, "text") || yyjson_equals_str(type, "reasoning_text") ||
-                     yyjson_equals_str(type, "summary_text");
-        if (!known) return err_set(e, ERR_UNSUPPORTED, "field \"input[%zu].content[%zu].type\": only parts of text are supported", i, k);
-        if (!yyjson_is_str(text)) return wrong_item(e, i, ".content", "parts with a \"text\"");
-        buf_append(out, yyjson_get_str(text), yyjson_get_len(text));
-    }
-    if (out->len > 0 && memchr(out->data, 0, out->len) != NULL) return wrong_item(e, i, ".content", "text without NUL characters");
-    return ERR_OK;
-}
-
-static err_code take_text(struct reader *in, const char *role, const char *id, yyjson_val *content, size_t i, struct err *e) {
-    struct buf text;
-    buf_init(&text, SIZE_MAX - 1);
-    err_code code = append_content(content, i, &text, e);
-    if (code == ERR_OK) {
-        in->last = api_chat_add(in->r, role, buf_cstr(&text), text.len);
-        if (id != NULL) api_chat_set(in->r, in->last, "tool_call_id", id, strlen(id));
-    }
-    buf_done(&text);
-    return code;
-}
-
-static bool last_is_assistant(const struct reader *in) {
-    return in->last != NULL && yyjson_mut_equals_str(yyjson_mut_obj_get(in->last, "role"), "assistant");
-}
-
-static err_code give_reasoning(struct reader *in, size_t i, struct err *e) {
-    if (in->reasoning == NULL) return ERR_OK;
-    struct buf text;
-    buf_init(&text, SIZE_MAX - 1);
-    err_code code = append_content(in->reasoning, i, &text, e);
-    if (code == ERR_OK) api_chat_set(in->r, in->last, "reasoning_content", buf_cstr(&text), text.len);
-    in->reasoning = NULL;
-    buf_done(&text);
-    return code;
-}
-
-static err_code take_message(struct reader *in, yyjson_val *item, size_t i, struct err *e) {
-    static const struct {
-        const char *name, *role;
-    } roles[] = {{"system", "system"}, {"developer", "system"}, {"user", "user"}, {"assistant", "assistant"}};
-    yyjson_val *role = yyjson_obj_get(item, "role");
-    size_t k = 0;
-    while (k < 4 && !yyjson_equals_str(role, roles[k].name)) k++;
-    if (k == 4) return wrong_item(e, i, ".role", "\"system\", \"developer\", \"user\" or \"assistant\"");
-    err_code code = take_text(in, roles[k].role, NULL, yyjson_obj_get(item, "content"), i, e);
-    return code == ERR_OK && k == 3 ? give_reasoning(in, i, e) : code;
-}
-
-static err_code take_call(struct reader *in, yyjson_val *item, size_t i, struct err *e) {
-    yyjson_val *id = yyjson_obj_get(item, "call_id"), *name = yyjson_obj_get(item, "name"), *arguments = yyjson_obj_get(item, "arguments");
-    if (!yyjson_is_str(id)) return wrong_item(e, i, ".call_id", "a string");
-    if (!yyjson_is_str(name)) return wrong_item(e, i, ".name", "a string");
-    if (!yyjson_is_str(arguments)) return wrong_item(e, i, ".arguments", "a string");
-    if (!last_is_assistant(in)) in->last = api_chat_add(in->r, "assistant", NULL, 0);
-    api_chat_call(in->r, in->last, api_keep_str(in->r, id), api_keep_str(in->r, name), api_keep_str(in->r, arguments));
-    return give_reasoning(in, i, e);
-}
-
-static err_code take_item(struct reader *in, yyjson_val *item, size_t i, struct err *e) {
-    yyjson_val *type = yyjson_obj_get(item, "type");
-    if (!yyjson_is_obj(item)) return wrong_item(e, i, "", "an object");
-    if (type == NULL || yyjson_equals_str(type, "message")) return take_message(in, item, i, e);
-    if (yyjson_equals_str(type, "function_call")) return take_call(in, item, i, e);
-    if (yyjson_equals_str(type, "function_call_output")) {
-        yyjson_val *id = yyjson_obj_get(item, "call_id");
-        if (!yyjson_is_str(id)) return wrong_item(e, i, ".call_id", "a string");
-        return take_text(in, "tool", api_keep_str(in->r, id), yyjson_obj_get(item, "output"), i, e);
-    }
-    if (yyjson_equals_str(type, "reasoning")) {
-        yyjson_val *content = yyjson_obj_get(item, "content");
-        in->reasoning = yyjson_arr_size(content) > 0 ? content : yyjson_obj_get(item, "summary");
-        return ERR_OK;
-    }
-    return err_set(e, ERR_UNSUPPORTED, "field \"input[%zu].type\": items of type \"%.40s\" are not supported", i,
-                   yyjson_is_str(type) ? yyjson_get_str(type) : "?");
-}
-
-static err_code take_items(struct reader *in, yyjson_val *items, struct err *e) {
-    yyjson_val *item;
-    size_t i, n;
-    yyjson_arr_foreach(items, i, n, item) {
-        err_code code = take_item(in, item, i, e);
-        if (code != ERR_OK) return code;
-    }
-    return ERR_OK;
-}
 
 /* ---- the body ---- */
 
@@ -161,24 +49,10 @@ static err_code parse_input(yyjson_val *root, struct api_request *r, struct err 
         return api_wrong(e, "instructions", "a string");
     if (yyjson_is_str(instructions)) x->instructions = api_keep_str(r, instructions);
     r->input = keep_input(r, input);
-    struct reader in = {.r = r};
-    if (yyjson_is_str(input)) return take_text(&in, "user", NULL, input, 0, e);
-    return take_items(&in, input, e);
-}
-
-static const struct api_tools_shape tools_shape = {
-    .type = "function",
-    .schema = "parameters",
-    .required = "required",
-    .named = "function",
-    .choice_help = "\"auto\", \"none\", \"required\" or {\"type\": \"function\", \"name\": ...}",
-};
-
-static err_code parse_tools(yyjson_val *root, struct api_request *r, struct err *e) {
-    bool parallel = true;
-    err_code code = json_get_bool(root, "parallel_tool_calls", &parallel, e);
-    r->single_tool = !parallel;
-    return code == ERR_OK ? api_tools_parse(root, &tools_shape, r, e) : code;
+    err_code code = responses_take_items(&(struct responses_reader){.r = r}, input, e);
+    bool alone = !yyjson_is_str(yyjson_obj_get(root, "previous_response_id"));
+    if (code == ERR_OK && alone && yyjson_mut_arr_size(r->chat) == 0) return api_wrong(e, "input", "at least one message");
+    return code;
 }
 
 static err_code parse_format(yyjson_val *root, struct api_request *r, struct err *e) {
@@ -272,8 +146,8 @@ err_code responses_parse(yyjson_val *root, struct api_request *r, struct err *e)
                                                                    .reasoning = "{\"effort\":null,\"summary\":null}"};
     for (size_t i = 0; i < sizeof(refused) / sizeof(*refused) && code == ERR_OK; i++)
         code = api_refuse(root, refused[i].key, refused[i].why, e);
+    if (code == ERR_OK) code = responses_parse_tools(root, r, e);
     if (code == ERR_OK) code = parse_input(root, r, e);
-    if (code == ERR_OK) code = parse_tools(root, r, e);
     if (code == ERR_OK) code = parse_format(root, r, e);
     if (code == ERR_OK) code = parse_state(root, r, e);
     if (code == ERR_OK) code = parse_echoed(root, r, e);
@@ -290,12 +164,12 @@ err_code responses_resume(yyjson_val *chain, struct api_request *r, struct err *
     yyjson_mut_val *own = r->chat;
     yyjson_val *turn;
     size_t i, n;
-    struct reader in = {.r = r};
+    struct responses_reader in = {.r = r};
     r->chat = yyjson_mut_arr(r->doc);
     if (x->instructions != NULL) api_chat_add(r, "system", x->instructions, strlen(x->instructions));
     yyjson_arr_foreach(chain, i, n, turn) {
-        err_code code = take_items(&in, yyjson_arr_get(turn, 0), e);
-        if (code == ERR_OK) code = take_items(&in, yyjson_obj_get(yyjson_arr_get(turn, 1), "output"), e);
+        err_code code = responses_take_items(&in, yyjson_arr_get(turn, 0), e);
+        if (code == ERR_OK) code = responses_take_items(&in, yyjson_obj_get(yyjson_arr_get(turn, 1), "output"), e);
         if (code != ERR_OK) return err_set(e, ERR_INTERNAL, "the stored conversation cannot be read: %.200s", e->text);
     }
     for (yyjson_mut_val *m; (m = yyjson_mut_arr_remove_first(own)) != NULL;) yyjson_mut_arr_append(r->chat, m);

@@ -40,6 +40,19 @@ static void append_part(const struct api_choice_text *c, const struct api_item *
     buf_append_byte(out, '}');
 }
 
+/* The name of a called tool, and the namespace that it is a member of, apart. */
+static void append_name(const struct api_answer *a, const char *name, struct buf *out) {
+    const struct responses_extra *x = a->request->extra;
+    for (const struct responses_space *s = x->spaces; s != NULL; s = s->next) {
+        size_t len = strlen(s->name);
+        if (strncmp(name, s->name, len) != 0 || name[len] != '.') continue;
+        append_str(out, "namespace", s->name, len);
+        name += len + 1;
+        break;
+    }
+    append_str(out, "name", name, strlen(name));
+}
+
 /* done: with what it holds, else as it begins. */
 static void append_item(const struct api_answer *a, size_t i, bool done, struct buf *out) {
     const struct api_choice_text *c = &a->choices[0];
@@ -53,7 +66,7 @@ static void append_item(const struct api_answer *a, size_t i, bool done, struct 
     if (item->kind == API_CALL) {
         buf_append_str(out, ",\"type\":\"function_call\"");
         append_str(out, "call_id", item->id, strlen(item->id));
-        append_str(out, "name", item->name, strlen(item->name));
+        append_name(a, item->name, out);
         append_str(out, "arguments", text, done ? len : 0);
     } else {
         bool reasoning = item->kind == API_REASONING;
@@ -181,7 +194,7 @@ static void close_item(struct api_answer *a, struct buf *out) {
     a->open = 0;
     if (item->kind == API_CALL) {
         event_within(a, "function_call_arguments.done", i, out);
-        append_str(out, "name", item->name, strlen(item->name));
+        append_name(a, item->name, out);
         append_str(out, "arguments", text, len);
         event_end(out);
     } else {

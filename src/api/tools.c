@@ -13,9 +13,9 @@ static void append_str(struct api_request *r, yyjson_mut_val *to, const char *ke
     api_chat_set(r, to, key, yyjson_get_str(v), yyjson_get_len(v));
 }
 
-/* One tool: function holds its name, description and schema. */
-static err_code add_tool(yyjson_val *function, const char *at, const char *schema_key, struct api_request *r, struct err *e) {
-    yyjson_val *name = yyjson_obj_get(function, "name"), *description = yyjson_obj_get(function, "description");
+err_code api_tools_add(struct api_request *r, yyjson_val *name, yyjson_val *function, const char *schema_key, const char *at,
+                       struct err *e) {
+    yyjson_val *description = yyjson_obj_get(function, "description");
     yyjson_val *schema = yyjson_obj_get(function, schema_key);
     struct toolcall_tool tool = {0};
     err_code code = json_get_bool(function, "strict", &tool.strict, e);
@@ -26,6 +26,11 @@ static err_code add_tool(yyjson_val *function, const char *at, const char *schem
         return api_wrong(e, at, "a tool whose \"description\" is a string");
     if (schema != NULL && !yyjson_is_obj(schema) && !yyjson_is_null(schema))
         return api_wrong(e, at, "a tool whose parameters are a JSON schema, an object");
+    if (r->n_tools == TOOLCALL_MAX_TOOLS) return err_set(e, ERR_INVALID, "field \"tools\": expected at most %d tools", TOOLCALL_MAX_TOOLS);
+    if (r->tools == NULL) {
+        r->tools = arena_alloc(r->arena, TOOLCALL_MAX_TOOLS * sizeof(*r->tools));
+        r->chat_tools = yyjson_mut_arr(r->doc);
+    }
     yyjson_mut_val *outer = yyjson_mut_arr_add_obj(r->doc, r->chat_tools);
     yyjson_mut_obj_add_str(r->doc, outer, "type", "function");
     yyjson_mut_val *o = yyjson_mut_obj_add_obj(r->doc, outer, "function");
@@ -43,36 +48,28 @@ static err_code add_tool(yyjson_val *function, const char *at, const char *schem
     return ERR_OK;
 }
 
-static err_code check_type(yyjson_val *tool, const char *at, const struct api_tools_shape *shape, struct err *e) {
-    yyjson_val *type = yyjson_obj_get(tool, "type");
-    if (shape->type == NULL || (type == NULL && shape->type_optional) || yyjson_equals_str(type, shape->type)) return ERR_OK;
-    if (!yyjson_is_str(type)) return err_set(e, ERR_INVALID, "field \"%s.type\": expected a string", at);
-    return err_set(e, ERR_UNSUPPORTED, "field \"%s.type\": only tools of type \"%s\" are supported", at, shape->type);
-}
-
 static err_code parse_tool(yyjson_val *tool, size_t i, const struct api_tools_shape *shape, struct api_request *r, struct err *e) {
     char at[PLACE_SIZE];
+    yyjson_val *type = yyjson_obj_get(tool, "type");
     snprintf(at, sizeof(at), shape->dotted ? "tools.%zu" : "tools[%zu]", i);
-    err_code code = check_type(tool, at, shape, e);
-    if (code != ERR_OK) return code;
+    if (!yyjson_is_obj(tool)) return api_wrong(e, at, "an object");
+    bool known = shape->type == NULL || (type == NULL && shape->type_optional) || yyjson_equals_str(type, shape->type);
+    if (!known && !yyjson_is_str(type)) return err_set(e, ERR_INVALID, "field \"%s.type\": expected a string", at);
+    if (!known) return shape->other != NULL ? shape->other(tool, at, r, e) : ERR_OK;
     if (shape->function != NULL) {
         size_t len = strlen(at);
         snprintf(at + len, sizeof(at) - len, ".%s", shape->function);
         tool = yyjson_obj_get(tool, shape->function);
         if (!yyjson_is_obj(tool)) return api_wrong(e, at, "an object");
     }
-    return add_tool(tool, at, shape->schema, r, e);
+    return api_tools_add(r, yyjson_obj_get(tool, "name"), tool, shape->schema, at, e);
 }
 
 static err_code parse_list(yyjson_val *root, const struct api_tools_shape *shape, struct api_request *r, struct err *e) {
     yyjson_val *list = yyjson_obj_get(root, "tools"), *tool;
-    size_t i, n = yyjson_arr_size(list);
+    size_t i, n;
     if (list == NULL || yyjson_is_null(list)) return ERR_OK;
     if (!yyjson_is_arr(list)) return api_wrong(e, "tools", "an array");
-    if (n > TOOLCALL_MAX_TOOLS) return err_set(e, ERR_INVALID, "field \"tools\": expected at most %d tools", TOOLCALL_MAX_TOOLS);
-    if (n == 0) return ERR_OK;
-    r->chat_tools = yyjson_mut_arr(r->doc);
-    r->tools = arena_alloc(r->arena, n * sizeof(*r->tools));
     yyjson_arr_foreach(list, i, n, tool) {
         err_code code = parse_tool(tool, i, shape, r, e);
         if (code != ERR_OK) return code;

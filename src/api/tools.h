@@ -8,8 +8,10 @@
 
 /* How an API writes tools. A NULL word is not part of the API. */
 struct api_tools_shape {
-    const char *type;         /* the only type of tool that is known; NULL: a tool has no type */
+    const char *type;         /* of the tools whose name and schema the client sends; NULL: a tool has no type */
     bool type_optional;       /* a tool without a type is of that type */
+    /* Reads a tool of another type, whose "type" is a string; NULL: it is left out. at: its place in the body, for errors. */
+    err_code (*other)(yyjson_val *tool, const char *at, struct api_request *r, struct err *e);
     const char *function;     /* the field that holds a tool's name, description and schema; NULL: the tool itself holds them */
     const char *schema;       /* the field of a tool's parameters */
     bool dotted;              /* errors write "tools.0", else "tools[0]" */
@@ -21,5 +23,8 @@ struct api_tools_shape {
 
 /* Reads "tools" and "tool_choice" of a body. The request's chat must have begun. */
 err_code api_tools_parse(yyjson_val *root, const struct api_tools_shape *shape, struct api_request *r, struct err *e);
+/* Adds one tool. function holds its description and its schema; name stands elsewhere in some APIs. */
+err_code api_tools_add(struct api_request *r, yyjson_val *name, yyjson_val *function, const char *schema_key, const char *at,
+                       struct err *e);
 
 #endif

@@ -121,6 +121,15 @@ static void prepend(yyjson_mut_doc *doc, yyjson_mut_val *user, yyjson_mut_val *s
     buf_done(&text);
 }
 
+/* Adds the text of a system message to the user's or system's message before it; false: there is none. */
+static bool append_late(yyjson_mut_doc *doc, yyjson_mut_val *list, yyjson_mut_val *system) {
+    yyjson_mut_val *last = yyjson_mut_arr_get_last(list), *role = yyjson_mut_obj_get(last, "role");
+    if (!is_str(role, "user") && !is_str(role, "system")) return false;
+    prepend(doc, system, last);
+    yyjson_mut_obj_put(last, yyjson_mut_str(doc, "content"), yyjson_mut_val_mut_copy(doc, yyjson_mut_obj_get(system, "content")));
+    return true;
+}
+
 err_code chat_form(const struct chat_caps *caps, yyjson_val *messages, yyjson_mut_doc *doc, yyjson_mut_val **ret, struct err *e) {
     yyjson_mut_val *list = yyjson_mut_arr(doc), *held = NULL;
     size_t i, n;
@@ -131,7 +140,9 @@ err_code chat_form(const struct chat_caps *caps, yyjson_val *messages, yyjson_mu
         yyjson_mut_val *m = yyjson_val_mut_copy(doc, from);
         form_message(caps, doc, m);
         yyjson_mut_val *role = yyjson_mut_obj_get(m, "role");
-        if (!caps->system_role && is_str(role, "system")) {
+        bool late = yyjson_mut_arr_size(list) > 0 && !caps->late_system;
+        if (is_str(role, "system") && (late || !caps->system_role)) {
+            if (held == NULL && late && append_late(doc, list, m)) continue;
             if (held != NULL) prepend(doc, m, held);
             held = m;
             continue;

@@ -112,6 +112,7 @@ err_code chat_probe(struct jinja_template *t, const struct jinja_limits *limits,
     buf_init(&p.out, 1 << 20);
     if (!probe(&p, USER, "Probe-user")) caps.typed_content = probe(&p, USER_PARTS, "Probe-user");
     caps.system_role = probe(&p, caps.typed_content ? SYSTEM_PARTS "," USER_PARTS : SYSTEM "," USER, "Probe-system");
+    caps.late_system = probe(&p, caps.typed_content ? USER_PARTS "," SYSTEM_PARTS : USER "," SYSTEM, "Probe-system");
     probe_calls(&p, &caps);
     caps.reasoning_key = probe_reasoning(&p, &caps);
     buf_done(&p.out);

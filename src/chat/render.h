@@ -21,6 +21,7 @@
 struct chat_caps {
     bool typed_content;     /* content must be a list of parts, not text */
     bool system_role;       /* else the system's text is put before the next user message */
+    bool late_system;       /* a system message may come after others; else its text is added to the message before it */
     bool developer_role;    /* else a developer's message becomes a system message */
     bool tools;             /* it shows the tools to the model */
     bool tool_calls;        /* it shows tool calls of earlier turns */

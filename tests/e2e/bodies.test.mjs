@@ -22,7 +22,7 @@ const apis = {
     '/v1/completions': { good: { model, prompt: 'x' }, text: 'prompt', limit: 'max_tokens', sampling: '', say: (c) => ({ model, prompt: c }), wrong: [
         ['prompt', 5.5], ['prompt', []], ['prompt', [[-1]]], ['prompt', [{}]], ['n', -1], ['suffix', 5], ['echo', 'x'], ['logprobs', 999], ['best_of', 5], ['stop', {}], ['stream', 1]] },
     '/v1/responses': { good: { model, input: 'x' }, text: 'input', limit: 'max_output_tokens', sampling: '', say: (c) => ({ model, input: c }), wrong: [
-        ['input', 5], ['input', []], ['input', [5]], ['input', [{ type: 'nix' }]], ['input', [{ role: 'robot', content: 'x' }]], ['instructions', 5], ['tools', 5], ['tools', [{ type: 'web_search' }]], ['tool_choice', 'nix'],
+        ['input', 5], ['input', []], ['input', [5]], ['input', [{ type: 'nix' }]], ['input', [{ role: 'robot', content: 'x' }]], ['instructions', 5], ['tools', 5], ['tools', [{ type: 'namespace' }]], ['tool_choice', 'nix'],
         ['text', 5], ['text', { format: { type: 'xml' } }], ['include', 5], ['include', [5]], ['top_logprobs', 99], ['previous_response_id', 5], ['previous_response_id', 'nix'], ['store', 'x'], ['stream', 'x'], ['metadata', 5], ['reasoning', 5]] },
     '/v1/messages': { good: { ...chat, max_tokens: 9 }, text: 'messages', limit: 'max_tokens', sampling: '', say: (c) => ({ model, max_tokens: 1000, messages: [{ role: 'user', content: c }] }), wrong: [
         ['messages', 5], ['messages', [5]], ['messages', [{ role: 'system', content: 5 }]], ['system', 5], ['tools', {}], ['tools', [{}]], ['tool_choice', { type: 'nix' }], ['thinking', { type: 'nix' }], ['stop_sequences', 5], ['stream', 'x']] },

@@ -71,6 +71,22 @@ test('anthropic: tokens are counted, errors are of its classes, an abort is hear
     assert.equal((await fake.status()).cancelled, before + 1)
 })
 
+test('anthropic: what Claude Code sends', async () => {
+    const m = await anthropic.messages.create(ask('x', {
+        tools: [{ type: 'bash_20250124', name: 'bash' }, { type: 'web_search_20250305', name: 'web_search' }],
+        messages: [
+            { role: 'user', content: 'read it' },
+            { role: 'system', content: [{ type: 'text', text: '# Environment', cache_control: { type: 'ephemeral' } }] },
+            { role: 'assistant', content: [{ type: 'tool_use', id: 't', name: 'bash', input: {} }] },
+            { role: 'user', content: [{ type: 'tool_result', tool_use_id: 't', content: [{ type: 'image', source: { type: 'base64', media_type: 'image/png', data: 'iVBORw0KGgo=' } }, { type: 'text', text: script(words) }] }] },
+        ],
+        model: 'hermes',
+    }))
+    assert.equal(m.stop_reason, 'end_turn')
+    const thread = await fetch(`${plain}/v1/messages`, { method: 'POST', body: JSON.stringify(ask('x', { thread: { type: 'continue', previous_message_id: 'msg_1' } })) })
+    assert.deepEqual([thread.status, (await thread.json()).error.details.error_code], [400, 'thread_unsupported_request'])
+})
+
 // ---- Ollama ----
 
 const { Ollama } = await load('ollama')
@@ -186,11 +202,34 @@ test('responses: streamed, put together by the client; cut; failed', async () =>
     assert.equal(failed.at(-1).type, 'response.failed')
 })
 
-test('responses: text.format, reasoning, refused tools', async () => {
+test('responses: text.format, reasoning, tools that run on a server', async () => {
     const schema = { type: 'object', properties: { a: { type: 'integer' } }, required: ['a'], additionalProperties: false }
     const r = await openai.responses.create({ model, input: script({ pieces: ['{"a"', ':1}'] }), text: { format: { type: 'json_schema', name: 'x', schema, strict: true } }, reasoning: { effort: 'low' } })
     assert.deepEqual(JSON.parse(r.output_text), { a: 1 })
-    await assert.rejects(openai.responses.create({ model, input: 'x', tools: [{ type: 'web_search' }] }), (e) => e.param === 'tools[0].type')
+    const hosted = await openai.responses.create({ model, input: script(words), tools: [{ type: 'web_search' }] })
+    assert.equal(hosted.output_text, 'text of it')
+})
+
+test('responses: a function of a namespace is called, with its results and all that an agent keeps of a conversation', async () => {
+    const tools = [{ type: 'namespace', name: 'agents', description: 'd', tools: [{ type: 'function', name: 'stop', parameters: { type: 'object', properties: {} } }] }, { type: 'web_search' }]
+    const pieces = ['</think>\n', '<tool_call>\n{"name": "agents.stop", ', '"arguments": {}}\n</tool_call>']
+    const input = [
+        { role: 'user', content: 'x' },
+        { type: 'reasoning', id: 'rs_1', summary: [], encrypted_content: 'zz' },
+        { type: 'custom_tool_call', call_id: 'a', name: 'patch', input: 'y' },
+        { type: 'custom_tool_call_output', call_id: 'a', output: 'done' },
+        { type: 'web_search_call', id: 'ws_1', status: 'completed', action: { type: 'search', query: 'q' } },
+        { type: 'compaction', encrypted_content: 'zz' },
+        { role: 'user', content: script({ pieces }) },
+    ]
+    const names = (item) => [item.type, item.namespace, item.name, item.arguments]
+    const first = await openai.responses.create({ model: 'hermes', input, tools })
+    const call = first.output.find((item) => item.type === 'function_call')
+    assert.deepEqual(names(call), ['function_call', 'agents', 'stop', '{}'])
+    const done = (await all(await openai.responses.create({ model: 'hermes', input, tools, stream: true }))).at(-1).response
+    assert.deepEqual(names(done.output.find((item) => item.type === 'function_call')), names(call))
+    const next = await openai.responses.create({ model: 'hermes', tools, previous_response_id: first.id, input: [{ type: 'function_call_output', call_id: call.call_id, output: script(words) }] })
+    assert.equal(next.status, 'completed')
 })
 
 test('openai: embeddings in its own encoding and as numbers, response_format by schema', async () => {

@@ -29,10 +29,13 @@ static void anthropic_refuses(void **state) {
         {"{" U ",\"max_tokens\":5,\"stream\":1}", "stream"},
         {"{" U ",\"max_tokens\":5,\"thinking\":{\"type\":\"much\"}}", "thinking.type"},
         {"{" U ",\"max_tokens\":5,\"tools\":[{\"name\":\"a b\"}]}", "tools.0"},
-        {"{" U ",\"max_tokens\":5,\"tools\":[{\"type\":\"web_search_20250305\",\"name\":\"w\"}]}", "tools.0.type"},
         {"{" U ",\"max_tokens\":5,\"tool_choice\":{\"type\":\"any\"}}", "tool_choice"},
         {"{" U ",\"max_tokens\":5,\"tool_choice\":{\"type\":\"tool\",\"name\":\"x\"}}", "tool_choice.name"},
-        {"{\"messages\":[{\"role\":\"system\",\"content\":\"x\"}],\"max_tokens\":5}", "messages.0.role"},
+        {"{\"messages\":[{\"role\":\"king\",\"content\":\"x\"}],\"max_tokens\":5}", "messages.0.role"},
+        {"{\"messages\":[{\"role\":\"system\",\"content\":7}],\"max_tokens\":5}", "messages.0.content"},
+        {"{" U ",\"max_tokens\":5,\"thread\":{\"type\":\"create\"}}", "thread"},
+        {"{" U ",\"max_tokens\":5,\"tools\":[{\"type\":\"web_search_20250305\",\"name\":\"w\"}],\"tool_choice\":{\"type\":\"any\"}}",
+         "tool_choice"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":7}],\"max_tokens\":5}", "messages.0.content"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image\"}]}],\"max_tokens\":5}", "messages.0.content.0.type"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\"}]}],\"max_tokens\":5}",
@@ -116,8 +119,13 @@ static void responses_refuse(void **state) {
         {"{\"input\":[]}", "input"},
         {"{\"input\":[5]}", "input[0]"},
         {"{\"input\":[{\"role\":\"king\",\"content\":\"x\"}]}", "input[0].role"},
-        {"{\"input\":[{\"type\":\"web_search_call\"}]}", "input[0].type"},
         {"{\"input\":[{\"type\":\"function_call_output\",\"output\":\"x\"}]}", "input[0].call_id"},
+        {"{\"input\":[{\"type\":\"item_reference\",\"id\":\"x\"}]}", "input[0].type"},
+        {"{\"input\":[{\"type\":7}]}", "input[0].type"},
+        {"{\"input\":[{\"type\":\"web_search_call\"}]}", "input"},
+        {"{\"input\":\"x\",\"tools\":[7]}", "tools[0]"},
+        {"{\"input\":\"x\",\"tools\":[{\"type\":\"namespace\",\"tools\":[]}]}", "tools[0]"},
+        {"{\"input\":\"x\",\"tools\":[{\"type\":\"web_search\"}],\"tool_choice\":\"required\"}", "tool_choice"},
         {"{\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_image\"}]}]}", "input[0].content[0].type"},
         {"{\"input\":\"x\",\"instructions\":5}", "instructions"},
         {"{\"input\":\"x\",\"background\":true}", "background"},
@@ -126,7 +134,6 @@ static void responses_refuse(void **state) {
         {"{\"input\":\"x\",\"previous_response_id\":5}", "previous_response_id"},
         {"{\"input\":\"x\",\"metadata\":5}", "metadata"},
         {"{\"input\":\"x\",\"text\":{\"format\":{\"type\":\"yaml\"}}}", "text.format.type"},
-        {"{\"input\":\"x\",\"tools\":[{\"type\":\"web_search\"}]}", "tools[0].type"},
         {"{\"input\":\"x\",\"tool_choice\":\"required\"}", "tool_choice"},
     };
     expect_bad(&api_openai_responses, cases, ARRAY_LEN(cases));
@@ -233,6 +240,53 @@ static void tools_mean_the_same(void **state) {
     }
 #undef TOOL
 #undef SCHEMA
+}
+
+/* What agents send, and a model of text can't take: the conversation goes on with the text of it, and placeholders. */
+static void requests_of_agents(void **state) {
+    (void)state;
+    golden_request(
+        &api_anthropic,
+        "{\"max_tokens\":9,\"output_config\":{\"effort\":\"low\"},\"tools\":[{\"type\":\"bash_20250124\",\"name\":\"bash\"},{\"type\":"
+        "\"computer_toolset_20260801\"},{\"type\":\"web_search_20250305\",\"name\":\"web_search\"}],\"mcp_servers\":[{\"name\":\"x\"}],"
+        "\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"hi\"},{\"type\":\"document\",\"title\":\"T\","
+        "\"source\":{\"type\":\"text\",\"media_type\":\"text/plain\",\"data\":\"its words\"}},{\"type\":\"document\",\"source\":{\"type\":"
+        "\"base64\",\"media_type\":\"application/pdf\",\"data\":\"AAAA\"}},{\"type\":\"search_result\",\"source\":\"http://a\",\"title\":"
+        "\"S\",\"content\":[{\"type\":\"text\",\"text\":\"found\"}]}]},{\"role\":\"system\",\"content\":[{\"type\":\"text\",\"text\":"
+        "\"# Environment\"}]},{\"role\":\"assistant\",\"content\":[{\"type\":\"server_tool_use\",\"id\":\"s\",\"name\":\"web_search\","
+        "\"input\":{}},{\"type\":\"web_search_tool_result\",\"tool_use_id\":\"s\",\"content\":[{\"type\":\"web_search_result\",\"title\":"
+        "\"P\",\"url\":\"http://p\",\"encrypted_content\":\"zz\"}]},{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"bash\",\"input\":{}}]},"
+        "{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"t\",\"content\":[{\"type\":\"image\",\"source\":{"
+        "\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"AAAA\"}},{\"type\":\"tool_reference\",\"tool_name\":\"f\"}]}]}]}",
+        NULL, "anthropic_agent.txt");
+    golden_request(
+        &api_openai_responses,
+        "{\"store\":false,\"tools\":[{\"type\":\"function\",\"name\":\"run\"},{\"type\":\"namespace\",\"name\":\"agents\",\"tools\":[{"
+        "\"type\":\"function\",\"name\":\"stop\",\"parameters\":{\"type\":\"object\"}}]},{\"type\":\"web_search\"},{\"type\":\"custom\","
+        "\"name\":\"patch\"}],\"input\":[{\"role\":\"user\",\"content\":\"hi\"},{\"type\":\"reasoning\",\"summary\":[],\"content\":null,"
+        "\"encrypted_content\":\"zz\"},{\"type\":\"custom_tool_call\",\"call_id\":\"a\",\"name\":\"patch\",\"input\":\"*** \\\"x\\\"\"},{"
+        "\"type\":\"custom_tool_call_output\",\"call_id\":\"a\",\"output\":\"ok\"},{\"type\":\"local_shell_call\",\"call_id\":\"b\","
+        "\"action\":{\"type\":\"exec\",\"command\":[\"ls\"]}},{\"type\":\"local_shell_call_output\",\"id\":\"b\",\"output\":\"f\"},{"
+        "\"type\":\"web_search_call\",\"status\":\"completed\",\"action\":{\"type\":\"search\"}},{\"type\":\"function_call\",\"call_id\":"
+        "\"c\",\"namespace\":\"agents\",\"name\":\"stop\",\"arguments\":\"{}\"},{\"type\":\"function_call_output\",\"call_id\":\"c\","
+        "\"output\":[{\"type\":\"input_text\",\"text\":\"seen\"},{\"type\":\"input_image\",\"image_url\":\"data:image/png;base64,AA\"}]},{"
+        "\"type\":\"compaction\",\"encrypted_content\":\"zz\"},{\"type\":\"compaction\",\"encrypted_content\":\"caravan:what came "
+        "before\"},{\"type\":\"tool_search_output\",\"call_id\":\"d\",\"tools\":[{\"type\":\"function\",\"name\":\"late\"}]},{\"type\":"
+        "\"ghost_snapshot\"},{\"type\":\"agent_message\",\"content\":[{\"type\":\"input_text\",\"text\":\"from another\"}]}]}",
+        NULL, "responses_agent.txt");
+}
+
+/* The SDK's threads fall back on whole conversations where an error says this. */
+static void anthropic_thread_error(void **state) {
+    (void)state;
+    struct err e = {0};
+    struct buf out;
+    buf_init(&out, 4096);
+    api_anthropic.error(err_set(&e, ERR_UNSUPPORTED, "field \"thread\": x"), &e, &out);
+    assert_string_equal(buf_cstr(&out),
+                        "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"field \\\"thread\\\": x\","
+                        "\"details\":{\"error_code\":\"thread_unsupported_request\",\"unsupported\":[\"thread\"]}},\"request_id\":null}");
+    buf_done(&out);
 }
 
 /* ---- answers ---- */
@@ -342,9 +396,10 @@ static void answers(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(anthropic_refuses), cmocka_unit_test(ollama_refuses),
-                                       cmocka_unit_test(ollama_keeps),      cmocka_unit_test(responses_refuse),
-                                       cmocka_unit_test(requests),          cmocka_unit_test(answers),
-                                       cmocka_unit_test(cut_answers),       cmocka_unit_test(tools_mean_the_same)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(anthropic_refuses),      cmocka_unit_test(ollama_refuses), cmocka_unit_test(ollama_keeps),
+        cmocka_unit_test(responses_refuse),       cmocka_unit_test(requests),       cmocka_unit_test(requests_of_agents),
+        cmocka_unit_test(anthropic_thread_error), cmocka_unit_test(answers),        cmocka_unit_test(cut_answers),
+        cmocka_unit_test(tools_mean_the_same)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

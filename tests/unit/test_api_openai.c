@@ -85,7 +85,9 @@ static void chat_refuses_tools(void **state) {
     (void)state;
     static const struct bad cases[] = {
         {"{" M ",\"tools\":{}}", "tools"},
-        {"{" M ",\"tools\":[{\"type\":\"web_search\"}]}", "tools[0].type"},
+        {"{" M ",\"tools\":[{\"type\":7}]}", "tools[0].type"},
+        {"{" M ",\"tools\":[7]}", "tools[0]"},
+        {"{" M ",\"tools\":[{\"type\":\"web_search\"}],\"tool_choice\":\"required\"}", "tool_choice"},
         {"{" M ",\"tools\":[{\"type\":\"function\"}]}", "tools[0].function"},
         {"{" M ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"a b\"}}]}", "tools[0].function"},
         {"{" M ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],\"tool_choice\":\"f\"}", "tool_choice"},

@@ -166,6 +166,28 @@ static void a_refusal_is_told(void **state) {
     chat_free(c);
 }
 
+/* A system message between two turns, as coding agents send it, for templates that take one only at the beginning. */
+static void a_late_system_message_goes_where_the_template_takes_it(void **state) {
+    (void)state;
+    static const char first_only[] =
+        "{% for m in messages %}{% if m.role == 'system' and not loop.first %}{{ raise_exception('late') }}{% endif %}"
+        "[{{ m.role }}:{{ m.content }}]{% endfor %}";
+    static const char anywhere[] = "{% for m in messages %}[{{ m.role }}:{{ m.content }}]{% endfor %}";
+    static const char chat[] = "{\"messages\": [{\"role\": \"system\", \"content\": \"a\"}, {\"role\": \"system\", \"content\": \"b\"},"
+                               " {\"role\": \"user\", \"content\": \"c\"}, {\"role\": \"system\", \"content\": \"d\"},"
+                               " {\"role\": \"assistant\", \"content\": \"e\"}, {\"role\": \"system\", \"content\": \"f\"}]}";
+    struct chat *c = chat_create(NULL);
+    struct buf out;
+    struct err e = {0};
+    buf_init(&out, MAX_FILE);
+    assert_int_equal(render_text(c, first_only, chat, &out, &e), ERR_OK);
+    assert_string_equal(buf_cstr(&out), "[system:a\n\nb][user:c\n\nd][assistant:e][user:f]");
+    assert_int_equal(render_text(c, anywhere, chat, &out, &e), ERR_OK);
+    assert_string_equal(buf_cstr(&out), "[system:a][system:b][user:c][system:d][assistant:e][system:f]");
+    buf_done(&out);
+    chat_free(c);
+}
+
 /* What cannot be parsed falls back on what libllama recognises by its features; else it is refused with the parser's words. */
 static void a_broken_template_falls_back_or_is_refused(void **state) {
     (void)state;
@@ -378,6 +400,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(families_render_as_they_should),
         cmocka_unit_test(a_refusal_is_told),
+        cmocka_unit_test(a_late_system_message_goes_where_the_template_takes_it),
         cmocka_unit_test(a_broken_template_falls_back_or_is_refused),
         cmocka_unit_test(a_template_that_used_up_its_steps_is_not_tried_again),
         cmocka_unit_test(a_template_over_its_memory_is_told),
