@@ -133,6 +133,7 @@ if(TARGET caravan)
     endif()
 endif()
 
+caravan_register(clang unit 300 ${CMAKE_SOURCE_DIR}/tools/check-clang.sh "${CMAKE_BINARY_DIR}")
 caravan_register(format check 240 ${CMAKE_SOURCE_DIR}/tools/check-format.sh)
 foreach(check docs layers lists names style)
     if(EXISTS "${CMAKE_SOURCE_DIR}/tools/check-${check}.sh")

@@ -82,8 +82,8 @@ static const char *const merged[] = {"th",
                                      "on",
                                      "en",
                                      "\xc4\xa0t",
-                                     "\xc4\xa0"
-                                     "a",
+                                     ("\xc4\xa0"
+                                      "a"),
                                      "\xc4\xa0the"};
 static const char *const controls[] = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
 enum { ENDOFTEXT = N_BYTES + ARRAY_LEN(merged), IM_START, IM_END, TYPE_NORMAL = 1, TYPE_CONTROL = 3 };

@@ -93,27 +93,25 @@ struct pull {
     const struct options *o;
     struct hub_ref ref;
     char base[HUB_MAX_ADDRESS];
-    const char *token;
+    struct web_token token;
     struct hub_files files;
     struct view view;
     uint64_t fetched;
 };
 
 static void pull_base(struct pull *p) {
-    const char *given = option_text(p->o, p->ref.kind == HUB_HF ? OPT_HF_ENDPOINT : OPT_OLLAMA_REGISTRY), *hf = getenv("HF_ENDPOINT");
-    if (p->ref.kind == HUB_HF && !given[0]) given = hf && hf[0] ? hf : "https://huggingface.co";
+    const char *given = option_text(p->o, p->ref.kind == HUB_OLLAMA ? OPT_OLLAMA_REGISTRY : OPT_HF_ENDPOINT);
+    const char *hf = getenv("HF_ENDPOINT");
+    if (p->ref.kind != HUB_OLLAMA && !given[0]) given = hf && hf[0] ? hf : "https://huggingface.co";
     size_t len = strlen(given);
     while (len > 0 && given[len - 1] == '/') len--;
     snprintf(p->base, sizeof(p->base), "%.*s", (int)(len < 1024 ? len : 1024), given);
 }
 
-/* A token goes to the hub that it is for, not to any address. */
 static void pull_token(struct pull *p) {
     const char *token = getenv("HF_TOKEN");
     if (!token || !token[0]) token = getenv("HUGGING_FACE_HUB_TOKEN");
-    bool there = p->ref.kind == HUB_HF ||
-                 (p->ref.kind == HUB_URL && strncmp(p->ref.url, p->base, strlen(p->base)) == 0 && p->ref.url[strlen(p->base)] == '/');
-    p->token = there && token && token[0] ? token : NULL;
+    if (p->ref.kind != HUB_OLLAMA) p->token = (struct web_token){.text = token, .hub = p->base};
 }
 
 static err_code pull_list_hf(struct pull *p, const char *first, struct err *e) {
@@ -163,7 +161,7 @@ static void pull_hint(const struct pull *p, struct err *e) {
     if (e->hint[0]) return;
     if (e->code == ERR_AUTH && p->ref.kind == HUB_HF)
         err_hint(e,
-                 p->token
+                 p->token.text && p->token.text[0]
                      ? "$HF_TOKEN doesn't open it: accept its conditions on %.100s/%.80s with that account"
                      : "it is private, gated, or not there: accept its conditions on %.100s/%.80s, then set HF_TOKEN to a token of yours",
                  p->base, p->ref.repo);

@@ -72,7 +72,7 @@ static void private_main(const struct options *o, int ready_fd, pid_t parent) {
 
 static err_code private_start(const struct options *o, struct run_node *n, struct err *e) {
     int fds[2];
-    if (pipe(fds) != 0) return err_set_errno(e, ERR_IO, errno, "cannot make a pipe");
+    if (os_pipe(fds, true) != 0) return err_set_errno(e, ERR_IO, errno, "cannot make a pipe");
     pid_t parent = getpid(), pid = fork();
     if (pid == 0) {
         close(fds[0]);

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -176,19 +175,12 @@ static size_t on_bytes(char *data, size_t size, size_t n, void *user) {
     return wanted == len ? len : 0;
 }
 
-/* The token is for the host of the address that was given, not for where it redirects to. */
-static bool same_host(const char *a, const char *b) {
-    const char *x = strstr(a, "://"), *y = strstr(b, "://");
-    size_t n = x ? strcspn(x + 3, "/?#") : 0;
-    return x && y && n == strcspn(y + 3, "/?#") && strncasecmp(a, b, (size_t)(x - a) + 3 + n) == 0;
-}
-
 static bool connection_start(struct fetch *f, struct connection *c) {
     int slot = spans_take(&f->part.spans, MIN_HALF);
     if (slot < 0) return false;
     const char *url = f->direct ? f->url : f->d->url;
     *c = (struct connection){.fetch = f, .slot = slot, .direct = f->direct && strcmp(f->url, f->d->url) != 0};
-    c->handle = web_handle(url, same_host(url, f->d->url) ? f->d->token : NULL);
+    c->handle = web_handle(url, f->d->token);
     if (!f->ranges) { /* from the start, whatever an earlier attempt has left */
         f->part.spans.list[slot] = (struct span){.at = 0, .end = f->part.size, .taken = true};
     } else {

@@ -16,7 +16,8 @@ struct http_download_progress {
 };
 
 struct http_download {
-    const char *url, *token;           /* token may be NULL */
+    const char *url;
+    struct web_token token;
     const char *path;                  /* where it shall stand in the end; must not be there */
     uint64_t size;                     /* as published; 0: what the server says */
     const char *sha256;                /* as published, 64 hex digits; NULL or "": what a hub's header says, or none */

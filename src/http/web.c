@@ -23,7 +23,14 @@ enum {
 
 /* ---- libcurl ---- */
 
-CURL *web_handle(const char *url, const char *token) {
+/* Whether two addresses have the same scheme, host and port, as they are written. */
+static bool web_same_hub(const char *a, const char *b) {
+    const char *x = strstr(a, "://"), *y = strstr(b, "://");
+    size_t n = x ? strcspn(x + 3, "/?#") : 0;
+    return x && y && n == strcspn(y + 3, "/?#") && strncasecmp(a, b, (size_t)(x - a) + 3 + n) == 0;
+}
+
+CURL *web_handle(const char *url, struct web_token token) {
     io_tls_startup();
     CURL *h = curl_easy_init();
     if (!h) abort();
@@ -40,9 +47,9 @@ CURL *web_handle(const char *url, const char *token) {
     curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, (long)WEB_SILENT_S);
     if (access("/etc/ssl/certs/ca-certificates.crt", R_OK) == 0) curl_easy_setopt(h, CURLOPT_CAINFO, "/etc/ssl/certs/ca-certificates.crt");
     else curl_easy_setopt(h, CURLOPT_CAINFO, CARAVAN_CA_BUNDLE);
-    if (token && token[0]) { /* libcurl keeps it from other hosts when it is redirected */
+    if (token.text && token.text[0] && web_same_hub(url, token.hub)) { /* libcurl sends it to no other host after a redirect */
         curl_easy_setopt(h, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
-        curl_easy_setopt(h, CURLOPT_XOAUTH2_BEARER, token);
+        curl_easy_setopt(h, CURLOPT_XOAUTH2_BEARER, token.text);
     }
     return h;
 }

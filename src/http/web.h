@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Small documents from the world by HTTP(S): what a model hub answers. Blocking, by libcurl, one call at a time in any one thread. Proxies
- * are taken from the environment (http_proxy, https_proxy, no_proxy), redirects are followed, a token is sent only to the host that was
- * asked. Tries again by itself where that makes sense (web_retry). Large files: http/download.h. */
+ * are taken from the environment (http_proxy, https_proxy, no_proxy), redirects are followed, a token is sent only to the hub it is for
+ * (struct web_token). Tries again by itself where that makes sense (web_retry). Large files: http/download.h. */
 #ifndef CARAVAN_HTTP_WEB_H
 #define CARAVAN_HTTP_WEB_H
 
@@ -17,8 +17,15 @@ enum { WEB_MAX_URL = 4096, WEB_MAX_TRIES = 6 };
 /* Something is being waited for: why, and for how many seconds. */
 typedef void (*web_waiting_fn)(void *user, const char *why, unsigned seconds);
 
+/* A Bearer token, and the address of the hub that it is for. It is sent only to addresses with the same scheme, host and port, whoever
+ * named them: the user, a redirect, or an answer's Link header. text NULL: there is none. */
+struct web_token {
+    const char *text, *hub;
+};
+
 struct web_request {
-    const char *url, *token;           /* token: a Bearer token, or NULL */
+    const char *url;
+    struct web_token token;
     const char *accept;                /* Accept header; NULL: anything */
     const volatile sig_atomic_t *stop; /* becomes 1: give up with ERR_CANCELLED; may be NULL */
     web_waiting_fn on_waiting;      /* may be NULL */

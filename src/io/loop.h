@@ -73,7 +73,7 @@ void io_wake_close(struct io_wake *w);     /* NULL is fine */
 /* ---- child processes ---- */
 struct io_child_options {
     const char *const *argv;  /* argv[0] is the program's path (no PATH search); NULL-terminated */
-    const char *const *env;   /* "NAME=value" that the child gets unless this process has a NAME; NULL-terminated. NULL: none */
+    const char *const *env;   /* "NAME=value" that the child gets unless it has a NAME from this process; NULL-terminated. NULL: none */
     int fd;                   /* becomes descriptor 3 in the child; -1: none. Stays open here: the caller closes it. */
     bool ignore_interrupt; /* SIGINT is ignored in the child, so Ctrl-C in a terminal reaches only the node, which then ends it in order */
 };
@@ -81,8 +81,8 @@ struct io_child;
 /* status: exit status (0-255), or -1 when a signal ended it; signo: that signal or 0. The child is gone and reaped; the object is closed
  * by the owner as ever (inside this callback is fine). */
 typedef void (*io_child_fn)(void *user, int status, int signo);
-/* Standard streams are inherited; every other descriptor is not (all of ours are close-on-exec). The child gets SIGKILL when this
- * process dies (Linux: PR_SET_PDEATHSIG). A program that cannot be executed is an error here, not an exit later. */
+/* The child inherits standard output and error, and nothing else: its standard input is empty, all other descriptors are closed, and of
+ * the environment it gets the variables in tables/environment.def. It gets SIGKILL when this process dies (os_die_with_parent). A program that cannot be executed is an error here, not an exit later. */
 err_code io_child_start(struct io_loop *loop, const struct io_child_options *options, io_child_fn fn, void *user, struct io_child **ret,
                         struct err *e);
 int io_child_pid(const struct io_child *c);

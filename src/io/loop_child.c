@@ -24,14 +24,30 @@ struct io_child {
     void *user;
 };
 
-/* This process's environment and what `more` adds to it. The caller frees the array, not its strings. */
+static bool is_for_children(const char *variable) {
+    static const char *const names[] = {
+#define ENVIRONMENT(name) name,
+#include "../../tables/environment.def"
+#undef ENVIRONMENT
+    };
+    size_t len = strcspn(variable, "=");
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        size_t n = strlen(names[i]);
+        bool prefix = names[i][n - 1] == '*';
+        if (prefix ? len >= n - 1 && memcmp(variable, names[i], n - 1) == 0 : len == n && memcmp(variable, names[i], n) == 0) return true;
+    }
+    return false;
+}
+
+/* What children get of this process's environment, and what `more` adds to it. The caller frees the array, not its strings. */
 static const char **child_environment(const char *const *more) {
     char **environment = os_environment();
-    size_t n = 0, n_more = 0;
-    while (environment[n] != NULL) n++;
+    size_t n = 0, n_all = 0, n_more = 0;
+    while (environment[n_all] != NULL) n_all++;
     while (more != NULL && more[n_more] != NULL) n_more++;
-    const char **env = mem_calloc(n + n_more + 1, sizeof(*env));
-    memcpy(env, environment, n * sizeof(*env));
+    const char **env = mem_calloc(n_all + n_more + 1, sizeof(*env));
+    for (size_t i = 0; i < n_all; i++)
+        if (is_for_children(environment[i])) env[n++] = environment[i];
     for (size_t i = 0; i < n_more; i++) {
         size_t name = strcspn(more[i], "=") + 1, at = 0;
         while (at < n && strncmp(env[at], more[i], name) != 0) at++;
@@ -56,6 +72,9 @@ static _Noreturn void child_exec(const struct io_child_options *o, const char *c
     }
     if (fd == CHILD_FD) fcntl(fd, F_SETFD, 0);
     else if (fd >= 0) dup2(fd, CHILD_FD);
+    int empty = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (empty < 0 || dup2(empty, STDIN_FILENO) < 0) _exit(127);
+    os_close_on_exec_from(fd >= 0 ? CHILD_FD + 1 : CHILD_FD);
     if (fd >= 0) { /* the child reads and writes it blocking; the flag is shared with nobody but the parent's closed copy */
         int flags = fcntl(CHILD_FD, F_GETFL);
         fcntl(CHILD_FD, F_SETFL, flags & ~O_NONBLOCK);

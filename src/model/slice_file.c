@@ -64,7 +64,7 @@ static void fill_unread(char *buf, uint64_t into, size_t n) {
     for (size_t i = 0, len; i < n; i += len) {
         size_t from = (size_t)((into + i) % PAGES_UNREAD_LEN);
         len = PAGES_UNREAD_LEN - from < n - i ? PAGES_UNREAD_LEN - from : n - i;
-        memcpy(buf + i, PAGES_UNREAD + from, len);
+        memcpy(buf + i, &PAGES_UNREAD[from], len);
     }
 }
 

@@ -16,6 +16,8 @@
 #include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -96,6 +98,16 @@ FILE *os_stream_open(void *user, const struct os_stream *functions) {
 /* ---- processes and threads ---- */
 
 void os_die_with_parent(int signal) { prctl(PR_SET_PDEATHSIG, signal); }
+
+void os_close_on_exec_from(int first) {
+    enum { CLOEXEC = 1 << 2, MOST = 1 << 16 }; /* CLOSE_RANGE_CLOEXEC of <linux/close_range.h> */
+#ifdef SYS_close_range
+    if (syscall(SYS_close_range, (unsigned)first, ~0u, CLOEXEC) == 0) return;
+#endif
+    struct rlimit limit; /* a kernel before 5.11 */
+    int end = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < MOST ? (int)limit.rlim_cur : MOST;
+    for (int fd = first; fd < end; fd++) fcntl(fd, F_SETFD, FD_CLOEXEC); /* one that is not open is an error without consequence */
+}
 
 void os_signals_reset(void) {
     for (int signo = 1; signo < NSIG; signo++) signal(signo, SIG_DFL);

@@ -41,6 +41,8 @@ FILE *os_stream_open(void *user, const struct os_stream *functions);
 /* ---- processes and threads ---- */
 /* In a child between fork and exec: the child gets `signal` when its parent dies. Async-signal-safe. */
 void os_die_with_parent(int signal);
+/* In a child between fork and exec: marks all descriptors from `first` on as closed on exec. Async-signal-safe. */
+void os_close_on_exec_from(int first);
 /* Every signal as it is for a new program. Async-signal-safe. */
 void os_signals_reset(void);
 char **os_environment(void);

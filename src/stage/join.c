@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "io/sock.h"
+#include "os/os.h"
 #include "stage/loop_priv.h"
 #include "wire/bounds.h"
 
@@ -133,7 +134,7 @@ err_code stage_join(struct stage_loop *l, struct err *e) {
     d.addr.port = l->order.next_port;
     snprintf(d.addr.host, sizeof(d.addr.host), "%s", l->order.next_host);
     identity(l, l->order.stage, &d.id);
-    if (pipe(d.done) != 0) return err_set(e, ERR_IO, "cannot make a pipe");
+    if (os_pipe(d.done, true) != 0) return err_set(e, ERR_IO, "cannot make a pipe");
     err_code code = pthread_create(&d.thread, NULL, dial, &d) == 0 ? ERR_OK : err_set(e, ERR_IO, "cannot start a thread");
     if (code == ERR_OK) {
         code = wait_both(l, &d, e);

@@ -51,7 +51,7 @@ void stage_spin_end(struct stage_spin *s, clock_us now, bool frame) {
 static bool says(const char *folder, const char *supply, const char *name, const char *word) {
     char path[512], text[32] = "";
     snprintf(path, sizeof(path), "%s/%s/%s", folder, supply, name);
-    FILE *f = fopen(path, "r");
+    FILE *f = fopen(path, "re");
     if (f == NULL) return false;
     bool read = fgets(text, sizeof(text), f) != NULL;
     fclose(f);

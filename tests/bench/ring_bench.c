@@ -246,7 +246,7 @@ static void cut(struct setup *s, uint32_t n_layer) {
 
 static void run(struct setup *s) {
     struct model_gguf *g;
-    struct model_layout *layout;
+    struct model_layout *layout = NULL;
     struct err e = {0};
     if (model_gguf_open(s->model, &g, &e) != ERR_OK || model_layout_create(g, &layout, &e) != ERR_OK) stop("model", &e);
     cut(s, layout->n_layer);

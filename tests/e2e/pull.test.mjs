@@ -48,6 +48,27 @@ await run({
         assert.equal(hub.bytes, before)
         hub.close()
     },
+    async 'a token goes to its hub and to nobody else, whoever names the address'() {
+        const hub = await hubWith({ ...repo(), '/plain.gguf': model })
+        const env = { HF_TOKEN: 'hf_secret' }
+        hub.pageSize = 1
+        hub.pagesFrom = hub.storeUrl // the next pages of the list stand on another host
+        const listed = await pull(hub, 'hf:owner/demo-GGUF', { env })
+        assert.equal(listed.code, 0, listed.err)
+        assert(hub.asked.some((a) => a.store && a.path.includes('/tree/')), 'the next page was asked there')
+        assert(hub.asked.every((a) => (a.store ? a.token === null : a.token === 'Bearer hf_secret')), JSON.stringify(hub.asked))
+        tidy(listed.dir)
+        hub.asked.length = 0
+        const plain = await pull(hub, `${hub.url}/plain.gguf`, { env })
+        assert.equal(plain.code, 0, plain.err)
+        assert(hub.asked.length > 0 && hub.asked.every((a) => a.token === 'Bearer hf_secret'), 'an address of the hub')
+        const other = await hubWith({ '/plain.gguf': model })
+        const elsewhere = await pull(hub, `${other.url}/plain.gguf`, { env })
+        assert.equal(elsewhere.code, 0, elsewhere.err)
+        assert(other.asked.length > 0 && other.asked.every((a) => a.token === null), 'an address of another hub')
+        hub.close()
+        other.close()
+    },
     async 'hugging face: a quantisation, a revision, a page; and what there is when there is none such'() {
         const hub = await hubWith({ ...repo(), ...repo('owner/demo-GGUF', 'v2') })
         const eight = await pull(hub, 'hf:owner/demo-GGUF:q8_0')

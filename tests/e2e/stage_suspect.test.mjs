@@ -38,10 +38,10 @@ async function besideOthers(nodes, asked, culprit) {
 await run({
     async 'a model in one process, which aborts, or writes where nothing is'() {
         const token = 777
-        for (const [name, how] of [['o1', 'ABORT_TOKEN'], ['o2', 'FAULT_TOKEN']]) {
+        for (const [name, how] of [['o1', 'GGML_ABORT_TOKEN'], ['o2', 'GGML_FAULT_TOKEN']]) {
             const nodes = await startCluster([name], { memory: '512M', first: ['--ctx', '1024', '--parallel', '4', '--exact'], env: { ...preload, [how]: `${token}` } })
             await besideOthers(nodes, nodes[0], { prompt: [1, 2, token, 3] })
-            assert.match(nodes[0].logText(), how === 'ABORT_TOKEN' ? /signal 6/ : /signal 11/)
+            assert.match(nodes[0].logText(), how === 'GGML_ABORT_TOKEN' ? /signal 6/ : /signal 11/)
             await stopCluster(nodes)
         }
     },
@@ -55,7 +55,7 @@ await run({
     },
 
     async 'a ring of two, whose tail crashes; asked through the other node'() {
-        const nodes = await startCluster(['t1', 't2'], { memory: '64M', first: ['--placement', '4,4', '--ctx', '1024', '--parallel', '4'], options: ['--exact'], env: { ...preload, ABORT_POSITION: '600' } })
+        const nodes = await startCluster(['t1', 't2'], { memory: '64M', first: ['--placement', '4,4', '--ctx', '1024', '--parallel', '4'], options: ['--exact'], env: { ...preload, GGML_ABORT_POSITION: '600' } })
         await besideOthers(nodes, nodes[1], { prompt: Array.from({ length: 700 }, (_, i) => 1 + (i % 200)) })
         assert.match(nodes[0].logText(), /stage 1: the stage process crashed/)
         await stopCluster(nodes)

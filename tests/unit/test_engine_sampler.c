@@ -418,7 +418,7 @@ static void a_grammar_keeps_the_proportions(void **state) {
     for (int i = 0; i < 3; i++) {
         int32_t *tokens = NULL;
         size_t n = 0;
-        fixture_ok(engine_vocab_tokenize(vocab, "012" + i, 1, false, false, &tokens, &n, &fixture_err));
+        fixture_ok(engine_vocab_tokenize(vocab, &"012"[i], 1, false, false, &tokens, &n, &fixture_err));
         assert_int_equal(n, 1);
         digit[i] = tokens[0];
         free(tokens);

@@ -214,6 +214,36 @@ static void child_gets_descriptor_three(void **state) {
     close(pair[0]);
 }
 
+/* What this process has by accident or as a secret is none of the child's. */
+static void child_gets_nothing_else(void **state) {
+    struct world *w = *state;
+    int pair[2], inherited = dup(STDERR_FILENO); /* as from a shell: it stays open over exec */
+    assert_true(inherited > 2);
+    assert_int_equal(fcntl(inherited, F_DUPFD, 20), 20);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+    setenv("HF_TOKEN", "hf_secret", 1);
+    setenv("CARAVAN_API_KEY_FILE", "secret", 1);
+    setenv("GGML_VK_VISIBLE_DEVICES", "7", 1);
+    setenv("HOMER", "no", 1); /* names are compared whole */
+    w->child = start_shell(w, "env >&3; echo stdin:$(cat | wc -c) >&3; for i in /proc/$$/fd/*; do echo \"<${i##*/}>\" >&3; done", pair[1]);
+    close(pair[1]);
+    io_loop_run(w->loop);
+    char text[8192] = "";
+    assert_true(read(pair[0], text, sizeof(text) - 1) > 0);
+    assert_null(strstr(text, "secret"));
+    assert_null(strstr(text, "HOMER"));
+    assert_non_null(strstr(text, "GGML_VK_VISIBLE_DEVICES=7\n"));
+    assert_non_null(strstr(text, "stdin:0\n"));
+    assert_non_null(strstr(text, "<3>\n"));
+    assert_null(strstr(text, "<20>"));
+    char name[16];
+    snprintf(name, sizeof(name), "<%d>", inherited);
+    if (inherited != 3) assert_null(strstr(text, name));
+    close(inherited);
+    close(20);
+    close(pair[0]);
+}
+
 static void child_that_cannot_start(void **state) {
     struct world *w = *state;
     const char *argv[] = {"/no/such/program", NULL};
@@ -442,6 +472,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(child_exit_and_signal, setup, teardown),
         cmocka_unit_test_setup_teardown(child_gets_what_the_environment_lacks, setup, teardown),
         cmocka_unit_test_setup_teardown(child_gets_descriptor_three, setup, teardown),
+        cmocka_unit_test_setup_teardown(child_gets_nothing_else, setup, teardown),
         cmocka_unit_test_setup_teardown(child_that_cannot_start, setup, teardown),
         cmocka_unit_test_setup_teardown(child_dies_with_its_parent, setup, teardown),
         cmocka_unit_test_setup_teardown(conn_moves_everything_and_ends, setup, teardown),

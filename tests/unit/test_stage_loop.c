@@ -54,8 +54,8 @@ static bool child_fails(void *user) {
     struct child_setup *s = user;
     if (n_evals != NULL) ++*n_evals;
     if (s->trouble == EVAL_HANGS) {
-        ssize_t n = write(hang_pipe[1], "", 1);
-        for (; n == 1;) pause();
+        if (write(hang_pipe[1], "", 1) != 1) abort();
+        for (;;) pause();
     }
     if (s->trouble == EVAL_HANGS_LATER && ++s->evals == 3)
         for (;;) pause();

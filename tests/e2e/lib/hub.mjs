@@ -37,7 +37,7 @@ export class Hub {
     constructor() {
         Object.assign(this, {
             files: {}, ranges: true, etag: null, piece: 64 * 1024, delay: 0, bytes: 0, served: [], asked: [], refuse: [], cutAfter: null, cutEvery: 0, cuts: 0,
-            gated: null, signature: 1, signatureUses: Infinity, pageSize: 1000,
+            gated: null, signature: 1, signatureUses: Infinity, pageSize: 1000, pagesFrom: null,
         })
     }
     async open() {
@@ -101,12 +101,14 @@ export class Hub {
             const data = this.files[name]
             return { type: 'file', path: name.slice(prefix.length), size: data.length, oid: 'f00', ...(data.length > 10000 ? { lfs: { oid: sha256(data), size: data.length, pointerSize: 134 } } : {}) }
         })
-        const next = end < names.length ? { link: `<${this.url}${url.pathname}?recursive=true&cursor=${end}>; rel="next"` } : {}
+        const next = end < names.length ? { link: `<${this.pagesFrom ?? this.url}${url.pathname}?recursive=true&cursor=${end}>; rel="next"` } : {}
         response.writeHead(200, { 'content-type': 'application/json', ...next }).end(JSON.stringify([{ type: 'directory', path: 'folder', size: 0 }, ...entries]))
     }
     async answerStore(request, response) {
         const url = new URL(request.url, this.storeUrl)
         this.asked.push({ store: true, path: url.pathname, token: request.headers.authorization ?? null })
+        const tree = /^\/api\/models\/([^/]+\/[^/]+)\/tree\/([^/]+)$/.exec(url.pathname)
+        if (tree) return this.answerTree(url, tree[1], tree[2], response)
         if (Number(url.searchParams.get('signature')) !== this.signature) return void response.writeHead(403).end('expired')
         if (this.signatureUses-- <= 0) {
             this.signature++

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Loaded before libllama (LD_PRELOAD), this makes a request crash the process that computes it, as a failed assertion of libllama does:
- * llama_decode aborts on a batch with the token ABORT_TOKEN, writes where nothing is on one with the token FAULT_TOKEN, and aborts in a
- * slice that takes hidden states on one with a position from ABORT_POSITION on. */
+ * llama_decode aborts on a batch with the token GGML_ABORT_TOKEN, writes where nothing is on one with the token GGML_FAULT_TOKEN, and
+ * aborts in a slice that takes hidden states on one with a position from GGML_ABORT_POSITION on. (Stages get variables of these names.) */
 #include <dlfcn.h>
 #include <llama.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@ static int *volatile nowhere;
 
 int32_t llama_decode(struct llama_context *ctx, struct llama_batch batch) {
     int32_t (*next)(struct llama_context *, struct llama_batch);
-    long token = setting("ABORT_TOKEN"), fault = setting("FAULT_TOKEN"), position = setting("ABORT_POSITION");
+    long token = setting("GGML_ABORT_TOKEN"), fault = setting("GGML_FAULT_TOKEN"), position = setting("GGML_ABORT_POSITION");
     for (int32_t i = 0; i < batch.n_tokens; i++) {
         if (token >= 0 && batch.token != NULL && batch.token[i] == token) abort();
         if (fault >= 0 && batch.token != NULL && batch.token[i] == fault) *nowhere = 1;
