@@ -8,7 +8,8 @@
 #include "base/err.h"
 #include "http/web.h"
 
-/* A handle for url: certificates, time-outs, redirects, the token where it may be sent. NULL is never returned: without memory the process ends. */
+/* A handle for url: certificates, time-outs, redirects, the token where it may be sent. NULL is never returned: without memory the
+ * process ends. */
 CURL *web_handle(const char *url, struct web_token token);
 /* What libcurl's result means; ERR_OK for CURLE_OK. text: its own words (CURLOPT_ERRORBUFFER), may be "". */
 err_code web_error(CURLcode rc, const char *url, const char *text, struct err *e);

@@ -82,7 +82,8 @@ struct io_child;
  * by the owner as ever (inside this callback is fine). */
 typedef void (*io_child_fn)(void *user, int status, int signo);
 /* The child inherits standard output and error, and nothing else: its standard input is empty, all other descriptors are closed, and of
- * the environment it gets the variables in tables/environment.def. It gets SIGKILL when this process dies (os_die_with_parent). A program that cannot be executed is an error here, not an exit later. */
+ * the environment it gets the variables in tables/environment.def. It gets SIGKILL when this process dies (os_die_with_parent). A
+ * program that cannot be executed is an error here, not an exit later. */
 err_code io_child_start(struct io_loop *loop, const struct io_child_options *options, io_child_fn fn, void *user, struct io_child **ret,
                         struct err *e);
 int io_child_pid(const struct io_child *c);
