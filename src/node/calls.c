@@ -1,24 +1,22 @@
 /* SPDX-License-Identifier: MIT
- * Requests that run through this node: from the gateway here or from another node, to a head stage here or to the node that has one.
- * Implements gateway/backend.h. Every hop gives the request an id of its own; a call is forgotten as soon as it has ended or been
- * cancelled, and what still comes for it is dropped. */
+ * See calls.h. The table of requests, and their way to the head and back. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "node/calls.h"
-#include "node/models.h"
-#include "node/status.h"
 #include "node/calls_priv.h"
 #include "stage/tokenize.h"
 
 enum { MAX_CALLS = 16384, SLOT_BITS = 16 };
 
-struct calls *calls_create(struct node *n) {
-    (void)n;
+static void calls_look(void *user) { calls_update(user); }
+
+struct calls *calls_create(const struct calls_parts *parts) {
     struct calls *c = MEM_NEW(struct calls);
+    c->parts = *parts;
+    c->look = (struct io_task){.fn = calls_look, .user = c};
     c->router = router_create();
     buf_init(&c->scratch, frame_max_payload(FRAME_TOKENIZED));
     return c;
@@ -30,7 +28,7 @@ static void call_free(struct calls *c, struct backend_call *call) {
     free(call);
 }
 
-err_code call_add(struct calls *c, struct backend_call *call, struct err *e) {
+err_code calls_add(struct calls *c, struct backend_call *call, struct err *e) {
     if (c->n >= MAX_CALLS) {
         call_free(c, call);
         return err_set(e, ERR_BUSY, "%d requests run through this node already", MAX_CALLS);
@@ -52,7 +50,7 @@ err_code call_add(struct calls *c, struct backend_call *call, struct err *e) {
     return ERR_OK;
 }
 
-void call_remove(struct calls *c, struct backend_call *call) {
+void calls_remove(struct calls *c, struct backend_call *call) {
     size_t slot = call->id & ((1u << SLOT_BITS) - 1);
     c->slots[slot] = NULL;
     c->free_slots[c->n_free++] = slot;
@@ -63,7 +61,7 @@ void call_remove(struct calls *c, struct backend_call *call) {
 /* Did another node ask? */
 static bool call_is_relay(const struct backend_call *call) { return call->fn == NULL && call->text_fn == NULL; }
 
-struct backend_call *call_find(const struct calls *c, uint64_t id) {
+struct backend_call *calls_find(const struct calls *c, uint64_t id) {
     size_t slot = id & ((1u << SLOT_BITS) - 1);
     struct backend_call *call = slot < c->n_slots ? c->slots[slot] : NULL;
     return call && call->id == id ? call : NULL;
@@ -71,16 +69,17 @@ struct backend_call *call_find(const struct calls *c, uint64_t id) {
 
 void calls_free(struct calls *c) {
     if (!c) return;
+    io_task_cancel(&c->look);
     for (size_t i = 0; i < c->n_slots; i++)
         if (c->slots[i]) call_free(c, c->slots[i]);
     free(c->slots);
     free(c->free_slots);
-    arena_free(c->models_text);
-    free(c->models);
     router_free(c->router);
     buf_done(&c->scratch);
     free(c);
 }
+
+void calls_stop(struct calls *c) { c->stopping = true; }
 
 size_t calls_count(const struct calls *c) { return c->n; }
 
@@ -95,19 +94,19 @@ size_t calls_on_instance(const struct calls *c, const char *instance) {
 
 /* ---- where a request goes ---- */
 
-static struct stage_child *calls_head(struct node *n, const char *instance) {
-    struct stage_child *c;
-    for (size_t i = 0; (c = stages_get(n->stages, i)); i++) {
-        const struct stage_order *o = stage_child_order(c);
-        if (o->stage == 0 && strcmp(o->instance, instance) == 0 && stage_child_state(c)->phase == STAGE_READY) return c;
+/* The ready head of the instance on this node, or NULL. */
+static struct stage_child *calls_head(const struct calls *c, const char *instance) {
+    struct stage_child *child;
+    for (size_t i = 0; (child = stages_get(c->parts.stages, i)); i++) {
+        const struct stage_order *o = stage_child_order(child);
+        if (o->stage == 0 && strcmp(o->instance, instance) == 0 && stage_child_state(child)->phase == STAGE_READY) return child;
     }
     return NULL;
 }
 
-/* Sends the request on under a fresh id; `to` is the instance's name, which the head's node looks up. */
-static err_code call_send(struct node *n, struct backend_call *call, const struct request *r, const char *instance, uint64_t head,
+/* Sends the request to the node of the instance's head, under the call's own id. */
+static err_code call_send(struct calls *c, struct backend_call *call, const struct request *r, const char *instance, uint64_t head,
                           struct err *e) {
-    struct calls *c = n->calls;
     struct request copy = *r; /* borrows everything */
     copy.id = call->id;
     copy.model = (char *)(uintptr_t)instance;
@@ -115,82 +114,80 @@ static err_code call_send(struct node *n, struct backend_call *call, const struc
     request_encode(&copy, &c->scratch);
     if (c->scratch.failed || c->scratch.len > frame_max_payload(FRAME_SUBMIT))
         return err_set(e, ERR_LIMIT, "the request is larger than %u bytes", frame_max_payload(FRAME_SUBMIT));
-    if (head == n->id) {
-        call->child = calls_head(n, instance);
+    if (head == c->parts.instances.self) {
+        call->child = calls_head(c, instance);
         if (!call->child) return err_set(e, ERR_UNAVAILABLE, "the model is loading");
         stage_child_ask(call->child, FRAME_SUBMIT, c->scratch.data, c->scratch.len);
         return ERR_OK;
     }
     call->node = head;
-    if (!control_send(n->control, head, FRAME_SUBMIT, 0, c->scratch.data, c->scratch.len))
+    if (!control_send(c->parts.control, head, FRAME_SUBMIT, 0, c->scratch.data, c->scratch.len))
         return err_set(e, ERR_UNAVAILABLE, "the node that answers for this model cannot be reached");
     return ERR_OK;
 }
 
-/* Takes call over: it is in the table afterwards, or, on failure, freed. */
-static err_code call_start(struct node *n, const struct request *r, const char *instance, uint64_t head, struct backend_call *call,
+/* Takes the call over: afterwards it is in the table, or, on failure, freed. */
+static err_code call_start(struct calls *c, const struct request *r, const char *instance, uint64_t head, struct backend_call *call,
                            struct err *e) {
-    struct calls *c = n->calls;
-    err_code code = call_add(c, call, e);
+    err_code code = calls_add(c, call, e);
     if (code != ERR_OK) return code;
-    code = call_send(n, call, r, instance, head, e);
-    if (code != ERR_OK) call_remove(c, call);
+    code = call_send(c, call, r, instance, head, e);
+    if (code != ERR_OK) calls_remove(c, call);
     return code;
 }
 
 /* As call_start, for TOKENIZE. */
-static err_code text_start(struct node *n, struct tokenize_ask *ask, uint64_t head, struct backend_call *call, struct err *e) {
-    struct calls *c = n->calls;
-    err_code code = call_add(c, call, e);
+static err_code text_start(struct calls *c, struct tokenize_ask *ask, uint64_t head, struct backend_call *call, struct err *e) {
+    err_code code = calls_add(c, call, e);
     if (code != ERR_OK) return code;
     char *instance = mem_strndup(ask->name, ask->name_len);
     call->tokenizes = true;
     call->back = ask->back;
     ask->id = call->id;
-    if (head == n->id) ask->name_len = 0;
+    if (head == c->parts.instances.self) ask->name_len = 0;
     buf_clear(&c->scratch);
     tokenize_ask_encode(ask, &c->scratch);
-    call->child = head == n->id ? calls_head(n, instance) : NULL;
-    call->node = head == n->id ? 0 : head;
+    call->child = head == c->parts.instances.self ? calls_head(c, instance) : NULL;
+    call->node = head == c->parts.instances.self ? 0 : head;
     if (c->scratch.failed || c->scratch.len > frame_max_payload(FRAME_TOKENIZE))
         code = err_set(e, ERR_LIMIT, "a text of %zu bytes is too long", ask->len);
-    else if (head == n->id && !call->child) code = err_set(e, ERR_UNAVAILABLE, "the model is loading");
+    else if (head == c->parts.instances.self && !call->child) code = err_set(e, ERR_UNAVAILABLE, "the model is loading");
     else if (call->child) stage_child_send(call->child, FRAME_TOKENIZE, c->scratch.data, c->scratch.len);
-    else if (!control_send(n->control, head, FRAME_TOKENIZE, 0, c->scratch.data, c->scratch.len))
+    else if (!control_send(c->parts.control, head, FRAME_TOKENIZE, 0, c->scratch.data, c->scratch.len))
         code = err_set(e, ERR_UNAVAILABLE, "the node that answers for this model cannot be reached");
-    if (code != ERR_OK) call_remove(c, call);
+    if (code != ERR_OK) calls_remove(c, call);
     free(instance);
     return code;
 }
 
 /* ---- the gateway's port ---- */
 
-/* The router hears how it went. Failures that lie in the request say nothing of the instance. */
-static void call_routed(struct node *n, const struct backend_call *call, err_code code) {
+/* The router hears how the request ended. A failure that lies in the request says nothing about the instance. */
+static void call_routed(struct calls *c, const struct backend_call *call, err_code code) {
     if (!call->instance[0]) return;
     bool failed = code == ERR_ENGINE || code == ERR_NETWORK || code == ERR_CLOSED || code == ERR_TIMEOUT || code == ERR_INTERNAL ||
                   code == ERR_UNAVAILABLE || code == ERR_CRASH || code == ERR_PROTOCOL;
-    router_end(n->calls->router, clock_now(), call->instance, failed);
+    router_end(c->router, clock_now(), call->instance, failed);
 }
 
 static err_code backend_submit(void *self, const struct request *r, backend_event_fn fn, void *user, struct backend_call **ret,
                                struct err *e) {
-    struct node *n = self;
+    struct calls *c = self;
     const struct record_model *m;
     struct router_prefix prefix;
     if (r->text) router_prefix_make(r->text, r->text_len, &prefix);
     else router_prefix_make(r->tokens, r->n_tokens * sizeof(*r->tokens), &prefix);
-    err_code code = calls_pick(n, r->model, &prefix, &m, e);
+    err_code code = calls_pick(c, r->model, &prefix, &m, e);
     if (code != ERR_OK) return code;
     struct backend_call *call = MEM_NEW(struct backend_call);
     call->fn = fn;
     call->user = user;
     char instance[ROUTER_MAX_NAME];
     snprintf(instance, sizeof(instance), "%s", m->instance);
-    code = call_start(n, r, instance, m->head, call, e);
-    router_begin(n->calls->router, clock_now(), instance, &prefix);
+    code = call_start(c, r, instance, m->head, call, e);
+    router_begin(c->router, clock_now(), instance, &prefix);
     if (code != ERR_OK) {
-        router_end(n->calls->router, clock_now(), instance, code == ERR_UNAVAILABLE);
+        router_end(c->router, clock_now(), instance, code == ERR_UNAVAILABLE);
         return code;
     }
     snprintf(call->instance, sizeof(call->instance), "%s", instance);
@@ -198,30 +195,30 @@ static err_code backend_submit(void *self, const struct request *r, backend_even
     return ERR_OK;
 }
 
-static void call_cancel(struct node *n, struct backend_call *call) {
+static void call_cancel(struct calls *c, struct backend_call *call) {
     uint8_t id[8];
     bytes_put_u64(id, call->id);
-    call_routed(n, call, ERR_OK);
+    call_routed(c, call, ERR_OK);
     if (call->waits) {
-        call_remove(n->calls, call);
+        calls_remove(c, call);
         return;
     }
     if (call->child) stage_child_send(call->child, FRAME_CANCEL, id, sizeof(id));
-    else control_send(n->control, call->node, FRAME_CANCEL, 0, id, sizeof(id));
-    call_remove(n->calls, call);
+    else control_send(c->parts.control, call->node, FRAME_CANCEL, 0, id, sizeof(id));
+    calls_remove(c, call);
 }
 
-static err_code backend_text(struct node *n, const char *model, struct tokenize_ask *ask, backend_text_fn fn, void *user,
+static err_code backend_text(struct calls *c, const char *model, struct tokenize_ask *ask, backend_text_fn fn, void *user,
                              struct backend_call **ret, struct err *e) {
     const struct record_model *m;
-    err_code code = calls_pick(n, model, NULL, &m, e);
+    err_code code = calls_pick(c, model, NULL, &m, e);
     if (code != ERR_OK) return code;
     struct backend_call *call = MEM_NEW(struct backend_call);
     call->text_fn = fn;
     call->user = user;
     ask->name = m->instance;
     ask->name_len = strlen(m->instance);
-    code = text_start(n, ask, m->head, call, e);
+    code = text_start(c, ask, m->head, call, e);
     if (code == ERR_OK) *ret = call;
     return code;
 }
@@ -244,24 +241,37 @@ static err_code backend_detokenize(void *self, const char *model, const int32_t 
 
 static void backend_cancel(void *self, struct backend_call *call) { call_cancel(self, call); }
 
-static void backend_keep(void *self, const char *model, int32_t seconds) { models_keep(self, model, seconds); }
+static void backend_keep(void *self, const char *model, int32_t seconds) {
+    const struct calls *c = self;
+    c->parts.callbacks.keep(c->parts.user, model, seconds);
+}
 
-struct backend calls_backend(struct node *n) {
-    return (struct backend){.self = n,
+static const struct backend_model *backend_models(void *self, size_t *ret_n) {
+    const struct calls *c = self;
+    return model_list_get(c->parts.models, ret_n);
+}
+
+static yyjson_mut_val *backend_status(void *self, yyjson_mut_doc *doc) {
+    const struct calls *c = self;
+    return c->parts.callbacks.status(c->parts.user, doc);
+}
+
+struct backend calls_backend(struct calls *c) {
+    return (struct backend){.self = c,
                             .submit = backend_submit,
                             .cancel = backend_cancel,
                             .tokenize = backend_tokenize,
                             .detokenize = backend_detokenize,
                             .keep = backend_keep,
                             .expires = calls_expires,
-                            .models = calls_models,
+                            .models = backend_models,
                             .await = calls_await,
-                            .status = node_status};
+                            .status = backend_status};
 }
 
 /* ---- other nodes ---- */
 
-static void call_tell_node(struct node *n, uint64_t to, uint64_t id, const struct err *why) {
+static void call_tell_node(struct calls *c, uint64_t to, uint64_t id, const struct err *why) {
     struct request_event *ev = MEM_NEW(struct request_event);
     ev->id = id;
     ev->kind = REQUEST_FAILED;
@@ -269,12 +279,12 @@ static void call_tell_node(struct node *n, uint64_t to, uint64_t id, const struc
     struct buf b;
     buf_init(&b, frame_max_payload(FRAME_EVENT));
     request_event_encode(ev, &b);
-    control_send(n->control, to, FRAME_EVENT, 0, b.data, b.len);
+    control_send(c->parts.control, to, FRAME_EVENT, 0, b.data, b.len);
     buf_done(&b);
     free(ev);
 }
 
-err_code calls_on_submit(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
+err_code calls_on_submit(struct calls *c, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
     struct request r;
     request_init(&r);
     err_code code = request_decode(payload, len, &r, e);
@@ -283,21 +293,21 @@ err_code calls_on_submit(struct node *n, uint64_t from, const uint8_t *payload, 
     call->from = from;
     call->from_id = r.id;
     struct err why = {0};
-    code = call_start(n, &r, r.model ? r.model : "", n->id, call, &why);
-    if (code != ERR_OK) call_tell_node(n, from, r.id, &why);
+    code = call_start(c, &r, r.model ? r.model : "", c->parts.instances.self, call, &why);
+    if (code != ERR_OK) call_tell_node(c, from, r.id, &why);
     request_done(&r);
     return ERR_OK;
 }
 
-static void call_refuse_text(struct node *n, uint64_t to, uint64_t id, const struct err *why) {
+static void call_refuse_text(struct calls *c, uint64_t to, uint64_t id, const struct err *why) {
     struct buf b;
     buf_init(&b, frame_max_payload(FRAME_TOKENIZED));
     tokenize_failure_encode(id, why, &b);
-    control_send(n->control, to, FRAME_TOKENIZED, 0, b.data, b.len);
+    control_send(c->parts.control, to, FRAME_TOKENIZED, 0, b.data, b.len);
     buf_done(&b);
 }
 
-err_code calls_on_tokenize(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
+err_code calls_on_tokenize(struct calls *c, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
     struct tokenize_ask ask;
     err_code code = tokenize_ask_decode(payload, len, &ask, e);
     if (code != ERR_OK) return code;
@@ -306,56 +316,58 @@ err_code calls_on_tokenize(struct node *n, uint64_t from, const uint8_t *payload
     uint64_t from_id = ask.id;
     call->from = from;
     call->from_id = from_id;
-    if (text_start(n, &ask, n->id, call, &why) != ERR_OK) call_refuse_text(n, from, from_id, &why);
+    if (text_start(c, &ask, c->parts.instances.self, call, &why) != ERR_OK) call_refuse_text(c, from, from_id, &why);
     return ERR_OK;
 }
 
-void calls_on_cancel(struct node *n, uint64_t from, uint64_t id) {
-    for (size_t i = 0; i < n->calls->n_slots; i++) {
-        struct backend_call *call = n->calls->slots[i];
+err_code calls_on_cancel(struct calls *c, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
+    if (len != 8) return err_set(e, ERR_PROTOCOL, "CANCEL of %zu bytes", len);
+    uint64_t id = bytes_get_u64(payload);
+    for (size_t i = 0; i < c->n_slots; i++) {
+        struct backend_call *call = c->slots[i];
         if (!call || !call_is_relay(call) || call->from != from || call->from_id != id) continue;
-        call_cancel(n, call);
-        return;
+        call_cancel(c, call);
+        break;
     }
+    return ERR_OK;
 }
 
 /* ---- answers ---- */
 
-static void call_deliver(struct node *n, struct backend_call *call, struct request_event *ev) {
+static void call_deliver(struct calls *c, struct backend_call *call, struct request_event *ev) {
     bool last = ev->kind == REQUEST_DONE || ev->kind == REQUEST_FAILED;
     backend_event_fn fn = call->fn;
     void *user = call->user;
-    if (last) call_routed(n, call, ev->kind == REQUEST_FAILED ? ev->err.code : ERR_OK);
-    if (last) call_remove(n->calls, call);
+    if (last) call_routed(c, call, ev->kind == REQUEST_FAILED ? ev->err.code : ERR_OK);
+    if (last) calls_remove(c, call);
     fn(user, ev); /* may cancel a call that goes on */
 }
 
-/* Passes the event's bytes on, with the id that the asking node knows. */
-static void call_relay(struct node *n, struct backend_call *call, const uint8_t *payload, size_t len) {
-    struct calls *c = n->calls;
+/* Passes the event's bytes on under the id that the asking node knows. */
+static void call_relay(struct calls *c, struct backend_call *call, const uint8_t *payload, size_t len) {
     buf_clear(&c->scratch);
     buf_append(&c->scratch, payload, len);
     bytes_put_u64(c->scratch.data, call->from_id);
-    control_send(n->control, call->from, FRAME_EVENT, 0, c->scratch.data, c->scratch.len);
-    if (payload[8] == REQUEST_DONE || payload[8] == REQUEST_FAILED) call_remove(c, call);
+    control_send(c->parts.control, call->from, FRAME_EVENT, 0, c->scratch.data, c->scratch.len);
+    if (payload[8] == REQUEST_DONE || payload[8] == REQUEST_FAILED) calls_remove(c, call);
 }
 
-err_code calls_on_event(struct node *n, struct stage_child *child, uint64_t node, const uint8_t *payload, size_t len, struct err *e) {
+err_code calls_on_event(struct calls *c, struct stage_child *child, uint64_t node, const uint8_t *payload, size_t len, struct err *e) {
     if (len < 12) return err_set(e, ERR_PROTOCOL, "EVENT of %zu bytes", len);
-    struct backend_call *call = call_find(n->calls, bytes_get_u64(payload));
+    struct backend_call *call = calls_find(c, bytes_get_u64(payload));
     if (!call || call->child != child || call->node != node) return ERR_OK; /* it has been cancelled */
-    if (call->text_fn) return err_set(e, ERR_PROTOCOL, "an EVENT for what is no request");
+    if (call->text_fn) return err_set(e, ERR_PROTOCOL, "an EVENT for a call that is no request");
     if (!call->fn) {
-        call_relay(n, call, payload, len);
+        call_relay(c, call, payload, len);
         return ERR_OK;
     }
     struct request_event ev;
     err_code code = request_event_decode(payload, len, &ev, e);
-    if (code == ERR_OK) call_deliver(n, call, &ev);
+    if (code == ERR_OK) call_deliver(c, call, &ev);
     return code;
 }
 
-static err_code call_give_text(struct node *n, struct backend_call *call, const uint8_t *payload, size_t len, struct err *e) {
+static err_code call_give_text(struct calls *c, struct backend_call *call, const uint8_t *payload, size_t len, struct err *e) {
     struct backend_text text = {0};
     struct err why = {0};
     uint64_t id;
@@ -367,7 +379,7 @@ static err_code call_give_text(struct node *n, struct backend_call *call, const 
     text.ends = ends;
     backend_text_fn fn = call->text_fn;
     void *user = call->user;
-    call_remove(n->calls, call);
+    calls_remove(c, call);
     fn(user, code == ERR_PROTOCOL ? ERR_INTERNAL : code, &text, &why);
     free(tokens);
     free(ends);
@@ -375,68 +387,71 @@ static err_code call_give_text(struct node *n, struct backend_call *call, const 
     return code == ERR_PROTOCOL ? code : ERR_OK;
 }
 
-err_code calls_on_tokenized(struct node *n, struct stage_child *child, uint64_t node, const uint8_t *payload, size_t len, struct err *e) {
-    struct calls *c = n->calls;
+err_code calls_on_tokenized(struct calls *c, struct stage_child *child, uint64_t node, const uint8_t *payload, size_t len, struct err *e) {
     if (len < 12) return err_set(e, ERR_PROTOCOL, "TOKENIZED of %zu bytes", len);
-    struct backend_call *call = call_find(c, bytes_get_u64(payload));
+    struct backend_call *call = calls_find(c, bytes_get_u64(payload));
     if (!call || !call->tokenizes || call->child != child || call->node != node) return ERR_OK; /* it has been cancelled */
-    if (call->text_fn) return call_give_text(n, call, payload, len, e);
+    if (call->text_fn) return call_give_text(c, call, payload, len, e);
     buf_clear(&c->scratch);
     buf_append(&c->scratch, payload, len);
     if (!c->scratch.failed) bytes_put_u64(c->scratch.data, call->from_id);
-    if (!c->scratch.failed) control_send(n->control, call->from, FRAME_TOKENIZED, 0, c->scratch.data, c->scratch.len);
-    call_remove(c, call);
+    if (!c->scratch.failed) control_send(c->parts.control, call->from, FRAME_TOKENIZED, 0, c->scratch.data, c->scratch.len);
+    calls_remove(c, call);
     return ERR_OK;
 }
 
-static void call_fail(struct node *n, struct backend_call *call, const struct err *why) {
+static void call_fail(struct calls *c, struct backend_call *call, const struct err *why) {
     if (call->text_fn) {
         backend_text_fn fn = call->text_fn;
         void *user = call->user;
-        call_remove(n->calls, call);
+        calls_remove(c, call);
         fn(user, why->code, NULL, why);
         return;
     }
     if (!call->fn && call->tokenizes) {
-        call_refuse_text(n, call->from, call->from_id, why);
-        call_remove(n->calls, call);
+        call_refuse_text(c, call->from, call->from_id, why);
+        calls_remove(c, call);
         return;
     }
     if (!call->fn) {
-        call_tell_node(n, call->from, call->from_id, why);
-        call_remove(n->calls, call);
+        call_tell_node(c, call->from, call->from_id, why);
+        calls_remove(c, call);
         return;
     }
     struct request_event *ev = MEM_NEW(struct request_event);
     ev->kind = REQUEST_FAILED;
     ev->err = *why;
-    call_deliver(n, call, ev);
+    call_deliver(c, call, ev);
     free(ev);
 }
 
-/* Fails what a child (not NULL) or another node was to answer. Callbacks may end or start other calls meanwhile. */
-static void calls_fail_where(struct node *n, struct stage_child *child, uint64_t node, const struct err *why) {
-    for (size_t i = 0; i < n->calls->n_slots; i++) {
-        struct backend_call *call = n->calls->slots[i];
-        if (call && !call->waits && call->child == child && (child || call->node == node)) call_fail(n, call, why);
+/* Ends the requests that a child (not NULL) or another node was to answer. Callbacks may end or start other calls meanwhile. */
+static void calls_fail_where(struct calls *c, struct stage_child *child, uint64_t node, const struct err *why) {
+    for (size_t i = 0; i < c->n_slots; i++) {
+        struct backend_call *call = c->slots[i];
+        if (call && !call->waits && call->child == child && (child || call->node == node)) call_fail(c, call, why);
     }
 }
 
-void calls_fail(struct node *n, struct stage_child *child, const struct err *why) { calls_fail_where(n, child, 0, why); }
-
-void calls_child_lost(struct node *n, struct stage_child *child, const struct err *why) {
-    struct err text = *why;
-    if (text.code == ERR_OK) err_set(&text, ERR_UNAVAILABLE, "the model was unloaded");
-    text.code = ERR_UNAVAILABLE; /* whatever ended it, what it was asked may be asked elsewhere */
-    calls_fail_where(n, child, 0, &text);
+void calls_fail(struct calls *c, const char *instance, const struct err *why) {
+    struct stage_child *child;
+    for (size_t i = 0; (child = stages_get(c->parts.stages, i)); i++)
+        if (strcmp(stage_child_order(child)->instance, instance) == 0) calls_fail_where(c, child, 0, why);
 }
 
-void calls_node_lost(struct node *n, uint64_t node, const struct err *why) {
+void calls_child_lost(struct calls *c, struct stage_child *child, const struct err *why) {
+    struct err text = *why;
+    if (text.code == ERR_OK) err_set(&text, ERR_UNAVAILABLE, "the model was unloaded");
+    text.code = ERR_UNAVAILABLE; /* whatever the child died of, its requests may be sent elsewhere */
+    calls_fail_where(c, child, 0, &text);
+}
+
+void calls_node_lost(struct calls *c, uint64_t node, const struct err *why) {
     struct err text;
     err_set(&text, ERR_UNAVAILABLE, "the node that was answering is gone: %s", why->text);
-    calls_fail_where(n, NULL, node, &text);
-    for (size_t i = 0; i < n->calls->n_slots; i++) { /* what that node had asked for */
-        struct backend_call *call = n->calls->slots[i];
-        if (call && call_is_relay(call) && call->from == node) call_cancel(n, call);
+    calls_fail_where(c, NULL, node, &text);
+    for (size_t i = 0; i < c->n_slots; i++) { /* requests that came from that node */
+        struct backend_call *call = c->slots[i];
+        if (call && call_is_relay(call) && call->from == node) call_cancel(c, call);
     }
 }

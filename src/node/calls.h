@@ -1,40 +1,75 @@
 /* SPDX-License-Identifier: MIT
- * Requests that run through this node, from its gateway or from other nodes, to a head here or elsewhere.
- * Implements gateway/backend.h. Loop thread only. */
+ * Requests that run through this node: from the gateway here or from another node, to a head stage here or to the node that has one. Every
+ * hop gives the request an id of its own; a call is forgotten as soon as it has ended or been cancelled, and an answer that comes for it
+ * later is dropped. Implements gateway/backend.h. Loop thread only; owned by the node. */
 #ifndef CARAVAN_NODE_CALLS_H
 #define CARAVAN_NODE_CALLS_H
 
 #include "base/clock.h"
 #include "gateway/backend.h"
+#include "members/control.h"
+#include "node/instances.h"
+#include "node/model_list.h"
+#include "node/serve.h"
 #include "node/stage_child.h"
 
-struct node;
-struct calls;
+/* How an attempt to load a model ended; model: its name. */
+typedef void (*calls_loaded_fn)(void *user, err_code code, const char *model, const struct err *e);
 
-struct calls *calls_create(struct node *n);
-void calls_free(struct calls *c);
-struct backend calls_backend(struct node *n);
-err_code calls_on_submit(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
-void calls_on_cancel(struct node *n, uint64_t from, uint64_t id);
-/* An event from a stage child (child not NULL) or from another node. */
-err_code calls_on_event(struct node *n, struct stage_child *child, uint64_t node, const uint8_t *payload, size_t len, struct err *e);
-/* TOKENIZE from another node; TOKENIZED from a stage child (not NULL) or from another node. */
-err_code calls_on_tokenize(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
-err_code calls_on_tokenized(struct node *n, struct stage_child *child, uint64_t node, const uint8_t *payload, size_t len, struct err *e);
-/* What this child was to answer ends, for this reason. */
-void calls_fail(struct node *n, struct stage_child *child, const struct err *why);
-void calls_child_lost(struct node *n, struct stage_child *child, const struct err *why);
-void calls_node_lost(struct node *n, uint64_t node, const struct err *why);
+/* What calls asks of the node above it. */
+struct calls_callbacks {
+    /* Has the model loaded, by whichever node is to load it. done comes later, or at once. */
+    void (*load)(void *user, const char *model, calls_loaded_fn done, void *done_user);
+    /* As backend.keep, and as backend.status. */
+    void (*keep)(void *user, const char *model, int32_t seconds);
+    yyjson_mut_val *(*status)(void *user, yyjson_mut_doc *doc);
+};
+
+/* What calls uses of the node; all of it outlives them. */
+struct calls_parts {
+    struct instances instances;
+    uint32_t queue; /* requests that may wait for each instance, beside those that it answers */
+    struct io_loop *loop;
+    struct control *control;
+    struct stages *stages;
+    struct serve *serve;
+    struct model_list *models;
+    struct calls_callbacks callbacks;
+    void *user;
+};
+struct calls; /* opaque */
+struct calls *calls_create(const struct calls_parts *parts);
+void calls_free(struct calls *c); /* NULL is fine */
+void calls_stop(struct calls *c); /* the node is shutting down: requests no longer wait for models */
+/* The port through which the gateway reaches the calls. */
+struct backend calls_backend(struct calls *c);
+
+/* Frames from other nodes. An error means that the frame makes no sense; the link is then closed. */
+err_code calls_on_submit(struct calls *c, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
+err_code calls_on_cancel(struct calls *c, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
+err_code calls_on_tokenize(struct calls *c, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
+err_code calls_on_busy(struct calls *c, const uint8_t *payload, size_t len, struct err *e);
+/* EVENT and TOKENIZED, from a stage child (child not NULL, node 0) or from another node. */
+err_code calls_on_event(struct calls *c, struct stage_child *child, uint64_t node, const uint8_t *payload, size_t len, struct err *e);
+err_code calls_on_tokenized(struct calls *c, struct stage_child *child, uint64_t node, const uint8_t *payload, size_t len, struct err *e);
+
+/* Ends the requests that heads of this instance were to answer here, with this reason. */
+void calls_fail(struct calls *c, const char *instance, const struct err *why);
+/* The child, or the node, is gone: requests that it was to answer may be sent elsewhere. What a lost node had asked for is cancelled. */
+void calls_child_lost(struct calls *c, struct stage_child *child, const struct err *why);
+void calls_node_lost(struct calls *c, uint64_t node, const struct err *why);
+
 size_t calls_count(const struct calls *c);
-/* Requests of an instance, as far as this node knows; when it last had one. */
-uint32_t calls_load(struct node *n, const char *instance);
-clock_us calls_used(struct node *n, const char *instance);
-/* Records have changed, or time has passed. */
-void calls_update(struct node *n);
-void calls_tell_busy(struct node *n);
-void calls_tell_anew(struct node *n); /* a node is linked that may not have heard how much work the heads here have */
-err_code calls_on_busy(struct node *n, const uint8_t *payload, size_t len, struct err *e);
-/* Requests that its head, here, works on or has queued. */
+/* Requests that the instance's head, on this node, works on or has queued. */
 size_t calls_on_instance(const struct calls *c, const char *instance);
+/* The requests of an instance, as far as this node knows. */
+struct coordinator_work calls_work(struct calls *c, const char *instance);
+
+/* Records have changed, or time has passed. */
+void calls_update(struct calls *c);
+/* Tells the linked nodes how much work the heads here have, if that has changed; after calls_tell_anew in any case, since a node has been
+ * linked that may not have heard it. */
+void calls_tell_busy(struct calls *c);
+void calls_tell_anew(struct calls *c);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Models' headers, read in threads (io/work.h): a file may lie on a network file system that hangs. Who asks for a file that is being read
- * already gets the same answer. */
+ * See files.h. */
+#include "node/files.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -9,8 +10,6 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "io/work.h"
-#include "node/files.h"
-#include "node/node_priv.h"
 
 enum { MAX_OPENING = 16 };
 
@@ -28,6 +27,7 @@ struct opening {
 };
 
 struct files {
+    struct files_parts parts;
     struct io_works *works;
     struct list opening;
     struct serve_file *known; /* all that were read and are kept */
@@ -36,7 +36,7 @@ struct files {
 /* ---- in a thread ---- */
 
 struct file_job {
-    struct node *node;       /* for the loop's thread, as the next one */
+    struct files *files;     /* for the loop's thread, as the next one */
     struct opening *opening;
     char *path, *cache;
     struct serve_file *file; /* NULL: err says why */
@@ -84,18 +84,18 @@ static void job_free(void *user) {
 
 /* ---- on the loop ---- */
 
-/* Keeps a file that was read: it, or the one that is known and the same. */
-static struct serve_file *files_keep(struct node *n, struct serve_file *f) {
-    for (struct serve_file *known = n->files->known; known; known = known->next)
+/* Keeps a file that was read. If the same file is known already, that one is returned, and f is freed. */
+static struct serve_file *files_keep(struct files *files, struct serve_file *f) {
+    for (struct serve_file *known = files->known; known; known = known->next)
         if (strcmp(known->path, f->path) == 0 && strcmp(known->card.id, f->card.id) == 0) {
             file_free(f);
             return known;
         }
-    weights_server_add(n->weights, f->weights);
+    weights_server_add(files->parts.weights, f->weights);
     f->weights = NULL;
-    if (!catalog_find_id(n->catalog, f->card.id)) catalog_add(n->catalog, f->path, &f->card);
-    f->next = n->files->known;
-    n->files->known = f;
+    if (!catalog_find_id(files->parts.catalog, f->card.id)) catalog_add(files->parts.catalog, f->path, &f->card);
+    f->next = files->known;
+    files->known = f;
     return f;
 }
 
@@ -113,7 +113,7 @@ static void opening_end(struct opening *o, struct serve_file *f, const struct er
 
 static void job_done(void *user) {
     struct file_job *j = user;
-    struct serve_file *f = j->file ? files_keep(j->node, j->file) : NULL;
+    struct serve_file *f = j->file ? files_keep(j->files, j->file) : NULL;
     j->file = NULL;
     opening_end(j->opening, f, &j->err);
 }
@@ -124,15 +124,15 @@ static struct opening *opening_find(const struct files *files, const char *path)
     return NULL;
 }
 
-static struct opening *opening_start(struct node *n, const char *path, struct err *e) {
+static struct opening *opening_start(struct files *files, const char *path, struct err *e) {
     static const struct io_work work = {.run = job_run, .done = job_done, .free = job_free};
     struct opening *o = MEM_NEW(struct opening);
     struct file_job *j = MEM_NEW(struct file_job);
     o->path = mem_strdup(path);
     list_init(&o->askers);
-    *j = (struct file_job){.node = n, .opening = o, .path = mem_strdup(path), .cache = mem_strdup(n->config->cache)};
-    if (io_works_start(n->files->works, &work, j, e) == ERR_OK) {
-        list_push_back(&n->files->opening, &o->link);
+    *j = (struct file_job){.files = files, .opening = o, .path = mem_strdup(path), .cache = mem_strdup(files->parts.cache)};
+    if (io_works_start(files->works, &work, j, e) == ERR_OK) {
+        list_push_back(&files->opening, &o->link);
         return o;
     }
     job_free(j);
@@ -141,10 +141,10 @@ static struct opening *opening_start(struct node *n, const char *path, struct er
     return NULL;
 }
 
-void files_open(struct node *n, const char *path, files_opened_fn done, void *user) {
+void files_open(struct files *files, const char *path, files_opened_fn done, void *user) {
     struct err e = {0};
-    struct opening *o = opening_find(n->files, path);
-    if (!o) o = opening_start(n, path, &e);
+    struct opening *o = opening_find(files, path);
+    if (!o) o = opening_start(files, path, &e);
     if (!o) {
         done(user, NULL, &e);
         return;
@@ -154,43 +154,44 @@ void files_open(struct node *n, const char *path, files_opened_fn done, void *us
     list_push_back(&o->askers, &a->link);
 }
 
-err_code files_open_now(struct node *n, const char *path, struct serve_file **ret, struct err *e) {
+err_code files_open_now(struct files *files, const char *path, struct serve_file **ret, struct err *e) {
     struct serve_file *f;
-    err_code code = file_read_header(path, n->config->cache, &f, e);
-    if (code == ERR_OK) *ret = files_keep(n, f);
+    err_code code = file_read_header(path, files->parts.cache, &f, e);
+    if (code == ERR_OK) *ret = files_keep(files, f);
     return code;
 }
 
-const struct serve_file *files_find_id(const struct node *n, const char *id) {
-    const struct serve_file *f = n->files->known;
+const struct serve_file *files_find_id(const struct files *files, const char *id) {
+    const struct serve_file *f = files->known;
     while (f && strcmp(f->card.id, id) != 0) f = f->next;
     return f;
 }
 
 /* ---- life ---- */
 
-void files_create(struct node *n) {
-    n->files = MEM_NEW(struct files);
-    n->files->works = io_works_open(n->loop, MAX_OPENING);
-    list_init(&n->files->opening);
+struct files *files_create(const struct files_parts *parts) {
+    struct files *files = MEM_NEW(struct files);
+    files->parts = *parts;
+    files->works = io_works_open(parts->loop, MAX_OPENING);
+    list_init(&files->opening);
+    return files;
 }
 
-void files_stop(struct node *n) {
-    if (!n->files) return;
+void files_stop(struct files *files) {
+    if (!files) return;
     struct err why;
     err_set(&why, ERR_UNAVAILABLE, "this node is shutting down");
-    io_works_close(n->files->works);
-    n->files->works = NULL;
-    while (!list_empty(&n->files->opening)) opening_end(LIST_ENTRY(n->files->opening.next, struct opening, link), NULL, &why);
+    io_works_close(files->works);
+    files->works = NULL;
+    while (!list_empty(&files->opening)) opening_end(LIST_ENTRY(files->opening.next, struct opening, link), NULL, &why);
 }
 
-void files_free(struct node *n) {
-    struct serve_file *f = n->files ? n->files->known : NULL;
+void files_free(struct files *files) {
+    struct serve_file *f = files ? files->known : NULL;
     while (f) {
         struct serve_file *next = f->next;
         file_free(f);
         f = next;
     }
-    free(n->files);
-    n->files = NULL;
+    free(files);
 }

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
- * Models' headers, read in threads and kept until the node ends. Loop thread only. */
+ * Models' headers, read in threads (io/work.h), since a file may lie on a network file system that hangs, and kept until the node ends.
+ * Several who ask for one file while it is being read get the same answer. Loop thread only; owned by the node. */
 #ifndef CARAVAN_NODE_FILES_H
 #define CARAVAN_NODE_FILES_H
 
 #include "model/card.h"
 #include "model/gguf.h"
 #include "model/layout.h"
+#include "node/catalog.h"
 #include "weights/weights.h"
 
-struct node;
-
-/* A model's header, read when it was first loaded and kept until the node ends. */
+/* A model's header, read when the model was first loaded, and kept until the node ends. */
 struct serve_file {
     struct serve_file *next;
     struct model_gguf *gguf;
@@ -20,15 +20,23 @@ struct serve_file {
     char path[1024]; /* absolute */
 };
 
-void files_create(struct node *n);
-void files_stop(struct node *n); /* nothing is read any more; who waits for a file is told so */
-void files_free(struct node *n);
+/* What files uses of the node; all of it outlives it but the weights server, which may be freed after files_stop. */
+struct files_parts {
+    struct io_loop *loop;
+    const char *cache;             /* folder where hashes of weights are kept */
+    struct catalog *catalog;       /* has every file that was read */
+    struct weights_server *weights; /* serves it */
+};
+struct files; /* opaque */
+struct files *files_create(const struct files_parts *parts);
+void files_stop(struct files *files); /* nothing is read any more; all who wait for a file get ERR_UNAVAILABLE. NULL is fine */
+void files_free(struct files *files); /* NULL is fine */
 /* done comes when the file's header has been read, from the loop, or at once when that can't begin. f NULL: e says why not. Else f stays
  * until the end, and the catalog and the weights server have the model. */
 typedef void (*files_opened_fn)(void *user, struct serve_file *f, const struct err *e);
-void files_open(struct node *n, const char *path, files_opened_fn done, void *user);
-/* The same, waiting for it: before the loop runs. */
-err_code files_open_now(struct node *n, const char *path, struct serve_file **ret, struct err *e);
-const struct serve_file *files_find_id(const struct node *n, const char *id); /* NULL: none is kept of this model */
+void files_open(struct files *files, const char *path, files_opened_fn done, void *user);
+/* The same, but blocks: before the loop runs. */
+err_code files_open_now(struct files *files, const char *path, struct serve_file **ret, struct err *e);
+const struct serve_file *files_find_id(const struct files *files, const char *id); /* NULL: none is kept of this model */
 
 #endif

@@ -1,19 +1,34 @@
 /* SPDX-License-Identifier: MIT
- * Whose weights are on this machine: told to others, and asked of them. Loop thread only. */
+ * Which models have their weights on this machine: the files that the weights server serves, what was fetched before (the cache), and what
+ * stages are fetching now. Other nodes are told, so that they fetch from here; a node that fetches from here is told who else has the
+ * model. Loop thread only; owned by the node. */
 #ifndef CARAVAN_NODE_HOLDINGS_H
 #define CARAVAN_NODE_HOLDINGS_H
 
-#include "members/record.h"
+#include "members/control.h"
+#include "node/news.h"
+#include "node/records.h"
+#include "node/stage_child.h"
+#include "weights/weights.h"
 
-struct node;
-
-void holdings_create(struct node *n);
+/* What holdings uses of the node; all of it outlives them. */
+struct holdings_parts {
+    struct io_loop *loop;
+    const char *cache; /* folder of fetched weights */
+    struct weights_server *weights;
+    struct stages *stages;
+    struct control *control;
+    const struct records *records;
+    struct news *news;
+};
+struct holdings; /* opaque */
+struct holdings *holdings_create(const struct holdings_parts *parts);
+void holdings_free(struct holdings *h); /* NULL is fine */
 /* Looks through the cache in a thread, if it is time to. */
-void holdings_look(struct node *n);
-void holdings_free(struct node *n);
-void holdings_gone(struct node *n, const char *id); /* the models folder has no file of this model any more */
-void holdings_record(struct node *n, struct record *r);
-/* Other nodes have said what they have. */
-void holdings_sources(struct node *n);
+void holdings_look(struct holdings *h);
+/* Adds the models to this node's record. */
+void holdings_record(const struct holdings *h, struct record *r);
+/* Records have changed: the weights server is told which other nodes have the models that it serves. */
+void holdings_sources(const struct holdings *h);
 
 #endif

@@ -16,11 +16,12 @@
 #include "members/invite.h"
 #include "members/key.h"
 #include "node/discovery.h"
-#include "node/members.h"
-#include "node/node_priv.h"
 
 struct join {
-    struct node *n;
+    struct join_config config;
+    struct join_parts parts;  /* zero until join_connect */
+    struct io_tls_ctx *tls;   /* NULL until the keys have been read */
+    uint8_t link_key[IO_TLS_KEY_SIZE];
     struct identity identity;
     struct key_ring keys;
     struct roster roster;
@@ -31,10 +32,13 @@ struct join {
 };
 
 static char *state_path(const struct join *j, const char *file) {
-    return j->n->config->state_dir ? mem_printf("%s%s", j->n->config->state_dir, file) : NULL;
+    return j->config.state_dir ? mem_printf("%s%s", j->config.state_dir, file) : NULL;
 }
 
 const struct identity *join_identity(const struct join *j) { return &j->identity; }
+struct io_tls_ctx *join_tls(const struct join *j) { return j->tls; }
+const uint8_t *join_link_key(const struct join *j) { return j->link_key; }
+const char *join_state_dir(const struct join *j) { return j->identity.lock_fd >= 0 ? j->config.state_dir : NULL; }
 const char *join_own_key(const struct join *j) { return j->own_key[0] ? j->own_key : NULL; }
 uint32_t join_tag(const struct join *j) { return (uint32_t)j->identity.id ^ (uint32_t)j->identity.incarnation * 0x9e3779b9u; }
 
@@ -46,11 +50,9 @@ static err_code open_identity(struct join *j, struct err *e) {
     err_code code = ERR_OK;
     if (path) code = identity_open(path, &j->identity, &shared, e);
     else identity_make(&j->identity);
-    if (shared)
-        log_warn("node", "another node runs with the state folder \"%s\": this one has a passing identity", j->n->config->state_dir);
+    if (shared) log_warn("node", "another node runs with the state folder \"%s\": this one has a passing identity", j->config.state_dir);
     if (shared) j->identity.incarnation = 0;
     free(path);
-    j->n->id = j->identity.id;
     return code;
 }
 
@@ -58,18 +60,17 @@ static err_code open_identity(struct join *j, struct err *e) {
 static void use_keys(struct join *j) {
     uint8_t old[IO_TLS_KEY_SIZE];
     bool has_old = j->keys.old_until > clock_wall_s();
-    key_link(j->keys.key, j->n->link_key);
+    key_link(j->keys.key, j->link_key);
     if (has_old) key_link(j->keys.old, old);
-    io_tls_ctx_set_keys(j->n->tls, j->n->link_key, has_old ? old : NULL);
+    io_tls_ctx_set_keys(j->tls, j->link_key, has_old ? old : NULL);
 }
 
 static err_code open_keys(struct join *j, struct err *e) {
-    struct node *n = j->n;
-    err_code code = key_ring_open(n->config->key_file, &j->keys, &j->made_key, e);
+    err_code code = key_ring_open(j->config.key_file, &j->keys, &j->made_key, e);
     if (code != ERR_OK) return code;
-    key_link(j->keys.key, n->link_key);
-    n->tls = io_tls_ctx_create(n->link_key, e);
-    if (!n->tls) return ERR_INTERNAL;
+    key_link(j->keys.key, j->link_key);
+    j->tls = io_tls_ctx_create(j->link_key, e);
+    if (!j->tls) return ERR_INTERNAL;
     use_keys(j);
     return ERR_OK;
 }
@@ -86,10 +87,10 @@ static err_code make_own_key(struct join *j, struct err *e) {
     return code;
 }
 
-err_code join_open(struct node *n, struct join **ret, struct err *e) {
+err_code join_open(const struct join_config *config, struct join **ret, struct err *e) {
     struct join *j = MEM_NEW(struct join);
     struct err unread = {0};
-    j->n = n;
+    j->config = *config;
     j->identity.lock_fd = -1;
     *ret = j;
     err_code code = open_identity(j, e);
@@ -101,25 +102,25 @@ err_code join_open(struct node *n, struct join **ret, struct err *e) {
     return code;
 }
 
-/* For people, on standard output: a join code is a secret, and has no place in a log. */
+void join_connect(struct join *j, const struct join_parts *parts) { j->parts = *parts; }
+
+/* For people, on standard output: a join code is a secret, and must not get into a log. */
 static void print_code(struct join *j) {
-    const struct node_config *c = j->n->config;
     struct invite in = {0};
     char text[INVITE_TEXT_SIZE];
     memcpy(in.key, j->keys.key, sizeof(in.key));
-    in.n_addrs = interfaces_reach(c->listen.host, port_number(j->n->port), in.addrs, INVITE_MAX_ADDRS);
+    in.n_addrs = interfaces_reach(j->config.listen_host, j->parts.port, in.addrs, INVITE_MAX_ADDRS);
     if (invite_encode(&in, text, NULL) != ERR_OK) return;
     printf("\nThis machine has made a new cluster. On each other machine:\n\n    caravan join %s\n    caravan up\n\n", text);
     printf("Whoever has this line is a member. `caravan invite` prints it again.\n\n");
     fflush(stdout);
 }
 
-/* Where this node is to be found, for the commands that talk to it. */
-static void write_place(struct join *j) {
+/* Writes this node's addresses to a file, for the commands that talk to it. */
+static void write_place(struct join *j, uint16_t api_port) {
     char *path = state_path(j, "node.json"), text[256];
-    const struct node *n = j->n;
     snprintf(text, sizeof(text), "{\"pid\":%d,\"host\":\"%.64s\",\"listen\":%u,\"api_host\":\"%.64s\",\"api\":%u}\n", (int)getpid(),
-             n->config->listen.host, port_number(n->port), n->config->api.host, gateway_port(n->gateway));
+             j->config.listen_host, j->parts.port, j->config.api_host, api_port);
     struct err e = {0};
     if (path && file_write(path, text, strlen(text), &e) != ERR_OK) log_warn("node", "%s", e.text);
     free(path);
@@ -128,35 +129,34 @@ static void write_place(struct join *j) {
 static void on_found(void *user, const struct discovery_line *found) {
     struct join *j = user;
     struct control_peer known;
-    if (found->id == j->n->id || control_find(j->n->control, found->id, &known)) return;
+    if (found->id == j->identity.id || control_find(j->parts.control, found->id, &known)) return;
     log_info("node", "discovery: \"%s\" of this cluster is at %s port %u", found->name, found->host, found->port);
-    control_dial(j->n->control, found->host, found->port);
+    control_dial(j->parts.control, found->host, found->port);
 }
 
 static void on_gone(void *user, const struct discovery_line *gone) {
     struct join *j = user;
-    control_undial(j->n->control, gone->host, gone->port);
+    control_undial(j->parts.control, gone->host, gone->port);
 }
 
 static void start_discovery(struct join *j) {
-    struct node *n = j->n;
+    const struct join_config *c = &j->config;
     discovery_free(j->discovery);
     j->discovery = NULL;
-    if (!n->config->discovery) return;
-    struct discovery_line own = {
-        .id = n->id, .port = port_number(n->port), .interfaces = n->config->interfaces, .n_interfaces = n->config->n_interfaces};
-    snprintf(own.name, sizeof(own.name), "%s", n->name);
+    if (!c->discovery) return;
+    struct discovery_line own = {.id = j->identity.id, .port = j->parts.port, .interfaces = c->interfaces, .n_interfaces = c->n_interfaces};
+    snprintf(own.name, sizeof(own.name), "%s", c->name);
     key_cluster_hash(j->keys.key, own.cluster);
-    j->discovery = discovery_start(n->loop, n->config->program, &own, on_found, on_gone, j);
+    j->discovery = discovery_start(c->loop, c->program, &own, on_found, on_gone, j);
 }
 
-/* Everything that a node may want of this one goes by these. */
+/* The parts that serve other nodes hear whether this one is shut out. */
 static void set_out(struct join *j, const struct roster_removed *w) {
-    members_set_out(j->n, io_sign_id(w->public_key), w->out);
-    weights_server_set_out(j->n->weights, w->public_key, w->out);
+    members_set_out(j->parts.members, io_sign_id(w->public_key), w->out);
+    weights_server_set_out(j->parts.weights, w->public_key, w->out);
 }
 
-/* Who may still fetch weights with the old key, in its time of grace. */
+/* The weights server hears which nodes may still use the old key, while that is good. */
 static void tell_met(struct join *j) {
     uint8_t met[ROSTER_MAX_PEERS][IO_SIGN_PUBLIC_SIZE];
     size_t n = 0;
@@ -164,23 +164,22 @@ static void tell_met(struct join *j) {
         const struct roster_peer *p = &j->roster.peers[i];
         if (roster_knew(&j->roster, p->id, j->keys.made)) memcpy(met[n++], p->public_key, sizeof(met[0]));
     }
-    weights_server_set_met(j->n->weights, (const uint8_t (*)[IO_SIGN_PUBLIC_SIZE])met, n);
+    weights_server_set_met(j->parts.weights, (const uint8_t (*)[IO_SIGN_PUBLIC_SIZE])met, n);
 }
 
-void join_start(struct join *j) {
+void join_start(struct join *j, uint16_t api_port) {
     for (size_t i = 0; i < j->roster.n_removed; i++) set_out(j, &j->roster.removed[i]);
     tell_met(j);
-    for (size_t i = 0; i < j->roster.n_peers; i++) control_dial(j->n->control, j->roster.peers[i].host, j->roster.peers[i].port);
-    if (j->n->config->state_dir && j->identity.lock_fd >= 0) write_place(j);
-    join_routes_add(j->n);
+    for (size_t i = 0; i < j->roster.n_peers; i++) control_dial(j->parts.control, j->roster.peers[i].host, j->roster.peers[i].port);
+    if (join_state_dir(j)) write_place(j, api_port);
     start_discovery(j);
-    if (j->made_key && j->n->config->state_dir) print_code(j);
+    if (j->made_key && j->config.state_dir) print_code(j);
 }
 
 static void send_all(struct join *j, enum frame_type type, const char *text, size_t len) {
     struct control_peer *peers = mem_calloc(CONTROL_MAX_LINKS, sizeof(*peers));
-    size_t n = control_peers(j->n->control, peers, CONTROL_MAX_LINKS);
-    for (size_t i = 0; i < n; i++) control_send(j->n->control, peers[i].id, type, 0, text, len);
+    size_t n = control_peers(j->parts.control, peers, CONTROL_MAX_LINKS);
+    for (size_t i = 0; i < n; i++) control_send(j->parts.control, peers[i].id, type, 0, text, len);
     free(peers);
 }
 
@@ -198,12 +197,18 @@ static void remove_file(const struct join *j, const char *file) {
     free(path);
 }
 
-void join_free(struct join *j) {
+void join_stop(struct join *j) {
     if (!j) return;
     if (j->unsaved) save(j);
-    if (j->identity.lock_fd >= 0 && j->n->port) remove_file(j, "node.json");
+    if (j->identity.lock_fd >= 0 && j->parts.control) remove_file(j, "node.json");
     if (j->identity.lock_fd >= 0) remove_file(j, JOIN_OWN_KEY);
     discovery_free(j->discovery);
+    j->discovery = NULL;
+}
+
+void join_free(struct join *j) {
+    if (!j) return;
+    io_tls_ctx_free(j->tls);
     identity_done(&j->identity);
     free(j);
 }
@@ -216,7 +221,7 @@ err_code join_admit(struct join *j, const struct control_peer *peer, struct err 
         err_hint(e, "on a member: caravan nodes allow %s", peer->name);
         return ERR_AUTH;
     }
-    if (peer->key_id != io_tls_ctx_key_id(j->n->tls) && !roster_knew(&j->roster, peer->id, j->keys.made)) {
+    if (peer->key_id != io_tls_ctx_key_id(j->tls) && !roster_knew(&j->roster, peer->id, j->keys.made)) {
         err_set(e, ERR_AUTH, "the cluster's key was changed, and the old one only serves nodes that were members before");
         err_hint(e, "caravan invite on a member; then here: caravan leave, and caravan join CODE");
         return ERR_AUTH;
@@ -246,14 +251,14 @@ static void send_key(struct join *j, uint64_t to) {
     w->n_removed = (uint32_t)j->roster.n_removed;
     buf_init(&b, frame_max_payload(FRAME_KEY));
     key_word_encode(w, &b);
-    control_send(j->n->control, to, FRAME_KEY, 0, b.data, b.len);
+    control_send(j->parts.control, to, FRAME_KEY, 0, b.data, b.len);
     buf_done(&b);
     free(w);
 }
 
 /* May this peer have the newest key? It has, or its link is of a time when the old one was good for all. */
 static bool may_have_key(const struct join *j, const struct control_peer *peer) {
-    return peer->key_id == io_tls_ctx_key_id(j->n->tls) || roster_knew(&j->roster, peer->id, j->keys.made);
+    return peer->key_id == io_tls_ctx_key_id(j->tls) || roster_knew(&j->roster, peer->id, j->keys.made);
 }
 
 void join_up(struct join *j, const struct control_peer *peer) {
@@ -265,7 +270,7 @@ void join_up(struct join *j, const struct control_peer *peer) {
         j->unsaved = true;
         tell_met(j);
     }
-    if (peer->key_id != io_tls_ctx_key_id(j->n->tls)) send_key(j, peer->id);
+    if (peer->key_id != io_tls_ctx_key_id(j->tls)) send_key(j, peer->id);
 }
 
 /* ---- who is shut out ---- */
@@ -281,20 +286,21 @@ static bool take_word(struct join *j, const struct roster_removed *w) {
     if (!roster_hear(&j->roster, w, clock_wall_s())) return false;
     j->unsaved = true;
     if (!self) set_out(j, w);
-    if (self && w->out) log_error("node", "this node was shut out of the cluster; hint: on a member: caravan nodes allow %s", j->n->name);
+    if (self && w->out)
+        log_error("node", "this node was shut out of the cluster; hint: on a member: caravan nodes allow %s", j->config.name);
     if (self || !w->out) return true;
     struct err why = {0};
     log_info("node", "\"%s\" is shut out of the cluster", w->name);
     err_set(&why, ERR_AUTH, "this node (\"%s\") was shut out of the cluster", w->name);
     err_hint(&why, "on a member: caravan nodes allow %s", w->name);
-    control_shut(j->n->control, io_sign_id(w->public_key), &why);
+    control_shut(j->parts.control, io_sign_id(w->public_key), &why);
     return true;
 }
 
 void join_hear(struct join *j, const struct record *r) {
     bool news = false;
     for (size_t i = 0; i < r->n_removed; i++) news = take_word(j, &r->removed[i]) || news;
-    if (news) node_changed(j->n);
+    if (news) news_own(j->parts.news);
 }
 
 /* Of which key a node of this name has, or had when it was shut out. */
@@ -315,7 +321,7 @@ static err_code find_named(const struct join *j, const char *name, const uint8_t
         *ret_name = w->name;
     }
     if (*ret_key) return ERR_OK;
-    if (strcmp(name, j->n->name) == 0) return err_set(e, ERR_INVALID, "\"%s\" is this node itself: run this on another one", name);
+    if (strcmp(name, j->config.name) == 0) return err_set(e, ERR_INVALID, "\"%s\" is this node itself: run this on another one", name);
     return err_set(e, ERR_NOT_FOUND, "no node called \"%s\" has been met", name);
 }
 
@@ -328,15 +334,15 @@ static err_code set_named(struct join *j, const char *name, bool out, struct err
     if (!take_word(j, &word))
         return err_set(e, ERR_LIMIT, "%d nodes are shut out already: change the key instead (caravan key rotate)", ROSTER_MAX_REMOVED);
     save(j);
-    node_changed(j->n);
+    news_own(j->parts.news);
     return ERR_OK;
 }
 
-err_code join_allow(struct node *n, const char *name, struct err *e) { return set_named(n->join, name, false, e); }
+err_code join_allow(struct join *j, const char *name, struct err *e) { return set_named(j, name, false, e); }
 
-err_code join_remove(struct node *n, const char *name, int64_t grace_s, size_t *ret_told, struct err *e) {
-    err_code code = set_named(n->join, name, true, e);
-    return code == ERR_OK ? join_rotate(n, grace_s, ret_told, e) : code; /* it knows the present key, and could come under another name */
+err_code join_remove(struct join *j, const char *name, int64_t grace_s, size_t *ret_told, struct err *e) {
+    err_code code = set_named(j, name, true, e);
+    return code == ERR_OK ? join_rotate(j, grace_s, ret_told, e) : code; /* it knows the present key, and could come under another name */
 }
 
 void join_status(const struct join *j, yyjson_mut_doc *doc, yyjson_mut_val *root) {
@@ -358,20 +364,19 @@ void join_status(const struct join *j, yyjson_mut_doc *doc, yyjson_mut_val *root
 static err_code forget(struct join *j, const uint8_t *key, struct err *e) {
     struct control_peer linked;
     struct roster_peer was;
-    if (control_find(j->n->control, io_sign_id(key), &linked)) {
+    if (control_find(j->parts.control, io_sign_id(key), &linked)) {
         err_set(e, ERR_BUSY, "\"%s\" is linked: it is no node that is gone", linked.name);
         err_hint(e, "caravan nodes remove %s shuts it out", linked.name);
         return ERR_BUSY;
     }
     if (!roster_forget(&j->roster, key, &was)) return err_set(e, ERR_NOT_FOUND, "it is not remembered here");
-    control_undial(j->n->control, was.host, was.port);
+    control_undial(j->parts.control, was.host, was.port);
     save(j);
     tell_met(j);
     return ERR_OK;
 }
 
-err_code join_forget(struct node *n, const char *name, struct err *e) {
-    struct join *j = n->join;
+err_code join_forget(struct join *j, const char *name, struct err *e) {
     const uint8_t *found;
     const char *full;
     uint8_t key[IO_SIGN_PUBLIC_SIZE];
@@ -407,10 +412,10 @@ err_code join_on_forget(struct join *j, const uint8_t *payload, size_t len, stru
 /* The key ring has changed: it is kept, used, and spread. */
 static err_code keys_changed(struct join *j, struct err *e) {
     struct control_peer *peers = mem_calloc(CONTROL_MAX_LINKS, sizeof(*peers));
-    err_code code = key_ring_save(j->n->config->key_file, &j->keys, e);
+    err_code code = key_ring_save(j->config.key_file, &j->keys, e);
     use_keys(j);
     tell_met(j);
-    size_t n = control_peers(j->n->control, peers, CONTROL_MAX_LINKS);
+    size_t n = control_peers(j->parts.control, peers, CONTROL_MAX_LINKS);
     for (size_t i = 0; i < n; i++)
         if (may_have_key(j, &peers[i])) send_key(j, peers[i].id);
     free(peers);
@@ -418,13 +423,13 @@ static err_code keys_changed(struct join *j, struct err *e) {
     return code;
 }
 
-err_code join_rotate(struct node *n, int64_t grace_s, size_t *ret_told, struct err *e) {
+err_code join_rotate(struct join *j, int64_t grace_s, size_t *ret_told, struct err *e) {
     struct control_peer *peers = mem_calloc(CONTROL_MAX_LINKS, sizeof(*peers));
-    *ret_told = control_peers(n->control, peers, CONTROL_MAX_LINKS);
+    *ret_told = control_peers(j->parts.control, peers, CONTROL_MAX_LINKS);
     free(peers);
-    key_ring_rotate(&n->join->keys, clock_wall_s(), grace_s);
+    key_ring_rotate(&j->keys, clock_wall_s(), grace_s);
     log_info("node", "the cluster key was changed; the old one is good for %lld s more", (long long)grace_s);
-    return keys_changed(n->join, e);
+    return keys_changed(j, e);
 }
 
 static void take_key(struct join *j, uint64_t from, const struct key_word *k) {
@@ -444,7 +449,7 @@ err_code join_on_key(struct join *j, uint64_t from, const uint8_t *payload, size
         code = err_set(e, ERR_INVALID, "a cluster key from the far future: it could never be changed again");
     for (size_t i = 0; i < k->n_removed && code == ERR_OK; i++) news = take_word(j, &k->removed[i]) || news;
     if (code == ERR_OK) take_key(j, from, k);
-    if (news) node_changed(j->n);
+    if (news) news_own(j->parts.news);
     free(k);
     return code;
 }
@@ -454,7 +459,7 @@ void join_tick(struct join *j) {
     if (j->keys.old_until == 0 || j->keys.old_until > clock_wall_s()) return;
     j->keys.old_until = 0;
     struct err e = {0};
-    if (key_ring_save(j->n->config->key_file, &j->keys, &e) != ERR_OK) log_error("node", "%s", e.text);
+    if (key_ring_save(j->config.key_file, &j->keys, &e) != ERR_OK) log_error("node", "%s", e.text);
     use_keys(j);
     log_info("node", "the old cluster key is no longer accepted");
 }

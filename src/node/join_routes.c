@@ -1,25 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * The admin routes of join.h: POST /caravan/v1/nodes/remove {"name", "grace"}, /allow and /forget {"name"}, /caravan/v1/key/rotate
- * {"grace"}. Besides a key for it (gateway/keys.h) they want Content-Type: application/json, which a web page of another origin cannot send
- * without asking first. */
+ * The admin routes of join.h. */
+#include "node/join.h"
+
 #include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "members/key.h"
-#include "node/node_priv.h"
-
-err_code join_admin_body(struct http_exchange *x, yyjson_doc **ret, struct err *e) {
-    const struct http_request *r = http_request(x);
-    const char *type = http_request_header(r, "Content-Type");
-    if (!type || strncmp(type, "application/json", 16) != 0) return err_set(e, ERR_INVALID, "Content-Type must be application/json");
-    err_code code = json_parse(r->body, r->body_len, ret, e);
-    if (code == ERR_OK && !yyjson_is_obj(yyjson_doc_get_root(*ret))) {
-        yyjson_doc_free(*ret);
-        code = err_set(e, ERR_INVALID, "expected an object");
-    }
-    return code;
-}
+#include "node/admin.h"
 
 static void admin_done(struct http_exchange *x, const char *key, int64_t value) {
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
@@ -30,39 +18,39 @@ static void admin_done(struct http_exchange *x, const char *key, int64_t value) 
     yyjson_mut_doc_free(doc);
 }
 
-/* What the node "name" in the body is to be: done by one of these. */
-typedef err_code (*named_fn)(struct node *n, const char *name, yyjson_val *body, int64_t *ret, struct err *e);
+/* Does something with the node that "name" in the body names. */
+typedef err_code (*named_fn)(struct join *j, const char *name, yyjson_val *body, int64_t *ret, struct err *e);
 
-static void admin_named(struct node *n, struct http_exchange *x, named_fn fn, const char *key) {
+static void admin_named(struct join *j, struct http_exchange *x, named_fn fn, const char *key) {
     struct err e = {0};
     yyjson_doc *doc = NULL;
     const char *name = NULL;
     int64_t value = 1;
-    err_code code = join_admin_body(x, &doc, &e);
+    err_code code = admin_body(x, &doc, &e);
     if (code == ERR_OK) code = json_need_str(yyjson_doc_get_root(doc), "name", &name, &e);
-    if (code == ERR_OK) code = fn(n, name, yyjson_doc_get_root(doc), &value, &e);
+    if (code == ERR_OK) code = fn(j, name, yyjson_doc_get_root(doc), &value, &e);
     yyjson_doc_free(doc);
     if (code != ERR_OK) gateway_respond_error(x, code, &e);
     else admin_done(x, key, value);
 }
 
-static err_code do_remove(struct node *n, const char *name, yyjson_val *body, int64_t *ret, struct err *e) {
+static err_code do_remove(struct join *j, const char *name, yyjson_val *body, int64_t *ret, struct err *e) {
     int64_t grace = 0;
     size_t told = 0;
     err_code code = json_need_i64(body, "grace", 0, KEY_MAX_GRACE_S, &grace, e);
-    if (code == ERR_OK) code = join_remove(n, name, grace, &told, e);
+    if (code == ERR_OK) code = join_remove(j, name, grace, &told, e);
     *ret = (int64_t)told;
     return code;
 }
 
-static err_code do_allow(struct node *n, const char *name, yyjson_val *body, int64_t *ret, struct err *e) {
+static err_code do_allow(struct join *j, const char *name, yyjson_val *body, int64_t *ret, struct err *e) {
     (void)body, (void)ret;
-    return join_allow(n, name, e);
+    return join_allow(j, name, e);
 }
 
-static err_code do_forget(struct node *n, const char *name, yyjson_val *body, int64_t *ret, struct err *e) {
+static err_code do_forget(struct join *j, const char *name, yyjson_val *body, int64_t *ret, struct err *e) {
     (void)body, (void)ret;
-    return join_forget(n, name, e);
+    return join_forget(j, name, e);
 }
 
 static void on_remove(void *user, struct http_exchange *x, const char *rest) {
@@ -86,7 +74,7 @@ static void on_rotate(void *user, struct http_exchange *x, const char *rest) {
     yyjson_doc *doc = NULL;
     int64_t grace = 0;
     size_t told = 0;
-    err_code code = join_admin_body(x, &doc, &e);
+    err_code code = admin_body(x, &doc, &e);
     if (code == ERR_OK) code = json_need_i64(yyjson_doc_get_root(doc), "grace", 0, KEY_MAX_GRACE_S, &grace, &e);
     if (code == ERR_OK) code = join_rotate(user, grace, &told, &e);
     yyjson_doc_free(doc);
@@ -94,9 +82,9 @@ static void on_rotate(void *user, struct http_exchange *x, const char *rest) {
     else admin_done(x, "told", (int64_t)told);
 }
 
-void join_routes_add(struct node *n) {
-    gateway_set_route(n->gateway, GATEWAY_ROUTE_NODES_REMOVE, on_remove, n);
-    gateway_set_route(n->gateway, GATEWAY_ROUTE_NODES_ALLOW, on_allow, n);
-    gateway_set_route(n->gateway, GATEWAY_ROUTE_NODES_FORGET, on_forget, n);
-    gateway_set_route(n->gateway, GATEWAY_ROUTE_KEY_ROTATE, on_rotate, n);
+void join_routes_add(struct join *j, struct gateway *g) {
+    gateway_set_route(g, GATEWAY_ROUTE_NODES_REMOVE, on_remove, j);
+    gateway_set_route(g, GATEWAY_ROUTE_NODES_ALLOW, on_allow, j);
+    gateway_set_route(g, GATEWAY_ROUTE_NODES_FORGET, on_forget, j);
+    gateway_set_route(g, GATEWAY_ROUTE_KEY_ROTATE, on_rotate, j);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The node's own profile: what was kept from an earlier start at once, and what a child process measures now (the node itself never loads
- * ggml's backends). */
+ * See measure.h. */
+#include "node/measure.h"
+
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,62 +9,76 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/str.h"
-#include "node/calls.h"
-#include "node/measure.h"
-#include "node/node_priv.h"
 #include "os/machine.h"
 #include "os/os.h"
 
 enum { GPU_RESERVE = 16, ALL_LAYERS = 1000 }; /* a sixteenth of a GPU is left to others; more layers than any model has */
 
+struct measure {
+    struct measure_parts parts;
+    struct profile profile;
+    struct io_child *child; /* NULL: nothing is being measured */
+    uint32_t count;         /* measurements that were begun, and when the last one was */
+    clock_us begun;
+};
+
+struct measure *measure_create(const struct measure_parts *parts) {
+    struct measure *m = MEM_NEW(struct measure);
+    m->parts = *parts;
+    return m;
+}
+
+void measure_free(struct measure *m) {
+    if (m && m->child) io_child_kill(m->child, SIGKILL);
+    if (m) io_child_close(m->child);
+    free(m);
+}
+
 static void measure_exited(void *user, int status, int signo) {
-    struct node *n = user;
+    struct measure *m = user;
     struct err e = {0};
-    io_child_close(n->measuring);
-    n->measuring = NULL;
-    if (status != 0 || profile_load(n->config->profile, &n->profile, &e) != ERR_OK) {
+    io_child_close(m->child);
+    m->child = NULL;
+    if (status != 0 || profile_load(m->parts.path, &m->profile, &e) != ERR_OK) {
         log_warn("node", "this machine could not be measured (%s): plans guess how fast it is", signo ? strsignal(signo) : e.text);
         return;
     }
     char disk[STR_SHORT];
-    for (uint32_t i = 0; i < n->profile.n_devices; i++)
-        log_info("node", "%s (%s): %.1f GB/s of weights, %.0f GFLOP/s", n->profile.devices[i].name, n->profile.devices[i].description,
-                 n->profile.devices[i].bandwidth / 1e9, n->profile.devices[i].flops / 1e9);
-    log_debug("node", "disk: %s a second", str_size((uint64_t)n->profile.disk, disk));
-    node_changed(n);
+    for (uint32_t i = 0; i < m->profile.n_devices; i++)
+        log_info("node", "%s (%s): %.1f GB/s of weights, %.0f GFLOP/s", m->profile.devices[i].name, m->profile.devices[i].description,
+                 m->profile.devices[i].bandwidth / 1e9, m->profile.devices[i].flops / 1e9);
+    log_debug("node", "disk: %s a second", str_size((uint64_t)m->profile.disk, disk));
+    news_own(m->parts.news);
 }
 
-static void measure_once(struct node *n) {
+static void measure_once(struct measure *m) {
     struct err e = {0};
-    const char *argv[] = {n->config->program, "profile", n->config->profile, n->config->models_dir, NULL};
+    const char *argv[] = {m->parts.program, "profile", m->parts.path, m->parts.models_dir, NULL};
     struct io_child_options options = {.argv = argv, .fd = -1, .ignore_interrupt = true};
-    n->n_measured++;
-    n->measured_at = clock_now();
-    if (io_child_start(n->loop, &options, measure_exited, n, &n->measuring, &e) != ERR_OK) log_warn("node", "%s", e.text);
+    m->count++;
+    m->begun = clock_now();
+    if (io_child_start(m->parts.loop, &options, measure_exited, m, &m->child, &e) != ERR_OK) log_warn("node", "%s", e.text);
 }
 
-void measure_start(struct node *n) {
-    if (!n->config->profile) return;
-    profile_load(n->config->profile, &n->profile, NULL); /* nothing kept is no fault */
-    measure_once(n);
+void measure_start(struct measure *m) {
+    if (!m->parts.path) return;
+    profile_load(m->parts.path, &m->profile, NULL); /* it is no fault when no measurements were kept */
+    measure_once(m);
 }
 
-void measure_tick(struct node *n) {
+void measure_tick(struct measure *m, bool busy) {
     double load;
-    if (!n->config->profile || n->measuring || n->stopping || calls_count(n->calls) > 0 || !os_load(&load)) return;
-    if (profile_again(&n->profile, n->n_measured, clock_now() - n->measured_at, load / (double)machine_cores())) measure_once(n);
+    if (!m->parts.path || m->child || busy || !os_load(&load)) return;
+    if (profile_again(&m->profile, m->count, clock_now() - m->begun, load / (double)machine_cores())) measure_once(m);
 }
 
-void measure_stop(struct node *n) {
-    if (!n->measuring) return;
-    io_child_kill(n->measuring, SIGKILL);
-    io_child_close(n->measuring);
-    n->measuring = NULL;
-}
+bool measure_runs(const struct measure *m) { return m->child != NULL; }
+const struct profile *measure_profile(const struct measure *m) { return &m->profile; }
 
 /* With all layers on GPUs, weights and KV must fit there, and the processor's memory holds none of them. */
-static void measure_gpus_only(const struct node *n, struct record *r) {
+static void measure_gpus_only(const struct measure *m, struct record *r) {
     uint64_t sum = 0;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < r->profile.n_devices; i++) {
@@ -71,16 +86,15 @@ static void measure_gpus_only(const struct node *n, struct record *r) {
         sum += r->profile.devices[i].memory_free - r->profile.devices[i].memory_free / GPU_RESERVE;
         r->profile.devices[kept++] = r->profile.devices[i];
     }
-    if (kept == 0) return; /* there is none: it all runs on the processor */
+    if (kept == 0) return; /* there is no GPU: all layers run on the processor */
     r->profile.n_devices = kept;
-    if (n->config->memory == 0) r->memory = sum;
+    if (!m->parts.memory_given) r->memory = sum;
 }
 
-void measure_record(const struct node *n, struct record *r) {
-    r->profile = n->profile;
+void measure_record(const struct measure *m, struct record *r) {
+    r->profile = m->profile;
     r->profile.n_devices = 0;
-    for (uint32_t i = 0; i < n->profile.n_devices; i++) /* GPUs that stages here don't use are none to others */
-        if (!n->profile.devices[i].gpu || n->config->load.n_gpu_layers != 0)
-            r->profile.devices[r->profile.n_devices++] = n->profile.devices[i];
-    if (n->config->load.n_gpu_layers < 0 || n->config->load.n_gpu_layers >= ALL_LAYERS) measure_gpus_only(n, r);
+    for (uint32_t i = 0; i < m->profile.n_devices; i++) /* others plan with a GPU only if stages here use it */
+        if (!m->profile.devices[i].gpu || m->parts.n_gpu_layers != 0) r->profile.devices[r->profile.n_devices++] = m->profile.devices[i];
+    if (m->parts.n_gpu_layers < 0 || m->parts.n_gpu_layers >= ALL_LAYERS) measure_gpus_only(m, r);
 }

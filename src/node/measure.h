@@ -1,16 +1,34 @@
 /* SPDX-License-Identifier: MIT
- * This machine's profile, measured in a child process and told in the node's record. Loop thread only. */
+ * This machine's profile: what was kept from an earlier start, at once, and what a child process measures now (the node itself never loads
+ * ggml's backends). Loop thread only; owned by the node. */
 #ifndef CARAVAN_NODE_MEASURE_H
 #define CARAVAN_NODE_MEASURE_H
 
 #include "members/record.h"
+#include "node/news.h"
 
-struct node;
+/* What measure uses of the node; all of it outlives it. */
+struct measure_parts {
+    struct io_loop *loop;
+    const char *program;    /* this binary, for the child */
+    const char *path;       /* file of the measurements; NULL: the machine is not measured */
+    const char *models_dir; /* on the disk that is measured; NULL: none */
+    int32_t n_gpu_layers;   /* as engine_load has it: 0, GPUs here serve no stages */
+    bool memory_given;      /* the user has said how much memory is offered */
+    struct news *news;
+};
+struct measure; /* opaque */
+struct measure *measure_create(const struct measure_parts *parts);
+void measure_free(struct measure *m); /* ends the child; NULL is fine */
 
-void measure_start(struct node *n);
-void measure_tick(struct node *n); /* once more, in a quiet moment, where other work disturbed it */
-void measure_stop(struct node *n);
-/* What others are told of it. */
-void measure_record(const struct node *n, struct record *r);
+/* Reads the kept profile, and starts to measure. */
+void measure_start(struct measure *m);
+/* Measures once more, in a quiet moment, where other work disturbed the last measurement. busy: requests run here. */
+void measure_tick(struct measure *m, bool busy);
+bool measure_runs(const struct measure *m);
+/* Without devices until something has been measured. */
+const struct profile *measure_profile(const struct measure *m);
+/* The profile as others are to see it, and the memory that follows from it. */
+void measure_record(const struct measure *m, struct record *r);
 
 #endif

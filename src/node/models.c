@@ -1,19 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * Loads and unloads models here, or asks the node that looks after them. The coordinator core decides what follows (node/serve.c). Requests
- * for a model that isn't loaded wait (calls_await) while it is. Everything is looked at again whenever records change, and on every tick: a
- * question or an answer that was lost is asked again. */
+ * See models.h. */
+#include "node/models.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "node/calls.h"
-#include "node/files.h"
-#include "node/models.h"
-#include "node/names.h"
-#include "node/saved.h"
-#include "node/node_priv.h"
 
 enum { MAX_ASKS = 1024 };
 
@@ -27,15 +21,20 @@ struct question {
 };
 
 struct models {
+    struct models_parts parts;
+    bool stopping;
     struct question *asks;
     uint64_t count;
     size_t n_asks;
 };
 
-struct models *models_create(struct node *n) {
-    (void)n;
-    return MEM_NEW(struct models);
+struct models *models_create(const struct models_parts *parts) {
+    struct models *m = MEM_NEW(struct models);
+    m->parts = *parts;
+    return m;
 }
+
+void models_stop(struct models *m) { m->stopping = true; }
 
 void models_free(struct models *m) {
     while (m && m->asks) {
@@ -50,8 +49,8 @@ void models_free(struct models *m) {
 
 /* A model that is to be loaded here once its file has been read. */
 struct loading {
-    struct node *n;
-    char name[MODEL_NAME_SIZE]; /* "": as its file is called */
+    struct models *models;
+    char name[MODEL_NAME_SIZE]; /* "": the name of its file */
     struct load_wish wish;
     models_done_fn done;
     void *user;
@@ -59,37 +58,38 @@ struct loading {
 
 static void loading_opened(void *user, struct serve_file *f, const struct err *cause) {
     struct loading *l = user;
+    const struct models_parts *p = &l->models->parts;
     struct err e = *cause;
-    if (f && !l->name[0]) catalog_name(l->n->catalog, f->path, &f->card, l->name);
-    const struct orphan *orphan = f ? orphans_find(coordinator_orphans(serve_core(l->n)), l->name) : NULL;
+    if (f && !l->name[0]) catalog_name(p->catalog, f->path, &f->card, l->name);
+    const struct orphan *orphan = f ? orphans_find(coordinator_orphans(p->core), l->name) : NULL;
     if (orphan) wish_merge(&l->wish, &orphan->wish);
-    err_code code = f ? serve_open(l->n, f, l->name, &l->wish, &e) : e.code;
+    err_code code = f ? serve_open(p->serve, f, l->name, &l->wish, &e) : e.code;
     l->done(l->user, code, l->name, &e);
     free(l);
 }
 
-static void load_file(struct node *n, const char *path, const char *name, const struct load_wish *wish, models_done_fn done, void *user) {
+static void load_file(struct models *m, const char *path, const char *name, const struct load_wish *wish, models_done_fn done, void *user) {
     struct loading *l = MEM_NEW(struct loading);
-    *l = (struct loading){.n = n, .wish = *wish, .done = done, .user = user};
+    *l = (struct loading){.models = m, .wish = *wish, .done = done, .user = user};
     snprintf(l->name, sizeof(l->name), "%s", name);
-    files_open(n, path, loading_opened, l);
+    files_open(m->parts.files, path, loading_opened, l);
 }
 
-void models_load_here(struct node *n, const char *name, const struct load_wish *wish, models_done_fn done, void *user) {
-    const struct catalog_entry *file = catalog_find(n->catalog, name);
-    struct coordinator_view v = serve_view(n);
+void models_load_here(struct models *m, const char *name, const struct load_wish *wish, models_done_fn done, void *user) {
+    const struct catalog_entry *file = catalog_find(m->parts.catalog, name);
+    struct coordinator_view v = serve_view(m->parts.serve);
     struct err e = {0};
     err_code code = ERR_OK;
     if (strchr(name, '/')) {
-        load_file(n, name, "", wish, done, user);
+        load_file(m, name, "", wish, done, user);
         return;
     }
-    code = coordinator_may_load(serve_core(n), clock_now(), &v, name, &e);
-    if (code == ERR_OK && !file && !serve_again(n, name, wish)) {
-        code = err_set(&e, ERR_NOT_FOUND, "there is no file of a model \"%s\" on node %s", name, n->name);
+    code = coordinator_may_load(m->parts.core, clock_now(), &v, name, &e);
+    if (code == ERR_OK && !file && !serve_again(m->parts.serve, name, wish)) {
+        code = err_set(&e, ERR_NOT_FOUND, "there is no file of a model \"%s\" on node %s", name, m->parts.node_name);
         err_hint(&e, "`caravan models` lists what there is, `caravan pull` fetches more");
     }
-    if (code == ERR_OK && file) load_file(n, file->path, name, wish, done, user);
+    if (code == ERR_OK && file) load_file(m, file->path, name, wish, done, user);
     else done(user, code, name, &e);
 }
 
@@ -99,45 +99,45 @@ static void taken(void *user, err_code code, const char *model, const struct err
     if (code != ERR_OK) log_warn("node", "%s", e->text);
 }
 
-void models_take(struct node *n, const struct orphan *o) {
-    if (n->stopping) return;
-    if (o->node == n->id) log_info("node", "loading \"%s\" again, as before this start", o->name);
+void models_take(struct models *m, const struct orphan *o) {
+    if (m->stopping) return;
+    if (o->node == m->parts.self) log_info("node", "loading \"%s\" again, as before this start", o->name);
     else log_info("node", "taking \"%s\" over: node %s, which looked after it, is gone", o->name, o->node_name);
-    models_load_here(n, o->name, &o->wish, taken, NULL);
+    models_load_here(m, o->name, &o->wish, taken, NULL);
 }
 
-static err_code models_unload_here(struct node *n, const char *name, struct err *e) {
-    struct coordinator_view v = serve_view(n);
-    err_code code = coordinator_unload(serve_core(n), clock_now(), &v, name, e);
-    serve_act(n);
+static err_code models_unload_here(struct models *m, const char *name, struct err *e) {
+    struct coordinator_view v = serve_view(m->parts.serve);
+    err_code code = coordinator_unload(m->parts.core, clock_now(), &v, name, e);
+    serve_act(m->parts.serve);
     return code;
 }
 
-static void models_keep_here(struct node *n, const char *name, int32_t seconds) {
-    coordinator_keep(serve_core(n), clock_now(), name, seconds);
-    serve_act(n);
+static void models_keep_here(struct models *m, const char *name, int32_t seconds) {
+    coordinator_keep(m->parts.core, clock_now(), name, seconds);
+    serve_act(m->parts.serve);
 }
 
-void models_remove_here(struct node *n, const char *asked, models_done_fn done, void *user) {
+void models_remove_here(struct models *m, const char *asked, models_done_fn done, void *user) {
     struct coordinator_claim c;
     char name[MODEL_NAME_SIZE];
-    snprintf(name, sizeof(name), "%s", names_resolve(n, asked));
-    if (serve_claimed(n, name, &c) && !c.model->failed) {
+    snprintf(name, sizeof(name), "%s", names_resolve(m->parts.names, asked));
+    if (serve_claimed(m->parts.serve, name, &c) && !c.model->failed) {
         struct err e;
         err_set(&e, ERR_STALE, "model \"%s\" is loaded", name);
         err_hint(&e, "unload it first: caravan unload %s", name);
         done(user, e.code, name, &e);
         return;
     }
-    catalog_remove(n->catalog, name, done, user);
+    catalog_remove(m->parts.catalog, name, done, user);
 }
 
 /* ---- asking others ---- */
 
-static void ask_end(struct node *n, struct question **at, err_code code, const struct err *e) {
+static void ask_end(struct models *m, struct question **at, err_code code, const struct err *e) {
     struct question *a = *at;
     *at = a->next;
-    n->models->n_asks--;
+    m->n_asks--;
     a->done(a->user, code, a->model, e);
     free(a);
 }
@@ -149,8 +149,7 @@ static struct ask ask_make(const char *op, const char *name) {
     return ask;
 }
 
-static void ask_send(struct node *n, uint64_t node, struct ask *ask, models_done_fn done, void *user) {
-    struct models *m = n->models;
+static void ask_send(struct models *m, uint64_t node, struct ask *ask, models_done_fn done, void *user) {
     struct err e = {0};
     if (m->n_asks == MAX_ASKS) {
         done(user, err_set(&e, ERR_BUSY, "%d questions to other nodes wait for an answer", MAX_ASKS), ask->model, &e);
@@ -160,7 +159,7 @@ static void ask_send(struct node *n, uint64_t node, struct ask *ask, models_done
     struct buf b;
     buf_init(&b, frame_max_payload(FRAME_ASK));
     ask_encode(ask, &b);
-    bool sent = !b.failed && control_send(n->control, node, FRAME_ASK, 0, b.data, b.len);
+    bool sent = !b.failed && control_send(m->parts.control, node, FRAME_ASK, 0, b.data, b.len);
     buf_done(&b);
     if (!sent) {
         done(user, err_set(&e, ERR_UNAVAILABLE, "the node that would load the model cannot be reached"), ask->model, &e);
@@ -173,9 +172,9 @@ static void ask_send(struct node *n, uint64_t node, struct ask *ask, models_done
     m->n_asks++;
 }
 
-/* Another node's question, until it is answered. */
+/* A question of another node, until it is answered. */
 struct asked {
-    struct node *n;
+    struct models *models;
     uint64_t from, id;
 };
 
@@ -187,40 +186,40 @@ static void ask_answer(void *user, err_code code, const char *model, const struc
     why.code = code;
     buf_init(&b, frame_max_payload(FRAME_ANSWER));
     ask_answer_encode(a->id, &why, &b);
-    control_send(a->n->control, a->from, FRAME_ANSWER, 0, b.data, b.len);
+    control_send(a->models->parts.control, a->from, FRAME_ANSWER, 0, b.data, b.len);
     buf_done(&b);
     free(a);
 }
 
-static void ask_do(struct node *n, const struct ask *a, models_done_fn done, void *user) {
+static void ask_do(struct models *m, const struct ask *a, models_done_fn done, void *user) {
     struct err e = {0};
     if (strcmp(a->op, "load") == 0) {
-        models_load_here(n, a->model, &a->wish, done, user);
+        models_load_here(m, a->model, &a->wish, done, user);
         return;
     }
-    if (strcmp(a->op, "unload") == 0) models_unload_here(n, a->model, &e);
-    else if (strcmp(a->op, "keep") == 0) models_keep_here(n, a->model, wish_says(&a->wish, WISH_KEEP_S) ? (int32_t)a->wish.keep_s : -1);
-    else err_set(&e, ERR_UNSUPPORTED, "node %s does not know \"%s\"", n->name, a->op);
+    if (strcmp(a->op, "unload") == 0) models_unload_here(m, a->model, &e);
+    else if (strcmp(a->op, "keep") == 0) models_keep_here(m, a->model, wish_says(&a->wish, WISH_KEEP_S) ? (int32_t)a->wish.keep_s : -1);
+    else err_set(&e, ERR_UNSUPPORTED, "node %s does not know \"%s\"", m->parts.node_name, a->op);
     done(user, e.code, a->model, &e);
 }
 
-err_code models_on_ask(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
+err_code models_on_ask(struct models *m, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
     struct ask a;
     err_code code = ask_decode(payload, len, &a, e);
     if (code != ERR_OK) return code;
     struct asked *asked = MEM_NEW(struct asked);
-    *asked = (struct asked){.n = n, .from = from, .id = a.id};
-    ask_do(n, &a, ask_answer, asked);
+    *asked = (struct asked){.models = m, .from = from, .id = a.id};
+    ask_do(m, &a, ask_answer, asked);
     return ERR_OK;
 }
 
-err_code models_on_answer(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
+err_code models_on_answer(struct models *m, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
     struct err why;
     uint64_t id;
     err_code code = ask_answer_decode(payload, len, &id, &why, e);
-    for (struct question **at = &n->models->asks; code == ERR_OK && *at; at = &(*at)->next)
+    for (struct question **at = &m->asks; code == ERR_OK && *at; at = &(*at)->next)
         if ((*at)->id == id && (*at)->node == from) {
-            ask_end(n, at, why.code, &why);
+            ask_end(m, at, why.code, &why);
             break;
         }
     return code;
@@ -228,33 +227,33 @@ err_code models_on_answer(struct node *n, uint64_t from, const uint8_t *payload,
 
 /* ---- by whoever is to do it ---- */
 
-static void models_ask_load(struct node *n, uint64_t node, const char *name, const struct load_wish *wish, models_done_fn done,
+static void models_ask_load(struct models *m, uint64_t node, const char *name, const struct load_wish *wish, models_done_fn done,
                             void *user) {
     struct ask ask = ask_make("load", name);
     ask.wish = *wish;
-    ask_send(n, node, &ask, done, user);
+    ask_send(m, node, &ask, done, user);
 }
 
-void models_load(struct node *n, const char *asked, const struct load_wish *wish, models_done_fn done, void *user) {
+void models_load(struct models *m, const char *asked, const struct load_wish *wish, models_done_fn done, void *user) {
     struct err e = {0};
     char name[MODEL_NAME_SIZE];
     if (strchr(asked, '/')) {
-        models_load_here(n, asked, wish, done, user);
+        models_load_here(m, asked, wish, done, user);
         return;
     }
-    snprintf(name, sizeof(name), "%s", names_resolve(n, asked));
-    struct coordinator_view v = serve_view(n);
-    uint64_t node = n->id;
-    err_code code = coordinator_loader(serve_core(n), clock_now(), &v, name, &node, &e);
+    snprintf(name, sizeof(name), "%s", names_resolve(m->parts.names, asked));
+    struct coordinator_view v = serve_view(m->parts.serve);
+    uint64_t node = m->parts.self;
+    err_code code = coordinator_loader(m->parts.core, clock_now(), &v, name, &node, &e);
     if (code != ERR_OK) {
         done(user, code, name, &e);
-    } else if (node != 0 && node != n->id) {
+    } else if (node != 0 && node != m->parts.self) {
         struct load_wish whole = *wish;
-        const struct orphan *orphan = orphans_find(coordinator_orphans(serve_core(n)), name);
-        if (orphan) wish_merge(&whole, &orphan->wish); /* that node may not have known it */
-        models_ask_load(n, node, name, &whole, done, user);
+        const struct orphan *orphan = orphans_find(coordinator_orphans(m->parts.core), name);
+        if (orphan) wish_merge(&whole, &orphan->wish); /* that node may not know the wish */
+        models_ask_load(m, node, name, &whole, done, user);
     } else {
-        models_load_here(n, name, wish, done, user);
+        models_load_here(m, name, wish, done, user);
     }
 }
 
@@ -264,8 +263,8 @@ static void heir_told(void *user, err_code code, const char *model, const struct
     if (code != ERR_OK) log_debug("node", "a model whose node is gone is not loaded yet: %s", e->text);
 }
 
-void models_tell_heir(struct node *n, uint64_t heir, const struct orphan *o) {
-    models_ask_load(n, heir, o->name, &o->wish, heir_told, NULL);
+void models_tell_heir(struct models *m, uint64_t heir, const struct orphan *o) {
+    models_ask_load(m, heir, o->name, &o->wish, heir_told, NULL);
 }
 
 /* An unload that other nodes are asked for as well. */
@@ -278,7 +277,7 @@ struct unloading {
     void *user;
 };
 
-/* It is done if one node has done it; else what failed counts for more than that a node doesn't know the model. */
+/* The unload has worked if one node has done it. Else a failure counts for more than a node that does not know the model. */
 static void unload_answered(void *user, err_code code, const char *model, const struct err *e) {
     struct unloading *u = user;
     (void)model;
@@ -304,24 +303,25 @@ static bool record_claims(const struct record *r, const char *name) {
     return false;
 }
 
-/* Every node is told: for a while two may coordinate it, or none and one remembers it. Those that coordinate it are waited for. */
-void models_unload(struct node *n, const char *asked, models_done_fn done, void *user) {
+/* Every node is told: for a while two may coordinate the model, or none does and some node remembers it. Only nodes that coordinate it are
+ * waited for. */
+void models_unload(struct models *m, const char *asked, models_done_fn done, void *user) {
     struct unloading *u = MEM_NEW(struct unloading);
     struct err e = {0};
     struct coordinator_claim c;
     *u = (struct unloading){.waits = 1, .code = ERR_NOT_FOUND, .done = done, .user = user};
-    snprintf(u->name, sizeof(u->name), "%s", names_resolve(n, asked));
+    snprintf(u->name, sizeof(u->name), "%s", names_resolve(m->parts.names, asked));
     const char *name = u->name;
     err_code code = ERR_OK;
-    bool claimed = serve_claimed(n, name, &c);
+    bool claimed = serve_claimed(m->parts.serve, name, &c);
     if (claimed && !c.linked)
         code = err_set(&e, ERR_UNAVAILABLE, "node %s, which looks after model \"%s\", cannot be reached", c.node_name, name);
-    if (code == ERR_OK) code = models_unload_here(n, name, &e);
-    for (size_t i = 0; i < n->n_records; i++) {
+    if (code == ERR_OK) code = models_unload_here(m, name, &e);
+    for (size_t i = 0; i < m->parts.records->n_linked; i++) {
         struct ask ask = ask_make("unload", name);
-        bool waits = !claimed || record_claims(n->records[i], name);
+        bool waits = !claimed || record_claims(m->parts.records->linked[i], name);
         u->waits += waits;
-        ask_send(n, n->records[i]->id, &ask, waits ? unload_answered : unload_told, u);
+        ask_send(m, m->parts.records->linked[i]->id, &ask, waits ? unload_answered : unload_told, u);
     }
     unload_answered(u, code, name, &e);
 }
@@ -329,34 +329,25 @@ void models_unload(struct node *n, const char *asked, models_done_fn done, void 
 static void keep_asked(void *user, err_code code, const char *model, const struct err *e) {
     (void)user;
     (void)model;
-    if (code != ERR_OK) log_debug("node", "how long a model is to stay was not heard: %s", e->text);
+    if (code != ERR_OK) log_debug("node", "the time for which a model is kept was not heard: %s", e->text);
 }
 
-void models_keep(struct node *n, const char *name, int32_t seconds) {
+void models_keep(struct models *m, const char *name, int32_t seconds) {
     struct coordinator_claim c;
-    if (n->stopping || !serve_claimed(n, name, &c)) return;
-    if (c.node == n->id) {
-        models_keep_here(n, name, seconds);
+    if (m->stopping || !serve_claimed(m->parts.serve, name, &c)) return;
+    if (c.node == m->parts.self) {
+        models_keep_here(m, name, seconds);
         return;
     }
     struct ask ask = ask_make("keep", name);
     if (seconds >= 0) wish_set(&ask.wish, WISH_KEEP_S, (uint32_t)seconds);
-    ask_send(n, c.node, &ask, keep_asked, NULL);
+    ask_send(m, c.node, &ask, keep_asked, NULL);
 }
 
-void models_asks_lost(struct node *n, const struct record *lost) {
+void models_asks_lost(struct models *m, const struct record *lost) {
     struct err gone;
     err_set(&gone, ERR_UNAVAILABLE, "node %s is gone", lost->name);
-    for (struct question **at = &n->models->asks; *at;)
-        if ((*at)->node == lost->id) ask_end(n, at, ERR_UNAVAILABLE, &gone);
+    for (struct question **at = &m->asks; *at;)
+        if ((*at)->node == lost->id) ask_end(m, at, ERR_UNAVAILABLE, &gone);
         else at = &(*at)->next;
-}
-
-/* ---- time passes ---- */
-
-void models_update(struct node *n) {
-    if (n->stopping) return;
-    serve_update(n);
-    saved_update(n);
-    calls_update(n);
 }

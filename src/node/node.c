@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * See node.h. The life of a node: made from the floor upwards, run, drained, taken down in the reverse order. */
+ * See node.h and node_priv.h. The life of a node: its parts are made from the lowest to the highest, run, drained, and freed. */
 #include "node/node.h"
 
 #include <signal.h>
@@ -8,99 +8,50 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "plan/profile.h"
 #include "gateway/keys.h"
-#include "node/calls.h"
-#include "node/files.h"
-#include "node/hold.h"
-#include "node/holdings.h"
-#include "node/learned.h"
-#include "node/links.h"
-#include "node/measure.h"
-#include "node/members.h"
-#include "node/models.h"
-#include "node/names.h"
-#include "node/saved.h"
 #include "node/node_priv.h"
+#include "plan/profile.h"
 
 enum { TICK_MS = 500, DRAIN_MS = 10000, FIRST_LOOK_MS = 10000 };
 
-/* ---- what nodes know of each other ---- */
+/* ---- time passes ---- */
 
-static void node_own_stages(struct node *n, struct record *r) {
-    struct stage_child *c;
-    for (size_t i = 0; (c = stages_get(n->stages, i)) && r->n_stages < RECORD_MAX_STAGES; i++) {
-        const struct stage_order *o = stage_child_order(c);
-        const struct stage_state *s = stage_child_state(c);
-        struct record_stage *out = &r->stages[r->n_stages++];
-        *out = (struct record_stage){.epoch = o->epoch,
-                                     .stage = o->stage,
-                                     .first = o->first,
-                                     .end = o->end,
-                                     .phase = s->phase,
-                                     .progress = s->progress,
-                                     .fetch = s->fetch,
-                                     .bytes = hold_bytes(c)};
-        memcpy(out->instance, o->instance, sizeof(out->instance));
-        memcpy(out->device, s->info.device, sizeof(out->device));
-        learned_record(n, o, out);
-    }
+void node_update(struct node *n) {
+    if (n->stopping) return;
+    serve_update(n->serve);
+    saved_update(n->saved);
+    calls_update(n->calls);
 }
 
-static void node_own_models(struct node *n, struct record *r) {
-    const struct record_model *own;
-    for (size_t i = 0; (own = coordinator_get(serve_core(n), i)) != NULL && r->n_models < RECORD_MAX_MODELS; i++) {
-        struct record_model *m = &r->models[r->n_models++];
-        *m = *own;
-        learned_model(n, m);
-        m->chat_template = mem_strdup(m->chat_template);
-    }
-    r->cards = mem_calloc(catalog_count(n->catalog), sizeof(*r->cards));
-    const struct catalog_entry *file;
-    for (size_t i = 0; (file = catalog_get(n->catalog, i)) != NULL && r->n_cards < RECORD_MAX_FILES; i++)
-        r->cards[r->n_cards++] = file->card;
-}
-
-void node_own_record(struct node *n, struct record *ret) {
-    ret->id = n->id;
-    snprintf(ret->name, sizeof(ret->name), "%s", n->name);
-    ret->memory = n->memory;
-    measure_record(n, ret);
-    ret->probes = true;
-    if (n->gateway) snprintf(ret->api, sizeof(ret->api), "%.64s:%u", n->config->api.host, gateway_port(n->gateway));
-    node_own_stages(n, ret);
-    holdings_record(n, ret);
-    node_own_models(n, ret);
-    join_speak(n->join, ret);
-    ret->unloads = *coordinator_unloads(serve_core(n));
-    struct control_peer peers[RECORD_MAX_PEERS];
-    ret->n_peers = (uint32_t)control_peers(n->control, peers, RECORD_MAX_PEERS);
-    for (uint32_t i = 0; i < ret->n_peers; i++) {
-        ret->peers[i].id = peers[i].id;
-        ret->peers[i].port = peers[i].port;
-        ret->peers[i].rtt_us = peers[i].rtt_us;
-        ret->peers[i].throughput = links_throughput(n, peers[i].id);
-        memcpy(ret->peers[i].host, peers[i].host, sizeof(ret->peers[i].host));
-    }
-}
-
-void node_changed(struct node *n) {
-    n->news++;
-    io_task_post(n->loop, &n->changed);
-}
-
-static void node_tell_all(void *user) {
+/* This node's record has changed. */
+static void node_tell(void *user) {
     struct node *n = user;
     if (n->stopping) return;
-    members_speak(n);
-    models_update(n);
+    members_speak(n->members);
+    node_update(n);
 }
 
-/* One line for whoever started this node. */
+static void node_tick(void *user) {
+    struct node *n = user;
+    if (n->stopping && stages_count(n->stages) == 0) io_loop_stop(n->loop);
+    holdings_look(n->holdings);
+    catalog_tick(n->catalog);
+    names_review(n->names);
+    calls_tell_busy(n->calls);
+    node_update(n);
+    join_tick(n->join);
+    members_meet(n->members);
+    bool busy = calls_count(n->calls) > 0;
+    links_tick(n->links, busy || measure_runs(n->measure));
+    measure_tick(n->measure, busy || n->stopping);
+}
+
+/* ---- the beginning ---- */
+
+/* For people and programs: where this node is. */
 static void node_say_ready(struct node *n) {
     char size[STR_SHORT];
     log_info("node", "%s offers %s; other machines join with: caravan up --peer %s:%u", n->name, str_size(n->memory, size), n->name,
@@ -111,19 +62,19 @@ static void node_say_ready(struct node *n) {
     close(n->config->ready_fd);
 }
 
-/* What is in the models folder is known, as far as it can be: others are told. */
+/* The models folder has been looked through, or does not answer: now the others may know of this node. */
 static void node_begin(struct node *n) {
     io_timer_close(n->first_look);
     n->first_look = NULL;
     if (n->stopping) return;
     for (size_t i = 0; i < n->config->n_peers; i++) control_dial(n->control, n->config->peers[i].host, n->config->peers[i].port);
-    join_start(n->join);
-    node_changed(n);
+    join_start(n->join, gateway_port(n->gateway));
+    join_routes_add(n->join, n->gateway);
+    news_own(&n->news);
     node_say_ready(n);
 }
 
-static void node_looked(void *user) {
-    struct node *n = user;
+void node_looked(struct node *n) {
     if (n->first_look) node_begin(n);
 }
 
@@ -133,207 +84,140 @@ static void node_look_late(void *user) {
     node_begin(n);
 }
 
-static void node_look(void *user) { calls_update(user); }
-static void node_files_changed(void *user) { node_changed(user); }
-
-static void node_file_found(void *user, struct weights_model *m) { weights_server_add(((struct node *)user)->weights, m); }
-
-static void node_file_gone(void *user, const char *id) { holdings_gone(user, id); }
-
-/* ---- control links ---- */
-
-static err_code node_admit(void *user, const struct control_peer *peer, struct err *e) {
-    struct node *n = user;
-    return join_admit(n->join, peer, e);
-}
-
-static void node_on_up(void *user, const struct control_peer *peer) {
-    struct node *n = user;
-    join_up(n->join, peer);
-    log_info("node", "linked with %s (%s:%u)", peer->name, peer->host, peer->port);
-    members_up(n, peer);
-    calls_tell_anew(n);
-    node_changed(n);
-}
-
-static void node_on_down(void *user, const struct control_peer *peer, const struct err *why) {
-    struct node *n = user;
-    log_warn("node", "lost %s: %s", peer->name, why->text);
-    members_down(n, peer, why);
-    calls_node_lost(n, peer->id, why);
-    node_changed(n);
-}
-
-static err_code node_on_load(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
-    struct stage_order order;
-    err_code code = stage_order_decode(payload, len, &order, e);
-    if (code == ERR_OK && !n->stopping) hold_start(n, from, &order);
-    return code;
-}
-
-static err_code node_on_unload(struct node *n, uint64_t from, const struct frame_header *h, const uint8_t *payload, struct err *e) {
-    struct stage_unload u;
-    err_code code = stage_unload_decode(payload, h->payload_len, &u, e);
-    if (code != ERR_OK) return code;
-    hold_unload(n, from, u.instance, h->epoch, (enum coordinator_unload)u.how);
-    return ERR_OK;
-}
-
-static err_code node_on_report(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
-    struct stage_report *r = MEM_NEW(struct stage_report);
-    err_code code = stage_report_decode(payload, len, r, e);
-    if (code == ERR_OK) serve_report(n, from, r);
-    free(r);
-    return code;
-}
-
-static err_code node_on_frame(void *user, const struct control_peer *peer, const struct frame_header *h, const uint8_t *payload,
-                              struct err *e) {
-    struct node *n = user;
-    switch (h->type) {
-    case FRAME_NODE: return members_on_record(n, payload, h->payload_len, e);
-    case FRAME_MEMBERS: return members_on_members(n, peer->id, payload, h->payload_len, e);
-    case FRAME_LOAD: return node_on_load(n, peer->id, payload, h->payload_len, e);
-    case FRAME_UNLOAD: return node_on_unload(n, peer->id, h, payload, e);
-    case FRAME_STATE: return node_on_report(n, peer->id, payload, h->payload_len, e);
-    case FRAME_PROBE: return links_on_probe(n, peer->id, payload, h->payload_len, e);
-    case FRAME_PROBED: return links_on_probed(n, peer->id, payload, h->payload_len, e);
-    case FRAME_KEY: return join_on_key(n->join, peer->id, payload, h->payload_len, e);
-    case FRAME_FORGET: return join_on_forget(n->join, payload, h->payload_len, e);
-    case FRAME_ASK: return models_on_ask(n, peer->id, payload, h->payload_len, e);
-    case FRAME_ANSWER: return models_on_answer(n, peer->id, payload, h->payload_len, e);
-    case FRAME_BUSY: return calls_on_busy(n, payload, h->payload_len, e);
-    case FRAME_SUBMIT: return calls_on_submit(n, peer->id, payload, h->payload_len, e);
-    case FRAME_EVENT: return calls_on_event(n, NULL, peer->id, payload, h->payload_len, e);
-    case FRAME_TOKENIZE: return calls_on_tokenize(n, peer->id, payload, h->payload_len, e);
-    case FRAME_TOKENIZED: return calls_on_tokenized(n, NULL, peer->id, payload, h->payload_len, e);
-    case FRAME_CANCEL:
-        if (h->payload_len != 8) return err_set(e, ERR_PROTOCOL, "CANCEL of %u bytes", h->payload_len);
-        calls_on_cancel(n, peer->id, bytes_get_u64(payload));
-        return ERR_OK;
-    default: return err_set(e, ERR_PROTOCOL, "unexpected %s", frame_type_name(h->type));
-    }
-}
-
-/* A connection came in on the one port. */
-static void node_take(void *user, const char *name, int fd, const struct sockaddr *peer, bool known) {
-    struct node *n = user;
-    struct err e = {0};
-    if (strcmp(name, CONTROL_NAME) == 0) {
-        control_take(n->control, fd, peer, known);
-    } else if (strcmp(name, WEIGHTS_NAME) == 0) {
-        if (weights_server_take(n->weights, fd, known, &e) != ERR_OK) log_warn_limited(&n->turned_away, "weights", "%s", e.text);
-    } else if (strncmp(name, "ring-", 5) == 0) {
-        stages_take(n->stages, name, fd);
-    } else {
-        log_warn_limited(&n->turned_away, "port", "a connection asked for \"%s\", which is nothing here: closed", name);
-        close(fd);
-    }
-}
-
-static bool node_knows(void *user, const struct sockaddr *peer) { return join_knows(((struct node *)user)->join, peer); }
-
-/* ---- the end ---- */
-
-static void node_tick(void *user) {
-    struct node *n = user;
-    if (n->stopping && stages_count(n->stages) == 0) io_loop_stop(n->loop);
-    holdings_look(n);
-    catalog_tick(n->catalog);
-    names_review(n);
-    calls_tell_busy(n);
-    models_update(n);
-    join_tick(n->join);
-    members_meet(n);
-    links_tick(n);
-    measure_tick(n);
-}
-
-static void node_drained(void *user) {
-    struct node *n = user;
-    struct stage_child *c;
-    for (size_t i = 0; (c = stages_get(n->stages, i)); i++) stage_child_stop(c, true);
-    node_tick(n);
-}
-
-static void node_stop_now(void *user) {
-    struct node *n = user;
-    io_loop_stop(n->loop);
-}
-
-static void node_on_signal(void *user, int signo) {
-    struct node *n = user;
-    if (n->stopping) {
-        io_loop_stop(n->loop);
-        return;
-    }
-    n->stopping = true;
-    log_info("node", "%s: finishing what runs (at most %d s; again to end at once)", strsignal(signo), DRAIN_MS / 1000);
-    io_timer_start(n->stop_timer, DRAIN_MS, 0);
-    io_timer_start(n->tick, 20, 20);
-    gateway_drain(n->gateway, node_drained, n);
-}
-
-static void node_done(struct node *n) {
-    measure_stop(n);
-    join_free(n->join);
-    gateway_free(n->gateway);
-    files_stop(n);
-    stages_free(n->stages);
-    control_free(n->control);
-    port_close(n->port);
-    catalog_free(n->catalog);
-    weights_server_free(n->weights);
-    holdings_free(n);
-    saved_close(n);
-    serve_free(n);
-    files_free(n);
-    models_free(n->models);
-    calls_free(n->calls);
-    links_close(n);
-    learned_close(n);
-    if (n->members) members_close(n);
-    io_task_cancel(&n->changed);
-    io_task_cancel(&n->look);
-    io_timer_close(n->tick);
-    io_timer_close(n->stop_timer);
-    io_timer_close(n->first_look);
-    for (size_t i = 0; i < ARRAY_LEN(n->signals); i++) io_signal_close(n->signals[i]);
-    io_tls_ctx_free(n->tls);
-    io_loop_free(n->loop);
-    free(n);
-}
-
-/* ---- the beginning ---- */
-
-static err_code node_open_links(struct node *n, struct err *e) {
-    static const struct control_callbacks callbacks = {
-        .admit = node_admit, .on_up = node_on_up, .on_down = node_on_down, .on_frame = node_on_frame};
+static err_code node_open_join(struct node *n, struct err *e) {
     const struct node_config *c = n->config;
-    static const struct port_callbacks port_callbacks = {.known = node_knows, .take = node_take};
-    err_code code = port_open(n->loop, c->listen.host[0] ? c->listen.host : "0.0.0.0", c->listen.port, &port_callbacks, n, &n->port, e);
+    const struct join_config config = {.loop = n->loop,
+                                       .program = c->program,
+                                       .name = n->name,
+                                       .state_dir = c->state_dir,
+                                       .key_file = c->key_file,
+                                       .listen_host = c->listen.host,
+                                       .api_host = c->api.host,
+                                       .discovery = c->discovery,
+                                       .interfaces = c->interfaces,
+                                       .n_interfaces = c->n_interfaces};
+    err_code code = join_open(&config, &n->join, e);
+    n->id = join_identity(n->join)->id;
+    return code;
+}
+
+/* The parts through which this node is reached, and knows the others. */
+static err_code node_open_links(struct node *n, struct err *e) {
+    const struct node_config *c = n->config;
+    const char *host = c->listen.host[0] ? c->listen.host : "0.0.0.0";
+    err_code code = port_open(n->loop, host, c->listen.port, &node_port_callbacks, n, &n->port, e);
     if (code != ERR_OK) {
         err_hint(e, "is another node running here? --listen ADDR:PORT takes another port");
         return code;
     }
-    struct control_self self = {.identity = join_identity(n->join), .name = n->name, .port = port_number(n->port)};
-    n->control = control_create(n->loop, n->tls, &self, &callbacks, n);
-    members_open(n);
-    n->stages = stages_create(n->loop, c->program, &hold_callbacks, n);
-    n->weights = weights_server_create(n->tls, join_identity(n->join)->secret, c->cache);
-    holdings_create(n);
-    holdings_look(n);
-    files_create(n);
-    n->calls = calls_create(n);
-    const struct catalog_events events = {.user = n,
-                                          .looked = node_looked,
-                                          .changed = node_files_changed,
-                                          .found = node_file_found,
-                                          .gone = node_file_gone,
-                                          .taken = names_taken};
-    n->catalog = catalog_create(n->loop, c->models_dir, c->cache, &events);
-    n->models = models_create(n);
+    const struct control_self self = {.identity = join_identity(n->join), .name = n->name, .port = port_number(n->port)};
+    n->control = control_create(n->loop, join_tls(n->join), &self, &node_control_callbacks, n);
+    n->core = coordinator_create(n->id, join_tag(n->join));
+    n->stages = stages_create(n->loop, c->program, &node_stages_callbacks, n);
+    n->weights = weights_server_create(join_tls(n->join), join_identity(n->join)->secret, c->cache);
+    n->members = members_create(&(struct members_parts){.loop = n->loop,
+                                                        .identity = join_identity(n->join),
+                                                        .control = n->control,
+                                                        .records = &n->records,
+                                                        .news = &n->news,
+                                                        .callbacks = node_members_callbacks,
+                                                        .user = n});
+    join_connect(n->join,
+                 &(struct join_parts){
+                     .control = n->control, .members = n->members, .weights = n->weights, .news = &n->news, .port = port_number(n->port)});
     return ERR_OK;
+}
+
+/* The parts that measure, and those that know files. */
+static void node_open_knowledge(struct node *n) {
+    const struct node_config *c = n->config;
+    n->measure = measure_create(&(struct measure_parts){.loop = n->loop,
+                                                        .program = c->program,
+                                                        .path = c->profile,
+                                                        .models_dir = c->models_dir,
+                                                        .n_gpu_layers = c->load.n_gpu_layers,
+                                                        .memory_given = c->memory != 0,
+                                                        .news = &n->news});
+    n->links = links_create(
+        &(struct links_parts){.self = n->id, .state_dir = c->state_dir, .control = n->control, .records = &n->records, .news = &n->news});
+    n->learned = learned_create(&(struct learned_parts){
+        .self = n->id, .state_dir = c->state_dir, .core = n->core, .links = n->links, .records = &n->records, .news = &n->news});
+    struct catalog_events events = node_catalog_events;
+    events.user = n;
+    n->catalog = catalog_create(n->loop, c->models_dir, c->cache, &events);
+    n->files = files_create(&(struct files_parts){.loop = n->loop, .cache = c->cache, .catalog = n->catalog, .weights = n->weights});
+    n->holdings = holdings_create(&(struct holdings_parts){.loop = n->loop,
+                                                           .cache = c->cache,
+                                                           .weights = n->weights,
+                                                           .stages = n->stages,
+                                                           .control = n->control,
+                                                           .records = &n->records,
+                                                           .news = &n->news});
+    holdings_look(n->holdings);
+}
+
+/* The parts that decide where requests go, and which models are loaded. */
+static void node_open_models(struct node *n) {
+    const struct node_config *c = n->config;
+    const struct serve_config config = {.placement = c->placement,
+                                        .load = &c->load,
+                                        .options = &c->options,
+                                        .dtype = c->dtype,
+                                        .dtype_auto = c->dtype_auto,
+                                        .draft = c->draft};
+    const struct instances instances = {.self = n->id, .core = n->core, .records = &n->records};
+    n->serve = serve_create(&(struct serve_parts){.self = n->id,
+                                                  .config = config,
+                                                  .core = n->core,
+                                                  .control = n->control,
+                                                  .records = &n->records,
+                                                  .learned = n->learned,
+                                                  .links = n->links,
+                                                  .news = &n->news,
+                                                  .callbacks = node_serve_callbacks,
+                                                  .user = n});
+    n->names = names_create(&(struct names_parts){
+        .self = n->id, .core = n->core, .records = &n->records, .catalog = n->catalog, .serve = n->serve, .news = &n->news});
+    n->model_list = model_list_create(&(struct model_list_parts){
+        .instances = instances, .catalog = n->catalog, .serve = n->serve, .load_on_demand = c->load_on_demand, .news = &n->news});
+    n->calls = calls_create(&(struct calls_parts){.instances = instances,
+                                                  .queue = c->queue,
+                                                  .loop = n->loop,
+                                                  .control = n->control,
+                                                  .stages = n->stages,
+                                                  .serve = n->serve,
+                                                  .models = n->model_list,
+                                                  .callbacks = node_calls_callbacks,
+                                                  .user = n});
+    n->models = models_create(&(struct models_parts){.self = n->id,
+                                                     .node_name = n->name,
+                                                     .core = n->core,
+                                                     .serve = n->serve,
+                                                     .catalog = n->catalog,
+                                                     .files = n->files,
+                                                     .names = n->names,
+                                                     .records = &n->records,
+                                                     .control = n->control});
+}
+
+static void node_open_hold(struct node *n) {
+    const struct node_config *c = n->config;
+    n->hold = hold_create(&(struct hold_parts){.self = n->id,
+                                               .identity = join_identity(n->join),
+                                               .link_key = join_link_key(n->join),
+                                               .port = port_number(n->port),
+                                               .memory = n->memory,
+                                               .load = &c->load,
+                                               .cache = c->cache,
+                                               .cache_limit = c->cache_limit,
+                                               .control = n->control,
+                                               .stages = n->stages,
+                                               .weights = n->weights,
+                                               .catalog = n->catalog,
+                                               .measure = n->measure,
+                                               .calls = n->calls,
+                                               .serve = n->serve,
+                                               .news = &n->news});
 }
 
 static err_code node_open_gateway(struct node *n, struct err *e) {
@@ -349,21 +233,17 @@ static err_code node_open_gateway(struct node *n, struct err *e) {
     o.retention_s = c->retention_s;
     o.replay_s = c->replay_s;
     o.cors_origin = c->cors_origin;
-    struct backend backend = calls_backend(n);
+    struct backend backend = calls_backend(n->calls);
     err_code code = gateway_create(n->loop, &o, &backend, &n->gateway, e);
     if (code != ERR_OK && code != ERR_AUTH) err_hint(e, "is another server running here? --api ADDR:PORT takes another port");
-    return code;
+    if (code != ERR_OK) return code;
+    n->models_routes = (struct models_routes){
+        .models = n->models, .catalog = n->catalog, .records = &n->records, .calls = n->calls, .own_record = node_own_record, .user = n};
+    models_routes_add(&n->models_routes, n->gateway);
+    return ERR_OK;
 }
 
-static void node_open_clockwork(struct node *n) {
-    static const int signals[] = {SIGTERM, SIGINT};
-    n->tick = io_timer_open(n->loop, node_tick, n);
-    io_timer_start(n->tick, TICK_MS, TICK_MS);
-    n->stop_timer = io_timer_open(n->loop, node_stop_now, n);
-    for (size_t i = 0; i < ARRAY_LEN(signals); i++) n->signals[i] = io_signal_open(n->loop, signals[i], node_on_signal, n);
-}
-
-/* Else the model would be loaded again and again, in vain. */
+/* A draft model that cannot be read would make every load of the model fail. */
 static err_code node_check_draft(const char *path, struct err *e) {
     struct model_gguf *g = NULL;
     err_code code = model_gguf_open(path, &g, e);
@@ -376,37 +256,108 @@ static err_code node_check_draft(const char *path, struct err *e) {
 static err_code node_serve_named(struct node *n, struct err *e) {
     struct load_wish wish;
     struct serve_file *file;
-    serve_own_wish(n, &wish);
+    serve_own_wish(n->serve, &wish);
     wish_set(&wish, WISH_REPLICAS, n->config->replicas);
     wish_set(&wish, WISH_KEPT, true);
     wish_set(&wish, WISH_PINNED, true);
-    err_code code = files_open_now(n, n->config->model, &file, e);
+    err_code code = files_open_now(n->files, n->config->model, &file, e);
     if (code == ERR_OK && n->config->draft[0]) code = node_check_draft(n->config->draft, e);
     if (code != ERR_OK) return code;
     char model[MODEL_NAME_SIZE];
     catalog_name(n->catalog, file->path, &file->card, model);
-    return serve_open(n, file, model, &wish, e);
+    return serve_open(n->serve, file, model, &wish, e);
+}
+
+/* ---- the end ---- */
+
+static void node_drained(void *user) {
+    struct node *n = user;
+    struct stage_child *c;
+    for (size_t i = 0; (c = stages_get(n->stages, i)); i++) stage_child_stop(c, true);
+    node_tick(n);
+}
+
+static void node_stop_now(void *user) { io_loop_stop(((struct node *)user)->loop); }
+
+static void node_on_signal(void *user, int signo) {
+    struct node *n = user;
+    if (n->stopping) {
+        io_loop_stop(n->loop);
+        return;
+    }
+    n->stopping = true;
+    calls_stop(n->calls);
+    models_stop(n->models);
+    log_info("node", "%s: finishing what runs (at most %d s; again to end at once)", strsignal(signo), DRAIN_MS / 1000);
+    io_timer_start(n->stop_timer, DRAIN_MS, 0);
+    io_timer_start(n->tick, 20, 20);
+    gateway_drain(n->gateway, node_drained, n);
+}
+
+/* Some parts may not have been made. First go those that speak to others, then those that others use. */
+static void node_free(struct node *n) {
+    measure_free(n->measure);
+    join_stop(n->join);
+    gateway_free(n->gateway);
+    files_stop(n->files);
+    stages_free(n->stages);
+    control_free(n->control);
+    port_close(n->port);
+    catalog_free(n->catalog);
+    weights_server_free(n->weights);
+    holdings_free(n->holdings);
+    saved_close(n->saved);
+    coordinator_free(n->core);
+    serve_free(n->serve);
+    files_free(n->files);
+    models_free(n->models);
+    hold_free(n->hold);
+    calls_free(n->calls);
+    model_list_free(n->model_list);
+    names_free(n->names);
+    learned_free(n->learned);
+    links_free(n->links);
+    members_free(n->members);
+    records_done(&n->records);
+    news_done(&n->news);
+    join_free(n->join);
+    io_timer_close(n->tick);
+    io_timer_close(n->stop_timer);
+    io_timer_close(n->first_look);
+    for (size_t i = 0; i < ARRAY_LEN(n->signals); i++) io_signal_close(n->signals[i]);
+    io_loop_free(n->loop);
+    free(n);
+}
+
+/* ---- the whole ---- */
+
+static void node_open_clockwork(struct node *n) {
+    static const int signals[] = {SIGTERM, SIGINT};
+    n->tick = io_timer_open(n->loop, node_tick, n);
+    io_timer_start(n->tick, TICK_MS, TICK_MS);
+    n->stop_timer = io_timer_open(n->loop, node_stop_now, n);
+    for (size_t i = 0; i < ARRAY_LEN(signals); i++) n->signals[i] = io_signal_open(n->loop, signals[i], node_on_signal, n);
+    n->first_look = io_timer_open(n->loop, node_look_late, n);
+    io_timer_start(n->first_look, n->config->models_dir ? FIRST_LOOK_MS : 0, 0);
 }
 
 static err_code node_open(struct node *n, struct err *e) {
     const struct node_config *c = n->config;
-    n->changed = (struct io_task){.fn = node_tell_all, .user = n};
-    n->look = (struct io_task){.fn = node_look, .user = n};
+    news_init(&n->news, n->loop, node_tell, n);
     err_code code = gateway_check_bind(c->api.host, c->n_api_keys, e);
-    if (code == ERR_OK) code = join_open(n, &n->join, e);
-    if (code == ERR_OK) links_open(n);
-    if (code == ERR_OK) learned_open(n);
-    if (code == ERR_OK) serve_create(n, join_tag(n->join));
+    if (code == ERR_OK) code = node_open_join(n, e);
     if (code == ERR_OK) code = node_open_links(n, e);
-    if (code == ERR_OK) saved_open(n);
-    if (code == ERR_OK && c->model) code = node_serve_named(n, e);
+    if (code != ERR_OK) return code;
+    node_open_knowledge(n);
+    node_open_models(n);
+    node_open_hold(n);
+    n->saved = saved_open(&(struct saved_parts){
+        .state_dir = join_state_dir(n->join), .node_name = n->name, .core = n->core, .files = n->files, .news = &n->news});
+    if (c->model) code = node_serve_named(n, e);
     if (code == ERR_OK) code = node_open_gateway(n, e);
     if (code != ERR_OK) return code;
     node_open_clockwork(n);
-    measure_start(n);
-    models_routes_add(n);
-    n->first_look = io_timer_open(n->loop, node_look_late, n);
-    io_timer_start(n->first_look, c->models_dir ? FIRST_LOOK_MS : 0, 0);
+    measure_start(n->measure);
     catalog_look(n->catalog);
     return ERR_OK;
 }
@@ -414,8 +365,6 @@ static err_code node_open(struct node *n, struct err *e) {
 err_code node_run(const struct node_config *config, struct err *e) {
     struct node *n = MEM_NEW(struct node);
     n->config = config;
-    n->changed = (struct io_task){.fn = node_tell_all, .user = n}; /* every part may post them from its beginning */
-    n->look = (struct io_task){.fn = node_look, .user = n};
     char host[sizeof(n->name)] = "";
     if (gethostname(host, sizeof(host) - 1) != 0 || !host[0]) snprintf(host, sizeof(host), "node-%d", (int)getpid());
     const char *name = config->name && config->name[0] ? config->name : host;
@@ -425,6 +374,6 @@ err_code node_run(const struct node_config *config, struct err *e) {
     n->loop = io_loop_create();
     err_code code = n->loop ? node_open(n, e) : err_set(e, ERR_IO, "no descriptors are left for the event loop");
     if (code == ERR_OK) io_loop_run(n->loop);
-    node_done(n);
+    node_free(n);
     return code;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The coordinator core (src/coordinator) in this node: tells it what the node sees, makes the models that it loads out of their files, and
- * carries its actions out over the control links, or here. */
+ * See serve.h. */
 #include "node/serve.h"
 
 #include <assert.h>
@@ -12,16 +11,9 @@
 #include "model/estimate.h"
 #include "model/template.h"
 #include "model/types.h"
-#include "node/calls.h"
-#include "node/files.h"
-#include "node/hold.h"
-#include "node/learned.h"
-#include "node/links.h"
-#include "node/models.h"
-#include "node/node_priv.h"
 #include "plan/model.h"
 
-/* A model that has been loaded from this node, for as long as it has copies. */
+/* A model that this node has loaded; it stays as long as it has copies. */
 struct serve_model {
     struct serve_model *next;
     struct coordinator_model core;
@@ -31,88 +23,90 @@ struct serve_model {
 };
 
 struct serve {
-    struct coordinator *core;
+    struct serve_parts parts;
     struct serve_model *models;
-    struct record own;      /* this node's record, as of `own_news` */
+    struct record own;      /* this node's record, when the count of news was own_news */
     uint64_t own_news;
-    const struct record *records[2 * NODE_MAX_NODES + 1];
+    const struct record *records[2 * RECORDS_MAX + 1];
     bool acts;              /* actions are being carried out */
 };
 
 /* ---- what the node sees ---- */
 
 static struct coordinator_work serve_work(void *user, const char *instance) {
-    return (struct coordinator_work){.calls = calls_load(user, instance), .used = calls_used(user, instance)};
+    const struct serve *s = user;
+    return s->parts.callbacks.work(s->parts.user, instance);
 }
 
-static void serve_correct(void *user, const char *arch, struct plan_node *offer) { learned_offer(user, arch, offer); }
+static void serve_correct(void *user, const char *arch, struct plan_node *offer) {
+    const struct serve *s = user;
+    learned_offer(s->parts.learned, arch, offer);
+}
 
-struct coordinator_view serve_view(struct node *n) {
-    struct serve *s = n->serve;
-    struct coordinator_view v = {.records = s->records, .wall = clock_wall_s(), .work = serve_work, .correct = serve_correct, .user = n};
-    if (s->own_news != n->news || s->own.id == 0) {
+struct coordinator_view serve_view(struct serve *s) {
+    const struct records *r = s->parts.records;
+    struct coordinator_view v = {.records = s->records, .wall = clock_wall_s(), .work = serve_work, .correct = serve_correct, .user = s};
+    if (s->own_news != s->parts.news->count || s->own.id == 0) {
         record_done(&s->own);
         memset(&s->own, 0, sizeof(s->own));
-        node_own_record(n, &s->own);
-        s->own_news = n->news;
+        s->parts.callbacks.own_record(s->parts.user, &s->own);
+        s->own_news = s->parts.news->count;
     }
     s->records[v.n_records++] = &s->own;
-    for (size_t i = 0; i < n->n_records; i++) s->records[v.n_records++] = n->records[i];
+    for (size_t i = 0; i < r->n_linked; i++) s->records[v.n_records++] = r->linked[i];
     v.n_linked = v.n_records;
-    for (size_t i = 0; i < n->n_suspects; i++) s->records[v.n_records++] = n->suspects[i];
+    for (size_t i = 0; i < r->n_suspects; i++) s->records[v.n_records++] = r->suspects[i];
     return v;
 }
 
-struct coordinator *serve_core(const struct node *n) { return n->serve->core; }
-
-bool serve_claimed(struct node *n, const char *name, struct coordinator_claim *ret) {
-    struct coordinator_view v = serve_view(n);
-    return coordinator_claimed(n->serve->core, clock_now(), &v, name, ret);
+bool serve_claimed(struct serve *s, const char *name, struct coordinator_claim *ret) {
+    struct coordinator_view v = serve_view(s);
+    return coordinator_claimed(s->parts.core, clock_now(), &v, name, ret);
 }
 
 /* ---- models ---- */
 
-void serve_own_wish(const struct node *n, struct load_wish *ret) {
-    const struct node_config *c = n->config;
+void serve_own_wish(const struct serve *s, struct load_wish *ret) {
+    const struct serve_config *c = &s->parts.config;
     *ret = (struct load_wish){0};
     wish_set_text(ret, WISH_PLACEMENT, c->placement);
-    if (c->load.n_ctx) wish_set(ret, WISH_CTX, c->load.n_ctx);
-    wish_set(ret, WISH_PARALLEL, c->load.n_seq);
+    if (c->load->n_ctx) wish_set(ret, WISH_CTX, c->load->n_ctx);
+    wish_set(ret, WISH_PARALLEL, c->load->n_seq);
     wish_set(ret, WISH_REPLICAS, 1);
     wish_set(ret, WISH_KEPT, false);
     wish_set(ret, WISH_PINNED, false);
-    wish_set(ret, WISH_BATCH, c->load.n_batch);
-    wish_set(ret, WISH_UBATCH, c->load.n_ubatch);
-    wish_set_text(ret, WISH_CACHE_TYPE_K, c->load.cache_type_k);
-    wish_set_text(ret, WISH_CACHE_TYPE_V, c->load.cache_type_v);
-    wish_set_text(ret, WISH_FLASH_ATTN, c->load.flash_attn);
-    wish_set_text(ret, WISH_POOLING, c->load.pooling);
-    wish_set(ret, WISH_EXACT, c->load.exact);
+    wish_set(ret, WISH_BATCH, c->load->n_batch);
+    wish_set(ret, WISH_UBATCH, c->load->n_ubatch);
+    wish_set_text(ret, WISH_CACHE_TYPE_K, c->load->cache_type_k);
+    wish_set_text(ret, WISH_CACHE_TYPE_V, c->load->cache_type_v);
+    wish_set_text(ret, WISH_FLASH_ATTN, c->load->flash_attn);
+    wish_set_text(ret, WISH_POOLING, c->load->pooling);
+    wish_set(ret, WISH_EXACT, c->load->exact);
     wish_set_text(ret, WISH_WIRE_TYPE, c->dtype_auto ? "auto" : frame_dtype_name(c->dtype));
-    wish_set(ret, WISH_LATENCY_BUDGET, c->options.latency_ms);
-    wish_set(ret, WISH_PREFIX_CACHE, c->options.prefix_cache);
-    wish_set(ret, WISH_SPECULATE, c->options.n_draft);
-    wish_set(ret, WISH_SPECULATE_ALWAYS, c->options.draft_always);
+    wish_set(ret, WISH_LATENCY_BUDGET, c->options->latency_ms);
+    wish_set(ret, WISH_PREFIX_CACHE, c->options->prefix_cache);
+    wish_set(ret, WISH_SPECULATE, c->options->n_draft);
+    wish_set(ret, WISH_SPECULATE_ALWAYS, c->options->draft_always);
 }
 
-/* How stages load it, but for what each node chooses by itself (hold_own_hardware). */
-static void serve_load_options(const struct node *n, const struct load_wish *w, struct engine_load *ret) {
-    *ret = n->config->load;
+/* How stages load the model, except for the devices and threads, which each node chooses by itself (hold_own_hardware). */
+static void serve_load_options(const struct serve *s, const struct load_wish *w, struct engine_load *ret) {
+    *ret = *s->parts.config.load;
     ret->n_ctx = w->ctx;
     ret->n_seq = w->parallel;
     ret->n_batch = w->batch;
     ret->n_ubatch = w->ubatch;
     ret->exact = w->exact;
-    ret->n_rewind = w->speculate_always ? w->speculate : 0; /* copies of a state are dear: only where they are asked for */
+    ret->n_rewind = w->speculate_always ? w->speculate : 0; /* copies of a state take much memory: only where they are asked for */
     snprintf(ret->cache_type_k, sizeof(ret->cache_type_k), "%s", w->cache_type_k);
     snprintf(ret->cache_type_v, sizeof(ret->cache_type_v), "%s", w->cache_type_v);
     snprintf(ret->flash_attn, sizeof(ret->flash_attn), "%s", w->flash_attn);
     snprintf(ret->pooling, sizeof(ret->pooling), "%s", w->pooling);
 }
 
-static err_code model_shape(const struct node *n, struct serve_model *m, struct err *e) {
+static err_code model_shape(const struct serve *s, struct serve_model *m, struct err *e) {
     struct engine_load load;
-    serve_load_options(n, &m->core.record.wish, &load);
+    serve_load_options(s, &m->core.record.wish, &load);
     uint32_t n_ctx;
     err_code code = model_layout_ctx(m->file->layout, load.n_ctx, &n_ctx, e);
     if (code != ERR_OK) return code;
@@ -148,28 +142,28 @@ static void model_free(struct serve_model *m) {
     free(m);
 }
 
-static err_code model_make(struct node *n, struct serve_file *file, const char *name, const struct load_wish *wish,
+static err_code model_make(struct serve *s, struct serve_file *file, const char *name, const struct load_wish *wish,
                            struct serve_model **ret, struct err *e) {
     struct serve_model *m = MEM_NEW(struct serve_model);
     struct load_wish own;
     struct plan_wish plan = {0};
-    serve_own_wish(n, &own);
+    serve_own_wish(s, &own);
     m->file = file;
     m->core.record.wish = *wish;
     wish_merge(&m->core.record.wish, &own);
     err_code code = plan_wish_parse(m->core.record.wish.placement, &plan, e);
-    if (code == ERR_OK) code = model_shape(n, m, e);
+    if (code == ERR_OK) code = model_shape(s, m, e);
     if (code != ERR_OK) {
         free(m);
         return code;
     }
     model_describe(m, name);
     m->source = plan_source_create(file->layout, &m->shape, m->core.record.name);
-    learned_correct(n, file->layout->arch, m->source);
+    learned_correct(s->parts.learned, file->layout->arch, m->source);
     plan.streams = m->shape.n_seq;
     plan.work = PLAN_LOOP_WORK;
     plan.link = links_between;
-    plan.link_user = n;
+    plan.link_user = s->parts.links;
     m->core.plan = plan_source_model(m->source);
     m->core.wish = plan;
     m->core.arch = file->layout->arch;
@@ -178,43 +172,43 @@ static err_code model_make(struct node *n, struct serve_file *file, const char *
     return ERR_OK;
 }
 
-err_code serve_open(struct node *n, struct serve_file *file, const char *name, const struct load_wish *wish, struct err *e) {
-    struct coordinator_view v = serve_view(n);
+err_code serve_open(struct serve *s, struct serve_file *file, const char *name, const struct load_wish *wish, struct err *e) {
+    struct coordinator_view v = serve_view(s);
     struct serve_model *m = NULL;
-    bool open = coordinator_load(n->serve->core, clock_now(), &v, name, wish);
-    err_code code = open ? model_make(n, file, name, wish, &m, e) : ERR_OK;
-    if (code == ERR_OK && open) code = coordinator_open(n->serve->core, clock_now(), &v, &m->core, e);
+    bool open = coordinator_load(s->parts.core, clock_now(), &v, name, wish);
+    err_code code = open ? model_make(s, file, name, wish, &m, e) : ERR_OK;
+    if (code == ERR_OK && open) code = coordinator_open(s->parts.core, clock_now(), &v, &m->core, e);
     if (code == ERR_OK && open) {
-        m->next = n->serve->models;
-        n->serve->models = m;
+        m->next = s->models;
+        s->models = m;
     } else if (m) {
         model_free(m);
     }
-    serve_act(n);
+    serve_act(s);
     return code;
 }
 
-bool serve_again(struct node *n, const char *name, const struct load_wish *wish) {
-    struct coordinator_view v = serve_view(n);
+bool serve_again(struct serve *s, const char *name, const struct load_wish *wish) {
+    struct coordinator_view v = serve_view(s);
     const struct record_model *m;
     bool there = false;
-    for (size_t i = 0; (m = coordinator_get(n->serve->core, i)) != NULL; i++) there |= strcmp(m->name, name) == 0;
-    if (there) there = !coordinator_load(n->serve->core, clock_now(), &v, name, wish);
-    serve_act(n);
+    for (size_t i = 0; (m = coordinator_get(s->parts.core, i)) != NULL; i++) there |= strcmp(m->name, name) == 0;
+    if (there) there = !coordinator_load(s->parts.core, clock_now(), &v, name, wish);
+    serve_act(s);
     return there;
 }
 
-const char *serve_name(const struct node *n, const char *path) {
-    for (const struct serve_model *m = n->serve->models; m; m = m->next)
+const char *serve_name(const struct serve *s, const char *path) {
+    for (const struct serve_model *m = s->models; m; m = m->next)
         if (strcmp(m->file->path, path) == 0) return m->core.record.name;
     return NULL;
 }
 
-void serve_rename(struct node *n, const char *from, const char *to) {
-    for (struct serve_model *m = n->serve->models; m; m = m->next)
+void serve_rename(struct serve *s, const char *from, const char *to) {
+    for (struct serve_model *m = s->models; m; m = m->next)
         if (strcmp(m->core.record.name, from) == 0) snprintf(m->core.record.name, sizeof(m->core.record.name), "%s", to);
-    coordinator_rename(n->serve->core, from, to);
-    serve_act(n);
+    coordinator_rename(s->parts.core, from, to);
+    serve_act(s);
 }
 
 static struct serve_model *model_of(const struct serve *s, const struct coordinator_model *core) {
@@ -223,11 +217,11 @@ static struct serve_model *model_of(const struct serve *s, const struct coordina
     return m;
 }
 
-/* The models whose last copy has gone. */
+/* Frees the models whose last copy has gone. */
 static void serve_forget(struct serve *s) {
     for (struct serve_model **at = &s->models; *at;) {
         struct serve_model *m = *at;
-        if (coordinator_uses(s->core, &m->core)) {
+        if (coordinator_uses(s->parts.core, &m->core)) {
             at = &m->next;
             continue;
         }
@@ -238,7 +232,7 @@ static void serve_forget(struct serve *s) {
 
 /* ---- carrying actions out ---- */
 
-static void serve_order(struct node *n, const struct coordinator_action *a, const struct instance *in, const struct serve_model *m,
+static void serve_order(struct serve *s, const struct coordinator_action *a, const struct instance *in, const struct serve_model *m,
                         struct stage_order *o) {
     const struct plan *p = instance_plan(in);
     const struct load_wish *w = &m->core.record.wish;
@@ -252,55 +246,56 @@ static void serve_order(struct node *n, const struct coordinator_action *a, cons
     o->stage = a->stage;
     o->n_stage = p->n_stage;
     o->need = p->stages[a->stage].bytes;
-    serve_load_options(n, w, &o->load);
-    o->dtype = learned_wire(n, a->instance);
-    o->options = n->config->options;
+    serve_load_options(s, w, &o->load);
+    o->dtype = learned_wire(s->parts.learned, a->instance);
+    o->options = *s->parts.config.options;
     o->options.latency_ms = w->latency_budget;
     o->options.prefix_cache = w->prefix_cache;
     o->options.n_draft = w->speculate;
     o->options.draft_always = w->speculate_always;
-    o->source_node = n->id;
+    o->source_node = s->parts.self;
     o->next_node = instance_node(in, (a->stage + 1) % p->n_stage)->id;
     o->prev_node = instance_node(in, (a->stage + p->n_stage - 1) % p->n_stage)->id;
     struct control_peer peer;
-    if (control_find(n->control, o->next_node, &peer)) {
+    if (control_find(s->parts.control, o->next_node, &peer)) {
         snprintf(o->next_host, sizeof(o->next_host), "%s", peer.host);
         o->next_port = peer.port;
     }
-    o->connect_timeout_ms = 600000; /* the slowest node decides: its weights may have to travel first */
+    o->connect_timeout_ms = 600000; /* as long as the slowest node may take: its weights may have to travel first */
 }
 
-static void serve_load(struct node *n, const struct coordinator_action *a) {
+static void serve_load(struct serve *s, const struct coordinator_action *a) {
     const struct coordinator_model *core = NULL;
-    const struct instance *in = coordinator_find(n->serve->core, a->instance, &core);
-    const struct serve_model *m = model_of(n->serve, core);
-    bool draft = a->stage == 0 && core->record.wish.pinned && n->config->draft[0]; /* it was named beside the model */
+    const struct instance *in = coordinator_find(s->parts.core, a->instance, &core);
+    const struct serve_model *m = model_of(s, core);
+    bool draft =
+        a->stage == 0 && core->record.wish.pinned && s->parts.config.draft[0]; /* --draft belongs to the model of the command line */
     struct stage_order order;
     struct err e = {0};
-    serve_order(n, a, in, m, &order);
-    if (a->node == n->id) {
-        if (draft) snprintf(order.draft, sizeof(order.draft), "%s", n->config->draft);
-        hold_start(n, n->id, &order);
+    serve_order(s, a, in, m, &order);
+    if (a->node == s->parts.self) {
+        if (draft) snprintf(order.draft, sizeof(order.draft), "%s", s->parts.config.draft);
+        s->parts.callbacks.load(s->parts.user, &order);
         return;
     }
     if (draft) log_warn("node", "the draft model is not used: the first layers are on another node");
     struct buf b;
     buf_init(&b, frame_max_payload(FRAME_LOAD));
     stage_order_encode(&order, &b);
-    if (!control_send(n->control, a->node, FRAME_LOAD, a->epoch, b.data, b.len)) {
+    if (!control_send(s->parts.control, a->node, FRAME_LOAD, a->epoch, b.data, b.len)) {
         err_set(&e, ERR_NETWORK, "its node cannot be reached");
-        coordinator_stage_failed(n->serve->core, clock_now(), a->node, a->instance, a->epoch, a->stage, a->stage, &e);
+        coordinator_stage_failed(s->parts.core, clock_now(), a->node, a->instance, a->epoch, a->stage, a->stage, &e);
     }
     buf_done(&b);
 }
 
 static_assert((int)STAGE_UNLOAD_LOST == COORDINATOR_LOST && (int)STAGE_UNLOAD_IF_IDLE == COORDINATOR_IF_IDLE &&
                   (int)STAGE_UNLOAD_FOR_GOOD == COORDINATOR_FOR_GOOD,
-              "what the coordinator decides is what UNLOAD says");
+              "the coordinator's ways to unload are those of the UNLOAD message");
 
-static void serve_unload(struct node *n, const struct coordinator_action *a) {
-    if (a->node == n->id) {
-        hold_unload(n, n->id, a->instance, a->epoch, a->how);
+static void serve_unload(struct serve *s, const struct coordinator_action *a) {
+    if (a->node == s->parts.self) {
+        s->parts.callbacks.unload(s->parts.user, a->instance, a->epoch, a->how);
         return;
     }
     struct stage_unload u = {.how = (enum stage_unload_how)a->how};
@@ -308,27 +303,26 @@ static void serve_unload(struct node *n, const struct coordinator_action *a) {
     snprintf(u.instance, sizeof(u.instance), "%s", a->instance);
     buf_init(&b, frame_max_payload(FRAME_UNLOAD));
     stage_unload_encode(&u, &b);
-    control_send(n->control, a->node, FRAME_UNLOAD, a->epoch, b.data, b.len);
+    control_send(s->parts.control, a->node, FRAME_UNLOAD, a->epoch, b.data, b.len);
     buf_done(&b);
 }
 
-static void serve_carry_out(struct node *n, const struct coordinator_action *a) {
+static void serve_carry_out(struct serve *s, const struct coordinator_action *a) {
     switch (a->kind) {
-    case COORDINATOR_LOAD: serve_load(n, a); break;
-    case COORDINATOR_UNLOAD: serve_unload(n, a); break;
-    case COORDINATOR_TAKE: models_take(n, &a->orphan); break;
-    case COORDINATOR_TELL: models_tell_heir(n, a->node, &a->orphan); break;
-    case COORDINATOR_PUBLISH: node_changed(n); break;
+    case COORDINATOR_LOAD: serve_load(s, a); break;
+    case COORDINATOR_UNLOAD: serve_unload(s, a); break;
+    case COORDINATOR_TAKE: s->parts.callbacks.take(s->parts.user, &a->orphan); break;
+    case COORDINATOR_TELL: s->parts.callbacks.tell_heir(s->parts.user, a->node, &a->orphan); break;
+    case COORDINATOR_PUBLISH: news_own(s->parts.news); break;
     }
 }
 
-void serve_act(struct node *n) {
-    struct serve *s = n->serve;
+void serve_act(struct serve *s) {
     struct coordinator_action *a;
-    if (s->acts) return; /* whoever carries one out comes to the others */
+    if (s->acts) return; /* the loop below, which called this, goes on to further actions */
     s->acts = true;
     a = MEM_NEW(struct coordinator_action);
-    while (coordinator_next_action(s->core, a)) serve_carry_out(n, a);
+    while (coordinator_next_action(s->parts.core, a)) serve_carry_out(s, a);
     free(a);
     s->acts = false;
     serve_forget(s);
@@ -336,51 +330,50 @@ void serve_act(struct node *n) {
 
 /* ---- events ---- */
 
-void serve_update(struct node *n) {
-    struct coordinator_view v = serve_view(n);
-    coordinator_update(n->serve->core, clock_now(), &v);
-    serve_act(n);
-    learned_follow(n);
+void serve_update(struct serve *s) {
+    struct coordinator_view v = serve_view(s);
+    coordinator_update(s->parts.core, clock_now(), &v);
+    serve_act(s);
+    learned_follow(s->parts.learned);
 }
 
-/* What a stage really took corrects the estimates that later plans of this model go by. */
-static void serve_learn(struct node *n, uint64_t node, const struct stage_report *r) {
+/* The memory that a stage really took corrects the estimates for later plans of this model. */
+static void serve_learn(struct serve *s, uint64_t node, const struct stage_report *r) {
     const struct coordinator_model *core = NULL;
-    const struct instance *in = coordinator_find(n->serve->core, r->instance, &core);
+    const struct instance *in = coordinator_find(s->parts.core, r->instance, &core);
     const struct engine_info *took = &r->state.info;
     if (!in || r->epoch != instance_epoch(in) || r->stage >= instance_plan(in)->n_stage) return;
     const struct plan_stage *stage = &instance_plan(in)->stages[r->stage];
-    struct serve_model *m = model_of(n->serve, core);
+    struct serve_model *m = model_of(s, core);
     struct model_estimate est = model_estimate_slice(m->file->layout, stage->first, stage->end, &m->shape);
     double kv = est.kv && took->bytes_kv ? (double)took->bytes_kv / (double)est.kv : 1;
     double compute = est.compute && took->bytes_compute ? (double)took->bytes_compute / (double)est.compute : 1;
     log_debug("plan", "stage %u took %.2f of the KV and %.2f of the compute buffers that were estimated", r->stage, kv, compute);
-    learned_memory(n, node, core->arch, kv, compute);
-    learned_correct(n, core->arch, m->source);
+    learned_memory(s->parts.learned, node, core->arch, kv, compute);
+    learned_correct(s->parts.learned, core->arch, m->source);
 }
 
-void serve_report(struct node *n, uint64_t node, const struct stage_report *r) {
-    struct coordinator *c = n->serve->core;
+void serve_report(struct serve *s, uint64_t node, const struct stage_report *r) {
+    struct coordinator *c = s->parts.core;
     if (r->failed) {
         coordinator_stage_failed(c, clock_now(), node, r->instance, r->epoch, r->stage, r->origin, &r->err);
     } else if (r->state.phase == STAGE_READY) {
-        serve_learn(n, node, r);
+        serve_learn(s, node, r);
         coordinator_stage_ready(c, clock_now(), node, r->instance, r->epoch, r->stage);
     }
-    serve_act(n);
+    serve_act(s);
 }
 
 /* ---- life ---- */
 
-void serve_create(struct node *n, uint32_t tag) {
-    n->serve = MEM_NEW(struct serve);
-    n->serve->core = coordinator_create(n->id, tag);
+struct serve *serve_create(const struct serve_parts *parts) {
+    struct serve *s = MEM_NEW(struct serve);
+    s->parts = *parts;
+    return s;
 }
 
-void serve_free(struct node *n) {
-    struct serve *s = n->serve;
+void serve_free(struct serve *s) {
     if (!s) return;
-    coordinator_free(s->core);
     while (s->models) {
         struct serve_model *m = s->models;
         s->models = m->next;
@@ -388,5 +381,4 @@ void serve_free(struct node *n) {
     }
     record_done(&s->own);
     free(s);
-    n->serve = NULL;
 }

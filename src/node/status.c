@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * The node's state as JSON, for /health, the admin API and `caravan nodes`: this node and those linked to it, their stages, the models. */
-#include <stdio.h>
-
-#include "node/calls.h"
+ * See status.h. */
 #include "node/status.h"
-#include "node/node_priv.h"
+
+#include <stdio.h>
 
 void status_progress(yyjson_mut_doc *doc, yyjson_mut_val *o, const struct record_stage *s) {
     yyjson_mut_obj_add_str(doc, o, "state", stage_phase_name(s->phase));
@@ -45,18 +43,18 @@ static void status_links(const struct record *r, yyjson_mut_doc *doc, yyjson_mut
     }
 }
 
-static void status_node(const struct node *n, const struct record *r, const char *state, yyjson_mut_doc *doc, yyjson_mut_val *nodes) {
+static void status_node(const struct status *s, const struct record *r, const char *state, yyjson_mut_doc *doc, yyjson_mut_val *nodes) {
     yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, nodes);
     char id[20];
     struct control_peer peer;
     snprintf(id, sizeof(id), "%016llx", (unsigned long long)r->id);
     yyjson_mut_obj_add_strcpy(doc, o, "id", id);
     yyjson_mut_obj_add_strcpy(doc, o, "name", r->name);
-    yyjson_mut_obj_add_bool(doc, o, "self", r->id == n->id);
+    yyjson_mut_obj_add_bool(doc, o, "self", r->id == s->own->id);
     yyjson_mut_obj_add_str(doc, o, "state", state);
     yyjson_mut_obj_add_strcpy(doc, o, "api", r->api);
     yyjson_mut_obj_add_uint(doc, o, "memory", r->memory);
-    if (control_find(n->control, r->id, &peer)) {
+    if (control_find(s->control, r->id, &peer)) {
         yyjson_mut_obj_add_strcpy(doc, o, "host", peer.host);
         yyjson_mut_obj_add_uint(doc, o, "port", peer.port);
         yyjson_mut_obj_add_uint(doc, o, "rtt_us", peer.rtt_us);
@@ -83,24 +81,20 @@ static void status_models(const struct record *r, yyjson_mut_doc *doc, yyjson_mu
     }
 }
 
-yyjson_mut_val *node_status(void *self, yyjson_mut_doc *doc) {
-    struct node *n = self;
-    struct record own = {0};
-    node_own_record(n, &own);
+yyjson_mut_val *status_make(const struct status *s, yyjson_mut_doc *doc) {
+    const struct records *others = s->records;
     yyjson_mut_val *root = yyjson_mut_obj(doc);
     yyjson_mut_obj_add_str(doc, root, "version", CARAVAN_VERSION);
-    yyjson_mut_obj_add_uint(doc, root, "requests", calls_count(n->calls));
-    yyjson_mut_obj_add_uint(doc, root, "weights_sent", weights_server_sent(n->weights));
+    yyjson_mut_obj_add_uint(doc, root, "requests", s->requests);
+    yyjson_mut_obj_add_uint(doc, root, "weights_sent", s->weights_sent);
     yyjson_mut_val *nodes = yyjson_mut_obj_add_arr(doc, root, "nodes");
     yyjson_mut_val *models = yyjson_mut_obj_add_arr(doc, root, "models");
-    status_node(n, &own, "here", doc, nodes);
-    status_models(&own, doc, models);
-    for (size_t i = 0; i < n->n_records; i++) {
-        status_node(n, n->records[i], "linked", doc, nodes);
-        status_models(n->records[i], doc, models);
+    status_node(s, s->own, "here", doc, nodes);
+    status_models(s->own, doc, models);
+    for (size_t i = 0; i < others->n_linked; i++) {
+        status_node(s, others->linked[i], "linked", doc, nodes);
+        status_models(others->linked[i], doc, models);
     }
-    for (size_t i = 0; i < n->n_suspects; i++) status_node(n, n->suspects[i], "suspect", doc, nodes);
-    join_status(n->join, doc, root);
-    record_done(&own);
+    for (size_t i = 0; i < others->n_suspects; i++) status_node(s, others->suspects[i], "suspect", doc, nodes);
     return root;
 }

@@ -1,15 +1,24 @@
 /* SPDX-License-Identifier: MIT
- * The node's state as JSON, for /health, the admin API and `caravan nodes`. Loop thread only. */
+ * The node's state as JSON, for /health, the admin API and `caravan nodes`: this node and those linked to it, their stages, the models.
+ * Pure; any thread. */
 #ifndef CARAVAN_NODE_STATUS_H
 #define CARAVAN_NODE_STATUS_H
 
 #include "base/json.h"
-#include "members/record.h"
+#include "members/control.h"
+#include "node/records.h"
 
-struct node;
-
-yyjson_mut_val *node_status(void *self, yyjson_mut_doc *doc);
-/* How far a stage is, and what of its weights has still to come. */
+/* The state of a node. */
+struct status {
+    const struct record *own;       /* this node's record */
+    const struct records *records;  /* of the others */
+    const struct control *control;  /* where they are */
+    uint64_t requests;              /* that run through this node */
+    uint64_t weights_sent;          /* bytes */
+};
+/* A new object in doc. */
+yyjson_mut_val *status_make(const struct status *s, yyjson_mut_doc *doc);
+/* Adds to o how far a stage is, and which bytes of its weights have still to come. */
 void status_progress(yyjson_mut_doc *doc, yyjson_mut_val *o, const struct record_stage *s);
 
 #endif

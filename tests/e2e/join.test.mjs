@@ -17,6 +17,7 @@ async function command(program, args, input = '') {
     let out = '', err = ''
     child.stdout.on('data', (d) => { out += d })
     child.stderr.on('data', (d) => { err += d })
+    child.stdin.on('error', () => {}) // a command that reads nothing may have ended already
     child.stdin.end(input)
     const status = await new Promise((resolve) => child.on('close', resolve))
     return { status, out, err }

@@ -17,10 +17,18 @@
 
 #include "base/mem.h"
 #include "node/files.h"
-#include "node/node_priv.h"
+
+/* The parts of a node that read and serve files. */
+struct place {
+    struct io_loop *loop;
+    struct catalog *catalog;
+    struct weights_server *weights;
+    struct files *files;
+    bool stopping;
+};
 
 struct asked {
-    struct node *n;
+    struct place *n;
     struct serve_file *file;
     struct err err;
     unsigned answers;
@@ -41,24 +49,22 @@ static void await_answer(struct asked *a) {
 
 static void nothing(void *user) { (void)user; }
 
-static struct node *node_make(void) {
-    static const struct node_config config = {0};
+static struct place *place_make(void) {
     static const uint8_t secret[IO_SIGN_SECRET_SIZE];
     static const struct catalog_events events = {.changed = nothing};
-    struct node *n = MEM_NEW(struct node);
-    n->config = &config;
+    struct place *n = MEM_NEW(struct place);
     n->loop = io_loop_create();
     n->catalog = catalog_create(n->loop, NULL, NULL, &events);
     n->weights = weights_server_create(NULL, secret, NULL);
-    files_create(n);
+    n->files = files_create(&(struct files_parts){.loop = n->loop, .catalog = n->catalog, .weights = n->weights});
     return n;
 }
 
-static void node_gone(struct node *n) {
-    files_stop(n);
+static void place_gone(struct place *n) {
+    files_stop(n->files);
     catalog_free(n->catalog);
     weights_server_free(n->weights);
-    files_free(n);
+    files_free(n->files);
     io_loop_free(n->loop);
     free(n);
 }
@@ -104,42 +110,42 @@ static void world_gone(struct world *w) {
 static void several_ask_for_one_file(void **state) {
     (void)state;
     struct world w;
-    struct node *n = node_make();
+    struct place *n = place_make();
     world_make(&w);
     struct asked first = {.n = n}, second = {.n = n}, later = {.n = n};
-    files_open(n, w.model, on_opened, &first);
-    files_open(n, w.model, on_opened, &second);
+    files_open(n->files, w.model, on_opened, &first);
+    files_open(n->files, w.model, on_opened, &second);
     await_answer(&first);
     await_answer(&second);
     assert_non_null(first.file);
     assert_ptr_equal(first.file, second.file);
     assert_string_equal(first.file->card.name, "demo");
     assert_non_null(catalog_find(n->catalog, "demo"));
-    assert_ptr_equal(files_find_id(n, first.file->card.id), first.file);
-    files_open(n, w.model, on_opened, &later);
+    assert_ptr_equal(files_find_id(n->files, first.file->card.id), first.file);
+    files_open(n->files, w.model, on_opened, &later);
     await_answer(&later);
     assert_ptr_equal(later.file, first.file); /* it is read again, since it may be another one now; it isn't */
-    node_gone(n);
+    place_gone(n);
     world_gone(&w);
 }
 
 static void what_is_no_model_is_named(void **state) {
     (void)state;
     struct world w;
-    struct node *n = node_make();
+    struct place *n = place_make();
     world_make(&w);
     struct asked pipe = {.n = n}, missing = {.n = n};
     alarm(20);
-    files_open(n, w.pipe, on_opened, &pipe);
+    files_open(n->files, w.pipe, on_opened, &pipe);
     await_answer(&pipe);
     alarm(0);
     assert_null(pipe.file);
     assert_int_equal(pipe.err.code, ERR_INVALID);
     assert_non_null(strstr(pipe.err.text, "pipe.gguf\": it is a pipe, not a file"));
-    files_open(n, "/nowhere/x.gguf", on_opened, &missing);
+    files_open(n->files, "/nowhere/x.gguf", on_opened, &missing);
     await_answer(&missing);
     assert_int_equal(missing.err.code, ERR_NOT_FOUND);
-    node_gone(n);
+    place_gone(n);
     world_gone(&w);
 }
 
@@ -148,10 +154,10 @@ static void a_file_that_hangs_stops_no_other(void **state) {
     struct world w;
     world_make(&w);
     if (w.lease >= 0) {
-        struct node *n = node_make();
+        struct place *n = place_make();
         struct asked slow = {.n = n}, quick = {.n = n}, last = {.n = n};
-        files_open(n, w.slow, on_opened, &slow);
-        files_open(n, w.model, on_opened, &quick);
+        files_open(n->files, w.slow, on_opened, &slow);
+        files_open(n->files, w.model, on_opened, &quick);
         await_answer(&quick);
         assert_non_null(quick.file);
         assert_int_equal(slow.answers, 0);
@@ -159,12 +165,12 @@ static void a_file_that_hangs_stops_no_other(void **state) {
         await_answer(&slow);
         assert_non_null(slow.file);
         assert_int_equal(fcntl(w.lease, F_SETLEASE, F_WRLCK), 0);
-        files_open(n, w.slow, on_opened, &last);
+        files_open(n->files, w.slow, on_opened, &last);
         n->stopping = true;
-        files_stop(n); /* the end doesn't wait for it */
+        files_stop(n->files); /* the end doesn't wait for it */
         assert_int_equal(last.answers, 1);
         assert_int_equal(last.err.code, ERR_UNAVAILABLE);
-        node_gone(n);
+        place_gone(n);
     } else {
         print_message("skipped: no leases here\n");
     }

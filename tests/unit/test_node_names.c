@@ -12,43 +12,56 @@
 
 #include "base/mem.h"
 #include "node/names.h"
-#include "node/node_priv.h"
 
 enum { OWN = 5 };
+
+/* The parts of a node that know names. */
+struct place {
+    struct io_loop *loop;
+    struct news news;
+    struct records records;
+    struct coordinator *core;
+    struct catalog *catalog;
+    struct serve *serve;
+    struct names *names;
+};
 
 static struct coordinator_model *made[8];
 static size_t n_made;
 
 static void nothing(void *user) { (void)user; }
 
-static void on_changed(void *user) { ((struct node *)user)->news++; }
+static void on_changed(void *user) { news_own(&((struct place *)user)->news); }
 
-static struct node *node_make(void) {
-    struct node *n = MEM_NEW(struct node);
-    n->id = OWN;
+static bool on_taken(void *user, const char *name, const char *id) { return names_taken(((struct place *)user)->names, name, id); }
+
+static struct place *place_make(void) {
+    struct place *n = MEM_NEW(struct place);
     n->loop = io_loop_create();
-    n->changed = (struct io_task){.fn = nothing};
-    const struct catalog_events events = {.user = n, .changed = on_changed, .taken = names_taken};
+    news_init(&n->news, n->loop, nothing, NULL);
+    const struct catalog_events events = {.user = n, .changed = on_changed, .taken = on_taken};
+    n->core = coordinator_create(OWN, 1);
     n->catalog = catalog_create(n->loop, NULL, NULL, &events);
-    serve_create(n, 1);
+    n->serve = serve_create(&(struct serve_parts){.self = OWN, .core = n->core, .records = &n->records, .news = &n->news});
+    n->names = names_create(&(struct names_parts){
+        .self = OWN, .core = n->core, .records = &n->records, .catalog = n->catalog, .serve = n->serve, .news = &n->news});
     return n;
 }
 
-static void node_gone(struct node *n) {
-    for (size_t i = 0; i < n->n_records; i++) {
-        record_done(n->records[i]);
-        free(n->records[i]);
-    }
-    io_task_cancel(&n->changed);
+static void place_gone(struct place *n) {
+    records_done(&n->records);
+    news_done(&n->news);
+    names_free(n->names);
     catalog_free(n->catalog);
-    serve_free(n);
+    coordinator_free(n->core);
+    serve_free(n->serve);
     while (n_made > 0) free(made[--n_made]);
     io_loop_free(n->loop);
     free(n);
 }
 
 /* Another node has a file, or (loaded) an instance of this model. */
-static void other_has(struct node *n, uint64_t node, const char *name, const char *id, bool loaded) {
+static void other_has(struct place *n, uint64_t node, const char *name, const char *id, bool loaded) {
     struct record *r = MEM_NEW(struct record);
     r->id = node;
     if (loaded) {
@@ -61,11 +74,11 @@ static void other_has(struct node *n, uint64_t node, const char *name, const cha
         snprintf(r->cards[0].name, sizeof(r->cards[0].name), "%s", name);
         snprintf(r->cards[0].id, sizeof(r->cards[0].id), "%s", id);
     }
-    n->records[n->n_records++] = r;
-    n->news++;
+    records_put(&n->records, r, true, 0);
+    news_other(&n->news);
 }
 
-static void own_file(struct node *n, const char *name, const char *id) {
+static void own_file(struct place *n, const char *name, const char *id) {
     struct model_card card = {0};
     char path[64];
     snprintf(card.name, sizeof(card.name), "%s", name);
@@ -74,7 +87,7 @@ static void own_file(struct node *n, const char *name, const char *id) {
     catalog_add(n->catalog, path, &card);
 }
 
-static void own_instance(struct node *n, const char *name, const char *id) {
+static void own_instance(struct place *n, const char *name, const char *id) {
     static const struct plan_model plan = {.n_layer = 1};
     struct coordinator_model *m = MEM_NEW(struct coordinator_model);
     struct record own = {.id = OWN};
@@ -86,67 +99,67 @@ static void own_instance(struct node *n, const char *name, const char *id) {
     snprintf(m->id, sizeof(m->id), "%s", id);
     snprintf(m->record.name, sizeof(m->record.name), "%s", name);
     snprintf(m->record.facts.digest, sizeof(m->record.facts.digest), "%s", id);
-    assert_int_equal(coordinator_open(serve_core(n), 0, &v, m, &e), ERR_OK);
+    assert_int_equal(coordinator_open(n->core, 0, &v, m, &e), ERR_OK);
     assert_true(n_made < ARRAY_LEN(made));
     made[n_made++] = m; /* it must outlive the coordinator */
-    n->news++;
+    news_other(&n->news);
 }
 
-static const char *loaded_name(const struct node *n, size_t i) { return coordinator_get(serve_core(n), i)->name; }
+static const char *loaded_name(const struct place *n, size_t i) { return coordinator_get(n->core, i)->name; }
 
-static const char *own_name(const struct node *n, const char *id) { return catalog_find_id(n->catalog, id)->card.name; }
+static const char *own_name(const struct place *n, const char *id) { return catalog_find_id(n->catalog, id)->card.name; }
 
 static void the_smallest_id_has_the_name(void **state) {
     (void)state;
-    struct node *n = node_make();
+    struct place *n = place_make();
     own_file(n, "x", "aaaaaaaaaa");
     own_file(n, "y", "cccccccccc");
     assert_string_equal(own_name(n, "aaaaaaaaaa"), "x");
     other_has(n, OWN + 1, "x", "bbbbbbbbbb", false); /* that node gives way */
     other_has(n, OWN - 1, "y", "cccccccccc", false); /* the same model */
-    names_review(n);
+    names_review(n->names);
     assert_string_equal(own_name(n, "aaaaaaaaaa"), "x");
     assert_string_equal(own_name(n, "cccccccccc"), "y");
-    uint64_t news = n->news;
+    uint64_t news = n->news.count;
     other_has(n, OWN - 2, "x", "dddddddddd", false);
-    names_review(n);
+    names_review(n->names);
     assert_string_equal(own_name(n, "aaaaaaaaaa"), "x:aaaaaaaa");
-    assert_true(n->news > news + 1); /* others are told */
-    node_gone(n);
+    assert_true(n->news.count > news + 1); /* others are told */
+    place_gone(n);
 }
 
 static void what_is_loaded_has_the_name(void **state) {
     (void)state;
-    struct node *n = node_make();
+    struct place *n = place_make();
     own_file(n, "x", "aaaaaaaaaa");
     own_file(n, "y", "bbbbbbbbbb");
     own_instance(n, "x", "aaaaaaaaaa");
     other_has(n, OWN - 1, "x", "cccccccccc", false);
     other_has(n, OWN + 1, "y", "dddddddddd", true);
-    names_review(n);
+    names_review(n->names);
     assert_string_equal(own_name(n, "aaaaaaaaaa"), "x");
     assert_string_equal(own_name(n, "bbbbbbbbbb"), "y:bbbbbbbb");
-    node_gone(n);
+    place_gone(n);
 }
 
 static void of_two_that_are_loaded_one_is_renamed(void **state) {
     (void)state;
-    struct node *n = node_make();
+    struct place *n = place_make();
     own_instance(n, "x", "aaaaaaaaaa");
     own_instance(n, "y", "bbbbbbbbbb");
     other_has(n, OWN - 1, "x", "cccccccccc", true);
     other_has(n, OWN + 1, "y", "dddddddddd", true);
-    names_review(n);
+    names_review(n->names);
     assert_string_equal(loaded_name(n, 0), "x:aaaaaaaa");
     assert_string_equal(loaded_name(n, 1), "y");
-    names_review(n);
+    names_review(n->names);
     assert_string_equal(loaded_name(n, 0), "x:aaaaaaaa");
-    node_gone(n);
+    place_gone(n);
 }
 
 static void names_are_found(void **state) {
     (void)state;
-    struct node *n = node_make();
+    struct place *n = place_make();
     own_file(n, "Llama", "aaaaaaaaaa");
     own_instance(n, "loaded", "bbbbbbbbbb");
     other_has(n, OWN + 1, "far", "cccccccccc", false);
@@ -161,8 +174,8 @@ static void names_are_found(void **state) {
                 {"none", "none"},
                 {"/models/Llama-aaaaaaaaaa.gguf", "Llama"},
                 {"/models/none.gguf", "/models/none.gguf"}};
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) assert_string_equal(names_resolve(n, rows[i].asked), rows[i].name);
-    node_gone(n);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) assert_string_equal(names_resolve(n->names, rows[i].asked), rows[i].name);
+    place_gone(n);
 }
 
 int main(void) {

@@ -14,29 +14,53 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "node/calls.h"
-#include "node/calls_priv.h"
+#include "node/model_list.h"
 
-static struct node *node_of(const struct node_config *config) {
-    struct node *n = MEM_NEW(struct node);
-    n->config = config;
+/* The parts of a node that know models. */
+struct place {
+    struct io_loop *loop;
+    struct news news;
+    struct records records;
+    struct coordinator *core;
+    struct catalog *catalog;
+    struct serve *serve;
+    struct model_list *list;
+};
+
+static void nothing(void *user) { (void)user; }
+
+/* folder: of models; NULL: none. */
+static struct place *place_make(const char *folder, const struct catalog_events *with) {
+    struct place *n = MEM_NEW(struct place);
+    struct catalog_events events = *with;
+    events.user = n;
     n->loop = io_loop_create();
-    n->calls = calls_create(n);
-    serve_create(n, 1);
+    news_init(&n->news, n->loop, nothing, NULL);
+    n->core = coordinator_create(1, 1);
+    n->catalog = catalog_create(n->loop, folder, NULL, &events);
+    n->serve = serve_create(&(struct serve_parts){.self = 1, .core = n->core, .records = &n->records, .news = &n->news});
+    n->list = model_list_create(&(struct model_list_parts){.instances = {.self = 1, .core = n->core, .records = &n->records},
+                                                           .catalog = n->catalog,
+                                                           .serve = n->serve,
+                                                           .load_on_demand = true,
+                                                           .news = &n->news});
     return n;
 }
 
-static void node_gone(struct node *n) {
+static void place_gone(struct place *n) {
+    records_done(&n->records);
+    news_done(&n->news);
+    model_list_free(n->list);
     catalog_free(n->catalog);
-    serve_free(n);
-    calls_free(n->calls);
+    coordinator_free(n->core);
+    serve_free(n->serve);
     io_loop_free(n->loop);
     free(n);
 }
 
-static void on_looked(void *user) { io_loop_stop(((struct node *)user)->loop); }
+static void on_looked(void *user) { io_loop_stop(((struct place *)user)->loop); }
 
-static void on_changed(void *user) { ((struct node *)user)->news++; }
+static void on_changed(void *user) { news_own(&((struct place *)user)->news); }
 
 static void on_found(void *user, struct weights_model *m) {
     (void)user;
@@ -48,14 +72,16 @@ static void on_gone(void *user, const char *id) {
     (void)id;
 }
 
-static void look(struct node *n) {
+static const struct catalog_events events = {.looked = on_looked, .changed = on_changed, .found = on_found, .gone = on_gone};
+
+static void look(struct place *n) {
     catalog_look(n->catalog);
     io_loop_run(n->loop);
 }
 
-static void has_only_demo(struct node *n) {
+static void has_only_demo(struct place *n) {
     size_t count;
-    const struct backend_model *models = calls_models(n, &count);
+    const struct backend_model *models = model_list_get(n->list, &count);
     assert_int_equal(count, 1);
     assert_string_equal(models[0].id, "demo");
     assert_string_equal(models[0].message, "it is not loaded");
@@ -63,64 +89,56 @@ static void has_only_demo(struct node *n) {
 
 static void a_folder_that_is_looked_through_again(void **state) {
     (void)state;
-    const struct node_config config = {.load_on_demand = true};
-    struct node *n = node_of(&config);
     char folder[] = "/tmp/caravan-models.XXXXXX";
     assert_non_null(mkdtemp(folder));
     const char *source = getenv("CARAVAN_SOURCE");
     assert_non_null(source);
     char *from = mem_printf("%s/models/caravan-demo.gguf", source), *to = mem_printf("%s/demo.gguf", folder);
     assert_int_equal(symlink(from, to), 0);
-    const struct catalog_events events = {.user = n, .looked = on_looked, .changed = on_changed, .found = on_found, .gone = on_gone};
-    n->catalog = catalog_create(n->loop, folder, NULL, &events);
+    struct place *n = place_make(folder, &events);
     look(n);
     has_only_demo(n);
-    uint64_t news = n->news;
+    uint64_t news = n->news.count;
     look(n); /* nothing has changed */
-    assert_int_equal(n->news, news);
+    assert_int_equal(n->news.count, news);
     has_only_demo(n);
     const struct model_card card = {.name = "named", .id = "0123"};
-    news = n->news;
+    news = n->news.count;
     for (int i = 0; i < 20; i++) catalog_add(n->catalog, "/elsewhere/named.gguf", &card); /* the list grows, and moves */
-    assert_true(n->news > news);
+    assert_true(n->news.count > news);
     size_t count;
-    const struct backend_model *models = calls_models(n, &count);
+    const struct backend_model *models = model_list_get(n->list, &count);
     assert_int_equal(count, 2);
     assert_string_equal(models[0].id, "demo");
     assert_string_equal(models[1].id, "named");
     assert_true(unlink(to) == 0 && rmdir(folder) == 0);
     free(from);
     free(to);
-    node_gone(n);
+    place_gone(n);
 }
 
 static void a_record_that_is_replaced(void **state) {
     (void)state;
-    const struct node_config config = {.load_on_demand = true};
-    struct node *n = node_of(&config);
-    const struct catalog_events events = {.user = n, .looked = on_looked, .changed = on_changed, .found = on_found, .gone = on_gone};
-    n->catalog = catalog_create(n->loop, NULL, NULL, &events);
+    struct place *n = place_make(NULL, &events);
     struct record *r = MEM_NEW(struct record);
     r->n_models = 1;
     r->models[0].ready = true;
     r->models[0].chat_template = mem_strdup("{{ messages }}");
     snprintf(r->models[0].name, sizeof(r->models[0].name), "far");
     snprintf(r->models[0].bos, sizeof(r->models[0].bos), "<s>");
-    n->records[n->n_records++] = r;
-    n->news++;
+    records_put(&n->records, r, true, 0);
+    news_other(&n->news);
     size_t count;
-    const struct backend_model *models = calls_models(n, &count);
+    const struct backend_model *models = model_list_get(n->list, &count);
     assert_int_equal(count, 1);
-    n->n_records = 0; /* another one comes, and nobody has asked yet for the models with it */
-    record_done(r);
-    free(r);
+    records_free_one(records_take(&n->records, r->id)); /* another one comes, and nobody has asked yet for the models with it */
     assert_string_equal(models[0].id, "far");
     assert_string_equal(models[0].chat_template, "{{ messages }}");
     assert_string_equal(models[0].bos, "<s>");
-    n->news++;
-    calls_models(n, &count);
+    news_other(&n->news);
+    model_list_get(n->list, &count);
     assert_int_equal(count, 0);
-    node_gone(n);
+    place_gone(n);
 }
 
 int main(void) {

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT
+ * See node_priv.h. What one part of a node tells another: connections that come in, control links and their frames, stage children, and
+ * the events of the parts that know nothing of those above them. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "node/node_priv.h"
+#include "wire/stage_msg.h"
+
+/* ---- connections ---- */
+
+static bool port_known(void *user, const struct sockaddr *peer) { return join_knows(((struct node *)user)->join, peer); }
+
+static void port_take(void *user, const char *name, int fd, const struct sockaddr *peer, bool known) {
+    struct node *n = user;
+    struct err e = {0};
+    if (strcmp(name, CONTROL_NAME) == 0) {
+        control_take(n->control, fd, peer, known);
+    } else if (strcmp(name, WEIGHTS_NAME) == 0) {
+        if (weights_server_take(n->weights, fd, known, &e) != ERR_OK) log_warn_limited(&n->turned_away, "weights", "%s", e.text);
+    } else if (strncmp(name, "ring-", 5) == 0) {
+        stages_take(n->stages, name, fd);
+    } else {
+        log_warn_limited(&n->turned_away, "port", "a connection asked for \"%s\", which is unknown here: closed", name);
+        close(fd);
+    }
+}
+
+const struct port_callbacks node_port_callbacks = {.known = port_known, .take = port_take};
+
+/* ---- control links ---- */
+
+static err_code control_admit(void *user, const struct control_peer *peer, struct err *e) {
+    return join_admit(((struct node *)user)->join, peer, e);
+}
+
+static void control_on_up(void *user, const struct control_peer *peer) {
+    struct node *n = user;
+    join_up(n->join, peer);
+    log_info("node", "linked with %s (%s:%u)", peer->name, peer->host, peer->port);
+    members_up(n->members, peer);
+    calls_tell_anew(n->calls);
+    news_own(&n->news);
+}
+
+static void control_on_down(void *user, const struct control_peer *peer, const struct err *why) {
+    struct node *n = user;
+    log_warn("node", "lost %s: %s", peer->name, why->text);
+    members_down(n->members, peer, why);
+    calls_node_lost(n->calls, peer->id, why);
+    news_own(&n->news);
+}
+
+static err_code on_load(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
+    struct stage_order order;
+    err_code code = stage_order_decode(payload, len, &order, e);
+    if (code == ERR_OK && !n->stopping) hold_start(n->hold, from, &order);
+    return code;
+}
+
+static err_code on_unload(struct node *n, uint64_t from, uint64_t epoch, const uint8_t *payload, size_t len, struct err *e) {
+    struct stage_unload u;
+    err_code code = stage_unload_decode(payload, len, &u, e);
+    if (code == ERR_OK) hold_unload(n->hold, from, u.instance, epoch, (enum coordinator_unload)u.how);
+    return code;
+}
+
+static err_code on_report(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
+    struct stage_report *r = MEM_NEW(struct stage_report);
+    err_code code = stage_report_decode(payload, len, r, e);
+    if (code == ERR_OK) serve_report(n->serve, from, r);
+    free(r);
+    return code;
+}
+
+static bool node_is_busy(const struct node *n) { return calls_count(n->calls) > 0 || measure_runs(n->measure); }
+
+static err_code control_on_frame(void *user, const struct control_peer *peer, const struct frame_header *h, const uint8_t *payload,
+                                 struct err *e) {
+    struct node *n = user;
+    uint64_t from = peer->id;
+    size_t len = h->payload_len;
+    switch (h->type) {
+    case FRAME_NODE: return members_on_record(n->members, payload, len, e);
+    case FRAME_MEMBERS: return members_on_members(n->members, from, payload, len, e);
+    case FRAME_LOAD: return on_load(n, from, payload, len, e);
+    case FRAME_UNLOAD: return on_unload(n, from, h->epoch, payload, len, e);
+    case FRAME_STATE: return on_report(n, from, payload, len, e);
+    case FRAME_PROBE: return links_on_probe(n->links, from, payload, len, node_is_busy(n), e);
+    case FRAME_PROBED: return links_on_probed(n->links, from, payload, len, e);
+    case FRAME_KEY: return join_on_key(n->join, from, payload, len, e);
+    case FRAME_FORGET: return join_on_forget(n->join, payload, len, e);
+    case FRAME_ASK: return models_on_ask(n->models, from, payload, len, e);
+    case FRAME_ANSWER: return models_on_answer(n->models, from, payload, len, e);
+    case FRAME_BUSY: return calls_on_busy(n->calls, payload, len, e);
+    case FRAME_SUBMIT: return calls_on_submit(n->calls, from, payload, len, e);
+    case FRAME_CANCEL: return calls_on_cancel(n->calls, from, payload, len, e);
+    case FRAME_EVENT: return calls_on_event(n->calls, NULL, from, payload, len, e);
+    case FRAME_TOKENIZE: return calls_on_tokenize(n->calls, from, payload, len, e);
+    case FRAME_TOKENIZED: return calls_on_tokenized(n->calls, NULL, from, payload, len, e);
+    default: return err_set(e, ERR_PROTOCOL, "unexpected %s", frame_type_name(h->type));
+    }
+}
+
+const struct control_callbacks node_control_callbacks = {
+    .admit = control_admit, .on_up = control_on_up, .on_down = control_on_down, .on_frame = control_on_frame};
+
+/* ---- stage children ---- */
+
+static void stage_on_state(void *user, struct stage_child *c, const struct stage_state *s) {
+    hold_on_state(((struct node *)user)->hold, c, s);
+}
+
+static void stage_on_fault(void *user, struct stage_child *c, const struct stage_fault *f) {
+    (void)user;
+    log_warn("node", "stage %u: %s%s%s", stage_child_order(c)->stage, f->err.text, f->err.hint[0] ? "; hint: " : "", f->err.hint);
+}
+
+static void stage_on_frame(void *user, struct stage_child *c, const struct frame_header *h, const uint8_t *payload) {
+    struct node *n = user;
+    const struct stage_order *o = stage_child_order(c);
+    struct err e = {0};
+    if (h->type == FRAME_EVENT) {
+        if (calls_count(n->calls) <= 1) learned_event(n->learned, o, payload, h->payload_len);
+        if (calls_on_event(n->calls, c, 0, payload, h->payload_len, &e) != ERR_OK)
+            log_error("node", "stage %u sent a bad event: %s", o->stage, e.text);
+    } else if (h->type == FRAME_TOKENIZED && calls_on_tokenized(n->calls, c, 0, payload, h->payload_len, &e) != ERR_OK) {
+        log_error("node", "stage %u sent bad tokens: %s", o->stage, e.text);
+    }
+}
+
+static void stage_on_exit(void *user, struct stage_child *c, const struct err *why) { hold_on_exit(((struct node *)user)->hold, c, why); }
+
+const struct stages_callbacks node_stages_callbacks = {
+    .on_state = stage_on_state, .on_fault = stage_on_fault, .on_frame = stage_on_frame, .on_exit = stage_on_exit};
+
+/* ---- the models folder ---- */
+
+static void catalog_looked(void *user) { node_looked(user); }
+static void catalog_changed(void *user) { news_own(&((struct node *)user)->news); }
+static void catalog_found(void *user, struct weights_model *m) { weights_server_add(((struct node *)user)->weights, m); }
+
+static void catalog_gone(void *user, const char *id) {
+    struct node *n = user;
+    if (!files_find_id(n->files, id)) weights_server_remove(n->weights, id); /* else its header is kept, and its file stays open */
+}
+
+static bool catalog_taken(void *user, const char *name, const char *id) { return names_taken(((struct node *)user)->names, name, id); }
+
+const struct catalog_events node_catalog_events = {
+    .looked = catalog_looked, .changed = catalog_changed, .found = catalog_found, .gone = catalog_gone, .taken = catalog_taken};
+
+/* ---- the other nodes ---- */
+
+static bool member_may_speak(void *user, const uint8_t *public_key) { return join_may_speak(((struct node *)user)->join, public_key); }
+static void member_heard(void *user, const struct record *r) { join_hear(((struct node *)user)->join, r); }
+static void member_update(void *user) { node_update(user); }
+static void member_changed(void *user) { holdings_sources(((struct node *)user)->holdings); }
+static void member_linked(void *user, const struct control_peer *peer) { hold_linked(((struct node *)user)->hold, peer->id); }
+
+static void member_lost(void *user, uint64_t id, const struct record *r, bool restarted) {
+    struct node *n = user;
+    hold_node_lost(n->hold, id);
+    if (!r) return;
+    models_asks_lost(n->models, r);
+    coordinator_node_lost(n->core, clock_now(), r, restarted);
+}
+
+const struct members_callbacks node_members_callbacks = {.own_record = node_own_record,
+                                                         .may_speak = member_may_speak,
+                                                         .heard = member_heard,
+                                                         .update = member_update,
+                                                         .changed = member_changed,
+                                                         .linked = member_linked,
+                                                         .lost = member_lost};
+
+/* ---- the coordinator's actions ---- */
+
+static struct coordinator_work serve_work(void *user, const char *instance) { return calls_work(((struct node *)user)->calls, instance); }
+
+static void serve_load(void *user, struct stage_order *order) {
+    struct node *n = user;
+    hold_start(n->hold, n->id, order);
+}
+
+static void serve_unload(void *user, const char *instance, uint64_t up_to_epoch, enum coordinator_unload how) {
+    struct node *n = user;
+    hold_unload(n->hold, n->id, instance, up_to_epoch, how);
+}
+
+static void serve_take(void *user, const struct orphan *o) { models_take(((struct node *)user)->models, o); }
+static void serve_tell_heir(void *user, uint64_t heir, const struct orphan *o) { models_tell_heir(((struct node *)user)->models, heir, o); }
+
+const struct serve_callbacks node_serve_callbacks = {.own_record = node_own_record,
+                                                     .work = serve_work,
+                                                     .load = serve_load,
+                                                     .unload = serve_unload,
+                                                     .take = serve_take,
+                                                     .tell_heir = serve_tell_heir};
+
+/* ---- requests for models ---- */
+
+static void call_load(void *user, const char *model, calls_loaded_fn done, void *done_user) {
+    const struct load_wish wish = {0};
+    models_load(((struct node *)user)->models, model, &wish, done, done_user);
+}
+
+static void call_keep(void *user, const char *model, int32_t seconds) { models_keep(((struct node *)user)->models, model, seconds); }
+
+const struct calls_callbacks node_calls_callbacks = {.load = call_load, .keep = call_keep, .status = node_status};
