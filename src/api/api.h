@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * What every API of the gateway is made of: one internal request, one internal stream of events, and for each API a pair of pure
  * translations: its JSON to the request, the events to its JSON or its stream. No I/O, no clock; values and their functions. A new API is
- * one file with one struct api, and rows in tables/routes.def. */
+ * one file with one struct api, and its rows in tables/routes.def. */
 #ifndef CARAVAN_API_API_H
 #define CARAVAN_API_API_H
 
@@ -27,7 +27,8 @@ struct api_prompt {
     size_t len;
     const int32_t *tokens;
     size_t n_tokens;
-    bool has_bos;                  /* the text begins with the begin-of-text token's: no other is put before it */
+    bool has_bos;                  /* no begin-of-text token is put before the text: it has one, or shall have none */
+    bool control_is_text;          /* the texts of control tokens are ordinary text */
 };
 
 enum api_tool_choice { API_TOOLS_AUTO, API_TOOLS_NONE, API_TOOLS_REQUIRED, API_TOOLS_NAMED };
@@ -36,10 +37,9 @@ enum api_format { API_FORMAT_TEXT, API_FORMAT_JSON, API_FORMAT_SCHEMA };
 struct api_request {
     struct arena *arena;           /* owns all that is pointed at below */
     const char *model;             /* "" when the client named none */
-    struct engine_message *messages; /* a chat of text alone: rendered by the model's template into prompts[0] */
-    size_t n_messages;
-    /* Or a chat with all that belongs to it, whatever API it came by, in the form that chat/render.h takes (OpenAI's): arrays and an object
-     * of further variables for the template ("enable_thinking"). All in `doc`, which the request owns; NULL: none. */
+    /* A chat, whatever API it came by, in the form that chat/render.h takes (OpenAI's): arrays, and an object of further variables for
+     * the template ("enable_thinking"). The model's template makes it prompts[0]. All in `doc`, which the request owns; NULL: none.
+     * parse.h makes them. */
     yyjson_mut_doc *doc;
     yyjson_mut_val *chat, *chat_tools, *chat_extra;
     struct toolcall_tool *tools;   /* the same tools as chat_tools */
@@ -51,8 +51,10 @@ struct api_request {
     const char *schema;            /* SCHEMA: JSON text */
     bool strict;                   /* an answer that doesn't fit it is an error */
     const char *format_field;      /* what the client calls it, for errors about it */
-    struct api_prompt *prompts;  /* else: as they are */
+    struct api_prompt *prompts;    /* or prompts as they are: to continue, to embed, to rank, to convert */
     size_t n_prompts;
+    struct api_prompt *query;      /* the prompts are ranked by how well they answer it; NULL: they are not ranked */
+    bool with_pieces;              /* a text's tokens are wanted with their bytes */
     const char *suffix;            /* of what is to be filled in behind each prompt; may hold NUL; NULL: none */
     size_t suffix_len;
     uint32_t n;                    /* choices for each prompt */
@@ -108,6 +110,7 @@ struct api_usage {
     uint64_t draft_tokens, draft_accepted; /* by speculation: guesses that were checked, and those that were right */
     /* with "caravan_stats": where the time went, of the last choice that ended */
     uint64_t queued_us, prefill_us, decode_us;
+    uint64_t total_us;             /* from the request's arrival to its answer */
     uint32_t n_hop;
     struct request_hop hops[REQUEST_MAX_HOPS];
 };
@@ -148,6 +151,13 @@ struct api_choice_text {       /* collected for an answer in one piece, and for 
     size_t chars;                  /* text_count of what was given: legacy text_offset */
 };
 
+struct api_tokens {                /* what a prompt was converted to: tokens, and their bytes one after another */
+    int32_t *ids;
+    char *bytes;
+    uint32_t *ends;                /* ends[i]: where the i-th token's bytes end; NULL: there are no bytes */
+    size_t n;
+};
+
 struct api_answer {
     const struct api_request *request;
     char id[48];
@@ -155,6 +165,9 @@ struct api_answer {
     int64_t created;
     struct api_choice_text *choices;
     uint32_t n_choices;
+    float **vectors;               /* one for each prompt, of n_vector numbers (a rank: of one) */
+    uint32_t n_vector;
+    struct api_tokens tokens;
     struct api_usage usage;
     struct buf prefix;             /* what all chunks of a stream begin with; made by the first */
     size_t open, sequence;         /* for streams of items: 1 + the item that is open, or 0; events sent */
@@ -170,18 +183,27 @@ enum api_event_kind api_item_kind(const struct api_item *item);
 
 /* ---- an API ---- */
 
+/* What is computed for a request. */
+enum api_work {
+    API_WORK_TEXT,                 /* the model writes answers */
+    API_WORK_COUNT,                /* the prompt's tokens are counted: whole() finds their number in the usage */
+    API_WORK_VECTORS,              /* a vector for each prompt */
+    API_WORK_TOKENS,               /* a text's tokens, or the text of tokens */
+};
+
 struct api {
     const char *name;
     const char *id_prefix;
+    enum api_work work;
     const char *stream_type, *whole_type; /* content types */
     const char *ping;              /* what may be sent while nothing happens */
-    bool counts;                   /* only the prompt's tokens are counted, nothing is generated: whole() finds them in the usage */
     bool may_be_empty;             /* a request without a prompt is answered, not refused */
     bool keeps_items;              /* what stream() is told has been collected before, as for an answer in one piece */
     /* ERR_INVALID etc. with a text that begins `field "NAME": `, from which the error's param is taken. Strings go to r's arena. */
     err_code (*parse)(yyjson_val *root, struct api_request *r, struct err *e);
     /* Called once the chat so far is there (store/store.h says its form; NULL: it begins here). May be NULL. */
     err_code (*resume)(yyjson_val *chain, struct api_request *r, struct err *e);
+    /* NULL: its answers are never streamed. */
     void (*stream)(struct api_answer *a, const struct api_event *ev, struct buf *out);
     void (*whole)(struct api_answer *a, struct buf *out);
     void (*error)(err_code code, const struct err *e, struct buf *out); /* the body of an error answer */
@@ -194,7 +216,13 @@ bool api_error_param(const struct err *e, char *out, size_t size);
 /* Appends the message, its hint included, as a JSON string. */
 void api_error_append(err_code code, const struct err *e, struct buf *out);
 
-extern const struct api api_openai_chat, api_openai_completions, api_openai_responses, api_anthropic, api_anthropic_count, api_ollama_chat,
-    api_ollama_generate;
+/* The APIs: those of the routes. */
+#define CALL(method, path, id, auth, help) extern const struct api api_##id;
+#define ROUTE(method, path, handler, auth, help)
+#define NODE_ROUTE(method, path, id, auth, help)
+#include "../../tables/routes.def"
+#undef CALL
+#undef ROUTE
+#undef NODE_ROUTE
 
 #endif

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/mem.h"
+#include "api/ollama_priv.h"
 #include "api/parse.h"
 #include "api/tools.h"
 
@@ -182,10 +183,8 @@ static err_code generate_parse(yyjson_val *root, struct api_request *r, struct e
     size_t len = yyjson_get_len(prompt);
     if (!yyjson_is_str(prompt) || len == 0) return ERR_OK; /* only asks for the model to be loaded */
     if (raw || r->suffix != NULL) {
-        char *text = arena_alloc(r->arena, len + 1); /* not a C string: it may hold NUL */
-        memcpy(text, yyjson_get_str(prompt), len);
         r->prompts = arena_alloc(r->arena, sizeof(*r->prompts));
-        r->prompts[r->n_prompts++] = (struct api_prompt){.text = text, .len = len};
+        r->prompts[r->n_prompts++] = api_prompt_text(r, prompt);
         return ERR_OK;
     }
     if (memchr(yyjson_get_str(prompt), 0, len) != NULL) return api_wrong(e, "prompt", "text without NUL characters");
@@ -249,7 +248,7 @@ static void append_message(const char *field, const char *text, size_t len, stru
     }
 }
 
-static void append_error(err_code code, const struct err *e, struct buf *out) {
+void ollama_error(err_code code, const struct err *e, struct buf *out) {
     buf_append_str(out, "{\"error\":");
     api_error_append(code, e, out);
     buf_append_byte(out, '}');
@@ -291,7 +290,7 @@ static void chat_stream(struct api_answer *a, const struct api_event *ev, struct
         buf_append_byte(out, '\n');
         break;
     case API_FAIL:
-        append_error(ev->code, ev->err, out);
+        ollama_error(ev->code, ev->err, out);
         buf_append_byte(out, '\n');
         break;
     case API_BEGIN:
@@ -328,7 +327,7 @@ static void chat_whole(struct api_answer *a, struct buf *out) {
 static void generate_stream(struct api_answer *a, const struct api_event *ev, struct buf *out) {
     bool thinking = ev->kind == API_REASONING;
     if (ev->kind == API_FAIL) {
-        append_error(ev->code, ev->err, out);
+        ollama_error(ev->code, ev->err, out);
     } else if ((ev->kind == API_TEXT || thinking) && ev->len > 0) {
         append_head(a, out);
         buf_append_str(out, thinking ? ",\"response\":\"\",\"thinking\":" : ",\"response\":");
@@ -364,7 +363,7 @@ const struct api api_ollama_chat = {
     .parse = chat_parse,
     .stream = chat_stream,
     .whole = chat_whole,
-    .error = append_error,
+    .error = ollama_error,
 };
 
 const struct api api_ollama_generate = {
@@ -377,5 +376,5 @@ const struct api api_ollama_generate = {
     .parse = generate_parse,
     .stream = generate_stream,
     .whole = generate_whole,
-    .error = append_error,
+    .error = ollama_error,
 };

@@ -11,26 +11,11 @@
 
 static const char PROMPT_EXPECTED[] = "a string, an array of strings, an array of token ids, or an array of such arrays";
 
-static err_code parse_tokens(yyjson_val *list, struct api_request *r, struct api_prompt *ret, struct err *e) {
-    size_t n = yyjson_arr_size(list), i, max;
-    if (n == 0) return api_wrong(e, "prompt", "at least one token in each array");
-    if (n > API_MAX_PROMPT_TOKENS)
-        return err_set(e, ERR_INVALID, "field \"prompt\": %zu tokens, at most %d are allowed", n, API_MAX_PROMPT_TOKENS);
-    int32_t *tokens = arena_alloc(r->arena, n * sizeof(*tokens));
-    yyjson_val *v;
-    yyjson_arr_foreach(list, i, max, v) {
-        if (!yyjson_is_uint(v) || yyjson_get_uint(v) > INT32_MAX) return api_wrong(e, "prompt", "token ids, whole numbers from 0");
-        tokens[i] = (int32_t)yyjson_get_uint(v);
-    }
-    *ret = (struct api_prompt){.tokens = tokens, .n_tokens = n};
-    return ERR_OK;
-}
-
-static err_code parse_text(yyjson_val *v, struct api_request *r, struct api_prompt *ret) {
-    size_t len = yyjson_get_len(v);
-    char *text = arena_alloc(r->arena, len + 1); /* not a C string: it may hold NUL */
-    memcpy(text, yyjson_get_str(v), len);
-    *ret = (struct api_prompt){.text = text, .len = len};
+static err_code parse_prompt(yyjson_val *v, struct api_request *r, struct api_prompt *ret, struct err *e) {
+    if (yyjson_is_arr(v) && yyjson_arr_size(v) == 0) return api_wrong(e, "prompt", "at least one token in each array");
+    if (yyjson_is_arr(v)) return api_prompt_tokens(v, "prompt", r, ret, e);
+    if (!yyjson_is_str(v)) return api_wrong(e, "prompt", PROMPT_EXPECTED);
+    *ret = api_prompt_text(r, v);
     return ERR_OK;
 }
 
@@ -45,13 +30,9 @@ static err_code parse_prompts(yyjson_val *root, struct api_request *r, struct er
         return err_set(e, ERR_INVALID, "field \"prompt\": %zu prompts with \"n\": %u make more than %d choices", r->n_prompts, r->n,
                        API_MAX_CHOICES);
     r->prompts = arena_alloc(r->arena, r->n_prompts * sizeof(*r->prompts));
-    if (yyjson_is_str(v)) return parse_text(v, r, &r->prompts[0]);
-    if (!yyjson_is_arr(v)) return api_wrong(e, "prompt", PROMPT_EXPECTED);
-    if (!list) return parse_tokens(v, r, &r->prompts[0], e);
+    if (!list) return parse_prompt(v, r, &r->prompts[0], e);
     yyjson_arr_foreach(v, i, max, item) {
-        err_code code = yyjson_is_str(item)   ? parse_text(item, r, &r->prompts[i])
-                        : yyjson_is_arr(item) ? parse_tokens(item, r, &r->prompts[i], e)
-                                              : api_wrong(e, "prompt", PROMPT_EXPECTED);
+        err_code code = parse_prompt(item, r, &r->prompts[i], e);
         if (code != ERR_OK) return code;
     }
     return ERR_OK;

@@ -41,6 +41,28 @@ err_code api_parse_model(yyjson_val *root, struct api_request *r, struct err *e)
     return ERR_OK;
 }
 
+struct api_prompt api_prompt_text(struct api_request *r, yyjson_val *text) {
+    size_t len = yyjson_get_len(text);
+    char *copy = arena_alloc(r->arena, len + 1);
+    memcpy(copy, yyjson_get_str(text), len);
+    return (struct api_prompt){.text = copy, .len = len};
+}
+
+err_code api_prompt_tokens(yyjson_val *list, const char *key, struct api_request *r, struct api_prompt *ret, struct err *e) {
+    size_t n = yyjson_arr_size(list), i, max;
+    if (!yyjson_is_arr(list)) return api_wrong(e, key, "an array of token ids");
+    if (n > API_MAX_PROMPT_TOKENS)
+        return err_set(e, ERR_INVALID, "field \"%s\": %zu tokens, at most %d are allowed", key, n, API_MAX_PROMPT_TOKENS);
+    int32_t *tokens = arena_alloc(r->arena, (n + 1) * sizeof(*tokens));
+    yyjson_val *v;
+    yyjson_arr_foreach(list, i, max, v) {
+        if (!yyjson_is_uint(v) || yyjson_get_uint(v) > INT32_MAX) return api_wrong(e, key, "token ids, whole numbers from 0");
+        tokens[i] = (int32_t)yyjson_get_uint(v);
+    }
+    *ret = (struct api_prompt){.tokens = tokens, .n_tokens = n};
+    return ERR_OK;
+}
+
 err_code api_parse_suffix(yyjson_val *root, struct api_request *r, struct err *e) {
     yyjson_val *v = yyjson_obj_get(root, "suffix");
     if (v == NULL || yyjson_is_null(v) || (yyjson_is_str(v) && yyjson_get_len(v) == 0)) return ERR_OK;

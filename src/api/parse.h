@@ -12,6 +12,9 @@ err_code api_wrong(struct err *e, const char *key, const char *expected);
 err_code api_refuse(yyjson_val *root, const char *key, const char *why, struct err *e);
 /* "model" of the body; absent: "". */
 err_code api_parse_model(yyjson_val *root, struct api_request *r, struct err *e);
+/* A prompt of text, NUL bytes included; a prompt of tokens (ERR_INVALID names `key`; an empty list is allowed here). */
+struct api_prompt api_prompt_text(struct api_request *r, yyjson_val *text);
+err_code api_prompt_tokens(yyjson_val *list, const char *key, struct api_request *r, struct api_prompt *ret, struct err *e);
 /* "suffix" of a prompt. */
 err_code api_parse_suffix(yyjson_val *root, struct api_request *r, struct err *e);
 /* "keep_alive": seconds, or a duration like "1h30m". */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * What the model has written, against the schemas that the grammar could say only in part. */
+ * Compares what the model has written with the schemas of which its grammar said only a part. See call_priv.h. */
 #include <string.h>
 
 #include "base/mem.h"
-#include "gateway/call.h"
+#include "gateway/call_priv.h"
 #include "grammar/check.h"
 
 /* One JSON text against a schema's text. */
@@ -56,7 +56,8 @@ err_code call_check(const struct call *call, bool *ret_fits, struct err *e) {
     *ret_fits = true;
     if (!call->partial_format && !call->partial_tools) return ERR_OK;
     buf_init(&why, 4096);
-    for (uint32_t i = 0; i < call->n_choices && code == ERR_OK; i++) code = check_choice(call, &call->answer.choices[i], &why, ret_fits, e);
+    for (uint32_t i = 0; i < call->answer.n_choices && code == ERR_OK; i++)
+        code = check_choice(call, &call->answer.choices[i], &why, ret_fits, e);
     buf_done(&why);
     return code;
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * The handlers of tables/routes.def, and the table itself. */
+ * The table of routes, and the handlers that belong to no API in particular. See routes.h. */
 #include <string.h>
 
 #include "base/mem.h"
+#include "gateway/routes.h"
 #include "gateway/server_priv.h"
 
-static void handle_health(struct gateway *g, struct http_exchange *x, const char *rest) {
+static void routes_health(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)rest;
     size_t n, ready = 0, loading = 0;
     const struct backend_model *models = g->backend.models(g->backend.self, &n);
@@ -38,7 +39,7 @@ static yyjson_mut_val *model_object(yyjson_mut_doc *doc, const struct backend_mo
     return o;
 }
 
-static void handle_openai_models(struct gateway *g, struct http_exchange *x, const char *rest) {
+static void routes_openai_models(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)rest;
     size_t n;
     const struct backend_model *models = g->backend.models(g->backend.self, &n);
@@ -52,7 +53,7 @@ static void handle_openai_models(struct gateway *g, struct http_exchange *x, con
     yyjson_mut_doc_free(doc);
 }
 
-static void handle_openai_model(struct gateway *g, struct http_exchange *x, const char *rest) {
+static void routes_openai_model(struct gateway *g, struct http_exchange *x, const char *rest) {
     const struct backend_model *model = NULL;
     struct err e = {0};
     err_code code = gateway_find_model(g, rest, &model, &e);
@@ -66,22 +67,7 @@ static void handle_openai_model(struct gateway *g, struct http_exchange *x, cons
     yyjson_mut_doc_free(doc);
 }
 
-static void handle_openai_chat(struct gateway *g, struct http_exchange *x, const char *rest) {
-    (void)rest;
-    call_start(g, x, &api_openai_chat);
-}
-
-static void handle_openai_completions(struct gateway *g, struct http_exchange *x, const char *rest) {
-    (void)rest;
-    call_start(g, x, &api_openai_completions);
-}
-
-static void handle_openai_responses(struct gateway *g, struct http_exchange *x, const char *rest) {
-    (void)rest;
-    call_start(g, x, &api_openai_responses);
-}
-
-static void handle_metrics(struct gateway *g, struct http_exchange *x, const char *rest) {
+static void routes_metrics(struct gateway *g, struct http_exchange *x, const char *rest) {
     struct buf out;
     (void)rest;
     buf_init(&out, 1 << 20);
@@ -91,27 +77,7 @@ static void handle_metrics(struct gateway *g, struct http_exchange *x, const cha
     gateway_respond(x, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
 }
 
-static void handle_anthropic(struct gateway *g, struct http_exchange *x, const char *rest) {
-    (void)rest;
-    call_start(g, x, &api_anthropic);
-}
-
-static void handle_anthropic_count(struct gateway *g, struct http_exchange *x, const char *rest) {
-    (void)rest;
-    call_start(g, x, &api_anthropic_count);
-}
-
-static void handle_ollama_chat(struct gateway *g, struct http_exchange *x, const char *rest) {
-    (void)rest;
-    call_start(g, x, &api_ollama_chat);
-}
-
-static void handle_ollama_generate(struct gateway *g, struct http_exchange *x, const char *rest) {
-    (void)rest;
-    call_start(g, x, &api_ollama_generate);
-}
-
-static void handle_status(struct gateway *g, struct http_exchange *x, const char *rest) {
+static void routes_status(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)rest;
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_doc_set_root(doc, g->backend.status(g->backend.self, doc));
@@ -123,9 +89,11 @@ static void handle_status(struct gateway *g, struct http_exchange *x, const char
 #define KEY   GATEWAY_MAY_ASK
 #define ADMIN GATEWAY_MAY_ADMIN
 const struct route gateway_routes[] = {
-#define ROUTE(method, path, handler, auth, help) {method, path, handle_##handler, 0, auth, help},
-#define NODE_ROUTE(method, path, id, auth, help) {method, path, NULL, GATEWAY_ROUTE_##id, auth, help},
+#define CALL(method, path, api, auth, help)      {method, path, &api_##api, NULL, 0, auth, help},
+#define ROUTE(method, path, handler, auth, help) {method, path, NULL, routes_##handler, 0, auth, help},
+#define NODE_ROUTE(method, path, id, auth, help) {method, path, NULL, NULL, GATEWAY_ROUTE_##id, auth, help},
 #include "../../tables/routes.def"
+#undef CALL
 #undef ROUTE
 #undef NODE_ROUTE
 };

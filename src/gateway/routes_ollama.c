@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "api/parse.h"
 #include "model/card.h"
+#include "gateway/routes.h"
 #include "gateway/server_priv.h"
 
 /* What clients compare: the features up to it are here. */
@@ -85,17 +86,17 @@ static void list_models(struct gateway *g, struct http_exchange *x, bool loaded)
     yyjson_mut_doc_free(doc);
 }
 
-void handle_ollama_tags(struct gateway *g, struct http_exchange *x, const char *rest) {
+void routes_ollama_tags(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)rest;
     list_models(g, x, false);
 }
 
-void handle_ollama_ps(struct gateway *g, struct http_exchange *x, const char *rest) {
+void routes_ollama_ps(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)rest;
     list_models(g, x, true);
 }
 
-void handle_ollama_version(struct gateway *g, struct http_exchange *x, const char *rest) {
+void routes_ollama_version(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)g;
     (void)rest;
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
@@ -189,7 +190,7 @@ static void shown_gone(void *user) {
     free(s);
 }
 
-void handle_ollama_show(struct gateway *g, struct http_exchange *x, const char *rest) {
+void routes_ollama_show(struct gateway *g, struct http_exchange *x, const char *rest) {
     const struct backend_model *m = NULL;
     struct err e = {0};
     (void)rest;

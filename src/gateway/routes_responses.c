@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "api/parse.h"
+#include "gateway/routes.h"
 #include "gateway/server_priv.h"
 
 enum { PAGE = 20, MAX_PAGE = 100 };
@@ -131,7 +132,7 @@ static struct stored *stored_new(struct http_exchange *x, const char *id, size_t
     return s;
 }
 
-void handle_openai_response(struct gateway *g, struct http_exchange *x, const char *rest) {
+void routes_response_get(struct gateway *g, struct http_exchange *x, const char *rest) {
     static const char items[] = "/input_items";
     char owner[GATEWAY_OWNER_SIZE];
     size_t len = strlen(rest);
@@ -145,7 +146,7 @@ void handle_openai_response(struct gateway *g, struct http_exchange *x, const ch
     }
 }
 
-void handle_openai_response_drop(struct gateway *g, struct http_exchange *x, const char *rest) {
+void routes_response_drop(struct gateway *g, struct http_exchange *x, const char *rest) {
     char owner[GATEWAY_OWNER_SIZE];
     gateway_keys_owner(&g->keys, http_request(x), owner);
     struct stored *s = stored_new(x, rest, strlen(rest));

@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "model/card.h"
+#include "gateway/call.h"
+#include "gateway/routes.h"
 #include "gateway/server_priv.h"
 
 enum { RETRY_BUSY_S = 2, RETRY_UNAVAILABLE_S = 5 };
@@ -57,9 +59,26 @@ void gateway_keep_model(struct gateway *g, const char *model, int32_t seconds) {
     if (model != NULL && g->backend.keep != NULL) g->backend.keep(g->backend.self, model, seconds);
 }
 
+/* How many segments two paths have in common at their beginnings. */
+static size_t common_segments(const char *a, const char *b) {
+    size_t n = 0;
+    for (; *a == *b && *a != '\0'; a++, b++) n += *a == '/';
+    bool cut = (*a == '\0' || *a == '/') && (*b == '\0' || *b == '/'); /* else the last of them only begins alike */
+    return cut || n == 0 ? n : n - 1;
+}
+
 const struct api *gateway_api_of(const char *path) {
-    if (strncmp(path, "/v1/messages", 12) == 0) return &api_anthropic;
-    return strncmp(path, "/api/", 5) == 0 ? &api_ollama_chat : &api_openai_chat;
+    const struct api *best = &api_openai_chat;
+    size_t most = 0;
+    for (size_t i = 0; i < gateway_n_routes; i++) {
+        const struct route *r = &gateway_routes[i];
+        size_t n = r->api != NULL ? common_segments(r->path, path) : 0;
+        if (n > most) {
+            most = n;
+            best = r->api;
+        }
+    }
+    return best;
 }
 
 void gateway_respond_error(struct http_exchange *x, err_code code, const struct err *e) {
@@ -145,7 +164,9 @@ static bool method_matches(const char *want, const char *method, char *allow, si
     return false;
 }
 
-static bool is_there(const struct gateway *g, const struct route *r) { return r->fn != NULL || g->node_routes[r->node_route].fn != NULL; }
+static bool is_there(const struct gateway *g, const struct route *r) {
+    return r->api != NULL || r->fn != NULL || g->node_routes[r->node_route].fn != NULL;
+}
 
 static bool find_route(const struct gateway *g, const struct http_request *r, struct found *ret) {
     *ret = (struct found){0};
@@ -237,7 +258,8 @@ static void on_request(void *user, struct http_exchange *x) {
         return;
     }
     log_debug("gateway", "%s %s", r->method, r->path);
-    if (found.route->fn != NULL) found.route->fn(g, x, found.rest);
+    if (found.route->api != NULL) call_start(g, x, found.route->api);
+    else if (found.route->fn != NULL) found.route->fn(g, x, found.rest);
     else g->node_routes[found.route->node_route].fn(g->node_routes[found.route->node_route].user, x, found.rest);
 }
 

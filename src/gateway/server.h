@@ -36,9 +36,11 @@ size_t gateway_calls(const struct gateway *g); /* client requests that run */
 /* The NODE_ROUTEs of routes.def: their handlers get the exchange as http/server.h says, and the part of the path that "{}" stands for, else
  * "". Until a handler is set, its route is not there. */
 enum gateway_node_route {
+#define CALL(method, path, api, auth, help)
 #define ROUTE(method, path, handler, auth, help)
 #define NODE_ROUTE(method, path, id, auth, help) GATEWAY_ROUTE_##id,
 #include "../../tables/routes.def"
+#undef CALL
 #undef ROUTE
 #undef NODE_ROUTE
     GATEWAY_NODE_ROUTES

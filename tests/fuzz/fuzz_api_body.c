@@ -95,12 +95,34 @@ static void play_items(const struct api *api, struct api_request *r) {
     api_choice_done(&choice);
 }
 
+/* The APIs without text: a vector for each prompt, a token with its bytes; the answer is JSON. */
+static void play_numbers(const struct api *api, struct api_request *r) {
+    struct buf out;
+    struct api_answer a = {.request = r, .id = "embd_1", .model = "m", .fingerprint = "f", .n_vector = 3};
+    a.tokens = (struct api_tokens){.ids = (int32_t[]){7}, .bytes = (char[]){"\xE2x"}, .ends = (uint32_t[]){2}, .n = 1};
+    a.vectors = mem_calloc(r->n_prompts, sizeof(*a.vectors));
+    for (size_t i = 0; i < r->n_prompts; i++) a.vectors[i] = mem_calloc(a.n_vector, sizeof(**a.vectors));
+    buf_init(&out, 1 << 26);
+    api->whole(&a, &out);
+    must_be_json(out.data, out.len);
+    buf_done(&out);
+    for (size_t i = 0; i < r->n_prompts; i++) free(a.vectors[i]);
+    free(a.vectors);
+}
+
+static const struct api *pick_api(uint8_t byte) {
+    static const struct api *const streams[] = {&api_openai_chat, &api_openai_completions};
+    static const struct api *const items[] = {&api_anthropic, &api_anthropic_count, &api_ollama_chat, &api_ollama_generate,
+                                              &api_openai_responses};
+    static const struct api *const numbers[] = {&api_openai_embeddings, &api_ollama_embed, &api_ollama_embeddings, &api_rerank,
+                                                &api_tokenize,          &api_detokenize};
+    if (byte < 128) return streams[byte % ARRAY_LEN(streams)];
+    return byte < 224 ? items[byte % ARRAY_LEN(items)] : numbers[byte % ARRAY_LEN(numbers)];
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static const struct api *const apis[] = {&api_openai_chat, &api_openai_completions};
-    static const struct api *const others[] = {&api_anthropic, &api_anthropic_count, &api_ollama_chat, &api_ollama_generate,
-                                               &api_openai_responses};
     if (size < 1) return 0;
-    const struct api *api = data[0] < 128 ? apis[data[0] % ARRAY_LEN(apis)] : others[data[0] % ARRAY_LEN(others)];
+    const struct api *api = pick_api(data[0]);
     struct api_request r;
     struct err e = {0};
     yyjson_doc *doc = NULL;
@@ -117,6 +139,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     } else {
         if (api == &api_openai_chat && yyjson_mut_arr_size(r.chat) == 0) abort();
         if (data[0] < 128) play(api, &r, data, size);
+        else if (data[0] >= 224) play_numbers(api, &r);
         else play_items(api, &r);
     }
     buf_done(&out);

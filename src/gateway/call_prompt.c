@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT
+ * How a request becomes a prompt and a grammar: the form that the answer must have, text to be filled in, the chat template, the tools.
+ * See call_priv.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "api/parse.h"
+#include "chat/toolcall_grammar.h"
+#include "chat/toolcall_words.h"
+#include "gateway/call_priv.h"
+#include "grammar/schema.h"
+
+enum { MAX_GRAMMAR = 1 << 20, MAX_SCHEMA = 1 << 20 };
+
+/* ---- the form of the answer ---- */
+
+static err_code schema_grammar(struct call *call, struct buf *out, struct err *e) {
+    const struct api_request *r = &call->request;
+    const struct schema_options options = {.closed = true, .ret_partial = &call->partial_format};
+    yyjson_doc *doc = NULL;
+    err_code code = json_parse(r->schema, strlen(r->schema), &doc, e);
+    if (code == ERR_OK) code = schema_to_gbnf(yyjson_doc_get_root(doc), &options, out, e);
+    yyjson_doc_free(doc);
+    return code;
+}
+
+static err_code format_grammar(struct call *call, struct err *e) {
+    struct api_request *r = &call->request;
+    if (r->format == API_FORMAT_TEXT) return ERR_OK;
+    if (r->schema != NULL && strlen(r->schema) > MAX_SCHEMA)
+        return err_set(e, ERR_INVALID, "field \"%s\": the schema has %zu bytes, at most %d are allowed", r->format_field, strlen(r->schema),
+                       MAX_SCHEMA);
+    if (r->sampling.grammar != NULL)
+        return err_set(e, ERR_INVALID, "field \"%s\": a grammar is given, too: leave one of them out", r->format_field);
+    struct buf grammar;
+    buf_init(&grammar, MAX_GRAMMAR);
+    err_code code = ERR_OK;
+    if (r->format == API_FORMAT_JSON) schema_any_object(&grammar);
+    else code = schema_grammar(call, &grammar, e);
+    if (code == ERR_OK) r->sampling.grammar = mem_strdup(buf_cstr(&grammar));
+    else err_prefix(e, "field \"%s\"", r->format_field);
+    buf_done(&grammar);
+    return code == ERR_LIMIT ? ERR_INVALID : code;
+}
+
+/* ---- what is to be filled in ---- */
+
+/* Puts a prompt and its suffix into one text, with the model's own tokens for that: prefix, suffix, then the model writes the middle. */
+static err_code fill_in(struct api_request *r, const struct backend_model *model, struct err *e) {
+    const struct model_facts *f = &model->facts;
+    if (r->suffix == NULL) return ERR_OK;
+    if (f->fim_pre[0] == '\0') {
+        err_set(e, ERR_UNSUPPORTED, "field \"suffix\": the model \"%s\" has no infill tokens", model->id);
+        err_hint(e, "leave it out, or ask a model that was trained to fill in");
+        return ERR_UNSUPPORTED;
+    }
+    for (size_t i = 0; i < r->n_prompts; i++) {
+        struct api_prompt *p = &r->prompts[i];
+        struct buf text;
+        if (p->text == NULL) return err_set(e, ERR_UNSUPPORTED, "field \"suffix\": only text prompts have one, not token ids");
+        buf_init(&text, SIZE_MAX - 1);
+        buf_append_str(&text, f->fim_pre);
+        buf_append(&text, p->text, p->len);
+        buf_append_str(&text, f->fim_suf);
+        buf_append(&text, r->suffix, r->suffix_len);
+        buf_append_str(&text, f->fim_mid);
+        char *made = arena_alloc(r->arena, text.len);
+        memcpy(made, text.data, text.len);
+        *p = (struct api_prompt){.text = made, .len = text.len};
+        buf_done(&text);
+    }
+    return ERR_OK;
+}
+
+err_code call_prompt_prepare(struct call *call, const struct backend_model *model, struct err *e) {
+    err_code code = format_grammar(call, e);
+    return code == ERR_OK ? fill_in(&call->request, model, e) : code;
+}
+
+/* ---- the chat ---- */
+
+static bool tools_wanted(const struct api_request *r) { return r->n_tools > 0 && r->tool_choice != API_TOOLS_NONE; }
+
+/* Does the template show the tools to the model? If it can't, they are described in the chat's words now. */
+static bool tell_tools(struct call *call) {
+    struct api_request *r = &call->request;
+    call->output.format = toolcall_detect(call->tmpl);
+    if (!call->output.format->generic) return tools_wanted(r);
+    toolcall_words(r->doc, r->chat, r->tools, tools_wanted(r) ? r->n_tools : 0);
+    return false;
+}
+
+err_code call_prompt_render(struct call *call, const struct backend_model *model, render_fn fn, struct err *e) {
+    const struct api_request *r = &call->request;
+    if (model->chat_template == NULL || *model->chat_template == '\0') {
+        err_set(e, ERR_UNSUPPORTED, "the model \"%s\" has no chat template", model->id);
+        err_hint(e, "it continues text: use /v1/completions");
+        return ERR_UNSUPPORTED;
+    }
+    if (call->tmpl == NULL) {
+        call->tmpl = mem_strdup(model->chat_template);
+        call->shows_tools = tell_tools(call);
+    }
+    const struct render_chat chat = {.tmpl = call->tmpl,
+                                     .bos = model->bos,
+                                     .eos = model->eos,
+                                     .messages = r->chat,
+                                     .tools = call->shows_tools ? r->chat_tools : NULL,
+                                     .extra = r->chat_extra,
+                                     .now = clock_wall_s()};
+    call->rendering = render_chat(call->gateway->render, &chat, fn, call);
+    return ERR_OK;
+}
+
+void call_prompt_set(struct call *call, const struct render_answer *answer) {
+    struct api_request *r = &call->request;
+    if (r->n_prompts == 0) r->prompts = arena_alloc(r->arena, sizeof(*r->prompts));
+    r->n_prompts = 1;
+    r->prompts[0] =
+        (struct api_prompt){.text = arena_strndup(r->arena, answer->text, answer->len), .len = answer->len, .has_bos = answer->has_bos};
+}
+
+/* Appends what the model wrote, as it is shown to the model again: the text, or the calls as JSON. */
+static void append_written(const struct api_choice_text *c, struct buf *out) {
+    for (size_t i = 0; i < c->n_items; i++) {
+        size_t len;
+        const char *text = api_item_text(c, &c->items[i], &len);
+        if (c->items[i].kind == API_REASONING) continue;
+        if (c->items[i].kind == API_CALL) buf_printf(out, "%s ", c->items[i].name);
+        buf_append(out, text, len);
+    }
+}
+
+void call_prompt_complain(struct call *call, const struct err *why) {
+    struct api_request *r = &call->request;
+    struct buf text;
+    buf_init(&text, SIZE_MAX - 1);
+    append_written(&call->answer.choices[0], &text);
+    api_chat_add(r, "assistant", buf_cstr(&text), text.len);
+    buf_clear(&text);
+    buf_printf(&text, "That is not right: %s. Answer again, in the same form, and put this right.", why->text);
+    api_chat_add(r, "user", buf_cstr(&text), text.len);
+    buf_done(&text);
+}
+
+/* ---- how the answer is read ---- */
+
+/* The seed of the ids of an answer's tool calls (FNV-1a): they must differ between answers. */
+static uint64_t id_seed(const char *id) {
+    uint64_t h = 0xCBF29CE484222325u;
+    for (; *id != '\0'; id++) h = (h ^ (uint8_t)*id) * 0x100000001B3u;
+    return h;
+}
+
+static err_code tools_grammar(struct call *call, struct err *e) {
+    struct api_request *r = &call->request;
+    bool required = r->tool_choice == API_TOOLS_REQUIRED || r->tool_choice == API_TOOLS_NAMED;
+    if (!tools_wanted(r)) return ERR_OK;
+    char *answer = r->format != API_FORMAT_TEXT ? r->sampling.grammar : NULL; /* a call may take its place, or has to */
+    if (r->sampling.grammar != NULL && answer == NULL) {
+        if (!required) return ERR_OK; /* the grammar that the client gave holds for the whole answer */
+        return err_set(e, ERR_INVALID,
+                       "field \"tool_choice\": a tool call is required, but a schema or grammar for the answer is given, "
+                       "too: leave one of them out");
+    }
+    const struct output_options *o = &call->output;
+    const struct toolcall_wish wish = {.format = o->format,
+                                       .reasoning = o->reasoning,
+                                       .reasoning_open = o->reasoning_open,
+                                       .tools = r->tools,
+                                       .n_tools = r->n_tools,
+                                       .required = required,
+                                       .single = r->single_tool,
+                                       .answer = required ? NULL : answer,
+                                       .partial = &call->partial_tools,
+                                       .only = r->tool_choice == API_TOOLS_NAMED ? r->tool_name : NULL};
+    struct err why = {0};
+    r->sampling.grammar = NULL;
+    err_code code = toolcall_grammar_make(&wish, &r->sampling, &why);
+    if (code == ERR_OK) free(answer);
+    else r->sampling.grammar = answer;
+    if (code == ERR_LIMIT && !required) return ERR_OK; /* too many for a grammar: the calls are not enforced */
+    if (code != ERR_OK) *e = why;
+    return code;
+}
+
+err_code call_prompt_output(struct call *call, struct err *e) {
+    const struct api_request *r = &call->request;
+    struct output_options *o = &call->output;
+    if (r->chat == NULL || r->n_prompts == 0) return ERR_OK; /* plain text goes on as plain text */
+    if (o->format == NULL) o->format = toolcall_detect(call->tmpl);
+    if (!o->format->harmony) o->reasoning = toolcall_detect_reasoning(call->tmpl);
+    o->reasoning_open = toolcall_reasoning_open(o->reasoning, r->prompts[0].text, r->prompts[0].len);
+    o->tools = r->tools;
+    o->n_tools = tools_wanted(r) ? r->n_tools : 0;
+    o->max_calls = r->single_tool ? 1 : 0;
+    o->seed = id_seed(call->answer.id);
+    return tools_grammar(call, e);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ * The gateway's routes (tables/routes.def) and the handlers of those that are no calls to a model: routes.c, routes_ollama.c,
+ * routes_responses.c. Loop thread. */
+#ifndef CARAVAN_GATEWAY_ROUTES_H
+#define CARAVAN_GATEWAY_ROUTES_H
+
+#include "api/api.h"
+#include "gateway/server.h"
+
+/* rest: the part of the path that "{}" stands for, else "". */
+typedef void (*route_fn)(struct gateway *g, struct http_exchange *x, const char *rest);
+
+struct route {
+    const char *method, *path;
+    const struct api *api;         /* a call by this API (call.h); NULL: none */
+    route_fn fn;                   /* else its handler; NULL: the node has it, as node_route */
+    enum gateway_node_route node_route;
+    uint32_t may;                  /* what a key must allow, GATEWAY_MAY_*; 0: no key is needed */
+    const char *help;
+};
+extern const struct route gateway_routes[];
+extern const size_t gateway_n_routes;
+
+void routes_response_get(struct gateway *g, struct http_exchange *x, const char *rest);
+void routes_response_drop(struct gateway *g, struct http_exchange *x, const char *rest);
+void routes_ollama_tags(struct gateway *g, struct http_exchange *x, const char *rest);
+void routes_ollama_ps(struct gateway *g, struct http_exchange *x, const char *rest);
+void routes_ollama_show(struct gateway *g, struct http_exchange *x, const char *rest);
+void routes_ollama_version(struct gateway *g, struct http_exchange *x, const char *rest);
+
+#endif
