@@ -117,7 +117,7 @@ bool output_begin_call(struct output *o, const char *name, size_t len) {
     if (!toolcall_name_valid(name, len)) return false;
     memcpy(o->name, name, len);
     o->name[len] = '\0';
-    if (o->bare && !known_tool(o, o->name)) return false;
+    if ((o->bare || o->unclosed || o->o.format->text_name != NULL) && !known_tool(o, o->name)) return false;
     if (f->ids != TOOLCALL_IDS_MODEL || o->id[0] == '\0') toolcall_make_id(f->ids, o->o.seed, o->n_calls, o->id);
     output_drop_space(o);
     flush(o);
@@ -137,7 +137,7 @@ void output_end_call(struct output *o) {
     struct output_event ev = {.kind = OUTPUT_CALL_END, .call = o->n_calls, .whole = o->told == TOLD_OBJECT};
     tell(o, &ev);
     if (!o->muted) o->n_calls++;
-    o->muted = o->begun = false;
+    o->muted = o->begun = o->unclosed = false;
     o->skip_space = true;
     o->id[0] = o->name[0] = '\0';
     buf_clear(&o->raw);
@@ -146,7 +146,9 @@ void output_end_call(struct output *o) {
     o->schema = NULL;
 }
 
-/* What was held becomes text, without the control tokens in it. */
+static enum output_kind text_kind(const struct output *o) { return o->unclosed ? OUTPUT_REASONING : OUTPUT_CONTENT; }
+
+/* The held text becomes text for the reader, without the control tokens in it. */
 static void put_raw(struct output *o) {
     const char *p = (const char *)o->raw.data;
     size_t n = o->raw.len, from = 0;
@@ -157,28 +159,79 @@ static void put_raw(struct output *o) {
             if (len > skip && n - i >= len && memcmp(p + i, o->o.format->marks[k], len) == 0) skip = len;
         }
         if (skip > 0) {
-            output_put(o, OUTPUT_CONTENT, p + from, i - from);
+            output_put(o, text_kind(o), p + from, i - from);
             from = i + skip;
         }
         i += skip > 0 ? skip : 1;
     }
-    if (n > 0) output_put(o, OUTPUT_CONTENT, p + from, n - from);
+    if (n > 0) output_put(o, text_kind(o), p + from, n - from);
     buf_clear(&o->raw);
 }
 
 void output_give_up(struct output *o) {
+    bool broken = o->begun && o->o.format->close != NULL;
+    if (o->begun && o->last) o->at = o->in.len; /* what may have been the beginning of a mark */
     if (o->begun) output_end_call(o);
     if (o->bare) o->said = true; /* and so no second try */
     put_raw(o);
     buf_clear(&o->held);
     o->id[0] = o->name[0] = '\0';
     o->section = o->array = o->bare = false;
+    o->state = broken ? OUTPUT_IN_BROKEN : OUTPUT_IN_TEXT;
+}
+
+/* After the place where a call broke: its rest is no text for the reader. */
+static bool step_broken(struct output *o) {
+    size_t safe = 0, end = output_find(o, o->o.format->close, &safe);
+    o->at += end != SIZE_MAX ? end + strlen(o->o.format->close) : safe;
+    if (end == SIZE_MAX) return false;
+    o->state = o->o.format->section_close != NULL ? OUTPUT_IN_SECTION : OUTPUT_IN_TEXT;
+    return true;
+}
+
+/* The text has ended in a call before its name was known: marks and the beginning of a call are no text for the reader. */
+static void drop_cut(struct output *o) {
+    output_drop_space(o);
+    buf_clear(&o->raw);
+    buf_clear(&o->held);
+    o->at = o->in.len;
+    o->section = o->array = false;
     o->state = OUTPUT_IN_TEXT;
+}
+
+/* May the rest of the text be the beginning of a name and what follows it? Two words are none. */
+static bool begins_name(const struct output *o) {
+    const char *p = output_at(o);
+    size_t left = output_left(o), n = 0;
+    while (n < left && toolcall_name_valid(p + n, 1)) n++;
+    size_t next = n;
+    while (next < left && output_blank(p[next])) next++;
+    return next == left || !toolcall_name_valid(p + next, 1);
+}
+
+/* The rest of the text is the beginning of a mark. Words and a single sign may as well be text. */
+static bool begins_mark(const struct output *o) {
+    size_t signs = 0, left = output_left(o);
+    for (size_t i = 0; i < left; i++) signs += !toolcall_name_valid(output_at(o) + i, 1) && !output_blank(output_at(o)[i]);
+    return signs > 0 && (left >= OUTPUT_MIN_CUT || (o->n_calls > 0 && o->skip_space));
+}
+
+/* Is the rest of the text the beginning of a mark, or of a call? */
+static bool is_cut(const struct output *o) {
+    switch (o->state) {
+    case OUTPUT_IN_TEXT: return begins_mark(o);
+    case OUTPUT_IN_SECTION:
+    case OUTPUT_IN_SHAPE:
+    case OUTPUT_IN_OBJECT: return !o->begun && (!o->bare || o->n_calls > 0);
+    case OUTPUT_IN_NAME: return (!o->bare || o->n_calls > 0) && begins_name(o);
+    case OUTPUT_IN_BROKEN:
+    case OUTPUT_IN_END: return true;
+    default: return false;
+    }
 }
 
 bool output_json_begin(struct output *o) {
     o->object_at = OBJECT_OPEN;
-    o->array = false;
     o->state = OUTPUT_IN_OBJECT;
     return true;
 }
@@ -190,7 +243,16 @@ static void open_call(struct output *o) {
 
 /* ---- steps ---- */
 
-enum role { MARK_NONE, MARK_SECTION, MARK_CALL, MARK_REASONING, MARK_STRAY };
+enum role {
+    MARK_NONE,
+    MARK_SECTION,
+    MARK_CALL,
+    MARK_REASONING,
+    MARK_CLOSED,        /* the end of reasoning that was never opened */
+    MARK_ANSWER,        /* around the whole answer */
+    MARK_ANSWER_END,
+    MARK_STRAY
+};
 
 struct hit {
     enum role role;
@@ -206,17 +268,37 @@ static void try_mark(const struct output *o, const char *mark, enum role role, c
     hit->role = role;
 }
 
+static void try_calls(const struct output *o, const char *p, size_t left, struct hit *hit) {
+    const struct toolcall_format *f = o->o.format;
+    if (f == NULL) return;
+    try_mark(o, f->section_open, MARK_SECTION, p, left, hit);
+    try_mark(o, f->open, MARK_CALL, p, left, hit);
+    try_mark(o, f->open_too, MARK_CALL, p, left, hit);
+}
+
+static void try_reasoning(const struct output *o, const char *p, size_t left, bool said, struct hit *hit) {
+    const struct toolcall_reasoning *r = o->o.reasoning;
+    if (r == NULL) return;
+    if (!said && !o->reasoned && o->n_calls == 0) try_mark(o, r->open, MARK_REASONING, p, left, hit);
+    if (!o->reasoned) try_mark(o, r->close, MARK_CLOSED, p, left, hit);
+    if (!said) try_mark(o, r->answer_open, MARK_ANSWER, p, left, hit);
+    if (o->answered) try_mark(o, r->answer_close, MARK_ANSWER_END, p, left, hit);
+    for (size_t i = 0; i < ARRAY_LEN(r->frame) && r->frame[i] != NULL; i++) try_mark(o, r->frame[i], MARK_STRAY, p, left, hit);
+}
+
 /* The longest of the marks that begins here; or part of one that may become longer. */
 static struct hit mark_at(const struct output *o, const char *p, size_t left, bool said) {
     struct hit hit = {0};
     const struct toolcall_format *f = o->o.format;
-    if (o->o.reasoning != NULL && !said && !o->reasoned && o->n_calls == 0)
-        try_mark(o, o->o.reasoning->open, MARK_REASONING, p, left, &hit);
-    if (f == NULL) return hit;
-    try_mark(o, f->section_open, MARK_SECTION, p, left, &hit);
-    try_mark(o, f->open, MARK_CALL, p, left, &hit);
-    for (size_t i = 0; i < TOOLCALL_MAX_MARKS && f->marks[i] != NULL; i++) try_mark(o, f->marks[i], MARK_STRAY, p, left, &hit);
+    try_reasoning(o, p, left, said, &hit);
+    try_calls(o, p, left, &hit);
+    for (size_t i = 0; f != NULL && i < TOOLCALL_MAX_MARKS && f->marks[i] != NULL; i++) try_mark(o, f->marks[i], MARK_STRAY, p, left, &hit);
     return hit;
+}
+
+static void skip_blanks_after(struct output *o) {
+    output_drop_space(o);
+    o->skip_space = true;
 }
 
 static void take_mark(struct output *o, const struct hit *hit) {
@@ -230,23 +312,38 @@ static void take_mark(struct output *o, const struct hit *hit) {
         break;
     case MARK_CALL: open_call(o); break;
     case MARK_REASONING:
-        output_drop_space(o);
-        o->skip_space = true;
+        skip_blanks_after(o);
         o->state = OUTPUT_IN_REASONING;
+        break;
+    case MARK_CLOSED: /* what came before has been given as the answer's text: at least the two are kept apart */
+        skip_blanks_after(o);
+        if (o->said) buf_append(&o->space, "\n\n", 2);
+        o->reasoned = true;
+        break;
+    case MARK_ANSWER:
+    case MARK_ANSWER_END:
+        skip_blanks_after(o);
+        o->answered = hit->role == MARK_ANSWER;
         break;
     default: break;
     }
 }
 
+/* Does a call that needs no mark begin with this character? */
+static bool begins_bare(const struct output *o, char c) {
+    const struct toolcall_format *f = o->o.format;
+    return f != NULL && f->bare && (c == '{' || (c == '[' && (f->array || f->assign != NULL)));
+}
+
 static bool step_text(struct output *o) {
     const char *p = output_at(o);
     size_t n = output_left(o);
-    bool said = o->said, bare = o->o.format != NULL && o->o.format->bare;
+    bool said = o->said;
     for (size_t i = 0; i < n; i++) {
         struct hit hit = {0};
         if (o->first[(uint8_t)p[i]]) hit = mark_at(o, p + i, n - i, said);
-        if (hit.part || hit.len > 0 || (bare && !said && p[i] == '{')) {
-            output_put(o, OUTPUT_CONTENT, p, i);
+        if (hit.part || hit.len > 0 || (!said && begins_bare(o, p[i]))) {
+            output_put(o, text_kind(o), p, i);
             o->at += i;
             if (hit.part) return false;
             if (hit.len == 0) {
@@ -259,9 +356,35 @@ static bool step_text(struct output *o) {
         }
         if (!output_blank(p[i])) said = true;
     }
-    output_put(o, OUTPUT_CONTENT, p, n);
+    output_put(o, text_kind(o), p, n);
     o->at += n;
     return false;
+}
+
+/* The first n bytes that are left belong to reasoning whose end has not come. How many of them come before what may be a call? */
+static size_t before_call(const struct output *o, size_t n, bool *ret_call) {
+    *ret_call = false;
+    for (size_t i = 0; i < n; i++) {
+        struct hit hit = {0};
+        if (o->first[(uint8_t)output_at(o)[i]]) try_calls(o, output_at(o) + i, output_left(o) - i, &hit);
+        *ret_call = hit.len > 0;
+        if (hit.part || hit.len > 0) return i;
+    }
+    return n;
+}
+
+/* A model that calls a tool often forgets to close its reasoning first. Only at the text's end is it known that it did: a call that is
+ * merely mentioned is followed by the end of the reasoning. So the text waits from the mark on. */
+static bool step_unclosed(struct output *o, size_t safe) {
+    bool call;
+    size_t n = before_call(o, safe, &call);
+    if (n == 0 && output_left(o) > OUTPUT_MAX_HELD) n = 1; /* too long to wait any longer */
+    output_put(o, OUTPUT_REASONING, output_at(o), n);
+    o->at += n;
+    if (!o->last || !call) return n > 0 && n < safe;
+    o->unclosed = o->said = true; /* said: reasoning can't begin again */
+    o->state = OUTPUT_IN_TEXT;
+    return true;
 }
 
 static bool step_reasoning(struct output *o) {
@@ -273,19 +396,21 @@ static bool step_reasoning(struct output *o) {
         o->reasoned = true;
     }
     size_t safe = 0, end = output_find(o, o->o.reasoning->close, &safe);
-    output_put(o, OUTPUT_REASONING, output_at(o), end != SIZE_MAX ? end : safe);
-    o->at += end != SIZE_MAX ? end : safe;
-    if (end == SIZE_MAX) return false;
-    o->at += strlen(o->o.reasoning->close);
-    output_drop_space(o);
-    o->skip_space = true;
+    if (end == SIZE_MAX) return step_unclosed(o, safe);
+    output_put(o, OUTPUT_REASONING, output_at(o), end);
+    o->at += end + strlen(o->o.reasoning->close);
+    skip_blanks_after(o);
+    o->answered = o->o.reasoning->answer_open == NULL;
     o->state = OUTPUT_IN_TEXT;
     return true;
 }
 
+/* Between calls of a section, or after a call of a family that has sections: models leave out the section's opening mark, too. */
 static bool step_section(struct output *o) {
     const struct toolcall_format *f = o->o.format;
-    output_use_blanks(o);
+    if (o->section) output_use_blanks(o);
+    else
+        while (output_left(o) > 0 && output_blank(*output_at(o))) o->at++;
     if (output_left(o) == 0) return false;
     enum output_match close = output_match(o, f->section_close, output_at(o), output_left(o));
     enum output_match open = output_match(o, f->open, output_at(o), output_left(o));
@@ -299,10 +424,28 @@ static bool step_section(struct output *o) {
         open_call(o);
     } else if (close == MATCH_PART || open == MATCH_PART) {
         return false;
-    } else if (*output_at(o) == '{') { /* the older form of the same family */
+    } else if (o->section && (*output_at(o) == '{' || *output_at(o) == '[')) { /* the older form of the same family */
         open_call(o);
     } else {
-        if (o->n_section > 0) buf_clear(&o->raw); /* blanks behind a call */
+        if (o->n_section > 0) buf_clear(&o->raw); /* blanks after a call */
+        output_give_up(o);
+    }
+    return true;
+}
+
+/* The brackets around calls with literals, or the fence of a Markdown block. */
+static bool step_list(struct output *o, char c) {
+    bool begun = o->raw.len == 0 || memchr(o->raw.data, '[', o->raw.len) == NULL; /* calls came before: this is the end of "[f(), ]" */
+    size_t safe = 0, line = c == '`' ? output_find(o, "\n", &safe) : 0;
+    if (line == SIZE_MAX && output_left(o) <= OUTPUT_MAX_HEAD && !o->last) return false;
+    if (c == '[' && !o->array) {
+        o->array = true;
+        output_use(o, 1);
+    } else if (c == ']' && o->array && begun) {
+        o->state = OUTPUT_IN_END;
+    } else if (c == '`' && line <= OUTPUT_MAX_HEAD) {
+        output_use(o, line + 1);
+    } else {
         output_give_up(o);
     }
     return true;
@@ -313,21 +456,28 @@ static bool step_shape(struct output *o) {
     output_use_blanks(o);
     if (output_left(o) == 0) return false;
     char c = *output_at(o);
+    if (f->assign != NULL && strchr("[]`", c) != NULL) return step_list(o, c);
     if (c == '{' || c == '[') return output_json_begin(o);
     if (f->name_end != NULL || f->key_open != NULL) o->state = OUTPUT_IN_NAME;
     else output_give_up(o);
     return true;
 }
 
-/* A name without an end of its own goes on to the end of its line, or to the next mark. */
+/* Where the name's text ends; SIZE_MAX: not here. A name without an end of its own goes on to the end of its line, or to the next mark.
+ * The name before literals is nothing but a name: "[link](x)" is none. */
 static size_t find_name_end(const struct output *o, size_t *ret_len) {
     const struct toolcall_format *f = o->o.format;
-    size_t safe = 0;
+    size_t safe = 0, end = f->name_end != NULL ? output_find(o, f->name_end, &safe) : SIZE_MAX;
     *ret_len = f->name_end != NULL ? strlen(f->name_end) : 0;
-    if (f->name_end != NULL) return output_find(o, f->name_end, &safe);
-    for (size_t i = 0; i < output_left(o); i++)
-        if (output_at(o)[i] == '\n' || output_at(o)[i] == '<') return i;
-    return SIZE_MAX;
+    if (f->name_end == NULL) {
+        for (size_t i = 0; i < output_left(o) && end == SIZE_MAX; i++)
+            if (output_at(o)[i] == '\n' || output_at(o)[i] == '<') end = i;
+    } else if (f->assign != NULL) {
+        size_t n = end != SIZE_MAX ? end : output_left(o);
+        for (size_t i = 0; i < n; i++)
+            if (!toolcall_name_valid(output_at(o) + i, 1) && !output_blank(output_at(o)[i])) return OUTPUT_MAX_HEAD + 1;
+    }
+    return end;
 }
 
 static void trim(const char **p, size_t *n) {
@@ -335,35 +485,59 @@ static void trim(const char **p, size_t *n) {
     for (; *n > 0 && output_blank(**p); ++*p) --*n;
 }
 
+static const char *find_in(const char *p, size_t n, const char *mark) {
+    return mark != NULL && n > 0 ? mem_find(p, n, mark, strlen(mark)) : NULL;
+}
+
+/* The name's text may hold the call's id: before the name, or with it (Kimi's functions.NAME:0). */
 static bool name_call(struct output *o, const char *p, size_t n) {
     const struct toolcall_format *f = o->o.format;
+    const char *id_end = find_in(p, n, f->id_end), *id = p;
+    size_t id_len = id_end != NULL ? (size_t)(id_end - p) : n;
+    if (id_end != NULL) {
+        n -= id_len + strlen(f->id_end);
+        p = id_end + strlen(f->id_end);
+    }
     trim(&p, &n);
-    if (f->ids == TOOLCALL_IDS_MODEL && toolcall_name_valid(p, n)) {
-        memcpy(o->id, p, n);
-        o->id[n] = '\0';
+    trim(&id, &id_len);
+    if (f->ids == TOOLCALL_IDS_MODEL && toolcall_name_valid(id, id_len)) {
+        memcpy(o->id, id, id_len);
+        o->id[id_len] = '\0';
     }
     size_t len = f->name_prefix != NULL ? strlen(f->name_prefix) : 0;
     if (n > len && len > 0 && memcmp(p, f->name_prefix, len) == 0) {
         p += len;
         n -= len;
     }
-    const char *cut = f->name_cut != NULL && n > 0 ? mem_find(p, n, f->name_cut, strlen(f->name_cut)) : NULL;
+    const char *cut = find_in(p, n, f->name_cut);
     return output_begin_call(o, p, cut != NULL ? (size_t)(cut - p) : n);
 }
 
+static bool is_text_name(const struct toolcall_format *f, const char *p, size_t n) {
+    trim(&p, &n);
+    return f->text_name != NULL && strlen(f->text_name) == n && memcmp(p, f->text_name, n) == 0;
+}
+
 static bool step_name(struct output *o) {
+    const struct toolcall_format *f = o->o.format;
     size_t len, end = find_name_end(o, &len);
     if (end == SIZE_MAX && !o->last && output_left(o) <= OUTPUT_MAX_HEAD + len) return false;
     if (end == SIZE_MAX || end > OUTPUT_MAX_HEAD) {
-        output_give_up(o);
+        if (o->last && end == SIZE_MAX && output_left(o) <= OUTPUT_MAX_HEAD + len && is_cut(o)) drop_cut(o);
+        else output_give_up(o);
         return true;
     }
     const char *name = output_at(o);
     output_use(o, end + len);
-    if (!name_call(o, name, end)) {
+    if (is_text_name(f, name, end)) {
+        buf_clear(&o->raw);
+        o->state = OUTPUT_IN_TEXT;
+    } else if (!name_call(o, name, end)) {
         output_give_up(o);
-    } else if (o->o.format->key_open != NULL) {
+    } else if (f->key_open != NULL) {
         output_xml_begin(o);
+    } else if (f->assign != NULL) {
+        output_literal_begin(o);
     } else {
         o->have_arguments = false;
         o->state = OUTPUT_IN_ARGUMENTS;
@@ -371,28 +545,43 @@ static bool step_name(struct output *o) {
     return true;
 }
 
-/* Behind a call: what closes it, if it is there; in an array, what separates it from the next one. */
+/* The next call of an array, or of those that follow one another without brackets. */
+static bool next_call(struct output *o, char c) {
+    const struct toolcall_format *f = o->o.format;
+    if (o->array && c == ',') {
+        o->at++;
+        o->object_at = OBJECT_OPEN;
+        o->state = f->assign != NULL ? OUTPUT_IN_SHAPE : OUTPUT_IN_OBJECT;
+        return true;
+    }
+    if (f->list && toolcall_name_valid(&c, 1)) {
+        o->state = OUTPUT_IN_NAME;
+        return true;
+    }
+    if (c != '{' || !f->array || o->bare || f->close == NULL) return false;
+    return output_json_begin(o); /* objects without an array */
+}
+
+/* After a call: the mark that closes it, if it is there; in an array, the mark between calls. */
 static bool step_end(struct output *o) {
     const struct toolcall_format *f = o->o.format;
     while (output_left(o) > 0 && output_blank(*output_at(o))) o->at++;
     if (output_left(o) == 0) return false;
     char c = *output_at(o);
-    if (o->array && c == ',') {
-        o->at++;
-        o->object_at = OBJECT_OPEN;
-        o->state = OUTPUT_IN_OBJECT;
-        return true;
-    }
-    if ((o->array && c == ']') || (f->bare && c == ';') || (f->close != NULL && c == '}')) { /* one brace too many is a common slip */
+    bool fence = f->assign != NULL && c == '`' && !o->bare;
+    bool separates =
+        (o->array && c == ']') || (f->bare && c == ';') || (f->close != NULL && c == '}'); /* a brace too many is a common slip */
+    if (separates || fence) {
         if (c == ']') o->array = false;
         o->at++;
         return true;
     }
     enum output_match m = output_match(o, f->close, output_at(o), output_left(o));
     if (m == MATCH_PART) return false;
+    if (m == MATCH_NONE && next_call(o, c)) return true;
     if (m == MATCH_FULL) o->at += strlen(f->close);
     o->array = o->bare = false;
-    o->state = o->section ? OUTPUT_IN_SECTION : OUTPUT_IN_TEXT;
+    o->state = f->section_close != NULL ? OUTPUT_IN_SECTION : OUTPUT_IN_TEXT;
     return true;
 }
 
@@ -407,6 +596,10 @@ static bool step(struct output *o) {
                                                                   [OUTPUT_IN_ELEMENTS] = output_step_elements,
                                                                   [OUTPUT_IN_KEY] = output_step_key,
                                                                   [OUTPUT_IN_VALUE] = output_step_value,
+                                                                  [OUTPUT_IN_TYPE] = output_step_type,
+                                                                  [OUTPUT_IN_NESTED] = output_step_nested,
+                                                                  [OUTPUT_IN_LITERAL] = output_step_literal,
+                                                                  [OUTPUT_IN_BROKEN] = step_broken,
                                                                   [OUTPUT_IN_END] = step_end,
                                                                   [OUTPUT_IN_HEADER] = output_step_header,
                                                                   [OUTPUT_IN_MESSAGE] = output_step_message};
@@ -422,14 +615,22 @@ static void note_first(struct output *o, const char *mark) {
 
 static void note_marks(struct output *o) {
     const struct toolcall_format *f = o->o.format;
-    if (o->o.reasoning != NULL) note_first(o, o->o.reasoning->open);
+    const struct toolcall_reasoning *r = o->o.reasoning;
+    if (r != NULL) {
+        const char *const marks[] = {r->open, r->close, r->answer_open, r->answer_close};
+        for (size_t i = 0; i < ARRAY_LEN(marks); i++) note_first(o, marks[i]);
+        for (size_t i = 0; i < ARRAY_LEN(r->frame); i++) note_first(o, r->frame[i]);
+    }
     if (f == NULL) return;
     note_first(o, f->section_open);
     note_first(o, f->open);
+    note_first(o, f->open_too);
     for (size_t i = 0; i < TOOLCALL_MAX_MARKS; i++) note_first(o, f->marks[i]);
 }
 
-static bool calls_wanted(const struct output_options *o) { return o->format != NULL && (o->format->harmony || o->n_tools > 0); }
+static bool calls_wanted(const struct output_options *o) {
+    return o->format != NULL && (o->format->harmony || o->format->text_name != NULL || o->n_tools > 0);
+}
 
 bool output_needed(const struct output_options *o) { return o->reasoning != NULL || calls_wanted(o); }
 
@@ -445,6 +646,7 @@ struct output *output_create(const struct output_options *options, output_fn fn,
     buf_reserve(&o->in, 64);                                                   /* so that there is a place to point at */
     note_marks(o);
     if (o->o.format != NULL && o->o.format->harmony) o->state = OUTPUT_IN_HEADER;
+    else if (o->o.format != NULL && options->call_open) open_call(o);
     if (options->reasoning != NULL && options->reasoning_open) {
         o->state = OUTPUT_IN_REASONING;
         o->skip_space = true;
@@ -471,33 +673,46 @@ void output_push(struct output *o, const char *text, size_t len) {
 }
 
 void output_finish(struct output *o) {
+    if (is_cut(o)) drop_cut(o);
     o->last = true;
     while (step(o)) {
     }
     while (o->state != OUTPUT_IN_TEXT && o->state != OUTPUT_IN_REASONING && o->state != OUTPUT_IN_MESSAGE) {
         if (o->state == OUTPUT_IN_HEADER) output_harmony_last(o);
+        else if (is_cut(o)) drop_cut(o);
         else output_give_up(o);
         while (step(o)) {
         }
     }
     if (o->begun) output_end_call(o);
-    if (!o->skip_space && o->state == OUTPUT_IN_TEXT) flush_space(o, OUTPUT_CONTENT);
+    if (!o->skip_space && !o->unclosed && o->state == OUTPUT_IN_TEXT) flush_space(o, OUTPUT_CONTENT);
     flush(o);
 }
 
-static bool is_mark(const char *mark, const char *text, size_t len) {
-    return mark != NULL && strlen(mark) == len && memcmp(mark, text, len) == 0;
+/* Is the control token a mark, or part of one? */
+static bool is_in(const char *mark, const char *control, size_t len) {
+    return mark != NULL && len > 0 && mem_find(mark, strlen(mark), control, len) != NULL;
+}
+
+static bool format_wants(const struct toolcall_format *f, const char *control, size_t len) {
+    const char *const marks[] = {f->section_open, f->section_close, f->open,       f->open_too,    f->close,     f->id_end,   f->name_end,
+                                 f->key_open,     f->key_close,     f->value_open, f->value_close, f->type_open, f->type_end, f->quote};
+    for (size_t i = 0; i < ARRAY_LEN(marks); i++)
+        if (is_in(marks[i], control, len)) return true;
+    for (size_t i = 0; i < TOOLCALL_MAX_MARKS; i++)
+        if (is_in(f->marks[i], control, len)) return true;
+    return false;
 }
 
 bool output_wants(const struct output *o, const char *control, size_t len) {
-    const struct toolcall_format *f = o->o.format;
     const struct toolcall_reasoning *r = o->o.reasoning;
-    if (r != NULL && (is_mark(r->open, control, len) || is_mark(r->close, control, len))) return true;
-    for (size_t i = 0; f != NULL && i < TOOLCALL_MAX_MARKS; i++)
-        if (is_mark(f->marks[i], control, len)) return true;
-    if (f == NULL) return false;
-    return is_mark(f->section_open, control, len) || is_mark(f->section_close, control, len) || is_mark(f->open, control, len) ||
-           is_mark(f->close, control, len);
+    if (r != NULL) {
+        if (is_in(r->open, control, len) || is_in(r->close, control, len)) return true;
+        if (is_in(r->answer_open, control, len) || is_in(r->answer_close, control, len)) return true;
+        for (size_t i = 0; i < ARRAY_LEN(r->frame); i++)
+            if (is_in(r->frame[i], control, len)) return true;
+    }
+    return o->o.format != NULL && format_wants(o->o.format, control, len);
 }
 
 uint32_t output_calls(const struct output *o) { return o->n_calls + (o->begun && !o->muted ? 1 : 0); }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * What a model writes, taken apart while it comes: reasoning, the answer's text, tool calls with their arguments. Sans-I/O: text goes in
- * in any pieces, events come out, and put together they do not depend on how the text was cut. Nothing is given before it is certain, and
- * nothing is held back longer than that takes. What looks like a call and turns out not to be one comes out as text. Memory is bounded:
- * what is held is at most OUTPUT_MAX_HELD bytes and a few marks. One owner, any thread. */
+ * Takes a model's text apart while it comes: reasoning, the answer's text, tool calls with their arguments. Sans-I/O: text goes in in any
+ * pieces, and events come out; put together they do not depend on how the text was cut. An event is given as soon as it is certain. Text
+ * that looks like a call and turns out to be none comes out as text. A call that the end of the text cut before its name was known does
+ * not come out, nor does the beginning of a mark. A call inside reasoning is one if the reasoning is never closed, so there the text waits
+ * from the call's mark on. Memory is bounded: at most OUTPUT_MAX_HELD bytes and a few marks are held. One owner, any thread. */
 #ifndef CARAVAN_CHAT_OUTPUT_H
 #define CARAVAN_CHAT_OUTPUT_H
 
@@ -32,6 +33,7 @@ struct output_options {
     const struct toolcall_format *format;       /* NULL: no calls are looked for */
     const struct toolcall_reasoning *reasoning; /* NULL: none is looked for */
     bool reasoning_open;        /* the prompt ends inside it */
+    bool call_open;             /* the prompt ends with the mark that opens a call */
     const struct toolcall_tool *tools;          /* borrowed; without tools no calls are looked for */
     size_t n_tools;
     uint32_t max_calls;         /* more are dropped; 0: OUTPUT_MAX_CALLS */

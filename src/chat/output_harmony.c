@@ -23,7 +23,18 @@ static bool header_call(struct output *o, const char *p, size_t n) {
     return output_begin_call(o, to, len);
 }
 
+/* Where the last channel of the header stands: a model may change its mind within one. */
+static size_t last_channel(const char *p, size_t n) {
+    static const char channel[] = "<|channel|>";
+    size_t at = 0;
+    for (const char *hit; at < n && (hit = mem_find(p + at, n - at, channel, strlen(channel))) != NULL;)
+        at = (size_t)(hit - p) + strlen(channel);
+    return at;
+}
+
 static void begin_message(struct output *o, const char *p, size_t n) {
+    size_t channel = last_channel(p, n);
+    bool final = header_has(p + channel, n - channel, "final");
     o->headed = true;
     o->state = OUTPUT_IN_MESSAGE;
     o->have_arguments = false;
@@ -32,8 +43,8 @@ static void begin_message(struct output *o, const char *p, size_t n) {
         scan_init(&o->scan);
         return;
     }
-    bool other = header_has(p, n, "to=") && !header_has(p, n, TO); /* to a tool of the model's own: not for the reader */
-    o->message = header_has(p, n, "analysis") || other ? OUTPUT_REASONING : OUTPUT_CONTENT;
+    bool other = !final && header_has(p, n, "to=") && !header_has(p, n, TO); /* to a tool of the model's own: not for the reader */
+    o->message = header_has(p + channel, n - channel, "analysis") || other ? OUTPUT_REASONING : OUTPUT_CONTENT;
     if (o->message == OUTPUT_CONTENT ? o->said : o->reasoned) buf_append(&o->space, "\n\n", 2); /* two messages, two paragraphs */
     if (o->message == OUTPUT_REASONING) o->reasoned = true;
 }

@@ -70,7 +70,7 @@ static bool give_up(struct output *o) {
 }
 
 static bool object_open(struct output *o, char c) {
-    if (c == '[' && !o->array && !o->bare) {
+    if (c == '[' && !o->array && (!o->bare || o->o.format->array)) {
         o->array = true;
     } else if (c == '{') {
         o->have_arguments = o->nested = o->textual = false;
@@ -105,6 +105,11 @@ static bool object_value(struct output *o, char c) {
         return true;
     }
     o->role = ROLE_OTHER;
+    if (o->o.format->name_is_key && !o->begun && c == '{') { /* {NAME: {...}} */
+        if (!output_begin_call(o, (const char *)o->key.data, o->key.len)) return give_up(o);
+        buf_clear(&o->key);
+        buf_append_str(&o->key, "arguments");
+    }
     if (o->name[0] == '\0' && (key_is(o, "name") || key_is(o, "tool_name") || key_is(o, "function"))) o->role = ROLE_NAME;
     if (!o->have_arguments && (key_is(o, "arguments") || key_is(o, "parameters") || key_is(o, "args"))) o->role = ROLE_ARGUMENTS;
     if (o->role == ROLE_ARGUMENTS) o->textual = c != '{';

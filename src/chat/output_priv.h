@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The parser of output.h from inside: output.c has the text and what stands around calls, output_json.c calls as JSON, output_xml.c
- * arguments as elements, output_harmony.c the channels of gpt-oss. A step looks at the text that is not used yet, uses some of it, and
+ * The parser of output.h from inside: output.c has the text and the marks around calls, output_json.c calls as JSON, output_xml.c
+ * arguments as elements, output_nested.c elements within elements, output_literal.c arguments as literals, output_value.c values by their
+ * schema, output_harmony.c the channels of gpt-oss. A step looks at the text that is not used yet, uses some of it, and
  * says whether it is worth to go on: false when only more text can tell. */
 #ifndef CARAVAN_CHAT_OUTPUT_PRIV_H
 #define CARAVAN_CHAT_OUTPUT_PRIV_H
@@ -10,7 +11,7 @@
 #include "chat/output.h"
 #include "chat/scan.h"
 
-enum { OUTPUT_MAX_SPACE = 256, OUTPUT_MAX_HEAD = 512, OUTPUT_MAX_KEY = 256 };
+enum { OUTPUT_MAX_SPACE = 256, OUTPUT_MAX_HEAD = 512, OUTPUT_MAX_KEY = 256, OUTPUT_MIN_CUT = 3 };
 
 enum output_state {
     OUTPUT_IN_TEXT,
@@ -23,7 +24,11 @@ enum output_state {
     OUTPUT_IN_ELEMENTS,         /* between the elements of the arguments */
     OUTPUT_IN_KEY,
     OUTPUT_IN_VALUE,
-    OUTPUT_IN_END,              /* behind a call */
+    OUTPUT_IN_TYPE,             /* in the attribute that says an element's type */
+    OUTPUT_IN_NESTED,           /* in arguments that are elements within elements */
+    OUTPUT_IN_LITERAL,          /* in arguments that are literals */
+    OUTPUT_IN_BROKEN,           /* in the rest of a call that is not what it should be */
+    OUTPUT_IN_END,              /* after a call */
     OUTPUT_IN_HEADER,           /* harmony: up to <|message|> */
     OUTPUT_IN_MESSAGE,          /* harmony: its text */
     OUTPUT_STATES
@@ -35,6 +40,45 @@ enum output_told { TOLD_NOTHING, TOLD_PART, TOLD_OBJECT, TOLD_WRONG };
 /* Where in {"name": ..., "arguments": ...} the parser stands. */
 enum object_at { OBJECT_OPEN, OBJECT_FIRST, OBJECT_KEY, OBJECT_IN_KEY, OBJECT_COLON, OBJECT_VALUE, OBJECT_IN_VALUE, OBJECT_COMMA };
 enum object_role { ROLE_OTHER, ROLE_NAME, ROLE_ARGUMENTS };
+
+enum { OUTPUT_MAX_DEPTH = 32 };
+
+/* What a value's schema allows (output_types.c). */
+enum {
+    TYPE_STRING = 1,
+    TYPE_NUMBER = 2,
+    TYPE_INTEGER = 4,
+    TYPE_BOOLEAN = 8,
+    TYPE_NULL = 16,
+    TYPE_OBJECT = 32,
+    TYPE_ARRAY = 64,
+    TYPE_ANY = 127
+};
+
+/* Where in literals the parser stands. */
+enum literal_at { LITERAL_ITEM, LITERAL_VALUE, LITERAL_WORD, LITERAL_STRING, LITERAL_ASSIGN, LITERAL_AFTER };
+
+struct output_literal {
+    enum literal_at at;
+    uint8_t depth;              /* 0: between the call's parentheses */
+    char closes[OUTPUT_MAX_DEPTH]; /* what ends the level: a brace, a bracket, or a parenthesis */
+    bool key;                   /* the string or word is a key */
+    bool some;                  /* the level has an item */
+    const char *quote;          /* what ends the string */
+    bool raw;                   /* the string has no escapes */
+    size_t n_positional;        /* arguments without a key */
+};
+
+/* Where in elements within elements the parser stands. */
+enum nested_at { NESTED_BETWEEN, NESTED_OPENING, NESTED_BEGUN, NESTED_TEXT, NESTED_CLOSING };
+
+struct output_nested {
+    enum nested_at at;
+    uint8_t depth;
+    char closes[OUTPUT_MAX_DEPTH]; /* '}', ']', or '\0' for a value without elements */
+    yyjson_val *schemas[OUTPUT_MAX_DEPTH];
+    bool some[OUTPUT_MAX_DEPTH];   /* the level has an element */
+};
 
 struct output {
     struct output_options o;
@@ -51,6 +95,8 @@ struct output {
     bool skip_space;            /* blanks at the beginning are dropped */
     bool said;                  /* there was content other than blanks */
     bool reasoned;              /* reasoning comes once, before all content */
+    bool unclosed;              /* the text has ended inside reasoning: what is left is reasoning, or a call */
+    bool answered;              /* the tag that closes the answer may come */
 
     struct buf raw;             /* what was used since a mark that may not be a call after all */
     bool begun;                 /* CALL was given: there is no way back */
@@ -76,6 +122,8 @@ struct output {
     yyjson_doc *schema;
     enum output_kind message;   /* harmony: what kind of message this is */
     bool headed;                /* harmony: there was a header */
+    struct output_literal literal;
+    struct output_nested nest;
     bool first[256];            /* may a mark begin with this byte? */
 };
 
@@ -99,6 +147,16 @@ void output_put_arguments(struct output *o, const char *p, size_t n);
 void output_append_clean(struct buf *to, char c, bool in_string);
 void output_drop_space(struct output *o);
 
+void output_put_str(struct output *o, const char *s);
+/* The inside of a string of the arguments. */
+void output_put_escaped(struct output *o, const char *p, size_t n);
+/* Reads the schema of the tool whose call has begun into o->schema; NULL: it has none. */
+void output_value_schema(struct output *o);
+/* Which types a schema allows, by "type", or else by its enum. A schema that says it in other ways, or NULL, allows any type. */
+unsigned output_value_types(yyjson_val *schema);
+/* Gives the value whose text is in o->held: as JSON where o->types allow that, else as a string. */
+void output_value_held(struct output *o);
+
 /* Takes the name (and, for ids of the model's, its raw form): CALL. False: not a name. */
 bool output_begin_call(struct output *o, const char *name, size_t len);
 void output_end_call(struct output *o);
@@ -112,6 +170,11 @@ void output_xml_begin(struct output *o);
 bool output_step_elements(struct output *o);
 bool output_step_key(struct output *o);
 bool output_step_value(struct output *o);
+bool output_step_type(struct output *o);
+void output_nested_begin(struct output *o);
+bool output_step_nested(struct output *o);
+void output_literal_begin(struct output *o);
+bool output_step_literal(struct output *o);
 bool output_step_header(struct output *o);
 bool output_step_message(struct output *o);
 /* The text has ended inside a header. */

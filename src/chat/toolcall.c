@@ -12,20 +12,20 @@ static const struct toolcall_format FORMATS[] = {
 };
 
 static const struct toolcall_reasoning REASONINGS[] = {
-#define REASONING(id, open_, close_) {.name = #id, .open = open_, .close = close_},
+#define REASONING(id, open_, close_, ...) {.name = #id, .open = open_, .close = close_, __VA_ARGS__},
 #include "../../tables/reasonings.def"
 #undef REASONING
 };
 
-static bool template_fits(const struct toolcall_format *f, const char *tmpl) {
-    for (size_t i = 0; i < ARRAY_LEN(f->detect); i++)
-        if (f->detect[i] != NULL && strstr(tmpl, f->detect[i]) == NULL) return false;
+static bool holds_all(const char *tmpl, const char *const texts[2]) {
+    for (size_t i = 0; i < 2; i++)
+        if (texts[i] != NULL && strstr(tmpl, texts[i]) == NULL) return false;
     return true;
 }
 
 const struct toolcall_format *toolcall_detect(const char *tmpl) {
     size_t i = 0;
-    while (!template_fits(&FORMATS[i], tmpl != NULL ? tmpl : "")) i++; /* the last row fits all */
+    while (!holds_all(tmpl != NULL ? tmpl : "", FORMATS[i].detect)) i++; /* the last row fits all */
     return &FORMATS[i];
 }
 
@@ -35,17 +35,30 @@ const struct toolcall_format *toolcall_format_named(const char *name) {
     return NULL;
 }
 
+static bool reasoning_fits(const struct toolcall_reasoning *r, const char *tmpl) {
+    if (r->detect[0] != NULL) return holds_all(tmpl, r->detect);
+    return strstr(tmpl, r->open) != NULL || strstr(tmpl, r->close) != NULL;
+}
+
 const struct toolcall_reasoning *toolcall_detect_reasoning(const char *tmpl) {
     for (size_t i = 0; i < ARRAY_LEN(REASONINGS) && tmpl != NULL; i++)
-        if (strstr(tmpl, REASONINGS[i].open) != NULL || strstr(tmpl, REASONINGS[i].close) != NULL) return &REASONINGS[i];
+        if (reasoning_fits(&REASONINGS[i], tmpl)) return &REASONINGS[i];
     return NULL;
 }
 
+static bool ends_with(const char *text, size_t len, const char *end) {
+    while (len > 0 && text[len - 1] != '\0' && strchr(" \t\r\n", text[len - 1]) != NULL) len--;
+    size_t n = strlen(end);
+    while (n > 0 && strchr(" \t\r\n", end[n - 1]) != NULL) n--;
+    return len >= n && memcmp(text + len - n, end, n) == 0;
+}
+
 bool toolcall_reasoning_open(const struct toolcall_reasoning *r, const char *prompt, size_t len) {
-    if (r == NULL) return false;
-    while (len > 0 && strchr(" \t\r\n", prompt[len - 1]) != NULL && prompt[len - 1] != '\0') len--;
-    size_t n = strlen(r->open);
-    return len >= n && memcmp(prompt + len - n, r->open, n) == 0;
+    return r != NULL && ends_with(prompt, len, r->open);
+}
+
+bool toolcall_call_open(const struct toolcall_format *f, const char *prompt, size_t len) {
+    return f != NULL && f->text_name != NULL && ends_with(prompt, len, f->open);
 }
 
 bool toolcall_name_valid(const char *name, size_t len) {

@@ -17,31 +17,49 @@ enum toolcall_ids {
     TOOLCALL_IDS_MODEL,         /* the model writes its own: what stands as name, uncut */
 };
 
-/* One call is: open, the call, close; all of them may stand in one section. The call is {"name": ..., "arguments": {...}} (or an array of
- * such), or, with name_end or key_open, the name as text and then its arguments: a JSON object, or with key_open one element for each:
- * key_open KEY key_close value_open VALUE value_close. What is NULL is not written. Blanks may stand between all of these. */
+/* One call is: open, the call, close; all calls may stand in one section. The call takes one of these forms:
+ * - JSON: {"name": ..., "arguments": {...}}, or an array of such objects;
+ * - a name and JSON: the name as text up to name_end, then its arguments as a JSON object;
+ * - a name and elements (key_open is set): key_open KEY key_close value_open VALUE value_close for each argument;
+ * - a name and literals (assign is set): NAME name_end KEY assign VALUE, KEY assign VALUE arguments_end, as in Python's f(a='x', b=2).
+ * A mark that is NULL is not written. Blanks may stand between all of these. */
 struct toolcall_format {
     const char *name;
     const char *detect[2];
     const char *section_open, *section_close, *open, *close;
-    const char *name_end;       /* behind the name; NULL with key_open: the end of its line, or the next mark */
+    const char *open_too;       /* another opening mark that models of this family write */
+    const char *id_end;         /* the name's text begins with the call's id, which ends here */
+    const char *name_end;       /* follows the name; NULL with key_open: the end of its line, or the next mark */
     const char *name_prefix;    /* before the name, not part of it */
-    const char *name_cut;       /* the name ends here; what follows, up to name_end, is of no interest */
+    const char *name_cut;       /* the name ends here; the text from here to name_end has no meaning */
+    const char *name_tail;      /* GBNF of the text from name_cut to name_end */
     const char *name_key, *arguments_key; /* what a grammar writes in JSON; NULL: "name", "arguments" */
     const char *key_open, *key_close, *value_open, *value_close;
+    const char *type_open, *type_end; /* after key_close: an attribute that says whether the value is a string ("true", "string") */
+    const char *assign, *arguments_end; /* literals: between key and value; after the last value */
+    const char *quote;          /* literals: around a string, which then has no escapes; NULL: Python's quotes */
+    const char *text_name;      /* what stands where a name could, when text for the reader follows instead of a call */
     const char *trigger;        /* what begins the lazy grammar; NULL: section_open, or open */
-    const char *marks[TOOLCALL_MAX_MARKS]; /* those of the texts above that are control tokens: never shown */
-    bool array;                 /* the calls are written as one JSON array */
-    bool bare;                  /* a JSON object that names a tool, and is the whole answer, is a call too */
+    const char *marks[TOOLCALL_MAX_MARKS]; /* further control tokens of the family: never shown */
+    bool array;                 /* the calls are written as one array: of JSON, or of literals */
+    bool bare;                  /* a call that names a tool, and is the whole answer, needs no opening mark */
+    bool name_is_key;           /* JSON: {NAME: {...}} */
+    bool list;                  /* literals: calls follow one another between open and close, on lines of their own */
+    bool fence;                 /* literals: in a Markdown block of Python */
+    bool nested;                /* elements: KEY is the tag's name, values may hold elements (output_nested.c) */
     bool value_lines;           /* values stand on lines of their own */
     bool section_each;          /* a section for each call */
     bool harmony;               /* the channels of gpt-oss: output_harmony.c */
     bool generic;               /* the template knows no tools: they are told in words */
+    bool type_words;            /* type_open is followed by the name of a JSON type, else by "true" or "false" */
     enum toolcall_ids ids;
 };
 
 struct toolcall_reasoning {
     const char *name, *open, *close;
+    const char *detect[2];      /* texts that such a template holds, all of them; none: open or close */
+    const char *frame[4];       /* control tokens around the answer's text: never shown */
+    const char *answer_open, *answer_close; /* tags around the whole answer: not shown */
 };
 
 /* A tool that the client offers. */
@@ -57,6 +75,8 @@ const struct toolcall_reasoning *toolcall_detect_reasoning(const char *tmpl); /*
 const struct toolcall_format *toolcall_format_named(const char *name);        /* NULL: no such row */
 /* Does the prompt end inside reasoning: has the template opened it already? */
 bool toolcall_reasoning_open(const struct toolcall_reasoning *r, const char *prompt, size_t len);
+/* Does the prompt end with the mark that opens a call? */
+bool toolcall_call_open(const struct toolcall_format *f, const char *prompt, size_t len);
 
 /* May a function be called this? (OpenAI: letters, digits, _ and -; models' own also use . and :) */
 bool toolcall_name_valid(const char *name, size_t len);

@@ -14,7 +14,7 @@
 #include "grammar/schema.h"
 #include "chat/toolcall_grammar_priv.h"
 
-void gbnf_literal(struct buf *out, const char *text) {
+void toolcall_grammar_literal(struct buf *out, const char *text) {
     buf_append_byte(out, '"');
     for (; *text != '\0'; text++) {
         if (*text == '\n') {
@@ -56,7 +56,7 @@ static void append_renamed(struct buf *out, const char *grammar, const char *pre
     buf_append_byte(out, '\n');
 }
 
-err_code gbnf_schema(struct buf *out, yyjson_val *schema, const char *prefix, uint64_t *budget, bool *partial, struct err *e) {
+err_code toolcall_grammar_schema(struct buf *out, yyjson_val *schema, const char *prefix, uint64_t *budget, bool *partial, struct err *e) {
     bool in_part = false;
     const struct schema_options options = {.closed = true, .budget = budget, .ret_partial = partial != NULL ? &in_part : NULL};
     struct buf text;
@@ -94,7 +94,7 @@ static size_t next_state(const uint32_t *mark, size_t n, uint32_t c) {
 
 static void append_char(struct buf *out, uint32_t c) { buf_printf(out, "\\U%08x", c); }
 
-void gbnf_until(struct buf *out, const char *name, const char *text) {
+void toolcall_grammar_until(struct buf *out, const char *name, const char *text) {
     uint32_t mark[MAX_MARK];
     size_t n = code_points(text, mark);
     buf_printf(out, "%s ::= %s-0\n", name, name);
@@ -121,9 +121,9 @@ void gbnf_until(struct buf *out, const char *name, const char *text) {
 
 static void close_call(struct buf *out, const struct toolcall_format *f) {
     buf_append_str(out, "close ::= ");
-    if (f->close != NULL && !f->array) {
+    if (f->close != NULL && !f->array && !f->list) {
         buf_append_str(out, "ws ");
-        gbnf_literal(out, f->close);
+        toolcall_grammar_literal(out, f->close);
     } else {
         buf_append_str(out, "\"\"");
     }
@@ -133,6 +133,10 @@ static void close_call(struct buf *out, const struct toolcall_format *f) {
 static void json_call(struct buf *out, const struct toolcall_format *f, const char *name, size_t i) {
     const char *name_key = f->name_key != NULL ? f->name_key : "name";
     const char *arguments_key = f->arguments_key != NULL ? f->arguments_key : "arguments";
+    if (f->name_is_key) {
+        buf_printf(out, "call-%zu ::= ws \"{\" ws \"\\\"%s\\\"\" ws \":\" ws args-%zu-root ws \"}\"\n", i, name, i);
+        return;
+    }
     buf_printf(out, "call-%zu ::= ws \"{\" ws \"\\\"%s\\\"\" ws \":\" after-%zu\n", i, name_key, i);
     buf_printf(out, "after-%zu ::= ws \"\\\"%s\\\"\" ws \",\" ws \"\\\"%s\\\"\" ws \":\" ws ", i, name, arguments_key);
     buf_printf(out, "args-%zu-root ws \"}\"\n", i);
@@ -140,16 +144,20 @@ static void json_call(struct buf *out, const struct toolcall_format *f, const ch
 
 static void named_call(struct buf *out, const struct toolcall_format *f, const char *name, size_t i) {
     buf_printf(out, "call-%zu ::= ", i);
-    if (f->name_prefix != NULL) gbnf_literal(out, f->name_prefix);
-    gbnf_literal(out, name);
-    if (f->ids == TOOLCALL_IDS_MODEL) buf_append_str(out, "\":\" [0-9]{1,3} ");
-    if (f->name_end != NULL) gbnf_literal(out, f->name_end);
-    buf_printf(out, f->key_open != NULL ? "ws args-%zu\n" : "ws args-%zu-root\n", i);
+    if (f->id_end != NULL) {
+        buf_append_str(out, "[a-z0-9]{10} ");
+        toolcall_grammar_literal(out, f->id_end);
+    }
+    if (f->name_prefix != NULL) toolcall_grammar_literal(out, f->name_prefix);
+    toolcall_grammar_literal(out, name);
+    if (f->name_tail != NULL) buf_append_str(out, f->name_tail);
+    if (f->name_end != NULL) toolcall_grammar_literal(out, f->name_end);
+    buf_printf(out, f->key_open != NULL || f->assign != NULL ? "ws args-%zu\n" : "ws args-%zu-root\n", i);
 }
 
 static void harmony_call(struct buf *out, const char *name, size_t i) {
     buf_printf(out, "call-%zu ::= ", i);
-    gbnf_literal(out, name);
+    toolcall_grammar_literal(out, name);
     buf_printf(out, "header \"<|message|>\" args-%zu-root\n", i);
 }
 
@@ -162,16 +170,18 @@ static err_code append_tool(struct buf *out, const struct toolcall_wish *w, size
     err_code code = ERR_OK;
     if (f->key_open != NULL) {
         toolcall_grammar_elements(out, f, schema, i, budget);
+    } else if (f->assign != NULL) {
+        toolcall_grammar_literals(out, f, schema, i, budget, w->partial);
     } else {
         char prefix[32];
         snprintf(prefix, sizeof(prefix), "args-%zu-", i);
-        code = gbnf_schema(out, schema, prefix, budget, w->partial, e);
+        code = toolcall_grammar_schema(out, schema, prefix, budget, w->partial, e);
         if (code != ERR_OK && t->strict) err_prefix(e, "field \"tools\": the parameters of the strict tool \"%s\"", t->name);
-        else if (code != ERR_OK) code = gbnf_schema(out, NULL, prefix, budget, NULL, e);
+        else if (code != ERR_OK) code = toolcall_grammar_schema(out, NULL, prefix, budget, NULL, e);
     }
     yyjson_doc_free(doc);
     if (f->harmony) harmony_call(out, t->name, i);
-    else if (f->key_open != NULL || (f->name_end != NULL && !f->array)) named_call(out, f, t->name, i);
+    else if (f->key_open != NULL || f->assign != NULL || (f->name_end != NULL && !f->array)) named_call(out, f, t->name, i);
     else json_call(out, f, t->name, i);
     return code;
 }
@@ -180,72 +190,113 @@ static err_code append_tool(struct buf *out, const struct toolcall_wish *w, size
 
 static const char *more(const struct toolcall_wish *w, const char *rule) { return w->single ? "" : rule; }
 
-/* What follows the opening mark. */
+static void append_close(struct buf *out, const struct toolcall_format *f) {
+    if (f->close != NULL) {
+        buf_append_str(out, "ws ");
+        toolcall_grammar_literal(out, f->close);
+    }
+    buf_append_byte(out, '\n');
+}
+
+/* Calls without an opening mark. The bracket may as well begin a text, "[1]": then any goes that does not begin as a tool's name does. */
+static void append_bare(struct buf *out, const struct toolcall_wish *w) {
+    const struct toolcall_format *f = w->format;
+    if (f->assign == NULL) {
+        buf_printf(out, "after %s%s\n", more(w, f->array ? "(ws \",\" call)*" : "(ws \";\" call)*"), f->array ? " ws \"]\"" : "");
+        return;
+    }
+    buf_printf(out, "ws call %s ws \"]\"", more(w, "(ws \",\" ws call)*"));
+    if (!w->required && w->answer == NULL) {
+        buf_append_str(out, " | [^ \\t\\n");
+        for (size_t i = 0; i < w->n_tools; i++)
+            if (w->only == NULL || strcmp(w->only, w->tools[i].name) == 0) buf_printf(out, "\\x%02x", (unsigned char)*w->tools[i].name);
+        buf_append_str(out, "] any");
+    }
+    buf_append_byte(out, '\n');
+}
+
+static void append_section(struct buf *out, const struct toolcall_wish *w) {
+    const struct toolcall_format *f = w->format;
+    buf_printf(out, "ws item %s ws ", f->section_each ? "" : more(w, "(ws item)*"));
+    toolcall_grammar_literal(out, f->section_close);
+    if (f->section_each && !w->single) {
+        buf_append_str(out, "(ws ");
+        toolcall_grammar_literal(out, f->section_open);
+        buf_append_str(out, "ws item ws ");
+        toolcall_grammar_literal(out, f->section_close);
+        buf_append_str(out, ")*");
+    }
+    buf_append_byte(out, '\n');
+}
+
+/* The text after the opening mark. */
 static void append_calls(struct buf *out, const struct toolcall_wish *w) {
     const struct toolcall_format *f = w->format;
-    buf_append_str(out, "item ::= ");
-    if (f->open != NULL && !f->bare) gbnf_literal(out, f->open);
+    buf_append_str(out, "any ::= [^\\x00]*\nitem ::= ");
+    if (f->open != NULL && !f->bare) toolcall_grammar_literal(out, f->open);
     buf_append_str(out, "call close\ncalls ::= ");
     if (f->harmony) {
         buf_append_str(out, "call\nheader ::= (\" \"? \"<|channel|>commentary\")? (\" \"? \"<|constrain|>json\" | \" json\")?\n");
-    } else if (f->array) {
-        buf_printf(out, "ws \"[\" call %s ws \"]\" ", more(w, "(ws \",\" call)*"));
-        if (f->close != NULL) {
-            buf_append_str(out, "ws ");
-            gbnf_literal(out, f->close);
-        }
-        buf_append_byte(out, '\n');
     } else if (f->bare) {
-        buf_printf(out, "after %s\n", more(w, "(ws \";\" call)*"));
+        append_bare(out, w);
+    } else if (f->array) {
+        buf_printf(out, "ws \"[\" ws call %s ws \"]\" ", more(w, "(ws \",\" ws call)*"));
+        append_close(out, f);
+    } else if (f->list) {
+        buf_printf(out, "ws %scall %s ws %s", f->fence ? "\"```python\\n\" " : "", more(w, "(ws call)*"), f->fence ? "\"```\" " : "");
+        append_close(out, f);
     } else if (f->section_open == NULL) {
         buf_printf(out, "call close %s\n", more(w, "(ws item)*"));
     } else {
-        buf_printf(out, "ws item %s ws ", f->section_each ? "" : more(w, "(ws item)*"));
-        gbnf_literal(out, f->section_close);
-        if (f->section_each && !w->single) {
-            buf_append_str(out, "(ws ");
-            gbnf_literal(out, f->section_open);
-            buf_append_str(out, "ws item ws ");
-            gbnf_literal(out, f->section_close);
-            buf_append_str(out, ")*");
-        }
-        buf_append_byte(out, '\n');
+        append_section(out, w);
     }
 }
 
 /* What may come before a call that is required: the model's reasoning. */
 static void append_reasoning(struct buf *out, const struct toolcall_wish *w) {
     if (w->format->harmony) {
-        gbnf_until(out, "thought", "<|end|>");
+        toolcall_grammar_until(out, "thought", "<|end|>");
         buf_append_str(out, "before ::= (\"<|channel|>analysis<|message|>\" thought \"<|start|>assistant\")?\n");
     } else if (w->reasoning == NULL) {
         buf_append_str(out, "before ::= ws\n");
     } else {
-        gbnf_until(out, "thought", w->reasoning->close);
+        toolcall_grammar_until(out, "thought", w->reasoning->close);
         buf_append_str(out, w->reasoning_open ? "before ::= thought ws\n" : "before ::= (ws ");
         if (w->reasoning_open) return;
-        gbnf_literal(out, w->reasoning->open);
+        toolcall_grammar_literal(out, w->reasoning->open);
         buf_append_str(out, "thought)? ws\n");
     }
+}
+
+/* The text before "calls". */
+static void append_open(struct buf *out, const struct toolcall_wish *w) {
+    const struct toolcall_format *f = w->format;
+    if (w->call_open) return;
+    if (f->harmony) buf_append_str(out, "\"<|channel|>commentary to=functions.\" ");
+    else if (f->bare && f->assign != NULL) buf_append_str(out, "\"[\" ");
+    else if (f->bare) buf_printf(out, "%s\"{\" ws \"\\\"name\\\"\" ws \":\" ", f->array ? "\"[\" ws " : "");
+    else toolcall_grammar_literal(out, f->section_open != NULL ? f->section_open : f->open);
 }
 
 static void append_root(struct buf *out, const struct toolcall_wish *w) {
     const struct toolcall_format *f = w->format;
     if (!w->required && w->answer == NULL) {
-        buf_append_str(out, "root ::= calls\n");
+        buf_append_str(out, "root ::= calls");
+        if (w->call_open) buf_printf(out, " | \"%s\\n\" any", f->text_name);
+        buf_append_byte(out, '\n');
         return;
     }
-    append_reasoning(out, w);
+    if (w->call_open) buf_append_str(out, "before ::= \"\"\n");
+    else append_reasoning(out, w);
     buf_append_str(out, "root ::= before ");
     if (!w->required) {
-        buf_append_str(out, f->harmony ? "(\"<|channel|>final<|message|>\" answer-root | " : "(answer-root | ");
-        buf_append_str(out, "called)\n");
+        buf_append_str(out, f->harmony ? "(\"<|channel|>final<|message|>\" " : "(");
+        if (f->text_name != NULL) buf_printf(out, "\"%s%s\\n\" ", w->call_open ? "" : f->open, f->text_name);
+        buf_append_str(out, "answer-root | called)\n");
         append_renamed(out, w->answer, "answer-");
         buf_append_str(out, "called ::= ");
     }
-    if (f->harmony) buf_append_str(out, "\"<|channel|>commentary to=functions.\" ");
-    else if (f->bare) buf_append_str(out, "\"{\" ws \"\\\"name\\\"\" ws \":\" ");
-    else gbnf_literal(out, f->section_open != NULL ? f->section_open : f->open);
+    append_open(out, w);
     buf_append_str(out, "calls\n");
 }
 
@@ -260,7 +311,8 @@ static err_code append_grammar(struct buf *out, const struct toolcall_wish *w, b
     buf_append_str(out, "ws ::= [ \\t\\n]{0,4}\n");
     append_calls(out, w);
     close_call(out, w->format);
-    if (w->format->key_open != NULL) gbnf_until(out, "value", w->format->value_close);
+    if (w->format->key_open != NULL) toolcall_grammar_until(out, "value", w->format->value_close);
+    if (w->format->assign != NULL) toolcall_grammar_literal_rules(out, w->format);
     for (size_t i = 0; i < w->n_tools && code == ERR_OK && !out->failed; i++) {
         if (w->only != NULL && strcmp(w->only, w->tools[i].name) != 0) continue;
         code = append_tool(out, w, i, loose, &budget, e);
@@ -268,7 +320,7 @@ static err_code append_grammar(struct buf *out, const struct toolcall_wish *w, b
         buf_printf(&afters, "%safter-%zu", n++ > 0 ? " | " : "", i);
     }
     buf_printf(out, "call ::= %s\n", buf_cstr(&names));
-    if (w->format->bare) buf_printf(out, "after ::= %s\n", buf_cstr(&afters));
+    if (w->format->bare && w->format->assign == NULL) buf_printf(out, "after ::= %s\n", buf_cstr(&afters));
     buf_done(&names);
     buf_done(&afters);
     if (code == ERR_OK && out->failed) code = err_set(e, ERR_LIMIT, "field \"tools\": too many or too big to hold the model to a call");
@@ -277,7 +329,8 @@ static err_code append_grammar(struct buf *out, const struct toolcall_wish *w, b
 
 static void set_lazy(const struct toolcall_wish *w, struct engine_lazy *lazy) {
     const struct toolcall_format *f = w->format;
-    const char *mark = f->trigger != NULL ? f->trigger : f->section_open != NULL ? f->section_open : f->open;
+    const char *own = f->bare && f->assign != NULL ? "[" : f->trigger;
+    const char *mark = own != NULL ? own : f->section_open != NULL ? f->section_open : f->open;
     engine_lazy_done(lazy);
     lazy->triggers[lazy->n_triggers++] = mem_strdup(mark);
     lazy->at_start = f->bare;
@@ -298,7 +351,7 @@ err_code toolcall_grammar_make(const struct toolcall_wish *w, struct engine_samp
     }
     if (code == ERR_OK) {
         p->grammar = mem_strdup(buf_cstr(&text));
-        if (!w->required && w->answer == NULL) set_lazy(w, &p->lazy);
+        if (!w->required && w->answer == NULL && !w->call_open) set_lazy(w, &p->lazy);
     }
     buf_done(&text);
     return code;

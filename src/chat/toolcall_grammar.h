@@ -13,6 +13,7 @@ struct toolcall_wish {
     const struct toolcall_format *format;
     const struct toolcall_reasoning *reasoning; /* NULL: the model has none */
     bool reasoning_open;            /* the prompt ends inside it */
+    bool call_open;                 /* the prompt ends with the mark that opens a call */
     const struct toolcall_tool *tools;
     size_t n_tools;
     const char *only;               /* this tool; NULL: any of them */

@@ -5,7 +5,7 @@
 
 #include "chat/toolcall_grammar_priv.h"
 
-static bool is_required(yyjson_val *schema, yyjson_val *key) {
+bool toolcall_grammar_is_required(yyjson_val *schema, yyjson_val *key) {
     yyjson_val *v;
     size_t i, n;
     yyjson_arr_foreach(yyjson_obj_get(schema, "required"), i, n, v) {
@@ -27,7 +27,7 @@ static bool append_words(struct buf *out, yyjson_val *list) {
     buf_append_byte(out, '(');
     yyjson_arr_foreach(list, i, n, v) {
         if (i > 0) buf_append_str(out, "| ");
-        gbnf_literal(out, yyjson_get_str(v));
+        toolcall_grammar_literal(out, yyjson_get_str(v));
     }
     buf_append_str(out, ") ");
     return true;
@@ -45,9 +45,20 @@ static void append_value(struct buf *out, const struct toolcall_format *f, yyjso
         buf_append_str(out, "value ");
         return;
     }
-    gbnf_literal(out, f->value_close);
+    toolcall_grammar_literal(out, f->value_close);
 }
 
+/* The attribute that says the value's type. */
+static void append_type(struct buf *out, const struct toolcall_format *f, yyjson_val *schema, bool json) {
+    const char *type = yyjson_get_str(yyjson_obj_get(schema, "type")), *word = json ? "false" : "true";
+    if (f->type_open == NULL) return;
+    if (f->type_words) word = !json || type == NULL ? "string" : strcmp(type, "integer") == 0 ? "number" : type;
+    toolcall_grammar_literal(out, f->type_open);
+    toolcall_grammar_literal(out, word);
+    toolcall_grammar_literal(out, f->type_end);
+}
+
+/* Rule NAME: an element of which the key is known. */
 static void append_element(struct buf *out, const struct toolcall_format *f, yyjson_val *key, yyjson_val *schema, const char *name,
                            uint64_t *budget) {
     char prefix[48];
@@ -55,14 +66,15 @@ static void append_element(struct buf *out, const struct toolcall_format *f, yyj
     snprintf(prefix, sizeof(prefix), "%s-", name);
     yyjson_val *type = yyjson_obj_get(schema, "type");
     bool text = type == NULL || !yyjson_is_str(type) || yyjson_equals_str(type, "string");
-    bool json = !text && gbnf_schema(out, schema, prefix, budget, NULL, &e) == ERR_OK; /* what no grammar can express is text */
+    bool json = !text && toolcall_grammar_schema(out, schema, prefix, budget, NULL, &e) == ERR_OK; /* what no grammar can express is text */
     buf_printf(out, "%s ::= ws ", name);
-    gbnf_literal(out, f->key_open);
-    gbnf_literal(out, yyjson_get_str(key));
-    gbnf_literal(out, f->key_close);
+    toolcall_grammar_literal(out, f->key_open);
+    toolcall_grammar_literal(out, yyjson_get_str(key));
+    toolcall_grammar_literal(out, f->key_close);
+    append_type(out, f, schema, json);
     if (f->value_open != NULL) {
         buf_append_str(out, "ws ");
-        gbnf_literal(out, f->value_open);
+        toolcall_grammar_literal(out, f->value_open);
     }
     append_value(out, f, schema, prefix, json);
     buf_append_byte(out, '\n');
@@ -70,15 +82,70 @@ static void append_element(struct buf *out, const struct toolcall_format *f, yyj
 
 static void append_any(struct buf *out, const struct toolcall_format *f, size_t i) {
     buf_printf(out, "args-%zu ::= (ws ", i);
-    gbnf_literal(out, f->key_open);
+    toolcall_grammar_literal(out, f->key_open);
     buf_append_str(out, "[a-zA-Z0-9_-]{1,64} ");
-    gbnf_literal(out, f->key_close);
+    toolcall_grammar_literal(out, f->key_close);
+    append_type(out, f, NULL, false);
     if (f->value_open != NULL) {
         buf_append_str(out, "ws ");
-        gbnf_literal(out, f->value_open);
+        toolcall_grammar_literal(out, f->value_open);
     }
-    buf_append_str(out, "value)*\n");
+    buf_append_str(out, f->nested ? "value [a-zA-Z0-9_-]{1,64} \">\")*\n" : "value)*\n");
 }
+
+/* ---- elements within elements ---- */
+
+enum { MAX_DEPTH = 8 };
+
+static void append_tag(struct buf *out, const char *open, const char *key, const struct toolcall_format *f) {
+    toolcall_grammar_literal(out, open);
+    toolcall_grammar_literal(out, key);
+    toolcall_grammar_literal(out, f->key_close);
+}
+
+static bool is_type(yyjson_val *schema, const char *type) { return yyjson_equals_str(yyjson_obj_get(schema, "type"), type); }
+
+/* Rule NAME: an element with the key, and the elements in it. Arrays and objects without a schema of their content hold text. */
+static void append_nested(struct buf *out, const struct toolcall_format *f, const char *key, yyjson_val *schema, const char *name,
+                          uint64_t *budget, unsigned depth) {
+    char inner[128];
+    struct err e = {0};
+    yyjson_val *items = yyjson_obj_get(schema, "items"), *properties = yyjson_obj_get(schema, "properties"), *k, *v;
+    bool array = depth < MAX_DEPTH && is_type(schema, "array") && yyjson_is_obj(items);
+    bool object = depth < MAX_DEPTH && is_type(schema, "object") && yyjson_obj_size(properties) > 0, words = false;
+    bool leaf = is_type(schema, "integer") || is_type(schema, "number") || is_type(schema, "boolean") || is_type(schema, "null");
+    size_t i, n;
+    snprintf(inner, sizeof(inner), "%s-", name);
+    leaf = leaf && toolcall_grammar_schema(out, schema, inner, budget, NULL, &e) == ERR_OK;
+    snprintf(inner, sizeof(inner), "%s-i", name);
+    if (array) append_nested(out, f, "item", items, inner, budget, depth + 1);
+    if (object) yyjson_obj_foreach(properties, i, n, k, v) {
+            snprintf(inner, sizeof(inner), "%s-%zu", name, i);
+            append_nested(out, f, yyjson_get_str(k), v, inner, budget, depth + 1);
+        }
+    buf_printf(out, "%s ::= ws ", name);
+    append_tag(out, f->key_open, key, f);
+    if (array) {
+        buf_printf(out, "%s-i* ws ", name);
+    } else if (object) {
+        yyjson_obj_foreach(properties, i, n, k, v)
+            buf_printf(out, "%s-%zu%s ", name, i, toolcall_grammar_is_required(schema, k) ? "" : "?");
+        buf_append_str(out, "ws ");
+    } else if (leaf) {
+        buf_printf(out, "%s-root ", name);
+    } else {
+        words = append_words(out, yyjson_obj_get(schema, "enum"));
+    }
+    if (array || object || leaf || words) {
+        append_tag(out, f->value_close, key, f);
+    } else {
+        buf_append_str(out, "value ");
+        append_tag(out, "", key, f);
+    }
+    buf_append_byte(out, '\n');
+}
+
+/* ---- all ---- */
 
 void toolcall_grammar_elements(struct buf *out, const struct toolcall_format *f, yyjson_val *schema, size_t i, uint64_t *budget) {
     yyjson_val *properties = yyjson_obj_get(schema, "properties"), *key, *v;
@@ -93,8 +160,9 @@ void toolcall_grammar_elements(struct buf *out, const struct toolcall_format *f,
     yyjson_obj_foreach(properties, k, n, key, v) {
         if (!is_plain(yyjson_get_str(key)) || yyjson_get_len(key) == 0) continue; /* it could not be read back */
         snprintf(name, sizeof(name), "args-%zu-%zu", i, k);
-        append_element(out, f, key, v, name, budget);
-        buf_printf(&list, " %s%s", name, is_required(schema, key) ? "" : "?");
+        if (f->nested) append_nested(out, f, yyjson_get_str(key), v, name, budget, 0);
+        else append_element(out, f, key, v, name, budget);
+        buf_printf(&list, " %s%s", name, toolcall_grammar_is_required(schema, key) ? "" : "?");
     }
     buf_printf(out, "args-%zu ::= \"\"%s\n", i, buf_cstr(&list));
     buf_done(&list);

@@ -168,6 +168,7 @@ static err_code tools_grammar(struct call *call, struct err *e) {
     const struct toolcall_wish wish = {.format = o->format,
                                        .reasoning = o->reasoning,
                                        .reasoning_open = o->reasoning_open,
+                                       .call_open = o->call_open,
                                        .tools = r->tools,
                                        .n_tools = r->n_tools,
                                        .required = required,
@@ -192,6 +193,7 @@ err_code call_prompt_output(struct call *call, struct err *e) {
     if (o->format == NULL) o->format = toolcall_detect(call->tmpl);
     if (!o->format->harmony) o->reasoning = toolcall_detect_reasoning(call->tmpl);
     o->reasoning_open = toolcall_reasoning_open(o->reasoning, r->prompts[0].text, r->prompts[0].len);
+    o->call_open = toolcall_call_open(o->format, r->prompts[0].text, r->prompts[0].len);
     o->tools = r->tools;
     o->n_tools = tools_wanted(r) ? r->n_tools : 0;
     o->max_calls = r->single_tool ? 1 : 0;

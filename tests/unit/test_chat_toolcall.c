@@ -1,97 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * What models of each family write, taken apart: whole, and cut at every place, into two pieces and into single bytes. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "base/buf.h"
-#include "base/json.h"
-#include "base/mem.h"
-#include "chat/output.h"
 #include "chat/scan.h"
-
-static const struct toolcall_tool TOOLS[] = {
-    {.name = "get_weather",
-     .parameters = "{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"},\"days\":{\"type\":\"integer\"},"
-                   "\"units\":{\"enum\":[\"c\",\"f\"]},\"wind\":{\"type\":[\"boolean\",\"null\"]},\"tags\":{\"type\":\"array\"},"
-                   "\"note\":{\"type\":[\"string\",\"null\"]}}}"},
-    {.name = "now"},
-};
-
-struct seen {
-    struct buf text;
-    enum output_kind kind;
-    bool any;
-};
-
-/* Events as text: pieces of one kind run together, whatever the pieces were. */
-static void see(void *user, const struct output_event *ev) {
-    static const char *const names[] = {"content ", "reasoning ", "call ", "arguments ", "end "};
-    struct seen *s = user;
-    bool goes_on = s->any && s->kind == ev->kind && ev->kind != OUTPUT_CALL && ev->kind != OUTPUT_CALL_END;
-    if (!goes_on) buf_printf(&s->text, "%s%s", s->any ? "|" : "", names[ev->kind]);
-    s->any = true;
-    s->kind = ev->kind;
-    if (ev->kind == OUTPUT_CALL) {
-        assert_true(strlen(ev->id) > 0);
-        buf_printf(&s->text, "%u ", ev->call);
-    }
-    if (ev->kind == OUTPUT_CALL_END) buf_printf(&s->text, "%u%s", ev->call, ev->whole ? "" : " broken");
-    if (ev->kind != OUTPUT_CALL_END) {
-        assert_true(ev->len > 0);
-        buf_append(&s->text, ev->text, ev->len);
-    }
-}
-
-static void run(const struct output_options *o, const char *text, size_t len, const size_t *cuts, size_t n_cuts, struct seen *s) {
-    *s = (struct seen){.any = false};
-    buf_init(&s->text, 1 << 20);
-    struct output *out = output_create(o, see, s);
-    size_t at = 0;
-    for (size_t i = 0; i < n_cuts; i++) {
-        output_push(out, text + at, cuts[i] - at);
-        at = cuts[i];
-    }
-    output_push(out, text + at, len - at);
-    output_finish(out);
-    output_free(out);
-}
-
-static void expect_cut(const struct output_options *o, const char *text, const size_t *cuts, size_t n_cuts, const char *want) {
-    struct seen s;
-    run(o, text, strlen(text), cuts, n_cuts, &s);
-    if (strcmp(buf_cstr(&s.text), want) != 0)
-        fail_msg("%zu cuts, first at %zu, of\n  %s\ngave\n  %s\nexpected\n  "
-                 "%s",
-                 n_cuts, n_cuts > 0 ? cuts[0] : 0, text, buf_cstr(&s.text), want);
-    buf_done(&s.text);
-}
-
-static void expect_with(const struct output_options *o, const char *text, const char *want) {
-    size_t len = strlen(text);
-    expect_cut(o, text, NULL, 0, want);
-    for (size_t cut = 1; cut < len; cut++) expect_cut(o, text, &cut, 1, want);
-    size_t *all = mem_calloc(len, sizeof(*all));
-    for (size_t i = 1; i < len; i++) all[i - 1] = i;
-    expect_cut(o, text, all, len > 0 ? len - 1 : 0, want);
-    free(all);
-}
-
-static struct output_options options(const char *format, const char *reasoning_in) {
-    struct output_options o = {.tools = TOOLS, .n_tools = ARRAY_LEN(TOOLS), .seed = 7};
-    o.format = toolcall_format_named(format);
-    assert_non_null(o.format);
-    o.reasoning = reasoning_in != NULL ? toolcall_detect_reasoning(reasoning_in) : NULL;
-    return o;
-}
-
-static void expect(const char *format, const char *text, const char *want) {
-    struct output_options o = options(format, NULL);
-    expect_with(&o, text, want);
-}
+#include "support/output_fixture.h"
 
 /* ---- families ---- */
 
@@ -119,15 +29,15 @@ static void hermes(void **state) {
 
 static void hermes_not_calls(void **state) {
     (void)state;
-    expect("HERMES", "a < b, and <tool> and <tool_cal", "content a < b, and <tool> and <tool_cal");
+    expect("HERMES", "a < b, and <tool> and <tool_cal", "content a < b, and <tool> and");
     expect("HERMES", "Use the <tool_call> tag. <tool_call>\n<tool_call>{\"name\": \"now\", \"arguments\": {}}</tool_call>",
            "content Use the <tool_call> tag. <tool_call>|call 0 now|arguments {}|end 0");
     expect("HERMES", "<tool_call>{\"name\": 7}</tool_call>!", "content <tool_call>{\"name\": 7}</tool_call>!");
     expect("HERMES", "<tool_call>{\"name\": \"no spaces in names\", \"x\": 1}",
            "content <tool_call>{\"name\": \"no spaces in names\", "
            "\"x\": 1}");
-    expect("HERMES", "<tool_call>{\"arguments\": {\"a\": [1, 2", "content <tool_call>{\"arguments\": {\"a\": [1, 2");
-    expect("HERMES", "<tool_call>", "content <tool_call>");
+    expect("HERMES", "Hi <tool_call>{\"arguments\": {\"a\": [1, 2", "content Hi"); /* cut in the middle: neither text nor a call */
+    expect("HERMES", "<tool_call>", "");
     expect("HERMES", "  \n", "content   \n");
     expect("HERMES", "", "");
 }
@@ -141,7 +51,9 @@ static void hermes_broken(void **state) {
     expect("HERMES", "<tool_call>{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Ul",
            "call 0 get_weather|arguments {\"city\": \"Ul|end 0 broken");
     expect("HERMES", "<tool_call>{\"name\": \"get_weather\", \"arguments\": {\"city\": Ulm}}</tool_call>",
-           "call 0 get_weather|arguments {\"city\": |end 0 broken|content Ulm}}</tool_call>");
+           "call 0 get_weather|arguments {\"city\": |end 0 broken");
+    expect("HERMES", "<tool_call>{\"name\": \"now\", \"arguments\": {x}}</tool_call>Well.",
+           "call 0 now|arguments {|end 0 broken|content Well.");
 }
 
 static void llama(void **state) {
@@ -216,7 +128,7 @@ static void glm(void **state) {
            "call 0 get_weather|arguments {\"wind\": true, \"tags\": [1, \"a\"], \"note\": null, \"free\": \"x y\"}|end 0");
     expect("GLM", "<tool_call>now</tool_call>", "call 0 now|arguments {}|end 0");
     expect("GLM", "<tool_call>this is prose\n", "content <tool_call>this is prose\n");
-    expect("GLM", "<tool_call>now\n<arg_key>a</arg_key>oops", "call 0 now|arguments {\"a\": |end 0 broken|content oops");
+    expect("GLM", "<tool_call>now\n<arg_key>a</arg_key>oops", "call 0 now|arguments {\"a\": |end 0 broken");
 }
 
 static void qwen_coder(void **state) {
@@ -230,6 +142,7 @@ static void qwen_coder(void **state) {
            "call 1 now|arguments {}|end 1");
     expect("QWEN3_CODER", "<function=get_weather><parameter=city>a < b</parameter></function>.",
            "call 0 get_weather|arguments {\"city\": \"a < b\"}|end 0|content .");
+    expect("QWEN3_CODER", "I look.\n<function=now>\n</function>\n</tool_call>", "content I look.|call 0 now|arguments {}|end 0");
     expect("QWEN3_CODER", "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>", "call 0 now|arguments {}|end 0");
     expect("MINIMAX",
            "<minimax:tool_call>\n<invoke name=\"get_weather\">\n<parameter name=\"city\">Rom</parameter>\n</invoke>\n"
@@ -254,6 +167,9 @@ static void harmony(void **state) {
     expect("HARMONY", "Just text.", "content Just text.");
     expect("HARMONY", "<|channel|>analysis<|message|>a<|channel|>final<|message|>b<|end|><|start|>assist", "reasoning a|content b");
     expect("HARMONY", "<|channel|>final", "");
+    expect("HARMONY",
+           "<|channel|>analysis<|message|>Plan.<|end|><|start|>assistant<|channel|>commentary to=assistant<|channel|>final<|message|>So.",
+           "reasoning Plan.|content So.");
     expect("HARMONY", "<|channel|>final<|message|>b<|end|>assistant", "content b");
 }
 
@@ -261,6 +177,7 @@ static void others(void **state) {
     (void)state;
     const char *want = "call 0 now|arguments {\"a\": [{}]}|end 0";
     expect("PHI4", "<|tool_call|>[{\"name\": \"now\", \"arguments\": {\"a\": [{}]}}]<|/tool_call|>", want);
+    expect("GRANITE", "<tool_call>[{\"name\": \"now\", \"arguments\": {\"a\": [{}]}}]", want);
     expect("GRANITE", "<|tool_call|>[{\"name\": \"now\", \"arguments\": {\"a\": [{}]}}]", want);
     expect("NEMOTRON", "<TOOLCALL>[{\"name\": \"now\", \"arguments\": {\"a\": [{}]}}]</TOOLCALL>", want);
     expect("COMMAND_R",
@@ -269,6 +186,87 @@ static void others(void **state) {
            want);
     expect("FUNCTIONARY", "<function=now>{\"a\": [{}]}</function>", want);
     expect("GENERIC", "<tool_call>\n{\"name\": \"now\", \"arguments\": {\"a\": [{}]}}\n</tool_call>", want);
+}
+
+/* ---- reasoning ---- */
+
+/* A model that forgets to close its reasoning before it calls. */
+static void calls_in_reasoning(void **state) {
+    (void)state;
+    struct output_options o = options("QWEN3_CODER", "<think>");
+    o.reasoning_open = true;
+    expect_with(&o, "I look.\n<tool_call>\n<function=now>\n</function>\n</tool_call>", "reasoning I look.|call 0 now|arguments {}|end 0");
+    expect_with(&o, "I look.\n<function=now>\n</function>\n</tool_call>", "reasoning I look.|call 0 now|arguments {}|end 0");
+    expect_with(&o, "I could <tool_call>\n<function=now>\n</function>\n</tool_call>.</think>No.",
+                "reasoning I could <tool_call>\n<function=now>\n</function>\n</tool_call>.|content No.");
+    expect_with(&o, "A <tool_call> is a tag. <tool_call><function=now></function></tool_call>",
+                "reasoning A <tool_call> is a tag.|call 0 now|arguments {}|end 0");
+    expect_with(&o, "A <tool_call><function=other></function></tool_call> of nobody",
+                "reasoning A <tool_call><function=other></function></tool_call> of nobody");
+    expect_with(&o, "Cut <tool_call>\n<function=no", "reasoning Cut");
+    expect_with(&o, "I <think>.</think>A <tool_call><function=now></function></tool_call> B",
+                "reasoning I <think>.|content A|call 0 now|arguments {}|end 0|content B");
+    o = options("KIMI", "<think>");
+    o.reasoning_open = true;
+    expect_with(&o,
+                "I look.<|tool_calls_section_begin|><|tool_call_begin|>functions.now:0<|tool_call_argument_begin|>{}<|tool_call_end|>"
+                "<|tool_calls_section_end|>",
+                "reasoning I look.|call 0 now|arguments {}|end 0");
+}
+
+/* What is merely mentioned waits for the end of the reasoning, but not for ever. */
+static void what_waits_in_reasoning_is_bounded(void **state) {
+    (void)state;
+    struct output_options o = options("HERMES", "<think>");
+    o.reasoning_open = true;
+    struct buf text;
+    struct seen whole, cut;
+    size_t cuts[] = {100, OUTPUT_MAX_HELD, OUTPUT_MAX_HELD + 8, OUTPUT_MAX_HELD + 9, OUTPUT_MAX_HELD + 20};
+    buf_init(&text, 1 << 24);
+    buf_append_str(&text, "A <tool_call>");
+    while (text.len < 2 * OUTPUT_MAX_HELD) buf_append_byte(&text, 'x');
+    buf_append_str(&text, "<tool_call>{\"name\": \"now\"}</tool_call>");
+    run(&o, (const char *)text.data, text.len, NULL, 0, &whole);
+    run(&o, (const char *)text.data, text.len, cuts, ARRAY_LEN(cuts), &cut);
+    assert_string_equal(buf_cstr(&whole.text), buf_cstr(&cut.text));
+    assert_non_null(strstr(buf_cstr(&whole.text), "x|call 0 now|arguments {}|end 0"));
+    buf_done(&whole.text);
+    buf_done(&cut.text);
+    buf_done(&text);
+}
+
+static void frames(void **state) {
+    (void)state;
+    struct output_options o = options("TOOL_CALLS", "<think> <answer>");
+    assert_string_equal(o.reasoning->name, "HUNYUAN");
+    expect_with(&o, "<think>\na\n</think>\n<answer>\nIt is <answer>.\n</answer>", "reasoning a|content It is <answer>.");
+    o.reasoning_open = true;
+    expect_with(&o, "a</think><answer>b</answer><tool_calls>[{\"name\": \"now\"}]</tool_calls>",
+                "reasoning a|content b|call 0 now|arguments {}|end 0");
+    o = options("HERMES", "<think> <response>");
+    expect_with(&o, "<think>a</think>\n\n<response>\nb\n</response>\n", "reasoning a|content b");
+    o = options("KIMI_K3", "<|open|> <|sep|>");
+    o.reasoning_open = true;
+    expect_with(&o, "a<|close|>think<|sep|><|open|>response<|sep|>b<|close|>response<|sep|><|close|>message<|sep|><|end_of_msg|>",
+                "reasoning a|content b");
+    o = options("SOLAR", "<|think|> <|tool_calls|>");
+    expect_with(&o, "<|think|>a<|end|><|begin|>assistant<|content|>b<|end|>", "reasoning a|content b");
+    expect_with(&o, "<|content|>b<|flush|>", "content b");
+    o = options("GEMMA4", "<|channel>thought\n<channel|>");
+    expect_with(&o, "<|channel>thought\na\n<channel|>b", "reasoning a|content b");
+    o = options("TOOL_CALLS", "Here are my reasoning steps:\n [BEGIN FINAL RESPONSE] <thinking>");
+    assert_string_equal(o.reasoning->name, "APRIEL");
+    o.reasoning_open = toolcall_reasoning_open(o.reasoning, "\nHere are my reasoning steps:\n", 30);
+    assert_true(o.reasoning_open);
+    expect_with(&o, "a\n[BEGIN FINAL RESPONSE]\nb\n[END FINAL RESPONSE]\n", "reasoning a|content b");
+}
+
+/* The end of reasoning that nobody opened: its mark is not shown, and the thought and the answer are kept apart. */
+static void closed_but_not_opened(void **state) {
+    (void)state;
+    struct output_options o = options("HERMES", "<think>");
+    expect_with(&o, "I think.</think>The answer.", "content I think.\n\nThe answer.");
+    expect_with(&o, "</think>\n\nThe </think> tag.", "content The </think> tag.");
 }
 
 static void reasoning(void **state) {
@@ -442,7 +440,7 @@ static void wanted_marks(void **state) {
     assert_true(output_wants(out, "[TOOL_CALLS]", 12));
     assert_true(output_wants(out, "[THINK]", 7));
     assert_false(output_wants(out, "</s>", 4));
-    assert_false(output_wants(out, "[TOOL_CALLS", 11));
+    assert_false(output_wants(out, "[TOOL_CALLZ", 11));
     output_free(out);
     o.n_tools = 0;
     assert_true(output_needed(&o));
@@ -514,6 +512,10 @@ int main(void) {
                                        cmocka_unit_test(qwen_coder),
                                        cmocka_unit_test(harmony),
                                        cmocka_unit_test(others),
+                                       cmocka_unit_test(calls_in_reasoning),
+                                       cmocka_unit_test(what_waits_in_reasoning_is_bounded),
+                                       cmocka_unit_test(frames),
+                                       cmocka_unit_test(closed_but_not_opened),
                                        cmocka_unit_test(reasoning),
                                        cmocka_unit_test(one_call_only),
                                        cmocka_unit_test(hostile),

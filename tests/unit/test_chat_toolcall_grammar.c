@@ -164,7 +164,9 @@ static void lazy_calls_are_read_back(void **state) {
                                   .only = i % 2 == 0 ? "now" : NULL};
         struct engine_sampling p = sampling(&w);
         assert_int_equal(p.lazy.n_triggers, 1);
-        char *before = mem_printf("%s%s", w.format->harmony ? "<|channel|>commentary " : "", p.lazy.triggers[0]);
+        /* A bracket may begin a text as well as a list of calls: the first letter tells. */
+        const char *more = w.format->bare && w.format->assign != NULL ? (w.only != NULL ? "n" : "g") : "";
+        char *before = mem_printf("%s%s%s", w.format->harmony ? "<|channel|>commentary " : "", p.lazy.triggers[0], more);
         int32_t *tokens = NULL;
         size_t n = 0;
         fixture_ok(engine_vocab_tokenize(vocab, before, strlen(before), false, true, &tokens, &n, &fixture_err));
