@@ -9,7 +9,7 @@
 #include <string.h>
 
 void buf_init(struct buf *b, size_t max) {
-    *b = (struct buf){.max = max < SIZE_MAX ? max : SIZE_MAX - 1}; /* room for the NUL behind the data */
+    *b = (struct buf){.max = max < SIZE_MAX ? max : SIZE_MAX - 1}; /* room for the NUL after the data */
 }
 
 void buf_done(struct buf *b) {

@@ -25,7 +25,7 @@ void buf_append_str(struct buf *b, const char *s);
 void buf_append_byte(struct buf *b, uint8_t byte);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_consume(struct buf *b, size_t n);                      /* drops the first n bytes (n <= len) */
-/* The contents as a C string: a NUL is kept behind the data (not counted). "" when empty. Valid until the next change. */
+/* The contents as a C string: the data is followed by a NUL that doesn't count. "" when empty. Valid until the next change. */
 const char *buf_cstr(struct buf *b);
 /* Gives the data away (caller frees with free()); the buffer is empty afterwards. */
 uint8_t *buf_detach(struct buf *b, size_t *ret_len);

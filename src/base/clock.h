@@ -11,8 +11,8 @@ typedef uint64_t clock_us; /* microseconds, monotonic, from an arbitrary start *
 clock_us clock_now(void);
 int64_t clock_wall_s(void); /* seconds since 1970, for people, for JSON `created`, and for stamps by which the newest word counts */
 
-/* May a stamp that another machine gave be believed, where the newest counts? Not when it lies in the far future: nothing newer could ever
- * be said. known: the newest believed so far, which may come from a clock that is ahead; now: ours, which may be years behind. */
+/* May a stamp from another machine be believed, where the newest stamp counts? Not if it lies in the far future: no later stamp could
+ * ever replace it. known: the newest stamp believed so far, perhaps from a clock that is fast; now: our clock, perhaps years slow. */
 bool clock_stamp_ok(int64_t stamp, int64_t known, int64_t now);
 
 #endif

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Errors: one code from one table (tables/errors.def), and the particulars in a small struct that the caller owns.
+ * Errors: one code from one table (tables/errors.def), and the details in a small struct that the caller owns.
  *
- * A fallible function returns err_code (ERR_OK is 0) and takes a `struct err *` as its last argument where it has
- * something particular to say; that pointer may be NULL. Outputs are named ret_x and are untouched on failure.
- * Library code fills in the struct and returns; only main and the outer edges print it.
- * Not for logging, not thread-shared: each struct err belongs to one caller. */
+ * A fallible function returns err_code (ERR_OK is 0). If it can say more than the code, its last argument is a `struct err *`, which may
+ * be NULL. Outputs are named ret_x and are untouched on failure. Library code fills in the struct and returns; only main and the
+ * outermost callers print it. A struct err is not shared between threads: each belongs to one caller. */
 #ifndef CARAVAN_BASE_ERR_H
 #define CARAVAN_BASE_ERR_H
 
@@ -18,7 +17,7 @@ typedef enum err_code {
     ERR_COUNT
 } err_code;
 
-/* What failed, the subject in quotes, the cause (`text`); and what to do about it (`hint`, may be empty). */
+/* text: what failed, the subject in quotes, the cause. hint: what to do about it, may be empty. */
 struct err {
     err_code code;
     char text[400];
@@ -38,7 +37,7 @@ const char *err_name(err_code code);  /* "NO_ROOM" */
 const char *err_text(err_code code);  /* "does not fit" */
 int err_http_status(err_code code);
 int err_exit_code(err_code code);
-/* The code with this name, or ERR_INTERNAL (a name from a newer peer). */
+/* The code with this name. ERR_INTERNAL for an unknown name, which may come from a newer peer. */
 err_code err_from_name(const char *name);
 
 /* How an error is encoded in every message that carries one: {"error": name, "text", "hint"} (base/field.h). */

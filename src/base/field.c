@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Walks the rows of a field table: defaults and JSON. Bytes and documentation stand in field_bytes.c. */
+ * Walks the rows of a field table: defaults and JSON. field_bytes.c does bytes and documentation. */
 #include "base/field.h"
 
 #include <assert.h>
@@ -80,7 +80,7 @@ static void init_one(const struct field *f, void *value) {
         break;
     case FIELD_OBJECT: field_init(f->of(), at(value, f)); break;
     case FIELD_CUSTOM: f->custom->init(at(value, f)); break;
-    default: break; /* zero is their default */
+    default: break; /* the default of all other types is zero */
     }
 }
 
@@ -211,7 +211,7 @@ static err_code read_real(const struct field *f, void *value, yyjson_val *obj, s
     return code;
 }
 
-/* The place of the text in the field's words. */
+/* The index of the text among the field's words. */
 static err_code find_word(const struct field *f, const char *text, uint64_t *ret, struct err *e) {
     struct buf list;
     uint64_t i = 0;
@@ -302,7 +302,7 @@ static err_code read_list(const struct field *f, void *value, yyjson_val *v, str
     yyjson_arr_foreach(v, i, max, one) {
         uint32_t *count = list_count(value, f);
         if (code == ERR_OK) code = read_element(f, elements(value, f) + *count * f->size, one, e);
-        if (code == ERR_OK || yyjson_is_obj(one)) (*count)++; /* half an element may own something */
+        if (code == ERR_OK || yyjson_is_obj(one)) (*count)++; /* a half-read element may own memory */
         if (code != ERR_OK) break;
     }
     return code;

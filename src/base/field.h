@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * A struct's fields as a table: its JSON and its bytes, both ways, its defaults and its documentation come from one list of rows. The rows
- * stand in tables/messages.def; base/field_structs.h makes the structs of them, base/field_tables.h the tables that are walked here.
+ * A struct's fields as a table: its JSON and its bytes, both ways, its defaults and its documentation come from one list of rows. The
+ * rows stand in tables/messages.def. base/field_structs.h makes structs of the rows, base/field_tables.h the tables that the functions
+ * here walk.
  *
- * In JSON a message is an object with one member for each field, under the field's name. A member that is missing has its default, unless
- * the field is needed; an unknown member is ignored. In bytes the fields follow one another, little-endian, without gaps.
- * Some values have one encoding wherever they occur: ids and epochs are 16 hexadecimal digits (a JSON number is a double to many readers),
- * keys and signatures hexadecimal digits, phases and other enums words, errors the object {error, text, hint} (err_fields).
- * Values only; any thread. */
+ * In JSON a message is an object with one member for each field, under the field's name. A member that is missing has its default,
+ * unless the field is needed; an unknown member is ignored. In bytes the fields follow one another, little-endian, without gaps. Some
+ * values have the same encoding in every message: ids and epochs are 16 hexadecimal digits (many JSON readers make a double of a
+ * number), keys and signatures are hexadecimal digits, phases and other enums are words, errors are the object {error, text, hint}
+ * (err_fields). Values only; any thread. */
 #ifndef CARAVAN_BASE_FIELD_H
 #define CARAVAN_BASE_FIELD_H
 
@@ -24,26 +25,26 @@ enum field_type {
     FIELD_INT,    /* int32_t or int64_t, from min to max */
     FIELD_REAL,   /* float or double, from 0 to max */
     FIELD_ID,     /* uint64_t; an epoch too */
-    FIELD_TEXT,   /* char[], one that may be shown in several lines */
+    FIELD_TEXT,   /* char[], text that may be shown in several lines */
     FIELD_PATH,   /* char[], a path: any bytes but NUL */
     FIELD_LINE,   /* char[] without control characters, fit for a log */
     FIELD_CHOICE, /* char[], one of words */
-    FIELD_WORD,   /* an enum, or its number in a uint8_t: one of words */
+    FIELD_WORD,   /* an enum, or its number in a uint8_t; in JSON one of words */
     FIELD_HEX,    /* uint8_t[] */
-    FIELD_CODE,   /* err_code, by its name; an unknown one, of a newer peer, is INTERNAL */
+    FIELD_CODE,   /* err_code, by its name; an unknown name, from a newer peer, is INTERNAL */
     FIELD_STRING, /* char *, owned; NULL when missing */
     FIELD_BLOB,   /* char * and its size_t length: a string that may hold NUL; owned, NULL when missing */
     FIELD_TOKENS, /* int32_t * and its size_t count: numbers from 0; owned, NULL when missing */
     FIELD_OBJECT, /* a struct that has a table of its own */
     FIELD_LIST,   /* an array of such structs, at most max, and its uint32_t count */
-    FIELD_OWNED,  /* the same on the heap, owned; NULL when empty */
+    FIELD_OWNED,  /* a FIELD_LIST on the heap, owned; NULL when empty */
     FIELD_REALS,  /* an array of doubles, at most max, and its uint32_t count */
     FIELD_CUSTOM, /* a struct with functions of its own */
-    FIELD_ZERO    /* bytes only: so many zeros, no member of the struct */
+    FIELD_ZERO    /* bytes only: this many zeros, no member of the struct */
 };
 
 struct field_set;
-/* How a member that no table describes is written and read. */
+/* How a member without a table of its own is written and read. */
 struct field_custom {
     void (*init)(void *value);
     void (*done)(void *value);
@@ -54,42 +55,43 @@ struct field {
     const char *name;
     enum field_type type;
     bool needed;
-    size_t at, size;          /* in the struct; of one element, for lists */
-    size_t count_at;          /* of the count or length that belongs to it */
+    size_t at, size;          /* its place and bytes in the struct; for lists, bytes of one element */
+    size_t count_at;          /* the place of its count or length, for types that have one */
     int64_t min, preset;      /* preset: the default of a number, a word or a flag */
     uint64_t max;
     const char *preset_text;
-    const char *const *words; /* max of them */
+    const char *const *words; /* `max` words */
     const struct field_set *(*of)(void);
     const struct field_custom *custom;
     const char *what;
 };
 struct field_set {
-    const char *name, *frame; /* of the struct; the frame that carries it, "": it is a part of others */
+    const char *name, *frame; /* the struct's name; the frame that carries it, "" if it is only a part of other messages */
     bool bytes;               /* in bytes, not in JSON */
     const char *what;
     const struct field *fields;
     size_t n_fields, size;
 };
 
-/* Sets every field to its default. What the value held before is not freed. */
+/* Sets every field to its default. The earlier contents are not freed. */
 void field_init(const struct field_set *set, void *value);
 /* Frees what the fields own and sets them to their defaults. */
 void field_done(const struct field_set *set, void *value);
 
 /* A new JSON object with every field. Strings are copied. */
 yyjson_mut_val *field_write(const struct field_set *set, const void *value, yyjson_mut_doc *doc);
-/* Reads the members that are there into an initialised value. ERR_INVALID or ERR_LIMIT names the field; the value is then half read. */
+/* Reads the members that the object has into an initialised value. ERR_INVALID or ERR_LIMIT names the field; the value is then half
+ * read. */
 err_code field_read(const struct field_set *set, yyjson_val *obj, void *value, struct err *e);
-/* Appends the message's JSON to out; out->failed: it doesn't fit, or a text is not UTF-8. */
+/* Appends the message's JSON to out. out->failed is set if it doesn't fit or a text is not UTF-8. */
 void field_encode(const struct field_set *set, const void *value, struct buf *out);
-/* Initialises *ret and fills it from JSON. ERR_FORMAT: not a JSON object; else as field_read. *ret is untouched on failure. */
+/* Initialises *ret and fills it from JSON. ERR_FORMAT: not a JSON object; else the errors of field_read. *ret is untouched on failure. */
 err_code field_decode(const struct field_set *set, const uint8_t *data, size_t len, void *ret, struct err *e);
 
-/* The same in bytes, for sets of fields with a fixed size. */
+/* The same in bytes, for sets whose fields have a fixed size. */
 size_t field_bytes(const struct field_set *set);
 void field_put(const struct field_set *set, const void *value, uint8_t *out);
-/* ERR_FORMAT: cut short, or a value that is out of range. */
+/* ERR_FORMAT: the bytes end too early, or a value is out of range. */
 err_code field_get(const struct field_set *set, struct bytes_reader *r, void *ret, struct err *e);
 
 /* The message's table in Markdown, for docs/PROTOCOL.md. */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * Field tables as little-endian bytes, and as a table for people. */
+ * Field tables as little-endian bytes, and as a Markdown table. */
 #include <assert.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/field_priv.h"
 
-/* Bytes of one field on the wire: its size in the struct, but one for a flag or a word. */
+/* Bytes of one field on the wire: its size in the struct, but 1 for a flag or a word. */
 static size_t size_of(const struct field *f) {
     if (f->type == FIELD_BOOL || f->type == FIELD_WORD) return 1;
     return f->type == FIELD_OBJECT ? field_bytes(f->of()) : f->size;
@@ -37,7 +37,7 @@ void field_put(const struct field_set *set, const void *value, uint8_t *out) {
         case FIELD_BOOL: *out = *(const bool *)p; break;
         case FIELD_UINT:
         case FIELD_INT:
-        case FIELD_REAL: /* its bits are a number's */
+        case FIELD_REAL: /* its bits, as an unsigned number */
         case FIELD_ID:
         case FIELD_WORD: put_number(out, field_get_uint(value, f), size); break;
         case FIELD_HEX: memcpy(out, p, size); break;
@@ -103,7 +103,7 @@ static void print_words(const struct field *f, struct buf *out) {
 }
 
 static void print_range(const struct field *f, struct buf *out) {
-    if (f->max >= UINT32_MAX && f->min == 0) return; /* all that the type holds, or nearly */
+    if (f->max >= UINT32_MAX && f->min == 0) return; /* the type's full range, or nearly */
     buf_printf(out, ", %" PRId64 " to %" PRIu64, f->min, f->max);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Forgets the words of tables/messages.def: for base/field_structs.h, base/field_tables.h and other readers of that table. No guard. */
+ * Undefines the macros of tables/messages.def: for base/field_structs.h, base/field_tables.h and other readers of that table. No guard. */
 #undef MESSAGE
 #undef END
 #undef BOOL

@@ -55,7 +55,7 @@ static bool write_all(int fd, const char *data, size_t len) {
     return true;
 }
 
-/* The finished file beside it takes its place: over another one, or only where there is none. */
+/* Renames the finished file to its path: over an existing file, or (fresh) only where there is none. */
 static bool put_in_place(const char *temp, const char *path, bool fresh) {
     return fresh ? link(temp, path) == 0 && unlink(temp) == 0 : rename(temp, path) == 0;
 }

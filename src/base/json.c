@@ -10,7 +10,7 @@
 
 #include "base/str.h"
 
-/* Where the string that begins at `start` (behind its quote) ends: its closing quote, or len. */
+/* Where the string that begins at `start` (after its opening quote) ends: at its closing quote, or at len. */
 static size_t string_end(const char *text, size_t start, size_t len) {
     const char *quote;
     for (size_t from = start; from < len && (quote = memchr(text + from, '"', len - from)) != NULL;) {
@@ -22,7 +22,7 @@ static size_t string_end(const char *text, size_t start, size_t len) {
     return len;
 }
 
-/* Depth is counted before parsing, over the bytes: brackets outside of strings. Returns the greatest depth, counted up to max + 1. */
+/* Counts the depth before parsing, from the brackets outside of strings. Returns the greatest depth, counted up to max + 1. */
 static int scan_depth(const char *text, size_t len, int max) {
     int depth = 0, deepest = 0;
     for (size_t i = 0; i < len && deepest <= max; i++) {
@@ -68,7 +68,7 @@ err_code json_parse_exact(const char *text, size_t len, yyjson_doc **ret_doc, st
     return parse(text, len, YYJSON_READ_BIGNUM_AS_RAW, ret_doc, e);
 }
 
-/* What a value is, for "got ...": short, and cut where it is long. */
+/* Describes a value for "got ...": short, and cut where it is long. */
 static const char *describe(yyjson_val *val, char *text, size_t size) {
     if (yyjson_is_str(val)) {
         size_t len = yyjson_get_len(val);
@@ -101,7 +101,7 @@ err_code json_get_bool(yyjson_val *obj, const char *key, bool *ret, struct err *
     return ERR_OK;
 }
 
-/* A number that is whole and fits int64_t: 3 and also 3.0, as some clients write it. */
+/* A whole number that fits int64_t: 3 and also 3.0, as some clients write it. */
 static bool whole_number(yyjson_val *val, int64_t *ret) {
     if (yyjson_is_sint(val)) {
         *ret = yyjson_get_sint(val);
@@ -271,9 +271,9 @@ size_t json_size(const char *text) {
     return n;
 }
 
-/* Appends text with each wrong part of a character replaced. The quotes and backslashes of JSON are characters like others. */
+/* Appends text with each invalid byte of UTF-8 replaced. Quotes and backslashes are copied as they are. */
 static void append_repaired(struct buf *b, const char *text, size_t len) {
-    size_t good = 0; /* bytes that are right, and not appended yet */
+    size_t good = 0; /* valid bytes that are not appended yet */
     while (good < len) {
         bool whole;
         size_t n = str_utf8_next(text + good, len - good, &whole);

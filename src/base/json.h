@@ -14,10 +14,10 @@
 
 /* Parses len bytes. *ret_doc is owned by the caller (yyjson_doc_free). ERR_FORMAT names line/offset and cause; ERR_LIMIT the depth. */
 err_code json_parse(const char *text, size_t len, yyjson_doc **ret_doc, struct err *e);
-/* The same, but numbers that 64 bits or a double would change are kept as text (yyjson_is_raw), and written as they came. */
+/* As json_parse, but numbers that 64 bits or a double would change are kept as text (yyjson_is_raw) and written unchanged. */
 err_code json_parse_exact(const char *text, size_t len, yyjson_doc **ret_doc, struct err *e);
 
-/* v, or an empty value instead of NULL: for yyjson_arr_foreach and yyjson_obj_foreach, which compute with the pointer before they look. */
+/* v, or an empty value instead of NULL: for yyjson_arr_foreach and yyjson_obj_foreach, which use the pointer before they check it. */
 static inline yyjson_val *json_some(yyjson_val *v) {
     static yyjson_val none;
     return v != NULL ? v : &none;
@@ -30,15 +30,15 @@ err_code json_get_i64(yyjson_val *obj, const char *key, int64_t min, int64_t max
 err_code json_get_double(yyjson_val *obj, const char *key, double min, double max, double *ret, struct err *e);
 err_code json_get_str(yyjson_val *obj, const char *key, const char **ret, struct err *e);
 err_code json_get_u32(yyjson_val *obj, const char *key, uint32_t max, uint32_t *ret, struct err *e);
-err_code json_get_u64(yyjson_val *obj, const char *key, uint64_t *ret, struct err *e); /* any of 64 bits, not written as 3.0 */
-/* An id: 16 hexadecimal digits in a string, since numbers are doubles to many readers of JSON. */
+err_code json_get_u64(yyjson_val *obj, const char *key, uint64_t *ret, struct err *e); /* full 64 bits; 3.0 is refused */
+/* An id: 16 hexadecimal digits in a string, since many readers of JSON make a double of a number. */
 err_code json_get_id(yyjson_val *obj, const char *key, uint64_t *ret, struct err *e);
-/* A copy into the caller's array; ERR_LIMIT: it doesn't fit. _line: text that may stand in a log line: no control characters. */
+/* Copies into the caller's array; ERR_LIMIT: it doesn't fit. _line: also refuses control characters, so the text is fit for a log line. */
 err_code json_get_text(yyjson_val *obj, const char *key, char *ret, size_t size, struct err *e);
 err_code json_get_line(yyjson_val *obj, const char *key, char *ret, size_t size, struct err *e);
-/* A file's path, which may be any bytes: each is written as the character of that number, U+0001 to U+00FF. */
+/* A file's path, which may be any bytes: each byte is written as the character of that number, U+0001 to U+00FF. */
 err_code json_get_path(yyjson_val *obj, const char *key, char *ret, size_t size, struct err *e);
-err_code json_need(yyjson_val *obj, const char *key, struct err *e); /* only that it is there */
+err_code json_need(yyjson_val *obj, const char *key, struct err *e); /* only checks that the field is there */
 err_code json_need_i64(yyjson_val *obj, const char *key, int64_t min, int64_t max, int64_t *ret, struct err *e);
 err_code json_need_id(yyjson_val *obj, const char *key, uint64_t *ret, struct err *e);
 err_code json_need_str(yyjson_val *obj, const char *key, const char **ret, struct err *e);
@@ -48,8 +48,8 @@ void json_add_path(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, co
 void json_add_id(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, uint64_t id);
 /* Bytes that json_write needs at most for this string, quotes included. */
 size_t json_size(const char *text);
-/* Serialises to the end of b (compact). Any bytes in strings and any numbers are written as valid JSON: a wrong part of a character becomes
- * '?' (so that no string gets longer than its reader allows), what is no number null. b fails only without memory or room. */
+/* Serialises to the end of b (compact). The result is valid JSON whatever the strings and numbers are: an invalid byte of UTF-8 becomes
+ * '?' (so no string gets longer than its reader allows), and a NaN or infinity becomes null. b fails only without memory or room. */
 void json_write(struct buf *b, const yyjson_mut_doc *doc);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * An intrusive, circular, doubly linked list: the links lie in the elements, so that nothing is allocated and an element can leave
- * in constant time. A `struct list` is a head or a link in an element. Owner and thread: those of the elements. */
+ * An intrusive, circular, doubly linked list: the links lie in the elements, so nothing is allocated, and an element is removed in
+ * constant time. A `struct list` is a head or a link in an element. Owner and thread: those of the elements. */
 #ifndef CARAVAN_BASE_LIST_H
 #define CARAVAN_BASE_LIST_H
 
@@ -11,7 +11,7 @@ struct list {
     struct list *prev, *next;
 };
 
-/* For heads, and for links of elements that are in no list yet. */
+/* For heads, and for links of elements that are not in a list yet. */
 static inline void list_init(struct list *l) { l->prev = l->next = l; }
 
 static inline bool list_empty(const struct list *head) { return head->next == head; }
@@ -27,14 +27,14 @@ static inline void list_push_back(struct list *head, struct list *link) { list_i
 
 static inline void list_push_front(struct list *head, struct list *link) { list_insert_before(head->next, link); }
 
-/* Takes the element out; doing it again does no harm. */
+/* Removes the element; removing it again does no harm. */
 static inline void list_remove(struct list *link) {
     link->prev->next = link->next;
     link->next->prev = link->prev;
     list_init(link);
 }
 
-/* The first link, taken out; NULL when the list is empty. */
+/* Removes and returns the first link; NULL when the list is empty. */
 static inline struct list *list_pop_front(struct list *head) {
     struct list *link = head->next;
     if (link == head) return NULL;
@@ -52,12 +52,12 @@ static inline size_t list_count(const struct list *head) {
 #define LIST_ENTRY(link, type, member) ((type *)(void *)((char *)(link) - offsetof(type, member)))
 #define LIST_FIRST(head, type, member) (list_empty(head) ? NULL : LIST_ENTRY((head)->next, type, member))
 
-/* for (LIST_EACH(link, head)) {...}; the element must stay in the list meanwhile. */
+/* for (LIST_EACH(link, head)) {...}; the current element must stay in the list during its turn. */
 #define LIST_EACH(link, head) \
     struct list *link = (head)->next; \
     link != (head); \
     link = link->next
-/* The same; the element at hand may be removed or freed. */
+/* As LIST_EACH, but the current element may be removed or freed. */
 #define LIST_EACH_SAFE(link, head) \
     struct list *link = (head)->next, *link##_next = link->next; \
     link != (head); \

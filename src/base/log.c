@@ -75,7 +75,7 @@ void log_write(enum log_level level, const char *area, const char *fmt, ...) {
     int text = vsnprintf(line + len, sizeof(line) - 1 - len, fmt, args);
     va_end(args);
     if (text > 0) len += (size_t)text < sizeof(line) - 1 - len ? (size_t)text : sizeof(line) - 2 - len;
-    /* One message is one line, whatever foreign text it carries. */
+    /* One message is one line, whatever foreign text is in it. */
     for (size_t i = 0; i < len; i++)
         if ((unsigned char)line[i] < ' ') line[i] = ' ';
     line[len++] = '\n';

@@ -13,12 +13,12 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
 bool log_level_parse(const char *name, enum log_level *ret_level);
-/* A word that stands in every line of this process, e.g. "stage 1" (copied, at most 31 bytes). */
+/* A word in every line of this process, e.g. "stage 1" (copied, at most 31 bytes). */
 void log_set_name(const char *name);
 void log_write(enum log_level level, const char *area, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* For lines that strangers can cause as often as they like: at most one a second is written; the next one says how many were left out. One
- * limit for each kind of line; begin with {0}. Not for several threads at once. */
+/* For lines that foreign peers can cause as often as they like: at most one a second is written, and the next one says how many were
+ * left out. One limit for each kind of line; begin with {0}. Not for several threads at once. */
 struct log_limit {
     uint64_t second; /* of the last line */
     unsigned left_out;

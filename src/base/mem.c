@@ -61,7 +61,7 @@ char *mem_printf(const char *fmt, ...) {
     return text;
 }
 
-/* The largest suffix of x in the order of bytes (or the reverse): where it begins; *ret_period: its smallest period. */
+/* The largest suffix of x in the order of bytes (or the reverse order): where it begins; *ret_period: its smallest period. */
 static size_t largest_suffix(const uint8_t *x, size_t n, bool reverse, size_t *ret_period) {
     size_t start = 0, at = 1, k = 0, period = 1; /* x[start..) is compared with x[at..) */
     while (at + k < n) {
@@ -85,7 +85,7 @@ static size_t largest_suffix(const uint8_t *x, size_t n, bool reverse, size_t *r
     return start;
 }
 
-/* In time that is linear in both lengths, whatever they hold: the two-way search of Crochemore and Perrin (1991). */
+/* The two-way search of Crochemore and Perrin (1991): its time is linear in both lengths, whatever the bytes are. */
 static const uint8_t *find_two_way(const uint8_t *y, size_t n, const uint8_t *x, size_t m) {
     size_t period, other, cut = largest_suffix(x, m, false, &period), cut2 = largest_suffix(x, m, true, &other), known = 0;
     if (cut2 > cut) {
@@ -111,7 +111,7 @@ static const uint8_t *find_two_way(const uint8_t *y, size_t n, const uint8_t *x,
 }
 
 void *mem_find(const void *at, size_t len, const void *needle, size_t needle_len) {
-    enum { SHORT = 16 }; /* up to here, trying each place where the first byte fits is faster */
+    enum { SHORT = 16 }; /* up to this length it is faster to try each place where the first byte fits */
     const char *from = at, *first = needle;
     if (needle_len == 0) return (void *)(uintptr_t)from;
     if (needle_len > SHORT) return (void *)(uintptr_t)find_two_way(at, len, needle, needle_len);

@@ -16,9 +16,9 @@ char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #define MEM_NEW(type) ((type *)mem_zalloc(sizeof(type)))
 #define ARRAY_LEN(a)  (sizeof(a) / sizeof((a)[0]))
-/* Where `needle` begins first in the bytes [at, at + len); NULL: nowhere. An empty one is everywhere. */
+/* The first place of `needle` in the bytes [at, at + len); NULL: nowhere. An empty needle is found at the beginning. */
 void *mem_find(const void *at, size_t len, const void *needle, size_t needle_len);
-/* Where the byte stands last in [at, at + len); NULL: nowhere. */
+/* The last place of the byte in [at, at + len); NULL: nowhere. */
 void *mem_find_last(const void *at, int byte, size_t len);
 
 #endif

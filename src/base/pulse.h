@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Signs of life. A pulse watches a number that grows while its subject lives: bytes received from it, steps done by it. It is looked at
- * about once a beat, and says how long the number has stood still. Of the time between two looks one beat counts at most: a watcher that
- * itself stood still (a suspended machine, a long computation of its own) blames nobody for the silence. A sans-I/O core; one thread.
+ * Signs of life. A pulse watches a number that grows while its subject lives, such as bytes received from a peer or steps done by a
+ * thread. The owner looks about once a beat; the pulse says how long the number has stood still. The time between two looks counts as
+ * one beat at most: if the watcher itself stood still (a suspended machine, a long computation of its own), it blames nobody for the
+ * silence. A sans-I/O core; one thread.
  *
- * pulse_step_done counts this process's steps: any thread calls it whenever something is done that can't go on for ever without it. */
+ * pulse_step_done counts this process's steps: any thread calls it after each piece of work that must end. */
 #ifndef CARAVAN_BASE_PULSE_H
 #define CARAVAN_BASE_PULSE_H
 
@@ -13,9 +14,9 @@
 
 struct pulse {
     uint64_t sign;    /* at the last look */
-    clock_us looked;  /* when that was; 0: never */
+    clock_us looked;  /* the time of the last look; 0: never */
     clock_us still;   /* watched time since the number last grew */
-    clock_us longest; /* the longest time that it stood still and grew again after */
+    clock_us longest; /* the longest standstill that was followed by growth */
 };
 
 /* One look. Returns how long the number has stood still, in watched time. */

@@ -106,7 +106,7 @@ bool str_parse_bool(const char *text, bool *ret) {
     return false;
 }
 
-/* Takes "http://" off the front and "/" or "/v1" off the end. */
+/* Removes "http://" from the front and "/" or "/v1" from the end. */
 static void strip_url(const char **text, size_t *len) {
     static const char scheme[] = "http://";
     static const char *const ends[] = {"/", "/v1"};
@@ -132,7 +132,7 @@ static bool parse_port(const char *text, size_t len, uint16_t *ret) {
     return true;
 }
 
-/* An IPv6 address without brackets: there is no port behind it. */
+/* An IPv6 address without brackets: no port can follow it. */
 static bool is_bare_ipv6(const char *text, size_t len) {
     char literal[INET6_ADDRSTRLEN];
     struct in6_addr ignored;
@@ -229,7 +229,7 @@ size_t str_distance(const char *a, const char *b) {
 const char *str_nearest(const char *word, const char *const *names, size_t n) {
     const char *nearest = NULL;
     size_t word_len = strlen(word);
-    size_t best = 1 + word_len / 3; /* one letter wrong in a short word, more in a long one */
+    size_t best = 1 + word_len / 3; /* one wrong letter in a short word, more in a long one */
     for (size_t i = 0; i < n; i++) {
         size_t distance = str_distance(word, names[i]);
         /* A beginning of the name is near, too. */

@@ -18,43 +18,43 @@ bool str_parse_size(const char *text, uint64_t *ret);
 const char *str_duration(uint64_t us, char out[STR_SHORT]);
 
 bool str_parse_i64(const char *text, int64_t *ret);   /* decimal */
-/* Decimal digits at the start of *at, which is moved behind them. false: there is none, or the number is too large. */
+/* Reads decimal digits at *at and moves *at past them. false: there are none, or the number is too large. */
 bool str_take_u64(const char **at, uint64_t *ret);
 bool str_parse_double(const char *text, double *ret); /* finite */
 bool str_parse_bool(const char *text, bool *ret);     /* yes/no, true/false, on/off, 1/0 */
 
-/* "host:port", "host", ":port", "[::1]:port", "::1", with or without "http://" before and "/" or "/v1" behind. What is not given is
- * taken from the defaults (default_host may be NULL: then a host is needed; default_port 0: a port is needed). */
+/* "host:port", "host", ":port", "[::1]:port", "::1", with or without "http://" before and "/" or "/v1" after it. Missing parts get the
+ * defaults (default_host NULL: the host is required; default_port 0: the port is required). */
 bool str_parse_address(const char *text, const char *default_host, uint16_t default_port, char ret_host[STR_HOST_MAX], uint16_t *ret_port);
 
-/* One part after another of a list such as "3,1,4", without surrounding blanks; a part may be empty. Start with *at = text; false at
- * the end. for (const char *at = s; str_next(&at, ',', &part, &len);) */
+/* One part after another of a list such as "3,1,4", without surrounding blanks; a part may be empty. Start with *at = text; false at the
+ * end. for (const char *at = s; str_next(&at, ',', &part, &len);) */
 bool str_next(const char **at, char separator, const char **ret_part, size_t *ret_len);
 /* Cuts blanks off both ends: moves *text and *len. */
 void str_trim(const char **text, size_t *len);
 
-/* Letters to insert, remove, replace or swap with their neighbour until a is b, in any case of letters; texts are compared up to
- * 63 bytes. */
+/* How many letters to insert, remove, replace or swap with their neighbour to make b of a, ignoring case; texts are compared up to 63
+ * bytes. */
 size_t str_distance(const char *a, const char *b);
-/* Which of the n names someone who wrote `word` most likely meant; NULL when none is near. */
+/* The one of the n names that is most like `word`, for a hint after a typing error; NULL when none is similar. */
 const char *str_nearest(const char *word, const char *const *names, size_t n);
 
-/* Where `word` begins first in `text`, in any case of ASCII letters; NULL: nowhere. */
+/* The first place of `word` in `text`, ignoring the case of ASCII letters; NULL: nowhere. */
 const char *str_find_nocase(const char *text, const char *word);
 
-/* Bytes as lower-case hexadecimal digits (ret: 2 * len + 1), and back; false: not exactly `len` bytes of them. */
+/* Bytes as lower-case hexadecimal digits (ret: 2 * len + 1), and back; false: the text is not exactly `len` bytes in hexadecimal. */
 void str_hex(const uint8_t *data, size_t len, char *ret);
 bool str_unhex(const char *text, uint8_t *ret, size_t len);
 
-/* The length of the character at the start of these bytes (at least one): 1 to 4, *ret_whole. Else *ret_whole is false, and it is the
- * length of the wrong part there (Unicode 15, section 3.9), or 0: the bytes end within a character that is right so far. */
+/* The length of the character at the start of these bytes (at least one): 1 to 4, and *ret_whole is true. If it is false, the result is
+ * the length of the invalid part (Unicode 15, section 3.9), or 0 if the bytes end within a character that is valid so far. */
 size_t str_utf8_next(const char *text, size_t len, bool *ret_whole);
-/* Whether these bytes are UTF-8 (no overlong forms, no surrogates, at most U+10FFFF). NUL is a character like another. */
+/* Whether these bytes are UTF-8 (no overlong forms, no surrogates, at most U+10FFFF). NUL is allowed. */
 bool str_utf8_valid(const char *text, size_t len);
-/* How many bytes at the end are the beginning of a character whose rest has not come yet: 0 to 3. */
+/* How many bytes at the end belong to a character that is not complete yet: 0 to 3. */
 size_t str_utf8_incomplete(const char *text, size_t len);
-/* Makes a line of UTF-8 of any bytes, in ret[size]: control characters and wrong parts become '_' each. Text that is too long is cut at the
- * end of a character. */
+/* Makes one line of UTF-8 from any bytes, in ret[size]: each control character and each invalid part becomes '_'. A text that is too
+ * long is cut at the end of a character. */
 void str_line(const char *text, size_t len, char *ret, size_t size);
 
 #endif

@@ -50,7 +50,7 @@ static struct crowd_place *place_of(struct crowd *c, const uint8_t from[FROM_SIZ
 static struct crowd_place *fullest(const struct crowd *c) {
     struct crowd_place *most = c->places;
     for (struct crowd_place *p = c->places; p; p = p->next)
-        if (p->n >= most->n) most = p; /* of as many: the place that is there for longer */
+        if (p->n >= most->n) most = p; /* of places with as many guests: the older one */
     return most;
 }
 

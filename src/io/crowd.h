@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Which of those who have connected and not yet shown who they are may stay. A crowd is bounded, in all and for each place that its guests
- * come from (an IPv4 address, an IPv6 network of 64 bits). Who comes when it is full is let in, and another one has to go: the oldest guest
- * of the place, or, when all places together are too many, the oldest of the place with the most. A caller that means it shows who it is at
- * once, so it is the silent ones that go. Sans-I/O; one thread. The guests belong to the caller, who embeds one in each connection. */
+ * Limits the connections whose peers haven't yet shown who they are. A crowd is bounded, in all and for each place from which its guests
+ * come (an IPv4 address, or an IPv6 network of 64 bits). When a new guest comes and the crowd is full, the new guest is let in and
+ * another one must go: the oldest guest of the same place, or, if all places together have too many, the oldest guest of the place with
+ * the most. An honest peer shows who it is at once, so silent peers are the ones that go. Sans-I/O; one thread. The guests belong to the
+ * caller, who embeds one in each connection. */
 #ifndef CARAVAN_IO_CROWD_H
 #define CARAVAN_IO_CROWD_H
 
@@ -21,8 +22,8 @@ struct crowd {
 
 /* max: guests in all, at least 1; max_each: of one place, 1 to max. */
 void crowd_init(struct crowd *c, size_t max, size_t max_each);
-/* g comes in. Returns the guest that has to go for it, which has left already: the caller closes it. NULL: there was room. */
+/* g comes in. Returns the guest that must go, which has left the crowd already: the caller closes it. NULL: there was room. */
 struct crowd_guest *crowd_enter(struct crowd *c, struct crowd_guest *g, const struct sockaddr *from);
-void crowd_leave(struct crowd *c, struct crowd_guest *g); /* nothing when it is in none */
+void crowd_leave(struct crowd *c, struct crowd_guest *g); /* nothing if it is in no crowd */
 
 #endif

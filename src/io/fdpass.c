@@ -9,7 +9,7 @@
 #include "io/sock.h"
 #include "os/os.h"
 
-union control { /* room and alignment for a few descriptors: a second one must be seen to be refused */
+union control { /* room and alignment for a few descriptors: a second one must be seen, so that it can be refused */
     struct cmsghdr align;
     char bytes[CMSG_SPACE(4 * sizeof(int))];
 };
@@ -36,7 +36,7 @@ err_code io_sock_send_fd(int fd, const void *data, size_t len, int pass_fd, size
     return err_set_errno(e, ERR_IO, errno, "cannot pass a descriptor");
 }
 
-/* Takes the descriptors out of a message: *ret_fd is the only one, or -1. False when there was more than one (all closed). */
+/* Takes the descriptors out of a message: *ret_fd is the only one, or -1. False if there were several (all are closed). */
 static bool take_fds(struct msghdr *m, int *ret_fd) {
     int kept = -1, count = 0;
     for (struct cmsghdr *h = CMSG_FIRSTHDR(m); h != NULL; h = CMSG_NXTHDR(m, h)) {

@@ -17,12 +17,12 @@ static void run_tasks(uv_check_t *check) {
     if (list != NULL) list->slot = &list;
     loop->tasks = NULL;
     loop->tasks_tail = &loop->tasks;
-    while (list != NULL) { /* tasks posted from here on wait for the next turn */
+    while (list != NULL) { /* tasks posted by these tasks wait for the next turn */
         struct io_task *t = list;
         io_task_cancel(t);
         t->fn(t->user);
     }
-    if (loop->tasks == NULL) uv_idle_stop(&loop->no_sleep); /* also when all that had been posted was cancelled */
+    if (loop->tasks == NULL) uv_idle_stop(&loop->no_sleep); /* also when all posted tasks were cancelled */
 }
 
 static void nothing_async(uv_async_t *handle) { (void)handle; }
@@ -117,7 +117,7 @@ struct io_timer *io_timer_open(struct io_loop *loop, io_timer_fn fn, void *user)
 }
 
 void io_timer_start(struct io_timer *t, uint64_t delay_ms, uint64_t repeat_ms) {
-    uv_update_time(t->uv.loop); /* the turn's clock may be old after long work: a timer must not fire early */
+    uv_update_time(t->uv.loop); /* the turn's clock may be old after long work; a timer must not fire early */
     uv_timer_start(&t->uv, timer_fired, delay_ms, repeat_ms);
 }
 
@@ -163,7 +163,7 @@ static_assert((int)IO_READ == (int)UV_READABLE && (int)IO_WRITE == (int)UV_WRITA
 static void poll_fired(uv_poll_t *uv, int status, int events) {
     struct io_poll *p = uv->data;
     int error = 0;
-    if (status < 0) { /* libuv has stopped watching and says EBADF for whatever the kernel flagged: ask the socket itself */
+    if (status < 0) { /* libuv has stopped watching and reports EBADF for any error flag of the kernel; the socket itself knows the cause */
         socklen_t len = sizeof(error);
         if (getsockopt(p->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) error = errno;
         if (error == 0) error = EPIPE;
@@ -243,7 +243,7 @@ struct io_wake *io_wake_open(struct io_loop *loop, io_wake_fn fn, void *user) {
     w->fn = fn;
     w->user = user;
     w->uv.data = w;
-    int rc = uv_async_init(&loop->uv, &w->uv, wake_fired); /* the loop's descriptor for this exists since io_loop_create */
+    int rc = uv_async_init(&loop->uv, &w->uv, wake_fired); /* cannot fail: io_loop_create has already made the loop's descriptor for this */
     assert(rc == 0);
     (void)rc;
     return w;

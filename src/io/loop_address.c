@@ -52,7 +52,7 @@ struct io_lookup *io_lookup_start(struct io_loop *loop, const char *host, uint16
     snprintf(service, sizeof(service), "%u", port);
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     int rc = uv_getaddrinfo(&loop->uv, &l->uv, looked_up, host, service, &hints);
-    if (rc != 0) { /* a name too long for any resolver: ask for one that cannot exist, so that the answer comes from the loop as ever */
+    if (rc != 0) { /* too long for any resolver: look up a name that cannot exist, so that the loop reports the failure */
         rc = uv_getaddrinfo(&loop->uv, &l->uv, looked_up, "invalid.", service, &hints);
         if (rc != 0) abort();
     }
@@ -62,7 +62,7 @@ struct io_lookup *io_lookup_start(struct io_loop *loop, const char *host, uint16
 void io_lookup_cancel(struct io_lookup *l) {
     if (l == NULL) return;
     l->fn = NULL;
-    uv_cancel((uv_req_t *)&l->uv); /* when a thread is at it already, its answer is dropped */
+    uv_cancel((uv_req_t *)&l->uv); /* if a thread has begun the lookup, its answer is dropped */
 }
 
 void io_address_host(const struct sockaddr *addr, char *ret, size_t size) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Child processes: fork, wire up descriptor 3, exec; reaped on SIGCHLD. libuv's own spawn has no place for PR_SET_PDEATHSIG. */
+ * Child processes: fork, connect descriptor 3, exec; reaped on SIGCHLD. libuv's own spawn cannot set PR_SET_PDEATHSIG. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -39,7 +39,7 @@ static bool is_for_children(const char *variable) {
     return false;
 }
 
-/* What children get of this process's environment, and what `more` adds to it. The caller frees the array, not its strings. */
+/* The part of this process's environment that children get, plus the variables of `more` that it lacks. The caller frees the array, not its strings. */
 static const char **child_environment(const char *const *more) {
     char **environment = os_environment();
     size_t n = 0, n_all = 0, n_more = 0;
@@ -56,7 +56,7 @@ static const char **child_environment(const char *const *more) {
     return env;
 }
 
-/* In the child, between fork and exec: async-signal-safe calls only, for other threads of the parent may have held locks. */
+/* In the child, between fork and exec: async-signal-safe calls only, since other threads of the parent may have held locks. */
 static _Noreturn void child_exec(const struct io_child_options *o, const char *const *env, int report_fd, pid_t parent) {
     os_signals_reset();
     if (o->ignore_interrupt) signal(SIGINT, SIG_IGN);
@@ -64,7 +64,7 @@ static _Noreturn void child_exec(const struct io_child_options *o, const char *c
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     os_die_with_parent(SIGKILL);
-    if (getppid() != parent) _exit(127); /* it died before the line above took hold */
+    if (getppid() != parent) _exit(127); /* the parent died before the line above took effect */
     int fd = o->fd;
     if (report_fd == CHILD_FD) { /* the place of descriptor 3 must be free */
         report_fd = fcntl(report_fd, F_DUPFD_CLOEXEC, CHILD_FD + 1);
@@ -75,7 +75,7 @@ static _Noreturn void child_exec(const struct io_child_options *o, const char *c
     int empty = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (empty < 0 || dup2(empty, STDIN_FILENO) < 0) _exit(127);
     os_close_on_exec_from(fd >= 0 ? CHILD_FD + 1 : CHILD_FD);
-    if (fd >= 0) { /* the child reads and writes it blocking; the flag is shared with nobody but the parent's closed copy */
+    if (fd >= 0) { /* the child uses it in blocking mode; only the parent's copy shares the flag, and that copy is closed */
         int flags = fcntl(CHILD_FD, F_GETFL);
         fcntl(CHILD_FD, F_SETFL, flags & ~O_NONBLOCK);
     }
@@ -94,7 +94,7 @@ static void child_unlink(struct io_child *c) {
         }
 }
 
-/* Reaps one child that has ended and tells its owner; false when none has. */
+/* Reaps one child that has ended and tells its owner; false when no child has ended. */
 static bool reap_one(struct io_loop *loop) {
     for (struct io_child *c = loop->children; c != NULL; c = c->next) {
         int status = 0;
@@ -173,5 +173,5 @@ void io_child_kill(struct io_child *c, int signo) {
 void io_child_close(struct io_child *c) {
     if (c == NULL) return;
     c->closed = true;
-    if (c->pid == 0) free(c); /* else it is freed when it ends */
+    if (c->pid == 0) free(c); /* else it is freed when the child ends */
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What the files of the loop share. The only header that shows libuv's types; for io/ alone. */
+ * The struct of the loop, for the files of io/. The only header that shows libuv's types. */
 #ifndef CARAVAN_IO_LOOP_PRIV_H
 #define CARAVAN_IO_LOOP_PRIV_H
 

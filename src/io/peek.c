@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Which server a ClientHello asks for, without consuming it: OpenSSL parses the bytes from memory and is stopped in its ClientHello
- * callback, so nothing is answered and no key is needed. Declared in io/tls.h. */
+ * Reads the server name of a ClientHello without consuming it: OpenSSL parses a copy of the bytes and is stopped in its ClientHello
+ * callback, so no answer is sent and no key is needed. Declared in io/tls.h. */
 #include <openssl/err.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "base/bytes.h"
 #include "io/tls_priv.h"
 
-enum { HELLO_MAX = 16384 + 5 }; /* a ClientHello longer than a record is none of ours */
+enum { HELLO_MAX = 16384 + 5 }; /* our ClientHellos are shorter than one record */
 
 struct peeked {
     bool seen, modern, named;

@@ -47,7 +47,7 @@ bool io_sign_check(const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], const void *da
                 EVP_DigestVerify(c, signature, IO_SIGN_SIZE, data, len) == 1;
     EVP_MD_CTX_free(c);
     EVP_PKEY_free(key);
-    ERR_clear_error(); /* a bad signature leaves one behind, which the next TLS call would take for its own */
+    ERR_clear_error(); /* a bad signature leaves an error in OpenSSL's queue, which the next TLS call would report */
     return good;
 }
 

@@ -153,7 +153,7 @@ err_code io_sock_connect(const struct io_addr *a, int timeout_ms, int *ret_fd, s
     int left = 0, cause = EADDRNOTAVAIL;
     for (const struct addrinfo *ai = list; ai != NULL; ai = ai->ai_next) left++;
     for (const struct addrinfo *ai = list; ai != NULL; ai = ai->ai_next, left--) {
-        int share = io_ms_left(deadline) / left; /* so that one dead address leaves time for the next */
+        int share = io_ms_left(deadline) / left; /* so that a dead address leaves time for the next one */
         cause = io_sock_try(ai->ai_addr, ai->ai_addrlen, share > 0 ? share : 1, ret_fd);
         if (cause == 0) break;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Listener and dialler. They use plain sockets under io_poll rather than libuv's own streams, so that a descriptor can be handed on
- * (to a stage process) and running out of descriptors is ours to handle. */
+ * Listener and dialler. They use plain sockets under io_poll rather than libuv's own streams, so that a descriptor can be handed to a
+ * stage process, and so that the listener itself can handle running out of descriptors. */
 #include "io/stream.h"
 
 #include <errno.h>
@@ -52,7 +52,7 @@ static void accept_some(void *user, int events, int error) {
             continue;
         }
         if (errno == EINTR || errno == ECONNABORTED) continue;
-        if (errno != EAGAIN) { /* EMFILE, ENFILE, ENOBUFS, ENOMEM: the connection waits in the kernel; asking again at once would spin */
+        if (errno != EAGAIN) { /* EMFILE, ENFILE, ENOBUFS, ENOMEM: the connection waits in the kernel; accepting again at once would spin */
             log_warn("listen", "cannot accept a connection: %s; trying again", strerror(errno));
             io_poll_set(l->poll, 0);
             io_timer_start(l->retry, ACCEPT_RETRY_MS, 0);
@@ -182,7 +182,7 @@ static void dial_finish(struct io_dial *d, err_code code, const struct err *e) {
     io_dial_fn fn = d->fn;
     void *user = d->user;
     int fd = -1;
-    if (code == ERR_OK) { /* the poll must let go of the descriptor before it changes hands */
+    if (code == ERR_OK) { /* the poll must be closed before the descriptor gets a new owner */
         fd = d->fd;
         io_poll_close(d->poll);
         d->poll = NULL;
@@ -207,7 +207,7 @@ static void dial_ready(void *user, int events, int error) {
     dial_next(d, error);
 }
 
-/* Tries the next address; when none is left, fails with the last one's error. */
+/* Tries the next address; after the last one, fails with the last one's error. */
 static void dial_next(struct io_dial *d, int error) {
     while (d->at < d->n_addrs) {
         const struct io_address *a = &d->addrs[d->at++];

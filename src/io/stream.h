@@ -13,8 +13,8 @@
 struct io_listener;
 /* A new connection: non-blocking, close-on-exec, TCP_NODELAY; the callee owns fd. */
 typedef void (*io_accept_fn)(void *user, int fd, const struct sockaddr *peer);
-/* host: a name or an address ("0.0.0.0", "::", "127.0.0.1"); port 0: the kernel chooses. At the limit of descriptors accepting pauses and
- * is tried again after a second or when io_listener_resume is called: it never spins. */
+/* host: a name or an address ("0.0.0.0", "::", "127.0.0.1"); port 0: the kernel chooses. At the limit of descriptors accepting pauses
+ * for a second or until io_listener_resume is called: it never spins. */
 err_code io_listener_open(struct io_loop *loop, const char *host, uint16_t port, io_accept_fn fn, void *user, struct io_listener **ret,
                           struct err *e);
 uint16_t io_listener_port(const struct io_listener *l);
@@ -24,7 +24,7 @@ void io_listener_close(struct io_listener *l); /* NULL is fine */
 
 /* ---- dialling: lookup, then each address in turn ---- */
 struct io_dial;
-/* code ERR_OK: fd is connected and the callee's; else fd is -1 and *e says why. The dial is closed by itself after this call. */
+/* ERR_OK: fd is connected and belongs to the callee; else fd is -1 and *e says why. The dial is closed after this call. */
 typedef void (*io_dial_fn)(void *user, err_code code, int fd, const struct err *e);
 struct io_dial *io_dial_start(struct io_loop *loop, const char *host, uint16_t port, uint64_t timeout_ms, io_dial_fn fn, void *user);
 void io_dial_cancel(struct io_dial *d); /* NULL is fine */
@@ -34,28 +34,28 @@ struct io_conn;
 struct io_conn_callbacks {
     /* Bytes came; valid during the call. */
     void (*on_read)(void *user, const uint8_t *data, size_t len);
-    /* The other end closed (ERR_CLOSED) or the socket failed (ERR_NETWORK). Comes once; the owner then closes the connection. What was read
-     * before the end has been delivered; while reading is paused the end is noticed all the same (unread bytes are lost then). */
+    /* The other end closed (ERR_CLOSED) or the socket failed (ERR_NETWORK). Called once; the owner then closes the connection. Bytes
+     * that were read before have been delivered. The end is noticed even while reading is paused (unread bytes are lost then). */
     void (*on_end)(void *user, err_code code);
-    /* The write queue, which had gone past the high-water mark, is empty again. May be NULL. */
+    /* The write queue had passed the high-water mark and is empty again. May be NULL. */
     void (*on_drain)(void *user);
 };
 /* Takes fd. max_queued: bytes that may wait to be sent; high_water: io_conn_write returns false beyond this. Reading starts at once. */
 struct io_conn *io_conn_open(struct io_loop *loop, int fd, size_t high_water, size_t max_queued, const struct io_conn_callbacks *callbacks,
                              void *user);
-/* Sends what the socket takes at once and queues the rest. false: the queue is past the high-water mark (stop until on_drain). When
- * max_queued would be exceeded the rest is dropped, nothing more is sent, and on_end(ERR_LIMIT) comes from the loop. Never calls back from
- * within. */
+/* Sends what the socket takes at once and queues the rest. false: the queue is above the high-water mark (stop until on_drain). If the
+ * queue would exceed max_queued, the rest is dropped, nothing more is sent, and on_end(ERR_LIMIT) comes from the loop. Never calls a
+ * callback itself. */
 bool io_conn_write(struct io_conn *c, const void *data, size_t len);
 bool io_conn_writev(struct io_conn *c, const struct iovec *parts, size_t n);
 size_t io_conn_queued(const struct io_conn *c);
-/* Loop time of the last byte that the other end took while something was queued (or of the queue's start): how long it has been stuck. */
+/* Loop time when the other end last took a byte of the queue (or when the queue began): tells how long the connection has been stuck. */
 clock_us io_conn_write_progress(const struct io_conn *c);
 void io_conn_pause(struct io_conn *c);  /* no on_read; on_end still comes when the other end goes */
 void io_conn_resume(struct io_conn *c);
 /* Sends the queue, then half-closes; on_end comes when the other end has closed too. */
 void io_conn_shutdown(struct io_conn *c);
-/* Gives the descriptor back (the caller owns it) and closes the connection; what is queued is lost, so call it with an empty queue. */
+/* Gives the descriptor back (the caller owns it) and closes the connection. Queued bytes are lost, so call it with an empty queue. */
 int io_conn_release(struct io_conn *c);
 void io_conn_reset(struct io_conn *c);  /* as close, and the other end sees a reset instead of an orderly end */
 void io_conn_close(struct io_conn *c);  /* at once; what is queued is lost. NULL is fine */

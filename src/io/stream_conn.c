@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A connection: reads into the loop's own buffer (one read a turn, so that no peer starves another), writes what goes at once and queues
- * the rest within its bound. */
+ * A connection: reads into the loop's own buffer (one read a turn, so that no peer starves another), writes at once as much as the
+ * socket takes, and queues the rest within its bound. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -165,7 +165,7 @@ static void queue_rest(struct io_conn *c, const struct iovec *parts, size_t n, s
 }
 
 bool io_conn_writev(struct io_conn *c, const struct iovec *parts, size_t n) {
-    if (c->ended || c->shut) return true; /* nobody is there to be told to stop; on_end says so */
+    if (c->ended || c->shut) return true; /* the connection is ending; on_end says so */
     size_t sent = 0;
     if (io_conn_queued(c) == 0) {
         struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = n};

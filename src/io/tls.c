@@ -20,7 +20,7 @@
 #include "io/tls_priv.h"
 #include "os/os.h"
 
-/* The PSK identity: this, and the key's id as 16 hexadecimal digits. */
+/* The PSK identity is this text and the key's id as 16 hexadecimal digits. */
 static const char PSK_PREFIX[] = "caravan 1 ";
 enum { PSK_SIZE = sizeof(PSK_PREFIX) - 1 + 16 };
 static const unsigned char AES_128_GCM[2] = {0x13, 0x01};
@@ -133,7 +133,7 @@ static int client_key(SSL *ssl, const EVP_MD *hash, const unsigned char **ret_id
     if (hash != NULL && !EVP_MD_is_a(hash, "SHA256")) return 1;
     struct tls_port *port = SSL_get_app_data(ssl);
     struct tls_key key;
-    /* Asked twice when the server wants another hello: the same key both times. */
+    /* OpenSSL asks twice if the server wants another hello: give the same key both times. */
     if (!port->asked && !ctx_key(ssl, port->use_old_key, &port->offered)) return 1;
     port->asked = true;
     key = port->offered;
@@ -145,7 +145,7 @@ static int client_key(SSL *ssl, const EVP_MD *hash, const unsigned char **ret_id
 }
 
 static int server_key(SSL *ssl, const unsigned char *id, size_t len, SSL_SESSION **ret) {
-    *ret = NULL; /* an unknown identity: no key, and without one there is no handshake, for there are no certificates */
+    *ret = NULL; /* an unknown identity: no key; the handshake then fails, since there are no certificates */
     for (int old = 0; old < 2 && *ret == NULL; old++) {
         struct tls_key key;
         char identity[PSK_SIZE + 1];
@@ -168,7 +168,7 @@ bool tls_ctx_force_suite(struct io_tls_ctx *ctx, const char *suite) { return SSL
 static bool configure(struct io_tls_ctx *ctx) {
     SSL_CTX *c = ctx->ssl;
     bool aes = os_cpu_has_aes();
-    /* Both suites have the key's hash. AES where both ends have it in hardware: the side without puts ChaCha20 first and, as the server,
+    /* Both suites have the key's hash. AES where both ends have it in hardware: a side without it prefers ChaCha20, and as the server it
      * insists. */
     uint64_t options = SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | (aes ? 0 : SSL_OP_CIPHER_SERVER_PREFERENCE);
     bool ok = SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION) && SSL_CTX_set_max_proto_version(c, TLS1_3_VERSION) &&
@@ -235,7 +235,7 @@ SSL *tls_connection_create(struct io_tls_ctx *ctx, struct tls_port *port, const 
     SSL_set_bio(ssl, bio, bio);
     if (name != NULL) {
         must(SSL_set_tlsext_host_name(ssl, name) == 1, "set a server name");
-        SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL); /* a server that shows a certificate instead of the key is never believed */
+        SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL); /* a server that shows a certificate instead of the key is refused */
         SSL_set_connect_state(ssl);
     } else {
         SSL_set_accept_state(ssl);
@@ -257,8 +257,8 @@ enum tls_step tls_step_of(SSL *ssl, int result) {
     return ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING ? TLS_ENDED : TLS_FAILED;
 }
 
-/* Reasons that mean: the two sides don't hold the same key. As the server sees it, the client's proof is wrong or there is none; the
- * client sees the alert that the server sent for that. */
+/* Errors that mean that the two sides have different keys. The server sees that the client's proof is wrong or missing; the client sees
+ * the alert that the server sends for that. */
 static bool is_key_mismatch(int reason) {
     static const int reasons[] = {
         SSL_R_BINDER_DOES_NOT_VERIFY,    SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, SSL_R_CERTIFICATE_VERIFY_FAILED,

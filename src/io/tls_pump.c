@@ -98,7 +98,7 @@ static err_code shake_hands(struct io_tls_pump *p, struct err *e) {
     return code;
 }
 
-/* Decrypts whatever is whole, straight into plain. */
+/* Decrypts all complete records, straight into plain. */
 static err_code decrypt(struct io_tls_pump *p, struct buf *plain, struct err *e) {
     for (;;) {
         if (!buf_reserve(plain, TLS_RECORD_MAX)) return broken(p, err_set(e, ERR_LIMIT, "more than %zu received bytes wait", plain->max));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * TLS over a connected socket, blocking by poll on a non-blocking descriptor.
+ * TLS over a connected socket. It blocks by poll on a non-blocking descriptor.
  *
- * Written records are gathered in `out` and leave in one send; every SSL_write is one record that is known to fit there, so OpenSSL never
- * sees a full socket and never asks for a retry. `lock` is held only for calls that do not wait: one thread may read while another
+ * Written records are gathered in `out` and leave in one send. Every SSL_write is one record that is known to fit there, so OpenSSL
+ * never sees a full socket and never asks for a retry. `lock` is held only for calls that do not wait: one thread may read while another
  * writes. */
 #include <errno.h>
 #include <openssl/err.h>
@@ -29,7 +29,7 @@ struct io_tls_stream {
     SSL *ssl;
     int fd;
     pthread_mutex_t lock;     /* ssl, out, dry, records */
-    bool dry;                 /* the last read took everything that had come: only the socket can bring more */
+    bool dry;                 /* the last read took all received bytes: only the socket can bring more */
     bool broken;              /* after a fatal error OpenSSL must not be asked to write */
     uint64_t records;         /* written with the present key */
     size_t out_at, out_len;   /* encrypted bytes still to be sent */
@@ -54,7 +54,7 @@ static ssize_t socket_give(struct tls_port *p, const void *buf, size_t len) {
     return (ssize_t)len;
 }
 
-/* Sends what stands in `out`. ERR_OK: all of it; ERR_BUSY: the socket is full; ERR_CLOSED. */
+/* Sends the bytes in `out`. ERR_OK: all of them; ERR_BUSY: the socket is full; ERR_CLOSED. */
 static err_code push(struct io_tls_stream *s, struct err *e) {
     while (s->out_at < s->out_len) {
         ssize_t n = send(s->fd, s->out + s->out_at, s->out_len - s->out_at, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -111,7 +111,7 @@ static err_code open_stream(struct io_tls_ctx *ctx, int fd, const char *name, in
     struct io_tls_stream *s = stream_create(ctx, fd, name);
     err_code code = shake_hands(s, clock_now() + (clock_us)timeout_ms * 1000, e);
     if (code != ERR_OK) {
-        io_tls_finish(s, 200); /* the alert that says why must get across */
+        io_tls_finish(s, 200); /* the alert with the reason must reach the other side */
         return code;
     }
     *ret = s;
@@ -132,7 +132,7 @@ static err_code read_now(struct io_tls_stream *s, void *buf, size_t len, size_t 
     if (s->broken) return err_set(e, ERR_CLOSED, "the connection has ended");
     ERR_clear_error();
     int result = SSL_read_ex(s->ssl, buf, len, ret_n);
-    if (s->out_len > 0) push(s, NULL); /* OpenSSL may have answered something; what cannot go now goes with the next write */
+    if (s->out_len > 0) push(s, NULL); /* OpenSSL may have written an answer; bytes that don't go now go with the next write */
     if (result == 1) {
         s->dry = false;
         return ERR_OK;
@@ -166,7 +166,7 @@ bool io_tls_pending(struct io_tls_stream *s) {
 
 /* ---- writing ---- */
 
-/* The bytes of the next record: straight from a part where it has a whole record's worth, else gathered from several. */
+/* The bytes of the next record: directly from a part that has enough for a whole record, else gathered from several parts. */
 static size_t next_record(struct io_tls_stream *s, const struct iovec *parts, size_t n_parts, size_t *part, size_t *at,
                           const uint8_t **ret) {
     size_t i = *part, off = *at, n = 0;
@@ -272,7 +272,7 @@ const char *io_tls_suite(const struct io_tls_stream *s) { return SSL_CIPHER_get_
 
 void io_tls_shutdown(struct io_tls_stream *s) { shutdown(s->fd, SHUT_RDWR); }
 
-/* Says goodbye as far as that goes without waiting. */
+/* Sends the orderly end as far as that is possible without waiting. */
 static void say_goodbye(struct io_tls_stream *s) {
     ERR_clear_error();
     if (!s->broken && SSL_is_init_finished(s->ssl)) SSL_shutdown(s->ssl);

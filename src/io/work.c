@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * See work.h. The works and their threads share one object, which the last of them frees: the threads are detached. */
+ * See work.h. The works and their threads share one object, which is freed by the last of them: the threads are detached. */
 #include "io/work.h"
 
 #include <pthread.h>

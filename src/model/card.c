@@ -65,7 +65,7 @@ uint32_t model_card_part(const char *path) {
     return part ? (uint32_t)strtoul(part + 1, NULL, 10) : 0;
 }
 
-/* The type that most bytes have, where the file doesn't say how it was quantised. */
+/* The type of most bytes, for files that don't say how they were quantised. */
 static const char *card_main_type(const struct model_gguf *g) {
     uint64_t bytes[MODEL_TYPE_END] = {0};
     uint32_t most = 0;

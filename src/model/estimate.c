@@ -47,21 +47,21 @@ uint32_t model_estimate_outputs(uint32_t n_ubatch, uint32_t n_seq) {
     return share > n_seq ? share : n_seq;
 }
 
-/* The widest that libllama holds at once: the residual stream and a layer's intermediate results, the attention mask (f16, as flash
- * attention wants it), and in the tail the logits. An indexer's scores and their sorting were measured at up to 12.5 times n_ctx * n_ubatch
- * floats. */
+/* The most that libllama holds at once: the residual stream and a layer's intermediate results, the attention mask (f16 for flash
+ * attention), and in the tail the logits. The scores of an indexer and their sorting took up to 12.5 times n_ctx * n_ubatch floats in
+ * measurements. */
 static uint64_t compute_bytes(const struct model_layout *l, uint32_t first, uint32_t end, const struct model_load_shape *shape,
                               uint64_t n_ubatch) {
     uint64_t layer = 4 * n_ubatch * (6 * (uint64_t)l->n_embd + 3 * (uint64_t)l->n_ff_max);
     uint64_t cells = n_ubatch * shape->n_ctx * shape->n_seq;
     uint64_t scores = cells * (has_indexer(l, first, end) ? 4 * 13 : has_attention(l, first, end) ? 2 : 0);
     uint64_t rows = shape->streams ? n_ubatch : model_estimate_outputs((uint32_t)n_ubatch, shape->n_seq);
-    uint64_t logits = end == l->n_layer ? 4 * rows * (l->n_vocab + 4 * (uint64_t)l->n_embd) : 0; /* and what they are made of */
+    uint64_t logits = end == l->n_layer ? 4 * rows * (l->n_vocab + 4 * (uint64_t)l->n_embd) : 0; /* and the rows they come from */
     return MODEL_ESTIMATE_FIXED + scores + (logits > layer ? logits : layer);
 }
 
-/* The tables outside of the layers: the slice's own; made ones of about a bit where libllama insists on a table that is not used;
- * and the second copy that libllama makes of a quantised table used for both ends. */
+/* The tables outside of the layers: the slice's own; tables of about one bit a weight where libllama insists on a table that is not
+ * used; and libllama's second copy of a quantised table that serves both ends. */
 static uint64_t table_bytes(const struct model_layout *l, bool head, bool tail) {
     const struct model_tensor *t = model_gguf_find_tensor(l->gguf, "token_embd.weight");
     uint64_t table = t ? t->bytes : 0, made = (uint64_t)l->n_vocab * l->n_embd / 7, sum = l->bytes_shared;

@@ -9,7 +9,7 @@
 
 #include "model/layout.h"
 
-enum { MODEL_ESTIMATE_FIXED = 16 << 20 }; /* bytes of compute for any slice: graphs, small tensors, what the allocator rounds up */
+enum { MODEL_ESTIMATE_FIXED = 16 << 20 }; /* compute bytes of any slice: graphs, small tensors, rounding by the allocator */
 
 struct model_load_shape {
     uint32_t n_ctx;            /* positions a sequence may have */
@@ -29,10 +29,11 @@ struct model_estimate {
 /* Of layers [first, end), with the embedding if first = 0 and the head if end = n_layer. */
 struct model_estimate model_estimate_slice(const struct model_layout *l, uint32_t first, uint32_t end,
                                            const struct model_load_shape *shape);
-/* How many of n_ubatch tokens computed at once can have logits: with a large vocabulary their buffer would be the largest of all, and a
- * prompt needs one row. At least one for each sequence. */
+/* How many of n_ubatch tokens in one compute step can have logits, at least one for each sequence. With a large vocabulary a logits row
+ * for every token would be the largest buffer of all, and a prompt needs only one row. */
 uint32_t model_estimate_outputs(uint32_t n_ubatch, uint32_t n_seq);
-/* KV bytes that one more token of context costs in a layer (0 in recurrent layers; beyond a window: 0 too, but this counts it). */
+/* KV bytes that one more token of context takes in a layer: 0 in recurrent layers. It counts windowed layers too, although these take
+ * nothing more once the window is full. */
 uint64_t model_kv_token_bytes(const struct model_layout *l, uint32_t layer, uint32_t type_k, uint32_t type_v);
 
 #endif

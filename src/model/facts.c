@@ -24,7 +24,7 @@ static const struct {
     {31, "IQ1_M"},  {32, "BF16"},   {36, "TQ1_0"},   {37, "TQ2_0"},  {38, "MXFP4"},
 };
 
-/* What the file says of itself; else the type that most of its bytes have. */
+/* The file's own statement; else the type of most of its bytes. */
 static void quantization(const struct model_gguf *g, char *ret, size_t size) {
     uint64_t number, bytes[MODEL_TYPE_END] = {0};
     uint32_t most = 0;
@@ -103,7 +103,7 @@ void model_token_text_of(const struct model_gguf *g, const char *key, char *ret,
     if (model_kv_uint(model_gguf_find(g, key), 0, &id)) model_token_text(g, id, ret, size);
 }
 
-/* Files say by number which tokens these are, or have them under names that everyone knows. */
+/* Files name these tokens by number, or the vocabulary has them under well-known texts. */
 static void infill(const struct model_gguf *g, struct model_facts *f) {
     static const char *const known[][3] = {
         {"<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"}, {"<fim_prefix>", "<fim_suffix>", "<fim_middle>"},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What clients are told of a model besides its name: how big it is, of what kind, what it can do besides continuing text. Read from its
- * header; a plain value. Pure, any thread. */
+ * The facts about a model that clients get besides its name: how big it is, of what kind, what it can do besides continuing text. Read
+ * from its header; a plain value. Pure, any thread. */
 #ifndef CARAVAN_MODEL_FACTS_H
 #define CARAVAN_MODEL_FACTS_H
 
@@ -20,9 +20,9 @@ enum model_pooling {
 #undef MESSAGES_FACTS
 void model_facts_make(const struct model_gguf *g, const struct model_layout *l, struct model_facts *ret);
 
-/* The text of a token of the header's vocabulary; "" when there is none, or no room. */
+/* The text of a token of the header's vocabulary; "" when the token is missing or its text doesn't fit. */
 void model_token_text(const struct model_gguf *g, uint64_t id, char *ret, size_t size);
-/* The same for the token that `key` of the metadata names. */
+/* As model_token_text, for the token that the metadata names under `key`. */
 void model_token_text_of(const struct model_gguf *g, const char *key, char *ret, size_t size);
 
 #endif

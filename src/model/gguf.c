@@ -21,13 +21,13 @@ enum { MAX_KEY = 4096, MAX_NAME = 63, MAX_NESTING = 8, MIN_KV_BYTES = 13, MIN_TE
 
 static const uint64_t max_elements = (uint64_t)1 << 48; /* of a tensor: 280 trillion */
 
-/* Where the parser stands. `what` and `name` say which field, for messages. */
+/* The position of the parser. `what` and `name` say which field it reads, for messages. */
 struct parser {
     const uint8_t *data;
-    size_t len;                /* bytes that are there */
-    uint64_t file_size;        /* bytes that the file has */
+    size_t len;                /* bytes that are available */
+    uint64_t file_size;        /* bytes of the whole file */
     size_t at;
-    bool more;                 /* ran into the end of what is there, but not of the file */
+    bool more;                 /* the available bytes ended, but not the file */
     const char *path;
     const char *what;          /* "metadata key", "tensor", ... */
     const char *name;          /* its name, "" where it has none */
@@ -40,7 +40,7 @@ static err_code bad(struct parser *p, const char *problem) {
     return ERR_FORMAT;
 }
 
-/* The next n bytes, or NULL: then either p->more is set or the error is. */
+/* The next n bytes, or NULL: then p->more or the error is set. */
 static const uint8_t *take(struct parser *p, uint64_t n, const char *field) {
     if (n > p->file_size - p->at) {
         err_set(p->e, ERR_FORMAT,
@@ -72,7 +72,7 @@ static err_code take_u64(struct parser *p, const char *field, uint64_t *ret) {
     return ERR_OK;
 }
 
-/* A string that names something: copied, bounded, without NUL bytes. */
+/* A name: copied, bounded, without NUL bytes. */
 static err_code take_name(struct parser *p, size_t max, char **ret_name) {
     uint64_t n;
     if (take_u64(p, "length of the name", &n)) return ERR_FORMAT;
@@ -168,7 +168,7 @@ static err_code parse_kv(struct parser *p, struct model_kv *kv) {
     return ERR_OK;
 }
 
-/* Elements in all, or 0 if a dimension is 0 or the product absurd. */
+/* Elements in all, or 0 if a dimension is 0 or the product is too large. */
 static uint64_t count_elements(const struct model_tensor *t) {
     uint64_t n = 1;
     for (uint32_t i = 0; i < t->n_dims; i++) {
@@ -212,7 +212,7 @@ static int by_offset(const void *a, const void *b) {
     return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
-/* Offsets become absolute. Each tensor lies inside of the file, aligned, and over no other one. */
+/* Makes offsets absolute. Each tensor must lie inside the file, be aligned, and overlap no other. */
 static err_code place_tensors(struct parser *p, struct gguf_part *part, uint64_t alignment) {
     if (part->n_tensors == 0) return ERR_OK;
     const struct model_tensor **order = mem_calloc(part->n_tensors, sizeof(*order));
@@ -248,7 +248,7 @@ static err_code parse_counts(struct parser *p, uint64_t *ret_tensors, uint64_t *
     const uint8_t *magic = take(p, 4, "magic");
     if (!magic) return ERR_FORMAT;
     if (memcmp(magic, "GGUF", 4) != 0) {
-        /* Nothing of the file is quoted: the path may come over the network, and the file be a secret. */
+        /* The message quotes nothing of the file: the path may come over the network, and the file may be secret. */
         err_set(p->e, ERR_FORMAT, "cannot read \"%s\": not a GGUF file (it does not begin with \"GGUF\")", p->path);
         err_hint(p->e, "Caravan runs models in the GGUF format");
         return ERR_FORMAT;
@@ -267,9 +267,9 @@ static err_code parse_counts(struct parser *p, uint64_t *ret_tensors, uint64_t *
     return ERR_OK;
 }
 
-/* Grows an array of zeroed rows as they are read, so that a lying count costs nothing. */
+/* Grows an array of zeroed rows while they are read, so that a false count costs nothing. */
 static void *grow(void *rows, size_t n, size_t size) {
-    if (n & (n - 1)) return rows; /* full only when n is a power of two (or 0) */
+    if (n & (n - 1)) return rows; /* the array is full only if n is a power of two (or 0) */
     size_t cap = n ? 2 * n : 1;
     uint8_t *more = mem_realloc(rows, cap, size);
     memset(more + n * size, 0, (cap - n) * size);
@@ -310,7 +310,7 @@ static err_code keep_header(struct parser *p, struct gguf_part *part, uint64_t a
         p->more = true;
         return ERR_FORMAT;
     }
-    if (part->n_tensors == 0) part->data_start = want; /* nothing follows, not even padding */
+    if (part->n_tensors == 0) part->data_start = want; /* no data follows, not even padding */
     part->header = mem_alloc(want);
     part->header_len = want;
     memcpy(part->header, p->data, want);

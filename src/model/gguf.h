@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * The header of a GGUF file, version 2 or 3 (one file, or the parts "-00001-of-000NN" of a split model opened as one).
- * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+ * The header of a GGUF file, version 2 or 3 (one file, or the parts "-00001-of-000NN" of a split model opened as one). Format:
+ * https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  *
- * Every length, count, type and offset is checked against the file's size before use; what is wrong is refused with an
- * ERR_FORMAT (or ERR_LIMIT, ERR_UNSUPPORTED, ERR_IO, ERR_NOT_FOUND) that names the field. Only headers are read and kept, never weights;
- * the files are not kept open. A model_gguf is created, then never changes: any thread may read it. Free it after everything
- * that points into it (layout, slices). */
+ * Every length, count, type and offset is checked against the file's size before use. A wrong one is refused with an ERR_FORMAT (or
+ * ERR_LIMIT, ERR_UNSUPPORTED, ERR_IO, ERR_NOT_FOUND) that names the field. Only headers are read and kept, never weights, and files are
+ * not kept open. A model_gguf never changes after its creation: any thread may read it. Free it after everything that points into it
+ * (layout, slices). */
 #ifndef CARAVAN_MODEL_GGUF_H
 #define CARAVAN_MODEL_GGUF_H
 
@@ -33,8 +33,8 @@ enum model_kv_type {
 };
 enum { MODEL_MAX_DIMS = 4, MODEL_MAX_PARTS = 512 };
 
-/* One metadata entry. `data` points at the value as it stands in the header (little-endian; a string: u64 length, bytes; an array:
- * the elements, without the leading element type and count). */
+/* One metadata entry. `data` points at the value in the header (little-endian; a string: u64 length, bytes; an array: the elements,
+ * without element type and count). */
 struct model_kv {
     const char *key;           /* NUL-terminated */
     enum model_kv_type type;
@@ -45,7 +45,7 @@ struct model_kv {
 };
 
 struct model_tensor {
-    const char *name;          /* NUL-terminated, at most 63 bytes (as ggml has it) */
+    const char *name;          /* NUL-terminated, at most 63 bytes (ggml's limit) */
     uint32_t type;             /* enum model_type */
     uint32_t n_dims;
     uint64_t ne[MODEL_MAX_DIMS]; /* ne[0] is the row length; unused ones are 1 */
@@ -56,7 +56,7 @@ struct model_tensor {
 
 struct model_gguf; /* opaque */
 
-/* Reads the header of the file at path; any part of a split model may be named, all of them are opened. */
+/* Reads the header of the file at path. If it is a part of a split model, all parts are opened. */
 err_code model_gguf_open(const char *path, struct model_gguf **ret_g, struct err *e);
 
 /* One part of a model whose file is elsewhere (with a peer), or in memory. */
@@ -65,12 +65,12 @@ struct model_part {
     size_t header_len;
     uint64_t file_size;        /* of the whole file */
 };
-/* The same from headers in memory; parts in order. `name` stands for the path in messages and is what model_gguf_path gives. */
+/* As model_gguf_open, from headers in memory; parts in order. `name` stands for the path in messages; model_gguf_path returns it. */
 err_code model_gguf_from_parts(const char *name, const struct model_part *parts, uint32_t n_parts, struct model_gguf **ret_g,
                                struct err *e);
 void model_gguf_free(struct model_gguf *g);              /* NULL is fine */
 
-/* BLAKE3 over every part's header bytes and file size, 64 hex digits: equal ids, equal models. */
+/* BLAKE3 over every part's header bytes and file size, 64 hex digits. Equal ids mean equal models. */
 const char *model_gguf_id(const struct model_gguf *g);
 const char *model_gguf_path(const struct model_gguf *g, uint32_t part);
 uint32_t model_gguf_n_parts(const struct model_gguf *g);

@@ -52,7 +52,7 @@ static err_code read_header(struct gguf_part *p, int fd, struct err *e) {
     return code;
 }
 
-/* Takes over `path`. On failure p is empty. */
+/* Takes ownership of `path`. On failure p is empty. */
 static err_code open_part(struct gguf_part *p, char *path, struct err *e) {
     err_code code;
     struct stat st;
@@ -82,7 +82,7 @@ static err_code part_number(const struct gguf_part *p, uint64_t *ret_no, uint64_
     const struct model_kv *kv_no = part_find(p, "split.no"), *kv_count = part_find(p, "split.count");
     if ((kv_no && !model_kv_uint(kv_no, 0, &no)) || (kv_count && !model_kv_uint(kv_count, 0, &count)))
         return err_set(e, ERR_FORMAT, "cannot read \"%s\": metadata key \"split.%s\": not a whole number", p->path, kv_no ? "no" : "count");
-    if (count == 0) count = 1; /* a file that was joined again */
+    if (count == 0) count = 1; /* a file that was joined from its parts */
     if (no >= count || count > MODEL_MAX_PARTS)
         return err_set(e, ERR_FORMAT, "cannot read \"%s\": metadata says that it is part %" PRIu64 " of %" PRIu64, p->path, no + 1, count);
     *ret_no = no;
@@ -133,7 +133,7 @@ static err_code index_keys(struct model_gguf *g, struct err *e) {
     return ERR_OK;
 }
 
-/* All parts' tensors become one list; their names change owner. */
+/* Makes one list of all parts' tensors; the list owns their names. */
 static err_code join_tensors(struct model_gguf *g, struct err *e) {
     size_t total = 0;
     for (uint32_t i = 0; i < g->n_parts; i++) total += g->part[i].n_tensors;
@@ -184,7 +184,7 @@ static err_code take_arch(struct model_gguf *g, struct err *e) {
     return ERR_OK;
 }
 
-/* Takes over the parts. Frees g when it fails. */
+/* Takes ownership of the parts. Frees g when it fails. */
 static err_code join(struct model_gguf *g, struct model_gguf **ret_g, struct err *e) {
     err_code code = check_parts(g, e);
     if (!code) code = index_keys(g, e);
@@ -199,7 +199,7 @@ static err_code join(struct model_gguf *g, struct model_gguf **ret_g, struct err
     return ERR_OK;
 }
 
-/* The path of part i, made from the path of part `no` by its "-00001-of-000NN.gguf". NULL if it is not called like this. */
+/* The path of part i, made from the path of part `no` by its "-00001-of-000NN.gguf". NULL if the path has no such ending. */
 static char *part_path(const char *path, uint64_t no, uint64_t count, uint32_t i) {
     char ending[64];
     int n = snprintf(ending, sizeof(ending), "-%05" PRIu64 "-of-%05" PRIu64 ".gguf", no + 1, count);

@@ -7,7 +7,7 @@
 
 struct gguf_part {
     char *path;                /* owned */
-    uint8_t *header;           /* owned; what stands before the tensor data */
+    uint8_t *header;           /* owned; the bytes before the tensor data */
     size_t header_len;
     uint64_t file_size;
     uint64_t data_start;       /* tensor offsets count from here */
@@ -28,9 +28,8 @@ struct model_gguf {
     char id[65];
 };
 
-/* Parses a header of which `len` bytes are there. When they are not enough (and the file has more) *ret_more is set and ERR_OK
- * returned; nothing is kept then. On success p's header is a copy, and kv, tensor, data_start are filled in. Needs p->path, p->file_size.
- */
+/* Parses a header of which `len` bytes are available. If these are not enough and the file has more, *ret_more is set, ERR_OK returned
+ * and nothing kept. On success p's header is a copy, and kv, tensor and data_start are filled in. Needs p->path and p->file_size. */
 err_code gguf_parse(struct gguf_part *p, const uint8_t *data, size_t len, bool *ret_more, struct err *e);
 void gguf_part_done(struct gguf_part *p);
 

@@ -9,7 +9,7 @@
 
 enum { MODEL_HASH_SIZE = 32 };
 void model_hash(const void *data, size_t len, uint8_t ret[MODEL_HASH_SIZE]);
-/* True if `id` is written as a model's id: 64 lower-case hex digits. Ids from elsewhere are checked before they become a file name. */
+/* True if `id` has the form of a model's id: 64 lower-case hex digits. Foreign ids are checked before they become file names. */
 bool model_id_ok(const char *id);
 
 #endif

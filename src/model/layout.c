@@ -23,7 +23,7 @@ int32_t model_layer_of_name(const char *name, const char **ret_rest) {
     return n;
 }
 
-/* A number of the architecture's metadata; `missing` when it is not there (or is not a number). */
+/* A number of the architecture's metadata; `missing` if it is absent or not a number. */
 static uint64_t arch_uint(const struct model_gguf *g, const char *suffix, uint64_t i, uint64_t missing) {
     uint64_t v = missing;
     model_kv_uint(model_gguf_find_arch(g, suffix), i, &v);
@@ -45,7 +45,7 @@ static err_code need_u32(const struct model_gguf *g, const char *suffix, uint64_
 
 static bool starts_with(const char *s, const char *start) { return strncmp(s, start, strlen(start)) == 0; }
 
-/* Tables that only the first slice needs, or only the last; everything else outside of the layers goes to every slice. */
+/* Tables that only the first slice needs, or only the last; all other tensors outside of the layers go to every slice. */
 static bool is_input_table(const char *name) {
     return starts_with(name, "token_embd.") || starts_with(name, "position_embd.") || starts_with(name, "token_types.") ||
            starts_with(name, "per_layer_token_embd.");
@@ -102,7 +102,8 @@ const struct model_tensor *model_layer_tensor(const struct model_layout *l, uint
     return NULL;
 }
 
-/* Recurrent state of one sequence in a layer, by the kind of its tensors: as libllama sizes r (shifted inputs) and s (state), both f32. */
+/* Recurrent state of one sequence in a layer, by the kind of its tensors: the sizes that libllama gives r (shifted inputs) and s
+ * (state), both f32. */
 static uint64_t state_bytes(const struct model_layout *l, uint32_t layer) {
     const struct model_gguf *g = l->gguf;
     uint64_t n_embd = l->n_embd, r = 0, s = 0;
@@ -128,8 +129,8 @@ static uint64_t state_bytes(const struct model_layout *l, uint32_t layer) {
     return 4 * (r + s);
 }
 
-/* Which layers look at a window only, where the file's metadata says so. (Patterns that libllama has in its code are not
- * known here: those layers count with the whole context, which is too much and never too little.) */
+/* The layer's window, where the metadata gives it. (Patterns in libllama's code are not known here: those layers count with the whole
+ * context, which is never too little.) */
 static uint32_t layer_window(const struct model_layout *l, uint32_t layer) {
     uint64_t window = arch_uint(l->gguf, "attention.sliding_window", 0, 0);
     const struct model_kv *pattern = model_gguf_find_arch(l->gguf, "attention.sliding_window_pattern");
@@ -141,7 +142,7 @@ static uint32_t layer_window(const struct model_layout *l, uint32_t layer) {
 
 static uint32_t at_most_u32(uint64_t v) { return v < UINT32_MAX ? (uint32_t)v : UINT32_MAX; }
 
-/* Elements of K and V that a token leaves in an attention layer. */
+/* Elements of K and V that one token takes in an attention layer. */
 static void layer_kv(const struct model_layout *l, uint32_t layer, uint32_t *ret_k, uint32_t *ret_v) {
     const struct model_gguf *g = l->gguf;
     uint64_t heads = arch_uint(g, "attention.head_count", layer, 0);
@@ -166,7 +167,7 @@ static void layer_kv(const struct model_layout *l, uint32_t layer, uint32_t *ret
     *ret_v = at_most_u32(heads_kv * arch_uint(g, "attention.value_length", 0, head));
 }
 
-/* Elements of K that the indexer of sparse attention keeps beside the layer's own. */
+/* Elements of K that the indexer of sparse attention keeps besides the layer's own. */
 static uint64_t indexer_k(const struct model_layout *l, uint32_t layer) {
     return arch_uint(l->gguf, "attention.head_count_kv", layer, 1) * arch_uint(l->gguf, "attention.indexer.key_length", 0, 0);
 }

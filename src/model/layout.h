@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What a model is made of, layer by layer: tensors, bytes of weights, bytes of memory (KV or recurrent state).
- * Made from a model_gguf once, then read-only: any thread. Borrows the gguf. */
+ * A model layer by layer: tensors, bytes of weights, bytes of memory (KV or recurrent state). Made from a model_gguf once, then
+ * read-only: any thread. Borrows the gguf. */
 #ifndef CARAVAN_MODEL_LAYOUT_H
 #define CARAVAN_MODEL_LAYOUT_H
 
@@ -17,7 +17,7 @@ struct model_layer {
     uint64_t bytes;            /* weights */
     uint32_t n_tensors;
     const uint32_t *tensors;   /* indices into the gguf's tensors, in file order */
-    uint32_t n_k, n_v;         /* elements of K and of V one token leaves here (0 without attention; MLA: the latent in n_k) */
+    uint32_t n_k, n_v;         /* elements of K and of V that one token takes here (0 without attention; MLA: the latent in n_k) */
     uint32_t window;           /* sliding window in tokens; 0: the whole context */
     uint64_t state_bytes;      /* recurrent state of one sequence, f32 (0: none) */
     bool nextn;                /* multi-token-prediction block: not computed in ordinary decoding */
@@ -26,17 +26,17 @@ struct model_layer {
 struct model_layout {
     const struct model_gguf *gguf; /* borrowed */
     char arch[MODEL_MAX_ARCH];
-    uint32_t n_layer;          /* layers that can be dealt out: [0, n_layer); nextn blocks follow behind and belong to the tail */
+    uint32_t n_layer;          /* layers that can be divided among slices: [0, n_layer); the nextn blocks after them belong to the tail */
     uint32_t n_block;          /* `blk.N` in the file, nextn blocks included */
     uint32_t n_embd;
     uint32_t n_vocab;
     uint32_t n_ctx_train;
-    uint32_t n_pos;            /* positions that it has learned, and no more; 0: positions are computed */
+    uint32_t n_pos;            /* number of learned positions; 0: positions are computed, without a limit */
     uint32_t n_ff_max;         /* widest feed-forward, for the estimate of compute buffers */
     uint32_t n_head_max;
-    uint64_t bytes_embd;       /* token_embd.weight and what else only the first slice needs */
-    uint64_t bytes_output;     /* what only the last slice needs; with tied tables this counts token_embd again */
-    uint64_t bytes_shared;     /* what every slice needs (rope factors, ...) */
+    uint64_t bytes_embd;       /* token_embd.weight and other tensors that only the first slice needs */
+    uint64_t bytes_output;     /* tensors that only the last slice needs; with tied tables this counts token_embd again */
+    uint64_t bytes_shared;     /* tensors that every slice needs (rope factors, ...) */
     uint64_t bytes_total;      /* all tensors, each once */
     bool tied;                 /* no output.weight: the head uses token_embd.weight */
     struct model_layer *layers;/* n_block of them */
@@ -46,8 +46,8 @@ struct model_layout {
 err_code model_layout_create(const struct model_gguf *g, struct model_layout **ret_l, struct err *e);
 void model_layout_free(struct model_layout *l);
 
-/* The positions that a sequence gets where `wish` are asked for (0: what the model was trained with, at most 4096). ERR_INVALID: the model
- * has learned fewer. */
+/* The number of positions that a sequence gets if `wish` are asked for (0: the model's trained context, at most 4096). ERR_INVALID: the
+ * model has learned fewer positions. */
 err_code model_layout_ctx(const struct model_layout *l, uint32_t wish, uint32_t *ret, struct err *e);
 
 /* The block number of "blk.N.rest" (and *ret_rest, if not NULL, its rest); -1 for other names. */

@@ -31,7 +31,7 @@ static const struct {
 #undef QUIRK_LAYERS
 };
 
-/* What libllama concludes of n layers; NULL: nothing special. */
+/* What libllama concludes from n layers; NULL: nothing special. */
 static const char *layers_conclusion(const char *arch, uint32_t n) {
     for (size_t i = 0; i < ARRAY_LEN(layer_rows); i++)
         if (strcmp(layer_rows[i].arch, arch) == 0 && n >= layer_rows[i].from && n <= layer_rows[i].to) return layer_rows[i].what;
@@ -53,7 +53,7 @@ const struct model_quirks *model_quirks_find(const char *arch) {
     return &unknown;
 }
 
-/* What a layer keeps, as bits: libllama makes one store for each kind, and aborts where one of them is empty. */
+/* The kinds of memory that layers keep, as bits: libllama makes one store for each kind, and aborts if a store is empty. */
 enum { KIND_ATTENTION = 1, KIND_WINDOW = 2, KIND_RECURRENT = 4, KIND_INDEXER = 8 };
 
 static unsigned layer_kinds(const struct model_layout *l, uint32_t i) {
@@ -84,13 +84,13 @@ static uint32_t cut_period(const struct model_layout *l, const struct model_quir
     static const char *const rules[] = {"attention.sliding_window_pattern", "attention.recurrent_layers", "full_attention_interval"};
     for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
         const struct model_kv *kv = model_gguf_find_arch(l->gguf, rules[i]);
-        if (kv && kv->type == MODEL_KV_ARRAY) return 1; /* layer by layer */
+        if (kv && kv->type == MODEL_KV_ARRAY) return 1; /* a list: the kinds are known layer by layer */
         if (kv && model_kv_uint(kv, 0, &period) && period > 0) break;
     }
     return period > 0 && period <= MODEL_MAX_LAYERS ? (uint32_t)period : 1;
 }
 
-/* Are [last, at) and the rest behind `at` possible slices? */
+/* Are [last, at) and the rest from `at` on possible slices? */
 static bool cut_works(const struct model_layout *l, const struct model_quirks *q, uint32_t last, uint32_t at, unsigned all) {
     if (layers_conclusion(l->arch, at - last) || layers_conclusion(l->arch, l->n_layer - at)) return false;
     return q->cut != MODEL_CUT_KINDS || (range_kinds(l, last, at) == all && range_kinds(l, at, l->n_layer) == all);
@@ -109,7 +109,7 @@ uint32_t model_quirks_cuts(const struct model_layout *l, uint32_t *ret_cuts, uin
     return n;
 }
 
-/* The hint lists where cuts may be. */
+/* Adds a hint that lists the possible cuts. */
 static void hint_cuts(const struct model_layout *l, struct err *e) {
     uint32_t cuts[MODEL_MAX_LAYERS + 1];
     uint32_t n = model_quirks_cuts(l, cuts, MODEL_MAX_LAYERS + 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * How each architecture takes to being cut in slices (tables/quirks.def, measured with libllama 0.7.0; docs/ARCHITECTURES.md).
- * What the table does not know runs whole only. Pure functions, any thread. */
+ * How each architecture can be cut in slices (tables/quirks.def, measured with libllama 0.7.0; docs/ARCHITECTURES.md). An architecture
+ * that is not in the table runs whole only. Pure functions, any thread. */
 #ifndef CARAVAN_MODEL_QUIRKS_H
 #define CARAVAN_MODEL_QUIRKS_H
 
@@ -20,38 +20,38 @@ enum model_cut_rule {
                                 * where the kinds are a rule and not a list in the file, at multiples of the rule's period */
 };
 
-/* What model/slice must do beyond the general rules, in slices that are not the first (or as said). */
+/* What model/slice must do beyond the general rules. Unless a comment says otherwise: in slices that are not the first. */
 enum model_fixup {
-    MODEL_FIX_SQRT_SCALE = 1, /* rows given are multiplied by sqrt(n_embd): divide them first */
-    MODEL_FIX_EMBD_SCALE = 2, /* rows given are multiplied by `<arch>.embedding_scale`: set it to 1 */
-    MODEL_FIX_POSITION = 4, /* learned positions are added to rows given: make that table zeros */
-    MODEL_FIX_RESIDUAL = 8, /* `residual_scale` is 1.4 / sqrt(layers) where the file has none: give the whole model's */
-    MODEL_FIX_HEADS = 16, /* the head count is taken from layer 0, and the list has 0 for recurrent layers: fill in the largest */
-    MODEL_FIX_POOL = 64, /* libllama aborts when every sequence has KV cells of its own: always one pool for all */
-    MODEL_FIX_STREAMS = 128, /* sequences disturb one another in one pool of KV cells: always cells of their own */
-    MODEL_FIX_VOCAB = 32 /* it is known by the size of its vocabulary: no small one in slices without embedding and head */
+    MODEL_FIX_SQRT_SCALE = 1, /* libllama multiplies given rows by sqrt(n_embd): divide them first */
+    MODEL_FIX_EMBD_SCALE = 2, /* libllama multiplies given rows by `<arch>.embedding_scale`: set it to 1 */
+    MODEL_FIX_POSITION = 4, /* libllama adds learned positions to given rows: fill that table with zeros */
+    MODEL_FIX_RESIDUAL = 8, /* without `residual_scale` libllama takes 1.4 / sqrt(layers): write the whole model's value */
+    MODEL_FIX_HEADS = 16, /* libllama takes the head count of layer 0, which is 0 in a recurrent layer: write the largest */
+    MODEL_FIX_POOL = 64, /* libllama aborts when every sequence has KV cells of its own: always use one pool for all */
+    MODEL_FIX_STREAMS = 128, /* sequences disturb one another in one pool of KV cells: always give them cells of their own */
+    MODEL_FIX_VOCAB = 32 /* libllama recognises it by its vocabulary's size: keep the size in slices without embedding and head */
 };
 
 struct model_quirks {
     const char *arch;
     enum model_split split;
     enum model_cut_rule cut;
-    uint32_t period; /* MODEL_CUT_PERIOD: of cuts; MODEL_CUT_KINDS: of the rule, when the file names none (1: no matter) */
+    uint32_t period; /* MODEL_CUT_PERIOD: of cuts; MODEL_CUT_KINDS: of the rule, when the file has none (1: doesn't matter) */
     uint32_t fixups; /* enum model_fixup, or'ed */
-    const char *out; /* the graph's name for the last layer's result; the layer's number follows if it ends in '-' */
-    const char *note; /* for MODEL_SPLIT_WHOLE the reason given to people; else what is peculiar, or "" */
+    const char *out; /* the graph's name of the last layer's result; if it ends in '-', the layer's number follows */
+    const char *note; /* for MODEL_SPLIT_WHOLE the reason, for people; else a peculiarity, or "" */
 };
 
 /* The row for an architecture, or the row of unknown ones (MODEL_SPLIT_WHOLE). Never NULL. */
 const struct model_quirks *model_quirks_find(const char *arch);
 
-/* May slice [first, end) be made? ERR_WHOLE_ONLY says why the architecture runs whole only; ERR_INVALID names what is wrong
- * with the bounds and the legal cuts. [0, n_layer) always may. */
+/* May slice [first, end) be made? ERR_WHOLE_ONLY says why the architecture runs whole only. ERR_INVALID names the wrong bound and the
+ * legal cuts. [0, n_layer) is always legal. */
 err_code model_quirks_check(const struct model_layout *l, uint32_t first, uint32_t end, struct err *e);
 
-/* Cut points to choose from, in rising order, 0 and n_layer included, into ret_cuts[max]; returns how many there are (at most
- * n_layer + 1; 2 means whole only). Slices between neighbours are legal; ask model_quirks_check about longer ones (a few
- * architectures exclude certain numbers of layers). */
+/* Possible cuts in rising order, 0 and n_layer included, into ret_cuts[max]; returns their number (at most n_layer + 1; 2 means whole
+ * only). Slices between neighbouring cuts are legal. Ask model_quirks_check about longer slices: a few architectures exclude certain
+ * numbers of layers. */
 uint32_t model_quirks_cuts(const struct model_layout *l, uint32_t *ret_cuts, uint32_t max);
 
 #endif

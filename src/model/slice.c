@@ -12,7 +12,7 @@
 
 static bool starts_with(const char *s, const char *start) { return strncmp(s, start, strlen(start)) == 0; }
 
-/* The smallest type whose blocks divide rows of n: for tables that must be there and are never read. */
+/* The smallest type whose blocks divide rows of n elements: for tables that must exist and are never read. */
 static uint32_t smallest_type(uint64_t n) {
     static const uint32_t types[] = {MODEL_TYPE_Q1_0, MODEL_TYPE_Q2_0, MODEL_TYPE_Q4_0};
     for (size_t i = 0; i < ARRAY_LEN(types); i++)
@@ -20,7 +20,7 @@ static uint32_t smallest_type(uint64_t n) {
     return MODEL_TYPE_F16;
 }
 
-/* A table that libllama insists on, and no graph of the slice uses. */
+/* Makes a table that libllama insists on and no graph of the slice uses. */
 static void make_unread(struct slice_tensor *t) {
     t->source = NULL;
     t->unread = true;
@@ -30,7 +30,7 @@ static void make_unread(struct slice_tensor *t) {
     t->bytes = model_type_bytes(t->type, n);
 }
 
-/* The slice's version of a tensor outside of the layers. */
+/* Makes the slice's version of a tensor outside of the layers. */
 static void fit_table(const struct model_slice *s, struct slice_tensor *t) {
     bool input = starts_with(t->name, "token_embd."), output = starts_with(t->name, "output.");
     if (slice_has_small_vocab(s)) {
@@ -52,7 +52,7 @@ static void fit_table(const struct model_slice *s, struct slice_tensor *t) {
     }
 }
 
-/* Fills in t for the original's tensor; false: the slice goes without it. */
+/* Fills in t for the original's tensor; false: the slice doesn't need it. */
 static bool take_tensor(const struct model_slice *s, const struct model_tensor *source, struct slice_tensor *t) {
     const char *rest = source->name;
     int32_t layer = model_layer_of_name(source->name, &rest);
@@ -81,7 +81,7 @@ static void choose_tensors(struct model_slice *s) {
         if (t->source) s->info.bytes_weights += t->bytes;
         else s->info.bytes_made += t->bytes;
     }
-    s->info.file_size = offset; /* without the header as yet */
+    s->info.file_size = offset; /* without the header, which isn't written yet */
 }
 
 static void lay_out(struct model_slice *s) {
@@ -100,7 +100,7 @@ static void lay_out(struct model_slice *s) {
     s->info.file_size += s->header.len;
 }
 
-/* The one-file whole model: the file itself. */
+/* The whole model of one file: the file itself. */
 static void pass_through(struct model_slice *s) {
     s->info.file_size = model_gguf_file_size(s->g, 0);
     s->info.bytes_weights = s->l->bytes_total;
@@ -114,7 +114,7 @@ static int by_place(const void *a, const void *b) {
     return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
-/* Neighbours with no more than padding between them become one range. */
+/* Joins ranges that are separated by padding only. */
 static void collect_ranges(struct model_slice *s) {
     uint64_t gap = slice_alignment(s->g);
     s->range = mem_calloc(model_gguf_n_tensors(s->g) + 1, sizeof(*s->range));

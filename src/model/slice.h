@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * A slice: layers [first, end) of a model as a GGUF file of its own that exists only as a FILE*. Its header is written in
- * memory; its tensor bytes are read where they stand in the original file, or come from whoever the reader asks (a peer).
- * The whole model [0, n_layer) is the original file, byte for byte (split models: one joined file).
+ * A slice: layers [first, end) of a model as a GGUF file that exists only as a FILE*. Its header is written in memory; its tensor bytes
+ * are read from the original file, or by the caller's read function (from a peer). The whole model [0, n_layer) is the original file,
+ * byte for byte (split models: one joined file).
  *
- * A model_slice is created, then never changes: any thread; it borrows gguf and layout. Each FILE* is used by one thread. */
+ * A model_slice never changes after its creation: any thread. It borrows gguf and layout. Each FILE* is used by one thread. */
 #ifndef CARAVAN_MODEL_SLICE_H
 #define CARAVAN_MODEL_SLICE_H
 
@@ -17,16 +17,16 @@
 
 struct model_slice; /* opaque */
 
-/* What the engine must know to run it. */
+/* What the engine must know to run the slice. */
 struct model_slice_info {
     uint32_t first, end;       /* layers */
     bool head, tail;           /* takes token ids (first = 0); gives logits (end = n_layer) */
     bool whole;                /* head and tail: run it as any model */
     uint32_t n_hidden_in;      /* floats in a row of batch.embd (0 in the head) */
     uint32_t n_hidden_out;     /* floats in a row that leaves (0 in the tail) */
-    bool kv_pool, kv_streams;  /* only this way of sharing out KV cells works: one pool for all sequences; cells of their own */
-    float input_scale; /* multiply rows by this before they go into batch.embd (architectures that scale what they are given); 1: don't */
-    char out_tensor[64];       /* the graph tensor that holds the rows that leave: "l_out-3"; "" in the tail */
+    bool kv_pool, kv_streams;  /* only this division of KV cells works: one pool for all sequences, or cells of their own */
+    float input_scale; /* multiply rows by this before they go into batch.embd (architectures that scale given rows); 1: don't */
+    char out_tensor[64];       /* the graph tensor with the outgoing rows: "l_out-3"; "" in the tail */
     uint64_t bytes_weights;    /* tensor bytes read from the original: exact */
     uint64_t bytes_made;       /* tensor bytes made here (small vocabularies, zeros) */
     uint64_t file_size;        /* of the virtual file */
@@ -38,26 +38,26 @@ struct model_range {
     uint64_t offset, len;
 };
 
-/* ERR_WHOLE_ONLY and ERR_INVALID as model_quirks_check; ERR_FORMAT when the model lacks what its architecture must have. */
+/* ERR_WHOLE_ONLY and ERR_INVALID: as model_quirks_check. ERR_FORMAT: the model lacks a tensor or a key that its architecture needs. */
 err_code model_slice_create(const struct model_gguf *g, const struct model_layout *l, uint32_t first, uint32_t end,
                             struct model_slice **ret_s, struct err *e);
-/* The same, whatever tables/quirks.def says about whether and where the architecture may be cut (its fix-ups still apply): for
- * `caravan verify --force`, which finds out. */
+/* As model_slice_create, but ignores what tables/quirks.def says about whether and where the architecture may be cut (its fix-ups still
+ * apply): for `caravan verify --force`, which finds out. */
 err_code model_slice_create_forced(const struct model_gguf *g, const struct model_layout *l, uint32_t first, uint32_t end,
                                    struct model_slice **ret_s, struct err *e);
 void model_slice_free(struct model_slice *s);            /* NULL is fine; after all of its FILE*s are closed */
 
 const struct model_slice_info *model_slice_info(const struct model_slice *s);
 
-/* The ranges of the original that the slice's tensors take, sorted, neighbours joined; the headers are not among them. */
+/* The ranges of the original that the slice's tensors need, sorted, neighbours joined; without the headers. */
 uint32_t model_slice_n_ranges(const struct model_slice *s);
 const struct model_range *model_slice_range(const struct model_slice *s, uint32_t i);
 
 /* Reads exactly len bytes at offset of part into buf; false fails the read (and libllama's loading with it). */
 typedef bool (*model_read_fn)(void *user, uint32_t part, uint64_t offset, void *buf, size_t len);
 
-/* Opens the virtual file, positioned at its start, seekable, read-only; close it with fclose. read NULL: the local files
- * (model_gguf_path), opened here and closed with it. */
+/* Opens the virtual file, positioned at its start, seekable, read-only; close it with fclose. read NULL: reads the local files
+ * (model_gguf_path), which are opened here and closed with it. */
 err_code model_slice_open(const struct model_slice *s, model_read_fn read, void *user, FILE **ret_f, struct err *e);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A slice as a FILE*, which libllama reads as it would read the file of a whole model. */
+ * A slice as a FILE*, which libllama reads like the file of a whole model. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 
 enum {
     STREAM_BUFFER = 256 * 1024,
-    READ_MOST = 16 * 1024 * 1024, /* at once: each piece is a step, on a slow disk too */
+    READ_MOST = 16 * 1024 * 1024, /* in one read, so that each piece counts as a step on a slow disk too */
 };
 
 struct view {
@@ -24,7 +24,7 @@ struct view {
     void *user;
     int *fds;                  /* of the parts, when the local files are read; else NULL */
     uint32_t n_fds;
-    char buffer[STREAM_BUFFER]; /* the stream's */
+    char buffer[STREAM_BUFFER]; /* of the stream */
 };
 
 static void view_free(struct view *v) {
@@ -49,7 +49,7 @@ static bool read_local(void *user, uint32_t part, uint64_t offset, void *buf, si
     return true;
 }
 
-/* The last segment that begins at or before pos. The header's begins at 0, so there is one. */
+/* The last segment that begins at or before pos. The header's segment begins at 0, so there is one. */
 static const struct slice_segment *segment_at(const struct model_slice *s, uint64_t pos) {
     uint32_t low = 0, high = s->n_segments;
     while (high - low > 1) {
@@ -137,7 +137,7 @@ err_code model_slice_open(const struct model_slice *s, model_read_fn read, void 
         view_free(v);
         return code;
     }
-    setvbuf(f, v->buffer, _IOFBF, sizeof(v->buffer)); /* glibc reads no more at once, whatever it is asked for */
+    setvbuf(f, v->buffer, _IOFBF, sizeof(v->buffer)); /* glibc then never reads more at once */
     *ret_f = f;
     return ERR_OK;
 }

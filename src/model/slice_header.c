@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The metadata of a slice: the model's own, with what counts or lists layers cut down to [first, end). */
+ * The metadata of a slice: a copy of the model's, in which lists and counts of layers are cut down to [first, end). */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "model/slice_priv.h"
 #include "model/write.h"
 
-/* Lists that have nothing to do with layers, even when they are as long. */
+/* Lists that have nothing to do with layers, even if their length is the same. */
 static bool is_other_list(const char *name) {
     static const char *const names[] = {"rope.dimension_sections", "classifier.output_labels", "rope.scaling.short_factor",
                                         "rope.scaling.long_factor"};
@@ -16,20 +16,20 @@ static bool is_other_list(const char *name) {
     return false;
 }
 
-/* Is it a list with an entry for each layer (and maybe more)? */
+/* Is it a list with one entry for each layer (or more)? */
 static bool is_layer_list(const struct model_layout *l, const struct model_kv *kv, const char *name) {
     if (kv->type != MODEL_KV_ARRAY || model_kv_scalar_size(kv->elem) == 0 || kv->n < l->n_layer) return false;
     if (strncmp(kv->key, "xielu.", 6) == 0) return true;
     return name && !is_other_list(name) && (kv->n == l->n_block || kv->n == l->n_layer || strcmp(name, "deepstack_mapping") == 0);
 }
 
-/* The part of a key behind "<arch>."; NULL for keys of no architecture. */
+/* The part of a key after "<arch>."; NULL for keys of no architecture. */
 static const char *arch_name(const struct model_slice *s, const char *key) {
     size_t len = strlen(s->l->arch);
     return strncmp(key, s->l->arch, len) == 0 && key[len] == '.' ? key + len + 1 : NULL;
 }
 
-/* Writes the slice's version of an entry of "<arch>.<name>" that is not a list; false: it has no version of its own. */
+/* Writes the slice's version of an entry "<arch>.<name>" that is not a list; false: the slice takes the model's entry. */
 static bool put_arch_entry(const struct model_slice *s, struct model_writer *w, const struct model_kv *kv, const char *name) {
     uint32_t first = s->info.first;
     uint64_t v;
@@ -37,7 +37,7 @@ static bool put_arch_entry(const struct model_slice *s, struct model_writer *w, 
     else if (strcmp(name, "nextn_predict_layers") == 0) model_write_u32(w, kv->key, 0);
     else if (strcmp(name, "leading_dense_block_count") == 0 && model_kv_uint(kv, 0, &v))
         model_write_u32(w, kv->key, v > first ? (uint32_t)v - first : 0);
-    else if (strcmp(name, "n_deepstack_layers") == 0 && !s->info.head) model_write_u32(w, kv->key, 0); /* they add to what images gave */
+    else if (strcmp(name, "n_deepstack_layers") == 0 && !s->info.head) model_write_u32(w, kv->key, 0); /* they add to rows of images */
     else if (strcmp(name, "embedding_scale") == 0 && !s->info.head && (s->quirks->fixups & MODEL_FIX_EMBD_SCALE))
         model_write_f32(w, kv->key, 1.0f);
     else return false;
@@ -66,7 +66,7 @@ static void put_layer_list(const struct model_slice *s, struct model_writer *w, 
     else model_write_kv(w, kv, s->info.first, n);
 }
 
-/* What the model leaves to defaults that are not right for the slice. */
+/* Writes the entries that the model leaves to defaults and whose defaults are wrong for the slice. */
 static void put_defaults(const struct model_slice *s, struct model_writer *w) {
     char key[MODEL_MAX_ARCH + 32];
     if (s->info.whole) return;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Inside of model/slice: slice.c decides on the tensors and lays out the file, slice_header.c writes its header, slice_file.c makes
- * it a FILE*. For these only. */
+ * Inside of model/slice: slice.c chooses the tensors and lays out the file, slice_header.c writes its header, slice_file.c makes it a
+ * FILE*. Only these include it. */
 #ifndef CARAVAN_MODEL_SLICE_PRIV_H
 #define CARAVAN_MODEL_SLICE_PRIV_H
 
@@ -13,20 +13,20 @@ enum { SLICE_SMALL_VOCAB = 32, SLICE_MAX_NAME = 80 };
 /* A tensor of the virtual file. */
 struct slice_tensor {
     char name[SLICE_MAX_NAME];
-    const struct model_tensor *source; /* NULL: it is made here, of zeros, */
-    bool unread;               /* or of PAGES_UNREAD, for nothing looks at it */
+    const struct model_tensor *source; /* NULL: it is made here, of zeros */
+    bool unread;               /* or of PAGES_UNREAD, since nothing reads it */
     uint32_t type, n_dims;
     uint64_t ne[MODEL_MAX_DIMS];
     uint64_t bytes;
     uint64_t offset;           /* from the start of the virtual file's tensor data */
 };
 
-/* Bytes of the virtual file that come from somewhere; between the segments are zeros. Sorted. Unread ones are
- * PAGES_UNREAD, by which their memory is found again and given back (os/pages.h). */
+/* Bytes of the virtual file that have a source; between the segments are zeros. Sorted. Tensors that nothing reads are filled with
+ * PAGES_UNREAD, so that their memory can be found after loading and given back (os/pages.h). */
 struct slice_segment {
     uint64_t at, len;          /* in the virtual file */
     bool unread;
-    const uint8_t *memory;     /* or, if NULL: */
+    const uint8_t *memory;     /* the source; if NULL: the original */
     uint32_t part;
     uint64_t offset;           /* in the original */
 };
@@ -45,7 +45,7 @@ struct model_slice {
     uint32_t n_ranges;
 };
 
-/* Has neither embedding nor head: gets a small vocabulary. */
+/* Has neither embedding nor head, and gets a small vocabulary. */
 static inline bool slice_has_small_vocab(const struct model_slice *s) {
     return !s->info.head && !s->info.tail && !(s->quirks->fixups & MODEL_FIX_VOCAB);
 }

@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 
-/* The text of a key, without the line break at its end, which a template engine drops. */
+/* The text of a key, without its last line break, which a template engine drops. */
 static bool find_text(const struct model_gguf *g, const char *key, const char **ret, size_t *ret_len) {
     if (!model_kv_str(model_gguf_find(g, key), ret, ret_len) || *ret_len == 0) return false;
     if ((*ret)[*ret_len - 1] == '\n') --*ret_len;
@@ -13,7 +13,7 @@ static bool find_text(const struct model_gguf *g, const char *key, const char **
 }
 
 char *model_template_make(const struct model_gguf *g, size_t max) {
-    /* The signs keep the blanks on both sides of the tags as they are. */
+    /* The signs + keep the blanks on both sides of the tags. */
     static const char before[] = "{% if tools +%}", between[] = "{%+ else +%}", behind[] = "{%+ endif %}";
     const char *plain = NULL, *tools = NULL;
     size_t plain_len = 0, tools_len = 0, words = sizeof(before) + sizeof(between) + sizeof(behind);

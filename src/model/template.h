@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * The chat template of a model's metadata. Some models bring a second one for chats with tools ("tokenizer.chat_template.tool_use"): both
- * become one template that takes the second where there are tools, so that everybody deals with one text. Pure, any thread. */
+ * The chat template of a model's metadata. Some models have a second one for chats with tools ("tokenizer.chat_template.tool_use"). Both
+ * become one template, which uses the second one if there are tools, so that all users of templates see one text. Pure, any thread. */
 #ifndef CARAVAN_MODEL_TEMPLATE_H
 #define CARAVAN_MODEL_TEMPLATE_H
 
 #include "model/gguf.h"
 
-/* The caller's (free). NULL: the model has none, or it is longer than max bytes; of two that are too long together, the plain one. */
+/* The caller frees the text. NULL: the model has no template, or it is longer than max bytes. If only both together are too long, the
+ * plain one. */
 char *model_template_make(const struct model_gguf *g, size_t max);
 
 #endif

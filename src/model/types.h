@@ -20,9 +20,9 @@ struct model_type_info {
     uint32_t bytes;        /* bytes of a block */
 };
 
-/* NULL for a type that ggml does not have (any more). */
+/* NULL for a type that ggml does not have, or no longer has. */
 const struct model_type_info *model_type_get(uint32_t type);
-/* The type called `name` in any case ("f16", "Q8_0", "q4_k"); false when there is none. */
+/* Finds the type called `name`, ignoring case ("f16", "Q8_0", "q4_k"); false when there is none. */
 bool model_type_parse(const char *name, uint32_t *ret_type);
 /* Bytes of n elements; 0 if the type is unknown or n is not a multiple of its block. No overflow below 2^60 elements. */
 uint64_t model_type_bytes(uint32_t type, uint64_t n);

@@ -5,7 +5,7 @@
 
 #include "base/bytes.h"
 
-enum { AT_TENSORS = 8, AT_KV = 16 }; /* where the counts stand */
+enum { AT_TENSORS = 8, AT_KV = 16 }; /* the places of the counts */
 
 static void put_u32(struct model_writer *w, uint32_t v) {
     uint8_t bytes[4];

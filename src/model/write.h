@@ -12,7 +12,7 @@
 
 struct model_writer {
     struct buf *out;           /* borrowed */
-    size_t start;              /* where the header begins in it */
+    size_t start;              /* where the header begins in `out` */
     uint64_t n_kv;             /* written so far */
     uint64_t n_tensors;
 };
@@ -22,9 +22,9 @@ void model_write_u32(struct model_writer *w, const char *key, uint32_t v);
 void model_write_f32(struct model_writer *w, const char *key, float v);
 void model_write_bool(struct model_writer *w, const char *key, int v);
 void model_write_str(struct model_writer *w, const char *key, const char *s);
-/* An entry as it is; of an array of scalars only elements [skip, skip + n). */
+/* Copies an entry; of an array of scalars only the elements [skip, skip + n). */
 void model_write_kv(struct model_writer *w, const struct model_kv *kv, uint64_t skip, uint64_t n);
-/* The head of an array of n elements, which the caller then appends with model_write_raw or model_write_element. */
+/* Begins an array of n elements; the caller then appends them with model_write_raw or model_write_element. */
 void model_write_array(struct model_writer *w, const char *key, enum model_kv_type elem, uint64_t n);
 void model_write_raw(struct model_writer *w, const void *data, size_t len);
 void model_write_element(struct model_writer *w, const char *s, size_t len); /* of an array of strings */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * See cgroup.h. A hierarchy is found in proc's mountinfo, the process's place in it in proc's cgroup (proc_pid_mountinfo(5), cgroups(7)).
- * A container often sees only its own part of a hierarchy: then the mount's root is not "/", or the place is not below it. */
+ * See cgroup.h. The kernel lists the hierarchies in /proc/self/mountinfo, and the process's place in each in /proc/self/cgroup
+ * (proc_pid_mountinfo(5), cgroups(7)). A container often sees only its own part of a hierarchy: then the mount's root is not "/", or the
+ * place is not below the root. */
 #include "os/cgroup.h"
 
 #include <stdbool.h>
@@ -35,7 +36,7 @@ static char *read_text(const char *dir, const char *name) {
     return text;
 }
 
-/* A number; UINT64_MAX for "max", -1, and where there is none. */
+/* A number; UINT64_MAX for "max", for -1, and if the file can't be read. */
 static uint64_t read_number(const char *dir, const char *name) {
     char *text = read_text(dir, name);
     const char *at = text;
@@ -92,7 +93,7 @@ static void look_v1(const char *dir, const struct mount *m, struct cgroup_limits
 
 /* ---- the groups of a hierarchy ---- */
 
-/* The process's group and all above it, up to what is mounted. */
+/* The process's group and all groups above it, up to the mount point. */
 static void look_up(const struct mount *m, const char *place, struct cgroup_limits *ret) {
     size_t root = strcmp(m->root, "/") == 0 ? 0 : strlen(m->root), top = strlen(m->at);
     bool below = strncmp(place, m->root, root) == 0 && (place[root] == '/' || place[root] == '\0');
@@ -144,7 +145,7 @@ static bool parse_mount(char *line, struct mount *ret) {
     return true;
 }
 
-/* Of the lines of proc's cgroup ("4:memory:/a/b", version 2: "0::/a/b") those that belong to this mount. */
+/* Looks at the lines of /proc/self/cgroup ("4:memory:/a/b", version 2: "0::/a/b") that belong to this mount. */
 static void look_mount(const struct mount *m, const char *places, struct cgroup_limits *ret) {
     char *copy = mem_strdup(places), *save = NULL;
     for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {

@@ -132,7 +132,7 @@ void os_memory_trim(void) { malloc_trim(0); }
 
 void os_random(void *ret, size_t len) {
     if (getrandom(ret, len, 0) == (ssize_t)len) return;
-    struct timespec now; /* an old kernel without the call: another seed each time is all that is promised */
+    struct timespec now; /* an old kernel without the call: the caller only needs a different seed each time */
     clock_gettime(CLOCK_MONOTONIC, &now);
     uint64_t word = (uint64_t)now.tv_nsec ^ (uint64_t)getpid() << 32;
     for (size_t i = 0; i < len; i++) ((uint8_t *)ret)[i] = (uint8_t)((word = word * 0x9E3779B97F4A7C15u + 1) >> 56);
@@ -152,7 +152,7 @@ bool os_huge_pages(char *ret, size_t size) {
     size_t n = in != NULL ? fread(text, 1, sizeof(text) - 1, in) : 0;
     if (in != NULL) fclose(in);
     text[n] = '\0';
-    char *start = strchr(text, '['), *end = start != NULL ? strchr(start, ']') : NULL; /* the word in brackets holds */
+    char *start = strchr(text, '['), *end = start != NULL ? strchr(start, ']') : NULL; /* the word in brackets is the current one */
     if (end == NULL) return false;
     snprintf(ret, size, "%.*s", (int)(end - start - 1), start + 1);
     return true;

@@ -21,15 +21,16 @@ struct search {
     char *copy; /* of a page */
 };
 
-/* Does the page hold the mark, and that alone? Asked through the system, for a page in the middle of a mapping can be one that must not be
- * touched: the guard of a thread's stack. */
+/* Does the page hold only copies of the mark? Read through the kernel, since a page in the middle of a mapping may be one that must not
+ * be touched, such as the guard page of a thread's stack. */
 static bool is_unread(const struct search *s, char *at) {
     struct iovec to = {.iov_base = s->copy, .iov_len = s->page}, from = {.iov_base = at, .iov_len = s->page};
     return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == (ssize_t)s->page && memcmp(s->copy, PAGES_UNREAD, PAGES_UNREAD_LEN) == 0 &&
            memcmp(s->copy, s->copy + PAGES_UNREAD_LEN, s->page - PAGES_UNREAD_LEN) == 0;
 }
 
-/* Of the mapping [at, end). Looks at one page in every half of what a run has at least, and around it where it is one. */
+/* Gives back pages of the mapping [at, end). It tests one page in every half of the shortest run that counts, and around it if it
+ * matches. */
 static size_t give_back(const struct search *s, char *at, char *end) {
     size_t sum = 0;
     for (char *probe = at, *last; probe < end; probe = last + PAGES_UNREAD_LEAST / 2) {
@@ -51,7 +52,7 @@ size_t pages_give_back(void) {
     while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
         char *rest;
         uintptr_t at = strtoul(line, &rest, 16), end = strtoul(rest + (*rest == '-'), &rest, 16);
-        bool private = strncmp(rest, " rw-p 00000000 00:00 0 ", 23) == 0; /* of no file (proc(5)) */
+        bool private = strncmp(rest, " rw-p 00000000 00:00 0 ", 23) == 0; /* not of a file (proc(5)) */
         if (private && end - at >= PAGES_UNREAD_LEAST) sum += give_back(&s, (char *)at, (char *)end); // NOLINT(performance-no-int-to-ptr)
     }
     if (f != NULL) fclose(f);

@@ -7,10 +7,10 @@
 #include <stdint.h>
 
 uint64_t machine_memory(void); /* bytes in all */
-/* Bytes that can be had without swapping: MemAvailable of /proc/meminfo (proc(5)), elsewhere all physical memory; and no more than what is
- * left in the container. */
+/* Bytes available without swapping: MemAvailable of /proc/meminfo (proc(5)), on other systems all physical memory; and at most the bytes
+ * that the container has left. */
 uint64_t machine_memory_available(void);
-/* Cores, at least 1: the processors that are open to this process, and no more than their time is shared out to it, to the nearest. */
+/* Cores, at least 1: the processors that this process may run on, but at most its share of processor time, rounded to the nearest. */
 uint32_t machine_cores(void);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What slices need and cost (plan_priv.h). In decoding a device reads its share of the weights once per step, so time is bytes over
- * bandwidth; in prefill, operations over operations per second; whichever is longer. A node fills its fastest device first. */
+ * The needs and costs of slices (plan_priv.h). In decoding a device reads its share of the weights once per step, so the time is bytes
+ * over bandwidth; in prefill it is operations over operations per second; the longer one counts. A node fills its fastest device first. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "plan/plan_priv.h"
 
-/* What stands in for figures that nobody has measured: a plain computer with two channels of DDR4, 1 Gbit/s Ethernet. */
+/* Guesses for figures that were not measured: a plain computer with two channels of DDR4, and 1 Gbit/s Ethernet. */
 #define GUESS_BANDWIDTH  30e9
 #define GUESS_FLOPS      400e9
 #define GUESS_RTT        0.0003
@@ -21,8 +21,8 @@ double plan_device_bandwidth(const struct plan_device *d) { return d->bandwidth 
 static double device_layer(const struct plan_device *d) { return d->layer_s > 0 ? d->layer_s : d->gpu ? GUESS_LAYER : 0; }
 static double device_flops(const struct plan_device *d) { return d->flops > 0 ? d->flops : GUESS_FLOPS; }
 
-/* Bytes that a step of `tokens` tokens of different sequences reads in a layer: weights once, of the experts those that any of them
- * chose, K and V of each (on average the context is half full). Prompt tokens are of one sequence. */
+/* Bytes that a step reads in a layer for `tokens` tokens of different sequences: the weights once, of the experts those that any token
+ * chose, K and V of each sequence (on average the context is half full). Prompt tokens belong to one sequence. */
 static double layer_read(const struct plan_cost *c, const struct plan_layer *l, double tokens, bool prompt) {
     double chosen = l->expert > 0 ? l->expert * (1 - pow(1 - l->share, tokens)) : 0;
     double positions = (c->m->n_ctx ? c->m->n_ctx : 4096) / 2.0;
@@ -80,7 +80,7 @@ double plan_cost_read(const struct plan_cost *c, uint32_t first, uint32_t end) {
     return c->read[end] - c->read[first] + (end == c->n ? c->m->head.dense : 0);
 }
 
-/* The slice goes to the node's devices, fastest first, in proportion to the memory that it takes there. */
+/* Divides the slice among the node's devices, fastest first, in proportion to the memory that it takes there. */
 static double devices_time(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end, double read, double macs) {
     const struct plan_node *n = &c->nodes[node];
     static const struct plan_device plain;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * What a plan's tokens will cost (plan.h): the formulae stand in docs/PLANNER.md. */
+ * The predicted cost of a plan's tokens (plan.h). The formulae stand in docs/PLANNER.md. */
 #include "plan/plan_priv.h"
 #include "wire/frame.h"
 
-#define WIRE_GAIN_TOKEN 0.95 /* a smaller type of hidden states has to bring a token, or the first one, below this */
+#define WIRE_GAIN_TOKEN 0.95 /* a smaller type of hidden states must bring a token's time below this fraction */
 #define WIRE_GAIN_FIRST 0.80
 enum { DEFAULT_PROMPT = 512, DEFAULT_UBATCH = 512 };
 
-/* A prompt goes down the ring in chunks, one behind another: the first passes every stage, the others wait for the slowest. */
+/* A prompt goes down the ring in chunks that follow one another: the first passes every stage, the others wait for the slowest stage. */
 static double first_token(const struct plan_cost *c, const struct plan *p, double token_s) {
     double prompt = c->wish->prompt ? c->wish->prompt : DEFAULT_PROMPT, ubatch = c->m->n_ubatch ? c->m->n_ubatch : DEFAULT_UBATCH;
     double chunk = prompt < ubatch ? prompt : ubatch, pass = 0, longest = 0;
@@ -64,7 +64,7 @@ uint8_t plan_wire_choose(const struct plan *p, const struct plan_model *m, const
     w.wire_bytes = plan_wire_bytes(chosen);
     plan_predict(p, m, nodes, &w, &best);
     for (size_t i = 0; i < sizeof(smaller); i++) {
-        if (frame_row_bytes(smaller[i], m->n_embd) == 0) continue; /* q8_0 wants blocks of 32 */
+        if (frame_row_bytes(smaller[i], m->n_embd) == 0) continue; /* q8_0 needs blocks of 32 */
         w.wire_bytes = plan_wire_bytes(smaller[i]);
         plan_predict(p, m, nodes, &w, &f);
         if (f.token_s >= best.token_s * WIRE_GAIN_TOKEN && f.first_s >= best.first_s * WIRE_GAIN_FIRST) break;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * See fleet.h. What machines offer is their memory less what an operating system and others need, as a node's own offer is. */
+ * See fleet.h. A machine on paper offers its memory less a part for the operating system and other programs, like a real node. */
 #include "plan/fleet.h"
 
 #include <stdio.h>
@@ -36,7 +36,7 @@ static const struct {
 #undef LINK
 };
 
-/* From how little to how much memory a family comes with. */
+/* The smallest and largest memory of a family. */
 static void family_range(const char *family, uint32_t *ret_from, uint32_t *ret_to) {
     *ret_from = UINT32_MAX;
     *ret_to = 0;
@@ -99,7 +99,7 @@ static err_code add_device(struct plan_node *n, const char *name, struct err *e)
     return unknown_hardware(name, e);
 }
 
-/* "8xNAME": how many, and where the name begins. */
+/* "8xNAME": returns the number and moves *text to the name. */
 static uint32_t leading_count(const char **text) {
     char *end;
     unsigned long n = **text >= '0' && **text <= '9' ? strtoul(*text, &end, 10) : 0;

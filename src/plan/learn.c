@@ -12,7 +12,7 @@
 
 #define TEACHES_S 0.002 /* predictions below this are mostly overhead */
 #define OFF_BY    8.0
-#define WAITED    0.2 /* of a request's time in its stages: it was not alone */
+#define WAITED    0.2 /* fraction of a request's time in its stages: then it was not alone */
 
 struct entry {
     uint64_t node;
@@ -28,7 +28,7 @@ struct learn {
 struct learn *learn_create(void) { return MEM_NEW(struct learn); }
 void learn_free(struct learn *l) { free(l); }
 
-static double within(double v, double low, double high) { return v > low ? v < high ? v : high : low; /* not a number: low */ }
+static double within(double v, double low, double high) { return v > low ? v < high ? v : high : low; /* NaN gives low */ }
 
 static struct learn_factors bounded(struct learn_factors f) {
     return (struct learn_factors){within(f.speed, 0.1, 4), within(f.kv, 0.5, 2), within(f.compute, 0.5, 2)};
@@ -52,7 +52,7 @@ struct learn_factors learn_most(const struct learn *l, const char *arch) {
     return most;
 }
 
-/* The entry to be written: a new one takes the place of the oldest when all are taken. */
+/* The entry to write. When all entries are taken, a new one replaces the oldest. */
 static struct entry *learn_entry(struct learn *l, uint64_t node, const char *arch, int64_t wall_s) {
     struct entry *oldest = &l->entries[0];
     for (uint32_t i = 0; i < l->n; i++) {
@@ -141,7 +141,7 @@ err_code learn_read(struct learn *l, const char *text, size_t len, struct err *e
 
 /* ---- how fast a ring answers ---- */
 
-/* The window's request of middle speed. */
+/* The request of the window whose speed is the median. */
 static uint32_t window_median(const struct pace *p, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) {
         uint32_t below = 0;
@@ -164,7 +164,7 @@ bool learn_pace_add(struct pace *p, const struct request_event *done) {
     double token_s = (double)done->decode_us / 1e6 / (done->completion_tokens - 1);
     p->n_stage = n;
     p->window_tps[slot] = 1 / token_s;
-    /* decoding divides over the stages as the whole request did */
+    /* assume that decoding divides over the stages like the whole request */
     for (uint32_t i = 0; i < n; i++) p->window_s[slot][i] = done->draft_tokens > 0 ? 0 : token_s * (double)done->hops[i].compute_us / all;
     p->n++;
     if (p->n > PACE_WINDOW && p->n % PACE_WINDOW != 0) return false;

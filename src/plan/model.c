@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * See model.h. model_estimate_slice is a sum over layers apart from the tables at the ends and the compute buffers, so what single
- * layers need is enough to know what every slice needs (a test compares all slices with it). */
+ * See model.h. model_estimate_slice is a sum over layers plus the tables at the ends and the compute buffers. So the needs of single
+ * layers are enough to compute the need of every slice (a test compares all slices with it). */
 #include "plan/model.h"
 
 #include <stdio.h>
@@ -17,9 +17,9 @@ struct plan_source {
     struct plan_layer *layers;
     uint64_t *weights, *kv; /* sums over layers 0..i-1, without tables */
     uint64_t *compute;      /* of each layer as a slice */
-    uint64_t ends[4];       /* tables of a slice that is [first] + 2 * [last] */
+    uint64_t ends[4];       /* tables of a slice; index [is the first] + 2 * [is the last] */
     uint64_t compute_tail;  /* of the last layer as a tail slice */
-    uint64_t most;          /* the largest of compute[], by which slices without exceptions are known */
+    uint64_t most;          /* the largest of compute[]: tells slices without exceptions */
     bool same;              /* every compute[] is the same */
     uint8_t *may;           /* [first * (n+1) + end] */
     double factor_kv, factor_compute;
@@ -50,7 +50,7 @@ static void source_sizes(struct plan_source *s) {
         s->weights[i + 1] = s->weights[i] + l->layers[i].bytes;
         s->kv[i + 1] = s->kv[i] + m.kv;
         if (i + 1 == n) s->compute_tail = m.compute;
-        s->compute[i] = i + 1 == n && n > 1 ? 0 : m.compute; /* of the last the logits are part: not for others */
+        s->compute[i] = i + 1 == n && n > 1 ? 0 : m.compute; /* the last layer's figure contains the logits, which only a tail has */
         if (i > 0 && i + 1 < n && s->compute[i] != s->compute[0]) s->same = false;
         if (i == 0) s->ends[1] = m.weights - l->layers[0].bytes;
         if (i + 1 == n) s->ends[2] = m.weights - l->layers[i].bytes;

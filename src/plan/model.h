@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A GGUF's layout as the plan wants it: which slices are legal, what they need, what their layers cost a token. Owns nothing of the
- * layout, which must outlive it; made once for a load shape, then read-only: any thread. */
+ * A GGUF's layout as the plan needs it: which slices are legal, what they need, what their layers cost a token. Borrows the layout,
+ * which must outlive it. Made once for a load shape, then read-only: any thread. */
 #ifndef CARAVAN_PLAN_MODEL_H
 #define CARAVAN_PLAN_MODEL_H
 
@@ -8,11 +8,11 @@
 #include "model/estimate.h"
 
 struct plan_source;
-/* name must outlive it. */
+/* name must outlive the source. */
 struct plan_source *plan_source_create(const struct model_layout *l, const struct model_load_shape *shape, const char *name);
 void plan_source_free(struct plan_source *s); /* NULL is fine */
 const struct plan_model *plan_source_model(const struct plan_source *s);
-/* What stages really took, over what was estimated for them, corrects later needs (1: as estimated; kept within 0.5 to 2). */
+/* Corrects later needs by what stages really took in proportion to the estimate (1: as estimated; kept within 0.5 to 2). */
 void plan_source_correct(struct plan_source *s, double kv, double compute);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * See plan.h. Placement fast is search.c; here are the others. By memory, the division minimises the largest ratio of bytes needed to
- * bytes offered over all stages (dynamic programming over the
- * legal cuts), which is what "in proportion to memory" means once embedding, output head, KV and compute buffers count too. */
+ * See plan.h. search.c does placement fast; here are the others. Placement by memory minimises the largest ratio of bytes needed to
+ * bytes offered over all stages (dynamic programming over the legal cuts). That is "in proportion to memory" when embedding, output
+ * head, KV and compute buffers count too. */
 #include "plan/plan.h"
 
 #include <stdlib.h>
@@ -92,7 +92,7 @@ static err_code plan_listed(const struct plan_model *m, const struct plan_node *
     return ERR_OK;
 }
 
-/* The cost that the division keeps low: fill of the node's memory, or, for "even", the number of layers. More than 1 of memory: illegal. */
+/* The cost that the division keeps low: how full the node's memory is, or, for "even", the number of layers. More than full is illegal. */
 static double plan_cost(const struct plan_model *m, const struct plan_node *node, const struct plan_wish *w, uint32_t first, uint32_t end) {
     if (node->memory == 0 || !m->may(m->user, first, end)) return -1;
     double fill = (double)m->need(m->user, first, end) / (double)node->memory;
@@ -100,8 +100,8 @@ static double plan_cost(const struct plan_model *m, const struct plan_node *node
     return w->placement == PLAN_EVEN ? (double)(end - first) : fill;
 }
 
-/* best[k * (n+1) + l]: the least possible maximum when nodes 0..k-1 hold layers 0..l-1, each at least one; from[]: where the last slice
- * begins. */
+/* best[k * (n+1) + l]: the smallest possible maximum when nodes 0..k-1 hold layers 0..l-1, at least one layer each; from[]: where the
+ * last slice begins. */
 static bool plan_divide(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *w,
                         struct plan *ret) {
     uint32_t n = m->n_layer, row = n + 1;
@@ -136,7 +136,7 @@ static bool plan_divide(const struct plan_model *m, const struct plan_node *node
     return found;
 }
 
-/* Divides over as many of the nodes as can take part: the one that offers least is left out as long as no division is found. */
+/* Divides over as many of the nodes as possible: while no division is found, the node that offers least is left out. */
 static err_code plan_divided(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *w,
                              struct plan *ret, struct err *e) {
     struct plan_node *use = mem_calloc(n_nodes ? n_nodes : 1, sizeof(*use));
@@ -164,7 +164,7 @@ static err_code plan_divided(const struct plan_model *m, const struct plan_node 
     return ERR_OK;
 }
 
-/* The nodes that a search looks at: at most COST_MAX_NODES, those that offer most, in their order. Returns how many; index[]: which. */
+/* Picks the nodes for a search: at most COST_MAX_NODES, those that offer most, in their order. Returns the number; index[]: which nodes. */
 static uint32_t plan_pick(const struct plan_node *nodes, uint32_t n_nodes, struct plan_node *use, uint32_t *index) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < n_nodes; i++) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * The plan: which node carries which layers. A pure function of the model's needs, the nodes' offers, the links and the wishes; no I/O, any
- * thread. It says in plain words what it chose and why (plan_explain), what a token will cost (plan_predict), and, when nothing fits, what
- * is missing and what would help. The method and its formulae: docs/PLANNER.md.
- * It doesn't measure, load or talk to anybody: coordinator/instance does what a plan says. */
+ * The plan: which node carries which layers. A pure function of the model's needs, the nodes' offers, the links and the wishes; no I/O,
+ * any thread. It explains its choice (plan_explain), predicts what a token will cost (plan_predict), and, when the model doesn't fit,
+ * says what is missing and what would help. The method and its formulae: docs/PLANNER.md. It doesn't measure or load:
+ * coordinator/instance carries a plan out. */
 #ifndef CARAVAN_PLAN_PLAN_H
 #define CARAVAN_PLAN_PLAN_H
 
@@ -12,21 +12,21 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-/* For plan_wish.work where a loop waits for the plan: about 20 ms. Fleets that differ little are proven within it. */
+/* The limit plan_wish.work for a loop that waits for the plan: about 20 ms. Plans for fleets of similar nodes are proven within it. */
 #define PLAN_LOOP_WORK 100000
 enum { PLAN_MAX_STAGES = 64, PLAN_MAX_LAYERS = 1024, PLAN_MAX_DEVICES = 8 };
 
-/* Memory that weights are computed from, and how fast. 0 means not known: then a plain guess stands in for it (cost.c). */
+/* Memory that weights are computed from, and its speed. 0 means not known: then a guess is used instead (cost.c). */
 struct plan_device {
     char name[32];
     bool gpu;
     uint64_t memory;  /* bytes it offers */
     double bandwidth; /* bytes of weights per second in decoding */
     double flops;     /* operations per second in prefill */
-    double layer_s;   /* seconds that a layer takes beside reading it: launching kernels */
+    double layer_s;   /* seconds that a layer takes besides reading it: launching kernels */
 };
 
-/* Its figure, or the guess that stands in for it. */
+/* The device's figure, or the guess that replaces an unknown one. */
 double plan_device_bandwidth(const struct plan_device *d);
 
 /* One node's offer. */
@@ -44,18 +44,18 @@ struct plan_link {
     double throughput; /* bytes per second; 0: not known */
 };
 
-/* What a layer costs a token. */
+/* The cost of a layer for one token. */
 struct plan_layer {
     double dense;          /* bytes of weights that every token reads */
     double expert;         /* bytes of all experts */
-    double share;          /* how much of them one token reads */
+    double share;          /* the fraction of them that one token reads */
     double macs;           /* multiplications and additions of one token */
     double kv_position;    /* bytes of K and V of one position */
-    uint32_t window;       /* positions looked at; 0: all */
+    uint32_t window;       /* positions that attention covers; 0: all */
     double state;          /* bytes of recurrent state */
 };
 
-/* What a model asks for. `need` gives the bytes that a node must have for layers [first, end): weights, KV and compute buffers. */
+/* The needs of a model. `need` gives the bytes that a node must have for layers [first, end): weights, KV and compute buffers. */
 struct plan_model {
     const char *name;
     uint32_t n_layer;
@@ -65,7 +65,7 @@ struct plan_model {
     uint64_t (*need)(void *user, uint32_t first, uint32_t end);
     void *user;
     const struct plan_layer *layers; /* n_layer of them; NULL: every layer costs what it needs */
-    struct plan_layer head;          /* the output table and all else behind the last layer */
+    struct plan_layer head;          /* the output table and everything else after the last layer */
     uint32_t n_embd;                 /* width of a hidden state */
     uint32_t n_ctx, n_ubatch;        /* positions of a sequence, tokens of a prompt in one step (0: 4096, 512) */
 };
@@ -74,7 +74,7 @@ enum plan_placement {
     PLAN_FAST,   /* the fewest, best stages: least predicted time of a token (the default) */
     PLAN_MEMORY, /* whole on one node if it fits there, else layers in proportion to offered memory, over all nodes */
     PLAN_EVEN,   /* the same number of layers for each node, as nearly as the cuts allow */
-    PLAN_LIST    /* so many layers for each node, in the nodes' order */
+    PLAN_LIST    /* the given number of layers for each node, in the nodes' order */
 };
 struct plan_wish {
     enum plan_placement placement;
@@ -83,7 +83,7 @@ struct plan_wish {
     uint32_t streams;  /* conversations at once; 0: 1 */
     uint32_t prompt;   /* tokens of the prompt in predictions; 0: 512 */
     double wire_bytes; /* of one element of a hidden state on a link; 0: 4 */
-    uint64_t work;     /* slices that the search may look at before it settles for the best plan so far; 0: as many as a proof takes */
+    uint64_t work;     /* slices that the search may try before it returns the best plan so far; 0: no limit */
     /* The link between two nodes, by their ids; NULL: 1 Gbit/s everywhere. */
     struct plan_link (*link)(void *user, uint64_t from, uint64_t to);
     void *link_user;
@@ -93,25 +93,25 @@ struct plan_wish {
 err_code plan_wish_parse(const char *text, struct plan_wish *ret, struct err *e);
 
 struct plan_stage {
-    uint32_t node; /* index into the nodes given */
+    uint32_t node; /* index into the given nodes */
     uint32_t first, end;
     uint64_t bytes;
 };
 struct plan {
     uint32_t n_stage;
     struct plan_stage stages[PLAN_MAX_STAGES];
-    uint64_t bytes_whole; /* what one node would need to hold all of it */
-    uint64_t work;        /* slices that the search looked at */
-    bool proven;          /* no other plan has a smaller time per token (so up to 16 nodes, placement fast, unless wish.work ended it) */
+    uint64_t bytes_whole; /* what one node would need for the whole model */
+    uint64_t work;        /* slices that the search tried */
+    bool proven; /* no other plan has a smaller time per token (true up to 16 nodes with placement fast, unless wish.work ended it) */
 };
 
-/* nodes[0] is the node that has been asked. ERR_NO_ROOM: more memory is needed (the text says how much);
- * ERR_WHOLE_ONLY: it would have to be cut and must not be; ERR_INVALID: the list does not fit model or nodes. */
+/* nodes[0] is the node that was asked. ERR_NO_ROOM: more memory is needed (the text says how much). ERR_WHOLE_ONLY: the model would have
+ * to be cut, and must not be. ERR_INVALID: the list does not fit model or nodes. */
 err_code plan_make(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *wish,
                    struct plan *ret, struct err *e);
 
-/* More copies on the nodes that no earlier plan uses, each as plan_make would have it; plans[0] is given, the others are written.
- * Returns how many there are (at most max). */
+/* Plans further copies on the nodes that no earlier plan uses, each as plan_make does; plans[0] is given, the others are written.
+ * Returns the number of plans (at most max). */
 uint32_t plan_replicas(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *wish,
                        struct plan *plans, uint32_t max);
 
@@ -124,26 +124,26 @@ struct plan_figures {
     double first_s;                  /* from the request to the first token, with wish.prompt tokens */
     uint32_t streams;
     double streams_tps;              /* tokens per second of all streams together */
-    uint32_t slowest;                /* stage, or hop behind it */
+    uint32_t slowest;                /* index of the slowest stage, or of the hop after it */
     bool slowest_is_hop;
 };
 void plan_predict(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, const struct plan_wish *wish,
                   struct plan_figures *ret);
 
-/* The type of hidden states on the links (enum frame_dtype): f32, which changes nothing, as long as no smaller one makes a token more than
- * 5 % faster, or the first one of a prompt more than 20 %. f16 (bf16 for architectures whose activations leave its range) before q8_0. */
+/* The type of hidden states on the links (enum frame_dtype): f32, which changes nothing, unless a smaller type makes a token more than 5
+ * % faster, or the first token of a prompt more than 20 %. f16 (bf16 for architectures whose activations exceed its range) before q8_0. */
 uint8_t plan_wire_choose(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, const struct plan_wish *wish);
 double plan_wire_bytes(uint8_t dtype); /* of one element, for plan_wish.wire_bytes */
 
-/* A paragraph for people: what was chosen, why, who carries what. */
+/* A paragraph for people: the choice, the reason, and which node carries which layers. */
 void plan_explain(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, struct buf *out);
 /* The figures in words: a token's way, the slowest part, first token, one and several streams. */
 void plan_explain_figures(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, const struct plan_wish *wish,
                           struct buf *out);
-/* A line for each node that carries nothing, with the reason; nothing if all take part. */
+/* A line for each node that carries nothing, with the reason; nothing if all nodes take part. */
 void plan_explain_left_out(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes,
                            const struct plan_wish *wish, struct buf *out);
-/* What would help, in one to three lines; and, where it is so, that these machines had better not be clustered for this model. */
+/* One to three lines on what would help; and, where it is true, that this model runs better without a cluster of these machines. */
 void plan_advise(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes,
                  const struct plan_wish *wish, struct buf *out);
 

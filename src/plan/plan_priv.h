@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * The inside of the plan: tables of what slices need and cost (cost.c), and the search over them (search.c). */
+ * The inside of the plan: tables of the needs and costs of slices (cost.c), and the search over them (search.c). */
 #ifndef CARAVAN_PLAN_PLAN_PRIV_H
 #define CARAVAN_PLAN_PLAN_PRIV_H
 
 #include "plan/plan.h"
 
 enum { COST_MAX_NODES = 64 };
-/* A plan that keeps the model whole is given up for a divided one only when that is faster by more than this. */
+/* A divided plan replaces a whole one only if it is faster by more than this. */
 #define PLAN_SPLIT_GAIN 1.3
-/* For several streams, plans up to this much slower for one stream are looked at too. */
+/* For several streams, plans up to this much slower for one stream are compared too. */
 #define PLAN_STREAM_SLACK 1.10
 
 struct plan_cost {
@@ -28,32 +28,33 @@ void plan_cost_done(struct plan_cost *c);
 bool plan_cost_fits(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end);
 /* Seconds that `node` computes for one token of one stream; fits must be true. */
 double plan_cost_stage(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end);
-/* The same for a batch: `streams` tokens of as many sequences; prompt: consecutive tokens of one. */
+/* As plan_cost_stage for a batch: `streams` tokens of different sequences; prompt: consecutive tokens of one sequence. */
 double plan_cost_batch(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end, double tokens, bool prompt);
 /* Seconds for `bytes` from one node to another. */
 double plan_cost_hop(const struct plan_cost *c, uint32_t from, uint32_t to, double bytes);
 double plan_cost_hidden(const struct plan_cost *c); /* bytes of one token's hidden state on a link */
 double plan_cost_token(const struct plan_cost *c, const struct plan *p);
-/* Bytes that one token reads in [first, end), the output head included where it belongs. */
+/* Bytes that one token reads in [first, end), including the output head if the slice has it. */
 double plan_cost_read(const struct plan_cost *c, uint32_t first, uint32_t end);
-/* Tokens per second of `streams` conversations together: groups of them travel one behind another. */
+/* Tokens per second of `streams` conversations together: their groups follow one another through the ring. */
 double plan_cost_streams(const struct plan_cost *c, const struct plan *p, uint32_t streams);
 
-#define PLAN_TOKEN_BYTES    64.0     /* the frame that takes a sampled token back to the head */
+#define PLAN_TOKEN_BYTES    64.0     /* the frame that brings a sampled token back to the head */
 #define PLAN_STAGE_OVERHEAD 0.0003 /* seconds of frames, wake-ups, sampling, measured with a ring on loopback */
 
-/* The plan with the least time per token over any nodes in any order; false: nothing fits. Several streams are considered. */
+/* Finds the plan with the least time per token over any nodes in any order, with regard to several streams. false: nothing fits. */
 bool plan_search(struct plan_cost *c, struct plan *ret);
-/* The best cuts for these nodes in this order; balanced: the least longest stage instead of the least sum. false: no division. */
+/* The best cuts for these nodes in this order. balanced: minimises the longest stage instead of the sum. false: no division. */
 bool plan_search_cuts(struct plan_cost *c, const uint32_t *nodes, uint32_t n, bool balanced, struct plan *ret);
 
-/* A lower bound on what partial rings still cost (relax.c). Tables of seconds: hop and token [from * n_nodes + to], stage
- * [(node * (n+1) + first) * (n+1) + end], INFINITY where there is no slice; they outlive it. limit: what the best known plan takes. */
+/* A lower bound on what completing a partial ring still costs (relax.c). Tables of seconds: hop and token [from * n_nodes + to], stage
+ * [(node * (n+1) + first) * (n+1) + end], INFINITY if there is no such slice; they must outlive it. limit: the time of the best known
+ * plan. */
 struct plan_relax;
 struct plan_relax *plan_relax_create(uint32_t n_nodes, uint32_t n, const double *hop, const double *token, const double *stage,
                                      double limit);
 void plan_relax_free(struct plan_relax *r);
-/* A ring of these nodes from `head` to `last` that holds layers 0..end-1 adds at least plan_relax_left() - plan_relax_price(). */
+/* Completing a ring of these nodes from `head` to `last` with layers 0..end-1 costs at least plan_relax_left() - plan_relax_price(). */
 double plan_relax_left(const struct plan_relax *r, uint8_t head, uint8_t last, uint32_t end);
 double plan_relax_price(const struct plan_relax *r, uint64_t set);
 

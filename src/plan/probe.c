@@ -14,22 +14,22 @@
 enum { QUESTION, BYTES };
 enum { IDLE, BUSY, MEASURED };
 enum { MAX_ACTIONS = PROBE_MAX_PEERS + 8, AGAIN_S = 6 * 3600, FORGET_S = 30 * 24 * 3600 };
-#define SETTLE_US    1000000u /* a link is left alone for so long after it is there */
+#define SETTLE_US    1000000u /* a new link is left alone for this long */
 #define PAUSE_US     250000u  /* between probes of one node */
-#define BUSY_US      1000000u /* after somebody was busy; twice as long each time */
+#define BUSY_US      1000000u /* pause after a node was busy; twice as long each time */
 #define BUSY_MOST_US 64000000u
-#define ANSWER_US    2000000u  /* a question that is not answered is a no */
-#define ARRIVE_US    20000000u /* bytes that take longer are given up */
-#define ENOUGH_US    15000u   /* a half that took so long is a measurement */
-#define OTHERS_US    1000000u  /* a probe that comes in makes a node busy to others for so long */
+#define ANSWER_US    2000000u  /* an unanswered question counts as a no */
+#define ARRIVE_US    20000000u /* bytes that take longer are not waited for */
+#define ENOUGH_US    15000u   /* a second half that took this long is a measurement */
+#define OTHERS_US    1000000u  /* an incoming probe makes a node busy to others for this long */
 
 struct link {
     uint64_t node;
     bool here;
-    clock_us since;    /* it is here */
+    clock_us since;    /* when the link came up */
     double throughput; /* bytes per second; 0: not measured */
-    int64_t when;      /* wall clock of that */
-    /* a probe of theirs that comes in */
+    int64_t when;      /* wall clock of that measurement */
+    /* an incoming probe of the other node */
     uint32_t id, total, got;
     clock_us half_at;
     uint32_t half_got;
@@ -40,7 +40,7 @@ struct probe {
     struct link links[PROBE_MAX_PEERS];
     uint32_t n_links;
     enum state state;
-    uint32_t id, open, total; /* of the present probe: its number, questions not answered, bytes sent */
+    uint32_t id, open, total; /* of the present probe: its number, unanswered questions, bytes sent */
     uint64_t target;
     clock_us since, not_before, others_until, pause;
     struct probe_action actions[MAX_ACTIONS];
@@ -91,7 +91,7 @@ bool probe_next_action(struct probe *p, struct probe_action *ret) {
 }
 
 static struct probe_action *probe_act(struct probe *p, enum probe_action_kind kind, uint64_t node) {
-    if (p->n_actions == MAX_ACTIONS) return NULL; /* whoever drives us is late; what is lost is asked again */
+    if (p->n_actions == MAX_ACTIONS) return NULL; /* the caller is late; lost actions are asked again */
     struct probe_action *a = &p->actions[p->n_actions++];
     *a = (struct probe_action){.kind = kind, .node = node, .count = 1};
     return a;
@@ -131,7 +131,7 @@ static void probe_set_state(struct probe *p, enum state to, clock_us now) {
     p->since = now;
 }
 
-/* Two nodes that hinder each other must not come back at the same moment: the pause differs by node and by try. */
+/* Two nodes that disturb each other must not try again at the same moment: the pause differs by node and by try. */
 static void probe_wait(struct probe *p, clock_us now, clock_us pause) {
     probe_set_state(p, WAITING, now);
     uint64_t h = (p->self + p->id) * 0x9e3779b97f4a7c15u;
@@ -150,7 +150,7 @@ static void probe_bytes(struct probe *p, clock_us now, uint32_t total) {
     probe_send(p, p->target, BYTES, total);
 }
 
-/* The link whose figure is the oldest, if it is old enough. */
+/* The link with the oldest figure, if that is old enough. */
 static struct link *probe_due(struct probe *p, clock_us now, int64_t wall_s) {
     struct link *best = NULL;
     for (uint32_t i = 0; i < p->n_links; i++) {
@@ -196,7 +196,7 @@ void probe_tick(struct probe *p, clock_us now, int64_t wall_s, const uint64_t *p
         }
 }
 
-/* Bytes of another node's probe: when all are here it is told how long the second half took. */
+/* Bytes of another node's probe. When all have come, the node is told how long the second half took. */
 static void probe_arrived(struct probe *p, struct link *l, clock_us now, uint32_t id, uint32_t total, uint32_t filler) {
     if (l->id != id || l->total != total) {
         l->id = id;
@@ -204,7 +204,7 @@ static void probe_arrived(struct probe *p, struct link *l, clock_us now, uint32_
         l->got = 0;
         l->half_got = 0;
     }
-    if (l->got >= total) return; /* more than it said */
+    if (l->got >= total) return; /* more than it announced */
     l->got += filler;
     if (!l->half_got && l->got >= total / 2) {
         l->half_got = l->got;
@@ -219,7 +219,7 @@ err_code probe_on_probe(struct probe *p, clock_us now, uint64_t from, const uint
     if (len < PROBE_HEADER || payload[4] > BYTES) return err_set(e, ERR_PROTOCOL, "PROBE of %zu bytes", len);
     uint32_t id = bytes_get_u32(payload), total = bytes_get_u32(payload + 8), filler = (uint32_t)len - PROBE_HEADER;
     if (payload[4] == QUESTION) {
-        /* of two that would measure at once, the one with the smaller id may */
+        /* of two nodes that would measure at once, the one with the smaller id goes first */
         bool own = p->state == SENDING || (p->state == ASKING && p->self < from);
         probe_answer(p, from, id, busy || own || now < p->others_until ? BUSY : IDLE, 0, 0);
         return ERR_OK;
@@ -249,7 +249,7 @@ static void probe_measured(struct probe *p, clock_us now, int64_t wall_s, uint32
 
 err_code probe_on_probed(struct probe *p, clock_us now, int64_t wall_s, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
     if (len != PROBED_SIZE || payload[4] > MEASURED) return err_set(e, ERR_PROTOCOL, "PROBED of %zu bytes", len);
-    if (bytes_get_u32(payload) != p->id) return ERR_OK; /* an answer to what was given up */
+    if (bytes_get_u32(payload) != p->id) return ERR_OK; /* an answer to an earlier probe */
     if (payload[4] == MEASURED) {
         uint32_t bytes = bytes_get_u32(payload + 8);
         if (p->state != SENDING || from != p->target) return ERR_OK;

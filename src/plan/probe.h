@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Throughput of the links between nodes, measured gently: one link at a time, at most 4 MiB, only when no node that is linked is answering
- * a request, seldom again (every six hours), and kept in a file. Who measures asks every linked node whether it is idle; only if all say so
- * does it send, and the other end tells how long the second half of the bytes took to come (the first half is where TCP gathers speed).
- * A probe that was over too soon to mean anything is repeated with four times the bytes.
- * A sans-I/O core: (now, input) -> actions; no socket, clock or thread. node/links.c drives it.
+ * Throughput of the links between nodes, measured gently: one link at a time, at most 4 MiB, only when no linked node answers a request,
+ * every six hours, and kept in a file. The measuring node asks every linked node whether it is idle. Only if all say yes does it send,
+ * and the other end tells how long the second half of the bytes took (in the first half TCP gathers speed). A probe that was too short
+ * to measure is repeated with four times the bytes. A sans-I/O core: (now, input) -> actions; no socket, clock or thread. node/links.c
+ * drives it.
  *
  *   PROBE   u32 id | u8 kind (0 question, 1 bytes) | u8[3] 0 | u32 total | filler, 0 to 65,000 bytes
  *   PROBED  u32 id | u8 kind (0 idle, 1 busy, 2 measured) | u8[3] 0 | u32 bytes | u32 us */
@@ -37,22 +37,22 @@ struct probe_action {
     enum probe_action_kind kind;
     uint64_t node;
     bool answer;
-    uint32_t count, filler; /* filler: zero bytes behind the payload */
+    uint32_t count, filler; /* filler: zero bytes after the payload */
     uint8_t payload[PROBED_SIZE];
     uint32_t payload_len;
 };
 bool probe_next_action(struct probe *p, struct probe_action *ret);
 
-/* The nodes that are linked and know these frames; busy: a request runs through this node. To be called now and then (twice a second). */
+/* peers: the linked nodes that know these frames; busy: a request runs through this node. Call it about twice a second. */
 void probe_tick(struct probe *p, clock_us now, int64_t wall_s, const uint64_t *peers, uint32_t n, bool busy);
-/* A frame's payload from a node. ERR_PROTOCOL: it makes no sense. */
+/* Takes a frame's payload from a node. ERR_PROTOCOL: it is malformed. */
 err_code probe_on_probe(struct probe *p, clock_us now, uint64_t from, const uint8_t *payload, size_t len, bool busy, struct err *e);
 err_code probe_on_probed(struct probe *p, clock_us now, int64_t wall_s, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
 
-/* Bytes per second from this node to that one; 0: not measured. */
+/* Bytes per second from this node to the other one; 0: not measured. */
 double probe_throughput(const struct probe *p, uint64_t node);
 
-/* What is kept, as JSON, and back again (figures of nodes that are gone for a month are dropped). ERR_FORMAT, ERR_INVALID, ERR_LIMIT. */
+/* The figures as JSON, and back (figures of nodes that were away for a month are dropped). ERR_FORMAT, ERR_INVALID, ERR_LIMIT. */
 void probe_write(const struct probe *p, struct buf *out);
 err_code probe_read(struct probe *p, int64_t wall_s, const char *text, size_t len, struct err *e);
 

@@ -35,11 +35,11 @@ static void profile_devices(struct profile *p) {
     size_t n = engine_devices(found, PROFILE_MAX_DEVICES);
     size_t at = (size_t)snprintf(p->hardware, sizeof(p->hardware), "%u cores", machine_cores());
     for (size_t i = 0; i < n && i < PROFILE_MAX_DEVICES; i++) {
-        if (strcmp(found[i].type, "accel") == 0) continue; /* a library that computes in RAM */
+        if (strcmp(found[i].type, "accel") == 0) continue; /* a library that computes in RAM, such as BLAS */
         struct profile_device *d = &p->devices[p->n_devices++];
         *d = (struct profile_device){
             .gpu = strcmp(found[i].type, "cpu") != 0, .memory_total = found[i].memory_total, .memory_free = found[i].memory_free};
-        if (!d->gpu && machine_memory() < d->memory_total) d->memory_total = machine_memory(); /* ggml does not look at containers */
+        if (!d->gpu && machine_memory() < d->memory_total) d->memory_total = machine_memory(); /* ggml ignores the limits of containers */
         if (!d->gpu && machine_memory_available() < d->memory_free) d->memory_free = machine_memory_available();
         snprintf(d->name, sizeof(d->name), "%.31s", found[i].name);
         snprintf(d->description, sizeof(d->description), "%.63s", found[i].description);
@@ -49,13 +49,13 @@ static void profile_devices(struct profile *p) {
     }
 }
 
-/* A file is written, forced out of the cache, and read. 0: it could not be done. */
+/* Writes a file, forces it out of the cache, and reads it. 0: that failed. */
 static double profile_disk(const char *path) {
     double speed = 0;
     uint8_t *data = mem_zalloc(DISK_PROBE);
-    for (size_t i = 0; i < DISK_PROBE; i += 64) data[i] = (uint8_t)(i * 2654435761u >> 24); /* so that nothing compresses it away */
+    for (size_t i = 0; i < DISK_PROBE; i += 64) data[i] = (uint8_t)(i * 2654435761u >> 24); /* bytes that cannot be compressed */
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd >= 0) unlink(path); /* nothing is left of it, however this ends */
+    if (fd >= 0) unlink(path); /* the file disappears however this ends */
     if (fd >= 0 && write(fd, data, DISK_PROBE) == DISK_PROBE && fdatasync(fd) == 0 && os_file_uncache(fd) == 0) {
         clock_us start = clock_now();
         size_t have = 0;
@@ -68,14 +68,14 @@ static double profile_disk(const char *path) {
     return speed;
 }
 
-/* Seconds of processor time that this process has had. */
+/* Seconds of processor time that this process has used. */
 static double profile_cpu_s(void) {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
     return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
-/* With threads on all cores, a process that is not given nearly all of their time shares them. */
+/* quiet: with threads on all cores, the process got nearly all of the cores' time. */
 static err_code profile_device_speed(struct profile_device *d, bool *ret_quiet, struct err *e) {
     struct engine_speed speed = {0};
     double cpu = profile_cpu_s();
@@ -85,7 +85,7 @@ static err_code profile_device_speed(struct profile_device *d, bool *ret_quiet, 
     if (!d->gpu && profile_cpu_s() - cpu < QUIET * wall * cores) *ret_quiet = false;
     d->bandwidth = speed.bandwidth;
     d->flops = speed.flops;
-    return d->gpu ? ERR_OK : code; /* a GPU that cannot compute this is one of unknown speed */
+    return d->gpu ? ERR_OK : code; /* the speed of a GPU that cannot compute this stays unknown */
 }
 
 bool profile_again(const struct profile *p, uint32_t tries, clock_us ago, double load) {
@@ -140,7 +140,7 @@ void profile_put(const struct profile *p, yyjson_mut_doc *doc, yyjson_mut_val *o
     yyjson_mut_obj_add_bool(doc, obj, "quiet", p->quiet);
 }
 
-/* Text that is no UTF-8 or too long is cut, not refused: it is for people. */
+/* Invalid UTF-8 and long texts are cut, not refused: the text is only for people. */
 static void get_name(yyjson_val *obj, const char *key, char *ret, size_t size) {
     const char *text = yyjson_get_str(yyjson_obj_get(obj, key));
     snprintf(ret, size, "%s", text ? text : "");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What this machine has to offer: memory, devices, how fast they and its disk are. Measured once (profile_measure, in a process of its own:
- * it loads ggml's backends), kept in a file, measured again when the hardware is another. Blocking; any thread. */
+ * What this machine offers: memory, devices, their speed and the disk's. Measured once (profile_measure, in a process of its own, since
+ * it loads ggml's backends), kept in a file, and measured again when the hardware changes. Blocking; any thread. */
 #ifndef CARAVAN_PLAN_PROFILE_H
 #define CARAVAN_PLAN_PROFILE_H
 
@@ -30,26 +30,26 @@ struct profile {
     struct topology topology; /* of the processor */
     double disk;            /* bytes per second, read in order; 0: not measured */
     char disk_at[256];      /* the file that was read for it */
-    bool quiet;             /* nothing else used the processor meanwhile; if not, it is measured again (profile_again) */
-    char hardware[128];     /* what a change of hardware is seen by */
+    bool quiet;             /* no other program used the processor during the measurement; if false, it is repeated (profile_again) */
+    char hardware[128];     /* a text that changes with the hardware */
 };
 
-/* Bytes of memory that are free for models now: what the kernel calls available, less an eighth (at least 256 MB) for everything else. */
+/* Bytes of memory that are free for models now: what the kernel calls available, less an eighth (at least 256 MB) for other programs. */
 uint64_t profile_memory_offer(void);
 
-/* Measures all devices, and the disk under the folder `models` (NULL, or one that can't be written: under `path`). If there is a profile at
- * `path` (it need not exist) of the same hardware, measured in quiet, its figures are taken and only free memory is looked up. After
+/* Measures all devices, and the disk under the folder `models` (NULL, or not writable: under `path`). If there is a profile at `path`
+ * (it need not exist) of the same hardware that was measured in quiet, its figures are reused and only free memory is read. After
  * engine_runtime_start. */
 err_code profile_measure(const char *path, const char *models, struct profile *ret, struct err *e);
-/* Should this machine, whose profile this is, be measured once more now? It was measured `tries` times since the node's start, last so long
- * ago; `load` processes want each of its cores. */
+/* Should this machine, whose profile this is, be measured again now? It was measured `tries` times since the node's start, the last time
+ * `ago` microseconds ago; `load` processes run or wait for each core. */
 bool profile_again(const struct profile *p, uint32_t tries, clock_us ago, double load);
 
 /* The devices as an array and "disk", into an object: in the file, in node records, in the status. */
 void profile_put(const struct profile *p, yyjson_mut_doc *doc, yyjson_mut_val *obj);
-/* The other way; fields that are missing stay 0. ERR_INVALID, ERR_LIMIT. */
+/* Reads what profile_put wrote; missing fields stay 0. ERR_INVALID, ERR_LIMIT. */
 err_code profile_get(yyjson_val *obj, struct profile *ret, struct err *e);
-/* The same for tables of fields (base/field.h). */
+/* Both for tables of fields (base/field.h). */
 extern const struct field_custom profile_custom;
 /* The whole file. ERR_NOT_FOUND, ERR_FORMAT. */
 err_code profile_load(const char *path, struct profile *ret, struct err *e);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * A lower bound for the search (plan_priv.h): the cheapest walk through nodes that holds all layers, where a node may come again, but each
- * visit costs its price (a Lagrangian relaxation of "each node at most once"). Prices rise where walks come more than once. A walk is found
- * by dynamic programming over (node, layers placed), so one table bounds every partial ring. */
+ * A lower bound for the search (plan_priv.h): the cheapest walk through nodes that holds all layers, where a walk may visit a node
+ * several times, but pays a price for each visit (a Lagrangian relaxation of "each node at most once"). The prices of nodes that are
+ * visited more than once rise. A walk is found by dynamic programming over (node, layers placed), so one table bounds every partial
+ * ring. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,11 +18,11 @@ struct plan_relax {
     const double *hop;   /* [from * n_nodes + to] seconds of a hidden state */
     const double *stage; /* [(node * (n+1) + first) * (n+1) + end]; INFINITY: no slice */
     double *left;        /* [(head * n_nodes + last) * (n+1) + end] */
-    double *enter;       /* [node * (n+1) + first] the cheapest from entering a node on, while a table is made */
+    double *enter;       /* [node * (n+1) + first] the cheapest way from entering a node; while a table is made */
     double price[COST_MAX_NODES];
 };
 
-/* Fills one table: left[last * (n+1) + end] from left[..][n], which is there. Returns the cheapest whole walk. */
+/* Fills one table: left[last * (n+1) + end] from left[..][n], which is given. Returns the cost of the cheapest whole walk. */
 static double relax_walk(struct plan_relax *r, double *left) {
     uint32_t row = r->n + 1;
     for (uint32_t at = r->n; at-- > 0;) {
@@ -69,7 +70,7 @@ static void relax_visits(const struct plan_relax *r, const double *left, uint32_
     }
 }
 
-/* One step along the subgradient; false: no node is visited twice, or no unused one has a price. */
+/* One step along the subgradient; false: no node is visited twice, and no unused node has a price. */
 static bool relax_step(struct plan_relax *r, const uint32_t *visits, double gap, double scale) {
     double norm = 0;
     for (uint32_t i = 0; i < r->n_nodes; i++) {
@@ -90,7 +91,7 @@ static double relax_prices(const struct plan_relax *r) {
     return sum;
 }
 
-/* Raises the bound of whole plans towards `limit`, what the best known one takes. */
+/* Raises the bound of whole plans towards `limit`, the cost of the best known one. */
 static void relax_tune(struct plan_relax *r, double *left, const double *token, double limit) {
     double best_price[COST_MAX_NODES] = {0}, best = -INFINITY, scale = 1;
     uint32_t visits[COST_MAX_NODES], row = r->n + 1;

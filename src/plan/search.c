@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * The search for the plan with the least time per token (plan_priv.h): which nodes, in which order, with which cuts. Partial rings grow by
- * one stage at a time. Of those that hold the same layers on the same nodes with the same first and last node only the cheapest is kept;
- * a ring is dropped when even the best that could follow is no better than what is known (two bounds: search_bound, relax.c), or when
- * moving its last cut by one layer is cheaper (then another partial ring leads to the better plan). Nodes that are alike are taken in their
- * order. None of these can lose the best plan. Beyond 16 nodes each length keeps only the most promising rings. */
+ * The search for the plan with the least time per token (plan_priv.h): which nodes, in which order, with which cuts. Partial rings grow
+ * by one stage at a time. Of the rings that hold the same layers on the same nodes with the same first and last node, only the cheapest
+ * is kept. A ring is dropped if even the best continuation is no better than the best known plan (two bounds: search_bound, relax.c), or
+ * if moving its last cut by one layer is cheaper (then another partial ring leads to the better plan). Equal nodes are taken in their
+ * order. None of these rules can lose the best plan. Beyond 16 nodes only the most promising rings of each length are kept. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,12 +21,12 @@ enum {
     BEAM_WORK = 1500000,
     NONE = 255
 };
-#define STREAM_GAIN 1.2 /* more stages than needed must bring several streams this much */
+#define STREAM_GAIN 1.2 /* plans with more stages than needed must raise the throughput of several streams by this much */
 
 struct ring {
     uint64_t set;
-    double cost, least;  /* so far; of any whole ring that begins like this */
-    uint32_t parent;     /* in the level before */
+    double cost, least;  /* so far; a bound for any whole ring that begins with it */
+    uint32_t parent;     /* index in the level before */
     uint16_t begin, end; /* of the last stage; layers 0..end-1 are placed */
     uint8_t head, last;
 };
@@ -34,12 +34,12 @@ struct level {
     struct ring *rings;
     uint32_t n, cap;
 };
-/* What is left to a ring that ends at a node: the nodes outside of it, each with the cheapest hop that may lead to it. */
+/* The nodes that a ring ending at a node can still use, each with the cheapest hop that may lead to it. */
 struct rest {
     uint64_t set; /* of the ring, its last node included */
     uint8_t last, n;
     uint8_t node[COST_MAX_NODES], by_room[COST_MAX_NODES], by_rate[COST_MAX_NODES]; /* cheapest, roomiest, fastest first */
-    double price[COST_MAX_NODES]; /* of a byte that is read there, a full node's share of its hop and overhead included */
+    double price[COST_MAX_NODES]; /* of a byte that is read there, with a full node's share of its hop and overhead */
     double fixed[COST_MAX_NODES], fewest_hops[COST_MAX_NODES + 1]; /* hop and overhead; the sum of the k cheapest */
 };
 
@@ -47,29 +47,29 @@ struct search {
     struct plan_cost *c;
     uint32_t n_nodes;
     double hidden[COST_MAX_NODES][COST_MAX_NODES], token[COST_MAX_NODES][COST_MAX_NODES]; /* seconds of a hop */
-    double hidden_to[COST_MAX_NODES];                                                     /* the least, from anywhere */
+    double hidden_to[COST_MAX_NODES];                                                     /* the cheapest, from any node */
     double rate[COST_MAX_NODES], room[COST_MAX_NODES]; /* fastest reading; most bytes a token may read there */
     uint8_t by_rate[COST_MAX_NODES], by_room[COST_MAX_NODES], by_price[COST_MAX_NODES], alike_before[COST_MAX_NODES];
     struct level levels[COST_MAX_NODES + 1];
     struct rest *rests;               /* a cache of REST_SLOTS */
-    double *times; /* of stages, [(node * (n+1) + first) * (n+1) + end]; 0: not looked at yet, INFINITY: not possible */
+    double *times; /* of stages, [(node * (n+1) + first) * (n+1) + end]; 0: not computed yet, INFINITY: impossible */
     struct plan_relax *relax; /* NULL: not made yet */
-    uint32_t *slots, n_slots; /* hash table over the level that is being made: index + 1 */
+    uint32_t *slots, n_slots; /* hash table over the level that is being built: index + 1 */
     uint32_t beam; /* rings kept of each length; 0: all */
-    bool gave_up; /* MAX_RINGS or wish.work was not enough */
-    double limit; /* what a plan has to be better than */
+    bool gave_up; /* MAX_RINGS or wish.work was too small */
+    double limit; /* the time that a plan has to beat */
     double costs[COST_MAX_NODES + 1]; /* of found[], by number of stages; INFINITY: none */
     struct plan found[COST_MAX_NODES + 1];
 };
 
-/* Seconds of a stage; INFINITY: it cannot be. */
+/* Seconds of a stage; INFINITY: impossible. */
 static double stage_time(struct search *s, uint32_t node, uint32_t first, uint32_t end) {
     double *time = &s->times[((size_t)node * (s->c->n + 1) + first) * (s->c->n + 1) + end];
     if (*time == 0) *time = plan_cost_fits(s->c, node, first, end) ? plan_cost_stage(s->c, node, first, end) : INFINITY;
     return *time;
 }
 
-/* ---- what is known of the nodes ---- */
+/* ---- facts about the nodes ---- */
 
 static bool same_offer(const struct plan_node *a, const struct plan_node *b) {
     if (a->memory != b->memory || a->n_devices != b->n_devices) return false;
@@ -171,7 +171,7 @@ static void rest_make(const struct search *s, uint64_t set, uint8_t last, struct
     for (uint32_t i = 0; i < r->n; i++) r->fewest_hops[i + 1] = r->fewest_hops[i] + cheap[i];
 }
 
-/* The same (set, last) comes with many heads and cuts. */
+/* Cached, since the same (set, last) occurs with many heads and cuts. */
 static const struct rest *rest_get(struct search *s, uint64_t set, uint8_t last) {
     uint64_t h = (set + last) * 0x9e3779b97f4a7c15u;
     struct rest *r = &s->rests[h >> 32 & (REST_SLOTS - 1)];
@@ -179,9 +179,9 @@ static const struct rest *rest_get(struct search *s, uint64_t set, uint8_t last)
     return r;
 }
 
-/* No plan that begins with the layers up to `end` on the nodes of r->set can add less than the larger of these:
- * the linear relaxation of "which nodes, and how much on each" (a hop is paid in proportion to how full its node is), and
- * the fewest nodes that have the room, at the cheapest hops, with everything read at the fastest rates. */
+/* A plan that begins with the layers up to `end` on the nodes of r->set adds at least the larger of two bounds: the linear relaxation of
+ * "which nodes, and how much on each" (a hop is paid in proportion to how full its node is), and the fewest nodes with enough room, at
+ * the cheapest hops, with everything read at the fastest rates. */
 static double search_bound(const struct search *s, const struct rest *r, uint32_t end) {
     double all = plan_cost_read(s->c, end, s->c->n), left = all, relaxed = 0, fastest = 0;
     for (uint32_t i = 0; left > 0; i++) {
@@ -203,7 +203,7 @@ static double search_bound(const struct search *s, const struct rest *r, uint32_
     return (relaxed > fastest ? relaxed : fastest) * (1 - 1e-9);
 }
 
-/* The cheapest way back to the head from a node that is not in the ring yet. */
+/* The cheapest way back to the head from a node that is not yet in the ring. */
 static double cheapest_back(const struct search *s, const struct rest *r, uint8_t head) {
     double back = INFINITY;
     for (uint32_t i = 0; i < r->n; i++)
@@ -263,7 +263,7 @@ static void search_finish(struct search *s, uint32_t n_stage, const struct ring 
     if (limit < s->limit) s->limit = limit;
 }
 
-/* Would the last two stages be cheaper with their cut one layer before or behind? */
+/* Would the last two stages be cheaper with their cut one layer earlier or later? */
 static bool cut_is_worse(struct search *s, const struct ring *r, uint32_t node, uint32_t end, double time) {
     double here = (stage_time(s, r->last, r->begin, r->end) + time) * (1 - 1e-12);
     for (uint32_t cut = r->end - 1; cut <= r->end + 1u; cut += 2)
@@ -345,7 +345,7 @@ static void search_run(struct search *s, uint32_t beam) {
 
 /* ---- the choice ---- */
 
-/* best[k][end]: over the first k nodes of the list holding layers 0..end-1. */
+/* best[k][end]: the best cost with the first k nodes of the list holding layers 0..end-1. */
 bool plan_search_cuts(struct plan_cost *c, const uint32_t *nodes, uint32_t n_nodes, bool balanced, struct plan *ret) {
     uint32_t n = c->n, row = n + 1;
     double *best = mem_calloc((size_t)(n_nodes + 1) * row, sizeof(*best));
@@ -377,7 +377,7 @@ bool plan_search_cuts(struct plan_cost *c, const uint32_t *nodes, uint32_t n_nod
     return found;
 }
 
-/* Several streams: a plan that is nearly as fast for one of them, and much faster for all, wins. */
+/* For several streams: prefers a plan that is nearly as fast for one stream and much faster for all. */
 static void choose_for_streams(struct search *s, double best_cost, struct plan *chosen) {
     uint32_t streams = s->c->wish->streams;
     double tps = plan_cost_streams(s->c, chosen, streams);
@@ -408,7 +408,7 @@ static bool search_choose(struct search *s, struct plan *ret) {
     return true;
 }
 
-/* Every ring that may be better than what was found quickly. */
+/* Tries every ring that may be better than the plan that was found quickly. */
 static void search_prove(struct search *s) {
     double hop[EXACT_NODES * EXACT_NODES], token[EXACT_NODES * EXACT_NODES];
     for (uint32_t i = 0; i < s->n_nodes * s->n_nodes; i++) {

@@ -14,7 +14,7 @@
 #include "model/write.h"
 
 enum { ROPE_MLA = 64, MAX_HEADER = 1 << 26, MAX_READ = 1 << 28 };
-#define PAPER_FILE ((uint64_t)1 << 60) /* the size of a file of which only the header is looked at */
+#define PAPER_FILE ((uint64_t)1 << 60) /* the size of a file whose header alone is used */
 
 struct shape {
     const char *name, *arch;
@@ -59,7 +59,7 @@ static uint32_t mixed_type(const struct shape *s, const struct mix *m, enum role
     if (m->rule == RULE_MXFP4) return role == ROLE_EXPERT || role == ROLE_EXPERT_DOWN ? MODEL_TYPE_MXFP4 : m->base;
     if (m->rule == RULE_PLAIN || role == ROLE_EMBD) return m->base;
     if (s->experts == 8 && (role == ROLE_K || role == ROLE_V)) return MODEL_TYPE_Q8_0;
-    bool big = s->n_layer == 80; /* llama-quantize knows a 70B by this */
+    bool big = s->n_layer == 80; /* llama-quantize recognises a 70B by this */
     switch (m->rule) {
     case RULE_K_M:
         if ((is_v(role) || is_down(role)) && more_bits(i, s->n_layer)) return MODEL_TYPE_Q6_K;
@@ -77,7 +77,7 @@ static uint32_t mixed_type(const struct shape *s, const struct mix *m, enum role
     }
 }
 
-/* Rows that are no whole number of blocks go to a type with smaller ones, as in llama-quantize. */
+/* Rows that are not a whole number of blocks get a type with smaller blocks, as in llama-quantize. */
 static uint32_t fitting_type(uint32_t type, uint64_t row) {
     if (row % model_type_get(type)->block == 0) return type;
     uint32_t other = type == MODEL_TYPE_Q4_K   ? MODEL_TYPE_Q5_0
@@ -233,7 +233,7 @@ err_code shapes_open_header(const char *path, struct model_gguf **ret, struct er
     code = ERR_FORMAT;
     uint8_t *data = NULL;
     size_t have = 0, want = 1 << 20;
-    for (; want <= MAX_READ; want *= 4) { /* the header is as long as it is: read on until it parses, or the file ends */
+    for (; want <= MAX_READ; want *= 4) { /* the header's length is unknown: read more until it parses or the file ends */
         data = mem_realloc(data, want, 1);
         have += fread(data + have, 1, want - have, f);
         struct model_part part = {.header = data, .header_len = have, .file_size = PAPER_FILE};

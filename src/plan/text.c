@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The plan in words (plan.h): what was chosen and why, where a token's time goes, who is left out, what would help. */
+ * The plan in words (plan.h): the choice and its reason, where a token's time goes, which nodes are left out, what would help. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "plan/plan_priv.h"
 
-/* "12.3", "0.42": three figures that mean something. */
+/* "12.3", "0.42": three significant figures. */
 static const char *number(double v, char out[STR_SHORT]) {
     snprintf(out, STR_SHORT, v >= 100 ? "%.0f" : v >= 10 ? "%.1f" : "%.2f", v);
     return out;
@@ -16,7 +16,7 @@ static const char *number(double v, char out[STR_SHORT]) {
 
 static const char *seconds(double s, char out[STR_SHORT]) { return str_duration(s < 1e12 ? (uint64_t)(s * 1e6 + 0.5) : UINT64_MAX, out); }
 
-/* A column for the plan's names. */
+/* The width of a column for the nodes' names. */
 static int name_width(const struct plan *p, const struct plan_node *nodes) {
     size_t wide = 20;
     for (uint32_t i = 0; i < p->n_stage; i++)
@@ -83,9 +83,9 @@ void plan_explain_figures(const struct plan *p, const struct plan_model *m, cons
     buf_append_str(out, ".\n");
 }
 
-/* ---- who is left out ---- */
+/* ---- nodes that are left out ---- */
 
-/* The least time per token of the plan's nodes and `extra`, wherever in the ring it stands; negative: no division holds. */
+/* The least time per token of the plan's nodes plus `extra` at any place of the ring; negative: there is no division. */
 static double with_node(struct plan_cost *c, const struct plan *p, uint32_t extra) {
     uint32_t order[PLAN_MAX_STAGES];
     double best = -1;
@@ -153,7 +153,7 @@ static double plan_token_s(const struct plan *p, const struct plan_model *m, con
     return f.token_s;
 }
 
-/* More memory in the fastest machine, so that all of it runs there. */
+/* Advises more memory in the fastest machine, if the whole model would then run there. */
 static void advise_memory(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, const struct plan_wish *wish,
                           double token_s, struct buf *out) {
     char a[STR_SHORT], b[STR_SHORT], c[STR_SHORT];
@@ -161,7 +161,7 @@ static void advise_memory(const struct plan *p, const struct plan_model *m, cons
     uint32_t which = 0;
     for (uint32_t i = 0; i < p->n_stage; i++) {
         struct plan_node one = nodes[p->stages[i].node];
-        if (one.memory < p->bytes_whole / 4) continue; /* there is none like it with so much */
+        if (one.memory < p->bytes_whole / 4) continue; /* no such machine has so much memory */
         uint32_t fastest = 0;
         for (uint32_t d = 1; d < one.n_devices; d++)
             if (one.devices[d].bandwidth > one.devices[fastest].bandwidth) fastest = d;

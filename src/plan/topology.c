@@ -10,7 +10,7 @@ static uint32_t count(hwloc_topology_t t, hwloc_obj_type_t type) {
     return n > 0 ? (uint32_t)n : 0;
 }
 
-/* Kinds are sorted by efficiency in hwloc's sense: the last one is the fastest. */
+/* hwloc sorts kinds of cores by efficiency: the last kind is the fastest. */
 static uint32_t fast_cores(hwloc_topology_t t, uint32_t all) {
     int kinds = hwloc_cpukinds_get_nr(t, 0), efficiency = -1;
     if (kinds < 2) return all;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * See hub.h: what people write, and what is common to all hubs. */
+ * See hub.h: names as people write them, and the parts common to all hubs. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 
 static const char forms[] = "write hf:OWNER/REPO[:QUANT], ollama:NAME[:TAG], or an address that begins with https://";
 
-/* Letters, digits, '.', '_', '-' and what `more` allows; not empty, no "..", not too long. */
+/* Letters, digits, '.', '_', '-' and the characters of `more`; not empty, without "..", not too long. */
 static bool word(const char *text, size_t len, const char *more, char ret[HUB_MAX_NAME]) {
     if (len == 0 || len >= HUB_MAX_NAME) return false;
     for (size_t i = 0; i < len; i++) {
@@ -61,7 +61,7 @@ static err_code parse_ollama(const char *text, const char *at, struct hub_ref *r
     return word(tag, strlen(tag), "", ret->tag) ? ERR_OK : bad(text, "behind the colon stands a tag, such as 8b", e);
 }
 
-/* What stands behind the host of a Hugging Face address; NULL: another host. */
+/* The part of a Hugging Face address after the host; NULL: another host. */
 static const char *hf_page(const char *url) {
     static const char *const hosts[] = {"huggingface.co/", "www.huggingface.co/", "hf.co/"};
     const char *at = strstr(url, "://");

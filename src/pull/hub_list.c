@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * See hub.h: what Hugging Face and Ollama answer. */
+ * See hub.h: the answers of Hugging Face and Ollama. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,7 +43,7 @@ void hub_listing_free(struct hub_listing *l) {
     free(l);
 }
 
-/* Files beside the model: projectors of vision models, importance matrices, adapters. */
+/* Other files beside the model: projectors of vision models, importance matrices, adapters. */
 static bool is_beside(const char *name) {
     return str_find_nocase(name, "mmproj") || str_find_nocase(name, "imatrix") || str_find_nocase(name, "adapter") ||
            strncasecmp(name, "lora", 4) == 0;
@@ -84,7 +84,7 @@ err_code hub_listing_add(struct hub_listing *l, const char *json, size_t len, st
     return code;
 }
 
-/* Whether the tag stands in the path as a word of its own: "q4_k_m" in "Model-Q4_K_M.gguf", not in "Model-IQ4_K_M.gguf". */
+/* Whether the tag is a word of its own in the path: "q4_k_m" is one in "Model-Q4_K_M.gguf", but not in "Model-IQ4_K_M.gguf". */
 static bool names_tag(const char *path, const char *tag) {
     size_t len = strlen(tag);
     for (const char *p = path; (p = str_find_nocase(p, tag)) != NULL; p++) {
@@ -127,7 +127,7 @@ static err_code nothing_fits(const struct hub_listing *l, const struct hub_ref *
     return ERR_NOT_FOUND;
 }
 
-/* Percent-encodes what a path in an address must not have. */
+/* Percent-encodes the bytes that a path in an address must not have. */
 static void put_path(struct buf *b, const char *path) {
     for (const unsigned char *p = (const unsigned char *)path; *p; p++)
         if (isalnum(*p) || strchr("-._~/", *p)) buf_append_byte(b, *p);

@@ -38,7 +38,7 @@ struct store_ask {
     enum kind kind;
     char *id, *owner, *previous, *input, *response;
     int64_t created;
-    store_fn fn;     /* NULL: nobody waits */
+    store_fn fn;     /* NULL: no answer is wanted */
     void *user;
     err_code code;
     struct err err;
@@ -180,7 +180,7 @@ static err_code migrate(struct store *s, const char *path, struct err *e) {
 }
 
 static err_code open_file(struct store *s, const char *path, struct err *e) {
-    if (path[0] != ':') { /* conversations are nobody else's business: the file is made before SQLite would make it for all to read */
+    if (path[0] != ':') { /* conversations are private: create the file first, since SQLite would make it readable for all users */
         err_code made = file_make_folders(path, e);
         int fd = made == ERR_OK ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
         if (made != ERR_OK) return made;
@@ -263,7 +263,7 @@ static struct store_ask *ask_new(enum kind kind, const char *owner, const char *
 
 static struct store_ask *ask_post(struct store *s, struct store_ask *a) {
     pthread_mutex_lock(&s->lock);
-    if (s->n_waiting == STORE_MAX_WAITING) { /* answered as any other, later */
+    if (s->n_waiting == STORE_MAX_WAITING) { /* answered like the others, later */
         a->code = err_set(&a->err, ERR_BUSY, "the state file is behind by %d requests", STORE_MAX_WAITING);
         list_push_back(&s->done, &a->link);
         s->wake(s->user);
