@@ -39,7 +39,7 @@ static bool is_for_children(const char *variable) {
     return false;
 }
 
-/* The part of this process's environment that children get, plus the variables of `more` that it lacks. The caller frees the array, not its strings. */
+/* The variables of this process that children get, plus those of `more` that it lacks. The caller frees the array, not its strings. */
 static const char **child_environment(const char *const *more) {
     char **environment = os_environment();
     size_t n = 0, n_all = 0, n_more = 0;
