@@ -63,7 +63,7 @@ void charset_write_range(struct buf *out, uint32_t first, uint32_t last) {
     }
 }
 
-/* The part of first..last that stands in a JSON string as it is: without controls, quotation mark, backslash and surrogates. */
+/* Writes the part of first..last that a JSON string can hold unescaped: without controls, quotation mark, backslash and surrogates. */
 static void write_plain(struct buf *out, uint32_t first, uint32_t last) {
     static const struct {
         uint32_t first, last;
@@ -87,7 +87,7 @@ static bool holds(const struct charset *set, uint32_t c) {
     return false;
 }
 
-/* Appends to the list of alternatives. */
+/* Appends a bar between alternatives. */
 static void write_bar(struct buf *out, int *count) {
     if ((*count)++ > 0) buf_append_byte(out, '|');
 }

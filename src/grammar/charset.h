@@ -19,9 +19,9 @@ struct charset {
 void charset_add(struct charset *set, uint32_t first, uint32_t last);
 void charset_sort(struct charset *set);   /* in order, joined; call before the next two */
 void charset_invert(struct charset *set);
-/* One character of a JSON string out of the set, as one element; false: the set is empty. It may use the rule "ctl". */
+/* Writes one character of a JSON string out of the set, as one element; false: the set is empty. It may use the rule "ctl". */
 bool charset_write(const struct charset *set, struct buf *out);
-/* What stands between [ and ] for the characters first to last; nothing where there are none. */
+/* The text between [ and ] for the characters first to last; nothing if there are none. */
 void charset_write_range(struct buf *out, uint32_t first, uint32_t last);
 
 #endif

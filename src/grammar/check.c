@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Schemas that ask something of other schemas, objects and arrays. What a schema has looked at of an object's members or an array's items
- * is noted, for unevaluatedProperties and unevaluatedItems. */
+ * Schemas with subschemas, objects and arrays. For unevaluatedProperties and unevaluatedItems it notes which members of an object or
+ * items of an array a schema has evaluated. */
 #include "grammar/check.h"
 
 #include <math.h>
@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "grammar/check_priv.h"
 
-/* The members or items of one value that some schema has spoken of; NULL bits: nobody asks. */
+/* The members or items of one value that some schema has evaluated; NULL bits: not needed. */
 struct spoken {
     bool *bits;
     size_t n;
@@ -39,7 +39,7 @@ bool check_work(struct check *c, size_t steps) {
     return c->steps <= CHECK_MAX_STEPS;
 }
 
-/* Both are asked. */
+/* The verdict if both are required. */
 static enum check_verdict both(enum check_verdict a, enum check_verdict b) {
     if (a == CHECK_FAILS || b == CHECK_FAILS) return CHECK_FAILS;
     return a == CHECK_UNKNOWN || b == CHECK_UNKNOWN ? CHECK_UNKNOWN : CHECK_FITS;
@@ -176,7 +176,7 @@ static enum check_verdict judge_listed(struct check *c, yyjson_val *schema, yyjs
     return check_say(c, CHECK_FAILS, "it is none of the values of \"enum\"");
 }
 
-/* A count out of its bounds; what: "items". */
+/* A count that is out of its bounds; what: "items". */
 static enum check_verdict judge_count(struct check *c, yyjson_val *schema, const char *min_key, const char *max_key, size_t n,
                                       const char *what) {
     yyjson_val *min = yyjson_obj_get(schema, min_key), *max = yyjson_obj_get(schema, max_key);
@@ -203,7 +203,7 @@ static enum check_verdict judge_required(struct check *c, yyjson_val *list, yyjs
     return CHECK_FITS;
 }
 
-/* One member: by its name, by the patterns that its name matches, else as an additional one. */
+/* Judges one member: by its name, by the patterns that its name matches, else as an additional one. */
 static enum check_verdict judge_by_name(struct check *c, yyjson_val *schema, size_t at, yyjson_val *key, yyjson_val *value,
                                         struct spoken *spoken) {
     yyjson_val *patterns = yyjson_obj_get(schema, "patternProperties"), *others = yyjson_obj_get(schema, "additionalProperties"), *pattern,
@@ -295,7 +295,7 @@ static enum check_verdict judge_array(struct check *c, yyjson_val *schema, yyjso
 
 /* ---- schemas of schemas ---- */
 
-/* What the branch has spoken of counts only if it fits. */
+/* Judges a branch. The members and items that it evaluates count only if the branch fits. */
 static enum check_verdict judge_branch(struct check *c, yyjson_val *schema, yyjson_val *value, struct spoken *spoken) {
     struct spoken own = {.n = spoken != NULL ? spoken->n : 0};
     if (spoken != NULL) own.bits = mem_calloc(own.n + 1, sizeof(*own.bits));
@@ -366,7 +366,7 @@ static enum check_verdict judge_all(struct check *c, yyjson_val *schema, yyjson_
     return all;
 }
 
-/* Members and items that nobody has spoken of. */
+/* Judges the members and items that no schema has evaluated. */
 static enum check_verdict judge_rest(struct check *c, yyjson_val *rest, yyjson_val *value, struct spoken *spoken) {
     enum check_verdict all = CHECK_FITS;
     size_t i, n;

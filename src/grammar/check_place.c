@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * References: a JSON pointer, an anchor, or the name of a schema that stands in the same document. */
+ * References: a JSON pointer, an anchor, or the name of a schema in the same document. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "grammar/check_priv.h"
 
-/* Does the URI `id` (of an embedded schema, maybe relative) end as `ref` does? Bases are not computed: the last part of the path tells. */
+/* Does the URI `id` (of an embedded schema, maybe relative) end like `ref`? Base URIs are not computed: the last part of the path
+ * decides. */
 static bool is_named(const char *id, const char *ref, size_t len) {
     size_t n = strlen(id);
     while (n > 0 && (id[n - 1] == '#')) n--;
@@ -22,7 +23,7 @@ static const char *text_at(yyjson_val *v, const char *key) {
     return yyjson_is_str(text) ? yyjson_get_str(text) : NULL;
 }
 
-/* The schema with this id (anchor NULL), or with this anchor; the first that is found. */
+/* The first schema with this id (anchor NULL), or with this anchor. */
 static yyjson_val *find(struct check *c, yyjson_val *v, const char *ref, size_t len, const char *anchor) {
     static const char *const ids[] = {"$id", "id"}, *const anchors[] = {"$anchor", "$dynamicAnchor"};
     size_t i, n;
@@ -42,7 +43,7 @@ static yyjson_val *find(struct check *c, yyjson_val *v, const char *ref, size_t 
     return NULL;
 }
 
-/* The innermost schema with an id of its own that holds v: what "#" means there. */
+/* The innermost schema with an id of its own that contains v: "#" refers to it. */
 static yyjson_val *base_of(yyjson_val *at, yyjson_val *v, yyjson_val *base) {
     size_t i, n;
     yyjson_val *key, *sub, *found;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What the files of the checker share: check.c has the schemas, check_scalar.c numbers and texts, check_place.c references. */
+ * The checker's state, for check.c (schemas), check_scalar.c (numbers and texts) and check_place.c (references). */
 #ifndef CARAVAN_GRAMMAR_CHECK_PRIV_H
 #define CARAVAN_GRAMMAR_CHECK_PRIV_H
 
@@ -13,19 +13,19 @@ struct compiled_pattern;
 
 struct check {
     yyjson_val *root;
-    bool has_ids;                  /* schemas inside have ids of their own: "#" may mean one of them */
-    struct buf path;               /* of the value that is looked at, as a JSON pointer */
-    struct buf *why;               /* of the first failure that counts; NULL: nobody asks */
-    int quiet;                     /* > 0: what fails here need not fail in the end */
+    bool has_ids;                  /* subschemas have ids of their own: "#" may refer to one of them */
+    struct buf path;               /* of the current value, as a JSON pointer */
+    struct buf *why;               /* gets the first failure that counts; NULL: not needed */
+    int quiet;                     /* > 0: a failure here may not count in the end */
     int depth;
     uint32_t steps;
     struct compiled_pattern *patterns[CHECK_MAX_PATTERNS]; /* compiled */
     size_t n_patterns;
 };
 
-/* Sets the reason, unless there is one or nobody needs it; returns the verdict. */
+/* Sets the reason, unless there is one already or it isn't needed; returns the verdict. */
 enum check_verdict check_say(struct check *c, enum check_verdict verdict, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* False when the work is more than it may be. */
+/* Counts work; false when it exceeds the limit. */
 bool check_work(struct check *c, size_t steps);
 
 /* ---- check_scalar.c ---- */
@@ -40,7 +40,7 @@ void check_patterns_done(struct check *c);
 
 /* Has a schema inside an id? */
 bool check_has_ids(yyjson_val *schema, int depth);
-/* The schema that a reference in `from` means; NULL: it isn't in the document. */
+/* The schema to which a reference in `from` refers; NULL: it isn't in the document. */
 yyjson_val *check_resolve(struct check *c, yyjson_val *from, const char *ref);
 
 #endif

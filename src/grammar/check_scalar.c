@@ -14,7 +14,7 @@
 
 /* ---- numbers ---- */
 
-/* A number is digits times a power of ten; the shortest digits that mean it. */
+/* A number as digits times a power of ten, with the fewest digits. */
 struct decimal {
     bool negative;
     char digits[32];
@@ -43,20 +43,20 @@ static struct decimal decimal_of(yyjson_val *number) {
     return d;
 }
 
-/* Is a a multiple of b? Both are whole numbers of the smaller unit; the rest is found digit by digit. */
+/* Is a a multiple of b? Both are integers in the smaller unit; long division finds the remainder. */
 static bool is_multiple(const struct decimal *a, const struct decimal *b) {
     int unit = a->exponent < b->exponent ? a->exponent : b->exponent;
     uint64_t divisor = 0, rest = 0;
     for (int i = 0; i < b->n + b->exponent - unit; i++) {
-        if (divisor > 99999999999999999u) return a->n == 1 && a->digits[0] == '0'; /* larger than all that is divided by it, but for 0 */
+        if (divisor > 99999999999999999u) return a->n == 1 && a->digits[0] == '0'; /* larger than any dividend but 0 */
         divisor = divisor * 10 + (i < b->n ? (uint64_t)(b->digits[i] - '0') : 0);
     }
-    if (divisor == 0) return true; /* no rule */
+    if (divisor == 0) return true; /* no condition */
     for (int i = 0; i < a->n + a->exponent - unit; i++) rest = (rest * 10 + (i < a->n ? (uint64_t)(a->digits[i] - '0') : 0)) % divisor;
     return rest == 0;
 }
 
-/* Below, at or above? Exactly, where both are integers. */
+/* Below, equal or above? Exact if both are integers. */
 static int compare(yyjson_val *a, yyjson_val *b) {
     if (yyjson_is_int(a) && yyjson_is_int(b)) {
         bool a_negative = yyjson_is_sint(a) && yyjson_get_sint(a) < 0, b_negative = yyjson_is_sint(b) && yyjson_get_sint(b) < 0;
@@ -126,7 +126,7 @@ void check_patterns_done(struct check *c) {
     }
 }
 
-/* Patterns are grammars of what stands between the quotation marks of a JSON string. */
+/* Patterns are grammars of the text between the quotation marks of a JSON string. */
 static bool fits_parts(const struct compiled_pattern *p, const char *text, size_t len, err_code *ret_code) {
     struct buf shared;
     bool fits = false;

@@ -5,11 +5,11 @@
 
 struct format {
     const char *name;
-    const char *writes;  /* what a grammar lets be written: some of what is allowed, of bounded length; NULL: any text */
+    const char *writes;  /* what a grammar may write: a part of what is allowed, of bounded length; NULL: any text */
     const char *allows;  /* what is allowed; NULL: any text */
 };
 
-/* NULL: not known, and so it asks nothing. */
+/* NULL: an unknown format, which is no condition. */
 const struct format *format_named(const char *name);
 
 #endif

@@ -49,7 +49,7 @@ static void emit(struct gbnf *p, enum program_kind kind, bool inverted, uint32_t
     g->ops[g->n_ops++] = (struct program_op){.kind = (uint8_t)kind, .inverted = inverted, .a = a, .b = b};
 }
 
-/* Puts an op before those from `start` on. */
+/* Inserts an op before those from `start` on. */
 static void insert(struct gbnf *p, size_t start, enum program_kind kind, uint32_t a, uint32_t b) {
     struct program *g = p->g;
     emit(p, kind, false, 0, 0);
@@ -65,7 +65,7 @@ static void add_range(struct gbnf *p, uint32_t first, uint32_t last) {
     g->ranges[g->n_ranges++] = (struct program_range){first, last};
 }
 
-/* What was emitted from `start` on, min to max times. */
+/* Repeats the ops from `start` on, min to max times. */
 static void repeat(struct gbnf *p, size_t start, uint32_t min, uint32_t max) {
     struct program *g = p->g;
     uint32_t len = (uint32_t)(g->n_ops - start);
@@ -93,7 +93,7 @@ static bool is_name(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <=
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-/* Blanks and comments; line ends only where a rule may go on in the next line. */
+/* Skips blanks and comments; line ends only if a rule may continue in the next line. */
 static void skip_space(struct gbnf *p, bool lines) {
     for (;;)
         if (*p->at == '#') p->at += strcspn(p->at, "\r\n");
@@ -107,7 +107,7 @@ static size_t name_length(const struct gbnf *p) {
     return len;
 }
 
-/* The place in the index where this name is, or belongs. */
+/* The place of this name in the index, or the free place for it. */
 static uint32_t *index_slot(const struct gbnf *p, const char *name, size_t len) {
     uint64_t h = 0xCBF29CE484222325u; /* FNV-1a */
     for (size_t i = 0; i < len; i++) h = (h ^ (uint8_t)name[i]) * 0x100000001B3u;
@@ -125,7 +125,7 @@ static void index_grow(struct gbnf *p) {
     for (size_t i = 0; i < p->g->n_rules; i++) *index_slot(p, p->g->rules[i].name, p->g->rules[i].len) = (uint32_t)i + 1;
 }
 
-/* The rule with this name, a new one if need be. */
+/* The rule with this name; a new one if there is none. */
 static uint32_t rule_named(struct gbnf *p, const char *name, size_t len) {
     struct program *g = p->g;
     if (2 * g->n_rules >= p->size_index) index_grow(p);
@@ -152,7 +152,7 @@ static uint32_t utf8_next(const char **at) {
     return value;
 }
 
-/* One character of a literal or a class, escaped or not; at is on it. */
+/* One character of a literal or a class, escaped or not, at the current place. */
 static err_code parse_char(struct gbnf *p, uint32_t *ret) {
     static const char letters[] = "tnr\\\"[]", meaning[] = "\t\n\r\\\"[]";
     if (*p->at != '\\') {
@@ -195,7 +195,7 @@ static int by_first(const void *a, const void *b) {
     return (x->first > y->first) - (x->first < y->first);
 }
 
-/* The ranges from `from` on: in order, joined where they touch; inverted: what is between them instead. */
+/* Sorts and joins the ranges from `from` on; inverted: replaces them by the ranges between them. */
 static void tidy_ranges(struct gbnf *p, size_t from, bool inverted) {
     struct program *g = p->g;
     struct program_range *r = g->ranges + from;
@@ -299,7 +299,7 @@ static err_code parse_element(struct gbnf *p, bool *ret_is) {
 
 /* ---- repetition ---- */
 
-/* A number, *ret_n untouched where none stands. */
+/* A number; *ret_n is untouched if there is none. */
 static err_code parse_count(struct gbnf *p, uint32_t *ret_n) {
     uint64_t n = 0;
     if (!is_digit(*p->at)) return ERR_OK;
@@ -335,7 +335,7 @@ static err_code parse_braces(struct gbnf *p, uint32_t *ret_min, uint32_t *ret_ma
     return ERR_OK;
 }
 
-/* Behind an element: which repetition, and how much of it. */
+/* After an element: reads its repetition and applies it. */
 static err_code parse_repetition(struct gbnf *p, size_t start) {
     uint32_t min = *p->at == '+' ? 1 : 0, max = *p->at == '?' ? 1 : PROGRAM_UNBOUNDED;
     err_code code = ERR_OK;
@@ -357,7 +357,7 @@ static err_code parse_sequence(struct gbnf *p) {
             code = parse_repetition(p, start);
             is = true;
         } else {
-            after = strncmp(p->at, "\"\"", 2) != 0; /* an empty literal is nothing to repeat */
+            after = strncmp(p->at, "\"\"", 2) != 0; /* an empty literal can't be repeated */
             start = p->g->n_ops;
             code = parse_element(p, &is);
         }
@@ -366,7 +366,7 @@ static err_code parse_sequence(struct gbnf *p) {
     }
 }
 
-/* The jumps to the end are a list until the end is known: each holds the distance to the one before it. */
+/* The jumps to the end form a list until the end is known: each holds the distance to the one before it. */
 static err_code parse_alternates(struct gbnf *p) {
     struct program *g = p->g;
     size_t last = 0; /* jump; 0: none yet (a jump is never the first op) */
@@ -393,7 +393,7 @@ static err_code parse_rule(struct gbnf *p) {
     size_t len = name_length(p);
     if (len == 0) return fail(p, "expected the name of a rule");
     uint32_t rule = rule_named(p, p->at, len);
-    p->g->rules[rule].defined = true; /* of two with one name the second holds */
+    p->g->rules[rule].defined = true; /* of two rules with one name the second counts */
     p->g->rules[rule].first = (uint32_t)p->g->n_ops;
     p->at += len;
     skip_space(p, false);

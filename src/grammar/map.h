@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A hash table of 64-bit keys to 32-bit values that is emptied in no time. Embedded; zeroed is empty; one owner. */
+ * A hash table of 64-bit keys to 32-bit values that is emptied in constant time. Embedded; all zeros is an empty map; one owner. */
 #ifndef CARAVAN_GRAMMAR_MAP_H
 #define CARAVAN_GRAMMAR_MAP_H
 
@@ -10,7 +10,7 @@
 struct map_slot {
     uint64_t key;
     uint32_t value;
-    uint32_t round;        /* the slot is in use when this is the map's */
+    uint32_t round;        /* the slot is in use if this equals the map's round */
 };
 
 struct map {
@@ -21,7 +21,7 @@ struct map {
 
 void map_done(struct map *m);
 void map_clear(struct map *m);
-/* The key's value, 0 where *ret_new says that it wasn't there. Valid until the next call. */
+/* The key's value; 0 if *ret_new says that the key was missing and has been added. Valid until the next call. */
 uint32_t *map_at(struct map *m, uint64_t key, bool *ret_new);
 
 #endif

@@ -54,7 +54,8 @@ static void visit(struct match *m, uint32_t op, uint32_t frame) {
     m->todo[m->n_todo++].frame = frame;
 }
 
-/* Another round of a loop. Of rounds that may be empty only the lowest count matters: it allows all that a higher one does. */
+/* Begins another round of a loop. Of rounds that may be empty only the lowest count matters: it allows everything that a higher one
+ * does. */
 static void begin_round(struct match *m, uint32_t loop_op, uint32_t count, uint32_t below) {
     if (m->g->loops[m->g->ops[loop_op].a].may_be_empty) {
         bool new;
@@ -71,7 +72,7 @@ static void begin_loop(struct match *m, uint32_t op, uint32_t frame) {
     begin_round(m, op, 0, frame);
 }
 
-/* A round is done. */
+/* Ends a round. */
 static void go_round(struct match *m, uint32_t op, uint32_t frame) {
     const struct program_op *o = &m->g->ops[op];
     const struct program_loop *loop = &m->g->loops[o->a];
@@ -94,7 +95,7 @@ static void find_way(struct match *m, uint32_t op, uint32_t frame) {
     m->found[m->n_found++] = (struct match_way){class, op, frame};
 }
 
-/* Follows all that was visited to where a character or a token is awaited. */
+/* Follows all visited places until each awaits a character or a token. */
 static void follow_all(struct match *m) {
     while (m->n_todo > 0 && !m->failed) {
         uint32_t op = m->todo[--m->n_todo].op, frame = m->todo[m->n_todo].frame;
@@ -133,7 +134,7 @@ static bool is_set(const struct match *m, const struct match_set *s, bool ends) 
     return s->ends == ends && s->n == m->n_found && (s->n == 0 || memcmp(m->ways + s->first, m->found, s->n * sizeof *m->found) == 0);
 }
 
-/* What was found, as a set. */
+/* Makes a set of the places that were found. */
 static uint32_t keep_found(struct match *m) {
     uint64_t key = m->found_end ? 0x9E3779B97F4A7C15u : 0;
     bool new;
@@ -166,7 +167,7 @@ static uint32_t end_set(struct match *m) {
     return m->failed ? MATCH_DEAD : keep_found(m);
 }
 
-/* The first way of the set whose class is not below this one. */
+/* The first way of the set whose class is at least this one. */
 static uint32_t first_of(const struct match *m, const struct match_set *s, uint32_t class) {
     uint32_t low = s->first, high = s->first + s->n;
     while (low < high) {
@@ -269,7 +270,7 @@ void match_reset(struct match *m) {
 
 bool match_may_end(const struct match *m) { return m->now.left == 0 && m->sets[m->now.set].ends; }
 
-/* The frames of a set, and all below them, by the numbers that they have in another match; ret: by the old numbers. */
+/* Copies the frames of a set, and all below them, into another match; returns their new numbers by the old ones. */
 static uint32_t *carry_frames(const struct match *from, struct match *to, uint32_t set) {
     uint32_t *ret = mem_calloc(from->n_frames, sizeof *ret);
     const struct match_set *s = &from->sets[set];
@@ -288,7 +289,7 @@ void match_tidy(struct match *m) {
     if (m->n_frames + m->n_ways + m->edges.n < m->tidy_at) return;
     struct match old = *m;
     *m = (struct match){.g = old.g};
-    begin(m, MATCH_STEPS); /* as it could before */
+    begin(m, MATCH_STEPS); /* with the steps of a new match */
     uint32_t *frames = carry_frames(&old, m, old.now.set);
     const struct match_set *s = &old.sets[old.now.set];
     begin_set(m);

@@ -13,7 +13,7 @@ static bool is_char(uint32_t c, unsigned len) {
     return c >= least[len] && c <= PROGRAM_LAST_CHAR && (c < 0xD800 || c > 0xDFFF);
 }
 
-/* Bytes that are no UTF-8 fit nothing. */
+/* Invalid UTF-8 matches nothing. */
 static void push_byte(struct match *m, struct match_state *s, uint8_t byte) {
     if (s->left == 0 && byte < 0x80) {
         s->set = match_step(m, s->set, m->g->ascii[byte]);
@@ -32,7 +32,7 @@ static void push_byte(struct match *m, struct match_state *s, uint8_t byte) {
     }
 }
 
-/* Could the character that was begun become one that fits? */
+/* Could the incomplete character become one that matches? */
 static bool may_go_on(const struct match *m, const struct match_state *s) {
     if (s->set == MATCH_DEAD || s->left == 0) return s->set != MATCH_DEAD;
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
@@ -72,7 +72,7 @@ bool match_accept(struct match *m, int32_t token, const char *text, size_t len) 
 
 struct match_pieces {
     struct match_piece *list;
-    size_t *common;        /* bytes that each shares with the one before it */
+    size_t *common;        /* bytes that each text shares with the one before it */
     size_t n, n_tokens, longest;
     char *texts;
 };
@@ -114,7 +114,7 @@ void match_pieces_free(struct match_pieces *p) {
     free(p);
 }
 
-/* Those that fit a way which awaits a token. */
+/* Allows the tokens of the ways that await a token. */
 static void allow_tokens(const struct match *m, size_t n_tokens, bool *allowed) {
     const struct match_set *s = &m->sets[m->now.set];
     if (!s->tokens || m->now.left > 0) return;
@@ -127,8 +127,8 @@ static void allow_tokens(const struct match *m, size_t n_tokens, bool *allowed) 
 }
 
 void match_filter(struct match *m, const struct match_pieces *p, bool *allowed) {
-    struct match_state *states = mem_calloc(p->longest + 1, sizeof *states); /* behind so many bytes of the piece */
-    size_t known = 0;                                                         /* of them */
+    struct match_state *states = mem_calloc(p->longest + 1, sizeof *states); /* after each prefix of the piece */
+    size_t known = 0;                                                         /* number of known states */
     states[0] = m->now;
     memset(allowed, 0, p->n_tokens * sizeof *allowed);
     for (size_t i = 0; i < p->n; i++) {

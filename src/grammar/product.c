@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A state of the product is a set of ways in each part's grammar (match.h finds and numbers those). */
+ * A state of the product is a set of ways in each part's grammar (match.h finds and numbers these sets). */
 #include "grammar/product.h"
 
 #include <stdlib.h>
@@ -19,7 +19,7 @@ struct part {
     bool negated;
 };
 
-/* A state: the sets of its parts begin at sets + state * n. Edges lie one behind another, those of a state together. */
+/* A state: the sets of its parts begin at sets + state * n. The edges of a state are consecutive. */
 struct edge {
     uint32_t first, last;      /* characters */
     uint32_t to;
@@ -28,7 +28,7 @@ struct edge {
 struct product {
     struct part parts[REGEX_MAX_PARTS];
     size_t n;
-    uint32_t *borders;         /* of all parts' classes, in order */
+    uint32_t *borders;         /* of all parts' classes, sorted */
     size_t n_borders;
     uint32_t *sets;            /* owned */
     size_t n_states;
@@ -106,7 +106,7 @@ static bool state_ends(const struct product *p, const uint32_t *sets) {
     return true;
 }
 
-/* The state with these sets, a new one if need be. */
+/* The state with these sets; a new one if there is none. */
 static err_code state_of(struct product *p, const uint32_t *sets, uint32_t *ret) {
     uint64_t key = 0;
     bool new;
@@ -134,8 +134,8 @@ static err_code add_edge(struct product *p, uint32_t state, uint32_t first, uint
     return ERR_OK;
 }
 
-/* Where the characters of one interval lead. A part that asks for something and can't have it ends the way; one that forbids something that
- * can't come any more stays at the dead set, and asks nothing. */
+/* Where the characters of one interval lead. If a required part can no longer match, the way ends. If a forbidden part can no longer
+ * match, it stays at the dead set and forbids nothing more. */
 static err_code follow(struct product *p, uint32_t state, size_t interval) {
     uint32_t sets[REGEX_MAX_PARTS], c = p->borders[interval], to = 0;
     if ((p->steps += p->n) > p->max_steps) return ERR_LIMIT;
@@ -175,7 +175,7 @@ static void find_useful(struct product *p) {
 
 /* ---- text ---- */
 
-/* All characters that lead from one state to another stand in one class. */
+/* All characters that lead from one state to another are written as one class. */
 static void write_state(const struct product *p, size_t state, unsigned number, struct buf *out) {
     size_t first = p->first_edge[state], end = p->first_edge[state + 1];
     bool any = p->ends[state];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What is left to do when all rules are there: calls find their rules, loops whose rounds may be empty are marked, rules that begin with
- * themselves are refused (a match would never get to a character), and the code points are divided into classes. */
+ * The last passes, when all rules are there: calls find their rules, loops whose rounds may be empty are marked, left-recursive rules
+ * are refused (a match would never reach a character), and the code points are divided into classes. */
 #include "grammar/program_priv.h"
 
 #include <stdlib.h>
@@ -10,16 +10,16 @@
 
 enum { NOBODY = UINT32_MAX };
 
-/* A routine is a rule, or the body of a loop: something that is entered, and left at its end. Routine i is rule i, or loop i - n_rules. */
+/* A routine is a rule or the body of a loop: it is entered, and left at its end. Routine i is rule i, or loop i - n_rules. */
 struct analysis {
     struct program *g;
     size_t n_routines;
-    uint32_t *owner;       /* of an op: the innermost routine that it is in */
-    bool *reached;         /* the op, from its routine's beginning, without a character */
+    uint32_t *owner;       /* of an op: the innermost routine that contains it */
+    bool *reached;         /* the op can be reached from its routine's beginning without a character */
     bool *may_be_empty;    /* the routine */
-    uint32_t *waiting;     /* by routine: ops that enter it and wait until it is known to be empty; a list through `next` */
+    uint32_t *waiting;     /* by routine: ops that enter it and wait until it is known whether it may be empty; a list through `next` */
     uint32_t *next;        /* by op */
-    uint32_t *todo;        /* ops that have been reached and not been followed */
+    uint32_t *todo;        /* ops that were reached and not followed yet */
     size_t n_todo;
 };
 
@@ -31,7 +31,7 @@ static void reach(struct analysis *a, uint32_t op) {
     a->todo[a->n_todo++] = op;
 }
 
-/* The op behind one that enters a routine. */
+/* The op after an op that enters a routine. */
 static uint32_t behind(const struct analysis *a, uint32_t op) {
     const struct program_op *o = &a->g->ops[op];
     return o->kind == PROGRAM_LOOP ? op + o->b : op + 1;
@@ -78,7 +78,7 @@ static void follow(struct analysis *a, uint32_t op) {
 static void find_owners(struct analysis *a) {
     struct program *g = a->g;
     uint32_t *outer = mem_calloc(g->n_loops + 1, sizeof *outer), owner = NOBODY;
-    for (size_t i = 0; i < g->n_rules; i++) /* a rule that was defined twice: its first definition is nobody's */
+    for (size_t i = 0; i < g->n_rules; i++) /* a rule that was defined twice: its first definition has no owner */
         if (g->rules[i].defined) a->owner[g->rules[i].first] = (uint32_t)i;
     for (size_t op = 0; op < g->n_ops; op++) {
         const struct program_op *o = &g->ops[op];
@@ -94,7 +94,7 @@ static void find_owners(struct analysis *a) {
     free(outer);
 }
 
-/* ---- left recursion: a circle of routines, each of which the one before enters before any character ---- */
+/* ---- left recursion: a circle of routines, each of which enters the next before any character ---- */
 
 static uint32_t entered(const struct analysis *a, size_t op) {
     const struct program_op *o = &a->g->ops[op];
@@ -102,7 +102,7 @@ static uint32_t entered(const struct analysis *a, size_t op) {
     return o->kind == PROGRAM_CALL ? o->a : o->kind == PROGRAM_LOOP ? loop_routine(a, o->a) : NOBODY;
 }
 
-/* Takes away routines that nobody enters, and so on: what is left, if any is, is in a circle or behind one. */
+/* Removes routines that no other enters, again and again: any rest is in a circle or reached from one. */
 static err_code refuse_circles(struct analysis *a, struct err *e) {
     const struct program *g = a->g;
     uint32_t *entries = mem_calloc(a->n_routines, sizeof *entries), *first = mem_calloc(a->n_routines, sizeof *first), left;
@@ -154,7 +154,7 @@ static err_code analyse(struct program *g, struct err *e) {
     for (size_t i = 0; i < g->n_loops; i++)
         if (a.may_be_empty[loop_routine(&a, (uint32_t)i)]) {
             g->loops[i].may_be_empty = true;
-            g->loops[i].min = 0; /* empty rounds make up for what is missing */
+            g->loops[i].min = 0; /* empty rounds fill up the count */
         }
     err_code code = refuse_circles(&a, e);
     free(a.owner);
@@ -173,7 +173,7 @@ static void link_calls(struct program *g) {
         struct program_op *o = &g->ops[op];
         if (o->kind != PROGRAM_CALL) continue;
         size_t to = op + 1;
-        while (g->ops[to].kind == PROGRAM_JUMP && g->ops[to].a < INT32_MAX) to += g->ops[to].a; /* forwards: a loop's goes back */
+        while (g->ops[to].kind == PROGRAM_JUMP && g->ops[to].a < INT32_MAX) to += g->ops[to].a; /* forward jumps only: a loop jumps back */
         if (g->ops[to].kind == PROGRAM_RETURN) o->kind = PROGRAM_TAIL;
         o->a = g->rules[o->a].first;
     }
@@ -218,7 +218,7 @@ static void make_classes(struct program *g) {
 
 uint32_t program_class(const struct program *g, uint32_t c) {
     if (c < ARRAY_LEN(g->ascii)) return g->ascii[c];
-    uint32_t low = 0, high = g->n_classes - 1; /* the last border that is not above c */
+    uint32_t low = 0, high = g->n_classes - 1; /* the last border that is at most c */
     while (low < high) {
         uint32_t middle = low + (high - low + 1) / 2;
         if (g->borders[middle] <= c) low = middle;

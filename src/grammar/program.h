@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A compiled grammar, as gbnf.h makes it and match.h runs it. Immutable; its owner frees it when no match uses it any more. Any thread. */
+ * A compiled grammar: gbnf.h makes it, match.h runs it. Immutable; its owner frees it when no match uses it any more. Any thread. */
 #ifndef CARAVAN_GRAMMAR_PROGRAM_H
 #define CARAVAN_GRAMMAR_PROGRAM_H
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * What a grammar is compiled to: gbnf.c emits it, program.c finishes it, match.c runs it. Rules lie one behind another; within a rule all
- * jumps are relative, so that a fragment can be wrapped after it was emitted.
+ * The program of a grammar: gbnf.c emits it, program.c finishes it, match.c runs it. Rules follow one another; within a rule all jumps
+ * are relative, so that a fragment can be wrapped after it was emitted.
  *
  *   a b      a b                      a?   SPLIT +len+1, a
  *   a | b    SPLIT b, a, JUMP end, b  a*   SPLIT +len+2, a, JUMP back
  *   a{m,n}   LOOP end, a, NEXT back   a+   a, SPLIT back
  *
- * LOOP and NEXT count on the stack, where CALL keeps its return address. */
+ * LOOP and NEXT keep their count on the stack, where CALL keeps its return address. */
 #ifndef CARAVAN_GRAMMAR_PROGRAM_PRIV_H
 #define CARAVAN_GRAMMAR_PROGRAM_PRIV_H
 
@@ -19,15 +19,15 @@
 
 enum program_kind {
     PROGRAM_CHAR,   /* code point a */
-    PROGRAM_SET,    /* those of the b ranges from a on, which are in order and apart */
+    PROGRAM_SET,    /* one of the b ranges from index a on, which are sorted and separate */
     PROGRAM_ANY,
-    PROGRAM_TOKEN,  /* token a of the vocabulary or, inverted, any other one */
+    PROGRAM_TOKEN,  /* token a of the vocabulary or, inverted, any other token */
     PROGRAM_CALL,   /* rule a; program.c makes it the rule's first op */
-    PROGRAM_TAIL,   /* the same, where nothing but the rule's end follows */
-    PROGRAM_SPLIT,  /* goes on behind itself, and at +a */
+    PROGRAM_TAIL,   /* as CALL, if only the rule's end follows */
+    PROGRAM_SPLIT,  /* goes on with the next op, and at +a */
     PROGRAM_JUMP,   /* to +a */
     PROGRAM_LOOP,   /* loop a begins; it ends at +b */
-    PROGRAM_NEXT,   /* a round of loop a is done; it began at +b */
+    PROGRAM_NEXT,   /* ends a round of loop a; the loop began at +b */
     PROGRAM_RETURN, /* the end of rule a */
 };
 
@@ -44,7 +44,7 @@ struct program_range {
 };
 struct program_loop {
     uint32_t min, max;
-    bool may_be_empty;     /* a round of it */
+    bool may_be_empty;     /* a round may be empty */
 };
 struct program_rule {
     const char *name;      /* in the text, while it is parsed */
@@ -60,13 +60,13 @@ struct program {
     struct program_rule *rules;
     size_t n_ops, n_ranges, n_loops, n_rules;
     uint32_t root;         /* its first op */
-    /* The code points, divided so that each op takes all of a class or nothing of it: class i goes from borders[i] to the next. */
+    /* The code points, divided so that each op matches all of a class or none of it: class i goes from borders[i] to the next border. */
     uint32_t *borders;
     uint32_t n_classes;
-    uint32_t ascii[128];   /* classes */
+    uint32_t ascii[128]; /* classes */
 };
 
-/* Makes calls from names, and classes from ranges. ERR_INVALID: a rule that is not defined, or that begins with itself. */
+/* Resolves calls and makes classes from ranges. ERR_INVALID: an undefined rule, or left recursion. */
 err_code program_finish(struct program *g, struct err *e);
 /* Of a code point. */
 uint32_t program_class(const struct program *g, uint32_t c);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Reading a regular expression and writing the grammar go hand in hand. */
+ * Regular expressions to grammars, in one pass. */
 #include "grammar/regex.h"
 
 #include <stdbool.h>
@@ -15,10 +15,10 @@ enum { MAX_NESTING = 24, MAX_REPEAT = 100000000, MAX_LOOKS = 8, UNBOUNDED = -1 }
 
 struct regex {
     const char *at, *end;
-    const char *why;           /* set: it can't be expressed */
+    const char *why;           /* if set: it can't be expressed, and why */
     err_code code;
     int depth;
-    bool looks;                /* conditions at the beginning (look-ahead) are parts of their own */
+    bool looks;                /* conditions at the beginning (look-ahead) become parts of their own */
     struct regex_parts *parts;
 };
 
@@ -113,7 +113,7 @@ static uint32_t read_utf8(struct regex *r) {
     return v;
 }
 
-/* What follows a backslash: a class (*ret_class its letter) or one character. */
+/* After a backslash: a class (*ret_class is its letter) or one character. */
 static bool read_escape(struct regex *r, bool inside, char *ret_class, uint32_t *ret) {
     static const char from[] = "tnrfv", to[] = "\t\n\r\f\v";
     *ret_class = '\0';
@@ -159,7 +159,7 @@ static bool read_char(struct regex *r, bool inside, char *ret_class, uint32_t *r
     return true;
 }
 
-/* [...]; at is behind the bracket. */
+/* [...]; the current place is after the bracket. */
 static bool read_class(struct regex *r, struct charset *set) {
     bool invert = skip(r, "^");
     while (!skip(r, "]")) {
@@ -187,7 +187,7 @@ static bool read_class(struct regex *r, struct charset *set) {
 
 /* ---- structure ---- */
 
-/* Where a group stands: at the beginning of the pattern, at its end? There its alternatives have their own anchors, or none. */
+/* Is a group at the beginning of the pattern, or at its end? There its alternatives may have anchors of their own. */
 struct place {
     bool first, last;
 };
@@ -213,7 +213,7 @@ static bool read_charset(struct regex *r, struct charset *set) {
     return true;
 }
 
-/* Behind the parenthesis. */
+/* The current place is after the parenthesis. */
 static bool write_group(struct regex *r, struct buf *out, struct place place, struct regex_lengths *ret) {
     if (next_is(r, "?=") || next_is(r, "?!")) return unsupported(r, "look-ahead (?= and (?! only at the beginning of the pattern");
     if (next_is(r, "?<=") || next_is(r, "?<!")) return unsupported(r, "look-behind (?<= and (?<! cannot be expressed");
@@ -241,7 +241,7 @@ static bool read_count(struct regex *r, int *ret) {
     return true;
 }
 
-/* *ret_is false: none stands here. max UNBOUNDED: no end. */
+/* *ret_is false: there is none. max UNBOUNDED: no upper bound. */
 static bool read_quantifier(struct regex *r, bool *ret_is, int *min, int *max) {
     const char *start = r->at;
     *ret_is = true;
@@ -266,7 +266,7 @@ static bool read_quantifier(struct regex *r, bool *ret_is, int *min, int *max) {
         *ret_is = false;
         return true;
     }
-    skip(r, "?"); /* lazy: the same texts */
+    skip(r, "?"); /* lazy: matches the same texts */
     return true;
 }
 
@@ -295,7 +295,7 @@ static bool write_item(struct regex *r, struct buf *out, struct place place, str
 
 static bool at_end_of_alternative(const struct regex *r) { return r->at == r->end || *r->at == '|' || *r->at == ')'; }
 
-/* The first place from `at` on that is in no class and as deep in groups as `at`, where this character stands; NULL: nowhere. */
+/* The first place of this character from `at` on, outside of classes and at the same depth of groups; NULL: none. */
 static const char *find_outside(const char *at, const char *end, char c) {
     int depth = 0;
     bool class = false;
@@ -309,14 +309,14 @@ static const char *find_outside(const char *at, const char *end, char c) {
     return NULL;
 }
 
-/* Behind the group that begins here, if one does and is not repeated; else NULL. */
+/* The place after the group that begins here, if there is one and it isn't repeated; else NULL. */
 static const char *behind_group(const struct regex *r) {
     const char *close = r->at < r->end && *r->at == '(' ? find_outside(r->at + 1, r->end, ')') : NULL;
     bool repeated = close != NULL && close + 1 < r->end && strchr("*+?{", close[1]) != NULL;
     return close != NULL && !repeated ? close + 1 : NULL;
 }
 
-/* (?=X) and (?!X) at the beginning: the text fits X there, or doesn't, whatever else is asked of it. */
+/* (?=X) and (?!X) at the beginning: the text must fit X there, or must not, besides all other conditions. */
 static bool read_looks(struct regex *r) {
     while (r->looks && r->depth == 0 && (next_is(r, "(?=") || next_is(r, "(?!"))) {
         struct regex_lengths ignored;
@@ -339,7 +339,7 @@ static bool read_looks(struct regex *r) {
     return true;
 }
 
-/* What a pattern doesn't anchor matches anywhere: an open end that is not handed on to a group gets any characters. */
+/* An unanchored end of a pattern matches anywhere: it gets any characters, unless a group at that end takes care of it. */
 static bool write_sequence(struct regex *r, struct buf *out, struct place open, struct regex_lengths *ret) {
     *ret = (struct regex_lengths){0, 0};
     size_t start = out->len;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Regular expressions as GBNF: the regular part of ECMA-262, as JSON Schema asks, so they match anywhere unless anchored. Pure, any
+ * Regular expressions as GBNF: the regular part of ECMA-262, as JSON Schema demands, so they match anywhere unless anchored. Pure, any
  * thread. */
 #ifndef CARAVAN_GRAMMAR_REGEX_H
 #define CARAVAN_GRAMMAR_REGEX_H
@@ -12,14 +12,14 @@
 
 enum { REGEX_MAX_PARTS = 12 };
 
-/* What is asked of a text: it fits the grammar, or doesn't. */
+/* A condition on a text: it must fit the grammar, or must not. */
 struct regex_part {
     char *text;         /* an element in GBNF, for the inside of a JSON string, with the rules "char" and "ctl"; owned */
     bool negated;
-    uint64_t min, max;  /* characters that it may have */
+    uint64_t min, max;  /* numbers of characters */
 };
 
-/* All of it. */
+/* All conditions on a text. */
 struct regex_parts {
     struct regex_part list[REGEX_MAX_PARTS];
     size_t n;
@@ -29,8 +29,8 @@ struct regex_lengths {
     uint64_t min, max;
 };
 
-/* Adds the parts of a regular expression. ERR_UNSUPPORTED, ERR_INVALID (it is none), ERR_LIMIT: *ret_why is set, a literal; nothing is
- * added. */
+/* Adds the parts of a regular expression. ERR_UNSUPPORTED, ERR_INVALID (it isn't one), ERR_LIMIT: *ret_why is set to a literal; nothing
+ * is added. */
 err_code regex_read(const char *pattern, size_t len, struct regex_parts *parts, const char **ret_why);
 void regex_parts_done(struct regex_parts *parts);
 

@@ -11,7 +11,7 @@
 
 /* ---- errors ---- */
 
-/* The JSON pointer of v under `from`, behind what path holds. */
+/* Appends the JSON pointer of v under `from` to path. */
 static bool find_path(yyjson_val *from, yyjson_val *v, struct buf *path) {
     size_t i, n, len = path->len;
     yyjson_val *key, *value;
@@ -78,7 +78,7 @@ err_code schema_extra(struct schema *s, unsigned *ret) {
 
 /* ---- sets ---- */
 
-/* The part of a $ref behind "#", with %xx decoded; false: broken. */
+/* Decodes the part of a $ref after "#" (%xx); false: malformed. */
 static bool decode_pointer(const char *text, struct buf *out) {
     for (; *text != '\0'; text++) {
         if (*text != '%') {
@@ -94,7 +94,7 @@ static bool decode_pointer(const char *text, struct buf *out) {
     return true;
 }
 
-/* *ret NULL: it means nothing that can be expressed. */
+/* *ret NULL: it refers to nothing that can be expressed. */
 static err_code resolve(struct schema *s, yyjson_val *v, yyjson_val *ref, yyjson_val **ret) {
     const char *text = yyjson_get_str(ref);
     *ret = NULL;
@@ -217,7 +217,7 @@ static bool is_closed(const struct schema *s, const struct schema_set *set) {
     return s->closed && declares && !speaks && !schema_opens(set);
 }
 
-/* Objects are told apart by a property that both must have, with values that are disjoint, or that one must have and the other can't. */
+/* Two objects are told apart by a property that both must have with disjoint values, or that one must have and the other can't have. */
 static err_code told_apart(struct schema *s, const struct schema_set *a, const struct schema_set *b, bool *ret) {
     for (size_t i = 0; i < a->n && !*ret; i++) {
         size_t at, n;
@@ -264,7 +264,7 @@ static err_code are_disjoint(struct schema *s, yyjson_val *a, yyjson_val *b, boo
     return code;
 }
 
-/* Where branches may overlap, as for anyOf: a grammar cannot see to it that only one fits. */
+/* If branches may overlap, oneOf is treated like anyOf: a grammar can't make sure that only one fits. */
 static err_code check_one_of(struct schema *s, yyjson_val *v, yyjson_val *list) {
     size_t n = yyjson_arr_size(list);
     if (n > 64) return schema_leave_out(s, v, "\"oneOf\": more than 64 branches");
@@ -278,7 +278,7 @@ static err_code check_one_of(struct schema *s, yyjson_val *v, yyjson_val *list) 
     return ERR_OK;
 }
 
-/* The item of the set with alternatives still to be chosen from; NULL: none. */
+/* The next item of the set whose alternatives are still to be chosen; NULL: none. */
 static yyjson_val *next_alternatives(const struct schema_set *set, size_t *ret_item, unsigned *ret_flag) {
     static const struct {
         const char *name;
@@ -314,7 +314,7 @@ static err_code write_branches(struct schema *s, int rule, const struct schema_s
         int to = SCHEMA_NEVER;
         sub.items[item].done |= flag;
         if (code == ERR_OK) code = schema_add(s, &sub, branch);
-        if (code == ERR_OK && sub.circular) continue; /* a value that fits by this branch fits by another one */
+        if (code == ERR_OK && sub.circular) continue; /* a value that fits by this branch also fits by another one */
         if (code == ERR_OK) code = schema_compile(s, &sub, &to);
         if (code != ERR_OK) return code;
         if (to == SCHEMA_NEVER || has_alternative(&s->rules[rule], to)) continue;
@@ -395,7 +395,7 @@ err_code schema_compile(struct schema *s, struct schema_set *set, int *ret_rule)
     return ERR_OK;
 }
 
-/* Whether one of the rule's alternatives needs only rules that are known to come to an end. */
+/* Does one of the rule's alternatives need only rules that are known to end? */
 static bool comes_to_an_end(const struct schema *s, const struct schema_rule *r) {
     bool ends = true;
     for (size_t i = 0; i < r->n_needs; i++) {
@@ -409,7 +409,7 @@ static bool comes_to_an_end(const struct schema *s, const struct schema_rule *r)
     return false;
 }
 
-/* A schema that is one of its own alternatives, directly or in a circle, asks nothing that a grammar could say. */
+/* A schema that is one of its own alternatives, directly or in a circle, has no condition that a grammar can say. */
 static err_code check_circles(struct schema *s, int rule) {
     struct schema_rule *r = &s->rules[rule];
     if (r->visited || !r->branches) return ERR_OK;
@@ -423,7 +423,7 @@ static err_code check_circles(struct schema *s, int rule) {
     return code;
 }
 
-/* A rule that can only call itself for ever would let the model begin what it cannot finish. */
+/* A rule that can only call itself for ever would let the model begin a value that it can't finish. */
 static err_code check_ends(struct schema *s) {
     for (bool changed = true; changed;) {
         changed = false;
@@ -465,7 +465,7 @@ static err_code compile_document(struct schema *s, struct buf *out) {
     return ERR_OK;
 }
 
-/* What is too much as a whole is tried with less and less of it: of each text only one thing asked, then only the upper levels. */
+/* If the whole is too large, tries less and less of it: only one condition on each text, then only the upper levels. */
 err_code schema_to_gbnf(yyjson_val *schema, const struct schema_options *options, struct buf *out, struct err *e) {
     static const struct {
         size_t max_depth;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Properties that are not declared: which names they may have (patternProperties, propertyNames), and the schemas of their values. See
+ * Undeclared properties: the names that they may have (patternProperties, propertyNames), and the schemas of their values. See
  * schema_priv.h. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,14 +17,14 @@ enum { MAX_OVERLAPS = 3 };
 
 struct pattern {
     yyjson_val *text, *schema;
-    struct regex_parts parts;   /* n 0: it can't be expressed */
+    struct regex_parts parts;   /* n 0: the pattern can't be expressed */
 };
 
-/* All that the schemas of a value say of names. */
+/* All conditions of a value's schemas on names. */
 struct names {
     struct pattern list[SCHEMA_MAX_TEXTS];
     size_t n;
-    struct regex_parts asked;   /* of every name */
+    struct regex_parts asked;   /* on every name */
 };
 
 static void names_done(struct names *names) {
@@ -67,7 +67,7 @@ static err_code read_patterns(struct schema *s, yyjson_val *v, struct names *nam
     return code;
 }
 
-/* propertyNames of all schemas, merged as for any text. */
+/* The propertyNames of all schemas, merged like conditions on any text. */
 static err_code read_asked(struct schema *s, const struct schema_set *set, struct names *names) {
     struct schema_set sub = {0};
     struct schema_shape shape;
@@ -93,7 +93,7 @@ static err_code read_asked(struct schema *s, const struct schema_set *set, struc
     return code;
 }
 
-/* ---- names that are not declared, and nothing else ---- */
+/* ---- undeclared names ---- */
 
 static uint32_t char_at(const char *text, size_t at, size_t *ret_next) {
     const unsigned char *s = (const unsigned char *)text + at;
@@ -104,7 +104,7 @@ static uint32_t char_at(const char *text, size_t at, size_t *ret_next) {
     return v;
 }
 
-/* Writes the rule for what may follow the first `at` bytes, which the names first..end share; they are sorted. */
+/* Writes the rule for what may follow the first `at` bytes, which the names first..end share; the names are sorted. */
 static err_code write_names(struct schema *s, const struct schema_property *const *first, const struct schema_property *const *end,
                             size_t at, unsigned *ret) {
     struct charset others = {0};
@@ -181,8 +181,8 @@ static void add_all(struct regex_parts *to, const struct regex_parts *from, bool
     }
 }
 
-/* The names that match the patterns of `which` (a bit for each) and no other. A pattern of several parts can't be turned round: then more
- * is allowed than should be. */
+/* Writes the names that match the patterns of `which` (a bit for each) and no others. A pattern of several parts can't be negated: then
+ * the grammar allows more than it should. */
 static err_code write_matching(struct schema *s, yyjson_val *at, const struct schema_properties *p, const struct names *names,
                                unsigned which, unsigned *ret, bool *ret_any) {
     struct regex_parts parts = {0};
@@ -209,7 +209,7 @@ static void write_member(struct buf *out, const char *name, int value) {
     buf_printf(out, "%s%s \":\" ws s%d", out->len > 1 ? " | " : "", name, value);
 }
 
-/* One kind of names beside the declared ones, with the values that they have. */
+/* Writes one kind of undeclared names, with their values. */
 static err_code write_kind(struct schema *s, yyjson_val *at, const struct schema_properties *p, const struct names *names, unsigned which,
                            int value, struct buf *out) {
     char name[40];
@@ -225,7 +225,7 @@ static err_code write_kind(struct schema *s, yyjson_val *at, const struct schema
     return code;
 }
 
-/* The names that match these patterns, with a value that fits the schemas of all. */
+/* Writes the names that match these patterns, with a value that fits all their schemas. */
 static err_code write_pattern(struct schema *s, yyjson_val *at, const struct schema_properties *p, const struct names *names,
                               unsigned which, struct buf *out) {
     struct schema_set sub = {0};
@@ -249,7 +249,7 @@ err_code schema_write_others(struct schema *s, const struct schema_set *set, con
     for (size_t i = 0; i < set->n && code == ERR_OK; i++) code = read_patterns(s, set->items[i].v, &names);
     buf_append_byte(out, '(');
     for (unsigned which = 1; which < 1u << names.n && code == ERR_OK; which++) {
-        if (names.n > MAX_OVERLAPS && (which & (which - 1)) != 0) continue; /* names that match two are left out, which allows less */
+        if (names.n > MAX_OVERLAPS && (which & (which - 1)) != 0) continue; /* leaving these names out allows less */
         code = write_pattern(s, at, p, &names, which, out);
     }
     if (code == ERR_OK && p->additional != SCHEMA_NEVER) {

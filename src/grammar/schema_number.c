@@ -15,7 +15,7 @@ enum { MAX_FRAC = 18, FREE_FRAC = 16 };
 
 static bool from_double(double d, struct schema_decimal *ret) {
     char text[400], *at = text;
-    for (int digits = 1; digits <= 17; digits++) { /* the shortest that means the same number */
+    for (int digits = 1; digits <= 17; digits++) { /* the fewest digits that give the same number */
         snprintf(text, sizeof(text), "%.*e", digits - 1, d);
         if (strtod(text, NULL) == d) break;
     }
@@ -130,10 +130,10 @@ static void write_whole(struct buf *out, uint64_t low, uint64_t high) {
 
 /* ---- decimals ---- */
 
-/* What may follow "." or its first digits: fractions from low to high, digits that are not there being zeros; NULL: no bound. */
+/* What may follow "." or its first digits: fractions from low to high, in which missing digits count as zeros; NULL: no bound. */
 struct span {
     const char *low, *high;
-    bool low_open, high_open;  /* the bound itself is out */
+    bool low_open, high_open;  /* the bound itself is excluded */
 };
 
 static struct span normal(struct span p) {
@@ -154,7 +154,7 @@ static void write_bar(struct buf *out, bool *any) {
     *any = true;
 }
 
-/* The digit c, then what p allows; false (and nothing written) when p allows nothing. */
+/* Writes the digit c and then what p allows; false (and nothing written) if p allows nothing. */
 static bool write_then(struct buf *out, char c, struct span p, bool *any) {
     struct buf tail;
     buf_init(&tail, GBNF_MAX_TEXT);
@@ -168,7 +168,7 @@ static bool write_then(struct buf *out, char c, struct span p, bool *any) {
     return more || end;
 }
 
-/* One digit or more within p, as alternatives; false when there are none. */
+/* Writes one digit or more within p, as alternatives; false if there are none. */
 static bool write_tail(struct buf *out, struct span p) {
     bool any = false;
     p = normal(p);
@@ -181,7 +181,7 @@ static bool write_tail(struct buf *out, struct span p) {
         buf_printf(out, "\"0\"{1,%d}", FREE_FRAC);
         return true;
     }
-    if (p.low != NULL && *p.low == '\0' && p.high == NULL) { /* more than nothing */
+    if (p.low != NULL && *p.low == '\0' && p.high == NULL) { /* more than the bound itself */
         buf_printf(out, "\"0\"{0,%d} [1-9] [0-9]{0,%d}", FREE_FRAC, FREE_FRAC);
         return true;
     }
@@ -219,7 +219,7 @@ static void write_point(struct buf *out, uint64_t w, struct span p, bool *any) {
     buf_done(&tail);
 }
 
-/* Numbers from low to high, neither negative; high NULL: no bound. */
+/* Writes the numbers from low to high, both at least 0; high NULL: no bound. */
 static void write_positive(struct buf *out, bool whole, const struct schema_bound *low, const struct schema_bound *high, bool *any) {
     uint64_t first = low->at.whole, last = high != NULL ? high->at.whole : largest;
     if (whole) {
@@ -275,8 +275,8 @@ static bool write_between(bool whole, const struct schema_bound *low, const stru
 
 /* ---- multiples ---- */
 
-/* The multiples of m / 10^k, m and k small, as rules "<name>" (the whole number), "<name>-i<r>" (digits so far leave the rest r) and
- * "<name>-f<r>-<d>" (and d of them are decimals). zeros: so many end it. */
+/* The multiples of m / 10^k, m and k small, as rules "<name>" (the integer part), "<name>-i<r>" (after digits with remainder r) and
+ * "<name>-f<r>-<d>" (d of the digits are decimals). zeros: this many end it. */
 static void write_multiples(struct buf *out, const char *name, unsigned m, unsigned k, unsigned zeros) {
     unsigned scale = 1;
     for (unsigned i = 0; i < k; i++) scale = scale * 10 % m;
@@ -293,20 +293,20 @@ static void write_multiples(struct buf *out, const char *name, unsigned m, unsig
         buf_append_byte(out, '\n');
     }
     for (unsigned d = 0; d <= k && k > 0; d++) {
-        unsigned rest = 1; /* what stands before the decimals that are missing */
+        unsigned rest = 1; /* the remainder that the missing decimals must make up */
         for (unsigned i = d; i < k; i++) rest = rest * 10 % m;
         for (unsigned r = 0; r < m; r++) {
             bool ends = d > 0 && r * rest % m == 0;
             buf_printf(out, "%s-f%u-%u ::= %s", name, r, d, ends ? "\"\"" : "");
             for (unsigned digit = 0; digit < 10 && d < k; digit++)
                 buf_printf(out, "%s\"%u\" %s-f%u-%u", digit > 0 || ends ? " | " : "", digit, name, (10 * r + digit) % m, d + 1);
-            if (d == k && !ends) buf_append_str(out, "\"\\x00\""); /* no way on: no number has this character */
+            if (d == k && !ends) buf_append_str(out, "\"\\x00\""); /* a dead end: no number has this character */
             buf_append_byte(out, '\n');
         }
     }
 }
 
-/* Rules for the multiples of a number; false: they would be too many. */
+/* Writes rules for the multiples of a number; false: too many rules. */
 static bool write_step(struct buf *out, const char *name, yyjson_val *step) {
     struct schema_decimal d;
     unsigned m = 0, k = 0, zeros = 0;
@@ -323,8 +323,8 @@ static bool write_step(struct buf *out, const char *name, yyjson_val *step) {
     return true;
 }
 
-/* Writes the numbers that fit `between` and are multiples of all steps. Where these are too many states: multiples of any length, and what
- * is left out is checked. */
+/* Writes the numbers that fit `between` and are multiples of all steps. If that needs too many states, it writes multiples of any
+ * length, and the left-out conditions are checked. */
 static err_code write_stepped(struct schema *s, yyjson_val *at, const struct schema_shape *shape, const char *between, struct buf *out,
                               bool *ret_any) {
     static char any_number[] = "\"-\"? [0-9]+ (\".\" [0-9]+)?";

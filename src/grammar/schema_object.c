@@ -49,7 +49,7 @@ static err_code list_properties(struct schema *s, const struct schema_set *set, 
     return code;
 }
 
-/* The schemas for the property `name`; NULL: for all that are not declared. *ret_spoken: a schema says something of them. */
+/* The schemas for the property `name`; NULL: for all undeclared ones. *ret_spoken: some schema has a condition on it. */
 static err_code property_set(struct schema *s, const struct schema_set *set, const struct schema_property *name, struct schema_set *ret,
                              bool *ret_spoken) {
     err_code code = ERR_OK;
@@ -97,7 +97,7 @@ static void write_property(struct buf *out, const struct schema_property *p) {
     buf_printf(out, " \":\" ws s%d", p->rule);
 }
 
-/* Writes a rule for each place in the list: the properties from there on, each with the comma before it. */
+/* Writes a rule for each index in the list: the properties from there on, each with the comma before it. */
 static err_code write_rests(struct schema *s, const struct schema_properties *p, const char *additional, unsigned *rests) {
     err_code code = schema_extra(s, &rests[p->n]);
     if (code != ERR_OK) return code;
@@ -116,7 +116,7 @@ static err_code write_rests(struct schema *s, const struct schema_properties *p,
     return ERR_OK;
 }
 
-/* Every way to begin: with one of the properties up to the first that is required. */
+/* Writes every possible first property: those up to the first that is required. */
 static void write_members(const struct schema_properties *p, const unsigned *rests, const char *additional, bool may_be_empty,
                           struct buf *out) {
     bool any = false, required = false;
@@ -142,14 +142,14 @@ static void write_members(const struct schema_properties *p, const unsigned *res
     buf_printf(out, ") ws)%s \"}\"", !required && may_be_empty ? "?" : "");
 }
 
-/* What stands before it, from min to max times. */
+/* Repeats the element before it from min to max times. */
 static void write_times(struct buf *out, uint64_t min, uint64_t max) {
     unsigned least = min > GBNF_MAX_REPEAT ? GBNF_MAX_REPEAT : (unsigned)min;
     if (max >= GBNF_MAX_REPEAT) buf_printf(out, "{%u,}", least);
     else buf_printf(out, "{%u,%u}", least, (unsigned)max);
 }
 
-/* An object whose properties are all additional, so that they can be counted. */
+/* Writes an object whose properties are all additional, so that they can be counted. */
 static err_code write_counted(struct schema *s, const struct schema_set *set, const struct schema_shape *shape, const char *additional,
                               struct buf *out, bool *ret_any) {
     uint64_t min = shape->min_properties, max = *additional != '\0' ? shape->max_properties : 0;
@@ -170,7 +170,7 @@ static err_code write_counted(struct schema *s, const struct schema_set *set, co
     return ERR_OK;
 }
 
-/* minProperties and maxProperties beside declared ones: said only where they ask nothing more, or for one. */
+/* minProperties and maxProperties beside declared properties: expressed only if they are already fulfilled, or require one property. */
 static err_code check_counts(struct schema *s, const struct schema_set *set, const struct schema_shape *shape,
                              const struct schema_properties *p, bool others) {
     uint64_t required = 0, most = others ? UINT64_MAX : 0;
@@ -228,7 +228,7 @@ err_code schema_write_object(struct schema *s, int rule, const struct schema_set
 
 /* ---- arrays ---- */
 
-/* The schema of a leaf for place i; draft 7 has the tuple in `items`. NULL: any value. */
+/* The schema of the item at index i; draft 7 has the tuple in `items`. NULL: any value. */
 static yyjson_val *item_schema(yyjson_val *v, size_t i) {
     yyjson_val *items = yyjson_obj_get(v, "items"), *prefix = yyjson_obj_get(v, "prefixItems");
     bool draft7 = prefix == NULL && yyjson_is_arr(items);
@@ -254,7 +254,7 @@ static err_code compile_place(struct schema *s, const struct schema_set *set, si
     return code == ERR_OK ? schema_compile(s, &sub, ret) : code;
 }
 
-/* Rules for the places from the last of the tuple to the second, each with the comma before it and what follows it. */
+/* Writes rules for the indices from the last of the tuple to the second, each with the comma before it and the items after it. */
 static err_code write_tuple(struct schema *s, const int *places, size_t n, const struct schema_shape *shape, int rest, struct buf *out) {
     unsigned rule, next = 0;
     err_code code = schema_extra(s, &rule);
@@ -308,7 +308,7 @@ err_code schema_write_array(struct schema *s, int rule, const struct schema_set 
     for (size_t i = 0; i < n && code == ERR_OK; i++) {
         code = compile_place(s, set, i, &places[i]);
         if (code != ERR_OK || places[i] != SCHEMA_NEVER) continue;
-        if (shape.max_items > i) shape.max_items = i; /* the array ends before what nothing fits */
+        if (shape.max_items > i) shape.max_items = i; /* the array ends before an item that no value fits */
         n = i;
     }
     return code == ERR_OK ? write_items(s, rule, places, n, &shape, rest, out, ret_any) : code;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Keywords of a set of schemas merged into one shape. See schema_priv.h. */
+ * Merges the keywords of a set of schemas into one shape. See schema_priv.h. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,11 +23,11 @@ unsigned schema_type_of(yyjson_val *value) {
 
 /* ---- keywords ---- */
 
-/* HIDDEN: no grammar can say it. OPENS: the same, and it may speak of properties that the schema doesn't declare. */
+/* HIDDEN: no grammar can say it. OPENS: also, it may have conditions on properties that the schema doesn't declare. */
 enum keyword_use { READ, HIDDEN, OPENS };
 
-/* Keywords that ask something of values, and the kinds of values that they are about; all others are annotations (or, as `then`,
- * mean nothing without one that is here). */
+/* Keywords with conditions on values, and the types that they are about. All others are annotations (or, like `then`, mean nothing
+ * without one of these). */
 static const struct keyword {
     const char *name;
     enum keyword_use use;
@@ -178,7 +178,7 @@ static err_code read_types(struct schema *s, yyjson_val *v, struct schema_shape 
     return code;
 }
 
-/* Keeps of the values so far those in list; the first list gives all. */
+/* Keeps those of the values that are in list; the first list gives all values. */
 static err_code restrict_values(struct schema *s, struct schema_shape *shape, yyjson_val **list, size_t n) {
     if (!shape->listed) {
         shape->listed = true;
@@ -228,13 +228,13 @@ static err_code read_bound(struct schema *s, yyjson_val *v, const char *key, boo
     yyjson_val *value = yyjson_obj_get(v, key);
     struct schema_decimal at;
     if (value == NULL) return ERR_OK;
-    if (exclusive && yyjson_is_bool(value)) { /* before draft 6 it said how "minimum" is meant */
+    if (exclusive && yyjson_is_bool(value)) { /* before draft 6 it belonged to "minimum" */
         value = yyjson_is_true(value) ? yyjson_obj_get(v, is_max ? "maximum" : "minimum") : NULL;
         if (value == NULL) return ERR_OK;
     }
     if (!yyjson_is_num(value)) return schema_fail(s, ERR_INVALID, v, "\"%s\": expected a number", key);
     double d = yyjson_get_num(value);
-    if (is_max ? d > 999999999999999999.0 : d < -999999999999999999.0) return ERR_OK; /* further than any number that is written */
+    if (is_max ? d > 999999999999999999.0 : d < -999999999999999999.0) return ERR_OK; /* beyond any number that is written */
     if (!schema_decimal_from(value, &at)) return schema_fail(s, ERR_LIMIT, v, "\"%s\": a number with too many digits", key);
     int order = b->set ? schema_decimal_compare(&at, &b->at) : 0;
     if (!b->set || (is_max ? order < 0 : order > 0)) *b = (struct schema_bound){.set = true, .exclusive = exclusive, .at = at};
@@ -273,7 +273,7 @@ static err_code read_limits(struct schema *s, yyjson_val *v, struct schema_shape
     return code;
 }
 
-/* The kinds of values that the keywords speak of; for options.closed. */
+/* The types that the keywords are about; for options.closed. */
 static unsigned implied_types(const struct schema_set *set) {
     unsigned types = 0;
     for (size_t i = 0; i < set->n; i++) {
@@ -287,7 +287,7 @@ static unsigned implied_types(const struct schema_set *set) {
     return types != 0 ? types : SCHEMA_ANY;
 }
 
-/* Is there more to know of a listed value than its type? */
+/* Has the set more conditions on a listed value than its type? */
 static bool asks_more(const struct schema_set *set) {
     size_t at, n;
     yyjson_val *key, *value;
@@ -300,7 +300,7 @@ static bool asks_more(const struct schema_set *set) {
     return false;
 }
 
-/* Whether a listed value fits all that is said of it. */
+/* Does a listed value fit all conditions? */
 static err_code keep_value(struct schema *s, const struct schema_set *set, unsigned types, bool more, yyjson_val *v, bool *ret) {
     *ret = (schema_type_of(v) & types) != 0;
     err_code code = ERR_OK;

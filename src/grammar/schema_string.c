@@ -8,7 +8,7 @@
 #include "grammar/product.h"
 #include "grammar/schema_priv.h"
 
-enum { STEPS_WORK = 8 /* so many steps of a product are 1 */ };
+enum { STEPS_WORK = 8 /* this many steps of a product count as 1 */ };
 
 err_code schema_product(struct schema *s, const struct regex_part *parts, size_t n, const char *shared, unsigned number, bool *ret_any) {
     struct buf rules;
@@ -41,7 +41,7 @@ static err_code add_part(struct schema *s, yyjson_val *at, char *text, bool nega
     return schema_leave_out(s, at, "too much is asked of one text");
 }
 
-/* A part by itself that says how long the text is. */
+/* Is a part, alone, about the text's length? */
 static bool has_length(const struct regex_parts *parts, uint64_t min, uint64_t max) {
     for (size_t i = 0; i < parts->n; i++)
         if (!parts->list[i].negated && parts->list[i].min >= min && parts->list[i].max <= max) return true;
@@ -94,7 +94,7 @@ static size_t count_positive(const struct regex_parts *parts) {
     return n;
 }
 
-/* Only the first thing that is asked. */
+/* Writes the first condition only. */
 static err_code write_first(struct schema *s, yyjson_val *at, const struct regex_parts *parts, struct buf *out, bool *ret_any) {
     size_t first = 0;
     while (first < parts->n && parts->list[first].negated) first++;
@@ -144,7 +144,7 @@ err_code schema_write_string(struct schema *s, const struct schema_set *set, con
     if (code == ERR_OK) code = write_parts(s, at, &parts, out, ret_any);
     regex_parts_done(&parts);
     if (code != ERR_OK || *ret_any || shape->n_formats == 0 || shape->n_patterns == 0) return code;
-    less.n_formats = 0; /* a grammar writes only some texts of a format: the pattern may want others */
+    less.n_formats = 0; /* a grammar writes only some texts of a format: the pattern may require others */
     code = schema_string_parts(s, set, &less, &parts);
     if (code == ERR_OK) code = write_parts(s, at, &parts, out, ret_any);
     if (code == ERR_OK) code = schema_leave_out(s, at, "\"format\" beside this \"pattern\" cannot be expressed");

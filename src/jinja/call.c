@@ -6,7 +6,7 @@
 
 /* ---- arguments ---- */
 
-/* Adds what *x holds. */
+/* Adds the values of *x. */
 static bool add_star(struct jinja_run *r, const struct jinja_node *star, struct jinja_args *a) {
     struct jinja_value more, all;
     if (!jinja_eval(r, star, &more) || !jinja_to_list(r, more, JINJA_LIST, &more)) return false;
@@ -20,7 +20,7 @@ static bool add_star(struct jinja_run *r, const struct jinja_node *star, struct 
     return true;
 }
 
-/* Adds what **x holds. */
+/* Adds the values of **x. */
 static bool add_star_star(struct jinja_run *r, const struct jinja_node *star_star, struct jinja_args *a) {
     struct jinja_value named, values;
     if (!jinja_eval(r, star_star, &named)) return false;
@@ -58,7 +58,7 @@ bool jinja_eval_args(struct jinja_run *r, const struct jinja_call_args *from, st
 
 /* ---- rows in C ---- */
 
-/* The place of a name in "one two three"; -1: none. */
+/* The index of a name in "one two three"; -1: not found. */
 static int param_place(const char *params, const struct jinja_str *name) {
     int place = 0;
     for (const char *at = params; *at != '\0'; place++) {
@@ -144,7 +144,7 @@ bool jinja_macro_show(struct jinja_run *r, struct jinja_out *o, const struct jin
 
 static const struct jinja_str *macro_name(struct jinja_run *r, const struct jinja_macro *m) { return r->t->symbols[m->def->def.name].text; }
 
-/* Where an argument of this name belongs; UINT32_MAX: nowhere. */
+/* The parameter for an argument of this name; UINT32_MAX: none. */
 static uint32_t macro_param(struct jinja_run *r, const struct jinja_signature *s, const struct jinja_str *name) {
     for (uint32_t i = 0; i < s->n; i++) {
         const struct jinja_str *param = r->t->symbols[s->params[i]].text;
@@ -156,10 +156,10 @@ static uint32_t macro_param(struct jinja_run *r, const struct jinja_signature *s
 static bool set_by_name(struct jinja_run *r, const char *name, struct jinja_value v) {
     for (uint32_t i = 0; i < r->t->n_symbols; i++)
         if (jinja_str_is(r->t->symbols[i].text, name, strlen(name))) return jinja_scope_set(r, i, v);
-    return true; /* a name that the template doesn't have is not asked for */
+    return true; /* a name that the template doesn't contain is not used */
 }
 
-/* Named arguments that are no parameters: "caller", kwargs, or an error. */
+/* Named arguments that are not parameters: "caller", kwargs, or an error. */
 static bool bind_rest(struct jinja_run *r, const struct jinja_macro *m, const struct jinja_args *args) {
     const struct jinja_signature *s = m->def->def.signature;
     const struct jinja_str *name = macro_name(r, m);
@@ -197,7 +197,7 @@ static bool bind_varargs(struct jinja_run *r, const struct jinja_macro *m, const
     return set_by_name(r, "varargs", rest);
 }
 
-/* The argument of a parameter; *ret MISSING: it was not given. */
+/* The argument for a parameter; *ret MISSING: it was not given. */
 static bool argument_of(struct jinja_run *r, const struct jinja_args *args, uint32_t i, const struct jinja_str *param,
                         struct jinja_value *ret) {
     *ret = i < args->n ? args->list[i] : jinja_missing();
@@ -209,7 +209,7 @@ static bool argument_of(struct jinja_run *r, const struct jinja_args *args, uint
     return true;
 }
 
-/* The parameters into the macro's scope, which is the one at hand. A default sees the parameters before it; the others are undefined. */
+/* Sets the parameters in the macro's scope, which is the current one. A default sees the parameters before it; the others are undefined. */
 static bool bind_params(struct jinja_run *r, const struct jinja_macro *m, const struct jinja_args *args) {
     const struct jinja_signature *s = m->def->def.signature;
     struct jinja_value v;

@@ -73,7 +73,7 @@ static bool bind(struct jinja_run *r, struct jinja_value self, const struct jinj
     return true;
 }
 
-/* Attributes that are no methods; *ret MISSING: there is none of this name. */
+/* Attributes that are not methods; *ret MISSING: there is none of this name. */
 static bool find_data(struct jinja_run *r, struct jinja_value of, const struct jinja_str *name, struct jinja_value *ret) {
     const struct jinja_value *found;
     *ret = jinja_missing();
@@ -89,7 +89,7 @@ static bool find_data(struct jinja_run *r, struct jinja_value of, const struct j
     case JINJA_MACRO:
         if (jinja_str_is(name, "name", 4)) *ret = jinja_of_str(r->t->symbols[of.macro->def->def.name].text);
         return true;
-    case JINJA_TUPLE: /* what groupby gives */
+    case JINJA_TUPLE: /* a result of groupby */
         if (of.aux && jinja_str_is(name, "grouper", 7)) *ret = of.list->items[0];
         if (of.aux && jinja_str_is(name, "list", 4)) *ret = of.list->items[1];
         return true;
@@ -125,7 +125,7 @@ bool jinja_get_attr(struct jinja_run *r, struct jinja_value of, const struct jin
     return get_attr(r, of, methods[of.type], name, ret);
 }
 
-/* A number as the index of n items, from the end where it is negative; false: there is no such item. */
+/* A number as the index of n items; a negative one counts from the end. false: there is no such item. */
 static bool index_of(struct jinja_value key, size_t n, size_t *ret) {
     if (!jinja_is_int(key)) return false;
     int64_t i = jinja_int_of(key);
@@ -144,7 +144,7 @@ static bool char_item(struct jinja_run *r, const struct jinja_str *s, size_t i, 
     return jinja_spend_bytes(r, i) && jinja_str_part(r, s, i, n, ret);
 }
 
-/* What of[key] gives before attributes are looked at; *ret MISSING: nothing. */
+/* of[key] before attributes are tried; *ret MISSING: there is no such item. */
 static bool plain_item(struct jinja_run *r, struct jinja_value of, struct jinja_value key, struct jinja_value *ret) {
     const struct jinja_value *found;
     size_t i;
@@ -198,7 +198,7 @@ struct cut {
     size_t n;
 };
 
-/* The items of a slice of n items, as Python counts them. */
+/* The items of a slice of n items, with Python's rules. */
 static bool cut_of(struct jinja_run *r, const struct jinja_node *slice, size_t count, struct cut *ret) {
     int64_t start = 0, stop = 0, step = 1, n = (int64_t)count;
     bool has_start, has_stop, has_step;
@@ -206,7 +206,7 @@ static bool cut_of(struct jinja_run *r, const struct jinja_node *slice, size_t c
         !slice_number(r, slice->slice.step, &step, &has_step))
         return false;
     if (step == 0) return jinja_fail(r, "slice step cannot be zero");
-    if (step > n + 1) step = n + 1; /* one item, or none: as with any larger step */
+    if (step > n + 1) step = n + 1; /* the result is one item or none, as with any larger step */
     if (step < -n - 1) step = -n - 1;
     int64_t low = step > 0 ? 0 : -1, high = step > 0 ? n : n - 1;
     start = has_start ? clamp_index(start, n, low, high) : step > 0 ? low : high;
@@ -264,7 +264,7 @@ static bool eval_slice(struct jinja_run *r, struct jinja_value of, const struct 
 
 /* ---- operators ---- */
 
-/* Markup and text: the text is escaped. */
+/* Markup plus text: escapes the text. */
 static bool add_texts(struct jinja_run *r, const struct jinja_str *a, const struct jinja_str *b, struct jinja_value *ret) {
     bool safe = a->safe || b->safe;
     struct jinja_value left = jinja_of_str(a), right = jinja_of_str(b);
@@ -344,7 +344,7 @@ static bool compare(struct jinja_run *r, enum jinja_compare op, struct jinja_val
     return true;
 }
 
-/* a < b < c: each pair, as long as they hold. */
+/* a < b < c: compares each pair until one is false. */
 static bool eval_compare(struct jinja_run *r, const struct jinja_node *n, struct jinja_value *ret) {
     struct jinja_value a, b;
     bool yes = true;
@@ -357,7 +357,7 @@ static bool eval_compare(struct jinja_run *r, const struct jinja_node *n, struct
     return true;
 }
 
-/* a ~ b ~ c. A long text that is built up piece by piece is extended in place. */
+/* a ~ b ~ c. A long text that is built piece by piece is extended in place. */
 static bool eval_concat(struct jinja_run *r, const struct jinja_node *n, struct jinja_value *ret) {
     enum { LONG = 256 };
     struct jinja_out o = {0};

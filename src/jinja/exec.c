@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Statements: they write text and set variables. */
+ * Statements: writing text and setting variables. */
 #include "jinja/scope_priv.h"
 
 /* ---- assignment ---- */
@@ -34,7 +34,7 @@ bool jinja_assign(struct jinja_run *r, const struct jinja_node *target, struct j
     }
 }
 
-/* ---- text of a body ---- */
+/* ---- the text of a body ---- */
 
 /* Runs a body in a scope of its own; its text becomes *ret. */
 static enum jinja_flow capture(struct jinja_run *r, const struct jinja_nodes *body, struct jinja_value *ret) {
@@ -51,7 +51,7 @@ static enum jinja_flow capture(struct jinja_run *r, const struct jinja_nodes *bo
     return flow != JINJA_STOP && !jinja_out_take(r, &own, ret) ? JINJA_STOP : flow;
 }
 
-/* Filters of a block, innermost first; text goes in, *ret comes out. */
+/* Applies a block's filters to its text, innermost first. */
 static bool filter_text(struct jinja_run *r, const struct jinja_node *filter, struct jinja_value text, struct jinja_value *ret) {
     struct jinja_args_room room;
     struct jinja_args args;
@@ -107,7 +107,7 @@ static bool loop_next(struct jinja_run *r, struct jinja_loop *l, bool *ret_more)
     return true;
 }
 
-/* How many rounds there are in all; what is left is read ahead where it is not known. */
+/* The number of rounds in all. If it is unknown, the rest is read ahead. */
 static bool loop_length(struct jinja_run *r, struct jinja_loop *l, size_t *ret) {
     struct jinja_value rest = {.type = JINJA_ITER, .iter = l->iter};
     if (!l->has_length && !jinja_has_length(l->source, &l->length)) {
@@ -145,7 +145,7 @@ bool jinja_loop_attr(struct jinja_run *r, struct jinja_loop *l, const struct jin
     return true;
 }
 
-/* The next item that passes the loop's "if". */
+/* The next item for which the loop's "if" is true. */
 static bool next_passing(struct jinja_run *r, struct jinja_iter *it, struct jinja_value *ret, bool *ret_more) {
     const struct jinja_loop *l = it->own;
     struct jinja_scope *scope = r->scope;
@@ -162,7 +162,7 @@ static bool next_passing(struct jinja_run *r, struct jinja_iter *it, struct jinj
         if (!ok) return false;
         if (!jinja_truth(test)) continue;
         if (l->n->loop.target->kind == JINJA_MAKE_TUPLE)
-            return jinja_to_list(r, item, JINJA_TUPLE, ret); /* what was taken apart is put together */
+            return jinja_to_list(r, item, JINJA_TUPLE, ret); /* the parts become one value again */
         *ret = item;
         return true;
     }
@@ -180,7 +180,7 @@ static bool loop_start(struct jinja_run *r, struct jinja_loop *l, const struct j
     return true;
 }
 
-/* The rounds; *ret_none: none of them reached its end. */
+/* Runs the rounds; *ret_none: no round reached its end. */
 static enum jinja_flow loop_rounds(struct jinja_run *r, struct jinja_loop *l, uint32_t loop_name, bool *ret_none) {
     enum jinja_flow flow = JINJA_NEXT;
     struct jinja_scope *scope = NULL;
@@ -252,7 +252,7 @@ static enum jinja_flow exec_in_scope(struct jinja_run *r, const struct jinja_nod
     return flow;
 }
 
-/* The values are those of outside; the targets are set inside. */
+/* Evaluates the values outside; sets the targets inside. */
 static enum jinja_flow exec_with(struct jinja_run *r, const struct jinja_node *n) {
     struct jinja_scope *outer = r->scope, *scope = jinja_scope_new(r, outer);
     for (uint32_t i = 0; scope != NULL && i < n->with.targets.n; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Filters of lists, mappings and numbers. map, select and their kin work as they are gone through, not before. */
+ * Filters of lists, mappings and numbers. map, select and the like do their work while they are iterated, not before. */
 #include <math.h>
 #include <string.h>
 
@@ -23,7 +23,7 @@ static bool as_iter(struct jinja_run *r, struct jinja_value of, struct jinja_val
 
 /* ---- attributes and order ---- */
 
-/* One step: what stands before the next dot, a number where it is digits. */
+/* One step: the text before the next dot; digits are a number. */
 static bool follow_one(struct jinja_run *r, struct jinja_value of, const struct jinja_str *path, size_t from, size_t to,
                        struct jinja_value *ret) {
     struct jinja_value key;
@@ -49,7 +49,7 @@ static bool follow_path(struct jinja_run *r, struct jinja_value of, const struct
     return true;
 }
 
-/* otherwise: what stands in for an undefined value on the way; MISSING: nothing. */
+/* otherwise: replaces an undefined value on the way; MISSING: nothing does. */
 static bool follow_or(struct jinja_run *r, struct jinja_value of, struct jinja_value attribute, struct jinja_value otherwise,
                       struct jinja_value *ret) {
     if (attribute.type == JINJA_STR) return follow_path(r, of, attribute.s, 0, attribute.s->len, otherwise, ret);
@@ -64,7 +64,8 @@ static bool follow(struct jinja_run *r, struct jinja_value of, struct jinja_valu
     return follow_or(r, of, attribute, jinja_missing(), ret);
 }
 
-/* What a value is sorted by. Several attributes become a tuple, and so does one of several: equal values are then never ordered. */
+/* The sort key of a value. Several attributes become a tuple, even if only one of them is given: so equal values are never compared
+ * further. */
 static bool sort_value(struct jinja_run *r, struct jinja_value of, const struct jinja_sort_key *key, struct jinja_value *ret) {
     struct jinja_value v = of, tuple;
     if (key == NULL) {
@@ -103,7 +104,7 @@ static bool merge(struct jinja_run *r, struct sortable *from, size_t n, size_t h
         int order = 0;
         bool left = b == n;
         if (a < half && b < n) {
-            /* Python asks only whether the later one is less. */
+            /* Python only asks whether the later one is less. */
             if (!jinja_spend(r, 1)) return false;
             if (reverse ? !jinja_order(r, from[a].key, from[b].key, "<", &order) : !jinja_order(r, from[b].key, from[a].key, "<", &order))
                 return false;
@@ -171,7 +172,7 @@ static bool group_key(struct jinja_run *r, struct jinja_value of, const struct j
     return !fold || jinja_lower_key(r, *ret, ret);
 }
 
-/* Pairs of a key and what has it; the pairs have the attributes grouper and list. */
+/* Pairs of a key and the items that have it; the pairs have the attributes grouper and list. */
 JINJA_FILTER_OF(groupby) {
     bool fold = !jinja_flag(a[2]), same = false;
     struct jinja_value pairs, groups, members = jinja_missing(), last = jinja_missing();
@@ -402,7 +403,7 @@ JINJA_FILTER_OF(float) {
     return true;
 }
 
-/* To the nearest number of that many digits; halves go to the even one, by the number's exact value. */
+/* Rounds to that many digits; halves go to the even digit, by the number's exact value. */
 static bool round_common(struct jinja_run *r, struct jinja_value v, int64_t precision, struct jinja_value *ret) {
     char text[JINJA_NUMBER_TEXT + 400];
     double unit = pow(10, (double)-precision);
@@ -438,18 +439,18 @@ JINJA_FILTER_OF(round) {
 
 /* ---- map, select ---- */
 
-/* What is done to each item. Lives as long as the iterator. */
+/* The work on each item. Lives as long as the iterator. */
 struct each {
     struct jinja_value name;          /* of a filter or a test; MISSING: none */
-    const struct jinja_builtin *row;  /* the one of this name, once it has begun; NULL: none */
+    const struct jinja_builtin *row;  /* the row of this name, once iteration has begun; NULL: none */
     struct jinja_value attribute;     /* MISSING: the item itself */
-    struct jinja_value otherwise;     /* instead of an undefined attribute; MISSING: nothing */
+    struct jinja_value otherwise;     /* replaces an undefined attribute; MISSING: nothing does */
     struct jinja_args args;
     struct jinja_iter *from;          /* NULL: not begun */
     bool keep;                        /* select, not reject */
 };
 
-/* *ret NULL: there is nothing to go through. */
+/* *ret NULL: there is nothing to iterate. */
 static bool begin_each(struct jinja_run *r, struct jinja_iter *it, const struct jinja_builtin *(*find)(const struct jinja_str *name),
                        struct jinja_iter **ret) {
     struct each *e = it->own;
@@ -495,7 +496,7 @@ static bool next_selected(struct jinja_run *r, struct jinja_iter *it, struct jin
     return true;
 }
 
-/* The arguments behind the first `skip`, copied: those at hand live only as long as the call. */
+/* Copies the arguments after the first `skip`: the originals live only as long as the call. */
 static bool keep_args(struct jinja_run *r, const struct jinja_args *args, size_t skip, struct jinja_args *ret) {
     size_t n = args->n > skip ? args->n - skip : 0;
     struct jinja_value *list = jinja_alloc(r, (n + args->n_named + 1) * sizeof(*list));

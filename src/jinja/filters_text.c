@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Filters that give text. What they get becomes text first, as str() would make it. */
+ * Filters that return text. Their input first becomes text, as by str(). */
 #include <stdio.h>
 #include <string.h>
 
@@ -12,7 +12,7 @@
 
 static bool literal(struct jinja_run *r, const char *text, struct jinja_value *ret) { return jinja_str_refer(r, text, strlen(text), ret); }
 
-/* self, as text that is no markup. */
+/* self, as text that is not markup. */
 static bool plain(struct jinja_run *r, struct jinja_value self, const struct jinja_str **ret) {
     struct jinja_value v;
     if (!jinja_to_str(r, self, ret) || !jinja_str_safe(r, *ret, false, &v)) return false;
@@ -121,7 +121,7 @@ bool jinja_filter_format(struct jinja_run *r, struct jinja_value self, const str
 
 /* ---- words and lines ---- */
 
-/* Each run behind blanks or one of -({[< begins with a capital. */
+/* A word begins after blanks or one of -({[<; its first letter becomes a capital. */
 JINJA_FILTER_OF(title) {
     const struct jinja_str *s;
     struct jinja_out o = {0};
@@ -259,7 +259,7 @@ static bool unescape(struct jinja_run *r, struct jinja_out *o, const char *text,
     return true;
 }
 
-/* Comments and tags go, runs of blanks become one. */
+/* Removes comments and tags; each run of blanks becomes one blank. */
 JINJA_FILTER_OF(striptags) {
     const struct jinja_str *s;
     struct jinja_out kept = {0}, o = {0};

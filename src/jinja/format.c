@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Python's two ways of formatting: "%s" % values and "{}".format(values). Both bring a value into a field: sign, digits, fill. */
+ * Python's two ways of formatting: "%s" % values and "{}".format(values). Both write a value into a field: sign, digits, fill. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -10,10 +10,10 @@
 
 enum { MAX_PRECISION = 1000, MAX_WIDTH = 1 << 20, NUMBER_ROOM = MAX_PRECISION + 400 };
 
-/* How a value is to be shown; the part of both languages that is the same. */
+/* How a value is shown: the part that both ways have in common. */
 struct spec {
     uint32_t fill;
-    char align;      /* '<', '>', '^', '=' (fill behind the sign); 0: by the value's type */
+    char align;      /* '<', '>', '^', '=' (fill after the sign); 0: by the value's type */
     char sign;       /* '-', '+', ' ' */
     bool alternate;  /* "#" */
     char group;      /* ',' or '_' between thousands; 0: none */
@@ -48,7 +48,7 @@ static bool write_text(struct jinja_run *r, struct jinja_out *o, const struct sp
 
 /* ---- numbers ---- */
 
-/* Puts a separator between each three (of other bases: four) digits before the point. */
+/* Inserts a separator after each three digits (in other bases four) before the point. */
 static size_t group_digits(const char *digits, size_t len, char separator, size_t each, char *ret) {
     size_t whole = 0, n = 0;
     while (whole < len && ((digits[whole] >= '0' && digits[whole] <= '9') || (each == 4 && (digits[whole] | 0x20) >= 'a'))) whole++;
@@ -86,7 +86,7 @@ static size_t digits_of(uint64_t v, unsigned base, bool upper, char *end) {
     return n;
 }
 
-/* least: digits at least, zeros before them ("%.5d"). */
+/* least: the least number of digits, filled with zeros ("%.5d"). */
 static bool write_int(struct jinja_run *r, struct jinja_out *o, const struct spec *s, struct jinja_value v, int64_t least) {
     char digits[NUMBER_ROOM + 80], *end = digits + sizeof(digits);
     unsigned base = s->type == 'x' || s->type == 'X' ? 16 : s->type == 'o' ? 8 : s->type == 'b' ? 2 : 10;
@@ -102,7 +102,7 @@ static bool write_int(struct jinja_run *r, struct jinja_out *o, const struct spe
     return write_number(r, o, s, i < 0, prefix, end - n, n, base == 10 ? 3 : 4);
 }
 
-/* A float without a type: as str() has it; with a precision as "g", but never without a point. */
+/* A float without a type: like str(); with a precision like "g", but always with a point. */
 static size_t plain_float(const struct spec *s, double f, char *ret) {
     if (s->precision < 0) return jinja_number_text(f, ret);
     int n = snprintf(ret, NUMBER_ROOM, "%.*g", s->precision > 0 ? (int)s->precision : 1, f);
@@ -191,7 +191,7 @@ static bool percent_value(struct jinja_run *r, struct jinja_out *o, struct spec 
     return write_float(r, o, s, jinja_number_double(v));
 }
 
-/* A number in the format, or "*"; *at is moved behind it. */
+/* A number in the format, or "*"; moves *at past it. */
 static bool percent_number(struct jinja_run *r, struct percent *p, const struct jinja_str *f, size_t *at, int64_t *ret) {
     struct jinja_value v;
     if (*at < f->len && f->data[*at] == '*') {
@@ -206,7 +206,7 @@ static bool percent_number(struct jinja_run *r, struct percent *p, const struct 
     return true;
 }
 
-/* "%(name)" : the value of that key. *at is behind "(". */
+/* "%(name)": the value of that key. *at is after "(". */
 static bool percent_key(struct jinja_run *r, struct percent *p, const struct jinja_str *f, size_t *at, struct jinja_value *ret) {
     size_t start = *at;
     const struct jinja_value *found;
@@ -248,7 +248,7 @@ static bool percent_flags(struct jinja_run *r, struct percent *p, const struct j
     return true;
 }
 
-/* One field; *at is behind the "%". */
+/* One field; *at is after the "%". */
 static bool percent_field(struct jinja_run *r, struct jinja_out *o, struct percent *p, const struct jinja_str *f, size_t *at) {
     struct spec s = {.fill = ' ', .width = -1, .precision = -1};
     struct jinja_value v = jinja_missing();
@@ -291,7 +291,7 @@ bool jinja_format_percent(struct jinja_run *r, const struct jinja_str *format, s
 
 struct braces {
     const struct jinja_args *args;
-    int64_t next;    /* number of the next "{}"; -1: fields are numbered by hand */
+    int64_t next;    /* number of the next "{}"; -1: the fields have numbers */
     bool safe;
     int depth;
 };
@@ -368,7 +368,7 @@ static size_t number_of(const char *text, size_t len) {
     return n;
 }
 
-/* The argument that a field begins with: "", "0", "name". */
+/* The argument at the beginning of a field: "", "0", "name". */
 static bool first_value(struct jinja_run *r, struct braces *b, const char *name, size_t len, struct jinja_value *ret) {
     size_t i = 0;
     if (len == 0 || is_number(name, len)) {
@@ -386,7 +386,7 @@ static bool first_value(struct jinja_run *r, struct braces *b, const char *name,
     return true;
 }
 
-/* ".name" and "[key]" behind the first part. */
+/* Follows ".name" and "[key]" after the first part. */
 static bool follow_field(struct jinja_run *r, const struct jinja_str *field, size_t at, struct jinja_value *v) {
     while (at < field->len) {
         char kind = field->data[at++];
@@ -405,7 +405,7 @@ static bool follow_field(struct jinja_run *r, const struct jinja_str *field, siz
 
 static bool write_braces(struct jinja_run *r, struct jinja_out *o, struct braces *b, const char *text, size_t len);
 
-/* One field: what stands between the braces. */
+/* One field: the text between the braces. */
 static bool braces_field(struct jinja_run *r, struct jinja_out *o, struct braces *b, const char *text, size_t len) {
     size_t name = 0, first;
     int square = 0;

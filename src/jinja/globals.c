@@ -36,7 +36,7 @@ JINJA_GLOBAL(raise_exception) {
     return jinja_to_str(r, a[0], &text) && jinja_raise(r, text);
 }
 
-/* Python's strftime of a time without a zone: %z and %Z are nothing, %f are six digits. */
+/* Python's strftime of a time without a zone: %z and %Z are empty, %f is six digits. */
 static bool time_part(struct jinja_run *r, struct jinja_out *o, const struct tm *tm, const char *spec, size_t len) {
     char format[8], text[128];
     char letter = spec[len - 1];
@@ -89,7 +89,7 @@ JINJA_ANY_GLOBAL(cycler) {
     return true;
 }
 
-/* dict(x), namespace(x): x is a mapping, or pairs. */
+/* dict(x), namespace(x): x is a mapping, or an iterable of pairs. */
 static bool add_pairs(struct jinja_run *r, struct jinja_dict *d, struct jinja_value from) {
     struct jinja_value items = from, pair, two;
     struct jinja_iter *it;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 32 << 10, ALONE = 4 << 10 }; /* bytes of a chunk; from how many on a block gets a chunk of its own */
+enum { CHUNK = 32 << 10, ALONE = 4 << 10 }; /* bytes of a chunk; from this size on a block gets a chunk of its own */
 
 struct jinja_chunk {
     struct jinja_chunk *next;
@@ -30,7 +30,7 @@ static struct jinja_chunk *chunk_new(size_t size) {
     return c;
 }
 
-/* A large block stands behind the newest chunk, which goes on being filled. */
+/* A large block is linked after the newest chunk, which goes on being filled. */
 static char *block_alone(struct jinja_heap *h, size_t size) {
     struct jinja_chunk *c = chunk_new(size);
     if (c == NULL) return NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The memory of one parsed template, or of one rendering: many small blocks, counted, with a limit, given back all at once.
- * Embedded in its owner: init/done. One thread at a time. */
+ * The memory of one parsed template, or of one rendering: many small blocks, counted, with a limit, freed all at once. Embedded in its
+ * owner: init/done. One thread at a time. */
 #ifndef CARAVAN_JINJA_HEAP_H
 #define CARAVAN_JINJA_HEAP_H
 
@@ -15,9 +15,9 @@ struct jinja_heap {
 
 void jinja_heap_init(struct jinja_heap *h, size_t limit);
 void jinja_heap_done(struct jinja_heap *h);
-/* Zeroed, aligned for any type; NULL past the limit, or where the system has no memory. */
+/* Zeroed, aligned for any type; NULL past the limit, or if the system has no memory. */
 void *jinja_heap_alloc(struct jinja_heap *h, size_t size);
-/* The same without zeroes and alignment, for text. */
+/* As jinja_heap_alloc, neither zeroed nor aligned: for text. */
 char *jinja_heap_bytes(struct jinja_heap *h, size_t size);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * JSON values to the template's. Texts are not copied: they live as long as the document. */
+ * JSON values to a template's values. Texts are not copied: they live as long as the document. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "jinja/builtin_priv.h"
 
-/* A number that yyjson kept as text, because it has more than 64 bits or is beyond a double. */
+/* A number that yyjson kept as text, because it has more than 64 bits or exceeds a double. */
 static bool from_raw(struct jinja_run *r, const char *text, size_t len, struct jinja_value *ret) {
     double f = 0;
     if (memchr(text, '.', len) == NULL && memchr(text, 'e', len) == NULL && memchr(text, 'E', len) == NULL)
@@ -68,7 +68,7 @@ bool jinja_from_yyjson(struct jinja_run *r, yyjson_mut_val *v, struct jinja_valu
     return ok;
 }
 
-/* Text into the run's heap: the document that from_json parses doesn't live as long as its values. */
+/* Copies texts into the run's heap: values outlive the document that from_json parses. */
 static bool keep_texts(struct jinja_run *r, struct jinja_value *v) {
     if (v->type == JINJA_STR || v->type == JINJA_BIG) {
         uint8_t type = v->type;

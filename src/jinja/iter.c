@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Going through lists, texts, mappings, ranges. */
+ * Iterating over lists, texts, mappings, ranges. */
 #include "jinja/scope_priv.h"
 #include "jinja/text.h"
 
@@ -45,7 +45,7 @@ static bool next_none(struct jinja_run *r, struct jinja_iter *it, struct jinja_v
     return true;
 }
 
-/* One round of a loop that goes on elsewhere: what Python's iter(loop) gives. */
+/* One round of a loop that is continued elsewhere: Python's iter(loop). */
 static bool next_of_loop(struct jinja_run *r, struct jinja_iter *it, struct jinja_value *ret, bool *ret_more) {
     return jinja_iter_next(r, it->of.loop->iter, ret, ret_more);
 }
@@ -89,7 +89,7 @@ bool jinja_iter_new(struct jinja_run *r, struct jinja_value v, struct jinja_iter
 }
 
 bool jinja_iter_next(struct jinja_run *r, struct jinja_iter *it, struct jinja_value *ret, bool *ret_more) {
-    if (!jinja_enter(r)) return false; /* what goes through another that goes through another, and so on */
+    if (!jinja_enter(r)) return false; /* iterators can wrap iterators, and so on */
     bool ok = it->next(r, it, ret, ret_more);
     jinja_leave(r);
     return ok;

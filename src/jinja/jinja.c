@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Parsing and rendering, as the rest of the program sees them. See jinja.h. */
+ * The public side: parsing and rendering. See jinja.h. */
 #include "jinja/jinja.h"
 
 #include <string.h>
@@ -11,7 +11,7 @@
 
 enum {
     PARSE_MEMORY = 64 << 20, /* bytes of a parsed template */
-    PARSE_DEPTH = 200        /* of tags and expressions within one another */
+    PARSE_DEPTH = 200        /* of nested tags and expressions */
 };
 
 struct jinja_limits jinja_limits_default(void) {
@@ -76,7 +76,7 @@ bool jinja_names(const struct jinja_template *t, const char *attribute) {
 
 /* ---- rendering ---- */
 
-/* Only the variables that the template names are brought over. */
+/* Copies only the variables that the template names. */
 static bool set_variables(struct jinja_run *r, yyjson_mut_val *variables) {
     r->globals = jinja_alloc(r, (r->t->n_symbols + 1) * sizeof(*r->globals));
     if (r->globals == NULL) return false;

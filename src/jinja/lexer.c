@@ -15,7 +15,7 @@ bool jinja_lexer_start(struct jinja_run *r, struct jinja_lexer *l, const char *t
         copy[l->len++] = text[i] == '\r' ? '\n' : text[i];
     }
     if (l->len > 0 && copy[l->len - 1] == '\n') l->len--;
-    copy[l->len] = '\0'; /* so that a look at the next character is always fine */
+    copy[l->len] = '\0'; /* so that reading the next character is always allowed */
     l->text = copy;
     return true;
 }
@@ -39,7 +39,7 @@ static bool starts(const struct jinja_lexer *l, size_t at, const char *with) {
     return n <= l->len - at && memcmp(l->text + at, with, n) == 0;
 }
 
-/* The end of a tag at the position: "%}", "-%}" and so on, with the blanks that go with it. false: it is not here. */
+/* Takes the end of a tag at the position: "%}", "-%}" and so on, with the blanks that belong to it. false: it is not here. */
 static bool take_end(struct jinja_lexer *l, const char *end, bool plus, bool trim) {
     char c = look(l, 0);
     bool sign = c == '-' || (c == '+' && plus);
@@ -52,7 +52,7 @@ static bool take_end(struct jinja_lexer *l, const char *end, bool plus, bool tri
 
 /* ---- outside of tags ---- */
 
-/* How long the data before a tag is when its blanks are cut. sign: the one at the tag's beginning. */
+/* The length of the data before a tag without the blanks that are cut. sign: the one at the tag's beginning. */
 static size_t trimmed(const struct jinja_lexer *l, size_t start, size_t len, char sign, bool print) {
     const char *text = l->text + start;
     if (sign == '-') {
@@ -62,7 +62,7 @@ static size_t trimmed(const struct jinja_lexer *l, size_t start, size_t len, cha
     if (sign == '+' || print) return len;
     const char *line = mem_find_last(text, '\n', len);
     size_t from = line != NULL ? (size_t)(line - text) + 1 : 0;
-    if (line == NULL && start > 0 && l->text[start - 1] != '\n') return len; /* the line has begun before the data */
+    if (line == NULL && start > 0 && l->text[start - 1] != '\n') return len; /* the line begins before the data */
     const char *rest = text + from;
     size_t rest_len = len - from;
     jinja_text_strip(&rest, &rest_len, true, false);
@@ -79,7 +79,7 @@ static char sign_at(const struct jinja_lexer *l, size_t ahead) {
     return c == '-' || c == '+' ? c : '\0';
 }
 
-/* Whether "{%", blanks, the word, blanks stand at the position; *ret_len: up to there. */
+/* Are there "{%", blanks, the word, blanks at the position? *ret_len: their length. */
 static bool is_tag(const struct jinja_lexer *l, const char *word, size_t *ret_len) {
     struct jinja_lexer probe = *l;
     probe.at += 2 + (sign_at(l, 2) != '\0');
@@ -101,7 +101,7 @@ static bool take_comment(struct jinja_run *r, struct jinja_lexer *l) {
     return jinja_fail(r, "a comment is not closed");
 }
 
-/* The text up to {% endraw %}; the position is behind {% raw %}. */
+/* The text up to {% endraw %}; the position is after {% raw %}. */
 static bool take_raw(struct jinja_run *r, struct jinja_lexer *l, struct jinja_token *ret) {
     size_t start = l->at, len;
     uint32_t line = l->line;
@@ -128,7 +128,7 @@ static bool take_raw_begin(struct jinja_lexer *l) {
     return true;
 }
 
-/* The next tag from the position on, or the end: what stands there is data. */
+/* Moves to the next tag or the end: everything up to there is data. */
 static void find_tag(struct jinja_lexer *l) {
     while (l->at < l->len) {
         const char *brace = memchr(l->text + l->at, '{', l->len - l->at);
@@ -138,7 +138,7 @@ static void find_tag(struct jinja_lexer *l) {
     }
 }
 
-/* Data up to the next tag that gives a token; comments are skipped, the tag's beginning is remembered in `waiting`. */
+/* Returns the data up to the next tag that gives a token. It skips comments and stores the tag's beginning in `waiting`. */
 static bool next_outside(struct jinja_run *r, struct jinja_lexer *l, struct jinja_token *ret) {
     size_t start = l->at;
     uint32_t line = l->line;
@@ -163,7 +163,7 @@ static bool next_outside(struct jinja_run *r, struct jinja_lexer *l, struct jinj
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-/* The length of digits with single underscores between. */
+/* The length of digits, with single underscores between them. */
 static size_t digits_len(const char *text) {
     size_t n = 0;
     while (is_digit(text[n]) || (n > 0 && text[n] == '_' && is_digit(text[n + 1]))) n++;
@@ -216,7 +216,7 @@ static bool take_number(struct jinja_run *r, struct jinja_lexer *l, struct jinja
     return true;
 }
 
-/* \x41, \u0041, \U00000041: the digits are behind the letter. */
+/* \x41, \u0041, \U00000041: the digits follow the letter. */
 static bool escape_hex(struct jinja_run *r, struct jinja_out *o, const char *text, size_t len, size_t digits, size_t *ret_used) {
     uint32_t c = 0;
     for (size_t i = 0; i < digits; i++) {
@@ -227,7 +227,7 @@ static bool escape_hex(struct jinja_run *r, struct jinja_out *o, const char *tex
     return jinja_out_char(r, o, c);
 }
 
-/* What stands behind a backslash; *ret_used: how many bytes of it. */
+/* The character after a backslash; *ret_used: its bytes. */
 static bool escape(struct jinja_run *r, struct jinja_out *o, const char *text, size_t len, size_t *ret_used) {
     static const char letters[] = "a\ab\bf\fn\nr\rt\tv\v\\\\''\"\"";
     *ret_used = 1;

@@ -51,7 +51,7 @@ JINJA_METHOD(list_extend) {
     return true;
 }
 
-/* The list gets items of its own: others may see those that it had. */
+/* Gives the list items of its own: other lists may share the old ones. */
 static bool take_over(struct jinja_run *r, struct jinja_list *l, size_t skip, size_t gap, struct jinja_value put) {
     struct jinja_value copy;
     if (!jinja_list_new(r, JINJA_LIST, l->n + 1, &copy) || !jinja_spend(r, l->n / 4)) return false;
@@ -101,7 +101,7 @@ static bool view(struct jinja_value self, enum jinja_view which, struct jinja_va
 JINJA_METHOD(dict_items) { return (void)r, (void)a, view(self, JINJA_ITEMS, ret); }
 JINJA_METHOD(dict_keys) { return (void)r, (void)a, view(self, JINJA_KEYS, ret); }
 JINJA_METHOD(dict_values) { return (void)r, (void)a, view(self, JINJA_VALUES, ret); }
-JINJA_METHOD(dict_copy) { return (void)r, (void)a, *ret = self, true; } /* nothing changes a mapping */
+JINJA_METHOD(dict_copy) { return (void)r, (void)a, *ret = self, true; } /* mappings never change */
 
 /* ---- others ---- */
 

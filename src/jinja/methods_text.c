@@ -27,7 +27,7 @@ JINJA_TEXT_METHOD(rstrip) { return strip(r, self, a[0], false, true, ret); }
 
 /* ---- dividing ---- */
 
-/* At runs of blanks, from the left; the rest keeps its blanks at the end. */
+/* Splits at runs of blanks, from the left; the rest keeps its final blanks. */
 static bool split_blanks(struct jinja_run *r, const struct jinja_str *s, int64_t max, struct jinja_list *list) {
     size_t at = 0, n;
     struct jinja_value one;
@@ -86,7 +86,7 @@ static bool split_at(struct jinja_run *r, const struct jinja_str *s, const struc
     return part(r, s, at, s->len, &one) && jinja_list_add(r, list, one);
 }
 
-/* Steps for a search from the end, which tries each place. */
+/* Counts steps for a search from the end, which tries each place. */
 static bool spend_search(struct jinja_run *r, size_t len, size_t needle) { return jinja_spend(r, (len / 8 + 1) * (needle / 16 + 1)); }
 
 /* The last place of `by` in the first len bytes; SIZE_MAX: none. */
@@ -150,7 +150,7 @@ JINJA_TEXT_METHOD(rpartition) { return partition(r, self, a[0], true, ret); }
 
 /* ---- searching ---- */
 
-/* The bytes between the characters start and end, as slices count them. false in *ret_valid: start lies behind the text. */
+/* The bytes between the characters start and end, with the rules of slices. *ret_valid false: start is beyond the text. */
 static bool window(struct jinja_run *r, const struct jinja_str *s, struct jinja_value start, struct jinja_value end, size_t *ret_from,
                    size_t *ret_to, bool *ret_valid) {
     int64_t n = (int64_t)jinja_str_chars(s), from = 0, to = n;
@@ -208,7 +208,7 @@ JINJA_TEXT_METHOD(count) {
     return true;
 }
 
-/* what: a text, or a tuple of which one is enough. */
+/* what: a text, or a tuple of texts of which one must fit. */
 static bool begins(struct jinja_run *r, struct jinja_value self, const struct jinja_value *a, bool at_end, struct jinja_value *ret) {
     const struct jinja_str *s = self.s;
     size_t from, to, n = a[0].type == JINJA_TUPLE ? a[0].list->n : 1;
@@ -347,14 +347,14 @@ JINJA_TEXT_METHOD(expandtabs) {
 static bool is_alnum(uint32_t c) { return jinja_char_is_alpha(c) || jinja_char_is_digit(c); }
 static bool is_word(uint32_t c) { return is_alnum(c) || c == '_'; }
 
-/* Whether there are characters, and all are of the kind. */
+/* Is the text not empty, and are all its characters of the kind? */
 static bool all_are(const struct jinja_str *s, bool (*kind)(uint32_t c)) {
     for (size_t i = 0, n; i < s->len; i += n)
         if (!kind(jinja_char_at(s->data + i, s->len - i, &n))) return false;
     return s->len > 0;
 }
 
-/* Whether there are letters with a case, and none of the other case. */
+/* Has the text letters of the wanted case, and none of the other? */
 static bool cased(const struct jinja_str *s, bool (*wanted)(uint32_t c), bool (*other)(uint32_t c)) {
     bool any = false;
     for (size_t i = 0, n; i < s->len; i += n) {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * A parsed template: a tree of nodes in the template's own heap. The parser (lexer.c, parse.c, parse_expr.c) makes it, the evaluator
- * (eval.c, call.c, exec.c) walks it and changes nothing in it. */
+ * A parsed template: a tree of nodes in the template's own heap. The parser (lexer.c, parse.c, parse_expr.c) makes it; the evaluator
+ * (eval.c, call.c, exec.c) walks it and doesn't change it. */
 #ifndef CARAVAN_JINJA_NODE_PRIV_H
 #define CARAVAN_JINJA_NODE_PRIV_H
 
 #include "jinja/builtin_priv.h"
 #include "jinja/run_priv.h"
 
-/* The name behind each is the part of the union that it uses. */
+/* The comment after each kind names the member of the union that it uses. */
 enum jinja_node_kind {
     /* expressions */
     JINJA_CONST,      /* constant */
@@ -30,7 +30,7 @@ enum jinja_node_kind {
     JINJA_MAKE_LIST,  /* list */
     JINJA_MAKE_TUPLE, /* list */
     JINJA_MAKE_DICT,  /* list: key, value, key, value */
-    JINJA_NS_ATTR,    /* ns: "ns.x", where it is assigned to */
+    JINJA_NS_ATTR,    /* ns: "ns.x" as a target */
     /* statements */
     JINJA_TEXT,         /* constant */
     JINJA_PRINT,        /* pair.a */
@@ -39,7 +39,7 @@ enum jinja_node_kind {
     JINJA_SET,          /* set */
     JINJA_SET_BLOCK,    /* set: value is its filter, or NULL */
     JINJA_DEF,          /* def: a macro */
-    JINJA_CALL_BLOCK,   /* def: what its body is, and the call */
+    JINJA_CALL_BLOCK,   /* def: its body, and the call */
     JINJA_FILTER_BLOCK, /* with: filter, body */
     JINJA_WITH,         /* with */
     JINJA_SCOPE,        /* def.body */
@@ -58,32 +58,32 @@ struct jinja_nodes {
 struct jinja_call_args {
     struct jinja_nodes list;
     const struct jinja_str **names;
-    struct jinja_nodes values; /* one for each of the names */
+    struct jinja_nodes values; /* one for each name */
     struct jinja_node *star, *star_star;
 };
 
 /* A name of the template: a variable, an attribute, or both. */
 struct jinja_symbol {
     const struct jinja_str *text;
-    bool read, attribute; /* as a variable that nothing in the template sets before; as an attribute or a constant text */
-    bool assigned;        /* so far, while the template is parsed */
+    bool read, attribute; /* as a variable that the template reads before it sets it; as an attribute or a constant text */
+    bool assigned;        /* so far, during parsing */
     bool asked, stored;   /* so far, outside of loops and macros */
-    bool hidden;          /* a variable that is given by this name is not seen: see jinja_parser_assign */
+    bool hidden;          /* a given variable of this name is not seen: see jinja_parser_assign */
     const struct jinja_builtin *global;
     const struct jinja_builtin *methods[JINJA_TYPES]; /* of this name, by the type that has it */
 };
 
 struct jinja_signature {
     uint32_t *params;            /* numbers of symbols */
-    struct jinja_node **defaults; /* one for each; NULL: none */
+    struct jinja_node **defaults; /* one for each parameter; NULL: none */
     uint32_t n;
-    bool takes_caller, takes_args, takes_kwargs; /* its body names "caller", "varargs", "kwargs" */
+    bool takes_caller, takes_args, takes_kwargs; /* its body uses "caller", "varargs", "kwargs" */
 };
 
 struct jinja_node {
     uint8_t kind, op; /* op: enum jinja_op of BINARY */
     bool recursive;   /* FOR */
-    bool uses_loop;   /* FOR: its body names "loop" */
+    bool uses_loop;   /* FOR: its body uses "loop" */
     uint32_t line;
     union {
         struct jinja_value constant;
@@ -107,7 +107,7 @@ struct jinja_node {
         } call;
         struct {
             struct jinja_node *of;           /* NULL: the text of a block */
-            const struct jinja_builtin *row; /* NULL: there is none of this name */
+            const struct jinja_builtin *row; /* NULL: there is no such filter or test */
             const struct jinja_str *name;
             struct jinja_call_args *args;
         } apply;
@@ -117,7 +117,7 @@ struct jinja_node {
         struct {
             struct jinja_node *first;
             struct jinja_nodes rest;
-            uint8_t *ops; /* enum jinja_compare, one for each of the rest */
+            uint8_t *ops; /* enum jinja_compare, one for each operand after the first */
         } compare;
         struct {
             struct jinja_node *test, *yes, *no; /* no may be NULL */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Python's numbers: integers of 64 bits that know when they would overflow, exact longer ones for showing and comparing, floats. */
+ * Python's numbers: integers of 64 bits with overflow checks, exact longer ones for showing and comparing, floats. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@ static int digit_of(char c) {
     return 99;
 }
 
-/* A prefix such as 0x, where the base allows one: moves *text behind it. */
+/* A prefix such as 0x, if the base allows one: moves *text past it. */
 static void take_prefix(const char **text, size_t *len, int *base) {
     static const struct {
         char letter;
@@ -35,7 +35,7 @@ static void take_prefix(const char **text, size_t *len, int *base) {
     if (*base == 0) *base = 10;
 }
 
-/* The digits without underscores, each below the base, into digits[0..*ret_n). */
+/* Copies the digits, each below the base, without underscores into digits[0..*ret_n). */
 static bool take_digits(const char *text, size_t len, int base, char *digits, size_t *ret_n) {
     size_t n = 0;
     for (size_t i = 0; i < len; i++) {
@@ -74,7 +74,7 @@ bool jinja_number_parse_int(struct jinja_run *r, const char *text, size_t len, i
     return take_digits(text, len, base, digits, &n) && value_of_digits(r, digits, n, base, negative, ret);
 }
 
-/* Copies without underscores, which stand between digits only. false: it doesn't fit, or a sign that no number has. */
+/* Copies without underscores, which are allowed only between digits. false: it doesn't fit, or has a character that no number has. */
 static bool clean_float(const char *text, size_t len, char *ret, size_t size) {
     size_t n = 0;
     for (size_t i = 0; i < len; i++) {
@@ -101,21 +101,21 @@ bool jinja_number_parse_float(const char *text, size_t len, double *ret) {
 
 /* ---- numbers to text ---- */
 
-/* The fewest digits that give the number back, as "d.ddde+x"; returns how many stand behind the point. */
+/* The fewest digits that give the same number, as "d.ddde+x"; returns the number of digits after the point. */
 static int shortest_digits(double f, char *digits, size_t size) {
-    enum { ALWAYS_KEPT = 14 }; /* so many behind the first survive the way to a double and back, where it is no tiny one */
+    enum { ALWAYS_KEPT = 14 }; /* this many digits after the first survive the conversion to a double and back, except for tiny numbers */
     int precision = fabs(f) < 2.3e-308 ? 0 : ALWAYS_KEPT;
     snprintf(digits, size, "%.*e", precision, f);
     while (strtod(digits, NULL) != f && precision < 16) snprintf(digits, size, "%.*e", ++precision, f);
     if (precision != ALWAYS_KEPT) return precision;
     char *power = strchr(digits, 'e'), *end = power;
     for (; precision > 0 && end[-1] == '0'; precision--) end--;
-    if (precision == 0) end--; /* the point */
+    if (precision == 0) end--; /* remove the point */
     memmove(end, power, strlen(power) + 1);
     return precision;
 }
 
-/* As Python: an exponent below 1e-4 and from 1e16 on. */
+/* Like Python: with an exponent below 1e-4 and from 1e16 on. */
 size_t jinja_number_text(double f, char ret[JINJA_NUMBER_TEXT]) {
     char digits[32];
     if (isnan(f)) return (size_t)snprintf(ret, JINJA_NUMBER_TEXT, "nan");
@@ -281,7 +281,7 @@ bool jinja_number_negate(struct jinja_run *r, struct jinja_value v, struct jinja
     if ((!negative && !jinja_out_byte(r, &o, '-')) || !jinja_out_write(r, &o, v.s->data + negative, v.s->len - negative)) return false;
     struct jinja_value text, small;
     if (!jinja_out_take(r, &o, &text)) return false;
-    if (!jinja_number_parse_int(r, text.s->data, text.s->len, 10, &small)) return false; /* -2^63 is an INT */
+    if (!jinja_number_parse_int(r, text.s->data, text.s->len, 10, &small)) return false; /* -2^63 fits an INT */
     *ret = small;
     return true;
 }

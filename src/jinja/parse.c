@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT
- * Statements: what stands in {% %}. */
+ * Statements: the tags {% %}. */
 #include <string.h>
 
 #include "base/mem.h"
 #include "jinja/parse_priv.h"
 
-/* Parses up to one of the words; *ret_end: its number in `ends`. The word is still at hand, behind "{%". */
+/* Parses up to one of the words; *ret_end: the word's index in `ends`. The current token is the word after "{%". */
 static bool parse_until(struct jinja_parser *p, const char *const *ends, struct jinja_nodes *ret, int *ret_end);
 
 static bool expect_block_end(struct jinja_parser *p) {
     return p->now.kind == JINJA_T_BLOCK_END ? jinja_parser_next(p) : jinja_parser_unexpected(p, "the end of the tag");
 }
 
-/* The statements of a tag up to one of the words, which is skipped. */
+/* Parses the statements of a tag up to one of the words, which is skipped. */
 static bool parse_body(struct jinja_parser *p, const char *const *ends, struct jinja_nodes *ret, int *ret_end) {
     bool colon;
     if (!jinja_parser_skip(p, ':', &colon) || !expect_block_end(p) || !jinja_enter(p->r)) return false;
@@ -27,7 +27,7 @@ static bool parse_to(struct jinja_parser *p, const char *end, struct jinja_nodes
     return parse_body(p, ends, ret, &which);
 }
 
-/* The same, where the body has variables of its own. */
+/* As parse_body, for a body with variables of its own. */
 static bool parse_frame(struct jinja_parser *p, const char *end, struct jinja_nodes *ret) {
     p->frames++;
     bool ok = parse_to(p, end, ret);
@@ -80,7 +80,7 @@ static struct jinja_node *parse_if(struct jinja_parser *p) {
     while (which == 0) {
         uint32_t at = n->branch.tests.n;
         if (!jinja_parser_add(p, &n->branch.tests, jinja_parse_tuple(p, false, NULL, false))) return NULL;
-        if ((at & (at - 1)) == 0) { /* the room was a power of 2, and is full */
+        if ((at & (at - 1)) == 0) { /* the capacity was a power of 2, and is full */
             struct jinja_nodes *bodies = jinja_alloc(p->r, (at == 0 ? 1 : 2 * at) * sizeof(*bodies));
             if (bodies == NULL) return NULL;
             if (at > 0) memcpy(bodies, n->branch.bodies, at * sizeof(*bodies));
@@ -136,7 +136,7 @@ static struct jinja_node *parse_with(struct jinja_parser *p) {
 static bool add_param(struct jinja_parser *p, struct jinja_signature *s, const struct jinja_token *name, struct jinja_node *otherwise) {
     uint32_t number = jinja_parser_symbol(p, name->text, name->len), at = s->n;
     if (number == UINT32_MAX) return false;
-    if ((at & (at - 1)) == 0) { /* the room was a power of 2, and is full */
+    if ((at & (at - 1)) == 0) { /* the capacity was a power of 2, and is full */
         size_t room = at == 0 ? 1 : 2 * (size_t)at;
         uint32_t *params = jinja_alloc(p->r, room * sizeof(*params));
         struct jinja_node **defaults = params != NULL ? jinja_alloc(p->r, room * sizeof(struct jinja_node *)) : NULL;
@@ -168,7 +168,7 @@ static bool parse_signature(struct jinja_parser *p, struct jinja_signature *s) {
     return jinja_parser_next(p);
 }
 
-/* The body of a macro, with its parameters known as set; what its body names of "caller" and so on goes into the signature. */
+/* Parses the body of a macro, whose parameters count as set. If the body uses "caller" and so on, the signature says so. */
 static bool parse_macro_body(struct jinja_parser *p, struct jinja_node *n, const char *end) {
     struct jinja_signature *s = n->def.signature;
     bool caller = p->names_caller, args = p->names_args, kwargs = p->names_kwargs, loop = p->names_loop;
@@ -220,7 +220,7 @@ static struct jinja_node *parse_call_block(struct jinja_parser *p) {
 
 /* ---- the others ---- */
 
-/* {% generation %}: what is in it is a macro that is called once. */
+/* {% generation %}: its content becomes a macro that is called once. */
 static struct jinja_node *parse_generation(struct jinja_parser *p) {
     struct jinja_node *n = new_def(p, JINJA_SCOPE);
     return n != NULL && jinja_parser_next(p) && parse_macro_body(p, n, "endgeneration") ? n : NULL;
@@ -232,7 +232,7 @@ static struct jinja_node *parse_filter_block(struct jinja_parser *p) {
     return parse_frame(p, "endfilter", &n->with.body) ? n : NULL;
 }
 
-/* A template that nothing extends shows its blocks where they stand. */
+/* No template extends this one, so it shows its blocks where they are. */
 static struct jinja_node *parse_block(struct jinja_parser *p) {
     struct jinja_node *n = new_def(p, JINJA_SCOPE);
     struct jinja_token name, again;

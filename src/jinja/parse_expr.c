@@ -114,7 +114,7 @@ uint32_t jinja_parser_symbol(struct jinja_parser *p, const char *text, size_t le
     return t->n_symbols++;
 }
 
-/* A symbol that is named as an attribute. */
+/* The symbol of a name that is used as an attribute. */
 static uint32_t attribute(struct jinja_parser *p, const char *text, size_t len) {
     uint32_t number = jinja_parser_symbol(p, text, len);
     if (number != UINT32_MAX) p->t->symbols[number].attribute = true;
@@ -149,7 +149,7 @@ static struct jinja_node *make_pair(struct jinja_parser *p, enum jinja_node_kind
     return n;
 }
 
-/* ---- what an expression begins with ---- */
+/* ---- the beginning of an expression ---- */
 
 static struct jinja_node *make_name(struct jinja_parser *p, const struct jinja_token *t) {
     struct jinja_node *n = jinja_parser_node(p, JINJA_NAME);
@@ -254,7 +254,7 @@ struct jinja_node *jinja_parse_tuple(struct jinja_parser *p, bool cond, const ch
     return n;
 }
 
-/* The parts of a target up to its end; *ret_comma: there was a comma. */
+/* Parses the parts of a target up to its end; *ret_comma: there was a comma. */
 static bool parse_target_parts(struct jinja_parser *p, bool ns, const char *end, struct jinja_nodes *ret, bool *ret_comma) {
     *ret_comma = false;
     while (!tuple_ends(p, end)) {
@@ -283,9 +283,9 @@ struct jinja_node *jinja_parse_target(struct jinja_parser *p, bool ns, const cha
     return n;
 }
 
-/* ---- what follows it ---- */
+/* ---- what may follow it ---- */
 
-/* One of a:b:c; NULL with *ret_ok: it is left out. */
+/* One of a:b:c; NULL with *ret_ok: it is omitted. */
 static struct jinja_node *slice_part(struct jinja_parser *p, bool *ret_ok) {
     *ret_ok = true;
     if (jinja_parser_is(p, ':') || jinja_parser_is(p, ']') || jinja_parser_is(p, ',')) return NULL;
@@ -353,7 +353,7 @@ static bool add_named(struct jinja_parser *p, struct jinja_call_args *a) {
     if (!jinja_parser_next(p) || !jinja_parser_next(p)) return false;
     uint32_t number = jinja_parser_symbol(p, name.text, name.len), n = a->values.n;
     if (number == UINT32_MAX || !jinja_parser_add(p, &a->values, jinja_parse_expression(p, true))) return false;
-    if ((n & (n - 1)) == 0) { /* the room was a power of 2, and is full */
+    if ((n & (n - 1)) == 0) { /* the capacity was a power of 2, and is full */
         const struct jinja_str **names = jinja_alloc(p->r, (n == 0 ? 1 : 2 * n) * sizeof(*names));
         if (names == NULL) return false;
         if (n > 0) memcpy(names, a->names, n * sizeof(*names));
@@ -435,7 +435,7 @@ struct jinja_node *jinja_parse_filters(struct jinja_parser *p, struct jinja_node
     return of;
 }
 
-/* The one argument of a test without brackets: x is divisibleby 3. */
+/* Is there one argument of a test without brackets, as in x is divisibleby 3? */
 static bool test_argument_follows(const struct jinja_parser *p) {
     if (p->now.kind == JINJA_T_NAME)
         return !jinja_parser_is_word(p, "else") && !jinja_parser_is_word(p, "or") && !jinja_parser_is_word(p, "and");
@@ -525,7 +525,7 @@ static struct jinja_node *parse_sum(struct jinja_parser *p) {
     return n;
 }
 
-/* The comparison at hand; -1: none. Goes on behind it. */
+/* Takes the comparison at the current token; -1: there is none. */
 static bool take_comparison(struct jinja_parser *p, int *ret) {
     static const struct {
         int sign;
@@ -556,7 +556,7 @@ static struct jinja_node *parse_compare(struct jinja_parser *p) {
         n->compare.first = first;
         uint32_t at = n->compare.rest.n;
         if (!jinja_parser_add(p, &n->compare.rest, parse_sum(p))) return NULL;
-        if ((at & (at - 1)) == 0) { /* the room was a power of 2, and is full */
+        if ((at & (at - 1)) == 0) { /* the capacity was a power of 2, and is full */
             uint8_t *ops = jinja_alloc(p->r, at == 0 ? 1 : 2 * at);
             if (ops == NULL) return NULL;
             if (at > 0) memcpy(ops, n->compare.ops, at);

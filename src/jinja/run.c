@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Limits, errors, and text that is being written. See run_priv.h. */
+ * Limits, errors, and writing text. See run_priv.h. */
 #include "jinja/run_priv.h"
 
 #include <stdarg.h>
@@ -11,7 +11,7 @@
 
 /* ---- limits and errors ---- */
 
-/* Only the first error counts: what comes after it is its consequence. */
+/* Only the first error counts: later ones are its consequences. */
 static bool fail_text(struct jinja_run *r, enum jinja_end end, err_code code, const char *text, size_t len) {
     if (r->end != JINJA_DONE) return false;
     r->end = end;
@@ -29,7 +29,7 @@ bool jinja_fail(struct jinja_run *r, const char *fmt, ...) {
     int len = vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
     size_t whole = strlen(text) - str_utf8_incomplete(text, strlen(text));
-    for (char *p = text; *p != '\0' && !str_utf8_valid(text, whole); p++) /* it quotes a part of a character */
+    for (char *p = text; *p != '\0' && !str_utf8_valid(text, whole); p++) /* it quotes an incomplete character */
         if ((unsigned char)*p >= 0x80) *p = '?';
     return fail_text(r, JINJA_FAILED, ERR_INVALID, text, len < (int)sizeof(text) ? (size_t)len : sizeof(text) - 1);
 }

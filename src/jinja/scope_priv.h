@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Variables while a template runs, and the objects that hold on to them: macros and loops. */
+ * Variables while a template runs, and the objects that keep them: macros and loops. */
 #ifndef CARAVAN_JINJA_SCOPE_PRIV_H
 #define CARAVAN_JINJA_SCOPE_PRIV_H
 
@@ -10,11 +10,11 @@ struct jinja_binding {
     struct jinja_value value;
 };
 
-/* What a round of a loop, a macro's call, a "with" sets. It is found from within only. */
+/* The variables of one round of a loop, one call of a macro or one "with". They are visible only inside it. */
 struct jinja_scope {
     struct jinja_scope *up; /* NULL: the template's own variables come next */
     uint32_t n, cap;
-    bool kept;              /* a macro refers to it: it must not be used for the next round */
+    bool kept;              /* a macro refers to it, so the next round must not reuse it */
     struct jinja_binding *list, first[4];
 };
 
@@ -31,11 +31,11 @@ struct jinja_bound {
 struct jinja_loop {
     const struct jinja_node *n;
     struct jinja_scope *outer;
-    struct jinja_value source;  /* what is gone through; MISSING: with a filter, so that its length is not known */
+    struct jinja_value source;  /* the iterated value; MISSING: with a filter, so its length is unknown */
     struct jinja_iter *iter;
     size_t index0, length, depth0;
     bool has_length;
-    struct jinja_value after;   /* looked at already; MISSING: not */
+    struct jinja_value after;   /* the next item, if it has been read; MISSING: it hasn't */
     struct jinja_value current, before, changed;
 };
 
@@ -53,18 +53,18 @@ struct jinja_iter {
     bool (*next)(struct jinja_run *r, struct jinja_iter *it, struct jinja_value *ret, bool *ret_more);
     struct jinja_value of;
     size_t at;
-    void *own; /* of the one that made it */
+    void *own; /* private data of its creator */
 };
 
 struct jinja_scope *jinja_scope_new(struct jinja_run *r, struct jinja_scope *up);
-/* MISSING: there is none. */
+/* MISSING: there is no such variable. */
 struct jinja_value jinja_scope_get(const struct jinja_run *r, uint32_t name);
 bool jinja_scope_set(struct jinja_run *r, uint32_t name, struct jinja_value v);
-/* A macro holds on to the scope at hand. */
+/* A macro keeps the current scope. */
 bool jinja_macro_new(struct jinja_run *r, const struct jinja_node *def, struct jinja_value *ret);
 bool jinja_macro_call(struct jinja_run *r, const struct jinja_macro *m, const struct jinja_args *args, struct jinja_value *ret);
 
-/* Arguments are evaluated into this, or into the heap where they are more. */
+/* Arguments are evaluated into this, or into the heap if there are more. */
 enum { JINJA_ARGS_ROOM = 4 };
 struct jinja_args_room {
     struct jinja_value list[JINJA_ARGS_ROOM], values[JINJA_ARGS_ROOM];
@@ -76,7 +76,7 @@ bool jinja_assign(struct jinja_run *r, const struct jinja_node *target, struct j
 
 enum jinja_flow { JINJA_NEXT, JINJA_LEAVE, JINJA_AGAIN, JINJA_STOP }; /* go on; break; continue; failed */
 enum jinja_flow jinja_exec(struct jinja_run *r, const struct jinja_nodes *body);
-/* A loop over a value, from within itself: its text. */
+/* Calls a loop from within itself with another value; returns its text. */
 bool jinja_loop_call(struct jinja_run *r, const struct jinja_loop *l, struct jinja_value in, struct jinja_value *ret);
 /* loop.index and so on; *ret MISSING: no such attribute. */
 bool jinja_loop_attr(struct jinja_run *r, struct jinja_loop *l, const struct jinja_str *name, struct jinja_value *ret);

@@ -47,7 +47,7 @@ static bool repr_tuple(struct jinja_run *r, struct jinja_out *o, const struct ji
     return jinja_out_byte(r, o, '(') && repr_items(r, o, l) && write_literal(r, o, l->n == 1 ? ",)" : ")");
 }
 
-/* which: the parts of each entry that are shown. */
+/* which: the parts of each entry to show. */
 static bool repr_entries(struct jinja_run *r, struct jinja_out *o, const struct jinja_dict *d, enum jinja_view which, const char *between) {
     for (uint32_t i = 0; i < d->n; i++) {
         if (i > 0 && !write_literal(r, o, ", ")) return false;

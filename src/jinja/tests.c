@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Tests: what stands behind "is". */
+ * Tests: the words after "is". */
 #include "jinja/builtin_priv.h"
 
 #define JINJA_TEST(name) \
@@ -32,7 +32,7 @@ JINJA_TEST_IF(callable, self.type == JINJA_MACRO || self.type == JINJA_METHOD ||
 JINJA_TEST_IF(escaped, self.type == JINJA_STR && self.s->safe)
 JINJA_TEST_IF(sameas, jinja_same(self, a[0]))
 
-/* Whether there is a row of this name. */
+/* Is there a row of this name? */
 static bool is_name(struct jinja_run *r, struct jinja_value v, const struct jinja_builtin *(*find)(const struct jinja_str *name),
                     struct jinja_value *ret) {
     if (!jinja_hashable(v)) return jinja_fail(r, "unhashable type: '%s'", jinja_type_name(v));
@@ -53,7 +53,7 @@ JINJA_TEST(upper) {
     return jinja_to_str(r, self, &s) && jinja_method_text_isupper(r, jinja_of_str(s), a, ret);
 }
 
-/* Whether self % by is `rest`. */
+/* Is self % by equal to `rest`? */
 static bool has_rest(struct jinja_run *r, struct jinja_value self, struct jinja_value by, int64_t rest, struct jinja_value *ret) {
     struct jinja_value v;
     bool yes;
@@ -83,7 +83,7 @@ static bool equals(struct jinja_run *r, struct jinja_value a, struct jinja_value
 JINJA_TEST(eq) { return equals(r, self, a[0], true, ret); }
 JINJA_TEST(ne) { return equals(r, self, a[0], false, ret); }
 
-/* Whether the order is from low to high; a NaN (2) has none. */
+/* Is the order from low to high? A NaN (2) has no order. */
 static bool ordered(struct jinja_run *r, struct jinja_value a, struct jinja_value b, const char *op, bool less, bool same, bool more,
                     struct jinja_value *ret) {
     int order;

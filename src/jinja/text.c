@@ -35,7 +35,7 @@ static const struct run digits[] = {
 #define DIGITS(first) {first, (first) + 9},
 #include "../../tables/unicode.def"
 };
-/* Signs that are no letters: punctuation, marks, symbols, pictures. The great blocks, not each single one. */
+/* Signs that are not letters: punctuation, marks, symbols, pictures. By large blocks, not each single sign. */
 static const struct run signs[] = {
     {0xA1, 0xA9},     {0xAB, 0xB1},     {0xB4, 0xB4},     {0xB6, 0xB8},     {0xBB, 0xBB},     {0xBF, 0xBF},     {0xD7, 0xD7},
     {0xF7, 0xF7},     {0x2C2, 0x2C5},   {0x300, 0x36F},   {0x2010, 0x2070}, {0x207A, 0x207E}, {0x20A0, 0x2101}, {0x2190, 0x2BFF},
@@ -180,7 +180,7 @@ size_t jinja_char_upper(uint32_t c, uint32_t ret[JINJA_CASE_MAX]) {
 
 size_t jinja_char_lower(uint32_t c, uint32_t ret[JINJA_CASE_MAX]) {
     ret[0] = c == 0x130 ? 'i' : to_lower(c);
-    ret[1] = 0x307; /* the only one that becomes two: I with a dot */
+    ret[1] = 0x307; /* I with a dot, the only letter that becomes two */
     return c == 0x130 ? 2 : 1;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What is done to text by methods and filters alike. Markup stays markup. */
+ * Operations on text that methods and filters share. Markup stays markup. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -47,7 +47,7 @@ bool jinja_text_replace(struct jinja_run *r, const struct jinja_str *s, const st
     if (!jinja_spend_bytes(r, s->len)) return false;
     for (int64_t i = 0; count < 0 || i < count; i++) {
         size_t next;
-        if (old->len == 0) { /* before each character, and behind the last */
+        if (old->len == 0) { /* before each character, and after the last */
             if (i > 0 && at == s->len) break;
             if (i > 0) {
                 size_t n;

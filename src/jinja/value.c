@@ -9,7 +9,7 @@
 #include "jinja/run_priv.h"
 #include "jinja/text.h"
 
-enum { SMALL_DICT = 8, DEEP_KEY = 64 }; /* entries without an index; tuples within tuples that a key may be */
+enum { SMALL_DICT = 8, DEEP_KEY = 64 }; /* entries without an index; depth of tuples in a key */
 
 /* ---- text ---- */
 
@@ -63,7 +63,7 @@ bool jinja_str_concat(struct jinja_run *r, const struct jinja_str *a, const stru
 }
 
 size_t jinja_str_chars(const struct jinja_str *s) {
-    if (s->chars == SIZE_MAX) ((struct jinja_str *)(uintptr_t)s)->chars = jinja_char_count(s->data, s->len); /* remembered */
+    if (s->chars == SIZE_MAX) ((struct jinja_str *)(uintptr_t)s)->chars = jinja_char_count(s->data, s->len); /* cached */
     return s->chars;
 }
 
@@ -158,12 +158,12 @@ static uint32_t hash_bytes(const char *data, size_t len) {
     return h != 0 ? h : 1;
 }
 
-/* Numbers that are equal have the same, whatever their type. The value is hashable. */
+/* Equal numbers have equal hashes, whatever their type. The value is hashable. */
 static uint32_t hash(struct jinja_value v) {
     uint32_t h = v.type;
     switch (v.type) {
     case JINJA_STR:
-        if (v.s->hash == 0) ((struct jinja_str *)(uintptr_t)v.s)->hash = hash_bytes(v.s->data, v.s->len); /* remembered */
+        if (v.s->hash == 0) ((struct jinja_str *)(uintptr_t)v.s)->hash = hash_bytes(v.s->data, v.s->len); /* cached */
         return v.s->hash;
     case JINJA_BOOL:
     case JINJA_INT:
@@ -195,7 +195,7 @@ bool jinja_dict_new(struct jinja_run *r, enum jinja_type type, struct jinja_valu
     return true;
 }
 
-/* Keys are compared without a run: they can be hashed, so they nest no deeper than DEEP_KEY. */
+/* Compares keys without a run: they are hashable, so they are nested at most DEEP_KEY deep. */
 static bool same_key(struct jinja_value a, struct jinja_value b) {
     if (a.type == JINJA_STR && b.type == JINJA_STR) return a.s->len == b.s->len && memcmp(a.s->data, b.s->data, a.s->len) == 0;
     if (jinja_is_number(a) && jinja_is_number(b)) return jinja_number_order(a, b) == 0;
@@ -277,7 +277,7 @@ bool jinja_dict_set(struct jinja_run *r, struct jinja_dict *d, struct jinja_valu
     return true;
 }
 
-/* ---- asking ---- */
+/* ---- questions ---- */
 
 const char *jinja_type_name(struct jinja_value v) {
     static const char *const names[JINJA_TYPES] = {[JINJA_MISSING] = "missing",
@@ -329,7 +329,7 @@ bool jinja_truth(struct jinja_value v) {
     case JINJA_NONE: return false;
     case JINJA_BOOL: return v.b;
     case JINJA_INT: return v.i != 0;
-    case JINJA_FLOAT: return v.f != 0; /* a NaN is true */
+    case JINJA_FLOAT: return v.f != 0; /* NaN is true */
     case JINJA_STR: return v.s->len > 0;
     case JINJA_LIST:
     case JINJA_TUPLE: return v.list->n > 0;
@@ -419,7 +419,7 @@ bool jinja_order(struct jinja_run *r, struct jinja_value a, struct jinja_value b
     }
     if (a.type == JINJA_STR && b.type == JINJA_STR) {
         size_t n = a.s->len < b.s->len ? a.s->len : b.s->len;
-        int c = memcmp(a.s->data, b.s->data, n); /* the order of UTF-8 is that of the code points */
+        int c = memcmp(a.s->data, b.s->data, n); /* the byte order of UTF-8 is the order of code points */
         *ret = c != 0 ? (c > 0) - (c < 0) : (a.s->len > b.s->len) - (a.s->len < b.s->len);
         return jinja_spend_bytes(r, n);
     }

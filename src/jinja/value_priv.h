@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Values of a template, with Python's meaning: text, numbers, lists, mappings, and what a template calls. A value is 16 bytes, copied
- * freely; what it points to lives in the heap of the rendering (jinja/run_priv.h) or of the parsed template, and is never freed alone.
- * Text and tuples never change. Functions that return bool fail with the error set in the run; outputs are then untouched. */
+ * Values of a template, with Python's meaning: text, numbers, lists, mappings, and objects that a template calls. A value has 16 bytes
+ * and is copied freely. The memory that it points to belongs to the heap of the rendering (jinja/run_priv.h) or of the parsed template,
+ * and is never freed alone. Text and tuples never change. Functions that return bool fail with the error set in the run; outputs are
+ * then untouched. */
 #ifndef CARAVAN_JINJA_VALUE_PRIV_H
 #define CARAVAN_JINJA_VALUE_PRIV_H
 
@@ -17,15 +18,15 @@ enum jinja_type {
     JINJA_NONE,
     JINJA_BOOL,
     JINJA_INT,
-    JINJA_BIG,        /* an integer beyond 64 bits: its decimal digits, with a sign where negative */
+    JINJA_BIG,        /* an integer beyond 64 bits: its decimal digits, with a sign if negative */
     JINJA_FLOAT,
     JINJA_STR,
     JINJA_LIST,
     JINJA_TUPLE,
     JINJA_DICT,
-    JINJA_VIEW,       /* what .keys(), .values(), .items() give; aux: enum jinja_view */
+    JINJA_VIEW,       /* the result of .keys(), .values(), .items(); aux: enum jinja_view */
     JINJA_RANGE,
-    JINJA_ITER,       /* what can be gone through once: map(), select() and so on */
+    JINJA_ITER,       /* can be iterated once: map(), select() and so on */
     JINJA_NAMESPACE,
     JINJA_MACRO,
     JINJA_METHOD,     /* "x.upper" without the call */
@@ -38,12 +39,12 @@ enum jinja_type {
 
 enum jinja_view { JINJA_KEYS, JINJA_VALUES, JINJA_ITEMS };
 
-/* Why a value is undefined: which name it would have. */
+/* Why a value is undefined. */
 enum jinja_undefined {
     JINJA_NO_VARIABLE, /* s: the name */
-    JINJA_NO_ATTRIBUTE, /* s: the name, NULL: it was no text; owner: the type that lacks it */
-    JINJA_UNSAFE,      /* s: the name of a method that would change something; owner: its type */
-    JINJA_NO_REASON    /* hint says it all */
+    JINJA_NO_ATTRIBUTE, /* s: the name, NULL: the key was not text; owner: the type that lacks it */
+    JINJA_UNSAFE,      /* s: the name of a method that would change its object; owner: the object's type */
+    JINJA_NO_REASON    /* the hint says everything */
 };
 
 struct jinja_value {
@@ -67,19 +68,19 @@ struct jinja_value {
     };
 };
 
-/* Memory that grows at its end. Texts (and lists) that end where it is used up to can be extended in place, so that building one up
- * piece by piece costs what it is long, not the square of that. */
+/* Memory that grows at its end. A text (or list) that ends at the used part's end can be extended in place, so the cost of building it
+ * piece by piece is linear in its length, not quadratic. */
 struct jinja_tail {
     size_t used, cap;
     char *data;
 };
 
 struct jinja_str {
-    const char *data;        /* UTF-8, not ended by a NUL */
+    const char *data;        /* UTF-8, without a final NUL */
     size_t len;              /* bytes */
     size_t chars;            /* characters; SIZE_MAX: not counted yet */
     uint32_t hash;           /* 0: not computed yet */
-    bool safe;               /* markup: what is added to it is escaped for HTML */
+    bool safe;               /* markup: text that is added to it is escaped for HTML */
     struct jinja_tail *tail; /* NULL: it cannot be extended */
 };
 
@@ -99,7 +100,7 @@ struct jinja_entry {
     uint32_t hash;
 };
 
-/* A mapping in the order in which its keys came. */
+/* A mapping, ordered by the arrival of its keys. */
 struct jinja_dict {
     struct jinja_entry *entries;
     uint32_t n, cap;
@@ -130,7 +131,7 @@ bool jinja_str_refer(struct jinja_run *r, const char *data, size_t len, struct j
 bool jinja_str_part(struct jinja_run *r, const struct jinja_str *of, size_t start, size_t len, struct jinja_value *ret);
 bool jinja_str_concat(struct jinja_run *r, const struct jinja_str *a, const struct jinja_str *b, struct jinja_value *ret);
 size_t jinja_str_chars(const struct jinja_str *s);
-/* As &lt;, &gt;, &amp;, &#34;, &#39;; what is safe already stays. */
+/* Escapes as &lt;, &gt;, &amp;, &#34;, &#39;; markup is returned as it is. */
 bool jinja_str_escape(struct jinja_run *r, const struct jinja_str *s, struct jinja_value *ret);
 bool jinja_str_safe(struct jinja_run *r, const struct jinja_str *s, bool safe, struct jinja_value *ret);
 static inline bool jinja_str_is(const struct jinja_str *s, const char *text, size_t len) {
@@ -144,22 +145,22 @@ bool jinja_list_part(struct jinja_run *r, struct jinja_value list, size_t start,
 bool jinja_pair(struct jinja_run *r, struct jinja_value a, struct jinja_value b, struct jinja_value *ret);
 
 bool jinja_dict_new(struct jinja_run *r, enum jinja_type type, struct jinja_value *ret);
-/* Fails where the key is a list or mapping. */
+/* Fails if the key is a list or mapping. */
 bool jinja_dict_set(struct jinja_run *r, struct jinja_dict *d, struct jinja_value key, struct jinja_value value);
-/* *ret NULL: it is not there. Fails where the key is a list or mapping. */
+/* *ret NULL: there is no such key. Fails if the key is a list or mapping. */
 bool jinja_dict_find(struct jinja_run *r, const struct jinja_dict *d, struct jinja_value key, const struct jinja_value **ret);
 const struct jinja_value *jinja_dict_get(const struct jinja_dict *d, const char *key);
 bool jinja_hashable(struct jinja_value v);
 
-/* ---- asking values ---- */
+/* ---- questions about values ---- */
 
 bool jinja_truth(struct jinja_value v);
 bool jinja_equal(struct jinja_run *r, struct jinja_value a, struct jinja_value b, bool *ret);
-/* *ret: below 0, 0, above 0; 2 where they are not ordered (a NaN). Fails where Python does not order such values. */
+/* *ret: below 0, 0, above 0; 2 if they have no order (a NaN). Fails if Python doesn't order such values. */
 bool jinja_order(struct jinja_run *r, struct jinja_value a, struct jinja_value b, const char *op, int *ret);
 bool jinja_same(struct jinja_value a, struct jinja_value b); /* Python's "is" */
 bool jinja_contains(struct jinja_run *r, struct jinja_value in, struct jinja_value what, bool *ret);
-/* Fails where the value has no length. */
+/* Fails if the value has no length. */
 bool jinja_length(struct jinja_run *r, struct jinja_value v, size_t *ret);
 bool jinja_has_length(struct jinja_value v, size_t *ret);
 const char *jinja_type_name(struct jinja_value v); /* "str", "dict" */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A model's folder in the cache; room.c keeps the cache as a whole within its bounds. */
+ * A model's folder in the cache; room.c keeps the whole cache within its bounds. */
 #include "weights/cache.h"
 
 #include <errno.h>
@@ -61,7 +61,7 @@ static err_code cache_open_part(struct weights_cache *c, uint32_t i, struct err 
     return code;
 }
 
-/* What the maps say after the machine has been started again, or when whoever fetched was killed. `alone`: nobody else uses the folder. */
+/* Corrects the maps after a restart of the machine, or after a fetching process was killed. `alone`: no other process uses the folder. */
 static void cache_settle(struct weights_cache *c, bool doubt, bool alone) {
     for (uint32_t i = 0; i < c->shape.n_parts; i++)
         for (uint64_t k = 0; k < weights_n_chunks(c->shape.parts[i].size); k++) {
@@ -76,7 +76,7 @@ void weights_cache_doubt(struct weights_cache *c) { cache_settle(c, true, false)
 
 static err_code cache_check_boot(struct weights_cache *c, bool alone, struct err *e) {
     char *path = mem_printf("%s/boot", c->path), now[64], then[64] = "";
-    if (!os_boot_id(now, sizeof(now))) now[0] = '\0'; /* then everything is of another life of the machine */
+    if (!os_boot_id(now, sizeof(now))) now[0] = '\0'; /* unknown: treat all data as written before a restart */
     FILE *in = fopen(path, "re");
     if (in && !fgets(then, sizeof(then), in)) then[0] = '\0';
     if (in) fclose(in);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The reading side of weights.h: opens a model in the cache, has a fetch (fetch.h) bring what is missing, and reads as it comes. */
+ * The reading side of weights.h: opens a model in the cache, starts a fetch (fetch.h) of the missing chunks, and reads while they come. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,14 +21,14 @@ struct weights_file {
     struct weights_place place;
     char *folder, id[65];
     struct weights_shared *shared;
-    struct io_tls_stream *home; /* until a fetch takes it */
+    struct io_tls_stream *home; /* until a fetch takes it over */
     struct weights_cache *cache;
     struct model_gguf *gguf;
-    struct weights_chunk *chunks; /* what the fetch brings */
+    struct weights_chunk *chunks; /* the chunks that the fetch gets */
     struct weights_fetch *fetch;
     weights_wait_fn wait;
     void *wait_user;
-    uint64_t came; /* bytes over the network, but for those of the running fetch */
+    uint64_t came; /* bytes that came over the network, without those of the running fetch */
     struct err error;
 };
 
@@ -91,7 +91,7 @@ static err_code connect_home(struct weights_file *f, struct weights_shape *ret, 
     return code;
 }
 
-/* Headers from the source into the cache. */
+/* Fetches the headers from the source into the cache. */
 static err_code fetch_headers(struct weights_file *f, struct err *e) {
     struct weights_shape *shape = MEM_NEW(struct weights_shape);
     uint64_t need = 0;
@@ -106,7 +106,7 @@ static err_code fetch_headers(struct weights_file *f, struct err *e) {
     return code;
 }
 
-/* The cache may have the headers already. */
+/* Are the headers in the cache already? */
 static bool cached_headers(struct weights_file *f) {
     struct weights_cache *look;
     if (weights_cache_open(f->folder, f->id, NULL, &look, NULL) != ERR_OK) return false;
@@ -163,7 +163,7 @@ static err_code compare_one(struct io_tls_stream *s, const struct weights_shape 
     return code;
 }
 
-/* Some of the chunks, evenly spread from a random one on. */
+/* Compares some of the chunks, evenly spread, beginning with a random one. */
 static err_code compare_some(struct io_tls_stream *s, const struct weights_shape *shape, const struct weights_chunk *chunks, size_t n,
                              sample_read_fn read, void *user, struct err *e) {
     if (n == 0) return ERR_OK;
@@ -206,7 +206,7 @@ static bool read_cache(void *user, uint32_t part, uint64_t offset, void *buf, si
     return weights_cache_read(user, part, offset, buf, len);
 }
 
-/* What is here of these chunks may be of a model with the same header and other weights. */
+/* Checks the cached chunks: they may belong to a model with the same header and other weights. */
 static void check_cache(struct weights_file *f, const struct weights_chunk *chunks, size_t n) {
     struct weights_chunk *here = mem_calloc(n + 1, sizeof(*here));
     struct weights_shape *shape = MEM_NEW(struct weights_shape);
@@ -284,7 +284,7 @@ static err_code await_chunk(struct weights_file *f, uint32_t part, uint64_t chun
         code = may_wait(f, e);
         if (code == ERR_OK) code = weights_fetch_await(f->fetch, part, chunk, WAIT_MS, e);
     }
-    if (code == ERR_NOT_FOUND && weights_cache_get(f->cache, part, chunk) == WEIGHTS_HERE) return ERR_OK; /* it was here before */
+    if (code == ERR_NOT_FOUND && weights_cache_get(f->cache, part, chunk) == WEIGHTS_HERE) return ERR_OK; /* from before the fetch */
     return code;
 }
 

@@ -9,11 +9,11 @@
 #include "base/mem.h"
 #include "weights/exchange_priv.h"
 
-#define PAUSE_MIN_US    500000u  /* before a lost source is tried again; doubled each time */
+#define PAUSE_MIN_US    500000u  /* pause before a lost source is tried again; doubled each time */
 #define PAUSE_MAX_US    10000000u
 #define POLL_US         100000u
 #define PATIENCE_MAX_US 60000000u
-#define PIECE_BYTES     262144    /* a source says something after so many bytes, usually */
+#define PIECE_BYTES     262144    /* a source usually sends something after this many bytes */
 #define RATE_US         100000u       /* the shortest time over which a rate is measured */
 
 /* ---- the chunks ---- */
@@ -161,7 +161,7 @@ void exchange_has(struct exchange *x, uint32_t source, const uint8_t *bits) {
 void exchange_heard(struct exchange *x, clock_us now, uint32_t source, uint32_t bytes) {
     struct exchange_source *s = &x->sources[source];
     s->heard = now;
-    for (uint32_t i = 0; s->stalled && i < s->n_asked; i++) { /* what it owes comes after all */
+    for (uint32_t i = 0; s->stalled && i < s->n_asked; i++) { /* it delivers its chunks after all */
         if (s->asked[i].given_up) x->chunks[s->asked[i].chunk].asked++;
         s->asked[i].given_up = false;
     }
@@ -175,7 +175,7 @@ void exchange_heard(struct exchange *x, clock_us now, uint32_t source, uint32_t 
     s->bytes = 0;
 }
 
-/* Takes the chunk out of what the source owes; false: it owes no such thing. */
+/* Removes the chunk from the chunks that the source owes; false: it doesn't owe this chunk. */
 static bool source_settle(struct exchange *x, clock_us now, struct exchange_source *s, uint32_t chunk) {
     for (uint32_t i = 0; i < s->n_asked; i++) {
         if (s->asked[i].chunk != chunk) continue;
@@ -213,7 +213,7 @@ void exchange_refused(struct exchange *x, clock_us now, uint32_t source, uint32_
     assert(chunk < x->n);
     if (s->state != EXCHANGE_UP || !source_settle(x, now, s, chunk)) return;
     s->heard = now;
-    if (s->whole) { /* it was not, after all */
+    if (s->whole) { /* it doesn't have the whole file after all */
         s->whole = false;
         free(s->bits);
         s->bits = NULL;
@@ -223,14 +223,14 @@ void exchange_refused(struct exchange *x, clock_us now, uint32_t source, uint32_
 
 /* ---- what to do ---- */
 
-/* How long a source may be silent: the time of four pieces at its rate, if that is longer. */
+/* How long a source may be silent: at least the time of four pieces at its rate. */
 static clock_us source_patience(const struct exchange_source *s) {
     double slow = s->rate > 0 ? 4e6 * PIECE_BYTES / s->rate : 0;
     if (slow > PATIENCE_MAX_US) slow = PATIENCE_MAX_US;
     return slow > EXCHANGE_STALL_US ? (clock_us)slow : EXCHANGE_STALL_US;
 }
 
-/* A source that owes chunks and says nothing: first the others may bring them, later the link is given up. */
+/* Handles a source that owes chunks and is silent: first other sources may be asked for the chunks, later the link is closed. */
 static bool source_silent(struct exchange *x, clock_us now, uint32_t i, struct exchange_action *ret) {
     struct exchange_source *s = &x->sources[i];
     if (s->n_asked == 0) return false;
@@ -261,7 +261,7 @@ static bool source_ask(struct exchange *x, clock_us now, uint32_t i, struct exch
         s->dry = true;
         return false;
     }
-    if (s->n_asked == 0) { /* it begins to work: neither its rate nor its silence is counted from before */
+    if (s->n_asked == 0) { /* it begins to work: measure rate and silence from now */
         s->mark = s->heard = now;
         s->bytes = 0;
     }
@@ -307,7 +307,7 @@ static void update_rate(struct exchange *x, clock_us now) {
     x->total_bytes = 0;
 }
 
-/* Partial sources come first, so that the whole ones are spared; of equal ones the fastest. */
+/* Partial sources come first, to spare the whole ones; of equal sources the fastest comes first. */
 static uint32_t order_sources(const struct exchange *x, uint32_t order[EXCHANGE_MAX_SOURCES]) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < EXCHANGE_MAX_SOURCES; i++) {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * The decisions of exchange.h: how much a source may owe, who asks the whole sources for a chunk, and what is asked next. */
+ * The decisions of exchange.h: how much a source may owe, which node asks the whole sources for a chunk, and which chunk is next. */
 #include "weights/exchange_priv.h"
 
 enum {
     WINDOW_MIN = 2,
-    WINDOW_US = 100000,     /* what comes in this time may be outstanding */
-    TAKE_OVER_US = 300000,  /* idle for so long: chunks that others own are taken from the far end */
-    TAKE_ALL_US = 1000000,  /* and after this also those that a partial source has */
-    STRANGER_US = 100000,   /* how long a new partial source may take to say what it has, before the whole ones are asked */
-    WAITED_US = 500000,     /* the reader waits for so long: whoever has the chunk is asked */
+    WINDOW_US = 100000,     /* as much as comes in this time may be outstanding */
+    TAKE_OVER_US = 300000,  /* after being idle for this long, a source takes over chunks of other owners, from the far end */
+    TAKE_ALL_US = 1000000,  /* and after this long also chunks that a partial source has */
+    STRANGER_US = 100000,   /* how long a new partial source may take to list its chunks before the whole sources are asked */
+    WAITED_US = 500000,     /* the reader has waited this long: ask any source that has the chunk */
     SKIP_MOST = 64,
     MEAN_CHUNK = 1 << 20,
     MAX_ASKED = 2           /* sources that may owe one chunk */
@@ -26,7 +26,7 @@ bool exchange_source_has(const struct exchange_source *s, uint32_t chunk) {
 
 static bool healthy(const struct exchange_source *s) { return s->state == EXCHANGE_UP && !s->stalled; }
 
-/* splitmix64's last step: every bit of the pair decides. */
+/* The last step of splitmix64: every bit of the pair counts. */
 static uint64_t mix(uint64_t node, uint64_t key) {
     uint64_t z = node * 0x9E3779B97F4A7C15u ^ key;
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
@@ -34,8 +34,8 @@ static uint64_t mix(uint64_t node, uint64_t key) {
     return z ^ (z >> 31);
 }
 
-/* Our place among the nodes that want this chunk, 0: it is for us to ask the whole sources for it; 1: if that one does not; and so on.
- * Who has asked already goes before all. */
+/* Our rank among the nodes that want this chunk. 0: this node asks the whole sources for it; 1: it asks if the first doesn't; and so on.
+ * A node that has asked already comes before all others. */
 static uint32_t rank(const struct exchange *x, uint32_t chunk) {
     uint64_t own = mix(x->self, x->chunks[chunk].key);
     uint32_t n = 0;
@@ -50,7 +50,7 @@ static uint32_t rank(const struct exchange *x, uint32_t chunk) {
     return n;
 }
 
-/* A partial source that answers has it: the whole ones need not send it. */
+/* Has an answering partial source this chunk? Then the whole sources need not send it. */
 static bool spread(const struct exchange *x, uint32_t chunk) {
     for (uint32_t i = 0; i < EXCHANGE_MAX_SOURCES; i++) {
         const struct exchange_source *s = &x->sources[i];
@@ -64,7 +64,7 @@ static bool open_for(const struct exchange *x, const struct exchange_source *s, 
     return !c->here && c->known && c->asked == 0 && exchange_source_has(s, chunk);
 }
 
-/* Another source that has the chunk is at least twice as fast. */
+/* Has another source, at least twice as fast, this chunk? */
 static bool faster_has(const struct exchange *x, const struct exchange_source *s, uint32_t chunk) {
     for (uint32_t i = 0; i < EXCHANGE_MAX_SOURCES; i++) {
         const struct exchange_source *o = &x->sources[i];
@@ -73,7 +73,7 @@ static bool faster_has(const struct exchange *x, const struct exchange_source *s
     return false;
 }
 
-/* How many chunks the best other source brings while this one brings one: so many of those that it has too are left to it. */
+/* How many chunks the best other source brings while this one brings one: that many common chunks are left to the other source. */
 static uint32_t skip_of(const struct exchange *x, const struct exchange_source *s) {
     double best = 0;
     for (uint32_t i = 0; i < EXCHANGE_MAX_SOURCES; i++) {
@@ -87,7 +87,7 @@ static uint32_t skip_of(const struct exchange *x, const struct exchange_source *
 
 static uint32_t place(const struct exchange *x, uint32_t k) { return x->cursor + k < x->n ? x->cursor + k : x->cursor + k - x->n; }
 
-/* The first chunk from the reader's place on, that this source has and should be asked for. */
+/* The first chunk, from the reader's place on, that this source has and should be asked for. */
 static bool pick_front(const struct exchange *x, const struct exchange_source *s, uint32_t *ret) {
     uint32_t skip = skip_of(x, s);
     for (uint32_t k = 0; k < x->n; k++) {
@@ -102,7 +102,7 @@ static bool pick_front(const struct exchange *x, const struct exchange_source *s
     return false;
 }
 
-/* The last one that is another's to ask for; the longer this source had nothing to do, the more of them. */
+/* The last chunk that belongs to another owner. The longer this source was idle, the more such chunks it may take. */
 static bool pick_back(const struct exchange *x, const struct exchange_source *s, clock_us idle, uint32_t *ret) {
     uint32_t skip = skip_of(x, s);
     for (uint32_t k = x->n; k-- > 0;) {
@@ -117,14 +117,14 @@ static bool pick_back(const struct exchange *x, const struct exchange_source *s,
     return false;
 }
 
-/* Seconds until the source has brought what it owes up to and with this place in its queue. */
+/* Seconds until the source has delivered its queue up to and including this place. */
 static double owed_s(const struct exchange *x, const struct exchange_source *s, uint32_t place) {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i <= place; i++) bytes += x->chunks[s->asked[i].chunk].bytes;
     return s->rate > 0 ? (double)bytes / s->rate : EXCHANGE_STALL_US / 1e6;
 }
 
-/* The end: an idle source takes over what a source at least three times as slow still owes, the last of it first. */
+/* At the end: an idle source takes over a chunk that a source at least three times as slow still owes, the last one first. */
 static bool pick_end(const struct exchange *x, const struct exchange_source *s, uint32_t *ret) {
     double worst = 0;
     for (uint32_t i = 0; i < EXCHANGE_MAX_SOURCES; i++) {
@@ -149,7 +149,7 @@ static bool anything_open(const struct exchange *x) {
     return false;
 }
 
-/* Whoever else may be fetching has not said yet what. For a moment it is worth waiting for that. */
+/* Is there a partial source that has not listed its chunks yet? It is worth waiting for a moment. */
 static bool strangers(const struct exchange *x, clock_us now) {
     for (uint32_t i = 0; i < EXCHANGE_MAX_SOURCES; i++) {
         const struct exchange_source *s = &x->sources[i];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * See fetch.h. One link to each source for the bytes, and one more, `home`, to the node whose file counts: it tells hashes (ahead
- * of what is being fetched: a chunk is asked for once its hash is known) and who else has the model. */
+ * See fetch.h. One link to each source for the bytes, and one more, `home`, to the node whose file counts. Home tells the hashes (ahead
+ * of the fetched chunks: a chunk is asked for once its hash is known) and which other nodes have the model. */
 #include "weights/fetch.h"
 
 #include <errno.h>
@@ -20,14 +20,14 @@
 
 enum {
     TICK_MS = 20,
-    FRAMES_AT_ONCE = 16,   /* of one link, before the others have their turn */
-    RUNS = 2,              /* questions for hashes under way */
-    RUN = 64,              /* chunks in one; the first is short, so that bytes flow at once */
+    FRAMES_AT_ONCE = 16,   /* of one link, before the other links have their turn */
+    RUNS = 2,              /* outstanding questions for hashes */
+    RUN = 64,              /* chunks in one question; the first is shorter, so that bytes flow sooner */
     FIRST_RUN = 4,
-    AHEAD = 1024           /* chunks whose hashes may be known before they are here */
+    AHEAD = 1024           /* how many chunks ahead hashes may be known */
 };
-#define LOOK_US    100000u     /* how often the marks are brought up to date */
-#define SOURCES_US 1000000u /* how often it is asked who has the model */
+#define LOOK_US    100000u     /* how often the marks are updated */
+#define SOURCES_US 1000000u /* how often home is asked for sources */
 #define HOME_US    1000000u    /* pause before a lost home is tried again */
 
 struct link {
@@ -38,14 +38,14 @@ struct link {
     struct io_tls_stream *stream;
     struct weights_in in;
     uint32_t asked[EXCHANGE_MAX_WINDOW], n_asked; /* chunks, in the order in which they will come */
-    uint8_t *chunk;                               /* the one that is coming */
+    uint8_t *chunk;                               /* the chunk that is being received */
     uint32_t filled;
-    uint32_t polls; /* answers to come, one for each part */
-    uint8_t *bits;  /* of all chunks, while they come */
+    uint32_t polls; /* outstanding answers, one for each part */
+    uint8_t *bits;  /* of all chunks, while the answers come */
 };
 
 struct run {
-    uint32_t at, n; /* places in the list of chunks */
+    uint32_t at, n; /* indices in the list of chunks */
 };
 
 struct weights_fetch {
@@ -63,9 +63,9 @@ struct weights_fetch {
     uint32_t n_runs;
     bool asked_any, knows_all;
     clock_us looked, asked_sources, home_again;
-    struct err last; /* why a link was lost last */
+    struct err last; /* why the last link was lost */
     uint64_t bytes;
-    uint8_t parts[MODEL_MAX_PARTS]; /* 1: chunks of it are in the list */
+    uint8_t parts[MODEL_MAX_PARTS]; /* 1: the list has chunks of it */
 };
 
 static void lock(struct weights_fetch *f) { pthread_mutex_lock(&f->lock); }
@@ -118,7 +118,7 @@ static void home_lost(struct weights_fetch *f, const struct err *why) {
     f->home_again = clock_now() + HOME_US;
 }
 
-/* Who else has it, by the home's word. */
+/* Takes home's list of nodes that have the model. */
 static void take_sources(struct weights_fetch *f, const struct weights_source *list, size_t n) {
     for (size_t i = 0; i < n; i++) {
         if (list[i].node == f->job.place->self) continue;
@@ -137,7 +137,7 @@ static void take_sources(struct weights_fetch *f, const struct weights_source *l
 
 /* ---- hashes ---- */
 
-/* The chunk's hash has come. One that was written in another life of the machine may prove right: then it is here. */
+/* A chunk's hash has come. If the cached chunk is unsure and the hash fits, it counts as fetched. */
 static void take_hash(struct weights_fetch *f, uint32_t i, const uint8_t *hash) {
     const struct weights_chunk *c = &f->job.chunks[i];
     bool good = false;
@@ -158,7 +158,7 @@ static void take_hash(struct weights_fetch *f, uint32_t i, const uint8_t *hash) 
     unlock(f);
 }
 
-/* The next run of neighbours whose hashes are not known, from where the reader stands on. */
+/* The next run of neighbouring chunks with unknown hashes, from the reader's place on. */
 static bool next_run(struct weights_fetch *f, struct run *ret) {
     struct exchange_totals t;
     uint32_t n = f->job.n, known = 0, at = n, cursor;
@@ -226,7 +226,7 @@ static err_code home_frame(struct weights_fetch *f, uint32_t slot, struct err *e
 
 /* ---- chunks ---- */
 
-/* The whole of a chunk has come. */
+/* A chunk has come completely. */
 static err_code chunk_came(struct weights_fetch *f, uint32_t slot, uint32_t i, struct err *e) {
     struct link *l = &f->links[slot];
     const struct weights_chunk *c = &f->job.chunks[i];
@@ -324,7 +324,7 @@ static err_code source_ask(struct weights_fetch *f, struct link *l, uint32_t i, 
 }
 
 static err_code source_poll(struct weights_fetch *f, struct link *l, struct err *e) {
-    if (l->polls > 0) return ERR_OK; /* the last answer has not come yet */
+    if (l->polls > 0) return ERR_OK; /* the last answer is still outstanding */
     err_code code = ERR_OK;
     for (uint32_t part = 0; part < f->shape->n_parts && code == ERR_OK; part++) {
         if (!f->parts[part]) continue;
@@ -357,7 +357,7 @@ static void act(struct weights_fetch *f) {
     }
 }
 
-/* Attempts to connect that are over. */
+/* Takes the results of attempts to connect. */
 static void dialled(struct weights_fetch *f, uint32_t i, struct weights_shape *shape) {
     struct link *l = &f->links[i];
     struct io_tls_stream *s;
@@ -404,7 +404,7 @@ static void tend_home(struct weights_fetch *f, clock_us now) {
     if (code != ERR_OK) home_lost(f, &e);
 }
 
-/* The marks tell the other nodes what comes, and this one what another process here has fetched. */
+/* Updates the marks: other nodes see what is being fetched, and this process sees what other processes here have fetched. */
 static void look(struct weights_fetch *f, clock_us now) {
     if (now < f->looked + LOOK_US) return;
     f->looked = now;
@@ -432,7 +432,7 @@ static void look(struct weights_fetch *f, clock_us now) {
 
 typedef err_code (*frame_fn)(struct weights_fetch *f, uint32_t slot, struct err *e);
 
-/* What has come on a link; true: there may be more. */
+/* Reads what has come on a link; true: there may be more. */
 static bool link_read(struct weights_fetch *f, struct link *l, uint32_t slot, frame_fn frame, struct err *e) {
     for (int k = 0; k < FRAMES_AT_ONCE && l->stream; k++) {
         err_code code = weights_receive_some(l->stream, &l->in, e);
@@ -495,7 +495,7 @@ static void *fetch_thread(void *arg) {
     free(room);
     for (uint32_t i = 0; i < EXCHANGE_MAX_SOURCES; i++) link_free(&f->links[i]);
     link_free(&f->home);
-    for (uint32_t i = 0; i < f->job.n; i++) { /* what will not come is not to be waited for by others */
+    for (uint32_t i = 0; i < f->job.n; i++) { /* other processes must not wait for these chunks */
         const struct weights_chunk *c = &f->job.chunks[i];
         enum weights_mark mark = weights_cache_get(f->job.cache, c->part, c->chunk);
         if (mark == WEIGHTS_WANTED || mark == WEIGHTS_COMING) weights_cache_set(f->job.cache, c->part, c->chunk, WEIGHTS_NONE);
@@ -538,7 +538,7 @@ err_code weights_fetch_start(const struct weights_fetch_job *job, struct weights
     f->home.node = job->place->node;
     io_addr_format(&f->home.addr, f->home.name);
     if (job->home) link_open(&f->home, job->home);
-    int slot = exchange_source(f->x, clock_now(), job->place->node, true); /* the first, so there is room */
+    int slot = exchange_source(f->x, clock_now(), job->place->node, true); /* the first source, so a slot is free */
     f->links[slot].addr = job->place->source;
     f->links[slot].node = job->place->node;
     io_addr_format(&f->links[slot].addr, f->links[slot].name);
@@ -580,7 +580,7 @@ static void deadline_in(int ms, struct timespec *ret) {
     ret->tv_nsec %= 1000000000;
 }
 
-/* The chunk's place in the list, n: it is not in it. */
+/* The chunk's index in the list; n: it is not in the list. */
 static uint32_t place_of(const struct weights_fetch *f, uint32_t part, uint64_t chunk) {
     uint32_t low = 0, high = f->job.n;
     while (low < high) {
@@ -593,7 +593,7 @@ static uint32_t place_of(const struct weights_fetch *f, uint32_t part, uint64_t 
     return there ? low : f->job.n;
 }
 
-/* Waits with the lock held until *here (or everything) is; ends with the lock given back. */
+/* Waits with the lock held until *here (or everything) is fetched; releases the lock. */
 static err_code await(struct weights_fetch *f, uint32_t i, int ms, struct err *e) {
     struct timespec until;
     deadline_in(ms, &until);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A running fetch: one thread that carries out what exchange.h decides over all links at once. For client.c only. */
+ * A running fetch: one thread that carries out the decisions of exchange.h over all links. For client.c only. */
 #ifndef CARAVAN_WEIGHTS_FETCH_H
 #define CARAVAN_WEIGHTS_FETCH_H
 
@@ -8,24 +8,25 @@
 
 struct weights_fetch;
 
-/* What it works with; all borrowed and unchanged while it runs, but for `home`: an open link to place->node, taken over (NULL: none). */
+/* The inputs of a fetch. All are borrowed and unchanged while it runs, except `home`: an open link to place->node, taken over (NULL:
+ * none). */
 struct weights_fetch_job {
     struct weights_shared *shared;
     struct weights_cache *cache;
     const struct weights_place *place;
     const char *id;
-    const struct weights_chunk *chunks; /* that are missing or unsure, sorted */
+    const struct weights_chunk *chunks; /* missing or unsure chunks, sorted */
     uint32_t n;
     struct io_tls_stream *home;
 };
 err_code weights_fetch_start(const struct weights_fetch_job *job, struct weights_fetch **ret, struct err *e);
-/* Waits at most ms until the chunk is here: it comes before others then. ERR_TIMEOUT; else why it will not come. */
+/* Waits at most ms until the chunk is there, and gives it priority. ERR_TIMEOUT, or the reason why it will not come. */
 err_code weights_fetch_await(struct weights_fetch *f, uint32_t part, uint64_t chunk, int ms, struct err *e);
-/* Waits at most ms until everything is. */
+/* Waits at most ms until all chunks are there. */
 err_code weights_fetch_await_all(struct weights_fetch *f, int ms, struct err *e);
 err_code weights_fetch_failed(struct weights_fetch *f, struct err *e);
 void weights_fetch_progress(struct weights_fetch *f, struct weights_progress *ret);
-uint64_t weights_fetch_bytes(struct weights_fetch *f); /* that came, in vain or not */
+uint64_t weights_fetch_bytes(struct weights_fetch *f); /* received, including useless ones */
 void weights_fetch_stop(struct weights_fetch *f); /* ends the thread, frees it; NULL is fine */
 
 #endif

@@ -63,7 +63,7 @@ static void head_of(const struct stat *st, uint8_t ret[HEAD]) {
     bytes_put_u64(ret + 32, (uint64_t)st->st_dev);
 }
 
-/* Memory shared with the kept file, or, where none can be kept, of our own. */
+/* Maps the kept file, or private memory if no file can be kept. */
 static void *map_file(const struct weights_hashes *h, uint32_t part, size_t len) {
     char *path = h->path ? mem_printf("%s%u.hash", h->path, part) : NULL;
     int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
@@ -75,8 +75,8 @@ static void *map_file(const struct weights_hashes *h, uint32_t part, size_t len)
     return map == MAP_FAILED ? NULL : map;
 }
 
-/* The part's map, empty if it was of another file. With the lock held. */
-static err_code download_part_open(struct weights_hashes *h, uint32_t part, const struct stat *st, struct err *e) {
+/* Maps the part's hashes; they are empty if they belong to another file. With the lock held. */
+static err_code part_map(struct weights_hashes *h, uint32_t part, const struct stat *st, struct err *e) {
     struct hashes_part *p = &h->parts[part];
     size_t len = HEAD + (size_t)weights_n_chunks((uint64_t)st->st_size) * WEIGHTS_HASH;
     if (p->map && p->len != len) {
@@ -114,13 +114,13 @@ err_code weights_hashes_get(struct weights_hashes *h, uint32_t part, int fd, con
     for (uint64_t k = run->first; k < run->first + run->n && code == ERR_OK; k++) {
         uint8_t hash[WEIGHTS_HASH];
         pthread_mutex_lock(&h->lock);
-        code = download_part_open(h, part, &st, e);
+        code = part_map(h, part, &st, e);
         if (code == ERR_OK) memcpy(hash, h->parts[part].map + HEAD + k * WEIGHTS_HASH, WEIGHTS_HASH);
         pthread_mutex_unlock(&h->lock);
         if (code == ERR_OK && memcmp(hash, unknown, WEIGHTS_HASH) == 0) {
             code = hash_chunk(fd, k, (uint64_t)st.st_size, room, hash, e);
             pthread_mutex_lock(&h->lock);
-            if (code == ERR_OK) code = download_part_open(h, part, &st, e);
+            if (code == ERR_OK) code = part_map(h, part, &st, e);
             if (code == ERR_OK) memcpy(h->parts[part].map + HEAD + k * WEIGHTS_HASH, hash, WEIGHTS_HASH);
             pthread_mutex_unlock(&h->lock);
         }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Weights links as the fetching side opens and reads them (weights_priv.h). */
+ * Weights links of the fetching side: opening and reading (weights_priv.h). */
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -25,7 +25,7 @@ void weights_in_init(struct weights_in *in) {
 
 void weights_in_done(struct weights_in *in) { buf_done(&in->body); }
 
-/* Up to *have == len; ERR_BUSY when there is no more for now. */
+/* Reads until *have == len; ERR_BUSY when no more has come. */
 static err_code read_some(struct io_tls_stream *s, uint8_t *data, size_t len, size_t *have, struct err *e) {
     while (*have < len) {
         size_t n = 0;
@@ -97,7 +97,7 @@ static err_code send_hello(const struct weights_shared *s, struct io_tls_stream 
     return code;
 }
 
-/* Both ends prove their nodes. */
+/* Both ends prove which node they belong to. */
 static err_code greet(const struct weights_shared *s, struct io_tls_stream *stream, uint64_t node, const char *id,
                       struct weights_shape *ret, struct err *e) {
     uint8_t binding[IO_TLS_EXPORT_SIZE];
@@ -135,7 +135,7 @@ err_code weights_connect(struct weights_shared *s, const struct io_addr *to, uin
 int weights_shared_wake_fd(const struct weights_shared *s) { return s->wake[0]; }
 
 void weights_shared_wake(struct weights_shared *s) {
-    if (write(s->wake[1], "", 1) < 0) return; /* full: it is awake already */
+    if (write(s->wake[1], "", 1) < 0) return; /* the pipe is full: the thread will wake anyway */
 }
 
 void weights_shared_release(struct weights_shared *s) {
@@ -152,7 +152,7 @@ struct weights_dial {
     uint64_t node;
     char id[65];
     pthread_mutex_t lock; /* guards what follows */
-    unsigned refs;        /* the thread's and the owner's */
+    unsigned refs;        /* held by the thread and the owner */
     bool over;
     err_code code;
     struct err err;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What crosses a weights link besides the bytes themselves (docs/PROTOCOL.md): HELLO, WELCOME, HAVE, HASHES, SOURCES. Values and both
- * directions of their encoding; every count and length is checked on the way in. No I/O, any thread. */
+ * The messages of a weights link besides the bytes themselves (docs/PROTOCOL.md): HELLO, WELCOME, HAVE, HASHES, SOURCES. Values and both
+ * directions of their encoding; every count and length is checked on reading. No I/O, any thread. */
 #ifndef CARAVAN_WEIGHTS_MSG_H
 #define CARAVAN_WEIGHTS_MSG_H
 
@@ -11,13 +11,13 @@
 
 enum {
     WEIGHTS_CHUNK = 1 << 20,
-    WEIGHTS_PIECE = 256 * 1024,  /* the most in one RANGE: a slow source is heard from now and then */
+    WEIGHTS_PIECE = 256 * 1024,  /* the most in one RANGE, so that a slow source shows signs of life */
     WEIGHTS_HASH = 32,
     WEIGHTS_MAX_HASHES = 256,    /* in one HASHES */
     WEIGHTS_MAX_SOURCES = 64
 };
 #define WEIGHTS_MAX_HEADER (1ull << 30)
-#define WEIGHTS_MAX_FILE   (1ull << 44) /* its HAVE still fits a frame */
+#define WEIGHTS_MAX_FILE   (1ull << 44) /* so that its HAVE still fits a frame */
 
 /* The structs weights_hello, weights_welcome with weights_shape, and weights_sources. */
 #define MESSAGES_WEIGHTS
@@ -29,7 +29,7 @@ void weights_hello_encode(const struct weights_hello *h, struct buf *out);
 err_code weights_hello_decode(const uint8_t *data, size_t len, struct weights_hello *ret, struct err *e);
 void weights_welcome_encode(const struct weights_shape *s, const struct wire_proof *proof, struct buf *out);
 err_code weights_welcome_decode(const uint8_t *data, size_t len, struct weights_shape *ret, struct wire_proof *ret_proof, struct err *e);
-/* The shape alone, as the cache keeps it. */
+/* The shape alone, for the cache's file. */
 void weights_shape_encode(const struct weights_shape *s, struct buf *out);
 err_code weights_shape_decode(const uint8_t *data, size_t len, struct weights_shape *ret, struct err *e);
 
@@ -37,7 +37,7 @@ err_code weights_shape_decode(const uint8_t *data, size_t len, struct weights_sh
 void weights_have_encode(const uint8_t *bits, uint64_t n, struct buf *out);
 err_code weights_have_decode(const uint8_t *data, size_t len, uint64_t n, uint8_t *ret_bits, struct err *e);
 
-/* HASHES, the question (the answer is u64 first, then the hashes). */
+/* HASHES as a question. The answer is u64 first, then the hashes. */
 struct weights_run {
     uint64_t first;
     uint32_t n;
@@ -45,7 +45,7 @@ struct weights_run {
 void weights_run_encode(const struct weights_run *r, struct buf *out);
 err_code weights_run_decode(const uint8_t *data, size_t len, uint64_t n_chunks, struct weights_run *ret, struct err *e);
 
-/* SOURCES: who has the model, or parts of it. */
+/* SOURCES: the nodes that have the model or parts of it. */
 void weights_sources_encode(const struct weights_source *list, size_t n, struct buf *out);
 err_code weights_sources_decode(const uint8_t *data, size_t len, struct weights_source ret[WEIGHTS_MAX_SOURCES], size_t *ret_n,
                                 struct err *e);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The cache as a whole (cache.h): what is in it, and keeping it within its bounds. */
+ * The whole cache (cache.h): its contents, and keeping it within its bounds. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The serving side of weights.h: a thread for each link, reading the model's files, or what the cache has of them, with pread. */
+ * The serving side of weights.h: a thread for each link reads the model's files, or the cached parts of a model, with pread. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -20,7 +20,7 @@
 #include "weights/weights_priv.h"
 #include "wire/handshake.h"
 
-enum { MAX_LINKS = 192, MAX_STRANGERS = 32 /* links from elsewhere that are not proven yet */, HANDSHAKE_MS = 5000 };
+enum { MAX_LINKS = 192, MAX_STRANGERS = 32 /* links from unknown addresses that are not proven yet */, HANDSHAKE_MS = 5000 };
 
 /* A model whose files are all on this machine. */
 struct weights_model {
@@ -28,16 +28,16 @@ struct weights_model {
     struct weights_shape shape;
     char **paths; /* of the parts */
     struct weights_hashes *hashes;
-    struct weights_source sources[WEIGHTS_MAX_SOURCES]; /* who else has it, or some of it */
+    struct weights_source sources[WEIGHTS_MAX_SOURCES]; /* other nodes with the model or parts of it */
     size_t n_sources;
-    unsigned refs; /* the table's, and one for each link that serves it */
+    unsigned refs; /* one for the table, and one for each link that serves it */
 };
 
 struct weights_link {
     struct weights_server *server;
     pthread_t thread;
     struct io_tls_stream *stream; /* set once the handshake is done; guarded by the server's lock */
-    uint8_t node[IO_SIGN_PUBLIC_SIZE]; /* who fetches; proven once `known` */
+    uint8_t node[IO_SIGN_PUBLIC_SIZE]; /* the fetching node; proven once `known` */
     int fd;
     bool used, ended, known, stranger;
 };
@@ -50,7 +50,7 @@ struct weights_server {
     struct weights_model *models[WEIGHTS_MAX_MODELS];
     size_t n_models;
     struct weights_link links[MAX_LINKS];
-    uint8_t out[ROSTER_MAX_REMOVED][IO_SIGN_PUBLIC_SIZE]; /* nodes that are shut out */
+    uint8_t out[ROSTER_MAX_REMOVED][IO_SIGN_PUBLIC_SIZE]; /* nodes that were removed from the cluster */
     size_t n_out;
     uint8_t met[ROSTER_MAX_PEERS][IO_SIGN_PUBLIC_SIZE]; /* nodes that may use the old key */
     size_t n_met;
@@ -160,9 +160,9 @@ uint64_t weights_server_sent(struct weights_server *s) {
     return sent;
 }
 
-/* ---- who is served ---- */
+/* ---- which nodes are served ---- */
 
-/* With the lock held: the place in the list of those that are shut out; n_out: it is not there. */
+/* With the lock held: the node's index in the list of removed nodes; n_out: it is not there. */
 static size_t out_find(const struct weights_server *s, const uint8_t node[IO_SIGN_PUBLIC_SIZE]) {
     size_t i = 0;
     while (i < s->n_out && memcmp(s->out[i], node, IO_SIGN_PUBLIC_SIZE) != 0) i++;
@@ -188,7 +188,7 @@ void weights_server_set_met(struct weights_server *s, const uint8_t (*public_key
     pthread_mutex_unlock(&s->lock);
 }
 
-/* With the lock held: may this node be served on a link that was made with this key? */
+/* With the lock held: may this node be served on a link with this key? */
 static err_code node_may(const struct weights_server *s, const uint8_t node[IO_SIGN_PUBLIC_SIZE], uint64_t key_id, struct err *e) {
     bool met = key_id == io_tls_ctx_key_id(s->tls);
     for (size_t i = 0; i < s->n_met && !met; i++) met = memcmp(s->met[i], node, IO_SIGN_PUBLIC_SIZE) == 0;
@@ -212,7 +212,7 @@ static err_code weights_admit(struct weights_link *l, const struct weights_hello
 
 /* ---- one link ---- */
 
-/* What a thread has in hand for its link: a model whose files are here, or what the cache has of one. */
+/* What a link serves: a model whose files are on this machine, or the cached parts of one. */
 struct serving {
     struct weights_server *server;
     struct weights_link *link;
@@ -281,7 +281,7 @@ static err_code serving_open(struct serving *v, uint32_t part, struct err *e) {
     return file_open(v->model->paths[part], "model", &v->fds[part], e);
 }
 
-/* All of these bytes are here. Of a cached model the headers always are. */
+/* Are all of these bytes here? The headers of a cached model always are. */
 static bool serving_has(const struct serving *v, uint32_t part, uint64_t offset, uint64_t len) {
     if (!v->cache || offset + len <= v->shape->parts[part].header) return true;
     for (uint64_t c = offset / WEIGHTS_CHUNK; c * WEIGHTS_CHUNK < offset + len; c++)
@@ -423,7 +423,7 @@ static void *weights_thread(void *arg) {
     return NULL;
 }
 
-/* Joins threads that have ended. Called with the lock held; they no longer take it. */
+/* Joins threads that have ended. Called with the lock held, which these threads no longer take. */
 static void weights_reap(struct weights_server *s) {
     for (size_t i = 0; i < MAX_LINKS; i++) {
         struct weights_link *l = &s->links[i];
@@ -433,7 +433,7 @@ static void weights_reap(struct weights_server *s) {
     }
 }
 
-/* A free place, with the lock held. NULL: strangers have all that they may have, or there is none. */
+/* A free slot, with the lock held. NULL: none is free, or there are too many links from unknown addresses. */
 static struct weights_link *weights_place(struct weights_server *s, bool stranger) {
     struct weights_link *l = NULL;
     size_t strangers = 0;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * Weights that a node lacks come from the nodes that have them: only the chunks (1 MiB) of its slice, into a sparse file at the same
- * offsets as the original (cache.h), from several nodes at once (exchange.h), also from such that are still fetching themselves.
- * Every chunk is checked against its BLAKE3 hash, which the node that ordered the load tells: its file is what the cluster has agreed to
- * run, so of all others only the bytes are taken, never their word. Loading begins at once: reading a byte waits until its chunk is here.
+ * Weights that a node lacks come from nodes that have them: only the chunks (1 MiB) of its slice, into a sparse file at the original's
+ * offsets (cache.h), from several nodes at once (exchange.h), also from nodes that are still fetching. Every chunk is checked against
+ * its BLAKE3 hash. The hashes come from the node that ordered the load: its file is the one that the cluster has agreed to run. So from
+ * all other nodes only bytes are taken, and they need not be trusted. Loading begins at once: reading a byte waits until its chunk is
+ * there.
  *
- * The server runs in the node, a thread a link; the client in the stage process, one thread for all links, and the reading one. Links are
- * TLS like every other (server name "weights.caravan"); frames HELLO, WELCOME, REFUSE, WANT, RANGE, HAVE, HASHES, SOURCES. */
+ * The server runs in the node, with a thread for each link; the client runs in the stage process, with one thread for all links, and the
+ * thread that reads. Links use TLS like every other link (server name "weights.caravan"), with the frames HELLO, WELCOME, REFUSE, WANT,
+ * RANGE, HAVE, HASHES, SOURCES. */
 #ifndef CARAVAN_WEIGHTS_WEIGHTS_H
 #define CARAVAN_WEIGHTS_WEIGHTS_H
 
@@ -20,81 +22,81 @@
 enum { WEIGHTS_MAX_MODELS = 1024 };
 
 /* ---- server ---- */
-/* What is served: models whose files are here, by their id, and what the cache folder (NULL: none) has of others. Any thread. */
+/* It serves models whose files are here, by their id, and the cached parts of other models (cache folder NULL: none). Any thread. */
 struct weights_server;
-/* node_secret: of this node's identity, which it proves to those who fetch; they prove theirs, and nodes that are shut out are refused. */
+/* node_secret: of this node's identity, which the server proves to fetching nodes. These prove theirs, and removed nodes are refused. */
 struct weights_server *weights_server_create(struct io_tls_ctx *tls, const uint8_t node_secret[IO_SIGN_SECRET_SIZE], const char *cache);
-/* Shuts a node out, by its public key, or lets it in again. Its links end. */
+/* Refuses a node, by its public key, and ends its links; or serves it again. */
 void weights_server_set_out(struct weights_server *s, const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], bool out);
-/* The nodes, by their public keys, that may still use the cluster's old key while that is good: those that were members before. The list
- * replaces the one before; at most ROSTER_MAX_PEERS count. */
+/* The nodes, by their public keys, that may use the cluster's old key while it is valid: the members before the change. The list
+ * replaces the earlier one; at most ROSTER_MAX_PEERS count. */
 void weights_server_set_met(struct weights_server *s, const uint8_t (*public_keys)[IO_SIGN_PUBLIC_SIZE], size_t n);
-/* A model whose files are here, made from its header (g is only looked at; cache as above). It reads the file system, so it may block. */
+/* Makes an entry for a model whose files are here, from its header (g is only read; cache as above). It reads files, so it may block. */
 struct weights_model;
 struct weights_model *weights_model_create(const struct model_gguf *g, const char *cache);
-void weights_model_free(struct weights_model *m); /* one that was not added; NULL is fine */
-/* Adds a model, which belongs to the server from now on. A model that is there already stays, and m is freed. */
+void weights_model_free(struct weights_model *m); /* for a model that was not added; NULL is fine */
+/* Adds a model, which then belongs to the server. If the model is there already, it stays, and m is freed. */
 void weights_server_add(struct weights_server *s, struct weights_model *m);
-/* Links that serve it go on. */
+/* Existing links that serve it go on. */
 void weights_server_remove(struct weights_server *s, const char *id);
 /* The path of the model's (first) file on this machine; false: it is not here. */
 bool weights_server_path(struct weights_server *s, const char *id, char *ret, size_t size);
 /* The ids of the models whose files are here. */
 size_t weights_server_models(struct weights_server *s, char ret_ids[WEIGHTS_MAX_MODELS][65]);
-/* Who else has the model, or some of it: told to those who fetch it. */
+/* The other nodes that have the model or parts of it: told to fetching nodes. */
 void weights_server_sources(struct weights_server *s, const char *id, const struct weights_source *list, size_t n);
 uint64_t weights_server_sent(struct weights_server *s); /* bytes of models, since it was created */
-/* Takes a raw socket whose ClientHello named WEIGHTS_NAME; a thread serves it until it closes. met: nodes have been met at its address. Too
- * many at once, and of the others too many that have not proven who they are: ERR_BUSY closes it. */
+/* Takes a raw socket whose ClientHello named WEIGHTS_NAME; a thread serves it until it closes. met: nodes have been met at its address.
+ * ERR_BUSY closes the socket: too many links, or too many from unknown addresses that have not proven their identity. */
 err_code weights_server_take(struct weights_server *s, int fd, bool met, struct err *e);
-/* Ends all links, waits for their threads. */
+/* Ends all links and waits for their threads. */
 void weights_server_free(struct weights_server *s);
 
 /* ---- client ---- */
-/* Where a model comes from and goes to. */
+/* The source and the destination of a model. */
 struct weights_place {
     const char *folder; /* the cache */
     uint8_t key[IO_TLS_KEY_SIZE]; /* of links */
-    struct wire_pass pass; /* what this node is proved with, for: */
+    struct wire_pass pass; /* proves this node, for: */
     char instance[WIRE_PASS_INSTANCE];
     uint64_t epoch;
-    uint64_t limit; /* bytes that the cache may take; 0: what the disk has */
+    uint64_t limit; /* the most bytes of the cache; 0: the disk's size */
     uint64_t self; /* this node's id */
-    uint64_t node; /* the node whose file counts, which has all of it */
+    uint64_t node; /* the node whose file counts; it has the whole file */
     struct io_addr source; /* and its address */
 };
-struct weights_file; /* a model whose bytes may be partly here; of the thread that opened it */
+struct weights_file; /* a model whose bytes may be partly here; belongs to the thread that opened it */
 
-/* Opens `id` in the cache folder, fetching the headers if they are not here yet. */
+/* Opens `id` in the cache folder; fetches the headers if they are missing. */
 err_code weights_open(const struct weights_place *place, const char *id, struct weights_file **ret, struct err *e);
 const struct model_gguf *weights_gguf(const struct weights_file *f);
-/* Begins to fetch what is missing of the slice. ERR_NO_ROOM: it does not fit onto the disk. slice must outlive the fetch. */
+/* Begins to fetch the slice's missing chunks. ERR_NO_ROOM: they don't fit onto the disk. slice must outlive the fetch. */
 err_code weights_fetch(struct weights_file *f, const struct model_slice *slice, struct err *e);
-/* Waits until all of it is here; weights_read does that bit by bit. */
+/* Waits until the whole slice is there. weights_read waits only for the bytes that it reads. */
 err_code weights_wait(struct weights_file *f, struct err *e);
 
-/* Called about ten times a second while the reader waits for bytes; false: it gives up. */
+/* Called about ten times a second while the reader waits for bytes; false ends the wait. */
 typedef bool (*weights_wait_fn)(void *user);
 void weights_on_wait(struct weights_file *f, weights_wait_fn fn, void *user);
 /* The reader for model_slice_open over the cached files (user: the weights_file). */
 bool weights_read(void *user, uint32_t part, uint64_t offset, void *buf, size_t len);
-/* Why a read failed; ERR_OK: it did not. */
+/* Why a read failed; ERR_OK: no read failed. */
 err_code weights_error(struct weights_file *f, struct err *e);
 
 struct weights_progress {
-    uint64_t done, all; /* bytes of what was missing when the fetch began */
-    double rate; /* bytes a second, lately */
-    uint64_t spare; /* came in vain: sent twice, or did not match */
+    uint64_t done, all; /* bytes that were missing when the fetch began */
+    double rate; /* bytes a second, recently */
+    uint64_t spare; /* useless bytes: sent twice, or with a wrong hash */
 };
 void weights_progress(struct weights_file *f, struct weights_progress *ret);
-/* Over the network, by this process, the headers included. */
+/* Bytes that this process got over the network, including headers. */
 uint64_t weights_bytes_fetched(struct weights_file *f);
-/* Ends the fetch if it still runs. NULL is fine. */
+/* Ends the fetch if it is running. NULL is fine. */
 void weights_close(struct weights_file *f);
 
-/* Has the local model the same weights as the node's at `place`? Some chunks of the slice are compared by their hashes; that files with the
- * same header differ is seen almost surely if they are different models, not if a single bit is wrong. ERR_FORMAT: they differ. Another
- * error: it could not be found out. */
+/* Does the local model have the same weights as the node's at `place`? Compares the hashes of some chunks of the slice: files of
+ * different models with the same header are found almost surely, a single wrong bit is not. ERR_FORMAT: they differ. Other errors: it
+ * could not be found out. */
 err_code weights_compare(const struct weights_place *place, const struct model_gguf *g, const struct model_slice *slice, struct err *e);
 
 #endif

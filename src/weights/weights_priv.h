@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Inside of weights.h: frames over a TLS stream, blocking for the server, bit by bit for the client, and links that are opened in threads
- * of their own so that none waits for another. */
+ * Inside of weights.h: frames over a TLS stream, blocking for the server, piece by piece for the client; and links that are opened in
+ * threads of their own, so that none waits for another. */
 #ifndef CARAVAN_WEIGHTS_WEIGHTS_PRIV_H
 #define CARAVAN_WEIGHTS_WEIGHTS_PRIV_H
 
@@ -14,41 +14,41 @@
 
 /* Payload after an encoded header; number carries the part. */
 err_code weights_send(struct io_tls_stream *s, enum frame_type type, uint32_t number, const void *data, size_t len, struct err *e);
-/* Reads one frame; its payload replaces the contents of `payload`. A REFUSE is returned as the error that it carries. */
+/* Reads one frame; its payload replaces the contents of `payload`. A REFUSE is returned as the error in it. */
 err_code weights_receive(struct io_tls_stream *s, struct frame_header *ret, struct buf *payload, struct err *e);
 
-/* A frame on its way in. */
+/* A frame that is being received. */
 struct weights_in {
     uint8_t head[FRAME_HEADER_SIZE];
     size_t n_head;
     struct frame_header h;
     struct buf body;
-    bool whole; /* the next call begins a new one */
+    bool whole; /* the next call begins a new frame */
 };
 void weights_in_init(struct weights_in *in);
 void weights_in_done(struct weights_in *in);
-/* As weights_receive, but takes only what is there: ERR_BUSY: not all of it has come yet. */
+/* As weights_receive, but reads only what has come. ERR_BUSY: the frame isn't complete yet. */
 err_code weights_receive_some(struct io_tls_stream *s, struct weights_in *in, struct err *e);
 
-/* What outlives a fetch if an attempt to connect is still under way: counted. Of the place it takes the key, and what this node is proved
- * with. */
+/* The shared state that outlives a fetch while an attempt to connect is running; reference-counted. It copies the key and this node's
+ * proof from the place. */
 struct weights_shared;
 struct weights_shared *weights_shared_create(const struct weights_place *place, struct err *e);
-int weights_shared_wake_fd(const struct weights_shared *s); /* to be polled for reading, and emptied */
+int weights_shared_wake_fd(const struct weights_shared *s); /* poll it for reading, then empty it */
 void weights_shared_wake(struct weights_shared *s);
 void weights_shared_release(struct weights_shared *s);
 
-/* Connects to that node, says which model, learns its shape. Blocks at most a few seconds for each step. */
+/* Connects to that node, names the model, and receives its shape. Each step blocks for at most a few seconds. */
 err_code weights_connect(struct weights_shared *s, const struct io_addr *to, uint64_t node, const char *id, struct io_tls_stream **ret,
                          struct weights_shape *ret_shape, struct err *e);
-/* An attempt to connect, in a thread of its own; the wake fd tells that it is over. */
+/* An attempt to connect, in a thread of its own; the wake descriptor tells when it is over. */
 struct weights_dial;
 struct weights_dial *weights_dial_start(struct weights_shared *s, const struct io_addr *to, uint64_t node, const char *id);
-/* ERR_BUSY: not over yet. */
+/* ERR_BUSY: it is still running. */
 err_code weights_dial_result(struct weights_dial *d, struct io_tls_stream **ret, struct weights_shape *ret_shape, struct err *e);
 void weights_dial_free(struct weights_dial *d); /* also while it runs; NULL is fine */
 
-/* The chunks that a slice's ranges touch, sorted: a new array. */
+/* The chunks that the ranges of a slice touch, sorted, as a new array. */
 struct weights_chunk {
     uint32_t part;
     uint64_t chunk;
