@@ -43,7 +43,7 @@ enum object_role { ROLE_OTHER, ROLE_NAME, ROLE_ARGUMENTS };
 
 enum { OUTPUT_MAX_DEPTH = 32 };
 
-/* What a value's schema allows (output_types.c). */
+/* What a value's schema allows (output_value.c). */
 enum {
     TYPE_STRING = 1,
     TYPE_NUMBER = 2,
