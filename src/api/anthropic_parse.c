@@ -242,7 +242,8 @@ err_code anthropic_parse_count(yyjson_val *root, struct api_request *r, struct e
     if ((code = parse_chat(root, r, e)) != ERR_OK) return code;
     if ((code = parse_tools(root, r, e)) != ERR_OK) return code;
     if ((code = parse_thinking(root, r, e)) != ERR_OK) return code;
-    return parse_format(root, r, e);
+    if ((code = parse_format(root, r, e)) != ERR_OK) return code;
+    return api_chat_end(root, r, e);
 }
 
 err_code anthropic_parse(yyjson_val *root, struct api_request *r, struct err *e) {

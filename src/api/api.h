@@ -61,6 +61,9 @@ struct api_request {
     int32_t max_tokens;            /* -1: as many as the context holds */
     bool stream, include_usage, stats;
     bool echo, logprobs, ignore_eos;
+    bool continues;                /* the model goes on with the text of the last message, an assistant's */
+    bool truncates;                /* where the chat is too long, its oldest turns go */
+    bool no_generation_prompt;     /* the prompt ends with the last message */
     struct text_stop *stops;
     size_t n_stops;
     bool has_seed;
@@ -162,7 +165,7 @@ struct api_answer {
     const struct api_request *request;
     char id[48];
     const char *model, *fingerprint;
-    int64_t created;
+    int64_t created, completed;    /* seconds since 1970; completed: 0 while it runs */
     struct api_choice_text *choices;
     uint32_t n_choices;
     float **vectors;               /* one for each prompt, of n_vector numbers (a rank: of one) */

@@ -10,7 +10,7 @@
 
 #include "base/mem.h"
 #include "api/ollama_priv.h"
-#include "api/parse.h"
+#include "api/openai_priv.h"
 #include "api/tools.h"
 
 /* ---- request ---- */
@@ -73,18 +73,36 @@ static err_code parse_format(yyjson_val *root, struct api_request *r, struct err
     return ERR_OK;
 }
 
+static bool is_effort(yyjson_val *v) {
+    static const char *const efforts[] = {"low", "medium", "high", "max"};
+    for (size_t i = 0; i < ARRAY_LEN(efforts); i++)
+        if (yyjson_equals_str(v, efforts[i])) return true;
+    return false;
+}
+
 static err_code parse_think(yyjson_val *root, struct api_request *r, struct err *e) {
     yyjson_val *v = yyjson_obj_get(root, "think");
     if (v == NULL || yyjson_is_null(v)) return ERR_OK;
     if (yyjson_is_bool(v)) {
         yyjson_mut_obj_add_bool(r->doc, r->chat_extra, "enable_thinking", yyjson_get_bool(v));
-    } else if (yyjson_equals_str(v, "low") || yyjson_equals_str(v, "medium") || yyjson_equals_str(v, "high")) {
+    } else if (is_effort(v)) {
         yyjson_mut_obj_add_bool(r->doc, r->chat_extra, "enable_thinking", true);
         api_chat_set(r, r->chat_extra, "reasoning_effort", yyjson_get_str(v), yyjson_get_len(v));
     } else {
-        return api_wrong(e, "think", "true, false, \"low\", \"medium\" or \"high\"");
+        return api_wrong(e, "think", "true, false, \"low\", \"medium\", \"high\" or \"max\"");
     }
     return ERR_OK;
+}
+
+/* "logprobs" and "top_logprobs" stand beside the messages. */
+static err_code parse_logprobs(yyjson_val *root, struct api_request *r, struct err *e) {
+    err_code code = json_get_bool(root, "logprobs", &r->logprobs, e);
+    uint32_t top = 0;
+    if (code == ERR_OK) code = json_get_u32(root, "top_logprobs", ENGINE_MAX_TOP_LOGPROBS, &top, e);
+    if (code == ERR_OK && top > 0 && !r->logprobs)
+        return err_set(e, ERR_INVALID, "field \"top_logprobs\": only allowed with \"logprobs\": true");
+    r->sampling.n_top_logprobs = top;
+    return code;
 }
 
 /* "options": sampling by our own names, which are Ollama's; what concerns loading (num_gpu, num_thread ...) is the node's to say. */
@@ -140,9 +158,13 @@ static err_code parse_common(yyjson_val *root, struct api_request *r, struct err
     err_code code;
     if ((code = api_parse_model(root, r, e)) != ERR_OK) return code;
     api_chat_begin(r);
-    r->stream = true;
+    r->stream = r->truncates = true;
+    if ((code = json_get_bool(root, "truncate", &r->truncates, e)) != ERR_OK) return code;
     if ((code = json_get_bool(root, "stream", &r->stream, e)) != ERR_OK) return code;
+    if ((code = api_refuse_fields(root, e)) != ERR_OK) return code;
     if ((code = parse_options(root, r, e)) != ERR_OK) return code;
+    if ((code = api_refuse_fields(yyjson_obj_get(root, "options"), e)) != ERR_OK) return code;
+    if ((code = parse_logprobs(root, r, e)) != ERR_OK) return code;
     if ((code = parse_format(root, r, e)) != ERR_OK) return code;
     if ((code = api_parse_keep(root, r, e)) != ERR_OK) return code;
     return parse_think(root, r, e);
@@ -159,15 +181,14 @@ static err_code chat_parse(yyjson_val *root, struct api_request *r, struct err *
     yyjson_arr_foreach(list, i, n, message) {
         if ((code = parse_message(message, i, r, e)) != ERR_OK) return code;
     }
-    return api_tools_parse(root, &tools_shape, r, e);
+    code = api_tools_parse(root, &tools_shape, r, e);
+    return code == ERR_OK ? api_chat_end(root, r, e) : code;
 }
 
 static err_code generate_parse(yyjson_val *root, struct api_request *r, struct err *e) {
     static const struct {
         const char *key, *why;
     } refused[] = {
-        {"template", "templates are the model's own; use \"raw\" to send a prompt as it is"},
-        {"context", "use /api/chat, with the messages so far"},
         {"images", "images are not supported"},
     };
     yyjson_val *prompt = yyjson_obj_get(root, "prompt"), *system = yyjson_obj_get(root, "system");
@@ -239,6 +260,12 @@ static void append_end(const struct api_answer *a, struct buf *out) {
     buf_append_byte(out, '}');
 }
 
+static void append_logprobs(const struct api_answer *a, const struct api_token *tokens, size_t n, struct buf *out) {
+    if (!a->request->logprobs) return;
+    buf_append_str(out, ",\"logprobs\":");
+    openai_append_logprobs(tokens, n, out);
+}
+
 static void append_message(const char *field, const char *text, size_t len, struct buf *out) {
     buf_append_str(out, ",\"message\":{\"role\":\"assistant\",\"content\":");
     text_append_json(out, field == NULL ? text : "", field == NULL ? len : 0);
@@ -279,7 +306,9 @@ static void chat_stream(struct api_answer *a, const struct api_event *ev, struct
         if (ev->len == 0) break;
         append_head(a, out);
         append_message(ev->kind == API_REASONING ? "thinking" : NULL, ev->text, ev->len, out);
-        buf_append_str(out, "},\"done\":false}\n");
+        buf_append_byte(out, '}');
+        append_logprobs(a, ev->tokens, ev->n_tokens, out);
+        buf_append_str(out, ",\"done\":false}\n");
         break;
     case API_CALL_END: stream_call(a, out); break;
     case API_END:
@@ -321,6 +350,7 @@ static void chat_whole(struct api_answer *a, struct buf *out) {
         calls = true;
     }
     buf_append_str(out, calls ? "]}" : "}");
+    append_logprobs(a, c->tokens, c->n_tokens, out);
     append_end(a, out);
 }
 
@@ -332,6 +362,7 @@ static void generate_stream(struct api_answer *a, const struct api_event *ev, st
         append_head(a, out);
         buf_append_str(out, thinking ? ",\"response\":\"\",\"thinking\":" : ",\"response\":");
         text_append_json(out, ev->text, ev->len);
+        append_logprobs(a, ev->tokens, ev->n_tokens, out);
         buf_append_str(out, ",\"done\":false}");
     } else if (ev->kind == API_END) {
         append_head(a, out);
@@ -349,6 +380,7 @@ static void generate_whole(struct api_answer *a, struct buf *out) {
     buf_append_str(out, ",\"response\":");
     text_append_json(out, c->text.len > 0 ? (const char *)c->text.data : "", c->text.len);
     append_text(out, "thinking", &c->reasoning);
+    append_logprobs(a, c->tokens, c->n_tokens, out);
     append_end(a, out);
 }
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/parse.h"
+#include "api/constraint.h"
 #include "api/openai_priv.h"
 
 static err_code parse_stream(yyjson_val *root, struct api_request *r, struct err *e) {
@@ -22,26 +22,6 @@ static err_code parse_stream(yyjson_val *root, struct api_request *r, struct err
     return ERR_OK;
 }
 
-static err_code parse_response_format(yyjson_val *root, struct api_request *r, struct err *e) {
-    yyjson_val *v = yyjson_obj_get(root, "response_format");
-    if (v == NULL || yyjson_is_null(v)) return ERR_OK;
-    const char *type = yyjson_get_str(yyjson_obj_get(v, "type"));
-    if (type == NULL) return api_wrong(e, "response_format", "an object with a \"type\"");
-    r->format_field = "response_format";
-    if (strcmp(type, "text") == 0) return ERR_OK;
-    if (strcmp(type, "json_object") == 0) {
-        r->format = API_FORMAT_JSON;
-        return ERR_OK;
-    }
-    if (strcmp(type, "json_schema") != 0) return api_wrong(e, "response_format.type", "\"text\", \"json_object\" or \"json_schema\"");
-    yyjson_val *schema = yyjson_obj_get(yyjson_obj_get(v, "json_schema"), "schema");
-    if (!yyjson_is_obj(schema)) return api_wrong(e, "response_format.json_schema.schema", "a JSON schema, an object");
-    r->format = API_FORMAT_SCHEMA;
-    r->schema = api_keep_json(r, schema);
-    r->strict = yyjson_is_true(yyjson_obj_get(yyjson_obj_get(v, "json_schema"), "strict"));
-    return ERR_OK;
-}
-
 err_code openai_parse_limit(yyjson_val *root, const char *key, int32_t *ret, struct err *e) {
     int64_t limit = *ret;
     err_code code = json_get_i64(root, key, -1, INT32_MAX, &limit, e);
@@ -55,12 +35,13 @@ err_code openai_parse_common(yyjson_val *root, struct api_request *r, struct err
     int64_t n = 1;
     err_code code;
     if ((code = api_parse_model(root, r, e)) != ERR_OK) return code;
+    if ((code = api_refuse_fields(root, e)) != ERR_OK) return code;
     if ((code = parse_stream(root, r, e)) != ERR_OK) return code;
     if ((code = json_get_i64(root, "n", 1, API_MAX_CHOICES, &n, e)) != ERR_OK) return code;
     r->n = (uint32_t)n;
     if ((code = api_parse_stops(yyjson_obj_get(root, "stop"), "stop", r, e)) != ERR_OK) return code;
     if ((code = api_parse_sampling(root, r, e)) != ERR_OK) return code;
-    if ((code = parse_response_format(root, r, e)) != ERR_OK) return code;
+    if ((code = constraint_parse(root, r, e)) != ERR_OK) return code;
     if ((code = json_get_bool(root, "ignore_eos", &r->ignore_eos, e)) != ERR_OK) return code;
     return json_get_bool(root, "caravan_stats", &r->stats, e);
 }

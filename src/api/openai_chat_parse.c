@@ -182,8 +182,6 @@ static err_code refuse_others(yyjson_val *root, struct err *e) {
     } refused[] = {
         {"functions", "the old form of tools is not supported: use \"tools\""},
         {"function_call", "the old form of tools is not supported: use \"tool_choice\""},
-        {"audio", "audio is not supported"},
-        {"web_search_options", "web search is not supported"},
     };
     for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++) {
         err_code code = api_refuse(root, refused[i].key, refused[i].why, e);
@@ -207,5 +205,6 @@ err_code openai_chat_parse(yyjson_val *root, struct api_request *r, struct err *
     if ((code = refuse_others(root, e)) != ERR_OK) return code;
     if ((code = parse_thinking(root, r, e)) != ERR_OK) return code;
     if ((code = api_tools_parse(root, &tools_shape, r, e)) != ERR_OK) return code;
-    return parse_parallel(root, r, e);
+    if ((code = parse_parallel(root, r, e)) != ERR_OK) return code;
+    return api_chat_end(root, r, e);
 }

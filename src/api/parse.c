@@ -2,6 +2,8 @@
  * Parsing that the APIs share. See parse.h. */
 #include "api/parse.h"
 
+#include "base/mem.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +19,22 @@ static bool means_off(yyjson_val *v) {
 err_code api_refuse(yyjson_val *root, const char *key, const char *why, struct err *e) {
     if (means_off(yyjson_obj_get(root, key))) return ERR_OK;
     return err_set(e, ERR_UNSUPPORTED, "field \"%s\": %s", key, why);
+}
+
+err_code api_refuse_fields(yyjson_val *root, struct err *e) {
+    enum { IGNORED, REFUSED };
+    static const struct {
+        const char *key, *why;
+        int kind;
+    } fields[] = {
+#define FIELD(name, kind, why) {#name, why, kind},
+#include "../../tables/fields.def"
+#undef FIELD
+    };
+    err_code code = ERR_OK;
+    for (size_t i = 0; i < ARRAY_LEN(fields) && code == ERR_OK; i++)
+        if (fields[i].kind == REFUSED) code = api_refuse(root, fields[i].key, fields[i].why, e);
+    return code;
 }
 
 const char *api_keep_str(struct api_request *r, yyjson_val *v) { return arena_strndup(r->arena, yyjson_get_str(v), yyjson_get_len(v)); }
@@ -102,6 +120,12 @@ err_code api_parse_sampling(yyjson_val *obj, struct api_request *r, struct err *
     err_code code = engine_sampling_from_json(&r->sampling, obj, e);
     if (code != ERR_OK) return code;
     r->sampling.generated_from = 0; /* a field of the wire, not of the API */
+    yyjson_val *penalty = yyjson_obj_get(obj, "repetition_penalty"); /* as vLLM and SGLang call it */
+    if (yyjson_is_num(penalty)) {
+        double value = (double)r->sampling.repeat_penalty;
+        if ((code = json_get_double(obj, "repetition_penalty", 0.01, 100, &value, e)) != ERR_OK) return code;
+        r->sampling.repeat_penalty = (float)value;
+    }
     yyjson_val *seed = yyjson_obj_get(obj, "seed");
     r->has_seed = seed != NULL && !yyjson_is_null(seed);
     return ERR_OK;
@@ -136,4 +160,24 @@ void api_chat_call(struct api_request *r, yyjson_mut_val *message, const char *i
     yyjson_mut_val *function = yyjson_mut_obj_add_obj(r->doc, call, "function");
     yyjson_mut_obj_add_strcpy(r->doc, function, "name", name);
     yyjson_mut_obj_add_strcpy(r->doc, function, "arguments", arguments);
+}
+
+err_code api_chat_end(yyjson_val *root, struct api_request *r, struct err *e) {
+    static const char add_key[] = "add_generation_prompt", go_on_key[] = "continue_final_message";
+    yyjson_mut_val *last = yyjson_mut_arr_get_last(r->chat), *content = yyjson_mut_obj_get(last, "content");
+    bool text = yyjson_mut_equals_str(yyjson_mut_obj_get(last, "role"), "assistant") && yyjson_mut_get_len(content) > 0 &&
+                yyjson_mut_obj_get(last, "tool_calls") == NULL;
+    bool constrained = r->format != API_FORMAT_TEXT || r->sampling.grammar != NULL, add = false, go_on = text && !constrained;
+    err_code code = json_get_bool(root, add_key, &add, e);
+    if (code == ERR_OK && add) go_on = false;
+    if (code == ERR_OK) code = json_get_bool(root, go_on_key, &go_on, e);
+    if (code != ERR_OK) return code;
+    if (go_on && add) return err_set(e, ERR_INVALID, "field \"%s\": not together with \"%s\"", go_on_key, add_key);
+    if (go_on && !text) return err_set(e, ERR_INVALID, "field \"%s\": the last message is no text of an assistant", go_on_key);
+    if (go_on && constrained)
+        return err_set(e, ERR_UNSUPPORTED, "field \"%s\": not together with \"%s\"", go_on_key,
+                       r->format_field != NULL ? r->format_field : "grammar");
+    r->continues = go_on;
+    r->no_generation_prompt = yyjson_is_false(yyjson_obj_get(root, add_key));
+    return ERR_OK;
 }

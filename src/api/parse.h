@@ -10,6 +10,8 @@
 err_code api_wrong(struct err *e, const char *key, const char *expected);
 /* Refuses a parameter that is there and not null, false, 0, "", {} or [] (what clients send for "off"). */
 err_code api_refuse(yyjson_val *root, const char *key, const char *why, struct err *e);
+/* Refuses the fields of tables/fields.def that would change the answer. */
+err_code api_refuse_fields(yyjson_val *root, struct err *e);
 /* "model" of the body; absent: "". */
 err_code api_parse_model(yyjson_val *root, struct api_request *r, struct err *e);
 /* A prompt of text, NUL bytes included; a prompt of tokens (ERR_INVALID names `key`; an empty list is allowed here). */
@@ -33,6 +35,9 @@ void api_chat_begin(struct api_request *r);
 yyjson_mut_val *api_chat_add(struct api_request *r, const char *role, const char *text, size_t len);
 /* A string field of a message. */
 void api_chat_set(struct api_request *r, yyjson_mut_val *message, const char *key, const char *text, size_t len);
+/* Call at the end of a chat: whether the model goes on with the text of its last message ("continue_final_message",
+ * "add_generation_prompt"). It does where that is an assistant's, unless the body says otherwise. */
+err_code api_chat_end(yyjson_val *root, struct api_request *r, struct err *e);
 /* A tool call of an assistant's message; arguments: JSON text. */
 void api_chat_call(struct api_request *r, yyjson_mut_val *message, const char *id, const char *name, const char *arguments);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/responses_priv.h"
+#include "base/mem.h"
 
 /* ---- the body ---- */
 
@@ -74,9 +75,13 @@ static err_code parse_format(yyjson_val *root, struct api_request *r, struct err
 
 static err_code parse_state(yyjson_val *root, struct api_request *r, struct err *e) {
     yyjson_val *previous = yyjson_obj_get(root, "previous_response_id");
+    yyjson_val *truncation = yyjson_obj_get(root, "truncation");
     r->store = true;
     err_code code = json_get_bool(root, "store", &r->store, e);
     if (code != ERR_OK) return code;
+    r->truncates = yyjson_equals_str(truncation, "auto");
+    if (truncation != NULL && !yyjson_is_null(truncation) && !r->truncates && !yyjson_equals_str(truncation, "disabled"))
+        return api_wrong(e, "truncation", "\"auto\" or \"disabled\"");
     if (previous == NULL || yyjson_is_null(previous)) return ERR_OK;
     if (!yyjson_is_str(previous) || yyjson_get_len(previous) > 128) return api_wrong(e, "previous_response_id", "a response's id");
     r->previous = api_keep_str(r, previous);
@@ -89,15 +94,19 @@ static err_code parse_echoed(yyjson_val *root, struct api_request *r, struct err
     struct {
         const char *key;
         const char **to;
-    } echoed[] = {{"tools", &x->tools},
-                  {"tool_choice", &x->tool_choice},
-                  {"text", &x->text},
-                  {"reasoning", &x->reasoning},
-                  {"metadata", &x->metadata}};
+        bool expects_object;
+    } echoed[] = {{"tools", &x->tools, false},
+                  {"tool_choice", &x->tool_choice, false},
+                  {"text", &x->text, true},
+                  {"reasoning", &x->reasoning, true},
+                  {"metadata", &x->metadata, true},
+                  {"max_tool_calls", &x->max_tool_calls, false},
+                  {"safety_identifier", &x->safety_identifier, false},
+                  {"prompt_cache_key", &x->prompt_cache_key, false}};
     for (size_t i = 0; i < sizeof(echoed) / sizeof(*echoed); i++) {
         yyjson_val *v = yyjson_obj_get(root, echoed[i].key);
         if (v == NULL || yyjson_is_null(v)) continue;
-        if (i >= 2 && !yyjson_is_obj(v)) return api_wrong(e, echoed[i].key, "an object");
+        if (echoed[i].expects_object && !yyjson_is_obj(v)) return api_wrong(e, echoed[i].key, "an object");
         *echoed[i].to = api_keep_json(r, v);
     }
     yyjson_val *effort = yyjson_obj_get(yyjson_obj_get(root, "reasoning"), "effort");
@@ -143,9 +152,12 @@ err_code responses_parse(yyjson_val *root, struct api_request *r, struct err *e)
                                                                    .tool_choice = "\"auto\"",
                                                                    .metadata = "{}",
                                                                    .text = "{\"format\":{\"type\":\"text\"}}",
-                                                                   .reasoning = "{\"effort\":null,\"summary\":null}"};
-    for (size_t i = 0; i < sizeof(refused) / sizeof(*refused) && code == ERR_OK; i++)
-        code = api_refuse(root, refused[i].key, refused[i].why, e);
+                                                                   .reasoning = "{\"effort\":null,\"summary\":null}",
+                                                                   .max_tool_calls = "null",
+                                                                   .safety_identifier = "null",
+                                                                   .prompt_cache_key = "null"};
+    code = api_refuse_fields(root, e);
+    for (size_t i = 0; i < ARRAY_LEN(refused) && code == ERR_OK; i++) code = api_refuse(root, refused[i].key, refused[i].why, e);
     if (code == ERR_OK) code = responses_parse_tools(root, r, e);
     if (code == ERR_OK) code = parse_input(root, r, e);
     if (code == ERR_OK) code = parse_format(root, r, e);

@@ -94,12 +94,23 @@ static void append_request(const struct api_answer *a, struct buf *out) {
     else buf_append_str(out, ",\"max_output_tokens\":null");
     if (r->previous != NULL) append_str(out, "previous_response_id", r->previous, strlen(r->previous));
     else buf_append_str(out, ",\"previous_response_id\":null");
-    buf_printf(out, ",\"parallel_tool_calls\":%s,\"store\":%s,\"temperature\":%.6g,\"top_p\":%.6g,\"truncation\":\"disabled\"",
-               r->single_tool ? "false" : "true", r->store ? "true" : "false", (double)r->sampling.temperature, (double)r->sampling.top_p);
+    buf_printf(out, ",\"parallel_tool_calls\":%s,\"store\":%s,\"temperature\":%.6g,\"top_p\":%.6g", r->single_tool ? "false" : "true",
+               r->store ? "true" : "false", (double)r->sampling.temperature, (double)r->sampling.top_p);
+    buf_printf(
+        out, ",\"presence_penalty\":%.6g,\"frequency_penalty\":%.6g,\"top_logprobs\":%u,\"truncation\":\"%s\",\"service_tier\":\"default\"",
+        (double)r->sampling.presence_penalty, (double)r->sampling.frequency_penalty, r->sampling.n_top_logprobs,
+        r->truncates ? "auto" : "disabled");
     const struct {
         const char *key, *json;
-    } echoed[] = {
-        {"tools", x->tools}, {"tool_choice", x->tool_choice}, {"text", x->text}, {"reasoning", x->reasoning}, {"metadata", x->metadata}};
+    } echoed[] = {{"max_tool_calls", x->max_tool_calls},
+                  {"safety_identifier", x->safety_identifier},
+                  {"prompt_cache_key", x->prompt_cache_key},
+
+                  {"tools", x->tools},
+                  {"tool_choice", x->tool_choice},
+                  {"text", x->text},
+                  {"reasoning", x->reasoning},
+                  {"metadata", x->metadata}};
     for (size_t i = 0; i < sizeof(echoed) / sizeof(*echoed); i++) {
         buf_printf(out, ",\"%s\":", echoed[i].key);
         buf_append_str(out, echoed[i].json);
@@ -114,6 +125,8 @@ static void append_response(const struct api_answer *a, enum status status, cons
     static const char *const names[] = {"in_progress", "completed", "failed"};
     buf_printf(out, "{\"id\":\"%s\",\"object\":\"response\",\"created_at\":%" PRId64 ",\"status\":\"%s\",\"background\":false", a->id,
                a->created, cut ? "incomplete" : names[status]);
+    if (status == ENDED && !cut && a->completed > 0) buf_printf(out, ",\"completed_at\":%" PRId64, a->completed);
+    else buf_append_str(out, ",\"completed_at\":null");
     buf_append_str(out, ",\"error\":");
     if (failure != NULL) {
         const char *text = failure->err != NULL && failure->err->text[0] != '\0' ? failure->err->text : err_text(failure->code);

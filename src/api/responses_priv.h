@@ -16,7 +16,7 @@ struct responses_space {
 
 /* What the answer repeats of the request: JSON text, except the instructions (NULL: none). In the request's arena. */
 struct responses_extra {
-    const char *instructions, *tools, *tool_choice, *text, *reasoning, *metadata;
+    const char *instructions, *tools, *tool_choice, *text, *reasoning, *metadata, *max_tool_calls, *safety_identifier, *prompt_cache_key;
     const struct responses_space *spaces;
 };
 

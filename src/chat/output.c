@@ -645,8 +645,9 @@ struct output *output_create(const struct output_options *options, output_fn fn,
     for (size_t i = 0; i < ARRAY_LEN(bufs); i++) buf_init(bufs[i], SIZE_MAX - 1); /* each is bounded by its user */
     buf_reserve(&o->in, 64);                                                   /* so that there is a place to point at */
     note_marks(o);
-    if (o->o.format != NULL && o->o.format->harmony) o->state = OUTPUT_IN_HEADER;
-    else if (o->o.format != NULL && options->call_open) open_call(o);
+    if (o->o.format != NULL && o->o.format->harmony) o->state = options->content_open ? OUTPUT_IN_MESSAGE : OUTPUT_IN_HEADER;
+    o->headed = options->content_open; /* a message's header, as harmony has them, is in the prompt */
+    if (o->o.format != NULL && !o->o.format->harmony && options->call_open) open_call(o);
     if (options->reasoning != NULL && options->reasoning_open) {
         o->state = OUTPUT_IN_REASONING;
         o->skip_space = true;

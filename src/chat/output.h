@@ -34,6 +34,7 @@ struct output_options {
     const struct toolcall_reasoning *reasoning; /* NULL: none is looked for */
     bool reasoning_open;        /* the prompt ends inside it */
     bool call_open;             /* the prompt ends with the mark that opens a call */
+    bool content_open;          /* the prompt ends inside the answer's text: the model goes on with it */
     const struct toolcall_tool *tools;          /* borrowed; without tools no calls are looked for */
     size_t n_tools;
     uint32_t max_calls;         /* more are dropped; 0: OUTPUT_MAX_CALLS */

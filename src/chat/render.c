@@ -99,6 +99,28 @@ err_code chat_caps(struct chat *c, const char *tmpl, struct chat_caps *ret, stru
 
 /* ---- rendering ---- */
 
+/* Stands for the text of a message that is to be continued, so that the template can neither trim it nor read anything into it. */
+static const char CONTINUED[] = "CaravanContinuesHere";
+
+static void mark_last(yyjson_mut_doc *doc, yyjson_mut_val *messages) {
+    yyjson_mut_val *last = yyjson_mut_arr_get_last(messages), *content = yyjson_mut_obj_get(last, "content");
+    bool parts = yyjson_mut_is_arr(content);
+    yyjson_mut_val *place = parts ? yyjson_mut_arr_get_last(content) : last;
+    yyjson_mut_obj_put(place, yyjson_mut_str(doc, parts ? "text" : "content"), yyjson_mut_str(doc, CONTINUED));
+}
+
+/* Cuts the prompt where the mark stands, and puts the message's own text there. */
+static err_code end_with_last(const struct chat_input *in, size_t start, struct buf *out, struct err *e) {
+    yyjson_val *content = yyjson_obj_get(yyjson_arr_get_last(in->messages), "content");
+    size_t at = out->len, n = strlen(CONTINUED);
+    while (at >= start + n && memcmp(out->data + at - n, CONTINUED, n) != 0) at--;
+    if (at < start + n)
+        return err_set(e, ERR_UNSUPPORTED, "the model's chat template doesn't show the last message, so it can't be continued");
+    out->len = at - n;
+    buf_append(out, yyjson_get_str(content), yyjson_get_len(content));
+    return ERR_OK;
+}
+
 static bool is_reserved(const char *name) {
     static const char *const names[] = {"messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
@@ -124,8 +146,9 @@ static err_code make_context(const struct chat_input *in, const struct known *k,
     yyjson_mut_doc_set_root(doc, root);
     err_code code = chat_form(&k->caps, in->messages, doc, &messages, e);
     if (code != ERR_OK) return code;
+    if (in->continue_final) mark_last(doc, messages);
     yyjson_mut_obj_add_val(doc, root, "messages", messages);
-    yyjson_mut_obj_add_bool(doc, root, "add_generation_prompt", in->add_generation_prompt);
+    yyjson_mut_obj_add_bool(doc, root, "add_generation_prompt", in->add_generation_prompt && !in->continue_final);
     yyjson_mut_obj_add_str(doc, root, "bos_token", in->bos != NULL ? in->bos : "");
     yyjson_mut_obj_add_str(doc, root, "eos_token", in->eos != NULL ? in->eos : "");
     bool tools = in->tools != NULL && yyjson_arr_size(in->tools) > 0;
@@ -145,11 +168,13 @@ static err_code render_built_in(const struct chat_input *in, struct buf *out, st
     yyjson_arr_foreach(json_some(in->messages), i, max, m) {
         const char *role = yyjson_get_str(yyjson_obj_get(m, "role")), *content = yyjson_get_str(yyjson_obj_get(m, "content"));
         if (code != ERR_OK) break;
-        if (role == NULL || content == NULL || yyjson_obj_get(m, "tool_calls") != NULL)
+        bool nul = content != NULL && strlen(content) != yyjson_get_len(yyjson_obj_get(m, "content"));
+        if (role == NULL || content == NULL || nul || yyjson_obj_get(m, "tool_calls") != NULL)
             code = err_set(e, ERR_UNSUPPORTED, "field \"messages[%zu]\": without the model's own template only plain text is possible", i);
         else list[count++] = (struct engine_message){role, content};
     }
-    if (code == ERR_OK) code = engine_template_render(in->tmpl, list, count, in->add_generation_prompt, out, e);
+    if (in->continue_final && count > 0) list[count - 1].content = CONTINUED;
+    if (code == ERR_OK) code = engine_template_render(in->tmpl, list, count, in->add_generation_prompt && !in->continue_final, out, e);
     free(list);
     return code;
 }
@@ -187,6 +212,7 @@ err_code chat_render(struct chat *c, const struct chat_input *in, struct buf *ou
     if (code == ERR_OK) code = render_jinja(c, in, k, out, e);
     else if (code == ERR_UNSUPPORTED) code = render_built_in(in, out, named ? e : &ignored);
     if (code != ERR_OK && !named && k->broken.code != ERR_OK && e != NULL) *e = k->broken;
+    if (code == ERR_OK && in->continue_final) code = end_with_last(in, start, out, e);
     size_t bos_len = in->bos != NULL ? strlen(in->bos) : 0;
     if (code == ERR_OK && ret_bos != NULL)
         *ret_bos = bos_len > 0 && out->len - start >= bos_len && memcmp(out->data + start, in->bos, bos_len) == 0;

@@ -40,6 +40,7 @@ struct chat_input {
     yyjson_val *extra;      /* object of further variables, NULL: none; "messages" and so on cannot be replaced. "enable_thinking" reaches
                              * a template that has another word for it too */
     bool add_generation_prompt;
+    bool continue_final;    /* the prompt ends with the text of the last message, as if the model were writing it; no generation prompt */
     int64_t now;            /* seconds since 1970: what the template takes for today, in UTC */
 };
 
@@ -50,7 +51,8 @@ void chat_free(struct chat *c);
 
 /* Appends the prompt to out; *ret_bos (may be NULL) says whether it begins with the bos text, so that the tokenizer must not add another.
  * ERR_INVALID: the template refuses the messages (its words are in the error) or fails on them, or there are none. ERR_TEMPLATE: it met
- * one of the limits. ERR_LIMIT: the prompt is longer than out may be. ERR_UNSUPPORTED: no template. */
+ * one of the limits. ERR_LIMIT: the prompt is longer than out may be. ERR_UNSUPPORTED: no template, or
+ * one that doesn't show the message that is to be continued. */
 err_code chat_render(struct chat *c, const struct chat_input *in, struct buf *out, bool *ret_bos, struct err *e);
 
 /* ERR_UNSUPPORTED when it cannot be parsed (see above); ERR_TEMPLATE. */

@@ -27,6 +27,9 @@ struct engine_sampler {
     struct llama_sampler *filters;      /* chain that doesn't: top-k and so on; NULL: none */
     struct sampler_grammar *grammar;    /* NULL: none */
     int32_t history_at;                 /* next position that history has not seen */
+    int32_t first;                      /* position of the first generated token; -1: not known yet */
+    int32_t *ends;                      /* the tokens that end an answer; NULL where min_tokens is 0 */
+    size_t n_ends;
     float mu;                           /* mirostat */
 };
 
@@ -102,6 +105,14 @@ static void make_filters(struct engine_sampler *s, const struct engine_sampling 
     s->filters = chain_or_null(chain);
 }
 
+static void make_ends(struct engine_sampler *s) {
+    s->first = s->p.generated_from > 0 ? (int32_t)s->p.generated_from : -1;
+    if (s->p.min_tokens == 0) return;
+    s->ends = mem_calloc(s->n_vocab, sizeof(*s->ends));
+    for (uint32_t i = 0; i < s->n_vocab; i++)
+        if (engine_vocab_is_end(s->vocab, (int32_t)i)) s->ends[s->n_ends++] = (int32_t)i;
+}
+
 err_code engine_sampler_create(const struct llama_vocab *vocab, uint32_t n_ctx, const struct engine_sampling *p,
                                struct engine_sampler **ret, struct err *e) {
     struct engine_sampler *s = MEM_NEW(struct engine_sampler);
@@ -119,6 +130,7 @@ err_code engine_sampler_create(const struct llama_vocab *vocab, uint32_t n_ctx, 
         engine_sampler_free(s);
         return code;
     }
+    make_ends(s);
     make_history(s, p, n_ctx);
     make_filters(s, p);
     *ret = s;
@@ -131,6 +143,7 @@ void engine_sampler_free(struct engine_sampler *s) {
     if (s->history != NULL) llama_sampler_free(s->history);
     if (s->filters != NULL) llama_sampler_free(s->filters);
     sampler_grammar_free(s->grammar);
+    free(s->ends);
     free(s);
 }
 
@@ -151,6 +164,25 @@ static void see_history(struct engine_sampler *s, const int32_t *history, int32_
 static void fill(struct engine_scratch *scratch, const float *logits, llama_token_data_array *c) {
     for (uint32_t i = 0; i < scratch->n_vocab; i++) scratch->data[i] = (llama_token_data){(llama_token)i, logits[i], 0};
     *c = (llama_token_data_array){scratch->data, scratch->n_vocab, -1, false};
+}
+
+/* Must the answer go on behind this position? */
+static bool too_short(const struct engine_sampler *s, int32_t pos) { return pos + 1 - s->first < s->p.min_tokens; }
+
+static bool is_end(const struct engine_sampler *s, int32_t token) {
+    for (size_t i = 0; i < s->n_ends; i++)
+        if (s->ends[i] == token) return true;
+    return false;
+}
+
+/* Takes the ends of an answer out of c, if anything else can come: a grammar that is complete here ends the answer all the same. */
+static void drop_ends(const struct engine_sampler *s, llama_token_data_array *c) {
+    size_t kept = 0, possible = 0;
+    for (size_t i = 0; i < c->size; i++) possible += c->data[i].logit != -INFINITY && !is_end(s, c->data[i].id);
+    if (possible == 0) return;
+    for (size_t i = 0; i < c->size; i++)
+        if (!is_end(s, c->data[i].id)) c->data[kept++] = c->data[i];
+    c->size = kept;
 }
 
 /* From candidates that bias, penalties and DRY have been over. */
@@ -178,6 +210,7 @@ static int32_t draw_token(struct engine_sampler *s, struct engine_scratch *scrat
     if (constrained && scratch->pieces == NULL) scratch->pieces = sampler_grammar_pieces(s->vocab);
     if (constrained) sampler_grammar_filter(s->grammar, scratch->pieces, &c);
     if (s->history != NULL) llama_sampler_apply(s->history, &c);
+    if (too_short(s, pos)) drop_ends(s, &c);
     *ret_any = c.data[sampler_best(&c)].logit != -INFINITY;
     return *ret_any ? choose(s, &c, pos, constrained ? SAMPLER_REDRAW : SAMPLER_DRAW) : -1;
 }
@@ -201,8 +234,8 @@ static err_code pick_token(struct engine_sampler *s, struct engine_scratch *scra
 }
 
 /* Nothing stands between the logits and the choice but the temperature. */
-static bool is_raw(const struct engine_sampler *s) {
-    if (s->bias != NULL || s->history != NULL || s->grammar != NULL) return false;
+static bool is_raw(const struct engine_sampler *s, int32_t pos) {
+    if (too_short(s, pos) || s->bias != NULL || s->history != NULL || s->grammar != NULL) return false;
     return !(s->p.temperature > 0) || (s->filters == NULL && s->p.xtc_probability <= 0 && s->p.mirostat == 0);
 }
 
@@ -212,10 +245,11 @@ err_code engine_sampler_sample(struct engine_sampler *s, struct engine_scratch *
     double log_sum = sampler_log_sum(logits, s->n_vocab, &best);
     if (!isfinite(log_sum)) return err_set(e, ERR_ENGINE, "the model's logits at position %d are not numbers", pos);
     see_history(s, history, pos);
+    if (s->first < 0) s->first = pos + 1;
     err_code code = s->grammar != NULL ? sampler_grammar_see(s->grammar, history, pos, e) : ERR_OK;
     if (code != ERR_OK) return code;
     struct engine_sample out = {.token = best};
-    if (!is_raw(s)) {
+    if (!is_raw(s, pos)) {
         if ((code = pick_token(s, scratch, logits, pos, &out.token, e)) != ERR_OK) return code;
     } else if (s->p.temperature > 0) {
         out.token = sampler_draw_raw(logits, s->n_vocab, best, s->p.temperature, engine_uniform(s->p.seed, pos, SAMPLER_DRAW));

@@ -285,7 +285,8 @@ void call_part_done(struct call *call) {
 /* May the model be told what is wrong with its answer, and write another one? Once, and only in place of the one answer. */
 static bool may_ask_again(struct call *call) {
     const struct backend_model *model = NULL;
-    if (call->asked_again || call->answer.n_choices != 1 || call->request.chat == NULL || call->tmpl == NULL) return false;
+    if (call->asked_again || call->answer.n_choices != 1 || call->request.chat == NULL || call->tmpl == NULL || call->request.continues)
+        return false;
     return gateway_find_model(call->gateway, call->model, &model, NULL) == ERR_OK && model->ready;
 }
 
@@ -330,6 +331,7 @@ static err_code step_finish(struct call *call, enum call_state *next, struct err
     }
     if (code != ERR_OK) return code;
     if (!fits) http_response_header(call->x, "x-caravan-schema", "unchecked");
+    call->answer.completed = clock_wall_s();
     call->answer.usage.total_us = io_loop_now(call->gateway->loop) - call->started;
     store_answer(call);
     send_answer(call);

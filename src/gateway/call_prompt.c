@@ -108,6 +108,8 @@ err_code call_prompt_render(struct call *call, const struct backend_model *model
                                      .messages = r->chat,
                                      .tools = call->shows_tools ? r->chat_tools : NULL,
                                      .extra = r->chat_extra,
+                                     .no_generation_prompt = r->no_generation_prompt,
+                                     .continue_final = r->continues,
                                      .now = clock_wall_s()};
     call->rendering = render_chat(call->gateway->render, &chat, fn, call);
     return ERR_OK;
@@ -192,8 +194,9 @@ err_code call_prompt_output(struct call *call, struct err *e) {
     if (r->chat == NULL || r->n_prompts == 0) return ERR_OK; /* plain text goes on as plain text */
     if (o->format == NULL) o->format = toolcall_detect(call->tmpl);
     if (!o->format->harmony) o->reasoning = toolcall_detect_reasoning(call->tmpl);
-    o->reasoning_open = toolcall_reasoning_open(o->reasoning, r->prompts[0].text, r->prompts[0].len);
-    o->call_open = toolcall_call_open(o->format, r->prompts[0].text, r->prompts[0].len);
+    o->content_open = r->continues;
+    o->reasoning_open = !r->continues && toolcall_reasoning_open(o->reasoning, r->prompts[0].text, r->prompts[0].len);
+    o->call_open = !r->continues && toolcall_call_open(o->format, r->prompts[0].text, r->prompts[0].len);
     o->tools = r->tools;
     o->n_tools = tools_wanted(r) ? r->n_tools : 0;
     o->max_calls = r->single_tool ? 1 : 0;

@@ -15,6 +15,7 @@ struct render_job {
     struct list link;
     char *tmpl, *bos, *eos;
     yyjson_doc *messages, *tools, *extra; /* messages NULL: only what the template takes is asked */
+    bool no_generation_prompt, continue_final;
     int64_t now;
     render_fn fn; /* NULL: nobody waits */
     void *user;
@@ -60,7 +61,8 @@ static void job_run(struct render *r, struct render_job *j) {
                                   .messages = yyjson_doc_get_root(j->messages),
                                   .tools = yyjson_doc_get_root(j->tools),
                                   .extra = yyjson_doc_get_root(j->extra),
-                                  .add_generation_prompt = true,
+                                  .add_generation_prompt = !j->no_generation_prompt,
+                                  .continue_final = j->continue_final,
                                   .now = j->now};
     j->code = chat_render(r->chat, &in, &j->text, &j->answer.has_bos, &j->err);
 }
@@ -167,6 +169,8 @@ struct render_job *render_chat(struct render *r, const struct render_chat *chat,
     j->tools = chat->tools != NULL ? yyjson_mut_val_imut_copy(chat->tools, NULL) : NULL;
     j->extra = chat->extra != NULL ? yyjson_mut_val_imut_copy(chat->extra, NULL) : NULL;
     j->now = chat->now;
+    j->no_generation_prompt = chat->no_generation_prompt;
+    j->continue_final = chat->continue_final;
     return job_post(r, j);
 }
 

@@ -33,6 +33,7 @@ typedef void (*render_fn)(void *user, err_code code, const struct render_answer 
 struct render_chat {
     const char *tmpl, *bos, *eos;
     yyjson_mut_val *messages, *tools, *extra;
+    bool no_generation_prompt, continue_final; /* chat/render.h has them */
     int64_t now;
 };
 struct render_job *render_chat(struct render *r, const struct render_chat *chat, render_fn fn, void *user);

@@ -119,3 +119,16 @@ bool charset_write(const struct charset *set, struct buf *out) {
     buf_done(&list);
     return count > 0;
 }
+
+bool charset_write_plain(const struct charset *set, struct buf *out) {
+    size_t start = out->len;
+    buf_append_byte(out, '[');
+    for (size_t i = 0; i < set->n; i++) {
+        uint32_t first = set->range[i].first, last = set->range[i].last;
+        charset_write_range(out, first, last < SURROGATE_FIRST ? last : SURROGATE_FIRST - 1);
+        charset_write_range(out, first > SURROGATE_LAST ? first : SURROGATE_LAST + 1, last);
+    }
+    bool any = out->len > start + 1;
+    buf_append_byte(out, ']');
+    return any;
+}

@@ -21,6 +21,8 @@ void charset_sort(struct charset *set);   /* in order, joined; call before the n
 void charset_invert(struct charset *set);
 /* Writes one character of a JSON string out of the set, as one element; false: the set is empty. It may use the rule "ctl". */
 bool charset_write(const struct charset *set, struct buf *out);
+/* The same for a character outside of JSON strings, where nothing is escaped. */
+bool charset_write_plain(const struct charset *set, struct buf *out);
 /* The text between [ and ] for the characters first to last; nothing if there are none. */
 void charset_write_range(struct buf *out, uint32_t first, uint32_t last);
 

@@ -18,6 +18,7 @@ struct regex {
     const char *why;           /* if set: it can't be expressed, and why */
     err_code code;
     int depth;
+    bool plain;                /* the text stands outside of JSON, and all of it must fit */
     bool looks;                /* conditions at the beginning (look-ahead) become parts of their own */
     struct regex_parts *parts;
 };
@@ -278,7 +279,8 @@ static bool write_atom(struct regex *r, struct buf *out, struct place place, str
     if (!read_charset(r, &set)) return false;
     if (set.full) return fail(r, ERR_LIMIT, "a class of too many ranges");
     *ret = (struct regex_lengths){1, 1};
-    return charset_write(&set, out) || unsupported(r, "a class that no character is in");
+    bool any_character = r->plain ? charset_write_plain(&set, out) : charset_write(&set, out);
+    return any_character || unsupported(r, "a class that no character is in");
 }
 
 static bool write_item(struct regex *r, struct buf *out, struct place place, struct regex_lengths *ret) {
@@ -412,4 +414,25 @@ err_code regex_read(const char *pattern, size_t len, struct regex_parts *parts, 
 
 void regex_parts_done(struct regex_parts *parts) {
     while (parts->n > 0) free(parts->list[--parts->n].text);
+}
+
+/* Anchors at the ends say nothing where all of the text must fit. */
+static void drop_anchors(struct regex *r) {
+    const char *slash = r->end - 1;
+    if (find_outside(r->at, r->end, '|') != NULL) return;
+    skip(r, "^");
+    if (r->end == r->at || r->end[-1] != '$') return;
+    while (slash > r->at && slash[-1] == '\\') slash--;
+    if ((r->end - 1 - slash) % 2 == 0) r->end--;
+}
+
+err_code regex_to_gbnf(const char *pattern, size_t len, struct buf *out, struct err *e) {
+    struct regex r = {.at = pattern, .end = pattern + len, .plain = true};
+    struct regex_lengths lengths;
+    drop_anchors(&r);
+    buf_append_str(out, "root ::= (");
+    if (write_alternatives(&r, out, (struct place){false, false}, &lengths) && r.at < r.end) malformed(&r, "a ) without (");
+    buf_append_str(out, ")\n");
+    if (r.why == NULL && out->failed) fail(&r, ERR_LIMIT, "its grammar is too long");
+    return r.why == NULL ? ERR_OK : err_set(e, r.code, "the regular expression: %s", r.why);
 }

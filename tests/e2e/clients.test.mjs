@@ -139,6 +139,17 @@ test('ollama: format, think', async () => {
     await assert.rejects(ollama.chat({ model, messages: say('x'), format: { type: 'nothing' } }), /format.*type/)
 })
 
+test('ollama: log probabilities', async () => {
+    const wish = { model, messages: say(script(words)), logprobs: true, top_logprobs: 2 }
+    const whole = await ollama.chat(wish)
+    assert.deepEqual(whole.logprobs.map((l) => [l.token, l.top_logprobs.length]), words.pieces.map((p) => [p, 2]))
+    const parts = await all(await ollama.chat({ ...wish, stream: true }))
+    assert.deepEqual(parts.flatMap((p) => p.logprobs ?? []), whole.logprobs)
+    const generated = await ollama.generate({ model, prompt: script(words), logprobs: true, think: 'max' })
+    assert.equal(generated.logprobs.length, 4)
+    assert.equal((await ollama.chat({ model, messages: say(script(words)) })).logprobs, undefined)
+})
+
 test('ollama: models, version, errors, abort', async () => {
     assert((await ollama.list()).models.some((m) => m.name === `${model}:latest`))
     assert((await ollama.ps()).models.some((m) => m.name === `${model}:latest`))
@@ -174,6 +185,8 @@ test('responses: whole, stored, gone on from, forgotten', async () => {
     assert.equal(first.output_text, 'text of it')
     assert.deepEqual(first.metadata, { a: 'b' })
     assert.equal(first.usage.output_tokens, 4)
+    assert(first.completed_at >= first.created_at)
+    assert.deepEqual([first.truncation, first.top_logprobs, first.presence_penalty, first.max_tool_calls, first.service_tier, first.prompt_cache_key], ['disabled', 0, 0, null, 'default', null])
     const next = await openai.responses.create({ model, previous_response_id: first.id, input: [{ role: 'user', content: [{ type: 'input_text', text: 'and then?' }] }] })
     assert.equal(next.previous_response_id, first.id)
     assert.equal(next.output_text, 'text of it') // the script is in what came before
@@ -241,6 +254,17 @@ test('openai: embeddings in its own encoding and as numbers, response_format by 
     const r = await openai.chat.completions.create({ model, messages: say(script({ pieces: ['{"a":1}'] })), response_format: { type: 'json_schema', json_schema: { name: 'x', schema } } })
     assert.deepEqual(JSON.parse(r.choices[0].message.content), { a: 1 })
     await openai.chat.completions.create({ model, messages: say(script(words)), response_format: { type: 'json_object' }, n: 2, seed: 1, stop: 'z', logprobs: true, top_logprobs: 2, logit_bias: { 5: 1 }, user: 'u', max_completion_tokens: 9 })
+})
+
+test('openai: the last message is continued, whatever the family; forms of an answer as other servers ask for them', async () => {
+    for (const family of [model, 'hermes', 'harmony']) {
+        const r = await openai.chat.completions.create({ model: family, messages: [...say(script(words)), { role: 'assistant', content: 'I am ' }] })
+        assert.deepEqual([r.choices[0].message.content, r.choices[0].message.reasoning_content], ['text of it', undefined], family)
+    }
+    const more = (body) => openai.chat.completions.create({ model, messages: say(script(words)), ...body })
+    await more({ structured_outputs: { choice: ['text of it'] }, min_tokens: 2, top_k: -1 })
+    await more({ guided_regex: '[a-z ]+', repetition_penalty: 1.1 })
+    await assert.rejects(more({ bad_words: ['x'] }), (e) => e.param === 'bad_words')
 })
 
 test('openai: retried when the node is busy', async () => {

@@ -81,6 +81,119 @@ static void chat_refuses(void **state) {
     expect_bad(&api_openai_chat, cases, ARRAY_LEN(cases));
 }
 
+/* Each way to say what an answer looks like: what comes of it, as a schema or a grammar. */
+static void chat_takes_constraints(void **state) {
+    (void)state;
+    static const struct {
+        const char *field, *schema, *grammar;
+        enum api_format format;
+    } cases[] = {
+        {"\"response_format\":{\"type\":\"text\"}", NULL, NULL, API_FORMAT_TEXT},
+        {"\"response_format\":{\"type\":\"json_object\"}", NULL, NULL, API_FORMAT_JSON},
+        {"\"response_format\":{\"type\":\"json_object\",\"schema\":{\"type\":\"object\"}}", "{\"type\":\"object\"}", NULL,
+         API_FORMAT_SCHEMA},
+        {"\"response_format\":{\"type\":\"json_schema\",\"schema\":{}}", "{}", NULL, API_FORMAT_SCHEMA},
+        {"\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"schema\":{}}}", "{}", NULL, API_FORMAT_SCHEMA},
+        {"\"json_schema\":{\"const\":\"42\"}", "{\"const\":\"42\"}", NULL, API_FORMAT_SCHEMA},
+        {"\"guided_json\":\"{}\"", "{}", NULL, API_FORMAT_SCHEMA},
+        {"\"guided_choice\":[\"yes\",\"n\\\"o\"]", NULL, "root ::= \"yes\" | \"n\\x22o\"\n", API_FORMAT_TEXT},
+        {"\"guided_regex\":\"^[a-c]+\\\\$$\"", NULL, "root ::= ([a-c]{1,} [\\x24])\n", API_FORMAT_TEXT},
+        {"\"guided_grammar\":\"root ::= \\\"x\\\"\"", NULL, "root ::= \"x\"", API_FORMAT_TEXT},
+        {"\"grammar\":\"root ::= \\\"x\\\"\"", NULL, "root ::= \"x\"", API_FORMAT_TEXT},
+        {"\"ebnf\":\"root ::= \\\"x\\\"\"", NULL, "root ::= \"x\"", API_FORMAT_TEXT},
+        {"\"structured_outputs\":{\"choice\":[\"a\"]}", NULL, "root ::= \"a\"\n", API_FORMAT_TEXT},
+        {"\"structured_outputs\":{\"json\":{}},\"response_format\":{\"type\":\"text\"}", "{}", NULL, API_FORMAT_SCHEMA},
+        {"\"structured_outputs\":{\"json_object\":true}", NULL, NULL, API_FORMAT_JSON},
+        {"\"structured_outputs\":{\"json_object\":false}", NULL, NULL, API_FORMAT_TEXT},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct api_request r;
+        struct err e = {0};
+        char *body = mem_printf("{" M ",%s}", cases[i].field);
+        api_request_init(&r);
+        if (parse(&api_openai_chat, body, &r, &e) != ERR_OK) fail_msg("%s: %s", body, e.text);
+        assert_int_equal(r.format, cases[i].format);
+        if (cases[i].schema != NULL) assert_string_equal(r.schema, cases[i].schema);
+        if (cases[i].grammar == NULL) assert_null(r.sampling.grammar);
+        else assert_string_equal(r.sampling.grammar, cases[i].grammar);
+        api_request_done(&r);
+        free(body);
+    }
+    static const struct bad wrong[] = {
+        {"{" M ",\"json_schema\":5}", "json_schema"},
+        {"{" M ",\"guided_regex\":\"(\"}", "guided_regex"},
+        {"{" M ",\"guided_regex\":\"\\\\bx\"}", "guided_regex"},
+        {"{" M ",\"guided_choice\":[]}", "guided_choice"},
+        {"{" M ",\"guided_choice\":[5]}", "guided_choice"},
+        {"{" M ",\"guided_grammar\":\"x\"}", "guided_grammar"},
+        {"{" M ",\"structured_outputs\":[]}", "structured_outputs"},
+        {"{" M ",\"structured_outputs\":{\"structural_tag\":\"x\"}}", "structured_outputs.structural_tag"},
+        {"{" M ",\"structured_outputs\":{\"json\":{},\"choice\":[\"a\"]}}", "structured_outputs.choice"},
+        {"{" M ",\"grammar\":\"root ::= \\\"x\\\"\",\"json_schema\":{}}", "json_schema"},
+        {"{" M ",\"response_format\":{\"type\":\"json_object\"},\"guided_json\":{}}", "guided_json"},
+    };
+    expect_bad(&api_openai_chat, wrong, ARRAY_LEN(wrong));
+}
+
+/* Every row of tables/fields.def: what would change the answer is refused by its name, the rest taken. */
+static void known_fields_are_refused_or_ignored(void **state) {
+    (void)state;
+    enum { IGNORED, REFUSED };
+    static const struct {
+        const char *name;
+        int kind;
+    } rows[] = {
+#define FIELD(name, kind, why) {#name, kind},
+#include "../../tables/fields.def"
+#undef FIELD
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct api_request r;
+        struct err e = {0};
+        char *body = mem_printf("{" M ",\"%s\":[7]}", rows[i].name), *off = mem_printf("{" M ",\"%s\":null}", rows[i].name);
+        const struct bad refused = {body, rows[i].name};
+        if (rows[i].kind == REFUSED) expect_bad(&api_openai_chat, &refused, 1);
+        api_request_init(&r);
+        if (parse(&api_openai_chat, rows[i].kind == REFUSED ? off : body, &r, &e) != ERR_OK) fail_msg("%s: %s", rows[i].name, e.text);
+        api_request_done(&r);
+        free(body);
+        free(off);
+    }
+}
+
+#define ENDS_WITH(role) "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},{\"role\":\"" role "\",\"content\":\"I am\"}]"
+
+static void chat_continues(void **state) {
+    (void)state;
+    static const struct {
+        const char *body;
+        bool continues, no_prompt;
+    } cases[] = {
+        {ENDS_WITH("assistant") "}", true, false},
+        {ENDS_WITH("assistant") ",\"add_generation_prompt\":true}", false, false},
+        {ENDS_WITH("assistant") ",\"continue_final_message\":false}", false, false},
+        {ENDS_WITH("assistant") ",\"continue_final_message\":true,\"add_generation_prompt\":false}", true, true},
+        {ENDS_WITH("assistant") ",\"response_format\":{\"type\":\"json_object\"}}", false, false},
+        {ENDS_WITH("user") "}", false, false},
+        {ENDS_WITH("user") ",\"add_generation_prompt\":false}", false, true},
+    };
+    static const struct bad wrong[] = {
+        {ENDS_WITH("user") ",\"continue_final_message\":true}", "continue_final_message"},
+        {ENDS_WITH("assistant") ",\"continue_final_message\":true,\"add_generation_prompt\":true}", "continue_final_message"},
+        {ENDS_WITH("assistant") ",\"continue_final_message\":true,\"json_schema\":{}}", "continue_final_message"},
+        {ENDS_WITH("assistant") ",\"continue_final_message\":1}", "continue_final_message"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct api_request r;
+        struct err e = {0};
+        api_request_init(&r);
+        if (parse(&api_openai_chat, cases[i].body, &r, &e) != ERR_OK) fail_msg("%s: %s", cases[i].body, e.text);
+        if (r.continues != cases[i].continues || r.no_generation_prompt != cases[i].no_prompt) fail_msg("%s", cases[i].body);
+        api_request_done(&r);
+    }
+    expect_bad(&api_openai_chat, wrong, ARRAY_LEN(wrong));
+}
+
 static void chat_refuses_tools(void **state) {
     (void)state;
     static const struct bad cases[] = {
@@ -302,9 +415,15 @@ static void errors(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(chat_refuses), cmocka_unit_test(chat_refuses_tools), cmocka_unit_test(completions_refuses),
-        cmocka_unit_test(chat_reads),   cmocka_unit_test(completions_reads),  cmocka_unit_test(golden_answers),
-        cmocka_unit_test(errors)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(chat_refuses),
+                                       cmocka_unit_test(chat_refuses_tools),
+                                       cmocka_unit_test(chat_takes_constraints),
+                                       cmocka_unit_test(known_fields_are_refused_or_ignored),
+                                       cmocka_unit_test(chat_continues),
+                                       cmocka_unit_test(completions_refuses),
+                                       cmocka_unit_test(chat_reads),
+                                       cmocka_unit_test(completions_reads),
+                                       cmocka_unit_test(golden_answers),
+                                       cmocka_unit_test(errors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

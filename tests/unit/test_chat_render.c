@@ -48,6 +48,7 @@ static err_code render(struct chat *c, const char *tmpl, yyjson_val *chat, struc
                             .tools = yyjson_obj_get(chat, "tools"),
                             .documents = yyjson_obj_get(chat, "documents"),
                             .extra = yyjson_obj_get(chat, "extra"),
+                            .continue_final = yyjson_is_true(yyjson_obj_get(chat, "continue")),
                             .add_generation_prompt = prompt == NULL || yyjson_is_true(prompt),
                             .now = NOVEMBER_2023};
     return chat_render(c, &in, out, bos, e);
@@ -164,6 +165,36 @@ static void a_refusal_is_told(void **state) {
     assert_non_null(strstr(e.text, "\"messages\" cannot be set"));
     buf_done(&out);
     chat_free(c);
+}
+
+/* For each family: the prompt of a message that is to be continued ends with its text, blanks and all, and not with a new turn. */
+static void the_last_message_is_continued(void **state) {
+    (void)state;
+    static const char text[] = "The answer is  ";
+    char *names[MAX_TEMPLATES];
+    size_t n = list_templates(names);
+    yyjson_doc *chat = parse("{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"},"
+                             " {\"role\": \"assistant\", \"content\": \"The answer is  \"}], \"continue\": true}");
+    struct chat *c = chat_create(NULL);
+    for (size_t i = 0; i <= n; i++) {
+        char *file = i < n ? mem_printf("%s.jinja", names[i]) : NULL, *path = i < n ? data_path(file) : NULL;
+        char *tmpl = i < n ? read_text(path) : mem_strdup("chatml");
+        struct buf out;
+        struct err e = {0};
+        buf_init(&out, MAX_FILE);
+        if (render(c, tmpl, yyjson_doc_get_root(chat), &out, NULL, &e) != ERR_OK) fail_msg("%s: %s", file, e.text);
+        if (out.len < strlen(text) || strcmp(buf_cstr(&out) + out.len - strlen(text), text) != 0) fail_msg("%s: %s", file, buf_cstr(&out));
+        assert_null(strstr(buf_cstr(&out), "Caravan"));
+        buf_done(&out);
+        free(tmpl), free(file), free(path), free(i < n ? names[i] : NULL);
+    }
+    struct buf out;
+    struct err e = {0};
+    buf_init(&out, MAX_FILE);
+    assert_int_equal(render(c, "{{ messages[0].content }}{# no more #}", yyjson_doc_get_root(chat), &out, NULL, &e), ERR_UNSUPPORTED);
+    buf_done(&out);
+    chat_free(c);
+    yyjson_doc_free(chat);
 }
 
 /* A system message between two turns, as coding agents send it, for templates that take one only at the beginning. */
@@ -400,6 +431,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(families_render_as_they_should),
         cmocka_unit_test(a_refusal_is_told),
+        cmocka_unit_test(the_last_message_is_continued),
         cmocka_unit_test(a_late_system_message_goes_where_the_template_takes_it),
         cmocka_unit_test(a_broken_template_falls_back_or_is_refused),
         cmocka_unit_test(a_template_that_used_up_its_steps_is_not_tried_again),

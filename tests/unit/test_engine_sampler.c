@@ -95,6 +95,30 @@ static void greedy_takes_the_best(void **state) {
     assert_int_equal(draw_once(&p, 0), FIRST + 2);
 }
 
+/* Until the answer has min_tokens tokens it doesn't end, wherever it began, unless nothing else can come. */
+static void an_answer_is_not_too_short(void **state) {
+    (void)state;
+    struct engine_sampling p = plain();
+    int32_t end = 0;
+    while (!engine_vocab_is_end(vocab, end)) end++;
+    for (uint32_t i = 0; i < n_vocab; i++) logits[i] = -60.0f;
+    logits[end] = 10;
+    logits[FIRST] = 5;
+    p.min_tokens = 3;
+    for (int greedy = 0; greedy < 2; greedy++) {
+        p.temperature = greedy ? 0.0f : 0.1f;
+        struct engine_sampler *s = make(&p);
+        for (int32_t pos = 7; pos < 12; pos++) assert_int_equal(draw(s, pos), pos < 10 ? FIRST : end);
+        engine_sampler_free(s);
+    }
+    p.generated_from = 6; /* two of them are there already */
+    assert_int_equal(draw_once(&p, 7), FIRST);
+    assert_int_equal(draw_once(&p, 8), end);
+    for (uint32_t i = 0; i < n_vocab; i++)
+        if (i != (uint32_t)end) logits[i] = -INFINITY;
+    assert_int_equal(draw_once(&p, 7), end);
+}
+
 static void top_k_one_is_greedy(void **state) {
     (void)state;
     struct engine_sampling p = plain();
@@ -560,6 +584,7 @@ static int teardown(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(greedy_takes_the_best),
+        cmocka_unit_test(an_answer_is_not_too_short),
         cmocka_unit_test(top_k_one_is_greedy),
         cmocka_unit_test(draws_follow_the_distribution),
         cmocka_unit_test(temperature_bends_the_distribution),

@@ -212,7 +212,7 @@ static void test_open(void **state) {
     engine_sampling_done(&p);
     engine_sampling_done(&back);
     static const char *const odd[] = {"{}", "{\"seq\":1024,\"generation\":1,\"sampling\":{}}", "{\"seq\":1,\"sampling\":{}}",
-                                      "{\"seq\":1,\"generation\":1}", "{\"seq\":1,\"generation\":1,\"sampling\":{\"top_k\":-1}}"};
+                                      "{\"seq\":1,\"generation\":1}", "{\"seq\":1,\"generation\":1,\"sampling\":{\"top_k\":-2}}"};
     for (size_t i = 0; i < ARRAY_LEN(odd); i++)
         assert_int_not_equal(stage_open_decode((const uint8_t *)odd[i], strlen(odd[i]), &seq, &generation, &back, NULL), ERR_OK);
 }
