@@ -61,8 +61,7 @@ err_code cli_admin_post(const struct options *o, const char *path, const char *b
 
 /* An address at which a program of this machine reaches what listens at host. */
 static const char *reachable(const char *host) {
-    if (strcmp(host, "0.0.0.0") == 0) return "127.0.0.1";
-    return strcmp(host, "::") == 0 ? "::1" : host;
+    return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0 ? "127.0.0.1" : host; /* "::" is IPv4 too */
 }
 
 static bool same_host(const char *a, const char *b) {

@@ -20,13 +20,14 @@ struct visit {
     size_t n_peers;
 };
 
-/* name may be NULL. The same address twice is looked at once. */
+/* name: as remembered; NULL: the user named the address. The same address twice is looked at once. */
 static void visit_add(struct visit *v, const struct io_addr *a, const char *name) {
     for (size_t i = 0; i < v->n_peers; i++)
         if (v->given[i].port == a->port && strcmp(v->given[i].host, a->host) == 0) return;
     if (v->n_peers == DOCTOR_MAX_PEERS) return;
     v->given[v->n_peers] = *a;
     struct doctor_peer *p = &v->peers[v->n_peers++];
+    p->remembered = name != NULL;
     char text[IO_ADDR_TEXT_MAX];
     io_addr_format(a, text);
     snprintf(p->at, sizeof(p->at), "%s", text);
@@ -88,7 +89,6 @@ static bool visit_print(const struct visit *v, bool json) {
     if (json) doctor_print_json(&r, &b);
     else doctor_print(&r, table_width(), &b);
     if (json) buf_append_str(&b, "\n");
-    else if (v->n_peers == 0) buf_append_str(&b, "No other machine is known here; `caravan doctor HOST` looks at one.\n");
     fputs(buf_cstr(&b), stdout);
     bool well = r.counts[DOCTOR_FAIL] == 0;
     buf_done(&b);

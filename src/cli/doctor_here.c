@@ -62,14 +62,14 @@ static void look_key(const struct options *o, struct doctor_self *self, struct d
 
 /* Any address means loopback from here. */
 static const char *from_here(const char *host) {
-    return !host[0] || strcmp(host, "0.0.0.0") == 0 ? "127.0.0.1" : strcmp(host, "::") == 0 ? "::1" : host;
+    return !host[0] || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0 ? "127.0.0.1" : host;
 }
 
 static void look_node(const struct options *o, const struct doctor_self *self, struct doctor_here *f) {
     struct cli_node n;
     struct io_addr listen = {.port = 7433};
     int fd = -1;
-    cli_addr(option_text(o, OPT_LISTEN), "0.0.0.0", 7433, &listen, NULL);
+    cli_addr(option_text(o, OPT_LISTEN), "::", 7433, &listen, NULL);
     f->node_runs = cli_node_find(o, &n);
     if (f->node_runs) {
         listen.port = n.listen;

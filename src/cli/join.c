@@ -14,6 +14,8 @@
 #include "members/key.h"
 #include "members/roster.h"
 
+enum { JOIN_MAX_LINKS = 8 }; /* of this machine, that a link-local address in a join code may be on */
+
 err_code cli_invite(const struct options *o, int *exit_status, struct err *e) {
     (void)exit_status;
     struct invite in = {0};
@@ -21,7 +23,7 @@ err_code cli_invite(const struct options *o, int *exit_status, struct err *e) {
     struct io_addr listen;
     char text[INVITE_TEXT_SIZE], *path = cli_key_path(o);
     bool made = false;
-    err_code code = cli_addr(option_text(o, OPT_LISTEN), "0.0.0.0", 7433, &listen, e);
+    err_code code = cli_addr(option_text(o, OPT_LISTEN), "::", 7433, &listen, e);
     if (code == ERR_OK && access(path, F_OK) != 0) {
         code = err_set(e, ERR_NOT_FOUND, "this machine has no cluster yet");
         err_hint(e, "`caravan up` makes one; `caravan join CODE` joins another machine's");
@@ -58,10 +60,14 @@ static err_code join_remember(const struct options *o, const struct invite *in, 
     char *path = cli_state_path(o, "peers.json");
     struct roster *r = MEM_NEW(struct roster);
     err_code code = roster_load(path, r, e);
+    char hosts[JOIN_MAX_LINKS][IO_HOST_MAX];
     for (size_t i = 0; i < in->n_addrs && code == ERR_OK; i++) {
-        struct roster_peer p = {.port = in->addrs[i].port};
-        snprintf(p.host, sizeof(p.host), "%.63s", in->addrs[i].host);
-        roster_meet(r, &p);
+        size_t n = interfaces_here(in->addrs[i].host, hosts, JOIN_MAX_LINKS);
+        for (size_t k = 0; k < n; k++) {
+            struct roster_peer p = {.port = in->addrs[i].port};
+            snprintf(p.host, sizeof(p.host), "%.63s", hosts[k]);
+            roster_meet(r, &p);
+        }
     }
     if (code == ERR_OK) code = roster_save(path, r, e);
     free(r);

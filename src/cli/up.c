@@ -63,7 +63,7 @@ static err_code keys_read(const struct options *o, struct api_keys *k, struct er
 
 static err_code up_config(const struct options *o, struct node_config *c, struct err *e) {
     char *const *peers;
-    err_code code = cli_addr(option_text(o, OPT_LISTEN), "0.0.0.0", 7433, &c->listen, e);
+    err_code code = cli_addr(option_text(o, OPT_LISTEN), "::", 7433, &c->listen, e);
     if (code == ERR_OK) code = cli_addr(option_text(o, OPT_API), "127.0.0.1", 8080, &c->api, e);
     size_t n = option_texts(o, OPT_PEER, &peers);
     if (code == ERR_OK && n > NODE_MAX_PEERS) code = err_set(e, ERR_LIMIT, "more than %d peers", NODE_MAX_PEERS);

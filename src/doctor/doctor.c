@@ -192,7 +192,7 @@ void doctor_judge_here(const struct doctor_here *f, struct doctor_report *r) {
 
 /* Without multicast nodes are not found by themselves there, and that is all: only an interface that was named must have it. */
 static bool interface_fault(const struct doctor_interface *f, struct doctor_line *l) {
-    const char *firewall = "a firewall on this machine drops UDP port 5353 (to 224.0.0.251): let it through, "
+    const char *firewall = "a firewall on this machine drops UDP port 5353 (to 224.0.0.251 and ff02::fb): let it through, "
                            "or name the others with --peer";
     enum doctor_verdict v = f->named ? DOCTOR_FAIL : DOCTOR_WARN;
     if (!f->there) {
@@ -205,7 +205,7 @@ static bool interface_fault(const struct doctor_interface *f, struct doctor_line
         line_say(l, v, "has multicast switched off: nodes do not find each other over it");
         line_hint(l, "as root: ip link set dev %s multicast on; or name the others with --peer HOST (tunnels often cannot)", f->name);
     } else if (!f->host[0]) {
-        line_say(l, v, "has no IPv4 address: multicast was not tried on it");
+        line_say(l, v, "has no address: multicast was not tried on it");
         line_hint(l, "name the others with --peer, or give it an address");
     } else if (f->join_errno != 0) {
         line_say(l, v, "cannot listen for multicast: %s", strerror(f->join_errno));
@@ -299,6 +299,11 @@ static bool address_key(const struct doctor_address *a, struct doctor_line *l) {
 
 static bool address_answer(const struct doctor_address *a, struct doctor_line *l) {
     if (!a->asked) return false;
+    if (a->self) {
+        line_say(l, DOCTOR_FAIL, "it is this machine itself, not another one");
+        line_hint(l, "name an address of the other machine: `ip addr` there shows them");
+        return true;
+    }
     line_say(l, DOCTOR_OK, "it is \"%s\", Caravan %s, and takes this machine's links", a->name, a->software);
     if (a->version != 0 && a->version != FRAME_VERSION) {
         line_say(l, DOCTOR_FAIL, "it speaks version %u of the protocol, this one version %d", a->version, FRAME_VERSION);
@@ -358,7 +363,7 @@ static const struct {
     {"clock", address_clock},     {"frames", address_large}, {"discovery", address_found},
 };
 
-/* What comes behind a failure could not be tried. spare: another address of the machine works. */
+/* What comes after a failure could not be tried. spare: the failure is only a warning; another address of the machine works. */
 static void judge_address(const struct doctor_address *a, const char *subject, bool spare, struct doctor_report *r) {
     for (size_t i = 0; i < ARRAY_LEN(address_checks); i++) {
         struct doctor_line l = line_begin(subject, address_checks[i].name);
@@ -373,7 +378,7 @@ static void judge_address(const struct doctor_address *a, const char *subject, b
 /* ---- another machine ---- */
 
 static bool address_is_well(const struct doctor_address *a) {
-    return a->connect_errno == 0 && a->asked && a->handshake.code == ERR_OK && a->answer.code == ERR_OK;
+    return a->connect_errno == 0 && a->asked && a->handshake.code == ERR_OK && a->answer.code == ERR_OK && !a->self;
 }
 
 static void peer_name(const struct doctor_peer *f, struct doctor_report *r) {
@@ -404,13 +409,14 @@ static void peer_link(const struct doctor_peer *f, struct doctor_report *r) {
 void doctor_judge_peer(const struct doctor_peer *f, struct doctor_report *r) {
     char subject[300];
     bool well = false;
+    r->n_machines++;
     if (!f->literal || f->lookup.code != ERR_OK) peer_name(f, r);
     for (size_t i = 0; i < f->n_addresses; i++) well = well || address_is_well(&f->addresses[i]);
     for (size_t i = 0; i < f->n_addresses; i++) {
         const struct doctor_address *a = &f->addresses[i];
         if (f->n_addresses == 1) snprintf(subject, sizeof(subject), "%s", f->given);
         else snprintf(subject, sizeof(subject), "%.200s at %s", f->given, a->host);
-        judge_address(a, subject, well && !address_is_well(a), r);
+        judge_address(a, subject, (well && !address_is_well(a)) || (a->self && f->remembered), r);
     }
     if (well) peer_link(f, r);
 }
@@ -446,8 +452,9 @@ void doctor_print(const struct doctor_report *r, uint32_t width, struct buf *out
         put_wrapped(out, hint, width);
     }
     size_t failed = r->counts[DOCTOR_FAIL], warned = r->counts[DOCTOR_WARN];
-    if (failed + warned == 0) buf_printf(out, "\nAll is well.\n");
+    if (failed + warned == 0) buf_printf(out, r->n_machines > 0 ? "\nAll is well.\n" : "\nThis machine is well.\n");
     else buf_printf(out, "\n%zu failed, %zu warning%s.\n", failed, warned, warned == 1 ? "" : "s");
+    if (r->n_machines == 0) buf_append_str(out, "No other machine is known here; `caravan doctor HOST` looks at one.\n");
 }
 
 void doctor_print_json(const struct doctor_report *r, struct buf *out) {

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -30,6 +31,7 @@ struct doctor_address {
     struct err answer;     /* to HELLO; code ERR_OK: it would link */
     uint8_t version;       /* of the protocol, in its frames; 0: none came */
     uint64_t id;
+    bool self;             /* it answered with this machine's own identity */
     char name[64], software[24];
     bool timed;
     int64_t ahead_s;       /* its clock against this one */
@@ -44,6 +46,7 @@ struct doctor_peer {
     char at[300];          /* HOST:PORT */
     struct err lookup;     /* of its name */
     bool literal;          /* there was no name to look up */
+    bool remembered;       /* nobody named it for this look */
     struct doctor_address addresses[DOCTOR_MAX_ADDRESSES];
     size_t n_addresses;
     enum doctor_linked linked; /* with the node that runs here */
@@ -51,6 +54,8 @@ struct doctor_peer {
 
 struct doctor_interface {
     char name[16], host[64];
+    struct sockaddr_storage own; /* the address in host: IPv4 where there is one, else link-local IPv6 */
+    bool v6;
     bool named;            /* by --interface */
     bool there, up, multicast;
     int join_errno, send_errno;
@@ -92,6 +97,7 @@ struct doctor_line {
 };
 struct doctor_report { /* zeroed at first */
     struct doctor_line *lines;
+    size_t n_machines; /* others that were looked at */
     size_t n, counts[DOCTOR_VERDICT_COUNT];
 };
 void doctor_report_done(struct doctor_report *r);

@@ -126,7 +126,8 @@ static void look_address(struct look *k) {
     }
     if (!s) return;
     a->answer.code = ask(k, s, (struct doctor_size){0}, &a->answer);
-    if (a->answer.code != ERR_OK) return;
+    a->self = a->answer.code == ERR_OK && a->id == k->self->identity.id;
+    if (a->answer.code != ERR_OK || a->self) return;
     a->there = ask_large(k, ctx, (struct doctor_size){.there = DOCTOR_LARGE_THERE});
     a->back = ask_large(k, ctx, (struct doctor_size){.back = DOCTOR_LARGE_BACK});
 }

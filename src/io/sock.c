@@ -180,8 +180,8 @@ static int listen_one(int family, const struct sockaddr *sa, socklen_t len, bool
 err_code io_sock_listen(const struct io_addr *a, int backlog, int *ret_fd, struct err *e) {
     char text[IO_ADDR_TEXT_MAX];
     io_addr_format(a, text);
-    int cause;
-    if (a->host[0] == '\0') {
+    int cause = EADDRNOTAVAIL;
+    if (a->host[0] == '\0' || strcmp(a->host, "::") == 0) {
         struct sockaddr_in6 any6 = {.sin6_family = AF_INET6, .sin6_port = htons(a->port), .sin6_addr = IN6ADDR_ANY_INIT};
         struct sockaddr_in any4 = {.sin_family = AF_INET, .sin_port = htons(a->port), .sin_addr.s_addr = htonl(INADDR_ANY)};
         cause = listen_one(AF_INET6, (struct sockaddr *)&any6, sizeof(any6), true, backlog, ret_fd);
@@ -191,12 +191,13 @@ err_code io_sock_listen(const struct io_addr *a, int backlog, int *ret_fd, struc
         struct addrinfo *list = NULL;
         err_code code = resolve(a, true, &list, e);
         if (code != ERR_OK) return code;
-        cause = listen_one(list->ai_family, list->ai_addr, list->ai_addrlen, false, backlog, ret_fd);
+        for (const struct addrinfo *ai = list; ai != NULL && cause != 0; ai = ai->ai_next)
+            cause = listen_one(ai->ai_family, ai->ai_addr, ai->ai_addrlen, false, backlog, ret_fd);
         freeaddrinfo(list);
     }
     if (cause == 0) return ERR_OK;
     err_code code = err_set_errno(e, ERR_NETWORK, cause, "cannot listen on \"%s\"", text);
-    if (cause == EADDRINUSE) err_hint(e, "another program (or another node) has port %u; choose another one", (unsigned)a->port);
+    if (cause == EADDRINUSE) err_hint(e, "another program (or another node) has port %u; choose another one, or 0 for any", (unsigned)a->port);
     return code;
 }
 

@@ -29,7 +29,8 @@ err_code io_sock_connect(const struct io_addr *a, int timeout_ms, int *ret_fd, s
 /* Connects to one address and gives the plain cause of a failure: 0, or the errno (ETIMEDOUT: no answer). The descriptor is
  * non-blocking. */
 int io_sock_try(const struct sockaddr *addr, socklen_t len, int timeout_ms, int *ret_fd);
-/* Listens on TCP, on IPv4 and IPv6 at once if host is "". Port 0: the system chooses, and io_sock_port tells. Non-blocking. */
+/* Listens on TCP. host "" or "::" means all addresses of IPv6 and IPv4, or of IPv4 alone if the machine has no IPv6. Port 0: the system
+ * chooses, and io_sock_port tells. Non-blocking. */
 err_code io_sock_listen(const struct io_addr *a, int backlog, int *ret_fd, struct err *e);
 /* The next connection of a listening descriptor (non-blocking); ERR_TIMEOUT if none comes. timeout_ms < 0 waits for ever. */
 err_code io_sock_accept(int listen_fd, int timeout_ms, int *ret_fd, struct err *e);

@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "io/sock.h"
 #include "os/os.h"
 
 enum { ACCEPT_BATCH = 64, ACCEPT_RETRY_MS = 1000, LISTEN_BACKLOG = 1024 };
@@ -67,42 +68,12 @@ static void retry_accept(void *user) {
     if (!l->paused) io_poll_set(l->poll, IO_READ);
 }
 
-static int bind_one(const struct addrinfo *info) {
-    int fd = os_socket(info->ai_family, SOCK_STREAM);
-    if (fd < 0) return -1;
-    int on = 1, off = 0;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (info->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)); /* "::" takes IPv4 too */
-    if (bind(fd, info->ai_addr, info->ai_addrlen) == 0 && listen(fd, LISTEN_BACKLOG) == 0) return fd;
-    int error = errno;
-    close(fd);
-    errno = error;
-    return -1;
-}
-
-static err_code bind_host(const char *host, uint16_t port, int *ret_fd, struct err *e) {
-    char service[8];
-    snprintf(service, sizeof(service), "%u", port);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_PASSIVE}, *list = NULL;
-    int rc = getaddrinfo(host, service, &hints, &list);
-    if (rc != 0) return err_set(e, ERR_NETWORK, "cannot listen on \"%s\": %s", host, gai_strerror(rc));
-    int fd = -1;
-    for (struct addrinfo *info = list; info != NULL && fd < 0; info = info->ai_next) fd = bind_one(info);
-    int error = errno;
-    freeaddrinfo(list);
-    if (fd < 0) {
-        err_set_errno(e, ERR_NETWORK, error, "cannot listen on \"%s\" port %u", host, port);
-        if (error == EADDRINUSE) err_hint(e, "another program has the port; choose another one, or 0 for any");
-        return ERR_NETWORK;
-    }
-    *ret_fd = fd;
-    return ERR_OK;
-}
-
 err_code io_listener_open(struct io_loop *loop, const char *host, uint16_t port, io_accept_fn fn, void *user, struct io_listener **ret,
                           struct err *e) {
     int fd = -1;
-    err_code code = bind_host(host, port, &fd, e);
+    struct io_addr where = {.port = port};
+    snprintf(where.host, sizeof(where.host), "%s", host);
+    err_code code = io_sock_listen(&where, LISTEN_BACKLOG, &fd, e);
     if (code != ERR_OK) return code;
     struct io_listener *l = MEM_NEW(struct io_listener);
     *l = (struct io_listener){.loop = loop, .fd = fd, .fn = fn, .user = user};
@@ -124,6 +95,13 @@ uint16_t io_listener_port(const struct io_listener *l) {
     getsockname(l->fd, (struct sockaddr *)&addr, &len);
     if (addr.ss_family == AF_INET6) return ntohs(((struct sockaddr_in6 *)&addr)->sin6_port);
     return ntohs(((struct sockaddr_in *)&addr)->sin_port);
+}
+
+bool io_listener_has_v6(const struct io_listener *l) {
+    struct sockaddr_storage addr = {0};
+    socklen_t len = sizeof(addr);
+    getsockname(l->fd, (struct sockaddr *)&addr, &len);
+    return addr.ss_family == AF_INET6;
 }
 
 void io_listener_pause(struct io_listener *l) {

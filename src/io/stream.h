@@ -18,6 +18,7 @@ typedef void (*io_accept_fn)(void *user, int fd, const struct sockaddr *peer);
 err_code io_listener_open(struct io_loop *loop, const char *host, uint16_t port, io_accept_fn fn, void *user, struct io_listener **ret,
                           struct err *e);
 uint16_t io_listener_port(const struct io_listener *l);
+bool io_listener_has_v6(const struct io_listener *l);
 void io_listener_pause(struct io_listener *l);
 void io_listener_resume(struct io_listener *l);
 void io_listener_close(struct io_listener *l); /* NULL is fine */

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "members/interfaces.h"
 #include "os/machine.h"
 
 enum { ROOM_STEP = 1 << 20 }; /* bytes; stages are not told of smaller changes */
@@ -56,12 +57,15 @@ static void hold_report(struct hold *h, const struct stage_order *o, const struc
 /* Fills in the addresses as this node sees them, and the paths and keys that are this node's. */
 static void hold_resolve(struct hold *h, struct stage_order *o) {
     struct control_peer peer;
+    char host[IO_HOST_MAX];
     if (o->next_node == h->parts.self) {
         snprintf(o->next_host, sizeof(o->next_host), "127.0.0.1");
         o->next_port = h->parts.port;
     } else if (control_find(h->parts.control, o->next_node, &peer)) {
         snprintf(o->next_host, sizeof(o->next_host), "%s", peer.host);
         o->next_port = peer.port;
+    } else if (control_find(h->parts.control, o->source_node, &peer) && interfaces_beside(o->next_host, peer.host, host)) {
+        memcpy(o->next_host, host, sizeof(o->next_host)); /* not linked with it yet: where the coordinator sees it */
     }
     o->source_host[0] = '\0';
     if (o->source_node != h->parts.self && control_find(h->parts.control, o->source_node, &peer)) {

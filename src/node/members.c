@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "members/interfaces.h"
 #include "members/membership.h"
 
 enum { LATE_TICKS = 10 }; /* the node with the smaller id dials; when it has not for so many ticks, the other one dials too */
@@ -199,8 +200,12 @@ err_code members_on_members(struct members *m, uint64_t from, const uint8_t *pay
 
 /* Dials a node at the address under which a node that is linked with it knows it. */
 static void meet_by(struct members *m, const struct record *r, uint64_t id) {
+    struct control_peer teller;
+    char host[IO_HOST_MAX];
+    if (!control_find(m->parts.control, r->id, &teller)) return;
     for (uint32_t i = 0; i < r->n_peers; i++)
-        if (r->peers[i].id == id) control_dial(m->parts.control, r->peers[i].host, r->peers[i].port);
+        if (r->peers[i].id == id && interfaces_beside(r->peers[i].host, teller.host, host))
+            control_dial(m->parts.control, host, r->peers[i].port);
 }
 
 void members_meet(struct members *m) {

@@ -104,7 +104,7 @@ static err_code node_open_join(struct node *n, struct err *e) {
 /* The parts through which this node is reached, and knows the others. */
 static err_code node_open_links(struct node *n, struct err *e) {
     const struct node_config *c = n->config;
-    const char *host = c->listen.host[0] ? c->listen.host : "0.0.0.0";
+    const char *host = c->listen.host[0] ? c->listen.host : "::";
     err_code code = port_open(n->loop, host, c->listen.port, &node_port_callbacks, n, &n->port, e);
     if (code != ERR_OK) {
         err_hint(e, "is another node running here? --listen ADDR:PORT takes another port");

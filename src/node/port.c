@@ -146,6 +146,8 @@ err_code port_open(struct io_loop *loop, const char *host, uint16_t number, cons
         free(p);
         return code;
     }
+    if (strcmp(host, "::") == 0 && !io_listener_has_v6(p->listener))
+        log_info("port", "this machine has no IPv6: other nodes reach it by IPv4 alone");
     *ret = p;
     return ERR_OK;
 }

@@ -51,6 +51,14 @@ int os_multicast_join(int fd, struct in_addr group, struct in_addr own, unsigned
     return setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &member, sizeof(member));
 }
 
+int os_multicast_join6(int fd, const struct in6_addr *group, unsigned index) {
+    struct ipv6_mreq member = {.ipv6mr_multiaddr = *group, .ipv6mr_interface = index};
+    enum { MULTICAST_ALL = 29 }; /* IPV6_MULTICAST_ALL of <linux/in6.h> */
+    set_int(fd, IPPROTO_IPV6, MULTICAST_ALL, 0); /* since Linux 4.20; without it the caller hears a little more */
+    if (setsockopt(fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &member, sizeof(member)) != 0) return -1;
+    return set_int(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, (int)index);
+}
+
 /* ---- files ---- */
 
 int64_t os_file_changed_ns(const struct stat *st) { return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec; }

@@ -24,6 +24,7 @@ int os_tcp_keepalive(int fd, int idle_s, int interval_s, int count);
 int os_tcp_user_timeout(int fd, int ms);                            /* ends the connection if data stays unacknowledged for longer */
 /* Joins an IPv4 multicast group on one interface, sends to the group there, and receives this group only. */
 int os_multicast_join(int fd, struct in_addr group, struct in_addr own, unsigned index);
+int os_multicast_join6(int fd, const struct in6_addr *group, unsigned index); /* the same for IPv6 */
 extern const short os_poll_hangup; /* poll(): the other side has closed its end; 0 if only reading can tell */
 
 /* ---- files ---- */

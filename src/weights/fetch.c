@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/pulse.h"
+#include "members/interfaces.h"
 #include "weights/exchange.h"
 #include "model/hash.h"
 
@@ -120,8 +121,9 @@ static void home_lost(struct weights_fetch *f, const struct err *why) {
 
 /* Takes home's list of nodes that have the model. */
 static void take_sources(struct weights_fetch *f, const struct weights_source *list, size_t n) {
+    char host[IO_HOST_MAX];
     for (size_t i = 0; i < n; i++) {
-        if (list[i].node == f->job.place->self) continue;
+        if (list[i].node == f->job.place->self || !interfaces_beside(list[i].host, f->job.place->source.host, host)) continue;
         lock(f);
         int slot = exchange_source(f->x, clock_now(), list[i].node, list[i].whole);
         bool resting = slot >= 0 && exchange_source_state(f->x, (uint32_t)slot) == EXCHANGE_OUT;
@@ -130,7 +132,7 @@ static void take_sources(struct weights_fetch *f, const struct weights_source *l
         struct link *l = &f->links[slot];
         l->addr = (struct io_addr){.port = list[i].port};
         l->node = list[i].node;
-        snprintf(l->addr.host, sizeof(l->addr.host), "%s", list[i].host);
+        memcpy(l->addr.host, host, sizeof(host));
         io_addr_format(&l->addr, l->name);
     }
 }
