@@ -22,7 +22,7 @@
 enum { MAX_INTERFACES = 64, MDNS_PORT = 5353, MDNS_TTL = 255, MDNS_MAX = 9000, DNS_ANSWER = 0x80, NAME_AT = 12, SERVICE_LEN = 14 };
 /* Whoever has sent an answer in the last second sends none (RFC 6762 section 6): the second question comes later than that. */
 enum { AGAIN_MS = 1200, LISTEN_MS = 1900 };
-#define MDNS_GROUP "224.0.0.251"
+#define MDNS_GROUP  "224.0.0.251"
 #define MDNS_GROUP6 "ff02::fb"
 
 /* Header: id, flags 0, one question, nothing else; the name by labels; PTR, IN. */

@@ -197,7 +197,8 @@ err_code io_sock_listen(const struct io_addr *a, int backlog, int *ret_fd, struc
     }
     if (cause == 0) return ERR_OK;
     err_code code = err_set_errno(e, ERR_NETWORK, cause, "cannot listen on \"%s\"", text);
-    if (cause == EADDRINUSE) err_hint(e, "another program (or another node) has port %u; choose another one, or 0 for any", (unsigned)a->port);
+    if (cause == EADDRINUSE)
+        err_hint(e, "another program (or another node) has port %u; choose another one, or 0 for any", (unsigned)a->port);
     return code;
 }
 

@@ -19,7 +19,8 @@ static bool is_wanted(const char *name, const char *const *names, size_t n_names
 }
 
 bool interfaces_is_inner(const char *name) {
-    static const char *const names[] = {"docker", "br-", "veth", "virbr", "vmnet", "vboxnet", "cni", "flannel", "cali", "lxcbr", "lxdbr", "podman"};
+    static const char *const names[] = {"docker", "br-",     "veth", "virbr", "vmnet", "vboxnet",
+                                        "cni",    "flannel", "cali", "lxcbr", "lxdbr", "podman"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (strncmp(name, names[i], strlen(names[i])) == 0) return true;
     return false;

@@ -72,9 +72,9 @@ until_true "far has opened its port" 20 test -s state-far/node.json
 
 # All is well, whichever way b is named: as remembered, by name, by its IPv6 address.
 doctor a 0
-says ok node "runs, and listens on 0.0.0.0:7433"
+says ok node "runs, and listens on \[::\]:7433"
 says ok multicast "e0: sends and receives; nodes that answered: .*10.79.0.2"
-grep -q '^b (10.79.0.2:7433)$' said || { echo "not ok: b is not remembered"; cat said; exit 1; }
+grep -q '^b (\(10.79.0.2\|\[f[de][78][90]::.*\]\):7433)$' said || { echo "not ok: b is not remembered"; cat said; exit 1; }
 says ok frames "32 KiB there and 48 KiB back"
 says ok link "linked with it"
 doctor a 0 beta

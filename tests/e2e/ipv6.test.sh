@@ -63,6 +63,8 @@ until_true "there are three" 5 has_stages a 3
 until_true "an answer comes" 20 answers a
 in_host c "$CARAVAN" doctor --no-discovery --state-dir "$CARAVAN_TMP/state-c" >said || { cat said; exit 1; }
 grep -q "All is well" said || { echo "not ok: doctor"; cat said; exit 1; }
+in_host c env -u CARAVAN_NO_DISCOVERY "$CARAVAN" doctor --state-dir "$CARAVAN_TMP/state-c" >said || { cat said; exit 1; }
+grep -q "multicast *e0: sends and receives" said || { echo "not ok: multicast over IPv6"; cat said; exit 1; }
 got=0
 in_host c "$CARAVAN" doctor 'fd81::3' --no-discovery --state-dir "$CARAVAN_TMP/state-c" >said || got=$?
 [ "$got" = 1 ] && grep -q 'this machine itself' said || { echo "not ok: doctor takes this machine for another one"; cat said; exit 1; }
@@ -87,6 +89,7 @@ for pair in "d e" "e f" "f d"; do
 done
 until_true "three slices are loaded over link-local addresses" 60 ready d
 until_true "there are three" 5 has_stages d 3
+! grep -q 'no sign of life' d.log || { echo "not ok: a stage dialled where nobody is"; exit 1; }
 until_true "an answer comes" 20 answers d
 stop_all d e f
 
