@@ -68,7 +68,7 @@ static void defaults_are_those_of_the_table(void **state) {
     expect_ok("up");
     assert_int_equal(o.command, COMMAND_UP);
     assert_null(option_argument(&o, 0));
-    assert_string_equal(option_text(&o, OPT_LISTEN), "0.0.0.0:7433");
+    assert_string_equal(option_text(&o, OPT_LISTEN), "[::]:7433");
     assert_string_equal(option_text(&o, OPT_API), "127.0.0.1:8080"); /* loopback only, unless someone says otherwise */
     assert_string_equal(option_text(&o, OPT_PLACEMENT), "fast");
     assert_string_equal(option_text(&o, OPT_WIRE_TYPE), "auto");
