@@ -20,8 +20,8 @@ struct doctor_self {
 void doctor_look_peers(const struct doctor_self *self, const struct io_addr *given, struct doctor_peer *peers, size_t n);
 
 /* ---- net.c ---- */
-/* The interfaces with these names (n 0: all but loopback and networks inside this machine). Over those that can, other nodes are asked for by
- * multicast: by IPv4 where the interface has such an address, else by IPv6. Returns how many, at most DOCTOR_MAX_INTERFACES. */
+/* The interfaces with these names (n 0: all but loopback and networks inside this machine). Over those that can, other nodes are asked
+ * for by multicast: by IPv4 where the interface has such an address, else by IPv6. Returns how many, at most DOCTOR_MAX_INTERFACES. */
 size_t doctor_look_interfaces(const char *const *names, size_t n, struct doctor_interface *ret);
 /* Fills in `near` and `found`. */
 void doctor_match(struct doctor_address *a, const struct doctor_interface *interfaces, size_t n);
