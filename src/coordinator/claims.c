@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * Who looks after a model: the node whose record names it (its coordinator), else its heir. So two nodes that are asked at the same time
- * ask the same third one. What a coordinator that is gone was asked for is remembered (members/orphans), and loaded as it was. */
+ * See claims.h. */
+#include "coordinator/claims.h"
+
 #include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "coordinator/coordinator_priv.h"
+#include "coordinator/copy.h"
 #include "coordinator/rival.h"
 
 #define SUSPECT_US 10000000u /* a coordinator without a link to here keeps its models for so long, though it is not gone */
@@ -24,11 +25,11 @@ static void claim_look(struct coordinator_claim *best, const struct record *r, c
 
 bool coordinator_claimed(const struct coordinator *c, clock_us now, const struct coordinator_view *v, const char *name,
                          struct coordinator_claim *ret) {
-    const struct record_model *m;
     *ret = (struct coordinator_claim){0};
-    for (size_t i = 0; (m = coordinator_get(c, i)) != NULL; i++) {
-        if (strcmp(m->name, name) != 0) continue;
-        *ret = (struct coordinator_claim){.model = m, .node = c->self, .node_name = v->records[0]->name, .linked = true};
+    for (size_t i = 0; i < c->n_copies; i++) {
+        const struct copy *x = c->copies[i];
+        if (x->state == COPY_CLOSING || strcmp(x->record.name, name) != 0) continue;
+        *ret = (struct coordinator_claim){.model = &x->record, .node = c->self, .node_name = v->records[0]->name, .linked = true};
         return true;
     }
     for (size_t i = 1; i < v->n_linked; i++) claim_look(ret, v->records[i], name, true);
@@ -153,10 +154,11 @@ static void rival_add(struct rival *x, const struct record_model *m, bool *any) 
 bool claims_yields(const struct coordinator *c, const struct coordinator_view *v, const struct copy *x) {
     struct rival mine = {.node = c->self,
                          .stuck = instance_get_state(x->instance) == INSTANCE_WAITING && instance_trouble(x->instance) != ERR_OK};
-    const struct record_model *m;
     bool any = false;
-    for (size_t i = 0; (m = coordinator_get(c, i)) != NULL; i++)
-        if (strcmp(m->name, x->record.name) == 0) rival_add(&mine, m, &any);
+    for (size_t i = 0; i < c->n_copies; i++) {
+        const struct copy *own = c->copies[i];
+        if (own->state != COPY_CLOSING && strcmp(own->record.name, x->record.name) == 0) rival_add(&mine, &own->record, &any);
+    }
     for (size_t i = 1; i < v->n_linked; i++) {
         const struct record *r = v->records[i];
         struct rival other = {.node = r->id};

@@ -8,7 +8,11 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "coordinator/coordinator_priv.h"
+#include "coordinator/copy.h"
+#include "coordinator/offers.h"
+#include "coordinator/state.h"
+
+enum { COPIES_MAX = RECORD_MAX_MODELS };
 
 #define ANSWER_US   5000000u  /* a head's node that does not answer to an UNLOAD is not waited for any longer */
 #define RIVAL_US    3000000u  /* longer than news of a change takes to come */
@@ -33,19 +37,10 @@ void coordinator_free(struct coordinator *c) {
 
 /* ---- actions ---- */
 
-void coordinator_act(struct coordinator *c, const struct coordinator_action *a) {
-    if (c->at_action == c->n_actions) c->at_action = c->n_actions = 0;
-    if (c->n_actions == c->cap_actions) {
-        c->cap_actions = c->cap_actions ? 2 * c->cap_actions : 16;
-        c->actions = mem_realloc(c->actions, c->cap_actions, sizeof(*a));
-    }
-    c->actions[c->n_actions++] = *a;
-}
-
 /* An order that a later event has overtaken. */
 static bool action_is_stale(const struct coordinator *c, const struct coordinator_action *a) {
     if (a->kind != COORDINATOR_LOAD) return false;
-    const struct copy *x = coordinator_copy(c, a->instance);
+    const struct copy *x = copy_find(c, a->instance);
     return !x || !copy_is_live(x) || a->epoch != instance_epoch(x->instance) || a->stage >= instance_plan(x->instance)->n_stage;
 }
 
@@ -61,12 +56,6 @@ bool coordinator_next_action(struct coordinator *c, struct coordinator_action *r
 }
 
 /* ---- what there is ---- */
-
-struct copy *coordinator_copy(const struct coordinator *c, const char *instance) {
-    for (size_t i = 0; i < c->n_copies; i++)
-        if (strcmp(c->copies[i]->record.instance, instance) == 0) return c->copies[i];
-    return NULL;
-}
 
 /* The first copy of this name that is not on its way out. */
 static struct copy *copy_named(const struct coordinator *c, const char *name) {
@@ -88,7 +77,7 @@ size_t coordinator_count(const struct coordinator *c) {
 }
 
 const struct instance *coordinator_find(const struct coordinator *c, const char *instance, const struct coordinator_model **ret_model) {
-    const struct copy *x = coordinator_copy(c, instance);
+    const struct copy *x = copy_find(c, instance);
     if (x && ret_model) *ret_model = x->model;
     return x ? x->instance : NULL;
 }
@@ -101,14 +90,6 @@ bool coordinator_uses(const struct coordinator *c, const struct coordinator_mode
 
 const struct orphans *coordinator_orphans(const struct coordinator *c) { return &c->orphans; }
 const struct unloads *coordinator_unloads(const struct coordinator *c) { return &c->unloads; }
-
-static const struct record *linked_record(const struct coordinator_view *v, uint64_t node) {
-    for (size_t i = 0; i < v->n_linked; i++)
-        if (v->records[i]->id == node) return v->records[i];
-    return NULL;
-}
-
-bool coordinator_reaches(const struct coordinator_view *v, uint64_t node) { return linked_record(v, node) != NULL; }
 
 /* ---- somebody asks ---- */
 
@@ -146,7 +127,7 @@ err_code coordinator_open(struct coordinator *c, clock_us now, const struct coor
         err_hint(e, "unload one of them: caravan unload MODEL");
         return ERR_LIMIT;
     }
-    copy_create(c, v, m, NULL, 0)->since = now;
+    copy_create(c, v, m, NULL, 0, claims_now(c, v, m->record.name))->since = now;
     return ERR_OK;
 }
 
@@ -184,7 +165,7 @@ void coordinator_keep(struct coordinator *c, clock_us now, const char *name, int
 /* ---- stages report ---- */
 
 void coordinator_stage_ready(struct coordinator *c, clock_us now, uint64_t node, const char *instance, uint64_t epoch, uint32_t stage) {
-    struct copy *x = coordinator_copy(c, instance);
+    struct copy *x = copy_find(c, instance);
     if (!x || !copy_is_live(x)) return;
     instance_stage_ready(x->instance, now, node, epoch, stage);
     copy_actions(c, x);
@@ -210,7 +191,7 @@ static bool copy_answered(struct coordinator *c, struct copy *x, clock_us now, e
 
 void coordinator_stage_failed(struct coordinator *c, clock_us now, uint64_t node, const char *instance, uint64_t epoch, uint32_t stage,
                               uint32_t origin, const struct err *why) {
-    struct copy *x = coordinator_copy(c, instance);
+    struct copy *x = copy_find(c, instance);
     if (!x || epoch != instance_epoch(x->instance)) return;
     bool head = stage == 0 && instance_plan(x->instance)->n_stage > 0 && instance_node(x->instance, 0)->id == node;
     if (head && copy_answered(c, x, now, why->code)) return;
@@ -229,7 +210,7 @@ static void sweep_record(struct coordinator *c, const struct record *r) {
     snprintf(tag, sizeof(tag), "-%08x-", c->tag);
     for (uint32_t i = 0; i < r->n_stages; i++) {
         const struct record_stage *s = &r->stages[i];
-        const struct copy *x = coordinator_copy(c, s->instance);
+        const struct copy *x = copy_find(c, s->instance);
         if (strlen(s->instance) < 12 || strncmp(s->instance + 12, tag, strlen(tag)) != 0) continue;
         if (x && (x->state == COPY_CLOSING || s->epoch == instance_epoch(x->instance))) continue;
         struct coordinator_action a = {.kind = COORDINATOR_UNLOAD, .node = r->id, .epoch = s->epoch};
@@ -266,7 +247,7 @@ static void watch_stage(struct coordinator *c, struct copy *x, uint32_t k, clock
 
 static void rule_watch(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
     for (uint32_t k = 0; k < instance_plan(x->instance)->n_stage; k++) /* none any more once one has failed */
-        watch_stage(c, x, k, now, linked_record(v, instance_node(x->instance, k)->id));
+        watch_stage(c, x, k, now, coordinator_linked(v, instance_node(x->instance, k)->id));
 }
 
 /* The slices of a new epoch have just been ordered. */
@@ -316,7 +297,7 @@ static void add_replica(struct coordinator *c, const struct coordinator_view *v,
     uint32_t number = 0;
     for (size_t i = 0; i < c->n_copies; i++)
         if (c->copies[i]->model == first->model && c->copies[i]->record.replica >= number) number = c->copies[i]->record.replica + 1;
-    copy_create(c, v, first->model, first, number);
+    copy_create(c, v, first->model, first, number, claims_now(c, v, first->record.name));
 }
 
 /* As many copies as were asked for; or, once the first one is ready, one more wherever a whole copy fits. */

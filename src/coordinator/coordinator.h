@@ -9,57 +9,8 @@
 #ifndef CARAVAN_COORDINATOR_COORDINATOR_H
 #define CARAVAN_COORDINATOR_COORDINATOR_H
 
-#include "coordinator/instance.h"
-#include "members/orphans.h"
-#include "members/record.h"
-
-/* The requests of an instance. */
-struct coordinator_work {
-    uint32_t calls; /* that run or wait */
-    clock_us used;  /* when the last one came; 0: never */
-};
-
-/* What the node sees of the cluster. The core borrows it for one call. */
-struct coordinator_view {
-    const struct record *const *records; /* this node's own, then those of linked nodes, then those of nodes out of reach but not gone */
-    size_t n_linked;                     /* this node counts */
-    size_t n_records;
-    int64_t wall;                        /* seconds since 1970 */
-    struct coordinator_work (*work)(void *user, const char *instance);           /* as far as this node knows */
-    void (*correct)(void *user, const char *arch, struct plan_node *offer);      /* by what was learnt of the node; NULL: nothing was */
-    void *user;
-};
-
-/* A model with all that its copies have in common. The node makes it from the file's header. It must outlive its copies
- * (coordinator_uses). */
-struct coordinator_model {
-    const struct plan_model *plan;
-    struct plan_wish wish;
-    const char *arch, *path;
-    char id[65];                /* of the file */
-    struct record_model record; /* as others see a copy; the fields that say how a copy is are zero. The core borrows the template. */
-};
-
-enum coordinator_action_kind {
-    COORDINATOR_LOAD,    /* have `node` load stage `stage` of the instance's epoch: coordinator_find gives the plan */
-    COORDINATOR_UNLOAD,  /* have `node` drop what it holds of the instance up to `epoch`, as `how` says */
-    COORDINATOR_TAKE,    /* load the model `orphan` here: its coordinator is gone */
-    COORDINATOR_TELL,    /* ask `node` to load the model `orphan`, which is its heir */
-    COORDINATOR_PUBLISH  /* what others are told of the copies has changed */
-};
-enum coordinator_unload {
-    COORDINATOR_LOST,    /* the epoch is over; its requests may go on in another one */
-    COORDINATOR_IF_IDLE, /* the head's node answers: ERR_CANCELLED, it was idle and has gone; ERR_BUSY, it stays */
-    COORDINATOR_FOR_GOOD /* its requests end. A head's node answers with ERR_CANCELLED once they have */
-};
-struct coordinator_action {
-    enum coordinator_action_kind kind;
-    enum coordinator_unload how;
-    char instance[64];
-    uint64_t node, epoch;
-    uint32_t stage;
-    struct orphan orphan;
-};
+#include "coordinator/claims.h"
+#include "coordinator/view.h"
 
 struct coordinator; /* opaque */
 
@@ -94,12 +45,6 @@ void coordinator_stage_ready(struct coordinator *c, clock_us now, uint64_t node,
  * trouble began. */
 void coordinator_stage_failed(struct coordinator *c, clock_us now, uint64_t node, const char *instance, uint64_t epoch, uint32_t stage,
                               uint32_t origin, const struct err *why);
-/* A node is gone, or was started anew: what it coordinated is remembered for its heir. */
-void coordinator_node_lost(struct coordinator *c, clock_us now, const struct record *lost, bool restarted);
-/* What this node coordinated before it was started. It is loaded again unless another node looks after it by then. */
-void coordinator_restore(struct coordinator *c, clock_us now, const char *self_name, const struct orphans *models,
-                         const struct unloads *unloads);
-
 /* ---- what there is ---- */
 
 /* The i-th copy as others see it; NULL: there are no more. Valid until the next event. */
@@ -111,25 +56,5 @@ const struct instance *coordinator_find(const struct coordinator *c, const char 
 bool coordinator_uses(const struct coordinator *c, const struct coordinator_model *m);
 const struct orphans *coordinator_orphans(const struct coordinator *c);
 const struct unloads *coordinator_unloads(const struct coordinator *c);
-/* What the node keeps from one start to the next, for coordinator_restore. *ret is zero. */
-void coordinator_saved(const struct coordinator *c, struct orphans *ret);
-
-/* ---- who looks after a model ---- */
-
-/* A node that says that it coordinates a model. Pointers are into its record: valid until records change. */
-struct coordinator_claim {
-    const struct record_model *model;
-    uint64_t node;
-    const char *node_name;
-    bool linked; /* or this node itself; else the node has been out of reach for a moment */
-};
-/* Of several claims this node's own, else one that is ready, else one that has not failed. False: nobody looks after it. */
-bool coordinator_claimed(const struct coordinator *c, clock_us now, const struct coordinator_view *v, const char *name,
-                         struct coordinator_claim *ret);
-/* The node that loads a model which nobody looks after: the smallest id of a live node with its file; 0: none has it. */
-uint64_t coordinator_heir(const struct coordinator_view *v, const char *name);
-/* The node to ask for the model: the one that looks after it, else its heir (0: none). ERR_UNAVAILABLE: that node is out of reach. */
-err_code coordinator_loader(const struct coordinator *c, clock_us now, const struct coordinator_view *v, const char *name, uint64_t *ret,
-                            struct err *e);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * One copy of a model: its life, and how it leaves. A ring that breaks while its requests still run would tell them that they had lost
- * their place; they would be asked again, and the model would be loaded again for them. So the head goes first, and the other slices go
- * once its node has said that the requests have ended. */
+ * See copy.h. A copy leaves head first: its head's node ends the requests and says so, then the other slices go. If the ring broke while
+ * requests ran, they would be sent again, and the model would be loaded again for them. */
+#include "coordinator/copy.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,18 +10,17 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "coordinator/coordinator_priv.h"
 
 enum { FAILURES = 3 };     /* loads in a row that came to nothing: requests no longer wait for it */
 #define LOST_US 5000000u   /* a node that was lost is waited for so long before requests are told that there is no room */
 
 struct copy *copy_create(struct coordinator *c, const struct coordinator_view *v, const struct coordinator_model *m,
-                         const struct copy *first, uint32_t replica) {
+                         const struct copy *first, uint32_t replica, uint32_t asked) {
     struct copy *x = MEM_NEW(struct copy);
     x->model = m;
     x->record = m->record;
     if (first) x->record.wish = first->record.wish;
-    if (!wish_says(&x->record.wish, WISH_ASKED)) wish_set(&x->record.wish, WISH_ASKED, claims_now(c, v, x->record.name));
+    if (!wish_says(&x->record.wish, WISH_ASKED)) wish_set(&x->record.wish, WISH_ASKED, asked);
     x->record.replica = replica;
     if (replica > 0) x->record.chat_template = NULL; /* the first one's serves all */
     x->record.head = c->self;
@@ -34,6 +34,12 @@ struct copy *copy_create(struct coordinator *c, const struct coordinator_view *v
     c->copies[c->n_copies++] = x;
     c->publish = true;
     return x;
+}
+
+struct copy *copy_find(const struct coordinator *c, const char *instance) {
+    for (size_t i = 0; i < c->n_copies; i++)
+        if (strcmp(c->copies[i]->record.instance, instance) == 0) return c->copies[i];
+    return NULL;
 }
 
 void copy_free(struct copy *x) {

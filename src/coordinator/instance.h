@@ -2,8 +2,8 @@
  * One model on a set of nodes, as its coordinator (the node that was asked to serve it) sees it: waits until the nodes' offers hold it,
  * plans, orders the slices to be loaded, watches, and plans again under a higher epoch when a stage, a link or a node is gone. A sans-I/O
  * core: (now, input) -> actions; it owns no socket, clock or thread. The node (src/node) carries its actions out. */
-#ifndef CARAVAN_PLAN_INSTANCE_H
-#define CARAVAN_PLAN_INSTANCE_H
+#ifndef CARAVAN_COORDINATOR_INSTANCE_H
+#define CARAVAN_COORDINATOR_INSTANCE_H
 
 #include "base/clock.h"
 #include "plan/plan.h"

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * The memory that nodes offer to a copy of a model, and the room that idle models would leave. */
+ * See offers.h. */
+#include "coordinator/offers.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "coordinator/coordinator_priv.h"
 
 #define FRESH_US 5000000u /* a copy is left alone for so long after it has become ready */
 
@@ -13,7 +14,7 @@
 
 /* The record of this instance, wherever it is coordinated; NULL: nobody coordinates it any more. */
 static const struct record_model *instance_record(const struct coordinator *c, const struct coordinator_view *v, const char *instance) {
-    const struct copy *x = coordinator_copy(c, instance);
+    const struct copy *x = copy_find(c, instance);
     if (x) return x->state == COPY_CLOSING ? NULL : &x->record;
     for (size_t i = 1; i < v->n_linked; i++)
         for (uint32_t k = 0; k < v->records[i]->n_models; k++)
@@ -32,7 +33,7 @@ static bool counts_busy(const struct coordinator *c, const struct coordinator_vi
 
 /* As counts_busy, but of this coordinator's copies only: no other ones leave because it wants them to. */
 static bool counts_here(const struct coordinator *c, const struct coordinator_view *v, const char *instance) {
-    return !coordinator_copy(c, instance) || !offers_idle(c, v, instance);
+    return !copy_find(c, instance) || !offers_idle(c, v, instance);
 }
 
 /* A stage of an instance that nobody coordinates any more is about to go. */

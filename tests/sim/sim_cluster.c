@@ -303,11 +303,24 @@ static void update(struct cluster *s, struct sim_node *n) {
     cluster_act(s, n);
 }
 
+/* Does the coordinator still say that this epoch is ready, of which the node `from` holds this stage? */
+static bool says_ready(const struct sim_node *n, uint64_t from, const struct held *h) {
+    const struct record_model *m;
+    const struct instance *in = coordinator_find(n->core, h->instance, NULL);
+    if (!in || instance_epoch(in) != h->epoch || h->stage >= instance_plan(in)->n_stage) return false;
+    for (size_t i = 0; (m = coordinator_get(n->core, i)) != NULL; i++)
+        if (strcmp(m->instance, h->instance) == 0) return m->ready && instance_node(in, h->stage)->id == from;
+    return false;
+}
+
 static void hear_report(struct cluster *s, struct sim_node *n, uint64_t from, const struct held *h, bool failed, err_code code) {
     struct err e;
     err_set(&e, code, "it failed");
-    if (failed) coordinator_stage_failed(n->core, cluster_now(s), from, h->instance, h->epoch, h->stage, h->stage, &e);
-    else coordinator_stage_ready(n->core, cluster_now(s), from, h->instance, h->epoch, h->stage);
+    if (failed) {
+        coordinator_stage_failed(n->core, cluster_now(s), from, h->instance, h->epoch, h->stage, h->stage, &e);
+        CHECK(s, code == ERR_BUSY || !says_ready(n, from, h), "step %u: %s is ready, though its node reports that stage %u is lost",
+              (unsigned)s->step, h->instance, h->stage);
+    } else coordinator_stage_ready(n->core, cluster_now(s), from, h->instance, h->epoch, h->stage);
 }
 
 static void report(struct cluster *s, struct sim_node *n, const struct held *h, bool failed, err_code code) {
@@ -457,6 +470,8 @@ static void stage_breaks(struct cluster *s, struct sim_node *n, struct held *h, 
     stage_ends(s, n, h);
     report(s, n, &copy, true, code);
 }
+
+void cluster_break(struct cluster *s, struct sim_node *n, struct held *h) { stage_breaks(s, n, h, ERR_ENGINE); }
 
 static void stages(struct cluster *s, uint32_t at) {
     struct sim_node *n = &s->nodes[at];

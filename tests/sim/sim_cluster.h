@@ -133,6 +133,7 @@ void cluster_tell_work(struct cluster *s, struct sim_node *n, const char *instan
 uint32_t cluster_running(const struct cluster *s, const char *instance); /* requests */
 void cluster_start(struct cluster *s, struct sim_node *n, bool remembers);
 void cluster_kill(struct cluster *s, uint32_t i);
+void cluster_break(struct cluster *s, struct sim_node *n, struct held *h); /* a stage that fails; h is gone afterwards */
 /* One step of the links, messages, stages and rules. */
 void cluster_step(struct cluster *s);
 void cluster_tell(const struct cluster *s); /* for a failure: who does what */

@@ -2,7 +2,9 @@
  * Clusters of 2 to 6 nodes on a virtual clock: the real coordinator in each, holders that load slowly or in vain, links that take time and
  * are cut alone or by a partition, nodes that are killed and started again (with what they kept, or without). Clients load and unload
  * models by hand, and ask models that are loaded for them. When the faults are over:
- *   - each model has the copies that were asked for, one coordinator, and every stage that is held belongs to one of them;
+ *   - each model has the copies that were asked for, one coordinator, every stage that is held belongs to one of them, and a copy that is
+ *     ready has all its stages; a report that one is lost is believed at once;
+ *   - a replica takes no other model's room;
  *   - a request for any model is answered, where idle models of the same coordinator can make room for it;
  *   - requests end neither by an eviction nor by a ring that breaks while its model is unloaded;
  *   - loads are few, and in the end no coordinator does anything at all.
@@ -215,6 +217,23 @@ static void check_stages(struct cluster *s) {
         }
 }
 
+/* A copy that is ready has all its stages. */
+static void check_whole(struct cluster *s) {
+    const struct record_model *m;
+    for (uint32_t i = 0; i < s->n; i++)
+        for (size_t k = 0; (m = coordinator_get(s->nodes[i].core, k)) != NULL; k++) {
+            const struct instance *in = coordinator_find(s->nodes[i].core, m->instance, NULL);
+            for (uint32_t x = 0; m->ready && x < instance_plan(in)->n_stage; x++) {
+                const struct sim_node *holder = &s->nodes[cluster_index(s, instance_node(in, x)->id)];
+                bool held = false;
+                for (uint32_t h = 0; h < holder->n_held; h++)
+                    held |= holder->held[h].epoch == instance_epoch(in) && holder->held[h].stage == x &&
+                            strcmp(holder->held[h].instance, m->instance) == 0;
+                CHECK(s, held, "%s is ready, and node %u does not hold its stage %u", m->instance, (unsigned)holder->id, x);
+            }
+        }
+}
+
 static void check_answer(struct cluster *s, uint32_t m) {
     if (!has_file(s, m) || !possible(s, m, NULL)) return;
     struct client *x = client_start(s, (uint32_t)cluster_random(s, s->n), m, 5);
@@ -255,7 +274,69 @@ static void check_quiet(struct cluster *s) {
     run(s, QUIET_S);
     CHECK(s, sum(s, false) == before, "%u actions in %d s in which nothing happened", (unsigned)(sum(s, false) - before), QUIET_S);
     check_stages(s);
+    check_whole(s);
     check_one_of_each(s);
+}
+
+static bool is_ready(const struct cluster *s, uint32_t m) {
+    const struct record_model *r;
+    for (uint32_t i = 0; i < s->n; i++)
+        for (size_t k = 0; (r = coordinator_get(s->nodes[i].core, k)) != NULL; k++)
+            if (strcmp(r->name, cluster_names[m]) == 0 && r->ready) return true;
+    return false;
+}
+
+/* A replica of the model fails, and its node has no room for it any more. */
+static void lose_replica(struct cluster *s, uint32_t m) {
+    for (uint32_t i = 0; i < s->n; i++) {
+        struct sim_node *n = &s->nodes[i];
+        const struct record_model *r;
+        for (size_t k = 0; (r = coordinator_get(n->core, k)) != NULL; k++) {
+            if (strcmp(r->name, cluster_names[m]) != 0 || r->replica == 0 || !r->ready) continue;
+            struct sim_node *holder = &s->nodes[cluster_index(s, r->head)];
+            struct held *h = cluster_head(holder, r->instance);
+            if (!h) continue;
+            holder->memory -= h->bytes;
+            cluster_break(s, holder, h);
+            return;
+        }
+    }
+}
+
+/* A model is loaded with more copies than there is room for (or with as many as fit: 0). Its first copy may take the room of another idle
+ * model, the others may not. */
+static void check_replicas(struct cluster *s) {
+    uint32_t m = (uint32_t)cluster_random(s, N_MODELS), by = (uint32_t)cluster_random(s, s->n);
+    bool ready[N_MODELS];
+    struct load_wish wish = {0};
+    wish_set(&wish, WISH_KEPT, true);
+    wish_set(&wish, WISH_REPLICAS, cluster_chance(s, 50) ? 0 : s->n + 1);
+    unload_everywhere(s, &s->nodes[by], m);
+    run(s, 5);
+    for (uint32_t k = 0; k < N_MODELS; k++) /* all others are wanted too, and idle */
+        if (k != m) client_start(s, by, k, 1);
+    run(s, 20);
+    for (uint32_t i = 0; i < MAX_REQUESTS; i++) s->clients[i] = (struct client){0};
+    ask_load(s, &s->nodes[by], m, &wish);
+    cluster_act(s, &s->nodes[by]);
+    for (uint32_t t = 0; t < 20 && !is_ready(s, m); t++) run(s, 1);
+    bool waits = false; /* a first copy, which may take room */
+    for (uint32_t k = 0; k < N_MODELS; k++) {
+        uint32_t coordinators;
+        struct sim_node *node;
+        ready[k] = is_ready(s, k);
+        waits |= !ready[k] && copies(s, k, &coordinators, &node) > 0;
+    }
+    run(s, 10);
+    uint64_t memory[MAX_NODES];
+    for (uint32_t i = 0; i < s->n; i++) memory[i] = s->nodes[i].memory;
+    lose_replica(s, m);
+    run(s, 20);
+    for (uint32_t i = 0; i < s->n; i++) s->nodes[i].memory = memory[i];
+    for (uint32_t k = 0; k < N_MODELS; k++)
+        CHECK(s, waits || !ready[k] || is_ready(s, k), "\"%s\" is gone for a replica of \"%s\"", cluster_names[k], cluster_names[m]);
+    unload_everywhere(s, &s->nodes[by], m);
+    run(s, 15);
 }
 
 /* What somebody loaded by hand, and what was ready, survives its coordinator. */
@@ -319,6 +400,7 @@ static void one_cluster(uint64_t seed) {
     check_one_of_each(s);
     for (uint32_t m = 0; m < N_MODELS; m++) check_answer(s, m);
     check_quiet(s);
+    check_replicas(s);
     check_heir(s);
     for (uint32_t m = 0; m < N_MODELS; m++) check_unload(s, m);
     check_quiet(s);

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT
+ * One copy of a model: its life, and how it leaves. For the files of this folder. */
+#ifndef CARAVAN_COORDINATOR_COPY_H
+#define CARAVAN_COORDINATOR_COPY_H
+
+#include "coordinator/state.h"
+
+/* What other models leave room for. */
+enum copy_room { ROOM_UNKNOWN, ROOM_LATER /* once busy models are idle, or gone */, ROOM_NONE };
+
+enum copy_state {
+    COPY_WANTED,   /* its instance waits, loads or is ready */
+    COPY_ASKED,    /* so; and its head's node has been asked to drop it if it is idle */
+    COPY_GIVEN_UP, /* nothing is done for it any more; its message says why */
+    COPY_CLOSING,  /* nobody wants it: its head's node ends the requests, then the slices go */
+    COPY_STATE_COUNT
+};
+
+struct copy {
+    const struct coordinator_model *model;
+    struct instance *instance;
+    struct record_model record;
+    enum copy_state state;
+    clock_us since;     /* it is in this state */
+    const char *leaves; /* why its head was asked to drop it */
+    enum copy_room room;
+    clock_us ready; /* since when; it may have been lost since */
+    clock_us lost;  /* since when it isn't ready any more; 0: it is, or never was */
+    clock_us rival; /* since when another node's copy is to stay instead of it; 0: not so */
+    clock_us used;  /* when it last had something to do, as far as its keep_s goes */
+    /* the slices of an epoch, as their nodes' records show them */
+    uint64_t watched;
+    bool seen[PLAN_MAX_STAGES];
+    clock_us ordered[PLAN_MAX_STAGES];
+};
+
+/* A new copy among those of c. first: the copy whose wish this one shares; NULL: it is the first. asked: seconds since 1970 when the model
+ * was asked for, unless its wish says so. */
+struct copy *copy_create(struct coordinator *c, const struct coordinator_view *v, const struct coordinator_model *m,
+                         const struct copy *first, uint32_t replica, uint32_t asked);
+/* The copy of this instance; NULL: there is none. */
+struct copy *copy_find(const struct coordinator *c, const char *instance);
+void copy_free(struct copy *x);
+void copy_set_state(struct copy *x, enum copy_state to, clock_us now);
+bool copy_is_live(const struct copy *x); /* wanted, or asked whether it is idle */
+/* What its instance wants done becomes actions. */
+void copy_actions(struct coordinator *c, struct copy *x);
+/* The record says how it is now. */
+void copy_publish(struct coordinator *c, struct copy *x, clock_us now);
+/* Asks its head's node to drop it if it has no requests. why: a string literal, for the log. */
+void copy_ask(struct coordinator *c, struct copy *x, clock_us now, const char *why);
+/* Nobody wants it. It goes now, or once its head's node has ended the requests. */
+void copy_close(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v);
+/* Its slices go, and it is forgotten: x is gone afterwards. */
+void copy_finish(struct coordinator *c, struct copy *x);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT
+ * The state of the coordinator, for the files of this folder: its copies, what it remembers, and the actions that wait to be taken. */
+#ifndef CARAVAN_COORDINATOR_STATE_H
+#define CARAVAN_COORDINATOR_STATE_H
+
+#include "coordinator/view.h"
+
+struct copy;
+
+struct coordinator {
+    uint64_t self;
+    uint32_t tag, count; /* instances so far */
+    struct copy **copies;
+    size_t n_copies, cap_copies;
+    struct orphans orphans;
+    struct unloads unloads;
+    uint64_t fleet;      /* of the last look for places of more replicas: there is none as long as this hasn't changed */
+    clock_us swept;      /* when stray stages were last looked for */
+    bool publish;
+    struct coordinator_action *actions;
+    size_t n_actions, at_action, cap_actions;
+};
+
+/* Appends an action. */
+void coordinator_act(struct coordinator *c, const struct coordinator_action *a);
+
+#endif
