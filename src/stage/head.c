@@ -78,7 +78,9 @@ err_code stage_head_create(struct stage_loop *l, stage_open_fn open, void *user,
         config.prefix_cache = false;
         l->order.options.n_draft = 0;
     }
+    uint32_t most = config.embeds && config.at_once && config.n_batch < config.n_ctx_seq ? config.n_batch : config.n_ctx_seq;
     err_code code = prepare_guesses(l, open, user, &config, e);
+    if (code == ERR_OK) code = tokenizer_create(&l->engine, l->watch, most, &l->tokenizer, e);
     if (code == ERR_OK) l->sched = sched_create(&config);
     return code;
 }
@@ -156,11 +158,30 @@ static err_code check_kind(const struct stage_loop *l, const struct request *r, 
     return ERR_OK;
 }
 
-static err_code tokenize(struct stage_loop *l, struct request *r, struct err *e) {
-    if (r->tokens != NULL) return ERR_OK;
-    if (r->second != NULL)
-        return l->engine.ops->tokenize_pair(l->engine.self, r->text, r->text_len, r->second, r->second_len, &r->tokens, &r->n_tokens, e);
-    return l->engine.ops->tokenize(l->engine.self, r->text, r->text_len, r->add_bos, r->parse_special, &r->tokens, &r->n_tokens, e);
+/* A request whose tokens are there goes to the scheduler; where it can't, its sender is told. */
+static err_code take_request(struct stage_loop *l, struct request *r, err_code code, struct err *why, struct err *e) {
+    uint64_t id = r->id;
+    if (r->n_generated > 0) r->sampling.generated_from = (uint32_t)r->n_tokens; /* a grammar sees what it let through before */
+    if (code == ERR_OK) code = sched_submit(l->sched, clock_now(), r, why);
+    request_done(r);
+    return code == ERR_OK ? ERR_OK : stage_head_refuse(l, id, why, e);
+}
+
+/* A long text is for the tokenizer's thread. A suspect's text is not: nothing else may be in flight beside a suspect. */
+static err_code push_long(struct stage_loop *l, struct request *r, bool asks, struct err *why) {
+    if (tokenizer_count(l->tokenizer) > l->order.n_queue)
+        return err_set(why, ERR_BUSY, "%zu texts are waiting already", tokenizer_count(l->tokenizer));
+    tokenizer_push(l->tokenizer, r, asks);
+    return ERR_OK;
+}
+
+static err_code tokenize(struct stage_loop *l, struct request *r, struct err *why) {
+    stage_watch_doing(l->watch, STAGE_READS);
+    stage_watch_expose(l->watch, &r->id, 1);
+    err_code code = tokenizer_run(l->tokenizer, r, why);
+    stage_watch_expose(l->watch, NULL, 0);
+    stage_loop_computes(l);
+    return code;
 }
 
 static err_code take_submit(struct stage_loop *l, const uint8_t *payload, size_t len, struct err *e) {
@@ -172,19 +193,14 @@ static err_code take_submit(struct stage_loop *l, const uint8_t *payload, size_t
         struct stage_fault fault = {.err = why, .frame = -1, .seq = -1, .generation = -1};
         return stage_loop_tell_fault(l, &fault, e);
     }
-    uint64_t id = r.id;
     err_code code = check_kind(l, &r, &why);
-    if (code == ERR_OK) {
-        stage_watch_doing(l->watch, STAGE_READS);
-        stage_watch_expose(l->watch, &id, 1);
+    if (code == ERR_OK && tokenizer_is_long(&r) && !r.alone) {
+        code = push_long(l, &r, false, &why);
+        if (code == ERR_OK) return ERR_OK;
+    } else if (code == ERR_OK) {
         code = tokenize(l, &r, &why);
-        stage_watch_expose(l->watch, NULL, 0);
-        stage_loop_computes(l);
     }
-    if (r.n_generated > 0) r.sampling.generated_from = (uint32_t)r.n_tokens; /* a grammar sees what it let through before */
-    if (code == ERR_OK) code = sched_submit(l->sched, clock_now(), &r, &why);
-    request_done(&r);
-    return code == ERR_OK ? ERR_OK : stage_head_refuse(l, id, &why, e);
+    return take_request(l, &r, code, &why, e);
 }
 
 static err_code take_eval(struct stage_loop *l, const uint8_t *payload, size_t len, struct err *e) {
@@ -215,31 +231,83 @@ static err_code answer_pieces(struct stage_loop *l, const struct tokenize_ask *a
     return failed ? err_set(why, ERR_LIMIT, "the text of %zu tokens is too long", n) : ERR_OK;
 }
 
-static err_code take_tokenize(struct stage_loop *l, const uint8_t *payload, size_t len, struct err *e) {
-    struct tokenize_ask ask;
+/* The answer to a TOKENIZE frame: what `answer` holds, or why there is none. */
+static err_code tell_tokenized(struct stage_loop *l, uint64_t id, err_code code, struct buf *answer, struct err *why, struct err *e) {
+    if (code == ERR_OK && answer->failed) code = err_set(why, ERR_LIMIT, "the text has too many tokens");
+    if (code != ERR_OK) {
+        buf_done(answer);
+        buf_init(answer, frame_max_payload(FRAME_TOKENIZED));
+        tokenize_failure_encode(id, why, answer);
+    }
+    return stage_loop_tell(l, FRAME_TOKENIZED, answer->data, answer->len, e);
+}
+
+static err_code tell_tokens(struct stage_loop *l, const struct request *r, err_code code, struct err *why, struct err *e) {
+    struct buf answer;
+    buf_init(&answer, frame_max_payload(FRAME_TOKENIZED));
+    if (code == ERR_OK) tokenize_answer_encode(r->id, r->tokens, r->n_tokens, &answer);
+    code = tell_tokenized(l, r->id, code, &answer, why, e);
+    buf_done(&answer);
+    return code;
+}
+
+static err_code tell_pieces(struct stage_loop *l, const struct tokenize_ask *ask, struct err *e) {
     struct err why = {0};
-    int32_t *tokens = NULL;
-    size_t n = 0;
-    err_code code = tokenize_ask_decode(payload, len, &ask, e);
-    if (code != ERR_OK) return code;
     struct buf answer;
     buf_init(&answer, frame_max_payload(FRAME_TOKENIZED));
     stage_watch_doing(l->watch, STAGE_READS);
-    if (ask.back) {
-        code = answer_pieces(l, &ask, &answer, &why);
-    } else {
-        code = l->engine.ops->tokenize(l->engine.self, ask.text, ask.len, ask.bos, ask.special, &tokens, &n, &why);
-        if (code == ERR_OK) tokenize_answer_encode(ask.id, tokens, n, &answer);
-    }
-    if (code != ERR_OK) {
-        buf_clear(&answer);
-        tokenize_failure_encode(ask.id, &why, &answer);
-    }
+    err_code code = answer_pieces(l, ask, &answer, &why);
     stage_loop_computes(l);
-    code = stage_loop_tell(l, FRAME_TOKENIZED, answer.data, answer.len, e);
+    code = tell_tokenized(l, ask->id, code, &answer, &why, e);
     buf_done(&answer);
-    free(tokens);
     return code;
+}
+
+/* Text to tokens, always by the thread: its answer is not urgent. */
+static err_code take_tokenize(struct stage_loop *l, const uint8_t *payload, size_t len, struct err *e) {
+    struct tokenize_ask ask;
+    struct err why = {0};
+    err_code code = tokenize_ask_decode(payload, len, &ask, e);
+    if (code != ERR_OK) return code;
+    if (ask.back) return tell_pieces(l, &ask, e);
+    struct request r;
+    request_init(&r);
+    r.id = ask.id;
+    r.add_bos = ask.bos;
+    r.parse_special = ask.special;
+    r.text = mem_alloc(ask.len + 1);
+    memcpy(r.text, ask.text, ask.len);
+    r.text_len = ask.len;
+    code = push_long(l, &r, true, &why);
+    if (code != ERR_OK) code = tell_tokens(l, &r, code, &why, e);
+    request_done(&r);
+    return code;
+}
+
+err_code stage_head_texts(struct stage_loop *l, struct err *e) {
+    struct tokenizer_job j;
+    while (tokenizer_pop(l->tokenizer, &j)) {
+        err_code code;
+        if (j.asks) {
+            code = tell_tokens(l, &j.request, j.code, &j.err, e);
+            request_done(&j.request);
+        } else {
+            code = take_request(l, &j.request, j.code, &j.err, e);
+        }
+        if (code != ERR_OK) return code;
+    }
+    return ERR_OK;
+}
+
+/* The request may be with the tokenizer, where the scheduler doesn't know it. */
+static err_code take_cancel(struct stage_loop *l, uint64_t id, struct err *e) {
+    if (!tokenizer_cancel(l->tokenizer, id)) {
+        sched_cancel(l->sched, clock_now(), id);
+        return ERR_OK;
+    }
+    struct request_event ev = {.id = id, .kind = REQUEST_DONE, .finish = REQUEST_FINISH_CANCELLED};
+    err_code code = tell_event(l, &ev, e);
+    return code == ERR_OK ? wire_link_flush_joined(l->local, e) : code;
 }
 
 err_code stage_head_local(struct stage_loop *l, const struct frame_header *h, const uint8_t *payload, struct err *e) {
@@ -249,8 +317,7 @@ err_code stage_head_local(struct stage_loop *l, const struct frame_header *h, co
     case FRAME_TOKENIZE: return take_tokenize(l, payload, h->payload_len, e);
     case FRAME_CANCEL:
         if (h->payload_len != 8) return err_set(e, ERR_PROTOCOL, "a CANCEL frame of %u bytes", h->payload_len);
-        sched_cancel(l->sched, clock_now(), bytes_get_u64(payload));
-        return ERR_OK;
+        return take_cancel(l, bytes_get_u64(payload), e);
     default: return err_set(e, ERR_PROTOCOL, "a %s frame came to the head", frame_type_name(h->type));
     }
 }
@@ -329,6 +396,8 @@ void stage_head_fail(struct stage_loop *l, const struct err *why) {
     lost.code = ERR_UNAVAILABLE;
     if (why->code == ERR_CRASH) sched_fail_flight(l->sched, clock_now(), why);
     sched_fail_all(l->sched, clock_now(), &lost);
+    for (uint64_t id; tokenizer_drop(l->tokenizer, &id);)
+        if (stage_head_refuse(l, id, &lost, NULL) != ERR_OK) return;
     struct sched_action a;
     while (sched_next(l->sched, clock_now(), &a))
         if (a.kind == SCHED_ACTION_EVENT && complete_event(l, a.event, NULL) != ERR_OK) return; /* the node has gone too */

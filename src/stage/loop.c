@@ -137,7 +137,7 @@ void stage_loop_computes(struct stage_loop *l) { stage_watch_doing(l->watch, l->
 
 /* ---- waiting for work ---- */
 
-enum { SLOT_LOCAL, SLOT_IN, SLOT_OUT, SLOT_COUNT };
+enum { SLOT_LOCAL, SLOT_IN, SLOT_OUT, SLOT_TEXTS, SLOT_COUNT };
 enum { MESSAGES_AT_ONCE = 256, REQUESTS_AT_ONCE = 4 };
 
 /* A head without a frame in flight waits for people, on a battery nobody spins. */
@@ -177,6 +177,7 @@ static void wait_links(struct stage_loop *l, bool sleep, struct pollfd fds[SLOT_
     fds[SLOT_LOCAL] = (struct pollfd){.fd = wire_link_fd(l->local), .events = POLLIN};
     fds[SLOT_IN] = (struct pollfd){.fd = l->in != NULL ? wire_link_fd(l->in) : -1, .events = POLLIN};
     fds[SLOT_OUT] = (struct pollfd){.fd = l->out != NULL ? wire_link_fd(l->out) : -1, .events = POLLIN};
+    fds[SLOT_TEXTS] = (struct pollfd){.fd = l->tokenizer != NULL ? tokenizer_fd(l->tokenizer) : -1, .events = POLLIN};
     struct wire_link *links[SLOT_COUNT] = {[SLOT_LOCAL] = l->local, [SLOT_IN] = l->in, [SLOT_OUT] = l->out};
     bool pending = false;
     for (int i = 0; i < SLOT_COUNT; i++) pending = pending || (links[i] != NULL && wire_link_pending(links[i]));
@@ -338,13 +339,14 @@ static err_code work(struct stage_loop *l, struct err *e) {
     for (;;) {
         err_code code;
         if (l->sched != NULL && (code = stage_head_pump(l, &more, e)) != ERR_OK) return code;
-        if (l->draining && l->sched != NULL && !more && sched_idle(l->sched)) {
+        if (l->draining && l->sched != NULL && !more && sched_idle(l->sched) && tokenizer_count(l->tokenizer) == 0) {
             if (l->out != NULL) end_ring(l);
             return ERR_OK;
         }
         struct pollfd fds[SLOT_COUNT];
         wait_links(l, !more, fds);
         if (fds[SLOT_LOCAL].revents != 0 && (code = work_local(l, e)) != ERR_OK) return code;
+        if (fds[SLOT_TEXTS].revents != 0 && (code = stage_head_texts(l, e)) != ERR_OK) return code;
         if (fds[SLOT_IN].revents != 0 && (code = work_ring(l, e)) != ERR_OK) return code;
         if (fds[SLOT_OUT].revents != 0 && (code = work_out(l, e)) != ERR_OK) return code;
         if ((code = look_at_links(l, e)) != ERR_OK) return code;
@@ -403,6 +405,8 @@ static int finish(struct stage_loop *l, err_code code, struct err *why) {
 }
 
 static void loop_done(struct stage_loop *l) {
+    stage_watch_doing(l->watch, STAGE_READS); /* the text that its thread is at is waited for */
+    tokenizer_free(l->tokenizer);
     sched_free(l->sched);
     draft_free(l->draft);
     stage_free(l->stage);

@@ -7,6 +7,7 @@
 #include "stage/draft.h"
 #include "sched/sched.h"
 #include "stage/stage.h"
+#include "stage/tokenizer.h"
 #include "stage/loop.h"
 #include "stage/spin.h"
 #include "stage/watch.h"
@@ -24,6 +25,7 @@ struct stage_loop {
     uint64_t park_room;         /* bytes for parked sequences, as the node last said */
     struct stage *stage;
     struct sched *sched;        /* the head's */
+    struct tokenizer *tokenizer; /* the head's */
     struct draft *draft;        /* NULL: none */
     uint64_t in_flight[FRAME_MAX_SEQ]; /* the head's requests, of the frame that is computed */
     struct stage_out frames;    /* what the stage core says goes out */
@@ -62,6 +64,8 @@ err_code stage_head_local(struct stage_loop *l, const struct frame_header *h, co
 err_code stage_head_ring(struct stage_loop *l, const struct frame_header *h, const uint8_t *payload, uint32_t hop_us, struct err *e);
 /* Carries out actions up to and with one frame. *ret_more: there may be more to do at once. */
 err_code stage_head_pump(struct stage_loop *l, bool *ret_more, struct err *e);
+/* Takes the texts that are tokens now. */
+err_code stage_head_texts(struct stage_loop *l, struct err *e);
 /* The ring is broken: every request is told. */
 void stage_head_fail(struct stage_loop *l, const struct err *why);
 /* An event that is not the scheduler's: a request that never got that far. */

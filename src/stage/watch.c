@@ -33,6 +33,8 @@ struct stage_watch {
     atomic_ullong epoch;
     atomic_size_t n_exposed;
     _Atomic uint64_t exposed[FRAME_MAX_SEQ];
+    atomic_bool text_exposed;
+    _Atomic uint64_t text;       /* the request whose text is turned into tokens */
     struct pulse pulses[STAGE_DOING_COUNT]; /* the thread's */
 };
 
@@ -73,6 +75,11 @@ void stage_watch_expose(struct stage_watch *w, const uint64_t *ids, size_t n) {
     atomic_store_explicit(&w->n_exposed, n, memory_order_release);
 }
 
+void stage_watch_expose_text(struct stage_watch *w, const uint64_t *id) {
+    if (id != NULL) atomic_store(&w->text, *id);
+    atomic_store(&w->text_exposed, id != NULL);
+}
+
 /* ---- last words ---- */
 
 static void say(struct stage_watch *w, struct wire_link *l, enum frame_type type, const struct buf *b) {
@@ -90,8 +97,9 @@ static void last_words(struct stage_watch *w, const char *text) {
     ev->kind = REQUEST_FAILED;
     ev->err = fault.err;
     size_t n = atomic_load_explicit(&w->n_exposed, memory_order_acquire);
-    for (size_t i = 0; i < n; i++) {
-        ev->id = atomic_load(&w->exposed[i]);
+    bool with_text = atomic_load(&w->text_exposed);
+    for (size_t i = 0; i < n + with_text; i++) {
+        ev->id = atomic_load(i < n ? &w->exposed[i] : &w->text);
         buf_clear(&b);
         request_event_encode(ev, &b);
         say(w, w->local, FRAME_EVENT, &b);

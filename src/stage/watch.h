@@ -5,7 +5,7 @@
  * - When the process crashes (crash.h), or is ended so, it says the last words: every request that may be the cause fails with
  *   ERR_CRASH, the node and the stages beside this one are told the reason.
  * - It ends the process at once when the node is gone: no orphan is left, even in the middle of a long computation.
- * Owner: the compute thread, which calls everything here. One watch a process hears of crashes. */
+ * Owner: the compute thread, which calls everything here but stage_watch_expose_text. One watch a process hears of crashes. */
 #ifndef CARAVAN_STAGE_WATCH_H
 #define CARAVAN_STAGE_WATCH_H
 
@@ -38,6 +38,9 @@ void stage_watch_order(struct stage_watch *w, uint32_t stage, uint64_t epoch, ui
 void stage_watch_doing(struct stage_watch *w, enum stage_doing doing);
 /* The ring stands; NULL, NULL before the links are closed. */
 void stage_watch_links(struct stage_watch *w, struct wire_link *in, struct wire_link *out);
+/* The head: the request whose text a thread turns into tokens; NULL: none. Called by that thread. If it ends the process, it may be the
+ * reason. */
+void stage_watch_expose_text(struct stage_watch *w, const uint64_t *id);
 /* The head: the requests that the next step is for. If it ends the process, they may be the reason. At most FRAME_MAX_SEQ. */
 void stage_watch_expose(struct stage_watch *w, const uint64_t *ids, size_t n);
 

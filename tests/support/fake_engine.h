@@ -19,6 +19,7 @@ struct fake_params {
     bool shapes;                           /* like real kernels: tokens of runs of 4, 8 and 64 and more are computed otherwise */
     bool no_eog;                           /* never an end-of-generation token by itself */
     void (*on_eval)(void *user, size_t n); /* called with each batch: a virtual clock moves on; may be NULL */
+    void (*on_tokenize)(void *user, size_t len); /* called with each text, by any thread; may be NULL */
     bool (*fail)(void *user);              /* true: this eval is refused (ERR_ENGINE), nothing is changed; may be NULL */
     void *user;
 };

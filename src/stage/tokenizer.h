@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ * Texts to tokens, in the head. A short text is turned into tokens at once; a long one, which takes seconds, by a thread, while the compute
+ * thread goes on with the requests that run. Jobs are done in order. Owner: the compute thread, which calls everything here. The thread only
+ * calls the engine's tokenize and tokenize_pair, which use nothing that computing changes. */
+#ifndef CARAVAN_STAGE_TOKENIZER_H
+#define CARAVAN_STAGE_TOKENIZER_H
+
+#include "engine/engine.h"
+#include "stage/watch.h"
+#include "wire/request.h"
+
+enum { TOKENIZER_SHORT = 4096 }; /* bytes of the longest text that is short: a few milliseconds */
+
+struct tokenizer;
+
+/* limit: tokens that a request may have at most. engine and watch are borrowed. */
+err_code tokenizer_create(const struct engine *engine, struct stage_watch *watch, uint32_t limit, struct tokenizer **ret, struct err *e);
+/* Waits for the job that runs; the others are dropped. Before the engine is closed. NULL is fine. */
+void tokenizer_free(struct tokenizer *t);
+
+/* The tokens of r's text, at once; nothing is done where they are there. ERR_LIMIT: more than fit, which is found out without looking at
+ * much more of the text than that. */
+err_code tokenizer_run(struct tokenizer *t, struct request *r, struct err *e);
+/* Is its text too long for that? */
+bool tokenizer_is_long(const struct request *r);
+
+/* A text for the thread. asks: only its tokens are wanted, however many (a TOKENIZE frame); it is no request. */
+struct tokenizer_job {
+    struct request request; /* done: with tokens */
+    bool asks;
+    err_code code;          /* done: ERR_OK, or err says why not */
+    struct err err;
+};
+/* Takes over *r's contents. */
+void tokenizer_push(struct tokenizer *t, struct request *r, bool asks);
+/* Readable when a job is done. */
+int tokenizer_fd(const struct tokenizer *t);
+/* The next job that is done; the caller calls request_done on its request. False: none is. */
+bool tokenizer_pop(struct tokenizer *t, struct tokenizer_job *ret);
+/* The request isn't wanted any more. False: there is no such job. */
+bool tokenizer_cancel(struct tokenizer *t, uint64_t id);
+/* Jobs that have not been taken by tokenizer_pop. */
+size_t tokenizer_count(const struct tokenizer *t);
+/* Cancels one request and says which; false: there is none left. */
+bool tokenizer_drop(struct tokenizer *t, uint64_t *ret_id);
+
+#endif
