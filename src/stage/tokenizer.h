@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Texts to tokens, in the head. A short text is turned into tokens at once; a long one, which takes seconds, by a thread, while the compute
- * thread goes on with the requests that run. Jobs are done in order. Owner: the compute thread, which calls everything here. The thread only
- * calls the engine's tokenize and tokenize_pair, which use nothing that computing changes. */
+ * thread goes on with the requests that run. Jobs are done in order. Owner: the compute thread, which calls everything here. The thread
+ * only calls the engine's tokenize and tokenize_pair, which use nothing that computing changes. */
 #ifndef CARAVAN_STAGE_TOKENIZER_H
 #define CARAVAN_STAGE_TOKENIZER_H
 

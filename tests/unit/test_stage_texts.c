@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT
+ * Long texts in the head of a real stage process with a fake engine: while one is turned into tokens, the others' tokens come; it can be
+ * cancelled; one that can't fit is refused at its beginning; a crash names its request. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "support/stage_fixture.h"
+
+enum { LONG_CTX = 8192, LONG_TEXT = TOKENIZER_SHORT + 1000 };
+
+static void submit_text(struct node *n, uint64_t id, size_t len, int32_t max_tokens) {
+    struct request r;
+    request_init(&r);
+    r.id = r.sampling.seed = id;
+    r.text = mem_alloc(len + 1);
+    memset(r.text, 'a', len);
+    r.text_len = len;
+    r.add_bos = false;
+    r.max_tokens = max_tokens;
+    r.ignore_eos = true;
+    send_request(n, &r);
+}
+
+static void text_begins(void) {
+    char byte;
+    assert_int_equal(read(hang_pipe[0], &byte, 1), 1);
+}
+
+static void text_goes_on(void) { assert_int_equal(write(text_pipe[1], "", 1), 1); }
+
+static struct node *texts_start(enum trouble trouble) {
+    n_ctx = LONG_CTX;
+    assert_int_equal(pipe(hang_pipe), 0);
+    assert_int_equal(pipe(text_pipe), 0);
+    struct node *n = node_start(1, 0, trouble);
+    node_run(n, all_ready);
+    return n;
+}
+
+static void texts_end(struct node *n) {
+    node_free(n);
+    for (int i = 0; i < 2; i++) {
+        close(hang_pipe[i]);
+        close(text_pipe[i]);
+        hang_pipe[i] = text_pipe[i] = -1;
+    }
+    n_ctx = N_CTX;
+}
+
+static bool second_answered(const struct node *n) { return n->seen[1].done; }
+
+/* A request gets all its tokens while the text of another one is turned into tokens. */
+static void test_long_text(void **state) {
+    (void)state;
+    struct fake_params p = {.n_layer = N_LAYER, .n_ctx_seq = LONG_CTX, .n_ctx = LONG_CTX, .n_batch = 1};
+    struct node *n = texts_start(TEXT_WAITS);
+    submit_text(n, 1, LONG_TEXT, 5);
+    text_begins();
+    submit(n, 2, 4, 30, NULL);
+    node_run(n, second_answered);
+    check_answer(&n->seen[1], 4, 30);
+    assert_false(n->seen[0].started);
+    text_goes_on();
+    node_run(n, all_answered);
+    int32_t *prompt = mem_calloc(LONG_TEXT, sizeof(*prompt)), expected[5];
+    bool stop;
+    for (size_t i = 0; i < LONG_TEXT; i++) prompt[i] = 'a' % FAKE_N_VOCAB;
+    assert_int_equal(n->seen[0].n, 5);
+    assert_int_equal(fake_reference(&p, prompt, LONG_TEXT, 1, true, 5, expected, &stop), 5);
+    assert_memory_equal(n->seen[0].tokens, expected, sizeof(expected));
+    free(prompt);
+    drain(n);
+    node_run(n, all_closed);
+    assert_int_equal(child_status(n, 0), 0);
+    texts_end(n);
+}
+
+/* A request ends at once when it is cancelled, also one whose text is not turned into tokens yet. */
+static void test_long_text_cancelled(void **state) {
+    (void)state;
+    struct node *n = texts_start(TEXT_WAITS);
+    for (uint64_t id = 1; id <= 2; id++) submit_text(n, id, LONG_TEXT, 5);
+    text_begins();
+    for (uint64_t id = 1; id <= 2; id++) {
+        uint8_t bytes[8];
+        bytes_put_u64(bytes, id);
+        node_send(n, 0, FRAME_CANCEL, bytes, sizeof(bytes));
+    }
+    node_run(n, all_answered);
+    for (int i = 0; i < 2; i++) assert_int_equal(n->seen[i].last.finish, REQUEST_FINISH_CANCELLED);
+    drain(n);
+    text_goes_on(); /* the second text is not looked at */
+    node_run(n, all_closed);
+    assert_int_equal(child_status(n, 0), 0);
+    texts_end(n);
+}
+
+/* A text that can't fit is refused when its beginning has been looked at. */
+static void test_text_too_long(void **state) {
+    (void)state;
+    enum { TOO_LONG = 40 * LONG_CTX };
+    longest_text = mmap(NULL, sizeof(*longest_text), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(longest_text != MAP_FAILED);
+    struct node *n = texts_start(NONE);
+    submit_text(n, 1, TOO_LONG, 5);
+    node_run(n, all_answered);
+    assert_true(n->seen[0].failed);
+    assert_int_equal(n->seen[0].last.err.code, ERR_LIMIT);
+    assert_true(*longest_text < TOO_LONG / 2);
+    munmap(longest_text, sizeof(*longest_text));
+    longest_text = NULL;
+    texts_end(n);
+}
+
+/* A crash in the thread names the request whose text it was. */
+static void test_long_text_crashes(void **state) {
+    (void)state;
+    struct node *n = texts_start(TEXT_ABORTS);
+    submit_text(n, 1, LONG_TEXT, 5);
+    node_run(n, all_answered);
+    assert_int_equal(n->seen[0].last.err.code, ERR_CRASH);
+    node_run(n, all_closed);
+    texts_end(n);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_long_text),
+        cmocka_unit_test(test_long_text_cancelled),
+        cmocka_unit_test(test_text_too_long),
+        cmocka_unit_test(test_long_text_crashes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
