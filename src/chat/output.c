@@ -463,8 +463,18 @@ static bool step_shape(struct output *o) {
     return true;
 }
 
-/* Where the name's text ends; SIZE_MAX: not here. A name without an end of its own goes on to the end of its line, or to the next mark.
- * The name before literals is nothing but a name: "[link](x)" is none. */
+/* Can the first n bytes be no name of a tool? Where they may as well be text, it is told early: "[link](x)", or "The weather". */
+static bool is_no_name(const struct output *o, size_t n) {
+    const struct toolcall_format *f = o->o.format;
+    const char *p = output_at(o);
+    if (f->assign == NULL && f->text_name == NULL && !o->bare) return false;
+    size_t i = 0;
+    while (i < n && toolcall_name_valid(p + i, 1)) i++;
+    while (i < n && output_blank(p[i])) i++;
+    return i < n && output_match(o, f->name_end, p + i, output_left(o) - i) == MATCH_NONE;
+}
+
+/* Where the name's text ends; SIZE_MAX: not here. A name without an end of its own goes on to the end of its line, or to the next mark. */
 static size_t find_name_end(const struct output *o, size_t *ret_len) {
     const struct toolcall_format *f = o->o.format;
     size_t safe = 0, end = f->name_end != NULL ? output_find(o, f->name_end, &safe) : SIZE_MAX;
@@ -472,11 +482,8 @@ static size_t find_name_end(const struct output *o, size_t *ret_len) {
     if (f->name_end == NULL) {
         for (size_t i = 0; i < output_left(o) && end == SIZE_MAX; i++)
             if (output_at(o)[i] == '\n' || output_at(o)[i] == '<') end = i;
-    } else if (f->assign != NULL) {
-        size_t n = end != SIZE_MAX ? end : output_left(o);
-        for (size_t i = 0; i < n; i++)
-            if (!toolcall_name_valid(output_at(o) + i, 1) && !output_blank(output_at(o)[i])) return OUTPUT_MAX_HEAD + 1;
     }
+    if (is_no_name(o, end != SIZE_MAX ? end : output_left(o))) return OUTPUT_MAX_HEAD + 1;
     return end;
 }
 
@@ -518,6 +525,18 @@ static bool is_text_name(const struct toolcall_format *f, const char *p, size_t 
     return f->text_name != NULL && strlen(f->text_name) == n && memcmp(p, f->text_name, n) == 0;
 }
 
+/* Where a tool's name may as well be a word of the text, what follows decides: a JSON object makes it a call. at: the end of the name.
+ * MATCH_PART: only more text can tell. */
+static enum output_match object_follows(const struct output *o, size_t at) {
+    const struct toolcall_format *f = o->o.format;
+    size_t left = output_left(o), i = at;
+    if ((!o->bare && f->text_name == NULL) || f->key_open != NULL || f->assign != NULL) return MATCH_FULL;
+    while (i < left && output_blank(output_at(o)[i])) i++;
+    if (i == left && (i - at > OUTPUT_MAX_SPACE || (o->last && o->bare))) return MATCH_NONE;
+    if (i == left) return o->last ? MATCH_FULL : MATCH_PART;
+    return output_at(o)[i] == '{' ? MATCH_FULL : MATCH_NONE;
+}
+
 static bool step_name(struct output *o) {
     const struct toolcall_format *f = o->o.format;
     size_t len, end = find_name_end(o, &len);
@@ -528,11 +547,14 @@ static bool step_name(struct output *o) {
         return true;
     }
     const char *name = output_at(o);
+    bool text = is_text_name(f, name, end);
+    enum output_match object = text ? MATCH_FULL : object_follows(o, end + len);
+    if (object == MATCH_PART) return false;
     output_use(o, end + len);
-    if (is_text_name(f, name, end)) {
+    if (text) {
         buf_clear(&o->raw);
         o->state = OUTPUT_IN_TEXT;
-    } else if (!name_call(o, name, end)) {
+    } else if (object == MATCH_NONE || !name_call(o, name, end)) {
         output_give_up(o);
     } else if (f->key_open != NULL) {
         output_xml_begin(o);
@@ -648,6 +670,7 @@ struct output *output_create(const struct output_options *options, output_fn fn,
     if (o->o.format != NULL && o->o.format->harmony) o->state = options->content_open ? OUTPUT_IN_MESSAGE : OUTPUT_IN_HEADER;
     o->headed = options->content_open; /* a message's header, as harmony has them, is in the prompt */
     if (o->o.format != NULL && !o->o.format->harmony && options->call_open) open_call(o);
+    if (o->o.format != NULL && options->call_open) o->bare = o->o.format->text_name == NULL;
     if (options->reasoning != NULL && options->reasoning_open) {
         o->state = OUTPUT_IN_REASONING;
         o->skip_space = true;

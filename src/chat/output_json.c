@@ -62,7 +62,18 @@ bool output_step_arguments(struct output *o) {
 
 /* ---- {"name": ..., "arguments": ...} ---- */
 
-static bool key_is(const struct output *o, const char *a) { return o->key.len == strlen(a) && memcmp(o->key.data, a, o->key.len) == 0; }
+static bool key_is(const struct output *o, const char *a) {
+    return a != NULL && o->key.len == strlen(a) && memcmp(o->key.data, a, o->key.len) == 0;
+}
+
+/* The family's own keys, and those that models write instead. */
+static bool is_name_key(const struct output *o) {
+    return key_is(o, o->o.format->name_key) || key_is(o, "name") || key_is(o, "tool_name") || key_is(o, "function");
+}
+
+static bool is_arguments_key(const struct output *o) {
+    return key_is(o, o->o.format->arguments_key) || key_is(o, "arguments") || key_is(o, "parameters") || key_is(o, "args");
+}
 
 static bool give_up(struct output *o) {
     output_give_up(o);
@@ -110,8 +121,8 @@ static bool object_value(struct output *o, char c) {
         buf_clear(&o->key);
         buf_append_str(&o->key, "arguments");
     }
-    if (o->name[0] == '\0' && (key_is(o, "name") || key_is(o, "tool_name") || key_is(o, "function"))) o->role = ROLE_NAME;
-    if (!o->have_arguments && (key_is(o, "arguments") || key_is(o, "parameters") || key_is(o, "args"))) o->role = ROLE_ARGUMENTS;
+    if (o->name[0] == '\0' && is_name_key(o)) o->role = ROLE_NAME;
+    if (!o->have_arguments && is_arguments_key(o)) o->role = ROLE_ARGUMENTS;
     if (o->role == ROLE_ARGUMENTS) o->textual = c != '{';
     scan_init(&o->scan);
     buf_clear(&o->key);

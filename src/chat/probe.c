@@ -86,7 +86,7 @@ static void probe_calls(struct prober *p, struct chat_caps *caps) {
 
 /* The key of a message under which the template looks for the reasoning of earlier turns; NULL: it shows none. */
 static const char *probe_reasoning(struct prober *p, const struct chat_caps *caps) {
-    static const char *const keys[] = {"reasoning_content", "reasoning", "thinking", "thought"};
+    static const char *const keys[] = {"reasoning_content", "reasoning", "thinking", "thought", "thoughts"};
     const char *arguments = caps->object_arguments ? "{}" : "\"{}\"", *user = caps->typed_content ? USER_PARTS : USER;
     const char *answer = caps->typed_content ? "[{\"type\":\"text\",\"text\":\"Probe-answer\"}]" : "\"Probe-answer\"";
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "chat/derive.h"
 #include "chat/render_priv.h"
+#include "chat/toolcall_words.h"
 #include "engine/template.h"
 
 enum {
@@ -18,6 +20,7 @@ struct known {
     char *tmpl;                    /* owned; NULL: the place is free */
     struct jinja_template *parsed; /* NULL: it is not a template that can be parsed */
     struct chat_caps caps;
+    const struct toolcall_format *format; /* owned */
     struct err broken;             /* why it is not used; code ERR_OK: it is */
 };
 
@@ -35,6 +38,7 @@ struct chat *chat_create(const struct jinja_limits *limits) {
 
 static void forget(struct known *k) {
     free(k->tmpl);
+    toolcall_format_free(k->format);
     jinja_free(k->parsed);
     *k = (struct known){0};
 }
@@ -68,6 +72,7 @@ static void set_broken(struct known *k, const struct err *why) {
 static void get_to_know(struct chat *c, struct known *k) {
     struct err why = {0};
     char text[sizeof(why.text)];
+    k->format = toolcall_detect(k->tmpl);
     err_code code = jinja_parse(k->tmpl, strlen(k->tmpl), &k->parsed, &why);
     if (code == ERR_OK && chat_probe(k->parsed, &c->limits, &k->caps, &why) != ERR_OK) {
         explain(&why, JINJA_TOO_LONG, &why);
@@ -76,6 +81,8 @@ static void get_to_know(struct chat *c, struct known *k) {
         snprintf(text, sizeof(text), "%s", why.text);
         err_set(&k->broken, code == ERR_LIMIT ? ERR_TEMPLATE : ERR_UNSUPPORTED, "the model's chat template cannot be parsed: %s", text);
         err_hint(&k->broken, "use /v1/completions with a prompt that you formatted yourself");
+    } else {
+        k->format = chat_derive(k->parsed, k->tmpl, &c->limits, &k->caps);
     }
 }
 
@@ -200,21 +207,42 @@ static err_code render_jinja(struct chat *c, const struct chat_input *in, struct
     return code;
 }
 
-err_code chat_render(struct chat *c, const struct chat_input *in, struct buf *out, bool *ret_bos, struct err *e) {
+static err_code render_named(struct chat *c, const struct chat_input *in, struct known *k, struct buf *out, struct err *e) {
+    struct err ignored = {0};
+    err_code code = k == NULL ? ERR_UNSUPPORTED : k->broken.code;
+    if (code == ERR_OK) code = render_jinja(c, in, k, out, e);
+    else if (code == ERR_UNSUPPORTED) code = render_built_in(in, out, k == NULL ? e : &ignored);
+    if (code != ERR_OK && k != NULL && k->broken.code != ERR_OK && e != NULL) *e = k->broken;
+    return code;
+}
+
+/* The messages with the tools, and earlier calls and results, in words. The caller owns the document. */
+static yyjson_doc *in_words(const struct chat_input *in) {
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *chat = yyjson_val_mut_copy(doc, in->messages);
+    toolcall_words(doc, chat, in->tools);
+    yyjson_doc *told = yyjson_mut_val_imut_copy(chat, NULL);
+    yyjson_mut_doc_free(doc);
+    return told;
+}
+
+err_code chat_render(struct chat *c, const struct chat_input *in, struct buf *out, struct chat_answer *ret, struct err *e) {
     if (in->tmpl == NULL || *in->tmpl == '\0') return engine_template_render(NULL, &(struct engine_message){"user", ""}, 1, false, out, e);
     size_t n = yyjson_arr_size(in->messages), start = out->len;
     if (n == 0) return err_set(e, ERR_INVALID, "no messages");
     if (n > ENGINE_MAX_MESSAGES) return err_set(e, ERR_LIMIT, "%zu messages, at most %d", n, ENGINE_MAX_MESSAGES);
-    struct err ignored = {0};
     bool named = strpbrk(in->tmpl, "{ \n") == NULL; /* "chatml" */
     struct known *k = named ? NULL : know(c, in->tmpl);
-    err_code code = named ? ERR_UNSUPPORTED : k->broken.code;
-    if (code == ERR_OK) code = render_jinja(c, in, k, out, e);
-    else if (code == ERR_UNSUPPORTED) code = render_built_in(in, out, named ? e : &ignored);
-    if (code != ERR_OK && !named && k->broken.code != ERR_OK && e != NULL) *e = k->broken;
-    if (code == ERR_OK && in->continue_final) code = end_with_last(in, start, out, e);
+    const struct toolcall_format *format = k != NULL ? k->format : toolcall_detect(NULL);
+    struct chat_input told = *in;
+    yyjson_doc *words = format->generic && in->words ? in_words(in) : NULL;
+    if (words != NULL) told.messages = yyjson_doc_get_root(words);
+    if (words != NULL) told.tools = NULL;
+    err_code code = render_named(c, &told, k, out, e);
+    if (code == ERR_OK && in->continue_final) code = end_with_last(&told, start, out, e);
+    yyjson_doc_free(words);
     size_t bos_len = in->bos != NULL ? strlen(in->bos) : 0;
-    if (code == ERR_OK && ret_bos != NULL)
-        *ret_bos = bos_len > 0 && out->len - start >= bos_len && memcmp(out->data + start, in->bos, bos_len) == 0;
+    bool has_bos = bos_len > 0 && out->len - start >= bos_len && memcmp(out->data + start, in->bos, bos_len) == 0;
+    if (code == ERR_OK && ret != NULL) *ret = (struct chat_answer){.has_bos = has_bos, .format = format};
     return code;
 }

@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "chat/toolcall.h"
 #include "jinja/jinja.h"
 
 /* What a template takes. */
@@ -36,12 +37,19 @@ struct chat_input {
     const char *bos, *eos;  /* text of these tokens, "" or NULL: none */
     yyjson_val *messages;   /* array of {"role", "content", "tool_calls", "tool_call_id", "name", "reasoning_content", "is_error", ...} */
     yyjson_val *tools;      /* array as in the request, NULL: none */
-    yyjson_val *documents;  /* array, NULL: none */
-    yyjson_val *extra;      /* object of further variables, NULL: none; "messages" and so on cannot be replaced. "enable_thinking" reaches
+    bool words; /* where it is not known how the template's models write calls, the chat's words tell of tools, calls, results */
+    yyjson_val *documents; /* array, NULL: none */
+    yyjson_val *extra; /* object of further variables, NULL: none; "messages" and so on cannot be replaced. "enable_thinking" reaches
                              * a template that has another word for it too */
     bool add_generation_prompt;
     bool continue_final;    /* the prompt ends with the text of the last message, as if the model were writing it; no generation prompt */
-    int64_t now;            /* seconds since 1970: what the template takes for today, in UTC */
+    int64_t now; /* seconds since 1970: what the template takes for today, in UTC */
+};
+
+/* How the answer to a prompt has to be read. */
+struct chat_answer {
+    bool has_bos; /* the prompt begins with the bos text, so the tokenizer must not add another */
+    const struct toolcall_format *format; /* how the model writes tool calls; never NULL, valid until the next call on the chat */
 };
 
 struct chat;
@@ -49,11 +57,11 @@ struct chat;
 struct chat *chat_create(const struct jinja_limits *limits);
 void chat_free(struct chat *c);
 
-/* Appends the prompt to out; *ret_bos (may be NULL) says whether it begins with the bos text, so that the tokenizer must not add another.
+/* Appends the prompt to out; ret may be NULL.
  * ERR_INVALID: the template refuses the messages (its words are in the error) or fails on them, or there are none. ERR_TEMPLATE: it met
  * one of the limits. ERR_LIMIT: the prompt is longer than out may be. ERR_UNSUPPORTED: no template, or
- * one that doesn't show the message that is to be continued. */
-err_code chat_render(struct chat *c, const struct chat_input *in, struct buf *out, bool *ret_bos, struct err *e);
+ * one that does not show the message that is to be continued. */
+err_code chat_render(struct chat *c, const struct chat_input *in, struct buf *out, struct chat_answer *ret, struct err *e);
 
 /* ERR_UNSUPPORTED when it cannot be parsed (see above); ERR_TEMPLATE. */
 err_code chat_caps(struct chat *c, const char *tmpl, struct chat_caps *ret, struct err *e);

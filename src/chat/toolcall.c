@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "chat/toolcall.h"
 
+#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -35,6 +37,35 @@ const struct toolcall_format *toolcall_format_named(const char *name) {
     return NULL;
 }
 
+/* The texts that a derived format may have. */
+static const size_t TEXTS[] = {
+#define TEXT(field) offsetof(struct toolcall_format, field)
+    TEXT(section_open),  TEXT(section_close), TEXT(open),          TEXT(close),      TEXT(name_end),    TEXT(name_key),
+    TEXT(arguments_key), TEXT(key_open),      TEXT(key_close),     TEXT(value_open), TEXT(value_close), TEXT(type_open),
+    TEXT(type_end),      TEXT(assign),        TEXT(arguments_end), TEXT(quote)
+#undef TEXT
+};
+
+static const char **text_of(struct toolcall_format *f, size_t offset) { return (const char **)(void *)((char *)f + offset); }
+
+const struct toolcall_format *toolcall_format_copy(const struct toolcall_format *f) {
+    if (f == NULL || !f->owned) return f;
+    struct toolcall_format *copy = MEM_NEW(struct toolcall_format);
+    *copy = *f;
+    for (size_t i = 0; i < ARRAY_LEN(TEXTS); i++) {
+        const char **text = text_of(copy, TEXTS[i]);
+        if (*text != NULL) *text = mem_strdup(*text);
+    }
+    return copy;
+}
+
+void toolcall_format_free(const struct toolcall_format *f) {
+    if (f == NULL || !f->owned) return;
+    struct toolcall_format *mine = (struct toolcall_format *)(uintptr_t)f;
+    for (size_t i = 0; i < ARRAY_LEN(TEXTS); i++) free((char *)(uintptr_t)*text_of(mine, TEXTS[i]));
+    free(mine);
+}
+
 static bool reasoning_fits(const struct toolcall_reasoning *r, const char *tmpl) {
     if (r->detect[0] != NULL) return holds_all(tmpl, r->detect);
     return strstr(tmpl, r->open) != NULL || strstr(tmpl, r->close) != NULL;
@@ -58,7 +89,7 @@ bool toolcall_reasoning_open(const struct toolcall_reasoning *r, const char *pro
 }
 
 bool toolcall_call_open(const struct toolcall_format *f, const char *prompt, size_t len) {
-    return f != NULL && f->text_name != NULL && ends_with(prompt, len, f->open);
+    return f != NULL && (f->text_name != NULL || f->owned) && f->open != NULL && ends_with(prompt, len, f->open);
 }
 
 bool toolcall_name_valid(const char *name, size_t len) {

@@ -52,6 +52,7 @@ struct toolcall_format {
     bool harmony;               /* the channels of gpt-oss: output_harmony.c */
     bool generic;               /* the template knows no tools: they are told in words */
     bool type_words;            /* type_open is followed by the name of a JSON type, else by "true" or "false" */
+    bool owned;                 /* no row of the table: toolcall_format_free frees it and its texts */
     enum toolcall_ids ids;
 };
 
@@ -73,9 +74,12 @@ struct toolcall_tool {
 const struct toolcall_format *toolcall_detect(const char *tmpl);
 const struct toolcall_reasoning *toolcall_detect_reasoning(const char *tmpl); /* NULL: none */
 const struct toolcall_format *toolcall_format_named(const char *name);        /* NULL: no such row */
+/* The caller owns the copy; a row of the table is its own copy. NULL is fine in both. */
+const struct toolcall_format *toolcall_format_copy(const struct toolcall_format *f);
+void toolcall_format_free(const struct toolcall_format *f);
 /* Does the prompt end inside reasoning: has the template opened it already? */
 bool toolcall_reasoning_open(const struct toolcall_reasoning *r, const char *prompt, size_t len);
-/* Does the prompt end with the mark that opens a call? */
+/* Does the prompt end with the mark that opens a call? Then the answer may begin with a tool's name, or be a text. */
 bool toolcall_call_open(const struct toolcall_format *f, const char *prompt, size_t len);
 
 /* May a function be called this? (OpenAI: letters, digits, _ and -; models' own also use . and :) */

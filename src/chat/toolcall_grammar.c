@@ -343,6 +343,8 @@ static void set_lazy(const struct toolcall_wish *w, struct engine_lazy *lazy) {
 
 err_code toolcall_grammar_make(const struct toolcall_wish *w, struct engine_sampling *p, struct err *e) {
     struct buf text;
+    bool free_choice = !w->required && w->answer == NULL;
+    if (free_choice && w->call_open && w->format->text_name == NULL) return ERR_OK; /* a call's beginning looks as that of a text does */
     buf_init(&text, GBNF_MAX_TEXT);
     err_code code = append_grammar(&text, w, false, e);
     if (code == ERR_LIMIT) { /* too much for the schemas: then at least the names and JSON */
@@ -351,7 +353,7 @@ err_code toolcall_grammar_make(const struct toolcall_wish *w, struct engine_samp
     }
     if (code == ERR_OK) {
         p->grammar = mem_strdup(buf_cstr(&text));
-        if (!w->required && w->answer == NULL && !w->call_open) set_lazy(w, &p->lazy);
+        if (free_choice && !w->call_open) set_lazy(w, &p->lazy);
     }
     buf_done(&text);
     return code;

@@ -23,8 +23,9 @@ struct toolcall_wish {
     bool *partial;                  /* set where a schema can't be said wholly: its calls have to be checked; NULL: see below */
 };
 
-/* Sets p's grammar and when it begins; p has none before. A tool's schema that no grammar can express makes its arguments any JSON
- * object, except where the tool is strict: ERR_UNSUPPORTED, naming it. ERR_LIMIT: too many tools, or too big ones. */
+/* Sets p's grammar and when it begins; p has none before. It gets none where a call is the model's choice and has no mark to begin with.
+ * A tool's schema that no grammar can express makes its arguments any JSON object, except where the tool is strict: ERR_UNSUPPORTED, naming
+ * it. ERR_LIMIT: too many tools, or too big ones. */
 err_code toolcall_grammar_make(const struct toolcall_wish *w, struct engine_sampling *p, struct err *e);
 
 #endif

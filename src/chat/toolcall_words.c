@@ -1,23 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 #include "chat/toolcall_words.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "chat/text.h"
 
-static void append_tools(struct buf *out, const struct toolcall_tool *tools, size_t n) {
+static void append_tool(struct buf *out, yyjson_val *function) {
+    const char *name = yyjson_get_str(yyjson_obj_get(function, "name"));
+    yyjson_val *description = yyjson_obj_get(function, "description"), *parameters = yyjson_obj_get(function, "parameters");
+    char *schema = parameters != NULL ? yyjson_val_write(parameters, 0, NULL) : NULL;
+    buf_append_str(out, "{\"name\": ");
+    text_append_json(out, name != NULL ? name : "", name != NULL ? strlen(name) : 0);
+    if (yyjson_is_str(description)) {
+        buf_append_str(out, ", \"description\": ");
+        text_append_json(out, yyjson_get_str(description), yyjson_get_len(description));
+    }
+    buf_printf(out, ", \"parameters\": %s}\n", schema != NULL ? schema : "{}");
+    free(schema);
+}
+
+static void append_tools(struct buf *out, yyjson_val *tools) {
+    yyjson_val *tool;
+    size_t i, n;
     buf_append_str(out, "You can call these functions. Each is described by its name, what it does, and a JSON schema of its arguments.\n"
                         "<tools>\n");
-    for (size_t i = 0; i < n; i++) {
-        buf_append_str(out, "{\"name\": ");
-        text_append_json(out, tools[i].name, strlen(tools[i].name));
-        if (tools[i].description != NULL) {
-            buf_append_str(out, ", \"description\": ");
-            text_append_json(out, tools[i].description, strlen(tools[i].description));
-        }
-        buf_printf(out, ", \"parameters\": %s}\n", tools[i].parameters != NULL ? tools[i].parameters : "{}");
-    }
+    yyjson_arr_foreach(tools, i, n, tool) append_tool(out, yyjson_obj_get(tool, "function"));
     buf_append_str(out, "</tools>\nTo call a function, write nothing but its name and arguments as JSON between these marks:\n<tool_call>\n"
                         "{\"name\": \"NAME\", \"arguments\": {ARGUMENTS}}\n</tool_call>\n"
                         "Its result is then given to you. Call a function only where it helps; otherwise answer in plain text.");
@@ -90,7 +99,7 @@ static void results_to_text(yyjson_mut_doc *doc, yyjson_mut_val *chat) {
     buf_done(&text);
 }
 
-void toolcall_words(yyjson_mut_doc *doc, yyjson_mut_val *chat, const struct toolcall_tool *tools, size_t n_tools) {
+void toolcall_words(yyjson_mut_doc *doc, yyjson_mut_val *chat, yyjson_val *tools) {
     struct buf text;
     yyjson_mut_val *m, *first = yyjson_mut_arr_get_first(chat);
     size_t i, n;
@@ -105,7 +114,7 @@ void toolcall_words(yyjson_mut_doc *doc, yyjson_mut_val *chat, const struct tool
         yyjson_mut_obj_remove_key(m, "tool_calls");
     }
     results_to_text(doc, chat);
-    if (n_tools > 0) {
+    if (yyjson_arr_size(tools) > 0) {
         buf_clear(&text);
         if (strcmp(role_of(first), "system") != 0 && strcmp(role_of(first), "developer") != 0) {
             first = yyjson_mut_obj(doc);
@@ -113,7 +122,7 @@ void toolcall_words(yyjson_mut_doc *doc, yyjson_mut_val *chat, const struct tool
         }
         append_content(&text, first);
         if (text.len > 0) buf_append_str(&text, "\n\n");
-        append_tools(&text, tools, n_tools);
+        append_tools(&text, tools);
         set_text(doc, first, "system", &text);
     }
     buf_done(&text);

@@ -5,9 +5,8 @@
 #define CARAVAN_CHAT_TOOLCALL_WORDS_H
 
 #include "base/json.h"
-#include "chat/toolcall.h"
 
-/* Changes the chat (an array of messages in doc, as OpenAI's) in place. */
-void toolcall_words(yyjson_mut_doc *doc, yyjson_mut_val *chat, const struct toolcall_tool *tools, size_t n_tools);
+/* Changes the chat (an array of messages in doc) in place. tools: an array; NULL: none. Both as OpenAI's API has them. */
+void toolcall_words(yyjson_mut_doc *doc, yyjson_mut_val *chat, yyjson_val *tools);
 
 #endif

@@ -47,6 +47,7 @@ static void call_free(struct call *call) {
     buf_done(&call->answer.prefix);
     free(call->model);
     free(call->tmpl);
+    toolcall_format_free(call->output.format);
     api_request_done(&call->request);
     free(call);
 }

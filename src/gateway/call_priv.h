@@ -48,8 +48,7 @@ struct call {
     char *model;                   /* as the backend names it; NULL: not known yet */
     /* RENDERING and after it */
     char *tmpl;                    /* the model's chat template; NULL: none, or the request needs none */
-    struct output_options output;  /* how the model writes reasoning and tool calls */
-    bool shows_tools;              /* the template is given the tools */
+    struct output_options output;  /* how the model writes reasoning and tool calls; its format is owned */
     bool partial_format, partial_tools; /* the grammar says only a part of their schema: what is written has to be checked */
     bool asked_again;              /* the answer didn't fit its schema, and is written once more */
     /* RUNNING and after it */

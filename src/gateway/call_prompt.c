@@ -7,7 +7,6 @@
 #include "base/mem.h"
 #include "api/parse.h"
 #include "chat/toolcall_grammar.h"
-#include "chat/toolcall_words.h"
 #include "gateway/call_priv.h"
 #include "grammar/schema.h"
 
@@ -82,15 +81,6 @@ err_code call_prompt_prepare(struct call *call, const struct backend_model *mode
 
 static bool tools_wanted(const struct api_request *r) { return r->n_tools > 0 && r->tool_choice != API_TOOLS_NONE; }
 
-/* Does the template show the tools to the model? If it can't, they are described in the chat's words now. */
-static bool tell_tools(struct call *call) {
-    struct api_request *r = &call->request;
-    call->output.format = toolcall_detect(call->tmpl);
-    if (!call->output.format->generic) return tools_wanted(r);
-    toolcall_words(r->doc, r->chat, r->tools, tools_wanted(r) ? r->n_tools : 0);
-    return false;
-}
-
 err_code call_prompt_render(struct call *call, const struct backend_model *model, render_fn fn, struct err *e) {
     const struct api_request *r = &call->request;
     if (model->chat_template == NULL || *model->chat_template == '\0') {
@@ -98,15 +88,12 @@ err_code call_prompt_render(struct call *call, const struct backend_model *model
         err_hint(e, "it continues text: use /v1/completions");
         return ERR_UNSUPPORTED;
     }
-    if (call->tmpl == NULL) {
-        call->tmpl = mem_strdup(model->chat_template);
-        call->shows_tools = tell_tools(call);
-    }
+    if (call->tmpl == NULL) call->tmpl = mem_strdup(model->chat_template);
     const struct render_chat chat = {.tmpl = call->tmpl,
                                      .bos = model->bos,
                                      .eos = model->eos,
                                      .messages = r->chat,
-                                     .tools = call->shows_tools ? r->chat_tools : NULL,
+                                     .tools = tools_wanted(r) ? r->chat_tools : NULL,
                                      .extra = r->chat_extra,
                                      .no_generation_prompt = r->no_generation_prompt,
                                      .continue_final = r->continues,
@@ -117,6 +104,8 @@ err_code call_prompt_render(struct call *call, const struct backend_model *model
 
 void call_prompt_set(struct call *call, const struct render_answer *answer) {
     struct api_request *r = &call->request;
+    toolcall_format_free(call->output.format);
+    call->output.format = toolcall_format_copy(answer->format);
     if (r->n_prompts == 0) r->prompts = arena_alloc(r->arena, sizeof(*r->prompts));
     r->n_prompts = 1;
     r->prompts[0] =
@@ -192,7 +181,7 @@ err_code call_prompt_output(struct call *call, struct err *e) {
     const struct api_request *r = &call->request;
     struct output_options *o = &call->output;
     if (r->chat == NULL || r->n_prompts == 0) return ERR_OK; /* plain text goes on as plain text */
-    if (o->format == NULL) o->format = toolcall_detect(call->tmpl);
+    if (o->format == NULL) o->format = toolcall_detect(NULL); /* nothing was rendered */
     if (!o->format->harmony) o->reasoning = toolcall_detect_reasoning(call->tmpl);
     o->content_open = r->continues;
     o->reasoning_open = !r->continues && toolcall_reasoning_open(o->reasoning, r->prompts[0].text, r->prompts[0].len);

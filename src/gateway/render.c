@@ -45,6 +45,7 @@ static void job_free(struct render_job *j) {
     yyjson_doc_free(j->tools);
     yyjson_doc_free(j->extra);
     buf_done(&j->text);
+    toolcall_format_free(j->answer.format);
     free(j);
 }
 
@@ -60,11 +61,15 @@ static void job_run(struct render *r, struct render_job *j) {
                                   .eos = j->eos,
                                   .messages = yyjson_doc_get_root(j->messages),
                                   .tools = yyjson_doc_get_root(j->tools),
+                                  .words = true,
                                   .extra = yyjson_doc_get_root(j->extra),
                                   .add_generation_prompt = !j->no_generation_prompt,
                                   .continue_final = j->continue_final,
                                   .now = j->now};
-    j->code = chat_render(r->chat, &in, &j->text, &j->answer.has_bos, &j->err);
+    struct chat_answer answer = {.format = NULL};
+    j->code = chat_render(r->chat, &in, &j->text, &answer, &j->err);
+    j->answer.has_bos = answer.has_bos;
+    j->answer.format = toolcall_format_copy(answer.format);
 }
 
 static void *render_main(void *user) {

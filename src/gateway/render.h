@@ -19,11 +19,12 @@ void render_free(struct render *r);
 /* Gives the answers that are there. */
 void render_deliver(struct render *r);
 
-/* Valid during the call. Of a chat: text and has_bos; of a template: caps. */
+/* Valid during the call. Of a chat: text, has_bos, format; of a template: caps. */
 struct render_answer {
     const char *text;
     size_t len;
     bool has_bos;
+    const struct toolcall_format *format; /* toolcall_format_copy keeps it */
     struct chat_caps caps;
 };
 /* Errors as chat/render.h has them; ERR_BUSY: too many wait. */

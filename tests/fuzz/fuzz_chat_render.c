@@ -39,10 +39,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                       .documents = yyjson_obj_get(root, "documents"),
                                       .add_generation_prompt = true,
                                       .now = 1};
-        bool bos;
+        struct chat_answer answer;
         clock_t start = clock();
         e = (struct err){0};
-        err_code code = chat_render(chat, &in, &out, &bos, &e);
+        err_code code = chat_render(chat, &in, &out, &answer, &e);
         if (clock() - start > 30 * CLOCKS_PER_SEC) abort();
         if (code != ERR_OK && (e.code != code || e.text[0] == '\0' || !str_utf8_valid(e.text, strlen(e.text)))) abort();
         if (code == ERR_OK && !str_utf8_valid((const char *)out.data, out.len)) abort();

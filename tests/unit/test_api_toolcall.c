@@ -146,11 +146,18 @@ static void families_streamed(void **state) {
 
 /* ---- tools in words ---- */
 
+#define WEATHER \
+    "{\"type\":\"function\",\"function\":{\"name\":\"get_weather\",\"description\":\"The weather of a \\\"city\\\"\",\"parameters\":" \
+    "{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"},\"days\":{\"type\":\"integer\"}}}}}"
+static const char *const WORDS_TOOLS[] = {"[" WEATHER "]", "[" WEATHER ",{\"type\":\"function\",\"function\":{\"name\":\"now\"}}]"};
+
 static char *in_words(const char *chat, size_t n_tools) {
     yyjson_doc *read = yyjson_read(chat, strlen(chat), 0);
     yyjson_mut_doc *doc = yyjson_doc_mut_copy(read, NULL);
     yyjson_doc_free(read);
-    toolcall_words(doc, yyjson_mut_doc_get_root(doc), TOOLS, n_tools);
+    yyjson_doc *tools = n_tools > 0 ? yyjson_read(WORDS_TOOLS[n_tools - 1], strlen(WORDS_TOOLS[n_tools - 1]), 0) : NULL;
+    toolcall_words(doc, yyjson_mut_doc_get_root(doc), yyjson_doc_get_root(tools));
+    yyjson_doc_free(tools);
     char *text = yyjson_mut_write(doc, 0, NULL);
     yyjson_mut_doc_free(doc);
     return text;

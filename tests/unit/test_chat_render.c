@@ -39,7 +39,7 @@ static yyjson_doc *parse(const char *text) {
     return doc;
 }
 
-static err_code render(struct chat *c, const char *tmpl, yyjson_val *chat, struct buf *out, bool *bos, struct err *e) {
+static err_code render(struct chat *c, const char *tmpl, yyjson_val *chat, struct buf *out, struct chat_answer *ret, struct err *e) {
     yyjson_val *prompt = yyjson_obj_get(chat, "add_generation_prompt");
     struct chat_input in = {.tmpl = tmpl,
                             .bos = "<s>",
@@ -51,7 +51,7 @@ static err_code render(struct chat *c, const char *tmpl, yyjson_val *chat, struc
                             .continue_final = yyjson_is_true(yyjson_obj_get(chat, "continue")),
                             .add_generation_prompt = prompt == NULL || yyjson_is_true(prompt),
                             .now = NOVEMBER_2023};
-    return chat_render(c, &in, out, bos, e);
+    return chat_render(c, &in, out, ret, e);
 }
 
 static err_code render_text(struct chat *c, const char *tmpl, const char *chat, struct buf *out, struct err *e) {
@@ -95,10 +95,11 @@ static void render_family(struct chat *c, const char *tmpl, yyjson_val *chats, s
     yyjson_obj_foreach(chats, i, n, key, chat) {
         buf_printf(out, "=== %s\n", yyjson_get_str(key));
         size_t start = out->len;
-        bool bos = false;
-        if (render(c, tmpl, chat, out, &bos, &e) != ERR_OK) buf_printf(out, "ERR_%s %s", err_name(e.code), e.text);
-        else assert_true(bos == (out->len - start >= 3 && memcmp(out->data + start, "<s>", 3) == 0));
+        struct chat_answer answer = {.has_bos = false};
+        if (render(c, tmpl, chat, out, &answer, &e) != ERR_OK) buf_printf(out, "ERR_%s %s", err_name(e.code), e.text);
+        else assert_true(answer.has_bos == (out->len - start >= 3 && memcmp(out->data + start, "<s>", 3) == 0));
         buf_append_byte(out, '\n');
+        if (i == 0) buf_printf(out, "=== calls are read as\n%s\n", answer.format != NULL ? answer.format->name : "");
     }
 }
 
@@ -358,7 +359,7 @@ static void reasoning_has_the_templates_key(void **state) {
     (void)state;
     static const char chat[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}, {\"role\": \"assistant\", \"content\": \"a\", "
                                "\"reasoning_content\": \"why\"}]}";
-    static const char *const keys[] = {"reasoning_content", "reasoning", "thinking", "thought"};
+    static const char *const keys[] = {"reasoning_content", "reasoning", "thinking", "thought", "thoughts"};
     struct chat *c = chat_create(NULL);
     struct chat_caps caps = {0};
     struct err e = {0};
