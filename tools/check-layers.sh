@@ -26,7 +26,7 @@ BEGIN {
     # Foreign headers, as patterns, and the only room that sees them.
     n = split("llama[.]h engine|llama-[a-z]*[.]h engine|ggml.*[.]h engine|gguf[.]h engine|mtmd.*[.]h engine|" \
               "sqlite3.*[.]h store|uv[.]h io|openssl/.* io|llhttp[.]h http|curl/.* http|blake3[.]h model|" \
-              "avahi-.* members|hwloc.*[.]h plan|isocline[.]h cli", rows, "|")
+              "avahi-.* members|hwloc.*[.]h plan", rows, "|")
     for (i = 1; i <= n; i++) {
         split(rows[i], pair, " ")
         owner["^" pair[1] "$"] = pair[2]

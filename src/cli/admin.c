@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/stop.h"
 #include "node/join.h"
 
 enum { ADMIN_MS = 15000 };
@@ -37,22 +38,78 @@ bool cli_node_find(const struct options *o, struct cli_node *ret) {
     return found;
 }
 
-/* The error in an answer of the admin API. */
-static err_code admin_error(int status, const struct buf *body, struct err *e) {
+/* Does a Caravan node answer there? Its status is JSON, and so is its refusal to show it. */
+static bool is_caravan(const struct cli_api *api) {
+    struct http_client *c = NULL;
+    struct http_client_request r = {.method = "GET", .path = "/caravan/v1/status", .timeout_ms = ADMIN_MS};
+    struct buf body;
     yyjson_doc *doc = NULL;
-    const char *message = NULL;
-    if (json_parse((const char *)body->data, body->len, &doc, NULL) == ERR_OK)
-        json_get_str(yyjson_obj_get(yyjson_doc_get_root(doc), "error"), "message", &message, NULL);
-    err_code code = status == 401   ? ERR_AUTH
-                    : status == 403 ? ERR_FORBIDDEN
-                    : status == 404 ? ERR_NOT_FOUND
-                    : status == 503 ? ERR_UNAVAILABLE
-                                    : ERR_INVALID;
-    err_set(e, code, "%s", message ? message : "the node refused");
-    if (status == 401) err_hint(e, "give one of the node's API keys with --api-key");
-    if (status == 403) err_hint(e, "give an admin key with --api-key; the user who runs the node needs none on its machine");
+    int status = 0;
+    buf_init(&body, 16 << 20);
+    bool is = http_client_create(api->url, api->key[0] ? api->key : NULL, &c, NULL) == ERR_OK &&
+              http_client_send(c, &r, &status, &body, NULL) == ERR_OK &&
+              json_parse((const char *)body.data, body.len, &doc, NULL) == ERR_OK;
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    is = is &&
+         (status == 200 ? yyjson_is_arr(yyjson_obj_get(root, "nodes")) : (status == 401 || status == 403) && yyjson_obj_get(root, "error"));
     yyjson_doc_free(doc);
+    buf_done(&body);
+    http_client_free(c);
+    return is;
+}
+
+static err_code code_of_status(int status) {
+    switch (status) {
+    case 401: return ERR_AUTH;
+    case 403: return ERR_FORBIDDEN;
+    case 404: return ERR_NOT_FOUND;
+    case 429: return ERR_BUSY;
+    default: return status >= 500 ? ERR_UNAVAILABLE : ERR_INVALID;
+    }
+}
+
+err_code cli_api_check(const struct cli_api *api, int status, yyjson_val *root, struct err *e) {
+    if (status == 200 && root) return ERR_OK;
+    const char *message = yyjson_get_str(yyjson_obj_get(yyjson_obj_get(root, "error"), "message"));
+    err_code code = code_of_status(status);
+    if ((!message || status == 404) && !is_caravan(api)) {
+        err_set(e, ERR_PROTOCOL, "what answers at %s is no Caravan node (HTTP status %d)", api->url, status);
+        err_hint(e, "another program has this port; --api HOST:PORT says where the node's API is");
+        return ERR_PROTOCOL;
+    }
+    err_set(e, code, "%s", message ? message : "the node refused");
+    if (code == ERR_AUTH)
+        err_hint(e,
+                 api->key[0] ? "the node at %s does not accept this key; --api-key KEY gives another one"
+                             : "the node at %s wants an API key: --api-key KEY, or CARAVAN_API_KEY",
+                 api->url);
+    if (code == ERR_FORBIDDEN) err_hint(e, "give an admin key with --api-key; the user who runs the node needs none on its machine");
     return code;
+}
+
+/* The node's answer to a request, or that nobody gave one. */
+static err_code api_answer(const struct cli_api *api, err_code code, int status, const struct buf *body, yyjson_doc **ret_doc,
+                           struct err *e) {
+    yyjson_doc *doc = NULL;
+    if (code == ERR_NETWORK) {
+        err_set(e, ERR_UNAVAILABLE, "no node answers at %s", api->url);
+        err_hint(e, "start it first (caravan up), or say where its API is with --api");
+        return ERR_UNAVAILABLE;
+    }
+    if (code == ERR_OK || code == ERR_PROTOCOL) {
+        if (code == ERR_OK) json_parse((const char *)body->data, body->len, &doc, NULL);
+        code = cli_api_check(api, status, yyjson_doc_get_root(doc), e);
+    }
+    if (code == ERR_OK && ret_doc) *ret_doc = doc;
+    else yyjson_doc_free(doc);
+    return code;
+}
+
+void cli_put_url(const char *text, struct buf *out) {
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/:";
+    for (const char *p = text; *p; p++)
+        if (strchr(plain, *p)) buf_append(out, p, 1);
+        else buf_printf(out, "%%%02X", (unsigned char)*p);
 }
 
 err_code cli_admin_post(const struct options *o, const char *path, const char *body, yyjson_doc **ret_doc, struct err *e) {
@@ -115,27 +172,10 @@ err_code cli_admin_ask(const struct options *o, const char *method, const char *
     buf_init(&answer, 16 << 20);
     struct http_client_request r = {
         .method = method, .path = path, .body = body, .body_len = body ? strlen(body) : 0, .timeout_ms = ADMIN_MS};
-    if (code == ERR_OK) code = http_client_send(c, &r, &status, &answer, e);
-    if (code == ERR_NETWORK) {
-        code = err_set(e, ERR_UNAVAILABLE, "no node answers at %s", api.url);
-        err_hint(e, "start it first (caravan up), or say where its API is with --api");
-    }
-    if (code == ERR_OK && status != 200) code = admin_error(status, &answer, e);
-    if (code == ERR_OK && ret_doc) code = json_parse((const char *)answer.data, answer.len, ret_doc, e);
+    stop_cancels(c);
+    if (code == ERR_OK) code = api_answer(&api, http_client_send(c, &r, &status, &answer, e), status, &answer, ret_doc, e);
+    stop_cancels(NULL);
     buf_done(&answer);
     http_client_free(c);
     return code;
-}
-
-void cli_stage_progress(yyjson_val *stage, struct buf *b) {
-    char done[STR_SHORT], all[STR_SHORT], rate[STR_SHORT], left[STR_SHORT];
-    uint64_t to_fetch = yyjson_get_uint(yyjson_obj_get(stage, "to_fetch")), fetched = yyjson_get_uint(yyjson_obj_get(stage, "fetched"));
-    yyjson_val *seconds = yyjson_obj_get(stage, "seconds_left");
-    buf_printf(b, " %llu %%", (unsigned long long)yyjson_get_uint(yyjson_obj_get(stage, "progress")));
-    if (to_fetch == 0 || fetched >= to_fetch) return;
-    buf_printf(b, " (%s of %s", str_size(fetched, done), str_size(to_fetch, all));
-    if (seconds)
-        buf_printf(b, ", %s/s, %s left", str_size(yyjson_get_uint(yyjson_obj_get(stage, "fetch_rate")), rate),
-                   str_duration(yyjson_get_uint(seconds) * 1000000, left));
-    buf_append_str(b, ")");
 }

@@ -10,6 +10,7 @@
 #include "http/client.h"
 #include "model/layout.h"
 #include "io/sock.h"
+#include "model/card.h"
 #include "node/private_ring.h"
 
 #define COMMAND(id, name, arguments, function, hidden, help) err_code function(const struct options *o, int *exit_status, struct err *e);
@@ -27,8 +28,14 @@ uint8_t cli_dtype(const struct options *o, bool *ret_auto);
 /* Folder for what must last: --state-dir, or ~/.local/state/caravan (XDG Base Directory Specification); caller frees. */
 char *cli_state_path(const struct options *o, const char *file);
 char *cli_models_dir(const struct options *o); /* --models-dir, or ~/.local/share/caravan/models (the same); caller frees */
-/* A model that is named as in the models folder ("qwen3-8b-q4_k_m", with or without ".gguf") becomes its path there, in the arguments. */
+/* A model that is named as in the models folder becomes its path there, in the arguments. What fits a name is the same as in the API:
+ * "qwen3-8b-q4_k_m", with or without ":latest" or ".gguf", in any case of letters. */
 void cli_find_model(struct options *o);
+/* Hints at the models of the models folder, or at how to get one. */
+void cli_hint_models(const struct options *o, struct err *e);
+void cli_print_error(err_code code, const struct err *e); /* "caravan: TEXT" and "hint: HINT" on standard error */
+/* Writes to standard output, at once. ERR_CLOSED: nobody reads it any more; ERR_IO: it cannot be written. */
+err_code cli_print(struct buf *text, struct err *e);
 char *cli_key_path(const struct options *o); /* --key-file, or cluster.key in the state folder; caller frees */
 /* Threads for each of n_stage stages that run on this machine at once: more threads than cores make every one of them slower. */
 uint32_t cli_share_of_cores(uint32_t n_stage);
@@ -47,12 +54,16 @@ struct cli_node {
 bool cli_node_find(const struct options *o, struct cli_node *ret);
 /* The API of the node to be asked: --api, else that of the one that runs here, else the default. */
 struct cli_api {
-    char url[CLI_URL_MAX];
+    char url[CLI_URL_MAX]; /* "http://127.0.0.1:8080" */
     char key[CLI_KEY_MAX]; /* to be sent: --api-key, else the own key of the node that runs here, when that is the one; "": none */
 };
 err_code cli_api_find(const struct options *o, struct cli_api *ret, struct err *e);
 /* The same, and a client of it; the caller frees the client. */
 err_code cli_api_open(const struct options *o, struct cli_api *ret, struct http_client **ret_client, struct err *e);
+/* What an answer of the API means: ERR_OK for status 200 with a JSON document; else the node's own error with what to do about it, or
+ * ERR_PROTOCOL: another program answers there. root: of the answer's document, may be NULL. */
+err_code cli_api_check(const struct cli_api *api, int status, yyjson_val *root, struct err *e);
+void cli_put_url(const char *text, struct buf *out); /* a part of a URL's path (RFC 3986, section 2) */
 /* POSTs a JSON document to the node's admin API. ERR_UNAVAILABLE: none runs. The node's own error otherwise. *ret_doc may be NULL; else the
  * caller frees it. */
 err_code cli_admin_post(const struct options *o, const char *path, const char *body, yyjson_doc **ret_doc, struct err *e);
@@ -64,21 +75,15 @@ err_code cli_admin_ask(const struct options *o, const char *method, const char *
 /* `caravan nodes remove NAME`, `nodes allow NAME`, `nodes forget NAME`. */
 err_code cli_nodes_change(const struct options *o, struct err *e);
 
-/* ---- up.c ---- */
-/* Runs a node in this process until it is told to end. private_node: for one `caravan run`, on free ports of loopback, without API keys;
- * its ports are written to ready_fd. */
-err_code cli_serve(const struct options *o, bool private_node, int ready_fd, struct err *e);
+/* ---- pull.c ---- */
+/* Argument 0: a name or a path as it is, or a model of a hub (hf:, ollama:, https:), which is pulled. *ret: the caller frees it; NULL when
+ * there is no argument. */
+err_code cli_model_file(const struct options *o, char **ret, struct err *e);
 
-/* ---- run_node.c: the node that `run` talks to ---- */
-struct run_node {
-    struct cli_api api;
-    char model[256]; /* its name there */
-    int pid;         /* of a private node; 0: one that runs anyway */
-};
-/* Finds a running node that has the model, or starts a private one and waits until the model is loaded (progress goes to standard error).
- */
-err_code run_node_open(const struct options *o, struct run_node *ret, struct err *e);
-void run_node_close(struct run_node *n);
+/* ---- up.c ---- */
+/* Runs a node in this process until it is told to end. model: the file to serve, NULL: none. private_node: for one `caravan run`, on free
+ * ports of loopback, without API keys; its ports are written to ready_fd. */
+err_code cli_serve(const struct options *o, const char *model, bool private_node, int ready_fd, struct err *e);
 
 /* ---- split.c: a model cut in slices as --stages or --split say, for verify and perplexity ---- */
 enum { CLI_MAX_STAGES = 64 };
@@ -93,8 +98,5 @@ void cli_split_done(struct cli_split *s);
 /* Starts a ring of these slices (n_stage 0: the whole model in one stage). */
 err_code cli_split_ring(const struct options *o, const struct cli_split *s, bool whole, uint32_t n_ctx, struct private_ring **ret,
                         struct err *e);
-
-/* " 40 %", and while weights come from other nodes " 1.2 GB of 3.0 GB, 112 MB/s, 16 s left" */
-void cli_stage_progress(yyjson_val *stage, struct buf *b);
 
 #endif

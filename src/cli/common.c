@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT
  * What several subcommands need from the options. */
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/folder.h"
 #include "os/machine.h"
 #include "os/os.h"
 #include "wire/frame.h"
@@ -80,19 +84,40 @@ void cli_find_model(struct options *o) {
     const char *name = option_argument(o, 0);
     bool takes = false;
     for (size_t i = 0; i < ARRAY_LEN(takes_file); i++) takes = takes || o->command == takes_file[i];
-    if (!takes || !name || strchr(name, '/') || access(name, R_OK) == 0) return;
+    if (!takes || !name || strchr(name, '/') || access(name, F_OK) == 0) return;
     char *dir = cli_models_dir(o);
-    static const char *const endings[] = {"", ".gguf"};
-    for (size_t i = 0; i < ARRAY_LEN(endings); i++) {
-        char *path = mem_printf("%s/%s%s", dir, name, endings[i]);
-        if (access(path, R_OK) == 0) {
-            free(o->arguments[0]);
-            o->arguments[0] = path;
-            break;
-        }
-        free(path);
+    size_t len = strlen(name);
+    char *plain = mem_strndup(name, len > 5 && strcasecmp(name + len - 5, ".gguf") == 0 ? len - 5 : len);
+    char *path = folder_find(dir, plain);
+    if (path) {
+        free(o->arguments[0]);
+        o->arguments[0] = path;
     }
+    free(plain);
     free(dir);
+}
+
+void cli_hint_models(const struct options *o, struct err *e) {
+    char *dir = cli_models_dir(o);
+    struct buf names;
+    buf_init(&names, 160);
+    size_t n = folder_names(dir, &names);
+    if (n > 0) err_hint(e, "the models folder has %s; the path of any GGUF file will do too", buf_cstr(&names));
+    else err_hint(e, "`caravan pull hf:OWNER/REPO` fetches a model; the path of any GGUF file will do too");
+    buf_done(&names);
+    free(dir);
+}
+
+void cli_print_error(err_code code, const struct err *e) {
+    fprintf(stderr, "caravan: %s\n", e->text[0] ? e->text : err_text(code));
+    if (e->hint[0]) fprintf(stderr, "hint: %s\n", e->hint);
+}
+
+err_code cli_print(struct buf *text, struct err *e) {
+    errno = 0;
+    fwrite(buf_cstr(text), 1, text->len, stdout);
+    if (fflush(stdout) == 0 && !ferror(stdout)) return ERR_OK;
+    return err_set_errno(e, errno == EPIPE ? ERR_CLOSED : ERR_IO, errno, "cannot write to standard output");
 }
 
 char *cli_key_path(const struct options *o) {

@@ -2,22 +2,14 @@
  * `caravan help` and `caravan version`; and the hidden `caravan stage`, which only hands over. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "cli/cell.h"
 #include "cli/cli.h"
 #include "members/discover.h"
 #include "node/messages.h"
 #include "engine/runtime.h"
 #include "stage/main.h"
-
-static void print_exit_codes(struct buf *b) {
-    buf_printf(b, "\nExit status: 0 success");
-    for (int i = 1; i < ERR_COUNT; i++) {
-        bool first = true; /* one text for each number: the first error that has it */
-        for (int k = 1; k < i; k++) first = first && err_exit_code((err_code)k) != err_exit_code((err_code)i);
-        if (first) buf_printf(b, ", %d %s", err_exit_code((err_code)i), err_text((err_code)i));
-    }
-    buf_printf(b, ".\nverify: 0 identical, 2 close, 1 differs, 3 runs whole only.\n");
-}
 
 err_code cli_help(const struct options *o, int *exit_status, struct err *e) {
     (void)exit_status;
@@ -31,11 +23,10 @@ err_code cli_help(const struct options *o, int *exit_status, struct err *e) {
     buf_init(&b, 1 << 20);
     if (messages) messages_markdown(&b);
     else if (option_flag(o, OPT_MARKDOWN)) options_markdown(&b);
-    else options_help(id, &b);
-    if (id == COMMAND_NONE && !option_flag(o, OPT_MARKDOWN)) print_exit_codes(&b);
-    fputs(buf_cstr(&b), stdout);
+    else options_help(id, cell_terminal(STDOUT_FILENO), &b);
+    code = cli_print(&b, e);
     buf_done(&b);
-    return ERR_OK;
+    return code;
 }
 
 err_code cli_version(const struct options *o, int *exit_status, struct err *e) {

@@ -11,16 +11,13 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/answer.h"
+#include "cli/models.h"
+#include "cli/stop.h"
+#include "cli/table.h"
 #include "model/card.h"
 
 enum { POLL_MS = 250, WATCH_MS = 1000, MAX_LINES = 64 };
-
-static const char *text_of(yyjson_val *o, const char *key) {
-    const char *s = yyjson_get_str(yyjson_obj_get(o, key));
-    return s ? s : "";
-}
-
-static uint64_t number_of(yyjson_val *o, const char *key) { return yyjson_get_uint(yyjson_obj_get(o, key)); }
 
 /* ---- models ---- */
 
@@ -39,83 +36,71 @@ static void put_words(yyjson_val *list, struct buf *b) {
     if (b->len == 0) buf_append_str(b, "-");
 }
 
-/* "ready for 3 min on a, b", "loading 43 %, 2 copies", "not loaded" */
-static void put_state(yyjson_val *model, struct buf *b) {
-    yyjson_val *in, *stage, *instances = yyjson_obj_get(model, "instances");
-    size_t i, max, k, n, ready = 0, count = 0;
-    uint64_t least = 100, since = 0;
-    const char *state = text_of(model, "state"), *message = "";
-    struct buf nodes;
-    buf_init(&nodes, 4096);
-    yyjson_arr_foreach(json_some(instances), i, max, in) {
-        count++;
-        ready += strcmp(text_of(in, "state"), "ready") == 0;
-        if (number_of(in, "progress") < least) least = number_of(in, "progress");
-        if (since == 0 || number_of(in, "since") < since) since = number_of(in, "since");
-        if (strcmp(text_of(in, "state"), "ready") != 0 && text_of(in, "message")[0]) message = text_of(in, "message");
-        yyjson_arr_foreach(json_some(yyjson_obj_get(in, "stages")), k, n, stage)
-            buf_printf(&nodes, "%s%s", nodes.len ? ", " : " on ", text_of(stage, "node"));
-    }
-    buf_append_str(b, state);
-    if (strcmp(state, "loading") == 0) buf_printf(b, " %llu %%", (unsigned long long)least);
-    if (strcmp(state, "ready") == 0) {
-        char ago[STR_SHORT];
-        int64_t seconds = (int64_t)time(NULL) - (int64_t)since;
-        if (seconds > 0) buf_printf(b, " for %s", str_duration((uint64_t)seconds * 1000000, ago));
-    }
-    if (count > 1) buf_printf(b, ", %zu of %zu copies", ready, count);
-    buf_append(b, nodes.data, nodes.len);
-    if (strcmp(state, "ready") != 0 && message[0]) buf_printf(b, ": %s", message);
-    buf_done(&nodes);
-}
-
-static void print_models(yyjson_val *root) {
-    yyjson_val *m;
+void models_put(yyjson_val *root, int64_t wall, uint32_t width, struct buf *out) {
+    static const struct table_column columns[] = {{"NAME", 12, false}, {"SIZE", 0, true},   {"QUANT", 4, false},    {"ARCH", 4, false},
+                                                  {"LAYERS", 0, true}, {"PARAMS", 0, true}, {"FILES ON", 8, false}, {"STATE", 0, false}};
+    yyjson_val *m, *list = yyjson_obj_get(root, "models");
     size_t i, max;
-    struct buf out, files, state;
-    buf_init(&out, 4 << 20);
+    struct buf files, state;
+    struct table *t = table_create(columns, ARRAY_LEN(columns));
     buf_init(&files, 65536);
     buf_init(&state, 65536);
-    buf_printf(&out, "%-32s %10s %-9s %-12s %6s %7s  %-20s %s\n", "NAME", "SIZE", "QUANT", "ARCH", "LAYERS", "PARAMS", "FILES ON", "STATE");
-    yyjson_arr_foreach(json_some(yyjson_obj_get(root, "models")), i, max, m) {
-        char size[STR_SHORT] = "-", params[STR_SHORT];
+    yyjson_arr_foreach(json_some(list), i, max, m) {
+        char size[STR_SHORT] = "-", params[STR_SHORT], layers[STR_SHORT];
         buf_clear(&files);
         buf_clear(&state);
         put_words(yyjson_obj_get(m, "files"), &files);
-        put_state(m, &state);
-        if (number_of(m, "bytes") > 0) str_size(number_of(m, "bytes"), size);
-        buf_printf(&out, "%-32s %10s %-9s %-12s %6llu %7s  %-20s %s\n", text_of(m, "name"), size, text_of(m, "quantisation"),
-                   text_of(m, "architecture"), (unsigned long long)number_of(m, "layers"), put_params(number_of(m, "parameters"), params),
-                   buf_cstr(&files), buf_cstr(&state));
+        answer_put_state(m, wall, &state);
+        if (answer_number(m, "bytes") > 0) str_size(answer_number(m, "bytes"), size);
+        snprintf(layers, sizeof(layers), "%llu", (unsigned long long)answer_number(m, "layers"));
+        const char *cells[] = {answer_text(m, "name"),
+                               size,
+                               answer_text(m, "quantisation"),
+                               answer_text(m, "architecture"),
+                               layers,
+                               put_params(answer_number(m, "parameters"), params),
+                               buf_cstr(&files),
+                               buf_cstr(&state)};
+        table_row(t, cells);
     }
-    yyjson_arr_foreach(json_some(yyjson_obj_get(root, "unusable")), i, max, m) buf_printf(&out, "unusable: %s\n", text_of(m, "message"));
-    uint64_t left_out = number_of(root, "left_out");
-    if (left_out > 0) buf_printf(&out, "%llu more files of the models folder are left out\n", (unsigned long long)left_out);
-    fputs(buf_cstr(&out), stdout);
-    fflush(stdout);
-    buf_done(&out);
+    if (yyjson_arr_size(list) > 0) table_print(t, width, out);
+    else
+        buf_append_str(out,
+                       "No node of the cluster has a model. `caravan pull hf:OWNER/REPO` fetches one; `caravan load FILE` loads a GGUF "
+                       "file.\n");
+    yyjson_arr_foreach(json_some(yyjson_obj_get(root, "unusable")), i, max, m)
+        buf_printf(out, "unusable: %s\n", answer_text(m, "message"));
+    uint64_t left_out = answer_number(root, "left_out");
+    if (left_out > 0) buf_printf(out, "%llu more files of the models folder are left out\n", (unsigned long long)left_out);
+    table_free(t);
     buf_done(&files);
     buf_done(&state);
 }
 
+static err_code models_once(const struct options *o, struct err *e) {
+    yyjson_doc *doc = NULL;
+    struct buf out;
+    buf_init(&out, 16 << 20);
+    err_code code = cli_admin_ask(o, "GET", "/caravan/v1/models", NULL, &doc, e);
+    if (code == ERR_OK && option_flag(o, OPT_JSON)) {
+        char *text = yyjson_write(doc, 0, NULL);
+        buf_printf(&out, "%s\n", text ? text : "");
+        free(text);
+    } else if (code == ERR_OK) {
+        if (option_flag(o, OPT_WATCH) && table_width() > 0) buf_append_str(&out, "\033[H\033[2J"); /* clear the screen */
+        models_put(yyjson_doc_get_root(doc), (int64_t)time(NULL), table_width(), &out);
+    }
+    if (code == ERR_OK) code = cli_print(&out, e);
+    yyjson_doc_free(doc);
+    buf_done(&out);
+    return code;
+}
+
 err_code cli_models(const struct options *o, int *exit_status, struct err *e) {
-    err_code code;
     (void)exit_status;
-    do {
-        yyjson_doc *doc = NULL;
-        code = cli_admin_ask(o, "GET", "/caravan/v1/models", NULL, &doc, e);
-        if (code != ERR_OK) break;
-        if (option_flag(o, OPT_JSON)) {
-            char *text = yyjson_write(doc, 0, NULL);
-            if (text) puts(text);
-            free(text);
-        } else {
-            if (option_flag(o, OPT_WATCH)) fputs("\033[H\033[2J", stdout); /* clear the screen */
-            print_models(yyjson_doc_get_root(doc));
-        }
-        yyjson_doc_free(doc);
-        if (option_flag(o, OPT_WATCH)) nanosleep(&(struct timespec){.tv_sec = WATCH_MS / 1000}, NULL);
-    } while (option_flag(o, OPT_WATCH));
+    stop_open();
+    err_code code = models_once(o, e);
+    while (code == ERR_OK && option_flag(o, OPT_WATCH) && stop_wait(WATCH_MS)) code = models_once(o, e);
     return code;
 }
 
@@ -131,9 +116,10 @@ struct progress {
 static void show_stage(struct progress *p, yyjson_val *stage) {
     struct buf b;
     buf_init(&b, 4096);
-    buf_printf(&b, "\033[K  %-16s layers %llu-%llu  %s", text_of(stage, "node"), (unsigned long long)number_of(stage, "first_layer"),
-               (unsigned long long)number_of(stage, "last_layer"), text_of(stage, "state"));
-    if (strcmp(text_of(stage, "state"), "loading") == 0) cli_stage_progress(stage, &b);
+    buf_printf(&b, "\033[K  %-16s layers %llu-%llu  %s", answer_text(stage, "node"),
+               (unsigned long long)answer_number(stage, "first_layer"), (unsigned long long)answer_number(stage, "last_layer"),
+               answer_text(stage, "state"));
+    if (strcmp(answer_text(stage, "state"), "loading") == 0) answer_put_progress(stage, &b);
     fprintf(stderr, "%s\n", buf_cstr(&b));
     buf_done(&b);
     p->lines++;
@@ -147,55 +133,41 @@ static void show_progress(struct progress *p, yyjson_val *model) {
     p->lines = 0;
     yyjson_arr_foreach(json_some(yyjson_obj_get(model, "instances")), i, max, in) {
         yyjson_arr_foreach(json_some(yyjson_obj_get(in, "stages")), k, n, stage) if (p->lines < MAX_LINES) show_stage(p, stage);
-        if (n == 0 && text_of(in, "message")[0]) {
-            fprintf(stderr, "\033[K  %s\n", text_of(in, "message"));
+        if (n == 0 && answer_text(in, "message")[0]) {
+            fprintf(stderr, "\033[K  %s\n", answer_text(in, "message"));
             p->lines++;
         }
     }
 }
 
-static yyjson_val *find_model(yyjson_doc *doc, const char *name) {
-    yyjson_val *m;
-    size_t i, max;
-    yyjson_arr_foreach(json_some(yyjson_obj_get(yyjson_doc_get_root(doc), "models")), i, max,
-                       m) if (strcmp(text_of(m, "name"), name) == 0) return m;
-    return NULL;
-}
-
-/* Why none of the instances will become ready; NULL: one still may. */
-static const char *why_failed(yyjson_val *model) {
-    yyjson_val *in;
-    size_t i, max;
-    const char *why = NULL;
-    if (strcmp(text_of(model, "state"), "failed") != 0) return NULL;
-    yyjson_arr_foreach(json_some(yyjson_obj_get(model, "instances")), i, max, in) why = text_of(in, "message");
-    return why ? why : "it could not be loaded";
+static void print_loaded(yyjson_val *model) {
+    struct buf b;
+    buf_init(&b, 65536);
+    answer_put_state(model, (int64_t)time(NULL), &b);
+    printf("%s: %s\n", answer_text(model, "name"), buf_cstr(&b));
+    buf_done(&b);
 }
 
 static err_code load_wait(const struct options *o, const char *name, struct err *e) {
     struct progress p = {.terminal = isatty(STDERR_FILENO)};
+    stop_open();
     for (;;) {
         yyjson_doc *doc = NULL;
         err_code code = cli_admin_ask(o, "GET", "/caravan/v1/models", NULL, &doc, e);
         if (code != ERR_OK) return code;
-        yyjson_val *model = find_model(doc, name);
-        const char *why = model ? why_failed(model) : NULL;
-        bool ready = model && strcmp(text_of(model, "state"), "ready") == 0;
+        yyjson_val *model = answer_find_model(yyjson_doc_get_root(doc), name);
+        bool ready = model && strcmp(answer_text(model, "state"), "ready") == 0;
         if (model) show_progress(&p, model);
-        if (why) {
-            code = err_set(e, ERR_UNAVAILABLE, "cannot load \"%s\": %s", name, why);
-            err_hint(e, "`caravan plan %s` says what would fit; `caravan models` what takes the memory", name);
-        }
-        if (ready) {
-            struct buf b;
-            buf_init(&b, 65536);
-            put_state(model, &b);
-            printf("%s: %s\n", name, buf_cstr(&b));
-            buf_done(&b);
-        }
+        if (model) code = answer_failure(model, e);
+        if (code != ERR_OK) err_hint(e, "`caravan plan %s` says what would fit; `caravan models` what takes the memory", name);
+        if (ready) print_loaded(model);
         yyjson_doc_free(doc);
         if (ready || code != ERR_OK) return code;
-        nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000}, NULL);
+        if (!stop_wait(POLL_MS)) {
+            err_set(e, ERR_CANCELLED, "interrupted");
+            err_hint(e, "the node goes on loading \"%s\"; `caravan unload %s` ends that", name, name);
+            return ERR_CANCELLED;
+        }
     }
 }
 
@@ -220,7 +192,7 @@ static err_code post_model(const struct options *o, const char *path, yyjson_mut
     yyjson_mut_obj_add_str(doc, yyjson_mut_doc_get_root(doc), "model", model);
     json_write(&body, doc);
     err_code code = cli_admin_post(o, path, buf_cstr(&body), &answer, e);
-    const char *name = text_of(yyjson_doc_get_root(answer), "model");
+    const char *name = answer_text(yyjson_doc_get_root(answer), "model");
     snprintf(ret_name, MODEL_NAME_SIZE, "%s", name[0] ? name : model);
     yyjson_doc_free(answer);
     buf_done(&body);
@@ -270,14 +242,6 @@ static bool confirmed(const char *name) {
     return fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y');
 }
 
-/* The model as a part of a URL's path: RFC 3986 section 2. */
-static void put_url(const char *text, struct buf *out) {
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/:";
-    for (const char *p = text; *p; p++)
-        if (strchr(plain, *p)) buf_append(out, p, 1);
-        else buf_printf(out, "%%%02X", (unsigned char)*p);
-}
-
 err_code cli_rm(const struct options *o, int *exit_status, struct err *e) {
     char model[PATH_MAX];
     (void)exit_status;
@@ -295,9 +259,9 @@ err_code cli_rm(const struct options *o, int *exit_status, struct err *e) {
     yyjson_doc *answer = NULL;
     buf_init(&path, 1 << 16);
     buf_append_str(&path, "/caravan/v1/models/");
-    put_url(model, &path);
+    cli_put_url(model, &path);
     code = cli_admin_ask(o, "DELETE", buf_cstr(&path), NULL, &answer, e);
-    if (code == ERR_OK) printf("%s: deleted\n", text_of(yyjson_doc_get_root(answer), "model"));
+    if (code == ERR_OK) printf("%s: deleted\n", answer_text(yyjson_doc_get_root(answer), "model"));
     yyjson_doc_free(answer);
     buf_done(&path);
     return code;

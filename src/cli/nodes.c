@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: MIT
  * `caravan nodes`: the machines of the cluster as a table, as the node that runs here sees them. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/answer.h"
+#include "cli/stop.h"
 #include "cli/table.h"
-#include "http/client.h"
+#include "cli/nodes.h"
 
-enum { PROBE_MS = 3000, WATCH_MS = 1000 };
-
-static const char *text_of(yyjson_val *o, const char *key) {
-    const char *s = yyjson_get_str(yyjson_obj_get(o, key));
-    return s ? s : "";
-}
+enum { WATCH_MS = 1000 };
 
 /* "CPU, NVIDIA GeForce RTX 3090 x2"; and their speeds in the same order: "21, 780 x2". Equal ones that follow each other are counted. */
 static void put_devices(yyjson_val *node, struct buf *names, struct buf *speeds) {
@@ -23,9 +21,9 @@ static void put_devices(yyjson_val *node, struct buf *names, struct buf *speeds)
     for (size_t i = 0, next; i < yyjson_arr_size(list); i = next) {
         yyjson_val *d = yyjson_arr_get(list, i);
         bool gpu = yyjson_get_bool(yyjson_obj_get(d, "gpu"));
-        const char *name = gpu && text_of(d, "description")[0] ? text_of(d, "description") : text_of(d, "name");
+        const char *name = gpu && answer_text(d, "description")[0] ? answer_text(d, "description") : answer_text(d, "name");
         for (next = i + 1; next < yyjson_arr_size(list); next++)
-            if (!gpu || strcmp(text_of(yyjson_arr_get(list, next), "description"), text_of(d, "description")) != 0) break;
+            if (!gpu || strcmp(answer_text(yyjson_arr_get(list, next), "description"), answer_text(d, "description")) != 0) break;
         double speed = yyjson_get_num(yyjson_obj_get(d, "bandwidth")) / 1e9;
         char count[STR_SHORT] = "";
         if (next > i + 1) snprintf(count, sizeof(count), " x%zu", next - i);
@@ -39,7 +37,7 @@ static void put_devices(yyjson_val *node, struct buf *names, struct buf *speeds)
 static const char *model_name(yyjson_val *models, const char *instance) {
     yyjson_val *m;
     size_t i, max;
-    yyjson_arr_foreach(models, i, max, m) if (strcmp(text_of(m, "instance"), instance) == 0) return text_of(m, "name");
+    yyjson_arr_foreach(models, i, max, m) if (strcmp(answer_text(m, "instance"), instance) == 0) return answer_text(m, "name");
     return instance;
 }
 
@@ -48,12 +46,12 @@ static void put_stages(yyjson_val *node, yyjson_val *models, struct buf *b) {
     yyjson_val *s;
     size_t i, max;
     yyjson_arr_foreach(yyjson_obj_get(node, "stages"), i, max, s) {
-        const char *state = text_of(s, "state");
-        buf_printf(b, "%s%s %llu-%llu", i ? ", " : "", model_name(models, text_of(s, "instance")),
+        const char *state = answer_text(s, "state");
+        buf_printf(b, "%s%s %llu-%llu", i ? ", " : "", model_name(models, answer_text(s, "instance")),
                    (unsigned long long)yyjson_get_uint(yyjson_obj_get(s, "first_layer")),
                    (unsigned long long)yyjson_get_uint(yyjson_obj_get(s, "last_layer")));
         if (strcmp(state, "ready") != 0) buf_printf(b, " %s", state);
-        if (strcmp(state, "loading") == 0) cli_stage_progress(s, b);
+        if (strcmp(state, "loading") == 0) answer_put_progress(s, b);
     }
     if (b->len == 0) buf_append_str(b, "-");
 }
@@ -67,7 +65,7 @@ static void put_link(yyjson_val *nodes, yyjson_val *node, char rtt[STR_SHORT], c
     yyjson_arr_foreach(yyjson_obj_get(self, "links"), i, max, l) {
         uint64_t us = yyjson_get_uint(yyjson_obj_get(l, "rtt_us"));
         double rate = yyjson_get_num(yyjson_obj_get(l, "bytes_per_second"));
-        if (strcmp(text_of(l, "id"), text_of(node, "id")) != 0) continue;
+        if (strcmp(answer_text(l, "id"), answer_text(node, "id")) != 0) continue;
         if (us > 0) str_duration(us, rtt);
         if (rate > 0) snprintf(mbit, STR_SHORT, rate * 8 < 10e6 ? "%.1f" : "%.0f", rate * 8 / 1e6);
     }
@@ -75,11 +73,11 @@ static void put_link(yyjson_val *nodes, yyjson_val *node, char rtt[STR_SHORT], c
 
 /* "vm", or, where several are called so, with the beginning of its id: "vm (3fa2c1b0)". */
 static const char *put_name(yyjson_val *nodes, yyjson_val *node, char out[128]) {
-    const char *name = text_of(node, "name");
+    const char *name = answer_text(node, "name");
     size_t i, max, same = 0;
     yyjson_val *other;
-    yyjson_arr_foreach(nodes, i, max, other) same += strcmp(text_of(other, "name"), name) == 0;
-    snprintf(out, 128, same > 1 ? "%.80s (%.8s)" : "%.80s", name, text_of(node, "id"));
+    yyjson_arr_foreach(nodes, i, max, other) same += strcmp(answer_text(other, "name"), name) == 0;
+    snprintf(out, 128, same > 1 ? "%.80s (%.8s)" : "%.80s", name, answer_text(node, "id"));
     return out;
 }
 
@@ -97,11 +95,11 @@ static void put_node(yyjson_val *nodes, yyjson_val *node, yyjson_val *models, st
     put_link(nodes, node, rtt, mbit);
     yyjson_arr_foreach(yyjson_obj_get(node, "stages"), i, max, s) used += yyjson_get_uint(yyjson_obj_get(s, "bytes"));
     bool self = yyjson_get_bool(yyjson_obj_get(node, "self"));
-    if (self) snprintf(address, sizeof(address), "%s", text_of(node, "api"));
+    if (self) snprintf(address, sizeof(address), "%s", answer_text(node, "api"));
     else
-        snprintf(address, sizeof(address), strchr(text_of(node, "host"), ':') ? "[%.250s]:%llu" : "%.250s:%llu", text_of(node, "host"),
-                 (unsigned long long)yyjson_get_uint(yyjson_obj_get(node, "port")));
-    const char *state = text_of(node, "state");
+        snprintf(address, sizeof(address), strchr(answer_text(node, "host"), ':') ? "[%.250s]:%llu" : "%.250s:%llu",
+                 answer_text(node, "host"), (unsigned long long)yyjson_get_uint(yyjson_obj_get(node, "port")));
+    const char *state = answer_text(node, "state");
     const char *cells[] = {put_name(nodes, node, name),
                            address,
                            self       ? "here"
@@ -125,7 +123,7 @@ static double measured_tps(yyjson_val *nodes, const char *instance) {
     size_t i, max, k, n;
     yyjson_arr_foreach(nodes, i, max, node)
         yyjson_arr_foreach(yyjson_obj_get(node, "stages"), k, n,
-                           s) if (strcmp(text_of(s, "instance"), instance) == 0 &&
+                           s) if (strcmp(answer_text(s, "instance"), instance) == 0 &&
                                   yyjson_obj_get(s, "tokens_per_second")) return yyjson_get_num(yyjson_obj_get(s, "tokens_per_second"));
     return 0;
 }
@@ -139,17 +137,17 @@ static void put_models(yyjson_val *root, uint32_t width, struct buf *out) {
     yyjson_arr_foreach(yyjson_obj_get(root, "models"), i, max, m) {
         char stages[STR_SHORT], predicted[STR_SHORT] = "-", measured[STR_SHORT] = "-";
         double p = yyjson_get_num(yyjson_obj_get(m, "predicted_tokens_per_second"));
-        double have = measured_tps(yyjson_obj_get(root, "nodes"), text_of(m, "instance"));
+        double have = measured_tps(yyjson_obj_get(root, "nodes"), answer_text(m, "instance"));
         bool ready = yyjson_get_bool(yyjson_obj_get(m, "ready"));
         snprintf(stages, sizeof(stages), "%llu", (unsigned long long)yyjson_get_uint(yyjson_obj_get(m, "stages")));
         if (p > 0) snprintf(predicted, sizeof(predicted), p < 100 ? "%.3g tok/s" : "%.0f tok/s", p);
         if (have > 0) snprintf(measured, sizeof(measured), have < 100 ? "%.3g tok/s" : "%.0f tok/s", have);
-        const char *cells[] = {text_of(m, "name"),
+        const char *cells[] = {answer_text(m, "name"),
                                ready ? "ready" : "waiting",
                                stages,
                                predicted,
                                measured,
-                               ready ? "for one conversation" : text_of(m, "message")};
+                               ready ? "for one conversation" : answer_text(m, "message")};
         table_row(t, cells);
     }
     if (yyjson_arr_size(yyjson_obj_get(root, "models")) > 0) {
@@ -165,85 +163,72 @@ static const char *next_name(yyjson_val *nodes, const char *after) {
     yyjson_val *node;
     size_t i, max;
     yyjson_arr_foreach(nodes, i, max, node) {
-        const char *name = text_of(node, "name");
+        const char *name = answer_text(node, "name");
         if (yyjson_get_bool(yyjson_obj_get(node, "self")) || (after && strcmp(name, after) <= 0)) continue;
         if (!best || strcmp(name, best) < 0) best = name;
     }
     return best;
 }
 
-static void put_removed(yyjson_val *root, struct buf *out) {
+static void put_removed(yyjson_val *root, int64_t wall, struct buf *out) {
     yyjson_val *list = yyjson_obj_get(root, "removed"), *w;
     size_t i, max;
     yyjson_arr_foreach(json_some(list), i, max, w) {
         char ago[STR_SHORT];
-        int64_t seconds = (int64_t)time(NULL) - yyjson_get_sint(yyjson_obj_get(w, "time"));
-        buf_printf(out, "%s%s (%.8s), %s ago", i ? "; " : "\nshut out: ", text_of(w, "name"), text_of(w, "id"),
+        int64_t seconds = wall - yyjson_get_sint(yyjson_obj_get(w, "time"));
+        buf_printf(out, "%s%s (%.8s), %s ago", i ? "; " : "\nshut out: ", answer_text(w, "name"), answer_text(w, "id"),
                    str_duration((uint64_t)(seconds > 0 ? seconds : 0) * 1000000, ago));
     }
     if (yyjson_arr_size(list) > 0) buf_append_str(out, ". `caravan nodes allow NAME` lets one in again.\n");
 }
 
-static void print_table(yyjson_val *root) {
+void nodes_put(yyjson_val *root, int64_t wall, uint32_t width, struct buf *out) {
     static const struct table_column columns[] = {{"NAME", 8, false}, {"ADDRESS", 12, false}, {"STATE", 0, false},
                                                   {"FREE", 0, true},  {"DEVICES", 6, false},  {"GB/s", 4, true},
                                                   {"RTT", 0, true},   {"MBIT/S", 0, true},    {"LAYERS", 0, false}};
     yyjson_val *nodes = yyjson_obj_get(root, "nodes"), *node;
     size_t i, max;
-    struct buf b;
     struct table *t = table_create(columns, ARRAY_LEN(columns));
-    buf_init(&b, 1 << 20);
     const char *after = NULL; /* the node that answers, then the others by name */
     yyjson_arr_foreach(nodes, i, max, node) if (yyjson_get_bool(yyjson_obj_get(node, "self")))
         put_node(nodes, node, yyjson_obj_get(root, "models"), t);
     do {
         const char *next = next_name(nodes, after);
-        yyjson_arr_foreach(nodes, i, max,
-                           node) if (next && !yyjson_get_bool(yyjson_obj_get(node, "self")) && strcmp(text_of(node, "name"), next) == 0)
+        yyjson_arr_foreach(nodes, i, max, node) if (next && !yyjson_get_bool(yyjson_obj_get(node, "self")) &&
+                                                    strcmp(answer_text(node, "name"), next) == 0)
             put_node(nodes, node, yyjson_obj_get(root, "models"), t);
         after = next;
     } while (after);
-    table_print(t, table_width(), &b);
-    put_models(root, table_width(), &b);
-    put_removed(root, &b);
-    fputs(buf_cstr(&b), stdout);
-    fflush(stdout);
+    table_print(t, width, out);
+    put_models(root, width, out);
+    put_removed(root, wall, out);
     table_free(t);
-    buf_done(&b);
 }
 
-static err_code nodes_once(struct http_client *c, const struct options *o, struct err *e) {
-    struct buf body;
+static err_code nodes_once(const struct options *o, struct err *e) {
     yyjson_doc *doc = NULL;
-    int status = 0;
-    buf_init(&body, 16 << 20);
-    struct http_client_request r = {.method = "GET", .path = "/caravan/v1/status", .timeout_ms = PROBE_MS};
-    err_code code = http_client_send(c, &r, &status, &body, e);
-    if (code == ERR_OK && status != 200)
-        code = err_set(e, status == 401 ? ERR_AUTH : ERR_PROTOCOL, "the node answers with status %d", status);
-    if (code == ERR_OK) code = json_parse(buf_cstr(&body), body.len, &doc, e);
-    if (code == ERR_OK && option_flag(o, OPT_JSON)) printf("%s\n", buf_cstr(&body));
-    else if (code == ERR_OK) {
-        if (option_flag(o, OPT_WATCH) && table_width() > 0) fputs("\033[H\033[2J", stdout); /* a terminal: clear the screen */
-        print_table(yyjson_doc_get_root(doc));
+    struct buf out;
+    buf_init(&out, 16 << 20);
+    err_code code = cli_admin_ask(o, "GET", "/caravan/v1/status", NULL, &doc, e);
+    if (code == ERR_OK && option_flag(o, OPT_JSON)) {
+        char *text = yyjson_write(doc, 0, NULL);
+        buf_printf(&out, "%s\n", text ? text : "");
+        free(text);
+    } else if (code == ERR_OK) {
+        if (option_flag(o, OPT_WATCH) && table_width() > 0) buf_append_str(&out, "\033[H\033[2J"); /* clear the screen */
+        nodes_put(yyjson_doc_get_root(doc), (int64_t)time(NULL), table_width(), &out);
     }
+    if (code == ERR_OK) code = cli_print(&out, e);
     yyjson_doc_free(doc);
-    buf_done(&body);
-    if (code == ERR_NETWORK) err_hint(e, "no node answers there; start one: caravan up");
+    buf_done(&out);
     return code;
 }
 
 err_code cli_nodes(const struct options *o, int *exit_status, struct err *e) {
-    if (option_argument(o, 0)) return cli_nodes_change(o, e);
     (void)exit_status;
-    struct http_client *c = NULL;
-    struct cli_api api;
-    err_code code = cli_api_open(o, &api, &c, e);
-    while (code == ERR_OK) {
-        code = nodes_once(c, o, e);
-        if (!option_flag(o, OPT_WATCH)) break;
-        nanosleep(&(struct timespec){.tv_sec = WATCH_MS / 1000}, NULL);
-    }
-    http_client_free(c);
+    if (option_argument(o, 0)) return cli_nodes_change(o, e);
+    stop_open();
+    err_code code = nodes_once(o, e);
+    while (code == ERR_OK && option_flag(o, OPT_WATCH) && stop_wait(WATCH_MS)) code = nodes_once(o, e);
     return code;
 }

@@ -2,7 +2,6 @@
  * `caravan pull`: fetches a model from a hub into the models folder. pull/hub says what to fetch, http/download fetches it; here are the
  * order of things, the progress that people see, and what they are told when it cannot be. */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,18 +13,12 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/stop.h"
 #include "pull/hub.h"
 #include "http/download.h"
 #include "model/gguf.h"
 
 enum { PULL_MAX_LISTING = 32 << 20, PULL_MAX_PAGES = 100, PULL_RATE_US = 5000000, PULL_SAY_US = 10000000, PULL_BAR = 24 };
-
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int sig) {
-    (void)sig;
-    interrupted = 1;
-}
 
 /* ---- what people see ---- */
 
@@ -91,6 +84,7 @@ static void view_waiting(void *user, const char *why, unsigned seconds) {
 
 struct pull {
     const struct options *o;
+    FILE *said; /* what has been done is said there */
     struct hub_ref ref;
     char base[HUB_MAX_ADDRESS];
     struct web_token token;
@@ -125,7 +119,7 @@ static err_code pull_list_hf(struct pull *p, const char *first, struct err *e) {
         struct web_request r = {.url = url,
                                 .token = p->token,
                                 .accept = hub_list_accept(&p->ref),
-                                .stop = &interrupted,
+                                .stop = stop_flag(),
                                 .on_waiting = view_waiting,
                                 .user = &p->view};
         code = web_get(&r, &body, next, e);
@@ -142,7 +136,7 @@ static err_code pull_list_ollama(struct pull *p, const char *url, struct err *e)
     struct buf body;
     buf_init(&body, PULL_MAX_LISTING);
     struct web_request r = {
-        .url = url, .accept = hub_list_accept(&p->ref), .stop = &interrupted, .on_waiting = view_waiting, .user = &p->view};
+        .url = url, .accept = hub_list_accept(&p->ref), .stop = stop_flag(), .on_waiting = view_waiting, .user = &p->view};
     err_code code = web_get(&r, &body, NULL, e);
     if (code == ERR_OK) code = hub_manifest_read(&p->ref, p->base, (const char *)body.data, body.len, &p->files, e);
     buf_done(&body);
@@ -189,7 +183,7 @@ static err_code pull_file(struct pull *p, const struct hub_file *f, const char *
     err_code code = pull_is_there(f, path, &there, e);
     if (code != ERR_OK) return code;
     if (there) {
-        printf("%s is there already\n", path);
+        fprintf(p->said, "%s is there already\n", path);
         return ERR_OK;
     }
     p->view = (struct view){.name = f->name, .tty = p->view.tty, .started = clock_now()};
@@ -199,7 +193,7 @@ static err_code pull_file(struct pull *p, const struct hub_file *f, const char *
                               .size = f->size,
                               .sha256 = f->sha256,
                               .connections = (uint32_t)option_int(p->o, OPT_CONNECTIONS),
-                              .stop = &interrupted,
+                              .stop = stop_flag(),
                               .on_progress = view_progress,
                               .on_waiting = view_waiting,
                               .user = &p->view};
@@ -208,11 +202,11 @@ static err_code pull_file(struct pull *p, const struct hub_file *f, const char *
     if (code != ERR_OK) return code;
     char size[STR_SHORT], took[STR_SHORT], rate[STR_SHORT];
     uint64_t us = clock_now() - p->view.started;
-    printf("%s: %s in %s", path, str_size(got.size, size), str_duration(us, took));
-    if (got.fetched < got.size) printf(" (%s of it were here)", str_size(got.size - got.fetched, size));
-    if (us > 0) printf(", %s/s", str_size((uint64_t)((double)got.fetched / ((double)us / 1e6)), rate));
-    printf(", %s\n", got.sha256[0] ? "SHA-256 as published" : "no checksum is published for it");
-    fflush(stdout);
+    fprintf(p->said, "%s: %s in %s", path, str_size(got.size, size), str_duration(us, took));
+    if (got.fetched < got.size) fprintf(p->said, " (%s of it were here)", str_size(got.size - got.fetched, size));
+    if (us > 0) fprintf(p->said, ", %s/s", str_size((uint64_t)((double)got.fetched / ((double)us / 1e6)), rate));
+    fprintf(p->said, ", %s\n", got.sha256[0] ? "SHA-256 as published" : "no checksum is published for it");
+    fflush(p->said);
     p->fetched++;
     return ERR_OK;
 }
@@ -221,7 +215,6 @@ static err_code pull_file(struct pull *p, const struct hub_file *f, const char *
 static err_code pull_look(struct pull *p, const char *dir, const char *path, struct err *e) {
     struct model_gguf *g = NULL;
     err_code code = model_gguf_open(path, &g, e);
-    if (code == ERR_OK) printf("Next: caravan up %s\n", path);
     for (size_t i = 0; i < p->files.n && code != ERR_OK && p->fetched > 0; i++) {
         char *file = mem_printf("%s/%s", dir, p->files.files[i].name);
         unlink(file);
@@ -232,14 +225,12 @@ static err_code pull_look(struct pull *p, const char *dir, const char *path, str
     return code;
 }
 
-err_code cli_pull(const struct options *o, int *exit_status, struct err *e) {
-    (void)exit_status;
-    struct pull p = {.o = o, .view.tty = isatty(STDERR_FILENO)};
+/* Fetches what is published under this name. *ret_path: the model's first file; the caller frees it. */
+static err_code pull_model(const struct options *o, const char *name, FILE *said, char **ret_path, struct err *e) {
+    struct pull p = {.o = o, .said = said, .view.tty = isatty(STDERR_FILENO)};
     char *dir = cli_models_dir(o), *first = NULL;
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND}; /* a second time ends it at once */
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    err_code code = hub_ref_parse(option_argument(o, 0), &p.ref, e);
+    stop_open();
+    err_code code = hub_ref_parse(name, &p.ref, e);
     if (code == ERR_OK) {
         pull_base(&p);
         pull_token(&p);
@@ -254,7 +245,26 @@ err_code cli_pull(const struct options *o, int *exit_status, struct err *e) {
     if (code == ERR_OK) code = pull_look(&p, dir, first, e);
     else pull_hint(&p, e);
     hub_files_done(&p.files);
-    free(first);
     free(dir);
+    if (code == ERR_OK) *ret_path = first;
+    else free(first);
     return code;
+}
+
+err_code cli_pull(const struct options *o, int *exit_status, struct err *e) {
+    char *path = NULL;
+    (void)exit_status;
+    err_code code = pull_model(o, option_argument(o, 0), stdout, &path, e);
+    if (code == ERR_OK) printf("Next: caravan up %s\n", path);
+    free(path);
+    return code;
+}
+
+err_code cli_model_file(const struct options *o, char **ret, struct err *e) {
+    static const char *const hubs[] = {"hf:", "ollama:", "https://", "http://"};
+    const char *given = option_argument(o, 0);
+    for (size_t i = 0; given && i < ARRAY_LEN(hubs); i++)
+        if (strncmp(given, hubs[i], strlen(hubs[i])) == 0) return pull_model(o, given, stderr, ret, e);
+    *ret = mem_strdup(given);
+    return ERR_OK;
 }

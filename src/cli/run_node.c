@@ -1,82 +1,152 @@
 /* SPDX-License-Identifier: MIT
- * The node that `caravan run` talks to: one that runs on this machine and has the model, or a private one in a child process. */
+ * See run_node.h. */
+#include "cli/run_node.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/mem.h"
-#include "base/str.h"
-#include "cli/cli.h"
+#include "cli/cell.h"
+#include "cli/answer.h"
+#include "cli/stop.h"
 #include "os/os.h"
 
-enum { PROBE_MS = 1000, POLL_MS = 30 };
+enum { PROBE_MS = 3000, POLL_MS = 100 };
 
-/* The name that a node gives to the model at this path. */
-static void model_name(const char *path, char *ret, size_t size) {
-    const char *base = strrchr(path, '/');
-    snprintf(ret, size, "%.255s", base ? base + 1 : path);
-    size_t n = strlen(ret);
-    if (n > 5 && strcmp(ret + n - 5, ".gguf") == 0) ret[n - 5] = '\0';
-}
+/* ---- a node that runs ---- */
 
-/* GET a JSON document; NULL when there is none. The caller frees it. */
-static yyjson_doc *get_json(struct http_client *c, const char *path, int *ret_status) {
+/* GET a JSON document. *ret_doc: NULL when the answer is none; the caller frees it. */
+static err_code get_json(struct http_client *c, const char *path, int *ret_status, yyjson_doc **ret_doc, struct err *e) {
     struct buf body;
-    yyjson_doc *doc = NULL;
-    buf_init(&body, 16 << 20);
     struct http_client_request r = {.method = "GET", .path = path, .timeout_ms = PROBE_MS};
-    if (http_client_send(c, &r, ret_status, &body, NULL) == ERR_OK && *ret_status == 200) json_parse(buf_cstr(&body), body.len, &doc, NULL);
+    *ret_doc = NULL;
+    buf_init(&body, 16 << 20);
+    err_code code = http_client_send(c, &r, ret_status, &body, e);
+    if (code == ERR_OK) json_parse(buf_cstr(&body), body.len, ret_doc, NULL);
     buf_done(&body);
-    return doc;
+    return code;
 }
 
-/* Does a node answer at --api, and has it the model? Its names go to `known` for the error message. */
-static bool find_running(const struct options *o, struct run_node *n, char *known, size_t known_size) {
-    struct http_client *c;
-    int status = 0;
-    bool found = false;
-    if (cli_api_open(o, &n->api, &c, NULL) != ERR_OK) return false;
-    yyjson_doc *doc = get_json(c, "/v1/models", &status);
-    yyjson_val *data = yyjson_obj_get(yyjson_doc_get_root(doc), "data"), *m;
+/* "a", "b": the names of the node's models. */
+static void known_models(struct http_client *c, struct buf *out) {
+    yyjson_doc *doc;
+    yyjson_val *m;
     size_t i, max;
-    yyjson_arr_foreach(data, i, max, m) {
-        const char *id = yyjson_get_str(yyjson_obj_get(m, "id"));
-        if (!id) continue;
-        if (strcmp(id, n->model) == 0) found = true;
-        snprintf(known + strlen(known), known_size - strlen(known), "%s\"%s\"", known[0] ? ", " : "", id);
+    int status;
+    if (get_json(c, "/v1/models", &status, &doc, NULL) != ERR_OK) return;
+    yyjson_arr_foreach(json_some(yyjson_obj_get(yyjson_doc_get_root(doc), "data")), i, max, m)
+        buf_printf(out, "%s\"%s\"", out->len ? ", " : "", answer_text(m, "id"));
+    yyjson_doc_free(doc);
+}
+
+/* Asks the node of --api for the model: ERR_OK, its name there is in n->model. ERR_NOT_FOUND: it has none of that name; ERR_NETWORK: nobody
+ * answers; ERR_AUTH, ERR_PROTOCOL (another program), ERR_INVALID (the name stands for several). */
+static err_code ask_running(const struct options *o, struct run_node *n, struct err *e) {
+    struct http_client *c = NULL;
+    struct buf path, known;
+    yyjson_doc *doc = NULL;
+    int status = 0;
+    buf_init(&path, 1 << 16);
+    buf_init(&known, 1 << 16);
+    buf_append_str(&path, "/v1/models/");
+    cli_put_url(n->model, &path);
+    err_code code = cli_api_open(o, &n->api, &c, e);
+    if (code == ERR_OK) code = get_json(c, buf_cstr(&path), &status, &doc, e);
+    if (code == ERR_OK) code = cli_api_check(&n->api, status, yyjson_doc_get_root(doc), e);
+    if (code == ERR_OK) snprintf(n->model, sizeof(n->model), "%s", answer_text(yyjson_doc_get_root(doc), "id"));
+    if (code == ERR_NOT_FOUND) {
+        known_models(c, &known);
+        err_set(e, ERR_NOT_FOUND, "there is no model \"%s\": no file of that name, and the node at %s has none", n->model, n->api.url);
+        if (known.len > 0) err_hint(e, "the node has %.200s", buf_cstr(&known));
+        else err_hint(e, "`caravan pull` fetches a model; `caravan load FILE` loads one");
     }
     yyjson_doc_free(doc);
+    buf_done(&path);
+    buf_done(&known);
     http_client_free(c);
-    return found;
+    return code;
+}
+
+/* ---- progress ---- */
+
+static bool shown;
+
+void run_node_hide_progress(void) {
+    if (shown) fputs("\r\033[K", stderr);
+    shown = false;
+}
+
+/* "loading caravan-demo  43 % (1.2 GB of 3.0 GB, 112 MB/s, 16 s left)", or why it waits. */
+static void show_model(yyjson_val *model) {
+    struct buf b;
+    char line[512];
+    buf_init(&b, 4096);
+    answer_put_loading(model, &b);
+    snprintf(line, sizeof(line), "%s", buf_cstr(&b));
+    uint32_t width = cell_terminal(STDERR_FILENO);
+    if (width > 1) line[cell_fit(line, strlen(line), width - 1)] = '\0';
+    fprintf(stderr, "\r%s\033[K", line);
+    shown = true;
+    buf_done(&b);
+}
+
+/* One look at the model in the node's list. ERR_OK: ready or *ret_ready false; else why it is not loaded. */
+static err_code look(struct http_client *c, const char *name, bool *ret_ready, struct err *e) {
+    yyjson_doc *doc;
+    yyjson_val *model;
+    int status = 0;
+    err_code code = get_json(c, "/caravan/v1/models", &status, &doc, NULL);
+    *ret_ready = false;
+    model = code == ERR_OK && status == 200 ? answer_find_model(yyjson_doc_get_root(doc), name) : NULL;
+    code = ERR_OK;
+    if (model) {
+        *ret_ready = strcmp(answer_text(model, "state"), "ready") == 0;
+        code = answer_failure(model, e);
+        if (*ret_ready || code != ERR_OK || !isatty(STDERR_FILENO)) run_node_hide_progress();
+        else show_model(model);
+    }
+    yyjson_doc_free(doc);
+    return code;
+}
+
+bool run_node_show_progress(const struct run_node *n) {
+    struct http_client *c = NULL;
+    bool ready;
+    if (!isatty(STDERR_FILENO) || http_client_create(n->api.url, n->api.key[0] ? n->api.key : NULL, &c, NULL) != ERR_OK) return false;
+    look(c, n->model, &ready, NULL);
+    http_client_free(c);
+    return shown;
 }
 
 /* ---- a private one ---- */
 
-static void private_main(const struct options *o, int ready_fd, pid_t parent) {
+static void private_main(const struct options *o, const char *model, int ready_fd, pid_t parent) {
+    os_signals_reset();
     os_die_with_parent(SIGTERM);
     if (getppid() != parent) _exit(1);
     setpgid(0, 0); /* Ctrl-C is for the chat, not for the node */
+    signal(SIGPIPE, SIG_IGN);
     if (log_get_level() == LOG_INFO) log_set_level(LOG_WARN);
     struct err e = {0};
-    err_code code = cli_serve(o, true, ready_fd, &e);
-    if (code != ERR_OK) fprintf(stderr, "caravan: %s%s%s\n", e.text, e.hint[0] ? "\nhint: " : "", e.hint);
+    err_code code = cli_serve(o, model, true, ready_fd, &e);
     if (code != ERR_OK) dprintf(ready_fd, "{\"error\":\"%s\"}\n", err_name(code)); /* the parent may end this process then */
+    if (code != ERR_OK) cli_print_error(code, &e);
     _exit(err_exit_code(code));
 }
 
-static err_code private_start(const struct options *o, struct run_node *n, struct err *e) {
+static err_code private_start(const struct options *o, const char *model, struct run_node *n, struct err *e) {
     int fds[2];
     if (os_pipe(fds, true) != 0) return err_set_errno(e, ERR_IO, errno, "cannot make a pipe");
+    fflush(NULL);
     pid_t parent = getpid(), pid = fork();
     if (pid == 0) {
         close(fds[0]);
-        private_main(o, fds[1], parent);
+        private_main(o, model, fds[1], parent);
     }
     close(fds[1]);
     if (pid < 0) {
@@ -92,81 +162,67 @@ static err_code private_start(const struct options *o, struct run_node *n, struc
               json_need_i64(yyjson_doc_get_root(doc), "api", 1, 65535, &port, NULL) == ERR_OK;
     yyjson_doc_free(doc);
     if (f) fclose(f);
-    if (!ok) {
-        run_node_close(n);
-        return err_set(e, ERR_UNAVAILABLE, "the private node did not start");
-    }
+    if (!ok) return err_set(e, ERR_UNAVAILABLE, "the private node did not start");
     n->api = (struct cli_api){0};
     snprintf(n->api.url, sizeof(n->api.url), "http://127.0.0.1:%u", (unsigned)port);
     return ERR_OK;
 }
 
-/* One look at the node's status: true when the model is ready. Prints loading progress on a terminal. */
-static bool private_ready(struct http_client *c, const char *model, char *message, size_t message_size) {
-    int status = 0;
-    yyjson_doc *doc = get_json(c, "/caravan/v1/status", &status);
-    yyjson_val *root = yyjson_doc_get_root(doc), *m, *s;
-    size_t i, max, k, n;
-    bool ready = false;
-    uint64_t progress = 0;
-    yyjson_arr_foreach(yyjson_obj_get(root, "models"), i, max, m) {
-        if (!yyjson_equals_str(yyjson_obj_get(m, "name"), model)) continue;
-        ready = yyjson_get_bool(yyjson_obj_get(m, "ready"));
-        const char *text = yyjson_get_str(yyjson_obj_get(m, "message"));
-        snprintf(message, message_size, "%s", text ? text : "");
-    }
-    yyjson_arr_foreach(yyjson_obj_get(root, "nodes"), i, max, m) yyjson_arr_foreach(yyjson_obj_get(m, "stages"), k, n, s) progress =
-        yyjson_get_uint(yyjson_obj_get(s, "progress"));
-    if (isatty(STDERR_FILENO)) fprintf(stderr, ready ? "\r\033[K" : "\rloading %s ... %u %%", model, (unsigned)progress);
-    yyjson_doc_free(doc);
-    return ready;
-}
-
-static err_code private_wait(struct run_node *n, struct err *e) {
+static err_code private_wait(struct run_node *n, struct prompt *typing, struct err *e) {
     struct http_client *c;
-    char said[512] = "", message[512] = "";
+    bool ready = false;
     err_code code = http_client_create(n->api.url, NULL, &c, e);
     if (code != ERR_OK) return code;
-    while (!private_ready(c, n->model, message, sizeof(message))) {
-        int status;
-        if (waitpid(n->pid, &status, WNOHANG) == n->pid) {
+    stop_cancels(c);
+    while (code == ERR_OK && (code = look(c, n->model, &ready, e)) == ERR_OK && !ready) {
+        if (waitpid(n->pid, NULL, WNOHANG) == n->pid) {
             n->pid = 0;
-            code = err_set(e, ERR_UNAVAILABLE, "the private node has ended: %s", message[0] ? message : "see above");
-            break;
+            code = err_set(e, ERR_UNAVAILABLE, "the private node has ended");
+        } else if (!stop_wait(POLL_MS) || (typing && !prompt_take(typing))) {
+            code = err_set(e, ERR_CANCELLED, "interrupted");
         }
-        if (strstr(message, "cannot place") || strstr(message, "failed")) {
-            code = err_set(e, strstr(message, "cannot place") ? ERR_NO_ROOM : ERR_ENGINE, "%s", message);
-            err_hint(e, "lower --ctx or --parallel, or join more machines: caravan up MODEL here, caravan up --peer HOST there");
-            break;
-        }
-        snprintf(said, sizeof(said), "%s", message);
-        nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000}, NULL);
     }
+    if (code == ERR_NO_ROOM)
+        err_hint(e, "lower --ctx or --parallel, or join more machines: caravan up MODEL here, caravan up --peer HOST there");
+    run_node_hide_progress();
+    stop_cancels(NULL);
     http_client_free(c);
     return code;
 }
 
-err_code run_node_open(const struct options *o, struct run_node *ret, struct err *e) {
-    const char *model = option_argument(o, 0);
-    char known[512] = "";
+static err_code private_open(const struct options *o, const char *model, struct prompt *typing, struct run_node *n, struct err *e) {
+    err_code code = private_start(o, model, n, e);
+    if (code == ERR_OK) code = private_wait(n, typing, e);
+    return code;
+}
+
+/* ---- which ---- */
+
+err_code run_node_open(const struct options *o, const char *model, struct prompt *typing, struct run_node *ret, struct err *e) {
+    struct err why = {0};
     *ret = (struct run_node){0};
-    model_name(model, ret->model, sizeof(ret->model));
-    if (find_running(o, ret, known, sizeof(known))) return ERR_OK;
-    if (access(model, R_OK) != 0) {
-        err_set(e, ERR_NOT_FOUND, "there is no model \"%s\": not a file, and not served at %s", model, ret->api.url);
-        if (known[0]) err_hint(e, "the node there has %s", known);
-        else err_hint(e, "give the path of a GGUF file, or start a node: caravan up model.gguf");
-        return ERR_NOT_FOUND;
+    bool file = access(model, F_OK) == 0, named = option_is_set(o, OPT_API);
+    if (file) model_card_name(model, ret->model, sizeof(ret->model));
+    else snprintf(ret->model, sizeof(ret->model), "%.*s", (int)(sizeof(ret->model) - 1), model);
+    err_code code = ask_running(o, ret, &why);
+    if (code == ERR_OK) return ERR_OK;
+    if (file && (!named || code == ERR_NOT_FOUND)) {
+        code = private_open(o, model, typing, ret, e);
+        if (code != ERR_OK) run_node_close(ret);
+        return code;
     }
-    err_code code = private_start(o, ret, e);
-    if (code == ERR_OK) code = private_wait(ret, e);
-    if (code != ERR_OK) run_node_close(ret);
+    if (code == ERR_NETWORK && !named) {
+        code = err_set(&why, ERR_NOT_FOUND, "there is no model \"%s\": no file of that name, and no node runs here", model);
+        cli_hint_models(o, &why);
+    }
+    if (e) *e = why;
     return code;
 }
 
 void run_node_close(struct run_node *n) {
     if (n->pid <= 0) return;
     kill(n->pid, SIGTERM);
-    waitpid(n->pid, NULL, 0);
+    while (waitpid(n->pid, NULL, 0) < 0 && errno == EINTR) {
+    }
     n->pid = 0;
 }

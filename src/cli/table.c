@@ -4,10 +4,10 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "cli/cell.h"
 
 enum { GAP = 2, LAST_LEAST = 16 };
 
@@ -35,28 +35,13 @@ void table_row(struct table *t, const char *const *cells) {
     t->n_rows++;
 }
 
-/* Characters, not bytes: names may be anything in UTF-8. */
-static uint32_t characters(const char *text, size_t len) {
-    uint32_t n = 0;
-    for (size_t i = 0; i < len; i++) n += ((unsigned char)text[i] & 0xc0) != 0x80;
-    return n;
-}
-
-/* Bytes of the first n characters. */
-static size_t bytes_of(const char *text, uint32_t n) {
-    size_t at = 0;
-    for (; text[at]; at++)
-        if (((unsigned char)text[at] & 0xc0) != 0x80 && n-- == 0) break;
-    return at;
-}
-
 static void table_widths(const struct table *t, uint32_t width, uint32_t *ret) {
     uint32_t sum = 0;
     for (uint32_t i = 0; i < t->n; i++) {
-        ret[i] = characters(t->columns[i].title, strlen(t->columns[i].title));
+        ret[i] = cell_width(t->columns[i].title, strlen(t->columns[i].title));
         for (uint32_t r = 0; r < t->n_rows; r++) {
             const char *cell = t->cells[r * t->n + i];
-            uint32_t w = characters(cell, strlen(cell));
+            uint32_t w = cell_width(cell, strlen(cell));
             if (w > ret[i]) ret[i] = w;
         }
         if (i + 1 < t->n) sum += ret[i] + GAP;
@@ -76,23 +61,27 @@ static void table_widths(const struct table *t, uint32_t width, uint32_t *ret) {
 }
 
 static void table_cell(const char *text, uint32_t width, bool right, struct buf *out) {
-    uint32_t w = characters(text, strlen(text));
+    size_t len = strlen(text);
+    uint32_t w = cell_width(text, len);
     if (w > width) {
-        buf_append(out, text, bytes_of(text, width - 1));
-        buf_append_str(out, "~"); /* cut */
+        len = cell_fit(text, len, width - 1);
+        buf_append(out, text, len);
+        buf_printf(out, "~%*s", (int)(width - 1 - cell_width(text, len)), ""); /* cut */
     } else {
         buf_printf(out, "%*s%s%*s", right ? (int)(width - w) : 0, "", text, right ? 0 : (int)(width - w), "");
     }
     buf_printf(out, "%*s", GAP, "");
 }
 
-/* How much of the last column goes into a line: all, or up to the last comma that fits. */
+/* How much of the last column goes into a line: all, or up to the last comma or blank that fits. */
 static size_t line_part(const char *text, uint32_t width) {
-    size_t most = bytes_of(text, width), cut = 0;
+    size_t most = cell_fit(text, strlen(text), width), comma = 0, blank = 0;
     if (!text[most]) return most;
-    for (size_t i = 0; i + 1 < most; i++)
-        if (text[i] == ',' && text[i + 1] == ' ') cut = i + 2;
-    return cut ? cut : most;
+    for (size_t i = 0; i + 1 < most; i++) {
+        if (text[i] == ',' && text[i + 1] == ' ') comma = i + 2;
+        if (text[i] == ' ') blank = i + 1;
+    }
+    return comma ? comma : blank ? blank : most > 0 ? most : 1;
 }
 
 static void table_line(const struct table *t, const char *const *cells, const uint32_t *widths, bool cut, struct buf *out) {
@@ -121,7 +110,4 @@ void table_print(const struct table *t, uint32_t width, struct buf *out) {
     for (uint32_t r = 0; r < t->n_rows; r++) table_line(t, (const char *const *)&t->cells[r * t->n], widths, width > 0, out);
 }
 
-uint32_t table_width(void) {
-    struct winsize w;
-    return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 ? w.ws_col : 0;
-}
+uint32_t table_width(void) { return cell_terminal(STDOUT_FILENO); }

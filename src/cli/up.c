@@ -61,7 +61,7 @@ static err_code keys_read(const struct options *o, struct api_keys *k, struct er
     return code == ERR_OK && path[0] ? keys_read_file(path, k, e) : code;
 }
 
-static err_code up_config(const struct options *o, struct node_config *c, struct err *e) {
+static err_code up_config(const struct options *o, const char *model, struct node_config *c, struct err *e) {
     char *const *peers;
     err_code code = cli_addr(option_text(o, OPT_LISTEN), "::", 7433, &c->listen, e);
     if (code == ERR_OK) code = cli_addr(option_text(o, OPT_API), "127.0.0.1", 8080, &c->api, e);
@@ -74,7 +74,7 @@ static err_code up_config(const struct options *o, struct node_config *c, struct
     if (code == ERR_OK) code = cli_load(o, &c->load, e);
     c->program = cli_program();
     c->name = option_text(o, OPT_NAME);
-    c->model = option_argument(o, 0);
+    c->model = model;
     c->placement = option_text(o, OPT_PLACEMENT);
     bool up = o->command == COMMAND_UP; /* else a private node, for `run` */
     int64_t replicas = up ? option_int(o, OPT_REPLICAS) : 1;
@@ -103,13 +103,13 @@ static err_code up_interface(const char *name, struct err *e) {
     return ERR_NOT_FOUND;
 }
 
-err_code cli_serve(const struct options *o, bool private_node, int ready_fd, struct err *e) {
+err_code cli_serve(const struct options *o, const char *model, bool private_node, int ready_fd, struct err *e) {
     struct node_config *c = MEM_NEW(struct node_config);
     struct api_keys keys = {0};
     char *key_file = cli_key_path(o), *cache = cli_state_path(o, "weights"), *profile = cli_state_path(o, "profile.json"),
          *state = cli_state_path(o, "state.db");
     char *state_dir = cli_state_path(o, ""), *models_dir = cli_models_dir(o), *const * interfaces;
-    err_code code = up_config(o, c, e);
+    err_code code = up_config(o, model, c, e);
     if (code == ERR_OK && !private_node) code = keys_read(o, &keys, e);
     if (private_node) {
         c->listen = c->api = (struct io_addr){.host = "127.0.0.1"};
@@ -145,6 +145,10 @@ err_code cli_serve(const struct options *o, bool private_node, int ready_fd, str
 }
 
 err_code cli_up(const struct options *o, int *exit_status, struct err *e) {
+    char *model = NULL;
     (void)exit_status;
-    return cli_serve(o, false, -1, e);
+    err_code code = cli_model_file(o, &model, e);
+    if (code == ERR_OK) code = cli_serve(o, model, false, -1, e);
+    free(model);
+    return code;
 }

@@ -97,6 +97,12 @@ static bool copy_is_failed(const struct copy *x, clock_us now) {
     return trouble == ERR_NO_ROOM || trouble == ERR_WHOLE_ONLY ? x->room == ROOM_NONE : trouble != ERR_OK;
 }
 
+/* What kind of error a copy has failed of. */
+static err_code copy_trouble(const struct copy *x) {
+    err_code trouble = instance_trouble(x->instance);
+    return trouble != ERR_OK ? trouble : ERR_ENGINE;
+}
+
 void copy_publish(struct coordinator *c, struct copy *x, clock_us now) {
     const struct plan *p = instance_plan(x->instance);
     struct record_model *m = &x->record;
@@ -113,6 +119,7 @@ void copy_publish(struct coordinator *c, struct copy *x, clock_us now) {
     if (m->ready == ready && m->failed == failed && m->head == head && m->n_stage == p->n_stage && strcmp(message, m->message) == 0) return;
     m->ready = ready;
     m->failed = failed;
+    m->trouble = failed ? copy_trouble(x) : ERR_OK;
     m->head = head;
     m->n_stage = p->n_stage;
     snprintf(m->message, sizeof(m->message), "%s", message);

@@ -23,7 +23,7 @@
 #include "io/loop.h"
 #include "os/os.h"
 
-enum { CLIENT_READ_SIZE = 16 * 1024, CLIENT_MAX_LINE = 8 << 20, CLIENT_MAX_KEY = 1024 };
+enum { CLIENT_WAIT_MS = 100, CLIENT_READ_SIZE = 16 * 1024, CLIENT_MAX_LINE = 8 << 20, CLIENT_MAX_KEY = 1024 };
 
 struct http_client {
     char host[STR_HOST_MAX], *prefix, *key;
@@ -145,10 +145,15 @@ static err_code client_wait(struct http_client *c, short events, int timeout_ms,
             left = now >= end ? 0 : (int)((end - now + 999) / 1000);
         }
         struct pollfd fds[2] = {{.fd = c->fd, .events = events}, {.fd = c->cancel[0], .events = POLLIN}};
-        int n = poll(fds, 2, left);
+        bool tells = c->request->on_wait != NULL && (left < 0 || left > CLIENT_WAIT_MS);
+        int n = poll(fds, 2, tells ? CLIENT_WAIT_MS : left);
         if (n < 0 && errno != EINTR) return err_set_errno(e, ERR_IO, errno, "cannot wait for \"%s\"", c->host);
         if (n > 0 && fds[1].revents != 0) return err_set(e, ERR_CANCELLED, "the request was cancelled");
         if (n > 0 && fds[0].revents != 0) return ERR_OK;
+        if (n == 0 && tells) {
+            if (!c->request->on_wait(c->request->user)) return err_set(e, ERR_CANCELLED, "the request was cancelled");
+            continue;
+        }
         if (n == 0 || left == 0) return err_set(e, ERR_TIMEOUT, "no answer from \"%s\" port %u for %d ms", c->host, c->port, timeout_ms);
     }
 }

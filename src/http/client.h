@@ -26,6 +26,9 @@ struct http_client_request {
     size_t body_len;
     int timeout_ms;                  /* most silence from the server (connecting included); <= 0: none */
     http_line_fn on_line;         /* NULL: the body goes to ret_body. Else each line of a 2xx response goes here as it comes */
+    /* Called about ten times a second while nothing comes; false: enough, the request ends with ERR_CANCELLED. NULL: none. It may send
+     * requests with another client. */
+    bool (*on_wait)(void *user);
     void *user;
 };
 /* *ret_status is the HTTP status. ret_body (initialised by the caller, cleared first) gets the body of a response that was not given to

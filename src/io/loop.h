@@ -76,7 +76,9 @@ struct io_child_options {
     const char *const *argv;  /* argv[0] is the program's path (no PATH search); NULL-terminated */
     const char *const *env;   /* "NAME=value": for names that the child doesn't get from this process; NULL-terminated. NULL: none */
     int fd;                   /* becomes descriptor 3 in the child; -1: none. Stays open here: the caller closes it. */
-    bool ignore_interrupt; /* SIGINT is ignored in the child, so Ctrl-C in a terminal reaches only the node, which then ends it in order */
+    /* The child ignores SIGINT, SIGTERM and SIGHUP. Ctrl-C, a terminal that is closed and systemd send them to all processes of a group:
+     * the node heeds them, lets its answers finish, and then ends its children in order. */
+    bool ignores_ends;
 };
 struct io_child;
 /* status: the exit status (0-255), or -1 if a signal ended the child; signo: that signal or 0. The child has been reaped. The owner

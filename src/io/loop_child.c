@@ -58,8 +58,9 @@ static const char **child_environment(const char *const *more) {
 
 /* In the child, between fork and exec: async-signal-safe calls only, since other threads of the parent may have held locks. */
 static _Noreturn void child_exec(const struct io_child_options *o, const char *const *env, int report_fd, pid_t parent) {
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
     os_signals_reset();
-    if (o->ignore_interrupt) signal(SIGINT, SIG_IGN);
+    for (size_t i = 0; o->ignores_ends && i < ARRAY_LEN(ends); i++) signal(ends[i], SIG_IGN);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

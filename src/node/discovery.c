@@ -104,7 +104,7 @@ static void discovery_spawn(void *user) {
         io_timer_start(d->timer, RETRY_MAX_MS, 0);
         return;
     }
-    struct io_child_options options = {.argv = argv, .fd = fds[1], .ignore_interrupt = true};
+    struct io_child_options options = {.argv = argv, .fd = fds[1], .ignores_ends = true};
     d->started = io_loop_now(d->loop);
     err_code code = io_child_start(d->loop, &options, discovery_exited, d, &d->child, &e);
     close(fds[1]);

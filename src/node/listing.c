@@ -35,6 +35,7 @@ static void list_instance(const struct listing *l, yyjson_mut_doc *doc, yyjson_m
     yyjson_mut_obj_add_strcpy(doc, o, "coordinator", by->name);
     yyjson_mut_obj_add_str(doc, o, "state", m->ready ? "ready" : m->failed ? "failed" : m->n_stage ? "loading" : "waiting");
     if (all < 100ULL * m->n_stage) all = 100ULL * m->n_stage; /* the stages of which their holders have not spoken yet */
+    if (m->failed) yyjson_mut_obj_add_str(doc, o, "error", err_name(m->trouble));
     yyjson_mut_obj_add_uint(doc, o, "progress", m->ready ? 100 : all ? 100 * done / all : 0);
     yyjson_mut_obj_add_uint(doc, o, "n_stage", m->n_stage);
     yyjson_mut_obj_add_int(doc, o, "since", m->created);

@@ -56,7 +56,7 @@ static void measure_exited(void *user, int status, int signo) {
 static void measure_once(struct measure *m) {
     struct err e = {0};
     const char *argv[] = {m->parts.program, "profile", m->parts.path, m->parts.models_dir, NULL};
-    struct io_child_options options = {.argv = argv, .fd = -1, .ignore_interrupt = true};
+    struct io_child_options options = {.argv = argv, .fd = -1, .ignores_ends = true};
     m->count++;
     m->begun = clock_now();
     if (io_child_start(m->parts.loop, &options, measure_exited, m, &m->child, &e) != ERR_OK) log_warn("node", "%s", e.text);

@@ -331,12 +331,18 @@ static void node_free(struct node *n) {
 
 /* ---- the whole ---- */
 
+static bool is_ignored(int signo) {
+    struct sigaction action;
+    return sigaction(signo, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 static void node_open_clockwork(struct node *n) {
-    static const int signals[] = {SIGTERM, SIGINT};
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP}; /* SIGHUP: its terminal is gone; nohup ignores it */
     n->tick = io_timer_open(n->loop, node_tick, n);
     io_timer_start(n->tick, TICK_MS, TICK_MS);
     n->stop_timer = io_timer_open(n->loop, node_stop_now, n);
-    for (size_t i = 0; i < ARRAY_LEN(signals); i++) n->signals[i] = io_signal_open(n->loop, signals[i], node_on_signal, n);
+    for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+        if (!is_ignored(signals[i])) n->signals[i] = io_signal_open(n->loop, signals[i], node_on_signal, n);
     n->first_look = io_timer_open(n->loop, node_look_late, n);
     io_timer_start(n->first_look, n->config->models_dir ? FIRST_LOOK_MS : 0, 0);
 }

@@ -50,7 +50,7 @@ struct node_config {
     int ready_fd;              /* a line of JSON {"api": port, "listen": port} is written here once both listen; -1: none */
 };
 
-/* Runs a node until SIGTERM or SIGINT (drains; a second one ends it at once). ERR_OK after an orderly end. */
+/* Runs a node until SIGTERM, SIGINT or SIGHUP (drains; a second one ends it at once). ERR_OK after an orderly end. */
 err_code node_run(const struct node_config *config, struct err *e);
 
 #endif

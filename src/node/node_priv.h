@@ -38,7 +38,7 @@ struct node {
     struct io_timer *tick;
     struct io_timer *stop_timer;
     struct io_timer *first_look; /* NULL: the models folder has been looked through, or isn't waited for any longer */
-    struct io_signal *signals[2];
+    struct io_signal *signals[3];
     struct log_limit turned_away; /* of lines about connections that came in and were closed */
 
     /* In the order in which they are made: each may use those above it. */

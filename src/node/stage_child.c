@@ -269,7 +269,7 @@ static err_code stage_child_spawn(struct stage_child *c, int fd, struct err *e) 
     char title[80];
     snprintf(title, sizeof(title), "%.40s/%u", c->order.instance, c->order.stage); /* seen in ps, no secret */
     const char *argv[] = {c->owner->program, "stage", title, NULL};
-    struct io_child_options options = {.argv = argv, .env = stage_env, .fd = fd, .ignore_interrupt = true};
+    struct io_child_options options = {.argv = argv, .env = stage_env, .fd = fd, .ignores_ends = true};
     return io_child_start(c->owner->loop, &options, stage_child_exited, c, &c->process, e);
 }
 

@@ -1,36 +1,60 @@
 /* SPDX-License-Identifier: MIT
  * What people read about options and commands: --help, and the reference page. See option.h. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "options/option.h"
 #include "options/option_priv.h"
 
-enum { HELP_COLUMN = 30, HELP_WIDTH = 110 };
+enum { HELP_WIDTH = 80, LEAST_WIDTH = 40, MOST_WIDTH = 110, NARROW = 72 };
 
-/* Text from the column on, broken between words. */
-static void put_wrapped(struct buf *out, size_t column, size_t indent, const char *text) {
-    if (column + 2 > indent) {
-        buf_append_byte(out, '\n');
-        column = 0;
+/* Where help is written: as wide as the terminal, its explanations in a column of their own. */
+struct page {
+    struct buf *out;
+    size_t width, column;
+};
+
+static struct page page_of(uint32_t width, struct buf *out) {
+    struct page p = {.out = out,
+                     .width = width == 0            ? HELP_WIDTH
+                              : width < LEAST_WIDTH ? LEAST_WIDTH
+                              : width > MOST_WIDTH  ? MOST_WIDTH
+                                                    : width};
+    p.column = p.width < NARROW ? 8 : 30;
+    return p;
+}
+
+/* Text from the column `at` on, each line indented, broken between words. */
+static void put_wrapped(const struct page *p, size_t at, size_t indent, const char *text) {
+    if (at > 0 && at + 2 > indent) {
+        buf_append_byte(p->out, '\n');
+        at = 0;
     }
-    buf_printf(out, "%*s", (int)(indent - column), "");
-    column = indent;
+    buf_printf(p->out, "%*s", (int)(indent - at), "");
+    at = indent;
     for (const char *word = text; *word;) {
         size_t len = strcspn(word, " ");
-        if (column > indent && column + 1 + len > HELP_WIDTH) {
-            buf_printf(out, "\n%*s", (int)indent, "");
-            column = indent;
-        } else if (column > indent) {
-            buf_append_byte(out, ' ');
-            column++;
+        if (at > indent && at + 1 + len >= p->width) {
+            buf_printf(p->out, "\n%*s", (int)indent, "");
+            at = indent;
+        } else if (at > indent) {
+            buf_append_byte(p->out, ' ');
+            at++;
         }
-        buf_append(out, word, len);
-        column += len;
+        buf_append(p->out, word, len);
+        at += len;
         word += len;
         word += strspn(word, " ");
     }
-    buf_append_byte(out, '\n');
+    buf_append_byte(p->out, '\n');
+}
+
+/* Words on the left, their explanation on the right. */
+static void put_entry(const struct page *p, const char *left, const char *help) {
+    buf_append_str(p->out, left);
+    put_wrapped(p, strlen(left), p->column, help);
 }
 
 /* The default as it is shown; "" when there is none worth showing. */
@@ -41,15 +65,14 @@ static const char *shown_default(enum option_id id) {
     return row->def;
 }
 
-static void put_option(struct buf *out, enum option_id id) {
+static void put_option(const struct page *p, enum option_id id) {
     const struct option_row *row = &option_rows[id];
     char name[OPTION_NAME_MAX], left[160], help[400];
     const char *def = shown_default(id);
     int len = row->letter ? snprintf(left, sizeof(left), "  -%c, ", row->letter) : snprintf(left, sizeof(left), "      ");
-    len += snprintf(left + len, sizeof(left) - (size_t)len, "--%s%s%s", option_show_name(id, name), row->form[0] ? " " : "", row->form);
+    snprintf(left + len, sizeof(left) - (size_t)len, "--%s%s%s", option_show_name(id, name), row->form[0] ? " " : "", row->form);
     snprintf(help, sizeof(help), "%s%s%s%s", row->help, def[0] ? " [" : "", def, def[0] ? "]" : "");
-    buf_append_str(out, left);
-    put_wrapped(out, (size_t)len, HELP_COLUMN, help);
+    put_entry(p, left, help);
 }
 
 static bool is_sampling(enum option_id id) {
@@ -62,27 +85,47 @@ static bool is_sampling(enum option_id id) {
     return (int)id >= OWN_OPTIONS;
 }
 
-static void put_overview(struct buf *out) {
-    buf_append_str(
-        out, "Caravan runs one language model across several machines.\n\nusage: caravan COMMAND [OPTION]... [ARGUMENT]...\n\ncommands:\n");
-    for (int id = 0; id < COMMAND_COUNT; id++) {
-        if (command_rows[id].hidden) continue;
-        char left[80];
-        int len = snprintf(left, sizeof(left), "  %s %s", command_rows[id].name, command_rows[id].arguments);
-        buf_append_str(out, left);
-        put_wrapped(out, (size_t)len, HELP_COLUMN, command_rows[id].help);
+static void put_exit_codes(const struct page *p) {
+    struct buf text;
+    buf_init(&text, 1 << 16);
+    buf_append_str(&text, "Exit status: 0 success");
+    for (int i = 1; i < ERR_COUNT; i++) {
+        bool first = true; /* one text for each number: the first error that has it */
+        for (int k = 1; k < i; k++) first = first && err_exit_code((err_code)k) != err_exit_code((err_code)i);
+        if (first) buf_printf(&text, ", %d %s", err_exit_code((err_code)i), err_text((err_code)i));
     }
-    buf_append_str(out, "\n\"caravan COMMAND --help\" lists a command's options.\n");
+    buf_append_str(&text,
+                   ". verify: 0 identical, 2 close, 1 differs, 3 runs whole only. A command that a signal ends is ended by that signal.");
+    buf_append_byte(p->out, '\n');
+    put_wrapped(p, 0, 0, buf_cstr(&text));
+    buf_done(&text);
 }
 
-void options_help(enum command_id command, struct buf *out) {
+static void put_overview(const struct page *p) {
+    put_wrapped(p, 0, 0, "Caravan runs one language model across several machines.");
+    buf_append_str(p->out, "\nusage: caravan COMMAND [OPTION]... [ARGUMENT]...\n\ncommands:\n");
+    for (int id = 0; id < COMMAND_COUNT; id++) {
+        char left[80];
+        if (command_rows[id].hidden) continue;
+        snprintf(left, sizeof(left), "  %s %s", command_rows[id].name, command_rows[id].arguments);
+        put_entry(p, left, command_rows[id].help);
+    }
+    buf_append_byte(p->out, '\n');
+    put_wrapped(p, 0, 0, "\"caravan COMMAND --help\" lists a command's options.");
+    put_exit_codes(p);
+}
+
+void options_help(enum command_id command, uint32_t width, struct buf *out) {
+    struct page p = page_of(width, out);
     if (command == COMMAND_NONE) {
-        put_overview(out);
+        put_overview(&p);
         return;
     }
     const struct command_row *row = &command_rows[command];
-    buf_printf(out, "caravan %s: %s\n\nusage: caravan %s [OPTION]...%s%s\n\noptions:\n", row->name, row->help, row->name,
-               row->arguments[0] ? " " : "", row->arguments);
+    char *heading = mem_printf("caravan %s: %s", row->name, row->help);
+    put_wrapped(&p, 0, 0, heading);
+    free(heading);
+    buf_printf(out, "\nusage: caravan %s [OPTION]...%s%s\n\noptions:\n", row->name, row->arguments[0] ? " " : "", row->arguments);
     bool headed = false;
     for (int id = 0; id < OPT_COUNT; id++) {
         if (!option_is_for((enum option_id)id, command)) continue;
@@ -90,9 +133,10 @@ void options_help(enum command_id command, struct buf *out) {
             buf_append_str(out, "\nhow the next token is chosen:\n");
             headed = true;
         }
-        put_option(out, (enum option_id)id);
+        put_option(&p, (enum option_id)id);
     }
-    buf_append_str(out, "\nEvery option may also stand in the config file (name = value) or in the environment (CARAVAN_NAME).\n");
+    buf_append_byte(out, '\n');
+    put_wrapped(&p, 0, 0, "Every option may also stand in the config file (name = value) or in the environment (CARAVAN_NAME).");
 }
 
 /* A cell of a Markdown table: bars would end it. */

@@ -233,23 +233,32 @@ err_code options_set(struct options *o, enum option_id id, const char *text, enu
     return ERR_OK;
 }
 
+static void set_default(struct options *o, enum option_id id) {
+    struct err e = {0};
+    if (option_rows[id].def[0] == '\0' || options_set(o, id, option_rows[id].def, OPTION_FROM_DEFAULT, &e) == ERR_OK) return;
+    fprintf(stderr, "caravan: wrong default in the table of options: %s\n", e.text);
+    abort();
+}
+
 void options_init(struct options *o) {
     memset(o, 0, sizeof(*o));
     o->command = COMMAND_NONE;
-    for (int id = 0; id < OPT_COUNT; id++) {
-        struct err e = {0};
-        if (option_rows[id].def[0] != '\0' && options_set(o, (enum option_id)id, option_rows[id].def, OPTION_FROM_DEFAULT, &e)) {
-            fprintf(stderr, "caravan: wrong default in the table of options: %s\n", e.text);
-            abort();
-        }
-    }
+    for (int id = 0; id < OPT_COUNT; id++) set_default(o, (enum option_id)id);
+}
+
+static void value_done(struct option_value *v) {
+    for (size_t i = 0; i < v->n_texts; i++) free(v->texts[i]);
+    free(v->texts);
+    memset(v, 0, sizeof(*v));
+}
+
+void option_unset(struct options *o, enum option_id id) {
+    value_done(&o->values[id]);
+    set_default(o, id);
 }
 
 void options_done(struct options *o) {
-    for (int id = 0; id < OPT_COUNT; id++) {
-        for (size_t i = 0; i < o->values[id].n_texts; i++) free(o->values[id].texts[i]);
-        free(o->values[id].texts);
-    }
+    for (int id = 0; id < OPT_COUNT; id++) value_done(&o->values[id]);
     for (size_t i = 0; i < o->n_arguments; i++) free(o->arguments[i]);
     memset(o, 0, sizeof(*o));
 }
@@ -274,3 +283,19 @@ bool option_is_set(const struct options *o, enum option_id id) { return o->value
 const char *option_argument(const struct options *o, size_t i) { return i < o->n_arguments ? o->arguments[i] : NULL; }
 
 const char *option_command_name(enum command_id id) { return id >= 0 && id < COMMAND_COUNT ? command_rows[id].name : ""; }
+
+void option_put_value(const struct options *o, enum option_id id, struct buf *out) {
+    const struct option_value *v = &o->values[id];
+    char size[STR_SHORT];
+    switch (option_rows[id].type) {
+    case OPTION_FLAG: buf_append_str(out, v->flag ? "yes" : "no"); return;
+    case OPTION_INT:
+        if (v->integer == -1 && option_int_word(id)) buf_append_str(out, option_int_word(id));
+        else buf_printf(out, "%" PRId64, v->integer);
+        return;
+    case OPTION_NUM: buf_printf(out, "%g", v->number); return;
+    case OPTION_SIZE: buf_append_str(out, str_size(v->size, size)); return;
+    default:
+        for (size_t i = 0; i < v->n_texts; i++) buf_printf(out, "%s%s", i ? "," : "", v->texts[i]);
+    }
+}

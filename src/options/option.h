@@ -77,10 +77,18 @@ bool option_is_set(const struct options *o, enum option_id id);
 /* Argument i of the command ("MODEL" is 0), NULL when it was left out. */
 const char *option_argument(const struct options *o, size_t i);
 
+enum { OPTION_NAME_MAX = 48 };
+const char *option_show_name(enum option_id id, char out[OPTION_NAME_MAX]); /* "max-tokens"; returns out */
+bool option_is_named(enum option_id id, const char *name);                  /* "max-tokens" or "max_tokens" */
+/* Its value as it may be written on a command line: "0.8", "yes", "unlimited". Of an option that may be repeated all, with commas. */
+void option_put_value(const struct options *o, enum option_id id, struct buf *out);
+void option_unset(struct options *o, enum option_id id); /* back to its default, as if nobody had set it */
+
 const char *option_command_name(enum command_id id);                       /* "up" */
 err_code option_command_from_name(const char *name, enum command_id *ret, struct err *e); /* ERR_USAGE names the nearest */
 
-void options_help(enum command_id id, struct buf *out); /* one command's --help; COMMAND_NONE: the overview */
+/* One command's --help; COMMAND_NONE: the overview. width: columns of the terminal; 0: 80. */
+void options_help(enum command_id id, uint32_t width, struct buf *out);
 void options_markdown(struct buf *out);                 /* docs/OPTIONS.md */
 
 #endif

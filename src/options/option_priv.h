@@ -43,9 +43,6 @@ struct command_row {
 };
 extern const struct command_row command_rows[COMMAND_COUNT];
 
-enum { OPTION_NAME_MAX = 48 };
-/* The name with '-' for '_'. Returns out. */
-const char *option_show_name(enum option_id id, char out[OPTION_NAME_MAX]);
 /* "CARAVAN_NAME". Returns out. */
 const char *option_environment_name(enum option_id id, char out[OPTION_NAME_MAX]);
 bool option_is_for(enum option_id id, enum command_id command);

@@ -26,6 +26,8 @@ static int find_name(const char *name, size_t len) {
     return -1;
 }
 
+bool option_is_named(enum option_id id, const char *name) { return same_name(option_rows[id].name, name, strlen(name)); }
+
 /* The name nearest to `word` among the options of a command (COMMAND_NONE: of all); NULL: none. */
 static const char *nearest_option(const char *word, enum command_id command, char out[OPTION_NAME_MAX]) {
     char shown[OPT_COUNT][OPTION_NAME_MAX];
