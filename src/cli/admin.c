@@ -173,7 +173,10 @@ err_code cli_admin_ask(const struct options *o, const char *method, const char *
     struct http_client_request r = {
         .method = method, .path = path, .body = body, .body_len = body ? strlen(body) : 0, .timeout_ms = ADMIN_MS};
     stop_cancels(c);
-    if (code == ERR_OK) code = api_answer(&api, http_client_send(c, &r, &status, &answer, e), status, &answer, ret_doc, e);
+    if (code == ERR_OK) {
+        code = http_client_send(c, &r, &status, &answer, e);
+        code = api_answer(&api, code, status, &answer, ret_doc, e);
+    }
     stop_cancels(NULL);
     buf_done(&answer);
     http_client_free(c);

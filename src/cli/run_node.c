@@ -125,6 +125,22 @@ bool run_node_show_progress(const struct run_node *n) {
 
 /* ---- a private one ---- */
 
+/* A line of JSON: why the node did not start. */
+static void tell_error(int fd, err_code code, const struct err *e) {
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    struct buf b;
+    buf_init(&b, 1 << 16);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_str(doc, root, "error", err_name(code));
+    yyjson_mut_obj_add_str(doc, root, "text", e->text);
+    yyjson_mut_obj_add_str(doc, root, "hint", e->hint);
+    json_write(&b, doc);
+    dprintf(fd, "%s\n", buf_cstr(&b));
+    buf_done(&b);
+    yyjson_mut_doc_free(doc);
+}
+
 static void private_main(const struct options *o, const char *model, int ready_fd, pid_t parent) {
     os_signals_reset();
     os_die_with_parent(SIGTERM);
@@ -134,9 +150,27 @@ static void private_main(const struct options *o, const char *model, int ready_f
     if (log_get_level() == LOG_INFO) log_set_level(LOG_WARN);
     struct err e = {0};
     err_code code = cli_serve(o, model, true, ready_fd, &e);
-    if (code != ERR_OK) dprintf(ready_fd, "{\"error\":\"%s\"}\n", err_name(code)); /* the parent may end this process then */
-    if (code != ERR_OK) cli_print_error(code, &e);
+    if (code != ERR_OK) tell_error(ready_fd, code, &e); /* the parent may end this process then */
     _exit(err_exit_code(code));
+}
+
+/* The line that the node writes when its ports are open, or when it cannot start. */
+static err_code private_hear(FILE *f, struct run_node *n, struct err *e) {
+    char line[2048] = "";
+    yyjson_doc *doc = NULL;
+    int64_t port = 0;
+    if (f && fgets(line, sizeof(line), f)) json_parse(line, strlen(line), &doc, NULL);
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    err_code code = ERR_OK;
+    if (json_need_i64(root, "api", 1, 65535, &port, NULL) != ERR_OK) {
+        const char *name = listing_text(root, "error"), *text = listing_text(root, "text");
+        code = err_set(e, name[0] ? err_from_name(name) : ERR_UNAVAILABLE, "%s", text[0] ? text : "the private node did not start");
+        err_hint(e, "%s", listing_text(root, "hint"));
+    }
+    n->api = (struct cli_api){0};
+    snprintf(n->api.url, sizeof(n->api.url), "http://127.0.0.1:%u", (unsigned)port);
+    yyjson_doc_free(doc);
+    return code;
 }
 
 static err_code private_start(const struct options *o, const char *model, struct run_node *n, struct err *e) {
@@ -154,18 +188,10 @@ static err_code private_start(const struct options *o, const char *model, struct
         return err_set_errno(e, ERR_IO, errno, "cannot start a node");
     }
     n->pid = (int)pid;
-    char line[256] = "";
     FILE *f = fdopen(fds[0], "r");
-    yyjson_doc *doc = NULL;
-    int64_t port = 0;
-    bool ok = f && fgets(line, sizeof(line), f) && json_parse(line, strlen(line), &doc, NULL) == ERR_OK &&
-              json_need_i64(yyjson_doc_get_root(doc), "api", 1, 65535, &port, NULL) == ERR_OK;
-    yyjson_doc_free(doc);
+    err_code code = private_hear(f, n, e);
     if (f) fclose(f);
-    if (!ok) return err_set(e, ERR_UNAVAILABLE, "the private node did not start");
-    n->api = (struct cli_api){0};
-    snprintf(n->api.url, sizeof(n->api.url), "http://127.0.0.1:%u", (unsigned)port);
-    return ERR_OK;
+    return code;
 }
 
 static err_code private_wait(struct run_node *n, struct prompt *typing, struct err *e) {
