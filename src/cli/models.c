@@ -68,8 +68,7 @@ void models_put(yyjson_val *root, int64_t wall, uint32_t width, struct buf *out)
         buf_append_str(out,
                        "No node of the cluster has a model. `caravan pull hf:OWNER/REPO` fetches one; `caravan load FILE` loads a GGUF "
                        "file.\n");
-    yyjson_arr_foreach(json_some(yyjson_obj_get(root, "unusable")), i, max, m)
-        buf_printf(out, "unusable: %s\n", answer_text(m, "message"));
+    yyjson_arr_foreach(json_some(yyjson_obj_get(root, "unusable")), i, max, m) buf_printf(out, "unusable: %s\n", answer_text(m, "message"));
     uint64_t left_out = answer_number(root, "left_out");
     if (left_out > 0) buf_printf(out, "%llu more files of the models folder are left out\n", (unsigned long long)left_out);
     table_free(t);

@@ -194,8 +194,8 @@ void nodes_put(yyjson_val *root, int64_t wall, uint32_t width, struct buf *out) 
         put_node(nodes, node, yyjson_obj_get(root, "models"), t);
     do {
         const char *next = next_name(nodes, after);
-        yyjson_arr_foreach(nodes, i, max, node) if (next && !yyjson_get_bool(yyjson_obj_get(node, "self")) &&
-                                                    strcmp(answer_text(node, "name"), next) == 0)
+        yyjson_arr_foreach(nodes, i, max,
+                           node) if (next && !yyjson_get_bool(yyjson_obj_get(node, "self")) && strcmp(answer_text(node, "name"), next) == 0)
             put_node(nodes, node, yyjson_obj_get(root, "models"), t);
         after = next;
     } while (after);

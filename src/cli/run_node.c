@@ -163,9 +163,9 @@ static err_code private_hear(FILE *f, struct run_node *n, struct err *e) {
     yyjson_val *root = yyjson_doc_get_root(doc);
     err_code code = ERR_OK;
     if (json_need_i64(root, "api", 1, 65535, &port, NULL) != ERR_OK) {
-        const char *name = listing_text(root, "error"), *text = listing_text(root, "text");
+        const char *name = answer_text(root, "error"), *text = answer_text(root, "text");
         code = err_set(e, name[0] ? err_from_name(name) : ERR_UNAVAILABLE, "%s", text[0] ? text : "the private node did not start");
-        err_hint(e, "%s", listing_text(root, "hint"));
+        err_hint(e, "%s", answer_text(root, "hint"));
     }
     n->api = (struct cli_api){0};
     snprintf(n->api.url, sizeof(n->api.url), "http://127.0.0.1:%u", (unsigned)port);
