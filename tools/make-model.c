@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * make-model --preset NAME --type TYPE --out FILE [--layers N] [--seed N]: writes a GGUF model with random weights in the shape of a
- * real one, for benchmarks and tests. It says nothing sensible, but computes like the real thing: its vocabulary tokenizes any
- * text, its weights are scaled so that its logits stay in an ordinary range.
+ * real one, for benchmarks and tests. Its answers make no sense, but it computes like the real model: its vocabulary tokenizes any text,
+ * and its weights are scaled so that its logits stay in an ordinary range.
  *
- * Quantising is what takes time, so each shape of row is quantised a few thousand times and those rows are used again and again;
- * only the vocabulary's tables have rows of their own (else tokens would tie). Written row by row: needs little memory. */
+ * Quantising takes most of the time, so a few thousand rows of each shape are quantised and used again and again. Only the vocabulary's
+ * tables have rows of their own (else tokens would tie). It writes row by row and needs little memory. */
 #include <ggml.h>
 #include <inttypes.h>
 #include <math.h>
@@ -88,7 +88,7 @@ static const char *const merged[] = {"th",
 static const char *const controls[] = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
 enum { ENDOFTEXT = N_BYTES + ARRAY_LEN(merged), IM_START, IM_END, TYPE_NORMAL = 1, TYPE_CONTROL = 3 };
 
-/* How the byte-level BPE of GPT-2 writes a byte: printable ones as themselves, the others as U+0100 and up. */
+/* The text of a byte in GPT-2's byte-level BPE: printable bytes as themselves, the others as U+0100 and up. */
 static size_t byte_token(unsigned byte, char *out) {
     unsigned code = byte, skipped = 0;
     for (unsigned b = 0; b <= byte; b++) {
@@ -105,7 +105,7 @@ static size_t byte_token(unsigned byte, char *out) {
     return 2;
 }
 
-/* Words for the rest: a space and syllables that count. */
+/* Words for the rest: a space and syllables that number them. */
 static size_t word_token(uint32_t n, char *out, size_t size) {
     static const char consonants[] = "bdfgklmnprstvz", vowels[] = "aeiou";
     size_t len = (size_t)snprintf(out, size, "\xc4\xa0");
@@ -115,7 +115,7 @@ static size_t word_token(uint32_t n, char *out, size_t size) {
         out[len++] = vowels[n % 5];
         n /= 5;
     } while (n > 0 && len + 3 < size);
-    out[len++] = 'h'; /* so that none is one of the merged ones */
+    out[len++] = 'h'; /* so that none equals a merged one */
     return len;
 }
 

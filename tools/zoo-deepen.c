@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * zoo-deepen IN OUT [--layers N]: repeats the layers of a small model until it has N (8), lists in its metadata too, so that
- * it can be cut. Leading dense layers stand once, at the start; but where layers also differ in their attention (windows, recurrent
- * ones), only their feed-forward parts do, and the rest repeats. Prediction (nextn) layers stay at the end. */
+ * zoo-deepen IN OUT [--layers N]: repeats the layers of a small model, and the lists in its metadata, until it has N (8), so that it can
+ * be cut. Leading dense layers are not repeated; but if layers also differ in their attention (windows, recurrent ones), only their
+ * feed-forward parts are not, and the rest is. Prediction (nextn) layers stay at the end. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@ struct deepen {
     uint64_t offset;           /* of the next tensor's data */
 };
 
-/* The original's layer whose feed-forward part stands at place `at` of the deep model. */
+/* The original's layer whose feed-forward part becomes part of layer `at` of the deep model. */
 static uint32_t ff_layer(const struct deepen *d, uint32_t at) {
     uint32_t n = d->l->n_layer;
     if (at >= n_out) return n + (at - n_out);
@@ -31,7 +31,7 @@ static uint32_t ff_layer(const struct deepen *d, uint32_t at) {
     return d->n_dense + (at - d->n_dense) % (n - d->n_dense);
 }
 
-/* The same for all else of a layer. */
+/* The same for all other parts of a layer. */
 static uint32_t mixer_layer(const struct deepen *d, uint32_t at) { return d->mixed && at < n_out ? at % d->l->n_layer : ff_layer(d, at); }
 
 static bool is_mixed(const struct deepen *d) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * zoo-sequences MODEL: several sequences in mixed batches, as continuous batching has them, on the real engine: the whole model and two
- * slices of it (where it may be cut) must give the same bits, and each sequence what it gives when it has the engine to itself,
- * up to what the shape of a batch changes. Then sequence operations: accepted or refused alike, with the same bits after them. Both with
- * `exact` and without. And guesses: runs of tokens whose last ones are taken back again, as speculation does, leave no trace. Prints one
- * line a mode; exit status 0: fine, 1: differs, 3: the model runs whole only (the rest was fine). */
+ * zoo-sequences MODEL: several sequences in mixed batches, as in continuous batching, on the real engine. The whole model and two slices
+ * of it (if it may be cut) must give the same bits, and each sequence the same as alone, up to the effect of the batch's shape. Then
+ * sequence operations: accepted or refused alike, with the same bits after them. Both with `exact` and without. And guesses: runs of
+ * tokens whose last ones are taken back, as in speculation, leave no trace. Prints one line a mode; exit status 0: fine, 1: differs, 3:
+ * the model runs whole only (the rest was fine). */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 #include "model/quirks.h"
 
 enum { N_SEQ = 4, N_BATCH = 64, N_STEPS = 24, N_REWIND = 3 };
-static const double NOISE = 0.02; /* what batches of another shape may change in the logits of such models (measured: below 0.01) */
+static const double NOISE = 0.02; /* the effect of another batch shape on the logits of such models (measured: below 0.01) */
 
 struct zoo {
     struct model_gguf *gguf;
@@ -87,7 +87,7 @@ static void eval_both(struct zoo *z, const struct engine_token *t, size_t n) {
     }
 }
 
-/* The same tokens, each sequence by itself. */
+/* Computes the same tokens, each sequence by itself. */
 static void compare_alone(struct zoo *z, const struct engine_token *t, size_t n) {
     for (uint16_t seq = 0; seq < N_SEQ; seq++) {
         struct engine_token mine[N_BATCH];
@@ -105,7 +105,7 @@ static void compare_alone(struct zoo *z, const struct engine_token *t, size_t n)
     }
 }
 
-/* An operation, and where it is accepted a token of its sequence after it. Returns 1 when whole and split disagree about it. */
+/* Tries an operation and, if it is accepted, a token of its sequence after it. Returns 1 if whole and split disagree about it. */
 static int try_op(struct zoo *z, struct engine_op op, uint16_t seq, int32_t pos) {
     err_code code = z->whole.ops->apply(z->whole.self, &op, 1, NULL);
     for (int i = 0; i < 2 && z->cut; i++)
@@ -123,8 +123,9 @@ static int try_ops(struct zoo *z) {
     return wrong;
 }
 
-/* Sequence 0 goes on from nothing with right tokens and wrong ones behind them, which are taken back; sequence 1 goes on in between. All
- * but the shape of the batches is as if the wrong ones had never been there. Returns how many steps were wrong; -1: it can't go back. */
+/* Sequence 0 begins anew with right tokens and wrong ones after them, which are taken back; sequence 1 goes on in between. Except for
+ * the shape of the batches, everything must be as if the wrong tokens had never been there. Returns the number of wrong steps; -1: it
+ * can't go back. */
 static int try_guesses(struct zoo *z) {
     struct engine_token t[1 + N_REWIND];
     const struct engine *whole = &z->whole, *alone = &z->alone[0];

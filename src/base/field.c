@@ -9,9 +9,6 @@
 #include "base/field_priv.h"
 #include "base/mem.h"
 #include "base/str.h"
-#define MESSAGES_ERR
-#include "base/field_tables.h"
-#undef MESSAGES_ERR
 
 /* ---- members of a struct, by their place ---- */
 

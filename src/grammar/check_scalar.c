@@ -10,7 +10,6 @@
 #include "grammar/format.h"
 #include "grammar/product.h"
 #include "grammar/regex.h"
-#include "grammar/schema_priv.h"
 
 /* ---- numbers ---- */
 
@@ -134,7 +133,7 @@ static bool fits_parts(const struct compiled_pattern *p, const char *text, size_
     size_t json_len = 0;
     char *json = yyjson_mut_val_write(yyjson_mut_strn(doc, text, len), YYJSON_WRITE_NOFLAG, &json_len);
     buf_init(&shared, 4096);
-    schema_write_generic(&shared);
+    regex_write_rules(&shared);
     *ret_code = json != NULL ? product_fits(p->parts.list, p->parts.n, buf_cstr(&shared), json + 1, json_len - 2, &fits) : ERR_FORMAT;
     buf_done(&shared);
     free(json);

@@ -436,3 +436,8 @@ err_code regex_to_gbnf(const char *pattern, size_t len, struct buf *out, struct 
     if (r.why == NULL && out->failed) fail(&r, ERR_LIMIT, "its grammar is too long");
     return r.why == NULL ? ERR_OK : err_set(e, r.code, "the regular expression: %s", r.why);
 }
+
+void regex_write_rules(struct buf *out) {
+    buf_append_str(out, "ctl ::= \"\\\\\" [bfnrt] | \"\\\\u00\" ( \"0\" [0-7bBeEfF] | \"1\" [0-9a-fA-F] )\n"
+                        "char ::= [^\\x22\\x5C\\x00-\\x1F] | \"\\\\\\\"\" | \"\\\\\\\\\" | ctl\n");
+}

@@ -36,5 +36,7 @@ err_code regex_read(const char *pattern, size_t len, struct regex_parts *parts, 
 /* Appends a grammar (its start is "root") of the texts that a regular expression fits as a whole, outside of JSON. Errors as regex_read. */
 err_code regex_to_gbnf(const char *pattern, size_t len, struct buf *out, struct err *e);
 void regex_parts_done(struct regex_parts *parts);
+/* Appends the rules "char" and "ctl". */
+void regex_write_rules(struct buf *out);
 
 #endif

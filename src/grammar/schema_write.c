@@ -38,10 +38,9 @@ void schema_write_name(struct buf *out, const char *text, size_t len) { write_te
 void schema_write_inside(struct buf *out, const char *text, size_t len) { write_text(out, text, len, 1); }
 
 void schema_write_generic(struct buf *out) {
-    buf_append_str(out, "ws ::= ( \" \" | \"\\n\" [ \\t]{0,20} )?\n"
-                        "ctl ::= \"\\\\\" [bfnrt] | \"\\\\u00\" ( \"0\" [0-7bBeEfF] | \"1\" [0-9a-fA-F] )\n"
-                        "char ::= [^\\x22\\x5C\\x00-\\x1F] | \"\\\\\\\"\" | \"\\\\\\\\\" | ctl\n"
-                        "string ::= \"\\\"\" char* \"\\\"\"\n"
+    buf_append_str(out, "ws ::= ( \" \" | \"\\n\" [ \\t]{0,20} )?\n");
+    regex_write_rules(out);
+    buf_append_str(out, "string ::= \"\\\"\" char* \"\\\"\"\n"
                         "integer ::= \"-\"? ( \"0\" | [1-9] [0-9]{0,17} )\n"
                         "number ::= integer ( \".\" [0-9]{1,16} )? ( [eE] [-+]? [0-9]{1,2} )?\n"
                         "value ::= object | array | string | number | \"true\" | \"false\" | \"null\"\n"

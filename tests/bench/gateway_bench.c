@@ -45,7 +45,7 @@ struct stream {
     size_t seen;      /* bytes of `in` that have been read as lines */
     bool started, done; /* text has come; the last event has come */
     unsigned tries;
-    char *request;    /* what was sent, to be sent again when the server closed the connection first */
+    char *request;    /* the request, to be sent again if the server closed the connection first */
     uint64_t sent_ns;
 };
 
@@ -185,7 +185,7 @@ static void take_event(struct bench *b, struct stream *s, const char *line, uint
     if (stamp > now / 2 && stamp <= now) list_add(&b->way_us, (double)(now - stamp) / 1e3);
 }
 
-/* Reads what is there; the lines of events that are complete are taken. */
+/* Reads the available bytes and takes the complete lines of events. */
 static void take(struct bench *b, struct stream *s) {
     buf_reserve(&s->in, 16384);
     ssize_t n = recv(s->fd, s->in.data + s->in.len, s->in.cap - s->in.len - 1, MSG_DONTWAIT);

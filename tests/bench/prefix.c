@@ -81,7 +81,7 @@ static void run(const struct setup *s) {
     snprintf(c.load.backends, sizeof(c.load.backends), "%s", CARAVAN_BACKENDS_DIR);
     if (private_ring_start(&c, &ring, &e) != ERR_OK) stop("the ring", &e);
     uint32_t warm, none, cached;
-    struct setup other = *s; /* the first request of all also pays for what is set up then */
+    struct setup other = *s; /* the first request of all also pays for the setup */
     other.n_prefix = 0;
     first_token_ms(&other, ring, 1, &warm);
     double first = first_token_ms(s, ring, 2, &none), second = first_token_ms(s, ring, 3, &cached);

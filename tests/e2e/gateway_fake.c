@@ -233,14 +233,14 @@ static void step(void *user) {
     c->fn(c->user, &c->ev);
 }
 
-/* What it goes on behind is what it gave: no token twice, none left out. */
+/* It continues after the tokens that it gave: no token twice, none left out. */
 static void go_on_behind(struct backend_call *c, const struct request *r) {
     c->at = c->first = r->n_generated;
     for (size_t i = 0; i < r->n_generated; i++)
         if (r->generated[i] != (int32_t)(100 + i % c->n_pieces)) abort();
 }
 
-/* The last one: what came earlier in a chat has been answered. */
+/* The last script: earlier ones of a chat have been answered. */
 static void find_script(const struct request *r, const char **ret_from, const char **ret_to) {
     const char *at = r->text, *end = r->text != NULL ? r->text + r->text_len : NULL, *from, *to;
     while (at != NULL && (from = memmem(at, (size_t)(end - at), "@@", 2)) != NULL &&

@@ -133,7 +133,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct buf out;
     buf_init(&out, 1 << 20);
     if (code != ERR_OK) {
-        if (e.text[0] == '\0') abort(); /* an error always says what it is */
+        if (e.text[0] == '\0') abort(); /* every error has a text */
         api->error(code, &e, &out);
         must_be_json(out.data, out.len);
     } else {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What a hub answers, and what somebody may paste as a model's address: whatever is accepted can be stored as a plain file in one folder.
- */
+ * A hub's answers, and addresses of models as people may paste them: every accepted one can be stored as a plain file in one folder. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>

@@ -17,7 +17,7 @@ struct seen {
 
 static void add(struct seen *s, uint64_t v) { s->sum = (s->sum ^ v) * 0x100000001b3u; }
 
-/* What comes out of a view goes back in: the payload is rebuilt byte for byte. */
+/* Encodes a decoded view again: the payload must be the same, byte for byte. */
 static void check_compute(const struct frame_header *h, const uint8_t *payload, struct seen *s) {
     struct wire_compute c;
     struct err e;

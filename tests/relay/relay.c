@@ -95,7 +95,7 @@ static void accept_pair(struct relay *r) {
     int in, out;
     if (io_sock_accept(r->listener, 0, &in, NULL) != ERR_OK) return;
     if (r->n == MAX_PAIRS || io_sock_connect(&r->config.to, CONNECT_MS, &out, NULL) != ERR_OK) {
-        close(in); /* as a network would: the other end is gone */
+        close(in); /* like a network: the other end is gone */
         return;
     }
     struct pair *p = MEM_NEW(struct pair);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * A relay that stands between two programs and makes their TCP connections as slow as a real network: it accepts on a port of loopback,
- * connects on to another, and passes the bytes of each connection through two lines (relay_line.h), one for each direction. Every
- * connection has lines of its own. One thread; start and stop from any. Bytes leave at most some tens of microseconds late, as the
- * kernel's timers allow, and never early. */
+ * A relay between two programs that makes their TCP connections as slow as a real network: it accepts on a port of loopback, connects to
+ * another port, and passes the bytes of each connection through two lines (relay_line.h), one for each direction. Every connection has
+ * lines of its own. One thread; start and stop from any. Bytes leave at most some tens of microseconds late, as the kernel's timers
+ * allow, and never early. */
 #ifndef CARAVAN_TESTS_RELAY_H
 #define CARAVAN_TESTS_RELAY_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The arithmetic of an imagined link. */
+ * The arithmetic of a simulated link. */
 #include "relay/relay_line.h"
 
 #include <assert.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * One direction of an imagined network link: bytes pass its narrowest place one behind the other, at `bits_per_s`, and arrive `delay_ns`
- * after they have passed. Order and content stay. Pure: the caller brings the clock (nanoseconds), puts bytes in when they come and takes
- * out what has arrived. What is on its way is bounded: when there is no space the caller stops reading, as TCP would. */
+ * One direction of a simulated network link: bytes pass its narrowest place one after another, at `bits_per_s`, and arrive `delay_ns`
+ * after they have passed. Order and content stay. Pure: the caller brings the clock (nanoseconds), puts bytes in when they come, and
+ * takes out bytes that have arrived. The bytes on their way are bounded: without space the caller stops reading, as TCP would. */
 #ifndef CARAVAN_TESTS_RELAY_LINE_H
 #define CARAVAN_TESTS_RELAY_LINE_H
 
@@ -14,7 +14,7 @@ enum { RELAY_LINE_BYTES = 4 << 20, RELAY_LINE_MARKS = 4096 };
 
 struct relay_line {
     uint64_t delay_ns, bits_per_s;  /* bits_per_s 0: no limit */
-    uint64_t free_ns;               /* when the narrowest place has let everything pass */
+    uint64_t free_ns;               /* when everything has passed the narrowest place */
     uint8_t *bytes;                 /* a ring of RELAY_LINE_BYTES */
     uint64_t n_in, n_arrived, n_out;/* bytes put, bytes that may be taken, bytes taken */
     struct relay_mark {
@@ -29,7 +29,7 @@ void relay_line_done(struct relay_line *l);
 /* Where the next bytes go, and how many at once; 0: full. */
 uint8_t *relay_line_space(struct relay_line *l, size_t *ret_room);
 void relay_line_put(struct relay_line *l, uint64_t now_ns, size_t n); /* n bytes of the space have been filled, now */
-/* What has arrived by now, as far as it lies in one piece. */
+/* The bytes that have arrived by now, as far as they are contiguous. */
 const uint8_t *relay_line_arrived(struct relay_line *l, uint64_t now_ns, size_t *ret_n);
 void relay_line_take(struct relay_line *l, size_t n);
 /* When more will have arrived; RELAY_LINE_NEVER: nothing is on its way. */

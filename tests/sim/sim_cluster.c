@@ -103,7 +103,7 @@ void cluster_look(struct cluster *s, struct sim_node *n, struct sight *g) {
     for (uint32_t i = 0; i < s->n; i++) {
         struct peer *p = &n->peers[i];
         if (p->up || !p->word) continue;
-        g->records[g->view.n_records++] = &p->word->record; /* out of reach for as long as all others have thought so: see hear_gone */
+        g->records[g->view.n_records++] = &p->word->record; /* out of reach, as all others thought for a while: see hear_gone */
     }
     g->view.work = sight_work;
     g->view.user = g;
@@ -160,7 +160,7 @@ static void publish(struct cluster *s, struct sim_node *n) {
 
 static void report(struct cluster *s, struct sim_node *n, const struct held *h, bool failed, err_code code);
 
-/* A head's node tells how many requests it has. */
+/* A head's node tells how many requests the head has. */
 void cluster_tell_work(struct cluster *s, struct sim_node *n, const char *instance) {
     struct coordinator_work *w = cluster_work(n, instance, true);
     uint32_t calls = cluster_running(s, instance);
@@ -193,13 +193,13 @@ static void held_remove(struct sim_node *n, struct held *h) {
     memmove(h, h + 1, (--n->n_held - i) * sizeof(*h));
 }
 
-/* Requests of a head that goes: each looks for another place. */
+/* The requests of a leaving head look for another place. */
 static void clients_lose(struct cluster *s, const char *instance) {
     for (uint32_t i = 0; i < MAX_REQUESTS; i++)
         if (s->clients[i].runs && strcmp(s->clients[i].instance, instance) == 0) s->clients[i].runs = false;
 }
 
-/* The node of a client is gone: its head's node notices. */
+/* A client's node is gone, and the head's node notices. */
 static void clients_gone(struct cluster *s, uint32_t node) {
     for (uint32_t i = 0; i < MAX_REQUESTS; i++) {
         struct client x = s->clients[i];
@@ -329,7 +329,7 @@ static void report(struct cluster *s, struct sim_node *n, const struct held *h, 
     else if (to < MAX_NODES) cluster_send(s, n, to, (struct message){.kind = REPORTS, .stage = *h, .code = failed ? code : ERR_OK});
 }
 
-/* ---- membership, as far as coordinators hear of it ---- */
+/* ---- membership, as coordinators see it ---- */
 
 static void hold_node_lost(struct cluster *s, struct sim_node *n, uint64_t id) {
     for (uint32_t i = 0; i < n->n_held; i++)
@@ -380,7 +380,7 @@ static void link_down(struct cluster *s, uint32_t a, uint32_t b) {
         p->up = false;
         p->since = s->step;
         if (p->word && p->word->record.unlinked == 0) {
-            struct word *own = mem_alloc(sizeof(*own)); /* when this node lost it is its own knowledge */
+            struct word *own = mem_alloc(sizeof(*own)); /* each node has its own time of losing the link */
             *own = *p->word;
             own->refs = 1;
             own->record.unlinked = cluster_now(s);

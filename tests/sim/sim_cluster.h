@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A simulated cluster for test_sim_coordinator: nodes with the real coordinator core and holders of slices, links, and what nodes hear of
+ * A simulated cluster for test_sim_coordinator: nodes with the real coordinator core, holders of slices, links, and what nodes hear of
  * each other. Requests are counted by the test's clients. */
 #ifndef CARAVAN_SIM_CLUSTER_H
 #define CARAVAN_SIM_CLUSTER_H
@@ -22,11 +22,11 @@ enum {
     STEP_US = 100000,
     SECOND = 10, /* steps */
     NOTICE = 10, /* steps until a cut link is noticed */
-    GONE = 30    /* steps without a link until a node is given up that nobody hears */
+    GONE = 30    /* steps without a link until a node that no other hears counts as gone */
 };
 #define WALL 1000000 /* seconds since 1970, at the first step */
 
-/* What a node said of itself, shared by all that have heard it. */
+/* A node's record, shared by all nodes that have heard it. */
 struct word {
     struct record record;
     uint32_t refs;
@@ -59,7 +59,7 @@ struct sim_node {
     struct {
         char instance[64];
         struct coordinator_work work;
-    } heard[64]; /* what heads said of their work */
+    } heard[64]; /* what heads told of their work */
     uint32_t n_heard;
     struct orphans saved;
     struct unloads unloads;
@@ -136,7 +136,7 @@ void cluster_kill(struct cluster *s, uint32_t i);
 void cluster_break(struct cluster *s, struct sim_node *n, struct held *h); /* a stage that fails; h is gone afterwards */
 /* One step of the links, messages, stages and rules. */
 void cluster_step(struct cluster *s);
-void cluster_tell(const struct cluster *s); /* for a failure: who does what */
+void cluster_tell(const struct cluster *s); /* for a failure: prints the state of all nodes */
 void cluster_free(struct cluster *s);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The simulated ring: a heap of things to come, links as delays, stages as state. */
+ * The simulated ring: a heap of future events, links as delays, stages as state. */
 #include "sim/sim_ring.h"
 
 #include <assert.h>
@@ -13,7 +13,7 @@
 static const uint64_t EPOCH = 0x100000007;
 static const clock_us KILL_NOTICE_US = 50;
 
-/* ---- what waits to happen ---- */
+/* ---- future events ---- */
 
 enum sim_kind { SIM_DELIVER, SIM_FREE, SIM_TIMER, SIM_LOST };
 struct sim_event {
@@ -106,7 +106,7 @@ static void inbox_push(struct inbox *b, struct sim_event ev) {
 
 /* ---- links ---- */
 
-/* The frame as bytes, kept until the computation that makes it has ended. */
+/* The frame as bytes, kept until the computation that made it has ended. */
 static void stage_puts(struct sim_stage *st, const struct stage_out *out) {
     for (size_t i = 0; i < out->n; i++) {
         const struct stage_out_frame *f = &out->frames[i];
@@ -218,7 +218,7 @@ static void head_receives(struct sim *s, const struct frame_header *h, const uin
     }
 }
 
-/* Handles what has come, as long as nothing is being computed. */
+/* Handles arrived frames while nothing is being computed. */
 static void stage_work(struct sim *s, struct sim_stage *st) {
     struct inbox *b = &st->inbox;
     while (!st->busy && !st->dead && b->first < b->n) {

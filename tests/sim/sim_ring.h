@@ -19,8 +19,8 @@ struct sim_config {
     bool keeps_state;                           /* engines like recurrent models */
     uint8_t dtype;
     uint32_t delay_us, jitter_us, bytes_per_us; /* of every link; 0 bytes_per_us: no limit */
-    uint32_t batch_us, token_us;                /* what a batch costs each stage, and each token in it */
-    uint32_t loop;                              /* of what the engine says: fake_engine.h */
+    uint32_t batch_us, token_us;                /* the cost of a batch in each stage, and of each token in it */
+    uint32_t loop;                              /* of the engine's text: fake_engine.h */
     uint32_t n_draft;                           /* speculation, as sched_config has it */
     bool draft_always, draft_alone;
     struct sched_drafter drafter;
@@ -45,7 +45,7 @@ struct sched *sim_sched(struct sim *s);
 const struct engine *sim_engine(const struct sim *s, uint32_t stage);
 void sim_timer(struct sim *s, clock_us at, uint64_t what);
 void sim_kill(struct sim *s, uint32_t stage);    /* its links close; the head is told */
-/* Runs until nothing is left to happen. false: after max_steps something still is. */
+/* Runs until no event is left. false: some are left after max_steps. */
 bool sim_run(struct sim *s, size_t max_steps);
 uint32_t sim_most_in_flight(const struct sim *s);
 uint64_t sim_errors_injected(const struct sim *s);

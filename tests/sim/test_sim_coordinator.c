@@ -160,7 +160,7 @@ static uint32_t copies(const struct cluster *s, uint32_t m, uint32_t *ret_coordi
     for (uint32_t i = 0; i < s->n; i++) {
         uint32_t before = count;
         for (size_t k = 0; (r = coordinator_get(s->nodes[i].core, k)) != NULL; k++)
-            count += strcmp(r->name, cluster_names[m]) == 0 && !r->failed; /* of those only the reason is shown for a while */
+            count += strcmp(r->name, cluster_names[m]) == 0 && !r->failed; /* only the reason of a failed one is shown for a while */
         if (count == before) continue;
         (*ret_coordinators)++;
         *ret_node = (struct sim_node *)(uintptr_t)&s->nodes[i];
@@ -168,7 +168,7 @@ static uint32_t copies(const struct cluster *s, uint32_t m, uint32_t *ret_coordi
     return count;
 }
 
-/* Can the model be placed, if its coordinator's other models go, and those of other coordinators stay? */
+/* Can the model be placed if its coordinator's other models go, and those of other coordinators stay? */
 static bool possible(struct cluster *s, uint32_t m, const struct sim_node *coordinator) {
     struct plan_node offers[MAX_NODES] = {{0}};
     const struct plan_wish wish = {.placement = PLAN_MEMORY};
@@ -248,7 +248,7 @@ static void check_answer(struct cluster *s, uint32_t m) {
     CHECK(s, by != 0 && !possible(s, m, &s->nodes[cluster_index(s, by)]), "a request for \"%s\" is not answered", cluster_names[m]);
 }
 
-/* Unloads while requests run: they end, and nobody loads the model again for them. */
+/* Unloads while requests run: the requests end, and do not load the model again. */
 static void check_unload(struct cluster *s, uint32_t m) {
     uint32_t coordinators;
     struct sim_node *by = NULL;

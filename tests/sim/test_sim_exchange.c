@@ -27,19 +27,19 @@ static const uint64_t n_seeds = 600;
 #endif
 
 struct node {
-    bool fetches, whole, lies, up, silent; /* silent: its death is not told, nothing comes any more */
+    bool fetches, whole, lies, up, silent; /* silent: its death is not reported, nothing comes any more */
     double rate;                           /* bytes a microsecond, of its uplink */
     clock_us stalled_until;
     bool serving;                          /* a piece is on its way out */
-    uint32_t turn;                         /* whose piece came last: links take turns, as TCP's do */
+    uint32_t turn;                         /* the fetcher of the last piece: links take turns, as TCP's do */
     struct {
         uint32_t chunks[EXCHANGE_MAX_WINDOW], n, pieces;
-    } queue[MAX_NODES]; /* asked by each fetcher, pieces sent of the first */
+    } queue[MAX_NODES]; /* asked by each fetcher; pieces sent of the first */
     bool has[MAX_CHUNKS], needs[MAX_CHUNKS];
     uint32_t local[MAX_CHUNKS], global[MAX_CHUNKS], n_need; /* chunk of the model to chunk of its exchange, and back */
     struct exchange *x;
     int slot[MAX_NODES];                   /* of a source in x, -1: none */
-    uint32_t link[MAX_NODES];              /* counts links to a source: what belongs to an old one is dropped */
+    uint32_t link[MAX_NODES];              /* counts links to a source: events of an old link are dropped */
     bool linked[MAX_NODES];
     uint64_t sent, accepted;
 };
@@ -114,7 +114,7 @@ static void ask(struct world *w, uint32_t f, uint32_t m, uint32_t g) {
     s->serving = true;
 }
 
-/* Sends the next piece, of the fetcher whose turn it is. */
+/* Sends the next piece, to the fetcher whose turn it is. */
 static void serve(struct world *w, uint32_t m) {
     struct node *s = &w->nodes[m];
     s->serving = false;
@@ -139,7 +139,7 @@ static void serve(struct world *w, uint32_t m) {
     }
 }
 
-/* The link is gone: what was asked for over it is not sent any more. */
+/* The link is gone: nothing that was asked for over it is sent. */
 static void unlink_from(struct world *w, uint32_t f, uint32_t m) {
     w->nodes[f].link[m]++;
     w->nodes[f].linked[m] = false;
@@ -224,7 +224,7 @@ static void happen(struct world *w, const struct event *e) {
         for (uint32_t f = 0; f < w->n_nodes; f++)
             if (w->nodes[f].x && w->nodes[f].up && !s->silent) cut(w, f, e->source);
         break;
-    case REVIVE: /* as a new process: what was outstanding is lost */
+    case REVIVE: /* a new process: outstanding chunks are lost */
         for (uint32_t f = 0; f < w->n_nodes; f++)
             if (w->nodes[f].x && w->nodes[f].up && w->nodes[f].linked[e->source]) {
                 s->silent = false;
@@ -248,7 +248,7 @@ static struct node *add(struct world *w, bool whole, double rate) {
     return n;
 }
 
-/* It needs `count` chunks from `first` on, in a ring. */
+/* The node needs `count` chunks from `first` on, in a ring. */
 static void fetching(struct world *w, struct node *n, uint32_t first, uint32_t count) {
     n->fetches = true;
     for (uint32_t k = 0; k < count; k++) n->needs[(first + k) % w->n_chunks] = true;

@@ -21,7 +21,7 @@ struct fake {
     uint32_t n_own;        /* layers of this slice */
     uint64_t *chain;       /* [n_seq][n_own][n_ctx_seq] */
     struct fake_seq *seqs; /* [n_seq] */
-    uint64_t *last;        /* [n_batch]: hash behind each token of the last batch, in the last slice */
+    uint64_t *last;        /* [n_batch]: hash after each token of the last batch, in the last slice */
     float *logits;         /* [n_vocab] */
     size_t n_last;
 };
@@ -58,7 +58,7 @@ static bool row_get(const float *row, uint64_t *ret) {
 
 static err_code remove_range(struct fake *f, const struct engine_op *op, struct err *e) {
     struct fake_seq *s = &f->seqs[op->seq];
-    assert(op->p1 < 0 || (uint32_t)op->p1 >= s->len); /* only from the end: anything else would leave a hole */
+    assert(op->p1 < 0 || (uint32_t)op->p1 >= s->len); /* only from the end: another removal would leave a hole */
     if (op->p0 > 0 && (uint32_t)op->p0 < s->len && f->p.keeps_state)
         return err_set(e, ERR_UNSUPPORTED, "fake: sequence %u cannot go back to %d", op->seq, op->p0);
     if (op->p0 <= 0) s->len = 0;
@@ -66,7 +66,7 @@ static err_code remove_range(struct fake *f, const struct engine_op *op, struct 
     return ERR_OK;
 }
 
-/* What is there of the range goes to dst, whose own positions go first. */
+/* Copies the existing part of the range to dst; dst's own positions are removed first. */
 static err_code copy_range(struct fake *f, const struct engine_op *op, struct err *e) {
     const struct fake_seq *from = &f->seqs[op->seq];
     struct fake_seq *to = &f->seqs[op->dst];
@@ -116,7 +116,7 @@ static err_code step(struct fake *f, const struct engine_token *t, unsigned shap
     return ERR_OK;
 }
 
-/* The class of shapes of so many tokens of one sequence side by side. */
+/* The class of shapes of n adjacent tokens of one sequence. */
 static unsigned shape_of(const struct fake *f, size_t n) { return !f->p.shapes ? 0 : n >= 64 ? 3 : n >= 8 ? 2 : n >= 4; }
 
 static unsigned shape_at(const struct fake *f, const struct engine_token *tokens, size_t n, size_t i) {
@@ -126,14 +126,14 @@ static unsigned shape_at(const struct fake *f, const struct engine_token *tokens
     return shape_of(f, end - first);
 }
 
-/* Of a position of a prompt that goes in multiples of 64, of 8, of 4, then one by one. */
+/* The class of a position of a prompt that goes in multiples of 64, of 8, of 4, then one by one. */
 static unsigned shape_in_prompt(const struct fake *f, size_t n_prompt, size_t pos) {
     for (size_t step = 64; step > 3; step = step == 64 ? 8 : step / 2)
         if (f->p.n_batch >= step && pos < n_prompt / step * step) return shape_of(f, step);
     return 0;
 }
 
-/* Cells that all sequences hold; a copy has its own. */
+/* Cells of all sequences; a copy has its own. */
 static uint32_t cells_used(const struct fake *f) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < f->p.n_seq; i++) n += f->seqs[i].len;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * An engine without a model, for tests: what it computes is a hash of everything that came before, so that one wrong, lost, repeated or
- * misordered token, hidden row or sequence operation changes every later token of that sequence. It keeps a "KV cache" like a real one (a
- * chain of hashes for each layer and sequence, copied and cut as it is told), refuses positions that do not follow, and gives the same
- * tokens for any cut into slices and any batches. A hash travels as small whole numbers in a hidden row, which every wire type
- * carries exactly. */
+ * An engine without a model, for tests. Its results are hashes of everything that came before, so one wrong, lost, repeated or
+ * misordered token, hidden row or sequence operation changes every later token of that sequence. It keeps a "KV cache" like a real one
+ * (a chain of hashes for each layer and sequence, copied and cut by the operations), refuses positions that do not follow, and gives the
+ * same tokens for any cut into slices and any batches. A hash travels as small integers in a hidden row, which every wire type carries
+ * exactly. */
 #ifndef CARAVAN_TESTS_FAKE_ENGINE_H
 #define CARAVAN_TESTS_FAKE_ENGINE_H
 
@@ -14,9 +14,9 @@ enum { FAKE_N_EMBD = 32, FAKE_N_VOCAB = 97, FAKE_EOG = 7, FAKE_BAD_SEED = 666 /*
 struct fake_params {
     uint32_t first, end, n_layer;
     uint32_t n_seq, n_ctx_seq, n_ctx, n_batch;
-    uint32_t loop;                         /* what it says repeats after so many tokens, but for one in 16; 0: it does not */
+    uint32_t loop;                         /* its text repeats after this many tokens, except for one in 16; 0: it does not */
     bool keeps_state;                      /* like a recurrent model: a part of a sequence can be neither removed nor copied */
-    bool shapes;                           /* like real kernels: tokens of runs of 4, 8 and 64 and more are computed otherwise */
+    bool shapes;                           /* like real kernels: tokens in runs of 4, 8, and 64 and more are computed differently */
     bool no_eog;                           /* never an end-of-generation token by itself */
     void (*on_eval)(void *user, size_t n); /* called with each batch: a virtual clock moves on; may be NULL */
     void (*on_tokenize)(void *user, size_t len); /* called with each text, by any thread; may be NULL */
@@ -28,8 +28,8 @@ void fake_engine_open(const struct fake_params *p, struct engine *ret);
 uint32_t fake_engine_len(const struct engine *e, uint32_t seq);    /* positions that the cache holds */
 bool fake_engine_has_sampler(const struct engine *e, uint32_t seq);
 
-/* What a request must give, its prompt computed in multiples of 64, 8, 4 (if n_batch is as much), and the rest one by one: up to max
- * tokens after `prompt` into ret; *ret_stop: an end-of-generation token came next. */
+/* The correct answer to a request whose prompt is computed in multiples of 64, 8, 4 (if n_batch allows), and the rest one by one: up to
+ * max tokens after `prompt` into ret; *ret_stop: an end-of-generation token came next. */
 size_t fake_reference(const struct fake_params *p, const int32_t *prompt, size_t n_prompt, uint64_t seed, bool ignore_eos, size_t max,
                       int32_t *ret, bool *ret_stop);
 

@@ -159,7 +159,7 @@ static void *fixture_run(void *user) {
     return NULL;
 }
 
-/* Set f->options first: http_server_options_init, then what the test wants. */
+/* Set f->options first: http_server_options_init, then the test's own values. */
 static void fixture_start(struct http_fixture *f) {
     struct err e = {0};
     f->loop = io_loop_create();
@@ -175,13 +175,13 @@ static void fixture_start(struct http_fixture *f) {
     pthread_create(&f->thread, NULL, fixture_run, f);
 }
 
-/* Until the counter has that value, at most 10 s; returns what it is then. */
+/* Waits until the counter has that value, at most 10 s; returns the counter. */
 static int fixture_wait(atomic_int *what, int value) {
     for (int i = 0; i < 10 * 1000 && *what != value; i++) poll(NULL, 0, 1);
     return *what;
 }
 
-/* Until the server's loop has gone round: what was sent before has been read. Returns how many connections it has. */
+/* Waits for one turn of the server's loop: everything sent before has been read. Returns the number of its connections. */
 static int fixture_turn(struct http_fixture *f) {
     for (int i = 0; i < 2; i++) {
         int next = f->turns + 1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Grammars on libllama's own sampler, with a vocabulary of single bytes, to compare with. Included once. */
+ * Grammars on libllama's own sampler, with a vocabulary of single bytes, for comparison. Included once. */
 #ifndef CARAVAN_TESTS_LLAMA_GRAMMAR_H
 #define CARAVAN_TESTS_LLAMA_GRAMMAR_H
 
@@ -77,7 +77,7 @@ static inline bool llama_grammar_allows(struct llama_sampler *s, llama_token tok
     return !isinf(one.logit);
 }
 
-/* Bytes of the text that fit; len + 1 when it is also complete. -1: libllama refuses the grammar. */
+/* How many bytes of the text fit; len + 1 if the text is also complete. -1: libllama refuses the grammar. */
 static inline long llama_grammar_fit(const struct llama_grammar *f, const char *grammar, const char *text, size_t len) {
     struct llama_sampler *s = llama_sampler_init_grammar(f->vocab, grammar, "root");
     if (s == NULL) return -1;

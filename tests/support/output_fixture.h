@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What a parser of chat/output.h tells, as text, and the same text cut at every place. For tests. */
+ * The events of a parser of chat/output.h, as text; and the same text cut at every place. For tests. */
 #ifndef CARAVAN_TESTS_OUTPUT_FIXTURE_H
 #define CARAVAN_TESTS_OUTPUT_FIXTURE_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Two ends of a ring link for tests: over real sockets, each end in a thread; or one end real and the other made by hand (struct raw),
- * which says what the test wants. Include after cmocka. */
+ * Two ends of a ring link for tests: over real sockets, each end in a thread; or one end real and the other written by hand (struct
+ * raw), which sends whatever the test wants. Include after cmocka. */
 #ifndef CARAVAN_TESTS_RING_ENDS_H
 #define CARAVAN_TESTS_RING_ENDS_H
 
@@ -100,7 +100,7 @@ static inline void pair_close(struct pair *p) {
     wire_link_close(p->server);
 }
 
-/* A peer made by hand: TLS is right, what it says is up to the test. */
+/* A peer written by hand: its TLS is right, its messages are up to the test. */
 struct raw {
     struct end server;
     struct io_tls_stream *tls;
@@ -128,7 +128,7 @@ static inline void raw_frame(struct raw *r, uint8_t type, const char *payload) {
     raw_send(r, payload, strlen(payload));
 }
 
-/* Reads until a REFUSE, and checks that it carries what the server's end returned. */
+/* Reads until a REFUSE, and checks that it has the error that the server's end returned. */
 static inline void raw_expect_refuse(struct raw *r, err_code code, const char *says) {
     struct wire_reader reader;
     struct err e;
@@ -155,7 +155,7 @@ static inline void raw_expect_refuse(struct raw *r, err_code code, const char *s
 #define HELLO_FIELDS \
     "\"node\":\"raw\",\"instance\":\"demo-1\",\"epoch\":\"000000070000abcd\",\"model\":\"0123456789abcdef0123456789abcdef\",\"n_stage\":3"
 
-/* A good HELLO or WELCOME, if `binding` is what the connection exports. */
+/* A valid HELLO or WELCOME, if `binding` is the connection's exported value. */
 static inline void raw_greet(struct raw *r, uint8_t type, const uint8_t binding[IO_TLS_EXPORT_SIZE]) {
     struct end good = end_of(type == FRAME_WELCOME, good_ctx, -1);
     struct wire_proof proof;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A table at which a test plays the ring by hand for the scheduler: everything that it says is noted, and frames are answered one by one.
- * Tests include this once, after cmocka. */
+ * A ring played by hand, for tests of the scheduler: it notes all actions, and frames are answered one by one. Tests include this once,
+ * after cmocka. */
 #ifndef CARAVAN_TESTS_SCHED_TABLE_H
 #define CARAVAN_TESTS_SCHED_TABLE_H
 
@@ -16,7 +16,7 @@ struct sent {
     struct engine_token tokens[64];
 };
 
-/* What the scheduler said, and the frames that have not been answered. */
+/* The scheduler's actions so far, and the unanswered frames. */
 struct table {
     struct sched *s;
     clock_us now;
@@ -92,7 +92,7 @@ static inline void submit(struct table *t, uint64_t id, size_t n_prompt, int32_t
     pull(t);
 }
 
-/* The oldest frame's answer: `token` for every sample asked for, flags added. */
+/* Answers the oldest frame: `token` for every sample asked for, with these flags. */
 static inline err_code answer_with(struct table *t, int32_t token, uint8_t flags, uint32_t number, int skip, struct err *e) {
     const struct sent *f = &t->frames[t->n_answered];
     struct buf b;

@@ -308,7 +308,7 @@ static const struct api_event story[] = {
     {.kind = API_END},
 };
 
-/* The second call is cut: what is there of its arguments is no JSON. */
+/* The second call is cut: its arguments so far are not JSON. */
 static const struct api_event cut_story[] = {
     {.kind = API_BEGIN, .prompt_tokens = 7},
     {.kind = API_CALL, .text = "now", .len = 3, .id = "call_1"},

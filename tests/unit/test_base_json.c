@@ -71,7 +71,7 @@ static void depth_is_bounded(void **state) {
     assert_null(doc);
     assert_int_equal(json_parse(text + 1, 2 * JSON_MAX_DEPTH, &doc, &e), ERR_OK);
     yyjson_doc_free(doc);
-    /* Brackets in strings are no depth, also behind escaped quotes. */
+    /* Brackets in strings don't count as depth, also after escaped quotes. */
     char quoted[400] = "[\"\\\"";
     memset(quoted + 4, '[', 300);
     memcpy(quoted + 304, "\"]", 3);

@@ -16,7 +16,7 @@
 
 static char got[8192];
 
-/* Sends standard error through a pipe while f runs; what came is in `got`. */
+/* Sends standard error through a pipe while f runs; `got` gets the output. */
 static void capture(void (*f)(void)) {
     int ends[2], saved = dup(STDERR_FILENO);
     assert_int_equal(pipe(ends), 0);
@@ -35,7 +35,7 @@ static void capture(void (*f)(void)) {
 static void write_one(void) {
     errno = EAGAIN;
     log_warn("ring", "link to stage %d lost", 1);
-    assert_int_equal(errno, EAGAIN); /* logging does not disturb what is going on */
+    assert_int_equal(errno, EAGAIN); /* logging does not change errno */
 }
 
 static void lines_have_time_level_and_area(void **state) {

@@ -202,7 +202,7 @@ static void buf_keeps_to_its_maximum(void **state) {
     buf_append_byte(&b, 'y'); /* nothing after a failure */
     assert_int_equal(b.len, 10);
     buf_consume(&b, 5);
-    assert_false(buf_reserve(&b, 1)); /* still failed: what is missing would go unseen */
+    assert_false(buf_reserve(&b, 1)); /* still failed: the missing data would go unseen */
     buf_clear(&b);
     assert_false(b.failed);
     buf_append_str(&b, "ok");
@@ -358,7 +358,7 @@ static void arena_gives_aligned_zeroed_memory(void **state) {
         unsigned char *p = arena_alloc(a, size);
         assert_int_equal((uintptr_t)p % _Alignof(max_align_t), 0);
         for (size_t j = 0; j < size; j++) assert_int_equal(p[j], 0);
-        memset(p, 0xEE, size); /* nobody else's */
+        memset(p, 0xEE, size); /* of this test alone */
     }
     unsigned char *big = arena_alloc(a, 1 << 20);
     memset(big, 1, 1 << 20);
@@ -404,7 +404,7 @@ static void list_keeps_order(void **state) {
 
 /* ---- pages ---- */
 
-/* A run of the mark goes, what lies around it stays, and so does a run that is too short. */
+/* A run of the mark is given back; bytes around it stay, and so does a run that is too short. */
 static void pages_that_nobody_reads_are_given_back(void **state) {
     (void)state;
     enum { ROOM = 4 << 20, FROM = 1 << 20, LEN = 2 * PAGES_UNREAD_LEAST, SHORT_AT = 3 << 20, SHORT = PAGES_UNREAD_LEAST / 4 };

@@ -162,7 +162,7 @@ static void families(void **state) {
     }
 }
 
-/* Whatever a model wrote before the text was cut: no mark is shown, and what is said to be whole is a JSON object. */
+/* Wherever the text was cut: no mark is shown, and arguments that are called whole are a JSON object. */
 static void a_cut_call_shows_no_mark(void **state) {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(FAMILIES); i++) {

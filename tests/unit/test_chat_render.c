@@ -268,7 +268,7 @@ static void a_template_that_used_up_its_steps_is_not_tried_again(void **state) {
     free(boom);
 }
 
-/* What is too much for the template is its own error, not the prompt's. */
+/* A prompt that is too much for the template is the template's error. */
 static void a_template_over_its_memory_is_told(void **state) {
     (void)state;
     const struct jinja_limits small = {.steps = 10000000, .memory = 100000, .depth = 1000};
@@ -307,7 +307,7 @@ static void the_cache_forgets_the_oldest(void **state) {
     chat_free(c);
 }
 
-/* ---- what a template takes ---- */
+/* ---- what a template accepts ---- */
 
 #define CALLED(arguments) \
     "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}, {\"role\": \"assistant\", \"content\": null, \"tool_calls\": [{\"id\": " \
@@ -324,7 +324,7 @@ static void expect(struct chat *c, const char *tmpl, const char *chat, const cha
     buf_done(&out);
 }
 
-/* The word "null" in the template's own text says nothing of what it makes of arguments. */
+/* The word "null" in the template's own text says nothing about its handling of arguments. */
 static void arguments_are_encoded_once(void **state) {
     (void)state;
     static const char calls[] =
@@ -340,7 +340,7 @@ static void arguments_are_encoded_once(void **state) {
     chat_free(c);
 }
 
-/* null arguments, an argument called "items", integers of any size, and what a client wrote as 1.0. */
+/* null arguments, an argument called "items", integers of any size, and a number that a client wrote as 1.0. */
 static void arguments_come_through_exactly(void **state) {
     (void)state;
     static const char each[] = "{% for m in messages %}{% for t in m.tool_calls %}{% for k, v in t.function.arguments.items() %}"
@@ -405,7 +405,7 @@ static void thinking_has_the_templates_word(void **state) {
     chat_free(c);
 }
 
-/* As model/template.c makes one of two: blanks at the edges stay what they are in each. */
+/* As model/template.c makes one template of two: blanks at the edges stay in each. */
 static void a_template_for_tools_is_taken_with_tools(void **state) {
     (void)state;
     static const char tmpl[] =

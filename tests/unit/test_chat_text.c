@@ -57,7 +57,7 @@ static size_t make_stops(const struct sample *s, struct text_stop *stops) {
     return n;
 }
 
-/* Pushes the sample in pieces cut at the places in `cuts` (bits), and checks what came out. */
+/* Pushes the sample in pieces, cut at the places in `cuts` (bits), and checks the output. */
 static void run_cut(const struct sample *s, uint64_t cuts) {
     struct text_stop stops[4];
     struct text_filter f;

@@ -214,7 +214,7 @@ static void calls_in_reasoning(void **state) {
                 "reasoning I look.|call 0 now|arguments {}|end 0");
 }
 
-/* What is merely mentioned waits for the end of the reasoning, but not for ever. */
+/* A mark that is only mentioned waits for the end of the reasoning, but not for ever. */
 static void what_waits_in_reasoning_is_bounded(void **state) {
     (void)state;
     struct output_options o = options("HERMES", "<think>");
@@ -261,7 +261,7 @@ static void frames(void **state) {
     expect_with(&o, "a\n[BEGIN FINAL RESPONSE]\nb\n[END FINAL RESPONSE]\n", "reasoning a|content b");
 }
 
-/* The end of reasoning that nobody opened: its mark is not shown, and the thought and the answer are kept apart. */
+/* An end of reasoning without a beginning: its mark is not shown, and thought and answer are kept apart. */
 static void closed_but_not_opened(void **state) {
     (void)state;
     struct output_options o = options("HERMES", "<think>");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Two coordinators of one model, in every combination of states: never do both let go, and a model that can be asked stays so. */
+ * Two coordinators of one model, in every combination of states: they never both give up the model, and a model that can be asked stays
+ * so. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

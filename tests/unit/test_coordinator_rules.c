@@ -232,7 +232,7 @@ static void the_head_goes_first(void **state) {
     assert_true(coordinator_get(w.c, 0)->ready && coordinator_get(w.c, 0)->head == 2);
     assert_int_equal(coordinator_unload(w.c, w.now, &w.v, "m0", &e), ERR_OK);
     take(&w);
-    assert_int_equal(coordinator_count(w.c), 0); /* nobody asks it any more */
+    assert_int_equal(coordinator_count(w.c), 0); /* the file is no longer asked for */
     assert_int_equal(count(&w, COORDINATOR_UNLOAD), 1);
     const struct coordinator_action head = *first(&w, COORDINATOR_UNLOAD);
     assert_true(head.node == 2 && head.how == COORDINATOR_FOR_GOOD);
@@ -291,7 +291,7 @@ static void an_heir_takes_a_model_over_as_it_was(void **state) {
     assert_int_equal(coordinator_unload(w.c, w.now, &w.v, "m0", &e), ERR_OK);
     w.now += 60 * S;
     update(&w);
-    assert_int_equal(count(&w, COORDINATOR_TAKE), 0); /* nobody wants it any more */
+    assert_int_equal(count(&w, COORDINATOR_TAKE), 0); /* the model is no longer wanted */
     world_close(&w);
 }
 

@@ -18,7 +18,7 @@
 
 #define GB (1ull << 30)
 
-/* ---- cases: each changes what is well ---- */
+/* ---- cases: each changes one thing that is right ---- */
 
 static struct doctor_here here_well(void) {
     struct doctor_here f = {

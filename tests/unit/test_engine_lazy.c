@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Grammars that begin behind a word: the word wherever it is cut, the region where it does not count, the token that goes on behind it. */
+ * Grammars that begin after a word: the word cut at any place, the region in which it does not count, the token that continues after it. */
 #include <llama.h>
 #include <math.h>
 #include <setjmp.h>
@@ -171,7 +171,7 @@ static void a_token_may_go_on_behind_the_word(void **state) {
     draw_text(&p, 6, 20, &out);
     assert_int_equal(out.len, 3);
     assert_true(all_digits(&out));
-    /* what it has behind the word breaks the grammar: it is not chosen, likely as it is */
+    /* its rest after the word breaks the grammar: it is not chosen, however likely */
     free(p.grammar);
     p.grammar = mem_strdup("root ::= \"#\" [0-9]{3}");
     logits[token] = 30;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * libllama's start: the right backends, the devices, and an abort that leaves a line behind. */
+ * The start of libllama: the right backends, the devices, and an abort that logs a line. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

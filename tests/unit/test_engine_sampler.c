@@ -220,7 +220,7 @@ static void penalties_look_at_the_past(void **state) {
     assert_int_equal(draw_once(&p, 9), FIRST + 1);
 }
 
-/* A draft that was refused leaves no trace: the past is what stands at the positions, not what was once seen. */
+/* A refused draft leaves no trace: the past is the tokens at the positions, not all tokens that were ever seen. */
 static void the_past_can_be_taken_back(void **state) {
     (void)state;
     const double two[] = {0.55, 0.45};
@@ -276,7 +276,7 @@ static void xtc_removes_the_top_choices(void **state) {
     assert_frequency(got[0], 0.4);
 }
 
-/* Over a flat and long distribution, mirostat brings the mean surprise to what was asked for. */
+/* Over a flat and long distribution, mirostat brings the mean surprise to the target. */
 static double mean_surprise(int version, float tau, double z) {
     struct engine_sampling p = plain();
     p.mirostat = version;
@@ -300,7 +300,7 @@ static void mirostat_finds_its_surprise(void **state) {
     for (uint32_t i = 0; i < n_vocab; i++) logits[i] = -1.1f * logf((float)(i + 1)); /* Zipf */
     for (uint32_t i = 0; i < n_vocab; i++) z += exp((double)logits[i]);
     double natural = mean_surprise(0, 4.5f, z), best = log2(z);
-    assert_true(natural > 6 && best < 3); /* what it has by itself, and the best token alone */
+    assert_true(natural > 6 && best < 3); /* its own surprise, and that of the best token alone */
     for (int version = 1; version <= 2; version++)
         for (float tau = 3.5f; tau < 5; tau += 1) {
             double got = mean_surprise(version, tau, z);

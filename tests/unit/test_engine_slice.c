@@ -206,7 +206,7 @@ static void sequence_operations(bool exact) {
     fixture_ok(fixture_apply(&c, &copy, 1, &fixture_err));
     expect_same(next, logits_after(&c, tokens + 12, 1, 3, 12), true);
     expect_same(next, logits_after(&c, tokens + 13, 1, 3, 13), false);
-    /* the source was not touched by what was appended to the copy */
+    /* appending to the copy did not change the source */
     fixture_ok(fixture_apply(&c, &back, 1, &fixture_err));
     expect_same(next, logits_after(&c, tokens + 12, 1, 0, 12), true);
     /* only 3 stays; 0 begins anew */
@@ -246,7 +246,7 @@ static void expect_close(const float *a, float *b) {
     free(b);
 }
 
-/* Room for what is parked, in each slice. */
+/* Gives each slice memory for parked sequences. */
 static void room(struct fixture_chain *c, uint64_t bytes) {
     for (uint32_t i = 0; i < c->n; i++) c->part[i].ops->park_room(c->part[i].self, bytes);
 }
@@ -275,7 +275,7 @@ static void parked_sequences_are_still_there(void **state) {
     park(&c, 0); /* once more changes nothing */
     park(&c, 1); /* nothing is there */
     assert_int_equal(last_cell(&c, 0), -1);
-    free(logits_after(&c, tokens + 4, 20, 1, 0)); /* somebody else has its cells now */
+    free(logits_after(&c, tokens + 4, 20, 1, 0)); /* another sequence has its cells now */
     fixture_ok(fixture_apply(&c, &copy, 1, &fixture_err));
     expect_same(next, logits_after(&c, tokens + 12, 1, 3, 12), true);
     fixture_ok(fixture_apply(&c, &part, 1, &fixture_err));
@@ -337,7 +337,7 @@ static void what_is_parked_stays_within_its_room(void **state) {
     fixture_chain_close(&c);
 }
 
-/* A stream of cells of its own is in nobody's way. */
+/* Sequences with cells of their own disturb no other. */
 static void nothing_is_parked_when_exact(void **state) {
     (void)state;
     struct engine_load load = fixture_load();
@@ -372,7 +372,7 @@ static void open_sampler(struct fixture_chain *c, uint32_t seq, float presence_p
     for (uint32_t i = 0; i < c->n; i++) fixture_ok(c->part[i].ops->seq_open(c->part[i].self, seq, &p, &fixture_err));
 }
 
-/* The sampler sees what stands in its sequence: after eval, removal, copy, and in a sequence that is used again. */
+/* The sampler sees the tokens of its sequence: after eval, removal, copy, and in a sequence that is used again. */
 static void samplers_see_their_sequence(void **state) {
     (void)state;
     const uint32_t bounds[] = {0, 4, model.layout->n_layer};
@@ -579,7 +579,7 @@ static void bad_load_parameters_are_refused(void **state) {
     assert_non_null(strstr(e.text, "flash attention"));
 }
 
-/* ---- what it says of itself, and text ---- */
+/* ---- facts about the slice, and text ---- */
 
 static void info_tells_what_was_loaded(void **state) {
     (void)state;

@@ -111,7 +111,7 @@ static void only_admin_keys_administer(void **state) {
     gateway_keys_done(&k);
 }
 
-/* The own key sets no lock: without other keys nobody needs one. */
+/* The node's own key doesn't turn keys on: without other keys none is needed. */
 static void the_own_key_is_none_that_was_set(void **state) {
     (void)state;
     struct gateway_keys k;

@@ -51,7 +51,7 @@ static void least_work_wins_and_equals_take_turns(void **state) {
     router_free(r);
 }
 
-/* Nobody measures it: what a slow one has not finished keeps others from it. */
+/* Speed is not measured: a slow replica's unfinished requests keep others from it. */
 static void a_slow_replica_gets_less(void **state) {
     (void)state;
     struct router *r = router_create();

@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "grammar/check.h"
 
-/* Where drafts differ, the later one is followed; and what is known to be judged otherwise. */
+/* Where drafts differ, the later one is followed. Also schemas that are judged differently on purpose. */
 static const struct {
     const char *file, *group;
 } differences[] = {

@@ -215,7 +215,7 @@ static void long_texts_are_compiled(void **state) {
 
 /* ---- vocabularies ---- */
 
-/* What the filter says of all tokens is what is said of each; whatever came before. */
+/* The filter gives the same answer for all tokens as the question for each token, whatever came before. */
 static void the_filter_agrees(void **state) {
     (void)state;
     static const char *const texts[] = {"a",    "ab",       "abc",  "b",    "ba",     "c",  "cc",   "d", "\xC3", "\xC3\xA9",
@@ -277,7 +277,7 @@ static void tokens_are_elements(void **state) {
     assert_non_null(strstr(e.text, "no such token"));
 }
 
-/* A long text leaves little behind: what was kept for it is forgotten now and then, and the way goes on. */
+/* A long text keeps little memory: kept states are forgotten now and then, and the match goes on. */
 static void long_texts_go_through(void **state) {
     (void)state;
     struct program *g = NULL;

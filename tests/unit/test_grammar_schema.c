@@ -331,7 +331,7 @@ static const struct {
      "/x", "contains itself for ever", ERR_INVALID},
 };
 
-/* The same, where what can't be said may be left out: all but what is no schema gives a grammar, which lets the rest through. */
+/* The same, if conditions that can't be expressed may be left out: every valid schema gives a grammar, which allows the rest. */
 static void what_cannot_be_said_is_left_out(void **state) {
     static const struct {
         const char *schema, *fits, *fails;
@@ -501,7 +501,7 @@ static void pathological_schemas_cost_little(void **state) {
     buf_done(&grammar);
 }
 
-/* A schema as programs send them; what is generated under its grammar parses and has the shape. */
+/* Schemas as programs send them: every text that their grammar generates parses and has the shape. */
 static void what_is_generated_fits(void **state) {
     static const char schema[] =
         "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\",\"maxLength\":12},\"age\":{\"type\":\"integer\","
@@ -555,7 +555,7 @@ static void long_strings_are_counted(void **state) {
     buf_done(&grammar);
 }
 
-/* What a request's tools may cost is bounded by all of them: each takes from the same budget. */
+/* All tools of a request share one budget for their schemas. */
 static void schemas_share_a_budget(void **state) {
     (void)state;
     yyjson_doc *doc = NULL;

@@ -153,7 +153,7 @@ static bool is_difference(const char *file, const char *group) {
     return false;
 }
 
-/* partial: the grammar may refuse what is valid (formats: it writes only one of the spellings). */
+/* partial: the grammar may refuse valid values (of a format it writes only one of the spellings). */
 static void run_instance(const char *grammar, yyjson_val *schema, yyjson_val *test, const struct names *names, bool partial,
                          const char *file, const char *group, struct counts *c) {
     struct buf text;
@@ -242,7 +242,7 @@ static void the_suite_is_followed(void **state) {
     assert_true(c.expressed >= 80 && c.valid >= 160 && c.invalid >= 140);
 }
 
-/* Every schema of the suite gives a grammar, and grammar and check together take what is valid, and nothing else. */
+/* Every schema of the suite gives a grammar, and grammar and check together accept the valid values, and no others. */
 static void what_is_left_out_is_checked(void **state) {
     (void)state;
     struct counts c = {.loose = true};

@@ -93,7 +93,7 @@ static void streams_lines(void **state) {
     w->stop_after = 2;
     assert_int_equal(http_client_send(c, &r, &w->status, &w->body, &w->e), ERR_OK);
     assert_string_equal(buf_cstr(&w->lines), "line 0|line 1|");
-    assert_int_equal(fixture_wait(&w->f.gone, 1), 1); /* enough: the server was let go */
+    assert_int_equal(fixture_wait(&w->f.gone, 1), 1); /* the client has closed the connection: it has read enough */
     r.path = "/refused";
     assert_int_equal(http_client_send(c, &r, &w->status, &w->body, &w->e), ERR_OK);
     assert_int_equal(w->status, 401);

@@ -255,7 +255,7 @@ static void gone_is_noticed(void **state) {
     wait_for(&f->requests, 1);
     close(pending);
     wait_for(&f->gone, 1);
-    static char filler[150 * 1024]; /* behind a running request, in pipelined order: the end must be seen all the same */
+    static char filler[150 * 1024]; /* after a running request, in pipelined order: the end must be seen nevertheless */
     memset(filler, '\n', sizeof(filler));
     say(full, "GET /hang HTTP/1.1\r\nHost: h\r\n\r\n");
     say_bytes(full, filler, sizeof(filler));
@@ -278,7 +278,7 @@ static void slow_reader_is_cut(void **state) {
     close(fd);
 }
 
-/* Nobody is slow before the first byte could be taken. */
+/* No client is slow before it could take the first byte. */
 static void a_turn_may_be_long(void **state) {
     struct http_fixture *f = *state;
     char *answer = ask(f, "GET /burst HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
@@ -384,7 +384,7 @@ static void drains(void **state) {
     char *rest = hear(idle, NULL), *answer = hear(busy, NULL);
     assert_string_equal(rest, "");
     assert_non_null(strstr(answer, "line 99\n\r\n0\r\n\r\n")); /* the running one ended in order */
-    assert_null(strstr(answer, "TIMED OUT")); /* and its connection was closed behind it */
+    assert_null(strstr(answer, "TIMED OUT")); /* and its connection was closed after it */
     free(rest);
     free(answer);
     close(idle);

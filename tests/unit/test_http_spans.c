@@ -32,7 +32,7 @@ static void one_run(unsigned seed) {
         } else if (what < 6) { /* the connection is cut */
             spans_give_back(&s, slots[c]);
             slots[c] = -1;
-        } else if (what < 8) { /* the process ends, and goes on from what it had written down */
+        } else if (what < 8) { /* the process ends, and continues from its saved state */
             char text[SPANS_TEXT_MAX];
             spans_write(&s, text);
             uint64_t missing = spans_missing(&s);
@@ -96,7 +96,7 @@ static void test_retry(void **state) {
     assert_int_equal(web_retry(1, 503, 0), 1);
     assert_int_equal(web_retry(3, 0, 0), 4);
     assert_int_equal(web_retry(1, 429, 17), 17);
-    assert_int_equal(web_retry(1, 429, 4000), -1); /* nobody waits for an hour without being asked */
+    assert_int_equal(web_retry(1, 429, 4000), -1); /* an hour's wait needs the user's consent */
     assert_int_equal(web_retry(1, 404, 0), -1);
     assert_int_equal(web_retry(1, 401, 5), -1);
     assert_int_equal(web_retry(WEB_MAX_TRIES, 503, 0), -1);

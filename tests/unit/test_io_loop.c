@@ -275,7 +275,7 @@ static void child_dies_with_its_parent(void **state) {
     assert_int_equal(waitpid(middle, NULL, 0), middle);
     struct pollfd end = {.fd = out[0], .events = POLLIN};
     assert_int_equal(poll(&end, 1, 5000), 1);
-    assert_int_equal(read(out[0], text, sizeof(text)), 0); /* the end: nobody holds it any more */
+    assert_int_equal(read(out[0], text, sizeof(text)), 0); /* the end: all copies are closed */
     close(out[0]);
     (void)w;
 }
@@ -407,7 +407,7 @@ static void dial_reaches_a_listener(void **state) {
     io_conn_close(w->other);
     io_listener_close(w->listener);
     buf_clear(&w->seen);
-    io_dial_start(w->loop, "127.0.0.1", port, 5000, on_dialled, w); /* nobody listens any more */
+    io_dial_start(w->loop, "127.0.0.1", port, 5000, on_dialled, w); /* the listener is closed */
     io_loop_run(w->loop);
     assert_non_null(strstr(buf_cstr(&w->seen), "Connection refused"));
     buf_clear(&w->seen);

@@ -58,7 +58,7 @@ static void delays(void **state) {
     relay_line_done(&l);
 }
 
-/* 100 Mbit/s: 12,500 bytes a millisecond, whoever puts them in how. An idle line saves nothing up. */
+/* 100 Mbit/s: 12,500 bytes a millisecond, however they are put in. An idle line saves nothing up. */
 static void has_a_rate(void **state) {
     struct relay_line l;
     (void)state;
@@ -139,7 +139,7 @@ static void passes_bytes_on(void **state) {
     send_all(server, out, 1000);
     assert_int_equal(receive(client, in, 1000), 1000);
     assert_memory_equal(in, out, 1000);
-    shutdown(client, SHUT_WR); /* one end is done: what comes back still arrives, then the end */
+    shutdown(client, SHUT_WR); /* one end is done: the other direction still arrives, then its end */
     assert_int_equal(receive(server, in, 1), 0);
     send_all(server, out, 10);
     close(server);

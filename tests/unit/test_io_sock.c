@@ -102,7 +102,7 @@ static void test_errors_of_connecting(void **state) {
     assert_int_equal(fd, -1);
 }
 
-/* A listener whose queue is full answers nobody: the connection must give up in time. */
+/* A listener with a full queue doesn't answer: the connection must give up in time. */
 static void test_connect_times_out(void **state) {
     (void)state;
     struct err e;
@@ -152,7 +152,7 @@ static void test_tune(void **state) {
     assert_int_equal(int_option(fd, SOL_SOCKET, SO_RCVBUF), 60000);
     close(fd);
     assert_int_equal(io_sock_pair(pair, &e), ERR_OK);
-    assert_int_equal(io_sock_tune(pair[0], &o, &e), ERR_OK); /* what is TCP's does not concern it */
+    assert_int_equal(io_sock_tune(pair[0], &o, &e), ERR_OK); /* TCP's options don't concern it */
     close(pair[0]);
     close(pair[1]);
     assert_int_equal(io_sock_tune(-1, &o, &e), ERR_IO);

@@ -248,7 +248,7 @@ static void test_writev_gathers(void **state) {
     pair_close(&p);
 }
 
-/* wait = false takes what fits, then nothing; what was taken arrives, and no more. */
+/* wait = false takes as many bytes as fit, then none; the taken bytes arrive, and no more. */
 static void test_write_without_waiting(void **state) {
     (void)state;
     struct pair p = pair_open();
@@ -314,7 +314,7 @@ static void test_close_is_seen(void **state) {
 static void test_shutdown_wakes_a_reader(void **state) {
     (void)state;
     struct pair p = pair_open();
-    struct bulk b = {p.client, 64 * 1024 * 1024}; /* nobody reads: it blocks */
+    struct bulk b = {p.client, 64 * 1024 * 1024}; /* no reader: it blocks */
     pthread_t writer;
     pthread_create(&writer, NULL, write_bulk, &b);
     struct err e;

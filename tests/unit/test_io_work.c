@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Work that blocks: the loop goes on, other work too, and nobody waits for it at the end. The jobs block on pipes that the test writes. */
+ * Work that blocks: the loop and other work go on, and closing doesn't wait for it. The jobs block on pipes that the test writes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

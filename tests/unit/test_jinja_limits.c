@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Broken and hostile templates: each limit holds, the same on every machine, and whatever was under way leaves nothing behind. */
+ * Broken and hostile templates: each limit holds, the same on every machine, and an interrupted rendering leaves no memory allocated. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -226,7 +226,7 @@ static void what_is_written_is_bounded(void **state) {
     buf_done(&out);
 }
 
-/* A text that is built up piece by piece costs what it is long, not the square of that. */
+/* The cost of a text that is built piece by piece is linear in its length, not quadratic. */
 static void building_up_a_text_is_linear(void **state) {
     (void)state;
     static const char *const ways[] = {"ns.s + piece", "ns.s ~ piece", "ns.s ~ '' ~ piece"};

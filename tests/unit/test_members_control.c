@@ -174,7 +174,7 @@ static void two_that_dial_at_once_hear_of_each_other_once(void **state) {
     for (uint64_t i = 0; i < ROUNDS; i++) meet(i % 6, i % 12 < 6, 0);
 }
 
-/* As many for each as it may have links, and from the very address of the two. */
+/* As many links as each address may have, and from the addresses of the two nodes themselves. */
 static void silent_ones_keep_nobody_out(void **state) {
     (void)state;
     meet(3, true, (size_t)2 * CONTROL_MAX_LINKS + 8);

@@ -81,7 +81,7 @@ static void of_two_rotations_the_later_holds_on_every_node(void **state) {
     assert_memory_equal(a.key, b.key, IO_TLS_KEY_SIZE);
     assert_int_equal(key_ring_hear(&a, b.key, b.made, 1003, 60), 0);
     assert_int_equal(key_ring_hear(&a, old.key, 0, 1004, 60), -1);
-    key_ring_rotate(&a, 500, 0); /* a clock that is behind */
+    key_ring_rotate(&a, 500, 0); /* a slow clock */
     assert_int_equal(a.made, 1002);
     assert_int_equal(a.old_until, 0);
     assert_int_equal(key_ring_hear(&b, a.key, a.made, 1005, 0), 1);

@@ -100,7 +100,7 @@ static void what_a_request_loaded_waits_for_the_next_one(void **state) {
     free(o);
 }
 
-/* A node that was away comes back with a model that somebody had unloaded meanwhile; what was asked for later stays. */
+/* A node that was away comes back with a model that was unloaded meanwhile; a model that was asked for later stays. */
 static void what_was_unloaded_does_not_come_back(void **state) {
     (void)state;
     struct orphans *o = MEM_NEW(struct orphans);

@@ -169,7 +169,7 @@ static void refuse(const char *json, err_code want, const char *word) {
     struct err e = {0};
     assert_int_equal(record_decode((const uint8_t *)json, strlen(json), r, &e), want);
     if (!strstr(e.text, word)) fail_msg("\"%s\" is not in: %s", word, e.text);
-    assert_int_equal(r->n_models + r->n_stages + r->n_peers, 0); /* nothing is left behind */
+    assert_int_equal(r->n_models + r->n_stages + r->n_peers, 0); /* everything was freed */
     free(r);
 }
 

@@ -231,7 +231,7 @@ static void a_file_that_hangs_stops_nothing(void **state) {
     teardown(&f);
 }
 
-/* Looks twice: what is broken is told when it is so again, since it may be being written. */
+/* A broken file is reported only at the second look, since it may be in the middle of being written. */
 static void broken_files_are_named(void **state) {
     (void)state;
     struct fixture f;

@@ -50,7 +50,7 @@ static void carry(const struct field_set *set, const void *value, const char *wh
     free(back);
 }
 
-/* What a message must have, has a good value in all of these. */
+/* Gives every required field a valid value. */
 static void fill_needed(const struct field_set *set, void *value) {
     for (size_t i = 0; i < set->n_fields; i++)
         if (set->bytes || set->fields[i].needed) vary_one(&set->fields[i], value, i + 1);

@@ -25,10 +25,10 @@ struct fixture {
     struct io_timer *timer;
     uint8_t hello[HELLO_SIZE];
     size_t hello_len;
-    bool known;          /* what is said of those that come */
+    bool known;          /* the answer about new connections */
     int taken;           /* descriptors that were handed over */
     char name[IO_TLS_NAME_MAX];
-    uint8_t first[16];   /* what was to be read of the last one */
+    uint8_t first[16];   /* the bytes to be read from the last one */
 };
 
 static void on_time(void *user) { io_loop_stop(((struct fixture *)user)->loop); }
@@ -164,7 +164,7 @@ static void a_hello_that_ends_or_is_wrong_is_closed(void **state) {
     teardown(&f);
 }
 
-/* Hundreds of silent connections, from the very address of the one that means it. */
+/* Hundreds of silent connections, from the same address as the real one. */
 static void silent_connections_keep_nobody_out(void **state) {
     (void)state;
     struct fixture f;

@@ -91,7 +91,7 @@ static void a_container_sees_a_part_of_the_hierarchy(void **state) {
     put("with blank/inner/memory.max", "%llu\n", (unsigned long long)(128 * MB));
     put("with blank/inner/memory.current", "0\n");
     assert_limits(look("in"), 128 * MB, 128 * MB, 0);
-    put("in/cgroup", "0::/docker/abcdef\n"); /* not below the root: what is mounted is all that is known */
+    put("in/cgroup", "0::/docker/abcdef\n"); /* not below the root: only the mount point is known */
     assert_limits(look("in"), 256 * MB, 200 * MB, 0);
     put("in/cgroup", "0::/\n");
     assert_limits(look("in"), 256 * MB, 200 * MB, 0);

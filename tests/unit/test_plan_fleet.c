@@ -160,7 +160,7 @@ static void models_that_are_not_known(void **state) {
     assert_true(shapes_known("Llama-70B:q8_0") && !shapes_known("llama"));
 }
 
-/* A file that ends in the middle of its weights, or right behind its header. */
+/* A file that ends in the middle of its weights, or directly after its header. */
 static void a_header_is_enough(void **state) {
     (void)state;
     struct model m = open_shape("llama-8b");

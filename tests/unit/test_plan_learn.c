@@ -91,7 +91,7 @@ static void pace_is_the_median(void **state) {
     ev = request_of(100, 0.01, 0.5); /* it waited for others */
     ev.hops[1].wait_us = ev.decode_us;
     assert_false(learn_pace_add(&p, &ev));
-    ev = request_of(100, 0.01, 0.5); /* guesses were verified: fast, but what a stage takes for a token is not seen */
+    ev = request_of(100, 0.01, 0.5); /* with verified guesses: fast, but the time of a stage for one token can't be seen */
     ev.draft_tokens = 50;
     assert_int_equal(p.measured, before);
     for (int i = 0; i < 12; i++) learn_pace_add(&p, &ev);

@@ -70,7 +70,7 @@ static void test_references(void **state) {
     }
 }
 
-/* What is picked from a repository with these files, for this tag; NULL: nothing. */
+/* Checks which file is picked from a repository with these files, for this tag; NULL: none. */
 static void picks(const char *const *paths, size_t n, const char *tag, const char *expected, size_t n_parts) {
     struct hub_listing *l = hub_listing_create();
     struct hub_ref r = {.kind = HUB_HF, .repo = "a/b", .revision = "main"};

@@ -78,7 +78,7 @@ static void it_is_alone_and_the_others_go_on(void **state) {
     while (count_tokens(t, 1) < 2 || count_tokens(t, 2) < 2) answer_next(t);
     submit_alone(t, 3, PROMPT, true);
     size_t before = count_tokens(t, 1) + count_tokens(t, 2);
-    while (t->n_frames - t->n_answered > 1) answer_next(t); /* what was under way when it came */
+    while (t->n_frames - t->n_answered > 1) answer_next(t); /* the frames that were in flight when it came */
     while (count_tokens(t, 3) < REQUEST_ALONE_TOKENS - 1) {
         assert_int_equal(t->n_frames - t->n_answered, 1);
         if (flies(t, 3)) assert_true(flies_alone(t, 3));

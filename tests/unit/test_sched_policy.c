@@ -47,7 +47,7 @@ static void test_times(void **state) {
     assert_true(three > 960 && three < 970); /* between the two */
     float eight = sched_time_frame(&measured, SCHED_TIME_DECODE, 8, NULL);
     assert_true(eight > 1130 && eight < 1140); /* and on along their line */
-    see(SCHED_TIME_DECODE, 2, 4, 1000000, 50); /* somebody had the core */
+    see(SCHED_TIME_DECODE, 2, 4, 1000000, 50); /* another process had the core */
     assert_true(sched_time_frame(&measured, SCHED_TIME_DECODE, 4, NULL) <= 1130);
     assert_true(sched_time_cycle(&measured, SCHED_TIME_DECODE, 1, 1) == 1900);
     assert_true(sched_time_cycle(&measured, SCHED_TIME_DECODE, 1, 3) == 2700); /* the slowest stage has three to do */
@@ -98,7 +98,7 @@ static void test_groups_far_away(void **state) {
     assert_true(groups > 2 && groups <= sched_policy_credit(2));
 }
 
-/* A kernel for 4 and more is twice as fast as that for 3: seven sequences in one group, not in two; what was never seen is tried. */
+/* A kernel for 4 and more is twice as fast as that for 3: seven sequences in one group, not in two; an unknown size is tried. */
 static void test_groups_kernels(void **state) {
     (void)state;
     struct sched_load load = load_of(2, 6);

@@ -87,7 +87,7 @@ static void test_prefix_whole(void **state) {
     table_free(t);
 }
 
-/* With a slot to spare both stay: the old sequence, and a copy of what they share. */
+/* With a free slot both stay: the old sequence, and a copy of the common part. */
 static void test_prefix_copied(void **state) {
     (void)state;
     struct sched_config c = prefix_config(1, 2);
@@ -144,7 +144,7 @@ static void test_prefix_of_running(void **state) {
     table_free(t);
 }
 
-/* Whom one waited for is cancelled: what is there of it is taken, the rest computed. */
+/* The request that was waited for is cancelled: its computed part is taken, the rest computed. */
 static void test_prefix_leader_gone(void **state) {
     (void)state;
     struct sched_config c = prefix_config(2, 2);
@@ -194,7 +194,7 @@ static void test_prefix_cells(void **state) {
     assert_int_equal(sched_slot_held(t->s, 0), 0);
     assert_int_equal(sched_slot_held(t->s, 1), 80);
     submit_like(t, 4, 190, 0, 10);  /* room for this one alone */
-    submit_like(t, 5, 20, 0, 20);   /* waits behind it */
+    submit_like(t, 5, 20, 0, 20);   /* waits for it */
     pull(t);
     sched_count(t->s, &n);
     assert_int_equal(n.kv_kept, 0);
@@ -204,7 +204,7 @@ static void test_prefix_cells(void **state) {
     table_free(t);
 }
 
-/* Recurrent models: the whole of what was kept, or nothing. */
+/* Recurrent models: all of the kept sequence, or nothing. */
 static void test_prefix_state(void **state) {
     (void)state;
     struct sched_config c = prefix_config(1, 1);
@@ -269,7 +269,7 @@ static void test_prefix_eval(void **state) {
     table_free(t);
 }
 
-/* What is kept lies in the way of those that come: it is parked before them, least recently used first, as long as that is quick. */
+/* Kept sequences are parked when other requests come, least recently used first, as long as that is quick. */
 static void test_prefix_parked(void **state) {
     (void)state;
     struct sched_config c = prefix_config(1, 3);

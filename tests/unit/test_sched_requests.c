@@ -161,7 +161,7 @@ static void test_exact_chunks(void **state) {
     (void)state;
     exact_sizes(11, 0, (size_t[]){8, 3}, 2);
     exact_sizes(12, 0, (size_t[]){8, 4}, 2);
-    exact_sizes(6, 4, (size_t[]){4, 2, 3, 1}, 4); /* what was generated is never in a chunk of the prompt */
+    exact_sizes(6, 4, (size_t[]){4, 2, 3, 1}, 4); /* generated tokens are never in a chunk of the prompt */
     exact_sizes(3, 0, (size_t[]){3}, 1);
 }
 
@@ -228,7 +228,7 @@ static void test_groups(void **state) {
     pull(t);
     assert_int_equal(t->n_frames, 1); /* four prompts in one frame */
     answer(t, 50, 0);
-    assert_int_equal(t->n_frames, 3); /* two groups of two, one behind the other */
+    assert_int_equal(t->n_frames, 3); /* two groups of two, one after the other */
     assert_int_equal(t->frames[1].n_tokens, 2);
     assert_int_equal(t->frames[2].n_tokens, 2);
     assert_int_not_equal(t->frames[1].tokens[0].seq, t->frames[2].tokens[0].seq);
@@ -514,7 +514,7 @@ static void test_eval(void **state) {
     assert_int_equal(submit_eval(t, 8, 5, 2, &e), ERR_OK);
     assert_int_equal(submit_eval(t, 9, 5, 2, &e), ERR_BUSY);
     submit(t, 2, 3, 1);
-    assert_int_equal(t->n_opens, 1); /* what comes after an evaluation waits for it */
+    assert_int_equal(t->n_opens, 1); /* a request after an evaluation waits for it */
     answer(t, 50, 0);
     answer(t, 50, 0);
     assert_int_equal(t->n_frames, 4); /* both batches follow each other */

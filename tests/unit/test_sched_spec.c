@@ -144,7 +144,7 @@ static int32_t loop_of_50(uint32_t at) { return (int32_t)(at % 50); }
 static uint32_t salt;
 
 static int32_t noise(uint32_t at) {
-    uint32_t h = (at + salt + 1) * 2654435761u; /* the same for each place, whoever asks */
+    uint32_t h = (at + salt + 1) * 2654435761u; /* the same for each place, for every caller */
     h = (h ^ h >> 15) * 2246822519u;
     return (int32_t)((h ^ h >> 13) % 16);
 }
@@ -161,7 +161,7 @@ static void test_it_pays_on_repetition(void **state) {
     uint32_t n = decode(&w, 600, loop_of_50);
     assert_true(n > 0);
     sched_spec_done(&w.spec);
-    world_make(&w, 9900, 0); /* a position costs what a pass costs: none */
+    world_make(&w, 9900, 0); /* the cost of a position and of a pass: none */
     w.load.most = 8;
     assert_int_equal(decode(&w, 600, loop_of_50), 0);
     sched_spec_done(&w.spec);
@@ -257,7 +257,7 @@ static void test_small_model(void **state) {
 
 /* ---- frames that follow ---- */
 
-/* A position costs what a pass costs, but most of a trip is spent on the links: guesses travel one by one, as many as the links hold. */
+/* A position costs as much as a pass, but most of a trip is spent on the links: guesses travel one by one, as many as the links hold. */
 static void test_guesses_follow(void **state) {
     (void)state;
     struct world w;
@@ -267,7 +267,7 @@ static void test_guesses_follow(void **state) {
     decode(&w, 600, loop_of_50); /* they come true */
     assert_int_equal(choose(&w), 0);
     assert_int_equal(w.spec.n_frames, 6); /* a trip of 60 ms, stages of 10 ms */
-    uint32_t at = 600, given = 0; /* at: the token that travels; given: guesses behind it */
+    uint32_t at = 600, given = 0; /* at: the token that travels; given: guesses after it */
     for (uint32_t i = 1; i < 6; i++) {
         assert_int_equal(sched_spec_follow(&w.spec, &w.time, i, 16, &next), 1);
         assert_int_equal(next[0], loop_of_50(at + given++));
@@ -279,7 +279,7 @@ static void test_guesses_follow(void **state) {
         assert_int_equal(next[0], loop_of_50(at + given));
     }
     sched_spec_push(&w.spec, -5, true);
-    assert_int_equal(sched_spec_follow(&w.spec, &w.time, 0, 16, &next), 0); /* none behind one that was wrong */
+    assert_int_equal(sched_spec_follow(&w.spec, &w.time, 0, 16, &next), 0); /* none after a wrong one */
     sched_spec_done(&w.spec);
 }
 

@@ -61,7 +61,7 @@ static void pair_free(struct pair *p) {
     free(p);
 }
 
-/* Frame i of what came out, as the bytes that the next stage gets. */
+/* Output frame i, as the bytes that the next stage gets. */
 static void carry(struct pair *p, size_t i) {
     assert_true(i < p->out.n);
     const struct stage_out_frame *f = &p->out.frames[i];

@@ -118,7 +118,7 @@ static void carry(struct ring *r, uint32_t i, const struct stage_out *out) {
     }
 }
 
-/* The oldest answer arrives. Its bytes stay until what comes of it has been pulled. */
+/* The oldest answer arrives. Its bytes stay until its results have been pulled. */
 static bool deliver(struct ring *r, uint8_t **bytes) {
     free(*bytes);
     *bytes = NULL;
@@ -270,7 +270,7 @@ static void inexact_parts_at_near_ties(void **state) {
 
 /* ---- the distribution ---- */
 
-enum { N_SAMPLES = 400, WATCHED = 3 /* tokens of each answer that are counted: all are drawn behind guesses but the first two */ };
+enum { N_SAMPLES = 400, WATCHED = 3 /* tokens of each answer that are counted: all but the first two are drawn after guesses */ };
 
 /* Histograms of the last tokens of N_SAMPLES short answers, each with a seed of its own. */
 static void sample_many(const struct wish *w, uint64_t first_seed, uint32_t *counts, uint32_t *ret_guessed) {

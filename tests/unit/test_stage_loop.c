@@ -187,7 +187,7 @@ static void test_load_fails(void **state) {
 static void refused_ring(struct node *n) {
     clock_us start = clock_now();
     node_run(n, one_closed);
-    assert_true(clock_now() - start < CONNECT_MS * 1000 / 2); /* nobody dials for ever in the hope that a wrong key becomes right */
+    assert_true(clock_now() - start < CONNECT_MS * 1000 / 2); /* a wrong key is not retried for ever */
     assert_false(n->children[0].ready || n->children[1].ready);
     uint32_t first = n->children[0].closed ? 0 : 1; /* the other one may still wait for it to connect */
     assert_true(n->children[first].fault.fatal);

@@ -64,7 +64,7 @@ static void leaves_a_shared_core(void **state) {
     assert_int_equal(wait_for(&s, &now, 500, LOOK), 0);
     while (now - since < 260000) wait_for(&s, &now, 500, LOOK);
     assert_true(wait_for(&s, &now, 500, LOOK) >= 500); /* tried again */
-    /* an interrupt now and then is nobody else's work */
+    /* an interrupt now and then doesn't count as other work */
     stage_spin_begin(&s, now);
     assert_true(stage_spin_more(&s, now + LOOK));
     assert_true(stage_spin_more(&s, now + LOOK + 200));

@@ -134,7 +134,7 @@ static void nobody_sees_what_is_anothers(void **state) {
     assert_int_equal(w->code, ERR_NOT_FOUND);
     store_response_chain(w->store, "y", "b", on_answer, w);
     await(w);
-    assert_string_equal(w->text, "[[[],{}]]"); /* not what came before */
+    assert_string_equal(w->text, "[[[],{}]]"); /* nothing of the earlier conversation */
     store_response_get(w->store, "x", "a", on_answer, w);
     await(w);
     assert_int_equal(w->code, ERR_OK);

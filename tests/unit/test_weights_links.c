@@ -112,7 +112,7 @@ static void fetched(struct weights_file *f, const struct model_slice *slice) {
     if (weights_fetch(f, slice, &e) != ERR_OK || weights_wait(f, &e) != ERR_OK) fail_msg("%s", e.text);
 }
 
-/* What the file gives for the slice's ranges is what stands in the original. */
+/* The fetched bytes of the slice's ranges are those of the original. */
 static void check_bytes(struct world *w, struct weights_file *f, const struct model_slice *slice) {
     FILE *original = fopen(w->path, "rb");
     for (uint32_t i = 0; i < model_slice_n_ranges(slice); i++) {
@@ -142,7 +142,7 @@ static void the_slice_comes_and_nothing_else(void **state) {
     uint64_t header = weights_bytes_fetched(f);
     assert_int_equal(model_slice_create(w.gguf, w.layout, 2, 4, &slice, &e), ERR_OK);
     assert_int_equal(weights_fetch(f, slice, &e), ERR_OK);
-    check_bytes(&w, f, slice); /* reading waits for what is on its way */
+    check_bytes(&w, f, slice); /* reading waits for bytes that are on their way */
     weights_progress(f, &seen);
     assert_true(seen.done == seen.all && seen.spare == 0 && weights_bytes_fetched(f) - header == seen.all);
     uint64_t wanted = model_slice_info(slice)->bytes_weights;
@@ -152,7 +152,7 @@ static void the_slice_comes_and_nothing_else(void **state) {
     fetched(f, slice); /* it is here */
     assert_true(weights_bytes_fetched(f) == before);
     weights_close(f);
-    /* another process finds it there too, and a larger slice takes only what is missing */
+    /* another process finds it there too, and a larger slice fetches only the missing chunks */
     f = opened(&w);
     fetched(f, slice);
     assert_int_equal(weights_bytes_fetched(f), 0);
@@ -247,7 +247,7 @@ static void a_liar(void **state) {
     world_close(&w);
 }
 
-/* The machine was started again since: what is in the cache is checked against the hashes, and only what does not match comes again. */
+/* The machine was restarted: cached chunks are checked against the hashes, and only wrong ones are fetched again. */
 static void another_life(void **state) {
     (void)state;
     struct world w;
@@ -375,7 +375,7 @@ static void who_is_refused(void **state) {
     world_close(&w);
 }
 
-/* Room: models that nobody uses go, the least recently used first; one in use never. */
+/* Room: unused models are removed, the least recently used first; a model in use never. */
 static void room(void **state) {
     (void)state;
     struct world w;

@@ -160,7 +160,7 @@ static void test_clocks(void **state) {
     struct frame_header h;
     const uint8_t *payload;
     struct err e;
-    /* a beat from the other end is answered with a question for its clock, once a second at most; nobody is shown either */
+    /* a beat is answered with a PING, at most once a second; the owner sees neither */
     uint64_t before = wire_link_received(p.server);
     for (clock_us until = now + TIMEOUT_MS * 1000ull; wire_link_received(p.server) == before;) {
         assert_true(clock_now() < until);
@@ -250,7 +250,7 @@ static void test_slow_reader(void **state) {
     (void)state;
     struct pair p = pair_open(4096);
     struct feed f = {p.client, 64, 1 << 20};
-    feed_main(&f); /* on this very thread: nobody reads yet, and it comes back */
+    feed_main(&f); /* on this thread: there is no reader yet, and it returns */
     for (uint32_t i = 0; i < f.count; i++) expect_tokens(p.server, i, f.size - i % 7);
     wire_link_flush(p.client, TIMEOUT_MS);
     uint8_t data[100];
@@ -346,7 +346,7 @@ static void test_bad_frames_later(void **state) {
         raw_send(&r, head, sizeof(head));
         assert_int_equal(wire_link_read(r.server.link, true, &h, &payload, NULL, &e), cases[i].code);
         if (strstr(e.text, cases[i].says) == NULL) fail_msg("case %zu: %s", i, e.text);
-        assert_int_equal(wire_link_read(r.server.link, true, &h, &payload, NULL, &e), cases[i].code); /* it does not read on behind it */
+        assert_int_equal(wire_link_read(r.server.link, true, &h, &payload, NULL, &e), cases[i].code); /* it reads no further */
         io_tls_close(r.tls);
         wire_link_close(r.server.link);
     }
@@ -436,7 +436,7 @@ static void test_peer_goes_while_queued(void **state) {
     p = pair_open(4096);
     f.link = p.client;
     feed_main(&f);
-    wire_link_close(p.client); /* nobody reads: what is queued is dropped */
+    wire_link_close(p.client); /* no reader: queued bytes are dropped */
     wire_link_close(p.server);
 }
 
@@ -557,7 +557,7 @@ static void test_local(void **state) {
     wire_link_close(b);
 }
 
-/* Descriptors pass in order, directly and behind a full queue; the sender may close its own at once; none leaks. */
+/* Descriptors pass in order, directly and after a full queue; the sender may close its own at once; none leaks. */
 static void test_local_descriptors(void **state) {
     (void)state;
     enum { COUNT = 8 };
@@ -595,7 +595,7 @@ static void test_local_descriptors(void **state) {
         assert_true(h.type == FRAME_SUBMIT && h.number == i && came == -1);
         assert_memory_equal(payload, big, sizeof(big));
     }
-    int pipe_fds[2]; /* whoever does not ask for it does not get it, and does not leak it */
+    int pipe_fds[2]; /* a caller that doesn't ask for the descriptor doesn't get it, and it doesn't leak */
     struct frame_header h = {.type = FRAME_SOCKET};
     const uint8_t *payload;
     char got;
