@@ -6,12 +6,12 @@
 #ifndef CARAVAN_MEMBERS_ORPHANS_H
 #define CARAVAN_MEMBERS_ORPHANS_H
 
-#include "base/field.h"
 #include "base/clock.h"
+#include "members/unloads.h"
 #include "members/wish.h"
 #include "model/card.h"
 
-enum { ORPHANS_MAX = 64, UNLOADS_MAX = 32 };
+enum { ORPHANS_MAX = 64 };
 
 struct orphan {
     char name[MODEL_NAME_SIZE];
@@ -33,26 +33,9 @@ void orphans_add(struct orphans *o, const struct orphan *one);
 const struct orphan *orphans_find(const struct orphans *o, const char *name);
 void orphans_drop(struct orphans *o, const char *name); /* it need not be there */
 
-/* A model that somebody had unloaded. Nodes tell it each other, for one that was away and comes back with the model. */
-struct unloaded {
-    char name[MODEL_NAME_SIZE];
-    uint32_t time; /* seconds since 1970 */
-};
-struct unloads {
-    struct unloaded list[UNLOADS_MAX];
-    uint32_t n;
-};
-void unloads_add(struct unloads *u, const char *name, uint32_t time); /* the oldest makes room */
-uint32_t unloads_time(const struct unloads *u, const char *name);     /* 0: it was not */
-
 /* For the file in which a node keeps from one start to the next what it coordinates. Reading: ERR_FORMAT, ERR_INVALID, ERR_LIMIT. */
 void orphans_write(const struct orphans *o, const struct unloads *u, struct buf *out);
 err_code orphans_read(const char *text, size_t len, struct orphans *o, struct unloads *u, struct err *e);
-/* In a node's record. */
-void unloads_encode(const struct unloads *u, yyjson_mut_doc *doc, yyjson_mut_val *root);
-err_code unloads_decode(yyjson_val *root, struct unloads *ret, struct err *e);
-extern const struct field_custom unloads_custom;
-
 /* What the node sees of a model. */
 struct orphan_view {
     bool claimed;  /* a live node coordinates it, linked or not */

@@ -11,7 +11,7 @@
 #include "node/instances.h"
 #include "node/model_list.h"
 #include "node/serve.h"
-#include "node/stage_child.h"
+#include "node/stages.h"
 
 /* How an attempt to load a model ended; model: its name. */
 typedef void (*calls_loaded_fn)(void *user, err_code code, const char *model, const struct err *e);

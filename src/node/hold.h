@@ -7,7 +7,7 @@
 #include "coordinator/coordinator.h"
 #include "node/calls.h"
 #include "node/measure.h"
-#include "node/stage_child.h"
+#include "node/stages.h"
 
 /* What hold uses of the node; all of it outlives it. */
 struct hold_parts {
@@ -44,7 +44,7 @@ void hold_node_lost(struct hold *h, uint64_t id);
 /* The node has a link again: it hears the state of the stages that it ordered. */
 void hold_linked(struct hold *h, uint64_t id);
 
-/* A stage child has spoken, or ended (struct stages_callbacks). */
+/* A stage child has spoken, or ended (struct stage_child_callbacks). */
 void hold_on_state(struct hold *h, struct stage_child *c, const struct stage_state *s);
 void hold_on_exit(struct hold *h, struct stage_child *c, const struct err *why);
 

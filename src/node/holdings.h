@@ -8,7 +8,7 @@
 #include "members/control.h"
 #include "node/news.h"
 #include "node/records.h"
-#include "node/stage_child.h"
+#include "node/stages.h"
 #include "weights/weights.h"
 
 /* What holdings uses of the node; all of it outlives them. */

@@ -25,7 +25,7 @@
 #include "node/port.h"
 #include "node/saved.h"
 #include "node/serve.h"
-#include "node/stage_child.h"
+#include "node/stages.h"
 
 struct node {
     const struct node_config *config;
@@ -84,7 +84,7 @@ yyjson_mut_val *node_status(void *user, yyjson_mut_doc *doc);
 /* The user of all of these is the node. */
 extern const struct port_callbacks node_port_callbacks;
 extern const struct control_callbacks node_control_callbacks;
-extern const struct stages_callbacks node_stages_callbacks;
+extern const struct stage_child_callbacks node_stages_callbacks;
 extern const struct catalog_events node_catalog_events; /* without its user */
 extern const struct members_callbacks node_members_callbacks;
 extern const struct serve_callbacks node_serve_callbacks;

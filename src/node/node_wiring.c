@@ -133,7 +133,7 @@ static void stage_on_frame(void *user, struct stage_child *c, const struct frame
 
 static void stage_on_exit(void *user, struct stage_child *c, const struct err *why) { hold_on_exit(((struct node *)user)->hold, c, why); }
 
-const struct stages_callbacks node_stages_callbacks = {
+const struct stage_child_callbacks node_stages_callbacks = {
     .on_state = stage_on_state, .on_fault = stage_on_fault, .on_frame = stage_on_frame, .on_exit = stage_on_exit};
 
 /* ---- the models folder ---- */

@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "io/tls.h"
 #include "node/port.h"
-#include "node/stage_child.h"
+#include "node/stages.h"
 #include "stage/tokenize.h"
 
 struct private_ring {
@@ -139,7 +139,7 @@ static err_code ring_wait_ready(struct private_ring *r, struct err *e) {
 }
 
 err_code private_ring_start(const struct private_ring_config *config, struct private_ring **ret, struct err *e) {
-    static const struct stages_callbacks callbacks = {
+    static const struct stage_child_callbacks callbacks = {
         .on_state = ring_on_state, .on_fault = ring_on_fault, .on_frame = ring_on_frame, .on_exit = ring_on_exit};
     uint8_t key[IO_TLS_KEY_SIZE], secret[IO_SIGN_SECRET_SIZE];
     io_tls_random(key, sizeof(key));

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * See stage_child.h. */
-#include "node/stage_child.h"
+#include "node/stage_child_priv.h"
 
-#include <assert.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,44 +17,26 @@
 #include "wire/link.h"
 
 struct stage_child {
-    struct stages *owner;
+    struct stage_child_owner *owner;
     struct stage_order order;
     struct stage_state state;
     struct io_child *process;
     struct wire_link *link;  /* LOCAL; NULL once it has closed */
     struct io_poll *poll;
-    struct io_timer *killer; /* runs from when it should end until it has */
+    struct io_timer *killer; /* runs from the time when the child should end until it has ended */
     struct io_task reading;  /* frames that were buffered already */
     bool stopping;           /* the node wants it gone: only then is its end an orderly one */
-    bool killed;             /* it has been sent SIGKILL */
+    bool killed;             /* SIGKILL has been sent */
     bool lost;               /* on_exit has been called, though the process could not be ended yet */
     struct io_timer *beat;   /* looks at its pulse */
     struct pulse pulse;
     bool exited;             /* reaped; what it wrote last may still be unread */
-    uint64_t room;           /* for its parked sequences, as told; 0 at the start */
+    uint64_t room;           /* for its parked sequences, as it was told; 0 at the start */
     uint64_t asked;          /* requests since it was started */
     clock_us asked_at;
     struct err why;          /* why it ended, if it said so */
-    uint32_t origin;         /* the stage where that began */
+    uint32_t origin;         /* the stage where the trouble began */
 };
-
-struct stages {
-    struct io_loop *loop;
-    char *program;
-    struct stages_callbacks cb;
-    void *user;
-    struct stage_child *children[STAGES_MAX];
-    size_t n;
-};
-
-struct stages *stages_create(struct io_loop *loop, const char *program, const struct stages_callbacks *cb, void *user) {
-    struct stages *s = MEM_NEW(struct stages);
-    s->loop = loop;
-    s->program = mem_strdup(program);
-    s->cb = *cb;
-    s->user = user;
-    return s;
-}
 
 static void stage_child_unlink(struct stage_child *c) {
     io_task_cancel(&c->reading);
@@ -65,14 +46,9 @@ static void stage_child_unlink(struct stage_child *c) {
     c->link = NULL;
 }
 
-static void stage_child_free(struct stage_child *c) {
-    struct stages *s = c->owner;
-    for (size_t i = 0; i < s->n; i++)
-        if (s->children[i] == c) {
-            memmove(&s->children[i], &s->children[i + 1], (s->n - i - 1) * sizeof(s->children[0]));
-            s->n--;
-            break;
-        }
+void stage_child_free(struct stage_child *c) {
+    c->owner->gone(c->owner, c);
+    if (c->process && !c->exited) io_child_kill(c->process, SIGKILL);
     stage_child_unlink(c);
     io_child_close(c->process);
     io_timer_close(c->killer);
@@ -80,20 +56,10 @@ static void stage_child_free(struct stage_child *c) {
     free(c);
 }
 
-void stages_free(struct stages *s) {
-    if (!s) return;
-    while (s->n > 0) {
-        io_child_kill(s->children[s->n - 1]->process, SIGKILL);
-        stage_child_free(s->children[s->n - 1]);
-    }
-    free(s->program);
-    free(s);
-}
-
 /* ---- what the child says ---- */
 
 static err_code stage_child_frame(struct stage_child *c, const struct frame_header *h, const uint8_t *payload, struct err *e) {
-    struct stages *s = c->owner;
+    const struct stage_child_owner *s = c->owner;
     err_code code = ERR_OK;
     if (h->type == FRAME_STATE) {
         struct stage_state state;
@@ -108,7 +74,7 @@ static err_code stage_child_frame(struct stage_child *c, const struct frame_head
         if (fault.fatal) {
             c->why = fault.err;
             c->origin = fault.stage;
-            io_timer_start(c->killer, STAGE_STOP_MS, 0); /* it ends now by itself */
+            io_timer_start(c->killer, STAGE_STOP_MS, 0); /* it will end by itself */
         }
         s->cb.on_fault(s->user, c, &fault);
     } else if (h->type != FRAME_PONG) {
@@ -125,7 +91,7 @@ static void stage_child_kill(struct stage_child *c) {
     io_timer_start(c->killer, STAGE_STOP_MS, 0);
 }
 
-/* Ends a child that is of no use any more, whether it likes it or not; why: what people are told. */
+/* Kills a child that is of no use any more. why: for people. */
 static void stage_child_give_up(struct stage_child *c, const struct err *why) {
     if (c->why.code == ERR_OK) c->why = *why;
     stage_child_kill(c);
@@ -143,7 +109,7 @@ static void stage_child_read(void *user) {
         if (code == ERR_OK) code = stage_child_frame(c, &h, payload, &e);
         if (code == ERR_OK) continue;
         stage_child_unlink(c);
-        if (code == ERR_CLOSED) { /* mostly its end, whose cause comes with it */
+        if (code == ERR_CLOSED) { /* mostly because the process has ended; its exit says why */
             stage_child_kill(c);
             return;
         }
@@ -160,7 +126,7 @@ static void stage_child_readable(void *user, int events, int error) {
 
 /* ---- its end ---- */
 
-/* Orderly is what the node asked for, or the ring's head was told by its own node and has said round the ring; nothing else is. */
+/* An end is orderly if this node asked for it, or if the node of the ring's head did and the head has told the ring. */
 static bool stage_child_is_orderly(const struct stage_child *c, int status, int signo) {
     if (c->why.code != ERR_OK) return false;
     if (c->stopping) return status == 0 || signo == SIGKILL;
@@ -180,7 +146,8 @@ static void stage_child_exited(void *user, int status, int signo) {
     stage_child_free(c);
 }
 
-/* It has not ended. A process that SIGKILL does not end waits inside the kernel (for a disk, a driver): nobody waits for that. */
+/* The child should have ended by now. A process that SIGKILL does not end waits inside the kernel (for a disk, a driver): the node goes on
+ * without it. */
 static void stage_child_late(void *user) {
     struct stage_child *c = user;
     int pid = io_child_pid(c->process);
@@ -189,7 +156,7 @@ static void stage_child_late(void *user) {
         stage_child_kill(c);
         return;
     }
-    log_warn("node", "stage %u (pid %d) cannot be ended: it goes on without it", c->order.stage, pid);
+    log_warn("node", "stage %u (pid %d) cannot be ended: the node goes on without it", c->order.stage, pid);
     if (c->why.code == ERR_OK && !c->stopping) err_set(&c->why, ERR_ENGINE, "the stage process (pid %d) hangs in the kernel", pid);
     stage_child_unlink(c);
     struct err why = c->why;
@@ -215,10 +182,10 @@ void stage_child_fall(struct stage_child *c) {
     if (!c->killed) io_timer_start(c->killer, STAGE_FALL_MS, 0);
 }
 
-/* A child that hasn't said for too long that it lives stands still, whatever the reason: nothing will come of it. */
+/* A child that has given no sign of life for too long is given up. */
 static void stage_child_beat(void *user) {
     struct stage_child *c = user;
-    if (!c->link || c->stopping || c->killed) return; /* it ends, and is given time for that */
+    if (!c->link || c->stopping || c->killed) return; /* it is about to end, and has its time for that */
     clock_us beat = (clock_us)c->order.beat_ms * 1000;
     uint64_t received = wire_link_received(c->link);
     clock_us limit = (received > 0 ? STAGE_SILENT_BEATS : STAGE_START_BEATS) * beat;
@@ -273,13 +240,12 @@ static err_code stage_child_spawn(struct stage_child *c, int fd, struct err *e) 
     return io_child_start(c->owner->loop, &options, stage_child_exited, c, &c->process, e);
 }
 
-err_code stages_start(struct stages *s, const struct stage_order *order, struct stage_child **ret, struct err *e) {
-    if (s->n == STAGES_MAX) return err_set(e, ERR_LIMIT, "this node holds %d stages already", STAGES_MAX);
+err_code stage_child_start(struct stage_child_owner *owner, const struct stage_order *order, struct stage_child **ret, struct err *e) {
     int fds[2];
     err_code code = io_sock_pair(fds, e);
     if (code != ERR_OK) return code;
     struct stage_child *c = MEM_NEW(struct stage_child);
-    c->owner = s;
+    c->owner = owner;
     c->order = *order;
     c->origin = order->stage;
     code = stage_child_spawn(c, fds[1], e);
@@ -290,16 +256,15 @@ err_code stages_start(struct stages *s, const struct stage_order *order, struct 
         return code;
     }
     c->link = wire_link_local(fds[0]);
-    c->poll = io_poll_open(s->loop, fds[0], stage_child_readable, c);
+    c->poll = io_poll_open(owner->loop, fds[0], stage_child_readable, c);
     if (!c->poll) { /* the child dies with its link, and is reaped by the loop */
         stage_child_free(c);
         return err_set(e, ERR_IO, "cannot watch the link to a stage process");
     }
     io_poll_set(c->poll, IO_READ);
-    c->killer = io_timer_open(s->loop, stage_child_late, c);
-    c->beat = io_timer_open(s->loop, stage_child_beat, c);
+    c->killer = io_timer_open(owner->loop, stage_child_late, c);
+    c->beat = io_timer_open(owner->loop, stage_child_beat, c);
     io_timer_start(c->beat, order->beat_ms, order->beat_ms);
-    s->children[s->n++] = c;
     struct buf b;
     buf_init(&b, frame_max_payload(FRAME_LOAD));
     stage_order_encode(order, &b);
@@ -315,40 +280,12 @@ const struct stage_order *stage_child_order(const struct stage_child *c) { retur
 const struct stage_state *stage_child_state(const struct stage_child *c) { return &c->state; }
 uint32_t stage_child_origin(const struct stage_child *c) { return c->origin; }
 int stage_child_pid(const struct stage_child *c) { return io_child_pid(c->process); }
+bool stage_child_is_lost(const struct stage_child *c) { return c->lost; }
 
-struct stage_child *stages_get(struct stages *s, size_t i) {
-    for (size_t k = 0; k < s->n; k++)
-        if (!s->children[k]->lost && i-- == 0) return s->children[k];
-    return NULL;
-}
-
-size_t stages_count(struct stages *s) {
-    size_t n = 0;
-    while (stages_get(s, n)) n++;
-    return n;
-}
-
-struct stage_child *stages_find(struct stages *s, const char *instance, uint64_t epoch, uint32_t stage) {
-    struct stage_child *c;
-    for (size_t i = 0; (c = stages_get(s, i)) != NULL; i++)
-        if (c->order.epoch == epoch && c->order.stage == stage && strcmp(c->order.instance, instance) == 0) return c;
-    return NULL;
-}
-
-void stages_take(struct stages *s, const char *name, int fd) {
-    struct stage_child *c = NULL;
-    for (size_t i = 0; i < s->n && !c; i++) {
-        char mine[128];
-        stage_order_name(&s->children[i]->order, s->children[i]->order.stage, mine, sizeof(mine));
-        if (strcmp(mine, name) == 0) c = s->children[i];
-    }
+bool stage_child_give(struct stage_child *c, int fd) {
+    struct frame_header h = {.type = FRAME_SOCKET, .epoch = c->order.epoch};
     struct err e = {0};
-    if (c && c->link) {
-        struct frame_header h = {.type = FRAME_SOCKET, .epoch = c->order.epoch};
-        if (wire_link_send_fd(c->link, &h, fd, &e) != ERR_OK)
-            log_warn("node", "cannot pass a socket to stage %u: %s", c->order.stage, e.text);
-    } else {
-        log_debug("node", "no stage here for %s yet", name);
-    }
-    close(fd);
+    if (!c->link) return false;
+    if (wire_link_send_fd(c->link, &h, fd, &e) != ERR_OK) log_warn("node", "cannot pass a socket to stage %u: %s", c->order.stage, e.text);
+    return true;
 }

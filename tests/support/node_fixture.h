@@ -293,7 +293,7 @@ static inline void bench_found(void *user, struct weights_model *m) {
 /* ---- life ---- */
 
 static inline void bench_open_parts(struct bench *b, const char *program) {
-    static const struct stages_callbacks stages = {
+    static const struct stage_child_callbacks stages = {
         .on_state = bench_on_state, .on_fault = bench_on_fault, .on_frame = bench_on_stage, .on_exit = bench_on_exit};
     static const struct catalog_events events = {
         .looked = bench_nothing, .changed = bench_nothing, .found = bench_found, .gone = bench_gone};

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "node/stage_child.h"
+#include "node/stages.h"
 #include "wire/link.h"
 
 enum { LOCAL_FD = 3, BEAT_MS = 50 };
@@ -96,7 +96,7 @@ static const char *program;
 
 /* Runs a child until it has ended. */
 static void run_child(struct fixture *f, const char *what, void (*when_ready)(struct fixture *f)) {
-    static const struct stages_callbacks callbacks = {
+    static const struct stage_child_callbacks callbacks = {
         .on_state = on_state, .on_fault = on_fault, .on_frame = on_frame, .on_exit = on_exit_of};
     struct stage_order order;
     struct err e = {0};
