@@ -15,23 +15,29 @@
 static void *at(void *value, const struct field *f) { return (char *)value + f->at; }
 static const void *at_const(const void *value, const struct field *f) { return (const char *)value + f->at; }
 
+/* By memcpy: the member may be a float or an enum. */
 uint64_t field_get_uint(const void *value, const struct field *f) {
     const void *p = at_const(value, f);
+    uint16_t two;
+    uint32_t four;
+    uint64_t eight;
     switch (f->size) {
     case 1: return *(const uint8_t *)p;
-    case 2: return *(const uint16_t *)p;
-    case 4: return *(const uint32_t *)p;
-    default: return *(const uint64_t *)p;
+    case 2: memcpy(&two, p, 2); return two;
+    case 4: memcpy(&four, p, 4); return four;
+    default: memcpy(&eight, p, 8); return eight;
     }
 }
 
 void field_set_uint(void *value, const struct field *f, uint64_t v) {
     void *p = at(value, f);
+    uint16_t two = (uint16_t)v;
+    uint32_t four = (uint32_t)v;
     switch (f->size) {
     case 1: *(uint8_t *)p = (uint8_t)v; break;
-    case 2: *(uint16_t *)p = (uint16_t)v; break;
-    case 4: *(uint32_t *)p = (uint32_t)v; break;
-    default: *(uint64_t *)p = v; break;
+    case 2: memcpy(p, &two, 2); break;
+    case 4: memcpy(p, &four, 4); break;
+    default: memcpy(p, &v, 8); break;
     }
 }
 
@@ -173,6 +179,10 @@ yyjson_mut_val *field_write(const struct field_set *set, const void *value, yyjs
 }
 
 void field_encode(const struct field_set *set, const void *value, struct buf *out) {
+    if (set->bytes) {
+        field_append_bytes(set, value, out);
+        return;
+    }
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_doc_set_root(doc, field_write(set, value, doc));
     json_write(out, doc);
@@ -341,16 +351,20 @@ err_code field_read(const struct field_set *set, yyjson_val *obj, void *value, s
     return code;
 }
 
-err_code field_decode(const struct field_set *set, const uint8_t *data, size_t len, void *ret, struct err *e) {
+static err_code read_json(const struct field_set *set, const uint8_t *data, size_t len, void *value, struct err *e) {
     yyjson_doc *doc = NULL;
     err_code code = json_parse((const char *)data, len, &doc, e);
-    if (code != ERR_OK) return code;
+    if (code == ERR_OK) code = field_read(set, yyjson_doc_get_root(doc), value, e);
+    yyjson_doc_free(doc);
+    return code;
+}
+
+err_code field_decode(const struct field_set *set, const uint8_t *data, size_t len, void *ret, struct err *e) {
     void *value = mem_alloc(set->size);
     field_init(set, value);
-    code = field_read(set, yyjson_doc_get_root(doc), value, e);
+    err_code code = set->bytes ? field_read_bytes(set, data, len, value, e) : read_json(set, data, len, value, e);
     if (code == ERR_OK) memcpy(ret, value, set->size);
     else field_done(set, value);
     free(value);
-    yyjson_doc_free(doc);
     return code;
 }

@@ -4,10 +4,10 @@
  * here walk.
  *
  * In JSON a message is an object with one member for each field, under the field's name. A member that is missing has its default,
- * unless the field is needed; an unknown member is ignored. In bytes the fields follow one another, little-endian, without gaps. Some
- * values have the same encoding in every message: ids and epochs are 16 hexadecimal digits (many JSON readers make a double of a
- * number), keys and signatures are hexadecimal digits, phases and other enums are words, errors are the object {error, text, hint}
- * (err_fields). Values only; any thread. */
+ * unless the field is needed; an unknown member is ignored. In bytes each field has a fixed size, and the fields follow one another,
+ * little-endian, without gaps. Some values have the same encoding in every JSON message: ids and epochs are 16 hexadecimal digits (many
+ * JSON readers make a double of a number), keys and signatures are hexadecimal digits, phases and other enums are words, errors are the
+ * object {error, text, hint} (err_fields). Values only; any thread. */
 #ifndef CARAVAN_BASE_FIELD_H
 #define CARAVAN_BASE_FIELD_H
 
@@ -70,8 +70,13 @@ struct field_set {
     bool bytes;               /* in bytes, not in JSON */
     const char *what;
     const struct field *fields;
-    size_t n_fields, size;
+    size_t n_fields, size;    /* size: of the struct */
+    size_t wire_size;         /* in bytes; FIELD_SIZE(set) where the set is known */
 };
+
+/* A message's bytes on the wire, where its fields have a fixed size, as a constant: FIELD_SIZE(wire_trace). */
+#define FIELD_SIZE(set) set##_wire_size
+enum { FIELD_SIZE(err) = 0 /* it has none */ };
 
 /* Sets every field to its default. The earlier contents are not freed. */
 void field_init(const struct field_set *set, void *value);
@@ -83,15 +88,16 @@ yyjson_mut_val *field_write(const struct field_set *set, const void *value, yyjs
 /* Reads the members that the object has into an initialised value. ERR_INVALID or ERR_LIMIT names the field; the value is then half
  * read. */
 err_code field_read(const struct field_set *set, yyjson_val *obj, void *value, struct err *e);
-/* Appends the message's JSON to out. out->failed is set if it doesn't fit or a text is not UTF-8. */
+/* Appends the message to out, as JSON or as bytes, as its table says. Of text that is not UTF-8 each wrong byte becomes "?".
+ * out->failed: it doesn't fit. */
 void field_encode(const struct field_set *set, const void *value, struct buf *out);
-/* Initialises *ret and fills it from JSON. ERR_FORMAT: not a JSON object; else the errors of field_read. *ret is untouched on failure. */
+/* Initialises *ret and fills it from JSON or bytes, which are used up. ERR_FORMAT: not a JSON object; ERR_PROTOCOL: too few or too
+ * many bytes, or a value in bytes that is out of range; else as field_read. *ret is untouched on failure. */
 err_code field_decode(const struct field_set *set, const uint8_t *data, size_t len, void *ret, struct err *e);
 
-/* The same in bytes, for sets whose fields have a fixed size. */
-size_t field_bytes(const struct field_set *set);
+/* A message in bytes that more follows in its frame. A value out of its field's range is a programmer's error (asserted). */
 void field_put(const struct field_set *set, const void *value, uint8_t *out);
-/* ERR_FORMAT: the bytes end too early, or a value is out of range. */
+/* Sets the members that have rows, and no others. ERR_PROTOCOL: cut short, or a value that is out of range; *ret is then half read. */
 err_code field_get(const struct field_set *set, struct bytes_reader *r, void *ret, struct err *e);
 
 /* The message's table in Markdown, for docs/PROTOCOL.md. */

@@ -9,13 +9,7 @@
 /* Bytes of one field on the wire: its size in the struct, but 1 for a flag or a word. */
 static size_t size_of(const struct field *f) {
     if (f->type == FIELD_BOOL || f->type == FIELD_WORD) return 1;
-    return f->type == FIELD_OBJECT ? field_bytes(f->of()) : f->size;
-}
-
-size_t field_bytes(const struct field_set *set) {
-    size_t n = 0;
-    for (size_t i = 0; i < set->n_fields; i++) n += size_of(&set->fields[i]);
-    return n;
+    return f->type == FIELD_OBJECT ? f->of()->wire_size : f->size;
 }
 
 static void put_number(uint8_t *out, uint64_t v, size_t size) {
@@ -26,6 +20,19 @@ static uint64_t get_number(const uint8_t *in, size_t size) {
     uint64_t v = 0;
     for (size_t i = 0; i < size; i++) v |= (uint64_t)in[i] << 8 * i;
     return v;
+}
+
+static bool in_range(const struct field *f, uint64_t v) {
+    switch (f->type) {
+    case FIELD_BOOL: return v <= 1;
+    case FIELD_WORD: return v < f->max;
+    case FIELD_UINT: return v <= f->max && (f->min <= 0 || v >= (uint64_t)f->min);
+    case FIELD_INT: {
+        int64_t number = f->size == 4 ? (int32_t)(uint32_t)v : (int64_t)v;
+        return number >= f->min && number <= (int64_t)f->max;
+    }
+    default: return true;
+    }
 }
 
 void field_put(const struct field_set *set, const void *value, uint8_t *out) {
@@ -39,26 +46,16 @@ void field_put(const struct field_set *set, const void *value, uint8_t *out) {
         case FIELD_INT:
         case FIELD_REAL: /* its bits, as an unsigned number */
         case FIELD_ID:
-        case FIELD_WORD: put_number(out, field_get_uint(value, f), size); break;
+        case FIELD_WORD:
+            assert(in_range(f, field_get_uint(value, f)));
+            put_number(out, field_get_uint(value, f), size);
+            break;
         case FIELD_HEX: memcpy(out, p, size); break;
         case FIELD_ZERO: memset(out, 0, size); break;
         case FIELD_OBJECT: field_put(f->of(), p, out); break;
         default: assert(f->type == FIELD_UINT); /* no other type has a fixed size */
         }
         out += size;
-    }
-}
-
-static bool in_range(const struct field *f, uint64_t v) {
-    switch (f->type) {
-    case FIELD_BOOL: return v <= 1;
-    case FIELD_WORD: return v < f->max;
-    case FIELD_UINT: return v <= f->max && (f->min <= 0 || v >= (uint64_t)f->min);
-    case FIELD_INT: {
-        int64_t number = f->size == 4 ? (int32_t)(uint32_t)v : (int64_t)v;
-        return number >= f->min && number <= (int64_t)f->max;
-    }
-    default: return true;
     }
 }
 
@@ -90,10 +87,25 @@ err_code field_get(const struct field_set *set, struct bytes_reader *r, void *re
         }
         size_t size = size_of(f);
         const uint8_t *in = bytes_take(r, size);
-        if (in == NULL) return err_set(e, ERR_FORMAT, "%s: cut short", set->name);
-        if (!get_one(f, in, size, ret)) return err_set(e, ERR_FORMAT, "%s: field \"%s\" is out of range", set->name, f->name);
+        if (in == NULL) return err_set(e, ERR_PROTOCOL, "%s: cut short", set->name);
+        if (get_one(f, in, size, ret)) continue;
+        if (f->type == FIELD_ZERO) return err_set(e, ERR_PROTOCOL, "%s: reserved bytes are not 0", set->name);
+        return err_set(e, ERR_PROTOCOL, "%s: field \"%s\" is out of range", set->name, f->name);
     }
     return ERR_OK;
+}
+
+void field_append_bytes(const struct field_set *set, const void *value, struct buf *out) {
+    if (!buf_reserve(out, set->wire_size)) return;
+    field_put(set, value, out->data + out->len);
+    out->len += set->wire_size;
+}
+
+err_code field_read_bytes(const struct field_set *set, const uint8_t *data, size_t len, void *value, struct err *e) {
+    struct bytes_reader r;
+    bytes_reader_init(&r, data, len);
+    err_code code = field_get(set, &r, value, e);
+    return code != ERR_OK || bytes_left(&r) == 0 ? code : err_set(e, ERR_PROTOCOL, "%s: %zu bytes left over", set->name, bytes_left(&r));
 }
 
 /* ---- for people ---- */

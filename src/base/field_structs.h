@@ -61,3 +61,4 @@
 #define HERE(declaration, what) declaration;
 #include "../../tables/messages.def"
 #include "base/field_undef.h"
+#include "base/field_sizes.h"

@@ -8,12 +8,13 @@
     const struct field_set *set##_fields(void) { \
         typedef struct owner own; \
         static const char title[] = #set, carrier[] = frame, about[] = what; \
-        enum { BYTES = 1, JSON = 0, IN_BYTES = encoding }; \
+        enum { BYTES = 1, JSON = 0, IN_BYTES = encoding, OWN_BYTES = FIELD_SIZE(set) }; \
         static const struct field rows[] = {
 #define END \
     } \
     ; \
-    static const struct field_set set = {title, carrier, IN_BYTES != 0, about, rows, ARRAY_LEN(rows), sizeof(own)}; \
+    static const struct field_set set = {title, carrier,         IN_BYTES != 0, about, \
+                                         rows,  ARRAY_LEN(rows), sizeof(own),   IN_BYTES ? OWN_BYTES : 0}; \
     return &set; \
     }
 #define MUST                          true

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "wire/frame.h"
 #include "wire/handshake.h"
+#include "wire/reader.h"
 
 enum { VERSION_AT = 4 };         /* in a header of any version there can be */
 
@@ -25,9 +26,9 @@ void doctor_hello_encode(const struct identity *id, const uint8_t binding[IO_TLS
     buf_append(out, head, sizeof(head)); /* filled in below, when the length is known */
     field_encode(wire_node_fields(), &hello, out);
     field_done(wire_node_fields(), &hello);
-    struct frame_header h = {.type = FRAME_HELLO, .payload_len = (uint32_t)(out->len - start - FRAME_HEADER_SIZE)};
-    frame_header_put(head, &h);
-    if (!out->failed) memcpy(out->data + start, head, sizeof(head));
+    struct frame_header h = {.type = FRAME_HELLO};
+    if (!out->failed && frame_header_make(&h, out->len - start - FRAME_HEADER_SIZE, head, NULL) == ERR_OK)
+        memcpy(out->data + start, head, sizeof(head));
 }
 
 static err_code welcome_decode(const uint8_t *payload, size_t len, const uint8_t binding[IO_TLS_EXPORT_SIZE], int64_t now_s,
@@ -49,17 +50,19 @@ static err_code welcome_decode(const uint8_t *payload, size_t len, const uint8_t
 
 err_code doctor_answer_decode(const uint8_t *data, size_t len, const uint8_t binding[IO_TLS_EXPORT_SIZE], int64_t now_s,
                               struct doctor_address *a, size_t *ret_need, struct err *e) {
-    struct frame_header h;
-    *ret_need = FRAME_HEADER_SIZE;
-    if (len < *ret_need) return ERR_BUSY;
-    err_code code = frame_header_get(data, FRAME_LINK_CONTROL, &h, e);
-    if (memcmp(data, "CRVN", VERSION_AT) == 0) a->version = data[VERSION_AT];
-    if (code != ERR_OK) return code;
-    if (h.type != FRAME_REFUSE && h.type != FRAME_WELCOME)
-        return err_set(e, ERR_PROTOCOL, "it answers with %s instead of WELCOME", frame_type_name(h.type));
-    *ret_need += h.payload_len;
-    if (len < *ret_need) return ERR_BUSY;
-    const uint8_t *payload = data + FRAME_HEADER_SIZE;
-    if (h.type == FRAME_REFUSE) return wire_refuse_decode(payload, h.payload_len, e);
-    return welcome_decode(payload, h.payload_len, binding, now_s, a, e);
+    struct wire_reader r;
+    wire_reader_init(&r, FRAME_LINK_CONTROL);
+    if (len > VERSION_AT && memcmp(data, "CRVN", VERSION_AT) == 0) a->version = data[VERSION_AT];
+    size_t left = len;
+    err_code code = wire_reader_feed(&r, &data, &left, e);
+    *ret_need = FRAME_HEADER_SIZE + (len >= FRAME_HEADER_SIZE ? r.header.payload_len : 0);
+    if ((code == ERR_OK || code == ERR_BUSY) && len >= FRAME_HEADER_SIZE) {
+        uint8_t type = r.header.type;
+        if (type != FRAME_REFUSE && type != FRAME_WELCOME)
+            code = err_set(e, ERR_PROTOCOL, "it answers with %s instead of WELCOME", frame_type_name(type));
+        else if (code == ERR_OK && type == FRAME_REFUSE) code = wire_refuse_decode(r.payload, r.header.payload_len, e);
+        else if (code == ERR_OK) code = welcome_decode(r.payload, r.header.payload_len, binding, now_s, a, e);
+    }
+    wire_reader_done(&r);
+    return code;
 }

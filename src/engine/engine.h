@@ -13,51 +13,35 @@
 #include "base/err.h"
 #include "engine/params.h"
 
+enum { ENGINE_MAX_SEQ = 1024, ENGINE_MAX_POS = (1 << 30) - 1 };
+
+/* Of struct engine_op, which is applied before a batch is computed. */
 enum engine_op_kind {
-    ENGINE_OP_RM = 1,   /* remove positions [p0, p1) of seq (p1 < 0: to the end; p0 <= 0 and p1 < 0: all of it) */
-    ENGINE_OP_CP = 2,   /* copy positions [p0, p1) of seq to dst */
-    ENGINE_OP_KEEP = 3, /* drop every other sequence */
-    ENGINE_OP_CLOSE = 4,/* the sequence ends: RM of everything, and its sampler is freed */
-    ENGINE_OP_PARK = 5  /* the sequence is not needed for a while: what it holds may be moved to where it does not slow the others down */
-};
-struct engine_op {
-    uint8_t kind;
-    uint32_t seq, dst;
-    int32_t p0, p1;
+    ENGINE_OP_RM = 1,    /* remove positions [p0, p1) of seq (p1 < 0: to the end; p0 <= 0 and p1 < 0: all of it) */
+    ENGINE_OP_CP = 2,    /* copy positions [p0, p1) of seq to dst */
+    ENGINE_OP_KEEP = 3,  /* drop every other sequence */
+    ENGINE_OP_CLOSE = 4, /* the sequence ends: RM of everything, and its sampler is freed */
+    ENGINE_OP_PARK = 5 /* the sequence is not needed for a while: what it holds may be moved to where it does not slow the others down */
 };
 
 /* How the rows of a text become one vector (the numbers are GGUF's `<arch>.pooling_type`); NONE: the model generates text. */
 enum engine_pooling { ENGINE_POOL_NONE, ENGINE_POOL_MEAN, ENGINE_POOL_CLS, ENGINE_POOL_LAST, ENGINE_POOL_RANK };
 
+/* Flags of struct engine_token. */
 enum {
-    ENGINE_TOKEN_SAMPLE = 1,  /* the tail samples the next token after this one and reports it */
+    ENGINE_TOKEN_SAMPLE = 1, /* the tail samples the next token after this one and reports it */
     ENGINE_TOKEN_LOGITS = 2, /* the tail reports all logits of this position (verify) */
-    ENGINE_TOKEN_DRAFT = 4,  /* a proposal: it counts, and is sampled after, only if the token sampled before it is this one */
-    ENGINE_TOKEN_POOL = 8
-}; /* the last of a text: the tail reports the text's vector */
-struct engine_token {
-    int32_t token;
-    int32_t pos;
-    uint16_t seq;
-    uint16_t flags;
+    ENGINE_TOKEN_DRAFT = 4, /* a proposal: it counts, and is sampled after, only if the token sampled before it is this one */
+    ENGINE_TOKEN_POOL = 8, /* the last of a text: the tail reports the text's vector */
+    ENGINE_TOKEN_FLAGS = 15
 };
 
-/* A slice as it was loaded: struct engine_info. */
+/* The structs engine_op, engine_token and engine_sample with engine_top, and engine_info: a slice as it was loaded. */
+#define MESSAGES_BATCH
 #define MESSAGES_INFO
 #include "base/field_structs.h"
+#undef MESSAGES_BATCH
 #undef MESSAGES_INFO
-
-/* One sampled token. `top` has n_top entries, best first. */
-struct engine_sample {
-    int32_t token;
-    float logprob;              /* of the raw distribution (temperature 1, before filters), as the OpenAI API reports it */
-    bool end;                   /* an end-of-generation token */
-    uint32_t n_top;
-    struct {
-        int32_t token;
-        float logprob;
-    } top[ENGINE_MAX_TOP_LOGPROBS];
-};
 
 struct engine_ops {
     /* Applies sequence operations, in order. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Values for loading and sampling: their defaults and JSON. See params.h. */
-#include "engine/engine.h"
+#include "engine/params.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -157,12 +157,9 @@ static const char *const SPLIT_MODES[] = {"none", "layer", "row"};
 static const char *const FLASH_ATTN[] = {"auto", "on", "off"};
 static const char *const CACHE_TYPES[] = {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "iq4_nl"};
 static const char *const POOLING[] = {"auto", "none", "mean", "cls", "last"};
-static const char *const POOLING_NAMES[] = {"none", "mean", "cls", "last", "rank"};
 #define MESSAGES_LOAD
-#define MESSAGES_INFO
 #include "base/field_tables.h"
 #undef MESSAGES_LOAD
-#undef MESSAGES_INFO
 
 void engine_load_init(struct engine_load *p) { field_init(engine_load_fields(), p); }
 

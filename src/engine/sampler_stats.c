@@ -83,5 +83,5 @@ void sampler_top(const float *logits, uint32_t n, double log_sum, uint32_t n_top
         ret->top[at].logprob = logits[i]; /* the logit for now */
     }
     for (uint32_t i = 0; i < have; i++) ret->top[i].logprob = (float)((double)ret->top[i].logprob - log_sum);
-    ret->n_top = have;
+    ret->n_top = (uint8_t)have;
 }

@@ -10,12 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "io/crowd.h"
 #include "wire/handshake.h"
+#include "wire/reader.h"
 
 enum {
     MAX_TARGETS = 256,
@@ -41,7 +41,8 @@ struct control_link {
     struct target *target; /* the dialled address; NULL: came in */
     struct io_conn *conn;
     struct io_tls_pump *pump;
-    struct buf plain, net;
+    struct buf plain, net; /* what came and was deciphered; what is to be sent */
+    struct wire_reader reader;
     enum link_state state;
     struct control_peer peer;
     bool greeted; /* a client has sent its HELLO */
@@ -99,10 +100,10 @@ static bool link_send(struct control_link *l, enum frame_type type, uint64_t epo
     assert(len <= frame_max_payload((uint8_t)type));
     if (l->closing || l->leaving) return false;
     uint8_t head[FRAME_HEADER_SIZE];
-    struct frame_header h = {.type = (uint8_t)type, .epoch = epoch, .sent_us = clock_now(), .payload_len = (uint32_t)len};
-    frame_header_put(head, &h);
+    struct frame_header h = {.type = (uint8_t)type, .epoch = epoch, .sent_us = clock_now()};
     struct err e = {0};
-    err_code code = io_tls_pump_send(l->pump, head, sizeof(head), &l->net, &e);
+    err_code code = frame_header_make(&h, len, head, &e);
+    if (code == ERR_OK) code = io_tls_pump_send(l->pump, head, sizeof(head), &l->net, &e);
     if (code == ERR_OK && len > 0) code = io_tls_pump_send(l->pump, payload, len, &l->net, &e);
     link_flush(l);
     if (code != ERR_OK) link_end(l, &e);
@@ -168,6 +169,7 @@ static void link_free(struct control_link *l) {
     io_conn_close(l->conn);
     io_tls_pump_free(l->pump);
     buf_done(&l->plain);
+    wire_reader_done(&l->reader);
     buf_done(&l->net);
     free(l);
 }
@@ -322,17 +324,17 @@ static err_code link_handshake(struct control_link *l, const struct frame_header
 /* ---- receiving ---- */
 
 static err_code link_frame(struct control_link *l, const struct frame_header *h, const uint8_t *payload, struct err *e) {
-    uint8_t pong[16];
+    uint8_t bytes[FIELD_SIZE(frame_pong)];
+    struct frame_pong pong = {.asked_us = h->sent_us, .arrived_us = clock_now()};
     switch (h->type) {
     case FRAME_REFUSE: return wire_refuse_decode(payload, h->payload_len, e);
     case FRAME_PING:
-        bytes_put_u64(pong, h->sent_us);
-        bytes_put_u64(pong + 8, clock_now());
-        link_send(l, FRAME_PONG, 0, pong, sizeof(pong));
+        field_put(frame_pong_fields(), &pong, bytes);
+        link_send(l, FRAME_PONG, 0, bytes, sizeof(bytes));
         return ERR_OK;
     case FRAME_PONG:
-        if (h->payload_len != sizeof(pong)) return err_set(e, ERR_PROTOCOL, "PONG of %u bytes", h->payload_len);
-        l->peer.rtt_us = (uint32_t)(clock_now() - bytes_get_u64(payload));
+        if (field_decode(frame_pong_fields(), payload, h->payload_len, &pong, e) != ERR_OK) return ERR_PROTOCOL;
+        l->peer.rtt_us = (uint32_t)(clock_now() - pong.asked_us);
         return ERR_OK;
     default:
         if (l->state == LINK_HANDSHAKE) return link_handshake(l, h, payload, e);
@@ -342,17 +344,15 @@ static err_code link_frame(struct control_link *l, const struct frame_header *h,
 }
 
 static err_code link_frames(struct control_link *l, struct err *e) {
-    size_t at = 0;
+    const uint8_t *data = l->plain.data;
+    size_t len = l->plain.len;
     err_code code = ERR_OK;
-    while (code == ERR_OK && !l->closing && l->plain.len - at >= FRAME_HEADER_SIZE) {
-        struct frame_header h;
-        code = frame_header_get(l->plain.data + at, FRAME_LINK_CONTROL, &h, e);
-        if (code != ERR_OK || l->plain.len - at - FRAME_HEADER_SIZE < h.payload_len) break;
-        code = link_frame(l, &h, l->plain.data + at + FRAME_HEADER_SIZE, e);
-        at += FRAME_HEADER_SIZE + h.payload_len;
+    while (code == ERR_OK && !l->closing) {
+        code = wire_reader_feed(&l->reader, &data, &len, e);
+        if (code == ERR_OK) code = link_frame(l, &l->reader.header, l->reader.payload, e);
     }
-    buf_consume(&l->plain, at);
-    return code;
+    buf_clear(&l->plain);
+    return code == ERR_BUSY ? ERR_OK : code;
 }
 
 static void link_on_read(void *user, const uint8_t *data, size_t len) {
@@ -388,6 +388,7 @@ static struct control_link *control_link_open(struct control *c, int fd, struct 
     l->target = t;
     l->since = l->heard = io_loop_now(c->loop);
     buf_init(&l->plain, MAX_QUEUED);
+    wire_reader_init(&l->reader, FRAME_LINK_CONTROL);
     buf_init(&l->net, MAX_QUEUED);
     l->pump = io_tls_pump_create(c->tls, t == NULL, CONTROL_NAME);
     l->conn = io_conn_open(c->loop, fd, HIGH_WATER, MAX_QUEUED, &link_callbacks, l);

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * See membership.h.
- *
- * MEMBERS:  u8 message | u8[3] 0 | u32 n | entries.   TELL: n x { u64 id | u64 incarnation | u64 version | u32 beat | u32 flags },
- * by rising id; version 0: the teller has no record of that incarnation; flag 1: it hears that node itself at this moment.
- * ASK (do you hear these?), WANT (send me their records), DENY (I was linked with these, and do not hear them): n x u64 id. In an ASK the
- * second byte is 1: whoever asks knows what a DENY is. */
+ * See membership.h. */
 #include "members/membership.h"
 
 #include <assert.h>
@@ -15,9 +10,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-enum { TELL = 1, ASK, WANT, DENY };
-enum { HEAD_SIZE = 8, ENTRY_SIZE = 32, FLAG_HEARD = 1, ASKED_AT_ONCE = 3 };
-#define STAMP_MAX     (UINT64_C(1) << 53)      /* JSON numbers hold it */
+static const char *const MESSAGE_NAMES[] = {"tell", "ask", "want", "deny"};
+#define MESSAGES_MEMBERS
+#include "base/field_tables.h"
+#undef MESSAGES_MEMBERS
+
+enum { HEAD_SIZE = FIELD_SIZE(membership_head), TOLD_SIZE = FIELD_SIZE(membership_told), ID_SIZE = 8, ASKED_AT_ONCE = 3 };
 #define WANT_PAUSE_US 1000000ull           /* before the same record is asked for again */
 #define HEARD_US      1500000ull /* a linked node that was silent for longer is not heard: three of its beats are missing */
 #define DENY_US       10000000ull /* so long after a link was lost its end knows that it doesn't hear the other */
@@ -32,11 +30,6 @@ struct entry {
     uint64_t *asked; /* owned: linked peers that were asked whether they hear it, and have not denied it; NULL: denials don't count */
     size_t n_asked;
     uint8_t *bytes; /* owned: seen.record */
-};
-
-struct told { /* one entry of a TELL */
-    uint64_t id, incarnation, version;
-    uint32_t beat, flags;
 };
 
 struct membership {
@@ -72,7 +65,7 @@ static struct membership_action *act(struct membership *m, enum membership_actio
     return a;
 }
 
-static struct membership_action *act_send(struct membership *m, uint64_t to, uint8_t message) {
+static struct membership_action *act_send(struct membership *m, uint64_t to, enum membership_message message) {
     struct membership_action *a = act(m, MEMBERSHIP_SEND);
     a->to = to;
     a->message = message;
@@ -248,7 +241,7 @@ static void round_begin(struct membership *m) {
         const struct entry *x = next_linked(m);
         if (!x || x == first) return;
         if (!first) first = x;
-        act_send(m, x->seen.id, TELL);
+        act_send(m, x->seen.id, MEMBERSHIP_TELL);
     }
 }
 
@@ -281,7 +274,7 @@ void membership_link_up(struct membership *m, clock_us now, uint64_t id, uint64_
         x->beat = 0;
     }
     set_state(m, x, MEMBER_UP);
-    act_send(m, id, TELL);
+    act_send(m, id, MEMBERSHIP_TELL);
     if (m->self.seen.record) act_pass_on(m, id, m->self.seen.id);
 }
 
@@ -293,7 +286,7 @@ void membership_heard(struct membership *m, uint64_t id, clock_us when) {
 static bool hears(const struct membership *m, const struct entry *x) { return x->seen.linked && m->now <= x->heard + HEARD_US; }
 
 static void act_ask(struct membership *m, uint64_t to, uint64_t about) {
-    struct membership_action *a = act_send(m, to, ASK);
+    struct membership_action *a = act_send(m, to, MEMBERSHIP_ASK);
     a->ids[a->n_ids++] = about;
 }
 
@@ -380,7 +373,7 @@ void membership_speak(struct membership *m, clock_us now, const void *record, si
 
 void membership_record(struct membership *m, clock_us now, uint64_t id, uint64_t incarnation, uint64_t version, const void *record,
                        size_t len) {
-    if (id == m->self.seen.id || incarnation > STAMP_MAX || version == 0 || version > STAMP_MAX) return;
+    if (id == m->self.seen.id || incarnation > MEMBERSHIP_STAMP_MAX || version == 0 || version > MEMBERSHIP_STAMP_MAX) return;
     struct entry *x = meet(m, now, id);
     if (!x) return;
     if (incarnation > x->seen.incarnation) {
@@ -396,17 +389,17 @@ void membership_record(struct membership *m, clock_us now, uint64_t id, uint64_t
 /* ---- what peers say ---- */
 
 /* Others know something of this node that it has not said, or no longer knows: a state folder that was put back. It goes past that. */
-static void outdo(struct membership *m, const struct told *t) {
+static void outdo(struct membership *m, const struct membership_told *t) {
     const struct member *s = &m->self.seen;
     uint64_t version = s->record_incarnation == s->incarnation ? s->version : 0;
     bool ahead = t->incarnation > s->incarnation || (t->incarnation == s->incarnation && (t->version > version || t->beat > m->self.beat));
-    if (!ahead || t->incarnation >= STAMP_MAX) return;
+    if (!ahead || t->incarnation >= MEMBERSHIP_STAMP_MAX) return;
     m->self.seen.incarnation = t->incarnation + 1;
     m->self.beat = 0;
     act(m, MEMBERSHIP_SPEAK);
 }
 
-static void hear_told(struct membership *m, clock_us now, const struct told *t, struct membership_action *want) {
+static void hear_told(struct membership *m, clock_us now, const struct membership_told *t, struct membership_action *want) {
     if (t->id == m->self.seen.id) {
         outdo(m, t);
         return;
@@ -418,7 +411,7 @@ static void hear_told(struct membership *m, clock_us now, const struct told *t, 
         x->seen.incarnation = t->incarnation;
         x->beat = t->beat;
     }
-    if (newer || (t->flags & FLAG_HEARD)) vouched(m, now, x, newer);
+    if (newer || t->heard) vouched(m, now, x, newer);
     if (t->version == 0 || x->seen.state == MEMBER_GONE || want->n_ids == MEMBERSHIP_MAX_IDS || now < x->wanted_at ||
         !is_news(x, t->incarnation, t->version))
         return;
@@ -426,32 +419,25 @@ static void hear_told(struct membership *m, clock_us now, const struct told *t, 
     want->ids[want->n_ids++] = t->id;
 }
 
-static struct told told_get(const uint8_t *p) {
-    return (struct told){.id = bytes_get_u64(p),
-                         .incarnation = bytes_get_u64(p + 8),
-                         .version = bytes_get_u64(p + 16),
-                         .beat = bytes_get_u32(p + 24),
-                         .flags = bytes_get_u32(p + 28)};
-}
-
-static err_code hear_tell(struct membership *m, clock_us now, uint64_t from, const uint8_t *p, uint32_t n, struct err *e) {
+static err_code hear_tell(struct membership *m, clock_us now, uint64_t from, struct bytes_reader *r, uint32_t n, struct err *e) {
+    struct bytes_reader again = *r;
+    struct membership_told t;
     uint64_t last = 0;
     for (uint32_t i = 0; i < n; i++) {
-        struct told t = told_get(p + (size_t)i * ENTRY_SIZE);
-        if (t.id <= last || t.incarnation > STAMP_MAX || t.version > STAMP_MAX || t.flags > FLAG_HEARD)
-            return err_set(e, ERR_PROTOCOL, "MEMBERS: entry %u is malformed", i);
+        if (field_get(membership_told_fields(), r, &t, e) != ERR_OK) return ERR_PROTOCOL;
+        if (t.id <= last) return err_set(e, ERR_PROTOCOL, "MEMBERS: entry %u is malformed", i);
         last = t.id;
     }
-    struct membership_action want = {.kind = MEMBERSHIP_SEND, .to = from, .message = WANT};
+    struct membership_action want = {.kind = MEMBERSHIP_SEND, .to = from, .message = MEMBERSHIP_WANT};
     for (uint32_t i = 0; i < n; i++) {
-        struct told t = told_get(p + (size_t)i * ENTRY_SIZE);
+        field_get(membership_told_fields(), &again, &t, NULL);
         hear_told(m, now, &t, &want);
     }
     if (want.n_ids > 0) *act(m, MEMBERSHIP_SEND) = want;
     return ERR_OK;
 }
 
-/* Was it linked, so that it would be heard if it were there? Whoever never was cannot tell. */
+/* Only a node that had a link to the suspect can say that it is silent. */
 static bool denies(const struct membership *m, const struct entry *x) {
     return !hears(m, x) && (x->seen.linked || (x->lost != 0 && m->now < x->lost + DENY_US));
 }
@@ -466,17 +452,19 @@ static void hear_denial(struct membership *m, clock_us now, uint64_t from, uint6
     }
 }
 
-static err_code hear_ids(struct membership *m, clock_us now, uint64_t from, const uint8_t *data, uint32_t n, struct err *e) {
-    if (n == 0 || n > MEMBERSHIP_MAX_IDS) return err_set(e, ERR_PROTOCOL, "MEMBERS: a question about %u nodes", n);
-    struct membership_action answer = {.kind = MEMBERSHIP_SEND, .to = from, .message = TELL};
-    struct membership_action denial = {.kind = MEMBERSHIP_SEND, .to = from, .message = DENY};
-    for (uint32_t i = 0; i < n; i++) {
-        uint64_t id = bytes_get_u64(data + HEAD_SIZE + 8 * (size_t)i);
+static err_code hear_ids(struct membership *m, clock_us now, uint64_t from, const struct membership_head *h, struct bytes_reader *r,
+                         struct err *e) {
+    if (h->n == 0 || h->n > MEMBERSHIP_MAX_IDS) return err_set(e, ERR_PROTOCOL, "MEMBERS: a question about %u nodes", h->n);
+    struct membership_action answer = {.kind = MEMBERSHIP_SEND, .to = from, .message = MEMBERSHIP_TELL};
+    struct membership_action denial = {.kind = MEMBERSHIP_SEND, .to = from, .message = MEMBERSHIP_DENY};
+    bool ask = h->message == MEMBERSHIP_ASK;
+    for (uint32_t i = 0; i < h->n; i++) {
+        uint64_t id = bytes_read_u64(r);
         const struct entry *x = id == m->self.seen.id ? &m->self : find(m, id);
-        if (data[0] == DENY) hear_denial(m, now, from, id);
-        if (data[0] == WANT && x && x->seen.record) act_pass_on(m, from, id);
-        if (data[0] == ASK && x && hears(m, x)) answer.ids[answer.n_ids++] = id;
-        if (data[0] == ASK && data[1] == 1 && x && denies(m, x)) denial.ids[denial.n_ids++] = id;
+        if (h->message == MEMBERSHIP_DENY) hear_denial(m, now, from, id);
+        if (h->message == MEMBERSHIP_WANT && x && x->seen.record) act_pass_on(m, from, id);
+        if (ask && x && hears(m, x)) answer.ids[answer.n_ids++] = id;
+        if (ask && h->deny && x && denies(m, x)) denial.ids[denial.n_ids++] = id;
     }
     if (answer.n_ids > 0) *act(m, MEMBERSHIP_SEND) = answer;
     if (denial.n_ids > 0) *act(m, MEMBERSHIP_SEND) = denial;
@@ -484,28 +472,26 @@ static err_code hear_ids(struct membership *m, clock_us now, uint64_t from, cons
 }
 
 err_code membership_hear(struct membership *m, clock_us now, uint64_t from, const uint8_t *data, size_t len, struct err *e) {
-    uint32_t n = len >= HEAD_SIZE ? bytes_get_u32(data + 4) : 0;
-    size_t each = len >= HEAD_SIZE && data[0] == TELL ? ENTRY_SIZE : 8;
-    if (len < HEAD_SIZE || data[0] < TELL || data[0] > DENY || n > MEMBERSHIP_MAX + 1 || len != HEAD_SIZE + n * each)
+    struct membership_head h;
+    struct bytes_reader r;
+    bytes_reader_init(&r, data, len);
+    if (field_get(membership_head_fields(), &r, &h, e) != ERR_OK) return ERR_PROTOCOL;
+    bool tell = h.message == MEMBERSHIP_TELL;
+    if (bytes_left(&r) != h.n * (size_t)(tell ? TOLD_SIZE : ID_SIZE))
         return err_set(e, ERR_PROTOCOL, "a MEMBERS frame of %zu bytes is malformed", len);
     m->now = now;
-    if (data[0] == TELL) return hear_tell(m, now, from, data + HEAD_SIZE, n, e);
-    return hear_ids(m, now, from, data, n, e);
+    return tell ? hear_tell(m, now, from, &r, h.n, e) : hear_ids(m, now, from, &h, &r, e);
 }
 
 /* ---- writing ---- */
 
 static void put_told(const struct membership *m, const struct entry *x, struct buf *out) {
-    uint8_t p[ENTRY_SIZE];
     const struct member *k = &x->seen;
-    bytes_put_u64(p, k->id);
-    bytes_put_u64(p + 8, k->incarnation);
     /* a record that is no longer here, of a node that is linked and told an older one: it has to hear that it is behind */
     bool known = (k->record || k->linked) && k->record_incarnation == k->incarnation;
-    bytes_put_u64(p + 16, known ? k->version : 0);
-    bytes_put_u32(p + 24, x->beat);
-    bytes_put_u32(p + 28, hears(m, x) ? FLAG_HEARD : 0);
-    buf_append(out, p, sizeof(p));
+    struct membership_told t = {
+        .id = k->id, .incarnation = k->incarnation, .version = known ? k->version : 0, .beat = x->beat, .heard = hears(m, x)};
+    field_encode(membership_told_fields(), &t, out);
 }
 
 /* All that is known of live nodes, this one in its place. */
@@ -520,24 +506,24 @@ static uint32_t put_all(const struct membership *m, struct buf *out) {
 }
 
 void membership_write(const struct membership *m, const struct membership_action *a, struct buf *out) {
-    size_t head = out->len;
-    uint32_t n = a->n_ids;
-    uint8_t p[HEAD_SIZE] = {a->message, a->message == ASK};
-    buf_append(out, p, sizeof(p));
-    if (a->message == TELL && a->n_ids == 0) {
-        n = put_all(m, out);
-    } else if (a->message == TELL) {
-        const struct entry *x = find(m, a->ids[0]);
-        n = 0;
+    size_t at = out->len;
+    struct membership_head h = {.message = a->message, .deny = a->message == MEMBERSHIP_ASK, .n = a->n_ids};
+    field_encode(membership_head_fields(), &h, out);
+    if (a->message == MEMBERSHIP_TELL && a->n_ids == 0) {
+        h.n = put_all(m, out);
+    } else if (a->message == MEMBERSHIP_TELL) {
+        const struct entry *x;
+        h.n = 0;
         for (uint32_t i = 0; i < a->n_ids; i++)
-            if ((x = find(m, a->ids[i])) != NULL) put_told(m, x, out), n++;
+            if ((x = find(m, a->ids[i])) != NULL) put_told(m, x, out), h.n++;
     } else {
+        uint8_t id[ID_SIZE];
         for (uint32_t i = 0; i < a->n_ids; i++) {
-            bytes_put_u64(p, a->ids[i]);
-            buf_append(out, p, 8);
+            bytes_put_u64(id, a->ids[i]);
+            buf_append(out, id, sizeof(id));
         }
     }
-    if (!out->failed) bytes_put_u32(out->data + head + 4, n);
+    if (!out->failed) field_put(membership_head_fields(), &h, out->data + at);
 }
 
 /* ---- the whole ---- */

@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/field.h"
 
 enum {
     MEMBERSHIP_MAX = 1024,    /* nodes known, those that are gone included */
@@ -29,6 +30,19 @@ enum {
 #define MEMBERSHIP_PROBE_US     1500000ull       /* after a lost link, for others to say that they hear the node */
 #define MEMBERSHIP_CLOSED_US    500000ull /* the same where the other end closed it: perhaps it has ended, and others know as soon */
 #define MEMBERSHIP_TOMBSTONE_US 600000000ull /* what is gone is remembered for so long */
+#define MEMBERSHIP_STAMP_MAX    (UINT64_C(1) << 53) /* of incarnations and versions: JSON numbers hold it */
+
+/* Of a MEMBERS frame. */
+enum membership_message {
+    MEMBERSHIP_TELL, /* what is known of these nodes */
+    MEMBERSHIP_ASK,  /* do you hear these? */
+    MEMBERSHIP_WANT, /* send me their records */
+    MEMBERSHIP_DENY  /* I was linked with these, and do not hear them */
+};
+/* The structs membership_head and membership_told, which MEMBERS carries. */
+#define MESSAGES_MEMBERS
+#include "base/field_structs.h"
+#undef MESSAGES_MEMBERS
 
 enum member_state {
     MEMBER_GONE, /* nobody hears it, or it was never known */
@@ -59,7 +73,7 @@ struct membership_action {
     enum membership_action_kind kind;
     uint64_t to, about;
     enum member_state was, is;
-    uint8_t message; /* of SEND, with ids; for membership_write */
+    enum membership_message message; /* of SEND, with ids; for membership_write */
     uint32_t n_ids;
     uint64_t ids[MEMBERSHIP_MAX_IDS];
 };

@@ -31,7 +31,10 @@ void record_fit(struct record *r, size_t max);
 err_code record_decode(const uint8_t *data, size_t len, struct record *ret, struct err *e);
 /* A record travels sealed: signed by its node, with its stamp (members/membership.h), so that anybody may pass it on and nobody can speak
  * for another. Opening: the pointers lead into `data`. ERR_PROTOCOL, ERR_AUTH: it is not what its node said. */
-enum { RECORD_SEAL_SIZE = IO_SIGN_PUBLIC_SIZE + IO_SIGN_SIZE + 16 };
+#define MESSAGES_SEAL
+#include "base/field_structs.h"
+#undef MESSAGES_SEAL
+enum { RECORD_SEAL_SIZE = FIELD_SIZE(record_head) };
 struct record_seal {
     uint64_t id, incarnation, version;
     const uint8_t *key, *text; /* the node's public key; the record as record_encode wrote it */

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "node/calls_priv.h"
@@ -196,8 +195,8 @@ static err_code backend_submit(void *self, const struct request *r, backend_even
 }
 
 static void call_cancel(struct calls *c, struct backend_call *call) {
-    uint8_t id[8];
-    bytes_put_u64(id, call->id);
+    uint8_t id[FIELD_SIZE(request_cancel)];
+    field_put(request_cancel_fields(), &(struct request_cancel){.id = call->id}, id);
     call_routed(c, call, ERR_OK);
     if (call->waits) {
         calls_remove(c, call);
@@ -217,7 +216,7 @@ static err_code backend_text(struct calls *c, const char *model, struct tokenize
     call->text_fn = fn;
     call->user = user;
     ask->name = m->instance;
-    ask->name_len = strlen(m->instance);
+    ask->name_len = (uint8_t)strlen(m->instance); /* under ROUTER_MAX_NAME */
     code = text_start(c, ask, m->head, call, e);
     if (code == ERR_OK) *ret = call;
     return code;
@@ -231,12 +230,8 @@ static err_code backend_tokenize(void *self, const char *model, const char *text
 
 static err_code backend_detokenize(void *self, const char *model, const int32_t *tokens, size_t count, backend_text_fn fn, void *user,
                                    struct backend_call **ret, struct err *e) {
-    uint8_t *bytes = mem_calloc(count, 4);
-    for (size_t i = 0; i < count; i++) bytes_put_u32(bytes + 4 * i, (uint32_t)tokens[i]);
-    struct tokenize_ask ask = {.back = true, .text = (const char *)bytes, .len = 4 * count};
-    err_code code = backend_text(self, model, &ask, fn, user, ret, e);
-    free(bytes);
-    return code;
+    struct tokenize_ask ask = {.back = true, .tokens = tokens, .n_tokens = count, .len = 4 * count};
+    return backend_text(self, model, &ask, fn, user, ret, e);
 }
 
 static void backend_cancel(void *self, struct backend_call *call) { call_cancel(self, call); }
@@ -272,16 +267,14 @@ struct backend calls_backend(struct calls *c) {
 /* ---- other nodes ---- */
 
 static void call_tell_node(struct calls *c, uint64_t to, uint64_t id, const struct err *why) {
-    struct request_event *ev = MEM_NEW(struct request_event);
-    ev->id = id;
-    ev->kind = REQUEST_FAILED;
-    ev->err = *why;
+    struct request_event ev;
     struct buf b;
+    request_event_init(&ev, id, REQUEST_FAILED);
+    ev.err = *why;
     buf_init(&b, frame_max_payload(FRAME_EVENT));
-    request_event_encode(ev, &b);
+    request_event_encode(&ev, &b);
     control_send(c->parts.control, to, FRAME_EVENT, 0, b.data, b.len);
     buf_done(&b);
-    free(ev);
 }
 
 err_code calls_on_submit(struct calls *c, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
@@ -321,11 +314,11 @@ err_code calls_on_tokenize(struct calls *c, uint64_t from, const uint8_t *payloa
 }
 
 err_code calls_on_cancel(struct calls *c, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
-    if (len != 8) return err_set(e, ERR_PROTOCOL, "CANCEL of %zu bytes", len);
-    uint64_t id = bytes_get_u64(payload);
+    struct request_cancel cancel;
+    if (field_decode(request_cancel_fields(), payload, len, &cancel, e) != ERR_OK) return ERR_PROTOCOL;
     for (size_t i = 0; i < c->n_slots; i++) {
         struct backend_call *call = c->slots[i];
-        if (!call || !call_is_relay(call) || call->from != from || call->from_id != id) continue;
+        if (!call || !call_is_relay(call) || call->from != from || call->from_id != cancel.id) continue;
         call_cancel(c, call);
         break;
     }
@@ -335,7 +328,7 @@ err_code calls_on_cancel(struct calls *c, uint64_t from, const uint8_t *payload,
 /* ---- answers ---- */
 
 static void call_deliver(struct calls *c, struct backend_call *call, struct request_event *ev) {
-    bool last = ev->kind == REQUEST_DONE || ev->kind == REQUEST_FAILED;
+    bool last = request_event_is_last(ev);
     backend_event_fn fn = call->fn;
     void *user = call->user;
     if (last) call_routed(c, call, ev->kind == REQUEST_FAILED ? ev->err.code : ERR_OK);
@@ -344,24 +337,24 @@ static void call_deliver(struct calls *c, struct backend_call *call, struct requ
 }
 
 /* Passes the event's bytes on under the id that the asking node knows. */
-static void call_relay(struct calls *c, struct backend_call *call, const uint8_t *payload, size_t len) {
+static void call_relay(struct calls *c, struct backend_call *call, const uint8_t *payload, size_t len, bool last) {
     buf_clear(&c->scratch);
     buf_append(&c->scratch, payload, len);
-    bytes_put_u64(c->scratch.data, call->from_id);
+    request_event_rename(c->scratch.data, c->scratch.len, call->from_id);
     control_send(c->parts.control, call->from, FRAME_EVENT, 0, c->scratch.data, c->scratch.len);
-    if (payload[8] == REQUEST_DONE || payload[8] == REQUEST_FAILED) calls_remove(c, call);
+    if (last) calls_remove(c, call);
 }
 
 err_code calls_on_event(struct calls *c, struct stage_child *child, uint64_t node, const uint8_t *payload, size_t len, struct err *e) {
-    if (len < 12) return err_set(e, ERR_PROTOCOL, "EVENT of %zu bytes", len);
-    struct backend_call *call = calls_find(c, bytes_get_u64(payload));
+    struct request_event ev;
+    if (request_event_peek(payload, len, &ev, e) != ERR_OK) return ERR_PROTOCOL;
+    struct backend_call *call = calls_find(c, ev.id);
     if (!call || call->child != child || call->node != node) return ERR_OK; /* it has been cancelled */
     if (call->text_fn) return err_set(e, ERR_PROTOCOL, "an EVENT for a call that is no request");
     if (!call->fn) {
-        call_relay(c, call, payload, len);
+        call_relay(c, call, payload, len, request_event_is_last(&ev));
         return ERR_OK;
     }
-    struct request_event ev;
     err_code code = request_event_decode(payload, len, &ev, e);
     if (code == ERR_OK) call_deliver(c, call, &ev);
     return code;
@@ -370,11 +363,10 @@ err_code calls_on_event(struct calls *c, struct stage_child *child, uint64_t nod
 static err_code call_give_text(struct calls *c, struct backend_call *call, const uint8_t *payload, size_t len, struct err *e) {
     struct backend_text text = {0};
     struct err why = {0};
-    uint64_t id;
     int32_t *tokens = NULL;
     uint32_t *ends = NULL;
     err_code code = call->back ? tokenize_pieces_decode(payload, len, &text.bytes, &ends, &text.n, &why)
-                               : tokenize_answer_decode(payload, len, &id, &tokens, &text.n, &why);
+                               : tokenize_tokens_decode(payload, len, &tokens, &text.n, &why);
     text.tokens = tokens;
     text.ends = ends;
     backend_text_fn fn = call->text_fn;
@@ -388,13 +380,14 @@ static err_code call_give_text(struct calls *c, struct backend_call *call, const
 }
 
 err_code calls_on_tokenized(struct calls *c, struct stage_child *child, uint64_t node, const uint8_t *payload, size_t len, struct err *e) {
-    if (len < 12) return err_set(e, ERR_PROTOCOL, "TOKENIZED of %zu bytes", len);
-    struct backend_call *call = calls_find(c, bytes_get_u64(payload));
+    uint64_t id;
+    if (tokenize_answer_peek(payload, len, &id, e) != ERR_OK) return ERR_PROTOCOL;
+    struct backend_call *call = calls_find(c, id);
     if (!call || !call->tokenizes || call->child != child || call->node != node) return ERR_OK; /* it has been cancelled */
     if (call->text_fn) return call_give_text(c, call, payload, len, e);
     buf_clear(&c->scratch);
     buf_append(&c->scratch, payload, len);
-    if (!c->scratch.failed) bytes_put_u64(c->scratch.data, call->from_id);
+    if (!c->scratch.failed) tokenize_answer_rename(c->scratch.data, c->scratch.len, call->from_id);
     if (!c->scratch.failed) control_send(c->parts.control, call->from, FRAME_TOKENIZED, 0, c->scratch.data, c->scratch.len);
     calls_remove(c, call);
     return ERR_OK;
@@ -418,11 +411,10 @@ static void call_fail(struct calls *c, struct backend_call *call, const struct e
         calls_remove(c, call);
         return;
     }
-    struct request_event *ev = MEM_NEW(struct request_event);
-    ev->kind = REQUEST_FAILED;
-    ev->err = *why;
-    call_deliver(c, call, ev);
-    free(ev);
+    struct request_event ev;
+    request_event_init(&ev, 0, REQUEST_FAILED);
+    ev.err = *why;
+    call_deliver(c, call, &ev);
 }
 
 /* Ends the requests that a child (not NULL) or another node was to answer. Callbacks may end or start other calls meanwhile. */

@@ -95,10 +95,9 @@ static struct ring_pace *learned_ring(struct learned *l, const struct stage_orde
 }
 
 void learned_event(struct learned *l, const struct stage_order *o, const uint8_t *payload, size_t len) {
-    if (len < 9 || payload[8] != REQUEST_DONE) return;
-    struct request_event *ev = MEM_NEW(struct request_event);
-    if (request_event_decode(payload, len, ev, NULL) == ERR_OK && learn_pace_add(&learned_ring(l, o)->pace, ev)) news_own(l->parts.news);
-    free(ev);
+    struct request_event ev;
+    if (request_event_peek(payload, len, &ev, NULL) != ERR_OK || ev.kind != REQUEST_DONE) return;
+    if (request_event_decode(payload, len, &ev, NULL) == ERR_OK && learn_pace_add(&learned_ring(l, o)->pace, &ev)) news_own(l->parts.news);
 }
 
 void learned_record(const struct learned *l, const struct stage_order *o, struct record_stage *ret) {

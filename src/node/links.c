@@ -37,7 +37,7 @@ struct links *links_create(const struct links_parts *parts) {
     struct links *l = MEM_NEW(struct links);
     l->parts = *parts;
     l->probe = probe_create(parts->self);
-    l->frame = mem_zalloc(PROBE_HEADER + PROBE_CHUNK);
+    l->frame = mem_zalloc(PROBE_ASK_SIZE + PROBE_CHUNK);
     l->path = parts->state_dir ? mem_printf("%slinks.json", parts->state_dir) : NULL;
     if (l->path) links_read(l);
     return l;

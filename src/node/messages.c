@@ -5,12 +5,15 @@
 #include "base/mem.h"
 #include "members/ask.h"
 #include "members/key.h"
+#include "members/membership.h"
 #include "members/record.h"
+#include "plan/probe.h"
 #include "stage/tokenize.h"
 #include "weights/msg.h"
 #include "wire/handshake.h"
 #include "wire/link.h"
 #include "wire/request.h"
+#include "wire/result.h"
 #include "wire/stage_msg.h"
 
 #define MESSAGE(set, ...) set##_fields,

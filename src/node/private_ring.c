@@ -68,19 +68,16 @@ static void ring_on_exit(void *user, struct stage_child *c, const struct err *wh
 }
 
 static void ring_event(struct private_ring *r, const uint8_t *payload, size_t len) {
-    struct request_event *ev = MEM_NEW(struct request_event);
+    struct request_event ev;
     struct err e = {0};
-    if (request_event_decode(payload, len, ev, &e) != ERR_OK) *ev = (struct request_event){.kind = REQUEST_FAILED, .err = e};
-    if (r->on_event) r->on_event(r->user, ev);
-    if (ev->kind == REQUEST_FAILED && r->failed.code == ERR_OK) r->failed = ev->err;
-    bool last = ev->kind == REQUEST_DONE || ev->kind == REQUEST_FAILED;
-    free(ev);
-    if (last && --r->waiting == 0) io_loop_stop(r->loop);
+    if (request_event_decode(payload, len, &ev, &e) != ERR_OK) ev = (struct request_event){.kind = REQUEST_FAILED, .err = e};
+    if (r->on_event) r->on_event(r->user, &ev);
+    if (ev.kind == REQUEST_FAILED && r->failed.code == ERR_OK) r->failed = ev.err;
+    if (request_event_is_last(&ev) && --r->waiting == 0) io_loop_stop(r->loop);
 }
 
 static void ring_tokens(struct private_ring *r, const uint8_t *payload, size_t len) {
-    uint64_t id;
-    tokenize_answer_decode(payload, len, &id, r->ret_tokens, r->ret_n, &r->failed);
+    tokenize_tokens_decode(payload, len, r->ret_tokens, r->ret_n, &r->failed);
     r->waiting = 0;
     io_loop_stop(r->loop);
 }

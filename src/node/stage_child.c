@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/pulse.h"
@@ -209,11 +208,11 @@ void stage_child_send(struct stage_child *c, enum frame_type type, const void *p
 }
 
 void stage_child_set_room(struct stage_child *c, uint64_t bytes) {
-    uint8_t payload[8];
+    uint8_t payload[FIELD_SIZE(stage_room)];
     if (c->room == bytes) return;
     c->room = bytes;
     log_debug("node", "stage %u of %s: parked sequences may take %llu bytes", c->order.stage, c->order.instance, (unsigned long long)bytes);
-    bytes_put_u64(payload, bytes);
+    field_put(stage_room_fields(), &(struct stage_room){.bytes = bytes}, payload);
     stage_child_send(c, FRAME_ROOM, payload, sizeof(payload));
 }
 

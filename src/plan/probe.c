@@ -11,8 +11,12 @@
 #include "base/json.h"
 #include "base/mem.h"
 
-enum { QUESTION, BYTES };
-enum { IDLE, BUSY, MEASURED };
+static const char *const ASK_KINDS[] = {"question", "bytes"};
+static const char *const ANSWER_KINDS[] = {"idle", "busy", "measured"};
+#define MESSAGES_PROBE
+#include "base/field_tables.h"
+#undef MESSAGES_PROBE
+
 enum { MAX_ACTIONS = PROBE_MAX_PEERS + 8, AGAIN_S = 6 * 3600, FORGET_S = 30 * 24 * 3600 };
 #define SETTLE_US    1000000u /* a new link is left alone for this long */
 #define PAUSE_US     250000u  /* between probes of one node */
@@ -97,28 +101,23 @@ static struct probe_action *probe_act(struct probe *p, enum probe_action_kind ki
     return a;
 }
 
-static void probe_send(struct probe *p, uint64_t node, uint8_t kind, uint32_t total) {
+static void probe_send(struct probe *p, uint64_t node, enum probe_ask_kind kind, uint32_t total) {
     struct probe_action *a = probe_act(p, PROBE_SEND, node);
     if (!a) return;
-    a->payload_len = PROBE_HEADER;
-    bytes_put_u32(a->payload, p->id);
-    a->payload[4] = kind;
-    bytes_put_u32(a->payload + 8, total);
-    if (kind == BYTES) {
+    a->payload_len = PROBE_ASK_SIZE;
+    field_put(probe_ask_fields(), &(struct probe_ask){.id = p->id, .kind = kind, .total = total}, a->payload);
+    if (kind == PROBE_BYTES) {
         a->count = (total + PROBE_CHUNK - 1) / PROBE_CHUNK;
         a->filler = (total + a->count - 1) / a->count;
     }
 }
 
-static void probe_answer(struct probe *p, uint64_t node, uint32_t id, uint8_t kind, uint32_t bytes, uint32_t us) {
+static void probe_reply(struct probe *p, uint64_t node, const struct probe_answer *answer) {
     struct probe_action *a = probe_act(p, PROBE_SEND, node);
     if (!a) return;
     a->answer = true;
-    a->payload_len = PROBED_SIZE;
-    bytes_put_u32(a->payload, id);
-    a->payload[4] = kind;
-    bytes_put_u32(a->payload + 8, bytes);
-    bytes_put_u32(a->payload + 12, us);
+    a->payload_len = PROBE_ANSWER_SIZE;
+    field_put(probe_answer_fields(), answer, a->payload);
 }
 
 /* ---- measuring ---- */
@@ -147,7 +146,7 @@ static void probe_bytes(struct probe *p, clock_us now, uint32_t total) {
     probe_set_state(p, SENDING, now);
     p->id++;
     p->total = total;
-    probe_send(p, p->target, BYTES, total);
+    probe_send(p, p->target, PROBE_BYTES, total);
 }
 
 /* The link with the oldest figure, if that is old enough. */
@@ -191,7 +190,7 @@ void probe_tick(struct probe *p, clock_us now, int64_t wall_s, const uint64_t *p
     p->open = 0;
     for (uint32_t i = 0; i < p->n_links; i++)
         if (p->links[i].here) {
-            probe_send(p, p->links[i].node, QUESTION, 0);
+            probe_send(p, p->links[i].node, PROBE_QUESTION, 0);
             p->open++;
         }
 }
@@ -212,23 +211,29 @@ static void probe_arrived(struct probe *p, struct link *l, clock_us now, uint32_
     }
     if (l->got < total) return;
     clock_us took = now - l->half_at;
-    probe_answer(p, l->node, id, MEASURED, l->got - l->half_got, took < UINT32_MAX ? (uint32_t)took : UINT32_MAX);
+    struct probe_answer measured = {.id = id, .kind = PROBE_MEASURED, .bytes = l->got - l->half_got};
+    measured.us = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
+    probe_reply(p, l->node, &measured);
 }
 
 err_code probe_on_probe(struct probe *p, clock_us now, uint64_t from, const uint8_t *payload, size_t len, bool busy, struct err *e) {
-    if (len < PROBE_HEADER || payload[4] > BYTES) return err_set(e, ERR_PROTOCOL, "PROBE of %zu bytes", len);
-    uint32_t id = bytes_get_u32(payload), total = bytes_get_u32(payload + 8), filler = (uint32_t)len - PROBE_HEADER;
-    if (payload[4] == QUESTION) {
+    struct bytes_reader r;
+    struct probe_ask ask;
+    bytes_reader_init(&r, payload, len);
+    if (field_get(probe_ask_fields(), &r, &ask, e) != ERR_OK) return ERR_PROTOCOL;
+    uint32_t filler = (uint32_t)bytes_left(&r);
+    if (ask.kind == PROBE_QUESTION) {
         /* of two nodes that would measure at once, the one with the smaller id goes first */
         bool own = p->state == SENDING || (p->state == ASKING && p->self < from);
-        probe_answer(p, from, id, busy || own || now < p->others_until ? BUSY : IDLE, 0, 0);
+        bool no = busy || own || now < p->others_until;
+        probe_reply(p, from, &(struct probe_answer){.id = ask.id, .kind = no ? PROBE_BUSY : PROBE_IDLE});
         return ERR_OK;
     }
-    if (total > PROBE_MOST || filler == 0 || filler > total || filler > PROBE_CHUNK)
-        return err_set(e, ERR_PROTOCOL, "PROBE of %u in %u bytes", filler, total);
+    if (filler == 0 || filler > ask.total || filler > PROBE_CHUNK)
+        return err_set(e, ERR_PROTOCOL, "PROBE of %u in %u bytes", filler, ask.total);
     p->others_until = now + OTHERS_US;
     struct link *l = probe_link(p, from);
-    if (l) probe_arrived(p, l, now, id, total, filler);
+    if (l) probe_arrived(p, l, now, ask.id, ask.total, filler);
     return ERR_OK;
 }
 
@@ -248,17 +253,17 @@ static void probe_measured(struct probe *p, clock_us now, int64_t wall_s, uint32
 }
 
 err_code probe_on_probed(struct probe *p, clock_us now, int64_t wall_s, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
-    if (len != PROBED_SIZE || payload[4] > MEASURED) return err_set(e, ERR_PROTOCOL, "PROBED of %zu bytes", len);
-    if (bytes_get_u32(payload) != p->id) return ERR_OK; /* an answer to an earlier probe */
-    if (payload[4] == MEASURED) {
-        uint32_t bytes = bytes_get_u32(payload + 8);
+    struct probe_answer a;
+    if (field_decode(probe_answer_fields(), payload, len, &a, e) != ERR_OK) return ERR_PROTOCOL;
+    if (a.id != p->id) return ERR_OK; /* an answer to an earlier probe */
+    if (a.kind == PROBE_MEASURED) {
         if (p->state != SENDING || from != p->target) return ERR_OK;
-        if (bytes > p->total) return err_set(e, ERR_PROTOCOL, "PROBED says %u of %u bytes", bytes, p->total);
-        probe_measured(p, now, wall_s, bytes, bytes_get_u32(payload + 12));
+        if (a.bytes > p->total) return err_set(e, ERR_PROTOCOL, "PROBED says %u of %u bytes", a.bytes, p->total);
+        probe_measured(p, now, wall_s, a.bytes, a.us);
         return ERR_OK;
     }
     if (p->state != ASKING) return ERR_OK;
-    if (payload[4] == BUSY) probe_postpone(p, now);
+    if (a.kind == PROBE_BUSY) probe_postpone(p, now);
     else if (p->open > 0 && --p->open == 0) probe_bytes(p, now, PROBE_LEAST);
     return ERR_OK;
 }

@@ -3,10 +3,7 @@
  * every six hours, and kept in a file. The measuring node asks every linked node whether it is idle. Only if all say yes does it send,
  * and the other end tells how long the second half of the bytes took (in the first half TCP gathers speed). A probe that was too short
  * to measure is repeated with four times the bytes. A sans-I/O core: (now, input) -> actions; no socket, clock or thread. node/links.c
- * drives it.
- *
- *   PROBE   u32 id | u8 kind (0 question, 1 bytes) | u8[3] 0 | u32 total | filler, 0 to 65,000 bytes
- *   PROBED  u32 id | u8 kind (0 idle, 1 busy, 2 measured) | u8[3] 0 | u32 bytes | u32 us */
+ * drives it. */
 #ifndef CARAVAN_PLAN_PROBE_H
 #define CARAVAN_PLAN_PROBE_H
 
@@ -15,15 +12,22 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/field.h"
 
 enum {
     PROBE_MAX_PEERS = 256,
-    PROBE_HEADER = 12,
-    PROBED_SIZE = 16,
     PROBE_CHUNK = 65000,    /* filler of one frame */
     PROBE_LEAST = 128 << 10, /* bytes of a first probe */
     PROBE_MOST = 4 << 20
 };
+
+enum probe_ask_kind { PROBE_QUESTION, PROBE_BYTES };
+enum probe_answer_kind { PROBE_IDLE, PROBE_BUSY, PROBE_MEASURED };
+/* The structs probe_ask and probe_answer, which PROBE and PROBED carry. */
+#define MESSAGES_PROBE
+#include "base/field_structs.h"
+#undef MESSAGES_PROBE
+enum { PROBE_ASK_SIZE = FIELD_SIZE(probe_ask), PROBE_ANSWER_SIZE = FIELD_SIZE(probe_answer) };
 
 struct probe; /* opaque */
 struct probe *probe_create(uint64_t self);
@@ -38,7 +42,7 @@ struct probe_action {
     uint64_t node;
     bool answer;
     uint32_t count, filler; /* filler: zero bytes after the payload */
-    uint8_t payload[PROBED_SIZE];
+    uint8_t payload[PROBE_ANSWER_SIZE];
     uint32_t payload_len;
 };
 bool probe_next_action(struct probe *p, struct probe_action *ret);

@@ -334,10 +334,11 @@ err_code sched_eval(struct sched *s, clock_us now, struct request_eval *ev, stru
     if (s->eval_state != SCHED_EVAL_NONE) return err_set(e, ERR_BUSY, "another evaluation is running");
     if (id_used(s, ev->id)) return err_set(e, ERR_INVALID, "request %llu is running already", (unsigned long long)ev->id);
     if (ev->n_batches == 0 || ev->n_tokens > c->n_ctx_seq)
-        return err_set(e, ERR_LIMIT, "the evaluation has %zu tokens, the context holds %u", ev->n_tokens, c->n_ctx_seq);
+        return err_set(e, ERR_LIMIT, "the evaluation has %u tokens, the context holds %u", ev->n_tokens, c->n_ctx_seq);
     for (size_t i = 0; i < ev->n_batches; i++) {
         const struct request_eval_batch *b = &ev->batches[i];
-        uint64_t bytes = (uint64_t)b->n_logits * (RESULT_FIXED_SIZE + (uint64_t)c->n_vocab * 4) + (uint64_t)c->n_stage * FRAME_TRACE_SIZE;
+        uint64_t bytes =
+            (uint64_t)b->n_logits * (FIELD_SIZE(result) + (uint64_t)c->n_vocab * 4) + (uint64_t)c->n_stage * FIELD_SIZE(wire_trace);
         if (b->n_tokens > c->n_batch || bytes > frame_max_payload(FRAME_TOKENS)) {
             return err_set(e, ERR_LIMIT, "batch %zu of the evaluation: %u tokens, %llu bytes of logits; at most %u tokens, %u bytes", i,
                            b->n_tokens, (unsigned long long)bytes, c->n_batch, frame_max_payload(FRAME_TOKENS));
@@ -386,7 +387,7 @@ static void fill_token(const struct sched_item *it, struct request_event *ev) {
     ev->token = it->sample.token;
     ev->logprob = it->sample.logprob;
     ev->completion_tokens = it->completion;
-    ev->n_top = (uint16_t)it->sample.n_top;
+    ev->n_top = it->sample.n_top;
     for (size_t i = 0; i < ev->n_top; i++) {
         ev->top[i].token = it->sample.top[i].token;
         ev->top[i].logprob = it->sample.top[i].logprob;
@@ -396,13 +397,7 @@ static void fill_token(const struct sched_item *it, struct request_event *ev) {
 
 static void fill_event(struct sched *s, struct sched_item *it) {
     struct request_event *ev = &s->event;
-    ev->id = it->id;
-    ev->kind = it->event;
-    ev->prompt_tokens = ev->completion_tokens = ev->cached_tokens = 0;
-    ev->piece_len = ev->n_top = 0;
-    ev->n_hop = 0;
-    ev->queued_us = ev->prefill_us = ev->decode_us = 0;
-    ev->draft_tokens = ev->draft_accepted = 0;
+    request_event_init(ev, it->id, it->event);
     ev->finish = it->cancelled ? REQUEST_FINISH_CANCELLED : REQUEST_FINISH_STOP;
     const struct sched_req *r = it->req;
     if (r != NULL) {

@@ -59,7 +59,7 @@ static err_code read_traces(const struct sched *s, uint16_t n_trace, struct byte
     if (n_trace > s->config.n_stage)
         return err_set(e, ERR_PROTOCOL, "tokens: times of %u stages, the ring has %u", n_trace, s->config.n_stage);
     for (uint16_t i = 0; i < n_trace; i++)
-        if (result_get_trace(r, &ret[i], e) != ERR_OK || ret[i].stage >= s->config.n_stage)
+        if (field_get(wire_trace_fields(), r, &ret[i], e) != ERR_OK || ret[i].stage >= s->config.n_stage)
             return err_set(e, ERR_PROTOCOL, "tokens: the times of the stages are malformed");
     return bytes_left(r) == 0 ? ERR_OK : err_set(e, ERR_PROTOCOL, "tokens: %zu bytes left over", bytes_left(r));
 }

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "stage/loop_priv.h"
@@ -107,18 +106,20 @@ static err_code tell_event(struct stage_loop *l, const struct request_event *ev,
 static err_code complete_event(struct stage_loop *l, struct request_event *ev, struct err *e) {
     if (ev->kind == REQUEST_TOKEN) {
         ev->piece_len = copy_piece(l, ev->token, ev->piece, sizeof(ev->piece), &ev->control);
-        for (uint16_t i = 0; i < ev->n_top; i++) {
+        for (uint8_t i = 0; i < ev->n_top; i++) {
             bool control;
             struct request_top *top = &ev->top[i];
             uint16_t len = copy_piece(l, top->token, top->piece, sizeof(top->piece), &control);
-            top->piece_len = control ? 0 : len;
+            top->piece_len = control ? 0 : (uint8_t)len;
         }
     }
     return tell_event(l, ev, e);
 }
 
 err_code stage_head_refuse(struct stage_loop *l, uint64_t id, const struct err *why, struct err *e) {
-    struct request_event ev = {.id = id, .kind = REQUEST_FAILED, .err = *why};
+    struct request_event ev;
+    request_event_init(&ev, id, REQUEST_FAILED);
+    ev.err = *why;
     err_code code = tell_event(l, &ev, e);
     return code == ERR_OK ? wire_link_flush_joined(l->local, e) : code;
 }
@@ -131,8 +132,8 @@ static err_code tell_logits(struct stage_loop *l, const struct sched_action *a, 
         head.n_vocab = first->n_logits;
         head.pos = (uint32_t)first->pos;
     }
-    uint8_t bytes[REQUEST_LOGITS_HEAD];
-    request_logits_put_head(bytes, &head);
+    uint8_t bytes[FIELD_SIZE(request_logits)];
+    field_put(request_logits_fields(), &head, bytes);
     size_t row = (size_t)head.n_vocab * 4, size = row * a->n_results;
     uint8_t *rows = malloc(size > 0 ? size : 1);
     if (rows == NULL) return err_set(e, ERR_MEMORY, "no memory for %zu rows of logits", a->n_results);
@@ -206,8 +207,8 @@ static err_code take_submit(struct stage_loop *l, const uint8_t *payload, size_t
 static err_code take_eval(struct stage_loop *l, const uint8_t *payload, size_t len, struct err *e) {
     struct err why = {0};
     struct request_eval ev;
-    uint64_t id = len >= 8 ? bytes_get_u64(payload) : 0;
-    err_code code = request_eval_decode(payload, len, &ev, &why);
+    uint64_t id = 0;
+    err_code code = request_eval_decode(payload, len, &ev, &id, &why);
     if (code == ERR_OK) {
         code = sched_eval(l->sched, clock_now(), &ev, &why);
         request_eval_done(&ev);
@@ -216,12 +217,12 @@ static err_code take_eval(struct stage_loop *l, const uint8_t *payload, size_t l
 }
 
 static err_code answer_pieces(struct stage_loop *l, const struct tokenize_ask *ask, struct buf *answer, struct err *why) {
-    size_t n = ask->len / 4;
+    size_t n = ask->n_tokens;
     uint32_t *ends = mem_calloc(n, sizeof(*ends));
     struct buf bytes;
     buf_init(&bytes, frame_max_payload(FRAME_TOKENIZED));
     for (size_t i = 0; i < n; i++) {
-        l->engine.ops->piece(l->engine.self, (int32_t)bytes_get_u32((const uint8_t *)ask->text + 4 * i), &bytes);
+        l->engine.ops->piece(l->engine.self, tokenize_ask_token(ask, i), &bytes);
         ends[i] = (uint32_t)bytes.len;
     }
     tokenize_pieces_encode(ask->id, (const char *)bytes.data, ends, n, answer);
@@ -245,7 +246,7 @@ static err_code tell_tokenized(struct stage_loop *l, uint64_t id, err_code code,
 static err_code tell_tokens(struct stage_loop *l, const struct request *r, err_code code, struct err *why, struct err *e) {
     struct buf answer;
     buf_init(&answer, frame_max_payload(FRAME_TOKENIZED));
-    if (code == ERR_OK) tokenize_answer_encode(r->id, r->tokens, r->n_tokens, &answer);
+    if (code == ERR_OK) tokenize_tokens_encode(r->id, r->tokens, r->n_tokens, &answer);
     code = tell_tokenized(l, r->id, code, &answer, why, e);
     buf_done(&answer);
     return code;
@@ -305,19 +306,22 @@ static err_code take_cancel(struct stage_loop *l, uint64_t id, struct err *e) {
         sched_cancel(l->sched, clock_now(), id);
         return ERR_OK;
     }
-    struct request_event ev = {.id = id, .kind = REQUEST_DONE, .finish = REQUEST_FINISH_CANCELLED};
+    struct request_event ev;
+    request_event_init(&ev, id, REQUEST_DONE);
+    ev.finish = REQUEST_FINISH_CANCELLED;
     err_code code = tell_event(l, &ev, e);
     return code == ERR_OK ? wire_link_flush_joined(l->local, e) : code;
 }
 
 err_code stage_head_local(struct stage_loop *l, const struct frame_header *h, const uint8_t *payload, struct err *e) {
+    struct request_cancel cancel;
     switch (h->type) {
     case FRAME_SUBMIT: return take_submit(l, payload, h->payload_len, e);
     case FRAME_EVAL: return take_eval(l, payload, h->payload_len, e);
     case FRAME_TOKENIZE: return take_tokenize(l, payload, h->payload_len, e);
     case FRAME_CANCEL:
-        if (h->payload_len != 8) return err_set(e, ERR_PROTOCOL, "a CANCEL frame of %u bytes", h->payload_len);
-        return take_cancel(l, bytes_get_u64(payload), e);
+        if (field_decode(request_cancel_fields(), payload, h->payload_len, &cancel, e) != ERR_OK) return ERR_PROTOCOL;
+        return take_cancel(l, cancel.id, e);
     default: return err_set(e, ERR_PROTOCOL, "a %s frame came to the head", frame_type_name(h->type));
     }
 }

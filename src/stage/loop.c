@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine/runtime.h"
@@ -53,8 +52,9 @@ static void tell_room(struct stage_loop *l) {
 }
 
 static err_code take_room(struct stage_loop *l, const uint8_t *payload, size_t len, struct err *e) {
-    if (len != 8) return err_set(e, ERR_PROTOCOL, "ROOM of %zu bytes", len);
-    l->park_room = bytes_get_u64(payload);
+    struct stage_room room;
+    if (field_decode(stage_room_fields(), payload, len, &room, e) != ERR_OK) return ERR_PROTOCOL;
+    l->park_room = room.bytes;
     tell_room(l);
     return ERR_OK;
 }

@@ -13,13 +13,6 @@
 #include "wire/compute.h"
 #include "wire/hidden.h"
 
-static_assert((int)ENGINE_OP_RM == WIRE_OP_RM && (int)ENGINE_OP_CP == WIRE_OP_CP && (int)ENGINE_OP_KEEP == WIRE_OP_KEEP &&
-                  (int)ENGINE_OP_CLOSE == WIRE_OP_CLOSE && (int)ENGINE_OP_PARK == WIRE_OP_PARK,
-              "operations on the wire are the engine's");
-static_assert((int)ENGINE_TOKEN_SAMPLE == WIRE_TOKEN_SAMPLE && (int)ENGINE_TOKEN_LOGITS == WIRE_TOKEN_LOGITS &&
-                  (int)ENGINE_TOKEN_DRAFT == WIRE_TOKEN_DRAFT && (int)ENGINE_TOKEN_POOL == WIRE_TOKEN_POOL,
-              "token flags on the wire are the engine's");
-
 #define NATIVE_F32 (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
 
 struct stage {
@@ -28,8 +21,6 @@ struct stage {
     bool first, last;
     struct engine_op *ops;       /* [FRAME_MAX_OPS], of a frame that came; the head uses the scheduler's */
     struct engine_token *tokens; /* [n_batch] */
-    struct wire_op *wire_ops;    /* of a frame that goes */
-    struct wire_token *wire_tokens;
     struct wire_trace trace[FRAME_MAX_TRACE];
     float *hidden_in, *hidden_out; /* [n_batch][n_embd]; NULL where the slice has none */
     uint8_t *front;              /* the part of a COMPUTE in front of its hidden rows */
@@ -71,12 +62,9 @@ static bool make_buffers(struct stage *st) {
     size_t n_batch = st->info->n_batch, floats = n_batch * st->info->n_embd;
     st->ops = malloc(FRAME_MAX_OPS * sizeof(*st->ops));
     st->tokens = malloc(n_batch * sizeof(*st->tokens));
-    st->wire_ops = malloc(FRAME_MAX_OPS * sizeof(*st->wire_ops));
-    st->wire_tokens = malloc(n_batch * sizeof(*st->wire_tokens));
     st->front = malloc(wire_compute_head_size(FRAME_MAX_OPS, (uint32_t)n_batch, FRAME_MAX_TRACE));
     st->last_of = malloc(st->info->n_seq * sizeof(*st->last_of));
-    bool ok = st->ops != NULL && st->tokens != NULL && st->wire_ops != NULL && st->wire_tokens != NULL && st->front != NULL &&
-              st->last_of != NULL;
+    bool ok = st->ops != NULL && st->tokens != NULL && st->front != NULL && st->last_of != NULL;
     for (uint32_t i = 0; i < st->info->n_seq && ok; i++) st->last_of[i] = (struct result_last){-1, -1};
     if (!st->first) {
         st->hidden_in = malloc(floats * sizeof(*st->hidden_in));
@@ -119,8 +107,6 @@ void stage_free(struct stage *st) {
     buf_done(&st->open);
     free(st->ops);
     free(st->tokens);
-    free(st->wire_ops);
-    free(st->wire_tokens);
     free(st->front);
     free(st->hidden_in);
     free(st->hidden_out);
@@ -153,14 +139,6 @@ static void out_fault(struct stage *st, const struct stage_fault *fault, struct 
 }
 
 static void out_compute(struct stage *st, const struct work *w, size_t n_tokens, uint16_t n_trace, struct stage_out *out) {
-    for (size_t i = 0; i < w->n_ops; i++) {
-        const struct engine_op *op = &w->ops[i];
-        st->wire_ops[i] = (struct wire_op){.kind = op->kind, .seq = op->seq, .dst = op->dst, .p0 = op->p0, .p1 = op->p1};
-    }
-    for (size_t i = 0; i < n_tokens; i++) {
-        const struct engine_token *t = &w->tokens[i];
-        st->wire_tokens[i] = (struct wire_token){.token = t->token, .pos = t->pos, .seq = t->seq, .flags = t->flags};
-    }
     struct stage_out_frame *f = out_frame(st, out, FRAME_COMPUTE);
     uint32_t width = st->info->n_embd;
     f->header.number = w->number;
@@ -169,18 +147,14 @@ static void out_compute(struct stage *st, const struct work *w, size_t n_tokens,
     f->header.n_ops = (uint32_t)w->n_ops;
     f->header.n_tokens = (uint32_t)n_tokens;
     f->header.n_trace = n_trace;
-    wire_compute_put(st->front, st->wire_ops, (uint32_t)w->n_ops, st->wire_tokens, (uint32_t)n_tokens, st->trace, n_trace);
+    wire_compute_put(st->front, w->ops, (uint32_t)w->n_ops, w->tokens, (uint32_t)n_tokens, st->trace, n_trace);
     add_part(f, st->front, wire_compute_head_size((uint32_t)w->n_ops, (uint32_t)n_tokens, n_trace));
     if (st->rows != NULL && n_tokens > 0) wire_hidden_put(st->rows, st->config.dtype, st->hidden_out, (uint32_t)n_tokens, width);
     add_part(f, st->rows != NULL ? (const void *)st->rows : st->hidden_out, n_tokens * frame_row_bytes(st->config.dtype, width));
 }
 
 static void out_tokens(struct stage *st, const struct work *w, uint32_t n_results, uint16_t n_trace, struct stage_out *out) {
-    for (uint16_t i = 0; i < n_trace; i++) {
-        uint8_t entry[FRAME_TRACE_SIZE];
-        wire_trace_put(entry, &st->trace[i]);
-        buf_append(&st->results, entry, sizeof(entry));
-    }
+    for (uint16_t i = 0; i < n_trace; i++) field_encode(wire_trace_fields(), &st->trace[i], &st->results);
     struct stage_out_frame *f = out_frame(st, out, FRAME_TOKENS);
     f->header.number = w->number;
     f->header.n_tokens = n_results;
@@ -228,7 +202,7 @@ static uint32_t take_results(struct stage *st, const struct work *w) {
             put_row(st, i, (t->flags & ENGINE_TOKEN_POOL) != 0, &res, &scratch);
         if ((t->flags & ENGINE_TOKEN_SAMPLE) != 0) {
             if (en->ops->sample(en->self, t->seq, i, t->pos, &res.sample, &why) == ERR_OK) {
-                res.flags |= RESULT_SAMPLED | (res.sample.end ? RESULT_END : 0);
+                res.flags |= RESULT_SAMPLED;
             } else {
                 res.flags |= RESULT_FAILED;
                 res.text = why.text;
@@ -278,10 +252,10 @@ void stage_begin(struct stage *st, uint32_t number, const struct engine_op *ops,
 
 static err_code read_ops(struct stage *st, const struct wire_compute *c, struct err *e) {
     for (uint32_t i = 0; i < c->n_ops; i++) {
-        struct wire_op op = wire_compute_op(c, i);
+        struct engine_op op = wire_compute_op(c, i);
         if (op.seq >= st->info->n_seq || op.dst >= st->info->n_seq)
             return err_set(e, ERR_PROTOCOL, "operation on sequence %u, there are %u", op.seq > op.dst ? op.seq : op.dst, st->info->n_seq);
-        st->ops[i] = (struct engine_op){.kind = op.kind, .seq = op.seq, .dst = op.dst, .p0 = op.p0, .p1 = op.p1};
+        st->ops[i] = op;
     }
     return ERR_OK;
 }
@@ -290,14 +264,14 @@ static err_code read_tokens(struct stage *st, const struct wire_compute *c, stru
     if (c->n_tokens > st->info->n_batch)
         return err_set(e, ERR_PROTOCOL, "a batch of %u tokens, at most %u", c->n_tokens, st->info->n_batch);
     for (uint32_t i = 0; i < c->n_tokens; i++) {
-        struct wire_token t = wire_compute_token(c, i);
+        struct engine_token t = wire_compute_token(c, i);
         if (t.seq >= st->info->n_seq || (uint32_t)t.pos >= st->info->n_ctx_seq) {
             return err_set(e, ERR_PROTOCOL, "a token for sequence %u of %u, position %d of %u", t.seq, st->info->n_seq, t.pos,
                            st->info->n_ctx_seq);
         }
         if (st->last && (uint32_t)t.token >= st->info->n_vocab)
             return err_set(e, ERR_PROTOCOL, "token %d, the vocabulary has %u", t.token, st->info->n_vocab);
-        st->tokens[i] = (struct engine_token){.token = t.token, .pos = t.pos, .seq = t.seq, .flags = t.flags};
+        st->tokens[i] = t;
     }
     return ERR_OK;
 }

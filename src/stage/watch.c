@@ -90,18 +90,18 @@ static void say(struct stage_watch *w, struct wire_link *l, enum frame_type type
 /* The node first: it must know even where a link takes nothing more. */
 static void last_words(struct stage_watch *w, const char *text) {
     struct stage_fault fault = {.stage = atomic_load(&w->stage), .frame = -1, .seq = -1, .generation = -1, .fatal = true};
-    struct request_event *ev = MEM_NEW(struct request_event);
+    struct request_event ev;
     struct buf b;
     buf_init(&b, MESSAGE_MAX);
     err_set(&fault.err, ERR_CRASH, "%s", text);
-    ev->kind = REQUEST_FAILED;
-    ev->err = fault.err;
+    request_event_init(&ev, 0, REQUEST_FAILED);
+    ev.err = fault.err;
     size_t n = atomic_load_explicit(&w->n_exposed, memory_order_acquire);
     bool with_text = atomic_load(&w->text_exposed);
     for (size_t i = 0; i < n + with_text; i++) {
-        ev->id = atomic_load(i < n ? &w->exposed[i] : &w->text);
+        ev.id = atomic_load(i < n ? &w->exposed[i] : &w->text);
         buf_clear(&b);
-        request_event_encode(ev, &b);
+        request_event_encode(&ev, &b);
         say(w, w->local, FRAME_EVENT, &b);
     }
     buf_clear(&b);
@@ -117,7 +117,6 @@ static void last_words(struct stage_watch *w, const char *text) {
         pthread_mutex_unlock(&w->lock);
     }
     buf_done(&b);
-    free(ev);
 }
 
 static void watch_crash(struct stage_watch *w) {

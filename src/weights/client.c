@@ -34,30 +34,26 @@ struct weights_file {
 
 /* ---- headers ---- */
 
-static err_code ask(struct io_tls_stream *s, uint32_t part, uint64_t offset, uint64_t len, struct err *e) {
-    uint8_t want[16];
-    bytes_put_u64(want, offset);
-    bytes_put_u64(want + 8, len);
-    return weights_send(s, FRAME_WANT, part, want, sizeof(want), e);
-}
-
 static err_code fetch_header(struct weights_file *f, uint32_t part, struct err *e) {
     uint64_t offset = 0, len = weights_cache_shape(f->cache)->parts[part].header;
-    struct buf in;
-    buf_init(&in, frame_max_payload(FRAME_RANGE));
-    err_code code = ask(f->home, part, 0, len, e);
+    struct wire_reader in;
+    wire_reader_init(&in, FRAME_LINK_WEIGHTS);
+    err_code code = weights_ask(f->home, part, 0, len, e);
     while (code == ERR_OK && offset < len) {
-        struct frame_header h;
-        code = weights_receive(f->home, &h, &in, e);
+        struct bytes_reader r;
+        struct weights_range range;
+        code = weights_receive(f->home, &in, true, e);
         if (code != ERR_OK) break;
-        uint64_t n = in.len > 8 ? in.len - 8 : 0;
-        if (h.type != FRAME_RANGE || h.number != part || n == 0 || n > len - offset || bytes_get_u64(in.data) != offset)
+        bytes_reader_init(&r, in.payload, in.header.payload_len);
+        bool good = in.header.type == FRAME_RANGE && in.header.number == part && field_get(weights_range_fields(), &r, &range, e) == ERR_OK;
+        size_t n = bytes_left(&r);
+        if (!good || n == 0 || n > len - offset || range.offset != offset)
             code = err_set(e, ERR_PROTOCOL, "bytes came that were not asked for");
-        else code = weights_cache_write(f->cache, part, offset, in.data + 8, (size_t)n, e);
+        else code = weights_cache_write(f->cache, part, offset, bytes_take(&r, n), n, e);
         offset += n;
         f->came += n;
     }
-    buf_done(&in);
+    wire_reader_done(&in);
     return code;
 }
 
@@ -147,19 +143,18 @@ static err_code compare_one(struct io_tls_stream *s, const struct weights_shape 
                             void *user, uint8_t *room, struct err *e) {
     struct weights_run run = {.first = c->chunk, .n = 1};
     uint8_t mine[WEIGHTS_HASH];
-    struct frame_header h;
-    struct buf b;
+    const uint8_t *theirs = NULL;
+    struct wire_reader in;
     uint32_t len = weights_chunk_bytes(shape, c);
-    buf_init(&b, frame_max_payload(FRAME_HASHES));
-    weights_run_encode(&run, &b);
-    err_code code = weights_send(s, FRAME_HASHES, c->part, b.data, b.len, e);
-    if (code == ERR_OK) code = weights_receive(s, &h, &b, e);
-    if (code == ERR_OK && (h.type != FRAME_HASHES || b.len != 8 + WEIGHTS_HASH)) code = err_set(e, ERR_PROTOCOL, "a hash was asked for");
+    wire_reader_init(&in, FRAME_LINK_WEIGHTS);
+    err_code code = weights_ask_hashes(s, c->part, &run, e);
+    if (code == ERR_OK) code = weights_receive(s, &in, true, e);
+    if (code == ERR_OK) code = weights_hashes_check(&in, c->part, &run, &theirs, e);
     if (code == ERR_OK && !read(user, c->part, c->chunk * WEIGHTS_CHUNK, room, len)) code = err_set(e, ERR_IO, "cannot read weights");
     if (code == ERR_OK) model_hash(room, len, mine);
-    if (code == ERR_OK && memcmp(mine, b.data + 8, WEIGHTS_HASH) != 0)
+    if (code == ERR_OK && memcmp(mine, theirs, WEIGHTS_HASH) != 0)
         code = err_set(e, ERR_FORMAT, "chunk %llu of part %u differs", (unsigned long long)c->chunk, c->part);
-    buf_done(&b);
+    wire_reader_done(&in);
     return code;
 }
 

@@ -37,7 +37,7 @@ struct link {
     char name[IO_ADDR_TEXT_MAX];
     struct weights_dial *dial;
     struct io_tls_stream *stream;
-    struct weights_in in;
+    struct wire_reader in;
     uint32_t asked[EXCHANGE_MAX_WINDOW], n_asked; /* chunks, in the order in which they will come */
     uint8_t *chunk;                               /* the chunk that is being received */
     uint32_t filled;
@@ -84,7 +84,7 @@ static void fail(struct weights_fetch *f, const struct err *e) {
 static void link_close(struct link *l) {
     weights_dial_free(l->dial);
     io_tls_close(l->stream);
-    if (l->stream) weights_in_done(&l->in);
+    if (l->stream) wire_reader_done(&l->in);
     l->dial = NULL;
     l->stream = NULL;
     l->n_asked = l->filled = l->polls = 0;
@@ -92,7 +92,7 @@ static void link_close(struct link *l) {
 
 static void link_open(struct link *l, struct io_tls_stream *stream) {
     l->stream = stream;
-    weights_in_init(&l->in);
+    wire_reader_init(&l->in, FRAME_LINK_WEIGHTS);
 }
 
 static void link_free(struct link *l) {
@@ -191,11 +191,7 @@ static err_code ask_hashes(struct weights_fetch *f, struct err *e) {
     while (!f->knows_all && f->n_runs < RUNS && next_run(f, &run)) {
         const struct weights_chunk *c = &f->job.chunks[run.at];
         struct weights_run want = {.first = c->chunk, .n = run.n};
-        struct buf b;
-        buf_init(&b, 64);
-        weights_run_encode(&want, &b);
-        err_code code = weights_send(f->home.stream, FRAME_HASHES, c->part, b.data, b.len, e);
-        buf_done(&b);
+        err_code code = weights_ask_hashes(f->home.stream, c->part, &want, e);
         if (code != ERR_OK) return code;
         f->runs[f->n_runs++] = run;
         f->asked_any = true;
@@ -203,25 +199,26 @@ static err_code ask_hashes(struct weights_fetch *f, struct err *e) {
     return ERR_OK;
 }
 
-static err_code home_hashes(struct weights_fetch *f, const struct weights_in *in, struct err *e) {
+static err_code home_hashes(struct weights_fetch *f, const struct wire_reader *in, struct err *e) {
     if (f->n_runs == 0) return err_set(e, ERR_PROTOCOL, "hashes that nobody asked for");
     struct run run = f->runs[0];
     const struct weights_chunk *c = &f->job.chunks[run.at];
-    if (in->h.number != c->part || in->body.len != 8 + (size_t)run.n * WEIGHTS_HASH || bytes_get_u64(in->body.data) != c->chunk)
-        return err_set(e, ERR_PROTOCOL, "hashes of other chunks than those asked for");
-    for (uint32_t i = 0; i < run.n; i++) take_hash(f, run.at + i, in->body.data + 8 + (size_t)i * WEIGHTS_HASH);
+    const uint8_t *hashes;
+    err_code code = weights_hashes_check(in, c->part, &(struct weights_run){.first = c->chunk, .n = run.n}, &hashes, e);
+    if (code != ERR_OK) return code;
+    for (uint32_t i = 0; i < run.n; i++) take_hash(f, run.at + i, hashes + (size_t)i * WEIGHTS_HASH);
     memmove(&f->runs[0], &f->runs[1], --f->n_runs * sizeof(f->runs[0]));
     return ERR_OK;
 }
 
 static err_code home_frame(struct weights_fetch *f, uint32_t slot, struct err *e) {
-    const struct weights_in *in = &f->home.in;
+    const struct wire_reader *in = &f->home.in;
     struct weights_source list[WEIGHTS_MAX_SOURCES];
     size_t n;
     (void)slot;
-    if (in->h.type == FRAME_HASHES) return home_hashes(f, in, e);
-    if (in->h.type != FRAME_SOURCES) return err_set(e, ERR_PROTOCOL, "unexpected %s", frame_type_name(in->h.type));
-    err_code code = weights_sources_decode(in->body.data, in->body.len, list, &n, e);
+    if (in->header.type == FRAME_HASHES) return home_hashes(f, in, e);
+    if (in->header.type != FRAME_SOURCES) return err_set(e, ERR_PROTOCOL, "unexpected %s", frame_type_name(in->header.type));
+    err_code code = weights_sources_decode(in->payload, in->header.payload_len, list, &n, e);
     if (code == ERR_OK) take_sources(f, list, n);
     return code;
 }
@@ -259,13 +256,16 @@ static void asked_shift(struct link *l) {
 
 static err_code source_range(struct weights_fetch *f, uint32_t slot, struct err *e) {
     struct link *l = &f->links[slot];
-    const struct weights_in *in = &l->in;
-    if (l->n_asked == 0 || in->body.len < 8) return err_set(e, ERR_PROTOCOL, "bytes came that were not asked for");
+    struct bytes_reader r;
+    struct weights_range range;
+    bytes_reader_init(&r, l->in.payload, l->in.header.payload_len);
+    if (l->n_asked == 0 || field_get(weights_range_fields(), &r, &range, NULL) != ERR_OK)
+        return err_set(e, ERR_PROTOCOL, "bytes came that were not asked for");
     uint32_t i = l->asked[0];
     const struct weights_chunk *c = &f->job.chunks[i];
-    size_t n = in->body.len - 8;
+    size_t n = bytes_left(&r);
     uint32_t len = weights_chunk_bytes(f->shape, c);
-    if (in->h.number != c->part || bytes_get_u64(in->body.data) != c->chunk * WEIGHTS_CHUNK + l->filled || n > len - l->filled)
+    if (l->in.header.number != c->part || range.offset != c->chunk * WEIGHTS_CHUNK + l->filled || n > len - l->filled)
         return err_set(e, ERR_PROTOCOL, "bytes came that were not asked for");
     if (n == 0) {
         if (l->filled > 0) return err_set(e, ERR_PROTOCOL, "a chunk ended in its middle");
@@ -276,7 +276,7 @@ static err_code source_range(struct weights_fetch *f, uint32_t slot, struct err 
         return ERR_OK;
     }
     if (!l->chunk) l->chunk = mem_alloc(WEIGHTS_CHUNK);
-    memcpy(l->chunk + l->filled, in->body.data + 8, n);
+    memcpy(l->chunk + l->filled, bytes_take(&r, n), n);
     l->filled += (uint32_t)n;
     lock(f);
     f->bytes += n;
@@ -290,12 +290,12 @@ static err_code source_range(struct weights_fetch *f, uint32_t slot, struct err 
 
 static err_code source_have(struct weights_fetch *f, uint32_t slot, struct err *e) {
     struct link *l = &f->links[slot];
-    uint32_t part = l->in.h.number;
+    uint32_t part = l->in.header.number;
     if (l->polls == 0 || part >= f->shape->n_parts) return err_set(e, ERR_PROTOCOL, "HAVE that was not asked for");
     uint64_t n = weights_n_chunks(f->shape->parts[part].size);
     uint8_t *bits = malloc(n);
     if (!bits) return err_set(e, ERR_MEMORY, "no memory for what a source has");
-    err_code code = weights_have_decode(l->in.body.data, l->in.body.len, n, bits, e);
+    err_code code = weights_have_decode(l->in.payload, l->in.header.payload_len, n, bits, e);
     if (!l->bits) l->bits = mem_zalloc(f->job.n + 1u);
     for (uint32_t i = 0; i < f->job.n && code == ERR_OK; i++)
         if (f->job.chunks[i].part == part) l->bits[i] = bits[f->job.chunks[i].chunk];
@@ -308,7 +308,7 @@ static err_code source_have(struct weights_fetch *f, uint32_t slot, struct err *
 }
 
 static err_code source_frame(struct weights_fetch *f, uint32_t slot, struct err *e) {
-    uint8_t type = f->links[slot].in.h.type;
+    uint8_t type = f->links[slot].in.header.type;
     if (type == FRAME_RANGE) return source_range(f, slot, e);
     if (type == FRAME_HAVE) return source_have(f, slot, e);
     return err_set(e, ERR_PROTOCOL, "unexpected %s", frame_type_name(type));
@@ -318,11 +318,8 @@ static err_code source_frame(struct weights_fetch *f, uint32_t slot, struct err 
 
 static err_code source_ask(struct weights_fetch *f, struct link *l, uint32_t i, struct err *e) {
     const struct weights_chunk *c = &f->job.chunks[i];
-    uint8_t want[16];
-    bytes_put_u64(want, c->chunk * WEIGHTS_CHUNK);
-    bytes_put_u64(want + 8, weights_chunk_bytes(f->shape, c));
     l->asked[l->n_asked++] = i;
-    return weights_send(l->stream, FRAME_WANT, c->part, want, sizeof(want), e);
+    return weights_ask(l->stream, c->part, c->chunk * WEIGHTS_CHUNK, weights_chunk_bytes(f->shape, c), e);
 }
 
 static err_code source_poll(struct weights_fetch *f, struct link *l, struct err *e) {
@@ -437,7 +434,7 @@ typedef err_code (*frame_fn)(struct weights_fetch *f, uint32_t slot, struct err 
 /* Reads what has come on a link; true: there may be more. */
 static bool link_read(struct weights_fetch *f, struct link *l, uint32_t slot, frame_fn frame, struct err *e) {
     for (int k = 0; k < FRAMES_AT_ONCE && l->stream; k++) {
-        err_code code = weights_receive_some(l->stream, &l->in, e);
+        err_code code = weights_receive(l->stream, &l->in, false, e);
         if (code == ERR_BUSY) {
             e->code = ERR_OK;
             return false;

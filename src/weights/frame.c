@@ -5,34 +5,48 @@
 
 err_code weights_send(struct io_tls_stream *s, enum frame_type type, uint32_t number, const void *data, size_t len, struct err *e) {
     uint8_t head[FRAME_HEADER_SIZE];
-    struct frame_header h = {.type = (uint8_t)type, .number = number, .payload_len = (uint32_t)len};
-    frame_header_put(head, &h);
+    struct frame_header h = {.type = (uint8_t)type, .number = number};
     size_t n;
-    err_code code = io_tls_write(s, head, sizeof(head), true, &n, e);
+    err_code code = frame_header_make(&h, len, head, e);
+    if (code == ERR_OK) code = io_tls_write(s, head, sizeof(head), true, &n, e);
     if (code == ERR_OK && len > 0) code = io_tls_write(s, data, len, true, &n, e);
     return code;
 }
 
-static err_code weights_read_all(struct io_tls_stream *s, uint8_t *data, size_t len, struct err *e) {
-    while (len > 0) {
-        size_t n = 0;
-        err_code code = io_tls_read(s, data, len, true, &n, e);
+err_code weights_receive(struct io_tls_stream *s, struct wire_reader *r, bool wait, struct err *e) {
+    if (wire_reader_whole(r)) wire_reader_next(r);
+    while (!wire_reader_whole(r)) {
+        uint8_t *where;
+        size_t room, n = 0;
+        err_code code = wire_reader_space(r, &where, &room, e);
+        if (code == ERR_OK) code = io_tls_read(s, where, room, wait, &n, e);
+        if (code == ERR_OK) code = wire_reader_advance(r, n, e);
         if (code != ERR_OK) return code;
-        data += n;
-        len -= n;
     }
-    return ERR_OK;
+    return r->header.type == FRAME_REFUSE ? wire_refuse_decode(r->payload, r->header.payload_len, e) : ERR_OK;
 }
 
-err_code weights_receive(struct io_tls_stream *s, struct frame_header *ret, struct buf *payload, struct err *e) {
-    uint8_t head[FRAME_HEADER_SIZE];
-    err_code code = weights_read_all(s, head, sizeof(head), e);
-    if (code == ERR_OK) code = frame_header_get(head, FRAME_LINK_WEIGHTS, ret, e);
-    if (code != ERR_OK) return code;
-    buf_clear(payload);
-    if (!buf_reserve(payload, ret->payload_len)) return err_set(e, ERR_MEMORY, "no memory for a frame of %u bytes", ret->payload_len);
-    code = weights_read_all(s, payload->data, ret->payload_len, e);
-    if (code != ERR_OK) return code;
-    payload->len = ret->payload_len;
-    return ret->type == FRAME_REFUSE ? wire_refuse_decode(payload->data, payload->len, e) : ERR_OK;
+err_code weights_ask(struct io_tls_stream *s, uint32_t part, uint64_t offset, uint64_t len, struct err *e) {
+    uint8_t want[FIELD_SIZE(weights_want)];
+    field_put(weights_want_fields(), &(struct weights_want){.offset = offset, .len = len}, want);
+    return weights_send(s, FRAME_WANT, part, want, sizeof(want), e);
+}
+
+err_code weights_ask_hashes(struct io_tls_stream *s, uint32_t part, const struct weights_run *run, struct err *e) {
+    uint8_t bytes[FIELD_SIZE(weights_run)];
+    field_put(weights_run_fields(), run, bytes);
+    return weights_send(s, FRAME_HASHES, part, bytes, sizeof(bytes), e);
+}
+
+err_code weights_hashes_check(const struct wire_reader *in, uint32_t part, const struct weights_run *run, const uint8_t **ret_hashes,
+                              struct err *e) {
+    struct bytes_reader r;
+    struct weights_hashes_head head;
+    bytes_reader_init(&r, in->payload, in->header.payload_len);
+    bool good = in->header.type == FRAME_HASHES && in->header.number == part &&
+                field_get(weights_hashes_head_fields(), &r, &head, e) == ERR_OK && head.first == run->first &&
+                bytes_left(&r) == (size_t)run->n * WEIGHTS_HASH;
+    if (!good) return err_set(e, ERR_PROTOCOL, "hashes of other chunks than those asked for");
+    *ret_hashes = bytes_take(&r, bytes_left(&r));
+    return ERR_OK;
 }

@@ -16,45 +16,6 @@
 
 enum { CONNECT_MS = 5000 };
 
-/* ---- reading bit by bit ---- */
-
-void weights_in_init(struct weights_in *in) {
-    *in = (struct weights_in){0};
-    buf_init(&in->body, frame_max_payload(FRAME_HAVE));
-}
-
-void weights_in_done(struct weights_in *in) { buf_done(&in->body); }
-
-/* Reads until *have == len; ERR_BUSY when no more has come. */
-static err_code read_some(struct io_tls_stream *s, uint8_t *data, size_t len, size_t *have, struct err *e) {
-    while (*have < len) {
-        size_t n = 0;
-        err_code code = io_tls_read(s, data + *have, len - *have, false, &n, e);
-        if (code != ERR_OK) return code;
-        *have += n;
-    }
-    return ERR_OK;
-}
-
-err_code weights_receive_some(struct io_tls_stream *s, struct weights_in *in, struct err *e) {
-    if (in->whole) {
-        in->whole = false;
-        in->n_head = 0;
-        buf_clear(&in->body);
-    }
-    err_code code = ERR_OK;
-    if (in->n_head < FRAME_HEADER_SIZE) {
-        code = read_some(s, in->head, FRAME_HEADER_SIZE, &in->n_head, e);
-        if (code == ERR_OK) code = frame_header_get(in->head, FRAME_LINK_WEIGHTS, &in->h, e);
-        if (code == ERR_OK && !buf_reserve(&in->body, in->h.payload_len))
-            code = err_set(e, ERR_MEMORY, "no memory for a frame of %u bytes", in->h.payload_len);
-    }
-    if (code == ERR_OK) code = read_some(s, in->body.data, in->h.payload_len, &in->body.len, e);
-    if (code != ERR_OK) return code;
-    in->whole = true;
-    return in->h.type == FRAME_REFUSE ? wire_refuse_decode(in->body.data, in->body.len, e) : ERR_OK;
-}
-
 /* ---- connecting ---- */
 
 struct weights_shared {
@@ -102,16 +63,16 @@ static err_code greet(const struct weights_shared *s, struct io_tls_stream *stre
                       struct weights_shape *ret, struct err *e) {
     uint8_t binding[IO_TLS_EXPORT_SIZE];
     struct wire_proof proof;
-    struct frame_header h;
-    struct buf in;
+    struct wire_reader in;
     io_tls_export(stream, WIRE_PASS_LABEL, binding);
-    buf_init(&in, frame_max_payload(FRAME_WELCOME));
+    wire_reader_init(&in, FRAME_LINK_WEIGHTS);
     err_code code = send_hello(s, stream, id, binding, e);
-    if (code == ERR_OK) code = weights_receive(stream, &h, &in, e);
-    if (code == ERR_OK && h.type != FRAME_WELCOME) code = err_set(e, ERR_PROTOCOL, "expected WELCOME, got %s", frame_type_name(h.type));
-    if (code == ERR_OK) code = weights_welcome_decode(in.data, in.len, ret, &proof, e);
+    if (code == ERR_OK) code = weights_receive(stream, &in, true, e);
+    if (code == ERR_OK && in.header.type != FRAME_WELCOME)
+        code = err_set(e, ERR_PROTOCOL, "expected WELCOME, got %s", frame_type_name(in.header.type));
+    if (code == ERR_OK) code = weights_welcome_decode(in.payload, in.header.payload_len, ret, &proof, e);
     if (code == ERR_OK) code = wire_proof_check(&proof, node, "", 0, false, binding, e);
-    buf_done(&in);
+    wire_reader_done(&in);
     return code;
 }
 

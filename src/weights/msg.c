@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "wire/handshake.h"
 
 #define MESSAGES_WEIGHTS
@@ -75,17 +74,10 @@ err_code weights_have_decode(const uint8_t *data, size_t len, uint64_t n, uint8_
     return ERR_OK;
 }
 
-void weights_run_encode(const struct weights_run *r, struct buf *out) {
-    uint8_t bytes[12];
-    bytes_put_u64(bytes, r->first);
-    bytes_put_u32(bytes + 8, r->n);
-    buf_append(out, bytes, sizeof(bytes));
-}
-
 err_code weights_run_decode(const uint8_t *data, size_t len, uint64_t n_chunks, struct weights_run *ret, struct err *e) {
-    if (len != 12) return err_set(e, ERR_PROTOCOL, "HASHES of %zu bytes", len);
-    struct weights_run r = {.first = bytes_get_u64(data), .n = bytes_get_u32(data + 8)};
-    if (r.n == 0 || r.n > WEIGHTS_MAX_HASHES || r.first >= n_chunks || r.n > n_chunks - r.first)
+    struct weights_run r;
+    if (field_decode(weights_run_fields(), data, len, &r, e) != ERR_OK) return ERR_PROTOCOL;
+    if (r.first >= n_chunks || r.n > n_chunks - r.first)
         return err_set(e, ERR_PROTOCOL, "hashes of %u chunks from %" PRIu64 " on, of %" PRIu64, r.n, r.first, n_chunks);
     *ret = r;
     return ERR_OK;

@@ -19,7 +19,8 @@ enum {
 #define WEIGHTS_MAX_HEADER (1ull << 30)
 #define WEIGHTS_MAX_FILE   (1ull << 44) /* so that its HAVE still fits a frame */
 
-/* The structs weights_hello, weights_welcome with weights_shape, and weights_sources. */
+/* The structs weights_hello, weights_welcome with weights_shape, weights_want, weights_range, weights_run (HASHES, the question),
+ * weights_hashes_head (what goes before the hashes of the answer), and weights_sources. */
 #define MESSAGES_WEIGHTS
 #include "base/field_structs.h"
 #undef MESSAGES_WEIGHTS
@@ -37,12 +38,7 @@ err_code weights_shape_decode(const uint8_t *data, size_t len, struct weights_sh
 void weights_have_encode(const uint8_t *bits, uint64_t n, struct buf *out);
 err_code weights_have_decode(const uint8_t *data, size_t len, uint64_t n, uint8_t *ret_bits, struct err *e);
 
-/* HASHES as a question. The answer is u64 first, then the hashes. */
-struct weights_run {
-    uint64_t first;
-    uint32_t n;
-};
-void weights_run_encode(const struct weights_run *r, struct buf *out);
+/* HASHES, the question, of a part of n_chunks. */
 err_code weights_run_decode(const uint8_t *data, size_t len, uint64_t n_chunks, struct weights_run *ret, struct err *e);
 
 /* SOURCES: the nodes that have the model or parts of it. */

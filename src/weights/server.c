@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -221,7 +220,8 @@ struct serving {
     struct weights_cache *cache;
     const struct weights_shape *shape;
     int fds[MODEL_MAX_PARTS]; /* of the model's files, opened at first use */
-    struct buf in, out;
+    struct wire_reader in;
+    struct buf out;
 };
 
 static void serving_done(struct serving *v) {
@@ -231,7 +231,7 @@ static void serving_done(struct serving *v) {
     model_release(v->model);
     pthread_mutex_unlock(&v->server->lock);
     weights_cache_close(v->cache);
-    buf_done(&v->in);
+    wire_reader_done(&v->in);
     buf_done(&v->out);
 }
 
@@ -259,15 +259,15 @@ static void weights_refuse(struct io_tls_stream *stream, const struct err *why) 
 }
 
 static err_code serving_hello(struct serving *v, struct err *e) {
-    struct frame_header h;
-    err_code code = weights_receive(v->stream, &h, &v->in, e);
+    const struct frame_header *h = &v->in.header;
+    err_code code = weights_receive(v->stream, &v->in, true, e);
     if (code != ERR_OK) return code;
-    if (h.type != FRAME_HELLO) return err_set(e, ERR_PROTOCOL, "expected HELLO, got %s", frame_type_name(h.type));
+    if (h->type != FRAME_HELLO) return err_set(e, ERR_PROTOCOL, "expected HELLO, got %s", frame_type_name(h->type));
     struct weights_hello hello;
     struct wire_proof proof;
     uint8_t binding[IO_TLS_EXPORT_SIZE];
     io_tls_export(v->stream, WIRE_PASS_LABEL, binding);
-    code = weights_hello_decode(v->in.data, v->in.len, &hello, e);
+    code = weights_hello_decode(v->in.payload, h->payload_len, &hello, e);
     if (code == ERR_OK) code = weights_admit(v->link, &hello, binding, e);
     if (code == ERR_OK) code = serving_find(v, hello.model, e);
     if (code != ERR_OK) return code;
@@ -297,20 +297,23 @@ static err_code serving_read(struct serving *v, uint32_t part, uint64_t offset, 
 }
 
 static err_code answer_want(struct serving *v, uint32_t part, struct err *e) {
-    if (v->in.len != 16) return err_set(e, ERR_PROTOCOL, "WANT of %zu bytes", v->in.len);
-    uint64_t offset = bytes_get_u64(v->in.data), len = bytes_get_u64(v->in.data + 8), size = v->shape->parts[part].size;
-    if (len == 0 || offset > size || len > size - offset) return err_set(e, ERR_PROTOCOL, "WANT past the end of the file");
-    if (!serving_has(v, part, offset, len)) {
-        bytes_put_u64(v->out.data, offset);
-        return weights_send(v->stream, FRAME_RANGE, part, v->out.data, 8, e);
+    enum { HEAD = FIELD_SIZE(weights_range) };
+    struct weights_want want;
+    if (field_decode(weights_want_fields(), v->in.payload, v->in.header.payload_len, &want, e) != ERR_OK) return ERR_PROTOCOL;
+    struct weights_range range = {.offset = want.offset};
+    uint64_t len = want.len, size = v->shape->parts[part].size;
+    if (want.offset > size || len > size - want.offset) return err_set(e, ERR_PROTOCOL, "WANT past the end of the file");
+    if (!serving_has(v, part, want.offset, len)) {
+        field_put(weights_range_fields(), &range, v->out.data);
+        return weights_send(v->stream, FRAME_RANGE, part, v->out.data, HEAD, e);
     }
     err_code code = serving_open(v, part, e);
     while (len > 0 && code == ERR_OK) {
         size_t n = len < WEIGHTS_PIECE ? (size_t)len : WEIGHTS_PIECE;
-        bytes_put_u64(v->out.data, offset);
-        code = serving_read(v, part, offset, v->out.data + 8, n, e);
-        if (code == ERR_OK) code = weights_send(v->stream, FRAME_RANGE, part, v->out.data, 8 + n, e);
-        offset += n;
+        field_put(weights_range_fields(), &range, v->out.data);
+        code = serving_read(v, part, range.offset, v->out.data + HEAD, n, e);
+        if (code == ERR_OK) code = weights_send(v->stream, FRAME_RANGE, part, v->out.data, HEAD + n, e);
+        range.offset += n;
         len -= n;
         pthread_mutex_lock(&v->server->lock);
         v->server->sent += n;
@@ -340,14 +343,12 @@ static err_code answer_have(struct serving *v, uint32_t part, struct err *e) {
 
 static err_code answer_hashes(struct serving *v, uint32_t part, struct err *e) {
     struct weights_run run;
-    uint8_t first[8];
     if (v->cache) return err_set(e, ERR_PROTOCOL, "HASHES are for a node that has the whole file to tell");
-    err_code code = weights_run_decode(v->in.data, v->in.len, weights_n_chunks(v->shape->parts[part].size), &run, e);
+    err_code code = weights_run_decode(v->in.payload, v->in.header.payload_len, weights_n_chunks(v->shape->parts[part].size), &run, e);
     if (code == ERR_OK) code = serving_open(v, part, e);
     if (code != ERR_OK) return code;
     buf_clear(&v->out);
-    bytes_put_u64(first, run.first);
-    buf_append(&v->out, first, sizeof(first));
+    field_encode(weights_hashes_head_fields(), &(struct weights_hashes_head){.first = run.first}, &v->out);
     code = weights_hashes_get(v->model->hashes, part, v->fds[part], &run, &v->out, e);
     return code == ERR_OK ? weights_send(v->stream, FRAME_HASHES, part, v->out.data, v->out.len, e) : code;
 }
@@ -372,14 +373,14 @@ static const struct {
 } ANSWERS[] = {{FRAME_WANT, answer_want}, {FRAME_HAVE, answer_have}, {FRAME_HASHES, answer_hashes}, {FRAME_SOURCES, answer_sources}};
 
 static err_code serving_answer(struct serving *v, struct err *e) {
-    struct frame_header h;
-    err_code code = weights_receive(v->stream, &h, &v->in, e);
+    const struct frame_header *h = &v->in.header;
+    err_code code = weights_receive(v->stream, &v->in, true, e);
     if (code != ERR_OK) return code;
-    if (h.number >= v->shape->n_parts) return err_set(e, ERR_PROTOCOL, "%s of part %u", frame_type_name(h.type), h.number);
-    if (!buf_reserve(&v->out, 8 + WEIGHTS_PIECE)) return err_set(e, ERR_MEMORY, "no memory for a piece of weights");
+    if (h->number >= v->shape->n_parts) return err_set(e, ERR_PROTOCOL, "%s of part %u", frame_type_name(h->type), h->number);
+    if (!buf_reserve(&v->out, FIELD_SIZE(weights_range) + WEIGHTS_PIECE)) return err_set(e, ERR_MEMORY, "no memory for a piece of weights");
     for (size_t i = 0; i < ARRAY_LEN(ANSWERS); i++)
-        if (ANSWERS[i].type == h.type) return ANSWERS[i].answer(v, h.number, e);
-    return err_set(e, ERR_PROTOCOL, "unexpected %s", frame_type_name(h.type));
+        if (ANSWERS[i].type == h->type) return ANSWERS[i].answer(v, h->number, e);
+    return err_set(e, ERR_PROTOCOL, "unexpected %s", frame_type_name(h->type));
 }
 
 static err_code weights_serve(struct weights_link *l, struct io_tls_stream *stream, struct err *e) {
@@ -388,7 +389,7 @@ static err_code weights_serve(struct weights_link *l, struct io_tls_stream *stre
     v->link = l;
     v->stream = stream;
     for (size_t i = 0; i < ARRAY_LEN(v->fds); i++) v->fds[i] = -1;
-    buf_init(&v->in, frame_max_payload(FRAME_HELLO));
+    wire_reader_init(&v->in, FRAME_LINK_WEIGHTS);
     buf_init(&v->out, frame_max_payload(FRAME_HAVE));
     err_code code = serving_hello(v, e);
     while (code == ERR_OK) {

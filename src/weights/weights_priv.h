@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Inside of weights.h: frames over a TLS stream, blocking for the server, piece by piece for the client; and links that are opened in
- * threads of their own, so that none waits for another. */
+ * Inside of weights.h: frames over a TLS stream, and links that are opened in threads
+ * of their own so that none waits for another. */
 #ifndef CARAVAN_WEIGHTS_WEIGHTS_PRIV_H
 #define CARAVAN_WEIGHTS_WEIGHTS_PRIV_H
 
@@ -11,24 +11,19 @@
 #include "io/tls.h"
 #include "model/slice.h"
 #include "wire/frame.h"
+#include "wire/reader.h"
 
-/* Payload after an encoded header; number carries the part. */
+/* Sends a frame; number carries the part. */
 err_code weights_send(struct io_tls_stream *s, enum frame_type type, uint32_t number, const void *data, size_t len, struct err *e);
-/* Reads one frame; its payload replaces the contents of `payload`. A REFUSE is returned as the error in it. */
-err_code weights_receive(struct io_tls_stream *s, struct frame_header *ret, struct buf *payload, struct err *e);
-
-/* A frame that is being received. */
-struct weights_in {
-    uint8_t head[FRAME_HEADER_SIZE];
-    size_t n_head;
-    struct frame_header h;
-    struct buf body;
-    bool whole; /* the next call begins a new frame */
-};
-void weights_in_init(struct weights_in *in);
-void weights_in_done(struct weights_in *in);
-/* As weights_receive, but reads only what has come. ERR_BUSY: the frame isn't complete yet. */
-err_code weights_receive_some(struct io_tls_stream *s, struct weights_in *in, struct err *e);
+/* Reads the next frame; r holds it until the next call. wait = false: ERR_BUSY when not all of it has come yet. A REFUSE is returned as the
+ * error that it carries. */
+err_code weights_receive(struct io_tls_stream *s, struct wire_reader *r, bool wait, struct err *e);
+/* Questions: WANT, and HASHES. */
+err_code weights_ask(struct io_tls_stream *s, uint32_t part, uint64_t offset, uint64_t len, struct err *e);
+err_code weights_ask_hashes(struct io_tls_stream *s, uint32_t part, const struct weights_run *run, struct err *e);
+/* The frame answers the question about these hashes: *ret_hashes points at them, run->n x WEIGHTS_HASH bytes. ERR_PROTOCOL: it doesn't. */
+err_code weights_hashes_check(const struct wire_reader *in, uint32_t part, const struct weights_run *run, const uint8_t **ret_hashes,
+                              struct err *e);
 
 /* The shared state that outlives a fetch while an attempt to connect is running; reference-counted. It copies the key and this node's
  * proof from the place. */

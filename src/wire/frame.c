@@ -5,8 +5,8 @@
 #include <assert.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "base/mem.h"
+#include "engine/engine.h"
 
 #define KIB 1024u
 #define MIB (1024u * 1024u)
@@ -14,6 +14,10 @@
 #define C   FRAME_LINK_CONTROL
 #define L   FRAME_LINK_LOCAL
 #define W   FRAME_LINK_WEIGHTS
+
+#define MESSAGES_FRAME
+#include "base/field_tables.h"
+#undef MESSAGES_FRAME
 
 struct frame_rule {
     const char *name;
@@ -57,10 +61,10 @@ size_t frame_row_bytes(uint8_t dtype, uint32_t width) {
     }
 }
 
-/* What the counts of a COMPUTE say that its payload is long. 64 bits: the limits multiply to more than 32. */
+/* The payload's length by the counts of a COMPUTE. 64 bits: the limits multiply to more than 32. */
 static uint64_t compute_size(const struct frame_header *h) {
-    return (uint64_t)h->n_ops * FRAME_OP_SIZE + (uint64_t)h->n_tokens * FRAME_TOKEN_SIZE + (uint64_t)h->n_trace * FRAME_TRACE_SIZE +
-           (uint64_t)h->n_tokens * frame_row_bytes(h->dtype, h->width);
+    return (uint64_t)h->n_ops * FIELD_SIZE(engine_op) + (uint64_t)h->n_trace * FIELD_SIZE(wire_trace) +
+           h->n_tokens * (FIELD_SIZE(engine_token) + (uint64_t)frame_row_bytes(h->dtype, h->width));
 }
 
 static err_code check_count(const char *what, uint32_t n, uint32_t max, const char *type, struct err *e) {
@@ -111,47 +115,34 @@ const char *frame_link_name(enum frame_link link) {
     return "?";
 }
 
-/* The layout is drawn in frame.h. */
 void frame_header_put(uint8_t out[FRAME_HEADER_SIZE], const struct frame_header *h) {
     struct err e;
+    struct frame_header whole = *h;
     assert(rule_of(h->type) != NULL && check_counts(h, rule_of(h->type), &e) == ERR_OK);
-    bytes_put_u32(out, FRAME_MAGIC);
-    out[4] = FRAME_VERSION;
-    out[5] = h->type;
-    out[6] = h->dtype;
-    out[7] = h->flags;
-    bytes_put_u64(out + 8, h->epoch);
-    bytes_put_u64(out + 16, h->sent_us);
-    bytes_put_u32(out + 24, h->number);
-    bytes_put_u32(out + 28, h->n_ops);
-    bytes_put_u32(out + 32, h->n_tokens);
-    bytes_put_u32(out + 36, h->width);
-    bytes_put_u32(out + 40, h->payload_len);
-    bytes_put_u16(out + 44, h->n_trace);
-    bytes_put_u16(out + 46, 0);
+    whole.magic = FRAME_MAGIC;
+    whole.version = FRAME_VERSION;
+    field_put(frame_header_fields(), &whole, out);
+}
+
+err_code frame_header_make(struct frame_header *h, size_t len, uint8_t out[FRAME_HEADER_SIZE], struct err *e) {
+    if (len > frame_max_payload(h->type))
+        return err_set(e, ERR_LIMIT, "%s frame of %zu bytes: the limit is %u", frame_type_name(h->type), len, frame_max_payload(h->type));
+    h->payload_len = (uint32_t)len;
+    frame_header_put(out, h);
+    return ERR_OK;
 }
 
 err_code frame_header_get(const uint8_t in[FRAME_HEADER_SIZE], enum frame_link link, struct frame_header *ret, struct err *e) {
-    uint32_t magic = bytes_get_u32(in);
-    if (magic != FRAME_MAGIC) return err_set(e, ERR_PROTOCOL, "not a Caravan frame (it starts with 0x%08x)", magic);
-    if (in[4] != FRAME_VERSION) return err_set(e, ERR_PROTOCOL, "frame of version %u: this end speaks version %u", in[4], FRAME_VERSION);
-    struct frame_header h = {
-        .type = in[5],
-        .dtype = in[6],
-        .flags = in[7],
-        .epoch = bytes_get_u64(in + 8),
-        .sent_us = bytes_get_u64(in + 16),
-        .number = bytes_get_u32(in + 24),
-        .n_ops = bytes_get_u32(in + 28),
-        .n_tokens = bytes_get_u32(in + 32),
-        .width = bytes_get_u32(in + 36),
-        .payload_len = bytes_get_u32(in + 40),
-        .n_trace = bytes_get_u16(in + 44),
-    };
-    err_code code = frame_header_check(&h, link, e);
-    if (code != ERR_OK) return code;
-    uint16_t reserved = bytes_get_u16(in + 46);
-    if (reserved != 0) return err_set(e, ERR_PROTOCOL, "%s frame with 0x%04x in its reserved bytes", frame_type_name(h.type), reserved);
+    struct frame_header h = {0};
+    struct bytes_reader r;
+    struct err reserved = {0};
+    bytes_reader_init(&r, in, FRAME_HEADER_SIZE);
+    err_code code = field_get(frame_header_fields(), &r, &h, &reserved); /* fails for the reserved bytes, which are the last */
+    if (h.magic != FRAME_MAGIC) return err_set(e, ERR_PROTOCOL, "not a Caravan frame (it starts with 0x%08x)", h.magic);
+    if (h.version != FRAME_VERSION)
+        return err_set(e, ERR_PROTOCOL, "frame of version %u: this end speaks version %u", h.version, FRAME_VERSION);
+    if (frame_header_check(&h, link, e) != ERR_OK) return ERR_PROTOCOL;
+    if (code != ERR_OK) return err_set(e, ERR_PROTOCOL, "%s %s", frame_type_name(h.type), reserved.text);
     *ret = h;
     return ERR_OK;
 }

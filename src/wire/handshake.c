@@ -7,10 +7,8 @@
 #include <string.h>
 
 #include "base/json.h"
-#define MESSAGES_IDENTITY
 #define MESSAGES_HANDSHAKE
 #include "base/field_tables.h"
-#undef MESSAGES_IDENTITY
 #undef MESSAGES_HANDSHAKE
 
 /* ---- writing ---- */

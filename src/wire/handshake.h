@@ -6,12 +6,15 @@
 #define CARAVAN_WIRE_HANDSHAKE_H
 
 #include "base/buf.h"
-#include "wire/link.h"
+#include "wire/frame.h"
+#include "wire/pass.h"
 
 enum { WIRE_MAX_PAD = 48 << 10 };
 #define WIRE_MAX_TIME (INT64_C(1) << 40) /* seconds since 1970 that a clock may show */
 
-/* struct wire_welcome, of a ring link, and struct wire_node, the HELLO and WELCOME of a control link. */
+/* The structs wire_identity and wire_welcome, HELLO and WELCOME of a ring link, and wire_node, both of a control link. wire_identity says
+ * who is at the two ends. Both must agree on every field from instance to width, and prove that they are the nodes meant, or the link is
+ * refused with the reason (ERR_AUTH, ERR_STALE, ERR_PROTOCOL). */
 #define MESSAGES_HANDSHAKE
 #include "base/field_structs.h"
 #undef MESSAGES_HANDSHAKE

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/sock.h"
@@ -23,7 +22,6 @@
 enum {
     MAX_QUEUED = 256 * 1024 * 1024, /* bytes that wait for a slow link; the scheduler's credits keep it far below */
     CLOCK_SAMPLES = 5,
-    PONG_SIZE = 16,
     MAX_PARTS = 16,
     JOIN_MOST = 64 * 1024,          /* bytes that are put together before they are sent */
     REFUSE_LINGER_MS = 500,         /* for a REFUSE to get across before the socket goes */
@@ -80,13 +78,9 @@ void wire_link_flush(struct wire_link *l, int timeout_ms) { wire_writer_flush(&l
 
 /* Checks the frame of len bytes, and writes its header. */
 static err_code put_head(const struct wire_link *l, struct frame_header *h, size_t len, uint8_t head[FRAME_HEADER_SIZE], struct err *e) {
-    if (len > frame_max_payload(h->type))
-        return err_set(e, ERR_LIMIT, "%s frame of %zu bytes: the limit is %u", frame_type_name(h->type), len, frame_max_payload(h->type));
-    h->payload_len = (uint32_t)len;
     if (l->kind == FRAME_LINK_RING) h->epoch = l->epoch;
     h->sent_us = clock_now();
-    frame_header_put(head, h);
-    return ERR_OK;
+    return frame_header_make(h, len, head, e);
 }
 
 err_code wire_link_flush_joined(struct wire_link *l, struct err *e) {
@@ -167,11 +161,10 @@ static err_code take_beat(struct wire_link *l, struct err *e) {
     return l->kind == FRAME_LINK_RING && peer_clock_is_due(&l->clock, clock_now()) ? ask_clock(l, e) : ERR_OK;
 }
 
-/* PONG: u64 the PING's sent_us, u64 our clock when it arrived; the header's sent_us is our clock when we answered. */
+/* The header's sent_us is our clock when we answered. */
 static err_code answer_ping(struct wire_link *l, struct err *e) {
-    uint8_t body[PONG_SIZE];
-    bytes_put_u64(body, l->reader.header.sent_us);
-    bytes_put_u64(body + 8, clock_now());
+    uint8_t body[FIELD_SIZE(frame_pong)];
+    field_put(frame_pong_fields(), &(struct frame_pong){.asked_us = l->reader.header.sent_us, .arrived_us = clock_now()}, body);
     struct frame_header h = {.type = FRAME_PONG};
     struct wire_part part = {body, sizeof(body)};
     l->pings++;
@@ -180,8 +173,9 @@ static err_code answer_ping(struct wire_link *l, struct err *e) {
 
 static err_code take_pong(struct wire_link *l, struct err *e) {
     const struct frame_header *h = &l->reader.header;
-    if (h->payload_len != PONG_SIZE) return err_set(e, ERR_PROTOCOL, "PONG frame of %u bytes: it has %d", h->payload_len, PONG_SIZE);
-    peer_clock_answered(&l->clock, bytes_get_u64(l->reader.payload), bytes_get_u64(l->reader.payload + 8), h->sent_us, clock_now());
+    struct frame_pong pong;
+    if (field_decode(frame_pong_fields(), l->reader.payload, h->payload_len, &pong, e) != ERR_OK) return ERR_PROTOCOL;
+    peer_clock_answered(&l->clock, pong.asked_us, pong.arrived_us, h->sent_us, clock_now());
     return ERR_OK;
 }
 

@@ -9,13 +9,7 @@
 #include "base/clock.h"
 #include "io/tls.h"
 #include "wire/frame.h"
-#include "wire/pass.h"
-
-/* Who is at the two ends: struct wire_identity, which HELLO carries. Both sides must agree on every field from instance to width, and prove
- * that they are the nodes meant, or the link is refused with the reason (ERR_AUTH, ERR_STALE, ERR_PROTOCOL). */
-#define MESSAGES_IDENTITY
-#include "base/field_structs.h"
-#undef MESSAGES_IDENTITY
+#include "wire/handshake.h"
 
 struct wire_link;
 

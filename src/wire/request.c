@@ -2,6 +2,7 @@
  * Requests and what is answered to them: JSON for what is rare (SUBMIT), bytes for what comes with every token (EVENT, EVAL, LOGITS). */
 #include "wire/request.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,13 +10,13 @@
 #include "base/json.h"
 #include "base/mem.h"
 
-enum { TIMING_HOP_SIZE = 32 };
-
-/* ---- SUBMIT ---- */
-
+static const char *const EVENT_KINDS[] = {"started", "token", "done", "failed", "vector"};
+static const char *const FINISH_NAMES[] = {"stop", "length", "cancelled"};
 #define MESSAGES_REQUEST
 #include "base/field_tables.h"
 #undef MESSAGES_REQUEST
+
+/* ---- SUBMIT ---- */
 
 void request_init(struct request *r) { field_init(request_fields(), r); }
 void request_done(struct request *r) { field_done(request_fields(), r); }
@@ -45,254 +46,122 @@ bool request_decode_id(const uint8_t *data, size_t len, uint64_t *ret_id) {
 
 /* ---- EVENT ---- */
 
-static void put_u16(struct buf *out, uint16_t v) {
-    uint8_t b[2];
-    bytes_put_u16(b, v);
-    buf_append(out, b, sizeof(b));
-}
-
-static void put_u32(struct buf *out, uint32_t v) {
-    uint8_t b[4];
-    bytes_put_u32(b, v);
-    buf_append(out, b, sizeof(b));
-}
-
-static void put_u64(struct buf *out, uint64_t v) {
-    uint8_t b[8];
-    bytes_put_u64(b, v);
-    buf_append(out, b, sizeof(b));
-}
-
-static void put_f32(struct buf *out, float v) {
-    uint8_t b[4];
-    bytes_put_f32(b, v);
-    buf_append(out, b, sizeof(b));
-}
-
-static void put_string(struct buf *out, const char *s) {
-    size_t len = strlen(s);
-    put_u32(out, (uint32_t)len);
-    buf_append(out, s, len);
-}
-
-static void put_token(const struct request_event *ev, struct buf *out) {
-    put_u32(out, (uint32_t)ev->token);
-    put_f32(out, ev->logprob);
-    put_u32(out, ev->completion_tokens);
-    put_u16(out, ev->piece_len);
-    buf_append_byte(out, (uint8_t)ev->n_top);
-    buf_append_byte(out, ev->control);
-    buf_append(out, ev->piece, ev->piece_len);
-    for (size_t i = 0; i < ev->n_top; i++) {
-        put_u32(out, (uint32_t)ev->top[i].token);
-        put_f32(out, ev->top[i].logprob);
-        put_u16(out, ev->top[i].piece_len);
-        buf_append(out, ev->top[i].piece, ev->top[i].piece_len);
-    }
-}
-
-static void put_done(const struct request_event *ev, struct buf *out) {
-    put_u32(out, (uint32_t)ev->finish); /* u8 reason and three zeros */
-    put_u32(out, ev->prompt_tokens);
-    put_u32(out, ev->completion_tokens);
-    put_u32(out, ev->cached_tokens);
-    put_u32(out, ev->n_hop);
-    put_u64(out, ev->queued_us);
-    put_u64(out, ev->prefill_us);
-    put_u64(out, ev->decode_us);
-    put_u32(out, ev->draft_tokens);
-    put_u32(out, ev->draft_accepted);
-    for (size_t i = 0; i < ev->n_hop; i++) {
-        const struct request_hop *h = &ev->hops[i];
-        put_u32(out, h->stage);
-        put_u32(out, h->frames);
-        put_u64(out, h->compute_us);
-        put_u64(out, h->wait_us);
-        put_u64(out, h->hop_us);
-    }
+void request_event_init(struct request_event *ev, uint64_t id, enum request_event_kind kind) {
+    memset(ev, 0, offsetof(struct request_event, piece)); /* the kilobytes from there on only mean something where lengths say so */
+    ev->id = id;
+    ev->kind = kind;
 }
 
 void request_event_encode(const struct request_event *ev, struct buf *out) {
-    put_u64(out, ev->id);
-    put_u32(out, (uint32_t)ev->kind); /* u8 kind and three zeros */
-    switch (ev->kind) {
-    case REQUEST_STARTED:
-        put_u32(out, ev->prompt_tokens);
-        put_u32(out, ev->cached_tokens);
-        break;
-    case REQUEST_TOKEN: put_token(ev, out); break;
-    case REQUEST_DONE: put_done(ev, out); break;
-    case REQUEST_VECTOR:
-        put_u32(out, ev->n_vector);
-        buf_append(out, ev->vector, (size_t)ev->n_vector * 4);
-        break;
-    case REQUEST_FAILED:
-        put_string(out, err_name(ev->err.code));
-        put_string(out, ev->err.text);
-        put_string(out, ev->err.hint);
-        break;
-    }
-}
-
-static err_code event_error(const char *what, struct err *e) { return err_set(e, ERR_FORMAT, "event: %s", what); }
-
-/* len bytes into a field of size bytes. */
-static bool take_into(struct bytes_reader *r, size_t len, char *field, size_t size) {
-    const uint8_t *p = len <= size ? bytes_take(r, len) : NULL;
-    if (p == NULL) return false;
-    memcpy(field, p, len);
-    return true;
-}
-
-static err_code get_token(struct bytes_reader *r, struct request_event *ev, struct err *e) {
-    ev->token = (int32_t)bytes_read_u32(r);
-    ev->logprob = bytes_read_f32(r);
-    ev->completion_tokens = bytes_read_u32(r);
-    ev->piece_len = bytes_read_u16(r);
-    ev->n_top = bytes_read_u8(r);
-    ev->control = bytes_read_u8(r) != 0;
-    if (ev->n_top > ENGINE_MAX_TOP_LOGPROBS) return event_error("too many alternatives", e);
-    if (!take_into(r, ev->piece_len, ev->piece, sizeof(ev->piece))) return event_error("piece too long", e);
+    field_encode(request_event_fields(), ev, out);
+    buf_append(out, ev->piece, ev->piece_len);
     for (size_t i = 0; i < ev->n_top; i++) {
-        struct request_top *t = &ev->top[i];
-        t->token = (int32_t)bytes_read_u32(r);
-        t->logprob = bytes_read_f32(r);
-        t->piece_len = bytes_read_u16(r);
-        if (!take_into(r, t->piece_len, t->piece, sizeof(t->piece))) return event_error("piece of an alternative too long", e);
+        field_encode(request_top_fields(), &ev->top[i], out);
+        buf_append(out, ev->top[i].piece, ev->top[i].piece_len);
     }
+    for (size_t i = 0; i < ev->n_hop; i++) field_encode(request_hop_fields(), &ev->hops[i], out);
+    buf_append(out, ev->vector, (size_t)ev->n_vector * 4);
+    if (ev->kind == REQUEST_FAILED) field_encode(err_fields(), &ev->err, out);
+}
+
+static err_code event_error(const char *what, struct err *e) { return err_set(e, ERR_PROTOCOL, "event: %s", what); }
+
+static err_code take_text(struct bytes_reader *r, size_t len, char *ret, struct err *e) {
+    const uint8_t *p = bytes_take(r, len);
+    if (p == NULL) return event_error("cut short", e);
+    memcpy(ret, p, len);
     return ERR_OK;
 }
 
-static err_code get_done(struct bytes_reader *r, struct request_event *ev, struct err *e) {
-    uint32_t finish = bytes_read_u32(r);
-    if (finish < REQUEST_FINISH_STOP || finish > REQUEST_FINISH_CANCELLED) return event_error("unknown reason of the end", e);
-    ev->finish = (enum request_finish)finish;
-    ev->prompt_tokens = bytes_read_u32(r);
-    ev->completion_tokens = bytes_read_u32(r);
-    ev->cached_tokens = bytes_read_u32(r);
-    ev->n_hop = bytes_read_u32(r);
-    ev->queued_us = bytes_read_u64(r);
-    ev->prefill_us = bytes_read_u64(r);
-    ev->decode_us = bytes_read_u64(r);
-    ev->draft_tokens = bytes_read_u32(r);
-    ev->draft_accepted = bytes_read_u32(r);
-    if (ev->n_hop > REQUEST_MAX_HOPS || bytes_left(r) < (size_t)ev->n_hop * TIMING_HOP_SIZE) return event_error("too many hops", e);
-    for (size_t i = 0; i < ev->n_hop; i++) {
-        struct request_hop *h = &ev->hops[i];
-        h->stage = bytes_read_u32(r);
-        h->frames = bytes_read_u32(r);
-        h->compute_us = bytes_read_u64(r);
-        h->wait_us = bytes_read_u64(r);
-        h->hop_us = bytes_read_u64(r);
+static err_code get_err(struct bytes_reader *r, struct err *ret, struct err *e) {
+    size_t len = bytes_left(r);
+    if (field_decode(err_fields(), bytes_take(r, len), len, ret, e) != ERR_OK) return event_error("an error that cannot be read", e);
+    return ret->code != ERR_OK ? ERR_OK : event_error("a failure without an error", e);
+}
+
+/* The parts whose lengths the fixed fields tell. */
+static err_code get_parts(struct bytes_reader *r, struct request_event *ev, struct err *e) {
+    err_code code = take_text(r, ev->piece_len, ev->piece, e);
+    for (size_t i = 0; i < ev->n_top && code == ERR_OK; i++) {
+        code = field_get(request_top_fields(), r, &ev->top[i], e);
+        if (code == ERR_OK) code = take_text(r, ev->top[i].piece_len, ev->top[i].piece, e);
     }
-    return ERR_OK;
-}
-
-static bool get_string(struct bytes_reader *r, char *field, size_t size) {
-    uint32_t len = bytes_read_u32(r);
-    if (r->failed || !take_into(r, len, field, size - 1)) return false;
-    field[len] = '\0';
-    return true;
-}
-
-static err_code get_failed(struct bytes_reader *r, struct request_event *ev, struct err *e) {
-    char name[32];
-    if (!get_string(r, name, sizeof(name)) || !get_string(r, ev->err.text, sizeof(ev->err.text)) ||
-        !get_string(r, ev->err.hint, sizeof(ev->err.hint))) {
-        return event_error("error text too long", e);
-    }
-    ev->err.code = err_from_name(name);
-    if (ev->err.code == ERR_OK) return event_error("a failure without an error", e);
-    return ERR_OK;
-}
-
-static err_code get_vector(struct bytes_reader *r, struct request_event *ev, struct err *e) {
-    ev->n_vector = bytes_read_u32(r);
+    for (size_t i = 0; i < ev->n_hop && code == ERR_OK; i++) code = field_get(request_hop_fields(), r, &ev->hops[i], e);
+    if (code != ERR_OK) return code;
     ev->vector = bytes_left(r) / 4 >= ev->n_vector ? bytes_take(r, (size_t)ev->n_vector * 4) : NULL;
-    return ev->vector != NULL && ev->n_vector > 0 ? ERR_OK : event_error("a vector that is cut short, or empty", e);
+    if (ev->vector == NULL || (ev->kind == REQUEST_VECTOR) != (ev->n_vector > 0))
+        return event_error("a vector that is cut short, or empty", e);
+    return ev->kind == REQUEST_FAILED ? get_err(r, &ev->err, e) : ERR_OK;
 }
 
-static err_code get_event_body(struct bytes_reader *r, uint32_t kind, struct request_event *ev, struct err *e) {
-    switch (kind) {
-    case REQUEST_STARTED:
-        ev->prompt_tokens = bytes_read_u32(r);
-        ev->cached_tokens = bytes_read_u32(r);
-        return ERR_OK;
-    case REQUEST_TOKEN: return get_token(r, ev, e);
-    case REQUEST_DONE: return get_done(r, ev, e);
-    case REQUEST_VECTOR: return get_vector(r, ev, e);
-    case REQUEST_FAILED: return get_failed(r, ev, e);
-    default: return event_error("unknown kind", e);
-    }
-}
-
-/* Everything of an event that another event of the same variable may have left behind, without clearing its kilobytes of text. */
-static void event_reset(struct request_event *ev) {
-    ev->prompt_tokens = ev->completion_tokens = ev->cached_tokens = 0;
-    ev->token = 0;
-    ev->logprob = 0;
-    ev->control = false;
-    ev->piece_len = ev->n_top = 0;
-    ev->finish = 0;
-    ev->queued_us = ev->prefill_us = ev->decode_us = 0;
-    ev->draft_tokens = ev->draft_accepted = 0;
-    ev->n_hop = 0;
-    ev->vector = NULL;
-    ev->n_vector = 0;
-    ev->err.code = ERR_OK;
-    ev->err.text[0] = ev->err.hint[0] = '\0';
+/* An event has room for kilobytes, and most have a few bytes. */
+static void copy_event(const struct request_event *from, struct request_event *ret) {
+    memcpy(ret, from, offsetof(struct request_event, piece));
+    memcpy(ret->piece, from->piece, from->piece_len);
+    memcpy(ret->top, from->top, from->n_top * sizeof(from->top[0]));
+    memcpy(ret->hops, from->hops, from->n_hop * sizeof(from->hops[0]));
+    if (from->kind == REQUEST_FAILED) ret->err = from->err;
 }
 
 err_code request_event_decode(const uint8_t *data, size_t len, struct request_event *ret, struct err *e) {
     struct bytes_reader r;
-    bytes_reader_init(&r, data, len);
     struct request_event ev;
-    event_reset(&ev);
-    ev.id = bytes_read_u64(&r);
-    uint32_t kind = bytes_read_u32(&r);
-    if (r.failed) return event_error("cut short", e);
-    ev.kind = (enum request_event_kind)kind;
-    err_code code = get_event_body(&r, kind, &ev, e);
+    bytes_reader_init(&r, data, len);
+    err_code code = field_get(request_event_fields(), &r, &ev, e);
+    if (code == ERR_OK) code = get_parts(&r, &ev, e);
     if (code != ERR_OK) return code;
-    if (r.failed) return event_error("cut short", e);
     if (bytes_left(&r) != 0) return event_error("bytes left over", e);
-    *ret = ev;
+    copy_event(&ev, ret);
     return ERR_OK;
 }
 
+err_code request_event_peek(const uint8_t *data, size_t len, struct request_event *ret, struct err *e) {
+    struct bytes_reader r;
+    bytes_reader_init(&r, data, len);
+    return field_get(request_event_fields(), &r, ret, e);
+}
+
+void request_event_rename(uint8_t *data, size_t len, uint64_t id) {
+    struct request_event ev;
+    err_code code = request_event_peek(data, len, &ev, NULL);
+    assert(code == ERR_OK);
+    (void)code;
+    ev.id = id;
+    field_put(request_event_fields(), &ev, data);
+}
+
+bool request_event_is_last(const struct request_event *ev) { return ev->kind == REQUEST_DONE || ev->kind == REQUEST_FAILED; }
+
 /* ---- EVAL and LOGITS ---- */
 
-void request_eval_init(struct request_eval *ev) { memset(ev, 0, sizeof(*ev)); }
+void request_eval_init(struct request_eval *ev) { field_init(request_eval_fields(), ev); }
 
 void request_eval_done(struct request_eval *ev) {
     free(ev->batches);
     free(ev->tokens);
-    memset(ev, 0, sizeof(*ev));
+    request_eval_init(ev);
 }
 
 void request_eval_encode(const struct request_eval *ev, struct buf *out) {
-    put_u64(out, ev->id);
-    put_u32(out, (uint32_t)ev->n_batches);
-    put_u32(out, (uint32_t)ev->n_tokens);
-    for (size_t i = 0; i < ev->n_batches; i++) {
-        put_u32(out, ev->batches[i].n_tokens);
-        put_u32(out, ev->batches[i].n_logits);
-    }
-    for (size_t i = 0; i < ev->n_tokens; i++) put_u32(out, (uint32_t)ev->tokens[i]);
+    field_encode(request_eval_fields(), ev, out);
+    for (size_t i = 0; i < ev->n_batches; i++) field_encode(request_eval_batch_fields(), &ev->batches[i], out);
+    if (!buf_reserve(out, 4 * (size_t)ev->n_tokens)) return;
+    for (size_t i = 0; i < ev->n_tokens; i++) bytes_put_u32(out->data + out->len + 4 * i, (uint32_t)ev->tokens[i]);
+    out->len += 4 * (size_t)ev->n_tokens;
 }
 
 static err_code read_eval(struct bytes_reader *r, struct request_eval *ev, struct err *e) {
     uint64_t total = 0;
     for (size_t i = 0; i < ev->n_batches; i++) {
         struct request_eval_batch *b = &ev->batches[i];
-        b->n_tokens = bytes_read_u32(r);
-        b->n_logits = bytes_read_u32(r);
+        err_code code = field_get(request_eval_batch_fields(), r, b, e);
+        if (code != ERR_OK) return code;
         total += b->n_tokens;
-        if (b->n_tokens == 0 || b->n_logits > b->n_tokens)
+        if (b->n_logits > b->n_tokens)
             return err_set(e, ERR_INVALID, "eval: batch %zu has %u tokens, %u of them with logits", i, b->n_tokens, b->n_logits);
     }
     if (total != ev->n_tokens)
-        return err_set(e, ERR_INVALID, "eval: the batches ask for %llu tokens, %zu are there", (unsigned long long)total, ev->n_tokens);
+        return err_set(e, ERR_INVALID, "eval: the batches ask for %llu tokens, %u are there", (unsigned long long)total, ev->n_tokens);
     for (size_t i = 0; i < ev->n_tokens; i++) {
         ev->tokens[i] = (int32_t)bytes_read_u32(r);
         if (ev->tokens[i] < 0) return err_set(e, ERR_INVALID, "eval: entry %zu is not a token id", i);
@@ -300,49 +169,33 @@ static err_code read_eval(struct bytes_reader *r, struct request_eval *ev, struc
     return ERR_OK;
 }
 
-err_code request_eval_decode(const uint8_t *data, size_t len, struct request_eval *ret, struct err *e) {
+err_code request_eval_decode(const uint8_t *data, size_t len, struct request_eval *ret, uint64_t *ret_id, struct err *e) {
     struct bytes_reader r;
-    bytes_reader_init(&r, data, len);
     struct request_eval ev;
+    bytes_reader_init(&r, data, len);
     request_eval_init(&ev);
-    ev.id = bytes_read_u64(&r);
-    ev.n_batches = bytes_read_u32(&r);
-    ev.n_tokens = bytes_read_u32(&r);
-    if (r.failed || ev.n_batches == 0 || ev.n_batches > REQUEST_MAX_EVAL_BATCHES ||
-        bytes_left(&r) != (uint64_t)ev.n_batches * 8 + (uint64_t)ev.n_tokens * 4) {
-        return err_set(e, ERR_FORMAT, "eval: %zu bytes do not hold the batches that are announced", len);
-    }
-    ev.batches = malloc(ev.n_batches * sizeof(*ev.batches));
-    ev.tokens = malloc((ev.n_tokens > 0 ? ev.n_tokens : 1) * sizeof(*ev.tokens));
-    err_code code = ev.batches == NULL || ev.tokens == NULL ? err_set(e, ERR_MEMORY, "eval: no memory for %zu tokens", ev.n_tokens)
-                                                            : read_eval(&r, &ev, e);
-    if (code != ERR_OK) {
-        request_eval_done(&ev);
-        return code;
-    }
-    *ret = ev;
-    return ERR_OK;
-}
-
-void request_logits_put_head(uint8_t out[REQUEST_LOGITS_HEAD], const struct request_logits *l) {
-    bytes_put_u64(out, l->id);
-    bytes_put_u32(out + 8, l->batch);
-    bytes_put_u32(out + 12, l->n_rows);
-    bytes_put_u32(out + 16, l->n_vocab);
-    bytes_put_u32(out + 20, l->pos);
+    err_code code = field_get(request_eval_fields(), &r, &ev, e);
+    if (ret_id != NULL) *ret_id = ev.id;
+    if (code != ERR_OK) return code;
+    if (bytes_left(&r) != ev.n_batches * (uint64_t)FIELD_SIZE(request_eval_batch) + ev.n_tokens * UINT64_C(4))
+        return err_set(e, ERR_PROTOCOL, "eval: %zu bytes do not hold the batches that are announced", len);
+    ev.batches = mem_calloc(ev.n_batches, sizeof(*ev.batches));
+    ev.tokens = mem_calloc(ev.n_tokens > 0 ? ev.n_tokens : 1, sizeof(*ev.tokens));
+    code = read_eval(&r, &ev, e);
+    if (code == ERR_OK) *ret = ev;
+    else request_eval_done(&ev);
+    return code;
 }
 
 err_code request_logits_decode(const uint8_t *data, size_t len, struct request_logits *ret, struct err *e) {
     struct bytes_reader r;
+    struct request_logits l = {0};
     bytes_reader_init(&r, data, len);
-    struct request_logits l = {.id = bytes_read_u64(&r)};
-    l.batch = bytes_read_u32(&r);
-    l.n_rows = bytes_read_u32(&r);
-    l.n_vocab = bytes_read_u32(&r);
-    l.pos = bytes_read_u32(&r);
+    err_code code = field_get(request_logits_fields(), &r, &l, e);
+    if (code != ERR_OK) return code;
     uint64_t floats = (uint64_t)l.n_rows * l.n_vocab;
-    if (r.failed || floats > SIZE_MAX / 8 || floats * 4 != bytes_left(&r))
-        return err_set(e, ERR_FORMAT, "logits: %zu bytes do not hold %u rows of %u", len, l.n_rows, l.n_vocab);
+    if (floats > SIZE_MAX / 8 || floats * 4 != bytes_left(&r))
+        return err_set(e, ERR_PROTOCOL, "logits: %zu bytes do not hold %u rows of %u", len, l.n_rows, l.n_vocab);
     l.rows = data + r.at;
     *ret = l;
     return ERR_OK;

@@ -89,11 +89,11 @@ static void receive(struct side *s) {
 
 static void transmit(struct side *s, uint32_t number) {
     const struct setup *o = s->setup;
-    struct wire_token tokens[512];
+    struct engine_token tokens[512];
     struct wire_trace trace = {.stage = (uint16_t)s->index};
     struct frame_header h = {
         .type = FRAME_COMPUTE, .dtype = o->dtype, .number = number, .n_tokens = o->rows, .width = o->width, .n_trace = 1};
-    for (uint32_t i = 0; i < o->rows; i++) tokens[i] = (struct wire_token){.token = 1, .pos = (int32_t)i};
+    for (uint32_t i = 0; i < o->rows; i++) tokens[i] = (struct engine_token){.token = 1, .pos = (int32_t)i};
     wire_compute_put(s->head, NULL, 0, tokens, o->rows, &trace, 1);
     if (o->convert) wire_hidden_put(s->wire, o->dtype, s->rows, o->rows, o->width);
     struct wire_part parts[2] = {

@@ -85,10 +85,8 @@ static void answer(struct bench *b, const struct sched_action *a) {
         to->n_results++;
     }
     for (uint32_t i = 0; i < b->n_stage; i++) {
-        uint8_t entry[FRAME_TRACE_SIZE];
         struct wire_trace trace = {.stage = (uint16_t)i, .hop_us = 50, .compute_us = 1000 + 100 * (uint32_t)a->n_tokens};
-        wire_trace_put(entry, &trace);
-        buf_append(&to->payload, entry, sizeof(entry));
+        field_encode(wire_trace_fields(), &trace, &to->payload);
     }
 }
 

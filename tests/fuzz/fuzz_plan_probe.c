@@ -17,7 +17,7 @@ static void drain(struct probe *p) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static uint8_t payload[PROBE_HEADER + PROBE_CHUNK];
+    static uint8_t payload[PROBE_ASK_SIZE + PROBE_CHUNK];
     static const uint64_t peers[] = {2, 3};
     struct probe *p = probe_create(1), *again = probe_create(1);
     struct err e = {0};

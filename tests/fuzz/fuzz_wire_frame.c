@@ -25,8 +25,8 @@ static void check_compute(const struct frame_header *h, const uint8_t *payload, 
     add(s, code);
     if (code != ERR_OK) return;
     size_t head = wire_compute_head_size(c.n_ops, c.n_tokens, c.n_trace);
-    struct wire_op *ops = calloc(c.n_ops + 1, sizeof(*ops));
-    struct wire_token *tokens = calloc(c.n_tokens + 1, sizeof(*tokens));
+    struct engine_op *ops = calloc(c.n_ops + 1, sizeof(*ops));
+    struct engine_token *tokens = calloc(c.n_tokens + 1, sizeof(*tokens));
     struct wire_trace *trace = calloc(c.n_trace + 1, sizeof(*trace));
     uint8_t *again = malloc(head + 1);
     for (uint32_t i = 0; i < c.n_ops; i++) ops[i] = wire_compute_op(&c, i);

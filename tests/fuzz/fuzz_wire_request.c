@@ -30,13 +30,16 @@ static void try_event(const uint8_t *data, size_t len, struct buf *out) {
     static struct request_event ev, again;
     if (request_event_decode(data, len, &ev, NULL) == ERR_OK) {
         request_event_encode(&ev, out);
+        must(ev.kind == REQUEST_FAILED || (out->len == len && memcmp(out->data, data, len) == 0));
         must(request_event_decode(out->data, out->len, &again, NULL) == ERR_OK && again.kind == ev.kind && again.piece_len == ev.piece_len);
+        request_event_rename(out->data, out->len, 7);
+        must(request_event_peek(out->data, out->len, &again, NULL) == ERR_OK && again.id == 7 && again.kind == ev.kind);
     }
 }
 
 static void try_eval(const uint8_t *data, size_t len, struct buf *out) {
     struct request_eval ev;
-    if (request_eval_decode(data, len, &ev, NULL) == ERR_OK) {
+    if (request_eval_decode(data, len, &ev, NULL, NULL) == ERR_OK) {
         request_eval_encode(&ev, out);
         must(out->len == len && memcmp(out->data, data, len) == 0);
         request_eval_done(&ev);
@@ -46,8 +49,8 @@ static void try_eval(const uint8_t *data, size_t len, struct buf *out) {
 static void try_logits(const uint8_t *data, size_t len) {
     struct request_logits l;
     if (request_logits_decode(data, len, &l, NULL) == ERR_OK) {
-        uint8_t head[REQUEST_LOGITS_HEAD];
-        request_logits_put_head(head, &l);
+        uint8_t head[FIELD_SIZE(request_logits)];
+        field_put(request_logits_fields(), &l, head);
         must(memcmp(head, data, sizeof(head)) == 0 && l.rows + (size_t)l.n_rows * l.n_vocab * 4 == data + len);
     }
 }

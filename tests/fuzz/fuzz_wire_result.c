@@ -21,12 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     for (uint8_t i = 0; i < data[1] && ok; i++) {
         struct wire_trace t;
-        ok = result_get_trace(&r, &t, NULL) == ERR_OK;
-        if (ok) {
-            uint8_t entry[FRAME_TRACE_SIZE];
-            wire_trace_put(entry, &t);
-            buf_append(&out, entry, sizeof(entry));
-        }
+        ok = field_get(wire_trace_fields(), &r, &t, NULL) == ERR_OK;
+        if (ok) field_encode(wire_trace_fields(), &t, &out);
     }
     size_t whole = ok ? r.at : 0; /* fields that their flags leave out are written as zeros: compare the length only where they differ */
     if (ok && out.len != whole) abort();

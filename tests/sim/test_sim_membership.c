@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "members/membership.h"
+#include "support/field_at.h"
 
 enum {
     STEP_US = 100000,
@@ -545,26 +546,30 @@ static void tombstones_are_bounded(void **state) {
 static void malformed_frames_are_refused(void **state) {
     (void)state;
     struct membership *m = membership_create(1, 1, 0);
-    uint8_t f[8 + 64] = {1, 0, 0, 0, 2};
+    enum { HEAD = FIELD_SIZE(membership_head), TOLD = FIELD_SIZE(membership_told) };
+    struct membership_head h = {.message = MEMBERSHIP_TELL, .n = 2};
+    struct membership_told told[2] = {{.id = 9}, {.id = 9}}; /* not rising */
+    uint8_t f[HEAD + 2 * TOLD];
     struct err e;
     membership_link_up(m, 1, 5, 1);
-    bytes_put_u64(f + 8, 9);
-    bytes_put_u64(f + 40, 9); /* not rising */
+    field_put(membership_head_fields(), &h, f);
+    for (size_t i = 0; i < 2; i++) field_put(membership_told_fields(), &told[i], f + HEAD + i * TOLD);
     assert_int_equal(membership_hear(m, 1, 5, f, sizeof(f), &e), ERR_PROTOCOL);
     assert_null(membership_find(m, 9));
-    bytes_put_u64(f + 40, 10);
-    bytes_put_u64(f + 48, UINT64_MAX); /* no incarnation */
+    told[1] = (struct membership_told){.id = 10, .incarnation = 3};
+    field_put(membership_told_fields(), &told[1], f + HEAD + TOLD);
+    bytes_put_u64(f + HEAD + TOLD + field_at(membership_told_fields(), "incarnation"), UINT64_MAX); /* no incarnation */
     assert_int_equal(membership_hear(m, 1, 5, f, sizeof(f), &e), ERR_PROTOCOL);
-    bytes_put_u64(f + 48, 3);
+    field_put(membership_told_fields(), &told[1], f + HEAD + TOLD);
     assert_int_equal(membership_hear(m, 1, 5, f, sizeof(f) - 1, &e), ERR_PROTOCOL);
-    f[0] = 5;
+    f[0] = MEMBERSHIP_DENY + 1;
     assert_int_equal(membership_hear(m, 1, 5, f, sizeof(f), &e), ERR_PROTOCOL);
-    f[0] = 3; /* a question about more than fits */
-    bytes_put_u32(f + 4, 1000);
+    h = (struct membership_head){.message = MEMBERSHIP_WANT, .n = 1000}; /* a question about more than fits */
+    field_put(membership_head_fields(), &h, f);
     assert_int_equal(membership_hear(m, 1, 5, f, sizeof(f), &e), ERR_PROTOCOL);
     assert_int_equal(membership_hear(m, 1, 5, f, 3, &e), ERR_PROTOCOL);
-    f[0] = 1;
-    bytes_put_u32(f + 4, 2);
+    h = (struct membership_head){.message = MEMBERSHIP_TELL, .n = 2};
+    field_put(membership_head_fields(), &h, f);
     assert_int_equal(membership_hear(m, 1, 5, f, sizeof(f), &e), ERR_OK);
     assert_int_equal(membership_find(m, 10)->state, MEMBER_SUSPECT);
     membership_free(m);

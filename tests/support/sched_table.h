@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "sched/sched.h"
+#include "support/field_at.h"
 
 enum { VOCAB = 100, MAX_LOG = 256, MAX_SENT = 256 };
 
@@ -92,7 +93,8 @@ static inline void submit(struct table *t, uint64_t id, size_t n_prompt, int32_t
     pull(t);
 }
 
-/* Answers the oldest frame: `token` for every sample asked for, with these flags. */
+/* Answers the oldest frame: `token` for every sample asked for, with these flags. ANSWER_END: it ends the generation. */
+enum { ANSWER_END = 128 };
 static inline err_code answer_with(struct table *t, int32_t token, uint8_t flags, uint32_t number, int skip, struct err *e) {
     const struct sent *f = &t->frames[t->n_answered];
     struct buf b;
@@ -109,15 +111,16 @@ static inline err_code answer_with(struct table *t, int32_t token, uint8_t flags
                            .logits = (const uint8_t *)row,
                            .n_logits = VOCAB};
         bool logits = (f->tokens[i].flags & ENGINE_TOKEN_LOGITS) != 0, failed = (flags & RESULT_FAILED) != 0;
-        r.flags = logits ? RESULT_LOGITS : failed ? RESULT_FAILED : (uint8_t)(RESULT_SAMPLED | flags);
-        r.sample.token = token;
+        r.flags = logits ? RESULT_LOGITS : failed ? RESULT_FAILED : (uint8_t)(RESULT_SAMPLED | (flags & ~ANSWER_END));
+        r.sample.token = token < 0 ? 0 : token;
+        r.sample.end = (flags & ANSWER_END) != 0;
+        size_t at = b.len;
         result_put(&r, &b);
+        if (token < 0) bytes_put_u32(b.data + at + field_at(result_fields(), "sample"), (uint32_t)token); /* no encoder writes that */
         n++;
     }
-    uint8_t entry[FRAME_TRACE_SIZE];
     struct wire_trace trace = {.stage = 0, .hop_us = 1, .wait_us = 2, .compute_us = 100};
-    wire_trace_put(entry, &trace);
-    buf_append(&b, entry, sizeof(entry));
+    field_encode(wire_trace_fields(), &trace, &b);
     err_code code = sched_tokens(t->s, t->now, number, n, 1, b.data, b.len, 7, e);
     if (code == ERR_OK) {
         t->n_answered++;

@@ -214,8 +214,8 @@ static inline void on_event(struct node *n, const struct request_event *ev) {
         assert_memory_equal(ev->piece, piece, (size_t)len);
         s->tokens[s->n++] = ev->token;
         if (n->cancel_after == ev->id && s->n == 3) {
-            uint8_t id[8];
-            bytes_put_u64(id, ev->id);
+            uint8_t id[FIELD_SIZE(request_cancel)];
+            field_put(request_cancel_fields(), &(struct request_cancel){.id = ev->id}, id);
             node_send(n, 0, FRAME_CANCEL, id, sizeof(id));
         }
     }

@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "plan/probe.h"
+#include "support/field_at.h"
 
 enum { MAX_NODES = 8, MAX_FLIGHT = 4096, FRAME_HEAD = 48 };
 #define TICK_US 500000u
@@ -20,7 +21,7 @@ struct flight {
     uint32_t from, to, len;
     bool answer;
     clock_us at;
-    uint8_t payload[PROBED_SIZE];
+    uint8_t payload[PROBE_ANSWER_SIZE];
 };
 struct net {
     uint32_t n;
@@ -65,7 +66,7 @@ static void net_actions(struct net *w, uint32_t node) {
             memcpy(f->payload, a.payload, sizeof(f->payload));
             w->bytes += len;
             if (i == 0 && a.filler) { /* does another probe run meanwhile? */
-                for (uint32_t k = 0; k + 1 < w->n_flights; k++) w->overlaps += w->flights[k].len > PROBED_SIZE;
+                for (uint32_t k = 0; k + 1 < w->n_flights; k++) w->overlaps += w->flights[k].len > PROBE_ANSWER_SIZE;
                 w->sending++;
             }
         }
@@ -73,7 +74,7 @@ static void net_actions(struct net *w, uint32_t node) {
 }
 
 static void net_deliver(struct net *w, struct flight f) {
-    static uint8_t data[PROBE_HEADER + PROBE_CHUNK];
+    static uint8_t data[PROBE_ASK_SIZE + PROBE_CHUNK];
     struct err e = {0};
     memcpy(data, f.payload, f.len < sizeof(f.payload) ? f.len : sizeof(f.payload));
     if (w->deaf[f.to]) return;
@@ -165,16 +166,16 @@ static void bad_frames_are_refused(void **state) {
     (void)state;
     struct probe *p = probe_create(1);
     struct err e = {0};
-    uint8_t data[PROBED_SIZE + 1] = {0};
-    assert_int_equal(probe_on_probe(p, 1, 2, data, PROBE_HEADER - 1, false, &e), ERR_PROTOCOL);
+    uint8_t data[PROBE_ANSWER_SIZE + 1] = {0};
+    assert_int_equal(probe_on_probe(p, 1, 2, data, PROBE_ASK_SIZE - 1, false, &e), ERR_PROTOCOL);
     data[4] = 9;
-    assert_int_equal(probe_on_probe(p, 1, 2, data, PROBE_HEADER, false, &e), ERR_PROTOCOL);
-    assert_int_equal(probe_on_probed(p, 1, 1, 2, data, PROBED_SIZE, &e), ERR_PROTOCOL);
+    assert_int_equal(probe_on_probe(p, 1, 2, data, PROBE_ASK_SIZE, false, &e), ERR_PROTOCOL);
+    assert_int_equal(probe_on_probed(p, 1, 1, 2, data, PROBE_ANSWER_SIZE, &e), ERR_PROTOCOL);
     data[4] = 1;
-    assert_int_equal(probe_on_probe(p, 1, 2, data, PROBE_HEADER, false, &e), ERR_PROTOCOL); /* bytes, but none */
-    bytes_put_u32(data + 8, PROBE_MOST + 1);
-    assert_int_equal(probe_on_probe(p, 1, 2, data, PROBE_HEADER + 1, false, &e), ERR_PROTOCOL);
-    assert_int_equal(probe_on_probed(p, 1, 1, 2, data, PROBED_SIZE + 1, &e), ERR_PROTOCOL);
+    assert_int_equal(probe_on_probe(p, 1, 2, data, PROBE_ASK_SIZE, false, &e), ERR_PROTOCOL); /* bytes, but none */
+    bytes_put_u32(data + field_at(probe_ask_fields(), "total"), PROBE_MOST + 1);
+    assert_int_equal(probe_on_probe(p, 1, 2, data, PROBE_ASK_SIZE + 1, false, &e), ERR_PROTOCOL);
+    assert_int_equal(probe_on_probed(p, 1, 1, 2, data, PROBE_ANSWER_SIZE + 1, &e), ERR_PROTOCOL);
     probe_free(p);
 }
 

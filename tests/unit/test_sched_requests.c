@@ -33,7 +33,7 @@ static void test_stop(void **state) {
     assert_int_equal(last_frame(t)->tokens[0].token, 42);
     assert_int_equal(last_frame(t)->tokens[0].pos, 3);
     t->now += 300;
-    answer(t, 7, RESULT_END);
+    answer(t, 7, ANSWER_END);
     const struct request_event *done = last_event(t);
     assert_int_equal(done->kind, REQUEST_DONE);
     assert_int_equal(done->finish, REQUEST_FINISH_STOP);
@@ -93,7 +93,7 @@ static void test_ignore_eos(void **state) {
     struct table *t = table_create(&c);
     assert_int_equal(submit_full(t, 1, 3, 0, 5, true, NULL), ERR_OK);
     pull(t);
-    answer(t, 7, RESULT_END);
+    answer(t, 7, ANSWER_END);
     assert_int_equal(last_event(t)->kind, REQUEST_TOKEN);
     assert_int_equal(last_frame(t)->tokens[0].token, 7);
     table_free(t);

@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "stage/stage.h"
+#include "wire/compute.h"
 #include "wire/stage_msg.h"
 #include "support/fake_engine.h"
 
@@ -99,7 +100,7 @@ static void read_result(struct pair *p, size_t frame, struct result *ret, struct
     struct bytes_reader r;
     bytes_reader_init(&r, p->bytes, p->header.payload_len);
     assert_int_equal(result_get(&r, ret, NULL), ERR_OK);
-    for (uint32_t i = 0; i < n_stage; i++) assert_int_equal(result_get_trace(&r, &traces[i], NULL), ERR_OK);
+    for (uint32_t i = 0; i < n_stage; i++) assert_int_equal(field_get(wire_trace_fields(), &r, &traces[i], NULL), ERR_OK);
     assert_int_equal(bytes_left(&r), 0);
 }
 
@@ -279,16 +280,8 @@ static void refuse(const struct engine_op *ops, size_t n_ops, const struct engin
                              .n_tokens = (uint32_t)n_tokens,
                              .width = FAKE_N_EMBD,
                              .n_trace = 1};
-    struct wire_op wire_ops[4];
-    struct wire_token wire_tokens[16];
     struct wire_trace trace = {0};
-    for (size_t i = 0; i < n_ops; i++)
-        wire_ops[i] = (struct wire_op){.kind = ops[i].kind, .seq = ops[i].seq, .dst = ops[i].dst, .p0 = ops[i].p0, .p1 = ops[i].p1};
-    for (size_t i = 0; i < n_tokens; i++) {
-        wire_tokens[i] =
-            (struct wire_token){.token = tokens[i].token, .pos = tokens[i].pos, .seq = tokens[i].seq, .flags = tokens[i].flags};
-    }
-    wire_compute_put(p->bytes, wire_ops, h.n_ops, wire_tokens, h.n_tokens, &trace, 1);
+    wire_compute_put(p->bytes, ops, h.n_ops, tokens, h.n_tokens, &trace, 1);
     h.payload_len = (uint32_t)(wire_compute_head_size(h.n_ops, h.n_tokens, 1) + n_tokens * FAKE_N_EMBD * 4);
     p->header = h;
     struct err e = {0};
@@ -325,7 +318,7 @@ static void test_refused_frames(void **state) {
     assert_int_equal(receive(p, &e), ERR_PROTOCOL);
     p->header = good;
     p->header.n_trace = 0;
-    p->header.payload_len -= FRAME_TRACE_SIZE;
+    p->header.payload_len -= FIELD_SIZE(wire_trace);
     assert_int_equal(receive(p, &e), ERR_PROTOCOL);
     p->header = (struct frame_header){.type = FRAME_SEQ_OPEN, .epoch = EPOCH, .payload_len = 2};
     memcpy(p->bytes, "{}", 2);

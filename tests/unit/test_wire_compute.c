@@ -19,12 +19,12 @@
 
 enum { WIDTH = 2 };
 
-static const struct wire_op ops[] = {
-    {.kind = WIRE_OP_CP, .seq = 3, .dst = 1023, .p0 = 5, .p1 = 0x01020304},
-    {.kind = WIRE_OP_RM, .seq = 4, .dst = 77, .p0 = -9, .p1 = -9},     /* tidied: dst 0, p0 0, p1 -1 */
-    {.kind = WIRE_OP_CLOSE, .seq = 5, .dst = 9, .p0 = 3, .p1 = 4},     /* tidied: no destination, no positions */
+static const struct engine_op ops[] = {
+    {.kind = ENGINE_OP_CP, .seq = 3, .dst = 1023, .p0 = 5, .p1 = 0x01020304},
+    {.kind = ENGINE_OP_RM, .seq = 4, .dst = 77, .p0 = -9, .p1 = -9},     /* tidied: dst 0, p0 0, p1 -1 */
+    {.kind = ENGINE_OP_CLOSE, .seq = 5, .dst = 9, .p0 = 3, .p1 = 4},     /* tidied: no destination, no positions */
 };
-static const struct wire_token tokens[] = {{0x0A0B0C0D, 7, 2, WIRE_TOKEN_SAMPLE}, {1, WIRE_MAX_POSITION, 1023, 3}};
+static const struct engine_token tokens[] = {{0x0A0B0C0D, 7, 2, ENGINE_TOKEN_SAMPLE}, {1, ENGINE_MAX_POS, 1023, 3}};
 static const struct wire_trace trace[] = {{2, 100, 200, 0xFFFFFFFFu}};
 
 static struct frame_header payload_make(uint8_t **ret) {
@@ -63,12 +63,12 @@ static void test_view(void **state) {
     struct err e;
     assert_int_equal(frame_header_check(&h, FRAME_LINK_RING, &e), ERR_OK);
     assert_int_equal(wire_compute_view(&h, p, WIDTH, &c, &e), ERR_OK);
-    struct wire_op op = wire_compute_op(&c, 0);
-    assert_true(op.kind == WIRE_OP_CP && op.seq == 3 && op.dst == 1023 && op.p0 == 5 && op.p1 == 0x01020304);
+    struct engine_op op = wire_compute_op(&c, 0);
+    assert_true(op.kind == ENGINE_OP_CP && op.seq == 3 && op.dst == 1023 && op.p0 == 5 && op.p1 == 0x01020304);
     op = wire_compute_op(&c, 1);
-    assert_true(op.kind == WIRE_OP_RM && op.seq == 4 && op.dst == 0 && op.p0 == 0 && op.p1 == -1);
-    struct wire_token t = wire_compute_token(&c, 1);
-    assert_true(t.token == 1 && t.pos == WIRE_MAX_POSITION && t.seq == 1023 && t.flags == 3);
+    assert_true(op.kind == ENGINE_OP_RM && op.seq == 4 && op.dst == 0 && op.p0 == 0 && op.p1 == -1);
+    struct engine_token t = wire_compute_token(&c, 1);
+    assert_true(t.token == 1 && t.pos == ENGINE_MAX_POS && t.seq == 1023 && t.flags == 3);
     struct wire_trace tr = wire_compute_trace(&c, 0);
     assert_true(tr.stage == 2 && tr.hop_us == 100 && tr.wait_us == 200 && tr.compute_us == 0xFFFFFFFFu);
     float rows[2 * WIDTH];
@@ -86,28 +86,28 @@ static void test_view_refusals(void **state) {
         int bytes;
         const char *says;
     } cases[] = {
-        {0, 0, 1, "operation 0: unknown kind"},
-        {0, 6, 1, "operation 0: unknown kind"},
-        {1, 1, 1, "operation 0: reserved"},
-        {23, 1, 1, "operation 1: reserved"},
-        {4, 1024, 4, "operation 0: sequence"},
-        {8, 1024, 4, "operation 0: destination sequence"},
+        {0, 0, 1, "operation 0: engine_op: field \"kind\""},
+        {0, 6, 1, "operation 0: engine_op: field \"kind\""},
+        {1, 1, 1, "operation 0: engine_op: reserved bytes"},
+        {23, 1, 1, "operation 1: engine_op: reserved bytes"},
+        {4, 1024, 4, "operation 0: engine_op: field \"seq\""},
+        {8, 1024, 4, "operation 0: engine_op: field \"dst\""},
         {28, 1, 4, "operation 1: a destination"},
-        {12, 0x40000000, 4, "operation 0: first position"},
-        {12, 0xFFFFFFFFu, 4, "operation 0: first position"},
-        {16, 4, 4, "operation 0: last position"},
-        {16, 0xFFFFFFFEu, 4, "operation 0: last position"},
-        {16, 0x40000000, 4, "operation 0: last position"},
+        {12, 0x40000000, 4, "operation 0: engine_op: field \"p0\""},
+        {12, 0xFFFFFFFFu, 4, "operation 0: engine_op: field \"p0\""},
+        {16, 4, 4, "operation 0: the last position is before the first"},
+        {16, 0xFFFFFFFEu, 4, "operation 0: engine_op: field \"p1\""},
+        {16, 0x40000000, 4, "operation 0: engine_op: field \"p1\""},
         {52, 1, 4, "operation 2: positions"},
-        {60, 0xFFFFFFFFu, 4, "token 0: negative token"},
-        {64, 0x40000000, 4, "token 0: position"},
-        {64, 0x80000000u, 4, "token 0: position"},
-        {68, 1024, 2, "token 0: sequence"},
-        {70, 16, 2, "token 0: unknown flags"},
-        {82, 0x8000, 2, "token 1: unknown flags"},
+        {60, 0xFFFFFFFFu, 4, "token 0: engine_token: field \"token\""},
+        {64, 0x40000000, 4, "token 0: engine_token: field \"pos\""},
+        {64, 0x80000000u, 4, "token 0: engine_token: field \"pos\""},
+        {68, 1024, 2, "token 0: engine_token: field \"seq\""},
+        {70, 16, 2, "token 0: engine_token: field \"flags\""},
+        {82, 0x8000, 2, "token 1: engine_token: field \"flags\""},
         {70, 4, 2, "token 0: a proposal that is not sampled"},
         {82, 7, 2, "token 1: a proposal that follows no"},
-        {86, 1, 2, "trace entry 0: reserved"},
+        {86, 1, 2, "trace entry 0: wire_trace: reserved bytes"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         uint8_t *p;

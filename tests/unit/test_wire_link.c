@@ -206,8 +206,10 @@ static void test_clock_offset(void **state) {
             nanosleep(&hold, NULL);
             bytes_put_u64(out + FRAME_HEADER_SIZE, reader.header.sent_us);
             bytes_put_u64(out + FRAME_HEADER_SIZE + 8, theirs);
-            frame_header_put(out, &(struct frame_header){
-                                      .type = FRAME_PONG, .epoch = identity.epoch, .sent_us = clock_now() + HOUR_US, .payload_len = 16});
+            frame_header_put(out, &(struct frame_header){.type = FRAME_PONG,
+                                                         .epoch = identity.epoch,
+                                                         .sent_us = clock_now() + HOUR_US,
+                                                         .payload_len = FIELD_SIZE(frame_pong)});
             raw_send(&r, out, sizeof(out));
             frame_header_put(out, &(struct frame_header){.type = FRAME_PING, .epoch = identity.epoch, .sent_us = clock_now() + HOUR_US});
             raw_send(&r, out, FRAME_HEADER_SIZE);
@@ -329,7 +331,7 @@ static void test_bad_frames_later(void **state) {
         {FRAME_WELCOME, 0, 0, 'C', ERR_PROTOCOL, "WELCOME frame after the handshake"},
         {FRAME_TOKENS, 0, 0, 'c', ERR_PROTOCOL, "not a Caravan frame"},
         {FRAME_TOKENS, 0, 31, 0xFF, ERR_PROTOCOL, "operations"},
-        {FRAME_PONG, 0, 0, 'C', ERR_PROTOCOL, "PONG frame of 0 bytes"},
+        {FRAME_PONG, 0, 0, 'C', ERR_PROTOCOL, "frame_pong: cut short"},
         {FRAME_EVENT, 0, 0, 'C', ERR_PROTOCOL, "EVENT frame on a ring link"},
         {FRAME_REFUSE, 0, 0, 'C', ERR_PROTOCOL, "a reason that cannot be read"},
     };

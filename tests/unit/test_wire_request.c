@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "support/field_at.h"
 #include "wire/request.h"
 
 static struct request_event ev, got; /* too big for the stack's taste */
@@ -137,11 +138,11 @@ static void event_back(void) {
         uint8_t *exact = malloc(len + 1);
         memcpy(exact, b.data, len);
         static struct request_event none;
-        assert_int_equal(request_event_decode(exact, len, &none, NULL), ERR_FORMAT);
+        assert_int_equal(request_event_decode(exact, len, &none, NULL), ERR_PROTOCOL);
         free(exact);
     }
     buf_append_byte(&b, 0); /* and a byte too many */
-    assert_int_equal(request_event_decode(b.data, b.len, &got, NULL), ERR_FORMAT);
+    assert_int_equal(request_event_decode(b.data, b.len, &got, NULL), ERR_PROTOCOL);
     b.len--;
     assert_int_equal(request_event_decode(b.data, b.len, &got, NULL), ERR_OK);
     buf_done(&b);
@@ -163,7 +164,7 @@ static void test_event_token(void **state) {
     ev.control = true;
     memset(ev.piece, 'x', sizeof(ev.piece));
     for (size_t i = 0; i < ev.n_top; i++) {
-        ev.top[i] = (struct request_top){.token = (int32_t)i, .logprob = -(float)i, .piece_len = (uint16_t)i};
+        ev.top[i] = (struct request_top){.token = (int32_t)i, .logprob = -(float)i, .piece_len = (uint8_t)i};
         memset(ev.top[i].piece, 'a' + (int)i, i);
     }
     event_back();
@@ -217,50 +218,90 @@ static void test_event_failed(void **state) {
     assert_string_equal(got.err.hint, "less");
 }
 
-static void refuse_event(size_t at, uint8_t value) {
+static void test_event_vector(void **state) {
+    (void)state;
+    static const uint8_t floats[8] = {0, 0, 128, 63, 0, 0, 0, 64};
+    ev = (struct request_event){.id = 5, .kind = REQUEST_VECTOR, .vector = floats, .n_vector = 2, .prompt_tokens = 3};
     struct buf b;
     encode_event(&b);
-    uint8_t zeros[70000 - 4096] = {0};
-    buf_append(&b, zeros, sizeof(zeros) - b.len); /* it isn't for want of bytes */
-    b.data[at] = value;
-    if (request_event_decode(b.data, b.len, &got, NULL) != ERR_FORMAT) fail_msg("byte %zu = %u was taken", at, value);
+    assert_int_equal(request_event_decode(b.data, b.len, &got, NULL), ERR_OK);
+    assert_int_equal(got.n_vector, 2);
+    assert_memory_equal(got.vector, floats, sizeof(floats));
+    buf_done(&b);
+}
+
+/* A node that passes an event on changes its id, and nothing else. */
+static void test_event_rename(void **state) {
+    (void)state;
+    ev = (struct request_event){.id = 6, .kind = REQUEST_TOKEN, .token = 17, .piece_len = 2, .piece = "ab"};
+    struct buf b;
+    encode_event(&b);
+    request_event_rename(b.data, b.len, 1ull << 60);
+    assert_int_equal(request_event_peek(b.data, b.len, &got, NULL), ERR_OK);
+    assert_true(got.id == 1ull << 60 && got.kind == REQUEST_TOKEN && !request_event_is_last(&got));
+    assert_int_equal(request_event_decode(b.data, b.len, &got, NULL), ERR_OK);
+    assert_true(got.token == 17 && got.piece_len == 2 && memcmp(got.piece, "ab", 2) == 0);
+    buf_done(&b);
+}
+
+/* Of a token's event few bytes are written, though it has room for kilobytes. */
+static void test_event_copies_what_is_there(void **state) {
+    (void)state;
+    ev = (struct request_event){.id = 7, .kind = REQUEST_TOKEN, .piece_len = 3, .piece = "abc", .n_top = 1};
+    ev.top[0] = (struct request_top){.token = 1, .piece_len = 1, .piece = "x"};
+    struct buf b;
+    encode_event(&b);
+    memset(&got, 0xA5, sizeof(got));
+    assert_int_equal(request_event_decode(b.data, b.len, &got, NULL), ERR_OK);
+    size_t written = 0;
+    for (size_t i = 0; i < sizeof(got); i++) written += ((const uint8_t *)&got)[i] != 0xA5;
+    assert_true(written <= offsetof(struct request_event, piece) + 3 + sizeof(got.top[0]));
+    buf_done(&b);
+}
+
+/* The field in the encoding of ev becomes `value`, in `bytes` bytes. */
+static void refuse_event(const char *field, uint32_t value, size_t bytes) {
+    struct buf b;
+    encode_event(&b);
+    uint8_t zeros[60000] = {0};
+    buf_append(&b, zeros, sizeof(zeros)); /* it isn't for want of bytes */
+    for (size_t i = 0; i < bytes; i++) b.data[field_at(request_event_fields(), field) + i] = (uint8_t)(value >> 8 * i);
+    if (request_event_decode(b.data, b.len, &got, NULL) != ERR_PROTOCOL) fail_msg("%s = %u was taken", field, value);
     buf_done(&b);
 }
 
 static void test_event_refused(void **state) {
     (void)state;
     ev = (struct request_event){.id = 1, .kind = REQUEST_TOKEN};
-    refuse_event(8, 9);       /* kind */
-    refuse_event(9, 1);
-    refuse_event(25, 3);      /* a piece of 768 bytes */
-    refuse_event(26, ENGINE_MAX_TOP_LOGPROBS + 1);
+    refuse_event("kind", REQUEST_VECTOR + 1, 1);
+    refuse_event("control", 2, 1);
+    refuse_event("piece_len", REQUEST_MAX_PIECE + 1, 2);
+    refuse_event("n_top", ENGINE_MAX_TOP_LOGPROBS + 1, 1);
+    refuse_event("n_vector", 2, 4);                 /* of a token */
+    refuse_event("kind", REQUEST_FAILED, 1);        /* without an error */
     ev = (struct request_event){.id = 1, .kind = REQUEST_DONE, .finish = REQUEST_FINISH_STOP};
-    refuse_event(12, 0);
-    refuse_event(12, 4);
-    refuse_event(28, REQUEST_MAX_HOPS + 1);
-    ev = (struct request_event){.id = 1, .kind = REQUEST_FAILED};
-    refuse_event(12, 2);      /* "OK" is no failure */
+    refuse_event("finish", REQUEST_FINISH_CANCELLED + 1, 1);
+    refuse_event("n_hop", REQUEST_MAX_HOPS + 1, 4);
+    ev = (struct request_event){.id = 1, .kind = REQUEST_VECTOR};
+    refuse_event("n_vector", 0, 4);
+    ev = (struct request_event){.id = 1, .kind = REQUEST_FAILED}; /* "OK" is no failure */
+    struct buf b;
+    encode_event(&b);
+    assert_int_equal(request_event_decode(b.data, b.len, &got, NULL), ERR_PROTOCOL);
+    buf_done(&b);
 }
 
-/* Nothing is wrong with these but that a field of the event would overflow. */
+/* Nothing is wrong with this but that the text of an alternative would overflow. */
 static void test_event_overflow(void **state) {
     (void)state;
-    uint8_t token[28 + REQUEST_MAX_PIECE + 1] = {0};
-    token[8] = REQUEST_TOKEN;
-    bytes_put_u16(token + 24, REQUEST_MAX_PIECE + 1);
-    assert_int_equal(request_event_decode(token, sizeof(token), &got, NULL), ERR_FORMAT);
-    uint8_t top[28 + 10 + sizeof(got.top[0].piece) + 1] = {0};
-    top[8] = REQUEST_TOKEN;
-    bytes_put_u16(top + 26, 1);
-    bytes_put_u16(top + 36, sizeof(got.top[0].piece) + 1);
-    assert_int_equal(request_event_decode(top, sizeof(top), &got, NULL), ERR_FORMAT);
-    uint8_t done[64 + 32 * (REQUEST_MAX_HOPS + 1)] = {0};
-    done[8] = REQUEST_DONE;
-    done[12] = REQUEST_FINISH_STOP;
-    bytes_put_u32(done + 28, REQUEST_MAX_HOPS + 1);
-    assert_int_equal(request_event_decode(done, sizeof(done), &got, NULL), ERR_FORMAT);
-    bytes_put_u32(done + 28, REQUEST_MAX_HOPS);
-    assert_int_equal(request_event_decode(done, sizeof(done) - 32, &got, NULL), ERR_OK);
+    enum { HEAD = FIELD_SIZE(request_event), TOP = FIELD_SIZE(request_top), MOST = REQUEST_MAX_TOP_PIECE };
+    uint8_t top[HEAD + TOP + MOST + 1] = {0};
+    ev = (struct request_event){.kind = REQUEST_TOKEN, .n_top = 1};
+    field_put(request_event_fields(), &ev, top);
+    top[HEAD + field_at(request_top_fields(), "piece_len")] = MOST;
+    assert_int_equal(request_event_decode(top, sizeof(top) - 1, &got, NULL), ERR_OK);
+    top[HEAD + field_at(request_top_fields(), "piece_len")] = MOST + 1;
+    assert_int_equal(request_event_decode(top, sizeof(top), &got, NULL), ERR_PROTOCOL);
 }
 
 /* ---- EVAL and LOGITS ---- */
@@ -273,39 +314,41 @@ static void test_eval(void **state) {
     struct buf b;
     buf_init(&b, 1 << 16);
     request_eval_encode(&in, &b);
-    assert_int_equal(request_eval_decode(b.data, b.len, &out, NULL), ERR_OK);
+    assert_int_equal(request_eval_decode(b.data, b.len, &out, NULL, NULL), ERR_OK);
     assert_int_equal(out.id, 9);
     assert_memory_equal(out.batches, batches, sizeof(batches));
     assert_memory_equal(out.tokens, tokens, sizeof(tokens));
     request_eval_done(&out);
-    for (size_t len = 0; len < b.len; len++) assert_int_equal(request_eval_decode(b.data, len, &out, NULL), ERR_FORMAT);
+    for (size_t len = 0; len < b.len; len++) assert_int_equal(request_eval_decode(b.data, len, &out, NULL, NULL), ERR_PROTOCOL);
     bytes_put_u32(b.data + 16, 4); /* the batches ask for more tokens than there are */
-    assert_int_equal(request_eval_decode(b.data, b.len, &out, NULL), ERR_INVALID);
+    assert_int_equal(request_eval_decode(b.data, b.len, &out, NULL, NULL), ERR_INVALID);
     bytes_put_u32(b.data + 16, 3);
     bytes_put_u32(b.data + 20, 4); /* more logits than tokens */
-    assert_int_equal(request_eval_decode(b.data, b.len, &out, NULL), ERR_INVALID);
+    assert_int_equal(request_eval_decode(b.data, b.len, &out, NULL, NULL), ERR_INVALID);
     bytes_put_u32(b.data + 20, 1);
     bytes_put_u32(b.data + 32, 0x80000000u); /* a negative token */
-    assert_int_equal(request_eval_decode(b.data, b.len, &out, NULL), ERR_INVALID);
+    assert_int_equal(request_eval_decode(b.data, b.len, &out, NULL, NULL), ERR_INVALID);
     bytes_put_u32(b.data + 8, 0xFFFFFFFFu); /* counts whose product is past 32 bits */
-    assert_int_equal(request_eval_decode(b.data, b.len, &out, NULL), ERR_FORMAT);
+    uint64_t id = 0;
+    assert_int_equal(request_eval_decode(b.data, b.len, &out, &id, NULL), ERR_PROTOCOL);
+    assert_int_equal(id, 9); /* so that its sender can be told */
     buf_done(&b);
 }
 
 static void test_logits(void **state) {
     (void)state;
-    uint8_t bytes[REQUEST_LOGITS_HEAD + 24] = {0};
+    uint8_t bytes[FIELD_SIZE(request_logits) + 24] = {0};
     struct request_logits in = {.id = 5, .batch = 1, .n_rows = 2, .n_vocab = 3, .pos = 40}, out;
-    request_logits_put_head(bytes, &in);
+    field_put(request_logits_fields(), &in, bytes);
     assert_int_equal(request_logits_decode(bytes, sizeof(bytes), &out, NULL), ERR_OK);
     assert_int_equal(out.id + out.batch + out.n_rows + out.n_vocab + out.pos, 51);
-    assert_ptr_equal(out.rows, bytes + REQUEST_LOGITS_HEAD);
-    assert_int_equal(request_logits_decode(bytes, sizeof(bytes) - 1, &out, NULL), ERR_FORMAT);
-    assert_int_equal(request_logits_decode(bytes, 3, &out, NULL), ERR_FORMAT);
+    assert_ptr_equal(out.rows, bytes + FIELD_SIZE(request_logits));
+    assert_int_equal(request_logits_decode(bytes, sizeof(bytes) - 1, &out, NULL), ERR_PROTOCOL);
+    assert_int_equal(request_logits_decode(bytes, 3, &out, NULL), ERR_PROTOCOL);
     in.n_rows = 0x80010001u; /* the product times four is 8 in 64 bits */
     in.n_vocab = 0xFFFE0002u;
-    request_logits_put_head(bytes, &in);
-    assert_int_equal(request_logits_decode(bytes, REQUEST_LOGITS_HEAD + 8, &out, NULL), ERR_FORMAT);
+    field_put(request_logits_fields(), &in, bytes);
+    assert_int_equal(request_logits_decode(bytes, FIELD_SIZE(request_logits) + 8, &out, NULL), ERR_PROTOCOL);
 }
 
 int main(void) {
@@ -314,6 +357,7 @@ int main(void) {
         cmocka_unit_test(test_request_id),     cmocka_unit_test(test_event_started),  cmocka_unit_test(test_event_token),
         cmocka_unit_test(test_event_done),     cmocka_unit_test(test_event_failed),   cmocka_unit_test(test_event_refused),
         cmocka_unit_test(test_event_overflow), cmocka_unit_test(test_eval),           cmocka_unit_test(test_logits),
+        cmocka_unit_test(test_event_vector),   cmocka_unit_test(test_event_rename),   cmocka_unit_test(test_event_copies_what_is_there),
     };
     return cmocka_run_group_tests_name("pipeline_request", tests, NULL, NULL);
 }

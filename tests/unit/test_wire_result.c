@@ -11,8 +11,8 @@
 #include "wire/result.h"
 
 static struct result sampled(uint32_t n_top) {
-    struct result r = {.seq = 3, .index = 511, .pos = 70000, .flags = RESULT_SAMPLED | RESULT_END};
-    r.sample = (struct engine_sample){.token = 128000, .logprob = -1.25f, .end = true, .n_top = n_top};
+    struct result r = {.seq = 3, .index = 511, .pos = 70000, .flags = RESULT_SAMPLED};
+    r.sample = (struct engine_sample){.token = 128000, .logprob = -1.25f, .end = true, .n_top = (uint8_t)n_top};
     for (uint32_t i = 0; i < n_top; i++) {
         r.sample.top[i].token = (int32_t)(i * 1000);
         r.sample.top[i].logprob = -(float)i;
@@ -42,7 +42,7 @@ static void test_sampled(void **state) {
     for (uint32_t n = 0; n <= ENGINE_MAX_TOP_LOGPROBS; n++) {
         struct result r = sampled(n), got;
         there_and_back(&r, &got, &b);
-        assert_int_equal(b.len, RESULT_FIXED_SIZE + 8 * n);
+        assert_int_equal(b.len, FIELD_SIZE(result) + FIELD_SIZE(engine_top) * n);
         assert_int_equal(got.sample.token, 128000);
         assert_true(got.sample.logprob == -1.25f);
         assert_true(got.sample.end);
@@ -59,8 +59,11 @@ static void test_layout(void **state) {
     struct result r = sampled(1);
     r.sample.top[0].token = 5;
     result_put(&r, &b);
-    static const uint8_t want[] = {3, 0, 255, 1, 0x70, 0x11, 1, 0, 0, 0xF4, 1, 0, 0, 0, 0xA0, 0xBF,
-                                   3, 1, 0,   0, 0,    0,    0, 0, 5, 0,    0, 0, 0, 0, 0,    0x80};
+    static const uint8_t want[] = {3, 0,    255, 1, 0x70, 0x11, 1,    0,                      /* seq, index, pos */
+                                   1,                                                   /* flags */
+                                   0, 0xF4, 1,   0, 0,    0,    0xA0, 0xBF, 1, 1,               /* sample: token, logprob, end, n_top */
+                                   0, 0,    0,   0, 0,    0,                                    /* text_len, n_logits */
+                                   5, 0,    0,   0, 0,    0,    0,    0x80};                          /* top[0] */
     assert_int_equal(b.len, sizeof(want));
     assert_memory_equal(b.data, want, sizeof(want));
     buf_done(&b);
@@ -99,7 +102,7 @@ static void test_cut_short(void **state) {
         struct bytes_reader in;
         bytes_reader_init(&in, exact, len);
         struct result got = {.seq = 77};
-        assert_int_equal(result_get(&in, &got, NULL), ERR_FORMAT);
+        assert_int_equal(result_get(&in, &got, NULL), ERR_PROTOCOL);
         assert_int_equal(got.seq, 77); /* untouched */
         free(exact);
     }
@@ -118,45 +121,32 @@ static void refuse(size_t at, uint8_t value) {
     struct bytes_reader in;
     bytes_reader_init(&in, b.data, b.len);
     struct result got;
-    if (result_get(&in, &got, NULL) != ERR_FORMAT) fail_msg("byte %zu = %u was taken", at, value);
+    if (result_get(&in, &got, NULL) != ERR_PROTOCOL) fail_msg("byte %zu = %u was taken", at, value);
     buf_done(&b);
 }
 
 static void test_refused(void **state) {
     (void)state;
-    refuse(16, RESULT_SAMPLED | 32);             /* an unknown flag */
-    refuse(16, RESULT_SAMPLED | RESULT_FAILED);
-    refuse(16, RESULT_END);                      /* the end of nothing */
-    refuse(17, ENGINE_MAX_TOP_LOGPROBS + 1);
-    refuse(18, 1);                               /* text without its flag */
-    refuse(20, 1);                               /* logits without their flag */
-    uint8_t long_text[RESULT_FIXED_SIZE + RESULT_MAX_TEXT + 1] = {0};
-    long_text[16] = RESULT_FAILED;
-    bytes_put_u16(long_text + 18, RESULT_MAX_TEXT + 1);
+    refuse(8, 16);                               /* an unknown flag */
+    refuse(8, RESULT_SAMPLED | RESULT_FAILED);
+    refuse(17, 2);                               /* neither the end nor not */
+    refuse(18, ENGINE_MAX_TOP_LOGPROBS + 1);
+    refuse(19, 1);                               /* text without its flag */
+    refuse(21, 1);                               /* logits without their flag */
+    uint8_t end_of_nothing[FIELD_SIZE(result)] = {[17] = 1};
+    uint8_t long_text[FIELD_SIZE(result) + RESULT_MAX_TEXT + 1] = {[8] = RESULT_FAILED};
+    bytes_put_u16(long_text + 19, RESULT_MAX_TEXT + 1);
     struct bytes_reader in;
     bytes_reader_init(&in, long_text, sizeof(long_text));
-    assert_int_equal(result_get(&in, &(struct result){0}, NULL), ERR_FORMAT);
-}
-
-static void test_trace(void **state) {
-    (void)state;
-    struct wire_trace t = {.stage = 5, .hop_us = 1, .wait_us = 2, .compute_us = 0xFFFFFFFF}, got;
-    uint8_t b[FRAME_TRACE_SIZE];
-    wire_trace_put(b, &t);
-    struct bytes_reader in;
-    bytes_reader_init(&in, b, sizeof(b));
-    assert_int_equal(result_get_trace(&in, &got, NULL), ERR_OK);
-    assert_true(got.stage == t.stage && got.hop_us == t.hop_us && got.wait_us == t.wait_us && got.compute_us == t.compute_us);
-    assert_int_equal(result_get_trace(&in, &got, NULL), ERR_FORMAT);
-    b[2] = 1;
-    bytes_reader_init(&in, b, sizeof(b));
-    assert_int_equal(result_get_trace(&in, &got, NULL), ERR_FORMAT);
+    assert_int_equal(result_get(&in, &(struct result){0}, NULL), ERR_PROTOCOL);
+    bytes_reader_init(&in, end_of_nothing, sizeof(end_of_nothing));
+    assert_int_equal(result_get(&in, &(struct result){0}, NULL), ERR_PROTOCOL);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sampled),   cmocka_unit_test(test_layout),  cmocka_unit_test(test_failed_and_logits),
-        cmocka_unit_test(test_cut_short), cmocka_unit_test(test_refused), cmocka_unit_test(test_trace),
+        cmocka_unit_test(test_cut_short), cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests_name("pipeline_result", tests, NULL, NULL);
 }

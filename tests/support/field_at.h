@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT
+ * Where a field of a message in bytes begins, for tests that break one. */
+#ifndef CARAVAN_TESTS_SUPPORT_FIELD_AT_H
+#define CARAVAN_TESTS_SUPPORT_FIELD_AT_H
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/field.h"
+
+static inline size_t field_at(const struct field_set *set, const char *name) {
+    size_t at = 0, i = 0;
+    for (; i < set->n_fields && strcmp(set->fields[i].name, name) != 0; i++) {
+        const struct field *f = &set->fields[i];
+        bool one = f->type == FIELD_BOOL || f->type == FIELD_WORD;
+        at += one ? 1 : f->type == FIELD_OBJECT ? f->of()->wire_size : f->size;
+    }
+    assert(i < set->n_fields);
+    return at;
+}
+
+#endif
