@@ -53,7 +53,7 @@ static inline void bench_stage_text(struct wire_link *local, const uint8_t *payl
     int32_t *tokens = mem_calloc(a.len + 1, sizeof(*tokens));
     for (size_t i = 0; i < a.len; i++) tokens[i] = (uint8_t)a.text[i];
     buf_init(&b, 1 << 16);
-    tokenize_answer_encode(a.id, tokens, a.len, &b);
+    tokenize_tokens_encode(a.id, tokens, a.len, &b);
     free(tokens);
     bench_stage_say(local, FRAME_TOKENIZED, &b);
 }

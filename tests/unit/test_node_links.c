@@ -52,17 +52,17 @@ static void an_own_link_is_as_measured(void **state) {
     bench_free(b);
 }
 
-/* A question whether this node is idle: PROBE of kind 0. */
-static uint8_t answer_of(struct bench *b, bool busy) {
-    uint8_t question[PROBE_HEADER] = {0};
+/* A question whether this node is idle. */
+static enum probe_answer_kind answer_of(struct bench *b, bool busy) {
+    uint8_t question[PROBE_ASK_SIZE];
+    struct probe_answer answer = {0};
     struct err e = {0};
-    bytes_put_u32(question, 5);
-    bytes_put_u32(question + 8, PROBE_LEAST);
+    field_put(probe_ask_fields(), &(struct probe_ask){.id = 5, .kind = PROBE_QUESTION, .total = PROBE_LEAST}, question);
     assert_int_equal(links_on_probe(b->links, bench_other(b), question, sizeof(question), busy, &e), ERR_OK);
     const struct bench_frame *f = bench_hear(b, FRAME_PROBED);
-    assert_int_equal(f->len, PROBED_SIZE);
-    assert_int_equal(bytes_get_u32(f->payload), 5);
-    return f->payload[4];
+    assert_int_equal(field_decode(probe_answer_fields(), f->payload, f->len, &answer, &e), ERR_OK);
+    assert_int_equal(answer.id, 5);
+    return answer.kind;
 }
 
 static void a_busy_node_is_not_measured(void **state) {
@@ -70,8 +70,8 @@ static void a_busy_node_is_not_measured(void **state) {
     struct bench *b = bench_make(program);
     struct err e = {0};
     const uint8_t bad[3] = {0};
-    assert_int_equal(answer_of(b, true), 1);
-    assert_int_equal(answer_of(b, false), 0);
+    assert_int_equal(answer_of(b, true), PROBE_BUSY);
+    assert_int_equal(answer_of(b, false), PROBE_IDLE);
     assert_int_equal(links_on_probe(b->links, bench_other(b), bad, sizeof(bad), false, &e), ERR_PROTOCOL);
     assert_int_equal(links_on_probed(b->links, bench_other(b), bad, sizeof(bad), &e), ERR_PROTOCOL);
     bench_free(b);
