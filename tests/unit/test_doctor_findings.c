@@ -155,6 +155,13 @@ static void peer_other_key(struct doctor_peer *p) {
 static void peer_old_key(struct doctor_peer *p) { p->addresses[0].old_key = true; }
 static void peer_no_node(struct doctor_peer *p) { err_set(&p->addresses[0].handshake, ERR_CLOSED, "the other side closed the connection"); }
 static void peer_mute(struct doctor_peer *p) { err_set(&p->addresses[0].handshake, ERR_TIMEOUT, "timed out"); }
+static void peer_itself(struct doctor_peer *p) {
+    for (size_t i = 0; i < p->n_addresses; i++) p->addresses[i].self = true;
+}
+static void peer_itself_remembered(struct doctor_peer *p) {
+    peer_itself(p);
+    p->remembered = true;
+}
 static void peer_hangs(struct doctor_peer *p) { err_set(&p->addresses[0].answer, ERR_TIMEOUT, "timed out"); }
 static void peer_version(struct doctor_peer *p) {
     p->addresses[0].version = 9;
@@ -231,6 +238,8 @@ static const struct {
     {.name = "peer_mtu_both", .peer = peer_mtu_both},
     {.name = "peer_hidden", .peer = peer_hidden},
     {.name = "peer_spare", .peer = peer_spare},
+    {.name = "peer_itself", .peer = peer_itself},
+    {.name = "peer_itself_remembered", .peer = peer_itself_remembered},
 };
 
 static struct doctor_report judge(size_t i) {
