@@ -182,6 +182,26 @@ static void put_removed(yyjson_val *root, int64_t wall, struct buf *out) {
     if (yyjson_arr_size(list) > 0) buf_append_str(out, ". `caravan nodes allow NAME` lets one in again.\n");
 }
 
+static yyjson_val *node_of(yyjson_val *nodes, const char *id) {
+    yyjson_val *node;
+    size_t i, max;
+    yyjson_arr_foreach(nodes, i, max, node) if (strcmp(text_of(node, "id"), id) == 0) return node;
+    return NULL;
+}
+
+/* Pairs of nodes of which one cannot connect to the other: no ring has both. */
+static void put_cut(yyjson_val *nodes, struct buf *out) {
+    yyjson_val *node, *l;
+    size_t i, max, k, n, cut = 0;
+    char from[128], to[128];
+    yyjson_arr_foreach(nodes, i, max, node) yyjson_arr_foreach(json_some(yyjson_obj_get(node, "links")), k, n, l) {
+        yyjson_val *other = node_of(nodes, text_of(l, "id"));
+        if (!other || strcmp(text_of(l, "reach"), "no") != 0) continue;
+        buf_printf(out, "%s%s cannot connect to %s: no model is divided between them; `caravan doctor` on %s says why.\n", cut++ ? "" : "\n",
+                   put_name(nodes, node, from), put_name(nodes, other, to), text_of(node, "name"));
+    }
+}
+
 void nodes_put(yyjson_val *root, int64_t wall, uint32_t width, struct buf *out) {
     static const struct table_column columns[] = {{"NAME", 8, false}, {"ADDRESS", 12, false}, {"STATE", 0, false},
                                                   {"FREE", 0, true},  {"DEVICES", 6, false},  {"GB/s", 4, true},
@@ -200,6 +220,7 @@ void nodes_put(yyjson_val *root, int64_t wall, uint32_t width, struct buf *out) 
         after = next;
     } while (after);
     table_print(t, width, out);
+    put_cut(nodes, out);
     put_models(root, width, out);
     put_removed(root, wall, out);
     table_free(t);

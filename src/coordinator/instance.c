@@ -172,6 +172,7 @@ static void instance_explain(struct instance *in, clock_us now, const struct pla
         const struct barred_node *b = barred_find(&in->barred, now, in->here[i].id);
         if (b) buf_printf(&text, "\n%s is left out, since loading failed there %u times: %s", b->name, b->failures, b->why);
     }
+    plan_explain_apart(in->model, in->here, in->n_here, &in->wish, &text);
     instance_say(in, buf_cstr(&text));
     buf_done(&text);
 }

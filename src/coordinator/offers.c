@@ -71,6 +71,18 @@ static uint64_t offers_ordered(const struct coordinator *c, const struct coordin
     return bytes;
 }
 
+/* Must it fetch its slice, and can it? It asks this node for the weights. */
+static void offer_weights(const struct coordinator *c, const struct coordinator_model *m, const struct record *r, struct plan_node *p) {
+    const struct record_peer *here = record_peer_of(r, c->self);
+    p->fetches = r->id != c->self;
+    for (uint32_t i = 0; i < r->n_files; i++) {
+        if (strcmp(r->files[i].model, m->id) != 0) continue;
+        if (r->files[i].whole) p->fetches = false;
+        p->room = UINT64_MAX; /* it has some of it, and how much is not known here */
+    }
+    p->cut_off = p->fetches && here != NULL && here->reach == RECORD_REACH_NO;
+}
+
 static struct plan_node offer_make(const struct coordinator *c, const struct coordinator_view *v, const struct coordinator_model *m,
                                    const struct copy *x, const struct record *r, offers_counts_fn counts) {
     uint64_t used = offers_ordered(c, v, x, r, counts);
@@ -79,7 +91,8 @@ static struct plan_node offer_make(const struct coordinator *c, const struct coo
         bool own = x && strcmp(instance, x->record.instance) == 0;
         if (!own && (!counts || counts(c, v, instance))) used += r->stages[i].bytes;
     }
-    struct plan_node p = {.id = r->id, .memory = used < r->memory ? r->memory - used : 0};
+    struct plan_node p = {.id = r->id, .memory = used < r->memory ? r->memory - used : 0, .room = r->room};
+    offer_weights(c, m, r, &p);
     snprintf(p.name, sizeof(p.name), "%s", r->name);
     for (uint32_t i = 0; i < r->profile.n_devices && i < PLAN_MAX_DEVICES; i++) {
         const struct profile_device *d = &r->profile.devices[i];

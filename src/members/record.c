@@ -10,9 +10,18 @@
 #include "model/hash.h"
 
 static const char *const RECORD_PHASES[STAGE_PHASE_COUNT] = {"loading", "connecting", "ready", "draining"};
+static const char *const RECORD_REACHES[RECORD_REACH_COUNT] = {"unknown", "yes", "no"};
 #define MESSAGES_RECORD
 #include "base/field_tables.h"
 #undef MESSAGES_RECORD
+
+const char *record_reach_name(enum record_reach r) { return RECORD_REACHES[r]; }
+
+const struct record_peer *record_peer_of(const struct record *r, uint64_t id) {
+    for (uint32_t i = 0; i < r->n_peers; i++)
+        if (r->peers[i].id == id) return &r->peers[i];
+    return NULL;
+}
 
 void record_done(struct record *r) { field_done(record_fields(), r); }
 

@@ -19,10 +19,16 @@
 
 enum { RECORD_MAX_MODELS = 32, RECORD_MAX_FILES = 1024, RECORD_MAX_STAGES = 64, RECORD_MAX_PEERS = 256, RECORD_MAX_TEMPLATE = 256 * 1024 };
 
+/* Can the node of a record connect to a node that it is linked to? Links are dialled by one end, which says nothing of the other. */
+enum record_reach { RECORD_REACH_UNKNOWN, RECORD_REACH_YES, RECORD_REACH_NO, RECORD_REACH_COUNT };
+const char *record_reach_name(enum record_reach r); /* "unknown", "yes", "no" */
+
 /* struct record, with record_model, record_stage, record_file and record_peer. */
 #define MESSAGES_RECORD
 #include "base/field_structs.h"
 #undef MESSAGES_RECORD
+/* What the record says of that node; NULL: the two are not linked. */
+const struct record_peer *record_peer_of(const struct record *r, uint64_t id);
 void record_done(struct record *r); /* frees what it owns; zero it before first use */
 void record_encode(const struct record *r, struct buf *out);
 /* Leaves out of r what makes its encoding longer than max bytes: the last models' chat templates, then the last cards. */

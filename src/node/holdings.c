@@ -12,12 +12,15 @@
 
 enum { MAX_CACHED = 128 };
 #define LOOK_US 30000000u
+#define ROOM_STEP   ((uint64_t)1 << 20)   /* others are told of the disk's room in such steps, */
+#define ROOM_LITTLE ((uint64_t)256 << 30) /* and at once when it is less than this */
 
 struct holdings {
     struct holdings_parts parts;
     struct io_works *works;
     struct weights_cached cached[MAX_CACHED];
     size_t n_cached;
+    uint64_t room;
     clock_us looked; /* 0: never */
 };
 
@@ -27,6 +30,7 @@ struct holdings {
 struct cache_look {
     struct holdings *holdings; /* for the loop's thread */
     char *cache;
+    uint64_t limit, room;
     struct weights_cached cached[MAX_CACHED];
     size_t n_cached;
 };
@@ -34,12 +38,14 @@ struct cache_look {
 static void cache_look_run(void *job) {
     struct cache_look *l = job;
     l->n_cached = weights_cache_list(l->cache, l->cached, MAX_CACHED);
+    l->room = weights_cache_room(l->cache, l->limit) / ROOM_STEP * ROOM_STEP;
 }
 
 static void cache_look_done(void *job) {
     const struct cache_look *l = job;
     struct holdings *h = l->holdings;
-    bool changed = h->n_cached != l->n_cached;
+    bool changed = h->n_cached != l->n_cached || (h->room != l->room && (h->room < ROOM_LITTLE || l->room < ROOM_LITTLE));
+    h->room = l->room;
     for (size_t i = 0; i < l->n_cached && !changed; i++) changed = strcmp(h->cached[i].id, l->cached[i].id) != 0;
     memcpy(h->cached, l->cached, sizeof(h->cached));
     h->n_cached = l->n_cached;
@@ -55,6 +61,7 @@ struct holdings *holdings_create(const struct holdings_parts *parts) {
     struct holdings *h = MEM_NEW(struct holdings);
     h->parts = *parts;
     h->works = io_works_open(parts->loop, 1);
+    h->room = UINT64_MAX;
     return h;
 }
 
@@ -65,6 +72,7 @@ void holdings_look(struct holdings *h) {
     struct cache_look *l = MEM_NEW(struct cache_look);
     l->holdings = h;
     l->cache = mem_strdup(h->parts.cache);
+    l->limit = h->parts.cache_limit;
     h->looked = now;
     if (io_works_start(h->works, &work, l, NULL) != ERR_OK) cache_look_free(l);
 }
@@ -87,6 +95,7 @@ static void record_add(struct record *r, const char *model, bool whole) {
 }
 
 void holdings_record(const struct holdings *h, struct record *r) {
+    r->room = h->room;
     char (*ids)[65] = mem_calloc(WEIGHTS_MAX_MODELS, sizeof(*ids));
     struct stage_child *c;
     size_t count = weights_server_models(h->parts.weights, ids);

@@ -15,6 +15,7 @@
 struct holdings_parts {
     struct io_loop *loop;
     const char *cache; /* folder of fetched weights */
+    uint64_t cache_limit; /* bytes that it may take; 0: what the disk has */
     struct weights_server *weights;
     struct stages *stages;
     struct control *control;

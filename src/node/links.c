@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "members/membership.h"
 #include "plan/probe.h"
 
 enum { MAX_FILE = 1 << 20 };
@@ -114,18 +115,29 @@ static bool links_said(const struct links *l, uint64_t from, uint64_t to, struct
         return true;
     }
     const struct record *r = records_linked(l->parts.records, from);
-    for (uint32_t i = 0; r && i < r->n_peers; i++)
-        if (r->peers[i].id == to) {
-            *ret = (struct plan_link){.rtt_s = r->peers[i].rtt_us / 1e6, .throughput = (double)r->peers[i].throughput};
-            return true;
-        }
-    return false;
+    const struct record_peer *p = r ? record_peer_of(r, to) : NULL;
+    if (p) *ret = (struct plan_link){.rtt_s = p->rtt_us / 1e6, .throughput = (double)p->throughput};
+    return p != NULL;
+}
+
+/* In a cluster where each node is linked with all, those that are not cannot connect to each other, or have not tried yet. In a larger one
+ * most pairs are never tried. */
+static enum plan_reach links_reach(const struct links *l, uint64_t from, uint64_t to) {
+    static const enum plan_reach of[RECORD_REACH_COUNT] = {
+        [RECORD_REACH_UNKNOWN] = PLAN_REACH_UNKNOWN, [RECORD_REACH_YES] = PLAN_REACHES, [RECORD_REACH_NO] = PLAN_REACHES_NOT};
+    bool mesh = l->parts.records->n_linked < MEMBERSHIP_MESH;
+    struct control_peer peer;
+    if (from == l->parts.self && control_find(l->parts.control, to, &peer)) return of[reach_of(l->parts.reach, to)];
+    const struct record *r = from == l->parts.self ? NULL : records_linked(l->parts.records, from);
+    const struct record_peer *p = r ? record_peer_of(r, to) : NULL;
+    return p ? of[p->reach] : mesh ? PLAN_REACH_UNKNOWN : PLAN_REACHES;
 }
 
 struct plan_link links_between(void *user, uint64_t from, uint64_t to) {
     const struct links *l = user;
     struct plan_link there = {0}, back = {0};
     links_said(l, from, to, &there);
+    there.reach = links_reach(l, from, to);
     if (there.rtt_s > 0 && there.throughput > 0) return there;
     links_said(l, to, from, &back); /* the opposite direction is better than a guess */
     if (there.rtt_s <= 0) there.rtt_s = back.rtt_s;

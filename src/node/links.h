@@ -6,6 +6,7 @@
 
 #include "members/control.h"
 #include "node/news.h"
+#include "node/reach.h"
 #include "node/records.h"
 #include "plan/plan.h"
 
@@ -14,6 +15,7 @@ struct links_parts {
     uint64_t self;         /* this node's id */
     const char *state_dir; /* ending in '/'; NULL: nothing is measured or kept */
     struct control *control;
+    const struct reach *reach;
     const struct records *records;
     struct news *news;
 };
@@ -27,7 +29,7 @@ void links_tick(struct links *l, bool busy);
 err_code links_on_probe(struct links *l, uint64_t from, const uint8_t *payload, size_t len, bool busy, struct err *e);
 err_code links_on_probed(struct links *l, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
 uint64_t links_throughput(const struct links *l, uint64_t to); /* bytes per second; 0: not measured */
-/* For plan_wish.link, with the links as link_user. Zeros: nothing is known. */
+/* For plan_wish.link, with the links as link_user. Times of 0: nothing is known. */
 struct plan_link links_between(void *links, uint64_t from, uint64_t to);
 
 #endif

@@ -44,6 +44,7 @@ static void node_tick(void *user) {
     node_update(n);
     join_tick(n->join);
     members_meet(n->members);
+    reach_tick(n->reach);
     bool busy = calls_count(n->calls) > 0;
     links_tick(n->links, busy || measure_runs(n->measure));
     measure_tick(n->measure, busy || n->stopping);
@@ -122,6 +123,7 @@ static err_code node_open_links(struct node *n, struct err *e) {
                                                         .news = &n->news,
                                                         .callbacks = node_members_callbacks,
                                                         .user = n});
+    n->reach = reach_create(&(struct reach_parts){.loop = n->loop, .control = n->control, .news = &n->news});
     join_connect(n->join,
                  &(struct join_parts){
                      .control = n->control, .members = n->members, .weights = n->weights, .news = &n->news, .port = port_number(n->port)});
@@ -139,7 +141,12 @@ static void node_open_knowledge(struct node *n) {
                                                         .memory_given = c->memory != 0,
                                                         .news = &n->news});
     n->links = links_create(
-        &(struct links_parts){.self = n->id, .state_dir = c->state_dir, .control = n->control, .records = &n->records, .news = &n->news});
+        &(struct links_parts){.self = n->id,
+                              .state_dir = c->state_dir,
+                              .control = n->control,
+                              .reach = n->reach,
+                              .records = &n->records,
+                              .news = &n->news});
     n->learned = learned_create(&(struct learned_parts){
         .self = n->id, .state_dir = c->state_dir, .core = n->core, .links = n->links, .records = &n->records, .news = &n->news});
     struct catalog_events events = node_catalog_events;
@@ -148,6 +155,7 @@ static void node_open_knowledge(struct node *n) {
     n->files = files_create(&(struct files_parts){.loop = n->loop, .cache = c->cache, .catalog = n->catalog, .weights = n->weights});
     n->holdings = holdings_create(&(struct holdings_parts){.loop = n->loop,
                                                            .cache = c->cache,
+                                                           .cache_limit = c->cache_limit,
                                                            .weights = n->weights,
                                                            .stages = n->stages,
                                                            .control = n->control,
@@ -318,6 +326,7 @@ static void node_free(struct node *n) {
     learned_free(n->learned);
     links_free(n->links);
     members_free(n->members);
+    reach_free(n->reach);
     records_done(&n->records);
     news_done(&n->news);
     join_free(n->join);

@@ -23,6 +23,7 @@
 #include "node/names.h"
 #include "node/node.h"
 #include "node/port.h"
+#include "node/reach.h"
 #include "node/saved.h"
 #include "node/serve.h"
 #include "node/stages.h"
@@ -51,6 +52,7 @@ struct node {
     struct stages *stages;
     struct weights_server *weights;
     struct members *members;
+    struct reach *reach;
     struct measure *measure;
     struct links *links;
     struct learned *learned;

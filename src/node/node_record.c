@@ -49,6 +49,7 @@ static void record_peers(const struct node *n, struct record *r) {
         r->peers[i].port = peers[i].port;
         r->peers[i].rtt_us = peers[i].rtt_us;
         r->peers[i].throughput = links_throughput(n->links, peers[i].id);
+        r->peers[i].reach = reach_of(n->reach, peers[i].id);
         memcpy(r->peers[i].host, peers[i].host, sizeof(r->peers[i].host));
     }
 }

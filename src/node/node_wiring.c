@@ -158,7 +158,12 @@ static bool member_may_speak(void *user, const uint8_t *public_key) { return joi
 static void member_heard(void *user, const struct record *r) { join_hear(((struct node *)user)->join, r); }
 static void member_update(void *user) { node_update(user); }
 static void member_changed(void *user) { holdings_sources(((struct node *)user)->holdings); }
-static void member_linked(void *user, const struct control_peer *peer) { hold_linked(((struct node *)user)->hold, peer->id); }
+
+static void member_linked(void *user, const struct control_peer *peer) {
+    struct node *n = user;
+    hold_linked(n->hold, peer->id);
+    reach_tick(n->reach);
+}
 
 static void member_lost(void *user, uint64_t id, const struct record *r, bool restarted) {
     struct node *n = user;

@@ -73,7 +73,7 @@ void plan_cost_done(struct plan_cost *c) {
 }
 
 bool plan_cost_fits(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end) {
-    return c->need[first * (c->n + 1) + end] <= c->nodes[node].memory;
+    return plan_holds(c->m, &c->nodes[node], first, end, c->need[first * (c->n + 1) + end]);
 }
 
 double plan_cost_read(const struct plan_cost *c, uint32_t first, uint32_t end) {

@@ -36,6 +36,11 @@ static uint64_t source_need(void *user, uint32_t first, uint32_t end) {
            (uint64_t)(s->factor_kv * (double)(s->kv[end] - s->kv[first])) + (uint64_t)(s->factor_compute * (double)compute);
 }
 
+static uint64_t source_weights(void *user, uint32_t first, uint32_t end) {
+    const struct plan_source *s = user;
+    return s->weights[end] - s->weights[first] + s->ends[(first == 0) + 2 * (end == s->layout->n_layer)];
+}
+
 static bool source_may(void *user, uint32_t first, uint32_t end) {
     const struct plan_source *s = user;
     return s->may[(size_t)first * (s->layout->n_layer + 1) + end];
@@ -118,6 +123,7 @@ struct plan_source *plan_source_create(const struct model_layout *l, const struc
                                    .n_layer = l->n_layer,
                                    .may = source_may,
                                    .need = source_need,
+                                   .weights = source_weights,
                                    .user = s,
                                    .layers = s->layers,
                                    .n_embd = l->n_embd,

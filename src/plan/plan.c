@@ -4,6 +4,7 @@
  * head, KV and compute buffers count too. */
 #include "plan/plan.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,9 +37,15 @@ err_code plan_wish_parse(const char *text, struct plan_wish *ret, struct err *e)
     return ERR_OK;
 }
 
+bool plan_holds(const struct plan_model *m, const struct plan_node *node, uint32_t first, uint32_t end, uint64_t bytes) {
+    if (bytes > node->memory) return false;
+    if (!node->fetches || m->weights == NULL) return true;
+    return !node->cut_off && m->weights(m->user, first, end) <= node->room;
+}
+
 static err_code plan_whole(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, uint64_t whole, struct plan *ret) {
     for (uint32_t i = 0; i < n_nodes; i++) {
-        if (nodes[i].memory < whole) continue;
+        if (!plan_holds(m, &nodes[i], 0, m->n_layer, whole)) continue;
         *ret = (struct plan){.n_stage = 1, .bytes_whole = whole};
         ret->stages[0] = (struct plan_stage){.node = i, .first = 0, .end = m->n_layer, .bytes = whole};
         return ERR_OK;
@@ -73,6 +80,8 @@ static err_code plan_listed(const struct plan_model *m, const struct plan_node *
             return m->whole_reason ? ERR_WHOLE_ONLY : ERR_INVALID;
         }
         uint64_t bytes = m->need(m->user, at, end);
+        if (bytes <= nodes[i].memory && !plan_holds(m, &nodes[i], at, end, bytes))
+            return err_set(e, ERR_NO_ROOM, "node \"%s\" cannot fetch layers %u-%u of \"%s\"", nodes[i].name, at, end - 1, m->name);
         if (bytes > nodes[i].memory) {
             char need[32], have[32];
             str_size(bytes, need);
@@ -95,8 +104,9 @@ static err_code plan_listed(const struct plan_model *m, const struct plan_node *
 /* The cost that the division keeps low: how full the node's memory is, or, for "even", the number of layers. More than full is illegal. */
 static double plan_cost(const struct plan_model *m, const struct plan_node *node, const struct plan_wish *w, uint32_t first, uint32_t end) {
     if (node->memory == 0 || !m->may(m->user, first, end)) return -1;
-    double fill = (double)m->need(m->user, first, end) / (double)node->memory;
-    if (fill > 1) return -1;
+    uint64_t bytes = m->need(m->user, first, end);
+    double fill = (double)bytes / (double)node->memory;
+    if (!plan_holds(m, node, first, end, bytes)) return -1;
     return w->placement == PLAN_EVEN ? (double)(end - first) : fill;
 }
 
@@ -219,9 +229,8 @@ uint32_t plan_replicas(const struct plan_model *m, const struct plan_node *nodes
     return n;
 }
 
-err_code plan_make(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *wish,
-                   struct plan *ret, struct err *e) {
-    if (n_nodes == 0) return err_set(e, ERR_NO_ROOM, "no node offers memory for model \"%s\"", m->name);
+static err_code plan_connected(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *wish,
+                               struct plan *ret, struct err *e) {
     uint64_t whole = m->need(m->user, 0, m->n_layer);
     if (wish->placement == PLAN_LIST) return plan_listed(m, nodes, n_nodes, wish, ret, e);
     if (wish->placement == PLAN_MEMORY && plan_whole(m, nodes, n_nodes, whole, ret) == ERR_OK) return ERR_OK;
@@ -237,4 +246,54 @@ err_code plan_make(const struct plan_model *m, const struct plan_node *nodes, ui
     }
     if (wish->placement == PLAN_FAST) return plan_fast(m, nodes, n_nodes, wish, ret, e);
     return plan_divided(m, nodes, n_nodes, wish, ret, e);
+}
+
+static double plan_token_time(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, const struct plan_wish *wish) {
+    struct plan_figures f;
+    plan_predict(p, m, nodes, wish, &f);
+    return f.token_s;
+}
+
+/* A node that can be in no ring holds the model whole, if no ring was found (found false), or none that is faster. */
+static bool plan_alone(const struct plan_model *m, const struct plan_node *nodes, uint32_t node, const struct plan_wish *wish, bool found,
+                       struct plan *ret) {
+    struct plan p;
+    if (wish->placement == PLAN_LIST || (found && wish->placement != PLAN_FAST)) return found;
+    if (plan_connected(m, &nodes[node], 1, wish, &p, NULL) != ERR_OK) return found;
+    p.stages[0].node = node;
+    if (!found || plan_token_time(&p, m, nodes, wish) < plan_token_time(ret, m, nodes, wish)) *ret = p;
+    return true;
+}
+
+/* What else there is to say of a plan that failed. */
+static void plan_say_apart(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *wish,
+                           struct err *e) {
+    struct buf more;
+    if (e == NULL) return;
+    buf_init(&more, sizeof(e->text));
+    plan_explain_apart(m, nodes, n_nodes, wish, &more);
+    if (more.len > 0) {
+        size_t at = strlen(e->text);
+        snprintf(e->text + at, sizeof(e->text) - at, "%s", buf_cstr(&more));
+    }
+    buf_done(&more);
+}
+
+err_code plan_make(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *wish,
+                   struct plan *ret, struct err *e) {
+    if (n_nodes == 0) return err_set(e, ERR_NO_ROOM, "no node offers memory for model \"%s\"", m->name);
+    uint32_t *index = mem_calloc(n_nodes, sizeof(*index)), n = plan_connect_pick(nodes, n_nodes, wish, index);
+    struct plan_node *use = mem_calloc(n, sizeof(*use));
+    for (uint32_t i = 0; i < n; i++) use[i] = nodes[index[i]];
+    err_code code = plan_connected(m, use, n, wish, ret, e);
+    bool found = code == ERR_OK;
+    for (uint32_t i = 0; found && i < ret->n_stage; i++) ret->stages[i].node = index[ret->stages[i].node];
+    for (uint32_t i = 0, at = 0; i < n_nodes && n < n_nodes; i++) {
+        if (at < n && index[at] == i) at++;
+        else found = plan_alone(m, nodes, i, wish, found, ret);
+    }
+    free(use);
+    free(index);
+    if (!found) plan_say_apart(m, nodes, n_nodes, wish, e);
+    return found ? ERR_OK : code;
 }

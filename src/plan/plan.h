@@ -34,14 +34,21 @@ struct plan_node {
     uint64_t id;
     char name[64];
     uint64_t memory; /* bytes it offers to this model */
+    bool fetches;    /* it has none of the model's weights, and would have to fetch its slice */
+    bool cut_off;    /* but it cannot connect to the node that it would fetch them from */
+    uint64_t room;   /* bytes of weights that its disk can take, if it fetches */
     uint32_t n_devices;
     struct plan_device devices[PLAN_MAX_DEVICES];
 };
 
-/* Between two nodes. */
+/* Can a node connect to another one's port? Stages of one ring must be able to. */
+enum plan_reach { PLAN_REACHES, PLAN_REACH_UNKNOWN /* it has not been tried yet */, PLAN_REACHES_NOT };
+
+/* From one node to another. */
 struct plan_link {
     double rtt_s;      /* there and back; 0: not known */
     double throughput; /* bytes per second; 0: not known */
+    enum plan_reach reach;
 };
 
 /* The cost of a layer for one token. */
@@ -63,6 +70,7 @@ struct plan_model {
     bool wide;                /* activations may leave the range of f16 */
     const char *whole_reason; /* why it runs whole only, NULL if it may be cut */
     uint64_t (*need)(void *user, uint32_t first, uint32_t end);
+    uint64_t (*weights)(void *user, uint32_t first, uint32_t end); /* bytes of these in a file; NULL: nobody has to fetch them */
     void *user;
     const struct plan_layer *layers; /* n_layer of them; NULL: every layer costs what it needs */
     struct plan_layer head;          /* the output table and everything else after the last layer */
@@ -105,7 +113,8 @@ struct plan {
     bool proven; /* no other plan has a smaller time per token (true up to 16 nodes with placement fast, unless wish.work ended it) */
 };
 
-/* nodes[0] is the node that was asked. ERR_NO_ROOM: more memory is needed (the text says how much). ERR_WHOLE_ONLY: the model would have
+/* nodes[0] is the node that was asked. Nodes that cannot all connect to each other are never stages of one ring: those that keep most
+ * others from it are left out of rings, and may still hold the whole model. ERR_NO_ROOM: more memory is needed (the text says how much). ERR_WHOLE_ONLY: the model would have
  * to be cut, and must not be. ERR_INVALID: the list does not fit model or nodes. */
 err_code plan_make(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *wish,
                    struct plan *ret, struct err *e);
@@ -140,6 +149,10 @@ void plan_explain(const struct plan *p, const struct plan_model *m, const struct
 /* The figures in words: a token's way, the slowest part, first token, one and several streams. */
 void plan_explain_figures(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, const struct plan_wish *wish,
                           struct buf *out);
+/* A line for each node that rings do without since it cannot be connected to, or its weights don't fit onto its disk; nothing if there is
+ * none. Each line begins with '\n'. */
+void plan_explain_apart(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *wish,
+                        struct buf *out);
 /* A line for each node that carries nothing, with the reason; nothing if all nodes take part. */
 void plan_explain_left_out(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes,
                            const struct plan_wish *wish, struct buf *out);

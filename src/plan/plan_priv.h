@@ -42,6 +42,12 @@ double plan_cost_streams(const struct plan_cost *c, const struct plan *p, uint32
 #define PLAN_TOKEN_BYTES    64.0     /* the frame that brings a sampled token back to the head */
 #define PLAN_STAGE_OVERHEAD 0.0003 /* seconds of frames, wake-ups, sampling, measured with a ring on loopback */
 
+/* Does the node have the memory for layers [first, end), of which `bytes` are needed, and the disk if it must fetch their weights? */
+bool plan_holds(const struct plan_model *m, const struct plan_node *node, uint32_t first, uint32_t end, uint64_t bytes);
+
+/* connect.c: picks nodes that can all connect to each other, in their order; index has n places. Returns how many. */
+uint32_t plan_connect_pick(const struct plan_node *nodes, uint32_t n, const struct plan_wish *wish, uint32_t *index);
+
 /* Finds the plan with the least time per token over any nodes in any order, with regard to several streams. false: nothing fits. */
 bool plan_search(struct plan_cost *c, struct plan *ret);
 /* The best cuts for these nodes in this order. balanced: minimises the longest stage instead of the sum. false: no division. */

@@ -72,7 +72,8 @@ static double stage_time(struct search *s, uint32_t node, uint32_t first, uint32
 /* ---- facts about the nodes ---- */
 
 static bool same_offer(const struct plan_node *a, const struct plan_node *b) {
-    if (a->memory != b->memory || a->n_devices != b->n_devices) return false;
+    if (a->memory != b->memory || a->n_devices != b->n_devices || a->fetches != b->fetches) return false;
+    if (a->fetches && (a->room != b->room || a->cut_off != b->cut_off)) return false;
     for (uint32_t i = 0; i < a->n_devices; i++) {
         const struct plan_device *x = &a->devices[i], *y = &b->devices[i];
         if (x->memory != y->memory || x->gpu != y->gpu || x->bandwidth != y->bandwidth || x->flops != y->flops || x->layer_s != y->layer_s)

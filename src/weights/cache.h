@@ -37,6 +37,9 @@ err_code weights_cache_write(struct weights_cache *c, uint32_t part, uint64_t of
  * models, least recently used first. ERR_NO_ROOM says how much room there is. `keep` is not removed. */
 err_code weights_cache_make_room(const char *folder, const char *keep, uint64_t need, uint64_t limit, struct err *e);
 
+/* Bytes of weights that weights_cache_make_room could find room for, if no model in the folder were in use. UINT64_MAX: not known. */
+uint64_t weights_cache_room(const char *folder, uint64_t limit);
+
 /* A model in the cache folder. */
 struct weights_cached {
     char id[65];

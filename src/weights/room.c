@@ -95,6 +95,27 @@ static uint64_t disk_free(const char *folder) {
     return statvfs(folder, &v) == 0 ? (uint64_t)v.f_bavail * v.f_frsize : UINT64_MAX;
 }
 
+/* The disk of the folder, or, until it is made, of the one where it will be. */
+static uint64_t disk_of(const char *folder) {
+    char *path = mem_strdup(folder), *slash;
+    uint64_t room = disk_free(path);
+    while (room == UINT64_MAX && (slash = strrchr(path, '/')) != NULL && slash > path) {
+        *slash = '\0';
+        room = disk_free(path);
+    }
+    free(path);
+    return room;
+}
+
+uint64_t weights_cache_room(const char *folder, uint64_t limit) {
+    struct weights_cached *list = mem_calloc(MAX_CACHED, sizeof(*list));
+    size_t n = weights_cache_list(folder, list, MAX_CACHED);
+    uint64_t room = disk_of(folder);
+    for (size_t i = 0; i < n && room != UINT64_MAX; i++) room += list[i].bytes;
+    free(list);
+    return limit > 0 && limit < room ? limit : room;
+}
+
 static err_code no_room(const char *folder, uint64_t need, uint64_t room, bool limited, struct err *e) {
     char a[STR_SHORT], b[STR_SHORT];
     err_set(e, ERR_NO_ROOM, "cannot fetch %s of weights into \"%s\": there is room for %s", str_size(need, a), folder, str_size(room, b));

@@ -62,7 +62,7 @@ static void world_make(struct world *w, uint32_t n_layer, double layer_gb, doubl
     w->period = 1;
     for (uint32_t i = 0; i < n_layer; i++) w->layers[i].dense = layer_gb * 1e9;
     for (uint32_t a = 0; a < MAX; a++)
-        for (uint32_t b = 0; b < MAX; b++) w->links[a][b] = (struct plan_link){rtt_s, 117e6};
+        for (uint32_t b = 0; b < MAX; b++) w->links[a][b] = (struct plan_link){.rtt_s = rtt_s, .throughput = 117e6};
 }
 
 static double token_time(struct world *w, const struct plan *p) {
