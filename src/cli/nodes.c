@@ -197,8 +197,8 @@ static void put_cut(yyjson_val *nodes, struct buf *out) {
     yyjson_arr_foreach(nodes, i, max, node) yyjson_arr_foreach(json_some(yyjson_obj_get(node, "links")), k, n, l) {
         yyjson_val *other = node_of(nodes, text_of(l, "id"));
         if (!other || strcmp(text_of(l, "reach"), "no") != 0) continue;
-        buf_printf(out, "%s%s cannot connect to %s: no model is divided between them; `caravan doctor` on %s says why.\n", cut++ ? "" : "\n",
-                   put_name(nodes, node, from), put_name(nodes, other, to), text_of(node, "name"));
+        buf_printf(out, "%s%s cannot connect to %s: no model is divided between them; `caravan doctor` on %s says why.\n",
+                   cut++ ? "" : "\n", put_name(nodes, node, from), put_name(nodes, other, to), text_of(node, "name"));
     }
 }
 

@@ -11,7 +11,7 @@
 #include "model/hash.h"
 
 enum { MAX_CACHED = 128 };
-#define LOOK_US 30000000u
+#define LOOK_US     30000000u
 #define ROOM_STEP   ((uint64_t)1 << 20)   /* others are told of the disk's room in such steps, */
 #define ROOM_LITTLE ((uint64_t)256 << 30) /* and at once when it is less than this */
 

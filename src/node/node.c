@@ -140,13 +140,8 @@ static void node_open_knowledge(struct node *n) {
                                                         .n_gpu_layers = c->load.n_gpu_layers,
                                                         .memory_given = c->memory != 0,
                                                         .news = &n->news});
-    n->links = links_create(
-        &(struct links_parts){.self = n->id,
-                              .state_dir = c->state_dir,
-                              .control = n->control,
-                              .reach = n->reach,
-                              .records = &n->records,
-                              .news = &n->news});
+    n->links = links_create(&(struct links_parts){
+        .self = n->id, .state_dir = c->state_dir, .control = n->control, .reach = n->reach, .records = &n->records, .news = &n->news});
     n->learned = learned_create(&(struct learned_parts){
         .self = n->id, .state_dir = c->state_dir, .core = n->core, .links = n->links, .records = &n->records, .news = &n->news});
     struct catalog_events events = node_catalog_events;

@@ -66,8 +66,10 @@ static void reach_dialled(void *user, err_code code, int fd, const struct err *e
     enum record_reach state = code == ERR_OK || doubt ? RECORD_REACH_YES : RECORD_REACH_NO;
     if (state == p->state) return;
     if (state == RECORD_REACH_NO)
-        log_warn("node", "%s is linked with this node, but this node cannot connect to it (%s): they can be in no ring together; hint: run "
-                 "`caravan doctor` here", p->at.name, e->text);
+        log_warn("node",
+                 "%s is linked with this node, but this node cannot connect to it (%s): they can be in no ring together; hint: run "
+                 "`caravan doctor` here",
+                 p->at.name, e->text);
     else if (p->state == RECORD_REACH_NO) log_info("node", "this node can connect to %s now", p->at.name);
     p->state = state;
     news_own(p->owner->parts.news);

@@ -16,8 +16,7 @@ static enum plan_reach connect_reach(const struct plan_node *nodes, const struct
 static uint32_t connect_missing(const struct plan_node *nodes, uint32_t n, const struct plan_wish *w, const bool *out, uint32_t i) {
     uint32_t missing = 0;
     for (uint32_t k = 0; k < n; k++)
-        if (!out[k])
-            missing += (connect_reach(nodes, w, i, k) != PLAN_REACHES) + (connect_reach(nodes, w, k, i) != PLAN_REACHES);
+        if (!out[k]) missing += (connect_reach(nodes, w, i, k) != PLAN_REACHES) + (connect_reach(nodes, w, k, i) != PLAN_REACHES);
     return missing;
 }
 
@@ -51,7 +50,9 @@ static void connect_why(const struct plan_node *nodes, const struct plan_wish *w
         if (there == PLAN_REACHES_NOT || back == PLAN_REACHES_NOT)
             buf_printf(out, "\n%s can be in no ring with %s, since %s cannot connect to %s: `caravan doctor` on %s says why", nodes[i].name,
                        nodes[index[k]].name, from, to, from);
-        else buf_printf(out, "\n%s waits until it is known whether it and %s can connect to each other", nodes[i].name, nodes[index[k]].name);
+        else
+            buf_printf(out, "\n%s waits until it is known whether it and %s can connect to each other", nodes[i].name,
+                       nodes[index[k]].name);
         return;
     }
 }
@@ -65,8 +66,9 @@ void plan_explain_apart(const struct plan_model *m, const struct plan_node *node
         if (at < n && index[at] == i) at++;
         else connect_why(nodes, w, index, n, i, out);
         if (!nodes[i].fetches || !m->weights) continue;
-        if (nodes[i].cut_off) buf_printf(out, "\n%s cannot connect to %s, where it would fetch the weights: `caravan doctor` on %s says why",
-                                         nodes[i].name, nodes[0].name, nodes[i].name);
+        if (nodes[i].cut_off)
+            buf_printf(out, "\n%s cannot connect to %s, where it would fetch the weights: `caravan doctor` on %s says why", nodes[i].name,
+                       nodes[0].name, nodes[i].name);
         else if (nodes[i].room < m->weights(m->user, 0, m->n_layer))
             buf_printf(out, "\n%s has no weights of this model, and room for %s of them on its disk (--cache-limit, --state-dir)",
                        nodes[i].name, str_size(nodes[i].room, room));

@@ -207,10 +207,10 @@ static void status_links(struct fleet *f, uint32_t at, yyjson_val *node, yyjson_
         const char *id = yyjson_get_str(yyjson_obj_get(l, "id"));
         yyjson_arr_foreach(nodes, k, n, other) {
             if (k >= f->n || !id || !yyjson_equals_str(yyjson_obj_get(other, "id"), id)) continue;
-            f->links[at][k] = (struct plan_link){.rtt_s = yyjson_get_num(yyjson_obj_get(l, "rtt_us")) / 1e6,
-                                                 .throughput = yyjson_get_num(yyjson_obj_get(l, "bytes_per_second")),
-                                                 .reach = yyjson_equals_str(yyjson_obj_get(l, "reach"), "no") ? PLAN_REACHES_NOT
-                                                                                                              : PLAN_REACHES};
+            f->links[at][k] =
+                (struct plan_link){.rtt_s = yyjson_get_num(yyjson_obj_get(l, "rtt_us")) / 1e6,
+                                   .throughput = yyjson_get_num(yyjson_obj_get(l, "bytes_per_second")),
+                                   .reach = yyjson_equals_str(yyjson_obj_get(l, "reach"), "no") ? PLAN_REACHES_NOT : PLAN_REACHES};
         }
     }
 }

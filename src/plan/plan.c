@@ -248,7 +248,8 @@ static err_code plan_connected(const struct plan_model *m, const struct plan_nod
     return plan_divided(m, nodes, n_nodes, wish, ret, e);
 }
 
-static double plan_token_time(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, const struct plan_wish *wish) {
+static double plan_token_time(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes,
+                              const struct plan_wish *wish) {
     struct plan_figures f;
     plan_predict(p, m, nodes, wish, &f);
     return f.token_s;
@@ -288,10 +289,9 @@ err_code plan_make(const struct plan_model *m, const struct plan_node *nodes, ui
     err_code code = plan_connected(m, use, n, wish, ret, e);
     bool found = code == ERR_OK;
     for (uint32_t i = 0; found && i < ret->n_stage; i++) ret->stages[i].node = index[ret->stages[i].node];
-    for (uint32_t i = 0, at = 0; i < n_nodes && n < n_nodes; i++) {
+    for (uint32_t i = 0, at = 0; i < n_nodes && n < n_nodes; i++)
         if (at < n && index[at] == i) at++;
         else found = plan_alone(m, nodes, i, wish, found, ret);
-    }
     free(use);
     free(index);
     if (!found) plan_say_apart(m, nodes, n_nodes, wish, e);

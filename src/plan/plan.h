@@ -114,8 +114,8 @@ struct plan {
 };
 
 /* nodes[0] is the node that was asked. Nodes that cannot all connect to each other are never stages of one ring: those that keep most
- * others from it are left out of rings, and may still hold the whole model. ERR_NO_ROOM: more memory is needed (the text says how much). ERR_WHOLE_ONLY: the model would have
- * to be cut, and must not be. ERR_INVALID: the list does not fit model or nodes. */
+ * others from it are left out of rings, and may still hold the whole model. ERR_NO_ROOM: more memory is needed (the text says how much).
+ * ERR_WHOLE_ONLY: the model would have to be cut, and must not be. ERR_INVALID: the list does not fit the model or the nodes. */
 err_code plan_make(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *wish,
                    struct plan *ret, struct err *e);
 

@@ -62,7 +62,8 @@ static void a_shut_node_is_in_no_ring(void **state) {
         struct net net = {0};
         struct plan_node nodes[3];
         struct plan p;
-        struct plan_wish w = {.placement = (enum plan_placement)placement, .list = {4, 4}, .n_list = 2, .link = net_link, .link_user = &net};
+        struct plan_wish w = {
+            .placement = (enum plan_placement)placement, .list = {4, 4}, .n_list = 2, .link = net_link, .link_user = &net};
         make_nodes(nodes, 3, (uint64_t[]){50, 70, 50}); /* the one that offers most would be the first choice */
         shut(&net, 3, 1);
         assert_int_equal(plan_make(&model, nodes, 3, &w, &p, NULL), ERR_OK);
@@ -177,9 +178,9 @@ static void no_ring_crosses_a_cut(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_shut_node_is_in_no_ring),        cmocka_unit_test(the_node_that_was_asked_may_be_shut),
-        cmocka_unit_test(a_shut_node_may_hold_the_whole),   cmocka_unit_test(what_is_not_known_yet_is_waited_for),
-        cmocka_unit_test(weights_fit_onto_the_disk),        cmocka_unit_test(no_ring_crosses_a_cut),
+        cmocka_unit_test(a_shut_node_is_in_no_ring),      cmocka_unit_test(the_node_that_was_asked_may_be_shut),
+        cmocka_unit_test(a_shut_node_may_hold_the_whole), cmocka_unit_test(what_is_not_known_yet_is_waited_for),
+        cmocka_unit_test(weights_fit_onto_the_disk),      cmocka_unit_test(no_ring_crosses_a_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
