@@ -185,7 +185,7 @@ static void put_removed(yyjson_val *root, int64_t wall, struct buf *out) {
 static yyjson_val *node_of(yyjson_val *nodes, const char *id) {
     yyjson_val *node;
     size_t i, max;
-    yyjson_arr_foreach(nodes, i, max, node) if (strcmp(text_of(node, "id"), id) == 0) return node;
+    yyjson_arr_foreach(nodes, i, max, node) if (strcmp(answer_text(node, "id"), id) == 0) return node;
     return NULL;
 }
 
@@ -195,10 +195,10 @@ static void put_cut(yyjson_val *nodes, struct buf *out) {
     size_t i, max, k, n, cut = 0;
     char from[128], to[128];
     yyjson_arr_foreach(nodes, i, max, node) yyjson_arr_foreach(json_some(yyjson_obj_get(node, "links")), k, n, l) {
-        yyjson_val *other = node_of(nodes, text_of(l, "id"));
-        if (!other || strcmp(text_of(l, "reach"), "no") != 0) continue;
+        yyjson_val *other = node_of(nodes, answer_text(l, "id"));
+        if (!other || strcmp(answer_text(l, "reach"), "no") != 0) continue;
         buf_printf(out, "%s%s cannot connect to %s: no model is divided between them; `caravan doctor` on %s says why.\n",
-                   cut++ ? "" : "\n", put_name(nodes, node, from), put_name(nodes, other, to), text_of(node, "name"));
+                   cut++ ? "" : "\n", put_name(nodes, node, from), put_name(nodes, other, to), answer_text(node, "name"));
     }
 }
 
