@@ -161,18 +161,56 @@ err_code chat_form(const struct chat_caps *caps, yyjson_val *messages, yyjson_mu
     return ERR_OK;
 }
 
+/* Variables by which templates turn thinking on and off, besides "enable_thinking". Of two rows for one variable the first is taken whose
+ * word the template names. on, off: JSON; NULL: the template's default is kept. */
+static const struct {
+    const char *name, *word, *on, *off;
+} THINKING[] = {
+    {"thinking", NULL, "true", "false"},
+    {"thinking_mode", "chat", "\"thinking\"", "\"chat\""},
+    {"thinking_mode", "off", "\"on\"", "\"off\""},
+    {"thinking_mode", NULL, "\"enabled\"", "\"disabled\""},
+    {"thinking_option", NULL, "\"on\"", "\"off\""},
+    {"thinking_enabled", NULL, "true", "false"},
+    {"use_thinking", NULL, "true", "false"},
+    {"with_thinking", NULL, "true", "false"},
+    {"think", NULL, "true", "false"},
+    {"reasoning", NULL, "true", "false"},
+    {"enable_reasoning", NULL, "true", "false"},
+    {"use_reasoning", NULL, "true", "false"},
+    {"reasoning_enabled", NULL, "true", "false"},
+    {"thinking_budget", NULL, NULL, "0"},
+    {"reasoning_effort", "no_think", NULL, "\"no_think\""},
+    {"reasoning_effort", "none", NULL, "\"none\""},
+};
+
+static void set_json(yyjson_mut_doc *doc, yyjson_mut_val *root, const char *name, const char *json) {
+    yyjson_doc *value = yyjson_read(json, strlen(json), 0);
+    yyjson_mut_obj_put(root, yyjson_mut_str(doc, name), yyjson_val_mut_copy(doc, yyjson_doc_get_root(value)));
+    yyjson_doc_free(value);
+}
+
+/* "reasoning_effort" for a template that calls it "thinking_effort", in the words that it knows. */
+static void form_effort(const struct jinja_template *t, yyjson_mut_doc *doc, yyjson_mut_val *root) {
+    static const char *const words[][2] = {{"minimal", "low"}, {"xhigh", "max"}};
+    const char *effort = yyjson_mut_get_str(yyjson_mut_obj_get(root, "reasoning_effort"));
+    if (effort == NULL || jinja_reads(t, "reasoning_effort") || !jinja_reads(t, "thinking_effort")) return;
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (strcmp(effort, words[i][0]) == 0 && !jinja_names(t, effort)) effort = words[i][1];
+    if (jinja_names(t, effort) && yyjson_mut_obj_get(root, "thinking_effort") == NULL)
+        yyjson_mut_obj_add_str(doc, root, "thinking_effort", effort);
+}
+
 void chat_form_thinking(const struct jinja_template *t, yyjson_mut_doc *doc, yyjson_mut_val *root) {
     yyjson_mut_val *on = yyjson_mut_obj_get(root, "enable_thinking");
+    form_effort(t, doc, root);
     if (!yyjson_mut_is_bool(on) || jinja_reads(t, "enable_thinking")) return;
     bool thinks = yyjson_mut_get_bool(on);
-    const struct {
-        const char *name;
-        yyjson_mut_val *value; /* NULL: the template's own way is kept */
-    } rows[] = {{"thinking", yyjson_mut_bool(doc, thinks)},
-                {"thinking_mode", yyjson_mut_str(doc, thinks ? "enabled" : "disabled")},
-                {"reasoning", yyjson_mut_bool(doc, thinks)},
-                {"thinking_budget", thinks ? NULL : yyjson_mut_int(doc, 0)}};
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        if (rows[i].value != NULL && jinja_reads(t, rows[i].name) && yyjson_mut_obj_get(root, rows[i].name) == NULL)
-            yyjson_mut_obj_add_val(doc, root, rows[i].name, rows[i].value);
+    for (size_t i = 0; i < ARRAY_LEN(THINKING); i++) {
+        const char *value = thinks ? THINKING[i].on : THINKING[i].off;
+        yyjson_mut_val *given = yyjson_mut_obj_get(root, THINKING[i].name);
+        bool free = given == NULL || (!thinks && yyjson_mut_equals_str(given, "none")); /* the API's word, perhaps not the template's */
+        if (value == NULL || !free || !jinja_reads(t, THINKING[i].name)) continue;
+        if (THINKING[i].word == NULL || jinja_names(t, THINKING[i].word)) set_json(doc, root, THINKING[i].name, value);
+    }
 }

@@ -83,7 +83,9 @@ void output_value_held(struct output *o) {
     const char *word = python_word(p, o->held.len, o->types);
     yyjson_doc *doc = NULL;
     struct err e = {0};
-    bool none = o->held.len == 0 && (o->types & TYPE_STRING) == 0;
+    size_t blanks = 0;
+    while (blanks < o->held.len && output_blank(p[blanks])) blanks++;
+    bool none = blanks == o->held.len && (o->types & TYPE_STRING) == 0;
     bool json = o->held.len > 0 && json_parse(p, o->held.len, &doc, &e) == ERR_OK;
     unsigned type = json ? type_of_value(yyjson_doc_get_root(doc)) : TYPE_STRING;
     yyjson_doc_free(doc);

@@ -398,6 +398,29 @@ static void thinking_has_the_templates_word(void **state) {
     expect(c, "{{ messages[0].content }}{{ thinking_mode }}", on, "xenabled");
     expect(c, "{{ messages[0].content }}{{ thinking_budget | default(-1) }}", off, "x0");
     expect(c, "{{ messages[0].content }}{{ thinking_budget | default(-1) }}", on, "x-1");
+    expect(c, "{{ messages[0].content }}{{ thinking_mode == 'chat' }}", off, "xTrue");
+    expect(c, "{{ messages[0].content }}{{ thinking_mode if thinking_mode != 'off' else '-' }}", off, "x-");
+    expect(c, "{{ messages[0].content }}{{ thinking_mode if thinking_mode != 'off' else '-' }}", on, "xon");
+    static const char *const variables[] = {"use_thinking", "think", "reasoning", "enable_reasoning", "reasoning_enabled"};
+    for (size_t i = 0; i < ARRAY_LEN(variables); i++) {
+        char *tmpl = mem_printf("{{ messages[0].content }}{{ %s }}", variables[i]);
+        expect(c, tmpl, off, "xFalse");
+        expect(c, tmpl, on, "xTrue");
+        free(tmpl);
+    }
+    static const char effort[] =
+        "{%% if reasoning_effort is not defined %%}{%% set reasoning_effort = 'low' %%}{%% endif %%}"
+        "{{ messages[0].content }}{{ reasoning_effort if reasoning_effort in ['low', '%s'] else raise_exception('!') }}";
+    static const char none[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}], \"extra\": {\"enable_thinking\": false, "
+                               "\"reasoning_effort\": \"none\"}}";
+    char *no_think = mem_printf(effort, "no_think"), *is_none = mem_printf(effort, "none");
+    expect(c, no_think, off, "xno_think");
+    expect(c, no_think, none, "xno_think");
+    expect(c, no_think, on, "xlow");
+    expect(c, is_none, off, "xnone");
+    free(no_think), free(is_none);
+    expect(c, "{{ messages[0].content }}{{ thinking_effort if thinking_effort in ['low', 'max'] }}",
+           "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}], \"extra\": {\"reasoning_effort\": \"xhigh\"}}", "xmax");
     /* A variable of the template's own is none of them. */
     expect(c,
            "{% for m in messages %}{% if m.thinking %}{% set thinking = m.thinking %}{% endif %}{{ thinking }}{{ m.content }}{% endfor %}",

@@ -14,11 +14,12 @@
 #include "engine/sampler.h"
 #include "engine/slice_priv.h"
 #include "engine/vocab.h"
+#include "grammar/check.h"
 #include "chat/output.h"
 #include "chat/toolcall_grammar.h"
 #include "support/engine_fixture.h"
 
-enum { MAX_HISTORY = 2048, SEEDS = 6 };
+enum { MAX_HISTORY = 2048, SEEDS = 4 };
 
 static const char *const FORMATS[] = {
 #define TOOLCALL(id, ...) #id,
@@ -149,6 +150,55 @@ static void required_calls_are_read_back(void **state) {
         engine_sampling_done(&p);
     }
     buf_done(&text);
+}
+
+/* Arguments within arguments, in each family's form. What a grammar says in part is checked afterwards, and may fail; but a call is read. */
+static void nested_arguments_are_read_back(void **state) {
+    (void)state;
+    static const char schema[] =
+        "{\"type\":\"object\",\"properties\":{\"steps\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"n\":{\"type\":"
+        "\"integer\"},\"how\":{\"enum\":[\"by foot\",\"by "
+        "car\"]}},\"required\":[\"n\",\"how\"],\"additionalProperties\":false}},\"where\":{"
+        "\"type\":\"object\",\"properties\":{\"x\":{\"type\":\"boolean\"}},\"required\":[\"x\"],\"additionalProperties\":false}},"
+        "\"required\":["
+        "\"steps\",\"where\"],\"additionalProperties\":false}";
+    static const struct toolcall_tool tool = {.name = "walk", .parameters = schema};
+    yyjson_doc *want = yyjson_read(schema, strlen(schema), 0);
+    struct buf text, why;
+    buf_init(&text, 1 << 20);
+    buf_init(&why, 1 << 10);
+    for (size_t i = 0; i < ARRAY_LEN(FORMATS); i++) {
+        struct toolcall_wish w = {
+            .format = toolcall_format_named(FORMATS[i]), .tools = &tool, .n_tools = 1, .required = true, .single = true};
+        struct engine_sampling p = sampling(&w);
+        size_t ends = 0;
+        for (p.seed = 0; p.seed < SEEDS; p.seed++) {
+            struct output_options o = {.format = w.format, .tools = &tool, .n_tools = 1, .seed = 1};
+            struct seen s = {.n = 0};
+            make_logits(p.seed);
+            buf_clear(&text);
+            if (!generate(&p, 5, 800, &text)) continue; /* an array that goes on */
+            ends++;
+            buf_init(&s.arguments, 1 << 20);
+            buf_init(&s.other, 1 << 20);
+            struct output *out = output_create(&o, see, &s);
+            output_push(out, buf_cstr(&text), text.len);
+            output_finish(out);
+            output_free(out);
+            yyjson_doc *got = yyjson_read(buf_cstr(&s.arguments), s.arguments.len, 0);
+            bool fits = check_value(yyjson_doc_get_root(want), yyjson_doc_get_root(got), &why) == CHECK_FITS;
+            if (s.n != 1 || s.whole != 1 || s.other.len != 0 || !fits)
+                fail_msg("%s: %s gives %s: %s", FORMATS[i], buf_cstr(&text), buf_cstr(&s.arguments), buf_cstr(&why));
+            yyjson_doc_free(got);
+            buf_done(&s.arguments);
+            buf_done(&s.other);
+        }
+        if (ends == 0) fail_msg("%s: no call ends", FORMATS[i]);
+        engine_sampling_done(&p);
+    }
+    buf_done(&text);
+    buf_done(&why);
+    yyjson_doc_free(want);
 }
 
 /* Text that the model writes by itself, and then the grammar takes over. */
@@ -290,8 +340,8 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(required_calls_are_read_back), cmocka_unit_test(lazy_calls_are_read_back),
-                                       cmocka_unit_test(all_variants_parse), cmocka_unit_test(thought_goes_to_its_first_close),
-                                       cmocka_unit_test(schemas_that_cannot_be)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(required_calls_are_read_back),    cmocka_unit_test(nested_arguments_are_read_back),
+                                       cmocka_unit_test(lazy_calls_are_read_back),        cmocka_unit_test(all_variants_parse),
+                                       cmocka_unit_test(thought_goes_to_its_first_close), cmocka_unit_test(schemas_that_cannot_be)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
