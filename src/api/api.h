@@ -46,6 +46,7 @@ struct api_request {
     size_t n_tools;
     enum api_tool_choice tool_choice;
     const char *tool_name;         /* NAMED */
+    bool old_functions;            /* the tools came as "functions": a call is told as "function_call" */
     bool single_tool;              /* at most one call in an answer */
     enum api_format format;
     const char *schema;            /* SCHEMA: JSON text */
@@ -190,6 +191,7 @@ enum api_event_kind api_item_kind(const struct api_item *item);
 enum api_work {
     API_WORK_TEXT,                 /* the model writes answers */
     API_WORK_COUNT,                /* the prompt's tokens are counted: whole() finds their number in the usage */
+    API_WORK_PROMPT,               /* nothing: whole() finds the prompt in the request */
     API_WORK_VECTORS,              /* a vector for each prompt */
     API_WORK_TOKENS,               /* a text's tokens, or the text of tokens */
 };

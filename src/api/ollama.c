@@ -28,10 +28,10 @@ static err_code parse_calls(yyjson_val *list, size_t i, struct api_request *r, y
         yyjson_val *function = yyjson_obj_get(call, "function"), *name = yyjson_obj_get(function, "name"), *id = yyjson_obj_get(call, "id");
         yyjson_val *arguments = yyjson_obj_get(function, "arguments");
         if (!yyjson_is_str(name)) return wrong_message(e, i, ".tool_calls", "calls with a function's name");
-        if (arguments != NULL && !yyjson_is_obj(arguments)) return wrong_message(e, i, ".tool_calls", "arguments that are an object");
+        if (arguments != NULL && !yyjson_is_obj(arguments) && !yyjson_is_str(arguments))
+            return wrong_message(e, i, ".tool_calls", "arguments that are an object");
         const char *made = arena_printf(r->arena, "call_%zu_%zu", i, k);
-        api_chat_call(r, message, yyjson_is_str(id) ? api_keep_str(r, id) : made, api_keep_str(r, name),
-                      arguments != NULL ? api_keep_json(r, arguments) : "{}");
+        api_chat_call(r, message, yyjson_is_str(id) ? api_keep_str(r, id) : made, api_keep_str(r, name), api_keep_arguments(r, arguments));
     }
     return ERR_OK;
 }
@@ -44,8 +44,6 @@ static err_code parse_message(yyjson_val *v, size_t i, struct api_request *r, st
     while (k < 4 && !yyjson_equals_str(role, roles[k])) k++;
     if (k == 4) return wrong_message(e, i, ".role", "\"system\", \"user\", \"assistant\" or \"tool\"");
     if (content != NULL && !yyjson_is_null(content) && !yyjson_is_str(content)) return wrong_message(e, i, ".content", "a string");
-    if (yyjson_is_str(content) && memchr(yyjson_get_str(content), 0, yyjson_get_len(content)) != NULL)
-        return wrong_message(e, i, ".content", "text without NUL characters");
     if (yyjson_get_len(yyjson_obj_get(v, "images")) > 0)
         return err_set(e, ERR_UNSUPPORTED, "field \"messages[%zu].images\": images are not supported", i);
     yyjson_mut_val *m = yyjson_is_str(content) ? api_chat_add(r, roles[k], yyjson_get_str(content), yyjson_get_len(content))
@@ -208,7 +206,6 @@ static err_code generate_parse(yyjson_val *root, struct api_request *r, struct e
         r->prompts[r->n_prompts++] = api_prompt_text(r, prompt);
         return ERR_OK;
     }
-    if (memchr(yyjson_get_str(prompt), 0, len) != NULL) return api_wrong(e, "prompt", "text without NUL characters");
     if (yyjson_get_len(system) > 0) api_chat_add(r, "system", yyjson_get_str(system), yyjson_get_len(system));
     api_chat_add(r, "user", yyjson_get_str(prompt), len);
     return ERR_OK;

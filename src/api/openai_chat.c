@@ -34,6 +34,11 @@ static void end_chunk(const struct api_answer *a, const char *finish, struct buf
     buf_append_str(out, a->request->include_usage ? ",\"usage\":null}\n\n" : "}\n\n");
 }
 
+/* The finish reason of a call that is told in the old form has its own name. */
+static const char *finish_name(const struct api_answer *a, enum api_finish finish) {
+    return finish == API_FINISH_CALLS && a->request->old_functions ? "function_call" : openai_finish_name(finish);
+}
+
 /* A call begins with all but its arguments; these follow in pieces, which the client puts together by the index. */
 static void stream_part(struct api_answer *a, const struct api_event *ev, struct buf *out) {
     begin_chunk(a, ev->choice, out);
@@ -41,6 +46,10 @@ static void stream_part(struct api_answer *a, const struct api_event *ev, struct
         buf_append_str(out, "{\"reasoning_content\":");
         text_append_json(out, ev->text, ev->len);
         buf_append_byte(out, '}');
+    } else if (a->request->old_functions) {
+        buf_append_str(out, ev->kind == API_CALL ? "{\"function_call\":{\"name\":" : "{\"function_call\":{\"arguments\":");
+        text_append_json(out, ev->text, ev->len);
+        buf_append_str(out, ev->kind == API_CALL ? ",\"arguments\":\"\"}}" : "}}");
     } else {
         buf_printf(out, "{\"tool_calls\":[{\"index\":%u,", ev->call);
         if (ev->kind == API_CALL) {
@@ -82,7 +91,7 @@ static void chat_stream(struct api_answer *a, const struct api_event *ev, struct
     case API_FINISH:
         begin_chunk(a, ev->choice, out);
         buf_append_str(out, "{},\"logprobs\":null");
-        end_chunk(a, openai_finish_name(ev->finish), out);
+        end_chunk(a, finish_name(a, ev->finish), out);
         break;
     case API_END: openai_stream_end(a, out); break;
     case API_REASONING:
@@ -110,10 +119,25 @@ static size_t append_calls(const struct api_choice_text *c, struct buf *out) {
     return n;
 }
 
-static void append_message(const struct api_choice_text *c, struct buf *out) {
+/* The one call, in the old form. */
+static size_t append_old_call(const struct api_choice_text *c, struct buf *out) {
+    for (size_t i = 0; i < c->n_items; i++) {
+        const struct api_item *item = &c->items[i];
+        if (item->kind != API_CALL) continue;
+        buf_append_str(out, ",\"function_call\":{\"name\":");
+        text_append_json(out, item->name, strlen(item->name));
+        buf_append_str(out, ",\"arguments\":");
+        text_append_json(out, (const char *)c->arguments.data + item->start, item->end - item->start);
+        buf_append_byte(out, '}');
+        return 1;
+    }
+    return 0;
+}
+
+static void append_message(const struct api_answer *a, const struct api_choice_text *c, struct buf *out) {
     struct buf calls;
     buf_init(&calls, SIZE_MAX - 1);
-    size_t n = append_calls(c, &calls);
+    size_t n = a->request->old_functions ? append_old_call(c, &calls) : append_calls(c, &calls);
     buf_append_str(out, "{\"role\":\"assistant\",\"content\":");
     if (n > 0 && c->text.len == 0) buf_append_str(out, "null");
     else text_append_json(out, (const char *)c->text.data, c->text.len);
@@ -133,10 +157,10 @@ static void chat_whole(struct api_answer *a, struct buf *out) {
     for (uint32_t i = 0; i < a->n_choices; i++) {
         const struct api_choice_text *c = &a->choices[i];
         buf_printf(out, "%s{\"index\":%u,\"message\":", i > 0 ? "," : "", i);
-        append_message(c, out);
+        append_message(a, c, out);
         buf_append_str(out, ",\"logprobs\":");
         append_logprobs(a, c->tokens, c->n_tokens, out);
-        buf_printf(out, ",\"finish_reason\":\"%s\"}", openai_finish_name(c->finish));
+        buf_printf(out, ",\"finish_reason\":\"%s\"}", finish_name(a, c->finish));
     }
     buf_append_str(out, "],\"usage\":");
     openai_append_usage(a, out);

@@ -16,7 +16,8 @@ static err_code wrong_message(struct err *e, size_t i, const char *what, const c
 static err_code parse_role(yyjson_val *message, size_t i, const char **ret, struct err *e) {
     static const struct {
         const char *name, *role;
-    } roles[] = {{"system", "system"}, {"developer", "system"}, {"user", "user"}, {"assistant", "assistant"}, {"tool", "tool"}};
+    } roles[] = {{"system", "system"},       {"developer", "system"}, {"user", "user"},
+                 {"assistant", "assistant"}, {"tool", "tool"},        {"function", "tool"}};
     yyjson_val *v = yyjson_obj_get(message, "role");
     if (!yyjson_is_str(v)) return wrong_message(e, i, ".role", "a string");
     for (size_t k = 0; k < sizeof(roles) / sizeof(*roles); k++)
@@ -24,8 +25,6 @@ static err_code parse_role(yyjson_val *message, size_t i, const char **ret, stru
             *ret = roles[k].role;
             return ERR_OK;
         }
-    if (yyjson_equals_str(v, "function"))
-        return err_set(e, ERR_UNSUPPORTED, "field \"messages[%zu].role\": the old form of tools is not supported: use \"tool\"", i);
     return wrong_message(e, i, ".role", "\"system\", \"developer\", \"user\", \"assistant\" or \"tool\"");
 }
 
@@ -40,7 +39,7 @@ static err_code append_part(yyjson_val *part, size_t i, size_t k, struct buf *ou
     return ERR_OK;
 }
 
-/* The content's text; only an assistant's may be null or absent. */
+/* The content's text; null is none, and an assistant's may be absent. */
 static err_code parse_content(yyjson_val *message, size_t i, bool assistant, struct buf *out, struct err *e) {
     yyjson_val *v = yyjson_obj_get(message, "content"), *part;
     size_t k, n;
@@ -51,10 +50,9 @@ static err_code parse_content(yyjson_val *message, size_t i, bool assistant, str
             err_code code = append_part(part, i, k, out, e);
             if (code != ERR_OK) return code;
         }
-    } else if (!assistant || !(v == NULL || yyjson_is_null(v))) {
+    } else if (!yyjson_is_null(v) && !(assistant && v == NULL)) {
         return wrong_message(e, i, ".content", "a string or an array of parts");
     }
-    if (out->len > 0 && memchr(out->data, 0, out->len) != NULL) return wrong_message(e, i, ".content", "text without NUL characters");
     return ERR_OK;
 }
 
@@ -63,8 +61,9 @@ static err_code parse_call(yyjson_val *call, const char *at, struct api_request 
     yyjson_val *name = yyjson_obj_get(function, "name"), *arguments = yyjson_obj_get(function, "arguments");
     if (!yyjson_is_str(id)) return err_set(e, ERR_INVALID, "field \"%s.id\": expected a string", at);
     if (!yyjson_is_str(name)) return err_set(e, ERR_INVALID, "field \"%s.function.name\": expected a string", at);
-    if (!yyjson_is_str(arguments)) return err_set(e, ERR_INVALID, "field \"%s.function.arguments\": expected JSON in a string", at);
-    api_chat_call(r, message, api_keep_str(r, id), api_keep_str(r, name), api_keep_str(r, arguments));
+    if (!yyjson_is_str(arguments) && !yyjson_is_obj(arguments))
+        return err_set(e, ERR_INVALID, "field \"%s.function.arguments\": expected JSON in a string, or an object", at);
+    api_chat_call(r, message, api_keep_str(r, id), api_keep_str(r, name), api_keep_arguments(r, arguments));
     return ERR_OK;
 }
 
@@ -94,6 +93,25 @@ static void copy_reasoning(yyjson_val *message, struct api_request *r, yyjson_mu
     if (yyjson_is_str(v)) api_chat_set(r, to, "reasoning_content", yyjson_get_str(v), yyjson_get_len(v));
 }
 
+/* ---- "functions", as they were before tools: one call in a message, and no ids ---- */
+
+static const char *old_id(yyjson_val *name, struct api_request *r) { return arena_printf(r->arena, "call_%s", yyjson_get_str(name)); }
+
+static void set_old_id(yyjson_val *name, struct api_request *r, yyjson_mut_val *to) {
+    const char *id = old_id(name, r);
+    api_chat_set(r, to, "tool_call_id", id, strlen(id));
+}
+
+static err_code parse_old_call(yyjson_val *message, size_t i, struct api_request *r, yyjson_mut_val *to, struct err *e) {
+    yyjson_val *call = yyjson_obj_get(message, "function_call"), *name = yyjson_obj_get(call, "name"),
+               *arguments = yyjson_obj_get(call, "arguments");
+    if (call == NULL || yyjson_is_null(call)) return ERR_OK;
+    if (!yyjson_is_str(name)) return wrong_message(e, i, ".function_call.name", "a string");
+    if (!yyjson_is_str(arguments) && !yyjson_is_obj(arguments)) return wrong_message(e, i, ".function_call.arguments", "JSON in a string");
+    api_chat_call(r, to, old_id(name, r), api_keep_str(r, name), api_keep_arguments(r, arguments));
+    return ERR_OK;
+}
+
 static err_code parse_message(yyjson_val *message, size_t i, struct api_request *r, struct err *e) {
     const char *role = "";
     struct buf text;
@@ -101,18 +119,21 @@ static err_code parse_message(yyjson_val *message, size_t i, struct api_request 
     err_code code = parse_role(message, i, &role, e);
     if (code != ERR_OK) return code;
     bool assistant = strcmp(role, "assistant") == 0, tool = strcmp(role, "tool") == 0;
-    if (tool && !yyjson_is_str(yyjson_obj_get(message, "tool_call_id"))) return wrong_message(e, i, ".tool_call_id", "a string");
-    if (assistant && yyjson_is_obj(yyjson_obj_get(message, "function_call")))
-        return err_set(e, ERR_UNSUPPORTED, "field \"messages[%zu].function_call\": the old form is not supported: use \"tool_calls\"", i);
+    bool old = yyjson_equals_str(yyjson_obj_get(message, "role"), "function");
+    if (tool && !yyjson_is_str(yyjson_obj_get(message, old ? "name" : "tool_call_id")))
+        return wrong_message(e, i, old ? ".name" : ".tool_call_id", "a string");
     buf_init(&text, SIZE_MAX - 1); /* bounded by the body */
     code = parse_content(message, i, assistant, &text, e);
     if (code == ERR_OK) {
-        bool none = assistant && text.len == 0 && yyjson_get_len(yyjson_obj_get(message, "tool_calls")) > 0;
+        bool calls = yyjson_get_len(yyjson_obj_get(message, "tool_calls")) > 0 || yyjson_is_obj(yyjson_obj_get(message, "function_call"));
+        bool none = assistant && text.len == 0 && calls;
         yyjson_mut_val *to = api_chat_add(r, role, none ? NULL : buf_cstr(&text), text.len);
-        if (tool) copy_field(message, "tool_call_id", r, to);
+        if (tool && !old) copy_field(message, "tool_call_id", r, to);
+        if (old) set_old_id(yyjson_obj_get(message, "name"), r, to);
         if (tool) copy_field(message, "name", r, to);
         if (assistant) copy_reasoning(message, r, to);
         if (assistant) code = parse_calls(message, i, r, to, e);
+        if (assistant && code == ERR_OK) code = parse_old_call(message, i, r, to, e);
     }
     buf_done(&text);
     return code;
@@ -142,6 +163,33 @@ static const struct api_tools_shape tools_shape = {
     .named = "function",
     .choice_help = "\"none\", \"auto\", \"required\", or {\"type\": \"function\", \"function\": {...}}",
 };
+
+/* "functions" and "function_call". */
+static err_code parse_old_functions(yyjson_val *root, struct api_request *r, struct err *e) {
+    yyjson_val *list = yyjson_obj_get(root, "functions"), *choice = yyjson_obj_get(root, "function_call"), *function,
+               *name = yyjson_obj_get(choice, "name");
+    char at[32];
+    size_t i, n;
+    if (list != NULL && !yyjson_is_null(list) && !yyjson_is_arr(list)) return api_wrong(e, "functions", "an array");
+    yyjson_arr_foreach(json_some(list), i, n, function) {
+        snprintf(at, sizeof(at), "functions[%zu]", i);
+        err_code code = api_tools_add(r, yyjson_obj_get(function, "name"), function, "parameters", at, e);
+        if (code != ERR_OK) return code;
+        r->old_functions = r->single_tool = true;
+    }
+    if (choice == NULL || yyjson_is_null(choice) || yyjson_equals_str(choice, "auto")) return ERR_OK;
+    if (yyjson_equals_str(choice, "none")) {
+        r->tool_choice = API_TOOLS_NONE;
+        return ERR_OK;
+    }
+    for (i = 0; i < r->n_tools; i++)
+        if (yyjson_equals_str(name, r->tools[i].name)) {
+            r->tool_choice = API_TOOLS_NAMED;
+            r->tool_name = r->tools[i].name;
+            return ERR_OK;
+        }
+    return api_wrong(e, "function_call", "\"none\", \"auto\" or {\"name\": one of the functions}");
+}
 
 static err_code parse_parallel(yyjson_val *root, struct api_request *r, struct err *e) {
     bool parallel = true;
@@ -176,20 +224,10 @@ static err_code parse_thinking(yyjson_val *root, struct api_request *r, struct e
     return ERR_OK;
 }
 
-static err_code refuse_others(yyjson_val *root, struct err *e) {
-    static const struct {
-        const char *key, *why;
-    } refused[] = {
-        {"functions", "the old form of tools is not supported: use \"tools\""},
-        {"function_call", "the old form of tools is not supported: use \"tool_choice\""},
-    };
-    for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++) {
-        err_code code = api_refuse(root, refused[i].key, refused[i].why, e);
-        if (code != ERR_OK) return code;
-    }
+static err_code check_modalities(yyjson_val *root, struct err *e) {
     yyjson_val *modality, *modalities = yyjson_obj_get(root, "modalities");
     size_t i, max;
-    yyjson_arr_foreach(modalities, i, max, modality) {
+    yyjson_arr_foreach(json_some(modalities), i, max, modality) {
         if (!yyjson_equals_str(modality, "text")) return err_set(e, ERR_UNSUPPORTED, "field \"modalities\": only \"text\" is supported");
     }
     return ERR_OK;
@@ -202,9 +240,10 @@ err_code openai_chat_parse(yyjson_val *root, struct api_request *r, struct err *
     if ((code = parse_logprobs(root, r, e)) != ERR_OK) return code;
     if ((code = openai_parse_limit(root, "max_tokens", &r->max_tokens, e)) != ERR_OK) return code;
     if ((code = openai_parse_limit(root, "max_completion_tokens", &r->max_tokens, e)) != ERR_OK) return code; /* the newer name wins */
-    if ((code = refuse_others(root, e)) != ERR_OK) return code;
+    if ((code = check_modalities(root, e)) != ERR_OK) return code;
     if ((code = parse_thinking(root, r, e)) != ERR_OK) return code;
     if ((code = api_tools_parse(root, &tools_shape, r, e)) != ERR_OK) return code;
     if ((code = parse_parallel(root, r, e)) != ERR_OK) return code;
+    if ((code = parse_old_functions(root, r, e)) != ERR_OK) return code;
     return api_chat_end(root, r, e);
 }

@@ -47,6 +47,10 @@ const char *api_keep_json(struct api_request *r, yyjson_val *v) {
     return kept;
 }
 
+const char *api_keep_arguments(struct api_request *r, yyjson_val *v) {
+    return yyjson_is_str(v) ? api_keep_str(r, v) : v != NULL ? api_keep_json(r, v) : "{}";
+}
+
 err_code api_parse_model(yyjson_val *root, struct api_request *r, struct err *e) {
     yyjson_val *v = yyjson_obj_get(root, "model");
     if (!yyjson_is_obj(root)) return err_set(e, ERR_INVALID, "the request's body: expected a JSON object");

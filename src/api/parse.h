@@ -28,6 +28,8 @@ err_code api_parse_sampling(yyjson_val *obj, struct api_request *r, struct err *
 /* A copy in the arena: of a string; of any value as JSON text. */
 const char *api_keep_str(struct api_request *r, yyjson_val *v);
 const char *api_keep_json(struct api_request *r, yyjson_val *v);
+/* The arguments of a call, JSON in a string or an object, as JSON text; NULL: none. */
+const char *api_keep_arguments(struct api_request *r, yyjson_val *v);
 
 /* The chat begins: r->doc, r->chat, r->chat_extra. */
 void api_chat_begin(struct api_request *r);

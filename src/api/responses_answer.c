@@ -78,7 +78,7 @@ static void append_item(const struct api_answer *a, size_t i, bool done, struct 
     buf_append_byte(out, '}');
 }
 
-static void append_usage(const struct api_usage *u, struct buf *out) {
+void responses_append_usage(const struct api_usage *u, struct buf *out) {
     buf_printf(out,
                "{\"input_tokens\":%" PRIu64 ",\"input_tokens_details\":{\"cached_tokens\":%" PRIu64 "},\"output_tokens\":%" PRIu64
                ",\"output_tokens_details\":{\"reasoning_tokens\":0},\"total_tokens\":%" PRIu64 "}",
@@ -145,7 +145,7 @@ static void append_response(const struct api_answer *a, enum status status, cons
         append_item(a, i, true, out);
     }
     buf_append_str(out, "],\"usage\":");
-    if (status == ENDED) append_usage(&a->usage, out);
+    if (status == ENDED) responses_append_usage(&a->usage, out);
     else buf_append_str(out, "null");
     buf_append_byte(out, '}');
 }

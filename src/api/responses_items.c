@@ -145,9 +145,9 @@ static err_code take_call(struct responses_reader *in, yyjson_val *item, size_t 
     const char *space = yyjson_get_str(yyjson_obj_get(item, "namespace"));
     if (!yyjson_is_str(id)) return wrong_item(e, i, ".call_id", "a string");
     if (!yyjson_is_str(name)) return wrong_item(e, i, ".name", "a string");
-    if (!yyjson_is_str(arguments)) return wrong_item(e, i, ".arguments", "a string");
+    if (!yyjson_is_str(arguments) && !yyjson_is_obj(arguments)) return wrong_item(e, i, ".arguments", "JSON in a string, or an object");
     const char *full = space != NULL && *space != '\0' ? arena_printf(in->r->arena, "%s.%s", space, yyjson_get_str(name)) : NULL;
-    return add_call(in, id, full != NULL ? full : api_keep_str(in->r, name), api_keep_str(in->r, arguments), i, e);
+    return add_call(in, id, full != NULL ? full : api_keep_str(in->r, name), api_keep_arguments(in->r, arguments), i, e);
 }
 
 /* A call of a tool that is no function ("custom_tool_call", "local_shell_call"): told as one, with what it has for arguments. Without a

@@ -33,5 +33,6 @@ struct responses_reader {
 err_code responses_take_items(struct responses_reader *in, yyjson_val *items, struct err *e);
 /* "tools", "tool_choice" and "parallel_tool_calls". */
 err_code responses_parse_tools(yyjson_val *root, struct api_request *r, struct err *e);
+void responses_append_usage(const struct api_usage *u, struct buf *out); /* {"input_tokens":...} */
 
 #endif

@@ -92,6 +92,38 @@ static err_code choose_named(yyjson_val *choice, const struct api_tools_shape *s
     return api_wrong(e, at, "the name of one of the tools");
 }
 
+/* Keeps the tools that a list names, in their order. */
+static void keep_allowed(yyjson_val *list, const struct api_tools_shape *shape, struct api_request *r) {
+    yyjson_mut_val *kept = yyjson_mut_arr(r->doc);
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_tools; i++) {
+        yyjson_val *tool;
+        size_t k, max;
+        bool allowed = false;
+        yyjson_arr_foreach(json_some(list), k, max, tool) {
+            yyjson_val *inner = shape->function != NULL ? yyjson_obj_get(tool, shape->function) : NULL;
+            allowed |= yyjson_equals_str(yyjson_obj_get(inner != NULL ? inner : tool, "name"), r->tools[i].name);
+        }
+        if (!allowed) continue;
+        r->tools[n++] = r->tools[i];
+        yyjson_mut_arr_append(kept, yyjson_mut_val_mut_copy(r->doc, yyjson_mut_arr_get(r->chat_tools, i)));
+    }
+    r->n_tools = n;
+    r->chat_tools = n > 0 ? kept : NULL;
+}
+
+/* {"type": "allowed_tools", "mode": "auto" | "required", "tools": [...]}; OpenAI's chats have all but the type one level down. */
+static err_code choose_allowed(yyjson_val *choice, const struct api_tools_shape *shape, struct api_request *r, struct err *e) {
+    yyjson_val *inner = yyjson_obj_get(choice, "allowed_tools"), *from = inner != NULL ? inner : choice,
+               *mode = yyjson_obj_get(from, "mode");
+    bool required = yyjson_equals_str(mode, "required");
+    if (!required && !yyjson_equals_str(mode, "auto")) return api_wrong(e, "tool_choice.mode", "\"auto\" or \"required\"");
+    keep_allowed(yyjson_obj_get(from, "tools"), shape, r);
+    if (r->n_tools == 0) return api_wrong(e, "tool_choice.tools", "at least one of the tools");
+    if (required) r->tool_choice = API_TOOLS_REQUIRED;
+    return ERR_OK;
+}
+
 static err_code parse_choice(yyjson_val *root, const struct api_tools_shape *shape, struct api_request *r, struct err *e) {
     yyjson_val *choice = yyjson_obj_get(root, "tool_choice"), *type = yyjson_obj_get(choice, "type");
     yyjson_val *word = shape->choice_typed ? type : choice;
@@ -100,6 +132,7 @@ static err_code parse_choice(yyjson_val *root, const struct api_tools_shape *sha
         r->tool_choice = API_TOOLS_NONE;
         return ERR_OK;
     }
+    if (yyjson_equals_str(type, "allowed_tools")) return choose_allowed(choice, shape, r, e);
     bool named = yyjson_equals_str(type, shape->named);
     if (!named && !yyjson_equals_str(word, shape->required)) return api_wrong(e, "tool_choice", shape->choice_help);
     if (named) return choose_named(choice, shape, r, e);

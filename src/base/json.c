@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/str.h"
 
 /* Where the string that begins at `start` (after its opening quote) ends: at its closing quote, or at len. */
@@ -66,6 +67,47 @@ err_code json_parse(const char *text, size_t len, yyjson_doc **ret_doc, struct e
 
 err_code json_parse_exact(const char *text, size_t len, yyjson_doc **ret_doc, struct err *e) {
     return parse(text, len, YYJSON_READ_BIGNUM_AS_RAW, ret_doc, e);
+}
+
+/* The code unit of "\\uXXXX" at this place; -1: there is none. */
+static int unit_at(const char *text, size_t at, size_t len) {
+    int unit = 0;
+    if (at + 6 > len || text[at] != '\\' || text[at + 1] != 'u') return -1;
+    for (size_t i = at + 2; i < at + 6; i++) {
+        char c = text[i], letter = (char)(c | 0x20);
+        int digit = c >= '0' && c <= '9' ? c - '0' : letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
+        if (digit < 0) return -1;
+        unit = unit * 16 + digit;
+    }
+    return unit;
+}
+
+/* Finds the first half of a surrogate pair that stands alone, from `at` on; len: none. *ret_next: where to go on. */
+static size_t next_half(const char *text, size_t at, size_t len, size_t *ret_next) {
+    const char *slash;
+    while (at < len && (slash = memchr(text + at, '\\', len - at)) != NULL) {
+        at = (size_t)(slash - text);
+        int unit = unit_at(text, at, len);
+        bool high = unit >= 0xD800 && unit < 0xDC00, low = unit >= 0xDC00 && unit < 0xE000;
+        int next = high ? unit_at(text, at + 6, len) : -1;
+        bool pair = next >= 0xDC00 && next < 0xE000;
+        *ret_next = at + (unit < 0 ? 2 : pair ? 12 : 6);
+        if (low || (high && !pair)) return at;
+        at = *ret_next;
+    }
+    return len;
+}
+
+err_code json_parse_body(const char *text, size_t len, yyjson_doc **ret_doc, struct err *e) {
+    const yyjson_read_flag flags = YYJSON_READ_BIGNUM_AS_RAW | YYJSON_READ_ALLOW_BOM;
+    size_t next = 0, at = next_half(text, 0, len, &next);
+    if (at == len) return parse(text, len, flags, ret_doc, e);
+    char *mended = mem_alloc(len);
+    memcpy(mended, text, len);
+    for (; at < len; at = next_half(text, next, len, &next)) memcpy(mended + at, "\\ufffd", 6);
+    err_code code = parse(mended, len, flags, ret_doc, e);
+    free(mended);
+    return code;
 }
 
 /* Describes a value for "got ...": short, and cut where it is long. */

@@ -166,22 +166,39 @@ static err_code make_context(const struct chat_input *in, const struct known *k,
     return code;
 }
 
+/* Gives a message's text to libllama's templates, which take C strings: a NUL becomes U+FFFD. The text belongs to *ret_own, or to the
+ * message. */
+static const char *plain_text(yyjson_val *content, char **ret_own) {
+    const char *text = yyjson_get_str(content);
+    size_t len = yyjson_get_len(content);
+    *ret_own = NULL;
+    if (text == NULL || strlen(text) == len) return text;
+    struct buf b;
+    buf_init(&b, SIZE_MAX - 1);
+    for (size_t i = 0; i < len; i++) buf_append(&b, text[i] != '\0' ? text + i : "\xEF\xBF\xBD", text[i] != '\0' ? 1 : 3);
+    *ret_own = mem_strdup(buf_cstr(&b));
+    buf_done(&b);
+    return *ret_own;
+}
+
 /* The way without Jinja: plain text messages, by a template that libllama knows. */
 static err_code render_built_in(const struct chat_input *in, struct buf *out, struct err *e) {
     size_t n = yyjson_arr_size(in->messages), count = 0, i, max;
     struct engine_message *list = mem_calloc(n, sizeof(*list));
+    char **own = mem_calloc(n, sizeof(*own));
     yyjson_val *m;
     err_code code = yyjson_arr_size(in->tools) > 0 ? err_set(e, ERR_UNSUPPORTED, "tools need the model's own chat template") : ERR_OK;
     yyjson_arr_foreach(json_some(in->messages), i, max, m) {
-        const char *role = yyjson_get_str(yyjson_obj_get(m, "role")), *content = yyjson_get_str(yyjson_obj_get(m, "content"));
-        if (code != ERR_OK) break;
-        bool nul = content != NULL && strlen(content) != yyjson_get_len(yyjson_obj_get(m, "content"));
-        if (role == NULL || content == NULL || nul || yyjson_obj_get(m, "tool_calls") != NULL)
+        const char *role = yyjson_get_str(yyjson_obj_get(m, "role")), *content = plain_text(yyjson_obj_get(m, "content"), &own[i]);
+        if (code != ERR_OK) continue;
+        if (role == NULL || content == NULL || yyjson_obj_get(m, "tool_calls") != NULL)
             code = err_set(e, ERR_UNSUPPORTED, "field \"messages[%zu]\": without the model's own template only plain text is possible", i);
         else list[count++] = (struct engine_message){role, content};
     }
     if (in->continue_final && count > 0) list[count - 1].content = CONTINUED;
     if (code == ERR_OK) code = engine_template_render(in->tmpl, list, count, in->add_generation_prompt && !in->continue_final, out, e);
+    for (i = 0; i < n; i++) free(own[i]);
+    free(own);
     free(list);
     return code;
 }

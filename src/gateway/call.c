@@ -23,7 +23,9 @@ static const uint32_t followers[CALL_STATES] = {
     [CALL_FINISHING] = BIT(CALL_RENDERING), /* once, with what was wrong with the answer */
 };
 
-static bool call_waits(const struct call *call) { return call->recalling != NULL || call->awaiting != NULL || call->rendering != NULL; }
+static bool call_waits(const struct call *call) {
+    return call->recalling != NULL || call->awaiting != NULL || call->rendering != NULL || call->measuring != NULL;
+}
 
 static void call_set_state(struct call *call, enum call_state to) {
     static const char *const names[CALL_STATES] = {"reading", "recalling", "waiting", "rendering", "running", "finishing", "ended"};
@@ -39,6 +41,7 @@ static void call_free(struct call *call) {
     struct gateway *g = call->gateway;
     call->work->free(call);
     if (call->awaiting != NULL) g->backend.cancel(g->backend.self, call->awaiting);
+    if (call->measuring != NULL) g->backend.cancel(g->backend.self, call->measuring);
     if (call->recalling != NULL) store_cancel(call->recalling);
     if (call->rendering != NULL) render_cancel(g->render, call->rendering);
     *call->slot = call->next;
@@ -107,6 +110,7 @@ static void stream_begin(struct call *call) {
     http_response_header(call->x, "X-Accel-Buffering", "no"); /* nginx would hold the stream back */
     if (call->partial_format || call->partial_tools) http_response_header(call->x, "x-caravan-schema", "unchecked");
     http_stream_start(call->x, 200, call->api->stream_type);
+    http_stream_probe(call->x, call->api->ping);
 }
 
 static void stream_event(struct call *call, const struct api_event *ev) {
@@ -127,6 +131,15 @@ void call_emit(struct call *call, const struct api_event *ev) {
     }
     if (call_collects(call)) api_choice_collect(&call->answer.choices[ev->choice], ev);
     if (call->request.stream) stream_event(call, ev);
+}
+
+bool call_cancel(struct gateway *g, const char *owner, const char *id) {
+    struct call *call = g->calls;
+    struct err e = {0};
+    while (call != NULL && (strcmp(call->answer.id, id) != 0 || strcmp(call->owner, owner) != 0)) call = call->next;
+    if (call == NULL) return false;
+    call_fail(call, err_set(&e, ERR_CANCELLED, "the request was cancelled by its client"), &e);
+    return true;
 }
 
 void call_ping_all(struct gateway *g) {
@@ -179,10 +192,11 @@ static void call_resume(struct call *call, enum call_state next, err_code code, 
 static err_code step_read(struct call *call, enum call_state *next, struct err *e) {
     const struct http_request *http = http_request(call->x);
     yyjson_doc *doc = NULL;
-    err_code code = json_parse_exact(http->body, http->body_len, &doc, e); /* schemas and arguments go on as they came */
+    err_code code = json_parse_body(http->body, http->body_len, &doc, e); /* schemas and arguments go on as they came */
     if (code == ERR_LIMIT) code = e->code = ERR_FORMAT; /* too deep: malformed, as far as the client is concerned */
     if (code == ERR_OK) code = call->api->parse(yyjson_doc_get_root(doc), &call->request, e);
     yyjson_doc_free(doc);
+    http_exchange_drop_body(call->x);
     *next = CALL_RECALLING;
     return code;
 }
@@ -249,11 +263,44 @@ static err_code step_wait(struct call *call, enum call_state *next, struct err *
 
 /* ---- step 4: render ---- */
 
-static void on_rendered(void *user, err_code code, const struct render_answer *answer, const struct err *e) {
+static err_code fit_prompt(struct call *call, size_t n_tokens, struct err *e);
+
+static void on_measured(void *user, err_code code, const struct backend_text *text, const struct err *cause) {
     struct call *call = user;
+    struct err e = {0};
+    call->measuring = NULL;
+    if (code == ERR_OK) code = fit_prompt(call, text->n, &e);
+    else e = *cause;
+    if (call_waits(call) && code == ERR_OK) return;
+    call_resume(call, CALL_RUNNING, code, &e);
+}
+
+static void on_rendered(void *user, err_code code, const struct render_answer *answer, const struct err *cause) {
+    struct call *call = user;
+    struct err e = {0};
     call->rendering = NULL;
     if (code == ERR_OK) call_prompt_set(call, answer);
-    call_resume(call, CALL_RUNNING, code, e);
+    else e = *cause;
+    if (code == ERR_OK && call->request.truncates) code = fit_prompt(call, 0, &e);
+    if (call_waits(call) && code == ERR_OK) return;
+    call_resume(call, CALL_RUNNING, code, &e);
+}
+
+/* A prompt that is too long beside its answer loses its oldest turns, and is rendered again. n_tokens: its size; 0: it has not been
+ * counted. When the call waits for nothing afterwards, the prompt stays as it is. */
+static err_code fit_prompt(struct call *call, size_t n_tokens, struct err *e) {
+    enum { LONG_TOKEN = 16 }; /* bytes: no text has fewer tokens than that, so a far longer one need not be counted */
+    struct backend *b = &call->gateway->backend;
+    const struct api_prompt *p = &call->request.prompts[0];
+    const struct backend_model *model = NULL;
+    err_code code = gateway_find_model(call->gateway, call->model, &model, e);
+    if (code != ERR_OK) return code;
+    size_t room = call_prompt_room(call, model), least = n_tokens > 0 ? n_tokens : p->len / LONG_TOKEN;
+    if (p->len < room || (n_tokens > 0 && n_tokens <= room)) return ERR_OK;
+    if (least > room && call_prompt_shorten(call, (least - room) * (p->len / least)))
+        return call_prompt_render(call, model, on_rendered, e);
+    if (n_tokens > 0 || least > room) return ERR_OK; /* one turn is too long: the engine says so */
+    return b->tokenize(b->self, call->model, p->text, p->len, !p->has_bos, true, on_measured, call, &call->measuring, e);
 }
 
 static err_code step_render(struct call *call, enum call_state *next, struct err *e) {
@@ -347,9 +394,21 @@ static const call_step steps[CALL_STATES] = {
 
 /* ---- start ---- */
 
+static err_code none_start(struct call *call, struct err *e) {
+    (void)call;
+    (void)e;
+    return ERR_OK;
+}
+
+static void none_free(struct call *call) { (void)call; }
+
+/* The prompt itself was asked for. */
+static const struct call_work call_work_none = {.start = none_start, .free = none_free};
+
 static const struct call_work *work_of(enum api_work work) {
     static const struct call_work *const works[] = {[API_WORK_TEXT] = &call_work_text,
                                                     [API_WORK_COUNT] = &call_work_tokens,
+                                                    [API_WORK_PROMPT] = &call_work_none,
                                                     [API_WORK_VECTORS] = &call_work_vectors,
                                                     [API_WORK_TOKENS] = &call_work_tokens};
     return works[work];

@@ -11,6 +11,8 @@ struct gateway;
 
 /* Runs the request in x under an API; answers it, now or later. */
 void call_start(struct gateway *g, struct http_exchange *x, const struct api *api);
+/* Ends the call whose answer has this id, if it is this key's; false: there is none. */
+bool call_cancel(struct gateway *g, const char *owner, const char *id);
 /* Gives a sign of life to all clients of streams that have been silent too long. */
 void call_ping_all(struct gateway *g);
 

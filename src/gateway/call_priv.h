@@ -44,6 +44,7 @@ struct call {
     struct store_ask *recalling;
     struct backend_call *awaiting;
     struct render_job *rendering;
+    struct backend_call *measuring; /* the prompt's tokens are counted, to see whether it fits */
     /* WAITING and after it */
     char *model;                   /* as the backend names it; NULL: not known yet */
     /* RENDERING and after it */
@@ -75,6 +76,10 @@ err_code call_prompt_prepare(struct call *call, const struct backend_model *mode
 err_code call_prompt_render(struct call *call, const struct backend_model *model, render_fn fn, struct err *e);
 /* The rendered text is the prompt. */
 void call_prompt_set(struct call *call, const struct render_answer *answer);
+/* How many tokens a prompt may have beside its answer. */
+uint32_t call_prompt_room(const struct call *call, const struct backend_model *model);
+/* Takes the oldest turns out of the chat, about so many bytes of them. false: the last turn alone is left, and stays. */
+bool call_prompt_shorten(struct call *call, size_t bytes);
 /* When the prompt is there: how the answer will be read, and the grammar that the tools ask for. */
 err_code call_prompt_output(struct call *call, struct err *e);
 /* Adds the answer and what is wrong with it to the chat. */

@@ -108,8 +108,35 @@ void call_prompt_set(struct call *call, const struct render_answer *answer) {
     call->output.format = toolcall_format_copy(answer->format);
     if (r->n_prompts == 0) r->prompts = arena_alloc(r->arena, sizeof(*r->prompts));
     r->n_prompts = 1;
-    r->prompts[0] =
-        (struct api_prompt){.text = arena_strndup(r->arena, answer->text, answer->len), .len = answer->len, .has_bos = answer->has_bos};
+    char *text = arena_alloc(r->arena, answer->len + 1); /* not a C string: it may hold NUL */
+    memcpy(text, answer->text, answer->len);
+    r->prompts[0] = (struct api_prompt){.text = text, .len = answer->len, .has_bos = answer->has_bos};
+}
+
+uint32_t call_prompt_room(const struct call *call, const struct backend_model *model) {
+    enum { USUAL_SHARE = 8, MOST_SHARE = 2 }; /* of the context, for an answer without a limit of its own, and for any */
+    int32_t limit = call->request.max_tokens;
+    uint32_t answer = limit > 0 ? (uint32_t)limit : model->n_ctx / USUAL_SHARE;
+    return model->n_ctx - (answer < model->n_ctx / MOST_SHARE ? answer : model->n_ctx / MOST_SHARE);
+}
+
+static bool has_role(yyjson_mut_val *message, const char *role) { return yyjson_mut_equals_str(yyjson_mut_obj_get(message, "role"), role); }
+
+bool call_prompt_shorten(struct call *call, size_t bytes) {
+    yyjson_mut_val *chat = call->request.chat;
+    size_t first = 0, last_turn = 0, dropped = 0, n = yyjson_mut_arr_size(chat);
+    for (size_t i = 0; i < n; i++)
+        if (has_role(yyjson_mut_arr_get(chat, i), "user")) last_turn = i;
+    while (first < last_turn && has_role(yyjson_mut_arr_get(chat, first), "system")) first++; /* instructions stay */
+    if (first >= last_turn) return false;
+    while (first < last_turn && (dropped == 0 || dropped < bytes || !has_role(yyjson_mut_arr_get(chat, first), "user"))) {
+        size_t len = 0;
+        char *text = yyjson_mut_val_write(yyjson_mut_arr_remove(chat, first), 0, &len);
+        free(text);
+        dropped += len;
+        last_turn--;
+    }
+    return true;
 }
 
 /* Appends what the model wrote, as it is shown to the model again: the text, or the calls as JSON. */

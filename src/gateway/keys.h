@@ -35,7 +35,7 @@ struct gateway_keys {
     bool needed;   /* keys were set: requests must have one */
     char *origins; /* which web pages may ask besides local ones: "*", or origins with blanks between them; owned, NULL: none */
 };
-/* Is this origin one of `origins`? NULL never is. */
+/* May pages of this origin ask: is it local, or one of `origins`? NULL never is. */
 bool gateway_keys_allow_origin(const struct gateway_keys *k, const char *origin);
 /* Copies the keys that were set. own: a key that may do everything and counts as none that was set; NULL: none. */
 void gateway_keys_init(struct gateway_keys *k, const struct gateway_key *keys, size_t n, const char *own);

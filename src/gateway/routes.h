@@ -21,6 +21,12 @@ struct route {
 extern const struct route gateway_routes[];
 extern const size_t gateway_n_routes;
 
+/* The value of a name in "a=1&b=2", as it stands there; false: it is not there or too long. */
+bool routes_query_value(const char *query, const char *name, char *out, size_t size);
+void routes_root(struct gateway *g, struct http_exchange *x, const char *rest);
+void routes_props(struct gateway *g, struct http_exchange *x, const char *rest);
+void routes_slots(struct gateway *g, struct http_exchange *x, const char *rest);
+void routes_response_post(struct gateway *g, struct http_exchange *x, const char *rest);
 void routes_response_get(struct gateway *g, struct http_exchange *x, const char *rest);
 void routes_response_drop(struct gateway *g, struct http_exchange *x, const char *rest);
 void routes_ollama_tags(struct gateway *g, struct http_exchange *x, const char *rest);

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "api/parse.h"
+#include "gateway/call.h"
 #include "gateway/routes.h"
 #include "gateway/server_priv.h"
 
@@ -56,7 +57,7 @@ static void on_dropped(void *user, err_code code, const char *text, size_t len, 
 }
 
 /* The value of a name in "a=1&b=2", as it stands; false: it is not there or too long. */
-static bool query_value(const char *query, const char *name, char *out, size_t size) {
+bool routes_query_value(const char *query, const char *name, char *out, size_t size) {
     size_t name_len = strlen(name), len;
     const char *part;
     for (const char *at = query; str_next(&at, '&', &part, &len);) {
@@ -70,7 +71,7 @@ static bool query_value(const char *query, const char *name, char *out, size_t s
 static err_code page_size(const char *query, size_t *ret, struct err *e) {
     char text[16];
     int64_t n = PAGE;
-    if (query_value(query, "limit", text, sizeof(text)) && (!str_parse_i64(text, &n) || n < 1 || n > MAX_PAGE))
+    if (routes_query_value(query, "limit", text, sizeof(text)) && (!str_parse_i64(text, &n) || n < 1 || n > MAX_PAGE))
         return api_wrong(e, "limit", "a number from 1 to 100");
     *ret = (size_t)n;
     return ERR_OK;
@@ -79,8 +80,8 @@ static err_code page_size(const char *query, size_t *ret, struct err *e) {
 /* One page of the items; newest first unless order=asc. */
 static void add_page(yyjson_mut_doc *doc, yyjson_mut_val *root, yyjson_val *items, const char *query, size_t limit) {
     char after[128] = "", order[8] = "";
-    bool ascending = query_value(query, "order", order, sizeof(order)) && strcmp(order, "asc") == 0;
-    bool started = !query_value(query, "after", after, sizeof(after)), more = false;
+    bool ascending = routes_query_value(query, "order", order, sizeof(order)) && strcmp(order, "asc") == 0;
+    bool started = !routes_query_value(query, "after", after, sizeof(after)), more = false;
     yyjson_mut_val *data = yyjson_mut_obj_add_arr(doc, root, "data");
     size_t n = yyjson_arr_size(items);
     yyjson_val *first = NULL, *last = NULL;
@@ -151,4 +152,45 @@ void routes_response_drop(struct gateway *g, struct http_exchange *x, const char
     gateway_keys_owner(&g->keys, http_request(x), owner);
     struct stored *s = stored_new(x, rest, strlen(rest));
     s->ask = store_response_drop(g->store, owner, s->id, on_dropped, s);
+}
+
+/* The response is there and complete: it can't be cancelled any more. */
+static void on_complete(void *user, err_code code, const char *text, size_t len, const struct err *cause) {
+    struct stored *s = user;
+    struct err e = *cause;
+    (void)text;
+    (void)len;
+    if (code == ERR_OK) code = err_set(&e, ERR_INVALID, "the response \"%.80s\" is complete: it cannot be cancelled", s->id);
+    gateway_respond_error(s->x, code, &e);
+    stored_free(s);
+}
+
+static void answer_cancelled(struct http_exchange *x, const char *id) {
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_strcpy(doc, root, "id", id);
+    yyjson_mut_obj_add_str(doc, root, "object", "response");
+    yyjson_mut_obj_add_str(doc, root, "status", "cancelled");
+    gateway_respond_json(x, 200, doc);
+    yyjson_mut_doc_free(doc);
+}
+
+void routes_response_post(struct gateway *g, struct http_exchange *x, const char *rest) {
+    static const char cancel[] = "/cancel";
+    char owner[GATEWAY_OWNER_SIZE];
+    size_t len = strlen(rest), n = sizeof(cancel) - 1;
+    struct err e = {0};
+    gateway_keys_owner(&g->keys, http_request(x), owner);
+    if (len <= n || strcmp(rest + len - n, cancel) != 0) {
+        gateway_respond_error(x, err_set(&e, ERR_NOT_FOUND, "there is no \"%.120s\" here", http_request(x)->path), &e);
+        return;
+    }
+    struct stored *s = stored_new(x, rest, len - n);
+    if (!call_cancel(g, owner, s->id)) {
+        s->ask = store_response_get(g->store, owner, s->id, on_complete, s);
+        return;
+    }
+    answer_cancelled(x, s->id);
+    stored_free(s);
 }

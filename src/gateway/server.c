@@ -311,6 +311,7 @@ err_code gateway_create(struct io_loop *loop, const struct gateway_options *o, c
     http.host = o->host;
     http.port = o->port;
     http.max_body = o->max_body;
+    http.max_bodies = 4 * o->max_body;
     if (o->max_connections > 0) http.max_connections = o->max_connections;
     http.user = g;
     http.on_headers = on_headers;

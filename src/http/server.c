@@ -16,6 +16,7 @@ void http_server_options_init(struct http_server_options *o) {
     *o = (struct http_server_options){
         .host = "127.0.0.1",
         .max_body = 16u << 20,
+        .max_bodies = 64u << 20,
         .max_queued = 4u << 20,
         .max_connections = fds > 2 * RESERVED_FDS ? (uint32_t)(fds - RESERVED_FDS) : (uint32_t)(fds / 2),
         .header_timeout_ms = 10 * 1000,
@@ -37,6 +38,29 @@ static void on_tick(void *user) {
         next = c->next; /* a tick destroys nothing at once */
         http_conn_tick(c, now);
     }
+}
+
+static void on_half_tick(void *user) {
+    struct http_server *s = user;
+    bool more = false;
+    for (struct http_conn *c = s->conns, *next; c != NULL; c = next) {
+        next = c->next;
+        more |= http_conn_half_tick(c);
+    }
+    if (!more) io_timer_stop(s->half_timer);
+}
+
+bool http_server_hold(struct http_server *s, size_t *mine, size_t want) {
+    if (want <= *mine) return true;
+    if (s->held > *mine && s->held - *mine + want > s->o.max_bodies) return false;
+    s->held += want - *mine;
+    *mine = want;
+    return true;
+}
+
+void http_server_release(struct http_server *s, size_t *mine) {
+    s->held -= *mine;
+    *mine = 0;
 }
 
 static void tell_drained(void *user) {
@@ -63,6 +87,7 @@ err_code http_server_open(struct io_loop *loop, const struct http_server_options
         return code;
     }
     s->tick = io_timer_open(loop, on_tick, s);
+    s->half_timer = io_timer_open(loop, on_half_tick, s);
     uint32_t ms = tick_ms(&s->o);
     io_timer_start(s->tick, ms, ms);
     *ret = s;
@@ -100,6 +125,7 @@ void http_server_close(struct http_server *s) {
     while (s->conns != NULL) http_conn_destroy(s->conns);
     io_task_cancel(&s->drained_task);
     io_timer_close(s->tick);
+    io_timer_close(s->half_timer);
     free(s);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * An HTTP/1.1 server (RFC 9112) on the loop, parsed by llhttp: keep-alive, pipelining (answered in order, one exchange of a connection at a
  * time), chunked both ways, Expect: 100-continue, HEAD, bounded headers, bodies, connections and output, timeouts. A body is delivered
- * whole. Errors of the protocol are answered here with a JSON body {"error":{...}} as the OpenAI API has it. Knows no routes and no keys.
+ * whole. A client that closes its side after its request gets its answer all the same. Errors of the protocol are answered here with a JSON
+ * body {"error":{...}} as the OpenAI API has it. Knows no routes and no keys.
  *
  * An exchange is one request and its response. It is the server's; the handler may keep the pointer until it has ended the response
  * (http_respond, http_stream_end) or until the gone callback. Loop thread only. */
@@ -33,11 +34,12 @@ struct http_server_options {
     const char *host;            /* default "127.0.0.1" */
     uint16_t port;               /* 0: the kernel chooses */
     size_t max_body;             /* 413 beyond; default 16 MiB */
-    size_t max_queued;           /* bytes of a stream that a slow client leaves waiting, then it is cut off; default 4 MiB */
-    uint32_t max_connections;    /* accepting pauses at this; default: what the limit of descriptors leaves */
-    uint32_t header_timeout_ms;  /* from a request's first byte to its last; bodies may take as long as bytes keep coming; default 10 s */
-    uint32_t idle_timeout_ms;    /* a connection without a request; default 60 s */
-    uint32_t stall_timeout_ms;   /* a client that takes nothing of what waits for it; default 30 s */
+    size_t max_bodies; /* bytes of all bodies together; 503 beyond, for one that comes beside others; default four of max_body */
+    size_t max_queued; /* bytes of a stream that a slow client leaves waiting, then it is cut off; default 4 MiB */
+    uint32_t max_connections; /* accepting pauses at this; default: what the limit of descriptors leaves */
+    uint32_t header_timeout_ms; /* from a request's first byte to its last; bodies may take as long as bytes keep coming; default 10 s */
+    uint32_t idle_timeout_ms; /* a connection without a request; default 60 s */
+    uint32_t stall_timeout_ms; /* a client that takes nothing of what waits for it; default 30 s */
     void *user;
     /* The headers are there, the body is not: return true to go on. To refuse, answer with http_respond, return false. May be NULL. */
     bool (*on_headers)(void *user, struct http_exchange *x);
@@ -59,6 +61,9 @@ const struct http_request *http_request(const struct http_exchange *x);
 /* The first header of this name (any case), or NULL. */
 const char *http_request_header(const struct http_request *r, const char *name);
 
+/* Gives the memory of the body back: http_request()->body is "" from here on. */
+void http_exchange_drop_body(struct http_exchange *x);
+
 /* Called from the loop, once, when the client has gone before the response was complete, in whatever state: x is dead after it. */
 void http_exchange_on_gone(struct http_exchange *x, void (*fn)(void *user), void *user);
 
@@ -73,10 +78,12 @@ void http_respond(struct http_exchange *x, int status, const char *content_type,
  * than max_queued bytes of earlier turns wait, or the client has taken nothing for stall_timeout_ms, it is cut off and the gone callback
  * comes. */
 void http_stream_start(struct http_exchange *x, int status, const char *content_type);
+/* Bytes that mean nothing to the client (a literal): sent where a client has closed its side, to find out whether it still reads. */
+void http_stream_probe(struct http_exchange *x, const char *bytes);
 bool http_stream_started(const struct http_exchange *x);
 void http_stream_write(struct http_exchange *x, const void *data, size_t len);
 size_t http_stream_queued(const struct http_exchange *x); /* bytes that the client has not taken yet */
-void http_stream_end(struct http_exchange *x);   /* ends the exchange */
+void http_stream_end(struct http_exchange *x); /* ends the exchange */
 void http_stream_abort(struct http_exchange *x); /* cuts the connection, so that the client sees a broken stream; ends the exchange */
 
 #endif

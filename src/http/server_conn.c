@@ -46,6 +46,7 @@ static struct http_exchange *exchange_create(struct http_conn *c) {
 
 static void exchange_free(struct http_exchange *x) {
     if (x == NULL) return;
+    http_server_release(x->conn->server, &x->held);
     arena_free(x->arena);
     buf_done(&x->head);
     buf_done(&x->body);
@@ -133,6 +134,8 @@ static int refuse(struct http_conn *c, int status, const char *why) {
     return HPE_USER;
 }
 
+static const char too_much[] = "the bodies of other requests take all the memory for such: try again";
+
 static int on_message_begin(llhttp_t *p) {
     struct http_conn *c = p->data;
     c->refusal = NULL;
@@ -183,6 +186,9 @@ static int on_headers_complete(llhttp_t *p) {
     x->head_only = strcmp(x->request.method, "HEAD") == 0;
     x->chunked = v11;
     if ((p->flags & F_CONTENT_LENGTH) && p->content_length > c->server->o.max_body) return refuse(c, 413, "the body is too large");
+    const char *encoding = http_request_header(&x->request, "content-encoding");
+    if (encoding != NULL && strcasecmp(encoding, "identity") != 0) return refuse(c, 415, "bodies are taken without a Content-Encoding");
+    if ((p->flags & F_CONTENT_LENGTH) && !http_server_hold(c->server, &x->held, (size_t)p->content_length)) return refuse(c, 503, too_much);
     if (!(p->flags & F_CHUNKED) && p->content_length == 0) return 0; /* no body comes: it is judged with the whole message */
     c->pause = HTTP_PAUSE_HEADERS;
     return HPE_PAUSED;
@@ -190,6 +196,7 @@ static int on_headers_complete(llhttp_t *p) {
 
 static int on_body(llhttp_t *p, const char *at, size_t len) {
     struct http_conn *c = p->data;
+    if (!http_server_hold(c->server, &c->exchange->held, c->exchange->body.len + len)) return refuse(c, 503, too_much);
     buf_append(&c->exchange->body, at, len);
     return c->exchange->body.failed ? refuse(c, 413, "the body is too large") : 0;
 }
@@ -253,8 +260,9 @@ static void dispatch(struct http_conn *c) {
 /* Reading never pauses, so that the client's end is seen in every state. A client that sends more ahead than the longest request is cut
  * off. */
 static void keep_behind(struct http_conn *c, const uint8_t *data, size_t len) {
-    buf_append(&c->behind, data, len);
-    if (c->behind.failed) http_conn_kill(c);
+    bool room = http_server_hold(c->server, &c->held, c->behind.len + len);
+    if (room) buf_append(&c->behind, data, len);
+    if (!room || c->behind.failed) http_conn_kill(c);
 }
 
 static void parse_failed(struct http_conn *c) {
@@ -325,6 +333,45 @@ static void on_end(void *user, err_code code) {
     http_conn_destroy(user);
 }
 
+/* Is there anything left to answer or to send? */
+static bool has_work(const struct http_conn *c) { return c->state == CONN_BUSY || io_conn_queued(c->io) > 0 || c->behind.len > 0; }
+
+/* A client that has gone altogether answers the next bytes with a reset. Here are some that mean nothing. */
+static void probe(struct http_conn *c) {
+    static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    struct http_exchange *x = c->exchange;
+    c->probed = io_loop_now(c->server->loop);
+    if (c->state != CONN_BUSY) return;
+    if (x->started) http_stream_write(x, x->probe, strlen(x->probe));
+    else io_conn_write(c->io, interim, sizeof(interim) - 1);
+}
+
+/* Would it be noticed if the client went? */
+static bool can_probe(const struct http_conn *c) {
+    const struct http_exchange *x = c->exchange;
+    return c->state != CONN_BUSY || (x->started ? x->probe != NULL : x->chunked); /* before HTTP/1.1 there is no interim answer */
+}
+
+static bool on_half(void *user) {
+    struct http_conn *c = user;
+    if (c->state == CONN_HEAD || c->state == CONN_BODY || c->state == CONN_DEAD || !has_work(c) || !can_probe(c)) return false;
+    c->half = true;
+    probe(c);
+    io_timer_start(c->server->half_timer, HTTP_HALF_MS, HTTP_HALF_MS);
+    return true;
+}
+
+bool http_conn_half_tick(struct http_conn *c) {
+    if (!c->half || c->state == CONN_DEAD) return false;
+    if (io_conn_is_gone(c->io) || !has_work(c)) {
+        http_conn_kill(c);
+        return false;
+    }
+    bool due = io_loop_now(c->server->loop) - c->probed > (clock_us)HTTP_PROBE_MS * 1000;
+    if (due && can_probe(c)) probe(c);
+    return true;
+}
+
 static void on_drain(void *user) {
     struct http_conn *c = user;
     if (c->state != CONN_IDLE) return;
@@ -332,7 +379,7 @@ static void on_drain(void *user) {
     if (c->behind.len > 0) io_task_post(c->server->loop, &c->task);
 }
 
-static const struct io_conn_callbacks conn_callbacks = {.on_read = on_read, .on_end = on_end, .on_drain = on_drain};
+static const struct io_conn_callbacks conn_callbacks = {.on_read = on_read, .on_end = on_end, .on_half = on_half, .on_drain = on_drain};
 
 /* ---- life ---- */
 
@@ -345,6 +392,7 @@ static void conn_task(void *user) {
     if (c->state != CONN_IDLE || c->behind.len == 0 || is_behind(c)) return; /* on_drain comes */
     size_t len;
     uint8_t *data = buf_detach(&c->behind, &len);
+    http_server_release(c->server, &c->held);
     conn_parse(c, data, len);
     free(data);
 }
@@ -379,6 +427,7 @@ void http_conn_destroy(struct http_conn *c) {
     struct http_exchange *x = c->exchange;
     if (x != NULL && !x->ended && x->gone_fn != NULL) x->gone_fn(x->gone_user);
     exchange_free(x);
+    http_server_release(s, &c->held);
     buf_done(&c->behind);
     free(c);
     http_server_conn_gone(s);

@@ -16,6 +16,8 @@ enum {
     HTTP_MAX_HEADERS = 128,
     HTTP_MAX_RESPONSE_HEADERS = 8 * 1024,
     HTTP_HIGH_WATER = 256 * 1024,
+    HTTP_HALF_MS = 50,                /* how often clients that have closed their side are looked at */
+    HTTP_PROBE_MS = 1000,             /* how often they get bytes that mean nothing */
     HTTP_LINGER_MS = 2000,            /* after a refusal: how long the rest of the request is read and thrown away */
 };
 
@@ -35,6 +37,8 @@ struct http_exchange {
     } marks[HTTP_MAX_HEADERS]; /* offsets into head */
     size_t n_marks;
     struct http_request request;
+    size_t held;                      /* bytes that are counted for the body */
+    const char *probe;                /* http_stream_probe; NULL: none */
     bool refused;                     /* answered before its body was there */
     /* response */
     struct buf extra;                 /* header lines set by the handler */
@@ -55,6 +59,9 @@ struct http_conn {
     int refusal_status;
     struct http_exchange *exchange;
     struct buf behind;                /* bytes of pipelined requests */
+    size_t held;                      /* bytes that are counted for them */
+    bool half;                        /* the client has closed its side */
+    clock_us probed;                  /* when bytes that mean nothing were sent to it last */
     size_t raw_bytes;                 /* of the present request, framing included */
     bool keep_alive, from_loopback;
     bool reset;                       /* cut hard at the end: the client must not take what it has for the whole */
@@ -70,6 +77,8 @@ struct http_server {
     struct io_timer *tick;
     struct http_conn *conns;
     size_t n_conns;
+    size_t held;                      /* bytes of bodies, and of pipelined requests */
+    struct io_timer *half_timer;      /* runs while a connection is half-closed */
     bool draining;
     struct io_task drained_task;
     void (*on_drained)(void *user);
@@ -82,10 +91,15 @@ struct http_server {
 void http_server_conn_gone(struct http_server *s); /* one connection fewer: accepting may go on, draining may be done */
 const char *http_server_date(struct http_server *s);
 
+/* Counts `want` bytes in *mine, if there is room for them; something is always allowed alone. */
+bool http_server_hold(struct http_server *s, size_t *mine, size_t want);
+void http_server_release(struct http_server *s, size_t *mine);
+
 /* server_conn.c */
 void http_conn_open(struct http_server *s, int fd, const struct sockaddr *peer);
 void http_conn_set_state(struct http_conn *c, enum http_state state);
 void http_conn_tick(struct http_conn *c, clock_us now); /* time-outs; may mark it DEAD */
+bool http_conn_half_tick(struct http_conn *c);          /* false: it is not half-closed, or its end has come */
 void http_conn_kill(struct http_conn *c);               /* destroys it from the loop, as soon as no caller stands on it */
 void http_conn_destroy(struct http_conn *c);
 void http_exchange_finished(struct http_exchange *x); /* the response is out: the next request, or the end */

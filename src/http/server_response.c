@@ -60,6 +60,14 @@ const char *http_request_header(const struct http_request *r, const char *name) 
     return NULL;
 }
 
+void http_exchange_drop_body(struct http_exchange *x) {
+    buf_done(&x->body);
+    buf_init(&x->body, x->conn->server->o.max_body);
+    x->request.body = "";
+    x->request.body_len = 0;
+    http_server_release(x->conn->server, &x->held);
+}
+
 void http_exchange_on_gone(struct http_exchange *x, void (*fn)(void *user), void *user) {
     x->gone_fn = fn;
     x->gone_user = user;
@@ -100,8 +108,19 @@ void http_respond(struct http_exchange *x, int status, const char *content_type,
     http_exchange_finished(x);
 }
 
+static const char *error_code(int status) {
+    switch (status) {
+    case 408: return "request_timeout";
+    case 413: return "body_too_large";
+    case 415: return "unsupported_encoding";
+    case 503: return "server_busy";
+    default: return "bad_request";
+    }
+}
+
 void http_response_error(struct http_exchange *x, int status, const char *message) {
     struct buf body;
+    if (status == 503) http_response_header(x, "Retry-After", "1");
     buf_init(&body, 4096);
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = yyjson_mut_obj(doc), *error = yyjson_mut_obj(doc);
@@ -110,7 +129,7 @@ void http_response_error(struct http_exchange *x, int status, const char *messag
     yyjson_mut_obj_add_str(doc, error, "message", message);
     yyjson_mut_obj_add_str(doc, error, "type", "invalid_request_error");
     yyjson_mut_obj_add_null(doc, error, "param");
-    yyjson_mut_obj_add_str(doc, error, "code", status == 413 ? "body_too_large" : status == 408 ? "request_timeout" : "bad_request");
+    yyjson_mut_obj_add_str(doc, error, "code", error_code(status));
     json_write(&body, doc);
     http_respond(x, status, "application/json", body.data, body.len);
     yyjson_mut_doc_free(doc);
@@ -132,6 +151,8 @@ void http_stream_start(struct http_exchange *x, int status, const char *content_
                              {x->chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n", x->chunked ? 30 : 2}};
     io_conn_writev(x->conn->io, parts, ARRAY_LEN(parts));
 }
+
+void http_stream_probe(struct http_exchange *x, const char *bytes) { x->probe = bytes; }
 
 bool http_stream_started(const struct http_exchange *x) { return x->started; }
 

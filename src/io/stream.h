@@ -38,6 +38,9 @@ struct io_conn_callbacks {
     /* The other end closed (ERR_CLOSED) or the socket failed (ERR_NETWORK). Called once; the owner then closes the connection. Bytes
      * that were read before have been delivered. The end is noticed even while reading is paused (unread bytes are lost then). */
     void (*on_end)(void *user, err_code code);
+    /* The other end has closed its side, and may still read. true: the connection stays, for writing alone; whether the other end is gone
+     * is asked with io_conn_is_gone. false: on_end comes. NULL: false. */
+    bool (*on_half)(void *user);
     /* The write queue had passed the high-water mark and is empty again. May be NULL. */
     void (*on_drain)(void *user);
 };
@@ -50,6 +53,8 @@ struct io_conn *io_conn_open(struct io_loop *loop, int fd, size_t high_water, si
 bool io_conn_write(struct io_conn *c, const void *data, size_t len);
 bool io_conn_writev(struct io_conn *c, const struct iovec *parts, size_t n);
 size_t io_conn_queued(const struct io_conn *c);
+/* After on_half: has the other end refused what was sent to it? One that has closed altogether does that with the first bytes it gets. */
+bool io_conn_is_gone(const struct io_conn *c);
 /* Loop time when the other end last took a byte of the queue (or when the queue began): tells how long the connection has been stuck. */
 clock_us io_conn_write_progress(const struct io_conn *c);
 void io_conn_pause(struct io_conn *c);  /* no on_read; on_end still comes when the other end goes */

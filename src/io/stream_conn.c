@@ -3,6 +3,7 @@
  * socket takes, and queues the rest within its bound. */
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@ struct io_conn {
     size_t out_at;
     size_t high_water, max_queued;
     clock_us progress;
+    bool half;            /* the other end sends no more */
     bool paused, above;   /* above: past the high-water mark, on_drain is owed */
     bool shut;            /* half-close once the queue is empty */
     bool ended;           /* no more reading or writing; on_end has come or is about to */
@@ -34,7 +36,7 @@ struct io_conn {
 static void conn_watch(struct io_conn *c) {
     int events = 0;
     if (!c->ended) {
-        events = c->paused ? IO_DISCONNECT : IO_READ;
+        events = c->half ? 0 : c->paused ? IO_DISCONNECT : IO_READ;
         if (io_conn_queued(c) > 0) events |= IO_WRITE;
     }
     io_poll_set(c->poll, events);
@@ -91,10 +93,21 @@ static bool flush_queue(struct io_conn *c) {
     return true;
 }
 
+static void saw_end(struct io_conn *c) {
+    c->half = c->cb->on_half != NULL && c->cb->on_half(c->user);
+    if (c->half) conn_watch(c);
+    else end_now(c, ERR_CLOSED);
+}
+
+bool io_conn_is_gone(const struct io_conn *c) {
+    struct pollfd p = {.fd = c->fd};
+    return c->ended || (poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP)) != 0);
+}
+
 static void read_some(struct io_conn *c) {
     ssize_t n = recv(c->fd, c->loop->read_buf, LOOP_READ_SIZE, 0);
     if (n > 0) c->cb->on_read(c->user, c->loop->read_buf, (size_t)n);
-    else if (n == 0) end_now(c, ERR_CLOSED);
+    else if (n == 0) saw_end(c);
     else if (errno != EAGAIN && errno != EINTR) end_now(c, errno == ECONNRESET ? ERR_CLOSED : ERR_NETWORK);
 }
 

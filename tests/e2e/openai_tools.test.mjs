@@ -140,8 +140,8 @@ test('one call where parallel ones are not wanted; cut off by the limit', async 
 test('what is refused', async () => {
     const messages = say({ pieces: ['x'] })
     const refused = (more, param) => assert.rejects(client.chat.completions.create({ model: 'hermes', messages, ...more }), (e) => e instanceof BadRequestError && e.param === param)
-    await refused({ functions: [{ name: 'f' }] }, 'functions')
-    await refused({ function_call: 'auto' }, 'function_call')
+    await refused({ functions: [{ name: 'a b' }] }, 'functions[0]')
+    await refused({ function_call: { name: 'f' } }, 'function_call')
     await refused({ tool_choice: 'required' }, 'tool_choice')
     await refused({ tools, tool_choice: { type: 'function', function: { name: 'other' } } }, 'tool_choice.function.name')
     await refused({ tools, tool_choice: 'required', grammar: 'root ::= "a"' }, 'tool_choice')

@@ -86,6 +86,7 @@ static void fixture_stream(struct http_fixture *f, struct http_exchange *x, int 
     *s = (struct http_streamer){.f = f, .x = x, .left = n};
     s->timer = io_timer_open(f->loop, streamer_step, s);
     http_stream_start(x, 200, "text/plain");
+    http_stream_probe(x, "\n");
     http_exchange_on_gone(x, streamer_gone, s);
     io_timer_start(s->timer, 1, 1);
 }

@@ -31,13 +31,11 @@ static void chat_refuses(void **state) {
         {"{\"messages\":[{\"role\":7}]}", "messages[0].role"},
         {"{\"messages\":[{\"role\":\"king\",\"content\":\"x\"}]}", "messages[0].role"},
         {"{\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}", "messages[0].tool_call_id"},
-        {"{\"messages\":[{\"role\":\"function\",\"name\":\"f\",\"content\":\"x\"}]}", "messages[0].role"},
-        {"{\"messages\":[{\"role\":\"assistant\",\"function_call\":{\"name\":\"f\"}}]}", "messages[0].function_call"},
+        {"{\"messages\":[{\"role\":\"function\",\"content\":\"x\"}]}", "messages[0].name"},
+        {"{\"messages\":[{\"role\":\"assistant\",\"function_call\":{\"name\":\"f\"}}]}", "messages[0].function_call.arguments"},
         {"{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":7}]}", "messages[0].tool_calls"},
         {"{\"messages\":[{\"role\":\"user\"}]}", "messages[0].content"},
-        {"{\"messages\":[{\"role\":\"user\",\"content\":null}]}", "messages[0].content"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":5}]}", "messages[0].content"},
-        {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\\u0000b\"}]}", "messages[0].content"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"x\"}}]}]}",
          "messages[0].content[0].type"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\"}]}]}", "messages[0].content[0].text"},
@@ -161,6 +159,49 @@ static void known_fields_are_refused_or_ignored(void **state) {
     }
 }
 
+/* What older clients, and sloppy ones, write: null for no text, NUL, arguments as an object, functions in place of tools. */
+static void chat_takes_old_and_sloppy_forms(void **state) {
+    (void)state;
+    struct api_request r;
+    struct err e = {0};
+    api_request_init(&r);
+    assert_int_equal(
+        parse(&api_openai_chat,
+              "{\"messages\":[{\"role\":\"user\",\"content\":\"a\\u0000b\"},{\"role\":\"user\",\"content\":null},{\"role\":\"assistant\","
+              "\"content\":null,\"tool_calls\":[{\"id\":\"i\",\"function\":{\"name\":\"f\",\"arguments\":{\"a\":1}}}]},{\"role\":\"tool\","
+              "\"tool_call_id\":\"i\",\"content\":null},{\"role\":\"assistant\",\"content\":null,\"function_call\":{\"name\":\"g\","
+              "\"arguments\":\"{}\"}},{\"role\":\"function\",\"name\":\"g\",\"content\":\"2\"}],\"functions\":[{\"name\":\"g\","
+              "\"parameters\":{}}],\"function_call\":{\"name\":\"g\"}}",
+              &r, &e),
+        ERR_OK);
+    char *chat = yyjson_mut_val_write(r.chat, 0, NULL);
+    assert_string_equal(
+        chat,
+        "[{\"role\":\"user\",\"content\":\"a\\u0000b\"},{\"role\":\"user\",\"content\":\"\"},{\"role\":\"assistant\",\"content\":null,"
+        "\"tool_calls\":[{\"id\":\"i\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}}]},"
+        "{\"role\":\"tool\",\"content\":\"\",\"tool_call_id\":\"i\"},{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{"
+        "\"id\":\"call_g\",\"type\":\"function\",\"function\":{\"name\":\"g\",\"arguments\":\"{}\"}}]},{\"role\":\"tool\","
+        "\"content\":\"2\",\"tool_call_id\":\"call_g\",\"name\":\"g\"}]");
+    free(chat);
+    assert_true(r.old_functions && r.single_tool && r.tool_choice == API_TOOLS_NAMED);
+    assert_string_equal(r.tool_name, "g");
+    api_request_done(&r);
+    api_request_init(&r);
+    assert_int_equal(
+        parse(&api_openai_chat,
+              "{" M
+              ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}},{\"type\":\"function\",\"function\":{\"name\":\"g\"}}],"
+              "\"tool_choice\":{\"type\":\"allowed_tools\",\"allowed_tools\":{\"mode\":\"required\",\"tools\":[{\"type\":\"function\","
+              "\"function\":{\"name\":\"g\"}}]}}}",
+              &r, &e),
+        ERR_OK);
+    assert_int_equal(r.tool_choice, API_TOOLS_REQUIRED);
+    assert_int_equal(r.n_tools, 1);
+    assert_string_equal(r.tools[0].name, "g");
+    assert_int_equal(yyjson_mut_arr_size(r.chat_tools), 1);
+    api_request_done(&r);
+}
+
 #define ENDS_WITH(role) "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},{\"role\":\"" role "\",\"content\":\"I am\"}]"
 
 static void chat_continues(void **state) {
@@ -209,9 +250,15 @@ static void chat_refuses_tools(void **state) {
          "tool_choice.function.name"},
         {"{" M ",\"parallel_tool_calls\":\"no\"}", "parallel_tool_calls"},
         {"{" M ",\"reasoning_effort\":3}", "reasoning_effort"},
-        {"{" M ",\"function_call\":\"auto\"}", "function_call"},
+        {"{" M ",\"function_call\":{\"name\":\"g\"}}", "function_call"},
+        {"{" M ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],\"tool_choice\":{\"type\":\"allowed_tools\",\"allowed_"
+         "tools\":{"
+         "\"mode\":\"auto\",\"tools\":[]}}}",
+         "tool_choice.tools"},
+        {"{" M ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],\"tool_choice\":{\"type\":\"allowed_tools\"}}",
+         "tool_choice.mode"},
         {"{" M ",\"tool_choice\":\"required\"}", "tool_choice"},
-        {"{" M ",\"functions\":[{}]}", "functions"},
+        {"{" M ",\"functions\":[{}]}", "functions[0]"},
     };
     expect_bad(&api_openai_chat, cases, ARRAY_LEN(cases));
 }
@@ -420,6 +467,7 @@ int main(void) {
                                        cmocka_unit_test(chat_takes_constraints),
                                        cmocka_unit_test(known_fields_are_refused_or_ignored),
                                        cmocka_unit_test(chat_continues),
+                                       cmocka_unit_test(chat_takes_old_and_sloppy_forms),
                                        cmocka_unit_test(completions_refuses),
                                        cmocka_unit_test(chat_reads),
                                        cmocka_unit_test(completions_reads),

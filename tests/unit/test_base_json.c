@@ -271,17 +271,43 @@ static void any_document_is_written(void **state) {
     }
 }
 
+/* Bodies as programs write them: half a surrogate pair is a character, a byte order mark none. */
+static void bodies_are_mended(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *value;
+    } cases[] = {
+        {"\"\\ud83d\"", "\xEF\xBF\xBD"},
+        {"\"a\\uDE00b\"", "a\xEF\xBF\xBD"
+                          "b"},
+        {"\"\\ud83d\\ud83d\\ude00\"", "\xEF\xBF\xBD\xF0\x9F\x98\x80"},
+        {"\"\\ud83d\\ude00\"", "\xF0\x9F\x98\x80"},
+        {"\"\\\\ud83d\"", "\\ud83d"},
+        {"\"\\ud83d\\u0041\"", "\xEF\xBF\xBD"
+                               "A"},
+        {"\"\\ud83d\\\\\"", "\xEF\xBF\xBD\\"},
+        {"\xEF\xBB\xBF\"x\"", "x"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        yyjson_doc *doc = NULL;
+        struct err e = {0};
+        if (json_parse_body(cases[i].text, strlen(cases[i].text), &doc, &e) != ERR_OK) fail_msg("%s: %s", cases[i].text, e.text);
+        assert_string_equal(yyjson_get_str(yyjson_doc_get_root(doc)), cases[i].value);
+        yyjson_doc_free(doc);
+    }
+    yyjson_doc *doc = NULL;
+    struct err e = {0};
+    assert_int_equal(json_parse_body("\"\\ud83\"", 7, &doc, &e), ERR_FORMAT);
+    assert_int_equal(json_parse_body("\"\xFF\"", 3, &doc, &e), ERR_FORMAT);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_document_is_written),
-        cmocka_unit_test(paths_keep_their_bytes),
-        cmocka_unit_test(malformed_text_is_located),
-        cmocka_unit_test(numbers_may_stay_exact),
-        cmocka_unit_test(depth_is_bounded),
-        cmocka_unit_test(fields_are_read),
-        cmocka_unit_test(missing_and_null_leave_the_default),
-        cmocka_unit_test(wrong_fields_are_named),
-        cmocka_unit_test(fields_are_copied),
+        cmocka_unit_test(bodies_are_mended),      cmocka_unit_test(any_document_is_written),
+        cmocka_unit_test(paths_keep_their_bytes), cmocka_unit_test(malformed_text_is_located),
+        cmocka_unit_test(numbers_may_stay_exact), cmocka_unit_test(depth_is_bounded),
+        cmocka_unit_test(fields_are_read),        cmocka_unit_test(missing_and_null_leave_the_default),
+        cmocka_unit_test(wrong_fields_are_named), cmocka_unit_test(fields_are_copied),
         cmocka_unit_test(documents_are_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,7 @@ static int setup(void **state) {
     struct http_fixture *f = MEM_NEW(struct http_fixture);
     http_server_options_init(&f->options);
     f->options.max_body = 100000;
+    f->options.max_bodies = 150000;
     f->options.max_queued = 1 << 20;
     f->options.header_timeout_ms = 300;
     f->options.idle_timeout_ms = 600;
@@ -269,6 +270,66 @@ static void gone_is_noticed(void **state) {
     wait_for(&f->gone, 3);
 }
 
+/* A client may say that it has nothing more to ask: what it asked is answered, and nothing is taken for its end. */
+static void half_closed_gets_its_answers(void **state) {
+    struct http_fixture *f = *state;
+    static const struct {
+        const char *request, *has;
+    } cases[] = {
+        {"GET /stream/200 HTTP/1.1\r\nHost: h\r\n\r\n", "line 199"},
+        {"GET /stream/3 HTTP/1.1\r\nHost: h\r\n\r\nGET /stream/5 HTTP/1.1\r\nHost: h\r\n\r\nGET /echo HTTP/1.1\r\nHost: h\r\n\r\n",
+         "GET /echo"},
+        {"GET /big/300000 HTTP/1.1\r\nHost: h\r\n\r\n", "bbbb"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        int fd = dial(f);
+        say(fd, cases[i].request);
+        shutdown(fd, SHUT_WR);
+        char *answer = hear(fd, NULL);
+        if (strstr(answer, cases[i].has) == NULL || strstr(answer, "[TIMED OUT]") != NULL) fail_msg("%s: %s", cases[i].request, answer);
+        if (i == 2) assert_true(strlen(answer) > 300000);
+        free(answer);
+        close(fd);
+    }
+    assert_int_equal(f->gone, 0);
+    int hanging = dial(f); /* closed altogether after that: its end is noticed, though it was said before */
+    say(hanging, "GET /hang HTTP/1.1\r\nHost: h\r\n\r\n");
+    shutdown(hanging, SHUT_WR);
+    free(hear(hanging, "100 Continue"));
+    fixture_turn(f);
+    assert_int_equal(f->gone, 0);
+    close(hanging);
+    wait_for(&f->gone, 1);
+}
+
+static void bodies_are_bounded_together(void **state) {
+    struct http_fixture *f = *state;
+    static char body[100000];
+    memset(body, 'x', sizeof(body));
+    int fd = dial(f);
+    say(fd, "POST /echo HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 100000\r\n\r\n");
+    say_bytes(fd, body, 50000);
+    fixture_turn(f);
+    fixture_turn(f);
+    char *second = mem_printf("POST /echo HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 60000\r\n\r\n%.60000s", body);
+    expect(f, second, "HTTP/1.1 503", "Retry-After: 1\r\n");
+    expect(f, "POST /echo HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 5\r\n\r\nsmall", "HTTP/1.1 200", "small");
+    say_bytes(fd, body + 50000, 50000);
+    char *answer = hear(fd, NULL);
+    assert_memory_equal(answer, "HTTP/1.1 200", 12);
+    close(fd);
+    expect(f, second, "HTTP/1.1 200", "xxx"); /* the other one is done */
+    free(answer);
+    free(second);
+}
+
+static void encoded_bodies_are_refused(void **state) {
+    expect(*state, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", "HTTP/1.1 415",
+           "unsupported_encoding");
+    expect(*state, "POST /echo HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Encoding: identity\r\nContent-Length: 1\r\n\r\nx",
+           "HTTP/1.1 200", "x");
+}
+
 static void slow_reader_is_cut(void **state) {
     struct http_fixture *f = *state;
     int fd = dial(f), small = 4096;
@@ -410,6 +471,9 @@ int main(void) {
         TEST(refused_by_headers),
         TEST(a_turn_is_one_chunk),
         TEST(gone_is_noticed),
+        TEST(half_closed_gets_its_answers),
+        TEST(bodies_are_bounded_together),
+        TEST(encoded_bodies_are_refused),
         TEST(slow_reader_is_cut),
         TEST(a_turn_may_be_long),
         cmocka_unit_test_setup_teardown(whole_responses_of_any_size, setup_patient, teardown),
