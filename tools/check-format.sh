@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Fails where a C source is not laid out as .clang-format says (--fix: lays it out so).  tools/check-format.sh [--fix] [ROOT]
-# clang-format comes from npm in the version of tools/format/package-lock.json, so that everybody's says the same. Without node: skipped.
+# clang-format comes from npm in the version of tools/format/package-lock.json, so that all developers get the same result. Without node: skipped.
 set -eu
 tools=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 fix=
@@ -24,7 +24,7 @@ files=$(find src tests tools -name '*.[ch]' ! -path '*/node_modules/*' 2>/dev/nu
 format="node $home/node_modules/@wasm-fmt/clang-format/clang-format-cli.cjs"
 # shellcheck disable=SC2086 # lists of words
 if [ -n "$fix" ]; then
-    # A second time, since laying out a macro may change what it would be laid out as.
+    # Twice, since the layout of a macro may change after the first time.
     $format -i $files && $format -i $files
 elif ! complaints=$($format --dry-run --Werror $files 2>&1); then
     printf '%s\n' "$complaints" | grep 'error:' | sed 's/\x1b\[[0-9;]*m//g' | head -n 40

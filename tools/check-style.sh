@@ -96,7 +96,7 @@ function check_banned(code,    rest, word) {
     while (match(rest, /[A-Za-z_][A-Za-z_0-9]*[ ]*\(/)) {
         word = substr(rest, RSTART, RLENGTH - 1)
         sub(/ +$/, "", word)
-        # Members and fields that share the name are somebody else.
+        # Members that have the same name are allowed.
         if (word in banned && (RSTART == 1 || substr(rest, RSTART - 1, 1) !~ /[.>]/))
             fault("\"" word "\" is not used here: " banned[word])
         rest = substr(rest, RSTART + RLENGTH)
@@ -128,7 +128,7 @@ BEGIN {
     ban("sleep usleep", "sleeping is no synchronisation; wait for the event (in a tool: nanosleep)")
     ban("iconv_open", "text is UTF-8 everywhere")
     ban("longjmp setjmp", "hides the way out; return an error")
-    # glibc shows these whatever is asked of it; others have them not, or by other names.
+    # glibc declares these in any mode; other systems lack them, or name them differently.
     alien = "(SOCK_CLOEXEC|SOCK_NONBLOCK|MSG_CMSG_CLOEXEC|TCP_USER_TIMEOUT|TCP_KEEPIDLE|IP_MULTICAST_ALL|SO_DOMAIN|st_mtim|eventfd|prctl|getauxval|malloc_trim|getrandom|__linux__|__GLIBC__|__APPLE__)"
     marks = "TO" "DO|FIX" "ME|HA" "CK"
     mark3 = "X" "XX"

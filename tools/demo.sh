@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # `make demo`: three nodes on this machine's loopback, each too small for the model, answer a question together; then the split model is compared
-# with the whole one, logit by logit. Leaves nothing running and nothing behind. CARAVAN is the program, MODEL the model.
+# with the whole one, logit by logit. Leaves no process and no file. CARAVAN is the program, MODEL the model.
 set -eu
 caravan=${CARAVAN:-./caravan}
 model=${MODEL:-models/caravan-demo.gguf}
@@ -39,7 +39,7 @@ start() {
     wait_for "$dir/$node.ports" '"api"' "$node did not start"
 }
 
-# wait_for FILE PATTERN COMPLAINT: until the pattern stands in the file, 30 s at most
+# wait_for FILE PATTERN COMPLAINT: until the file has the pattern, at most 30 s
 wait_for() {
     tries=0
     until grep -q "$2" "$1" 2>/dev/null; do

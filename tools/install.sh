@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Installs caravan for good: tools/install.sh PREFIX [DESTDIR] [JOBS]. With the private sysroot, the program is linked once more so that it
-# finds its loader and its libraries in PREFIX/lib/caravan, and those are copied there: the build folder may go afterwards.
+# finds its loader and its libraries in PREFIX/lib/caravan, to which they are copied: the build folder may be deleted afterwards.
 set -eu
 TOP=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
 PREFIX=${1:-/usr/local}
@@ -26,7 +26,7 @@ cmake --preset release -S "$TOP" -B "$BUILD" -DCARAVAN_RUNTIME_DIR="$RUNTIME" -D
     { cat "$TOP/build/install.log" >&2; fail "cannot configure" "see above"; }
 cmake --build "$BUILD" --target caravan -j"$JOBS"
 
-# The new files take the old ones' place in one step: a running program keeps those that it has open.
+# Renaming replaces each old file in one step: a running program keeps the files that it has open.
 put() { # source, target folder
     name=$(basename "$1")
     cp -L "$1" "$2/.$name.new"

@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Fills a private folder with the libraries that Caravan builds against, when the system's own are missing or too old.
-# Debian's apt client does the fetching, from the mirror and with the keyring that this machine already uses; it writes only under
-# build/. Nothing of the system is changed and no root is needed. What was fetched is compared with tools/sysroot.lock.
+# Debian's apt client fetches them, from the mirror and with the keyring that this machine already uses; it writes only under build/. It
+# changes nothing of the system and needs no root. The fetched packages are compared with tools/sysroot.lock.
 #
 # Usage: tools/sysroot.sh [build|test] [--update-lock]
 #   build          libraries and headers to build with    -> build/sysroot       (the default)
 #   test           llama.cpp's tools, GPU software driver -> build/sysroot-test  (only some test targets need it)
-#   --update-lock  take what the mirror has now and rewrite tools/sysroot.lock (both sets); commit the result
+#   --update-lock  take the mirror's present versions and rewrite tools/sysroot.lock (both sets); commit the result
 # Environment:
 #   CARAVAN_SYSROOT_DIR     where to put build/'s folders (default: <source>/build)
 #   CARAVAN_MIRROR          a Debian mirror's address, where it cannot be told from apt's own settings
@@ -149,7 +149,7 @@ gone() {
         "$APT/offered" "$APT/wanted"
 }
 
-# Whether the archive of lock line "name version architecture sha256" is there and right; a damaged one is removed.
+# Is the archive of lock line "name version architecture sha256" there and undamaged? A damaged one is removed.
 have_archive() {
     file=$APT/archives/$1_$(printf '%s' "$2" | sed 's/:/%3a/g')_$3.deb
     [ -f "$file" ] || return 1
@@ -184,7 +184,7 @@ fetch() { # lock, set
     }
 }
 
-# Absolute links would lead out of the sysroot: each is rewritten relative to where it stands.
+# Absolute links would lead out of the sysroot: each is rewritten relative to its own folder.
 fix_links() {
     (cd "$1" && find . -type l -lname '/*') | while read -r link; do
         target=$(readlink "$1/$link")

@@ -26,12 +26,12 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT INT TERM
 
 if [ "${CARAVAN_VULKAN_HOST:-0}" != 1 ]; then
-    # The driver's description names its library as if it stood in the system's folders: give it the place where it stands.
+    # The driver's description names its library in the system's folders: write the real place into it.
     description=$(find "$ROOT/usr/share/vulkan/icd.d" -name 'lvp_icd*.json' | head -1)
     [ -n "$description" ] || fail "no software driver in \"$ROOT\"" "fill the folder again: make sysroot-test"
     sed "s|\"library_path\": *\"[^\"]*libvulkan_lvp.so\"|\"library_path\": \"$LIBRARIES/libvulkan_lvp.so\"|" "$description" >"$work/lvp.json"
     export VK_DRIVER_FILES="$work/lvp.json" VK_LOADER_LAYERS_DISABLE='~all~'
     export GGML_VK_VISIBLE_DEVICES=0 # a CPU counts as a device only when it is named
 fi
-# Compiled shaders are kept nowhere; the libraries that only the test sysroot has are found there, after the program's own.
+# Compiled shaders are not kept. Libraries that only the test sysroot has are found there, after the program's own.
 LD_LIBRARY_PATH=$LIBRARIES HOME=$work XDG_CACHE_HOME=$work CARAVAN_SOURCE=$TOP CARAVAN_TEST_BACKENDS=$BACKENDS "$PROGRAM"

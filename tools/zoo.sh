@@ -69,7 +69,7 @@ verify_deep() {
     [ -n "$verdict" ] || verdict=crashed
 }
 
-# Models that need other numbers of layers: from exactly four, libllama concludes something else of these.
+# Models that need other numbers of layers: with exactly four, libllama treats them differently.
 layers_for() { # model, slices
     case $1 in
     smallthinker-*) echo $(($2 * 8)) ;;
@@ -132,7 +132,7 @@ compare() { # each model of the table against its recorded row
     done <"$work/table"
 }
 
-# The rules for cuts and what is done to slices, from the tables.
+# The rules for cuts and the fix-ups of slices, from the tables.
 rules() {
     awk -F'"' '/^QUIRK\(/ {
         split($3, f, /, */); note = $6
@@ -149,9 +149,9 @@ write_document() {
     cat <<END
 # Architectures
 
-What \`caravan verify\` says of a tiny model of every architecture that llama.cpp's own test writes (libllama 0.7.0; random weights; \`make zoo\`
+The verdicts of \`caravan verify\` on a tiny model of every architecture that llama.cpp's own test writes (libllama 0.7.0; random weights; \`make zoo\`
 makes this page). Layers are repeated to 8 and cut in 2 slices, and to 12 and cut in 3, which has a slice with neither embedding nor head.
-Whole and split model run in stage processes over real ring links; 48 tokens of prompt in chunks (more than the models' windows), then 12 one by one; every logit is
+Whole and split model run in stage processes over real ring links; 48 tokens of prompt in chunks (more than the models' windows), then 12 one by one; all logits are
 compared. *Identical*: the same bits. *Close*: the same first choice everywhere and no logit off by 0.01. *Whole only*: runs on one node, whole.
 
 $summary
@@ -162,9 +162,9 @@ END
     awk -F'\t' '{printf "| %s | %s | %s | %s | %s | %s |\n", $1, $2, $3, $4, $5 == "-" || $5 == "0.0" ? "" : $5, $6 == "-" ? "" : $6}' "$work/table"
     cat <<END
 
-## Where each may be cut, and what is done to its slices
+## Legal cuts and fix-ups
 
-From \`tables/quirks.def\` (\`src/model/quirks.h\` explains the words). What is not listed runs whole only; \`caravan verify --force\` finds out.
+From \`tables/quirks.def\` (\`src/model/quirks.h\` explains the words). An architecture without a row runs whole only; \`caravan verify --force\` finds out whether it can be cut.
 
 | architecture | cuts | fix-ups | note |
 |---|---|---|---|
@@ -172,10 +172,10 @@ END
     rules
     cat <<END
 
-## Numbers of layers that mean something
+## Numbers of layers with a special meaning
 
-From some numbers of layers libllama concludes more than their number. Such a model runs whole only, and no slice of another may have so many
-(\`tables/quirks_layers.def\`).
+libllama treats some architectures differently if they have a certain number of layers. Such a model runs whole only, and no slice of another model may
+have that number (\`tables/quirks_layers.def\`).
 
 | architecture | layers | libllama concludes |
 |---|---|---|

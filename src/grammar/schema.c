@@ -8,6 +8,8 @@
 
 #include "base/mem.h"
 #include "grammar/schema_priv.h"
+#include "grammar/schema_shape_priv.h"
+#include "grammar/schema_write_priv.h"
 
 /* ---- errors ---- */
 
@@ -126,7 +128,7 @@ err_code schema_add(struct schema *s, struct schema_set *set, yyjson_val *v) {
     }
     if (set->n == SCHEMA_MAX_SET && s->loose) return schema_leave_out(s, v, " ");
     if (set->n == SCHEMA_MAX_SET) return schema_fail(s, ERR_LIMIT, v, "one value has to fit more than %d schemas", SCHEMA_MAX_SET);
-    if ((code = schema_work(s, yyjson_obj_size(v))) != ERR_OK || (code = schema_admit(s, v)) != ERR_OK) return code;
+    if ((code = schema_work(s, yyjson_obj_size(v))) != ERR_OK || (code = schema_shape_admit(s, v)) != ERR_OK) return code;
     set->items[set->n++] = (struct schema_item){.v = v};
     yyjson_val *ref = yyjson_obj_get(v, "$ref"), *all_of = yyjson_obj_get(v, "allOf"), *target = NULL;
     if (ref != NULL) {
@@ -214,7 +216,7 @@ static bool is_closed(const struct schema *s, const struct schema_set *set) {
         speaks = speaks || v != NULL;
         declares = declares || yyjson_obj_get(set->items[i].v, "properties") != NULL;
     }
-    return s->closed && declares && !speaks && !schema_opens(set);
+    return s->closed && declares && !speaks && !schema_shape_opens(set);
 }
 
 /* Two objects are told apart by a property that both must have with disjoint values, or that one must have and the other can't have. */
@@ -235,7 +237,7 @@ static err_code told_apart(struct schema *s, const struct schema_set *a, const s
             if (code != ERR_OK) return code;
             code = own_shape(s, y, &other, &ignored);
             if (code == ERR_OK) {
-                *ret = schema_shapes_disjoint(&one, &other);
+                *ret = schema_shape_disjoint(&one, &other);
                 schema_shape_done(&other);
             }
             schema_shape_done(&one);
@@ -253,7 +255,7 @@ static err_code are_disjoint(struct schema *s, yyjson_val *a, yyjson_val *b, boo
     err_code code = own_shape(s, a, &a_shape, &a_set);
     if (code != ERR_OK) return code;
     if ((code = own_shape(s, b, &b_shape, &b_set)) == ERR_OK) {
-        *ret = a_set.never || b_set.never || schema_shapes_disjoint(&a_shape, &b_shape);
+        *ret = a_set.never || b_set.never || schema_shape_disjoint(&a_shape, &b_shape);
         if (!*ret && (a_shape.types & b_shape.types) == SCHEMA_OBJECT) {
             code = told_apart(s, &a_set, &b_set, ret);
             if (code == ERR_OK && !*ret) code = told_apart(s, &b_set, &a_set, ret);
@@ -371,7 +373,7 @@ static err_code write_rule(struct schema *s, int rule, const struct schema_set *
 err_code schema_compile(struct schema *s, struct schema_set *set, int *ret_rule) {
     *ret_rule = SCHEMA_NEVER;
     if (set->never) return ERR_OK;
-    schema_prune(set);
+    schema_shape_prune(set);
     err_code code = schema_work(s, s->n_rules / 16);
     if (code != ERR_OK) return code;
     int rule = rule_of(s, set);

@@ -10,6 +10,8 @@
 #include "grammar/check.h"
 #include "grammar/product.h"
 #include "grammar/schema_priv.h"
+#include "grammar/schema_shape_priv.h"
+#include "grammar/schema_write_priv.h"
 
 enum { MAX_OVERLAPS = 3 };
 
@@ -32,8 +34,8 @@ static void names_done(struct names *names) {
     regex_parts_done(&names->asked);
 }
 
-err_code schema_add_matching(struct schema *s, yyjson_val *v, const struct schema_property *name, struct schema_set *ret,
-                             bool *ret_matched) {
+err_code schema_write_matching_schemas(struct schema *s, yyjson_val *v, const struct schema_property *name, struct schema_set *ret,
+                                       bool *ret_matched) {
     yyjson_val *patterns = yyjson_obj_get(v, "patternProperties"), *key, *sub;
     size_t i, n;
     err_code code = ERR_OK;
@@ -82,13 +84,13 @@ static err_code read_asked(struct schema *s, const struct schema_set *set, struc
     for (size_t i = 0; i < sub.n; i++)
         if (yyjson_obj_get(sub.items[i].v, "anyOf") != NULL || yyjson_obj_get(sub.items[i].v, "oneOf") != NULL)
             return schema_leave_out(s, sub.items[i].v, "\"propertyNames\" with alternatives cannot be expressed");
-    schema_prune(&sub);
+    schema_shape_prune(&sub);
     if (sub.never) { /* no name is allowed */
         names->asked.list[names->asked.n++] = (struct regex_part){.text = mem_strdup("\"\\x00\"")};
         return ERR_OK;
     }
     if ((code = schema_shape_make(s, &sub, &shape)) != ERR_OK) return code;
-    code = schema_string_parts(s, &sub, &shape, &names->asked);
+    code = schema_write_string_parts(s, &sub, &shape, &names->asked);
     schema_shape_done(&shape);
     return code;
 }
@@ -199,7 +201,7 @@ static err_code write_matching(struct schema *s, yyjson_val *at, const struct sc
     else more = more || declared != NULL;
     more = more || parts.n == REGEX_MAX_PARTS;
     err_code code = schema_extra(s, ret);
-    if (code == ERR_OK) code = schema_product(s, parts.list, parts.n, "", *ret, ret_any);
+    if (code == ERR_OK) code = schema_write_product(s, parts.list, parts.n, "", *ret, ret_any);
     if (code == ERR_OK && more) code = schema_leave_out(s, at, "which names \"patternProperties\" leave over cannot be expressed");
     free(declared);
     return code;

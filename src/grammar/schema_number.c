@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "grammar/schema_priv.h"
+#include "grammar/schema_shape_priv.h"
+#include "grammar/schema_write_priv.h"
 
 static const uint64_t largest = 999999999999999999u; /* 18 digits */
 enum { MAX_FRAC = 18, FREE_FRAC = 16 };
@@ -36,7 +38,7 @@ static bool from_double(double d, struct schema_decimal *ret) {
     return true;
 }
 
-bool schema_decimal_from(yyjson_val *number, struct schema_decimal *ret) {
+bool schema_shape_decimal(yyjson_val *number, struct schema_decimal *ret) {
     if (yyjson_is_real(number)) return from_double(yyjson_get_real(number), ret);
     bool negative = yyjson_is_sint(number) && yyjson_get_sint(number) < 0;
     uint64_t whole = negative ? 0 - (uint64_t)yyjson_get_sint(number) : yyjson_get_uint(number);
@@ -47,7 +49,7 @@ bool schema_decimal_from(yyjson_val *number, struct schema_decimal *ret) {
 
 static bool is_zero(const struct schema_decimal *d) { return d->whole == 0 && d->frac[0] == '\0'; }
 
-int schema_decimal_compare(const struct schema_decimal *a, const struct schema_decimal *b) {
+int schema_shape_decimal_compare(const struct schema_decimal *a, const struct schema_decimal *b) {
     bool a_negative = a->negative && !is_zero(a), b_negative = b->negative && !is_zero(b);
     if (a_negative != b_negative) return a_negative ? -1 : 1;
     int order = a->whole != b->whole ? (a->whole > b->whole ? 1 : -1) : strcmp(a->frac, b->frac);
@@ -256,7 +258,7 @@ static bool write_between(bool whole, const struct schema_bound *low, const stru
     bool high_negative = high->set && high->at.negative && !is_zero(&high->at);
     bool any = false;
     if (low->set && high->set) {
-        int order = schema_decimal_compare(&low->at, &high->at);
+        int order = schema_shape_decimal_compare(&low->at, &high->at);
         if (order > 0 || (order == 0 && (low->exclusive || high->exclusive))) return false;
     }
     if (!high_negative) write_positive(out, whole, low_negative ? &zero : low, high->set ? high : NULL, &any);
@@ -310,7 +312,7 @@ static void write_multiples(struct buf *out, const char *name, unsigned m, unsig
 static bool write_step(struct buf *out, const char *name, yyjson_val *step) {
     struct schema_decimal d;
     unsigned m = 0, k = 0, zeros = 0;
-    if (!schema_decimal_from(step, &d) || d.whole > 1000000000) return false;
+    if (!schema_shape_decimal(step, &d) || d.whole > 1000000000) return false;
     uint64_t digits = d.whole;
     for (; d.frac[k] != '\0'; k++) {
         digits = digits * 10 + (uint64_t)(d.frac[k] - '0');
@@ -342,7 +344,7 @@ static err_code write_stepped(struct schema *s, yyjson_val *at, const struct sch
     }
     for (int tries = 0; tries < 2 && n > 1; tries++) {
         if (code == ERR_OK) code = schema_extra(s, &number);
-        if (code == ERR_OK) code = schema_product(s, parts, n, buf_cstr(&shared), number, ret_any);
+        if (code == ERR_OK) code = schema_write_product(s, parts, n, buf_cstr(&shared), number, ret_any);
         if (code != ERR_LIMIT || tries > 0) break;
         parts[0].text = any_number;
         code = schema_leave_out(s, at, "\"multipleOf\": too many numbers for a grammar");

@@ -5,6 +5,8 @@
 
 #include "base/mem.h"
 #include "grammar/schema_priv.h"
+#include "grammar/schema_shape_priv.h"
+#include "grammar/schema_write_priv.h"
 
 /* ---- properties ---- */
 
@@ -59,7 +61,7 @@ static err_code property_set(struct schema *s, const struct schema_set *set, con
         yyjson_val *v = set->items[i].v;
         yyjson_val *own = name != NULL ? yyjson_obj_getn(yyjson_obj_get(v, "properties"), name->name, name->len) : NULL;
         bool matched = false;
-        if (name != NULL) code = schema_add_matching(s, v, name, ret, &matched);
+        if (name != NULL) code = schema_write_matching_schemas(s, v, name, ret, &matched);
         if (own == NULL && !matched) own = yyjson_obj_get(v, "additionalProperties");
         *ret_spoken = *ret_spoken || own != NULL;
         if (own != NULL && code == ERR_OK) code = schema_add(s, ret, own);
@@ -86,7 +88,7 @@ static err_code compile_properties(struct schema *s, const struct schema_set *se
     if (code == ERR_OK) code = property_set(s, set, NULL, &sub, &spoken);
     if (code != ERR_OK) return code;
     p->additional = SCHEMA_NEVER;
-    if (!spoken && s->closed && declares_any(set) && !schema_opens(set)) return ERR_OK;
+    if (!spoken && s->closed && declares_any(set) && !schema_shape_opens(set)) return ERR_OK;
     return schema_compile(s, &sub, &p->additional);
 }
 

@@ -54,32 +54,6 @@ struct schema_set {
     bool circular;              /* one of the schemas is in the set already, with a branch chosen */
 };
 
-/* The magnitude of a bound, exact: whole.frac, at most 18 digits each, no zeros at the end of frac. */
-struct schema_decimal {
-    bool negative;
-    uint64_t whole;
-    char frac[24];
-};
-
-struct schema_bound {
-    bool set, exclusive;
-    struct schema_decimal at;
-};
-
-/* The conditions on a value, merged over a set. */
-struct schema_shape {
-    unsigned types;
-    bool listed;                            /* enum or const: only these values */
-    yyjson_val **values;                    /* owned */
-    size_t n_values;
-    struct schema_bound low, high;
-    uint64_t min_length, max_length;        /* UINT64_MAX: no maximum */
-    uint64_t min_items, max_items;
-    uint64_t min_properties, max_properties;
-    yyjson_val *patterns[SCHEMA_MAX_TEXTS], *formats[SCHEMA_MAX_TEXTS], *steps[SCHEMA_MAX_TEXTS]; /* steps: multipleOf */
-    size_t n_patterns, n_formats, n_steps;
-};
-
 struct schema_rule {
     struct schema_set set;                  /* flattened and sorted */
     int *needs;                             /* owned: the rules that each alternative needs, each list ended by -1 */
@@ -103,8 +77,6 @@ struct schema {
     struct err *e;
 };
 
-/* ---- schema.c ---- */
-
 /* May a condition that no grammar can say be left out? Then notes that. If not, sets the error as schema_fail does. */
 err_code schema_leave_out(struct schema *s, yyjson_val *v, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Sets the error, which begins with the place of v in the schema; returns the code. */
@@ -120,82 +92,5 @@ void schema_need(struct schema *s, int rule, int needed);
 void schema_alternative_end(struct schema *s, int rule);
 /* A number for one more rule (named "x<number>"). */
 err_code schema_extra(struct schema *s, unsigned *ret);
-
-/* ---- schema_shape.c ---- */
-
-/* Refuses or leaves out the keywords of this schema that can't be expressed. */
-err_code schema_admit(struct schema *s, yyjson_val *v);
-/* May the set have conditions on properties that it doesn't declare? */
-bool schema_opens(const struct schema_set *set);
-/* Removes the schemas without conditions of their own; the schemas that they refer to are in the set. */
-void schema_prune(struct schema_set *set);
-err_code schema_shape_make(struct schema *s, const struct schema_set *set, struct schema_shape *ret);
-void schema_shape_done(struct schema_shape *shape);
-/* Is it certain that no value fits both? */
-bool schema_shapes_disjoint(const struct schema_shape *a, const struct schema_shape *b);
-unsigned schema_type_of(yyjson_val *value);
-/* Has the set a keyword for values of these types, and which? */
-bool schema_speaks_of(const struct schema_set *set, unsigned types, const char **ret_keyword);
-
-/* ---- schema_write.c: appends the right side of ::= to out ---- */
-
-/* *ret_any false: no value fits. */
-err_code schema_write_shape(struct schema *s, int rule, const struct schema_set *set, const struct schema_shape *shape, struct buf *out,
-                            bool *ret_any);
-/* Writes a shape by its types alone. */
-void schema_write_types(struct schema *s, int rule, const struct schema_shape *shape, struct buf *out, bool *ret_any);
-/* A JSON value as a literal of the grammar. */
-void schema_write_value(struct buf *out, yyjson_val *value);
-/* A JSON string with this text, as a literal. */
-void schema_write_name(struct buf *out, const char *text, size_t len);
-/* As schema_write_name, without the quotation marks. */
-void schema_write_inside(struct buf *out, const char *text, size_t len);
-/* The rules that all grammars share. */
-void schema_write_generic(struct buf *out);
-
-/* ---- schema_object.c ---- */
-
-err_code schema_write_object(struct schema *s, int rule, const struct schema_set *set, const struct schema_shape *shape, struct buf *out,
-                             bool *ret_any);
-err_code schema_write_array(struct schema *s, int rule, const struct schema_set *set, const struct schema_shape *shape, struct buf *out,
-                            bool *ret_any);
-
-struct schema_property {
-    const char *name;
-    size_t len;
-    bool required;
-    int rule;               /* SCHEMA_NEVER: the property must not be there */
-};
-
-struct schema_properties {
-    struct schema_property *list; /* owned */
-    size_t n;
-    int additional;         /* the rule of other properties' values; SCHEMA_NEVER: none may be there, except those that match a pattern */
-};
-
-/* ---- schema_names.c ---- */
-
-/* Adds the schemas of v's patternProperties that a declared name matches. */
-err_code schema_add_matching(struct schema *s, yyjson_val *v, const struct schema_property *name, struct schema_set *ret,
-                             bool *ret_matched);
-/* Appends name, colon and value of an undeclared property, as one element; nothing if none are allowed. */
-err_code schema_write_others(struct schema *s, const struct schema_set *set, const struct schema_properties *p, struct buf *out);
-
-/* ---- schema_number.c ---- */
-
-/* ERR_LIMIT when the number has too many digits. */
-bool schema_decimal_from(yyjson_val *number, struct schema_decimal *ret);
-int schema_decimal_compare(const struct schema_decimal *a, const struct schema_decimal *b);
-err_code schema_write_number(struct schema *s, const struct schema_set *set, const struct schema_shape *shape, struct buf *out,
-                             bool *ret_any);
-
-/* ---- schema_string.c ---- */
-
-err_code schema_write_string(struct schema *s, const struct schema_set *set, const struct schema_shape *shape, struct buf *out,
-                             bool *ret_any);
-/* The conditions on a text, from a set that is about texts; without the quotation marks. */
-err_code schema_string_parts(struct schema *s, const struct schema_set *set, const struct schema_shape *shape, struct regex_parts *parts);
-/* Writes rules for the texts that fit all parts, like product_write; shared: rules that the parts use besides the generic ones. */
-err_code schema_product(struct schema *s, const struct regex_part *parts, size_t n, const char *shared, unsigned number, bool *ret_any);
 
 #endif

@@ -7,10 +7,11 @@
 #include "base/mem.h"
 #include "grammar/check.h"
 #include "grammar/schema_priv.h"
+#include "grammar/schema_shape_priv.h"
 
 /* ---- values ---- */
 
-unsigned schema_type_of(yyjson_val *value) {
+unsigned schema_shape_type_of(yyjson_val *value) {
     switch (yyjson_get_type(value)) {
     case YYJSON_TYPE_NULL: return SCHEMA_NULL;
     case YYJSON_TYPE_BOOL: return SCHEMA_BOOLEAN;
@@ -83,7 +84,7 @@ static const struct keyword *keyword_named(const char *name) {
     return NULL;
 }
 
-bool schema_speaks_of(const struct schema_set *set, unsigned types, const char **ret_keyword) {
+bool schema_shape_speaks_of(const struct schema_set *set, unsigned types, const char **ret_keyword) {
     for (size_t i = 0; i < set->n; i++) {
         size_t at, n;
         yyjson_val *key, *value;
@@ -118,14 +119,14 @@ static bool asks_something(const struct schema_item *item) {
     return false;
 }
 
-void schema_prune(struct schema_set *set) {
+void schema_shape_prune(struct schema_set *set) {
     size_t kept = 0;
     for (size_t i = 0; i < set->n; i++)
         if (asks_something(&set->items[i])) set->items[kept++] = set->items[i];
     set->n = kept;
 }
 
-err_code schema_admit(struct schema *s, yyjson_val *v) {
+err_code schema_shape_admit(struct schema *s, yyjson_val *v) {
     size_t i, n;
     yyjson_val *key, *value;
     err_code code = ERR_OK;
@@ -140,7 +141,7 @@ err_code schema_admit(struct schema *s, yyjson_val *v) {
     return code;
 }
 
-bool schema_opens(const struct schema_set *set) {
+bool schema_shape_opens(const struct schema_set *set) {
     size_t at, n;
     yyjson_val *key, *value;
     for (size_t i = 0; i < set->n; i++) yyjson_obj_foreach(set->items[i].v, at, n, key, value) {
@@ -235,8 +236,8 @@ static err_code read_bound(struct schema *s, yyjson_val *v, const char *key, boo
     if (!yyjson_is_num(value)) return schema_fail(s, ERR_INVALID, v, "\"%s\": expected a number", key);
     double d = yyjson_get_num(value);
     if (is_max ? d > 999999999999999999.0 : d < -999999999999999999.0) return ERR_OK; /* beyond any number that is written */
-    if (!schema_decimal_from(value, &at)) return schema_fail(s, ERR_LIMIT, v, "\"%s\": a number with too many digits", key);
-    int order = b->set ? schema_decimal_compare(&at, &b->at) : 0;
+    if (!schema_shape_decimal(value, &at)) return schema_fail(s, ERR_LIMIT, v, "\"%s\": a number with too many digits", key);
+    int order = b->set ? schema_shape_decimal_compare(&at, &b->at) : 0;
     if (!b->set || (is_max ? order < 0 : order > 0)) *b = (struct schema_bound){.set = true, .exclusive = exclusive, .at = at};
     else if (order == 0) b->exclusive = b->exclusive || exclusive;
     return ERR_OK;
@@ -302,7 +303,7 @@ static bool asks_more(const struct schema_set *set) {
 
 /* Does a listed value fit all conditions? */
 static err_code keep_value(struct schema *s, const struct schema_set *set, unsigned types, bool more, yyjson_val *v, bool *ret) {
-    *ret = (schema_type_of(v) & types) != 0;
+    *ret = (schema_shape_type_of(v) & types) != 0;
     err_code code = ERR_OK;
     for (size_t i = 0; i < set->n && more && *ret && code == ERR_OK; i++) {
         code = schema_work(s, SCHEMA_WORK_RULE);
@@ -351,7 +352,7 @@ void schema_shape_done(struct schema_shape *shape) {
     shape->values = NULL;
 }
 
-bool schema_shapes_disjoint(const struct schema_shape *a, const struct schema_shape *b) {
+bool schema_shape_disjoint(const struct schema_shape *a, const struct schema_shape *b) {
     if ((a->types & b->types) == 0) return true;
     if (a->listed && b->listed) {
         for (size_t i = 0; i < a->n_values; i++)
@@ -362,14 +363,14 @@ bool schema_shapes_disjoint(const struct schema_shape *a, const struct schema_sh
     if (a->listed || b->listed) {
         const struct schema_shape *list = a->listed ? a : b, *other = a->listed ? b : a;
         for (size_t i = 0; i < list->n_values; i++)
-            if (schema_type_of(list->values[i]) & other->types) return false;
+            if (schema_shape_type_of(list->values[i]) & other->types) return false;
         return true;
     }
     if ((a->types & b->types) & ~(unsigned)SCHEMA_NUMBER) return false;
     for (int i = 0; i < 2; i++) {
         const struct schema_bound *high = i ? &b->high : &a->high, *low = i ? &a->low : &b->low;
         if (!high->set || !low->set) continue;
-        int order = schema_decimal_compare(&high->at, &low->at);
+        int order = schema_shape_decimal_compare(&high->at, &low->at);
         if (order < 0 || (order == 0 && (high->exclusive || low->exclusive))) return true;
     }
     return false;

@@ -7,10 +7,13 @@
 #include "grammar/format.h"
 #include "grammar/product.h"
 #include "grammar/schema_priv.h"
+#include "grammar/schema_shape_priv.h"
+#include "grammar/schema_write_priv.h"
 
 enum { STEPS_WORK = 8 /* this many steps of a product count as 1 */ };
 
-err_code schema_product(struct schema *s, const struct regex_part *parts, size_t n, const char *shared, unsigned number, bool *ret_any) {
+err_code schema_write_product(struct schema *s, const struct regex_part *parts, size_t n, const char *shared, unsigned number,
+                              bool *ret_any) {
     struct buf rules;
     uint64_t most = STEPS_WORK * (s->max_work > s->work ? s->max_work - s->work : 0), left = most;
     buf_init(&rules, GBNF_MAX_TEXT);
@@ -69,7 +72,8 @@ static char *listed_text(const struct schema_shape *shape) {
     return (char *)buf_detach(&out, &len);
 }
 
-err_code schema_string_parts(struct schema *s, const struct schema_set *set, const struct schema_shape *shape, struct regex_parts *parts) {
+err_code schema_write_string_parts(struct schema *s, const struct schema_set *set, const struct schema_shape *shape,
+                                   struct regex_parts *parts) {
     yyjson_val *at = set->n > 0 ? set->items[0].v : s->root;
     err_code code = ERR_OK;
     if (shape->listed) return add_part(s, at, listed_text(shape), false, parts);
@@ -127,7 +131,7 @@ static err_code write_parts(struct schema *s, yyjson_val *at, struct regex_parts
     }
     err_code code = schema_extra(s, &number);
     if (code != ERR_OK) return code;
-    code = s->simple ? ERR_LIMIT : schema_product(s, parts->list, parts->n, "", number, ret_any);
+    code = s->simple ? ERR_LIMIT : schema_write_product(s, parts->list, parts->n, "", number, ret_any);
     if (code == ERR_LIMIT) return write_first(s, at, parts, out, ret_any);
     if (code == ERR_OK && *ret_any) buf_printf(out, "\"\\\"\" p%u-0 \"\\\"\"", number);
     return code;
@@ -140,12 +144,12 @@ err_code schema_write_string(struct schema *s, const struct schema_set *set, con
     struct schema_shape less = *shape;
     *ret_any = false;
     if (shape->min_length > shape->max_length) return ERR_OK;
-    err_code code = schema_string_parts(s, set, shape, &parts);
+    err_code code = schema_write_string_parts(s, set, shape, &parts);
     if (code == ERR_OK) code = write_parts(s, at, &parts, out, ret_any);
     regex_parts_done(&parts);
     if (code != ERR_OK || *ret_any || shape->n_formats == 0 || shape->n_patterns == 0) return code;
     less.n_formats = 0; /* a grammar writes only some texts of a format: the pattern may require others */
-    code = schema_string_parts(s, set, &less, &parts);
+    code = schema_write_string_parts(s, set, &less, &parts);
     if (code == ERR_OK) code = write_parts(s, at, &parts, out, ret_any);
     if (code == ERR_OK) code = schema_leave_out(s, at, "\"format\" beside this \"pattern\" cannot be expressed");
     regex_parts_done(&parts);

@@ -5,6 +5,8 @@
 
 #include "base/mem.h"
 #include "grammar/schema_priv.h"
+#include "grammar/schema_shape_priv.h"
+#include "grammar/schema_write_priv.h"
 
 static void write_literal(struct buf *out, const char *text, size_t len) {
     buf_append_byte(out, '"');
@@ -96,7 +98,7 @@ static err_code write_container(struct schema *s, int rule, const struct schema_
                                 struct buf *out, size_t start) {
     const char *keyword;
     if (!(shape->types & type)) return ERR_OK;
-    if (!schema_speaks_of(set, type, &keyword)) {
+    if (!schema_shape_speaks_of(set, type, &keyword)) {
         write_bar(out, start);
         buf_append_str(out, type == SCHEMA_OBJECT ? "object" : "array");
         schema_alternative_end(s, rule);
@@ -145,7 +147,7 @@ void schema_write_types(struct schema *s, int rule, const struct schema_shape *s
                  {SCHEMA_NULL, "\"null\""}};
     size_t start = out->len;
     unsigned types = shape->listed ? 0 : shape->types;
-    for (size_t i = 0; shape->listed && i < shape->n_values; i++) types |= schema_type_of(shape->values[i]);
+    for (size_t i = 0; shape->listed && i < shape->n_values; i++) types |= schema_shape_type_of(shape->values[i]);
     if (types & SCHEMA_DECIMAL) types &= ~(unsigned)SCHEMA_WHOLE;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         if (!(types & kinds[i].type)) continue;

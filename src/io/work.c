@@ -83,7 +83,7 @@ err_code io_works_start(struct io_works *w, const struct io_work *work, void *jo
     *p = (struct piece){.works = w, .work = *work, .job = job};
     pthread_mutex_lock(&w->lock);
     err_code code = ERR_OK;
-    if (w->n >= w->max) code = err_set(e, ERR_BUSY, "%u files are being waited for already", w->n);
+    if (w->n >= w->max) code = err_set(e, ERR_BUSY, "already waiting for %u files", w->n);
     int failed = code == ERR_OK ? pthread_create(&thread, NULL, piece_main, p) : 0;
     if (failed != 0) code = err_set(e, ERR_MEMORY, "no thread can be made: %s", strerror(failed));
     if (code == ERR_OK) {

@@ -3,6 +3,9 @@
 #include <string.h>
 
 #include "jinja/scope_priv.h"
+#include "jinja/show_priv.h"
+#include "jinja/iter_priv.h"
+#include "jinja/eval_priv.h"
 
 /* ---- arguments ---- */
 

@@ -4,6 +4,9 @@
 
 #include "jinja/scope_priv.h"
 #include "jinja/text.h"
+#include "jinja/show_priv.h"
+#include "jinja/number_priv.h"
+#include "jinja/eval_priv.h"
 
 /* ---- variables ---- */
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * Statements: writing text and setting variables. */
 #include "jinja/scope_priv.h"
+#include "jinja/show_priv.h"
+#include "jinja/iter_priv.h"
+#include "jinja/eval_priv.h"
 
 /* ---- assignment ---- */
 

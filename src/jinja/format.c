@@ -7,6 +7,9 @@
 
 #include "jinja/builtin_priv.h"
 #include "jinja/text.h"
+#include "jinja/show_priv.h"
+#include "jinja/number_priv.h"
+#include "jinja/eval_priv.h"
 
 enum { MAX_PRECISION = 1000, MAX_WIDTH = 1 << 20, NUMBER_ROOM = MAX_PRECISION + 400 };
 

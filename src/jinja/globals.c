@@ -4,6 +4,8 @@
 #include <time.h>
 
 #include "jinja/scope_priv.h"
+#include "jinja/show_priv.h"
+#include "jinja/iter_priv.h"
 
 #define JINJA_GLOBAL(name) \
     bool jinja_global_##name(struct jinja_run *r, struct jinja_value self, const struct jinja_value *a, struct jinja_value *ret)

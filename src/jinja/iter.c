@@ -2,6 +2,7 @@
  * Iterating over lists, texts, mappings, ranges. */
 #include "jinja/scope_priv.h"
 #include "jinja/text.h"
+#include "jinja/iter_priv.h"
 
 static bool next_item(struct jinja_run *r, struct jinja_iter *it, struct jinja_value *ret, bool *ret_more) {
     (void)r;

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "jinja/parse_priv.h"
 #include "jinja/text.h"
+#include "jinja/number_priv.h"
 
 bool jinja_lexer_start(struct jinja_run *r, struct jinja_lexer *l, const char *text, size_t len) {
     *l = (struct jinja_lexer){.line = 1};

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "jinja/scope_priv.h"
+#include "jinja/iter_priv.h"
 
 #define JINJA_METHOD(name) \
     bool jinja_method_##name(struct jinja_run *r, struct jinja_value self, const struct jinja_value *a, struct jinja_value *ret)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "jinja/run_priv.h"
+#include "jinja/number_priv.h"
 #include "jinja/text.h"
 
 /* ---- text to numbers ---- */

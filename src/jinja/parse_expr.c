@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "jinja/parse_priv.h"
+#include "jinja/number_priv.h"
 
 /* ---- tokens ---- */
 

@@ -6,6 +6,9 @@
 
 #include "jinja/node_priv.h"
 #include "jinja/run_priv.h"
+#include "jinja/iter_priv.h"
+#include "jinja/number_priv.h"
+#include "jinja/show_priv.h"
 #include "jinja/text.h"
 
 /* ---- repr ---- */

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * Tests: the words after "is". */
 #include "jinja/builtin_priv.h"
+#include "jinja/show_priv.h"
+#include "jinja/iter_priv.h"
+#include "jinja/eval_priv.h"
 
 #define JINJA_TEST(name) \
     bool jinja_test_##name(struct jinja_run *r, struct jinja_value self, const struct jinja_value *a, struct jinja_value *ret)

@@ -7,6 +7,8 @@
 
 #include "base/mem.h"
 #include "jinja/run_priv.h"
+#include "jinja/iter_priv.h"
+#include "jinja/number_priv.h"
 #include "jinja/text.h"
 
 enum { SMALL_DICT = 8, DEEP_KEY = 64 }; /* entries without an index; depth of tuples in a key */

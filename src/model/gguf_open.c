@@ -129,7 +129,7 @@ static err_code index_keys(struct model_gguf *g, struct err *e) {
     qsort(g->kv_by_key, p->n_kv, sizeof(struct model_kv *), by_key);
     for (size_t i = 1; i < p->n_kv; i++)
         if (by_key(&g->kv_by_key[i - 1], &g->kv_by_key[i]) == 0)
-            return err_set(e, ERR_FORMAT, "cannot read \"%s\": metadata key \"%s\" stands there twice", p->path, g->kv_by_key[i]->key);
+            return err_set(e, ERR_FORMAT, "cannot read \"%s\": metadata key \"%s\" appears twice", p->path, g->kv_by_key[i]->key);
     return ERR_OK;
 }
 
@@ -153,8 +153,7 @@ static err_code join_tensors(struct model_gguf *g, struct err *e) {
     qsort(g->tensor_by_name, total, sizeof(struct model_tensor *), by_name);
     for (size_t i = 1; i < total; i++)
         if (by_name(&g->tensor_by_name[i - 1], &g->tensor_by_name[i]) == 0)
-            return err_set(e, ERR_FORMAT, "cannot read \"%s\": tensor \"%s\" stands there twice", g->part[0].path,
-                           g->tensor_by_name[i]->name);
+            return err_set(e, ERR_FORMAT, "cannot read \"%s\": tensor \"%s\" appears twice", g->part[0].path, g->tensor_by_name[i]->name);
     return ERR_OK;
 }
 

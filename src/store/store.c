@@ -165,7 +165,7 @@ static err_code migrate(struct store *s, const char *path, struct err *e) {
     if (sqlite3_prepare_v2(s->db, "PRAGMA user_version", -1, &q, NULL) == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW)
         have = sqlite3_column_int(q, 0);
     sqlite3_finalize(q);
-    if (have < 0) return err_set(e, ERR_FORMAT, "\"%s\" is no state file: %s", path, sqlite3_errmsg(s->db));
+    if (have < 0) return err_set(e, ERR_FORMAT, "\"%s\" is not a state file: %s", path, sqlite3_errmsg(s->db));
     int newest = steps[ARRAY_LEN(steps) - 1].number;
     if (have > newest)
         return err_set(e, ERR_FORMAT, "the state file \"%s\" is of a newer version (%d, this program knows %d)", path, have, newest);

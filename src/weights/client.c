@@ -273,7 +273,7 @@ static err_code may_wait(struct weights_file *f, struct err *e) {
 
 static err_code await_chunk(struct weights_file *f, uint32_t part, uint64_t chunk, struct err *e) {
     bool here = weights_cache_get(f->cache, part, chunk) == WEIGHTS_HERE;
-    if (!f->fetch) return here ? ERR_OK : err_set(e, ERR_INTERNAL, "bytes that no fetch brings");
+    if (!f->fetch) return here ? ERR_OK : err_set(e, ERR_INTERNAL, "bytes that are not being fetched");
     err_code code = weights_fetch_await(f->fetch, part, chunk, WAIT_MS, e);
     while (code == ERR_TIMEOUT) {
         code = may_wait(f, e);

@@ -200,7 +200,7 @@ static err_code ask_hashes(struct weights_fetch *f, struct err *e) {
 }
 
 static err_code home_hashes(struct weights_fetch *f, const struct wire_reader *in, struct err *e) {
-    if (f->n_runs == 0) return err_set(e, ERR_PROTOCOL, "hashes that nobody asked for");
+    if (f->n_runs == 0) return err_set(e, ERR_PROTOCOL, "hashes that were not asked for");
     struct run run = f->runs[0];
     const struct weights_chunk *c = &f->job.chunks[run.at];
     const uint8_t *hashes;

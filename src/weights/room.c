@@ -119,7 +119,7 @@ uint64_t weights_cache_room(const char *folder, uint64_t limit) {
 static err_code no_room(const char *folder, uint64_t need, uint64_t room, bool limited, struct err *e) {
     char a[STR_SHORT], b[STR_SHORT];
     err_set(e, ERR_NO_ROOM, "cannot fetch %s of weights into \"%s\": there is room for %s", str_size(need, a), folder, str_size(room, b));
-    err_hint(e, limited ? "a larger --cache-limit allows more" : "free space on this disk, or have the folder elsewhere with --state-dir");
+    err_hint(e, limited ? "a larger --cache-limit allows more" : "free space on this disk, or put the folder elsewhere with --state-dir");
     return ERR_NO_ROOM;
 }
 

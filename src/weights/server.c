@@ -343,7 +343,7 @@ static err_code answer_have(struct serving *v, uint32_t part, struct err *e) {
 
 static err_code answer_hashes(struct serving *v, uint32_t part, struct err *e) {
     struct weights_run run;
-    if (v->cache) return err_set(e, ERR_PROTOCOL, "HASHES are for a node that has the whole file to tell");
+    if (v->cache) return err_set(e, ERR_PROTOCOL, "only a node with the whole file answers HASHES");
     err_code code = weights_run_decode(v->in.payload, v->in.header.payload_len, weights_n_chunks(v->shape->parts[part].size), &run, e);
     if (code == ERR_OK) code = serving_open(v, part, e);
     if (code != ERR_OK) return code;
@@ -449,7 +449,7 @@ err_code weights_server_take(struct weights_server *s, int fd, bool met, struct 
     pthread_mutex_lock(&s->lock);
     weights_reap(s);
     struct weights_link *l = weights_place(s, !met);
-    err_code code = l ? ERR_OK : err_set(e, ERR_BUSY, "as many weights links are open as may be: one was turned away");
+    err_code code = l ? ERR_OK : err_set(e, ERR_BUSY, "too many weights links are open: one was refused");
     if (l) {
         *l = (struct weights_link){.server = s, .fd = fd, .used = true, .stranger = !met};
         int errnum = pthread_create(&l->thread, NULL, weights_thread, l);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Bodies that no API takes: each is answered with a 400 that names what is wrong, in that API's own shape, and the gateway lives on. And
-// clients that go, in every state and of every API: their sequences are freed, and what they used is counted.
+// Bodies that no API accepts: each is answered with a 400 that names the fault, in that API's own shape, and the gateway goes on. And clients that
+// disconnect, in every state and of every API: their sequences are freed, and their tokens are counted.
 import assert from 'node:assert/strict'
 import test, { after } from 'node:test'
 import { Matrix } from './lib/matrix.mjs'

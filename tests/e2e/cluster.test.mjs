@@ -11,7 +11,7 @@ const two = ['--placement', '4,4', '--ctx', '1024', '--parallel', '2']
 // As long as the context holds: there has to be a middle to break it in.
 const long = { messages: [{ role: 'user', content: 'Count to 100' }], max_tokens: 950, ignore_eos: true }
 
-// What is to be told whole, whatever breaks.
+// The answer that must be complete, whatever breaks.
 const tale = { ...long, max_tokens: 240 }
 
 // Does this node see n stages of that epoch, all ready, and the model too?
@@ -48,7 +48,7 @@ function same(result, whole) {
     assert.equal(result.finish, whole.finish)
 }
 
-// Times that a request which came in here was sent again.
+// How often a request to this node was sent again.
 const replays = async (node) => Number(/^caravan_replays_total (\d+)/m.exec(await (await fetch(`${node.api}/metrics`)).text())[1])
 
 await run({

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# `caravan doctor` in hosts of its own (network namespaces on a bridge, one of them behind a router): it finds what keeps two machines
-# apart, each cause made for real, and finds nothing where all is well. Needs root.
+# `caravan doctor` in hosts of its own (network namespaces on a bridge, one of them behind a router): it finds the reason why two machines
+# don't see each other, with each cause made for real, and finds nothing where there is no fault. Needs root.
 set -eu
 unset CARAVAN_NO_DISCOVERY
 hosts="a b c d far router"
@@ -17,7 +17,7 @@ for h in a b c d router; do
     on_bridge "$h" "$number"
     in_host "$h" ip addr add "fd79::$number/64" dev e0 nodad
 done
-# The way to far leads over a link with a small MTU, and the router's own words (ICMP) do not come through.
+# The way to far has a link with a small MTU, and the router's messages (ICMP) do not get through.
 ip link add e1 netns "$ns-router" type veth peer name e0 netns "$ns-far"
 in_host router ip addr add 10.80.0.1/24 dev e1
 in_host router ip link set e1 mtu 1280 up

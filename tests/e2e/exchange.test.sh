@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Three hosts (network namespaces on a bridge) with slow links: two have the model's file, the third fetches its slice from both. One of the
-# two is killed in the middle: the rest comes from the other. One of the two has wrong bytes: they are dropped, and said so, and the right ones
-# come from the other. Needs root.
+# two is killed in the middle: the rest comes from the other. One of the two has wrong bytes: they are dropped, the log says so, and the right
+# ones come from the other. Needs root.
 set -eu
 [ "$(id -u)" = 0 ] && command -v ip >/dev/null 2>&1 && ip netns add "cx$$-probe" 2>/dev/null || { echo "skipped: no network namespaces here"; exit 77; }
 ip netns del "cx$$-probe"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What lies in a models folder, and what is named as a model, may be anything: a node goes on, and says what is wrong with it.
+// Files in a models folder and paths named as models may be anything: the node goes on, and names the fault.
 import assert from 'node:assert/strict'
 import { execFile, execFileSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -22,7 +22,7 @@ function folder(name, ...models) {
     return dir
 }
 
-// The demo model under another name in its header: another model, as far as anybody knows.
+// The demo model with another name in its header, which makes it another model.
 function otherModel(path) {
     const bytes = readFileSync(demoModel)
     bytes.write('Carovan demo', bytes.indexOf('Caravan demo'))

@@ -24,7 +24,7 @@ async function command(program, args, input = '') {
 }
 const on = (name, ...args) => cli([...args, '--state-dir', home(name)])
 
-// A node with a folder, and so a key and an identity, of its own. It listens at 127.0.0.1, which is then what its join code says.
+// A node with a folder, and so a key and an identity, of its own. It listens at 127.0.0.1, so its join code has that address.
 async function start(name, ...options) {
     mkdirSync(home(name), { recursive: true })
     return new Node(name, ['--key-file', keyFile(name), '--memory', '64M', ...options]).open()
@@ -148,7 +148,7 @@ await run({
         let c = await start('c4')
         await linked([a, b, c])
         await a.ready()
-        // Its key and identity, used by hand: what it could do with another program.
+        // Its key and identity, used by hand, as another program could use them.
         const asks = (node) => command(join(dirname(caravan), 'intruder'), [keyFile('c4'), join(home('c4'), 'identity'), node.listen, demoModel])
         assert.equal((await asks(a)).out.trim(), 'taken')
         assert.match((await on('a4', 'nodes', 'remove', 'nobody')).err, /no node called "nobody"/)
@@ -160,7 +160,7 @@ await run({
         await until('and knows why', () => /shut out of the cluster/.test(c.logText()), 10)
         const first = (name) => readFileSync(keyFile(name), 'utf8').split('\n')[0]
         await until('the others have a new key', () => first('a4') === first('b4') && first('a4') !== first('c4'), 10)
-        // With the key that it had, and a new identity, it comes back no more, in the time of grace either.
+        // With its old key and a new identity it can't come back, also in the time of grace.
         mkdirSync(home('y4'), { recursive: true })
         writeFileSync(keyFile('y4'), `${first('c4')}\n`, { mode: 0o600 })
         const y = await start('y4', '--peer', a.listen, '--peer', b.listen)
@@ -184,7 +184,7 @@ await run({
         await until('and has the new key', () => first('c4') === first('a4'), 10)
         assert.doesNotMatch((await on('a4', 'nodes')).out, /shut out/)
 
-        // One that is gone for good is forgotten by all that are here.
+        // A node that is gone for good is forgotten by all live nodes.
         const remembered = (name) => JSON.parse(readFileSync(join(home(name), 'peers.json'), 'utf8')).peers.some((p) => p.name === 'c4')
         assert.match((await on('a4', 'nodes', 'forget', 'c4')).err, /"c4" is linked/)
         await c.stop()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Many models on real nodes: loaded by name, on demand, unloaded, deleted, making room for each other, from whichever node is asked.
+// Many models on real nodes: loaded by name, on demand, unloaded, deleted, making room for each other, whichever node is asked.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs'
@@ -23,7 +23,7 @@ const list = async (node) => Object.fromEntries((await (await fetch(`${node.api}
 const state = async (node, name) => (await list(node))[name]?.state
 const known = (node, name, state_ = 'not loaded') => until(`${node.name} knows ${name}`, async () => (await state(node, name)) === state_, 20)
 const memory = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) * 1024
-// Proportional set size of a node and its children: of all, and of what no file stands behind (pages of libraries count less while others use them).
+// Proportional set size of a node and its children: of all memory, and of memory without a file (pages of libraries count less while others use them).
 function tree(node) {
     const sum = { all: 0, own: 0 }
     for (const pid of [node.process.pid, ...childrenOf(node.process.pid)]) {
@@ -54,7 +54,7 @@ await run({
         assert.match((await cli(node, 'models')).stdout, /one .*ready.* on m1/)
         assert.match((await cli(node, 'rm', 'one', '--yes')).stderr, /is loaded; unload it first/)
         assert.match((await cli(node, 'rm', 'one')).stderr, /needs a yes/)
-        // What is offered and not used may be taken by kept sequences: the same by each stage, less with each stage, never more than there is.
+        // Kept sequences may use the offered memory that stages don't need: each stage gets the same share, less with each further stage.
         const rooms = () => [...node.logText().matchAll(/parked sequences may take (\d+) bytes/g)].map((m) => Number(m[1]))
         const taken = (await node.status()).nodes[0].stages.reduce((sum, s) => sum + s.bytes, 0)
         assert(2 * rooms().at(-1) + taken <= 512 * 2 ** 20 && rooms()[0] > 2 * rooms().at(-1), `${rooms()} beside ${taken}`)

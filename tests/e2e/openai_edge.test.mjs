@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What only a scripted backend can be made to show: failures at every moment, disconnects in every state, text cut anywhere, silence, load.
+// Cases for which the backend must be scripted: failures at every moment, disconnects in every state, text cut anywhere, silence, load.
 import assert from 'node:assert/strict'
 import net from 'node:net'
 import test, { after } from 'node:test'

@@ -17,7 +17,7 @@ const tools = [{ type: 'function', function: { name: 'get_weather', description:
 const say = (what) => [{ role: 'user', content: script(what) }]
 const control = (text) => ({ control: text })
 
-// What a model of each family writes to think, say "Well." and call both tools.
+// The text with which a model of each family thinks, says "Well." and calls both tools.
 const families = {
     hermes: { thinks: true, pieces: ['I th', 'ink.\n</thi', 'nk>\n\nWel', 'l.\n<tool_', 'call>\n{"name": "get_wea', 'ther", "arguments": {"city": "K', 'öl', 'n", "days": 2}}\n</tool_call>\n', '<tool_call>\n{"name": "now", "arguments": {}}', '\n</tool_call>', control('<|im_end|>')] },
     mistral: { thinks: false, pieces: ['Well.', control('[TOOL_CALLS]'), '[{"name": "get_wea', 'ther", "arguments": {"city": "Köln"', ', "days": 2}}, {"name": "now", ', '"arguments": {}}]', control('</s>')] },

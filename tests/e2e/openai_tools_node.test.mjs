@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Tools on real nodes with the real demo model, which never learned any: a required call, and a named one, is there all the same, and
-// fits its schema, since a grammar holds the model to it in the tail stage.
+// Tools on real nodes with the real demo model, which never learned tools: it makes a required or named call nevertheless, and the call fits its
+// schema, since a grammar in the tail stage enforces it.
 import assert from 'node:assert/strict'
 import test, { after } from 'node:test'
 import { startCluster, stopCluster } from './lib/cluster.mjs'

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Three hosts (network namespaces on a bridge): one link cut, the node behind it is suspect and not gone, since the third still hears it; a
-# partition, both sides go on serving, and come together when it heals; garbage on the port hurts nobody. Needs root.
+# Three hosts (network namespaces on a bridge). One link is cut: the node at its other end is suspect and not gone, since the third still hears it. A
+# partition: both sides go on serving, and join again when it heals. Garbage on the port does no harm. Needs root.
 set -eu
 hosts="a b c"
 subnet=10.78.0
@@ -57,7 +57,7 @@ for pair in "a c" "b c" "c a"; do
     until_true "$pair are linked when it has healed" 20 sees $pair linked
 done
 
-# A peer that speaks nothing that anybody understands.
+# A peer that sends garbage.
 port=$(grep -o '"listen":[0-9]*' state-a/node.json | cut -d: -f2)
 ip netns exec "$ns-b" bash -c "exec 3<>/dev/tcp/10.78.0.1/$port; head -c 20000 /dev/urandom >&3; cat <&3 >/dev/null" 2>/dev/null || true
 until_true "garbage is refused" 10 grep -q "refused a connection from 10.78.0.2" a.log

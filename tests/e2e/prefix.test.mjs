@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Prefixes that are taken over change nothing but the time: the same chats, greedily, with --prefix-cache on and off, over two stages. With
+// Reused prefixes change only the time: the same chats, greedily, with --prefix-cache on and off, over two stages. With
 // --exact, bit by bit (every log probability is the same number); without it, except at near-ties, which are counted: there the two best
-// tokens are closer than what another shape of batch changes (docs/ARCHITECTURE.md, numerics).
+// tokens are closer than the effect of another batch shape (docs/ARCHITECTURE.md, "Prefixes").
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startCluster, stopCluster } from './lib/cluster.mjs'

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What happens to an answer whose place is lost, at every token, through every API: the client gets the very bytes that it would have got.
-// The backend is scripted: it ends the test if it is told to go on behind tokens that it didn't give. (With real stages: cluster.test.mjs.)
+// An answer whose place is lost, at every token, through every API: the client gets exactly the bytes that it would have got.
+// The backend is scripted: it ends the test if it is asked to continue after tokens that it didn't give. (With real stages: cluster.test.mjs.)
 import assert from 'node:assert/strict'
 import test, { after } from 'node:test'
 import { Fake, until } from './lib/openai.mjs'
@@ -23,7 +23,7 @@ const apis = {
     '/api/chat': (text) => ({ messages: [{ role: 'user', content: text }], options: { stop: ['</s>'] } }),
     '/api/generate': (text) => ({ prompt: text, options: { stop: ['</s>'] } }),
 }
-// An answer without what is never twice the same: ids, times, and signs of life.
+// An answer without the parts that always differ: ids, times, and signs of life.
 async function answer(path, body, init = {}) {
     const response = await fetch(`${fake.api}${path}`, { method: 'POST', body: JSON.stringify({ model: 'fake-model', ...body }), ...init })
     const text = await response.text()

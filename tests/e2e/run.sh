@@ -10,7 +10,7 @@ export CARAVAN_TMP
 export HOME="$CARAVAN_TMP"
 export XDG_CONFIG_HOME="$CARAVAN_TMP/config" XDG_STATE_HOME="$CARAVAN_TMP/state" XDG_CACHE_HOME="$CARAVAN_TMP/cache"
 export CARAVAN_NO_DISCOVERY=yes # tests of discovery unset it: nodes of other tests are none of theirs
-# In a build with sanitizers: what they find in any process of the test, also in one whose end nobody looks at.
+# In a build with sanitizers: their reports about any process of the test, also about one whose exit status is ignored.
 export ASAN_OPTIONS="${ASAN_OPTIONS:-}:log_path=$CARAVAN_TMP/sanitizer" TSAN_OPTIONS="${TSAN_OPTIONS:-}:log_path=$CARAVAN_TMP/sanitizer"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-}:log_path=$CARAVAN_TMP/sanitizer"
 cd "$CARAVAN_TMP" || exit 1
@@ -27,7 +27,7 @@ case $test in
 esac
 status=$?
 
-# Whatever was started from this folder carries its name in the environment.
+# Every process of the test has this folder's name in its environment.
 orphans=
 for environment in /proc/[0-9]*/environ; do
     pid=${environment#/proc/}

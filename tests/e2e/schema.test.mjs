@@ -89,7 +89,7 @@ test('written schemas, open and closed', () => {
     assert.ok(judged >= 1000)
 })
 
-// What no grammar says, or not all of it: the rest is checked afterwards, by the same rules as here.
+// Schemas that a grammar can't express, or only in part: the rest is checked afterwards, by the same rules as here.
 const checked = [
     { type: 'array', items: { enum: [1, 2, 3] }, uniqueItems: true, minItems: 2, maxItems: 4 },
     { type: 'array', items: { type: 'integer', minimum: 0, maximum: 9 }, contains: { minimum: 5 }, minContains: 2, maxItems: 5 },

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What no grammar can say is checked when the answer is there. The model is told once what was wrong; an answer that doesn't fit then says
-// so in a header or, where the schema is strict, is an error; and an answer's schema goes together with tools.
+// Conditions that no grammar can express are checked in the finished answer. The model is told the fault once. If the answer then still doesn't fit, a
+// header says so or, where the schema is strict, the answer is an error. An answer's schema works together with tools.
 import assert from 'node:assert/strict'
 import test, { after } from 'node:test'
 import { Fake, script } from './lib/openai.mjs'

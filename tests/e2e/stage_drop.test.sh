@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Three hosts hold a ring, a fourth is spare. What one stage sends to the next gets lost, in one direction only, while all nodes still hear one
-# another through the others: the ring is given up in bounded time, another one is made by another way, and the answer goes on. Needs root.
+# Three hosts hold a ring, a fourth is spare. The frames from one stage to the next get lost, in one direction only, while all nodes still hear one
+# another through others. The ring is given up in bounded time, another ring avoids that link, and the answer goes on. Needs root.
 set -eu
 hosts="a b c d"
 subnet=10.79.0

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A stage that is lost without a word, as the kernel takes it when memory runs out, or stops answering: noticed at once or in bounded time, the
-// model is loaded again, and what it was being asked goes on.
+// A stage that dies without a message, as when the kernel kills it for lack of memory, or that stops answering: it is noticed at once or in bounded time,
+// the model is loaded again, and its requests go on.
 import assert from 'node:assert/strict'
 import { Node, ask, demoModel, isAlive, run, startCluster, stopCluster, streamChat, until } from './lib/cluster.mjs'
 

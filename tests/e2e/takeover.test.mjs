@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What becomes of a model, and of the answers that it is giving, when the node that looks after it is lost: another one has it loaded as it
-// was asked for; where none can, requests wait until the machine is back.
+// A model and its running answers when its coordinator is lost: another node loads the model in the same way; if none can, requests wait until
+// the machine is back.
 import assert from 'node:assert/strict'
 import { copyFileSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -104,7 +104,7 @@ await run({
         await y.stop()
     },
 
-    // Of a machine that stood still for a while, and of one that was told by hand: whichever of the two has the smaller id.
+    // A machine that stood still for a while, and a node that was asked by hand to load the model: either may have the smaller id.
     async 'a coordinator that was away comes back: one of the two copies goes, and unloading the model leaves none'() {
         const others = ['--models-dir', models, '--ctx', '512']
         const pair = await meet([['r0', others], ['r1', others]])

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# `caravan verify`: verdicts, exit statuses, and what it says to bad input.
+# `caravan verify`: verdicts, exit statuses, and errors for bad input.
 set -eu
 model=$CARAVAN_SOURCE/models/caravan-demo.gguf
 fail() { echo "$*"; exit 1; }
@@ -29,7 +29,7 @@ expect 65 'short.gguf|truncated' short.gguf
 printf 'hello' >notgguf
 expect 65 'GGUF' notgguf
 expect 64 'did you mean|--stages' "$model" --stage 3
-# a cut that the table does not allow is made with --force, and shown for what it is
+# a cut that the table does not allow is made with --force, and its verdict is shown
 "$CARAVAN_BUILD/bin/make_variant" "$model" fours.gguf smollm3
 expect 0 'identical' fours.gguf --split 4,4 --tokens 4
 expect 65 'before layer 3' fours.gguf --split 3,5 --tokens 4

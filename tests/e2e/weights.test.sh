@@ -1,7 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# A node that does not have the model's file gets the bytes of its slice, and only those, from the node that has it; and nothing the second
-# time. The file is hidden from the second node by a mount namespace of its own.
+# A node without the model's file gets the bytes of its slice, and no others, from the node that has the file; and none the second time. The file is hidden from the second node by a mount namespace of its own.
 set -eu
 if ! unshare -m true 2>/dev/null; then
     echo "skipped: mount namespaces are not allowed here"

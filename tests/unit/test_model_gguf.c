@@ -220,12 +220,12 @@ static void duplicates_are_refused(void **state) {
     model_write_u32(&f.w, "a.x", 1);
     model_write_u32(&f.w, "a.x", 2);
     gguf_fixture_close(&f);
-    assert_fixture_refused(&f, ERR_FORMAT, "metadata key \"a.x\" stands there twice");
+    assert_fixture_refused(&f, ERR_FORMAT, "metadata key \"a.x\" appears twice");
     gguf_fixture_open(&f, "llama");
     gguf_fixture_tensor(&f, "t", MODEL_TYPE_F32, 1, 8, 1);
     gguf_fixture_tensor(&f, "t", MODEL_TYPE_F32, 1, 8, 1);
     gguf_fixture_close(&f);
-    assert_fixture_refused(&f, ERR_FORMAT, "tensor \"t\" stands there twice");
+    assert_fixture_refused(&f, ERR_FORMAT, "tensor \"t\" appears twice");
     gguf_fixture_open(&f, NULL);
     gguf_fixture_close(&f);
     assert_fixture_refused(&f, ERR_FORMAT, "\"general.architecture\" is missing");
