@@ -28,27 +28,28 @@ static void drop_half_character(char *text) {
     text[len - str_utf8_incomplete(text, len)] = '\0';
 }
 
-err_code err_set(struct err *e, err_code code, const char *fmt, ...) {
-    if (!e) return code;
+static void fill(struct err *e, err_code code, const char *fmt, va_list args) {
     e->code = code;
     e->hint[0] = '\0';
+    vsnprintf(e->text, sizeof(e->text), fmt, args);
+    drop_half_character(e->text);
+}
+
+err_code err_set(struct err *e, err_code code, const char *fmt, ...) {
+    if (!e) return code;
     va_list args;
     va_start(args, fmt);
-    vsnprintf(e->text, sizeof(e->text), fmt, args);
+    fill(e, code, fmt, args);
     va_end(args);
-    drop_half_character(e->text);
     return code;
 }
 
 err_code err_set_errno(struct err *e, err_code code, int errnum, const char *fmt, ...) {
     if (!e) return code;
-    e->code = code;
-    e->hint[0] = '\0';
     va_list args;
     va_start(args, fmt);
-    vsnprintf(e->text, sizeof(e->text), fmt, args);
+    fill(e, code, fmt, args);
     va_end(args);
-    drop_half_character(e->text);
     char why[128];
     if (strerror_r(errnum, why, sizeof(why)) != 0) snprintf(why, sizeof(why), "error %d", errnum);
     size_t len = strlen(e->text);

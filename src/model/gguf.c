@@ -85,6 +85,18 @@ static err_code take_name(struct parser *p, size_t max, char **ret_name) {
     return ERR_OK;
 }
 
+/* The name at the beginning of an entry. Later errors name the entry (`what`) by it; errors of the name itself, the list. */
+static err_code take_title(struct parser *p, const char *list, const char *what, size_t max, const char **ret_name) {
+    char *name = NULL;
+    p->what = list;
+    p->name = "";
+    if (take_name(p, max, &name)) return ERR_FORMAT;
+    *ret_name = name;
+    p->what = what;
+    p->name = name;
+    return ERR_OK;
+}
+
 size_t model_kv_scalar_size(enum model_kv_type type) {
     switch (type) {
     case MODEL_KV_U8:
@@ -142,13 +154,7 @@ static err_code skip_elements(struct parser *p, uint32_t type, uint64_t n, int d
 }
 
 static err_code parse_kv(struct parser *p, struct model_kv *kv) {
-    p->what = "metadata";
-    p->name = "";
-    char *key = NULL;
-    if (take_name(p, MAX_KEY, &key)) return ERR_FORMAT;
-    kv->key = key;
-    p->what = "metadata key";
-    p->name = key;
+    if (take_title(p, "metadata", "metadata key", MAX_KEY, &kv->key)) return ERR_FORMAT;
 
     uint32_t type, elem;
     if (take_u32(p, "type", &type)) return ERR_FORMAT;
@@ -179,13 +185,7 @@ static uint64_t count_elements(const struct model_tensor *t) {
 }
 
 static err_code parse_tensor(struct parser *p, struct model_tensor *t) {
-    p->what = "tensor list";
-    p->name = "";
-    char *name = NULL;
-    if (take_name(p, MAX_NAME, &name)) return ERR_FORMAT;
-    t->name = name;
-    p->what = "tensor";
-    p->name = name;
+    if (take_title(p, "tensor list", "tensor", MAX_NAME, &t->name)) return ERR_FORMAT;
 
     if (take_u32(p, "number of dimensions", &t->n_dims)) return ERR_FORMAT;
     if (t->n_dims > MODEL_MAX_DIMS) return bad(p, "more than 4 dimensions");
@@ -198,7 +198,7 @@ static err_code parse_tensor(struct parser *p, struct model_tensor *t) {
     if (n == 0) return bad(p, "its dimensions are zero or absurdly large");
     const struct model_type_info *type = model_type_get(t->type);
     if (!type) {
-        err_set(p->e, ERR_UNSUPPORTED, "cannot read \"%s\": tensor \"%s\": unknown type %" PRIu32, p->path, name, t->type);
+        err_set(p->e, ERR_UNSUPPORTED, "cannot read \"%s\": tensor \"%s\": unknown type %" PRIu32, p->path, t->name, t->type);
         err_hint(p->e, "the file is damaged, or made for a newer or much older ggml");
         return ERR_UNSUPPORTED;
     }
