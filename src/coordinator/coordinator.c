@@ -18,6 +18,7 @@ enum { COPIES_MAX = RECORD_MAX_MODELS };
 #define RIVAL_US    3000000u  /* longer than news of a change takes to come */
 #define GIVEN_UP_US 60000000u /* the reason of a load that failed is shown for so long */
 #define AGAIN_US    5000000u /* a slice that its node does not show by then is ordered again: the order may have been lost with its link */
+#define GIVE_US     30000000u /* another node that was given room has so long to load its model there */
 #define SWEEP_US    5000000u /* stray stages are looked for so often: an UNLOAD may have been lost with its link */
 
 struct coordinator *coordinator_create(uint64_t self, uint32_t tag) {
@@ -140,6 +141,20 @@ err_code coordinator_unload(struct coordinator *c, clock_us now, const struct co
     return ERR_OK;
 }
 
+err_code coordinator_give_room(struct coordinator *c, clock_us now, const struct coordinator_view *v, const char *name, struct err *e) {
+    if (!copy_named(c, name)) return err_set(e, ERR_NOT_FOUND, "model \"%s\" is not loaded", name);
+    struct copy *oldest = offers_oldest(c, now, v, name, NULL);
+    if (!oldest) return err_set(e, ERR_BUSY, "model \"%s\" is in use", name);
+    c->gives_until = now + GIVE_US;
+    for (size_t i = c->n_copies; i-- > 0;) { /* a copy of the same model that waits would take the room */
+        struct copy *x = c->copies[i];
+        if (x->model == oldest->model && x->state == COPY_WANTED && instance_get_state(x->instance) == INSTANCE_WAITING)
+            copy_close(c, x, now, v);
+    }
+    copy_ask(c, oldest, now, "another node needs the room");
+    return ERR_OK;
+}
+
 void coordinator_rename(struct coordinator *c, const char *from, const char *to) {
     for (size_t i = 0; i < c->n_copies; i++) {
         struct copy *x = c->copies[i];
@@ -259,8 +274,9 @@ static void watch_begin(struct copy *x, clock_us now) {
     }
 }
 
-/* Does the first copy of a model wait for room that others may leave? Then no replica takes it. */
-static bool first_waits(const struct coordinator *c) {
+/* Does the first copy of a model wait for room that others may leave, here or on a node that was given room? Then no replica takes it. */
+static bool first_waits(const struct coordinator *c, clock_us now) {
+    if (now < c->gives_until) return true;
     for (size_t i = 0; i < c->n_copies; i++)
         if (copy_is_live(c->copies[i]) && c->copies[i]->record.replica == 0 && c->copies[i]->room == ROOM_LATER) return true;
     return false;
@@ -268,7 +284,7 @@ static bool first_waits(const struct coordinator *c) {
 
 /* A copy runs where the nodes' offers allow it, and elsewhere when they no longer do. */
 static void rule_plan(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
-    if (x->record.replica > 0 && instance_get_state(x->instance) == INSTANCE_WAITING && first_waits(c)) return;
+    if (x->record.replica > 0 && instance_get_state(x->instance) == INSTANCE_WAITING && first_waits(c, now)) return;
     struct plan_node *nodes = mem_calloc(v->n_records, sizeof(*nodes));
     uint32_t count = offers_make(c, v, x->model, x, NULL, nodes);
     clock_us next;
@@ -301,10 +317,10 @@ static void add_replica(struct coordinator *c, const struct coordinator_view *v,
 }
 
 /* As many copies as were asked for; or, once the first one is ready, one more wherever a whole copy fits. */
-static void rule_replicate(struct coordinator *c, const struct copy *x, const struct coordinator_view *v, bool changed) {
+static void rule_replicate(struct coordinator *c, const struct copy *x, clock_us now, const struct coordinator_view *v, bool changed) {
     uint32_t count = 0, want = x->record.wish.replicas, n_stage;
     for (size_t i = 0; i < c->n_copies; i++) count += c->copies[i]->model == x->model && c->copies[i]->state != COPY_CLOSING;
-    if (x->record.replica != 0 || x->rival != 0 || first_waits(c) || coordinator_count(c) >= COPIES_MAX) return;
+    if (x->record.replica != 0 || x->rival != 0 || first_waits(c, now) || coordinator_count(c) >= COPIES_MAX) return;
     if (want > 0) {
         if (count < want) add_replica(c, v, x);
         return;
@@ -392,8 +408,8 @@ void coordinator_update(struct coordinator *c, clock_us now, const struct coordi
     /* 4. There are as many replicas as were asked for. */
     uint64_t fleet = fleet_sum(c, v);
     EACH_COPY(c, x, i)
-    if (copy_is_live(x)) rule_replicate(c, x, v, fleet != c->fleet);
-    c->fleet = fleet;
+    if (copy_is_live(x)) rule_replicate(c, x, now, v, fleet != c->fleet);
+    if (!first_waits(c, now)) c->fleet = fleet; /* else the look for places is yet to come */
     /* 5. A copy that has become superfluous leaves: a replica without a place, a double, an idle one, one that cannot be loaded. */
     EACH_COPY(c, x, i) rule_review(c, x, now, v);
     /* 6. What leaves, leaves in time. */

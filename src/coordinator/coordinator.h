@@ -35,6 +35,9 @@ err_code coordinator_open(struct coordinator *c, clock_us now, const struct coor
                           struct err *e);
 /* Somebody wants the model gone. ERR_NOT_FOUND: this node neither loads nor remembers it. */
 err_code coordinator_unload(struct coordinator *c, clock_us now, const struct coordinator_view *v, const char *name, struct err *e);
+/* Another coordinator needs the room of an idle copy of this model: its head's node is asked to drop it. ERR_NOT_FOUND: this node does not
+ * coordinate it. ERR_BUSY: every copy has work, or has just been loaded. */
+err_code coordinator_give_room(struct coordinator *c, clock_us now, const struct coordinator_view *v, const char *name, struct err *e);
 /* Another model has the name elsewhere: the copies that are called `from` are called `to` from now on. */
 void coordinator_rename(struct coordinator *c, const char *from, const char *to);
 /* A client wants the model to stay for so long after its last request; negative: for ever. It counts where nobody has loaded the model by

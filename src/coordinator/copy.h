@@ -24,6 +24,7 @@ struct copy {
     clock_us since;     /* it is in this state */
     const char *leaves; /* why its head was asked to drop it */
     enum copy_room room;
+    clock_us room_asked; /* when another coordinator was last asked to unload an idle copy for this one; 0: not yet */
     clock_us ready; /* since when; it may have been lost since */
     clock_us lost;  /* since when it isn't ready any more; 0: it is, or never was */
     clock_us rival; /* since when another node's copy is to stay instead of it; 0: not so */

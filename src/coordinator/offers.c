@@ -9,6 +9,7 @@
 #include "base/mem.h"
 
 #define FRESH_US 5000000u /* a copy is left alone for so long after it has become ready */
+#define AGAIN_US 5000000u /* another coordinator may take so long to unload a copy; then somebody is asked again */
 
 /* ---- which stages take memory ---- */
 
@@ -31,7 +32,7 @@ static bool counts_busy(const struct coordinator *c, const struct coordinator_vi
     return !offers_idle(c, v, instance);
 }
 
-/* As counts_busy, but of this coordinator's copies only: no other ones leave because it wants them to. */
+/* As counts_busy, but only this coordinator's idle copies leave. */
 static bool counts_here(const struct coordinator *c, const struct coordinator_view *v, const char *instance) {
     return !copy_find(c, instance) || !offers_idle(c, v, instance);
 }
@@ -146,15 +147,16 @@ bool offers_fit(const struct coordinator *c, const struct coordinator_view *v, c
 
 /* ---- making room ---- */
 
-/* The copy of this node that has been idle for longest, of another model than m. One that has just been loaded waits for its first request,
- * so that two models which are asked in turn don't chase each other out unused. */
-static struct copy *offers_oldest(const struct coordinator *c, clock_us now, const struct coordinator_view *v,
-                                  const struct coordinator_model *m) {
+/* A copy that has just been loaded waits for its first request, so that two models which are asked for in turn do not evict each other
+ * unused. */
+struct copy *offers_oldest(const struct coordinator *c, clock_us now, const struct coordinator_view *v, const char *name,
+                           const struct coordinator_model *but) {
     struct copy *oldest = NULL;
     clock_us oldest_used = 0;
     for (size_t i = 0; i < c->n_copies; i++) {
         struct copy *x = c->copies[i];
-        if (x->model == m || x->state != COPY_WANTED || !offers_idle(c, v, x->record.instance)) continue;
+        if (x->model == but || (name && strcmp(x->record.name, name) != 0)) continue;
+        if (x->state != COPY_WANTED || !offers_idle(c, v, x->record.instance)) continue;
         clock_us used = v->work(v->user, x->record.instance).used;
         if (used < x->ready && now < x->ready + FRESH_US) continue;
         if (oldest && used >= oldest_used) continue;
@@ -170,6 +172,27 @@ static bool offers_any_leaves(const struct coordinator *c) {
     return false;
 }
 
+/* This coordinator's idle copies do not leave enough room. Unless the oldest of them, `own` (NULL: none), has been idle for longer, the
+ * coordinator of the copy that has been idle for longest is asked to unload it. */
+static void offers_ask_others(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v, struct copy *own) {
+    struct coordinator_action a = {.kind = COORDINATOR_ASK_ROOM};
+    clock_us oldest = own ? v->work(v->user, own->record.instance).used : UINT64_MAX;
+    if (x->room_asked != 0 && now < x->room_asked + AGAIN_US) return;
+    for (size_t i = 1; i < v->n_linked; i++)
+        for (uint32_t k = 0; k < v->records[i]->n_models; k++) {
+            const struct record_model *m = &v->records[i]->models[k];
+            struct coordinator_work w = v->work(v->user, m->instance);
+            if (strcmp(m->name, x->record.name) == 0 || !m->ready || w.calls > 0 || w.used >= oldest) continue;
+            oldest = w.used;
+            a.node = v->records[i]->id;
+            snprintf(a.model, sizeof(a.model), "%s", m->name);
+        }
+    if (a.node == 0 && own) copy_ask(c, own, now, "others need the room");
+    if (a.node == 0) return;
+    x->room_asked = now;
+    coordinator_act(c, &a);
+}
+
 void offers_make_room(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
     err_code trouble = instance_trouble(x->instance);
     if (instance_get_state(x->instance) != INSTANCE_WAITING || (trouble != ERR_NO_ROOM && trouble != ERR_WHOLE_ONLY)) {
@@ -178,8 +201,9 @@ void offers_make_room(struct coordinator *c, struct copy *x, clock_us now, const
     }
     bool fits = offers_fit(c, v, x->model, x, counts_busy, NULL);
     x->room = fits || offers_fit(c, v, x->model, x, counts_none, NULL) ? ROOM_LATER : ROOM_NONE;
-    if (!fits || x->record.replica > 0 || offers_any_leaves(c)) return; /* a replica is no reason; and one leaves at a time */
-    if (offers_fit(c, v, x->model, x, counts_staying, NULL) || !offers_fit(c, v, x->model, x, counts_here, NULL)) return;
-    struct copy *oldest = offers_oldest(c, now, v, x->model);
-    if (oldest) copy_ask(c, oldest, now, "others need the room");
+    if (!fits || x->record.replica > 0 || offers_any_leaves(c)) return; /* nothing leaves for a replica, and one copy leaves at a time */
+    if (offers_fit(c, v, x->model, x, counts_staying, NULL)) return;
+    struct copy *oldest = offers_oldest(c, now, v, NULL, x->model);
+    if (!offers_fit(c, v, x->model, x, counts_here, NULL)) offers_ask_others(c, x, now, v, oldest);
+    else if (oldest) copy_ask(c, oldest, now, "others need the room");
 }

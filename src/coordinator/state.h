@@ -15,6 +15,7 @@ struct coordinator {
     struct orphans orphans;
     struct unloads unloads;
     uint64_t fleet;      /* of the last look for places of more replicas: there is none as long as this hasn't changed */
+    clock_us gives_until; /* until then no replica is loaded: another coordinator was given room */
     clock_us swept;      /* when stray stages were last looked for */
     bool publish;
     struct coordinator_action *actions;

@@ -40,6 +40,7 @@ enum coordinator_action_kind {
     COORDINATOR_UNLOAD,  /* have `node` drop what it holds of the instance up to `epoch`, as `how` says */
     COORDINATOR_TAKE,    /* load the model `orphan` here: its coordinator is gone */
     COORDINATOR_TELL,    /* ask `node` to load the model `orphan`, which is its heir */
+    COORDINATOR_ASK_ROOM, /* ask `node` to unload a copy of `model`, which it coordinates, if that is idle (coordinator_give_room) */
     COORDINATOR_PUBLISH  /* what others are told of the copies has changed */
 };
 enum coordinator_unload {
@@ -54,6 +55,7 @@ struct coordinator_action {
     uint64_t node, epoch;
     uint32_t stage;
     struct orphan orphan;
+    char model[MODEL_NAME_SIZE]; /* COORDINATOR_ASK_ROOM only */
 };
 
 /* The record of a node with a link to here, or of this node itself; NULL: there is none. */

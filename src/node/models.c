@@ -113,6 +113,12 @@ static err_code models_unload_here(struct models *m, const char *name, struct er
     return code;
 }
 
+static void models_give_room(struct models *m, const char *name, struct err *e) {
+    struct coordinator_view v = serve_view(m->parts.serve);
+    coordinator_give_room(m->parts.core, clock_now(), &v, name, e);
+    serve_act(m->parts.serve);
+}
+
 static void models_keep_here(struct models *m, const char *name, int32_t seconds) {
     coordinator_keep(m->parts.core, clock_now(), name, seconds);
     serve_act(m->parts.serve);
@@ -198,6 +204,7 @@ static void ask_do(struct models *m, const struct ask *a, models_done_fn done, v
         return;
     }
     if (strcmp(a->op, "unload") == 0) models_unload_here(m, a->model, &e);
+    else if (strcmp(a->op, "room") == 0) models_give_room(m, a->model, &e);
     else if (strcmp(a->op, "keep") == 0) models_keep_here(m, a->model, wish_says(&a->wish, WISH_KEEP_S) ? (int32_t)a->wish.keep_s : -1);
     else err_set(&e, ERR_UNSUPPORTED, "node %s does not know \"%s\"", m->parts.node_name, a->op);
     done(user, e.code, a->model, &e);
@@ -265,6 +272,16 @@ static void heir_told(void *user, err_code code, const char *model, const struct
 
 void models_tell_heir(struct models *m, uint64_t heir, const struct orphan *o) {
     models_ask_load(m, heir, o->name, &o->wish, heir_told, NULL);
+}
+
+static void room_answered(void *user, err_code code, const char *model, const struct err *e) {
+    (void)user;
+    if (code != ERR_OK) log_debug("node", "\"%s\" leaves no room yet: %s", model, e->text);
+}
+
+void models_ask_room(struct models *m, uint64_t node, const char *name) {
+    struct ask ask = ask_make("room", name);
+    ask_send(m, node, &ask, room_answered, NULL);
 }
 
 /* An unload that other nodes are asked for as well. */

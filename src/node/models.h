@@ -43,6 +43,8 @@ void models_keep(struct models *m, const char *name, int32_t seconds);
 /* A model whose coordinator is gone: loads it here as it was; asks its heir to do so. */
 void models_take(struct models *m, const struct orphan *o);
 void models_tell_heir(struct models *m, uint64_t heir, const struct orphan *o);
+/* Asks the node to unload a copy of the model, which it coordinates, if that is idle: this node needs the room. */
+void models_ask_room(struct models *m, uint64_t node, const char *name);
 /* Questions to a node that is gone end with an error. */
 void models_asks_lost(struct models *m, const struct record *lost);
 /* The payload of an ASK or ANSWER frame from a node. An error means that it makes no sense. */

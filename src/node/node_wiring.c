@@ -198,12 +198,15 @@ static void serve_unload(void *user, const char *instance, uint64_t up_to_epoch,
 static void serve_take(void *user, const struct orphan *o) { models_take(((struct node *)user)->models, o); }
 static void serve_tell_heir(void *user, uint64_t heir, const struct orphan *o) { models_tell_heir(((struct node *)user)->models, heir, o); }
 
+static void serve_ask_room(void *user, uint64_t node, const char *model) { models_ask_room(((struct node *)user)->models, node, model); }
+
 const struct serve_callbacks node_serve_callbacks = {.own_record = node_own_record,
                                                      .work = serve_work,
                                                      .load = serve_load,
                                                      .unload = serve_unload,
                                                      .take = serve_take,
-                                                     .tell_heir = serve_tell_heir};
+                                                     .tell_heir = serve_tell_heir,
+                                                     .ask_room = serve_ask_room};
 
 /* ---- requests for models ---- */
 

@@ -313,6 +313,7 @@ static void serve_carry_out(struct serve *s, const struct coordinator_action *a)
     case COORDINATOR_UNLOAD: serve_unload(s, a); break;
     case COORDINATOR_TAKE: s->parts.callbacks.take(s->parts.user, &a->orphan); break;
     case COORDINATOR_TELL: s->parts.callbacks.tell_heir(s->parts.user, a->node, &a->orphan); break;
+    case COORDINATOR_ASK_ROOM: s->parts.callbacks.ask_room(s->parts.user, a->node, a->model); break;
     case COORDINATOR_PUBLISH: news_own(s->parts.news); break;
     }
 }

@@ -34,6 +34,8 @@ struct serve_callbacks {
     /* A model whose coordinator is gone: load it here as it was; ask its heir to do so. */
     void (*take)(void *user, const struct orphan *o);
     void (*tell_heir)(void *user, uint64_t heir, const struct orphan *o);
+    /* Ask the node to unload a copy of the model, which it coordinates, if that is idle. */
+    void (*ask_room)(void *user, uint64_t node, const char *model);
 };
 
 /* What serve uses of the node; all of it outlives serve, but for the core, which is freed first. */

@@ -262,6 +262,7 @@ static void carry_out(struct cluster *s, struct sim_node *n, const struct coordi
         m = (struct message){.kind = ASKS_LOAD, .model = model_of(a->orphan.name), .wish = a->orphan.wish};
         cluster_send(s, n, to, m);
         return;
+    case COORDINATOR_ASK_ROOM: cluster_send(s, n, to, (struct message){.kind = ASKS_ROOM, .model = model_of(a->model)}); return;
     case COORDINATOR_LOAD: {
         const struct coordinator_model *model = NULL;
         const struct plan *p = instance_plan(coordinator_find(n->core, a->instance, &model));
@@ -514,6 +515,10 @@ static void hear(struct cluster *s, uint32_t from, uint32_t to, struct message *
     case ASKS_UNLOAD:
         cluster_look(s, n, &g);
         coordinator_unload(n->core, cluster_now(s), &g.view, cluster_names[m->model], &e);
+        break;
+    case ASKS_ROOM:
+        cluster_look(s, n, &g);
+        coordinator_give_room(n->core, cluster_now(s), &g.view, cluster_names[m->model], &e);
         break;
     case TELLS_WORK: *cluster_work(n, m->stage.instance, true) = m->work; break;
     }

@@ -66,7 +66,7 @@ struct sim_node {
     uint64_t n_actions, n_loads;
     bool wakes; /* its record has changed: the rules run again */
 };
-enum message_kind { SAYS, LOADS, UNLOADS, REPORTS, ASKS_LOAD, ASKS_UNLOAD, TELLS_WORK };
+enum message_kind { SAYS, LOADS, UNLOADS, REPORTS, ASKS_LOAD, ASKS_UNLOAD, ASKS_ROOM, TELLS_WORK };
 struct message {
     struct message *next;
     uint64_t due;

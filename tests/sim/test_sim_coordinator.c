@@ -5,7 +5,7 @@
  *   - each model has the copies that were asked for, one coordinator, every stage that is held belongs to one of them, and a copy that is
  *     ready has all its stages; a report that one is lost is believed at once;
  *   - a replica takes no other model's room;
- *   - a request for any model is answered, where idle models of the same coordinator can make room for it;
+ *   - a request for any model is answered, where idle models can make room for it, whoever coordinates them;
  *   - requests end neither by an eviction nor by a ring that breaks while its model is unloaded;
  *   - loads are few, and in the end no coordinator does anything at all.
  *   test_sim_coordinator --seed N   one cluster again, as a failure names it */
@@ -239,13 +239,7 @@ static void check_answer(struct cluster *s, uint32_t m) {
     struct client *x = client_start(s, (uint32_t)cluster_random(s, s->n), m, 5);
     for (uint32_t t = 0; x->on && t < 60; t++) run(s, 1);
     if (!x->on) return;
-    *x = (struct client){0};
-    struct sight g;
-    struct err e = {0};
-    uint64_t by = 0;
-    cluster_look(s, &s->nodes[0], &g);
-    CHECK(s, coordinator_loader(s->nodes[0].core, cluster_now(s), &g.view, cluster_names[m], &by, &e) == ERR_OK, "%s", e.text);
-    CHECK(s, by != 0 && !possible(s, m, &s->nodes[cluster_index(s, by)]), "a request for \"%s\" is not answered", cluster_names[m]);
+    CHECK(s, false, "a request for \"%s\" is not answered", cluster_names[m]);
 }
 
 /* Unloads while requests run: the requests end, and do not load the model again. */

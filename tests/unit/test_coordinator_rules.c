@@ -222,6 +222,66 @@ static void nobody_leaves_where_it_would_not_help(void **state) {
     world_close(&w);
 }
 
+/* Node 2 coordinates m1, which is idle and takes the room that m0 needs. */
+static void an_idle_model_of_another_coordinator_makes_room(void **state) {
+    (void)state;
+    struct world w;
+    world_open(&w, 60, 60, 0);
+    struct record *r = w.records[1];
+    struct record_model *m = &r->models[r->n_models++];
+    struct record_stage *s = &r->stages[r->n_stages++];
+    *m = (struct record_model){.head = 2, .ready = true, .n_stage = 1};
+    *s = (struct record_stage){.bytes = 50, .epoch = 1};
+    snprintf(m->name, sizeof(m->name), "m1");
+    snprintf(m->instance, sizeof(m->instance), "000000000001-00000999-1");
+    snprintf(s->instance, sizeof(s->instance), "000000000001-00000999-1");
+    w.work[1].calls = 1;
+    load(&w, 0, true);
+    assert_int_equal(count(&w, COORDINATOR_ASK_ROOM), 0); /* it has work */
+    w.work[1].calls = 0;
+    update(&w);
+    assert_int_equal(count(&w, COORDINATOR_ASK_ROOM), 1);
+    assert_int_equal(first(&w, COORDINATOR_ASK_ROOM)->node, 2);
+    assert_string_equal(first(&w, COORDINATOR_ASK_ROOM)->model, "m1");
+    update(&w);
+    assert_int_equal(count(&w, COORDINATOR_ASK_ROOM), 0); /* that node is given time to answer */
+    w.now += 6 * S;
+    update(&w);
+    assert_int_equal(count(&w, COORDINATOR_ASK_ROOM), 1);
+    r->n_models = r->n_stages = 0; /* it has left */
+    update(&w);
+    assert_int_equal(count(&w, COORDINATOR_LOAD), 2);
+    world_close(&w);
+}
+
+static void room_is_given_to_another_coordinator(void **state) {
+    (void)state;
+    struct world w;
+    struct err e;
+    world_open(&w, 100, 0, 0);
+    wish_set(&w.models[0].record.wish, WISH_REPLICAS, 2); /* the second copy waits for room */
+    load(&w, 0, true);
+    obey(&w);
+    update(&w);
+    assert_int_equal(coordinator_count(w.c), 2);
+    assert_int_equal(coordinator_give_room(w.c, w.now, &w.v, "m1", &e), ERR_NOT_FOUND);
+    assert_int_equal(coordinator_give_room(w.c, w.now, &w.v, "m0", &e), ERR_BUSY); /* it has just been loaded */
+    w.now += 10 * S;
+    w.work[0].calls = 1;
+    assert_int_equal(coordinator_give_room(w.c, w.now, &w.v, "m0", &e), ERR_BUSY);
+    w.work[0].calls = 0;
+    take(&w);
+    assert_int_equal(coordinator_give_room(w.c, w.now, &w.v, "m0", &e), ERR_OK);
+    take(&w);
+    assert_int_equal(first(&w, COORDINATOR_UNLOAD)->how, COORDINATOR_IF_IDLE);
+    answer(&w, first(&w, COORDINATOR_UNLOAD), ERR_CANCELLED);
+    drop_stages(&w, 1);
+    update(&w);
+    assert_int_equal(coordinator_count(w.c), 0); /* the copy that waited does not take the room itself */
+    assert_int_equal(count(&w, COORDINATOR_LOAD), 0);
+    world_close(&w);
+}
+
 static void the_head_goes_first(void **state) {
     (void)state;
     struct world w;
@@ -346,6 +406,8 @@ int main(void) {
         cmocka_unit_test(what_a_record_does_not_show_is_ordered_again_or_lost),
         cmocka_unit_test(the_least_recently_used_model_makes_room_if_it_is_idle),
         cmocka_unit_test(nobody_leaves_where_it_would_not_help),
+        cmocka_unit_test(an_idle_model_of_another_coordinator_makes_room),
+        cmocka_unit_test(room_is_given_to_another_coordinator),
         cmocka_unit_test(the_head_goes_first),
         cmocka_unit_test(a_head_that_does_not_answer_is_not_waited_for),
         cmocka_unit_test(an_heir_takes_a_model_over_as_it_was),
