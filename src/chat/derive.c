@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Three chats are rendered: one whose answer is a text, one with a call, one with two. What the second has in place of the text is a call,
- * as the model has to write it. The names and values in it are known, so the rest is marks. */
+ * Three chats are rendered: the first has a text as its answer, the second a call, the third two calls. The part of the second chat that
+ * takes the place of the text is a call, as the model has to write it. Its names and values are known, so the rest of it is marks. */
 #include "chat/derive.h"
 
 #include <stdlib.h>
@@ -25,7 +25,7 @@ struct renderer {
     const struct chat_caps *caps;
 };
 
-/* A chat whose last message is the assistant's, with these fields. False: the template refuses it. */
+/* Renders a chat that ends with a message of the assistant with these fields. False: the template refuses it. */
 static bool render(const struct renderer *r, const char *fields, struct buf *out) {
     const char *user = r->caps->typed_content ? "[{\"type\":\"text\",\"text\":\"Probe-user\"}]" : "\"Probe-user\"";
     char *text =
@@ -54,7 +54,7 @@ static char *call_fields(const struct renderer *r, bool two) {
     return fields;
 }
 
-/* The text that the chat has in place of the plain answer. NULL: none. */
+/* Finds the text that takes the place of the plain answer. NULL: the template refuses the call. */
 static char *render_call(const struct renderer *r, const char *plain, bool two) {
     char *fields = call_fields(r, two), *found = NULL;
     struct buf text;
@@ -96,7 +96,7 @@ static void see(void *user, const struct output_event *ev) {
     for (size_t i = 0; ev->kind == OUTPUT_CONTENT && i < ev->len; i++) s->text = s->text || strchr(" \t\r\n", ev->text[i]) == NULL;
 }
 
-/* How many calls the parser finds in the text; *ret_text: and text beside them. */
+/* How many calls does the parser find in the text? 0 if one of them is wrong. *ret_text: there is text beside them. */
 static uint32_t calls_read(const struct toolcall_format *f, const struct toolcall_reasoning *reasoning, const char *text, bool *ret_text) {
     const struct output_options o = {.format = f, .reasoning = reasoning, .tools = TOOLS, .n_tools = ARRAY_LEN(TOOLS), .seed = 1};
     struct seen s = {.calls = 0};
@@ -112,7 +112,7 @@ static uint32_t calls_read(const struct toolcall_format *f, const struct toolcal
 
 /* ---- all ---- */
 
-/* A row is kept where nothing can be compared: gpt-oss and Functionary begin an answer in the middle of a header. */
+/* The row stands if nothing can be compared: answers of gpt-oss and Functionary begin in the middle of a header. */
 static bool is_beyond(const struct toolcall_format *f) { return f->harmony || f->text_name != NULL; }
 
 const struct toolcall_format *chat_derive(struct jinja_template *t, const char *tmpl, const struct jinja_limits *limits,

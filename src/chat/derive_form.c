@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The form of one rendered call: JSON, a name and JSON, a name and elements, or a name and literals. */
+ * Finds the form of one rendered call: JSON, a name and JSON, a name and elements, or a name and literals. */
 #include <string.h>
 
 #include "base/json.h"
@@ -43,7 +43,7 @@ static const char *find(struct piece text, const char *from, const char *word) {
 
 /* ---- JSON ---- */
 
-/* The JSON object that begins at p, and where it ends. NULL: none does. */
+/* Reads the JSON object that begins at p; *ret_end: its end. NULL: none begins there. */
 static yyjson_doc *read_object(struct piece text, const char *p, const char **ret_end) {
     yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)p, (size_t)(text.p + text.n - p), YYJSON_READ_STOP_WHEN_DONE, NULL, NULL);
     if (!yyjson_is_obj(yyjson_doc_get_root(doc))) {
@@ -58,7 +58,7 @@ static bool are_arguments(yyjson_val *v) {
     return yyjson_obj_get(v, "probe_key") != NULL || (yyjson_is_str(v) && strstr(yyjson_get_str(v), "probe_key") != NULL);
 }
 
-/* The key's text, where it stands in the rendered text. */
+/* Finds the key's text in the rendered text. */
 static struct piece place_of(struct piece core, yyjson_val *key) {
     const char *p = core.p;
     size_t n = yyjson_get_len(key);
@@ -66,7 +66,7 @@ static struct piece place_of(struct piece core, yyjson_val *key) {
     return (struct piece){p, p != NULL ? n : 0};
 }
 
-/* {"name": NAME, "arguments": {...}} or {NAME: {...}}. False: the object is something else. */
+/* Takes {"name": NAME, "arguments": {...}} or {NAME: {...}}. False: the object is neither. */
 static bool take_object(yyjson_val *object, const char *name, struct derive_form *f) {
     yyjson_val *key, *v;
     size_t i, n;
@@ -111,7 +111,7 @@ static bool find_named_json(struct piece text, const char *at, const char *name,
 
 /* ---- elements and literals ---- */
 
-/* NAME a KEY b VALUE c KEY d VALUE e */
+/* The text between names and values: NAME a KEY b VALUE c KEY d VALUE e */
 struct gaps {
     struct piece a, b, c, d, e;
 };
@@ -129,7 +129,7 @@ static bool find_gaps(struct piece text, const char *at, const char *name, struc
     return true;
 }
 
-/* NAME(KEY='VALUE', KEY=7): the first value has quotes, the second none. */
+/* Takes NAME(KEY='VALUE', KEY=7): the first value has quotes, the second has none. */
 static bool find_literals(const char *at, const struct gaps *g, struct derive_form *f) {
     struct piece end = derive_trim(g->e), assign = derive_trim(g->d);
     if (assign.n != 1 || strchr("=:", *assign.p) == NULL || end.n == 0 || strchr(")}", *end.p) == NULL) return false;
@@ -144,7 +144,7 @@ static bool find_literals(const char *at, const struct gaps *g, struct derive_fo
     return f->name_end.n > 0;
 }
 
-/* The attribute that says whether the value is a string, if the marks before both values differ in nothing else. */
+/* Takes the attribute that says whether the value is a string, if the marks before the two values differ only in it. */
 static bool take_type(const struct gaps *g, struct derive_form *f) {
     static const char *const words[][2] = {{"true", "false"}, {"string", "number"}, {"string", "integer"}};
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
@@ -176,7 +176,7 @@ static bool take_key_close(const struct gaps *g, struct derive_form *f) {
     return mark.n > 0;
 }
 
-/* NAME a KEY b VALUE c KEY d VALUE e, where c ends as a does (the mark before a key), and e begins as c does (the mark after a value). */
+/* Takes elements: a and c end with the mark before a key; c and e begin with the mark after a value. */
 static bool find_elements(const char *at, const struct gaps *g, struct derive_form *f) {
     if (!take_key_close(g, f)) return false;
     f->key_open = derive_from_sign(derive_common_end(g->a, g->c));

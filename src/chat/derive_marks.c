@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The marks around calls, from a text with one call and a text with two: between two calls stands what closes the first and opens the
- * second; what else stands before and after them belongs to the section. */
+ * Finds the marks around calls, from a text with one call and a text with two. The text between two calls closes the first and opens the
+ * second. The rest of the text before and after the calls belongs to the section. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -13,7 +13,7 @@ struct around {
 
 static bool starts_with(struct piece text, struct piece start) { return text.n >= start.n && memcmp(text.p, start.p, start.n) == 0; }
 
-/* before: the text up to the first call; between: from it to the second, n is 0 where there is none; after: behind the last. */
+/* before: the text before the first call; between: the text between two calls, empty if there is only one; after: that after the last. */
 static bool find_around(struct piece before, struct piece between, struct piece after, struct around *a) {
     before = derive_trim(before);
     between = derive_trim(between);
@@ -65,7 +65,7 @@ struct toolcall_format *chat_derive_marks(const char *one, const char *two) {
         between = derive_between(first.core.p + first.core.n, again.core.p);
         before = derive_between(both.p, first.core.p);
         after = derive_between(again.core.p + again.core.n, both.p + both.n);
-        if (form.assign.n > 0 && derive_trim(between).n == 0) { /* one call after another, on lines of their own */
+        if (form.assign.n > 0 && derive_trim(between).n == 0) { /* calls on lines of their own */
             a.list = true;
             between.n = 0;
         }

@@ -18,7 +18,7 @@ struct piece {
     size_t n;
 };
 
-/* What was learned of one call, as pieces of the text. Pieces of length 0 are not written. */
+/* The form of one call, as pieces of the rendered text. A piece of length 0 is not written. */
 struct derive_form {
     struct piece core;              /* the call between the marks that open and close it */
     struct piece name_end, name_key, arguments_key;
@@ -27,12 +27,12 @@ struct derive_form {
     bool name_is_key, value_lines;
 };
 
-/* The form of the first call of this name in the text. False: it has none of the forms that struct toolcall_format knows. */
+/* Finds the form of the first call of this name in the text. False: it has none of the forms that struct toolcall_format can express. */
 bool chat_derive_form(struct piece text, const char *name, struct derive_form *ret);
-/* The marks of the calls in the rendered texts; two may be NULL. NULL: no form fits. The caller owns it: toolcall_format_free. */
+/* Makes the format of the calls in the rendered texts; two may be NULL. NULL: no form fits. The caller owns it: toolcall_format_free. */
 struct toolcall_format *chat_derive_marks(const char *one, const char *two);
 
-/* Pieces without blanks at their ends; from the first sign on that may begin a mark. */
+/* derive_trim: the piece without blanks at its ends. derive_from_sign: its part from the first character on that may begin a mark. */
 struct piece derive_trim(struct piece piece);
 struct piece derive_from_sign(struct piece piece);
 /* The longest common end, or beginning, of two pieces, as a piece of a. */

@@ -8,7 +8,7 @@
 
 static bool is_str(yyjson_mut_val *v, const char *text) { return yyjson_mut_is_str(v) && yyjson_mut_equals_str(v, text); }
 
-/* The text of a list of parts, one line each; NULL when one of them is not text. Belongs to doc. */
+/* Joins the texts of a list of parts, a line for each. NULL: one of the parts is not text. The result belongs to doc. */
 static yyjson_mut_val *joined_parts(yyjson_mut_doc *doc, yyjson_mut_val *parts) {
     struct buf text;
     buf_init(&text, SIZE_MAX - 1);
@@ -57,7 +57,7 @@ static void form_arguments(const struct chat_caps *caps, yyjson_mut_doc *doc, yy
         if (json_parse_exact(yyjson_mut_get_str(arguments), yyjson_mut_get_len(arguments), &parsed, &ignored) == ERR_OK &&
             yyjson_is_obj(yyjson_doc_get_root(parsed)))
             v = yyjson_val_mut_copy(doc, yyjson_doc_get_root(parsed));
-        else if (yyjson_mut_get_len(arguments) == 0) v = yyjson_mut_obj(doc); /* what some clients send for a call without arguments */
+        else if (yyjson_mut_get_len(arguments) == 0) v = yyjson_mut_obj(doc); /* some clients send "" for a call without arguments */
         yyjson_doc_free(parsed);
     } else if (yyjson_mut_is_obj(arguments) && !caps->object_arguments) {
         size_t len;
@@ -68,7 +68,7 @@ static void form_arguments(const struct chat_caps *caps, yyjson_mut_doc *doc, yy
     if (v != NULL) yyjson_mut_obj_put(function, yyjson_mut_str(doc, "arguments"), v);
 }
 
-/* The reasoning of an earlier turn under the key where the template looks for it. */
+/* Puts the reasoning of an earlier turn under the key that the template reads. */
 static void form_reasoning(const struct chat_caps *caps, yyjson_mut_doc *doc, yyjson_mut_val *m) {
     yyjson_mut_val *reasoning = yyjson_mut_obj_get(m, "reasoning_content");
     if (!yyjson_mut_is_str(reasoning)) reasoning = yyjson_mut_obj_get(m, "reasoning");
@@ -76,7 +76,7 @@ static void form_reasoning(const struct chat_caps *caps, yyjson_mut_doc *doc, yy
     yyjson_mut_obj_add_val(doc, m, caps->reasoning_key, yyjson_mut_val_mut_copy(doc, reasoning));
 }
 
-/* A tool's error, where the template would not show that it is one. */
+/* Marks a tool's result as an error in its text, if the template wouldn't show that. */
 static void form_error(const struct chat_caps *caps, yyjson_mut_doc *doc, yyjson_mut_val *m) {
     yyjson_mut_val *content = yyjson_mut_obj_get(m, "content");
     if (caps->is_error || !yyjson_mut_is_true(yyjson_mut_obj_get(m, "is_error")) || !yyjson_mut_is_str(content)) return;
@@ -96,7 +96,7 @@ static void form_message(const struct chat_caps *caps, yyjson_mut_doc *doc, yyjs
     form_reasoning(caps, doc, m);
     yyjson_mut_val *calls = yyjson_mut_obj_get(m, "tool_calls"), *call;
     if (calls != NULL && (!yyjson_mut_is_arr(calls) || yyjson_mut_arr_size(calls) == 0))
-        yyjson_mut_obj_remove_key(m, "tool_calls"); /* null and [] mean none; templates ask whether it is there */
+        yyjson_mut_obj_remove_key(m, "tool_calls"); /* null and [] mean no calls, but templates ask whether the key is there */
     size_t i, n;
     yyjson_mut_arr_foreach(yyjson_mut_obj_get(m, "tool_calls"), i, n, call) {
         form_arguments(caps, doc, yyjson_mut_obj_get(call, "function"));
@@ -121,7 +121,7 @@ static void prepend(yyjson_mut_doc *doc, yyjson_mut_val *user, yyjson_mut_val *s
     buf_done(&text);
 }
 
-/* Adds the text of a system message to the user's or system's message before it; false: there is none. */
+/* Adds the text of a system message to the message of the user or the system before it. False: there is no such message. */
 static bool append_late(yyjson_mut_doc *doc, yyjson_mut_val *list, yyjson_mut_val *system) {
     yyjson_mut_val *last = yyjson_mut_arr_get_last(list), *role = yyjson_mut_obj_get(last, "role");
     if (!is_str(role, "user") && !is_str(role, "system")) return false;
@@ -153,7 +153,7 @@ err_code chat_form(const struct chat_caps *caps, yyjson_val *messages, yyjson_mu
         }
         yyjson_mut_arr_append(list, m);
     }
-    if (held != NULL) { /* no user message after it */
+    if (held != NULL) { /* no user message follows */
         yyjson_mut_obj_put(held, yyjson_mut_str(doc, "role"), yyjson_mut_str(doc, "user"));
         yyjson_mut_arr_append(list, held);
     }
@@ -161,8 +161,8 @@ err_code chat_form(const struct chat_caps *caps, yyjson_val *messages, yyjson_mu
     return ERR_OK;
 }
 
-/* Variables by which templates turn thinking on and off, besides "enable_thinking". Of two rows for one variable the first is taken whose
- * word the template names. on, off: JSON; NULL: the template's default is kept. */
+/* The variables, besides "enable_thinking", by which templates turn thinking on and off. If a variable has several rows, the first row
+ * counts whose word the template names. on, off: the value as JSON; NULL: the template's default stays. */
 static const struct {
     const char *name, *word, *on, *off;
 } THINKING[] = {
@@ -190,7 +190,7 @@ static void set_json(yyjson_mut_doc *doc, yyjson_mut_val *root, const char *name
     yyjson_doc_free(value);
 }
 
-/* "reasoning_effort" for a template that calls it "thinking_effort", in the words that it knows. */
+/* Passes "reasoning_effort" to a template that calls it "thinking_effort", as one of the words that the template knows. */
 static void form_effort(const struct jinja_template *t, yyjson_mut_doc *doc, yyjson_mut_val *root) {
     static const char *const words[][2] = {{"minimal", "low"}, {"xhigh", "max"}};
     const char *effort = yyjson_mut_get_str(yyjson_mut_obj_get(root, "reasoning_effort"));
@@ -209,7 +209,7 @@ void chat_form_thinking(const struct jinja_template *t, yyjson_mut_doc *doc, yyj
     for (size_t i = 0; i < ARRAY_LEN(THINKING); i++) {
         const char *value = thinks ? THINKING[i].on : THINKING[i].off;
         yyjson_mut_val *given = yyjson_mut_obj_get(root, THINKING[i].name);
-        bool free = given == NULL || (!thinks && yyjson_mut_equals_str(given, "none")); /* the API's word, perhaps not the template's */
+        bool free = given == NULL || (!thinks && yyjson_mut_equals_str(given, "none")); /* the template may not know the API's word */
         if (value == NULL || !free || !jinja_reads(t, THINKING[i].name)) continue;
         if (THINKING[i].word == NULL || jinja_names(t, THINKING[i].word)) set_json(doc, root, THINKING[i].name, value);
     }

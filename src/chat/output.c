@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The text of a model's answer, and what stands around tool calls in it. See output.h. */
+ * Reads the text of a model's answer and the marks around tool calls. See output.h. */
 #include "chat/output_priv.h"
 
 #include <string.h>
@@ -33,7 +33,7 @@ static void flush_space(struct output *o, enum output_kind kind) {
 
 void output_drop_space(struct output *o) { buf_clear(&o->space); }
 
-/* Blanks at the end wait: they are dropped when a call, or the end of the reasoning, comes next. */
+/* Keeps back the blanks at the end: they are dropped if a call or the end of the reasoning comes next. */
 void output_put(struct output *o, enum output_kind kind, const char *p, size_t n) {
     size_t from = 0, end = n;
     while (o->skip_space && from < n && output_blank(p[from])) from++;
@@ -56,7 +56,7 @@ void output_append_clean(struct buf *to, char c, bool in_string) {
     else buf_printf(to, "\\u%04x", (uint8_t)c);
 }
 
-/* Follows the arguments by one character. */
+/* Checks the next character of the arguments. */
 static void follow(struct output *o, char c) {
     enum scan_result r = SCAN_MORE;
     if (o->told == TOLD_WRONG || (o->told != TOLD_PART && output_blank(c))) return;
@@ -148,7 +148,7 @@ void output_end_call(struct output *o) {
 
 static enum output_kind text_kind(const struct output *o) { return o->unclosed ? OUTPUT_REASONING : OUTPUT_CONTENT; }
 
-/* The held text becomes text for the reader, without the control tokens in it. */
+/* Gives the held text to the reader, without the control tokens in it. */
 static void put_raw(struct output *o) {
     const char *p = (const char *)o->raw.data;
     size_t n = o->raw.len, from = 0;
@@ -170,9 +170,9 @@ static void put_raw(struct output *o) {
 
 void output_give_up(struct output *o) {
     bool broken = o->begun && o->o.format->close != NULL;
-    if (o->begun && o->last) o->at = o->in.len; /* what may have been the beginning of a mark */
+    if (o->begun && o->last) o->at = o->in.len; /* the rest may be the beginning of a mark */
     if (o->begun) output_end_call(o);
-    if (o->bare) o->said = true; /* and so no second try */
+    if (o->bare) o->said = true; /* a bare call is looked for only once */
     put_raw(o);
     buf_clear(&o->held);
     o->id[0] = o->name[0] = '\0';
@@ -180,7 +180,7 @@ void output_give_up(struct output *o) {
     o->state = broken ? OUTPUT_IN_BROKEN : OUTPUT_IN_TEXT;
 }
 
-/* After the place where a call broke: its rest is no text for the reader. */
+/* Skips the rest of a call that broke: it is no text for the reader. */
 static bool step_broken(struct output *o) {
     size_t safe = 0, end = output_find(o, o->o.format->close, &safe);
     o->at += end != SIZE_MAX ? end + strlen(o->o.format->close) : safe;
@@ -189,7 +189,7 @@ static bool step_broken(struct output *o) {
     return true;
 }
 
-/* The text has ended in a call before its name was known: marks and the beginning of a call are no text for the reader. */
+/* Drops a call that the end of the text cut before its name was known: marks and half a call are no text for the reader. */
 static void drop_cut(struct output *o) {
     output_drop_space(o);
     buf_clear(&o->raw);
@@ -199,7 +199,7 @@ static void drop_cut(struct output *o) {
     o->state = OUTPUT_IN_TEXT;
 }
 
-/* May the rest of the text be the beginning of a name and what follows it? Two words are none. */
+/* May the rest of the text be a name, or the beginning of one? Two words are no name. */
 static bool begins_name(const struct output *o) {
     const char *p = output_at(o);
     size_t left = output_left(o), n = 0;
@@ -209,7 +209,7 @@ static bool begins_name(const struct output *o) {
     return next == left || !toolcall_name_valid(p + next, 1);
 }
 
-/* The rest of the text is the beginning of a mark. Words and a single sign may as well be text. */
+/* Is the rest of the text the beginning of a mark? A word or a single sign may be plain text. */
 static bool begins_mark(const struct output *o) {
     size_t signs = 0, left = output_left(o);
     for (size_t i = 0; i < left; i++) signs += !toolcall_name_valid(output_at(o) + i, 1) && !output_blank(output_at(o)[i]);
@@ -248,8 +248,8 @@ enum role {
     MARK_SECTION,
     MARK_CALL,
     MARK_REASONING,
-    MARK_CLOSED,        /* the end of reasoning that was never opened */
-    MARK_ANSWER,        /* around the whole answer */
+    MARK_CLOSED,        /* closes reasoning that was never opened */
+    MARK_ANSWER,        /* opens the answer's text */
     MARK_ANSWER_END,
     MARK_STRAY
 };
@@ -286,7 +286,7 @@ static void try_reasoning(const struct output *o, const char *p, size_t left, bo
     for (size_t i = 0; i < ARRAY_LEN(r->frame) && r->frame[i] != NULL; i++) try_mark(o, r->frame[i], MARK_STRAY, p, left, hit);
 }
 
-/* The longest of the marks that begins here; or part of one that may become longer. */
+/* Finds the longest mark that begins here, or the beginning of a mark that may go on. */
 static struct hit mark_at(const struct output *o, const char *p, size_t left, bool said) {
     struct hit hit = {0};
     const struct toolcall_format *f = o->o.format;
@@ -315,7 +315,7 @@ static void take_mark(struct output *o, const struct hit *hit) {
         skip_blanks_after(o);
         o->state = OUTPUT_IN_REASONING;
         break;
-    case MARK_CLOSED: /* what came before has been given as the answer's text: at least the two are kept apart */
+    case MARK_CLOSED: /* the reasoning has been given as the answer's text already: an empty line separates the two */
         skip_blanks_after(o);
         if (o->said) buf_append(&o->space, "\n\n", 2);
         o->reasoned = true;
@@ -361,7 +361,7 @@ static bool step_text(struct output *o) {
     return false;
 }
 
-/* The first n bytes that are left belong to reasoning whose end has not come. How many of them come before what may be a call? */
+/* The next n bytes belong to reasoning that hasn't ended. How many of them stand before a mark that opens a call? */
 static size_t before_call(const struct output *o, size_t n, bool *ret_call) {
     *ret_call = false;
     for (size_t i = 0; i < n; i++) {
@@ -373,22 +373,22 @@ static size_t before_call(const struct output *o, size_t n, bool *ret_call) {
     return n;
 }
 
-/* A model that calls a tool often forgets to close its reasoning first. Only at the text's end is it known that it did: a call that is
- * merely mentioned is followed by the end of the reasoning. So the text waits from the mark on. */
+/* Models often call a tool before they have closed their reasoning. A model may also mention a call in its reasoning, but then the end of
+ * the reasoning follows. Which of the two it is shows at the end of the text, so the text is held from the mark on. */
 static bool step_unclosed(struct output *o, size_t safe) {
     bool call;
     size_t n = before_call(o, safe, &call);
-    if (n == 0 && output_left(o) > OUTPUT_MAX_HELD) n = 1; /* too long to wait any longer */
+    if (n == 0 && output_left(o) > OUTPUT_MAX_HELD) n = 1; /* the limit of what is held */
     output_put(o, OUTPUT_REASONING, output_at(o), n);
     o->at += n;
     if (!o->last || !call) return n > 0 && n < safe;
-    o->unclosed = o->said = true; /* said: reasoning can't begin again */
+    o->unclosed = o->said = true; /* said: no reasoning can begin again */
     o->state = OUTPUT_IN_TEXT;
     return true;
 }
 
 static bool step_reasoning(struct output *o) {
-    if (!o->reasoned) { /* opened by the prompt, some models open it again */
+    if (!o->reasoned) { /* the prompt opened it, and some models open it again */
         while (output_left(o) > 0 && output_blank(*output_at(o))) o->at++;
         enum output_match m = output_match(o, o->o.reasoning->open, output_at(o), output_left(o));
         if (m == MATCH_PART) return false;
@@ -405,7 +405,7 @@ static bool step_reasoning(struct output *o) {
     return true;
 }
 
-/* Between calls of a section, or after a call of a family that has sections: models leave out the section's opening mark, too. */
+/* Reads what stands between the calls of a section. It also runs after calls without a section: models leave out its opening mark. */
 static bool step_section(struct output *o) {
     const struct toolcall_format *f = o->o.format;
     if (o->section) output_use_blanks(o);
@@ -424,7 +424,7 @@ static bool step_section(struct output *o) {
         open_call(o);
     } else if (close == MATCH_PART || open == MATCH_PART) {
         return false;
-    } else if (o->section && (*output_at(o) == '{' || *output_at(o) == '[')) { /* the older form of the same family */
+    } else if (o->section && (*output_at(o) == '{' || *output_at(o) == '[')) { /* the family's older form: JSON */
         open_call(o);
     } else {
         if (o->n_section > 0) buf_clear(&o->raw); /* blanks after a call */
@@ -433,9 +433,9 @@ static bool step_section(struct output *o) {
     return true;
 }
 
-/* The brackets around calls with literals, or the fence of a Markdown block. */
+/* Reads a bracket around calls with literals, or the fence of a Markdown block. */
 static bool step_list(struct output *o, char c) {
-    bool begun = o->raw.len == 0 || memchr(o->raw.data, '[', o->raw.len) == NULL; /* calls came before: this is the end of "[f(), ]" */
+    bool begun = o->raw.len == 0 || memchr(o->raw.data, '[', o->raw.len) == NULL; /* the list has calls already: "[f(), ]" */
     size_t safe = 0, line = c == '`' ? output_find(o, "\n", &safe) : 0;
     if (line == SIZE_MAX && output_left(o) <= OUTPUT_MAX_HEAD && !o->last) return false;
     if (c == '[' && !o->array) {
@@ -463,7 +463,7 @@ static bool step_shape(struct output *o) {
     return true;
 }
 
-/* Can the first n bytes be no name of a tool? Where they may as well be text, it is told early: "[link](x)", or "The weather". */
+/* Are the next n bytes no tool's name? It is asked where they may be plain text, so that text like "[link](x)" isn't held long. */
 static bool is_no_name(const struct output *o, size_t n) {
     const struct toolcall_format *f = o->o.format;
     const char *p = output_at(o);
@@ -474,7 +474,7 @@ static bool is_no_name(const struct output *o, size_t n) {
     return i < n && output_match(o, f->name_end, p + i, output_left(o) - i) == MATCH_NONE;
 }
 
-/* Where the name's text ends; SIZE_MAX: not here. A name without an end of its own goes on to the end of its line, or to the next mark. */
+/* Finds the end of the name's text; SIZE_MAX: it has not come. A name without an end mark ends with its line, or at the next tag. */
 static size_t find_name_end(const struct output *o, size_t *ret_len) {
     const struct toolcall_format *f = o->o.format;
     size_t safe = 0, end = f->name_end != NULL ? output_find(o, f->name_end, &safe) : SIZE_MAX;
@@ -496,7 +496,7 @@ static const char *find_in(const char *p, size_t n, const char *mark) {
     return mark != NULL && n > 0 ? mem_find(p, n, mark, strlen(mark)) : NULL;
 }
 
-/* The name's text may hold the call's id: before the name, or with it (Kimi's functions.NAME:0). */
+/* Begins the call whose name's text this is. The text may hold an id: before the name, or joined to it (Kimi's functions.NAME:0). */
 static bool name_call(struct output *o, const char *p, size_t n) {
     const struct toolcall_format *f = o->o.format;
     const char *id_end = find_in(p, n, f->id_end), *id = p;
@@ -525,8 +525,8 @@ static bool is_text_name(const struct toolcall_format *f, const char *p, size_t 
     return f->text_name != NULL && strlen(f->text_name) == n && memcmp(p, f->text_name, n) == 0;
 }
 
-/* Where a tool's name may as well be a word of the text, what follows decides: a JSON object makes it a call. at: the end of the name.
- * MATCH_PART: only more text can tell. */
+/* A tool's name may be a plain word of the text. Does a JSON object follow, which makes it a call? at: the end of the name. MATCH_PART:
+ * more text is needed. */
 static enum output_match object_follows(const struct output *o, size_t at) {
     const struct toolcall_format *f = o->o.format;
     size_t left = output_left(o), i = at;
@@ -567,7 +567,7 @@ static bool step_name(struct output *o) {
     return true;
 }
 
-/* The next call of an array, or of those that follow one another without brackets. */
+/* Begins the next call of an array, or of calls that follow one another without brackets. False: none begins at c. */
 static bool next_call(struct output *o, char c) {
     const struct toolcall_format *f = o->o.format;
     if (o->array && c == ',') {
@@ -584,7 +584,7 @@ static bool next_call(struct output *o, char c) {
     return output_json_begin(o); /* objects without an array */
 }
 
-/* After a call: the mark that closes it, if it is there; in an array, the mark between calls. */
+/* Reads what follows a call: the mark that closes it, if the model wrote it, or what separates it from the next call. */
 static bool step_end(struct output *o) {
     const struct toolcall_format *f = o->o.format;
     while (output_left(o) > 0 && output_blank(*output_at(o))) o->at++;
@@ -592,7 +592,7 @@ static bool step_end(struct output *o) {
     char c = *output_at(o);
     bool fence = f->assign != NULL && c == '`' && !o->bare;
     bool separates =
-        (o->array && c == ']') || (f->bare && c == ';') || (f->close != NULL && c == '}'); /* a brace too many is a common slip */
+        (o->array && c == ']') || (f->bare && c == ';') || (f->close != NULL && c == '}'); /* models often write a brace too many */
     if (separates || fence) {
         if (c == ']') o->array = false;
         o->at++;
@@ -664,11 +664,11 @@ struct output *output_create(const struct output_options *options, output_fn fn,
     if (!calls_wanted(options)) o->o.format = NULL;
     if (o->o.max_calls == 0 || o->o.max_calls > OUTPUT_MAX_CALLS) o->o.max_calls = OUTPUT_MAX_CALLS;
     struct buf *bufs[] = {&o->in, &o->out, &o->space, &o->raw, &o->key, &o->held};
-    for (size_t i = 0; i < ARRAY_LEN(bufs); i++) buf_init(bufs[i], SIZE_MAX - 1); /* each is bounded by its user */
-    buf_reserve(&o->in, 64);                                                   /* so that there is a place to point at */
+    for (size_t i = 0; i < ARRAY_LEN(bufs); i++) buf_init(bufs[i], SIZE_MAX - 1); /* the code that fills a buffer bounds it */
+    buf_reserve(&o->in, 64);                                                   /* never NULL, so that output_at is valid */
     note_marks(o);
     if (o->o.format != NULL && o->o.format->harmony) o->state = options->content_open ? OUTPUT_IN_MESSAGE : OUTPUT_IN_HEADER;
-    o->headed = options->content_open; /* a message's header, as harmony has them, is in the prompt */
+    o->headed = options->content_open; /* the prompt holds the message's header (harmony) */
     if (o->o.format != NULL && !o->o.format->harmony && options->call_open) open_call(o);
     if (o->o.format != NULL && options->call_open) o->bare = o->o.format->text_name == NULL;
     if (options->reasoning != NULL && options->reasoning_open) {

@@ -15,8 +15,8 @@ enum output_kind {
     OUTPUT_CONTENT,
     OUTPUT_REASONING,
     OUTPUT_CALL,                /* a tool call begins: id and name are known */
-    OUTPUT_ARGUMENTS,           /* more of the arguments of the call that is open: one JSON object, if the call ends whole */
-    OUTPUT_CALL_END,            /* whole: its arguments are one JSON object; else the model stopped in it, or wrote it wrongly */
+    OUTPUT_ARGUMENTS,           /* a piece of the open call's arguments; the pieces of a whole call are one JSON object */
+    OUTPUT_CALL_END,            /* whole: the arguments are one JSON object; else the model stopped in the call, or wrote it wrongly */
 };
 
 struct output_event {
@@ -30,30 +30,30 @@ struct output_event {
 typedef void (*output_fn)(void *user, const struct output_event *ev);
 
 struct output_options {
-    const struct toolcall_format *format;       /* NULL: no calls are looked for */
-    const struct toolcall_reasoning *reasoning; /* NULL: none is looked for */
-    bool reasoning_open;        /* the prompt ends inside it */
+    const struct toolcall_format *format;       /* NULL: calls are not recognized */
+    const struct toolcall_reasoning *reasoning; /* NULL: reasoning is not recognized */
+    bool reasoning_open;        /* the prompt ends inside reasoning */
     bool call_open;             /* the prompt ends with the mark that opens a call */
     bool content_open;          /* the prompt ends inside the answer's text: the model goes on with it */
-    const struct toolcall_tool *tools;          /* borrowed; without tools no calls are looked for */
+    const struct toolcall_tool *tools;          /* borrowed; without tools calls are not recognized */
     size_t n_tools;
     uint32_t max_calls;         /* more are dropped; 0: OUTPUT_MAX_CALLS */
-    uint64_t seed;              /* of the ids */
+    uint64_t seed;              /* of the calls' ids */
 };
 
 struct output; /* opaque */
 
-/* Would this parser change anything at all? If not, text may go past it. */
+/* Could this parser change anything? If not, the text needs no parser. */
 bool output_needed(const struct output_options *o);
 struct output *output_create(const struct output_options *o, output_fn fn, void *user);
 void output_free(struct output *o);  /* NULL is fine */
-/* The next piece of text. Control tokens are given as their text where output_wants says so, and left out where not. */
+/* Takes the next piece of text. A control token comes as its text if output_wants says so; else the caller leaves it out. */
 void output_push(struct output *o, const char *text, size_t len);
 bool output_wants(const struct output *o, const char *control, size_t len);
-/* The model has stopped: what was held comes out. */
+/* The model has stopped: gives the text that was held. */
 void output_finish(struct output *o);
 uint32_t output_calls(const struct output *o);
-/* Is a mark, or what may become one, being held back? Then text that went in has not come out yet. */
+/* Does the parser hold text that it hasn't given yet? */
 bool output_holds(const struct output *o);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * gpt-oss writes messages on channels: <|start|>assistant<|channel|>analysis<|message|>...<|end|>. "analysis" is reasoning, "final" and
- * "commentary" are for the reader, and what is addressed to=functions.NAME is a call. Source: OpenAI harmony response format. The prompt
+ * "commentary" are for the reader, and a message to=functions.NAME is a call. Source: OpenAI harmony response format. The prompt
  * ends in <|start|>assistant, so the text begins inside a header. */
 #include <string.h>
 
@@ -13,7 +13,7 @@ static bool header_has(const char *p, size_t n, const char *word) { return n > 0
 
 static bool name_end(char c) { return output_blank(c) || c == '<'; }
 
-/* The call that the header addresses, if it does. False: none, or a name that cannot be. */
+/* Begins the call if the header addresses a function. False: it doesn't, or the name is not valid. */
 static bool header_call(struct output *o, const char *p, size_t n) {
     const char *to = n > 0 ? mem_find(p, n, TO, strlen(TO)) : NULL;
     if (to == NULL || o->o.n_tools == 0) return false;
@@ -23,7 +23,7 @@ static bool header_call(struct output *o, const char *p, size_t n) {
     return output_begin_call(o, to, len);
 }
 
-/* Where the last channel of the header stands: a model may change its mind within one. */
+/* Finds the text after the last channel mark of the header: a model may name one channel and then another. */
 static size_t last_channel(const char *p, size_t n) {
     static const char channel[] = "<|channel|>";
     size_t at = 0;
@@ -43,7 +43,7 @@ static void begin_message(struct output *o, const char *p, size_t n) {
         scan_init(&o->scan);
         return;
     }
-    bool other = !final && header_has(p, n, "to=") && !header_has(p, n, TO); /* to a tool of the model's own: not for the reader */
+    bool other = !final && header_has(p, n, "to=") && !header_has(p, n, TO); /* to a tool built into the model: not for the reader */
     o->message = header_has(p + channel, n - channel, "analysis") || other ? OUTPUT_REASONING : OUTPUT_CONTENT;
     if (o->message == OUTPUT_CONTENT ? o->said : o->reasoned) buf_append(&o->space, "\n\n", 2); /* two messages, two paragraphs */
     if (o->message == OUTPUT_REASONING) o->reasoned = true;
@@ -59,20 +59,20 @@ bool output_step_header(struct output *o) {
         begin_message(o, p, end);
         return true;
     }
-    if (*p == '<') o->at++; /* a header that never ends is text, and must not begin one again */
+    if (*p == '<') o->at++; /* a header that doesn't end is text, and is not read as a header again */
     o->message = OUTPUT_CONTENT;
     o->state = OUTPUT_IN_MESSAGE;
     return true;
 }
 
-/* Half a header is nobody's text; an answer without any channel is. */
+/* At the end of the text: half a header is dropped; an answer without any channel is text. */
 void output_harmony_last(struct output *o) {
     if (o->headed || (output_left(o) > 0 && *output_at(o) == '<')) o->at = o->in.len;
     o->message = OUTPUT_CONTENT;
     o->state = OUTPUT_IN_MESSAGE;
 }
 
-/* The text of a call: one JSON value, checked as it comes; what follows it is dropped. */
+/* Gives n bytes of a call: one JSON value, checked as it comes. Text after the value is dropped. */
 static void take_arguments(struct output *o, size_t n) {
     const char *p = output_at(o);
     size_t i = 0;
@@ -119,7 +119,7 @@ bool output_step_message(struct output *o) {
         o->at += i;
     }
     if (mark == NULL) return false;
-    bool again = !o->last && strcmp(mark, "<|channel|>") == 0; /* a new header without the words before it */
+    bool again = !o->last && strcmp(mark, "<|channel|>") == 0; /* a header that leaves out <|start|>assistant */
     if (!again) o->at += strlen(mark);
     if (strcmp(mark, "<|message|>") != 0 && strcmp(mark, "<|constrain|>") != 0) end_message(o);
     return true;

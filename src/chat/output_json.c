@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Tool calls as JSON: {"name": ..., "arguments": ...}, and the arguments behind a name. The arguments are given as the model writes them,
+ * Tool calls as JSON: {"name": ..., "arguments": ...}, and JSON arguments after a name. The arguments are given as the model writes them,
  * checked byte by byte; only bare control characters in strings are escaped. */
 #include <string.h>
 
@@ -7,7 +7,7 @@
 
 /* ---- a value ---- */
 
-/* Follows the value as far as the text goes, or to its end; appends it to `to`, which takes no more than max. */
+/* Reads the value to its end, or to the end of the text, and appends it to `to`, up to max bytes in all. */
 static enum scan_result use_value(struct output *o, struct buf *to, size_t max) {
     while (output_left(o) > 0) {
         if (to->len >= max || (!o->begun && o->raw.len >= OUTPUT_MAX_HELD)) return SCAN_BAD;
@@ -66,7 +66,7 @@ static bool key_is(const struct output *o, const char *a) {
     return a != NULL && o->key.len == strlen(a) && memcmp(o->key.data, a, o->key.len) == 0;
 }
 
-/* The family's own keys, and those that models write instead. */
+/* The family's own keys, and keys that models write in their place. */
 static bool is_name_key(const struct output *o) {
     return key_is(o, o->o.format->name_key) || key_is(o, "name") || key_is(o, "tool_name") || key_is(o, "function");
 }
@@ -130,7 +130,7 @@ static bool object_value(struct output *o, char c) {
     return true;
 }
 
-/* The name's JSON, in key. */
+/* Begins the call; o->key holds the name as JSON. */
 static bool take_name(struct output *o) {
     yyjson_doc *doc = yyjson_read((const char *)o->key.data, o->key.len, 0);
     yyjson_val *v = yyjson_doc_get_root(doc);
@@ -140,7 +140,7 @@ static bool take_name(struct output *o) {
     return ok;
 }
 
-/* Arguments that are not an object: JSON in a string is taken out of it, nothing means none. */
+/* Arguments that are not an object: JSON in a string is taken out of the string; null and "" mean no arguments. */
 static void take_textual(struct output *o) {
     yyjson_doc *doc = yyjson_read((const char *)o->held.data, o->held.len, 0);
     yyjson_val *v = yyjson_doc_get_root(doc);

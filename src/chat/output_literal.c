@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Arguments as literals: f(city='Ulm', days=2) in Python, or f{city:<|"|>Ulm<|"|>,days:2}. They become JSON while they come. A word that is
- * no literal becomes a string: models leave out quotes, as their templates do. */
+ * Arguments as literals: f(city='Ulm', days=2) in Python, or f{city:<|"|>Ulm<|"|>,days:2}. They become JSON as they come. A word that is no
+ * literal becomes a string, since models leave out quotes, and so do their templates. */
 #include <stdio.h>
 #include <string.h>
 
@@ -24,7 +24,7 @@ void output_literal_begin(struct output *o) {
 
 static bool in_object(const struct output_literal *l) { return l->depth == 0 || l->closes[l->depth] == '}'; }
 
-/* Models mix up the two forms. */
+/* Models mix up "=" and ":". */
 static bool is_assign(const struct output *o, char c) { return c == ':' || (c == '=' && o->literal.depth == 0); }
 
 static bool open_level(struct output *o, char closes) {
@@ -55,7 +55,7 @@ static bool close_level(struct output *o) {
 
 /* ---- items ---- */
 
-/* Arguments without a key have those of the schema, in its order. False: there is none. */
+/* Gives the key of an argument without one: the next key of the schema. False: the schema has no more keys. */
 static bool put_positional(struct output *o) {
     yyjson_val *key, *v, *properties = yyjson_obj_get(yyjson_doc_get_root(o->schema), "properties");
     size_t i, n, at = o->literal.n_positional++;
@@ -74,7 +74,7 @@ static void put_comma(struct output *o) {
     o->literal.some = false;
 }
 
-/* The quote that begins here, in *ret; NULL: none does. False: only more text can tell. */
+/* Finds the quote that begins here; *ret is NULL if there is none. False: more text is needed. */
 static bool find_quote(const struct output *o, const char **ret, bool *ret_raw) {
     static const char *const quotes[] = {"'''", "\"\"\"", "'", "\""};
     enum output_match m = output_match(o, o->o.format->quote, output_at(o), output_left(o));
@@ -145,7 +145,7 @@ static bool is_number(const char *text) {
     return ok;
 }
 
-/* A number as Python writes it: 1_000, +5, .5, 1. */
+/* Gives a number that Python may write: 1_000, +5, .5, 1. False: it is no number. */
 static bool put_number(struct output *o, const char *text) {
     char made[64];
     size_t n = 0;
@@ -181,7 +181,7 @@ static void put_word(struct output *o, const char *text) {
     output_put_str(o, "\"");
 }
 
-/* The word ends before c, which says what it was: a key, or a value. */
+/* The word ends before c, which tells whether the word is a key or a value. */
 static bool end_word(struct output *o, char c) {
     struct output_literal *l = &o->literal;
     while (o->held.len > 0 && output_blank((char)o->held.data[o->held.len - 1])) o->held.len--;
@@ -225,7 +225,7 @@ static void end_string(struct output *o) {
     l->at = l->key ? LITERAL_ASSIGN : LITERAL_AFTER;
 }
 
-/* How many hexadecimal digits the escape has. */
+/* How many hexadecimal digits does the escape have? */
 static size_t escape_digits(char c) { return c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0; }
 
 static void put_code(struct output *o, uint32_t code) {
@@ -236,7 +236,7 @@ static void put_code(struct output *o, uint32_t code) {
     output_put_str(o, text);
 }
 
-/* Python's escapes, and JSON's, as JSON. False: more text has to come. */
+/* Gives an escape of Python or JSON as JSON. False: more text is needed. */
 static bool step_escape(struct output *o) {
     static const char from[] = "ntrbfav/\\'\"", to[] = "\n\t\r\b\f\a\v/\\'\"";
     const char *p = output_at(o);
@@ -253,13 +253,14 @@ static bool step_escape(struct output *o) {
     const char *simple = p[1] != '\0' ? strchr(from, p[1]) : NULL;
     if (digits > 0 && i == digits) put_code(o, code);
     else if (simple != NULL) output_put_escaped(o, &to[simple - from], 1);
-    else if (p[1] != '\n') output_put_escaped(o, p, 2 + i); /* Python keeps the others as they are; before a line end, the line goes on */
+    else if (p[1] != '\n')
+        output_put_escaped(o, p, 2 + i); /* Python keeps other escapes as they are; a backslash before a line end joins two lines */
     output_use(o, 2 + i);
     return true;
 }
 
-/* At a quote: does it end the string? Models leave out the escapes of quotes inside; after the last quote comes a mark of the literal.
- * False: more text has to come. */
+/* Does the quote here end the string? Models don't always escape quotes inside strings, so one of , ) ] } : has to follow. False: more
+ * text is needed. */
 static bool ends_string(const struct output *o, bool *ret_ends) {
     const char *p = output_at(o);
     size_t n = strlen(o->literal.quote), left = output_left(o), i = n;

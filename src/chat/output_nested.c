@@ -26,7 +26,7 @@ static yyjson_val *schema_below(const struct output_nested *n, const char *key, 
     return yyjson_obj_getn(yyjson_obj_get(schema, "properties"), key, len);
 }
 
-/* At an opening tag, behind its mark. */
+/* Reads an opening tag, after its mark. */
 static bool open_element(struct output *o) {
     struct output_nested *n = &o->nest;
     size_t safe = 0, end = output_find(o, o->o.format->key_close, &safe);
@@ -51,7 +51,7 @@ static bool open_element(struct output *o) {
     return true;
 }
 
-/* At a closing tag, behind its mark. */
+/* Reads a closing tag, after its mark. */
 static bool close_element(struct output *o) {
     size_t safe = 0, end = output_find(o, o->o.format->key_close, &safe);
     if (end == SIZE_MAX && output_left(o) <= OUTPUT_MAX_KEY && !o->last) return false;
@@ -63,7 +63,7 @@ static bool close_element(struct output *o) {
     return true;
 }
 
-/* A value has begun: the first tag in it tells whether it is an object or an array; without one it is a text. */
+/* Begins a value: an object or an array if it begins with a tag, else a text. */
 static bool step_begun(struct output *o) {
     struct output_nested *n = &o->nest;
     const struct toolcall_format *f = o->o.format;
@@ -104,7 +104,7 @@ static bool step_text(struct output *o) {
     return true;
 }
 
-/* At a tag: an element begins or ends here, or the call does. */
+/* Reads the mark of a tag: an element begins or ends, or the call ends. */
 static bool step_between(struct output *o) {
     const struct toolcall_format *f = o->o.format;
     struct output_nested *n = &o->nest;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * The parser of output.h from inside: output.c has the text and the marks around calls, output_json.c calls as JSON, output_xml.c
  * arguments as elements, output_nested.c elements within elements, output_literal.c arguments as literals, output_value.c values by their
- * schema, output_harmony.c the channels of gpt-oss. A step looks at the text that is not used yet, uses some of it, and
- * says whether it is worth to go on: false when only more text can tell. */
+ * schema, output_harmony.c the channels of gpt-oss. A step reads some of the text that is not used yet.
+ * It returns false when it needs more text. */
 #ifndef CARAVAN_CHAT_OUTPUT_PRIV_H
 #define CARAVAN_CHAT_OUTPUT_PRIV_H
 
@@ -17,27 +17,27 @@ enum output_state {
     OUTPUT_IN_TEXT,
     OUTPUT_IN_REASONING,
     OUTPUT_IN_SECTION,          /* between the calls of a section */
-    OUTPUT_IN_SHAPE,            /* behind a call's opening: JSON or a name? */
+    OUTPUT_IN_SHAPE,            /* after a call's opening mark: JSON or a name? */
     OUTPUT_IN_NAME,
     OUTPUT_IN_OBJECT,           /* {"name": ..., "arguments": ...} */
-    OUTPUT_IN_ARGUMENTS,        /* a JSON object behind a name */
+    OUTPUT_IN_ARGUMENTS,        /* a JSON object after a name */
     OUTPUT_IN_ELEMENTS,         /* between the elements of the arguments */
     OUTPUT_IN_KEY,
     OUTPUT_IN_VALUE,
     OUTPUT_IN_TYPE,             /* in the attribute that says an element's type */
     OUTPUT_IN_NESTED,           /* in arguments that are elements within elements */
     OUTPUT_IN_LITERAL,          /* in arguments that are literals */
-    OUTPUT_IN_BROKEN,           /* in the rest of a call that is not what it should be */
+    OUTPUT_IN_BROKEN,           /* in the rest of a call that is malformed */
     OUTPUT_IN_END,              /* after a call */
-    OUTPUT_IN_HEADER,           /* harmony: up to <|message|> */
-    OUTPUT_IN_MESSAGE,          /* harmony: its text */
+    OUTPUT_IN_HEADER,           /* harmony: before <|message|> */
+    OUTPUT_IN_MESSAGE,          /* harmony: after <|message|> */
     OUTPUT_STATES
 };
 
-/* What the arguments that were told come to. */
+/* What the arguments given so far are: nothing, part of an object, an object, or not an object. */
 enum output_told { TOLD_NOTHING, TOLD_PART, TOLD_OBJECT, TOLD_WRONG };
 
-/* Where in {"name": ..., "arguments": ...} the parser stands. */
+/* The parser's place in {"name": ..., "arguments": ...}. */
 enum object_at { OBJECT_OPEN, OBJECT_FIRST, OBJECT_KEY, OBJECT_IN_KEY, OBJECT_COLON, OBJECT_VALUE, OBJECT_IN_VALUE, OBJECT_COMMA };
 enum object_role { ROLE_OTHER, ROLE_NAME, ROLE_ARGUMENTS };
 
@@ -55,27 +55,27 @@ enum {
     TYPE_ANY = 127
 };
 
-/* Where in literals the parser stands. */
+/* The parser's place in literals. */
 enum literal_at { LITERAL_ITEM, LITERAL_VALUE, LITERAL_WORD, LITERAL_STRING, LITERAL_ASSIGN, LITERAL_AFTER };
 
 struct output_literal {
     enum literal_at at;
     uint8_t depth;              /* 0: between the call's parentheses */
-    char closes[OUTPUT_MAX_DEPTH]; /* what ends the level: a brace, a bracket, or a parenthesis */
+    char closes[OUTPUT_MAX_DEPTH]; /* ends the level: a brace, a bracket, or a parenthesis */
     bool key;                   /* the string or word is a key */
     bool some;                  /* the level has an item */
-    const char *quote;          /* what ends the string */
+    const char *quote;          /* ends the string */
     bool raw;                   /* the string has no escapes */
-    size_t n_positional;        /* arguments without a key */
+    size_t n_positional;        /* arguments without a key so far */
 };
 
-/* Where in elements within elements the parser stands. */
+/* The parser's place in elements within elements. */
 enum nested_at { NESTED_BETWEEN, NESTED_OPENING, NESTED_BEGUN, NESTED_TEXT, NESTED_CLOSING };
 
 struct output_nested {
     enum nested_at at;
     uint8_t depth;
-    char closes[OUTPUT_MAX_DEPTH]; /* '}', ']', or '\0' for a value without elements */
+    char closes[OUTPUT_MAX_DEPTH]; /* ends the level in JSON: '}', ']', or '\0' for a text */
     yyjson_val *schemas[OUTPUT_MAX_DEPTH];
     bool some[OUTPUT_MAX_DEPTH];   /* the level has an element */
 };
@@ -86,24 +86,24 @@ struct output {
     void *user;
     enum output_state state;
     bool last;                  /* no more text will come */
-    struct buf in;              /* text not used yet begins at in.data + at */
+    struct buf in;              /* the text that is not used yet begins at in.data + at */
     size_t at;
 
-    struct buf out;             /* text of one kind that is ready */
+    struct buf out;             /* text of one kind, ready to be given */
     enum output_kind out_kind;
-    struct buf space;           /* blanks at its end: dropped when a mark follows */
-    bool skip_space;            /* blanks at the beginning are dropped */
-    bool said;                  /* there was content other than blanks */
-    bool reasoned;              /* reasoning comes once, before all content */
-    bool unclosed;              /* the text has ended inside reasoning: what is left is reasoning, or a call */
-    bool answered;              /* the tag that closes the answer may come */
+    struct buf space;           /* blanks after it, dropped if a mark follows */
+    bool skip_space;            /* blanks are dropped until text comes */
+    bool said;                  /* content other than blanks has come */
+    bool reasoned;              /* reasoning has begun: it comes once, before all content */
+    bool unclosed;              /* the text has ended inside reasoning: its rest is reasoning, or calls */
+    bool answered;              /* the tag that closes the answer's text may come */
 
-    struct buf raw;             /* what was used since a mark that may not be a call after all */
-    bool begun;                 /* CALL was given: there is no way back */
-    bool muted;                 /* one call too many: read, not told */
-    bool section, array, bare;  /* what stands around the call */
-    uint32_t n_calls, n_section; /* calls begun; those of this section */
-    enum output_told told;      /* of the call that has begun */
+    struct buf raw;             /* the text used since the mark, given as text if it is no call */
+    bool begun;                 /* the event CALL was given: it can't become text again */
+    bool muted;                 /* one call too many: it is read, but not given */
+    bool section, array, bare;  /* the call is in a section, in an array, without an opening mark */
+    uint32_t n_calls, n_section; /* calls that have ended; calls begun in this section */
+    enum output_told told;      /* about the call that has begun */
     struct scan told_scan;
     char name[TOOLCALL_MAX_NAME + 1], id[TOOLCALL_MAX_ID];
 
@@ -113,15 +113,15 @@ struct output {
     bool nested;                /* inside {"function": { */
     bool have_arguments;
     bool textual;               /* the arguments are JSON inside a string */
-    struct buf key;             /* of the object, or of an element */
-    struct buf held;            /* a value that is needed whole, or before the name is known */
+    struct buf key;             /* a key of the object */
+    struct buf held;            /* a value that is needed whole, or that comes before the name */
 
-    unsigned types;             /* output_xml.c: what the value may be */
+    unsigned types;             /* the types that the value's schema allows */
     uint32_t n_elements;
-    bool value_begun;           /* its first line end is gone, its quote is given */
+    bool value_begun;           /* the text before the value is used, and its quote is given */
     yyjson_doc *schema;
-    enum output_kind message;   /* harmony: what kind of message this is */
-    bool headed;                /* harmony: there was a header */
+    enum output_kind message;   /* harmony: the kind of this message */
+    bool headed;                /* harmony: a header has come */
     struct output_literal literal;
     struct output_nested nest;
     bool first[256];            /* may a mark begin with this byte? */
@@ -132,23 +132,23 @@ static inline size_t output_left(const struct output *o) { return o->in.len - o-
 static inline bool output_blank(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
 
 enum output_match { MATCH_NONE, MATCH_PART, MATCH_FULL };
-/* Does the mark (NULL: never) stand at p? PART: as far as the text goes, and more may come. */
+/* Does the mark stand at p? PART: its beginning does, and the text ends there. mark NULL: never. */
 enum output_match output_match(const struct output *o, const char *mark, const char *p, size_t left);
-/* Where the mark begins in the text that is left; where there is none, SIZE_MAX, and *ret_safe: how much surely is before it. */
+/* Finds the mark in the text that is left. SIZE_MAX: it is not there, and the first *ret_safe bytes can't be part of it. */
 size_t output_find(const struct output *o, const char *mark, size_t *ret_safe);
-/* Uses n bytes; until a call has begun they are kept in raw. */
+/* Uses n bytes. Until a call has begun they are kept in raw. */
 void output_use(struct output *o, size_t n);
 void output_use_blanks(struct output *o);
 
 void output_put(struct output *o, enum output_kind kind, const char *p, size_t n);
-/* All arguments of all families go this way, and are followed on it. */
+/* Gives a piece of arguments, and checks it. The arguments of all families pass here. */
 void output_put_arguments(struct output *o, const char *p, size_t n);
-/* A character of JSON, escaped where it may not stand in a string as it is. */
+/* Appends a character of JSON, escaped if a string may not contain it. */
 void output_append_clean(struct buf *to, char c, bool in_string);
 void output_drop_space(struct output *o);
 
 void output_put_str(struct output *o, const char *s);
-/* The inside of a string of the arguments. */
+/* Gives text as the inside of a JSON string. */
 void output_put_escaped(struct output *o, const char *p, size_t n);
 /* Reads the schema of the tool whose call has begun into o->schema; NULL: it has none. */
 void output_value_schema(struct output *o);
@@ -157,12 +157,12 @@ unsigned output_value_types(yyjson_val *schema);
 /* Gives the value whose text is in o->held: as JSON where o->types allow that, else as a string. */
 void output_value_held(struct output *o);
 
-/* Takes the name (and, for ids of the model's, its raw form): CALL. False: not a name. */
+/* Begins a call of this name: gives the event CALL. False: it is no valid name, or no tool's where that is needed. */
 bool output_begin_call(struct output *o, const char *name, size_t len);
 void output_end_call(struct output *o);
-/* Not a call after all: what was held is text; or, when it had begun, the call ends as it is. */
+/* The text is no call: gives the held text. If the call had begun, it ends as it is. */
 void output_give_up(struct output *o);
-bool output_json_begin(struct output *o);   /* into OBJECT, at { or [ */
+bool output_json_begin(struct output *o);   /* at { or [ */
 
 bool output_step_object(struct output *o);
 bool output_step_arguments(struct output *o);

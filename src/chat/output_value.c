@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Values whose type the text doesn't tell: the tool's schema decides whether 5 is a number or a string. */
+ * Gives values whose type the text doesn't tell: the tool's schema decides whether 5 is a number or a string. */
 #include <string.h>
 
 #include "base/json.h"
@@ -61,12 +61,12 @@ void output_value_schema(struct output *o) {
     struct err e = {0};
     yyjson_doc_free(o->schema);
     o->schema = NULL;
-    if (schema != NULL) json_parse(schema, strlen(schema), &o->schema, &e); /* NULL where it is none: then anything goes */
+    if (schema != NULL) json_parse(schema, strlen(schema), &o->schema, &e); /* stays NULL if it is no JSON: then any type is allowed */
 }
 
 /* ---- a whole value ---- */
 
-/* Words that models of Python write. */
+/* The JSON for True, False and None, if the schema allows the value. NULL: the text is none of these words. */
 static const char *python_word(const char *p, size_t n, unsigned types) {
     static const struct {
         const char *word, *json;

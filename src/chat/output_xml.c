@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Arguments as elements, one for each: <parameter=KEY>VALUE</parameter>. They become one JSON object: a value that the tool's schema wants
- * as a string is given as it comes; any other is held until it is whole, since only then is it known what it is. */
+ * Arguments as elements, one for each: <parameter=KEY>VALUE</parameter>. They become one JSON object. A value that the tool's schema
+ * wants as a string is given as it comes. Other values are held until they are whole, since only then their type is known. */
 #include <string.h>
 
 #include "base/json.h"
@@ -14,7 +14,7 @@ void output_xml_begin(struct output *o) {
     else o->state = OUTPUT_IN_ELEMENTS;
 }
 
-/* A broken call ends where it broke: it is not made whole, since then a client would carry it out. */
+/* A broken call ends where it broke. It isn't repaired, since a client would then carry it out. */
 static bool give_up(struct output *o) {
     output_give_up(o);
     return true;
@@ -63,7 +63,7 @@ bool output_step_key(struct output *o) {
     return true;
 }
 
-/* The attribute decides where the schema leaves open whether the value is a string: string="true", type="number". */
+/* Reads the attribute (string="true", type="number"). It decides if the schema leaves open whether the value is a string. */
 bool output_step_type(struct output *o) {
     const char *end = o->o.format->type_end + 1; /* without the quote: the attribute may be missing */
     size_t safe = 0, n = output_find(o, end, &safe);
@@ -80,7 +80,7 @@ bool output_step_type(struct output *o) {
     return true;
 }
 
-/* What stands before the value: blanks and its mark, or with value_lines one line end. */
+/* Uses the text before the value: blanks and a mark, or one line end with value_lines. False: it can't go on, and *ret_go says why. */
 static bool begin_value(struct output *o, bool *ret_go) {
     const struct toolcall_format *f = o->o.format;
     *ret_go = true;
@@ -106,7 +106,7 @@ static void take_text(struct output *o, size_t n) {
     output_use(o, n);
 }
 
-/* A line end just before the value's end is not part of it: it waits until it is known what follows. */
+/* Without the line end before the value's closing mark: it is held until the next text shows whether it belongs to the value. */
 static size_t without_line_end(const struct output *o, size_t n) {
     return o->o.format->value_lines && n > 0 && output_at(o)[n - 1] == '\n' ? n - 1 : n;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What a template takes, found out by rendering small chats with it. See render.h. */
+ * Finds out what a template takes by rendering small chats with it. See render.h. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +11,7 @@ struct prober {
     const struct jinja_limits *limits;
     struct buf out;   /* the last prompt */
     struct err why;   /* of the last failure */
-    bool over;        /* a limit was met: it would be met again */
+    bool over;        /* a limit was met, and would be met again */
 };
 
 /* ---- one probe ---- */
@@ -23,7 +23,7 @@ struct prober {
 #define RESULT       "{\"role\":\"tool\",\"name\":\"probe_name\",\"tool_call_id\":\"probe0001\",\"content\":\"Probe-result\"}"
 #define CALL         "\"tool_calls\":[{\"id\":\"probe0001\",\"type\":\"function\",\"function\":{\"name\":\"probe_name\",\"arguments\":%s}}]"
 
-/* Renders these messages; false when that fails or when the prompt lacks `wanted`. */
+/* Renders these messages. False: that fails, or the prompt lacks `wanted`. */
 static bool probe(struct prober *p, const char *messages, const char *wanted) {
     if (p->over) return false;
     char *text = mem_printf(
@@ -44,9 +44,9 @@ static bool probe(struct prober *p, const char *messages, const char *wanted) {
 
 struct shown {
     bool value;        /* the arguments are in the prompt */
-    bool escaped;      /* as JSON within JSON: they were text, and it wants an object */
-    bool python;       /* as Python shows a mapping: they were an object, and it wants text */
-    size_t artefacts;  /* words that stand for a missing value */
+    bool escaped;      /* as JSON within JSON: the template was given text and wants an object */
+    bool python;       /* as Python shows a mapping: the template was given an object and wants text */
+    size_t artefacts;  /* words in the prompt that stand for a missing value */
 };
 
 static size_t count(const char *text, const char *word) {
@@ -78,13 +78,13 @@ static void probe_calls(struct prober *p, struct chat_caps *caps) {
     caps->tool_calls = o->value || t->value;
     caps->object_arguments = o->value && (!o->python || !t->value || t->escaped);
     const struct shown *chosen = caps->object_arguments ? objects : texts;
-    /* Only what null adds counts: the template may write "null" by itself. */
+    /* Only words that null adds count: the template's own text may contain "null". */
     caps->null_content = chosen[1].value && (!chosen[0].value || chosen[1].artefacts <= chosen[0].artefacts);
 }
 
 /* ---- reasoning ---- */
 
-/* The key of a message under which the template looks for the reasoning of earlier turns; NULL: it shows none. */
+/* Finds the key of a message from which the template takes the reasoning of earlier turns. NULL: it shows none. */
 static const char *probe_reasoning(struct prober *p, const struct chat_caps *caps) {
     static const char *const keys[] = {"reasoning_content", "reasoning", "thinking", "thought", "thoughts"};
     const char *arguments = caps->object_arguments ? "{}" : "\"{}\"", *user = caps->typed_content ? USER_PARTS : USER;
@@ -117,6 +117,6 @@ err_code chat_probe(struct jinja_template *t, const struct jinja_limits *limits,
     caps.reasoning_key = probe_reasoning(&p, &caps);
     buf_done(&p.out);
     if (p.over && e != NULL) *e = p.why;
-    if (!p.over) *ret = caps; /* it may refuse a probe: that is an answer */
+    if (!p.over) *ret = caps; /* a template may refuse a probe: that tells something, too */
     return p.over ? p.why.code : ERR_OK;
 }

@@ -12,22 +12,22 @@
 #include "engine/template.h"
 
 enum {
-    KNOWN = 16,               /* templates that are kept parsed */
-    SHORT_CONTEXT = 64 << 10  /* bytes for which no honest template needs all of its steps */
+    KNOWN = 16,               /* templates that stay parsed */
+    SHORT_CONTEXT = 64 << 10  /* bytes of messages for which no sound template needs all of its steps */
 };
 
 struct known {
-    char *tmpl;                    /* owned; NULL: the place is free */
-    struct jinja_template *parsed; /* NULL: it is not a template that can be parsed */
+    char *tmpl;                    /* owned; NULL: a free place */
+    struct jinja_template *parsed; /* NULL: it can't be parsed */
     struct chat_caps caps;
     const struct toolcall_format *format; /* owned */
-    struct err broken;             /* why it is not used; code ERR_OK: it is */
+    struct err broken;             /* why the template is not used; code ERR_OK: it is used */
 };
 
 struct chat {
     struct jinja_limits limits;
     struct known known[KNOWN];
-    size_t next;                   /* the place that the next template takes */
+    size_t next;                   /* the place of the next template */
 };
 
 struct chat *chat_create(const struct jinja_limits *limits) {
@@ -51,7 +51,7 @@ void chat_free(struct chat *c) {
 
 /* ---- templates ---- */
 
-/* The error of a template, in words for people. */
+/* Says a template's error in words for people. */
 static err_code explain(const struct err *why, enum jinja_end end, struct err *e) {
     char text[sizeof(why->text)];
     snprintf(text, sizeof(text), "%s", why->text);
@@ -106,7 +106,7 @@ err_code chat_caps(struct chat *c, const char *tmpl, struct chat_caps *ret, stru
 
 /* ---- rendering ---- */
 
-/* Stands for the text of a message that is to be continued, so that the template can neither trim it nor read anything into it. */
+/* Takes the place of the text of a message that is to be continued, so that the template can't trim or interpret the text. */
 static const char CONTINUED[] = "CaravanContinuesHere";
 
 static void mark_last(yyjson_mut_doc *doc, yyjson_mut_val *messages) {
@@ -116,7 +116,7 @@ static void mark_last(yyjson_mut_doc *doc, yyjson_mut_val *messages) {
     yyjson_mut_obj_put(place, yyjson_mut_str(doc, parts ? "text" : "content"), yyjson_mut_str(doc, CONTINUED));
 }
 
-/* Cuts the prompt where the mark stands, and puts the message's own text there. */
+/* Cuts the prompt at the mark and appends the message's own text. */
 static err_code end_with_last(const struct chat_input *in, size_t start, struct buf *out, struct err *e) {
     yyjson_val *content = yyjson_obj_get(yyjson_arr_get_last(in->messages), "content");
     size_t at = out->len, n = strlen(CONTINUED);
@@ -147,7 +147,7 @@ static err_code add_extra(yyjson_mut_doc *doc, yyjson_mut_val *root, yyjson_val 
     return ERR_OK;
 }
 
-/* The variables of the template. */
+/* Makes the template's variables. */
 static err_code make_context(const struct chat_input *in, const struct known *k, yyjson_mut_doc *doc, struct err *e) {
     yyjson_mut_val *root = yyjson_mut_obj(doc), *messages = NULL;
     yyjson_mut_doc_set_root(doc, root);
@@ -181,7 +181,7 @@ static const char *plain_text(yyjson_val *content, char **ret_own) {
     return *ret_own;
 }
 
-/* The way without Jinja: plain text messages, by a template that libllama knows. */
+/* Renders without Jinja: plain text messages, by a template that is built into libllama. */
 static err_code render_built_in(const struct chat_input *in, struct buf *out, struct err *e) {
     size_t n = yyjson_arr_size(in->messages), count = 0, i, max;
     struct engine_message *list = mem_calloc(n, sizeof(*list));
@@ -203,7 +203,7 @@ static err_code render_built_in(const struct chat_input *in, struct buf *out, st
     return code;
 }
 
-/* Whether the messages are so short that a template which meets a limit with them is broken. */
+/* Are the messages so short that a template which meets a limit with them must be broken? */
 static bool is_short(const struct chat_input *in) {
     size_t len = 0;
     char *text = yyjson_val_write(in->messages, 0, &len);
@@ -233,7 +233,7 @@ static err_code render_named(struct chat *c, const struct chat_input *in, struct
     return code;
 }
 
-/* The messages with the tools, and earlier calls and results, in words. The caller owns the document. */
+/* Makes messages that tell of the tools, and of earlier calls and results, in words. The caller owns the document. */
 static yyjson_doc *in_words(const struct chat_input *in) {
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *chat = yyjson_val_mut_copy(doc, in->messages);

@@ -40,7 +40,7 @@ static enum scan_result go(struct scan *s, uint8_t state) {
     return SCAN_MORE;
 }
 
-/* A value inside the value is complete; at the top that is all. */
+/* A value is complete. At depth 0 it is the whole value. */
 static enum scan_result value_done(struct scan *s) {
     s->state = COMMA;
     return s->depth == 0 ? SCAN_END : SCAN_MORE;
@@ -83,7 +83,7 @@ static enum scan_result after_value(struct scan *s, char c) {
     return SCAN_BAD;
 }
 
-/* The byte behind a number belongs to what is around it. */
+/* The byte after a number belongs to the level around the number. */
 static enum scan_result after_number(struct scan *s, char c) {
     if (s->depth == 0) return SCAN_END_BEFORE;
     s->state = COMMA;

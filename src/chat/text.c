@@ -11,7 +11,7 @@ static const char REPLACEMENT[] = "\xEF\xBF\xBD"; /* U+FFFD */
 
 void text_append_utf8(struct buf *out, const char *bytes, size_t len, uint8_t *tail, size_t *tail_len) {
     const uint8_t *p = (const uint8_t *)bytes;
-    while (tail != NULL && *tail_len > 0 && len > 0) { /* finish the character that the last call began, byte by byte */
+    while (tail != NULL && *tail_len > 0 && len > 0) { /* complete the character that the last call began, byte by byte */
         uint8_t both[4];
         bool whole;
         size_t have = *tail_len;
@@ -24,12 +24,12 @@ void text_append_utf8(struct buf *out, const char *bytes, size_t len, uint8_t *t
             *tail_len = n == 0 ? have + 1 : 0;
             memcpy(tail, both, have + 1);
             if (whole) buf_append(out, both, n);
-        } else { /* it does not: what was kept is wrong, and the byte begins anew */
+        } else { /* it doesn't: the kept bytes are invalid, and the new byte begins a character */
             buf_append_str(out, REPLACEMENT);
             *tail_len = 0;
         }
     }
-    size_t good = 0; /* bytes from p on that are valid and not appended yet */
+    size_t good = 0; /* valid bytes from p on that are not appended yet */
     while (good < len) {
         bool whole;
         size_t n = str_utf8_next((const char *)p + good, len - good, &whole);
@@ -63,7 +63,7 @@ void text_filter_done(struct text_filter *f) { buf_done(&f->held); }
 
 size_t text_filter_seen(const struct text_filter *f) { return f->given + f->held.len; }
 
-/* The stop string that ends first in the held text; NULL: none. */
+/* Finds the stop string that ends first in the held text. NULL: none does. */
 static const struct text_stop *find_stop(const struct text_filter *f, size_t *ret_at) {
     const struct text_stop *best = NULL;
     size_t best_end = SIZE_MAX, best_at = 0;
@@ -80,7 +80,7 @@ static const struct text_stop *find_stop(const struct text_filter *f, size_t *re
     return best;
 }
 
-/* Can the stop string go on after its first n bytes with the unfinished character that follows the held text? */
+/* The held text ends with the first n bytes of the stop string. Can the unfinished character after it continue the stop string? */
 static bool goes_on(const struct text_filter *f, const struct text_stop *stop, size_t n) {
     const char *rest = stop->text + n;
     size_t len = stop->len - n;
@@ -88,7 +88,7 @@ static bool goes_on(const struct text_filter *f, const struct text_stop *stop, s
     return (len > f->tail_len && memcmp(rest, f->tail, f->tail_len) == 0) || (len >= 3 && memcmp(rest, REPLACEMENT, 3) == 0);
 }
 
-/* The longest end of the held text that a stop string begins with, and may go on from. */
+/* Finds the longest end of the held text that may be the beginning of a stop string. */
 static size_t longest_beginning(const struct text_filter *f) {
     size_t longest = 0;
     for (size_t i = 0; i < f->n_stops; i++) {

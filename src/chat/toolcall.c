@@ -27,7 +27,7 @@ static bool holds_all(const char *tmpl, const char *const texts[2]) {
 
 const struct toolcall_format *toolcall_detect(const char *tmpl) {
     size_t i = 0;
-    while (!holds_all(tmpl != NULL ? tmpl : "", FORMATS[i].detect)) i++; /* the last row fits all */
+    while (!holds_all(tmpl != NULL ? tmpl : "", FORMATS[i].detect)) i++; /* the last row fits any template */
     return &FORMATS[i];
 }
 
@@ -37,7 +37,7 @@ const struct toolcall_format *toolcall_format_named(const char *name) {
     return NULL;
 }
 
-/* The texts that a derived format may have. */
+/* The fields of a derived format that are texts. */
 static const size_t TEXTS[] = {
 #define TEXT(field) offsetof(struct toolcall_format, field)
     TEXT(section_open),  TEXT(section_close), TEXT(open),          TEXT(close),      TEXT(name_end),    TEXT(name_key),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * How a family of models writes its tool calls and its reasoning (tables/toolcalls.def, tables/reasonings.def), and which family a model
- * is of: told by its chat template's text. Values and pure functions; any thread. output.h reads what a model writes by these rows,
- * toolcall_grammar.h makes the grammars that hold it to them. */
+ * How a family of models writes its tool calls and its reasoning (tables/toolcalls.def, tables/reasonings.def). The text of a model's chat
+ * template tells its family. Values and pure functions; any thread. output.h reads a model's text by these rows, and toolcall_grammar.h
+ * makes grammars that make a model write them. */
 #ifndef CARAVAN_CHAT_TOOLCALL_H
 #define CARAVAN_CHAT_TOOLCALL_H
 
@@ -14,7 +14,7 @@ enum { TOOLCALL_MAX_MARKS = 8, TOOLCALL_MAX_NAME = 128, TOOLCALL_MAX_ID = 160, T
 enum toolcall_ids {
     TOOLCALL_IDS_OPENAI,        /* call_ and 24 characters */
     TOOLCALL_IDS_NINE,          /* 9 characters, as Mistral's templates want them */
-    TOOLCALL_IDS_MODEL,         /* the model writes its own: what stands as name, uncut */
+    TOOLCALL_IDS_MODEL,         /* the model writes the id: before id_end, or the name's whole text */
 };
 
 /* One call is: open, the call, close; all calls may stand in one section. The call takes one of these forms:
@@ -28,21 +28,21 @@ struct toolcall_format {
     const char *detect[2];
     const char *section_open, *section_close, *open, *close;
     const char *open_too;       /* another opening mark that models of this family write */
-    const char *id_end;         /* the name's text begins with the call's id, which ends here */
+    const char *id_end;         /* between the call's id and its name; NULL: the id is not written before the name */
     const char *name_end;       /* follows the name; NULL with key_open: the end of its line, or the next mark */
     const char *name_prefix;    /* before the name, not part of it */
-    const char *name_cut;       /* the name ends here; the text from here to name_end has no meaning */
+    const char *name_cut;       /* ends the name; the text from name_cut to name_end has no meaning */
     const char *name_tail;      /* GBNF of the text from name_cut to name_end */
-    const char *name_key, *arguments_key; /* what a grammar writes in JSON; NULL: "name", "arguments" */
+    const char *name_key, *arguments_key; /* keys in JSON; NULL: "name", "arguments" */
     const char *key_open, *key_close, *value_open, *value_close;
     const char *type_open, *type_end; /* after key_close: an attribute that says whether the value is a string ("true", "string") */
-    const char *assign, *arguments_end; /* literals: between key and value; after the last value */
+    const char *assign, *arguments_end; /* literals: between a key and its value; after the last value */
     const char *quote;          /* literals: around a string, which then has no escapes; NULL: Python's quotes */
-    const char *text_name;      /* what stands where a name could, when text for the reader follows instead of a call */
-    const char *trigger;        /* what begins the lazy grammar; NULL: section_open, or open */
+    const char *text_name;      /* in the place of a tool's name: text for the reader follows */
+    const char *trigger;        /* begins the lazy grammar; NULL: section_open, or open */
     const char *marks[TOOLCALL_MAX_MARKS]; /* further control tokens of the family: never shown */
     bool array;                 /* the calls are written as one array: of JSON, or of literals */
-    bool bare;                  /* a call that names a tool, and is the whole answer, needs no opening mark */
+    bool bare;                  /* a call of an offered tool needs no opening mark if the answer begins with it */
     bool name_is_key;           /* JSON: {NAME: {...}} */
     bool list;                  /* literals: calls follow one another between open and close, on lines of their own */
     bool fence;                 /* literals: in a Markdown block of Python */
@@ -50,15 +50,15 @@ struct toolcall_format {
     bool value_lines;           /* values stand on lines of their own */
     bool section_each;          /* a section for each call */
     bool harmony;               /* the channels of gpt-oss: output_harmony.c */
-    bool generic;               /* the template knows no tools: they are told in words */
+    bool generic;               /* the template has no form for tools: they are described in words */
     bool type_words;            /* type_open is followed by the name of a JSON type, else by "true" or "false" */
-    bool owned;                 /* no row of the table: toolcall_format_free frees it and its texts */
+    bool owned;                 /* it is not in the table: toolcall_format_free frees it and its texts */
     enum toolcall_ids ids;
 };
 
 struct toolcall_reasoning {
     const char *name, *open, *close;
-    const char *detect[2];      /* texts that such a template holds, all of them; none: open or close */
+    const char *detect[2];      /* texts that such a template contains, all of them; none given: it contains open or close */
     const char *frame[4];       /* control tokens around the answer's text: never shown */
     const char *answer_open, *answer_close; /* tags around the whole answer: not shown */
 };
@@ -66,25 +66,25 @@ struct toolcall_reasoning {
 /* A tool that the client offers. */
 struct toolcall_tool {
     const char *name, *description;  /* description may be NULL */
-    const char *parameters;     /* JSON schema as text, NULL: no parameters are said */
-    bool strict;                /* the schema is a promise: a part of it that cannot be kept is refused */
+    const char *parameters;     /* JSON schema as text; NULL: none was given */
+    bool strict;                /* a schema that can't be enforced as a whole is refused */
 };
 
-/* Never NULL: the row of templates that know no tools, at least. tmpl may be NULL. */
+/* The row that the template's text tells. Never NULL: the last row fits any template. tmpl may be NULL. */
 const struct toolcall_format *toolcall_detect(const char *tmpl);
 const struct toolcall_reasoning *toolcall_detect_reasoning(const char *tmpl); /* NULL: none */
 const struct toolcall_format *toolcall_format_named(const char *name);        /* NULL: no such row */
-/* The caller owns the copy; a row of the table is its own copy. NULL is fine in both. */
+/* The caller owns the copy. Rows of the table are not copied, and not freed. NULL is fine in both. */
 const struct toolcall_format *toolcall_format_copy(const struct toolcall_format *f);
 void toolcall_format_free(const struct toolcall_format *f);
-/* Does the prompt end inside reasoning: has the template opened it already? */
+/* Does the prompt end with the mark that opens reasoning? */
 bool toolcall_reasoning_open(const struct toolcall_reasoning *r, const char *prompt, size_t len);
 /* Does the prompt end with the mark that opens a call? Then the answer may begin with a tool's name, or be a text. */
 bool toolcall_call_open(const struct toolcall_format *f, const char *prompt, size_t len);
 
-/* May a function be called this? (OpenAI: letters, digits, _ and -; models' own also use . and :) */
+/* Is this a valid name of a function? (OpenAI: letters, digits, _ and -; tools of models also use . and :) */
 bool toolcall_name_valid(const char *name, size_t len);
-/* A call's id: a function of (style, seed, number). MODEL needs none of it, and gets OpenAI's. */
+/* Makes a call's id, a function of (style, seed, number). TOOLCALL_IDS_MODEL gets an id in OpenAI's style. */
 void toolcall_make_id(enum toolcall_ids style, uint64_t seed, uint32_t number, char out[TOOLCALL_MAX_ID]);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The rules: "calls" is what follows the opening mark, and is the whole of a lazy grammar; "call-N" is a call of tool N, "after-N" what
- * follows its name in JSON, "args-N" its arguments. */
+ * The rules: "calls" is the text after the opening mark, and the whole of a lazy grammar. "call-N" is a call of tool N, "after-N" the text
+ * after its name's key in JSON, "args-N" its arguments. */
 #include "chat/toolcall_grammar.h"
 
 #include <stdio.h>
@@ -44,7 +44,7 @@ static size_t opaque_length(const char *p) {
 static void append_renamed(struct buf *out, const char *grammar, const char *prefix) {
     for (const char *p = grammar; *p != '\0';) {
         size_t n = opaque_length(p);
-        if (n == 0 && *p == '{') n = strcspn(p, "}"); /* a count is no name */
+        if (n == 0 && *p == '{') n = strcspn(p, "}"); /* a repetition is no name */
         if (n == 0 && is_name(*p)) {
             buf_append_str(out, prefix);
             while (is_name(p[n])) n++;
@@ -85,7 +85,7 @@ static size_t code_points(const char *text, uint32_t out[MAX_MARK]) {
     return n;
 }
 
-/* How much of the mark is there when `c` follows its first `n` characters: the automaton of Knuth, Morris and Pratt, by definition. */
+/* How many characters of the mark stand at the end of the text when `c` follows the mark's first `n` (Knuth, Morris, Pratt)? */
 static size_t next_state(const uint32_t *mark, size_t n, uint32_t c) {
     for (size_t keep = n + 1; keep > 0; keep--)
         if (mark[keep - 1] == c && memcmp(mark, mark + (n + 1 - keep), (keep - 1) * sizeof(*mark)) == 0) return keep;
@@ -100,7 +100,7 @@ void toolcall_grammar_until(struct buf *out, const char *name, const char *text)
     buf_printf(out, "%s ::= %s-0\n", name, name);
     for (size_t state = 0; state < n; state++) {
         buf_printf(out, "%s-%zu ::=", name, state);
-        for (size_t i = 0; i < n; i++) { /* each of the mark's characters once */
+        for (size_t i = 0; i < n; i++) { /* each character of the mark once */
             size_t first = 0;
             while (mark[first] != mark[i]) first++;
             size_t next = next_state(mark, state, mark[i]);
@@ -198,7 +198,7 @@ static void append_close(struct buf *out, const struct toolcall_format *f) {
     buf_append_byte(out, '\n');
 }
 
-/* Calls without an opening mark. The bracket may as well begin a text, "[1]": then any goes that does not begin as a tool's name does. */
+/* Calls without an opening mark. A bracket may also begin a text, such as "[1]": any text that doesn't begin as a tool's name does. */
 static void append_bare(struct buf *out, const struct toolcall_wish *w) {
     const struct toolcall_format *f = w->format;
     if (f->assign == NULL) {
@@ -252,7 +252,7 @@ static void append_calls(struct buf *out, const struct toolcall_wish *w) {
     }
 }
 
-/* What may come before a call that is required: the model's reasoning. */
+/* The text that may come before a required call: the model's reasoning. */
 static void append_reasoning(struct buf *out, const struct toolcall_wish *w) {
     if (w->format->harmony) {
         toolcall_grammar_until(out, "thought", "<|end|>");
@@ -344,10 +344,10 @@ static void set_lazy(const struct toolcall_wish *w, struct engine_lazy *lazy) {
 err_code toolcall_grammar_make(const struct toolcall_wish *w, struct engine_sampling *p, struct err *e) {
     struct buf text;
     bool free_choice = !w->required && w->answer == NULL;
-    if (free_choice && w->call_open && w->format->text_name == NULL) return ERR_OK; /* a call's beginning looks as that of a text does */
+    if (free_choice && w->call_open && w->format->text_name == NULL) return ERR_OK; /* the beginning of a call looks like text */
     buf_init(&text, GBNF_MAX_TEXT);
     err_code code = append_grammar(&text, w, false, e);
-    if (code == ERR_LIMIT) { /* too much for the schemas: then at least the names and JSON */
+    if (code == ERR_LIMIT) { /* the schemas are too big: enforce the names, and JSON */
         buf_clear(&text);
         code = append_grammar(&text, w, true, e);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Grammar of arguments that are written as literals. With Python's quotes a value is written as JSON, which is a literal as well but for
- * true, false and null, and those the parser takes. With quotes of the family's own, strings and objects have a form of their own. */
+ * Grammar of arguments that are written as literals. With Python's quotes, a value is written as JSON: all of JSON but true, false and null
+ * are literals of Python, too, and the parser reads these. With the family's own quotes, strings and objects have their own form. */
 #include <stdio.h>
 #include <string.h>
 
@@ -46,8 +46,8 @@ static bool is_plain_key(const char *key) {
 
 static void append_value(const struct maker *m, yyjson_val *schema, const char *name, unsigned depth);
 
-/* Rules NAME, NAME-s0.. and NAME-r0..: the properties in the schema's order, those that are not required with or without; s: nothing has
- * been written yet, r: something has. */
+/* Rules NAME, NAME-s0.. and NAME-r0..: the properties in the schema's order; those that are not required may be left out. s: no property
+ * has been written yet; r: at least one has. */
 static void append_properties(const struct maker *m, yyjson_val *schema, const char *name, const char *assign, const char *end,
                               unsigned depth) {
     yyjson_val *key, *v;
@@ -55,7 +55,7 @@ static void append_properties(const struct maker *m, yyjson_val *schema, const c
     char value[MAX_RULE + 24];
     yyjson_obj_foreach(yyjson_obj_get(schema, "properties"), i, max, key, v) {
         bool required = toolcall_grammar_is_required(schema, key);
-        if (!is_plain_key(yyjson_get_str(key))) { /* it could not be read back */
+        if (!is_plain_key(yyjson_get_str(key))) { /* the parser could not read it */
             note_partial(m);
             continue;
         }

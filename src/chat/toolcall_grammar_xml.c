@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Grammar of arguments that are written as elements. Text stands as it is, anything else as JSON. */
+ * Grammar of arguments that are written as elements. A text is written as it is, any other value as JSON. */
 #include <stdio.h>
 #include <string.h>
 
@@ -16,7 +16,7 @@ bool toolcall_grammar_is_required(yyjson_val *schema, yyjson_val *key) {
 
 static bool is_plain(const char *text) { return strpbrk(text, "<>\n") == NULL; }
 
-/* An enum of words: "a" | "b". False: it is not one. */
+/* Appends a list of words: "a" | "b". False: the list has other values. */
 static bool append_words(struct buf *out, yyjson_val *list) {
     yyjson_val *v;
     size_t i, n;
@@ -33,7 +33,7 @@ static bool append_words(struct buf *out, yyjson_val *list) {
     return true;
 }
 
-/* The value and what closes it. */
+/* Appends the value and its closing mark. */
 static void append_value(struct buf *out, const struct toolcall_format *f, yyjson_val *schema, const char *prefix, bool json) {
     const char *line = f->value_lines ? "\"\\n\"? " : "";
     buf_append_str(out, line);
@@ -48,7 +48,7 @@ static void append_value(struct buf *out, const struct toolcall_format *f, yyjso
     toolcall_grammar_literal(out, f->value_close);
 }
 
-/* The attribute that says the value's type. */
+/* Appends the attribute that says the value's type. */
 static void append_type(struct buf *out, const struct toolcall_format *f, yyjson_val *schema, bool json) {
     const char *type = yyjson_get_str(yyjson_obj_get(schema, "type")), *word = json ? "false" : "true";
     if (f->type_open == NULL) return;
@@ -66,7 +66,8 @@ static void append_element(struct buf *out, const struct toolcall_format *f, yyj
     snprintf(prefix, sizeof(prefix), "%s-", name);
     yyjson_val *type = yyjson_obj_get(schema, "type");
     bool text = type == NULL || !yyjson_is_str(type) || yyjson_equals_str(type, "string");
-    bool json = !text && toolcall_grammar_schema(out, schema, prefix, budget, NULL, &e) == ERR_OK; /* what no grammar can express is text */
+    bool json = !text && toolcall_grammar_schema(out, schema, prefix, budget, NULL, &e) ==
+                             ERR_OK; /* a schema that no grammar can express allows any text */
     buf_printf(out, "%s ::= ws ", name);
     toolcall_grammar_literal(out, f->key_open);
     toolcall_grammar_literal(out, yyjson_get_str(key));
@@ -158,7 +159,7 @@ void toolcall_grammar_elements(struct buf *out, const struct toolcall_format *f,
     struct buf list;
     buf_init(&list, 1 << 16);
     yyjson_obj_foreach(properties, k, n, key, v) {
-        if (!is_plain(yyjson_get_str(key)) || yyjson_get_len(key) == 0) continue; /* it could not be read back */
+        if (!is_plain(yyjson_get_str(key)) || yyjson_get_len(key) == 0) continue; /* the parser could not read it */
         snprintf(name, sizeof(name), "args-%zu-%zu", i, k);
         if (f->nested) append_nested(out, f, yyjson_get_str(key), v, name, budget, 0);
         else append_element(out, f, key, v, name, budget);

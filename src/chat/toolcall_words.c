@@ -72,7 +72,7 @@ static void results_end(yyjson_mut_doc *doc, yyjson_mut_val **open, struct buf *
     buf_clear(text);
 }
 
-/* Results that follow one another are one message of the user's: many templates want turns to alternate. */
+/* Results that follow one another become one user message, since many templates want turns to alternate. */
 static void results_to_text(yyjson_mut_doc *doc, yyjson_mut_val *chat) {
     yyjson_mut_arr_iter iter = yyjson_mut_arr_iter_with(chat);
     yyjson_mut_val *m, *open = NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Tools for models whose chat template knows none: they are described in the system message, with the form of a call (the GENERIC row of
- * tables/toolcalls.def), and earlier calls and their results become text of the chat. Pure. */
+ * Tools for models whose chat template has no form for them. The system message describes the tools and the form of a call (the GENERIC row
+ * of tables/toolcalls.def); earlier calls and their results become text of the chat. Pure. */
 #ifndef CARAVAN_CHAT_TOOLCALL_WORDS_H
 #define CARAVAN_CHAT_TOOLCALL_WORDS_H
 
