@@ -140,7 +140,7 @@ await run({
         execFileSync('mkfifo', [pipe])
         mkdirSync(models)
         copyFileSync(demoModel, join(models, 'Demo.gguf'))
-        const env = { LD_PRELOAD: join(process.env.CARAVAN_BUILD, 'lib/waiting_llama.so'), LOAD_WAITS_FOR: pipe }
+        const env = { LD_PRELOAD: join(process.env.CARAVAN_BUILD, 'lib/waiting_llama.so'), GGML_LOAD_WAITS_FOR: pipe }
         const node = await new Node('slow', ['--models-dir', models, ...small.slice(0, 4)], env).open()
         const t = await opened(new Terminal(['run', 'DEMO:latest', '--api', node.api.slice(7), '--state-dir', join(tmp, 'h2'), '--temperature', '0']))
         t.type('Who are you?\r')
