@@ -60,7 +60,7 @@ start alpha "$model"
 start beta --peer "127.0.0.1:$(port alpha listen)"
 start gamma --peer "127.0.0.1:$(port alpha listen)"
 wait_for "$dir/alpha.log" 'is ready' 'the model was not loaded'
-sed -n 's/^[0-9:.]* info  plan: //p' "$dir/alpha.log" | grep -v -e 'cannot place' -e '^hint'
+sed -n 's/^[-0-9:. ]* info  plan: //p' "$dir/alpha.log" | grep -v -e 'cannot place' -e '^hint'
 
 say "A question to the third node, through its OpenAI endpoint http://127.0.0.1:$(port gamma api)/v1"
 printf '> %s\n' "$question"

@@ -59,8 +59,9 @@ static size_t put_head(char *line, size_t size, enum log_level level, const char
     clock_gettime(CLOCK_REALTIME, &now);
     localtime_r(&now.tv_sec, &local);
     pthread_mutex_lock(&name_lock);
-    int len = snprintf(line, size, "%02d:%02d:%02d.%03ld %-5s %s%s%s: ", local.tm_hour, local.tm_min, local.tm_sec, now.tv_nsec / 1000000,
-                       level_names[level], process_name, process_name[0] ? " " : "", area);
+    int len = snprintf(line, size, "%04d-%02d-%02d %02d:%02d:%02d.%03ld %-5s %s%s%s: ", local.tm_year + 1900, local.tm_mon + 1,
+                       local.tm_mday, local.tm_hour, local.tm_min, local.tm_sec, now.tv_nsec / 1000000, level_names[level], process_name,
+                       process_name[0] ? " " : "", area);
     pthread_mutex_unlock(&name_lock);
     return len < 0 ? 0 : (size_t)len < size ? (size_t)len : size - 1;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Log lines on standard error: "12:00:01.234 info  ring: link to stage 1 open". One write(2) a line, so lines of several
+ * Log lines on standard error: "2026-11-29 12:00:01.234 info  ring: link to stage 1 open". One write(2) a line, so lines of several
  * processes never mix; level from option/environment (CARAVAN_LOG=error|warn|info|debug). Any thread. A library function
  * that returns an error does not log it as well. */
 #ifndef CARAVAN_BASE_LOG_H

@@ -65,8 +65,9 @@ void answer_put_state(yyjson_val *model, int64_t wall, struct buf *out) {
     if (is_state(model, "ready") && wall > (int64_t)since)
         buf_printf(out, " for %s", str_duration((uint64_t)(wall - (int64_t)since) * 1000000, ago));
     put_copies(model, out);
-    if (!is_state(model, "ready") && answer_text(copy, "message")[0]) buf_printf(out, ": %s", answer_text(copy, "message"));
 }
+
+const char *answer_reason(yyjson_val *model) { return is_state(model, "ready") ? "" : answer_text(first_copy(model), "message"); }
 
 void answer_put_progress(yyjson_val *stage, struct buf *out) {
     char done[STR_SHORT], all[STR_SHORT], rate[STR_SHORT], left[STR_SHORT];

@@ -13,8 +13,10 @@ uint64_t answer_number(yyjson_val *object, const char *key);    /* 0 then */
 
 /* The model of this name, or the one that a file's path, a tag or other letters lead to (model_card_fit); NULL: none. */
 yyjson_val *answer_find_model(yyjson_val *root, const char *name);
-/* "ready for 3 min on a, b", "loading 43 % on a", "waiting: cannot place ...", "not loaded". wall: seconds since 1970, now. */
+/* "ready for 3 min on a, b", "loading 43 % on a", "waiting", "not loaded". wall: seconds since 1970, now. */
 void answer_put_state(yyjson_val *model, int64_t wall, struct buf *out);
+/* Why the model is not ready, as its coordinator says; "" when it is, or when there is nothing to say. */
+const char *answer_reason(yyjson_val *model);
 /* One line: "loading demo 43 % (1.2 GB of 3.0 GB, 112 MB/s, 16 s left)", or "waiting for demo: cannot place ...". */
 void answer_put_loading(yyjson_val *model, struct buf *out);
 /* " 40 %", and while a stage's weights come from other nodes " 40 % (1.2 GB of 3.0 GB, 112 MB/s, 16 s left)". */

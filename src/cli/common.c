@@ -9,8 +9,10 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "cli/cell.h"
 #include "cli/cli.h"
 #include "cli/folder.h"
+#include "cli/table.h"
 #include "os/machine.h"
 #include "os/os.h"
 #include "wire/frame.h"
@@ -108,9 +110,20 @@ void cli_hint_models(const struct options *o, struct err *e) {
     free(dir);
 }
 
+/* A line, or on a terminal as many as it needs, broken between words. */
+static void print_wrapped(const char *kind, const char *text) {
+    char line[sizeof(((struct err *)0)->text) + 16];
+    struct buf b;
+    buf_init(&b, 4 * sizeof(line));
+    snprintf(line, sizeof(line), "%s: %s", kind, text);
+    table_wrap(line, cell_terminal(STDERR_FILENO), 2, &b);
+    fputs(buf_cstr(&b), stderr);
+    buf_done(&b);
+}
+
 void cli_print_error(err_code code, const struct err *e) {
-    fprintf(stderr, "caravan: %s\n", e->text[0] ? e->text : err_text(code));
-    if (e->hint[0]) fprintf(stderr, "hint: %s\n", e->hint);
+    print_wrapped("caravan", e->text[0] ? e->text : err_text(code));
+    if (e->hint[0]) print_wrapped("hint", e->hint);
 }
 
 err_code cli_print(struct buf *text, struct err *e) {

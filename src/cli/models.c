@@ -36,9 +36,29 @@ static void put_words(yyjson_val *list, struct buf *b) {
     if (b->len == 0) buf_append_str(b, "-");
 }
 
+/* "demo: cannot place ..." below the table. */
+static void put_note(const char *subject, const char *text, uint32_t width, struct buf *out) {
+    char *note = mem_printf("%s: %s", subject, text);
+    table_wrap(note, width, 2, out);
+    free(note);
+}
+
+static void put_reasons(yyjson_val *models, uint32_t width, struct buf *out) {
+    yyjson_val *m;
+    size_t i, max;
+    yyjson_arr_foreach(json_some(models), i, max, m) if (answer_reason(m)[0])
+        put_note(answer_text(m, "name"), answer_reason(m), width, out);
+}
+
+static void put_none(uint32_t width, struct buf *out) {
+    table_wrap("No node of the cluster has a model. `caravan pull hf:OWNER/REPO` fetches one; `caravan load FILE` loads a GGUF file.",
+               width, 0, out);
+}
+
 void models_put(yyjson_val *root, int64_t wall, uint32_t width, struct buf *out) {
-    static const struct table_column columns[] = {{"NAME", 12, false}, {"SIZE", 0, true},   {"QUANT", 4, false},    {"ARCH", 4, false},
-                                                  {"LAYERS", 0, true}, {"PARAMS", 0, true}, {"FILES ON", 8, false}, {"STATE", 0, false}};
+    static const struct table_column columns[] = {{"NAME", 12, false, 0},    {"SIZE", 0, true, 0},   {"QUANT", 0, false, 3},
+                                                  {"ARCH", 0, false, 2},     {"LAYERS", 0, true, 1}, {"PARAMS", 0, true, 4},
+                                                  {"FILES ON", 8, false, 5}, {"STATE", 0, false, 0}};
     yyjson_val *m, *list = yyjson_obj_get(root, "models");
     size_t i, max;
     struct buf files, state;
@@ -64,11 +84,9 @@ void models_put(yyjson_val *root, int64_t wall, uint32_t width, struct buf *out)
         table_row(t, cells);
     }
     if (yyjson_arr_size(list) > 0) table_print(t, width, out);
-    else
-        buf_append_str(out,
-                       "No node of the cluster has a model. `caravan pull hf:OWNER/REPO` fetches one; `caravan load FILE` loads a GGUF "
-                       "file.\n");
-    yyjson_arr_foreach(json_some(yyjson_obj_get(root, "unusable")), i, max, m) buf_printf(out, "unusable: %s\n", answer_text(m, "message"));
+    else put_none(width, out);
+    put_reasons(list, width, out);
+    yyjson_arr_foreach(json_some(yyjson_obj_get(root, "unusable")), i, max, m) put_note("unusable", answer_text(m, "message"), width, out);
     uint64_t left_out = answer_number(root, "left_out");
     if (left_out > 0) buf_printf(out, "%llu more files of the models folder are left out\n", (unsigned long long)left_out);
     table_free(t);

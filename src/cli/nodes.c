@@ -128,9 +128,16 @@ static double measured_tps(yyjson_val *nodes, const char *instance) {
     return 0;
 }
 
+static void put_reason(yyjson_val *model, uint32_t width, struct buf *out) {
+    if (yyjson_get_bool(yyjson_obj_get(model, "ready")) || !answer_text(model, "message")[0]) return;
+    char *note = mem_printf("%s: %s", answer_text(model, "name"), answer_text(model, "message"));
+    table_wrap(note, width, 2, out);
+    free(note);
+}
+
 static void put_models(yyjson_val *root, uint32_t width, struct buf *out) {
-    static const struct table_column columns[] = {{"MODEL", 12, false},   {"STATE", 0, false},   {"NODES", 0, true},
-                                                  {"PREDICTED", 0, true}, {"MEASURED", 0, true}, {"", 0, false}};
+    static const struct table_column columns[] = {
+        {"MODEL", 12, false, 0}, {"STATE", 0, false, 0}, {"NODES", 0, true, 0}, {"PREDICTED", 0, true, 0}, {"MEASURED", 0, true, 0}};
     yyjson_val *m;
     size_t i, max;
     struct table *t = table_create(columns, ARRAY_LEN(columns));
@@ -142,17 +149,13 @@ static void put_models(yyjson_val *root, uint32_t width, struct buf *out) {
         snprintf(stages, sizeof(stages), "%llu", (unsigned long long)yyjson_get_uint(yyjson_obj_get(m, "stages")));
         if (p > 0) snprintf(predicted, sizeof(predicted), p < 100 ? "%.3g tok/s" : "%.0f tok/s", p);
         if (have > 0) snprintf(measured, sizeof(measured), have < 100 ? "%.3g tok/s" : "%.0f tok/s", have);
-        const char *cells[] = {answer_text(m, "name"),
-                               ready ? "ready" : "waiting",
-                               stages,
-                               predicted,
-                               measured,
-                               ready ? "for one conversation" : answer_text(m, "message")};
+        const char *cells[] = {answer_text(m, "name"), ready ? "ready" : answer_text(m, "state"), stages, predicted, measured};
         table_row(t, cells);
     }
     if (yyjson_arr_size(yyjson_obj_get(root, "models")) > 0) {
         buf_append_str(out, "\n");
         table_print(t, width, out);
+        yyjson_arr_foreach(yyjson_obj_get(root, "models"), i, max, m) put_reason(m, width, out);
     }
     table_free(t);
 }
@@ -203,9 +206,9 @@ static void put_cut(yyjson_val *nodes, struct buf *out) {
 }
 
 void nodes_put(yyjson_val *root, int64_t wall, uint32_t width, struct buf *out) {
-    static const struct table_column columns[] = {{"NAME", 8, false}, {"ADDRESS", 12, false}, {"STATE", 0, false},
-                                                  {"FREE", 0, true},  {"DEVICES", 6, false},  {"GB/s", 4, true},
-                                                  {"RTT", 0, true},   {"MBIT/S", 0, true},    {"LAYERS", 0, false}};
+    static const struct table_column columns[] = {{"NAME", 8, false, 0}, {"ADDRESS", 12, false, 0}, {"STATE", 0, false, 0},
+                                                  {"FREE", 0, true, 0},  {"DEVICES", 6, false, 4},  {"GB/s", 4, true, 2},
+                                                  {"RTT", 0, true, 3},   {"MBIT/S", 0, true, 1},    {"LAYERS", 0, false, 0}};
     yyjson_val *nodes = yyjson_obj_get(root, "nodes"), *node;
     size_t i, max;
     struct table *t = table_create(columns, ARRAY_LEN(columns));

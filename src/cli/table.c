@@ -35,8 +35,36 @@ void table_row(struct table *t, const char *const *cells) {
     t->n_rows++;
 }
 
-static void table_widths(const struct table *t, uint32_t width, uint32_t *ret) {
+enum { HIDDEN = UINT32_MAX }; /* the width of a column that is left out */
+
+/* What all columns but the last take. */
+static uint32_t widths_sum(const struct table *t, const uint32_t *widths) {
     uint32_t sum = 0;
+    for (uint32_t i = 0; i + 1 < t->n; i++) sum += widths[i] == HIDDEN ? 0 : widths[i] + GAP;
+    return sum;
+}
+
+/* Leaves out the column whose turn it is. false: there is none. */
+static bool widths_leave(const struct table *t, uint32_t *widths) {
+    uint32_t next = t->n;
+    for (uint32_t i = 0; i + 1 < t->n; i++)
+        if (t->columns[i].leave && widths[i] != HIDDEN && (next == t->n || t->columns[i].leave < t->columns[next].leave)) next = i;
+    if (next < t->n) widths[next] = HIDDEN;
+    return next < t->n;
+}
+
+/* Takes a character from the column that has most to give. false: none has any. */
+static bool widths_cut(const struct table *t, uint32_t *widths) {
+    uint32_t most = t->n;
+    for (uint32_t i = 0; i + 1 < t->n; i++)
+        if (t->columns[i].least && widths[i] != HIDDEN && widths[i] > t->columns[i].least &&
+            (most == t->n || widths[i] - t->columns[i].least > widths[most] - t->columns[most].least))
+            most = i;
+    if (most < t->n) widths[most]--;
+    return most < t->n;
+}
+
+static void table_widths(const struct table *t, uint32_t width, uint32_t *ret) {
     for (uint32_t i = 0; i < t->n; i++) {
         ret[i] = cell_width(t->columns[i].title, strlen(t->columns[i].title));
         for (uint32_t r = 0; r < t->n_rows; r++) {
@@ -44,20 +72,15 @@ static void table_widths(const struct table *t, uint32_t width, uint32_t *ret) {
             uint32_t w = cell_width(cell, strlen(cell));
             if (w > ret[i]) ret[i] = w;
         }
-        if (i + 1 < t->n) sum += ret[i] + GAP;
     }
+    if (!width) return;
     uint32_t last = ret[t->n - 1] < LAST_LEAST ? ret[t->n - 1] : LAST_LEAST;
-    while (width && sum + last > width) { /* a character at a time from whichever has most to give */
-        uint32_t most = t->n;
-        for (uint32_t i = 0; i + 1 < t->n; i++)
-            if (t->columns[i].least && ret[i] > t->columns[i].least &&
-                (most == t->n || ret[i] - t->columns[i].least > ret[most] - t->columns[most].least))
-                most = i;
-        if (most == t->n) break;
-        ret[most]--;
-        sum--;
+    while (widths_sum(t, ret) + last > width && widths_leave(t, ret)) {
     }
-    if (width) ret[t->n - 1] = width > sum + LAST_LEAST ? width - sum : LAST_LEAST;
+    while (widths_sum(t, ret) + last > width && widths_cut(t, ret)) {
+    }
+    uint32_t sum = widths_sum(t, ret);
+    ret[t->n - 1] = width > sum + LAST_LEAST ? width - sum : LAST_LEAST;
 }
 
 static void table_cell(const char *text, uint32_t width, bool right, struct buf *out) {
@@ -87,6 +110,7 @@ static size_t line_part(const char *text, uint32_t width) {
 static void table_line(const struct table *t, const char *const *cells, const uint32_t *widths, bool cut, struct buf *out) {
     uint32_t indent = 0;
     for (uint32_t i = 0; i + 1 < t->n; i++) {
+        if (widths[i] == HIDDEN) continue;
         table_cell(cells[i], widths[i], t->columns[i].right, out);
         indent += widths[i] + GAP;
     }
@@ -108,6 +132,30 @@ void table_print(const struct table *t, uint32_t width, struct buf *out) {
     for (uint32_t i = 0; i < t->n; i++) titles[i] = t->columns[i].title;
     table_line(t, titles, widths, false, out);
     for (uint32_t r = 0; r < t->n_rows; r++) table_line(t, (const char *const *)&t->cells[r * t->n], widths, width > 0, out);
+}
+
+void table_wrap(const char *text, uint32_t width, uint32_t indent, struct buf *out) {
+    uint32_t at = 0;
+    if (width == 0) {
+        buf_printf(out, "%s\n", text);
+        return;
+    }
+    for (const char *word = text + strspn(text, " "); *word;) {
+        size_t len = strcspn(word, " ");
+        uint32_t w = cell_width(word, len);
+        if (at > 0 && at + 1 + w > width) {
+            buf_printf(out, "\n%*s", (int)indent, "");
+            at = indent;
+        } else if (at > 0) {
+            buf_append_byte(out, ' ');
+            at++;
+        }
+        buf_append(out, word, len);
+        at += w;
+        word += len;
+        word += strspn(word, " ");
+    }
+    buf_append_byte(out, '\n');
 }
 
 uint32_t table_width(void) { return cell_terminal(STDOUT_FILENO); }

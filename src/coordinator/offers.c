@@ -130,6 +130,7 @@ uint32_t offers_make(const struct coordinator *c, const struct coordinator_view 
         if (i < v->n_linked && offers_taken(c, m, x, r->id)) continue;
         ret[count++] = offer_make(c, v, m, x, r, counts);
     }
+    plan_tell_apart(ret, count, NULL);
     return count;
 }
 

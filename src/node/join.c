@@ -104,10 +104,14 @@ err_code join_open(const struct join_config *config, struct join **ret, struct e
 
 void join_connect(struct join *j, const struct join_parts *parts) { j->parts = *parts; }
 
-/* For people, on standard output: a join code is a secret, and must not get into a log. */
+/* For people: a join code is a secret, and what is not a terminal may be a log. */
 static void print_code(struct join *j) {
     struct invite in = {0};
     char text[INVITE_TEXT_SIZE];
+    if (!isatty(STDOUT_FILENO)) {
+        log_info("node", "this machine has made a new cluster; `caravan invite` prints the line that makes another machine a member");
+        return;
+    }
     memcpy(in.key, j->keys.key, sizeof(in.key));
     in.n_addrs = interfaces_reach(j->config.listen_host, j->parts.port, in.addrs, INVITE_MAX_ADDRS);
     if (invite_encode(&in, text, NULL) != ERR_OK) return;

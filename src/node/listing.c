@@ -2,15 +2,28 @@
  * See listing.h. */
 #include "node/listing.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "node/status.h"
 
-static void list_stage(yyjson_mut_doc *doc, yyjson_mut_val *stages, const struct record *r, const struct record_stage *s) {
+enum { NODE_NAME_SIZE = 96 };
+
+/* The node's name; where several have it, with the beginning of its id: "vm (3fa2c1b0)". */
+static const char *list_node(const struct listing *l, const struct record *r, char ret[NODE_NAME_SIZE]) {
+    size_t same = 0;
+    for (size_t i = 0; i < l->n_records; i++) same += strcmp(l->records[i]->name, r->name) == 0;
+    snprintf(ret, NODE_NAME_SIZE, same > 1 ? "%.64s (%08x)" : "%.64s", r->name, (unsigned)(r->id >> 32));
+    return ret;
+}
+
+static void list_stage(const struct listing *l, yyjson_mut_doc *doc, yyjson_mut_val *stages, const struct record *r,
+                       const struct record_stage *s) {
     yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, stages);
-    yyjson_mut_obj_add_strcpy(doc, o, "node", r->name);
+    char node[NODE_NAME_SIZE];
+    yyjson_mut_obj_add_strcpy(doc, o, "node", list_node(l, r, node));
     yyjson_mut_obj_add_uint(doc, o, "stage", s->stage);
     yyjson_mut_obj_add_uint(doc, o, "first_layer", s->first);
     yyjson_mut_obj_add_uint(doc, o, "last_layer", s->end - 1);
@@ -22,18 +35,19 @@ static void list_instance(const struct listing *l, yyjson_mut_doc *doc, yyjson_m
                           const struct record_model *m) {
     yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, instances), *stages = yyjson_mut_obj_add_arr(doc, o, "stages");
     uint64_t done = 0, all = 0;
+    char node[NODE_NAME_SIZE];
     for (size_t i = 0; i < l->n_records; i++)
         for (uint32_t k = 0; k < l->records[i]->n_stages; k++) {
             const struct record_stage *s = &l->records[i]->stages[k];
             if (strcmp(s->instance, m->instance) != 0) continue;
-            list_stage(doc, stages, l->records[i], s);
+            list_stage(l, doc, stages, l->records[i], s);
             done += s->phase == STAGE_LOADING ? s->progress : 100;
             all += 100;
         }
     yyjson_mut_obj_add_strcpy(doc, o, "instance", m->instance);
     yyjson_mut_obj_add_uint(doc, o, "replica", m->replica);
-    yyjson_mut_obj_add_strcpy(doc, o, "coordinator", by->name);
-    yyjson_mut_obj_add_str(doc, o, "state", m->ready ? "ready" : m->failed ? "failed" : m->n_stage ? "loading" : "waiting");
+    yyjson_mut_obj_add_strcpy(doc, o, "coordinator", list_node(l, by, node));
+    yyjson_mut_obj_add_str(doc, o, "state", status_model(m));
     if (all < 100ULL * m->n_stage) all = 100ULL * m->n_stage; /* the stages of which their holders have not spoken yet */
     if (m->failed) yyjson_mut_obj_add_str(doc, o, "error", err_name(m->trouble));
     yyjson_mut_obj_add_uint(doc, o, "progress", m->ready ? 100 : all ? 100 * done / all : 0);
@@ -54,7 +68,8 @@ static const struct model_card *list_card(const struct listing *l, const char *n
 static void list_model(const struct listing *l, yyjson_mut_doc *doc, yyjson_mut_val *models, const char *name) {
     yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, models), *nodes, *instances;
     const struct model_card *card = list_card(l, name);
-    bool ready = false, failed = false, loading = false;
+    char node[NODE_NAME_SIZE];
+    bool ready = false, failed = false, loading = false, waiting = false;
     yyjson_mut_obj_add_strcpy(doc, o, "name", name);
     if (card) {
         yyjson_mut_obj_add_strcpy(doc, o, "id", card->id);
@@ -68,7 +83,7 @@ static void list_model(const struct listing *l, yyjson_mut_doc *doc, yyjson_mut_
     nodes = yyjson_mut_obj_add_arr(doc, o, "files");
     for (size_t i = 0; i < l->n_records; i++)
         for (uint32_t k = 0; k < l->records[i]->n_cards; k++)
-            if (strcmp(l->records[i]->cards[k].name, name) == 0) yyjson_mut_arr_add_strcpy(doc, nodes, l->records[i]->name);
+            if (strcmp(l->records[i]->cards[k].name, name) == 0) yyjson_mut_arr_add_strcpy(doc, nodes, list_node(l, l->records[i], node));
     instances = yyjson_mut_obj_add_arr(doc, o, "instances");
     for (size_t i = 0; i < l->n_records; i++)
         for (uint32_t k = 0; k < l->records[i]->n_models; k++) {
@@ -77,9 +92,10 @@ static void list_model(const struct listing *l, yyjson_mut_doc *doc, yyjson_mut_
             list_instance(l, doc, instances, l->records[i], m);
             ready |= m->ready;
             failed |= m->failed;
-            loading |= !m->ready && !m->failed;
+            loading |= !m->ready && !m->failed && m->n_stage > 0;
+            waiting |= !m->ready && !m->failed && m->n_stage == 0;
         }
-    yyjson_mut_obj_add_str(doc, o, "state", ready ? "ready" : loading ? "loading" : failed ? "failed" : "not loaded");
+    yyjson_mut_obj_add_str(doc, o, "state", ready ? "ready" : loading ? "loading" : waiting ? "waiting" : failed ? "failed" : "not loaded");
 }
 
 static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }

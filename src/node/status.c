@@ -65,6 +65,10 @@ static void status_node(const struct status *s, const struct record *r, const ch
     status_stages(r, doc, o);
 }
 
+const char *status_model(const struct record_model *m) {
+    return m->ready ? "ready" : m->failed ? "failed" : m->n_stage > 0 ? "loading" : "waiting";
+}
+
 static void status_models(const struct record *r, yyjson_mut_doc *doc, yyjson_mut_val *models) {
     for (uint32_t i = 0; i < r->n_models; i++) {
         const struct record_model *m = &r->models[i];
@@ -73,6 +77,7 @@ static void status_models(const struct record *r, yyjson_mut_doc *doc, yyjson_mu
         yyjson_mut_obj_add_strcpy(doc, o, "instance", m->instance);
         yyjson_mut_obj_add_strcpy(doc, o, "coordinator", r->name);
         yyjson_mut_obj_add_bool(doc, o, "ready", m->ready);
+        yyjson_mut_obj_add_str(doc, o, "state", status_model(m));
         yyjson_mut_obj_add_strcpy(doc, o, "wire_type", m->wire);
         yyjson_mut_obj_add_real(doc, o, "predicted_tokens_per_second", m->predicted_tps);
         yyjson_mut_obj_add_uint(doc, o, "stages", m->n_stage);

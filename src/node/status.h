@@ -18,6 +18,7 @@ struct status {
 };
 /* A new object in doc. */
 yyjson_mut_val *status_make(const struct status *s, yyjson_mut_doc *doc);
+const char *status_model(const struct record_model *m); /* "ready", "loading", "waiting" (for room), "failed" */
 /* Adds to o how far a stage is, and which bytes of its weights have still to come. */
 void status_progress(yyjson_mut_doc *doc, yyjson_mut_val *o, const struct record_stage *s);
 

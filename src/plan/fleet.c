@@ -218,6 +218,7 @@ static void status_links(struct fleet *f, uint32_t at, yyjson_val *node, yyjson_
 err_code fleet_from_status(yyjson_val *root, struct fleet *ret, struct err *e) {
     yyjson_val *nodes = yyjson_obj_get(root, "nodes"), *node, *stage;
     size_t i, max, k, n;
+    uint64_t ids[FLEET_MAX_NODES] = {0};
     memset(ret, 0, sizeof(*ret));
     if (!yyjson_is_arr(nodes)) return err_set(e, ERR_INVALID, "the node's status has no nodes");
     yyjson_arr_foreach(nodes, i, max, node) {
@@ -225,6 +226,7 @@ err_code fleet_from_status(yyjson_val *root, struct fleet *ret, struct err *e) {
         struct plan_node *out = &ret->nodes[ret->n++];
         const char *name = yyjson_get_str(yyjson_obj_get(node, "name"));
         out->id = ret->n;
+        json_get_id(node, "id", &ids[ret->n - 1], NULL);
         snprintf(out->name, sizeof(out->name), "%s", name ? name : "");
         uint64_t used = 0, offered = yyjson_get_uint(yyjson_obj_get(node, "memory"));
         yyjson_arr_foreach(yyjson_obj_get(node, "stages"), k, n, stage) used += yyjson_get_uint(yyjson_obj_get(stage, "bytes"));
@@ -232,5 +234,6 @@ err_code fleet_from_status(yyjson_val *root, struct fleet *ret, struct err *e) {
         status_devices(node, out);
     }
     yyjson_arr_foreach(nodes, i, max, node) if (i < ret->n) status_links(ret, (uint32_t)i, node, nodes);
+    plan_tell_apart(ret->nodes, ret->n, ids);
     return ERR_OK;
 }

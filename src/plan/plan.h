@@ -41,6 +41,9 @@ struct plan_node {
     struct plan_device devices[PLAN_MAX_DEVICES];
 };
 
+/* Adds the beginning of its id to the name of each node that shares its name: "vm (3fa2c1b0)". ids: of the nodes; NULL: nodes[].id. */
+void plan_tell_apart(struct plan_node *nodes, uint32_t n, const uint64_t *ids);
+
 /* Can a node connect to another one's port? Stages of one ring must be able to. */
 enum plan_reach { PLAN_REACHES, PLAN_REACH_UNKNOWN /* it has not been tried yet */, PLAN_REACHES_NOT };
 

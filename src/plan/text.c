@@ -238,3 +238,16 @@ void plan_advise(const struct plan *p, const struct plan_model *m, const struct 
                    100 * hops / token_s);
     if (out->len == title) out->len = before;
 }
+
+void plan_tell_apart(struct plan_node *nodes, uint32_t n, const uint64_t *ids) {
+    bool *shared = mem_calloc(n, sizeof(*shared));
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < n; k++) shared[i] = shared[i] || (k != i && strcmp(nodes[i].name, nodes[k].name) == 0);
+    for (uint32_t i = 0; i < n; i++) {
+        char name[sizeof(nodes[i].name)];
+        if (!shared[i]) continue;
+        snprintf(name, sizeof(name), "%.48s (%08x)", nodes[i].name, (unsigned)((ids ? ids[i] : nodes[i].id) >> 32));
+        memcpy(nodes[i].name, name, sizeof(name));
+    }
+    free(shared);
+}
