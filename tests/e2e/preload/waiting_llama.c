@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Loaded before libllama (LD_PRELOAD), this makes the loading of a model wait until somebody opens the pipe that GGML_LOAD_WAITS_FOR names for
- * writing. Without the pipe nothing waits. (Stages get variables of this name.) */
+ * Loaded before libllama (LD_PRELOAD), this makes the loading of a model wait until somebody opens the pipe that GGML_LOAD_WAITS_FOR
+ * names for writing. Without the pipe nothing waits. (Stages get variables of this name.) */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <llama.h>
