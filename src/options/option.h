@@ -78,8 +78,8 @@ bool option_is_set(const struct options *o, enum option_id id);
 const char *option_argument(const struct options *o, size_t i);
 
 enum { OPTION_NAME_MAX = 48 };
-const char *option_show_name(enum option_id id, char out[OPTION_NAME_MAX]); /* "max-tokens"; returns out */
-bool option_is_named(enum option_id id, const char *name);                  /* "max-tokens" or "max_tokens" */
+const char *option_show_name(enum option_id id, char out[OPTION_NAME_MAX]); /* "top-k"; returns out */
+bool option_is_named(enum option_id id, const char *name);                  /* "top-k" or "top_k" */
 /* Its value as it may be written on a command line: "0.8", "yes", "unlimited". Of an option that may be repeated all, with commas. */
 void option_put_value(const struct options *o, enum option_id id, struct buf *out);
 void option_unset(struct options *o, enum option_id id); /* back to its default, as if nobody had set it */
