@@ -4,7 +4,6 @@
 #include "grammar/check.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,23 +20,6 @@ struct spoken {
 static enum check_verdict judge(struct check *c, yyjson_val *schema, yyjson_val *value, struct spoken *spoken);
 
 /* ---- verdicts ---- */
-
-enum check_verdict check_say(struct check *c, enum check_verdict verdict, const char *fmt, ...) {
-    char text[200];
-    va_list args;
-    if (c->quiet > 0 || c->why == NULL || c->why->len > 0 || verdict == CHECK_FITS) return verdict;
-    va_start(args, fmt);
-    vsnprintf(text, sizeof(text), fmt, args);
-    va_end(args);
-    if (c->path.len > 0) buf_printf(c->why, "at \"%.120s\": ", buf_cstr(&c->path));
-    buf_append_str(c->why, text);
-    return verdict;
-}
-
-bool check_work(struct check *c, size_t steps) {
-    c->steps += steps < CHECK_MAX_STEPS ? (uint32_t)steps + 1 : CHECK_MAX_STEPS;
-    return c->steps <= CHECK_MAX_STEPS;
-}
 
 /* The verdict if both are required. */
 static enum check_verdict both(enum check_verdict a, enum check_verdict b) {

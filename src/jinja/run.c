@@ -11,6 +11,31 @@
 
 /* ---- limits and errors ---- */
 
+const char *jinja_type_name(struct jinja_value v) {
+    static const char *const names[JINJA_TYPES] = {[JINJA_MISSING] = "missing",
+                                                   [JINJA_UNDEFINED] = "Undefined",
+                                                   [JINJA_NONE] = "NoneType",
+                                                   [JINJA_BOOL] = "bool",
+                                                   [JINJA_INT] = "int",
+                                                   [JINJA_BIG] = "int",
+                                                   [JINJA_FLOAT] = "float",
+                                                   [JINJA_STR] = "str",
+                                                   [JINJA_LIST] = "list",
+                                                   [JINJA_TUPLE] = "tuple",
+                                                   [JINJA_DICT] = "dict",
+                                                   [JINJA_VIEW] = "dict view",
+                                                   [JINJA_RANGE] = "range",
+                                                   [JINJA_ITER] = "generator",
+                                                   [JINJA_NAMESPACE] = "Namespace",
+                                                   [JINJA_MACRO] = "Macro",
+                                                   [JINJA_METHOD] = "method",
+                                                   [JINJA_FUNCTION] = "function",
+                                                   [JINJA_LOOP] = "LoopContext",
+                                                   [JINJA_CYCLER] = "Cycler",
+                                                   [JINJA_JOINER] = "Joiner"};
+    return v.type < JINJA_TYPES ? names[v.type] : "?";
+}
+
 /* Only the first error counts: later ones are its consequences. */
 static bool fail_text(struct jinja_run *r, enum jinja_end end, err_code code, const char *text, size_t len) {
     if (r->end != JINJA_DONE) return false;

@@ -72,6 +72,12 @@ void plan_cost_done(struct plan_cost *c) {
     free(c->order);
 }
 
+bool plan_holds(const struct plan_model *m, const struct plan_node *node, uint32_t first, uint32_t end, uint64_t bytes) {
+    if (bytes > node->memory) return false;
+    if (!node->fetches || m->weights == NULL) return true;
+    return !node->cut_off && m->weights(m->user, first, end) <= node->room;
+}
+
 bool plan_cost_fits(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end) {
     return plan_holds(c->m, &c->nodes[node], first, end, c->need[first * (c->n + 1) + end]);
 }

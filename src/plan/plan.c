@@ -37,12 +37,6 @@ err_code plan_wish_parse(const char *text, struct plan_wish *ret, struct err *e)
     return ERR_OK;
 }
 
-bool plan_holds(const struct plan_model *m, const struct plan_node *node, uint32_t first, uint32_t end, uint64_t bytes) {
-    if (bytes > node->memory) return false;
-    if (!node->fetches || m->weights == NULL) return true;
-    return !node->cut_off && m->weights(m->user, first, end) <= node->room;
-}
-
 static err_code plan_whole(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, uint64_t whole, struct plan *ret) {
     for (uint32_t i = 0; i < n_nodes; i++) {
         if (!plan_holds(m, &nodes[i], 0, m->n_layer, whole)) continue;
