@@ -122,10 +122,9 @@ static const char *error_type(err_code code) {
 }
 
 static void messages_error(err_code code, const struct err *e, struct buf *out) {
-    char param[64];
     buf_printf(out, "{\"type\":\"error\",\"error\":{\"type\":\"%s\",\"message\":", error_type(code));
     api_error_append(code, e, out);
-    if (api_error_param(e, param, sizeof(param)) && strcmp(param, "thread") == 0) /* its clients then send the whole conversation */
+    if (code == ERR_NO_THREAD) /* its clients then send the whole conversation */
         buf_append_str(out, ",\"details\":{\"error_code\":\"thread_unsupported_request\",\"unsupported\":[\"thread\"]}");
     buf_append_str(out, "},\"request_id\":null}");
 }

@@ -254,6 +254,6 @@ err_code anthropic_parse(yyjson_val *root, struct api_request *r, struct err *e)
     r->max_tokens = (int32_t)limit;
     if ((code = json_get_bool(root, "stream", &r->stream, e)) != ERR_OK) return code;
     if ((code = api_parse_stops(yyjson_obj_get(root, "stop_sequences"), "stop_sequences", r, e)) != ERR_OK) return code;
-    if ((code = api_refuse(root, "thread", "threads are not kept here: send the whole conversation", e)) != ERR_OK) return code;
+    if (api_refuse(root, "thread", "threads are not kept here: send the whole conversation", e) != ERR_OK) return e->code = ERR_NO_THREAD;
     return api_parse_sampling(root, r, e);
 }

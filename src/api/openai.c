@@ -161,6 +161,7 @@ static const char *error_code(err_code code) {
     case ERR_LIMIT: return "context_length_exceeded";
     case ERR_TEMPLATE: return "chat_template_limit";
     case ERR_NOT_FOUND: return "not_found";
+    case ERR_NO_MODEL: return "model_not_found";
     case ERR_UNSUPPORTED: return "unsupported_parameter";
     case ERR_USAGE: return "method_not_allowed";
     case ERR_FORMAT: return "invalid_json";
@@ -171,11 +172,10 @@ static const char *error_code(err_code code) {
 void openai_error(err_code code, const struct err *e, struct buf *out) {
     char param[64];
     bool has_param = api_error_param(e, param, sizeof(param));
-    bool model = code == ERR_NOT_FOUND && has_param && strcmp(param, "model") == 0;
     buf_append_str(out, "{\"error\":{\"message\":");
     api_error_append(code, e, out);
     buf_printf(out, ",\"type\":\"%s\",\"param\":", error_type(code));
     if (has_param) text_append_json(out, param, strlen(param));
     else buf_append_str(out, "null");
-    buf_printf(out, ",\"code\":\"%s\"}}", model ? "model_not_found" : error_code(code));
+    buf_printf(out, ",\"code\":\"%s\"}}", error_code(code));
 }

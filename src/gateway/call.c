@@ -24,7 +24,8 @@ static const uint32_t followers[CALL_STATES] = {
 };
 
 static bool call_waits(const struct call *call) {
-    return call->recalling != NULL || call->awaiting != NULL || call->rendering != NULL || call->measuring != NULL;
+    return call->reading != NULL || call->recalling != NULL || call->awaiting != NULL || call->rendering != NULL ||
+           call->measuring != NULL;
 }
 
 static void call_set_state(struct call *call, enum call_state to) {
@@ -40,6 +41,7 @@ static void call_set_state(struct call *call, enum call_state to) {
 static void call_free(struct call *call) {
     struct gateway *g = call->gateway;
     call->work->free(call);
+    call_read_cancel(call);
     if (call->awaiting != NULL) g->backend.cancel(g->backend.self, call->awaiting);
     if (call->measuring != NULL) g->backend.cancel(g->backend.self, call->measuring);
     if (call->recalling != NULL) store_cancel(call->recalling);
@@ -189,32 +191,26 @@ static void call_resume(struct call *call, enum call_state next, err_code code, 
 
 /* ---- step 1: read ---- */
 
+static void on_read(struct call *call, err_code code, const struct err *e) { call_resume(call, CALL_RECALLING, code, e); }
+
 static err_code step_read(struct call *call, enum call_state *next, struct err *e) {
-    const struct http_request *http = http_request(call->x);
-    yyjson_doc *doc = NULL;
-    err_code code = json_parse_body(http->body, http->body_len, &doc, e); /* schemas and arguments go on as they came */
-    if (code == ERR_LIMIT) code = e->code = ERR_FORMAT; /* too deep: malformed, as far as the client is concerned */
-    if (code == ERR_OK) code = call->api->parse(yyjson_doc_get_root(doc), &call->request, e);
-    yyjson_doc_free(doc);
-    http_exchange_drop_body(call->x);
-    *next = CALL_RECALLING;
+    err_code code = call_read_body(call, on_read, e);
+    if (call->reading == NULL) *next = CALL_RECALLING;
     return code;
 }
 
 /* ---- step 2: recall ---- */
 
+static void on_chain_read(struct call *call, err_code code, const struct err *e) { call_resume(call, CALL_WAITING, code, e); }
+
 static void on_recalled(void *user, err_code code, const char *text, size_t len, const struct err *cause) {
     struct call *call = user;
     struct err e = *cause;
-    yyjson_doc *doc = NULL;
     call->recalling = NULL;
     if (code == ERR_NOT_FOUND)
         code = err_set(&e, ERR_INVALID, "field \"previous_response_id\": there is no response \"%.80s\" here", call->request.previous);
-    if (code == ERR_OK && (doc = yyjson_read(text, len, 0)) == NULL)
-        code = err_set(&e, ERR_INTERNAL, "the stored conversation cannot be read");
-    if (code == ERR_OK) code = call->api->resume(yyjson_doc_get_root(doc), &call->request, &e);
-    yyjson_doc_free(doc);
-    call_resume(call, CALL_WAITING, code, &e);
+    if (code == ERR_OK) code = call_read_chain(call, text, len, on_chain_read, &e);
+    if (call->reading == NULL) call_resume(call, CALL_WAITING, code, &e);
 }
 
 static err_code step_recall(struct call *call, enum call_state *next, struct err *e) {

@@ -8,6 +8,8 @@
 #include "gateway/call.h"
 #include "gateway/server_priv.h"
 
+enum { CALL_READ_AT_ONCE = 64 * 1024 }; /* bytes of JSON that the loop reads itself */
+
 /* In the order of the steps. A step that has nothing to wait for goes on to the next one at once. */
 enum call_state {
     CALL_READING,   /* the body becomes a request */
@@ -41,6 +43,7 @@ struct call {
     clock_us started, last_write;
     bool first_text;               /* text has been given: the time until then is counted */
     /* what the state waits for: at most one of them */
+    struct call_reading *reading;
     struct store_ask *recalling;
     struct backend_call *awaiting;
     struct render_job *rendering;
@@ -67,6 +70,16 @@ void call_fail(struct call *call, err_code code, const struct err *e);
 void call_emit(struct call *call, const struct api_event *ev);
 /* Is the answer collected until its end: given in one piece, or repeated by the stream's last event? */
 bool call_collects(const struct call *call);
+
+/* ---- call_read.c ---- */
+
+typedef void (*call_read_fn)(struct call *call, err_code code, const struct err *e);
+/* Makes the body the request; adds the stored conversation before it (JSON text). At once, or, where the text is long, in a thread: then
+ * call->reading is set, and fn comes later. ERR_BUSY: too many long texts are being read. */
+err_code call_read_body(struct call *call, call_read_fn fn, struct err *e);
+err_code call_read_chain(struct call *call, const char *text, size_t len, call_read_fn fn, struct err *e);
+/* The call ends: what a thread reads is not wanted any more. */
+void call_read_cancel(struct call *call);
 
 /* ---- call_prompt.c ---- */
 

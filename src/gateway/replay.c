@@ -26,7 +26,8 @@ struct replay {
 };
 
 bool replay_may(const struct gateway *g, err_code code) {
-    bool lost = code == ERR_UNAVAILABLE || code == ERR_CRASH || code == ERR_NOT_FOUND; /* unloaded since the model was looked up */
+    bool lost =
+        code == ERR_UNAVAILABLE || code == ERR_CRASH || code == ERR_NOT_FOUND || code == ERR_NO_MODEL; /* the last two: unloaded just now */
     return lost && g->replay_us > 0 && g->backend.await != NULL;
 }
 
@@ -85,7 +86,7 @@ static void on_timer(void *user) {
     } else if (find_place(r, &e) == ERR_OK) {
         io_timer_start(r->timer, replay_waited(r) < limit ? (limit - replay_waited(r)) / 1000 + 1 : 1, 0);
     } else {
-        if (e.code == ERR_NOT_FOUND) e.code = ERR_UNAVAILABLE; /* it was there */
+        if (e.code == ERR_NO_MODEL) e.code = ERR_UNAVAILABLE; /* it was there */
         replay_again(r, &e);
     }
 }

@@ -13,7 +13,7 @@
 #include "gateway/routes.h"
 #include "gateway/server_priv.h"
 
-enum { RETRY_BUSY_S = 2, RETRY_UNAVAILABLE_S = 5 };
+enum { RETRY_BUSY_S = 2, RETRY_UNAVAILABLE_S = 5, READERS = 16 };
 
 void gateway_options_init(struct gateway_options *o) {
     *o = (struct gateway_options){.host = "127.0.0.1",
@@ -135,7 +135,7 @@ err_code gateway_find_model(struct gateway *g, const char *name, const struct ba
     if (best != NULL) return err_set(e, ERR_INVALID, "field \"model\": \"%.80s\" may be \"%.80s\" or \"%.80s\"", name, best->id, other->id);
     names_of(models, n, known, sizeof(known));
     if (unnamed) return err_set(e, ERR_INVALID, "field \"model\": several models are there, name one of: %s", known);
-    return err_set(e, ERR_NOT_FOUND, "field \"model\": there is no \"%.80s\" here; known: %s", name, known);
+    return err_set(e, ERR_NO_MODEL, "field \"model\": there is no \"%.80s\" here; known: %s", name, known);
 }
 
 /* ---- routes ---- */
@@ -316,6 +316,7 @@ err_code gateway_create(struct io_loop *loop, const struct gateway_options *o, c
     http.user = g;
     http.on_headers = on_headers;
     http.on_request = on_request;
+    g->readers = io_works_open(loop, READERS);
     code = open_store(g, o, e);
     if (code == ERR_OK) code = open_render(g, e);
     if (code == ERR_OK) code = http_server_open(loop, &http, &g->http, e);
@@ -344,6 +345,7 @@ void gateway_free(struct gateway *g) {
     http_server_close(g->http); /* the calls go with their exchanges */
     io_timer_close(g->ping_timer);
     gateway_keys_done(&g->keys);
+    io_works_close(g->readers);
     store_close(g->store);
     io_wake_close(g->store_wake);
     render_free(g->render);

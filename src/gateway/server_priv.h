@@ -8,6 +8,7 @@
 #include "gateway/metrics.h"
 #include "gateway/render.h"
 #include "gateway/server.h"
+#include "io/work.h"
 #include "store/store.h"
 
 struct call;
@@ -24,6 +25,7 @@ struct gateway {
     struct store *store;
     struct io_wake *store_wake;
     struct gateway_metrics metrics;
+    struct io_works *readers; /* long requests: call_read.c */
     struct render *render;    /* the models' chat templates */
     struct io_wake *render_wake;
     struct call *calls;
@@ -38,7 +40,7 @@ struct gateway {
     uint64_t id_state;    /* of the ids that answers get */
 };
 
-/* The model of this name, or the only one for "". ERR_NOT_FOUND names the known ones. */
+/* The model of this name, or the only one for "". ERR_NO_MODEL names the known ones. */
 err_code gateway_find_model(struct gateway *g, const char *name, const struct backend_model **ret, struct err *e);
 /* A request has ended that says how long its model is to stay. NULL: it was never found. */
 void gateway_keep_model(struct gateway *g, const char *model, int32_t seconds);

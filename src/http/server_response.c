@@ -54,6 +54,14 @@ static const char *status_text(int status) {
 
 const struct http_request *http_request(const struct http_exchange *x) { return &x->request; }
 
+struct buf http_request_take_body(struct http_exchange *x) {
+    struct buf body = x->body;
+    buf_init(&x->body, body.max);
+    x->request.body = "";
+    x->request.body_len = 0;
+    return body;
+}
+
 const char *http_request_header(const struct http_request *r, const char *name) {
     for (size_t i = 0; i < r->n_headers; i++)
         if (strcasecmp(r->headers[i].name, name) == 0) return r->headers[i].value;

@@ -436,7 +436,7 @@ static void errors(void **state) {
         err_code code;
         const char *text;
     } cases[] = {{ERR_INVALID, "field \"temperature\": expected a number"},
-                 {ERR_NOT_FOUND, "field \"model\": there is no \"x\" here"},
+                 {ERR_NO_MODEL, "field \"model\": there is no \"x\" here"},
                  {ERR_BUSY, "queue full"},
                  {ERR_LIMIT, "the prompt is too long"},
                  {ERR_ENGINE, "broken \xFF bytes"},
