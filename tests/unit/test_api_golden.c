@@ -282,10 +282,16 @@ static void anthropic_thread_error(void **state) {
     struct err e = {0};
     struct buf out;
     buf_init(&out, 4096);
-    api_anthropic.error(err_set(&e, ERR_UNSUPPORTED, "field \"thread\": x"), &e, &out);
-    assert_string_equal(buf_cstr(&out),
-                        "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"field \\\"thread\\\": x\","
-                        "\"details\":{\"error_code\":\"thread_unsupported_request\",\"unsupported\":[\"thread\"]}},\"request_id\":null}");
+    struct api_request r;
+    api_request_init(&r);
+    err_code code = parse(&api_anthropic, "{" U ",\"max_tokens\":5,\"thread\":{\"id\":\"t\"}}", &r, &e);
+    api_request_done(&r);
+    api_anthropic.error(code, &e, &out);
+    assert_string_equal(
+        buf_cstr(&out),
+        "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"field \\\"thread\\\": threads are not "
+        "kept here: send the whole conversation\","
+        "\"details\":{\"error_code\":\"thread_unsupported_request\",\"unsupported\":[\"thread\"]}},\"request_id\":null}");
     buf_done(&out);
 }
 
