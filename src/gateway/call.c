@@ -24,8 +24,7 @@ static const uint32_t followers[CALL_STATES] = {
 };
 
 static bool call_waits(const struct call *call) {
-    return call->reading != NULL || call->recalling != NULL || call->awaiting != NULL || call->rendering != NULL ||
-           call->measuring != NULL;
+    return call->reading != NULL || call->recalling != NULL || call->awaiting != NULL || call->rendering != NULL || call->measuring != NULL;
 }
 
 static void call_set_state(struct call *call, enum call_state to) {

@@ -60,7 +60,6 @@ void http_server_close(struct http_server *s);
 
 const struct http_request *http_request(const struct http_exchange *x);
 /* Takes the body out of the request, for work that may outlive the exchange: it is the caller's (buf_done), and the request has none any
-/* Takes the body out of the request, for work that may outlive the exchange: it is the caller's (buf_done), and the request has none any
  * more. It counts among the bodies until http_exchange_drop_body, or until the exchange ends. */
 struct buf http_request_take_body(struct http_exchange *x);
 /* The first header of this name (any case), or NULL. */
