@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Does it pass by itself, or lie between nodes? */
+/* Does the trouble pass by itself, or lie between nodes? */
 static bool passes(err_code code) {
     switch (code) {
     case ERR_NETWORK:
@@ -33,7 +33,7 @@ void barred_failed(struct barred *b, clock_us now, const struct plan_node *node,
     for (uint32_t i = 0; i < b->n; i++)
         if (b->list[i].node == node->id) x = b->list[i];
     barred_worked(b, node->id);
-    if (b->n == BARRED_MAX) barred_remove(b, 0); /* the one whose last failure is longest ago */
+    if (b->n == BARRED_MAX) barred_remove(b, 0); /* replaces the node whose last failure is longest ago */
     snprintf(x.name, sizeof(x.name), "%s", node->name);
     snprintf(x.why, sizeof(x.why), "%.*s", (int)strcspn(why->text, "\n"), why->text);
     x.until = ++x.failures >= BARRED_AFTER ? now + BARRED_US : 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Nodes on which loading a model has failed again and again for a reason that lies there (a disk that is full, a driver, a file that is
- * damaged), so that a plan does without them for a while. What lies in the network or passes by itself doesn't count. Values; the time is
- * an argument. Any thread. */
+ * Nodes on which loading a model has failed several times for a reason of their own (a full disk, a driver, a damaged file). Plans leave
+ * them out for a while. Failures of the network, and those that pass by themselves, do not count. Values; the time is an argument. Any
+ * thread. */
 #ifndef CARAVAN_COORDINATOR_BARRED_H
 #define CARAVAN_COORDINATOR_BARRED_H
 
@@ -23,7 +23,7 @@ struct barred {
     uint32_t n;
 };
 
-/* A load failed on this node, with this reason; or came to its end there. */
+/* A load has failed on this node, for this reason; or it has worked there. */
 void barred_failed(struct barred *b, clock_us now, const struct plan_node *node, const struct err *why);
 void barred_worked(struct barred *b, uint64_t node);
 /* NULL: the node is not barred now. */

@@ -10,8 +10,8 @@
 #include "coordinator/rival.h"
 
 #define SUSPECT_US 10000000u /* a coordinator without a link to here keeps its models for so long, though it is not gone */
-#define OWN_US     5000000u  /* after a start, other nodes have so long to be heard, which may look after what this node did before */
-#define RESTART_US 2000000u  /* a node that was started anew may have them on its command line */
+#define OWN_US     5000000u  /* after a start, other nodes that may look after this node's models by now have so long to be heard */
+#define RESTART_US 2000000u  /* a node that was started again may have its models on its command line */
 
 static int claim_rank(const struct record_model *m) { return m->ready ? 2 : !m->failed; }
 
@@ -90,7 +90,7 @@ void coordinator_restore(struct coordinator *c, clock_us now, const char *self_n
     }
 }
 
-/* What somebody asked for, but for what the command line asks for anew at each start. */
+/* The models that somebody asked for, except for the model of the command line, which is asked for again at each start. */
 void coordinator_saved(const struct coordinator *c, struct orphans *ret) {
     for (size_t i = 0; i < c->n_copies; i++) {
         const struct copy *x = c->copies[i];

@@ -30,22 +30,23 @@ err_code coordinator_loader(const struct coordinator *c, clock_us now, const str
 
 /* ---- models whose coordinator is gone ---- */
 
-/* A node is gone, or was started anew: what it coordinated is remembered for its heir. */
+/* A node is gone, or was started again: the models that it coordinated are remembered for their heirs. */
 void coordinator_node_lost(struct coordinator *c, clock_us now, const struct record *lost, bool restarted);
-/* What this node coordinated before it was started. It is loaded again unless another node looks after it by then. */
+/* The models that this node coordinated before it was started. They are loaded again unless other nodes look after them by then. */
 void coordinator_restore(struct coordinator *c, clock_us now, const char *self_name, const struct orphans *models,
                          const struct unloads *unloads);
 
-/* What the node keeps from one start to the next, for coordinator_restore. *ret is zero. */
+/* The models that the node keeps from one start to the next, for coordinator_restore. *ret is zero. */
 void coordinator_saved(const struct coordinator *c, struct orphans *ret);
 
 /* ---- for the coordinator's rules ---- */
 
 /* Loads models whose coordinator is gone, or tells their heirs. */
 void claims_update(struct coordinator *c, clock_us now, const struct coordinator_view *v);
-/* Seconds since 1970, for a load that is asked for now: not before the last unload, wherever that was and whatever the clock there says. */
+/* Seconds since 1970, for a load that is asked for now: not before the last unload, on whichever node that was, even if the clock there is
+ * ahead. */
 uint32_t claims_now(const struct coordinator *c, const struct coordinator_view *v, const char *name);
-/* Another node coordinates the model as well, and this one shall let go of it. */
+/* Does another node coordinate the model too, so that this node has to unload its copies? */
 bool claims_yields(const struct coordinator *c, const struct coordinator_view *v, const struct copy *x);
 
 #endif

@@ -14,12 +14,12 @@
 
 enum { COPIES_MAX = RECORD_MAX_MODELS };
 
-#define ANSWER_US   5000000u  /* a head's node that does not answer to an UNLOAD is not waited for any longer */
-#define RIVAL_US    3000000u  /* longer than news of a change takes to come */
+#define ANSWER_US   5000000u  /* how long the coordinator waits for a head's node to answer to an UNLOAD */
+#define RIVAL_US    3000000u  /* longer than news of a change takes to spread */
 #define GIVEN_UP_US 60000000u /* the reason of a load that failed is shown for so long */
-#define AGAIN_US    5000000u /* a slice that its node does not show by then is ordered again: the order may have been lost with its link */
+#define AGAIN_US    5000000u  /* a slice that its node's record does not show by then is ordered again: the order may have been lost */
 #define GIVE_US     30000000u /* another node that was given room has so long to load its model there */
-#define SWEEP_US    5000000u /* stray stages are looked for so often: an UNLOAD may have been lost with its link */
+#define SWEEP_US    5000000u /* how often stray stages are looked for: an UNLOAD may have been lost with a link */
 
 struct coordinator *coordinator_create(uint64_t self, uint32_t tag) {
     struct coordinator *c = MEM_NEW(struct coordinator);
@@ -38,7 +38,7 @@ void coordinator_free(struct coordinator *c) {
 
 /* ---- actions ---- */
 
-/* An order that a later event has overtaken. */
+/* A later event has made this order void. */
 static bool action_is_stale(const struct coordinator *c, const struct coordinator_action *a) {
     if (a->kind != COORDINATOR_LOAD) return false;
     const struct copy *x = copy_find(c, a->instance);
@@ -58,7 +58,7 @@ bool coordinator_next_action(struct coordinator *c, struct coordinator_action *r
 
 /* ---- what there is ---- */
 
-/* The first copy of this name that is not on its way out. */
+/* The first copy of this name that is not closing. */
 static struct copy *copy_named(const struct coordinator *c, const char *name) {
     for (size_t i = 0; i < c->n_copies; i++)
         if (c->copies[i]->state != COPY_CLOSING && strcmp(c->copies[i]->record.name, name) == 0) return c->copies[i];
@@ -113,7 +113,7 @@ bool coordinator_load(struct coordinator *c, clock_us now, const struct coordina
         close_named(c, now, v, name);
         x = NULL;
     }
-    if (x && wish->kept) { /* no client's wish counts any more */
+    if (x && wish->kept) { /* clients no longer decide how long it stays */
         wish_set(&x->record.wish, WISH_KEPT, true);
         wish_set(&x->record.wish, WISH_ASKED, claims_now(c, v, name));
         c->publish = true;
@@ -136,7 +136,7 @@ err_code coordinator_unload(struct coordinator *c, clock_us now, const struct co
     if (!copy_named(c, name) && !orphans_find(&c->orphans, name)) return err_set(e, ERR_NOT_FOUND, "model \"%s\" is not loaded", name);
     close_named(c, now, v, name);
     orphans_drop(&c->orphans, name);
-    unloads_add(&c->unloads, name, (uint32_t)v->wall); /* it shall not come back with a node that was away */
+    unloads_add(&c->unloads, name, (uint32_t)v->wall); /* a node that is away must not bring it back */
     c->publish = true;
     return ERR_OK;
 }
@@ -187,7 +187,7 @@ void coordinator_stage_ready(struct coordinator *c, clock_us now, uint64_t node,
     copy_publish(c, x, now);
 }
 
-/* The head's node has answered to an UNLOAD. False: it is no answer. */
+/* The head's node has answered to an UNLOAD. False: the report is no such answer. */
 static bool copy_answered(struct coordinator *c, struct copy *x, clock_us now, err_code code) {
     if (x->state == COPY_CLOSING) {
         copy_finish(c, x);
@@ -219,7 +219,7 @@ void coordinator_stage_failed(struct coordinator *c, clock_us now, uint64_t node
 
 /* ---- the rules ---- */
 
-/* A stage that no epoch of this coordinator wants goes. Only its own instances count: their names carry its tag. */
+/* Unloads the stages of this record that no epoch wants. Only instances of this coordinator count: their names have its tag. */
 static void sweep_record(struct coordinator *c, const struct record *r) {
     char tag[16];
     snprintf(tag, sizeof(tag), "-%08x-", c->tag);
@@ -241,7 +241,7 @@ static void rule_sweep(struct coordinator *c, clock_us now, const struct coordin
     for (size_t i = 0; i < v->n_linked; i++) sweep_record(c, v->records[i]);
 }
 
-/* The record of a stage's node against what was ordered of it. Reports and orders may be lost with a link; records are told again. */
+/* Compares the record of a stage's node with the orders. Reports and orders may be lost with a link; records are sent again. */
 static void watch_stage(struct coordinator *c, struct copy *x, uint32_t k, clock_us now, const struct record *r) {
     uint64_t epoch = instance_epoch(x->instance);
     struct err e;
@@ -261,7 +261,7 @@ static void watch_stage(struct coordinator *c, struct copy *x, uint32_t k, clock
 }
 
 static void rule_watch(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
-    for (uint32_t k = 0; k < instance_plan(x->instance)->n_stage; k++) /* none any more once one has failed */
+    for (uint32_t k = 0; k < instance_plan(x->instance)->n_stage; k++) /* no stages are left once one has failed */
         watch_stage(c, x, k, now, coordinator_linked(v, instance_node(x->instance, k)->id));
 }
 
@@ -282,7 +282,7 @@ static bool first_waits(const struct coordinator *c, clock_us now) {
     return false;
 }
 
-/* A copy runs where the nodes' offers allow it, and elsewhere when they no longer do. */
+/* A copy runs where the nodes' offers allow it; when they no longer do, it is planned again. */
 static void rule_plan(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
     if (x->record.replica > 0 && instance_get_state(x->instance) == INSTANCE_WAITING && first_waits(c, now)) return;
     struct plan_node *nodes = mem_calloc(v->n_records, sizeof(*nodes));
@@ -297,7 +297,7 @@ static void rule_plan(struct coordinator *c, struct copy *x, clock_us now, const
     copy_actions(c, x);
 }
 
-/* The first copy has left before the others: the oldest of them is the first from now on. */
+/* When the first copy has left, the oldest of the others becomes the first. */
 static void rule_promote(struct coordinator *c, struct copy *x) {
     for (size_t i = 0; i < c->n_copies; i++) {
         const struct copy *other = c->copies[i];
@@ -329,20 +329,20 @@ static void rule_replicate(struct coordinator *c, const struct copy *x, clock_us
     if (offers_fit(c, v, x->model, NULL, NULL, &n_stage) && n_stage == 1) add_replica(c, v, x);
 }
 
-/* A replica that was started because there was a place goes when it has lost that. */
+/* With replicas as many as fit, a replica that no longer fits leaves. */
 static bool copy_is_surplus(const struct copy *x) {
     return x->record.replica > 0 && x->record.wish.replicas == 0 && instance_get_state(x->instance) == INSTANCE_WAITING &&
            instance_trouble(x->instance) != ERR_OK;
 }
 
-/* Two nodes that didn't see each other may both have loaded it; coordinator/rival says which one stays. */
+/* Two nodes may both have loaded the model while they did not see each other; coordinator/rival says which of them keeps it. */
 static bool copy_is_double(const struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
     if (!claims_yields(c, v, x)) x->rival = 0;
     else if (x->rival == 0) x->rival = now;
     return x->rival != 0 && now > x->rival + RIVAL_US;
 }
 
-/* Has it been idle for as long as it was to be kept? */
+/* Has it been idle for as long as its clients wanted it kept? */
 static bool copy_is_over(const struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
     if (!wish_says(&x->record.wish, WISH_KEEP_S) || x->record.wish.kept) return false;
     clock_us used = offers_idle(c, v, x->record.instance) ? v->work(v->user, x->record.instance).used : now;
@@ -384,7 +384,7 @@ static uint64_t fleet_sum(const struct coordinator *c, const struct coordinator_
     return sum;
 }
 
-/* From the last to the first: a rule may remove its copy, and add others behind. */
+/* From the last to the first, since a rule may remove its copy and append others. */
 #define EACH_COPY(c, x, i) \
     for (size_t i = (c)->n_copies; i-- > 0;) \
         if (i < (c)->n_copies && ((x) = (c)->copies[i]) != NULL)
@@ -400,20 +400,21 @@ void coordinator_update(struct coordinator *c, clock_us now, const struct coordi
     if (copy_is_live(x) && x->record.replica == 0) rule_plan(c, x, now, v);
     EACH_COPY(c, x, i)
     if (copy_is_live(x) && x->record.replica > 0) rule_plan(c, x, now, v);
-    /* 3. A first copy without room gets that of the model that has been idle for longest. */
+    /* 3. A first copy without room gets the room of the model that has been idle for longest. */
     EACH_COPY(c, x, i)
     if (copy_is_live(x)) offers_make_room(c, x, now, v);
     EACH_COPY(c, x, i)
     if (x->state != COPY_CLOSING) copy_publish(c, x, now);
-    /* 4. There are as many replicas as were asked for. */
+    /* 4. Replicas are added until there are as many as were asked for. */
     uint64_t fleet = fleet_sum(c, v);
     EACH_COPY(c, x, i)
     if (copy_is_live(x)) rule_replicate(c, x, now, v, fleet != c->fleet);
     if (!first_waits(c, now)) c->fleet = fleet; /* else the look for places is yet to come */
-    /* 5. A copy that has become superfluous leaves: a replica without a place, a double, an idle one, one that cannot be loaded. */
+    /* 5. Copies that are not needed leave: a replica without room, a double, a copy that has been idle for too long, one that cannot be
+     * loaded. */
     EACH_COPY(c, x, i) rule_review(c, x, now, v);
-    /* 6. What leaves, leaves in time. */
+    /* 6. A copy that is leaving is not waited for without end. */
     EACH_COPY(c, x, i) rule_end(c, x, now, v);
-    /* 7. A stage that nobody wants any more goes. */
+    /* 7. Stages that nobody wants any more are unloaded. */
     rule_sweep(c, now, v);
 }

@@ -11,8 +11,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-enum { FAILURES = 3 };     /* loads in a row that came to nothing: requests no longer wait for it */
-#define LOST_US 5000000u   /* a node that was lost is waited for so long before requests are told that there is no room */
+enum { FAILURES = 3 };     /* after so many failed loads in a row requests no longer wait for it */
+#define LOST_US 5000000u   /* a lost node may come back: requests hear only after so long that there is no room */
 
 struct copy *copy_create(struct coordinator *c, const struct coordinator_view *v, const struct coordinator_model *m,
                          const struct copy *first, uint32_t replica, uint32_t asked) {
@@ -22,7 +22,7 @@ struct copy *copy_create(struct coordinator *c, const struct coordinator_view *v
     if (first) x->record.wish = first->record.wish;
     if (!wish_says(&x->record.wish, WISH_ASKED)) wish_set(&x->record.wish, WISH_ASKED, asked);
     x->record.replica = replica;
-    if (replica > 0) x->record.chat_template = NULL; /* the first one's serves all */
+    if (replica > 0) x->record.chat_template = NULL; /* the template of the first copy serves all */
     x->record.head = c->self;
     x->record.created = v->wall;
     snprintf(x->record.instance, sizeof(x->record.instance), "%.12s-%08x-%u", m->id, c->tag, ++c->count);
@@ -87,7 +87,7 @@ void copy_actions(struct coordinator *c, struct copy *x) {
     }
 }
 
-/* Is it not worth waiting for it? */
+/* Is it useless to wait for this copy? */
 static bool copy_is_failed(const struct copy *x, clock_us now) {
     enum instance_state state = instance_get_state(x->instance);
     if (state == INSTANCE_READY) return false;
@@ -141,7 +141,7 @@ void copy_close(struct coordinator *c, struct copy *x, clock_us now, const struc
     c->publish = true;
     if (serves && head != c->self && coordinator_reaches(v, head))
         copy_unload(c, x, head, instance_epoch(x->instance), COORDINATOR_FOR_GOOD);
-    else copy_finish(c, x); /* a head that is here ends the requests at once */
+    else copy_finish(c, x); /* a head on this node ends the requests at once */
 }
 
 void copy_finish(struct coordinator *c, struct copy *x) {

@@ -5,13 +5,13 @@
 
 #include "coordinator/state.h"
 
-/* What other models leave room for. */
+/* Do other models leave room for it? */
 enum copy_room { ROOM_UNKNOWN, ROOM_LATER /* once busy models are idle, or gone */, ROOM_NONE };
 
 enum copy_state {
     COPY_WANTED,   /* its instance waits, loads or is ready */
-    COPY_ASKED,    /* so; and its head's node has been asked to drop it if it is idle */
-    COPY_GIVEN_UP, /* nothing is done for it any more; its message says why */
+    COPY_ASKED,    /* the same, and its head's node has been asked to drop it if it is idle */
+    COPY_GIVEN_UP, /* its load has failed and is not tried again; its message says why */
     COPY_CLOSING,  /* nobody wants it: its head's node ends the requests, then the slices go */
     COPY_STATE_COUNT
 };
@@ -25,11 +25,11 @@ struct copy {
     const char *leaves; /* why its head was asked to drop it */
     enum copy_room room;
     clock_us room_asked; /* when another coordinator was last asked to unload an idle copy for this one; 0: not yet */
-    clock_us ready; /* since when; it may have been lost since */
-    clock_us lost;  /* since when it isn't ready any more; 0: it is, or never was */
-    clock_us rival; /* since when another node's copy is to stay instead of it; 0: not so */
-    clock_us used;  /* when it last had something to do, as far as its keep_s goes */
-    /* the slices of an epoch, as their nodes' records show them */
+    clock_us ready; /* when it last became ready; it may have been lost since */
+    clock_us lost;  /* when it stopped being ready; 0: it is ready, or never was */
+    clock_us rival; /* since when another node's copy has to stay instead of it; 0: none has */
+    clock_us used;  /* when it last had a request, or a client set keep_s */
+    /* the slices of the epoch `watched`, as their nodes' records show them */
     uint64_t watched;
     bool seen[PLAN_MAX_STAGES];
     clock_us ordered[PLAN_MAX_STAGES];
@@ -44,15 +44,15 @@ struct copy *copy_find(const struct coordinator *c, const char *instance);
 void copy_free(struct copy *x);
 void copy_set_state(struct copy *x, enum copy_state to, clock_us now);
 bool copy_is_live(const struct copy *x); /* wanted, or asked whether it is idle */
-/* What its instance wants done becomes actions. */
+/* Turns the actions of its instance into actions of the coordinator. */
 void copy_actions(struct coordinator *c, struct copy *x);
-/* The record says how it is now. */
+/* Brings its record up to date. */
 void copy_publish(struct coordinator *c, struct copy *x, clock_us now);
 /* Asks its head's node to drop it if it has no requests. why: a string literal, for the log. */
 void copy_ask(struct coordinator *c, struct copy *x, clock_us now, const char *why);
-/* Nobody wants it. It goes now, or once its head's node has ended the requests. */
+/* Nobody wants it: unloads it, now or once its head's node has ended the requests. */
 void copy_close(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v);
-/* Its slices go, and it is forgotten: x is gone afterwards. */
+/* Unloads its slices and frees it. */
 void copy_finish(struct coordinator *c, struct copy *x);
 
 #endif

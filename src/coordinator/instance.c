@@ -13,12 +13,12 @@
 #include "coordinator/barred.h"
 
 enum { MAX_NODES = 1024, MAX_ACTIONS = 4 * PLAN_MAX_STAGES + 8, MAX_BAD = 16 };
-#define BAD_US        600000000ull /* so long a link that failed is avoided */
+#define BAD_US        600000000ull /* a link that failed is avoided for so long */
 #define PAUSE_MIN_US  500000u       /* after a first failure */
 #define PAUSE_MAX_US  30000000u
-#define LOAD_LIMIT_US 1800000000ull /* half an hour without a stage's word: the load is given up */
+#define LOAD_LIMIT_US 1800000000ull /* a load is given up after half an hour without a report */
 
-/* Two nodes between which a ring's link was lost to silence, or never stood. */
+/* Two nodes between which a ring's link fell silent, or could not be made. */
 struct bad_link {
     uint64_t a, b;
     clock_us until;
@@ -39,14 +39,14 @@ struct instance {
     uint32_t n_here;
     struct bad_link bad[MAX_BAD];
     uint32_t n_bad; /* so far: the last MAX_BAD of them count */
-    clock_us now;   /* while it plans */
+    clock_us now;   /* valid while it plans */
     err_code trouble;  /* of the last plan */
     uint32_t failures; /* since it was last ready */
     clock_us not_before, heard;
     struct instance_action actions[MAX_ACTIONS];
     uint32_t n_actions, at_action;
     struct barred barred;
-    char *reason; /* why the last load came to nothing; NULL: the last one worked */
+    char *reason; /* why the last load failed; NULL: it worked */
     char *said; /* the last thing said, NULL: nothing */
 };
 
@@ -98,7 +98,7 @@ bool instance_next_action(struct instance *in, struct instance_action *ret) {
     return true;
 }
 
-/* Says it once: the same words twice in a row are not repeated. */
+/* Says it, unless it was the last thing said. */
 static void instance_say(struct instance *in, const char *text) {
     if (in->said && strcmp(in->said, text) == 0) return;
     free(in->said);
@@ -116,7 +116,7 @@ static bool instance_is_bad(const struct instance *in, uint64_t a, uint64_t b) {
     return false;
 }
 
-/* What is known of a link, for the plan: one that failed would cost a token so much that any other way is better. */
+/* The cost of a link, for the plan. A link that failed costs so much that any other way is better. */
 static struct plan_link instance_link(void *user, uint64_t from, uint64_t to) {
     const struct instance *in = user;
     struct plan_link l = {0};
@@ -125,7 +125,7 @@ static struct plan_link instance_link(void *user, uint64_t from, uint64_t to) {
     return l;
 }
 
-/* A placement by a list takes the nodes as they come: those that have a link which failed come last. The coordinator stays first. */
+/* A placement by a list takes the nodes in their order, so nodes with a link that failed are put last. The coordinator stays first. */
 static void instance_order(struct instance *in) {
     struct plan_node *last = mem_calloc(in->n_here, sizeof(*last));
     uint32_t n = 0, n_last = 0;
@@ -157,7 +157,7 @@ static err_code instance_plan_now(struct instance *in, clock_us now, struct plan
     in->now = now;
     if (in->n_bad > 0) instance_order(in);
     uint32_t n = barred_pick(&in->barred, now, in->here, in->n_here, in->use);
-    bool listed = in->wish.placement == PLAN_LIST; /* it says which nodes */
+    bool listed = in->wish.placement == PLAN_LIST; /* then the user has said which nodes */
     *ret_nodes = in->use;
     if (!listed && n < in->n_here && plan_make(in->model, in->use, n, &wish, p, NULL) == ERR_OK) return ERR_OK;
     *ret_nodes = in->here;

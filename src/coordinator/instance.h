@@ -9,7 +9,7 @@
 #include "plan/plan.h"
 
 enum instance_state {
-    INSTANCE_WAITING, /* the nodes that are here cannot hold it, or a pause after a failure */
+    INSTANCE_WAITING, /* the present nodes cannot hold it, or there is a pause after a failure */
     INSTANCE_LOADING, /* slices are ordered; not every stage has said that it is ready */
     INSTANCE_READY,   /* answers requests */
     INSTANCE_STATE_COUNT
@@ -34,7 +34,7 @@ struct instance; /* opaque */
 struct instance *instance_create(const struct plan_model *model, const struct plan_wish *wish, uint64_t self);
 void instance_free(struct instance *in);
 
-/* The nodes that are here now, nodes[0] the coordinator. A node of the running plan that is missing counts as lost. */
+/* The present nodes, nodes[0] the coordinator. A node of the running plan that is missing counts as lost. */
 void instance_set_nodes(struct instance *in, clock_us now, const struct plan_node *nodes, uint32_t n);
 /* A stage reports. Reports of another epoch, or from a node that does not hold the stage, are ignored (fencing). */
 void instance_stage_ready(struct instance *in, clock_us now, uint64_t node, uint64_t epoch, uint32_t stage);
@@ -53,11 +53,11 @@ uint64_t instance_epoch(const struct instance *in);
 const struct plan *instance_plan(const struct instance *in);         /* of the current epoch; n_stage 0 while waiting */
 const struct plan_node *instance_node(const struct instance *in, uint32_t stage); /* who holds that stage of the plan */
 const char *instance_message(const struct instance *in);            /* last thing said; "" if nothing */
-/* Why the last load came to nothing, until one works; "" : it worked, or there was none. Later plans do not change it. */
+/* Why the last load failed; "": it worked, or there was none. Later plans do not change it. */
 const char *instance_reason(const struct instance *in);
-/* Why it waits: what the last plan said, ERR_OK when there was one. */
+/* Why it waits: the error of the last plan; ERR_OK: the plan could be made. */
 err_code instance_trouble(const struct instance *in);
-uint32_t instance_failures(const struct instance *in);              /* loads in a row that came to nothing */
+uint32_t instance_failures(const struct instance *in);              /* failed loads in a row */
 uint32_t instance_stages_ready(const struct instance *in);
 
 #endif

@@ -57,7 +57,7 @@ bool offers_shows(const struct record *r, const char *instance, uint64_t epoch, 
     return false;
 }
 
-/* Bytes that this node has ordered to be filled over there, of which that node hasn't told yet. */
+/* Bytes of slices that this coordinator has ordered from the node and that the node's record does not show yet. */
 static uint64_t offers_ordered(const struct coordinator *c, const struct coordinator_view *v, const struct copy *but,
                                const struct record *r, offers_counts_fn counts) {
     uint64_t bytes = 0;
@@ -126,7 +126,7 @@ uint32_t offers_make(const struct coordinator *c, const struct coordinator_view 
     uint32_t count = 0;
     for (size_t i = 0; i < v->n_records; i++) {
         const struct record *r = v->records[i];
-        if (i >= v->n_linked && !(x && copy_is_on(x, r->id))) continue; /* a lost link is not yet a lost node: what runs there goes on */
+        if (i >= v->n_linked && !(x && copy_is_on(x, r->id))) continue; /* a lost link is not yet a lost node: its stages go on */
         if (i < v->n_linked && offers_taken(c, m, x, r->id)) continue;
         ret[count++] = offer_make(c, v, m, x, r, counts);
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Two nodes coordinate the same model, since for a while they didn't see each other: which of them lets go of it. Each node decides for
- * itself by what it knows of both, and both by the same rules, so that one of them stays. A pure function. Any thread. */
-#ifndef CARAVAN_MEMBERS_RIVAL_H
-#define CARAVAN_MEMBERS_RIVAL_H
+ * Decides which of two nodes unloads a model that both coordinate, because for a while they did not see each other. Each node decides for
+ * itself by what it knows of both. As the rules are the same, one of them stays. A pure function. Any thread. */
+#ifndef CARAVAN_COORDINATOR_RIVAL_H
+#define CARAVAN_COORDINATOR_RIVAL_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,12 +12,12 @@ struct rival {
     uint64_t node;
     bool ready;
     bool pinned;  /* on the command line of that node */
-    bool failed;  /* nothing is done for it any more */
-    bool stuck;   /* there is no room for it. Only told of one's own */
+    bool failed;  /* its load has failed and is not tried again */
+    bool stuck;   /* there is no room for it; known of one's own copies only */
 };
 
-/* Does `mine` let go for `other`? What is ready must also be idle, and this must have held for longer than news of a change takes to come
- * (a few seconds): else both might let go, each for what the other no longer is. */
+/* Does `mine` let go for `other`? The caller waits until this has held for longer than news of a change takes to spread (a few seconds),
+ * and until a ready copy is idle. Otherwise both might let go. */
 bool rival_yields(const struct rival *mine, const struct rival *other);
 
 #endif

@@ -14,7 +14,7 @@ struct coordinator {
     size_t n_copies, cap_copies;
     struct orphans orphans;
     struct unloads unloads;
-    uint64_t fleet;      /* of the last look for places of more replicas: there is none as long as this hasn't changed */
+    uint64_t fleet;      /* a hash of what decides whether more replicas fit, when they were last tried */
     clock_us gives_until; /* until then no replica is loaded: another coordinator was given room */
     clock_us swept;      /* when stray stages were last looked for */
     bool publish;

@@ -21,7 +21,8 @@ struct coordinator_view {
     size_t n_records;
     int64_t wall;                        /* seconds since 1970 */
     struct coordinator_work (*work)(void *user, const char *instance);           /* as far as this node knows */
-    void (*correct)(void *user, const char *arch, struct plan_node *offer);      /* by what was learnt of the node; NULL: nothing was */
+    void (*correct)(void *user, const char *arch,
+                    struct plan_node *offer);      /* corrects an offer by what was learnt of the node; NULL: nothing was */
     void *user;
 };
 
@@ -32,16 +33,16 @@ struct coordinator_model {
     struct plan_wish wish;
     const char *arch, *path;
     char id[65];                /* of the file */
-    struct record_model record; /* as others see a copy; the fields that say how a copy is are zero. The core borrows the template. */
+    struct record_model record; /* as others see a copy; the fields about the copy's state are zero. The core borrows the template. */
 };
 
 enum coordinator_action_kind {
     COORDINATOR_LOAD,    /* have `node` load stage `stage` of the instance's epoch: coordinator_find gives the plan */
-    COORDINATOR_UNLOAD,  /* have `node` drop what it holds of the instance up to `epoch`, as `how` says */
+    COORDINATOR_UNLOAD,  /* have `node` drop its stages of the instance up to `epoch`, as `how` says */
     COORDINATOR_TAKE,    /* load the model `orphan` here: its coordinator is gone */
     COORDINATOR_TELL,    /* ask `node` to load the model `orphan`, which is its heir */
     COORDINATOR_ASK_ROOM, /* ask `node` to unload a copy of `model`, which it coordinates, if that is idle (coordinator_give_room) */
-    COORDINATOR_PUBLISH  /* what others are told of the copies has changed */
+    COORDINATOR_PUBLISH  /* this node's record of its copies has changed */
 };
 enum coordinator_unload {
     COORDINATOR_LOST,    /* the epoch is over; its requests may go on in another one */

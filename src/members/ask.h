@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What nodes say to each other about models that are to be loaded and about their work, in JSON over control links (docs/PROTOCOL.md): ASK,
- * its ANSWER, and BUSY. Values and both directions of their encoding; every limit is checked on the way in. No I/O, any thread. */
+ * Messages in JSON over control links (docs/PROTOCOL.md): ASK asks a node to load or unload a model, ANSWER answers, BUSY says how much
+ * work heads have. Values and both directions of their encoding; every limit is checked on the way in. No I/O, any thread. */
 #ifndef CARAVAN_MEMBERS_ASK_H
 #define CARAVAN_MEMBERS_ASK_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * See control.h. When two nodes dial each other at once, the link that the smaller id dialled stays. The other may have been up already at
- * one end, or at both: nobody is told that it ends, and nothing that was sent on it is lost. For that only the end that dialled the better
- * link closes the other, once it has its WELCOME; until then that one is a spare: read, and sent on no longer. */
+ * See control.h. When two nodes dial each other at once, the link that the smaller id dialled stays. The other link may be up already at
+ * one end, or at both. It ends without a callback, and nothing that was sent on it is lost: only the end that dialled the better link
+ * closes the other one, once it has its WELCOME. Until then the other link is a spare, which is read and no longer sent on. */
 #include "members/control.h"
 
 #include <assert.h>
@@ -46,10 +46,10 @@ struct control_link {
     enum link_state state;
     struct control_peer peer;
     bool greeted; /* a client has sent its HELLO */
-    bool spare;   /* there is a better link to that node: this one is only read */
+    bool spare;   /* there is a better link to that node, so this one is only read */
     bool leaving; /* a spare of which this end has closed its half */
-    bool probe;   /* `caravan doctor` looks at us: it gets its answer, and that is all */
-    uint32_t pad; /* bytes that it wants the answer to be longer by */
+    bool probe;   /* `caravan doctor` wants an answer and no link */
+    uint32_t pad; /* bytes of padding that it wants in the answer */
     clock_us since, heard;
     bool closing; /* it is to be freed once the present callback has returned */
     struct err why;
@@ -65,7 +65,7 @@ struct target {
     struct control_link *link;
     uint64_t retry_ms;
     uint64_t node;      /* who answered there last */
-    bool old_key;       /* the last try failed for its key: this one uses the other one, if there is one */
+    bool old_key;       /* the last try failed for its key: this one uses the other key, if there is one */
     char said[400];     /* the last failure that was logged: each is logged once */
 };
 
@@ -192,20 +192,20 @@ static struct control_link *control_link_to(const struct control *c, uint64_t no
     return spare;
 }
 
-/* The node is no longer linked: what it still sends on a link that this end has left comes too late. */
+/* The node is no longer linked: later frames on a link that this end has left are dropped. */
 static void node_down(struct control *c, const struct control_peer *peer, const struct err *why) {
     for (struct control_link *l = c->links; l; l = l->next)
         if (l->leaving && l->peer.id == peer->id) l->closing = true;
     c->cb.on_down(c->user, peer, why);
 }
 
-/* Marks the link as ended, once; the beat timer frees it, so that no caller up the stack is left with a dead pointer. */
+/* Marks the link as ended, once. The beat timer frees it, so that callers up the stack keep a valid pointer. */
 static void link_end(struct control_link *l, const struct err *why) {
     if (l->closing) return;
     l->closing = true;
     l->why = *why;
     if (l->state != LINK_UP && l->target && why->code == ERR_AUTH) l->target->old_key = !l->target->old_key;
-    io_conn_shutdown(l->conn); /* what is queued, a REFUSE perhaps, still goes */
+    io_conn_shutdown(l->conn); /* frames that are queued, perhaps a REFUSE, are still sent */
     if (l->state != LINK_UP && l->target && why->code != ERR_BUSY) target_say(l->target, why);
     if (l->state != LINK_UP && !l->target && why->code != ERR_BUSY)
         log_warn_limited(&l->owner->refused, "control", "refused a link from %s: %s", l->peer.host, why->text);
@@ -236,7 +236,7 @@ static err_code link_read_identity(struct control_link *l, const uint8_t *payloa
     return code;
 }
 
-/* Of two links between the same nodes, does this one stay? The one that the smaller id dialled does. */
+/* Of two links between the same nodes the one stays that the smaller id dialled. Is it this one? */
 static bool link_wins(const struct control_link *l) {
     bool we_dialled = l->target != NULL;
     return (l->owner->self.identity->id < l->peer.id) == we_dialled;
@@ -262,7 +262,7 @@ static err_code link_admit(struct control_link *l) {
     if (l->place.place && c->n_links >= CONTROL_MAX_LINKS) return link_refuse(l, ERR_BUSY, "this node has as many links as it can");
     struct control_link *old;
     while ((old = control_link_to(c, l->peer.id)) != NULL && l->peer.incarnation > old->peer.incarnation) {
-        err_set(&why, ERR_CLOSED, "it was started anew"); /* and nobody told us that the old one is gone */
+        err_set(&why, ERR_CLOSED, "it was started anew"); /* the end of the old link was not noticed */
         link_end(old, &why);
     }
     return old ? link_beside(l, old) : ERR_OK;
@@ -273,7 +273,7 @@ static void leave_spares(struct control_link *better) {
     for (struct control_link *l = better->owner->links; l; l = l->next) {
         if (l == better || l->state != LINK_UP || l->closing || l->leaving || l->peer.id != better->peer.id) continue;
         l->leaving = true;
-        io_conn_shutdown(l->conn); /* what is queued still goes */
+        io_conn_shutdown(l->conn); /* frames that are queued are still sent */
     }
 }
 
@@ -295,7 +295,7 @@ static void link_set_up(struct control_link *l) {
     if (!linked) l->owner->cb.on_up(l->owner->user, &l->peer);
 }
 
-/* A look from outside: an answer, or the reason why there would be no link; then the end. */
+/* A probe gets an answer, or the reason why there would be no link; then the connection ends. */
 static err_code link_answer_probe(struct control_link *l) {
     struct err why = {0};
     if (l->peer.id != l->owner->self.identity->id && l->owner->cb.admit(l->owner->user, &l->peer, &why) != ERR_OK) {
@@ -497,11 +497,11 @@ static void control_beat(void *user) {
             struct err e = {0};
             err_set(&e, ERR_TIMEOUT, "nothing was heard for %.1f s", (double)(now - l->heard) / 1e6);
             link_end(l, &e);
-        } else if (!up && now > l->since + HANDSHAKE_US) { /* however much has been said in it */
+        } else if (!up && now > l->since + HANDSHAKE_US) { /* even if it has sent something */
             struct err e = {0};
             err_set(&e, ERR_TIMEOUT, "the handshake was not done after %.1f s", (double)(now - l->since) / 1e6);
             link_end(l, &e);
-        } else if (up) { /* a spare too: should the better one end, it is used again */
+        } else if (up) { /* a spare too: it is used again if the better link ends */
             link_send(l, FRAME_PING, 0, NULL, 0);
         }
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Control links: one TLS connection between each pair of nodes, on the loop. Peers that were named are dialled, and dialled again for ever
  * with back-off; sockets that came in are taken; both ends say who they are (HELLO, WELCOME) and beat every 500 ms; a link that is silent
- * for 2.5 s is down. Each end proves its identity (members/identity.h) before anything else that it says is believed. Knows nothing of
- * what the frames mean: node/ handles them. Loop thread only; owned by the node. */
+ * for 2.5 s is down. Each end proves its identity (members/identity.h) before anything else that it says is believed. It does not know what
+ * the frames mean: node/ handles them. Loop thread only; owned by the node. */
 #ifndef CARAVAN_MEMBERS_CONTROL_H
 #define CARAVAN_MEMBERS_CONTROL_H
 
@@ -27,12 +27,12 @@ struct control_peer {
 };
 
 struct control_callbacks {
-    /* May this node, whose identity is proven, have a link? An error is the reason that it is told. */
+    /* May this node, whose identity is proven, have a link? It is told the error. */
     err_code (*admit)(void *user, const struct control_peer *peer, struct err *e);
     void (*on_up)(void *user, const struct control_peer *peer);
     void (*on_down)(void *user, const struct control_peer *peer, const struct err *why);
     /* A frame other than HELLO, WELCOME, REFUSE, PING and PONG. The payload is valid during the call. A handler that cannot make sense of
-     * it returns an error: the link is closed with that reason. */
+     * it returns an error; the link is then closed with that reason. */
     err_code (*on_frame)(void *user, const struct control_peer *peer, const struct frame_header *h, const uint8_t *payload, struct err *e);
 };
 
@@ -52,8 +52,9 @@ void control_dial(struct control *c, const char *host, uint16_t port);
 void control_undial(struct control *c, const char *host, uint16_t port);
 /* Ends the link to a node, telling it why. */
 void control_shut(struct control *c, uint64_t node, const struct err *why);
-/* Takes an accepted raw socket whose ClientHello named CONTROL_NAME. Until it has shown that it has the cluster's key it is one of a crowd
- * (io/crowd.h); known: of that of the addresses where nodes have been met, whose places strangers cannot take. */
+/* Takes an accepted raw socket whose ClientHello named CONTROL_NAME. Until the peer has shown that it has the cluster's key, it is one of a
+ * crowd (io/crowd.h). known: it comes from an address where a node has been met; such peers have a crowd of their own, whose places
+ * strangers cannot take. */
 void control_take(struct control *c, int fd, const struct sockaddr *peer, bool known);
 /* Sends a frame; false when there is no link to that node, or its queue is full (the link then ends). */
 bool control_send(struct control *c, uint64_t node, enum frame_type type, uint64_t epoch, const void *payload, size_t len);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * See discover.h. Addresses are published by hand and without reverse records: two nodes on one machine would otherwise take each other's
- * for a conflict and rename themselves for ever. They are looked at again every few seconds, since interfaces come and go. */
+ * See discover.h. Addresses are published one by one and without reverse records: otherwise two nodes on one machine would take each
+ * other's addresses for a conflict, and rename themselves again and again. The addresses are looked up again every few seconds, since
+ * interfaces come and go. */
 #include "members/discover.h"
 
 #include <avahi-common/domain.h>
@@ -88,7 +89,7 @@ static void on_node(AvahiWatch *w, int fd, AvahiWatchEvent events, void *user) {
     char byte;
     (void)w;
     (void)events;
-    if (read(fd, &byte, 1) <= 0) avahi_simple_poll_quit(d->poll); /* it says nothing more: this is its end */
+    if (read(fd, &byte, 1) <= 0) avahi_simple_poll_quit(d->poll); /* the node sends nothing more: the link has closed */
 }
 
 /* ---- what others advertise ---- */
@@ -200,7 +201,7 @@ static void publish(struct discover *d) {
     if (rc < 0) say(d, "cannot advertise this node", rc);
 }
 
-/* Publishes anew when the addresses of the interfaces have changed. */
+/* Publishes again when the addresses of the interfaces have changed. */
 static void refresh(struct discover *d) {
     const char *names[DISCOVERY_MAX_INTERFACES];
     struct interface_addr all[INTERFACES_MAX];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * See identity.h. The file: the secret key as 64 hexadecimal digits, and on the next line the number of starts. The lock is a file beside
- * it, for the file itself is replaced at each start. */
+ * it, since the file itself is replaced at each start. */
 #include "members/identity.h"
 
 #include <errno.h>
@@ -114,7 +114,7 @@ err_code identity_peek(const char *path, struct identity *ret, struct err *e) {
 
 enum { PROOF_SIZE = 32 + IO_TLS_EXPORT_SIZE };
 
-/* What is signed: which end signs (so that a proof cannot be sent back), and the connection's own value. */
+/* The text that is signed: which end signs (so that a proof cannot be sent back), and the connection's own value. */
 static void proof_text(bool dialled, const uint8_t binding[IO_TLS_EXPORT_SIZE], uint8_t ret[PROOF_SIZE]) {
     memset(ret, 0, PROOF_SIZE);
     snprintf((char *)ret, 32, "caravan 1 identity %s", dialled ? "client" : "server");

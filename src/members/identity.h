@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Who a node is: an Ed25519 key of its own, made once and kept in the state folder (mode 0600), and a count of its starts. The cluster key
- * says "one of us"; this says which one, so that a single node can be shut out. The proof is a signature over a value that only the two
- * ends of one TLS connection have (RFC 8446 section 7.5), so that it cannot be used on any other. Any thread. */
+ * proves that a node is a member; the identity proves which member it is, so that a single node can be shut out. The proof is a signature
+ * over a value that only the two ends of one TLS connection have (RFC 8446 section 7.5), so that it cannot be used on any other. Any
+ * thread. */
 #ifndef CARAVAN_MEMBERS_IDENTITY_H
 #define CARAVAN_MEMBERS_IDENTITY_H
 
@@ -31,9 +32,9 @@ void identity_done(struct identity *id);
 void identity_sign(const struct identity *id, bool dialled, const uint8_t binding[IO_TLS_EXPORT_SIZE], uint8_t ret[IO_SIGN_SIZE]);
 bool identity_check(const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], bool dialled, const uint8_t binding[IO_TLS_EXPORT_SIZE],
                     const uint8_t proof[IO_SIGN_SIZE]);
-/* The same as parts of a HELLO or WELCOME of a control link. Makes one with version, software, node, key, incarnation and proof. */
+/* The same in a HELLO or WELCOME of a control link: fills in version, software, node, key, incarnation and proof. */
 void identity_greet(const struct identity *id, bool dialled, const uint8_t binding[IO_TLS_EXPORT_SIZE], struct wire_node *ret);
-/* ERR_AUTH: it proves nothing; ERR_PROTOCOL: its id is not its key's. dialled: which end has sent it. */
+/* ERR_AUTH: the proof is wrong. ERR_PROTOCOL: the id is not that of the key. dialled: which end has sent it. */
 err_code identity_check_greeting(const struct wire_node *hello, bool dialled, const uint8_t binding[IO_TLS_EXPORT_SIZE], struct err *e);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Join codes: the cluster key and where a node of the cluster can be reached, as text that people can copy by hand. Crockford's base32
- * (no I, L, O, U; any case; I and L read as 1, O as 0) in groups of six, the sixth character of each a check of the other five, so that a
- * mistyped group is named; a checksum of the whole behind. docs/PROTOCOL.md has it by byte. Whoever reads a code is a member: it is shown
- * to people, and never logged or sent. No I/O, any thread. */
+ * Join codes: the cluster key and where a node of the cluster can be reached, as text that people can copy by hand. Crockford's base32 (no
+ * I, L, O, U; any case; I and L read as 1, O as 0) in groups of six, the sixth character of each a check of the other five, so that a
+ * mistyped group is named; a checksum of the whole at the end. docs/PROTOCOL.md has it by byte. Whoever reads a code is a member: it is
+ * shown to people, and never logged or sent. No I/O, any thread. */
 #ifndef CARAVAN_MEMBERS_INVITE_H
 #define CARAVAN_MEMBERS_INVITE_H
 

@@ -96,7 +96,7 @@ err_code key_ring_open(const char *path, struct key_ring *ret, bool *ret_made, s
         io_tls_random(r.key, sizeof(r.key));
         code = key_write(path, &r, true, e);
         *ret_made = code == ERR_OK;
-        if (code == ERR_BUSY) code = key_read(path, &r, e); /* another node of this machine was quicker: its key is the cluster's */
+        if (code == ERR_BUSY) code = key_read(path, &r, e); /* another node of this machine was faster: its key is the cluster's */
     }
     if (code == ERR_OK) *ret = r;
     return code;

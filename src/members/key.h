@@ -31,9 +31,9 @@ void key_ring_rotate(struct key_ring *r, int64_t now, int64_t grace_s);
 #undef MESSAGES_KEY
 void key_word_encode(const struct key_word *w, struct buf *out);
 err_code key_word_decode(const uint8_t *data, size_t len, struct key_word *ret, struct err *e);
-/* Another node's newest key. 1: it is newer and has been taken over; 0: the same; -1: it is older than ours. Of two rotations the later one
- * holds; at the same second the greater key. The caller has looked whether the stamp may be believed (clock_stamp_ok): with one from the
- * far future no later rotation could count. */
+/* Takes in another node's newest key. 1: it is newer, and replaces ours; 0: it is the same; -1: it is older than ours. Of two rotations the
+ * later one holds; at the same second the greater key. The caller has checked the stamp (clock_stamp_ok): after one from the far future no
+ * later rotation could count. */
 int key_ring_hear(struct key_ring *r, const uint8_t key[IO_TLS_KEY_SIZE], int64_t made, int64_t now, int64_t grace_s);
 
 /* Reads the key, or makes file and folder when the file is not there (*ret_made). A file that others may read is refused. */
@@ -42,7 +42,7 @@ err_code key_open(const char *path, uint8_t ret_key[IO_TLS_KEY_SIZE], bool *ret_
 err_code key_save(const char *path, const char *text, bool replace, struct err *e);
 void key_to_text(const uint8_t key[IO_TLS_KEY_SIZE], char ret[KEY_TEXT_SIZE]);
 err_code key_from_text(const char *text, uint8_t ret_key[IO_TLS_KEY_SIZE], struct err *e);
-/* What discovery shows of the cluster: 16 hexadecimal digits derived from the key, from which nothing of it can be learnt. */
+/* The name of the cluster in discovery: 16 hexadecimal digits, derived from the key, that reveal nothing of it. */
 void key_cluster_hash(const uint8_t key[IO_TLS_KEY_SIZE], char ret[17]);
 /* The key that TLS links use, derived from the cluster key. */
 void key_link(const uint8_t key[IO_TLS_KEY_SIZE], uint8_t ret_link_key[IO_TLS_KEY_SIZE]);

@@ -18,15 +18,15 @@ static const char *const MESSAGE_NAMES[] = {"tell", "ask", "want", "deny"};
 enum { HEAD_SIZE = FIELD_SIZE(membership_head), TOLD_SIZE = FIELD_SIZE(membership_told), ID_SIZE = 8, ASKED_AT_ONCE = 3 };
 #define WANT_PAUSE_US 1000000ull           /* before the same record is asked for again */
 #define HEARD_US      1500000ull /* a linked node that was silent for longer is not heard: three of its beats are missing */
-#define DENY_US       10000000ull /* so long after a link was lost its end knows that it doesn't hear the other */
-#define ABSENCE_US    5000000ull /* this process stood still: nobody else is to blame for the silence */
+#define DENY_US       10000000ull /* after a link was lost, each end knows after so long that it does not hear the other */
+#define ABSENCE_US    5000000ull /* longer than this, and this process itself stood still: the silence says nothing of others */
 
 struct entry {
-    struct member seen; /* what others may see; first */
+    struct member seen; /* the public part; first */
     uint32_t beat;
-    clock_us deadline; /* not linked: when its silence has lasted too long; gone: when it is forgotten */
+    clock_us deadline; /* not linked: when its silence has lasted too long; gone: when it will be forgotten */
     clock_us wanted_at;
-    clock_us heard, lost; /* over its link, last; when that was lost (0: there was none) */
+    clock_us heard, lost; /* when something last came over its link, and when that link was lost (0: there was none) */
     uint64_t *asked; /* owned: linked peers that were asked whether they hear it, and have not denied it; NULL: denials don't count */
     size_t n_asked;
     uint8_t *bytes; /* owned: seen.record */
@@ -156,7 +156,7 @@ static void forget(struct membership *m, size_t at) {
     memmove(&m->members[at], &m->members[at + 1], (--m->n - at) * sizeof(m->members[0]));
 }
 
-/* Room for one more: of those that are gone the one that would be forgotten first. */
+/* Makes room for one more: the gone node that would be forgotten first is removed. */
 static bool make_room(struct membership *m) {
     size_t oldest = MEMBERSHIP_MAX;
     if (m->n < MEMBERSHIP_MAX) return true;
@@ -187,8 +187,8 @@ static struct entry *meet(struct membership *m, clock_us now, uint64_t id) {
 
 static bool is_mesh(const struct membership *m) { return m->n_live < MEMBERSHIP_MESH; }
 
-/* How long word of a live node may take from anybody to here. In a mesh nearly all hear it themselves, and some of them tell in each round;
- * else some rounds, and one more whenever the cluster doubles. */
+/* How long news of a live node may take to reach this node. In a mesh nearly all nodes hear it themselves, and some of them tell in each
+ * round. Otherwise it takes some rounds, and one more whenever the cluster doubles. */
 static clock_us silence(const struct membership *m) {
     clock_us rounds = is_mesh(m) ? 3 : 4;
     for (size_t n = m->n_live; n > 0 && !is_mesh(m); n /= 2) rounds++;
@@ -290,8 +290,8 @@ static void act_ask(struct membership *m, uint64_t to, uint64_t about) {
     a->ids[a->n_ids++] = about;
 }
 
-/* Do others hear it? In a mesh, where each would be linked with it, all are asked, and it is gone as soon as all have denied it; else a
- * few. False: nobody is linked. */
+/* Asks linked nodes whether they hear the suspect. In a mesh all are asked, since each should have a link to it, and the node is gone as
+ * soon as all have denied. In a larger cluster a few are asked. False: no node is linked. */
 static bool ask_about(struct membership *m, struct entry *x) {
     ask_no_more(x);
     if (is_mesh(m)) x->asked = mem_calloc(m->n, sizeof(*x->asked));
@@ -350,7 +350,7 @@ size_t membership_wanted(const struct membership *m, uint64_t *ret, size_t max) 
 
 /* ---- records ---- */
 
-/* Is the stamp (incarnation, version) beyond that of the record that is known? A record that is no longer here may come again. */
+/* Is the stamp (incarnation, version) later than that of the known record? The same stamp counts if the record itself is no longer here. */
 static bool is_news(const struct entry *x, uint64_t incarnation, uint64_t version) {
     const struct member *k = &x->seen;
     if (incarnation != k->record_incarnation) return incarnation > k->record_incarnation;
@@ -388,7 +388,7 @@ void membership_record(struct membership *m, clock_us now, uint64_t id, uint64_t
 
 /* ---- what peers say ---- */
 
-/* Others know something of this node that it has not said, or no longer knows: a state folder that was put back. It goes past that. */
+/* Others know a later stamp of this node than its own: its state folder was restored from a copy. Its next stamp goes beyond theirs. */
 static void outdo(struct membership *m, const struct membership_told *t) {
     const struct member *s = &m->self.seen;
     uint64_t version = s->record_incarnation == s->incarnation ? s->version : 0;
@@ -487,14 +487,14 @@ err_code membership_hear(struct membership *m, clock_us now, uint64_t from, cons
 
 static void put_told(const struct membership *m, const struct entry *x, struct buf *out) {
     const struct member *k = &x->seen;
-    /* a record that is no longer here, of a node that is linked and told an older one: it has to hear that it is behind */
+    /* the record is no longer here, and its node is linked and has told an older one: it has to hear of the later stamp */
     bool known = (k->record || k->linked) && k->record_incarnation == k->incarnation;
     struct membership_told t = {
         .id = k->id, .incarnation = k->incarnation, .version = known ? k->version : 0, .beat = x->beat, .heard = hears(m, x)};
     field_encode(membership_told_fields(), &t, out);
 }
 
-/* All that is known of live nodes, this one in its place. */
+/* All that is known of live nodes, this node among them, sorted by id. */
 static uint32_t put_all(const struct membership *m, struct buf *out) {
     uint32_t n = 0;
     size_t own = place_of(m, m->self.seen.id);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
  * Who is in the cluster, as one node sees it, and what each has last said of itself. A sans-I/O core: (now, event) -> actions; it owns no
- * socket, clock or thread, and the bytes of a record mean nothing to it. No master and no votes: each node decides for itself.
+ * socket, clock or thread, and it does not look into records. No master and no votes: each node decides for itself.
  *
  * Each node speaks only for itself, in a record stamped (incarnation, version) and in a beat that it raises once a second; both only rise,
- * and what is older than what is known is dropped. A beat that rises is proof that somebody hears that node. Once a second each node tells
- * a few linked peers, in turn, all that it knows (stamps and beats); what a peer is missing it asks for. So everyone learns everything in a
- * few rounds whichever links are cut, at a number of messages per node and second that does not grow with the cluster.
+ * and older ones are dropped. A beat that has risen proves that somebody hears that node. Once a second each node tells a few linked peers,
+ * in turn, all stamps and beats that it knows; a peer asks for the records that it lacks. So all nodes learn everything in a few rounds,
+ * whichever links are cut, and the number of messages per node and second does not grow with the cluster.
  *
- * Up to MEMBERSHIP_MESH nodes everyone wants a link with everyone; in a larger cluster with the nodes 1, 2, 4, 8 ... places away among the
- * sorted ids. A lost link makes a node suspect, not gone: others are asked at once whether they hear it, and it is gone when nobody does;
- * where everyone is linked with everyone, as soon as all have said so.
- * What is remembered of a node that is gone keeps old records out; it is bounded, and expires. Any thread, one at a time. */
+ * Up to MEMBERSHIP_MESH nodes each node wants a link with every other; in a larger cluster, with the nodes 1, 2, 4, 8 ... places away among
+ * the sorted ids. A lost link makes a node suspect, not gone: others are asked at once whether they hear it, and it is gone when nobody
+ * does (in a mesh as soon as all have said so). The stamps of gone nodes are remembered, to keep old records out; they are bounded and
+ * expire. Any thread, one at a time. */
 #ifndef CARAVAN_MEMBERS_MEMBERSHIP_H
 #define CARAVAN_MEMBERS_MEMBERSHIP_H
 
@@ -21,15 +21,15 @@
 
 enum {
     MEMBERSHIP_MAX = 1024,    /* nodes known, those that are gone included */
-    MEMBERSHIP_MESH = 64,     /* up to so many live nodes, everyone is linked with everyone */
+    MEMBERSHIP_MESH = 64,     /* up to so many live nodes, each is linked with every other */
     MEMBERSHIP_MAX_OUT = 64,  /* nodes shut out */
     MEMBERSHIP_MAX_IDS = 32,  /* ids in one question */
     MEMBERSHIP_FANOUT = 4     /* peers told in each round */
 };
 #define MEMBERSHIP_ROUND_US     1000000ull
 #define MEMBERSHIP_PROBE_US     1500000ull       /* after a lost link, for others to say that they hear the node */
-#define MEMBERSHIP_CLOSED_US    500000ull /* the same where the other end closed it: perhaps it has ended, and others know as soon */
-#define MEMBERSHIP_TOMBSTONE_US 600000000ull /* what is gone is remembered for so long */
+#define MEMBERSHIP_CLOSED_US    500000ull /* the same if the other end closed the link: its process has probably ended */
+#define MEMBERSHIP_TOMBSTONE_US 600000000ull /* a gone node is remembered for so long */
 #define MEMBERSHIP_STAMP_MAX    (UINT64_C(1) << 53) /* of incarnations and versions: JSON numbers hold it */
 
 /* Of a MEMBERS frame. */
@@ -58,7 +58,7 @@ struct member {
     uint64_t record_incarnation, version; /* of the record below; 0, 0: there was none yet */
     enum member_state state;
     bool linked;
-    const uint8_t *record; /* its own words; NULL: not here */
+    const uint8_t *record; /* its own record, sealed; NULL: not here */
     size_t record_len;
 };
 
@@ -67,7 +67,7 @@ enum membership_action_kind {
     MEMBERSHIP_PASS_ON, /* the record of `about`, as it is, to `to` */
     MEMBERSHIP_NEWS, /* the record of `about` is a new one */
     MEMBERSHIP_TURN, /* `about` went from state `was` to `is` */
-    MEMBERSHIP_SPEAK /* this node's record has to be said anew (membership_speak): others know a later stamp than its last */
+    MEMBERSHIP_SPEAK /* this node has to publish its record again (membership_speak): others know a later stamp than its last */
 };
 struct membership_action {
     enum membership_action_kind kind;
@@ -89,14 +89,14 @@ void membership_stamp(const struct membership *m, uint64_t *ret_incarnation, uin
 void membership_speak(struct membership *m, clock_us now, const void *record, size_t len);
 
 void membership_link_up(struct membership *m, clock_us now, uint64_t id, uint64_t incarnation);
-/* Something came over its link, whatever it was: to be said before the core is asked for anything. */
+/* Something came over the node's link. To be called before other events, so that they are judged with it. */
 void membership_heard(struct membership *m, uint64_t id, clock_us when);
 /* closed: by the other end, not for its silence. */
 void membership_link_down(struct membership *m, clock_us now, uint64_t id, bool closed);
-/* A MEMBERS frame from a linked peer. ERR_PROTOCOL: it is none; nothing of it was taken. */
+/* A MEMBERS frame from a linked peer. ERR_PROTOCOL: it makes no sense, and nothing of it was taken. */
 err_code membership_hear(struct membership *m, clock_us now, uint64_t from, const uint8_t *data, size_t len, struct err *e);
-/* A record, from whomever; that it is `id`'s own word is proven already. One older than what is known, or of a node that is shut out, is
- * dropped. */
+/* A record, from any node; its seal has proven that `id` wrote it. It is dropped if it is older than the known one or its node is shut
+ * out. */
 void membership_record(struct membership *m, clock_us now, uint64_t id, uint64_t incarnation, uint64_t version, const void *record,
                        size_t len);
 /* Shuts a node out (or lets it in again): it is gone, and nothing that is heard of it counts. */
@@ -112,7 +112,7 @@ void membership_write(const struct membership *m, const struct membership_action
 const struct member *membership_get(const struct membership *m, size_t at);
 const struct member *membership_self(const struct membership *m);
 const struct member *membership_find(const struct membership *m, uint64_t id);
-/* Live nodes that there should be a link with, and is none. */
+/* Live nodes with which there should be a link and is none. */
 size_t membership_wanted(const struct membership *m, uint64_t *ret, size_t max);
 
 #endif

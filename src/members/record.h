@@ -31,12 +31,12 @@ const char *record_reach_name(enum record_reach r); /* "unknown", "yes", "no" */
 const struct record_peer *record_peer_of(const struct record *r, uint64_t id);
 void record_done(struct record *r); /* frees what it owns; zero it before first use */
 void record_encode(const struct record *r, struct buf *out);
-/* Leaves out of r what makes its encoding longer than max bytes: the last models' chat templates, then the last cards. */
+/* Shortens r until its encoding has at most max bytes: drops the last models' chat templates, then the last cards. */
 void record_fit(struct record *r, size_t max);
 /* *ret must be empty (zero). ERR_INVALID or ERR_FORMAT names the field. */
 err_code record_decode(const uint8_t *data, size_t len, struct record *ret, struct err *e);
 /* A record travels sealed: signed by its node, with its stamp (members/membership.h), so that anybody may pass it on and nobody can speak
- * for another. Opening: the pointers lead into `data`. ERR_PROTOCOL, ERR_AUTH: it is not what its node said. */
+ * for another. Opening: the pointers lead into `data`. ERR_PROTOCOL, ERR_AUTH: the node did not write it. */
 #define MESSAGES_SEAL
 #include "base/field_structs.h"
 #undef MESSAGES_SEAL

@@ -18,7 +18,7 @@ struct roster_peer {
     uint16_t port;
     int64_t seen, since; /* last and first, seconds since 1970; since 0: long ago */
 };
-/* A word about a node, out or in again: struct roster_removed. */
+/* Says that a node is shut out, or let in again: struct roster_removed, called a word here. */
 #define MESSAGES_ROSTER
 #include "base/field_structs.h"
 #undef MESSAGES_ROSTER
@@ -33,22 +33,21 @@ struct roster {
 err_code roster_load(const char *path, struct roster *ret, struct err *e);
 err_code roster_save(const char *path, const struct roster *r, struct err *e);
 
-/* Remembers a node, since p->seen if it is new; the one not seen for longest makes room. True: something of weight changed (more than
- * `seen`). */
+/* Remembers a node, since p->seen if it is new; the one not seen for longest makes room. True: more than `seen` has changed. */
 bool roster_meet(struct roster *r, const struct roster_peer *p);
-/* Takes one place away that this node has; false: it has none. */
+/* Forgets one entry of this node; false: there is none. */
 bool roster_forget(struct roster *r, const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], struct roster_peer *ret_was);
 /* Was this node met before that time, in seconds since 1970? */
 bool roster_knew(const struct roster *r, uint64_t id, int64_t time);
-/* Is a node of this id called so? By its name, or by its id in hexadecimal, of which four digits at the beginning are enough. */
+/* Does `name` mean the node of this id? By its name, or by its id in hexadecimal, of which four digits at the beginning are enough. */
 bool roster_is_called(uint64_t id, const char *its_name, const char *name);
-/* The node that is called so; NULL: none, or more than one (*ret_many). */
+/* The node that `name` means; NULL: none, or more than one (*ret_many). */
 const struct roster_peer *roster_find(const struct roster *r, const char *name, bool *ret_many);
 
 /* Takes a word about a node in. True: it was news. When the list is full the oldest word that lets a node in makes room; if every word
  * shuts one out, the new one is dropped (false). So is one from the far future (clock_stamp_ok), which no later word could replace. */
 bool roster_hear(struct roster *r, const struct roster_removed *word, int64_t now);
-/* Makes the word that replaces whatever is known. */
+/* Makes a word that replaces the known one. */
 struct roster_removed roster_word(const struct roster *r, const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], const char *name, bool out,
                                   int64_t now);
 bool roster_is_out(const struct roster *r, const uint8_t public_key[IO_SIGN_PUBLIC_SIZE]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * How a model is to be loaded and served, as somebody asked for it: the fields of tables/wishes.def, each said or not. A request says
- * little; the node that loads the model fills in what was not said, and from then on the whole wish stands in the model's record. So every
- * node knows it, and a node that takes the model over loads it as it was. A value with its JSON both ways. No I/O, any thread. */
+ * How a model is to be loaded and served, as somebody asked for it: the fields of tables/wishes.def, each given or not. A request gives few
+ * of them; the node that loads the model fills in the others, and from then on the whole wish stands in the model's record. So every node
+ * knows it, and a node that takes the model over loads it as it was. A value with its JSON both ways. No I/O, any thread. */
 #ifndef CARAVAN_MEMBERS_WISH_H
 #define CARAVAN_MEMBERS_WISH_H
 
@@ -37,13 +37,13 @@ bool wish_says(const struct load_wish *w, enum wish_id id);
 void wish_set(struct load_wish *w, enum wish_id id, uint32_t value);
 void wish_set_text(struct load_wish *w, enum wish_id id, const char *value);
 void wish_unset(struct load_wish *w, enum wish_id id);
-/* Fills in what w does not say, as far as `from` says it. */
+/* Fills in the fields that w does not give and `from` does. */
 void wish_merge(struct load_wish *w, const struct load_wish *from);
 bool wish_same(const struct load_wish *a, const struct load_wish *b);
 
 /* Reads the fields that are there into *ret, which keeps the others. ERR_INVALID or ERR_LIMIT names the field; *ret is then as it was. */
 err_code wish_read(yyjson_val *obj, struct load_wish *ret, struct err *e);
-/* Writes the fields that are said. The texts are copied. */
+/* Writes the fields that are given. The texts are copied. */
 void wish_write(const struct load_wish *w, yyjson_mut_doc *doc, yyjson_mut_val *obj);
 /* The same for tables of fields (base/field.h). */
 extern const struct field_custom load_wish_custom;

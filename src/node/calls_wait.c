@@ -8,7 +8,7 @@
 #include "node/calls_priv.h"
 
 enum { MAX_WAITING = 512 };
-#define WAIT_US      900000000u /* a big model from another machine takes its time */
+#define WAIT_US      900000000u /* the weights of a big model may have to come from another machine */
 #define REACH_US     10000000u /* a head that is out of reach is waited for so long: its link may come back */
 #define ASK_AGAIN_US 2000000u /* by then a record says what became of the load; an earlier record may be older than the load */
 

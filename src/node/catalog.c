@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * See catalog.h. The loop's side: which list holds, and what is told of it. */
+ * See catalog.h. The loop's side: keeps the current list, and tells of changes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +9,8 @@
 #include "node/catalog_priv.h"
 
 enum { MAX_WORKS = 8 };
-#define AGAIN_US 5000000u /* a folder with files that are no models yet is looked through again after this */
-#define LOOK_US  30000000u /* so is any, since changes in files don't show in their folder */
+#define AGAIN_US 5000000u /* a folder with files that are no models yet is looked through again after so long */
+#define LOOK_US  30000000u /* any folder is, since changes in files don't show in their folder */
 
 struct catalog {
     struct io_works *works;
@@ -22,7 +22,7 @@ struct catalog {
     clock_us looked; /* when the look that `seen` is from began */
     bool looking;
     bool again;      /* the folder is to be looked through, changed or not */
-    bool overtaken;  /* a file was deleted while a look ran: what that look says doesn't count */
+    bool overtaken;  /* a file was deleted while a look ran: the result of that look doesn't count */
 };
 
 static bool list_has(const struct catalog_list *l, const char *id) {
@@ -33,15 +33,15 @@ static bool list_has(const struct catalog_list *l, const char *id) {
 
 /* ---- names ---- */
 
-/* Has another model than this one the name, among the first n of the view or elsewhere? */
+/* Does another model have the name, among the first n of the view or elsewhere in the cluster? */
 static bool name_is_taken(const struct catalog *c, size_t n, const char *name, const char *id) {
     for (size_t i = 0; i < n; i++)
         if (strcmp(c->view[i].card.name, name) == 0 && strcmp(c->view[i].card.id, id) != 0) return true;
     return c->events.taken && c->events.taken(c->events.user, name, id);
 }
 
-/* A name stands for one model. The files' own names do not: "a/x.gguf" and "b/x.gguf" may be two. The first one is called "x" then, and the
- * other one gets a tag. Copies of one file keep their names. */
+/* A name stands for one model. Names of files do not: "a/x.gguf" and "b/x.gguf" may be two models. The first one is called "x" then, and
+ * the other one gets a tag. Copies of one file keep their names. */
 static void view_add(struct catalog *c, const struct catalog_entry *from) {
     struct catalog_entry *to = &c->view[c->n_view];
     *to = *from;
@@ -50,7 +50,7 @@ static void view_add(struct catalog *c, const struct catalog_entry *from) {
     c->n_view++;
 }
 
-/* Makes the view anew; true: it is another one. */
+/* Makes the view again; true: it has changed. */
 static bool view_make(struct catalog *c) {
     struct catalog_entry *old = c->view;
     size_t n_old = c->n_view;

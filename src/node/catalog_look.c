@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The catalog's threads: what touches the file system, and may therefore block. */
+ * The catalog's work in threads, which touches the file system and may therefore block. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -88,7 +88,7 @@ static bool is_changed(const struct catalog_list *known) {
     return known->n_folders == 0;
 }
 
-/* Is this a file to be looked at? Of a split model the first part stands for all. */
+/* Is this the file of a model? The first part of a split model stands for all of them. */
 static bool look_is_model(const char *name) {
     size_t len = strlen(name);
     return len > 5 && strcasecmp(name + len - 5, ".gguf") == 0 && model_card_part(name) <= 1;
@@ -142,7 +142,7 @@ static void look_at(struct catalog_search *s, const char *path, const struct sta
 
 static void look_into(struct catalog_search *s, const char *folder, int depth) {
     struct stat st;
-    list_push_folder(s->next, folder); /* before its files: what comes meanwhile is not missed */
+    list_push_folder(s->next, folder); /* before its files, so that a file that comes meanwhile is not missed */
     DIR *d = opendir(folder);
     struct dirent *entry;
     while (d && (entry = readdir(d)) != NULL) {
@@ -167,7 +167,7 @@ static size_t folders_of(const char *path) {
     return n;
 }
 
-/* Of two files of one name that which is in fewer folders comes first: it has the name (catalog.c). */
+/* Of two files with one name the one in fewer folders comes first: it has the name (catalog.c). */
 static int by_name(const void *a, const void *b) {
     const struct catalog_entry *x = a, *y = b;
     int order = strcmp(x->card.name, y->card.name);

@@ -13,7 +13,7 @@ struct catalog_folder {
     int64_t changed_ns; /* when it was last changed; 0: it cannot be read; NOT_SETTLED: just before the look */
 };
 
-/* What a look found. Nobody changes a list that others have: it is replaced. */
+/* The result of a look. A list that others use is never changed, only replaced. */
 struct catalog_list {
     atomic_uint refs;
     struct catalog_entry *entries; /* by the files' names, those in fewer folders first, then by path; paths are owned */
@@ -33,7 +33,7 @@ void catalog_list_push(struct catalog_list *l, const char *path, const struct ca
 /* A copy without the entries of this path. */
 struct catalog_list *catalog_list_without(const struct catalog_list *l, const char *path);
 
-/* One look, the job of a thread. */
+/* One look through the folder: the job of a thread. */
 struct catalog_search {
     struct catalog *catalog;    /* for the loop's thread */
     char *folder, *cache;
@@ -46,7 +46,7 @@ struct catalog_search {
 void catalog_search_run(void *search);
 void catalog_search_free(void *search);
 
-/* Deletes all parts of the model at path, the first one last, so that what is left of an interrupted removal is still found. */
+/* Deletes all parts of the model at path, the first part last, so that the rest is still found after an interrupted removal. */
 err_code catalog_remove_files(const char *path, struct err *e);
 
 #endif

@@ -56,7 +56,7 @@ static err_code open_identity(struct join *j, struct err *e) {
     return code;
 }
 
-/* The context and the link key follow the key ring. */
+/* Takes over the keys of the key ring. */
 static void use_keys(struct join *j) {
     uint8_t old[IO_TLS_KEY_SIZE];
     bool has_old = j->keys.old_until > clock_wall_s();
@@ -75,7 +75,7 @@ static err_code open_keys(struct join *j, struct err *e) {
     return ERR_OK;
 }
 
-/* In a file that only this user reads; of another node with the same state folder the command line knows nothing. */
+/* Writes the command line's key to a file that only this user reads. A second node with the same state folder has none. */
 static err_code make_own_key(struct join *j, struct err *e) {
     char *path = j->identity.lock_fd >= 0 ? state_path(j, JOIN_OWN_KEY) : NULL;
     uint8_t key[IO_TLS_KEY_SIZE];
@@ -243,7 +243,7 @@ bool join_knows(const struct join *j, const struct sockaddr *peer) {
 
 bool join_may_speak(const struct join *j, const uint8_t *public_key) { return !roster_is_out(&j->roster, public_key); }
 
-/* With the words, so that no node passes the key on to one that it does not yet know to be shut out. */
+/* The words about nodes that are shut out go with the key, so that nobody passes it on to such a node unknowingly. */
 static void send_key(struct join *j, uint64_t to) {
     int64_t grace = j->keys.old_until ? j->keys.old_until - clock_wall_s() : 0;
     struct key_word *w = MEM_NEW(struct key_word);
@@ -260,7 +260,7 @@ static void send_key(struct join *j, uint64_t to) {
     free(w);
 }
 
-/* May this peer have the newest key? It has, or its link is of a time when the old one was good for all. */
+/* May this peer have the newest key? Yes if its link was made with it, or if it was a member before the rotation. */
 static bool may_have_key(const struct join *j, const struct control_peer *peer) {
     return peer->key_id == io_tls_ctx_key_id(j->tls) || roster_knew(&j->roster, peer->id, j->keys.made);
 }
@@ -307,7 +307,7 @@ void join_hear(struct join *j, const struct record *r) {
     if (news) news_own(j->parts.news);
 }
 
-/* Of which key a node of this name has, or had when it was shut out. */
+/* The public key of the node with this name, whether it is remembered or shut out. */
 static err_code find_named(const struct join *j, const char *name, const uint8_t **ret_key, const char **ret_name, struct err *e) {
     bool many = false;
     const struct roster_peer *p = roster_find(&j->roster, name, &many);
@@ -407,13 +407,14 @@ err_code join_on_forget(struct join *j, const uint8_t *payload, size_t len, stru
     if (code == ERR_OK && !str_unhex(hex, key, sizeof(key)))
         code = err_set(e, ERR_INVALID, "field \"key\": expected 64 hexadecimal digits");
     yyjson_doc_free(doc);
-    if (code == ERR_OK && memcmp(key, j->identity.public_key, sizeof(key)) != 0) forget(j, key, NULL); /* one that is linked stays */
+    if (code == ERR_OK && memcmp(key, j->identity.public_key, sizeof(key)) != 0)
+        forget(j, key, NULL); /* a node that is linked is not forgotten */
     return code;
 }
 
 /* ---- the key's rotation ---- */
 
-/* The key ring has changed: it is kept, used, and spread. */
+/* The key ring has changed: saves it, uses it, and sends the new key to others. */
 static err_code keys_changed(struct join *j, struct err *e) {
     struct control_peer *peers = mem_calloc(CONTROL_MAX_LINKS, sizeof(*peers));
     err_code code = key_ring_save(j->config.key_file, &j->keys, e);
@@ -438,7 +439,7 @@ err_code join_rotate(struct join *j, int64_t grace_s, size_t *ret_told, struct e
 
 static void take_key(struct join *j, uint64_t from, const struct key_word *k) {
     int news = key_ring_hear(&j->keys, k->key, k->made, clock_wall_s(), k->grace);
-    if (news < 0) send_key(j, from); /* it is the other one that is behind */
+    if (news < 0) send_key(j, from); /* the other node's key is the older one */
     if (news <= 0) return;
     struct err unsaved = {0};
     log_info("node", "the cluster key was changed by another node; the old one is good for %lld s more", (long long)k->grace);

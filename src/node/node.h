@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * A node: everything that one `caravan up` is. It owns the loop, the one port, the control links, the stage children, the weights server,
- * the models that it coordinates, and the gateway; it wires them to each other and decides nothing that a core below decides.
+ * the models that it coordinates, and the gateway; it connects them with each other; the decisions are made by the cores below.
  * One thread (the caller's), which node_run blocks. No weights are ever in this process. */
 #ifndef CARAVAN_NODE_NODE_H
 #define CARAVAN_NODE_NODE_H
@@ -24,7 +24,7 @@ struct node_config {
     size_t n_api_keys;
     struct io_addr peers[NODE_MAX_PEERS];
     size_t n_peers;
-    const char *placement;     /* as it was written: of the model, and of others for which nothing else is said */
+    const char *placement;     /* as the user wrote it: of the model, and of others for which nothing else is said */
     uint32_t replicas;         /* of model; 0: as many as fit */
     bool load_on_demand;       /* a model that is asked for and not loaded is loaded */
     uint32_t queue;            /* requests that may wait for each instance, beside those that it answers */

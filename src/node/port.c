@@ -14,7 +14,11 @@
 #include "io/tls.h"
 
 enum { HELLO_MS = 5000, MAX_HELLO = 4096, RECORD_HEAD = 5 };
-enum { STRANGERS, KNOWN, CROWDS }; /* who waits to be told apart, each with places of its own */
+enum {
+    STRANGERS,
+    KNOWN,
+    CROWDS
+}; /* connections whose hello has not come, of strangers and of known addresses: each kind has places of its own */
 enum { MAX_EACH = 64, MAX_CROWD = 256 };
 
 /* A connection whose hello has not been read yet. */
@@ -63,7 +67,7 @@ static void guest_late(void *user) {
     guest_free(g);
 }
 
-/* How many bytes are needed before there is something new to be seen in a hello of which n are there: its whole TLS record (RFC 8446
+/* How many bytes must have come before another look at the hello is worthwhile, when n are there: its whole TLS record (RFC 8446
  * section 5.1: type, version, and in two bytes the length). */
 static size_t hello_want(const uint8_t *hello, size_t n) {
     if (n < RECORD_HEAD) return RECORD_HEAD;
@@ -78,7 +82,9 @@ static err_code guest_look(struct guest *g, char name[IO_TLS_NAME_MAX], struct e
     size_t n = 0;
     err_code code = io_sock_peek(g->fd, hello, sizeof(hello), &n, e);
     if (code != ERR_OK) return code;
-    if (n < g->want) return err_set(e, ERR_CLOSED, "the hello ended before it was whole"); /* readable all the same: its end has come */
+    if (n < g->want)
+        return err_set(e, ERR_CLOSED,
+                       "the hello ended before it was whole"); /* readable though nothing more has come: the other end has closed */
     code = io_tls_peek_name(hello, n, name, e);
     if (code == ERR_BUSY && n == sizeof(hello)) return err_set(e, ERR_PROTOCOL, "a ClientHello of more than %zu bytes", sizeof(hello));
     if (code == ERR_OK) return io_sock_want(g->fd, 1, e);

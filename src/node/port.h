@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * The one port of a node. Every connection that comes in says in its TLS ClientHello what it is for; the hello is peeked at, nothing of it
- * is consumed, and the raw socket goes to whoever shakes hands on it: the control links, the weights server, or a stage child. Connections
- * that say nothing within five seconds, or something unknown, are closed; so are the oldest of them when too many wait (io/crowd.h).
- * Strangers cannot take the places of nodes that are known. Loop thread only; owned by the node. */
+ * The one port of a node. Every connection that comes in says in its TLS ClientHello what it is for; the hello is peeked at and not
+ * consumed, and the raw socket goes to the part that makes the handshake: the control links, the weights server, or a stage child.
+ * Connections that say nothing within five seconds, or something unknown, are closed; so are the oldest of them when too many wait
+ * (io/crowd.h). Strangers cannot take the places of nodes that are known. Loop thread only; owned by the node. */
 #ifndef CARAVAN_NODE_PORT_H
 #define CARAVAN_NODE_PORT_H
 
@@ -13,7 +13,7 @@ struct port;
 struct port_callbacks {
     /* Has a node of the cluster been met at this address? NULL: none has been. */
     bool (*known)(void *user, const struct sockaddr *peer);
-    /* name: the server name in the hello. known: as that said when the connection came. The callee owns fd. */
+    /* name: the server name in the hello. known: the answer of `known` when the connection came. The callee owns fd. */
     void (*take)(void *user, const char *name, int fd, const struct sockaddr *peer, bool known);
 };
 

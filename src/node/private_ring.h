@@ -19,7 +19,8 @@ struct private_ring_config {
     struct stage_options options;
     const char *draft;        /* a small model that guesses; NULL: none */
     bool forced;              /* cut even where tables/quirks.def says not to */
-    uint16_t (*via)(void *user, uint16_t port); /* NULL, or: the port that stages dial instead of the ring's own, behind which it lies */
+    uint16_t (*via)(void *user,
+                    uint16_t port); /* the port that stages dial instead of `port`, for a test's relay in between; NULL: they dial `port` */
     void *via_user;
 };
 

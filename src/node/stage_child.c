@@ -204,7 +204,7 @@ void stage_child_send(struct stage_child *c, enum frame_type type, const void *p
     struct err e = {0};
     if (wire_link_send(c->link, &h, &part, len > 0, &e) == ERR_OK) return;
     if (e.code != ERR_CLOSED && !c->stopping) stage_child_give_up(c, &e);
-    else stage_child_kill(c); /* it has ended, and says so itself */
+    else stage_child_kill(c); /* it has ended; its exit says why */
 }
 
 void stage_child_set_room(struct stage_child *c, uint64_t bytes) {

@@ -13,7 +13,9 @@
 #include "plan/plan_priv.h"
 
 err_code plan_wish_parse(const char *text, struct plan_wish *ret, struct err *e) {
-    static const char *const words[PLAN_LIST] = {"fast", "memory", "even"};
+#define PLACEMENT_WORD(id, word, what)  word,
+#define PLACEMENT_NAMED(id, word, what) word ", "
+    static const char *const words[PLAN_LIST] = {PLACEMENTS(PLACEMENT_WORD)};
     struct plan_wish w = {.placement = PLAN_LIST};
     for (int i = 0; i < PLAN_LIST; i++)
         if (strcmp(text, words[i]) == 0) {
@@ -25,7 +27,7 @@ err_code plan_wish_parse(const char *text, struct plan_wish *ret, struct err *e)
         char *end;
         unsigned long n = (*p >= '0' && *p <= '9') ? strtoul(p, &end, 10) : 0;
         if (n == 0 || n > PLAN_MAX_LAYERS || (*end != ',' && *end != '\0') || w.n_list == PLAN_MAX_STAGES) {
-            err_set(e, ERR_INVALID, "placement \"%s\": expected fast, memory, even, or a list of layer counts", text);
+            err_set(e, ERR_INVALID, "placement \"%s\": expected " PLACEMENTS(PLACEMENT_NAMED) "or a list of layer counts", text);
             err_hint(e, "for example --placement 3,1,4: three layers on the first node, one on the second, four on the third");
             return ERR_INVALID;
         }

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "../../tables/placements.def"
 
 /* The limit plan_wish.work for a loop that waits for the plan: about 20 ms. Plans for fleets of similar nodes are proven within it. */
 #define PLAN_LOOP_WORK 100000
@@ -81,11 +82,10 @@ struct plan_model {
     uint32_t n_ctx, n_ubatch;        /* positions of a sequence, tokens of a prompt in one step (0: 4096, 512) */
 };
 
+/* PLAN_FAST and the others of tables/placements.def; PLAN_LIST: the given number of layers for each node, in the nodes' order. */
 enum plan_placement {
-    PLAN_FAST,   /* the fewest, best stages: least predicted time of a token (the default) */
-    PLAN_MEMORY, /* whole on one node if it fits there, else layers in proportion to offered memory, over all nodes */
-    PLAN_EVEN,   /* the same number of layers for each node, as nearly as the cuts allow */
-    PLAN_LIST    /* the given number of layers for each node, in the nodes' order */
+#define PLAN_PLACEMENT(id, word, what) PLAN_##id,
+    PLACEMENTS(PLAN_PLACEMENT) PLAN_LIST
 };
 struct plan_wish {
     enum plan_placement placement;
@@ -100,7 +100,7 @@ struct plan_wish {
     void *link_user;
 };
 
-/* "fast", "memory", "even" or "3,1,4". */
+/* A word of tables/placements.def, or "3,1,4". */
 err_code plan_wish_parse(const char *text, struct plan_wish *ret, struct err *e);
 
 struct plan_stage {

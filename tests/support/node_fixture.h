@@ -113,6 +113,7 @@ struct bench {
     struct catalog *catalog;
     struct files *files;
     struct measure *measure;
+    struct reach *reach;
     struct links *links;
     struct learned *learned;
     struct serve *serve;
@@ -305,7 +306,9 @@ static inline void bench_open_parts(struct bench *b, const char *program) {
     b->catalog = catalog_create(b->loop, NULL, NULL, &events);
     b->files = files_create(&(struct files_parts){.loop = b->loop, .catalog = b->catalog, .weights = b->weights});
     b->measure = measure_create(&(struct measure_parts){.loop = b->loop, .news = &b->news});
-    b->links = links_create(&(struct links_parts){.self = self, .control = control, .records = &b->records, .news = &b->news});
+    b->reach = reach_create(&(struct reach_parts){.loop = b->loop, .control = control, .news = &b->news});
+    b->links =
+        links_create(&(struct links_parts){.self = self, .control = control, .reach = b->reach, .records = &b->records, .news = &b->news});
     b->learned =
         learned_create(&(struct learned_parts){.self = self, .core = b->core, .links = b->links, .records = &b->records, .news = &b->news});
     engine_load_init(&b->load);
@@ -384,6 +387,7 @@ static inline void bench_free(struct bench *b) {
     model_list_free(b->list);
     learned_free(b->learned);
     links_free(b->links);
+    reach_free(b->reach);
     measure_free(b->measure);
     records_done(&b->records);
     news_done(&b->news);
@@ -403,6 +407,7 @@ static inline struct record_model *bench_other_serves(struct bench *b, const cha
     if (!r) r = MEM_NEW(struct record);
     r->id = bench_other(b);
     r->memory = BENCH_MEMORY;
+    r->room = UINT64_MAX;
     snprintf(r->name, sizeof(r->name), "other");
     r->n_models = 1;
     struct record_model *m = &r->models[0];

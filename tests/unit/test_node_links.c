@@ -85,8 +85,12 @@ static void measurements_are_kept(void **state) {
     assert_non_null(mkdtemp(folder));
     snprintf(file, sizeof(file), "%s/links.json", folder);
     snprintf(state_dir, sizeof(state_dir), "%s/", folder);
-    const struct links_parts parts = {
-        .self = bench_self(b), .state_dir = state_dir, .control = b->own.control, .records = &b->records, .news = &b->news};
+    const struct links_parts parts = {.self = bench_self(b),
+                                      .state_dir = state_dir,
+                                      .control = b->own.control,
+                                      .reach = b->reach,
+                                      .records = &b->records,
+                                      .news = &b->news};
     int len = snprintf(text, sizeof(text), "{\"links\":[{\"id\":\"%016llx\",\"bytes_per_second\":12345,\"when\":%lld}]}",
                        (unsigned long long)bench_other(b), (long long)clock_wall_s());
     assert_int_equal(file_write(file, text, (size_t)len, NULL), ERR_OK);
