@@ -163,6 +163,8 @@ static void what_cannot_be_derived_is_told_in_words(void **state) {
         "{% for m in messages %}{{ m.role }}: {{ m.content }}{% endfor %}", /* it knows no calls */
         HEAD EACH "{{ c.function.name }} with {{ c.function.arguments | length }} arguments{% endfor %}" TAIL,
         HEAD "{{ raise_exception('no calls') }}" TAIL,
+        /* A number between the name and the arguments, which is another one for each call. */
+        HEAD EACH "<c>{{ c.function.name }}:{{ loop.index0 }} {{ c.function.arguments | tojson }}</c>{% endfor %}" TAIL,
         HEAD EACH "{{ c.function.name | reverse }}{{ c.function.arguments }}{% endfor %}" TAIL,
     };
     for (size_t i = 0; i < ARRAY_LEN(templates); i++) assert_true(form_of(templates[i])->generic);

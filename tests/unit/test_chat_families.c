@@ -217,6 +217,21 @@ static void recipients(void **state) {
     assert_false(toolcall_call_open(o.format, "assistant\n\n", 11));
 }
 
+/* Where no schema says a value's type, the attribute does. */
+static void types_by_attribute(void **state) {
+    (void)state;
+    expect("DSML_V4",
+           "<｜DSML｜tool_calls><｜DSML｜invoke name=\"now\"><｜DSML｜parameter name=\"x\" string=\"true\">5</｜DSML｜parameter>"
+           "<｜DSML｜parameter name=\"y\" string=\"false\">5</｜DSML｜parameter><｜DSML｜parameter name=\"z\">a"
+           "</｜DSML｜parameter></｜DSML｜invoke></｜DSML｜tool_calls>",
+           "call 0 now|arguments {\"x\": \"5\", \"y\": 5, \"z\": \"a\"}|end 0");
+    expect("KIMI_K3",
+           "<|open|>tools<|sep|><|open|>call tool=\"now\" index=\"1\"<|sep|><|open|>argument key=\"x\" type=\"string\"<|sep|>null"
+           "<|close|>argument<|sep|><|open|>argument key=\"y\" type=\"null\"<|sep|>null<|close|>argument<|sep|><|close|>call<|sep|>"
+           "<|close|>tools<|sep|>",
+           "call 0 now|arguments {\"x\": \"null\", \"y\": null}|end 0");
+}
+
 static void nested_elements(void **state) {
     (void)state;
 #define M3(inner) \
@@ -230,7 +245,8 @@ static void nested_elements(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(families), cmocka_unit_test(a_cut_call_shows_no_mark), cmocka_unit_test(literals),
-                                       cmocka_unit_test(recipients), cmocka_unit_test(nested_elements)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(families),           cmocka_unit_test(a_cut_call_shows_no_mark),
+                                       cmocka_unit_test(literals),           cmocka_unit_test(recipients),
+                                       cmocka_unit_test(types_by_attribute), cmocka_unit_test(nested_elements)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -167,6 +167,8 @@ static void harmony(void **state) {
     expect("HARMONY", "Just text.", "content Just text.");
     expect("HARMONY", "<|channel|>analysis<|message|>a<|channel|>final<|message|>b<|end|><|start|>assist", "reasoning a|content b");
     expect("HARMONY", "<|channel|>final", "");
+    expect("HARMONY", "<|channel|>analysis<|channel|>final<|message|>So.", "content So.");
+    expect("HARMONY", "<|channel|>final<|channel|>analysis<|message|>Hm.", "reasoning Hm.");
     expect("HARMONY",
            "<|channel|>analysis<|message|>Plan.<|end|><|start|>assistant<|channel|>commentary to=assistant<|channel|>final<|message|>So.",
            "reasoning Plan.|content So.");

@@ -156,7 +156,8 @@ static void required_calls_are_read_back(void **state) {
 static void nested_arguments_are_read_back(void **state) {
     (void)state;
     static const char schema[] =
-        "{\"type\":\"object\",\"properties\":{\"steps\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"n\":{"
+        "{\"type\":\"object\",\"properties\":{\"quick\":{\"type\":\"boolean\"},\"steps\":{\"type\":\"array\",\"items\":{\"type\":"
+        "\"object\",\"properties\":{\"n\":{"
         "\"type\":\"integer\"},\"how\":{\"enum\":[\"by foot\",\"by "
         "car\"]}},\"required\":[\"n\",\"how\"],\"additionalProperties\":false}},\"where\":{"
         "\"type\":\"object\",\"properties\":{\"x\":{\"type\":\"boolean\"}},\"required\":[\"x\"],\"additionalProperties\":false}},"
