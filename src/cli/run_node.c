@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/field.h"
 #include "base/log.h"
 #include "cli/cell.h"
 #include "cli/answer.h"
@@ -125,20 +126,13 @@ bool run_node_show_progress(const struct run_node *n) {
 
 /* ---- a private one ---- */
 
-/* A line of JSON: why the node did not start. */
-static void tell_error(int fd, err_code code, const struct err *e) {
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
+/* Writes a line of JSON: the reason why the node did not start. */
+static void tell_error(int fd, const struct err *e) {
     struct buf b;
     buf_init(&b, 1 << 16);
-    yyjson_mut_doc_set_root(doc, root);
-    yyjson_mut_obj_add_str(doc, root, "error", err_name(code));
-    yyjson_mut_obj_add_str(doc, root, "text", e->text);
-    yyjson_mut_obj_add_str(doc, root, "hint", e->hint);
-    json_write(&b, doc);
+    field_encode(err_fields(), e, &b);
     dprintf(fd, "%s\n", buf_cstr(&b));
     buf_done(&b);
-    yyjson_mut_doc_free(doc);
 }
 
 static void private_main(const struct options *o, const char *model, int ready_fd, pid_t parent) {
@@ -150,7 +144,8 @@ static void private_main(const struct options *o, const char *model, int ready_f
     if (log_get_level() == LOG_INFO) log_set_level(LOG_WARN);
     struct err e = {0};
     err_code code = cli_serve(o, model, true, ready_fd, &e);
-    if (code != ERR_OK) tell_error(ready_fd, code, &e); /* the parent may end this process then */
+    e.code = code;
+    if (code != ERR_OK) tell_error(ready_fd, &e); /* the parent may end this process then */
     _exit(err_exit_code(code));
 }
 
@@ -163,9 +158,12 @@ static err_code private_hear(FILE *f, struct run_node *n, struct err *e) {
     yyjson_val *root = yyjson_doc_get_root(doc);
     err_code code = ERR_OK;
     if (json_need_i64(root, "api", 1, 65535, &port, NULL) != ERR_OK) {
-        const char *name = answer_text(root, "error"), *text = answer_text(root, "text");
-        code = err_set(e, name[0] ? err_from_name(name) : ERR_UNAVAILABLE, "%s", text[0] ? text : "the private node did not start");
-        err_hint(e, "%s", answer_text(root, "hint"));
+        struct err why;
+        field_init(err_fields(), &why);
+        code = field_read(err_fields(), root, &why, NULL) == ERR_OK && why.code != ERR_OK
+                   ? why.code
+                   : err_set(&why, ERR_UNAVAILABLE, "the private node did not start");
+        if (e) *e = why;
     }
     n->api = (struct cli_api){0};
     snprintf(n->api.url, sizeof(n->api.url), "http://127.0.0.1:%u", (unsigned)port);

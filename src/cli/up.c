@@ -14,7 +14,7 @@
 #include "members/wish.h"
 #include "gateway/keys.h"
 #include "node/node.h"
-#include "wire/stage_msg.h"
+#include "wire/stage.h"
 
 enum { MAX_KEYS = 256 };
 

@@ -15,7 +15,7 @@
 #include "members/wish.h"
 #include "model/card.h"
 #include "model/facts.h"
-#include "wire/stage_msg.h"
+#include "wire/stage.h"
 
 enum { RECORD_MAX_MODELS = 32, RECORD_MAX_FILES = 1024, RECORD_MAX_STAGES = 64, RECORD_MAX_PEERS = 256, RECORD_MAX_TEMPLATE = 256 * 1024 };
 

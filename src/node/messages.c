@@ -14,7 +14,7 @@
 #include "wire/link.h"
 #include "wire/request.h"
 #include "wire/result.h"
-#include "wire/stage_msg.h"
+#include "wire/stage.h"
 
 #define MESSAGE(set, ...) set##_fields,
 #define END

@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "engine/params.h"
 #include "io/sock.h"
-#include "wire/stage_msg.h"
+#include "wire/stage.h"
 
 struct gateway_key;
 

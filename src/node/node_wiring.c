@@ -7,7 +7,7 @@
 
 #include "base/mem.h"
 #include "node/node_priv.h"
-#include "wire/stage_msg.h"
+#include "wire/stage.h"
 
 /* ---- connections ---- */
 

@@ -6,7 +6,7 @@
 #define CARAVAN_NODE_PRIVATE_RING_H
 
 #include "wire/request.h"
-#include "wire/stage_msg.h"
+#include "wire/stage.h"
 
 struct private_ring_config {
     const char *program;      /* path of this binary */

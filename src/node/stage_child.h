@@ -5,7 +5,7 @@
 #define CARAVAN_NODE_STAGE_CHILD_H
 
 #include "io/loop.h"
-#include "wire/stage_msg.h"
+#include "wire/stage.h"
 #include "wire/frame.h"
 
 struct stage_child; /* valid from stages_start until on_exit has returned */

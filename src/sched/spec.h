@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #include "sched/time.h"
-#include "wire/stage_msg.h"
+#include "wire/stage.h"
 
 enum {
     SCHED_SPEC_MOST = STAGE_MAX_DRAFT, /* guesses that may travel with one token */

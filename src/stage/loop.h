@@ -11,7 +11,7 @@
 #define CARAVAN_STAGE_LOOP_H
 
 #include "engine/engine.h"
-#include "wire/stage_msg.h"
+#include "wire/stage.h"
 
 /* Called from time to time while the weights load, with percents, and what has come from other nodes. false: stop loading (the node has
  * gone). */

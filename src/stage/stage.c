@@ -9,7 +9,7 @@
 
 #include "base/mem.h"
 #include "wire/result.h"
-#include "wire/stage_msg.h"
+#include "wire/stage.h"
 #include "wire/compute.h"
 #include "wire/hidden.h"
 

@@ -19,7 +19,7 @@
 #include "wire/request.h"
 #include "wire/bounds.h"
 #include "stage/crash.h"
-#include "wire/stage_msg.h"
+#include "wire/stage.h"
 
 enum { MESSAGE_MAX = 1 << 16 };
 

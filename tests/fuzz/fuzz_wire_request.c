@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * Every decoder of request.h and stage_msg.h, chosen by the first byte. Binary ones must encode again to the same bytes; JSON ones to
- * something that decodes again. */
+ * Every decoder of wire/request.h and wire/stage.h, chosen by the first byte. Binary ones must encode again to the same bytes; JSON ones
+ * to something that decodes again. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "wire/request.h"
-#include "wire/stage_msg.h"
+#include "wire/stage.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "wire/stage_msg.h"
+#include "wire/stage.h"
 
 static const uint64_t EPOCH = 0x100000007;
 static const clock_us KILL_NOTICE_US = 50;

@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "stage/stage.h"
 #include "wire/compute.h"
-#include "wire/stage_msg.h"
+#include "wire/stage.h"
 #include "support/fake_engine.h"
 
 enum { EPOCH = 9, N_LAYER = 4, N_CTX = 32, N_BATCH = 8, MAX_FRAME = 1 << 20 };

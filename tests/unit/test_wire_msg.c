@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "wire/stage_msg.h"
+#include "wire/stage.h"
 #include "wire/frame.h"
 
 static struct buf b;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * JSON of the messages between nodes and stages: what the tables of fields cannot say. */
-#include "wire/stage_msg.h"
+#include "wire/stage.h"
 
 #include <inttypes.h>
 #include <stdio.h>
