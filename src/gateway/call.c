@@ -17,10 +17,10 @@
 static const uint32_t followers[CALL_STATES] = {
     [CALL_READING] = BIT(CALL_RECALLING),
     [CALL_RECALLING] = BIT(CALL_WAITING),
-    [CALL_WAITING] = BIT(CALL_RENDERING) | BIT(CALL_FINISHING), /* there may be nothing to compute */
+    [CALL_WAITING] = BIT(CALL_RENDERING) | BIT(CALL_FINISHING), /* there is nothing to compute */
     [CALL_RENDERING] = BIT(CALL_RUNNING),
     [CALL_RUNNING] = BIT(CALL_FINISHING),
-    [CALL_FINISHING] = BIT(CALL_RENDERING), /* once, with what was wrong with the answer */
+    [CALL_FINISHING] = BIT(CALL_RENDERING), /* the answer is written once more */
 };
 
 static bool call_waits(const struct call *call) {
@@ -66,7 +66,7 @@ static void count_usage(struct call *call) {
     metrics_count(m, METRIC_DRAFT_ACCEPTED, u->draft_accepted);
 }
 
-/* The three ends, and what is counted of each. */
+/* The three ways to end. */
 enum call_end { CALL_ANSWERED, CALL_FAILED, CALL_LEFT };
 
 static void call_end(struct call *call, enum call_end how) {
@@ -228,7 +228,7 @@ static void on_model(void *user, err_code code, const struct backend_text *text,
     struct call *call = user;
     (void)text;
     call->awaiting = NULL;
-    call_resume(call, CALL_WAITING, code, e); /* it may have gone again: the step looks once more */
+    call_resume(call, CALL_WAITING, code, e); /* the model may have gone again: the step looks once more */
 }
 
 /* Does the request only ask for the model to be unloaded? */
@@ -281,10 +281,10 @@ static void on_rendered(void *user, err_code code, const struct render_answer *a
     call_resume(call, CALL_RUNNING, code, &e);
 }
 
-/* A prompt that is too long beside its answer loses its oldest turns, and is rendered again. n_tokens: its size; 0: it has not been
- * counted. When the call waits for nothing afterwards, the prompt stays as it is. */
+/* Removes the oldest turns of a chat whose prompt leaves no room for the answer, and renders it again. n_tokens: the prompt's size; 0: it
+ * has not been counted, and is counted first if necessary. If the call waits for nothing afterwards, the prompt stays as it is. */
 static err_code fit_prompt(struct call *call, size_t n_tokens, struct err *e) {
-    enum { LONG_TOKEN = 16 }; /* bytes: no text has fewer tokens than that, so a far longer one need not be counted */
+    enum { LONG_TOKEN = 16 }; /* bytes: few texts have longer tokens, so a text that is far too long needn't be counted */
     struct backend *b = &call->gateway->backend;
     const struct api_prompt *p = &call->request.prompts[0];
     const struct backend_model *model = NULL;
@@ -294,7 +294,7 @@ static err_code fit_prompt(struct call *call, size_t n_tokens, struct err *e) {
     if (p->len < room || (n_tokens > 0 && n_tokens <= room)) return ERR_OK;
     if (least > room && call_prompt_shorten(call, (least - room) * (p->len / least)))
         return call_prompt_render(call, model, on_rendered, e);
-    if (n_tokens > 0 || least > room) return ERR_OK; /* one turn is too long: the engine says so */
+    if (n_tokens > 0 || least > room) return ERR_OK; /* the last turn alone is too long: the engine refuses it */
     return b->tokenize(b->self, call->model, p->text, p->len, !p->has_bos, true, on_measured, call, &call->measuring, e);
 }
 
@@ -397,7 +397,7 @@ static err_code none_start(struct call *call, struct err *e) {
 
 static void none_free(struct call *call) { (void)call; }
 
-/* The prompt itself was asked for. */
+/* The client asked for the prompt itself: nothing is computed. */
 static const struct call_work call_work_none = {.start = none_start, .free = none_free};
 
 static const struct call_work *work_of(enum api_work work) {

@@ -47,7 +47,7 @@ struct call {
     struct store_ask *recalling;
     struct backend_call *awaiting;
     struct render_job *rendering;
-    struct backend_call *measuring; /* the prompt's tokens are counted, to see whether it fits */
+    struct backend_call *measuring; /* RENDERING: the prompt's tokens are counted, to see whether they fit */
     /* WAITING and after it */
     char *model;                   /* as the backend names it; NULL: not known yet */
     /* RENDERING and after it */

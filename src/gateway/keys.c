@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Keys, and loopback only without them. */
+ * See keys.h. */
 #include "gateway/keys.h"
 
 #include <arpa/inet.h>
@@ -91,7 +91,7 @@ void gateway_keys_done(struct gateway_keys *k) {
     *k = (struct gateway_keys){0};
 }
 
-/* Time depends on the given text's length alone, not on where it differs nor on the key's length. */
+/* Compares a key with the given text. The time depends only on the length of the text: not on where it differs, nor on the key's length. */
 static bool same_secret(const char *key, const char *given) {
     size_t key_len = strlen(key), given_len = strlen(given);
     volatile unsigned char differs = key_len != given_len;
@@ -99,7 +99,7 @@ static bool same_secret(const char *key, const char *given) {
     return differs == 0;
 }
 
-/* What this key may do; 0: it is not known. All keys are compared, whichever it is. */
+/* The permissions of this key; 0: it is unknown. Always compares all keys. */
 static uint32_t allowed(const struct gateway_keys *k, const char *given) {
     uint32_t may = 0;
     for (size_t i = 0; i < k->n; i++) may |= same_secret(k->keys[i].secret, given) ? k->keys[i].may : 0;
@@ -137,7 +137,7 @@ static err_code check_key(const struct gateway_keys *k, const struct http_reques
     return ERR_FORBIDDEN;
 }
 
-/* The host of "host", "host:port", "[v6]:port": false when it doesn't fit. */
+/* Copies the host of "host", "host:port" or "[v6]:port". false: it is too long. */
 static bool take_host(const char *text, char host[STR_HOST_MAX]) {
     uint16_t port;
     char *authority = mem_strndup(text, strcspn(text, "/"));
@@ -151,7 +151,7 @@ static bool is_local_host(const char *authority) {
     return take_host(authority, host) && (is_loopback_address(host) || is_local_name(host));
 }
 
-/* A page of the web has an http or https origin; desktop programs have schemes of their own, and those are not the web's to claim. */
+/* Web pages have origins with http or https. Desktop programs have schemes of their own, which no web page can have. */
 static bool is_local_origin(const char *origin) {
     if (strncasecmp(origin, "http://", 7) == 0) return is_local_host(origin + 7);
     if (strncasecmp(origin, "https://", 8) == 0) return is_local_host(origin + 8);
@@ -162,19 +162,19 @@ bool gateway_keys_allow_origin(const struct gateway_keys *k, const char *origin)
     const char *part;
     size_t len;
     if (origin == NULL || k->origins == NULL) return false;
-    if (is_local_origin(origin)) return true; /* where keys are set, the page needs one as any other client */
+    if (is_local_origin(origin)) return true; /* where keys are set, the page needs one like any other client */
     for (const char *at = k->origins; str_next(&at, ' ', &part, &len);)
         if ((len == 1 && part[0] == '*') || (len == strlen(origin) && strncasecmp(part, origin, len) == 0)) return true;
     return false;
 }
 
-/* Has this server served the page? Its origin is then the host that the request is for. */
+/* Did this server serve the page? Then its origin is the host of the request. */
 static bool is_own_page(const struct http_request *r) {
     static const char scheme[] = "http://";
     const char *host = http_request_header(r, "host"), *origin = http_request_header(r, "origin");
     const char *site = http_request_header(r, "sec-fetch-site"); /* https://www.w3.org/TR/fetch-metadata/ */
     if (site != NULL && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0) return false;
-    if (origin == NULL) return true; /* no page, or one that asks its own server */
+    if (origin == NULL) return true; /* no web page, or a page that asks its own server */
     return host != NULL && strncasecmp(origin, scheme, sizeof(scheme) - 1) == 0 && strcasecmp(origin + sizeof(scheme) - 1, host) == 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Counters and histograms of the gateway (tables/metrics.def), and their text for GET /metrics. Loop thread; part of the gateway. */
+ * Counters and histograms of the gateway (tables/metrics.def), and their text for GET /metrics. Part of struct gateway. Loop thread. */
 #ifndef CARAVAN_GATEWAY_METRICS_H
 #define CARAVAN_GATEWAY_METRICS_H
 

@@ -14,10 +14,10 @@ enum { THREAD_STACK = 4 << 20 }; /* more than a template's nesting may use (jinj
 struct render_job {
     struct list link;
     char *tmpl, *bos, *eos;
-    yyjson_doc *messages, *tools, *extra; /* messages NULL: only what the template takes is asked */
+    yyjson_doc *messages, *tools, *extra; /* messages NULL: render_caps */
     bool no_generation_prompt, continue_final;
     int64_t now;
-    render_fn fn; /* NULL: nobody waits */
+    render_fn fn; /* NULL: cancelled */
     void *user;
     err_code code;
     struct err err;
@@ -30,7 +30,7 @@ struct render {
     void *user;
     struct chat *chat;   /* the thread's, while it runs */
     pthread_t thread;
-    pthread_mutex_t lock;       /* of what follows, and of a job's fn until it is done */
+    pthread_mutex_t lock;       /* of all that follows, and of the fn of a job that is not done */
     pthread_cond_t more;
     struct list waiting, done;
     size_t n_waiting;
@@ -142,7 +142,7 @@ void render_deliver(struct render *r) {
     }
 }
 
-/* ---- asks ---- */
+/* ---- jobs ---- */
 
 static struct render_job *job_new(const char *tmpl, render_fn fn, void *user) {
     struct render_job *j = MEM_NEW(struct render_job);
@@ -153,8 +153,8 @@ static struct render_job *job_new(const char *tmpl, render_fn fn, void *user) {
 
 static struct render_job *job_post(struct render *r, struct render_job *j) {
     pthread_mutex_lock(&r->lock);
-    if (r->n_waiting == RENDER_MAX_WAITING) { /* answered as any other, later */
-        j->code = err_set(&j->err, ERR_BUSY, "too many requests: %d chats wait already to be made a prompt", RENDER_MAX_WAITING);
+    if (r->n_waiting == RENDER_MAX_WAITING) { /* the callback comes later, as for every job */
+        j->code = err_set(&j->err, ERR_BUSY, "too many requests: %d chats already wait to be rendered", RENDER_MAX_WAITING);
         list_push_back(&r->done, &j->link);
         r->wake(r->user);
     } else {

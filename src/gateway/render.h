@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Chats to prompts on a thread of their own: a model's template may be slow, broken or hostile, and uses up its limit (jinja/jinja.h)
- * without any stream standing still. Asks are done in order. The owner asks, is woken (the wake function is called on the other thread,
- * and may only wake the owner's loop), and takes the answers with render_deliver. Everything else belongs to the owner's thread. */
+ * Turns chats into prompts on a thread of its own. A model's template may be slow, broken or hostile; it can use up its limits
+ * (jinja/jinja.h) there while all streams go on. Jobs are done in order. When one is done, the thread calls the wake function, which may
+ * only wake the owner's loop; the owner then takes the answers with render_deliver. All functions here belong to the owner's thread. */
 #ifndef CARAVAN_GATEWAY_RENDER_H
 #define CARAVAN_GATEWAY_RENDER_H
 
@@ -12,14 +12,14 @@ struct render_job;
 
 enum { RENDER_MAX_WAITING = 4096, RENDER_MAX_PROMPT = 64 << 20 };
 
-/* NULL, and e: no thread. */
+/* Returns NULL and sets e if the thread cannot be started. */
 struct render *render_create(void (*wake)(void *user), void *user, struct err *e);
-/* Waits for what is being rendered, at most as long as a template may take; no more answers. NULL is fine. */
+/* Waits for the job that runs, at most as long as a template may take. No answer comes any more. NULL is fine. */
 void render_free(struct render *r);
-/* Gives the answers that are there. */
+/* Calls the callbacks of the jobs that are done. */
 void render_deliver(struct render *r);
 
-/* Valid during the call. Of a chat: text, has_bos, format; of a template: caps. */
+/* Valid during the callback. Of a chat: text, has_bos, format; of a template: caps. */
 struct render_answer {
     const char *text;
     size_t len;
@@ -27,10 +27,10 @@ struct render_answer {
     const struct toolcall_format *format; /* toolcall_format_copy keeps it */
     struct chat_caps caps;
 };
-/* Errors as chat/render.h has them; ERR_BUSY: too many wait. */
+/* Errors as in chat/render.h. ERR_BUSY: too many jobs wait. */
 typedef void (*render_fn)(void *user, err_code code, const struct render_answer *answer, const struct err *e);
 
-/* All is copied: tools may be NULL. */
+/* A chat; it is copied. tools and extra may be NULL. */
 struct render_chat {
     const char *tmpl, *bos, *eos;
     yyjson_mut_val *messages, *tools, *extra;
@@ -38,9 +38,9 @@ struct render_chat {
     int64_t now;
 };
 struct render_job *render_chat(struct render *r, const struct render_chat *chat, render_fn fn, void *user);
-/* What the template takes. */
+/* Finds out what the template takes. */
 struct render_job *render_caps(struct render *r, const char *tmpl, render_fn fn, void *user);
-/* No answer will come; what has not begun is not done. */
+/* No answer comes any more. A job that has not begun is not done. */
 void render_cancel(struct render *r, struct render_job *job);
 
 #endif

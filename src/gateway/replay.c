@@ -9,20 +9,20 @@
 #include "gateway/server_priv.h"
 #include "wire/request.h"
 
-/* LOSSES: places that one request may lose. CRASHES: in a row that it may have been the reason of. The pause before an attempt doubles from
- * MIN to MAX. */
+/* LOSSES_MAX: places that one request may lose. CRASHES_MAX: crashes in a row at which it may be in flight. The pause before an attempt
+ * doubles from PAUSE_MIN_MS to PAUSE_MAX_MS. */
 enum { LOSSES_MAX = 8, CRASHES_MAX = 2, PAUSE_MIN_MS = 10, PAUSE_MAX_MS = 250 };
 
 struct replay {
     struct gateway *gateway;
     struct replay_owner owner;
-    struct io_timer *timer;         /* until the next attempt, or the end of the waiting */
+    struct io_timer *timer;         /* until the next attempt, or until the wait is given up */
     struct backend_call *awaiting;
-    clock_us since; /* it waits; 0: it runs */
+    clock_us since; /* when it began to wait; 0: it runs */
     uint64_t pause_ms;
     uint32_t n_losses;
-    uint32_t n_crashes; /* in a row that it was in flight at: it may be the reason */
-    uint32_t n_tokens;  /* since it was sent last */
+    uint32_t n_crashes; /* crashes in a row at which it was in flight */
+    uint32_t n_tokens;  /* since it was last sent */
 };
 
 bool replay_may(const struct gateway *g, err_code code) {
@@ -37,13 +37,13 @@ static void replay_pause(struct replay *r) {
 }
 
 static void replay_give_up(struct replay *r, const struct err *why) {
-    log_warn("gateway", "%s: it cannot go on: %s", r->owner.what, why->text);
+    log_warn("gateway", "%s: it cannot be continued: %s", r->owner.what, why->text);
     r->owner.fail(r->owner.user, why->code, why);
 }
 
 static clock_us replay_waited(const struct replay *r) { return io_loop_now(r->gateway->loop) - r->since; }
 
-/* An attempt came to nothing. Nothing that nodes say of the model is final: machines come back, and who looks after it takes turns. */
+/* An attempt failed. No answer of a node about the model is final: machines come back, and another node may become the coordinator. */
 static void replay_again(struct replay *r, const struct err *why) {
     if (replay_waited(r) < r->gateway->replay_us) replay_pause(r);
     else replay_give_up(r, why);
@@ -66,7 +66,7 @@ static void on_place(void *user, err_code code, const struct backend_text *text,
     else replay_give_up(r, &e);
 }
 
-/* A model that isn't there, or not to be loaded for the asking, may be so for a moment only. */
+/* Asks for a place. A model may be missing for a moment only, so no error here is final. */
 static err_code find_place(struct replay *r, struct err *e) {
     struct backend *b = &r->gateway->backend;
     const struct backend_model *model = NULL;
@@ -86,15 +86,14 @@ static void on_timer(void *user) {
     } else if (find_place(r, &e) == ERR_OK) {
         io_timer_start(r->timer, replay_waited(r) < limit ? (limit - replay_waited(r)) / 1000 + 1 : 1, 0);
     } else {
-        if (e.code == ERR_NO_MODEL) e.code = ERR_UNAVAILABLE; /* it was there */
+        if (e.code == ERR_NO_MODEL) e.code = ERR_UNAVAILABLE; /* the model was there */
         replay_again(r, &e);
     }
 }
 
 bool replay_is_suspect(const struct replay *r) { return r != NULL && r->n_crashes > 0; }
 
-/* It was alone, and the process crashed again: a client that sends it again would only do more harm, so the code is none that says 'try
- * again'. */
+/* The request was alone when the process crashed again. The error code tells the client not to send it once more. */
 static void replay_convict(struct replay *r, const struct err *why) {
     struct err e;
     err_set(&e, ERR_UNSUPPORTED, "the model \"%s\" cannot compute this request: its process crashed twice in a row with it: %.200s",
@@ -110,11 +109,11 @@ void replay_lost(struct replay **at, struct gateway *g, const struct replay_owne
         *r = (struct replay){.gateway = g, .owner = *owner, .pause_ms = PAUSE_MIN_MS};
         r->timer = io_timer_open(g->loop, on_timer, r);
     }
-    if (r->since == 0) { /* it ran */
+    if (r->since == 0) { /* it was running */
         r->since = io_loop_now(g->loop);
         r->n_losses++;
         metrics_count(&g->metrics, METRIC_REPLAYS, 1);
-        log_debug("gateway", "%s: it will go on elsewhere, or when the model is ready again: %s", owner->what, why->text);
+        log_debug("gateway", "%s: it lost its place and waits for another one: %s", owner->what, why->text);
     }
     if (why->code == ERR_CRASH && ++r->n_crashes == CRASHES_MAX) {
         replay_convict(r, why);

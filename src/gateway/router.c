@@ -8,17 +8,17 @@
 
 #include "base/mem.h"
 
-enum { PLACES = 8192 /* remembered beginnings of prompts, a power of two */, BUSIER = 2 };
+enum { PLACES = 8192 /* remembered beginnings of prompts, a power of two */, BUSIER = 2 /* requests more are "clearly busier" */ };
 #define PAUSE_MIN_US 500000u
 #define PAUSE_MAX_US 30000000u
 
 struct entry {
     char instance[ROUTER_MAX_NAME];
-    uint32_t serial;  /* never 0; of the prefixes that it has seen */
+    uint32_t serial;  /* in `seen`; never 0 */
     uint32_t own, reported;
     clock_us used, not_before;
     uint32_t failures; /* in a row */
-    uint64_t picked;   /* a count: of equals the one whose turn is longest ago is taken */
+    uint64_t picked;   /* the number of the choice that last fell on it: of equals, the one with the smallest is taken */
 };
 
 struct router {
@@ -29,7 +29,7 @@ struct router {
     struct {
         uint64_t hash;
         uint32_t serial;
-    } seen[PLACES]; /* by hash; the newer one stays */
+    } seen[PLACES]; /* by hash; a newer one replaces an older one */
 };
 
 void router_prefix_make(const void *prompt, size_t len, struct router_prefix *ret) {
@@ -62,7 +62,7 @@ static struct entry *router_entry(struct router *r, clock_us now, const char *in
 
 static uint32_t entry_load(const struct entry *e) { return e->own > e->reported ? e->own : e->reported; }
 
-/* How many blocks of the prompt this instance has seen. */
+/* How many blocks of the prompt the instance has seen. */
 static uint32_t router_seen(const struct router *r, const struct entry *e, const struct router_prefix *p) {
     for (uint32_t i = p->n; i > 0; i--) {
         size_t at = p->hash[i - 1] & (PLACES - 1);
@@ -79,7 +79,7 @@ struct judged {
     bool here, rests;
 };
 
-/* Whom a request goes to, prefixes aside. */
+/* Is a the better choice, leaving prefixes aside? */
 static bool is_better(const struct judged *a, const struct judged *b) {
     if (a->rests != b->rests) return b->rests;
     if (a->rests && a->not_before != b->not_before) return a->not_before < b->not_before;
@@ -94,7 +94,7 @@ err_code router_pick(struct router *r, clock_us now, const struct router_target 
     bool any = false;
     for (size_t i = 0; i < n; i++) {
         const struct entry *t = router_entry(r, now, targets[i].instance);
-        /* after a failure one request at a time tries it again */
+        /* after a failure, one request at a time tries it */
         bool rests = t->failures > 0 && (now < t->not_before || t->own > 0);
         struct judged j = {.at = i,
                            .load = entry_load(t),

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * Which of several replicas gets a request. Least outstanding work wins; a replica that has seen the beginning of this prompt before is
- * taken instead unless it is clearly busier, but one of this machine that has nothing to do goes before all others. One that has failed is
- * left alone for a while, longer after each failure in a row, so that a node which answers errors at once attracts nothing. Where all have
- * failed, the one whose time is up first is tried.
- * Keeps what is known of each instance: requests from here, requests as its head says, when it was last used.
- * A sans-I/O core: time is an argument. One thread. It doesn't know models: the caller names the instances that could answer. */
+ * Chooses the replica that gets a request. These rules hold, the first one first:
+ * - A replica on this machine that has nothing to do is taken.
+ * - A replica that has seen the beginning of the prompt is taken, unless it is clearly busier than the others.
+ * - The replica with the fewest outstanding requests is taken.
+ * A replica that has failed gets no requests for a while, longer after each failure in a row, so that a node that fails at once doesn't
+ * attract all requests. If all have failed, the replica whose pause ends first is tried.
+ * The router knows of each instance: its requests from here, its requests by its own report, when it was last used. It doesn't know models:
+ * the caller names the instances that could answer. A core without I/O: time is an argument. One thread. */
 #ifndef CARAVAN_GATEWAY_ROUTER_H
 #define CARAVAN_GATEWAY_ROUTER_H
 
@@ -17,7 +19,7 @@
 
 enum { ROUTER_MAX_NAME = 64, ROUTER_MAX_PREFIX = 64, ROUTER_BLOCK = 256 };
 
-/* A prompt's beginning, as hashes of its first 1, 2, 3, ... blocks of ROUTER_BLOCK bytes. */
+/* The beginning of a prompt: hashes of its first 1, 2, 3, ... blocks of ROUTER_BLOCK bytes. */
 struct router_prefix {
     uint64_t hash[ROUTER_MAX_PREFIX];
     uint32_t n;
@@ -28,24 +30,24 @@ struct router;
 struct router *router_create(void);
 void router_free(struct router *r); /* NULL is fine */
 
-/* An instance that could answer, and how many requests it may have at once, waiting ones included. */
+/* An instance that could answer. capacity: requests that it may have at once, including those that wait. */
 struct router_target {
     const char *instance;
     uint32_t capacity;
     bool here; /* its head is on this machine */
 };
-/* *ret: index of the one that shall. ERR_BUSY: all are full. n is at least 1. */
+/* *ret: the index of the target that is chosen. n is at least 1. ERR_BUSY: all targets are full. */
 err_code router_pick(struct router *r, clock_us now, const struct router_target *targets, size_t n, const struct router_prefix *prefix,
                      size_t *ret, struct err *e);
-/* A request went to an instance; it has ended. failed: through no fault of the request. */
+/* A request was sent to an instance; a request of it has ended. failed: for a reason that is not the request's. */
 void router_begin(struct router *r, clock_us now, const char *instance, const struct router_prefix *prefix);
 void router_end(struct router *r, clock_us now, const char *instance, bool failed);
-/* Its head says: so many run and wait now, and the last one came at this time. */
+/* The report of an instance's head: how many requests run and wait there, and when the last one came. */
 void router_report(struct router *r, clock_us now, const char *instance, uint32_t calls, clock_us used);
-/* Requests that it has, as far as is known, and when it last had one, or was first heard of. */
+/* How many requests the instance has, as far as this node knows; when it last had one, or when it was first seen. */
 uint32_t router_load(struct router *r, clock_us now, const char *instance);
 clock_us router_used(struct router *r, clock_us now, const char *instance);
-/* Forgets what belongs to instances that keep(user, instance) does not know any more. */
+/* Forgets the instances for which keep(user, instance) is false. */
 void router_sweep(struct router *r, bool (*keep)(void *user, const char *instance), void *user);
 
 #endif

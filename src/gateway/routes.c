@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The table of routes, and the handlers that belong to no API in particular. See routes.h. */
+ * The table of routes, and the handlers that don't belong to one API. See routes.h. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -12,7 +12,7 @@ static void routes_health(struct gateway *g, struct http_exchange *x, const char
     const struct backend_model *models = g->backend.models(g->backend.self, &n);
     for (size_t i = 0; i < n; i++) {
         ready += models[i].ready;
-        loading += !models[i].ready && models[i].n_vocab > 0; /* an instance, not only a file */
+        loading += !models[i].ready && models[i].n_vocab > 0; /* it is being loaded; a mere file has no vocabulary yet */
     }
     if (ready == 0 && (n == 0 || loading > 0)) {
         struct err e = {0};

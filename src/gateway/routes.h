@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The gateway's routes (tables/routes.def) and the handlers of those that are no calls to a model: routes.c, routes_ollama.c,
- * routes_responses.c. Loop thread. */
+ * The gateway's routes (tables/routes.def), and the handlers of those that don't call a model: routes.c, routes_ollama.c,
+ * routes_responses.c, routes_llama.c. Loop thread. */
 #ifndef CARAVAN_GATEWAY_ROUTES_H
 #define CARAVAN_GATEWAY_ROUTES_H
 
@@ -12,10 +12,10 @@ typedef void (*route_fn)(struct gateway *g, struct http_exchange *x, const char 
 
 struct route {
     const char *method, *path;
-    const struct api *api;         /* a call by this API (call.h); NULL: none */
-    route_fn fn;                   /* else its handler; NULL: the node has it, as node_route */
+    const struct api *api;         /* the route calls a model by this API (call.h); NULL: it doesn't */
+    route_fn fn;                   /* else its handler; NULL: the node has the handler of node_route */
     enum gateway_node_route node_route;
-    uint32_t may;                  /* what a key must allow, GATEWAY_MAY_*; 0: no key is needed */
+    uint32_t may;                  /* the permission that a key must have, GATEWAY_MAY_*; 0: no key is needed */
     const char *help;
 };
 extern const struct route gateway_routes[];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Ollama's routes that need no model: which there are, what they are, and a version number. */
+ * Ollama's routes that don't call a model: the list of models, one model, a version. See routes.h. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "gateway/routes.h"
 #include "gateway/server_priv.h"
 
-/* What clients compare: the features up to it are here. */
+/* Clients compare it with the version that a feature came with. */
 #define OLLAMA_VERSION "0.12.6"
 
 static void add_time(yyjson_mut_doc *doc, yyjson_mut_val *o, const char *key, int64_t when) {
@@ -43,7 +43,7 @@ static void add_details(yyjson_mut_doc *doc, yyjson_mut_val *o, const struct mod
 
 static void add_capabilities(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct backend_model *m, const struct chat_caps *caps) {
     yyjson_mut_val *can = yyjson_mut_obj_add_arr(doc, root, "capabilities");
-    if (m->facts.pooling != MODEL_POOLING_NONE) { /* it writes no text, whatever its header has of templates and infill tokens */
+    if (m->facts.pooling != MODEL_POOLING_NONE) { /* it writes no text, although its header may have a template or infill tokens */
         yyjson_mut_arr_add_str(doc, can, m->facts.pooling == MODEL_POOLING_RANK ? "rerank" : "embedding");
         return;
     }
@@ -53,7 +53,7 @@ static void add_capabilities(yyjson_mut_doc *doc, yyjson_mut_val *root, const st
     if (m->facts.fim_pre[0] != '\0') yyjson_mut_arr_add_str(doc, can, "insert");
 }
 
-/* "Never" is a date that every client can read. */
+/* The time at which the model will be unloaded. "Never" is a date that every client can read. */
 static int64_t expires(struct gateway *g, const struct backend_model *m) {
     int64_t when = g->backend.expires != NULL ? g->backend.expires(g->backend.self, m->id) : INT64_MAX;
     return when != INT64_MAX ? when : m->created + 100LL * 365 * 86400;
@@ -68,7 +68,7 @@ static void list_models(struct gateway *g, struct http_exchange *x, bool loaded)
     for (size_t i = 0; i < n; i++) {
         if (loaded && !models[i].ready) continue;
         yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, list);
-        char name[MODEL_NAME_SIZE + 8]; /* clients take a name without a tag for another one than that which they asked for */
+        char name[MODEL_NAME_SIZE + 8]; /* clients that asked for "x:latest" don't recognise "x" */
         snprintf(name, sizeof(name), "%s%s", models[i].id, strchr(models[i].id, ':') != NULL ? "" : ":latest");
         yyjson_mut_obj_add_strcpy(doc, o, "name", name);
         yyjson_mut_obj_add_strcpy(doc, o, "model", name);
@@ -76,7 +76,7 @@ static void list_models(struct gateway *g, struct http_exchange *x, bool loaded)
         yyjson_mut_obj_add_strcpy(doc, o, "digest", models[i].facts.digest);
         add_details(doc, o, &models[i].facts);
         add_time(doc, o, loaded ? "expires_at" : "modified_at", loaded ? expires(g, &models[i]) : models[i].created);
-        /* What the others can takes a look at the template. */
+        /* The capabilities of the others depend on their templates, which are not looked at here. */
         if (models[i].facts.pooling != MODEL_POOLING_NONE) add_capabilities(doc, o, &models[i], NULL);
         if (!loaded) continue;
         yyjson_mut_obj_add_uint(doc, o, "size_vram", 0);
@@ -126,7 +126,7 @@ static err_code find_shown(struct gateway *g, struct http_exchange *x, const str
     return code;
 }
 
-/* "llama.context_length" and its like. */
+/* Adds "llama.context_length" and similar fields. */
 static void add_info(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct backend_model *m) {
     yyjson_mut_val *info = yyjson_mut_obj_add_obj(doc, root, "model_info");
     const struct model_facts *f = &m->facts;
@@ -146,7 +146,7 @@ static void add_info(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct bac
     }
 }
 
-/* A model is shown when its template has been looked at; that may take a while (gateway/render.h). */
+/* A request to show a model. It waits for the template to be looked at (render.h). */
 struct shown {
     struct gateway *gateway;
     struct http_exchange *x;

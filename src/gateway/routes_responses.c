@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Stored responses: one, its input, its removal. */
+ * Stored responses: reading one, listing its input, deleting it. See routes.h. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,7 +77,7 @@ static err_code page_size(const char *query, size_t *ret, struct err *e) {
     return ERR_OK;
 }
 
-/* One page of the items; newest first unless order=asc. */
+/* Adds one page of the items, newest first unless order=asc. */
 static void add_page(yyjson_mut_doc *doc, yyjson_mut_val *root, yyjson_val *items, const char *query, size_t limit) {
     char after[128] = "", order[8] = "";
     bool ascending = routes_query_value(query, "order", order, sizeof(order)) && strcmp(order, "asc") == 0;

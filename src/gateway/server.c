@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The gateway's server side: options, keys, finding the route, errors as answers. */
+ * Options, keys, the search for models and routes, errors as answers. See server.h. */
 #include "gateway/server.h"
 
 #include <stdio.h>
@@ -46,8 +46,7 @@ void gateway_answer_error(const struct api *api, struct http_exchange *x, err_co
     char seconds[16];
     snprintf(seconds, sizeof(seconds), "%d", code == ERR_BUSY ? RETRY_BUSY_S : RETRY_UNAVAILABLE_S);
     if (status == 429 || status == 503) http_response_header(x, "Retry-After", seconds);
-    else if (status >= 500) /* trying again here would fail again: clients need not do what was done for them */
-        http_response_header(x, "x-should-retry", "false");
+    else if (status >= 500) /* the gateway has tried again already */ http_response_header(x, "x-should-retry", "false");
     if (status == 401) http_response_header(x, "WWW-Authenticate", "Bearer");
     struct buf body;
     buf_init(&body, 16 * 1024);
@@ -59,11 +58,11 @@ void gateway_keep_model(struct gateway *g, const char *model, int32_t seconds) {
     if (model != NULL && g->backend.keep != NULL) g->backend.keep(g->backend.self, model, seconds);
 }
 
-/* How many segments two paths have in common at their beginnings. */
+/* With how many equal segments two paths begin. */
 static size_t common_segments(const char *a, const char *b) {
     size_t n = 0;
     for (; *a == *b && *a != '\0'; a++, b++) n += *a == '/';
-    bool cut = (*a == '\0' || *a == '/') && (*b == '\0' || *b == '/'); /* else the last of them only begins alike */
+    bool cut = (*a == '\0' || *a == '/') && (*b == '\0' || *b == '/'); /* else the last segments only begin alike */
     return cut || n == 0 ? n : n - 1;
 }
 
@@ -87,13 +86,13 @@ void gateway_respond_error(struct http_exchange *x, err_code code, const struct 
 
 /* ---- models ---- */
 
-/* The names, for an error message: those that fit. */
+/* Writes the names of the models for an error message, as many as fit. */
 static void names_of(const struct backend_model *models, size_t n, char *ret, size_t size) {
     size_t len = 0;
     snprintf(ret, size, "%s", n > 0 ? "" : "(none yet)");
     for (size_t i = 0; i < n; i++) {
         int wrote = snprintf(ret + len, size - len, "%s\"%s\"", i > 0 ? ", " : "", models[i].id);
-        if (wrote < 0 || (size_t)wrote >= size - len) { /* what does not fit is left out as a whole */
+        if (wrote < 0 || (size_t)wrote >= size - len) { /* a name that doesn't fit is left out */
             snprintf(ret + len, size - len, "%s", len + 5 < size ? ", ..." : "");
             return;
         }
@@ -101,7 +100,7 @@ static void names_of(const struct backend_model *models, size_t n, char *ret, si
     }
 }
 
-/* The model whose name fits best; NULL: none fits. *ret_other: another one that fits as well, or NULL. */
+/* The model whose name fits best; NULL: none fits. *ret_other: another one that fits equally well, or NULL. */
 static const struct backend_model *best_of(const struct backend_model *models, size_t n, const char *name,
                                            const struct backend_model **ret_other) {
     const struct backend_model *best = NULL;
@@ -143,7 +142,7 @@ err_code gateway_find_model(struct gateway *g, const char *name, const struct ba
 struct found {
     const struct route *route;
     const char *rest;
-    char allow[64]; /* methods of the path when none fits */
+    char allow[64]; /* the methods of the path, if the path is known and the method is not one of them */
 };
 
 static bool path_matches(const char *pattern, const char *path, const char **ret_rest) {
@@ -189,7 +188,7 @@ static void refuse_route(struct http_exchange *x, const struct http_request *r, 
     gateway_respond_error(x, e.code, &e);
 }
 
-/* Pages of other origins may ask, where the setting says so (https://fetch.spec.whatwg.org/#http-cors-protocol). */
+/* Tells the browser that the page may read the answer, if the page's origin may (https://fetch.spec.whatwg.org/#http-cors-protocol). */
 static void allow_origin(const struct gateway *g, struct http_exchange *x) {
     const char *origin = http_request_header(http_request(x), "origin");
     if (!gateway_keys_allow_origin(&g->keys, origin)) return;
@@ -198,7 +197,7 @@ static void allow_origin(const struct gateway *g, struct http_exchange *x) {
     http_response_header(x, "Vary", "Origin");
 }
 
-/* What a browser asks before it sends anything; it carries no key. */
+/* A preflight: browsers send it before the request. It carries no key. */
 static bool is_preflight(const struct http_request *r) {
     return strcmp(r->method, "OPTIONS") == 0 && http_request_header(r, "access-control-request-method") != NULL;
 }
@@ -304,7 +303,7 @@ err_code gateway_create(struct io_loop *loop, const struct gateway_options *o, c
                           .replay_us = (clock_us)o->replay_s * 1000000};
     gateway_keys_init(&g->keys, o->keys, o->n_keys, o->own_key);
     g->keys.origins = mem_strdup(o->cors_origin != NULL ? o->cors_origin : "");
-    buf_init(&g->scratch, 64u << 20); /* one event; prompts that are echoed are the longest */
+    buf_init(&g->scratch, 64u << 20); /* the longest event is that of an echoed prompt */
     buf_init(&g->text, 64u << 20);
     struct http_server_options http;
     http_server_options_init(&http);
@@ -342,7 +341,7 @@ void gateway_drain(struct gateway *g, void (*on_done)(void *user), void *user) {
 
 void gateway_free(struct gateway *g) {
     if (g == NULL) return;
-    http_server_close(g->http); /* the calls go with their exchanges */
+    http_server_close(g->http); /* this ends all calls */
     io_timer_close(g->ping_timer);
     gateway_keys_done(&g->keys);
     io_works_close(g->readers);

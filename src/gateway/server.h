@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The gateway: the HTTP side of a node. It listens, checks keys, finds the route (tables/routes.def), and runs the calls; it reaches models
- * only through gateway/backend.h. Loop thread only; owned by the node. Where it may listen without keys: gateway/keys.h. */
+ * The gateway is the HTTP side of a node. It listens, checks keys (keys.h), finds the route (tables/routes.def), and runs the calls
+ * (call.h). It reaches models only through backend.h. The node owns it. Loop thread only. */
 #ifndef CARAVAN_GATEWAY_SERVER_H
 #define CARAVAN_GATEWAY_SERVER_H
 
@@ -15,14 +15,14 @@ struct gateway_options {
     uint16_t port;              /* default 8080; 0: the kernel chooses */
     const struct gateway_key *keys; /* API keys; copied */
     size_t n_keys;
-    const char *own_key;        /* of this machine's command line: it may do everything, and counts as no key that was set; NULL: none */
+    const char *own_key;        /* of this machine's command line: it may do everything, and isn't one of the keys above; NULL: none */
     size_t max_body;            /* bytes of a request; default 16 MiB */
-    uint32_t max_connections;   /* 0: what the limit of descriptors leaves */
-    uint32_t replay_s;          /* a request whose stage or node is lost waits so long to go on; 0: it fails. default 600 */
+    uint32_t max_connections;   /* 0: as many as the limit of file descriptors allows */
+    uint32_t replay_s;          /* how long a request that lost its place waits for another one; 0: it fails at once. default 600 */
     uint32_t ping_ms;           /* silence after which a waiting stream gets a comment line; default 10 s */
-    const char *state_path;     /* file of what is kept (store/store.h); NULL: nothing outlives the process */
-    int64_t retention_s;        /* older responses are forgotten; 0: never; default 30 days */
-    const char *cors_origin;    /* which web pages may ask: "*", or origins with blanks between them; NULL or "": none but local ones */
+    const char *state_path;     /* the database file (store/store.h); NULL: nothing outlives the process */
+    int64_t retention_s;        /* older responses are deleted; 0: never; default 30 days */
+    const char *cors_origin;    /* web pages that may use the API: "*", or origins separated by blanks; NULL or "": only local ones */
     const char *fingerprint;    /* system_fingerprint of every answer; default "caravan" */
 };
 void gateway_options_init(struct gateway_options *o);
@@ -31,10 +31,10 @@ void gateway_options_init(struct gateway_options *o);
 err_code gateway_create(struct io_loop *loop, const struct gateway_options *options, const struct backend *backend, struct gateway **ret,
                         struct err *e);
 uint16_t gateway_port(const struct gateway *g);
-size_t gateway_calls(const struct gateway *g); /* client requests that run */
+size_t gateway_calls(const struct gateway *g); /* requests that are not answered yet */
 
-/* The NODE_ROUTEs of routes.def: their handlers get the exchange as http/server.h says, and the part of the path that "{}" stands for, else
- * "". Until a handler is set, its route is not there. */
+/* The NODE_ROUTEs of routes.def. A handler gets the exchange (http/server.h) and the part of the path that "{}" stands for, else "". A
+ * route without a handler answers 404. */
 enum gateway_node_route {
 #define CALL(method, path, api, auth, help)
 #define ROUTE(method, path, handler, auth, help)
@@ -47,13 +47,13 @@ enum gateway_node_route {
 };
 typedef void (*gateway_route_fn)(void *user, struct http_exchange *x, const char *rest);
 void gateway_set_route(struct gateway *g, enum gateway_node_route id, gateway_route_fn fn, void *user);
-/* Answers for such handlers. respond_json writes the document (and does not free it). */
+/* Answers of such handlers. The document stays the caller's. */
 void gateway_respond_json(struct http_exchange *x, int status, const yyjson_mut_doc *doc);
 void gateway_respond_error(struct http_exchange *x, err_code code, const struct err *e);
 
-/* Takes no new work, lets running calls end, then on_done (from the loop). */
+/* Takes no new requests, lets those that run end, and then calls on_done from the loop. */
 void gateway_drain(struct gateway *g, void (*on_done)(void *user), void *user);
-/* Cancels everything that runs and closes. NULL is fine. */
+/* Cancels all requests and frees the gateway. NULL is fine. */
 void gateway_free(struct gateway *g);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The gateway from within: for server.c (listening, finding the route), routes.c (the routes) and call.c (the requests to models). */
+ * The inside of the gateway, for the files of this room: server.c listens and finds the route, routes.c has the routes, call.c
+ * the calls. */
 #ifndef CARAVAN_GATEWAY_SERVER_PRIV_H
 #define CARAVAN_GATEWAY_SERVER_PRIV_H
 
@@ -19,13 +20,13 @@ struct gateway {
     struct gateway_keys keys;
     char *fingerprint;
     uint32_t ping_ms;
-    clock_us replay_us;       /* a request that lost its place waits so long for another; 0: it fails */
+    clock_us replay_us;       /* how long a request that lost its place waits for another one; 0: it fails */
     struct http_server *http;
     struct io_timer *ping_timer;
     struct store *store;
     struct io_wake *store_wake;
     struct gateway_metrics metrics;
-    struct io_works *readers; /* long requests: call_read.c */
+    struct io_works *readers; /* threads that read long requests (call_read.c) */
     struct render *render;    /* the models' chat templates */
     struct io_wake *render_wake;
     struct call *calls;
@@ -37,18 +38,18 @@ struct gateway {
     bool draining;
     struct buf scratch;   /* one event's bytes */
     struct buf text;      /* one token's text */
-    uint64_t id_state;    /* of the ids that answers get */
+    uint64_t id_state;    /* the last number that an id got */
 };
 
-/* The model of this name, or the only one for "". ERR_NO_MODEL names the known ones. */
+/* Finds the model of this name; "": the only one. ERR_NO_MODEL: there is none; the error names the known models. */
 err_code gateway_find_model(struct gateway *g, const char *name, const struct backend_model **ret, struct err *e);
-/* A request has ended that says how long its model is to stay. NULL: it was never found. */
+/* Passes on how long a request's model is to stay loaded, when the request ends. model NULL: it was never found. */
 void gateway_keep_model(struct gateway *g, const char *model, int32_t seconds);
-/* The API in whose form errors of this path are told: the one with the longest path in common. */
+/* The API in whose form errors of this path are written: that of the route with which the path has most segments in common. */
 const struct api *gateway_api_of(const char *path);
-/* The whole answer; the body is freed. A body that has failed is answered as an error: nothing is sent that was cut. */
+/* Sends a complete answer and frees the body. A body that failed (it may be cut) is not sent; an error is. */
 void gateway_respond(struct http_exchange *x, int status, const char *type, struct buf *body);
-/* Answers with api's error body and the headers that tell clients whether to come again. */
+/* Answers with an error in the API's form, and with the headers that tell clients whether to try again. */
 void gateway_answer_error(const struct api *api, struct http_exchange *x, err_code code, const struct err *e);
 
 #endif
