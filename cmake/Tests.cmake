@@ -127,6 +127,9 @@ if(TARGET caravan)
         caravan_register(${name} e2e 300 ${CMAKE_SOURCE_DIR}/tests/e2e/run.sh "${source}")
         # Real processes compute: beside one another they would time each other out on a small machine.
         set_tests_properties(${name} PROPERTIES ENVIRONMENT "${CARAVAN_TEST_ENV};CARAVAN=$<TARGET_FILE:caravan>" RUN_SERIAL TRUE)
+        if(what STREQUAL "agents")
+            set_tests_properties(${name} PROPERTIES TIMEOUT 900) # its packages are a gigabyte, fetched once
+        endif()
     endforeach()
     if(CARAVAN_SYSROOT_ROOT AND NOT CARAVAN_RUNTIME_DIR)
         caravan_register(libraries check 60 ${CMAKE_SOURCE_DIR}/tools/check-libraries.sh $<TARGET_FILE:caravan> ${CARAVAN_SYSROOT_ROOT})

@@ -240,14 +240,24 @@ static void go_on_behind(struct backend_call *c, const struct request *r) {
         if (r->generated[i] != (int32_t)(100 + i % c->n_pieces)) abort();
 }
 
+/* Where the script that begins here ends: behind its brace, before "@@", between which some agents put a blank. NULL: nowhere. */
+static const char *script_end(const char *from, const char *end) {
+    const char *mark;
+    for (const char *at = from; (mark = memmem(at, (size_t)(end - at), "@@", 2)) != NULL; at = mark + 2) {
+        const char *last = mark;
+        while (last > from && last[-1] == ' ') last--;
+        if (last > from && last[-1] == '}') return last;
+    }
+    return NULL;
+}
+
 /* The last script: earlier ones of a chat have been answered. */
 static void find_script(const struct request *r, const char **ret_from, const char **ret_to) {
     const char *at = r->text, *end = r->text != NULL ? r->text + r->text_len : NULL, *from, *to;
-    while (at != NULL && (from = memmem(at, (size_t)(end - at), "@@", 2)) != NULL &&
-           (to = memmem(from + 2, (size_t)(end - from - 2), "@@", 2)) != NULL) {
+    while (at != NULL && (from = memmem(at, (size_t)(end - at), "@@{", 3)) != NULL && (to = script_end(from + 2, end)) != NULL) {
         *ret_from = from;
         *ret_to = to;
-        at = to + 2;
+        at = to;
     }
 }
 

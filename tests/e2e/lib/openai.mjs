@@ -13,19 +13,21 @@ export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
 const same = (a, b) => existsSync(a) && existsSync(b) && readFileSync(a).equals(readFileSync(b))
 
-// The folder whose node_modules holds what the lock file names.
-function modules() {
-    const lock = join(here, 'package-lock.json')
-    const dir = join(build, 'npm')
+// The folder whose node_modules holds what the lock file of a folder beside the tests names; "": of their own.
+export function modules(what = '') {
+    const from = join(here, what), lock = join(from, 'package-lock.json')
+    const dir = join(build, what ? `npm-${what}` : 'npm')
     if (same(lock, join(dir, 'node_modules', '.lock-used'))) return dir
     if (spawnSync('npm', ['--version']).error) {
         console.log('skipped: no npm on this machine')
         process.exit(77)
     }
     mkdirSync(dir, { recursive: true })
-    for (const file of ['package.json', 'package-lock.json', '.npmrc']) copyFileSync(join(here, file), join(dir, file))
+    for (const file of ['package.json', 'package-lock.json', '.npmrc']) copyFileSync(join(from, file), join(dir, file))
+    // Agents bring builds for all systems, of which a registry may lack some: npm ci takes their lock file for incomplete then.
+    const how = what ? ['install', '--no-save'] : ['ci']
     // The test's own HOME is a fresh folder; npm needs the user's settings to find its registry.
-    const done = spawnSync('npm', ['ci', '--ignore-scripts', '--loglevel=error'], { cwd: dir, stdio: 'inherit', env: { ...process.env, HOME: userInfo().homedir } })
+    const done = spawnSync('npm', [...how, '--ignore-scripts', '--loglevel=error'], { cwd: dir, stdio: 'inherit', env: { ...process.env, HOME: userInfo().homedir } })
     if (done.status !== 0) throw new Error('npm ci failed (see above): the packages of these tests could not be fetched')
     copyFileSync(lock, join(dir, 'node_modules', '.lock-used'))
     return dir
