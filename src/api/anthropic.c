@@ -34,7 +34,8 @@ static void append_field(struct buf *out, const char *key, const char *text, siz
     text_append_json(out, text, len);
 }
 
-/* A block; whole: with what it holds, else as it begins (a stream says a call before it is known to be cut). */
+/* Appends a block with its content (whole), or as a stream opens it: without content, and a call as a call, since nobody knows yet that it
+ * will be cut. */
 static void append_block(const struct api_choice_text *c, const struct api_item *item, bool whole, struct buf *out) {
     enum api_event_kind kind = whole ? api_item_kind(item) : item->kind;
     size_t len;
@@ -124,7 +125,7 @@ static const char *error_type(err_code code) {
 static void messages_error(err_code code, const struct err *e, struct buf *out) {
     buf_printf(out, "{\"type\":\"error\",\"error\":{\"type\":\"%s\",\"message\":", error_type(code));
     api_error_append(code, e, out);
-    if (code == ERR_NO_THREAD) /* its clients then send the whole conversation */
+    if (code == ERR_NO_THREAD) /* the SDK reads this, and sends the whole conversation instead */
         buf_append_str(out, ",\"details\":{\"error_code\":\"thread_unsupported_request\",\"unsupported\":[\"thread\"]}");
     buf_append_str(out, "},\"request_id\":null}");
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * POST /v1/messages: the request's body to the internal request. What a client sends and a model of text cannot take (pictures, files,
- * tools that run on Anthropic's servers) is named or left out: the conversation goes on. Shapes: the reference of the Messages API, version
- * 2023-06-01. Pure. */
+ * POST /v1/messages: the request's body to the internal request. A model of text cannot use
+ * pictures, files and tools that run on Anthropic's servers. Such a part is named in a placeholder or left out, and the conversation goes
+ * on. Shapes: the reference of the Messages API, version 2023-06-01. Pure. */
 #include <stdio.h>
 #include <string.h>
 
@@ -26,7 +26,7 @@ static err_code append_text(yyjson_val *text, struct place at, struct buf *out, 
     return ERR_OK;
 }
 
-/* A string, or blocks one after another: their text, and placeholders for those that have none. */
+/* Appends a string, or the text of blocks in their order. A block without text is named in a placeholder. */
 static err_code append_content(yyjson_val *v, struct place at, struct buf *out, struct err *e) {
     yyjson_val *block;
     size_t i, n;
@@ -65,7 +65,7 @@ static err_code take_use(yyjson_val *block, struct place at, struct api_request 
     return ERR_OK;
 }
 
-/* A message may have several of them, between its calls: one after another. */
+/* A message may have several thinking blocks between its calls. They become one text. */
 static err_code take_thinking(yyjson_val *block, struct place at, struct api_request *r, yyjson_mut_val *message, struct err *e) {
     yyjson_val *thinking = yyjson_obj_get(block, "thinking");
     if (!yyjson_is_str(thinking)) return wrong_block(e, at, ".thinking", "a string");
@@ -82,7 +82,7 @@ static err_code take_thinking(yyjson_val *block, struct place at, struct api_req
     return ERR_OK;
 }
 
-/* Pictures in a user's own words are refused: an answer to the rest would be an answer to another question. */
+/* Reads one block. A picture in a user's own message is refused, because an answer to the rest would answer another question. */
 static err_code take_block(yyjson_val *block, struct place at, bool user, struct api_request *r, yyjson_mut_val *message, struct buf *text,
                            struct err *e) {
     yyjson_val *type = yyjson_obj_get(block, "type");
@@ -92,14 +92,15 @@ static err_code take_block(yyjson_val *block, struct place at, bool user, struct
     if (user && yyjson_equals_str(type, "image"))
         return err_set(e, ERR_UNSUPPORTED, "field \"messages.%zu.content.%zu.type\": images are not supported here", at.message, at.block);
     if (!user && yyjson_equals_str(type, "tool_use")) return take_use(block, at, r, message, e);
-    bool served = yyjson_equals_str(type, "server_tool_use") || yyjson_equals_str(type, "mcp_tool_use"); /* its result is told */
+    bool served = yyjson_equals_str(type, "server_tool_use") ||
+                  yyjson_equals_str(type, "mcp_tool_use"); /* its result follows as a block of its own */
     if (!user && (served || yyjson_equals_str(type, "redacted_thinking"))) return ERR_OK;
     if (!user && yyjson_equals_str(type, "thinking")) return take_thinking(block, at, r, message, e);
     parts_append(block, text);
     return ERR_OK;
 }
 
-/* Blocks of an assistant make one message; of a user's, each tool result is a message of its own, before the text. */
+/* The blocks of an assistant make one message. In a user's message each tool result makes a message of its own, before the text. */
 static err_code take_blocks(yyjson_val *content, size_t i, bool user, struct api_request *r, struct err *e) {
     struct place at = {.message = i};
     struct buf text;
@@ -129,7 +130,7 @@ static err_code take_plain(const char *role, yyjson_val *content, size_t i, stru
     return code;
 }
 
-/* A "system" message among the others is what Claude Code says about the surroundings between two turns. */
+/* Claude Code sends "system" messages between two turns, to tell what has changed around it. */
 static err_code parse_message(yyjson_val *message, size_t i, struct api_request *r, struct err *e) {
     static const char *const roles[] = {"user", "assistant", "system"};
     yyjson_val *role = yyjson_obj_get(message, "role"), *content = yyjson_obj_get(message, "content");
@@ -173,8 +174,8 @@ static const struct {
 #undef CLIENT_TOOL
 };
 
-/* Tools that the client carries out, though it sends no schema. Those that run on Anthropic's servers are left out: the model cannot use
- * them, and answers without. */
+/* Adds a tool that the client carries out although it sends no schema. Tools that run on Anthropic's servers are left out: the model
+ * answers without them. */
 static err_code add_typed_tool(yyjson_val *tool, const char *at, struct api_request *r, struct err *e) {
     yyjson_val *name = yyjson_obj_get(tool, "name");
     const char *type = yyjson_get_str(yyjson_obj_get(tool, "type"));
@@ -234,7 +235,7 @@ static err_code parse_format(yyjson_val *root, struct api_request *r, struct err
     return ERR_OK;
 }
 
-/* All that counting tokens needs. */
+/* Reads everything that counts as prompt. */
 err_code anthropic_parse_count(yyjson_val *root, struct api_request *r, struct err *e) {
     err_code code;
     if ((code = api_parse_model(root, r, e)) != ERR_OK) return code;

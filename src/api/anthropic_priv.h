@@ -6,7 +6,7 @@
 #include "api/parse.h"
 
 err_code anthropic_parse(yyjson_val *root, struct api_request *r, struct err *e);
-/* Only what counting tokens needs. */
+/* The same, but only the fields that make the prompt: for counting its tokens. */
 err_code anthropic_parse_count(yyjson_val *root, struct api_request *r, struct err *e);
 
 #endif

@@ -61,7 +61,7 @@ void api_choice_collect(struct api_choice_text *c, const struct api_event *ev) {
     if (kind == API_TEXT) collect_tokens(c, ev);
     if (ev->kind != API_CALL && ev->len == 0) return;
     if (ev->kind == API_CALL || c->n_items == 0 || c->items[c->n_items - 1].kind != kind) {
-        if ((c->n_items & (c->n_items - 1)) == 0) /* full at each power of two */
+        if ((c->n_items & (c->n_items - 1)) == 0) /* the array is full at each power of two */
             c->items = mem_realloc(c->items, c->n_items == 0 ? 1 : 2 * c->n_items, sizeof(*c->items));
         struct api_item *item = &c->items[c->n_items++];
         *item = (struct api_item){.kind = kind, .start = to->len, .end = to->len};
@@ -87,7 +87,7 @@ enum api_event_kind api_item_kind(const struct api_item *item) { return item->ki
 
 int api_error_status(err_code code) {
     switch (code) {
-    case ERR_LIMIT: return 400;     /* a prompt past the context; bodies past their limit never get this far */
+    case ERR_LIMIT: return 400;     /* a prompt longer than the context; http/ refuses bodies that are too large */
     case ERR_USAGE: return 405;
     case ERR_CANCELLED: return 503; /* the node is going down: another one may serve it */
     case ERR_STALE:

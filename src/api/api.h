@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * What every API of the gateway is made of: one internal request, one internal stream of events, and for each API a pair of pure
- * translations: its JSON to the request, the events to its JSON or its stream. No I/O, no clock; values and their functions. A new API is
- * one file with one struct api, and its rows in tables/routes.def. */
+ * The APIs of the gateway share one internal request and one internal stream of events. Each API is a pair of pure translations: from its
+ * JSON to the request, and from the events to its JSON or its stream. No I/O, no clock. A new API is one file with one struct api, and
+ * rows in tables/routes.def. */
 #ifndef CARAVAN_API_API_H
 #define CARAVAN_API_API_H
 
@@ -35,7 +35,7 @@ enum api_tool_choice { API_TOOLS_AUTO, API_TOOLS_NONE, API_TOOLS_REQUIRED, API_T
 enum api_format { API_FORMAT_TEXT, API_FORMAT_JSON, API_FORMAT_SCHEMA };
 
 struct api_request {
-    struct arena *arena;           /* owns all that is pointed at below */
+    struct arena *arena;           /* owns everything that the pointers below point at */
     const char *model;             /* "" when the client named none */
     /* A chat, whatever API it came by, in the form that chat/render.h takes (OpenAI's): arrays, and an object of further variables for
      * the template ("enable_thinking"). The model's template makes it prompts[0]. All in `doc`, which the request owns; NULL: none.
@@ -46,33 +46,33 @@ struct api_request {
     size_t n_tools;
     enum api_tool_choice tool_choice;
     const char *tool_name;         /* NAMED */
-    bool old_functions;            /* the tools came as "functions": a call is told as "function_call" */
+    bool old_functions;            /* the client sent "functions", and gets a call as "function_call" */
     bool single_tool;              /* at most one call in an answer */
     enum api_format format;
     const char *schema;            /* SCHEMA: JSON text */
     bool strict;                   /* an answer that doesn't fit it is an error */
-    const char *format_field;      /* what the client calls it, for errors about it */
+    const char *format_field;      /* the client's field that asked for the format, for errors */
     struct api_prompt *prompts;    /* or prompts as they are: to continue, to embed, to rank, to convert */
     size_t n_prompts;
     struct api_prompt *query;      /* the prompts are ranked by how well they answer it; NULL: they are not ranked */
-    bool with_pieces;              /* a text's tokens are wanted with their bytes */
-    const char *suffix;            /* of what is to be filled in behind each prompt; may hold NUL; NULL: none */
+    bool with_pieces;              /* the client wants the bytes of each token */
+    const char *suffix;            /* the text after the gap that the model fills; may hold NUL; NULL: none */
     size_t suffix_len;
     uint32_t n;                    /* choices for each prompt */
     int32_t max_tokens;            /* -1: as many as the context holds */
     bool stream, include_usage, stats;
     bool echo, logprobs, ignore_eos;
-    bool continues;                /* the model goes on with the text of the last message, an assistant's */
-    bool truncates;                /* where the chat is too long, its oldest turns go */
+    bool continues;                /* the last message is an assistant's, and the model continues its text */
+    bool truncates;                /* if the chat is too long, its oldest turns are dropped */
     bool no_generation_prompt;     /* the prompt ends with the last message */
     struct text_stop *stops;
     size_t n_stops;
     bool has_seed;
     struct engine_sampling sampling;
-    const char *previous;          /* goes on from this stored response; NULL: from none */
-    bool store;                    /* the answer is kept, with input: JSON text of what was asked */
+    const char *previous;          /* the stored response that this request continues; NULL: none */
+    bool store;                    /* the answer is stored, together with `input`: the request's items as JSON text */
     const char *input;
-    bool has_keep;                 /* keep_s is said: the model is unloaded when it has been idle for so long; negative: it stays */
+    bool has_keep;                 /* the client set keep_s: the model is unloaded after so many idle seconds; negative: never */
     int32_t keep_s;
     void *extra;                   /* the API's own; in the arena */
 };
@@ -92,7 +92,7 @@ struct api_token {             /* for logprobs */
     float logprob;
     uint32_t n_top;
     struct api_top *top;
-    size_t text_start, text_end;   /* bytes of the choice's text that it makes */
+    size_t text_start, text_end;   /* the token's bytes in the choice's text */
     void *block;                   /* the memory of piece and top; its owner frees it */
 };
 
@@ -100,12 +100,12 @@ enum api_event_kind {
     API_BEGIN,                 /* a choice begins */
     API_TEXT,                  /* more text of a choice, with the tokens that it came from when logprobs are wanted */
     API_REASONING,             /* more of its reasoning */
-    API_CALL,                  /* it begins a tool call: call, id, and the name as text */
+    API_CALL,                  /* a tool call begins: call, id, and the name as text */
     API_ARGUMENTS,             /* more of that call's arguments */
-    API_CALL_END,              /* whole: together they are one JSON object */
+    API_CALL_END,              /* the call ends; whole: its arguments are one JSON object */
     API_FINISH,                /* a choice has ended */
-    API_END,                   /* all have: usage is known */
-    API_FAIL,                  /* in mid-stream: nothing comes after it */
+    API_END,                   /* all choices have ended, and the usage is known */
+    API_FAIL,                  /* the stream breaks off: no event comes after this one */
 };
 enum api_finish { API_FINISH_STOP, API_FINISH_LENGTH, API_FINISH_CALLS };
 
@@ -137,14 +137,14 @@ struct api_event {
 
 /* ---- the answer in the making: what the translations know besides the event ---- */
 
-struct api_item {              /* what an answer is made of, in order: text, reasoning, calls */
+struct api_item {              /* one part of an answer, in order: text, reasoning or a call */
     enum api_event_kind kind;  /* TEXT, REASONING, CALL */
     size_t start, end;             /* where it stands in text, reasoning or arguments */
     char *id, *name;               /* CALL; owned */
     bool whole;                    /* CALL: its arguments are one JSON object; else they are only the text of a call that was cut */
 };
 
-struct api_choice_text {       /* collected for an answer in one piece, and for APIs that keep items */
+struct api_choice_text {       /* a choice, collected for an answer in one piece and for APIs that keep items */
     struct buf text, reasoning, arguments; /* arguments of all calls, one after another */
     struct api_item *items;    /* owned */
     size_t n_items;
@@ -182,7 +182,7 @@ void api_choice_done(struct api_choice_text *c);
 void api_choice_collect(struct api_choice_text *c, const struct api_event *ev);
 /* An item's text, reasoning or arguments; never NULL, not terminated. */
 const char *api_item_text(const struct api_choice_text *c, const struct api_item *item, size_t *ret_len);
-/* The kind that an item is told as where a call's arguments are JSON and not text in a string: a call that was cut is text. */
+/* The kind of an item for APIs that write a call's arguments as JSON: there a call that was cut is text. */
 enum api_event_kind api_item_kind(const struct api_item *item);
 
 /* ---- an API ---- */
@@ -201,12 +201,12 @@ struct api {
     const char *id_prefix;
     enum api_work work;
     const char *stream_type, *whole_type; /* content types */
-    const char *ping;              /* what may be sent while nothing happens */
+    const char *ping;              /* bytes without meaning, for streams that are silent */
     bool may_be_empty;             /* a request without a prompt is answered, not refused */
-    bool keeps_items;              /* what stream() is told has been collected before, as for an answer in one piece */
+    bool keeps_items;              /* the events of a stream are collected, too, before stream() gets them */
     /* ERR_INVALID etc. with a text that begins `field "NAME": `, from which the error's param is taken. Strings go to r's arena. */
     err_code (*parse)(yyjson_val *root, struct api_request *r, struct err *e);
-    /* Called once the chat so far is there (store/store.h says its form; NULL: it begins here). May be NULL. */
+    /* Called with the stored conversation that the request continues (store/store.h says its form; NULL: none). May be NULL. */
     err_code (*resume)(yyjson_val *chain, struct api_request *r, struct err *e);
     /* NULL: its answers are never streamed. */
     void (*stream)(struct api_answer *a, const struct api_event *ev, struct buf *out);
@@ -214,7 +214,7 @@ struct api {
     void (*error)(err_code code, const struct err *e, struct buf *out); /* the body of an error answer */
 };
 
-/* The HTTP status that clients get for an error (they know fewer than we do). */
+/* The HTTP status that clients get for an error. */
 int api_error_status(err_code code);
 /* The field that an error is about (from `field "NAME": `): copied to out; false: none. */
 bool api_error_param(const struct err *e, char *out, size_t size);

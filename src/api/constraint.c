@@ -138,7 +138,7 @@ static const struct row ROWS[] = {
     {"structured_outputs", "structural_tag", refuse_tags},
 };
 
-/* {"type": "text"} and false ask for nothing. */
+/* Does this field ask for a form? {"type": "text"} and false don't. */
 static bool asks(const struct row *row, yyjson_val *v) {
     if (row->take == take_response_format) return !yyjson_equals_str(yyjson_obj_get(v, "type"), "text");
     return !is_absent(v) && !yyjson_is_false(v);

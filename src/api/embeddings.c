@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Embeddings and ranks: POST /v1/embeddings (OpenAI's), /api/embed and /api/embeddings (Ollama's, the newer and the older way), /v1/rerank
+ * Embeddings and ranks: POST /v1/embeddings (OpenAI's), /api/embed and /api/embeddings (Ollama's, new and old), /v1/rerank
  * (Jina's, as llama-server has it). The texts are the request's prompts, the answer's vectors are in their order. Pure. */
 #include <inttypes.h>
 #include <math.h>
@@ -48,7 +48,7 @@ static err_code take_texts(yyjson_val *root, const char *key, struct api_request
     return ERR_OK;
 }
 
-/* What all of them begin with: the model, and room for the options. */
+/* Reads the model's name, and makes room for the options: every request begins so. */
 static err_code parse_begin(yyjson_val *root, struct api_request *r, struct err *e) {
     r->extra = arena_alloc(r->arena, sizeof(struct embed_extra));
     return api_parse_model(root, r, e);
@@ -128,7 +128,7 @@ static void append_base64(struct buf *out, const uint8_t *data, size_t len) {
     }
 }
 
-/* The first n numbers, of length 1 again when there were more. */
+/* Cuts a vector to its first n numbers, and scales it to length 1 if that removed any. */
 static void shorten(float *v, uint32_t n_all, uint32_t n) {
     double sum = 0;
     if (n >= n_all) return;

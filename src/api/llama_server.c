@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * llama-server's own routes: POST /completion (a prompt is continued), POST /infill (what stands between two texts) and POST
- * /apply-template (a chat becomes a prompt). Shapes: llama.cpp, tools/server/README.md. Pure. */
+ * llama-server's own routes: POST /completion continues a prompt, POST /infill writes the text between two others, POST /apply-template
+ * makes a chat a prompt. Shapes: llama.cpp, tools/server/README.md. Pure. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -19,7 +19,7 @@ static err_code parse_common(yyjson_val *root, struct api_request *r, struct err
     if ((code = json_get_bool(root, "ignore_eos", &r->ignore_eos, e)) != ERR_OK) return code;
     if ((code = api_parse_stops(yyjson_obj_get(root, "stop"), "stop", r, e)) != ERR_OK) return code;
     if ((code = api_parse_sampling(root, r, e)) != ERR_OK) return code;
-    r->max_tokens = limit < 0 ? -1 : limit == 0 ? 1 : (int32_t)limit; /* 0 asks for the prompt to be read; one token is next to nothing */
+    r->max_tokens = limit < 0 ? -1 : limit == 0 ? 1 : (int32_t)limit; /* 0 asks only to read the prompt: one token costs next to nothing */
     r->prompts = arena_alloc(r->arena, sizeof(*r->prompts));
     return constraint_parse(root, r, e);
 }
@@ -44,7 +44,7 @@ static err_code append_field(yyjson_val *root, const char *key, struct buf *out,
     return ERR_OK;
 }
 
-/* The text before the gap: other files first, then what stands before the cursor. */
+/* Appends the text before the gap: other files first, then the text before the cursor. */
 static err_code append_prefix(yyjson_val *root, struct buf *out, struct err *e) {
     yyjson_val *file;
     size_t i, n;

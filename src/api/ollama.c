@@ -92,7 +92,7 @@ static err_code parse_think(yyjson_val *root, struct api_request *r, struct err 
     return ERR_OK;
 }
 
-/* "logprobs" and "top_logprobs" stand beside the messages. */
+/* Reads "logprobs" and "top_logprobs", which stand beside the messages. */
 static err_code parse_logprobs(yyjson_val *root, struct api_request *r, struct err *e) {
     err_code code = json_get_bool(root, "logprobs", &r->logprobs, e);
     uint32_t top = 0;
@@ -103,7 +103,8 @@ static err_code parse_logprobs(yyjson_val *root, struct api_request *r, struct e
     return code;
 }
 
-/* "options": sampling by our own names, which are Ollama's; what concerns loading (num_gpu, num_thread ...) is the node's to say. */
+/* Reads "options": sampling parameters, whose names are ours too. Options for loading (num_gpu, num_thread ...) are the node's, and are
+ * left out. */
 static err_code parse_options(yyjson_val *root, struct api_request *r, struct err *e) {
     yyjson_val *o = yyjson_obj_get(root, "options");
     if (o == NULL || yyjson_is_null(o)) return ERR_OK;
@@ -117,7 +118,7 @@ static err_code parse_options(yyjson_val *root, struct api_request *r, struct er
     return api_parse_sampling(o, r, e);
 }
 
-/* "1h30m", "-1", "250ms": seconds, as the server that these clients know reads them; a number alone is seconds. */
+/* Reads a duration as Ollama's server does ("1h30m", "-1", "250ms"). A number alone is seconds. */
 static bool read_duration(const char *text, double *ret) {
     static const struct {
         const char *name;
@@ -238,7 +239,7 @@ static void append_call(const struct api_choice_text *c, const struct api_item *
     buf_append_str(out, ",\"arguments\":");
     size_t len;
     const char *arguments = api_item_text(c, item, &len);
-    for (size_t i = 0; i < len; i++) /* a line end between two values would end the line of a stream */
+    for (size_t i = 0; i < len; i++) /* a line end inside the JSON would end the line of a stream */
         buf_append_byte(out, (uint8_t)arguments[i] < ' ' ? ' ' : (uint8_t)arguments[i]);
     buf_append_str(out, "}}");
 }
@@ -278,7 +279,7 @@ void ollama_error(err_code code, const struct err *e, struct buf *out) {
     buf_append_byte(out, '}');
 }
 
-/* A line with a whole call, for its arguments are complete only now; or with the text of one that was cut. */
+/* Appends a line with the call that has just ended, or with the text of a call that was cut. */
 static void stream_call(const struct api_answer *a, struct buf *out) {
     const struct api_choice_text *c = &a->choices[0];
     if (c->n_items == 0 || c->items[c->n_items - 1].kind != API_CALL) return;
@@ -386,7 +387,7 @@ const struct api api_ollama_chat = {
     .id_prefix = "ollama-",
     .stream_type = "application/x-ndjson",
     .whole_type = "application/json; charset=utf-8",
-    .ping = " ", /* blanks before a line's JSON are nothing */
+    .ping = " ", /* a blank before a line of JSON means nothing */
     .keeps_items = true,
     .may_be_empty = true,
     .parse = chat_parse,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * OpenAI's common parameters, usage and errors. Pure. Shapes: the OpenAI API reference, and what its clients were seen to do. */
+ * OpenAI's common parameters, usage and errors. Pure. Shapes: the OpenAI API reference, and the behaviour of its clients. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

@@ -34,12 +34,12 @@ static void end_chunk(const struct api_answer *a, const char *finish, struct buf
     buf_append_str(out, a->request->include_usage ? ",\"usage\":null}\n\n" : "}\n\n");
 }
 
-/* The finish reason of a call that is told in the old form has its own name. */
+/* A call in the old form has a finish reason of its own. */
 static const char *finish_name(const struct api_answer *a, enum api_finish finish) {
     return finish == API_FINISH_CALLS && a->request->old_functions ? "function_call" : openai_finish_name(finish);
 }
 
-/* A call begins with all but its arguments; these follow in pieces, which the client puts together by the index. */
+/* The first chunk of a call has everything except its arguments. They follow in pieces, which the client joins by the index. */
 static void stream_part(struct api_answer *a, const struct api_event *ev, struct buf *out) {
     begin_chunk(a, ev->choice, out);
     if (ev->kind == API_REASONING) {
@@ -119,7 +119,7 @@ static size_t append_calls(const struct api_choice_text *c, struct buf *out) {
     return n;
 }
 
-/* The one call, in the old form. */
+/* Appends the only call in the old form. */
 static size_t append_old_call(const struct api_choice_text *c, struct buf *out) {
     for (size_t i = 0; i < c->n_items; i++) {
         const struct api_item *item = &c->items[i];

@@ -39,7 +39,7 @@ static err_code append_part(yyjson_val *part, size_t i, size_t k, struct buf *ou
     return ERR_OK;
 }
 
-/* The content's text; null is none, and an assistant's may be absent. */
+/* Appends the text of a message. Null is no text; only an assistant's content may be absent. */
 static err_code parse_content(yyjson_val *message, size_t i, bool assistant, struct buf *out, struct err *e) {
     yyjson_val *v = yyjson_obj_get(message, "content"), *part;
     size_t k, n;
@@ -86,7 +86,7 @@ static void copy_field(yyjson_val *message, const char *key, struct api_request 
     if (yyjson_is_str(v)) api_chat_set(r, to, key, yyjson_get_str(v), yyjson_get_len(v));
 }
 
-/* What the model thought before an earlier answer: "reasoning_content", or "reasoning", as other servers and their clients call it. */
+/* Copies the reasoning of an earlier answer. Some servers and clients call it "reasoning" instead of "reasoning_content". */
 static void copy_reasoning(yyjson_val *message, struct api_request *r, yyjson_mut_val *to) {
     yyjson_val *v = yyjson_obj_get(message, "reasoning_content");
     if (!yyjson_is_str(v)) v = yyjson_obj_get(message, "reasoning");
@@ -208,7 +208,7 @@ static err_code parse_logprobs(yyjson_val *root, struct api_request *r, struct e
     return ERR_OK;
 }
 
-/* What the template may be told besides the messages: how hard to think, and what local clients send as chat_template_kwargs. */
+/* Reads the further variables of the template: how hard to think, and the "chat_template_kwargs" of local clients. */
 static err_code parse_thinking(yyjson_val *root, struct api_request *r, struct err *e) {
     yyjson_val *effort = yyjson_obj_get(root, "reasoning_effort"), *extra = yyjson_obj_get(root, "chat_template_kwargs"), *key, *v;
     size_t i, n;

@@ -38,7 +38,7 @@ static err_code parse_prompts(yyjson_val *root, struct api_request *r, struct er
     return ERR_OK;
 }
 
-/* Here logprobs is a number: how many of the best tokens to show at each place. */
+/* In this API logprobs is a number: how many of the best tokens to show at each position. */
 static err_code parse_logprobs(yyjson_val *root, struct api_request *r, struct err *e) {
     yyjson_val *v = yyjson_obj_get(root, "logprobs");
     r->sampling.n_top_logprobs = 0;
@@ -103,7 +103,7 @@ static void append_top(const struct api_token *t, struct buf *out) {
     buf_append_byte(out, '}');
 }
 
-/* chars: characters of the choice's text before `text`, which begins at the byte `start` of it. */
+/* text begins at byte `start` of the choice's text, after `chars` characters. */
 static void append_logprobs(const struct api_answer *a, const struct api_token *tokens, size_t n, const char *text, size_t len,
                             size_t start, size_t chars, struct buf *out) {
     if (!a->request->logprobs || n == 0) {
@@ -122,7 +122,7 @@ static void append_logprobs(const struct api_answer *a, const struct api_token *
         buf_append_byte(out, ']');
     }
     buf_append_str(out, ",\"text_offset\":[");
-    size_t at = 0; /* bytes of text that are counted in chars */
+    size_t at = 0; /* chars counts the text up to this byte */
     for (size_t i = 0; i < n; i++) {
         size_t to = tokens[i].text_start > start ? tokens[i].text_start - start : 0;
         if (to > len) to = len;

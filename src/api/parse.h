@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What the parsers of the APIs share: the model's name, stop strings, and building the request's chat, which stands in one form
- * (OpenAI's, as chat/render.h takes it) whatever API it came by. tools.h reads the tools. Pure; everything made belongs to the request. */
+ * Code that the parsers of all APIs share: the model's name, stop strings, and the request's chat. A chat has the same form for every API
+ * (OpenAI's, as chat/render.h takes it). tools.h reads the tools. Pure; everything made belongs to the request. */
 #ifndef CARAVAN_API_PARSE_H
 #define CARAVAN_API_PARSE_H
 
@@ -8,7 +8,7 @@
 
 /* ERR_INVALID `field "KEY": expected ...`. */
 err_code api_wrong(struct err *e, const char *key, const char *expected);
-/* Refuses a parameter that is there and not null, false, 0, "", {} or [] (what clients send for "off"). */
+/* Refuses a parameter, unless it is absent or means "off": null, false, 0, "", {} or []. */
 err_code api_refuse(yyjson_val *root, const char *key, const char *why, struct err *e);
 /* Refuses the fields of tables/fields.def that would change the answer. */
 err_code api_refuse_fields(yyjson_val *root, struct err *e);
@@ -23,24 +23,24 @@ err_code api_parse_suffix(yyjson_val *root, struct api_request *r, struct err *e
 err_code api_parse_keep(yyjson_val *root, struct api_request *r, struct err *e);
 /* A string or an array of strings; absent or null: none. */
 err_code api_parse_stops(yyjson_val *v, const char *key, struct api_request *r, struct err *e);
-/* Sampling by the names of tables/sampling.def, and the seed. */
+/* Reads the sampling parameters (tables/sampling.def) and the seed. */
 err_code api_parse_sampling(yyjson_val *obj, struct api_request *r, struct err *e);
-/* A copy in the arena: of a string; of any value as JSON text. */
+/* Copies into the arena: a string; any value, as JSON text. */
 const char *api_keep_str(struct api_request *r, yyjson_val *v);
 const char *api_keep_json(struct api_request *r, yyjson_val *v);
 /* The arguments of a call, JSON in a string or an object, as JSON text; NULL: none. */
 const char *api_keep_arguments(struct api_request *r, yyjson_val *v);
 
-/* The chat begins: r->doc, r->chat, r->chat_extra. */
+/* Makes an empty chat: r->doc, r->chat, r->chat_extra. */
 void api_chat_begin(struct api_request *r);
-/* A message; text NULL: its content is null. It is at the end of r->chat. */
+/* Appends a message to r->chat. text NULL: its content is null. */
 yyjson_mut_val *api_chat_add(struct api_request *r, const char *role, const char *text, size_t len);
-/* A string field of a message. */
+/* Sets a string field of a message. */
 void api_chat_set(struct api_request *r, yyjson_mut_val *message, const char *key, const char *text, size_t len);
-/* Call at the end of a chat: whether the model goes on with the text of its last message ("continue_final_message",
- * "add_generation_prompt"). It does where that is an assistant's, unless the body says otherwise. */
+/* Ends a chat: decides whether the model continues the last message. It does if that is an assistant's, unless the body says otherwise
+ * ("continue_final_message", "add_generation_prompt"). */
 err_code api_chat_end(yyjson_val *root, struct api_request *r, struct err *e);
-/* A tool call of an assistant's message; arguments: JSON text. */
+/* Adds a tool call to an assistant's message. arguments: JSON text. */
 void api_chat_call(struct api_request *r, yyjson_mut_val *message, const char *id, const char *name, const char *arguments);
 
 #endif

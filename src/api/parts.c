@@ -10,7 +10,7 @@ static const char *str_of(yyjson_val *part, const char *key) { return yyjson_get
 
 static void append_val(yyjson_val *v, struct buf *out) { buf_append(out, yyjson_get_str(v), yyjson_get_len(v)); }
 
-/* A line of its own: "KEY: TEXT". */
+/* Appends the line "KEY: TEXT", if the part has this field. */
 static void append_line(yyjson_val *part, const char *key, struct buf *out) {
     yyjson_val *v = yyjson_obj_get(part, key);
     if (!yyjson_is_str(v) || yyjson_get_len(v) == 0) return;
@@ -19,7 +19,7 @@ static void append_line(yyjson_val *part, const char *key, struct buf *out) {
     buf_append_byte(out, '\n');
 }
 
-/* "[TYPE: DETAIL]", the detail being the first of these that is there and short: data and encrypted text are no names. */
+/* Appends "[TYPE: DETAIL]". The detail is the first of these fields that is there and short enough for a name. */
 static void append_placeholder(yyjson_val *part, struct buf *out) {
     static const char *const keys[] = {"title", "filename", "tool_name", "name", "media_type", "file_id", "url", "format"};
     yyjson_val *const places[] = {part, yyjson_obj_get(part, "source"), yyjson_obj_get(part, "file"), yyjson_obj_get(part, "image_url"),
@@ -49,7 +49,7 @@ static void append_nested(yyjson_val *v, struct buf *out) {
     }
 }
 
-/* Where a part's text stands; NULL: it has none. */
+/* Finds the text of a part; NULL: it has none. */
 static yyjson_val *text_of(yyjson_val *part) {
     static const char *const keys[] = {"text", "refusal", "content", "output", "stdout"};
     yyjson_val *source = yyjson_obj_get(part, "source");

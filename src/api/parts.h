@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Parts of a message that are not text (pictures, files, results of tools that ran on a server). A model of text is told their text; what
- * has none is named in a placeholder, so that a conversation that holds such a part goes on. Pure. */
+ * Parts of a message that are not plain text: pictures, files, results of tools that ran on a server. A model of text gets their text. A
+ * part without text is named in a placeholder, so that the conversation can go on. Pure. */
 #ifndef CARAVAN_API_PARTS_H
 #define CARAVAN_API_PARTS_H
 

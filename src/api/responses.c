@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * POST /v1/responses, the request: its parameters, and what is echoed and stored. responses_items.c reads items and tools,
- * responses_answer.c writes the answer. Pure. */
+ * POST /v1/responses, the request: its parameters, and the fields that the answer repeats or the store keeps. responses_items.c reads items
+ * and tools, responses_answer.c writes the answer. Pure. */
 #include <stdio.h>
 #include <string.h>
 
@@ -9,7 +9,7 @@
 
 /* ---- the body ---- */
 
-/* The items as they are stored: each with a type and an id. */
+/* Makes the items that the store keeps: each has a type and an id. */
 static const char *keep_input(struct api_request *r, yyjson_val *input) {
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *list = yyjson_mut_arr(doc);
@@ -88,7 +88,7 @@ static err_code parse_state(yyjson_val *root, struct api_request *r, struct err 
     return ERR_OK;
 }
 
-/* What is only echoed; objects of names are checked as far as that. */
+/* Keeps the fields that the answer repeats. Only their type is checked. */
 static err_code parse_echoed(yyjson_val *root, struct api_request *r, struct err *e) {
     struct responses_extra *x = r->extra;
     struct {
@@ -118,7 +118,7 @@ static err_code parse_echoed(yyjson_val *root, struct api_request *r, struct err
     return ERR_OK;
 }
 
-/* "include" names what an answer has besides the usual; what is not known here is nothing that it could have. */
+/* Reads "include", which asks for additional parts of an answer. Names that are not known here ask for parts that no answer has. */
 static err_code parse_logprobs(yyjson_val *root, struct api_request *r, struct err *e) {
     yyjson_val *list = yyjson_obj_get(root, "include"), *what;
     int64_t top = 0;
@@ -170,7 +170,7 @@ err_code responses_parse(yyjson_val *root, struct api_request *r, struct err *e)
     return code == ERR_OK ? parse_logprobs(root, r, e) : code;
 }
 
-/* The chat in its order: instructions, what came before, this request's own items. Instructions of earlier requests don't count. */
+/* Puts the chat in order: instructions, the stored conversation, this request's items. Instructions of earlier requests don't count. */
 err_code responses_resume(yyjson_val *chain, struct api_request *r, struct err *e) {
     const struct responses_extra *x = r->extra;
     yyjson_mut_val *own = r->chat;

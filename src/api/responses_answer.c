@@ -17,7 +17,7 @@ static void append_id(const struct api_answer *a, const struct api_item *item, s
     buf_printf(out, "\"%s_%s%02zx\"", kind, a->id + strlen("resp_"), i);
 }
 
-/* Of the tokens whose text an item holds, where they were asked for. */
+/* Appends the log probabilities of the tokens in an item, if the client asked for them. */
 static void append_logprobs(const struct api_choice_text *c, const struct api_item *item, struct buf *out) {
     size_t first = 0, n = 0;
     while (first < c->n_tokens && c->tokens[first].text_start < item->start) first++;
@@ -40,7 +40,7 @@ static void append_part(const struct api_choice_text *c, const struct api_item *
     buf_append_byte(out, '}');
 }
 
-/* The name of a called tool, and the namespace that it is a member of, apart. */
+/* Appends the name of a called tool, and its namespace as a field of its own. */
 static void append_name(const struct api_answer *a, const char *name, struct buf *out) {
     const struct responses_extra *x = a->request->extra;
     for (const struct responses_space *s = x->spaces; s != NULL; s = s->next) {
@@ -172,7 +172,7 @@ static void event_item(struct api_answer *a, const char *type, size_t i, bool do
     event_end(out);
 }
 
-/* An event of something within an item; what follows is the caller's. */
+/* Begins an event about a part of an item. The caller appends the rest. */
 static void event_within(struct api_answer *a, const char *type, size_t i, struct buf *out) {
     const struct api_item *item = &a->choices[0].items[i];
     event_begin(a, type, out);

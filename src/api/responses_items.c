@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * POST /v1/responses: the items of a conversation and the tools, to the internal chat. Items of tools that ran on OpenAI's servers, and of
- * kinds that are not known here, are left out, or told as text where they have some: the conversation goes on. Pure. */
+ * POST /v1/responses: the items of a conversation and the tools become the internal chat. Items of tools that ran on OpenAI's servers and
+ * items of unknown types are left out, or become text if they have some. The conversation goes on. Pure. */
 #include <stdio.h>
 #include <string.h>
 
@@ -19,7 +19,7 @@ static bool has_tool(const struct api_request *r, const char *name) {
     return false;
 }
 
-/* The functions of a namespace; other tools run on OpenAI's servers, and are left out: the model answers without. */
+/* Adds the functions of a namespace. Other tools run on OpenAI's servers and are left out: the model answers without them. */
 static err_code add_namespace(yyjson_val *tool, const char *at, struct api_request *r, struct err *e) {
     yyjson_val *name = yyjson_obj_get(tool, "name"), *member;
     struct responses_extra *x = r->extra;
@@ -56,7 +56,7 @@ err_code responses_parse_tools(yyjson_val *root, struct api_request *r, struct e
     return code == ERR_OK ? api_tools_parse(root, &tools_shape, r, e) : code;
 }
 
-/* Tools that were found in the course of the conversation. */
+/* Adds tools that the client found during the conversation. */
 static err_code add_found_tools(struct api_request *r, yyjson_val *list, struct err *e) {
     yyjson_val *tool;
     size_t i, n;
@@ -75,8 +75,8 @@ static err_code wrong_item(struct err *e, size_t i, const char *what, const char
     return err_set(e, ERR_INVALID, "field \"input[%zu]%s\": expected %s", i, what, expected);
 }
 
-/* A string, or parts: their text. A picture or file in a message is refused: an answer to the rest would be an answer to another question.
- * In what a tool gave (any) it is named in a placeholder. */
+/* Appends a string, or the text of parts. A picture or file in a message is refused, because an answer to the rest would answer another
+ * question. In the result of a tool (any) it is named in a placeholder. */
 static err_code append_content(yyjson_val *v, size_t i, bool any, struct buf *out, struct err *e) {
     yyjson_val *part;
     size_t k, n;
@@ -150,8 +150,8 @@ static err_code take_call(struct responses_reader *in, yyjson_val *item, size_t 
     return add_call(in, id, full != NULL ? full : api_keep_str(in->r, name), api_keep_arguments(in->r, arguments), i, e);
 }
 
-/* A call of a tool that is no function ("custom_tool_call", "local_shell_call"): told as one, with what it has for arguments. Without a
- * call_id it ran on a server, and its results are in the message that follows. */
+/* A call of a tool that is no function ("custom_tool_call", "local_shell_call"): it becomes one. A call without a call_id ran on a
+ * server, and its result is in the message that follows. */
 static err_code take_other_call(struct responses_reader *in, yyjson_val *item, const char *type, size_t i, struct err *e) {
     static const char *const keys[] = {"arguments", "action", "operation"};
     yyjson_val *id = yyjson_obj_get(item, "call_id"), *name = yyjson_obj_get(item, "name"), *input = yyjson_obj_get(item, "input");
@@ -172,7 +172,7 @@ static err_code take_output(struct responses_reader *in, yyjson_val *item, bool 
     return take_text(in, "tool", api_keep_str(in->r, id), output, i, e);
 }
 
-/* The conversation up to here in one item: text of ours, or of another server, which is not readable. */
+/* One item that stands for the conversation before it. Its text is ours, or that of another server, which we cannot read. */
 static void take_compaction(struct responses_reader *in, yyjson_val *item) {
     static const char unreadable[] = "[The conversation before this was compacted by another server, and cannot be read here.]";
     yyjson_val *v = yyjson_obj_get(item, "encrypted_content");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What can be asked of a response besides itself: POST /v1/responses/input_tokens (how many tokens it would be asked with) and POST
- * /v1/responses/compact (the conversation in short, as one item that stands for it in later requests). Pure. */
+ * POST /v1/responses/input_tokens counts the tokens of a request. POST /v1/responses/compact makes a conversation one short item, which
+ * stands for it in later requests. Pure. */
 #include <inttypes.h>
 #include <string.h>
 

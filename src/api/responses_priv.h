@@ -5,7 +5,7 @@
 
 #include "api/parse.h"
 
-/* What the "encrypted_content" of a compaction item of ours begins with. Its text follows: it is the client's own conversation. */
+/* The beginning of "encrypted_content" in our compaction items. The text after it is plain: it is the client's own conversation. */
 #define RESPONSES_COMPACTED "caravan:"
 
 /* A namespace of tools: the model knows its members as "NAME.MEMBER", the client gets both parts. */
@@ -14,7 +14,7 @@ struct responses_space {
     const struct responses_space *next;
 };
 
-/* What the answer repeats of the request: JSON text, except the instructions (NULL: none). In the request's arena. */
+/* Fields of the request that the answer repeats, as JSON text; the instructions as they are (NULL: none). In the request's arena. */
 struct responses_extra {
     const char *instructions, *tools, *tool_choice, *text, *reasoning, *metadata, *max_tool_calls, *safety_identifier, *prompt_cache_key;
     const struct responses_space *spaces;

@@ -7,7 +7,7 @@
 
 #include "api/parse.h"
 
-enum { PLACE_SIZE = 64 }; /* of a tool's place in the body, for errors: "tools[0].function" */
+enum { PLACE_SIZE = 64 }; /* bytes of "tools[0].function", a tool's place in the body */
 
 static void append_str(struct api_request *r, yyjson_mut_val *to, const char *key, yyjson_val *v) {
     api_chat_set(r, to, key, yyjson_get_str(v), yyjson_get_len(v));
@@ -77,7 +77,7 @@ static err_code parse_list(yyjson_val *root, const struct api_tools_shape *shape
     return ERR_OK;
 }
 
-/* The choice of one tool by its name. */
+/* Reads the choice of one tool by its name. */
 static err_code choose_named(yyjson_val *choice, const struct api_tools_shape *shape, struct api_request *r, struct err *e) {
     char at[PLACE_SIZE];
     const char *function = shape->function;
@@ -112,7 +112,7 @@ static void keep_allowed(yyjson_val *list, const struct api_tools_shape *shape, 
     r->chat_tools = n > 0 ? kept : NULL;
 }
 
-/* {"type": "allowed_tools", "mode": "auto" | "required", "tools": [...]}; OpenAI's chats have all but the type one level down. */
+/* {"type": "allowed_tools", "mode": "auto" | "required", "tools": [...]}; in OpenAI's chats mode and tools stand one level deeper. */
 static err_code choose_allowed(yyjson_val *choice, const struct api_tools_shape *shape, struct api_request *r, struct err *e) {
     yyjson_val *inner = yyjson_obj_get(choice, "allowed_tools"), *from = inner != NULL ? inner : choice,
                *mode = yyjson_obj_get(from, "mode");

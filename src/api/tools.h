@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The tools of a request and the choice among them. Every API writes the same things in its own words; a shape says which words. The tools
- * that are read stand in the request in one form (OpenAI's). Pure; everything made belongs to the request. */
+ * The tools of a request and the choice among them. Each API has its own words for them, and a shape names these words. In the request
+ * the tools have one form (OpenAI's). Pure; everything made belongs to the request. */
 #ifndef CARAVAN_API_TOOLS_H
 #define CARAVAN_API_TOOLS_H
 

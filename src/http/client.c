@@ -274,7 +274,7 @@ static err_code client_attempt(struct http_client *c, struct err *e) {
         if (code != ERR_OK) return code;
     }
     err_code code = client_write_request(c, e);
-    if (code == ERR_OK || code == ERR_CLOSED) { /* a server that refuses early has often answered before it closed */
+    if (code == ERR_OK || code == ERR_CLOSED) { /* a server that refuses a body often answers before it closes */
         err_code read_rc = client_read_response(c, e);
         if (code == ERR_OK || read_rc == ERR_OK) code = read_rc;
     }
@@ -285,12 +285,12 @@ err_code http_client_send(struct http_client *c, const struct http_client_reques
                           struct err *e) {
     char drained[16];
     while (read(c->cancel[0], drained, sizeof(drained)) > 0) {
-    } /* an old request's cancelling */
+    } /* drops the cancelling of an earlier request */
     c->request = r;
     c->body = ret_body;
     bool reused = c->fd >= 0;
     err_code code = client_attempt(c, e);
-    if (code == ERR_CLOSED && reused && !c->got_bytes) { /* it had been closed while idle: once more on a new one */
+    if (code == ERR_CLOSED && reused && !c->got_bytes) { /* the server had closed the idle connection: try once on a new one */
         client_disconnect(c);
         code = client_attempt(c, e);
     }

@@ -22,7 +22,7 @@ struct connection {
     CURL *handle; /* NULL: idle */
     int slot;
     uint64_t at; /* where the next byte goes */
-    bool direct; /* it went straight to where the redirects had led */
+    bool direct; /* it uses the address where the redirects ended */
     bool checked, enough, refused;
     char text[CURL_ERROR_SIZE];
 };
@@ -35,12 +35,12 @@ struct fetch {
     char url[WEB_MAX_URL]; /* where the redirects led */
     bool direct;              /* url is used; false: the address that was given, whose redirect may have run out */
     bool ranges;
-    bool changed; /* the server has another file there by now */
+    bool changed; /* the server offers another version of the file now */
     char sha256[HTTP_SHA256_TEXT];
     uint64_t fetched;
     unsigned failures; /* in a row, without a byte in between */
     clock_us wait_until, saved, shown;
-    struct err why; /* what ends it all */
+    struct err why; /* the error that ends the download */
 };
 
 /* ---- the probe ---- */
@@ -50,7 +50,7 @@ struct probe {
     bool seen;
 };
 
-/* Enough has been seen with the first byte. */
+/* Stops after the first byte: the probe needs only the headers. */
 static size_t on_probe(char *data, size_t size, size_t n, void *user) {
     (void)data;
     struct probe *p = user;
@@ -68,7 +68,7 @@ static bool read_range(const char *header, uint64_t *ret_first, uint64_t *ret_to
 
 static bool is_sha256(const char *text) { return strlen(text) == 64 && strspn(text, "0123456789abcdefABCDEF") == 64; }
 
-/* What the server calls this version: its hash, its ETag, or when it was changed. */
+/* The server's name for this version of the file: hash, ETag or time of change. */
 static void read_identity(struct fetch *f, CURL *h, uint64_t size, char *ret, size_t ret_size) {
     const char *linked = web_header(h, "x-linked-etag", 0), *tag = web_header(h, "etag", -1), *changed = web_header(h, "last-modified", -1);
     char text[128];
@@ -116,7 +116,7 @@ static err_code probe_once(struct fetch *f, char *ret_identity, size_t identity_
     return code;
 }
 
-/* Waits before the next attempt, if there is to be one. false: there isn't, or it was interrupted. */
+/* Waits before the next attempt. false: there will be none, or the wait was interrupted. */
 static bool pause_before_retry(struct fetch *f, unsigned failures, long status, long retry_after, const char *why) {
     int wait = web_retry(failures, status, retry_after);
     if (wait < 0) return false;
@@ -181,7 +181,7 @@ static bool connection_start(struct fetch *f, struct connection *c) {
     const char *url = f->direct ? f->url : f->d->url;
     *c = (struct connection){.fetch = f, .slot = slot, .direct = f->direct && strcmp(f->url, f->d->url) != 0};
     c->handle = web_handle(url, f->d->token);
-    if (!f->ranges) { /* from the start, whatever an earlier attempt has left */
+    if (!f->ranges) { /* begins at 0: the server has no ranges */
         f->part.spans.list[slot] = (struct span){.at = 0, .end = f->part.size, .taken = true};
     } else {
         char range[64];
@@ -208,7 +208,7 @@ static void connection_stop(struct connection *c) {
     spans_give_back(&c->fetch->part.spans, c->slot);
 }
 
-/* A connection has ended without its range being whole: when to try again, or why not. */
+/* A connection ended before its range was complete: decides when to try again, or gives up. */
 static void connection_failed(struct fetch *f, struct connection *c, CURLcode rc, clock_us now) {
     struct err why = {0};
     long status = c->refused || rc == CURLE_OK ? web_status(c->handle) : 0, retry_after = web_retry_after(c->handle);
@@ -220,7 +220,7 @@ static void connection_failed(struct fetch *f, struct connection *c, CURLcode rc
         f->direct = false; /* a redirect is often good for some minutes only: ask for a new one */
         return;
     }
-    if (now < f->wait_until) return; /* the same trouble as another connection's, a moment ago */
+    if (now < f->wait_until) return; /* another connection had the same error a moment ago */
     int wait = web_retry(++f->failures, status, retry_after);
     if (wait < 0) {
         f->why = why;

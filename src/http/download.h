@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * A large file from the world by HTTP(S), in several ranges at once where the server allows it, interrupted and gone on with as often as
- * need be. Until it is whole it stands as "<path>.part", and what is missing of it in "<path>.part.json". Blocking, in the calling thread
- * (libcurl's multi interface); knows nothing of models or hubs. What http/web.h says of proxies, redirects and tokens holds here too. */
+ * Downloads a large file by HTTP(S), in several ranges at once where the server allows it, interrupted and resumed as often as
+ * necessary. Until it is complete it is called "<path>.part", and "<path>.part.json" lists its missing ranges. Blocking, in the calling
+ * thread (libcurl's multi interface); knows nothing of models or hubs. What http/web.h says of proxies, redirects and tokens holds here
+ * too. */
 #ifndef CARAVAN_HTTP_DOWNLOAD_H
 #define CARAVAN_HTTP_DOWNLOAD_H
 
@@ -18,11 +19,11 @@ struct http_download_progress {
 struct http_download {
     const char *url;
     struct web_token token;
-    const char *path;                  /* where it shall stand in the end; must not be there */
+    const char *path;                  /* the file's final path; must not exist */
     uint64_t size;                     /* as published; 0: what the server says */
     const char *sha256;                /* as published, 64 hex digits; NULL or "": what a hub's header says, or none */
     uint32_t connections;              /* at most HTTP_DOWNLOAD_MAX_CONNECTIONS */
-    const volatile sig_atomic_t *stop; /* becomes 1: keep what is there, return ERR_CANCELLED; may be NULL */
+    const volatile sig_atomic_t *stop; /* becomes 1: keep the bytes so far and return ERR_CANCELLED; may be NULL */
     void (*on_progress)(void *user, const struct http_download_progress *p); /* about ten times a second; may be NULL */
     web_waiting_fn on_waiting;                                          /* may be NULL */
     void *user;
@@ -33,7 +34,7 @@ struct http_download_result {
 };
 
 /* Errors: those of web_get, and ERR_NO_ROOM (before anything is fetched), ERR_IO, ERR_BUSY (another process is at this file),
- * ERR_FORMAT: it doesn't match its checksum or size (what came is removed). With any other error what has come is kept. */
+ * ERR_FORMAT: it doesn't match its checksum or size, and is removed. With any other error the bytes so far are kept. */
 err_code http_download(const struct http_download *d, struct http_download_result *ret, struct err *e);
 
 #endif

@@ -36,7 +36,7 @@ err_code download_part_open(struct part *p, const char *path, struct err *e) {
     return ERR_OK;
 }
 
-/* What an earlier attempt has left, if it is of the same file. */
+/* Reads the state of an earlier attempt, if it belongs to the same file. */
 static bool part_resume(struct part *p, const char *identity) {
     struct buf b;
     buf_init(&b, PART_MAX_STATE);
@@ -86,7 +86,8 @@ err_code download_part_save(struct part *p, struct err *e) {
     char missing[SPANS_TEXT_MAX];
     struct buf b;
     if (fdatasync(p->fd) != 0)
-        return err_set_errno(e, ERR_IO, errno, "cannot write \"%s\"", p->part); /* the bytes before the word of them */
+        return err_set_errno(e, ERR_IO, errno, "cannot write \"%s\"",
+                             p->part); /* the bytes must be durable before the state says that they are there */
     spans_write(&p->spans, missing);
     buf_init(&b, PART_MAX_STATE);
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);

@@ -223,7 +223,7 @@ static const llhttp_settings_t *parser_settings(void) {
 
 /* ---- input ---- */
 
-/* Answers with an error and closes, from any state before BUSY. */
+/* Answers with an error and closes the connection, in any state before BUSY. */
 static void conn_refuse(struct http_conn *c, int status, const char *why) {
     if (c->exchange == NULL) c->exchange = exchange_create(c);
     c->exchange->refused = true;
@@ -237,7 +237,7 @@ static bool judge_headers(struct http_conn *c) {
     const struct http_server_options *o = &c->server->o;
     http_conn_set_state(c, CONN_BODY);
     if (o->on_headers != NULL) {
-        x->refused = true; /* while judged: an answer now closes the connection, for the body is still to come */
+        x->refused = true; /* an answer from on_headers closes the connection, because the body has not been read */
         if (!o->on_headers(o->user, x)) return false;
         x->refused = false;
     }
@@ -308,7 +308,7 @@ static void conn_parse(struct http_conn *c, const uint8_t *data, size_t len) {
     }
 }
 
-/* Whole responses are queued however long they are, so a client gets one answer at a time ahead of what it has taken. */
+/* Whole responses are queued whatever their length. A client that has not taken its last answer gets no further one. */
 static bool is_behind(const struct http_conn *c) { return io_conn_queued(c->io) > HTTP_HIGH_WATER; }
 
 static void on_read(void *user, const uint8_t *data, size_t len) {

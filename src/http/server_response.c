@@ -83,11 +83,12 @@ void http_exchange_on_gone(struct http_exchange *x, void (*fn)(void *user), void
 
 void http_response_header(struct http_exchange *x, const char *name, const char *value) {
     assert(!x->started);
-    assert(strpbrk(name, "\r\n:") == NULL && strpbrk(value, "\r\n") == NULL); /* whoever puts foreign bytes here checks them first */
+    assert(strpbrk(name, "\r\n:") == NULL &&
+           strpbrk(value, "\r\n") == NULL); /* a caller must check foreign bytes before it puts them into a header */
     buf_printf(&x->extra, "%s: %s\r\n", name, value);
 }
 
-/* Everything up to the blank line, without Content-Length and Transfer-Encoding. */
+/* Writes the status line and the server's headers, except Content-Length and Transfer-Encoding. */
 static int format_head(struct http_exchange *x, int status, const char *content_type, char *out, size_t size) {
     struct http_conn *c = x->conn;
     bool keep = c->keep_alive && !x->refused;
@@ -167,7 +168,7 @@ bool http_stream_started(const struct http_exchange *x) { return x->started; }
 void http_stream_write(struct http_exchange *x, const void *data, size_t len) {
     assert(x->started && !x->ended);
     if (x->head_only || x->conn->state != CONN_BUSY) return;
-    if (io_conn_queued(x->conn->io) > x->conn->server->o.max_queued) { /* of earlier turns: nobody could take this turn's bytes yet */
+    if (io_conn_queued(x->conn->io) > x->conn->server->o.max_queued) { /* from earlier turns of the loop */
         http_conn_kill(x->conn); /* the gone callback comes from the loop */
         return;
     }
@@ -198,7 +199,7 @@ void http_stream_end(struct http_exchange *x) {
     struct http_conn *c = x->conn;
     io_task_cancel(&c->flush_task);
     x->ended = true; /* no gone callback from here on */
-    if (c->state != CONN_BUSY) return; /* it is being cut off: its task frees the exchange */
+    if (c->state != CONN_BUSY) return; /* the connection is being cut, and its task frees the exchange */
     send_pending(x, true);
     http_exchange_finished(x);
 }

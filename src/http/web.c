@@ -178,7 +178,7 @@ err_code web_get(const struct web_request *r, struct buf *ret_body, char ret_nex
     for (unsigned failures = 1;; failures++) {
         long status = 0, retry_after = 0;
         err_code code = web_try(r, ret_body, ret_next, &status, &retry_after, &why);
-        bool passing = status != 0 || (code == ERR_NETWORK || code == ERR_TIMEOUT); /* not one that would come again and again */
+        bool passing = status != 0 || (code == ERR_NETWORK || code == ERR_TIMEOUT); /* an error that may go away */
         int wait = code == ERR_OK || !passing || (status == 0 && failures >= WEB_TRIES_WITHOUT_ANSWER)
                        ? -1
                        : web_retry(failures, status, retry_after);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Small documents from the world by HTTP(S): what a model hub answers. Blocking, by libcurl, one call at a time in any one thread. Proxies
- * are taken from the environment (http_proxy, https_proxy, no_proxy), redirects are followed, a token is sent only to the hub it is for
- * (struct web_token). Tries again by itself where that makes sense (web_retry). Large files: http/download.h. */
+ * Fetches small documents by HTTP(S), for example the answers of a model hub. Blocking, by libcurl, one call at a time in any one thread.
+ * Proxies are taken from the environment (http_proxy, https_proxy, no_proxy), redirects are followed, a token is sent only to the hub it is
+ * for (struct web_token). Tries again by itself where that makes sense (web_retry). Large files: http/download.h. */
 #ifndef CARAVAN_HTTP_WEB_H
 #define CARAVAN_HTTP_WEB_H
 
@@ -14,7 +14,7 @@
 
 enum { WEB_MAX_URL = 4096, WEB_MAX_TRIES = 6 };
 
-/* Something is being waited for: why, and for how many seconds. */
+/* Called before a pause: its reason, and its length in seconds. */
 typedef void (*web_waiting_fn)(void *user, const char *why, unsigned seconds);
 
 /* A Bearer token, and the address of the hub that it is for. It is sent only to addresses with the same scheme, host and port, whoever
@@ -38,11 +38,11 @@ struct web_request {
 err_code web_get(const struct web_request *r, struct buf *ret_body, char ret_next[WEB_MAX_URL], struct err *e);
 
 /* How many seconds to wait before another attempt, after `failures` failures in a row, the last with this status (0: none came) and this
- * Retry-After (seconds; 0: none). -1: it makes no sense, or has been tried often enough. Pure. */
+ * Retry-After (seconds; 0: none). -1: another attempt would fail too, or there were enough. Pure. */
 int web_retry(unsigned failures, long status, long retry_after);
 /* The error that a status means; `url` is its subject. */
 err_code web_status_error(long status, const char *url, struct err *e);
-/* Waits, until *stop at most. false: it was set. */
+/* Waits; ends early if *stop is set, and returns false then. */
 bool web_wait(unsigned seconds, const volatile sig_atomic_t *stop);
 /* The part of a Link header (RFC 8288) that is the next page: false if there is none. Pure. */
 bool web_link_next(const char *header, char ret[WEB_MAX_URL]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * libcurl set up alike for documents and downloads. Only for io/. */
+ * Sets libcurl up for documents and downloads alike. Only for http/. */
 #ifndef CARAVAN_HTTP_WEB_PRIV_H
 #define CARAVAN_HTTP_WEB_PRIV_H
 
