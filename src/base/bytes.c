@@ -31,8 +31,3 @@ uint64_t bytes_read_u64(struct bytes_reader *r) {
     const uint8_t *p = bytes_take(r, 8);
     return p ? bytes_get_u64(p) : 0;
 }
-
-float bytes_read_f32(struct bytes_reader *r) {
-    const uint8_t *p = bytes_take(r, 4);
-    return p ? bytes_get_f32(p) : 0.0f;
-}

@@ -54,6 +54,5 @@ uint8_t bytes_read_u8(struct bytes_reader *r);
 uint16_t bytes_read_u16(struct bytes_reader *r);
 uint32_t bytes_read_u32(struct bytes_reader *r);
 uint64_t bytes_read_u64(struct bytes_reader *r);
-float bytes_read_f32(struct bytes_reader *r);
 
 #endif

@@ -740,5 +740,3 @@ bool output_wants(const struct output *o, const char *control, size_t len) {
 }
 
 uint32_t output_calls(const struct output *o) { return o->n_calls + (o->begun && !o->muted ? 1 : 0); }
-
-bool output_holds(const struct output *o) { return output_left(o) > 0 || o->raw.len > 0 || o->space.len > 0; }

@@ -53,7 +53,5 @@ bool output_wants(const struct output *o, const char *control, size_t len);
 /* The model has stopped: gives the text that was held. */
 void output_finish(struct output *o);
 uint32_t output_calls(const struct output *o);
-/* Does the parser hold text that it hasn't given yet? */
-bool output_holds(const struct output *o);
 
 #endif

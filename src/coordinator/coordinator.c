@@ -229,7 +229,7 @@ static void sweep_record(struct coordinator *c, const struct record *r) {
         if (strlen(s->instance) < 12 || strncmp(s->instance + 12, tag, strlen(tag)) != 0) continue;
         if (x && (x->state == COPY_CLOSING || s->epoch == instance_epoch(x->instance))) continue;
         struct coordinator_action a = {.kind = COORDINATOR_UNLOAD, .node = r->id, .epoch = s->epoch};
-        a.how = x ? COORDINATOR_LOST : COORDINATOR_FOR_GOOD;
+        a.how = x ? STAGE_UNLOAD_LOST : STAGE_UNLOAD_FOR_GOOD;
         snprintf(a.instance, sizeof(a.instance), "%s", s->instance);
         coordinator_act(c, &a);
     }

@@ -62,7 +62,7 @@ void copy_set_state(struct copy *x, enum copy_state to, clock_us now) {
 
 bool copy_is_live(const struct copy *x) { return x->state == COPY_WANTED || x->state == COPY_ASKED; }
 
-static void copy_unload(struct coordinator *c, const struct copy *x, uint64_t node, uint64_t epoch, enum coordinator_unload how) {
+static void copy_unload(struct coordinator *c, const struct copy *x, uint64_t node, uint64_t epoch, enum stage_unload_how how) {
     struct coordinator_action a = {.kind = COORDINATOR_UNLOAD, .how = how, .node = node, .epoch = epoch};
     snprintf(a.instance, sizeof(a.instance), "%s", x->record.instance);
     coordinator_act(c, &a);
@@ -82,7 +82,7 @@ void copy_actions(struct coordinator *c, struct copy *x) {
         struct coordinator_action out = {.kind = COORDINATOR_LOAD, .node = a.node, .epoch = a.epoch, .stage = a.stage};
         snprintf(out.instance, sizeof(out.instance), "%s", x->record.instance);
         if (a.kind == INSTANCE_LOAD) coordinator_act(c, &out);
-        if (a.kind == INSTANCE_UNLOAD) copy_unload(c, x, a.node, a.epoch, COORDINATOR_LOST);
+        if (a.kind == INSTANCE_UNLOAD) copy_unload(c, x, a.node, a.epoch, STAGE_UNLOAD_LOST);
         if (a.kind == INSTANCE_SAY) copy_say(x);
     }
 }
@@ -130,7 +130,7 @@ void copy_ask(struct coordinator *c, struct copy *x, clock_us now, const char *w
     if (x->state != COPY_WANTED || instance_get_state(x->instance) != INSTANCE_READY) return;
     x->leaves = why;
     copy_set_state(x, COPY_ASKED, now);
-    copy_unload(c, x, instance_node(x->instance, 0)->id, instance_epoch(x->instance), COORDINATOR_IF_IDLE);
+    copy_unload(c, x, instance_node(x->instance, 0)->id, instance_epoch(x->instance), STAGE_UNLOAD_IF_IDLE);
 }
 
 void copy_close(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
@@ -140,14 +140,14 @@ void copy_close(struct coordinator *c, struct copy *x, clock_us now, const struc
     copy_set_state(x, COPY_CLOSING, now);
     c->publish = true;
     if (serves && head != c->self && coordinator_reaches(v, head))
-        copy_unload(c, x, head, instance_epoch(x->instance), COORDINATOR_FOR_GOOD);
+        copy_unload(c, x, head, instance_epoch(x->instance), STAGE_UNLOAD_FOR_GOOD);
     else copy_finish(c, x); /* a head on this node ends the requests at once */
 }
 
 void copy_finish(struct coordinator *c, struct copy *x) {
     const struct plan *p = instance_plan(x->instance);
     for (uint32_t i = 0; i < p->n_stage; i++)
-        copy_unload(c, x, instance_node(x->instance, i)->id, instance_epoch(x->instance), COORDINATOR_FOR_GOOD);
+        copy_unload(c, x, instance_node(x->instance, i)->id, instance_epoch(x->instance), STAGE_UNLOAD_FOR_GOOD);
     c->publish = true;
     for (size_t i = 0; i < c->n_copies; i++)
         if (c->copies[i] == x) memmove(&c->copies[i], &c->copies[i + 1], (--c->n_copies - i) * sizeof(struct copy *));

@@ -7,6 +7,7 @@
 #include "coordinator/instance.h"
 #include "members/orphans.h"
 #include "members/record.h"
+#include "wire/stage.h"
 
 /* The requests of an instance. */
 struct coordinator_work {
@@ -44,14 +45,9 @@ enum coordinator_action_kind {
     COORDINATOR_ASK_ROOM, /* ask `node` to unload a copy of `model`, which it coordinates, if that is idle (coordinator_give_room) */
     COORDINATOR_PUBLISH  /* this node's record of its copies has changed */
 };
-enum coordinator_unload {
-    COORDINATOR_LOST,    /* the epoch is over; its requests may go on in another one */
-    COORDINATOR_IF_IDLE, /* the head's node answers: ERR_CANCELLED, it was idle and has gone; ERR_BUSY, it stays */
-    COORDINATOR_FOR_GOOD /* its requests end. A head's node answers with ERR_CANCELLED once they have */
-};
 struct coordinator_action {
     enum coordinator_action_kind kind;
-    enum coordinator_unload how;
+    enum stage_unload_how how;
     char instance[64];
     uint64_t node, epoch;
     uint32_t stage;

@@ -19,9 +19,8 @@ enum { ENGINE_MAX_SEQ = 1024, ENGINE_MAX_POS = (1 << 30) - 1 };
 enum engine_op_kind {
     ENGINE_OP_RM = 1,    /* remove positions [p0, p1) of seq (p1 < 0: to the end; p0 <= 0 and p1 < 0: all of it) */
     ENGINE_OP_CP = 2,    /* copy positions [p0, p1) of seq to dst */
-    ENGINE_OP_KEEP = 3,  /* drop every other sequence */
-    ENGINE_OP_CLOSE = 4, /* the sequence ends: RM of everything, and its sampler is freed */
-    ENGINE_OP_PARK = 5 /* the sequence is not needed for a while: what it holds may be moved to where it does not slow the others down */
+    ENGINE_OP_CLOSE = 3, /* the sequence ends: RM of everything, and its sampler is freed */
+    ENGINE_OP_PARK = 4 /* the sequence is not needed for a while: what it holds may be moved to where it does not slow the others down */
 };
 
 /* How the rows of a text become one vector (the numbers are GGUF's `<arch>.pooling_type`); NONE: the model generates text. */
@@ -55,9 +54,12 @@ struct engine_ops {
      * sees those up to the position that it samples after, so a proposal that was refused never gets into its history. ERR_ENGINE
      * when libllama refuses (KV full: ERR_NO_ROOM; nothing was changed then). */
     err_code (*eval)(void *self, const struct engine_token *tokens, size_t n, const float *hidden_in, float *hidden_out, struct err *e);
-    /* Logits of the batch's token i (it must have had flags), [n_vocab], valid until the next eval. Last slice only. Of a token with
-     * ENGINE_TOKEN_POOL: the vector of its sequence, [n_vector], of length 1 unless it is a rank. */
+    /* Logits of the batch's token i (it must have had flags), [n_vocab], valid until the next eval. Last slice of a model that generates
+     * text only; else NULL. */
     const float *(*logits)(void *self, size_t i);
+    /* The vector of the text that the batch's token i ends (ENGINE_TOKEN_POOL), [n_vector], of length 1 unless it is a rank; valid until
+     * the next eval. Last slice of a model that gives vectors only; else NULL. */
+    const float *(*vector)(void *self, size_t i);
     /* A sequence begins: its sampler is made. Last slice only (others ignore it). Replaces one that is there. */
     err_code (*seq_open)(void *self, uint32_t seq, const struct engine_sampling *params, struct err *e);
     /* Samples after the batch's token i of seq. Randomness is a function of (seed, position) alone. Last slice only. */

@@ -245,7 +245,7 @@ static err_code make_room(struct slice *s, struct err *e) {
     if (!s->what.tail) return ERR_OK;
     if (s->pool.type != ENGINE_POOL_NONE) return slice_pool_room(s, e);
     size_t n_history = (size_t)s->info.n_seq * s->info.n_ctx_seq;
-    s->logits = mem_calloc(n, sizeof(*s->logits));
+    s->rows = mem_calloc(n, sizeof(*s->rows));
     s->samplers = mem_calloc(s->info.n_seq, sizeof(struct engine_sampler *));
     s->scratch = engine_scratch_create(s->info.n_vocab);
     s->history = malloc(n_history * sizeof(*s->history));
@@ -301,7 +301,7 @@ void slice_free(struct slice *s) {
     slice_park_free(s);
     free(s->history);
     free(s->kept);
-    free(s->logits);
+    free(s->rows);
     free(s->rows_in);
     free(s->seen);
     free(s->run);

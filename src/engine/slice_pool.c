@@ -71,7 +71,7 @@ err_code slice_pool_room(struct slice *s, struct err *e) {
     p->sums = p->rows + batch;
     p->vectors = p->sums + n_seq * p->width;
     p->counts = mem_calloc(n_seq, sizeof(*p->counts));
-    s->logits = mem_calloc(s->info.n_batch, sizeof(*s->logits));
+    s->rows = mem_calloc(s->info.n_batch, sizeof(*s->rows));
     s->info.n_vector = p->width;
     return ERR_OK;
 }
@@ -107,7 +107,7 @@ err_code slice_pool_take(struct slice *s, const struct engine_token *t, size_t a
         float scale = p->caught && p->type == ENGINE_POOL_MEAN ? 1.0f / (float)p->counts[t[i].seq] : 1.0f;
         for (uint32_t k = 0; k < p->width; k++) vector[k] = from[k] * scale;
         if (p->type != ENGINE_POOL_RANK) normalise(vector, p->width);
-        s->logits[i] = vector;
+        s->rows[i] = vector;
     }
     return ERR_OK;
 }

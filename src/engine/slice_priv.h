@@ -56,7 +56,7 @@ struct slice {
     uint32_t catch_room, caught; /* rows */
     bool catch_bad;
     /* last slice */
-    const float **logits;        /* of each token of the last batch; NULL: none */
+    const float **rows;          /* logits or vector of each token of the last batch; NULL: none */
     float *kept;                 /* rows copied out when a batch was computed in several parts */
     size_t kept_rows;            /* room */
     int32_t *history;            /* n_seq * n_ctx_seq tokens by position, -1: not known */

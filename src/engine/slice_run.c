@@ -127,10 +127,6 @@ static err_code apply_one(struct slice *s, const struct engine_op *op, struct er
     case ENGINE_OP_CP: return s->parked[op->seq].data != NULL ? op_copy_parked(s, op, e) : op_copy(s, op, e);
     case ENGINE_OP_PARK: slice_park(s, op->seq); return ERR_OK;
     case ENGINE_OP_CLOSE: op_close(s, op->seq); return ERR_OK;
-    case ENGINE_OP_KEEP: /* libllama's own keeps only its stream's others */
-        for (uint32_t seq = 0; seq < s->info.n_seq; seq++)
-            if (seq != op->seq) remove_all(s, seq);
-        return ERR_OK;
     default: return err_set(e, ERR_INVALID, "unknown sequence operation %u", op->kind);
     }
 }
@@ -263,7 +259,7 @@ static err_code take_logits(struct slice *s, const struct engine_token *t, size_
             memcpy(to, row, s->info.n_vocab * sizeof(*to));
             row = to;
         }
-        s->logits[at + i] = row;
+        s->rows[at + i] = row;
     }
     return ERR_OK;
 }
@@ -295,7 +291,7 @@ static err_code slice_eval(void *self, const struct engine_token *t, size_t n, c
     for (size_t i = 0; i < n && s->n_parked > 0; i++)
         if ((code = slice_unpark(s, t[i].seq, t[i].seq, e)) != ERR_OK) return code;
     if (s->pool.caught) out = s->pool.rows;
-    if (s->logits != NULL) memset(s->logits, 0, s->info.n_batch * sizeof(*s->logits));
+    if (s->rows != NULL) memset(s->rows, 0, s->info.n_batch * sizeof(*s->rows));
     for (size_t at = 0, len; at < n; at += len) {
         len = part_length(s, t, at, n);
         bool vectors = s->what.tail && s->pool.type != ENGINE_POOL_NONE;
@@ -315,9 +311,17 @@ static err_code slice_eval(void *self, const struct engine_token *t, size_t n, c
     return ERR_OK;
 }
 
+/* What the last batch gave for its token i: logits, or the vector of the text that it ends. */
+static const float *row_of(const struct slice *s, size_t i) { return s->rows != NULL && i < s->info.n_batch ? s->rows[i] : NULL; }
+
 static const float *slice_logits(void *self, size_t i) {
-    struct slice *s = self;
-    return s->logits != NULL && i < s->info.n_batch ? s->logits[i] : NULL;
+    const struct slice *s = self;
+    return s->pool.type == ENGINE_POOL_NONE ? row_of(s, i) : NULL;
+}
+
+static const float *slice_vector(void *self, size_t i) {
+    const struct slice *s = self;
+    return s->pool.type != ENGINE_POOL_NONE ? row_of(s, i) : NULL;
 }
 
 /* ---- sampling and text ---- */
@@ -370,6 +374,7 @@ const struct engine_ops slice_ops = {
     .park_room = slice_park_room_op,
     .eval = slice_eval,
     .logits = slice_logits,
+    .vector = slice_vector,
     .seq_open = slice_seq_open,
     .sample = slice_sample,
     .tokenize = slice_tokenize,

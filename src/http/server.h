@@ -86,8 +86,7 @@ void http_stream_start(struct http_exchange *x, int status, const char *content_
 void http_stream_probe(struct http_exchange *x, const char *bytes);
 bool http_stream_started(const struct http_exchange *x);
 void http_stream_write(struct http_exchange *x, const void *data, size_t len);
-size_t http_stream_queued(const struct http_exchange *x); /* bytes that the client has not taken yet */
-void http_stream_end(struct http_exchange *x); /* ends the exchange */
+void http_stream_end(struct http_exchange *x);   /* ends the exchange */
 void http_stream_abort(struct http_exchange *x); /* cuts the connection, so that the client sees a broken stream; ends the exchange */
 
 #endif

@@ -176,8 +176,6 @@ void http_stream_write(struct http_exchange *x, const void *data, size_t len) {
     schedule_flush(x);
 }
 
-size_t http_stream_queued(const struct http_exchange *x) { return x->out.len + io_conn_queued(x->conn->io); }
-
 static void send_pending(struct http_exchange *x, bool last) {
     char size[24] = "";
     int size_len = 0;

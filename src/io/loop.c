@@ -157,8 +157,7 @@ struct io_poll {
     void *user;
 };
 
-static_assert((int)IO_READ == (int)UV_READABLE && (int)IO_WRITE == (int)UV_WRITABLE && (int)IO_DISCONNECT == (int)UV_DISCONNECT,
-              "events are libuv's");
+static_assert((int)IO_READ == (int)UV_READABLE && (int)IO_WRITE == (int)UV_WRITABLE, "events are libuv's");
 
 static void poll_fired(uv_poll_t *uv, int status, int events) {
     struct io_poll *p = uv->data;

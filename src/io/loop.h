@@ -48,7 +48,7 @@ void io_task_post(struct io_loop *loop, struct io_task *task); /* posting a wait
 void io_task_cancel(struct io_task *task);                     /* does nothing if it is not waiting */
 
 /* ---- any descriptor: a stage's LOCAL socket, a socket whose TLS hello is being peeked at ---- */
-enum { IO_READ = 1, IO_WRITE = 2, IO_DISCONNECT = 4 /* the other end has closed or half-closed, seen without reading */ };
+enum { IO_READ = 1, IO_WRITE = 2 };
 struct io_poll;
 /* error: 0, or the errno of a broken descriptor (then events is 0). */
 typedef void (*io_poll_fn)(void *user, int events, int error);

@@ -75,13 +75,6 @@ err_code io_sock_wait(int fd, short events, int timeout_ms, struct err *e) {
     }
 }
 
-err_code io_sock_nonblocking(int fd, bool on, struct err *e) {
-    int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) < 0)
-        return err_set_errno(e, ERR_IO, errno, "cannot set the mode of a socket");
-    return ERR_OK;
-}
-
 struct int_option {
     int level, name, value;
     const char *text;

@@ -47,7 +47,6 @@ struct io_sock_options {
 };
 /* Sets the options that the socket has (a Unix socket has no TCP options). */
 err_code io_sock_tune(int fd, const struct io_sock_options *o, struct err *e);
-err_code io_sock_nonblocking(int fd, bool on, struct err *e);
 
 /* Waits for POLLIN/POLLOUT. ERR_OK, ERR_TIMEOUT, or ERR_IO. timeout_ms < 0 waits for ever; a signal does not shorten the wait. */
 err_code io_sock_wait(int fd, short events, int timeout_ms, struct err *e);

@@ -36,7 +36,7 @@ struct io_conn_callbacks {
     /* Bytes came; valid during the call. */
     void (*on_read)(void *user, const uint8_t *data, size_t len);
     /* The other end closed (ERR_CLOSED) or the socket failed (ERR_NETWORK). Called once; the owner then closes the connection. Bytes
-     * that were read before have been delivered. The end is noticed even while reading is paused (unread bytes are lost then). */
+     * that were read before have been delivered. */
     void (*on_end)(void *user, err_code code);
     /* The other end has closed its side, and may still read. true: the connection stays, for writing alone; whether the other end is gone
      * is asked with io_conn_is_gone. false: on_end comes. NULL: false. */
@@ -57,8 +57,6 @@ size_t io_conn_queued(const struct io_conn *c);
 bool io_conn_is_gone(const struct io_conn *c);
 /* Loop time when the other end last took a byte of the queue (or when the queue began): tells how long the connection has been stuck. */
 clock_us io_conn_write_progress(const struct io_conn *c);
-void io_conn_pause(struct io_conn *c);  /* no on_read; on_end still comes when the other end goes */
-void io_conn_resume(struct io_conn *c);
 /* Sends the queue, then half-closes; on_end comes when the other end has closed too. */
 void io_conn_shutdown(struct io_conn *c);
 /* Gives the descriptor back (the caller owns it) and closes the connection. Queued bytes are lost, so call it with an empty queue. */

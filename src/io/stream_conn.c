@@ -25,7 +25,7 @@ struct io_conn {
     size_t high_water, max_queued;
     clock_us progress;
     bool half;            /* the other end sends no more */
-    bool paused, above;   /* above: past the high-water mark, on_drain is owed */
+    bool above;           /* past the high-water mark, on_drain is owed */
     bool shut;            /* half-close once the queue is empty */
     bool ended;           /* no more reading or writing; on_end has come or is about to */
     err_code end_code;
@@ -36,7 +36,7 @@ struct io_conn {
 static void conn_watch(struct io_conn *c) {
     int events = 0;
     if (!c->ended) {
-        events = c->half ? 0 : c->paused ? IO_DISCONNECT : IO_READ;
+        events = c->half ? 0 : IO_READ;
         if (io_conn_queued(c) > 0) events |= IO_WRITE;
     }
     io_poll_set(c->poll, events);
@@ -133,12 +133,11 @@ static void conn_fired(void *user, int events, int error) {
             if (dead) return;
         }
     }
-    if ((events & IO_READ) && !c->paused && !c->ended) {
+    if ((events & IO_READ) && !c->ended) {
         read_some(c);
         if (dead) return;
     }
     c->dead = NULL;
-    if ((events & IO_DISCONNECT) && c->paused) end_now(c, ERR_CLOSED);
 }
 
 struct io_conn *io_conn_open(struct io_loop *loop, int fd, size_t high_water, size_t max_queued, const struct io_conn_callbacks *callbacks,
@@ -200,16 +199,6 @@ bool io_conn_writev(struct io_conn *c, const struct iovec *parts, size_t n) {
 bool io_conn_write(struct io_conn *c, const void *data, size_t len) {
     struct iovec part = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
     return io_conn_writev(c, &part, 1);
-}
-
-void io_conn_pause(struct io_conn *c) {
-    c->paused = true;
-    if (!c->ended) conn_watch(c);
-}
-
-void io_conn_resume(struct io_conn *c) {
-    c->paused = false;
-    if (!c->ended) conn_watch(c);
 }
 
 void io_conn_shutdown(struct io_conn *c) {

@@ -25,13 +25,6 @@ const struct record_peer *record_peer_of(const struct record *r, uint64_t id) {
 
 void record_done(struct record *r) { field_done(record_fields(), r); }
 
-uint64_t record_memory_for(const struct record *r, const char *instance) {
-    uint64_t used = 0;
-    for (uint32_t i = 0; i < r->n_stages; i++)
-        if (strcmp(r->stages[i].instance, instance) != 0) used += r->stages[i].bytes;
-    return used < r->memory ? r->memory - used : 0;
-}
-
 void record_encode(const struct record *r, struct buf *out) { field_encode(record_fields(), r, out); }
 
 static size_t card_size(const struct model_card *c) {

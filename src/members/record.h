@@ -48,7 +48,5 @@ struct record_seal {
 };
 void record_seal(const struct identity *id, uint64_t incarnation, uint64_t version, const void *text, size_t len, struct buf *out);
 err_code record_open(const uint8_t *data, size_t len, struct record_seal *ret, struct err *e);
-/* Bytes of the offer that stages of other instances leave. */
-uint64_t record_memory_for(const struct record *r, const char *instance);
 
 #endif

@@ -179,18 +179,18 @@ static void hold_answer(struct hold *h, uint64_t from, const char *instance, uin
 }
 
 /* The order is the same for every way: first the requests are told, then the stages end, then the coordinator hears of it. */
-void hold_unload(struct hold *h, uint64_t from, const char *instance, uint64_t up_to_epoch, enum coordinator_unload how) {
-    if (how == COORDINATOR_IF_IDLE && calls_on_instance(h->parts.calls, instance) > 0) {
+void hold_unload(struct hold *h, uint64_t from, const char *instance, uint64_t up_to_epoch, enum stage_unload_how how) {
+    if (how == STAGE_UNLOAD_IF_IDLE && calls_on_instance(h->parts.calls, instance) > 0) {
         hold_answer(h, from, instance, up_to_epoch, ERR_BUSY, "it has work");
         return;
     }
-    if (how == COORDINATOR_FOR_GOOD) { /* else the requests may go on elsewhere */
+    if (how == STAGE_UNLOAD_FOR_GOOD) { /* else the requests may go on elsewhere */
         struct err why;
         err_set(&why, ERR_CANCELLED, "the model was unloaded");
         calls_fail(h->parts.calls, instance, &why);
     }
-    hold_drop(h, instance, up_to_epoch, how == COORDINATOR_LOST);
-    if (how != COORDINATOR_LOST) hold_answer(h, from, instance, up_to_epoch, ERR_CANCELLED, "its requests have ended");
+    hold_drop(h, instance, up_to_epoch, how == STAGE_UNLOAD_LOST);
+    if (how != STAGE_UNLOAD_LOST) hold_answer(h, from, instance, up_to_epoch, ERR_CANCELLED, "its requests have ended");
 }
 
 void hold_node_lost(struct hold *h, uint64_t id) {

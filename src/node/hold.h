@@ -34,9 +34,9 @@ void hold_free(struct hold *h); /* NULL is fine */
 
 /* Starts the child that an order asks for; addresses in it are looked up by node id. `from`: the coordinator. */
 void hold_start(struct hold *h, uint64_t from, struct stage_order *order);
-/* Carries out an UNLOAD of the coordinator `from`: ends the instance's stages up to that epoch, as `how` says. COORDINATOR_IF_IDLE leaves
+/* Carries out an UNLOAD of the coordinator `from`: ends the instance's stages up to that epoch, as `how` says. STAGE_UNLOAD_IF_IDLE leaves
  * them alone while requests run. */
-void hold_unload(struct hold *h, uint64_t from, const char *instance, uint64_t up_to_epoch, enum coordinator_unload how);
+void hold_unload(struct hold *h, uint64_t from, const char *instance, uint64_t up_to_epoch, enum stage_unload_how how);
 /* Bytes of memory that a stage has taken, or, while it loads, is planned to take. */
 uint64_t hold_bytes(const struct stage_child *c);
 /* The coordinator is gone: the stages that it ordered are ended. */

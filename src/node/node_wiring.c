@@ -63,7 +63,7 @@ static err_code on_load(struct node *n, uint64_t from, const uint8_t *payload, s
 static err_code on_unload(struct node *n, uint64_t from, uint64_t epoch, const uint8_t *payload, size_t len, struct err *e) {
     struct stage_unload u;
     err_code code = stage_unload_decode(payload, len, &u, e);
-    if (code == ERR_OK) hold_unload(n->hold, from, u.instance, epoch, (enum coordinator_unload)u.how);
+    if (code == ERR_OK) hold_unload(n->hold, from, u.instance, epoch, u.how);
     return code;
 }
 
@@ -190,7 +190,7 @@ static void serve_load(void *user, struct stage_order *order) {
     hold_start(n->hold, n->id, order);
 }
 
-static void serve_unload(void *user, const char *instance, uint64_t up_to_epoch, enum coordinator_unload how) {
+static void serve_unload(void *user, const char *instance, uint64_t up_to_epoch, enum stage_unload_how how) {
     struct node *n = user;
     hold_unload(n->hold, n->id, instance, up_to_epoch, how);
 }

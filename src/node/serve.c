@@ -289,16 +289,12 @@ static void serve_load(struct serve *s, const struct coordinator_action *a) {
     buf_done(&b);
 }
 
-static_assert((int)STAGE_UNLOAD_LOST == COORDINATOR_LOST && (int)STAGE_UNLOAD_IF_IDLE == COORDINATOR_IF_IDLE &&
-                  (int)STAGE_UNLOAD_FOR_GOOD == COORDINATOR_FOR_GOOD,
-              "the coordinator's ways to unload are those of the UNLOAD message");
-
 static void serve_unload(struct serve *s, const struct coordinator_action *a) {
     if (a->node == s->parts.self) {
         s->parts.callbacks.unload(s->parts.user, a->instance, a->epoch, a->how);
         return;
     }
-    struct stage_unload u = {.how = (enum stage_unload_how)a->how};
+    struct stage_unload u = {.how = a->how};
     struct buf b;
     snprintf(u.instance, sizeof(u.instance), "%s", a->instance);
     buf_init(&b, frame_max_payload(FRAME_UNLOAD));

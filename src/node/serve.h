@@ -30,7 +30,7 @@ struct serve_callbacks {
     struct coordinator_work (*work)(void *user, const char *instance); /* the requests of an instance, as far as this node knows */
     /* Orders of the core for this node itself. The order may be changed. */
     void (*load)(void *user, struct stage_order *order);
-    void (*unload)(void *user, const char *instance, uint64_t up_to_epoch, enum coordinator_unload how);
+    void (*unload)(void *user, const char *instance, uint64_t up_to_epoch, enum stage_unload_how how);
     /* A model whose coordinator is gone: load it here as it was; ask its heir to do so. */
     void (*take)(void *user, const struct orphan *o);
     void (*tell_heir)(void *user, uint64_t heir, const struct orphan *o);

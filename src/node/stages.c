@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "node/stage_child_priv.h"
+#include "wire/link.h"
 
 struct stages {
     struct stage_child_owner owner; /* first: the children know only this */
@@ -68,9 +69,8 @@ void stages_take(struct stages *s, const char *name, int fd) {
     struct stage_child *c = NULL;
     for (size_t i = 0; i < s->n && !c; i++) {
         const struct stage_order *o = stage_child_order(s->children[i]);
-        char mine[128];
-        stage_order_name(o, o->stage, mine, sizeof(mine));
-        if (strcmp(mine, name) == 0) c = s->children[i];
+        char mine[IO_TLS_NAME_MAX];
+        if (wire_link_name(o->instance, o->epoch, o->stage, mine, NULL) == ERR_OK && strcmp(mine, name) == 0) c = s->children[i];
     }
     if (!c || !stage_child_give(c, fd)) log_debug("node", "no stage here for %s yet", name);
     close(fd);

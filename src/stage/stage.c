@@ -175,13 +175,13 @@ static err_code compute(struct stage *st, const struct work *w, struct err *e) {
 /* All logits of a token, or the vector of the text that it ends. */
 static void put_row(struct stage *st, size_t i, bool vector, struct result *res, uint8_t **scratch) {
     const struct engine *en = st->config.engine;
-    const float *logits = en->ops->logits(en->self, i);
+    const float *row = vector ? en->ops->vector(en->self, i) : en->ops->logits(en->self, i);
     res->flags |= vector ? RESULT_VECTOR : RESULT_LOGITS;
     res->n_logits = vector ? st->info->n_vector : st->info->n_vocab;
-    res->logits = (const uint8_t *)logits;
+    res->logits = (const uint8_t *)row;
     if (!NATIVE_F32) {
         *scratch = mem_alloc((size_t)res->n_logits * 4);
-        wire_hidden_put(*scratch, FRAME_F32, logits, 1, res->n_logits);
+        wire_hidden_put(*scratch, FRAME_F32, row, 1, res->n_logits);
         res->logits = *scratch;
     }
 }

@@ -139,15 +139,6 @@ void exchange_down(struct exchange *x, clock_us now, uint32_t source) {
     s->bits = NULL;
 }
 
-void exchange_forget(struct exchange *x, clock_us now, uint32_t source) {
-    struct exchange_source *s = &x->sources[source];
-    if (s->state == EXCHANGE_FREE) return;
-    exchange_down(x, now, source);
-    source_set_state(s, EXCHANGE_FREE);
-    free(s->bits);
-    s->bits = NULL;
-}
-
 void exchange_has(struct exchange *x, uint32_t source, const uint8_t *bits) {
     struct exchange_source *s = &x->sources[source];
     if (s->state != EXCHANGE_UP || s->whole) return;

@@ -80,8 +80,6 @@ enum exchange_source_state exchange_source_state(const struct exchange *x, uint3
 void exchange_up(struct exchange *x, clock_us now, uint32_t source, bool whole);
 /* The link or the attempt to connect has failed. It is tried again, after a longer pause each time. */
 void exchange_down(struct exchange *x, clock_us now, uint32_t source);
-/* The node is no longer a source (and its link is closed): its slot becomes free. */
-void exchange_forget(struct exchange *x, clock_us now, uint32_t source);
 /* Which of our chunks a partial source has and wants: n bytes of enum exchange_bits. */
 void exchange_has(struct exchange *x, uint32_t source, const uint8_t *bits);
 /* The hash of a chunk is known. Only then is the chunk asked for. */

@@ -619,14 +619,6 @@ err_code weights_fetch_await_all(struct weights_fetch *f, int ms, struct err *e)
     return await(f, f->job.n, ms, e);
 }
 
-err_code weights_fetch_failed(struct weights_fetch *f, struct err *e) {
-    lock(f);
-    err_code code = f->failed.code;
-    if (code != ERR_OK && e) *e = f->failed;
-    unlock(f);
-    return code;
-}
-
 void weights_fetch_progress(struct weights_fetch *f, struct weights_progress *ret) {
     struct exchange_totals t;
     lock(f);

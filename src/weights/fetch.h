@@ -24,7 +24,6 @@ err_code weights_fetch_start(const struct weights_fetch_job *job, struct weights
 err_code weights_fetch_await(struct weights_fetch *f, uint32_t part, uint64_t chunk, int ms, struct err *e);
 /* Waits at most ms until all chunks are there. */
 err_code weights_fetch_await_all(struct weights_fetch *f, int ms, struct err *e);
-err_code weights_fetch_failed(struct weights_fetch *f, struct err *e);
 void weights_fetch_progress(struct weights_fetch *f, struct weights_progress *ret);
 uint64_t weights_fetch_bytes(struct weights_fetch *f); /* received, including useless ones */
 void weights_fetch_stop(struct weights_fetch *f); /* ends the thread, frees it; NULL is fine */

@@ -18,7 +18,7 @@ size_t wire_compute_head_size(uint32_t n_ops, uint32_t n_tokens, uint32_t n_trac
 static const char *op_fault(const struct engine_op *op) {
     if (op->kind != ENGINE_OP_CP && op->dst != 0) return "a destination where none belongs";
     if (op->p1 != -1 && op->p1 < op->p0) return "the last position is before the first";
-    if (op->kind >= ENGINE_OP_KEEP && (op->p0 != 0 || op->p1 != -1)) return "positions where none belong";
+    if (op->kind >= ENGINE_OP_CLOSE && (op->p0 != 0 || op->p1 != -1)) return "positions where none belong";
     return NULL;
 }
 
@@ -36,8 +36,8 @@ static const char *draft_fault(const struct engine_token *before, const struct e
 /* The operation as the wire wants it. */
 static struct engine_op tidy_op(struct engine_op op) {
     if (op.kind != ENGINE_OP_CP) op.dst = 0;
-    if (op.p0 < 0 || op.kind >= ENGINE_OP_KEEP) op.p0 = 0;
-    if (op.p1 < 0 || op.kind >= ENGINE_OP_KEEP) op.p1 = -1;
+    if (op.p0 < 0 || op.kind >= ENGINE_OP_CLOSE) op.p0 = 0;
+    if (op.p1 < 0 || op.kind >= ENGINE_OP_CLOSE) op.p1 = -1;
     return op;
 }
 

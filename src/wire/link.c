@@ -70,8 +70,6 @@ bool wire_link_pending(const struct wire_link *l) { return wire_transport_pendin
 
 uint64_t wire_link_received(const struct wire_link *l) { return l->received; }
 
-void wire_link_shutdown(struct wire_link *l) { wire_transport_shutdown(&l->wire); }
-
 void wire_link_flush(struct wire_link *l, int timeout_ms) { wire_writer_flush(&l->writer, timeout_ms); }
 
 /* ---- sending ---- */
@@ -264,11 +262,11 @@ err_code wire_link_read(struct wire_link *l, bool wait, struct frame_header *ret
 
 /* ---- handshake ---- */
 
-err_code wire_link_name(const struct wire_identity *id, char ret[IO_TLS_NAME_MAX], struct err *e) {
-    for (const char *s = id->instance; *s != '\0'; s++)
+err_code wire_link_name(const char *instance, uint64_t epoch, uint32_t stage, char ret[IO_TLS_NAME_MAX], struct err *e) {
+    for (const char *s = instance; *s != '\0'; s++)
         if (!((*s >= 'a' && *s <= 'z') || (*s >= '0' && *s <= '9') || *s == '-' || *s == '.'))
-            return err_set(e, ERR_INVALID, "instance name \"%s\": only a-z, 0-9, \"-\" and \".\" may stand in it", id->instance);
-    snprintf(ret, IO_TLS_NAME_MAX, "ring-%s-%016llx-%u.caravan", id->instance, (unsigned long long)id->epoch, id->to);
+            return err_set(e, ERR_INVALID, "instance name \"%s\": only a-z, 0-9, \"-\" and \".\" may stand in it", instance);
+    snprintf(ret, IO_TLS_NAME_MAX, "ring-%s-%016llx-%u.caravan", instance, (unsigned long long)epoch, stage);
     return ERR_OK;
 }
 
@@ -406,7 +404,7 @@ err_code wire_link_connect(struct io_tls_ctx *tls, int fd, const struct wire_ide
     clock_us deadline = clock_now() + (clock_us)timeout_ms * 1000;
     char name[IO_TLS_NAME_MAX];
     struct io_tls_stream *stream = NULL;
-    err_code code = wire_link_name(id, name, e);
+    err_code code = wire_link_name(id->instance, id->epoch, id->to, name, e);
     if (code != ERR_OK) {
         close(fd);
         return code;

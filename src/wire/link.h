@@ -13,9 +13,9 @@
 
 struct wire_link;
 
-/* The TLS server name that leads to the stage `id->to`: "ring-<instance>-<epoch, 16 hex digits>-<stage>.caravan". ERR_INVALID: the
- * instance's name does not fit. */
-err_code wire_link_name(const struct wire_identity *id, char ret[IO_TLS_NAME_MAX], struct err *e);
+/* The TLS server name of the ring link into a stage: "ring-<instance>-<epoch, 16 hex digits>-<stage>.caravan". ERR_INVALID: the instance's
+ * name has other characters than a name may have. */
+err_code wire_link_name(const char *instance, uint64_t epoch, uint32_t stage, char ret[IO_TLS_NAME_MAX], struct err *e);
 /* Client side: shakes hands with the stage `id->to` and measures how far its clock is ahead (wire/peer_clock.h), a few times
  * now, and on a ring link once more for each beat that comes from it. */
 /* Takes fd (closed on failure too). */
@@ -61,8 +61,6 @@ err_code wire_link_send_fd(struct wire_link *l, struct frame_header *h, int fd, 
 /* Microseconds from the sender's sent_us to `now` here, with the measured clock offset; never negative. */
 uint32_t wire_link_hop_us(const struct wire_link *l, uint64_t sent_us, clock_us now);
 clock_us wire_link_rtt_us(const struct wire_link *l);
-/* Makes a thread that waits in a read or write of this link return ERR_CLOSED; from any thread. */
-void wire_link_shutdown(struct wire_link *l);
 /* Blocks until everything queued has gone or timeout. */
 void wire_link_flush(struct wire_link *l, int timeout_ms);
 void wire_link_close(struct wire_link *l); /* NULL is fine; what is still queued is dropped */

@@ -22,10 +22,6 @@ const char *stage_phase_name(enum stage_phase p) { return p < STAGE_PHASE_COUNT 
 
 void stage_order_init(struct stage_order *o) { field_init(stage_order_fields(), o); }
 
-void stage_order_name(const struct stage_order *o, uint32_t stage, char *ret, size_t size) {
-    snprintf(ret, size, "ring-%s-%016" PRIx64 "-%u.caravan", o->instance, o->epoch, stage);
-}
-
 void stage_order_encode(const struct stage_order *o, struct buf *out) { field_encode(stage_order_fields(), o, out); }
 
 err_code stage_order_decode(const uint8_t *data, size_t len, struct stage_order *ret, struct err *e) {

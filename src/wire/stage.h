@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * What nodes and stage children tell each other in JSON (tables/messages.def): LOAD, STATE, UNLOAD, FAULT and SEQ_OPEN, the last two on
  * the ring too. Values and both directions of their encoding. No I/O, any thread. */
-#ifndef CARAVAN_WIRE_STAGE_MSG_H
-#define CARAVAN_WIRE_STAGE_MSG_H
+#ifndef CARAVAN_WIRE_STAGE_H
+#define CARAVAN_WIRE_STAGE_H
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -17,8 +17,8 @@ const char *stage_phase_name(enum stage_phase p);
 /* What becomes of the requests of a slice that is to be dropped. */
 enum stage_unload_how {
     STAGE_UNLOAD_LOST,     /* the epoch is over: they end with UNAVAILABLE, and may go on in another epoch */
-    STAGE_UNLOAD_IF_IDLE,  /* the head drops the slice only if there is none, and answers with a STATE that failed */
-    STAGE_UNLOAD_FOR_GOOD, /* somebody wants the model gone: they end with CANCELLED, and a STATE that failed says so */
+    STAGE_UNLOAD_IF_IDLE,  /* the head's node drops the slice if there are none; its answer is a STATE that failed: CANCELLED, or BUSY */
+    STAGE_UNLOAD_FOR_GOOD, /* the model is unloaded: they end with CANCELLED; when they have, a STATE that failed with CANCELLED says so */
     STAGE_UNLOAD_COUNT
 };
 
@@ -28,8 +28,6 @@ enum stage_unload_how {
 #include "base/field_structs.h"
 #undef MESSAGES_STAGE
 
-/* The server name of the ring link into stage `stage` of this ring: "ring-<instance>-<epoch, 16 hex digits>-<stage>.caravan". */
-void stage_order_name(const struct stage_order *o, uint32_t stage, char *ret, size_t size);
 void stage_order_init(struct stage_order *o); /* the defaults */
 void stage_order_encode(const struct stage_order *o, struct buf *out);
 err_code stage_order_decode(const uint8_t *data, size_t len, struct stage_order *ret, struct err *e);

@@ -232,11 +232,11 @@ static void hold_unload(struct cluster *s, struct sim_node *n, uint64_t from, co
     uint32_t busy = head ? cluster_running(s, instance) : 0;
     answer.source = from;
     answer.stage = 0;
-    if (m->how == COORDINATOR_IF_IDLE && busy > 0) {
+    if (m->how == STAGE_UNLOAD_IF_IDLE && busy > 0) {
         report(s, n, &answer, true, ERR_BUSY);
         return;
     }
-    if (m->how == COORDINATOR_FOR_GOOD && head && busy > 0) {
+    if (m->how == STAGE_UNLOAD_FOR_GOOD && head && busy > 0) {
         uint64_t at = s->unloaded[head->model];
         CHECK(s, at != 0 && s->step < at + 30 * SECOND, "step %u: \"%s\" is unloaded while it works", (unsigned)s->step,
               cluster_names[head->model]);
@@ -246,8 +246,8 @@ static void hold_unload(struct cluster *s, struct sim_node *n, uint64_t from, co
     for (uint32_t i = 0; i < n->n_held; i++)
         if (n->held[i].epoch <= m->stage.epoch && !n->held[i].ends && strcmp(n->held[i].instance, instance) == 0)
             n->held[i].ends = s->step + 1 + cluster_random(s, 5);
-    if (m->how == COORDINATOR_LOST) clients_lose(s, instance);
-    if (m->how == COORDINATOR_IF_IDLE || (m->how == COORDINATOR_FOR_GOOD && head)) report(s, n, &answer, true, ERR_CANCELLED);
+    if (m->how == STAGE_UNLOAD_LOST) clients_lose(s, instance);
+    if (m->how == STAGE_UNLOAD_IF_IDLE || (m->how == STAGE_UNLOAD_FOR_GOOD && head)) report(s, n, &answer, true, ERR_CANCELLED);
 }
 
 static void carry_out(struct cluster *s, struct sim_node *n, const struct coordinator_action *a) {

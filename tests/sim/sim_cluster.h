@@ -73,7 +73,7 @@ struct message {
     enum message_kind kind;
     struct word *word;
     struct held stage;
-    enum coordinator_unload how;
+    enum stage_unload_how how;
     err_code code;
     uint32_t model;
     struct load_wish wish;

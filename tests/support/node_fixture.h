@@ -128,7 +128,7 @@ struct bench {
     /* what serve and calls have asked for */
     struct stage_order ordered;
     unsigned n_ordered, n_unloads, n_loads;
-    enum coordinator_unload unload_how;
+    enum stage_unload_how unload_how;
     char asked[MODEL_NAME_SIZE]; /* the model that calls wants loaded */
     calls_loaded_fn loaded;
     void *loaded_user;
@@ -264,7 +264,7 @@ static inline void bench_order(void *user, struct stage_order *order) {
     b->n_ordered++;
 }
 
-static inline void bench_unload(void *user, const char *instance, uint64_t up_to_epoch, enum coordinator_unload how) {
+static inline void bench_unload(void *user, const char *instance, uint64_t up_to_epoch, enum stage_unload_how how) {
     struct bench *b = user;
     (void)instance, (void)up_to_epoch;
     b->n_unloads++;

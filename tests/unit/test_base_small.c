@@ -321,7 +321,7 @@ static void bytes_reader_stops_at_the_end(void **state) {
     assert_int_equal(bytes_read_u16(&r), 2);
     assert_int_equal(bytes_read_u32(&r), 3);
     assert_true(bytes_read_u64(&r) == 4);
-    assert_true(bytes_read_f32(&r) == 1.0f);
+    assert_true(bytes_get_f32(bytes_take(&r, 4)) == 1.0f);
     assert_int_equal(bytes_left(&r), 2);
     assert_ptr_equal(bytes_take(&r, 0), data + 19);
     assert_int_equal(bytes_read_u32(&r), 0);
@@ -336,7 +336,7 @@ static void bytes_reader_stops_at_the_end(void **state) {
     bytes_reader_init(&r, data, 1);
     assert_null(bytes_take(&r, SIZE_MAX));
     bytes_reader_init(&r, data, 1);
-    assert_true(bytes_read_u16(&r) == 0 && bytes_read_f32(&r) == 0.0f);
+    assert_true(bytes_read_u16(&r) == 0);
 }
 
 /* ---- clock ---- */

@@ -173,7 +173,7 @@ static void what_a_record_does_not_show_is_ordered_again_or_lost(void **state) {
     drop_stages(&w, 2);
     update(&w);
     assert_int_equal(count(&w, COORDINATOR_UNLOAD), 2);
-    assert_int_equal(first(&w, COORDINATOR_UNLOAD)->how, COORDINATOR_LOST);
+    assert_int_equal(first(&w, COORDINATOR_UNLOAD)->how, STAGE_UNLOAD_LOST);
     assert_int_equal(count(&w, COORDINATOR_LOAD), 2); /* at once, in another epoch */
     assert_true(first(&w, COORDINATOR_LOAD)->epoch > first(&w, COORDINATOR_UNLOAD)->epoch);
     world_close(&w);
@@ -195,13 +195,13 @@ static void the_least_recently_used_model_makes_room_if_it_is_idle(void **state)
     w.work[0].calls = w.work[1].calls = 0;
     update(&w);
     const struct coordinator_action *a = first(&w, COORDINATOR_UNLOAD);
-    assert_true(a->how == COORDINATOR_IF_IDLE && a->instance[11] == '0' && count(&w, COORDINATOR_UNLOAD) == 1);
+    assert_true(a->how == STAGE_UNLOAD_IF_IDLE && a->instance[11] == '0' && count(&w, COORDINATOR_UNLOAD) == 1);
     answer(&w, a, ERR_BUSY);
     assert_int_equal(coordinator_count(w.c), 3);
     w.work[0].calls = 1;
     update(&w); /* then the other one */
     a = first(&w, COORDINATOR_UNLOAD);
-    assert_true(a->how == COORDINATOR_IF_IDLE && a->instance[11] == '1');
+    assert_true(a->how == STAGE_UNLOAD_IF_IDLE && a->instance[11] == '1');
     answer(&w, a, ERR_CANCELLED);
     assert_int_equal(coordinator_count(w.c), 2);
     world_close(&w);
@@ -273,7 +273,7 @@ static void room_is_given_to_another_coordinator(void **state) {
     take(&w);
     assert_int_equal(coordinator_give_room(w.c, w.now, &w.v, "m0", &e), ERR_OK);
     take(&w);
-    assert_int_equal(first(&w, COORDINATOR_UNLOAD)->how, COORDINATOR_IF_IDLE);
+    assert_int_equal(first(&w, COORDINATOR_UNLOAD)->how, STAGE_UNLOAD_IF_IDLE);
     answer(&w, first(&w, COORDINATOR_UNLOAD), ERR_CANCELLED);
     drop_stages(&w, 1);
     update(&w);
@@ -295,7 +295,7 @@ static void the_head_goes_first(void **state) {
     assert_int_equal(coordinator_count(w.c), 0); /* the file is no longer asked for */
     assert_int_equal(count(&w, COORDINATOR_UNLOAD), 1);
     const struct coordinator_action head = *first(&w, COORDINATOR_UNLOAD);
-    assert_true(head.node == 2 && head.how == COORDINATOR_FOR_GOOD);
+    assert_true(head.node == 2 && head.how == STAGE_UNLOAD_FOR_GOOD);
     update(&w);
     assert_int_equal(count(&w, COORDINATOR_UNLOAD), 0); /* the requests end meanwhile */
     answer(&w, &head, ERR_CANCELLED);
@@ -373,7 +373,7 @@ static void what_clients_keep_leaves_when_it_has_been_idle(void **state) {
     assert_int_equal(count(&w, COORDINATOR_UNLOAD), 0);
     w.now += 2 * S;
     update(&w);
-    assert_int_equal(first(&w, COORDINATOR_UNLOAD)->how, COORDINATOR_IF_IDLE);
+    assert_int_equal(first(&w, COORDINATOR_UNLOAD)->how, STAGE_UNLOAD_IF_IDLE);
     world_close(&w);
 }
 

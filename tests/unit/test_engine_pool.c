@@ -29,7 +29,7 @@ static void embed(struct fixture_chain *c, uint32_t seq, const int32_t *text, si
         fixture_run(t, text + at, len, seq, (int32_t)at, 0);
         if (at + len == n) t[len - 1].flags = ENGINE_TOKEN_POOL;
         fixture_ok(fixture_eval(c, t, len, &fixture_err));
-        if (at + len == n) memcpy(ret, tail->ops->logits(tail->self, len - 1), tail->info.n_vector * sizeof(*ret));
+        if (at + len == n) memcpy(ret, tail->ops->vector(tail->self, len - 1), tail->info.n_vector * sizeof(*ret));
     }
     const struct engine_op close = {.kind = ENGINE_OP_CLOSE, .seq = seq, .p1 = -1};
     fixture_ok(fixture_apply(c, &close, 1, &fixture_err));
@@ -131,9 +131,9 @@ static void side_by_side(void **state) {
     fixture_run(t + 20, b, 20, 3, 0, 0);
     t[19].flags = t[39].flags = ENGINE_TOKEN_POOL;
     fixture_ok(fixture_eval(&c, t, 40, &fixture_err));
-    assert_true(distance(v, tail->ops->logits(tail->self, 19), width) < 1e-3);
-    assert_true(distance(v + width, tail->ops->logits(tail->self, 39), width) < 1e-3);
-    assert_null(tail->ops->logits(tail->self, 5));
+    assert_true(distance(v, tail->ops->vector(tail->self, 19), width) < 1e-3);
+    assert_true(distance(v + width, tail->ops->vector(tail->self, 39), width) < 1e-3);
+    assert_null(tail->ops->vector(tail->self, 5));
     free(v);
     fixture_chain_close(&c);
 }

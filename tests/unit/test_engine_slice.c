@@ -209,9 +209,9 @@ static void sequence_operations(bool exact) {
     /* appending to the copy did not change the source */
     fixture_ok(fixture_apply(&c, &back, 1, &fixture_err));
     expect_same(next, logits_after(&c, tokens + 12, 1, 0, 12), true);
-    /* only 3 stays; 0 begins anew */
-    const struct engine_op keep[] = {{ENGINE_OP_KEEP, 3, 0, 0, 0}, {ENGINE_OP_RM, 3, 0, 12, -1}};
-    fixture_ok(fixture_apply(&c, keep, 2, &fixture_err));
+    /* 0 begins anew */
+    const struct engine_op anew[] = {{ENGINE_OP_RM, 0, 0, 0, -1}, {ENGINE_OP_RM, 3, 0, 12, -1}};
+    fixture_ok(fixture_apply(&c, anew, 2, &fixture_err));
     expect_same(next, logits_after(&c, tokens + 12, 1, 3, 12), true);
     expect_same(first, logits_after(&c, tokens, 12, 0, 0), true);
     const struct engine_op close[] = {{ENGINE_OP_CLOSE, 3, 0, 0, 0}, {ENGINE_OP_CLOSE, 0, 0, 0, 0}};

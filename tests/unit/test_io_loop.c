@@ -339,20 +339,6 @@ static void conn_queue_is_bounded(void **state) {
     close(pair[1]);
 }
 
-static void conn_paused_still_sees_the_end(void **state) {
-    struct world *w = *state;
-    int pair[2];
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    struct io_conn *c = io_conn_open(w->loop, pair[0], 1000, 1000, &reader, w);
-    io_conn_pause(c);
-    assert_int_equal(write(pair[1], "unread", 6), 6);
-    close(pair[1]);
-    io_loop_run(w->loop);
-    assert_int_equal(w->count, ERR_CLOSED);
-    assert_int_equal(w->seen.len, 0);
-    io_conn_close(c);
-}
-
 static void close_inside_read(void *user, const uint8_t *data, size_t len) {
     struct world *w = user;
     (void)data;
@@ -477,7 +463,6 @@ int main(void) {
         cmocka_unit_test_setup_teardown(child_dies_with_its_parent, setup, teardown),
         cmocka_unit_test_setup_teardown(conn_moves_everything_and_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(conn_queue_is_bounded, setup, teardown),
-        cmocka_unit_test_setup_teardown(conn_paused_still_sees_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(conn_closed_inside_its_callback, setup, teardown),
         cmocka_unit_test_setup_teardown(dial_reaches_a_listener, setup, teardown),
         cmocka_unit_test_setup_teardown(listener_survives_no_descriptors, setup, teardown),

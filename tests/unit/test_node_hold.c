@@ -122,11 +122,11 @@ static void a_busy_instance_is_not_unloaded_for_others(void **state) {
     bench_head(b, "i", 1);
     hear_ready(b, "i");
     ask_quietly(b, &a);
-    hold_unload(b->hold, bench_other(b), "i", 1, COORDINATOR_IF_IDLE);
+    hold_unload(b->hold, bench_other(b), "i", 1, STAGE_UNLOAD_IF_IDLE);
     hear_failure(b, ERR_BUSY, "work");
     assert_int_equal(stages_count(b->stages), 1);
     assert_int_equal(a.n_events, 0);
-    hold_unload(b->hold, bench_other(b), "i", 1, COORDINATOR_FOR_GOOD);
+    hold_unload(b->hold, bench_other(b), "i", 1, STAGE_UNLOAD_FOR_GOOD);
     assert_int_equal(a.n_events, 1); /* before the stage has ended */
     assert_int_equal(a.err.code, ERR_CANCELLED);
     assert_int_equal(b->n_exits, 0);
@@ -142,7 +142,7 @@ static void an_idle_instance_is_unloaded_for_others(void **state) {
     struct bench *b = bench_make(program);
     bench_head(b, "i", 1);
     hear_ready(b, "i");
-    hold_unload(b->hold, bench_other(b), "i", 1, COORDINATOR_IF_IDLE);
+    hold_unload(b->hold, bench_other(b), "i", 1, STAGE_UNLOAD_IF_IDLE);
     hear_failure(b, ERR_CANCELLED, "ended");
     bench_until(b, &b->n_exits, 1);
     assert_int_equal(stages_count(b->stages), 0);
@@ -157,11 +157,11 @@ static void a_lost_epoch_ends_without_a_word(void **state) {
     bench_head(b, "i", 1);
     hear_ready(b, "i");
     ask_quietly(b, &a);
-    hold_unload(b->hold, bench_other(b), "i", 1, COORDINATOR_LOST);
+    hold_unload(b->hold, bench_other(b), "i", 1, STAGE_UNLOAD_LOST);
     bench_until(b, &b->n_exits, 1);
     assert_int_equal(a.n_events, 1);
     assert_int_equal(a.err.code, ERR_UNAVAILABLE);
-    hold_unload(b->hold, bench_other(b), "none", 1, COORDINATOR_IF_IDLE); /* the next word is the answer to this */
+    hold_unload(b->hold, bench_other(b), "none", 1, STAGE_UNLOAD_IF_IDLE); /* the next word is the answer to this */
     struct stage_report *r = hear_report(b);
     assert_string_equal(r->instance, "none");
     free(r);

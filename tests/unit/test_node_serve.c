@@ -181,7 +181,7 @@ static void a_stage_here_is_unloaded_here(void **state) {
     assert_int_equal(coordinator_unload(b->core, clock_now(), &v, "demo", &e), ERR_OK);
     serve_act(b->serve);
     assert_int_equal(b->n_unloads, 1);
-    assert_int_equal(b->unload_how, COORDINATOR_FOR_GOOD);
+    assert_int_equal(b->unload_how, STAGE_UNLOAD_FOR_GOOD);
     bench_free(b);
 }
 

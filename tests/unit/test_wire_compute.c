@@ -45,7 +45,7 @@ static void test_payload_bytes(void **state) {
     struct frame_header h = payload_make(&p);
     static const uint8_t want[] = {
         2,    0,    0,    0,    3,    0,    0,    0,    0xFF, 3,    0,    0,    5,    0,    0,    0,    4,   3, 2,    1,    1,   0, 0, 0,
-        4,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0xFF, 0xFF, 0xFF, 0xFF, 4,   0, 0,    0,    5,   0, 0, 0,
+        4,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0xFF, 0xFF, 0xFF, 0xFF, 3,   0, 0,    0,    5,   0, 0, 0,
         0,    0,    0,    0,    0,    0,    0,    0,    0xFF, 0xFF, 0xFF, 0xFF, 0x0D, 0x0C, 0x0B, 0x0A, 7,   0, 0,    0,    2,   0, 1, 0,
         1,    0,    0,    0,    0xFF, 0xFF, 0xFF, 0x3F, 0xFF, 3,    3,    0,    2,    0,    0,    0,    100, 0, 0,    0,    200, 0, 0, 0,
         0xFF, 0xFF, 0xFF, 0xFF, 0,    0,    0x80, 0x3F, 0,    0,    0,    0xC0, 0,    0,    0,    0x3F, 0,   0, 0x80, 0x40,
@@ -87,7 +87,7 @@ static void test_view_refusals(void **state) {
         const char *says;
     } cases[] = {
         {0, 0, 1, "operation 0: engine_op: field \"kind\""},
-        {0, 6, 1, "operation 0: engine_op: field \"kind\""},
+        {0, 5, 1, "operation 0: engine_op: field \"kind\""},
         {1, 1, 1, "operation 0: engine_op: reserved bytes"},
         {23, 1, 1, "operation 1: engine_op: reserved bytes"},
         {4, 1024, 4, "operation 0: engine_op: field \"seq\""},

@@ -242,7 +242,7 @@ static void test_bad_instance_name(void **state) {
     assert_int_equal(recv(fds[1], &buf, 1, 0), 0); /* it was closed */
     close(fds[1]);
     char name[IO_TLS_NAME_MAX];
-    assert_int_equal(wire_link_name(&identity, name, NULL), ERR_OK);
+    assert_int_equal(wire_link_name(identity.instance, identity.epoch, identity.to, name, NULL), ERR_OK);
     assert_string_equal(name, "ring-demo-1-000000070000abcd-1.caravan");
 }
 

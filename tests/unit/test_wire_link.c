@@ -442,26 +442,6 @@ static void test_peer_goes_while_queued(void **state) {
     wire_link_close(p.server);
 }
 
-static void *shut_later(void *arg) {
-    struct timespec t = {0, 50000000};
-    nanosleep(&t, NULL);
-    wire_link_shutdown(arg);
-    return NULL;
-}
-
-static void test_shutdown_from_another_thread(void **state) {
-    (void)state;
-    struct pair p = pair_open(0);
-    pthread_t t;
-    struct frame_header h;
-    const uint8_t *payload;
-    struct err e;
-    pthread_create(&t, NULL, shut_later, p.client);
-    assert_int_equal(wire_link_read(p.client, true, &h, &payload, NULL, &e), ERR_CLOSED);
-    pthread_join(t, NULL);
-    pair_close(&p);
-}
-
 /* The last frame before a close gets across even when the closing side has left something unread. */
 static void test_last_words(void **state) {
     (void)state;
@@ -689,7 +669,6 @@ int main(void) {
         cmocka_unit_test(test_refuse_later),
         cmocka_unit_test(test_killed_peer),
         cmocka_unit_test(test_peer_goes_while_queued),
-        cmocka_unit_test(test_shutdown_from_another_thread),
         cmocka_unit_test(test_last_words),
         cmocka_unit_test(test_writer_blocks_at_its_limit),
         cmocka_unit_test(test_local),

@@ -82,14 +82,6 @@ static void test_order(void **state) {
     assert_true(back.load.n_ctx == 1000 && back.load.exact);
 }
 
-static void test_order_name(void **state) {
-    (void)state;
-    struct stage_order o = some_order();
-    char name[128];
-    stage_order_name(&o, 2, name, sizeof(name));
-    assert_string_equal(name, "ring-demo-1-00000070000000ff-2.caravan");
-}
-
 static void test_order_refused(void **state) {
     (void)state;
     static const struct {
@@ -219,7 +211,7 @@ static void test_open(void **state) {
 
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = {TEST(test_order), TEST(test_order_name),     TEST(test_order_refused), TEST(test_state),
+    const struct CMUnitTest tests[] = {TEST(test_order), TEST(test_order_refused),  TEST(test_state),
                                        TEST(test_fault), TEST(test_fault_odd_text), TEST(test_open)};
     return cmocka_run_group_tests_name("pipeline_msg", tests, NULL, NULL);
 }
