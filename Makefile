@@ -29,7 +29,7 @@ check: lint test ## everything that must hold before a commit: the quick checks 
 format: ## lay out all C sources as .clang-format says
 	@tools/check-format.sh --fix
 
-lint: all ## only the quick checks: style, layers, libraries
+lint: all ## only the quick checks: style, format, layers, names, documents, libraries
 	@cd $(RELEASE) && $(CTEST) -L check
 
 zoo: all sysroot-test ## verify split against whole on a tiny model of every architecture; writes docs/ARCHITECTURES.md

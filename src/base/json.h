@@ -16,8 +16,8 @@
 err_code json_parse(const char *text, size_t len, yyjson_doc **ret_doc, struct err *e);
 /* As json_parse, but numbers that 64 bits or a double would change are kept as text (yyjson_is_raw) and written unchanged. */
 err_code json_parse_exact(const char *text, size_t len, yyjson_doc **ret_doc, struct err *e);
-/* The same for bodies of requests, as programs write them: a byte order mark is passed over, and half a surrogate pair ("\\ud83d", an emoji
- * that was cut) becomes U+FFFD. */
+/* As json_parse, for bodies of requests as programs write them: a byte order mark is skipped, and half a surrogate pair ("\\ud83d", an
+ * emoji that was cut) becomes U+FFFD. */
 err_code json_parse_body(const char *text, size_t len, yyjson_doc **ret_doc, struct err *e);
 
 /* v, or an empty value instead of NULL: for yyjson_arr_foreach and yyjson_obj_foreach, which use the pointer before they check it. */

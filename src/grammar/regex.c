@@ -416,7 +416,7 @@ void regex_parts_done(struct regex_parts *parts) {
     while (parts->n > 0) free(parts->list[--parts->n].text);
 }
 
-/* Anchors at the ends say nothing where all of the text must fit. */
+/* Removes anchors at the ends, which mean nothing when the whole text must fit. */
 static void drop_anchors(struct regex *r) {
     const char *slash = r->end - 1;
     if (find_outside(r->at, r->end, '|') != NULL) return;

@@ -33,7 +33,8 @@ struct regex_lengths {
 /* Adds the parts of a regular expression. ERR_UNSUPPORTED, ERR_INVALID (it isn't one), ERR_LIMIT: *ret_why is set to a literal; nothing
  * is added. */
 err_code regex_read(const char *pattern, size_t len, struct regex_parts *parts, const char **ret_why);
-/* Appends a grammar (its start is "root") of the texts that a regular expression fits as a whole, outside of JSON. Errors as regex_read. */
+/* Appends a grammar (it starts with "root") of the texts that fit the regular expression as a whole, outside of JSON. Errors as
+ * regex_read. */
 err_code regex_to_gbnf(const char *pattern, size_t len, struct buf *out, struct err *e);
 void regex_parts_done(struct regex_parts *parts);
 /* Appends the rules "char" and "ctl". */

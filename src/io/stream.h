@@ -53,7 +53,7 @@ struct io_conn *io_conn_open(struct io_loop *loop, int fd, size_t high_water, si
 bool io_conn_write(struct io_conn *c, const void *data, size_t len);
 bool io_conn_writev(struct io_conn *c, const struct iovec *parts, size_t n);
 size_t io_conn_queued(const struct io_conn *c);
-/* After on_half: has the other end refused what was sent to it? One that has closed altogether does that with the first bytes it gets. */
+/* After on_half: has the other end refused sent bytes? An end that has closed both directions does so at the first bytes that it gets. */
 bool io_conn_is_gone(const struct io_conn *c);
 /* Loop time when the other end last took a byte of the queue (or when the queue began): tells how long the connection has been stuck. */
 clock_us io_conn_write_progress(const struct io_conn *c);

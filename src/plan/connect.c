@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Which nodes can be stages of one ring. Every stage connects to the next one, so a machine whose firewall keeps others out can be in no
- * ring with those. The node that keeps most others apart is left out first, until all that stay can connect to each other. */
+ * Which nodes can be stages of one ring. Every stage connects to the next one, so a machine whose firewall keeps other machines out
+ * can't be in a ring with them. The node that can't connect to most others is left out first, until all the rest can connect to each
+ * other. */
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -12,7 +13,7 @@ static enum plan_reach connect_reach(const struct plan_node *nodes, const struct
     return w->link(w->link_user, nodes[from].id, nodes[to].id).reach;
 }
 
-/* Connections with the nodes that are still in, of both directions, that cannot be made. */
+/* How many connections with the nodes that are still in, in both directions, can't be made. */
 static uint32_t connect_missing(const struct plan_node *nodes, uint32_t n, const struct plan_wish *w, const bool *out, uint32_t i) {
     uint32_t missing = 0;
     for (uint32_t k = 0; k < n; k++)
@@ -40,7 +41,7 @@ uint32_t plan_connect_pick(const struct plan_node *nodes, uint32_t n, const stru
     return kept;
 }
 
-/* The connection that keeps the node out, with one of those that are in. */
+/* A connection with one of the remaining nodes that keeps the node out. */
 static void connect_why(const struct plan_node *nodes, const struct plan_wish *w, const uint32_t *index, uint32_t n, uint32_t i,
                         struct buf *out) {
     for (uint32_t k = 0; k < n; k++) {

@@ -251,7 +251,7 @@ static double plan_token_time(const struct plan *p, const struct plan_model *m, 
     return f.token_s;
 }
 
-/* A node that can be in no ring holds the model whole, if no ring was found (found false), or none that is faster. */
+/* Lets a node that can't be in a ring hold the whole model, if no ring was found (found false) or none that is faster. */
 static bool plan_alone(const struct plan_model *m, const struct plan_node *nodes, uint32_t node, const struct plan_wish *wish, bool found,
                        struct plan *ret) {
     struct plan p;
@@ -262,7 +262,7 @@ static bool plan_alone(const struct plan_model *m, const struct plan_node *nodes
     return true;
 }
 
-/* What else there is to say of a plan that failed. */
+/* Further lines about a plan that failed. */
 static void plan_say_apart(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *wish,
                            struct err *e) {
     struct buf more;

@@ -74,7 +74,7 @@ struct plan_model {
     bool wide;                /* activations may leave the range of f16 */
     const char *whole_reason; /* why it runs whole only, NULL if it may be cut */
     uint64_t (*need)(void *user, uint32_t first, uint32_t end);
-    uint64_t (*weights)(void *user, uint32_t first, uint32_t end); /* bytes of these in a file; NULL: nobody has to fetch them */
+    uint64_t (*weights)(void *user, uint32_t first, uint32_t end); /* bytes of these in a file; NULL: no node has to fetch weights */
     void *user;
     const struct plan_layer *layers; /* n_layer of them; NULL: every layer costs what it needs */
     struct plan_layer head;          /* the output table and everything else after the last layer */
@@ -116,9 +116,9 @@ struct plan {
     bool proven; /* no other plan has a smaller time per token (true up to 16 nodes with placement fast, unless wish.work ended it) */
 };
 
-/* nodes[0] is the node that was asked. Nodes that cannot all connect to each other are never stages of one ring: those that keep most
- * others from it are left out of rings, and may still hold the whole model. ERR_NO_ROOM: more memory is needed (the text says how much).
- * ERR_WHOLE_ONLY: the model would have to be cut, and must not be. ERR_INVALID: the list does not fit the model or the nodes. */
+/* nodes[0] is the node that was asked. Nodes that can't all connect to each other are never stages of one ring: the nodes that can't
+ * connect to most others are left out of rings, and may still hold the whole model. ERR_NO_ROOM: more memory is needed (the text says
+ * how much). ERR_WHOLE_ONLY: the model would have to be cut, and must not be. ERR_INVALID: the list does not fit model or nodes. */
 err_code plan_make(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *wish,
                    struct plan *ret, struct err *e);
 
@@ -152,8 +152,8 @@ void plan_explain(const struct plan *p, const struct plan_model *m, const struct
 /* The figures in words: a token's way, the slowest part, first token, one and several streams. */
 void plan_explain_figures(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, const struct plan_wish *wish,
                           struct buf *out);
-/* A line for each node that rings do without since it cannot be connected to, or its weights don't fit onto its disk; nothing if there is
- * none. Each line begins with '\n'. */
+/* A line for each node that is left out of rings because it can't be connected to, or because its weights don't fit onto its disk;
+ * nothing if there is none. Each line begins with '\n'. */
 void plan_explain_apart(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *wish,
                         struct buf *out);
 /* A line for each node that carries nothing, with the reason; nothing if all nodes take part. */
