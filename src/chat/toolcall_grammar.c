@@ -252,20 +252,37 @@ static void append_calls(struct buf *out, const struct toolcall_wish *w) {
     }
 }
 
+/* The control tokens that the family writes around an answer's text may stand before a call as well. */
+static void append_frame(struct buf *out, const struct toolcall_reasoning *r) {
+    buf_append_str(out, "frame ::= (");
+    for (size_t i = 0; i < ARRAY_LEN(r->frame) && r->frame[i] != NULL; i++) {
+        if (i > 0) buf_append_str(out, "| ");
+        toolcall_grammar_literal(out, r->frame[i]);
+    }
+    buf_append_str(out, "){0,3}\n");
+}
+
 /* The text that may come before a required call: the model's reasoning. */
 static void append_reasoning(struct buf *out, const struct toolcall_wish *w) {
+    const struct toolcall_reasoning *r = w->reasoning;
     if (w->format->harmony) {
         toolcall_grammar_until(out, "thought", "<|end|>");
         buf_append_str(out, "before ::= (\"<|channel|>analysis<|message|>\" thought \"<|start|>assistant\")?\n");
-    } else if (w->reasoning == NULL) {
-        buf_append_str(out, "before ::= ws\n");
-    } else {
-        toolcall_grammar_until(out, "thought", w->reasoning->close);
-        buf_append_str(out, w->reasoning_open ? "before ::= thought ws\n" : "before ::= (ws ");
-        if (w->reasoning_open) return;
-        toolcall_grammar_literal(out, w->reasoning->open);
-        buf_append_str(out, "thought)? ws\n");
+        return;
     }
+    if (r == NULL) {
+        buf_append_str(out, "before ::= ws\n");
+        return;
+    }
+    const char *frame = r->frame[0] != NULL ? "frame " : "";
+    if (*frame != '\0') append_frame(out, r);
+    toolcall_grammar_until(out, "thought", r->close);
+    buf_append_str(out, w->reasoning_open ? "before ::= thought " : "before ::= (ws ");
+    if (!w->reasoning_open) {
+        toolcall_grammar_literal(out, r->open);
+        buf_append_str(out, "thought)? ");
+    }
+    buf_printf(out, "ws %s\n", frame);
 }
 
 /* The text before "calls". */

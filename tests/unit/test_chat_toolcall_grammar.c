@@ -305,6 +305,35 @@ static void thought_goes_to_its_first_close(void **state) {
     engine_sampling_done(&p);
 }
 
+/* Kimi K3 opens and closes its answer's text before it calls, Solar begins a message anew. */
+static void a_frame_may_stand_before_a_call(void **state) {
+    (void)state;
+    static const struct {
+        const char *format, *tmpl, *text;
+    } samples[] = {{"KIMI_K3", "<|open|> <|sep|>",
+                    "hm<|close|>think<|sep|><|open|>response<|sep|><|close|>response<|sep|><|open|>tools<|sep|><|open|>call tool=\"now\" "
+                    "index=\"1\"<|sep|><|close|>call<|sep|><|close|>tools<|sep|>"},
+                   {"KIMI_K3", "<|open|> <|sep|>",
+                    "hm<|close|>think<|sep|><|open|>tools<|sep|><|open|>call tool=\"now\" "
+                    "index=\"1\"<|sep|><|close|>call<|sep|><|close|>tools<|sep|>"},
+                   {"SOLAR", "<|think|> <|tool_calls|>",
+                    "hm<|end|><|begin|>assistant<|tool_calls|><|tool_call:begin|>a1b2c3d4e5<|tool_call:name|>now<|tool_call:args|>{}"
+                    "<|tool_call:end|><|calls|>"}};
+    make_logits(1);
+    for (size_t i = 0; i < ARRAY_LEN(samples); i++) {
+        struct toolcall_wish w = {.format = toolcall_format_named(samples[i].format),
+                                  .tools = TOOLS,
+                                  .n_tools = ARRAY_LEN(TOOLS),
+                                  .required = true,
+                                  .single = true,
+                                  .reasoning = toolcall_detect_reasoning(samples[i].tmpl),
+                                  .reasoning_open = true};
+        struct engine_sampling p = sampling(&w);
+        if (!accepts(p.grammar, samples[i].text)) fail_msg("%s: %s does not fit", samples[i].format, samples[i].text);
+        engine_sampling_done(&p);
+    }
+}
+
 static void schemas_that_cannot_be(void **state) {
     (void)state;
     struct toolcall_tool tool = {.name = "f", .parameters = "{\"type\":\"object\",\"not\":{\"required\":[\"a\"]}}"};
@@ -343,6 +372,7 @@ static int teardown(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(required_calls_are_read_back),    cmocka_unit_test(nested_arguments_are_read_back),
                                        cmocka_unit_test(lazy_calls_are_read_back),        cmocka_unit_test(all_variants_parse),
-                                       cmocka_unit_test(thought_goes_to_its_first_close), cmocka_unit_test(schemas_that_cannot_be)};
+                                       cmocka_unit_test(thought_goes_to_its_first_close), cmocka_unit_test(a_frame_may_stand_before_a_call),
+                                       cmocka_unit_test(schemas_that_cannot_be)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
