@@ -6,7 +6,11 @@
 #include "coordinator/state.h"
 
 /* Do other models leave room for it? */
-enum copy_room { ROOM_UNKNOWN, ROOM_LATER /* once busy models are idle, or gone */, ROOM_NONE };
+enum copy_room {
+    ROOM_UNKNOWN,
+    ROOM_LATER /* once busy models are idle or gone, or it is known that nodes can connect to each other */,
+    ROOM_NONE
+};
 
 enum copy_state {
     COPY_WANTED,   /* its instance waits, loads or is ready */

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 
 #define FRESH_US 5000000u /* a copy is left alone for so long after it has become ready */
+#define REACH_US 10000000u /* nodes find out within this time whether they can connect to each other */
 #define AGAIN_US 5000000u /* another coordinator may take so long to unload a copy; then somebody is asked again */
 
 /* ---- which stages take memory ---- */
@@ -194,6 +195,17 @@ static void offers_ask_others(struct coordinator *c, struct copy *x, clock_us no
     coordinator_act(c, &a);
 }
 
+/* Is it not known yet whether some linked nodes can connect to each other? A plan does without such a pair until it is. Not waited for
+ * without end: a node may be unable to find out. */
+static bool offers_unknown(const struct copy *x, clock_us now, const struct coordinator_view *v) {
+    const struct plan_wish *w = &x->model->wish;
+    bool unknown = false;
+    for (size_t i = 0; w->link && now < x->since + REACH_US && i < v->n_linked; i++)
+        for (size_t k = 0; k < v->n_linked && !unknown; k++)
+            unknown = i != k && w->link(w->link_user, v->records[i]->id, v->records[k]->id).reach == PLAN_REACH_UNKNOWN;
+    return unknown;
+}
+
 void offers_make_room(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
     err_code trouble = instance_trouble(x->instance);
     if (instance_get_state(x->instance) != INSTANCE_WAITING || (trouble != ERR_NO_ROOM && trouble != ERR_WHOLE_ONLY)) {
@@ -201,7 +213,8 @@ void offers_make_room(struct coordinator *c, struct copy *x, clock_us now, const
         return;
     }
     bool fits = offers_fit(c, v, x->model, x, counts_busy, NULL);
-    x->room = fits || offers_fit(c, v, x->model, x, counts_none, NULL) ? ROOM_LATER : ROOM_NONE;
+    bool later = fits || offers_fit(c, v, x->model, x, counts_none, NULL) || offers_unknown(x, now, v);
+    x->room = later ? ROOM_LATER : ROOM_NONE;
     if (!fits || x->record.replica > 0 || offers_any_leaves(c)) return; /* nothing leaves for a replica, and one copy leaves at a time */
     if (offers_fit(c, v, x->model, x, counts_staying, NULL)) return;
     struct copy *oldest = offers_oldest(c, now, v, NULL, x->model);

@@ -262,7 +262,7 @@ static err_code link_admit(struct control_link *l) {
     if (l->place.place && c->n_links >= CONTROL_MAX_LINKS) return link_refuse(l, ERR_BUSY, "this node has as many links as it can");
     struct control_link *old;
     while ((old = control_link_to(c, l->peer.id)) != NULL && l->peer.incarnation > old->peer.incarnation) {
-        err_set(&why, ERR_CLOSED, "it was started anew"); /* the end of the old link was not noticed */
+        err_set(&why, ERR_CLOSED, "it was started again"); /* the end of the old link was not noticed */
         link_end(old, &why);
     }
     return old ? link_beside(l, old) : ERR_OK;
@@ -303,7 +303,7 @@ static err_code link_answer_probe(struct control_link *l) {
         return ERR_OK;
     }
     link_send_identity(l, FRAME_WELCOME);
-    err_set(&why, ERR_BUSY, "it was only a look");
+    err_set(&why, ERR_BUSY, "a probe wants no link");
     link_end(l, &why);
     return ERR_OK;
 }
@@ -376,7 +376,7 @@ static void link_on_end(void *user, err_code code) {
     struct control_link *l = user;
     struct err e = {0};
     err_set(&e, code, l->state == LINK_UP ? "the connection was closed" : "the connection was closed before the handshake was done");
-    if (l->state != LINK_UP) err_hint(&e, "is it a caravan node, and has it the same cluster key?");
+    if (l->state != LINK_UP) err_hint(&e, "is it a caravan node, and does it have the same cluster key?");
     link_end(l, &e);
 }
 

@@ -47,7 +47,7 @@ static err_code get_names(yyjson_val *root, char (*ret)[16], size_t *ret_n, stru
     if (!yyjson_is_arr(list)) return ERR_OK;
     for (yyjson_arr_iter_init(list, &it); (v = yyjson_arr_iter_next(&it));) {
         const char *name = yyjson_get_str(v);
-        if (!name || !discovery_line_is_text(name, 16)) return err_set(e, ERR_INVALID, "an interface's name is not one");
+        if (!name || !discovery_line_is_text(name, 16)) return err_set(e, ERR_INVALID, "an interface name is not valid");
         snprintf(ret[(*ret_n)++], 16, "%s", name);
     }
     return ERR_OK;

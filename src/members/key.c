@@ -74,7 +74,7 @@ static err_code key_parse(const char *text, struct key_ring *ret, struct err *e)
     if (code != ERR_OK || n == 1) return code;
     if (!str_parse_i64(line[1], &ret->made) ||
         (n > 2 && (!str_parse_i64(line[3], &ret->old_until) || key_from_text(line[2], ret->old, NULL) != ERR_OK)))
-        return err_set(e, ERR_FORMAT, "the lines behind the key are damaged");
+        return err_set(e, ERR_FORMAT, "the lines after the key are damaged");
     return ERR_OK;
 }
 

@@ -220,7 +220,7 @@ void catalog_remove(struct catalog *c, const char *name, catalog_done_fn done, v
         code = err_set(&e, ERR_NOT_FOUND, "there is no file of a model \"%s\" on this node", name);
     } else if (entry->named) {
         code = err_set(&e, ERR_INVALID, "\"%s\" is not in this node's models folder", entry->path);
-        err_hint(&e, "delete the file itself, if you mean it");
+        err_hint(&e, "delete the file yourself if you no longer want it");
     } else {
         struct removal *r = MEM_NEW(struct removal);
         *r = (struct removal){.catalog = c, .done = done, .user = user, .path = mem_strdup(entry->path)};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * See join.h. */
-#include "node/join.h"
+#include "node/join_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +50,7 @@ static err_code open_identity(struct join *j, struct err *e) {
     err_code code = ERR_OK;
     if (path) code = identity_open(path, &j->identity, &shared, e);
     else identity_make(&j->identity);
-    if (shared) log_warn("node", "another node runs with the state folder \"%s\": this one has a passing identity", j->config.state_dir);
+    if (shared) log_warn("node", "another node runs with the state folder \"%s\": this one has a temporary identity", j->config.state_dir);
     if (shared) j->identity.incarnation = 0;
     free(path);
     return code;
@@ -369,7 +369,7 @@ static err_code forget(struct join *j, const uint8_t *key, struct err *e) {
     struct control_peer linked;
     struct roster_peer was;
     if (control_find(j->parts.control, io_sign_id(key), &linked)) {
-        err_set(e, ERR_BUSY, "\"%s\" is linked: it is no node that is gone", linked.name);
+        err_set(e, ERR_BUSY, "\"%s\" is linked: only a node that is gone can be forgotten", linked.name);
         err_hint(e, "caravan nodes remove %s shuts it out", linked.name);
         return ERR_BUSY;
     }

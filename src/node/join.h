@@ -74,20 +74,9 @@ err_code join_on_forget(struct join *j, const uint8_t *payload, size_t len, stru
 /* Now and then: saves what has changed, ends the old key's time. */
 void join_tick(struct join *j);
 
-/* ---- for the admin API ---- */
-/* Shuts the node with this name or id out of the cluster, and changes the key, which that node knows (join_rotate). */
-err_code join_remove(struct join *j, const char *name, int64_t grace_s, size_t *ret_told, struct err *e);
-/* Lets it in again. */
-err_code join_allow(struct join *j, const char *name, struct err *e);
-/* Forgets the node, here and on all nodes that are linked: nobody dials it any more, and an old key no longer serves it. ERR_BUSY: it is
- * linked. */
-err_code join_forget(struct join *j, const char *name, struct err *e);
-/* A new cluster key; *ret_told: nodes that were linked and have been sent it. The old one is good for grace_s more, for those that were
- * members before and are not shut out. */
-err_code join_rotate(struct join *j, int64_t grace_s, size_t *ret_told, struct err *e);
 /* Adds "removed" to the node's state: the nodes that are shut out. */
 void join_status(const struct join *j, yyjson_mut_doc *doc, yyjson_mut_val *root);
-/* Their routes: POST /caravan/v1/nodes/remove {"name", "grace"}, /allow and /forget {"name"}, /caravan/v1/key/rotate {"grace"}. */
+/* Adds the admin routes: POST /caravan/v1/nodes/remove {"name", "grace"}, /allow and /forget {"name"}, /caravan/v1/key/rotate {"grace"}. */
 void join_routes_add(struct join *j, struct gateway *g);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The admin routes of join.h. */
-#include "node/join.h"
+#include "node/join_priv.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -83,7 +83,7 @@ static void members_news(struct members *m, uint64_t id) {
 static void members_turn(struct members *m, const struct membership_action *a) {
     if (a->is != MEMBER_GONE) return;
     struct record *r = members_take(m, a->about);
-    log_info("node", "%s is gone: nobody hears it", r ? r->name : "a node");
+    log_info("node", "%s is gone: no node hears it", r ? r->name : "a node");
     m->parts.callbacks.lost(m->parts.user, a->about, r, false);
     records_free_one(r);
     news_own(m->parts.news);

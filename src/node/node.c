@@ -85,7 +85,8 @@ void node_looked(struct node *n) {
 
 static void node_look_late(void *user) {
     struct node *n = user;
-    if (n->config->models_dir) log_warn("models", "the folder \"%s\" does not answer: its models come when it does", n->config->models_dir);
+    if (n->config->models_dir)
+        log_warn("models", "the folder \"%s\" does not answer: its models appear when it does", n->config->models_dir);
     node_begin(n);
 }
 

@@ -63,7 +63,7 @@ static void guest_late(void *user) {
     struct guest *g = user;
     char peer[64];
     io_address_format((struct sockaddr *)&g->peer, peer, sizeof(peer));
-    log_warn_limited(&g->owner->late, "port", "%s did not say what it wants within %d s: closed", peer, HELLO_MS / 1000);
+    log_warn_limited(&g->owner->late, "port", "%s did not say within %d s which service it wants: closed", peer, HELLO_MS / 1000);
     guest_free(g);
 }
 

@@ -137,6 +137,23 @@ await run({
         await stopCluster([room])
     },
 
+    async 'a model makes room for the model of another coordinator once it is idle'() {
+        const only = ['--memory', '1M', '--batch', '64', ...small]
+        const left = await new Node('e1', ['--models-dir', folder('e1', 'left'), ...only]).open()
+        const room = await new Node('e2', ['--memory', '30M', '--batch', '64', '--peer', left.listen, ...small]).open()
+        const right = await new Node('e3', ['--models-dir', folder('e3', 'right'), '--peer', left.listen, '--peer', room.listen, ...only]).open()
+        for (const node of [left, room, right]) for (const name of ['left', 'right']) await known(node, name)
+        const who = (node, model) => ask(node.api, 'Who are you?', { model })
+        assert.match((await who(left, 'left')).text, /Caravan/)
+        assert.equal((await list(right)).left.instances[0].coordinator, 'e1')
+        assert.match((await who(right, 'right')).text, /Caravan/)
+        assert.equal((await list(left)).right.instances[0].coordinator, 'e3')
+        assert.deepEqual([await state(room, 'left'), await state(room, 'right')], ['not loaded', 'ready'])
+        assert.match((await who(right, 'left')).text, /Caravan/, 'and the other way round')
+        assert.equal(room.stages().length, 1)
+        await stopCluster([left, room, right])
+    },
+
     async 'whichever node is asked: one instance, of the node that has the file; its loss is made good by another that has it'() {
         const dir = folder('m3', 'shared')
         const first = await new Node('p1', ['--models-dir', dir, '--memory', '64M', ...small]).open()

@@ -62,7 +62,8 @@ static inline int bench_stage(void) {
     struct wire_link *local = wire_link_local(3);
     struct frame_header h;
     const uint8_t *payload;
-    while (wire_link_read(local, true, &h, &payload, NULL, NULL) == ERR_OK) {
+    bool drained = false;
+    while (!drained && wire_link_read(local, true, &h, &payload, NULL, NULL) == ERR_OK) {
         struct stage_state state = {.phase = STAGE_READY, .info = {.bytes_weights = BENCH_STAGE_BYTES}};
         struct buf b;
         switch (h.type) {
@@ -73,11 +74,12 @@ static inline int bench_stage(void) {
             break;
         case FRAME_SUBMIT: bench_stage_request(local, payload, h.payload_len); break;
         case FRAME_TOKENIZE: bench_stage_text(local, payload, h.payload_len); break;
-        case FRAME_CANCEL: return BENCH_CANCELLED;
-        case FRAME_DRAIN: return 0;
+        case FRAME_CANCEL: _exit(BENCH_CANCELLED); /* at once: a child whose link closes before its end is killed */
+        case FRAME_DRAIN: drained = true; break;
         default: break;
         }
     }
+    wire_link_close(local);
     return 0;
 }
 

@@ -222,6 +222,35 @@ static void nobody_leaves_where_it_would_not_help(void **state) {
     world_close(&w);
 }
 
+static struct plan_link link_of(void *user, uint64_t from, uint64_t to) {
+    (void)from, (void)to;
+    return (struct plan_link){.reach = *(const enum plan_reach *)user};
+}
+
+/* Two nodes have just met: a model that needs both waits until they know whether they can connect, and does not fail meanwhile. */
+static void a_model_waits_until_nodes_know_each_other(void **state) {
+    (void)state;
+    for (int never = 0; never < 2; never++) {
+        struct world w;
+        enum plan_reach reach = PLAN_REACH_UNKNOWN;
+        world_open(&w, 60, 60, 0);
+        w.models[0].wish.link = link_of;
+        w.models[0].wish.link_user = &reach;
+        load(&w, 0, true);
+        assert_int_equal(count(&w, COORDINATOR_LOAD), 0);
+        assert_false(coordinator_get(w.c, 0)->failed);
+        w.now += 5 * S;
+        update(&w);
+        assert_false(coordinator_get(w.c, 0)->failed);
+        if (!never) reach = PLAN_REACHES;
+        w.now += never ? 10 * S : S;
+        update(&w);
+        assert_int_equal(count(&w, COORDINATOR_LOAD), never ? 0 : 2);
+        assert_int_equal(coordinator_get(w.c, 0)->failed, never);
+        world_close(&w);
+    }
+}
+
 /* Node 2 coordinates m1, which is idle and takes the room that m0 needs. */
 static void an_idle_model_of_another_coordinator_makes_room(void **state) {
     (void)state;
@@ -406,6 +435,7 @@ int main(void) {
         cmocka_unit_test(what_a_record_does_not_show_is_ordered_again_or_lost),
         cmocka_unit_test(the_least_recently_used_model_makes_room_if_it_is_idle),
         cmocka_unit_test(nobody_leaves_where_it_would_not_help),
+        cmocka_unit_test(a_model_waits_until_nodes_know_each_other),
         cmocka_unit_test(an_idle_model_of_another_coordinator_makes_room),
         cmocka_unit_test(room_is_given_to_another_coordinator),
         cmocka_unit_test(the_head_goes_first),

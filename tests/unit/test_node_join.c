@@ -15,7 +15,7 @@
 
 #include "base/file.h"
 #include "members/key.h"
-#include "node/join.h"
+#include "node/join_priv.h"
 #include "support/node_fixture.h"
 
 static const char *program;
