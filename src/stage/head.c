@@ -79,7 +79,7 @@ err_code stage_head_create(struct stage_loop *l, stage_open_fn open, void *user,
     }
     uint32_t most = config.embeds && config.at_once && config.n_batch < config.n_ctx_seq ? config.n_batch : config.n_ctx_seq;
     err_code code = prepare_guesses(l, open, user, &config, e);
-    if (code == ERR_OK) code = tokenizer_create(&l->engine, l->watch, most, &l->tokenizer, e);
+    if (code == ERR_OK) code = tokenizer_create(&l->engine, l->watch, most, TOKENIZER_MAX_BYTES, &l->tokenizer, e);
     if (code == ERR_OK) l->sched = sched_create(&config);
     return code;
 }
@@ -170,7 +170,7 @@ static err_code take_request(struct stage_loop *l, struct request *r, err_code c
 
 /* A long text is for the tokenizer's thread. A suspect's text is not: nothing else may be in flight beside a suspect. */
 static err_code push_long(struct stage_loop *l, struct request *r, bool asks, struct err *why) {
-    if (tokenizer_count(l->tokenizer) > l->order.n_queue)
+    if (tokenizer_count(l->tokenizer) > l->order.n_queue || !tokenizer_has_room(l->tokenizer, r))
         return err_set(why, ERR_BUSY, "%zu texts are waiting already", tokenizer_count(l->tokenizer));
     tokenizer_push(l->tokenizer, r, asks);
     return ERR_OK;

@@ -25,7 +25,8 @@ struct tokenizer {
     const struct engine *engine;
     struct stage_watch *watch;
     uint32_t limit;
-    size_t n;             /* jobs; the owner's */
+    size_t n, bytes;      /* jobs, and bytes of their texts; the owner's */
+    size_t max_bytes;
     pthread_t thread;
     int wake[2];
     pthread_mutex_t lock; /* of all that follows */
@@ -37,7 +38,11 @@ struct tokenizer {
 
 /* ---- one text ---- */
 
-bool tokenizer_is_long(const struct request *r) { return r->tokens == NULL && r->text_len + r->second_len > TOKENIZER_SHORT; }
+static size_t bytes_of(const struct request *r) { return r->text_len + r->second_len; }
+
+bool tokenizer_is_long(const struct request *r) { return r->tokens == NULL && bytes_of(r) > TOKENIZER_SHORT; }
+
+bool tokenizer_has_room(const struct tokenizer *t, const struct request *r) { return t->n == 0 || t->bytes + bytes_of(r) <= t->max_bytes; }
 
 /* Refuses a text whose beginning has too many tokens already. The beginning may have a few tokens that the whole text has not, where it is
  * cut and nowhere else: LIMIT_SPARE and an eighth cover them. It is doubled while its tokens may be unusually long. */
@@ -136,9 +141,10 @@ static void tokenizer_done(struct tokenizer *t) {
     free(t);
 }
 
-err_code tokenizer_create(const struct engine *engine, struct stage_watch *watch, uint32_t limit, struct tokenizer **ret, struct err *e) {
+err_code tokenizer_create(const struct engine *engine, struct stage_watch *watch, uint32_t limit, size_t max_bytes, struct tokenizer **ret,
+                          struct err *e) {
     struct tokenizer *t = MEM_NEW(struct tokenizer);
-    *t = (struct tokenizer){.engine = engine, .watch = watch, .limit = limit};
+    *t = (struct tokenizer){.engine = engine, .watch = watch, .limit = limit, .max_bytes = max_bytes};
     if (os_pipe(t->wake, false) != 0) {
         free(t);
         return err_set_errno(e, ERR_IO, errno, "cannot make a pipe");
@@ -172,8 +178,9 @@ void tokenizer_push(struct tokenizer *t, struct request *r, bool asks) {
     struct job *j = MEM_NEW(struct job);
     j->job.request = *r;
     j->job.asks = asks;
-    request_init(r);
     t->n++;
+    t->bytes += bytes_of(r);
+    request_init(r);
     pthread_mutex_lock(&t->lock);
     list_push_back(&t->waiting, &j->link);
     pthread_cond_signal(&t->more);
@@ -188,8 +195,10 @@ static struct job *pop_done(struct tokenizer *t) {
     pthread_mutex_lock(&t->lock);
     struct list *link = list_pop_front(&t->done);
     pthread_mutex_unlock(&t->lock);
-    if (link != NULL) t->n--;
-    return link != NULL ? LIST_ENTRY(link, struct job, link) : NULL;
+    struct job *j = link != NULL ? LIST_ENTRY(link, struct job, link) : NULL;
+    if (j != NULL) t->n--;
+    if (j != NULL) t->bytes -= bytes_of(&j->job.request);
+    return j;
 }
 
 bool tokenizer_pop(struct tokenizer *t, struct tokenizer_job *ret) {

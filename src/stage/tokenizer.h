@@ -9,12 +9,16 @@
 #include "stage/watch.h"
 #include "wire/request.h"
 
-enum { TOKENIZER_SHORT = 4096 }; /* bytes of the longest text that is short: a few milliseconds */
+enum {
+    TOKENIZER_SHORT = 4096,        /* bytes of the longest text that is short: a few milliseconds */
+    TOKENIZER_MAX_BYTES = 64 << 20 /* of all texts that wait */
+};
 
 struct tokenizer;
 
-/* limit: tokens that a request may have at most. engine and watch are borrowed. */
-err_code tokenizer_create(const struct engine *engine, struct stage_watch *watch, uint32_t limit, struct tokenizer **ret, struct err *e);
+/* limit: tokens that a request may have at most. max_bytes: of all texts that wait. engine and watch are borrowed. */
+err_code tokenizer_create(const struct engine *engine, struct stage_watch *watch, uint32_t limit, size_t max_bytes, struct tokenizer **ret,
+                          struct err *e);
 /* Waits for the job that runs; the others are dropped. Before the engine is closed. NULL is fine. */
 void tokenizer_free(struct tokenizer *t);
 
@@ -31,6 +35,8 @@ struct tokenizer_job {
     err_code code;          /* done: ERR_OK, or err says why not */
     struct err err;
 };
+/* May this text wait beside those that do? One that waits alone always may. */
+bool tokenizer_has_room(const struct tokenizer *t, const struct request *r);
 /* Takes over *r's contents. */
 void tokenizer_push(struct tokenizer *t, struct request *r, bool asks);
 /* Readable when a job is done. */

@@ -406,6 +406,64 @@ static void gone_while_replaying(void **state) {
     expect_gone(f);
 }
 
+/* ---- prompts that are measured ---- */
+
+#define TURN "012345678901234567890123456789012345678901234567890123456789"
+static const char too_long[] =
+    "{\"model\":\"m\",\"stream\":false,\"messages\":[{\"role\":\"user\",\"content\":\"" TURN "\"},{\"role\":\"user\",\"content\":\"hi\"}]}";
+
+static bool is_measuring(struct fixture *f) { return f->g.calls != NULL && f->g.calls->measuring != NULL; }
+
+/* A prompt that may be too long for the model has been rendered, and its tokens are being counted. */
+static struct fixture *measuring_open(void) {
+    struct fixture *f = fixture_open();
+    f->model.n_ctx = 64;
+    ask(f, &api_ollama_chat, too_long);
+    render_now(f);
+    run_until(f, is_measuring);
+    assert_int_equal(f->g.calls->state, CALL_RENDERING);
+    return f;
+}
+
+static void prompt_is_shortened(void **state) {
+    (void)state;
+    struct fixture *f = measuring_open();
+    send_text(last_asked(f, ASKED_TOKENIZE), ERR_OK, &(struct backend_text){.n = 100});
+    render_now(f);
+    run_until(f, is_running);
+    assert_string_equal(f->g.calls->request.prompts[0].text, "hi");
+    send_done(last_asked(f, ASKED_SUBMIT));
+    expect_status(f, 200, "\"done\":true");
+    fixture_close(f);
+}
+
+static void prompt_fits(void **state) {
+    (void)state;
+    struct fixture *f = measuring_open();
+    send_text(last_asked(f, ASKED_TOKENIZE), ERR_OK, &(struct backend_text){.n = 20});
+    run_until(f, is_running);
+    assert_string_equal(f->g.calls->request.prompts[0].text, TURN "hi");
+    send_done(last_asked(f, ASKED_SUBMIT));
+    expect_status(f, 200, "\"done\":true");
+    fixture_close(f);
+}
+
+static void measuring_fails(void **state) {
+    (void)state;
+    struct fixture *f = measuring_open();
+    send_text(last_asked(f, ASKED_TOKENIZE), ERR_UNAVAILABLE, NULL);
+    expect_status(f, 503, "the test makes it fail");
+    fixture_close(f);
+}
+
+static void gone_while_measuring(void **state) {
+    (void)state;
+    struct fixture *f = measuring_open();
+    client_goes(f);
+    assert_true(f->calls[0].cancelled);
+    expect_gone(f);
+}
+
 /* ---- places that are lost ---- */
 
 static bool has_awaited(struct fixture *f) { return f->n_calls > 0 && f->calls[f->n_calls - 1].kind == ASKED_AWAIT; }
@@ -535,6 +593,10 @@ int main(void) {
         cmocka_unit_test(gone_while_rendering),
         cmocka_unit_test(gone_while_running),
         cmocka_unit_test(gone_while_replaying),
+        cmocka_unit_test(prompt_is_shortened),
+        cmocka_unit_test(prompt_fits),
+        cmocka_unit_test(measuring_fails),
+        cmocka_unit_test(gone_while_measuring),
         cmocka_unit_test(lost_while_running),
         cmocka_unit_test(lost_when_sent),
         cmocka_unit_test(lost_for_good),

@@ -127,12 +127,58 @@ static void test_long_text_crashes(void **state) {
     texts_end(n);
 }
 
+static void waits_in_thread(void *user, size_t len) {
+    char byte;
+    (void)user;
+    (void)len;
+    if (read(text_pipe[0], &byte, 1) != 1) abort();
+}
+
+/* The texts that wait are bounded together; one alone may be of any length. */
+static void test_waiting_texts_bounded(void **state) {
+    (void)state;
+    struct fake_params p = {
+        .end = N_LAYER, .n_layer = N_LAYER, .n_seq = 1, .n_ctx_seq = 64, .n_ctx = 64, .n_batch = 1, .on_tokenize = waits_in_thread};
+    struct stage_watch *watch = NULL;
+    struct tokenizer *t = NULL;
+    struct tokenizer_job job;
+    struct engine engine;
+    struct request r;
+    int fds[2];
+    assert_int_equal(pipe(text_pipe), 0);
+    assert_int_equal(io_sock_pair(fds, NULL), ERR_OK);
+    struct wire_link *local = wire_link_local(fds[0]);
+    fake_engine_open(&p, &engine);
+    assert_int_equal(stage_watch_start(local, &watch, NULL), ERR_OK);
+    assert_int_equal(tokenizer_create(&engine, watch, UINT32_MAX / 2, 1000, &t, NULL), ERR_OK);
+    request_init(&r);
+    r.text = mem_zalloc(1500);
+    r.text_len = 1500;
+    assert_true(tokenizer_has_room(t, &r));
+    tokenizer_push(t, &r, true);
+    r.text_len = 1;
+    assert_false(tokenizer_has_room(t, &r));
+    text_goes_on();
+    assert_int_equal(poll(&(struct pollfd){.fd = tokenizer_fd(t), .events = POLLIN}, 1, WAIT_MS), 1);
+    assert_true(tokenizer_pop(t, &job));
+    assert_int_equal(job.request.n_tokens, 1500 + 1); /* and the begin-of-text token */
+    assert_true(tokenizer_has_room(t, &r));
+    request_done(&job.request);
+    tokenizer_free(t);
+    stage_watch_stop(watch);
+    wire_link_close(local);
+    engine.ops->close(engine.self);
+    close(fds[1]);
+    for (int i = 0; i < 2; i++) {
+        close(text_pipe[i]);
+        text_pipe[i] = -1;
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_long_text),
-        cmocka_unit_test(test_long_text_cancelled),
-        cmocka_unit_test(test_text_too_long),
-        cmocka_unit_test(test_long_text_crashes),
+        cmocka_unit_test(test_long_text),         cmocka_unit_test(test_long_text_cancelled),   cmocka_unit_test(test_text_too_long),
+        cmocka_unit_test(test_long_text_crashes), cmocka_unit_test(test_waiting_texts_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
