@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The slice as its two files see it: slice.c loads and frees it, slice_run.c computes. */
+ * The slice as its files see it: slice.c loads and frees it, slice_run.c computes, slice_pool.c pools rows into vectors, slice_park.c parks
+ * sequences. */
 #ifndef CARAVAN_ENGINE_SLICE_PRIV_H
 #define CARAVAN_ENGINE_SLICE_PRIV_H
 

@@ -7,7 +7,7 @@
 #include "sched/sched_priv.h"
 
 enum { REVIEW_FRAMES = 8, TRIAL_FRAMES = 2, EXACT_MOST = 3, GUESSES_SHARE = 4 };
-/* Times of what a prompt takes alone that it may have to wait for those that came later. */
+/* How many times as long as it takes alone a prompt may wait because of prompts that came later. */
 static const float AGED = 4;
 
 static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
@@ -17,7 +17,7 @@ static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 struct filling {
     struct sched_flight *flight;
     size_t n; /* tokens in s->tokens */
-    float expected; /* tokens that will come of them */
+    float expected; /* tokens that they are expected to give */
 };
 
 static void put_token(struct sched *s, struct filling *f, uint32_t slot, int32_t token, uint32_t pos, uint16_t flags) {
@@ -45,7 +45,7 @@ static bool runs_alone(const struct sched *s) {
     return s->n_state[SCHED_PREFILL] + s->n_state[SCHED_FLIGHT] + s->n_state[SCHED_READY] == 1;
 }
 
-/* Guesses that may go with r's next token: n_later sequences have their place in the frame yet, and a waiting prompt keeps most of it. */
+/* Guesses that may go with r's next token. n_later sequences still need a place in the frame, and a waiting prompt keeps most of it. */
 static uint32_t guesses_most(const struct sched *s, const struct filling *f, const struct sched_req *r, uint32_t n_later) {
     const struct sched_config *c = &s->config;
     if (c->n_draft == 0 || (c->draft_alone && !runs_alone(s))) return 0;
@@ -77,7 +77,7 @@ static void put_guesses(struct sched *s, struct filling *f, struct sched_req *r,
     s->led_generation = s->slots[r->slot].generation;
 }
 
-/* More guesses of a sequence that runs alone, behind those that are under way. */
+/* More guesses of a sequence that runs alone, after those that are under way. */
 static void put_following(struct sched *s, struct filling *f) {
     struct sched_req *r = s->slots[s->led].req;
     if (r == NULL || s->slots[s->led].generation != s->led_generation || r->state != SCHED_FLIGHT || !runs_alone(s) ||
@@ -113,8 +113,8 @@ static void put_decodes(struct sched *s, struct filling *f, uint32_t most) {
     }
 }
 
-/* How many of the request's known tokens go into a chunk. Exact mode: such that every position always meets the same kernels; replayed
- * tokens as they were computed the first time. A step may be more than there is room for by the policy. */
+/* How many of the request's known tokens go into a chunk. In exact mode every position always meets the same kernels, and replayed tokens
+ * are computed as they were the first time; a step may then be larger than the policy's room. */
 static uint32_t chunk_size(const struct sched *s, const struct sched_req *r, uint32_t room) {
     uint32_t left = r->n_input - r->n_sent;
     if (!s->config.exact) return min_u32(left, room);
@@ -136,7 +136,7 @@ static void put_chunk(struct sched *s, struct filling *f, struct sched_req *r, u
     if (r->n_sent == r->n_input) sched_set_state(s, r, SCHED_FLIGHT);
 }
 
-/* Has it waited so long that it goes before all that came later? (So much longer than what is left of it takes alone.) */
+/* Has the request waited so long, compared with the time that the rest of its prompt takes alone, that it goes before all later ones? */
 static bool aged(const struct sched_req *r, clock_us now, float token_us) {
     return (float)(now - r->submitted) > AGED * token_us * (float)left_of(r);
 }
@@ -147,9 +147,9 @@ static bool goes_before(const struct sched_req *a, const struct sched_req *b, cl
     return (now - a->submitted + 1) * left_of(b) > (now - b->submitted + 1) * left_of(a);
 }
 
-/* Whose turn is it? The one that has waited longest for what it still needs: the highest ratio of the two. Short prompts pass long
- * ones, so that most wait little, until these have waited too long, even if more comes than can be read. Prompts that wait for another's
- * prefix are left out. */
+/* The request whose prompt is next: the one with the highest ratio of the time waited to the time that is left to compute. So short prompts
+ * overtake long ones, and most requests wait little; but a long one that has waited too long goes first, even under overload. Prompts that
+ * wait for another's prefix are left out. */
 static struct sched_req *next_prompt(struct sched *s, clock_us now) {
     float token_us = sched_time_frame(&s->time, SCHED_TIME_PROMPT, s->config.n_batch, NULL) / (float)s->config.n_batch;
     struct sched_req *best = NULL;
@@ -166,7 +166,7 @@ static void put_prompts(struct sched *s, clock_us now, struct filling *f, uint32
     room = s->config.at_once && most > 0 ? room : min_u32(most, room);
     for (struct sched_req *r; room > 0 && (r = next_prompt(s, now)) != NULL;) {
         uint32_t n = chunk_size(s, r, room);
-        if (s->config.at_once && n < left_of(r)) break; /* it has the next frame to itself */
+        if (s->config.at_once && n < left_of(r)) break; /* a text that has to come at once gets the next frame for itself */
         put_chunk(s, f, r, n);
         room -= n;
         if (s->config.exact) break; /* one shape of batch, one prompt */
@@ -179,7 +179,7 @@ static uint32_t prompt_tokens(const struct sched *s) {
     return n;
 }
 
-/* Anew when their number has changed, and now and then, since times change; soon, when the division was a guess. */
+/* The groups are chosen again when the number of sequences has changed, from time to time, since times change, and soon after a try. */
 static void review_groups(struct sched *s, struct sched_load *load) {
     if (load->n_decoding != s->groups_decoding || s->n_frames - s->groups_frame >= s->groups_review) {
         load->groups = s->groups;
@@ -214,7 +214,7 @@ static void put_work(struct sched *s, clock_us now, struct filling *f) {
     if (!share.prefill_first) put_decodes(s, f, min_u32(share.decode_tokens, c->n_batch));
     size_t n_decode = f->n;
     if (!c->exact || n_decode == 0) put_prompts(s, now, f, share.prefill_tokens);
-    if (f->n == 0) { /* it was the prompts' turn, and none had a token */
+    if (f->n == 0) { /* prompts went first, and none had a token to send */
         put_decodes(s, f, min_u32(share.decode_tokens, c->n_batch));
         n_decode = f->n;
     }
@@ -228,7 +228,7 @@ static void put_work(struct sched *s, clock_us now, struct filling *f) {
 
 /* ---- requests that may have crashed a process ---- */
 
-/* The one that was admitted first; there is one. It follows no other prompt, so it always has something to send. */
+/* The suspect that was admitted first; there is one. It waits for no other prompt, so it always has something to send. */
 static struct sched_req *first_alone(const struct sched *s) {
     struct sched_req *first = NULL;
     for (uint32_t i = 0; i < s->config.n_seq; i++) {
@@ -251,8 +251,8 @@ static void put_alone(struct sched *s, struct filling *f) {
     sched_set_state(s, r, SCHED_FLIGHT);
 }
 
-/* While there is one, a single frame is in flight: its own, or one of the others', in turn. If the process crashes again, there is no doubt
- * about the reason. */
+/* While there is a suspect, only one frame is in flight: its own and one of the others in turn. If the process crashes again, the reason is
+ * certain. */
 static void put_in_turn(struct sched *s, clock_us now, struct filling *f) {
     if (s->alone_last) put_work(s, now, f);
     s->alone_last = f->n == 0;

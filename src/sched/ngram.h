@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Guesses how a text goes on: where its last tokens stood before, what came behind them comes again. The longest earlier match wins, of
- * equal ones the latest; matches are found by hash chains, as LZ77 compressors find theirs (RFC 1951, section 4). One for each sequence,
+ * Guesses how a text continues: like after the last place where its last tokens stood before. The longest earlier match wins, of equal
+ * ones the latest; matches are found by hash chains, as LZ77 compressors find theirs (RFC 1951, section 4). One for each sequence,
  * over its prompt and what was generated. No I/O; owner: the scheduler. */
 #ifndef CARAVAN_SCHED_NGRAM_H
 #define CARAVAN_SCHED_NGRAM_H

@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: MIT
  * The present policy.
  *
- * Decoding: groups of sequences, one frame each, one behind another. With more groups more stages compute at once, but each reads its
- * weights more often: what is best depends on how a stage's time grows with the size of a batch, so it is taken from the measured times.
- * The number chosen gives the shortest time from one token of a sequence to its next, for all of them.
+ * Decoding: the sequences are divided into groups, one frame each. With more groups more stages compute at once, but each stage reads its
+ * weights more often. Which number is best depends on how a stage's time grows with the size of a batch, so the measured times decide: the
+ * chosen number gives the shortest time from one token of a sequence to its next.
  *
- * Prompts, while nobody decodes: in pieces that follow one another through the stages, of the size that brings the prompt to the tail
- * soonest. While others decode: in pieces such that these wait no longer than the latency budget for a token. Prompts that are short
- * beside it go first, several of them before the next token: who has no text yet waits for nothing else. */
+ * Prompts, while no sequence decodes: in pieces that follow one another through the stages, of the size that brings the prompt to the tail
+ * soonest. While others decode: in pieces so small that the others wait no longer than the latency budget for a token. Prompts that are
+ * short beside the budget go first, several of them before the next token, since their readers have no text yet. */
 #include "sched/policy.h"
 
-/* From so many tokens on the CPU's kernels are others, which share a weight's decoding among tokens: worth a try where it is not known. */
+/* From this size on the CPU uses other kernels, which decode a weight once for several tokens: worth a try while its time is unknown. */
 enum { WIDE = 4 };
 enum { EXACT_DECODE = 3, PREFILL_SHARE = 4, PIECES_PER_STAGE = 16, PIECE_LEAST = 64, PIECE_STEP = 32, PIECE_GROWS = 2 };
-/* Another number of groups must promise this much, so that noise doesn't make it go to and fro. */
+/* The number of groups changes only for an improvement of this factor, so that noise doesn't change it to and fro. */
 static const float GROUPS_GAIN = 1.08f;
-/* Half as large pieces may cost this much: what is said of them is nearer to what was measured, and others wait less behind them. */
+/* Pieces of half the size are preferred unless they cost more than this factor: their estimate is nearer to measured sizes, and other
+ * requests wait less for them. */
 static const float SMALLER_COST = 1.03f;
-/* And one group more than another number this much: fewer are simpler on everybody. */
+/* A larger number of groups is chosen only if its time is shorter by this factor: fewer frames cost every stage less. */
 static const float ONE_MORE_GAIN = 1.02f;
-/* The budget is never less than this many rounds without a prompt: else prompts would starve where a token alone takes that long. */
+/* The budget is at least this many rounds without a prompt. Else prompts would starve where one token already takes that long. */
 static const float BUDGET_ROUNDS = 2.0f;
 /* Sizes of pieces, the largest first; the last is always allowed. */
 static const uint32_t PIECES[] = {2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32, 16};
@@ -29,8 +30,8 @@ static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 static uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
-/* Two frames for each stage fill links that take as long as the stages; two more hide the tail's answers. A single stage has nobody to
- * overlap with. */
+/* Two frames for each stage keep it busy where links take as long as the stages; two more cover the time of the tail's answers. A single
+ * stage has no other stage to overlap with. */
 uint32_t sched_policy_credit(uint32_t n_stage) { return n_stage == 1 ? 1 : 2 * n_stage + 2; }
 
 /* ---- groups ---- */
@@ -41,7 +42,7 @@ static float round_of(const struct sched_load *load, uint32_t groups) {
     return sched_time_cycle(load->time, SCHED_TIME_DECODE, group_size(load, groups), groups);
 }
 
-/* Groups now are small, and fewer would be of a size that was never seen: how many; else 0. */
+/* If the groups are small now, and fewer groups would have a size that was never measured: that number of groups; else 0. */
 static uint32_t untried(const struct sched_load *load, uint32_t now) {
     uint32_t groups = load->n_decoding / WIDE;
     bool wide = groups > 0 && group_size(load, now) < WIDE;
@@ -83,7 +84,7 @@ static uint32_t piece_alone(const struct sched_load *load) {
     float least = 0;
     for (int i = 0; i < N_PIECES && PIECES[i] >= PIECE_STEP; i++) {
         uint32_t n = PIECES[i];
-        if (n > load->n_batch || n > tried)  /* no leap: of what is far from all that was seen nothing is known */
+        if (n > load->n_batch || n > tried)  /* sizes far above the measured ones are not tried at once */
             continue;
         float pieces = (float)((load->prompt_tokens + n - 1) / n);
         float t = (pieces + (float)(load->n_stage - 1)) * sched_time_frame(load->time, SCHED_TIME_PROMPT, n, NULL);
@@ -95,7 +96,8 @@ static uint32_t piece_alone(const struct sched_load *load) {
     return best;
 }
 
-/* Beside n decode tokens (in exact mode: in frames between theirs), with so many frames on their way as there are groups or stages. */
+/* The size of pieces beside n decode tokens (in exact mode: in frames between theirs), with as many frames under way as there are groups or
+ * stages. */
 static uint32_t piece_beside(const struct sched_load *load, uint32_t n) {
     uint32_t room = load->exact ? load->n_batch : load->n_batch > n ? load->n_batch - n : 0;
     if (!sched_time_known(load->time, SCHED_TIME_PROMPT)) return min_u32(max_u32(load->n_batch / PREFILL_SHARE, PIECE_STEP), room);
@@ -116,8 +118,8 @@ static uint32_t frames_full(const struct sched_load *load, uint32_t n) {
     return max_u32(load->n_stage, full < (float)load->n_credit ? (uint32_t)full : load->n_credit);
 }
 
-/* Is there time for these prompts, and as many again, before somebody's token is late? With several stages, frames with tokens go
- * between those with prompts anyway. */
+/* Is there time for these prompts, and as many again, before a token of another sequence is late? With several stages, frames with tokens
+ * go between those with prompts anyway. */
 static bool tokens_can_wait(const struct sched_load *load, uint32_t room) {
     if (load->n_stage > 1 || load->exact || !sched_time_known(load->time, SCHED_TIME_PROMPT)) return false;
     float frame = sched_time_frame(load->time, SCHED_TIME_PROMPT, min_u32(room, load->prompt_tokens), NULL);
@@ -129,9 +131,9 @@ static bool tokens_can_wait(const struct sched_load *load, uint32_t room) {
 static void share_prompts(const struct sched_load *load, struct sched_share *ret) {
     bool alone = load->n_decoding == 0;
     ret->prefill_tokens = alone ? piece_alone(load) : piece_beside(load, ret->decode_tokens);
-    if (ret->decode_tokens > 0) return; /* its frame goes in any case */
+    if (ret->decode_tokens > 0) return; /* the frame has decode tokens, and goes in any case */
     uint32_t full = frames_full(load, ret->prefill_tokens);
-    /* alone: one more waits where the line is slowest; else the next frame is kept for the tokens that come back next */
+    /* prompts alone: one more frame waits at the slowest stage; else the next frame is kept for the tokens that come back next */
     uint32_t most = alone ? full + 1 : max_u32(full, load->groups);
     if (load->in_flight >= min_u32(most, load->n_credit)) ret->prefill_tokens = 0;
 }

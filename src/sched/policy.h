@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * How much of what goes into the next frame: the one place where throughput is weighed against latency. Pure functions of what there is
- * to do and of the stages' measured times. */
+ * How many decode tokens and how many prompt tokens go into the next frame: the one place where throughput is weighed against latency. Pure
+ * functions of the work to do and of the stages' measured times. */
 #ifndef CARAVAN_SCHED_POLICY_H
 #define CARAVAN_SCHED_POLICY_H
 
@@ -12,12 +12,12 @@
 struct sched_load {
     uint32_t n_stage, n_batch;
     uint32_t n_credit;         /* frames in flight at most */
-    uint32_t latency_us;       /* a prompt may make those who decode wait so long for a token */
+    uint32_t latency_us;       /* how long a prompt may make decoding sequences wait for a token */
     bool exact;
     uint32_t n_decoding;       /* sequences past their prompt, whose first token has come: ready or in flight */
     uint32_t n_prefilling;     /* sequences with prompt left to send */
     uint32_t prompt_tokens;    /* of their prompts, sent and not */
-    uint32_t waited_us;        /* since somebody's token last went into a frame, or nobody decoded */
+    uint32_t waited_us;        /* since a decode token last went into a frame, or no sequence decoded */
     uint32_t groups;           /* as sched_policy_groups said last */
     uint32_t decode_in_flight; /* frames in flight that carry decode tokens */
     uint32_t in_flight;        /* frames in flight */
@@ -27,7 +27,7 @@ struct sched_load {
 struct sched_share {
     uint32_t decode_tokens;  /* most decode tokens in this frame (0: none) */
     uint32_t prefill_tokens; /* most prompt tokens beside them (in exact mode: instead, when no decode token went in) */
-    bool prefill_first;      /* this frame is the prompts' turn: tokens go with it only if no prompt can */
+    bool prefill_first;      /* prompts go first in this frame: decode tokens go only if no prompt can */
 };
 
 /* Most frames in flight. */

@@ -6,19 +6,20 @@
 
 #include "sched/ngram.h"
 
-/* Evidence fades: what counts is how a sequence goes now. */
+/* How much of the old counts is kept at each try, so that recent guesses weigh most. */
 static const float KIND_KEEP = 0.95f;
-/* Speculation of a kind starts when it promises this much, and ends when it brings nothing. */
+/* Speculation of a kind starts when it promises this many times the tokens per second, and stops below the second figure. */
 static const float GAIN_ON = 1.1f, GAIN_OFF = 1.0f;
-/* A frame that follows may come so much too late, in times of the slowest stage, for the one behind a refusal. */
+/* How much a follow-up frame may delay the frame that corrects a refused guess, as a fraction of the slowest stage's time. */
 static const float LATE = 0.2f;
-/* No guess follows whose chance, with all before it, is less: it is work, if only for stages that have none. */
+/* A guess is sent ahead only if the chance that it and all guesses before it come true is at least this: computing it costs energy, even
+ * in stages that would be idle. */
 static const float CHANCE_LEAST = 0.25f, CHANCE_MOST = 0.98f;
-/* Nothing follows unless more guesses come true than this: where stages share cores, what is computed for nothing is in their way. */
+/* Frames follow only while at least this share of the guesses comes true: where stages share cores, wasted work slows them down. */
 static const float FOLLOW_LEAST = 0.6f;
-/* What is guessed but never sent is tried this rarely, if only the measured cost speaks against it. */
+/* If only the measured cost speaks against sending guesses, a few are sent this rarely, to measure again. */
 enum { PROBE_EVERY = 64, PROBE_MOST = 2, PROBE_FOLLOW = 8 };
-/* What is believed before anything was seen, worth so many tries. */
+/* The assumed hits and tries of each kind before the first guess. */
 static const float PRIOR_TRIED = 2.0f, PRIOR_HIT[SCHED_GUESS_KINDS] = {0.8f, 1.2f, 1.6f, 1.4f};
 enum { MIDDLE_MATCH = 4, LONG_MATCH = 8 };
 
@@ -53,7 +54,7 @@ static float acceptance(const struct sched_spec *sp, enum sched_guess kind) {
     return (k->hit + PRIOR_HIT[kind]) / (k->tried + PRIOR_TRIED);
 }
 
-/* n guesses with the token, and so many frames under way. */
+/* How many guesses go with the token, and how many frames are under way. */
 struct choice {
     uint32_t n, frames;
     float gain, expected;
@@ -68,15 +69,15 @@ static float cycle_us(const struct sched_time *t, uint32_t n, uint32_t groups, f
     return queue > trip + drafting_us ? queue : trip + drafting_us;
 }
 
-/* Frames of n tokens under way that the stages have done with before one behind a refusal comes. */
+/* How many frames of n tokens the stages finish before the frame that corrects a refused guess arrives. */
 static uint32_t frames_of(const struct sched_time *t, uint32_t n, uint32_t most) {
     float trip, slowest = sched_time_crowded(t, n, &trip);
     float frames = slowest > 0 ? trip / slowest + LATE : 1;
     return frames < 1 ? 1 : frames < (float)most ? (uint32_t)frames : most;
 }
 
-/* Tokens per time with frames of n tokens, so many under way: the run of guesses that come true, with probability p each, is 1 / (1 - p)
- * tokens long; a trip is waited for once in it, and for each frame that follows its share of a trip. */
+/* Tokens per microsecond with this many frames of n tokens under way. A run of guesses that come true, each with probability p, is
+ * 1 / (1 - p) tokens long. It costs one whole trip, and a share of a trip for each further frame. */
 static float follow_rate(const struct sched_time *t, uint32_t n, uint32_t frames, float p) {
     float trip, all = 1;
     sched_time_crowded(t, n, &trip);
@@ -85,8 +86,8 @@ static float follow_rate(const struct sched_time *t, uint32_t n, uint32_t frames
     return 1 / (1 - p) / (trip + trip / (float)frames * all / (1 - all));
 }
 
-/* What gives the most tokens per time, over what no guess gives. A guess comes true with probability p, and counts only if those before it
- * did. */
+/* The number of guesses that gives the most tokens per time, compared with none. A guess comes true with probability p, and counts only if
+ * all guesses before it came true. */
 static struct choice best_number(const struct sched_time *t, const struct sched_spec_load *load, uint32_t most, float p, float guess_us) {
     float base = (load->expected + 1) / cycle_us(t, load->n_others + 1, load->groups, 0);
     struct choice best = {.frames = 1, .expected = 1};
@@ -102,7 +103,7 @@ static struct choice best_number(const struct sched_time *t, const struct sched_
     return best;
 }
 
-/* What the evidence says for this kind: with hysteresis, and a rare small try of what might pay after all. */
+/* The choice for this kind by its hits so far: with hysteresis, and with a rare small try of a kind that might pay again. */
 static struct choice weigh(struct sched_spec *sp, const struct sched_time *t, const struct sched_spec_load *load, enum sched_guess kind,
                            float guess_us) {
     struct sched_spec_kind *k = &sp->kinds[kind];
@@ -112,9 +113,9 @@ static struct choice weigh(struct sched_spec *sp, const struct sched_time *t, co
     struct choice best = best_number(t, load, load->most, p, guess_us);
     k->on = best.gain > (k->on ? GAIN_OFF : GAIN_ON);
     if (k->on) return best;
-    bool might = 1 + p > GAIN_ON; /* if positions cost nothing */
+    bool might = 1 + p > GAIN_ON; /* it would pay if more positions cost nothing */
     if (might && ++k->passed_over >= PROBE_EVERY) {
-        bool follow = load->frames > 1 && p >= FOLLOW_LEAST && k->n_probes++ % 2 == 0; /* the one and the other in turn */
+        bool follow = load->frames > 1 && p >= FOLLOW_LEAST && k->n_probes++ % 2 == 0; /* tries more guesses and more frames in turn */
         uint32_t n = load->most < PROBE_MOST ? load->most : PROBE_MOST;
         return (struct choice){.n = follow ? 0 : n, .frames = follow ? 2 : 1, .expected = follow ? 1 : 1 + p, .probes = true};
     }
@@ -125,7 +126,7 @@ static enum sched_guess kind_of(uint32_t match) {
     return match >= LONG_MATCH ? SCHED_GUESS_LONG : match >= MIDDLE_MATCH ? SCHED_GUESS_MIDDLE : SCHED_GUESS_SHORT;
 }
 
-/* As many as there may be: the text's own where it has a good match, else the small model's. */
+/* As many guesses as allowed: from the text where it has a good match, else from the small model. */
 static enum sched_guess always(const struct sched_spec *sp, const struct sched_drafter *drafter, const struct sched_spec_load *load,
                                uint32_t match, struct choice *ret) {
     bool draft = drafter->guess != NULL && match < LONG_MATCH;
@@ -144,7 +145,7 @@ static enum sched_guess by_evidence(struct sched_spec *sp, const struct sched_ti
     if (match > 0) *ret = weigh(sp, time, load, kind, 0);
     if (drafter->guess != NULL) {
         struct sched_spec_load waits = *load;
-        waits.frames = 1; /* a small model is asked for what follows the text, not for what follows guesses */
+        waits.frames = 1; /* a small model guesses after the text, not after other guesses */
         struct choice other = weigh(sp, time, &waits, SCHED_GUESS_DRAFT, (float)drafter->cost_us(drafter->user));
         if (other.n > 0 && (!sends(ret) || other.gain > ret->gain)) {
             *ret = other;
@@ -167,7 +168,7 @@ uint32_t sched_spec_choose(struct sched_spec *sp, const struct sched_time *time,
         match = choice.n;
     }
     sp->at = 0;
-    sp->n_guesses = choice.n > 0 ? choice.n : match > 0; /* what isn't sent is checked all the same */
+    sp->n_guesses = choice.n > 0 ? choice.n : match > 0; /* guesses that are not sent are checked, too */
     if (choice.frames > 1) sp->n_guesses = choice.probes ? PROBE_FOLLOW : SCHED_SPEC_MOST;
     sp->n_given = choice.n;
     sp->n_frames = choice.frames;
@@ -187,8 +188,8 @@ static bool still_pays(const struct sched_spec *sp, const struct sched_time *t) 
     return p >= FOLLOW_LEAST && follow_rate(t, sp->n_each, sp->n_frames, p) * trip > GAIN_OFF;
 }
 
-/* All guesses have been sent: those that came true make room for others behind the rest, if it still pays, and the text, as it has grown,
- * still goes on as that rest says. */
+/* All guesses have been sent. Those that came true are dropped, and new ones are added after the rest, if that still pays and the longer
+ * text still continues as the rest says. */
 static void go_on(struct sched_spec *sp, const struct sched_time *t) {
     int32_t fresh[SCHED_SPEC_MOST];
     uint32_t n = sp->n_guesses - sp->at;

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * Speculation: a decoding sequence travels with guesses at its next tokens, so that one trip around the ring gives several. The tail
- * samples behind each of them in turn and stops at the first that isn't what it sampled: what comes out is what would have come out
- * anyway, only sooner. Refused positions are removed at the front of the next frame.
+ * Speculation: a decoding sequence travels with guesses at its next tokens, so that one trip around the ring gives several tokens. The tail
+ * samples after each guess in turn, and stops at the first guess that isn't the token it sampled. So the text is the same as without
+ * guesses, and comes sooner. Refused positions are removed at the front of the next frame.
  *
- * While one sequence runs alone, most stages have nothing to do most of the time. Further guesses follow it then, frame behind frame,
- * before the first is answered (Butler et al., PipeInfer, 2024), as many as the stages have done with by the time that a refusal is
- * known and the right token comes: they delay nothing. As long as guesses come true, a token takes what the slowest stage takes, not a
- * trip.
+ * While one sequence runs alone, most stages are idle most of the time. Then further guesses follow in frames of their own before the first
+ * frame is answered (Butler et al., PipeInfer, 2024): as many frames as the stages finish before the frame that corrects a refused guess
+ * arrives, so they delay nothing. As long as guesses come true, a token takes as long as the slowest stage, not a whole trip.
  *
- * How many guesses, if any, is decided by evidence alone: how often those of this kind came true in this sequence (guesses that are not
- * sent are checked too, at no cost), against what one more position costs in the stages, as their measured times say. Sans-I/O, pure but
- * for what it is given; owner: the scheduler. */
+ * Two measurements decide how many guesses are sent: how often guesses of this kind came true in this sequence (guesses that are not sent
+ * are checked, too, at no cost), and how long the stages take for one more position. Sans-I/O; it changes only the values that it is given.
+ * Owner: the scheduler. */
 #ifndef CARAVAN_SCHED_SPEC_H
 #define CARAVAN_SCHED_SPEC_H
 
@@ -26,7 +25,7 @@ enum {
     SCHED_SPEC_EXACT = 2
 };/* with --exact: the whole run is at most 3 tokens, one class of batch shapes */
 
-/* A second source of guesses beside the sequence's own text: a small model. */
+/* A second source of guesses, beside the sequence's own text: a small model. */
 struct sched_drafter {
     /* Up to `most` guesses at what follows tokens[0 .. n) of sequence seq; returns how many. NULL: there is none. */
     uint32_t (*guess)(void *user, uint32_t seq, const int32_t *tokens, uint32_t n, uint32_t most, int32_t *ret);
@@ -49,8 +48,8 @@ struct sched_spec {
     int32_t guesses[SCHED_SPEC_MOST];    /* the last ones, sent or not */
     uint32_t n_guesses, at;              /* guesses[at] is for the next token; at == n_guesses: none is */
     uint32_t n_given;                    /* guesses[.. n_given) have been sent */
-    uint32_t n_frames, n_each;           /* frames that may be under way one behind another; guesses in each that follows */
-    bool always, probes;                 /* whether it pays or not; a few, to see whether it does */
+    uint32_t n_frames, n_each;           /* frames that may be under way at once; guesses in each follow-up frame */
+    bool always, probes;                 /* send guesses whether they pay or not; send a few, to see whether they pay */
     enum sched_guess kind;
     uint32_t n_sent, n_accepted;         /* over the sequence's life */
 };
@@ -62,18 +61,18 @@ void sched_spec_push(struct sched_spec *sp, int32_t token, bool sampled);
 
 /* The frame that is being filled. */
 struct sched_spec_load {
-    uint32_t n_others;    /* tokens in it besides: of other sequences, placed and to be placed */
-    float expected;       /* tokens that will come of those */
-    uint32_t groups;      /* frames that travel one behind another, this one included */
+    uint32_t n_others;    /* tokens of other sequences that are in it, or will be */
+    float expected;       /* tokens that those are expected to give */
+    uint32_t groups;      /* frames under way at once, this one included */
     uint32_t most;        /* guesses that it may take here */
     uint32_t frames; /* frames that may follow one another with this sequence alone; 1: others run, or the stages can't take it back */
     bool always; /* as many as there may be, whether it pays or not */
 };
-/* Guesses to send: how many, in sp->guesses; *ret_expected: tokens that will come of it, its own included. */
+/* How many of sp->guesses to send; *ret_expected: tokens that they are expected to give, the sure one included. */
 uint32_t sched_spec_choose(struct sched_spec *sp, const struct sched_time *time, const struct sched_drafter *drafter, uint32_t seq,
                            const struct sched_spec_load *load, float *ret_expected);
-/* Guesses for one more frame behind n_flight others, all of which carry this sequence and nothing else: how many, at most `most`, from
- * *ret on (valid until the next call). 0: no more for now. */
+/* Guesses for one more frame after n_flight others that carry only this sequence: how many, at most `most`, from *ret on (valid until the
+ * next call). 0: none for now. */
 uint32_t sched_spec_follow(struct sched_spec *sp, const struct sched_time *time, uint32_t n_flight, uint32_t most, const int32_t **ret);
 
 #endif

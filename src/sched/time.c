@@ -5,11 +5,11 @@
 #include <stddef.h>
 #include <string.h>
 
-/* A new time counts this much; one that is far off (another process had the core) no more than OFF_MOST of the mean. */
+/* The weight of a new time. One that is far off (another process had the core) counts as at most OFF_MOST times the mean. */
 static const float NEW_SHARE = 0.125f, OFF_MOST = 2.0f;
-/* A link's time rises this slowly towards what is seen: what comes late had mostly waited for the head. */
+/* How slowly a link's time rises towards a longer one: a frame that comes late has mostly waited for the head. */
 static const float HOPS_RISE = 0.02f;
-/* Where only one size has been seen: so much of its time doesn't depend on the size (reading the weights). */
+/* If only one size was measured: the share of its time that is assumed not to depend on the size (reading the weights). */
 static const float FIXED_SHARE = 0.5f;
 
 /* Sizes are powers of two, and the middle between two of them: 1 2 3 4 6 8 12 16 ... */
@@ -72,7 +72,7 @@ uint32_t sched_time_largest(const struct sched_time *t, enum sched_time_kind kin
     return (uint32_t)largest;
 }
 
-/* Sizes seen around n; -1: none. With none above, the two largest below. */
+/* The measured sizes below and above n; -1: none. If none is above, the two largest below. */
 struct around {
     int below, above, before;
 };

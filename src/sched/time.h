@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * How long the stages take for frames of so many tokens, as the traces that come back say, and what follows from it for a round of the
- * ring. Times are kept by size, not fitted to a line: a batch of 4 may take no longer than one of 3, and one of 1 as long as one of 2.
- * Frames of decoded tokens and frames with pieces of prompts are apart, since the tail has logits to compute for each of the former.
- * Pure but for what it is told; owner: the scheduler. */
+ * How long the stages take for frames of each size, by the traces that come back, and the time of a round of the ring. Times are kept by
+ * size, not fitted to a line: a batch of 4 may take no longer than one of 3, and one of 1 as long as one of 2. Frames of decode tokens and
+ * frames with pieces of prompts are kept apart, since the tail computes logits for every decode token. Sans-I/O; owner: the scheduler. */
 #ifndef CARAVAN_SCHED_TIME_H
 #define CARAVAN_SCHED_TIME_H
 
@@ -20,7 +19,7 @@ struct sched_time {
     float crowd;   /* compute times where frames of one sequence follow one another, over those of frames alone: stages may share cores */
     struct sched_time_table {
         uint32_t n_known;                             /* sizes seen */
-        float n[SCHED_TIME_SIZES];                    /* mean tokens of the frames that fell there, 0: none has */
+        float n[SCHED_TIME_SIZES];                    /* mean tokens of the frames of this size; 0: there were none */
         float us[SCHED_TIME_SIZES][SCHED_TIME_STAGES];/* mean time of each stage */
     } kinds[SCHED_TIME_KINDS];
 };
@@ -31,9 +30,9 @@ void sched_time_learn(struct sched_time *t, enum sched_time_kind kind, uint32_t 
 /* The same of a frame that followed others of its sequence closely (spec.h). */
 void sched_time_learn_crowd(struct sched_time *t, uint32_t n, const struct wire_trace *traces);
 bool sched_time_known(const struct sched_time *t, enum sched_time_kind kind);
-/* Frames of about this size have been. */
+/* Was a frame of about this size measured? */
 bool sched_time_seen(const struct sched_time *t, enum sched_time_kind kind, uint32_t n);
-/* The largest frame there has been; 0: none. What is said of frames much larger is a guess. */
+/* The largest frame that was measured; 0: none. The time of a much larger frame is a guess. */
 uint32_t sched_time_largest(const struct sched_time *t, enum sched_time_kind kind);
 /* The slowest stage's time for a frame of n tokens; *ret_trip (may be NULL): that of a whole round of the ring, links included. 0: not
  * known. */

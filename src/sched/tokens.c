@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What comes back of a frame: checked as a whole against what was sent, then given to the requests that are still there. */
+ * The answers to a frame. They are checked as a whole against the frame that was sent, then given to the requests that still run. */
 #include <assert.h>
 #include <string.h>
 
@@ -8,7 +8,7 @@
 
 static struct sched_flight *oldest(struct sched *s) { return s->n_flight > 0 ? &s->flights[s->flight_first] : NULL; }
 
-/* The owner of then is the owner of now (or the EVAL of then is still running). */
+/* The slot still belongs to the request (or the EVAL) that sent this frame. */
 static bool is_current(const struct sched *s, uint32_t slot, uint32_t generation) { return s->slots[slot].generation == generation; }
 
 /* ---- checks ---- */
@@ -85,13 +85,13 @@ static void learn_time(struct sched *s, const struct sched_flight *fl, const str
     if (fl->n_tokens == 0 || n_trace != s->config.n_stage || fl->faulted || s->eval_state == SCHED_EVAL_RUNNING) return;
     if (fl->follows) {
         sched_time_learn_crowd(&s->time, fl->n_tokens, traces);
-    } else if (!fl->leads) { /* it meets those that follow, but not everywhere */
+    } else if (!fl->leads) { /* a frame with followers shares some stages with them: its times are neither alone nor crowded */
         enum sched_time_kind kind = fl->n_tokens == fl->n_expect ? SCHED_TIME_DECODE : SCHED_TIME_PROMPT;
         sched_time_learn(&s->time, kind, fl->n_tokens, traces, hop_us);
     }
 }
 
-/* Into the text in which guesses are looked up: with the first token, all that was there before. */
+/* Adds the token to the text in which guesses are looked up; with the first token, the prompt and the generated tokens too. */
 static void note_token(struct sched *s, struct sched_req *r, int32_t token) {
     if (s->config.n_draft == 0) return;
     const struct request *q = &r->request;
@@ -103,7 +103,7 @@ static void note_token(struct sched *s, struct sched_req *r, int32_t token) {
     sched_spec_push(&r->spec, token, true);
 }
 
-/* The token is on its way already, as a guess. */
+/* True: the token was sent already, as a guess. */
 static bool accept_guess(const struct sched *s, struct sched_req *r, int32_t token) {
     if (r->n_ahead == 0 || s->slots[r->slot].tokens[r->n_sent] != token) return false;
     r->n_sent++;
@@ -112,7 +112,7 @@ static bool accept_guess(const struct sched *s, struct sched_req *r, int32_t tok
     return true;
 }
 
-/* What is left of the guesses is to be taken back. */
+/* Takes back the guesses that were not confirmed. */
 static void refuse_guesses(struct sched *s, struct sched_req *r) {
     sched_slot_cut(s, r->slot, r->n_sent);
     r->n_ahead = 0;
@@ -229,7 +229,7 @@ size_t sched_in_flight(const struct sched *s, uint64_t *ret_ids) {
     return n;
 }
 
-/* What was taken over from a slot while the frame was on its way may have come from it, and so may what is kept. */
+/* A prefix that a request took over while the frame was on its way may have come from it, and so may the kept sequences. */
 static void fault_heirs(struct sched *s, clock_us now, uint32_t number, const struct err *why) {
     for (uint32_t i = 0; i < s->config.n_seq; i++) {
         struct sched_req *r = s->slots[i].req;

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: MIT
  * How long a stage is waited for. Every wait for a stage, or for the link to one, ends by one of these bounds, which are counted in beats
- * of watched time (base/pulse.h). They are to find what will never answer, and to leave alone what is merely slow: a machine that swaps, a
- * long prompt on a slow processor, weights over a slow link. */
+ * of watched time (base/pulse.h). They end waits for a stage that will never answer, but not for one that is only slow: on a machine that
+ * swaps, with a long prompt on a slow processor, with weights over a slow link. */
 #ifndef CARAVAN_WIRE_BOUNDS_H
 #define CARAVAN_WIRE_BOUNDS_H
 
 enum {
-    /* A stage says that it lives once a beat: to its node, and on both links of its ring. A thread of its own does that, which needs no
-     * memory but its stack: a machine that swaps, or computes on all cores, delays it by fractions of a second. */
+    /* Once a beat a stage tells its node, and both links of its ring, that it lives. A thread of its own does that, which uses no memory
+     * but its stack; so a machine that swaps, or computes on all cores, delays it by fractions of a second only. */
     STAGE_BEAT_MS = 1000,
-    /* So many beats without a byte: the process stands still, or nothing gets through the link. TCP by itself gives up after a quarter of
-     * an hour. Shorter outages of a network are bridged, as far as the nodes still hear one another (members/membership.h). */
+    /* After this many beats without a byte the process stands still, or the link is dead. TCP by itself gives up after a quarter of an
+     * hour. Shorter outages of a network are bridged, as long as the nodes still hear one another (members/membership.h). */
     STAGE_SILENT_BEATS = 20,
     /* Before the first beat the program and its libraries are loaded, perhaps over a network. */
     STAGE_START_BEATS = 60,
 
-    /* So many beats without a step of progress while there is something to do: it will never be done. */
-    /* Computing: a step is an operation of the graph on a CPU, a batch on a GPU. The longest known, one matrix of a model of 70 billion
-     * weights times 512 tokens, takes a slow processor (2 GFLOPS) two minutes. */
+    /* After this many beats without a step of progress, work that was begun will never be done. */
+    /* Computing: a step is an operation of the graph on a CPU, a batch on a GPU. The longest known step, one matrix of a model of 70
+     * billion weights times 512 tokens, takes a slow processor (2 GFLOPS) two minutes. */
     STAGE_STUCK_BEATS = 120,
-    /* ... or so many times as long as the longest step that this stage has done: what is slow once is slow again. */
+    /* ... or this many times as long as the longest step of this stage so far, since a slow step is slow again. */
     STAGE_STUCK_TIMES = 10,
     /* Loading: a step is a piece of a file read, or bytes from another node. Devices are opened, and caches cleared, without one. */
     STAGE_STUCK_LOADING_BEATS = 300,
@@ -27,15 +27,15 @@ enum {
      * can be asked, take 40 s on the machine where that was measured. */
     STAGE_STUCK_LONG_BEATS = 600,
 
-    /* So long in a row the node of the next stage can't be reached at all, while the ring is put together: it is gone, or a firewall is in
-     * the way. A node that starts anew is there again by then. */
+    /* If the next stage's node can't be reached for this long while the ring is set up, it is gone, or a firewall is in the way. A node
+     * that restarts is back by then. */
     STAGE_UNREACHABLE_BEATS = 30,
 
-    /* A stage that was told to end may finish what it computes; a process that was killed needs time to give its memory back. */
+    /* A stage that was told to end may finish its frame; a killed process needs time to give its memory back. */
     STAGE_STOP_MS = 5000,
-    /* A stage whose ring is lost hears so from its links, tells its requests why, and ends; it may have a frame to compute before that. */
+    /* A stage whose ring is lost hears that from its links, tells its requests why, and ends. It may have to finish a frame before that. */
     STAGE_FALL_MS = 1000,
-    /* Last words on a link, when a stage ends with an error: what is lost then is only the reason. */
+    /* For the last words on a link when a stage ends with an error. If they are late, only the reason is lost. */
     STAGE_LAST_WORDS_MS = 500,
 };
 
