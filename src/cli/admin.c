@@ -87,15 +87,17 @@ err_code cli_api_check(const struct cli_api *api, int status, yyjson_val *root, 
     return code;
 }
 
+err_code cli_api_silent(const struct cli_api *api, struct err *e) {
+    err_set(e, ERR_UNAVAILABLE, "no node answers at %s", api->url);
+    err_hint(e, "start it first (caravan up), or say where its API is with --api");
+    return ERR_UNAVAILABLE;
+}
+
 /* The node's answer to a request, or that nobody gave one. */
 static err_code api_answer(const struct cli_api *api, err_code code, int status, const struct buf *body, yyjson_doc **ret_doc,
                            struct err *e) {
     yyjson_doc *doc = NULL;
-    if (code == ERR_NETWORK) {
-        err_set(e, ERR_UNAVAILABLE, "no node answers at %s", api->url);
-        err_hint(e, "start it first (caravan up), or say where its API is with --api");
-        return ERR_UNAVAILABLE;
-    }
+    if (code == ERR_NETWORK) return cli_api_silent(api, e);
     if (code == ERR_OK || code == ERR_PROTOCOL) {
         if (code == ERR_OK) json_parse((const char *)body->data, body->len, &doc, NULL);
         code = cli_api_check(api, status, yyjson_doc_get_root(doc), e);

@@ -63,6 +63,7 @@ err_code cli_api_open(const struct options *o, struct cli_api *ret, struct http_
 /* What an answer of the API means: ERR_OK for status 200 with a JSON document; else the node's own error with what to do about it, or
  * ERR_PROTOCOL: another program answers there. root: of the answer's document, may be NULL. */
 err_code cli_api_check(const struct cli_api *api, int status, yyjson_val *root, struct err *e);
+err_code cli_api_silent(const struct cli_api *api, struct err *e); /* ERR_UNAVAILABLE: nobody answers there */
 void cli_put_url(const char *text, struct buf *out); /* a part of a URL's path (RFC 3986, section 2) */
 /* POSTs a JSON document to the node's admin API. ERR_UNAVAILABLE: none runs. The node's own error otherwise. *ret_doc may be NULL; else the
  * caller frees it. */

@@ -173,16 +173,22 @@ static const char *next_name(yyjson_val *nodes, const char *after) {
     return best;
 }
 
-static void put_removed(yyjson_val *root, int64_t wall, struct buf *out) {
+static void put_removed(yyjson_val *root, int64_t wall, uint32_t width, struct buf *out) {
     yyjson_val *list = yyjson_obj_get(root, "removed"), *w;
     size_t i, max;
+    struct buf note;
+    if (yyjson_arr_size(list) == 0) return;
+    buf_init(&note, 1 << 16);
     yyjson_arr_foreach(json_some(list), i, max, w) {
         char ago[STR_SHORT];
         int64_t seconds = wall - yyjson_get_sint(yyjson_obj_get(w, "time"));
-        buf_printf(out, "%s%s (%.8s), %s ago", i ? "; " : "\nshut out: ", answer_text(w, "name"), answer_text(w, "id"),
+        buf_printf(&note, "%s%s (%.8s), %s ago", i ? "; " : "shut out: ", answer_text(w, "name"), answer_text(w, "id"),
                    str_duration((uint64_t)(seconds > 0 ? seconds : 0) * 1000000, ago));
     }
-    if (yyjson_arr_size(list) > 0) buf_append_str(out, ". `caravan nodes allow NAME` lets one in again.\n");
+    buf_append_str(&note, ". `caravan nodes allow NAME` lets one in again.");
+    buf_append_str(out, "\n");
+    table_wrap(buf_cstr(&note), width, 2, out);
+    buf_done(&note);
 }
 
 static yyjson_val *node_of(yyjson_val *nodes, const char *id) {
@@ -193,22 +199,25 @@ static yyjson_val *node_of(yyjson_val *nodes, const char *id) {
 }
 
 /* Pairs of nodes of which one cannot connect to the other: no ring has both. */
-static void put_cut(yyjson_val *nodes, struct buf *out) {
+static void put_cut(yyjson_val *nodes, uint32_t width, struct buf *out) {
     yyjson_val *node, *l;
     size_t i, max, k, n, cut = 0;
     char from[128], to[128];
     yyjson_arr_foreach(nodes, i, max, node) yyjson_arr_foreach(json_some(yyjson_obj_get(node, "links")), k, n, l) {
         yyjson_val *other = node_of(nodes, answer_text(l, "id"));
         if (!other || strcmp(answer_text(l, "reach"), "no") != 0) continue;
-        buf_printf(out, "%s%s cannot connect to %s: no model is divided between them; `caravan doctor` on %s says why.\n",
-                   cut++ ? "" : "\n", put_name(nodes, node, from), put_name(nodes, other, to), answer_text(node, "name"));
+        char *note = mem_printf("%s cannot connect to %s: no model is divided between them; `caravan doctor` on %s says why.",
+                                put_name(nodes, node, from), put_name(nodes, other, to), answer_text(node, "name"));
+        if (cut++ == 0) buf_append_byte(out, '\n');
+        table_wrap(note, width, 2, out);
+        free(note);
     }
 }
 
 void nodes_put(yyjson_val *root, int64_t wall, uint32_t width, struct buf *out) {
-    static const struct table_column columns[] = {{"NAME", 8, false, 0}, {"ADDRESS", 12, false, 0}, {"STATE", 0, false, 0},
-                                                  {"FREE", 0, true, 0},  {"DEVICES", 6, false, 4},  {"GB/s", 4, true, 2},
-                                                  {"RTT", 0, true, 3},   {"MBIT/S", 0, true, 1},    {"LAYERS", 0, false, 0}};
+    static const struct table_column columns[] = {{"NAME", 13, false, 0}, {"ADDRESS", 12, false, 0}, {"STATE", 0, false, 0},
+                                                  {"FREE", 0, true, 0},   {"DEVICES", 6, false, 4},  {"GB/s", 4, true, 2},
+                                                  {"RTT", 0, true, 3},    {"MBIT/S", 0, true, 1},    {"LAYERS", 0, false, 0}};
     yyjson_val *nodes = yyjson_obj_get(root, "nodes"), *node;
     size_t i, max;
     struct table *t = table_create(columns, ARRAY_LEN(columns));
@@ -223,9 +232,9 @@ void nodes_put(yyjson_val *root, int64_t wall, uint32_t width, struct buf *out) 
         after = next;
     } while (after);
     table_print(t, width, out);
-    put_cut(nodes, out);
+    put_cut(nodes, width, out);
     put_models(root, width, out);
-    put_removed(root, wall, out);
+    put_removed(root, wall, width, out);
     table_free(t);
 }
 

@@ -235,7 +235,8 @@ err_code run_node_open(const struct options *o, const char *model, struct prompt
         if (code != ERR_OK) run_node_close(ret);
         return code;
     }
-    if (code == ERR_NETWORK && !named) {
+    if (code == ERR_NETWORK && named) code = cli_api_silent(&ret->api, &why);
+    if (code == ERR_NETWORK) {
         code = err_set(&why, ERR_NOT_FOUND, "there is no model \"%s\": no file of that name, and no node runs here", model);
         cli_hint_models(o, &why);
     }

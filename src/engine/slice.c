@@ -32,7 +32,7 @@ static err_code find_devices(const struct engine_load *load, ggml_backend_dev_t 
         ggml_backend_dev_t dev = ggml_backend_dev_by_name(name);
         if (dev == NULL || ggml_backend_dev_type(dev) == GGML_BACKEND_DEVICE_TYPE_CPU) {
             err_set(e, ERR_INVALID, "device \"%s\": there is no such device to offload to", name);
-            err_hint(e, "`caravan devices` lists them; \"none\" is the CPU");
+            err_hint(e, "`caravan doctor` lists them; \"none\" is the CPU");
             return ERR_INVALID;
         }
         if (n + 1 >= MAX_DEVICES) return err_set(e, ERR_LIMIT, "more than %d devices", MAX_DEVICES - 1);

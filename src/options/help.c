@@ -128,7 +128,7 @@ void options_help(enum command_id command, uint32_t width, struct buf *out) {
     buf_printf(out, "\nusage: caravan %s [OPTION]...%s%s\n\noptions:\n", row->name, row->arguments[0] ? " " : "", row->arguments);
     bool headed = false;
     for (int id = 0; id < OPT_COUNT; id++) {
-        if (!option_is_for((enum option_id)id, command)) continue;
+        if (!option_belongs((enum option_id)id, command)) continue;
         if (is_sampling((enum option_id)id) && !headed) {
             buf_append_str(out, "\nhow the next token is chosen:\n");
             headed = true;
@@ -163,7 +163,7 @@ static void put_markdown_row(struct buf *out, enum option_id id) {
     buf_printf(out, " | %s | ", shown_default(id));
     const char *separator = "";
     for (int command = 0; row->commands != OPTION_ALL && command < COMMAND_COUNT; command++) {
-        if (option_is_for(id, (enum command_id)command)) {
+        if (option_belongs(id, (enum command_id)command)) {
             buf_printf(out, "%s%s", separator, command_rows[command].name);
             separator = ", ";
         }

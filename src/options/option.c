@@ -46,7 +46,7 @@ const char *option_environment_name(enum option_id id, char out[OPTION_NAME_MAX]
     return out;
 }
 
-bool option_is_for(enum option_id id, enum command_id command) {
+bool option_belongs(enum option_id id, enum command_id command) {
     return option_rows[id].commands == OPTION_ALL || (command != COMMAND_NONE && (option_rows[id].commands & (1u << command)));
 }
 

@@ -80,6 +80,7 @@ const char *option_argument(const struct options *o, size_t i);
 enum { OPTION_NAME_MAX = 48 };
 const char *option_show_name(enum option_id id, char out[OPTION_NAME_MAX]); /* "top-k"; returns out */
 bool option_is_named(enum option_id id, const char *name);                  /* "top-k" or "top_k" */
+bool option_belongs(enum option_id id, enum command_id command);            /* the command has this option */
 /* Its value as it may be written on a command line: "0.8", "yes", "unlimited". Of an option that may be repeated all, with commas. */
 void option_put_value(const struct options *o, enum option_id id, struct buf *out);
 void option_unset(struct options *o, enum option_id id); /* back to its default, as if nobody had set it */

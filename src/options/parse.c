@@ -34,7 +34,7 @@ static const char *nearest_option(const char *word, enum command_id command, cha
     const char *names[OPT_COUNT];
     size_t n = 0;
     for (int id = 0; id < OPT_COUNT; id++)
-        if (command == COMMAND_NONE || option_is_for((enum option_id)id, command))
+        if (command == COMMAND_NONE || option_belongs((enum option_id)id, command))
             names[n++] = option_show_name((enum option_id)id, shown[id]);
     const char *nearest = str_nearest(word, names, n);
     if (!nearest) return NULL;
@@ -77,7 +77,7 @@ static err_code unknown_option(const struct line *l, const char *shown, const ch
     int other = find_name(name, len);
     if (other >= 0) {
         for (int id = 0; id < COMMAND_COUNT; id++) {
-            if (option_is_for((enum option_id)other, (enum command_id)id) && !command_rows[id].hidden) {
+            if (option_belongs((enum option_id)other, (enum command_id)id) && !command_rows[id].hidden) {
                 err_hint(l->e, "it belongs to \"caravan %s\"", command_rows[id].name);
                 break;
             }
@@ -119,7 +119,7 @@ static err_code parse_long(struct line *l) {
     }
     char shown[80];
     snprintf(shown, sizeof(shown), "--%.*s", (int)(len < 64 ? len : 64), name);
-    if (id < 0 || !option_is_for((enum option_id)id, l->o->command))
+    if (id < 0 || !option_belongs((enum option_id)id, l->o->command))
         return unknown_option(l, shown, negated ? name + 3 : name, negated ? len - 3 : len);
     if (negated && value) return err_set(l->e, ERR_USAGE, "option \"%s\" takes no value", shown);
     if (option_rows[id].type == OPTION_FLAG && !value) value = negated ? "no" : "yes";
@@ -129,7 +129,7 @@ static err_code parse_long(struct line *l) {
 
 static int find_letter(char letter, enum command_id command) {
     for (int id = 0; id < OPT_COUNT; id++)
-        if (option_rows[id].letter == letter && option_is_for((enum option_id)id, command)) return id;
+        if (option_rows[id].letter == letter && option_belongs((enum option_id)id, command)) return id;
     return -1;
 }
 

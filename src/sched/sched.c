@@ -268,7 +268,8 @@ static err_code check_request(struct sched *s, const struct request *r, struct e
     if (r->embed && r->n_tokens > most)
         return err_set(e, ERR_LIMIT, "the text has %zu tokens, the model takes %u at most", r->n_tokens, most);
     if (!r->embed && (r->n_tokens >= c->n_ctx_seq || r->n_generated > c->n_ctx_seq - r->n_tokens)) {
-        err_set(e, ERR_LIMIT, "the prompt has %zu tokens, the context holds %u", r->n_tokens + r->n_generated, c->n_ctx_seq);
+        err_set(e, ERR_LIMIT, "the prompt has %zu tokens: the context of %u has no room for an answer", r->n_tokens + r->n_generated,
+                c->n_ctx_seq);
         err_hint(e, "shorten the prompt, or load the model with a larger context (--ctx)");
         return ERR_LIMIT;
     }

@@ -56,7 +56,7 @@ static err_code check_length(const struct tokenizer *t, const struct request *r,
         if (code != ERR_OK) return code;
         if (n <= enough) continue;
         if (r->embed) return err_set(e, ERR_LIMIT, "the text has more than %zu tokens, the model takes %u at most", enough, t->limit);
-        err_set(e, ERR_LIMIT, "the prompt has more than %zu tokens, the context holds %u", enough, t->limit);
+        err_set(e, ERR_LIMIT, "the prompt has more than %zu tokens: the context of %u has no room for an answer", enough, t->limit);
         err_hint(e, "shorten the prompt, or load the model with a larger context (--ctx)");
         return ERR_LIMIT;
     }

@@ -328,7 +328,7 @@ static void test_limits(void **state) {
     struct table *t = table_create(&c);
     struct err e;
     assert_int_equal(submit_full(t, 1, 32, 0, 5, false, &e), ERR_LIMIT);
-    assert_string_equal(e.text, "the prompt has 32 tokens, the context holds 32");
+    assert_string_equal(e.text, "the prompt has 32 tokens: the context of 32 has no room for an answer");
     assert_int_equal(submit_full(t, 1, 20, 13, -1, false, &e), ERR_LIMIT);
     assert_int_equal(submit_full(t, 1, 0, 0, 5, false, &e), ERR_INVALID);
     assert_int_equal(submit_full(t, 1, 3, 0, 5, false, &e), ERR_OK);
