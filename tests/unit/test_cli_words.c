@@ -183,9 +183,14 @@ static void test_folder(void **state) {
     assert_int_equal(folder_names(dir, &names), 4);
     assert_string_equal(buf_cstr(&names), "\"Small\", \"big\", \"small2\", \"Other\"");
     buf_done(&names);
-    char *remove = mem_printf("rm -r '%s'", dir);
-    assert_int_equal(system(remove), 0);
-    free(remove);
+    static const char *const folders[] = {"sub/deep", "sub"};
+    for (size_t i = 0; i < ARRAY_LEN(files) + ARRAY_LEN(folders); i++) {
+        char *path = mem_printf("%s/%s", dir, i < ARRAY_LEN(files) ? files[i] : folders[i - ARRAY_LEN(files)]);
+        if (i < ARRAY_LEN(files)) assert_int_equal(unlink(path), 0);
+        else assert_int_equal(rmdir(path), 0);
+        free(path);
+    }
+    assert_int_equal(rmdir(dir), 0);
 }
 
 /* ---- hints ---- */
