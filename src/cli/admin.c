@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Subcommands talking to the node that runs on this machine: where it is (node.json in the state folder, else --api), and its admin API. */
+ * How subcommands find the node that runs on this machine (node.json in the state folder, else --api), and ask its admin API. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,7 +152,7 @@ err_code cli_api_find(const struct options *o, struct cli_api *ret, struct err *
         a.port = n.api;
         snprintf(a.host, sizeof(a.host), "%s", reachable(n.api_host));
     }
-    here = here && a.port == n.api && same_host(a.host, reachable(n.api_host)); /* its key is for no other */
+    here = here && a.port == n.api && same_host(a.host, reachable(n.api_host)); /* its key is sent to no other program */
     if (!given_key(o, found.key) && here) own_key(o, found.key);
     snprintf(found.url, sizeof(found.url), strchr(a.host, ':') ? "http://[%s]:%u" : "http://%s:%u", a.host, a.port);
     *ret = found;

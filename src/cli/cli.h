@@ -21,11 +21,11 @@
 const char *cli_program(void); /* the path of this binary, for starting children */
 /* How stages load, from the options. */
 err_code cli_load(const struct options *o, struct engine_load *ret, struct err *e);
-/* The options that stages are given as they are. */
+/* The options that are passed on to stages unchanged. */
 void cli_stage_options(const struct options *o, struct stage_options *ret);
 /* enum frame_dtype from --wire-type; f32 for auto (*ret_auto, which may be NULL: that it was auto) */
 uint8_t cli_dtype(const struct options *o, bool *ret_auto);
-/* Folder for what must last: --state-dir, or ~/.local/state/caravan (XDG Base Directory Specification); caller frees. */
+/* A file of the state folder: --state-dir, or ~/.local/state/caravan (XDG Base Directory Specification); caller frees. */
 char *cli_state_path(const struct options *o, const char *file);
 char *cli_models_dir(const struct options *o); /* --models-dir, or ~/.local/share/caravan/models (the same); caller frees */
 /* A model that is named as in the models folder becomes its path there, in the arguments. What fits a name is the same as in the API:
@@ -50,12 +50,12 @@ struct cli_node {
     uint16_t api;
     char api_host[64];
 };
-/* As the running node has written it to the state folder; false: none runs here from that folder. */
+/* Reads where the node that uses this state folder is. false: none runs. */
 bool cli_node_find(const struct options *o, struct cli_node *ret);
-/* The API of the node to be asked: --api, else that of the one that runs here, else the default. */
+/* The API that a command asks: --api, else the API of the node that runs here, else the default address. */
 struct cli_api {
     char url[CLI_URL_MAX]; /* "http://127.0.0.1:8080" */
-    char key[CLI_KEY_MAX]; /* to be sent: --api-key, else the own key of the node that runs here, when that is the one; "": none */
+    char key[CLI_KEY_MAX]; /* to be sent: --api-key; else, if url is the node of this state folder, its owner's key; "": none */
 };
 err_code cli_api_find(const struct options *o, struct cli_api *ret, struct err *e);
 /* The same, and a client of it; the caller frees the client. */

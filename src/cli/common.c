@@ -25,7 +25,7 @@ const char *cli_program(void) {
 
 static bool cli_is_on(const struct options *o, enum option_id id) { return strcmp(option_text(o, id), "on") == 0; }
 
-/* The rows of tables/messages.def that an option sets are taken over; the others stay as they are. */
+/* Sets the fields that rows of tables/messages.def tie to an option; the other fields stay as they are. */
 #define MESSAGE(set, owner, encoding, frame, what) static void set_##set(const struct options *o, struct owner *ret) {
 #define END                                        }
 #define OPTION_BOOL(id, need, name, ...)           ret->name = cli_is_on(o, OPT_##id);
@@ -110,7 +110,7 @@ void cli_hint_models(const struct options *o, struct err *e) {
     free(dir);
 }
 
-/* A line, or on a terminal as many as it needs, broken between words. */
+/* Prints one line; on a terminal it is broken between words. */
 static void print_wrapped(const char *kind, const char *text) {
     char line[sizeof(((struct err *)0)->text) + 16];
     struct buf b;

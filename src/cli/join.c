@@ -14,7 +14,7 @@
 #include "members/key.h"
 #include "members/roster.h"
 
-enum { JOIN_MAX_LINKS = 8 }; /* of this machine, that a link-local address in a join code may be on */
+enum { JOIN_MAX_LINKS = 8 }; /* networks of this machine on which a link-local address of a join code is tried */
 
 err_code cli_invite(const struct options *o, int *exit_status, struct err *e) {
     (void)exit_status;
@@ -42,7 +42,7 @@ err_code cli_invite(const struct options *o, int *exit_status, struct err *e) {
 
 /* ---- join ---- */
 
-/* The code from the command line, or from standard input. A pasted "caravan join" before it is fine. */
+/* Reads the code from the command line or from standard input. It may begin with "caravan join", as `caravan invite` prints it. */
 static err_code read_code(const struct options *o, char ret[4 * INVITE_TEXT_SIZE], struct err *e) {
     const char *given = option_argument(o, 0);
     if (given) {

@@ -123,7 +123,7 @@ err_code cli_models(const struct options *o, int *exit_status, struct err *e) {
 
 /* ---- load ---- */
 
-/* What was shown of the stages, to be overwritten. */
+/* The lines that are on the terminal, to be overwritten. */
 struct progress {
     unsigned lines;
     bool terminal;
@@ -188,7 +188,7 @@ static err_code load_wait(const struct options *o, const char *name, struct err 
     }
 }
 
-/* A file that is named goes by its whole path, a model by its name (with or without ".gguf"). */
+/* Makes the argument what the API takes: the whole path of a file, or the name of a model (without ".gguf"). */
 static err_code model_argument(const char *given, char ret[PATH_MAX], struct err *e) {
     char path[PATH_MAX];
     size_t len = strlen(given);
@@ -200,7 +200,7 @@ static err_code model_argument(const char *given, char ret[PATH_MAX], struct err
     return ERR_INVALID;
 }
 
-/* POSTs {"model": ...} with the fields that are in doc already. *ret_name: what the node calls the model. */
+/* POSTs the fields of doc with "model" added. *ret_name: the node's name for the model. */
 static err_code post_model(const struct options *o, const char *path, yyjson_mut_doc *doc, const char *model,
                            char ret_name[MODEL_NAME_SIZE], struct err *e) {
     struct buf body;

@@ -56,7 +56,7 @@ static void put_stages(yyjson_val *node, yyjson_val *models, struct buf *b) {
     if (b->len == 0) buf_append_str(b, "-");
 }
 
-/* What the node that answers measured of its link to this one. */
+/* The link from the node that answers to another one, as it has measured it. */
 static void put_link(yyjson_val *nodes, yyjson_val *node, char rtt[STR_SHORT], char mbit[STR_SHORT]) {
     yyjson_val *self = yyjson_arr_get_first(nodes), *l;
     size_t i, max;
@@ -117,7 +117,7 @@ static void put_node(yyjson_val *nodes, yyjson_val *node, yyjson_val *models, st
     buf_done(&stages);
 }
 
-/* What was measured of the ring, which its head's holder says. */
+/* The ring's measured speed. The node that holds its head tells it. */
 static double measured_tps(yyjson_val *nodes, const char *instance) {
     yyjson_val *node, *s;
     size_t i, max, k, n;
@@ -160,7 +160,7 @@ static void put_models(yyjson_val *root, uint32_t width, struct buf *out) {
     table_free(t);
 }
 
-/* The first name in the alphabet behind `after` (NULL: of all) among the other nodes; NULL: there is none. */
+/* The name of another node that comes next in the alphabet after `after` (NULL: the first of all); NULL: there is none. */
 static const char *next_name(yyjson_val *nodes, const char *after) {
     const char *best = NULL;
     yyjson_val *node;

@@ -29,7 +29,7 @@ struct paper {
     uint8_t wire; /* enum frame_dtype of hidden states on the links */
     bool wire_auto;
     bool alone;        /* for one conversation, whatever --parallel says */
-    const char *where; /* what the fleet is */
+    const char *where; /* the fleet, in words */
 };
 
 static err_code paper_model(const struct options *o, const char *name, struct paper *p, struct err *e) {
@@ -85,7 +85,7 @@ static err_code paper_fleet(const struct options *o, struct paper *p, struct err
     return ERR_OK;
 }
 
-/* Nodes in none of the plans, said of the first plan. */
+/* Explains which nodes are in none of the plans, by the first plan. */
 static void paper_left_out(const struct paper *p, struct buf *b) {
     const struct fleet *f = p->fleet;
     struct plan_node *nodes = mem_calloc(f->n, sizeof(*nodes));
@@ -103,7 +103,7 @@ static void paper_left_out(const struct paper *p, struct buf *b) {
     free(nodes);
 }
 
-/* What the choice of the wire's type brings. */
+/* Explains the choice of the wire's type. */
 static void paper_wire(const struct paper *p, struct buf *b) {
     const struct plan_model *m = plan_source_model(p->source);
     struct plan_wish exact = p->wish;
@@ -200,7 +200,7 @@ static void paper_json(const struct paper *p) {
     yyjson_mut_doc_free(doc);
 }
 
-/* It doesn't fit: would it for one conversation, or in which quantisation of a named shape? */
+/* The model doesn't fit: hints whether it would for one conversation, or in a smaller quantisation. */
 static void paper_smaller(const struct options *o, struct paper *p, const char *name, struct err *e) {
     static const char *const quants[] = {"q8_0", "q6_k", "q5_k_m", "q4_k_m", "q3_k_m", "q2_k"};
     char size[STR_SHORT], hint[256] = "even at q2_k it would not fit: add machines, or lower --ctx or --parallel";

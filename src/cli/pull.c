@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * `caravan pull`: fetches a model from a hub into the models folder. pull/hub says what to fetch, http/download fetches it; here are the
- * order of things, the progress that people see, and what they are told when it cannot be. */
+ * `caravan pull`: fetches a model from a hub into the models folder. pull/hub lists the files, http/download fetches them; this file does
+ * one after the other, shows the progress, and explains failures. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +26,7 @@ struct view {
     const char *name; /* of the file that is being fetched */
     size_t part, n_parts;
     bool tty;
-    clock_us started, said, sample_at; /* said: last line, where it is no terminal */
+    clock_us started, said, sample_at; /* said: when the last line was printed, if it is no terminal */
     uint64_t sample_done;
     double rate; /* bytes per second, over the last seconds */
 };
@@ -84,7 +84,7 @@ static void view_waiting(void *user, const char *why, unsigned seconds) {
 
 struct pull {
     const struct options *o;
-    FILE *said; /* what has been done is said there */
+    FILE *said; /* results are printed there */
     struct hub_ref ref;
     char base[HUB_MAX_ADDRESS];
     struct web_token token;
@@ -150,7 +150,7 @@ static err_code pull_list(struct pull *p, struct err *e) {
     return p->ref.kind == HUB_HF ? pull_list_hf(p, url, e) : pull_list_ollama(p, url, e);
 }
 
-/* What to do about it, in the hub's own terms. */
+/* Adds a hint in the hub's own terms. */
 static void pull_hint(const struct pull *p, struct err *e) {
     if (e->hint[0]) return;
     if (e->code == ERR_AUTH && p->ref.kind == HUB_HF)
@@ -167,7 +167,7 @@ static void pull_hint(const struct pull *p, struct err *e) {
 
 /* ---- fetching ---- */
 
-/* Whether the file is there already. ERR_INVALID: another one of that name is. */
+/* Is the file here already? ERR_INVALID: another file has its name. */
 static err_code pull_is_there(const struct hub_file *f, const char *path, bool *ret_there, struct err *e) {
     struct stat st;
     *ret_there = stat(path, &st) == 0;
@@ -211,7 +211,7 @@ static err_code pull_file(struct pull *p, const struct hub_file *f, const char *
     return ERR_OK;
 }
 
-/* Reads the header: what has been published as a model may be none. */
+/* Reads the header: the published file may not be a model. */
 static err_code pull_look(struct pull *p, const char *dir, const char *path, struct err *e) {
     struct model_gguf *g = NULL;
     err_code code = model_gguf_open(path, &g, e);

@@ -7,7 +7,8 @@
 #include "cli/cli.h"
 #include "model/quirks.h"
 
-/* --split 3,1,4: as given when they add up to the model's layers, else as proportions, moved to the nearest legal cuts. */
+/* Reads --split 3,1,4. Numbers that add up to the model's layers are layer counts; others are proportions, moved to the nearest legal
+ * cuts. */
 static err_code split_weights(const struct options *o, double *weights, uint32_t *ret_n, struct err *e) {
     const char *text = option_text(o, OPT_SPLIT), *part;
     size_t len;
@@ -63,7 +64,7 @@ static err_code split_bounds(const struct options *o, struct cli_split *s, struc
         s->bounds[i] = given ? (uint32_t)at : split_nearest(cuts, n_cuts, s->bounds[i - 1], s->n_stage - i, at / sum * s->layout->n_layer);
         if (s->bounds[i] > s->bounds[i - 1] && s->bounds[i] < s->layout->n_layer) continue;
         s->bounds[i] =
-            s->bounds[i - 1] + 1 < s->layout->n_layer ? s->bounds[i - 1] + 1 : s->layout->n_layer; /* let the check below say why not */
+            s->bounds[i - 1] + 1 < s->layout->n_layer ? s->bounds[i - 1] + 1 : s->layout->n_layer; /* the check below says what is wrong */
         if (s->bounds[i] == s->layout->n_layer)
             return err_set(e, ERR_INVALID, "model \"%s\" has %u layers: it cannot be cut in %u slices", model_gguf_path(s->gguf, 0),
                            s->layout->n_layer, s->n_stage);
@@ -111,6 +112,6 @@ err_code cli_split_ring(const struct options *o, const struct cli_split *s, bool
     err_code code = cli_load(o, &c.load, e);
     if (n_ctx) c.load.n_ctx = n_ctx;
     c.load.n_outputs = engine_load_batch(&c.load); /* the logits of every token are compared or counted */
-    if (c.load.n_threads == 0) c.load.n_threads = cli_share_of_cores(s->n_stage); /* for the whole model too: compare like with like */
+    if (c.load.n_threads == 0) c.load.n_threads = cli_share_of_cores(s->n_stage); /* the whole model gets the same number */
     return code == ERR_OK ? private_ring_start(&c, ret, e) : code;
 }

@@ -19,7 +19,7 @@ enum verdict { IDENTICAL = 0, DIFFERS = 1, CLOSE = 2, WHOLE_ONLY = 3 };
 
 struct verify {
     uint32_t n_prompt, n_decode, n_vocab;
-    int32_t *tokens; /* prompt, then what the whole model chose */
+    int32_t *tokens; /* the prompt, then the tokens that the whole model chose */
     uint32_t n_tokens;
     FILE *rows; /* the whole model's logits, row after row */
     float *row; /* one of them */
@@ -53,7 +53,7 @@ static void on_generated(void *user, const struct request_event *ev) {
     if (ev->kind == REQUEST_TOKEN && v->n_tokens < v->n_prompt + v->n_decode) v->tokens[v->n_tokens++] = ev->token;
 }
 
-/* The whole model's own greedy continuation: what the decode batches are made of. */
+/* Has the whole model continue the prompt greedily. The decode batches are made of these tokens. */
 static err_code verify_generate(struct verify *v, struct private_ring *whole, struct err *e) {
     struct request r;
     request_init(&r);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * How `caravan doctor` looks at the network and at other nodes: each function fills in findings of doctor/doctor.h. All block, none for
- * longer than some seconds. Main thread, but doctor_look_peers has threads of its own meanwhile. */
+ * How `caravan doctor` looks at the network and at other nodes: each function fills in findings of doctor/doctor.h. Each
+ * function blocks for at most some seconds. Main thread; doctor_look_peers starts threads of its own and waits for them. */
 #ifndef CARAVAN_DOCTOR_CHECKS_H
 #define CARAVAN_DOCTOR_CHECKS_H
 
@@ -9,14 +9,14 @@
 #include "io/sock.h"
 #include "io/tls.h"
 
-/* Who looks, and with which keys. ctx is NULL where there is no key: then no node is asked. */
+/* This machine's identity and keys. ctx is NULL where there is no key: then no node is asked. */
 struct doctor_self {
     struct identity identity;
     struct io_tls_ctx *ctx, *old_ctx; /* old: with the key before the last rotation; NULL: there is none */
 };
 
 /* ---- peer.c ---- */
-/* Looks at all of them at once: their names, then each address. given holds HOST:PORT. */
+/* Looks at all peers at once: looks up their names, then tries each address. given holds HOST:PORT. */
 void doctor_look_peers(const struct doctor_self *self, const struct io_addr *given, struct doctor_peer *peers, size_t n);
 
 /* ---- net.c ---- */

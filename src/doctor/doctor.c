@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * See doctor.h. A check returns whether it has anything to say; a line is ok until it says otherwise. */
+ * See doctor.h. A check returns whether it has a line to print; the verdict of a line is ok unless the check changes it. */
 #include "doctor/doctor.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "base/str.h"
 #include "wire/frame.h"
 
-/* Where a check begins to warn. */
+/* The limits beyond which checks warn. */
 enum { CLOCK_S = 5, TRIP_US = 20000, LEAST_FDS = 1024 };
 #define LEAST_MEMORY (512ull << 20)
 #define LEAST_DISK   (2ull << 30)
@@ -103,7 +103,7 @@ static bool here_api(const struct doctor_here *f, struct doctor_line *l) {
     if (!f->node_runs) return false;
     line_say(l, DOCTOR_OK, "answers");
     if (f->api.code == ERR_OK) return true;
-    /* An API that wants a key is well; only what it would tell is missing here. */
+    /* An API that wants a key works; only the node's own figures are missing then. */
     line_say(l, f->api.code == ERR_AUTH ? DOCTOR_WARN : DOCTOR_FAIL, "%s", f->api.text);
     line_hint(l, "%s", f->api.hint);
     return true;
@@ -190,7 +190,8 @@ void doctor_judge_here(const struct doctor_here *f, struct doctor_report *r) {
 
 /* ---- a network interface ---- */
 
-/* Without multicast nodes are not found by themselves there, and that is all: only an interface that was named must have it. */
+/* Without multicast, nodes on this network are not found automatically; --peer works all the same. So it is a failure only on an interface
+     * that the user named. */
 static bool interface_fault(const struct doctor_interface *f, struct doctor_line *l) {
     const char *firewall = "a firewall on this machine drops UDP port 5353 (to 224.0.0.251 and ff02::fb): let it through, "
                            "or name the others with --peer";
@@ -363,7 +364,8 @@ static const struct {
     {"clock", address_clock},     {"frames", address_large}, {"discovery", address_found},
 };
 
-/* What comes after a failure could not be tried. spare: the failure is only a warning; another address of the machine works. */
+/* The checks after a failed one are left out, because they could not be tried. spare: another address of the machine works, so a failure is
+ * only a warning. */
 static void judge_address(const struct doctor_address *a, const char *subject, bool spare, struct doctor_report *r) {
     for (size_t i = 0; i < ARRAY_LEN(address_checks); i++) {
         struct doctor_line l = line_begin(subject, address_checks[i].name);
@@ -425,7 +427,7 @@ void doctor_judge_peer(const struct doctor_peer *f, struct doctor_report *r) {
 
 enum { INDENT = 19, LEAST_WIDTH = 40 };
 
-/* Goes on below, indented, where a word would not fit any more. */
+/* Breaks the line between words; the next one is indented. */
 static void put_wrapped(struct buf *out, const char *text, uint32_t width) {
     size_t room = width > INDENT + LEAST_WIDTH ? width - INDENT : strlen(text);
     while (strlen(text) > room) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * What `caravan doctor` makes of what it found: a pure function from findings to lines, each the verdict of one check with the reason and
- * what to do. One table of checks for each subject: this machine, a network interface, another machine, an address of it. Finding
- * is the command's (cli/doctor*.c). No I/O, any thread; texts from other machines are printable by the time they are here. */
+ * Judges what `caravan doctor` found: a pure function from findings to lines. Each line is the verdict of one check with its reason and a
+ * hint. Each subject has a table of checks: this machine, a network interface, another machine, an address of it. The findings come from
+ * cli/doctor*.c, net.c and peer.c. No I/O, any thread. Texts from other machines have been made printable before. */
 #ifndef CARAVAN_DOCTOR_DOCTOR_H
 #define CARAVAN_DOCTOR_DOCTOR_H
 
@@ -19,7 +19,7 @@ enum { DOCTOR_LARGE_THERE = 32 << 10, DOCTOR_LARGE_BACK = 48 << 10, DOCTOR_CONNE
 
 enum doctor_passed { DOCTOR_NOT_TRIED, DOCTOR_PASSED, DOCTOR_LOST };
 
-/* One address of a machine, as far as the look at it came. */
+/* One address of a machine. The fields after the first failure are zero. */
 struct doctor_address {
     char host[64];
     uint16_t port;
@@ -27,7 +27,7 @@ struct doctor_address {
     uint32_t trip_us;
     bool asked;            /* there was a key to shake hands with */
     struct err handshake;  /* code ERR_OK: it has this cluster's key */
-    bool old_key;          /* it took the one from before the last rotation, and not the new one */
+    bool old_key;          /* it accepted the key from before the last rotation, and not the new one */
     struct err answer;     /* to HELLO; code ERR_OK: it would link */
     uint8_t version;       /* of the protocol, in its frames; 0: none came */
     uint64_t id;
@@ -46,7 +46,7 @@ struct doctor_peer {
     char at[300];          /* HOST:PORT */
     struct err lookup;     /* of its name */
     bool literal;          /* there was no name to look up */
-    bool remembered;       /* nobody named it for this look */
+    bool remembered;       /* it is a known peer; the user did not name it */
     struct doctor_address addresses[DOCTOR_MAX_ADDRESSES];
     size_t n_addresses;
     enum doctor_linked linked; /* with the node that runs here */

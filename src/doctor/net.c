@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * `caravan doctor`: multicast on each interface, tried with what discovery needs: a question for "_caravan._tcp.local" (RFC 6762
- * section 5) goes out, must come back to this machine, and other nodes' helpers answer it by multicast too. Of what comes in only who
- * sent it is used, and whether it is such an answer. */
+ * `caravan doctor`: tries multicast on each interface, as discovery needs it. A question for "_caravan._tcp.local" (RFC 6762 section 5) is
+ * sent; it must come back to this machine, and the helpers of other nodes answer it by multicast. Of a packet only its sender is used, and
+ * whether it is such an answer. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
@@ -20,7 +20,7 @@
 #include "os/os.h"
 
 enum { MAX_INTERFACES = 64, MDNS_PORT = 5353, MDNS_TTL = 255, MDNS_MAX = 9000, DNS_ANSWER = 0x80, NAME_AT = 12, SERVICE_LEN = 14 };
-/* Whoever has sent an answer in the last second sends none (RFC 6762 section 6): the second question comes later than that. */
+/* A node does not repeat an answer within a second (RFC 6762 section 6), so the second question is sent later than that. */
 enum { AGAIN_MS = 1200, LISTEN_MS = 1900 };
 #define MDNS_GROUP  "224.0.0.251"
 #define MDNS_GROUP6 "ff02::fb"
@@ -115,7 +115,7 @@ static int ear_join(const struct ear *r) {
 static int ear_listen(struct ear *r) {
     int on = 1, ttl = MDNS_TTL, level = r->found->v6 ? IPPROTO_IPV6 : IPPROTO_IP;
     r->fd = os_socket(r->group.ss_family, SOCK_DGRAM);
-    /* Bound to the group, so that no other program's packets to this machine itself are taken away. */
+    /* It is bound to the group, so that it takes no packets away that are for other programs of this machine. */
     if (r->fd < 0 || setsockopt(r->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
         bind(r->fd, (const struct sockaddr *)&r->group, r->len) != 0 || ear_join(r) != 0 ||
         setsockopt(r->fd, level, r->found->v6 ? IPV6_MULTICAST_HOPS : IP_MULTICAST_TTL, &ttl, sizeof(ttl)) != 0 ||

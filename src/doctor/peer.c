@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * `caravan doctor`: a look at other machines. A HELLO with "probe" gets a WELCOME or the reason why not (docs/PROTOCOL.md), and no link.
- * Three connections to each address: an ordinary HELLO, one that is large there, one whose answer is large. One thread a machine. */
+ * `caravan doctor`: tries other machines. A HELLO with "probe" gets a WELCOME or the reason why not (docs/PROTOCOL.md), and makes no link.
+ * Each address gets three connections: with an ordinary HELLO, with a large one, and with one that asks for a large answer. One thread for
+ * each machine. */
 #include <errno.h>
 #include <netdb.h>
 #include <poll.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What people read about options and commands: --help, and the reference page. See option.h. */
+ * Help for people: --help, and the reference page docs/OPTIONS.md. See option.h. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 
 enum { HELP_WIDTH = 80, LEAST_WIDTH = 40, MOST_WIDTH = 110, NARROW = 72 };
 
-/* Where help is written: as wide as the terminal, its explanations in a column of their own. */
+/* The page that help is written to: its width, and the column where explanations begin. */
 struct page {
     struct buf *out;
     size_t width, column;

@@ -107,7 +107,7 @@ static void keep_text(struct option_value *v, enum option_id id, char *owned) {
     v->texts[v->n_texts++] = owned;
 }
 
-/* One of the words in "a|b|c": its place, or -1; *ret_nearest is what the writer may have meant, owned by the caller. */
+/* Is the text one of the words in "a|b|c"? If not, *ret_nearest is the word that may be meant, or NULL; the caller frees it. */
 static bool is_choice(const char *form, const char *text, char **ret_nearest) {
     char *words[16];
     size_t n = 0, len;
@@ -182,7 +182,7 @@ static err_code set_address(struct option_value *v, enum option_id id, const cha
     return ERR_OK;
 }
 
-/* A leading ~/ is the home folder: a config file has no shell that would replace it. */
+/* Replaces a leading ~/ by the home folder, which no shell does in a config file. */
 static char *expand_home(const char *text) {
     const char *home = getenv("HOME");
     return text[0] == '~' && text[1] == '/' && home ? mem_printf("%s%s", home, text + 1) : mem_strdup(text);

@@ -37,7 +37,7 @@ enum { OPTION_MAX_VALUES = 256, OPTION_MAX_ARGUMENTS = 8, OPTION_MAX_CONFIG = 1 
 struct option_value {
     enum option_source source;
     bool flag;       /* FLAG */
-    int64_t integer; /* INT; -1 for the word behind | in its form */
+    int64_t integer; /* INT; -1 for the word after | in its form */
     uint64_t size;   /* SIZE, bytes */
     double number;   /* NUM */
     char **texts;    /* every other type: n_texts strings; one of them unless the option may be repeated */
@@ -72,7 +72,7 @@ uint64_t option_size(const struct options *o, enum option_id id);
 const char *option_text(const struct options *o, enum option_id id);
 /* All values of an option that may be repeated. */
 size_t option_texts(const struct options *o, enum option_id id, char *const **ret_texts);
-/* Whether someone set it: it differs from the default, or repeats it on purpose. */
+/* Has somebody set it, perhaps to its default? */
 bool option_is_set(const struct options *o, enum option_id id);
 /* Argument i of the command ("MODEL" is 0), NULL when it was left out. */
 const char *option_argument(const struct options *o, size_t i);

@@ -46,7 +46,7 @@ extern const struct command_row command_rows[COMMAND_COUNT];
 /* "CARAVAN_NAME". Returns out. */
 const char *option_environment_name(enum option_id id, char out[OPTION_NAME_MAX]);
 bool option_may_repeat(enum option_id id);
-/* The word behind '|' in the form of an INT, which stands for -1; NULL: none. */
+/* The word after '|' in the form of an INT, which stands for -1; NULL: none. */
 const char *option_int_word(enum option_id id);
 
 #endif

@@ -90,7 +90,7 @@ static err_code unknown_option(const struct line *l, const char *shown, const ch
     return code;
 }
 
-/* The value of an option that needs one: the next word, unless that is plainly an option itself. */
+/* Takes the next word as the option's value, unless that word is an option itself. */
 static err_code next_value(struct line *l, enum option_id id, const char *shown, const char **ret_value) {
     const char *next = l->at + 1 < l->argc ? l->argv[l->at + 1] : NULL;
     if (next && !(strncmp(next, "--", 2) == 0 && find_name(next + 2, strcspn(next + 2, "=")) >= 0)) {
@@ -282,7 +282,7 @@ err_code options_read_config(struct options *o, const char *text, size_t len, co
     return ERR_OK;
 }
 
-/* The config file that is meant, owned by the caller; *ret_named: someone named it, so it must be there. NULL: none. */
+/* The path of the config file, which the caller frees; NULL: none. *ret_named: the user named it, so it must exist. */
 static char *config_path(const struct options *o, bool *ret_named) {
     const char *environment = getenv("CARAVAN_CONFIG"), *xdg = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
     *ret_named = true;
