@@ -39,6 +39,24 @@ test('anthropic: what was counted is what was used', async () => {
     assert.equal(streamed.usage.output_tokens, m.usage.output_tokens)
 })
 
+test('a form, a least length, a message that is continued, a chat that is too long', async () => {
+    const ask = async (more) => (await post(nodes[1], '/v1/chat/completions', { model, temperature: 0, max_tokens: 40, messages: [{ role: 'user', content: 'Is a llama a bird?' }], ...more }))
+    const text = async (more) => (await ask(more)).choices[0].message.content
+    assert(['yes', 'no'].includes(await text({ structured_outputs: { choice: ['yes', 'no'] } })))
+    assert.match(await text({ guided_regex: '[0-9]{3}-[abc]{2}\\n?' }), /^[0-9]{3}-[abc]{2}\n?$/)
+    assert.deepEqual(JSON.parse(await text({ response_format: { type: 'json_object', schema: { const: { a: 1 } } } })), { a: 1 })
+    const long = await ask({ min_tokens: 60, max_tokens: 60, top_k: -1 })
+    assert.deepEqual([long.usage.completion_tokens, long.choices[0].finish_reason], [60, 'length'])
+    const messages = [{ role: 'user', content: 'Hello' }, { role: 'assistant', content: 'Hello! I am the ' }]
+    assert((await post(nodes[1], '/apply-template', { model, messages })).prompt.endsWith('Hello! I am the '))
+    assert((await text({ messages })).length > 0)
+    const turns = [{ role: 'user', content: 'A llama walks. '.repeat(400) }, { role: 'assistant', content: 'ok' }, { role: 'user', content: 'Hello' }]
+    const r = await post(nodes[1], '/api/chat', { model, stream: false, messages: turns, options: { num_predict: 4 } })
+    assert.equal(r.done_reason, 'length', JSON.stringify(r))
+    assert.match((await post(nodes[1], '/api/chat', { model, stream: false, truncate: false, messages: turns })).error, /context|tokens/)
+    await idle()
+})
+
 test('ollama: a schema holds the model to it', async () => {
     const { Ollama } = await load('ollama')
     const client = new Ollama({ host: await matrix.open('ollama', nodes[1].api) })
