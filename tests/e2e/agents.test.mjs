@@ -50,6 +50,21 @@ const agents = {
         },
         tool: () => call('exec_command', { cmd: 'cat notes.txt' }),
     },
+    cline: {
+        program: [bin('@cline', `cli-${process.platform}-${process.arch}`, 'bin/cline')],
+        args: (prompt, model) => ['-P', 'openai-compatible', '-m', model, prompt],
+        setup: (dir, env) => spawnSync(agents.cline.program[0], ['auth', '-p', 'openai-compatible', '-k', 'none', '-m', 'hermes', '-b', caravan.baseURL], { cwd: dir, env }),
+        tool: () => call('run_commands', { commands: ['cat notes.txt'] }),
+    },
+    continue: {
+        program: [bin('.bin/cn')],
+        args: (prompt) => ['-p', '--auto', '--config', 'config.json', prompt],
+        setup: (dir, env, model) => writeFileSync(join(dir, 'config.json'), JSON.stringify({
+            name: 'test', version: '1.0.0', schema: 'v1',
+            models: [{ name: 'caravan', provider: 'openai', model, apiBase: caravan.baseURL, apiKey: 'none', roles: ['chat'], capabilities: ['tool_use'] }],
+        })),
+        tool: () => call('Bash', { command: 'cat notes.txt' }),
+    },
     'qwen-code': {
         program: [bin('.bin/qwen')],
         args: (prompt) => ['--auth-type', 'openai', '-y', '-p', prompt],
@@ -82,9 +97,9 @@ const agents = {
 function start(agent, prompt, model) {
     const dir = mkdtempSync(join(process.env.CARAVAN_TMP, 'agent-'))
     writeFileSync(join(dir, 'notes.txt'), `${script({ pieces: ['</think>\n', 'told by ', 'the notes'] })}\n`)
-    agent.setup?.(dir)
     const env = { ...process.env, HOME: dir, PWD: dir, XDG_CONFIG_HOME: join(dir, '.config'), XDG_DATA_HOME: join(dir, '.data'), XDG_STATE_HOME: join(dir, '.state'), XDG_CACHE_HOME: join(dir, '.cache'), ...agent.env }
     if (agent.model) env[agent.model] = model
+    agent.setup?.(dir, env, model)
     const [program, ...first] = agent.program
     const child = spawn(program, [...first, ...agent.args(typeof prompt === 'function' ? prompt(dir) : prompt, model)], { cwd: dir, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
     let out = ''

@@ -261,13 +261,25 @@ static void find_script(const struct request *r, const char **ret_from, const ch
     }
 }
 
+/* A script that came in a result of a tool may stand in a JSON string. */
+static err_code parse_script(const char *text, size_t len, yyjson_doc **ret, struct err *e) {
+    if (len < 2 || text[1] != '\\') return json_parse(text, len, ret, e);
+    char *quoted = mem_printf("\"%.*s\"", (int)len, text);
+    yyjson_doc *string = yyjson_read(quoted, strlen(quoted), 0);
+    const char *inner = yyjson_get_str(yyjson_doc_get_root(string));
+    err_code code = json_parse(inner != NULL ? inner : "", inner != NULL ? strlen(inner) : 0, ret, e);
+    yyjson_doc_free(string);
+    free(quoted);
+    return code;
+}
+
 static err_code fake_submit(void *self, const struct request *r, backend_event_fn fn, void *user, struct backend_call **ret,
                             struct err *e) {
     struct fake *f = self;
     const char *from = NULL, *to = NULL;
     find_script(r, &from, &to);
     yyjson_doc *doc = NULL;
-    if (to != NULL && json_parse(from + 2, (size_t)(to - from - 2), &doc, e) != ERR_OK) return ERR_FORMAT;
+    if (to != NULL && parse_script(from + 2, (size_t)(to - from - 2), &doc, e) != ERR_OK) return ERR_FORMAT;
     yyjson_val *script = yyjson_doc_get_root(doc), *refuse = yyjson_obj_get(script, "refuse");
     if (refuse != NULL) {
         err_code code = err_from_name(yyjson_get_str(refuse));
