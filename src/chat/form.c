@@ -209,8 +209,8 @@ void chat_form_thinking(const struct jinja_template *t, yyjson_mut_doc *doc, yyj
     for (size_t i = 0; i < ARRAY_LEN(THINKING); i++) {
         const char *value = thinks ? THINKING[i].on : THINKING[i].off;
         yyjson_mut_val *given = yyjson_mut_obj_get(root, THINKING[i].name);
-        bool free = given == NULL || (!thinks && yyjson_mut_equals_str(given, "none")); /* the template may not know the API's word */
-        if (value == NULL || !free || !jinja_reads(t, THINKING[i].name)) continue;
+        bool is_free = given == NULL || (!thinks && yyjson_mut_equals_str(given, "none")); /* the template may not know the API's word */
+        if (value == NULL || !is_free || !jinja_reads(t, THINKING[i].name)) continue;
         if (THINKING[i].word == NULL || jinja_names(t, THINKING[i].word)) set_json(doc, root, THINKING[i].name, value);
     }
 }
