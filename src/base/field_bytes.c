@@ -13,13 +13,21 @@ static size_t size_of(const struct field *f) {
 }
 
 static void put_number(uint8_t *out, uint64_t v, size_t size) {
-    for (size_t i = 0; i < size; i++) out[i] = (uint8_t)(v >> 8 * i);
+    switch (size) {
+    case 1: *out = (uint8_t)v; break;
+    case 2: bytes_put_u16(out, (uint16_t)v); break;
+    case 4: bytes_put_u32(out, (uint32_t)v); break;
+    default: assert(size == 8); bytes_put_u64(out, v);
+    }
 }
 
 static uint64_t get_number(const uint8_t *in, size_t size) {
-    uint64_t v = 0;
-    for (size_t i = 0; i < size; i++) v |= (uint64_t)in[i] << 8 * i;
-    return v;
+    switch (size) {
+    case 1: return *in;
+    case 2: return bytes_get_u16(in);
+    case 4: return bytes_get_u32(in);
+    default: assert(size == 8); return bytes_get_u64(in);
+    }
 }
 
 static bool in_range(const struct field *f, uint64_t v) {
