@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT
  * Slots and cells: who is admitted, which slot it gets, and what it takes over from what other sequences hold.
  *
- * What a finished request leaves behind is kept, until its slot or its cells are needed: least recently used first. A new request
- * looks through all slots for the one that shares most of its first tokens. It goes on in that very slot where little is lost by it,
- * and else gets a copy; a sequence that still runs is copied from as well, as far as its tokens have gone into frames, or else the
- * request waits for them, since they are being computed anyway. Frames keep their order, so an operation decided now finds in every
- * stage what was sent before. Only content decides: nobody sees a sequence, or how long it took, except by having its very tokens.
+ * The sequence of a finished request is kept until its slot or its cells are needed; the least recently used one goes first. A new request
+ * takes the slot that shares most of its first tokens: the slot itself if little is lost by that, else a copy. It copies from a running
+ * sequence, too, as far as that sequence's tokens have gone into frames, or waits for them, since they are being computed anyway. Frames
+ * keep their order, so an operation decided now finds in every stage the tokens that were sent before. Only content decides: a request can
+ * notice another's sequence only if it begins with the same tokens.
  *
- * Attention walks over kept sequences' cells too, for every token, and skips them one by one. They are parked when another request comes,
- * before it has cells of its own, so that these lie together and in order; and one by one while there is time, beside tokens.
+ * For every token, attention also scans the cells of kept sequences and skips them one by one. So kept sequences are parked when another
+ * request comes, before that gets cells of its own, so that its cells lie together and in order; and one at a time beside decode tokens.
  *
- * A comparison of whole prefixes per admission is a few microseconds a thousand tokens; a tree would have to follow every cut and copy. */
+ * Comparing whole prefixes at each admission takes a few microseconds for a thousand tokens; a tree would have to follow every cut and
+ * copy. */
 #include <assert.h>
 #include <string.h>
 
@@ -19,9 +20,9 @@
 
 static const uint32_t NOWHERE = UINT32_MAX;
 enum {
-    COPY_LEAST = 4,    /* tokens worth an operation in every stage, which is microseconds: less than one token's compute */
-    FOLLOW_LEAST = 16, /* more tokens than are there now worth waiting for */
-    PARKED_AT_ONCE = 2048, /* cells: moving so many takes some ten milliseconds with a model of a billion weights */
+    COPY_LEAST = 4,    /* fewest tokens worth copying: the operation takes each stage microseconds, less than computing one token */
+    FOLLOW_LEAST = 16, /* fewest further tokens worth waiting for */
+    PARKED_AT_ONCE = 2048, /* cells; moving this many takes about ten milliseconds with a model of a billion weights */
 };
 
 static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
@@ -33,7 +34,7 @@ static void add_op(struct sched *s, enum engine_op_kind kind, uint32_t seq, uint
     s->ops[s->n_ops++] = (struct engine_op){.kind = (uint8_t)kind, .seq = seq, .dst = dst, .p0 = (int32_t)p0, .p1 = p1};
 }
 
-/* There is room for what an admission may need, besides closing every slot and cutting it once. */
+/* Is there room for the operations of one admission, beside closing and cutting every slot once? */
 static bool ops_room(const struct sched *s) { return s->n_ops + 2 + 3 * (size_t)s->config.n_seq <= FRAME_MAX_OPS; }
 
 void sched_slot_put(struct sched *s, uint32_t slot, int32_t token, uint32_t pos) {
@@ -55,7 +56,7 @@ void sched_slot_cut(struct sched *s, uint32_t slot, uint32_t n) {
     }
 }
 
-/* A slot without an owner is closed; for one with an owner, whose sampler has been announced already, that would be too much. */
+/* A slot without an owner is closed. One with an owner is only emptied, since the sampler of that owner has been announced already. */
 void sched_slot_close_dirty(struct sched *s) {
     for (uint32_t i = 0; i < s->config.n_seq && s->n_dirty > 0; i++) {
         if (s->slots[i].dirty) {
@@ -118,7 +119,7 @@ static struct sched_slot *oldest_kept(const struct sched *s, bool parked) {
 void sched_slot_park(struct sched *s, uint32_t n) {
     if (s->config.exact || !s->config.can_remove) return;
     for (uint32_t done = 0; done < n && s->kv_kept > s->kv_parked && ops_room(s);) {
-        struct sched_slot *sl = oldest_kept(s, false); /* there is one: the cells are somebody's */
+        struct sched_slot *sl = oldest_kept(s, false); /* there is one: kept slots hold these cells */
         sl->parked = true;
         done += sl->n;
         s->kv_parked += sl->n;
@@ -126,7 +127,7 @@ void sched_slot_park(struct sched *s, uint32_t n) {
     }
 }
 
-/* What the slot held goes; the new owner's sampler has been or will be announced, so it is not closed. */
+/* Empties the slot. It is not closed, since the new owner's sampler has been announced, or will be. */
 static void wipe(struct sched *s, uint32_t slot) {
     struct sched_slot *sl = &s->slots[slot];
     if (sl->kept) evict(s, sl);
@@ -155,7 +156,7 @@ uint32_t sched_exact_step(const struct sched *s, uint32_t n_prompt, uint32_t pos
     return 1;
 }
 
-/* In exact mode, of the first n tokens only those that this request would compute in batches of the same class, and whole steps. */
+/* In exact mode, of the first n tokens only those count that this request would compute in batches of the same class, in whole steps. */
 static uint32_t same_class(const struct sched *s, const struct sched_slot *from, const struct sched_req *r, uint32_t n) {
     uint32_t at = 0;
     while (at < n) {
@@ -168,8 +169,8 @@ static uint32_t same_class(const struct sched *s, const struct sched_slot *from,
     return at;
 }
 
-/* How much of `r` is there in the first n tokens of a sequence, and may be taken: all but its last token at most, which has to be
- * computed. Where stages can't take back the end of a sequence, all of the n or nothing. */
+/* How many tokens of `r` the first n tokens of a sequence have, and may give: all but the last token at most, which has to be computed.
+ * If stages can't take back the end of a sequence: all n or none. */
 static uint32_t shared(const struct sched *s, const struct sched_slot *from, const int32_t *tokens, uint32_t n, const struct sched_req *r) {
     uint32_t most = min_u32(n, r->n_input - 1), i = 0;
     while (i < most && tokens[i] == r->input[i]) i++;
@@ -177,14 +178,14 @@ static uint32_t shared(const struct sched *s, const struct sched_slot *from, con
     return s->config.can_remove || i == n ? i : 0;
 }
 
-/* Positions that the slot holds at the front of the next frame. */
+/* Positions that the slot holds when the next frame begins. */
 static uint32_t held(const struct sched *s, const struct sched_slot *sl) { return sl->frame == s->next_number ? sl->n_front : sl->n; }
 
 struct source {
     uint32_t slot, n;
 };
 
-/* The slot with most to take now; a parked one's would be a second copy. */
+/* The slot that can give most now. A parked one is left out: taking from it would make a second copy. */
 static struct source best_source(const struct sched *s, const struct sched_req *r) {
     struct source best = {.slot = NOWHERE};
     for (uint32_t i = 0; i < s->config.n_seq; i++) {
@@ -197,7 +198,7 @@ static struct source best_source(const struct sched *s, const struct sched_req *
     return best;
 }
 
-/* The slot whose owner's prompt, part of it still to be sent, will have most to take. */
+/* The slot that will be able to give most when its owner's prompt is all sent. */
 static struct source best_leader(const struct sched *s, const struct sched_req *r) {
     struct source best = {.slot = NOWHERE};
     for (const struct sched_req *q = s->prefill.first; q != NULL && s->config.can_remove; q = q->next) {
@@ -231,7 +232,7 @@ static void copy(struct sched *s, struct sched_req *r, const struct source *from
     rooted(s, r, from->n);
 }
 
-/* Waits for what the other one is computing, when that is worth more than what is there. */
+/* Waits for the prefix that another request is computing, if that gives enough more than the kept ones do. */
 static bool follow(struct sched *s, struct sched_req *r, const struct source *now) {
     struct source later = best_leader(s, r);
     r->follows = later.n >= now->n + FOLLOW_LEAST;
@@ -246,7 +247,7 @@ static bool follow(struct sched *s, struct sched_req *r, const struct source *no
 bool sched_slot_root(struct sched *s, struct sched_req *r) {
     const struct sched_slot *leader = &s->slots[r->leader];
     struct source from = {.slot = r->leader, .n = r->leader_n};
-    if (leader->generation != r->leader_generation) { /* it has ended: what it left is as good as any */
+    if (leader->generation != r->leader_generation) { /* it has ended: its kept sequence counts like any other */
         from = best_source(s, r);
         if (follow(s, r, &from)) return false;
     } else if (held(s, leader) < r->leader_n) {
@@ -258,7 +259,7 @@ bool sched_slot_root(struct sched *s, struct sched_req *r) {
 
 /* ---- admission ---- */
 
-/* The slot to give up: an empty one, else the least recently used but `spare`, else that. */
+/* The slot to give up: an empty one, else the least recently used one other than `spare`, else `spare`. */
 static uint32_t find_home(const struct sched *s, uint32_t spare) {
     uint32_t home = spare;
     for (uint32_t i = 0; i < s->config.n_seq; i++) {
@@ -272,10 +273,10 @@ static uint32_t find_home(const struct sched *s, uint32_t spare) {
 /* Gives up kept slots, least recently used first, until the cells suffice for those that are reserved. */
 static void make_room(struct sched *s) {
     while (s->kv_reserved + (uint64_t)s->kv_kept > s->config.n_ctx)
-        evict(s, oldest_kept(s, true)); /* there is one: what is reserved fits */
+        evict(s, oldest_kept(s, true)); /* there is one: the reserved cells fit without kept slots */
 }
 
-/* A kept sequence goes on as this request when all of it is wanted, or when there is no empty slot and little of it would be lost. */
+/* A kept sequence becomes this request's if the request uses all of it, or if there is no empty slot and little of it would be lost. */
 static bool goes_on(const struct sched *s, const struct source *from, uint32_t home) {
     if (from->slot == NOWHERE || !s->slots[from->slot].kept) return false;
     uint32_t n = s->slots[from->slot].n;
@@ -316,11 +317,11 @@ static void place(struct sched *s, clock_us now, struct sched_req *r) {
         own(s, now, r, home);
         if (!r->follows) copy(s, r, &from);
     }
-    make_room(s); /* what was copied from may go: its operation follows the copy's */
+    make_room(s); /* the source of the copy may be given up: its operation comes after the copy */
     sched_slot_park(s, PARKED_AT_ONCE);
 }
 
-/* In order of arrival, so that nobody is passed by for ever; an EVAL waits for an empty ring, and what came after it waits for it. */
+/* In order of arrival, so that no request waits for ever. An EVAL waits for an empty ring, and later requests wait for the EVAL. */
 void sched_slot_admit(struct sched *s, clock_us now) {
     for (struct sched_req *r; (r = s->queue.first) != NULL && s->eval_state == SCHED_EVAL_NONE;) {
         if (s->n_owned == s->config.n_seq || r->kv > s->config.n_ctx - s->kv_reserved || !ops_room(s)) return;

@@ -2,8 +2,8 @@
  * The core of a stage: takes one frame, computes its slice of it, and says which frames go to the next stage (or, from the tail, back
  * to the head). Sans-I/O over the engine port: no socket, no thread; the clock is a function that it is given. Owner: the compute thread.
  *
- * When a slice cannot compute a batch, the stage sends a FAULT frame (with the frame's number) and then the same COMPUTE frame without its
- * tokens: the sequence operations still reach every later stage, the tail still answers, and the head knows whom it concerns. */
+ * When a slice cannot compute a batch, the stage sends a FAULT with the frame's number, and then the COMPUTE frame without its tokens.
+ * So the sequence operations still reach every later stage, the tail still answers, and the head knows which requests failed. */
 #ifndef CARAVAN_STAGE_STAGE_H
 #define CARAVAN_STAGE_STAGE_H
 

@@ -16,12 +16,11 @@ struct wire_link;
 /* The TLS server name of the ring link into a stage: "ring-<instance>-<epoch, 16 hex digits>-<stage>.caravan". ERR_INVALID: the instance's
  * name has other characters than a name may have. */
 err_code wire_link_name(const char *instance, uint64_t epoch, uint32_t stage, char ret[IO_TLS_NAME_MAX], struct err *e);
-/* Client side: shakes hands with the stage `id->to` and measures how far its clock is ahead (wire/peer_clock.h), a few times
- * now, and on a ring link once more for each beat that comes from it. */
-/* Takes fd (closed on failure too). */
+/* Client side: shakes hands with the stage `id->to`, and measures how far its clock is ahead (wire/peer_clock.h): a few times now, later at
+ * each beat. Takes fd, which is closed on failure, too. */
 err_code wire_link_connect(struct io_tls_ctx *tls, int fd, const struct wire_identity *id, int timeout_ms, struct wire_link **ret,
                            struct err *e);
-/* Server side: reads HELLO, checks it against `id`; on mismatch sends REFUSE with the reason and fails. */
+/* Server side: reads HELLO and checks it against `id`. If they differ it sends REFUSE with the reason, and fails. */
 err_code wire_link_accept(struct io_tls_ctx *tls, int fd, const struct wire_identity *id, int timeout_ms, struct wire_link **ret,
                           struct err *e);
 /* The LOCAL link: a connected Unix stream socket, no TLS, no handshake. */
@@ -32,14 +31,14 @@ struct wire_link *wire_link_local(int fd);
  * NULL, LOCAL only) gets a descriptor that came with the frame, or -1. */
 err_code wire_link_read(struct wire_link *l, bool wait, struct frame_header *ret_header, const uint8_t **ret_payload, int *ret_fd,
                         struct err *e);
-/* buffered bytes: poll would sleep although there is something to read; false after ERR_BUSY */
+/* Are there buffered bytes, so that poll would sleep although there is something to read? False after ERR_BUSY. */
 bool wire_link_pending(const struct wire_link *l);
 int wire_link_fd(const struct wire_link *l);
-uint64_t wire_link_received(const struct wire_link *l); /* bytes of frames so far: a sign of life of the other end */
+uint64_t wire_link_received(const struct wire_link *l); /* bytes received so far; they show that the other end lives */
 
 /* Sends a frame: header and up to n_parts payload parts (gathered, no copy when the socket takes them at once; what it does not take is
  * copied for the writer thread, at most 256 MiB, then this blocks). Sets sent_us and payload_len itself, and on a ring link epoch. At
- * most 16 parts. ERR_LIMIT: the payload is over the type's maximum, nothing was sent. After any other error the link is done for. */
+ * most 16 parts. ERR_LIMIT: the payload is over the type's maximum, nothing was sent. After any other error the link is of no use. */
 struct wire_part {
     const void *data;
     size_t len;
@@ -50,9 +49,9 @@ err_code wire_link_send(struct wire_link *l, struct frame_header *h, const struc
 err_code wire_link_join(struct wire_link *l, struct frame_header *h, const void *payload, size_t len, struct err *e);
 err_code wire_link_flush_joined(struct wire_link *l, struct err *e);
 
-/* From any thread, beside the owner's sends: says that this end lives, unless bytes wait to be sent, which say so themselves. */
+/* From any thread: tells the other end that this one lives, unless bytes wait to be sent, which tell it, too. */
 void wire_link_beat(struct wire_link *l);
-/* From any thread, beside the owner's sends: a frame by itself, not after what waits to be joined. */
+/* From any thread: sends a frame at once, before the frames that wait to be joined. */
 err_code wire_link_send_apart(struct wire_link *l, struct frame_header *h, const void *payload, size_t len, struct err *e);
 
 /* LOCAL only: sends a frame without payload, and a descriptor with it (the receiver gets a duplicate; fd stays the caller's). */
@@ -61,7 +60,7 @@ err_code wire_link_send_fd(struct wire_link *l, struct frame_header *h, int fd, 
 /* Microseconds from the sender's sent_us to `now` here, with the measured clock offset; never negative. */
 uint32_t wire_link_hop_us(const struct wire_link *l, uint64_t sent_us, clock_us now);
 clock_us wire_link_rtt_us(const struct wire_link *l);
-/* Blocks until everything queued has gone or timeout. */
+/* Waits until all queued bytes are sent, at most timeout_ms. */
 void wire_link_flush(struct wire_link *l, int timeout_ms);
 void wire_link_close(struct wire_link *l); /* NULL is fine; what is still queued is dropped */
 

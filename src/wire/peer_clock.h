@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * How far the clock at the other end of a link is ahead, from questions and answers that carry clock readings (RFC 5905 section 8). Clocks
- * drift apart, so questions are asked again and again. An answer that took long says little: each estimate is known to half the round trip,
- * and that bound grows with its age by the drift that clocks may have; an answer counts if it is known better than that.
+ * How far the clock at the other end of a link is ahead, from questions and answers with clock readings (RFC 5905 section 8). Clocks drift
+ * apart, so the question is repeated. The error of an estimate is at most half the round trip, plus the drift since; a new answer replaces
+ * the estimate if its error is smaller.
  * Sans-I/O: times are arguments. One owner, one thread. */
 #ifndef CARAVAN_WIRE_PEER_CLOCK_H
 #define CARAVAN_WIRE_PEER_CLOCK_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Puts frames together from bytes as they arrive, in pieces of any size. Sans-I/O: it says where the next bytes belong (so that they can
- * be received straight into place) and when a frame is whole. One reader a link; one owner, one thread at a time.
+ * Assembles frames of bytes that come in pieces of any size; every link reads its frames with it. Sans-I/O: it says where the next bytes
+ * belong, so that they can be received straight into place, and when a frame is whole. One reader a link; one owner, one thread at a time.
  *
  *     for (;;) {
  *         uint8_t *where; size_t room;
