@@ -5,14 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
 #include "cli/stop.h"
+#include "cli/table.h"
 #include "node/join.h"
 
-enum { ADMIN_MS = 15000 };
+enum { ADMIN_MS = 15000, WATCH_MS = 1000 };
 
 bool cli_node_find(const struct options *o, struct cli_node *ret) {
     char *path = cli_state_path(o, "node.json"), text[512];
@@ -182,5 +184,33 @@ err_code cli_admin_ask(const struct options *o, const char *method, const char *
     stop_cancels(NULL);
     buf_done(&answer);
     http_client_free(c);
+    return code;
+}
+
+/* ---- showing ---- */
+
+static err_code show_once(const struct options *o, const char *path, cli_put_fn put, struct err *e) {
+    yyjson_doc *doc = NULL;
+    struct buf out;
+    buf_init(&out, 16 << 20);
+    err_code code = cli_admin_ask(o, "GET", path, NULL, &doc, e);
+    if (code == ERR_OK && option_flag(o, OPT_JSON)) {
+        char *text = yyjson_write(doc, 0, NULL);
+        buf_printf(&out, "%s\n", text ? text : "");
+        free(text);
+    } else if (code == ERR_OK) {
+        if (option_flag(o, OPT_WATCH) && table_width() > 0) buf_append_str(&out, "\033[H\033[2J"); /* clear the screen */
+        put(yyjson_doc_get_root(doc), clock_wall_s(), table_width(), &out);
+    }
+    if (code == ERR_OK) code = cli_print(&out, e);
+    yyjson_doc_free(doc);
+    buf_done(&out);
+    return code;
+}
+
+err_code cli_show(const struct options *o, const char *path, cli_put_fn put, struct err *e) {
+    stop_open();
+    err_code code = show_once(o, path, put, e);
+    while (code == ERR_OK && option_flag(o, OPT_WATCH) && stop_wait(WATCH_MS)) code = show_once(o, path, put, e);
     return code;
 }

@@ -72,6 +72,11 @@ err_code cli_admin_post(const struct options *o, const char *path, const char *b
 err_code cli_admin_ask(const struct options *o, const char *method, const char *path, const char *body, yyjson_doc **ret_doc,
                        struct err *e);
 
+/* Prints what the node answers to GET path, as put lays it out or as JSON (--json); with --watch every second, until a signal comes.
+ * wall: seconds since 1970, now. width: columns of a line, 0: any number. */
+typedef void (*cli_put_fn)(yyjson_val *root, int64_t wall, uint32_t width, struct buf *out);
+err_code cli_show(const struct options *o, const char *path, cli_put_fn put, struct err *e);
+
 /* ---- join.c ---- */
 /* `caravan nodes remove NAME`, `nodes allow NAME`, `nodes forget NAME`. */
 err_code cli_nodes_change(const struct options *o, struct err *e);

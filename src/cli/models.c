@@ -17,7 +17,7 @@
 #include "cli/table.h"
 #include "model/card.h"
 
-enum { POLL_MS = 250, WATCH_MS = 1000, MAX_LINES = 64 };
+enum { POLL_MS = 250, MAX_LINES = 64 };
 
 /* ---- models ---- */
 
@@ -94,31 +94,9 @@ void models_put(yyjson_val *root, int64_t wall, uint32_t width, struct buf *out)
     buf_done(&state);
 }
 
-static err_code models_once(const struct options *o, struct err *e) {
-    yyjson_doc *doc = NULL;
-    struct buf out;
-    buf_init(&out, 16 << 20);
-    err_code code = cli_admin_ask(o, "GET", "/caravan/v1/models", NULL, &doc, e);
-    if (code == ERR_OK && option_flag(o, OPT_JSON)) {
-        char *text = yyjson_write(doc, 0, NULL);
-        buf_printf(&out, "%s\n", text ? text : "");
-        free(text);
-    } else if (code == ERR_OK) {
-        if (option_flag(o, OPT_WATCH) && table_width() > 0) buf_append_str(&out, "\033[H\033[2J"); /* clear the screen */
-        models_put(yyjson_doc_get_root(doc), (int64_t)time(NULL), table_width(), &out);
-    }
-    if (code == ERR_OK) code = cli_print(&out, e);
-    yyjson_doc_free(doc);
-    buf_done(&out);
-    return code;
-}
-
 err_code cli_models(const struct options *o, int *exit_status, struct err *e) {
     (void)exit_status;
-    stop_open();
-    err_code code = models_once(o, e);
-    while (code == ERR_OK && option_flag(o, OPT_WATCH) && stop_wait(WATCH_MS)) code = models_once(o, e);
-    return code;
+    return cli_show(o, "/caravan/v1/models", models_put, e);
 }
 
 /* ---- load ---- */

@@ -3,17 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
 #include "cli/answer.h"
-#include "cli/stop.h"
 #include "cli/table.h"
 #include "cli/nodes.h"
-
-enum { WATCH_MS = 1000 };
 
 /* "CPU, NVIDIA GeForce RTX 3090 x2"; and their speeds in the same order: "21, 780 x2". Equal ones that follow each other are counted. */
 static void put_devices(yyjson_val *node, struct buf *names, struct buf *speeds) {
@@ -238,30 +234,7 @@ void nodes_put(yyjson_val *root, int64_t wall, uint32_t width, struct buf *out) 
     table_free(t);
 }
 
-static err_code nodes_once(const struct options *o, struct err *e) {
-    yyjson_doc *doc = NULL;
-    struct buf out;
-    buf_init(&out, 16 << 20);
-    err_code code = cli_admin_ask(o, "GET", "/caravan/v1/status", NULL, &doc, e);
-    if (code == ERR_OK && option_flag(o, OPT_JSON)) {
-        char *text = yyjson_write(doc, 0, NULL);
-        buf_printf(&out, "%s\n", text ? text : "");
-        free(text);
-    } else if (code == ERR_OK) {
-        if (option_flag(o, OPT_WATCH) && table_width() > 0) buf_append_str(&out, "\033[H\033[2J"); /* clear the screen */
-        nodes_put(yyjson_doc_get_root(doc), (int64_t)time(NULL), table_width(), &out);
-    }
-    if (code == ERR_OK) code = cli_print(&out, e);
-    yyjson_doc_free(doc);
-    buf_done(&out);
-    return code;
-}
-
 err_code cli_nodes(const struct options *o, int *exit_status, struct err *e) {
     (void)exit_status;
-    if (option_argument(o, 0)) return cli_nodes_change(o, e);
-    stop_open();
-    err_code code = nodes_once(o, e);
-    while (code == ERR_OK && option_flag(o, OPT_WATCH) && stop_wait(WATCH_MS)) code = nodes_once(o, e);
-    return code;
+    return option_argument(o, 0) ? cli_nodes_change(o, e) : cli_show(o, "/caravan/v1/status", nodes_put, e);
 }
