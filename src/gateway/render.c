@@ -107,7 +107,7 @@ struct render *render_create(void (*wake)(void *user), void *user, struct err *e
     int failed = pthread_create(&r->thread, &attr, render_main, r);
     pthread_attr_destroy(&attr);
     if (failed == 0) return r;
-    err_set(e, ERR_INTERNAL, "no thread for chat templates: %s", strerror(failed));
+    err_set_errno(e, ERR_INTERNAL, failed, "no thread for chat templates");
     chat_free(r->chat);
     free(r);
     return NULL;

@@ -85,7 +85,7 @@ err_code io_works_start(struct io_works *w, const struct io_work *work, void *jo
     err_code code = ERR_OK;
     if (w->n >= w->max) code = err_set(e, ERR_BUSY, "already waiting for %u files", w->n);
     int failed = code == ERR_OK ? pthread_create(&thread, NULL, piece_main, p) : 0;
-    if (failed != 0) code = err_set(e, ERR_MEMORY, "no thread can be made: %s", strerror(failed));
+    if (failed != 0) code = err_set_errno(e, ERR_MEMORY, failed, "no thread can be made");
     if (code == ERR_OK) {
         pthread_detach(thread);
         w->refs++;

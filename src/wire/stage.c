@@ -56,17 +56,7 @@ err_code stage_report_decode(const uint8_t *data, size_t len, struct stage_repor
 
 /* ---- FAULT ---- */
 
-void stage_fault_encode(const struct stage_fault *f, struct buf *out) {
-    size_t before = out->len;
-    field_encode(stage_fault_fields(), f, out);
-    if (out->failed) { /* not UTF-8, or out's maximum: at least say what kind it is */
-        struct stage_fault plain = *f;
-        err_set(&plain.err, f->err.code, "%s", err_text(f->err.code));
-        out->len = before;
-        out->failed = false;
-        field_encode(stage_fault_fields(), &plain, out);
-    }
-}
+void stage_fault_encode(const struct stage_fault *f, struct buf *out) { field_encode(stage_fault_fields(), f, out); }
 
 err_code stage_fault_decode(const uint8_t *data, size_t len, struct stage_fault *ret, struct err *e) {
     struct stage_fault f;
