@@ -212,7 +212,7 @@ static void put_cut(yyjson_val *nodes, uint32_t width, struct buf *out) {
 
 void nodes_put(yyjson_val *root, int64_t wall, uint32_t width, struct buf *out) {
     static const struct table_column columns[] = {{"NAME", 13, false, 0}, {"ADDRESS", 12, false, 0}, {"STATE", 0, false, 0},
-                                                  {"FREE", 0, true, 0},   {"DEVICES", 6, false, 4},  {"GB/s", 4, true, 2},
+                                                  {"FREE", 0, true, 5},   {"DEVICES", 6, false, 4},  {"GB/s", 4, true, 2},
                                                   {"RTT", 0, true, 3},    {"MBIT/S", 0, true, 1},    {"LAYERS", 0, false, 0}};
     yyjson_val *nodes = yyjson_obj_get(root, "nodes"), *node;
     size_t i, max;

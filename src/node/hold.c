@@ -153,7 +153,9 @@ void hold_start(struct hold *h, uint64_t from, struct stage_order *order) {
         hold_report(h, order, NULL, &e, order->stage);
         return;
     }
-    log_info("node", "loading layers %u-%u of %.12s (stage %u of %u)", order->first, order->end - 1, order->model, order->stage + 1,
+    char name[MODEL_NAME_SIZE];
+    model_card_name(order->path, name, sizeof(name));
+    log_info("node", "loading layers %u-%u of \"%s\" (stage %u of %u)", order->first, order->end - 1, name, order->stage + 1,
              order->n_stage);
     hold_share_room(h, NULL, order->need); /* before the new stage takes its memory */
     if (stages_start(h->parts.stages, order, &child, &e) != ERR_OK) hold_report(h, order, NULL, &e, order->stage);

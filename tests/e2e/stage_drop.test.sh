@@ -23,7 +23,7 @@ answer() {
     ip netns exec "$ns-a" "$CARAVAN" run caravan-demo "Count to 100" --state-dir "$CARAVAN_TMP/state-a" --temperature 0 --max-tokens 200 2>>run.log
 }
 # holder STAGE: the host that loaded it last
-holder() { for h in $hosts; do grep "loading layers .* (stage $1 of" "$h.log" | tail -1 | sed "s/^\\([0-9:.]*\\).*/\\1 $h/"; done | sort | tail -1 | cut -d' ' -f2; }
+holder() { for h in $hosts; do grep "loading layers .* (stage $1 of" "$h.log" | tail -1 | sed "s/^\\([-0-9]* [0-9:.]*\\).*/\\1 $h/"; done | sort | tail -1 | cut -d' ' -f3; }
 ready() { [ "$(grep -c '"caravan-demo" is ready (3 stages)' a.log)" -ge "$1" ]; }
 
 join a "$demo" --ctx 1024 --parallel 2 --placement 3,2,3
