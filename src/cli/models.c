@@ -208,6 +208,7 @@ err_code cli_load_model(const struct options *o, int *exit_status, struct err *e
     yyjson_mut_doc *doc = new_object();
     yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
     if (option_is_set(o, OPT_PLACEMENT)) yyjson_mut_obj_add_str(doc, root, "placement", option_text(o, OPT_PLACEMENT));
+    if (option_is_set(o, OPT_REPLAN)) yyjson_mut_obj_add_str(doc, root, "replan", option_text(o, OPT_REPLAN));
     if (option_is_set(o, OPT_CTX)) yyjson_mut_obj_add_int(doc, root, "ctx", option_int(o, OPT_CTX));
     if (option_is_set(o, OPT_PARALLEL)) yyjson_mut_obj_add_int(doc, root, "parallel", option_int(o, OPT_PARALLEL));
     int64_t replicas = option_int(o, OPT_REPLICAS);

@@ -194,13 +194,21 @@ static yyjson_val *node_of(yyjson_val *nodes, const char *id) {
     return NULL;
 }
 
-/* Pairs of nodes of which one cannot connect to the other: no ring has both. */
+/* Faults between nodes: pairs of which one cannot connect to the other, and a node that runs twice. */
 static void put_cut(yyjson_val *nodes, uint32_t width, struct buf *out) {
     yyjson_val *node, *l;
     size_t i, max, k, n, cut = 0;
     char from[128], to[128];
     yyjson_arr_foreach(nodes, i, max, node) yyjson_arr_foreach(json_some(yyjson_obj_get(node, "links")), k, n, l) {
         yyjson_val *other = node_of(nodes, answer_text(l, "id"));
+        if (other && answer_text(l, "copy")[0]) {
+            char *twice = mem_printf("%s runs twice: the machine at %s has a copy of its state folder; on the copy, stop the node, remove the "
+                                     "file identity from that folder, and start it.",
+                                     put_name(nodes, other, to), answer_text(l, "copy"));
+            if (cut++ == 0) buf_append_byte(out, '\n');
+            table_wrap(twice, width, 2, out);
+            free(twice);
+        }
         if (!other || strcmp(answer_text(l, "reach"), "no") != 0) continue;
         char *note = mem_printf("%s cannot connect to %s: no model is divided between them; `caravan doctor` on %s says why.",
                                 put_name(nodes, node, from), put_name(nodes, other, to), answer_text(node, "name"));

@@ -79,6 +79,7 @@ static err_code up_config(const struct options *o, const char *model, struct nod
     bool up = o->command == COMMAND_UP; /* else a private node, for `run` */
     int64_t replicas = up ? option_int(o, OPT_REPLICAS) : 1;
     c->replicas = replicas > 0 ? (uint32_t)replicas : 0;
+    c->replan = up ? option_text(o, OPT_REPLAN) : "never";
     c->queue = up ? (uint32_t)option_int(o, OPT_QUEUE) : 256;
     c->memory = option_size(o, OPT_MEMORY);
     c->dtype = cli_dtype(o, &c->dtype_auto);

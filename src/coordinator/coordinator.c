@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "coordinator/copy.h"
 #include "coordinator/offers.h"
+#include "coordinator/replan.h"
 #include "coordinator/state.h"
 
 enum { COPIES_MAX = RECORD_MAX_MODELS };
@@ -194,6 +195,10 @@ static bool copy_answered(struct coordinator *c, struct copy *x, clock_us now, e
         return true;
     }
     if (x->state != COPY_ASKED) return false;
+    if (code == ERR_CANCELLED && x->moves) {
+        replan_go(c, x, now);
+        return true;
+    }
     if (code == ERR_CANCELLED) {
         log_info("node", "\"%s\" is unloaded: %s", x->record.name, x->leaves);
         copy_set_state(x, COPY_CLOSING, now);
@@ -403,6 +408,7 @@ void coordinator_update(struct coordinator *c, clock_us now, const struct coordi
     /* 3. A first copy without room gets the room of the model that has been idle for longest. */
     EACH_COPY(c, x, i)
     if (copy_is_live(x)) offers_make_room(c, x, now, v);
+    EACH_COPY(c, x, i) replan_update(c, x, now, v);
     EACH_COPY(c, x, i)
     if (x->state != COPY_CLOSING) copy_publish(c, x, now);
     /* 4. Replicas are added until there are as many as were asked for. */

@@ -33,6 +33,10 @@ struct copy {
     clock_us lost;  /* when it stopped being ready; 0: it is ready, or never was */
     clock_us rival; /* since when another node's copy has to stay instead of it; 0: none has */
     clock_us used;  /* when it last had a request, or a client set keep_s */
+    /* replan.h */
+    char better[120]; /* how it would fit better; "": it would not */
+    clock_us better_since, replan_looked;
+    bool moves; /* COPY_ASKED: it is to be loaded anew, and does not leave */
     /* the slices of the epoch `watched`, as their nodes' records show them */
     uint64_t watched;
     bool seen[PLAN_MAX_STAGES];

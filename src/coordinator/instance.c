@@ -220,6 +220,15 @@ static void instance_fail(struct instance *in, clock_us now, const char *why) {
     instance_set_state(in, INSTANCE_WAITING);
 }
 
+void instance_replan(struct instance *in, clock_us now) {
+    assert(in->state == INSTANCE_READY);
+    for (uint32_t i = 0; i < in->plan.n_stage; i++)
+        instance_act(in, (struct instance_action){.kind = INSTANCE_UNLOAD, .node = in->nodes[i].id, .epoch = in->epoch});
+    in->plan.n_stage = 0;
+    in->not_before = now;
+    instance_set_state(in, INSTANCE_WAITING);
+}
+
 void instance_set_nodes(struct instance *in, clock_us now, const struct plan_node *nodes, uint32_t n) {
     in->n_here = n < MAX_NODES ? n : MAX_NODES;
     memcpy(in->here, nodes, in->n_here * sizeof(*nodes));

@@ -42,6 +42,8 @@ void instance_stage_ready(struct instance *in, clock_us now, uint64_t node, uint
  * its node are avoided for ten minutes as far as there is another way. */
 void instance_stage_failed(struct instance *in, clock_us now, uint64_t node, uint64_t epoch, uint32_t stage, uint32_t origin,
                            const struct err *why);
+/* It is to be planned anew with the nodes that are here now. It must be ready. */
+void instance_replan(struct instance *in, clock_us now);
 /* Time passes: retries after a pause, gives up on loads that never finish. *ret_next: when to call again (UINT64_MAX: no need). */
 void instance_tick(struct instance *in, clock_us now, clock_us *ret_next);
 

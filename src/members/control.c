@@ -28,8 +28,11 @@ enum {
     MAX_CROWD = 64, /* handshakes of links that came in, each of strangers and of known ones */
     MAX_EACH = 32,  /* of one address */
 };
-#define SILENCE_US   2500000ull
-#define HANDSHAKE_US 10000000ull
+#define SILENCE_US    2500000ull
+#define ALIVE_US      1500000ull  /* what was heard of within three beats lives */
+#define COPY_US       2500000ull  /* a process that is started again has made its old link silent by then */
+#define RIVAL_GONE_US 60000000ull
+#define HANDSHAKE_US  10000000ull
 
 enum link_state { LINK_HANDSHAKE, LINK_UP, LINK_STATE_COUNT };
 
@@ -47,10 +50,12 @@ struct control_link {
     struct control_peer peer;
     bool greeted; /* a client has sent its HELLO */
     bool spare;   /* there is a better link to that node, so this one is only read */
+    bool standby; /* a spare by another address, which stays beside the better one */
     bool leaving; /* a spare of which this end has closed its half */
     bool probe;   /* `caravan doctor` wants an answer and no link */
     uint32_t pad; /* bytes of padding that it wants in the answer */
     clock_us since, heard;
+    clock_us rival_since, rival_seen; /* another process with the peer's identity wants a link: first, and last; 0: none does */
     bool closing; /* it is to be freed once the present callback has returned */
     struct err why;
 };
@@ -65,6 +70,7 @@ struct target {
     struct control_link *link;
     uint64_t retry_ms;
     uint64_t node;      /* who answered there last */
+    bool standby;       /* there is a link with that node by another address */
     bool old_key;       /* the last try failed for its key: this one uses the other key, if there is one */
     char said[400];     /* the last failure that was logged: each is logged once */
 };
@@ -120,6 +126,7 @@ static void link_send_identity(struct control_link *l, enum frame_type type) {
     identity_greet(self->identity, l->target != NULL, binding, &hello);
     snprintf(hello.name, sizeof(hello.name), "%s", self->name);
     hello.port = self->port;
+    hello.standby = l->target && l->target->standby;
     if (l->probe) {
         hello.time = clock_wall_s();
         hello.pad = mem_alloc(l->pad + 1);
@@ -196,6 +203,10 @@ static struct control_link *control_link_to(const struct control *c, uint64_t no
 static void node_down(struct control *c, const struct control_peer *peer, const struct err *why) {
     for (struct control_link *l = c->links; l; l = l->next)
         if (l->leaving && l->peer.id == peer->id) l->closing = true;
+    for (size_t i = 0; i < c->n_targets; i++) { /* its other addresses may lead there by another network: at once */
+        struct target *t = c->targets[i];
+        if (t->node == peer->id && !t->link && !t->dial) io_timer_start(t->timer, 0, 0);
+    }
     c->cb.on_down(c->user, peer, why);
 }
 
@@ -209,7 +220,12 @@ static void link_end(struct control_link *l, const struct err *why) {
     if (l->state != LINK_UP && l->target && why->code != ERR_BUSY) target_say(l->target, why);
     if (l->state != LINK_UP && !l->target && why->code != ERR_BUSY)
         log_warn_limited(&l->owner->refused, "control", "refused a link from %s: %s", l->peer.host, why->text);
-    if (l->state == LINK_UP && !l->leaving && !control_link_to(l->owner, l->peer.id)) node_down(l->owner, &l->peer, why);
+    if (l->state != LINK_UP || l->leaving) return;
+    struct control_link *other = control_link_to(l->owner, l->peer.id);
+    if (!other) node_down(l->owner, &l->peer, why);
+    else if (!l->spare)
+        log_info("control", "the link with %s by %s is lost (%s): it is linked by %s", l->peer.name, l->peer.host, why->text,
+                 other->peer.host);
 }
 
 /* ---- the handshake ---- */
@@ -222,18 +238,27 @@ static err_code link_read_identity(struct control_link *l, const uint8_t *payloa
     io_tls_pump_export(l->pump, IDENTITY_LABEL, binding);
     code = identity_check_greeting(&hello, l->target == NULL, binding, e);
     l->probe = !l->target && hello.probe;
+    l->standby = l->target ? l->target->standby : hello.standby;
     if (code == ERR_OK && hello.port == 0 && !l->probe) code = err_set(e, ERR_PROTOCOL, "field \"port\": a node listens on a port");
     if (code == ERR_OK) {
         l->pad = hello.answer;
         l->peer.id = hello.node;
         l->peer.port = hello.port;
         l->peer.incarnation = hello.incarnation;
+        l->peer.session = hello.session;
         l->peer.key_id = io_tls_pump_key_id(l->pump);
         memcpy(l->peer.name, hello.name, sizeof(l->peer.name));
         memcpy(l->peer.public_key, hello.key, sizeof(hello.key));
     }
     field_done(wire_node_fields(), &hello);
     return code;
+}
+
+static size_t links_to(const struct control *c, uint64_t node) {
+    size_t n = 0;
+    for (const struct control_link *l = c->links; l; l = l->next)
+        n += l->state == LINK_UP && !l->closing && !l->leaving && l->peer.id == node;
+    return n;
 }
 
 /* Of two links between the same nodes the one stays that the smaller id dialled. Is it this one? */
@@ -244,23 +269,63 @@ static bool link_wins(const struct control_link *l) {
 
 /* There is a link to that node already. A spare that we dialled is up all the same: the other end has used it since its WELCOME. */
 static err_code link_beside(struct control_link *l, struct control_link *old) {
-    bool wins = link_wins(l);
-    if (!wins && !l->target) return link_refuse(l, ERR_BUSY, "linked already");
+    if (l->standby) {
+        l->spare = true;
+        return ERR_OK;
+    }
+    bool wins = link_wins(l), elsewhere = strcmp(l->peer.host, old->peer.host) != 0;
+    l->standby = elsewhere && !wins && links_to(l->owner, l->peer.id) == 1;
+    if (!wins && !l->target && !l->standby) return link_refuse(l, ERR_BUSY, "linked already");
     l->spare = !wins;
     old->spare = old->spare || wins;
     return ERR_OK;
 }
 
+/* Refuses a process that has the identity of a node which runs elsewhere. */
+static err_code link_refuse_copy(struct control_link *l, const char *name, const char *host) {
+    struct err why = {0};
+    err_set(&why, ERR_UNAVAILABLE, "two machines run as one node: \"%s\" at %s has the same identity as \"%s\" at %s", name, host,
+            l->peer.name, l->peer.host);
+    err_hint(
+        &why,
+        "one state folder is a copy of the other: on the copy, stop the node, remove the file identity from that folder, and start it");
+    return link_refuse_for(l, &why);
+}
+
+/* Is the newcomer a copy of a node that lives? A node that was started again leaves a link behind, too, but nothing more is heard on that.
+ * So only a process that still comes after some seconds, while the first link lives, is one. */
+static bool link_is_copy(struct control_link *l, struct control_link *old) {
+    clock_us now = io_loop_now(l->owner->loop);
+    if (old->peer.session == l->peer.session || now > old->heard + ALIVE_US) return false;
+    old->rival_seen = now;
+    if (old->rival_since == 0) old->rival_since = now;
+    return true;
+}
+
+static err_code link_meet_copy(struct control_link *l, struct control_link *old) {
+    struct control *c = l->owner;
+    if (old->rival_seen < old->rival_since + COPY_US) return link_refuse(l, ERR_BUSY, "linked already");
+    bool news = strcmp(old->peer.copy, l->peer.host) != 0;
+    snprintf(old->peer.copy, sizeof(old->peer.copy), "%s", l->peer.host);
+    if (news && c->cb.on_copy) c->cb.on_copy(c->user, &old->peer, l->peer.host);
+    return link_refuse_copy(l, old->peer.name, old->peer.host);
+}
+
 static err_code link_admit(struct control_link *l) {
     struct control *c = l->owner;
     struct err why = {0};
+    if (l->peer.id == c->self.identity->id && l->peer.session != c->self.identity->session) {
+        if (c->cb.on_copy) c->cb.on_copy(c->user, NULL, l->peer.host);
+        return link_refuse_copy(l, c->self.name, "the other end");
+    }
     if (l->peer.id == c->self.identity->id) {
         if (l->target) l->target->retry_ms = 60000; /* our own address: look again now and then */
         return link_refuse(l, ERR_BUSY, "a node does not link to itself");
     }
     if (c->cb.admit(c->user, &l->peer, &why) != ERR_OK) return link_refuse_for(l, &why);
     if (l->place.place && c->n_links >= CONTROL_MAX_LINKS) return link_refuse(l, ERR_BUSY, "this node has as many links as it can");
-    struct control_link *old;
+    struct control_link *old = control_link_to(c, l->peer.id);
+    if (old && link_is_copy(l, old)) return link_meet_copy(l, old);
     while ((old = control_link_to(c, l->peer.id)) != NULL && l->peer.incarnation > old->peer.incarnation) {
         err_set(&why, ERR_CLOSED, "it was started again"); /* the end of the old link was not noticed */
         link_end(old, &why);
@@ -272,6 +337,7 @@ static err_code link_admit(struct control_link *l) {
 static void leave_spares(struct control_link *better) {
     for (struct control_link *l = better->owner->links; l; l = l->next) {
         if (l == better || l->state != LINK_UP || l->closing || l->leaving || l->peer.id != better->peer.id) continue;
+        if (links_to(l->owner, l->peer.id) <= 2 && strcmp(l->peer.host, better->peer.host) != 0) continue; /* by another network */
         l->leaving = true;
         io_conn_shutdown(l->conn); /* frames that are queued are still sent */
     }
@@ -430,10 +496,17 @@ static void target_dialled(void *user, err_code code, int fd, const struct err *
     link_flush(t->link);
 }
 
+/* A node that is linked has one more link by another of its addresses, so that the loss of one network is not that of the node.
+ * Whichever end knows another address dials it; that both do so at once does no harm. */
+static bool target_wants_standby(const struct target *t) {
+    return links_to(t->owner, t->node) == 1 && strcmp(control_link_to(t->owner, t->node)->peer.host, t->host) != 0;
+}
+
 static void target_dial(void *user) {
     struct target *t = user;
     if (t->dial || t->link) return;
-    if (t->node && control_link_to(t->owner, t->node)) { /* that node has linked to us in the meantime */
+    t->standby = t->node && control_link_to(t->owner, t->node);
+    if (t->standby && !target_wants_standby(t)) {
         io_timer_start(t->timer, RETRY_MAX_MS, 0);
         return;
     }
@@ -455,6 +528,13 @@ void control_dial(struct control *c, const char *host, uint16_t port) {
     t->timer = io_timer_open(c->loop, target_dial, t);
     c->targets[c->n_targets++] = t;
     io_timer_start(t->timer, 0, 0);
+}
+
+bool control_know(struct control *c, uint64_t node, const char *host, uint16_t port) {
+    size_t n = c->n_targets;
+    control_dial(c, host, port);
+    if (c->n_targets > n) c->targets[n]->node = node;
+    return c->n_targets > n;
 }
 
 static void target_free(struct target *t) {
@@ -493,6 +573,10 @@ static void control_beat(void *user) {
             continue;
         }
         bool up = l->state == LINK_UP;
+        if (l->rival_since && now > l->rival_seen + RIVAL_GONE_US) {
+            l->rival_since = 0;
+            l->peer.copy[0] = '\0';
+        }
         if (up && now > l->heard + SILENCE_US) {
             struct err e = {0};
             err_set(&e, ERR_TIMEOUT, "nothing was heard for %.1f s", (double)(now - l->heard) / 1e6);

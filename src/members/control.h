@@ -22,7 +22,8 @@ struct control_peer {
     uint32_t rtt_us;    /* last measured; 0: not yet */
     clock_us heard;     /* when something last came from it; control_find only */
     uint8_t public_key[IO_SIGN_PUBLIC_SIZE]; /* proven */
-    uint64_t incarnation;
+    uint64_t incarnation, session;
+    char copy[64];      /* where another process runs with this node's identity; "": none is known */
     uint64_t key_id;    /* of the cluster key that the link was made with (io_tls_key_id) */
 };
 
@@ -30,6 +31,8 @@ struct control_callbacks {
     /* May this node, whose identity is proven, have a link? It is told the error. */
     err_code (*admit)(void *user, const struct control_peer *peer, struct err *e);
     void (*on_up)(void *user, const struct control_peer *peer);
+    /* Another process at peer->copy runs with the identity of this peer, or (peer NULL) of this node at `host`. NULL: not asked for. */
+    void (*on_copy)(void *user, const struct control_peer *peer, const char *host);
     void (*on_down)(void *user, const struct control_peer *peer, const struct err *why);
     /* A frame other than HELLO, WELCOME, REFUSE, PING and PONG. The payload is valid during the call. A handler that cannot make sense of
      * it returns an error; the link is then closed with that reason. */
@@ -48,6 +51,8 @@ void control_free(struct control *c); /* NULL is fine; no callback comes from it
 
 /* Dials host:port now and whenever there is no link to it. The same address twice is dialled once. */
 void control_dial(struct control *c, const char *host, uint16_t port);
+/* The same for another address of a node, for a second link beside the one that stands. False: the address was known. */
+bool control_know(struct control *c, uint64_t node, const char *host, uint16_t port);
 /* No longer dials host:port; a link that stands stays. */
 void control_undial(struct control *c, const char *host, uint16_t port);
 /* Ends the link to a node, telling it why. */

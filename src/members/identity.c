@@ -24,6 +24,7 @@ void identity_make(struct identity *ret) {
     memset(ret, 0, sizeof(*ret));
     ret->lock_fd = -1;
     io_tls_random(ret->secret, sizeof(ret->secret));
+    io_tls_random(&ret->session, sizeof(ret->session));
     identity_complete(ret);
 }
 
@@ -138,6 +139,7 @@ void identity_greet(const struct identity *id, bool dialled, const uint8_t bindi
     field_init(wire_node_fields(), ret);
     ret->node = id->id;
     ret->incarnation = id->incarnation;
+    ret->session = id->session;
     snprintf(ret->software, sizeof(ret->software), "%s", CARAVAN_VERSION);
     memcpy(ret->key, id->public_key, sizeof(ret->key));
     identity_sign(id, dialled, binding, ret->proof);

@@ -17,6 +17,7 @@ struct identity {
     uint8_t secret[IO_SIGN_SECRET_SIZE], public_key[IO_SIGN_PUBLIC_SIZE];
     uint64_t id;          /* the node's id everywhere: io_sign_id of the public key */
     uint64_t incarnation; /* starts so far; 0: an identity that is not kept */
+    uint64_t session;     /* of this process, at random: a copy of the file has another one */
     int lock_fd;          /* the file's lock, held while the node runs; -1: none */
 };
 

@@ -53,6 +53,16 @@ const struct model_quirks *model_quirks_find(const char *arch) {
     return &unknown;
 }
 
+/* Exact answers need cells of their own for each sequence: in one pool it depends on the other sequences which cells a sequence gets, and
+ * with it the order of sums in attention. */
+err_code model_quirks_check_exact(const char *arch, struct err *e) {
+    if (!(model_quirks_find(arch)->fixups & MODEL_FIX_POOL)) return ERR_OK;
+    err_set(e, ERR_UNSUPPORTED,
+            "a model of architecture \"%s\" cannot be served with --exact: libllama keeps all its sequences in one pool", arch);
+    err_hint(e, "leave --exact out: an answer that is continued after a fault may then differ in the last bits of its logits");
+    return ERR_UNSUPPORTED;
+}
+
 /* The kinds of memory that layers keep, as bits: libllama makes one store for each kind, and aborts if a store is empty. */
 enum { KIND_ATTENTION = 1, KIND_WINDOW = 2, KIND_RECURRENT = 4, KIND_INDEXER = 8 };
 

@@ -49,6 +49,9 @@ const struct model_quirks *model_quirks_find(const char *arch);
  * legal cuts. [0, n_layer) is always legal. */
 err_code model_quirks_check(const struct model_layout *l, uint32_t first, uint32_t end, struct err *e);
 
+/* May a model of this architecture be served with --exact? ERR_UNSUPPORTED says why not. */
+err_code model_quirks_check_exact(const char *arch, struct err *e);
+
 /* Possible cuts in rising order, 0 and n_layer included, into ret_cuts[max]; returns their number (at most n_layer + 1; 2 means whole
  * only). Slices between neighbouring cuts are legal. Ask model_quirks_check about longer slices: a few architectures exclude certain
  * numbers of layers. */

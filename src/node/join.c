@@ -29,6 +29,7 @@ struct join {
     char own_key[KEY_TEXT_SIZE]; /* "": none */
     bool made_key;               /* this start made the cluster */
     bool unsaved;
+    char copied[64]; /* where a machine with this node's identity was last seen */
 };
 
 static char *state_path(const struct join *j, const char *file) {
@@ -133,6 +134,9 @@ static void write_place(struct join *j, uint16_t api_port) {
 static void on_found(void *user, const struct discovery_line *found) {
     struct join *j = user;
     struct control_peer known;
+    bool linked = control_find(j->parts.control, found->id, &known);
+    if (linked && strcmp(known.host, found->host) != 0 && control_know(j->parts.control, found->id, found->host, found->port))
+        log_info("node", "discovery: \"%s\" is also at %s port %u", found->name, found->host, found->port);
     if (found->id == j->identity.id || control_find(j->parts.control, found->id, &known)) return;
     log_info("node", "discovery: \"%s\" of this cluster is at %s port %u", found->name, found->host, found->port);
     control_dial(j->parts.control, found->host, found->port);
@@ -265,6 +269,15 @@ static bool may_have_key(const struct join *j, const struct control_peer *peer) 
     return peer->key_id == io_tls_ctx_key_id(j->tls) || roster_knew(&j->roster, peer->id, j->keys.made);
 }
 
+void join_copied(struct join *j, const char *host, const char *by) {
+    if (strcmp(j->copied, host) == 0) return;
+    snprintf(j->copied, sizeof(j->copied), "%s", host);
+    log_error("node",
+              "a second machine, at %s, runs with this node's identity (%s refuses it): one state folder is a copy of the other; hint: "
+              "on the copy, stop the node, remove the file identity from %s, and start it",
+              host, by, j->config.state_dir ? j->config.state_dir : "its state folder");
+}
+
 void join_up(struct join *j, const struct control_peer *peer) {
     struct roster_peer p = {.id = peer->id, .port = peer->port, .seen = clock_wall_s()};
     memcpy(p.public_key, peer->public_key, sizeof(p.public_key));
@@ -302,6 +315,8 @@ static bool take_word(struct join *j, const struct roster_removed *w) {
 }
 
 void join_hear(struct join *j, const struct record *r) {
+    const struct record_peer *own = record_peer_of(r, j->identity.id);
+    if (own && own->copy[0]) join_copied(j, own->copy, r->name);
     bool news = false;
     for (size_t i = 0; i < r->n_removed; i++) news = take_word(j, &r->removed[i]) || news;
     if (news) news_own(j->parts.news);

@@ -63,6 +63,8 @@ err_code join_admit(struct join *j, const struct control_peer *peer, struct err 
 bool join_knows(const struct join *j, const struct sockaddr *peer);
 /* Is the node with this public key not shut out, as far as is known here? */
 bool join_may_speak(const struct join *j, const uint8_t *public_key);
+/* A machine at host runs with this node's identity, as `by` says, or has seen: says so once, and what to do. */
+void join_copied(struct join *j, const char *host, const char *by);
 void join_up(struct join *j, const struct control_peer *peer);
 /* Adds to this node's record who is shut out; takes in what another node's record says of it. */
 void join_speak(const struct join *j, struct record *own);

@@ -168,6 +168,7 @@ static void node_open_knowledge(struct node *n) {
 static void node_open_models(struct node *n) {
     const struct node_config *c = n->config;
     const struct serve_config config = {.placement = c->placement,
+                                        .replan = c->replan,
                                         .load = &c->load,
                                         .options = &c->options,
                                         .dtype = c->dtype,

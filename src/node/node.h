@@ -26,6 +26,7 @@ struct node_config {
     size_t n_peers;
     const char *placement;     /* as the user wrote it: of the model, and of others for which nothing else is said */
     uint32_t replicas;         /* of model; 0: as many as fit */
+    const char *replan;        /* "auto" or "never": of models for which nothing else is said */
     bool load_on_demand;       /* a model that is asked for and not loaded is loaded */
     uint32_t queue;            /* requests that may wait for each instance, beside those that it answers */
     uint64_t memory;           /* bytes offered; 0: what is free now, less a reserve */

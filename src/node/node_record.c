@@ -51,6 +51,7 @@ static void record_peers(const struct node *n, struct record *r) {
         r->peers[i].throughput = links_throughput(n->links, peers[i].id);
         r->peers[i].reach = reach_of(n->reach, peers[i].id);
         memcpy(r->peers[i].host, peers[i].host, sizeof(r->peers[i].host));
+        memcpy(r->peers[i].copy, peers[i].copy, sizeof(r->peers[i].copy));
     }
 }
 

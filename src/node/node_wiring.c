@@ -104,8 +104,19 @@ static err_code control_on_frame(void *user, const struct control_peer *peer, co
     }
 }
 
+static void control_on_copy(void *user, const struct control_peer *peer, const char *host) {
+    struct node *n = user;
+    if (!peer) {
+        join_copied(n->join, host, "this one");
+        return;
+    }
+    log_warn("node", "a second machine, at %s, runs as %s: one state folder is a copy of the other, and the second is refused", host,
+             peer->name);
+    news_own(&n->news);
+}
+
 const struct control_callbacks node_control_callbacks = {
-    .admit = control_admit, .on_up = control_on_up, .on_down = control_on_down, .on_frame = control_on_frame};
+    .admit = control_admit, .on_up = control_on_up, .on_down = control_on_down, .on_copy = control_on_copy, .on_frame = control_on_frame};
 
 /* ---- stage children ---- */
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "model/estimate.h"
+#include "model/quirks.h"
 #include "model/template.h"
 #include "model/types.h"
 #include "plan/model.h"
@@ -70,6 +71,7 @@ void serve_own_wish(const struct serve *s, struct load_wish *ret) {
     const struct serve_config *c = &s->parts.config;
     *ret = (struct load_wish){0};
     wish_set_text(ret, WISH_PLACEMENT, c->placement);
+    wish_set_text(ret, WISH_REPLAN, c->replan);
     if (c->load->n_ctx) wish_set(ret, WISH_CTX, c->load->n_ctx);
     wish_set(ret, WISH_PARALLEL, c->load->n_seq);
     wish_set(ret, WISH_REPLICAS, 1);
@@ -109,6 +111,8 @@ static err_code model_shape(const struct serve *s, struct serve_model *m, struct
     serve_load_options(s, &m->core.record.wish, &load);
     uint32_t n_ctx;
     err_code code = model_layout_ctx(m->file->layout, load.n_ctx, &n_ctx, e);
+    if (code != ERR_OK) return code;
+    if (load.exact) code = model_quirks_check_exact(m->file->layout->arch, e);
     if (code != ERR_OK) return code;
     if (load.n_batch > 0 && load.n_batch < load.n_seq)
         log_info("node", "--batch %u is raised to %u: one token of each of the --parallel sequences", load.n_batch, load.n_seq);

@@ -16,6 +16,7 @@
 /* How this node loads models as far as nothing else is said for them; all of it outlives serve. */
 struct serve_config {
     const char *placement;
+    const char *replan; /* "auto" or "never" */
     const struct engine_load *load;
     const struct stage_options *options;
     uint8_t dtype;     /* hidden states on the wire: enum frame_dtype */

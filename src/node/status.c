@@ -41,6 +41,7 @@ static void status_links(const struct record *r, yyjson_mut_doc *doc, yyjson_mut
         yyjson_mut_obj_add_uint(doc, o, "rtt_us", r->peers[i].rtt_us);
         yyjson_mut_obj_add_uint(doc, o, "bytes_per_second", r->peers[i].throughput);
         yyjson_mut_obj_add_str(doc, o, "reach", record_reach_name(r->peers[i].reach));
+        if (r->peers[i].copy[0]) yyjson_mut_obj_add_strcpy(doc, o, "copy", r->peers[i].copy);
     }
 }
 

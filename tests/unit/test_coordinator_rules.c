@@ -179,6 +179,69 @@ static void what_a_record_does_not_show_is_ordered_again_or_lost(void **state) {
     world_close(&w);
 }
 
+/* A ring of two, and then a machine that could hold the whole. */
+static void world_grows(struct world *w, const char *replan) {
+    world_open(w, 60, 60, 0);
+    wish_set_text(&w->models[0].record.wish, WISH_REPLAN, replan);
+    load(w, 0, true);
+    obey(w);
+    assert_true(coordinator_get(w->c, 0)->ready);
+    assert_int_equal(coordinator_get(w->c, 0)->n_stage, 2);
+    w->now += 30 * S;
+    w->work[0].used = w->now;
+    w->records[2]->memory = 200;
+    w->v.n_linked = w->v.n_records = 3;
+    update(w);
+}
+
+/* Half an hour goes by; stops at the first order to unload. */
+static bool is_asked_to_go(struct world *w) {
+    for (int i = 0; i < 3600; i++) {
+        w->now += S / 2;
+        update(w);
+        if (count(w, COORDINATOR_UNLOAD) > 0) return true;
+    }
+    return false;
+}
+
+static void a_copy_moves_to_a_better_place_when_it_is_idle(void **state) {
+    (void)state;
+    struct world w;
+    world_grows(&w, "auto");
+    assert_non_null(strstr(coordinator_get(w.c, 0)->message, "would run whole on n3"));
+    w.work[0].calls = 1;
+    assert_false(is_asked_to_go(&w));
+    w.work[0].calls = 0;
+    assert_true(is_asked_to_go(&w));
+    assert_int_equal(first(&w, COORDINATOR_UNLOAD)->how, COORDINATOR_IF_IDLE);
+    answer(&w, first(&w, COORDINATOR_UNLOAD), ERR_BUSY); /* a request has come */
+    assert_true(coordinator_get(w.c, 0)->ready);
+    assert_true(is_asked_to_go(&w));
+    struct coordinator_action asked = *first(&w, COORDINATOR_UNLOAD);
+    answer(&w, &asked, ERR_CANCELLED);
+    assert_int_equal(count(&w, COORDINATOR_UNLOAD), 2); /* what is left of the ring */
+    drop_stages(&w, 1);
+    drop_stages(&w, 2);
+    update(&w);
+    assert_int_equal(count(&w, COORDINATOR_LOAD), 1);
+    assert_int_equal(first(&w, COORDINATOR_LOAD)->node, 3);
+    obey(&w);
+    assert_true(coordinator_get(w.c, 0)->ready);
+    assert_int_equal(coordinator_get(w.c, 0)->n_stage, 1);
+    assert_null(strstr(coordinator_get(w.c, 0)->message, "would run"));
+    assert_false(is_asked_to_go(&w)); /* it is where it fits best */
+    world_close(&w);
+}
+
+static void a_copy_that_shall_stay_says_where_it_would_fit_better(void **state) {
+    (void)state;
+    struct world w;
+    world_grows(&w, "never");
+    assert_non_null(strstr(coordinator_get(w.c, 0)->message, "would run whole on n3"));
+    assert_false(is_asked_to_go(&w));
+    world_close(&w);
+}
+
 static void the_least_recently_used_model_makes_room_if_it_is_idle(void **state) {
     (void)state;
     struct world w;
@@ -442,6 +505,8 @@ int main(void) {
         cmocka_unit_test(a_head_that_does_not_answer_is_not_waited_for),
         cmocka_unit_test(an_heir_takes_a_model_over_as_it_was),
         cmocka_unit_test(what_clients_keep_leaves_when_it_has_been_idle),
+        cmocka_unit_test(a_copy_moves_to_a_better_place_when_it_is_idle),
+        cmocka_unit_test(a_copy_that_shall_stay_says_where_it_would_fit_better),
         cmocka_unit_test(replicas_keep_out_of_each_others_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,7 +14,7 @@
 
 static const char *const all =
     "{\"placement\":\"3,1,4\",\"ctx\":2048,\"parallel\":6,\"replicas\":0,\"kept\":true,\"asked\":7,\"pinned\":true,"
-    "\"keep_s\":90,\"batch\":256,\"ubatch\":0,\"cache_type_k\":\"q8_0\",\"cache_type_v\":\"iq4_nl\","
+    "\"replan\":\"never\",\"keep_s\":90,\"batch\":256,\"ubatch\":0,\"cache_type_k\":\"q8_0\",\"cache_type_v\":\"iq4_nl\","
     "\"flash_attn\":\"on\",\"pooling\":\"mean\",\"exact\":true,\"wire_type\":\"bf16\",\"latency_budget\":50,"
     "\"prefix_cache\":false,\"speculate\":4,\"speculate_always\":true}";
 

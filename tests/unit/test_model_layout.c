@@ -306,11 +306,20 @@ static void the_table_is_sound(void **state) {
     }
 }
 
+static void one_pool_is_not_exact(void **state) {
+    (void)state;
+    struct err e = {0};
+    assert_int_equal(model_quirks_check_exact("llama", &e), ERR_OK);
+    assert_int_equal(model_quirks_check_exact("plamo2", &e), ERR_UNSUPPORTED);
+    assert_non_null(strstr(e.text, "\"plamo2\" cannot be served with --exact"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(layers_have_their_tensors),
         cmocka_unit_test(learned_positions_bound_the_context),
         cmocka_unit_test(names_of_layers_are_parsed),
+        cmocka_unit_test(one_pool_is_not_exact),
         cmocka_unit_test(prediction_layers_are_not_dealt_out),
         cmocka_unit_test(models_that_lack_something_are_refused),
         cmocka_unit_test(layers_know_what_they_keep),

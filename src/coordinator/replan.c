@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT
+ * See replan.h. */
+#include "coordinator/replan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "coordinator/offers.h"
+
+#define LOOK_US   10000000u /* so often */
+#define STANDS_US 20000000u /* a better place counts when it has been one for so long: a new machine is measured first */
+#define IDLE_US   10000000u /* the copy has had no request for so long */
+#define FASTER    1.5       /* times as fast, for a copy that stays as divided as it is */
+
+/* The plan that runs, with its nodes as indices into nodes; false: one of them offers nothing now. */
+static bool running_plan(const struct copy *x, const struct plan_node *nodes, uint32_t n, struct plan *ret) {
+    *ret = *instance_plan(x->instance);
+    for (uint32_t k = 0; k < ret->n_stage; k++) {
+        uint32_t i = 0;
+        while (i < n && nodes[i].id != instance_node(x->instance, k)->id) i++;
+        if (i == n) return false;
+        ret->stages[k].node = i;
+    }
+    return ret->n_stage > 0;
+}
+
+static double token_time(const struct copy *x, const struct plan *p, const struct plan_node *nodes) {
+    struct plan_figures f;
+    plan_predict(p, x->model->plan, nodes, &x->model->wish, &f);
+    return f.token_s;
+}
+
+/* Would the copy fit better if it were planned now? Says how in words. */
+static bool fits_better(const struct coordinator *c, const struct coordinator_view *v, const struct copy *x, char *ret, size_t size) {
+    struct plan_node *nodes = mem_calloc(v->n_records, sizeof(*nodes));
+    struct plan *is = MEM_NEW(struct plan), *could = MEM_NEW(struct plan);
+    uint32_t n = offers_make(c, v, x->model, x, NULL, nodes);
+    bool better = running_plan(x, nodes, n, is) && plan_make(x->model->plan, nodes, n, &x->model->wish, could, NULL) == ERR_OK;
+    if (better) {
+        double times = token_time(x, is, nodes) / token_time(x, could, nodes);
+        bool whole = is->n_stage > 1 && could->n_stage == 1 && (times >= 1 || x->model->wish.placement == PLAN_MEMORY);
+        better = whole || (x->model->wish.placement == PLAN_FAST && times >= FASTER);
+        int len = could->n_stage == 1 ? snprintf(ret, size, "would run whole on %s", nodes[could->stages[0].node].name)
+                                      : snprintf(ret, size, "would run on %u machines", could->n_stage);
+        if (times >= 1.1 && len > 0 && (size_t)len < size) snprintf(ret + len, size - (size_t)len, ", %.1f times as fast", times);
+    }
+    free(nodes);
+    free(is);
+    free(could);
+    return better;
+}
+
+static void replan_look(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v, bool may) {
+    char better[sizeof(x->better)] = "";
+    x->replan_looked = now;
+    if (!fits_better(c, v, x, better, sizeof(better))) better[0] = '\0';
+    if ((better[0] != '\0') != (x->better[0] != '\0')) {
+        x->better_since = now;
+        c->publish = true;
+    }
+    if (better[0] && !x->better[0])
+        log_info("plan", "\"%s\" %s; %s", x->record.name, better,
+                 may ? "it is loaded anew there when it is idle" : "it stays, as --replan never says");
+    memcpy(x->better, better, sizeof(better));
+}
+
+void replan_update(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
+    bool ready = x->state == COPY_WANTED && instance_get_state(x->instance) == INSTANCE_READY;
+    bool may = strcmp(x->record.wish.replan, "never") != 0;
+    bool only = x->record.wish.replicas == 1; /* where more copies are wanted, the better place gets one of its own */
+    if (!ready || !only || x->rival != 0 || x->model->wish.placement == PLAN_LIST) {
+        if (x->state == COPY_WANTED) x->better[0] = '\0';
+        return;
+    }
+    x->moves = false;
+    if (now >= x->replan_looked + LOOK_US) replan_look(c, x, now, v, may);
+    if (!x->better[0] || !may || now < x->better_since + STANDS_US || now < x->ready + STANDS_US) return;
+    struct coordinator_work work = v->work(v->user, x->record.instance);
+    if (work.calls > 0 || now < work.used + IDLE_US) return;
+    copy_ask(c, x, now, "it fits better elsewhere");
+    x->moves = true;
+}
+
+void replan_go(struct coordinator *c, struct copy *x, clock_us now) {
+    log_info("plan", "\"%s\" is loaded anew: it %s", x->record.name, x->better);
+    x->moves = false;
+    x->better[0] = '\0';
+    copy_set_state(x, COPY_WANTED, now);
+    instance_replan(x->instance, now);
+    copy_actions(c, x);
+    copy_publish(c, x, now);
+}
