@@ -213,7 +213,7 @@ static void a_copy_moves_to_a_better_place_when_it_is_idle(void **state) {
     assert_false(is_asked_to_go(&w));
     w.work[0].calls = 0;
     assert_true(is_asked_to_go(&w));
-    assert_int_equal(first(&w, COORDINATOR_UNLOAD)->how, COORDINATOR_IF_IDLE);
+    assert_int_equal(first(&w, COORDINATOR_UNLOAD)->how, STAGE_UNLOAD_IF_IDLE);
     answer(&w, first(&w, COORDINATOR_UNLOAD), ERR_BUSY); /* a request has come */
     assert_true(coordinator_get(w.c, 0)->ready);
     assert_true(is_asked_to_go(&w));
