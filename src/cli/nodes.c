@@ -202,9 +202,10 @@ static void put_cut(yyjson_val *nodes, uint32_t width, struct buf *out) {
     yyjson_arr_foreach(nodes, i, max, node) yyjson_arr_foreach(json_some(yyjson_obj_get(node, "links")), k, n, l) {
         yyjson_val *other = node_of(nodes, answer_text(l, "id"));
         if (other && answer_text(l, "copy")[0]) {
-            char *twice = mem_printf("%s runs twice: the machine at %s has a copy of its state folder; on the copy, stop the node, remove the "
-                                     "file identity from that folder, and start it.",
-                                     put_name(nodes, other, to), answer_text(l, "copy"));
+            char *twice =
+                mem_printf("%s runs twice: the machine at %s has a copy of its state folder; on the copy, stop the node, remove the "
+                           "file identity from that folder, and start it.",
+                           put_name(nodes, other, to), answer_text(l, "copy"));
             if (cut++ == 0) buf_append_byte(out, '\n');
             table_wrap(twice, width, 2, out);
             free(twice);
