@@ -41,7 +41,7 @@ static bool fits_better(const struct coordinator *c, const struct coordinator_vi
     bool better = running_plan(x, nodes, n, is) && plan_make(x->model->plan, nodes, n, &x->model->wish, could, NULL) == ERR_OK;
     if (better) {
         double times = token_time(x, is, nodes) / token_time(x, could, nodes);
-        bool whole = is->n_stage > 1 && could->n_stage == 1 && (times >= 1 || x->model->wish.placement == PLAN_MEMORY);
+        bool whole = is->n_stage > 1 && could->n_stage == 1 && (times >= 1 || x->model->wish.placement != PLAN_FAST);
         better = whole || (x->model->wish.placement == PLAN_FAST && times >= FASTER);
         int len = could->n_stage == 1 ? snprintf(ret, size, "would run whole on %s", nodes[could->stages[0].node].name)
                                       : snprintf(ret, size, "would run on %u machines", could->n_stage);
