@@ -183,7 +183,7 @@ static err_code add_typed_tool(yyjson_val *tool, const char *at, struct api_requ
     if (yyjson_is_obj(yyjson_obj_get(tool, "input_schema"))) return api_tools_add(r, name, tool, "input_schema", at, e);
     while (i < ARRAY_LEN(CLIENT_TOOLS) && strncmp(type, CLIENT_TOOLS[i].prefix, strlen(CLIENT_TOOLS[i].prefix)) != 0) i++;
     if (i == ARRAY_LEN(CLIENT_TOOLS) || !yyjson_is_str(name)) return ERR_OK;
-    yyjson_doc *row = yyjson_read(CLIENT_TOOLS[i].json, strlen(CLIENT_TOOLS[i].json), 0);
+    yyjson_doc *row = json_read(CLIENT_TOOLS[i].json, strlen(CLIENT_TOOLS[i].json));
     err_code code = api_tools_add(r, name, yyjson_doc_get_root(row), "input_schema", at, e);
     yyjson_doc_free(row);
     return code;

@@ -69,6 +69,18 @@ err_code json_parse_exact(const char *text, size_t len, yyjson_doc **ret_doc, st
     return parse(text, len, YYJSON_READ_BIGNUM_AS_RAW, ret_doc, e);
 }
 
+yyjson_doc *json_read(const char *text, size_t len) {
+    yyjson_doc *doc = NULL;
+    json_parse(text, len, &doc, NULL);
+    return doc;
+}
+
+yyjson_mut_doc *json_new(void) {
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_doc_set_root(doc, yyjson_mut_obj(doc));
+    return doc;
+}
+
 /* The code unit of "\\uXXXX" at this place; -1: there is none. */
 static int unit_at(const char *text, size_t at, size_t len) {
     int unit = 0;

@@ -20,6 +20,11 @@ err_code json_parse_exact(const char *text, size_t len, yyjson_doc **ret_doc, st
  * emoji that was cut) becomes U+FFFD. */
 err_code json_parse_body(const char *text, size_t len, yyjson_doc **ret_doc, struct err *e);
 
+/* The document of a text; NULL: it is not JSON, or is nested too deep. */
+yyjson_doc *json_read(const char *text, size_t len);
+/* A new document whose root is an empty object; owned by the caller (yyjson_mut_doc_free). */
+yyjson_mut_doc *json_new(void);
+
 /* v, or an empty value instead of NULL: for yyjson_arr_foreach and yyjson_obj_foreach, which use the pointer before they check it. */
 static inline yyjson_val *json_some(yyjson_val *v) {
     static yyjson_val none;

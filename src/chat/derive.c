@@ -32,7 +32,7 @@ static bool render(const struct renderer *r, const char *fields, struct buf *out
         mem_printf("{\"messages\":[{\"role\":\"user\",\"content\":%s},{\"role\":\"assistant\",%s}],\"add_generation_prompt\":false,"
                    "\"bos_token\":\"\",\"eos_token\":\"\",\"tools\":[%s,%s]}",
                    user, fields, TOOL(DERIVE_NAME), TOOL(DERIVE_OTHER));
-    yyjson_doc *doc = yyjson_read(text, strlen(text), 0);
+    yyjson_doc *doc = json_read(text, strlen(text));
     yyjson_mut_doc *variables = yyjson_doc_mut_copy(doc, NULL);
     struct err ignored = {0};
     enum jinja_end end;
@@ -80,7 +80,7 @@ struct seen {
 };
 
 static bool arguments_are_right(struct buf *arguments) {
-    yyjson_doc *got = yyjson_read(buf_cstr(arguments), arguments->len, 0), *want = yyjson_read(ARGUMENTS, strlen(ARGUMENTS), 0);
+    yyjson_doc *got = json_read(buf_cstr(arguments), arguments->len), *want = json_read(ARGUMENTS, strlen(ARGUMENTS));
     bool right = got != NULL && yyjson_equals(yyjson_doc_get_root(got), yyjson_doc_get_root(want));
     yyjson_doc_free(got);
     yyjson_doc_free(want);

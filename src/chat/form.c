@@ -185,7 +185,7 @@ static const struct {
 };
 
 static void set_json(yyjson_mut_doc *doc, yyjson_mut_val *root, const char *name, const char *json) {
-    yyjson_doc *value = yyjson_read(json, strlen(json), 0);
+    yyjson_doc *value = json_read(json, strlen(json));
     yyjson_mut_obj_put(root, yyjson_mut_str(doc, name), yyjson_val_mut_copy(doc, yyjson_doc_get_root(value)));
     yyjson_doc_free(value);
 }

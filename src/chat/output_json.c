@@ -132,7 +132,7 @@ static bool object_value(struct output *o, char c) {
 
 /* Begins the call; o->key holds the name as JSON. */
 static bool take_name(struct output *o) {
-    yyjson_doc *doc = yyjson_read((const char *)o->key.data, o->key.len, 0);
+    yyjson_doc *doc = json_read((const char *)o->key.data, o->key.len);
     yyjson_val *v = yyjson_doc_get_root(doc);
     bool ok = yyjson_is_str(v) && output_begin_call(o, yyjson_get_str(v), yyjson_get_len(v));
     yyjson_doc_free(doc);
@@ -142,10 +142,10 @@ static bool take_name(struct output *o) {
 
 /* Arguments that are not an object: JSON in a string is taken out of the string; null and "" mean no arguments. */
 static void take_textual(struct output *o) {
-    yyjson_doc *doc = yyjson_read((const char *)o->held.data, o->held.len, 0);
+    yyjson_doc *doc = json_read((const char *)o->held.data, o->held.len);
     yyjson_val *v = yyjson_doc_get_root(doc);
     bool none = yyjson_is_null(v) || (yyjson_is_str(v) && yyjson_get_len(v) == 0);
-    yyjson_doc *inner = yyjson_is_str(v) ? yyjson_read(yyjson_get_str(v), yyjson_get_len(v), 0) : NULL;
+    yyjson_doc *inner = yyjson_is_str(v) ? json_read(yyjson_get_str(v), yyjson_get_len(v)) : NULL;
     if (none || inner != NULL) {
         buf_clear(&o->held);
         buf_append(&o->held, none ? "{}" : yyjson_get_str(v), none ? 2 : yyjson_get_len(v));

@@ -138,7 +138,8 @@ static bool step_value(struct output *o) {
 /* ---- words ---- */
 
 static bool is_number(const char *text) {
-    yyjson_doc *doc = yyjson_read(text, strlen(text), YYJSON_READ_BIGNUM_AS_RAW);
+    yyjson_doc *doc = NULL;
+    if (json_parse_exact(text, strlen(text), &doc, NULL) != ERR_OK) return false;
     yyjson_val *v = yyjson_doc_get_root(doc);
     bool ok = yyjson_is_num(v) || yyjson_is_raw(v);
     yyjson_doc_free(doc);

@@ -28,7 +28,7 @@ static bool probe(struct prober *p, const char *messages, const char *wanted) {
     if (p->over) return false;
     char *text = mem_printf(
         "{\"messages\":[%s],\"add_generation_prompt\":true,\"bos_token\":\"<s>\",\"eos_token\":\"</s>\",\"tools\":null}", messages);
-    yyjson_doc *doc = yyjson_read(text, strlen(text), 0);
+    yyjson_doc *doc = json_read(text, strlen(text));
     yyjson_mut_doc *variables = yyjson_doc_mut_copy(doc, NULL);
     enum jinja_end end;
     buf_clear(&p->out);

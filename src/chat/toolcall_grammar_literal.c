@@ -22,7 +22,7 @@ static void note_partial(const struct maker *m) {
 void toolcall_grammar_literal_rules(struct buf *out, const struct toolcall_format *f) {
     uint64_t budget = UINT64_MAX;
     struct err ignored = {0};
-    yyjson_doc *any = yyjson_read("{}", 2, 0);
+    yyjson_doc *any = json_read("{}", 2);
     if (f->quote == NULL) {
         toolcall_grammar_schema(out, yyjson_doc_get_root(any), "literal-", &budget, NULL, &ignored);
         buf_append_str(out, "literal ::= literal-root\n");

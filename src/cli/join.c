@@ -132,9 +132,8 @@ err_code cli_leave(const struct options *o, int *exit_status, struct err *e) {
 static err_code change_node(const struct options *o, const char *action, const char *name, yyjson_doc **ret_doc, struct err *e) {
     struct buf body;
     char path[64];
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_doc *doc = json_new();
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
     yyjson_mut_obj_add_str(doc, root, "name", name);
     yyjson_mut_obj_add_int(doc, root, "grace", option_int(o, OPT_GRACE));
     buf_init(&body, 1 << 16);

@@ -194,18 +194,12 @@ static err_code post_model(const struct options *o, const char *path, yyjson_mut
     return code;
 }
 
-static yyjson_mut_doc *new_object(void) {
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_doc_set_root(doc, yyjson_mut_obj(doc));
-    return doc;
-}
-
 err_code cli_load_model(const struct options *o, int *exit_status, struct err *e) {
     char model[PATH_MAX], name[MODEL_NAME_SIZE];
     (void)exit_status;
     err_code code = model_argument(option_argument(o, 0), model, e);
     if (code != ERR_OK) return code;
-    yyjson_mut_doc *doc = new_object();
+    yyjson_mut_doc *doc = json_new();
     yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
     if (option_is_set(o, OPT_PLACEMENT)) yyjson_mut_obj_add_str(doc, root, "placement", option_text(o, OPT_PLACEMENT));
     if (option_is_set(o, OPT_REPLAN)) yyjson_mut_obj_add_str(doc, root, "replan", option_text(o, OPT_REPLAN));
@@ -225,7 +219,7 @@ err_code cli_unload(const struct options *o, int *exit_status, struct err *e) {
     (void)exit_status;
     err_code code = model_argument(option_argument(o, 0), model, e);
     if (code != ERR_OK) return code;
-    yyjson_mut_doc *doc = new_object();
+    yyjson_mut_doc *doc = json_new();
     code = post_model(o, "/caravan/v1/models/unload", doc, model, name, e);
     yyjson_mut_doc_free(doc);
     if (code == ERR_OK) printf("%s: unloaded\n", name);

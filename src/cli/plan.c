@@ -173,12 +173,11 @@ static void json_one(const struct paper *p, const struct plan *plan, yyjson_mut_
 
 static void paper_json(const struct paper *p) {
     const struct plan_model *m = plan_source_model(p->source);
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc *doc = json_new();
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
     struct buf b, text;
     buf_init(&b, 1 << 22);
     buf_init(&text, 1 << 20);
-    yyjson_mut_doc_set_root(doc, root);
     yyjson_mut_obj_add_str(doc, root, "model", m->name);
     yyjson_mut_obj_add_str(doc, root, "fleet", p->where);
     yyjson_mut_obj_add_uint(doc, root, "weights_bytes", p->layout->bytes_total);

@@ -15,9 +15,8 @@ err_code cli_profile(const struct options *o, int *exit_status, struct err *e) {
     if (code == ERR_OK) code = profile_measure(path, option_argument(o, 1), &p, e);
     if (code == ERR_OK) code = profile_save(path, &p, e);
     if (code != ERR_OK || !option_flag(o, OPT_JSON)) return code;
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_doc *doc = json_new();
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
     profile_put(&p, doc, root);
     buf_init(&b, 1 << 20);
     json_write(&b, doc);

@@ -75,9 +75,8 @@ static err_code put_grammar(const struct talk *c, yyjson_mut_doc *doc, yyjson_mu
 
 /* The request's body: the whole conversation, or the raw prompt. */
 static err_code talk_body(const struct talk *c, bool raw, struct buf *out, struct err *e) {
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_doc *doc = json_new();
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
     yyjson_mut_obj_add_str(doc, root, "model", c->node->model);
     if (raw) {
         yyjson_mut_obj_add_str(doc, root, "prompt", c->messages[0].content);

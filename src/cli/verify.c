@@ -175,9 +175,8 @@ static const char *verdict_name(enum verdict d) {
 
 static void print_json(const char *path, const struct cli_split *s, const struct verify *v, enum verdict d, const char *reason,
                        const char *wire) {
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_doc *doc = json_new();
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
     yyjson_mut_obj_add_str(doc, root, "model", path);
     yyjson_mut_obj_add_str(doc, root, "verdict", verdict_name(d));
     if (reason) yyjson_mut_obj_add_str(doc, root, "reason", reason);
@@ -195,9 +194,11 @@ static void print_json(const char *path, const struct cli_split *s, const struct
         yyjson_mut_obj_add_real(doc, root, "whole_ms", (double)v->whole_us / 1000);
         yyjson_mut_obj_add_real(doc, root, "split_ms", (double)v->split_us / 1000);
     }
-    char *text = yyjson_mut_write(doc, 0, NULL);
-    puts(text);
-    free(text);
+    struct buf text;
+    buf_init(&text, SIZE_MAX);
+    json_write(&text, doc);
+    puts(buf_cstr(&text));
+    buf_done(&text);
     yyjson_mut_doc_free(doc);
 }
 

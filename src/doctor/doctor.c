@@ -461,9 +461,8 @@ void doctor_print(const struct doctor_report *r, uint32_t width, struct buf *out
 
 void doctor_print_json(const struct doctor_report *r, struct buf *out) {
     static const char *const verdicts[DOCTOR_VERDICT_COUNT] = {"ok", "warn", "fail"};
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc), *checks, *o;
-    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_doc *doc = json_new();
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc), *checks, *o;
     yyjson_mut_obj_add_bool(doc, root, "ok", r->counts[DOCTOR_FAIL] == 0);
     yyjson_mut_obj_add_uint(doc, root, "failed", r->counts[DOCTOR_FAIL]);
     yyjson_mut_obj_add_uint(doc, root, "warnings", r->counts[DOCTOR_WARN]);

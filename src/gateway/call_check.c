@@ -8,7 +8,7 @@
 
 /* One JSON text against a schema's text. */
 static enum check_verdict judge(const char *schema, const char *text, size_t len, struct buf *why) {
-    yyjson_doc *rules = schema != NULL ? yyjson_read(schema, strlen(schema), 0) : NULL;
+    yyjson_doc *rules = schema != NULL ? json_read(schema, strlen(schema)) : NULL;
     yyjson_doc *value = yyjson_read(text, len, YYJSON_READ_ALLOW_INVALID_UNICODE);
     enum check_verdict v = CHECK_FITS;
     if (rules != NULL && value != NULL) v = check_value(yyjson_doc_get_root(rules), yyjson_doc_get_root(value), why);

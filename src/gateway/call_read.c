@@ -27,7 +27,7 @@ static err_code read_body(const struct api *api, const char *text, size_t len, s
 }
 
 static err_code read_chain(const struct api *api, const char *text, size_t len, struct api_request *r, struct err *e) {
-    yyjson_doc *doc = yyjson_read(text, len, 0);
+    yyjson_doc *doc = json_read(text, len);
     err_code code =
         doc == NULL ? err_set(e, ERR_INTERNAL, "the stored conversation cannot be read") : api->resume(yyjson_doc_get_root(doc), r, e);
     yyjson_doc_free(doc);

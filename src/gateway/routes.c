@@ -19,9 +19,8 @@ static void routes_health(struct gateway *g, struct http_exchange *x, const char
         gateway_respond_error(x, err_set(&e, ERR_UNAVAILABLE, n > 0 ? "the model is still loading" : "no model is there"), &e);
         return;
     }
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_doc *doc = json_new();
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
     yyjson_mut_obj_add_str(doc, root, "status", "ok");
     yyjson_mut_obj_add_uint(doc, root, "models", ready);
     gateway_respond_json(x, 200, doc);
@@ -43,9 +42,8 @@ static void routes_openai_models(struct gateway *g, struct http_exchange *x, con
     (void)rest;
     size_t n;
     const struct backend_model *models = g->backend.models(g->backend.self, &n);
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc), *data = yyjson_mut_arr(doc);
-    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_doc *doc = json_new();
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc), *data = yyjson_mut_arr(doc);
     yyjson_mut_obj_add_str(doc, root, "object", "list");
     yyjson_mut_obj_add_val(doc, root, "data", data);
     for (size_t i = 0; i < n; i++) yyjson_mut_arr_append(data, model_object(doc, &models[i]));

@@ -34,9 +34,8 @@ void routes_props(struct gateway *g, struct http_exchange *x, const char *rest) 
     const struct backend_model *m = asked_model(g, x);
     (void)rest;
     if (m == NULL) return;
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_doc *doc = json_new();
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
     yyjson_mut_val *defaults = yyjson_mut_obj_add_obj(doc, root, "default_generation_settings");
     yyjson_mut_obj_add_uint(doc, defaults, "n_ctx", m->n_ctx);
     yyjson_mut_obj_add_uint(doc, root, "total_slots", g->n_calls + 1);

@@ -62,9 +62,8 @@ static int64_t expires(struct gateway *g, const struct backend_model *m) {
 static void list_models(struct gateway *g, struct http_exchange *x, bool loaded) {
     size_t n;
     const struct backend_model *models = g->backend.models(g->backend.self, &n);
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc), *list = yyjson_mut_obj_add_arr(doc, root, "models");
-    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_doc *doc = json_new();
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc), *list = yyjson_mut_obj_add_arr(doc, root, "models");
     for (size_t i = 0; i < n; i++) {
         if (loaded && !models[i].ready) continue;
         yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, list);
@@ -99,9 +98,8 @@ void routes_ollama_ps(struct gateway *g, struct http_exchange *x, const char *re
 void routes_ollama_version(struct gateway *g, struct http_exchange *x, const char *rest) {
     (void)g;
     (void)rest;
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_doc *doc = json_new();
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
     yyjson_mut_obj_add_str(doc, root, "version", OLLAMA_VERSION);
     gateway_respond_json(x, 200, doc);
     yyjson_mut_doc_free(doc);
@@ -163,9 +161,8 @@ static void show(struct shown *s, const struct chat_caps *caps) {
     } else {
         char parameters[64];
         snprintf(parameters, sizeof(parameters), "num_ctx                        %u", m->n_ctx);
-        yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-        yyjson_mut_val *root = yyjson_mut_obj(doc);
-        yyjson_mut_doc_set_root(doc, root);
+        yyjson_mut_doc *doc = json_new();
+        yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
         yyjson_mut_obj_add_str(doc, root, "modelfile", "");
         yyjson_mut_obj_add_strcpy(doc, root, "parameters", parameters);
         yyjson_mut_obj_add_strcpy(doc, root, "template", m->chat_template != NULL ? m->chat_template : "");

@@ -44,9 +44,8 @@ static void on_dropped(void *user, err_code code, const char *text, size_t len, 
     if (code != ERR_OK) {
         gateway_respond_error(s->x, code, e);
     } else {
-        yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-        yyjson_mut_val *root = yyjson_mut_obj(doc);
-        yyjson_mut_doc_set_root(doc, root);
+        yyjson_mut_doc *doc = json_new();
+        yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
         yyjson_mut_obj_add_strcpy(doc, root, "id", s->id);
         yyjson_mut_obj_add_str(doc, root, "object", "response");
         yyjson_mut_obj_add_bool(doc, root, "deleted", true);
@@ -112,10 +111,9 @@ static void on_input(void *user, err_code code, const char *text, size_t len, co
     if (code != ERR_OK) {
         gateway_respond_error(s->x, code, &e);
     } else {
-        yyjson_doc *items = yyjson_read(text, len, 0);
-        yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-        yyjson_mut_val *root = yyjson_mut_obj(doc);
-        yyjson_mut_doc_set_root(doc, root);
+        yyjson_doc *items = json_read(text, len);
+        yyjson_mut_doc *doc = json_new();
+        yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
         yyjson_mut_obj_add_str(doc, root, "object", "list");
         add_page(doc, root, yyjson_doc_get_root(items), query, limit);
         gateway_respond_json(s->x, 200, doc);
@@ -166,9 +164,8 @@ static void on_complete(void *user, err_code code, const char *text, size_t len,
 }
 
 static void answer_cancelled(struct http_exchange *x, const char *id) {
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_doc *doc = json_new();
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
     yyjson_mut_obj_add_strcpy(doc, root, "id", id);
     yyjson_mut_obj_add_str(doc, root, "object", "response");
     yyjson_mut_obj_add_str(doc, root, "status", "cancelled");

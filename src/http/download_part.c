@@ -90,9 +90,8 @@ err_code download_part_save(struct part *p, struct err *e) {
                              p->part); /* the bytes must be durable before the state says that they are there */
     spans_write(&p->spans, missing);
     buf_init(&b, PART_MAX_STATE);
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_doc *doc = json_new();
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
     yyjson_mut_obj_add_str(doc, root, "identity", p->identity);
     yyjson_mut_obj_add_uint(doc, root, "size", p->size);
     yyjson_mut_obj_add_str(doc, root, "missing", missing);

@@ -131,9 +131,8 @@ void http_response_error(struct http_exchange *x, int status, const char *messag
     struct buf body;
     if (status == 503) http_response_header(x, "Retry-After", "1");
     buf_init(&body, 4096);
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc), *error = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_doc *doc = json_new();
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc), *error = yyjson_mut_obj(doc);
     yyjson_mut_obj_add_val(doc, root, "error", error);
     yyjson_mut_obj_add_str(doc, error, "message", message);
     yyjson_mut_obj_add_str(doc, error, "type", "invalid_request_error");

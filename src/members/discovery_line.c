@@ -19,9 +19,8 @@ bool discovery_line_is_text(const char *s, size_t max) {
 }
 
 void discovery_line_encode(const struct discovery_line *l, struct buf *out) {
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_doc *doc = json_new();
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
     yyjson_mut_obj_add_str(doc, root, "kind", kinds[l->kind]);
     if (l->kind == DISCOVERY_SAY) {
         yyjson_mut_obj_add_str(doc, root, "text", l->text);

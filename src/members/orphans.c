@@ -71,9 +71,8 @@ enum orphan_act orphans_next(struct orphans *o, clock_us now, uint64_t self, orp
 /* ---- the file ---- */
 
 void orphans_write(const struct orphans *o, const struct unloads *u, struct buf *out) {
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc), *list = yyjson_mut_obj_add_arr(doc, root, "models");
-    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_doc *doc = json_new();
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc), *list = yyjson_mut_obj_add_arr(doc, root, "models");
     for (uint32_t i = 0; i < o->n; i++) {
         yyjson_mut_val *m = yyjson_mut_arr_add_obj(doc, list);
         yyjson_mut_obj_add_str(doc, m, "name", o->list[i].name);

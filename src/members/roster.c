@@ -175,9 +175,8 @@ err_code roster_load(const char *path, struct roster *ret, struct err *e) {
 }
 
 err_code roster_save(const char *path, const struct roster *r, struct err *e) {
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_doc *doc = json_new();
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
     yyjson_mut_val *peers = yyjson_mut_obj_add_arr(doc, root, "peers");
     for (size_t i = 0; i < r->n_peers; i++) {
         const struct roster_peer *p = &r->peers[i];

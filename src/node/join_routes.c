@@ -10,9 +10,8 @@
 #include "node/admin.h"
 
 static void admin_done(struct http_exchange *x, const char *key, int64_t value) {
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
-    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_doc *doc = json_new();
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
     yyjson_mut_obj_add_int(doc, root, key, value);
     gateway_respond_json(x, 200, doc);
     yyjson_mut_doc_free(doc);

@@ -42,9 +42,8 @@ static void exchange_done(void *user, err_code code, const char *model, const st
     if (w->x && code != ERR_OK) {
         gateway_respond_error(w->x, code, e);
     } else if (w->x) {
-        yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-        yyjson_mut_val *root = yyjson_mut_obj(doc);
-        yyjson_mut_doc_set_root(doc, root);
+        yyjson_mut_doc *doc = json_new();
+        yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
         yyjson_mut_obj_add_bool(doc, root, "done", true);
         yyjson_mut_obj_add_strcpy(doc, root, "model", model);
         gateway_respond_json(w->x, 200, doc);

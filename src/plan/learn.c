@@ -95,9 +95,8 @@ bool learn_speed(struct learn *l, int64_t wall_s, uint64_t node, const char *arc
 /* ---- keeping ---- */
 
 void learn_write(const struct learn *l, struct buf *out) {
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc), *list = yyjson_mut_obj_add_arr(doc, root, "learnt");
-    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_doc *doc = json_new();
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc), *list = yyjson_mut_obj_add_arr(doc, root, "learnt");
     for (uint32_t i = 0; i < l->n; i++) {
         const struct entry *s = &l->entries[i];
         yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, list);

@@ -271,9 +271,8 @@ err_code probe_on_probed(struct probe *p, clock_us now, int64_t wall_s, uint64_t
 /* ---- keeping ---- */
 
 void probe_write(const struct probe *p, struct buf *out) {
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc), *links = yyjson_mut_obj_add_arr(doc, root, "links");
-    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_doc *doc = json_new();
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc), *links = yyjson_mut_obj_add_arr(doc, root, "links");
     for (uint32_t i = 0; i < p->n_links; i++) {
         char id[20];
         if (p->links[i].throughput <= 0) continue;

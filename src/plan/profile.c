@@ -209,11 +209,10 @@ err_code profile_load(const char *path, struct profile *ret, struct err *e) {
 }
 
 err_code profile_save(const char *path, const struct profile *p, struct err *e) {
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc *doc = json_new();
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
     struct buf b;
     buf_init(&b, MAX_FILE);
-    yyjson_mut_doc_set_root(doc, root);
     yyjson_mut_obj_add_strcpy(doc, root, "hardware", p->hardware);
     yyjson_mut_obj_add_strcpy(doc, root, "disk_at", p->disk_at);
     profile_put(p, doc, root);
