@@ -4,6 +4,7 @@
  * head, KV and compute buffers count too. */
 #include "plan/plan.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,40 +107,31 @@ static double plan_cost(const struct plan_model *m, const struct plan_node *node
     return w->placement == PLAN_EVEN ? (double)(end - first) : fill;
 }
 
-/* best[k * (n+1) + l]: the smallest possible maximum when nodes 0..k-1 hold layers 0..l-1, at least one layer each; from[]: where the
- * last slice begins. */
+struct divide {
+    const struct plan_model *m;
+    const struct plan_node *nodes;
+    const struct plan_wish *w;
+};
+
+static double divide_cost(void *user, uint32_t k, uint32_t first, uint32_t end) {
+    const struct divide *d = user;
+    double cost = plan_cost(d->m, &d->nodes[k], d->w, first, end);
+    return cost < 0 ? INFINITY : cost;
+}
+
+/* Divides over all of these nodes, in their order. */
 static bool plan_divide(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *w,
                         struct plan *ret) {
-    uint32_t n = m->n_layer, row = n + 1;
-    double *best = mem_calloc((size_t)(n_nodes + 1) * row, sizeof(*best));
-    uint32_t *from = mem_calloc((size_t)(n_nodes + 1) * row, sizeof(*from));
-    for (size_t i = 0; i < (size_t)(n_nodes + 1) * row; i++) best[i] = -1;
-    best[0] = 0;
-    for (uint32_t k = 1; k <= n_nodes; k++)
-        for (uint32_t end = k; end <= n; end++)
-            for (uint32_t first = k - 1; first < end; first++) {
-                double before = best[(k - 1) * row + first];
-                double cost = before < 0 ? -1 : plan_cost(m, &nodes[k - 1], w, first, end);
-                if (cost < 0) continue;
-                if (cost < before) cost = before;
-                double *slot = &best[k * row + end];
-                if (*slot < 0 || cost < *slot) {
-                    *slot = cost;
-                    from[k * row + end] = first;
-                }
-            }
-    bool found = best[n_nodes * row + n] >= 0;
-    if (found) {
-        ret->n_stage = n_nodes;
-        for (uint32_t k = n_nodes, end = n; k > 0; k--) {
-            uint32_t first = from[k * row + end];
-            ret->stages[k - 1] = (struct plan_stage){.node = k - 1, .first = first, .end = end, .bytes = m->need(m->user, first, end)};
-            end = first;
-        }
+    struct divide d = {.m = m, .nodes = nodes, .w = w};
+    struct plan_cuts cuts = {.n_layer = m->n_layer, .n_nodes = n_nodes, .largest = true, .cost = divide_cost, .user = &d};
+    uint32_t bounds[PLAN_MAX_STAGES + 1];
+    if (!plan_cut(&cuts, bounds)) return false;
+    ret->n_stage = n_nodes;
+    for (uint32_t k = 0; k < n_nodes; k++) {
+        uint32_t first = bounds[k], end = bounds[k + 1];
+        ret->stages[k] = (struct plan_stage){.node = k, .first = first, .end = end, .bytes = m->need(m->user, first, end)};
     }
-    free(best);
-    free(from);
-    return found;
+    return true;
 }
 
 /* Divides over as many of the nodes as possible: while no division is found, the node that offers least is left out. */

@@ -48,6 +48,17 @@ bool plan_holds(const struct plan_model *m, const struct plan_node *node, uint32
 /* connect.c: picks nodes that can all connect to each other, in their order; index has n places. Returns how many. */
 uint32_t plan_connect_pick(const struct plan_node *nodes, uint32_t n, const struct plan_wish *wish, uint32_t *index);
 
+/* Cuts layers for nodes in their order, at least one layer each, so that the sum (largest: the largest) of the slices' costs is smallest.
+ * cost: of layers [first, end) on the k-th node, from 0; INFINITY: it cannot hold them. */
+struct plan_cuts {
+    uint32_t n_layer, n_nodes;
+    bool largest;
+    double (*cost)(void *user, uint32_t k, uint32_t first, uint32_t end);
+    void *user;
+};
+/* cut.c. ret_bounds: n_nodes + 1 places; the k-th node holds layers bounds[k] to bounds[k + 1] - 1. false: no division. */
+bool plan_cut(const struct plan_cuts *p, uint32_t *ret_bounds);
+
 /* Finds the plan with the least time per token over any nodes in any order, with regard to several streams. false: nothing fits. */
 bool plan_search(struct plan_cost *c, struct plan *ret);
 /* The best cuts for these nodes in this order. balanced: minimises the longest stage instead of the sum. false: no division. */

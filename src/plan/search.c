@@ -346,36 +346,29 @@ static void search_run(struct search *s, uint32_t beam) {
 
 /* ---- the choice ---- */
 
-/* best[k][end]: the best cost with the first k nodes of the list holding layers 0..end-1. */
+struct search_cuts {
+    struct plan_cost *c;
+    const uint32_t *nodes;
+};
+
+static double search_cut_cost(void *user, uint32_t k, uint32_t first, uint32_t end) {
+    const struct search_cuts *s = user;
+    if (!plan_cost_fits(s->c, s->nodes[k], first, end)) return INFINITY;
+    s->c->work++;
+    return plan_cost_stage(s->c, s->nodes[k], first, end);
+}
+
 bool plan_search_cuts(struct plan_cost *c, const uint32_t *nodes, uint32_t n_nodes, bool balanced, struct plan *ret) {
-    uint32_t n = c->n, row = n + 1;
-    double *best = mem_calloc((size_t)(n_nodes + 1) * row, sizeof(*best));
-    uint32_t *from = mem_calloc((size_t)(n_nodes + 1) * row, sizeof(*from));
-    for (size_t i = 1; i < (size_t)(n_nodes + 1) * row; i++) best[i] = INFINITY;
-    for (uint32_t k = 1; k <= n_nodes; k++)
-        for (uint32_t first = k - 1; first < n; first++) {
-            double before = best[(k - 1) * row + first];
-            if (isinf(before)) continue;
-            for (uint32_t end = first + 1; end <= n; end++) {
-                if (!plan_cost_fits(c, nodes[k - 1], first, end)) continue;
-                double time = plan_cost_stage(c, nodes[k - 1], first, end);
-                double cost = !balanced ? before + time : before > time ? before : time;
-                c->work++;
-                if (cost >= best[k * row + end]) continue;
-                best[k * row + end] = cost;
-                from[k * row + end] = first;
-            }
-        }
-    bool found = !isinf(best[n_nodes * row + n]);
-    if (found) ret->n_stage = n_nodes;
-    for (uint32_t k = n_nodes, end = n; found && k > 0; k--) {
-        uint32_t first = from[k * row + end];
-        ret->stages[k - 1] = (struct plan_stage){.node = nodes[k - 1], .first = first, .end = end, .bytes = c->need[first * row + end]};
-        end = first;
+    struct search_cuts s = {.c = c, .nodes = nodes};
+    struct plan_cuts cuts = {.n_layer = c->n, .n_nodes = n_nodes, .largest = balanced, .cost = search_cut_cost, .user = &s};
+    uint32_t bounds[PLAN_MAX_STAGES + 1];
+    if (!plan_cut(&cuts, bounds)) return false;
+    ret->n_stage = n_nodes;
+    for (uint32_t k = 0; k < n_nodes; k++) {
+        uint32_t first = bounds[k], end = bounds[k + 1];
+        ret->stages[k] = (struct plan_stage){.node = nodes[k], .first = first, .end = end, .bytes = c->need[first * (c->n + 1) + end]};
     }
-    free(best);
-    free(from);
-    return found;
+    return true;
 }
 
 /* For several streams: prefers a plan that is nearly as fast for one stream and much faster for all. */
