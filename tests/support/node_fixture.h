@@ -316,7 +316,7 @@ static inline void bench_open_parts(struct bench *b, const char *program) {
     engine_load_init(&b->load);
     b->serve = serve_create(&(struct serve_parts){
         .self = self,
-        .config = {.placement = "memory", .load = &b->load, .options = &b->options, .draft = ""},
+        .config = {.placement = "memory", .replan = "auto", .load = &b->load, .options = &b->options, .draft = ""},
         .core = b->core,
         .control = control,
         .records = &b->records,
