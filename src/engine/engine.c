@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The tables of what an engine is given and gives. */
+ * The tables of fields for an engine's inputs and outputs. */
 #include "engine/engine.h"
 
 static const char *const POOLING_NAMES[] = {"none", "mean", "cls", "last", "rank"};

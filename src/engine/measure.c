@@ -55,7 +55,7 @@ static err_code bench_run(struct bench *b, double *ret, struct err *e) {
         if (ggml_backend_graph_compute(b->backend, b->graph) != GGML_STATUS_SUCCESS)
             return err_set(e, ERR_ENGINE, "the device failed to compute");
         clock_us took = clock_now() - start;
-        if (i > 0 && took < best) best = took; /* the first one warms up */
+        if (i > 0 && took < best) best = took; /* the first run warms up */
     }
     *ret = (best > 0 ? (double)best : 1) / 1e6;
     return ERR_OK;

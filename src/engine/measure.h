@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * How fast a device really is: a quantised matrix times a vector (decoding) and times many (prefill), with ggml's own kernels on weights
- * that no cache holds. Takes about half a second and 200 MB. For a process of its own (the node never loads backends); one thread. */
+ * How fast a device really is: a quantised matrix times a vector (decoding) and times many vectors (prefill), with ggml's own kernels on
+ * weights that no cache holds. Takes about half a second and 200 MB. For a process of its own (the node never loads backends); one
+ * thread. */
 #ifndef CARAVAN_ENGINE_MEASURE_H
 #define CARAVAN_ENGINE_MEASURE_H
 

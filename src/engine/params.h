@@ -18,13 +18,12 @@ struct engine_logit_bias {
     float bias;
 };
 
-/* A grammar that does not hold from the beginning: it takes over behind the first of these words in the generated text (engine/trigger.h).
- * Strings are owned. */
+/* A lazy grammar: it applies only after the first of these words in the generated text (engine/trigger.h). Strings are owned. */
 struct engine_lazy {
     char *triggers[ENGINE_MAX_TRIGGERS];
     size_t n_triggers;              /* 0: the grammar holds from the beginning */
     bool at_start;                  /* a word counts only where the text begins with it */
-    char *skip_open, *skip_close;   /* between these the words do not count; NULL: no such region */
+    char *skip_open, *skip_close;   /* the words do not count between these two; NULL: no such region */
     bool skipping;                  /* the text begins inside it */
 };
 
@@ -36,7 +35,7 @@ struct engine_sampling {
 #undef SAMPLING
 #undef SAMPLING_F
 #undef SAMPLING_I
-    uint64_t seed;                  /* the caller draws one when the client gave none: it is part of the journal */
+    uint64_t seed;                  /* the caller draws a seed if the client gave none, because the journal needs it */
     uint32_t n_top_logprobs;        /* 0 to ENGINE_MAX_TOP_LOGPROBS */
     uint32_t generated_from;        /* position of the first generated token: what the grammar sees begins there. 0: right after the
                                      * first position that is sampled. The head sets it when it replays a request's tokens */
@@ -48,12 +47,12 @@ struct engine_sampling {
 
 void engine_sampling_init(struct engine_sampling *p);  /* the table's defaults, seed 0 */
 void engine_sampling_done(struct engine_sampling *p);
-/* Reads the fields that are there (names as in the table, plus seed, top_logprobs, generated_from, grammar,
- * grammar_lazy {"triggers", "at_start", "skip": [open, close], "skipping"}, logit_bias {"token": bias}); ERR_INVALID names the field. */
+/* Reads the fields that are present (names as in the table, plus seed, top_logprobs, generated_from, grammar, grammar_lazy {"triggers",
+ * "at_start", "skip": [open, close], "skipping"}, logit_bias {"token": bias}); ERR_INVALID names the field. */
 err_code engine_sampling_from_json(struct engine_sampling *p, yyjson_val *obj, struct err *e);
 /* A new object with every field. */
 yyjson_mut_val *engine_sampling_to_json(const struct engine_sampling *p, yyjson_mut_doc *doc);
-/* The same for tables of fields (base/field.h). */
+/* The same two functions in the form that tables of fields call (base/field.h). */
 extern const struct field_custom engine_sampling_custom;
 
 void engine_lazy_done(struct engine_lazy *lazy);
@@ -64,8 +63,8 @@ void engine_lazy_copy(const struct engine_lazy *from, struct engine_lazy *ret);
 #include "base/field_structs.h"
 #undef MESSAGES_LOAD
 void engine_load_init(struct engine_load *p);
-/* What n_batch, n_ubatch and n_outputs come to, where they are 0. A CPU is as fast with 64 tokens at once as with 512, and its
- * buffers take an eighth of the memory. */
+/* Replaces a 0 in n_batch, n_ubatch and n_outputs by the default. A CPU is as fast with 64 tokens at once as with 512, and its buffers take
+ * an eighth of the memory. */
 uint32_t engine_load_batch(const struct engine_load *p);
 uint32_t engine_load_ubatch(const struct engine_load *p);
 uint32_t engine_load_outputs(const struct engine_load *p);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * When a lazy grammar begins, as JSON. */
+ * Reads and writes the condition that starts a lazy grammar, as JSON. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3",
  * SC 2011). A number is a function of key and counter alone, so a request continued on another machine draws the same ones,
- * whatever was drawn before. Not for secrets. Pure functions, any thread. */
+ * independent of earlier draws. Not for secrets. Pure functions, any thread. */
 #ifndef CARAVAN_ENGINE_PHILOX_H
 #define CARAVAN_ENGINE_PHILOX_H
 

@@ -20,7 +20,7 @@ static char abort_text[256];
 static _Thread_local char complaint[256];
 static _Thread_local struct engine_tally tally;
 
-/* libllama has no call for what it allocated, but says it at load: "<who>: <device> KV buffer size = 12.00 MiB". */
+/* libllama has no call that returns the memory it allocated, but logs it at load: "<who>: <device> KV buffer size = 12.00 MiB". */
 static void tally_line(const char *line) {
     static const struct {
         const char *words;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * libllama and ggml in this process: started once, its log lines turned into ours (debug level), its compute devices listed.
- * What it last complained about and what memory it said to have allocated are kept for the thread that called into it, since
- * its API tells neither. Nothing is ever stopped: unloading is ending the process. */
+ * libllama and ggml in this process: started once, its log lines turned into ours (debug level), its compute devices listed. Its last error
+ * and the memory that it logged as allocated are kept for each calling thread, because its API reports neither. Nothing is unloaded before
+ * the process ends. */
 #ifndef CARAVAN_ENGINE_RUNTIME_H
 #define CARAVAN_ENGINE_RUNTIME_H
 
@@ -14,13 +14,13 @@
 const char *engine_runtime_version(void);
 
 struct engine_device {
-    char name[64];             /* "CPU", "Vulkan0": what --device takes */
+    char name[64];             /* "CPU", "Vulkan0": a value of --device */
     char description[128];     /* "AMD EPYC" */
     char type[8];              /* cpu | gpu | igpu | accel */
     uint64_t memory_free, memory_total; /* bytes */
 };
 
-/* Loads ggml's backend modules from a folder ("" : where ggml itself looks): of the CPU variants the best one that this machine can
+/* Loads ggml's backend modules from a folder ("": ggml's own search path). Of the CPU variants it loads the best one that this machine can
  * run. Once in a process, later calls do nothing; any thread. ERR_UNAVAILABLE when no CPU backend is found there. */
 err_code engine_runtime_start(const char *backends, struct err *e);
 
@@ -31,10 +31,10 @@ size_t engine_devices(struct engine_device *ret, size_t max);
 const char *engine_runtime_complaint(void);
 void engine_runtime_clear(void);
 
-/* Why libllama is about to abort this process ("ggml.c:1234: GGML_ASSERT(...) failed"); "": it isn't. Any thread. */
+/* Why libllama is about to abort this process ("ggml.c:1234: GGML_ASSERT(...) failed"); "" if it is not. Any thread. */
 const char *engine_runtime_abort(void);
 
-/* Bytes that libllama said to have allocated in this thread since the last clear (it logs them to 0.01 MiB). */
+/* Bytes that libllama has logged as allocated in this thread since the last clear (to 0.01 MiB). */
 struct engine_tally {
     uint64_t weights, kv, compute;
 };

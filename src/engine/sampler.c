@@ -15,7 +15,7 @@
 struct engine_scratch {
     uint32_t n_vocab;
     llama_token_data *data;
-    struct match_pieces *pieces; /* for grammars; NULL until one needs them */
+    struct match_pieces *pieces; /* for grammars; NULL until the first grammar needs them */
 };
 
 struct engine_sampler {
@@ -23,8 +23,8 @@ struct engine_sampler {
     const struct llama_vocab *vocab;
     uint32_t n_vocab;
     struct llama_sampler *bias;         /* NULL: none */
-    struct llama_sampler *history;      /* chain that looks at past tokens: penalties, DRY; NULL: none */
-    struct llama_sampler *filters;      /* chain that doesn't: top-k and so on; NULL: none */
+    struct llama_sampler *history;      /* samplers that look at past tokens: penalties, DRY; NULL: none */
+    struct llama_sampler *filters;      /* samplers that do not: top-k and so on; NULL: none */
     struct sampler_grammar *grammar;    /* NULL: none */
     int32_t history_at;                 /* next position that history has not seen */
     int32_t first;                      /* position of the first generated token; -1: not known yet */
@@ -55,7 +55,7 @@ static struct llama_sampler *chain_create(void) {
     return llama_sampler_chain_init(params);
 }
 
-/* An empty chain is none. */
+/* Returns NULL for an empty chain. */
 static struct llama_sampler *chain_or_null(struct llama_sampler *chain) {
     if (llama_sampler_chain_n(chain) > 0) return chain;
     llama_sampler_free(chain);
@@ -166,7 +166,7 @@ static void fill(struct engine_scratch *scratch, const float *logits, llama_toke
     *c = (llama_token_data_array){scratch->data, scratch->n_vocab, -1, false};
 }
 
-/* Must the answer go on behind this position? */
+/* Must the answer go on after this position? */
 static bool too_short(const struct engine_sampler *s, int32_t pos) { return pos + 1 - s->first < s->p.min_tokens; }
 
 static bool is_end(const struct engine_sampler *s, int32_t token) {
@@ -175,7 +175,7 @@ static bool is_end(const struct engine_sampler *s, int32_t token) {
     return false;
 }
 
-/* Takes the ends of an answer out of c, if anything else can come: a grammar that is complete here ends the answer all the same. */
+/* Removes the tokens that end an answer from c, if other tokens remain. A grammar that is complete here still ends the answer. */
 static void drop_ends(const struct engine_sampler *s, llama_token_data_array *c) {
     size_t kept = 0, possible = 0;
     for (size_t i = 0; i < c->size; i++) possible += c->data[i].logit != -INFINITY && !is_end(s, c->data[i].id);
@@ -185,7 +185,7 @@ static void drop_ends(const struct engine_sampler *s, llama_token_data_array *c)
     c->size = kept;
 }
 
-/* From candidates that bias, penalties and DRY have been over. */
+/* Chooses from candidates to which bias, penalties and DRY were applied. */
 static int32_t choose(struct engine_sampler *s, llama_token_data_array *c, int32_t pos, enum sampler_purpose purpose) {
     if (!(s->p.temperature > 0)) return c->data[sampler_best(c)].id;
     double u = engine_uniform(s->p.seed, pos, purpose);
@@ -215,8 +215,8 @@ static int32_t draw_token(struct engine_sampler *s, struct engine_scratch *scrat
     return *ret_any ? choose(s, &c, pos, constrained ? SAMPLER_REDRAW : SAMPLER_DRAW) : -1;
 }
 
-/* First without the grammar, which is slow over a whole vocabulary; a refused token is drawn again from what the grammar allows,
- * with a number of its own: together that is a draw from the allowed ones in proportion (rejection sampling). */
+/* Draws first without the grammar, which is slow over a whole vocabulary. If the grammar refuses the token, draws again from the allowed
+ * tokens, with another random number. Together these are a draw in proportion to the allowed tokens' probabilities (rejection sampling). */
 static err_code pick_token(struct engine_sampler *s, struct engine_scratch *scratch, const float *logits, int32_t pos, int32_t *ret,
                            struct err *e) {
     bool any;
@@ -233,7 +233,7 @@ static err_code pick_token(struct engine_sampler *s, struct engine_scratch *scra
     return ERR_OK;
 }
 
-/* Nothing stands between the logits and the choice but the temperature. */
+/* Only the temperature changes the logits before the choice. */
 static bool is_raw(const struct engine_sampler *s, int32_t pos) {
     if (too_short(s, pos) || s->bias != NULL || s->history != NULL || s->grammar != NULL) return false;
     return !(s->p.temperature > 0) || (s->filters == NULL && s->p.xtc_probability <= 0 && s->p.mirostat == 0);

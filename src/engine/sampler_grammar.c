@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The grammar of a sequence: which tokens may come next. A lazy one waits for its words, and then holds for what comes behind them. */
+ * The grammar of a sequence: which tokens may come next. A lazy grammar waits for its words, and then applies to the text after them. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,12 +16,12 @@ struct sampler_grammar {
     uint32_t n_vocab;
     struct program *program;
     struct match *match;
-    uint32_t from;                  /* position of the first token it sees, 0: not known yet */
-    int32_t at;                     /* next position it has not seen */
+    uint32_t from;                  /* position of the first token that the grammar sees, 0: not known yet */
+    int32_t at;                     /* next position that the grammar has not seen */
     struct engine_lazy lazy;        /* owned copy */
     struct engine_trigger trigger;
     bool waiting, ended;
-    struct buf text;                /* of the token in question */
+    struct buf text;                /* of the token that is checked */
 };
 
 enum { MAX_TOKEN_TEXT = 4096 };
@@ -79,9 +79,10 @@ void sampler_grammar_free(struct sampler_grammar *g) {
 
 err_code sampler_grammar_failed(const struct sampler_grammar *g, struct err *e) { return match_failed(g->match, e); }
 
-/* ---- a lazy one ---- */
+/* ---- lazy grammars ---- */
 
-/* Would the token, or does it, complete a word? What it has behind the word is *ret_rest bytes at the end of g->text. */
+/* Does the token in g->text complete a word? *ret_rest: bytes at the end of g->text that come after the word. Pass a copy of the trigger to
+ * ask without a change. */
 static bool fires(struct sampler_grammar *g, struct engine_trigger *trigger, size_t *ret_rest) {
     size_t used = 0;
     if (!engine_trigger_push(trigger, (const char *)g->text.data, g->text.len, &used)) return false;

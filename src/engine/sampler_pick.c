@@ -34,7 +34,7 @@ size_t sampler_draw(const llama_token_data_array *c, double u) {
         last = i;
         if (u * total < at) break;
     }
-    return last; /* rounding at the very end stays with the last one that can be */
+    return last; /* rounding can pass the end: then the last possible candidate */
 }
 
 void sampler_xtc(llama_token_data_array *c, float threshold) {
@@ -45,7 +45,7 @@ void sampler_xtc(llama_token_data_array *c, float threshold) {
         if (above == 0 || c->data[i].p < c->data[least].p) least = i;
         above++;
     }
-    for (size_t i = 0; i < c->size; i++) /* with one or none above, all stay */
+    for (size_t i = 0; i < c->size; i++) /* with at most one candidate above the threshold, all stay */
         if (c->data[i].p < threshold || i == least) c->data[kept++] = c->data[i];
     c->size = kept;
 }
@@ -56,8 +56,8 @@ static int by_probability(const void *a, const void *b) {
     return x->id < y->id ? -1 : 1;
 }
 
-/* Draws, and moves mu towards the wished surprise: that of the model's own probabilities, which a cut has not scaled up (as in
- * the paper). */
+/* Draws, and moves mu towards the target surprise. As in the paper, the surprise is computed from the model's own probabilities, before a
+ * cut scales them up. */
 static size_t draw_and_learn(const llama_token_data_array *c, double u, float tau, float eta, float *mu) {
     size_t i = sampler_draw(c, u);
     double surprise = -log2((double)c->data[i].p);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * What is made of the raw logits in one go over them: the sum that makes them log probabilities, the best ones, a draw from all. */
+ * Statistics of the raw logits: the sum that turns them into log probabilities, the best tokens, a draw from all tokens. */
 #include <math.h>
 #include <string.h>
 
 #include "engine/sampler_priv.h"
 
-enum { BLOCK = 1024 }; /* summed in float, then on in double */
+enum { BLOCK = 1024 }; /* numbers summed in float; the sums of blocks are added in double */
 
-/* Four numbers at a time, by the compilers' vector extension: whatever SIMD there is does it, and without any it is a loop. A
- * vocabulary of 256k takes well under a millisecond. */
+/* Four numbers at a time, by the compilers' vector extension: it compiles to SIMD instructions where the processor has them, else to a
+ * loop. A vocabulary of 256k takes well under a millisecond. */
 typedef float floats __attribute__((vector_size(16)));
 typedef int32_t ints __attribute__((vector_size(16)));
 enum { LANES = 4 };
@@ -28,7 +28,7 @@ static inline floats exp_fast(floats x) {
 /* sum(exp((x - max) / temperature)) of the first BLOCK of n numbers. */
 static float block_sum(const float *x, uint32_t n, float max, float temperature) {
     if (n > BLOCK) n = BLOCK;
-    floats sum[2] = {{0}, {0}}, v; /* two, so that one addition need not wait for the other */
+    floats sum[2] = {{0}, {0}}, v; /* two sums, so that one addition need not wait for the other */
     uint32_t i = 0;
     for (; i + LANES <= n; i += LANES) {
         memcpy(&v, x + i, sizeof(v));
@@ -80,7 +80,7 @@ void sampler_top(const float *logits, uint32_t n, double log_sum, uint32_t n_top
         uint32_t at = have < n_top ? have++ : have - 1;
         for (; at > 0 && logits[i] > ret->top[at - 1].logprob; at--) ret->top[at] = ret->top[at - 1];
         ret->top[at].token = (int32_t)i;
-        ret->top[at].logprob = logits[i]; /* the logit for now */
+        ret->top[at].logprob = logits[i]; /* a logit until the loop below turns it into a log probability */
     }
     for (uint32_t i = 0; i < have; i++) ret->top[i].logprob = (float)((double)ret->top[i].logprob - log_sum);
     ret->n_top = (uint8_t)have;

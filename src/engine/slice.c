@@ -18,7 +18,7 @@ enum { DEFAULT_CTX = 4096, MAX_DEVICES = 16 };
 
 /* ---- parameters ---- */
 
-/* "a,b" to ggml's devices, NULL behind the last. Without GPU layers: none, so that nothing at all goes to a GPU. */
+/* "a,b" to ggml's devices, with NULL after the last. Without GPU layers the list is empty, so that nothing at all goes to a GPU. */
 static err_code find_devices(const struct engine_load *load, ggml_backend_dev_t *ret, bool *ret_all, struct err *e) {
     char names[sizeof(load->devices)];
     size_t n = 0;
@@ -87,7 +87,7 @@ static bool on_progress(float fraction, void *user) {
     return !l->stopped;
 }
 
-/* What libllama said, as an error: out of memory is told apart, since the plan can do something about it. */
+/* Turns libllama's last message into an error. Out of memory has a code of its own, because a new plan can mend it. */
 static err_code refused(const struct slice *s, const char *what, struct err *e) {
     const char *why = engine_runtime_complaint();
     bool memory = strstr(why, "alloc") != NULL || strstr(why, "out of memory") != NULL;
@@ -118,7 +118,7 @@ static err_code load_model(struct slice *s, const struct model_slice *slice, mod
     return loading->stopped ? err_set(e, ERR_CANCELLED, "loading was stopped") : refused(s, "load", e);
 }
 
-/* Called before each operation on a CPU: whoever waits for this process sees that it gets on. */
+/* ggml calls this before each operation on a CPU. It tells the watch that computing makes progress. */
 static bool on_operation(void *user) {
     (void)user;
     pulse_step_done();
@@ -143,7 +143,7 @@ static err_code make_context(struct slice *s, const struct engine_load *load, st
     params.n_ubatch = engine_load_ubatch(load);
     params.n_threads = (int32_t)threads;
     params.n_threads_batch = (int32_t)(load->n_threads_batch > 0 ? load->n_threads_batch : threads);
-    params.n_rs_seq = s->recurrent ? load->n_rewind : 0; /* libllama makes it 0 where it cannot */
+    params.n_rs_seq = s->recurrent ? load->n_rewind : 0; /* libllama sets it to 0 where it cannot keep copies */
     params.flash_attn_type = flash_attn(load->flash_attn);
     params.kv_unified = !s->streams;
     params.swa_full = false;
@@ -171,7 +171,7 @@ static err_code make_context(struct slice *s, const struct engine_load *load, st
     return ERR_OK;
 }
 
-/* ---- what is told about it ---- */
+/* ---- describing the slice ----  */
 
 static void name_device(struct slice *s, const struct engine_load *load) {
     char *to = s->info.device;
@@ -220,7 +220,7 @@ static err_code check_model(struct slice *s, struct err *e) {
     return ERR_OK;
 }
 
-/* Everything that eval needs, so that it allocates nothing. */
+/* Allocates every buffer of eval, so that eval allocates nothing. */
 static err_code make_room(struct slice *s, struct err *e) {
     uint32_t n = s->info.n_batch;
     enum llama_rope_type rope = llama_model_rope_type(s->model);

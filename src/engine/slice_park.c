@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Sequences that are not needed for a while are parked: what their KV cells hold goes to memory of its own, since attention walks over
- * every cell in use for every token, whoever's it is, and skips one by one what is not its sequence's. Nobody notices otherwise: what
- * touches a parked sequence has it put back first. There is room for that, since who hands out cells counts its cells all the time. */
+ * Parks sequences that will not be needed soon: copies their KV cells to other memory and frees the cells. Attention for each token scans
+ * every cell in use, including cells of other sequences, so idle sequences slow the others down. Every operation on a parked sequence puts
+ * its cells back first. The cells have room for them, because the scheduler goes on counting a parked sequence's cells. */
 #include <llama.h>
 #include <stdlib.h>
 
@@ -9,9 +9,9 @@
 #include "engine/slice_priv.h"
 #include "os/machine.h"
 
-enum { MEMORY_SHARE = 8 }; /* of the memory that the machine has left: so much of it a sequence may take, whatever room was given */
+enum { MEMORY_SHARE = 8 }; /* a sequence is parked only if it takes at most this fraction (1/8) of the machine's available memory */
 
-/* Streams of cells are in nobody's way. States and sliding windows, of which only the end is there, are left where they are. */
+/* A stream of its own slows no other sequence. Recurrent states and sliding windows hold only the end of a sequence, and are not parked. */
 static bool can_park(const struct slice *s) { return s->info.can_remove && !s->streams && s->pool.type == ENGINE_POOL_NONE; }
 
 void slice_park(struct slice *s, uint32_t seq) {
@@ -52,7 +52,7 @@ void slice_park_room(struct slice *s, uint64_t bytes) {
     struct err e = {0};
     s->park_room = bytes;
     for (uint32_t seq = 0; seq < s->info.n_seq && s->park_used > bytes; seq++)
-        if (slice_unpark(s, seq, seq, &e) != ERR_OK) log_warn("engine", "%s", e.text); /* it stays where it is, and is not lost */
+        if (slice_unpark(s, seq, seq, &e) != ERR_OK) log_warn("engine", "%s", e.text); /* it stays parked, and nothing is lost */
 }
 
 void slice_park_free(struct slice *s) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * A slice of a model that gives embeddings or ranks instead of text. A causal model's tail hands out its normalised rows, as every
- * earlier slice hands out its hidden ones, and they are pooled here, so that a text may come in any number of batches and the output head
- * is never computed. What looks at a text from all sides at once (or ends in a classifier) takes it in one batch, and libllama pools. */
+ * A slice of a model that gives embeddings or ranks instead of text. A causal model's tail hands out its normalised rows, as every earlier
+ * slice hands out its hidden ones, and they are pooled here, so that a text may come in any number of batches and the output head is never
+ * computed. A model whose attention looks both ways, or that ends in a classifier, takes a text in one batch, and libllama pools. */
 #include <assert.h>
 #include <llama.h>
 #include <math.h>
@@ -26,7 +26,7 @@ static bool arch_value(const struct slice *s, const char *name, char *ret, size_
     return llama_model_meta_val_str(s->model, key, ret, size) >= 0;
 }
 
-/* What the model says of itself; ENGINE_POOL_NONE: it generates text. */
+/* The pooling type in the model's metadata; ENGINE_POOL_NONE: the model generates text. */
 static enum engine_pooling own_pooling(const struct slice *s) {
     char text[16];
     int64_t type;
@@ -38,7 +38,7 @@ void slice_pool_choose(struct slice *s, const struct engine_load *load) {
     char causal[8];
     struct slice_pool *p = &s->pool;
     p->type = own_pooling(s);
-    for (size_t i = 0; i < ARRAY_LEN(NAMES); i++) /* to rank, a model needs a classifier: its own word only */
+    for (size_t i = 0; i < ARRAY_LEN(NAMES); i++) /* only the metadata can ask for ranking, which needs a classifier */
         if (strcmp(load->pooling, NAMES[i]) == 0) p->type = (enum engine_pooling)i;
     bool all_sides = arch_value(s, "attention.causal", causal, sizeof(causal)) && strcmp(causal, "false") == 0;
     p->at_once = p->type == ENGINE_POOL_RANK || (p->type != ENGINE_POOL_NONE && all_sides);
@@ -52,7 +52,7 @@ void slice_pool_context(const struct slice *s, struct llama_context_params *para
     const struct slice_pool *p = &s->pool;
     if (p->type == ENGINE_POOL_NONE) return;
     params->embeddings = true;
-    if (!s->what.tail) return; /* as any earlier slice */
+    if (!s->what.tail) return; /* this slice hands out hidden rows, whether or not the model pools */
     params->pooling_type = p->at_once ? (enum llama_pooling_type)p->type : LLAMA_POOLING_TYPE_LAST;
     if (p->at_once) {
         uint32_t n_ctx = params->n_ctx / params->n_seq_max, most = n_ctx < AT_ONCE_MOST ? n_ctx : AT_ONCE_MOST;
@@ -83,7 +83,7 @@ static void normalise(float *v, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) v[i] *= scale;
 }
 
-/* A row of a causal model joins what its sequence has so far. */
+/* Adds a row of a causal model to its sequence's sum or vector. */
 static void add_row(struct slice_pool *p, const struct engine_token *t, const float *row) {
     float *sum = p->sums + (size_t)t->seq * p->width;
     if (t->pos == 0) {

@@ -14,7 +14,7 @@ enum { EXACT_GROUP = 3 }; /* single tokens computed together when exact: up to t
 
 static int32_t *history_of(struct slice *s, uint32_t seq) { return s->history + (size_t)seq * s->info.n_ctx_seq; }
 
-/* [p0, p1) as it lies in [0, n_ctx_seq). */
+/* Clamps [p0, p1) to [0, n_ctx_seq). */
 static void clamp(const struct slice *s, int32_t *p0, int32_t *p1) {
     int32_t max = (int32_t)s->info.n_ctx_seq;
     if (*p0 < 0) *p0 = 0;
@@ -28,14 +28,14 @@ static void forget(struct slice *s, uint32_t seq, int32_t p0, int32_t p1) {
     memset(history_of(s, seq) + p0, 0xFF, (size_t)(p1 - p0) * sizeof(*s->history));
 }
 
-/* With a sliding window, cells that have left it are gone: is everything there that the token at `next` looks back at? */
+/* A sliding window drops the cells that leave it. Are all cells left that the token at `next` attends to? */
 static bool window_reaches(struct slice *s, uint32_t seq, int32_t next) {
     if (s->window == 0 || next <= 0) return true;
     int32_t needs = next - (int32_t)s->window;
     return llama_memory_seq_pos_min(s->mem, (llama_seq_id)seq) <= (needs > 0 ? needs : 0);
 }
 
-/* Of a state there are only the copies made in the last run of a few tokens, one behind each. */
+/* A recurrent state can go back only to the copies made in the last run: libllama makes one after each of a few tokens. */
 static bool state_reaches(const struct slice *s, uint32_t seq, int32_t last, int32_t p0) {
     return s->run[seq] <= 1 + s->info.n_rewind && (uint32_t)(last - p0) + 1 < s->run[seq];
 }
@@ -44,7 +44,7 @@ static err_code remove_part(struct slice *s, uint32_t seq, int32_t p0, int32_t p
     err_code code = slice_unpark(s, seq, seq, e);
     if (code != ERR_OK) return code;
     int32_t last = llama_memory_seq_pos_max(s->mem, (llama_seq_id)seq);
-    if (last < p0) return ERR_OK; /* nothing there */
+    if (last < p0) return ERR_OK; /* the range is empty */
     bool to_end = p1 < 0 || p1 > last;
     if (to_end && !window_reaches(s, seq, p0))
         return err_set(e, ERR_UNSUPPORTED, "sequence %u cannot go back to position %d: the attention window has moved on", seq, p0);
@@ -75,7 +75,7 @@ static void copy_history(struct slice *s, const struct engine_op *op) {
     memcpy(history_of(s, op->dst) + p0, history_of(s, op->seq) + p0, (size_t)(p1 - p0) * sizeof(*s->history));
 }
 
-/* What dst held before is dropped. Own streams and recurrent states are copied whole, then cut. */
+/* Drops dst's earlier content. Own streams and recurrent states are copied whole, and then cut. */
 static err_code op_copy(struct slice *s, const struct engine_op *op, struct err *e) {
     int32_t last = llama_memory_seq_pos_max(s->mem, (llama_seq_id)op->seq);
     bool whole = op->p0 <= 0 && (op->p1 < 0 || op->p1 > last);
@@ -105,7 +105,7 @@ static void op_close(struct slice *s, uint32_t seq) {
     s->samplers[seq] = NULL;
 }
 
-/* A parked sequence's copy is put where it belongs at once, and then cut. */
+/* The parked state is written into dst at once, and then cut. */
 static err_code op_copy_parked(struct slice *s, const struct engine_op *op, struct err *e) {
     if (op->seq == op->dst) return ERR_OK;
     remove_all(s, op->dst);
@@ -164,8 +164,8 @@ static bool joins_group(const struct slice *s, const struct engine_token *t, siz
     return single && s->seen[t[i].seq] != s->part && (!s->streams || t[i].seq == t[i - 1].seq + 1);
 }
 
-/* How many tokens from `at` are computed together. libllama gives rows back in the order of its own division of a batch; these parts
- * are such that this order is ours: one run of one sequence, or single tokens of different sequences. */
+/* How many tokens from `at` are computed together. libllama gives rows back in the order of its own division of a batch; a part is
+ * therefore one run of one sequence, or single tokens of different sequences: in these libllama keeps the batch's order. */
 static size_t shape_length(struct slice *s, const struct engine_token *t, size_t at, size_t n) {
     if (!s->exact && !s->recurrent && !s->streams && !s->pool.at_once) return n - at;
     size_t end = at + 1;
@@ -178,7 +178,7 @@ static size_t shape_length(struct slice *s, const struct engine_token *t, size_t
     return end - at;
 }
 
-/* And no more than there is room for logits of. */
+/* Nor more tokens than the logits buffer has rows. */
 static size_t part_length(struct slice *s, const struct engine_token *t, size_t at, size_t n) {
     size_t len = shape_length(s, t, at, n), rows = 0;
     for (size_t i = 0; i < len && s->n_outputs > 0; i++) {
@@ -277,8 +277,8 @@ static err_code check_tokens(const struct slice *s, const struct engine_token *t
     return ERR_OK;
 }
 
-/* Takes back what the first n tokens of a batch have left in the memory. A recurrent state can't be taken back: there a failed
- * batch leaves the sequence unusable, and what computes it next is told so by libllama. */
+/* Removes the first n tokens of a batch from libllama's memory. A recurrent state cannot go back: after a failed batch the sequence is
+ * unusable, and libllama reports that when the sequence is computed next. */
 static void take_back(struct slice *s, const struct engine_token *t, size_t n) {
     for (size_t i = n; i-- > 0;) llama_memory_seq_rm(s->mem, (llama_seq_id)t[i].seq, t[i].pos, t[i].pos + 1);
 }
@@ -311,7 +311,7 @@ static err_code slice_eval(void *self, const struct engine_token *t, size_t n, c
     return ERR_OK;
 }
 
-/* What the last batch gave for its token i: logits, or the vector of the text that it ends. */
+/* The last batch's output for its token i: logits, or the vector of the text that the token ends. */
 static const float *row_of(const struct slice *s, size_t i) { return s->rows != NULL && i < s->info.n_batch ? s->rows[i] : NULL; }
 
 static const float *slice_logits(void *self, size_t i) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * When a lazy grammar begins: watches the generated text for one of some words, wherever tokens cut it, except inside a region (a model's
  * reasoning) that is left alone. Its own code, and not libllama's lazy grammars: those run a regular expression over the whole text for
- * each token, and throw through C where the token that completes the word goes on against the grammar. Pure; a value. */
+ * each token, and throw through C where the rest of the token that completes the word breaks the grammar. Pure; a value. */
 #ifndef CARAVAN_ENGINE_TRIGGER_H
 #define CARAVAN_ENGINE_TRIGGER_H
 
@@ -12,9 +12,9 @@
 
 struct engine_trigger {
     const struct engine_lazy *lazy;         /* borrowed */
-    char seen[ENGINE_MAX_TRIGGER_LEN];      /* the end of the text: all that may belong to a word that is not complete yet */
+    char seen[ENGINE_MAX_TRIGGER_LEN];      /* the end of the text, which may be the beginning of a word */
     size_t n_seen;
-    size_t n_text;                          /* bytes since the first that is no blank, outside the region */
+    size_t n_text;                          /* bytes from the first non-blank on, outside the region */
     bool skipping;
 };
 

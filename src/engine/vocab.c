@@ -9,7 +9,7 @@
 
 bool engine_vocab_usable(const struct llama_vocab *v) { return v != NULL && llama_vocab_type(v) != LLAMA_VOCAB_TYPE_NONE; }
 
-/* Rarely more tokens than this; if so, libllama says how many, and the second try has room. */
+/* A first guess of the number of tokens. If a text has more, libllama returns their number, and the second try has room. */
 static size_t first_guess(size_t len) { return len / 3 + 16; }
 
 err_code engine_vocab_tokenize(const struct llama_vocab *v, const char *text, size_t len, bool add_bos, bool special, int32_t **ret_tokens,
@@ -70,7 +70,7 @@ err_code engine_vocab_tokenize_pair(const struct llama_vocab *v, const char *for
     size_t n_first = 0, n_second = 0, n = 0;
     err_code code = engine_vocab_tokenize(v, query, query_len, false, false, &first, &n_first, e);
     if (code == ERR_OK) code = engine_vocab_tokenize(v, text, len, false, false, &second, &n_second, e);
-    if (code == ERR_OK) { /* begin, query, end, separator, text, end: those that the model wants */
+    if (code == ERR_OK) { /* begin, query, end, separator, text, end: without the tokens that the model does not want */
         int32_t *all = mem_calloc(n_first + n_second + 4, sizeof(*all));
         int32_t end = llama_vocab_eos(v) >= 0 ? llama_vocab_eos(v) : llama_vocab_sep(v);
         put(all, &n, llama_vocab_get_add_bos(v), llama_vocab_bos(v));

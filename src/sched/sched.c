@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The scheduler's requests: how they come, wait, and end; and the queue of actions. slot.c gives them slots, frame.c fills
- * frames, tokens.c reads their answers. */
+ * The scheduler's requests: their arrival, waiting and end; and the queue of actions. slot.c gives them slots, frame.c fills frames,
+ * tokens.c reads their answers. */
 #include "sched/sched.h"
 
 #include <assert.h>
@@ -238,7 +238,7 @@ static err_code check_open(const struct sched *s, struct err *e) {
     return s->draining ? err_set(e, ERR_UNAVAILABLE, "the model is being unloaded") : ERR_OK;
 }
 
-/* Completion tokens that the request may have: what it asks for, bounded by the context. */
+/* The most tokens that the request may generate: the number that it asks for, limited by the context. */
 static uint32_t completion_limit(const struct sched *s, const struct request *r) {
     if (r->embed) return 0;
     uint32_t room = s->config.n_ctx_seq - (uint32_t)r->n_tokens;
@@ -247,7 +247,7 @@ static uint32_t completion_limit(const struct sched *s, const struct request *r)
 
 static uint32_t cells_wanted(const struct sched *s, const struct request *r) { return (uint32_t)r->n_tokens + completion_limit(s, r); }
 
-/* A request of so many cells would not have to wait. */
+/* Would a request of this many cells get a slot without waiting? */
 static bool has_room(const struct sched *s, uint32_t cells) {
     return s->n_owned < s->config.n_seq && s->queue.first == NULL && s->eval_state == SCHED_EVAL_NONE &&
            cells <= s->config.n_ctx - s->kv_reserved;

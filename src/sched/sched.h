@@ -3,10 +3,10 @@
  * A sans-I/O core: inputs are calls with the time as an argument, actions are pulled with sched_next until there is none. It owns the
  * requests from submission to their last event; it knows no socket, thread, clock or engine. Owner: the head stage's compute thread.
  *
- * A request: QUEUED -> PREFILL (it has a slot; chunks of its prompt go out one behind another) -> FLIGHT (all that is known of it is in
- * the ring) <-> READY (a sampled token has come back and may be sent) -> END. Slots are libllama's sequence numbers. What an owner leaves
- * in its slot is kept for requests that begin with the same tokens, or cleaned by an operation at the front of the next frame; since
- * frames keep their order, a new owner may have it at once, and what comes back for the old one is known by its generation number and
+ * A request: QUEUED -> PREFILL (it has a slot; chunks of its prompt go out one after another) -> FLIGHT (all its known tokens are in the
+ * ring) <-> READY (a sampled token has come back and may be sent) -> END. Slots are libllama's sequence numbers. When an owner goes, the
+ * scheduler keeps the slot's tokens for requests that begin the same way, or an operation at the front of the next frame removes them.
+ * Frames keep their order, so a new owner may have the slot at once. Answers for the old owner carry an old generation number, and are
  * dropped. */
 #ifndef CARAVAN_SCHED_SCHED_H
 #define CARAVAN_SCHED_SCHED_H
@@ -23,17 +23,17 @@ struct sched_config {
     uint32_t n_ctx_seq;   /* positions a sequence may have */
     uint32_t n_ctx;       /* KV cells for all sequences together */
     uint32_t n_batch;     /* most tokens in a frame */
-    uint32_t n_vocab;     /* token ids are below; 0: not known */
+    uint32_t n_vocab;     /* token ids are below this; 0: not known */
     uint32_t n_queue;     /* requests that may wait for a slot */
     uint32_t n_credit;    /* frames in flight at most; 0: as sched_policy says */
     uint32_t n_draft;     /* guesses that travel with a decode token at most; 0: no speculation */
-    bool draft_always;    /* that many, whether they pay or not */
+    bool draft_always;    /* always n_draft guesses, even if they do not pay */
     bool draft_alone;     /* only while one sequence runs, and nothing else travels until its answer: the stages can take positions back
                              only then */
-    struct sched_drafter drafter; /* a small model, borrowed; or nothing */
+    struct sched_drafter drafter; /* a small model, borrowed; or none */
     bool can_remove;      /* the stages can take back the end of a sequence (engine_info) */
-    bool prefix_cache;    /* what finished requests leave in the stages is kept while there is room, for those that begin the same way */
-    uint32_t latency_us;  /* a prompt may make those who decode wait so long for a token (policy.h) */
+    bool prefix_cache;    /* keeps the positions of finished requests while there is room, for requests that begin the same way */
+    uint32_t latency_us;  /* how long a prompt may delay the tokens of decoding requests (policy.h) */
     bool embeds;          /* the model gives vectors of texts, and generates nothing */
     bool at_once;         /* ... and a text has to be in one frame */
     bool exact;           /* one class of batch shapes: decode frames of 1 to 3 tokens, prompt chunks of multiples of 64, 8, 4 */
@@ -41,7 +41,7 @@ struct sched_config {
 
 enum sched_action_kind {
     SCHED_ACTION_NONE,
-    SCHED_ACTION_OPEN,   /* tell the tail how `seq` is sampled, before any later frame */
+    SCHED_ACTION_OPEN,   /* tell the tail the sampling parameters of `seq`, before any later frame */
     SCHED_ACTION_FRAME,  /* compute: ops, then tokens */
     SCHED_ACTION_EVENT,  /* tell the submitter; pieces of text are empty: the caller fills them in */
     SCHED_ACTION_LOGITS  /* the answer to one batch of an EVAL */
@@ -58,7 +58,7 @@ struct sched_action {
     struct request_event *event;              /* EVENT */
     uint64_t id;                              /* LOGITS: the EVAL's; OPEN: the request's */
     uint32_t batch;                           /* LOGITS: which of its batches */
-    const struct result *results;             /* LOGITS: rows in the order of the batch; they point into what sched_tokens was given */
+    const struct result *results;             /* LOGITS: rows in the order of the batch; they point into the payload of sched_tokens */
     size_t n_results;
 };
 
@@ -71,43 +71,43 @@ void sched_free(struct sched *s); /* NULL is fine */
  * longer than the context; ERR_INVALID: empty, an id in use, a token out of range; ERR_UNAVAILABLE: draining. On failure the caller tells
  * the submitter. */
 err_code sched_submit(struct sched *s, clock_us now, struct request *r, struct err *e);
-/* Ends the request in whatever state it is; its DONE (CANCELLED) follows. An unknown id is ignored (it may just have ended). */
+/* Ends the request in any state; its DONE (CANCELLED) follows. An unknown id is ignored (it may just have ended). */
 void sched_cancel(struct sched *s, clock_us now, uint64_t id);
-/* Takes over *ev's contents on success. Runs alone: after what runs now, before what waits. ERR_BUSY: one is there already; ERR_LIMIT: a
- * batch over n_batch, or its logits over what a TOKENS frame holds; LOGITS for each batch and then a DONE event, or FAILED. */
+/* Takes over *ev's contents on success. Runs alone: after the requests that run now, before the waiting ones. ERR_BUSY: the scheduler
+ * already has an evaluation; ERR_LIMIT: a batch over n_batch, or its logits over what a TOKENS frame holds; LOGITS for each batch and then
+ * a DONE event, or FAILED. */
 err_code sched_eval(struct sched *s, clock_us now, struct request_eval *ev, struct err *e);
-/* A TOKENS payload came back. hop_us: on its way from the tail. ERR_PROTOCOL (and nothing is changed) when it is not the answer to the
- * oldest frame in flight: the ring is broken then. The payload must stay until the next input: pull all actions first. */
+/* A TOKENS payload came back. hop_us: its travel time from the tail. ERR_PROTOCOL (without any change) if it does not answer the oldest
+ * frame in flight: then the ring is broken. The payload must stay until the next input: pull all actions first. */
 err_code sched_tokens(struct sched *s, clock_us now, uint32_t number, uint32_t n_results, uint16_t n_trace, const uint8_t *payload,
                       size_t len, uint32_t hop_us, struct err *e);
-/* A stage could not do its part: of a frame (all requests in it fail; its TOKENS still comes, with nothing in it), or of opening a
- * sequence. */
+/* A stage failed to compute a frame (all its requests fail; its TOKENS still comes, without results), or to open a sequence. */
 void sched_fault_frame(struct sched *s, clock_us now, uint32_t number, const struct err *why);
 void sched_fault_seq(struct sched *s, clock_us now, uint32_t seq, uint32_t generation, const struct err *why);
-/* A stage's process crashed: what is in flight may be the reason, and fails with `why`. sched_fail_all follows. */
+/* A stage's process crashed: the requests in flight may be the cause, and fail with `why`. sched_fail_all follows. */
 void sched_fail_flight(struct sched *s, clock_us now, const struct err *why);
-/* The ring is gone: everything fails with `why`, and later submissions too. */
+/* The ring is gone: all requests fail with `why`, and later submissions too. */
 void sched_fail_all(struct sched *s, clock_us now, const struct err *why);
-/* Nothing new is taken from now on; what runs and waits is finished. */
+/* Refuses new requests from now on; running and waiting requests are finished. */
 void sched_drain(struct sched *s);
 
 /* The next action, or false. Pointers in it are valid until the next call of any function here. */
 bool sched_next(struct sched *s, clock_us now, struct sched_action *ret);
 
-/* The requests that are in flight: which of them a crash may be due to. At most n_seq ids; returns how many there are. */
+/* The requests in flight: any of them may be the cause of a crash. At most n_seq ids; returns how many there are. */
 size_t sched_in_flight(const struct sched *s, uint64_t *ret_ids);
 
 /* For tests, logs and the node's status. idle: no request, no frame in flight, every slot clean or kept. */
 struct sched_counts {
     uint32_t queued, running, in_flight;
     uint32_t slots_free;   /* without an owner */
-    uint32_t slots_kept;   /* of them, with something to take over */
+    uint32_t slots_kept;   /* of these, slots with tokens that a request can take over */
     uint32_t kv_reserved, kv_kept; /* cells */
     uint64_t frames, tokens, reused; /* so far; reused: tokens taken over instead of computed */
 };
 void sched_count(const struct sched *s, struct sched_counts *ret);
 bool sched_idle(const struct sched *s);
-/* Positions that the stages hold of a slot once every frame has been computed. */
+/* Positions that the stages hold for a slot once every frame has been computed. */
 uint32_t sched_slot_held(const struct sched *s, uint32_t slot);
 
 #endif

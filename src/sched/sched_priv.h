@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The inside of the scheduler, shared by sched.c (requests, inputs, actions), slot.c (who has which slot, and what is taken over from
- * whom), frame.c (what goes into a frame) and tokens.c (what came back of one). Nobody else includes this. */
+ * The inside of the scheduler, shared by sched.c (requests, inputs, actions), slot.c (owners of slots, and taking over kept tokens),
+ * frame.c (filling frames) and tokens.c (reading their answers). No other file includes this header. */
 #ifndef CARAVAN_SCHED_SCHED_PRIV_H
 #define CARAVAN_SCHED_SCHED_PRIV_H
 
@@ -20,18 +20,18 @@ struct sched_req {
     struct sched_req *prev, *next; /* in the list of its state, when that has one */
     uint32_t slot;
     const int32_t *input;          /* prompt and replayed tokens: known from the start */
-    int32_t *joined;               /* the same, owned, when there are both */
+    int32_t *joined;               /* owned: prompt and replayed tokens joined, if there are both */
     uint32_t n_input;
-    uint32_t n_sent;               /* positions that have gone into frames, or were taken over */
-    uint32_t n_cached;             /* of them taken over */
+    uint32_t n_sent;               /* positions sent in frames, or taken over */
+    uint32_t n_cached;             /* of these, positions taken over */
     uint32_t root_number;          /* n_cached > 0: the frame with the operation that took them over */
-    bool rooted;                   /* what can be taken over has been: its prompt may go out */
-    bool follows;                  /* not rooted: it waits until slot `leader` holds `leader_n` tokens: this prompt's first as well */
+    bool rooted;                   /* taking over is finished: its prompt may go out */
+    bool follows;                  /* not rooted: waits until slot `leader` holds `leader_n` tokens that also begin this prompt */
     uint32_t leader, leader_generation, leader_n;
-    bool fresh;                    /* FLIGHT: its prompt has gone out, and no token has come of it yet */
+    bool fresh;                    /* FLIGHT: its prompt has been sent, and no token has come back yet */
     int32_t next_token;            /* READY: sampled for position n_sent */
-    uint32_t n_ahead;              /* positions behind those that are guesses in flight, in one frame or several */
-    uint32_t alone;                /* tokens that it has to give yet before anything else may be in flight beside it */
+    uint32_t n_ahead;              /* positions after n_sent that hold guesses in flight, in one frame or several */
+    uint32_t alone;                /* tokens that it must still generate before another request may be in flight beside it */
     struct sched_spec spec;
     uint32_t n_completion, max_completion;
     uint32_t kv;                   /* cells reserved */
@@ -41,23 +41,23 @@ struct sched_req {
     struct err *why;               /* of a failure */
 };
 
-/* A slot is owned, kept (by nobody, but what it holds may be taken over), dirty (to be closed by the next frame), or empty. */
+/* A slot is owned, kept (without an owner; a request may take over its tokens), dirty (the next frame closes it), or empty. */
 struct sched_slot {
     struct sched_req *req;
-    uint32_t generation;  /* raised when an owner goes: what is in flight of another generation is stale */
-    bool dirty;           /* an owner has left something behind in the stages */
+    uint32_t generation;  /* raised when an owner goes: tokens in flight of an older generation are stale */
+    bool dirty;           /* an owner has left positions in the stages */
     bool kept;
-    bool parked;          /* kept, and the stages know that it is not needed for now */
-    uint64_t used;        /* kept: when its owner went, for least recently used */
+    bool parked;          /* kept, and the stages were told to park it */
+    uint64_t used;        /* kept: stamp of the time its owner went, to find the least recently used slot */
     int32_t *tokens;      /* [n_ctx_seq], by position; n are there */
-    uint32_t n;           /* positions it holds when all frames and operations so far have been carried out */
-    uint32_t n_front;     /* the same at the front of frame `frame` */
-    uint32_t frame;       /* the last frame with tokens of it */
-    uint32_t n_prompt;    /* exact mode: of the last owner; it says in which classes of batches the positions were computed */
+    uint32_t n;           /* positions that the slot holds after all frames and operations so far */
+    uint32_t n_front;     /* positions that the slot held at the front of frame `frame` */
+    uint32_t frame;       /* the last frame with tokens of this slot */
+    uint32_t n_prompt;    /* exact mode: the last owner's prompt length; it determines the classes of batches used */
     struct result_last last;
 };
 
-/* What a frame in flight carries, to understand its answer. */
+/* The content of a frame in flight, needed to read its answer. */
 struct sched_part {
     uint32_t slot, generation, n_tokens;
 };
@@ -70,7 +70,7 @@ struct sched_flight {
     uint32_t number;
     bool decode;       /* carries decode tokens */
     bool guesses;      /* carries guesses */
-    bool leads, follows; /* of frames of one sequence, one behind another before the first is answered: the first; another one */
+    bool leads, follows; /* several frames of one sequence, sent before the first is answered: leads: the first; follows: a later one */
     bool faulted;      /* a stage could not compute it: its answer may be empty */
     uint32_t batch;    /* of an EVAL */
     uint32_t n_tokens; /* in all */
@@ -94,34 +94,34 @@ struct sched_item {
     struct err *why;               /* FAILED of an EVAL; owned */
     bool cancelled;                /* DONE of an EVAL */
     uint32_t batch;                /* LOGITS */
-    const uint8_t *vector;         /* VECTOR: points into what sched_tokens was given */
+    const uint8_t *vector;         /* VECTOR: points into the payload given to sched_tokens */
     uint32_t n_vector;
 };
 
 struct sched {
     struct sched_config config;
     struct sched_slot *slots;           /* [n_seq] */
-    int32_t *history;                   /* [n_seq][n_ctx_seq]: the slots' tokens; memory is touched only where they are */
+    int32_t *history;                   /* [n_seq][n_ctx_seq]: the slots' tokens; unused parts of the memory are never touched */
     uint32_t n_owned, n_kept, n_dirty;  /* slots */
-    uint32_t kv_kept, kv_parked;        /* cells that kept slots hold, and of them those that parked ones do */
+    uint32_t kv_kept, kv_parked;        /* cells that kept slots hold; of these, cells of parked slots */
     uint64_t stamp;                     /* of the last slot kept */
     struct sched_list queue, prefill, ready, ended;
     uint32_t n_state[SCHED_STATE_COUNT], n_fresh;
-    uint32_t n_alone;                   /* owners of slots that have to be alone */
-    bool alone_last;                    /* the last frame was for one of them: now it is the others' turn */
+    uint32_t n_alone;                   /* owners of slots that must be alone in flight */
+    bool alone_last;                    /* the last frame was for such an owner: the next is for the others */
     uint32_t kv_reserved;
     uint32_t next_number;
     struct sched_flight *flights;       /* [n_credit], oldest at flight_first */
     uint32_t flight_first, n_flight, n_flight_decode, n_flight_guesses;
     uint32_t led, led_generation;       /* the slot that sent its guesses last */
     bool prefill_last;
-    clock_us decoded;                   /* when tokens last went into a frame, or nobody decoded */
-    struct engine_op *ops;              /* [FRAME_MAX_OPS]: of the next frame, in the order in which they were decided */
+    clock_us decoded;                   /* last time that a frame got decode tokens, or that no request was decoding */
+    struct engine_op *ops;              /* [FRAME_MAX_OPS]: operations of the next frame, in the order of their decision */
     size_t n_ops;
     struct engine_token *tokens;        /* [n_batch] */
     struct sched_time time;
-    uint32_t groups, groups_decoding;   /* of decoding sequences; how many these were when it was decided */
-    uint64_t groups_frame, groups_review; /* n_frames then, and after how many it is to be decided again */
+    uint32_t groups, groups_decoding;   /* number of groups of decoding sequences; number of decoding sequences at that decision */
+    uint64_t groups_frame, groups_review; /* n_frames at that decision; number of frames after which to decide again */
     uint16_t *answered;                 /* [n_batch]: which of the expected answers results[i] is */
     struct result *results;             /* [n_batch], of the TOKENS being handled; LOGITS actions point at them */
     size_t n_results;
@@ -134,7 +134,7 @@ struct sched {
     struct err *broken;                 /* sched_fail_all was called */
     struct sched_item *items;           /* actions to pull: items[item_first .. n_items) */
     size_t item_first, n_items, items_cap;
-    struct sched_req *delivered;        /* its last event was pulled: freed with the next call */
+    struct sched_req *delivered;        /* its last event was pulled; the next call frees it */
     struct err *delivered_why;
     struct request_event event;         /* of the action being pulled */
     uint64_t n_frames, n_tokens, n_reused;
@@ -144,32 +144,33 @@ struct sched {
 void sched_set_state(struct sched *s, struct sched_req *r, enum sched_state to);
 void sched_end(struct sched *s, clock_us now, struct sched_req *r, enum request_finish finish);
 void sched_fail(struct sched *s, clock_us now, struct sched_req *r, const struct err *why);
-/* As sched_fail, when the stages may not hold what was sent: nothing of it is kept. */
+/* Like sched_fail, for a request whose tokens the stages may not hold: keeps nothing of it. */
 void sched_fail_dirty(struct sched *s, clock_us now, struct sched_req *r, const struct err *why);
 void sched_push_event(struct sched *s, struct sched_req *r, enum request_event_kind kind);
 void sched_eval_end(struct sched *s, bool cancelled, const struct err *why);
 struct sched_item *sched_push(struct sched *s, enum sched_action_kind kind);
 
 /* slot.c */
-/* Exact mode: the batch of a prompt of n_prompt tokens that begins at pos is a multiple of the step, up to *ret_end. libllama on a CPU
- * computes alike whatever has 64 tokens and more, what has 8 and more, what has 4, and what has less: so a prompt goes in multiples of 64
- * as far as there are, then in multiples of 8, then 4, and its last tokens, and all that are generated, in batches of 1 to 3 (step 1). */
+/* Exact mode: the batch of a prompt of n_prompt tokens that begins at pos is a multiple of the step, up to *ret_end. On a CPU libllama has
+ * four classes of batches, each of which gives the same bits: 64 tokens and more, 8 and more, 4 and more, and fewer. So a prompt goes in
+ * multiples of 64 as far as possible, then of 8, then of 4. Its last tokens, and all generated tokens, go in batches of 1 to 3 (step 1). */
 uint32_t sched_exact_step(const struct sched *s, uint32_t n_prompt, uint32_t pos, uint32_t *ret_end);
-/* Gives waiting requests a slot, in order of arrival, as far as there are slots and cells. */
+/* Gives waiting requests slots, in order of arrival, while there are slots and cells. */
 void sched_slot_admit(struct sched *s, clock_us now);
-/* The request's first chunk is about to go out: takes over what it can. false: not yet, it waits for what another one is computing. */
+/* The request's first chunk is about to go out: takes over the tokens that it can. false: not yet, because it waits for tokens that another
+ * request is computing. */
 bool sched_slot_root(struct sched *s, struct sched_req *r);
-/* The owner goes; keep: what the slot holds is as it should be, and may be taken over later. */
+/* The owner goes; keep: the slot's positions are valid, and a request may take them over later. */
 void sched_slot_release(struct sched *s, uint32_t slot, bool keep);
-/* What the slot holds beyond its first n positions goes with the next frame (a speculation that failed). */
+/* The next frame removes the slot's positions from n on (after a failed speculation). */
 void sched_slot_cut(struct sched *s, uint32_t slot, uint32_t n);
 /* A token of this slot goes into the frame being made. */
 void sched_slot_put(struct sched *s, uint32_t slot, int32_t token, uint32_t pos);
-/* Everything kept is given up. */
+/* Gives up all kept slots. */
 void sched_slot_forget(struct sched *s);
-/* The evaluation takes slot 0, with nothing else in the stages. */
+/* The evaluation takes slot 0; the stages then hold nothing else. */
 void sched_slot_take_eval(struct sched *s);
-/* Parks kept slots of n cells, or one of more, with the frame being made: least recently used first, while they are in the way. */
+/* Parks kept slots with the frame being made, the least recently used first, until they hold n cells or every kept slot is parked. */
 void sched_slot_park(struct sched *s, uint32_t n);
 /* Closes dirty slots: their operations follow those decided so far. */
 void sched_slot_close_dirty(struct sched *s);

@@ -26,11 +26,11 @@ static void on_crash(int signo, siginfo_t *info, void *context) {
         ssize_t n = write(crashed[1], &byte, 1);
         (void)n;
     }
-    struct pollfd p = {.fd = said[0], .events = POLLIN}; /* another thread that crashes meanwhile waits as well */
+    struct pollfd p = {.fd = said[0], .events = POLLIN}; /* another thread that crashes meanwhile also waits */
     poll(&p, 1, SAY_MS);
     for (size_t i = 0; i < ARRAY_LEN(signals); i++)
         if (signals[i] == signo) sigaction(signo, &before[i], NULL);
-    if (info->si_code <= 0) raise(signo); /* a process sent it; else the instruction that failed does so again */
+    if (info->si_code <= 0) raise(signo); /* a process sent the signal; otherwise the faulty instruction raises it again */
 }
 
 err_code stage_crash_catch(struct err *e) {

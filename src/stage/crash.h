@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * A process that is about to die of a crash (SIGSEGV, SIGABRT and their like) gives its watch a second to say the last words first. The
- * signal handler only wakes the watch through a pipe, waits for it, and lets the signal have its way. Process-wide; any thread. */
+ * When a process crashes (SIGSEGV, SIGABRT and similar signals), its watch gets a second to send the last words. The signal handler only
+ * wakes the watch through a pipe, waits for it, and then lets the signal end the process. Process-wide; any thread. */
 #ifndef CARAVAN_STAGE_CRASH_H
 #define CARAVAN_STAGE_CRASH_H
 
 #include "base/err.h"
 
-/* Catches crashes from now on. For a process that is a stage and nothing else. */
+/* Catches crashes from now on. Only for a process that is a stage and has no other task. */
 err_code stage_crash_catch(struct err *e);
 /* For the watch: a descriptor that becomes readable when the process crashes; -1: crashes are not caught. */
 int stage_crash_fd(void);

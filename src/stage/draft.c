@@ -16,10 +16,10 @@ enum {
 
 struct draft {
     struct engine engine;
-    uint32_t n_vocab;        /* that both models have */
+    uint32_t n_vocab;        /* token ids that both models have */
     clock_us (*clock)(void *user);
     void *user;
-    int32_t *tokens;         /* [n_seq][n_ctx_seq]: what the small model's cache holds */
+    int32_t *tokens;         /* [n_seq][n_ctx_seq]: the tokens in the small model's cache */
     uint32_t *n;             /* [n_seq] */
     struct engine_token *batch; /* [n_batch] */
     uint32_t cost_us;
@@ -98,7 +98,7 @@ static err_code cut(struct draft *d, uint32_t seq, uint32_t n, struct err *e) {
     return code;
 }
 
-/* Takes in tokens behind what is there; the last one's logits are kept if they are wanted. */
+/* Appends tokens to the small model's text. logits: keeps the logits of the last token. */
 static err_code take_in(struct draft *d, uint32_t seq, const int32_t *tokens, uint32_t n, bool logits, struct err *e) {
     int32_t *text = text_of(d, seq) + d->n[seq];
     for (uint32_t i = 0; i < n; i++) {
@@ -132,7 +132,7 @@ static uint32_t common(const struct draft *d, uint32_t seq, const int32_t *token
 static err_code guess(struct draft *d, uint32_t seq, const int32_t *tokens, uint32_t n, uint32_t most, int32_t *ret, uint32_t *ret_n,
                       struct err *e) {
     uint32_t have = common(d, seq, tokens, n), n_batch = d->engine.info.n_batch;
-    have = have == n ? n - 1 : have; /* the last one is computed anew: its logits are needed */
+    have = have == n ? n - 1 : have; /* computes the last token again, because its logits are needed */
     uint32_t left = n - have, piece = left < n_batch ? left : n_batch;
     err_code code = cut(d, seq, have, e);
     if (code != ERR_OK || (code = take_in(d, seq, tokens + have, piece, piece == left, e)) != ERR_OK || piece < left) return code;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What only the head of a ring does: requests come from the node, the scheduler says what to compute, answers come from the tail, and
- * events go to the node. In a one-stage ring the answers come straight out of the stage core. */
+ * The head's part of a ring: takes requests from the node, computes what the scheduler decides, takes answers from the tail, and sends
+ * events to the node. In a one-stage ring the answers come directly from the stage core. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,7 @@ static bool no_progress(void *user, uint32_t percent, const struct stage_fetch *
     return true;
 }
 
-/* The small model that guesses: whole, in this process, with a sequence for each of the big one's. */
+/* Loads the whole draft model in this process, with a sequence for each of the big model's sequences. */
 static err_code open_draft(struct stage_loop *l, stage_open_fn open, void *user, struct err *e) {
     struct stage_order *order = MEM_NEW(struct stage_order);
     struct engine small = {0};
@@ -71,7 +71,7 @@ err_code stage_head_create(struct stage_loop *l, stage_open_fn open, void *user,
                                   .can_remove = info->can_remove,
                                   .prefix_cache = l->order.options.prefix_cache,
                                   .latency_us = l->order.options.latency_ms * 1000};
-    if (info->pooling != ENGINE_POOL_NONE) { /* the rows of a text are pooled as they come: nothing of another one can stand for them */
+    if (info->pooling != ENGINE_POOL_NONE) { /* every row of a text must be computed and pooled: no kept prefix can replace it */
         config.embeds = true;
         config.at_once = info->at_once;
         config.prefix_cache = false;
@@ -102,7 +102,7 @@ static err_code tell_event(struct stage_loop *l, const struct request_event *ev,
     return wire_link_join(l->local, &h, l->message.data, l->message.len, e);
 }
 
-/* The scheduler's event is its own scratch: the text of the tokens is filled in where it stands. */
+/* The event is the scheduler's scratch memory, so the text of the tokens is written into it. */
 static err_code complete_event(struct stage_loop *l, struct request_event *ev, struct err *e) {
     if (ev->kind == REQUEST_TOKEN) {
         ev->piece_len = copy_piece(l, ev->token, ev->piece, sizeof(ev->piece), &ev->control);
@@ -124,7 +124,7 @@ err_code stage_head_refuse(struct stage_loop *l, uint64_t id, const struct err *
     return code == ERR_OK ? wire_link_flush_joined(l->local, e) : code;
 }
 
-/* The rows stand apart from one another in what came from the tail: they are put side by side. Only evaluations do this. */
+/* The tail's answer has other fields between the rows of logits: copies the rows into one array. Only for an EVAL. */
 static err_code tell_logits(struct stage_loop *l, const struct sched_action *a, struct err *e) {
     const struct result *first = a->n_results > 0 ? &a->results[0] : NULL;
     struct request_logits head = {.id = a->id, .batch = a->batch, .n_rows = (uint32_t)a->n_results};
@@ -147,7 +147,7 @@ static err_code tell_logits(struct stage_loop *l, const struct sched_action *a, 
 
 /* ---- from the node ---- */
 
-/* Only embedding models have a vector to give, and only one that ranks takes two texts. */
+/* Only embedding models return a vector, and only a model that ranks takes two texts. */
 static err_code check_kind(const struct stage_loop *l, const struct request *r, struct err *e) {
     bool ranks = l->engine.info.pooling == ENGINE_POOL_RANK;
     if (r->second != NULL && !ranks) {
@@ -159,16 +159,16 @@ static err_code check_kind(const struct stage_loop *l, const struct request *r, 
     return ERR_OK;
 }
 
-/* A request whose tokens are there goes to the scheduler; where it can't, its sender is told. */
+/* Gives a request with tokens to the scheduler. If the scheduler refuses it, tells the sender. */
 static err_code take_request(struct stage_loop *l, struct request *r, err_code code, struct err *why, struct err *e) {
     uint64_t id = r->id;
-    if (r->n_generated > 0) r->sampling.generated_from = (uint32_t)r->n_tokens; /* a grammar sees what it let through before */
+    if (r->n_generated > 0) r->sampling.generated_from = (uint32_t)r->n_tokens; /* the grammar reads the replayed tokens again */
     if (code == ERR_OK) code = sched_submit(l->sched, clock_now(), r, why);
     request_done(r);
     return code == ERR_OK ? ERR_OK : stage_head_refuse(l, id, why, e);
 }
 
-/* A long text is for the tokenizer's thread. A suspect's text is not: nothing else may be in flight beside a suspect. */
+/* Gives a long text to the tokenizer's thread. A suspect's text never comes here, since nothing else may be in flight beside a suspect. */
 static err_code push_long(struct stage_loop *l, struct request *r, bool asks, struct err *why) {
     if (tokenizer_count(l->tokenizer) > l->order.n_queue || !tokenizer_has_room(l->tokenizer, r))
         return err_set(why, ERR_BUSY, "%zu texts are waiting already", tokenizer_count(l->tokenizer));
@@ -232,7 +232,7 @@ static err_code answer_pieces(struct stage_loop *l, const struct tokenize_ask *a
     return failed ? err_set(why, ERR_LIMIT, "the text of %zu tokens is too long", n) : ERR_OK;
 }
 
-/* The answer to a TOKENIZE frame: what `answer` holds, or why there is none. */
+/* Sends the answer to a TOKENIZE frame: the contents of `answer`, or the error `why`. */
 static err_code tell_tokenized(struct stage_loop *l, uint64_t id, err_code code, struct buf *answer, struct err *why, struct err *e) {
     if (code == ERR_OK && answer->failed) code = err_set(why, ERR_LIMIT, "the text has too many tokens");
     if (code != ERR_OK) {
@@ -264,7 +264,7 @@ static err_code tell_pieces(struct stage_loop *l, const struct tokenize_ask *ask
     return code;
 }
 
-/* Text to tokens, always by the thread: its answer is not urgent. */
+/* Always gives the text to the tokenizer's thread, because the answer is not urgent. */
 static err_code take_tokenize(struct stage_loop *l, const uint8_t *payload, size_t len, struct err *e) {
     struct tokenize_ask ask;
     struct err why = {0};
@@ -300,7 +300,7 @@ err_code stage_head_texts(struct stage_loop *l, struct err *e) {
     return ERR_OK;
 }
 
-/* The request may be with the tokenizer, where the scheduler doesn't know it. */
+/* The tokenizer may still have the request; then the scheduler does not know it. */
 static err_code take_cancel(struct stage_loop *l, uint64_t id, struct err *e) {
     if (!tokenizer_cancel(l->tokenizer, id)) {
         sched_cancel(l->sched, clock_now(), id);
@@ -347,7 +347,7 @@ err_code stage_head_ring(struct stage_loop *l, const struct frame_header *h, con
     return sched_tokens(l->sched, clock_now(), h->number, h->n_tokens, h->n_trace, payload, h->payload_len, hop_us, e);
 }
 
-/* In a one-stage ring what the stage core sends on comes back here at once. */
+/* In a one-stage ring the frames that the stage core sends come back here at once. */
 static err_code deliver(struct stage_loop *l, struct err *e) {
     if (l->out != NULL) return stage_loop_send(l, e);
     for (size_t i = 0; i < l->frames.n; i++) {
@@ -394,7 +394,8 @@ err_code stage_head_pump(struct stage_loop *l, bool *ret_more, struct err *e) {
     return wire_link_flush_joined(l->local, e);
 }
 
-/* Whatever broke the ring, its requests may go on in another one. Those that may have crashed it are told so. */
+/* The ring is broken. Its requests fail with UNAVAILABLE, so that they may go on in another ring. After a crash the requests that may be
+ * its cause fail with CRASH. */
 void stage_head_fail(struct stage_loop *l, const struct err *why) {
     struct err lost = *why;
     lost.code = ERR_UNAVAILABLE;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The ring is put together: every stage connects to the next one and accepts the previous one, at the same time. All of them dial at once,
- * so accepting must not wait for dialling: a helper thread dials, tries again until the deadline, and hands over a finished link. */
+ * Joins the ring: every stage connects to the next stage and accepts the previous one, at the same time. All stages dial at once, so
+ * accepting must not wait for dialling: a helper thread dials, tries again until the deadline, and hands over a finished link. */
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -23,9 +23,9 @@ struct dialler {
     struct io_addr addr;
     struct wire_identity id;
     clock_us deadline;
-    int done[2];              /* a byte is written here when it has ended */
+    int done[2];              /* the dialling thread writes a byte here when it ends */
     clock_us reached;         /* when the next stage's node was last reached, or dialling began */
-    clock_us patience;        /* so long after that it is given up */
+    clock_us patience;        /* the time after `reached` at which dialling gives up */
     atomic_bool stop;
     struct wire_link *link;   /* read after joining */
     err_code code;
@@ -44,8 +44,8 @@ static err_code dial_once(struct dialler *d) {
     return code != ERR_OK ? code : wire_link_connect(d->tls, fd, &d->id, left_ms(d->deadline, TRY_MS), &d->link, &d->err);
 }
 
-/* A wrong key doesn't become right by waiting; everything else may: the other stage is still loading, or its node still starting. But a
- * node that can't be reached at all for long is given up. */
+/* Every error but a wrong key may pass with time, because the other stage is still loading or its node still starts. Dialling gives up when
+ * the node cannot be reached at all for `patience`. */
 static void *dial(void *arg) {
     struct dialler *d = arg;
     for (;;) {
@@ -61,7 +61,7 @@ static void *dial(void *arg) {
     return NULL;
 }
 
-/* The link from stage `from`: this stage's own, or the one that comes to it. */
+/* The identity of the link from stage `from`: this stage (its outgoing link), or the previous stage (the incoming link). */
 static void identity(const struct stage_loop *l, uint32_t from, struct wire_identity *ret) {
     const struct stage_order *o = &l->order;
     *ret = (struct wire_identity){.epoch = o->epoch, .n_stage = o->n_stage, .from = from, .to = (from + 1) % o->n_stage};
@@ -72,8 +72,8 @@ static void identity(const struct stage_loop *l, uint32_t from, struct wire_iden
     ret->width = from + 1 == o->n_stage ? 0 : l->engine.info.n_embd;
 }
 
-/* A socket of the previous stage: a later one replaces an earlier one, whose other end has given up. A failed attempt is tried again from
- * there. */
+/* Takes a socket from the previous stage. A later socket replaces an earlier one, because the other end has given that up. After a failed
+ * attempt the previous stage dials again. */
 static void accept_socket(struct stage_loop *l, int fd, clock_us deadline, struct err *why) {
     struct wire_identity id;
     identity(l, (l->order.stage + l->order.n_stage - 1) % l->order.n_stage, &id);

@@ -85,7 +85,7 @@ static err_code wait_order(struct stage_loop *l, struct err *e) {
         int fd = -1;
         bool handled = false;
         err_code code = stage_loop_read_local(l, true, &h, &payload, &fd, &handled, e);
-        if (fd >= 0) close(fd); /* nothing to shake hands for yet */
+        if (fd >= 0) close(fd); /* the order has not come: no handshake is possible yet */
         if (code != ERR_OK) return code;
         if (handled) continue;
         if (h.type != FRAME_LOAD) return err_set(e, ERR_PROTOCOL, "a %s frame before the order to load", frame_type_name(h.type));
@@ -140,7 +140,7 @@ void stage_loop_computes(struct stage_loop *l) { stage_watch_doing(l->watch, l->
 enum { SLOT_LOCAL, SLOT_IN, SLOT_OUT, SLOT_TEXTS, SLOT_COUNT };
 enum { MESSAGES_AT_ONCE = 256, REQUESTS_AT_ONCE = 4 };
 
-/* A head without a frame in flight waits for people, on a battery nobody spins. */
+/* A head without a frame in flight waits for people, so it sleeps. On battery power no stage spins. */
 static bool may_spin(struct stage_loop *l, clock_us now) {
     struct sched_counts n;
     if (l->sched != NULL) {
@@ -154,25 +154,25 @@ static bool may_spin(struct stage_loop *l, clock_us now) {
     return !l->on_battery;
 }
 
-/* Nothing has come yet: looks again for a while, then sleeps until something has. */
+/* No link is readable yet: polls again for a while, then sleeps until a link is readable. */
 static void wait_long(struct stage_loop *l, struct pollfd fds[SLOT_COUNT]) {
     clock_us now = clock_now();
     stage_spin_begin(&l->spin, now);
     bool spin = may_spin(l, now);
     int n = 0;
     while (n == 0 && spin && stage_spin_more(&l->spin, now)) {
-        sched_yield(); /* whoever else wants the core gets it */
+        sched_yield(); /* lets another thread that wants the core have it */
         n = poll(fds, SLOT_COUNT, 0);
         now = clock_now();
     }
-    if (n == 0) { /* in a ring, to look at the links now and then */
+    if (n == 0) { /* in a ring, wakes once a beat to check the links */
         poll(fds, SLOT_COUNT, l->in != NULL ? (int)l->order.beat_ms : -1);
         now = clock_now();
     }
     stage_spin_end(&l->spin, now, fds[SLOT_IN].revents != 0);
 }
 
-/* Until something can be read, or a link has ended; at once when more is known to be there (or `sleep` is false). */
+/* Waits until a link can be read or has ended. Returns at once if bytes are already buffered, or if `sleep` is false. */
 static void wait_links(struct stage_loop *l, bool sleep, struct pollfd fds[SLOT_COUNT]) {
     fds[SLOT_LOCAL] = (struct pollfd){.fd = wire_link_fd(l->local), .events = POLLIN};
     fds[SLOT_IN] = (struct pollfd){.fd = l->in != NULL ? wire_link_fd(l->in) : -1, .events = POLLIN};
@@ -192,7 +192,7 @@ static void wait_links(struct stage_loop *l, bool sleep, struct pollfd fds[SLOT_
         if (links[i] != NULL && wire_link_pending(links[i])) fds[i].revents |= POLLIN;
 }
 
-/* A link over which nothing has come for too long, not even a beat: its other end stands still, or nothing gets through any more. */
+/* Fails if a link has brought nothing for too long, not even a beat: then its other end stands still, or the network is broken. */
 static err_code look_at_links(struct stage_loop *l, struct err *e) {
     clock_us now = clock_now(), beat = (clock_us)l->order.beat_ms * 1000, limit = STAGE_SILENT_BEATS * beat;
     uint32_t n = l->order.n_stage, previous = (l->order.stage + n - 1) % n, next = (l->order.stage + 1) % n;
@@ -229,14 +229,14 @@ err_code stage_loop_tell_own_faults(struct stage_loop *l, struct err *e) {
     return ERR_OK;
 }
 
-/* When a frame lay here while this stage computed, only half a round trip of its age was travel. */
+/* If a frame waited here while this stage computed, counts only half a round trip of its age as travel. */
 static void split_age(const struct stage_loop *l, uint32_t age, uint32_t *ret_hop, uint32_t *ret_wait) {
     clock_us way = wire_link_rtt_us(l->in) / 2;
     *ret_hop = l->busy && age > way ? (uint32_t)way : age;
     *ret_wait = age - *ret_hop;
 }
 
-/* Another stage has ended with an error, and says so before its links close: that is why this one ends too. */
+/* Another stage has ended with an error and reports it before its links close. This stage then ends with the same error. */
 static bool has_fallen(struct stage_loop *l, const struct frame_header *h, const uint8_t *payload, struct err *e) {
     struct stage_fault f;
     if (h->type != FRAME_FAULT || stage_fault_decode(payload, h->payload_len, &f, NULL) != ERR_OK || !f.fatal ||
@@ -256,8 +256,8 @@ static bool is_end(const struct frame_header *h, const uint8_t *payload) {
            f.err.code == ERR_CANCELLED;
 }
 
-/* The head, drained, sends word round the ring that it ends in order, and waits until it comes back: by then every stage knows, and isn't
- * surprised to see its links close. Whatever goes wrong with that, the head's own work is done. */
+/* The drained head sends a fatal FAULT with CANCELLED round the ring and waits until it comes back. Then every stage knows that the ring
+ * ends in order, and does not take a closed link for an error. Errors here are ignored, because the head's own work is done. */
 static void end_ring(struct stage_loop *l) {
     struct stage_fault end = {.stage = l->order.stage, .frame = -1, .seq = -1, .generation = -1, .fatal = true};
     err_set(&end.err, ERR_CANCELLED, "the ring has been drained");
@@ -291,14 +291,14 @@ static err_code work_ring(struct stage_loop *l, struct err *e) {
     if ((code = stage_receive(l->stage, &h, payload, hop, wait, &l->frames, e)) != ERR_OK) return code;
     l->computed = l->computed || (h.type == FRAME_COMPUTE && h.n_tokens > 0);
     if (h.type == FRAME_COMPUTE && (code = stage_loop_tell_own_faults(l, e)) != ERR_OK) return code;
-    if (is_end(&h, payload) && !l->draining) { /* the node knows then that the end that follows is an orderly one */
+    if (is_end(&h, payload) && !l->draining) { /* tells the node that the following end is an orderly one */
         l->draining = true;
         if ((code = set_phase(l, STAGE_DRAINING, e)) != ERR_OK) return code;
     }
     return stage_loop_send(l, e);
 }
 
-/* From the next stage only signs of life come, and its last words. */
+/* The next stage sends only signs of life and its last words on this link. */
 static err_code work_out(struct stage_loop *l, struct err *e) {
     struct frame_header h;
     const uint8_t *payload;
@@ -310,14 +310,14 @@ static err_code work_out(struct stage_loop *l, struct err *e) {
     return code;
 }
 
-/* ERR_BUSY: nothing more is there. */
+/* ERR_BUSY: there is no more message. */
 static err_code work_message(struct stage_loop *l, uint32_t *n_requests, struct err *e) {
     struct frame_header h;
     const uint8_t *payload;
     int fd = -1;
     bool handled = false;
     err_code code = stage_loop_read_local(l, false, &h, &payload, &fd, &handled, e);
-    if (fd >= 0) close(fd); /* the ring stands: a late attempt */
+    if (fd >= 0) close(fd); /* the ring is joined: this is a late attempt to connect */
     if (code != ERR_OK || handled || h.type == FRAME_SOCKET) return code;
     if (l->sched == NULL)
         return err_set(e, ERR_PROTOCOL, "a %s frame came to stage %u, which is not the head", frame_type_name(h.type), l->order.stage);
@@ -325,8 +325,8 @@ static err_code work_message(struct stage_loop *l, uint32_t *n_requests, struct 
     return stage_head_local(l, &h, payload, e);
 }
 
-/* What has come, before the next frame is made of it: requests that come together are computed together, but not so many that the first
- * of them waits long for the last. A flood of anything waits its turn. */
+/* Takes the node's messages before the next frame is made, so that requests that come together are computed together. The number of
+ * messages and requests is limited, so that the first request does not wait long for the last. */
 static err_code work_local(struct stage_loop *l, struct err *e) {
     err_code code = ERR_OK;
     uint32_t n_requests = 0;
@@ -358,7 +358,7 @@ static err_code work(struct stage_loop *l, struct err *e) {
 static err_code live(struct stage_loop *l, stage_open_fn open, void *user, struct err *e) {
     err_code code = wait_order(l, e);
     if (code != ERR_OK || (code = load(l, open, user, e)) != ERR_OK) return code;
-    stage_watch_doing(l->watch, STAGE_WAITS); /* the ring has a bound of its own */
+    stage_watch_doing(l->watch, STAGE_WAITS); /* joining the ring has a time limit of its own */
     if ((code = set_phase(l, STAGE_CONNECTING, e)) != ERR_OK || (l->order.n_stage > 1 && (code = stage_join(l, e)) != ERR_OK)) return code;
     stage_watch_links(l->watch, l->in, l->out);
     stage_loop_computes(l);
@@ -367,7 +367,7 @@ static err_code live(struct stage_loop *l, stage_open_fn open, void *user, struc
     return work(l, e);
 }
 
-/* So that the stages beside this one know the reason, and pass it on, before they see their links close. */
+/* Tells the neighbouring stages the reason before they see their links close. They pass it on. */
 static void say_fall(struct stage_loop *l, const struct stage_fault *own) {
     struct wire_link *links[] = {l->in, l->out};
     buf_clear(&l->message);
@@ -379,7 +379,7 @@ static void say_fall(struct stage_loop *l, const struct stage_fault *own) {
     }
 }
 
-/* A link that broke while something was sent may hold last words: the reason stands before the end of what came. */
+/* A link that broke during a send may still hold the other stage's last words: reads the received frames for the reason. */
 static void hear_fall(struct stage_loop *l, struct err *why) {
     struct wire_link *links[] = {l->in, l->out};
     struct frame_header h;
@@ -389,7 +389,7 @@ static void hear_fall(struct stage_loop *l, struct err *why) {
             has_fallen(l, &h, payload, why);
 }
 
-/* What the end means: 0 after an orderly one, else the node is told why and gets the error's exit code. */
+/* Returns the exit status: 0 after an orderly end. Otherwise tells the node the error and returns its exit code. */
 static int finish(struct stage_loop *l, err_code code, struct err *why) {
     if (code == ERR_CLOSED && !l->node_gone) hear_fall(l, why);
     bool orderly = code == ERR_OK || l->node_gone || l->draining;
@@ -405,7 +405,7 @@ static int finish(struct stage_loop *l, err_code code, struct err *why) {
 }
 
 static void loop_done(struct stage_loop *l) {
-    stage_watch_doing(l->watch, STAGE_READS); /* the text that its thread is at is waited for */
+    stage_watch_doing(l->watch, STAGE_READS); /* tokenizer_free waits for the text that the thread is working on */
     tokenizer_free(l->tokenizer);
     sched_free(l->sched);
     draft_free(l->draft);

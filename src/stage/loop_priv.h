@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The inside of a stage child's life, shared by loop.c (load, compute, end), join.c (the ring is put together) and head.c
- * (what only the head does). Nobody else includes this. All of it belongs to the compute thread. */
+ * The inside of a stage child's life, shared by loop.c (load, compute, end), join.c (joining the ring) and head.c (the head's part). No
+ * other file includes this header. The compute thread owns everything in it. */
 #ifndef CARAVAN_STAGE_LOOP_PRIV_H
 #define CARAVAN_STAGE_LOOP_PRIV_H
 
@@ -22,22 +22,22 @@ struct stage_loop {
     struct stage_state state;
     struct engine engine;
     bool engine_open;
-    uint64_t park_room;         /* bytes for parked sequences, as the node last said */
+    uint64_t park_room;         /* bytes for parked sequences, by the node's last message */
     struct stage *stage;
     struct sched *sched;        /* the head's */
     struct tokenizer *tokenizer; /* the head's */
     struct draft *draft;        /* NULL: none */
-    uint64_t in_flight[FRAME_MAX_SEQ]; /* the head's requests, of the frame that is computed */
-    struct stage_out frames;    /* what the stage core says goes out */
+    uint64_t in_flight[FRAME_MAX_SEQ]; /* the head's requests in flight while it computes a frame */
+    struct stage_out frames;    /* frames from the stage core that have to be sent */
     bool draining;              /* told to finish */
     bool node_gone;             /* LOCAL is closed */
     bool computed;              /* a first frame */
-    bool fell;                  /* another stage has said why the ring ends: */
+    bool fell;                  /* another stage has reported the reason why the ring ends */
     struct stage_fault fall;    /* so */
-    bool busy;                  /* the last wait found something at once: what came had to wait for us */
+    bool busy;                  /* the last wait returned at once: the message had waited for this stage */
     struct stage_spin spin;
-    bool on_battery;            /* as seen last, */
-    clock_us power_at;          /* and when to look again */
+    bool on_battery;            /* the result of the last look at the source of power */
+    clock_us power_at;          /* the time of the next look */
     struct buf message;         /* of LOCAL frames */
     struct buf piece;
 };
@@ -46,15 +46,16 @@ struct stage_loop {
 err_code stage_loop_tell(struct stage_loop *l, uint8_t type, const void *payload, size_t len, struct err *e);
 err_code stage_loop_tell_state(struct stage_loop *l, struct err *e);
 err_code stage_loop_tell_fault(struct stage_loop *l, const struct stage_fault *fault, struct err *e);
-void stage_loop_computes(struct stage_loop *l); /* that is what it does from now on, as far as its watch is to know */
+void stage_loop_computes(struct stage_loop *l); /* tells the watch that this thread computes from now on */
 err_code stage_loop_send(struct stage_loop *l, struct err *e); /* l->frames, to the next stage */
-/* FAULTs in l->frames: the node of the stage where it happened is told as well as the head. */
+/* Sends the FAULTs in l->frames to this stage's node too, and not only round the ring to the head. */
 err_code stage_loop_tell_own_faults(struct stage_loop *l, struct err *e);
-/* What may come on LOCAL in any phase: DRAIN, a node that is gone. *ret_handled: false: something else, in *h and *payload. */
+/* Handles the messages that may come on LOCAL in any phase, such as DRAIN and the end of the link. *ret_handled is false for any other
+ * message, which is in *h and *payload. */
 err_code stage_loop_read_local(struct stage_loop *l, bool wait, struct frame_header *h, const uint8_t **payload, int *ret_fd,
                                bool *ret_handled, struct err *e);
 
-/* ---- join.c: connects to the next stage and accepts the previous one. ERR_TIMEOUT says what is missing. ---- */
+/* ---- join.c: connects to the next stage and accepts the previous one. ERR_TIMEOUT names the missing link. ---- */
 err_code stage_join(struct stage_loop *l, struct err *e);
 
 /* ---- head.c ---- */
@@ -64,11 +65,11 @@ err_code stage_head_local(struct stage_loop *l, const struct frame_header *h, co
 err_code stage_head_ring(struct stage_loop *l, const struct frame_header *h, const uint8_t *payload, uint32_t hop_us, struct err *e);
 /* Carries out actions up to and with one frame. *ret_more: there may be more to do at once. */
 err_code stage_head_pump(struct stage_loop *l, bool *ret_more, struct err *e);
-/* Takes the texts that are tokens now. */
+/* Takes the finished texts from the tokenizer. */
 err_code stage_head_texts(struct stage_loop *l, struct err *e);
-/* The ring is broken: every request is told. */
+/* The ring is broken: fails every request. */
 void stage_head_fail(struct stage_loop *l, const struct err *why);
-/* An event that is not the scheduler's: a request that never got that far. */
+/* Fails a request that the scheduler never got. */
 err_code stage_head_refuse(struct stage_loop *l, uint64_t id, const struct err *why, struct err *e);
 
 #endif

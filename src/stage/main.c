@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * See main.h. Where the weights come from: a file of this machine, if it is the coordinator's model; else the cache, filled from the
- * nodes that have the model while libllama loads. */
+ * See main.h. The weights come from a file of this machine, if it is the coordinator's model. Otherwise they come from the cache, which is
+ * filled from other nodes while libllama loads. */
 #include "stage/main.h"
 
 #include <malloc.h>
@@ -23,7 +23,7 @@
 
 /* A model whose bytes can be read, here or from the cache. */
 struct opened {
-    struct model_gguf *local;     /* NULL: from a peer */
+    struct model_gguf *local;     /* NULL: the model comes from a peer */
     struct weights_file *weights; /* NULL: local */
     struct model_layout *layout;
     uint32_t n_ctx;               /* positions of a sequence */
@@ -37,7 +37,7 @@ static void opened_done(struct opened *o) {
     weights_close(o->weights);
 }
 
-/* The local file, if it is the same model; "": whatever model it is. */
+/* Opens the local file if it is the ordered model; order->model "": any model. */
 static err_code open_local(struct opened *o, const struct stage_order *order, struct err *e) {
     struct model_gguf *g;
     err_code code = model_gguf_open(order->path, &g, e);
@@ -71,7 +71,7 @@ static err_code make_slice(struct opened *o, const struct stage_order *order, st
     err_code code = model_layout_create(g, &o->layout, e);
     if (code == ERR_OK) code = model_layout_ctx(o->layout, order->load.n_ctx, &o->n_ctx, e);
     if (code != ERR_OK) return code;
-    uint32_t end = order->end == 0 ? o->layout->n_layer : order->end; /* a draft model: whole */
+    uint32_t end = order->end == 0 ? o->layout->n_layer : order->end; /* a draft model is loaded whole */
     return order->forced ? model_slice_create_forced(g, o->layout, order->first, end, &o->slice, e)
                          : model_slice_create(g, o->layout, order->first, end, &o->slice, e);
 }
@@ -98,7 +98,7 @@ static bool on_wait(void *user) { return tell(user); }
 
 static bool on_load(void *user, float fraction) {
     struct progress *p = user;
-    pages_huge(true); /* the vocabulary is there: now come the weights, then the KV cache */
+    pages_huge(true); /* the vocabulary is loaded; the weights and then the KV cache follow */
     uint32_t percent = (uint32_t)(fraction * 100);
     if (percent == p->percent && clock_now() < p->told + TELL_US) return true;
     p->percent = percent;
@@ -128,10 +128,10 @@ static err_code load_slice(struct opened *o, const struct stage_order *order, st
     return code;
 }
 
-/* The local file has the same header; has it the same weights? When that cannot be found out it is taken for the same. */
+/* The local file has the same header. Does it have the same weights? If they cannot be compared, they count as the same. */
 static bool is_same(struct opened *o, const struct stage_order *order) {
     struct err e = {0};
-    if (!order->source_host[0] || !order->model[0]) return true; /* a draft model is nobody else's */
+    if (!order->source_host[0] || !order->model[0]) return true; /* no other node has the draft model */
     struct weights_place place = place_of(order);
     err_code code = weights_compare(&place, o->local, o->slice, &e);
     if (code == ERR_OK) return true;
@@ -165,16 +165,16 @@ static err_code stage_open(void *user, const struct stage_order *order, stage_pr
     }
     if (code == ERR_OK) code = load_slice(&o, order, &p, ret, e);
     opened_done(&o);
-    pages_huge(false); /* what is small, or not used up to its end, does not fill them */
+    pages_huge(false); /* later allocations are small or only partly used, and would waste huge pages */
     pages_give_back();
-    os_memory_trim(); /* the header's copies are gone: their memory goes back too */
+    os_memory_trim(); /* gives back the memory of the header's freed copies */
     return code;
 }
 
 int stage_main(int fd) {
     io_tls_startup();
     pages_huge(false);
-    setenv("GGML_NO_BACKTRACE", "1", 0); /* else an abort starts a debugger, and the node waits for it */
+    setenv("GGML_NO_BACKTRACE", "1", 0); /* otherwise an abort starts a debugger, and the node waits for the debugger */
     struct err e = {0};
     if (stage_crash_catch(&e) != ERR_OK) log_warn("stage", "crashes are not caught: %s", e.text);
     return stage_loop_run(fd, stage_open, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What a stage child does: opens the slice that its order names, from the local file or from a peer's, and runs the stage loop.
- * The only thread that touches the model is the caller's. */
+ * The main function of a stage child: opens the slice that its order names, from the local file or from a peer's, and runs the stage loop.
+ * Only the calling thread computes with the model. */
 #ifndef CARAVAN_STAGE_MAIN_H
 #define CARAVAN_STAGE_MAIN_H
 

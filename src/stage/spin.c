@@ -8,11 +8,11 @@
 
 enum {
     GAP_WEIGHT = 8,    /* the mean goes an eighth of the way to each new gap */
-    GAP_MOST = 2,      /* limits that a gap counts at most: a pause between requests is soon forgotten */
-    SLACK_US = 100,    /* beside twice the mean gap */
-    LOOK_US = 50,      /* a look takes a few; what is longer was somebody else's */
-    SHARED_US = 300,   /* so much taken in one spin: the core is shared */
-    OFF_US = 250000,   /* until it is tried again */
+    GAP_MOST = 2,      /* a gap counts at most as this many spin limits, so that the mean soon forgets a pause between requests */
+    SLACK_US = 100,    /* added to twice the mean gap */
+    LOOK_US = 50,      /* a look takes a few microseconds; in a longer one another thread had the core */
+    SHARED_US = 300,   /* the core is shared if others take more than this in one spin */
+    OFF_US = 250000,   /* time without spinning after a shared core */
 };
 
 void stage_spin_init(struct stage_spin *s, uint32_t limit_us, uint32_t threads, uint32_t cores) {
@@ -47,7 +47,7 @@ void stage_spin_end(struct stage_spin *s, clock_us now, bool frame) {
 
 /* ---- power ---- */
 
-/* Is the first word of folder/supply/name this one? */
+/* Is `word` the first word of the file folder/supply/name? */
 static bool says(const char *folder, const char *supply, const char *name, const char *word) {
     char path[512], text[32] = "";
     snprintf(path, sizeof(path), "%s/%s/%s", folder, supply, name);

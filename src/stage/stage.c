@@ -24,12 +24,12 @@ struct stage {
     struct wire_trace trace[FRAME_MAX_TRACE];
     float *hidden_in, *hidden_out; /* [n_batch][n_embd]; NULL where the slice has none */
     uint8_t *front;              /* the part of a COMPUTE in front of its hidden rows */
-    uint8_t *rows;               /* hidden rows as they travel; NULL when they travel as they are */
+    uint8_t *rows;               /* encoded hidden rows; NULL if the engine's rows are sent unchanged */
     struct result_last *last_of; /* [n_seq]; the tail's */
     struct buf results, fault, open;
 };
 
-/* One frame's work, wherever it came from. */
+/* The work of one frame, from the ring or from the scheduler. */
 struct work {
     uint32_t number;
     const struct engine_op *ops;
@@ -172,7 +172,7 @@ static err_code compute(struct stage *st, const struct work *w, struct err *e) {
     return code;
 }
 
-/* All logits of a token, or the vector of the text that it ends. */
+/* Adds all logits of a token, or the vector of the text that the token ends. */
 static void put_row(struct stage *st, size_t i, bool vector, struct result *res, uint8_t **scratch) {
     const struct engine *en = st->config.engine;
     const float *row = vector ? en->ops->vector(en->self, i) : en->ops->logits(en->self, i);
@@ -186,8 +186,8 @@ static void put_row(struct stage *st, size_t i, bool vector, struct result *res,
     }
 }
 
-/* The tail: what is asked of each flagged token, into st->results. Of a chain of proposals only what follows from the tokens that were
- * really sampled. A sequence whose sampling fails hurts no other. */
+/* The tail: puts the answer to each flagged token into st->results. In a chain of proposals it answers only those that equal the tokens
+ * really sampled. A failure to sample one sequence affects no other sequence. */
 static uint32_t take_results(struct stage *st, const struct work *w) {
     const struct engine *en = st->config.engine;
     uint32_t n = 0;
@@ -276,7 +276,7 @@ static err_code read_tokens(struct stage *st, const struct wire_compute *c, stru
     return ERR_OK;
 }
 
-/* Hidden rows as the engine wants them: in place where they arrived, if they are floats of this machine there. */
+/* Returns the hidden rows as f32: in place, if they arrived as aligned floats in this machine's byte order. */
 static const float *read_hidden(struct stage *st, const struct wire_compute *c) {
     if (NATIVE_F32 && c->dtype == FRAME_F32 && (uintptr_t)c->hidden % _Alignof(float) == 0) return (const float *)(const void *)c->hidden;
     wire_hidden_get(st->hidden_in, c->dtype, c->hidden, c->n_tokens, c->width);

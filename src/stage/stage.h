@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The core of a stage: takes one frame, computes its slice of it, and says which frames go to the next stage (or, from the tail, back
- * to the head). Sans-I/O over the engine port: no socket, no thread; the clock is a function that it is given. Owner: the compute thread.
+ * The core of a stage: takes one frame, computes its slice of it, and returns the frames for the next stage (or, from the tail, back to the
+ * head). Sans-I/O over the engine port: no socket, no thread; the caller gives the clock as a function. Owner: the compute thread.
  *
  * When a slice cannot compute a batch, the stage sends a FAULT with the frame's number, and then the COMPUTE frame without its tokens.
  * So the sequence operations still reach every later stage, the tail still answers, and the head knows which requests failed. */
@@ -38,14 +38,16 @@ struct stage; /* opaque */
 err_code stage_create(const struct stage_config *config, struct stage **ret, struct err *e); /* ERR_MEMORY, ERR_INVALID */
 void stage_free(struct stage *st); /* NULL is fine */
 
-/* A frame came on the incoming link of a stage other than the head: COMPUTE, SEQ_OPEN or FAULT. hop_us, wait_us: how long it travelled, and
- * lay here. ERR_STALE: another epoch; ERR_PROTOCOL: not a legal frame here (the link is then closed). Valid until the next call. */
+/* A frame came on the incoming link of a stage other than the head: COMPUTE, SEQ_OPEN or FAULT. hop_us: how long it travelled; wait_us: how
+ * long it waited here. ERR_STALE: another epoch; ERR_PROTOCOL: not a legal frame here (the link is then closed). *ret is valid until the
+ * next call. */
 err_code stage_receive(struct stage *st, const struct frame_header *h, const uint8_t *payload, uint32_t hop_us, uint32_t wait_us,
                        struct stage_out *ret, struct err *e);
-/* The head's own entrance: computes the first slice of a frame that the scheduler made. */
+/* For the head: computes the first slice of a frame that the scheduler made. */
 void stage_begin(struct stage *st, uint32_t number, const struct engine_op *ops, size_t n_ops, const struct engine_token *tokens,
                  size_t n_tokens, struct stage_out *ret);
-/* The head: a sequence begins. In a one-stage ring this opens it, and a failure comes out as a FAULT frame, as from elsewhere. */
+/* The head: a sequence begins. In a one-stage ring this opens the sequence; a failure comes out as a FAULT frame, as it does from other
+ * stages. */
 void stage_begin_open(struct stage *st, uint32_t seq, uint32_t generation, const struct engine_sampling *sampling, struct stage_out *ret);
 
 #endif

@@ -70,7 +70,7 @@ void tokenize_failure_encode(uint64_t id, const struct err *why, struct buf *out
     field_encode(err_fields(), why, out);
 }
 
-/* The head, then the n numbers that it announces: a new array. An error that was told is returned. */
+/* Reads the head, and then the n numbers that it announces into a new array. Returns the error if the answer carries one. */
 static err_code get_numbers(struct bytes_reader *r, uint32_t **ret, size_t *ret_n, struct err *e) {
     struct tokenize_answer head;
     if (field_get(tokenize_answer_fields(), r, &head, e) != ERR_OK) return ERR_PROTOCOL;
@@ -79,7 +79,7 @@ static err_code get_numbers(struct bytes_reader *r, uint32_t **ret, size_t *ret_
         size_t len = bytes_left(r);
         if (field_decode(err_fields(), bytes_take(r, len), len, &why, NULL) != ERR_OK || why.code == ERR_OK)
             return err_set(e, ERR_PROTOCOL, "TOKENIZED with an error that cannot be read");
-        if (why.code == ERR_PROTOCOL) why.code = ERR_INTERNAL; /* ours is that the answer is malformed */
+        if (why.code == ERR_PROTOCOL) why.code = ERR_INTERNAL; /* ERR_PROTOCOL here means that the answer is malformed */
         if (e != NULL) *e = why;
         return why.code;
     }

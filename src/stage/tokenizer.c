@@ -18,7 +18,7 @@ enum { THREAD_STACK = 64 << 20 /* libllama's patterns recurse with the text */, 
 struct job {
     struct list link;
     struct tokenizer_job job;
-    bool dropped; /* nobody wants it */
+    bool dropped; /* cancelled: its result is not needed */
 };
 
 struct tokenizer {
@@ -29,7 +29,7 @@ struct tokenizer {
     size_t max_bytes;
     pthread_t thread;
     int wake[2];
-    pthread_mutex_t lock; /* of all that follows */
+    pthread_mutex_t lock; /* protects the fields below */
     pthread_cond_t more;
     struct list waiting, done;
     struct job *running;
@@ -44,8 +44,8 @@ bool tokenizer_is_long(const struct request *r) { return r->tokens == NULL && by
 
 bool tokenizer_has_room(const struct tokenizer *t, const struct request *r) { return t->n == 0 || t->bytes + bytes_of(r) <= t->max_bytes; }
 
-/* Refuses a text whose beginning has too many tokens already. The beginning may have a few tokens that the whole text has not, where it is
- * cut and nowhere else: LIMIT_SPARE and an eighth cover them. It is doubled while its tokens may be unusually long. */
+/* Refuses a text whose beginning has too many tokens already. Where the text is cut, the beginning may have a few tokens that the whole
+ * text does not have: LIMIT_SPARE and an eighth allow for them. The beginning doubles in length while its tokens may be unusually long. */
 static err_code check_length(const struct tokenizer *t, const struct request *r, struct err *e) {
     size_t enough = (size_t)t->limit + t->limit / 8 + LIMIT_SPARE;
     for (size_t len = enough * BYTES_PER_TOKEN; len < r->text_len / 2; len *= 2) {
@@ -99,7 +99,7 @@ static void *thread_main(void *arg) {
         pthread_mutex_lock(&t->lock);
         t->running = NULL;
         list_push_back(&t->done, &j->link);
-        if (write(t->wake[1], "", 1) != 1) continue; /* the pipe is full: it is readable */
+        if (write(t->wake[1], "", 1) != 1) continue; /* the pipe is full, so it is readable */
     }
     pthread_mutex_unlock(&t->lock);
     return NULL;
@@ -110,7 +110,7 @@ static int thread_start(struct tokenizer *t) {
     sigset_t all, old;
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, THREAD_STACK);
-    sigfillset(&all); /* signals are for the main thread, but for those of crashes, which come to the thread that crashes */
+    sigfillset(&all); /* the main thread takes signals, except those of a crash, which go to the thread that crashes */
     sigdelset(&all, SIGSEGV);
     sigdelset(&all, SIGABRT);
     sigdelset(&all, SIGBUS);
@@ -221,7 +221,7 @@ static bool is_request(const struct job *j, const uint64_t *id) {
     return !j->dropped && !j->job.asks && (id == NULL || j->job.request.id == *id);
 }
 
-/* The job of this request, or of any (id NULL). With the lock held. */
+/* Finds the job of the request `id`, or of any request (id NULL). The caller holds the lock. */
 static struct job *find(struct tokenizer *t, const uint64_t *id) {
     struct list *lists[] = {&t->waiting, &t->done};
     if (t->running != NULL && is_request(t->running, id)) return t->running;

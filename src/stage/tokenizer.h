@@ -22,32 +22,32 @@ err_code tokenizer_create(const struct engine *engine, struct stage_watch *watch
 /* Waits for the job that runs; the others are dropped. Before the engine is closed. NULL is fine. */
 void tokenizer_free(struct tokenizer *t);
 
-/* The tokens of r's text, at once; nothing is done where they are there. ERR_LIMIT: more than fit, which is found out without looking at
- * much more of the text than that. */
+/* Turns r's text into tokens at once; does nothing if r has tokens. ERR_LIMIT: the text has too many tokens, which is found without reading
+ * much of the text beyond the limit. */
 err_code tokenizer_run(struct tokenizer *t, struct request *r, struct err *e);
-/* Is its text too long for that? */
+/* Is r's text too long for tokenizer_run? */
 bool tokenizer_is_long(const struct request *r);
 
-/* A text for the thread. asks: only its tokens are wanted, however many (a TOKENIZE frame); it is no request. */
+/* A text for the thread. asks: the job answers a TOKENIZE frame, has no limit of tokens, and is no request. */
 struct tokenizer_job {
     struct request request; /* done: with tokens */
     bool asks;
     err_code code;          /* done: ERR_OK, or err says why not */
     struct err err;
 };
-/* May this text wait beside those that do? One that waits alone always may. */
+/* Is there room for this text among the waiting ones? If none waits, there always is. */
 bool tokenizer_has_room(const struct tokenizer *t, const struct request *r);
 /* Takes over *r's contents. */
 void tokenizer_push(struct tokenizer *t, struct request *r, bool asks);
 /* Readable when a job is done. */
 int tokenizer_fd(const struct tokenizer *t);
-/* The next job that is done; the caller calls request_done on its request. False: none is. */
+/* Takes the next finished job; the caller calls request_done on its request. False: no job is finished. */
 bool tokenizer_pop(struct tokenizer *t, struct tokenizer_job *ret);
-/* The request isn't wanted any more. False: there is no such job. */
+/* Drops the job of a request. False: there is no such job. */
 bool tokenizer_cancel(struct tokenizer *t, uint64_t id);
-/* Jobs that have not been taken by tokenizer_pop. */
+/* Number of jobs that tokenizer_pop has not taken. */
 size_t tokenizer_count(const struct tokenizer *t);
-/* Cancels one request and says which; false: there is none left. */
+/* Cancels any one request and returns its id; false: no request is left. */
 bool tokenizer_drop(struct tokenizer *t, uint64_t *ret_id);
 
 #endif

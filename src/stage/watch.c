@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * See watch.h. What the compute thread tells is in atomics and behind one lock that neither thread holds while it computes. */
+ * See watch.h. The compute thread passes its state in atomics and under one lock, which it does not hold while it computes. */
 #include "stage/watch.h"
 
 #include <assert.h>
@@ -25,10 +25,10 @@ enum { MESSAGE_MAX = 1 << 16 };
 
 struct stage_watch {
     pthread_t thread;
-    int stop[2];                 /* closed at one end: the thread ends */
+    int stop[2];                 /* the thread ends when one end is closed */
     struct wire_link *local;
-    pthread_mutex_t lock;        /* of the links, while they are used or changed */
-    struct wire_link *in, *out;  /* NULL: the ring doesn't stand */
+    pthread_mutex_t lock;        /* held while the links are used or changed */
+    struct wire_link *in, *out;  /* NULL: the ring is not joined */
     atomic_uint doing, stage, beat_ms;
     atomic_ullong epoch;
     atomic_size_t n_exposed;
@@ -48,7 +48,7 @@ uint32_t stage_patience(enum stage_doing doing, uint32_t longest) {
     return learnt > least[doing] ? (uint32_t)(learnt < UINT32_MAX ? learnt : UINT32_MAX) : least[doing];
 }
 
-/* ---- what the compute thread tells ---- */
+/* ---- the compute thread's reports ---- */
 
 void stage_watch_order(struct stage_watch *w, uint32_t stage, uint64_t epoch, uint32_t beat_ms) {
     atomic_store(&w->stage, stage);
@@ -87,7 +87,7 @@ static void say(struct stage_watch *w, struct wire_link *l, enum frame_type type
     wire_link_send_apart(l, &h, b->data, b->len, NULL);
 }
 
-/* The node first: it must know even where a link takes nothing more. */
+/* The node comes first: it must get the words even if a link of the ring is blocked. */
 static void last_words(struct stage_watch *w, const char *text) {
     struct stage_fault fault = {.stage = atomic_load(&w->stage), .frame = -1, .seq = -1, .generation = -1, .fatal = true};
     struct request_event ev;
@@ -108,7 +108,7 @@ static void last_words(struct stage_watch *w, const char *text) {
     stage_fault_encode(&fault, &b);
     say(w, w->local, FRAME_FAULT, &b);
     wire_link_flush(w->local, STAGE_LAST_WORDS_MS);
-    if (pthread_mutex_trylock(&w->lock) == 0) { /* the compute thread may have stopped with it */
+    if (pthread_mutex_trylock(&w->lock) == 0) { /* the compute thread may have stopped with the lock held */
         struct wire_link *links[] = {w->in, w->out};
         for (size_t i = 0; i < ARRAY_LEN(links) && links[i]; i++) {
             say(w, links[i], FRAME_FAULT, &b);
@@ -127,7 +127,7 @@ static void watch_crash(struct stage_watch *w) {
     else snprintf(text, sizeof(text), "the stage process crashed: signal %d (%s)", signo, strsignal(signo));
     last_words(w, text);
     stage_crash_said();
-    for (;;) poll(NULL, 0, -1); /* the handler has the signal end the process */
+    for (;;) poll(NULL, 0, -1); /* the signal handler lets the signal end the process */
 }
 
 /* ---- the thread ---- */
@@ -181,7 +181,7 @@ err_code stage_watch_start(struct wire_link *local, struct stage_watch **ret, st
     }
     pthread_mutex_init(&w->lock, NULL);
     sigset_t all, old;
-    sigfillset(&all); /* signals are for the threads that the program made itself */
+    sigfillset(&all); /* other threads of the program take the signals */
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int cause = pthread_create(&w->thread, NULL, watch_main, w);
     pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -13,7 +13,7 @@ size_t wire_compute_head_size(uint32_t n_ops, uint32_t n_tokens, uint32_t n_trac
     return (size_t)n_ops * OP_SIZE + (size_t)n_tokens * TOKEN_SIZE + (size_t)n_trace * TRACE_SIZE;
 }
 
-/* ---- what the table cannot say: NULL, or the fault ---- */
+/* ---- rules that the table cannot express: NULL, or the fault ---- */
 
 static const char *op_fault(const struct engine_op *op) {
     if (op->kind != ENGINE_OP_CP && op->dst != 0) return "a destination where none belongs";
@@ -22,7 +22,7 @@ static const char *op_fault(const struct engine_op *op) {
     return NULL;
 }
 
-/* A proposal stands right after the token that it is a guess after, and both are sampled; the first token of a frame may be one after the
+/* A proposal comes directly after the token that it continues, and both have the flag SAMPLE. The first token of a frame may continue the
  * last token of an earlier frame. */
 static const char *draft_fault(const struct engine_token *before, const struct engine_token *t) {
     if ((t->flags & ENGINE_TOKEN_DRAFT) == 0) return NULL;
@@ -33,7 +33,7 @@ static const char *draft_fault(const struct engine_token *before, const struct e
 
 /* ---- writing ---- */
 
-/* The operation as the wire wants it. */
+/* The operation in the form of the wire. */
 static struct engine_op tidy_op(struct engine_op op) {
     if (op.kind != ENGINE_OP_CP) op.dst = 0;
     if (op.p0 < 0 || op.kind >= ENGINE_OP_CLOSE) op.p0 = 0;
@@ -57,7 +57,7 @@ void wire_compute_put(uint8_t *out, const struct engine_op *ops, uint32_t n_ops,
 
 /* ---- reading ---- */
 
-/* The entry i of a list, as its table checks it. */
+/* Reads entry i of a list; its table checks the values. */
 static err_code get(const struct field_set *set, const uint8_t *list, uint32_t i, void *ret, struct err *e) {
     struct bytes_reader r;
     bytes_reader_init(&r, list + i * set->wire_size, set->wire_size);

@@ -22,8 +22,8 @@ struct wire_compute {
     uint8_t dtype;
     size_t row_bytes;
 };
-/* The view of the payload of a header that frame_header_get has passed. Every entry is checked, and that rows are `width` floats wide
- * where there are tokens. ERR_PROTOCOL names the entry and what is wrong with it. */
+/* Makes the view of a payload whose header frame_header_get has accepted. Checks every entry, and that rows are `width` floats wide if
+ * there are tokens. ERR_PROTOCOL names the entry and its fault. */
 err_code wire_compute_view(const struct frame_header *h, const uint8_t *payload, uint32_t width, struct wire_compute *ret, struct err *e);
 
 /* Entries of a checked view; i is under its count (asserted). */

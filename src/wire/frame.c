@@ -137,7 +137,7 @@ err_code frame_header_get(const uint8_t in[FRAME_HEADER_SIZE], enum frame_link l
     struct bytes_reader r;
     struct err reserved = {0};
     bytes_reader_init(&r, in, FRAME_HEADER_SIZE);
-    err_code code = field_get(frame_header_fields(), &r, &h, &reserved); /* fails for the reserved bytes, which are the last */
+    err_code code = field_get(frame_header_fields(), &r, &h, &reserved); /* can fail only for the last field, the reserved bytes */
     if (h.magic != FRAME_MAGIC) return err_set(e, ERR_PROTOCOL, "not a Caravan frame (it starts with 0x%08x)", h.magic);
     if (h.version != FRAME_VERSION)
         return err_set(e, ERR_PROTOCOL, "frame of version %u: this end speaks version %u", h.version, FRAME_VERSION);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * The frames of every link: a header of 48 bytes (struct frame_header), checked before anything is allocated, then the payload. What each
- * type carries stands in tables/frames.def, the layouts in tables/messages.def, both for people in docs/PROTOCOL.md. The payload of COMPUTE
- * is wire/compute.h's, that of TOKENS wire/result.h's.
- * Sans-I/O: these functions encode to and decode from bytes; they own no socket, clock or thread. */
+ * The frames of every link: a header of 48 bytes (struct frame_header), checked before anything is allocated, then the payload.
+ * tables/frames.def lists the types, tables/messages.def the layouts; docs/PROTOCOL.md describes both. wire/compute.h handles the payload
+ * of COMPUTE, wire/result.h the payload of TOKENS. Sans-I/O: these functions encode to and decode from bytes; they own no socket, clock or
+ * thread. */
 #ifndef CARAVAN_WIRE_FRAME_H
 #define CARAVAN_WIRE_FRAME_H
 
@@ -15,9 +15,9 @@
 #include "base/field.h"
 
 #define FRAME_MAGIC   0x4E565243u /* "CRVN" read as a little-endian u32 */
-#define FRAME_VERSION 1           /* of the header alone: the same for ever, so that any two builds can refuse each other */
+#define FRAME_VERSION 1           /* of the header alone; it never changes, so that any two builds can refuse each other */
 
-/* The version of the protocol, on every kind of link: it stands in HELLO and WELCOME, and both ends must have the same one. */
+/* The version of the protocol, on every kind of link: HELLO and WELCOME carry it, and both ends must have the same version. */
 enum { WIRE_VERSION = 3 };
 
 enum frame_type {
@@ -29,7 +29,7 @@ enum frame_type {
 enum frame_link { FRAME_LINK_RING = 1, FRAME_LINK_CONTROL = 2, FRAME_LINK_LOCAL = 4, FRAME_LINK_WEIGHTS = 8 };
 enum frame_dtype { FRAME_F32, FRAME_F16, FRAME_BF16, FRAME_Q8_0, FRAME_DTYPE_COUNT };
 
-/* Limits of one frame; a header past any of them is refused before a byte is allocated. */
+/* Limits of one frame; a header over a limit is refused before any memory is allocated. */
 enum {
     FRAME_MAX_OPS = 4096,
     FRAME_MAX_TOKENS = 16384,
@@ -51,7 +51,7 @@ void frame_header_put(uint8_t out[FRAME_HEADER_SIZE], const struct frame_header 
  * payload_len within the type's maximum and, for COMPUTE, exactly what the counts ask for. ERR_PROTOCOL with the reason. */
 err_code frame_header_get(const uint8_t in[FRAME_HEADER_SIZE], enum frame_link link, struct frame_header *ret, struct err *e);
 
-/* The same checks, but for magic and version, on a header that is already in numbers. */
+/* The same checks, except for magic and version, on a decoded header. */
 err_code frame_header_check(const struct frame_header *h, enum frame_link link, struct err *e);
 /* The header of a frame with len bytes of payload, for the sender: sets payload_len and writes it. ERR_LIMIT: over the type's maximum. */
 err_code frame_header_make(struct frame_header *h, size_t len, uint8_t out[FRAME_HEADER_SIZE], struct err *e);

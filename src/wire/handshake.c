@@ -30,7 +30,7 @@ void wire_refuse_encode(const struct err *why, struct buf *out) { field_encode(e
 
 /* ---- reading ---- */
 
-/* Before any other field: another version may have other fields. */
+/* Checked before any other field, because another version may have other fields. */
 static err_code check_version(yyjson_val *o, struct err *e) {
     uint32_t version = 0;
     err_code code = json_need(o, "version", e);
@@ -64,7 +64,7 @@ err_code wire_greeting_decode(const struct field_set *set, const char *what, con
     free(value);
     yyjson_doc_free(doc);
     if (code == ERR_OK) return ERR_OK;
-    err_prefix(e, "bad %s", what); /* as the link's error: whatever is wrong with the other side's words, the link is of no use */
+    err_prefix(e, "bad %s", what); /* any fault in the other side's message makes the link useless, so it is the link's error */
     if (e) e->code = ERR_PROTOCOL;
     return ERR_PROTOCOL;
 }
@@ -116,7 +116,7 @@ err_code wire_welcome_decode(const uint8_t *data, size_t len, const struct wire_
     return code;
 }
 
-/* Text from the other side that may stand in a log, and leaves room for the words in front of it. */
+/* May this text from the other side stand in a log? It must also leave room for a prefix. */
 static bool is_readable(const char *text) {
     size_t len = strlen(text);
     for (size_t i = 0; i < len; i++)

@@ -102,7 +102,7 @@ static void put_q8_block(uint8_t *restrict out, const float *restrict in) {
     }
     float d = float_of(top) / 127.0f;
     float inverse = top > 0 && top < 0x7F800000u ? 127.0f / float_of(top) : 0.0f;
-    inverse = isfinite(inverse) ? inverse : 0.0f; /* a block of nothing but tiny subnormals */
+    inverse = isfinite(inverse) ? inverse : 0.0f; /* a block of tiny subnormals only */
     bytes_put_u16(out, top >= 0x7F800000u ? 0x7E00u : to_f16(d));
     int8_t q[GROUP];
     for (int i = 0; i < GROUP; i++) q[i] = (int8_t)nearest(inverse > 0.0f ? in[i] * inverse : 1.0f);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * f32 to f16 and back by the processor's own instructions, where it has them. The same values as hidden.c's portable code gives, limits
- * included; a test compares the two. For this folder only; any thread. */
+ * f32 to f16 and back by the processor's own instructions, where it has them. The results equal those of hidden.c's portable code, limits
+ * included; a test compares them. For this folder only; any thread. */
 #ifndef CARAVAN_WIRE_HIDDEN_SIMD_H
 #define CARAVAN_WIRE_HIDDEN_SIMD_H
 
@@ -12,7 +12,7 @@
 size_t wire_hidden_simd_put_f16(uint8_t *out, const float *in, size_t n);
 size_t wire_hidden_simd_get_f16(float *out, const uint8_t *in, size_t n);
 
-/* The portable code alone, for the test that compares. */
+/* The portable code alone, for the test that compares the two. */
 void wire_hidden_plain_put_f16(uint8_t *out, const float *in, size_t n);
 void wire_hidden_plain_get_f16(float *out, const uint8_t *in, size_t n);
 

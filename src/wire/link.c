@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * One link: reader, writer and the other side's clock together. PING, PONG, BEAT and REFUSE are dealt with here, and never reach the
- * owner. */
+ * One link: a reader, a writer, and the other side's clock. The link itself handles PING, PONG, BEAT and REFUSE; its owner never sees
+ * them. */
 #include "wire/link.h"
 
 #include <assert.h>
@@ -23,21 +23,21 @@ enum {
     MAX_QUEUED = 256 * 1024 * 1024, /* bytes that wait for a slow link; the scheduler's credits keep it far below */
     CLOCK_SAMPLES = 5,
     MAX_PARTS = 16,
-    JOIN_MOST = 64 * 1024,          /* bytes that are put together before they are sent */
-    REFUSE_LINGER_MS = 500,         /* for a REFUSE to get across before the socket goes */
+    JOIN_MOST = 64 * 1024,          /* bytes of joined frames that make the link send them */
+    REFUSE_LINGER_MS = 500,         /* time for a REFUSE to arrive before the socket closes */
 };
 struct wire_link {
     struct wire_transport wire;
     struct wire_reader reader;
     struct wire_writer writer;
-    struct buf joined;       /* whole frames that go with the next one */
+    struct buf joined;       /* whole frames that wait for the next frame */
     struct peer_clock clock;
     unsigned pings;          /* answered */
     enum frame_link kind;
     uint64_t received;       /* bytes */
     uint64_t epoch;          /* of every frame on a ring link */
     int came_fd;             /* a descriptor that came with the frame being read, or -1 */
-    err_code rc;             /* what ended reading; every later read returns it */
+    err_code rc;             /* the error that ended reading; every later read returns it */
     struct err err;
 };
 
@@ -118,7 +118,7 @@ static err_code send_frame(struct wire_link *l, struct frame_header *h, const st
         len += parts[i].len;
     }
     err_code code = put_head(l, h, len, head, e);
-    if (code == ERR_OK && pass_fd >= 0) code = wire_link_flush_joined(l, e); /* the descriptor goes with the first byte */
+    if (code == ERR_OK && pass_fd >= 0) code = wire_link_flush_joined(l, e); /* joined frames must go before it */
     if (code == ERR_OK) code = wire_writer_send(&l->writer, iov, n, pass_fd, e);
     if (code == ERR_OK) buf_clear(&l->joined);
     return code;
@@ -154,12 +154,12 @@ static err_code ask_clock(struct wire_link *l, struct err *e) {
     return code;
 }
 
-/* The other end lives, and is asked for its clock again. */
+/* A beat from the other end: asks for its clock again, if it is time. */
 static err_code take_beat(struct wire_link *l, struct err *e) {
     return l->kind == FRAME_LINK_RING && peer_clock_is_due(&l->clock, clock_now()) ? ask_clock(l, e) : ERR_OK;
 }
 
-/* The header's sent_us is our clock when we answered. */
+/* The header's sent_us is this end's clock at the time of the answer. */
 static err_code answer_ping(struct wire_link *l, struct err *e) {
     uint8_t body[FIELD_SIZE(frame_pong)];
     field_put(frame_pong_fields(), &(struct frame_pong){.asked_us = l->reader.header.sent_us, .arrived_us = clock_now()}, body);
@@ -206,7 +206,7 @@ static err_code receive(struct wire_link *l, bool wait, struct err *e) {
     return ERR_OK;
 }
 
-/* Frames that the link itself deals with: *ret_mine. */
+/* Handles a frame that is the link's own business; *ret_mine says whether it is one. */
 static err_code handle_own(struct wire_link *l, bool *ret_mine, struct err *e) {
     const struct frame_header *h = &l->reader.header;
     *ret_mine = true;
@@ -229,7 +229,7 @@ static err_code check_frame(struct wire_link *l, struct err *e) {
     return err_set(e, ERR_STALE, "%s frame of another epoch than its link's", name);
 }
 
-/* The next frame that is not the link's own business. */
+/* Reads the next frame for the owner. */
 static err_code read_frame(struct wire_link *l, bool wait, struct err *e) {
     for (;;) {
         if (wire_reader_whole(&l->reader)) wire_reader_next(&l->reader);
@@ -276,7 +276,7 @@ static err_code send_json(struct wire_link *l, enum frame_type type, struct buf 
     return send_frame(l, &h, &part, 1, -1, e);
 }
 
-/* The next frame of the handshake, at most until the deadline. */
+/* Reads the next frame of the handshake; waits until the deadline at most. */
 static err_code read_until(struct wire_link *l, clock_us deadline, struct err *e) {
     for (;;) {
         err_code code = read_frame(l, false, e);
@@ -360,7 +360,7 @@ static err_code answer(struct wire_link *l, const struct wire_identity *id, cloc
     return code;
 }
 
-/* Tells the other side why, unless it was the other side that told us or it has gone, and ends the link. */
+/* Ends the link. Tells the other side the reason, unless the other side refused or has gone. */
 static void refuse(struct wire_link *l, err_code code, const struct err *why) {
     if (code != ERR_CLOSED && l->reader.header.type != FRAME_REFUSE) {
         struct buf json;
@@ -380,7 +380,7 @@ static void refuse(struct wire_link *l, err_code code, const struct err *why) {
 
 typedef err_code (*greet_fn)(struct wire_link *l, const struct wire_identity *id, clock_us deadline, struct err *e);
 
-/* The handshake over an open TLS stream, which it takes. */
+/* Does the handshake over an open TLS stream, and takes over the stream. */
 static err_code open_link(struct io_tls_stream *tls, const struct wire_identity *id, greet_fn step, clock_us deadline,
                           struct wire_link **ret, struct err *e) {
     struct wire_link *l = link_create(FRAME_LINK_RING, tls, -1);

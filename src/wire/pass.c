@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * See pass.h. What is signed begins with 32 bytes that say what it is, filled up with zeros, so that no signature can stand for another. */
+ * See pass.h. Signed data begins with 32 bytes that name its purpose, filled up with zeros, so that no signature can replace another. */
 #include "wire/pass.h"
 
 #include <stdio.h>
@@ -26,7 +26,7 @@ static void word_text(const char *instance, uint64_t epoch, const uint8_t key[IO
     memcpy(ret + PURPOSE_SIZE + WIRE_PASS_INSTANCE + 8, key, IO_SIGN_PUBLIC_SIZE);
 }
 
-/* 32 bytes purpose, with which end signs (so that a proof cannot be sent back) | 32 bytes of the connection */
+/* 32 bytes purpose, which names the signing end (so that a proof cannot be sent back) | 32 bytes of the connection */
 static void proof_text(bool dialled, const uint8_t binding[IO_TLS_EXPORT_SIZE], uint8_t ret[PROOF_SIZE]) {
     memset(ret, 0, PROOF_SIZE);
     snprintf((char *)ret, PURPOSE_SIZE, "caravan 1 link %s", dialled ? "client" : "server");

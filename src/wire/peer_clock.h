@@ -17,14 +17,14 @@ enum {
 
 struct peer_clock {
     int64_t offset_us;     /* theirs minus ours */
-    clock_us rtt_us;       /* of the answer that gave it */
+    clock_us rtt_us;       /* round trip of the answer that gave the offset */
     clock_us measured_at;  /* 0: never */
     clock_us asked_at;     /* the question that waits for its answer; 0: none */
     clock_us last_asked;
     unsigned answers;      /* so far, whether they counted or not */
 };
 
-/* Is it time for a question? Not while one waits for its answer. */
+/* Is it time for a question? Never while a question waits for its answer. */
 bool peer_clock_is_due(const struct peer_clock *c, clock_us now);
 void peer_clock_asked(struct peer_clock *c, clock_us now);
 /* The answer to the question of `asked_at` has come. arrived, answered: their clock when the question came and when the answer left. An

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Requests and what is answered to them: JSON for what is rare (SUBMIT), bytes for what comes with every token (EVENT, EVAL, LOGITS). */
+ * Requests and their answers: JSON for the rare frame SUBMIT, bytes for the frequent or large ones (EVENT, EVAL, LOGITS). */
 #include "wire/request.h"
 
 #include <assert.h>
@@ -47,7 +47,7 @@ bool request_decode_id(const uint8_t *data, size_t len, uint64_t *ret_id) {
 /* ---- EVENT ---- */
 
 void request_event_init(struct request_event *ev, uint64_t id, enum request_event_kind kind) {
-    memset(ev, 0, offsetof(struct request_event, piece)); /* the kilobytes from there on only mean something where lengths say so */
+    memset(ev, 0, offsetof(struct request_event, piece)); /* the kilobytes after that offset are valid only as far as their lengths say */
     ev->id = id;
     ev->kind = kind;
 }
@@ -79,7 +79,7 @@ static err_code get_err(struct bytes_reader *r, struct err *ret, struct err *e) 
     return ret->code != ERR_OK ? ERR_OK : event_error("a failure without an error", e);
 }
 
-/* The parts whose lengths the fixed fields tell. */
+/* Reads the parts; the fixed fields give their lengths. */
 static err_code get_parts(struct bytes_reader *r, struct request_event *ev, struct err *e) {
     err_code code = take_text(r, ev->piece_len, ev->piece, e);
     for (size_t i = 0; i < ev->n_top && code == ERR_OK; i++) {

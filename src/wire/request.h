@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * A generation request as the head stage gets it, and the events that answer it: values and their encodings on LOCAL and CONTROL links
- * (frames SUBMIT, CANCEL, EVENT, EVAL, LOGITS), from tables/messages.def. The stage uses them, and the gateway and the node above. No I/O,
- * any thread. */
+ * A generation request in the form that the head stage gets, and the events that answer it: values and their encodings on LOCAL and CONTROL
+ * links (frames SUBMIT, CANCEL, EVENT, EVAL, LOGITS), from tables/messages.def. The stage uses them, and the gateway and the node above. No
+ * I/O, any thread. */
 #ifndef CARAVAN_WIRE_REQUEST_H
 #define CARAVAN_WIRE_REQUEST_H
 
@@ -10,8 +10,8 @@
 #include "engine/params.h"
 
 enum { REQUEST_MAX_HOPS = 64, REQUEST_MAX_PIECE = 512, REQUEST_MAX_TOP_PIECE = 64, REQUEST_MAX_EVAL_BATCHES = 65536 };
-/* A request that may have crashed a process is computed alone until it has given so many tokens. If it is the reason, it crashes the next
- * process sooner: it is sent with all tokens that it has given, and nothing is guessed ahead. */
+/* A request that may have crashed a process is computed alone until it has generated this many tokens. If it is the cause, it crashes the
+ * next process before that, because it is replayed with all tokens generated so far, and without guesses. */
 enum { REQUEST_ALONE_TOKENS = 8 };
 
 enum request_event_kind { REQUEST_STARTED, REQUEST_TOKEN, REQUEST_DONE, REQUEST_FAILED, REQUEST_VECTOR };
@@ -28,19 +28,19 @@ void request_done(struct request *r);
 /* Appends the SUBMIT payload (JSON) to out; reads it back. ERR_INVALID/ERR_FORMAT name the field. */
 void request_encode(const struct request *r, struct buf *out);
 err_code request_decode(const uint8_t *data, size_t len, struct request *ret, struct err *e);
-/* Only the id, of a payload that request_decode refuses: so that its sender can be told. false: there is none. */
+/* Reads only the id, from a payload that request_decode refuses, so that its sender can get an error. false: there is no id. */
 bool request_decode_id(const uint8_t *data, size_t len, uint64_t *ret_id);
 
 /* ---- EVENT ---- */
 
 /* An event without any part. */
 void request_event_init(struct request_event *ev, uint64_t id, enum request_event_kind kind);
-/* FAILED with UNAVAILABLE says that the place is lost, not the request, which may be sent again, here or elsewhere, with the tokens that
- * were `generated`. CRASH says that, too, and that the request was in flight when a stage's process crashed: it may be the reason. */
+/* FAILED with UNAVAILABLE means that the ring is lost, but not the request: it may be sent again, here or to another ring, with the tokens
+ * that were `generated`. CRASH means the same, and that the request was in flight when a stage's process crashed, and may be the cause. */
 void request_event_encode(const struct request_event *ev, struct buf *out);
-/* Copies only the parts that are there: of piece, top, hops and err nothing else is set. ERR_PROTOCOL. *ret is untouched on failure. */
+/* Copies only the parts that are present; the rest of piece, top, hops and err is not set. ERR_PROTOCOL. *ret is untouched on failure. */
 err_code request_event_decode(const uint8_t *data, size_t len, struct request_event *ret, struct err *e);
-/* Only what has a fixed size: the id, the kind, numbers. For a node that passes an event on. */
+/* Reads only the fields of fixed size: the id, the kind, numbers. For a node that passes an event on. */
 err_code request_event_peek(const uint8_t *data, size_t len, struct request_event *ret, struct err *e);
 /* Gives an encoded event, which request_event_peek has passed, another id. */
 void request_event_rename(uint8_t *data, size_t len, uint64_t id);
@@ -52,10 +52,10 @@ bool request_event_is_last(const struct request_event *ev);
 void request_eval_init(struct request_eval *ev);
 void request_eval_done(struct request_eval *ev);
 void request_eval_encode(const struct request_eval *ev, struct buf *out);
-/* ret_id (may be NULL): the id, also of an EVAL that is refused; 0: not even that can be read. */
+/* ret_id (may be NULL): the id, also of a refused EVAL; 0: the id cannot be read. */
 err_code request_eval_decode(const uint8_t *data, size_t len, struct request_eval *ret, uint64_t *ret_id, struct err *e);
 
-/* All but the rows, which follow: field_put(request_logits_fields(), ...). */
+/* To encode, call field_put(request_logits_fields(), ...), and append the rows. */
 err_code request_logits_decode(const uint8_t *data, size_t len, struct request_logits *ret, struct err *e); /* rows point into data */
 
 #endif

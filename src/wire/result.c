@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The TOKENS payload: what its table (struct result) cannot say. */
+ * The TOKENS payload: the rules that its table (struct result) cannot express. */
 #include "wire/result.h"
 
 #define MESSAGES_RESULT

@@ -23,14 +23,14 @@ enum { RESULT_MAX_TEXT = 400 };
 #include "base/field_structs.h"
 #undef MESSAGES_RESULT
 
-/* The token that was sampled last in a sequence, and the position after which it was sampled; both -1: none. The tail and the head keep one
- * of each sequence, and so agree which proposals are answered. */
+/* The token that was sampled last in a sequence, and the position after which it was sampled; both -1: none. The tail and the head each
+ * keep one for every sequence, and so agree which proposals are answered. */
 struct result_last {
     int32_t pos, token;
 };
-/* Is a token with these flags answered? A proposal is, only if it is the token that was sampled last, and stands right after it. */
+/* Is a token with these flags answered? A proposal is answered only if it equals the token sampled last and has the next position. */
 bool result_is_due(const struct result_last *last, uint16_t flags, int32_t pos, int32_t token);
-/* A token that was to be sampled after (ENGINE_TOKEN_SAMPLE) has been answered. */
+/* Notes the answer to a token with ENGINE_TOKEN_SAMPLE. */
 void result_note(struct result_last *last, const struct result *r);
 
 /* Parts whose flag is not set are left out. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * JSON of the messages between nodes and stages: what the tables of fields cannot say. */
+ * JSON of the messages between nodes and stages: the rules that the tables of fields cannot express. */
 #include "wire/stage.h"
 
 #include <inttypes.h>

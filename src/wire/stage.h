@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What nodes and stage children tell each other in JSON (tables/messages.def): LOAD, STATE, UNLOAD, FAULT and SEQ_OPEN, the last two on
- * the ring too. Values and both directions of their encoding. No I/O, any thread. */
+ * The JSON messages between nodes and stage children (tables/messages.def): LOAD, STATE, UNLOAD, FAULT and SEQ_OPEN. FAULT and SEQ_OPEN
+ * also cross the ring. Values and both directions of their encoding. No I/O, any thread. */
 #ifndef CARAVAN_WIRE_STAGE_H
 #define CARAVAN_WIRE_STAGE_H
 
@@ -14,11 +14,11 @@ enum { STAGE_KEY_SIZE = 32, STAGE_SPIN_US = 4000, STAGE_MAX_DRAFT = 32 /* guesse
 enum stage_phase { STAGE_LOADING, STAGE_CONNECTING, STAGE_READY, STAGE_DRAINING, STAGE_PHASE_COUNT };
 const char *stage_phase_name(enum stage_phase p);
 
-/* What becomes of the requests of a slice that is to be dropped. */
+/* How the requests of a slice end when the slice is dropped. */
 enum stage_unload_how {
     STAGE_UNLOAD_LOST,     /* the epoch is over: they end with UNAVAILABLE, and may go on in another epoch */
     STAGE_UNLOAD_IF_IDLE,  /* the head's node drops the slice if there are none; its answer is a STATE that failed: CANCELLED, or BUSY */
-    STAGE_UNLOAD_FOR_GOOD, /* the model is unloaded: they end with CANCELLED; when they have, a STATE that failed with CANCELLED says so */
+    STAGE_UNLOAD_FOR_GOOD, /* the model is unloaded: they end with CANCELLED; after that a STATE that failed with CANCELLED comes */
     STAGE_UNLOAD_COUNT
 };
 
@@ -35,16 +35,16 @@ err_code stage_order_decode(const uint8_t *data, size_t len, struct stage_order 
 void stage_state_encode(const struct stage_state *s, struct buf *out);
 err_code stage_state_decode(const uint8_t *data, size_t len, struct stage_state *ret, struct err *e);
 
-/* What a stage's node tells its coordinator. */
+/* A stage's state, as its node reports it to the coordinator. */
 void stage_report_encode(const struct stage_report *r, struct buf *out);
 err_code stage_report_decode(const uint8_t *data, size_t len, struct stage_report *ret, struct err *e);
 
-/* FAULT: something could not be done. On the ring a fatal one with ERR_CANCELLED says that the head has been drained: the ring ends in
- * order. At most 4 KiB. */
+/* FAULT: a stage failed to do something. On the ring a fatal FAULT with ERR_CANCELLED means that the head has been drained, and the ring
+ * ends in order. At most 4 KiB. */
 void stage_fault_encode(const struct stage_fault *f, struct buf *out);
 err_code stage_fault_decode(const uint8_t *data, size_t len, struct stage_fault *ret, struct err *e);
 
-/* SEQ_OPEN: how a sequence is sampled. */
+/* SEQ_OPEN: the sampling parameters of a sequence. */
 void stage_open_encode(uint32_t seq, uint32_t generation, const struct engine_sampling *sampling, struct buf *out);
 err_code stage_open_decode(const uint8_t *data, size_t len, uint32_t *ret_seq, uint32_t *ret_generation,
                            struct engine_sampling *ret_sampling, struct err *e);

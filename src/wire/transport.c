@@ -73,7 +73,7 @@ void wire_transport_shutdown(struct wire_transport *w) {
 }
 
 void wire_transport_close(struct wire_transport *w) {
-    /* reads away what has come, or the kernel resets the connection and our last bytes are lost */
+    /* discards the received bytes; otherwise the kernel resets the connection, and the last bytes sent are lost */
     if (w->tls != NULL) io_tls_finish(w->tls, 0);
     else if (w->fd >= 0) close(w->fd);
     w->tls = NULL;

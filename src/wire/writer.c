@@ -11,8 +11,8 @@
 
 #include "base/pulse.h"
 
-enum { WRITE_MOST = 1024 * 1024 }; /* bytes at once: each piece is a step, over a slow link too, for whoever waits for room */
-enum { KEEP_CAP = 32 * 1024 * 1024 }; /* a queue that has grown beyond is given back when it is empty */
+enum { WRITE_MOST = 1024 * 1024 }; /* bytes written at once: after each piece a sender that waits for room sees progress */
+enum { KEEP_CAP = 32 * 1024 * 1024 }; /* a larger queue is freed when it is empty */
 
 void wire_writer_init(struct wire_writer *w, struct wire_transport *wire, size_t max_queued) {
     *w = (struct wire_writer){.wire = wire, .max_queued = max_queued};
@@ -29,7 +29,7 @@ void wire_writer_init(struct wire_writer *w, struct wire_transport *wire, size_t
 
 /* ---- the thread ---- */
 
-/* The next stretch to write in one go: up to the next byte that a descriptor belongs to. */
+/* The length of the next write: up to the next byte that carries a descriptor. */
 static size_t stretch(struct wire_writer *w, uint64_t at, uint64_t end, int *ret_fd) {
     *ret_fd = -1;
     if (w->n_fds == 0) return (size_t)(end - at);
@@ -37,14 +37,14 @@ static size_t stretch(struct wire_writer *w, uint64_t at, uint64_t end, int *ret
     *ret_fd = w->fds[0].fd;
     w->n_fds--;
     memmove(w->fds, w->fds + 1, w->n_fds * sizeof(w->fds[0]));
-    return 1; /* alone: our copy of the descriptor is closed as soon as it has gone */
+    return 1; /* one byte alone: the copied descriptor is closed as soon as it is sent */
 }
 
 /* Writes `sending`. Called with the lock held, which it gives up while writing. */
 static void write_out(struct wire_writer *w) {
     uint64_t end = w->written + w->sending.len;
     const uint8_t *data = w->sending.data;
-    do { /* once at least: with nothing queued, the TLS stream may still have something to flush */
+    do { /* at least once: with an empty queue the TLS stream may still have bytes to flush */
         int fd = -1;
         size_t n = stretch(w, w->written, end, &fd);
         if (n > WRITE_MOST) n = WRITE_MOST;
@@ -93,7 +93,7 @@ static void *writer_main(void *arg) {
 
 static err_code start_thread(struct wire_writer *w, struct err *e) {
     sigset_t all, old;
-    sigfillset(&all); /* signals are for the threads that the program made itself */
+    sigfillset(&all); /* other threads of the program take the signals */
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int cause = pthread_create(&w->thread, NULL, writer_main, w);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -125,7 +125,7 @@ static err_code enqueue(struct wire_writer *w, const uint8_t *data, size_t len, 
     return ERR_OK;
 }
 
-/* Queues what is left of the parts after `done` bytes. Lock held. */
+/* Queues the rest of the parts after `done` bytes. Lock held. */
 static err_code enqueue_rest(struct wire_writer *w, const struct iovec *parts, size_t n_parts, size_t done, int pass_fd, struct err *e) {
     err_code code = w->started ? ERR_OK : start_thread(w, e);
     if (code != ERR_OK) return code;
@@ -141,7 +141,7 @@ static err_code enqueue_rest(struct wire_writer *w, const struct iovec *parts, s
         done -= skip;
         code = enqueue(w, (const uint8_t *)parts[i].iov_base + skip, parts[i].iov_len - skip, e);
     }
-    w->busy = true; /* with nothing left to queue there is still something to flush */
+    w->busy = true; /* even with nothing left to queue there are bytes to flush */
     pthread_cond_signal(&w->work);
     return code;
 }
@@ -152,7 +152,7 @@ err_code wire_writer_send(struct wire_writer *w, const struct iovec *parts, size
         size_t done = 0;
         err_code code = w->busy ? ERR_BUSY : wire_transport_write(w->wire, parts, n_parts, pass_fd, &done, &w->err);
         if (code == ERR_BUSY) code = enqueue_rest(w, parts, n_parts, done, pass_fd, &w->err);
-        w->rc = code; /* half a frame may have gone: nothing can follow it */
+        w->rc = code; /* half a frame may have been sent: no frame can follow it */
     }
     err_code code = w->rc;
     if (code != ERR_OK && e != NULL) *e = w->err;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The sending side of a link. What the kernel's socket buffer takes goes out at once, on the caller's thread and without a copy; the rest
- * is copied for a thread that starts the first time it is needed. Order is kept. For this folder only; any thread may send. */
+ * The sending side of a link. The caller's thread writes as many bytes as the kernel's socket buffer takes, without a copy; the rest is
+ * copied for a thread, which starts when it is first needed. Order is kept. For this folder only; any thread may send. */
 #ifndef CARAVAN_WIRE_WRITER_H
 #define CARAVAN_WIRE_WRITER_H
 
@@ -14,10 +14,10 @@ enum { WIRE_WRITER_MAX_FDS = 16 };
 struct wire_writer {
     struct wire_transport *wire;      /* borrowed */
     pthread_mutex_t lock;        /* everything below but `sending`'s bytes */
-    pthread_cond_t work, room;   /* for the thread: something to do; for senders: less is queued, or nothing */
+    pthread_cond_t work, room;   /* work: bytes for the thread; room: the queue has become shorter */
     pthread_t thread;
     bool started, stopping;
-    bool busy;                   /* something is queued or being written by the thread: senders must queue behind it */
+    bool busy;                   /* the queue has bytes, or the thread is writing: senders must append to the queue */
     struct buf pending, sending; /* queued; handed to the thread (only it touches the bytes) */
     struct {
         uint64_t at;
@@ -26,7 +26,7 @@ struct wire_writer {
     size_t n_fds;
     uint64_t queued, written;    /* bytes ever queued, bytes the thread has written of them */
     size_t max_queued;
-    err_code rc;                 /* what broke the wire; every later send returns it */
+    err_code rc;                 /* the error that broke the wire; every later send returns it */
     struct err err;
 };
 
@@ -35,7 +35,7 @@ void wire_writer_init(struct wire_writer *w, struct wire_transport *wire, size_t
 err_code wire_writer_send(struct wire_writer *w, const struct iovec *parts, size_t n_parts, int pass_fd, struct err *e);
 bool wire_writer_idle(struct wire_writer *w);
 void wire_writer_flush(struct wire_writer *w, int timeout_ms);
-/* Ends the thread; what is still queued is dropped. Shuts the wire down if the thread is at work. */
+/* Ends the thread, and drops the bytes still queued. Shuts the wire down if the thread is at work. */
 void wire_writer_done(struct wire_writer *w);
 
 #endif
