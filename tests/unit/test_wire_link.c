@@ -457,6 +457,28 @@ static void test_last_words(void **state) {
     }
 }
 
+/* The last frame also gets across when the other side is gone and frames came before it that are to be answered. */
+static void test_last_words_after_questions(void **state) {
+    (void)state;
+    struct pair p = pair_open(0);
+    struct frame_header ping = {.type = FRAME_PING}, tokens;
+    uint8_t data[500];
+    struct err e;
+    err_code code = ERR_OK;
+    fill(data, sizeof(data), 7);
+    assert_int_equal(wire_link_send(p.client, &ping, NULL, 0, &e), ERR_OK);
+    wire_link_beat(p.client);
+    send_tokens(p.client, 7, data, sizeof(data));
+    wire_link_close(p.client);
+    for (int i = 0; i < 1000 && code == ERR_OK; i++) { /* the first may still go into the kernel's buffer */
+        tokens = (struct frame_header){.type = FRAME_TOKENS};
+        code = wire_link_send(p.server, &tokens, NULL, 0, &e);
+    }
+    assert_int_equal(code, ERR_CLOSED);
+    expect_tokens(p.server, 7, sizeof(data));
+    wire_link_close(p.server);
+}
+
 /* ---- the writer's limit ---- */
 
 struct writer_feed {
@@ -669,6 +691,7 @@ int main(void) {
         cmocka_unit_test(test_refuse_later),
         cmocka_unit_test(test_killed_peer),
         cmocka_unit_test(test_peer_goes_while_queued),
+        cmocka_unit_test(test_last_words_after_questions),
         cmocka_unit_test(test_last_words),
         cmocka_unit_test(test_writer_blocks_at_its_limit),
         cmocka_unit_test(test_local),
