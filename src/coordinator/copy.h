@@ -34,7 +34,8 @@ struct copy {
     clock_us rival; /* since when another node's copy has to stay instead of it; 0: none has */
     clock_us used;  /* when it last had a request, or a client set keep_s */
     /* replan.h */
-    char better[120]; /* how it would fit better; "": it would not */
+    char better[120];   /* how it would fit better; "": it would not */
+    bool better_told;  /* it has been so for a while, and was told */
     clock_us better_since, replan_looked;
     bool moves; /* COPY_ASKED: it is to be loaded anew, and does not leave */
     /* the slices of the epoch `watched`, as their nodes' records show them */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "coordinator/offers.h"
@@ -33,6 +34,18 @@ static double token_time(const struct copy *x, const struct plan *p, const struc
     return f.token_s;
 }
 
+static void say_better(const struct plan *could, const struct plan_node *nodes, double times, char *ret, size_t size) {
+    struct buf b;
+    buf_init(&b, size);
+    buf_append_str(&b, could->n_stage == 1 ? "would run whole on " : "would run on ");
+    if (could->n_stage > 3) buf_printf(&b, "%u machines", could->n_stage);
+    for (uint32_t k = 0; could->n_stage <= 3 && k < could->n_stage; k++)
+        buf_printf(&b, "%s%s", k == 0 ? "" : ", ", nodes[could->stages[k].node].name);
+    if (times >= 1.1) buf_printf(&b, ", %.1f times as fast", times);
+    snprintf(ret, size, "%s", buf_cstr(&b));
+    buf_done(&b);
+}
+
 /* Would the copy fit better if it were planned now? Says how in words. */
 static bool fits_better(const struct coordinator *c, const struct coordinator_view *v, const struct copy *x, char *ret, size_t size) {
     struct plan_node *nodes = mem_calloc(v->n_records, sizeof(*nodes));
@@ -43,9 +56,7 @@ static bool fits_better(const struct coordinator *c, const struct coordinator_vi
         double times = token_time(x, is, nodes) / token_time(x, could, nodes);
         bool whole = is->n_stage > 1 && could->n_stage == 1 && (times >= 1 || x->model->wish.placement != PLAN_FAST);
         better = whole || (x->model->wish.placement == PLAN_FAST && times >= FASTER);
-        int len = could->n_stage == 1 ? snprintf(ret, size, "would run whole on %s", nodes[could->stages[0].node].name)
-                                      : snprintf(ret, size, "would run on %u machines", could->n_stage);
-        if (times >= 1.1 && len > 0 && (size_t)len < size) snprintf(ret + len, size - (size_t)len, ", %.1f times as fast", times);
+        say_better(could, nodes, times, ret, size);
     }
     free(nodes);
     free(is);
@@ -53,18 +64,32 @@ static bool fits_better(const struct coordinator *c, const struct coordinator_vi
     return better;
 }
 
-static void replan_look(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v, bool may) {
+static void forget_better(struct coordinator *c, struct copy *x) {
+    c->publish = c->publish || x->better_told;
+    x->better[0] = '\0';
+    x->better_told = false;
+}
+
+static void replan_look(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
     char better[sizeof(x->better)] = "";
     x->replan_looked = now;
-    if (!fits_better(c, v, x, better, sizeof(better))) better[0] = '\0';
-    if ((better[0] != '\0') != (x->better[0] != '\0')) {
-        x->better_since = now;
-        c->publish = true;
+    if (!fits_better(c, v, x, better, sizeof(better))) {
+        forget_better(c, x);
+        return;
     }
-    if (better[0] && !x->better[0])
-        log_info("plan", "\"%s\" %s; %s", x->record.name, better,
-                 may ? "it is loaded anew there when it is idle" : "it stays, as --replan never says");
+    if (!x->better[0]) x->better_since = now;
     memcpy(x->better, better, sizeof(better));
+}
+
+/* What a new machine says about itself is believed once it has been measured for a while. */
+static bool better_stands(struct coordinator *c, struct copy *x, clock_us now, bool may) {
+    if (!x->better[0] || now < x->better_since + STANDS_US) return false;
+    if (!x->better_told) {
+        log_info("plan", "\"%s\" %s; %s", x->record.name, x->better,
+                 may ? "it is loaded anew there when it is idle" : "it stays, as --replan never says");
+        x->better_told = c->publish = true;
+    }
+    return true;
 }
 
 void replan_update(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
@@ -72,12 +97,12 @@ void replan_update(struct coordinator *c, struct copy *x, clock_us now, const st
     bool may = strcmp(x->record.wish.replan, "never") != 0;
     bool only = x->record.wish.replicas == 1; /* where more copies are wanted, the better place gets one of its own */
     if (!ready || !only || x->rival != 0 || x->model->wish.placement == PLAN_LIST) {
-        if (x->state == COPY_WANTED) x->better[0] = '\0';
+        if (x->state == COPY_WANTED) forget_better(c, x);
         return;
     }
     x->moves = false;
-    if (now >= x->replan_looked + LOOK_US) replan_look(c, x, now, v, may);
-    if (!x->better[0] || !may || now < x->better_since + STANDS_US || now < x->ready + STANDS_US) return;
+    if (now >= x->replan_looked + LOOK_US) replan_look(c, x, now, v);
+    if (!better_stands(c, x, now, may) || !may || now < x->ready + STANDS_US) return;
     struct coordinator_work work = v->work(v->user, x->record.instance);
     if (work.calls > 0 || now < work.used + IDLE_US) return;
     copy_ask(c, x, now, "it fits better elsewhere");
@@ -87,7 +112,7 @@ void replan_update(struct coordinator *c, struct copy *x, clock_us now, const st
 void replan_go(struct coordinator *c, struct copy *x, clock_us now) {
     log_info("plan", "\"%s\" is loaded anew: it %s", x->record.name, x->better);
     x->moves = false;
-    x->better[0] = '\0';
+    forget_better(c, x);
     copy_set_state(x, COPY_WANTED, now);
     instance_replan(x->instance, now);
     copy_actions(c, x);

@@ -225,7 +225,7 @@ void join_free(struct join *j) {
 
 err_code join_admit(struct join *j, const struct control_peer *peer, struct err *e) {
     if (roster_is_out(&j->roster, peer->public_key)) {
-        err_set(e, ERR_AUTH, "this node (\"%s\") was shut out of the cluster", peer->name);
+        err_set(e, ERR_AUTH, "node \"%s\" was shut out of the cluster", peer->name);
         err_hint(e, "on a member: caravan nodes allow %s", peer->name);
         return ERR_AUTH;
     }
@@ -308,7 +308,7 @@ static bool take_word(struct join *j, const struct roster_removed *w) {
     if (self || !w->out) return true;
     struct err why = {0};
     log_info("node", "\"%s\" is shut out of the cluster", w->name);
-    err_set(&why, ERR_AUTH, "this node (\"%s\") was shut out of the cluster", w->name);
+    err_set(&why, ERR_AUTH, "node \"%s\" was shut out of the cluster", w->name);
     err_hint(&why, "on a member: caravan nodes allow %s", w->name);
     control_shut(j->parts.control, io_sign_id(w->public_key), &why);
     return true;

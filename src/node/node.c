@@ -57,7 +57,8 @@ static void node_say_ready(struct node *n) {
     char size[STR_SHORT];
     log_info("node", "%s offers %s to models, and listens on port %u for other nodes", n->name, str_size(n->memory, size),
              port_number(n->port));
-    log_info("node", "API at http://%s:%u/v1", n->config->api.host, gateway_port(n->gateway));
+    log_info("node", strchr(n->config->api.host, ':') ? "API at http://[%s]:%u/v1" : "API at http://%s:%u/v1", n->config->api.host,
+             gateway_port(n->gateway));
     if (n->config->models_dir && !n->config->model && n->config->n_peers == 0 && catalog_count(n->catalog) == 0)
         log_info("models",
                  "there are none in \"%s\" yet: `caravan pull hf:OWNER/REPO` fetches one, `caravan load FILE` loads any GGUF file",

@@ -62,7 +62,9 @@ void node_own_record(void *user, struct record *ret) {
     ret->memory = n->memory;
     measure_record(n->measure, ret);
     ret->probes = true;
-    if (n->gateway) snprintf(ret->api, sizeof(ret->api), "%.64s:%u", n->config->api.host, gateway_port(n->gateway));
+    if (n->gateway)
+        snprintf(ret->api, sizeof(ret->api), strchr(n->config->api.host, ':') ? "[%.64s]:%u" : "%.64s:%u", n->config->api.host,
+                 gateway_port(n->gateway));
     record_stages(n, ret);
     holdings_record(n->holdings, ret);
     record_models(n, ret);

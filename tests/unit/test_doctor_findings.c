@@ -168,7 +168,7 @@ static void peer_version(struct doctor_peer *p) {
     err_set(&p->addresses[0].answer, ERR_PROTOCOL, "frame of version 9: this end speaks version 1");
 }
 static void peer_removed(struct doctor_peer *p) {
-    err_set(&p->addresses[0].answer, ERR_AUTH, "the other side refused the link: this node (\"alpha\") was shut out of the cluster");
+    err_set(&p->addresses[0].answer, ERR_AUTH, "the other side refused the link: node \"alpha\" was shut out of the cluster");
     err_hint(&p->addresses[0].answer, "on a member: caravan nodes allow alpha");
 }
 static void peer_ahead(struct doctor_peer *p) { p->addresses[0].ahead_s = 3700; }
