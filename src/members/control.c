@@ -71,6 +71,7 @@ struct target {
     uint64_t retry_ms;
     uint64_t node;      /* who answered there last */
     bool standby;       /* there is a link with that node by another address */
+    bool shut;          /* that node was shut out: it is not dialled until control_dial says so again */
     bool old_key;       /* the last try failed for its key: this one uses the other key, if there is one */
     char said[400];     /* the last failure that was logged: each is logged once */
 };
@@ -504,7 +505,7 @@ static bool target_wants_standby(const struct target *t) {
 
 static void target_dial(void *user) {
     struct target *t = user;
-    if (t->dial || t->link) return;
+    if (t->dial || t->link || t->shut) return;
     t->standby = t->node && control_link_to(t->owner, t->node);
     if (t->standby && !target_wants_standby(t)) {
         io_timer_start(t->timer, RETRY_MAX_MS, 0);
@@ -514,8 +515,13 @@ static void target_dial(void *user) {
 }
 
 void control_dial(struct control *c, const char *host, uint16_t port) {
-    for (size_t i = 0; i < c->n_targets; i++)
-        if (c->targets[i]->port == port && strcmp(c->targets[i]->host, host) == 0) return;
+    for (size_t i = 0; i < c->n_targets; i++) {
+        struct target *known = c->targets[i];
+        if (known->port != port || strcmp(known->host, host) != 0) continue;
+        if (known->shut) io_timer_start(known->timer, 0, 0);
+        known->shut = false;
+        return;
+    }
     if (c->n_targets == MAX_TARGETS) {
         log_warn("control", "too many peers (%d): %s:%u is not dialled", MAX_TARGETS, host, port);
         return;
@@ -556,6 +562,7 @@ void control_undial(struct control *c, const char *host, uint16_t port) {
 
 void control_shut(struct control *c, uint64_t node, const struct err *why) {
     struct control_link *l;
+    for (size_t i = 0; i < c->n_targets; i++) c->targets[i]->shut |= c->targets[i]->node == node;
     while ((l = control_link_to(c, node)) != NULL) link_refuse_for(l, why); /* a spare too */
 }
 

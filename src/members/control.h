@@ -55,7 +55,7 @@ void control_dial(struct control *c, const char *host, uint16_t port);
 bool control_know(struct control *c, uint64_t node, const char *host, uint16_t port);
 /* No longer dials host:port; a link that stands stays. */
 void control_undial(struct control *c, const char *host, uint16_t port);
-/* Ends the link to a node, telling it why. */
+/* Ends the link to a node, telling it why, and no longer dials it. */
 void control_shut(struct control *c, uint64_t node, const struct err *why);
 /* Takes an accepted raw socket whose ClientHello named CONTROL_NAME. Until the peer has shown that it has the cluster's key, it is one of a
  * crowd (io/crowd.h). known: it comes from an address where a node has been met; such peers have a crowd of their own, whose places

@@ -178,7 +178,10 @@ static void tell_met(struct join *j) {
 void join_start(struct join *j, uint16_t api_port) {
     for (size_t i = 0; i < j->roster.n_removed; i++) set_out(j, &j->roster.removed[i]);
     tell_met(j);
-    for (size_t i = 0; i < j->roster.n_peers; i++) control_dial(j->parts.control, j->roster.peers[i].host, j->roster.peers[i].port);
+    for (size_t i = 0; i < j->roster.n_peers; i++) {
+        const struct roster_peer *p = &j->roster.peers[i];
+        if (!roster_is_out(&j->roster, p->public_key)) control_dial(j->parts.control, p->host, p->port);
+    }
     if (join_state_dir(j)) write_place(j, api_port);
     start_discovery(j);
     if (j->made_key && j->config.state_dir) print_code(j);
@@ -305,6 +308,10 @@ static bool take_word(struct join *j, const struct roster_removed *w) {
     if (!self) set_out(j, w);
     if (self && w->out)
         log_error("node", "this node was shut out of the cluster; hint: on a member: caravan nodes allow %s", j->config.name);
+    for (size_t i = 0; !w->out && i < j->roster.n_peers; i++) { /* it may be dialled again */
+        const struct roster_peer *p = &j->roster.peers[i];
+        if (memcmp(p->public_key, w->public_key, sizeof(p->public_key)) == 0) control_dial(j->parts.control, p->host, p->port);
+    }
     if (self || !w->out) return true;
     struct err why = {0};
     log_info("node", "\"%s\" is shut out of the cluster", w->name);

@@ -172,12 +172,15 @@ await run({
             assert.match(out, /^AUTH: .*only serves nodes that were members before/)
         }
         assert.match((await on('a4', 'nodes')).out, /shut out: c4 \([0-9a-f]{8}\)/)
-        await c.stop()
         await b.stop()
         const b2 = await start('b4')
+        await linked([a, b2])
+        const left = c.listen
+        await c.stop()
         c = await start('c4', '--peer', b2.listen)
         await linked([a, b2])
         await until('b remembers', () => /refused the link: node "c4" was shut out/.test(c.logText()), 10)
+        assert(!b2.logText().includes(`peer ${left}`), 'a node that was shut out is not dialled')
         assert.equal(await nodes(b2), 2)
         const allowed = await on('b4', 'nodes', 'allow', 'c4')
         assert.equal(allowed.status, 0, allowed.err)
