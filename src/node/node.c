@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "gateway/keys.h"
 #include "node/node_priv.h"
+#include "os/os.h"
 #include "plan/profile.h"
 
 enum { TICK_MS = 500, DRAIN_MS = 10000, FIRST_LOOK_MS = 10000 };
@@ -360,6 +361,7 @@ static void node_open_clockwork(struct node *n) {
 
 static err_code node_open(struct node *n, struct err *e) {
     const struct node_config *c = n->config;
+    os_memory_give_back(); /* a node runs for months, and reads the headers of models now and then */
     news_init(&n->news, n->loop, node_tell, n);
     err_code code = gateway_check_bind(c->api.host, c->n_api_keys, e);
     if (code == ERR_OK) code = node_open_join(n, e);

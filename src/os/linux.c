@@ -138,6 +138,9 @@ bool os_load(double *ret) { return getloadavg(ret, 1) == 1; }
 
 void os_memory_trim(void) { malloc_trim(0); }
 
+/* glibc raises its limit for blocks of their own after the first large one is freed: the next one stays in the heap. */
+void os_memory_give_back(void) { mallopt(M_MMAP_THRESHOLD, 128 * 1024); }
+
 void os_random(void *ret, size_t len) {
     if (getrandom(ret, len, 0) == (ssize_t)len) return;
     struct timespec now; /* an old kernel without the call: the caller only needs a different seed each time */

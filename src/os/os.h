@@ -53,6 +53,7 @@ void os_thread_name(const char *name); /* of the calling thread; at most 15 char
 /* ---- the machine ---- */
 bool os_load(double *ret);        /* running and waiting processes, on average over the last minute */
 void os_memory_trim(void);        /* returns memory that malloc keeps to the system */
+void os_memory_give_back(void);   /* from now on, large blocks (128 KiB) go back to the system as soon as they are freed */
 void os_random(void *ret, size_t len); /* for seeds and names, not for keys; len <= 256 */
 bool os_boot_id(char *ret, size_t size); /* a text that differs after each boot of the machine; false: unknown */
 bool os_huge_pages(char *ret, size_t size); /* "always", "madvise" or "never"; false: unknown */
