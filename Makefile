@@ -35,7 +35,7 @@ lint: all ## only the quick checks: style, format, layers, names, documents, lib
 zoo: all sysroot-test ## verify split against whole on a tiny model of every architecture; writes docs/ARCHITECTURES.md
 	@tools/zoo.sh
 
-bench: all sysroot-test ## measure against the unsplit model and llama.cpp's own RPC; writes docs/BENCHMARKS.md (SECTIONS="ring delay": some; QUICK=1)
+bench: all sysroot-test ## measure against the unsplit model and llama.cpp's own RPC; writes docs/BENCHMARKS.md (SECTIONS="ring delay": some; QUICK=1; BEFORE: another build)
 	@tests/bench/run.sh $(SECTIONS)
 
 fuzz: ## fuzz every parser of foreign bytes with clang's libFuzzer (FUZZ_SECONDS=60 each)
