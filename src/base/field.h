@@ -97,6 +97,8 @@ err_code field_decode(const struct field_set *set, const uint8_t *data, size_t l
 
 /* A message in bytes that more follows in its frame. A value out of its field's range is a programmer's error (asserted). */
 void field_put(const struct field_set *set, const void *value, uint8_t *out);
+/* Reads the message at the beginning of a frame in which more may follow; otherwise as field_get. */
+err_code field_peek(const struct field_set *set, const uint8_t *data, size_t len, void *ret, struct err *e);
 /* Sets the members that have rows, and no others. ERR_PROTOCOL: cut short, or a value that is out of range; *ret is then half read. */
 err_code field_get(const struct field_set *set, struct bytes_reader *r, void *ret, struct err *e);
 

@@ -103,6 +103,12 @@ err_code field_get(const struct field_set *set, struct bytes_reader *r, void *re
     return ERR_OK;
 }
 
+err_code field_peek(const struct field_set *set, const uint8_t *data, size_t len, void *ret, struct err *e) {
+    struct bytes_reader r;
+    bytes_reader_init(&r, data, len);
+    return field_get(set, &r, ret, e);
+}
+
 void field_append_bytes(const struct field_set *set, const void *value, struct buf *out) {
     if (!buf_reserve(out, set->wire_size)) return;
     field_put(set, value, out->data + out->len);

@@ -127,7 +127,6 @@ static enum plan_reach links_reach(const struct links *l, uint64_t from, uint64_
         [RECORD_REACH_UNKNOWN] = PLAN_REACH_UNKNOWN, [RECORD_REACH_YES] = PLAN_REACHES, [RECORD_REACH_NO] = PLAN_REACHES_NOT};
     bool mesh = l->parts.records->n_linked < MEMBERSHIP_MESH;
     struct control_peer peer;
-    if (!l->parts.reach) return PLAN_REACHES;
     if (from == l->parts.self && control_find(l->parts.control, to, &peer)) return of[reach_of(l->parts.reach, to)];
     const struct record *r = from == l->parts.self ? NULL : records_linked(l->parts.records, from);
     const struct record_peer *p = r ? record_peer_of(r, to) : NULL;

@@ -15,7 +15,7 @@ struct links_parts {
     uint64_t self;         /* this node's id */
     const char *state_dir; /* ending in '/'; NULL: nothing is measured or kept */
     struct control *control;
-    const struct reach *reach; /* NULL: nodes count as able to connect to each other */
+    const struct reach *reach;
     const struct records *records;
     struct news *news;
 };

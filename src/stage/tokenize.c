@@ -133,22 +133,16 @@ err_code tokenize_pieces_decode(const uint8_t *data, size_t len, const char **re
 
 /* ---- passing an answer on ---- */
 
-static err_code peek(const uint8_t *data, size_t len, struct tokenize_answer *ret, struct err *e) {
-    struct bytes_reader r;
-    bytes_reader_init(&r, data, len);
-    return field_get(tokenize_answer_fields(), &r, ret, e);
-}
-
 err_code tokenize_answer_peek(const uint8_t *data, size_t len, uint64_t *ret_id, struct err *e) {
     struct tokenize_answer head;
-    err_code code = peek(data, len, &head, e);
+    err_code code = field_peek(tokenize_answer_fields(), data, len, &head, e);
     if (code == ERR_OK) *ret_id = head.id;
     return code;
 }
 
 void tokenize_answer_rename(uint8_t *data, size_t len, uint64_t id) {
     struct tokenize_answer head;
-    err_code code = peek(data, len, &head, NULL);
+    err_code code = field_peek(tokenize_answer_fields(), data, len, &head, NULL);
     assert(code == ERR_OK);
     (void)code;
     head.id = id;

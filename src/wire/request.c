@@ -116,9 +116,7 @@ err_code request_event_decode(const uint8_t *data, size_t len, struct request_ev
 }
 
 err_code request_event_peek(const uint8_t *data, size_t len, struct request_event *ret, struct err *e) {
-    struct bytes_reader r;
-    bytes_reader_init(&r, data, len);
-    return field_get(request_event_fields(), &r, ret, e);
+    return field_peek(request_event_fields(), data, len, ret, e);
 }
 
 void request_event_rename(uint8_t *data, size_t len, uint64_t id) {

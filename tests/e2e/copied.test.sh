@@ -7,11 +7,7 @@ set -eu
 hosts="a b c"
 subnet=10.83.0
 . "$CARAVAN_SOURCE/tests/e2e/lib/hosts.sh"
-number=0
-for h in $hosts; do
-    number=$((number + 1))
-    on_bridge "$h" "$number"
-done
+all_on_bridge
 nodes_say() { in_host a "$CARAVAN" nodes --state-dir "$CARAVAN_TMP/state-a" 2>/dev/null | grep -q "$1"; }
 links_with() { [ "$(grep -c "linked with $2 " "$1.log")" -ge "$3" ]; }
 

@@ -7,11 +7,7 @@ unset CARAVAN_NO_DISCOVERY
 hosts="a b c d"
 subnet=10.77.0
 . "$CARAVAN_SOURCE/tests/e2e/lib/hosts.sh"
-number=0
-for h in $hosts; do
-    number=$((number + 1))
-    on_bridge "$h" "$number"
-done
+all_on_bridge
 
 helper_of() { ip netns pids "$ns-$1" | while read -r pid; do tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q ' discover ' && echo "$pid"; done || true; }
 has_new_helper() { new=$(helper_of a); [ -n "$new" ] && [ "$new" != "$old" ]; }

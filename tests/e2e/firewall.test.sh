@@ -8,11 +8,7 @@ hosts="a b c"
 subnet=10.82.0
 . "$CARAVAN_SOURCE/tests/e2e/lib/hosts.sh"
 model="$CARAVAN_SOURCE/models/caravan-demo.gguf"
-number=0
-for h in $hosts; do
-    number=$((number + 1))
-    on_bridge "$h" "$number"
-done
+all_on_bridge
 # The firewall of c: what comes in for the port is dropped before it is delivered. (The rule must stand before that of the local table.)
 in_host c ip rule add pref 10 lookup local
 in_host c ip rule del pref 0

@@ -6,11 +6,7 @@ set -eu
 hosts="a b c"
 subnet=10.78.0
 . "$CARAVAN_SOURCE/tests/e2e/lib/hosts.sh"
-number=0
-for h in $hosts; do
-    number=$((number + 1))
-    on_bridge "$h" "$number"
-done
+all_on_bridge
 
 # join HOST OPTION...: a node of the one cluster.
 join() {

@@ -32,6 +32,14 @@ on_bridge() {
     in_host "$1" ip addr add "$subnet.$2/24" dev e0
     in_host "$1" ip link set e0 up
 }
+# The first host is $subnet.1, and so on.
+all_on_bridge() {
+    number=0
+    for h in $hosts; do
+        number=$((number + 1))
+        on_bridge "$h" "$number"
+    done
+}
 in_host net ip link add br0 type bridge mcast_snooping 0
 in_host net ip link set br0 up
 for h in $hosts; do
