@@ -7,18 +7,21 @@ RELEASE := build/release
 MAKEFLAGS += --no-print-directory
 CTEST := ctest --output-on-failure --no-tests=error -j$(JOBS)
 
-.PHONY: all help demo test check lint format zoo bench fuzz install clean distclean test-vulkan asan tsan debug sysroot sysroot-test
-.DEFAULT_GOAL := all
+.PHONY: program all help demo screenshots test check lint format zoo bench fuzz install bundle deb clean distclean test-vulkan asan tsan debug sysroot sysroot-test
+.DEFAULT_GOAL := program
 
-all: ## build ./caravan (fetches the libraries into build/sysroot where the system has none)
+program: ## build ./caravan; `make` alone does it (fetches the libraries into build/sysroot where the system has none)
 	@test -f $(RELEASE)/Makefile || cmake --preset release
-	@cmake --build $(RELEASE) -j$(JOBS)
+	@cmake --build $(RELEASE) -j$(JOBS) --target caravan
 	@if [ -x $(RELEASE)/bin/caravan ]; then ln -sf $(RELEASE)/bin/caravan caravan; fi
+
+all: program ## build the tests and tools too
+	@cmake --build $(RELEASE) -j$(JOBS)
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: all ## three nodes on this machine carry a model that fits none of them: plan, streamed answer, verdict
+demo: program ## three nodes on this machine carry a model that fits none of them: plan, streamed answer, verdict
 	@tools/demo.sh
 
 test: all sysroot-test ## build and run every test (TESTS=REGEX: some): unit, simulated cluster, real processes, fuzz smoke, style and layers
@@ -29,7 +32,7 @@ check: lint test ## everything that must hold before a commit: the quick checks 
 format: ## lay out all C sources as .clang-format says
 	@tools/check-format.sh --fix
 
-lint: all ## only the quick checks: style, format, layers, names, documents, libraries
+lint: program ## only the quick checks: style, format, layers, names, documents, libraries
 	@cd $(RELEASE) && $(CTEST) -L check
 
 zoo: all sysroot-test ## verify split against whole on a tiny model of every architecture; writes docs/ARCHITECTURES.md
@@ -40,6 +43,9 @@ bench: all sysroot-test ## measure against the unsplit model and llama.cpp's own
 
 fuzz: ## fuzz every parser of foreign bytes with clang's libFuzzer (FUZZ_SECONDS=60 each)
 	@tools/fuzz.sh --all $(FUZZ_SECONDS)
+
+screenshots: program ## make the pictures of the web page in docs/ (needs node, npm and Chromium)
+	@CARAVAN_SOURCE=$(CURDIR) CARAVAN_BUILD=$(CURDIR)/$(RELEASE) CARAVAN=$(CURDIR)/$(RELEASE)/bin/caravan tests/e2e/run.sh $(CURDIR)/tools/screenshots.mjs
 
 test-vulkan: all sysroot-test ## run slices on the GPU path, on Mesa's software driver
 	@tools/test-vulkan.sh
@@ -52,14 +58,21 @@ debug asan tsan: ## build and run every test with that preset
 install: ## install for good: PREFIX=/usr/local (DESTDIR is understood); independent of the build folder
 	@tools/install.sh "$(PREFIX)" "$(DESTDIR)" "$(JOBS)"
 
+bundle: ## an archive that runs where it is unpacked, on any Linux of this architecture: build/caravan-*.tar.xz (URL=https://...: and its Homebrew formula)
+	@URL="$(URL)" tools/bundle.sh "$(JOBS)"
+
+deb: bundle ## a package for Debian and Ubuntu with a systemd service: build/caravan_*.deb
+	@tools/deb.sh
+
 sysroot: ## only fetch the libraries to build with
 	@tools/sysroot.sh build
 
-sysroot-test: ## only fetch llama.cpp's own tools and the software GPU driver, which some tests use
+sysroot-test: ## only fetch what some tests use: llama.cpp's own tools, the software GPU driver, shells
 	@tools/sysroot.sh test
+	@tools/sysroot.sh shells
 
 clean: ## remove what was built (the fetched libraries stay; `make distclean` removes them too)
-	@rm -rf build/release build/debug build/asan build/tsan build/fuzz build/install caravan
+	@rm -rf build/release build/debug build/asan build/tsan build/fuzz build/bundle caravan
 
 distclean:
 	@rm -rf build caravan

@@ -1,7 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Fails where a document or a comment names a file, test, make target, subcommand or option that doesn't exist, and where docs/ARCHITECTURE.md
-# doesn't name a folder of src/.  tools/check-docs.sh [ROOT]
+# Fails where a document or a comment names a file, test, make target, subcommand or option that doesn't exist, where a document has a command
+# in a block that is not marked `sh run HOST` (tests/e2e/docs.test.sh runs it) or `sh shown`, where docs/TROUBLESHOOTING.md lacks an error of the
+# table, where docs/README.md doesn't lead to a document of docs/, and where docs/ARCHITECTURE.md or the table of CONTRIBUTING.md doesn't name a
+# folder of src/.  tools/check-docs.sh [ROOT]
 set -eu
 root=${1:-$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)}
 cd "$root"
@@ -19,7 +21,7 @@ list_files() {
 list=$(mktemp "${TMPDIR:-/tmp}/caravan-docs.XXXXXX")
 trap 'rm -f "$list"' EXIT
 list_files >"$list"
-# In documents: what stands in `marks` and the targets of links. In sources: names of files.
+# In documents: text in `marks`, and the targets of links. In sources: names of files.
 grep -E '(^|/)[^/]*\.(md|c|h|def|sh|mjs|cmake)$|^(Makefile|CMakeLists\.txt)$' "$list" | grep -vE '^tests/(data|fuzz/corpus)/' | tr '\n' '\0' | xargs -0 awk -v list="$list" '
 function fault(text) {
     printf "%s:%d: %s\n", FILENAME, FNR, text
@@ -54,14 +56,22 @@ function load(    path, part, n, i, dir, line) {
             for (i = 1; i <= n; i++)
                 targets[part[i]] = 1
         }
+    while ((getline line < "tables/errors.def") > 0)
+        if (line ~ /^ERR\(/) {
+            gsub(/^ERR\(|\)$|"/, "", line)
+            n = split(line, part, /, */)
+            errors["| `" part[1] "` | " part[3] " | " part[4] + 0 " | " part[2]] = part[1]
+        }
     while ((getline line < "tables/commands.def") > 0)
         if (line ~ /^COMMAND/ && match(line, /"[a-z]+"/))
             commands[substr(line, RSTART + 1, RLENGTH - 2)] = 1
-    while ((getline line < "tables/options.def") > 0)
-        while (match(line, /"[a-z][a-z0-9-]*"/)) {
-            options[substr(line, RSTART + 1, RLENGTH - 2)] = 1
-            line = substr(line, RSTART + RLENGTH)
-        }
+    n = split("tables/options.def tables/quotas.def", part, " ")
+    for (i = 1; i <= n; i++)
+        while ((getline line < part[i]) > 0)
+            while (match(line, /"[a-z][a-z0-9-]*"/)) {
+                options[substr(line, RSTART + 1, RLENGTH - 2)] = 1
+                line = substr(line, RSTART + RLENGTH)
+            }
     while ((getline line < "tables/sampling.def") > 0)
         if (match(line, /^SAMPLING\([a-z_]+/)) {
             line = substr(line, 10, RLENGTH - 9)
@@ -122,9 +132,50 @@ function check_span(span,    part, n, i) {
     for (i = 1; i <= n; i++)
         check_word(part[i])
 }
+# A row of the table of errors: "| `NAME` | HTTP | exit | text ...".
+function check_error(    row) {
+    if (!match($0, /^\| `[A-Z_]+` \| [0-9]+ \|/))
+        return
+    for (row in errors)
+        if (index($0, row) == 1) {
+            named_errors[row] = 1
+            return
+        }
+    fault("the table of errors has no such row")
+}
+# A line of a shell: `caravan COMMAND` or `make TARGET` in it, with the words that follow.
+function check_command(line) {
+    sub(/[ \t]#.*/, "", line)
+    sub(/-u caravan /, "", line) # a user of that name
+    if (match(" " line, / (make|(\.\/)?caravan) [a-z]/))
+        check_span(substr(line, RSTART))
+}
+# In a block: what its mark says about its commands. Outside: none may stand there.
+function check_block() {
+    if (/^```/ && !block) {
+        block = 1
+        mark = substr($0, 4)
+        if (mark ~ /^sh/ && mark !~ /^sh (shown|run [a-z]+( up)?)$/)
+            fault("the block is marked \"" mark "\": write `sh run HOST`, `sh run HOST up` or `sh shown`")
+    } else if (/^```/) {
+        block = 0
+        command = ""
+    } else if (block && mark ~ /^sh/) {
+        command = command $0
+        if (!sub(/\\$/, "", command)) {
+            check_command(command)
+            command = ""
+        }
+    } else if (block ? /^(\$ )?(\.\/)?(caravan|make|curl|sudo|docker) / : /^    (\$ )?(\.\/)?(caravan|make|curl|sudo|docker) [a-z-]/)
+        fault("a command in a block that is not marked `sh run HOST` or `sh shown`")
+}
 function check_document(    line, target, n, part, i) {
+    check_block()
+    if (FILENAME == "docs/TROUBLESHOOTING.md")
+        check_error()
     line = $0
-    while (match(line, /\]\([^)#]+/)) {
+    gsub(/(src|srcset)="/, "](", line) # of pictures
+    while (match(line, /\]\([^)#"]+/)) {
         target = substr(line, RSTART + 2, RLENGTH - 2)
         line = substr(line, RSTART + RLENGTH)
         if (target ~ /^[a-z]+:/)
@@ -138,12 +189,16 @@ function check_document(    line, target, n, part, i) {
             target = part[i] "/" target
         if (!is_there(target, exists))
             fault("there is no file \"" target "\" to link to")
+        if (FILENAME == "docs/README.md")
+            led_to[target] = 1
     }
     n = split($0, part, "`")
     for (i = 2; i <= n; i += 2)
         check_span(part[i])
     if (FILENAME == "docs/ARCHITECTURE.md")
         architecture = architecture $0 "\n"
+    if (FILENAME == "CONTRIBUTING.md" && /^\|/)
+        contributing = contributing $0 "\n"
 }
 # The comments of a line.
 function comments_of(line,    out, at) {
@@ -175,7 +230,9 @@ function check_source(    line, word) {
 BEGIN { load() }
 FNR == 1 {
     files++
-    in_comment = 0
+    in_comment = block = 0
+    command = ""
+    troubles = troubles || FILENAME == "docs/TROUBLESHOOTING.md"
 }
 FILENAME ~ /\.md$/ { check_document(); next }
 { check_source() }
@@ -183,6 +240,21 @@ END {
     for (room in rooms)
         if (index(architecture, "`" room "/`") == 0) {
             printf "docs/ARCHITECTURE.md: the folder \"src/%s\" is not described\n", room
+            faults++
+        }
+    for (room in rooms)
+        if (contributing != "" && index(contributing, "`src/" room "/") == 0) {
+            printf "CONTRIBUTING.md: the table does not say what tests \"src/%s\"\n", room
+            faults++
+        }
+    for (path in exists)
+        if ("docs/README.md" in exists && path ~ /^docs\/.*\.md$/ && path != "docs/README.md" && !(path in led_to)) {
+            printf "docs/README.md: it does not lead to \"%s\"\n", path
+            faults++
+        }
+    for (line in errors)
+        if (troubles && !(line in named_errors)) {
+            printf "docs/TROUBLESHOOTING.md: there is no line that begins \"%s\"\n", line
             faults++
         }
     printf "docs: %d files, %d faults\n", files, faults

@@ -31,7 +31,7 @@ END {
         shown = substr(list[i], at)
         sub(/`\..*/, "`", shown)
         before = substr(list[i], 1, at - 1)
-        sub(/ If [^.]*: .*$/, "", before) # what is needed in some cases only
+        sub(/ If [^.]*: .*$/, "", before) # files that are needed in some cases only
         print name "\t" marks(before) "\t" marks(shown)
     }
 }' CONTRIBUTING.md >"$work/lists"

@@ -42,6 +42,14 @@ include_fault() { # file, include line, wanted text
     result "$1: $2" 1 "$3"
 }
 
+files_of_room() { # the code of three files in base
+    fresh
+    for code in a b c; do
+        printf '%s\n' "$1" | plant "src/base/$code.c"
+        shift
+    done
+}
+
 test_layers() {
     fresh
     printf '#include <llama.h>\n#include <stdio.h>\n#include "base/low.h"\n#include "engine/mid.h"\n' | plant src/engine/good.c
@@ -58,11 +66,35 @@ test_layers() {
     include_fault src/node/bad.c '#include <llhttp.h>' 'only src/http'
     include_fault src/node/bad.c '#include <openssl/ssl.h>' 'only src/io'
     include_fault src/node/bad.c '#include <curl/curl.h>' 'only src/http'
+    include_fault src/node/bad.c '#include <hiredis/hiredis.h>' 'only src/cache'
     include_fault src/io/bad.c '#include <yyjson.h>' 'only base/json.h'
     fresh
     mkdir "$work/tree/src/cellar"
     echo 'int cellar;' | plant src/cellar/bad.c
     result "a folder without a floor" 1 'has no floor'
+    fresh
+    mkdir "$work/tree/docs"
+    sed -n '/^floor [0-9]/p' "$tools/../docs/ARCHITECTURE.md" >"$work/tree/docs/ARCHITECTURE.md"
+    result "the picture of the floors" 0 '0 faults'
+    sed 's/^floor 2 .*/floor 2   model\/ grammar\/ store\//' "$tools/../docs/ARCHITECTURE.md" >"$work/tree/docs/ARCHITECTURE.md"
+    result "a room that is missing in the picture" 1 'has io on floor ""'
+    files_of_room 'int first(void) { return 1; }' 'int second(void) {
+    /* not first( */ return first(); }' 'int third(void) { return first() + second(); }'
+    result "files that use each other in one direction" 0 'circles: 0 of 3 files in 0 circles'
+    files_of_room 'int first(void) { return second(); }' 'int second(void) {
+    return third();
+}' 'int third(void) { return first(); }'
+    result "a circle of three files" 1 'the circle "base: a b c" is new'
+    files_of_room 'const struct row table[] = {{second}};' 'int second(void) { return table[0].fn == second; }' 'int third;'
+    result "a circle through a table of functions" 1 'the circle "base: a b" is new'
+    files_of_room 'static int first(void) { return second(); }' 'int second(struct first *s) { return s->first; }' 'int third;'
+    result "names of types and members are no uses" 0 'circles: 0 of 3 files'
+    fresh
+    echo 'int slice_free(void) { return 1; }' | plant src/engine/slice.c
+    echo 'int slice_run(void) { return slice_free(); }' | plant src/engine/slice_run.c
+    result "a circle of the list that is no circle any more" 1 'there is no circle "engine: slice slice_run" any more'
+    echo 'int slice_free(void) { return slice_run(); }' | plant src/engine/slice.c
+    result "a circle of the list" 0 'circles: 2 of 2 files in 1 circles'
 }
 
 code_fault() { # line of code, wanted text
@@ -94,6 +126,7 @@ test_docs() {
     document_fault '`io/absent.h`' 'there is no file or folder "io/absent.h"'
     document_fault '`src/cellar/`' 'there is no file or folder "src/cellar/"'
     document_fault '[x](absent.md)' 'there is no file "docs/absent.md"'
+    document_fault '<img src="absent.png" alt="x">' 'there is no file "docs/absent.png"'
     document_fault '`test_io_absent`' 'there is no test "test_io_absent"'
     document_fault '`make absent`' 'there is no target "make absent"'
     document_fault '`caravan absent`' 'there is no subcommand "caravan absent"'
@@ -102,6 +135,31 @@ test_docs() {
     mkdir "$work/tree/src/cellar"
     echo 'int a;' | plant src/cellar/good.c
     result "a folder that is not described" 1 'the folder "src/cellar" is not described'
+    document_fault "$(printf '\n```sh')" 'the block is marked "sh"'
+    document_fault "$(printf '\n```\ncaravan up\n```')" 'a command in a block that is not marked'
+    document_fault "$(printf '\n\n    make all')" 'a command in a block that is not marked'
+    document_fault "$(printf '\n```sh run studio up\ncaravan up \\\n    --absent 1\n```')" 'there is no option "--absent"'
+    document_fault "$(printf '\n```sh shown\nsudo -u caravan caravan absent\n```')" 'there is no subcommand "caravan absent"'
+    document "$(printf '\n```sh run studio\n./caravan up # --absent\nls --absent\n```\n```\nmemory = 1G\n```')"
+    result "marked blocks" 0 " 0 faults"
+    for row in '| `BUSY` | 429 | 75 | busy, so wait | wait |' '| `BUSY` | 500 | 75 | busy | wait |' '| `GONE` | 500 | 75 | gone | wait |' ''; do
+        document ''
+        printf 'ERR(BUSY, "busy",   429, 75)\n' >"$work/tree/tables/errors.def"
+        printf '%s\n' "$row" >"$work/tree/docs/TROUBLESHOOTING.md"
+        case $row in
+        *busy,*) result "the table of errors" 0 " 0 faults" ;;
+        '') result "an error that is not in the document" 1 'no line that begins "| `BUSY` | 429 | 75 | busy"' ;;
+        *) result "$row" 1 'the table of errors has no such row' ;;
+        esac
+    done
+    document ''
+    printf '[x](ARCHITECTURE.md)\n' >"$work/tree/docs/README.md"
+    result "an index" 0 " 0 faults"
+    echo 'Text.' >"$work/tree/docs/LOST.md"
+    result "a document that the index lacks" 1 'docs/README.md: it does not lead to "docs/LOST.md"'
+    document ''
+    printf '| `src/base/`, `src/io/` |\n| `src/engine/` |\nThe rest is in `src/node/`.\n' >"$work/tree/CONTRIBUTING.md"
+    result "a folder whose tests are not named" 1 'CONTRIBUTING.md: the table does not say what tests "src/node"'
     document ''
     printf '/* A comment of\n * two lines: absent.c has the rest. */\n' | plant src/io/bad.c
     result "a comment that names a file" 1 'src/io/bad.c:4: there is no file "absent.c"'
@@ -170,6 +228,7 @@ test_style() {
     code_fault '    strcpy(a, b);' '"strcpy" is not used here'
     code_fault '    x = sprintf (b, "%d", a);' '"sprintf" is not used here'
     code_fault '    a = atoi(b);' '"atoi" is not used here'
+    code_fault '    yyjson_arr_foreach(yyjson_obj_get(v, "x"), i, n, o) {' 'json_some'
     code_fault '    sleep(1);' '"sleep" is not used here'
     code_fault '    assert(!"never");' 'assert(!"text")'
     code_fault "    /* TO""DO: later */" 'unfinished work'

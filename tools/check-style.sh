@@ -59,7 +59,7 @@ function code_of(line,    out, c, i, n, quote) {
 function check_first_lines() {
     if (FNR == 1 && (kind == "c" || kind == "def") && $0 !~ /^\/\* SPDX-License-Identifier: MIT( \*\/)?$/)
         fault("the first line must be \"/* SPDX-License-Identifier: MIT\"")
-    # What x.h says about the module counts for x.c too.
+    # The description of the module in x.h counts for x.c too.
     own = FILENAME
     sub(/^src\//, "", own)
     sub(/\.c$/, ".h", own)
@@ -170,6 +170,8 @@ FNR == 1 {
             fault("this differs between systems: it belongs into src/os/")
         check_function(code)
         check_banned(code)
+        if (code ~ /_foreach\(yyjson_obj_get\(/ && FILENAME ~ /^src\//)
+            fault("the loop uses the pointer before it checks it: write json_some(yyjson_obj_get(...))")
         if (code ~ /^[ ]*#[ ]*include[ ]*"/ && $0 !~ /"([a-z_0-9]+\/[a-z_0-9]+\.h|(\.\.\/)+tables\/[a-z_]+\.def)"/)
             fault("write #include \"folder/file.h\"")
     }

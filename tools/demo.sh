@@ -27,7 +27,7 @@ trap clean EXIT
 trap 'exit 130' INT TERM
 
 # say TEXT: a heading
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+say() { if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then printf "\n\033[1m%s\033[0m\n" "$*"; else printf "\n%s\n" "$*"; fi; }
 
 # start NAME ARGUMENT...: a node of that name; its ports are in $dir/NAME.ports
 start() {
@@ -56,11 +56,11 @@ wait_for() {
 port() { sed "s/.*\"$2\":\([0-9]*\).*/\1/" "$dir/$1.ports"; }
 
 say "Three nodes on this machine, each offering $memory; the model needs more"
-start alpha "$model"
+start alpha "$model" --placement 3,3,2
 start beta --peer "127.0.0.1:$(port alpha listen)"
 start gamma --peer "127.0.0.1:$(port alpha listen)"
 wait_for "$dir/alpha.log" 'is ready' 'the model was not loaded'
-sed -n 's/^[-0-9:. ]* info  plan: //p' "$dir/alpha.log" | grep -v -e 'cannot place' -e '^hint'
+sed -n 's/^[-0-9:. ]* info  plan: //p' "$dir/alpha.log" | grep -v -e 'cannot place' -e '^placement names' -e '^hint' -e 'waits until it is known'
 
 say "A question to the third node, through its OpenAI endpoint http://127.0.0.1:$(port gamma api)/v1"
 printf '> %s\n' "$question"

@@ -23,9 +23,10 @@ struct preset {
 };
 
 static const struct preset presets[] = {
-    {"tiny", "llama", 8, 256, 4, 2, 64, 768, 1024, 2048, 0, 0},        {"300m", "llama", 24, 1024, 16, 4, 64, 2816, 32000, 4096, 0, 0},
-    {"1b", "llama", 22, 2048, 32, 4, 64, 5632, 32000, 8192, 0, 0},     {"8b", "llama", 32, 4096, 32, 8, 128, 14336, 128256, 8192, 0, 0},
-    {"moe", "qwen3moe", 16, 1024, 16, 4, 64, 512, 32000, 4096, 32, 4},
+    {"tiny", "llama", 8, 256, 4, 2, 64, 768, 1024, 2048, 0, 0},          {"300m", "llama", 24, 1024, 16, 4, 64, 2816, 32000, 4096, 0, 0},
+    {"1b", "llama", 22, 2048, 32, 4, 64, 5632, 32000, 8192, 0, 0},       {"8b", "llama", 32, 4096, 32, 8, 128, 14336, 128256, 8192, 0, 0},
+    {"moe", "qwen3moe", 16, 1024, 16, 4, 64, 512, 32000, 4096, 32, 4},   {"tiny-gemma3", "gemma3", 12, 64, 2, 1, 32, 128, 1024, 2048, 0, 0},
+    {"tiny-qwen2vl", "qwen2vl", 8, 64, 2, 1, 32, 128, 1024, 2048, 0, 0},
 };
 
 enum { POOL_ROWS = 2048, N_BYTES = 256, MAX_TENSORS = 1024 };
@@ -173,6 +174,12 @@ static void write_metadata(const struct maker *m, struct model_writer *w) {
     model_write_f32(w, KEY("rope.freq_base"), 10000.0f);
     model_write_f32(w, KEY("attention.layer_norm_rms_epsilon"), 1e-5f);
     model_write_u32(w, KEY("vocab_size"), p->n_vocab);
+    if (strcmp(p->arch, "gemma3") == 0) model_write_u32(w, KEY("attention.sliding_window"), 512);
+    if (strcmp(p->arch, "qwen2vl") == 0) {
+        const uint32_t sections[4] = {p->head_dim / 8, p->head_dim * 3 / 16, p->head_dim * 3 / 16, 0}; /* of half of a head */
+        model_write_array(w, KEY("rope.dimension_sections"), MODEL_KV_U32, 4);
+        model_write_raw(w, sections, sizeof(sections));
+    }
     if (p->n_expert) {
         model_write_u32(w, KEY("expert_count"), p->n_expert);
         model_write_u32(w, KEY("expert_used_count"), p->n_used);
@@ -207,6 +214,14 @@ static void add_norm(struct maker *m, uint32_t layer, const char *what, uint64_t
     add_tensor(m, name, 1, n, 1, 1, FILL_ONES, 1);
 }
 
+static bool is_arch(const struct maker *m, const char *arch) { return strcmp(m->p.arch, arch) == 0; }
+
+static void add_bias(struct maker *m, uint32_t layer, const char *what, uint64_t n) {
+    char name[64];
+    snprintf(name, sizeof(name), "blk.%" PRIu32 ".%s.bias", layer, what);
+    add_tensor(m, name, 1, n, 1, 1, FILL_ONES, 1);
+}
+
 static void add_layer(struct maker *m, uint32_t i) {
     const struct preset *p = &m->p;
     uint64_t q = (uint64_t)p->n_head * p->head_dim, kv = (uint64_t)p->n_head_kv * p->head_dim, n = p->n_expert ? p->n_expert : 1;
@@ -217,9 +232,20 @@ static void add_layer(struct maker *m, uint32_t i) {
     add_matrix(m, i, "attn_v", p->n_embd, kv, 1, 1);
     add_matrix(m, i, "attn_output", q, p->n_embd, 1, residual);
     add_norm(m, i, "ffn_norm", p->n_embd);
-    if (p->n_expert) {
+    if (is_arch(m, "gemma3")) {
+        add_norm(m, i, "post_attention_norm", p->n_embd);
+        add_norm(m, i, "post_ffw_norm", p->n_embd);
+    }
+    if (is_arch(m, "qwen2vl")) {
+        add_bias(m, i, "attn_q", q);
+        add_bias(m, i, "attn_k", kv);
+        add_bias(m, i, "attn_v", kv);
+    }
+    if (p->n_expert || is_arch(m, "gemma3")) {
         add_norm(m, i, "attn_q_norm", p->head_dim);
         add_norm(m, i, "attn_k_norm", p->head_dim);
+    }
+    if (p->n_expert) {
         add_matrix(m, i, "ffn_gate_inp", p->n_embd, n, 1, 1);
         m->tensor[m->n_tensors - 1].type = MODEL_TYPE_F32;
         m->tensor[m->n_tensors - 1].bytes = 4 * p->n_embd * n;
@@ -231,10 +257,10 @@ static void add_layer(struct maker *m, uint32_t i) {
 
 static void add_tensors(struct maker *m) {
     const struct preset *p = &m->p;
-    add_tensor(m, "token_embd.weight", 2, p->n_embd, p->n_vocab, 1, FILL_OWN_ROWS, 1);
+    add_tensor(m, "token_embd.weight", 2, p->n_embd, p->n_vocab, 1, FILL_OWN_ROWS, is_arch(m, "gemma3") ? 0.06f : 1);
     for (uint32_t i = 0; i < p->n_layer; i++) add_layer(m, i);
     add_tensor(m, "output_norm.weight", 1, p->n_embd, 1, 1, FILL_ONES, 1);
-    add_tensor(m, "output.weight", 2, p->n_embd, p->n_vocab, 1, FILL_OWN_ROWS, 2.0f / sqrtf((float)p->n_embd));
+    if (!is_arch(m, "gemma3")) add_tensor(m, "output.weight", 2, p->n_embd, p->n_vocab, 1, FILL_OWN_ROWS, 2.0f / sqrtf((float)p->n_embd));
 }
 
 /* ---- data ---- */
@@ -317,7 +343,8 @@ static const struct preset *find_preset(const char *name) {
 }
 
 static int usage(void) {
-    fprintf(stderr, "usage: make-model --preset tiny|300m|1b|8b|moe --type f32|f16|q8_0|q4_k|... --out FILE [--layers N] [--seed N]\n");
+    fprintf(stderr, "usage: make-model --preset tiny|300m|1b|8b|moe|tiny-gemma3|tiny-qwen2vl --type f32|f16|q8_0|q4_k|... --out FILE "
+                    "[--layers N] [--seed N]\n");
     return 64;
 }
 

@@ -4,13 +4,15 @@
 # Debian's apt client fetches them, from the mirror and with the keyring that this machine already uses; it writes only under build/. It
 # changes nothing of the system and needs no root. The fetched packages are compared with tools/sysroot.lock.
 #
-# Usage: tools/sysroot.sh [build|test] [--update-lock]
+# Usage: tools/sysroot.sh [build|test|shells] [--update-lock]
 #   build          libraries and headers to build with    -> build/sysroot       (the default)
-#   test           llama.cpp's tools, GPU software driver -> build/sysroot-test  (only some test targets need it)
-#   --update-lock  take the mirror's present versions and rewrite tools/sysroot.lock (both sets); commit the result
+#   test           llama.cpp's tools, a GPU driver in software, a cache server -> build/sysroot-test  (only some tests need it)
+#   shells         bash, zsh, fish and mandoc      -> build/sysroot-shells (for the test of completions and manual pages)
+#   --update-lock  take the mirror's present versions and rewrite tools/sysroot.lock (all sets); commit the result
 # Environment:
 #   CARAVAN_SYSROOT_DIR     where to put build/'s folders (default: <source>/build)
 #   CARAVAN_MIRROR          a Debian mirror's address, where it cannot be told from apt's own settings
+#   CARAVAN_SYSROOT_WITH    further packages of the set build, such as libggml0-backend-hip (AMD's own way of computing: some gigabytes)
 #   CARAVAN_SYSROOT_STRICT  1: stop when the mirror no longer has a locked version (default: take its signed newer one, and say so)
 set -eu
 
@@ -21,10 +23,13 @@ BASE=${CARAVAN_SYSROOT_DIR:-$TOP/build}
 APT=$BASE/sysroot-apt
 RECIPE_build=1 # raised when the way of unpacking changes
 RECIPE_test=2
+RECIPE_shells=1
 
-PACKAGES_build="libllama-dev libggml-dev libuv1-dev libllhttp-dev libssl-dev libyyjson-dev libblake3-dev libcmocka-dev
-    libisocline-dev libcurl4-openssl-dev libsqlite3-dev libhwloc-dev libavahi-core-dev libc6-dev libstdc++6 libgomp1 ca-certificates"
-PACKAGES_test="llama.cpp-tools llama.cpp-tools-extra llama.cpp-tests libggml0-backend-rpc libggml0-backend-vulkan mesa-vulkan-drivers json-schema-test-suite"
+PACKAGES_build="libllama-dev libggml-dev libggml0-backend-vulkan libvulkan1 libuv1-dev libllhttp-dev libssl-dev libyyjson-dev libblake3-dev libcmocka-dev
+    libcurl4-openssl-dev libsqlite3-dev libhiredis-dev libhwloc-dev libavahi-core-dev libc6-dev libstdc++6 libgomp1 ca-certificates"
+PACKAGES_build="$PACKAGES_build ${CARAVAN_SYSROOT_WITH:-}"
+PACKAGES_test="llama.cpp-tools llama.cpp-tools-extra llama.cpp-tests libggml0-backend-rpc libggml0-backend-vulkan mesa-vulkan-drivers json-schema-test-suite valkey-server"
+PACKAGES_shells="bash zsh fish mandoc"
 
 # Packages that ours name as dependencies but that nothing here uses: for static linking, for maintainer scripts (which are not
 # run), for building other software. The resolver is told that they are installed.
@@ -32,7 +37,7 @@ UNUSED="autoconf automake autotools-dev comerr-dev debconf debianutils libtool l
     pkg-config wget openssl python3 python3-flask python3-jsonschema python3-numpy python3-yaml python3-sentencepiece libbrotli-dev libgnutls28-dev libgnutls-dane0t64 libgmp-dev
     libidn2-dev libkrb5-dev krb5-multidev libldap-dev libnghttp2-dev libnghttp3-dev libngtcp2-dev libngtcp2-crypto-ossl-dev
     libnuma-dev libp11-kit-dev libpsl-dev librtmp-dev libssh2-1-dev libtasn1-6-dev libunistring-dev libzstd-dev nettle-dev zlib1g-dev
-    libsasl2-modules-db rpcsvc-proto"
+    libsasl2-modules-db rpcsvc-proto adduser systemd"
 # Chosen with exact versions, so the resolver must see them; left out of the lock.
 DROPPED="libc-dev-bin libc-gconv-modules-extra"
 
@@ -46,7 +51,7 @@ fail() {
 need_tools() {
     for tool in apt-get apt-cache dpkg dpkg-deb sha256sum awk find; do
         command -v "$tool" >/dev/null 2>&1 || fail "cannot fill \"$BASE\": the program \"$tool\" is missing" \
-            "this needs a Debian or Ubuntu system; elsewhere install llama.cpp 0.7.0 or newer with its headers, libuv, llhttp, OpenSSL 3, yyjson, blake3, cmocka, isocline, curl, sqlite3, hwloc and avahi-core, and pkg-config"
+            "this needs a Debian or Ubuntu system; elsewhere install llama.cpp 0.7.0 or newer with its headers, libuv, llhttp, OpenSSL 3, yyjson, blake3, cmocka, curl, sqlite3, hiredis, hwloc and avahi-core, and pkg-config"
     done
 }
 
@@ -56,12 +61,14 @@ find_mirror() {
         printf '%s\n' "$CARAVAN_MIRROR"
         return
     fi
-    apt-get indextargets --format '$(REPO_URI)|$(RELEASE)|$(LABEL)|$(COMPONENT)' 'Created-By: Packages' 2>/dev/null |
+    # From the package lists; where they have been deleted, as in images of containers, from where they would be fetched.
+    { apt-get indextargets --format '$(REPO_URI)|$(RELEASE)|$(LABEL)|$(COMPONENT)' 'Created-By: Packages' 2>/dev/null |
         awk -F'|' '
             $4 != "main" || $2 ~ /(security|updates|backports)/ || $1 ~ /security/ { next }
             $3 == "Debian" { print $1; found = 1; exit }
             $1 ~ /\/debian\/?$/ && other == "" { other = $1 }
             END { if (!found && other != "") print other }'
+        apt-get update --print-uris 2>/dev/null | sed -n "s|^'\\(.*/debian/\\)dists/[a-z]*/InRelease' .*|\\1|p"; } | head -1
 }
 
 find_keyring() {
@@ -134,6 +141,7 @@ write_lock() {
         printf '# set  package  version  architecture  SHA-256\n'
         resolve build
         resolve test
+        resolve shells
     } >"$1.part"
     mv "$1.part" "$1"
 }
@@ -231,6 +239,13 @@ choose_lock() { # set
         write_lock "$CHOSEN"
         return
     fi
+    if [ "$1" = build ] && [ -n "${CARAVAN_SYSROOT_WITH:-}" ]; then
+        say "tools/sysroot.lock has no rows for CARAVAN_SYSROOT_WITH: taking what the mirror has"
+        apt_update
+        CHOSEN=$APT/resolved.lock
+        write_lock "$CHOSEN"
+        return
+    fi
     [ -n "$(missing_archives "$LOCK" "$1")" ] || return 0
     apt_update
     gone "$LOCK" "$1" >"$APT/gone"
@@ -250,6 +265,7 @@ fill() { # set
     eval "recipe=\$RECIPE_$1"
     # shellcheck disable=SC2154 # set by eval
     STAMP="recipe $recipe $ARCH $(grep "^$1 " "$LOCK" 2>/dev/null | sha256sum | cut -d' ' -f1)"
+    [ "$1" != build ] || STAMP="$STAMP${CARAVAN_SYSROOT_WITH:+ with $CARAVAN_SYSROOT_WITH}"
     [ "$(cat "$root/.stamp" 2>/dev/null || true)" != "$STAMP" ] || return 0
     need_tools
     apt_prepare
@@ -265,13 +281,13 @@ main() {
     update=0
     for word in "$@"; do
         case $word in
-        build | test) what=$word ;;
+        build | test | shells) what=$word ;;
         --update-lock) update=1 ;;
         -h | --help)
-            sed -n '3,17s/^# \{0,1\}//p' "$0"
+            sed -n '3,19s/^# \{0,1\}//p' "$0"
             exit 0
             ;;
-        *) fail "unknown argument \"$word\"" "tools/sysroot.sh [build|test] [--update-lock]" ;;
+        *) fail "unknown argument \"$word\"" "tools/sysroot.sh [build|test|shells] [--update-lock]" ;;
         esac
     done
     ARCH=$(dpkg --print-architecture 2>/dev/null || uname -m)
@@ -285,7 +301,7 @@ main() {
         apt_prepare
         apt_update
         write_lock "$LOCK"
-        say "wrote tools/sysroot.lock ($(grep -c '^build ' "$LOCK") + $(grep -c '^test ' "$LOCK") packages)"
+        say "wrote tools/sysroot.lock ($(grep -c '^build ' "$LOCK") + $(grep -c '^test ' "$LOCK") + $(grep -c '^shells ' "$LOCK") packages)"
         return
     fi
     fill "$what"

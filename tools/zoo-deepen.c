@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT
- * zoo-deepen IN OUT [--layers N]: repeats the layers of a small model, and the lists in its metadata, until it has N (8), so that it can
- * be cut. Leading dense layers are not repeated; but if layers also differ in their attention (windows, recurrent ones), only their
- * feed-forward parts are not, and the rest is. Prediction (nextn) layers stay at the end. */
+ * zoo-deepen IN OUT [--layers N] [--without KEY]: repeats the layers of a small model, and the lists in its metadata, until the model has N
+ * layers (8 by default), so that it can be cut. It also leaves out the entry "<arch>.KEY". Leading dense layers are not repeated. If layers
+ * differ in their attention too (windows, recurrence), the attention of all layers is repeated in order, and only the feed-forward parts
+ * of the dense layers are not. Prediction layers (nextn) stay at the end, and so does the only layer with a per-layer embedding. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/mem.h"
 #include "model/layout.h"
 #include "model/write.h"
 
 static uint32_t n_out = 8;
+static const char *without = "";
 
 struct deepen {
     const struct model_gguf *g;
@@ -34,8 +37,17 @@ static uint32_t ff_layer(const struct deepen *d, uint32_t at) {
 /* The same for all other parts of a layer. */
 static uint32_t mixer_layer(const struct deepen *d, uint32_t at) { return d->mixed && at < n_out ? at % d->l->n_layer : ff_layer(d, at); }
 
+/* The last layer of the deep model that repeats the original's. */
+static uint32_t last_repeat(const struct deepen *d, uint32_t source) {
+    uint32_t last = source;
+    for (uint32_t at = source; at < n_out; at++)
+        if (mixer_layer(d, at) == source) last = at;
+    return last;
+}
+
 static bool is_mixed(const struct deepen *d) {
-    static const char *const lists[] = {"attention.head_count", "attention.recurrent_layers", "attention.sliding_window_pattern"};
+    static const char *const lists[] = {"attention.head_count", "attention.recurrent_layers", "attention.sliding_window_pattern",
+                                        "attention.indexer.types"};
     for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
         const struct model_kv *kv = model_gguf_find_arch(d->g, lists[i]);
         if (kv && kv->type == MODEL_KV_ARRAY) return true;
@@ -45,10 +57,23 @@ static bool is_mixed(const struct deepen *d) {
 
 static bool is_ff(const char *name) { return strncmp(name, "ffn_", 4) == 0 || strncmp(name, "exp_", 4) == 0; }
 
+/* The list of the layers with a per-layer embedding. libllama allows one; it moves to the end, so that token ids have to get there. */
+static void write_ple_layers(const struct deepen *d, struct model_writer *w, const struct model_kv *kv) {
+    model_write_array(w, kv->key, MODEL_KV_U32, kv->n);
+    for (uint64_t i = 0, v = 0; i < kv->n; i++) {
+        uint8_t bytes[4];
+        model_kv_uint(kv, i, &v);
+        bytes_put_u32(bytes, last_repeat(d, (uint32_t)v));
+        model_write_raw(w, bytes, sizeof(bytes));
+    }
+}
+
 static void write_kv(const struct deepen *d, struct model_writer *w, const struct model_kv *kv) {
     size_t len = strlen(d->l->arch), size = model_kv_scalar_size(kv->elem);
     const char *name = strncmp(kv->key, d->l->arch, len) == 0 && kv->key[len] == '.' ? kv->key + len + 1 : "";
+    if (name[0] && strcmp(name, without) == 0) return;
     if (strcmp(name, "block_count") == 0) model_write_u32(w, kv->key, n_out + d->n_nextn);
+    else if (strcmp(name, "ple.layers") == 0 && kv->type == MODEL_KV_ARRAY) write_ple_layers(d, w, kv);
     else if (name[0] && kv->type == MODEL_KV_ARRAY && size && kv->n == d->l->n_block && strcmp(name, "rope.dimension_sections") != 0) {
         model_write_array(w, kv->key, kv->elem, n_out + d->n_nextn);
         for (uint32_t i = 0; i < n_out + d->n_nextn; i++)
@@ -79,6 +104,7 @@ static bool layer_part(struct deepen *d, struct model_writer *w, uint32_t at, ui
         char name[128];
         model_layer_of_name(t->name, &rest);
         if (is_ff(rest) != ff) continue;
+        if (strncmp(rest, "ple_", 4) == 0 && at != last_repeat(d, source)) continue;
         snprintf(name, sizeof(name), "blk.%" PRIu32 ".%s", at, rest);
         if (w) write_tensor(d, w, t, name);
         else if (!copy_data(d, t)) return false;
@@ -125,9 +151,12 @@ int main(int argc, char **argv) {
     struct err e = {0};
     struct model_gguf *g = NULL;
     struct model_layout *l = NULL;
-    if (argc == 5 && strcmp(argv[3], "--layers") == 0) n_out = (uint32_t)strtoul(argv[4], NULL, 10);
-    if ((argc != 3 && argc != 5) || n_out == 0 || n_out > MODEL_MAX_LAYERS) {
-        fprintf(stderr, "usage: zoo-deepen IN OUT [--layers N]\n");
+    for (int i = 3; i + 1 < argc; i += 2)
+        if (strcmp(argv[i], "--layers") == 0) n_out = (uint32_t)strtoul(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--without") == 0) without = argv[i + 1];
+        else n_out = 0;
+    if (argc < 3 || argc % 2 == 0 || n_out == 0 || n_out > MODEL_MAX_LAYERS) {
+        fprintf(stderr, "usage: zoo-deepen IN OUT [--layers N] [--without KEY]\n");
         return 64;
     }
     if (model_gguf_open(argv[1], &g, &e) || model_layout_create(g, &l, &e)) {

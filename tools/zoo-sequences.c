@@ -2,8 +2,9 @@
  * zoo-sequences MODEL: several sequences in mixed batches, as in continuous batching, on the real engine. The whole model and two slices
  * of it (if it may be cut) must give the same bits, and each sequence the same as alone, up to the effect of the batch's shape. Then
  * sequence operations: accepted or refused alike, with the same bits after them. Both with `exact` and without. And guesses: runs of
- * tokens whose last ones are taken back, as in speculation, leave no trace. Prints one line a mode; exit status 0: fine, 1: differs, 3:
- * the model runs whole only (the rest was fine). */
+ * tokens whose last ones are taken back, as in speculation, leave no trace. And marks: a sequence that goes back to a copy of its state
+ * goes on as if it had never been further. Prints one line a mode; exit status 0: fine, 1: differs, 3: the model runs whole only (the
+ * rest was fine). */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include "base/mem.h"
 #include "engine/slice.h"
 #include "model/quirks.h"
+#include "os/runtime.h"
 
 enum { N_SEQ = 4, N_BATCH = 64, N_STEPS = 24, N_REWIND = 3 };
 static const double NOISE = 0.02; /* the effect of another batch shape on the logits of such models (measured: below 0.01) */
@@ -51,7 +53,7 @@ static struct engine open_slice(struct zoo *z, uint32_t first, uint32_t end, uin
     load.n_threads = 1;
     load.exact = exact;
     load.n_rewind = N_REWIND;
-    snprintf(load.backends, sizeof(load.backends), "%s", CARAVAN_BACKENDS_DIR);
+    snprintf(load.backends, sizeof(load.backends), "%s", os_backends_dir);
     check(z, model_slice_create(z->gguf, z->layout, first, end, &s, &z->err));
     check(z, engine_slice_open(s, NULL, NULL, &load, NULL, NULL, &ret, &z->err));
     model_slice_free(s);
@@ -116,10 +118,10 @@ static int try_op(struct zoo *z, struct engine_op op, uint16_t seq, int32_t pos)
 }
 
 static int try_ops(struct zoo *z) {
-    const struct engine_op all = {ENGINE_OP_CP, 3, 0, 0, -1}, last = {ENGINE_OP_RM, 0, 0, z->pos[0] - 1, -1};
-    const struct engine_op some = {ENGINE_OP_RM, 2, 0, 10, -1}, prefix = {ENGINE_OP_CP, 3, 1, 0, 20};
+    const struct engine_op all = {ENGINE_OP_CP, 3, 0, 0, -1, 0}, last = {ENGINE_OP_RM, 0, 0, z->pos[0] - 1, -1, 0};
+    const struct engine_op some = {ENGINE_OP_RM, 2, 0, 10, -1, 0}, prefix = {ENGINE_OP_CP, 3, 1, 0, 20, 0};
     int wrong = try_op(z, last, 0, z->pos[0] - 1) + try_op(z, some, 2, 10) + try_op(z, prefix, 1, 20) + try_op(z, all, 0, z->pos[3]);
-    for (uint16_t seq = 0; seq < N_SEQ; seq++) wrong += try_op(z, (struct engine_op){ENGINE_OP_CLOSE, seq, 0, 0, 0}, seq, 0);
+    for (uint16_t seq = 0; seq < N_SEQ; seq++) wrong += try_op(z, (struct engine_op){ENGINE_OP_CLOSE, seq, 0, 0, 0, 0}, seq, 0);
     return wrong;
 }
 
@@ -132,9 +134,9 @@ static int try_guesses(struct zoo *z) {
     int32_t pos = 0, other = 0;
     int wrong = 0;
     if (whole->info.n_rewind < N_REWIND) return -1;
-    check(z, alone->ops->apply(alone->self, &(struct engine_op){ENGINE_OP_RM, 0, 0, 0, -1}, 1, &z->err));
-    for (uint16_t seq = 0; seq < N_SEQ; seq++) try_op(z, (struct engine_op){ENGINE_OP_RM, seq, 0, 0, -1}, seq, 0);
-    for (uint16_t seq = 0; seq < N_SEQ; seq++) wrong += try_op(z, (struct engine_op){ENGINE_OP_CLOSE, seq, 0, 0, 0}, seq, 0);
+    check(z, alone->ops->apply(alone->self, &(struct engine_op){ENGINE_OP_RM, 0, 0, 0, -1, 0}, 1, &z->err));
+    for (uint16_t seq = 0; seq < N_SEQ; seq++) try_op(z, (struct engine_op){ENGINE_OP_RM, seq, 0, 0, -1, 0}, seq, 0);
+    for (uint16_t seq = 0; seq < N_SEQ; seq++) wrong += try_op(z, (struct engine_op){ENGINE_OP_CLOSE, seq, 0, 0, 0, 0}, seq, 0);
     other = pos = 1; /* the token 5 that try_op leaves */
     check(z, alone->ops->eval(alone->self, &(struct engine_token){5, 0, 0, ENGINE_TOKEN_LOGITS}, 1, NULL, NULL, &z->err));
     for (int step = 0; step < N_STEPS; step++) {
@@ -149,11 +151,120 @@ static int try_guesses(struct zoo *z) {
         }
         pos += right;
         if (!whole->info.rewind_alone) eval_both(z, &(struct engine_token){7, other++, 1, ENGINE_TOKEN_LOGITS}, 1);
-        const struct engine_op back = {ENGINE_OP_RM, 0, 0, pos, -1};
+        const struct engine_op back = {ENGINE_OP_RM, 0, 0, pos, -1, 0};
         wrong += whole->ops->apply(whole->self, &back, 1, NULL) != ERR_OK;
         for (int i = 0; i < 2 && z->cut; i++) wrong += z->part[i].ops->apply(z->part[i].self, &back, 1, NULL) != ERR_OK;
     }
     return wrong;
+}
+
+static void apply_all(struct zoo *z, const struct engine_op *ops, size_t n) {
+    check(z, z->whole.ops->apply(z->whole.self, ops, n, &z->err));
+    for (int i = 0; i < 2 && z->cut; i++) check(z, z->part[i].ops->apply(z->part[i].self, ops, n, &z->err));
+}
+
+/* n tokens of the sequence, the last with logits; the same in `alone`, unless that is NULL. */
+static void go_on(struct zoo *z, uint16_t seq, int32_t pos, size_t n, uint64_t random, const struct engine *alone) {
+    struct engine_token t[N_BATCH];
+    z->random = random;
+    for (size_t i = 0; i < n; i++)
+        t[i] = (struct engine_token){(int32_t)draw(z, z->whole.info.n_vocab), pos + (int32_t)i, seq, i + 1 == n ? ENGINE_TOKEN_LOGITS : 0};
+    eval_both(z, t, n);
+    if (alone == NULL) return;
+    for (size_t i = 0; i < n; i++) t[i].seq = 0;
+    check(z, alone->ops->eval(alone->self, t, n, NULL, NULL, &z->err));
+    const float *a = alone->ops->logits(alone->self, n - 1), *b = z->whole.ops->logits(z->whole.self, n - 1);
+    for (uint32_t v = 0; v < z->whole.info.n_vocab; v++) z->noise = fmax(z->noise, fabs((double)a[v] - (double)b[v]));
+}
+
+static size_t lost_marks(struct zoo *z) {
+    uint64_t keys[16];
+    size_t n = z->whole.ops->lost(z->whole.self, keys);
+    for (int i = 0; i < 2 && z->cut; i++) n += z->part[i].ops->lost(z->part[i].self, keys);
+    return n;
+}
+
+/* Sequence 0 is marked after some tokens, and goes on. Its copy, it itself, and where a mark is all that there is an empty sequence go back
+ * to the mark, and on in another way. Returns the number of wrong steps; -1: the model has no marks. */
+static int try_marks(struct zoo *z) {
+    enum { FIRST = 60, MORE = 50, OTHER = 30, KEY = 77 };
+    const struct engine *alone = &z->alone[0];
+    const struct engine_op mark = {ENGINE_OP_MARK, 0, 0, FIRST, -1, KEY}, drop = {ENGINE_OP_DROP, 0, 0, 0, -1, KEY};
+    if (!z->whole.info.can_mark) return -1;
+    z->whole.ops->park_room(z->whole.self, UINT64_MAX);
+    for (int i = 0; i < 2 && z->cut; i++) z->part[i].ops->park_room(z->part[i].self, UINT64_MAX);
+    for (uint16_t seq = 0; seq < N_SEQ; seq++) apply_all(z, &(struct engine_op){ENGINE_OP_CLOSE, seq, 0, 0, -1, 0}, 1);
+    go_on(z, 0, 0, FIRST, 5, NULL);
+    apply_all(z, &mark, 1);
+    for (int k = 0; k < 3; k++) go_on(z, 0, FIRST + k * MORE, MORE, 6, NULL);
+    for (uint16_t seq = 1; seq <= 3; seq++) {
+        bool empty = seq == 2 && z->whole.info.mark_whole, itself = seq == 3;
+        uint16_t home = itself ? 0 : seq;
+        const struct engine_op ops[] = {{ENGINE_OP_CP, 0, home, 0, -1, 0}, {ENGINE_OP_BACK, home, 0, FIRST, -1, KEY}};
+        apply_all(z, empty || itself ? ops + 1 : ops, empty || itself ? 1 : 2);
+        check(z, alone->ops->apply(alone->self, &(struct engine_op){ENGINE_OP_RM, 0, 0, 0, -1, 0}, 1, &z->err));
+        z->random = 5;
+        struct engine_token t[FIRST];
+        for (int32_t i = 0; i < FIRST; i++) t[i] = (struct engine_token){(int32_t)draw(z, z->whole.info.n_vocab), i, 0, 0};
+        check(z, alone->ops->eval(alone->self, t, FIRST, NULL, NULL, &z->err));
+        go_on(z, home, FIRST, OTHER, 7, alone);
+        go_on(z, home, FIRST + OTHER, 1, 8, alone);
+    }
+    int wrong = (int)lost_marks(z);
+    apply_all(z, &drop, 1);
+    apply_all(z, &(struct engine_op){ENGINE_OP_BACK, 0, 0, FIRST, -1, KEY}, 1);
+    return wrong + ((int)lost_marks(z) != (z->cut ? 3 : 1)); /* it is gone, and every slice says so */
+}
+
+/* Computes the next n random tokens of the sequence, the last with logits, in batches as --exact makes them. */
+static void eval_run(struct zoo *z, const struct engine *e, uint16_t seq, uint64_t random, int32_t pos, size_t n) {
+    z->random = random;
+    for (size_t left = n; left > 0;) {
+        struct engine_token t[N_BATCH];
+        size_t count = left < N_BATCH ? left : N_BATCH;
+        for (size_t i = 0; i < count; i++) t[i] = (struct engine_token){(int32_t)draw(z, z->whole.info.n_vocab), pos++, seq, 0};
+        left -= count;
+        if (left == 0) t[count - 1].flags = ENGINE_TOKEN_LOGITS;
+        check(z, e->ops->eval(e->self, t, count, NULL, NULL, &z->err));
+    }
+}
+
+/* Computes a prompt of n tokens and a few tokens after it, in an engine where another sequence has had `other` tokens, and in one where it
+ * is alone. Are all logits the same bits? So --exact promises. */
+static bool same_beside(struct zoo *z, const struct engine *beside, const struct engine *alone, size_t n, size_t other) {
+    const struct engine_op forget[] = {{ENGINE_OP_RM, 0, 0, 0, -1, 0}, {ENGINE_OP_RM, 1, 0, 0, -1, 0}};
+    bool same = true;
+    check(z, beside->ops->apply(beside->self, forget, 2, &z->err));
+    check(z, alone->ops->apply(alone->self, forget, 1, &z->err));
+    eval_run(z, beside, 0, 7, 0, other);
+    for (int step = 0; step < 4; step++) {
+        size_t count = step == 0 ? n : 1;
+        int32_t pos = step == 0 ? 0 : (int32_t)n + step - 1;
+        eval_run(z, alone, 0, n + (size_t)step, pos, count);
+        eval_run(z, beside, 1, n + (size_t)step, pos, count);
+        size_t last = (count - 1) % N_BATCH;
+        same &= memcmp(alone->ops->logits(alone->self, last), beside->ops->logits(beside->self, last),
+                       z->whole.info.n_vocab * sizeof(float)) == 0;
+    }
+    return same;
+}
+
+/* The lengths of prompts at which a sequence is not the same beside another one. False: --exact is offered for the architecture all the
+ * same. */
+static bool run_beside(struct zoo *z) {
+    static const size_t lengths[] = {16, 63, 64, 128};
+    bool offered = model_quirks_check_exact(z->layout->arch, NULL) == ERR_OK;
+    char differs[64] = "";
+    struct engine beside = open_slice(z, 0, z->layout->n_layer, N_SEQ, true), alone = open_slice(z, 0, z->layout->n_layer, 1, true);
+    z->whole.info.n_vocab = alone.info.n_vocab;
+    for (size_t i = 0; i < ARRAY_LEN(lengths); i++)
+        if (!same_beside(z, &beside, &alone, lengths[i], 30))
+            snprintf(differs + strlen(differs), sizeof(differs) - strlen(differs), " %zu", lengths[i]);
+    printf("exact beside another sequence: %s%s; --exact is %s\n", differs[0] ? "DIFFERS with prompts of" : "identical", differs,
+           offered ? "offered" : "refused");
+    beside.ops->close(beside.self);
+    alone.ops->close(alone.self);
+    return !differs[0] || !offered;
 }
 
 static bool run(struct zoo *z, bool exact, uint32_t middle) {
@@ -174,13 +285,16 @@ static bool run(struct zoo *z, bool exact, uint32_t middle) {
         eval_both(z, t, n);
         compare_alone(z, t, n);
     }
-    int wrong = try_ops(z), guesses = try_guesses(z);
-    bool fine = wrong == 0 && guesses <= 0 && z->same == z->rows && z->noise < NOISE;
-    printf("%s %s: %d of %d rows identical in two slices, %.2g from each alone, %d operations wrong, %s\n", exact ? "exact" : "plain",
+    int wrong = try_ops(z), guesses = try_guesses(z), marks = try_marks(z);
+    bool fine = wrong == 0 && guesses <= 0 && marks <= 0 && z->same == z->rows && z->noise < NOISE;
+    printf("%s %s: %d of %d rows identical in two slices, %.2g from each alone, %d operations wrong, %s, %s\n", exact ? "exact" : "plain",
            fine ? "fine" : "DIFFERS", z->same, z->rows, z->noise, wrong,
            guesses < 0   ? "no guesses"
            : guesses > 0 ? "guesses left traces"
-                         : "guesses taken back");
+                         : "guesses taken back",
+           marks < 0   ? "no marks"
+           : marks > 0 ? "marks WRONG"
+                       : "marks fine");
     z->whole.ops->close(z->whole.self);
     for (int i = 0; i < N_SEQ; i++) z->alone[i].ops->close(z->alone[i].self);
     for (int i = 0; i < 2 && z->cut; i++) z->part[i].ops->close(z->part[i].self);
@@ -198,9 +312,10 @@ int main(int argc, char **argv) {
     check(&z, model_layout_create(z.gguf, &z.layout, &z.err));
     uint32_t n = model_quirks_cuts(z.layout, cuts, MODEL_MAX_LAYERS + 1);
     z.cut = n > 2;
-    z.hidden = mem_calloc((size_t)N_BATCH * z.layout->n_embd, sizeof(*z.hidden));
+    z.hidden = mem_calloc((size_t)N_BATCH * model_quirks_width(z.layout), sizeof(*z.hidden));
     bool fine = run(&z, false, cuts[n / 2]);
     fine = run(&z, true, cuts[n / 2]) && fine;
+    fine = run_beside(&z) && fine;
     free(z.hidden);
     model_layout_free(z.layout);
     model_gguf_free(z.gguf);

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Runs `caravan verify` on a tiny model of every architecture: llama.cpp's own test writes them (random weights, mostly 2 layers),
-# zoo-deepen repeats their layers to 8 and to 12, verify cuts them in 2 and in 3 slices. Prints a table and the counts, writes
+# zoo-deepen repeats their layers to 8 and to 12, verify cuts them in 2 and in 3 slices, and unevenly. Prints a table and the counts, writes
 # docs/ARCHITECTURES.md, and fails where a model does worse than tests/data/zoo.tsv says.
 # Usage: tools/zoo.sh [--record] [--only REGEX] [BUILD FOLDER]
 #   --record      write tests/data/zoo.tsv anew instead of comparing with it
@@ -13,7 +13,7 @@ TOP=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
 RECORD=$TOP/tests/data/zoo.tsv
 ROOT=${CARAVAN_SYSROOT_DIR:-$TOP/build}/sysroot-test
 TAB=$(printf '\t')
-GOAL=110
+GOAL=124
 record=0
 only=
 
@@ -47,14 +47,14 @@ mkdir "$work/raw"
 # A field of verify's JSON.
 text_of() { sed -n "s/.*\"$1\":\"\\([^\"]*\\)\".*/\\1/p" "$work/json"; }
 number_of() { sed -n "s/.*\"$1\":\\([-0-9.e+]*\\).*/\\1/p" "$work/json"; }
-reason_of() { sed -n -e 's/.*"reason":"\(.*\)","architecture".*/\1/p' -e t -e 's/.*"reason":"\(.*\)","slices".*/\1/p' "$work/json" | sed 's/\\"/"/g' | tr '\t|' '  '; }
+reason_of() { sed -n -e 's/.*"reason":"\(.*\)","architecture".*/\1/p' -e t -e 's/.*"reason":"\(.*\)","wire_type".*/\1/p' "$work/json" | sed 's/\\"/"/g' | tr '\t|' '  '; }
 
-# verify_deep MODEL LAYERS SLICES: sets verdict (identical, close, differs, whole only, uncut, crashed), difference, architecture, reason
+# verify_deep MODEL LAYERS OPTION VALUE (how it is cut): sets verdict (identical, close, differs, whole only, uncut, crashed), difference, architecture, reason
 verify_deep() {
     "$BUILD/bin/zoo-deepen" "$work/raw/$1.gguf" "$work/deep.gguf" --layers "$2"
     status=0
     # 48 tokens of prompt: more than the tiny models' windows of 32
-    timeout 120 "$CARAVAN" verify "$work/deep.gguf" --json --stages "$3" --prompt-tokens 48 --tokens 12 --ctx 256 --threads 1 \
+    timeout 300 "$CARAVAN" verify "$work/deep.gguf" --json "$3" "$4" --prompt-tokens 48 --tokens 12 --ctx 256 --threads 1 \
         --seed 1 >"$work/json" 2>"$work/errors" || status=$?
     difference=$(number_of largest_difference)
     reason=$(reason_of)
@@ -63,10 +63,16 @@ verify_deep() {
     case $status in
     0 | 1 | 2 | 3) verdict=$(text_of verdict) ;;
     65) verdict=uncut reason=$(sed -n 's/^caravan: //p' "$work/errors" | tr '\t|' '  ') ;;
-    124) verdict=differs reason="no answer in 120 s" ;;
+    124) verdict=differs reason="no answer in 300 s" ;;
     *) verdict=crashed reason="status $status" ;;
     esac
     [ -n "$verdict" ] || verdict=crashed
+}
+
+# As verify_deep, in slices of 3, 5 and 4 layers; where cuts there can't be, about there.
+verify_uneven() { # model, layers
+    verify_deep "$1" "$2" --split 3,5,4
+    [ "$verdict" != uncut ] || verify_deep "$1" "$2" --split 30,50,40
 }
 
 # Models that need other numbers of layers: with exactly four, libllama treats them differently.
@@ -90,43 +96,48 @@ rank() { # of a verdict: more is better
 (cd "$backends" && "$loader" --library-path "$libraries" "$maker" --out "$work/raw" ${only:+--arch "$only"} >"$work/maker" 2>&1) ||
     fail "test-llama-archs failed: $(tail -1 "$work/maker")" "fill the folder again: make sysroot-test"
 
-printf '%-24s %-16s %-12s %-12s %s\n' model architecture "2 slices" "3 slices" "largest difference, reason"
+printf '%-24s %-16s %-12s %-12s %-12s %s\n' model architecture "2 slices" "3 slices" uneven "largest difference, reason"
 : >"$work/table"
 for file in "$work"/raw/*.gguf; do
     model=$(basename "$file" .gguf)
     architecture=${model%-*}
-    verify_deep "$model" "$(layers_for "$model" 2)" 2
+    verify_deep "$model" "$(layers_for "$model" 2)" --stages 2
     two=$verdict two_reason=$reason two_difference=$difference
     if [ "$two" = "whole only" ]; then
-        three=$two
+        three=$two uneven=$two
     else
-        verify_deep "$model" "$(layers_for "$model" 3)" 3
+        verify_deep "$model" "$(layers_for "$model" 3)" --stages 3
         three=$verdict
+        [ -n "$two_reason" ] || two_reason=$reason
+        verify_uneven "$model" "$(layers_for "$model" 3)"
+        uneven=$verdict
         [ -n "$two_reason" ] || two_reason=$reason
     fi
     rm -f "$file"
-    printf '%-24s %-16s %-12s %-12s %s %s\n' "$model" "$architecture" "$two" "$three" "$two_difference" "$two_reason"
-    printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$model" "$architecture" "$two" "$three" "${two_difference:--}" "${two_reason:--}" >>"$work/table"
+    printf '%-24s %-16s %-12s %-12s %-12s %s %s\n' "$model" "$architecture" "$two" "$three" "$uneven" "$two_difference" "$two_reason"
+    printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$model" "$architecture" "$two" "$three" "$uneven" "${two_difference:--}" "${two_reason:--}" \
+        >>"$work/table"
 done
 
 count() { awk -F'\t' -v c="$1" -v what="$2" '$c == what' "$work/table" | wc -l | tr -d ' '; }
 total=$(wc -l <"$work/table" | tr -d ' ')
 good=$(($(count 3 identical) + $(count 3 close)))
 summary="$total models: $(count 3 identical) identical, $(count 3 close) close, $(count 3 'whole only') whole only, $(count 3 differs) differ, \
-$(count 3 uncut) not cut, $(count 3 crashed) crashed (in 3 slices: $(count 4 identical) identical, $(count 4 close) close)"
+$(count 3 uncut) not cut, $(count 3 crashed) crashed (in 3 slices: $(count 4 identical) identical, $(count 4 close) close; in uneven ones: $(count 5 identical) identical, $(count 5 close) close)"
 echo "$summary"
 
 status=0
 compare() { # each model of the table against its recorded row
-    while IFS=$TAB read -r model architecture two three difference reason; do
+    while IFS=$TAB read -r model architecture two three uneven difference reason; do
         row=$(grep "^$model$TAB" "$RECORD" || true)
         if [ -z "$row" ]; then
             echo "zoo: note: \"$model\" is not recorded (tools/zoo.sh --record)"
             continue
         fi
-        was_two=$(printf '%s' "$row" | cut -f3) was_three=$(printf '%s' "$row" | cut -f4)
-        if [ "$(rank "$two")" -lt "$(rank "$was_two")" ] || [ "$(rank "$three")" -lt "$(rank "$was_three")" ]; then
-            echo "zoo: error: \"$model\" ($architecture): $two / $three, was $was_two / $was_three; $difference $reason" >&2
+        was_two=$(printf '%s' "$row" | cut -f3) was_three=$(printf '%s' "$row" | cut -f4) was_uneven=$(printf '%s' "$row" | cut -f5)
+        if [ "$(rank "$two")" -lt "$(rank "$was_two")" ] || [ "$(rank "$three")" -lt "$(rank "$was_three")" ] ||
+            [ "$(rank "$uneven")" -lt "$(rank "$was_uneven")" ]; then
+            echo "zoo: error: \"$model\" ($architecture): $two / $three / $uneven, was $was_two / $was_three / $was_uneven; $difference $reason" >&2
             echo worse >>"$work/worse"
         fi
     done <"$work/table"
@@ -134,15 +145,19 @@ compare() { # each model of the table against its recorded row
 
 # The rules for cuts and the fix-ups of slices, from the tables.
 rules() {
-    awk -F'"' '/^QUIRK\(/ {
+    awk -F'"' '/^QUIRK_ENTRY\(/ { entry[$2] = $4 ($5 ~ /WIDE/ ? " (streams)" : "") ($6 == "" ? "" : "; real token ids travel" ($6 == "*" ? "" : " to layers with " $6)) }
+    /^QUIRK_SCALE\(/ { scale[$2] = 1 }
+    /^QUIRK\(/ {
         split($3, f, /, */); note = $6
         cut = f[3] == "ANY" ? "between any two layers" : f[3] == "PERIOD" ? "at multiples of " f[4] : "each slice has every kind of layer" (f[4] > 1 ? \
             " (without a list in the file: at multiples of " f[4] ")" : "")
         fix = f[5] == "0" ? "" : f[5]
-        for (i = 6; f[i] != ""; i++) fix = fix " " f[i]
+        gsub(/ [|] /, ", ", fix)
+        if (entry[$2] != "") fix = fix (fix == "" ? "" : "; ") "rows replace " entry[$2]
+        if (scale[$2] != "") fix = fix (fix == "" ? "" : "; ") "constants by layer are set"
         if (f[2] == "WHOLE") cut = "whole only"
         printf "| %s | %s | %s | %s |\n", $2, cut, fix, $6
-    }' "$TOP/tables/quirks.def"
+    }' "$TOP/tables/quirks_entry.def" "$TOP/tables/quirks_scale.def" "$TOP/tables/quirks.def"
 }
 
 write_document() {
@@ -150,21 +165,23 @@ write_document() {
 # Architectures
 
 The verdicts of \`caravan verify\` on a tiny model of every architecture that llama.cpp's own test writes (libllama 0.7.0; random weights; \`make zoo\`
-makes this page). Layers are repeated to 8 and cut in 2 slices, and to 12 and cut in 3, which has a slice with neither embedding nor head.
+makes this page). Layers are repeated to 8 and cut in 2 slices, and to 12 and cut in 3, evenly and in 3, 5 and 4 layers (or the nearest legal cuts); the
+second of three slices has neither embedding nor head.
 Whole and split model run in stage processes over real ring links; 48 tokens of prompt in chunks (more than the models' windows), then 12 one by one; all logits are
 compared. *Identical*: the same bits. *Close*: the same first choice everywhere and no logit off by 0.01. *Whole only*: runs on one node, whole.
 
 $summary
 
-| model | architecture | 2 slices | 3 slices | largest difference | reason |
-|---|---|---|---|---|---|
+| model | architecture | 2 slices | 3 slices | uneven | largest difference | reason |
+|---|---|---|---|---|---|---|
 END
-    awk -F'\t' '{printf "| %s | %s | %s | %s | %s | %s |\n", $1, $2, $3, $4, $5 == "-" || $5 == "0.0" ? "" : $5, $6 == "-" ? "" : $6}' "$work/table"
+    awk -F'\t' '{printf "| %s | %s | %s | %s | %s | %s | %s |\n", $1, $2, $3, $4, $5, $6 == "-" || $6 == "0.0" ? "" : $6, $7 == "-" ? "" : $7}' "$work/table"
     cat <<END
 
 ## Legal cuts and fix-ups
 
-From \`tables/quirks.def\` (\`src/model/quirks.h\` explains the words). An architecture without a row runs whole only; \`caravan verify --force\` finds out whether it can be cut.
+"Rows replace NAME" is injection: a later slice computes from token ids as the first one does, and while its graph runs, the evaluation callback
+overwrites the value NAME with the rows of the slice before ("streams": as wide as the file's \`hyper_connection.count\` says). From \`tables/quirks.def\` (\`src/model/quirks.h\` explains the words). An architecture without a row runs whole only; \`caravan verify --probe\` finds out whether it can be cut.
 
 | architecture | cuts | fix-ups | note |
 |---|---|---|---|
@@ -195,5 +212,5 @@ if [ -z "$only" ]; then
     write_document >"$TOP/docs/ARCHITECTURES.md"
     [ "$good" -ge $GOAL ] || { echo "zoo: error: $good of $total are identical or close, at least $GOAL should be" >&2 && status=1; }
 fi
-[ "$(count 3 crashed)$(count 4 crashed)" = 00 ] || { echo "zoo: error: verify itself crashed" >&2 && status=1; }
+[ "$(count 3 crashed)$(count 4 crashed)$(count 5 crashed)" = 000 ] || { echo "zoo: error: verify itself crashed" >&2 && status=1; }
 exit $status

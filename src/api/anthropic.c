@@ -122,17 +122,21 @@ static const char *error_type(err_code code) {
     }
 }
 
-static void messages_error(err_code code, const struct err *e, struct buf *out) {
+static void messages_error(err_code code, const struct err *e, const char *request, struct buf *out) {
     buf_printf(out, "{\"type\":\"error\",\"error\":{\"type\":\"%s\",\"message\":", error_type(code));
     api_error_append(code, e, out);
     if (code == ERR_NO_THREAD) /* the SDK reads this, and sends the whole conversation instead */
         buf_append_str(out, ",\"details\":{\"error_code\":\"thread_unsupported_request\",\"unsupported\":[\"thread\"]}");
-    buf_append_str(out, "},\"request_id\":null}");
+    buf_append_byte(out, '}');
+    if (request == NULL || request[0] == '\0') buf_append_str(out, ",\"request_id\":null");
+    api_error_append_request(request, out);
+    buf_append_byte(out, '}');
 }
 
 static void messages_stream(struct api_answer *a, const struct api_event *ev, struct buf *out) {
     switch (ev->kind) {
     case API_BEGIN: stream_begin(a, ev, out); break;
+    case API_PROMPT: break;
     case API_TEXT:
     case API_REASONING:
     case API_CALL:
@@ -142,7 +146,7 @@ static void messages_stream(struct api_answer *a, const struct api_event *ev, st
     case API_END: stream_end(a, out); break;
     case API_FAIL:
         buf_append_str(out, "event: error\ndata: ");
-        messages_error(ev->code, ev->err, out);
+        messages_error(ev->code, ev->err, ev->request, out);
         buf_append_str(out, "\n\n");
         break;
     }

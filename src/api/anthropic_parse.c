@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * POST /v1/messages: the request's body to the internal request. A model of text cannot use
- * pictures, files and tools that run on Anthropic's servers. Such a part is named in a placeholder or left out, and the conversation goes
+ * POST /v1/messages: the request's body to the internal request. A local model cannot use files, pictures in results of tools, and tools
+ * that run on Anthropic's servers. Such a part is named in a placeholder or left out, and the conversation goes
  * on. Shapes: the reference of the Messages API, version 2023-06-01. Pure. */
 #include <stdio.h>
 #include <string.h>
 
 #include "api/anthropic_priv.h"
+#include "api/media.h"
 #include "api/parts.h"
 #include "api/tools.h"
 #include "base/mem.h"
@@ -17,13 +18,27 @@ struct place {
 }; /* where in "messages" something stands, for errors */
 
 static err_code wrong_block(struct err *e, struct place at, const char *what, const char *expected) {
-    return err_set(e, ERR_INVALID, "field \"messages.%zu.content.%zu%s\": expected %s", at.message, at.block, what, expected);
+    return err_set_field(e, ERR_INVALID, err_place("messages.%zu.content.%zu%s", at.message, at.block, what).text, "expected %s", expected);
 }
 
 static err_code append_text(yyjson_val *text, struct place at, struct buf *out, struct err *e) {
     if (!yyjson_is_str(text)) return wrong_block(e, at, ".text", "a string");
     buf_append(out, yyjson_get_str(text), yyjson_get_len(text));
     return ERR_OK;
+}
+
+/* A picture in what the system says is refused, because an answer to the rest would answer another question. */
+static err_code refuse_image(yyjson_val *block, struct err_place at, struct err *e) {
+    if (!yyjson_equals_str(yyjson_obj_get(block, "type"), "image")) return ERR_OK;
+    return err_set_field(e, ERR_UNSUPPORTED, err_place("%s.type", at.text).text, "images are taken from users only");
+}
+
+static err_code refuse_images(yyjson_val *blocks, const char *at, struct err *e) {
+    yyjson_val *block;
+    size_t i, n;
+    err_code code = ERR_OK;
+    yyjson_arr_foreach(json_some(blocks), i, n, block) if (code == ERR_OK) code = refuse_image(block, err_place("%s.%zu", at, i), e);
+    return code;
 }
 
 /* Appends a string, or the text of blocks in their order. A block without text is named in a placeholder. */
@@ -82,15 +97,23 @@ static err_code take_thinking(yyjson_val *block, struct place at, struct api_req
     return ERR_OK;
 }
 
-/* Reads one block. A picture in a user's own message is refused, because an answer to the rest would answer another question. */
+/* A picture of the user: its mark. */
+static err_code take_image(yyjson_val *block, struct place at, struct api_request *r, struct buf *text, struct err *e) {
+    yyjson_val *source = yyjson_obj_get(block, "source"), *kind = yyjson_obj_get(source, "type");
+    struct err_place field = err_place("messages.%zu.content.%zu.source", at.message, at.block);
+    if (yyjson_equals_str(kind, "base64")) return api_media_add(r, yyjson_obj_get(source, "data"), field.text, text, e);
+    if (yyjson_equals_str(kind, "url")) return api_media_url(r, yyjson_obj_get(source, "url"), field.text, text, e);
+    return err_set_field(e, ERR_UNSUPPORTED, field.text, "only sources of type \"base64\" and \"url\" are supported");
+}
+
+/* Reads one block. */
 static err_code take_block(yyjson_val *block, struct place at, bool user, struct api_request *r, yyjson_mut_val *message, struct buf *text,
                            struct err *e) {
     yyjson_val *type = yyjson_obj_get(block, "type");
     if (!yyjson_is_str(type)) return wrong_block(e, at, ".type", "a string");
     if (yyjson_equals_str(type, "text")) return append_text(yyjson_obj_get(block, "text"), at, text, e);
     if (user && yyjson_equals_str(type, "tool_result")) return take_result(block, at, r, e);
-    if (user && yyjson_equals_str(type, "image"))
-        return err_set(e, ERR_UNSUPPORTED, "field \"messages.%zu.content.%zu.type\": images are not supported here", at.message, at.block);
+    if (user && yyjson_equals_str(type, "image")) return take_image(block, at, r, text, e);
     if (!user && yyjson_equals_str(type, "tool_use")) return take_use(block, at, r, message, e);
     bool served = yyjson_equals_str(type, "server_tool_use") ||
                   yyjson_equals_str(type, "mcp_tool_use"); /* its result follows as a block of its own */
@@ -123,8 +146,10 @@ static err_code take_blocks(yyjson_val *content, size_t i, bool user, struct api
 
 static err_code take_plain(const char *role, yyjson_val *content, size_t i, struct api_request *r, struct err *e) {
     struct buf text;
+    err_code code = refuse_images(content, err_place("messages.%zu.content", i).text, e);
+    if (code != ERR_OK) return code;
     buf_init(&text, SIZE_MAX - 1);
-    err_code code = append_content(content, (struct place){.message = i}, &text, e);
+    code = append_content(content, (struct place){.message = i}, &text, e);
     if (code == ERR_OK) api_chat_add(r, role, buf_cstr(&text), text.len);
     buf_done(&text);
     return code;
@@ -137,9 +162,9 @@ static err_code parse_message(yyjson_val *message, size_t i, struct api_request 
     size_t k = 0;
     while (k < ARRAY_LEN(roles) && !yyjson_equals_str(role, roles[k])) k++;
     if (k == ARRAY_LEN(roles))
-        return err_set(e, ERR_INVALID, "field \"messages.%zu.role\": expected \"user\", \"assistant\" or \"system\"", i);
+        return err_set_field(e, ERR_INVALID, err_place("messages.%zu.role", i).text, "expected \"user\", \"assistant\" or \"system\"");
     if (!yyjson_is_arr(content) && !yyjson_is_str(content))
-        return err_set(e, ERR_INVALID, "field \"messages.%zu.content\": expected a string or an array of blocks", i);
+        return err_set_field(e, ERR_INVALID, err_place("messages.%zu.content", i).text, "expected a string or an array of blocks");
     bool blocks = yyjson_is_arr(content) && k < 2;
     return blocks ? take_blocks(content, i, k == 0, r, e) : take_plain(roles[k], content, i, r, e);
 }
@@ -148,11 +173,13 @@ static err_code parse_chat(yyjson_val *root, struct api_request *r, struct err *
     yyjson_val *system = yyjson_obj_get(root, "system"), *list = yyjson_obj_get(root, "messages"), *message;
     size_t i, n = yyjson_arr_size(list);
     if (!yyjson_is_arr(list) || n == 0) return api_wrong(e, "messages", "an array with at least one message");
-    if (n > ENGINE_MAX_MESSAGES) return err_set(e, ERR_INVALID, "field \"messages\": expected at most %d messages", ENGINE_MAX_MESSAGES);
+    if (n > ENGINE_MAX_MESSAGES) return err_set_field(e, ERR_INVALID, "messages", "expected at most %d messages", ENGINE_MAX_MESSAGES);
     if (system != NULL && !yyjson_is_null(system)) {
         struct buf text;
+        err_code code = refuse_images(system, "system", e);
+        if (code != ERR_OK) return code;
         buf_init(&text, SIZE_MAX - 1);
-        err_code code = append_content(system, (struct place){0}, &text, NULL);
+        code = append_content(system, (struct place){0}, &text, NULL);
         if (code == ERR_OK && text.len > 0) api_chat_add(r, "system", buf_cstr(&text), text.len);
         buf_done(&text);
         if (code != ERR_OK) return api_wrong(e, "system", "a string or an array of blocks of text");
@@ -203,7 +230,10 @@ static const struct api_tools_shape tools_shape = {
 
 static err_code parse_tools(yyjson_val *root, struct api_request *r, struct err *e) {
     err_code code = api_tools_parse(root, &tools_shape, r, e);
-    return code == ERR_OK ? json_get_bool(yyjson_obj_get(root, "tool_choice"), "disable_parallel_tool_use", &r->single_tool, e) : code;
+    if (code != ERR_OK) return code;
+    code = json_get_bool(yyjson_obj_get(root, "tool_choice"), "disable_parallel_tool_use", &r->single_tool, e);
+    if (code != ERR_OK) err_in_object(e, "tool_choice");
+    return code;
 }
 
 /* ---- the rest ---- */

@@ -9,14 +9,16 @@
 #include "base/mem.h"
 
 void api_request_init(struct api_request *r) {
-    *r = (struct api_request){.arena = arena_create(), .model = "", .n = 1, .max_tokens = -1};
+    *r = (struct api_request){.arena = arena_create(), .model = "", .suffix_field = "suffix", .n = 1, .max_tokens = -1};
     engine_sampling_init(&r->sampling);
 }
 
 void api_request_done(struct api_request *r) {
     engine_sampling_done(&r->sampling);
     yyjson_mut_doc_free(r->doc);
+    yyjson_doc_free(r->sent);
     r->doc = NULL;
+    r->sent = NULL;
     arena_free(r->arena);
     r->arena = NULL;
 }
@@ -26,6 +28,7 @@ void api_request_done(struct api_request *r) {
 void api_choice_init(struct api_choice_text *c) {
     *c = (struct api_choice_text){0};
     buf_init(&c->text, SIZE_MAX - 1); /* bounded by the tokens of the context */
+    buf_init(&c->prompt, SIZE_MAX - 1);
     buf_init(&c->reasoning, SIZE_MAX - 1);
     buf_init(&c->arguments, SIZE_MAX - 1);
 }
@@ -39,6 +42,7 @@ void api_choice_done(struct api_choice_text *c) {
     free(c->items);
     free(c->tokens);
     buf_done(&c->text);
+    buf_done(&c->prompt);
     buf_done(&c->reasoning);
     buf_done(&c->arguments);
 }
@@ -56,6 +60,11 @@ static void collect_tokens(struct api_choice_text *c, const struct api_event *ev
 void api_choice_collect(struct api_choice_text *c, const struct api_event *ev) {
     enum api_event_kind kind = ev->kind == API_ARGUMENTS ? API_CALL : ev->kind;
     if (kind == API_CALL_END && c->n_items > 0) c->items[c->n_items - 1].whole = ev->whole;
+    if (kind == API_PROMPT) {
+        buf_append(&c->prompt, ev->text, ev->len);
+        collect_tokens(c, ev);
+        c->n_prompt = c->n_tokens;
+    }
     if (kind != API_TEXT && kind != API_REASONING && kind != API_CALL) return;
     struct buf *to = kind == API_TEXT ? &c->text : kind == API_REASONING ? &c->reasoning : &c->arguments;
     if (kind == API_TEXT) collect_tokens(c, ev);
@@ -96,21 +105,15 @@ int api_error_status(err_code code) {
     }
 }
 
-bool api_error_param(const struct err *e, char *out, size_t size) {
-    static const char mark[] = "field \"";
-    const char *at = e != NULL ? strstr(e->text, mark) : NULL;
-    if (at == NULL) return false;
-    at += strlen(mark);
-    size_t len = strcspn(at, "\"");
-    if (at[len] != '"' || len == 0 || len >= size) return false;
-    memcpy(out, at, len);
-    out[len] = '\0';
-    return true;
-}
-
 void api_error_append(err_code code, const struct err *e, struct buf *out) {
     char message[sizeof(e->text) + sizeof(e->hint) + 16];
     const char *text = e != NULL && e->text[0] != '\0' ? e->text : err_text(code);
     snprintf(message, sizeof(message), "%s%s%s", text, e != NULL && e->hint[0] != '\0' ? "; " : "", e != NULL ? e->hint : "");
     text_append_json(out, message, strlen(message));
+}
+
+void api_error_append_request(const char *request, struct buf *out) {
+    if (request == NULL || request[0] == '\0') return;
+    buf_append_str(out, ",\"request_id\":");
+    text_append_json(out, request, strlen(request));
 }

@@ -34,14 +34,14 @@ static err_code take_grammar(yyjson_val *v, const char *field, struct api_reques
     struct err why = {0};
     if (!yyjson_is_str(v) || strlen(yyjson_get_str(v)) != yyjson_get_len(v)) return api_wrong(e, field, "a grammar in GBNF, as text");
     err_code code = gbnf_check(yyjson_get_str(v), &why);
-    if (code != ERR_OK) return err_set(e, ERR_INVALID, "field \"%s\": %s", field, why.text);
+    if (code != ERR_OK) return err_set_field(e, ERR_INVALID, field, "%s", why.text);
     r->sampling.grammar = mem_strdup(yyjson_get_str(v));
     return ERR_OK;
 }
 
 /* Takes the grammar out of a buffer. */
 static err_code take_built(struct buf *grammar, const char *field, struct api_request *r, struct err *e) {
-    err_code code = grammar->failed ? err_set(e, ERR_INVALID, "field \"%s\": its grammar is too long", field) : ERR_OK;
+    err_code code = grammar->failed ? err_set_field(e, ERR_INVALID, field, "its grammar is too long") : ERR_OK;
     if (code == ERR_OK) r->sampling.grammar = mem_strdup(buf_cstr(grammar));
     buf_done(grammar);
     return code;
@@ -55,7 +55,7 @@ static err_code take_regex(yyjson_val *v, const char *field, struct api_request 
     err_code code = regex_to_gbnf(yyjson_get_str(v), yyjson_get_len(v), &grammar, &why);
     if (code == ERR_OK) return take_built(&grammar, field, r, e);
     buf_done(&grammar);
-    return err_set(e, code == ERR_LIMIT ? ERR_INVALID : code, "field \"%s\": %s", field, why.text);
+    return err_set_field(e, code == ERR_LIMIT ? ERR_INVALID : code, field, "%s", why.text);
 }
 
 static void append_literal(yyjson_val *text, struct buf *out) {
@@ -90,7 +90,7 @@ static err_code take_choice(yyjson_val *v, const char *field, struct api_request
 static err_code refuse_tags(yyjson_val *v, const char *field, struct api_request *r, struct err *e) {
     (void)v;
     (void)r;
-    return err_set(e, ERR_UNSUPPORTED, "field \"%s\": structural tags are not supported", field);
+    return err_set_field(e, ERR_UNSUPPORTED, field, "structural tags are not supported");
 }
 
 /* {"type": "text" | "json_object" | "json_schema", ...} */
@@ -154,8 +154,7 @@ err_code constraint_parse(yyjson_val *root, struct api_request *r, struct err *e
         if (is_absent(v) || !asks(row, v)) continue;
         const char *field = row->outer != NULL ? arena_printf(r->arena, "%s.%s", row->outer, row->key) : row->key;
         if (before != NULL)
-            return err_set(e, ERR_INVALID, "field \"%s\": \"%s\" says already what the answer looks like: leave one of them out", field,
-                           before);
+            return err_set_field(e, ERR_INVALID, field, "\"%s\" says already what the answer looks like: leave one of them out", before);
         err_code code = row->take(v, field, r, e);
         if (code != ERR_OK) return code;
         before = r->format_field = field;

@@ -38,7 +38,7 @@ static err_code take_texts(yyjson_val *root, const char *key, struct api_request
     size_t i, n = yyjson_arr_size(v);
     bool one = yyjson_is_str(v) || (yyjson_is_arr(v) && yyjson_is_num(yyjson_arr_get_first(v)));
     if (!one && (!yyjson_is_arr(v) || n == 0)) return api_wrong(e, key, "a string, or an array of strings or tokens");
-    if (!one && n > EMBED_MAX_INPUTS) return err_set(e, ERR_INVALID, "field \"%s\": at most %d texts at once", key, EMBED_MAX_INPUTS);
+    if (!one && n > EMBED_MAX_INPUTS) return err_set_field(e, ERR_INVALID, key, "at most %d texts at once", EMBED_MAX_INPUTS);
     r->prompts = arena_alloc(r->arena, (one ? 1 : n) * sizeof(*r->prompts));
     if (one) return take_text(v, key, r, e);
     yyjson_arr_foreach(v, i, n, item) {
@@ -91,7 +91,7 @@ static err_code take_documents(yyjson_val *root, struct api_request *r, struct e
     yyjson_val *list = yyjson_obj_get(root, "documents"), *item;
     size_t i, n = yyjson_arr_size(list);
     if (n == 0) return api_wrong(e, "documents", "an array of strings");
-    if (n > EMBED_MAX_INPUTS) return err_set(e, ERR_INVALID, "field \"documents\": at most %d texts at once", EMBED_MAX_INPUTS);
+    if (n > EMBED_MAX_INPUTS) return err_set_field(e, ERR_INVALID, "documents", "at most %d texts at once", EMBED_MAX_INPUTS);
     r->prompts = arena_alloc(r->arena, n * sizeof(*r->prompts));
     yyjson_arr_foreach(list, i, n, item) {
         yyjson_val *text = yyjson_is_obj(item) ? yyjson_obj_get(item, "text") : item;

@@ -19,7 +19,7 @@ static err_code parse_common(yyjson_val *root, struct api_request *r, struct err
     if ((code = json_get_bool(root, "ignore_eos", &r->ignore_eos, e)) != ERR_OK) return code;
     if ((code = api_parse_stops(yyjson_obj_get(root, "stop"), "stop", r, e)) != ERR_OK) return code;
     if ((code = api_parse_sampling(root, r, e)) != ERR_OK) return code;
-    r->max_tokens = limit < 0 ? -1 : limit == 0 ? 1 : (int32_t)limit; /* 0 asks only to read the prompt: one token costs next to nothing */
+    r->max_tokens = limit < 0 ? -1 : (int32_t)limit; /* 0 asks only to read the prompt */
     r->prompts = arena_alloc(r->arena, sizeof(*r->prompts));
     return constraint_parse(root, r, e);
 }
@@ -50,7 +50,8 @@ static err_code append_prefix(yyjson_val *root, struct buf *out, struct err *e) 
     size_t i, n;
     err_code code = ERR_OK;
     yyjson_arr_foreach(json_some(yyjson_obj_get(root, "input_extra")), i, n, file) {
-        if (code == ERR_OK) code = append_field(file, "text", out, e);
+        if (code != ERR_OK) break;
+        if ((code = append_field(file, "text", out, e)) != ERR_OK) err_in_object(e, err_place("input_extra[%zu]", i).text);
         buf_append_byte(out, '\n');
     }
     if (code == ERR_OK) code = append_field(root, "input_prefix", out, e);
@@ -78,6 +79,7 @@ static err_code infill_parse(yyjson_val *root, struct api_request *r, struct err
         r->prompts[0] = (struct api_prompt){.text = texts[0].to, .len = prefix.len};
         r->suffix = texts[1].to;
         r->suffix_len = suffix.len;
+        r->suffix_field = "input_suffix";
     }
     buf_done(&prefix);
     buf_done(&suffix);

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/mem.h"
+#include "api/media.h"
 #include "api/ollama_priv.h"
 #include "api/openai_priv.h"
 #include "api/tools.h"
@@ -16,7 +17,7 @@
 /* ---- request ---- */
 
 static err_code wrong_message(struct err *e, size_t i, const char *what, const char *expected) {
-    return err_set(e, ERR_INVALID, "field \"messages[%zu]%s\": expected %s", i, what, expected);
+    return err_set_field(e, ERR_INVALID, err_place("messages[%zu]%s", i, what).text, "expected %s", expected);
 }
 
 static err_code parse_calls(yyjson_val *list, size_t i, struct api_request *r, yyjson_mut_val *message, struct err *e) {
@@ -36,6 +37,30 @@ static err_code parse_calls(yyjson_val *list, size_t i, struct api_request *r, y
     return ERR_OK;
 }
 
+/* Pictures stand before the text of their message, as with Ollama. */
+static err_code append_images(struct api_request *r, yyjson_val *images, const char *at, struct buf *out, struct err *e) {
+    yyjson_val *image;
+    size_t i, n;
+    if (images != NULL && !yyjson_is_null(images) && !yyjson_is_arr(images))
+        return err_set_field(e, ERR_INVALID, at, "expected an array of files as base64");
+    yyjson_arr_foreach(json_some(images), i, n, image) {
+        err_code code = api_media_add(r, image, at, out, e);
+        if (code != ERR_OK) return code;
+    }
+    return ERR_OK;
+}
+
+static err_code add_message(struct api_request *r, const char *role, yyjson_val *content, yyjson_val *images, const char *at,
+                            yyjson_mut_val **ret, struct err *e) {
+    struct buf text;
+    buf_init(&text, SIZE_MAX - 1); /* bounded by the body */
+    err_code code = append_images(r, images, at, &text, e);
+    if (yyjson_is_str(content)) buf_append(&text, yyjson_get_str(content), yyjson_get_len(content));
+    if (code == ERR_OK) *ret = api_chat_add(r, role, buf_cstr(&text), text.len);
+    buf_done(&text);
+    return code;
+}
+
 static err_code parse_message(yyjson_val *v, size_t i, struct api_request *r, struct err *e) {
     static const char *const roles[] = {"system", "user", "assistant", "tool"};
     yyjson_val *role = yyjson_obj_get(v, "role"), *content = yyjson_obj_get(v, "content"), *thinking = yyjson_obj_get(v, "thinking");
@@ -44,10 +69,9 @@ static err_code parse_message(yyjson_val *v, size_t i, struct api_request *r, st
     while (k < 4 && !yyjson_equals_str(role, roles[k])) k++;
     if (k == 4) return wrong_message(e, i, ".role", "\"system\", \"user\", \"assistant\" or \"tool\"");
     if (content != NULL && !yyjson_is_null(content) && !yyjson_is_str(content)) return wrong_message(e, i, ".content", "a string");
-    if (yyjson_get_len(yyjson_obj_get(v, "images")) > 0)
-        return err_set(e, ERR_UNSUPPORTED, "field \"messages[%zu].images\": images are not supported", i);
-    yyjson_mut_val *m = yyjson_is_str(content) ? api_chat_add(r, roles[k], yyjson_get_str(content), yyjson_get_len(content))
-                                               : api_chat_add(r, roles[k], "", 0);
+    yyjson_mut_val *m = NULL;
+    err_code code = add_message(r, roles[k], content, yyjson_obj_get(v, "images"), err_place("messages[%zu].images", i).text, &m, e);
+    if (code != ERR_OK) return code;
     if (yyjson_is_str(thinking)) api_chat_set(r, m, "reasoning_content", yyjson_get_str(thinking), yyjson_get_len(thinking));
     if (yyjson_is_str(name)) api_chat_set(r, m, "name", yyjson_get_str(name), yyjson_get_len(name));
     if (yyjson_is_str(id)) api_chat_set(r, m, "tool_call_id", yyjson_get_str(id), yyjson_get_len(id));
@@ -98,24 +122,46 @@ static err_code parse_logprobs(yyjson_val *root, struct api_request *r, struct e
     uint32_t top = 0;
     if (code == ERR_OK) code = json_get_u32(root, "top_logprobs", ENGINE_MAX_TOP_LOGPROBS, &top, e);
     if (code == ERR_OK && top > 0 && !r->logprobs)
-        return err_set(e, ERR_INVALID, "field \"top_logprobs\": only allowed with \"logprobs\": true");
+        return err_set_field(e, ERR_INVALID, "top_logprobs", "only allowed with \"logprobs\": true");
     r->sampling.n_top_logprobs = top;
     return code;
 }
 
-/* Reads "options": sampling parameters, whose names are ours too. Options for loading (num_gpu, num_thread ...) are the node's, and are
- * left out. */
-static err_code parse_options(yyjson_val *root, struct api_request *r, struct err *e) {
-    yyjson_val *o = yyjson_obj_get(root, "options");
-    if (o == NULL || yyjson_is_null(o)) return ERR_OK;
-    if (!yyjson_is_obj(o)) return api_wrong(e, "options", "an object");
+/* An option that no table knows is refused: nobody can tell whether the answer would mean the same without it. */
+static err_code refuse_unknown(yyjson_val *options, struct err *e) {
+    yyjson_val *key, *v;
+    size_t i, n;
+    yyjson_obj_foreach(options, i, n, key, v) {
+        const char *name = yyjson_get_str(key);
+        bool own = strcmp(name, "num_predict") == 0 || strcmp(name, "num_ctx") == 0 || strcmp(name, "stop") == 0;
+        if (own || yyjson_is_null(v) || api_is_parameter(name)) continue;
+        err_code code = err_set_field(e, ERR_UNSUPPORTED, err_place("%.80s", name).text, "no option of this name is known here");
+        err_hint(e, "leave it out");
+        return code;
+    }
+    return ERR_OK;
+}
+
+/* Reads "options": sampling parameters, whose names are ours too. Options for loading stand in tables/fields.def. */
+static err_code read_options(yyjson_val *o, struct api_request *r, struct err *e) {
     int64_t limit = -1, context = 0;
     err_code code;
     if ((code = json_get_i64(o, "num_predict", -2, INT32_MAX, &limit, e)) != ERR_OK) return code;
     if ((code = json_get_i64(o, "num_ctx", 0, INT32_MAX, &context, e)) != ERR_OK) return code;
     if ((code = api_parse_stops(yyjson_obj_get(o, "stop"), "stop", r, e)) != ERR_OK) return code;
     r->max_tokens = limit < 0 ? -1 : (int32_t)limit;
-    return api_parse_sampling(o, r, e);
+    if ((code = api_parse_sampling(o, r, e)) != ERR_OK) return code;
+    if ((code = api_refuse_fields(o, e)) != ERR_OK) return code;
+    return refuse_unknown(o, e);
+}
+
+static err_code parse_options(yyjson_val *root, struct api_request *r, struct err *e) {
+    yyjson_val *o = yyjson_obj_get(root, "options");
+    if (o == NULL || yyjson_is_null(o)) return ERR_OK;
+    if (!yyjson_is_obj(o)) return api_wrong(e, "options", "an object");
+    err_code code = read_options(o, r, e);
+    if (code != ERR_OK) err_in_object(e, "options");
+    return code;
 }
 
 /* Reads a duration as Ollama's server does ("1h30m", "-1", "250ms"). A number alone is seconds. */
@@ -162,7 +208,6 @@ static err_code parse_common(yyjson_val *root, struct api_request *r, struct err
     if ((code = json_get_bool(root, "stream", &r->stream, e)) != ERR_OK) return code;
     if ((code = api_refuse_fields(root, e)) != ERR_OK) return code;
     if ((code = parse_options(root, r, e)) != ERR_OK) return code;
-    if ((code = api_refuse_fields(yyjson_obj_get(root, "options"), e)) != ERR_OK) return code;
     if ((code = parse_logprobs(root, r, e)) != ERR_OK) return code;
     if ((code = parse_format(root, r, e)) != ERR_OK) return code;
     if ((code = api_parse_keep(root, r, e)) != ERR_OK) return code;
@@ -176,7 +221,7 @@ static err_code chat_parse(yyjson_val *root, struct api_request *r, struct err *
     if (code != ERR_OK) return code;
     if (list != NULL && !yyjson_is_null(list) && !yyjson_is_arr(list)) return api_wrong(e, "messages", "an array");
     if (yyjson_arr_size(list) > ENGINE_MAX_MESSAGES)
-        return err_set(e, ERR_INVALID, "field \"messages\": expected at most %d messages", ENGINE_MAX_MESSAGES);
+        return err_set_field(e, ERR_INVALID, "messages", "expected at most %d messages", ENGINE_MAX_MESSAGES);
     yyjson_arr_foreach(list, i, n, message) {
         if ((code = parse_message(message, i, r, e)) != ERR_OK) return code;
     }
@@ -185,16 +230,10 @@ static err_code chat_parse(yyjson_val *root, struct api_request *r, struct err *
 }
 
 static err_code generate_parse(yyjson_val *root, struct api_request *r, struct err *e) {
-    static const struct {
-        const char *key, *why;
-    } refused[] = {
-        {"images", "images are not supported"},
-    };
-    yyjson_val *prompt = yyjson_obj_get(root, "prompt"), *system = yyjson_obj_get(root, "system");
+    yyjson_val *prompt = yyjson_obj_get(root, "prompt"), *system = yyjson_obj_get(root, "system"), *images = yyjson_obj_get(root, "images");
+    yyjson_mut_val *message;
     bool raw = false;
     err_code code = parse_common(root, r, e);
-    for (size_t i = 0; i < sizeof(refused) / sizeof(*refused) && code == ERR_OK; i++)
-        code = api_refuse(root, refused[i].key, refused[i].why, e);
     if (code == ERR_OK) code = json_get_bool(root, "raw", &raw, e);
     if (code != ERR_OK) return code;
     if (prompt != NULL && !yyjson_is_null(prompt) && !yyjson_is_str(prompt)) return api_wrong(e, "prompt", "a string");
@@ -203,13 +242,13 @@ static err_code generate_parse(yyjson_val *root, struct api_request *r, struct e
     size_t len = yyjson_get_len(prompt);
     if (!yyjson_is_str(prompt) || len == 0) return ERR_OK; /* only asks for the model to be loaded */
     if (raw || r->suffix != NULL) {
+        if (yyjson_get_len(images) > 0) return err_set_field(e, ERR_UNSUPPORTED, "images", "not with \"raw\" or \"suffix\"");
         r->prompts = arena_alloc(r->arena, sizeof(*r->prompts));
         r->prompts[r->n_prompts++] = api_prompt_text(r, prompt);
         return ERR_OK;
     }
     if (yyjson_get_len(system) > 0) api_chat_add(r, "system", yyjson_get_str(system), yyjson_get_len(system));
-    api_chat_add(r, "user", yyjson_get_str(prompt), len);
-    return ERR_OK;
+    return add_message(r, "user", prompt, images, "images", &message, e);
 }
 
 /* ---- answer ---- */
@@ -246,8 +285,9 @@ static void append_call(const struct api_choice_text *c, const struct api_item *
 
 static void append_end(const struct api_answer *a, struct buf *out) {
     const struct api_usage *u = &a->usage;
-    const char *nothing = a->request->has_keep && a->request->keep_s == 0 ? "unload" : "load";
-    const char *reason = a->n_choices == 0 ? nothing : a->choices[0].finish == API_FINISH_LENGTH ? "length" : "stop";
+    const char *reason = a->n_choices == 0                           ? (a->unloads ? "unload" : "load")
+                         : a->choices[0].finish == API_FINISH_LENGTH ? "length"
+                                                                     : "stop";
     buf_printf(out, ",\"done\":true,\"done_reason\":\"%s\"", reason);
     if (a->n_choices > 0)
         buf_printf(out,
@@ -273,9 +313,10 @@ static void append_message(const char *field, const char *text, size_t len, stru
     }
 }
 
-void ollama_error(err_code code, const struct err *e, struct buf *out) {
+void ollama_error(err_code code, const struct err *e, const char *request, struct buf *out) {
     buf_append_str(out, "{\"error\":");
     api_error_append(code, e, out);
+    api_error_append_request(request, out);
     buf_append_byte(out, '}');
 }
 
@@ -317,10 +358,11 @@ static void chat_stream(struct api_answer *a, const struct api_event *ev, struct
         buf_append_byte(out, '\n');
         break;
     case API_FAIL:
-        ollama_error(ev->code, ev->err, out);
+        ollama_error(ev->code, ev->err, ev->request, out);
         buf_append_byte(out, '\n');
         break;
     case API_BEGIN:
+    case API_PROMPT:
     case API_CALL:
     case API_ARGUMENTS:
     case API_FINISH: break;
@@ -355,7 +397,7 @@ static void chat_whole(struct api_answer *a, struct buf *out) {
 static void generate_stream(struct api_answer *a, const struct api_event *ev, struct buf *out) {
     bool thinking = ev->kind == API_REASONING;
     if (ev->kind == API_FAIL) {
-        ollama_error(ev->code, ev->err, out);
+        ollama_error(ev->code, ev->err, ev->request, out);
     } else if ((ev->kind == API_TEXT || thinking) && ev->len > 0) {
         append_head(a, out);
         buf_append_str(out, thinking ? ",\"response\":\"\",\"thinking\":" : ",\"response\":");

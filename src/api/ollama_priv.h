@@ -6,6 +6,6 @@
 #include "api/parse.h"
 
 /* The body of an error answer: {"error": "..."}. */
-void ollama_error(err_code code, const struct err *e, struct buf *out);
+void ollama_error(err_code code, const struct err *e, const char *request, struct buf *out);
 
 #endif

@@ -14,19 +14,17 @@ static err_code parse_stream(yyjson_val *root, struct api_request *r, struct err
     yyjson_val *options = yyjson_obj_get(root, "stream_options");
     if (options == NULL || yyjson_is_null(options)) return ERR_OK;
     if (!yyjson_is_obj(options)) return api_wrong(e, "stream_options", "an object");
-    if (!r->stream) return err_set(e, ERR_INVALID, "field \"stream_options\": only allowed with \"stream\": true");
-    yyjson_val *usage = yyjson_obj_get(options, "include_usage");
-    if (usage == NULL || yyjson_is_null(usage)) return ERR_OK;
-    if (!yyjson_is_bool(usage)) return api_wrong(e, "stream_options.include_usage", "true or false");
-    r->include_usage = yyjson_get_bool(usage);
-    return ERR_OK;
+    if (!r->stream) return err_set_field(e, ERR_INVALID, "stream_options", "only allowed with \"stream\": true");
+    code = json_get_bool(options, "include_usage", &r->include_usage, e);
+    if (code != ERR_OK) err_in_object(e, "stream_options");
+    return code;
 }
 
 err_code openai_parse_limit(yyjson_val *root, const char *key, int32_t *ret, struct err *e) {
     int64_t limit = *ret;
     err_code code = json_get_i64(root, key, -1, INT32_MAX, &limit, e);
     if (code != ERR_OK) return code;
-    if (limit == 0) return err_set(e, ERR_INVALID, "field \"%s\": expected at least 1 (or -1: as many as the context holds), got 0", key);
+    if (limit == 0) return err_set_field(e, ERR_INVALID, key, "expected at least 1 (or -1: as many as the context holds), got 0");
     *ret = (int32_t)limit;
     return ERR_OK;
 }
@@ -110,6 +108,7 @@ void openai_append_stats(const struct api_answer *a, struct buf *out) {
     const struct api_usage *u = &a->usage;
     buf_append_str(out, ",\"caravan\":{");
     append_ms(out, "queued_ms", u->queued_us, ",");
+    append_ms(out, "expected_ms", u->expected_us, ",");
     append_ms(out, "prefill_ms", u->prefill_us, ",");
     append_ms(out, "decode_ms", u->decode_us, ",");
     buf_printf(out, "\"draft_tokens\":%" PRIu64 ",\"draft_accepted\":%" PRIu64 ",\"stages\":[", u->draft_tokens, u->draft_accepted);
@@ -136,7 +135,7 @@ void openai_stream_end(const struct api_answer *a, struct buf *out) {
 
 void openai_stream_fail(const struct api_event *ev, struct buf *out) {
     buf_append_str(out, "data: ");
-    openai_error(ev->code, ev->err, out);
+    openai_error(ev->code, ev->err, ev->request, out);
     buf_append_str(out, "\n\n");
 }
 
@@ -146,7 +145,8 @@ static const char *error_type(err_code code) {
     switch (code) {
     case ERR_AUTH: return "authentication_error";
     case ERR_FORBIDDEN: return "permission_error";
-    case ERR_BUSY: return "rate_limit_error";
+    case ERR_BUSY:
+    case ERR_QUOTA: return "rate_limit_error";
     case ERR_UNAVAILABLE: return "unavailable_error";
     default: return api_error_status(code) < 500 ? "invalid_request_error" : "server_error";
     }
@@ -157,6 +157,7 @@ static const char *error_code(err_code code) {
     case ERR_AUTH: return "invalid_api_key";
     case ERR_FORBIDDEN: return "insufficient_permissions";
     case ERR_BUSY: return "server_busy";
+    case ERR_QUOTA: return "rate_limit_exceeded";
     case ERR_UNAVAILABLE: return "model_unavailable";
     case ERR_LIMIT: return "context_length_exceeded";
     case ERR_TEMPLATE: return "chat_template_limit";
@@ -164,18 +165,20 @@ static const char *error_code(err_code code) {
     case ERR_NO_MODEL: return "model_not_found";
     case ERR_UNSUPPORTED: return "unsupported_parameter";
     case ERR_USAGE: return "method_not_allowed";
-    case ERR_FORMAT: return "invalid_json";
+    case ERR_FORMAT: return "malformed_data";
+    case ERR_JSON: return "invalid_json";
     default: return api_error_status(code) < 500 ? "invalid_value" : "server_error";
     }
 }
 
-void openai_error(err_code code, const struct err *e, struct buf *out) {
-    char param[64];
-    bool has_param = api_error_param(e, param, sizeof(param));
+void openai_error(err_code code, const struct err *e, const char *request, struct buf *out) {
+    const char *param = e != NULL && api_error_status(code) < 500 ? e->field : ""; /* else it is no field of the client's */
     buf_append_str(out, "{\"error\":{\"message\":");
     api_error_append(code, e, out);
     buf_printf(out, ",\"type\":\"%s\",\"param\":", error_type(code));
-    if (has_param) text_append_json(out, param, strlen(param));
+    if (*param != '\0') text_append_json(out, param, strlen(param));
     else buf_append_str(out, "null");
-    buf_printf(out, ",\"code\":\"%s\"}}", error_code(code));
+    buf_printf(out, ",\"code\":\"%s\"}", error_code(code));
+    api_error_append_request(request, out);
+    buf_append_byte(out, '}');
 }

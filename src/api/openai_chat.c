@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/custom.h"
 #include "api/openai_priv.h"
 
 static void append_logprobs(const struct api_answer *a, const struct api_token *tokens, size_t n, struct buf *out) {
@@ -68,6 +69,34 @@ static void stream_part(struct api_answer *a, const struct api_event *ev, struct
     end_chunk(a, NULL, out);
 }
 
+/* The text of the custom tool's call that has just ended, in one piece: no part of it can be told from the JSON around it before. */
+static void stream_custom(struct api_answer *a, const struct api_event *ev, struct buf *out) {
+    const struct api_choice_text *c = &a->choices[ev->choice];
+    const struct api_item *item = &c->items[c->n_items - 1];
+    size_t len;
+    const char *arguments = api_item_text(c, item, &len);
+    struct buf input;
+    buf_init(&input, SIZE_MAX - 1);
+    api_custom_input(arguments, len, &input);
+    begin_chunk(a, ev->choice, out);
+    buf_printf(out, "{\"tool_calls\":[{\"index\":%u,\"id\":", ev->call);
+    text_append_json(out, item->id, strlen(item->id));
+    buf_append_str(out, ",\"type\":\"custom\",\"custom\":{\"name\":");
+    text_append_json(out, item->name, strlen(item->name));
+    buf_append_str(out, ",\"input\":");
+    text_append_json(out, buf_cstr(&input), input.len);
+    buf_append_str(out, "}}]},\"logprobs\":null");
+    end_chunk(a, NULL, out);
+    buf_done(&input);
+}
+
+/* Is the choice's last call one of a custom tool? */
+static bool calls_custom(const struct api_answer *a, uint32_t choice) {
+    const struct api_choice_text *c = &a->choices[choice];
+    const struct api_item *item = a->request->has_custom && c->n_items > 0 ? &c->items[c->n_items - 1] : NULL;
+    return item != NULL && item->kind == API_CALL && api_custom_is(a->request, item->name, strlen(item->name));
+}
+
 static void chat_stream(struct api_answer *a, const struct api_event *ev, struct buf *out) {
     if (a->prefix.len == 0) {
         buf_append_str(&a->prefix, "data: ");
@@ -94,26 +123,44 @@ static void chat_stream(struct api_answer *a, const struct api_event *ev, struct
         end_chunk(a, finish_name(a, ev->finish), out);
         break;
     case API_END: openai_stream_end(a, out); break;
-    case API_REASONING:
+    case API_REASONING: stream_part(a, ev, out); break;
     case API_CALL:
-    case API_ARGUMENTS: stream_part(a, ev, out); break;
-    case API_CALL_END: break;
+    case API_ARGUMENTS:
+        if (!calls_custom(a, ev->choice)) stream_part(a, ev, out);
+        break;
+    case API_CALL_END:
+        if (calls_custom(a, ev->choice)) stream_custom(a, ev, out);
+        break;
+    case API_PROMPT: break;
     case API_FAIL: openai_stream_fail(ev, out); break;
     }
 }
 
-static size_t append_calls(const struct api_choice_text *c, struct buf *out) {
+static void append_call(const struct api_answer *a, const struct api_choice_text *c, const struct api_item *item, struct buf *out) {
+    bool custom = api_custom_is(a->request, item->name, strlen(item->name));
+    const char *type = custom ? "custom" : "function";
+    size_t len;
+    const char *arguments = api_item_text(c, item, &len);
+    struct buf input;
+    buf_init(&input, SIZE_MAX - 1);
+    if (custom) api_custom_input(arguments, len, &input);
+    else buf_append(&input, arguments, len);
+    buf_append_str(out, "{\"id\":");
+    text_append_json(out, item->id, strlen(item->id));
+    buf_printf(out, ",\"type\":\"%s\",\"%s\":{\"name\":", type, type);
+    text_append_json(out, item->name, strlen(item->name));
+    buf_append_str(out, custom ? ",\"input\":" : ",\"arguments\":");
+    text_append_json(out, buf_cstr(&input), input.len);
+    buf_append_str(out, "}}");
+    buf_done(&input);
+}
+
+static size_t append_calls(const struct api_answer *a, const struct api_choice_text *c, struct buf *out) {
     size_t n = 0;
     for (size_t i = 0; i < c->n_items; i++) {
-        const struct api_item *item = &c->items[i];
-        if (item->kind != API_CALL) continue;
-        buf_append_str(out, n++ == 0 ? ",\"tool_calls\":[{\"id\":" : ",{\"id\":");
-        text_append_json(out, item->id, strlen(item->id));
-        buf_append_str(out, ",\"type\":\"function\",\"function\":{\"name\":");
-        text_append_json(out, item->name, strlen(item->name));
-        buf_append_str(out, ",\"arguments\":");
-        text_append_json(out, (const char *)c->arguments.data + item->start, item->end - item->start);
-        buf_append_str(out, "}}");
+        if (c->items[i].kind != API_CALL) continue;
+        buf_append_str(out, n++ == 0 ? ",\"tool_calls\":[" : ",");
+        append_call(a, c, &c->items[i], out);
     }
     if (n > 0) buf_append_byte(out, ']');
     return n;
@@ -137,7 +184,7 @@ static size_t append_old_call(const struct api_choice_text *c, struct buf *out) 
 static void append_message(const struct api_answer *a, const struct api_choice_text *c, struct buf *out) {
     struct buf calls;
     buf_init(&calls, SIZE_MAX - 1);
-    size_t n = a->request->old_functions ? append_old_call(c, &calls) : append_calls(c, &calls);
+    size_t n = a->request->old_functions ? append_old_call(c, &calls) : append_calls(a, c, &calls);
     buf_append_str(out, "{\"role\":\"assistant\",\"content\":");
     if (n > 0 && c->text.len == 0) buf_append_str(out, "null");
     else text_append_json(out, (const char *)c->text.data, c->text.len);

@@ -5,12 +5,14 @@
 
 #include "api/parse.h"
 #include "api/openai_priv.h"
+#include "api/custom.h"
+#include "api/media.h"
 #include "api/tools.h"
 
 /* ---- messages ---- */
 
 static err_code wrong_message(struct err *e, size_t i, const char *what, const char *expected) {
-    return err_set(e, ERR_INVALID, "field \"messages[%zu]%s\": expected %s", i, what, expected);
+    return err_set_field(e, ERR_INVALID, err_place("messages[%zu]%s", i, what).text, "expected %s", expected);
 }
 
 static err_code parse_role(yyjson_val *message, size_t i, const char **ret, struct err *e) {
@@ -28,26 +30,44 @@ static err_code parse_role(yyjson_val *message, size_t i, const char **ret, stru
     return wrong_message(e, i, ".role", "\"system\", \"developer\", \"user\", \"assistant\" or \"tool\"");
 }
 
-static err_code append_part(yyjson_val *part, size_t i, size_t k, struct buf *out, struct err *e) {
+/* A picture or a sound: its mark. *ret_code: whether that worked; false: the part is something else. */
+static bool append_media(struct api_request *r, yyjson_val *part, size_t i, size_t k, struct buf *out, err_code *ret_code, struct err *e) {
+    yyjson_val *type = yyjson_obj_get(part, "type"), *image = yyjson_obj_get(part, "image_url");
+    if (yyjson_equals_str(type, "image_url")) {
+        yyjson_val *url = yyjson_is_obj(image) ? yyjson_obj_get(image, "url") : image;
+        *ret_code = api_media_url(r, url, err_place("messages[%zu].content[%zu].image_url", i, k).text, out, e);
+        return true;
+    }
+    if (!yyjson_equals_str(type, "input_audio")) return false;
+    yyjson_val *data = yyjson_obj_get(yyjson_obj_get(part, "input_audio"), "data");
+    *ret_code = api_media_add(r, data, err_place("messages[%zu].content[%zu].input_audio.data", i, k).text, out, e);
+    return true;
+}
+
+static err_code append_part(struct api_request *r, yyjson_val *part, size_t i, size_t k, struct buf *out, struct err *e) {
     yyjson_val *type = yyjson_obj_get(part, "type"), *text = yyjson_obj_get(part, "text");
-    if (!yyjson_is_str(type)) return err_set(e, ERR_INVALID, "field \"messages[%zu].content[%zu].type\": expected a string", i, k);
+    if (!yyjson_is_str(type))
+        return err_set_field(e, ERR_INVALID, err_place("messages[%zu].content[%zu].type", i, k).text, "expected a string");
+    err_code code;
+    if (append_media(r, part, i, k, out, &code, e)) return code;
     if (!yyjson_equals_str(type, "text"))
-        return err_set(e, ERR_UNSUPPORTED, "field \"messages[%zu].content[%zu].type\": \"%.40s\" parts are not supported, only \"text\"", i,
-                       k, yyjson_get_str(type));
-    if (!yyjson_is_str(text)) return err_set(e, ERR_INVALID, "field \"messages[%zu].content[%zu].text\": expected a string", i, k);
+        return err_set_field(e, ERR_UNSUPPORTED, err_place("messages[%zu].content[%zu].type", i, k).text,
+                             "\"%.40s\" parts are not supported, only \"text\", \"image_url\" and \"input_audio\"", yyjson_get_str(type));
+    if (!yyjson_is_str(text))
+        return err_set_field(e, ERR_INVALID, err_place("messages[%zu].content[%zu].text", i, k).text, "expected a string");
     buf_append(out, yyjson_get_str(text), yyjson_get_len(text));
     return ERR_OK;
 }
 
 /* Appends the text of a message. Null is no text; only an assistant's content may be absent. */
-static err_code parse_content(yyjson_val *message, size_t i, bool assistant, struct buf *out, struct err *e) {
+static err_code parse_content(struct api_request *r, yyjson_val *message, size_t i, bool assistant, struct buf *out, struct err *e) {
     yyjson_val *v = yyjson_obj_get(message, "content"), *part;
     size_t k, n;
     if (yyjson_is_str(v)) {
         buf_append(out, yyjson_get_str(v), yyjson_get_len(v));
     } else if (yyjson_is_arr(v)) {
         yyjson_arr_foreach(v, k, n, part) {
-            err_code code = append_part(part, i, k, out, e);
+            err_code code = append_part(r, part, i, k, out, e);
             if (code != ERR_OK) return code;
         }
     } else if (!yyjson_is_null(v) && !(assistant && v == NULL)) {
@@ -56,13 +76,22 @@ static err_code parse_content(yyjson_val *message, size_t i, bool assistant, str
     return ERR_OK;
 }
 
+static err_code parse_custom_call(yyjson_val *call, const char *at, struct api_request *r, yyjson_mut_val *message, struct err *e) {
+    yyjson_val *custom = yyjson_obj_get(call, "custom"), *name = yyjson_obj_get(custom, "name"), *input = yyjson_obj_get(custom, "input");
+    if (!yyjson_is_str(name)) return err_set_field(e, ERR_INVALID, err_place("%s.custom.name", at).text, "expected a string");
+    if (!yyjson_is_str(input)) return err_set_field(e, ERR_INVALID, err_place("%s.custom.input", at).text, "expected a string");
+    api_chat_call(r, message, api_keep_str(r, yyjson_obj_get(call, "id")), api_keep_str(r, name), api_custom_arguments(r, input));
+    return ERR_OK;
+}
+
 static err_code parse_call(yyjson_val *call, const char *at, struct api_request *r, yyjson_mut_val *message, struct err *e) {
     yyjson_val *id = yyjson_obj_get(call, "id"), *function = yyjson_obj_get(call, "function");
     yyjson_val *name = yyjson_obj_get(function, "name"), *arguments = yyjson_obj_get(function, "arguments");
-    if (!yyjson_is_str(id)) return err_set(e, ERR_INVALID, "field \"%s.id\": expected a string", at);
-    if (!yyjson_is_str(name)) return err_set(e, ERR_INVALID, "field \"%s.function.name\": expected a string", at);
+    if (!yyjson_is_str(id)) return err_set_field(e, ERR_INVALID, err_place("%s.id", at).text, "expected a string");
+    if (yyjson_equals_str(yyjson_obj_get(call, "type"), "custom")) return parse_custom_call(call, at, r, message, e);
+    if (!yyjson_is_str(name)) return err_set_field(e, ERR_INVALID, err_place("%s.function.name", at).text, "expected a string");
     if (!yyjson_is_str(arguments) && !yyjson_is_obj(arguments))
-        return err_set(e, ERR_INVALID, "field \"%s.function.arguments\": expected JSON in a string, or an object", at);
+        return err_set_field(e, ERR_INVALID, err_place("%s.function.arguments", at).text, "expected JSON in a string, or an object");
     api_chat_call(r, message, api_keep_str(r, id), api_keep_str(r, name), api_keep_arguments(r, arguments));
     return ERR_OK;
 }
@@ -123,7 +152,7 @@ static err_code parse_message(yyjson_val *message, size_t i, struct api_request 
     if (tool && !yyjson_is_str(yyjson_obj_get(message, old ? "name" : "tool_call_id")))
         return wrong_message(e, i, old ? ".name" : ".tool_call_id", "a string");
     buf_init(&text, SIZE_MAX - 1); /* bounded by the body */
-    code = parse_content(message, i, assistant, &text, e);
+    code = parse_content(r, message, i, assistant, &text, e);
     if (code == ERR_OK) {
         bool calls = yyjson_get_len(yyjson_obj_get(message, "tool_calls")) > 0 || yyjson_is_obj(yyjson_obj_get(message, "function_call"));
         bool none = assistant && text.len == 0 && calls;
@@ -144,7 +173,7 @@ static err_code parse_messages(yyjson_val *root, struct api_request *r, struct e
     size_t n = yyjson_arr_size(list), i, max;
     if (!yyjson_is_arr(list) || n == 0) return api_wrong(e, "messages", "an array with at least one message");
     if (n > ENGINE_MAX_MESSAGES)
-        return err_set(e, ERR_INVALID, "field \"messages\": expected at most %d messages, got %zu", ENGINE_MAX_MESSAGES, n);
+        return err_set_field(e, ERR_INVALID, "messages", "expected at most %d messages, got %zu", ENGINE_MAX_MESSAGES, n);
     api_chat_begin(r);
     yyjson_arr_foreach(list, i, max, message) {
         err_code code = parse_message(message, i, r, e);
@@ -158,6 +187,7 @@ static err_code parse_messages(yyjson_val *root, struct api_request *r, struct e
 static const struct api_tools_shape tools_shape = {
     .type = "function",
     .function = "function",
+    .custom = "custom",
     .schema = "parameters",
     .required = "required",
     .named = "function",
@@ -204,7 +234,7 @@ static err_code parse_logprobs(yyjson_val *root, struct api_request *r, struct e
     err_code code = json_get_bool(root, "logprobs", &r->logprobs, e);
     if (code != ERR_OK) return code;
     if (!r->logprobs && r->sampling.n_top_logprobs > 0)
-        return err_set(e, ERR_INVALID, "field \"top_logprobs\": only allowed with \"logprobs\": true");
+        return err_set_field(e, ERR_INVALID, "top_logprobs", "only allowed with \"logprobs\": true");
     return ERR_OK;
 }
 
@@ -228,7 +258,7 @@ static err_code check_modalities(yyjson_val *root, struct err *e) {
     yyjson_val *modality, *modalities = yyjson_obj_get(root, "modalities");
     size_t i, max;
     yyjson_arr_foreach(json_some(modalities), i, max, modality) {
-        if (!yyjson_equals_str(modality, "text")) return err_set(e, ERR_UNSUPPORTED, "field \"modalities\": only \"text\" is supported");
+        if (!yyjson_equals_str(modality, "text")) return err_set_field(e, ERR_UNSUPPORTED, "modalities", "only \"text\" is supported");
     }
     return ERR_OK;
 }

@@ -27,8 +27,8 @@ static err_code parse_prompts(yyjson_val *root, struct api_request *r, struct er
     if (yyjson_is_arr(v) && n == 0) return api_wrong(e, "prompt", "at least one prompt");
     r->n_prompts = list ? n : 1;
     if (r->n_prompts * r->n > API_MAX_CHOICES)
-        return err_set(e, ERR_INVALID, "field \"prompt\": %zu prompts with \"n\": %u make more than %d choices", r->n_prompts, r->n,
-                       API_MAX_CHOICES);
+        return err_set_field(e, ERR_INVALID, "prompt", "%zu prompts with \"n\": %u make more than %d choices", r->n_prompts, r->n,
+                             API_MAX_CHOICES);
     r->prompts = arena_alloc(r->arena, r->n_prompts * sizeof(*r->prompts));
     if (!list) return parse_prompt(v, r, &r->prompts[0], e);
     yyjson_arr_foreach(v, i, max, item) {
@@ -54,12 +54,17 @@ static err_code parse_logprobs(yyjson_val *root, struct api_request *r, struct e
 static err_code parse_echo(yyjson_val *root, struct api_request *r, struct err *e) {
     err_code code = json_get_bool(root, "echo", &r->echo, e);
     if (code != ERR_OK || !r->echo) return code;
-    if (r->logprobs)
-        return err_set(e, ERR_UNSUPPORTED, "field \"echo\": log probabilities of the prompt are not supported; leave \"logprobs\" out");
-    for (size_t i = 0; i < r->n_prompts; i++)
-        if (r->prompts[i].text == NULL)
-            return err_set(e, ERR_UNSUPPORTED, "field \"echo\": only text prompts can be echoed, not token ids");
+    r->scores = r->logprobs;
+    for (size_t i = 0; i < r->n_prompts; i++) r->scores |= r->prompts[i].text == NULL; /* the text of token ids comes with the scores */
     return ERR_OK;
+}
+
+/* 0 asks for the prompt alone, to echo it or to read it into the cache. */
+static err_code parse_limit(yyjson_val *root, const char *key, struct api_request *r, struct err *e) {
+    int64_t limit = r->max_tokens;
+    err_code code = json_get_i64(root, key, -1, INT32_MAX, &limit, e);
+    if (code == ERR_OK) r->max_tokens = (int32_t)limit;
+    return code;
 }
 
 static err_code completions_parse(yyjson_val *root, struct api_request *r, struct err *e) {
@@ -69,30 +74,69 @@ static err_code completions_parse(yyjson_val *root, struct api_request *r, struc
     if ((code = parse_logprobs(root, r, e)) != ERR_OK) return code;
     if ((code = parse_echo(root, r, e)) != ERR_OK) return code;
     r->max_tokens = 16; /* OpenAI's default for this API */
-    if ((code = openai_parse_limit(root, "max_tokens", &r->max_tokens, e)) != ERR_OK) return code;
-    if ((code = openai_parse_limit(root, "max_completion_tokens", &r->max_tokens, e)) != ERR_OK) return code;
+    if ((code = parse_limit(root, "max_tokens", r, e)) != ERR_OK) return code;
+    if ((code = parse_limit(root, "max_completion_tokens", r, e)) != ERR_OK) return code;
     int64_t best_of = r->n;
     if ((code = json_get_i64(root, "best_of", 1, API_MAX_CHOICES, &best_of, e)) != ERR_OK) return code;
-    if (best_of != r->n) return err_set(e, ERR_UNSUPPORTED, "field \"best_of\": not supported other than equal to \"n\"");
+    if (best_of != r->n) return err_set_field(e, ERR_UNSUPPORTED, "best_of", "not supported other than equal to \"n\"");
     return api_parse_suffix(root, r, e);
 }
 
 /* ---- answer ---- */
 
-static void append_strings(const struct api_token *tokens, size_t n, struct buf *out) {
-    buf_append_str(out, "{\"tokens\":[");
-    for (size_t i = 0; i < n; i++) {
-        if (i > 0) buf_append_byte(out, ',');
-        text_append_json(out, tokens[i].piece, tokens[i].len);
+/* Tokens and the text that they stand in, which begins at byte `start` of its choice, after `chars` characters. */
+struct span {
+    const struct api_token *tokens;
+    size_t n;
+    const char *text;
+    size_t len, start, chars;
+};
+
+/* Writes one element for each token of the spans. chars: the characters before the token. */
+typedef void (*append_fn)(const struct api_token *t, size_t chars, struct buf *out);
+
+static void append_list(const char *key, const struct span *spans, size_t n, append_fn fn, struct buf *out) {
+    const char *comma = "";
+    buf_printf(out, "\"%s\":[", key);
+    for (size_t s = 0; s < n; s++) {
+        const struct span *in = &spans[s];
+        size_t at = 0, chars = in->chars; /* chars counts the text up to this byte */
+        for (size_t i = 0; i < in->n; i++, comma = ",") {
+            size_t to = in->tokens[i].text_start > in->start ? in->tokens[i].text_start - in->start : 0;
+            if (to > in->len) to = in->len;
+            if (to > at) {
+                chars += text_count(in->text + at, to - at);
+                at = to;
+            }
+            buf_append_str(out, comma);
+            fn(&in->tokens[i], chars, out);
+        }
     }
-    buf_append_str(out, "],\"token_logprobs\":[");
-    for (size_t i = 0; i < n; i++) {
-        if (i > 0) buf_append_byte(out, ',');
-        openai_append_logprob(out, tokens[i].logprob);
-    }
+    buf_append_byte(out, ']');
 }
 
-static void append_top(const struct api_token *t, struct buf *out) {
+static void append_piece(const struct api_token *t, size_t chars, struct buf *out) {
+    (void)chars;
+    text_append_json(out, t->piece, t->len);
+}
+
+static void append_logprob(const struct api_token *t, size_t chars, struct buf *out) {
+    (void)chars;
+    if (t->unknown) buf_append_str(out, "null");
+    else openai_append_logprob(out, t->logprob);
+}
+
+static void append_offset(const struct api_token *t, size_t chars, struct buf *out) {
+    (void)t;
+    buf_printf(out, "%zu", chars);
+}
+
+static void append_top(const struct api_token *t, size_t chars, struct buf *out) {
+    (void)chars;
+    if (t->unknown) {
+        buf_append_str(out, "null");
+        return;
+    }
     buf_append_byte(out, '{');
     for (uint32_t k = 0; k < t->n_top; k++) {
         if (k > 0) buf_append_byte(out, ',');
@@ -103,36 +147,23 @@ static void append_top(const struct api_token *t, struct buf *out) {
     buf_append_byte(out, '}');
 }
 
-/* text begins at byte `start` of the choice's text, after `chars` characters. */
-static void append_logprobs(const struct api_answer *a, const struct api_token *tokens, size_t n, const char *text, size_t len,
-                            size_t start, size_t chars, struct buf *out) {
-    if (!a->request->logprobs || n == 0) {
+static void append_logprobs(const struct api_answer *a, const struct span *spans, size_t n, struct buf *out) {
+    size_t n_tokens = 0;
+    for (size_t i = 0; i < n; i++) n_tokens += spans[i].n;
+    if (!a->request->logprobs || n_tokens == 0) {
         buf_append_str(out, "null");
         return;
     }
-    append_strings(tokens, n, out);
-    buf_append_str(out, "],\"top_logprobs\":");
-    if (a->request->sampling.n_top_logprobs == 0) {
-        buf_append_str(out, "null");
-    } else {
-        for (size_t i = 0; i < n; i++) {
-            buf_append_byte(out, i == 0 ? '[' : ',');
-            append_top(&tokens[i], out);
-        }
-        buf_append_byte(out, ']');
-    }
-    buf_append_str(out, ",\"text_offset\":[");
-    size_t at = 0; /* chars counts the text up to this byte */
-    for (size_t i = 0; i < n; i++) {
-        size_t to = tokens[i].text_start > start ? tokens[i].text_start - start : 0;
-        if (to > len) to = len;
-        if (to > at) {
-            chars += text_count(text + at, to - at);
-            at = to;
-        }
-        buf_printf(out, "%s%zu", i > 0 ? "," : "", chars);
-    }
-    buf_append_str(out, "]}");
+    buf_append_byte(out, '{');
+    append_list("tokens", spans, n, append_piece, out);
+    buf_append_byte(out, ',');
+    append_list("token_logprobs", spans, n, append_logprob, out);
+    buf_append_byte(out, ',');
+    if (a->request->sampling.n_top_logprobs == 0) buf_append_str(out, "\"top_logprobs\":null");
+    else append_list("top_logprobs", spans, n, append_top, out);
+    buf_append_byte(out, ',');
+    append_list("text_offset", spans, n, append_offset, out);
+    buf_append_byte(out, '}');
 }
 
 static void append_identity(const struct api_answer *a, struct buf *out) {
@@ -143,17 +174,13 @@ static void append_identity(const struct api_answer *a, struct buf *out) {
     buf_append_str(out, ",\"choices\":[");
 }
 
-static const struct api_prompt *prompt_of(const struct api_answer *a, uint32_t choice) {
-    return &a->request->prompts[choice / a->request->n];
-}
-
 static void append_chunk(struct api_answer *a, const struct api_event *ev, const char *finish, struct buf *out) {
     struct api_choice_text *c = &a->choices[ev->choice];
     buf_append(out, a->prefix.data, a->prefix.len);
     buf_printf(out, "{\"index\":%u,\"text\":", ev->choice);
     text_append_json(out, ev->text, ev->len);
     buf_append_str(out, ",\"logprobs\":");
-    append_logprobs(a, ev->tokens, ev->n_tokens, ev->text, ev->len, ev->start, c->chars, out);
+    append_logprobs(a, &(struct span){ev->tokens, ev->n_tokens, ev->text, ev->len, ev->start, c->chars}, 1, out);
     c->chars += text_count(ev->text, ev->len);
     if (finish != NULL) buf_printf(out, ",\"finish_reason\":\"%s\"}]", finish);
     else buf_append_str(out, ",\"finish_reason\":null}]");
@@ -166,13 +193,8 @@ static void completions_stream(struct api_answer *a, const struct api_event *ev,
         append_identity(a, &a->prefix);
     }
     switch (ev->kind) {
-    case API_BEGIN:
-        if (a->request->echo) {
-            const struct api_prompt *p = prompt_of(a, ev->choice);
-            struct api_event echo = {.kind = API_TEXT, .choice = ev->choice, .text = p->text, .len = p->len};
-            append_chunk(a, &echo, NULL, out);
-        }
-        break;
+    case API_BEGIN: break;
+    case API_PROMPT:
     case API_TEXT: append_chunk(a, ev, NULL, out); break;
     case API_FINISH: append_chunk(a, ev, openai_finish_name(ev->finish), out); break;
     case API_END: openai_stream_end(a, out); break;
@@ -184,24 +206,28 @@ static void completions_stream(struct api_answer *a, const struct api_event *ev,
     }
 }
 
+static void append_choice(const struct api_answer *a, const struct api_choice_text *c, uint32_t index, struct buf *out) {
+    const char *prompt = c->prompt.len > 0 ? (const char *)c->prompt.data : "", *text = c->text.len > 0 ? (const char *)c->text.data : "";
+    const struct span spans[] = {
+        {c->tokens, c->n_prompt, prompt, c->prompt.len, 0, 0},
+        {c->tokens + c->n_prompt, c->n_tokens - c->n_prompt, text, c->text.len, 0, text_count(prompt, c->prompt.len)}};
+    struct buf both;
+    buf_init(&both, SIZE_MAX - 1);
+    buf_append(&both, prompt, c->prompt.len);
+    buf_append(&both, text, c->text.len);
+    buf_printf(out, "{\"index\":%u,\"text\":", index);
+    text_append_json(out, buf_cstr(&both), both.len);
+    buf_append_str(out, ",\"logprobs\":");
+    append_logprobs(a, spans, 2, out);
+    buf_printf(out, ",\"finish_reason\":\"%s\"}", openai_finish_name(c->finish));
+    buf_done(&both);
+}
+
 static void completions_whole(struct api_answer *a, struct buf *out) {
     append_identity(a, out);
     for (uint32_t i = 0; i < a->n_choices; i++) {
-        const struct api_choice_text *c = &a->choices[i];
-        buf_printf(out, "%s{\"index\":%u,\"text\":", i > 0 ? "," : "", i);
-        if (a->request->echo) {
-            struct buf both;
-            buf_init(&both, SIZE_MAX - 1);
-            buf_append(&both, prompt_of(a, i)->text, prompt_of(a, i)->len);
-            buf_append(&both, c->text.data, c->text.len);
-            text_append_json(out, (const char *)both.data, both.len);
-            buf_done(&both);
-        } else {
-            text_append_json(out, (const char *)c->text.data, c->text.len);
-        }
-        buf_append_str(out, ",\"logprobs\":");
-        append_logprobs(a, c->tokens, c->n_tokens, (const char *)c->text.data, c->text.len, 0, 0, out);
-        buf_printf(out, ",\"finish_reason\":\"%s\"}", openai_finish_name(c->finish));
+        if (i > 0) buf_append_byte(out, ',');
+        append_choice(a, &a->choices[i], i, out);
     }
     buf_append_str(out, "],\"usage\":");
     openai_append_usage(a, out);

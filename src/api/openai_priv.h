@@ -18,7 +18,7 @@ void openai_append_logprob(struct buf *out, float logprob);
 /* [{"token", "logprob", "bytes", "top_logprobs": [...]}, ...] */
 void openai_append_logprobs(const struct api_token *tokens, size_t n, struct buf *out);
 const char *openai_finish_name(enum api_finish finish);
-void openai_error(err_code code, const struct err *e, struct buf *out);
+void openai_error(err_code code, const struct err *e, const char *request, struct buf *out);
 /* Appends the last chunk, with the usage if the client asked for it, and [DONE]. */
 void openai_stream_end(const struct api_answer *a, struct buf *out);
 void openai_stream_fail(const struct api_event *ev, struct buf *out);

@@ -8,7 +8,7 @@
 #include <string.h>
 
 err_code api_wrong(struct err *e, const char *key, const char *expected) {
-    return err_set(e, ERR_INVALID, "field \"%s\": expected %s", key, expected);
+    return err_set_field(e, ERR_INVALID, key, "expected %s", expected);
 }
 
 static bool means_off(yyjson_val *v) {
@@ -18,23 +18,37 @@ static bool means_off(yyjson_val *v) {
 
 err_code api_refuse(yyjson_val *root, const char *key, const char *why, struct err *e) {
     if (means_off(yyjson_obj_get(root, key))) return ERR_OK;
-    return err_set(e, ERR_UNSUPPORTED, "field \"%s\": %s", key, why);
+    return err_set_field(e, ERR_UNSUPPORTED, key, "%s", why);
 }
 
-err_code api_refuse_fields(yyjson_val *root, struct err *e) {
-    enum { IGNORED, REFUSED };
-    static const struct {
-        const char *key, *why;
-        int kind;
-    } fields[] = {
+enum { IGNORED, REFUSED };
+static const struct {
+    const char *key, *why;
+    int kind;
+} FIELDS[] = {
 #define FIELD(name, kind, why) {#name, why, kind},
 #include "../../tables/fields.def"
 #undef FIELD
-    };
+};
+
+err_code api_refuse_fields(yyjson_val *root, struct err *e) {
     err_code code = ERR_OK;
-    for (size_t i = 0; i < ARRAY_LEN(fields) && code == ERR_OK; i++)
-        if (fields[i].kind == REFUSED) code = api_refuse(root, fields[i].key, fields[i].why, e);
+    for (size_t i = 0; i < ARRAY_LEN(FIELDS) && code == ERR_OK; i++)
+        if (FIELDS[i].kind == REFUSED) code = api_refuse(root, FIELDS[i].key, FIELDS[i].why, e);
     return code;
+}
+
+bool api_is_parameter(const char *name) {
+    static const char *const keys[] = {
+#define SAMPLING(field, type, min, max, def, help) #field,
+#include "../../tables/sampling.def"
+#undef SAMPLING
+        "seed", "grammar", "grammar_lazy", "logit_bias", "top_logprobs", "repetition_penalty"};
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        if (strcmp(keys[i], name) == 0) return true;
+    for (size_t i = 0; i < ARRAY_LEN(FIELDS); i++)
+        if (strcmp(FIELDS[i].key, name) == 0) return true;
+    return false;
 }
 
 const char *api_keep_str(struct api_request *r, yyjson_val *v) { return arena_strndup(r->arena, yyjson_get_str(v), yyjson_get_len(v)); }
@@ -74,7 +88,7 @@ err_code api_prompt_tokens(yyjson_val *list, const char *key, struct api_request
     size_t n = yyjson_arr_size(list), i, max;
     if (!yyjson_is_arr(list)) return api_wrong(e, key, "an array of token ids");
     if (n > API_MAX_PROMPT_TOKENS)
-        return err_set(e, ERR_INVALID, "field \"%s\": %zu tokens, at most %d are allowed", key, n, API_MAX_PROMPT_TOKENS);
+        return err_set_field(e, ERR_INVALID, key, "%zu tokens, at most %d are allowed", n, API_MAX_PROMPT_TOKENS);
     int32_t *tokens = arena_alloc(r->arena, (n + 1) * sizeof(*tokens));
     yyjson_val *v;
     yyjson_arr_foreach(list, i, max, v) {
@@ -89,7 +103,7 @@ err_code api_parse_suffix(yyjson_val *root, struct api_request *r, struct err *e
     yyjson_val *v = yyjson_obj_get(root, "suffix");
     if (v == NULL || yyjson_is_null(v) || (yyjson_is_str(v) && yyjson_get_len(v) == 0)) return ERR_OK;
     if (!yyjson_is_str(v)) return api_wrong(e, "suffix", "a string");
-    if (r->echo) return err_set(e, ERR_UNSUPPORTED, "field \"echo\": not together with \"suffix\"");
+    if (r->echo) return err_set_field(e, ERR_UNSUPPORTED, "echo", "not together with \"suffix\"");
     r->suffix_len = yyjson_get_len(v);
     char *text = arena_alloc(r->arena, r->suffix_len); /* not a C string: it may hold NUL */
     memcpy(text, yyjson_get_str(v), r->suffix_len);
@@ -101,8 +115,8 @@ static err_code add_stop(yyjson_val *v, const char *key, struct api_request *r, 
     if (!yyjson_is_str(v)) return api_wrong(e, key, "strings");
     size_t len = yyjson_get_len(v);
     if (len == 0) return ERR_OK; /* some clients send [""] for none */
-    if (len > API_MAX_STOP_LEN) return err_set(e, ERR_INVALID, "field \"%s\": expected strings of at most %d bytes", key, API_MAX_STOP_LEN);
-    if (r->n_stops == API_MAX_STOPS) return err_set(e, ERR_INVALID, "field \"%s\": expected at most %d strings", key, API_MAX_STOPS);
+    if (len > API_MAX_STOP_LEN) return err_set_field(e, ERR_INVALID, key, "expected strings of at most %d bytes", API_MAX_STOP_LEN);
+    if (r->n_stops == API_MAX_STOPS) return err_set_field(e, ERR_INVALID, key, "expected at most %d strings", API_MAX_STOPS);
     r->stops[r->n_stops++] = (struct text_stop){.text = api_keep_str(r, v), .len = len};
     return ERR_OK;
 }
@@ -130,8 +144,8 @@ err_code api_parse_sampling(yyjson_val *obj, struct api_request *r, struct err *
         if ((code = json_get_double(obj, "repetition_penalty", 0.01, 100, &value, e)) != ERR_OK) return code;
         r->sampling.repeat_penalty = (float)value;
     }
-    yyjson_val *seed = yyjson_obj_get(obj, "seed");
-    r->has_seed = seed != NULL && !yyjson_is_null(seed);
+    yyjson_val *seed = yyjson_obj_get(obj, "seed"); /* -1 is a random one, as Ollama and llama-server have it */
+    r->has_seed = seed != NULL && !yyjson_is_null(seed) && !(yyjson_is_sint(seed) && yyjson_get_sint(seed) == -1);
     return ERR_OK;
 }
 
@@ -176,11 +190,11 @@ err_code api_chat_end(yyjson_val *root, struct api_request *r, struct err *e) {
     if (code == ERR_OK && add) go_on = false;
     if (code == ERR_OK) code = json_get_bool(root, go_on_key, &go_on, e);
     if (code != ERR_OK) return code;
-    if (go_on && add) return err_set(e, ERR_INVALID, "field \"%s\": not together with \"%s\"", go_on_key, add_key);
-    if (go_on && !text) return err_set(e, ERR_INVALID, "field \"%s\": the last message is no text of an assistant", go_on_key);
+    if (go_on && add) return err_set_field(e, ERR_INVALID, go_on_key, "not together with \"%s\"", add_key);
+    if (go_on && !text) return err_set_field(e, ERR_INVALID, go_on_key, "the last message is no text of an assistant");
     if (go_on && constrained)
-        return err_set(e, ERR_UNSUPPORTED, "field \"%s\": not together with \"%s\"", go_on_key,
-                       r->format_field != NULL ? r->format_field : "grammar");
+        return err_set_field(e, ERR_UNSUPPORTED, go_on_key, "not together with \"%s\"",
+                             r->format_field != NULL ? r->format_field : "grammar");
     r->continues = go_on;
     r->no_generation_prompt = yyjson_is_false(yyjson_obj_get(root, add_key));
     return ERR_OK;

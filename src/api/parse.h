@@ -6,12 +6,14 @@
 
 #include "api/api.h"
 
-/* ERR_INVALID `field "KEY": expected ...`. */
+/* ERR_INVALID of the field: `expected ...`. */
 err_code api_wrong(struct err *e, const char *key, const char *expected);
 /* Refuses a parameter, unless it is absent or means "off": null, false, 0, "", {} or []. */
 err_code api_refuse(yyjson_val *root, const char *key, const char *why, struct err *e);
 /* Refuses the fields of tables/fields.def that would change the answer. */
 err_code api_refuse_fields(yyjson_val *root, struct err *e);
+/* Does a table say what a field of this name means: one of sampling, or a row of tables/fields.def? */
+bool api_is_parameter(const char *name);
 /* "model" of the body; absent: "". */
 err_code api_parse_model(yyjson_val *root, struct api_request *r, struct err *e);
 /* A prompt of text, NUL bytes included; a prompt of tokens (ERR_INVALID names `key`; an empty list is allowed here). */

@@ -45,7 +45,7 @@ static err_code parse_input(yyjson_val *root, struct api_request *r, struct err 
     yyjson_val *input = yyjson_obj_get(root, "input"), *instructions = yyjson_obj_get(root, "instructions");
     size_t n = yyjson_arr_size(input);
     if (!yyjson_is_str(input) && n == 0) return api_wrong(e, "input", "a string or an array with at least one item");
-    if (n > ENGINE_MAX_MESSAGES) return err_set(e, ERR_INVALID, "field \"input\": expected at most %d items", ENGINE_MAX_MESSAGES);
+    if (n > ENGINE_MAX_MESSAGES) return err_set_field(e, ERR_INVALID, "input", "expected at most %d items", ENGINE_MAX_MESSAGES);
     if (instructions != NULL && !yyjson_is_null(instructions) && !yyjson_is_str(instructions))
         return api_wrong(e, "instructions", "a string");
     if (yyjson_is_str(instructions)) x->instructions = api_keep_str(r, instructions);

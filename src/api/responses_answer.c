@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/custom.h"
 #include "api/openai_priv.h"
 #include "api/responses_priv.h"
 
@@ -12,8 +13,12 @@ static void append_str(struct buf *out, const char *key, const char *text, size_
     text_append_json(out, text, len);
 }
 
+static bool is_custom(const struct api_answer *a, const struct api_item *item) {
+    return item->kind == API_CALL && api_custom_is(a->request, item->name, strlen(item->name));
+}
+
 static void append_id(const struct api_answer *a, const struct api_item *item, size_t i, struct buf *out) {
-    const char *kind = item->kind == API_CALL ? "fc" : item->kind == API_REASONING ? "rs" : "msg";
+    const char *kind = is_custom(a, item) ? "ctc" : item->kind == API_CALL ? "fc" : item->kind == API_REASONING ? "rs" : "msg";
     buf_printf(out, "\"%s_%s%02zx\"", kind, a->id + strlen("resp_"), i);
 }
 
@@ -23,7 +28,7 @@ static void append_logprobs(const struct api_choice_text *c, const struct api_it
     while (first < c->n_tokens && c->tokens[first].text_start < item->start) first++;
     while (first + n < c->n_tokens && c->tokens[first + n].text_start < item->end) n++;
     buf_append_str(out, ",\"logprobs\":");
-    openai_append_logprobs(c->tokens + first, n, out);
+    openai_append_logprobs(n > 0 ? c->tokens + first : NULL, n, out);
 }
 
 /* done: with what it holds, else as it begins. */
@@ -53,6 +58,15 @@ static void append_name(const struct api_answer *a, const char *name, struct buf
     append_str(out, "name", name, strlen(name));
 }
 
+/* Appends what a custom tool is given, as the field `key`. */
+static void append_input(const char *key, const char *arguments, size_t len, struct buf *out) {
+    struct buf input;
+    buf_init(&input, SIZE_MAX - 1);
+    api_custom_input(arguments, len, &input);
+    append_str(out, key, buf_cstr(&input), input.len);
+    buf_done(&input);
+}
+
 /* done: with what it holds, else as it begins. */
 static void append_item(const struct api_answer *a, size_t i, bool done, struct buf *out) {
     const struct api_choice_text *c = &a->choices[0];
@@ -64,10 +78,12 @@ static void append_item(const struct api_answer *a, size_t i, bool done, struct 
     append_id(a, item, i, out);
     buf_printf(out, ",\"status\":\"%s\"", !done ? "in_progress" : cut ? "incomplete" : "completed");
     if (item->kind == API_CALL) {
-        buf_append_str(out, ",\"type\":\"function_call\"");
+        bool custom = is_custom(a, item);
+        buf_append_str(out, custom ? ",\"type\":\"custom_tool_call\"" : ",\"type\":\"function_call\"");
         append_str(out, "call_id", item->id, strlen(item->id));
         append_name(a, item->name, out);
-        append_str(out, "arguments", text, done ? len : 0);
+        if (custom) append_input("input", text, done ? len : 0, out);
+        else append_str(out, "arguments", text, done ? len : 0);
     } else {
         bool reasoning = item->kind == API_REASONING;
         buf_append_str(out, reasoning ? ",\"type\":\"reasoning\",\"summary\":[],\"content\":["
@@ -205,7 +221,14 @@ static void close_item(struct api_answer *a, struct buf *out) {
     size_t len;
     const char *text = api_item_text(c, item, &len);
     a->open = 0;
-    if (item->kind == API_CALL) {
+    if (is_custom(a, item)) {
+        event_within(a, "custom_tool_call_input.delta", i, out); /* all at once: before, its text cannot be told from the JSON around it */
+        append_input("delta", text, len, out);
+        event_end(out);
+        event_within(a, "custom_tool_call_input.done", i, out);
+        append_input("input", text, len, out);
+        event_end(out);
+    } else if (item->kind == API_CALL) {
         event_within(a, "function_call_arguments.done", i, out);
         append_name(a, item->name, out);
         append_str(out, "arguments", text, len);
@@ -228,7 +251,7 @@ static void stream_delta(struct api_answer *a, const struct api_event *ev, struc
         close_item(a, out);
         open_item(a, out);
     }
-    if (ev->kind == API_CALL) return;
+    if (ev->kind == API_CALL || is_custom(a, &a->choices[0].items[n - 1])) return;
     event_within(a,
                  ev->kind == API_TEXT        ? "output_text.delta"
                  : ev->kind == API_REASONING ? "reasoning_text.delta"
@@ -248,6 +271,7 @@ static void responses_stream(struct api_answer *a, const struct api_event *ev, s
         event_response(a, "created", IN_PROGRESS, NULL, out);
         event_response(a, "in_progress", IN_PROGRESS, NULL, out);
         break;
+    case API_PROMPT: break;
     case API_TEXT:
     case API_REASONING:
     case API_CALL:

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/media.h"
 #include "api/parts.h"
 #include "api/responses_priv.h"
 #include "api/tools.h"
@@ -43,6 +44,7 @@ static err_code add_namespace(yyjson_val *tool, const char *at, struct api_reque
 static const struct api_tools_shape tools_shape = {
     .type = "function",
     .other = add_namespace,
+    .custom = "",
     .schema = "parameters",
     .required = "required",
     .named = "function",
@@ -72,20 +74,33 @@ static err_code add_found_tools(struct api_request *r, yyjson_val *list, struct 
 /* ---- items ---- */
 
 static err_code wrong_item(struct err *e, size_t i, const char *what, const char *expected) {
-    return err_set(e, ERR_INVALID, "field \"input[%zu]%s\": expected %s", i, what, expected);
+    return err_set_field(e, ERR_INVALID, err_place("input[%zu]%s", i, what).text, "expected %s", expected);
 }
 
-/* Appends a string, or the text of parts. A picture or file in a message is refused, because an answer to the rest would answer another
- * question. In the result of a tool (any) it is named in a placeholder. */
-static err_code append_content(yyjson_val *v, size_t i, bool any, struct buf *out, struct err *e) {
+/* A picture or a sound of a message: its mark. A file is refused, because an answer to the rest would answer another question. */
+static err_code append_media(struct api_request *r, yyjson_val *part, size_t i, size_t k, struct buf *out, struct err *e) {
+    struct err_place at = err_place("input[%zu].content[%zu]", i, k);
+    if (is_type(part, "input_image") && yyjson_is_str(yyjson_obj_get(part, "image_url")))
+        return api_media_url(r, yyjson_obj_get(part, "image_url"), err_place("%s.image_url", at.text).text, out, e);
+    if (is_type(part, "input_audio")) return api_media_add(r, yyjson_obj_get(yyjson_obj_get(part, "input_audio"), "data"), at.text, out, e);
+    return err_set_field(e, ERR_UNSUPPORTED, err_place("%s.type", at.text).text,
+                         "only text, pictures in \"image_url\" and sounds are supported");
+}
+
+/* Appends a string, or the text of parts. In the result of a tool (r NULL) a picture or file is named in a placeholder. */
+static err_code append_content(yyjson_val *v, size_t i, struct api_request *r, struct buf *out, struct err *e) {
+    bool any = r == NULL;
     yyjson_val *part;
     size_t k, n;
     if (yyjson_is_str(v)) buf_append(out, yyjson_get_str(v), yyjson_get_len(v));
     else if (any && yyjson_is_obj(v)) parts_append(v, out);
     else if (!yyjson_is_arr(v)) return wrong_item(e, i, ".content", "a string or an array of parts");
     yyjson_arr_foreach(json_some(v), k, n, part) {
-        if (!any && (is_type(part, "input_image") || is_type(part, "input_file") || is_type(part, "input_audio")))
-            return err_set(e, ERR_UNSUPPORTED, "field \"input[%zu].content[%zu].type\": only parts of text are supported", i, k);
+        if (!any && (is_type(part, "input_image") || is_type(part, "input_file") || is_type(part, "input_audio"))) {
+            err_code code = append_media(r, part, i, k, out, e);
+            if (code != ERR_OK) return code;
+            continue;
+        }
         bool text = is_type(part, "input_text") || is_type(part, "output_text") || is_type(part, "text");
         if (!yyjson_is_obj(part) || (text && !yyjson_is_str(yyjson_obj_get(part, "text"))))
             return wrong_item(e, i, ".content", "parts with a \"text\"");
@@ -97,7 +112,7 @@ static err_code append_content(yyjson_val *v, size_t i, bool any, struct buf *ou
 static err_code take_text(struct responses_reader *in, const char *role, const char *id, yyjson_val *content, size_t i, struct err *e) {
     struct buf text;
     buf_init(&text, SIZE_MAX - 1);
-    err_code code = append_content(content, i, id != NULL, &text, e);
+    err_code code = append_content(content, i, id != NULL ? NULL : in->r, &text, e);
     if (code == ERR_OK) {
         in->last = api_chat_add(in->r, role, buf_cstr(&text), text.len);
         if (id != NULL) api_chat_set(in->r, in->last, "tool_call_id", id, strlen(id));
@@ -114,7 +129,7 @@ static err_code give_reasoning(struct responses_reader *in, size_t i, struct err
     if (in->reasoning == NULL) return ERR_OK;
     struct buf text;
     buf_init(&text, SIZE_MAX - 1);
-    err_code code = append_content(in->reasoning, i, true, &text, e);
+    err_code code = append_content(in->reasoning, i, NULL, &text, e);
     if (code == ERR_OK) api_chat_set(in->r, in->last, "reasoning_content", buf_cstr(&text), text.len);
     in->reasoning = NULL;
     buf_done(&text);
@@ -192,7 +207,8 @@ static err_code take_other(struct responses_reader *in, yyjson_val *item, size_t
     yyjson_val *content = yyjson_obj_get(item, "content");
     if (type == NULL) return wrong_item(e, i, ".type", "a string");
     if (strcmp(type, "item_reference") == 0)
-        return err_set(e, ERR_UNSUPPORTED, "field \"input[%zu].type\": references to items are not supported: send the item", i);
+        return err_set_field(e, ERR_UNSUPPORTED, err_place("input[%zu].type", i).text,
+                             "references to items are not supported: send the item");
     if (strncmp(type, "compaction", 10) == 0 || strcmp(type, "context_compaction") == 0) take_compaction(in, item);
     else if (ends_with(type, "_output")) return take_output(in, item, false, i, e);
     else if (ends_with(type, "_call")) return take_other_call(in, item, type, i, e);

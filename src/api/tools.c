@@ -5,56 +5,20 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/custom.h"
 #include "api/parse.h"
 
-enum { PLACE_SIZE = 64 }; /* bytes of "tools[0].function", a tool's place in the body */
-
-static void append_str(struct api_request *r, yyjson_mut_val *to, const char *key, yyjson_val *v) {
-    api_chat_set(r, to, key, yyjson_get_str(v), yyjson_get_len(v));
-}
-
-err_code api_tools_add(struct api_request *r, yyjson_val *name, yyjson_val *function, const char *schema_key, const char *at,
-                       struct err *e) {
-    yyjson_val *description = yyjson_obj_get(function, "description");
-    yyjson_val *schema = yyjson_obj_get(function, schema_key);
-    struct toolcall_tool tool = {0};
-    err_code code = json_get_bool(function, "strict", &tool.strict, e);
-    if (code != ERR_OK) return code;
-    if (!yyjson_is_str(name) || !toolcall_name_valid(yyjson_get_str(name), yyjson_get_len(name)))
-        return api_wrong(e, at, "a tool with a \"name\" of letters, digits, _ and -");
-    if (description != NULL && !yyjson_is_str(description) && !yyjson_is_null(description))
-        return api_wrong(e, at, "a tool whose \"description\" is a string");
-    if (schema != NULL && !yyjson_is_obj(schema) && !yyjson_is_null(schema))
-        return api_wrong(e, at, "a tool whose parameters are a JSON schema, an object");
-    if (r->n_tools == TOOLCALL_MAX_TOOLS) return err_set(e, ERR_INVALID, "field \"tools\": expected at most %d tools", TOOLCALL_MAX_TOOLS);
-    if (r->tools == NULL) {
-        r->tools = arena_alloc(r->arena, TOOLCALL_MAX_TOOLS * sizeof(*r->tools));
-        r->chat_tools = yyjson_mut_arr(r->doc);
-    }
-    yyjson_mut_val *outer = yyjson_mut_arr_add_obj(r->doc, r->chat_tools);
-    yyjson_mut_obj_add_str(r->doc, outer, "type", "function");
-    yyjson_mut_val *o = yyjson_mut_obj_add_obj(r->doc, outer, "function");
-    tool.name = api_keep_str(r, name);
-    append_str(r, o, "name", name);
-    if (yyjson_is_str(description)) {
-        tool.description = api_keep_str(r, description);
-        append_str(r, o, "description", description);
-    }
-    if (yyjson_is_obj(schema)) {
-        tool.parameters = api_keep_json(r, schema);
-        yyjson_mut_obj_add_val(r->doc, o, "parameters", yyjson_val_mut_copy(r->doc, schema));
-    }
-    r->tools[r->n_tools++] = tool;
-    return ERR_OK;
-}
+enum { PLACE_SIZE = 64 };
 
 static err_code parse_tool(yyjson_val *tool, size_t i, const struct api_tools_shape *shape, struct api_request *r, struct err *e) {
     char at[PLACE_SIZE];
     yyjson_val *type = yyjson_obj_get(tool, "type");
     snprintf(at, sizeof(at), shape->dotted ? "tools.%zu" : "tools[%zu]", i);
     if (!yyjson_is_obj(tool)) return api_wrong(e, at, "an object");
+    if (shape->custom != NULL && yyjson_equals_str(type, "custom"))
+        return api_custom_add(r, *shape->custom != '\0' ? yyjson_obj_get(tool, shape->custom) : tool, at, e);
     bool known = shape->type == NULL || (type == NULL && shape->type_optional) || yyjson_equals_str(type, shape->type);
-    if (!known && !yyjson_is_str(type)) return err_set(e, ERR_INVALID, "field \"%s.type\": expected a string", at);
+    if (!known && !yyjson_is_str(type)) return err_set_field(e, ERR_INVALID, err_place("%s.type", at).text, "expected a string");
     if (!known) return shape->other != NULL ? shape->other(tool, at, r, e) : ERR_OK;
     if (shape->function != NULL) {
         size_t len = strlen(at);
@@ -80,7 +44,8 @@ static err_code parse_list(yyjson_val *root, const struct api_tools_shape *shape
 /* Reads the choice of one tool by its name. */
 static err_code choose_named(yyjson_val *choice, const struct api_tools_shape *shape, struct api_request *r, struct err *e) {
     char at[PLACE_SIZE];
-    const char *function = shape->function;
+    const char *function = yyjson_equals_str(yyjson_obj_get(choice, "type"), "custom") ? shape->custom : shape->function;
+    if (function != NULL && *function == '\0') function = NULL;
     yyjson_val *name = yyjson_obj_get(function != NULL ? yyjson_obj_get(choice, function) : choice, "name");
     for (size_t i = 0; i < r->n_tools; i++)
         if (yyjson_equals_str(name, r->tools[i].name)) {
@@ -102,6 +67,7 @@ static void keep_allowed(yyjson_val *list, const struct api_tools_shape *shape, 
         bool allowed = false;
         yyjson_arr_foreach(json_some(list), k, max, tool) {
             yyjson_val *inner = shape->function != NULL ? yyjson_obj_get(tool, shape->function) : NULL;
+            if (inner == NULL && shape->custom != NULL && *shape->custom != '\0') inner = yyjson_obj_get(tool, shape->custom);
             allowed |= yyjson_equals_str(yyjson_obj_get(inner != NULL ? inner : tool, "name"), r->tools[i].name);
         }
         if (!allowed) continue;
@@ -133,10 +99,10 @@ static err_code parse_choice(yyjson_val *root, const struct api_tools_shape *sha
         return ERR_OK;
     }
     if (yyjson_equals_str(type, "allowed_tools")) return choose_allowed(choice, shape, r, e);
-    bool named = yyjson_equals_str(type, shape->named);
+    bool named = yyjson_equals_str(type, shape->named) || (shape->custom != NULL && yyjson_equals_str(type, "custom"));
     if (!named && !yyjson_equals_str(word, shape->required)) return api_wrong(e, "tool_choice", shape->choice_help);
     if (named) return choose_named(choice, shape, r, e);
-    if (r->n_tools == 0) return err_set(e, ERR_INVALID, "field \"tool_choice\": only allowed with \"tools\"");
+    if (r->n_tools == 0) return err_set_field(e, ERR_INVALID, "tool_choice", "only allowed with \"tools\"");
     r->tool_choice = API_TOOLS_REQUIRED;
     return ERR_OK;
 }

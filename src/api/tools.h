@@ -13,12 +13,13 @@ struct api_tools_shape {
     /* Reads a tool of another type, whose "type" is a string; NULL: it is left out. at: its place in the body, for errors. */
     err_code (*other)(yyjson_val *tool, const char *at, struct api_request *r, struct err *e);
     const char *function;     /* the field that holds a tool's name, description and schema; NULL: the tool itself holds them */
-    const char *schema;       /* the field of a tool's parameters */
-    bool dotted;              /* errors write "tools.0", else "tools[0]" */
-    const char *required;     /* the word of "tool_choice" that demands a call; NULL: the API has no "tool_choice" */
-    const char *named;        /* the type of a "tool_choice" that names a tool */
-    bool choice_typed;        /* all words of "tool_choice" stand as {"type": WORD} */
-    const char *choice_help;  /* the forms of "tool_choice", for errors */
+    const char *custom; /* the field that holds a tool of type "custom"; "": the tool itself; NULL: the API has none (api/custom.h) */
+    const char *schema; /* the field of a tool's parameters */
+    bool dotted; /* errors write "tools.0", else "tools[0]" */
+    const char *required; /* the word of "tool_choice" that demands a call; NULL: the API has no "tool_choice" */
+    const char *named; /* the type of a "tool_choice" that names a tool */
+    bool choice_typed; /* all words of "tool_choice" stand as {"type": WORD} */
+    const char *choice_help; /* the forms of "tool_choice", for errors */
 };
 
 /* Reads "tools" and "tool_choice" of a body. The request's chat must have begun. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The arena: blocks in a chain, the newest first; what doesn't fit a block gets one of its own. See arena.h. */
+ * The arena: blocks in a chain, the newest first. An allocation that doesn't fit a block gets a block of its own. See arena.h. */
 #include "base/arena.h"
 
 #include <stdarg.h>

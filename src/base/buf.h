@@ -12,7 +12,7 @@ struct buf {
     uint8_t *data;   /* owned; NULL while empty */
     size_t len;      /* bytes used */
     size_t cap;      /* bytes allocated */
-    size_t max;      /* bytes never exceeded */
+    size_t max;      /* most bytes used */
     bool failed;     /* an append did not fit */
 };
 

@@ -4,11 +4,15 @@
 
 #include <time.h>
 
-clock_us clock_now(void) {
+static clock_us read_clock(clockid_t id) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(id, &t);
     return (clock_us)t.tv_sec * 1000000u + (clock_us)t.tv_nsec / 1000u;
 }
+
+clock_us clock_now(void) { return read_clock(CLOCK_MONOTONIC); }
+clock_us clock_cpu(void) { return read_clock(CLOCK_THREAD_CPUTIME_ID); }
+clock_us clock_process(void) { return read_clock(CLOCK_PROCESS_CPUTIME_ID); }
 
 int64_t clock_wall_s(void) { return (int64_t)time(NULL); }
 

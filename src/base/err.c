@@ -30,7 +30,8 @@ static void drop_half_character(char *text) {
 
 static void fill(struct err *e, err_code code, const char *fmt, va_list args) {
     e->code = code;
-    e->hint[0] = '\0';
+    e->hint[0] = e->field[0] = '\0';
+    e->retry_s = 0;
     vsnprintf(e->text, sizeof(e->text), fmt, args);
     drop_half_character(e->text);
 }
@@ -55,6 +56,53 @@ err_code err_set_errno(struct err *e, err_code code, int errnum, const char *fmt
     size_t len = strlen(e->text);
     snprintf(e->text + len, sizeof(e->text) - len, ": %s", why);
     return code;
+}
+
+static void put_field(struct err *e, const char *field) {
+    snprintf(e->field, sizeof(e->field), "%s", field);
+    drop_half_character(e->field);
+}
+
+void err_in_field(struct err *e, const char *field) {
+    if (!e) return;
+    err_prefix(e, "field \"%s\"", field);
+    put_field(e, field);
+}
+
+err_code err_set_field(struct err *e, err_code code, const char *field, const char *fmt, ...) {
+    if (!e) return code;
+    va_list args;
+    va_start(args, fmt);
+    fill(e, code, fmt, args);
+    va_end(args);
+    err_in_field(e, field);
+    return code;
+}
+
+void err_in_object(struct err *e, const char *outer) {
+    char front[sizeof(e->field) + 16], rest[sizeof(e->text)];
+    if (!e || e->field[0] == '\0') return;
+    int len = snprintf(front, sizeof(front), "field \"%s\": ", e->field);
+    bool has_front = strncmp(e->text, front, (size_t)len) == 0;
+    struct err_place place = err_place("%s.%s", outer, e->field);
+    snprintf(rest, sizeof(rest), "%s", e->text + (has_front ? len : 0));
+    memcpy(e->text, rest, sizeof(rest));
+    err_in_field(e, place.text);
+}
+
+struct err_place err_place(const char *fmt, ...) {
+    struct err_place place;
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(place.text, sizeof(place.text), fmt, args);
+    va_end(args);
+    drop_half_character(place.text);
+    return place;
+}
+
+void err_retry(struct err *e, int64_t seconds) {
+    enum { MONTH = 31 * 86400 };
+    if (e) e->retry_s = seconds < 1 ? 1 : seconds > MONTH ? MONTH : (uint32_t)seconds;
 }
 
 void err_hint(struct err *e, const char *fmt, ...) {

@@ -53,7 +53,9 @@ static void done_one(const struct field *f, void *value) {
     switch (f->type) {
     case FIELD_STRING:
     case FIELD_BLOB:
-    case FIELD_TOKENS: free(*(void **)at(value, f)); break;
+    case FIELD_TOKENS:
+    case FIELD_HEAP:
+    case FIELD_I32S: free(*(void **)at(value, f)); break;
     case FIELD_OBJECT: field_done(f->of(), at(value, f)); break;
     case FIELD_LIST:
     case FIELD_OWNED:
@@ -121,9 +123,8 @@ static yyjson_mut_val *write_one(const struct field *f, const void *value, yyjso
     case FIELD_OWNED:
     case FIELD_REALS: return write_list(f, value, doc);
     case FIELD_CUSTOM: return f->custom->write(p, doc);
-    case FIELD_ZERO: break;
+    default: return NULL; /* bytes only */
     }
-    return NULL;
 }
 
 yyjson_mut_val *field_write(const struct field_set *set, const void *value, yyjson_mut_doc *doc) {
@@ -149,7 +150,7 @@ void field_encode(const struct field_set *set, const void *value, struct buf *ou
 /* ---- reading ---- */
 
 static err_code wrong(const struct field *f, const char *expected, struct err *e) {
-    return err_set(e, ERR_INVALID, "field \"%s\": expected %s", f->name, expected);
+    return err_set_field(e, ERR_INVALID, f->name, "expected %s", expected);
 }
 
 static err_code read_uint(const struct field *f, void *value, yyjson_val *obj, struct err *e) {
@@ -184,7 +185,7 @@ static err_code find_word(const struct field *f, const char *text, uint64_t *ret
     if (i < f->max) return ERR_OK;
     buf_init(&list, sizeof(e->text));
     for (i = 0; i < f->max; i++) buf_printf(&list, "%s%s", i > 0 ? ", " : "", f->words[i]);
-    err_code code = err_set(e, ERR_INVALID, "field \"%s\": expected one of %s, got \"%.40s\"", f->name, buf_cstr(&list), text);
+    err_code code = err_set_field(e, ERR_INVALID, f->name, "expected one of %s, got \"%.40s\"", buf_cstr(&list), text);
     buf_done(&list);
     return code;
 }
@@ -202,7 +203,7 @@ static err_code read_hex(const struct field *f, void *value, yyjson_val *obj, st
     const char *hex = NULL;
     err_code code = json_get_str(obj, f->name, &hex, e);
     if (code != ERR_OK || !hex || str_unhex(hex, at(value, f), f->size)) return code;
-    return err_set(e, ERR_INVALID, "field \"%s\": expected %zu hexadecimal digits", f->name, 2 * f->size);
+    return err_set_field(e, ERR_INVALID, f->name, "expected %zu hexadecimal digits", 2 * f->size);
 }
 
 static err_code read_code(const struct field *f, void *value, yyjson_val *obj, struct err *e) {
@@ -215,8 +216,8 @@ static err_code read_code(const struct field *f, void *value, yyjson_val *obj, s
 static err_code read_string(const struct field *f, void *value, yyjson_val *v, struct err *e) {
     if (!yyjson_is_str(v)) return wrong(f, "a string", e);
     size_t len = yyjson_get_len(v);
-    if (len > f->max) return err_set(e, ERR_LIMIT, "field \"%s\": %zu bytes, the limit is %zu", f->name, len, (size_t)f->max);
-    if (f->type == FIELD_STRING && strlen(yyjson_get_str(v)) != len) return err_set(e, ERR_INVALID, "field \"%s\": a NUL in it", f->name);
+    if (len > f->max) return err_set_field(e, ERR_LIMIT, f->name, "%zu bytes, the limit is %zu", len, (size_t)f->max);
+    if (f->type == FIELD_STRING && strlen(yyjson_get_str(v)) != len) return err_set_field(e, ERR_INVALID, f->name, "a NUL in it");
     char **text = at(value, f);
     free(*text);
     *text = mem_alloc(len + 1);
@@ -234,7 +235,7 @@ static err_code read_tokens(const struct field *f, void *value, yyjson_val *v, s
         int64_t id = yyjson_is_int(one) ? yyjson_get_sint(one) : -1;
         if (id < 0 || id > INT32_MAX) {
             free(tokens);
-            return err_set(e, ERR_INVALID, "field \"%s\": entry %zu is not a token id", f->name, i);
+            return err_set_field(e, ERR_INVALID, f->name, "entry %zu is not a token id", i);
         }
         tokens[i] = (int32_t)id;
     }
@@ -261,7 +262,7 @@ static err_code read_list(const struct field *f, void *value, yyjson_val *v, str
     size_t i, max, n = yyjson_arr_size(v);
     yyjson_val *one;
     err_code code = ERR_OK;
-    if (n > f->max) return err_set(e, ERR_LIMIT, "field \"%s\": more than %zu entries", f->name, (size_t)f->max);
+    if (n > f->max) return err_set_field(e, ERR_LIMIT, f->name, "more than %zu entries", (size_t)f->max);
     if (f->type == FIELD_OWNED && n > 0) *(void **)at(value, f) = mem_calloc(n, f->size);
     yyjson_arr_foreach(v, i, max, one) {
         uint32_t *count = list_count(value, f);
@@ -296,9 +297,8 @@ static err_code read_one(const struct field *f, void *value, yyjson_val *obj, st
     case FIELD_OWNED:
     case FIELD_REALS: return read_list(f, value, v, e);
     case FIELD_CUSTOM: return f->custom->read(at(value, f), v, e);
-    case FIELD_ZERO: break;
+    default: return ERR_OK; /* bytes only */
     }
-    return ERR_OK;
 }
 
 err_code field_read(const struct field_set *set, yyjson_val *obj, void *value, struct err *e) {

@@ -5,8 +5,11 @@
 #include <string.h>
 
 #include "base/field_priv.h"
+#include "base/mem.h"
 
-/* Bytes of one field on the wire: its size in the struct, but 1 for a flag or a word. */
+static bool is_part(const struct field *f) { return f->type >= FIELD_ARRAY; }
+
+/* Bytes of one field of the head: its size in the struct, but 1 for a flag or a word. */
 static size_t size_of(const struct field *f) {
     if (f->type == FIELD_BOOL || f->type == FIELD_WORD) return 1;
     return f->type == FIELD_OBJECT ? f->of()->wire_size : f->size;
@@ -61,7 +64,7 @@ void field_put(const struct field_set *set, const void *value, uint8_t *out) {
         case FIELD_HEX: memcpy(out, p, size); break;
         case FIELD_ZERO: memset(out, 0, size); break;
         case FIELD_OBJECT: field_put(f->of(), p, out); break;
-        default: assert(f->type == FIELD_UINT); /* no other type has a fixed size */
+        default: assert(is_part(f)); return; /* parts are the last rows */
         }
         out += size;
     }
@@ -85,20 +88,29 @@ static bool get_one(const struct field *f, const uint8_t *in, size_t size, void 
     return true;
 }
 
-err_code field_get(const struct field_set *set, struct bytes_reader *r, void *ret, struct err *e) {
+static err_code out_of_range(const struct field_set *set, const struct field *f, struct err *e) {
+    err_set_field(e, ERR_PROTOCOL, f->name, "its value is out of range");
+    err_prefix(e, "%s", set->name);
+    return ERR_PROTOCOL;
+}
+
+static err_code cut_short(const struct field_set *set, struct err *e) { return err_set(e, ERR_PROTOCOL, "%s: cut short", set->name); }
+
+static err_code get_head(const struct field_set *set, struct bytes_reader *r, void *ret, struct err *e) {
     for (size_t i = 0; i < set->n_fields; i++) {
         const struct field *f = &set->fields[i];
-        if (f->type == FIELD_OBJECT) {
-            err_code code = field_get(f->of(), r, (char *)ret + f->at, e);
+        if (f->type >= FIELD_OBJECT) {
+            if (is_part(f)) break; /* parts are the last rows */
+            err_code code = get_head(f->of(), r, (char *)ret + f->at, e);
             if (code != ERR_OK) return code;
             continue;
         }
         size_t size = size_of(f);
         const uint8_t *in = bytes_take(r, size);
-        if (in == NULL) return err_set(e, ERR_PROTOCOL, "%s: cut short", set->name);
+        if (in == NULL) return cut_short(set, e);
         if (get_one(f, in, size, ret)) continue;
         if (f->type == FIELD_ZERO) return err_set(e, ERR_PROTOCOL, "%s: reserved bytes are not 0", set->name);
-        return err_set(e, ERR_PROTOCOL, "%s: field \"%s\" is out of range", set->name, f->name);
+        return out_of_range(set, f, e);
     }
     return ERR_OK;
 }
@@ -106,13 +118,102 @@ err_code field_get(const struct field_set *set, struct bytes_reader *r, void *re
 err_code field_peek(const struct field_set *set, const uint8_t *data, size_t len, void *ret, struct err *e) {
     struct bytes_reader r;
     bytes_reader_init(&r, data, len);
-    return field_get(set, &r, ret, e);
+    return get_head(set, &r, ret, e);
+}
+
+/* ---- parts ---- */
+
+static size_t count_of(const struct field *f, const void *value) {
+    return (size_t)field_get_uint(value, &(struct field){.at = f->count_at, .size = f->count_size});
+}
+
+static size_t *length_of(const struct field *f, const void *value) { return (size_t *)(uintptr_t)((const char *)value + f->count_at); }
+
+static void append_list(const struct field *f, const char *list, size_t n, struct buf *out) {
+    for (size_t i = 0; i < n; i++) field_append_bytes(f->of(), list + i * f->size, out);
+}
+
+static void append_i32s(const int32_t *numbers, size_t n, struct buf *out) {
+    if (!buf_reserve(out, 4 * n)) return;
+    for (size_t i = 0; i < n; i++) bytes_put_u32(out->data + out->len + 4 * i, (uint32_t)numbers[i]);
+    out->len += 4 * n;
+}
+
+static void append_part(const struct field *f, const void *value, struct buf *out) {
+    const char *p = (const char *)value + f->at;
+    size_t n = f->type == FIELD_REST ? *length_of(f, value) : count_of(f, value);
+    switch (f->type) {
+    case FIELD_ARRAY: append_list(f, p, n, out); break;
+    case FIELD_HEAP: append_list(f, *(const char *const *)(const void *)p, n, out); break;
+    case FIELD_I32S: append_i32s(*(const int32_t *const *)(const void *)p, n, out); break;
+    case FIELD_PIECE: buf_append(out, p, n); break;
+    default: buf_append(out, *(const void *const *)(const void *)p, n * f->size); break;
+    }
+}
+
+static void append_parts(const struct field_set *set, const void *value, struct buf *out) {
+    for (size_t i = 0; i < set->n_fields && set->n_parts > 0; i++) {
+        const struct field *f = &set->fields[i];
+        if (f->type == FIELD_OBJECT) append_parts(f->of(), (const char *)value + f->at, out);
+        else if (is_part(f)) append_part(f, value, out);
+    }
 }
 
 void field_append_bytes(const struct field_set *set, const void *value, struct buf *out) {
     if (!buf_reserve(out, set->wire_size)) return;
     field_put(set, value, out->data + out->len);
     out->len += set->wire_size;
+    append_parts(set, value, out);
+}
+
+static err_code get_list(const struct field *f, char *list, size_t n, struct bytes_reader *r, struct err *e) {
+    err_code code = ERR_OK;
+    for (size_t i = 0; i < n && code == ERR_OK; i++) code = field_get(f->of(), r, list + i * f->size, e);
+    return code;
+}
+
+/* Nothing is allocated for more elements than the bytes that are left can hold. */
+static err_code get_heap(const struct field_set *set, const struct field *f, size_t n, struct bytes_reader *r, char *p, struct err *e) {
+    size_t each = f->type == FIELD_HEAP ? f->of()->wire_size : 4;
+    if (n > bytes_left(r) / each) return cut_short(set, e);
+    void *list = n > 0 ? mem_calloc(n, f->size) : NULL;
+    *(void **)(void *)p = list;
+    if (f->type == FIELD_HEAP) return get_list(f, list, n, r, e);
+    for (size_t i = 0; i < n; i++) ((int32_t *)list)[i] = (int32_t)bytes_read_u32(r);
+    return ERR_OK;
+}
+
+/* Copies n bytes into the struct (PIECE), or makes its pointer point at them (VIEW, REST). */
+static err_code get_bytes(const struct field_set *set, const struct field *f, size_t n, struct bytes_reader *r, char *p, struct err *e) {
+    if (n > bytes_left(r) / f->size) return cut_short(set, e);
+    const uint8_t *in = bytes_take(r, n * f->size); /* NULL: no bytes, of a payload without a buffer */
+    if (f->type != FIELD_PIECE) *(const uint8_t **)(void *)p = in;
+    else if (n > 0) memcpy(p, in, n);
+    return ERR_OK;
+}
+
+static err_code get_part(const struct field_set *set, const struct field *f, struct bytes_reader *r, void *ret, struct err *e) {
+    char *p = (char *)ret + f->at;
+    if (f->type == FIELD_REST) *length_of(f, ret) = bytes_left(r);
+    size_t n = f->type == FIELD_REST ? bytes_left(r) : count_of(f, ret);
+    if (f->max > 0 && n > f->max) return out_of_range(set, f, e);
+    if (f->type == FIELD_ARRAY) return get_list(f, p, n, r, e);
+    return f->type == FIELD_HEAP || f->type == FIELD_I32S ? get_heap(set, f, n, r, p, e) : get_bytes(set, f, n, r, p, e);
+}
+
+static err_code get_parts(const struct field_set *set, struct bytes_reader *r, void *ret, struct err *e) {
+    err_code code = ERR_OK;
+    for (size_t i = 0; i < set->n_fields && set->n_parts > 0 && code == ERR_OK; i++) {
+        const struct field *f = &set->fields[i];
+        if (f->type == FIELD_OBJECT) code = get_parts(f->of(), r, (char *)ret + f->at, e);
+        else if (is_part(f)) code = get_part(set, f, r, ret, e);
+    }
+    return code;
+}
+
+err_code field_get(const struct field_set *set, struct bytes_reader *r, void *ret, struct err *e) {
+    err_code code = get_head(set, r, ret, e);
+    return code == ERR_OK ? get_parts(set, r, ret, e) : code;
 }
 
 err_code field_read_bytes(const struct field_set *set, const uint8_t *data, size_t len, void *value, struct err *e) {
@@ -170,7 +271,18 @@ static void print_type(const struct field *f, bool bytes, struct buf *out) {
     case FIELD_REALS: buf_printf(out, "at most %" PRIu64 " real numbers", f->max); break;
     case FIELD_CUSTOM: buf_append_str(out, "object"); break;
     case FIELD_ZERO: buf_printf(out, "%zu x 0", f->size); break;
+    case FIELD_ARRAY:
+    case FIELD_HEAP: buf_printf(out, "%s x %s", f->count, f->of()->name); break;
+    case FIELD_I32S: buf_printf(out, "%s x i32", f->count); break;
+    case FIELD_PIECE: buf_printf(out, "%s bytes", f->count); break;
+    case FIELD_VIEW: buf_printf(out, "%s %s%s", f->count, f->size > 1 ? "x " : "", f->unit); break;
+    case FIELD_REST: buf_append_str(out, "all bytes that are left"); break;
     }
+}
+
+static void print_place(const struct field *f, size_t place, struct buf *out) {
+    if (is_part(f)) buf_append_str(out, "then | ");
+    else buf_printf(out, "%zu | ", place);
 }
 
 void field_markdown(const struct field_set *set, struct buf *out) {
@@ -182,10 +294,10 @@ void field_markdown(const struct field_set *set, struct buf *out) {
     for (size_t i = 0; i < set->n_fields; i++) {
         const struct field *f = &set->fields[i];
         buf_append_str(out, "| ");
-        if (set->bytes) buf_printf(out, "%zu | ", place);
+        if (set->bytes) print_place(f, place, out);
         buf_printf(out, "%s%s | ", f->name, f->needed && !set->bytes ? " *" : "");
         print_type(f, set->bytes, out);
         buf_printf(out, " | %s |\n", f->what);
-        if (set->bytes) place += size_of(f);
+        if (set->bytes && !is_part(f)) place += size_of(f);
     }
 }

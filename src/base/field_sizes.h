@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Gives each message of the chosen section of tables/messages.def the constant FIELD_SIZE(message): its bytes on the wire, where its fields
- * have a fixed size. Included by base/field_structs.h; no guard. */
-#define MESSAGE(set, owner, encoding, frame, what) enum { FIELD_SIZE(set) = 0
+ * Gives each message of the chosen section of tables/messages.def its constants FIELD_SIZE and FIELD_PARTS: a sum to which each field of
+ * fixed size adds its bytes, and each part FIELD_PART. Included by base/field_structs.h; no guard. */
+#define MESSAGE(set, owner, encoding, frame, what) enum { set##_layout = 0
 #define END \
     } \
     ;
@@ -27,7 +27,7 @@
 #define STRING(...)
 #define BLOB(...)
 #define TOKENS(...)
-#define OBJECT(need, name, type, what) +FIELD_SIZE(type)
+#define OBJECT(need, name, type, what) +type##_layout
 #define LIST(...)
 #define OWNED(...)
 #define REALS(...)
@@ -38,7 +38,13 @@
 #define OPTION_I32(...)  +4
 #define OPTION_CHOICE(...)
 #define OPTION_LINE(...)
-#define ZERO(n) +n
+#define ZERO(n)    +n
+#define ARRAY(...) +FIELD_PART
+#define HEAP(...)  +FIELD_PART
+#define I32S(...)  +FIELD_PART
+#define PIECE(...) +FIELD_PART
+#define VIEW(...)  +FIELD_PART
+#define REST(...)  +FIELD_PART
 #define HERE(...)
 #include "../../tables/messages.def"
 #include "base/field_undef.h"

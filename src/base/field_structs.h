@@ -58,6 +58,14 @@
 #define OPTION_CHOICE(id, need, name, size, words, preset, what) char name[size];
 #define OPTION_LINE(id, need, name, size, preset, what)          char name[size];
 #define ZERO(n)
+#define ARRAY(count, name, type, max, what)       struct type name[max];
+#define HEAP(count, name, type, what)             struct type *name;
+#define I32S(count, name, what)                   int32_t *name;
+#define PIECE(count, name, max, what)             char name[max];
+#define VIEW(count, name, type, size, unit, what) const type *name;
+#define REST(name, type, what) \
+    const type *name; \
+    size_t name##_len;
 #define HERE(declaration, what) declaration;
 #include "../../tables/messages.def"
 #include "base/field_undef.h"

@@ -8,13 +8,13 @@
     const struct field_set *set##_fields(void) { \
         typedef struct owner own; \
         static const char title[] = #set, carrier[] = frame, about[] = what; \
-        enum { BYTES = 1, JSON = 0, IN_BYTES = encoding, OWN_BYTES = FIELD_SIZE(set) }; \
+        enum { BYTES = 1, JSON = 0, IN_BYTES = encoding, OWN_BYTES = FIELD_SIZE(set), OWN_PARTS = FIELD_PARTS(set) }; \
         static const struct field rows[] = {
 #define END \
     } \
     ; \
-    static const struct field_set set = {title, carrier,         IN_BYTES != 0, about, \
-                                         rows,  ARRAY_LEN(rows), sizeof(own),   IN_BYTES ? OWN_BYTES : 0}; \
+    static const struct field_set set = { \
+        title, carrier, IN_BYTES != 0, about, rows, ARRAY_LEN(rows), sizeof(own), IN_BYTES ? OWN_BYTES : 0, OWN_PARTS}; \
     return &set; \
     }
 #define MUST                          true
@@ -71,6 +71,32 @@
 #define OPTION_CHOICE(id, need, member, bytes, list, value, text) CHOICE(need, member, bytes, list, value, text)
 #define OPTION_LINE(id, need, member, bytes, value, text)         LINE(need, member, bytes, value, text)
 #define ZERO(n)                                                   {.name = "0", .type = FIELD_ZERO, .size = n, .what = ""},
+#define COUNTED(number, member, kind, text) \
+    { \
+        ROW(true, member, kind, text), .at = offsetof(own, member), .count_at = offsetof(own, number), \
+            .count_size = sizeof(((own *)NULL)->number), .count = #number,
+#define ARRAY(number, member, kind, high, text) \
+    COUNTED(number, member, FIELD_ARRAY, text).size = sizeof(struct kind), .max = high, .of = kind##_fields \
+    } \
+    ,
+#define HEAP(number, member, kind, text) \
+    COUNTED(number, member, FIELD_HEAP, text).size = sizeof(struct kind), .of = kind##_fields \
+    } \
+    ,
+#define I32S(number, member, text) \
+    COUNTED(number, member, FIELD_I32S, text).size = sizeof(int32_t) \
+    } \
+    ,
+#define PIECE(number, member, high, text) \
+    COUNTED(number, member, FIELD_PIECE, text).size = 1, .max = high \
+    } \
+    ,
+#define VIEW(number, member, kind, bytes, name, text) \
+    COUNTED(number, member, FIELD_VIEW, text).size = bytes, .unit = name \
+    } \
+    ,
+#define REST(member, kind, text) \
+    {ROW(true, member, FIELD_REST, text), .at = offsetof(own, member), .size = 1, .count_at = offsetof(own, member##_len)},
 #define HERE(declaration, text)
 #include "../../tables/messages.def"
 #undef MUST
@@ -80,4 +106,5 @@
 #undef NUMBER
 #undef CHARS
 #undef ELEMENTS
+#undef COUNTED
 #include "base/field_undef.h"

@@ -29,6 +29,12 @@
 #undef REALS
 #undef CUSTOM
 #undef ZERO
+#undef ARRAY
+#undef HEAP
+#undef I32S
+#undef PIECE
+#undef VIEW
+#undef REST
 #undef HERE
 #undef OPTION_BOOL
 #undef OPTION_U32

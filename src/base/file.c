@@ -97,6 +97,16 @@ err_code file_read(const char *path, const char *what, struct buf *out, struct e
     return code;
 }
 
+char *file_read_text(const char *folder, const char *name, size_t max) {
+    char *path = mem_printf("%s/%s", folder, name);
+    struct buf b;
+    buf_init(&b, max);
+    char *text = mem_strdup(file_read(path, "file", &b, NULL) == ERR_OK ? buf_cstr(&b) : "");
+    buf_done(&b);
+    free(path);
+    return text;
+}
+
 err_code file_read_secret(const char *path, const char *what, char *text, size_t size, struct err *e) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {

@@ -21,6 +21,9 @@ err_code file_write(const char *path, const void *data, size_t len, struct err *
 /* Appends the whole file to out; `what` names it in errors ("profile"). ERR_NOT_FOUND when there is no file, ERR_IO, and ERR_LIMIT when it
  * is larger than out may be. */
 err_code file_read(const char *path, const char *what, struct buf *out, struct err *e);
+/* The file `name` of a folder as a C string, "" if it cannot be read or has more than max bytes; the caller frees it. For small files of
+ * the kernel, each of which may be missing. */
+char *file_read_text(const char *folder, const char *name, size_t max);
 /* As file_write, but never replaces an existing file: ERR_BUSY then. If several callers try at once, one succeeds. */
 err_code file_write_new(const char *path, const void *data, size_t len, struct err *e);
 /* Reads a small secret (a key) as a C string into text[size]; `what` names it in errors ("cluster key"). ERR_NOT_FOUND when there is no

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * JSON by yyjson, with bounds and errors that name the field. See json.h. */
-#include "base/json.h"
+#include "base/json_priv.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -46,7 +46,7 @@ static err_code parse(const char *text, size_t len, yyjson_read_flag flags, yyjs
     /* Without YYJSON_READ_INSITU the text is not changed; yyjson's signature takes a plain char pointer for both. */
     yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text, len, flags, NULL, &why);
     if (doc) {
-        *ret_doc = doc;
+        *ret_doc = json_last_of_each(doc);
         return ERR_OK;
     }
     if (why.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
@@ -110,14 +110,20 @@ static size_t next_half(const char *text, size_t at, size_t len, size_t *ret_nex
     return len;
 }
 
+static err_code parse_body(const char *text, size_t len, yyjson_doc **ret_doc, struct err *e) {
+    err_code code = parse(text, len, YYJSON_READ_BIGNUM_AS_RAW | YYJSON_READ_ALLOW_BOM, ret_doc, e);
+    if (code != ERR_FORMAT && code != ERR_LIMIT) return code;
+    if (e != NULL) e->code = ERR_JSON;
+    return ERR_JSON;
+}
+
 err_code json_parse_body(const char *text, size_t len, yyjson_doc **ret_doc, struct err *e) {
-    const yyjson_read_flag flags = YYJSON_READ_BIGNUM_AS_RAW | YYJSON_READ_ALLOW_BOM;
     size_t next = 0, at = next_half(text, 0, len, &next);
-    if (at == len) return parse(text, len, flags, ret_doc, e);
+    if (at == len) return parse_body(text, len, ret_doc, e);
     char *mended = mem_alloc(len);
     memcpy(mended, text, len);
     for (; at < len; at = next_half(text, next, len, &next)) memcpy(mended + at, "\\ufffd", 6);
-    err_code code = parse(mended, len, flags, ret_doc, e);
+    err_code code = parse_body(mended, len, ret_doc, e);
     free(mended);
     return code;
 }
@@ -149,8 +155,7 @@ err_code json_get_bool(yyjson_val *obj, const char *key, bool *ret, struct err *
     yyjson_val *val = field(obj, key);
     char got[64];
     if (!val) return ERR_OK;
-    if (!yyjson_is_bool(val))
-        return err_set(e, ERR_INVALID, "field \"%s\": expected true or false, got %s", key, describe(val, got, sizeof(got)));
+    if (!yyjson_is_bool(val)) return err_set_field(e, ERR_INVALID, key, "expected true or false, got %s", describe(val, got, sizeof(got)));
     *ret = yyjson_get_bool(val);
     return ERR_OK;
 }
@@ -181,12 +186,12 @@ err_code json_get_i64(yyjson_val *obj, const char *key, int64_t min, int64_t max
     if (!val) return ERR_OK;
     if (!whole_number(val, &number) || number < min || number > max) {
         if (min == INT64_MIN && max == INT64_MAX)
-            return err_set(e, ERR_INVALID, "field \"%s\": expected a whole number, got %s", key, describe(val, got, sizeof(got)));
+            return err_set_field(e, ERR_INVALID, key, "expected a whole number, got %s", describe(val, got, sizeof(got)));
         if (max == INT64_MAX)
-            return err_set(e, ERR_INVALID, "field \"%s\": expected a whole number of at least %" PRId64 ", got %s", key, min,
-                           describe(val, got, sizeof(got)));
-        return err_set(e, ERR_INVALID, "field \"%s\": expected a whole number from %" PRId64 " to %" PRId64 ", got %s", key, min, max,
-                       describe(val, got, sizeof(got)));
+            return err_set_field(e, ERR_INVALID, key, "expected a whole number of at least %" PRId64 ", got %s", min,
+                                 describe(val, got, sizeof(got)));
+        return err_set_field(e, ERR_INVALID, key, "expected a whole number from %" PRId64 " to %" PRId64 ", got %s", min, max,
+                             describe(val, got, sizeof(got)));
     }
     *ret = number;
     return ERR_OK;
@@ -198,8 +203,7 @@ err_code json_get_double(yyjson_val *obj, const char *key, double min, double ma
     if (!val) return ERR_OK;
     double number = yyjson_is_num(val) ? yyjson_get_num(val) : NAN;
     if (!(number >= min && number <= max))
-        return err_set(e, ERR_INVALID, "field \"%s\": expected a number from %g to %g, got %s", key, min, max,
-                       describe(val, got, sizeof(got)));
+        return err_set_field(e, ERR_INVALID, key, "expected a number from %g to %g, got %s", min, max, describe(val, got, sizeof(got)));
     *ret = number;
     return ERR_OK;
 }
@@ -208,8 +212,7 @@ err_code json_get_str(yyjson_val *obj, const char *key, const char **ret, struct
     yyjson_val *val = field(obj, key);
     char got[64];
     if (!val) return ERR_OK;
-    if (!yyjson_is_str(val))
-        return err_set(e, ERR_INVALID, "field \"%s\": expected a string, got %s", key, describe(val, got, sizeof(got)));
+    if (!yyjson_is_str(val)) return err_set_field(e, ERR_INVALID, key, "expected a string, got %s", describe(val, got, sizeof(got)));
     *ret = yyjson_get_str(val);
     return ERR_OK;
 }
@@ -226,7 +229,7 @@ err_code json_get_u64(yyjson_val *obj, const char *key, uint64_t *ret, struct er
     char got[64];
     if (!val) return ERR_OK;
     if (!yyjson_is_uint(val))
-        return err_set(e, ERR_INVALID, "field \"%s\": expected a whole number of at least 0, got %s", key, describe(val, got, sizeof(got)));
+        return err_set_field(e, ERR_INVALID, key, "expected a whole number of at least 0, got %s", describe(val, got, sizeof(got)));
     *ret = yyjson_get_uint(val);
     return ERR_OK;
 }
@@ -236,8 +239,8 @@ err_code json_get_text(yyjson_val *obj, const char *key, char *ret, size_t size,
     err_code code = json_get_str(obj, key, &text, e);
     if (code || !text) return code;
     size_t len = yyjson_get_len(field(obj, key));
-    if (len >= size) return err_set(e, ERR_LIMIT, "field \"%s\": %zu bytes, the limit is %zu", key, len, size - 1);
-    if (strlen(text) != len) return err_set(e, ERR_INVALID, "field \"%s\": a NUL in it", key);
+    if (len >= size) return err_set_field(e, ERR_LIMIT, key, "%zu bytes, the limit is %zu", len, size - 1);
+    if (strlen(text) != len) return err_set_field(e, ERR_INVALID, key, "a NUL in it");
     memcpy(ret, text, len + 1);
     return ERR_OK;
 }
@@ -246,8 +249,7 @@ err_code json_get_line(yyjson_val *obj, const char *key, char *ret, size_t size,
     yyjson_val *val = field(obj, key);
     const char *text = yyjson_get_str(val);
     for (size_t i = 0; i < yyjson_get_len(val) && text; i++)
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7F)
-            return err_set(e, ERR_INVALID, "field \"%s\": a control character in it", key);
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7F) return err_set_field(e, ERR_INVALID, key, "a control character in it");
     return json_get_text(obj, key, ret, size, e);
 }
 
@@ -256,10 +258,10 @@ err_code json_get_path(yyjson_val *obj, const char *key, char *ret, size_t size,
     err_code code = json_get_str(obj, key, &text, e);
     if (code || !text) return code;
     size_t n = 0;
-    if (strlen(text) != yyjson_get_len(field(obj, key))) return err_set(e, ERR_INVALID, "field \"%s\": a NUL in it", key);
+    if (strlen(text) != yyjson_get_len(field(obj, key))) return err_set_field(e, ERR_INVALID, key, "a NUL in it");
     for (const unsigned char *p = (const unsigned char *)text; *p; p++, n++) {
-        if (*p > 0xC3) return err_set(e, ERR_INVALID, "field \"%s\": a character that stands for no byte", key);
-        if (n + 1 >= size) return err_set(e, ERR_LIMIT, "field \"%s\": more than %zu bytes", key, size - 1);
+        if (*p > 0xC3) return err_set_field(e, ERR_INVALID, key, "a character that stands for no byte");
+        if (n + 1 >= size) return err_set_field(e, ERR_LIMIT, key, "more than %zu bytes", size - 1);
         unsigned char byte = *p;
         if (byte >= 0x80) byte = (unsigned char)(byte << 6 | (*++p & 0x3F)); /* two bytes: the parser has checked the UTF-8 */
         ret[n] = (char)byte;
@@ -273,13 +275,13 @@ err_code json_get_id(yyjson_val *obj, const char *key, uint64_t *ret, struct err
     err_code code = json_get_str(obj, key, &text, e);
     if (code || !text) return code;
     if (strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
-        return err_set(e, ERR_INVALID, "field \"%s\": expected 16 hexadecimal digits", key);
+        return err_set_field(e, ERR_INVALID, key, "expected 16 hexadecimal digits");
     *ret = strtoull(text, NULL, 16);
     return ERR_OK;
 }
 
 err_code json_need(yyjson_val *obj, const char *key, struct err *e) {
-    return field(obj, key) ? ERR_OK : err_set(e, ERR_INVALID, "field \"%s\" is missing", key);
+    return field(obj, key) ? ERR_OK : err_set_field(e, ERR_INVALID, key, "it is missing");
 }
 
 err_code json_need_i64(yyjson_val *obj, const char *key, int64_t min, int64_t max, int64_t *ret, struct err *e) {

@@ -12,12 +12,13 @@
 
 #define JSON_MAX_DEPTH 64
 
-/* Parses len bytes. *ret_doc is owned by the caller (yyjson_doc_free). ERR_FORMAT names line/offset and cause; ERR_LIMIT the depth. */
+/* Parses len bytes. *ret_doc is owned by the caller (yyjson_doc_free). Of members of one name in an object the last one counts, in every
+ * text. ERR_FORMAT names line/offset and cause; ERR_LIMIT the depth. */
 err_code json_parse(const char *text, size_t len, yyjson_doc **ret_doc, struct err *e);
 /* As json_parse, but numbers that 64 bits or a double would change are kept as text (yyjson_is_raw) and written unchanged. */
 err_code json_parse_exact(const char *text, size_t len, yyjson_doc **ret_doc, struct err *e);
 /* As json_parse, for bodies of requests as programs write them: a byte order mark is skipped, and half a surrogate pair ("\\ud83d", an
- * emoji that was cut) becomes U+FFFD. */
+ * emoji that was cut) becomes U+FFFD. ERR_JSON: it is malformed, or nested too deep. */
 err_code json_parse_body(const char *text, size_t len, yyjson_doc **ret_doc, struct err *e);
 
 /* The document of a text; NULL: it is not JSON, or is nested too deep. */

@@ -52,6 +52,20 @@ bool str_parse_size(const char *text, uint64_t *ret) {
     return true;
 }
 
+static bool ends_with(const char *text, size_t len, const char *end) {
+    size_t n = strlen(end);
+    return len >= n && memcmp(text + len - n, end, n) == 0;
+}
+
+bool str_may_break(const char *text, size_t blank) {
+    enum { UNIT_MAX = 4 };
+    const char *next = text + blank + 1;
+    size_t len = strcspn(next, " ,;()");
+    bool unit = len <= UNIT_MAX && (isalpha((unsigned char)next[0]) || next[0] == '%');
+    if (blank > 0 && isdigit((unsigned char)text[blank - 1]) && unit) return false;
+    return !(isdigit((unsigned char)next[0]) && (ends_with(text, blank, " min") || ends_with(text, blank, " h")));
+}
+
 const char *str_duration(uint64_t us, char out[STR_SHORT]) {
     uint64_t s = us / 1000000;
     if (us < 1000) snprintf(out, STR_SHORT, "%" PRIu64 " us", us);
@@ -264,6 +278,12 @@ size_t str_utf8_next(const char *text, size_t len, bool *ret_whole) {
 }
 
 static const char hex_digits[] = "0123456789abcdef";
+
+uint64_t str_hash(const char *text) {
+    uint64_t h = 0xCBF29CE484222325u;
+    for (; *text != '\0'; text++) h = (h ^ (uint8_t)*text) * 0x100000001B3u;
+    return h != 0 ? h : 1;
+}
 
 void str_hex(const uint8_t *data, size_t len, char *ret) {
     for (size_t i = 0; i < len; i++) {

@@ -15,6 +15,9 @@ const char *str_size(uint64_t bytes, char out[STR_SHORT]);
 /* "24G", "24 GB", "1.5GiB", "4096", "512 k": all units are powers of 1024. */
 bool str_parse_size(const char *text, uint64_t *ret);
 /* Writes "340 us", "12.3 ms", "4.2 s", "3 min 20 s", "2 h 5 min", "3 days". Returns out. */
+/* May a line of prose end at this blank of the text? Not between a number and its unit ("1.2 GB", "43 %"), nor inside a duration
+ * ("3 min 20 s"). */
+bool str_may_break(const char *text, size_t blank);
 const char *str_duration(uint64_t us, char out[STR_SHORT]);
 
 bool str_parse_i64(const char *text, int64_t *ret);   /* decimal */
@@ -41,6 +44,9 @@ const char *str_nearest(const char *word, const char *const *names, size_t n);
 
 /* The first place of `word` in `text`, ignoring the case of ASCII letters; NULL: nowhere. */
 const char *str_find_nocase(const char *text, const char *word);
+
+/* A hash of the text, the same in every process: FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/). Never 0. */
+uint64_t str_hash(const char *text);
 
 /* Bytes as lower-case hexadecimal digits (ret: 2 * len + 1), and back; false: the text is not exactly `len` bytes in hexadecimal. */
 void str_hex(const uint8_t *data, size_t len, char *ret);

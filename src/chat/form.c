@@ -136,7 +136,7 @@ err_code chat_form(const struct chat_caps *caps, yyjson_val *messages, yyjson_mu
     yyjson_val *from;
     yyjson_arr_foreach(json_some(messages), i, n, from) {
         if (!yyjson_is_obj(from) || !yyjson_is_str(yyjson_obj_get(from, "role")))
-            return err_set(e, ERR_INVALID, "field \"messages[%zu]\": expected an object with a \"role\"", i);
+            return err_set_field(e, ERR_INVALID, err_place("messages[%zu]", i).text, "expected an object with a \"role\"");
         yyjson_mut_val *m = yyjson_val_mut_copy(doc, from);
         form_message(caps, doc, m);
         yyjson_mut_val *role = yyjson_mut_obj_get(m, "role");

@@ -1,184 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * Reads the text of a model's answer and the marks around tool calls. See output.h. */
-#include "chat/output_priv.h"
+#include "chat/output_step_priv.h"
 
 #include <string.h>
 
 #include "base/mem.h"
 
-/* ---- text out ---- */
-
-static void tell(struct output *o, const struct output_event *ev) {
-    if (!o->muted || ev->kind < OUTPUT_CALL) o->fn(o->user, ev);
-}
-
-static void flush(struct output *o) {
-    if (o->out.len == 0) return;
-    struct output_event ev = {.kind = o->out_kind, .call = o->n_calls, .text = (const char *)o->out.data, .len = o->out.len};
-    tell(o, &ev);
-    buf_clear(&o->out);
-}
-
-static void append_out(struct output *o, enum output_kind kind, const void *p, size_t n) {
-    if (n == 0) return;
-    if (o->out_kind != kind) flush(o);
-    o->out_kind = kind;
-    buf_append(&o->out, p, n);
-}
-
-static void flush_space(struct output *o, enum output_kind kind) {
-    append_out(o, kind, o->space.data, o->space.len);
-    buf_clear(&o->space);
-}
-
-void output_drop_space(struct output *o) { buf_clear(&o->space); }
-
-/* Keeps back the blanks at the end: they are dropped if a call or the end of the reasoning comes next. */
-void output_put(struct output *o, enum output_kind kind, const char *p, size_t n) {
-    size_t from = 0, end = n;
-    while (o->skip_space && from < n && output_blank(p[from])) from++;
-    while (end > from && output_blank(p[end - 1])) end--;
-    if (end > from) {
-        flush_space(o, kind);
-        append_out(o, kind, p + from, end - from);
-        o->skip_space = false;
-        if (kind == OUTPUT_CONTENT) o->said = true;
-    }
-    for (; end < n; end++) {
-        if (o->space.len == OUTPUT_MAX_SPACE) flush_space(o, kind);
-        buf_append_byte(&o->space, (uint8_t)p[end]);
-    }
-}
-
-void output_append_clean(struct buf *to, char c, bool in_string) {
-    if ((uint8_t)c >= 0x20 || !in_string) buf_append_byte(to, (uint8_t)c);
-    else if (c == '\n') buf_append(to, "\\n", 2);
-    else buf_printf(to, "\\u%04x", (uint8_t)c);
-}
-
-/* Checks the next character of the arguments. */
-static void follow(struct output *o, char c) {
-    enum scan_result r = SCAN_MORE;
-    if (o->told == TOLD_WRONG || (o->told != TOLD_PART && output_blank(c))) return;
-    if (o->told == TOLD_PART || (o->told == TOLD_NOTHING && c == '{')) r = scan_push(&o->told_scan, c);
-    else r = SCAN_BAD;
-    o->told = r == SCAN_MORE ? TOLD_PART : r == SCAN_END ? TOLD_OBJECT : TOLD_WRONG;
-}
-
-void output_put_arguments(struct output *o, const char *p, size_t n) {
-    if (n == 0) return;
-    if (o->out_kind != OUTPUT_ARGUMENTS) flush(o);
-    o->out_kind = OUTPUT_ARGUMENTS;
-    for (size_t i = 0; i < n; i++) {
-        output_append_clean(&o->out, p[i], scan_in_string(&o->told_scan));
-        follow(o, p[i]);
-    }
-}
-
-/* ---- text in ---- */
-
-enum output_match output_match(const struct output *o, const char *mark, const char *p, size_t left) {
-    if (mark == NULL) return MATCH_NONE;
-    size_t len = strlen(mark), n = left < len ? left : len;
-    if (n > 0 && memcmp(p, mark, n) != 0) return MATCH_NONE;
-    return n == len ? MATCH_FULL : o->last ? MATCH_NONE : MATCH_PART;
-}
-
-size_t output_find(const struct output *o, const char *mark, size_t *ret_safe) {
-    const char *p = output_at(o);
-    size_t left = output_left(o), len = strlen(mark);
-    const char *hit = left > 0 ? mem_find(p, left, mark, len) : NULL;
-    if (hit != NULL) return (size_t)(hit - p);
-    size_t n = o->last ? 0 : left < len - 1 ? left : len - 1;
-    while (n > 0 && memcmp(p + left - n, mark, n) != 0) n--;
-    *ret_safe = left - n;
-    return SIZE_MAX;
-}
-
-void output_use(struct output *o, size_t n) {
-    if (!o->begun) buf_append(&o->raw, output_at(o), n);
-    o->at += n;
-}
-
-void output_use_blanks(struct output *o) {
-    while (output_left(o) > 0 && output_blank(*output_at(o)) && (o->begun || o->raw.len < OUTPUT_MAX_HELD)) output_use(o, 1);
-}
-
 /* ---- calls ---- */
-
-static bool known_tool(const struct output *o, const char *name) {
-    for (size_t i = 0; i < o->o.n_tools; i++)
-        if (strcmp(o->o.tools[i].name, name) == 0) return true;
-    return false;
-}
-
-bool output_begin_call(struct output *o, const char *name, size_t len) {
-    const struct toolcall_format *f = o->o.format;
-    if (!toolcall_name_valid(name, len)) return false;
-    memcpy(o->name, name, len);
-    o->name[len] = '\0';
-    if ((o->bare || o->unclosed || o->o.format->text_name != NULL) && !known_tool(o, o->name)) return false;
-    if (f->ids != TOOLCALL_IDS_MODEL || o->id[0] == '\0') toolcall_make_id(f->ids, o->o.seed, o->n_calls, o->id);
-    output_drop_space(o);
-    flush(o);
-    o->begun = true;
-    o->told = TOLD_NOTHING;
-    scan_init(&o->told_scan);
-    o->muted = o->n_calls >= o->o.max_calls;
-    o->n_section++;
-    buf_clear(&o->raw);
-    struct output_event ev = {.kind = OUTPUT_CALL, .call = o->n_calls, .text = o->name, .len = len, .id = o->id};
-    tell(o, &ev);
-    return true;
-}
-
-void output_end_call(struct output *o) {
-    flush(o);
-    struct output_event ev = {.kind = OUTPUT_CALL_END, .call = o->n_calls, .whole = o->told == TOLD_OBJECT};
-    tell(o, &ev);
-    if (!o->muted) o->n_calls++;
-    o->muted = o->begun = o->unclosed = false;
-    o->skip_space = true;
-    o->id[0] = o->name[0] = '\0';
-    buf_clear(&o->raw);
-    buf_clear(&o->held);
-    yyjson_doc_free(o->schema);
-    o->schema = NULL;
-}
-
-static enum output_kind text_kind(const struct output *o) { return o->unclosed ? OUTPUT_REASONING : OUTPUT_CONTENT; }
-
-/* Gives the held text to the reader, without the control tokens in it. */
-static void put_raw(struct output *o) {
-    const char *p = (const char *)o->raw.data;
-    size_t n = o->raw.len, from = 0;
-    for (size_t i = 0; i < n;) {
-        size_t skip = 0;
-        for (size_t k = 0; k < TOOLCALL_MAX_MARKS && o->o.format->marks[k] != NULL; k++) {
-            size_t len = strlen(o->o.format->marks[k]);
-            if (len > skip && n - i >= len && memcmp(p + i, o->o.format->marks[k], len) == 0) skip = len;
-        }
-        if (skip > 0) {
-            output_put(o, text_kind(o), p + from, i - from);
-            from = i + skip;
-        }
-        i += skip > 0 ? skip : 1;
-    }
-    if (n > 0) output_put(o, text_kind(o), p + from, n - from);
-    buf_clear(&o->raw);
-}
-
-void output_give_up(struct output *o) {
-    bool broken = o->begun && o->o.format->close != NULL;
-    if (o->begun && o->last) o->at = o->in.len; /* the rest may be the beginning of a mark */
-    if (o->begun) output_end_call(o);
-    if (o->bare) o->said = true; /* a bare call is looked for only once */
-    put_raw(o);
-    buf_clear(&o->held);
-    o->id[0] = o->name[0] = '\0';
-    o->section = o->array = o->bare = false;
-    o->state = broken ? OUTPUT_IN_BROKEN : OUTPUT_IN_TEXT;
-}
 
 /* Skips the rest of a call that broke: it is no text for the reader. */
 static bool step_broken(struct output *o) {
@@ -230,7 +58,7 @@ static bool is_cut(const struct output *o) {
     }
 }
 
-bool output_json_begin(struct output *o) {
+bool output_step_begin_json(struct output *o) {
     o->object_at = OBJECT_OPEN;
     o->state = OUTPUT_IN_OBJECT;
     return true;
@@ -301,6 +129,18 @@ static void skip_blanks_after(struct output *o) {
     o->skip_space = true;
 }
 
+/* The end of reasoning that was never opened. If what came before it has been given as the answer's text already, an empty line separates
+ * the two. */
+static void close_unopened(struct output *o) {
+    skip_blanks_after(o);
+    output_flush(o);
+    bool early = o->undecided;
+    output_decide(o, OUTPUT_REASONING);
+    o->reasoned = o->closed = true;
+    if (early) o->answered = o->o.reasoning->answer_open == NULL;
+    else if (o->said) buf_append(&o->space, "\n\n", 2);
+}
+
 static void take_mark(struct output *o, const struct hit *hit) {
     if (hit->role == MARK_SECTION || hit->role == MARK_CALL) output_use(o, hit->len);
     else o->at += hit->len;
@@ -312,14 +152,11 @@ static void take_mark(struct output *o, const struct hit *hit) {
         break;
     case MARK_CALL: open_call(o); break;
     case MARK_REASONING:
+        o->opened = true;
         skip_blanks_after(o);
         o->state = OUTPUT_IN_REASONING;
         break;
-    case MARK_CLOSED: /* the reasoning has been given as the answer's text already: an empty line separates the two */
-        skip_blanks_after(o);
-        if (o->said) buf_append(&o->space, "\n\n", 2);
-        o->reasoned = true;
-        break;
+    case MARK_CLOSED: close_unopened(o); break;
     case MARK_ANSWER:
     case MARK_ANSWER_END:
         skip_blanks_after(o);
@@ -343,7 +180,7 @@ static bool step_text(struct output *o) {
         struct hit hit = {0};
         if (o->first[(uint8_t)p[i]]) hit = mark_at(o, p + i, n - i, said);
         if (hit.part || hit.len > 0 || (!said && begins_bare(o, p[i]))) {
-            output_put(o, text_kind(o), p, i);
+            output_put(o, output_text_kind(o), p, i);
             o->at += i;
             if (hit.part) return false;
             if (hit.len == 0) {
@@ -356,7 +193,7 @@ static bool step_text(struct output *o) {
         }
         if (!output_blank(p[i])) said = true;
     }
-    output_put(o, text_kind(o), p, n);
+    output_put(o, output_text_kind(o), p, n);
     o->at += n;
     return false;
 }
@@ -393,12 +230,14 @@ static bool step_reasoning(struct output *o) {
         enum output_match m = output_match(o, o->o.reasoning->open, output_at(o), output_left(o));
         if (m == MATCH_PART) return false;
         if (m == MATCH_FULL) o->at += strlen(o->o.reasoning->open);
+        if (m == MATCH_FULL) o->opened = true;
         o->reasoned = true;
     }
     size_t safe = 0, end = output_find(o, o->o.reasoning->close, &safe);
     if (end == SIZE_MAX) return step_unclosed(o, safe);
     output_put(o, OUTPUT_REASONING, output_at(o), end);
     o->at += end + strlen(o->o.reasoning->close);
+    o->closed = true;
     skip_blanks_after(o);
     o->answered = o->o.reasoning->answer_open == NULL;
     o->state = OUTPUT_IN_TEXT;
@@ -457,7 +296,7 @@ static bool step_shape(struct output *o) {
     if (output_left(o) == 0) return false;
     char c = *output_at(o);
     if (f->assign != NULL && strchr("[]`", c) != NULL) return step_list(o, c);
-    if (c == '{' || c == '[') return output_json_begin(o);
+    if (c == '{' || c == '[') return output_step_begin_json(o);
     if (f->name_end != NULL || f->key_open != NULL) o->state = OUTPUT_IN_NAME;
     else output_give_up(o);
     return true;
@@ -557,9 +396,9 @@ static bool step_name(struct output *o) {
     } else if (object == MATCH_NONE || !name_call(o, name, end)) {
         output_give_up(o);
     } else if (f->key_open != NULL) {
-        output_xml_begin(o);
+        output_step_begin_xml(o);
     } else if (f->assign != NULL) {
-        output_literal_begin(o);
+        output_step_begin_literal(o);
     } else {
         o->have_arguments = false;
         o->state = OUTPUT_IN_ARGUMENTS;
@@ -581,7 +420,7 @@ static bool next_call(struct output *o, char c) {
         return true;
     }
     if (c != '{' || !f->array || o->bare || f->close == NULL) return false;
-    return output_json_begin(o); /* objects without an array */
+    return output_step_begin_json(o); /* objects without an array */
 }
 
 /* Reads what follows a call: the mark that closes it, if the model wrote it, or what separates it from the next call. */
@@ -599,8 +438,10 @@ static bool step_end(struct output *o) {
         return true;
     }
     enum output_match m = output_match(o, f->close, output_at(o), output_left(o));
-    if (m == MATCH_PART) return false;
-    if (m == MATCH_NONE && next_call(o, c)) return true;
+    enum output_match whole = output_match(o, f->whole_close, output_at(o), output_left(o));
+    if (whole == MATCH_FULL) o->at += strlen(f->whole_close);
+    if (m == MATCH_PART || whole == MATCH_PART) return false;
+    if (whole == MATCH_FULL || (m == MATCH_NONE && next_call(o, c))) return true;
     if (m == MATCH_FULL) o->at += strlen(f->close);
     o->array = o->bare = false;
     o->state = f->section_close != NULL ? OUTPUT_IN_SECTION : OUTPUT_IN_TEXT;
@@ -663,9 +504,12 @@ struct output *output_create(const struct output_options *options, output_fn fn,
     o->user = user;
     if (!calls_wanted(options)) o->o.format = NULL;
     if (o->o.max_calls == 0 || o->o.max_calls > OUTPUT_MAX_CALLS) o->o.max_calls = OUTPUT_MAX_CALLS;
-    struct buf *bufs[] = {&o->in, &o->out, &o->space, &o->raw, &o->key, &o->held};
+    struct buf *bufs[] = {&o->in, &o->out, &o->space, &o->raw, &o->key, &o->held, &o->early, &o->assumed};
     for (size_t i = 0; i < ARRAY_LEN(bufs); i++) buf_init(bufs[i], SIZE_MAX - 1); /* the code that fills a buffer bounds it */
     buf_reserve(&o->in, 64);                                                   /* never NULL, so that output_at is valid */
+    if (o->o.hold > OUTPUT_MAX_HELD) o->o.hold = OUTPUT_MAX_HELD;
+    o->undecided =
+        options->hold > 0 && options->reasoning != NULL && !options->reasoning_open && !options->call_open && !options->content_open;
     note_marks(o);
     if (o->o.format != NULL && o->o.format->harmony) o->state = options->content_open ? OUTPUT_IN_MESSAGE : OUTPUT_IN_HEADER;
     o->headed = options->content_open; /* the prompt holds the message's header (harmony) */
@@ -680,7 +524,7 @@ struct output *output_create(const struct output_options *options, output_fn fn,
 
 void output_free(struct output *o) {
     if (o == NULL) return;
-    struct buf *bufs[] = {&o->in, &o->out, &o->space, &o->raw, &o->key, &o->held};
+    struct buf *bufs[] = {&o->in, &o->out, &o->space, &o->raw, &o->key, &o->held, &o->early, &o->assumed};
     for (size_t i = 0; i < ARRAY_LEN(bufs); i++) buf_done(bufs[i]);
     yyjson_doc_free(o->schema);
     free(o);
@@ -693,7 +537,7 @@ void output_push(struct output *o, const char *text, size_t len) {
     }
     buf_consume(&o->in, o->at);
     o->at = 0;
-    flush(o);
+    output_flush(o);
 }
 
 void output_finish(struct output *o) {
@@ -702,15 +546,16 @@ void output_finish(struct output *o) {
     while (step(o)) {
     }
     while (o->state != OUTPUT_IN_TEXT && o->state != OUTPUT_IN_REASONING && o->state != OUTPUT_IN_MESSAGE) {
-        if (o->state == OUTPUT_IN_HEADER) output_harmony_last(o);
+        if (o->state == OUTPUT_IN_HEADER) output_step_last_header(o);
         else if (is_cut(o)) drop_cut(o);
         else output_give_up(o);
         while (step(o)) {
         }
     }
     if (o->begun) output_end_call(o);
-    if (!o->skip_space && !o->unclosed && o->state == OUTPUT_IN_TEXT) flush_space(o, OUTPUT_CONTENT);
-    flush(o);
+    if (!o->skip_space && !o->unclosed && o->state == OUTPUT_IN_TEXT) output_flush_space(o, OUTPUT_CONTENT);
+    output_flush(o);
+    output_decide(o, OUTPUT_CONTENT);
 }
 
 /* Is the control token a mark, or part of one? */
@@ -738,5 +583,14 @@ bool output_wants(const struct output *o, const char *control, size_t len) {
     }
     return o->o.format != NULL && format_wants(o->o.format, control, len);
 }
+
+void output_mend_assumed(struct output *o) {
+    bool answer = o->o.reasoning_assumed && !o->opened && !o->closed && !o->said && o->n_calls == 0;
+    struct output_event ev = {.kind = OUTPUT_CONTENT, .text = (const char *)o->assumed.data, .len = o->assumed.len};
+    if (answer && ev.len > 0 && ev.len <= OUTPUT_MAX_HELD) o->fn(o->user, &ev);
+    buf_clear(&o->assumed);
+}
+
+bool output_unopened(const struct output *o) { return o->closed && !o->opened; }
 
 uint32_t output_calls(const struct output *o) { return o->n_calls + (o->begun && !o->muted ? 1 : 0); }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "chat/output_priv.h"
+#include "chat/output_step_priv.h"
 
 static const char TO[] = "to=functions.";
 
@@ -66,7 +66,7 @@ bool output_step_header(struct output *o) {
 }
 
 /* At the end of the text: half a header is dropped; an answer without any channel is text. */
-void output_harmony_last(struct output *o) {
+void output_step_last_header(struct output *o) {
     if (o->headed || (output_left(o) > 0 && *output_at(o) == '<')) o->at = o->in.len;
     o->message = OUTPUT_CONTENT;
     o->state = OUTPUT_IN_MESSAGE;

@@ -3,7 +3,7 @@
  * checked byte by byte; only bare control characters in strings are escaped. */
 #include <string.h>
 
-#include "chat/output_priv.h"
+#include "chat/output_step_priv.h"
 
 /* ---- a value ---- */
 

@@ -4,14 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "chat/output_priv.h"
+#include "chat/output_step_priv.h"
 
 static bool give_up(struct output *o) {
     output_give_up(o);
     return true;
 }
 
-void output_literal_begin(struct output *o) {
+void output_step_begin_literal(struct output *o) {
     output_value_schema(o);
     buf_clear(&o->held);
     o->literal = (struct output_literal){.at = LITERAL_ITEM};
@@ -59,7 +59,7 @@ static bool close_level(struct output *o) {
 static bool put_positional(struct output *o) {
     yyjson_val *key, *v, *properties = yyjson_obj_get(yyjson_doc_get_root(o->schema), "properties");
     size_t i, n, at = o->literal.n_positional++;
-    yyjson_obj_foreach(properties, i, n, key, v) {
+    yyjson_obj_foreach(json_some(properties), i, n, key, v) {
         if (i != at) continue;
         output_put_str(o, "\"");
         output_put_escaped(o, yyjson_get_str(key), yyjson_get_len(key));

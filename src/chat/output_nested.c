@@ -5,14 +5,14 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "chat/output_priv.h"
+#include "chat/output_step_priv.h"
 
 static bool give_up(struct output *o) {
     output_give_up(o);
     return true;
 }
 
-void output_nested_begin(struct output *o) {
+void output_step_begin_nested(struct output *o) {
     o->nest = (struct output_nested){.depth = 0};
     o->nest.closes[0] = '}';
     o->nest.schemas[0] = yyjson_doc_get_root(o->schema);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The parser of output.h from inside: output.c has the text and the marks around calls, output_json.c calls as JSON, output_xml.c
- * arguments as elements, output_nested.c elements within elements, output_literal.c arguments as literals, output_value.c values by their
- * schema, output_harmony.c the channels of gpt-oss. A step reads some of the text that is not used yet.
- * It returns false when it needs more text. */
+ * The parser of output.h from inside: its state, its text, and the calls that it gives; one owner and one thread, as output.h says.
+ * output.c has the marks around calls, and the table of steps; the steps share output_step_priv.h. All use output_part.c, whose functions
+ * are declared here. */
 #ifndef CARAVAN_CHAT_OUTPUT_PRIV_H
 #define CARAVAN_CHAT_OUTPUT_PRIV_H
 
@@ -93,8 +92,12 @@ struct output {
     enum output_kind out_kind;
     struct buf space;           /* blanks after it, dropped if a mark follows */
     bool skip_space;            /* blanks are dropped until text comes */
+    bool undecided;             /* the text so far may be reasoning that was not opened: it waits in early */
+    struct buf early;
+    struct buf assumed;         /* the beginning of reasoning that was assumed: it may be the answer */
     bool said;                  /* content other than blanks has come */
     bool reasoned;              /* reasoning has begun: it comes once, before all content */
+    bool opened, closed;        /* a mark in the text has opened reasoning; a mark has closed it */
     bool unclosed;              /* the text has ended inside reasoning: its rest is reasoning, or calls */
     bool answered;              /* the tag that closes the answer's text may come */
 
@@ -140,44 +143,27 @@ size_t output_find(const struct output *o, const char *mark, size_t *ret_safe);
 void output_use(struct output *o, size_t n);
 void output_use_blanks(struct output *o);
 
+/* Gives text of this kind, but for the blanks at its end. */
 void output_put(struct output *o, enum output_kind kind, const char *p, size_t n);
+/* The kind that the text has now where no mark says otherwise. */
+enum output_kind output_text_kind(const struct output *o);
+/* The text that has waited is of this kind. */
+void output_decide(struct output *o, enum output_kind kind);
+/* Gives what is ready, and the blanks after it. */
+void output_flush(struct output *o);
+void output_flush_space(struct output *o, enum output_kind kind);
 /* Gives a piece of arguments, and checks it. The arguments of all families pass here. */
 void output_put_arguments(struct output *o, const char *p, size_t n);
 /* Appends a character of JSON, escaped if a string may not contain it. */
 void output_append_clean(struct buf *to, char c, bool in_string);
 void output_drop_space(struct output *o);
-
 void output_put_str(struct output *o, const char *s);
 /* Gives text as the inside of a JSON string. */
 void output_put_escaped(struct output *o, const char *p, size_t n);
-/* Reads the schema of the tool whose call has begun into o->schema; NULL: it has none. */
-void output_value_schema(struct output *o);
-/* Which types a schema allows, by "type", or else by its enum. A schema that says it in other ways, or NULL, allows any type. */
-unsigned output_value_types(yyjson_val *schema);
-/* Gives the value whose text is in o->held: as JSON where o->types allow that, else as a string. */
-void output_value_held(struct output *o);
 
 /* Begins a call of this name: gives the event CALL. False: it is no valid name, or no tool's where that is needed. */
 bool output_begin_call(struct output *o, const char *name, size_t len);
 void output_end_call(struct output *o);
 /* The text is no call: gives the held text. If the call had begun, it ends as it is. */
 void output_give_up(struct output *o);
-bool output_json_begin(struct output *o);   /* at { or [ */
-
-bool output_step_object(struct output *o);
-bool output_step_arguments(struct output *o);
-void output_xml_begin(struct output *o);
-bool output_step_elements(struct output *o);
-bool output_step_key(struct output *o);
-bool output_step_value(struct output *o);
-bool output_step_type(struct output *o);
-void output_nested_begin(struct output *o);
-bool output_step_nested(struct output *o);
-void output_literal_begin(struct output *o);
-bool output_step_literal(struct output *o);
-bool output_step_header(struct output *o);
-bool output_step_message(struct output *o);
-/* The text has ended inside a header. */
-void output_harmony_last(struct output *o);
-
 #endif

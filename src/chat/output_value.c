@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "chat/output_priv.h"
+#include "chat/output_step_priv.h"
 #include "chat/text.h"
 
 void output_put_str(struct output *o, const char *s) { output_put_arguments(o, s, strlen(s)); }
@@ -46,7 +46,7 @@ unsigned output_value_types(yyjson_val *schema) {
     size_t i, n;
     if (yyjson_is_str(type)) return type_named(type);
     if (yyjson_is_arr(type)) yyjson_arr_foreach(type, i, n, v) types |= type_named(v);
-    else yyjson_arr_foreach(yyjson_obj_get(schema, "enum"), i, n, v) types |= type_of_value(v);
+    else yyjson_arr_foreach(json_some(yyjson_obj_get(schema, "enum")), i, n, v) types |= type_of_value(v);
     return types != 0 ? types : TYPE_ANY;
 }
 

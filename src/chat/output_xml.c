@@ -4,13 +4,14 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "chat/output_priv.h"
+#include "base/mem.h"
+#include "chat/output_step_priv.h"
 #include "chat/text.h"
 
-void output_xml_begin(struct output *o) {
+void output_step_begin_xml(struct output *o) {
     output_value_schema(o);
     o->n_elements = 0;
-    if (o->o.format->nested) output_nested_begin(o);
+    if (o->o.format->nested) output_step_begin_nested(o);
     else o->state = OUTPUT_IN_ELEMENTS;
 }
 
@@ -26,14 +27,19 @@ bool output_step_elements(struct output *o) {
     if (output_left(o) == 0) return false;
     enum output_match open = output_match(o, f->key_open, output_at(o), output_left(o));
     enum output_match close = output_match(o, f->close, output_at(o), output_left(o));
-    if (open == MATCH_FULL) {
+    enum output_match whole = o->n_elements == 0 ? output_match(o, f->whole_open, output_at(o), output_left(o)) : MATCH_NONE;
+    if (whole == MATCH_FULL) {
+        output_use(o, strlen(f->whole_open));
+        o->have_arguments = false;
+        o->state = OUTPUT_IN_ARGUMENTS;
+    } else if (open == MATCH_FULL) {
         output_use(o, strlen(f->key_open));
         o->state = OUTPUT_IN_KEY;
     } else if (close == MATCH_FULL) {
         output_put_str(o, o->n_elements == 0 ? "{}" : "}");
         output_end_call(o);
         o->state = OUTPUT_IN_END;
-    } else if (open == MATCH_PART || close == MATCH_PART) {
+    } else if (open == MATCH_PART || close == MATCH_PART || whole == MATCH_PART) {
         return false;
     } else {
         return give_up(o);
@@ -41,16 +47,39 @@ bool output_step_elements(struct output *o) {
     return true;
 }
 
+/* Replaces &quot; and &amp; in the first n bytes. Returns how many are left. */
+static size_t unescape(char *text, size_t n) {
+    static const struct {
+        const char *name;
+        char sign;
+    } entities[] = {{"&quot;", '"'}, {"&amp;", '&'}};
+    size_t to = 0;
+    for (size_t from = 0; from < n;) {
+        size_t len = 0;
+        char sign = text[from];
+        for (size_t i = 0; i < ARRAY_LEN(entities) && len == 0; i++)
+            if (n - from >= strlen(entities[i].name) && memcmp(text + from, entities[i].name, strlen(entities[i].name)) == 0) {
+                len = strlen(entities[i].name);
+                sign = entities[i].sign;
+            }
+        text[to++] = sign;
+        from += len > 0 ? len : 1;
+    }
+    return to;
+}
+
 bool output_step_key(struct output *o) {
     const struct toolcall_format *f = o->o.format;
     size_t safe = 0, end = output_find(o, f->key_close, &safe);
     if (end == SIZE_MAX && output_left(o) <= OUTPUT_MAX_KEY + strlen(f->key_close)) return false;
     if (end == SIZE_MAX || end > OUTPUT_MAX_KEY) return give_up(o);
-    const char *key = output_at(o);
+    char text[OUTPUT_MAX_KEY + 1], *key = text;
     size_t n = end;
+    memcpy(text, output_at(o), n);
     for (; n > 0 && output_blank(key[n - 1]); n--) {
     }
     for (; n > 0 && output_blank(*key); key++) n--;
+    if (f->attributes) n = unescape(key, n);
     output_put_str(o, o->n_elements++ == 0 ? "{\"" : ", \"");
     output_put_escaped(o, key, n);
     output_put_str(o, "\": ");

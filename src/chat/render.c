@@ -192,7 +192,7 @@ static err_code render_built_in(const struct chat_input *in, struct buf *out, st
         const char *role = yyjson_get_str(yyjson_obj_get(m, "role")), *content = plain_text(yyjson_obj_get(m, "content"), &own[i]);
         if (code != ERR_OK) continue;
         if (role == NULL || content == NULL || yyjson_obj_get(m, "tool_calls") != NULL)
-            code = err_set(e, ERR_UNSUPPORTED, "field \"messages[%zu]\": without the model's own template only plain text is possible", i);
+            code = err_set(e, ERR_UNSUPPORTED, "message %zu: without the model's own template only plain text is possible", i);
         else list[count++] = (struct engine_message){role, content};
     }
     if (in->continue_final && count > 0) list[count - 1].content = CONTINUED;

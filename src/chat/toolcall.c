@@ -88,6 +88,14 @@ bool toolcall_reasoning_open(const struct toolcall_reasoning *r, const char *pro
     return r != NULL && ends_with(prompt, len, r->open);
 }
 
+bool toolcall_reasoning_closed(const struct toolcall_reasoning *r, const char *prompt, size_t len) {
+    return r != NULL && ends_with(prompt, len, r->close);
+}
+
+bool toolcall_reasoning_begins(const struct toolcall_reasoning *r, const char *tmpl) {
+    return r != NULL && tmpl != NULL && r->unopened && strstr(tmpl, r->close) != NULL && strstr(tmpl, r->open) == NULL;
+}
+
 bool toolcall_call_open(const struct toolcall_format *f, const char *prompt, size_t len) {
     return f != NULL && (f->text_name != NULL || f->owned) && f->open != NULL && ends_with(prompt, len, f->open);
 }

@@ -36,6 +36,7 @@ struct toolcall_format {
     const char *name_key, *arguments_key; /* keys in JSON; NULL: "name", "arguments" */
     const char *key_open, *key_close, *value_open, *value_close;
     const char *type_open, *type_end; /* after key_close: an attribute that says whether the value is a string ("true", "string") */
+    const char *whole_open, *whole_close; /* elements: another form of the arguments, as one JSON object between these two */
     const char *assign, *arguments_end; /* literals: between a key and its value; after the last value */
     const char *quote;          /* literals: around a string, which then has no escapes; NULL: Python's quotes */
     const char *text_name;      /* in the place of a tool's name: text for the reader follows */
@@ -47,6 +48,7 @@ struct toolcall_format {
     bool list;                  /* literals: calls follow one another between open and close, on lines of their own */
     bool fence;                 /* literals: in a Markdown block of Python */
     bool nested;                /* elements: KEY is the tag's name, values may hold elements (output_nested.c) */
+    bool attributes;            /* elements: KEY is an attribute's value, with &quot; and &amp; for what they stand for */
     bool value_lines;           /* values stand on lines of their own */
     bool section_each;          /* a section for each call */
     bool harmony;               /* the channels of gpt-oss: output_harmony.c */
@@ -61,6 +63,7 @@ struct toolcall_reasoning {
     const char *detect[2];      /* texts that such a template contains, all of them; none given: it contains open or close */
     const char *frame[4];       /* control tokens around the answer's text: never shown */
     const char *answer_open, *answer_close; /* tags around the whole answer: not shown */
+    bool unopened;              /* some models that write these marks leave out the first one */
 };
 
 /* A tool that the client offers. */
@@ -68,6 +71,7 @@ struct toolcall_tool {
     const char *name, *description;  /* description may be NULL */
     const char *parameters;     /* JSON schema as text; NULL: none was given */
     bool strict;                /* a schema that can't be enforced as a whole is refused */
+    bool custom;                /* its input is a text: for clients it is no function (api/custom.h) */
 };
 
 /* The row that the template's text tells. Never NULL: the last row fits any template. tmpl may be NULL. */
@@ -79,6 +83,11 @@ const struct toolcall_format *toolcall_format_copy(const struct toolcall_format 
 void toolcall_format_free(const struct toolcall_format *f);
 /* Does the prompt end with the mark that opens reasoning? */
 bool toolcall_reasoning_open(const struct toolcall_reasoning *r, const char *prompt, size_t len);
+/* Does the model begin in reasoning although nothing opens it? Such a template takes reasoning out of earlier answers by the mark that
+ * closes it, and never writes the other one. tmpl may be NULL. */
+bool toolcall_reasoning_begins(const struct toolcall_reasoning *r, const char *tmpl);
+/* Has the prompt ended the reasoning? Then the answer has none. */
+bool toolcall_reasoning_closed(const struct toolcall_reasoning *r, const char *prompt, size_t len);
 /* Does the prompt end with the mark that opens a call? Then the answer may begin with a tool's name, or be a text. */
 bool toolcall_call_open(const struct toolcall_format *f, const char *prompt, size_t len);
 

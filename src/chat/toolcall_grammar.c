@@ -14,109 +14,6 @@
 #include "grammar/schema.h"
 #include "chat/toolcall_grammar_priv.h"
 
-void toolcall_grammar_literal(struct buf *out, const char *text) {
-    buf_append_byte(out, '"');
-    for (; *text != '\0'; text++) {
-        if (*text == '\n') {
-            buf_append_str(out, "\\n");
-            continue;
-        }
-        if (*text == '"' || *text == '\\') buf_append_byte(out, '\\');
-        buf_append_byte(out, (uint8_t)*text);
-    }
-    buf_append_str(out, "\" ");
-}
-
-/* ---- a schema's grammar, with its rules renamed ---- */
-
-static bool is_name(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-'; }
-
-/* The length of a literal, a class or a comment; 0: none begins here. */
-static size_t opaque_length(const char *p) {
-    char end = *p == '"' ? '"' : *p == '[' ? ']' : *p == '#' ? '\n' : '\0';
-    size_t n = 1;
-    if (end == '\0') return 0;
-    for (; p[n] != '\0' && p[n] != end; n++)
-        if (p[n] == '\\' && p[n + 1] != '\0' && end != '\n') n++;
-    return p[n] != '\0' ? n + 1 : n;
-}
-
-static void append_renamed(struct buf *out, const char *grammar, const char *prefix) {
-    for (const char *p = grammar; *p != '\0';) {
-        size_t n = opaque_length(p);
-        if (n == 0 && *p == '{') n = strcspn(p, "}"); /* a repetition is no name */
-        if (n == 0 && is_name(*p)) {
-            buf_append_str(out, prefix);
-            while (is_name(p[n])) n++;
-        }
-        if (n == 0) n = 1;
-        buf_append(out, p, n);
-        p += n;
-    }
-    buf_append_byte(out, '\n');
-}
-
-err_code toolcall_grammar_schema(struct buf *out, yyjson_val *schema, const char *prefix, uint64_t *budget, bool *partial, struct err *e) {
-    bool in_part = false;
-    const struct schema_options options = {.closed = true, .budget = budget, .ret_partial = partial != NULL ? &in_part : NULL};
-    struct buf text;
-    buf_init(&text, GBNF_MAX_TEXT);
-    err_code code = ERR_OK;
-    if (schema != NULL) code = schema_to_gbnf(schema, &options, &text, e);
-    else schema_any_object(&text);
-    if (code == ERR_OK) append_renamed(out, buf_cstr(&text), prefix);
-    if (in_part) *partial = true;
-    buf_done(&text);
-    return code;
-}
-
-/* ---- text up to a mark ---- */
-
-enum { MAX_MARK = 64 };
-
-static size_t code_points(const char *text, uint32_t out[MAX_MARK]) {
-    size_t n = 0;
-    for (const uint8_t *p = (const uint8_t *)text; *p != 0 && n < MAX_MARK; n++) {
-        unsigned more = *p >= 0xF0 ? 3 : *p >= 0xE0 ? 2 : *p >= 0xC0 ? 1 : 0;
-        uint32_t c = more > 0 ? *p & (0x3Fu >> more) : *p;
-        for (p++; more > 0 && *p != 0; more--, p++) c = c << 6 | (*p & 0x3F);
-        out[n] = c;
-    }
-    return n;
-}
-
-/* How many characters of the mark stand at the end of the text when `c` follows the mark's first `n` (Knuth, Morris, Pratt)? */
-static size_t next_state(const uint32_t *mark, size_t n, uint32_t c) {
-    for (size_t keep = n + 1; keep > 0; keep--)
-        if (mark[keep - 1] == c && memcmp(mark, mark + (n + 1 - keep), (keep - 1) * sizeof(*mark)) == 0) return keep;
-    return 0;
-}
-
-static void append_char(struct buf *out, uint32_t c) { buf_printf(out, "\\U%08x", c); }
-
-void toolcall_grammar_until(struct buf *out, const char *name, const char *text) {
-    uint32_t mark[MAX_MARK];
-    size_t n = code_points(text, mark);
-    buf_printf(out, "%s ::= %s-0\n", name, name);
-    for (size_t state = 0; state < n; state++) {
-        buf_printf(out, "%s-%zu ::=", name, state);
-        for (size_t i = 0; i < n; i++) { /* each character of the mark once */
-            size_t first = 0;
-            while (mark[first] != mark[i]) first++;
-            size_t next = next_state(mark, state, mark[i]);
-            if (first != i || next == 0) continue;
-            buf_append_str(out, " [");
-            append_char(out, mark[i]);
-            if (next == n) buf_append_str(out, "] |");
-            else buf_printf(out, "] %s-%zu |", name, next);
-        }
-        buf_append_str(out, " [^");
-        for (size_t i = 0; i < n; i++)
-            if (next_state(mark, state, mark[i]) > 0) append_char(out, mark[i]);
-        buf_printf(out, "] %s-0\n", name);
-    }
-}
-
 /* ---- one call ---- */
 
 static void close_call(struct buf *out, const struct toolcall_format *f) {
@@ -176,8 +73,10 @@ static err_code append_tool(struct buf *out, const struct toolcall_wish *w, size
         char prefix[32];
         snprintf(prefix, sizeof(prefix), "args-%zu-", i);
         code = toolcall_grammar_schema(out, schema, prefix, budget, w->partial, e);
-        if (code != ERR_OK && t->strict) err_prefix(e, "field \"tools\": the parameters of the strict tool \"%s\"", t->name);
-        else if (code != ERR_OK) code = toolcall_grammar_schema(out, NULL, prefix, budget, NULL, e);
+        if (code != ERR_OK && t->strict) {
+            err_prefix(e, "the parameters of the strict tool \"%s\"", t->name);
+            err_in_field(e, "tools");
+        } else if (code != ERR_OK) code = toolcall_grammar_schema(out, NULL, prefix, budget, NULL, e);
     }
     yyjson_doc_free(doc);
     if (f->harmony) harmony_call(out, t->name, i);
@@ -310,7 +209,7 @@ static void append_root(struct buf *out, const struct toolcall_wish *w) {
         buf_append_str(out, f->harmony ? "(\"<|channel|>final<|message|>\" " : "(");
         if (f->text_name != NULL) buf_printf(out, "\"%s%s\\n\" ", w->call_open ? "" : f->open, f->text_name);
         buf_append_str(out, "answer-root | called)\n");
-        append_renamed(out, w->answer, "answer-");
+        toolcall_grammar_renamed(out, w->answer, "answer-");
         buf_append_str(out, "called ::= ");
     }
     append_open(out, w);
@@ -340,7 +239,7 @@ static err_code append_grammar(struct buf *out, const struct toolcall_wish *w, b
     if (w->format->bare && w->format->assign == NULL) buf_printf(out, "after ::= %s\n", buf_cstr(&afters));
     buf_done(&names);
     buf_done(&afters);
-    if (code == ERR_OK && out->failed) code = err_set(e, ERR_LIMIT, "field \"tools\": too many or too big to hold the model to a call");
+    if (code == ERR_OK && out->failed) code = err_set_field(e, ERR_LIMIT, "tools", "too many or too big to hold the model to a call");
     return code == ERR_OK ? gbnf_check(buf_cstr(out), e) : code;
 }
 

@@ -53,7 +53,7 @@ static void append_properties(const struct maker *m, yyjson_val *schema, const c
     yyjson_val *key, *v;
     size_t i, max, n = 0;
     char value[MAX_RULE + 24];
-    yyjson_obj_foreach(yyjson_obj_get(schema, "properties"), i, max, key, v) {
+    yyjson_obj_foreach(json_some(yyjson_obj_get(schema, "properties")), i, max, key, v) {
         bool required = toolcall_grammar_is_required(schema, key);
         if (!is_plain_key(yyjson_get_str(key))) { /* the parser could not read it */
             note_partial(m);

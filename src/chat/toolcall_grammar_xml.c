@@ -5,15 +5,6 @@
 
 #include "chat/toolcall_grammar_priv.h"
 
-bool toolcall_grammar_is_required(yyjson_val *schema, yyjson_val *key) {
-    yyjson_val *v;
-    size_t i, n;
-    yyjson_arr_foreach(yyjson_obj_get(schema, "required"), i, n, v) {
-        if (yyjson_is_str(v) && yyjson_equals_strn(key, yyjson_get_str(v), yyjson_get_len(v))) return true;
-    }
-    return false;
-}
-
 static bool is_plain(const char *text) { return strpbrk(text, "<>\n") == NULL; }
 
 /* Appends a list of words: "a" | "b". False: the list has other values. */
@@ -58,6 +49,18 @@ static void append_type(struct buf *out, const struct toolcall_format *f, yyjson
     toolcall_grammar_literal(out, f->type_end);
 }
 
+/* An argument's name, as the model writes it. */
+static void append_key(struct buf *out, const struct toolcall_format *f, yyjson_val *key) {
+    struct buf text;
+    buf_init(&text, 1 << 16);
+    for (const char *p = yyjson_get_str(key); *p != '\0'; p++)
+        if (f->attributes && *p == '"') buf_append_str(&text, "&quot;");
+        else if (f->attributes && *p == '&') buf_append_str(&text, "&amp;");
+        else buf_append_byte(&text, (uint8_t)*p);
+    toolcall_grammar_literal(out, buf_cstr(&text));
+    buf_done(&text);
+}
+
 /* Rule NAME: an element of which the key is known. */
 static void append_element(struct buf *out, const struct toolcall_format *f, yyjson_val *key, yyjson_val *schema, const char *name,
                            uint64_t *budget) {
@@ -70,7 +73,7 @@ static void append_element(struct buf *out, const struct toolcall_format *f, yyj
                              ERR_OK; /* a schema that no grammar can express allows any text */
     buf_printf(out, "%s ::= ws ", name);
     toolcall_grammar_literal(out, f->key_open);
-    toolcall_grammar_literal(out, yyjson_get_str(key));
+    append_key(out, f, key);
     toolcall_grammar_literal(out, f->key_close);
     append_type(out, f, schema, json);
     if (f->value_open != NULL) {
@@ -120,7 +123,7 @@ static void append_nested(struct buf *out, const struct toolcall_format *f, cons
     leaf = leaf && toolcall_grammar_schema(out, schema, inner, budget, NULL, &e) == ERR_OK;
     snprintf(inner, sizeof(inner), "%s-i", name);
     if (array) append_nested(out, f, "item", items, inner, budget, depth + 1);
-    if (object) yyjson_obj_foreach(properties, i, n, k, v) {
+    if (object) yyjson_obj_foreach(json_some(properties), i, n, k, v) {
             snprintf(inner, sizeof(inner), "%s-%zu", name, i);
             append_nested(out, f, yyjson_get_str(k), v, inner, budget, depth + 1);
         }
@@ -129,7 +132,7 @@ static void append_nested(struct buf *out, const struct toolcall_format *f, cons
     if (array) {
         buf_printf(out, "%s-i* ws ", name);
     } else if (object) {
-        yyjson_obj_foreach(properties, i, n, k, v)
+        yyjson_obj_foreach(json_some(properties), i, n, k, v)
             buf_printf(out, "%s-%zu%s ", name, i, toolcall_grammar_is_required(schema, k) ? "" : "?");
         buf_append_str(out, "ws ");
     } else if (leaf) {
@@ -158,7 +161,7 @@ void toolcall_grammar_elements(struct buf *out, const struct toolcall_format *f,
     }
     struct buf list;
     buf_init(&list, 1 << 16);
-    yyjson_obj_foreach(properties, k, n, key, v) {
+    yyjson_obj_foreach(json_some(properties), k, n, key, v) {
         if (!is_plain(yyjson_get_str(key)) || yyjson_get_len(key) == 0) continue; /* the parser could not read it */
         snprintf(name, sizeof(name), "args-%zu-%zu", i, k);
         if (f->nested) append_nested(out, f, yyjson_get_str(key), v, name, budget, 0);

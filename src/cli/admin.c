@@ -9,10 +9,11 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "cli/admin.h"
 #include "cli/cli.h"
-#include "cli/stop.h"
-#include "cli/table.h"
-#include "node/join.h"
+#include "peers/join.h"
+#include "terminal/stop.h"
+#include "terminal/table.h"
 
 enum { ADMIN_MS = 15000, WATCH_MS = 1000 };
 
@@ -85,6 +86,7 @@ err_code cli_api_check(const struct cli_api *api, int status, yyjson_val *root, 
                  api->key[0] ? "the node at %s does not accept this key; --api-key KEY gives another one"
                              : "the node at %s wants an API key: --api-key KEY, or CARAVAN_API_KEY",
                  api->url);
+    if (code == ERR_UNAVAILABLE) err_hint(e, "`caravan models` says how the models stand, `caravan doctor` how the machines do");
     if (code == ERR_FORBIDDEN) err_hint(e, "give an admin key with --api-key; the user who runs the node needs none on its machine");
     return code;
 }
@@ -143,6 +145,8 @@ static void own_key(const struct options *o, char ret[CLI_KEY_MAX]) {
     free(path);
 }
 
+bool cli_api_named(const struct options *o) { return o->values[OPT_API].source >= OPTION_FROM_ENVIRONMENT; }
+
 err_code cli_api_find(const struct options *o, struct cli_api *ret, struct err *e) {
     struct io_addr a;
     struct cli_node n;
@@ -195,9 +199,7 @@ static err_code show_once(const struct options *o, const char *path, cli_put_fn 
     buf_init(&out, 16 << 20);
     err_code code = cli_admin_ask(o, "GET", path, NULL, &doc, e);
     if (code == ERR_OK && option_flag(o, OPT_JSON)) {
-        char *text = yyjson_write(doc, 0, NULL);
-        buf_printf(&out, "%s\n", text ? text : "");
-        free(text);
+        cli_shows_json(o, yyjson_doc_get_root(doc));
     } else if (code == ERR_OK) {
         if (option_flag(o, OPT_WATCH) && table_width() > 0) buf_append_str(&out, "\033[H\033[2J"); /* clear the screen */
         put(yyjson_doc_get_root(doc), clock_wall_s(), table_width(), &out);

@@ -53,6 +53,8 @@ static void put_copies(yyjson_val *model, struct buf *out) {
     }
 }
 
+bool answer_is_loaded(yyjson_val *model) { return !is_state(model, "not loaded") && !is_state(model, "failed"); }
+
 void answer_put_state(yyjson_val *model, int64_t wall, struct buf *out) {
     yyjson_val *copy = first_copy(model), *in;
     size_t i, max;

@@ -13,6 +13,8 @@ uint64_t answer_number(yyjson_val *object, const char *key);    /* 0 then */
 
 /* The model of this name, or the one that a file's path, a tag or other letters lead to (model_card_fit); NULL: none. */
 yyjson_val *answer_find_model(yyjson_val *root, const char *name);
+/* Does any node hold a part of it, or is it about to? */
+bool answer_is_loaded(yyjson_val *model);
 /* "ready for 3 min on a, b", "loading 43 % on a", "waiting", "not loaded". wall: seconds since 1970, now. */
 void answer_put_state(yyjson_val *model, int64_t wall, struct buf *out);
 /* Why the model is not ready, as its coordinator says; "" when it is, or when there is nothing to say. */

@@ -79,3 +79,13 @@ size_t folder_names(const char *folder, struct buf *out) {
     walk(&w, folder, 0);
     return w.n;
 }
+
+static void add_line(void *user, const char *path, const char *name) {
+    (void)path;
+    buf_printf(user, "%s\n", name);
+}
+
+void folder_lines(const char *folder, struct buf *out) {
+    struct walk w = {.found = add_line, .user = out};
+    walk(&w, folder, 0);
+}

@@ -10,5 +10,7 @@
 char *folder_find(const char *folder, const char *name);
 /* "a", "b": names of models there, as many as fit into out. Returns how many there are. */
 size_t folder_names(const char *folder, struct buf *out);
+/* The same, all of them, a line each. */
+void folder_lines(const char *folder, struct buf *out);
 
 #endif

@@ -44,11 +44,19 @@ static bool record_has_file(const struct record *r, const char *name) {
     return false;
 }
 
-uint64_t coordinator_heir(const struct coordinator_view *v, const char *name) {
+/* Of machines that are to be emptied, or of the others: the smallest id that has the file. 0: none has. */
+static uint64_t heir_among(const struct coordinator_view *v, const char *name, bool drained) {
     uint64_t node = 0;
-    for (size_t i = 0; i < v->n_linked; i++)
-        if (record_has_file(v->records[i], name) && (node == 0 || v->records[i]->id < node)) node = v->records[i]->id;
+    for (size_t i = 0; i < v->n_linked; i++) {
+        const struct record *r = v->records[i];
+        if (r->drained == drained && record_has_file(r, name) && (node == 0 || r->id < node)) node = r->id;
+    }
     return node;
+}
+
+uint64_t coordinator_heir(const struct coordinator_view *v, const char *name) {
+    uint64_t node = heir_among(v, name, false);
+    return node != 0 ? node : heir_among(v, name, true);
 }
 
 err_code coordinator_loader(const struct coordinator *c, clock_us now, const struct coordinator_view *v, const char *name, uint64_t *ret,
@@ -64,13 +72,50 @@ err_code coordinator_loader(const struct coordinator *c, clock_us now, const str
     return ERR_OK;
 }
 
+/* When somebody last had the model unloaded, as far as linked nodes know; 0: never. */
+static uint32_t claims_unloaded(const struct coordinator *c, const struct coordinator_view *v, const char *name) {
+    uint32_t last = unloads_time(&c->unloads, name);
+    for (size_t i = 1; i < v->n_linked; i++) {
+        uint32_t time = unloads_time(&v->records[i]->unloads, name);
+        if (time > last) last = time;
+    }
+    return last;
+}
+
+static uint32_t wish_weight(const struct load_wish *w) { return w->kept ? w->asked : 0; }
+
+/* What users asked for counts most, the last of it; of equal wishes the first one seen. */
+static void wish_look(const struct load_wish **best, const struct load_wish *w, uint32_t unloaded) {
+    if (w->asked >= unloaded && (*best == NULL || wish_weight(w) > wish_weight(*best))) *best = w;
+}
+
+void coordinator_wish(const struct coordinator *c, const struct coordinator_view *v, const char *name, struct load_wish *wish) {
+    const struct orphan *orphan = orphans_find(&c->orphans, name);
+    const struct load_wish given = *wish, *best = NULL;
+    uint32_t unloaded = claims_unloaded(c, v, name);
+    bool remembered = wish_says(wish, WISH_ASKED); /* by the node that asks: it is one of those to choose from */
+    if (remembered) wish_look(&best, &given, unloaded);
+    for (size_t i = 0; i < c->n_copies; i++)
+        if (c->copies[i]->state != COPY_CLOSING && strcmp(c->copies[i]->record.name, name) == 0)
+            wish_look(&best, &c->copies[i]->record.wish, unloaded);
+    if (orphan) wish_look(&best, &orphan->wish, unloaded);
+    for (size_t i = 1; i < v->n_records; i++)
+        for (uint32_t k = 0; k < v->records[i]->n_models; k++)
+            if (strcmp(v->records[i]->models[k].name, name) == 0) wish_look(&best, &v->records[i]->models[k].wish, unloaded);
+    if (best == NULL || best == &given) return;
+    struct load_wish earlier = *best;
+    wish_unset(&earlier, WISH_PINNED); /* it belongs to a command line */
+    if (remembered) *wish = (struct load_wish){0};
+    wish_merge(wish, &earlier);
+}
+
 /* ---- models whose coordinator is gone ---- */
 
 void coordinator_node_lost(struct coordinator *c, clock_us now, const struct record *lost, bool restarted) {
     for (uint32_t i = 0; i < lost->n_models; i++) {
         const struct record_model *m = &lost->models[i];
         struct orphan one = {.wish = m->wish, .node = lost->id, .since = now, .from = restarted ? now + RESTART_US : now};
-        if (m->replica != 0 || (m->failed && !m->wish.kept)) continue;
+        if (m->replica != 0) continue;
         snprintf(one.name, sizeof(one.name), "%s", m->name);
         snprintf(one.node_name, sizeof(one.node_name), "%s", lost->name);
         orphans_add(&c->orphans, &one);
@@ -110,15 +155,6 @@ struct look {
     clock_us now;
 };
 
-static uint32_t claims_unloaded(const struct coordinator *c, const struct coordinator_view *v, const char *name) {
-    uint32_t last = unloads_time(&c->unloads, name);
-    for (size_t i = 1; i < v->n_linked; i++) {
-        uint32_t time = unloads_time(&v->records[i]->unloads, name);
-        if (time > last) last = time;
-    }
-    return last;
-}
-
 uint32_t claims_now(const struct coordinator *c, const struct coordinator_view *v, const char *name) {
     uint32_t now = (uint32_t)v->wall, last = claims_unloaded(c, v, name);
     return now > last ? now : last;
@@ -148,6 +184,7 @@ static void rival_add(struct rival *x, const struct record_model *m, bool *any) 
     x->failed = m->failed && (!*any || x->failed);
     x->ready |= m->ready;
     x->pinned |= m->wish.pinned;
+    if (m->wish.kept && m->wish.asked > x->asked) x->asked = m->wish.asked;
     *any = true;
 }
 

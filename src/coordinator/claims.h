@@ -28,6 +28,12 @@ uint64_t coordinator_heir(const struct coordinator_view *v, const char *name);
 err_code coordinator_loader(const struct coordinator *c, clock_us now, const struct coordinator_view *v, const char *name, uint64_t *ret,
                             struct err *e);
 
+/* Fills in what *wish does not give from the last wish for the model that this node knows of: of its own copies, a failed one included, of
+ * a coordinator that is gone, or in the record of another node, which may be out of reach. A user's wish counts more than a request's. A
+ * wish from before the last unload does not count. A *wish that says when it was asked for is such an earlier one itself, as another node
+ * remembers it: a weightier one replaces it. */
+void coordinator_wish(const struct coordinator *c, const struct coordinator_view *v, const char *name, struct load_wish *wish);
+
 /* ---- models whose coordinator is gone ---- */
 
 /* A node is gone, or was started again: the models that it coordinated are remembered for their heirs. */

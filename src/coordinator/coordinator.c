@@ -11,6 +11,7 @@
 #include "coordinator/copy.h"
 #include "coordinator/offers.h"
 #include "coordinator/replan.h"
+#include "coordinator/scale.h"
 #include "coordinator/state.h"
 
 enum { COPIES_MAX = RECORD_MAX_MODELS };
@@ -19,6 +20,7 @@ enum { COPIES_MAX = RECORD_MAX_MODELS };
 #define RIVAL_US    3000000u  /* longer than news of a change takes to spread */
 #define GIVEN_UP_US 60000000u /* the reason of a load that failed is shown for so long */
 #define AGAIN_US    5000000u  /* a slice that its node's record does not show by then is ordered again: the order may have been lost */
+#define TAKE_US     5000000u  /* a copy that is younger than that room leaves it to others for so long */
 #define GIVE_US     30000000u /* another node that was given room has so long to load its model there */
 #define SWEEP_US    5000000u /* how often stray stages are looked for: an UNLOAD may have been lost with a link */
 
@@ -26,8 +28,11 @@ struct coordinator *coordinator_create(uint64_t self, uint32_t tag) {
     struct coordinator *c = MEM_NEW(struct coordinator);
     c->self = self;
     c->tag = tag;
+    c->tuning = (struct coordinator_tuning){.up_wait = 5000000, .up_for = 15000000, .down_for = 120000000, .swap_wait = 10000000};
     return c;
 }
+
+void coordinator_tune(struct coordinator *c, const struct coordinator_tuning *t) { c->tuning = *t; }
 
 void coordinator_free(struct coordinator *c) {
     if (!c) return;
@@ -110,7 +115,7 @@ err_code coordinator_may_load(const struct coordinator *c, clock_us now, const s
 bool coordinator_load(struct coordinator *c, clock_us now, const struct coordinator_view *v, const char *name,
                       const struct load_wish *wish) {
     struct copy *x = copy_named(c, name);
-    if (x && x->state == COPY_GIVEN_UP) {
+    if (x && (x->state == COPY_GIVEN_UP || (x->record.failed && wish_met(wish, &x->record.wish, name, NULL) != ERR_OK))) {
         close_named(c, now, v, name);
         x = NULL;
     }
@@ -142,11 +147,16 @@ err_code coordinator_unload(struct coordinator *c, clock_us now, const struct co
     return ERR_OK;
 }
 
-err_code coordinator_give_room(struct coordinator *c, clock_us now, const struct coordinator_view *v, const char *name, struct err *e) {
+err_code coordinator_give_room(struct coordinator *c, clock_us now, const struct coordinator_view *v, const char *name,
+                               enum coordinator_room room, struct err *e) {
+    c->now = now;
     if (!copy_named(c, name)) return err_set(e, ERR_NOT_FOUND, "model \"%s\" is not loaded", name);
-    struct copy *oldest = offers_oldest(c, now, v, name, NULL);
+    struct copy *oldest = offers_oldest(c, now, v, &(struct offers_who){.name = name});
+    const struct offers_who busy = {.name = name, .replicas = room == COORDINATOR_ROOM_FURTHER};
+    if (!oldest && room != COORDINATOR_ROOM_IDLE && offers_drain(c, now, &busy)) return ERR_OK;
     if (!oldest) return err_set(e, ERR_BUSY, "model \"%s\" is in use", name);
     c->gives_until = now + GIVE_US;
+    c->gave = now;
     for (size_t i = c->n_copies; i-- > 0;) { /* a copy of the same model that waits would take the room */
         struct copy *x = c->copies[i];
         if (x->model == oldest->model && x->state == COPY_WANTED && instance_get_state(x->instance) == INSTANCE_WAITING)
@@ -165,11 +175,16 @@ void coordinator_rename(struct coordinator *c, const char *from, const char *to)
     }
 }
 
-void coordinator_keep(struct coordinator *c, clock_us now, const char *name, int32_t seconds) {
+void coordinator_keep(struct coordinator *c, clock_us now, const char *name, int32_t seconds, bool may_unload) {
     for (size_t i = 0; i < c->n_copies; i++) {
         struct copy *x = c->copies[i];
         struct load_wish *w = &x->record.wish;
-        if (x->state == COPY_CLOSING || strcmp(x->record.name, name) != 0 || w->kept) continue;
+        if (x->state == COPY_CLOSING || strcmp(x->record.name, name) != 0) continue;
+        if (w->kept && !(may_unload && seconds == 0)) continue;
+        if (w->kept) {
+            wish_set(w, WISH_KEPT, false);
+            wish_set(w, WISH_PINNED, false);
+        }
         x->used = now;
         if (seconds < 0 ? !wish_says(w, WISH_KEEP_S) : wish_says(w, WISH_KEEP_S) && w->keep_s == (uint32_t)seconds) continue;
         if (seconds < 0) wish_unset(w, WISH_KEEP_S);
@@ -190,36 +205,39 @@ void coordinator_stage_ready(struct coordinator *c, clock_us now, uint64_t node,
 
 /* The head's node has answered to an UNLOAD. False: the report is no such answer. */
 static bool copy_answered(struct coordinator *c, struct copy *x, clock_us now, err_code code) {
+    if (code == ERR_BUSY) { /* an answer that comes late says nothing */
+        if (x->state == COPY_ASKED) copy_stay(c, x, now);
+        return true;
+    }
     if (x->state == COPY_CLOSING) {
         copy_finish(c, x);
         return true;
     }
     if (x->state != COPY_ASKED) return false;
-    if (code == ERR_CANCELLED && x->moves) {
+    if (code != ERR_CANCELLED) { /* the head's stage is lost, and the others for that reason */
+        copy_set_state(x, COPY_WANTED, now);
+        return false;
+    }
+    if (x->moves) {
         replan_go(c, x, now);
         return true;
     }
-    if (code == ERR_CANCELLED) {
-        log_info("node", "\"%s\" is unloaded: %s", x->record.name, x->leaves);
-        copy_set_state(x, COPY_CLOSING, now);
-        copy_finish(c, x);
-        return true;
-    }
-    copy_set_state(x, COPY_WANTED, now);
-    return code == ERR_BUSY;
+    log_info("node", "\"%s\" is unloaded: %s", x->record.name, x->leaves);
+    if (x->drain == DRAIN_ROOM) c->gave = now;
+    copy_set_state(x, COPY_CLOSING, now);
+    copy_finish(c, x);
+    return true;
 }
 
 void coordinator_stage_failed(struct coordinator *c, clock_us now, uint64_t node, const char *instance, uint64_t epoch, uint32_t stage,
                               uint32_t origin, const struct err *why) {
+    const struct copy_loss loss = {.node = node, .stage = stage, .origin = origin, .why = *why};
     struct copy *x = copy_find(c, instance);
     if (!x || epoch != instance_epoch(x->instance)) return;
     bool head = stage == 0 && instance_plan(x->instance)->n_stage > 0 && instance_node(x->instance, 0)->id == node;
     if (head && copy_answered(c, x, now, why->code)) return;
-    if (!copy_is_live(x)) return;
-    instance_stage_failed(x->instance, now, node, epoch, stage, origin, why);
-    if (x->state == COPY_ASKED && instance_get_state(x->instance) != INSTANCE_READY) copy_set_state(x, COPY_WANTED, now);
-    copy_actions(c, x);
-    copy_publish(c, x, now);
+    if (x->state == COPY_ASKED) x->loss = loss;
+    else if (copy_is_live(x)) copy_lose(c, x, now, &loss);
 }
 
 /* ---- the rules ---- */
@@ -287,18 +305,30 @@ static bool first_waits(const struct coordinator *c, clock_us now) {
     return false;
 }
 
+/* A copy whose head's node does not answer stays. False: it is not known yet whether the copy stays. */
+static bool rule_answer(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
+    if (x->state != COPY_ASKED) return true;
+    if (now <= x->since + ANSWER_US && coordinator_reaches(v, instance_node(x->instance, 0)->id)) return false;
+    copy_stay(c, x, now);
+    return true;
+}
+
 /* A copy runs where the nodes' offers allow it; when they no longer do, it is planned again. */
 static void rule_plan(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
-    if (x->record.replica > 0 && instance_get_state(x->instance) == INSTANCE_WAITING && first_waits(c, now)) return;
+    if (!rule_answer(c, x, now, v)) return;
+    bool waits = instance_get_state(x->instance) == INSTANCE_WAITING;
+    if (waits && x->record.replica > 0 && first_waits(c, now)) return;
+    if (waits && c->gave != 0 && x->since >= c->gave && now < c->gave + TAKE_US) return;
     struct plan_node *nodes = mem_calloc(v->n_records, sizeof(*nodes));
     uint32_t count = offers_make(c, v, x->model, x, NULL, nodes);
+    uint64_t leaving[PLAN_MAX_STAGES];
     clock_us next;
     rule_watch(c, x, now, v);
+    instance_set_leaving(x->instance, leaving, offers_drained(v, x, leaving));
     instance_set_nodes(x->instance, now, nodes, count);
     instance_tick(x->instance, now, &next);
     free(nodes);
     if (x->watched != instance_epoch(x->instance)) watch_begin(x, now);
-    if (x->state == COPY_ASKED && instance_get_state(x->instance) != INSTANCE_READY) copy_set_state(x, COPY_WANTED, now);
     copy_actions(c, x);
 }
 
@@ -314,27 +344,30 @@ static void rule_promote(struct coordinator *c, struct copy *x) {
     c->publish = true;
 }
 
-static void add_replica(struct coordinator *c, const struct coordinator_view *v, const struct copy *first) {
-    uint32_t number = 0;
+static struct copy *add_replica(struct coordinator *c, const struct coordinator_view *v, const struct copy *first) {
+    uint32_t number = 0; /* above all others: the newest has the highest */
     for (size_t i = 0; i < c->n_copies; i++)
         if (c->copies[i]->model == first->model && c->copies[i]->record.replica >= number) number = c->copies[i]->record.replica + 1;
-    copy_create(c, v, first->model, first, number, claims_now(c, v, first->record.name));
+    return copy_create(c, v, first->model, first, number, claims_now(c, v, first->record.name));
 }
 
-/* As many copies as were asked for; or, once the first one is ready, one more wherever a whole copy fits. */
-static void rule_replicate(struct coordinator *c, const struct copy *x, clock_us now, const struct coordinator_view *v, bool changed) {
-    uint32_t count = 0, want = x->record.wish.replicas, n_stage;
+/* As many copies as were asked for, or as the load needs. */
+static void rule_replicate(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
+    uint32_t count = 0;
     for (size_t i = 0; i < c->n_copies; i++) count += c->copies[i]->model == x->model && c->copies[i]->state != COPY_CLOSING;
-    if (x->record.replica != 0 || x->rival != 0 || first_waits(c, now) || coordinator_count(c) >= COPIES_MAX) return;
-    if (want > 0) {
-        if (count < want) add_replica(c, v, x);
-        return;
+    if (x->record.replica != 0 || x->rival != 0) return;
+    bool may = !first_waits(c, now) && coordinator_count(c) < COPIES_MAX;
+    if (x->record.wish.replicas > 0) {
+        if (may && count < x->record.wish.replicas) add_replica(c, v, x);
+    } else if (scale_update(c, x, now, v, may)) {
+        struct copy *more = add_replica(c, v, x);
+        snprintf(more->note, sizeof(more->note), "%s", x->note);
+        x->note[0] = '\0';
+        log_info("plan", "\"%s\" gets a further copy (%s): %s", x->record.name, more->record.instance, more->note);
     }
-    if (!changed || !x->record.ready || instance_plan(x->instance)->n_stage != 1) return;
-    if (offers_fit(c, v, x->model, NULL, NULL, &n_stage) && n_stage == 1) add_replica(c, v, x);
 }
 
-/* With replicas as many as fit, a replica that no longer fits leaves. */
+/* With as many replicas as the load needs, one that no longer fits leaves. */
 static bool copy_is_surplus(const struct copy *x) {
     return x->record.replica > 0 && x->record.wish.replicas == 0 && instance_get_state(x->instance) == INSTANCE_WAITING &&
            instance_trouble(x->instance) != ERR_OK;
@@ -350,9 +383,10 @@ static bool copy_is_double(const struct coordinator *c, struct copy *x, clock_us
 /* Has it been idle for as long as its clients wanted it kept? */
 static bool copy_is_over(const struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
     if (!wish_says(&x->record.wish, WISH_KEEP_S) || x->record.wish.kept) return false;
-    clock_us used = offers_idle(c, v, x->record.instance) ? v->work(v->user, x->record.instance).used : now;
+    bool idle = offers_idle(c, v, x->record.instance);
+    clock_us used = idle ? v->work(v->user, x->record.instance).used : now;
     if (used > x->used) x->used = used;
-    return now >= x->used + (clock_us)x->record.wish.keep_s * 1000000u;
+    return idle && now >= x->used + (clock_us)x->record.wish.keep_s * 1000000u;
 }
 
 /* A copy that is ready goes only if its head's node says that it is idle: requests may be on their way to it. */
@@ -367,9 +401,10 @@ static void copy_leave(struct coordinator *c, struct copy *x, clock_us now, cons
 
 /* x may be gone afterwards. */
 static void rule_review(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
-    if (x->state == COPY_ASKED && now > x->since + ANSWER_US) copy_set_state(x, COPY_WANTED, now);
     if (x->state != COPY_WANTED) return;
-    if (copy_is_surplus(x)) copy_close(c, x, now, v);
+    if (x->drain == DRAIN_ROOM && (now > x->drain_until || !x->record.ready)) copy_undrain(c, x);
+    if (copy_is_surplus(x) || (x->drain == DRAIN_SCALE && !x->record.ready)) copy_close(c, x, now, v);
+    else if (x->drain != DRAIN_NOT) copy_leave(c, x, now, v, x->note);
     else if (copy_is_double(c, x, now, v)) copy_leave(c, x, now, v, "another node has it too");
     else if (copy_is_over(c, x, now, v)) copy_ask(c, x, now, "it was idle for as long as its clients wanted it kept");
     else if (x->record.failed && !x->record.wish.kept) copy_set_state(x, COPY_GIVEN_UP, now);
@@ -382,13 +417,6 @@ static void rule_end(struct coordinator *c, struct copy *x, clock_us now, const 
         copy_finish(c, x);
 }
 
-static uint64_t fleet_sum(const struct coordinator *c, const struct coordinator_view *v) {
-    uint64_t sum = v->n_linked + c->n_copies * 1000003u;
-    for (size_t i = 1; i < v->n_linked; i++) sum = sum * 31 + v->records[i]->id + v->records[i]->n_stages;
-    for (size_t i = 0; i < c->n_copies; i++) sum = sum * 31 + c->copies[i]->record.ready;
-    return sum;
-}
-
 /* From the last to the first, since a rule may remove its copy and append others. */
 #define EACH_COPY(c, x, i) \
     for (size_t i = (c)->n_copies; i-- > 0;) \
@@ -396,13 +424,15 @@ static uint64_t fleet_sum(const struct coordinator *c, const struct coordinator_
 
 void coordinator_update(struct coordinator *c, clock_us now, const struct coordinator_view *v) {
     struct copy *x;
+    c->now = now;
     /* 1. A model whose coordinator is gone is loaded by its heir. */
     claims_update(c, now, v);
-    /* 2. Every copy that is wanted is planned, loaded, and planned again when a node is lost. First copies come before replicas. */
+    /* 2. Every copy that is wanted is planned, loaded, and planned again when a node is lost. First copies come before replicas, and of
+     * these the ones that have been there for longer: free room is for the copy that waits, not for the one that has just left it. */
     EACH_COPY(c, x, i)
     if (copy_is_live(x)) rule_promote(c, x);
-    EACH_COPY(c, x, i)
-    if (copy_is_live(x) && x->record.replica == 0) rule_plan(c, x, now, v);
+    for (size_t i = 0; i < c->n_copies; i++) /* planning neither removes nor appends any */
+        if (copy_is_live(c->copies[i]) && c->copies[i]->record.replica == 0) rule_plan(c, c->copies[i], now, v);
     EACH_COPY(c, x, i)
     if (copy_is_live(x) && x->record.replica > 0) rule_plan(c, x, now, v);
     /* 3. A first copy without room gets the room of the model that has been idle for longest. */
@@ -411,11 +441,9 @@ void coordinator_update(struct coordinator *c, clock_us now, const struct coordi
     EACH_COPY(c, x, i) replan_update(c, x, now, v);
     EACH_COPY(c, x, i)
     if (x->state != COPY_CLOSING) copy_publish(c, x, now);
-    /* 4. Replicas are added until there are as many as were asked for. */
-    uint64_t fleet = fleet_sum(c, v);
+    /* 4. Replicas are added until there are as many as were asked for; or they come and go with the load. */
     EACH_COPY(c, x, i)
-    if (copy_is_live(x)) rule_replicate(c, x, now, v, fleet != c->fleet);
-    if (!first_waits(c, now)) c->fleet = fleet; /* else the look for places is yet to come */
+    if (copy_is_live(x)) rule_replicate(c, x, now, v);
     /* 5. Copies that are not needed leave: a replica without room, a double, a copy that has been idle for too long, one that cannot be
      * loaded. */
     EACH_COPY(c, x, i) rule_review(c, x, now, v);

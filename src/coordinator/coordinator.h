@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * The coordinator of a node decides which models are loaded, where their slices go, and which copies are unloaded. A sans-I/O core: each
  * event comes with the time and with what the node sees of the cluster; the resulting actions are taken with coordinator_next_action and
- * carried out by the node (node/serve). It owns no socket, clock or thread, and it may be called again while its actions are being carried
- * out. One thread at a time.
+ * carried out by the node (loading/serve). It owns no socket, clock or thread, and it may be called again while its actions are being
+ * carried out. One thread at a time.
  *
  * A copy is one instance of a model (coordinator/instance.h) with its wish and its place in the node's record. As long as nothing changes
  * there are no actions: each follows from a change, or from a limit that has passed. */
@@ -17,6 +17,8 @@ struct coordinator; /* opaque */
 /* tag: part of the names and epochs of its instances; it differs from start to start of the node. */
 struct coordinator *coordinator_create(uint64_t self, uint32_t tag);
 void coordinator_free(struct coordinator *c); /* nobody is told */
+/* Without it: 5 s, 15 s, 120 s, 10 s. */
+void coordinator_tune(struct coordinator *c, const struct coordinator_tuning *t);
 /* Takes the next action; false: there are none. */
 bool coordinator_next_action(struct coordinator *c, struct coordinator_action *ret);
 
@@ -35,13 +37,15 @@ err_code coordinator_open(struct coordinator *c, clock_us now, const struct coor
                           struct err *e);
 /* Somebody wants the model unloaded. ERR_NOT_FOUND: this node neither loads nor remembers it. */
 err_code coordinator_unload(struct coordinator *c, clock_us now, const struct coordinator_view *v, const char *name, struct err *e);
-/* Another coordinator needs the room of an idle copy of this model: its head's node is asked to drop it. ERR_NOT_FOUND: this node does not
- * coordinate it. ERR_BUSY: every copy has work, or has just been loaded. */
-err_code coordinator_give_room(struct coordinator *c, clock_us now, const struct coordinator_view *v, const char *name, struct err *e);
+/* Another coordinator needs the room of a copy of this model: the head's node of an idle one is asked to drop it. ERR_NOT_FOUND: this node
+ * does not coordinate it. ERR_BUSY: every copy that may leave has work, or has just been loaded. */
+err_code coordinator_give_room(struct coordinator *c, clock_us now, const struct coordinator_view *v, const char *name,
+                               enum coordinator_room room, struct err *e);
 /* Another model has the name elsewhere: the copies that are called `from` are called `to` from now on. */
 void coordinator_rename(struct coordinator *c, const char *from, const char *to);
-/* A client wants the model to stay for so long after its last request; negative: for ever. A model that was loaded by hand stays anyway. */
-void coordinator_keep(struct coordinator *c, clock_us now, const char *name, int32_t seconds);
+/* A client wants the model to stay for so long after its last request; negative: for ever. A model that was loaded by hand stays anyway,
+ * unless the client may unload it (may_unload) and wants 0 seconds: then it goes as soon as it is idle. */
+void coordinator_keep(struct coordinator *c, clock_us now, const char *name, int32_t seconds, bool may_unload);
 void coordinator_stage_ready(struct coordinator *c, clock_us now, uint64_t node, const char *instance, uint64_t epoch, uint32_t stage);
 /* A stage is gone, or an order has not reached its node, or the head's node answers to an UNLOAD. origin: the stage of the ring where the
  * trouble began. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * See copy.h. A copy leaves head first: its head's node ends the requests and says so, then the other slices go. If the ring broke while
- * requests ran, they would be sent again, and the model would be loaded again for them. */
+ * requests ran, they would be sent again, and the model would be loaded again for them. When the head's stage ends, the others end too,
+ * and may be heard first. So nothing that happens to a copy counts between the question whether it is idle and the answer: the answer
+ * says whether the copy leaves, or has lost a stage. */
 #include "coordinator/copy.h"
 
 #include <assert.h>
@@ -68,8 +70,9 @@ static void copy_unload(struct coordinator *c, const struct copy *x, uint64_t no
     coordinator_act(c, &a);
 }
 
-static void copy_say(const struct copy *x) {
-    for (const char *at = instance_message(x->instance); *at;) {
+/* Each line of the text is an entry of the log. */
+static void copy_say(const char *text) {
+    for (const char *at = text; *at;) {
         size_t len = strcspn(at, "\n");
         if (len > 0) log_info("plan", "%.*s", (int)len, at);
         at += len + (at[len] == '\n');
@@ -82,8 +85,8 @@ void copy_actions(struct coordinator *c, struct copy *x) {
         struct coordinator_action out = {.kind = COORDINATOR_LOAD, .node = a.node, .epoch = a.epoch, .stage = a.stage};
         snprintf(out.instance, sizeof(out.instance), "%s", x->record.instance);
         if (a.kind == INSTANCE_LOAD) coordinator_act(c, &out);
-        if (a.kind == INSTANCE_UNLOAD) copy_unload(c, x, a.node, a.epoch, STAGE_UNLOAD_LOST);
-        if (a.kind == INSTANCE_SAY) copy_say(x);
+        if (a.kind == INSTANCE_UNLOAD) copy_unload(c, x, a.node, a.epoch, x->broken);
+        if (a.kind == INSTANCE_SAY) copy_say(a.text);
     }
 }
 
@@ -115,6 +118,7 @@ void copy_publish(struct coordinator *c, struct copy *x, clock_us now) {
     char message[sizeof(m->message)];
     const char *reason = instance_reason(x->instance), *said = instance_message(x->instance);
     if (ready && x->better_told) said = x->better;
+    else if (ready && x->note[0]) said = x->note;
     if (reason[0] && instance_trouble(x->instance) == ERR_OK) said = reason;
     snprintf(message, sizeof(message), "%.*s", (int)strcspn(said, "\n"), said);
     if (m->ready == ready && m->failed == failed && m->head == head && m->n_stage == p->n_stage && strcmp(message, m->message) == 0) return;
@@ -127,12 +131,40 @@ void copy_publish(struct coordinator *c, struct copy *x, clock_us now) {
     c->publish = true;
 }
 
+void copy_drain(struct coordinator *c, struct copy *x, enum copy_drain reason, const char *why) {
+    log_info("plan", "a copy of \"%s\" (%s) gets no further requests: %s", x->record.name, x->record.instance, why);
+    snprintf(x->note, sizeof(x->note), "%s", why);
+    x->drain = reason;
+    x->record.leaves = c->publish = true;
+}
+
+void copy_undrain(struct coordinator *c, struct copy *x) {
+    log_info("plan", "a copy of \"%s\" (%s) gets requests again", x->record.name, x->record.instance);
+    x->note[0] = '\0';
+    x->drain = DRAIN_NOT;
+    x->record.leaves = false;
+    c->publish = true;
+}
+
 void copy_ask(struct coordinator *c, struct copy *x, clock_us now, const char *why) {
     if (x->state != COPY_WANTED || instance_get_state(x->instance) != INSTANCE_READY) return;
     x->leaves = why;
     x->moves = false;
+    x->loss.why.code = ERR_OK;
     copy_set_state(x, COPY_ASKED, now);
     copy_unload(c, x, instance_node(x->instance, 0)->id, instance_epoch(x->instance), STAGE_UNLOAD_IF_IDLE);
+}
+
+void copy_lose(struct coordinator *c, struct copy *x, clock_us now, const struct copy_loss *loss) {
+    instance_stage_failed(x->instance, now, loss->node, instance_epoch(x->instance), loss->stage, loss->origin, &loss->why);
+    x->broken = loss->why.code == ERR_CRASH ? STAGE_UNLOAD_CRASHED : STAGE_UNLOAD_LOST;
+    copy_actions(c, x);
+    copy_publish(c, x, now);
+}
+
+void copy_stay(struct coordinator *c, struct copy *x, clock_us now) {
+    copy_set_state(x, COPY_WANTED, now);
+    if (x->loss.why.code != ERR_OK) copy_lose(c, x, now, &x->loss);
 }
 
 void copy_close(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {

@@ -20,6 +20,20 @@ enum copy_state {
     COPY_STATE_COUNT
 };
 
+/* A stage of a copy is gone, as its node has reported. */
+struct copy_loss {
+    uint64_t node;
+    uint32_t stage, origin; /* origin: the stage of the ring where the trouble began */
+    struct err why;         /* ERR_OK: there is no such report */
+};
+
+/* Why does it get no further requests? */
+enum copy_drain {
+    DRAIN_NOT,
+    DRAIN_SCALE, /* the others carry the load */
+    DRAIN_ROOM   /* another model needs the room */
+};
+
 struct copy {
     const struct coordinator_model *model;
     struct instance *instance;
@@ -27,7 +41,9 @@ struct copy {
     enum copy_state state;
     clock_us since;     /* it is in this state */
     const char *leaves; /* why its head was asked to drop it */
+    enum stage_unload_how broken; /* how the stages of an epoch that is given up are unloaded: LOST, or CRASHED */
     enum copy_room room;
+    clock_us room_since; /* since when it waits for room that others may leave; 0: it does not */
     clock_us room_asked; /* when another coordinator was last asked to unload an idle copy for this one; 0: not yet */
     clock_us ready; /* when it last became ready; it may have been lost since */
     clock_us lost;  /* when it stopped being ready; 0: it is ready, or never was */
@@ -37,7 +53,15 @@ struct copy {
     char better[120];   /* how it would fit better; "": it would not */
     bool better_told;  /* it has been so for a while, and was told */
     clock_us better_since, replan_looked;
+    clock_us drained; /* since when a machine of it is to be emptied; 0: none is */
+    enum copy_drain drain;
+    clock_us drain_until; /* DRAIN_ROOM: unless it is needed again by then, it stays */
+    /* scale.h: of a first copy of which there are as many as the load needs */
+    clock_us over, under; /* since when there are too few; too many; 0: there are not */
+    clock_us scale_looked;
+    char note[120]; /* why it came, or why it leaves; "": nobody needs to know */
     bool moves; /* COPY_ASKED: it is to be loaded anew, and does not leave */
+    struct copy_loss loss; /* COPY_ASKED: heard before the head's node has answered */
     /* the slices of the epoch `watched`, as their nodes' records show them */
     uint64_t watched;
     bool seen[PLAN_MAX_STAGES];
@@ -57,8 +81,15 @@ bool copy_is_live(const struct copy *x); /* wanted, or asked whether it is idle 
 void copy_actions(struct coordinator *c, struct copy *x);
 /* Brings its record up to date. */
 void copy_publish(struct coordinator *c, struct copy *x, clock_us now);
+/* It gets no further requests, and leaves when it has none; or it gets requests again. why: for its record and the log. */
+void copy_drain(struct coordinator *c, struct copy *x, enum copy_drain reason, const char *why);
+void copy_undrain(struct coordinator *c, struct copy *x);
 /* Asks its head's node to drop it if it has no requests. why: a string literal, for the log. */
 void copy_ask(struct coordinator *c, struct copy *x, clock_us now, const char *why);
+/* A stage is lost: what is left of the epoch is unloaded, and the copy is planned again. */
+void copy_lose(struct coordinator *c, struct copy *x, clock_us now, const struct copy_loss *loss);
+/* It was asked, and stays. A stage that was lost meanwhile is lost now. */
+void copy_stay(struct coordinator *c, struct copy *x, clock_us now);
 /* Nobody wants it: unloads it, now or once its head's node has ended the requests. */
 void copy_close(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v);
 /* Unloads its slices and frees it. */

@@ -37,6 +37,8 @@ struct instance {
     struct plan_node *here; /* offers, as last told */
     struct plan_node *use;  /* those of them that a plan is made with */
     uint32_t n_here;
+    uint64_t leaving[PLAN_MAX_STAGES]; /* nodes that are there and offer nothing */
+    uint32_t n_leaving;
     struct bad_link bad[MAX_BAD];
     uint32_t n_bad; /* so far: the last MAX_BAD of them count */
     clock_us now;   /* valid while it plans */
@@ -48,6 +50,8 @@ struct instance {
     struct barred barred;
     char *reason; /* why the last load failed; NULL: it worked */
     char *said; /* the last thing said, NULL: nothing */
+    char *taken;    /* the text of the action that was taken last */
+    char *said_why; /* the causes in it, if it says why there is no plan; else NULL */
 };
 
 const char *instance_state_name(enum instance_state s) {
@@ -82,7 +86,10 @@ void instance_free(struct instance *in) {
     free(in->here);
     free(in->use);
     free(in->said);
+    free(in->said_why);
     free(in->reason);
+    free(in->taken);
+    while (in->at_action < in->n_actions) free(in->actions[in->at_action++].text);
     free(in);
 }
 
@@ -93,8 +100,11 @@ static void instance_act(struct instance *in, struct instance_action a) {
 }
 
 bool instance_next_action(struct instance *in, struct instance_action *ret) {
+    free(in->taken);
+    in->taken = NULL;
     if (in->at_action == in->n_actions) return false;
     *ret = in->actions[in->at_action++];
+    in->taken = ret->text;
     return true;
 }
 
@@ -103,7 +113,25 @@ static void instance_say(struct instance *in, const char *text) {
     if (in->said && strcmp(in->said, text) == 0) return;
     free(in->said);
     in->said = mem_strdup(text);
-    instance_act(in, (struct instance_action){.kind = INSTANCE_SAY});
+    free(in->said_why);
+    in->said_why = NULL;
+    instance_act(in, (struct instance_action){.kind = INSTANCE_SAY, .text = mem_strdup(text)});
+}
+
+/* Says why there is no plan. The first line counts nodes and their memory, which change while nodes come and go, so it is not said again
+ * as long as the kind of error and the other lines, which name causes, are the same. instance_message always has the latest text. */
+static void instance_say_trouble(struct instance *in, err_code trouble, const char *text) {
+    char *why = mem_printf("%s%s", err_name(trouble), text + strcspn(text, "\n"));
+    bool again = in->said_why && strcmp(in->said_why, why) == 0;
+    if (again) {
+        free(in->said);
+        in->said = mem_strdup(text);
+        free(why);
+        return;
+    }
+    instance_say(in, text);
+    free(in->said_why);
+    in->said_why = why;
 }
 
 /* ---- links that failed ---- */
@@ -178,7 +206,7 @@ static void instance_explain(struct instance *in, clock_us now, const struct pla
 }
 
 static void instance_try(struct instance *in, clock_us now) {
-    if (in->state != INSTANCE_WAITING || now < in->not_before) return;
+    if (in->state != INSTANCE_WAITING || now < in->not_before || in->model->pending) return;
     struct err e = {0};
     struct plan p;
     const struct plan_node *nodes;
@@ -187,7 +215,7 @@ static void instance_try(struct instance *in, clock_us now) {
     if (code != ERR_OK) {
         char text[sizeof(e.text) + sizeof(e.hint) + 16];
         snprintf(text, sizeof(text), "%s%s%s", e.text, e.hint[0] ? "\nhint: " : "", e.hint);
-        instance_say(in, text);
+        instance_say_trouble(in, code, text);
         return;
     }
     in->plan = p;
@@ -229,13 +257,25 @@ void instance_replan(struct instance *in, clock_us now) {
     instance_set_state(in, INSTANCE_WAITING);
 }
 
+void instance_set_leaving(struct instance *in, const uint64_t *nodes, uint32_t n) {
+    assert(n <= PLAN_MAX_STAGES);
+    memcpy(in->leaving, nodes, n * sizeof(*nodes));
+    in->n_leaving = n;
+}
+
+static bool instance_has(const struct instance *in, uint64_t node) {
+    for (uint32_t k = 0; k < in->n_here; k++)
+        if (in->here[k].id == node) return true;
+    for (uint32_t k = 0; k < in->n_leaving; k++)
+        if (in->leaving[k] == node) return true;
+    return false;
+}
+
 void instance_set_nodes(struct instance *in, clock_us now, const struct plan_node *nodes, uint32_t n) {
     in->n_here = n < MAX_NODES ? n : MAX_NODES;
     memcpy(in->here, nodes, in->n_here * sizeof(*nodes));
     for (uint32_t i = 0; i < in->plan.n_stage; i++) {
-        bool found = false;
-        for (uint32_t k = 0; k < in->n_here && !found; k++) found = in->here[k].id == in->nodes[i].id;
-        if (found) continue;
+        if (instance_has(in, in->nodes[i].id)) continue;
         char why[160];
         snprintf(why, sizeof(why), "node %s is gone (it held layers %u-%u of \"%s\")", in->nodes[i].name, in->plan.stages[i].first,
                  in->plan.stages[i].end - 1, in->model->name);

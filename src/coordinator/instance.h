@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * One model on a set of nodes, as its coordinator (the node that was asked to serve it) sees it: waits until the nodes' offers hold it,
  * plans, orders the slices to be loaded, watches, and plans again under a higher epoch when a stage, a link or a node is gone. A sans-I/O
- * core: (now, input) -> actions; it owns no socket, clock or thread. The node (src/node) carries its actions out. */
+ * core: (now, input) -> actions; it owns no socket, clock or thread. loading/serve carries its actions out. */
 #ifndef CARAVAN_COORDINATOR_INSTANCE_H
 #define CARAVAN_COORDINATOR_INSTANCE_H
 
@@ -19,13 +19,14 @@ const char *instance_state_name(enum instance_state s);
 enum instance_action_kind {
     INSTANCE_LOAD,   /* have `node` load stage `stage` of `epoch` (look the slice up with instance_plan) */
     INSTANCE_UNLOAD, /* have `node` drop what it holds of epochs up to `epoch` */
-    INSTANCE_SAY     /* something that people should read: instance_message */
+    INSTANCE_SAY     /* write `text` to the log; a trouble of the same causes is said once */
 };
 struct instance_action {
     enum instance_action_kind kind;
     uint64_t node;
     uint64_t epoch;
     uint32_t stage;
+    char *text; /* the instance owns it; valid until the next action is taken */
 };
 
 struct instance; /* opaque */
@@ -34,8 +35,10 @@ struct instance; /* opaque */
 struct instance *instance_create(const struct plan_model *model, const struct plan_wish *wish, uint64_t self);
 void instance_free(struct instance *in);
 
-/* The present nodes, nodes[0] the coordinator. A node of the running plan that is missing counts as lost. */
+/* The nodes that offer memory, nodes[0] the coordinator if it is one of them. A node of the running plan that is missing counts as lost. */
 void instance_set_nodes(struct instance *in, clock_us now, const struct plan_node *nodes, uint32_t n);
+/* Nodes that are there and offer nothing to further plans; before instance_set_nodes. */
+void instance_set_leaving(struct instance *in, const uint64_t *nodes, uint32_t n);
 /* A stage reports. Reports of another epoch, or from a node that does not hold the stage, are ignored (fencing). */
 void instance_stage_ready(struct instance *in, clock_us now, uint64_t node, uint64_t epoch, uint32_t stage);
 /* origin: the stage of the ring where the trouble began. Where a link, or a whole machine, doesn't answer (TIMEOUT, NETWORK), the links of

@@ -7,10 +7,18 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "coordinator/used.h"
 
 #define FRESH_US 5000000u /* a copy is left alone for so long after it has become ready */
-#define REACH_US 10000000u /* nodes find out within this time whether they can connect to each other */
+#define REACH_US 25000000u /* nodes find out within this time whether they can connect to each other, and by which network */
+#define PRESS_US 1000000u /* that a busy one is to leave is said so often */
 #define AGAIN_US 5000000u /* another coordinator may take so long to unload a copy; then somebody is asked again */
+
+#define GRACE_US 500000u  /* a model whose client may just be about to ask again: it is idle only after this time */
+#define SPARE_US 30000000u /* no copy of a busy model takes the room of a model that was idle for less */
+#define DRAIN_US 15000000u /* a copy that was asked to leave for others stays if they do not ask again within this time */
+
+static const struct offers_who spare = {.spare = true, .idle_for = SPARE_US};
 
 /* ---- which stages take memory ---- */
 
@@ -26,7 +34,20 @@ static const struct record_model *instance_record(const struct coordinator *c, c
 
 bool offers_idle(const struct coordinator *c, const struct coordinator_view *v, const char *instance) {
     const struct record_model *m = instance_record(c, v, instance);
-    return m && m->ready && v->work(v->user, instance).calls == 0;
+    return m && m->ready && v->work(v->user, instance).calls == 0 && v->queue(v->user, m->name).calls == 0;
+}
+
+static bool came_with_load(const struct record_model *m) { return m->replica > 0 && m->wish.replicas == 0; }
+
+/* Is it such a copy, as far as that does not depend on requests? */
+static bool who_is(const struct offers_who *who, const struct record_model *m) {
+    if (who->name && strcmp(m->name, who->name) != 0) return false;
+    if (who->spare && (m->wish.kept || m->wish.pinned)) return false;
+    return m->ready && (!who->replicas || came_with_load(m));
+}
+
+static bool idle_for(const struct coordinator *c, const struct coordinator_view *v, const char *instance, clock_us least) {
+    return offers_idle(c, v, instance) && c->now >= v->work(v->user, instance).used + least;
 }
 
 static bool counts_busy(const struct coordinator *c, const struct coordinator_view *v, const char *instance) {
@@ -41,6 +62,18 @@ static bool counts_here(const struct coordinator *c, const struct coordinator_vi
 /* A stage of an instance that nobody coordinates any more is about to go. */
 static bool counts_staying(const struct coordinator *c, const struct coordinator_view *v, const char *instance) {
     return instance_record(c, v, instance) != NULL;
+}
+
+/* As counts_busy, but copies that came with the load leave too. */
+static bool counts_firm(const struct coordinator *c, const struct coordinator_view *v, const char *instance) {
+    const struct record_model *m = instance_record(c, v, instance);
+    return !offers_idle(c, v, instance) && !(m && m->ready && came_with_load(m));
+}
+
+/* Only what nobody has asked for by hand leaves, and only if it has been idle for a while. */
+static bool counts_lasting(const struct coordinator *c, const struct coordinator_view *v, const char *instance) {
+    const struct record_model *m = instance_record(c, v, instance);
+    return !m || !who_is(&spare, m) || !idle_for(c, v, instance, spare.idle_for);
 }
 
 static bool counts_none(const struct coordinator *c, const struct coordinator_view *v, const char *instance) {
@@ -58,51 +91,47 @@ bool offers_shows(const struct record *r, const char *instance, uint64_t epoch, 
     return false;
 }
 
-/* Bytes of slices that this coordinator has ordered from the node and that the node's record does not show yet. */
-static uint64_t offers_ordered(const struct coordinator *c, const struct coordinator_view *v, const struct copy *but,
-                               const struct record *r, offers_counts_fn counts) {
-    uint64_t bytes = 0;
+/* Adds the slices that this coordinator has ordered from the node and that the node's record does not show yet. */
+static void offers_ordered(const struct coordinator *c, const struct coordinator_view *v, const struct copy *but, const struct record *r,
+                           offers_counts_fn counts, struct used *used) {
     for (size_t i = 0; i < c->n_copies; i++) {
         const struct copy *x = c->copies[i];
         const struct plan *p = instance_plan(x->instance);
         if (x == but || x->state == COPY_CLOSING || (counts && !counts(c, v, x->record.instance))) continue;
-        for (uint32_t k = 0; k < p->n_stage; k++)
-            if (instance_node(x->instance, k)->id == r->id && !offers_shows(r, x->record.instance, instance_epoch(x->instance), k))
-                bytes += p->stages[k].bytes;
+        for (uint32_t k = 0; k < p->n_stage; k++) {
+            const struct plan_node *node = instance_node(x->instance, k);
+            struct engine_used on[ENGINE_MAX_USED];
+            if (node->id != r->id || offers_shows(r, x->record.instance, instance_epoch(x->instance), k)) continue;
+            used_add(used, p->stages[k].bytes, on, used_planned(x->model->plan, node, &p->stages[k], on));
+        }
     }
-    return bytes;
 }
 
 /* Must it fetch its slice, and can it? It asks this node for the weights. */
 static void offer_weights(const struct coordinator *c, const struct coordinator_model *m, const struct record *r, struct plan_node *p) {
-    const struct record_peer *here = record_peer_of(r, c->self);
     p->fetches = r->id != c->self;
     for (uint32_t i = 0; i < r->n_files; i++) {
         if (strcmp(r->files[i].model, m->id) != 0) continue;
         if (r->files[i].whole) p->fetches = false;
         p->room = UINT64_MAX; /* it has some of it, and how much is not known here */
     }
-    p->cut_off = p->fetches && here != NULL && here->reach == RECORD_REACH_NO;
+    const struct plan_wish *w = &m->wish;
+    p->cut_off = p->fetches && w->link && w->link(w->link_user, r->id, c->self).reach == PLAN_REACHES_NOT;
 }
 
 static struct plan_node offer_make(const struct coordinator *c, const struct coordinator_view *v, const struct coordinator_model *m,
                                    const struct copy *x, const struct record *r, offers_counts_fn counts) {
-    uint64_t used = offers_ordered(c, v, x, r, counts);
+    struct used used = {0};
+    offers_ordered(c, v, x, r, counts, &used);
     for (uint32_t i = 0; i < r->n_stages; i++) {
         const char *instance = r->stages[i].instance;
         bool own = x && strcmp(instance, x->record.instance) == 0;
-        if (!own && (!counts || counts(c, v, instance))) used += r->stages[i].bytes;
+        if (!own && (!counts || counts(c, v, instance))) used_add(&used, r->stages[i].bytes, r->stages[i].on, r->stages[i].n_on);
     }
-    struct plan_node p = {.id = r->id, .memory = used < r->memory ? r->memory - used : 0, .room = r->room};
+    struct plan_node p = {.id = r->id, .room = r->room};
+    used_offer(&used, r, &p);
     offer_weights(c, m, r, &p);
     snprintf(p.name, sizeof(p.name), "%s", r->name);
-    for (uint32_t i = 0; i < r->profile.n_devices && i < PLAN_MAX_DEVICES; i++) {
-        const struct profile_device *d = &r->profile.devices[i];
-        struct plan_device *out = &p.devices[p.n_devices++];
-        *out =
-            (struct plan_device){.gpu = d->gpu, .memory = d->gpu ? d->memory_free : p.memory, .bandwidth = d->bandwidth, .flops = d->flops};
-        snprintf(out->name, sizeof(out->name), "%s", d->name);
-    }
     if (v->correct) v->correct(v->user, m->arch, &p);
     return p;
 }
@@ -128,11 +157,18 @@ uint32_t offers_make(const struct coordinator *c, const struct coordinator_view 
     for (size_t i = 0; i < v->n_records; i++) {
         const struct record *r = v->records[i];
         if (i >= v->n_linked && !(x && copy_is_on(x, r->id))) continue; /* a lost link is not yet a lost node: its stages go on */
-        if (i < v->n_linked && offers_taken(c, m, x, r->id)) continue;
+        if (r->drained || (i < v->n_linked && offers_taken(c, m, x, r->id))) continue;
         ret[count++] = offer_make(c, v, m, x, r, counts);
     }
     plan_tell_apart(ret, count, NULL);
     return count;
+}
+
+uint32_t offers_drained(const struct coordinator_view *v, const struct copy *x, uint64_t ret[PLAN_MAX_STAGES]) {
+    uint32_t n = 0;
+    for (size_t i = 0; i < v->n_records && n < PLAN_MAX_STAGES; i++)
+        if (v->records[i]->drained && copy_is_on(x, v->records[i]->id)) ret[n++] = v->records[i]->id;
+    return n;
 }
 
 bool offers_fit(const struct coordinator *c, const struct coordinator_view *v, const struct coordinator_model *m, const struct copy *x,
@@ -151,14 +187,13 @@ bool offers_fit(const struct coordinator *c, const struct coordinator_view *v, c
 
 /* A copy that has just been loaded waits for its first request, so that two models which are asked for in turn do not evict each other
  * unused. */
-struct copy *offers_oldest(const struct coordinator *c, clock_us now, const struct coordinator_view *v, const char *name,
-                           const struct coordinator_model *but) {
+struct copy *offers_oldest(const struct coordinator *c, clock_us now, const struct coordinator_view *v, const struct offers_who *who) {
     struct copy *oldest = NULL;
     clock_us oldest_used = 0;
     for (size_t i = 0; i < c->n_copies; i++) {
         struct copy *x = c->copies[i];
-        if (x->model == but || (name && strcmp(x->record.name, name) != 0)) continue;
-        if (x->state != COPY_WANTED || !offers_idle(c, v, x->record.instance)) continue;
+        if (x->model == who->but || !who_is(who, &x->record)) continue;
+        if (x->state != COPY_WANTED || !idle_for(c, v, x->record.instance, who->idle_for)) continue;
         clock_us used = v->work(v->user, x->record.instance).used;
         if (used < x->ready && now < x->ready + FRESH_US) continue;
         if (oldest && used >= oldest_used) continue;
@@ -168,31 +203,70 @@ struct copy *offers_oldest(const struct coordinator *c, clock_us now, const stru
     return oldest;
 }
 
+/* Does a come before b among those that give way? */
+static bool drains_first(const struct copy *a, const struct copy *b) {
+    bool with_load = came_with_load(&a->record);
+    if (with_load != came_with_load(&b->record)) return with_load;
+    return with_load ? a->record.replica > b->record.replica : a->ready < b->ready;
+}
+
+bool offers_drain(struct coordinator *c, clock_us now, const struct offers_who *who) {
+    struct copy *first = NULL;
+    for (size_t i = 0; i < c->n_copies; i++) {
+        struct copy *x = c->copies[i];
+        if (x->model == who->but || x->state != COPY_WANTED || !who_is(who, &x->record)) continue;
+        if (!came_with_load(&x->record) && now < x->ready + c->tuning.swap_wait) continue;
+        if (!first || drains_first(x, first)) first = x;
+    }
+    if (!first) return false;
+    if (first->drain == DRAIN_NOT) copy_drain(c, first, DRAIN_ROOM, "another model needs the room");
+    first->drain_until = now + DRAIN_US;
+    return true;
+}
+
 static bool offers_any_leaves(const struct coordinator *c) {
     for (size_t i = 0; i < c->n_copies; i++)
         if (c->copies[i]->state == COPY_ASKED || c->copies[i]->state == COPY_CLOSING) return true;
     return false;
 }
 
-/* This coordinator's idle copies do not leave enough room. Unless the oldest of them, `own` (NULL: none), has been idle for longer, the
- * coordinator of the copy that has been idle for longest is asked to unload it. */
-static void offers_ask_others(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v, struct copy *own) {
-    struct coordinator_action a = {.kind = COORDINATOR_ASK_ROOM};
-    clock_us oldest = own ? v->work(v->user, own->record.instance).used : UINT64_MAX;
-    if (x->room_asked != 0 && now < x->room_asked + AGAIN_US) return;
+/* Asks the coordinator of the copy that was used longest ago, of other models than x's, to unload it; if it was used before `before`.
+ * False: there is none. */
+static bool offers_ask_others(struct coordinator *c, struct copy *x, const struct coordinator_view *v, const struct offers_who *who,
+                              enum coordinator_room room, clock_us before) {
+    struct coordinator_action a = {.kind = COORDINATOR_ASK_ROOM, .room = room};
+    if (x->room_asked != 0 && c->now < x->room_asked + (room == COORDINATOR_ROOM_IDLE ? AGAIN_US : PRESS_US)) return true;
     for (size_t i = 1; i < v->n_linked; i++)
         for (uint32_t k = 0; k < v->records[i]->n_models; k++) {
             const struct record_model *m = &v->records[i]->models[k];
-            struct coordinator_work w = v->work(v->user, m->instance);
-            if (strcmp(m->name, x->record.name) == 0 || !m->ready || w.calls > 0 || w.used >= oldest) continue;
-            oldest = w.used;
+            clock_us used = v->work(v->user, m->instance).used;
+            if (strcmp(m->name, x->record.name) == 0 || !who_is(who, m) || used >= before) continue;
+            if (room == COORDINATOR_ROOM_IDLE && !idle_for(c, v, m->instance, who->idle_for)) continue;
+            before = used;
             a.node = v->records[i]->id;
             snprintf(a.model, sizeof(a.model), "%s", m->name);
         }
-    if (a.node == 0 && own) copy_ask(c, own, now, "others need the room");
-    if (a.node == 0) return;
-    x->room_asked = now;
+    if (a.node == 0) return false;
+    x->room_asked = c->now;
     coordinator_act(c, &a);
+    return true;
+}
+
+/* Has one copy unloaded that is idle. Those of this coordinator alone suffice if `here`; else the one goes that was used longest ago. */
+static void offers_evict(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v,
+                         const struct offers_who *who, bool here) {
+    struct copy *oldest = offers_oldest(c, now, v, who);
+    clock_us before = oldest ? v->work(v->user, oldest->record.instance).used : UINT64_MAX;
+    if (!here && offers_ask_others(c, x, v, who, COORDINATOR_ROOM_IDLE, before)) return;
+    if (oldest) copy_ask(c, oldest, now, "others need the room");
+}
+
+/* No idle copies would leave enough room: others give way. */
+static void offers_press(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
+    struct offers_who who = {.but = x->model, .replicas = offers_fit(c, v, x->model, x, counts_firm, NULL)};
+    if (!who.replicas && now < x->room_since + c->tuning.swap_wait) return;
+    enum coordinator_room room = who.replicas ? COORDINATOR_ROOM_FURTHER : COORDINATOR_ROOM_BUSY;
+    if (!offers_drain(c, now, &who)) offers_ask_others(c, x, v, &who, room, UINT64_MAX);
 }
 
 /* Is it not known yet whether some linked nodes can connect to each other? A plan does without such a pair until it is. Not waited for
@@ -210,14 +284,27 @@ void offers_make_room(struct coordinator *c, struct copy *x, clock_us now, const
     err_code trouble = instance_trouble(x->instance);
     if (instance_get_state(x->instance) != INSTANCE_WAITING || (trouble != ERR_NO_ROOM && trouble != ERR_WHOLE_ONLY)) {
         x->room = ROOM_UNKNOWN;
+        x->room_since = 0;
         return;
     }
-    bool fits = offers_fit(c, v, x->model, x, counts_busy, NULL);
-    bool later = fits || offers_fit(c, v, x->model, x, counts_none, NULL) || offers_unknown(x, now, v);
-    x->room = later ? ROOM_LATER : ROOM_NONE;
-    if (!fits || x->record.replica > 0 || offers_any_leaves(c)) return; /* nothing leaves for a replica, and one copy leaves at a time */
+    bool fits = offers_fit(c, v, x->model, x, counts_busy, NULL), could = fits || offers_fit(c, v, x->model, x, counts_none, NULL);
+    x->room = could || offers_unknown(x, now, v) ? ROOM_LATER : ROOM_NONE;
+    if (x->room_since == 0) x->room_since = now;
+    if (!could || x->record.replica > 0 || offers_any_leaves(c)) return; /* nothing leaves for a replica, and one copy leaves at a time */
     if (offers_fit(c, v, x->model, x, counts_staying, NULL)) return;
-    struct copy *oldest = offers_oldest(c, now, v, NULL, x->model);
-    if (!offers_fit(c, v, x->model, x, counts_here, NULL)) offers_ask_others(c, x, now, v, oldest);
-    else if (oldest) copy_ask(c, oldest, now, "others need the room");
+    if (!fits) {
+        offers_press(c, x, now, v);
+        return;
+    }
+    clock_us wait = c->tuning.swap_wait, grace = now >= x->room_since + wait ? 0 : GRACE_US < wait ? GRACE_US : wait;
+    const struct offers_who who = {.but = x->model, .idle_for = grace};
+    offers_evict(c, x, now, v, &who, offers_fit(c, v, x->model, x, counts_here, NULL));
+}
+
+void offers_make_spare_room(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
+    struct offers_who who = spare;
+    uint32_t n_stage;
+    who.but = x->model;
+    if (offers_any_leaves(c) || !offers_fit(c, v, x->model, NULL, counts_lasting, &n_stage) || n_stage != 1) return;
+    offers_evict(c, x, now, v, &who, false);
 }

@@ -12,6 +12,7 @@ struct rival {
     uint64_t node;
     bool ready;
     bool pinned;  /* on the command line of that node */
+    uint32_t asked; /* when a user asked for it, in seconds since 1970; 0: only requests did */
     bool failed;  /* its load has failed and is not tried again */
     bool stuck;   /* there is no room for it; known of one's own copies only */
 };

@@ -14,8 +14,10 @@ struct coordinator {
     size_t n_copies, cap_copies;
     struct orphans orphans;
     struct unloads unloads;
-    uint64_t fleet;      /* a hash of what decides whether more replicas fit, when they were last tried */
+    struct coordinator_tuning tuning;
+    clock_us now;        /* of the event that is being handled */
     clock_us gives_until; /* until then no replica is loaded: another coordinator was given room */
+    clock_us gave;       /* when a copy last left for another model; 0: never */
     clock_us swept;      /* when stray stages were last looked for */
     bool publish;
     struct coordinator_action *actions;

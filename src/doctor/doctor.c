@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * See doctor.h. A check returns whether it has a line to print; the verdict of a line is ok unless the check changes it. */
-#include "doctor/doctor.h"
+#include "doctor/doctor_priv.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -21,23 +21,6 @@ enum { CLOCK_S = 5, TRIP_US = 20000, LEAST_FDS = 1024 };
 const char *doctor_verdict_name(enum doctor_verdict v) {
     static const char *const names[DOCTOR_VERDICT_COUNT] = {"ok", "warn", "FAIL"};
     return names[v];
-}
-
-static void line_say(struct doctor_line *l, enum doctor_verdict v, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-static void line_say(struct doctor_line *l, enum doctor_verdict v, const char *fmt, ...) {
-    va_list args;
-    va_start(args, fmt);
-    l->verdict = v;
-    vsnprintf(l->text, sizeof(l->text), fmt, args);
-    va_end(args);
-}
-
-static void line_hint(struct doctor_line *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void line_hint(struct doctor_line *l, const char *fmt, ...) {
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(l->hint, sizeof(l->hint), fmt, args);
-    va_end(args);
 }
 
 static struct doctor_line line_begin(const char *subject, const char *check) {
@@ -61,63 +44,63 @@ void doctor_report_done(struct doctor_report *r) {
 /* ---- this machine ---- */
 
 static bool here_key(const struct doctor_here *f, struct doctor_line *l) {
-    line_say(l, DOCTOR_OK, "%s, of cluster %s", f->key_path, f->cluster);
+    doctor_say(l, DOCTOR_OK, "%s, of cluster %s", f->key_path, f->cluster);
     if (f->key.code == ERR_OK) return true;
-    line_say(l, DOCTOR_FAIL, "%s", f->key.text);
-    line_hint(l, "%s", f->key.hint);
+    doctor_say(l, DOCTOR_FAIL, "%s", f->key.text);
+    doctor_hint(l, "%s", f->key.hint);
     if (f->key.code != ERR_NOT_FOUND) return true;
-    line_say(l, DOCTOR_FAIL, "there is none at %s: this machine is in no cluster yet", f->key_path);
-    line_hint(l, "`caravan invite` on a machine of the cluster, then here: caravan join CODE; or `caravan up` for a cluster of its own");
+    doctor_say(l, DOCTOR_FAIL, "there is none at %s: this machine is in no cluster yet", f->key_path);
+    doctor_hint(l, "`caravan invite` on a machine of the cluster, then here: caravan join CODE; or `caravan up` for a cluster of its own");
     return true;
 }
 
 static bool here_node(const struct doctor_here *f, struct doctor_line *l) {
-    line_say(l, DOCTOR_OK, "runs, and listens on %s", f->listen);
+    doctor_say(l, DOCTOR_OK, "runs, and listens on %s", f->listen);
     if (!f->node_runs) {
-        line_say(l, DOCTOR_WARN, "no node runs here from %s", f->state.path);
-        line_hint(l, "caravan up; if it runs with another --state-dir, give doctor the same");
+        doctor_say(l, DOCTOR_WARN, "no node runs here from %s", f->state.path);
+        doctor_hint(l, "caravan up; if it runs with another --state-dir, give doctor the same");
     } else if (f->node.connect_errno != 0) {
-        line_say(l, DOCTOR_FAIL, "runs, but %s does not answer on this very machine: %s", f->listen, strerror(f->node.connect_errno));
-        line_hint(l, "its log says more; a firewall on this machine may drop what comes in on that port");
+        doctor_say(l, DOCTOR_FAIL, "runs, but %s does not answer on this very machine: %s", f->listen, strerror(f->node.connect_errno));
+        doctor_hint(l, "its log says more; a firewall on this machine may drop what comes in on that port");
     } else if (f->node.asked && f->node.handshake.code == ERR_AUTH) {
-        line_say(l, DOCTOR_FAIL, "runs with another key than the one in %s", f->key_path);
-        line_hint(l, "the key was changed after the node had started (caravan join, key): restart the node");
+        doctor_say(l, DOCTOR_FAIL, "runs with another key than the one in %s", f->key_path);
+        doctor_hint(l, "the key was changed after the node had started (caravan join, key): restart the node");
     } else if (f->node.asked && (f->node.handshake.code != ERR_OK || f->node.answer.code != ERR_OK)) {
         const struct err *e = f->node.handshake.code != ERR_OK ? &f->node.handshake : &f->node.answer;
-        line_say(l, DOCTOR_FAIL, "runs, but does not answer as it should on %s: %s", f->listen, e->text);
-        line_hint(l, "%s", e->hint[0] ? e->hint : "its log says more");
+        doctor_say(l, DOCTOR_FAIL, "runs, but does not answer as it should on %s: %s", f->listen, e->text);
+        doctor_hint(l, "%s", e->hint[0] ? e->hint : "its log says more");
     }
     return true;
 }
 
 static bool here_port(const struct doctor_here *f, struct doctor_line *l) {
     if (f->node_runs) return false;
-    line_say(l, DOCTOR_OK, "%s is free for a node", f->listen);
+    doctor_say(l, DOCTOR_OK, "%s is free for a node", f->listen);
     if (f->port.code == ERR_OK) return true;
-    line_say(l, DOCTOR_WARN, "%s", f->port.text);
-    line_hint(l, "end the program that has it, or choose another: caravan up --listen 0.0.0.0:PORT");
+    doctor_say(l, DOCTOR_WARN, "%s", f->port.text);
+    doctor_hint(l, "end the program that has it, or choose another: caravan up --listen 0.0.0.0:PORT");
     return true;
 }
 
 static bool here_api(const struct doctor_here *f, struct doctor_line *l) {
     if (!f->node_runs) return false;
-    line_say(l, DOCTOR_OK, "answers");
+    doctor_say(l, DOCTOR_OK, "answers");
     if (f->api.code == ERR_OK) return true;
     /* An API that wants a key works; only the node's own figures are missing then. */
-    line_say(l, f->api.code == ERR_AUTH ? DOCTOR_WARN : DOCTOR_FAIL, "%s", f->api.text);
-    line_hint(l, "%s", f->api.hint);
+    doctor_say(l, f->api.code == ERR_AUTH ? DOCTOR_WARN : DOCTOR_FAIL, "%s", f->api.text);
+    doctor_hint(l, "%s", f->api.hint);
     return true;
 }
 
 static bool judge_folder(const struct doctor_folder *d, uint64_t least, struct doctor_line *l) {
     char size[STR_SHORT];
-    line_say(l, DOCTOR_OK, "%s, %s free", d->path, str_size(d->free, size));
+    doctor_say(l, DOCTOR_OK, "%s, %s free", d->path, str_size(d->free, size));
     if (d->write_errno != 0) {
-        line_say(l, DOCTOR_FAIL, "%s cannot be written: %s", d->path, strerror(d->write_errno));
-        line_hint(l, "make it this user's (chown), or name another folder");
+        doctor_say(l, DOCTOR_FAIL, "%s cannot be written: %s", d->path, strerror(d->write_errno));
+        doctor_hint(l, "make it this user's (chown), or name another folder");
     } else if (d->free < least) {
-        line_say(l, DOCTOR_WARN, "%s: only %s free", d->path, size);
-        line_hint(l, "make room, or name a folder on another disk");
+        doctor_say(l, DOCTOR_WARN, "%s: only %s free", d->path, size);
+        doctor_hint(l, "make room, or name a folder on another disk");
     }
     return true;
 }
@@ -132,43 +115,55 @@ static bool here_memory(const struct doctor_here *f, struct doctor_line *l) {
     str_size(f->memory_available, available);
     str_size(f->memory_offered, offered);
     str_size(f->memory_used, used);
-    if (f->memory_offered == 0) line_say(l, DOCTOR_OK, "%s of %s free", available, total);
-    else line_say(l, DOCTOR_OK, "%s of %s free; the node offers %s, and slices of models have %s of it", available, total, offered, used);
+    if (f->memory_offered == 0) doctor_say(l, DOCTOR_OK, "%s of %s free", available, total);
+    else doctor_say(l, DOCTOR_OK, "%s of %s free; the node offers %s, and slices of models have %s of it", available, total, offered, used);
     uint64_t left = f->memory_offered > f->memory_used ? f->memory_offered - f->memory_used : 0;
     if (left > f->memory_available) {
         l->verdict = DOCTOR_WARN;
-        line_hint(l, "more is offered than is free: end other programs, or restart the node (with --memory, if it was given, set lower)");
+        doctor_hint(l, "more is offered than is free: end other programs, or restart the node (with --memory, if it was given, set lower)");
     } else if (f->memory_available < LEAST_MEMORY && left > 0) {
         l->verdict = DOCTOR_WARN;
-        line_hint(l, "hardly a slice of a model fits: end other programs");
+        doctor_hint(l, "hardly a slice of a model fits: end other programs");
     }
     return true;
 }
 
+static bool here_loaded(const struct doctor_here *f, struct doctor_line *l) {
+    if (f->models_ready + f->models_failed == 0) return false;
+    doctor_say(l, DOCTOR_OK, "%zu model%s ready", f->models_ready, f->models_ready == 1 ? " is" : "s are");
+    if (f->models_failed == 0) return true;
+    doctor_say(l, DOCTOR_FAIL, "\"%s\" cannot be loaded: %s", f->failed, f->failed_why);
+    if (f->models_failed > 1) doctor_hint(l, "%zu more cannot; `caravan models` says why", f->models_failed - 1);
+    else
+        doctor_hint(l, "`caravan models` says more, `caravan plan %s` what it needs; `caravan unload %s` gives it up", f->failed,
+                    f->failed);
+    return true;
+}
+
 static bool here_devices(const struct doctor_here *f, struct doctor_line *l) {
-    line_say(l, DOCTOR_OK, "%s", f->devices);
+    doctor_say(l, DOCTOR_OK, "%s", f->devices);
     if (f->devices_trouble.code == ERR_OK) return true;
-    line_say(l, DOCTOR_FAIL, "%s", f->devices_trouble.text);
-    line_hint(l, "%s", f->devices_trouble.hint[0] ? f->devices_trouble.hint : "build Caravan again on this machine (make)");
+    doctor_say(l, DOCTOR_FAIL, "%s", f->devices_trouble.text);
+    doctor_hint(l, "%s", f->devices_trouble.hint[0] ? f->devices_trouble.hint : "build Caravan again on this machine (make)");
     return true;
 }
 
 static bool here_files(const struct doctor_here *f, struct doctor_line *l) {
-    line_say(l, DOCTOR_OK, "%llu open files allowed", (unsigned long long)f->fd_limit);
+    doctor_say(l, DOCTOR_OK, "%llu open files allowed", (unsigned long long)f->fd_limit);
     if (f->fd_limit >= LEAST_FDS) return true;
     l->verdict = DOCTOR_WARN;
-    line_hint(l, "links, clients and model files need one each: raise the hard limit to at least %d (ulimit -Hn, LimitNOFILE= in a unit)",
-              LEAST_FDS);
+    doctor_hint(l, "links, clients and model files need one each: raise the hard limit to at least %d (ulimit -Hn, LimitNOFILE= in a unit)",
+                LEAST_FDS);
     return true;
 }
 
 static bool here_huge_pages(const struct doctor_here *f, struct doctor_line *l) {
     if (!f->huge_pages[0]) return false;
-    line_say(l, DOCTOR_OK, "transparent huge pages: %s", f->huge_pages);
+    doctor_say(l, DOCTOR_OK, "transparent huge pages: %s", f->huge_pages);
     if (strcmp(f->huge_pages, "never") != 0) return true;
     l->verdict = DOCTOR_WARN;
-    line_hint(l, "with weights in small pages the processor looks more of them up; as root: "
-                 "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled");
+    doctor_hint(l, "with weights in small pages the processor looks more of them up; as root: "
+                   "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled");
     return true;
 }
 
@@ -176,15 +171,20 @@ static const struct {
     const char *name;
     bool (*judge)(const struct doctor_here *f, struct doctor_line *l);
 } here_checks[] = {
-    {"key", here_key},         {"node", here_node},     {"port", here_port},        {"api", here_api},
-    {"state", here_state},     {"models", here_models}, {"cache", here_cache},      {"memory", here_memory},
-    {"devices", here_devices}, {"files", here_files},   {"pages", here_huge_pages},
+    {"key", here_key},          {"node", here_node},       {"port", here_port},          {"api", here_api},
+    {"state", here_state},      {"models", here_models},   {"cache", here_cache},        {"memory", here_memory},
+    {"loaded", here_loaded},    {"devices", here_devices}, {"gpu", doctor_judge_no_gpu}, {"files", here_files},
+    {"pages", here_huge_pages},
 };
 
 void doctor_judge_here(const struct doctor_here *f, struct doctor_report *r) {
     for (size_t i = 0; i < ARRAY_LEN(here_checks); i++) {
         struct doctor_line l = line_begin("this machine", here_checks[i].name);
         if (here_checks[i].judge(f, &l)) report_add(r, &l);
+    }
+    for (size_t i = 0; i < f->n_gpus; i++) {
+        struct doctor_line l = line_begin("this machine", "gpu");
+        if (doctor_judge_gpu(f, &f->gpus[i], &l)) report_add(r, &l);
     }
 }
 
@@ -197,26 +197,26 @@ static bool interface_fault(const struct doctor_interface *f, struct doctor_line
                            "or name the others with --peer";
     enum doctor_verdict v = f->named ? DOCTOR_FAIL : DOCTOR_WARN;
     if (!f->there) {
-        line_say(l, v, "there is no such interface");
-        line_hint(l, "`ip link` lists them");
+        doctor_say(l, v, "there is no such interface");
+        doctor_hint(l, "`ip link` lists them");
     } else if (!f->up) {
-        line_say(l, v, "is down");
-        line_hint(l, "as root: ip link set dev %s up", f->name);
+        doctor_say(l, v, "is down");
+        doctor_hint(l, "as root: ip link set dev %s up", f->name);
     } else if (!f->multicast) {
-        line_say(l, v, "has multicast switched off: nodes do not find each other over it");
-        line_hint(l, "as root: ip link set dev %s multicast on; or name the others with --peer HOST (tunnels often cannot)", f->name);
+        doctor_say(l, v, "has multicast switched off: nodes do not find each other over it");
+        doctor_hint(l, "as root: ip link set dev %s multicast on; or name the others with --peer HOST (tunnels often cannot)", f->name);
     } else if (!f->host[0]) {
-        line_say(l, v, "has no address: multicast was not tried on it");
-        line_hint(l, "name the others with --peer, or give it an address");
+        doctor_say(l, v, "has no address: multicast was not tried on it");
+        doctor_hint(l, "name the others with --peer, or give it an address");
     } else if (f->join_errno != 0) {
-        line_say(l, v, "cannot listen for multicast: %s", strerror(f->join_errno));
-        line_hint(l, "a program that does not share UDP port 5353 has it; or name the others with --peer");
+        doctor_say(l, v, "cannot listen for multicast: %s", strerror(f->join_errno));
+        doctor_hint(l, "a program that does not share UDP port 5353 has it; or name the others with --peer");
     } else if (f->send_errno != 0) {
-        line_say(l, v, "cannot send by multicast: %s", strerror(f->send_errno));
-        line_hint(l, "%s", firewall);
+        doctor_say(l, v, "cannot send by multicast: %s", strerror(f->send_errno));
+        doctor_hint(l, "%s", firewall);
     } else if (f->tried && !f->came_back) {
-        line_say(l, v, "what was sent by multicast did not come back to this machine");
-        line_hint(l, "%s", firewall);
+        doctor_say(l, v, "what was sent by multicast did not come back to this machine");
+        doctor_hint(l, "%s", firewall);
     } else {
         return false;
     }
@@ -229,8 +229,8 @@ void doctor_judge_interface(const struct doctor_interface *f, struct doctor_repo
         struct buf answers;
         buf_init(&answers, 2048);
         for (size_t i = 0; i < f->n_answers; i++) buf_printf(&answers, "%s%s", i ? ", " : "", f->answers[i]);
-        if (f->n_answers > 0) line_say(&l, DOCTOR_OK, "sends and receives; nodes that answered: %.300s", buf_cstr(&answers));
-        else line_say(&l, DOCTOR_OK, "sends and receives; no other node answered");
+        if (f->n_answers > 0) doctor_say(&l, DOCTOR_OK, "sends and receives; nodes that answered: %.300s", buf_cstr(&answers));
+        else doctor_say(&l, DOCTOR_OK, "sends and receives; no other node answered");
         buf_done(&answers);
     }
     char text[sizeof(l.text)];
@@ -260,40 +260,40 @@ static const struct {
 
 static bool address_connect(const struct doctor_address *a, struct doctor_line *l) {
     char trip[STR_SHORT];
-    line_say(l, DOCTOR_OK, "answers in %s", str_duration(a->trip_us, trip));
+    doctor_say(l, DOCTOR_OK, "answers in %s", str_duration(a->trip_us, trip));
     if (a->connect_errno == 0 && a->trip_us > TRIP_US) {
         l->verdict = DOCTOR_WARN;
-        line_hint(l, "every token pays that for each hop: machines this far apart make a slow line");
+        doctor_hint(l, "every token pays that for each hop: machines this far apart make a slow line");
     }
     if (a->connect_errno == 0) return true;
-    line_say(l, DOCTOR_FAIL, "%s", strerror(a->connect_errno));
+    doctor_say(l, DOCTOR_FAIL, "%s", strerror(a->connect_errno));
     for (size_t i = 0; i < ARRAY_LEN(connect_faults); i++) {
         if (connect_faults[i].number != a->connect_errno) continue;
-        line_say(l, DOCTOR_FAIL, "%s", connect_faults[i].text);
-        line_hint(l, "%s", connect_faults[i].hint);
+        doctor_say(l, DOCTOR_FAIL, "%s", connect_faults[i].text);
+        doctor_hint(l, "%s", connect_faults[i].hint);
     }
     if (a->connect_errno == EINVAL && strncmp(a->host, "fe80:", 5) == 0 && !strchr(a->host, '%')) {
-        line_say(l, DOCTOR_FAIL, "an address of one link, and it is not said which");
-        line_hint(l, "write the interface behind it, [%s%%eth0]:%u, or better another address of that machine", a->host, a->port);
+        doctor_say(l, DOCTOR_FAIL, "an address of one link, and it is not said which");
+        doctor_hint(l, "write the interface behind it, [%s%%eth0]:%u, or better another address of that machine", a->host, a->port);
     }
     return true;
 }
 
 static bool address_key(const struct doctor_address *a, struct doctor_line *l) {
     if (!a->asked) return false;
-    line_say(l, DOCTOR_OK, "the same cluster's");
+    doctor_say(l, DOCTOR_OK, "the same cluster's");
     if (a->handshake.code == ERR_AUTH) {
-        line_say(l, DOCTOR_FAIL, "another one: that machine is in another cluster");
-        line_hint(l, "`caravan invite` on one of the two; on the other: caravan leave, caravan join CODE, and restart its node");
+        doctor_say(l, DOCTOR_FAIL, "another one: that machine is in another cluster");
+        doctor_hint(l, "`caravan invite` on one of the two; on the other: caravan leave, caravan join CODE, and restart its node");
     } else if (a->handshake.code == ERR_TIMEOUT) {
-        line_say(l, DOCTOR_FAIL, "it takes connections, but says nothing");
-        line_hint(l, "its node hangs, or something in between (a proxy, a port forward) takes the connection in its stead");
+        doctor_say(l, DOCTOR_FAIL, "it takes connections, but says nothing");
+        doctor_hint(l, "its node hangs, or something in between (a proxy, a port forward) takes the connection in its stead");
     } else if (a->handshake.code != ERR_OK) {
-        line_say(l, DOCTOR_FAIL, "no handshake: %s", a->handshake.text);
-        line_hint(l, "does a Caravan node listen there, or another program? Its log says why it refused");
+        doctor_say(l, DOCTOR_FAIL, "no handshake: %s", a->handshake.text);
+        doctor_hint(l, "does a Caravan node listen there, or another program? Its log says why it refused");
     } else if (a->old_key) {
-        line_say(l, DOCTOR_WARN, "the same cluster's, but the one from before the key was rotated");
-        line_hint(l, "it gets the new one by itself within the grace; after that, there: caravan leave, and caravan join CODE");
+        doctor_say(l, DOCTOR_WARN, "the same cluster's, but the one from before the key was rotated");
+        doctor_hint(l, "it gets the new one by itself within the grace; after that, there: caravan leave, and caravan join CODE");
     }
     return true;
 }
@@ -301,20 +301,20 @@ static bool address_key(const struct doctor_address *a, struct doctor_line *l) {
 static bool address_answer(const struct doctor_address *a, struct doctor_line *l) {
     if (!a->asked) return false;
     if (a->self) {
-        line_say(l, DOCTOR_FAIL, "it is this machine itself, not another one");
-        line_hint(l, "name an address of the other machine: `ip addr` there shows them");
+        doctor_say(l, DOCTOR_FAIL, "it is this machine itself, not another one");
+        doctor_hint(l, "name an address of the other machine: `ip addr` there shows them");
         return true;
     }
-    line_say(l, DOCTOR_OK, "it is \"%s\", Caravan %s, and takes this machine's links", a->name, a->software);
+    doctor_say(l, DOCTOR_OK, "it is \"%s\", Caravan %s, and takes this machine's links", a->name, a->software);
     if (a->version != 0 && a->version != FRAME_VERSION) {
-        line_say(l, DOCTOR_FAIL, "it speaks version %u of the protocol, this one version %d", a->version, FRAME_VERSION);
-        line_hint(l, "run the same version of Caravan on both");
+        doctor_say(l, DOCTOR_FAIL, "it speaks version %u of the protocol, this one version %d", a->version, FRAME_VERSION);
+        doctor_hint(l, "run the same version of Caravan on both");
     } else if (a->answer.code == ERR_TIMEOUT) {
-        line_say(l, DOCTOR_FAIL, "it shakes hands, then says nothing");
-        line_hint(l, "look at its log, and restart its node");
+        doctor_say(l, DOCTOR_FAIL, "it shakes hands, then says nothing");
+        doctor_hint(l, "look at its log, and restart its node");
     } else if (a->answer.code != ERR_OK) {
-        line_say(l, DOCTOR_FAIL, "%s", a->answer.text);
-        line_hint(l, "%s", a->answer.hint[0] ? a->answer.hint : "its log says more");
+        doctor_say(l, DOCTOR_FAIL, "%s", a->answer.text);
+        doctor_hint(l, "%s", a->answer.hint[0] ? a->answer.hint : "its log says more");
     }
     return true;
 }
@@ -324,35 +324,37 @@ static bool address_clock(const struct doctor_address *a, struct doctor_line *l)
     int64_t off = a->ahead_s < 0 ? -a->ahead_s : a->ahead_s;
     char text[STR_SHORT];
     if (off <= CLOCK_S) {
-        line_say(l, DOCTOR_OK, off <= 1 ? "the same to a second" : "%lld s apart", (long long)off);
+        doctor_say(l, DOCTOR_OK, off <= 1 ? "the same to a second" : "%lld s apart", (long long)off);
         return true;
     }
     str_duration((uint64_t)off * 1000000, text);
-    line_say(l, DOCTOR_WARN, "its clock is %s %s this one", text, a->ahead_s < 0 ? "behind" : "ahead of");
-    line_hint(l, "set both by the network (timedatectl set-ntp true): of two words about a removed node, or two new keys, the later holds");
+    doctor_say(l, DOCTOR_WARN, "its clock is %s %s this one", text, a->ahead_s < 0 ? "behind" : "ahead of");
+    doctor_hint(l,
+                "set both by the network (timedatectl set-ntp true): of two words about a removed node, or two new keys, the later holds");
     return true;
 }
 
 static bool address_large(const struct doctor_address *a, struct doctor_line *l) {
     if (a->there == DOCTOR_NOT_TRIED && a->back == DOCTOR_NOT_TRIED) return false;
-    line_say(l, DOCTOR_OK, "%d KiB there and %d KiB back", DOCTOR_LARGE_THERE >> 10, DOCTOR_LARGE_BACK >> 10);
+    doctor_say(l, DOCTOR_OK, "%d KiB there and %d KiB back", DOCTOR_LARGE_THERE >> 10, DOCTOR_LARGE_BACK >> 10);
     if (a->there != DOCTOR_LOST && a->back != DOCTOR_LOST) return true;
-    line_say(l, DOCTOR_FAIL, "small ones pass, large ones are lost %s",
-             a->there == DOCTOR_LOST && a->back == DOCTOR_LOST ? "in both directions"
-             : a->there == DOCTOR_LOST                         ? "from here to there"
-                                                               : "from there to here");
-    line_hint(l, "a link on the way has a smaller MTU (a tunnel, often), and the ICMP messages that say so are dropped: let them through, "
-                 "or as root on both machines: ip link set dev DEVICE mtu 1280, or sysctl -w net.ipv4.tcp_mtu_probing=1");
+    doctor_say(l, DOCTOR_FAIL, "small ones pass, large ones are lost %s",
+               a->there == DOCTOR_LOST && a->back == DOCTOR_LOST ? "in both directions"
+               : a->there == DOCTOR_LOST                         ? "from here to there"
+                                                                 : "from there to here");
+    doctor_hint(l,
+                "a link on the way has a smaller MTU (a tunnel, often), and the ICMP messages that say so are dropped: let them through, "
+                "or as root on both machines: ip link set dev DEVICE mtu 1280, or sysctl -w net.ipv4.tcp_mtu_probing=1");
     return true;
 }
 
 static bool address_found(const struct doctor_address *a, struct doctor_line *l) {
     if (!a->near) return false;
-    line_say(l, DOCTOR_OK, "it answers by multicast: the two find each other without being told");
+    doctor_say(l, DOCTOR_OK, "it answers by multicast: the two find each other without being told");
     if (a->found) return true;
-    line_say(l, DOCTOR_WARN, "it does not answer by multicast: the two do not find each other by themselves");
-    line_hint(l, "it has --no-discovery, or its firewall, the switch or the Wi-Fi drops UDP port 5353; "
-                 "--peer HOST works all the same, and is remembered");
+    doctor_say(l, DOCTOR_WARN, "it does not answer by multicast: the two do not find each other by themselves");
+    doctor_hint(l, "it has --no-discovery, or its firewall, the switch or the Wi-Fi drops UDP port 5353; "
+                   "--peer HOST works all the same, and is remembered");
     return true;
 }
 
@@ -388,11 +390,11 @@ static void peer_name(const struct doctor_peer *f, struct doctor_report *r) {
     struct buf all;
     buf_init(&all, 2048);
     for (size_t i = 0; i < f->n_addresses; i++) buf_printf(&all, "%s%s", i ? ", " : "", f->addresses[i].host);
-    line_say(&l, DOCTOR_OK, "has the address%s %.400s", f->n_addresses == 1 ? "" : "es", buf_cstr(&all));
+    doctor_say(&l, DOCTOR_OK, "has the address%s %.400s", f->n_addresses == 1 ? "" : "es", buf_cstr(&all));
     buf_done(&all);
     if (f->lookup.code != ERR_OK) {
-        line_say(&l, DOCTOR_FAIL, "%s", f->lookup.text);
-        line_hint(&l, "is it spelt right? An address works as well: `ip addr` on that machine shows it");
+        doctor_say(&l, DOCTOR_FAIL, "%s", f->lookup.text);
+        doctor_hint(&l, "is it spelt right? An address works as well: `ip addr` on that machine shows it");
     }
     report_add(r, &l);
 }
@@ -400,10 +402,10 @@ static void peer_name(const struct doctor_peer *f, struct doctor_report *r) {
 static void peer_link(const struct doctor_peer *f, struct doctor_report *r) {
     struct doctor_line l = line_begin(f->given, "link");
     if (f->linked == DOCTOR_LINK_UNKNOWN) return;
-    line_say(&l, DOCTOR_OK, "the node that runs here is linked with it");
+    doctor_say(&l, DOCTOR_OK, "the node that runs here is linked with it");
     if (f->linked == DOCTOR_NOT_LINKED) {
-        line_say(&l, DOCTOR_FAIL, "the node that runs here is not linked with it, though it could be");
-        line_hint(&l, "if one of them has just started, look again; else restart the node here with --peer %s", f->at);
+        doctor_say(&l, DOCTOR_FAIL, "the node that runs here is not linked with it, though it could be");
+        doctor_hint(&l, "if one of them has just started, look again; else restart the node here with --peer %s", f->at);
     }
     report_add(r, &l);
 }
@@ -432,7 +434,7 @@ static void put_wrapped(struct buf *out, const char *text, uint32_t width) {
     size_t room = width > INDENT + LEAST_WIDTH ? width - INDENT : strlen(text);
     while (strlen(text) > room) {
         size_t cut = room;
-        while (cut > 0 && text[cut] != ' ') cut--;
+        while (cut > 0 && !(text[cut] == ' ' && str_may_break(text, cut))) cut--;
         if (cut == 0) cut = room + strcspn(text + room, " "); /* a word that is too long stays whole */
         buf_append(out, text, cut);
         text += cut + (text[cut] == ' ');
@@ -456,7 +458,7 @@ void doctor_print(const struct doctor_report *r, uint32_t width, struct buf *out
     size_t failed = r->counts[DOCTOR_FAIL], warned = r->counts[DOCTOR_WARN];
     if (failed + warned == 0) buf_printf(out, r->n_machines > 0 ? "\nAll is well.\n" : "\nThis machine is well.\n");
     else buf_printf(out, "\n%zu failed, %zu warning%s.\n", failed, warned, warned == 1 ? "" : "s");
-    if (r->n_machines == 0) buf_append_str(out, "No other machine is known here; `caravan doctor HOST` looks at one.\n");
+    if (r->n_machines == 0) buf_append_str(out, "No other machine is known here.\n`caravan doctor HOST` looks at one.\n");
 }
 
 void doctor_print_json(const struct doctor_report *r, struct buf *out) {

@@ -70,6 +70,20 @@ struct doctor_folder {
     uint64_t free;         /* bytes of its disk */
 };
 
+/* A GPU that the kernel knows. */
+struct doctor_gpu {
+    char name[64];         /* "AMD GPU 0000:03:00.0" */
+    char kernel[32];       /* its driver in the kernel; "": none */
+    char node[64];         /* the device that programs open; "": none */
+    int node_errno;        /* why it cannot be opened; 0: it can */
+    char group[32];        /* of that device */
+    char device[200];      /* as ggml shows it, for people; "": it doesn't */
+    char file[256];        /* the description of its Vulkan driver; "": there is none */
+    struct err load;       /* why that driver cannot be loaded; code ERR_OK: it can */
+    const char *install;   /* what would bring one */
+};
+enum { DOCTOR_MAX_GPUS = 16 };
+
 struct doctor_here {
     struct doctor_folder state, cache, models;
     char key_path[512], cluster[17];
@@ -80,8 +94,15 @@ struct doctor_here {
     struct err port;       /* no node runs: that the port cannot be had */
     struct err api;        /* code ERR_OK: it answers */
     uint64_t memory_total, memory_available, memory_offered, memory_used; /* bytes; offered, used: as the node says, else 0 */
+    size_t models_ready, models_failed; /* of the cluster, as the node says; failed: asked for, and no copy can be loaded */
+    char failed[128], failed_why[300];  /* the first one of these */
     struct err devices_trouble;
     char devices[400];
+    struct doctor_gpu gpus[DOCTOR_MAX_GPUS];
+    size_t n_gpus;
+    bool gpu_listed;       /* ggml lists a GPU that is none of these */
+    bool gpu_backend;      /* a backend for GPUs is there */
+    char software[64];     /* a Vulkan driver that computes on the processor, where there is no other; "": none */
     uint64_t fd_limit;
     char huge_pages[16];   /* "always", "madvise", "never"; "": unknown */
 };

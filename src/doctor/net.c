@@ -14,10 +14,10 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "doctor/checks.h"
-#include "io/loop.h"
+#include "io/address.h"
 #include "io/tls.h"
 #include "members/interfaces.h"
-#include "os/os.h"
+#include "os/net.h"
 
 enum { MAX_INTERFACES = 64, MDNS_PORT = 5353, MDNS_TTL = 255, MDNS_MAX = 9000, DNS_ANSWER = 0x80, NAME_AT = 12, SERVICE_LEN = 14 };
 /* A node does not repeat an answer within a second (RFC 6762 section 6), so the second question is sent later than that. */

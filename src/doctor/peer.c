@@ -15,6 +15,7 @@
 #include "doctor/checks.h"
 #include "members/control.h"
 #include "doctor/hello.h"
+#include "io/tls_stream.h"
 #include "wire/frame.h"
 
 enum { ANSWER_MS = 4000, SEND_BUFFER = 256 << 10 };

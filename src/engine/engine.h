@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "engine/params.h"
+#include "engine/rows.h"
 
 enum { ENGINE_MAX_SEQ = 1024, ENGINE_MAX_POS = (1 << 30) - 1 };
 
@@ -20,7 +21,16 @@ enum engine_op_kind {
     ENGINE_OP_RM = 1,    /* remove positions [p0, p1) of seq (p1 < 0: to the end; p0 <= 0 and p1 < 0: all of it) */
     ENGINE_OP_CP = 2,    /* copy positions [p0, p1) of seq to dst */
     ENGINE_OP_CLOSE = 3, /* the sequence ends: removes all its positions and frees its sampler */
-    ENGINE_OP_PARK = 4 /* the sequence will not be needed soon: its KV data may move out of the cells, where it slows the others down */
+    ENGINE_OP_PARK = 4, /* the sequence is not needed soon: its KV data may move out of the cells, where they slow other sequences down */
+    /* For models that can't remove the end of a sequence (info.can_mark). A mark is a copy of the state after the first p0 positions. */
+    ENGINE_OP_MARK = 5, /* seq has p0 positions: keep its state as mark `key` */
+    ENGINE_OP_BACK = 6, /* go back to the first p0 positions of seq, which are those of mark `key` (info.mark_whole: seq may be empty) */
+    ENGINE_OP_DROP = 7, /* mark `key` is not needed any more */
+    /* With a store (struct engine_store), which outlives the slice. */
+    ENGINE_OP_SAVE = 8, /* seq has p0 positions: they go into the store as `key` */
+    ENGINE_OP_KEEP = 9, /* mark `key` goes into the store; BACK finds it there, too */
+    ENGINE_OP_LOAD = 10, /* seq becomes the p0 positions that are in the store as `key` */
+    ENGINE_OP_ERASE = 11 /* `key` leaves the store */
 };
 
 /* How the rows of a text become one vector (the numbers are GGUF's `<arch>.pooling_type`); NONE: the model generates text. */
@@ -32,27 +42,57 @@ enum {
     ENGINE_TOKEN_LOGITS = 2, /* the tail reports all logits of this position (verify) */
     ENGINE_TOKEN_DRAFT = 4, /* a proposal: the tail answers it only if it equals the token that was sampled before it */
     ENGINE_TOKEN_POOL = 8, /* the last of a text: the tail reports the text's vector */
-    ENGINE_TOKEN_FLAGS = 15
+    ENGINE_TOKEN_SCORE = 16, /* the tail reports how likely this token was after those before it; they all have this flag, too */
+    ENGINE_TOKEN_ROW = 32, /* not a token but a row of a picture or a sound; `token` is its place there (engine/rows.h) */
+    ENGINE_TOKEN_TOGETHER = 64, /* with ROW: all rows of the picture attend to each other; they come in one batch, one after another */
+    ENGINE_TOKEN_ANSWERED = 31, /* with any of these the tail answers */
+    ENGINE_TOKEN_FLAGS = 127
 };
 
 /* The structs engine_op, engine_token and engine_sample with engine_top, and engine_info: a slice as it was loaded. */
 #define MESSAGES_BATCH
+enum { ENGINE_MAX_USED = 8 }; /* GPUs that one slice may be on */
 #define MESSAGES_INFO
 #include "base/field_structs.h"
 #undef MESSAGES_BATCH
 #undef MESSAGES_INFO
 
+/* A sequence, or a mark, as it is kept in a store: in the format of the library that computes the slice. */
+struct engine_kept {
+    uint64_t key;
+    uint32_t n; /* positions */
+    bool mark;
+    uint8_t *data; /* [size], owned */
+    size_t size;
+    int32_t *tokens; /* [n], owned; NULL: not known in this slice */
+};
+
+/* Where sequences outlive the slice. The compute thread calls it. */
+struct engine_store {
+    void (*put)(void *user, struct engine_kept *k); /* takes data and tokens; writes later */
+    bool (*get)(void *user, uint64_t key, struct engine_kept *ret); /* the caller frees data and tokens; false: it is not there */
+    void (*erase)(void *user, uint64_t key);
+    void *user;
+};
+
 struct engine_ops {
     /* Applies sequence operations, in order. */
     err_code (*apply)(void *self, const struct engine_op *ops, size_t n, struct err *e);
-    /* Sets how many bytes all parked sequences (ENGINE_OP_PARK) together may take; 0 at the start. When parked sequences exceed a lower
-     * limit, sequences go back into the KV cells until the rest fits. NULL: the engine parks nothing. */
+    /* Sets how many bytes parked sequences (ENGINE_OP_PARK) and marks together may take; 0 at the start. When they exceed a lower limit,
+     * sequences go back into the KV cells, and marks are lost, until the rest fits. NULL: the engine parks nothing. */
     void (*park_room)(void *self, uint64_t bytes);
+    /* Gives the slice a store, borrowed. NULL: the engine has no use for one. */
+    void (*set_store)(void *self, const struct engine_store *store);
+    /* The keys of marks that were not kept, for lack of memory, and of what BACK or LOAD did not find or could not restore, since the last
+     * call; the sequence is then empty. ret_keys has room for one key for each operation. NULL: the engine makes no marks. */
+    size_t (*lost)(void *self, uint64_t *ret_keys);
+    /* Threads for the next batches: of a single token, and of several. NULL: the engine has no threads to choose. */
+    void (*threads)(void *self, uint32_t single, uint32_t several);
     /* Computes a batch of n tokens (n <= n_batch). hidden_in: n rows, NULL in the first slice; hidden_out: room for n rows, NULL in
      * the last.
-     * In the last slice logits of every token with flags are kept until the next eval, and tokens are noted by position: a sampler
-     * sees those up to the position that it samples after, so a proposal that was refused never gets into its history. ERR_ENGINE
-     * when libllama refuses (KV full: ERR_NO_ROOM; nothing was changed then). */
+     * The last slice keeps the logits of every token with flags until the next eval, and notes tokens by position. A sampler sees only
+     * tokens up to the position that it samples after, so a refused proposal never gets into its history. ERR_ENGINE: libllama refuses.
+     * ERR_NO_ROOM: the KV cache is full; nothing was changed. */
     err_code (*eval)(void *self, const struct engine_token *tokens, size_t n, const float *hidden_in, float *hidden_out, struct err *e);
     /* Logits of the batch's token i (it must have had flags), [n_vocab], valid until the next eval. Last slice of a model that generates
      * text only; else NULL. */
@@ -64,8 +104,11 @@ struct engine_ops {
     err_code (*seq_open)(void *self, uint32_t seq, const struct engine_sampling *params, struct err *e);
     /* Samples after the batch's token i of seq. Randomness is a function of (seed, position) alone. Last slice only. */
     err_code (*sample)(void *self, uint32_t seq, size_t i, int32_t pos, struct engine_sample *ret, struct err *e);
-    /* Text to tokens: *ret_tokens is a new array (caller frees it). special: control tokens in the text are parsed; bos: with one in
-     * front where the model wants one. */
+    /* Scores the batch's token i of seq: its log probability by the logits of the position before it, which are noted when that token is
+     * scored. Position 0 has none: log probability 0, no alternatives. Last slice only. */
+    err_code (*score)(void *self, uint32_t seq, size_t i, int32_t pos, struct engine_sample *ret, struct err *e);
+    /* Text to tokens: *ret_tokens is a new array (caller frees it). special: control tokens in the text are parsed. bos: a begin-of-text
+     * token comes first if the model wants one. */
     err_code (*tokenize)(void *self, const char *text, size_t len, bool bos, bool special, int32_t **ret_tokens, size_t *ret_n,
                          struct err *e);
     /* Joins a query and a text in the form that the model expects. Only for models that rank texts. */
@@ -74,6 +117,10 @@ struct engine_ops {
     /* A token's bytes, appended to out; true for a control token (its text is markup, not for the reader). First slice only, as
      * tokenize. */
     bool (*piece)(void *self, int32_t token, struct buf *out);
+    /* Makes pieces of the file of a picture or a sound. A batch with such rows comes to the first slice with hidden_in, n rows of n_row
+     * numbers, of which those of tokens with ROW are read. First slice only, and only if info.sees or info.hears; NULL: the engine never
+     * can. By one thread at a time, which may be another than the compute thread. ERR_INVALID: the file; the error says what is wrong. */
+    err_code (*media)(void *self, const uint8_t *data, size_t len, struct engine_pieces *ret, struct err *e);
     void (*close)(void *self);
 };
 

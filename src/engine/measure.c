@@ -65,7 +65,7 @@ static void set_threads(ggml_backend_t backend, ggml_backend_dev_t dev, uint32_t
     ggml_backend_reg_t reg = ggml_backend_dev_backend_reg(dev);
     void *found = reg ? ggml_backend_reg_get_proc_address(reg, "ggml_backend_set_n_threads") : NULL;
     ggml_backend_set_n_threads_t set = (ggml_backend_set_n_threads_t)found;
-    if (set) set(backend, n ? (int)n : (int)machine_cores());
+    if (set) set(backend, n ? (int)n : (int)machine_threads());
 }
 
 err_code engine_measure(const char *device, uint32_t n_threads, struct engine_speed *ret, struct err *e) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * How fast a device really is: a quantised matrix times a vector (decoding) and times many vectors (prefill), with ggml's own kernels on
- * weights that no cache holds. Takes about half a second and 200 MB. For a process of its own (the node never loads backends); one
- * thread. */
+ * weights that are larger than any cache. Takes about half a second and 200 MB. For a process of its own (the node never loads backends);
+ * one thread. */
 #ifndef CARAVAN_ENGINE_MEASURE_H
 #define CARAVAN_ENGINE_MEASURE_H
 
@@ -14,7 +14,7 @@ struct engine_speed {
     double flops;     /* operations per second, a multiplication and an addition counting two */
 };
 
-/* Device: ggml's name of it. After engine_runtime_start. n_threads of the CPU; 0: machine_cores(). ERR_NOT_FOUND, ERR_MEMORY,
+/* Device: ggml's name of it. After engine_runtime_start. n_threads of the CPU; 0: machine_threads(). ERR_NOT_FOUND, ERR_MEMORY,
  * ERR_ENGINE. */
 err_code engine_measure(const char *device, uint32_t n_threads, struct engine_speed *ret, struct err *e);
 

@@ -49,7 +49,7 @@ static err_code get_I(yyjson_val *obj, const char *key, int64_t min, int64_t max
 static err_code get_seed(yyjson_val *obj, uint64_t *ret, struct err *e) {
     yyjson_val *v = yyjson_obj_get(obj, "seed");
     if (v == NULL || yyjson_is_null(v)) return ERR_OK;
-    if (!yyjson_is_int(v)) return err_set(e, ERR_INVALID, "field \"seed\": expected an integer of 64 bits");
+    if (!yyjson_is_int(v)) return err_set_field(e, ERR_INVALID, "seed", "expected an integer of 64 bits");
     *ret = yyjson_is_uint(v) ? yyjson_get_uint(v) : (uint64_t)yyjson_get_sint(v);
     return ERR_OK;
 }
@@ -59,7 +59,7 @@ static err_code get_grammar(yyjson_val *obj, char **ret, struct err *e) {
     err_code code = json_get_str(obj, "grammar", &text, e);
     if (code != ERR_OK || text == NULL) return code;
     if (strlen(text) != yyjson_get_len(yyjson_obj_get(obj, "grammar")))
-        return err_set(e, ERR_INVALID, "field \"grammar\": a NUL character in the grammar");
+        return err_set_field(e, ERR_INVALID, "grammar", "a NUL character in the grammar");
     free(*ret);
     *ret = *text != '\0' ? mem_strdup(text) : NULL;
     return ERR_OK;
@@ -69,10 +69,10 @@ static err_code bias_entry(const char *key, yyjson_val *v, struct engine_logit_b
     char *end = NULL;
     long long token = strtoll(key, &end, 10);
     if (*key == '\0' || *end != '\0' || token < 0 || token > INT32_MAX)
-        return err_set(e, ERR_INVALID, "field \"logit_bias\": expected a token number as key, got \"%.40s\"", key);
+        return err_set_field(e, ERR_INVALID, "logit_bias", "expected a token number as key, got \"%.40s\"", key);
     double bias = yyjson_is_num(v) ? yyjson_get_num(v) : NAN;
     if (!(bias >= -BIAS_MAX && bias <= BIAS_MAX))
-        return err_set(e, ERR_INVALID, "field \"logit_bias\": expected a number from -100 to 100 for token %lld", token);
+        return err_set_field(e, ERR_INVALID, "logit_bias", "expected a number from -100 to 100 for token %lld", token);
     ret->token = (int32_t)token;
     ret->bias = (float)bias;
     return ERR_OK;
@@ -81,9 +81,9 @@ static err_code bias_entry(const char *key, yyjson_val *v, struct engine_logit_b
 static err_code get_bias(yyjson_val *obj, struct engine_sampling *p, struct err *e) {
     yyjson_val *map = yyjson_obj_get(obj, "logit_bias");
     if (map == NULL || yyjson_is_null(map)) return ERR_OK;
-    if (!yyjson_is_obj(map)) return err_set(e, ERR_INVALID, "field \"logit_bias\": expected an object of token to bias");
+    if (!yyjson_is_obj(map)) return err_set_field(e, ERR_INVALID, "logit_bias", "expected an object of token to bias");
     size_t n = yyjson_obj_size(map);
-    if (n > ENGINE_MAX_LOGIT_BIAS) return err_set(e, ERR_LIMIT, "field \"logit_bias\": %zu entries, at most %d", n, ENGINE_MAX_LOGIT_BIAS);
+    if (n > ENGINE_MAX_LOGIT_BIAS) return err_set_field(e, ERR_LIMIT, "logit_bias", "%zu entries, at most %d", n, ENGINE_MAX_LOGIT_BIAS);
     struct engine_logit_bias *list = n > 0 ? mem_calloc(n, sizeof(*list)) : NULL;
     size_t i, max;
     yyjson_val *key, *val;
@@ -163,13 +163,15 @@ static const char *const POOLING[] = {"auto", "none", "mean", "cls", "last"};
 
 void engine_load_init(struct engine_load *p) { field_init(engine_load_fields(), p); }
 
+bool engine_load_has_gpu(const struct engine_load *p) { return p->n_gpu_layers != 0 && p->n_gpu_layers != ENGINE_GPU_AUTO; }
+
 uint32_t engine_load_batch(const struct engine_load *p) {
     uint32_t batch = p->n_batch > 0 ? p->n_batch : DEFAULT_BATCH;
     return batch > p->n_seq ? batch : p->n_seq;
 }
 
 uint32_t engine_load_ubatch(const struct engine_load *p) {
-    uint32_t batch = engine_load_batch(p), step = p->n_ubatch > 0 ? p->n_ubatch : p->n_gpu_layers == 0 ? CPU_UBATCH : batch;
+    uint32_t batch = engine_load_batch(p), step = p->n_ubatch > 0 ? p->n_ubatch : !engine_load_has_gpu(p) ? CPU_UBATCH : batch;
     return step < batch ? step : batch;
 }
 

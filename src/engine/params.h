@@ -24,7 +24,7 @@ struct engine_lazy {
     size_t n_triggers;              /* 0: the grammar holds from the beginning */
     bool at_start;                  /* a word counts only where the text begins with it */
     char *skip_open, *skip_close;   /* the words do not count between these two; NULL: no such region */
-    bool skipping;                  /* the text begins inside it */
+    bool skipping;                  /* the text begins inside such a region */
 };
 
 struct engine_sampling {
@@ -63,6 +63,10 @@ void engine_lazy_copy(const struct engine_lazy *from, struct engine_lazy *ret);
 #include "base/field_structs.h"
 #undef MESSAGES_LOAD
 void engine_load_init(struct engine_load *p);
+/* Values of n_gpu_layers. AUTO is for nodes, which plan with their GPUs; a slice that is loaded with it uses none. */
+enum { ENGINE_GPU_ALL = -1, ENGINE_GPU_AUTO = -2 };
+/* Does the slice go to GPUs, in part or whole? */
+bool engine_load_has_gpu(const struct engine_load *p);
 /* Replaces a 0 in n_batch, n_ubatch and n_outputs by the default. A CPU is as fast with 64 tokens at once as with 512, and its buffers take
  * an eighth of the memory. */
 uint32_t engine_load_batch(const struct engine_load *p);

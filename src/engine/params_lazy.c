@@ -21,7 +21,7 @@ void engine_lazy_copy(const struct engine_lazy *from, struct engine_lazy *ret) {
 }
 
 static err_code wrong(struct err *e, const char *what, const char *expected) {
-    return err_set(e, ERR_INVALID, "field \"grammar_lazy.%s\": expected %s", what, expected);
+    return err_set_field(e, ERR_INVALID, err_place("grammar_lazy.%s", what).text, "expected %s", expected);
 }
 
 static bool is_word(yyjson_val *v) {
@@ -54,7 +54,7 @@ err_code engine_lazy_from_json(struct engine_lazy *lazy, yyjson_val *obj, struct
     yyjson_val *v = yyjson_obj_get(obj, "grammar_lazy");
     struct engine_lazy got = {0};
     if (v == NULL || yyjson_is_null(v)) return ERR_OK;
-    if (!yyjson_is_obj(v)) return err_set(e, ERR_INVALID, "field \"grammar_lazy\": expected an object");
+    if (!yyjson_is_obj(v)) return err_set_field(e, ERR_INVALID, "grammar_lazy", "expected an object");
     err_code code = get_triggers(yyjson_obj_get(v, "triggers"), &got, e);
     if (code == ERR_OK) code = get_skip(yyjson_obj_get(v, "skip"), &got, e);
     if (code == ERR_OK) code = json_get_bool(v, "at_start", &got.at_start, e);

@@ -2,6 +2,7 @@
 #include "engine/runtime.h"
 
 #include <llama.h>
+#include <mtmd-helper.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,40 +10,63 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "engine/backends.h"
+#include "os/runtime.h"
 
 #define MIB     (1024.0 * 1024.0)
 #define MAX_MIB 1e9
 
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
-static bool started;
+static bool started, gpus_started;
 
 static char abort_text[256];
 static _Thread_local char complaint[256];
 static _Thread_local struct engine_tally tally;
 
-/* libllama has no call that returns the memory it allocated, but logs it at load: "<who>: <device> KV buffer size = 12.00 MiB". */
+/* Adds to the GPU whose name ends at `end`: "load_tensors:      Vulkan0 model buffer size = 12.00 MiB". Other buffers are in RAM, also
+ * those that a GPU reads from there ("Vulkan_Host"). */
+static void tally_gpu(const char *line, const char *end, uint64_t bytes) {
+    const char *begin = end;
+    char name[sizeof(tally.on[0].device)];
+    while (begin > line && begin[-1] != ' ') begin--;
+    if (snprintf(name, sizeof(name), "%.*s", (int)(end - begin), begin) >= (int)sizeof(name)) return;
+    ggml_backend_dev_t dev = ggml_backend_dev_by_name(name);
+    if (dev == NULL || ggml_backend_dev_type(dev) == GGML_BACKEND_DEVICE_TYPE_CPU) return;
+    uint32_t i = 0;
+    while (i < tally.n_on && strcmp(tally.on[i].device, name) != 0) i++;
+    if (i == ENGINE_MAX_USED) return;
+    if (i == tally.n_on) snprintf(tally.on[tally.n_on++].device, sizeof(name), "%s", name);
+    tally.on[i].bytes += bytes;
+}
+
+/* libllama has no call that returns the memory it allocated, but logs it at load: "<who>: <device> KV buffer size = 12.00 MiB". What its
+ * caches take in all it logs also when it allocates nothing: "<who>: size = 12.00 MiB ( 4096 cells, ...". */
 static void tally_line(const char *line) {
     static const struct {
-        const char *words;
+        const char *words, *also;
         size_t field;
     } kinds[] = {
-        {" model buffer size = ", offsetof(struct engine_tally, weights)},
-        {" KV buffer size = ", offsetof(struct engine_tally, kv)},
-        {" RS buffer size = ", offsetof(struct engine_tally, kv)},
-        {" compute buffer size = ", offsetof(struct engine_tally, compute)},
-        {" output buffer size = ", offsetof(struct engine_tally, compute)},
+        {" model buffer size = ", "", offsetof(struct engine_tally, weights)},
+        {" KV buffer size = ", "", offsetof(struct engine_tally, kv)},
+        {" RS buffer size = ", "", offsetof(struct engine_tally, kv)},
+        {" state buffer size = ", "", offsetof(struct engine_tally, kv)},
+        {" size = ", " cells, ", offsetof(struct engine_tally, kv_laid_out)},
+        {" compute buffer size = ", "", offsetof(struct engine_tally, compute)},
+        {" output buffer size = ", "", offsetof(struct engine_tally, compute)},
     };
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        const char *at = strstr(line, kinds[i].words);
+        const char *at = strstr(line, kinds[i].also) != NULL ? strstr(line, kinds[i].words) : NULL;
         double mib = at != NULL ? strtod(at + strlen(kinds[i].words), NULL) : 0; /* any number of blanks before it */
         if (!(mib > 0 && mib < MAX_MIB)) continue;
         uint64_t *sum = (uint64_t *)(void *)((char *)&tally + kinds[i].field);
         *sum += (uint64_t)(mib * MIB);
+        tally_gpu(line, at, (uint64_t)(mib * MIB));
     }
 }
 
-/* The words after "function: ", without the end of the line. */
+/* The words after "function: ", without the end of the line. libllama says last that it failed, which is no reason. */
 static void keep_complaint(const char *text, size_t len) {
+    if (complaint[0] != '\0' && strstr(text, "failed to load model") != NULL) return;
     const char *colon = strstr(text, ": ");
     size_t skip = colon != NULL && strcspn(text, " ") > (size_t)(colon - text) ? (size_t)(colon - text) + 2 : 0;
     if (skip < len) snprintf(complaint, sizeof(complaint), "%.*s", (int)(len - skip), text + skip);
@@ -73,10 +97,13 @@ err_code engine_runtime_start(const char *backends, struct err *e) {
     err_code code = ERR_OK;
     pthread_mutex_lock(&start_lock);
     if (!started) {
+        char path[4096];
+        if (*backends != '\0' && os_runtime_path(backends, path, sizeof(path))) backends = path;
         llama_log_set(on_log, NULL);
+        mtmd_helper_log_set(on_log, NULL);
         ggml_set_abort_callback(on_abort);
-        if (*backends != '\0') ggml_backend_load_all_from_path(backends);
-        else ggml_backend_load_all();
+        if (*backends == '\0') ggml_backend_load_all();
+        else if (!has_cpu()) engine_backends_load_cpu(backends); /* else all backends are part of the library */
         if (has_cpu()) {
             llama_backend_init();
             started = true;
@@ -89,6 +116,16 @@ err_code engine_runtime_start(const char *backends, struct err *e) {
     return code;
 }
 
+void engine_runtime_gpus(const char *backends, const char *more) {
+    char path[4096];
+    pthread_mutex_lock(&start_lock);
+    if (!gpus_started && *backends != '\0')
+        engine_backends_load_gpus(os_runtime_path(backends, path, sizeof(path)) ? path : backends, false);
+    if (!gpus_started && *more != '\0') engine_backends_load_gpus(more, true);
+    gpus_started = true;
+    pthread_mutex_unlock(&start_lock);
+}
+
 static const char *type_name(enum ggml_backend_dev_type type) {
     switch (type) {
     case GGML_BACKEND_DEVICE_TYPE_CPU: return "cpu";
@@ -98,15 +135,32 @@ static const char *type_name(enum ggml_backend_dev_type type) {
     }
 }
 
+/* Drivers that compute on the processor what a GPU would. */
+static bool is_software(const char *description) {
+    static const char *const names[] = {"llvmpipe", "lavapipe", "softpipe", "SwiftShader", "Microsoft Basic Render"};
+    bool found = false;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) found |= strstr(description, names[i]) != NULL;
+    return found;
+}
+
+static void device_describe(ggml_backend_dev_t dev, struct engine_device *ret) {
+    struct ggml_backend_dev_props props;
+    ggml_backend_dev_get_props(dev, &props);
+    snprintf(ret->name, sizeof(ret->name), "%s", ggml_backend_dev_name(dev));
+    snprintf(ret->description, sizeof(ret->description), "%s", ggml_backend_dev_description(dev));
+    snprintf(ret->type, sizeof(ret->type), "%s", type_name(ggml_backend_dev_type(dev)));
+    snprintf(ret->backend, sizeof(ret->backend), "%s", ggml_backend_reg_name(ggml_backend_dev_backend_reg(dev)));
+    snprintf(ret->pci, sizeof(ret->pci), "%s", props.device_id != NULL ? props.device_id : "");
+    ret->software = is_software(ret->description);
+}
+
 size_t engine_devices(struct engine_device *ret, size_t max) {
     size_t n = ggml_backend_dev_count();
     for (size_t i = 0; i < n && i < max; i++) {
         ggml_backend_dev_t dev = ggml_backend_dev_get(i);
         size_t free_bytes = 0, total_bytes = 0;
         ggml_backend_dev_memory(dev, &free_bytes, &total_bytes);
-        snprintf(ret[i].name, sizeof(ret[i].name), "%s", ggml_backend_dev_name(dev));
-        snprintf(ret[i].description, sizeof(ret[i].description), "%s", ggml_backend_dev_description(dev));
-        snprintf(ret[i].type, sizeof(ret[i].type), "%s", type_name(ggml_backend_dev_type(dev)));
+        device_describe(dev, &ret[i]);
         ret[i].memory_free = free_bytes;
         ret[i].memory_total = total_bytes;
     }
@@ -125,3 +179,5 @@ void engine_runtime_clear(void) {
 struct engine_tally engine_runtime_tally(void) { return tally; }
 
 const char *engine_runtime_version(void) { return llama_version(); }
+
+const char *engine_runtime_ggml(void) { return ggml_version(); }

@@ -5,24 +5,33 @@
 #ifndef CARAVAN_ENGINE_RUNTIME_H
 #define CARAVAN_ENGINE_RUNTIME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/err.h"
+#include "engine/engine.h"
 
-/* libllama's version, for people. */
+/* libllama's version and ggml's, for people. */
 const char *engine_runtime_version(void);
+const char *engine_runtime_ggml(void);
 
 struct engine_device {
     char name[64];             /* "CPU", "Vulkan0": a value of --device */
     char description[128];     /* "AMD EPYC" */
     char type[8];              /* cpu | gpu | igpu | accel */
+    char backend[16];          /* "CPU", "Vulkan" */
+    char pci[16];              /* "0000:03:00.0"; "": it is not on that bus, or the backend doesn't say */
+    bool software;             /* a GPU's driver that computes on the processor */
     uint64_t memory_free, memory_total; /* bytes */
 };
 
-/* Loads ggml's backend modules from a folder ("": ggml's own search path). Of the CPU variants it loads the best one that this machine can
- * run. Once in a process, later calls do nothing; any thread. ERR_UNAVAILABLE when no CPU backend is found there. */
+/* Loads ggml's backend modules from a folder ("": ggml's own search path, GPUs' modules too), without those of GPUs. Of the CPU variants
+ * it loads the best one that this machine can run. Once in a process, later calls do nothing; any thread. ERR_UNAVAILABLE when no CPU
+ * backend is found there. */
 err_code engine_runtime_start(const char *backends, struct err *e);
+/* After it: loads the modules of GPUs from the same folder, and from another one that was checked (engine_backends_check; "": none).
+ * Drivers of this machine come with them, and may end this process. Once in a process; any thread. */
+void engine_runtime_gpus(const char *backends, const char *more);
 
 /* The devices of the loaded backends, at most max; returns how many there are in all. */
 size_t engine_devices(struct engine_device *ret, size_t max);
@@ -34,9 +43,12 @@ void engine_runtime_clear(void);
 /* Why libllama is about to abort this process ("ggml.c:1234: GGML_ASSERT(...) failed"); "" if it is not. Any thread. */
 const char *engine_runtime_abort(void);
 
-/* Bytes that libllama has logged as allocated in this thread since the last clear (to 0.01 MiB). */
+/* Bytes that libllama has logged as allocated in this thread since the last clear (to 0.01 MiB). kv_laid_out: of KV cache and state
+ * also where they were not allocated. */
 struct engine_tally {
-    uint64_t weights, kv, compute;
+    uint64_t weights, kv, kv_laid_out, compute;
+    uint32_t n_on;
+    struct engine_used on[ENGINE_MAX_USED]; /* of them all, by GPU */
 };
 struct engine_tally engine_runtime_tally(void);
 

@@ -31,6 +31,8 @@ struct engine_sampler {
     int32_t *ends;                      /* the tokens that end an answer; NULL where min_tokens is 0 */
     size_t n_ends;
     float mu;                           /* mirostat */
+    float *noted;                       /* scoring: logits of the position noted_at; NULL: nothing has been scored */
+    int32_t noted_at;
 };
 
 struct engine_scratch *engine_scratch_create(uint32_t n_vocab) {
@@ -72,7 +74,7 @@ static err_code make_bias(struct engine_sampler *s, const struct engine_sampling
     for (size_t i = 0; i < p->n_bias && code == ERR_OK; i++) {
         list[i] = (llama_logit_bias){p->bias[i].token, p->bias[i].bias};
         if (p->bias[i].token < 0 || (uint32_t)p->bias[i].token >= s->n_vocab)
-            code = err_set(e, ERR_INVALID, "field \"logit_bias\": the model has no token %d (it has %u)", p->bias[i].token, s->n_vocab);
+            code = err_set_field(e, ERR_INVALID, "logit_bias", "the model has no token %d (it has %u)", p->bias[i].token, s->n_vocab);
     }
     for (int32_t i = 0; i < n_banned; i++) list[p->n_bias + (size_t)i] = (llama_logit_bias){banned[i], -INFINITY};
     if (code == ERR_OK) s->bias = llama_sampler_init_logit_bias((int32_t)s->n_vocab, (int32_t)n, list);
@@ -83,7 +85,7 @@ static err_code make_bias(struct engine_sampler *s, const struct engine_sampling
 static int32_t look_back(int32_t last_n, uint32_t n_ctx) { return last_n < 0 || (uint32_t)last_n > n_ctx ? (int32_t)n_ctx : last_n; }
 
 static void make_history(struct engine_sampler *s, const struct engine_sampling *p, uint32_t n_ctx) {
-    static const char *breakers[] = {"\n", ":", "\"", "*"}; /* a repeated phrase ends at these, as the DRY proposal has it */
+    static const char *breakers[] = {"\n", ":", "\"", "*"}; /* a repeated phrase ends at these, as the DRY proposal says */
     struct llama_sampler *chain = chain_create();
     int32_t last_n = look_back(p->repeat_last_n, n_ctx);
     if (last_n > 0 && (p->repeat_penalty != 1.0f || p->presence_penalty != 0 || p->frequency_penalty != 0))
@@ -144,6 +146,7 @@ void engine_sampler_free(struct engine_sampler *s) {
     if (s->filters != NULL) llama_sampler_free(s->filters);
     sampler_grammar_free(s->grammar);
     free(s->ends);
+    free(s->noted);
     free(s);
 }
 
@@ -257,6 +260,27 @@ err_code engine_sampler_sample(struct engine_sampler *s, struct engine_scratch *
     out.logprob = (float)((double)logits[out.token] - log_sum);
     out.end = engine_vocab_is_end(s->vocab, out.token);
     sampler_top(logits, s->n_vocab, log_sum, s->p.n_top_logprobs, &out);
+    *ret = out;
+    return ERR_OK;
+}
+
+/* ---- tokens that were given ---- */
+
+err_code engine_sampler_score(struct engine_sampler *s, const float *logits, int32_t token, int32_t pos, struct engine_sample *ret,
+                              struct err *e) {
+    struct engine_sample out = {.token = token};
+    if (pos > 0) {
+        int32_t best = 0;
+        if (s->noted == NULL || s->noted_at != pos - 1)
+            return err_set(e, ERR_INVALID, "position %d was not scored before %d", pos - 1, pos);
+        double log_sum = sampler_log_sum(s->noted, s->n_vocab, &best);
+        if (!isfinite(log_sum)) return err_set(e, ERR_ENGINE, "the model's logits at position %d are not numbers", pos - 1);
+        out.logprob = (float)((double)s->noted[token] - log_sum);
+        sampler_top(s->noted, s->n_vocab, log_sum, s->p.n_top_logprobs, &out);
+    }
+    if (s->noted == NULL) s->noted = mem_calloc(s->n_vocab, sizeof(*s->noted));
+    memcpy(s->noted, logits, s->n_vocab * sizeof(*s->noted));
+    s->noted_at = pos;
     *ret = out;
     return ERR_OK;
 }

@@ -34,4 +34,9 @@ void engine_sampler_free(struct engine_sampler *s);       /* NULL is fine */
 err_code engine_sampler_sample(struct engine_sampler *s, struct engine_scratch *scratch, const float *logits, const int32_t *history,
                                int32_t pos, struct engine_sample *ret, struct err *e);
 
+/* The log probability of a token that was not sampled but given, after position pos - 1: notes its own logits for the token after it, and
+ * uses those noted for the token before it. Position 0: nothing is known. ERR_INVALID: nothing was noted for pos - 1. */
+err_code engine_sampler_score(struct engine_sampler *s, const float *logits, int32_t token, int32_t pos, struct engine_sample *ret,
+                              struct err *e);
+
 #endif

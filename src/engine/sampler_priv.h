@@ -18,7 +18,7 @@ enum sampler_purpose { SAMPLER_DRAW = 0, SAMPLER_XTC = 1, SAMPLER_REDRAW = 2 };
 void sampler_xtc(llama_token_data_array *c, float threshold);
 /* Logits to probabilities (in .p) at a temperature. */
 void sampler_softmax(llama_token_data_array *c, float temperature);
-/* The index of the candidate at u in the cumulated probabilities (any scale). */
+/* The index of the candidate at u in the cumulative probabilities, which may have any sum. */
 size_t sampler_draw(const llama_token_data_array *c, double u);
 /* The index of the largest logit; the smaller token wins a tie. */
 size_t sampler_best(const llama_token_data_array *c);
@@ -29,8 +29,8 @@ size_t sampler_mirostat2(llama_token_data_array *c, double u, float tau, float e
 
 /* log(sum(exp(logits))); *ret_best: the largest logit's token (smallest on a tie). NAN or infinite when logits are not numbers. */
 double sampler_log_sum(const float *logits, uint32_t n, int32_t *ret_best);
-/* The token at u in the cumulated probabilities of the whole vocabulary at a temperature; best: the token with the largest logit. Gives the
- * same token as softmax and draw over a list of candidates, which take four times as long (151,936 tokens: 1.2 against 0.3 ms). */
+/* The token at u in the cumulative probabilities of the whole vocabulary at a temperature; best: the token with the largest logit. Gives
+ * the same token as softmax and draw over a list of candidates, which take four times as long (151,936 tokens: 1.2 against 0.3 ms). */
 int32_t sampler_draw_raw(const float *logits, uint32_t n, int32_t best, float temperature, double u);
 /* The n_top largest, best first, into ret->top, with log probabilities. */
 void sampler_top(const float *logits, uint32_t n, double log_sum, uint32_t n_top, struct engine_sample *ret);

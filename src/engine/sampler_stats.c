@@ -58,11 +58,12 @@ int32_t sampler_draw_raw(const float *logits, uint32_t n, int32_t best, float te
     double total = 0, at = 0, next = 0;
     for (uint32_t i = 0; i < n; i += BLOCK) total += (double)block_sum(logits + i, n - i, max, temperature);
     uint32_t start = 0;
-    for (; start < n; start += BLOCK, at = next) { /* the block where it is: summed again, rather than a list of sums of any length */
+    /* Finds the block of the drawn token. Sums the blocks again, because a list of their sums would have no fixed length. */
+    for (; start < n; start += BLOCK, at = next) {
         next = at + (double)block_sum(logits + start, n - start, max, temperature);
         if (u * total < next) break;
     }
-    int32_t last = best; /* rounding at a block's very end stays with the last one that can be */
+    int32_t last = best; /* if rounding leads past the end, the last token that is possible */
     for (uint32_t i = start; i < n && i < start + BLOCK; i++) {
         if (logits[i] == -INFINITY) continue;
         at += (double)expf((logits[i] - max) / temperature);

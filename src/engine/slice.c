@@ -8,13 +8,14 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/pulse.h"
+#include "base/str.h"
 #include "engine/runtime.h"
 #include "engine/slice_priv.h"
 #include "engine/vocab.h"
 #include "model/types.h"
 #include "os/machine.h"
 
-enum { DEFAULT_CTX = 4096, MAX_DEVICES = 16 };
+enum { DEFAULT_CTX = 4096, MAX_DEVICES = 16, MAX_PROPORTIONS = 64 };
 
 /* ---- parameters ---- */
 
@@ -23,9 +24,9 @@ static err_code find_devices(const struct engine_load *load, ggml_backend_dev_t 
     char names[sizeof(load->devices)];
     size_t n = 0;
     memcpy(names, load->devices, sizeof(names));
-    *ret_all = names[0] == '\0' && load->n_gpu_layers != 0;
+    *ret_all = names[0] == '\0' && engine_load_has_gpu(load);
     ret[0] = NULL;
-    if (*ret_all || load->n_gpu_layers == 0 || strcmp(names, "none") == 0) return ERR_OK;
+    if (*ret_all || !engine_load_has_gpu(load) || strcmp(names, "none") == 0) return ERR_OK;
     for (char *name = names, *next; name != NULL; name = next) {
         next = strchr(name, ',');
         if (next != NULL) *next++ = '\0';
@@ -42,6 +43,16 @@ static err_code find_devices(const struct engine_load *load, ggml_backend_dev_t 
     return ERR_OK;
 }
 
+/* "12,8": the layers on each device, as proportions for libllama. */
+static const float *split(const struct engine_load *load, float *room, size_t max) {
+    const char *at = load->tensor_split, *part;
+    size_t len, n = 0;
+    if (*at == '\0') return NULL;
+    for (size_t i = 0; i < max; i++) room[i] = 0;
+    while (n < max && str_next(&at, ',', &part, &len)) room[n++] = strtof(part, NULL);
+    return room;
+}
+
 static enum llama_split_mode split_mode(const char *name) {
     if (strcmp(name, "none") == 0) return LLAMA_SPLIT_MODE_NONE;
     return strcmp(name, "row") == 0 ? LLAMA_SPLIT_MODE_ROW : LLAMA_SPLIT_MODE_LAYER;
@@ -54,15 +65,15 @@ static enum llama_flash_attn_type flash_attn(const char *name) {
 
 static err_code cache_type(const char *field, const char *name, enum ggml_type *ret, struct err *e) {
     uint32_t type;
-    if (!model_type_parse(name, &type)) return err_set(e, ERR_INVALID, "field \"%s\": unknown type \"%s\"", field, name);
+    if (!model_type_parse(name, &type)) return err_set_field(e, ERR_INVALID, field, "unknown type \"%s\"", name);
     *ret = (enum ggml_type)type;
     return ERR_OK;
 }
 
 static err_code check_load(const struct engine_load *load, struct err *e) {
     if (load->n_seq < 1 || load->n_seq > llama_max_parallel_sequences())
-        return err_set(e, ERR_INVALID, "field \"n_seq\": expected a number from 1 to %zu, got %u", llama_max_parallel_sequences(),
-                       load->n_seq);
+        return err_set_field(e, ERR_INVALID, "n_seq", "expected a number from 1 to %zu, got %u", llama_max_parallel_sequences(),
+                             load->n_seq);
     const char *v = load->cache_type_v;
     bool quantized_v = strcmp(v, "f32") != 0 && strcmp(v, "f16") != 0 && strcmp(v, "bf16") != 0;
     if (quantized_v && strcmp(load->flash_attn, "off") == 0) {
@@ -98,13 +109,16 @@ static err_code refused(const struct slice *s, const char *what, struct err *e) 
 static err_code load_model(struct slice *s, const struct model_slice *slice, model_read_fn read, void *read_user,
                            const struct engine_load *load, struct loading *loading, struct err *e) {
     ggml_backend_dev_t devices[MAX_DEVICES];
+    float proportions[MAX_PROPORTIONS];
     bool all;
     err_code code = find_devices(load, devices, &all, e);
     if (code != ERR_OK) return code;
     struct llama_model_params params = llama_model_default_params();
     params.devices = all ? NULL : devices;
-    params.n_gpu_layers = load->n_gpu_layers;
+    params.n_gpu_layers = engine_load_has_gpu(load) ? load->n_gpu_layers : 0;
+    params.tensor_split = split(load, proportions, llama_max_devices() < MAX_PROPORTIONS ? llama_max_devices() : MAX_PROPORTIONS);
     params.split_mode = split_mode(load->split_mode);
+    params.no_alloc = s->laid_out;
     params.load_mode = LLAMA_LOAD_MODE_NONE; /* the file is not on disk, so it can't be mapped */
     params.use_extra_bufts = true;           /* weights repacked for this CPU */
     params.progress_callback = on_progress;
@@ -132,10 +146,10 @@ static uint32_t context_wish(const struct slice *s, const struct engine_load *lo
 }
 
 static err_code make_context(struct slice *s, const struct engine_load *load, struct err *e) {
-    uint32_t threads = load->n_threads > 0 ? load->n_threads : machine_cores();
+    uint32_t threads = load->n_threads > 0 ? load->n_threads : machine_threads();
     uint64_t cells = (uint64_t)context_wish(s, load) * load->n_seq;
     if (cells > INT32_MAX)
-        return err_set(e, ERR_INVALID, "field \"n_ctx\": %u sequences of %u positions are too many", load->n_seq, context_wish(s, load));
+        return err_set_field(e, ERR_INVALID, "n_ctx", "%u sequences of %u positions are too many", load->n_seq, context_wish(s, load));
     struct llama_context_params params = llama_context_default_params();
     params.n_ctx = (uint32_t)cells;
     params.n_seq_max = load->n_seq;
@@ -147,18 +161,20 @@ static err_code make_context(struct slice *s, const struct engine_load *load, st
     params.flash_attn_type = flash_attn(load->flash_attn);
     params.kv_unified = !s->streams;
     params.swa_full = false;
-    params.offload_kqv = load->n_gpu_layers != 0;
-    params.op_offload = load->n_gpu_layers != 0;
+    params.offload_kqv = engine_load_has_gpu(load);
+    params.op_offload = engine_load_has_gpu(load);
     params.no_perf = true;
     params.abort_callback = on_operation;
     err_code code = cache_type("cache_type_k", load->cache_type_k, &params.type_k, e);
     if (code == ERR_OK) code = cache_type("cache_type_v", load->cache_type_v, &params.type_v, e);
     if (code != ERR_OK) return code;
-    if (!s->what.tail || s->pool.caught) {
+    if (s->pool.caught || (!s->what.tail && !s->what.no_embeddings)) {
         /* All rows are computed, and no buffer for logits is made. (MEAN would abort on batches of unequal sequences.) */
         params.embeddings = true;
         params.pooling_type = LLAMA_POOLING_TYPE_LAST;
-        params.cb_eval = slice_catch;
+    }
+    if (slice_graph_watches(s)) {
+        params.cb_eval = slice_graph_watch;
         params.cb_eval_user_data = s;
     }
     if (s->n_outputs > 0) params.n_outputs_max = s->n_outputs;
@@ -179,7 +195,7 @@ static void name_device(struct slice *s, const struct engine_load *load) {
     ggml_backend_dev_t chosen[MAX_DEVICES];
     bool all = false;
     snprintf(to, room, "CPU");
-    if (load->n_gpu_layers == 0 || find_devices(load, chosen, &all, NULL) != ERR_OK) return;
+    if (!engine_load_has_gpu(load) || find_devices(load, chosen, &all, NULL) != ERR_OK) return;
     ggml_backend_dev_t dev = chosen[0];
     for (size_t i = 0; all && dev == NULL && i < ggml_backend_dev_count(); i++) {
         enum ggml_backend_dev_type type = ggml_backend_dev_type(ggml_backend_dev_get(i));
@@ -193,7 +209,7 @@ static void tell(struct slice *s, const struct engine_load *load) {
     struct engine_tally tally = engine_runtime_tally();
     info->n_embd = s->what.n_hidden_in > s->what.n_hidden_out ? s->what.n_hidden_in : s->what.n_hidden_out;
     if (info->n_embd == 0) info->n_embd = (uint32_t)llama_model_n_embd(s->model);
-    info->n_vocab = s->what.head || s->what.tail ? engine_vocab_size(s->vocab) : 0;
+    info->n_vocab = s->what.ids || s->what.tail ? engine_vocab_size(s->vocab) : 0;
     info->n_seq = load->n_seq;
     info->n_ctx_seq = context_wish(s, load); /* libllama rounds its cells up */
     info->n_ctx = llama_n_ctx(s->ctx);
@@ -203,11 +219,15 @@ static void tell(struct slice *s, const struct engine_load *load) {
     info->first = s->what.head;
     info->last = s->what.tail;
     info->can_remove = !s->recurrent && (s->window == 0 || s->window >= info->n_ctx_seq);
+    info->can_mark = !info->can_remove && s->pool.type == ENGINE_POOL_NONE;
+    info->mark_whole = info->can_mark && llama_model_is_recurrent(s->model);
     info->n_rewind = !s->recurrent ? info->n_ctx_seq : s->window == 0 ? llama_n_rs_seq(s->ctx) : 0;
     info->rewind_alone = !info->can_remove && !s->recurrent && !s->streams && load->n_seq > 1;
     info->bytes_weights = tally.weights > 0 ? tally.weights : llama_model_size(s->model);
-    info->bytes_kv = tally.kv;
+    info->bytes_kv = s->laid_out ? tally.kv_laid_out : tally.kv;
     info->bytes_compute = tally.compute;
+    info->n_on = tally.n_on;
+    memcpy(info->on, tally.on, sizeof(info->on));
     name_device(s, load);
 }
 
@@ -215,7 +235,7 @@ static err_code check_model(struct slice *s, struct err *e) {
     if (llama_model_has_encoder(s->model) || !llama_model_has_decoder(s->model))
         return err_set(e, ERR_UNSUPPORTED, "the model is not a decoder-only language model");
     uint32_t width = (uint32_t)llama_model_n_embd_inp(s->model);
-    if (!s->what.head && width != s->what.n_hidden_in)
+    if (!s->what.head && s->what.in_tensor[0] == '\0' && width != s->what.n_hidden_in)
         return err_set(e, ERR_UNSUPPORTED, "libllama wants rows of %u numbers, the slice before gives %u", width, s->what.n_hidden_in);
     return ERR_OK;
 }
@@ -226,7 +246,8 @@ static err_code make_room(struct slice *s, struct err *e) {
     enum llama_rope_type rope = llama_model_rope_type(s->model);
     s->n_pos = rope == LLAMA_ROPE_TYPE_MROPE || rope == LLAMA_ROPE_TYPE_IMROPE ? 4 : 1;
     s->seq_ids = mem_calloc(n, sizeof(*s->seq_ids));
-    s->batch.token = s->what.head ? mem_calloc(n, sizeof(*s->batch.token)) : NULL;
+    s->ids = s->what.head || s->what.in_tensor[0] != '\0' ? mem_calloc(n, sizeof(*s->ids)) : NULL;
+    slice_pos_room(s);
     s->batch.pos = mem_calloc((size_t)n * s->n_pos, sizeof(*s->batch.pos));
     s->batch.n_seq_id = mem_calloc(n, sizeof(*s->batch.n_seq_id));
     s->batch.seq_id = mem_calloc(n, sizeof(llama_seq_id *));
@@ -238,6 +259,8 @@ static err_code make_room(struct slice *s, struct err *e) {
         s->batch.n_seq_id[i] = 1;
         s->batch.seq_id[i] = &s->seq_ids[i];
     }
+    err_code code = slice_graph_room(s, e);
+    if (code != ERR_OK) return code;
     if (!s->what.head && s->what.input_scale != 1.0f) {
         s->rows_in = malloc((size_t)n * s->what.n_hidden_in * sizeof(*s->rows_in));
         if (s->rows_in == NULL) return err_set(e, ERR_MEMORY, "no memory for %u hidden rows", n);
@@ -254,6 +277,14 @@ static err_code make_room(struct slice *s, struct err *e) {
     return ERR_OK;
 }
 
+/* Tokens of a part that can have logits: the rows of libllama's buffer for them. An earlier slice that can't be asked for embeddings has
+ * this buffer too, and needs a row in it for each token. 0: there is none. */
+static uint32_t outputs(const struct slice *s, const struct engine_load *load) {
+    if (s->pool.type != ENGINE_POOL_NONE) return 0;
+    if (s->what.tail) return engine_load_outputs(load);
+    return s->what.no_embeddings ? engine_load_ubatch(load) : 0;
+}
+
 static err_code open_slice(struct slice *s, const struct model_slice *slice, model_read_fn read, void *read_user,
                            const struct engine_load *load, struct loading *loading, struct err *e) {
     err_code code = load_model(s, slice, read, read_user, load, loading, e);
@@ -265,27 +296,42 @@ static err_code open_slice(struct slice *s, const struct model_slice *slice, mod
     int32_t window = llama_model_n_swa(s->model);
     s->window = window > 0 ? (uint32_t)window : 0;
     s->exact = load->exact;
-    s->n_outputs = s->what.tail && s->pool.type == ENGINE_POOL_NONE ? engine_load_outputs(load) : 0;
+    s->n_outputs = outputs(s, load);
     s->streams = load->n_seq > 1 && !s->what.kv_pool && (load->exact || s->what.kv_streams);
     if ((code = make_context(s, load, e)) != ERR_OK) return code;
     tell(s, load);
-    return make_room(s, e);
+    return s->laid_out ? ERR_OK : make_room(s, e);
+}
+
+/* lay_out: nothing is allocated. */
+static err_code start(const struct model_slice *slice, model_read_fn read, void *read_user, const struct engine_load *load, bool lay_out,
+                      struct loading *loading, struct slice **ret, struct err *e) {
+    err_code code = engine_runtime_start(load->backends, e);
+    if (code == ERR_OK) code = check_load(load, e);
+    if (code != ERR_OK) return code;
+    if (engine_load_has_gpu(load)) engine_runtime_gpus(load->backends, load->more_backends);
+    struct slice *s = MEM_NEW(struct slice);
+    s->what = *model_slice_info(slice);
+    s->laid_out = lay_out;
+    engine_runtime_clear();
+    code = open_slice(s, slice, read, read_user, load, loading, e);
+    if (code == ERR_OK) *ret = s;
+    else slice_free(s);
+    return code;
+}
+
+err_code slice_lay_out(const struct model_slice *slice, model_read_fn read, void *read_user, const struct engine_load *load,
+                       struct slice **ret, struct err *e) {
+    struct loading loading = {0};
+    return start(slice, read, read_user, load, true, &loading, ret, e);
 }
 
 err_code engine_slice_open(const struct model_slice *slice, model_read_fn read, void *read_user, const struct engine_load *load,
                            engine_progress_fn progress, void *user, struct engine *ret, struct err *e) {
     struct loading loading = {progress, user, false};
-    err_code code = engine_runtime_start(load->backends, e);
-    if (code == ERR_OK) code = check_load(load, e);
+    struct slice *s;
+    err_code code = start(slice, read, read_user, load, false, &loading, &s, e);
     if (code != ERR_OK) return code;
-    struct slice *s = MEM_NEW(struct slice);
-    s->what = *model_slice_info(slice);
-    engine_runtime_clear();
-    code = open_slice(s, slice, read, read_user, load, &loading, e);
-    if (code != ERR_OK) {
-        slice_free(s);
-        return code;
-    }
     log_debug("engine", "layers %u-%u on %s: weights %llu, KV %llu, compute %llu bytes", s->what.first, s->what.end - 1, s->info.device,
               (unsigned long long)s->info.bytes_weights, (unsigned long long)s->info.bytes_kv, (unsigned long long)s->info.bytes_compute);
     *ret = (struct engine){.ops = &slice_ops, .self = s, .info = s->info};
@@ -298,14 +344,18 @@ void slice_free(struct slice *s) {
     free(s->samplers);
     engine_scratch_free(s->scratch);
     slice_pool_done(s);
+    slice_graph_done(s);
     slice_park_free(s);
+    slice_mark_free(s);
+    slice_pos_done(s);
+    slice_media_close(s);
     free(s->history);
     free(s->kept);
     free(s->rows);
     free(s->rows_in);
     free(s->seen);
     free(s->run);
-    free(s->batch.token);
+    free(s->ids);
     free(s->batch.pos);
     free(s->batch.n_seq_id);
     free(s->batch.seq_id);

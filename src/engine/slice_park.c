@@ -53,6 +53,7 @@ void slice_park_room(struct slice *s, uint64_t bytes) {
     s->park_room = bytes;
     for (uint32_t seq = 0; seq < s->info.n_seq && s->park_used > bytes; seq++)
         if (slice_unpark(s, seq, seq, &e) != ERR_OK) log_warn("engine", "%s", e.text); /* it stays parked, and nothing is lost */
+    while (s->park_used > bytes && s->n_marks > 0) slice_mark_drop(s, s->marks[0].key);
 }
 
 void slice_park_free(struct slice *s) {

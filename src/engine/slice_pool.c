@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * A slice of a model that gives embeddings or ranks instead of text. A causal model's tail hands out its normalised rows, as every earlier
  * slice hands out its hidden ones, and they are pooled here, so that a text may come in any number of batches and the output head is never
- * computed. A model whose attention looks both ways, or that ends in a classifier, takes a text in one batch, and libllama pools. */
+ * computed. A model with bidirectional attention, or with a classifier at its end, takes a text in one batch, and libllama pools. */
 #include <assert.h>
 #include <llama.h>
 #include <math.h>
@@ -12,7 +12,7 @@
 #include "base/str.h"
 #include "engine/slice_priv.h"
 
-enum { AT_ONCE_MOST = 8192 }; /* tokens of a text that has to come in one batch */
+enum { AT_ONCE_MOST = 8192 }; /* most tokens of a text that has to come in one batch */
 
 static const char *const NAMES[] = {"none", "mean", "cls", "last"};
 #define SAME(name) ((int)ENGINE_POOL_##name == (int)LLAMA_POOLING_TYPE_##name)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The inside of a slice: slice.c loads and frees it, slice_run.c computes, slice_pool.c pools rows into vectors, slice_park.c parks
- * sequences. */
+ * The inside of a slice: slice.c loads and frees it, slice_run.c computes, slice_graph.c moves rows into the graph and out of it,
+ * slice_pool.c pools rows into vectors, slice_park.c parks sequences, slice_mark.c keeps copies of their states, slice_store.c moves both
+ * into a store and out of it, slice_media.c makes rows of pictures, slice_pos.c knows where they stand. */
 #ifndef CARAVAN_ENGINE_SLICE_PRIV_H
 #define CARAVAN_ENGINE_SLICE_PRIV_H
 
@@ -18,7 +19,7 @@ struct slice_pool {
     bool at_once;                /* a text has to come in one batch, and libllama pools */
     bool caught;                 /* the tail catches rows, and slice_pool.c pools them */
     uint32_t width;              /* of a vector */
-    float *rows;                 /* [n_batch][width] caught; in the same memory sums and vectors */
+    float *rows;                 /* [n_batch][width]: caught rows. The same allocation holds sums and vectors */
     float *sums, *vectors;       /* [n_seq][width] */
     uint32_t *counts;            /* [n_seq]: rows in the sum */
 };
@@ -29,6 +30,42 @@ struct slice_parked {
     size_t size;
 };
 
+/* A copy of a sequence's state after its first n positions: the part that can't go back, in libllama's format. */
+struct slice_mark {
+    uint64_t key;
+    uint32_t n;
+    uint8_t *data;
+    size_t size;
+    int32_t *tokens;             /* [n]; NULL unless this is the tail, and the mark all that there is of the sequence */
+    int32_t *positions;          /* [n + 1]: of a state that stands for itself, in an M-RoPE model; else NULL */
+};
+
+/* The rows of a part of a batch, while its graphs run: engine/slice_graph.c. */
+struct slice_graph {
+    const float *give_from;      /* the next rows to enter; NULL: none do, or libllama makes a trial run */
+    float *catch_to;             /* where the next rows go; NULL as above */
+    uint32_t give_room, given, catch_room, caught; /* rows */
+    bool bad;                    /* a tensor had another shape than expected */
+    bool passed;                 /* the weight has been read behind which the result is (model_slice_info.out_op) */
+    const struct ggml_tensor *result;
+    uint32_t layer;              /* of the slice, that is computed; known only where model_slice_info.scale needs it */
+    struct ggml_tensor *entry;   /* holds the rows, and must get back what they replaced; NULL: nothing to do */
+    float *replaced;             /* [n_batch][n_hidden_in]; NULL: nothing is put back */
+};
+
+/* The projector of pictures and sounds: engine/slice_media.c. */
+struct slice_media {
+    struct mtmd_context *ctx;    /* NULL: there is none */
+    unsigned n_asked;            /* operations that ggml has asked about */
+};
+
+/* Where tokens stand in an M-RoPE model: engine/slice_pos.c. */
+struct slice_pos {
+    int32_t *at;                 /* [n_seq][n_ctx_seq + 1]: the position of each token, and of the next one; NULL: it is its number */
+    int32_t *n;                  /* [n_seq]: tokens that are there */
+    int32_t *base, *most;        /* [n_seq]: of the picture whose rows came last: its position, and the largest place on any axis */
+};
+
 struct slice {
     struct model_slice_info what;
     struct engine_info info;
@@ -36,7 +73,8 @@ struct slice {
     struct llama_context *ctx;
     llama_memory_t mem;
     const struct llama_vocab *vocab;
-    bool exact;                  /* parts of one class of shapes */
+    bool laid_out;               /* libllama has allocated nothing: the sizes are all that it is good for */
+    bool exact;                  /* all parts of a batch have shapes of one class */
     bool streams;                /* every sequence has its own KV cells */
     bool recurrent;              /* some layer keeps a state instead of KV */
     uint32_t n_outputs;          /* tokens of a part that can have logits; 0: all */
@@ -44,6 +82,7 @@ struct slice {
     uint32_t n_pos;              /* positions a row of an embedding batch takes: 4 with M-RoPE */
     /* room for one batch, made once */
     struct llama_batch batch;    /* the slice owns its arrays, so llama_batch_free must not free them */
+    llama_token *ids;            /* batch.token, when tokens enter; NULL: only rows do */
     llama_seq_id *seq_ids;
     float *rows_in;              /* scaled hidden states; NULL when input_scale is 1 */
     uint32_t *seen;              /* per sequence: the last part that had a token of it */
@@ -51,11 +90,13 @@ struct slice {
     uint32_t *run;               /* per sequence: the number of its tokens in the last run; 0 after some were taken back */
     struct slice_parked *parked; /* [n_seq] */
     uint32_t n_parked;
-    uint64_t park_room, park_used; /* bytes that parked sequences may take, and that they take */
-    /* the tensor that leaves, caught while the graph runs */
-    float *catch_to;             /* where the next rows go */
-    uint32_t catch_room, caught; /* rows */
-    bool catch_bad;
+    uint64_t park_room, park_used; /* bytes that parked sequences and marks may take, and that they take */
+    struct slice_mark *marks;    /* [n_marks] */
+    size_t n_marks;
+    const struct engine_store *store; /* borrowed; NULL: none */
+    uint64_t *lost;              /* [n_lost]: keys of marks that were not there, until the stage asks */
+    size_t n_lost;
+    struct slice_graph graph;
     /* last slice */
     const float **rows;          /* logits or vector of each token of the last batch; NULL: none */
     float *kept;                 /* rows copied out when a batch was computed in several parts */
@@ -64,6 +105,8 @@ struct slice {
     struct engine_sampler **samplers;
     struct engine_scratch *scratch;
     struct slice_pool pool;
+    struct slice_media media;    /* first slice */
+    struct slice_pos pos;
 };
 
 /* ---- slice_pool.c ---- */
@@ -89,9 +132,68 @@ void slice_park_drop(struct slice *s, uint32_t seq);
 void slice_park_room(struct slice *s, uint64_t bytes);
 void slice_park_free(struct slice *s);
 
+/* ---- slice_mark.c ---- */
+/* Keeps the state of seq, which has n positions, as mark `key`; without memory for it the mark is lost. */
+void slice_mark_make(struct slice *s, uint32_t seq, uint32_t n, uint64_t key);
+/* Goes back to the mark: seq then has n positions. false: it is not here, or libllama does not take it. */
+bool slice_mark_back(struct slice *s, uint32_t seq, uint32_t n, uint64_t key);
+void slice_mark_drop(struct slice *s, uint64_t key);
+/* NULL: there is none. */
+const struct slice_mark *slice_mark_find(const struct slice *s, uint64_t key);
+/* Goes back to that state, which may also come from a store. */
+bool slice_mark_restore(struct slice *s, uint32_t seq, uint32_t n, const struct slice_mark *m);
+/* The stage will be told that there is no such mark. */
+void slice_mark_lose(struct slice *s, uint64_t key);
+/* As engine_ops.lost. */
+size_t slice_mark_lost(struct slice *s, uint64_t *ret_keys);
+void slice_mark_free(struct slice *s);
+
+/* ---- slice_store.c: does nothing, or finds nothing, without a store ---- */
+void slice_store_save(struct slice *s, uint32_t seq, uint32_t n, uint64_t key);
+void slice_store_keep(struct slice *s, uint64_t key);
+/* seq, which is empty, becomes what is there; false: the key is lost, and seq has to be emptied. */
+bool slice_store_load(struct slice *s, uint32_t seq, uint32_t n, uint64_t key);
+/* Goes back to a mark that is there. */
+bool slice_store_back(struct slice *s, uint32_t seq, uint32_t n, uint64_t key);
+void slice_store_erase(struct slice *s, uint64_t key);
+
+/* ---- slice_graph.c ---- */
+/* ggml_backend_sched_eval_callback; user: the slice. */
+bool slice_graph_watch(struct ggml_tensor *t, bool ask, void *user);
+/* Does the slice need that callback? */
+bool slice_graph_watches(const struct slice *s);
+/* The callback's buffers, once n_batch is known. ERR_MEMORY. */
+err_code slice_graph_room(struct slice *s, struct err *e);
+/* Before and after llama_decode of n tokens. ERR_ENGINE: not all rows went in, or came out. */
+void slice_graph_begin(struct slice *s, size_t n, const float *in, float *out);
+err_code slice_graph_end(struct slice *s, size_t n, struct err *e);
+void slice_graph_done(struct slice *s);
+
+/* ---- slice_media.c ---- */
+/* engine_slice_add_projector loads the projector. */
+void slice_media_close(struct slice *s);
+err_code slice_media(struct slice *s, const uint8_t *data, size_t len, struct engine_pieces *ret, struct err *e);
+
+/* ---- slice_pos.c ---- */
+/* The room for positions, if the model needs it (n_pos is known). */
+void slice_pos_room(struct slice *s);
+void slice_pos_done(struct slice *s);
+/* Fills s->batch.pos for n tokens that are computed next. rows: they enter as rows. */
+void slice_pos_set(struct slice *s, const struct engine_token *t, size_t n, bool rows);
+/* The position in libllama of the n-th token of a sequence; of one that has not come: where the next one would stand. Negative: negative.
+ * */
+int32_t slice_pos_of(const struct slice *s, uint32_t seq, int32_t n);
+void slice_pos_copy(struct slice *s, uint32_t seq, uint32_t dst);
+/* The sequence has no token from the n-th on. */
+void slice_pos_cut(struct slice *s, uint32_t seq, int32_t n);
+/* A new copy of the positions of the first n tokens, and of the next one; and back. NULL: the model needs none. */
+int32_t *slice_pos_take(const struct slice *s, uint32_t seq, int32_t n);
+void slice_pos_put(struct slice *s, uint32_t seq, const int32_t *from, int32_t n);
+
 extern const struct engine_ops slice_ops;
-/* ggml_backend_sched_eval_callback: copies the tensor that leaves, then ends the graph. */
-bool slice_catch(struct ggml_tensor *t, bool ask, void *user);
+/* Loads the slice's header and lays out its buffers, without allocating them; parameters and errors as engine_slice_open. */
+err_code slice_lay_out(const struct model_slice *slice, model_read_fn read, void *read_user, const struct engine_load *load,
+                       struct slice **ret, struct err *e);
 /* Frees a slice, also a half-built one. */
 void slice_free(struct slice *s);
 

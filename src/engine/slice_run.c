@@ -28,7 +28,7 @@ static void forget(struct slice *s, uint32_t seq, int32_t p0, int32_t p1) {
     memset(history_of(s, seq) + p0, 0xFF, (size_t)(p1 - p0) * sizeof(*s->history));
 }
 
-/* A sliding window drops the cells that leave it. Are all cells left that the token at `next` attends to? */
+/* Are all cells still there that the token at `next` attends to? A sliding window drops the cells that leave it. */
 static bool window_reaches(struct slice *s, uint32_t seq, int32_t next) {
     if (s->window == 0 || next <= 0) return true;
     int32_t needs = next - (int32_t)s->window;
@@ -43,15 +43,16 @@ static bool state_reaches(const struct slice *s, uint32_t seq, int32_t last, int
 static err_code remove_part(struct slice *s, uint32_t seq, int32_t p0, int32_t p1, struct err *e) {
     err_code code = slice_unpark(s, seq, seq, e);
     if (code != ERR_OK) return code;
-    int32_t last = llama_memory_seq_pos_max(s->mem, (llama_seq_id)seq);
-    if (last < p0) return ERR_OK; /* the range is empty */
-    bool to_end = p1 < 0 || p1 > last;
-    if (to_end && !window_reaches(s, seq, p0))
+    int32_t last = llama_memory_seq_pos_max(s->mem, (llama_seq_id)seq), from = slice_pos_of(s, seq, p0), to = slice_pos_of(s, seq, p1);
+    if (last < from) return ERR_OK; /* the range is empty */
+    bool to_end = to < 0 || to > last;
+    if (to_end && !window_reaches(s, seq, from))
         return err_set(e, ERR_UNSUPPORTED, "sequence %u cannot go back to position %d: the attention window has moved on", seq, p0);
-    bool reaches = !s->recurrent || (to_end && state_reaches(s, seq, last, p0));
-    if (!reaches || !llama_memory_seq_rm(s->mem, (llama_seq_id)seq, p0, p1))
+    bool reaches = !s->recurrent || (to_end && state_reaches(s, seq, last, from));
+    if (!reaches || !llama_memory_seq_rm(s->mem, (llama_seq_id)seq, from, to))
         return err_set(e, ERR_UNSUPPORTED, "sequence %u cannot go back to position %d: the model keeps a state, not the past", seq, p0);
     forget(s, seq, p0, p1);
+    if (to_end) slice_pos_cut(s, seq, p0);
     s->run[seq] = 0;
     return ERR_OK;
 }
@@ -59,6 +60,7 @@ static err_code remove_part(struct slice *s, uint32_t seq, int32_t p0, int32_t p
 static void remove_all(struct slice *s, uint32_t seq) {
     slice_park_drop(s, seq);
     llama_memory_seq_rm(s->mem, (llama_seq_id)seq, -1, -1);
+    slice_pos_cut(s, seq, 0);
     forget(s, seq, 0, -1);
 }
 
@@ -69,30 +71,33 @@ static err_code op_remove(struct slice *s, const struct engine_op *op, struct er
 }
 
 static void copy_history(struct slice *s, const struct engine_op *op) {
+    slice_pos_copy(s, op->seq, op->dst);
+    if (op->p1 >= 0) slice_pos_cut(s, op->dst, op->p1);
     if (s->history == NULL) return;
     int32_t p0 = op->p0, p1 = op->p1;
     clamp(s, &p0, &p1);
     memcpy(history_of(s, op->dst) + p0, history_of(s, op->seq) + p0, (size_t)(p1 - p0) * sizeof(*s->history));
 }
 
-/* Drops dst's earlier content. Own streams and recurrent states are copied whole, and then cut. */
+/* Replaces the content of dst. Between streams libllama copies only whole sequences, so such a copy is cut afterwards. */
 static err_code op_copy(struct slice *s, const struct engine_op *op, struct err *e) {
-    int32_t last = llama_memory_seq_pos_max(s->mem, (llama_seq_id)op->seq);
-    bool whole = op->p0 <= 0 && (op->p1 < 0 || op->p1 > last);
+    int32_t last = llama_memory_seq_pos_max(s->mem, (llama_seq_id)op->seq), from = slice_pos_of(s, op->seq, op->p0),
+            to = slice_pos_of(s, op->seq, op->p1);
+    bool whole = from <= 0 && (to < 0 || to > last);
     if (op->seq == op->dst) return ERR_OK;
     if (!whole && s->recurrent)
         return err_set(e, ERR_UNSUPPORTED, "sequence %u: a part of it cannot be copied: the model keeps a state, not the past", op->seq);
-    if (!whole && !window_reaches(s, op->seq, op->p1 < 0 || op->p1 > last ? last + 1 : op->p1))
+    if (!whole && !window_reaches(s, op->seq, to < 0 || to > last ? last + 1 : to))
         return err_set(e, ERR_UNSUPPORTED, "sequence %u: positions before %d cannot be copied: the attention window has moved on", op->seq,
                        op->p1);
     remove_all(s, op->dst);
     if (last < 0) return ERR_OK;
     llama_seq_id src = (llama_seq_id)op->seq, dst = (llama_seq_id)op->dst;
     if (whole || s->streams) llama_memory_seq_cp(s->mem, src, dst, -1, -1);
-    else llama_memory_seq_cp(s->mem, src, dst, op->p0, op->p1);
+    else llama_memory_seq_cp(s->mem, src, dst, from, to);
     if (!whole && s->streams) {
-        if (op->p1 >= 0) llama_memory_seq_rm(s->mem, dst, op->p1, -1);
-        if (op->p0 > 0) llama_memory_seq_rm(s->mem, dst, 0, op->p0);
+        if (to >= 0) llama_memory_seq_rm(s->mem, dst, to, -1);
+        if (from > 0) llama_memory_seq_rm(s->mem, dst, 0, from);
     }
     copy_history(s, op);
     return ERR_OK;
@@ -105,7 +110,7 @@ static void op_close(struct slice *s, uint32_t seq) {
     s->samplers[seq] = NULL;
 }
 
-/* The parked state is written into dst at once, and then cut. */
+/* Writes the whole parked state into dst, and then cuts it. */
 static err_code op_copy_parked(struct slice *s, const struct engine_op *op, struct err *e) {
     if (op->seq == op->dst) return ERR_OK;
     remove_all(s, op->dst);
@@ -113,10 +118,27 @@ static err_code op_copy_parked(struct slice *s, const struct engine_op *op, stru
     if (code != ERR_OK) return code;
     int32_t p0 = op->p0, p1 = op->p1;
     clamp(s, &p0, &p1);
-    llama_memory_seq_rm(s->mem, (llama_seq_id)op->dst, p1, -1);
-    if (p0 > 0) llama_memory_seq_rm(s->mem, (llama_seq_id)op->dst, 0, p0);
+    llama_memory_seq_rm(s->mem, (llama_seq_id)op->dst, slice_pos_of(s, op->seq, p1), -1);
+    if (p0 > 0) llama_memory_seq_rm(s->mem, (llama_seq_id)op->dst, 0, slice_pos_of(s, op->seq, p0));
     copy_history(s, op);
     return ERR_OK;
+}
+
+static void op_back(struct slice *s, const struct engine_op *op) {
+    uint32_t n = (uint32_t)op->p0;
+    if (slice_mark_back(s, op->seq, n, op->key) || slice_store_back(s, op->seq, n, op->key)) {
+        forget(s, op->seq, op->p0, -1);
+    } else {
+        slice_mark_lose(s, op->key);
+        remove_all(s, op->seq);
+    }
+    s->run[op->seq] = 0;
+}
+
+static void op_load(struct slice *s, const struct engine_op *op) {
+    remove_all(s, op->seq);
+    if (!slice_store_load(s, op->seq, (uint32_t)op->p0, op->key)) remove_all(s, op->seq);
+    s->run[op->seq] = 0;
 }
 
 static err_code apply_one(struct slice *s, const struct engine_op *op, struct err *e) {
@@ -127,6 +149,13 @@ static err_code apply_one(struct slice *s, const struct engine_op *op, struct er
     case ENGINE_OP_CP: return s->parked[op->seq].data != NULL ? op_copy_parked(s, op, e) : op_copy(s, op, e);
     case ENGINE_OP_PARK: slice_park(s, op->seq); return ERR_OK;
     case ENGINE_OP_CLOSE: op_close(s, op->seq); return ERR_OK;
+    case ENGINE_OP_MARK: slice_mark_make(s, op->seq, (uint32_t)op->p0, op->key); return ERR_OK;
+    case ENGINE_OP_BACK: op_back(s, op); return ERR_OK;
+    case ENGINE_OP_DROP: slice_mark_drop(s, op->key); return ERR_OK;
+    case ENGINE_OP_SAVE: slice_store_save(s, op->seq, (uint32_t)op->p0, op->key); return ERR_OK;
+    case ENGINE_OP_KEEP: slice_store_keep(s, op->key); return ERR_OK;
+    case ENGINE_OP_LOAD: op_load(s, op); return ERR_OK;
+    case ENGINE_OP_ERASE: slice_store_erase(s, op->key); return ERR_OK;
     default: return err_set(e, ERR_INVALID, "unknown sequence operation %u", op->kind);
     }
 }
@@ -141,22 +170,6 @@ static err_code slice_apply(void *self, const struct engine_op *ops, size_t n, s
 
 /* ---- computing ---- */
 
-bool slice_catch(struct ggml_tensor *t, bool ask, void *user) {
-    struct slice *s = user;
-    if (strcmp(t->name, s->what.out_tensor) != 0) return !ask;
-    if (ask) return true;
-    size_t width = s->what.n_hidden_out, rows = (size_t)ggml_nelements(t) / width;
-    if (s->catch_to == NULL || t->type != GGML_TYPE_F32 || !ggml_is_contiguous(t) || rows * width != (size_t)ggml_nelements(t) ||
-        rows > s->catch_room - s->caught) {
-        s->catch_bad = s->catch_to != NULL; /* NULL: libllama's own trial run */
-        return false;
-    }
-    ggml_backend_tensor_get(t, s->catch_to, 0, ggml_nbytes(t));
-    s->catch_to += rows * width;
-    s->caught += (uint32_t)rows;
-    return false; /* the graph ends here */
-}
-
 /* May this token join a group of single tokens that ends before it? Sequences with streams of their own are computed in one pass
  * only if their numbers follow one another; else libllama divides the group, and gives some models' rows back in another order. */
 static bool joins_group(const struct slice *s, const struct engine_token *t, size_t i, size_t n) {
@@ -164,9 +177,28 @@ static bool joins_group(const struct slice *s, const struct engine_token *t, siz
     return single && s->seen[t[i].seq] != s->part && (!s->streams || t[i].seq == t[i - 1].seq + 1);
 }
 
+static bool is_row(const struct engine_token *t) { return (t->flags & ENGINE_TOKEN_ROW) != 0; }
+
+/* Does this row continue the picture of the token before it? */
+static bool continues(const struct engine_token *before, const struct engine_token *t) {
+    return is_row(t) && is_row(before) && t->seq == before->seq && t->token != 0;
+}
+
+/* Rows of pictures enter in another way than tokens, and those of some pictures all at once, so a picture is a part of its own. In every
+ * slice, for batches have the same shapes in all of them. Returns the end of the picture, or of the tokens before the next one. */
+static size_t kind_end(const struct engine_token *t, size_t at, size_t n) {
+    size_t end = at + 1;
+    if (is_row(&t[at]))
+        while (end < n && continues(&t[end - 1], &t[end])) end++;
+    else
+        while (end < n && !is_row(&t[end])) end++;
+    return end;
+}
+
 /* How many tokens from `at` are computed together. libllama gives rows back in the order of its own division of a batch; a part is
  * therefore one run of one sequence, or single tokens of different sequences: in these libllama keeps the batch's order. */
 static size_t shape_length(struct slice *s, const struct engine_token *t, size_t at, size_t n) {
+    n = kind_end(t, at, n);
     if (!s->exact && !s->recurrent && !s->streams && !s->pool.at_once) return n - at;
     size_t end = at + 1;
     while (end < n && t[end].seq == t[at].seq) end++;
@@ -178,29 +210,26 @@ static size_t shape_length(struct slice *s, const struct engine_token *t, size_t
     return end - at;
 }
 
-/* Nor more tokens than the logits buffer has rows. */
+/* Does libllama have to compute this token to the end? In earlier slices each one, since all rows are handed out. */
+static bool has_output(const struct slice *s, const struct engine_token *t) {
+    return !s->what.tail || s->pool.type != ENGINE_POOL_NONE || (t->flags & ENGINE_TOKEN_ANSWERED) != 0;
+}
+
+/* As shape_length, but the part has no more tokens with logits than the logits buffer has rows. */
 static size_t part_length(struct slice *s, const struct engine_token *t, size_t at, size_t n) {
     size_t len = shape_length(s, t, at, n), rows = 0;
     for (size_t i = 0; i < len && s->n_outputs > 0; i++) {
-        rows += t[at + i].flags != 0;
+        rows += has_output(s, &t[at + i]);
         if (rows > s->n_outputs) return i;
     }
     return len;
 }
 
-static void set_positions(struct slice *s, const struct engine_token *t, size_t n) {
-    bool rows = !s->what.head && s->n_pos == 4;
-    for (size_t i = 0; i < n; i++) {
-        s->batch.pos[i] = t[i].pos;
-        if (!rows) continue;
-        s->batch.pos[n + i] = t[i].pos; /* text: the three spatial axes go along, the fourth stays 0 */
-        s->batch.pos[2 * n + i] = t[i].pos;
-        s->batch.pos[3 * n + i] = 0;
-    }
-}
+/* Numbers in a row that enters. */
+static size_t width_in(const struct slice *s) { return s->what.head ? s->info.n_row : s->what.n_hidden_in; }
 
 static void set_rows(struct slice *s, const float *in, size_t n) {
-    size_t count = n * s->what.n_hidden_in;
+    size_t count = n * width_in(s);
     s->batch.embd = (float *)(uintptr_t)in; /* libllama only reads it */
     if (s->rows_in == NULL) return;
     for (size_t i = 0; i < count; i++) s->rows_in[i] = in[i] * s->what.input_scale;
@@ -208,39 +237,40 @@ static void set_rows(struct slice *s, const float *in, size_t n) {
 }
 
 static void fill_batch(struct slice *s, const struct engine_token *t, size_t n, const float *in) {
+    bool rows = s->ids == NULL || (s->what.head && is_row(t));
     s->batch.n_tokens = (int32_t)n;
-    set_positions(s, t, n);
+    s->batch.token = rows ? NULL : s->ids;
+    slice_pos_set(s, t, n, rows);
     for (size_t i = 0; i < n; i++) {
         s->seq_ids[i] = t[i].seq;
-        s->batch.logits[i] = !s->what.tail || s->pool.type != ENGINE_POOL_NONE || t[i].flags != 0;
-        if (s->what.head) s->batch.token[i] = t[i].token;
+        s->batch.logits[i] = has_output(s, &t[i]);
+        if (!rows) s->ids[i] = s->what.ids && !is_row(&t[i]) ? t[i].token : 0;
     }
-    if (!s->what.head) set_rows(s, in, n);
+    s->batch.embd = NULL;
+    if (rows) set_rows(s, in, n);
 }
 
 static err_code decode_part(struct slice *s, const struct engine_token *t, size_t n, const float *in, float *out, struct err *e) {
     fill_batch(s, t, n, in);
-    s->catch_to = out;
-    s->catch_room = (uint32_t)n;
-    s->caught = 0;
-    s->catch_bad = false;
+    slice_graph_begin(s, n, in, out);
     engine_runtime_clear();
+    bool together = (t->flags & ENGINE_TOKEN_TOGETHER) != 0;
+    if (together) llama_set_causal_attn(s->ctx, false);
     int32_t rc = llama_decode(s->ctx, s->batch);
-    s->catch_to = NULL;
+    if (together) llama_set_causal_attn(s->ctx, true);
+    err_code code = slice_graph_end(s, n, e);
     const char *why = engine_runtime_complaint();
     if (rc == 1) return err_set(e, ERR_NO_ROOM, "the KV cache has no room for %zu more tokens", n);
     if (rc != 0)
         return err_set(e, ERR_ENGINE, "libllama cannot compute a batch of %zu tokens (%d): %s", n, rc,
                        *why != '\0' ? why : "no reason given");
-    if ((!s->what.tail || s->pool.caught) && (s->catch_bad || s->caught != n))
-        return err_set(e, ERR_ENGINE, "the tensor \"%s\" gave %u rows of hidden states instead of %zu", s->what.out_tensor, s->caught, n);
-    return ERR_OK;
+    return code;
 }
 
 /* Room for the rows of logits that must outlive the part they were computed in. Grows only up to the largest batch. */
 static err_code reserve_kept(struct slice *s, const struct engine_token *t, size_t n, struct err *e) {
     size_t rows = 0;
-    for (size_t i = 0; i < n; i++) rows += t[i].flags != 0;
+    for (size_t i = 0; i < n; i++) rows += (t[i].flags & ENGINE_TOKEN_ANSWERED) != 0;
     if (rows <= s->kept_rows) return ERR_OK;
     float *grown = realloc(s->kept, rows * s->info.n_vocab * sizeof(*grown));
     if (grown == NULL) return err_set(e, ERR_MEMORY, "no memory for %zu rows of logits", rows);
@@ -251,7 +281,7 @@ static err_code reserve_kept(struct slice *s, const struct engine_token *t, size
 
 static err_code take_logits(struct slice *s, const struct engine_token *t, size_t at, size_t n, bool copy, size_t *n_kept, struct err *e) {
     for (size_t i = 0; i < n; i++) {
-        if (t[at + i].flags == 0) continue;
+        if ((t[at + i].flags & ENGINE_TOKEN_ANSWERED) == 0) continue;
         const float *row = llama_get_logits_ith(s->ctx, (int32_t)i);
         if (row == NULL) return err_set(e, ERR_ENGINE, "libllama gave no logits for token %zu", at + i);
         if (copy) {
@@ -264,14 +294,26 @@ static err_code take_logits(struct slice *s, const struct engine_token *t, size_
     return ERR_OK;
 }
 
+/* A slice that computes from ids reads rows only where they replace what it computes from them. */
+static err_code check_row(const struct slice *s, const struct engine_token *t, size_t i, size_t n, struct err *e) {
+    bool first = i == 0 || !continues(&t[i - 1], &t[i]);
+    if (s->what.head ? s->info.n_row == 0 : s->ids != NULL && (s->what.ids || s->n_pos > 1))
+        return err_set(e, ERR_UNSUPPORTED, "a slice of this model takes no rows of pictures");
+    if (first && (t[i].flags & ENGINE_TOKEN_TOGETHER) != 0 && kind_end(t, i, n) - i > llama_n_ubatch(s->ctx))
+        return err_set(e, ERR_LIMIT, "a picture of %zu rows in a batch of %u", kind_end(t, i, n) - i, llama_n_ubatch(s->ctx));
+    return ERR_OK;
+}
+
 static err_code check_tokens(const struct slice *s, const struct engine_token *t, size_t n, struct err *e) {
+    err_code code;
     if (n > s->info.n_batch) return err_set(e, ERR_LIMIT, "a batch of %zu tokens, at most %u", n, s->info.n_batch);
     for (size_t i = 0; i < n; i++) {
         if (t[i].seq >= s->info.n_seq) return err_set(e, ERR_INVALID, "sequence %u: there are %u", t[i].seq, s->info.n_seq);
         if (t[i].pos < 0) return err_set(e, ERR_INVALID, "sequence %u: negative position %d", t[i].seq, t[i].pos);
         if ((uint32_t)t[i].pos >= s->info.n_ctx_seq)
             return err_set(e, ERR_NO_ROOM, "sequence %u: position %d is past the context of %u", t[i].seq, t[i].pos, s->info.n_ctx_seq);
-        if (s->what.head && (t[i].token < 0 || (uint32_t)t[i].token >= s->info.n_vocab))
+        if (is_row(&t[i]) && (code = check_row(s, t, i, n, e)) != ERR_OK) return code;
+        if (s->what.ids && !is_row(&t[i]) && (t[i].token < 0 || (uint32_t)t[i].token >= s->info.n_vocab))
             return err_set(e, ERR_INVALID, "token %d: the model has %u", t[i].token, s->info.n_vocab);
     }
     return ERR_OK;
@@ -280,7 +322,11 @@ static err_code check_tokens(const struct slice *s, const struct engine_token *t
 /* Removes the first n tokens of a batch from libllama's memory. A recurrent state cannot go back: after a failed batch the sequence is
  * unusable, and libllama reports that when the sequence is computed next. */
 static void take_back(struct slice *s, const struct engine_token *t, size_t n) {
-    for (size_t i = n; i-- > 0;) llama_memory_seq_rm(s->mem, (llama_seq_id)t[i].seq, t[i].pos, t[i].pos + 1);
+    for (size_t i = n; i-- > 0;) {
+        int32_t at = slice_pos_of(s, t[i].seq, t[i].pos);
+        llama_memory_seq_rm(s->mem, (llama_seq_id)t[i].seq, at, at + 1);
+        slice_pos_cut(s, t[i].seq, t[i].pos);
+    }
 }
 
 static err_code slice_eval(void *self, const struct engine_token *t, size_t n, const float *in, float *out, struct err *e) {
@@ -297,8 +343,8 @@ static err_code slice_eval(void *self, const struct engine_token *t, size_t n, c
         bool vectors = s->what.tail && s->pool.type != ENGINE_POOL_NONE;
         bool parts = s->what.tail && !vectors && len < n;
         if (parts && at == 0 && (code = reserve_kept(s, t, n, e)) != ERR_OK) return code;
-        code = decode_part(s, t + at, len, in != NULL ? in + at * s->what.n_hidden_in : NULL,
-                           out != NULL ? out + at * s->what.n_hidden_out : NULL, e);
+        code =
+            decode_part(s, t + at, len, in != NULL ? in + at * width_in(s) : NULL, out != NULL ? out + at * s->what.n_hidden_out : NULL, e);
         if (code == ERR_OK && vectors) code = slice_pool_take(s, t, at, len, e);
         else if (code == ERR_OK && s->what.tail) code = take_logits(s, t, at, len, parts, &n_kept, e);
         if (code != ERR_OK) {
@@ -307,7 +353,7 @@ static err_code slice_eval(void *self, const struct engine_token *t, size_t n, c
         }
     }
     for (size_t i = 0; i < n; i++) s->run[t[i].seq] = i > 0 && t[i - 1].seq == t[i].seq ? s->run[t[i].seq] + 1 : 1;
-    for (size_t i = 0; i < n && s->history != NULL; i++) history_of(s, t[i].seq)[t[i].pos] = t[i].token;
+    for (size_t i = 0; i < n && s->history != NULL; i++) history_of(s, t[i].seq)[t[i].pos] = is_row(&t[i]) ? -1 : t[i].token;
     return ERR_OK;
 }
 
@@ -338,14 +384,29 @@ static err_code slice_seq_open(void *self, uint32_t seq, const struct engine_sam
     return ERR_OK;
 }
 
-static err_code slice_sample(void *self, uint32_t seq, size_t i, int32_t pos, struct engine_sample *ret, struct err *e) {
-    struct slice *s = self;
-    const float *logits = slice_logits(s, i);
+/* May token i of the last batch, at pos in seq, be sampled after, or scored? */
+static err_code check_opened(const struct slice *s, uint32_t seq, const float *logits, size_t i, int32_t pos, struct err *e) {
     if (seq >= s->info.n_seq || s->samplers == NULL || s->samplers[seq] == NULL)
         return err_set(e, ERR_INVALID, "sequence %u was not opened for sampling here", seq);
     if (logits == NULL) return err_set(e, ERR_INVALID, "token %zu of the batch has no logits", i);
     if (pos < 0 || (uint32_t)pos >= s->info.n_ctx_seq) return err_set(e, ERR_INVALID, "position %d is outside the context", pos);
+    return ERR_OK;
+}
+
+static err_code slice_sample(void *self, uint32_t seq, size_t i, int32_t pos, struct engine_sample *ret, struct err *e) {
+    struct slice *s = self;
+    const float *logits = slice_logits(s, i);
+    err_code code = check_opened(s, seq, logits, i, pos, e);
+    if (code != ERR_OK) return code;
     return engine_sampler_sample(s->samplers[seq], s->scratch, logits, history_of(s, seq), pos, ret, e);
+}
+
+static err_code slice_score(void *self, uint32_t seq, size_t i, int32_t pos, struct engine_sample *ret, struct err *e) {
+    struct slice *s = self;
+    const float *logits = slice_logits(s, i);
+    err_code code = check_opened(s, seq, logits, i, pos, e);
+    if (code != ERR_OK) return code;
+    return engine_sampler_score(s->samplers[seq], logits, history_of(s, seq)[pos], pos, ret, e);
 }
 
 static err_code slice_tokenize(void *self, const char *text, size_t len, bool bos, bool special, int32_t **ret_tokens, size_t *ret_n,
@@ -366,19 +427,35 @@ static bool slice_piece(void *self, int32_t token, struct buf *out) {
     return engine_vocab_piece(s->vocab, token, out);
 }
 
+static err_code slice_media_op(void *self, const uint8_t *data, size_t len, struct engine_pieces *ret, struct err *e) {
+    return slice_media(self, data, len, ret, e);
+}
+
 static void slice_park_room_op(void *self, uint64_t bytes) { slice_park_room(self, bytes); }
+static size_t slice_lost(void *self, uint64_t *ret_keys) { return slice_mark_lost(self, ret_keys); }
+static void slice_threads(void *self, uint32_t single, uint32_t several) {
+    struct slice *s = self;
+    llama_set_n_threads(s->ctx, (int32_t)single, (int32_t)several);
+}
+
+static void slice_set_store(void *self, const struct engine_store *store) { ((struct slice *)self)->store = store; }
 static void slice_close(void *self) { slice_free(self); }
 
 const struct engine_ops slice_ops = {
     .apply = slice_apply,
+    .lost = slice_lost,
+    .set_store = slice_set_store,
     .park_room = slice_park_room_op,
+    .threads = slice_threads,
     .eval = slice_eval,
     .logits = slice_logits,
     .vector = slice_vector,
     .seq_open = slice_seq_open,
     .sample = slice_sample,
+    .score = slice_score,
     .tokenize = slice_tokenize,
     .tokenize_pair = slice_tokenize_pair,
     .piece = slice_piece,
+    .media = slice_media_op,
     .close = slice_close,
 };

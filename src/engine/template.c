@@ -18,7 +18,7 @@ static err_code unknown_template(const char *tmpl, struct err *e) {
     return ERR_UNSUPPORTED;
 }
 
-/* Renders into out's free room. The first call may find that it needs more. */
+/* Appends the prompt to out. room: a guess of its length; if the prompt is longer, it is rendered a second time. */
 static err_code render(const char *tmpl, const struct llama_chat_message *chat, size_t n, bool add_assistant, size_t room, struct buf *out,
                        struct err *e) {
     for (int tries = 0; tries < 2; tries++) {

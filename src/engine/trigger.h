@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * When a lazy grammar begins: watches the generated text for one of some words, wherever tokens cut it, except inside a region (a model's
- * reasoning) that is left alone. Its own code, and not libllama's lazy grammars: those run a regular expression over the whole text for
- * each token, and throw through C where the rest of the token that completes the word breaks the grammar. Pure; a value. */
+ * When a lazy grammar begins: watches the generated text for the first of some words. Tokens may cut a word anywhere. Words inside a region
+ * (a model's reasoning) do not count. libllama's own lazy grammars are not used, because they run a regular expression over the whole text
+ * for each token, and throw a C++ exception through C if the token that completes a word breaks the grammar. Pure; a value. */
 #ifndef CARAVAN_ENGINE_TRIGGER_H
 #define CARAVAN_ENGINE_TRIGGER_H
 

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "io/loop.h"
 #include "io/sign.h"
 
 static bool is_loopback_address(const char *host) {
@@ -29,7 +29,7 @@ static bool is_local_name(const char *host) {
 err_code gateway_check_bind(const char *host, size_t n_keys, struct err *e) {
     if (n_keys > 0 || is_loopback_address(host) || strcasecmp(host, "localhost") == 0) return ERR_OK;
     err_set(e, ERR_AUTH, "refusing to serve on \"%s\" without API keys: anyone on the network could use it", host);
-    err_hint(e, "set a key with --api-key, or serve on 127.0.0.1");
+    err_hint(e, "start it on 127.0.0.1, make a key with `caravan keys add NAME`, and start it anew; or use --api-key-file");
     return ERR_AUTH;
 }
 
@@ -46,7 +46,7 @@ static err_code take_word(const char *word, size_t len, uint32_t *may, struct er
             *may |= scope_words[i].may;
             return ERR_OK;
         }
-    err_set(e, ERR_INVALID, "\"%.*s\" behind an API key is not known", (int)(len < 40 ? len : 40), word);
+    err_set(e, ERR_INVALID, "\"%.*s\" after an API key is not known", (int)(len < 40 ? len : 40), word);
     err_hint(e, "write KEY, or KEY admin for one that may load and delete models, shut nodes out and change the cluster's key");
     return ERR_INVALID;
 }
@@ -81,12 +81,16 @@ void gateway_key_done(struct gateway_key *key) {
 void gateway_keys_init(struct gateway_keys *k, const struct gateway_key *keys, size_t n, const char *own) {
     *k = (struct gateway_keys){.keys = mem_calloc(n + 1, sizeof(*k->keys)), .needed = n > 0};
     for (; k->n < n; k->n++) k->keys[k->n] = (struct gateway_key){.secret = mem_strdup(keys[k->n].secret), .may = keys[k->n].may};
-    if (own != NULL) k->keys[k->n++] = (struct gateway_key){.secret = mem_strdup(own), .may = GATEWAY_MAY_ASK | GATEWAY_MAY_ADMIN};
+    if (own == NULL) return;
+    k->keys[k->n] = (struct gateway_key){.secret = mem_strdup(own), .may = GATEWAY_MAY_ASK | GATEWAY_MAY_ADMIN};
+    k->own = k->keys[k->n++].secret;
 }
 
 void gateway_keys_done(struct gateway_keys *k) {
     for (size_t i = 0; i < k->n; i++) gateway_key_done(&k->keys[i]);
+    for (size_t i = 0; i < k->n_made; i++) ledger_key_done(&k->made[i]);
     free(k->keys);
+    free(k->made);
     free(k->origins);
     *k = (struct gateway_keys){0};
 }
@@ -99,10 +103,38 @@ static bool same_secret(const char *key, const char *given) {
     return differs == 0;
 }
 
-/* The permissions of this key; 0: it is unknown. Always compares all keys. */
+void gateway_keys_add(struct gateway_keys *k, const struct ledger_key *key) {
+    k->made = mem_realloc(k->made, k->n_made + 1, sizeof(*k->made));
+    k->made[k->n_made++] = *key;
+    k->needed = true;
+}
+
+bool gateway_keys_remove(struct gateway_keys *k, const char *id) {
+    for (size_t i = 0; i < k->n_made; i++) {
+        if (strcmp(k->made[i].id, id) != 0) continue;
+        ledger_key_done(&k->made[i]);
+        k->made[i] = k->made[--k->n_made];
+        return true; /* `needed` stays: the gateway of a cluster must not be open because its last key was removed */
+    }
+    return false;
+}
+
+/* The key with this secret; NULL: none. Keys are compared by their hashes, so the time tells nothing of a secret. */
+static const struct ledger_key *find_made(const struct gateway_keys *k, const char *given) {
+    uint8_t hash[IO_SHA256_SIZE];
+    if (k->n_made == 0) return NULL;
+    ledger_key_hash(given, hash);
+    for (size_t i = 0; i < k->n_made; i++)
+        if (memcmp(k->made[i].hash, hash, sizeof(hash)) == 0) return &k->made[i];
+    return NULL;
+}
+
+/* The permissions of this key; 0: it is unknown. Always compares all keys that were set. */
 static uint32_t allowed(const struct gateway_keys *k, const char *given) {
     uint32_t may = 0;
+    const struct ledger_key *made = find_made(k, given);
     for (size_t i = 0; i < k->n; i++) may |= same_secret(k->keys[i].secret, given) ? k->keys[i].may : 0;
+    if (made != NULL) may |= GATEWAY_MAY_ASK | ((made->may & LEDGER_MAY(ADMIN)) != 0 ? GATEWAY_MAY_ADMIN : 0);
     return may;
 }
 
@@ -113,14 +145,60 @@ static const char *given_key(const struct http_request *r) {
     return given + strspn(given + sizeof(bearer) - 1, " ") + sizeof(bearer) - 1;
 }
 
-void gateway_keys_owner(const struct gateway_keys *k, const struct http_request *r, char ret[GATEWAY_OWNER_SIZE]) {
-    uint8_t hash[IO_SHA256_SIZE];
-    const char *given = k->needed ? given_key(r) : NULL;
-    ret[0] = '\0';
-    if (given == NULL) return;
-    io_sha256(given, strlen(given), hash);
-    for (size_t i = 0; i < (GATEWAY_OWNER_SIZE - 1) / 2; i++) snprintf(ret + 2 * i, 3, "%02x", hash[i]);
+/* ---- owners ---- */
+
+static void owner_of_hash(const uint8_t hash[IO_SHA256_SIZE], char ret[GATEWAY_OWNER_SIZE]) {
+    str_hex(hash, (GATEWAY_OWNER_SIZE - 1) / 2, ret);
 }
+
+static void owner_of_secret(const char *secret, char ret[GATEWAY_OWNER_SIZE]) {
+    uint8_t hash[IO_SHA256_SIZE];
+    io_sha256(secret, strlen(secret), hash);
+    owner_of_hash(hash, ret);
+}
+
+static const struct ledger_key *made_of_owner(const struct gateway_keys *k, const char *owner) {
+    char other[GATEWAY_OWNER_SIZE];
+    for (size_t i = 0; i < k->n_made; i++) {
+        owner_of_hash(k->made[i].hash, other);
+        if (strcmp(other, owner) == 0) return &k->made[i];
+    }
+    return NULL;
+}
+
+static bool is_owner(const struct gateway_keys *k, const char *owner) {
+    char other[GATEWAY_OWNER_SIZE];
+    bool found = owner[0] == '\0' || made_of_owner(k, owner) != NULL;
+    for (size_t i = 0; i < k->n && !found; i++) {
+        owner_of_secret(k->keys[i].secret, other);
+        found = strcmp(other, owner) == 0;
+    }
+    return found;
+}
+
+const struct ledger_key *gateway_keys_made_of(const struct gateway_keys *k, const struct http_request *r) {
+    if (r->behalf != NULL) return made_of_owner(k, r->behalf);
+    const char *given = given_key(r);
+    return given != NULL ? find_made(k, given) : NULL;
+}
+
+void gateway_keys_owner(const struct gateway_keys *k, const struct http_request *r, char ret[GATEWAY_OWNER_SIZE]) {
+    const char *given = k->needed && r->behalf == NULL ? given_key(r) : NULL;
+    ret[0] = '\0';
+    if (r->behalf != NULL) snprintf(ret, GATEWAY_OWNER_SIZE, "%s", r->behalf);
+    else if (given != NULL && (k->own == NULL || !same_secret(k->own, given))) owner_of_secret(given, ret);
+}
+
+/* A request from within. The key may have gone since it was made. */
+static err_code check_behalf(const struct gateway_keys *k, const char *owner, uint32_t may, struct err *e) {
+    const struct ledger_key *made = made_of_owner(k, owner);
+    if ((may & GATEWAY_MAY_ADMIN) != 0) return err_set(e, ERR_FORBIDDEN, "requests that nobody waits for may ask models only");
+    if (!is_owner(k, owner)) return err_set(e, ERR_AUTH, "the API key for which this is asked is not known here any more");
+    if (made == NULL || !ledger_key_expired(made, clock_wall_s())) return ERR_OK;
+    return err_set(e, ERR_AUTH, "the API key \"%s\" has expired", made->name);
+}
+
+/* ---- checks ---- */
 
 static err_code check_key(const struct gateway_keys *k, const struct http_request *r, uint32_t may, struct err *e) {
     const char *given = given_key(r);
@@ -129,11 +207,13 @@ static err_code check_key(const struct gateway_keys *k, const struct http_reques
         err_hint(e, "send it as \"Authorization: Bearer KEY\"");
         return ERR_AUTH;
     }
+    const struct ledger_key *made = find_made(k, given);
+    if (made != NULL && ledger_key_expired(made, clock_wall_s())) return err_set(e, ERR_AUTH, "the API key \"%s\" has expired", made->name);
     uint32_t has = allowed(k, given);
     if (has == 0) return err_set(e, ERR_AUTH, "the API key is not known here");
     if ((has & may) == may) return ERR_OK;
     err_set(e, ERR_FORBIDDEN, "this API key may ask models, and is not marked \"admin\": %s \"%.120s\" is refused", r->method, r->path);
-    err_hint(e, "in the file of --api-key-file the line of an admin key is: KEY admin");
+    err_hint(e, "`caravan keys add NAME --admin` makes an admin key; in the file of --api-key-file its line is: KEY admin");
     return ERR_FORBIDDEN;
 }
 
@@ -181,19 +261,21 @@ static bool is_own_page(const struct http_request *r) {
 static err_code check_local(const struct gateway_keys *k, const struct http_request *r, uint32_t may, struct err *e) {
     const char *host = http_request_header(r, "host"), *origin = http_request_header(r, "origin");
     if (host != NULL && !is_local_host(host)) {
-        err_set(e, ERR_AUTH, "refusing a request for the host \"%.80s\": without API keys only loopback is served", host);
+        err_set(e, ERR_FORBIDDEN, "refusing a request for the host \"%.80s\": without API keys only loopback is served", host);
     } else if ((may & GATEWAY_MAY_ADMIN) != 0 && !is_own_page(r)) {
-        err_set(e, ERR_AUTH, "refusing a change that a web page (\"%.80s\") asks for: without API keys only programs of this machine may",
+        err_set(e, ERR_FORBIDDEN,
+                "refusing a change that a web page (\"%.80s\") asks for: without API keys only programs of this machine may",
                 origin != NULL ? origin : "");
     } else if ((may & GATEWAY_MAY_ADMIN) == 0 && origin != NULL && !is_local_origin(origin) && !gateway_keys_allow_origin(k, origin)) {
-        err_set(e, ERR_AUTH, "refusing a request of the web page \"%.80s\": without API keys only loopback is served", origin);
+        err_set(e, ERR_FORBIDDEN, "refusing a request of the web page \"%.80s\": without API keys only loopback is served", origin);
     } else {
         return ERR_OK;
     }
-    err_hint(e, "set a key with --api-key to allow it");
-    return ERR_AUTH;
+    err_hint(e, "make a key with `caravan keys add NAME`, and send it");
+    return ERR_FORBIDDEN;
 }
 
 err_code gateway_keys_check(const struct gateway_keys *k, const struct http_request *r, uint32_t may, struct err *e) {
+    if (r->behalf != NULL) return check_behalf(k, r->behalf, may, e);
     return k->needed ? check_key(k, r, may, e) : check_local(k, r, may, e);
 }

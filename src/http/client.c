@@ -20,7 +20,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "io/loop.h"
+#include "os/net.h"
 #include "os/os.h"
 
 enum { CLIENT_WAIT_MS = 100, CLIENT_READ_SIZE = 16 * 1024, CLIENT_MAX_LINE = 8 << 20, CLIENT_MAX_KEY = 1024 };
@@ -221,7 +221,8 @@ static err_code client_write_request(struct http_client *c, struct err *e) {
     buf_printf(&head, "%s %s%s HTTP/1.1\r\nHost: %s%s%s:%u\r\nUser-Agent: caravan\r\nAccept: */*\r\n", r->method, c->prefix, r->path,
                v6 ? "[" : "", c->host, v6 ? "]" : "", c->port);
     if (c->key != NULL) buf_printf(&head, "Authorization: Bearer %s\r\n", c->key);
-    if (r->body != NULL) buf_printf(&head, "Content-Type: application/json\r\nContent-Length: %zu\r\n", r->body_len);
+    if (r->body != NULL)
+        buf_printf(&head, "Content-Type: %s\r\nContent-Length: %zu\r\n", r->type != NULL ? r->type : "application/json", r->body_len);
     buf_append_str(&head, "\r\n");
     err_code code;
     if (head.failed) {

@@ -22,7 +22,8 @@ typedef bool (*http_line_fn)(void *user, const char *line, size_t len);
 
 struct http_client_request {
     const char *method, *path;       /* "POST", "/v1/chat/completions" */
-    const void *body;                /* JSON, or NULL */
+    const char *type;                /* of the body; NULL: JSON */
+    const void *body;                /* or NULL */
     size_t body_len;
     int timeout_ms;                  /* most silence from the server (connecting included); <= 0: none */
     http_line_fn on_line;         /* NULL: the body goes to ret_body. Else each line of a 2xx response goes here as it comes */

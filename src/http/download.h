@@ -23,7 +23,7 @@ struct http_download {
     uint64_t size;                     /* as published; 0: what the server says */
     const char *sha256;                /* as published, 64 hex digits; NULL or "": what a hub's header says, or none */
     uint32_t connections;              /* at most HTTP_DOWNLOAD_MAX_CONNECTIONS */
-    const volatile sig_atomic_t *stop; /* becomes 1: keep the bytes so far and return ERR_CANCELLED; may be NULL */
+    const atomic_int *stop;            /* as in struct web_request: keep the bytes so far and return ERR_CANCELLED; may be NULL */
     void (*on_progress)(void *user, const struct http_download_progress *p); /* about ten times a second; may be NULL */
     web_waiting_fn on_waiting;                                          /* may be NULL */
     void *user;

@@ -130,7 +130,7 @@ static err_code part_hash(struct part *p, const struct http_download *d, char re
             d->on_progress(d->user, &(struct http_download_progress){.phase = HTTP_DOWNLOAD_CHECKING, .done = at, .size = p->size});
     }
     io_sha256_end(sha, code == ERR_OK ? sum : NULL);
-    for (size_t i = 0; code == ERR_OK && i < sizeof(sum); i++) snprintf(ret + 2 * i, 3, "%02x", sum[i]);
+    if (code == ERR_OK) str_hex(sum, sizeof(sum), ret);
     free(data);
     return code;
 }

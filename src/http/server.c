@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "http/server_priv.h"
+#include "os/os.h"
 
 enum { RESERVED_FDS = 128 /* left for the node's links, files and children */, TICK_MAX_MS = 500, TICK_MIN_MS = 10 };
 
@@ -80,6 +81,7 @@ err_code http_server_open(struct io_loop *loop, const struct http_server_options
     struct http_server *s = MEM_NEW(struct http_server);
     s->loop = loop;
     s->o = *options;
+    os_random(&s->id_base, sizeof(s->id_base));
     s->drained_task = (struct io_task){.fn = tell_drained, .user = s};
     err_code code = io_listener_open(loop, s->o.host, s->o.port, on_accept, s, &s->listener, e);
     if (code != ERR_OK) {

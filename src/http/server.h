@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * An HTTP/1.1 server (RFC 9112) on the loop, parsed by llhttp: keep-alive, pipelining (answered in order, one exchange of a connection at a
- * time), chunked both ways, Expect: 100-continue, HEAD, bounded headers, bodies, connections and output, timeouts. A body is delivered
- * whole. A client that closes its side after its request gets its answer all the same. Errors of the protocol are answered here with a JSON
- * body {"error":{...}} as the OpenAI API has it. Knows no routes and no keys.
+ * An HTTP/1.1 server (RFC 9112) on the loop, parsed by llhttp: keep-alive, pipelining (answered in order, one exchange of a connection at
+ * a time), chunked both ways, Expect: 100-continue, HEAD, bounded headers, bodies, connections and output, timeouts. A body is delivered
+ * whole, or in pieces if its handler says so. Each response has an x-request-id. A client that closes its side after its request gets its
+ * answer all the same. Errors of the protocol are answered here with a JSON body {"error":{...}} as the OpenAI API has it. Knows no routes
+ * and no keys.
  *
  * An exchange is one request and its response. It is the server's; the handler may keep the pointer until it has ended the response
  * (http_respond, http_stream_end) or until the gone callback. Loop thread only. */
@@ -10,10 +11,13 @@
 #define CARAVAN_HTTP_SERVER_H
 
 #include "base/buf.h"
+#include "base/err.h"
 #include "io/loop.h"
 
 struct http_server;
 struct http_exchange;
+
+enum { HTTP_ID_SIZE = 129 };
 
 struct http_header {
     const char *name, *value;
@@ -29,12 +33,14 @@ struct http_request {
     const char *body;                     /* a NUL stands behind it; "" while headers are being judged */
     size_t body_len;
     bool from_loopback;                   /* the peer's address is a loopback one */
+    char id[HTTP_ID_SIZE]; /* x-request-id: the client's, if it is fit for headers and logs, else one made here; the response has it */
+    const char *behalf;                   /* a request from within (http/within.h): for whom it is; NULL: a client sent it */
 };
 
 struct http_server_options {
-    const char *host;            /* default "127.0.0.1" */
-    uint16_t port;               /* 0: the kernel chooses */
-    size_t max_body;             /* 413 beyond; default 16 MiB */
+    const char *host; /* default "127.0.0.1" */
+    uint16_t port; /* 0: the kernel chooses */
+    size_t max_body; /* 413 beyond; default 16 MiB */
     size_t max_bodies; /* bytes of all bodies together; 503 beyond, for one that comes beside others; default four of max_body */
     size_t max_queued; /* bytes of a stream that a slow client leaves waiting, then it is cut off; default 4 MiB */
     uint32_t max_connections; /* accepting pauses at this; default: what the limit of descriptors leaves */
@@ -62,6 +68,11 @@ const struct http_request *http_request(const struct http_exchange *x);
 /* Takes the body out of the request, for work that may outlive the exchange: it is the caller's (buf_done), and the request has none any
  * more. It counts among the bodies until http_exchange_drop_body, or until the exchange ends. */
 struct buf http_request_take_body(struct http_exchange *x);
+/* For on_headers: the body is not collected, but goes to fn in pieces as it comes, on the loop, inside the parser: fn may keep or write
+ * the bytes, and nothing else. More than max bytes are refused with 413. If the body doesn't come to its end, the gone callback comes. */
+void http_request_take_pieces(struct http_exchange *x, uint64_t max, void (*fn)(void *user, const void *data, size_t len), void *user);
+/* What was given as `user` to that; NULL: nobody takes pieces. */
+void *http_request_taker(const struct http_exchange *x);
 /* The first header of this name (any case), or NULL. */
 const char *http_request_header(const struct http_request *r, const char *name);
 
@@ -86,7 +97,10 @@ void http_stream_start(struct http_exchange *x, int status, const char *content_
 void http_stream_probe(struct http_exchange *x, const char *bytes);
 bool http_stream_started(const struct http_exchange *x);
 void http_stream_write(struct http_exchange *x, const void *data, size_t len);
-void http_stream_end(struct http_exchange *x);   /* ends the exchange */
+/* Calls fn from the loop, once, when the client has taken most of what was written: for streams that are longer than max_queued. Not
+ * after the gone callback. */
+void http_stream_when_taken(struct http_exchange *x, void (*fn)(void *user), void *user);
+void http_stream_end(struct http_exchange *x); /* ends the exchange */
 void http_stream_abort(struct http_exchange *x); /* cuts the connection, so that the client sees a broken stream; ends the exchange */
 
 #endif

@@ -2,6 +2,7 @@
  * One connection of the HTTP server: bytes go through llhttp into an exchange; the parser is stopped behind the headers (to judge them) and
  * behind the message (to answer it), so no handler ever runs inside the parser. */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -9,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "http/server_priv.h"
+#include "io/address.h"
 
 /* ---- states ---- */
 
@@ -33,25 +35,51 @@ void http_conn_set_state(struct http_conn *c, enum http_state state) {
 
 /* ---- exchange ---- */
 
-static struct http_exchange *exchange_create(struct http_conn *c) {
-    struct http_exchange *x = MEM_NEW(struct http_exchange);
+/* Printable ASCII, and nothing that would have to be quoted in JSON. */
+static bool is_id(const char *text) {
+    size_t len = 0;
+    for (; text[len] != '\0'; len++)
+        if (text[len] <= ' ' || text[len] > '~' || text[len] == '"' || text[len] == '\\') return false;
+    return len > 0 && len < HTTP_ID_SIZE;
+}
+
+/* sent: the client's x-request-id, or NULL. A good one is kept, so that the logs of both sides speak of the same thing. */
+static void exchange_name(struct http_exchange *x, const char *sent) {
+    if (sent != NULL && is_id(sent)) snprintf(x->request.id, HTTP_ID_SIZE, "%s", sent);
+    else
+        snprintf(x->request.id, HTTP_ID_SIZE, "req_%016llx%08llx", (unsigned long long)x->conn->server->id_base,
+                 (unsigned long long)x->number);
+}
+
+void http_exchange_init(struct http_exchange *x, struct http_conn *c, size_t max_body) {
     x->conn = c;
     x->arena = arena_create();
     buf_init(&x->head, HTTP_MAX_HEAD);
-    buf_init(&x->body, c->server->o.max_body);
+    buf_init(&x->body, max_body);
     buf_init(&x->extra, HTTP_MAX_RESPONSE_HEADERS);
     buf_init(&x->out, SIZE_MAX - 1); /* what one turn of the loop writes */
+}
+
+void http_exchange_done(struct http_exchange *x) {
+    arena_free(x->arena);
+    buf_done(&x->head);
+    buf_done(&x->body);
+    buf_done(&x->extra);
+    buf_done(&x->out);
+}
+
+static struct http_exchange *exchange_create(struct http_conn *c) {
+    struct http_exchange *x = MEM_NEW(struct http_exchange);
+    http_exchange_init(x, c, c->server->o.max_body);
+    x->number = ++c->server->n_exchanges;
+    exchange_name(x, NULL);
     return x;
 }
 
 static void exchange_free(struct http_exchange *x) {
     if (x == NULL) return;
     http_server_release(x->conn->server, &x->held);
-    arena_free(x->arena);
-    buf_done(&x->head);
-    buf_done(&x->body);
-    buf_done(&x->extra);
-    buf_done(&x->out);
+    http_exchange_done(x);
     free(x);
 }
 
@@ -122,6 +150,7 @@ static const char *exchange_finish_head(struct http_exchange *x) {
         .body = "",
         .from_loopback = x->conn->from_loopback,
     };
+    exchange_name(x, http_request_header(r, "x-request-id"));
     buf_done(&x->head);
     return NULL;
 }
@@ -134,6 +163,7 @@ static int refuse(struct http_conn *c, int status, const char *why) {
     return HPE_USER;
 }
 
+static const char too_large[] = "the body is too large";
 static const char too_much[] = "the bodies of other requests take all the memory for such: try again";
 
 static int on_message_begin(llhttp_t *p) {
@@ -185,10 +215,8 @@ static int on_headers_complete(llhttp_t *p) {
     if (v11 && http_request_header(&x->request, "host") == NULL) return refuse(c, 400, "the Host header is missing");
     x->head_only = strcmp(x->request.method, "HEAD") == 0;
     x->chunked = v11;
-    if ((p->flags & F_CONTENT_LENGTH) && p->content_length > c->server->o.max_body) return refuse(c, 413, "the body is too large");
     const char *encoding = http_request_header(&x->request, "content-encoding");
     if (encoding != NULL && strcasecmp(encoding, "identity") != 0) return refuse(c, 415, "bodies are taken without a Content-Encoding");
-    if ((p->flags & F_CONTENT_LENGTH) && !http_server_hold(c->server, &x->held, (size_t)p->content_length)) return refuse(c, 503, too_much);
     if (!(p->flags & F_CHUNKED) && p->content_length == 0) return 0; /* no body comes: it is judged with the whole message */
     c->pause = HTTP_PAUSE_HEADERS;
     return HPE_PAUSED;
@@ -196,9 +224,16 @@ static int on_headers_complete(llhttp_t *p) {
 
 static int on_body(llhttp_t *p, const char *at, size_t len) {
     struct http_conn *c = p->data;
-    if (!http_server_hold(c->server, &c->exchange->held, c->exchange->body.len + len)) return refuse(c, 503, too_much);
-    buf_append(&c->exchange->body, at, len);
-    return c->exchange->body.failed ? refuse(c, 413, "the body is too large") : 0;
+    struct http_exchange *x = c->exchange;
+    if (x->piece_fn != NULL) {
+        x->piece_len += len;
+        if (x->piece_len > x->piece_max) return refuse(c, 413, too_large);
+        x->piece_fn(x->piece_user, at, len);
+        return 0;
+    }
+    if (!http_server_hold(c->server, &x->held, x->body.len + len)) return refuse(c, 503, too_much);
+    buf_append(&x->body, at, len);
+    return x->body.failed ? refuse(c, 413, too_large) : 0;
 }
 
 static int on_message_complete(llhttp_t *p) {
@@ -226,9 +261,28 @@ static const llhttp_settings_t *parser_settings(void) {
 /* Answers with an error and closes the connection, in any state before BUSY. */
 static void conn_refuse(struct http_conn *c, int status, const char *why) {
     if (c->exchange == NULL) c->exchange = exchange_create(c);
+    if (c->exchange->piece_fn != NULL && c->exchange->gone_fn != NULL) { /* its taker gets no more */
+        c->exchange->gone_fn(c->exchange->gone_user);
+        c->exchange->gone_fn = NULL;
+    }
     c->exchange->refused = true;
     c->keep_alive = false;
     http_response_error(c->exchange, status, why);
+}
+
+/* Blank lines before a request have no exchange yet. */
+static uint64_t most_body(const struct http_conn *c) {
+    return c->exchange != NULL && c->exchange->piece_fn != NULL ? c->exchange->piece_max : c->server->o.max_body;
+}
+
+/* Is there room for the body, if its size is known? false: it has been refused. */
+static bool make_room(struct http_conn *c) {
+    struct http_exchange *x = c->exchange;
+    if ((c->parser.flags & F_CONTENT_LENGTH) == 0) return true;
+    const char *why = c->parser.content_length > most_body(c) ? too_large : NULL;
+    if (why == NULL && (x->piece_fn != NULL || http_server_hold(c->server, &x->held, (size_t)c->parser.content_length))) return true;
+    conn_refuse(c, why != NULL ? 413 : 503, why != NULL ? why : too_much);
+    return false;
 }
 
 /* The headers of a request with a body are there: false when it has been refused. */
@@ -241,6 +295,7 @@ static bool judge_headers(struct http_conn *c) {
         if (!o->on_headers(o->user, x)) return false;
         x->refused = false;
     }
+    if (!make_room(c)) return false;
     const char *expect = http_request_header(&x->request, "expect");
     if (expect != NULL && strcasecmp(expect, "100-continue") == 0) io_conn_write(c->io, "HTTP/1.1 100 Continue\r\n\r\n", 25);
     return true;
@@ -289,9 +344,9 @@ static void conn_parse(struct http_conn *c, const uint8_t *data, size_t len) {
             parse_failed(c);
             return;
         }
-        size_t framing = c->server->o.max_body / 4 + (size_t)1024 * 1024; /* chunk sizes, extensions, trailers: not for ever */
+        uint64_t most = most_body(c), framing = most / 4 + (uint64_t)1024 * 1024; /* chunk sizes, extensions, trailers: not for ever */
         if (c->state == CONN_HEAD ? c->raw_bytes > 2 * HTTP_MAX_HEAD && c->pause == HTTP_PAUSE_NONE
-                                  : c->raw_bytes > HTTP_MAX_HEAD + c->server->o.max_body + framing) {
+                                  : c->raw_bytes > HTTP_MAX_HEAD + most + framing) {
             conn_refuse(c, c->state == CONN_HEAD ? 431 : 413, "the request is too large");
             return;
         }
@@ -374,6 +429,7 @@ bool http_conn_half_tick(struct http_conn *c) {
 
 static void on_drain(void *user) {
     struct http_conn *c = user;
+    if (c->state == CONN_BUSY) http_response_taken(c);
     if (c->state != CONN_IDLE) return;
     c->since = io_loop_now(c->server->loop);
     if (c->behind.len > 0) io_task_post(c->server->loop, &c->task);

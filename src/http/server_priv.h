@@ -28,7 +28,8 @@ enum http_state { CONN_IDLE, CONN_HEAD, CONN_BODY, CONN_BUSY, CONN_CLOSING, CONN
 enum http_pause { HTTP_PAUSE_NONE, HTTP_PAUSE_HEADERS, HTTP_PAUSE_MESSAGE }; /* why the parser was stopped */
 
 struct http_exchange {
-    struct http_conn *conn;
+    struct http_conn *conn;           /* NULL: a request from within (within.c) */
+    struct http_within *within;       /* then: its owner's part; else NULL */
     struct arena *arena;              /* path, headers */
     struct buf head, body;            /* raw request line and headers while they come in; the body */
     size_t url_len;                   /* of head */
@@ -37,7 +38,13 @@ struct http_exchange {
     } marks[HTTP_MAX_HEADERS]; /* offsets into head */
     size_t n_marks;
     struct http_request request;
+    uint64_t number;
     size_t held;                      /* bytes that are counted for the body */
+    void (*piece_fn)(void *user, const void *data, size_t len); /* takes the body; NULL: it is collected */
+    void *piece_user;
+    uint64_t piece_max, piece_len;    /* bytes that may come, and have come */
+    void (*taken_fn)(void *user);     /* http_stream_when_taken; NULL: nobody waits */
+    void *taken_user;
     const char *probe;                /* http_stream_probe; NULL: none */
     bool refused;                     /* answered before its body was there */
     /* response */
@@ -83,6 +90,7 @@ struct http_server {
     struct io_task drained_task;
     void (*on_drained)(void *user);
     void *drained_user;
+    uint64_t id_base, n_exchanges;    /* of these two the x-request-ids are made */
     int64_t date_s;                   /* of the date text */
     char date[40];
 };
@@ -95,7 +103,13 @@ const char *http_server_date(struct http_server *s);
 bool http_server_hold(struct http_server *s, size_t *mine, size_t want);
 void http_server_release(struct http_server *s, size_t *mine);
 
+/* within.c: what server_response.c does for an exchange without a connection. */
+void http_within_respond(struct http_exchange *x, int status, const void *body, size_t len);
+void http_within_start(struct http_exchange *x, int status);
+
 /* server_conn.c */
+void http_exchange_init(struct http_exchange *x, struct http_conn *c, size_t max_body);
+void http_exchange_done(struct http_exchange *x);
 void http_conn_open(struct http_server *s, int fd, const struct sockaddr *peer);
 void http_conn_set_state(struct http_conn *c, enum http_state state);
 void http_conn_tick(struct http_conn *c, clock_us now); /* time-outs; may mark it DEAD */
@@ -106,6 +120,7 @@ void http_exchange_finished(struct http_exchange *x); /* the response is out: th
 
 /* server_response.c */
 void http_response_flush(void *conn);
+void http_response_taken(struct http_conn *c); /* most of what was written is on its way: who waits for that goes on */
 void http_response_error(struct http_exchange *x, int status, const char *message);
 
 #endif

@@ -68,12 +68,21 @@ const char *http_request_header(const struct http_request *r, const char *name) 
     return NULL;
 }
 
+void http_request_take_pieces(struct http_exchange *x, uint64_t max, void (*fn)(void *user, const void *data, size_t len), void *user) {
+    x->piece_max = max;
+    x->piece_fn = fn;
+    x->piece_user = user;
+}
+
+void *http_request_taker(const struct http_exchange *x) { return x->piece_user; }
+
 void http_exchange_drop_body(struct http_exchange *x) {
+    size_t max = x->body.max;
     buf_done(&x->body);
-    buf_init(&x->body, x->conn->server->o.max_body);
+    buf_init(&x->body, max);
     x->request.body = "";
     x->request.body_len = 0;
-    http_server_release(x->conn->server, &x->held);
+    if (x->conn != NULL) http_server_release(x->conn->server, &x->held);
 }
 
 void http_exchange_on_gone(struct http_exchange *x, void (*fn)(void *user), void *user) {
@@ -92,12 +101,12 @@ void http_response_header(struct http_exchange *x, const char *name, const char 
 static int format_head(struct http_exchange *x, int status, const char *content_type, char *out, size_t size) {
     struct http_conn *c = x->conn;
     bool keep = c->keep_alive && !x->refused;
-    int n =
-        snprintf(out, size, "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s", status, status_text(status), http_server_date(c->server),
-                 content_type != NULL ? "Content-Type: " : "", content_type != NULL ? content_type : "", content_type != NULL ? "\r\n" : "",
-                 !keep        ? "Connection: close\r\n"
-                 : x->chunked ? ""
-                              : "Connection: keep-alive\r\n");
+    int n = snprintf(out, size, "HTTP/1.1 %d %s\r\nDate: %s\r\nx-request-id: %s\r\n%s%s%s%s", status, status_text(status),
+                     http_server_date(c->server), x->request.id, content_type != NULL ? "Content-Type: " : "",
+                     content_type != NULL ? content_type : "", content_type != NULL ? "\r\n" : "",
+                     !keep        ? "Connection: close\r\n"
+                     : x->chunked ? ""
+                                  : "Connection: keep-alive\r\n");
     assert(n > 0 && (size_t)n < size);
     return n;
 }
@@ -106,6 +115,10 @@ void http_respond(struct http_exchange *x, int status, const char *content_type,
     assert(!x->started && !x->ended);
     char head[HEAD_SIZE], length[48];
     x->started = true;
+    if (x->conn == NULL) {
+        http_within_respond(x, status, body, len);
+        return;
+    }
     if (x->refused) x->conn->keep_alive = false;
     int head_len = format_head(x, status, content_type, head, sizeof(head));
     int length_len = snprintf(length, sizeof(length), "Content-Length: %zu\r\n\r\n", len);
@@ -151,6 +164,10 @@ static void schedule_flush(struct http_exchange *x) { io_task_post(x->conn->serv
 void http_stream_start(struct http_exchange *x, int status, const char *content_type) {
     assert(!x->started && !x->ended && !x->refused);
     x->started = true;
+    if (x->conn == NULL) {
+        http_within_start(x, status);
+        return;
+    }
     if (!x->chunked) x->conn->keep_alive = false; /* HTTP/1.0: the end of the connection is the end of the body */
     char head[HEAD_SIZE];
     int len = format_head(x, status, content_type, head, sizeof(head));
@@ -166,6 +183,10 @@ bool http_stream_started(const struct http_exchange *x) { return x->started; }
 
 void http_stream_write(struct http_exchange *x, const void *data, size_t len) {
     assert(x->started && !x->ended);
+    if (x->conn == NULL) {
+        buf_append(&x->out, data, len);
+        return;
+    }
     if (x->head_only || x->conn->state != CONN_BUSY) return;
     if (io_conn_queued(x->conn->io) > x->conn->server->o.max_queued) { /* from earlier turns of the loop */
         http_conn_kill(x->conn); /* the gone callback comes from the loop */
@@ -186,14 +207,35 @@ static void send_pending(struct http_exchange *x, bool last) {
     buf_clear(&x->out);
 }
 
+void http_response_taken(struct http_conn *c) {
+    struct http_exchange *x = c->exchange;
+    if (x == NULL || x->taken_fn == NULL || io_conn_queued(c->io) > HTTP_HIGH_WATER) return;
+    void (*fn)(void *user) = x->taken_fn;
+    x->taken_fn = NULL;
+    fn(x->taken_user);
+}
+
 void http_response_flush(void *user) {
     struct http_conn *c = user;
-    if (c->exchange != NULL && c->exchange->out.len > 0 && c->state == CONN_BUSY) send_pending(c->exchange, false);
+    if (c->exchange == NULL || c->state != CONN_BUSY) return;
+    if (c->exchange->out.len > 0) send_pending(c->exchange, false);
+    http_response_taken(c);
+}
+
+void http_stream_when_taken(struct http_exchange *x, void (*fn)(void *user), void *user) {
+    assert(x->started && !x->ended && x->conn != NULL);
+    x->taken_fn = fn;
+    x->taken_user = user;
+    schedule_flush(x);
 }
 
 void http_stream_end(struct http_exchange *x) {
     assert(x->started && !x->ended);
     struct http_conn *c = x->conn;
+    if (c == NULL) {
+        http_within_respond(x, 0, x->out.data, x->out.len);
+        return;
+    }
     io_task_cancel(&c->flush_task);
     x->ended = true; /* no gone callback from here on */
     if (c->state != CONN_BUSY) return; /* the connection is being cut, and its task frees the exchange */
@@ -203,6 +245,10 @@ void http_stream_end(struct http_exchange *x) {
 
 void http_stream_abort(struct http_exchange *x) {
     struct http_conn *c = x->conn;
+    if (c == NULL) {
+        http_within_respond(x, 502, "", 0);
+        return;
+    }
     x->ended = true;
     io_task_cancel(&c->flush_task);
     c->reset = true;

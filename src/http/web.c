@@ -2,14 +2,15 @@
  * See web.h and web_priv.h. */
 #include "http/web.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "io/tls.h"
+#include "io/tls_client.h"
 #include "http/web_priv.h"
 
 enum {
@@ -45,8 +46,8 @@ CURL *web_handle(const char *url, struct web_token token) {
     curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT, (long)WEB_CONNECT_S);
     curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, (long)WEB_SILENT_S);
-    if (access("/etc/ssl/certs/ca-certificates.crt", R_OK) == 0) curl_easy_setopt(h, CURLOPT_CAINFO, "/etc/ssl/certs/ca-certificates.crt");
-    else curl_easy_setopt(h, CURLOPT_CAINFO, CARAVAN_CA_BUNDLE);
+    char authorities[4096];
+    if (io_tls_trust_system(authorities, sizeof(authorities))) curl_easy_setopt(h, CURLOPT_CAINFO, authorities);
     if (token.text && token.text[0] && web_same_hub(url, token.hub)) { /* libcurl sends it to no other host after a redirect */
         curl_easy_setopt(h, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
         curl_easy_setopt(h, CURLOPT_XOAUTH2_BEARER, token.text);
@@ -101,7 +102,7 @@ int web_retry(unsigned failures, long status, long retry_after) {
     return wait < WEB_LONGEST_BACKOFF_S ? wait : WEB_LONGEST_BACKOFF_S;
 }
 
-bool web_wait(unsigned seconds, const volatile sig_atomic_t *stop) {
+bool web_wait(unsigned seconds, const atomic_int *stop) {
     for (unsigned i = 0; i < seconds * 10; i++) {
         if (stop && *stop) return false;
         nanosleep(&(struct timespec){.tv_nsec = 100 * 1000 * 1000}, NULL);
@@ -128,15 +129,22 @@ bool web_link_next(const char *header, char ret[WEB_MAX_URL]) {
 
 /* ---- a document ---- */
 
+/* A body that comes. */
+struct document {
+    struct buf *body;
+    uint64_t first; /* as in struct web_request */
+};
+
 static size_t on_document(char *data, size_t size, size_t n, void *user) {
-    struct buf *b = user;
-    buf_append(b, data, size * n);
-    return b->failed ? 0 : size * n;
+    struct document *d = user;
+    size_t len = size * n, take = d->first > 0 && len > d->first - d->body->len ? (size_t)(d->first - d->body->len) : len;
+    buf_append(d->body, data, take);
+    return d->body->failed ? 0 : take; /* less than came: libcurl ends with CURLE_WRITE_ERROR */
 }
 
 static int on_turn(void *user, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d) {
     (void)a, (void)b, (void)c, (void)d;
-    const volatile sig_atomic_t *stop = user;
+    const atomic_int *stop = user;
     return stop && *stop;
 }
 
@@ -145,7 +153,13 @@ static err_code web_try(const struct web_request *r, struct buf *body, char *ret
     char text[CURL_ERROR_SIZE] = "";
     CURL *h = web_handle(r->url, r->token);
     struct curl_slist *headers = NULL;
+    struct document doc = {.body = body, .first = r->first};
+    char range[32];
     buf_clear(body);
+    if (r->first > 0) {
+        snprintf(range, sizeof(range), "0-%llu", (unsigned long long)r->first - 1);
+        curl_easy_setopt(h, CURLOPT_RANGE, range);
+    }
     if (r->accept) {
         char *line = mem_printf("Accept: %s", r->accept);
         headers = curl_slist_append(NULL, line);
@@ -154,11 +168,12 @@ static err_code web_try(const struct web_request *r, struct buf *body, char *ret
     }
     curl_easy_setopt(h, CURLOPT_ERRORBUFFER, text);
     curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_document);
-    curl_easy_setopt(h, CURLOPT_WRITEDATA, body);
+    curl_easy_setopt(h, CURLOPT_WRITEDATA, &doc);
     curl_easy_setopt(h, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, on_turn);
     curl_easy_setopt(h, CURLOPT_XFERINFODATA, (void *)(uintptr_t)r->stop);
     CURLcode rc = curl_easy_perform(h);
+    if (rc == CURLE_WRITE_ERROR && r->first > 0 && body->len == r->first) rc = CURLE_OK;
     *ret_status = rc == CURLE_OK ? web_status(h) : 0;
     *ret_wait = web_retry_after(h);
     err_code code;

@@ -5,7 +5,7 @@
 #ifndef CARAVAN_HTTP_WEB_H
 #define CARAVAN_HTTP_WEB_H
 
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,9 +27,10 @@ struct web_request {
     const char *url;
     struct web_token token;
     const char *accept;                /* Accept header; NULL: anything */
-    const volatile sig_atomic_t *stop; /* becomes 1: give up with ERR_CANCELLED; may be NULL */
-    web_waiting_fn on_waiting;      /* may be NULL */
+    const atomic_int *stop; /* becomes another value than 0, by a signal or another thread: give up with ERR_CANCELLED; may be NULL */
+    web_waiting_fn on_waiting; /* may be NULL */
     void *user;
+    uint64_t first;            /* only so many bytes from the beginning, whether or not the server knows ranges; 0: all */
 };
 
 /* The answer's body goes to ret_body (initialised by the caller; cleared). ret_next (may be NULL): the address in its Link header with
@@ -43,7 +44,7 @@ int web_retry(unsigned failures, long status, long retry_after);
 /* The error that a status means; `url` is its subject. */
 err_code web_status_error(long status, const char *url, struct err *e);
 /* Waits; ends early if *stop is set, and returns false then. */
-bool web_wait(unsigned seconds, const volatile sig_atomic_t *stop);
+bool web_wait(unsigned seconds, const atomic_int *stop);
 /* The part of a Link header (RFC 8288) that is the next page: false if there is none. Pure. */
 bool web_link_next(const char *header, char ret[WEB_MAX_URL]);
 

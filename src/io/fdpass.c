@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "io/sock.h"
-#include "os/os.h"
+#include "os/net.h"
 
 union control { /* room and alignment for a few descriptors: a second one must be seen, so that it can be refused */
     struct cmsghdr align;

@@ -5,6 +5,7 @@
 
 #include <uv.h>
 
+#include "io/child.h"
 #include "io/loop.h"
 
 enum { LOOP_READ_SIZE = 64 * 1024 };
@@ -20,7 +21,9 @@ struct io_loop {
     uint8_t *read_buf;        /* LOOP_READ_SIZE bytes, lent to one read callback at a time */
 };
 
-/* Forgets the children that still run (loop_child.c). */
+/* Frees handle->data, which embeds the handle: for uv_close. */
+void loop_free_handle(uv_handle_t *handle);
+/* Forgets the children that still run (child.c). */
 void loop_children_done(struct io_loop *loop);
 
 #endif

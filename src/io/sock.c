@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "os/os.h"
+#include "os/net.h"
 
 /* ---- addresses ---- */
 

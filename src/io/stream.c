@@ -14,8 +14,10 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "io/address.h"
 #include "io/sock.h"
-#include "os/os.h"
+#include "io/watch.h"
+#include "os/net.h"
 
 enum { ACCEPT_BATCH = 64, ACCEPT_RETRY_MS = 1000, LISTEN_BACKLOG = 1024 };
 

@@ -5,8 +5,10 @@
 #ifndef CARAVAN_IO_STREAM_H
 #define CARAVAN_IO_STREAM_H
 
+#include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "base/err.h"
 #include "io/loop.h"
 
 /* ---- listener ---- */
@@ -52,6 +54,8 @@ struct io_conn *io_conn_open(struct io_loop *loop, int fd, size_t high_water, si
  * callback itself. */
 bool io_conn_write(struct io_conn *c, const void *data, size_t len);
 bool io_conn_writev(struct io_conn *c, const struct iovec *parts, size_t n);
+/* on: nothing more is read until it is off again, so that the other end has to wait. */
+void io_conn_hold(struct io_conn *c, bool on);
 size_t io_conn_queued(const struct io_conn *c);
 /* After on_half: has the other end refused sent bytes? An end that has closed both directions does so at the first bytes that it gets. */
 bool io_conn_is_gone(const struct io_conn *c);

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "io/loop_priv.h"
 #include "io/stream.h"
+#include "io/watch.h"
 
 enum { CONN_KEEP_QUEUE = 64 * 1024 /* an empty queue larger than this gives its memory back */ };
 
@@ -24,6 +25,7 @@ struct io_conn {
     size_t out_at;
     size_t high_water, max_queued;
     clock_us progress;
+    bool held;            /* the owner wants nothing more for now */
     bool half;            /* the other end sends no more */
     bool above;           /* past the high-water mark, on_drain is owed */
     bool shut;            /* half-close once the queue is empty */
@@ -36,7 +38,7 @@ struct io_conn {
 static void conn_watch(struct io_conn *c) {
     int events = 0;
     if (!c->ended) {
-        events = c->half ? 0 : IO_READ;
+        events = c->half || c->held ? 0 : IO_READ;
         if (io_conn_queued(c) > 0) events |= IO_WRITE;
     }
     io_poll_set(c->poll, events);
@@ -62,6 +64,11 @@ static void end_now(struct io_conn *c, err_code code) {
     c->end_code = code;
     conn_watch(c);
     tell_end(c);
+}
+
+void io_conn_hold(struct io_conn *c, bool on) {
+    c->held = on;
+    conn_watch(c);
 }
 
 size_t io_conn_queued(const struct io_conn *c) { return c->out.len - c->out_at; }

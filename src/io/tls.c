@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The TLS context of both shapes: the pre-shared key, the suites, and OpenSSL's errors in words. */
+ * The TLS context of streams and pumps: the pre-shared key, the suites, and OpenSSL's errors in words. */
 #include "io/tls.h"
 
 #include <openssl/core_names.h>
@@ -12,8 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#if defined(__aarch64__) || defined(__arm__)
-#endif
 
 #include "base/bytes.h"
 #include "base/mem.h"

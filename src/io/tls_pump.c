@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "io/tls_priv.h"
+#include "io/tls_pump.h"
 
 enum { PENDING_MAX = 4 * 1024 * 1024 }; /* plaintext kept while the handshake runs */
 

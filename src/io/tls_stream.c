@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "io/sock.h"
 #include "io/tls_priv.h"
+#include "io/tls_stream.h"
 
 enum {
     OUT_SIZE = 4 * TLS_RECORD_ROOM + 4096, /* 4 records, and some room always left for alerts and KeyUpdates while reading */

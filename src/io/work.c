@@ -10,7 +10,7 @@
 #include "base/mem.h"
 
 struct io_works {
-    pthread_mutex_t lock; /* of all that follows */
+    pthread_mutex_t lock; /* protects the fields below */
     struct io_wake *wake; /* NULL: closed */
     struct list done;     /* pieces that wait for their delivery */
     unsigned n, max;      /* pieces that run or wait for their delivery */

@@ -5,6 +5,7 @@
 #ifndef CARAVAN_IO_WORK_H
 #define CARAVAN_IO_WORK_H
 
+#include "base/err.h"
 #include "io/loop.h"
 
 struct io_works;

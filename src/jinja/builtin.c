@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "jinja/object_priv.h"
 
 #define JINJA_ROW(text, type, need, params, fn) {text, type, need, params, fn, NULL},
 #define JINJA_ROW_ANY(text, type, any)          {text, type, 0, NULL, NULL, any},

@@ -3,6 +3,7 @@
 #ifndef CARAVAN_JINJA_BUILTIN_PRIV_H
 #define CARAVAN_JINJA_BUILTIN_PRIV_H
 
+#include "jinja/compare_priv.h"
 #include "jinja/run_priv.h"
 
 enum { JINJA_MAX_PARAMS = 6 };
@@ -73,20 +74,6 @@ struct jinja_sort_key {
 };
 bool jinja_sort(struct jinja_run *r, struct jinja_list *l, bool reverse, const struct jinja_sort_key *key);
 bool jinja_lower_key(struct jinja_run *r, struct jinja_value v, struct jinja_value *ret); /* ignore_case */
-
-/* text % values, text.format(values), with Python's rules. */
-bool jinja_format_percent(struct jinja_run *r, const struct jinja_str *format, struct jinja_value values, struct jinja_value *ret);
-bool jinja_format_braces(struct jinja_run *r, const struct jinja_str *format, const struct jinja_args *args, struct jinja_value *ret);
-
-bool jinja_text_upper(struct jinja_run *r, const struct jinja_str *s, struct jinja_value *ret);
-bool jinja_text_lower(struct jinja_run *r, const struct jinja_str *s, struct jinja_value *ret);
-bool jinja_text_replace(struct jinja_run *r, const struct jinja_str *s, const struct jinja_str *old, const struct jinja_str *with,
-                        int64_t count, struct jinja_value *ret);
-bool jinja_text_lines(struct jinja_run *r, const struct jinja_str *s, bool keep_ends, struct jinja_value *ret);
-/* chars NULL: blanks. */
-bool jinja_text_strip_chars(struct jinja_run *r, const struct jinja_str *s, const struct jinja_str *chars, bool left, bool right,
-                            struct jinja_value *ret);
-bool jinja_text_join(struct jinja_run *r, const struct jinja_str *between, struct jinja_value items, bool strict, struct jinja_value *ret);
 
 /* Parses JSON; fails if the text is not JSON. */
 bool jinja_from_json(struct jinja_run *r, const struct jinja_str *text, struct jinja_value *ret);

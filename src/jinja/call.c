@@ -2,6 +2,7 @@
  * Calls: arguments, rows written in C, macros. */
 #include <string.h>
 
+#include "jinja/object_priv.h"
 #include "jinja/scope_priv.h"
 #include "jinja/show_priv.h"
 #include "jinja/iter_priv.h"

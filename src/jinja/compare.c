@@ -3,8 +3,10 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "jinja/compare_priv.h"
 #include "jinja/iter_priv.h"
 #include "jinja/number_priv.h"
+#include "jinja/object_priv.h"
 #include "jinja/run_priv.h"
 
 static bool equal_items(struct jinja_run *r, const struct jinja_list *a, const struct jinja_list *b, bool *ret) {

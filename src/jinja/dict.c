@@ -2,7 +2,9 @@
  * Mappings: a hash table that keeps the order of its keys. See value_priv.h. */
 #include <string.h>
 
+#include "jinja/compare_priv.h"
 #include "jinja/number_priv.h"
+#include "jinja/object_priv.h"
 #include "jinja/run_priv.h"
 
 enum { SMALL_DICT = 8, DEEP_KEY = 64 }; /* entries without an index; depth of tuples in a key */

@@ -2,11 +2,13 @@
  * Expressions to values. */
 #include <string.h>
 
+#include "jinja/object_priv.h"
 #include "jinja/scope_priv.h"
 #include "jinja/text.h"
 #include "jinja/show_priv.h"
 #include "jinja/number_priv.h"
 #include "jinja/eval_priv.h"
+#include "jinja/text_ops_priv.h"
 
 /* ---- variables ---- */
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Statements: writing text and setting variables. */
+#include "jinja/object_priv.h"
 #include "jinja/scope_priv.h"
 #include "jinja/show_priv.h"
 #include "jinja/iter_priv.h"

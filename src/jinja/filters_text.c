@@ -5,11 +5,13 @@
 
 #include "base/mem.h"
 #include "jinja/builtin_priv.h"
+#include "jinja/object_priv.h"
 #include "jinja/text.h"
 #include "jinja/show_priv.h"
 #include "jinja/number_priv.h"
 #include "jinja/iter_priv.h"
 #include "jinja/eval_priv.h"
+#include "jinja/text_ops_priv.h"
 
 #define JINJA_FILTER_OF(name) \
     bool jinja_filter_##name(struct jinja_run *r, struct jinja_value self, const struct jinja_value *a, struct jinja_value *ret)

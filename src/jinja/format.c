@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "jinja/builtin_priv.h"
+#include "jinja/object_priv.h"
 #include "jinja/text.h"
 #include "jinja/show_priv.h"
 #include "jinja/number_priv.h"
 #include "jinja/eval_priv.h"
+#include "jinja/text_ops_priv.h"
 
 enum { MAX_PRECISION = 1000, MAX_WIDTH = 1 << 20, NUMBER_ROOM = MAX_PRECISION + 400 };
 

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "jinja/object_priv.h"
 #include "jinja/scope_priv.h"
 #include "jinja/show_priv.h"
 #include "jinja/iter_priv.h"

@@ -5,6 +5,7 @@
 
 #include "jinja/builtin_priv.h"
 #include "jinja/number_priv.h"
+#include "jinja/object_priv.h"
 
 /* A number that yyjson kept as text, because it has more than 64 bits or exceeds a double. */
 static bool from_raw(struct jinja_run *r, const char *text, size_t len, struct jinja_value *ret) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Iterating over lists, texts, mappings, ranges. */
+#include "jinja/object_priv.h"
 #include "jinja/scope_priv.h"
 #include "jinja/text.h"
 #include "jinja/iter_priv.h"

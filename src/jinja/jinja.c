@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "jinja/object_priv.h"
 #include "jinja/parse_priv.h"
 #include "jinja/scope_priv.h"
 

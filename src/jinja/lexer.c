@@ -3,7 +3,8 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "jinja/parse_priv.h"
+#include "jinja/object_priv.h"
+#include "jinja/lexer_priv.h"
 #include "jinja/text.h"
 #include "jinja/number_priv.h"
 

@@ -2,6 +2,7 @@
  * Methods of lists, mappings, floats, loops and cyclers. */
 #include <math.h>
 
+#include "jinja/object_priv.h"
 #include "jinja/scope_priv.h"
 #include "jinja/iter_priv.h"
 

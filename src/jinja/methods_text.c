@@ -4,7 +4,9 @@
 
 #include "base/mem.h"
 #include "jinja/builtin_priv.h"
+#include "jinja/object_priv.h"
 #include "jinja/text.h"
+#include "jinja/text_ops_priv.h"
 
 #define JINJA_TEXT_METHOD(name) \
     bool jinja_method_text_##name(struct jinja_run *r, struct jinja_value self, const struct jinja_value *a, struct jinja_value *ret)

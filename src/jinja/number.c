@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "jinja/object_priv.h"
 #include "jinja/run_priv.h"
 #include "jinja/number_priv.h"
 #include "jinja/text.h"

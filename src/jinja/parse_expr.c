@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "jinja/object_priv.h"
 #include "jinja/parse_priv.h"
 #include "jinja/number_priv.h"
 

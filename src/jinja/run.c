@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "jinja/compare_priv.h"
 #include "jinja/text.h"
 
 /* ---- limits and errors ---- */

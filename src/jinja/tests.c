@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Tests: the words after "is". */
 #include "jinja/builtin_priv.h"
+#include "jinja/object_priv.h"
 #include "jinja/show_priv.h"
 #include "jinja/iter_priv.h"
 #include "jinja/eval_priv.h"

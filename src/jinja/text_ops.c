@@ -4,9 +4,11 @@
 
 #include "base/mem.h"
 #include "jinja/builtin_priv.h"
+#include "jinja/object_priv.h"
 #include "jinja/text.h"
 #include "jinja/show_priv.h"
 #include "jinja/iter_priv.h"
+#include "jinja/text_ops_priv.h"
 
 static bool take_as(struct jinja_run *r, struct jinja_out *o, const struct jinja_str *like, struct jinja_value *ret) {
     struct jinja_value text;

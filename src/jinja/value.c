@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "jinja/compare_priv.h"
+#include "jinja/object_priv.h"
 #include "jinja/run_priv.h"
 #include "jinja/text.h"
 

@@ -125,46 +125,7 @@ static inline struct jinja_value jinja_undefined(const char *hint) {
 }
 static inline struct jinja_value jinja_missing(void) { return (struct jinja_value){.type = JINJA_MISSING}; }
 
-bool jinja_str_copy(struct jinja_run *r, const char *data, size_t len, struct jinja_value *ret);
-/* data must live as long as the run. */
-bool jinja_str_refer(struct jinja_run *r, const char *data, size_t len, struct jinja_value *ret);
-bool jinja_str_part(struct jinja_run *r, const struct jinja_str *of, size_t start, size_t len, struct jinja_value *ret);
-bool jinja_str_concat(struct jinja_run *r, const struct jinja_str *a, const struct jinja_str *b, struct jinja_value *ret);
-size_t jinja_str_chars(const struct jinja_str *s);
-/* Escapes as &lt;, &gt;, &amp;, &#34;, &#39;; markup is returned as it is. */
-bool jinja_str_escape(struct jinja_run *r, const struct jinja_str *s, struct jinja_value *ret);
-bool jinja_str_safe(struct jinja_run *r, const struct jinja_str *s, bool safe, struct jinja_value *ret);
-static inline bool jinja_str_is(const struct jinja_str *s, const char *text, size_t len) {
-    return s->len == len && __builtin_memcmp(s->data, text, len) == 0;
-}
-
-/* type: JINJA_LIST or JINJA_TUPLE; room for cap items. */
-bool jinja_list_new(struct jinja_run *r, enum jinja_type type, size_t cap, struct jinja_value *ret);
-bool jinja_list_add(struct jinja_run *r, struct jinja_list *l, struct jinja_value v);
-bool jinja_list_part(struct jinja_run *r, struct jinja_value list, size_t start, size_t n, struct jinja_value *ret);
-bool jinja_pair(struct jinja_run *r, struct jinja_value a, struct jinja_value b, struct jinja_value *ret);
-
-bool jinja_dict_new(struct jinja_run *r, enum jinja_type type, struct jinja_value *ret);
-/* Fails if the key is a list or mapping. */
-bool jinja_dict_set(struct jinja_run *r, struct jinja_dict *d, struct jinja_value key, struct jinja_value value);
-/* *ret NULL: there is no such key. Fails if the key is a list or mapping. */
-bool jinja_dict_find(struct jinja_run *r, const struct jinja_dict *d, struct jinja_value key, const struct jinja_value **ret);
-const struct jinja_value *jinja_dict_get(const struct jinja_dict *d, const char *key);
-bool jinja_hashable(struct jinja_value v);
-
-/* ---- questions about values ---- */
-
-bool jinja_truth(struct jinja_value v);
-bool jinja_equal(struct jinja_run *r, struct jinja_value a, struct jinja_value b, bool *ret);
-/* *ret: below 0, 0, above 0; 2 if they have no order (a NaN). Fails if Python doesn't order such values. */
-bool jinja_order(struct jinja_run *r, struct jinja_value a, struct jinja_value b, const char *op, int *ret);
-bool jinja_same(struct jinja_value a, struct jinja_value b); /* Python's "is" */
-bool jinja_contains(struct jinja_run *r, struct jinja_value in, struct jinja_value what, bool *ret);
-/* Fails if the value has no length. */
-bool jinja_length(struct jinja_run *r, struct jinja_value v, size_t *ret);
-bool jinja_has_length(struct jinja_value v, size_t *ret);
-const char *jinja_type_name(struct jinja_value v); /* "str", "dict" */
-struct jinja_value jinja_range_item(const struct jinja_range *range, size_t i);
+/* ---- kinds of values ---- */
 
 static inline bool jinja_is_number(struct jinja_value v) {
     return v.type == JINJA_INT || v.type == JINJA_BOOL || v.type == JINJA_FLOAT || v.type == JINJA_BIG;

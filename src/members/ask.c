@@ -10,10 +10,19 @@
 
 void ask_encode(const struct ask *a, struct buf *out) { field_encode(ask_fields(), a, out); }
 
+/* Questions about no model of the cluster; pull and unpull name one that hubs know. */
+static bool needs_model(const char *op) {
+    static const char *const without[] = {"pull", "unpull", "retire", "return"};
+    for (size_t i = 0; i < sizeof(without) / sizeof(without[0]); i++)
+        if (strcmp(op, without[i]) == 0) return false;
+    return true;
+}
+
 err_code ask_decode(const uint8_t *data, size_t len, struct ask *ret, struct err *e) {
     struct ask a;
     err_code code = field_decode(ask_fields(), data, len, &a, e);
-    if (code == ERR_OK && (!a.op[0] || !a.model[0])) code = err_set(e, ERR_INVALID, "an ASK without \"%s\"", a.op[0] ? "model" : "op");
+    if (code == ERR_OK && (!a.op[0] || (!a.model[0] && needs_model(a.op))))
+        code = err_set(e, ERR_INVALID, "an ASK without \"%s\"", a.op[0] ? "model" : "op");
     if (code == ERR_OK && strchr(a.model, '/')) code = err_set(e, ERR_PROTOCOL, "a path of another machine");
     if (code == ERR_OK) *ret = a;
     return code;
@@ -33,17 +42,8 @@ err_code ask_answer_decode(const uint8_t *data, size_t len, uint64_t *ret_id, st
     return ERR_OK;
 }
 
-void ask_busy_encode(const struct ask_busy *list, size_t n, struct buf *out) {
-    struct ask_work w = {.n_instances = n < RECORD_MAX_STAGES ? (uint32_t)n : RECORD_MAX_STAGES};
-    memcpy(w.instances, list, w.n_instances * sizeof(*list));
-    field_encode(ask_work_fields(), &w, out);
-}
+void ask_work_encode(const struct ask_work *w, struct buf *out) { field_encode(ask_work_fields(), w, out); }
 
-err_code ask_busy_decode(const uint8_t *data, size_t len, struct ask_busy *ret, size_t *ret_n, struct err *e) {
-    struct ask_work w;
-    err_code code = field_decode(ask_work_fields(), data, len, &w, e);
-    if (code != ERR_OK) return code;
-    memcpy(ret, w.instances, w.n_instances * sizeof(*ret));
-    *ret_n = w.n_instances;
-    return ERR_OK;
+err_code ask_work_decode(const uint8_t *data, size_t len, struct ask_work *ret, struct err *e) {
+    return field_decode(ask_work_fields(), data, len, ret, e);
 }

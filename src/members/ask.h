@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * Messages in JSON over control links (docs/PROTOCOL.md): ASK asks a node to load or unload a model, ANSWER answers, BUSY says how much
- * work heads have. Values and both directions of their encoding; every limit is checked on the way in. No I/O, any thread. */
+ * work heads have, and what waits in gateways. Values and both directions of their encoding; every limit is checked on the way in. No
+ * I/O, any thread. */
 #ifndef CARAVAN_MEMBERS_ASK_H
 #define CARAVAN_MEMBERS_ASK_H
 
 #include "base/field.h"
 #include "members/record.h"
 
-/* The structs ask, ask_answer, and ask_work with ask_busy. Idle times count from the last request, so that they can be
+/* The structs ask, ask_answer, and ask_work with ask_busy and ask_queue. Idle times count from the last request, so that they can be
  * compared from node to node without a common clock. */
 #define MESSAGES_ASK
 #include "base/field_structs.h"
@@ -20,8 +21,7 @@ err_code ask_decode(const uint8_t *data, size_t len, struct ask *ret, struct err
 void ask_answer_encode(uint64_t id, const struct err *why, struct buf *out);
 err_code ask_answer_decode(const uint8_t *data, size_t len, uint64_t *ret_id, struct err *ret_why, struct err *e);
 
-void ask_busy_encode(const struct ask_busy *list, size_t n, struct buf *out);
-/* At most RECORD_MAX_STAGES instances; ret has that many places. */
-err_code ask_busy_decode(const uint8_t *data, size_t len, struct ask_busy *ret, size_t *ret_n, struct err *e);
+void ask_work_encode(const struct ask_work *w, struct buf *out);
+err_code ask_work_decode(const uint8_t *data, size_t len, struct ask_work *ret, struct err *e);
 
 #endif

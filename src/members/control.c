@@ -13,7 +13,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "io/address.h"
 #include "io/crowd.h"
+#include "io/tls_pump.h"
+#include "members/quota.h"
 #include "wire/handshake.h"
 #include "wire/reader.h"
 
@@ -27,8 +30,13 @@ enum {
     MAX_QUEUED = 64 << 20,
     MAX_CROWD = 64, /* handshakes of links that came in, each of strangers and of known ones */
     MAX_EACH = 32,  /* of one address */
+    MAX_BESIDE = 3, /* links with one node, by its addresses */
+    MAX_ANSWERS = 1 << 20, /* bytes: a peer that leaves more unread gets no more of what is told again anyway */
+    MAX_HELD = 256 << 20,  /* bytes of all links together: frames of which a part has come, and what waits to be sent */
+    KEEP_FRAME = 1 << 20,  /* a larger buffer is given back after its frame */
 };
 #define SILENCE_US    2500000ull
+#define LATE_US       1000000ull  /* a beat that comes so long after the one before it is late */
 #define ALIVE_US      1500000ull  /* what was heard of within three beats lives */
 #define COPY_US       2500000ull  /* a process that is started again has made its old link silent by then */
 #define RIVAL_GONE_US 60000000ull
@@ -44,17 +52,22 @@ struct control_link {
     struct target *target; /* the dialled address; NULL: came in */
     struct io_conn *conn;
     struct io_tls_pump *pump;
-    struct buf plain, net; /* what came and was deciphered; what is to be sent */
+    struct buf plain, net; /* what came, was deciphered, and waits for its turn; what is to be sent */
     struct wire_reader reader;
     enum link_state state;
     struct control_peer peer;
     bool greeted; /* a client has sent its HELLO */
     bool spare;   /* there is a better link to that node, so this one is only read */
-    bool standby; /* a spare by another address, which stays beside the better one */
+    struct quota quota;
+    struct io_timer *rest; /* runs while it is not read */
+    struct io_task turn;   /* waits for the next turn of the loop: frames were handled in this one */
+    bool rests;
+    size_t held;  /* bytes */
     bool leaving; /* a spare of which this end has closed its half */
     bool probe;   /* `caravan doctor` wants an answer and no link */
     uint32_t pad; /* bytes of padding that it wants in the answer */
-    clock_us since, heard;
+    clock_us since, heard, up; /* up: since when it stands */
+    uint32_t low_us;           /* the shortest round trip, which rises slowly until there is a shorter one */
     clock_us rival_since, rival_seen; /* another process with the peer's identity wants a link: first, and last; 0: none does */
     bool closing; /* it is to be freed once the present callback has returned */
     struct err why;
@@ -70,7 +83,6 @@ struct target {
     struct control_link *link;
     uint64_t retry_ms;
     uint64_t node;      /* who answered there last */
-    bool standby;       /* there is a link with that node by another address */
     bool shut;          /* that node was shut out: it is not dialled until control_dial says so again */
     bool old_key;       /* the last try failed for its key: this one uses the other key, if there is one */
     char said[400];     /* the last failure that was logged: each is logged once */
@@ -85,14 +97,62 @@ struct control {
     struct control_link *links;
     size_t n_links; /* those that are in no crowd */
     struct crowd strangers, known;
-    struct log_limit refused, crowded;
+    struct log_limit refused, crowded, greedy;
+    struct quota_pool pool;
+    size_t held; /* of all links */
     struct target *targets[MAX_TARGETS];
     size_t n_targets;
     struct io_timer *beat;
+    clock_us beaten; /* the last beat; 0: there was none */
 };
 
 static void link_end(struct control_link *l, const struct err *why);
 static void target_dial(void *user);
+
+/* ---- what a link may cost ---- */
+
+static void link_count(struct control_link *l, size_t held) {
+    l->owner->held += held - l->held;
+    l->held = held;
+}
+
+/* If all links together hold too much, the one that holds most ends. */
+static void link_account(struct control_link *l) {
+    struct control *c = l->owner;
+    struct err why;
+    if (!l->closing) link_count(l, io_conn_queued(l->conn) + l->reader.got + l->plain.len);
+    if (c->held <= MAX_HELD) return;
+    struct control_link *most = l;
+    for (l = c->links; l; l = l->next)
+        if (l->held > most->held) most = l;
+    err_set(&why, ERR_LIMIT, "it sends more than it finishes, or reads less than it asks for: %zu MB were held for it", most->held >> 20);
+    link_end(most, &why);
+}
+
+/* Nothing is read while the link rests, or while frames that have come wait for their turn. */
+static void link_watch(struct control_link *l) { io_conn_hold(l->conn, l->rests || l->plain.len > 0); }
+
+static void link_rested(void *user) {
+    struct control_link *l = user;
+    l->rests = false;
+    l->heard = io_loop_now(l->owner->loop); /* it may have sent all the time */
+    if (l->plain.len > 0) io_task_post(l->owner->loop, &l->turn);
+    link_watch(l);
+}
+
+/* The link is not read for a while: its frames have taken more of the loop's time than it may have. */
+static void link_rest(struct control_link *l, clock_us pause) {
+    if (!l->rest) l->rest = io_timer_open(l->owner->loop, link_rested, l);
+    log_warn_limited(&l->owner->greedy, "control", "%s sends more than its share: it is read less often", l->peer.name);
+    l->rests = true;
+    io_timer_start(l->rest, pause / 1000 + 1, 0);
+}
+
+/* Frames that say what will be said again, or what nobody needs who has not read so many before. */
+static bool link_may_skip(const struct control_link *l, enum frame_type type) {
+    bool again = type == FRAME_PING || type == FRAME_PONG || type == FRAME_PROBED || type == FRAME_NODE || type == FRAME_MEMBERS;
+    return again && io_conn_queued(l->conn) > MAX_ANSWERS;
+}
 
 /* ---- sending ---- */
 
@@ -106,6 +166,7 @@ static void link_flush(struct control_link *l) {
 static bool link_send(struct control_link *l, enum frame_type type, uint64_t epoch, const void *payload, size_t len) {
     assert(len <= frame_max_payload((uint8_t)type));
     if (l->closing || l->leaving) return false;
+    if (link_may_skip(l, type)) return true;
     uint8_t head[FRAME_HEADER_SIZE];
     struct frame_header h = {.type = (uint8_t)type, .epoch = epoch, .sent_us = clock_now()};
     struct err e = {0};
@@ -114,6 +175,7 @@ static bool link_send(struct control_link *l, enum frame_type type, uint64_t epo
     if (code == ERR_OK && len > 0) code = io_tls_pump_send(l->pump, payload, len, &l->net, &e);
     link_flush(l);
     if (code != ERR_OK) link_end(l, &e);
+    else link_account(l);
     return code == ERR_OK;
 }
 
@@ -127,7 +189,6 @@ static void link_send_identity(struct control_link *l, enum frame_type type) {
     identity_greet(self->identity, l->target != NULL, binding, &hello);
     snprintf(hello.name, sizeof(hello.name), "%s", self->name);
     hello.port = self->port;
-    hello.standby = l->target && l->target->standby;
     if (l->probe) {
         hello.time = clock_wall_s();
         hello.pad = mem_alloc(l->pad + 1);
@@ -174,6 +235,10 @@ static void link_free(struct control_link *l) {
         io_timer_start(l->target->timer, l->target->retry_ms, 0);
         if (l->target->retry_ms < RETRY_MAX_MS) l->target->retry_ms *= 2;
     }
+    link_count(l, 0);
+    quota_done(&l->quota);
+    io_timer_close(l->rest);
+    io_task_cancel(&l->turn);
     io_conn_close(l->conn);
     io_tls_pump_free(l->pump);
     buf_done(&l->plain);
@@ -200,6 +265,19 @@ static struct control_link *control_link_to(const struct control *c, uint64_t no
     return spare;
 }
 
+static bool link_is_by(const struct control_link *l, uint64_t node, const char *host) {
+    return l->state == LINK_UP && !l->closing && !l->leaving && l->peer.id == node && strcmp(l->peer.host, host) == 0;
+}
+
+/* The link with the node at this address; of two, the one that frames are sent by. */
+static struct control_link *control_link_by(const struct control *c, uint64_t node, const char *host) {
+    struct control_link *used = control_link_to(c, node);
+    if (used && link_is_by(used, node, host)) return used;
+    for (struct control_link *l = c->links; l; l = l->next)
+        if (link_is_by(l, node, host)) return l;
+    return NULL;
+}
+
 /* The node is no longer linked: later frames on a link that this end has left are dropped. */
 static void node_down(struct control *c, const struct control_peer *peer, const struct err *why) {
     for (struct control_link *l = c->links; l; l = l->next)
@@ -215,6 +293,7 @@ static void node_down(struct control *c, const struct control_peer *peer, const 
 static void link_end(struct control_link *l, const struct err *why) {
     if (l->closing) return;
     l->closing = true;
+    link_count(l, 0);
     l->why = *why;
     if (l->state != LINK_UP && l->target && why->code == ERR_AUTH) l->target->old_key = !l->target->old_key;
     io_conn_shutdown(l->conn); /* frames that are queued, perhaps a REFUSE, are still sent */
@@ -223,10 +302,15 @@ static void link_end(struct control_link *l, const struct err *why) {
         log_warn_limited(&l->owner->refused, "control", "refused a link from %s: %s", l->peer.host, why->text);
     if (l->state != LINK_UP || l->leaving) return;
     struct control_link *other = control_link_to(l->owner, l->peer.id);
-    if (!other) node_down(l->owner, &l->peer, why);
-    else if (!l->spare)
+    if (!other) {
+        node_down(l->owner, &l->peer, why);
+        return;
+    }
+    if (!l->spare)
         log_info("control", "the link with %s by %s is lost (%s): it is linked by %s", l->peer.name, l->peer.host, why->text,
                  other->peer.host);
+    bool silent = why->code == ERR_TIMEOUT && !control_link_by(l->owner, l->peer.id, l->peer.host);
+    if (silent && l->owner->cb.on_path_lost) l->owner->cb.on_path_lost(l->owner->user, &l->peer, l->peer.host);
 }
 
 /* ---- the handshake ---- */
@@ -239,8 +323,7 @@ static err_code link_read_identity(struct control_link *l, const uint8_t *payloa
     io_tls_pump_export(l->pump, IDENTITY_LABEL, binding);
     code = identity_check_greeting(&hello, l->target == NULL, binding, e);
     l->probe = !l->target && hello.probe;
-    l->standby = l->target ? l->target->standby : hello.standby;
-    if (code == ERR_OK && hello.port == 0 && !l->probe) code = err_set(e, ERR_PROTOCOL, "field \"port\": a node listens on a port");
+    if (code == ERR_OK && hello.port == 0 && !l->probe) code = err_set_field(e, ERR_PROTOCOL, "port", "a node listens on a port");
     if (code == ERR_OK) {
         l->pad = hello.answer;
         l->peer.id = hello.node;
@@ -268,17 +351,18 @@ static bool link_wins(const struct control_link *l) {
     return (l->owner->self.identity->id < l->peer.id) == we_dialled;
 }
 
-/* There is a link to that node already. A spare that we dialled is up all the same: the other end has used it since its WELCOME. */
-static err_code link_beside(struct control_link *l, struct control_link *old) {
-    if (l->standby) {
-        l->spare = true;
-        return ERR_OK;
+/* There is a link to that node already. One by another address stands by until control_prefer says that it is the better one. Of two by
+ * the same address one stays, in the other one's role. A spare that we dialled is up all the same: the other end has used it since its
+ * WELCOME. */
+static err_code link_beside(struct control_link *l) {
+    struct control_link *same = control_link_by(l->owner, l->peer.id, l->peer.host);
+    bool wins = link_wins(l), many = links_to(l->owner, l->peer.id) >= MAX_BESIDE;
+    l->spare = true;
+    if (same ? !wins && !l->target : many) return link_refuse(l, ERR_BUSY, "linked already");
+    if (same && wins) {
+        l->spare = same->spare;
+        same->spare = true;
     }
-    bool wins = link_wins(l), elsewhere = strcmp(l->peer.host, old->peer.host) != 0;
-    l->standby = elsewhere && !wins && links_to(l->owner, l->peer.id) == 1;
-    if (!wins && !l->target && !l->standby) return link_refuse(l, ERR_BUSY, "linked already");
-    l->spare = !wins;
-    old->spare = old->spare || wins;
     return ERR_OK;
 }
 
@@ -331,14 +415,13 @@ static err_code link_admit(struct control_link *l) {
         err_set(&why, ERR_CLOSED, "it was started again"); /* the end of the old link was not noticed */
         link_end(old, &why);
     }
-    return old ? link_beside(l, old) : ERR_OK;
+    return old ? link_beside(l) : ERR_OK;
 }
 
-/* Both ends have this one, which we dialled, and know that it is the better one. */
+/* Both ends have this one, which we dialled, and know that it is the better one of those by the same address. */
 static void leave_spares(struct control_link *better) {
     for (struct control_link *l = better->owner->links; l; l = l->next) {
-        if (l == better || l->state != LINK_UP || l->closing || l->leaving || l->peer.id != better->peer.id) continue;
-        if (links_to(l->owner, l->peer.id) <= 2 && strcmp(l->peer.host, better->peer.host) != 0) continue; /* by another network */
+        if (l == better || !link_is_by(l, better->peer.id, better->peer.host)) continue;
         l->leaving = true;
         io_conn_shutdown(l->conn); /* frames that are queued are still sent */
     }
@@ -348,6 +431,7 @@ static void link_set_up(struct control_link *l) {
     assert(l->state == LINK_HANDSHAKE);
     bool linked = control_link_to(l->owner, l->peer.id) != NULL;
     l->state = LINK_UP;
+    l->up = io_loop_now(l->owner->loop);
     if (l->place.place) {
         crowd_leave(l->known ? &l->owner->known : &l->owner->strangers, &l->place);
         l->owner->n_links++;
@@ -358,7 +442,7 @@ static void link_set_up(struct control_link *l) {
         l->target->said[0] = '\0';
         l->target->old_key = false;
     }
-    if (l->target && !l->spare) leave_spares(l);
+    if (l->target && link_wins(l)) leave_spares(l);
     if (!linked) l->owner->cb.on_up(l->owner->user, &l->peer);
 }
 
@@ -390,6 +474,12 @@ static err_code link_handshake(struct control_link *l, const struct frame_header
 
 /* ---- receiving ---- */
 
+/* A single round trip may be long for many reasons; the shortest one tells how far away the other end is. */
+static void link_trip(struct control_link *l) {
+    uint32_t risen = l->low_us + l->low_us / 32 + 1;
+    l->low_us = l->low_us > 0 && risen < l->peer.rtt_us ? risen : l->peer.rtt_us;
+}
+
 static err_code link_frame(struct control_link *l, const struct frame_header *h, const uint8_t *payload, struct err *e) {
     uint8_t bytes[FIELD_SIZE(frame_pong)];
     struct frame_pong pong = {.asked_us = h->sent_us, .arrived_us = clock_now()};
@@ -402,6 +492,7 @@ static err_code link_frame(struct control_link *l, const struct frame_header *h,
     case FRAME_PONG:
         if (field_decode(frame_pong_fields(), payload, h->payload_len, &pong, e) != ERR_OK) return ERR_PROTOCOL;
         l->peer.rtt_us = (uint32_t)(clock_now() - pong.asked_us);
+        link_trip(l);
         return ERR_OK;
     default:
         if (l->state == LINK_HANDSHAKE) return link_handshake(l, h, payload, e);
@@ -410,21 +501,30 @@ static err_code link_frame(struct control_link *l, const struct frame_header *h,
     }
 }
 
+/* Handles the frames that have come, at most as many as the link may have in one turn of the loop. The others wait for the next turn. */
 static err_code link_frames(struct control_link *l, struct err *e) {
     const uint8_t *data = l->plain.data;
     size_t len = l->plain.len;
     err_code code = ERR_OK;
-    while (code == ERR_OK && !l->closing) {
+    if (len > 0) io_task_post(l->owner->loop, &l->turn);
+    while (code == ERR_OK && !l->closing && quota_has_turn(&l->quota)) {
         code = wire_reader_feed(&l->reader, &data, &len, e);
+        if (code == ERR_OK) quota_frame(&l->quota);
         if (code == ERR_OK) code = link_frame(l, &l->reader.header, l->reader.payload, e);
     }
-    buf_clear(&l->plain);
+    wire_reader_slim(&l->reader, KEEP_FRAME);
+    buf_consume(&l->plain, l->plain.len - len);
     return code == ERR_BUSY ? ERR_OK : code;
 }
 
-static void link_on_read(void *user, const uint8_t *data, size_t len) {
-    struct control_link *l = user;
-    if (l->closing) return;
+/* Ends a link with whose frames something was wrong, after telling the other side if it was to blame. */
+static void link_fail(struct control_link *l, err_code code, const struct err *e) {
+    if (code == ERR_OK || l->closing) return;
+    if (code == ERR_PROTOCOL || code == ERR_INVALID || code == ERR_FORMAT) link_refuse(l, code, e->text);
+    else link_end(l, e);
+}
+
+static void link_read(struct control_link *l, const uint8_t *data, size_t len) {
     struct err e = {0};
     l->heard = io_loop_now(l->owner->loop);
     err_code code = io_tls_pump_receive(l->pump, data, len, &l->plain, &l->net, &e);
@@ -434,14 +534,45 @@ static void link_on_read(void *user, const uint8_t *data, size_t len) {
         link_send_identity(l, FRAME_HELLO);
     }
     if (code == ERR_OK) code = link_frames(l, &e);
-    if (code == ERR_OK || l->closing) return;
-    if (code == ERR_PROTOCOL || code == ERR_INVALID || code == ERR_FORMAT) link_refuse(l, code, e.text);
-    else link_end(l, &e);
+    link_fail(l, code, &e);
+}
+
+/* The link has been worked for since `began`. */
+static void link_pay(struct control_link *l, clock_us began) {
+    link_account(l);
+    clock_us pause = quota_spend(&l->quota, clock_now(), clock_cpu() - began);
+    if (l->closing) return;
+    if (pause > 0) link_rest(l, pause);
+    link_watch(l);
+}
+
+static void link_on_read(void *user, const uint8_t *data, size_t len) {
+    struct control_link *l = user;
+    if (l->closing) return;
+    clock_us began = clock_cpu();
+    link_read(l, data, len);
+    link_pay(l, began);
+}
+
+/* The next turn of the loop: the other links have had theirs. */
+static void link_next_turn(void *user) {
+    struct control_link *l = user;
+    struct err e = {0};
+    quota_turn(&l->quota);
+    if (l->closing || l->rests || l->plain.len == 0) return;
+    clock_us began = clock_cpu();
+    l->heard = io_loop_now(l->owner->loop); /* more may have come, and was not read */
+    link_fail(l, link_frames(l, &e), &e);
+    link_pay(l, began);
 }
 
 static void link_on_end(void *user, err_code code) {
     struct control_link *l = user;
     struct err e = {0};
+    while (l->plain.len > 0 && !l->closing) { /* what came before the end counts; it is one read at most */
+        quota_turn(&l->quota);
+        link_fail(l, link_frames(l, &e), &e);
+    }
     err_set(&e, code, l->state == LINK_UP ? "the connection was closed" : "the connection was closed before the handshake was done");
     if (l->state != LINK_UP) err_hint(&e, "is it a caravan node, and does it have the same cluster key?");
     link_end(l, &e);
@@ -454,6 +585,8 @@ static struct control_link *control_link_open(struct control *c, int fd, struct 
     l->owner = c;
     l->target = t;
     l->since = l->heard = io_loop_now(c->loop);
+    quota_init(&l->quota, &c->pool);
+    l->turn = (struct io_task){.fn = link_next_turn, .user = l};
     buf_init(&l->plain, MAX_QUEUED);
     wire_reader_init(&l->reader, FRAME_LINK_CONTROL);
     buf_init(&l->net, MAX_QUEUED);
@@ -497,17 +630,16 @@ static void target_dialled(void *user, err_code code, int fd, const struct err *
     link_flush(t->link);
 }
 
-/* A node that is linked has one more link by another of its addresses, so that the loss of one network is not that of the node.
- * Whichever end knows another address dials it; that both do so at once does no harm. */
-static bool target_wants_standby(const struct target *t) {
-    return links_to(t->owner, t->node) == 1 && strcmp(control_link_to(t->owner, t->node)->peer.host, t->host) != 0;
+/* A node that is linked has further links by its other addresses, so that the best one can be used, and so that the loss of one network is
+ * not that of the node. Whichever end knows another address dials it; that both do so at once does no harm. */
+static bool target_wants_link(const struct target *t) {
+    return links_to(t->owner, t->node) < MAX_BESIDE && control_link_by(t->owner, t->node, t->host) == NULL;
 }
 
 static void target_dial(void *user) {
     struct target *t = user;
     if (t->dial || t->link || t->shut) return;
-    t->standby = t->node && control_link_to(t->owner, t->node);
-    if (t->standby && !target_wants_standby(t)) {
+    if (t->node && control_link_to(t->owner, t->node) && !target_wants_link(t)) {
         io_timer_start(t->timer, RETRY_MAX_MS, 0);
         return;
     }
@@ -572,6 +704,8 @@ void control_shut(struct control *c, uint64_t node, const struct err *why) {
 static void control_beat(void *user) {
     struct control *c = user;
     clock_us now = io_loop_now(c->loop);
+    bool late = c->beaten != 0 && now > c->beaten + LATE_US; /* this process stood still: what came meanwhile is not read yet */
+    c->beaten = now;
     struct control_link *next;
     for (struct control_link *l = c->links; l; l = next) {
         next = l->next;
@@ -584,7 +718,7 @@ static void control_beat(void *user) {
             l->rival_since = 0;
             l->peer.copy[0] = '\0';
         }
-        if (up && now > l->heard + SILENCE_US) {
+        if (up && !l->rests && !late && now > l->heard + SILENCE_US) {
             struct err e = {0};
             err_set(&e, ERR_TIMEOUT, "nothing was heard for %.1f s", (double)(now - l->heard) / 1e6);
             link_end(l, &e);
@@ -626,6 +760,28 @@ bool control_send(struct control *c, uint64_t node, enum frame_type type, uint64
     return l && link_send(l, type, epoch, payload, len);
 }
 
+bool control_send_by(struct control *c, uint64_t node, const char *host, enum frame_type type, const void *payload, size_t len) {
+    struct control_link *l = control_link_by(c, node, host);
+    return l && link_send(l, type, 0, payload, len);
+}
+
+size_t control_paths(const struct control *c, struct control_path *ret, size_t max) {
+    size_t n = 0;
+    for (struct control_link *l = c->links; l && n < max; l = l->next) {
+        if (l->state != LINK_UP || l->closing || l->leaving || control_link_by(c, l->peer.id, l->peer.host) != l) continue;
+        struct control_path *p = &ret[n++];
+        *p = (struct control_path){.node = l->peer.id, .rtt_us = l->low_us, .up = l->up, .used = control_link_to(c, l->peer.id) == l};
+        memcpy(p->host, l->peer.host, sizeof(p->host));
+    }
+    return n;
+}
+
+void control_prefer(struct control *c, uint64_t node, const char *host) {
+    struct control_link *better = control_link_by(c, node, host);
+    for (struct control_link *l = c->links; l && better; l = l->next)
+        if (l->state == LINK_UP && l->peer.id == node) l->spare = l != better;
+}
+
 size_t control_peers(const struct control *c, struct control_peer *ret, size_t max) {
     size_t n = 0;
     for (struct control_link *l = c->links; l && n < max; l = l->next)
@@ -639,3 +795,5 @@ bool control_find(const struct control *c, uint64_t node, struct control_peer *r
     if (l) ret->heard = l->heard;
     return l != NULL;
 }
+
+unsigned control_turn_most(const struct control *c) { return c->pool.most; }

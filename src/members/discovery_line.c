@@ -79,7 +79,7 @@ err_code discovery_line_decode(const char *text, size_t len, struct discovery_li
     code = json_need_str(root, "kind", &kind, e);
     for (int i = 0; code == ERR_OK && i < DISCOVERY_KIND_COUNT; i++)
         if (strcmp(kinds[i], kind) == 0) l.kind = (enum discovery_kind)i;
-    if (code == ERR_OK && l.kind == DISCOVERY_KIND_COUNT) code = err_set(e, ERR_INVALID, "field \"kind\": unknown");
+    if (code == ERR_OK && l.kind == DISCOVERY_KIND_COUNT) code = err_set_field(e, ERR_INVALID, "kind", "unknown");
     if (code == ERR_OK && l.kind == DISCOVERY_SAY) code = json_get_line(root, "text", l.text, sizeof(l.text), e);
     else if (code == ERR_OK) code = get_node(root, &l, e);
     if (code == ERR_OK && l.kind == DISCOVERY_SELF && ret_names) code = get_names(root, ret_names, ret_n_names, e);

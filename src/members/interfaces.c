@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "os/os.h"
+#include "os/net.h"
 
 static bool is_wanted(const char *name, const char *const *names, size_t n_names) {
     for (size_t i = 0; i < n_names; i++)

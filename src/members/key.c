@@ -13,9 +13,7 @@
 #include "base/field_tables.h"
 #undef MESSAGES_KEY
 
-void key_to_text(const uint8_t key[IO_TLS_KEY_SIZE], char ret[KEY_TEXT_SIZE]) {
-    for (int i = 0; i < IO_TLS_KEY_SIZE; i++) snprintf(ret + 2 * i, 3, "%02x", key[i]);
-}
+void key_to_text(const uint8_t key[IO_TLS_KEY_SIZE], char ret[KEY_TEXT_SIZE]) { str_hex(key, IO_TLS_KEY_SIZE, ret); }
 
 static int key_digit(char c) {
     if (c >= '0' && c <= '9') return c - '0';
@@ -155,7 +153,7 @@ int key_ring_hear(struct key_ring *r, const uint8_t key[IO_TLS_KEY_SIZE], int64_
 void key_cluster_hash(const uint8_t key[IO_TLS_KEY_SIZE], char ret[17]) {
     uint8_t hash[IO_TLS_KEY_SIZE];
     io_tls_derive(key, "caravan 1 discovery", hash);
-    for (int i = 0; i < 8; i++) snprintf(ret + 2 * i, 3, "%02x", hash[i]);
+    str_hex(hash, 8, ret);
 }
 
 void key_link(const uint8_t key[IO_TLS_KEY_SIZE], uint8_t ret_link_key[IO_TLS_KEY_SIZE]) {

@@ -15,7 +15,7 @@ static const char *const MESSAGE_NAMES[] = {"tell", "ask", "want", "deny"};
 #include "base/field_tables.h"
 #undef MESSAGES_MEMBERS
 
-enum { HEAD_SIZE = FIELD_SIZE(membership_head), TOLD_SIZE = FIELD_SIZE(membership_told), ID_SIZE = 8, ASKED_AT_ONCE = 3 };
+enum { ASKED_AT_ONCE = 3 };
 #define WANT_PAUSE_US 1000000ull           /* before the same record is asked for again */
 #define HEARD_US      1500000ull /* a linked node that was silent for longer is not heard: three of its beats are missing */
 #define DENY_US       10000000ull /* after a link was lost, each end knows after so long that it does not hear the other */
@@ -35,8 +35,10 @@ struct entry {
 struct membership {
     struct entry self;
     struct entry *members[MEMBERSHIP_MAX]; /* by rising id; without this node */
-    size_t hint; /* the place that was last looked up */
-    size_t n, n_live; /* n_live: not gone, without this node */
+    uint64_t ids[MEMBERSHIP_MAX];          /* theirs; a search reads these alone */
+    size_t hint;                           /* the place that was last looked up */
+    size_t n, n_live;                      /* n_live: not gone, without this node */
+    size_t bytes;                          /* of all records, its own too */
     uint64_t out[MEMBERSHIP_MAX_OUT];
     size_t n_out;
     uint32_t turn; /* whose turn it is to be told */
@@ -90,7 +92,7 @@ static size_t place_of(const struct membership *m, uint64_t id) {
     size_t low = 0, high = m->n;
     while (low < high) {
         size_t mid = (low + high) / 2;
-        if (m->members[mid]->seen.id < id) low = mid + 1;
+        if (m->ids[mid] < id) low = mid + 1;
         else high = mid;
     }
     return low;
@@ -98,7 +100,7 @@ static size_t place_of(const struct membership *m, uint64_t id) {
 
 static struct entry *find(const struct membership *m, uint64_t id) {
     size_t at = place_of(m, id);
-    return at < m->n && m->members[at]->seen.id == id ? m->members[at] : NULL;
+    return at < m->n && m->ids[at] == id ? m->members[at] : NULL;
 }
 
 static bool is_out(const struct membership *m, uint64_t id) {
@@ -126,15 +128,17 @@ static void set_state(struct membership *m, struct entry *x, enum member_state t
     a->is = to;
 }
 
-static void drop_record(struct entry *x) {
+static void drop_record(struct membership *m, struct entry *x) {
+    m->bytes -= x->seen.record_len;
     free(x->bytes);
     x->bytes = NULL;
     x->seen.record = NULL;
     x->seen.record_len = 0;
 }
 
-static void set_record(struct entry *x, uint64_t incarnation, uint64_t version, const void *record, size_t len) {
-    drop_record(x);
+static void set_record(struct membership *m, struct entry *x, uint64_t incarnation, uint64_t version, const void *record, size_t len) {
+    drop_record(m, x);
+    m->bytes += len;
     x->bytes = mem_alloc(len + 1);
     memcpy(x->bytes, record, len);
     x->seen.record = x->bytes;
@@ -151,9 +155,11 @@ static void ask_no_more(struct entry *x) {
 
 static void forget(struct membership *m, size_t at) {
     ask_no_more(m->members[at]);
-    drop_record(m->members[at]);
+    drop_record(m, m->members[at]);
     free(m->members[at]);
-    memmove(&m->members[at], &m->members[at + 1], (--m->n - at) * sizeof(m->members[0]));
+    size_t behind = --m->n - at;
+    memmove(&m->members[at], &m->members[at + 1], behind * sizeof(m->members[0]));
+    memmove(&m->ids[at], &m->ids[at + 1], behind * sizeof(m->ids[0]));
 }
 
 /* Makes room for one more: the gone node that would be forgotten first is removed. */
@@ -171,13 +177,16 @@ static bool make_room(struct membership *m) {
 
 /* The node's entry, made where there is none; NULL: it is shut out, or there is no room. */
 static struct entry *meet(struct membership *m, clock_us now, uint64_t id) {
-    if (m->hint + 1 < m->n && m->members[m->hint + 1]->seen.id == id) return m->members[++m->hint]; /* peers tell in this order */
+    if (m->hint + 1 < m->n && m->ids[m->hint + 1] == id) return m->members[++m->hint]; /* peers tell in this order */
     struct entry *x = find(m, id);
     if (x) m->hint = place_of(m, id);
     if (x || is_out(m, id) || !make_room(m)) return x;
     size_t at = m->hint = place_of(m, id);
-    memmove(&m->members[at + 1], &m->members[at], (m->n++ - at) * sizeof(m->members[0]));
+    size_t behind = m->n++ - at;
+    memmove(&m->members[at + 1], &m->members[at], behind * sizeof(m->members[0]));
+    memmove(&m->ids[at + 1], &m->ids[at], behind * sizeof(m->ids[0]));
     m->members[at] = x = MEM_NEW(struct entry);
+    m->ids[at] = id;
     x->seen.id = id;
     x->deadline = now + MEMBERSHIP_TOMBSTONE_US;
     return x;
@@ -196,7 +205,7 @@ static clock_us silence(const struct membership *m) {
 }
 
 static void give_up(struct membership *m, clock_us now, struct entry *x) {
-    drop_record(x);
+    drop_record(m, x);
     ask_no_more(x);
     x->deadline = now + MEMBERSHIP_TOMBSTONE_US;
     set_state(m, x, MEMBER_GONE);
@@ -366,9 +375,24 @@ void membership_speak(struct membership *m, clock_us now, const void *record, si
     uint64_t incarnation, version;
     (void)now;
     membership_stamp(m, &incarnation, &version);
-    set_record(&m->self, incarnation, version, record, len);
+    set_record(m, &m->self, incarnation, version, record, len);
     for (size_t i = 0; i < m->n; i++)
         if (m->members[i]->seen.linked) act_pass_on(m, m->members[i]->seen.id, m->self.seen.id);
+}
+
+/* Is there room for a new record of this node? Identities cost nothing, so a member could tell of any number of nodes. For a linked node
+ * the largest records of nodes that are not linked are dropped. */
+static bool make_record_room(struct membership *m, const struct entry *x, size_t len) {
+    while (m->bytes - m->self.seen.record_len - x->seen.record_len + len > MEMBERSHIP_BYTES) {
+        struct entry *largest = NULL;
+        for (size_t i = 0; x->seen.linked && i < m->n; i++) {
+            struct entry *other = m->members[i];
+            if (other != x && !other->seen.linked && (!largest || other->seen.record_len > largest->seen.record_len)) largest = other;
+        }
+        if (!largest || largest->seen.record_len == 0) return false;
+        drop_record(m, largest);
+    }
+    return true;
 }
 
 void membership_record(struct membership *m, clock_us now, uint64_t id, uint64_t incarnation, uint64_t version, const void *record,
@@ -381,8 +405,8 @@ void membership_record(struct membership *m, clock_us now, uint64_t id, uint64_t
         x->beat = 0;
         vouched(m, now, x, true);
     }
-    if (x->seen.state == MEMBER_GONE || !is_news(x, incarnation, version)) return;
-    set_record(x, incarnation, version, record, len);
+    if (x->seen.state == MEMBER_GONE || !is_news(x, incarnation, version) || !make_record_room(m, x, len)) return;
+    set_record(m, x, incarnation, version, record, len);
     act(m, MEMBERSHIP_NEWS)->about = id;
 }
 
@@ -419,20 +443,13 @@ static void hear_told(struct membership *m, clock_us now, const struct membershi
     want->ids[want->n_ids++] = t->id;
 }
 
-static err_code hear_tell(struct membership *m, clock_us now, uint64_t from, struct bytes_reader *r, uint32_t n, struct err *e) {
-    struct bytes_reader again = *r;
-    struct membership_told t;
+static err_code hear_tell(struct membership *m, clock_us now, uint64_t from, const struct membership_talk *t, struct err *e) {
     uint64_t last = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        if (field_get(membership_told_fields(), r, &t, e) != ERR_OK) return ERR_PROTOCOL;
-        if (t.id <= last) return err_set(e, ERR_PROTOCOL, "MEMBERS: entry %u is malformed", i);
-        last = t.id;
-    }
+    if (t->n_ids > 0) return err_set(e, ERR_PROTOCOL, "MEMBERS: a tell that asks about %u nodes", t->n_ids);
+    for (uint32_t i = 0; i < t->n_told; last = t->told[i++].id)
+        if (t->told[i].id <= last) return err_set(e, ERR_PROTOCOL, "MEMBERS: entry %u is not in the order of ids", i);
     struct membership_action want = {.kind = MEMBERSHIP_SEND, .to = from, .message = MEMBERSHIP_WANT};
-    for (uint32_t i = 0; i < n; i++) {
-        field_get(membership_told_fields(), &again, &t, NULL);
-        hear_told(m, now, &t, &want);
-    }
+    for (uint32_t i = 0; i < t->n_told; i++) hear_told(m, now, &t->told[i], &want);
     if (want.n_ids > 0) *act(m, MEMBERSHIP_SEND) = want;
     return ERR_OK;
 }
@@ -452,19 +469,19 @@ static void hear_denial(struct membership *m, clock_us now, uint64_t from, uint6
     }
 }
 
-static err_code hear_ids(struct membership *m, clock_us now, uint64_t from, const struct membership_head *h, struct bytes_reader *r,
-                         struct err *e) {
-    if (h->n == 0 || h->n > MEMBERSHIP_MAX_IDS) return err_set(e, ERR_PROTOCOL, "MEMBERS: a question about %u nodes", h->n);
+static err_code hear_ids(struct membership *m, clock_us now, uint64_t from, const struct membership_talk *t, struct err *e) {
+    if (t->n_ids == 0 || t->n_told > 0)
+        return err_set(e, ERR_PROTOCOL, "MEMBERS: a question about %u nodes that tells of %u", t->n_ids, t->n_told);
     struct membership_action answer = {.kind = MEMBERSHIP_SEND, .to = from, .message = MEMBERSHIP_TELL};
     struct membership_action denial = {.kind = MEMBERSHIP_SEND, .to = from, .message = MEMBERSHIP_DENY};
-    bool ask = h->message == MEMBERSHIP_ASK;
-    for (uint32_t i = 0; i < h->n; i++) {
-        uint64_t id = bytes_read_u64(r);
+    bool ask = t->message == MEMBERSHIP_ASK;
+    for (uint32_t i = 0; i < t->n_ids; i++) {
+        uint64_t id = t->ids[i].id;
         const struct entry *x = id == m->self.seen.id ? &m->self : find(m, id);
-        if (h->message == MEMBERSHIP_DENY) hear_denial(m, now, from, id);
-        if (h->message == MEMBERSHIP_WANT && x && x->seen.record) act_pass_on(m, from, id);
+        if (t->message == MEMBERSHIP_DENY) hear_denial(m, now, from, id);
+        if (t->message == MEMBERSHIP_WANT && x && x->seen.record) act_pass_on(m, from, id);
         if (ask && x && hears(m, x)) answer.ids[answer.n_ids++] = id;
-        if (ask && h->deny && x && denies(m, x)) denial.ids[denial.n_ids++] = id;
+        if (ask && t->deny && x && denies(m, x)) denial.ids[denial.n_ids++] = id;
     }
     if (answer.n_ids > 0) *act(m, MEMBERSHIP_SEND) = answer;
     if (denial.n_ids > 0) *act(m, MEMBERSHIP_SEND) = denial;
@@ -472,58 +489,44 @@ static err_code hear_ids(struct membership *m, clock_us now, uint64_t from, cons
 }
 
 err_code membership_hear(struct membership *m, clock_us now, uint64_t from, const uint8_t *data, size_t len, struct err *e) {
-    struct membership_head h;
-    struct bytes_reader r;
-    bytes_reader_init(&r, data, len);
-    if (field_get(membership_head_fields(), &r, &h, e) != ERR_OK) return ERR_PROTOCOL;
-    bool tell = h.message == MEMBERSHIP_TELL;
-    if (bytes_left(&r) != h.n * (size_t)(tell ? TOLD_SIZE : ID_SIZE))
-        return err_set(e, ERR_PROTOCOL, "a MEMBERS frame of %zu bytes is malformed", len);
+    struct membership_talk t;
+    if (field_decode(membership_talk_fields(), data, len, &t, e) != ERR_OK) return ERR_PROTOCOL;
     m->now = now;
-    return tell ? hear_tell(m, now, from, &r, h.n, e) : hear_ids(m, now, from, &h, &r, e);
+    err_code code = t.message == MEMBERSHIP_TELL ? hear_tell(m, now, from, &t, e) : hear_ids(m, now, from, &t, e);
+    field_done(membership_talk_fields(), &t);
+    return code;
 }
 
 /* ---- writing ---- */
 
-static void put_told(const struct membership *m, const struct entry *x, struct buf *out) {
+static void put_told(const struct membership *m, const struct entry *x, struct membership_talk *t) {
     const struct member *k = &x->seen;
     /* the record is no longer here, and its node is linked and has told an older one: it has to hear of the later stamp */
     bool known = (k->record || k->linked) && k->record_incarnation == k->incarnation;
-    struct membership_told t = {
+    t->told[t->n_told++] = (struct membership_told){
         .id = k->id, .incarnation = k->incarnation, .version = known ? k->version : 0, .beat = x->beat, .heard = hears(m, x)};
-    field_encode(membership_told_fields(), &t, out);
 }
 
 /* All that is known of live nodes, this node among them, sorted by id. */
-static uint32_t put_all(const struct membership *m, struct buf *out) {
-    uint32_t n = 0;
+static void put_all(const struct membership *m, struct membership_talk *t) {
     size_t own = place_of(m, m->self.seen.id);
     for (size_t i = 0; i <= m->n; i++) {
-        if (i == own) put_told(m, &m->self, out), n++;
-        if (i < m->n && m->members[i]->seen.state != MEMBER_GONE) put_told(m, m->members[i], out), n++;
+        if (i == own) put_told(m, &m->self, t);
+        if (i < m->n && m->members[i]->seen.state != MEMBER_GONE) put_told(m, m->members[i], t);
     }
-    return n;
 }
 
 void membership_write(const struct membership *m, const struct membership_action *a, struct buf *out) {
-    size_t at = out->len;
-    struct membership_head h = {.message = a->message, .deny = a->message == MEMBERSHIP_ASK, .n = a->n_ids};
-    field_encode(membership_head_fields(), &h, out);
-    if (a->message == MEMBERSHIP_TELL && a->n_ids == 0) {
-        h.n = put_all(m, out);
-    } else if (a->message == MEMBERSHIP_TELL) {
-        const struct entry *x;
-        h.n = 0;
-        for (uint32_t i = 0; i < a->n_ids; i++)
-            if ((x = find(m, a->ids[i])) != NULL) put_told(m, x, out), h.n++;
-    } else {
-        uint8_t id[ID_SIZE];
-        for (uint32_t i = 0; i < a->n_ids; i++) {
-            bytes_put_u64(id, a->ids[i]);
-            buf_append(out, id, sizeof(id));
-        }
-    }
-    if (!out->failed) field_put(membership_head_fields(), &h, out->data + at);
+    struct membership_talk t = {.message = a->message, .deny = a->message == MEMBERSHIP_ASK};
+    bool tell = a->message == MEMBERSHIP_TELL;
+    const struct entry *x;
+    if (tell) t.told = mem_calloc(m->n + 1, sizeof(*t.told));
+    if (tell && a->n_ids == 0) put_all(m, &t);
+    for (uint32_t i = 0; i < a->n_ids; i++)
+        if (!tell) t.ids[t.n_ids++].id = a->ids[i];
+        else if ((x = find(m, a->ids[i])) != NULL) put_told(m, x, &t);
+    field_encode(membership_talk_fields(), &t, out);
+    free(t.told);
 }
 
 /* ---- the whole ---- */
@@ -538,7 +541,7 @@ struct membership *membership_create(uint64_t self, uint64_t incarnation, uint32
 void membership_free(struct membership *m) {
     if (!m) return;
     while (m->n > 0) forget(m, m->n - 1);
-    drop_record(&m->self);
+    drop_record(m, &m->self);
     free(m->actions);
     free(m);
 }

@@ -24,7 +24,8 @@ enum {
     MEMBERSHIP_MESH = 64,     /* up to so many live nodes, each is linked with every other */
     MEMBERSHIP_MAX_OUT = 64,  /* nodes shut out */
     MEMBERSHIP_MAX_IDS = 32,  /* ids in one question */
-    MEMBERSHIP_FANOUT = 4     /* peers told in each round */
+    MEMBERSHIP_FANOUT = 4,    /* peers told in each round */
+    MEMBERSHIP_BYTES = 64 << 20 /* of all records of other nodes; those of linked nodes come first */
 };
 #define MEMBERSHIP_ROUND_US     1000000ull
 #define MEMBERSHIP_PROBE_US     1500000ull       /* after a lost link, for others to say that they hear the node */
@@ -39,7 +40,7 @@ enum membership_message {
     MEMBERSHIP_WANT, /* send me their records */
     MEMBERSHIP_DENY  /* I was linked with these, and do not hear them */
 };
-/* The structs membership_head and membership_told, which MEMBERS carries. */
+/* The struct membership_talk, which MEMBERS carries, with membership_told and membership_id. */
 #define MESSAGES_MEMBERS
 #include "base/field_structs.h"
 #undef MESSAGES_MEMBERS

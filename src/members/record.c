@@ -11,11 +11,15 @@
 
 static const char *const RECORD_PHASES[STAGE_PHASE_COUNT] = {"loading", "connecting", "ready", "draining"};
 static const char *const RECORD_REACHES[RECORD_REACH_COUNT] = {"unknown", "yes", "no"};
+static const char *const RECORD_WAYS[RECORD_WAY_COUNT] = {"unknown", "inside", "wired", "wifi", "vpn"};
+static const char *const RECORD_PULL_STATES[RECORD_PULL_STATE_COUNT] = {"listing", "fetching", "checking", "done", "failed"};
 #define MESSAGES_RECORD
 #include "base/field_tables.h"
 #undef MESSAGES_RECORD
 
 const char *record_reach_name(enum record_reach r) { return RECORD_REACHES[r]; }
+const char *record_way_name(enum record_way w) { return RECORD_WAYS[w]; }
+const char *record_pull_state_name(enum record_pull_state s) { return RECORD_PULL_STATES[s]; }
 
 const struct record_peer *record_peer_of(const struct record *r, uint64_t id) {
     for (uint32_t i = 0; i < r->n_peers; i++)
@@ -60,7 +64,7 @@ void record_fit(struct record *r, size_t max) {
 err_code record_decode(const uint8_t *data, size_t len, struct record *ret, struct err *e) {
     err_code code = field_decode(record_fields(), data, len, ret, e);
     for (uint32_t i = 0; code == ERR_OK && i < ret->n_files; i++)
-        if (!model_id_ok(ret->files[i].model)) code = err_set(e, ERR_INVALID, "field \"model\": not a model's id");
+        if (!model_id_ok(ret->files[i].model)) code = err_set_field(e, ERR_INVALID, "model", "not a model's id");
     if (code == ERR_OK) return ERR_OK;
     record_done(ret);
     err_prefix(e, "node record");

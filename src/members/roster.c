@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -113,13 +114,13 @@ static err_code peer_decode(yyjson_val *o, struct roster_peer *p, struct err *e)
     int64_t port = 0;
     err_code code = json_get_str(o, "key", &key, e);
     if (code == ERR_OK && key[0] && !str_unhex(key, p->public_key, sizeof(p->public_key)))
-        code = err_set(e, ERR_INVALID, "field \"key\": expected 64 hexadecimal digits");
+        code = err_set_field(e, ERR_INVALID, "key", "expected 64 hexadecimal digits");
     if (code == ERR_OK) code = json_get_line(o, "name", p->name, sizeof(p->name), e);
     if (code == ERR_OK) code = json_get_line(o, "host", p->host, sizeof(p->host), e);
     if (code == ERR_OK) code = json_need_i64(o, "port", 1, 65535, &port, e);
     if (code == ERR_OK) code = json_get_i64(o, "seen", 0, INT64_C(1) << 50, &p->seen, e);
     if (code == ERR_OK) code = json_get_i64(o, "since", 0, INT64_C(1) << 50, &p->since, e);
-    if (code == ERR_OK && !p->host[0]) code = err_set(e, ERR_INVALID, "field \"host\" is empty");
+    if (code == ERR_OK && !p->host[0]) code = err_set_field(e, ERR_INVALID, "host", "it is empty");
     p->id = key[0] ? io_sign_id(p->public_key) : 0;
     p->port = (uint16_t)port;
     return code;
@@ -130,9 +131,9 @@ static err_code words_decode(yyjson_val *root, struct roster *ret, struct err *e
     yyjson_arr_iter it;
     err_code code = ERR_OK;
     if (!list) return ERR_OK;
-    if (!yyjson_is_arr(list)) return err_set(e, ERR_INVALID, "field \"removed\": expected an array");
+    if (!yyjson_is_arr(list)) return err_set_field(e, ERR_INVALID, "removed", "expected an array");
     if (yyjson_arr_size(list) > ROSTER_MAX_REMOVED)
-        return err_set(e, ERR_LIMIT, "field \"removed\": more than %d entries", ROSTER_MAX_REMOVED);
+        return err_set_field(e, ERR_LIMIT, "removed", "more than %d entries", ROSTER_MAX_REMOVED);
     for (yyjson_arr_iter_init(list, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));)
         code = field_read(roster_removed_fields(), v, &ret->removed[ret->n_removed++], e);
     return code;

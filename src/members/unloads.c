@@ -33,7 +33,7 @@ err_code unloads_decode(yyjson_val *root, struct unloads *ret, struct err *e) {
     yyjson_val *list = yyjson_obj_get(root, "unloaded"), *v;
     size_t i, max;
     err_code code = ERR_OK;
-    if (yyjson_arr_size(list) > UNLOADS_MAX) return err_set(e, ERR_LIMIT, "field \"unloaded\": too long");
+    if (yyjson_arr_size(list) > UNLOADS_MAX) return err_set_field(e, ERR_LIMIT, "unloaded", "too long");
     yyjson_arr_foreach(json_some(list), i, max, v) {
         struct unloaded one = {0};
         if (code == ERR_OK) code = json_get_line(v, "name", one.name, sizeof(one.name), e);

@@ -66,6 +66,27 @@ bool wish_same(const struct load_wish *a, const struct load_wish *b) {
     return same;
 }
 
+static const char *wish_show(const struct load_wish *w, enum wish_id id, char text[WISH_MAX_TEXT]) {
+    if (id == WISH_REPLICAS && w->replicas == 0) snprintf(text, WISH_MAX_TEXT, "auto");
+    else if (rows[id].type == TYPE_NUM) snprintf(text, WISH_MAX_TEXT, "%u", (unsigned)*(const uint32_t *)field_in(w, id));
+    else if (rows[id].type == TYPE_FLAG) snprintf(text, WISH_MAX_TEXT, "%s", *(const bool *)field_in(w, id) ? "yes" : "no");
+    else snprintf(text, WISH_MAX_TEXT, "%s", (const char *)field_in(w, id));
+    return text;
+}
+
+err_code wish_met(const struct load_wish *asked, const struct load_wish *has, const char *model, struct err *e) {
+    char a[WISH_MAX_TEXT], b[WISH_MAX_TEXT];
+    for (enum wish_id id = 0; id < WISH_COUNT; id++) {
+        if (id == WISH_KEPT || id == WISH_ASKED || id == WISH_PINNED || id == WISH_KEEP_S) continue;
+        if (!wish_says(asked, id) || !wish_says(has, id) || memcmp(field_in(asked, id), field_in(has, id), rows[id].size) == 0) continue;
+        err_set_field(e, ERR_STALE, rows[id].name, "model \"%s\" is loaded already, with %s and not %s", model, wish_show(has, id, b),
+                      wish_show(asked, id, a));
+        err_hint(e, "unload it first: caravan unload %s", model);
+        return ERR_STALE;
+    }
+    return ERR_OK;
+}
+
 /* ---- JSON ---- */
 
 static bool is_word(const char *words, const char *word) {
@@ -95,7 +116,7 @@ static err_code read_text(yyjson_val *obj, const struct row *r, enum wish_id id,
     err_code code = json_get_line(obj, r->name, value, r->size, e);
     if (code != ERR_OK || value[0] == '\0') return code;
     if (r->type == TYPE_TEXT) code = plan_wish_parse(value, &plan, e);
-    else if (!is_word(r->words, value)) code = err_set(e, ERR_INVALID, "field \"%s\": expected %s, got \"%s\"", r->name, r->words, value);
+    else if (!is_word(r->words, value)) code = err_set_field(e, ERR_INVALID, r->name, "expected %s, got \"%s\"", r->words, value);
     if (code == ERR_OK) wish_set_text(w, id, value);
     return code;
 }

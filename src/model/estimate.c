@@ -38,7 +38,7 @@ static bool has_attention(const struct model_layout *l, uint32_t first, uint32_t
 
 static bool has_indexer(const struct model_layout *l, uint32_t first, uint32_t end) {
     for (uint32_t i = first; i < end; i++)
-        if (model_layer_tensor(l, i, "indexer.")) return true;
+        if (l->layers[i].indexer) return true;
     return false;
 }
 

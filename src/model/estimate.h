@@ -15,8 +15,10 @@ struct model_load_shape {
     uint32_t n_ctx;            /* positions a sequence may have */
     uint32_t n_seq;            /* sequences at once */
     uint32_t n_ubatch;         /* tokens in one compute step */
+    uint32_t n_ubatch_gpu;     /* the same where a GPU computes; 0: as n_ubatch */
     uint32_t type_k, type_v;   /* enum model_type of the cache */
     bool streams;              /* each sequence has cells of its own (--exact), instead of one pool for all */
+    uint64_t projector;        /* bytes of the projector of pictures and sounds, which the first slice has, too */
 };
 
 struct model_estimate {

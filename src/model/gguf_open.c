@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "model/gguf.h"
 #include "model/gguf_priv.h"
 
@@ -168,7 +169,7 @@ static void make_id(struct model_gguf *g) {
         blake3_hasher_update(&h, g->part[i].header, g->part[i].header_len);
     }
     blake3_hasher_finalize(&h, digest, sizeof(digest));
-    for (size_t i = 0; i < sizeof(digest); i++) snprintf(g->id + 2 * i, 3, "%02x", digest[i]);
+    str_hex(digest, sizeof(digest), g->id);
 }
 
 static err_code take_arch(struct model_gguf *g, struct err *e) {

@@ -53,6 +53,12 @@ static bool is_input_table(const char *name) {
 
 static bool is_output_table(const char *name) { return starts_with(name, "output."); }
 
+/* The layer that alone reads the per-layer embedding; NULL: it is none of them alone. */
+static struct model_layer *reader_of_ids(struct model_layout *l) {
+    uint64_t layer = arch_uint(l->gguf, "ple.layers", 0, UINT64_MAX);
+    return layer < l->n_block ? &l->layers[layer] : NULL;
+}
+
 static err_code sort_tensors(struct model_layout *l, struct err *e) {
     const struct model_gguf *g = l->gguf;
     uint64_t embd_table = 0;
@@ -67,7 +73,8 @@ static err_code sort_tensors(struct model_layout *l, struct err *e) {
         if (n >= 0) {
             l->layers[n].bytes += t->bytes;
             l->layers[n].n_tensors++;
-        } else if (is_input_table(t->name)) l->bytes_embd += t->bytes;
+        } else if (starts_with(t->name, "per_layer_token_embd.") && reader_of_ids(l)) reader_of_ids(l)->bytes += t->bytes;
+        else if (is_input_table(t->name)) l->bytes_embd += t->bytes;
         else if (is_output_table(t->name)) l->bytes_output += t->bytes;
         else l->bytes_shared += t->bytes;
         if (strcmp(t->name, "token_embd.weight") == 0) embd_table = t->bytes;
@@ -183,7 +190,8 @@ static void measure_layers(struct model_layout *l) {
         layer->window = layer_window(l, i);
         if (layer->state_bytes == 0 || model_layer_tensor(l, i, "attn_k.") || model_layer_tensor(l, i, "attn_kv_a_mqa"))
             layer_kv(l, i, &layer->n_k, &layer->n_v);
-        if (model_layer_tensor(l, i, "indexer.")) layer->n_k = at_most_u32(layer->n_k + indexer_k(l, i));
+        layer->indexer = model_layer_tensor(l, i, "indexer.") != NULL;
+        if (layer->indexer) layer->n_k = at_most_u32(layer->n_k + indexer_k(l, i));
     }
 }
 

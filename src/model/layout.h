@@ -20,6 +20,7 @@ struct model_layer {
     uint32_t n_k, n_v;         /* elements of K and of V that one token takes here (0 without attention; MLA: the latent in n_k) */
     uint32_t window;           /* sliding window in tokens; 0: the whole context */
     uint64_t state_bytes;      /* recurrent state of one sequence, f32 (0: none) */
+    bool indexer;              /* it has an indexer of its own, which chooses the positions that attention sees */
     bool nextn;                /* multi-token-prediction block: not computed in ordinary decoding */
 };
 

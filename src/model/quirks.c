@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 
 #define SQRT_SCALE MODEL_FIX_SQRT_SCALE
 #define EMBD_SCALE MODEL_FIX_EMBD_SCALE
@@ -19,6 +20,20 @@ static const struct model_quirks rows[] = {
 #define QUIRK(arch, split, cut, period, fixups, out, note) {arch, MODEL_SPLIT_##split, MODEL_CUT_##cut, period, fixups, out, note},
 #include "../../tables/quirks.def"
 #undef QUIRK
+};
+
+static const struct model_entry entries[] = {
+#define WIDE                                             0
+#define ROW                                              1
+#define QUIRK_ENTRY(arch, tensor, streams, ids, restore) {arch, tensor, streams, ids, restore},
+#include "../../tables/quirks_entry.def"
+#undef QUIRK_ENTRY
+};
+
+static const struct model_scale scales[] = {
+#define QUIRK_SCALE(arch, rule, nodes) {arch, MODEL_SCALE_##rule, nodes},
+#include "../../tables/quirks_scale.def"
+#undef QUIRK_SCALE
 };
 
 static const struct {
@@ -45,12 +60,83 @@ static const struct model_quirks unknown = {
     1,
     0,
     "l_out-",
-    "it is not in the table of architectures; run `caravan verify --force` to see whether it can be split"};
+    "it is not in the table of architectures; `caravan verify --probe` finds out whether it can be split"};
+
+/* The row of model_quirks_teach. */
+static struct {
+    char arch[MODEL_MAX_ARCH], out[128], in[64], ids[16];
+    struct model_quirks row;
+    struct model_entry entry;
+} taught;
+
+static bool is_taught(const char *arch) { return taught.arch[0] != '\0' && strcmp(taught.arch, arch) == 0; }
+
+/* Takes one "name=value" of a row. */
+static bool take_word(const char *word, size_t len, uint32_t *period, uint32_t *width) {
+    char text[160];
+    int64_t n;
+    snprintf(text, sizeof(text), "%.*s", (int)(len < sizeof(text) ? len : sizeof(text) - 1), word);
+    char *value = strchr(text, '=');
+    if (value == NULL || value[1] == '\0') return false;
+    *value++ = '\0';
+    if (strcmp(text, "out") == 0) return (size_t)snprintf(taught.out, sizeof(taught.out), "%s", value) < sizeof(taught.out);
+    if (strcmp(text, "in") == 0) return (size_t)snprintf(taught.in, sizeof(taught.in), "%s", value) < sizeof(taught.in);
+    if (strcmp(text, "ids") == 0) return (size_t)snprintf(taught.ids, sizeof(taught.ids), "%s", value) < sizeof(taught.ids);
+    bool is_period = strcmp(text, "period") == 0;
+    if (!(is_period || strcmp(text, "width") == 0) || !str_parse_i64(value, &n) || n < 1) return false;
+    if (n > (is_period ? MODEL_MAX_LAYERS : MODEL_MAX_STREAMS)) return false;
+    *(is_period ? period : width) = (uint32_t)n;
+    return true;
+}
+
+err_code model_quirks_teach(const char *text, struct err *e) {
+    uint32_t period = 1, width = 1, n = 0;
+    const char *word;
+    size_t len;
+    memset(&taught, 0, sizeof(taught));
+    bool fine = true;
+    for (const char *at = text; fine && str_next(&at, ' ', &word, &len); n++)
+        if (n > 0) fine = take_word(word, len, &period, &width);
+        else snprintf(taught.arch, sizeof(taught.arch), "%.*s", (int)(len < MODEL_MAX_ARCH ? len : 0), word);
+    if (!fine || taught.arch[0] == '\0' || taught.out[0] == '\0') {
+        memset(&taught, 0, sizeof(taught));
+        err_set(e, ERR_INVALID, "row of an architecture \"%s\": %s", text,
+                fine ? "the name or out= is missing" : "one of its words is wrong");
+        err_hint(e, "as `caravan verify --probe MODEL` prints it: ARCHITECTURE period=1 width=1 out=l_out-");
+        return ERR_INVALID;
+    }
+    enum model_cut_rule cut = period > 1 ? MODEL_CUT_PERIOD : MODEL_CUT_KINDS;
+    taught.row = (struct model_quirks){taught.arch, MODEL_SPLIT_EXACT, cut, period, MODEL_FIX_HEADS, taught.out, "found by probing"};
+    taught.entry = (struct model_entry){taught.arch, taught.in, width, taught.ids, ""};
+    return ERR_OK;
+}
 
 const struct model_quirks *model_quirks_find(const char *arch) {
+    if (is_taught(arch)) return &taught.row;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         if (strcmp(rows[i].arch, arch) == 0) return &rows[i];
     return &unknown;
+}
+
+const struct model_entry *model_quirks_entry(const char *arch) {
+    if (is_taught(arch)) return taught.in[0] != '\0' ? &taught.entry : NULL;
+    for (size_t i = 0; i < ARRAY_LEN(entries); i++)
+        if (strcmp(entries[i].arch, arch) == 0) return &entries[i];
+    return NULL;
+}
+
+const struct model_scale *model_quirks_scale(const char *arch) {
+    if (is_taught(arch)) return NULL; /* they don't show in a graph */
+    for (size_t i = 0; i < ARRAY_LEN(scales); i++)
+        if (strcmp(scales[i].arch, arch) == 0) return &scales[i];
+    return NULL;
+}
+
+uint32_t model_quirks_width(const struct model_layout *l) {
+    const struct model_entry *entry = model_quirks_entry(l->arch);
+    uint64_t streams = entry && entry->streams > 0 ? entry->streams : 1;
+    if (entry && entry->streams == 0) model_kv_uint(model_gguf_find_arch(l->gguf, "hyper_connection.count"), 0, &streams);
+    return streams >= 1 && streams <= MODEL_MAX_STREAMS ? (uint32_t)streams * l->n_embd : l->n_embd;
 }
 
 /* Exact answers need cells of their own for each sequence: in one pool it depends on the other sequences which cells a sequence gets, and
@@ -68,7 +154,7 @@ enum { KIND_ATTENTION = 1, KIND_WINDOW = 2, KIND_RECURRENT = 4, KIND_INDEXER = 8
 
 static unsigned layer_kinds(const struct model_layout *l, uint32_t i) {
     const struct model_layer *layer = &l->layers[i];
-    unsigned kinds = model_layer_tensor(l, i, "indexer.") ? KIND_INDEXER : 0;
+    unsigned kinds = layer->indexer ? KIND_INDEXER : 0;
     if (layer->state_bytes) kinds |= KIND_RECURRENT;
     if (layer->n_k || layer->n_v) kinds |= layer->window ? KIND_WINDOW : KIND_ATTENTION;
     return kinds;
@@ -86,89 +172,141 @@ static const char *kind_name(unsigned missing) {
     return missing & KIND_WINDOW ? "layer with a sliding window" : "layer with full attention";
 }
 
-/* Cuts must be at multiples of this. */
-static uint32_t cut_period(const struct model_layout *l, const struct model_quirks *q) {
+/* The period of the rule by which layers are of different kinds; 1: there is none, or the file has a list. */
+static uint32_t kinds_period(const struct model_layout *l, const struct model_quirks *q) {
     uint64_t period = q->period;
-    if (q->cut == MODEL_CUT_ANY) return 1;
-    if (q->cut == MODEL_CUT_PERIOD) return q->period;
     static const char *const rules[] = {"attention.sliding_window_pattern", "attention.recurrent_layers", "full_attention_interval"};
     for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
         const struct model_kv *kv = model_gguf_find_arch(l->gguf, rules[i]);
-        if (kv && kv->type == MODEL_KV_ARRAY) return 1; /* a list: the kinds are known layer by layer */
+        if (kv && kv->type == MODEL_KV_ARRAY) return 1;
         if (kv && model_kv_uint(kv, 0, &period) && period > 0) break;
     }
     return period > 0 && period <= MODEL_MAX_LAYERS ? (uint32_t)period : 1;
 }
 
-/* Are [last, at) and the rest from `at` on possible slices? */
-static bool cut_works(const struct model_layout *l, const struct model_quirks *q, uint32_t last, uint32_t at, unsigned all) {
-    if (layers_conclusion(l->arch, at - last) || layers_conclusion(l->arch, l->n_layer - at)) return false;
-    return q->cut != MODEL_CUT_KINDS || (range_kinds(l, last, at) == all && range_kinds(l, at, l->n_layer) == all);
+/* Cuts must be at multiples of this. */
+static uint32_t cut_period(const struct model_layout *l, const struct model_quirks *q) {
+    uint32_t period = q->cut == MODEL_CUT_PERIOD ? q->period : q->cut == MODEL_CUT_KINDS ? kinds_period(l, q) : 1, all = period;
+    uint64_t experts = 1; /* every such layer has experts */
+    model_kv_uint(model_gguf_find_arch(l->gguf, "interleave_moe_layer_step"), 0, &experts);
+    if (experts < 1 || experts > MODEL_MAX_LAYERS) experts = 1;
+    while (all % experts != 0) all += period;
+    return all;
+}
+
+/* Where the file lists which layers have an indexer of their own: does this layer look where an earlier layer's indexer says? */
+static bool borrows_indexer(const struct model_layout *l, uint32_t layer) {
+    const struct model_kv *types = model_gguf_find_arch(l->gguf, "attention.indexer.types");
+    return types && types->type == MODEL_KV_ARRAY && l->layers[layer].state_bytes == 0 && !l->layers[layer].indexer;
+}
+
+/* ---- legal slices ---- */
+
+static err_code check_whole(const struct model_layout *l, const struct model_quirks *q, struct err *e) {
+    const char *conclusion = layers_conclusion(l->arch, l->n_layer);
+    if (q->split == MODEL_SPLIT_WHOLE) err_set(e, ERR_WHOLE_ONLY, "architecture \"%s\" runs whole only: %s", l->arch, q->note);
+    else if (conclusion)
+        err_set(e, ERR_WHOLE_ONLY, "architecture \"%s\" with %" PRIu32 " layers runs whole only: from their number libllama concludes %s",
+                l->arch, l->n_layer, conclusion);
+    else return ERR_OK;
+    err_hint(e, "run it on one node that has room for all of it");
+    return ERR_WHOLE_ONLY;
+}
+
+/* May [first, end) begin and end there? *ret_wrong: the bound that is wrong. */
+static err_code check_bounds(const struct model_layout *l, const struct model_quirks *q, uint32_t first, uint32_t end, uint32_t *ret_wrong,
+                             struct err *e) {
+    uint32_t period = cut_period(l, q);
+    *ret_wrong = first % period ? first : end < l->n_layer && end % period ? end : 0;
+    if (*ret_wrong)
+        return err_set(e, ERR_INVALID,
+                       "cannot cut architecture \"%s\" before layer %" PRIu32 ": its layers repeat with a period of %" PRIu32, l->arch,
+                       *ret_wrong, period);
+    *ret_wrong = first > 0 && borrows_indexer(l, first) ? first : end < l->n_layer && borrows_indexer(l, end) ? end : 0;
+    if (*ret_wrong)
+        return err_set(e, ERR_INVALID,
+                       "cannot cut architecture \"%s\" before layer %" PRIu32 ": it has no indexer, and uses that of an earlier layer",
+                       l->arch, *ret_wrong);
+    return ERR_OK;
+}
+
+/* Does [first, end) have what libllama insists on? */
+static err_code check_content(const struct model_layout *l, const struct model_quirks *q, uint32_t first, uint32_t end, struct err *e) {
+    const char *conclusion = layers_conclusion(l->arch, end - first);
+    if (conclusion)
+        return err_set(e, ERR_INVALID,
+                       "cannot make a slice of %" PRIu32 " layers of architecture \"%s\": from their number libllama would conclude %s",
+                       end - first, l->arch, conclusion);
+    unsigned missing = range_kinds(l, 0, l->n_layer) & ~range_kinds(l, first, end);
+    if (q->cut != MODEL_CUT_ANY && missing)
+        return err_set(e, ERR_INVALID,
+                       "cannot make a slice of layers %" PRIu32 "-%" PRIu32 " of architecture \"%s\": there is no %s among them", first,
+                       end - 1, l->arch, kind_name(missing));
+    if (q->cut == MODEL_CUT_PERIOD && end - first < q->period)
+        return err_set(e, ERR_INVALID,
+                       "cannot make a slice of layers %" PRIu32 "-%" PRIu32 " of architecture \"%s\": it needs %" PRIu32
+                       " layers, one of each kind",
+                       first, end - 1, l->arch, q->period);
+    return ERR_OK;
+}
+
+/* Is [first, end), which lies within the model and isn't all of it, a legal slice? *ret_wrong: the bound that had better be moved. */
+static err_code check_slice(const struct model_layout *l, uint32_t first, uint32_t end, uint32_t *ret_wrong, struct err *e) {
+    const struct model_quirks *q = model_quirks_find(l->arch);
+    *ret_wrong = 0;
+    err_code code = check_whole(l, q, e);
+    if (code == ERR_OK) code = check_bounds(l, q, first, end, ret_wrong, e);
+    if (code != ERR_OK) return code;
+    *ret_wrong = end < l->n_layer ? end : first;
+    return check_content(l, q, first, end, e);
+}
+
+static bool is_legal(const struct model_layout *l, uint32_t first, uint32_t end) {
+    uint32_t wrong;
+    return (first == 0 && end == l->n_layer) || (first < end && check_slice(l, first, end, &wrong, NULL) == ERR_OK);
 }
 
 uint32_t model_quirks_cuts(const struct model_layout *l, uint32_t *ret_cuts, uint32_t max) {
-    const struct model_quirks *q = model_quirks_find(l->arch);
-    uint32_t n = 0, period = cut_period(l, q);
+    uint32_t n = 0;
     if (max < 2) return 0;
     ret_cuts[n++] = 0;
-    bool whole = q->split == MODEL_SPLIT_WHOLE || layers_conclusion(l->arch, l->n_layer);
-    unsigned all = range_kinds(l, 0, l->n_layer);
-    for (uint32_t at = period; at < l->n_layer && !whole && n < max - 1; at += period)
-        if (cut_works(l, q, ret_cuts[n - 1], at, all)) ret_cuts[n++] = at;
+    bool whole = check_whole(l, model_quirks_find(l->arch), NULL) != ERR_OK;
+    for (uint32_t at = 1; at < l->n_layer && !whole && n < max - 1; at++)
+        if (is_legal(l, ret_cuts[n - 1], at) && is_legal(l, at, l->n_layer)) ret_cuts[n++] = at;
     ret_cuts[n++] = l->n_layer;
     return n;
 }
 
-/* Adds a hint that lists the possible cuts. */
-static void hint_cuts(const struct model_layout *l, struct err *e) {
-    uint32_t cuts[MODEL_MAX_LAYERS + 1];
+/* May the model be cut at `at`, if the slice before it, or behind it, keeps its other bound? */
+static bool moves_to(const struct model_layout *l, uint32_t first, uint32_t end, uint32_t wrong, uint32_t at) {
+    if (wrong == end && end < l->n_layer) return is_legal(l, first, at) && is_legal(l, at, l->n_layer);
+    return is_legal(l, 0, at) && is_legal(l, at, end);
+}
+
+/* Adds a hint that names the legal cut nearest to `wrong`, and others. */
+static void hint_cuts(const struct model_layout *l, uint32_t first, uint32_t end, uint32_t wrong, struct err *e) {
+    uint32_t cuts[MODEL_MAX_LAYERS + 1], nearest = 0;
     uint32_t n = model_quirks_cuts(l, cuts, MODEL_MAX_LAYERS + 1);
-    char list[160] = "";
+    char list[120] = "";
     size_t at = 0;
+    for (uint32_t d = 1; d < l->n_layer && nearest == 0; d++)
+        if (wrong > d && moves_to(l, first, end, wrong, wrong - d)) nearest = wrong - d;
+        else if (wrong + d < l->n_layer && moves_to(l, first, end, wrong, wrong + d)) nearest = wrong + d;
     for (uint32_t i = 1; i + 1 < n && at < sizeof(list) - 16; i++)
         at += (size_t)snprintf(list + at, sizeof(list) - at, "%s%" PRIu32, i > 1 ? ", " : "", cuts[i]);
-    if (n > 2) err_hint(e, "cut before layer %s%s", list, at < sizeof(list) - 16 ? "" : ", ...");
+    const char *more = at < sizeof(list) - 16 ? "" : ", ...";
+    if (n > 2 && nearest) err_hint(e, "the nearest legal cut is before layer %" PRIu32 "; slices may begin at %s%s", nearest, list, more);
+    else if (n > 2) err_hint(e, "slices may begin at %s%s", list, more);
     else err_hint(e, "this model has too few layers to be cut");
 }
 
 err_code model_quirks_check(const struct model_layout *l, uint32_t first, uint32_t end, struct err *e) {
-    const struct model_quirks *q = model_quirks_find(l->arch);
+    uint32_t wrong;
     if (first >= end || end > l->n_layer)
         return err_set(e, ERR_INVALID, "cannot cut layers %" PRIu32 "-%" PRIu32 " from a model of %" PRIu32 " layers", first,
                        end ? end - 1 : 0, l->n_layer);
     if (first == 0 && end == l->n_layer) return ERR_OK;
-    const char *conclusion = layers_conclusion(l->arch, l->n_layer);
-    if (q->split == MODEL_SPLIT_WHOLE || conclusion) {
-        if (q->split == MODEL_SPLIT_WHOLE) err_set(e, ERR_WHOLE_ONLY, "architecture \"%s\" runs whole only: %s", l->arch, q->note);
-        else
-            err_set(e, ERR_WHOLE_ONLY,
-                    "architecture \"%s\" with %" PRIu32 " layers runs whole only: from their number libllama concludes %s", l->arch,
-                    l->n_layer, conclusion);
-        err_hint(e, "run it on one node that has room for all of it");
-        return ERR_WHOLE_ONLY;
-    }
-    uint32_t period = cut_period(l, q);
-    uint32_t wrong = first % period ? first : end < l->n_layer && end % period ? end : 0;
-    if (wrong) {
-        err_set(e, ERR_INVALID, "cannot cut architecture \"%s\" before layer %" PRIu32 ": its layers repeat with a period of %" PRIu32,
-                l->arch, wrong, period);
-        hint_cuts(l, e);
-        return ERR_INVALID;
-    }
-    conclusion = layers_conclusion(l->arch, end - first);
-    if (conclusion) {
-        err_set(e, ERR_INVALID,
-                "cannot make a slice of %" PRIu32 " layers of architecture \"%s\": from their number libllama would conclude %s",
-                end - first, l->arch, conclusion);
-        hint_cuts(l, e);
-        return ERR_INVALID;
-    }
-    unsigned missing = range_kinds(l, 0, l->n_layer) & ~range_kinds(l, first, end);
-    if (q->cut == MODEL_CUT_KINDS && missing) {
-        err_set(e, ERR_INVALID, "cannot make a slice of layers %" PRIu32 "-%" PRIu32 " of architecture \"%s\": there is no %s among them",
-                first, end - 1, l->arch, kind_name(missing));
-        hint_cuts(l, e);
-        return ERR_INVALID;
-    }
-    return ERR_OK;
+    err_code code = check_slice(l, first, end, &wrong, e);
+    if (code == ERR_INVALID && e) hint_cuts(l, first, end, wrong, e);
+    return code;
 }

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "model/layout.h"
 
+enum { MODEL_MAX_STREAMS = 64 };
 enum model_split { MODEL_SPLIT_EXACT, MODEL_SPLIT_CLOSE, MODEL_SPLIT_WHOLE };
 
 /* Where slices may begin and end. */
@@ -38,15 +39,54 @@ struct model_quirks {
     enum model_cut_rule cut;
     uint32_t period; /* MODEL_CUT_PERIOD: of cuts; MODEL_CUT_KINDS: of the rule, when the file has none (1: doesn't matter) */
     uint32_t fixups; /* enum model_fixup, or'ed */
-    const char *out; /* the graph's name of the last layer's result; if it ends in '-', the layer's number follows */
+    const char *out; /* the graph's name of the last layer's result; if it ends in '-', the layer's number follows. "TENSOR>OP": it has no
+                      * name, but is the first node of that operation after the one that reads blk.N.TENSOR */
     const char *note; /* for MODEL_SPLIT_WHOLE the reason, for people; else a peculiarity, or "" */
+};
+
+/* How hidden rows enter a later slice of an architecture that can't be given them in place of tokens (tables/quirks_entry.def). The slice
+ * gets token ids as the first slice does, and while its graph runs the rows replace what it computed for them. */
+struct model_entry {
+    const char *arch;
+    const char *tensor; /* the graph's name of the value that the rows replace: what enters layer 0 */
+    /* A token's row is so many residual streams, each as wide as the model; 0: as many as `<arch>.hyper_connection.count` says. If it isn't
+     * 1, libllama can't be asked for embeddings, since these have another width. */
+    uint32_t streams;
+    /* Layers with a tensor whose name begins so look at the token ids themselves. "*": every layer does; "": none does, any id will do. */
+    const char *ids;
+    const char *restore; /* "": nothing. Else later layers need the replaced value too: it is put back behind the node of this name */
+};
+
+/* Constants of the graph that depend on the whole model (tables/quirks_scale.def). */
+enum model_scale_rule {
+    MODEL_SCALE_DEPTH, /* 1.4 / sqrt(layers) */
+    MODEL_SCALE_SLOPE, /* from 1 in the first layer down to 0 in the last one, and 0.00001 more */
+};
+struct model_scale {
+    const char *arch;
+    enum model_scale_rule rule;
+    const char *nodes; /* words: the beginning of a SCALE node's name, or "<" and the name of the value that it scales */
 };
 
 /* The row for an architecture, or the row of unknown ones (MODEL_SPLIT_WHOLE). Never NULL. */
 const struct model_quirks *model_quirks_find(const char *arch);
 
-/* May slice [first, end) be made? ERR_WHOLE_ONLY says why the architecture runs whole only. ERR_INVALID names the wrong bound and the
- * legal cuts. [0, n_layer) is always legal. */
+/* Makes a row for an architecture, which from then on hides that of the table. text: as model_graph_propose writes it, "ARCHITECTURE
+ * period=2 out=l_out- [width=4] [in=hc_init] [ids=*]". At most one architecture a process, before other threads ask about it. ERR_INVALID
+ * says which word is wrong. */
+err_code model_quirks_teach(const char *text, struct err *e);
+
+/* NULL: rows are given in place of tokens. */
+const struct model_entry *model_quirks_entry(const char *arch);
+
+/* NULL: there are no such constants. */
+const struct model_scale *model_quirks_scale(const char *arch);
+
+/* Floats of a hidden row between slices. */
+uint32_t model_quirks_width(const struct model_layout *l);
+
+/* May slice [first, end) be made? ERR_WHOLE_ONLY says why the architecture runs whole only. ERR_INVALID names the wrong bound, the
+ * nearest legal cut and others. [0, n_layer) is always legal. */
 err_code model_quirks_check(const struct model_layout *l, uint32_t first, uint32_t end, struct err *e);
 
 /* May a model of this architecture be served with --exact? ERR_UNSUPPORTED says why not. */

@@ -30,6 +30,12 @@ static void make_unread(struct slice_tensor *t) {
     t->bytes = model_type_bytes(t->type, n);
 }
 
+/* Does the slice look tokens up in token_embd, or use it as its output table? */
+static bool reads_embedding(const struct model_slice *s) {
+    const struct model_entry *entry = model_quirks_entry(s->l->arch);
+    return s->info.head || (s->info.tail && s->l->tied) || (entry && entry->ids[0] == '*');
+}
+
 /* Makes the slice's version of a tensor outside of the layers. */
 static void fit_table(const struct model_slice *s, struct slice_tensor *t) {
     bool input = starts_with(t->name, "token_embd."), output = starts_with(t->name, "output.");
@@ -42,7 +48,7 @@ static void fit_table(const struct model_slice *s, struct slice_tensor *t) {
             }
         if (vocab) make_unread(t);
     } else if (output && !s->info.tail) make_unread(t);
-    else if (input && !s->info.head && !s->l->tied) make_unread(t);
+    else if (input && !reads_embedding(s)) make_unread(t);
     if (!s->info.head && starts_with(t->name, "position_embd.") && (s->quirks->fixups & MODEL_FIX_POSITION)) {
         uint32_t type = t->type;
         make_unread(t);
@@ -52,6 +58,20 @@ static void fit_table(const struct model_slice *s, struct slice_tensor *t) {
     }
 }
 
+/* Has the slice a layer that looks at token ids (model_entry.ids)? */
+static bool looks_at_ids(const struct model_slice *s) {
+    const struct model_entry *entry = model_quirks_entry(s->l->arch);
+    if (!entry || entry->ids[0] == '*') return entry != NULL;
+    for (uint32_t i = s->info.first; i < s->info.end && entry->ids[0]; i++)
+        if (model_layer_tensor(s->l, i, entry->ids)) return true;
+    return false;
+}
+
+/* The embedding that layers look up by token ids. Slices without such a layer don't have it. */
+static bool is_foreign_table(const struct model_slice *s, const char *name) {
+    return starts_with(name, "per_layer_token_embd.") && model_quirks_entry(s->l->arch) && !looks_at_ids(s);
+}
+
 /* Fills in t for the original's tensor; false: the slice doesn't need it. */
 static bool take_tensor(const struct model_slice *s, const struct model_tensor *source, struct slice_tensor *t) {
     const char *rest = source->name;
@@ -59,6 +79,7 @@ static bool take_tensor(const struct model_slice *s, const struct model_tensor *
     *t = (struct slice_tensor){.source = source, .type = source->type, .n_dims = source->n_dims, .bytes = source->bytes};
     memcpy(t->ne, source->ne, sizeof(t->ne));
     if (layer < 0 || s->info.whole) {
+        if (!s->info.whole && is_foreign_table(s, source->name)) return false;
         snprintf(t->name, sizeof(t->name), "%s", source->name);
         if (!s->info.whole) fit_table(s, t);
         return true;
@@ -133,24 +154,44 @@ static void collect_ranges(struct model_slice *s) {
     }
 }
 
+static void describe_entry(struct model_slice *s) {
+    struct model_slice_info *info = &s->info;
+    const struct model_entry *entry = model_quirks_entry(s->l->arch);
+    info->ids = info->head || looks_at_ids(s);
+    info->no_embeddings = entry && entry->streams != 1;
+    if (!entry || info->head) return;
+    snprintf(info->in_tensor, sizeof(info->in_tensor), "%s", entry->tensor);
+    snprintf(info->restore_after, sizeof(info->restore_after), "%s", entry->restore);
+}
+
+static void describe_result(struct model_slice_info *info, const char *out) {
+    size_t len = strlen(out);
+    uint32_t last = info->end - info->first - 1;
+    const char *op = strchr(out, '>');
+    if (op) {
+        snprintf(info->out_tensor, sizeof(info->out_tensor), "blk.%" PRIu32 ".%.*s", last, (int)(op - out), out);
+        snprintf(info->out_op, sizeof(info->out_op), "%s", op + 1);
+    } else if (len && out[len - 1] == '-') snprintf(info->out_tensor, sizeof(info->out_tensor), "%s%" PRIu32, out, last);
+    else snprintf(info->out_tensor, sizeof(info->out_tensor), "%s", out);
+}
+
 static void describe(struct model_slice *s, uint32_t first, uint32_t end) {
     struct model_slice_info *info = &s->info;
     info->first = first;
     info->end = end;
+    info->n_layer = s->l->n_layer;
+    info->scale = first == 0 && end == s->l->n_layer ? NULL : model_quirks_scale(s->l->arch);
     info->head = first == 0;
     info->tail = end == s->l->n_layer;
     info->whole = info->head && info->tail;
-    info->n_hidden_in = info->head ? 0 : s->l->n_embd;
-    info->n_hidden_out = info->tail ? 0 : s->l->n_embd;
+    info->n_hidden_in = info->head ? 0 : model_quirks_width(s->l);
+    info->n_hidden_out = info->tail ? 0 : model_quirks_width(s->l);
     info->kv_pool = (s->quirks->fixups & MODEL_FIX_POOL) != 0;
     info->kv_streams = (s->quirks->fixups & MODEL_FIX_STREAMS) != 0;
     info->input_scale = 1.0f;
     if (!info->head && (s->quirks->fixups & MODEL_FIX_SQRT_SCALE)) info->input_scale = 1.0f / sqrtf((float)s->l->n_embd);
-    const char *out = s->quirks->out;
-    size_t len = strlen(out);
-    if (info->tail) return;
-    if (len && out[len - 1] == '-') snprintf(info->out_tensor, sizeof(info->out_tensor), "%s%" PRIu32, out, end - first - 1);
-    else snprintf(info->out_tensor, sizeof(info->out_tensor), "%s", out);
+    describe_entry(s);
+    if (!info->tail) describe_result(info, s->quirks->out);
 }
 
 err_code model_slice_create_forced(const struct model_gguf *g, const struct model_layout *l, uint32_t first, uint32_t end,

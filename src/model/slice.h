@@ -15,18 +15,29 @@
 #include "model/gguf.h"
 #include "model/layout.h"
 
+struct model_scale;
 struct model_slice; /* opaque */
 
 /* What the engine must know to run the slice. */
 struct model_slice_info {
     uint32_t first, end;       /* layers */
+    uint32_t n_layer;          /* of the whole model */
     bool head, tail;           /* takes token ids (first = 0); gives logits (end = n_layer) */
     bool whole;                /* head and tail: run it as any model */
-    uint32_t n_hidden_in;      /* floats in a row of batch.embd (0 in the head) */
+    uint32_t n_hidden_in;      /* floats in a row that enters (0 in the head) */
     uint32_t n_hidden_out;     /* floats in a row that leaves (0 in the tail) */
+    /* The graph tensor that the rows that enter replace; the batch has token ids then. "": the rows are batch.embd. */
+    char in_tensor[64];
+    char restore_after[64];    /* the graph tensor behind which the replaced value is put back; "": it isn't */
+    bool ids;                  /* the slice looks at token ids: give the real ones, as any head does; else any will do */
+    bool no_embeddings;        /* the context must not be asked for embeddings */
     bool kv_pool, kv_streams;  /* only this division of KV cells works: one pool for all sequences, or cells of their own */
     float input_scale; /* multiply rows by this before they go into batch.embd (architectures that scale given rows); 1: don't */
-    char out_tensor[64];       /* the graph tensor with the outgoing rows: "l_out-3"; "" in the tail */
+    /* The graph tensor with the outgoing rows: "l_out-3"; "" in the tail. If there is an out_op: a weight, and the rows are the first
+     * tensor of that operation that is computed after the weight was read. */
+    char out_tensor[64];
+    char out_op[16];
+    const struct model_scale *scale; /* constants of the whole model, for the graph; NULL: none (model/quirks.h) */
     uint64_t bytes_weights;    /* tensor bytes read from the original: exact */
     uint64_t bytes_made;       /* tensor bytes made here (small vocabularies, zeros) */
     uint64_t file_size;        /* of the virtual file */

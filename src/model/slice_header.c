@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "model/slice_priv.h"
 #include "model/write.h"
 
@@ -29,14 +30,31 @@ static const char *arch_name(const struct model_slice *s, const char *key) {
     return strncmp(key, s->l->arch, len) == 0 && key[len] == '.' ? key + len + 1 : NULL;
 }
 
+/* Counts of the first layers, which are of another kind. */
+static bool is_leading_count(const char *name) {
+    return strcmp(name, "leading_dense_block_count") == 0 || strcmp(name, "hash_layer_count") == 0;
+}
+
+/* A list of layers' numbers: those of the slice, counted from its first. */
+static void put_layer_numbers(const struct model_slice *s, struct model_writer *w, const struct model_kv *kv) {
+    uint64_t n = 0, v;
+    for (uint64_t i = 0; i < kv->n; i++) n += model_kv_uint(kv, i, &v) && v >= s->info.first && v < s->info.end;
+    model_write_array(w, kv->key, MODEL_KV_U32, n);
+    for (uint64_t i = 0; i < kv->n; i++) {
+        if (!model_kv_uint(kv, i, &v) || v < s->info.first || v >= s->info.end) continue;
+        uint8_t bytes[4];
+        bytes_put_u32(bytes, (uint32_t)v - s->info.first);
+        model_write_raw(w, bytes, sizeof(bytes));
+    }
+}
+
 /* Writes the slice's version of an entry "<arch>.<name>" that is not a list; false: the slice takes the model's entry. */
 static bool put_arch_entry(const struct model_slice *s, struct model_writer *w, const struct model_kv *kv, const char *name) {
     uint32_t first = s->info.first;
     uint64_t v;
     if (strcmp(name, "block_count") == 0) model_write_u32(w, kv->key, s->info.end - first);
     else if (strcmp(name, "nextn_predict_layers") == 0) model_write_u32(w, kv->key, 0);
-    else if (strcmp(name, "leading_dense_block_count") == 0 && model_kv_uint(kv, 0, &v))
-        model_write_u32(w, kv->key, v > first ? (uint32_t)v - first : 0);
+    else if (is_leading_count(name) && model_kv_uint(kv, 0, &v)) model_write_u32(w, kv->key, v > first ? (uint32_t)v - first : 0);
     else if (strcmp(name, "n_deepstack_layers") == 0 && !s->info.head) model_write_u32(w, kv->key, 0); /* they add to rows of images */
     else if (strcmp(name, "embedding_scale") == 0 && !s->info.head && (s->quirks->fixups & MODEL_FIX_EMBD_SCALE))
         model_write_f32(w, kv->key, 1.0f);
@@ -90,6 +108,7 @@ static void put_entry(const struct model_slice *s, struct model_writer *w, const
     if (strncmp(kv->key, "split.", 6) == 0) return;
     if (s->info.whole) model_write_kv(w, kv, 0, kv->n);
     else if (slice_has_small_vocab(s) && (strncmp(kv->key, "tokenizer.", 10) == 0 || (name && strcmp(name, "vocab_size") == 0))) return;
+    else if (name && strcmp(name, "ple.layers") == 0 && kv->type == MODEL_KV_ARRAY) put_layer_numbers(s, w, kv);
     else if (is_layer_list(s->l, kv, name)) put_layer_list(s, w, kv, name);
     else if (!name || !put_arch_entry(s, w, kv, name)) model_write_kv(w, kv, 0, kv->n);
 }

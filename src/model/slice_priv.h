@@ -45,9 +45,9 @@ struct model_slice {
     uint32_t n_ranges;
 };
 
-/* Has neither embedding nor head, and gets a small vocabulary. */
+/* Has neither embedding nor head nor a look at tokens, and gets a small vocabulary. */
 static inline bool slice_has_small_vocab(const struct model_slice *s) {
-    return !s->info.head && !s->info.tail && !(s->quirks->fixups & MODEL_FIX_VOCAB);
+    return !s->info.ids && !s->info.tail && !(s->quirks->fixups & MODEL_FIX_VOCAB);
 }
 
 uint64_t slice_alignment(const struct model_gguf *g);

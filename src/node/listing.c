@@ -54,6 +54,7 @@ static void list_instance(const struct listing *l, yyjson_mut_doc *doc, yyjson_m
     yyjson_mut_obj_add_uint(doc, o, "n_stage", m->n_stage);
     yyjson_mut_obj_add_int(doc, o, "since", m->created);
     yyjson_mut_obj_add_uint(doc, o, "requests", l->requests(l->user, m->instance));
+    yyjson_mut_obj_add_uint(doc, o, "parallel", m->wish.parallel);
     yyjson_mut_obj_add_uint(doc, o, "context", m->n_ctx);
     yyjson_mut_obj_add_strcpy(doc, o, "message", m->message);
 }
@@ -130,12 +131,25 @@ static void list_bad(const struct listing *l, yyjson_mut_doc *doc, yyjson_mut_va
     yyjson_mut_obj_add_uint(doc, root, "left_out", catalog_left_out(l->catalog));
 }
 
-yyjson_mut_val *listing_make(const struct listing *l, yyjson_mut_doc *doc) {
+static int by_name(const void *a, const void *b) {
+    const struct record *x = *(const struct record *const *)a, *y = *(const struct record *const *)b;
+    int order = strcmp(x->name, y->name);
+    return order != 0 ? order : (x->id > y->id) - (x->id < y->id);
+}
+
+yyjson_mut_val *listing_make(const struct listing *given, yyjson_mut_doc *doc) {
+    const struct record **records = mem_calloc(given->n_records, sizeof(*records)); /* the same order each time */
+    struct listing sorted = *given;
+    const struct listing *l = &sorted;
+    for (size_t i = 0; i < given->n_records; i++) records[i] = given->records[i];
+    if (given->n_records > 1) qsort(records, given->n_records, sizeof(*records), by_name);
+    sorted.records = records;
     yyjson_mut_val *root = yyjson_mut_obj(doc), *models = yyjson_mut_obj_add_arr(doc, root, "models");
     size_t count;
     const char **names = list_names(l, &count);
     for (size_t i = 0; i < count; i++) list_model(l, doc, models, names[i]);
     list_bad(l, doc, root);
     free(names);
+    free(records);
     return root;
 }

@@ -5,8 +5,8 @@
 #define CARAVAN_NODE_LISTING_H
 
 #include "base/json.h"
+#include "catalog/catalog.h"
 #include "members/record.h"
-#include "node/catalog.h"
 
 struct listing {
     const struct record *const *records; /* of all nodes */

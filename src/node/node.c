@@ -18,79 +18,7 @@
 
 enum { TICK_MS = 500, DRAIN_MS = 10000, FIRST_LOOK_MS = 10000 };
 
-/* ---- time passes ---- */
-
-void node_update(struct node *n) {
-    if (n->stopping) return;
-    serve_update(n->serve);
-    saved_update(n->saved);
-    calls_update(n->calls);
-}
-
-/* This node's record has changed. */
-static void node_tell(void *user) {
-    struct node *n = user;
-    if (n->stopping) return;
-    members_speak(n->members);
-    node_update(n);
-}
-
-static void node_tick(void *user) {
-    struct node *n = user;
-    if (n->stopping && stages_count(n->stages) == 0) io_loop_stop(n->loop);
-    holdings_look(n->holdings);
-    catalog_tick(n->catalog);
-    names_review(n->names);
-    calls_tell_busy(n->calls);
-    node_update(n);
-    join_tick(n->join);
-    members_meet(n->members);
-    reach_tick(n->reach);
-    bool busy = calls_count(n->calls) > 0;
-    links_tick(n->links, busy || measure_runs(n->measure));
-    measure_tick(n->measure, busy || n->stopping);
-}
-
 /* ---- the beginning ---- */
-
-/* For people and programs: where this node is. */
-static void node_say_ready(struct node *n) {
-    char size[STR_SHORT];
-    log_info("node", "%s offers %s to models, and listens on port %u for other nodes", n->name, str_size(n->memory, size),
-             port_number(n->port));
-    log_info("node", strchr(n->config->api.host, ':') ? "API at http://[%s]:%u/v1" : "API at http://%s:%u/v1", n->config->api.host,
-             gateway_port(n->gateway));
-    if (n->config->models_dir && !n->config->model && n->config->n_peers == 0 && catalog_count(n->catalog) == 0)
-        log_info("models",
-                 "there are none in \"%s\" yet: `caravan pull hf:OWNER/REPO` fetches one, `caravan load FILE` loads any GGUF file",
-                 n->config->models_dir);
-    if (n->config->ready_fd < 0) return;
-    dprintf(n->config->ready_fd, "{\"api\":%u,\"listen\":%u}\n", gateway_port(n->gateway), port_number(n->port));
-    close(n->config->ready_fd);
-}
-
-/* The models folder has been looked through, or does not answer: now the others may know of this node. */
-static void node_begin(struct node *n) {
-    io_timer_close(n->first_look);
-    n->first_look = NULL;
-    if (n->stopping) return;
-    for (size_t i = 0; i < n->config->n_peers; i++) control_dial(n->control, n->config->peers[i].host, n->config->peers[i].port);
-    join_start(n->join, gateway_port(n->gateway));
-    join_routes_add(n->join, n->gateway);
-    news_own(&n->news);
-    node_say_ready(n);
-}
-
-void node_looked(struct node *n) {
-    if (n->first_look) node_begin(n);
-}
-
-static void node_look_late(void *user) {
-    struct node *n = user;
-    if (n->config->models_dir)
-        log_warn("models", "the folder \"%s\" does not answer: its models appear when it does", n->config->models_dir);
-    node_begin(n);
-}
 
 static err_code node_open_join(struct node *n, struct err *e) {
     const struct node_config *c = n->config;
@@ -119,10 +47,11 @@ static err_code node_open_links(struct node *n, struct err *e) {
         return code;
     }
     const struct control_self self = {.identity = join_identity(n->join), .name = n->name, .port = port_number(n->port)};
-    n->control = control_create(n->loop, join_tls(n->join), &self, &node_control_callbacks, n);
+    n->control = control_create(n->loop, cluster_key_tls(join_key(n->join)), &self, &node_control_callbacks, n);
     n->core = coordinator_create(n->id, join_tag(n->join));
+    coordinator_tune(n->core, &c->tuning);
     n->stages = stages_create(n->loop, c->program, &node_stages_callbacks, n);
-    n->weights = weights_server_create(join_tls(n->join), join_identity(n->join)->secret, c->cache);
+    n->weights = weights_server_create(cluster_key_tls(join_key(n->join)), join_identity(n->join)->secret, c->cache);
     n->members = members_create(&(struct members_parts){.loop = n->loop,
                                                         .identity = join_identity(n->join),
                                                         .control = n->control,
@@ -131,6 +60,8 @@ static err_code node_open_links(struct node *n, struct err *e) {
                                                         .callbacks = node_members_callbacks,
                                                         .user = n});
     n->reach = reach_create(&(struct reach_parts){.loop = n->loop, .control = n->control, .news = &n->news});
+    n->callback = callback_create(&(struct callback_parts){
+        .loop = n->loop, .self = n->id, .control = n->control, .reach = n->reach, .records = &n->records, .adopt = node_adopt, .user = n});
     join_connect(n->join,
                  &(struct join_parts){
                      .control = n->control, .members = n->members, .weights = n->weights, .news = &n->news, .port = port_number(n->port)});
@@ -145,16 +76,28 @@ static void node_open_knowledge(struct node *n) {
                                                         .path = c->profile,
                                                         .models_dir = c->models_dir,
                                                         .n_gpu_layers = c->load.n_gpu_layers,
+                                                        .devices = c->load.devices,
+                                                        .gpu_memory = c->gpu_memory,
+                                                        .more_backends = c->load.more_backends,
                                                         .memory_given = c->memory != 0,
                                                         .news = &n->news});
     n->links = links_create(&(struct links_parts){
         .self = n->id, .state_dir = c->state_dir, .control = n->control, .reach = n->reach, .records = &n->records, .news = &n->news});
+    n->ways = ways_create(n->loop);
     n->learned = learned_create(&(struct learned_parts){
         .self = n->id, .state_dir = c->state_dir, .core = n->core, .links = n->links, .records = &n->records, .news = &n->news});
+    n->sizes = sizes_create(&(struct sizes_parts){.loop = n->loop, .program = c->program, .state_dir = c->state_dir});
     struct catalog_events events = node_catalog_events;
     events.user = n;
     n->catalog = catalog_create(n->loop, c->models_dir, c->cache, &events);
     n->files = files_create(&(struct files_parts){.loop = n->loop, .cache = c->cache, .catalog = n->catalog, .weights = n->weights});
+    struct pulls_events pulled = node_pulls_events;
+    pulled.user = n;
+    n->pulls = pulls_create(
+        n->loop,
+        &(struct pulls_config){
+            .dir = c->models_dir, .hf_endpoint = c->hf_endpoint, .ollama_registry = c->ollama_registry, .connections = c->connections},
+        &pulled);
     n->holdings = holdings_create(&(struct holdings_parts){.loop = n->loop,
                                                            .cache = c->cache,
                                                            .cache_limit = c->cache_limit,
@@ -175,7 +118,8 @@ static void node_open_models(struct node *n) {
                                         .options = &c->options,
                                         .dtype = c->dtype,
                                         .dtype_auto = c->dtype_auto,
-                                        .draft = c->draft};
+                                        .draft = c->draft,
+                                        .mmproj = c->mmproj};
     const struct instances instances = {.self = n->id, .core = n->core, .records = &n->records};
     n->serve = serve_create(&(struct serve_parts){.self = n->id,
                                                   .config = config,
@@ -184,19 +128,37 @@ static void node_open_models(struct node *n) {
                                                   .records = &n->records,
                                                   .learned = n->learned,
                                                   .links = n->links,
+                                                  .sizes = n->sizes,
                                                   .news = &n->news,
                                                   .callbacks = node_serve_callbacks,
                                                   .user = n});
     n->names = names_create(&(struct names_parts){
         .self = n->id, .core = n->core, .records = &n->records, .catalog = n->catalog, .serve = n->serve, .news = &n->news});
-    n->model_list = model_list_create(&(struct model_list_parts){
-        .instances = instances, .catalog = n->catalog, .serve = n->serve, .load_on_demand = c->load_on_demand, .news = &n->news});
+    n->model_header = model_header_create(
+        &(struct model_header_parts){.loop = n->loop, .names = n->names, .catalog = n->catalog, .records = &n->records});
+    n->plan_route = plan_route_create(
+        &(struct plan_route_parts){.loop = n->loop, .names = n->names, .catalog = n->catalog, .status = node_status, .user = n});
+    n->model_list = model_list_create(&(struct model_list_parts){.instances = instances,
+                                                                 .catalog = n->catalog,
+                                                                 .serve = n->serve,
+                                                                 .queue = c->queue,
+                                                                 .load_on_demand = c->load_on_demand,
+                                                                 .news = &n->news});
+    n->balance = balance_create(&(struct balance_parts){.instances = instances,
+                                                        .queue = c->queue,
+                                                        .control = n->control,
+                                                        .stages = n->stages,
+                                                        .serve = n->serve,
+                                                        .here = node_calls_here,
+                                                        .waiting = node_waiting,
+                                                        .user = n});
     n->calls = calls_create(&(struct calls_parts){.instances = instances,
-                                                  .queue = c->queue,
+                                                  .node_name = n->name,
                                                   .loop = n->loop,
                                                   .control = n->control,
                                                   .stages = n->stages,
                                                   .serve = n->serve,
+                                                  .balance = n->balance,
                                                   .models = n->model_list,
                                                   .callbacks = node_calls_callbacks,
                                                   .user = n});
@@ -206,6 +168,8 @@ static void node_open_models(struct node *n) {
                                                      .serve = n->serve,
                                                      .catalog = n->catalog,
                                                      .files = n->files,
+                                                     .pulls = n->pulls,
+                                                     .drain = n->drain,
                                                      .names = n->names,
                                                      .records = &n->records,
                                                      .control = n->control});
@@ -215,26 +179,27 @@ static void node_open_hold(struct node *n) {
     const struct node_config *c = n->config;
     n->hold = hold_create(&(struct hold_parts){.self = n->id,
                                                .identity = join_identity(n->join),
-                                               .link_key = join_link_key(n->join),
+                                               .link_key = cluster_key_link(join_key(n->join)),
                                                .port = port_number(n->port),
                                                .memory = n->memory,
                                                .load = &c->load,
                                                .cache = c->cache,
                                                .cache_limit = c->cache_limit,
+                                               .prefixes = c->prefixes,
+                                               .prefixes_limit = c->prefixes_limit,
                                                .control = n->control,
                                                .stages = n->stages,
                                                .weights = n->weights,
                                                .catalog = n->catalog,
-                                               .measure = n->measure,
-                                               .calls = n->calls,
-                                               .serve = n->serve,
-                                               .news = &n->news});
+                                               .news = &n->news,
+                                               .callbacks = node_hold_callbacks,
+                                               .user = n});
 }
 
 static err_code node_open_gateway(struct node *n, struct err *e) {
     const struct node_config *c = n->config;
-    struct gateway_options o;
-    gateway_options_init(&o);
+    struct endpoint_options o;
+    endpoint_options_init(&o);
     o.host = c->api.host;
     o.port = c->api.port;
     o.keys = c->api_keys;
@@ -242,15 +207,28 @@ static err_code node_open_gateway(struct node *n, struct err *e) {
     o.own_key = join_own_key(n->join);
     o.state_path = c->state;
     o.retention_s = c->retention_s;
+    if (c->uploads != NULL) o.uploads = *c->uploads;
+    if (c->answers != NULL) o.cache = *c->answers;
     o.replay_s = c->replay_s;
+    o.log_path = c->log;
     o.cors_origin = c->cors_origin;
+    o.routes_path = c->routes;
+    o.routes_needed = c->routes_needed;
+    o.traces = c->traces;
+    o.traces.node = n->name;
+    o.traces.version = CARAVAN_VERSION;
     struct backend backend = calls_backend(n->calls);
-    err_code code = gateway_create(n->loop, &o, &backend, &n->gateway, e);
-    if (code != ERR_OK && code != ERR_AUTH) err_hint(e, "is another server running here? --api ADDR:PORT takes another port");
+    err_code code = endpoint_create(n->loop, &o, &backend, &n->endpoint, e);
     if (code != ERR_OK) return code;
-    n->models_routes = (struct models_routes){
-        .models = n->models, .catalog = n->catalog, .records = &n->records, .calls = n->calls, .own_record = node_own_record, .user = n};
-    models_routes_add(&n->models_routes, n->gateway);
+    n->models_routes = (struct models_routes){.models = n->models,
+                                              .catalog = n->catalog,
+                                              .records = &n->records,
+                                              .balance = n->balance,
+                                              .own_record = node_own_record,
+                                              .user = n};
+    models_routes_add(&n->models_routes, n->endpoint);
+    model_header_add_route(n->model_header, n->endpoint);
+    plan_route_add(n->plan_route, n->endpoint);
     return ERR_OK;
 }
 
@@ -260,6 +238,13 @@ static err_code node_check_draft(const char *path, struct err *e) {
     err_code code = model_gguf_open(path, &g, e);
     if (code != ERR_OK) err_prefix(e, "--draft");
     model_gguf_free(g);
+    return code;
+}
+
+static err_code node_check_mmproj(const char *path, struct err *e) {
+    struct model_projector ignored;
+    err_code code = model_projector_read(path, &ignored, e);
+    if (code != ERR_OK) err_prefix(e, "--mmproj");
     return code;
 }
 
@@ -273,6 +258,7 @@ static err_code node_serve_named(struct node *n, struct err *e) {
     wish_set(&wish, WISH_PINNED, true);
     err_code code = files_open_now(n->files, n->config->model, &file, e);
     if (code == ERR_OK && n->config->draft[0]) code = node_check_draft(n->config->draft, e);
+    if (code == ERR_OK && n->config->mmproj[0]) code = node_check_mmproj(n->config->mmproj, e);
     if (code != ERR_OK) return code;
     char model[MODEL_NAME_SIZE];
     catalog_name(n->catalog, file->path, &file->card, model);
@@ -292,6 +278,10 @@ static void node_stop_now(void *user) { io_loop_stop(((struct node *)user)->loop
 
 static void node_on_signal(void *user, int signo) {
     struct node *n = user;
+    if (signo == SIGHUP && n->config->routes_needed && !n->stopping) {
+        endpoint_reload(n->endpoint);
+        return;
+    }
     if (n->stopping) {
         io_loop_stop(n->loop);
         return;
@@ -299,21 +289,24 @@ static void node_on_signal(void *user, int signo) {
     n->stopping = true;
     calls_stop(n->calls);
     models_stop(n->models);
+    pulls_stop(n->pulls);
     log_info("node", "%s: finishing what runs (at most %d s; again to end at once)", strsignal(signo), DRAIN_MS / 1000);
     io_timer_start(n->stop_timer, DRAIN_MS, 0);
     io_timer_start(n->tick, 20, 20);
-    gateway_drain(n->gateway, node_drained, n);
+    endpoint_drain(n->endpoint, node_drained, n);
 }
 
 /* Some parts may not have been made. First go those that speak to others, then those that others use. */
 static void node_free(struct node *n) {
     measure_free(n->measure);
     join_stop(n->join);
-    gateway_free(n->gateway);
+    endpoint_free(n->endpoint);
     files_stop(n->files);
+    sizes_stop(n->sizes);
     stages_free(n->stages);
     control_free(n->control);
     port_close(n->port);
+    pulls_free(n->pulls);
     catalog_free(n->catalog);
     weights_server_free(n->weights);
     holdings_free(n->holdings);
@@ -321,17 +314,24 @@ static void node_free(struct node *n) {
     coordinator_free(n->core);
     serve_free(n->serve);
     files_free(n->files);
+    sizes_free(n->sizes);
     models_free(n->models);
     hold_free(n->hold);
     calls_free(n->calls);
+    balance_free(n->balance);
     model_list_free(n->model_list);
+    model_header_free(n->model_header);
+    plan_route_free(n->plan_route);
     names_free(n->names);
     learned_free(n->learned);
     links_free(n->links);
+    ways_free(n->ways);
     members_free(n->members);
+    callback_free(n->callback);
     reach_free(n->reach);
     records_done(&n->records);
     news_done(&n->news);
+    drain_free(n->drain);
     join_free(n->join);
     io_timer_close(n->tick);
     io_timer_close(n->stop_timer);
@@ -349,7 +349,8 @@ static bool is_ignored(int signo) {
 }
 
 static void node_open_clockwork(struct node *n) {
-    static const int signals[] = {SIGTERM, SIGINT, SIGHUP}; /* SIGHUP: its terminal is gone; nohup ignores it */
+    static const int signals[] = {SIGTERM, SIGINT,
+                                  SIGHUP}; /* SIGHUP: read the routes file again, or, without one, its terminal is gone; nohup ignores it */
     n->tick = io_timer_open(n->loop, node_tick, n);
     io_timer_start(n->tick, TICK_MS, TICK_MS);
     n->stop_timer = io_timer_open(n->loop, node_stop_now, n);
@@ -363,10 +364,10 @@ static err_code node_open(struct node *n, struct err *e) {
     const struct node_config *c = n->config;
     os_memory_give_back(); /* a node runs for months, and reads the headers of models now and then */
     news_init(&n->news, n->loop, node_tell, n);
-    err_code code = gateway_check_bind(c->api.host, c->n_api_keys, e);
-    if (code == ERR_OK) code = node_open_join(n, e);
+    err_code code = node_open_join(n, e);
     if (code == ERR_OK) code = node_open_links(n, e);
     if (code != ERR_OK) return code;
+    n->drain = drain_open(join_state_dir(n->join), &n->news);
     node_open_knowledge(n);
     node_open_models(n);
     node_open_hold(n);
@@ -388,6 +389,7 @@ err_code node_run(const struct node_config *config, struct err *e) {
     if (gethostname(host, sizeof(host) - 1) != 0 || !host[0]) snprintf(host, sizeof(host), "node-%d", (int)getpid());
     const char *name = config->name && config->name[0] ? config->name : host;
     str_line(name, strlen(name), n->name, sizeof(n->name));
+    log_set_node(n->name);
     n->memory = config->memory ? config->memory : profile_memory_offer();
     io_raise_fd_limit();
     n->loop = io_loop_create();

@@ -1,32 +1,41 @@
 /* SPDX-License-Identifier: MIT
- * The inside of a node: every part, and the connections between them. node.c makes and ends the parts, node_wiring.c passes on what one of
- * them tells another, node_record.c puts together what they say of this node. No part knows this header; each has one of its own, and is
- * given the parts that it uses. Loop thread only. */
+ * The inside of a node: every part, and the connections between them. node.c makes and ends the parts, node_turn.c gives them their turns,
+ * node_wiring.c passes on what one of them tells another, node_record.c puts together what they say of this node. No part knows this
+ * header; each has one of its own, and is given the parts that it uses. Loop thread only. */
 #ifndef CARAVAN_NODE_NODE_PRIV_H
 #define CARAVAN_NODE_NODE_PRIV_H
 
 #include "base/log.h"
-#include "gateway/server.h"
-#include "node/calls.h"
-#include "node/catalog.h"
-#include "node/files.h"
-#include "node/hold.h"
-#include "node/holdings.h"
-#include "node/join.h"
-#include "node/learned.h"
-#include "node/links.h"
-#include "node/measure.h"
-#include "node/members.h"
-#include "node/model_list.h"
-#include "node/models.h"
+#include "calls/balance.h"
+#include "calls/calls.h"
+#include "calls/model_list.h"
+#include "catalog/catalog.h"
+#include "catalog/files.h"
+#include "catalog/pulls.h"
+#include "endpoint/server.h"
+#include "holder/hold.h"
+#include "holder/holdings.h"
+#include "holder/measure.h"
+#include "holder/stages.h"
+#include "io/watch.h"
+#include "loading/learned.h"
+#include "loading/sizes.h"
+#include "loading/models.h"
+#include "loading/names.h"
+#include "loading/saved.h"
+#include "loading/serve.h"
+#include "node/model_header.h"
 #include "node/models_routes.h"
-#include "node/names.h"
+#include "node/plan_route.h"
 #include "node/node.h"
 #include "node/port.h"
-#include "node/reach.h"
-#include "node/saved.h"
-#include "node/serve.h"
-#include "node/stages.h"
+#include "peers/callback.h"
+#include "peers/drain.h"
+#include "peers/join.h"
+#include "peers/links.h"
+#include "peers/members.h"
+#include "peers/reach.h"
+#include "peers/ways.h"
 
 struct node {
     const struct node_config *config;
@@ -45,6 +54,7 @@ struct node {
     /* In the order in which they are made: each may use those above it. */
     struct news news;
     struct join *join;
+    struct drain *drain;
     struct records records;
     struct port *port;
     struct control *control;
@@ -53,24 +63,35 @@ struct node {
     struct weights_server *weights;
     struct members *members;
     struct reach *reach;
+    struct callback *callback;
     struct measure *measure;
     struct links *links;
+    struct ways *ways;
     struct learned *learned;
+    struct sizes *sizes;
     struct catalog *catalog;
     struct files *files;
+    struct pulls *pulls;
     struct holdings *holdings;
     struct serve *serve;
     struct names *names;
+    struct model_header *model_header;
+    struct plan_route *plan_route;
     struct model_list *model_list;
+    struct balance *balance;
     struct calls *calls;
     struct hold *hold;
     struct models *models;
     struct saved *saved;
-    struct gateway *gateway;
+    struct endpoint *endpoint;
     struct models_routes models_routes;
 };
 
-/* ---- node.c ---- */
+/* ---- node_turn.c ---- */
+/* The user of these is the node. */
+void node_tick(void *user);      /* time passes */
+void node_tell(void *user);      /* this node's record has changed */
+void node_look_late(void *user); /* the models folder does not answer */
 /* Records or models have changed, or time has passed. */
 void node_update(struct node *n);
 /* The models folder has been looked through. */
@@ -83,13 +104,18 @@ void node_own_record(void *user, struct record *ret);
 yyjson_mut_val *node_status(void *user, yyjson_mut_doc *doc);
 
 /* ---- node_wiring.c ---- */
+void node_adopt(void *user, int fd); /* callback_parts.adopt */
 /* The user of all of these is the node. */
 extern const struct port_callbacks node_port_callbacks;
 extern const struct control_callbacks node_control_callbacks;
 extern const struct stage_child_callbacks node_stages_callbacks;
 extern const struct catalog_events node_catalog_events; /* without its user */
+extern const struct pulls_events node_pulls_events;     /* without its user */
 extern const struct members_callbacks node_members_callbacks;
 extern const struct serve_callbacks node_serve_callbacks;
+size_t node_calls_here(void *user, const char *instance); /* struct balance_parts.here */
+size_t node_waiting(void *user, struct ask_queue *ret, uint64_t *ret_oldest); /* struct balance_parts.waiting */
 extern const struct calls_callbacks node_calls_callbacks;
+extern const struct hold_callbacks node_hold_callbacks;
 
 #endif

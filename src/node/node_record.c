@@ -20,9 +20,16 @@ static void record_stages(const struct node *n, struct record *r) {
                                      .phase = s->phase,
                                      .progress = s->progress,
                                      .fetch = s->fetch,
-                                     .bytes = hold_bytes(c)};
+                                     .aside = o->next_node != n->id && links_outgrown(n->links, o->next_node, o->next_host),
+                                     .bytes = hold_bytes(c),
+                                     .weights = s->info.bytes_weights,
+                                     .kv = s->info.bytes_kv,
+                                     .compute = s->info.bytes_compute};
         memcpy(out->instance, o->instance, sizeof(out->instance));
         memcpy(out->device, s->info.device, sizeof(out->device));
+        const struct engine_used *on;
+        out->n_on = hold_on(c, &on);
+        memcpy(out->on, on, out->n_on * sizeof(*on));
         learned_record(n->learned, o, out);
     }
 }
@@ -49,7 +56,8 @@ static void record_peers(const struct node *n, struct record *r) {
         r->peers[i].port = peers[i].port;
         r->peers[i].rtt_us = peers[i].rtt_us;
         r->peers[i].throughput = links_throughput(n->links, peers[i].id);
-        r->peers[i].reach = reach_of(n->reach, peers[i].id);
+        r->peers[i].reach = links_reached(n->links, peers[i].id);
+        r->peers[i].way = ways_to(n->ways, peers[i].host);
         memcpy(r->peers[i].host, peers[i].host, sizeof(r->peers[i].host));
         memcpy(r->peers[i].copy, peers[i].copy, sizeof(r->peers[i].copy));
     }
@@ -61,14 +69,16 @@ void node_own_record(void *user, struct record *ret) {
     snprintf(ret->name, sizeof(ret->name), "%s", n->name);
     ret->memory = n->memory;
     measure_record(n->measure, ret);
-    ret->probes = true;
-    if (n->gateway)
+    ret->probes = ret->calls = true;
+    ret->drained = drain_is_on(n->drain);
+    if (n->endpoint)
         snprintf(ret->api, sizeof(ret->api), strchr(n->config->api.host, ':') ? "[%.64s]:%u" : "%.64s:%u", n->config->api.host,
-                 gateway_port(n->gateway));
+                 endpoint_port(n->endpoint));
     record_stages(n, ret);
     holdings_record(n->holdings, ret);
+    pulls_record(n->pulls, ret);
     record_models(n, ret);
-    join_speak(n->join, ret);
+    ret->n_removed = known_words(join_known(n->join), ret->removed);
     ret->unloads = *coordinator_unloads(n->core);
     record_peers(n, ret);
 }
@@ -83,7 +93,13 @@ yyjson_mut_val *node_status(void *user, yyjson_mut_doc *doc) {
                              .requests = calls_count(n->calls),
                              .weights_sent = weights_server_sent(n->weights)};
     yyjson_mut_val *root = status_make(&s, doc);
-    join_status(n->join, doc, root);
+    known_status(join_known(n->join), doc, root);
+    calls_status(n->calls, doc, root);
+    struct load_wish wish;
+    serve_own_wish(n->serve, &wish);
+    wish_set(&wish, WISH_UBATCH, engine_load_ubatch(&n->config->load)); /* what 0 stands for here */
+    wish_write(&wish, doc, yyjson_mut_obj_add_obj(doc, root, "defaults"));
+    if (n->config->models_dir) yyjson_mut_obj_add_str(doc, root, "models_dir", n->config->models_dir);
     record_done(&own);
     return root;
 }

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT
  * See node_priv.h. What one part of a node tells another: connections that come in, control links and their frames, stage children, and
  * the events of the parts that know nothing of those above them. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "node/node_priv.h"
+#include "requests/requests.h"
 #include "wire/stage.h"
 
 /* ---- connections ---- */
 
-static bool port_known(void *user, const struct sockaddr *peer) { return join_knows(((struct node *)user)->join, peer); }
+static bool port_known(void *user, const struct sockaddr *peer) { return known_at(join_known(((struct node *)user)->join), peer); }
 
 static void port_take(void *user, const char *name, int fd, const struct sockaddr *peer, bool known) {
     struct node *n = user;
@@ -28,12 +30,18 @@ static void port_take(void *user, const char *name, int fd, const struct sockadd
     }
 }
 
-const struct port_callbacks node_port_callbacks = {.known = port_known, .take = port_take};
+static void port_came_back(void *user, const uint8_t head[CALLBACK_SIZE], int fd) {
+    callback_came(((struct node *)user)->callback, head, fd);
+}
+
+const struct port_callbacks node_port_callbacks = {.known = port_known, .take = port_take, .came_back = port_came_back};
+
+void node_adopt(void *user, int fd) { port_adopt(((struct node *)user)->port, fd); }
 
 /* ---- control links ---- */
 
 static err_code control_admit(void *user, const struct control_peer *peer, struct err *e) {
-    return join_admit(((struct node *)user)->join, peer, e);
+    return cluster_key_admit(join_key(((struct node *)user)->join), peer, e);
 }
 
 static void control_on_up(void *user, const struct control_peer *peer) {
@@ -41,7 +49,7 @@ static void control_on_up(void *user, const struct control_peer *peer) {
     join_up(n->join, peer);
     log_info("node", "linked with %s (%s:%u)", peer->name, peer->host, peer->port);
     members_up(n->members, peer);
-    calls_tell_anew(n->calls);
+    balance_tell_anew(n->balance);
     news_own(&n->news);
 }
 
@@ -51,6 +59,10 @@ static void control_on_down(void *user, const struct control_peer *peer, const s
     members_down(n->members, peer, why);
     calls_node_lost(n->calls, peer->id, why);
     news_own(&n->news);
+}
+
+static void control_on_path_lost(void *user, const struct control_peer *peer, const char *host) {
+    hold_path_lost(((struct node *)user)->hold, peer->id, host);
 }
 
 static err_code on_load(struct node *n, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
@@ -90,11 +102,12 @@ static err_code control_on_frame(void *user, const struct control_peer *peer, co
     case FRAME_STATE: return on_report(n, from, payload, len, e);
     case FRAME_PROBE: return links_on_probe(n->links, from, payload, len, node_is_busy(n), e);
     case FRAME_PROBED: return links_on_probed(n->links, from, payload, len, e);
-    case FRAME_KEY: return join_on_key(n->join, from, payload, len, e);
-    case FRAME_FORGET: return join_on_forget(n->join, payload, len, e);
+    case FRAME_KEY: return cluster_key_on_key(join_key(n->join), from, payload, len, e);
+    case FRAME_CALL: return callback_on_call(n->callback, from, payload, len, e);
+    case FRAME_FORGET: return known_on_forget(join_known(n->join), payload, len, e);
     case FRAME_ASK: return models_on_ask(n->models, from, payload, len, e);
     case FRAME_ANSWER: return models_on_answer(n->models, from, payload, len, e);
-    case FRAME_BUSY: return calls_on_busy(n->calls, payload, len, e);
+    case FRAME_BUSY: return balance_on_busy(n->balance, from, payload, len, e);
     case FRAME_SUBMIT: return calls_on_submit(n->calls, from, payload, len, e);
     case FRAME_CANCEL: return calls_on_cancel(n->calls, from, payload, len, e);
     case FRAME_EVENT: return calls_on_event(n->calls, NULL, from, payload, len, e);
@@ -115,8 +128,12 @@ static void control_on_copy(void *user, const struct control_peer *peer, const c
     news_own(&n->news);
 }
 
-const struct control_callbacks node_control_callbacks = {
-    .admit = control_admit, .on_up = control_on_up, .on_down = control_on_down, .on_copy = control_on_copy, .on_frame = control_on_frame};
+const struct control_callbacks node_control_callbacks = {.admit = control_admit,
+                                                         .on_up = control_on_up,
+                                                         .on_down = control_on_down,
+                                                         .on_copy = control_on_copy,
+                                                         .on_path_lost = control_on_path_lost,
+                                                         .on_frame = control_on_frame};
 
 /* ---- stage children ---- */
 
@@ -144,8 +161,10 @@ static void stage_on_frame(void *user, struct stage_child *c, const struct frame
 
 static void stage_on_exit(void *user, struct stage_child *c, const struct err *why) { hold_on_exit(((struct node *)user)->hold, c, why); }
 
+static void stage_on_dial(void *user, uint64_t node, int reply) { callback_ask(((struct node *)user)->callback, node, reply); }
+
 const struct stage_child_callbacks node_stages_callbacks = {
-    .on_state = stage_on_state, .on_fault = stage_on_fault, .on_frame = stage_on_frame, .on_exit = stage_on_exit};
+    .on_dial = stage_on_dial, .on_state = stage_on_state, .on_fault = stage_on_fault, .on_frame = stage_on_frame, .on_exit = stage_on_exit};
 
 /* ---- the models folder ---- */
 
@@ -163,9 +182,16 @@ static bool catalog_taken(void *user, const char *name, const char *id) { return
 const struct catalog_events node_catalog_events = {
     .looked = catalog_looked, .changed = catalog_changed, .found = catalog_found, .gone = catalog_gone, .taken = catalog_taken};
 
+static void pulls_changed(void *user) { news_own(&((struct node *)user)->news); }
+static void pulls_came(void *user) { catalog_look(((struct node *)user)->catalog); }
+
+const struct pulls_events node_pulls_events = {.changed = pulls_changed, .came = pulls_came};
+
 /* ---- the other nodes ---- */
 
-static bool member_may_speak(void *user, const uint8_t *public_key) { return join_may_speak(((struct node *)user)->join, public_key); }
+static bool member_may_speak(void *user, const uint8_t *public_key) {
+    return !known_is_out(join_known(((struct node *)user)->join), public_key);
+}
 static void member_heard(void *user, const struct record *r) { join_hear(((struct node *)user)->join, r); }
 static void member_update(void *user) { node_update(user); }
 static void member_changed(void *user) { holdings_sources(((struct node *)user)->holdings); }
@@ -173,6 +199,7 @@ static void member_changed(void *user) { holdings_sources(((struct node *)user)-
 static void member_linked(void *user, const struct control_peer *peer) {
     struct node *n = user;
     hold_linked(n->hold, peer->id);
+    links_linked(n->links);
     reach_tick(n->reach);
 }
 
@@ -194,7 +221,11 @@ const struct members_callbacks node_members_callbacks = {.own_record = node_own_
 
 /* ---- the coordinator's actions ---- */
 
-static struct coordinator_work serve_work(void *user, const char *instance) { return calls_work(((struct node *)user)->calls, instance); }
+static struct coordinator_work serve_work(void *user, const char *instance) {
+    return balance_work(((struct node *)user)->balance, instance);
+}
+
+static struct coordinator_queue serve_queue(void *user, const char *model) { return balance_queue(((struct node *)user)->balance, model); }
 
 static void serve_load(void *user, struct stage_order *order) {
     struct node *n = user;
@@ -209,10 +240,13 @@ static void serve_unload(void *user, const char *instance, uint64_t up_to_epoch,
 static void serve_take(void *user, const struct orphan *o) { models_take(((struct node *)user)->models, o); }
 static void serve_tell_heir(void *user, uint64_t heir, const struct orphan *o) { models_tell_heir(((struct node *)user)->models, heir, o); }
 
-static void serve_ask_room(void *user, uint64_t node, const char *model) { models_ask_room(((struct node *)user)->models, node, model); }
+static void serve_ask_room(void *user, uint64_t node, const char *model, enum coordinator_room room) {
+    models_ask_room(((struct node *)user)->models, node, model, room);
+}
 
 const struct serve_callbacks node_serve_callbacks = {.own_record = node_own_record,
                                                      .work = serve_work,
+                                                     .queue = serve_queue,
                                                      .load = serve_load,
                                                      .unload = serve_unload,
                                                      .take = serve_take,
@@ -226,6 +260,57 @@ static void call_load(void *user, const char *model, calls_loaded_fn done, void 
     models_load(((struct node *)user)->models, model, &wish, done, done_user);
 }
 
-static void call_keep(void *user, const char *model, int32_t seconds) { models_keep(((struct node *)user)->models, model, seconds); }
+static void call_keep(void *user, const char *model, int32_t seconds, bool may_unload) {
+    models_keep(((struct node *)user)->models, model, seconds, may_unload);
+}
 
-const struct calls_callbacks node_calls_callbacks = {.load = call_load, .keep = call_keep, .status = node_status};
+size_t node_waiting(void *user, struct ask_queue *ret, uint64_t *ret_oldest) {
+    const struct node *n = user;
+    struct requests_queue q;
+    clock_us now = io_loop_now(n->loop);
+    size_t count = 0;
+    *ret_oldest = 0;
+    while (n->endpoint != NULL && count < RECORD_MAX_MODELS && endpoint_get_queue(n->endpoint, count, &q)) {
+        struct ask_queue *one = &ret[count++];
+        *one = (struct ask_queue){.calls = q.calls, .work_ms = q.work / 1000, .oldest_ms = (now - q.since) / 1000};
+        snprintf(one->model, sizeof(one->model), "%s", q.model);
+        *ret_oldest = *ret_oldest * 1000003u + q.since;
+    }
+    return count;
+}
+
+size_t node_calls_here(void *user, const char *instance) { return calls_on_instance(((struct node *)user)->calls, instance); }
+
+static yyjson_mut_val *call_listing(void *user, yyjson_mut_doc *doc) {
+    return models_routes_list(&((struct node *)user)->models_routes, doc);
+}
+
+static void call_count(void *user, struct backend_counts *ret) {
+    const struct node *n = user;
+    struct stage_child *c;
+    *ret = (struct backend_counts){.offered = n->memory};
+    for (size_t i = 0; (c = stages_get(n->stages, i)) != NULL; i++) ret->held += hold_bytes(c);
+    for (size_t i = 0; i < n->records.n_linked; i++) {
+        const struct record *r = n->records.linked[i];
+        ret->offered += r->memory;
+        for (uint32_t k = 0; k < r->n_stages; k++) ret->held += r->stages[k].bytes;
+    }
+}
+
+const struct calls_callbacks node_calls_callbacks = {
+    .load = call_load, .keep = call_keep, .status = node_status, .listing = call_listing, .count = call_count};
+
+/* ---- the stages that are held here ---- */
+
+static void hold_report(void *user, const struct stage_report *r) {
+    struct node *n = user;
+    serve_report(n->serve, n->id, r);
+}
+
+static bool hold_busy(void *user, const char *instance) { return calls_on_instance(((struct node *)user)->calls, instance) > 0; }
+
+static void hold_fail(void *user, const char *instance, const struct err *why) { calls_fail(((struct node *)user)->calls, instance, why); }
+
+static void hold_lost(void *user, struct stage_child *c, const struct err *why) { calls_child_lost(((struct node *)user)->calls, c, why); }
+
+const struct hold_callbacks node_hold_callbacks = {.report = hold_report, .busy = hold_busy, .fail = hold_fail, .lost = hold_lost};

@@ -5,13 +5,16 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "io/address.h"
 #include "io/crowd.h"
 #include "io/sock.h"
 #include "io/tls.h"
+#include "io/watch.h"
 
 enum { HELLO_MS = 5000, MAX_HELLO = 4096, RECORD_HEAD = 5 };
 enum {
@@ -70,6 +73,7 @@ static void guest_late(void *user) {
 /* How many bytes must have come before another look at the hello is worthwhile, when n are there: its whole TLS record (RFC 8446
  * section 5.1: type, version, and in two bytes the length). */
 static size_t hello_want(const uint8_t *hello, size_t n) {
+    if (callback_is(hello, n)) return CALLBACK_SIZE;
     if (n < RECORD_HEAD) return RECORD_HEAD;
     size_t record = RECORD_HEAD + ((size_t)hello[3] << 8 | hello[4]);
     size_t want = record > n ? record : n + 1;
@@ -94,12 +98,30 @@ static err_code guest_look(struct guest *g, char name[IO_TLS_NAME_MAX], struct e
     return wants == ERR_OK ? ERR_BUSY : wants;
 }
 
+/* Is it a connection that was asked for? Then it has been given away, or waits for the rest of its first bytes. */
+static bool guest_came_back(struct guest *g) {
+    uint8_t head[CALLBACK_SIZE];
+    size_t n = 0;
+    struct err e = {0};
+    struct port *p = g->owner;
+    if (!p->cb.came_back || io_sock_peek(g->fd, head, sizeof(head), &n, &e) != ERR_OK || !callback_is(head, n)) return false;
+    g->want = CALLBACK_SIZE;
+    if (n < CALLBACK_SIZE) return io_sock_want(g->fd, CALLBACK_SIZE, &e) == ERR_OK;
+    if (recv(g->fd, head, sizeof(head), 0) != (ssize_t)sizeof(head) || io_sock_want(g->fd, 1, &e) != ERR_OK) return false;
+    int fd = g->fd;
+    g->fd = -1;
+    guest_free(g);
+    p->cb.came_back(p->user, head, fd);
+    return true;
+}
+
 static void guest_readable(void *user, int events, int error) {
     struct guest *g = user;
     struct port *p = g->owner;
     (void)events;
     struct err e = {0};
     char name[IO_TLS_NAME_MAX], peer_text[64];
+    if (error == 0 && guest_came_back(g)) return;
     err_code code = error ? err_set_errno(&e, ERR_NETWORK, error, "socket") : guest_look(g, name, &e);
     if (code == ERR_BUSY) return; /* the timer bounds it */
     if (code != ERR_OK) {
@@ -138,6 +160,13 @@ static void port_accepted(void *user, int fd, const struct sockaddr *peer) {
     io_poll_set(g->poll, IO_READ);
     g->timer = io_timer_open(p->loop, guest_late, g);
     io_timer_start(g->timer, HELLO_MS, 0);
+}
+
+void port_adopt(struct port *p, int fd) {
+    struct sockaddr_storage peer = {0};
+    socklen_t len = sizeof(peer);
+    if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0) port_accepted(p, fd, (struct sockaddr *)&peer);
+    else close(fd);
 }
 
 err_code port_open(struct io_loop *loop, const char *host, uint16_t number, const struct port_callbacks *cb, void *user, struct port **ret,

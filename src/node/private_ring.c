@@ -8,9 +8,9 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "holder/stages.h"
 #include "io/tls.h"
 #include "node/port.h"
-#include "node/stages.h"
 #include "stage/tokenize.h"
 
 struct private_ring {
@@ -208,7 +208,7 @@ err_code private_ring_tokenize(struct private_ring *r, const char *text, size_t 
     if (r->ended) return ring_finish(r, e);
     struct buf b;
     buf_init(&b, frame_max_payload(FRAME_TOKENIZE));
-    tokenize_ask_encode(&(struct tokenize_ask){.id = 1, .bos = bos, .special = special, .text = text, .len = len}, &b);
+    tokenize_ask_encode(&(struct tokenize_ask){.id = 1, .bos = bos, .special = special, .text = text, .text_len = len}, &b);
     err_code code = b.failed ? err_set(e, ERR_LIMIT, "a text of %zu bytes is too long", len) : ERR_OK;
     if (code == ERR_OK) {
         ring_ask(r, 1, NULL);

@@ -26,7 +26,16 @@ static void status_stages(const struct record *r, yyjson_mut_doc *doc, yyjson_mu
         yyjson_mut_obj_add_uint(doc, o, "last_layer", s->end - 1);
         status_progress(doc, o, s);
         yyjson_mut_obj_add_uint(doc, o, "bytes", s->bytes);
+        yyjson_mut_obj_add_uint(doc, o, "weights", s->weights);
+        yyjson_mut_obj_add_uint(doc, o, "kv", s->kv);
+        yyjson_mut_obj_add_uint(doc, o, "compute", s->compute);
         yyjson_mut_obj_add_strcpy(doc, o, "device", s->device);
+        yyjson_mut_val *on = s->n_on > 0 ? yyjson_mut_obj_add_arr(doc, o, "on") : NULL;
+        for (uint32_t k = 0; k < s->n_on; k++) {
+            yyjson_mut_val *gpu = yyjson_mut_arr_add_obj(doc, on);
+            yyjson_mut_obj_add_strcpy(doc, gpu, "device", s->on[k].device);
+            yyjson_mut_obj_add_uint(doc, gpu, "bytes", s->on[k].bytes);
+        }
         if (s->measured) yyjson_mut_obj_add_real(doc, o, "tokens_per_second", s->tps);
     }
 }
@@ -41,7 +50,24 @@ static void status_links(const struct record *r, yyjson_mut_doc *doc, yyjson_mut
         yyjson_mut_obj_add_uint(doc, o, "rtt_us", r->peers[i].rtt_us);
         yyjson_mut_obj_add_uint(doc, o, "bytes_per_second", r->peers[i].throughput);
         yyjson_mut_obj_add_str(doc, o, "reach", record_reach_name(r->peers[i].reach));
+        yyjson_mut_obj_add_str(doc, o, "way", record_way_name(r->peers[i].way));
         if (r->peers[i].copy[0]) yyjson_mut_obj_add_strcpy(doc, o, "copy", r->peers[i].copy);
+    }
+}
+
+static void status_pulls(const struct record *r, yyjson_mut_doc *doc, yyjson_mut_val *node) {
+    yyjson_mut_val *pulls = yyjson_mut_obj_add_arr(doc, node, "pulls");
+    for (uint32_t i = 0; i < r->n_pulls; i++) {
+        const struct record_pull *p = &r->pulls[i];
+        yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, pulls);
+        yyjson_mut_obj_add_strcpy(doc, o, "source", p->source);
+        yyjson_mut_obj_add_strcpy(doc, o, "model", p->model);
+        yyjson_mut_obj_add_str(doc, o, "state", record_pull_state_name(p->state));
+        yyjson_mut_obj_add_uint(doc, o, "done", p->fetch.done);
+        yyjson_mut_obj_add_uint(doc, o, "all", p->fetch.all);
+        yyjson_mut_obj_add_uint(doc, o, "rate", p->fetch.rate);
+        yyjson_mut_obj_add_strcpy(doc, o, "message", p->message);
+        yyjson_mut_obj_add_strcpy(doc, o, "hint", p->hint);
     }
 }
 
@@ -55,6 +81,7 @@ static void status_node(const struct status *s, const struct record *r, const ch
     yyjson_mut_obj_add_bool(doc, o, "self", r->id == s->own->id);
     yyjson_mut_obj_add_str(doc, o, "state", state);
     yyjson_mut_obj_add_strcpy(doc, o, "api", r->api);
+    yyjson_mut_obj_add_bool(doc, o, "drained", r->drained);
     yyjson_mut_obj_add_uint(doc, o, "memory", r->memory);
     if (control_find(s->control, r->id, &peer)) {
         yyjson_mut_obj_add_strcpy(doc, o, "host", peer.host);
@@ -64,6 +91,7 @@ static void status_node(const struct status *s, const struct record *r, const ch
     profile_put(&r->profile, doc, o);
     status_links(r, doc, o);
     status_stages(r, doc, o);
+    status_pulls(r, doc, o);
 }
 
 const char *status_model(const struct record_model *m) {
@@ -84,6 +112,7 @@ static void status_models(const struct record *r, yyjson_mut_doc *doc, yyjson_mu
         yyjson_mut_obj_add_uint(doc, o, "stages", m->n_stage);
         yyjson_mut_obj_add_uint(doc, o, "layers", m->n_layer);
         yyjson_mut_obj_add_uint(doc, o, "n_ctx", m->n_ctx);
+        yyjson_mut_obj_add_uint(doc, o, "n_embd", m->facts.n_embd);
         yyjson_mut_obj_add_strcpy(doc, o, "message", m->message);
     }
 }
@@ -94,6 +123,7 @@ yyjson_mut_val *status_make(const struct status *s, yyjson_mut_doc *doc) {
     yyjson_mut_obj_add_str(doc, root, "version", CARAVAN_VERSION);
     yyjson_mut_obj_add_uint(doc, root, "requests", s->requests);
     yyjson_mut_obj_add_uint(doc, root, "weights_sent", s->weights_sent);
+    yyjson_mut_obj_add_uint(doc, root, "turn_frames", control_turn_most(s->control));
     yyjson_mut_val *nodes = yyjson_mut_obj_add_arr(doc, root, "nodes");
     yyjson_mut_val *models = yyjson_mut_obj_add_arr(doc, root, "models");
     status_node(s, s->own, "here", doc, nodes);

@@ -6,7 +6,7 @@
 
 #include "base/json.h"
 #include "members/control.h"
-#include "node/records.h"
+#include "peers/records.h"
 
 /* The state of a node. */
 struct status {

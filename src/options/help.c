@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "options/option.h"
 #include "options/option_priv.h"
 
@@ -57,21 +58,22 @@ static void put_entry(const struct page *p, const char *left, const char *help) 
     put_wrapped(p, strlen(left), p->column, help);
 }
 
-/* The default as it is shown; "" when there is none worth showing. */
-static const char *shown_default(enum option_id id) {
+const char *option_shown_default(enum option_id id, char word[OPTION_WORD_MAX]) {
     const struct option_row *row = &option_rows[id];
     if (row->type == OPTION_FLAG && strcmp(row->def, "no") == 0) return "";
-    if (option_int_word(id) && strcmp(row->def, "-1") == 0) return option_int_word(id);
-    return row->def;
+    int64_t value;
+    bool number = str_parse_i64(row->def, &value);
+    return number && *option_int_word(id, value, word) ? word : row->def;
 }
 
-static void put_option(const struct page *p, enum option_id id) {
+static void put_option(const struct page *p, enum option_id id, enum command_id command) {
     const struct option_row *row = &option_rows[id];
-    char name[OPTION_NAME_MAX], left[160], help[400];
-    const char *def = shown_default(id);
+    char name[OPTION_NAME_MAX], left[160], meaning[400], help[480], word[OPTION_WORD_MAX];
+    const char *def = option_shown_default(id, word);
+    option_meaning(id, command, meaning, sizeof(meaning));
     int len = row->letter ? snprintf(left, sizeof(left), "  -%c, ", row->letter) : snprintf(left, sizeof(left), "      ");
     snprintf(left + len, sizeof(left) - (size_t)len, "--%s%s%s", option_show_name(id, name), row->form[0] ? " " : "", row->form);
-    snprintf(help, sizeof(help), "%s%s%s%s", row->help, def[0] ? " [" : "", def, def[0] ? "]" : "");
+    snprintf(help, sizeof(help), "%s%s%s%s", meaning, def[0] ? " [" : "", def, def[0] ? "]" : "");
     put_entry(p, left, help);
 }
 
@@ -133,7 +135,7 @@ void options_help(enum command_id command, uint32_t width, struct buf *out) {
             buf_append_str(out, "\nhow the next token is chosen:\n");
             headed = true;
         }
-        put_option(&p, (enum option_id)id);
+        put_option(&p, (enum option_id)id, command);
     }
     buf_append_byte(out, '\n');
     put_wrapped(&p, 0, 0, "Every option may also stand in the config file (name = value) or in the environment (CARAVAN_NAME).");
@@ -154,13 +156,13 @@ static void put_range(struct buf *out, const struct option_row *row) {
 
 static void put_markdown_row(struct buf *out, enum option_id id) {
     const struct option_row *row = &option_rows[id];
-    char name[OPTION_NAME_MAX];
+    char name[OPTION_NAME_MAX], word[OPTION_WORD_MAX];
     buf_printf(out, "| `--%s`", option_show_name(id, name));
     if (row->letter) buf_printf(out, " `-%c`", row->letter);
     buf_append_str(out, " | ");
     put_cell(out, row->type == OPTION_FLAG ? "yes or no" : row->form);
     put_range(out, row);
-    buf_printf(out, " | %s | ", shown_default(id));
+    buf_printf(out, " | %s | ", option_shown_default(id, word));
     const char *separator = "";
     for (int command = 0; row->commands != OPTION_ALL && command < COMMAND_COUNT; command++) {
         if (option_belongs(id, (enum command_id)command)) {
@@ -179,7 +181,8 @@ void options_markdown(struct buf *out) {
              "Written by `./caravan help --markdown > docs/OPTIONS.md` from tables/commands.def, tables/options.def and "
              "tables/sampling.def; the test run compares.\n\n"
              "An option is taken from the command line (`--name value`, `--name=value`; `--name` and `--no-name` for yes and no), else "
-             "from the environment (`CARAVAN_NAME`, with `_` for `-`; values of one that may be repeated are separated by commas), else "
+             "from the environment (`CARAVAN_NAME`, with `_` for `-`; values of one that may be repeated are separated by commas; an empty "
+             "variable counts as none), else "
              "from the config file (`~/.config/caravan/config`, or `--config FILE`: lines `name = value`, `#` begins a comment line), "
              "else it has its default. Sizes are in powers of 1024: `24G`, `512M`.\n\n"
              "## Commands\n\n| command | what it does |\n|---|---|\n");

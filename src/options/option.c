@@ -52,9 +52,27 @@ bool option_belongs(enum option_id id, enum command_id command) {
 
 bool option_may_repeat(enum option_id id) { return option_rows[id].type == OPTION_TEXTS || option_rows[id].type == OPTION_ADDRS; }
 
-const char *option_int_word(enum option_id id) {
+const char *option_int_words(enum option_id id) {
     const char *bar = option_rows[id].type == OPTION_INT ? strchr(option_rows[id].form, '|') : NULL;
     return bar ? bar + 1 : NULL;
+}
+
+const char *option_int_word(enum option_id id, int64_t value, char out[OPTION_WORD_MAX]) {
+    const char *words = option_int_words(id), *part;
+    size_t len;
+    out[0] = '\0';
+    for (int64_t i = -1; words && str_next(&words, '|', &part, &len); i--)
+        if (i == value) snprintf(out, OPTION_WORD_MAX, "%.*s", (int)len, part);
+    return out;
+}
+
+/* What an option means for the node is first in its text; "Elsewhere: " begins what it means for commands that ask the node. */
+void option_meaning(enum option_id id, enum command_id command, char *out, size_t size) {
+    static const char mark[] = " Elsewhere: ";
+    const char *help = option_rows[id].help, *elsewhere = strstr(help, mark);
+    if (!elsewhere || command == COMMAND_NONE) snprintf(out, size, "%s", help);
+    else if (command == COMMAND_UP) snprintf(out, size, "%.*s", (int)(elsewhere - help - (elsewhere[-1] == '.')), help);
+    else snprintf(out, size, "%s", elsewhere + sizeof(mark) - 1);
 }
 
 /* The beginning of every message about a value: where it came from. */
@@ -70,19 +88,21 @@ static err_code bad_value(enum option_id id, const char *text, enum option_sourc
 
 static err_code set_int(struct option_value *v, enum option_id id, const char *text, enum option_source source, struct err *e) {
     const struct option_row *row = &option_rows[id];
-    const char *word = option_int_word(id);
-    char expected[128];
-    int64_t value;
-    if (word && (strcasecmp(text, word) == 0 || strcmp(text, "-1") == 0)) {
-        v->integer = -1;
+    char expected[128], word[OPTION_WORD_MAX];
+    int64_t value = 0;
+    bool number = str_parse_i64(text, &value);
+    for (int64_t i = -1; *option_int_word(id, i, word); i--) {
+        if (strcasecmp(text, word) != 0 && !(number && value == i)) continue;
+        v->integer = i;
         return ERR_OK;
     }
-    if (str_parse_i64(text, &value) && (double)value >= row->min && (double)value <= row->max) {
+    if (number && (double)value >= row->min && (double)value <= row->max) {
         v->integer = value;
         return ERR_OK;
     }
-    snprintf(expected, sizeof(expected), "a whole number from %.0f to %.0f%s%s%s", row->min, row->max, word ? ", or \"" : "",
-             word ? word : "", word ? "\"" : "");
+    size_t at = (size_t)snprintf(expected, sizeof(expected), "a whole number from %.0f to %.0f", row->min, row->max);
+    for (int64_t i = -1; *option_int_word(id, i, word) && at < sizeof(expected); i--)
+        at += (size_t)snprintf(expected + at, sizeof(expected) - at, ", or \"%s\"", word);
     return bad_value(id, text, source, e, expected);
 }
 
@@ -286,11 +306,11 @@ const char *option_command_name(enum command_id id) { return id >= 0 && id < COM
 
 void option_put_value(const struct options *o, enum option_id id, struct buf *out) {
     const struct option_value *v = &o->values[id];
-    char size[STR_SHORT];
+    char size[STR_SHORT], word[OPTION_WORD_MAX];
     switch (option_rows[id].type) {
     case OPTION_FLAG: buf_append_str(out, v->flag ? "yes" : "no"); return;
     case OPTION_INT:
-        if (v->integer == -1 && option_int_word(id)) buf_append_str(out, option_int_word(id));
+        if (*option_int_word(id, v->integer, word)) buf_append_str(out, word);
         else buf_printf(out, "%" PRId64, v->integer);
         return;
     case OPTION_NUM: buf_printf(out, "%g", v->number); return;

@@ -91,5 +91,8 @@ err_code option_command_from_name(const char *name, enum command_id *ret, struct
 /* One command's --help; COMMAND_NONE: the overview. width: columns of the terminal; 0: 80. */
 void options_help(enum command_id id, uint32_t width, struct buf *out);
 void options_markdown(struct buf *out);                 /* docs/OPTIONS.md */
+void options_man(enum command_id id, struct buf *out);  /* the manual page caravan(1) (COMMAND_NONE) or caravan-COMMAND(1), man(7) */
+/* What makes this shell complete commands, options, their values, files and names of models. shell: a word of --completion's form. */
+void options_completion(const char *shell, struct buf *out);
 
 #endif

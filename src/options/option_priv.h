@@ -43,10 +43,18 @@ struct command_row {
 };
 extern const struct command_row command_rows[COMMAND_COUNT];
 
+enum { OPTION_WORD_MAX = 32 };
+
 /* "CARAVAN_NAME". Returns out. */
 const char *option_environment_name(enum option_id id, char out[OPTION_NAME_MAX]);
+/* What the option means for this command (COMMAND_NONE: all of its text). */
+void option_meaning(enum option_id id, enum command_id command, char *out, size_t size);
+/* The default as it is shown; "" when there is none worth showing. */
+const char *option_shown_default(enum option_id id, char word[OPTION_WORD_MAX]);
 bool option_may_repeat(enum option_id id);
-/* The word after '|' in the form of an INT, which stands for -1; NULL: none. */
-const char *option_int_word(enum option_id id);
+/* The words after '|' in the form of an INT, "all|auto": the first one stands for -1, the second for -2; NULL: none. */
+const char *option_int_words(enum option_id id);
+/* The word for this value; "": none. Returns out. */
+const char *option_int_word(enum option_id id, int64_t value, char out[OPTION_WORD_MAX]);
 
 #endif

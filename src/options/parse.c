@@ -213,11 +213,12 @@ static err_code parse_line(struct line *l) {
 
 /* ---- the environment ---- */
 
+/* An empty variable is one that is not set: so it is taken back in shells and units. */
 static err_code read_environment(struct options *o, struct err *e) {
     for (int id = 0; id < OPT_COUNT; id++) {
         char name[OPTION_NAME_MAX];
         const char *text = getenv(option_environment_name((enum option_id)id, name));
-        if (!text || id == OPT_HELP || id == OPT_VERSION || id == OPT_CONFIG) continue;
+        if (!text || !text[0] || id == OPT_HELP || id == OPT_VERSION || id == OPT_CONFIG) continue;
         err_code code = ERR_OK;
         const char *part;
         size_t len;

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -25,20 +24,9 @@ struct mount {
 
 /* ---- small files ---- */
 
-/* The whole file as text, "" when it cannot be read; the caller frees it. */
-static char *read_text(const char *dir, const char *name) {
-    char *path = mem_printf("%s/%s", dir, name);
-    struct buf b;
-    buf_init(&b, FILE_MAX);
-    char *text = mem_strdup(file_read(path, "cgroup file", &b, NULL) == ERR_OK ? buf_cstr(&b) : "");
-    buf_done(&b);
-    free(path);
-    return text;
-}
-
 /* A number; UINT64_MAX for "max", for -1, and if the file can't be read. */
 static uint64_t read_number(const char *dir, const char *name) {
-    char *text = read_text(dir, name);
+    char *text = file_read_text(dir, name, FILE_MAX);
     const char *at = text;
     uint64_t value;
     if (!str_take_u64(&at, &value)) value = UINT64_MAX;
@@ -48,7 +36,7 @@ static uint64_t read_number(const char *dir, const char *name) {
 
 /* The sum of these keys' values in "key value" lines. */
 static uint64_t read_stat(const char *dir, const char *const *keys, size_t n_keys) {
-    char *text = read_text(dir, "memory.stat"), *save = NULL;
+    char *text = file_read_text(dir, "memory.stat", FILE_MAX), *save = NULL;
     uint64_t sum = 0;
     for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
         for (size_t i = 0; i < n_keys; i++) {
@@ -76,7 +64,7 @@ static void look_v2(const char *dir, struct cgroup_limits *ret) {
     static const char *const cache[] = {"inactive_file", "active_file", "slab_reclaimable"};
     uint64_t max = read_number(dir, "memory.max"), high = read_number(dir, "memory.high"), limit = max < high ? max : high;
     if (limit != UINT64_MAX) take_memory(limit, read_number(dir, "memory.current"), read_stat(dir, cache, ARRAY_LEN(cache)), ret);
-    char *text = read_text(dir, "cpu.max"); /* "150000 100000", "max 100000" */
+    char *text = file_read_text(dir, "cpu.max", FILE_MAX); /* "150000 100000", "max 100000" */
     const char *at = text;
     uint64_t quota, period;
     if (str_take_u64(&at, &quota) && *at++ == ' ' && str_take_u64(&at, &period)) take_cpus((double)quota, (double)period, ret);
@@ -159,7 +147,7 @@ static void look_mount(const struct mount *m, const char *places, struct cgroup_
 
 void cgroup_read(const char *proc, struct cgroup_limits *ret) {
     struct cgroup_limits found = {.memory = UINT64_MAX, .left = UINT64_MAX};
-    char *mounts = read_text(proc, "mountinfo"), *places = read_text(proc, "cgroup"), *save = NULL;
+    char *mounts = file_read_text(proc, "mountinfo", FILE_MAX), *places = file_read_text(proc, "cgroup", FILE_MAX), *save = NULL;
     for (char *line = strtok_r(mounts, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
         struct mount m;
         if (parse_mount(line, &m)) look_mount(&m, places, &found);

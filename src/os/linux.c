@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * See os.h. Linux with glibc. */
+#include "os/net.h"
 #include "os/os.h"
+#include "os/runtime.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +13,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -123,11 +126,32 @@ void os_signals_reset(void) {
 
 char **os_environment(void) { return environ; }
 
-bool os_program_path(char *ret, size_t size) {
+/* The path of the file that the kernel runs: the program, or the loader that was told to load it. */
+static bool executable(char *ret, size_t size) {
     ssize_t n = readlink("/proc/self/exe", ret, size);
     if (n <= 0 || (size_t)n >= size) return false;
     ret[n] = '\0';
     return true;
+}
+
+bool os_program_path(char *ret, size_t size) {
+    if (!executable(ret, size)) return false;
+    char *name = strrchr(ret, '/');
+    if (name == NULL || strncmp(name, "/ld-linux", 9) != 0) return true;
+    size_t used = (size_t)(name - ret);
+    int n = snprintf(name, size - used, "/../../bin/caravan"); /* packaging/launcher.c */
+    return n > 0 && (size_t)n < size - used;
+}
+
+bool os_runtime_path(const char *path, char *ret, size_t size) {
+    size_t used = 0;
+    if (path[0] != '/') {
+        char *name = executable(ret, size) ? strrchr(ret, '/') : NULL;
+        if (name == NULL) return false;
+        used = (size_t)(name + 1 - ret);
+    }
+    int n = snprintf(ret + used, size - used, "%s", path);
+    return n >= 0 && (size_t)n < size - used;
 }
 
 void os_thread_name(const char *name) { pthread_setname_np(pthread_self(), name); }
@@ -195,6 +219,31 @@ static bool interface_read(const struct ifaddrs *a, struct os_interface *ret) {
     memcpy(&ret->addr, a->ifa_addr, len);
     if (a->ifa_netmask != NULL) memcpy(&ret->mask, a->ifa_netmask, len);
     return true;
+}
+
+/* https://docs.kernel.org/admin-guide/abi-testing.html: /sys/class/net */
+static bool has_attribute(const char *interface, const char *attribute) {
+    char path[96];
+    snprintf(path, sizeof(path), "/sys/class/net/%.15s/%s", interface, attribute);
+    return access(path, F_OK) == 0;
+}
+
+static long hardware_type(const char *interface) {
+    char path[96], text[16] = "";
+    snprintf(path, sizeof(path), "/sys/class/net/%.15s/type", interface);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : 0;
+    if (fd >= 0) close(fd);
+    return n > 0 ? strtol(text, NULL, 10) : -1;
+}
+
+enum os_network os_interface_network(const char *name) {
+    enum { ETHER = 1, INFINIBAND = 32, LOOPBACK = 772, NONE = 65534 }; /* linux/if_arp.h */
+    long type = strchr(name, '/') ? -1 : hardware_type(name);
+    if (type == LOOPBACK) return OS_NETWORK_INSIDE;
+    if (type == NONE || has_attribute(name, "tun_flags")) return OS_NETWORK_VPN;
+    if (has_attribute(name, "wireless") || has_attribute(name, "phy80211")) return OS_NETWORK_WIFI;
+    return type == ETHER || type == INFINIBAND ? OS_NETWORK_WIRED : OS_NETWORK_UNKNOWN;
 }
 
 size_t os_interfaces(struct os_interface *ret, size_t max) {

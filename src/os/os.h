@@ -1,33 +1,19 @@
 /* SPDX-License-Identifier: MIT
- * The calls that POSIX lacks and that differ between systems; each system has a file (linux.c). All other folders are compiled with
- * POSIX's names alone. Descriptors that these functions make are closed on exec. A function that fails returns -1, NULL or false, and
- * sets errno as the system does. Any thread. */
+ * The calls that POSIX lacks and that differ between systems: files, processes, the machine (os/net.h has sockets). Each system has a file
+ * (linux.c). All other folders are compiled with POSIX's names alone. Descriptors that these functions make are closed on exec. A
+ * function that fails returns -1, NULL or false, and sets errno as the system does. Any thread. */
 #ifndef CARAVAN_OS_OS_H
 #define CARAVAN_OS_OS_H
 
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-
-/* ---- descriptors ---- */
-int os_socket(int family, int type);                                /* non-blocking */
-int os_accept(int fd, struct sockaddr *ret_peer, socklen_t *len);   /* non-blocking; ret_peer and len: NULL, or as for accept() */
-int os_socketpair(int ret_fds[2]);                                  /* local stream sockets, non-blocking */
-int os_pipe(int ret_fds[2], bool blocks);
-ssize_t os_recvmsg(int fd, struct msghdr *m);                       /* never blocks; received descriptors are closed on exec */
-/* TCP options that POSIX does not name. If a system lacks one, the call counts as done. */
-int os_tcp_keepalive(int fd, int idle_s, int interval_s, int count);
-int os_tcp_user_timeout(int fd, int ms);                            /* ends the connection if data stays unacknowledged for longer */
-/* Joins an IPv4 multicast group on one interface, sends to the group there, and receives this group only. */
-int os_multicast_join(int fd, struct in_addr group, struct in_addr own, unsigned index);
-int os_multicast_join6(int fd, const struct in6_addr *group, unsigned index); /* the same for IPv6 */
-extern const short os_poll_hangup; /* poll(): the other side has closed its end; 0 if only reading can tell */
+#include <sys/types.h>
 
 /* ---- files ---- */
+int os_pipe(int ret_fds[2], bool blocks);
 int64_t os_file_changed_ns(const struct stat *st); /* when the content changed last, in nanoseconds since 1970 */
 int os_file_uncache(int fd);                       /* later reads come from the disk, not from memory */
 /* A stream for reading. `read` gives the bytes at the stream's position, as pread does; `seek` gives the new position, or -1. fclose()
@@ -47,7 +33,6 @@ void os_close_on_exec_from(int first);
 /* Sets every signal to its default action. Async-signal-safe. */
 void os_signals_reset(void);
 char **os_environment(void);
-bool os_program_path(char *ret, size_t size); /* of the running program; false: unknown */
 void os_thread_name(const char *name); /* of the calling thread; at most 15 characters show */
 
 /* ---- the machine ---- */
@@ -59,14 +44,5 @@ bool os_boot_id(char *ret, size_t size); /* a text that differs after each boot 
 bool os_huge_pages(char *ret, size_t size); /* "always", "madvise" or "never"; false: unknown */
 extern const char os_power_supplies[]; /* the folder that stage_spin_on_battery() reads; "": none */
 bool os_cpu_has_aes(void);        /* in hardware */
-
-struct os_interface {             /* one address of one network interface */
-    char name[16];
-    unsigned index;
-    struct sockaddr_storage addr, mask; /* AF_INET or AF_INET6 */
-    bool up, running, loopback, multicast;
-};
-/* Returns the number of addresses, at most max. */
-size_t os_interfaces(struct os_interface *ret, size_t max);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The needs and costs of slices (plan_priv.h). In decoding a device reads its share of the weights once per step, so the time is bytes
- * over bandwidth; in prefill it is operations over operations per second; the longer one counts. A node fills its fastest device first. */
+ * over bandwidth; in prefill it is operations over operations per second; the longer one counts. A node's devices take turns (spread.c). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,6 @@
 #include "plan/plan_priv.h"
 
 /* Guesses for figures that were not measured: a plain computer with two channels of DDR4, and 1 Gbit/s Ethernet. */
-#define GUESS_BANDWIDTH  30e9
 #define GUESS_FLOPS      400e9
 #define GUESS_RTT        0.0003
 #define GUESS_THROUGHPUT 117e6
@@ -17,7 +16,6 @@
 /* Seconds for a frame to leave one program and reach the other. */
 #define HOP_OVERHEAD 0.00005
 
-double plan_device_bandwidth(const struct plan_device *d) { return d->bandwidth > 0 ? d->bandwidth : GUESS_BANDWIDTH; }
 static double device_layer(const struct plan_device *d) { return d->layer_s > 0 ? d->layer_s : d->gpu ? GUESS_LAYER : 0; }
 static double device_flops(const struct plan_device *d) { return d->flops > 0 ? d->flops : GUESS_FLOPS; }
 
@@ -36,16 +34,6 @@ static struct plan_layer plain_layer(const struct plan_model *m, uint32_t i) {
     return (struct plan_layer){.dense = bytes, .macs = bytes};
 }
 
-static void cost_order(struct plan_cost *c, uint32_t node) {
-    const struct plan_node *n = &c->nodes[node];
-    for (uint8_t i = 0; i < n->n_devices; i++) {
-        uint8_t at = i;
-        for (; at > 0 && plan_device_bandwidth(&n->devices[c->order[node][at - 1]]) < plan_device_bandwidth(&n->devices[i]); at--)
-            c->order[node][at] = c->order[node][at - 1];
-        c->order[node][at] = i;
-    }
-}
-
 void plan_cost_init(struct plan_cost *c, const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes,
                     const struct plan_wish *wish) {
     uint32_t n = m->n_layer;
@@ -56,24 +44,37 @@ void plan_cost_init(struct plan_cost *c, const struct plan_model *m, const struc
             c->need[first * (n + 1) + end] = m->may(m->user, first, end) ? m->need(m->user, first, end) : UINT64_MAX;
     c->read = mem_calloc(n + 1, sizeof(*c->read));
     c->macs = mem_calloc(n + 1, sizeof(*c->macs));
+    c->launches = mem_calloc(n + 1, sizeof(*c->launches));
     for (uint32_t i = 0; i < n; i++) {
         struct plan_layer l = plain_layer(m, i);
         c->read[i + 1] = c->read[i] + layer_read(c, &l, 1, false);
         c->macs[i + 1] = c->macs[i] + l.macs;
+        c->launches[i + 1] = c->launches[i] + (l.launches > 0 ? l.launches : 1);
     }
     c->order = mem_calloc(n_nodes ? n_nodes : 1, sizeof(*c->order));
-    for (uint32_t i = 0; i < n_nodes; i++) cost_order(c, i);
+    for (uint32_t i = 0; i < n_nodes; i++) plan_device_order(&nodes[i], c->order[i]);
 }
 
 void plan_cost_done(struct plan_cost *c) {
     free(c->need);
     free(c->read);
     free(c->macs);
+    free(c->launches);
     free(c->order);
 }
 
+uint64_t plan_bytes_on(const struct plan_model *m, const struct plan_node *node, uint32_t first, uint32_t end) {
+    struct plan_spread s;
+    uint64_t sum = 0;
+    if (!plan_node_spreads(node) || !plan_spread_make(m, node, first, end, &s)) return m->need(m->user, first, end);
+    for (uint32_t i = 0; i < node->n_devices; i++) sum += s.bytes[i];
+    return sum;
+}
+
 bool plan_holds(const struct plan_model *m, const struct plan_node *node, uint32_t first, uint32_t end, uint64_t bytes) {
+    struct plan_spread s;
     if (bytes > node->memory) return false;
+    if (plan_node_spreads(node) && !plan_spread_make(m, node, first, end, &s)) return false;
     if (!node->fetches || m->weights == NULL) return true;
     return !node->cut_off && m->weights(m->user, first, end) <= node->room;
 }
@@ -86,20 +87,24 @@ double plan_cost_read(const struct plan_cost *c, uint32_t first, uint32_t end) {
     return c->read[end] - c->read[first] + (end == c->n ? c->m->head.dense : 0);
 }
 
-/* Divides the slice among the node's devices, fastest first, in proportion to the memory that it takes there. */
+/* Seconds that a device takes for this share of what is read and computed, and for so many layers' launches. */
+static double device_time(const struct plan_device *d, double share, double read, double macs, double launches) {
+    double a = share * read / plan_device_bandwidth(d), b = share * 2 * macs / device_flops(d);
+    return (a > b ? a : b) + launches * device_layer(d);
+}
+
+/* One device computes all, or each of several its layers, one device after the other. */
 static double devices_time(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end, double read, double macs) {
     const struct plan_node *n = &c->nodes[node];
     static const struct plan_device plain;
-    double need = (double)c->need[first * (c->n + 1) + end], left = need, time = PLAN_STAGE_OVERHEAD;
-    if (need <= 0) need = left = 1;
-    for (uint32_t i = 0; i == 0 || (i < n->n_devices && left > 0); i++) {
-        const struct plan_device *d = n->n_devices ? &n->devices[c->order[node][i]] : &plain;
-        bool last = i + 1 >= n->n_devices;
-        double part = last || (double)d->memory >= left ? left : (double)d->memory;
-        double a = part / need * read / plan_device_bandwidth(d), b = part / need * 2 * macs / device_flops(d);
-        time += (a > b ? a : b) + part / need * (end - first) * device_layer(d);
-        left -= part;
-    }
+    struct plan_spread s;
+    double all = 0, time = PLAN_STAGE_OVERHEAD, launches = c->launches[end] - c->launches[first];
+    if (!plan_node_spreads(n) || !plan_spread_make(c->m, n, first, end, &s))
+        return time + device_time(n->n_devices ? &n->devices[0] : &plain, 1, read, macs, launches);
+    for (uint32_t i = 0; i < n->n_devices; i++) all += (double)s.work[i];
+    for (uint32_t i = 0; i < n->n_devices; i++)
+        if (s.layers[i] > 0)
+            time += device_time(&n->devices[i], all > 0 ? (double)s.work[i] / all : 0, read, macs, s.layers[i] * launches / (end - first));
     return time;
 }
 

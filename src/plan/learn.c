@@ -131,8 +131,8 @@ err_code learn_read(struct learn *l, const char *text, size_t len, struct err *e
     if (code != ERR_OK) return code;
     yyjson_val *list = yyjson_obj_get(yyjson_doc_get_root(doc), "learnt"), *o;
     size_t i, max;
-    if (!yyjson_is_arr(list)) code = err_set(e, ERR_INVALID, "field \"learnt\": expected an array");
-    else if (yyjson_arr_size(list) > LEARN_MAX) code = err_set(e, ERR_LIMIT, "field \"learnt\": more than %d entries", LEARN_MAX);
+    if (!yyjson_is_arr(list)) code = err_set_field(e, ERR_INVALID, "learnt", "expected an array");
+    else if (yyjson_arr_size(list) > LEARN_MAX) code = err_set_field(e, ERR_LIMIT, "learnt", "more than %d entries", LEARN_MAX);
     yyjson_arr_foreach(list, i, max, o) if (code == ERR_OK) code = entry_get(l, o, e);
     yyjson_doc_free(doc);
     return code;

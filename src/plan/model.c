@@ -10,6 +10,12 @@
 #include "base/mem.h"
 #include "model/quirks.h"
 
+/* As published results show it (tables/published.def): a multiplication in an expert, which sees few of a batch's tokens, takes as long as
+ * so many in a dense layer; and what choosing experts, or a recurrent state, adds to the kernels of a layer. */
+#define EXPERT_MACS     2.3
+#define EXPERT_LAUNCHES 0.4
+#define STATE_LAUNCHES  1.6
+
 struct plan_source {
     struct plan_model model;
     const struct model_layout *layout;
@@ -17,28 +23,51 @@ struct plan_source {
     struct plan_layer *layers;
     uint64_t *weights, *kv; /* sums over layers 0..i-1, without tables */
     uint64_t *compute;      /* of each layer as a slice */
+    uint64_t compute_gpu, compute_gpu_tail; /* the most of any layer, and of a tail, with the larger steps of GPUs */
     uint64_t ends[4];       /* tables of a slice; index [is the first] + 2 * [is the last] */
     uint64_t compute_tail;  /* of the last layer as a tail slice */
     uint64_t most;          /* the largest of compute[]: tells slices without exceptions */
     bool same;              /* every compute[] is the same */
     uint8_t *may;           /* [first * (n+1) + end] */
     double factor_kv, factor_compute;
+    uint64_t measured[NEEDS_CLASSES]; /* compute buffers and the rest of the process; 0: not known */
+    double factor_weights;  /* of the layout for this processor */
     char whole_reason[256];
 };
 
-static uint64_t source_need(void *user, uint32_t first, uint32_t end) {
-    const struct plan_source *s = user;
+static uint64_t source_compute(const struct plan_source *s, uint32_t first, uint32_t end) {
     uint32_t n = s->layout->n_layer;
-    uint64_t compute = end == n ? s->compute_tail : s->compute[first];
+    uint64_t known = s->measured[(first == 0) + 2 * (end == n)], compute = end == n ? s->compute_tail : s->compute[first];
+    if (known > 0) return known;
     for (uint32_t i = first; i < end && !s->same; i++)
         if (s->compute[i] > compute) compute = s->compute[i];
-    return s->weights[end] - s->weights[first] + s->ends[(first == 0) + 2 * (end == n)] +
-           (uint64_t)(s->factor_kv * (double)(s->kv[end] - s->kv[first])) + (uint64_t)(s->factor_compute * (double)compute);
+    return (uint64_t)(s->factor_compute * (double)compute);
 }
 
 static uint64_t source_weights(void *user, uint32_t first, uint32_t end) {
     const struct plan_source *s = user;
     return s->weights[end] - s->weights[first] + s->ends[(first == 0) + 2 * (end == s->layout->n_layer)];
+}
+
+static uint64_t source_need(void *user, uint32_t first, uint32_t end) {
+    const struct plan_source *s = user;
+    return (uint64_t)(s->factor_weights * (double)source_weights(user, first, end)) +
+           (uint64_t)(s->factor_kv * (double)(s->kv[end] - s->kv[first])) + source_compute(s, first, end);
+}
+
+static uint64_t source_layers_bytes(void *user, uint32_t first, uint32_t end) {
+    const struct plan_source *s = user;
+    return (uint64_t)(s->factor_weights * (double)(s->weights[end] - s->weights[first])) +
+           (uint64_t)(s->factor_kv * (double)(s->kv[end] - s->kv[first]));
+}
+
+static void source_parts(void *user, uint32_t first, uint32_t end, struct plan_parts *ret) {
+    const struct plan_source *s = user;
+    uint64_t tables = s->ends[(first == 0) + 2 * (end == s->layout->n_layer)];
+    ret->in = first == 0 && s->layout->bytes_embd < tables ? s->layout->bytes_embd : 0;
+    ret->out = tables - ret->in;
+    ret->ram = source_compute(s, first, end);
+    ret->gpu = (uint64_t)(s->factor_compute * (double)(end == s->layout->n_layer ? s->compute_gpu_tail : s->compute_gpu));
 }
 
 static bool source_may(void *user, uint32_t first, uint32_t end) {
@@ -67,6 +96,19 @@ static void source_sizes(struct plan_source *s) {
     if (n > 1 && !s->same) s->compute[n - 1] = 0;
 }
 
+/* Compute buffers of GPUs: all layers alike, so that a plan errs on the safe side. */
+static void source_gpu_sizes(struct plan_source *s) {
+    const struct model_layout *l = s->layout;
+    struct model_load_shape shape = s->shape;
+    if (shape.n_ubatch_gpu > 0) shape.n_ubatch = shape.n_ubatch_gpu;
+    for (uint32_t i = 0; i < l->n_layer; i++) {
+        uint64_t compute = model_estimate_slice(l, i, i + 1, &shape).compute;
+        bool tail = i + 1 == l->n_layer;
+        if ((!tail || l->n_layer == 1) && compute > s->compute_gpu) s->compute_gpu = compute;
+    }
+    s->compute_gpu_tail = model_estimate_slice(l, 0, l->n_layer, &shape).compute;
+}
+
 static uint64_t tensor_elements(const struct model_tensor *t) { return t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3]; }
 
 static void source_layer(struct plan_source *s, uint32_t i, double share) {
@@ -77,11 +119,12 @@ static void source_layer(struct plan_source *s, uint32_t i, double share) {
         const struct model_tensor *t = model_gguf_tensor(l->gguf, l->layers[i].tensors[k]);
         bool expert = strstr(t->name, "_exps.") != NULL;
         *(expert ? &out->expert : &out->dense) += (double)t->bytes;
-        out->macs += (expert ? share : 1) * (double)tensor_elements(t);
+        out->macs += (expert ? share * EXPERT_MACS : 1) * (double)tensor_elements(t);
     }
     out->kv_position = (double)model_kv_token_bytes(l, i, s->shape.type_k, s->shape.type_v);
     out->window = l->layers[i].window;
     out->state = 2.0 * (double)l->layers[i].state_bytes; /* read and written */
+    out->launches = 1 + (out->expert > 0 ? EXPERT_LAUNCHES : 0) + (out->state > 0 ? STATE_LAUNCHES : 0);
 }
 
 static void source_costs(struct plan_source *s) {
@@ -108,12 +151,18 @@ static void source_cuts(struct plan_source *s) {
     s->model.whole_reason = s->whole_reason;
 }
 
+/* The first slice has the projector, too, of which libllama knows nothing. */
+static uint64_t source_room(void *user, uint32_t first, uint32_t end) {
+    const struct plan_source *s = user;
+    return source_need(user, first, end) + (first == 0 ? s->shape.projector : 0);
+}
+
 struct plan_source *plan_source_create(const struct model_layout *l, const struct model_load_shape *shape, const char *name) {
     struct plan_source *s = MEM_NEW(struct plan_source);
     size_t n = l->n_layer;
     s->layout = l;
     s->shape = *shape;
-    s->factor_kv = s->factor_compute = 1;
+    s->factor_weights = s->factor_kv = s->factor_compute = 1;
     s->layers = mem_calloc(n, sizeof(*s->layers));
     s->weights = mem_calloc(n + 1, sizeof(*s->weights));
     s->kv = mem_calloc(n + 1, sizeof(*s->kv));
@@ -122,15 +171,18 @@ struct plan_source *plan_source_create(const struct model_layout *l, const struc
     s->model = (struct plan_model){.name = name,
                                    .n_layer = l->n_layer,
                                    .may = source_may,
-                                   .need = source_need,
+                                   .need = source_room,
                                    .weights = source_weights,
+                                   .parts = source_parts,
+                                   .layers_bytes = source_layers_bytes,
                                    .user = s,
                                    .layers = s->layers,
-                                   .n_embd = l->n_embd,
+                                   .n_embd = model_quirks_width(l),
                                    .wide = strncmp(l->arch, "gemma", 5) == 0,
                                    .n_ctx = shape->n_ctx,
                                    .n_ubatch = shape->n_ubatch};
     source_sizes(s);
+    source_gpu_sizes(s);
     source_costs(s);
     source_cuts(s);
     return s;
@@ -148,7 +200,34 @@ void plan_source_free(struct plan_source *s) {
 
 const struct plan_model *plan_source_model(const struct plan_source *s) { return &s->model; }
 
+struct model_estimate plan_source_split(const struct plan_source *s, uint32_t first, uint32_t end) {
+    struct plan_source *user = s->model.user;
+    struct model_estimate m = {.total = source_need(user, first, end)};
+    m.weights = (uint64_t)(s->factor_weights * (double)source_weights(user, first, end));
+    m.kv = (uint64_t)(s->factor_kv * (double)(s->kv[end] - s->kv[first]));
+    m.compute = m.total - m.weights - m.kv;
+    return m;
+}
+
 static double within(double v, double low, double high) { return v < low ? low : v > high ? high : v; }
+
+static double ratio(uint64_t real, uint64_t estimate) { return real > 0 && estimate > 0 ? (double)real / (double)estimate : 1; }
+
+/* The largest slice tells most of weights and KV cache. */
+void plan_source_measured(struct plan_source *s, const struct needs *n) {
+    s->model.pending = false;
+    if (n == NULL) return;
+    for (int i = 0; i < NEEDS_CLASSES; i++) {
+        uint64_t rest = n->slices[i].compute + n->slices[i].process;
+        if (n->slices[i].end > 0) s->measured[i] = rest > MODEL_ESTIMATE_FIXED ? rest : MODEL_ESTIMATE_FIXED;
+    }
+    const struct needs_slice *whole = &n->slices[NEEDS_WHOLE];
+    if (whole->end == 0) return;
+    s->factor_weights = within(ratio(whole->weights, source_weights(s, whole->first, whole->end)), 0.5, 2);
+    s->factor_kv = within(ratio(whole->kv, s->kv[whole->end] - s->kv[whole->first]), 0.5, 2);
+}
+
+void plan_source_measuring(struct plan_source *s) { s->model.pending = true; }
 
 void plan_source_correct(struct plan_source *s, double kv, double compute) {
     s->factor_kv = within(kv, 0.5, 2);

@@ -13,6 +13,8 @@
 #include "base/str.h"
 #include "plan/plan_priv.h"
 
+enum { SAY_NODES = 5 }; /* as many are named in an error */
+
 err_code plan_wish_parse(const char *text, struct plan_wish *ret, struct err *e) {
 #define PLACEMENT_WORD(id, word, what)  word,
 #define PLACEMENT_NAMED(id, word, what) word ", "
@@ -50,16 +52,50 @@ static err_code plan_whole(const struct plan_model *m, const struct plan_node *n
     return ERR_NO_ROOM;
 }
 
+/* The most layers that the node could hold, wherever they begin; 0: *ret_least is what the smallest slice needs. */
+static uint32_t most_layers(const struct plan_model *m, const struct plan_node *node, uint64_t *ret_least) {
+    uint32_t most = 0;
+    *ret_least = UINT64_MAX;
+    for (uint32_t first = 0; first < m->n_layer; first++)
+        for (uint32_t end = first + 1; end <= m->n_layer; end++) {
+            if (!m->may(m->user, first, end)) continue;
+            uint64_t bytes = m->need(m->user, first, end);
+            if (bytes < *ret_least) *ret_least = bytes;
+            if (end - first > most && plan_holds(m, node, first, end, bytes)) most = end - first;
+        }
+    return most;
+}
+
+/* What each node could hold, for nodes whose sum would be enough: ": a could hold 3 of its 12 layers, b 3, c none (a slice needs 2 GB)". */
+static void say_each(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, char *text, size_t size) {
+    uint32_t shown = n_nodes < SAY_NODES ? n_nodes : SAY_NODES;
+    size_t at = 0;
+    for (uint32_t i = 0; i < shown && at < size; i++) {
+        uint64_t least;
+        char need[32], have[32];
+        uint32_t most = most_layers(m, &nodes[i], &least);
+        at += (size_t)snprintf(text + at, size - at, i == 0 ? ": %.40s could hold " : ", %.40s ", nodes[i].name);
+        if (at >= size) break;
+        if (most > 0) at += (size_t)snprintf(text + at, size - at, i == 0 ? "%u of its %u layers" : "%u", most, m->n_layer);
+        else
+            at += (size_t)snprintf(text + at, size - at, "none (it offers %s, the smallest slice needs %s)",
+                                   str_size(nodes[i].memory, have), str_size(least, need));
+    }
+    if (n_nodes > shown && at < size) snprintf(text + at, size - at, " ...");
+}
+
 static err_code plan_too_small(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, uint64_t whole, struct err *e) {
     uint64_t offered = 0;
     for (uint32_t i = 0; i < n_nodes; i++) offered += nodes[i].memory;
-    char need[32], have[32];
+    char need[32], have[32], each[240] = "";
     str_size(whole, need);
     str_size(offered, have);
-    err_set(e, ERR_NO_ROOM, "cannot place model \"%s\": it needs %s%s, %u node%s offer%s %s%s", m->name, need, n_nodes == 1 ? "" : " whole",
-            n_nodes, n_nodes == 1 ? "" : "s", n_nodes == 1 ? "s" : "", have,
-            offered >= whole ? ", but each slice needs room of its own to compute, and no division fits" : "");
-    err_hint(e, "add a node (caravan up --peer HOST), raise --memory, or lower --ctx or --parallel");
+    if (offered >= whole && e) say_each(m, nodes, n_nodes, each, sizeof(each));
+    err_set(e, ERR_NO_ROOM, "cannot place model \"%s\": it needs %s%s, %u node%s offer%s %s%s%s", m->name, need,
+            n_nodes == 1 ? "" : " whole", n_nodes, n_nodes == 1 ? "" : "s", n_nodes == 1 ? "s" : "", have,
+            offered >= whole ? ", but each slice needs room of its own to compute, and no division fits" : "", each);
+    err_hint(e, "add a node (caravan up --peer HOST), raise --memory, or lower --ctx, --parallel%s",
+             offered >= whole ? ", or --ubatch (smaller steps of a prompt take less room)" : " or --ubatch");
     return ERR_NO_ROOM;
 }
 
@@ -283,5 +319,7 @@ err_code plan_make(const struct plan_model *m, const struct plan_node *nodes, ui
     free(use);
     free(index);
     if (!found) plan_say_apart(m, nodes, n_nodes, wish, e);
+    for (uint32_t i = 0; found && i < ret->n_stage; i++)
+        ret->stages[i].bytes = plan_bytes_on(m, &nodes[ret->stages[i].node], ret->stages[i].first, ret->stages[i].end);
     return found ? ERR_OK : code;
 }

@@ -21,6 +21,7 @@ enum { PLAN_MAX_STAGES = 64, PLAN_MAX_LAYERS = 1024, PLAN_MAX_DEVICES = 8 };
 struct plan_device {
     char name[32];
     bool gpu;
+    bool shared;      /* a GPU whose memory is part of the node's RAM: what it takes is missing there */
     uint64_t memory;  /* bytes it offers */
     double bandwidth; /* bytes of weights per second in decoding */
     double flops;     /* operations per second in prefill */
@@ -34,7 +35,7 @@ double plan_device_bandwidth(const struct plan_device *d);
 struct plan_node {
     uint64_t id;
     char name[64];
-    uint64_t memory; /* bytes it offers to this model */
+    uint64_t memory; /* bytes it offers to this model, RAM and GPUs together */
     bool fetches;    /* it has none of the model's weights, and would have to fetch its slice */
     bool cut_off;    /* but it cannot connect to the node that it would fetch them from */
     uint64_t room;   /* bytes of weights that its disk can take, if it fetches */
@@ -64,6 +65,14 @@ struct plan_layer {
     double kv_position;    /* bytes of K and V of one position */
     uint32_t window;       /* positions that attention covers; 0: all */
     double state;          /* bytes of recurrent state */
+    double launches;       /* kernels, in those of a plain layer; 0: 1 */
+};
+
+/* The bytes of a slice by where libllama may put them, besides weights and KV of its layers. */
+struct plan_parts {
+    uint64_t in;       /* the embedding table: always in RAM */
+    uint64_t out;      /* the output head and what is shared: beside the last layers */
+    uint64_t ram, gpu; /* compute buffers: in RAM where no GPU takes part; else on each GPU, and in RAM if layers are there */
 };
 
 /* The needs of a model. `need` gives the bytes that a node must have for layers [first, end): weights, KV and compute buffers. */
@@ -72,9 +81,13 @@ struct plan_model {
     uint32_t n_layer;
     bool (*may)(void *user, uint32_t first, uint32_t end); /* may layers [first, end) be a slice? */
     bool wide;                /* activations may leave the range of f16 */
+    bool pending;             /* its needs are being measured: it is not to be placed yet */
     const char *whole_reason; /* why it runs whole only, NULL if it may be cut */
     uint64_t (*need)(void *user, uint32_t first, uint32_t end);
     uint64_t (*weights)(void *user, uint32_t first, uint32_t end); /* bytes of these in a file; NULL: no node has to fetch weights */
+    /* Both or neither. NULL: every layer of a slice has an equal part of its need. */
+    void (*parts)(void *user, uint32_t first, uint32_t end, struct plan_parts *ret);
+    uint64_t (*layers_bytes)(void *user, uint32_t first, uint32_t end); /* weights and KV */
     void *user;
     const struct plan_layer *layers; /* n_layer of them; NULL: every layer costs what it needs */
     struct plan_layer head;          /* the output table and everything else after the last layer */
@@ -115,6 +128,21 @@ struct plan {
     uint64_t work;        /* slices that the search tried */
     bool proven; /* no other plan has a smaller time per token (true up to 16 nodes with placement fast, unless wish.work ended it) */
 };
+
+/* A slice on the devices of one node. libllama fills in the order of layers: RAM first, then the GPUs, the output head with the last
+ * one. */
+struct plan_spread {
+    uint32_t n_used;                     /* GPUs, the one with the last layers first */
+    uint8_t used[PLAN_MAX_DEVICES];      /* index into the node's devices */
+    uint32_t layers[PLAN_MAX_DEVICES];   /* of each device */
+    uint64_t bytes[PLAN_MAX_DEVICES];    /* that are taken on it */
+    uint64_t work[PLAN_MAX_DEVICES];     /* of these, what is read for a token: weights and KV */
+};
+/* The fastest GPUs are filled first; the rest goes to RAM. A node without a device of RAM plans nothing for RAM. false: it doesn't fit. */
+bool plan_spread_make(const struct plan_model *m, const struct plan_node *node, uint32_t first, uint32_t end, struct plan_spread *ret);
+bool plan_node_has_gpu(const struct plan_node *node);
+/* Does it have a GPU and something else, so that slices are spread? */
+bool plan_node_spreads(const struct plan_node *node);
 
 /* nodes[0] is the node that was asked. Nodes that can't all connect to each other are never stages of one ring: the nodes that can't
  * connect to most others are left out of rings, and may still hold the whole model. ERR_NO_ROOM: more memory is needed (the text says

@@ -17,7 +17,7 @@ struct plan_cost {
     const struct plan_node *nodes; /* of the caller, n of them */
     uint32_t n_nodes, n;           /* n: layers */
     uint64_t *need;                /* [first * (n+1) + end]; UINT64_MAX: no legal slice */
-    double *read, *macs;           /* sums over layers 0..i-1, one token of one stream */
+    double *read, *macs, *launches; /* sums over layers 0..i-1, one token of one stream */
     uint8_t (*order)[PLAN_MAX_DEVICES]; /* each node's devices, fastest first */
     uint64_t work;
 };
@@ -25,6 +25,8 @@ void plan_cost_init(struct plan_cost *c, const struct plan_model *m, const struc
                     const struct plan_wish *wish);
 void plan_cost_done(struct plan_cost *c);
 
+/* The node's devices, fastest first. Returns how many. */
+uint32_t plan_device_order(const struct plan_node *node, uint8_t ret[PLAN_MAX_DEVICES]);
 bool plan_cost_fits(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end);
 /* Seconds that `node` computes for one token of one stream; fits must be true. */
 double plan_cost_stage(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end);
@@ -42,6 +44,8 @@ double plan_cost_streams(const struct plan_cost *c, const struct plan *p, uint32
 #define PLAN_TOKEN_BYTES    64.0     /* the frame that brings a sampled token back to the head */
 #define PLAN_STAGE_OVERHEAD 0.0003 /* seconds of frames, wake-ups, sampling, measured with a ring on loopback */
 
+/* The memory that a slice takes on this node. */
+uint64_t plan_bytes_on(const struct plan_model *m, const struct plan_node *node, uint32_t first, uint32_t end);
 /* Does the node have the memory for layers [first, end), of which `bytes` are needed, and the disk if it must fetch their weights? */
 bool plan_holds(const struct plan_model *m, const struct plan_node *node, uint32_t first, uint32_t end, uint64_t bytes);
 

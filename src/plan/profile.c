@@ -3,6 +3,7 @@
 #include "plan/profile.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,12 +34,17 @@ uint64_t profile_memory_offer(void) {
 static void profile_devices(struct profile *p) {
     struct engine_device found[PROFILE_MAX_DEVICES];
     size_t n = engine_devices(found, PROFILE_MAX_DEVICES);
-    size_t at = (size_t)snprintf(p->hardware, sizeof(p->hardware), "%u cores", machine_cores());
+    size_t at = (size_t)snprintf(p->hardware, sizeof(p->hardware), "%u threads", machine_threads());
     for (size_t i = 0; i < n && i < PROFILE_MAX_DEVICES; i++) {
         if (strcmp(found[i].type, "accel") == 0) continue; /* a library that computes in RAM, such as BLAS */
         struct profile_device *d = &p->devices[p->n_devices++];
         *d = (struct profile_device){
-            .gpu = strcmp(found[i].type, "cpu") != 0, .memory_total = found[i].memory_total, .memory_free = found[i].memory_free};
+
+            .gpu = strcmp(found[i].type, "cpu") != 0,
+            .shared = strcmp(found[i].type, "igpu") == 0,
+            .software = found[i].software,
+            .memory_total = found[i].memory_total,
+            .memory_free = found[i].memory_free};
         if (!d->gpu && machine_memory() < d->memory_total) d->memory_total = machine_memory(); /* ggml ignores the limits of containers */
         if (!d->gpu && machine_memory_available() < d->memory_free) d->memory_free = machine_memory_available();
         snprintf(d->name, sizeof(d->name), "%.31s", found[i].name);
@@ -81,7 +87,7 @@ static err_code profile_device_speed(struct profile_device *d, bool *ret_quiet, 
     double cpu = profile_cpu_s();
     clock_us start = clock_now();
     err_code code = engine_measure(d->name, 0, &speed, e);
-    double wall = (double)(clock_now() - start) / 1e6, cores = (double)machine_cores();
+    double wall = (double)(clock_now() - start) / 1e6, cores = (double)machine_threads();
     if (!d->gpu && profile_cpu_s() - cpu < QUIET * wall * cores) *ret_quiet = false;
     d->bandwidth = speed.bandwidth;
     d->flops = speed.flops;
@@ -99,6 +105,7 @@ err_code profile_measure(const char *path, const char *models, struct profile *r
         profile_load(path, &kept, NULL) == ERR_OK && kept.quiet && strcmp(kept.hardware, p.hardware) == 0 && kept.n_devices == p.n_devices;
     p.quiet = true;
     for (uint32_t i = 0; i < p.n_devices; i++) {
+        if (p.devices[i].software) continue; /* it is used only if it is named, and takes long to measure */
         err_code code = same ? ERR_OK : profile_device_speed(&p.devices[i], &p.quiet, e);
         if (code != ERR_OK) return code;
         if (!same) continue;
@@ -113,6 +120,20 @@ err_code profile_measure(const char *path, const char *models, struct profile *r
     return ERR_OK;
 }
 
+/* Seconds, for each weight: it is multiplied with 512 tokens at once, and read 128 times. */
+static double answer_s(const struct profile_device *d) {
+    enum { PROMPT = 512, ANSWER = 128 };
+    const double bytes = 0.5625; /* of a weight, as Q4_K */
+    return d->flops > 0 && d->bandwidth > 0 ? PROMPT * 2 / d->flops + ANSWER * bytes / d->bandwidth : INFINITY;
+}
+
+bool profile_gpu_helps(const struct profile *p, uint32_t device) {
+    double best = INFINITY;
+    for (uint32_t i = 0; i < p->n_devices; i++)
+        if (!p->devices[i].gpu) best = fmin(best, answer_s(&p->devices[i]));
+    return p->devices[device].gpu && !p->devices[device].software && answer_s(&p->devices[device]) < best;
+}
+
 /* ---- keeping ---- */
 
 void profile_put(const struct profile *p, yyjson_mut_doc *doc, yyjson_mut_val *obj) {
@@ -123,6 +144,8 @@ void profile_put(const struct profile *p, yyjson_mut_doc *doc, yyjson_mut_val *o
         yyjson_mut_obj_add_strcpy(doc, o, "name", d->name);
         yyjson_mut_obj_add_strcpy(doc, o, "description", d->description);
         yyjson_mut_obj_add_bool(doc, o, "gpu", d->gpu);
+        if (d->shared) yyjson_mut_obj_add_bool(doc, o, "shared", true);
+        if (d->software) yyjson_mut_obj_add_bool(doc, o, "software", true);
         yyjson_mut_obj_add_uint(doc, o, "memory_total", d->memory_total);
         yyjson_mut_obj_add_uint(doc, o, "memory_free", d->memory_free);
         yyjson_mut_obj_add_real(doc, o, "bandwidth", d->bandwidth);
@@ -151,6 +174,8 @@ static err_code device_get(yyjson_val *o, struct profile_device *d, struct err *
     get_name(o, "name", d->name, sizeof(d->name));
     get_name(o, "description", d->description, sizeof(d->description));
     err_code code = json_get_bool(o, "gpu", &d->gpu, e);
+    if (code == ERR_OK) code = json_get_bool(o, "shared", &d->shared, e);
+    if (code == ERR_OK) code = json_get_bool(o, "software", &d->software, e);
     if (code == ERR_OK) code = json_get_i64(o, "memory_total", 0, INT64_MAX, &total, e);
     if (code == ERR_OK) code = json_get_i64(o, "memory_free", 0, INT64_MAX, &left, e);
     if (code == ERR_OK) code = json_get_double(o, "bandwidth", 0, 1e18, &d->bandwidth, e);
@@ -173,9 +198,8 @@ err_code profile_get(yyjson_val *obj, struct profile *ret, struct err *e) {
     yyjson_val *devices = yyjson_obj_get(obj, "devices"), *o;
     struct profile p = {0};
     size_t i, max;
-    if (devices && !yyjson_is_arr(devices)) return err_set(e, ERR_INVALID, "field \"devices\": expected an array");
-    if (yyjson_arr_size(devices) > PROFILE_MAX_DEVICES)
-        return err_set(e, ERR_LIMIT, "field \"devices\": more than %d", PROFILE_MAX_DEVICES);
+    if (devices && !yyjson_is_arr(devices)) return err_set_field(e, ERR_INVALID, "devices", "expected an array");
+    if (yyjson_arr_size(devices) > PROFILE_MAX_DEVICES) return err_set_field(e, ERR_LIMIT, "devices", "more than %d", PROFILE_MAX_DEVICES);
     err_code code = json_get_double(obj, "disk", 0, 1e18, &p.disk, e);
     if (code == ERR_OK) code = json_get_bool(obj, "quiet", &p.quiet, e);
     if (code == ERR_OK && yyjson_obj_get(obj, "processor")) code = topology_get(yyjson_obj_get(obj, "processor"), &p.topology, e);

@@ -20,7 +20,9 @@ struct profile_device {
     char name[32];          /* ggml's: "CPU", "Vulkan0" */
     char description[64];   /* "AMD EPYC" */
     bool gpu;
-    uint64_t memory_total, memory_free; /* bytes */
+    bool shared;            /* a GPU that computes in the machine's RAM */
+    bool software;          /* a GPU's driver that computes on the processor */
+    uint64_t memory_total, memory_free; /* bytes; in a node's record of a GPU, free is what the node offers */
     double bandwidth;       /* bytes of quantised weights per second in decoding; 0: not measured */
     double flops;           /* operations per second in prefill; 0: not measured */
 };
@@ -44,6 +46,10 @@ err_code profile_measure(const char *path, const char *models, struct profile *r
 /* Should this machine, whose profile this is, be measured again now? It was measured `tries` times since the node's start, the last time
  * `ago` microseconds ago; `load` processes run or wait for each core. */
 bool profile_again(const struct profile *p, uint32_t tries, clock_us ago, double load);
+
+/* Would a GPU answer sooner than the processor? By both figures, as measured: a prompt of 512 tokens, and 128 tokens after it. A driver in
+ * software never does. */
+bool profile_gpu_helps(const struct profile *p, uint32_t device);
 
 /* The devices as an array and "disk", into an object: in the file, in node records, in the status. */
 void profile_put(const struct profile *p, yyjson_mut_doc *doc, yyjson_mut_val *obj);

@@ -18,10 +18,33 @@ static const char *seconds(double s, char out[STR_SHORT]) { return str_duration(
 
 /* The width of a column for the nodes' names. */
 static int name_width(const struct plan *p, const struct plan_node *nodes) {
-    size_t wide = 20;
+    size_t wide = 12;
     for (uint32_t i = 0; i < p->n_stage; i++)
         if (strlen(nodes[p->stages[i].node].name) > wide) wide = strlen(nodes[p->stages[i].node].name);
     return (int)wide;
+}
+
+/* "    Vulkan0 layers 8-27, output head 14.2 GB; RAM layers 0-7, embedding 3.1 GB". Nothing for a node without a GPU. */
+static void explain_devices(const struct plan_model *m, const struct plan_node *node, const struct plan_stage *s, struct buf *out) {
+    struct plan_spread spread;
+    char bytes[STR_SHORT];
+    uint32_t end = s->end;
+    if (!plan_node_spreads(node) || !plan_spread_make(m, node, s->first, s->end, &spread)) return;
+    buf_append_str(out, "    ");
+    for (uint32_t i = 0; i < spread.n_used; i++) {
+        uint32_t device = spread.used[i], first = end - spread.layers[device];
+        buf_printf(out, "%s: layers %u-%u%s, %s; ", node->devices[device].name, first, end - 1,
+                   i == 0 && s->end == m->n_layer ? " and the output head" : "", str_size(spread.bytes[device], bytes));
+        end = first;
+    }
+    for (uint32_t i = 0; i < node->n_devices; i++) {
+        if (node->devices[i].gpu) continue;
+        buf_append_str(out, "RAM: ");
+        if (end > s->first) buf_printf(out, "layers %u-%u, ", s->first, end - 1);
+        buf_printf(out, "%s%s", s->first == 0 ? "the embedding, " : "", str_size(spread.bytes[i], bytes));
+        break;
+    }
+    buf_append_str(out, "\n");
 }
 
 void plan_explain(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, struct buf *out) {
@@ -32,6 +55,7 @@ void plan_explain(const struct plan *p, const struct plan_model *m, const struct
         str_size(n->memory, memory);
         buf_printf(out, "\"%s\" needs %s and fits on %s (%s offered): it runs whole there, since splitting it would only add hops.\n",
                    m->name, whole, n->name, memory);
+        explain_devices(m, n, &p->stages[0], out);
         return;
     }
     uint64_t most = 0;
@@ -53,6 +77,7 @@ void plan_explain(const struct plan *p, const struct plan_model *m, const struct
         str_size(nodes[s->node].memory, memory);
         buf_printf(out, "  %-*s layers %3u-%-3u %9s of %s offered%s%s\n", wide, nodes[s->node].name, s->first, s->end - 1, bytes, memory,
                    i == 0 ? "  (embedding, scheduler)" : "", i + 1 == p->n_stage ? "  (output head, sampler)" : "");
+        explain_devices(m, &nodes[s->node], s, out);
     }
 }
 
@@ -60,15 +85,15 @@ void plan_explain_figures(const struct plan *p, const struct plan_model *m, cons
                           struct buf *out) {
     struct plan_figures f;
     char a[STR_SHORT], b[STR_SHORT], c[STR_SHORT];
-    int wide = name_width(p, nodes);
+    int wide = name_width(p, nodes), right = wide > 18 ? wide : 18; /* "computes layers 36-79" */
     plan_predict(p, m, nodes, wish, &f);
     buf_printf(out, "One token reads %s and takes %s (predicted):\n", str_size((uint64_t)f.read_bytes, a), seconds(f.token_s, b));
     for (uint32_t i = 0; i < p->n_stage; i++) {
         const char *name = nodes[p->stages[i].node].name, *next = nodes[p->stages[(i + 1) % p->n_stage].node].name;
         char layers[STR_SHORT];
         snprintf(layers, sizeof(layers), "%u-%u", p->stages[i].first, p->stages[i].end - 1);
-        buf_printf(out, "  %-*s computes layers %-*s %9s\n", wide, name, wide > 13 ? wide - 13 : 0, layers, seconds(f.stage_s[i], a));
-        if (p->n_stage > 1) buf_printf(out, "  %-*s -> %-*s %9s\n", wide, name, wide, next, seconds(f.hop_s[i], a));
+        buf_printf(out, "  %-*s computes layers %-*s %9s\n", wide, name, right - 13, layers, seconds(f.stage_s[i], a));
+        if (p->n_stage > 1) buf_printf(out, "  %-*s -> %-*s %9s\n", wide, name, right, next, seconds(f.hop_s[i], a));
     }
     if (p->n_stage > 1) {
         const char *slow = nodes[p->stages[f.slowest].node].name;
@@ -202,7 +227,7 @@ static void advise_bytes(const struct plan_model *m, double token_s, struct buf 
         bytes += m->layers[i].dense + m->layers[i].expert * m->layers[i].share;
         macs += m->layers[i].macs;
     }
-    if (macs > 0 && bytes * 8 / macs > 5.5)
+    if (macs > 0 && bytes * 8 / macs > 6)
         buf_printf(out, "  a smaller quantisation (q4_k_m instead of %.1f bits a weight) reads less: up to %s tokens/s\n", bytes * 8 / macs,
                    number(bytes * 8 / macs / 4.85 / token_s, a));
 }

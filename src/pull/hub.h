@@ -30,7 +30,7 @@ struct hub_file {
     char sha256[65]; /* hex; "": not published */
 };
 struct hub_files {
-    struct hub_file *files; /* owned; the parts of one model, in order */
+    struct hub_file *files; /* owned; the parts of one model, in order, then its projector if it has one ("mmproj-NAME.gguf") */
     size_t n;
 };
 void hub_files_done(struct hub_files *f);

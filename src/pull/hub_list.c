@@ -32,6 +32,8 @@ struct listed {
 struct hub_listing {
     struct listed *files; /* GGUFs of models, as listed */
     size_t n, cap;
+    struct listed *projectors; /* of models that see or hear */
+    size_t n_projectors;
 };
 
 struct hub_listing *hub_listing_create(void) { return MEM_NEW(struct hub_listing); }
@@ -39,14 +41,17 @@ struct hub_listing *hub_listing_create(void) { return MEM_NEW(struct hub_listing
 void hub_listing_free(struct hub_listing *l) {
     if (!l) return;
     for (size_t i = 0; i < l->n; i++) free(l->files[i].path);
+    for (size_t i = 0; i < l->n_projectors; i++) free(l->projectors[i].path);
+    free(l->projectors);
     free(l->files);
     free(l);
 }
 
-/* Other files beside the model: projectors of vision models, importance matrices, adapters. */
+static bool is_projector(const char *name) { return str_find_nocase(name, "mmproj") != NULL; }
+
+/* Other files beside the model: importance matrices, adapters. */
 static bool is_beside(const char *name) {
-    return str_find_nocase(name, "mmproj") || str_find_nocase(name, "imatrix") || str_find_nocase(name, "adapter") ||
-           strncasecmp(name, "lora", 4) == 0;
+    return str_find_nocase(name, "imatrix") || str_find_nocase(name, "adapter") || strncasecmp(name, "lora", 4) == 0;
 }
 
 static void listing_add(struct hub_listing *l, yyjson_val *entry) {
@@ -59,12 +64,17 @@ static void listing_add(struct hub_listing *l, yyjson_val *entry) {
     if (!hub_file_name(path, strlen(path), f.name) || is_beside(f.name)) return;
     if (yyjson_is_uint(yyjson_obj_get(lfs, "size"))) f.size = yyjson_get_uint(yyjson_obj_get(lfs, "size"));
     if (hub_is_sha256(oid)) memcpy(f.sha256, oid, sizeof(f.sha256));
+    f.path = mem_strdup(path);
+    if (is_projector(f.name)) {
+        l->projectors = mem_realloc(l->projectors, l->n_projectors + 1, sizeof(*l->projectors));
+        l->projectors[l->n_projectors++] = f;
+        return;
+    }
     hub_part_of(f.name, &f.part, &f.n_parts, &stem);
     if (l->n == l->cap) {
         l->cap = l->cap ? 2 * l->cap : 16;
         l->files = mem_realloc(l->files, l->cap, sizeof(*l->files));
     }
-    f.path = mem_strdup(path);
     l->files[l->n++] = f;
 }
 
@@ -148,6 +158,32 @@ static err_code take(struct hub_file *f, const struct listed *from, const struct
     return failed ? err_set(e, ERR_LIMIT, "the address of \"%.200s\" is too long", from->path) : ERR_OK;
 }
 
+/* The name under which a model's projector is kept beside it: "mmproj-Model-Q4_K_M.gguf", whatever the hub calls it. */
+static void projector_name(const char *model, char ret[HUB_MAX_NAME]) {
+    uint32_t part, n_parts;
+    size_t stem = strlen(model) - strlen(".gguf");
+    hub_part_of(model, &part, &n_parts, &stem);
+    snprintf(ret, HUB_MAX_NAME, "mmproj-%.*s.gguf", (int)(stem < HUB_MAX_NAME - 16 ? stem : HUB_MAX_NAME - 16), model);
+}
+
+/* The projector comes after the parts of the model, in 16 bits if there is one. */
+static err_code add_projector(const struct hub_listing *l, const struct hub_ref *r, const char *base, struct hub_files *files,
+                              struct err *e) {
+    static const char *const usual[] = {"F16", "BF16", "Q8_0"};
+    const struct listed *best = NULL;
+    for (size_t k = 0; k < ARRAY_LEN(usual) && best == NULL; k++)
+        for (size_t i = 0; i < l->n_projectors && best == NULL; i++)
+            if (names_tag(l->projectors[i].name, usual[k])) best = &l->projectors[i];
+    if (best == NULL && l->n_projectors > 0) best = &l->projectors[0];
+    if (best == NULL) return ERR_OK;
+    files->files = mem_realloc(files->files, files->n + 1, sizeof(*files->files));
+    struct hub_file *f = &files->files[files->n++];
+    memset(f, 0, sizeof(*f));
+    err_code code = take(f, best, r, base, e);
+    projector_name(files->files[0].name, f->name);
+    return code;
+}
+
 err_code hub_listing_pick(const struct hub_listing *l, const struct hub_ref *r, const char *base, struct hub_files *ret, struct err *e) {
     static const char *const usual[] = {"Q4_K_M", "Q4_K_S", "Q4_0", "MXFP4", "Q5_K_M", "Q8_0"};
     const struct listed *first = r->tag[0] ? find_first(l, r->tag) : NULL;
@@ -166,6 +202,7 @@ err_code hub_listing_pick(const struct hub_listing *l, const struct hub_ref *r, 
     }
     if (code == ERR_OK && found < files.n)
         code = err_set(e, ERR_NOT_FOUND, "\"%s\" lacks %zu of the %zu parts of \"%s\"", r->repo, files.n - found, files.n, first->name);
+    if (code == ERR_OK) code = add_projector(l, r, base, &files, e);
     if (code == ERR_OK) *ret = files;
     else hub_files_done(&files);
     return code;
@@ -182,6 +219,12 @@ static void ollama_name(const struct hub_ref *r, char ret[HUB_MAX_NAME]) {
         if (*p == '/') *p = '-';
 }
 
+static void take_layer(yyjson_val *layer, const char *digest, const struct hub_ref *r, const char *base, struct hub_file *ret) {
+    memcpy(ret->sha256, digest + 7, sizeof(ret->sha256));
+    ret->size = yyjson_get_uint(yyjson_obj_get(layer, "size"));
+    snprintf(ret->url, sizeof(ret->url), "%.1024s/v2/%s/blobs/%s", base, r->repo, digest);
+}
+
 err_code hub_manifest_read(const struct hub_ref *r, const char *base, const char *json, size_t len, struct hub_files *ret, struct err *e) {
     yyjson_doc *doc = NULL;
     err_code code = json_parse(json, len, &doc, e);
@@ -191,24 +234,26 @@ err_code hub_manifest_read(const struct hub_ref *r, const char *base, const char
     }
     yyjson_val *layers = yyjson_obj_get(yyjson_doc_get_root(doc), "layers"), *layer;
     size_t i, max, n = 0;
-    struct hub_file f = {0};
+    struct hub_file f = {0}, projector = {0};
     yyjson_arr_foreach(json_some(layers), i, max, layer) {
         const char *type = yyjson_get_str(yyjson_obj_get(layer, "mediaType")), *digest = yyjson_get_str(yyjson_obj_get(layer, "digest"));
         if (type && strcmp(type, "application/vnd.ollama.image.adapter") == 0)
             code = err_set(e, ERR_UNSUPPORTED, "\"%s:%s\" is an adapter on top of another model", r->repo, r->tag);
-        if (!type || strcmp(type, "application/vnd.ollama.image.model") != 0) continue;
-        n++;
+        bool sees = type && strcmp(type, "application/vnd.ollama.image.projector") == 0;
+        if (!type || (!sees && strcmp(type, "application/vnd.ollama.image.model") != 0)) continue;
+        n += !sees;
         if (!digest || strncmp(digest, "sha256:", 7) != 0 || !hub_is_sha256(digest + 7)) continue;
-        memcpy(f.sha256, digest + 7, sizeof(f.sha256));
-        f.size = yyjson_get_uint(yyjson_obj_get(layer, "size"));
-        snprintf(f.url, sizeof(f.url), "%.1024s/v2/%s/blobs/%s", base, r->repo, digest);
+        take_layer(layer, digest, r, base, sees ? &projector : &f);
     }
     yyjson_doc_free(doc);
     if (code != ERR_OK) return code;
     if (n != 1 || f.url[0] == '\0') return err_set(e, ERR_UNSUPPORTED, "\"%s:%s\" has no single GGUF file on the hub", r->repo, r->tag);
     ollama_name(r, f.name);
-    ret->files = MEM_NEW(struct hub_file);
+    ret->files = mem_calloc(2, sizeof(*ret->files));
     ret->files[0] = f;
     ret->n = 1;
+    if (projector.url[0] == '\0') return ERR_OK;
+    projector_name(f.name, projector.name);
+    ret->files[ret->n++] = projector;
     return ERR_OK;
 }

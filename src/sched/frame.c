@@ -7,7 +7,9 @@
 #include "sched/sched_priv.h"
 
 enum { REVIEW_FRAMES = 8, TRIAL_FRAMES = 2, EXACT_MOST = 3, GUESSES_SHARE = 4 };
-/* How many times as long as it takes alone a prompt may wait because of prompts that came later. */
+/* A frame has at most so many tokens of prompts that are scored: the tail has a row of logits in memory for each. */
+enum { SCORED_MOST = 64 };
+/* A prompt that has waited this many times as long as its rest takes alone goes before all later prompts. */
 static const float AGED = 4;
 
 static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
@@ -18,6 +20,7 @@ struct filling {
     struct sched_flight *flight;
     size_t n; /* tokens in s->tokens */
     float expected; /* tokens that they are expected to give */
+    uint32_t scored; /* tokens of prompts that are scored */
 };
 
 static void put_token(struct sched *s, struct filling *f, uint32_t slot, int32_t token, uint32_t pos, uint16_t flags) {
@@ -31,7 +34,19 @@ static void put_token(struct sched *s, struct filling *f, uint32_t slot, int32_t
                                                                          .token = token};
     }
     sched_slot_put(s, slot, token, pos);
+    s->rows[f->n] = NULL;
     s->tokens[f->n++] = (struct engine_token){.token = token, .pos = (int32_t)pos, .seq = (uint16_t)slot, .flags = flags};
+}
+
+/* The token that was put last stands for a row. */
+static void make_row(struct sched *s, const struct filling *f, const struct request_rows *rows, uint32_t pos) {
+    const struct engine_rows *from = rows->rows;
+    uint32_t i = pos - rows->at;
+    struct engine_token *t = &s->tokens[f->n - 1];
+    t->token = from->places[i];
+    t->flags |= ENGINE_TOKEN_ROW | (from->together ? ENGINE_TOKEN_TOGETHER : 0);
+    s->rows[f->n - 1] = from->values + (size_t)i * from->width;
+    s->frame_rows = true;
 }
 
 static void put_part(struct sched *s, struct filling *f, uint32_t slot, uint32_t n_tokens) {
@@ -115,28 +130,44 @@ static void put_decodes(struct sched *s, struct filling *f, uint32_t most) {
 
 /* How many of the request's known tokens go into a chunk. In exact mode every position always meets the same kernels, and replayed tokens
  * are computed as they were the first time; a step may then be larger than the policy's room. */
-static uint32_t chunk_size(const struct sched *s, const struct sched_req *r, uint32_t room) {
+static uint32_t exact_size(const struct sched *s, const struct sched_req *r, uint32_t left, uint32_t room) {
+    uint32_t start = 0, run_end = (uint32_t)r->request.n_tokens, end;
+    if (r->n_sent < run_end) run_end = sched_rows_run(&r->request, r->n_sent, &start); /* rows are a part of their own, and so is text */
+    uint32_t step = sched_exact_step(s, run_end - start, r->n_sent - start, &end);
+    if (step == 1) return min_u32(min_u32(EXACT_MOST, room), r->n_sent < run_end ? min_u32(run_end - r->n_sent, left) : left);
+    return min_u32(min_u32(start + end - r->n_sent, left), room > step ? room / step * step : step);
+}
+
+/* most: what the frame holds, whatever the room that the policy gives. */
+static uint32_t chunk_size(const struct sched *s, const struct sched_req *r, uint32_t room, uint32_t most) {
     uint32_t left = r->n_input - r->n_sent;
-    if (!s->config.exact) return min_u32(left, room);
-    uint32_t end, step = sched_exact_step(s, (uint32_t)r->request.n_tokens, r->n_sent, &end);
-    if (step == 1) {
-        bool prompt = r->n_sent < r->request.n_tokens;
-        return min_u32(min_u32(EXACT_MOST, room), prompt ? (uint32_t)r->request.n_tokens - r->n_sent : left);
-    }
-    return min_u32(end - r->n_sent, room > step ? room / step * step : step);
+    if (r->mark_at > r->n_sent) left = min_u32(left, r->mark_at - r->n_sent); /* the batch ends where a mark is to be made */
+    uint32_t n = s->config.exact ? exact_size(s, r, left, room) : min_u32(left, room);
+    return r->request.n_rows > 0 ? sched_rows_chunk(&r->request, r->n_sent, n, most) : n;
+}
+
+/* The room that a frame has for this request. */
+static uint32_t room_for(const struct filling *f, const struct sched_req *r, uint32_t room) {
+    return r->request.score ? min_u32(room, SCORED_MOST - f->scored) : room;
 }
 
 static uint64_t left_of(const struct sched_req *r) { return r->n_input - r->n_sent; }
 
 static void put_chunk(struct sched *s, struct filling *f, struct sched_req *r, uint32_t n) {
-    uint16_t last = r->request.embed ? ENGINE_TOKEN_POOL : ENGINE_TOKEN_SAMPLE;
+    uint16_t last = r->request.embed ? ENGINE_TOKEN_POOL : r->max_completion > 0 ? ENGINE_TOKEN_SAMPLE : 0;
     put_part(s, f, r->slot, n);
-    for (uint32_t i = 0; i < n; i++, r->n_sent++)
-        put_token(s, f, r->slot, r->input[r->n_sent], r->n_sent, r->n_sent + 1 < r->n_input ? 0 : last);
+    f->flight->scores |= r->request.score;
+    f->scored += r->request.score ? n : 0;
+    for (uint32_t i = 0; i < n; i++, r->n_sent++) {
+        uint16_t score = r->request.score && r->n_sent < r->request.n_tokens ? ENGINE_TOKEN_SCORE : 0;
+        put_token(s, f, r->slot, r->input[r->n_sent], r->n_sent, score | (r->n_sent + 1 < r->n_input ? 0 : last));
+        const struct request_rows *rows = r->request.n_rows > 0 ? sched_rows_at(&r->request, r->n_sent) : NULL;
+        if (rows != NULL) make_row(s, f, rows, r->n_sent);
+    }
     if (r->n_sent == r->n_input) sched_set_state(s, r, SCHED_FLIGHT);
 }
 
-/* Has the request waited so long, compared with the time that the rest of its prompt takes alone, that it goes before all later ones? */
+/* Does the request go before all later ones, because it has waited so long? */
 static bool aged(const struct sched_req *r, clock_us now, float token_us) {
     return (float)(now - r->submitted) > AGED * token_us * (float)left_of(r);
 }
@@ -165,11 +196,14 @@ static void put_prompts(struct sched *s, clock_us now, struct filling *f, uint32
     uint32_t room = s->config.n_batch - (uint32_t)f->n;
     room = s->config.at_once && most > 0 ? room : min_u32(most, room);
     for (struct sched_req *r; room > 0 && (r = next_prompt(s, now)) != NULL;) {
-        uint32_t n = chunk_size(s, r, room);
-        if (s->config.at_once && n < left_of(r)) break; /* a text that has to come at once gets the next frame for itself */
+        sched_mark_make(s, r);
+        uint32_t fits = room_for(f, r, room), n = fits > 0 ? chunk_size(s, r, fits, s->config.n_batch - (uint32_t)f->n) : 0;
+        bool cut = n < left_of(r); /* it gets no second place in this frame */
+        if (n == 0) break;
+        if (s->config.at_once && cut) break; /* a text that has to come at once gets the next frame for itself */
         put_chunk(s, f, r, n);
-        room -= n;
-        if (s->config.exact) break; /* one shape of batch, one prompt */
+        room -= min_u32(room, n);
+        if (s->config.exact || cut) break; /* exact: one prompt a frame, so that the batch has one shape */
     }
 }
 
@@ -179,7 +213,7 @@ static uint32_t prompt_tokens(const struct sched *s) {
     return n;
 }
 
-/* The groups are chosen again when the number of sequences has changed, from time to time, since times change, and soon after a try. */
+/* Chooses the groups again when the number of sequences has changed, soon after a try, and from time to time, because times change. */
 static void review_groups(struct sched *s, struct sched_load *load) {
     if (load->n_decoding != s->groups_decoding || s->n_frames - s->groups_frame >= s->groups_review) {
         load->groups = s->groups;
@@ -241,7 +275,7 @@ static struct sched_req *first_alone(const struct sched *s) {
 static void put_alone(struct sched *s, struct filling *f) {
     struct sched_req *r = first_alone(s);
     if (r->state == SCHED_PREFILL) {
-        put_chunk(s, f, r, chunk_size(s, r, s->config.n_batch));
+        put_chunk(s, f, r, chunk_size(s, r, room_for(f, r, s->config.n_batch), s->config.n_batch));
         return;
     }
     put_token(s, f, r->slot, r->next_token, r->n_sent, ENGINE_TOKEN_SAMPLE);
@@ -279,17 +313,25 @@ static void put_eval(struct sched *s, struct filling *f) {
 
 /* ---- the frame ---- */
 
+static bool is_working(const struct sched *s) {
+    return s->n_state[SCHED_QUEUED] + s->n_state[SCHED_PREFILL] + s->n_state[SCHED_FLIGHT] + s->n_state[SCHED_READY] > 0 ||
+           s->eval_state != SCHED_EVAL_NONE;
+}
+
 bool sched_frame_build(struct sched *s, clock_us now, struct sched_action *ret) {
     if (s->n_flight > 0 && s->n_alone > 0) return false;
     if (s->n_flight == s->config.n_credit || (s->config.draft_alone && s->n_flight_guesses > 0)) return false;
     struct sched_flight *flight = &s->flights[(s->flight_first + s->n_flight) % s->config.n_credit];
-    flight->decode = flight->guesses = flight->leads = flight->follows = flight->faulted = false;
+    flight->decode = flight->guesses = flight->leads = flight->follows = flight->scores = flight->faulted = false;
     flight->n_parts = flight->n_expect = 0;
     struct filling f = {.flight = flight};
+    s->frame_rows = false;
     if (s->eval_state == SCHED_EVAL_RUNNING || (s->eval_state == SCHED_EVAL_WAITING && eval_start(s))) put_eval(s, &f);
     else if (s->n_alone > 0) put_in_turn(s, now, &f);
     else put_work(s, now, &f);
-    if (f.n == 0 && (s->n_flight > 0 || s->n_dirty + s->n_ops == 0)) return false;
+    if (f.n == 0 && s->n_flight == 0 && !is_working(s)) sched_store_save(s);
+    bool can_wait = s->n_flight > 0 && (s->n_returning == 0 || s->n_ops == 0);
+    if (f.n == 0 && (can_wait || s->n_dirty + s->n_ops == 0)) return false;
     sched_slot_close_dirty(s);
     if (flight->decode) sched_slot_park(s, 1);
     flight->number = s->next_number++;
@@ -299,8 +341,13 @@ bool sched_frame_build(struct sched *s, clock_us now, struct sched_action *ret) 
     s->n_flight_guesses += flight->guesses;
     s->n_frames++;
     s->n_tokens += f.n;
-    *ret = (struct sched_action){
-        .kind = SCHED_ACTION_FRAME, .number = flight->number, .ops = s->ops, .n_ops = s->n_ops, .tokens = s->tokens, .n_tokens = f.n};
+    *ret = (struct sched_action){.kind = SCHED_ACTION_FRAME,
+                                 .number = flight->number,
+                                 .ops = s->ops,
+                                 .n_ops = s->n_ops,
+                                 .tokens = s->tokens,
+                                 .n_tokens = f.n,
+                                 .rows = s->frame_rows ? s->rows : NULL};
     s->n_ops = 0;
     return true;
 }

@@ -57,7 +57,7 @@ const int32_t *sched_ngram_tokens(const struct sched_ngram *g, uint32_t *ret_n) 
     return g->tokens;
 }
 
-/* How many tokens up to and with `at` are those that the text ends with. */
+/* How many tokens, from `at` backwards, equal the last tokens of the text. */
 static uint32_t match_length(const struct sched_ngram *g, uint32_t at) {
     uint32_t n = 0, last = g->n - 1;
     while (n <= at && n < SCHED_NGRAM_MOST && g->tokens[at - n] == g->tokens[last - n]) n++;

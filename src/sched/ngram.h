@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Guesses how a text continues: like after the last place where its last tokens stood before. The longest earlier match wins, of equal
- * ones the latest; matches are found by hash chains, as LZ77 compressors find theirs (RFC 1951, section 4). One for each sequence,
- * over its prompt and what was generated. No I/O; owner: the scheduler. */
+ * Guesses how a text continues. It finds an earlier place with the same tokens as the end of the text, and guesses that the same tokens
+ * follow again. The longest match wins, and the latest of equally long ones. Matches are found by hash chains, as in LZ77 compressors
+ * (RFC 1951, section 4). One for each sequence, over its prompt and its generated tokens. No I/O; owner: the scheduler. */
 #ifndef CARAVAN_SCHED_NGRAM_H
 #define CARAVAN_SCHED_NGRAM_H
 
@@ -16,8 +16,8 @@ void sched_ngram_free(struct sched_ngram *g);         /* NULL is fine */
 void sched_ngram_push(struct sched_ngram *g, int32_t token); /* past cap: ignored */
 /* All tokens so far. */
 const int32_t *sched_ngram_tokens(const struct sched_ngram *g, uint32_t *ret_n);
-/* Writes `most` guesses to ret, and returns the length of the match they rest on; 0: there is none, and nothing is written. A match that
- * runs into the end goes on in its own guesses: a loop is continued as a loop. */
+/* Writes `most` guesses to ret, and returns the length of their match; 0: there is no match, and nothing is written. Where the text ends
+ * before there are enough guesses, the guesses themselves are repeated, so a loop goes on as a loop. */
 uint32_t sched_ngram_guess(const struct sched_ngram *g, uint32_t most, int32_t *ret);
 
 #endif

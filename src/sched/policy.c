@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The present policy.
+ * How frames are shared between decoding sequences and prompts.
  *
  * Decoding: the sequences are divided into groups, one frame each. With more groups more stages compute at once, but each stage reads its
  * weights more often. Which number is best depends on how a stage's time grows with the size of a batch, so the measured times decide: the
@@ -10,7 +10,8 @@
  * short beside the budget go first, several of them before the next token, since their readers have no text yet. */
 #include "sched/policy.h"
 
-/* From this size on the CPU uses other kernels, which decode a weight once for several tokens: worth a try while its time is unknown. */
+/* From this size on, a CPU uses other kernels, which decode a weight once for several tokens. So this size is tried if its time is
+ * unknown. */
 enum { WIDE = 4 };
 enum { EXACT_DECODE = 3, PREFILL_SHARE = 4, PIECES_PER_STAGE = 16, PIECE_LEAST = 64, PIECE_STEP = 32, PIECE_GROWS = 2 };
 /* The number of groups changes only for an improvement of this factor, so that noise doesn't change it to and fro. */

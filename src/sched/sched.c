@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "routing/queue.h"
 #include "sched/policy.h"
 #include "sched/sched_priv.h"
 #include "wire/frame.h"
@@ -49,9 +50,25 @@ static void list_append(struct sched_list *l, struct sched_req *r) {
     l->last = r;
 }
 
+/* Does a come before b, which has come earlier? */
+static bool goes_first(const struct sched_req *a, const struct sched_req *b) {
+    int32_t x = a->request.priority, y = b->request.priority;
+    return x > y || (x == y && a->number < b->number);
+}
+
+static void queue_insert(struct sched_list *l, struct sched_req *r) {
+    struct sched_req *before = l->last;
+    while (before != NULL && goes_first(r, before)) before = before->prev;
+    r->prev = before;
+    r->next = before != NULL ? before->next : l->first;
+    *(before != NULL ? &before->next : &l->first) = r;
+    *(r->next != NULL ? &r->next->prev : &l->last) = r;
+}
+
 void sched_set_state(struct sched *s, struct sched_req *r, enum sched_state to) {
     assert((STATE_EDGES[r->state] >> to & 1) != 0);
-    log_debug("sched", "request %llu: %s -> %s", (unsigned long long)r->request.id, STATE_NAMES[r->state], STATE_NAMES[to]);
+    if (to != SCHED_READY && r->state != SCHED_READY) /* each token goes there and back */
+        log_debug("sched", "request %llu: %s -> %s", (unsigned long long)r->request.id, STATE_NAMES[r->state], STATE_NAMES[to]);
     struct sched_list *from_list = state_list(s, r->state), *to_list = state_list(s, to);
     if (from_list != NULL) list_remove(from_list, r);
     if (to_list != NULL) list_append(to_list, r);
@@ -93,9 +110,11 @@ struct sched *sched_create(const struct sched_config *config) {
     }
     s->ops = mem_calloc(FRAME_MAX_OPS, sizeof(*s->ops));
     s->tokens = mem_calloc(c->n_batch, sizeof(*s->tokens));
+    s->rows = mem_calloc(c->n_batch, sizeof(*s->rows));
     s->results = mem_calloc(c->n_batch, sizeof(*s->results));
     s->answered = mem_calloc(c->n_batch, sizeof(*s->answered));
     sched_time_init(&s->time, c->n_stage);
+    sched_marks_init(&s->marks);
     s->items_cap = 4 * (size_t)c->n_seq + 16;
     s->items = mem_calloc(s->items_cap, sizeof(*s->items));
     return s;
@@ -132,12 +151,16 @@ void sched_free(struct sched *s) {
         free(s->flights[i].expect);
     }
     request_eval_done(&s->eval);
+    sched_marks_done(&s->marks);
+    sched_stored_done(&s->store);
     free(s->delivered_why);
     free(s->broken);
     free(s->items);
+    sched_turns_done(&s->turns);
     free(s->answered);
     free(s->results);
     free(s->tokens);
+    free(s->rows);
     free(s->ops);
     free(s->flights);
     free(s->history);
@@ -247,10 +270,19 @@ static uint32_t completion_limit(const struct sched *s, const struct request *r)
 
 static uint32_t cells_wanted(const struct sched *s, const struct request *r) { return (uint32_t)r->n_tokens + completion_limit(s, r); }
 
-/* Would a request of this many cells get a slot without waiting? */
-static bool has_room(const struct sched *s, uint32_t cells) {
-    return s->n_owned < s->config.n_seq && s->queue.first == NULL && s->eval_state == SCHED_EVAL_NONE &&
-           cells <= s->config.n_ctx - s->kv_reserved;
+/* Requests that wait and take a place from this one: those in the background take none from others. */
+static uint32_t waiting_beside(const struct sched *s, const struct request *r) {
+    uint32_t n = 0;
+    for (const struct sched_req *q = s->queue.first; q != NULL; q = q->next)
+        n += q->request.priority > QUEUE_BACKGROUND || r->priority <= QUEUE_BACKGROUND;
+    return n;
+}
+
+/* Would the request get a slot without waiting? */
+static bool has_room(const struct sched *s, const struct request *r) {
+    const struct sched_req *first = s->queue.first;
+    return s->n_owned < s->config.n_seq && (first == NULL || first->request.priority < r->priority) && s->eval_state == SCHED_EVAL_NONE &&
+           cells_wanted(s, r) <= s->config.n_ctx - s->kv_reserved;
 }
 
 static err_code check_request(struct sched *s, const struct request *r, struct err *e) {
@@ -267,19 +299,19 @@ static err_code check_request(struct sched *s, const struct request *r, struct e
     uint32_t most = c->at_once && c->n_batch < c->n_ctx_seq ? c->n_batch : c->n_ctx_seq;
     if (r->embed && r->n_tokens > most)
         return err_set(e, ERR_LIMIT, "the text has %zu tokens, the model takes %u at most", r->n_tokens, most);
-    if (!r->embed && (r->n_tokens >= c->n_ctx_seq || r->n_generated > c->n_ctx_seq - r->n_tokens)) {
+    if (!r->embed && (r->n_tokens + (r->max_tokens != 0) > c->n_ctx_seq || r->n_generated > c->n_ctx_seq - r->n_tokens)) {
         err_set(e, ERR_LIMIT, "the prompt has %zu tokens: the context of %u has no room for an answer", r->n_tokens + r->n_generated,
                 c->n_ctx_seq);
         err_hint(e, "shorten the prompt, or load the model with a larger context (--ctx)");
         return ERR_LIMIT;
     }
-    if ((code = check_tokens(s, r->tokens, r->n_tokens, e)) != ERR_OK ||
+    if ((code = sched_rows_check(r, c->n_vocab, c->n_batch, e)) != ERR_OK ||
         (code = check_tokens(s, r->generated, r->n_generated, e)) != ERR_OK) {
         return code;
     }
     if (id_used(s, r->id)) return err_set(e, ERR_INVALID, "request %llu is running already", (unsigned long long)r->id);
-    if (s->n_state[SCHED_QUEUED] >= c->n_queue && !has_room(s, cells_wanted(s, r)))
-        return err_set(e, ERR_BUSY, "%u requests are waiting already", s->n_state[SCHED_QUEUED]);
+    uint32_t beside = waiting_beside(s, r);
+    if (beside >= c->n_queue && !has_room(s, r)) return err_set(e, ERR_BUSY, "%u requests are waiting already", beside);
     return ERR_OK;
 }
 
@@ -311,10 +343,13 @@ err_code sched_submit(struct sched *s, clock_us now, struct request *request, st
     r->alone = q->alone ? REQUEST_ALONE_TOKENS : 0;
     r->hops = mem_calloc(s->config.n_stage, sizeof(*r->hops));
     for (uint32_t i = 0; i < s->config.n_stage; i++) r->hops[i].stage = i;
+    r->mark_at = SCHED_MARK_NONE;
+    if (s->queue.first == NULL) sched_turns_clear(&s->turns);
+    r->number = sched_turns_take(&s->turns, q->key, r->kv);
     r->state = SCHED_QUEUED;
     s->n_state[SCHED_QUEUED]++;
-    list_append(&s->queue, r);
-    if (!q->embed && r->n_completion >= r->max_completion) { /* nothing is left to generate */
+    queue_insert(&s->queue, r);
+    if (!q->embed && q->n_generated > 0 && r->n_completion >= r->max_completion) { /* nothing is left to generate */
         sched_push_event(s, r, REQUEST_STARTED);
         sched_end(s, now, r, REQUEST_FINISH_LENGTH);
     }
@@ -409,7 +444,7 @@ static void fill_event(struct sched *s, struct sched_item *it) {
     const struct err *why = r != NULL ? r->why : it->why;
     ev->vector = it->vector;
     ev->n_vector = it->n_vector;
-    if (ev->kind == REQUEST_TOKEN) fill_token(it, ev);
+    if (ev->kind == REQUEST_TOKEN || ev->kind == REQUEST_SCORE) fill_token(it, ev);
     else if (ev->kind == REQUEST_DONE && r != NULL) fill_done(s, r, ev);
     else if (ev->kind == REQUEST_FAILED) ev->err = *why;
     if (ev->kind == REQUEST_DONE || ev->kind == REQUEST_FAILED) {
@@ -425,11 +460,12 @@ static void fill_action(struct sched *s, struct sched_item *it, struct sched_act
         ret->id = it->id;
         ret->seq = it->seq;
         ret->generation = it->generation;
-        ret->sampling = &it->req->request.sampling;
+        ret->request = &it->req->request;
         break;
     case SCHED_ACTION_EVENT:
         fill_event(s, it);
         ret->event = &s->event;
+        ret->request = it->req != NULL ? &it->req->request : NULL;
         break;
     case SCHED_ACTION_LOGITS:
         ret->id = it->id;
@@ -483,7 +519,7 @@ void sched_count(const struct sched *s, struct sched_counts *ret) {
 bool sched_idle(const struct sched *s) {
     bool clean = s->n_owned == 0 && s->n_dirty == 0 && s->n_ops == 0;
     return (clean || s->broken != NULL) && s->n_state[SCHED_QUEUED] == 0 && s->n_flight == 0 && s->eval_state == SCHED_EVAL_NONE &&
-           s->item_first == s->n_items;
+           s->item_first == s->n_items && !sched_store_pending(s);
 }
 
 uint32_t sched_slot_held(const struct sched *s, uint32_t slot) { return s->slots[slot].n; }

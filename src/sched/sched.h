@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * The head's scheduler: which tokens of which requests travel in which frame, so that every stage has work and no request waits for ever.
- * A sans-I/O core: inputs are calls with the time as an argument, actions are pulled with sched_next until there is none. It owns the
- * requests from submission to their last event; it knows no socket, thread, clock or engine. Owner: the head stage's compute thread.
+ * The head's scheduler decides which tokens travel in each frame. It keeps every stage busy, and lets no request wait for ever. It is a
+ * sans-I/O core: inputs are calls with the time as an argument, and the caller pulls actions with sched_next until there is none. The
+ * scheduler owns a request from its submission to its last event. It knows no socket, thread, clock or engine. Owner: the head stage's
+ * compute thread.
  *
  * A request: QUEUED -> PREFILL (it has a slot; chunks of its prompt go out one after another) -> FLIGHT (all its known tokens are in the
- * ring) <-> READY (a sampled token has come back and may be sent) -> END. Slots are libllama's sequence numbers. When an owner goes, the
- * scheduler keeps the slot's tokens for requests that begin the same way, or an operation at the front of the next frame removes them.
- * Frames keep their order, so a new owner may have the slot at once. Answers for the old owner carry an old generation number, and are
- * dropped. */
+ * ring) <-> READY (a sampled token has come back and may be sent) -> END. Slots are libllama's sequence numbers. A request with a slot is
+ * the slot's owner. When the owner ends, the scheduler keeps the slot's tokens for requests that begin the same way, or an operation at the
+ * front of the next frame removes them. Frames keep their order, so the slot may have a new owner at once. Answers for the old owner carry
+ * an old generation number, and are dropped. */
 #ifndef CARAVAN_SCHED_SCHED_H
 #define CARAVAN_SCHED_SCHED_H
 
@@ -16,6 +17,7 @@
 #include "wire/request.h"
 #include "wire/result.h"
 #include "sched/spec.h"
+#include "sched/stored.h"
 
 struct sched_config {
     uint32_t n_stage;     /* 1 to REQUEST_MAX_HOPS */
@@ -28,14 +30,19 @@ struct sched_config {
     uint32_t n_credit;    /* frames in flight at most; 0: as sched_policy says */
     uint32_t n_draft;     /* guesses that travel with a decode token at most; 0: no speculation */
     bool draft_always;    /* always n_draft guesses, even if they do not pay */
-    bool draft_alone;     /* only while one sequence runs, and nothing else travels until its answer: the stages can take positions back
-                             only then */
+    bool draft_alone;     /* guesses go only while one sequence runs, and nothing else travels until their answer, because the stages can
+                           * take positions back only then */
     struct sched_drafter drafter; /* a small model, borrowed; or none */
     bool can_remove;      /* the stages can take back the end of a sequence (engine_info) */
+    uint32_t mark_every;  /* they can't, but keep copies of states: tokens from one mark to the next where nothing else calls for one;
+                           * 0: no marks (sched/mark.h) */
+    bool mark_whole;      /* a mark is all that the stages need of its sequence */
+    const uint8_t *turns; /* [n_vocab], borrowed: 1 for tokens that begin or end a turn of a chat; NULL: not known */
     bool prefix_cache;    /* keeps the positions of finished requests while there is room, for requests that begin the same way */
+    uint32_t store_least; /* kept sequences of so many positions go into the stages' stores; 0: they have none (sched/stored.h) */
     uint32_t latency_us;  /* how long a prompt may delay the tokens of decoding requests (policy.h) */
     bool embeds;          /* the model gives vectors of texts, and generates nothing */
-    bool at_once;         /* ... and a text has to be in one frame */
+    bool at_once;         /* with embeds: a text has to be in one frame */
     bool exact;           /* one class of batch shapes: decode frames of 1 to 3 tokens, prompt chunks of multiples of 64, 8, 4 */
 };
 
@@ -49,11 +56,12 @@ enum sched_action_kind {
 struct sched_action {
     enum sched_action_kind kind;
     uint32_t seq, generation;                 /* OPEN */
-    const struct engine_sampling *sampling;   /* OPEN */
+    const struct request *request;            /* OPEN; EVENT: its request, NULL of most tokens and of an EVAL */
     uint32_t number;                          /* FRAME */
     const struct engine_op *ops;              /* FRAME */
     size_t n_ops;
     const struct engine_token *tokens;        /* FRAME: n_tokens <= n_batch; 0: operations only */
+    const float *const *rows;                 /* FRAME: [n_tokens]: the rows of tokens with ENGINE_TOKEN_ROW; NULL: there are none */
     size_t n_tokens;
     struct request_event *event;              /* EVENT */
     uint64_t id;                              /* LOGITS: the EVAL's; OPEN: the request's */
@@ -67,6 +75,10 @@ struct sched; /* opaque */
 struct sched *sched_create(const struct sched_config *config);
 void sched_free(struct sched *s); /* NULL is fine */
 
+/* What the stages' stores have from an earlier ring; before the first request. */
+void sched_store_add(struct sched *s, const struct sched_stored *x);
+/* What an operation SAVE or KEEP of the frame that was pulled last puts into them; NULL: there is no such key. */
+const struct sched_stored *sched_store_find(const struct sched *s, uint64_t key);
 /* Takes over *r's contents (left as request_init leaves it) on success. r->tokens must be there. ERR_BUSY: the queue is full; ERR_LIMIT:
  * longer than the context; ERR_INVALID: empty, an id in use, a token out of range; ERR_UNAVAILABLE: draining. On failure the caller tells
  * the submitter. */
@@ -84,6 +96,8 @@ err_code sched_tokens(struct sched *s, clock_us now, uint32_t number, uint32_t n
 /* A stage failed to compute a frame (all its requests fail; its TOKENS still comes, without results), or to open a sequence. */
 void sched_fault_frame(struct sched *s, clock_us now, uint32_t number, const struct err *why);
 void sched_fault_seq(struct sched *s, clock_us now, uint32_t seq, uint32_t generation, const struct err *why);
+/* A stage did not keep this mark, or could not go back to it: it is given up, and a request that was going back to it begins elsewhere. */
+void sched_lost(struct sched *s, clock_us now, uint64_t key);
 /* A stage's process crashed: the requests in flight may be the cause, and fail with `why`. sched_fail_all follows. */
 void sched_fail_flight(struct sched *s, clock_us now, const struct err *why);
 /* The ring is gone: all requests fail with `why`, and later submissions too. */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * Slots and cells: who is admitted, which slot it gets, and what it takes over from what other sequences hold.
+ * Slots and cells: which request is admitted, which slot it gets, and which tokens it takes over from other sequences.
  *
  * The sequence of a finished request is kept until its slot or its cells are needed; the least recently used one goes first. A new request
- * takes the slot that shares most of its first tokens: the slot itself if little is lost by that, else a copy. It copies from a running
- * sequence, too, as far as that sequence's tokens have gone into frames, or waits for them, since they are being computed anyway. Frames
- * keep their order, so an operation decided now finds in every stage the tokens that were sent before. Only content decides: a request can
- * notice another's sequence only if it begins with the same tokens.
+ * takes over the tokens of the slot that shares most of its first tokens: the slot itself if little is lost by that, else a copy. A running
+ * sequence may be copied, too, as far as its tokens have gone into frames; or the request waits for tokens that are being computed anyway.
+ * Frames keep their order, so an operation decided now finds in every stage the tokens that were sent before. Only content decides: a
+ * request can notice another request's sequence only if it begins with the same tokens.
  *
- * For every token, attention also scans the cells of kept sequences and skips them one by one. So kept sequences are parked when another
- * request comes, before that gets cells of its own, so that its cells lie together and in order; and one at a time beside decode tokens.
+ * For every token, attention also scans the cells of kept sequences and skips them one by one. So kept sequences are parked: some when a
+ * request comes, before it gets cells, so that its cells lie together and in order; and one with each frame of decode tokens.
  *
  * Comparing whole prefixes at each admission takes a few microseconds for a thousand tokens; a tree would have to follow every cut and
  * copy. */
@@ -21,6 +21,7 @@
 static const uint32_t NOWHERE = UINT32_MAX;
 enum {
     COPY_LEAST = 4,    /* fewest tokens worth copying: the operation takes each stage microseconds, less than computing one token */
+    LOAD_SHARE = 4,    /* fewest further tokens worth loading, as a fraction of the fewest that are stored */
     FOLLOW_LEAST = 16, /* fewest further tokens worth waiting for */
     PARKED_AT_ONCE = 2048, /* cells; moving this many takes about ten milliseconds with a model of a billion weights */
 };
@@ -29,13 +30,12 @@ static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 /* ---- operations ---- */
 
-static void add_op(struct sched *s, enum engine_op_kind kind, uint32_t seq, uint32_t dst, uint32_t p0, int32_t p1) {
+void sched_slot_op(struct sched *s, enum engine_op_kind kind, uint32_t seq, uint32_t dst, uint32_t p0, int32_t p1) {
     assert(s->n_ops < FRAME_MAX_OPS);
     s->ops[s->n_ops++] = (struct engine_op){.kind = (uint8_t)kind, .seq = seq, .dst = dst, .p0 = (int32_t)p0, .p1 = p1};
 }
 
-/* Is there room for the operations of one admission, beside closing and cutting every slot once? */
-static bool ops_room(const struct sched *s) { return s->n_ops + 2 + 3 * (size_t)s->config.n_seq <= FRAME_MAX_OPS; }
+bool sched_slot_ops_room(const struct sched *s) { return s->n_ops + 4 + SCHED_MARKS_MOST + 3 * (size_t)s->config.n_seq <= FRAME_MAX_OPS; }
 
 void sched_slot_put(struct sched *s, uint32_t slot, int32_t token, uint32_t pos) {
     struct sched_slot *sl = &s->slots[slot];
@@ -51,7 +51,7 @@ void sched_slot_put(struct sched *s, uint32_t slot, int32_t token, uint32_t pos)
 void sched_slot_cut(struct sched *s, uint32_t slot, uint32_t n) {
     struct sched_slot *sl = &s->slots[slot];
     if (sl->n > n) {
-        add_op(s, ENGINE_OP_RM, slot, 0, n, -1);
+        sched_slot_op(s, ENGINE_OP_RM, slot, 0, n, -1);
         sl->n = n;
     }
 }
@@ -62,7 +62,7 @@ void sched_slot_close_dirty(struct sched *s) {
         if (s->slots[i].dirty) {
             s->slots[i].dirty = false;
             s->n_dirty--;
-            add_op(s, ENGINE_OP_CLOSE, i, 0, 0, -1);
+            sched_slot_op(s, ENGINE_OP_CLOSE, i, 0, 0, -1);
         }
     }
 }
@@ -94,6 +94,10 @@ void sched_slot_forget(struct sched *s) {
 
 void sched_slot_release(struct sched *s, uint32_t slot, bool keep) {
     struct sched_slot *sl = &s->slots[slot];
+    if (sl->req != NULL && sl->req->returns) {
+        sl->req->returns = keep = false; /* a stage may have emptied the sequence */
+        s->n_returning--;
+    }
     sl->req = NULL;
     sl->generation++;
     s->n_owned--;
@@ -102,6 +106,7 @@ void sched_slot_release(struct sched *s, uint32_t slot, bool keep) {
         return;
     }
     sl->kept = true;
+    sl->stored = false;
     sl->used = ++s->stamp;
     s->n_kept++;
     s->kv_kept += sl->n;
@@ -118,12 +123,12 @@ static struct sched_slot *oldest_kept(const struct sched *s, bool parked) {
 
 void sched_slot_park(struct sched *s, uint32_t n) {
     if (s->config.exact || !s->config.can_remove) return;
-    for (uint32_t done = 0; done < n && s->kv_kept > s->kv_parked && ops_room(s);) {
+    for (uint32_t done = 0; done < n && s->kv_kept > s->kv_parked && sched_slot_ops_room(s);) {
         struct sched_slot *sl = oldest_kept(s, false); /* there is one: kept slots hold these cells */
         sl->parked = true;
         done += sl->n;
         s->kv_parked += sl->n;
-        add_op(s, ENGINE_OP_PARK, (uint32_t)(sl - s->slots), 0, 0, -1);
+        sched_slot_op(s, ENGINE_OP_PARK, (uint32_t)(sl - s->slots), 0, 0, -1);
     }
 }
 
@@ -134,7 +139,7 @@ static void wipe(struct sched *s, uint32_t slot) {
     if (sl->dirty) {
         sl->dirty = false;
         s->n_dirty--;
-        add_op(s, ENGINE_OP_RM, slot, 0, 0, -1);
+        sched_slot_op(s, ENGINE_OP_RM, slot, 0, 0, -1);
     }
 }
 
@@ -156,45 +161,91 @@ uint32_t sched_exact_step(const struct sched *s, uint32_t n_prompt, uint32_t pos
     return 1;
 }
 
-/* In exact mode, of the first n tokens only those count that this request would compute in batches of the same class, in whole steps. */
-static uint32_t same_class(const struct sched *s, const struct sched_slot *from, const struct sched_req *r, uint32_t n) {
+uint32_t sched_slot_same_class(const struct sched *s, uint32_t n_prompt, const struct sched_req *r, uint32_t n) {
     uint32_t at = 0;
-    while (at < n) {
+    while (at < n && s->config.exact) {
         uint32_t end, end_from, step = sched_exact_step(s, (uint32_t)r->request.n_tokens, at, &end);
-        if (sched_exact_step(s, from->n_prompt, at, &end_from) != step) break;
+        if (sched_exact_step(s, n_prompt, at, &end_from) != step) return at;
         end = min_u32(end, end_from);
         if (end >= n) return n / step * step;
         at = end;
     }
-    return at;
+    return s->config.exact ? at : n;
 }
 
-/* How many tokens of `r` the first n tokens of a sequence have, and may give: all but the last token at most, which has to be computed.
- * If stages can't take back the end of a sequence: all n or none. */
-static uint32_t shared(const struct sched *s, const struct sched_slot *from, const int32_t *tokens, uint32_t n, const struct sched_req *r) {
+/* How many tokens of `r` the first n tokens of a sequence have: all but the last token at most, which has to be computed. */
+static uint32_t common(const int32_t *tokens, uint32_t n, const struct sched_req *r) {
     uint32_t most = min_u32(n, r->n_input - 1), i = 0;
     while (i < most && tokens[i] == r->input[i]) i++;
-    if (s->config.exact) i = same_class(s, from, r, i);
-    return s->config.can_remove || i == n ? i : 0;
+    return sched_rows_shared(&r->request, i);
 }
 
-/* Positions that the slot holds when the next frame begins. */
-static uint32_t held(const struct sched *s, const struct sched_slot *sl) { return sl->frame == s->next_number ? sl->n_front : sl->n; }
+uint32_t sched_slot_front(const struct sched *s, const struct sched_slot *sl) {
+    if (sl->req != NULL && sl->req->returns) return 0;
+    return sl->frame == s->next_number ? sl->n_front : sl->n;
+}
+
+/* Of the first n tokens that a slot shares with the request, those that it can give. In exact mode none if there are pictures in either:
+ * these cut batches in other places. */
+static uint32_t usable_of(const struct sched *s, const struct sched_slot *from, const struct sched_req *r, uint32_t n) {
+    if (s->config.exact && (from->rows || r->request.n_rows > 0)) return 0;
+    return sched_slot_same_class(s, from->n_prompt, r, n);
+}
 
 struct source {
     uint32_t slot, n;
+    const struct sched_mark *mark;     /* NULL: n tokens are there as they are */
+    const struct sched_stored *stored; /* slot is NOWHERE: the stages load it; NULL: they need not */
 };
 
-/* The slot that can give most now. A parked one is left out: taking from it would make a second copy. */
-static struct source best_source(const struct sched *s, const struct sched_req *r) {
-    struct source best = {.slot = NOWHERE};
-    for (uint32_t i = 0; i < s->config.n_seq; i++) {
-        const struct sched_slot *sl = &s->slots[i];
-        uint32_t n = sl->req != r ? held(s, sl) : 0;
-        if (n < best.n || n == 0) continue;
-        n = shared(s, sl, sl->tokens, n, r);
-        if (n > best.n || (n > 0 && n == best.n && s->slots[best.slot].parked && !sl->parked)) best = (struct source){.slot = i, .n = n};
+/* What a slot with n tokens can give: if the stages can take back the end of a sequence, all that it shares with the request; else all of
+ * its tokens, or those up to a mark. */
+static struct source source_of(const struct sched *s, uint32_t slot, uint32_t n, struct sched_req *r, const struct sched_mark_set *marks) {
+    const struct sched_slot *sl = &s->slots[slot];
+    uint32_t same = common(sl->tokens, n, r), usable = usable_of(s, sl, r, same);
+    if (same > r->shared) r->shared = same;
+    if (s->config.can_remove || usable == n) return (struct source){.slot = slot, .n = usable};
+    const struct sched_mark *mark = sched_mark_within(s, marks, r, usable, sl->n_prompt);
+    return mark != NULL ? (struct source){.slot = slot, .n = mark->n, .mark = mark} : (struct source){.slot = NOWHERE};
+}
+
+static bool is_better(const struct sched *s, const struct source *a, const struct source *than) {
+    if (a->n != than->n) return a->n > than->n;
+    return a->n > 0 && than->slot != NOWHERE && s->slots[than->slot].parked && !s->slots[a->slot].parked;
+}
+
+/* Loading takes about as long as computing a few dozen tokens, and needs cells for all that is stored. */
+static bool pays(const struct sched *s, const struct sched_req *r, const struct sched_stored *x, uint32_t n, uint32_t best) {
+    bool fits = x->n <= r->kv || s->kv_reserved + (uint64_t)s->kv_kept + x->n <= s->config.n_ctx;
+    return n > best + s->config.store_least / LOAD_SHARE && fits && x->n <= s->config.n_ctx_seq;
+}
+
+static void look_in_store(const struct sched *s, const struct sched_req *r, const struct sched_mark_set *marks, struct source *best) {
+    for (size_t i = 0; i < s->store.n && r->alone == 0; i++) {
+        const struct sched_stored *x = &s->store.all[i];
+        if (x->mark || x->n < best->n) continue;
+        uint32_t n = sched_slot_same_class(s, x->n_prompt, r, common(x->tokens, x->n, r));
+        bool as_it_is = s->config.can_remove || n == x->n;
+        const struct sched_mark *mark = as_it_is ? NULL : sched_mark_within(s, marks, r, n, x->n_prompt);
+        if (!as_it_is) n = mark != NULL ? mark->n : 0;
+        if (pays(s, r, x, n, best->n)) *best = (struct source){.slot = NOWHERE, .n = n, .mark = mark, .stored = x};
     }
+}
+
+/* The slot that can give most now. A parked one is left out if another one gives as much: taking from it would make a second copy. */
+static struct source best_source(struct sched *s, struct sched_req *r) {
+    struct source best = {.slot = NOWHERE};
+    struct sched_mark_set marks;
+    sched_mark_match(s, r, &marks);
+    const struct sched_mark *alone = s->config.mark_whole ? sched_mark_within(s, &marks, r, r->n_input - 1, 0) : NULL;
+    if (alone != NULL) best = (struct source){.slot = NOWHERE, .n = alone->n, .mark = alone};
+    for (uint32_t i = 0; i < s->config.n_seq; i++) {
+        uint32_t n = s->slots[i].req != r ? sched_slot_front(s, &s->slots[i]) : 0;
+        if (n < best.n || n == 0) continue;
+        struct source from = source_of(s, i, n, r, &marks);
+        if (is_better(s, &from, &best)) best = from;
+    }
+    look_in_store(s, r, &marks, &best);
     return best;
 }
 
@@ -203,7 +254,7 @@ static struct source best_leader(const struct sched *s, const struct sched_req *
     struct source best = {.slot = NOWHERE};
     for (const struct sched_req *q = s->prefill.first; q != NULL && s->config.can_remove; q = q->next) {
         if (q != r && q->rooted && q->n_input > best.n) {
-            uint32_t n = shared(s, &s->slots[q->slot], q->input, q->n_input, r);
+            uint32_t n = usable_of(s, &s->slots[q->slot], r, common(q->input, q->n_input, r));
             best = n > best.n ? (struct source){.slot = q->slot, .n = n} : best;
         }
     }
@@ -212,24 +263,45 @@ static struct source best_leader(const struct sched *s, const struct sched_req *
 
 /* ---- taking over ---- */
 
-static void rooted(struct sched *s, struct sched_req *r, uint32_t n) {
+void sched_slot_rooted(struct sched *s, struct sched_req *r, uint32_t n) {
     r->rooted = true;
     r->follows = false;
     r->n_sent = r->n_cached = n;
-    r->root_number = s->next_number;
     s->slots[r->slot].n = n;
     s->n_reused += n;
+    sched_mark_plan(s, r);
     sched_push_event(s, r, REQUEST_STARTED);
+}
+
+/* The tokens are there, with the next frame's operations; or the stages still have to say so. */
+static void takes(struct sched *s, struct sched_req *r, const struct source *from) {
+    r->root_number = s->next_number;
+    if (from->mark != NULL || from->stored != NULL)
+        sched_mark_return(s, r, from->mark, from->stored != NULL ? from->stored->key : 0, from->n);
+    else sched_slot_rooted(s, r, from->n);
 }
 
 static void copy(struct sched *s, struct sched_req *r, const struct source *from) {
     if (from->n < COPY_LEAST) {
-        rooted(s, r, 0);
+        takes(s, r, &(struct source){.slot = NOWHERE});
         return;
     }
-    add_op(s, ENGINE_OP_CP, from->slot, r->slot, 0, (int32_t)from->n);
+    if (from->slot != NOWHERE) sched_slot_op(s, ENGINE_OP_CP, from->slot, r->slot, 0, from->mark != NULL ? -1 : (int32_t)from->n);
+    if (from->stored != NULL) {
+        sched_slot_op(s, ENGINE_OP_LOAD, r->slot, 0, from->stored->n, -1);
+        s->ops[s->n_ops - 1].key = from->stored->key;
+        if (from->mark == NULL && from->n < from->stored->n) sched_slot_op(s, ENGINE_OP_RM, r->slot, 0, from->n, -1);
+    }
     memcpy(s->slots[r->slot].tokens, r->input, from->n * sizeof(*r->input));
-    rooted(s, r, from->n);
+    takes(s, r, from);
+}
+
+void sched_slot_elsewhere(struct sched *s, struct sched_req *r) {
+    s->slots[r->slot].n = 0;
+    r->n_cached = 0;
+    sched_slot_op(s, ENGINE_OP_RM, r->slot, 0, 0, -1);
+    struct source from = best_source(s, r);
+    copy(s, r, &from);
 }
 
 /* Waits for the prefix that another request is computing, if that gives enough more than the kept ones do. */
@@ -247,10 +319,11 @@ static bool follow(struct sched *s, struct sched_req *r, const struct source *no
 bool sched_slot_root(struct sched *s, struct sched_req *r) {
     const struct sched_slot *leader = &s->slots[r->leader];
     struct source from = {.slot = r->leader, .n = r->leader_n};
+    if (r->returns) return false;
     if (leader->generation != r->leader_generation) { /* it has ended: its kept sequence counts like any other */
         from = best_source(s, r);
         if (follow(s, r, &from)) return false;
-    } else if (held(s, leader) < r->leader_n) {
+    } else if (sched_slot_front(s, leader) < r->leader_n) {
         return false;
     }
     copy(s, r, &from);
@@ -287,10 +360,12 @@ static void own(struct sched *s, clock_us now, struct sched_req *r, uint32_t slo
     struct sched_slot *sl = &s->slots[slot];
     sl->req = r;
     sl->n_prompt = (uint32_t)r->request.n_tokens;
+    sl->rows = r->request.n_rows > 0;
     s->n_owned++;
     r->slot = slot;
     r->admitted = now;
     s->kv_reserved += r->kv;
+    sched_turns_begin(&s->turns, r->number);
     s->n_alone += r->alone > 0;
     sched_set_state(s, r, SCHED_PREFILL);
     struct sched_item *it = sched_push(s, SCHED_ACTION_OPEN);
@@ -302,29 +377,33 @@ static void own(struct sched *s, clock_us now, struct sched_req *r, uint32_t slo
 
 static void place(struct sched *s, clock_us now, struct sched_req *r) {
     struct source from = {.slot = NOWHERE};
-    if (s->config.prefix_cache) {
+    r->stamp = ++s->stamp;
+    sched_marks_try_more(&s->marks);
+    if (s->config.prefix_cache && !r->request.score) { /* what is taken over has no logits */
         from = best_source(s, r);
         if (r->alone == 0 && follow(s, r, &from)) from = (struct source){.slot = NOWHERE};
     }
     uint32_t home = find_home(s, from.slot);
     if (goes_on(s, &from, home)) {
         unkeep(s, &s->slots[from.slot]);
-        sched_slot_cut(s, from.slot, from.n);
+        if (from.mark == NULL) sched_slot_cut(s, from.slot, from.n);
         own(s, now, r, from.slot);
-        rooted(s, r, from.n);
+        takes(s, r, &from);
     } else {
         wipe(s, home);
         own(s, now, r, home);
         if (!r->follows) copy(s, r, &from);
     }
     make_room(s); /* the source of the copy may be given up: its operation comes after the copy */
+    sched_mark_sweep(s);
     sched_slot_park(s, PARKED_AT_ONCE);
 }
 
-/* In order of arrival, so that no request waits for ever. An EVAL waits for an empty ring, and later requests wait for the EVAL. */
+/* In the order of the queue: a small request passes no large one, so among those of a priority none waits for ever. An EVAL waits for an
+ * empty ring, and later requests wait for the EVAL. */
 void sched_slot_admit(struct sched *s, clock_us now) {
     for (struct sched_req *r; (r = s->queue.first) != NULL && s->eval_state == SCHED_EVAL_NONE;) {
-        if (s->n_owned == s->config.n_seq || r->kv > s->config.n_ctx - s->kv_reserved || !ops_room(s)) return;
+        if (s->n_owned == s->config.n_seq || r->kv > s->config.n_ctx - s->kv_reserved || !sched_slot_ops_room(s)) return;
         place(s, now, r);
     }
 }

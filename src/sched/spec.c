@@ -63,7 +63,7 @@ struct choice {
 
 static bool sends(const struct choice *c) { return c->n > 0 || c->frames > 1; }
 
-/* Time between two frames of the same sequences, of n tokens each; drafting_us more are spent in the head on each. */
+/* The time from one frame of some sequences to their next, for frames of n tokens. The head spends drafting_us more on each frame. */
 static float cycle_us(const struct sched_time *t, uint32_t n, uint32_t groups, float drafting_us) {
     float trip, slowest = sched_time_frame(t, SCHED_TIME_DECODE, n, &trip), queue = (slowest + drafting_us) * (float)groups;
     return queue > trip + drafting_us ? queue : trip + drafting_us;

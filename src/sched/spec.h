@@ -42,8 +42,8 @@ struct sched_spec {
     struct sched_spec_kind {
         float tried, hit;                /* decaying counts */
         bool on;
-        uint32_t passed_over;            /* guesses not sent since the last that was */
-        uint32_t n_probes;               /* tries of what might pay */
+        uint32_t passed_over;            /* guesses that were not sent, since the last that was sent */
+        uint32_t n_probes;               /* tries of guesses that might pay */
     } kinds[SCHED_GUESS_KINDS];
     int32_t guesses[SCHED_SPEC_MOST];    /* the last ones, sent or not */
     uint32_t n_guesses, at;              /* guesses[at] is for the next token; at == n_guesses: none is */
@@ -56,17 +56,17 @@ struct sched_spec {
 /* n: tokens that the sequence may have in all. */
 void sched_spec_start(struct sched_spec *sp, uint32_t n);
 void sched_spec_done(struct sched_spec *sp);
-/* A token of the text: of the prompt, or (sampled) checked against the guess for it. */
+/* Adds a token of the text. sampled: a generated token, which is compared with the guess for it; else it is the prompt's. */
 void sched_spec_push(struct sched_spec *sp, int32_t token, bool sampled);
 
 /* The frame that is being filled. */
 struct sched_spec_load {
-    uint32_t n_others;    /* tokens of other sequences that are in it, or will be */
-    float expected;       /* tokens that those are expected to give */
+    uint32_t n_others;    /* tokens of other sequences that are in the frame, or will be */
+    float expected;       /* tokens that the other sequences are expected to give */
     uint32_t groups;      /* frames under way at once, this one included */
     uint32_t most;        /* guesses that it may take here */
     uint32_t frames; /* frames that may follow one another with this sequence alone; 1: others run, or the stages can't take it back */
-    bool always; /* as many as there may be, whether it pays or not */
+    bool always; /* as many as there may be, even if they do not pay */
 };
 /* How many of sp->guesses to send; *ret_expected: tokens that they are expected to give, the sure one included. */
 uint32_t sched_spec_choose(struct sched_spec *sp, const struct sched_time *time, const struct sched_drafter *drafter, uint32_t seq,

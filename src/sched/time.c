@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
-/* The weight of a new time. One that is far off (another process had the core) counts as at most OFF_MOST times the mean. */
+/* The weight of a new time. A much longer time (another process had the core) counts as OFF_MOST times the mean. */
 static const float NEW_SHARE = 0.125f, OFF_MOST = 2.0f;
 /* How slowly a link's time rises towards a longer one: a frame that comes late has mostly waited for the head. */
 static const float HOPS_RISE = 0.02f;

@@ -15,7 +15,7 @@ enum sched_time_kind { SCHED_TIME_DECODE, SCHED_TIME_PROMPT, SCHED_TIME_KINDS };
 
 struct sched_time {
     uint32_t n_stage;
-    float hops_us; /* all links together, on a good day */
+    float hops_us; /* all links together: about the shortest time of late */
     float crowd;   /* compute times where frames of one sequence follow one another, over those of frames alone: stages may share cores */
     struct sched_time_table {
         uint32_t n_known;                             /* sizes seen */

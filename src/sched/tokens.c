@@ -19,9 +19,10 @@ static err_code check_result(const struct sched *s, const struct sched_expect *x
                        r->pos, x->slot, x->pos);
     }
     bool sample = (x->flags & ENGINE_TOKEN_SAMPLE) != 0, logits = (x->flags & ENGINE_TOKEN_LOGITS) != 0;
-    bool pool = (x->flags & ENGINE_TOKEN_POOL) != 0;
-    unsigned want = (sample ? RESULT_SAMPLED : 0u) | (logits ? RESULT_LOGITS : 0u) | (pool ? RESULT_VECTOR : 0u);
-    unsigned got = r->flags & (RESULT_SAMPLED | RESULT_LOGITS | RESULT_VECTOR);
+    bool pool = (x->flags & ENGINE_TOKEN_POOL) != 0, score = (x->flags & ENGINE_TOKEN_SCORE) != 0;
+    unsigned want =
+        (sample ? RESULT_SAMPLED : 0u) | (logits ? RESULT_LOGITS : 0u) | (pool ? RESULT_VECTOR : 0u) | (score ? RESULT_SCORED : 0u);
+    unsigned got = r->flags & (RESULT_SAMPLED | RESULT_LOGITS | RESULT_VECTOR | RESULT_SCORED);
     if ((r->flags & RESULT_FAILED) == 0 && got != want)
         return err_set(e, ERR_PROTOCOL, "tokens: an answer with flags 0x%02x for sequence %u, position %d", r->flags, r->seq, r->pos);
     uint32_t n_vocab = s->config.n_vocab;
@@ -30,6 +31,8 @@ static err_code check_result(const struct sched *s, const struct sched_expect *x
         (pool && (r->flags & RESULT_VECTOR) != 0 && (r->n_logits == 0 || r->n_logits > FRAME_MAX_WIDTH))) {
         return err_set(e, ERR_PROTOCOL, "tokens: token %d, %u logits of a vocabulary of %u", r->sample.token, r->n_logits, n_vocab);
     }
+    if (score && (r->flags & RESULT_FAILED) == 0 && r->score.token != x->token)
+        return err_set(e, ERR_PROTOCOL, "tokens: token %d is scored, it was token %d", r->score.token, x->token);
     return ERR_OK;
 }
 
@@ -64,7 +67,7 @@ static err_code read_traces(const struct sched *s, uint16_t n_trace, struct byte
     return bytes_left(r) == 0 ? ERR_OK : err_set(e, ERR_PROTOCOL, "tokens: %zu bytes left over", bytes_left(r));
 }
 
-/* ---- what they mean ---- */
+/* ---- giving them to the requests ---- */
 
 static void add_times(struct sched *s, const struct sched_flight *fl, const struct wire_trace *traces, uint16_t n_trace, uint32_t hop_us) {
     for (size_t p = 0; p < fl->n_parts; p++) {
@@ -86,7 +89,7 @@ static void learn_time(struct sched *s, const struct sched_flight *fl, const str
     if (fl->follows) {
         sched_time_learn_crowd(&s->time, fl->n_tokens, traces);
     } else if (!fl->leads) { /* a frame with followers shares some stages with them: its times are neither alone nor crowded */
-        enum sched_time_kind kind = fl->n_tokens == fl->n_expect ? SCHED_TIME_DECODE : SCHED_TIME_PROMPT;
+        enum sched_time_kind kind = fl->n_tokens == fl->n_expect && !fl->scores ? SCHED_TIME_DECODE : SCHED_TIME_PROMPT;
         sched_time_learn(&s->time, kind, fl->n_tokens, traces, hop_us);
     }
 }
@@ -97,7 +100,8 @@ static void note_token(struct sched *s, struct sched_req *r, int32_t token) {
     const struct request *q = &r->request;
     if (r->spec.text == NULL) {
         sched_spec_start(&r->spec, r->kv);
-        for (size_t i = 0; i < q->n_tokens; i++) sched_spec_push(&r->spec, q->tokens[i], false);
+        for (size_t i = 0; i < q->n_tokens; i++)
+            if (q->tokens[i] >= 0) sched_spec_push(&r->spec, q->tokens[i], false); /* rows of pictures are no text */
         for (size_t i = 0; i < q->n_generated; i++) sched_spec_push(&r->spec, q->generated[i], false);
     }
     sched_spec_push(&r->spec, token, true);
@@ -118,9 +122,19 @@ static void refuse_guesses(struct sched *s, struct sched_req *r) {
     r->n_ahead = 0;
 }
 
+/* Tells of a token that is scored. */
+static void push_score(struct sched *s, struct sched_req *r, const struct engine_sample *score) {
+    struct sched_item *it = sched_push(s, SCHED_ACTION_EVENT);
+    it->event = REQUEST_SCORE;
+    it->req = r;
+    it->id = r->request.id;
+    it->sample = *score;
+}
+
 static void take_sample(struct sched *s, clock_us now, struct sched_req *r, const struct result *res) {
     if (r->first_token == 0) r->first_token = now;
     if (res->sample.end && !r->request.ignore_eos) {
+        if (r->request.score) push_score(s, r, &res->sample); /* who reads log probabilities counts on as many as were sampled */
         sched_end(s, now, r, REQUEST_FINISH_STOP);
         return;
     }
@@ -144,6 +158,17 @@ static void take_sample(struct sched *s, clock_us now, struct sched_req *r, cons
     }
 }
 
+/* A request that asks for no token has ended when all its prompt has been computed: no answer to a token says so. */
+static void end_read(struct sched *s, clock_us now, const struct sched_flight *fl) {
+    for (size_t p = 0; p < fl->n_parts; p++) {
+        const struct sched_slot *sl = &s->slots[fl->parts[p].slot];
+        struct sched_req *r = is_current(s, fl->parts[p].slot, fl->parts[p].generation) ? sl->req : NULL;
+        if (r == NULL || r->request.embed || r->max_completion > 0 || r->state != SCHED_FLIGHT || sl->frame != fl->number) continue;
+        r->first_token = now;
+        sched_end(s, now, r, REQUEST_FINISH_LENGTH);
+    }
+}
+
 static void take_vector(struct sched *s, clock_us now, struct sched_req *r, const struct result *res) {
     r->first_token = now;
     struct sched_item *it = sched_push(s, SCHED_ACTION_EVENT);
@@ -164,8 +189,9 @@ static void take_result(struct sched *s, clock_us now, const struct sched_expect
         else sched_eval_end(s, false, &why);
     } else if (r != NULL && (res->flags & RESULT_VECTOR) != 0) {
         take_vector(s, now, r, res);
-    } else if (r != NULL && (res->flags & RESULT_SAMPLED) != 0) {
-        take_sample(s, now, r, res);
+    } else if (r != NULL) {
+        if ((res->flags & RESULT_SCORED) != 0) push_score(s, r, &res->score);
+        if ((res->flags & RESULT_SAMPLED) != 0) take_sample(s, now, r, res);
     }
 }
 
@@ -194,7 +220,9 @@ err_code sched_tokens(struct sched *s, clock_us now, uint32_t number, uint32_t n
     learn_time(s, fl, traces, n_trace, hop_us);
     add_times(s, fl, traces, n_trace, hop_us);
     for (uint32_t i = 0; i < n_results; i++) take_result(s, now, &fl->expect[s->answered[i]], &s->results[i]);
+    end_read(s, now, fl);
     take_eval(s, fl);
+    sched_mark_returned(s, number);
     return ERR_OK;
 }
 
@@ -235,6 +263,7 @@ static void fault_heirs(struct sched *s, clock_us now, uint32_t number, const st
         struct sched_req *r = s->slots[i].req;
         if (r != NULL && r->n_cached > 0 && (int32_t)(r->root_number - number) >= 0) sched_fail_dirty(s, now, r, why);
     }
+    sched_mark_forget(s, number);
     sched_slot_forget(s);
 }
 

@@ -14,7 +14,7 @@
 
 enum { SAY_MS = 1000 };
 
-static const int signals[] = {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL};
+static const int signals[] = {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL, STAGE_CRASH_OTHER};
 static struct sigaction before[ARRAY_LEN(signals)];
 static int crashed[2] = {-1, -1}, said[2] = {-1, -1};
 static atomic_flag crashing = ATOMIC_FLAG_INIT;

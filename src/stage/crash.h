@@ -4,7 +4,12 @@
 #ifndef CARAVAN_STAGE_CRASH_H
 #define CARAVAN_STAGE_CRASH_H
 
+#include <signal.h>
+
 #include "base/err.h"
+
+/* The node sends it to a stage that is in a long step when another stage of its ring has crashed: it says its last words at once. */
+#define STAGE_CRASH_OTHER SIGUSR1
 
 /* Catches crashes from now on. Only for a process that is a stage and has no other task. */
 err_code stage_crash_catch(struct err *e);

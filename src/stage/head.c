@@ -10,6 +10,12 @@
 #include "stage/loop_priv.h"
 #include "stage/tokenize.h"
 
+/* Tokens from one mark to the next in a long text. Each costs a copy of the state, and ends a batch. */
+enum { MARK_EVERY = 256 };
+/* Kept sequences of fewer tokens are computed as fast as they are read from a disk. */
+enum { STORE_LEAST = 256 };
+enum { MEDIA_KEPT = 64 << 20 /* bytes of rows of pictures that are kept for later requests */ };
+
 static clock_us head_clock(void *user) {
     (void)user;
     return clock_now();
@@ -28,7 +34,8 @@ static err_code open_draft(struct stage_loop *l, stage_open_fn open, void *user,
     struct engine small = {0};
     *order = l->order;
     snprintf(order->path, sizeof(order->path), "%s", l->order.draft);
-    order->model[0] = order->source_host[0] = '\0';
+    order->model[0] = order->source_host[0] = order->mmproj[0] = '\0';
+    order->find_mmproj = false;
     order->first = order->end = 0;
     order->load.n_ctx = l->engine.info.n_ctx_seq;
     order->load.exact = false;
@@ -55,6 +62,35 @@ static err_code prepare_guesses(struct stage_loop *l, stage_open_fn open, void *
     return code;
 }
 
+/* Where turns begin and end, a model has control tokens. */
+static void find_turns(struct stage_loop *l, struct sched_config *c) {
+    uint8_t *turns = mem_calloc(c->n_vocab, 1);
+    for (uint32_t i = 0; i < c->n_vocab; i++) {
+        buf_clear(&l->piece);
+        turns[i] = l->engine.ops->piece(l->engine.self, (int32_t)i, &l->piece);
+    }
+    c->turns = l->turns = turns;
+}
+
+/* What an earlier process has left. */
+static void on_stored(void *user, uint64_t key, const int32_t *tokens, uint32_t n, uint32_t n_prompt, bool mark) {
+    struct stage_loop *l = user;
+    for (uint32_t i = 0; i < n; i++)
+        if (tokens[i] < 0 || (uint32_t)tokens[i] >= l->engine.info.n_vocab) return;
+    const struct sched_stored x = {
+        .key = key, .n = n, .n_prompt = n_prompt, .mark = mark, .tokens = (int32_t *)(uintptr_t)tokens /* it copies them */};
+    sched_store_add(l->sched, &x);
+}
+
+/* The stores have a file for each key; the head's have the tokens, too. */
+static void note_stored(struct stage_loop *l, const struct sched_action *a) {
+    for (size_t i = 0; i < a->n_ops && l->prefixes != NULL; i++) {
+        if (a->ops[i].kind != ENGINE_OP_SAVE && a->ops[i].kind != ENGINE_OP_KEEP) continue;
+        const struct sched_stored *x = sched_store_find(l->sched, a->ops[i].key);
+        if (x != NULL) prefixes_note(l->prefixes, x->key, x->tokens, x->n, x->n_prompt);
+    }
+}
+
 err_code stage_head_create(struct stage_loop *l, stage_open_fn open, void *user, struct err *e) {
     const struct engine_info *info = &l->engine.info;
     if (l->order.n_stage > REQUEST_MAX_HOPS)
@@ -69,6 +105,9 @@ err_code stage_head_create(struct stage_loop *l, stage_open_fn open, void *user,
                                   .n_credit = l->order.n_credit,
                                   .exact = l->order.load.exact,
                                   .can_remove = info->can_remove,
+                                  .mark_every = info->can_mark ? MARK_EVERY : 0,
+                                  .mark_whole = info->mark_whole,
+                                  .store_least = l->prefixes != NULL ? STORE_LEAST : 0,
                                   .prefix_cache = l->order.options.prefix_cache,
                                   .latency_us = l->order.options.latency_ms * 1000};
     if (info->pooling != ENGINE_POOL_NONE) { /* every row of a text must be computed and pooled: no kept prefix can replace it */
@@ -78,10 +117,14 @@ err_code stage_head_create(struct stage_loop *l, stage_open_fn open, void *user,
         l->order.options.n_draft = 0;
     }
     uint32_t most = config.embeds && config.at_once && config.n_batch < config.n_ctx_seq ? config.n_batch : config.n_ctx_seq;
+    if (config.mark_every > 0 && config.prefix_cache) find_turns(l, &config);
     err_code code = prepare_guesses(l, open, user, &config, e);
-    if (code == ERR_OK) code = tokenizer_create(&l->engine, l->watch, most, TOKENIZER_MAX_BYTES, &l->tokenizer, e);
-    if (code == ERR_OK) l->sched = sched_create(&config);
-    return code;
+    l->media = media_create(&l->engine, l->order.path, MEDIA_KEPT);
+    if (code == ERR_OK) code = tokenizer_create(&l->engine, l->media, l->watch, most, TOKENIZER_MAX_BYTES, &l->tokenizer, e);
+    if (code != ERR_OK) return code;
+    l->sched = sched_create(&config);
+    if (l->prefixes != NULL) prefixes_list(l->prefixes, on_stored, l);
+    return ERR_OK;
 }
 
 /* ---- to the node ---- */
@@ -94,6 +137,21 @@ static uint16_t copy_piece(struct stage_loop *l, int32_t token, char *out, size_
     return (uint16_t)len;
 }
 
+/* A request has ended: its numbers, for who looks at the logs of this machine. */
+static void log_end(const struct request *r, const struct request_event *ev) {
+    const struct log_request before = stage_loop_enter(r->name, r->trace);
+    if (ev->kind == REQUEST_FAILED) {
+        log_info("stage", "request failed: %s", ev->err.text);
+    } else {
+        const struct log_field fields[] = {
+            {.name = "prompt_tokens", .number = ev->prompt_tokens},         {.name = "cached_tokens", .number = ev->cached_tokens},
+            {.name = "completion_tokens", .number = ev->completion_tokens}, {.name = "queued_us", .number = (int64_t)ev->queued_us},
+            {.name = "prefill_us", .number = (int64_t)ev->prefill_us},      {.name = "decode_us", .number = (int64_t)ev->decode_us}};
+        log_write_fields(LOG_DEBUG, "stage", fields, ARRAY_LEN(fields), "request ended");
+    }
+    log_leave(&before);
+}
+
 /* Events of one answer of the tail go out together, before the next frame is computed. */
 static err_code tell_event(struct stage_loop *l, const struct request_event *ev, struct err *e) {
     buf_clear(&l->message);
@@ -103,8 +161,10 @@ static err_code tell_event(struct stage_loop *l, const struct request_event *ev,
 }
 
 /* The event is the scheduler's scratch memory, so the text of the tokens is written into it. */
-static err_code complete_event(struct stage_loop *l, struct request_event *ev, struct err *e) {
-    if (ev->kind == REQUEST_TOKEN) {
+static err_code complete_event(struct stage_loop *l, const struct sched_action *a, struct err *e) {
+    struct request_event *ev = a->event;
+    if (a->request != NULL && request_event_is_last(ev)) log_end(a->request, ev);
+    if (ev->kind == REQUEST_TOKEN || ev->kind == REQUEST_SCORE) {
         ev->piece_len = copy_piece(l, ev->token, ev->piece, sizeof(ev->piece), &ev->control);
         for (uint8_t i = 0; i < ev->n_top; i++) {
             bool control;
@@ -276,9 +336,9 @@ static err_code take_tokenize(struct stage_loop *l, const uint8_t *payload, size
     r.id = ask.id;
     r.add_bos = ask.bos;
     r.parse_special = ask.special;
-    r.text = mem_alloc(ask.len + 1);
-    memcpy(r.text, ask.text, ask.len);
-    r.text_len = ask.len;
+    r.text = mem_alloc(ask.text_len + 1);
+    memcpy(r.text, ask.text, ask.text_len);
+    r.text_len = ask.text_len;
     code = push_long(l, &r, true, &why);
     if (code != ERR_OK) code = tell_tokens(l, &r, code, &why, e);
     request_done(&r);
@@ -331,9 +391,16 @@ err_code stage_head_local(struct stage_loop *l, const struct frame_header *h, co
 static err_code take_fault(struct stage_loop *l, const uint8_t *payload, size_t len, struct err *e) {
     struct stage_fault f;
     if (stage_fault_decode(payload, len, &f, e) != ERR_OK) return ERR_PROTOCOL;
-    err_prefix(&f.err, "stage %u", f.stage);
+    if (f.err.field[0] == '\0') err_prefix(&f.err, "stage %u", f.stage); /* a field is the client's affair, and no stage's fault */
     if (f.frame >= 0) sched_fault_frame(l->sched, clock_now(), (uint32_t)f.frame, &f.err);
     else if (f.seq >= 0) sched_fault_seq(l->sched, clock_now(), (uint32_t)f.seq, (uint32_t)f.generation, &f.err);
+    return ERR_OK;
+}
+
+static err_code take_lost(struct stage_loop *l, const uint8_t *payload, size_t len, struct err *e) {
+    struct stage_lost lost;
+    if (stage_lost_decode(payload, len, &lost, e) != ERR_OK) return ERR_PROTOCOL;
+    for (uint32_t i = 0; i < lost.n; i++) sched_lost(l->sched, clock_now(), stage_lost_key(&lost, i));
     return ERR_OK;
 }
 
@@ -343,6 +410,7 @@ err_code stage_head_ring(struct stage_loop *l, const struct frame_header *h, con
                        (unsigned long long)l->order.epoch);
     }
     if (h->type == FRAME_FAULT) return take_fault(l, payload, h->payload_len, e);
+    if (h->type == FRAME_LOST) return take_lost(l, payload, h->payload_len, e);
     if (h->type != FRAME_TOKENS) return err_set(e, ERR_PROTOCOL, "a %s frame came to the head", frame_type_name(h->type));
     return sched_tokens(l->sched, clock_now(), h->number, h->n_tokens, h->n_trace, payload, h->payload_len, hop_us, e);
 }
@@ -361,23 +429,31 @@ static err_code deliver(struct stage_loop *l, struct err *e) {
 
 /* ---- actions ---- */
 
+static err_code open_sequence(struct stage_loop *l, const struct sched_action *a, struct err *e) {
+    struct stage_open open = {.seq = a->seq, .generation = a->generation, .sampling = a->request->sampling};
+    memcpy(open.name, a->request->name, sizeof(open.name));
+    memcpy(open.trace, a->request->trace, sizeof(open.trace));
+    if (l->out == NULL) stage_watch_expose(l->watch, &a->id, 1);
+    stage_loop_log_open(&open);
+    stage_begin_open(l->stage, &open, &l->frames);
+    return deliver(l, e);
+}
+
 static err_code carry_out(struct stage_loop *l, const struct sched_action *a, struct err *e) {
     err_code code;
     size_t n;
     switch (a->kind) {
-    case SCHED_ACTION_OPEN:
-        if (l->out == NULL) stage_watch_expose(l->watch, &a->id, 1);
-        stage_begin_open(l->stage, a->seq, a->generation, a->sampling, &l->frames);
-        return deliver(l, e);
+    case SCHED_ACTION_OPEN: return open_sequence(l, a, e);
     case SCHED_ACTION_FRAME:
         if ((code = wire_link_flush_joined(l->local, e)) != ERR_OK) return code;
         n = sched_in_flight(l->sched, l->in_flight);
         stage_watch_expose(l->watch, l->in_flight, n);
-        stage_begin(l->stage, a->number, a->ops, a->n_ops, a->tokens, a->n_tokens, &l->frames);
+        note_stored(l, a);
+        stage_begin(l->stage, a->number, a->ops, a->n_ops, a->tokens, a->rows, a->n_tokens, &l->frames);
         l->computed = l->computed || a->n_tokens > 0;
         code = stage_loop_tell_own_faults(l, e);
         return code == ERR_OK ? deliver(l, e) : code;
-    case SCHED_ACTION_EVENT: return complete_event(l, a->event, e);
+    case SCHED_ACTION_EVENT: return complete_event(l, a, e);
     case SCHED_ACTION_LOGITS: return tell_logits(l, a, e);
     default: return ERR_OK;
     }
@@ -405,6 +481,6 @@ void stage_head_fail(struct stage_loop *l, const struct err *why) {
         if (stage_head_refuse(l, id, &lost, NULL) != ERR_OK) return;
     struct sched_action a;
     while (sched_next(l->sched, clock_now(), &a))
-        if (a.kind == SCHED_ACTION_EVENT && complete_event(l, a.event, NULL) != ERR_OK) return; /* the node has gone too */
+        if (a.kind == SCHED_ACTION_EVENT && complete_event(l, &a, NULL) != ERR_OK) return; /* the node has gone too */
     wire_link_flush_joined(l->local, NULL);
 }

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "io/sock.h"
 #include "os/os.h"
+#include "stage/dial.h"
 #include "stage/loop_priv.h"
 #include "wire/bounds.h"
 
@@ -39,7 +40,7 @@ static int left_ms(clock_us deadline, int most) {
 
 static err_code dial_once(struct dialler *d) {
     int fd = -1;
-    err_code code = io_sock_connect(&d->addr, left_ms(d->deadline, TRY_MS), &fd, &d->err);
+    err_code code = stage_dial(d->id.peer, &d->addr, left_ms(d->deadline, TRY_MS), &fd, &d->err);
     if (code == ERR_OK) d->reached = clock_now();
     return code != ERR_OK ? code : wire_link_connect(d->tls, fd, &d->id, left_ms(d->deadline, TRY_MS), &d->link, &d->err);
 }
@@ -72,8 +73,8 @@ static void identity(const struct stage_loop *l, uint32_t from, struct wire_iden
     ret->width = from + 1 == o->n_stage ? 0 : l->engine.info.n_embd;
 }
 
-/* Takes a socket from the previous stage. A later socket replaces an earlier one, because the other end has given that up. After a failed
- * attempt the previous stage dials again. */
+/* Takes a socket from the previous stage. A later socket replaces an earlier one, because the other end has given the earlier one up. After
+ * a failed attempt the previous stage dials again. */
 static void accept_socket(struct stage_loop *l, int fd, clock_us deadline, struct err *why) {
     struct wire_identity id;
     identity(l, (l->order.stage + l->order.n_stage - 1) % l->order.n_stage, &id);

@@ -13,9 +13,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine/runtime.h"
+#include "engine/slice.h"
 #include "io/sock.h"
 #include "os/machine.h"
 #include "os/os.h"
+#include "stage/dial.h"
 #include "stage/loop_priv.h"
 #include "wire/bounds.h"
 
@@ -105,9 +107,42 @@ static bool on_progress(void *user, uint32_t percent, const struct stage_fetch *
     return true;
 }
 
+/* The name of this slice's states: nothing that could change them is left out. */
+static void slice_id(const struct stage_loop *l, uint8_t ret[MODEL_HASH_SIZE]) {
+    struct buf text;
+    buf_init(&text, MESSAGE_MAX);
+    buf_printf(&text, "%s %u %u\n", l->order.model, l->order.first, l->order.end);
+    engine_slice_format(&l->order.load, &text);
+    model_hash(text.data, text.len, ret);
+    buf_done(&text);
+}
+
+/* Without a store the stage works just as well. */
+static void open_prefixes(struct stage_loop *l) {
+    uint8_t id[MODEL_HASH_SIZE];
+    struct err e;
+    bool wanted = l->order.prefixes_limit > 0 && l->order.prefixes[0] != '\0' && l->order.model[0] != '\0' && l->order.options.prefix_cache;
+    if (!wanted || l->engine.ops->set_store == NULL || l->engine.info.pooling != ENGINE_POOL_NONE) return;
+    slice_id(l, id);
+    if (prefixes_open(l->order.prefixes, l->order.prefixes_limit, id, &l->prefixes, &e) == ERR_OK)
+        l->engine.ops->set_store(l->engine.self, prefixes_store(l->prefixes));
+    else log_warn("stage", "no prefix is kept on disk: %s", e.text);
+}
+
 static clock_us stage_clock(void *user) {
     (void)user;
     return clock_now();
+}
+
+static clock_us stage_cpu_clock(void *user) {
+    (void)user;
+    return clock_process();
+}
+
+/* The threads that the stage may do without while the machine is busy: those that the user has not chosen. The bits of a batch may depend
+ * on their number. 0: they stay. */
+static uint32_t free_threads(const struct engine_load *load) {
+    return load->exact || load->n_threads > 0 || load->n_threads_batch > 0 ? 0 : machine_threads();
 }
 
 static err_code load(struct stage_loop *l, stage_open_fn open, void *user, struct err *e) {
@@ -120,6 +155,7 @@ static err_code load(struct stage_loop *l, stage_open_fn open, void *user, struc
     if (code != ERR_OK || (code = open(user, &l->order, on_progress, l, &l->engine, e)) != ERR_OK) return code;
     l->engine_open = true;
     tell_room(l);
+    open_prefixes(l);
     l->state.info = l->engine.info;
     l->state.progress = 100;
     l->state.fetch = (struct stage_fetch){0};
@@ -128,7 +164,9 @@ static err_code load(struct stage_loop *l, stage_open_fn open, void *user, struc
                                   .n_stage = l->order.n_stage,
                                   .epoch = l->order.epoch,
                                   .dtype = l->order.dtype,
-                                  .clock = stage_clock};
+                                  .clock = stage_clock,
+                                  .cpu_clock = stage_cpu_clock,
+                                  .threads = free_threads(&l->order.load)};
     if ((code = stage_create(&config, &l->stage, e)) != ERR_OK) return code;
     return l->order.stage == 0 ? stage_head_create(l, open, user, e) : ERR_OK;
 }
@@ -275,6 +313,28 @@ static void end_ring(struct stage_loop *l) {
     }
 }
 
+struct log_request stage_loop_enter(const char *name, const char *trace) {
+    struct log_request r;
+    snprintf(r.id, sizeof(r.id), "%s", name);
+    snprintf(r.trace, sizeof(r.trace), "%s", trace);
+    return log_enter(&r);
+}
+
+void stage_loop_log_open(const struct stage_open *open) {
+    if (open->name[0] == '\0') return;
+    struct log_request before = stage_loop_enter(open->name, open->trace);
+    log_debug("stage", "sequence %u begins", open->seq);
+    log_leave(&before);
+}
+
+/* A SEQ_OPEN passes all stages; only the tail needs its contents, the others read it for their log. */
+static void log_passing(const uint8_t *payload, size_t len) {
+    struct stage_open open;
+    if (log_get_level() < LOG_DEBUG || stage_open_decode(payload, len, &open, NULL) != ERR_OK) return;
+    stage_loop_log_open(&open);
+    engine_sampling_done(&open.sampling);
+}
+
 static err_code work_ring(struct stage_loop *l, struct err *e) {
     struct frame_header h;
     const uint8_t *payload;
@@ -288,6 +348,7 @@ static err_code work_ring(struct stage_loop *l, struct err *e) {
     uint32_t hop, wait;
     split_age(l, wire_link_hop_us(l->in, h.sent_us, clock_now()), &hop, &wait);
     if (l->sched != NULL) return stage_head_ring(l, &h, payload, hop + wait, e);
+    if (h.type == FRAME_SEQ_OPEN) log_passing(payload, h.payload_len);
     if ((code = stage_receive(l->stage, &h, payload, hop, wait, &l->frames, e)) != ERR_OK) return code;
     l->computed = l->computed || (h.type == FRAME_COMPUTE && h.n_tokens > 0);
     if (h.type == FRAME_COMPUTE && (code = stage_loop_tell_own_faults(l, e)) != ERR_OK) return code;
@@ -367,7 +428,7 @@ static err_code live(struct stage_loop *l, stage_open_fn open, void *user, struc
     return work(l, e);
 }
 
-/* Tells the neighbouring stages the reason before they see their links close. They pass it on. */
+/* Tells the neighbouring stages the reason before they see their links close. They pass the reason on. */
 static void say_fall(struct stage_loop *l, const struct stage_fault *own) {
     struct wire_link *links[] = {l->in, l->out};
     buf_clear(&l->message);
@@ -407,10 +468,13 @@ static int finish(struct stage_loop *l, err_code code, struct err *why) {
 static void loop_done(struct stage_loop *l) {
     stage_watch_doing(l->watch, STAGE_READS); /* tokenizer_free waits for the text that the thread is working on */
     tokenizer_free(l->tokenizer);
+    media_free(l->media);
     sched_free(l->sched);
+    free(l->turns);
     draft_free(l->draft);
     stage_free(l->stage);
     if (l->engine_open) l->engine.ops->close(l->engine.self);
+    prefixes_close(l->prefixes);
     stage_watch_links(l->watch, NULL, NULL);
     wire_link_close(l->in);
     wire_link_close(l->out);
@@ -427,6 +491,7 @@ int stage_loop_run(int local_fd, stage_open_fn open, void *user) {
     buf_init(&l->message, MESSAGE_MAX);
     buf_init(&l->piece, MESSAGE_MAX);
     l->local = wire_link_local(local_fd);
+    stage_dial_begin(l->local);
     int status;
     err_code code = stage_watch_start(l->local, &l->watch, &e);
     if (code == ERR_OK) {
@@ -438,6 +503,7 @@ int stage_loop_run(int local_fd, stage_open_fn open, void *user) {
     } else {
         status = err_exit_code(code);
     }
+    stage_dial_end();
     wire_link_close(l->local);
     free(l);
     return status;

@@ -9,6 +9,8 @@
 #include "stage/stage.h"
 #include "stage/tokenizer.h"
 #include "stage/loop.h"
+#include "stage/media.h"
+#include "stage/prefixes.h"
 #include "stage/spin.h"
 #include "stage/watch.h"
 #include "wire/link.h"
@@ -23,17 +25,20 @@ struct stage_loop {
     struct engine engine;
     bool engine_open;
     uint64_t park_room;         /* bytes for parked sequences, by the node's last message */
+    struct prefixes *prefixes;  /* NULL: nothing is kept on disk */
     struct stage *stage;
     struct sched *sched;        /* the head's */
+    struct media *media;        /* the head's */
     struct tokenizer *tokenizer; /* the head's */
     struct draft *draft;        /* NULL: none */
+    uint8_t *turns;             /* [n_vocab]: control tokens; the head's, if the scheduler makes marks */
     uint64_t in_flight[FRAME_MAX_SEQ]; /* the head's requests in flight while it computes a frame */
     struct stage_out frames;    /* frames from the stage core that have to be sent */
     bool draining;              /* told to finish */
     bool node_gone;             /* LOCAL is closed */
-    bool computed;              /* a first frame */
+    bool computed;              /* it has computed a first frame */
     bool fell;                  /* another stage has reported the reason why the ring ends */
-    struct stage_fault fall;    /* so */
+    struct stage_fault fall;    /* that report */
     bool busy;                  /* the last wait returned at once: the message had waited for this stage */
     struct stage_spin spin;
     bool on_battery;            /* the result of the last look at the source of power */
@@ -54,6 +59,10 @@ err_code stage_loop_tell_own_faults(struct stage_loop *l, struct err *e);
  * message, which is in *h and *payload. */
 err_code stage_loop_read_local(struct stage_loop *l, bool wait, struct frame_header *h, const uint8_t **payload, int *ret_fd,
                                bool *ret_handled, struct err *e);
+
+/* Log lines name the request, until log_leave. */
+struct log_request stage_loop_enter(const char *name, const char *trace);
+void stage_loop_log_open(const struct stage_open *open);
 
 /* ---- join.c: connects to the next stage and accepts the previous one. ERR_TIMEOUT names the missing link. ---- */
 err_code stage_join(struct stage_loop *l, struct err *e);

@@ -14,9 +14,12 @@
 #include "os/pages.h"
 #include "base/str.h"
 #include "weights/weights.h"
+#include "engine/need.h"
 #include "engine/slice.h"
+#include "model/projector.h"
 #include "io/tls.h"
 #include "stage/crash.h"
+#include "stage/dial.h"
 #include "stage/loop.h"
 
 #define TELL_US 200000u
@@ -51,7 +54,8 @@ static err_code open_local(struct opened *o, const struct stage_order *order, st
 }
 
 static struct weights_place place_of(const struct stage_order *order) {
-    struct weights_place p = {.folder = order->cache, .limit = order->cache_limit, .self = order->self_node, .node = order->source_node};
+    struct weights_place p = {
+        .folder = order->cache, .limit = order->cache_limit, .self = order->self_node, .node = order->source_node, .connect = stage_dial};
     p.source.port = order->source_port;
     snprintf(p.source.host, sizeof(p.source.host), "%s", order->source_host);
     memcpy(p.key, order->key, sizeof(p.key));
@@ -107,6 +111,22 @@ static bool on_load(void *user, float fraction) {
 
 /* ---- opening ---- */
 
+/* Refuses a slice that would take more memory than its node has left for it. libllama is asked for that, which reads the vocabulary once
+ * more, only where the plan's figure comes near the limit. */
+static err_code check_room(const struct opened *o, const struct stage_order *order, const struct engine_load *load, struct err *e) {
+    enum { NEAR = 4 }; /* of the room this part is left by the plan */
+    struct engine_need need = {0};
+    if (order->room == 0 || order->n_on > 0 || engine_load_has_gpu(load) || order->need < order->room - order->room / NEAR) return ERR_OK;
+    err_code code = engine_need_ask(o->slice, o->weights ? weights_read : NULL, o->weights, load, &need, e);
+    uint64_t bytes = need.weights + need.kv + need.compute;
+    if (code != ERR_OK || bytes <= order->room) return code;
+    char takes[STR_SHORT], room[STR_SHORT];
+    err_set(e, ERR_NO_ROOM, "layers %u-%u take %s, and this node has %s left for them", order->first, order->end - 1,
+            str_size(bytes, takes), str_size(order->room, room));
+    err_hint(e, "a smaller --ctx, fewer sequences (--parallel) or a smaller KV cache (--cache-type-k q8_0) take less");
+    return ERR_NO_ROOM;
+}
+
 /* The fetch runs while libllama loads: reading a byte waits until it is here. */
 static err_code load_slice(struct opened *o, const struct stage_order *order, struct progress *p, struct engine *ret, struct err *e) {
     err_code code = ERR_OK;
@@ -118,7 +138,8 @@ static err_code load_slice(struct opened *o, const struct stage_order *order, st
     if (code != ERR_OK) return code;
     struct engine_load load = order->load;
     load.n_ctx = o->n_ctx;
-    code = engine_slice_open(o->slice, o->weights ? weights_read : NULL, o->weights, &load, on_load, p, ret, e);
+    code = check_room(o, order, &load, e);
+    if (code == ERR_OK) code = engine_slice_open(o->slice, o->weights ? weights_read : NULL, o->weights, &load, on_load, p, ret, e);
     if (!o->weights) return code;
     if (code != ERR_OK && weights_error(o->weights, e) != ERR_OK) return e->code;
     struct weights_progress w;
@@ -143,6 +164,19 @@ static bool is_same(struct opened *o, const struct stage_order *order) {
     return false;
 }
 
+/* The projector that was named, or the one beside the model. The latter may be another model's: then this one does without. */
+static err_code add_projector(const struct opened *o, const struct stage_order *order, struct engine *engine, struct err *e) {
+    struct model_projector beside;
+    struct err why = {0};
+    if (order->mmproj[0]) return engine_slice_add_projector(engine, &order->load, order->mmproj, e);
+    if (!order->find_mmproj || !o->local || engine->info.pooling != ENGINE_POOL_NONE) return ERR_OK;
+    if (!model_projector_find(order->path, o->layout->n_embd, &beside)) return ERR_OK;
+    if (engine_slice_add_projector(engine, &order->load, beside.path, &why) == ERR_OK)
+        log_info("stage", "pictures and sounds: with the projector \"%s\"", beside.path);
+    else log_warn("stage", "the model takes no pictures: %s", why.text);
+    return ERR_OK;
+}
+
 static err_code stage_open(void *user, const struct stage_order *order, stage_progress_fn progress, void *progress_user, struct engine *ret,
                            struct err *e) {
     (void)user;
@@ -164,6 +198,7 @@ static err_code stage_open(void *user, const struct stage_order *order, stage_pr
         if (code == ERR_OK) code = make_slice(&o, order, e);
     }
     if (code == ERR_OK) code = load_slice(&o, order, &p, ret, e);
+    if (code == ERR_OK && (code = add_projector(&o, order, ret, e)) != ERR_OK) ret->ops->close(ret->self);
     opened_done(&o);
     pages_huge(false); /* later allocations are small or only partly used, and would waste huge pages */
     pages_give_back();

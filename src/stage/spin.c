@@ -10,7 +10,7 @@ enum {
     GAP_WEIGHT = 8,    /* the mean goes an eighth of the way to each new gap */
     GAP_MOST = 2,      /* a gap counts at most as this many spin limits, so that the mean soon forgets a pause between requests */
     SLACK_US = 100,    /* added to twice the mean gap */
-    LOOK_US = 50,      /* a look takes a few microseconds; in a longer one another thread had the core */
+    LOOK_US = 50,      /* a look takes a few microseconds; if one takes longer than this, another thread had the core */
     SHARED_US = 300,   /* the core is shared if others take more than this in one spin */
     OFF_US = 250000,   /* time without spinning after a shared core */
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Whether a stage that waits for its next frame keeps looking (spins) or sleeps. Waking a sleeping core costs more than a fast network, and
  * slows the computation right after it. Spinning costs power, and takes the core from other threads. So a stage spins only while the gaps
- * between frames are about as short as its limit. It stops for a while when its core is shared, which it sees when too much time passes
- * between two looks. Pure: the caller brings the clock and does the looking. Owner: the stage's compute thread. */
+ * between frames are about as short as its limit. If too much time passes between two looks, other threads use the core, and the stage
+ * does not spin for a while. Pure: the caller reads the clock and looks. Owner: the stage's compute thread. */
 #ifndef CARAVAN_STAGE_SPIN_H
 #define CARAVAN_STAGE_SPIN_H
 
@@ -14,7 +14,7 @@ struct stage_spin {
     uint32_t limit_us;          /* longest spin; 0: never */
     uint32_t gap_us;            /* running mean of the wait for a frame */
     clock_us off_until;         /* the core was shared: the stage sleeps at once until then */
-    clock_us start, last, lost; /* of the spin that runs: its begin, the last look, time that others took */
+    clock_us start, last, lost; /* of the present spin: its start, its last look, time that other threads took */
     uint32_t budget_us;
 };
 

@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
+#include "stage/threads.h"
 #include "wire/result.h"
 #include "wire/stage.h"
 #include "wire/compute.h"
@@ -26,7 +28,9 @@ struct stage {
     uint8_t *front;              /* the part of a COMPUTE in front of its hidden rows */
     uint8_t *rows;               /* encoded hidden rows; NULL if the engine's rows are sent unchanged */
     struct result_last *last_of; /* [n_seq]; the tail's */
-    struct buf results, fault, open;
+    uint64_t *lost;              /* [FRAME_MAX_OPS]; NULL: the engine makes no marks */
+    struct buf results, fault, open, lost_keys;
+    struct stage_threads threads; /* most is 0: they stay as they are */
 };
 
 /* The work of one frame, from the ring or from the scheduler. */
@@ -64,10 +68,13 @@ static bool make_buffers(struct stage *st) {
     st->tokens = malloc(n_batch * sizeof(*st->tokens));
     st->front = malloc(wire_compute_head_size(FRAME_MAX_OPS, (uint32_t)n_batch, FRAME_MAX_TRACE));
     st->last_of = malloc(st->info->n_seq * sizeof(*st->last_of));
-    bool ok = st->ops != NULL && st->tokens != NULL && st->front != NULL && st->last_of != NULL;
+    bool marks = st->config.engine->ops->lost != NULL;
+    st->lost = marks ? malloc(FRAME_MAX_OPS * sizeof(*st->lost)) : NULL;
+    bool ok = st->ops != NULL && st->tokens != NULL && st->front != NULL && st->last_of != NULL && (st->lost != NULL || !marks);
     for (uint32_t i = 0; i < st->info->n_seq && ok; i++) st->last_of[i] = (struct result_last){-1, -1};
-    if (!st->first) {
-        st->hidden_in = malloc(floats * sizeof(*st->hidden_in));
+    size_t in = st->first ? n_batch * st->info->n_row : floats; /* the head: rows of pictures */
+    if (in > 0) {
+        st->hidden_in = malloc(in * sizeof(*st->hidden_in));
         ok = ok && st->hidden_in != NULL;
     }
     if (!st->last) {
@@ -89,9 +96,12 @@ err_code stage_create(const struct stage_config *config, struct stage **ret, str
     st->info = &config->engine->info;
     st->first = st->info->first;
     st->last = st->info->last;
+    if (config->threads > 0 && config->cpu_clock != NULL && config->engine->ops->threads != NULL)
+        stage_threads_init(&st->threads, config->threads);
     buf_init(&st->results, frame_max_payload(FRAME_TOKENS));
     buf_init(&st->fault, frame_max_payload(FRAME_FAULT));
     buf_init(&st->open, frame_max_payload(FRAME_SEQ_OPEN));
+    buf_init(&st->lost_keys, frame_max_payload(FRAME_LOST));
     if (!make_buffers(st)) {
         stage_free(st);
         return err_set(e, ERR_MEMORY, "no memory for frames of %u rows of %u floats", st->info->n_batch, st->info->n_embd);
@@ -105,6 +115,8 @@ void stage_free(struct stage *st) {
     buf_done(&st->results);
     buf_done(&st->fault);
     buf_done(&st->open);
+    buf_done(&st->lost_keys);
+    free(st->lost);
     free(st->ops);
     free(st->tokens);
     free(st->front);
@@ -138,6 +150,16 @@ static void out_fault(struct stage *st, const struct stage_fault *fault, struct 
     add_part(out_frame(st, out, FRAME_FAULT), st->fault.data, st->fault.len);
 }
 
+/* Names the marks that the operations of this frame asked for in vain. */
+static void out_lost(struct stage *st, struct stage_out *out) {
+    const struct engine *en = st->config.engine;
+    size_t n = st->lost != NULL ? en->ops->lost(en->self, st->lost) : 0;
+    if (n == 0) return;
+    buf_clear(&st->lost_keys);
+    stage_lost_encode(st->lost, n, &st->lost_keys);
+    add_part(out_frame(st, out, FRAME_LOST), st->lost_keys.data, st->lost_keys.len);
+}
+
 static void out_compute(struct stage *st, const struct work *w, size_t n_tokens, uint16_t n_trace, struct stage_out *out) {
     struct stage_out_frame *f = out_frame(st, out, FRAME_COMPUTE);
     uint32_t width = st->info->n_embd;
@@ -164,12 +186,30 @@ static void out_tokens(struct stage *st, const struct work *w, uint32_t n_result
 
 /* ---- computing ---- */
 
+/* Chooses the threads for later frames by the time that this one took. */
+static void follow_threads(struct stage *st, uint32_t n_tokens, clock_us wall, clock_us cpu) {
+    const struct engine *en = st->config.engine;
+    if (!stage_threads_frame(&st->threads, st->config.clock(st->config.user), n_tokens, wall, cpu)) return;
+    uint32_t single = st->threads.paces[STAGE_THREADS_SINGLE].now, several = st->threads.paces[STAGE_THREADS_SEVERAL].now;
+    log_debug("stage", "computes single tokens with %u threads, several with %u", single, several);
+    en->ops->threads(en->self, single, several);
+}
+
+static err_code eval(struct stage *st, const struct work *w, struct err *e) {
+    const struct engine *en = st->config.engine;
+    const struct stage_config *c = &st->config;
+    if (st->threads.most == 0) return en->ops->eval(en->self, w->tokens, w->n_tokens, w->hidden, st->hidden_out, e);
+    clock_us start = c->clock(c->user), cpu = c->cpu_clock(c->user);
+    err_code code = en->ops->eval(en->self, w->tokens, w->n_tokens, w->hidden, st->hidden_out, e);
+    if (code == ERR_OK) follow_threads(st, (uint32_t)w->n_tokens, c->clock(c->user) - start, c->cpu_clock(c->user) - cpu);
+    return code;
+}
+
 static err_code compute(struct stage *st, const struct work *w, struct err *e) {
     const struct engine *en = st->config.engine;
     err_code code = ERR_OK;
     if (w->n_ops > 0) code = en->ops->apply(en->self, w->ops, w->n_ops, e);
-    if (code == ERR_OK && w->n_tokens > 0) code = en->ops->eval(en->self, w->tokens, w->n_tokens, w->hidden, st->hidden_out, e);
-    return code;
+    return code == ERR_OK && w->n_tokens > 0 ? eval(st, w, e) : code;
 }
 
 /* Adds all logits of a token, or the vector of the text that the token ends. */
@@ -186,10 +226,30 @@ static void put_row(struct stage *st, size_t i, bool vector, struct result *res,
     }
 }
 
+static void put_failure(struct result *res, const struct err *why) {
+    res->flags = (uint8_t)((res->flags & ~(RESULT_SAMPLED | RESULT_SCORED)) | RESULT_FAILED);
+    res->text = why->text;
+    res->text_len = (uint16_t)strlen(why->text);
+}
+
+/* Adds the token's own score and the token sampled after it, as far as they are wanted. */
+static void put_choice(struct stage *st, size_t i, const struct engine_token *t, struct result *res, struct err *why) {
+    const struct engine *en = st->config.engine;
+    err_code code = ERR_OK;
+    if ((t->flags & ENGINE_TOKEN_SCORE) != 0) {
+        code = en->ops->score(en->self, t->seq, i, t->pos, &res->score, why);
+        res->flags |= RESULT_SCORED;
+    }
+    if (code == ERR_OK && (t->flags & ENGINE_TOKEN_SAMPLE) != 0) {
+        code = en->ops->sample(en->self, t->seq, i, t->pos, &res->sample, why);
+        res->flags |= RESULT_SAMPLED;
+    }
+    if (code != ERR_OK) put_failure(res, why);
+}
+
 /* The tail: puts the answer to each flagged token into st->results. In a chain of proposals it answers only those that equal the tokens
  * really sampled. A failure to sample one sequence affects no other sequence. */
 static uint32_t take_results(struct stage *st, const struct work *w) {
-    const struct engine *en = st->config.engine;
     uint32_t n = 0;
     for (size_t i = 0; i < w->n_tokens; i++) {
         const struct engine_token *t = &w->tokens[i];
@@ -200,16 +260,8 @@ static uint32_t take_results(struct stage *st, const struct work *w) {
         struct err why = {0};
         if ((t->flags & (ENGINE_TOKEN_LOGITS | ENGINE_TOKEN_POOL)) != 0)
             put_row(st, i, (t->flags & ENGINE_TOKEN_POOL) != 0, &res, &scratch);
-        if ((t->flags & ENGINE_TOKEN_SAMPLE) != 0) {
-            if (en->ops->sample(en->self, t->seq, i, t->pos, &res.sample, &why) == ERR_OK) {
-                res.flags |= RESULT_SAMPLED;
-            } else {
-                res.flags |= RESULT_FAILED;
-                res.text = why.text;
-                res.text_len = (uint16_t)strlen(why.text);
-            }
-            result_note(last, &res);
-        }
+        put_choice(st, i, t, &res, &why);
+        if ((t->flags & ENGINE_TOKEN_SAMPLE) != 0) result_note(last, &res);
         result_put(&res, &st->results);
         free(scratch);
         n++;
@@ -236,15 +288,23 @@ static void run(struct stage *st, const struct work *w, struct stage_out *out) {
     clock_us end = st->config.clock(st->config.user);
     st->trace[w->n_trace] = (struct wire_trace){
         .stage = (uint16_t)st->config.stage, .hop_us = w->hop_us, .wait_us = w->wait_us, .compute_us = (uint32_t)(end - start)};
+    out_lost(st, out);
     if (!ok) out_fault(st, &fault, out);
     if (st->last) out_tokens(st, w, n_results, (uint16_t)(w->n_trace + 1), out);
     else out_compute(st, w, ok ? w->n_tokens : 0, (uint16_t)(w->n_trace + 1), out);
 }
 
 void stage_begin(struct stage *st, uint32_t number, const struct engine_op *ops, size_t n_ops, const struct engine_token *tokens,
-                 size_t n_tokens, struct stage_out *ret) {
+                 const float *const *rows, size_t n_tokens, struct stage_out *ret) {
     assert(st->first && n_ops <= FRAME_MAX_OPS && n_tokens <= st->info->n_batch);
-    const struct work w = {.number = number, .ops = ops, .n_ops = n_ops, .tokens = tokens, .n_tokens = n_tokens};
+    struct work w = {.number = number, .ops = ops, .n_ops = n_ops, .tokens = tokens, .n_tokens = n_tokens};
+    size_t width = st->info->n_row;
+    for (size_t i = 0; i < n_tokens && rows != NULL; i++) {
+        if (rows[i] == NULL) continue;
+        assert(width > 0);
+        memcpy(st->hidden_in + i * width, rows[i], width * sizeof(*st->hidden_in));
+        w.hidden = st->hidden_in;
+    }
     run(st, &w, ret);
 }
 
@@ -269,7 +329,8 @@ static err_code read_tokens(struct stage *st, const struct wire_compute *c, stru
             return err_set(e, ERR_PROTOCOL, "a token for sequence %u of %u, position %d of %u", t.seq, st->info->n_seq, t.pos,
                            st->info->n_ctx_seq);
         }
-        if (st->last && (uint32_t)t.token >= st->info->n_vocab)
+        bool row = (t.flags & ENGINE_TOKEN_ROW) != 0;
+        if (st->last && !row && (uint32_t)t.token >= st->info->n_vocab)
             return err_set(e, ERR_PROTOCOL, "token %d, the vocabulary has %u", t.token, st->info->n_vocab);
         st->tokens[i] = t;
     }
@@ -306,21 +367,19 @@ static err_code receive_compute(struct stage *st, const struct frame_header *h, 
     return ERR_OK;
 }
 
-static void open_sequence(struct stage *st, uint32_t seq, uint32_t generation, const struct engine_sampling *sampling,
-                          struct stage_out *out) {
+static void open_sequence(struct stage *st, const struct stage_open *open, struct stage_out *out) {
     const struct engine *en = st->config.engine;
-    struct stage_fault fault = {.stage = st->config.stage, .frame = -1, .seq = seq, .generation = generation};
-    if (en->ops->seq_open(en->self, seq, sampling, &fault.err) != ERR_OK) out_fault(st, &fault, out);
+    struct stage_fault fault = {.stage = st->config.stage, .frame = -1, .seq = open->seq, .generation = open->generation};
+    if (en->ops->seq_open(en->self, open->seq, &open->sampling, &fault.err) != ERR_OK) out_fault(st, &fault, out);
 }
 
 static err_code receive_open(struct stage *st, const struct frame_header *h, const uint8_t *payload, struct stage_out *ret, struct err *e) {
-    uint32_t seq, generation;
-    struct engine_sampling sampling;
-    err_code code = stage_open_decode(payload, h->payload_len, &seq, &generation, &sampling, e);
+    struct stage_open open;
+    err_code code = stage_open_decode(payload, h->payload_len, &open, e);
     if (code != ERR_OK) return ERR_PROTOCOL;
-    if (seq >= st->info->n_seq) code = err_set(e, ERR_PROTOCOL, "sequence %u is opened, there are %u", seq, st->info->n_seq);
-    else open_sequence(st, seq, generation, &sampling, ret);
-    engine_sampling_done(&sampling);
+    if (open.seq >= st->info->n_seq) code = err_set(e, ERR_PROTOCOL, "sequence %u is opened, there are %u", open.seq, st->info->n_seq);
+    else open_sequence(st, &open, ret);
+    engine_sampling_done(&open.sampling);
     return code;
 }
 
@@ -342,22 +401,23 @@ err_code stage_receive(struct stage *st, const struct frame_header *h, const uin
         if (st->last) return receive_open(st, h, payload, ret, e);
         pass_on(st, h, payload, ret);
         return ERR_OK;
+    case FRAME_LOST:
     case FRAME_FAULT: pass_on(st, h, payload, ret); return ERR_OK;
     default: return err_set(e, ERR_PROTOCOL, "a %s frame came to stage %u", frame_type_name(h->type), st->config.stage);
     }
 }
 
-void stage_begin_open(struct stage *st, uint32_t seq, uint32_t generation, const struct engine_sampling *sampling, struct stage_out *ret) {
+void stage_begin_open(struct stage *st, const struct stage_open *open, struct stage_out *ret) {
     assert(st->first);
     ret->n = 0;
     if (st->last) {
-        open_sequence(st, seq, generation, sampling, ret);
+        open_sequence(st, open, ret);
         return;
     }
     buf_clear(&st->open);
-    stage_open_encode(seq, generation, sampling, &st->open);
+    stage_open_encode(open, &st->open);
     if (st->open.failed) {
-        struct stage_fault fault = {.stage = st->config.stage, .frame = -1, .seq = seq, .generation = generation};
+        struct stage_fault fault = {.stage = st->config.stage, .frame = -1, .seq = open->seq, .generation = open->generation};
         err_set(&fault.err, ERR_LIMIT, "the sampling parameters do not fit in a frame");
         out_fault(st, &fault, ret);
         return;

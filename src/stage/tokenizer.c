@@ -18,14 +18,16 @@ enum { THREAD_STACK = 64 << 20 /* libllama's patterns recurse with the text */, 
 struct job {
     struct list link;
     struct tokenizer_job job;
-    bool dropped; /* cancelled: its result is not needed */
+    size_t bytes;  /* of its texts and pictures, as it came */
+    bool dropped;  /* cancelled: its result is not needed */
 };
 
 struct tokenizer {
     const struct engine *engine;
+    struct media *media;  /* NULL: no request has any */
     struct stage_watch *watch;
     uint32_t limit;
-    size_t n, bytes;      /* jobs, and bytes of their texts; the owner's */
+    size_t n, bytes;      /* jobs, and bytes of their texts and pictures; the owner's */
     size_t max_bytes;
     pthread_t thread;
     int wake[2];
@@ -38,9 +40,13 @@ struct tokenizer {
 
 /* ---- one text ---- */
 
-static size_t bytes_of(const struct request *r) { return r->text_len + r->second_len; }
+static size_t bytes_of(const struct request *r) {
+    size_t n = r->text_len + r->second_len;
+    for (uint32_t i = 0; i < r->n_media; i++) n += strlen(r->media[i].data);
+    return n;
+}
 
-bool tokenizer_is_long(const struct request *r) { return r->tokens == NULL && bytes_of(r) > TOKENIZER_SHORT; }
+bool tokenizer_is_long(const struct request *r) { return r->tokens == NULL && (r->n_media > 0 || bytes_of(r) > TOKENIZER_SHORT); }
 
 bool tokenizer_has_room(const struct tokenizer *t, const struct request *r) { return t->n == 0 || t->bytes + bytes_of(r) <= t->max_bytes; }
 
@@ -66,6 +72,7 @@ static err_code check_length(const struct tokenizer *t, const struct request *r,
 static err_code run(const struct tokenizer *t, struct request *r, bool asks, struct err *e) {
     const struct engine *g = t->engine;
     if (r->tokens != NULL) return ERR_OK;
+    if (r->n_media > 0) return media_read(t->media, r, t->limit, e);
     if (r->second != NULL)
         return g->ops->tokenize_pair(g->self, r->text, r->text_len, r->second, r->second_len, &r->tokens, &r->n_tokens, e);
     err_code code = asks ? ERR_OK : check_length(t, r, e);
@@ -141,10 +148,10 @@ static void tokenizer_done(struct tokenizer *t) {
     free(t);
 }
 
-err_code tokenizer_create(const struct engine *engine, struct stage_watch *watch, uint32_t limit, size_t max_bytes, struct tokenizer **ret,
-                          struct err *e) {
+err_code tokenizer_create(const struct engine *engine, struct media *media, struct stage_watch *watch, uint32_t limit, size_t max_bytes,
+                          struct tokenizer **ret, struct err *e) {
     struct tokenizer *t = MEM_NEW(struct tokenizer);
-    *t = (struct tokenizer){.engine = engine, .watch = watch, .limit = limit, .max_bytes = max_bytes};
+    *t = (struct tokenizer){.engine = engine, .media = media, .watch = watch, .limit = limit, .max_bytes = max_bytes};
     if (os_pipe(t->wake, false) != 0) {
         free(t);
         return err_set_errno(e, ERR_IO, errno, "cannot make a pipe");
@@ -179,7 +186,8 @@ void tokenizer_push(struct tokenizer *t, struct request *r, bool asks) {
     j->job.request = *r;
     j->job.asks = asks;
     t->n++;
-    t->bytes += bytes_of(r);
+    j->bytes = bytes_of(r);
+    t->bytes += j->bytes;
     request_init(r);
     pthread_mutex_lock(&t->lock);
     list_push_back(&t->waiting, &j->link);
@@ -197,7 +205,7 @@ static struct job *pop_done(struct tokenizer *t) {
     pthread_mutex_unlock(&t->lock);
     struct job *j = link != NULL ? LIST_ENTRY(link, struct job, link) : NULL;
     if (j != NULL) t->n--;
-    if (j != NULL) t->bytes -= bytes_of(&j->job.request);
+    if (j != NULL) t->bytes -= j->bytes;
     return j;
 }
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * Texts to tokens, in the head. A short text is turned into tokens at once; a long one, which takes seconds, by a thread, while the compute
- * thread goes on with the requests that run. Jobs are done in order. Owner: the compute thread, which calls everything here. The thread
- * only calls the engine's tokenize and tokenize_pair, which use nothing that computing changes. */
+ * Texts to tokens, in the head. A short text is turned into tokens at once; a long one, or one with pictures, which takes seconds, by a
+ * thread, while the compute thread goes on with the requests that run. Jobs are done in order. Owner: the compute thread, which calls
+ * everything here. The thread only calls the engine's tokenize, tokenize_pair and media, which use nothing that computing changes. */
 #ifndef CARAVAN_STAGE_TOKENIZER_H
 #define CARAVAN_STAGE_TOKENIZER_H
 
 #include "engine/engine.h"
+#include "stage/media.h"
 #include "stage/watch.h"
 #include "wire/request.h"
 
@@ -16,9 +17,9 @@ enum {
 
 struct tokenizer;
 
-/* limit: tokens that a request may have at most. max_bytes: of all texts that wait. engine and watch are borrowed. */
-err_code tokenizer_create(const struct engine *engine, struct stage_watch *watch, uint32_t limit, size_t max_bytes, struct tokenizer **ret,
-                          struct err *e);
+/* limit: tokens that a request may have at most. max_bytes: of all texts and pictures that wait. engine, media and watch are borrowed. */
+err_code tokenizer_create(const struct engine *engine, struct media *media, struct stage_watch *watch, uint32_t limit, size_t max_bytes,
+                          struct tokenizer **ret, struct err *e);
 /* Waits for the job that runs; the others are dropped. Before the engine is closed. NULL is fine. */
 void tokenizer_free(struct tokenizer *t);
 

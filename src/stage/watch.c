@@ -123,7 +123,8 @@ static void watch_crash(struct stage_watch *w) {
     char text[400];
     int signo = stage_crash_signal();
     const char *abort_text = engine_runtime_abort();
-    if (abort_text[0] != '\0') snprintf(text, sizeof(text), "libllama has given up: %s", abort_text);
+    if (signo == STAGE_CRASH_OTHER) snprintf(text, sizeof(text), "another stage of the ring crashed");
+    else if (abort_text[0] != '\0') snprintf(text, sizeof(text), "libllama has given up: %s", abort_text);
     else snprintf(text, sizeof(text), "the stage process crashed: signal %d (%s)", signo, strsignal(signo));
     last_words(w, text);
     stage_crash_said();

@@ -40,16 +40,15 @@ static err_code fetch_header(struct weights_file *f, uint32_t part, struct err *
     wire_reader_init(&in, FRAME_LINK_WEIGHTS);
     err_code code = weights_ask(f->home, part, 0, len, e);
     while (code == ERR_OK && offset < len) {
-        struct bytes_reader r;
-        struct weights_range range;
+        struct weights_range range = {0};
         code = weights_receive(f->home, &in, true, e);
         if (code != ERR_OK) break;
-        bytes_reader_init(&r, in.payload, in.header.payload_len);
-        bool good = in.header.type == FRAME_RANGE && in.header.number == part && field_get(weights_range_fields(), &r, &range, e) == ERR_OK;
-        size_t n = bytes_left(&r);
+        bool good = in.header.type == FRAME_RANGE && in.header.number == part &&
+                    field_decode(weights_range_fields(), in.payload, in.header.payload_len, &range, e) == ERR_OK;
+        size_t n = range.bytes_len;
         if (!good || n == 0 || n > len - offset || range.offset != offset)
             code = err_set(e, ERR_PROTOCOL, "bytes came that were not asked for");
-        else code = weights_cache_write(f->cache, part, offset, bytes_take(&r, n), n, e);
+        else code = weights_cache_write(f->cache, part, offset, range.bytes, n, e);
         offset += n;
         f->came += n;
     }

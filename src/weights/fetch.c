@@ -256,14 +256,12 @@ static void asked_shift(struct link *l) {
 
 static err_code source_range(struct weights_fetch *f, uint32_t slot, struct err *e) {
     struct link *l = &f->links[slot];
-    struct bytes_reader r;
     struct weights_range range;
-    bytes_reader_init(&r, l->in.payload, l->in.header.payload_len);
-    if (l->n_asked == 0 || field_get(weights_range_fields(), &r, &range, NULL) != ERR_OK)
+    if (l->n_asked == 0 || field_decode(weights_range_fields(), l->in.payload, l->in.header.payload_len, &range, NULL) != ERR_OK)
         return err_set(e, ERR_PROTOCOL, "bytes came that were not asked for");
     uint32_t i = l->asked[0];
     const struct weights_chunk *c = &f->job.chunks[i];
-    size_t n = bytes_left(&r);
+    size_t n = range.bytes_len;
     uint32_t len = weights_chunk_bytes(f->shape, c);
     if (l->in.header.number != c->part || range.offset != c->chunk * WEIGHTS_CHUNK + l->filled || n > len - l->filled)
         return err_set(e, ERR_PROTOCOL, "bytes came that were not asked for");
@@ -276,7 +274,7 @@ static err_code source_range(struct weights_fetch *f, uint32_t slot, struct err 
         return ERR_OK;
     }
     if (!l->chunk) l->chunk = mem_alloc(WEIGHTS_CHUNK);
-    memcpy(l->chunk + l->filled, bytes_take(&r, n), n);
+    memcpy(l->chunk + l->filled, range.bytes, n);
     l->filled += (uint32_t)n;
     lock(f);
     f->bytes += n;

@@ -40,13 +40,11 @@ err_code weights_ask_hashes(struct io_tls_stream *s, uint32_t part, const struct
 
 err_code weights_hashes_check(const struct wire_reader *in, uint32_t part, const struct weights_run *run, const uint8_t **ret_hashes,
                               struct err *e) {
-    struct bytes_reader r;
-    struct weights_hashes_head head;
-    bytes_reader_init(&r, in->payload, in->header.payload_len);
+    struct weights_hashed h;
     bool good = in->header.type == FRAME_HASHES && in->header.number == part &&
-                field_get(weights_hashes_head_fields(), &r, &head, e) == ERR_OK && head.first == run->first &&
-                bytes_left(&r) == (size_t)run->n * WEIGHTS_HASH;
+                field_decode(weights_hashed_fields(), in->payload, in->header.payload_len, &h, e) == ERR_OK && h.first == run->first &&
+                h.hashes_len == (size_t)run->n * WEIGHTS_HASH;
     if (!good) return err_set(e, ERR_PROTOCOL, "hashes of other chunks than those asked for");
-    *ret_hashes = bytes_take(&r, bytes_left(&r));
+    *ret_hashes = h.hashes;
     return ERR_OK;
 }

@@ -20,6 +20,7 @@ enum { CONNECT_MS = 5000 };
 
 struct weights_shared {
     struct io_tls_ctx *tls;
+    weights_connect_fn connect;
     struct wire_pass pass;
     char instance[WIRE_PASS_INSTANCE];
     uint64_t epoch;
@@ -30,6 +31,7 @@ struct weights_shared {
 struct weights_shared *weights_shared_create(const struct weights_place *place, struct err *e) {
     struct weights_shared *s = MEM_NEW(struct weights_shared);
     s->refs = 1;
+    s->connect = place->connect;
     s->pass = place->pass;
     s->epoch = place->epoch;
     memcpy(s->instance, place->instance, sizeof(s->instance));
@@ -80,7 +82,7 @@ err_code weights_connect(struct weights_shared *s, const struct io_addr *to, uin
                          struct weights_shape *ret_shape, struct err *e) {
     int fd = -1;
     struct io_tls_stream *stream = NULL;
-    err_code code = io_sock_connect(to, CONNECT_MS, &fd, e);
+    err_code code = s->connect ? s->connect(node, to, CONNECT_MS, &fd, e) : io_sock_connect(to, CONNECT_MS, &fd, e);
     if (code == ERR_OK) code = io_tls_connect(s->tls, fd, WEIGHTS_NAME, CONNECT_MS, &stream, e);
     if (code == ERR_OK) code = greet(s, stream, node, id, ret_shape, e);
     if (code != ERR_OK) {

@@ -2,8 +2,10 @@
 #include "weights/msg.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "wire/handshake.h"
 
 #define MESSAGES_WEIGHTS
@@ -59,18 +61,18 @@ err_code weights_shape_decode(const uint8_t *data, size_t len, struct weights_sh
 /* ---- HAVE, HASHES ---- */
 
 void weights_have_encode(const uint8_t *bits, uint64_t n, struct buf *out) {
-    uint64_t bytes = (n + 3) / 4;
-    if (!buf_reserve(out, bytes)) return;
-    for (uint64_t i = 0; i < bytes; i++) {
-        uint8_t four = 0;
-        for (uint64_t k = 0; k < 4 && 4 * i + k < n; k++) four |= (uint8_t)((bits[4 * i + k] & 3) << 2 * k);
-        out->data[out->len++] = four;
-    }
+    size_t bytes = (size_t)(n + 3) / 4;
+    uint8_t *marks = mem_calloc(bytes, 1);
+    for (uint64_t i = 0; i < n; i++) marks[i / 4] |= (uint8_t)((bits[i] & 3) << 2 * (i % 4));
+    field_encode(weights_have_fields(), &(struct weights_have){.marks = marks, .marks_len = bytes}, out);
+    free(marks);
 }
 
 err_code weights_have_decode(const uint8_t *data, size_t len, uint64_t n, uint8_t *ret_bits, struct err *e) {
-    if (len != (n + 3) / 4) return err_set(e, ERR_PROTOCOL, "HAVE of %zu bytes for %" PRIu64 " chunks", len, n);
-    for (uint64_t i = 0; i < n; i++) ret_bits[i] = data[i / 4] >> 2 * (i % 4) & 3;
+    struct weights_have h;
+    if (field_decode(weights_have_fields(), data, len, &h, e) != ERR_OK) return ERR_PROTOCOL;
+    if (h.marks_len != (n + 3) / 4) return err_set(e, ERR_PROTOCOL, "HAVE of %zu bytes for %" PRIu64 " chunks", len, n);
+    for (uint64_t i = 0; i < n; i++) ret_bits[i] = h.marks[i / 4] >> 2 * (i % 4) & 3;
     return ERR_OK;
 }
 

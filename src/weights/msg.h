@@ -9,6 +9,7 @@
 #include "model/gguf.h"
 #include "wire/pass.h"
 
+#define WEIGHTS_NAME "weights.caravan" /* the server name of a weights link */
 enum {
     WEIGHTS_CHUNK = 1 << 20,
     WEIGHTS_PIECE = 256 * 1024,  /* the most in one RANGE, so that a slow source shows signs of life */
@@ -20,7 +21,7 @@ enum {
 #define WEIGHTS_MAX_FILE   (1ull << 44) /* so that its HAVE still fits a frame */
 
 /* The structs weights_hello, weights_welcome with weights_shape, weights_want, weights_range, weights_run (HASHES, the question),
- * weights_hashes_head (what goes before the hashes of the answer), and weights_sources. */
+ * weights_hashed (the answer), weights_have, and weights_sources. */
 #define MESSAGES_WEIGHTS
 #include "base/field_structs.h"
 #undef MESSAGES_WEIGHTS

@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "weights/exchange.h"
 #include "members/roster.h"
-#include "weights/weights.h"
+#include "weights/server.h"
 #include "weights/cache.h"
 #include "weights/hashes.h"
 #include "weights/weights_priv.h"
@@ -348,7 +348,7 @@ static err_code answer_hashes(struct serving *v, uint32_t part, struct err *e) {
     if (code == ERR_OK) code = serving_open(v, part, e);
     if (code != ERR_OK) return code;
     buf_clear(&v->out);
-    field_encode(weights_hashes_head_fields(), &(struct weights_hashes_head){.first = run.first}, &v->out);
+    field_encode(weights_hashed_fields(), &(struct weights_hashed){.first = run.first}, &v->out);
     code = weights_hashes_get(v->model->hashes, part, v->fds[part], &run, &v->out, e);
     return code == ERR_OK ? weights_send(v->stream, FRAME_HASHES, part, v->out.data, v->out.len, e) : code;
 }

@@ -5,7 +5,7 @@
  * all other nodes only bytes are taken, and they need not be trusted. Loading begins at once: reading a byte waits until its chunk is
  * there.
  *
- * The server runs in the node, with a thread for each link; the client runs in the stage process, with one thread for all links, and the
+ * The server (server.h) runs in the node; the client, which is here, runs in the stage process, with one thread for all links, and the
  * thread that reads. Links use TLS like every other link (server name "weights.caravan"), with the frames HELLO, WELCOME, REFUSE, WANT,
  * RANGE, HAVE, HASHES, SOURCES. */
 #ifndef CARAVAN_WEIGHTS_WEIGHTS_H
@@ -18,42 +18,9 @@
 #include "model/gguf.h"
 #include "model/slice.h"
 
-#define WEIGHTS_NAME "weights.caravan"
-enum { WEIGHTS_MAX_MODELS = 1024 };
-
-/* ---- server ---- */
-/* It serves models whose files are here, by their id, and the cached parts of other models (cache folder NULL: none). Any thread. */
-struct weights_server;
-/* node_secret: of this node's identity, which the server proves to fetching nodes. These prove theirs, and removed nodes are refused. */
-struct weights_server *weights_server_create(struct io_tls_ctx *tls, const uint8_t node_secret[IO_SIGN_SECRET_SIZE], const char *cache);
-/* Refuses a node, by its public key, and ends its links; or serves it again. */
-void weights_server_set_out(struct weights_server *s, const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], bool out);
-/* The nodes, by their public keys, that may use the cluster's old key while it is valid: the members before the change. The list
- * replaces the earlier one; at most ROSTER_MAX_PEERS count. */
-void weights_server_set_met(struct weights_server *s, const uint8_t (*public_keys)[IO_SIGN_PUBLIC_SIZE], size_t n);
-/* Makes an entry for a model whose files are here, from its header (g is only read; cache as above). It reads files, so it may block. */
-struct weights_model;
-struct weights_model *weights_model_create(const struct model_gguf *g, const char *cache);
-void weights_model_free(struct weights_model *m); /* for a model that was not added; NULL is fine */
-/* Adds a model, which then belongs to the server. If the model is there already, it stays, and m is freed. */
-void weights_server_add(struct weights_server *s, struct weights_model *m);
-/* Existing links that serve it go on. */
-void weights_server_remove(struct weights_server *s, const char *id);
-/* The path of the model's (first) file on this machine; false: it is not here. */
-bool weights_server_path(struct weights_server *s, const char *id, char *ret, size_t size);
-/* The ids of the models whose files are here. */
-size_t weights_server_models(struct weights_server *s, char ret_ids[WEIGHTS_MAX_MODELS][65]);
-/* The other nodes that have the model or parts of it: told to fetching nodes. */
-void weights_server_sources(struct weights_server *s, const char *id, const struct weights_source *list, size_t n);
-uint64_t weights_server_sent(struct weights_server *s); /* bytes of models, since it was created */
-/* Takes a raw socket whose ClientHello named WEIGHTS_NAME; a thread serves it until it closes. met: nodes have been met at its address.
- * ERR_BUSY closes the socket: too many links, or too many from unknown addresses that have not proven their identity. */
-err_code weights_server_take(struct weights_server *s, int fd, bool met, struct err *e);
-/* Ends all links and waits for their threads. */
-void weights_server_free(struct weights_server *s);
-
-/* ---- client ---- */
 /* The source and the destination of a model. */
+/* Connects to the port of a node; as io_sock_connect. Called by several threads at once. */
+typedef err_code (*weights_connect_fn)(uint64_t node, const struct io_addr *to, int timeout_ms, int *ret_fd, struct err *e);
 struct weights_place {
     const char *folder; /* the cache */
     uint8_t key[IO_TLS_KEY_SIZE]; /* of links */
@@ -64,6 +31,7 @@ struct weights_place {
     uint64_t self; /* this node's id */
     uint64_t node; /* the node whose file counts; it has the whole file */
     struct io_addr source; /* and its address */
+    weights_connect_fn connect; /* NULL: io_sock_connect */
 };
 struct weights_file; /* a model whose bytes may be partly here; belongs to the thread that opened it */
 

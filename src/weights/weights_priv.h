@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Inside of weights.h: frames over a TLS stream, and links that are opened in threads
- * of their own so that none waits for another. */
+ * Inside of weights.h: frames over a TLS stream, and links that are opened in threads of their own, so that no link waits for another. */
 #ifndef CARAVAN_WEIGHTS_WEIGHTS_PRIV_H
 #define CARAVAN_WEIGHTS_WEIGHTS_PRIV_H
 
@@ -8,7 +7,7 @@
 #include "weights/cache.h"
 #include "weights/msg.h"
 #include "io/sock.h"
-#include "io/tls.h"
+#include "io/tls_stream.h"
 #include "model/slice.h"
 #include "wire/frame.h"
 #include "wire/reader.h"

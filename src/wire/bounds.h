@@ -21,7 +21,7 @@ enum {
     STAGE_STUCK_BEATS = 120,
     /* ... or this many times as long as the longest step of this stage so far, since a slow step is slow again. */
     STAGE_STUCK_TIMES = 10,
-    /* Loading: a step is a piece of a file read, or bytes from another node. Devices are opened, and caches cleared, without one. */
+    /* Loading: a step is a piece of a file read, or bytes from another node. Opening devices and clearing caches make no step. */
     STAGE_STUCK_LOADING_BEATS = 300,
     /* The first batch on a GPU, because its driver compiles the kernels. Also turning a text into tokens, which is one step: the largest
      * text, 16 MiB, took 40 s on the machine where that was measured. */

@@ -15,10 +15,18 @@ size_t wire_compute_head_size(uint32_t n_ops, uint32_t n_tokens, uint32_t n_trac
 
 /* ---- rules that the table cannot express: NULL, or the fault ---- */
 
+/* Is p0 a number of positions? */
+static bool has_count(uint8_t kind) {
+    return kind == ENGINE_OP_MARK || kind == ENGINE_OP_BACK || kind == ENGINE_OP_SAVE || kind == ENGINE_OP_LOAD;
+}
+
 static const char *op_fault(const struct engine_op *op) {
     if (op->kind != ENGINE_OP_CP && op->dst != 0) return "a destination where none belongs";
     if (op->p1 != -1 && op->p1 < op->p0) return "the last position is before the first";
-    if (op->kind >= ENGINE_OP_CLOSE && (op->p0 != 0 || op->p1 != -1)) return "positions where none belong";
+    bool counts = has_count(op->kind);
+    if (op->kind >= ENGINE_OP_CLOSE && ((op->p0 != 0 && !counts) || op->p1 != -1)) return "positions where none belong";
+    if (counts && op->p0 == 0) return "a mark of no positions";
+    if (op->kind < ENGINE_OP_MARK && op->key != 0) return "a key where none belongs";
     return NULL;
 }
 
@@ -31,13 +39,21 @@ static const char *draft_fault(const struct engine_token *before, const struct e
     return (t->flags & ENGINE_TOKEN_SAMPLE) == 0 ? "a proposal that is not sampled" : NULL;
 }
 
+/* A row may be sampled after, if it ends the prompt; nothing else of a token makes sense. */
+static const char *row_fault(const struct engine_token *t) {
+    bool row = (t->flags & ENGINE_TOKEN_ROW) != 0, together = (t->flags & ENGINE_TOKEN_TOGETHER) != 0;
+    if (together && !row) return "a token that is to be computed together with a picture";
+    return row && (t->flags & ENGINE_TOKEN_ANSWERED & ~ENGINE_TOKEN_SAMPLE) != 0 ? "a row of a picture that is to be a token" : NULL;
+}
+
 /* ---- writing ---- */
 
 /* The operation in the form of the wire. */
 static struct engine_op tidy_op(struct engine_op op) {
     if (op.kind != ENGINE_OP_CP) op.dst = 0;
-    if (op.p0 < 0 || op.kind >= ENGINE_OP_CLOSE) op.p0 = 0;
+    if (op.p0 < 0 || (op.kind >= ENGINE_OP_CLOSE && !has_count(op.kind))) op.p0 = 0;
     if (op.p1 < 0 || op.kind >= ENGINE_OP_CLOSE) op.p1 = -1;
+    if (op.kind < ENGINE_OP_MARK) op.key = 0;
     return op;
 }
 
@@ -49,7 +65,7 @@ void wire_compute_put(uint8_t *out, const struct engine_op *ops, uint32_t n_ops,
         field_put(engine_op_fields(), &op, out);
     }
     for (uint32_t i = 0; i < n_tokens; i++, out += TOKEN_SIZE) {
-        assert(draft_fault(i > 0 ? &tokens[i - 1] : NULL, &tokens[i]) == NULL);
+        assert(draft_fault(i > 0 ? &tokens[i - 1] : NULL, &tokens[i]) == NULL && row_fault(&tokens[i]) == NULL);
         field_put(engine_token_fields(), &tokens[i], out);
     }
     for (uint32_t i = 0; i < n_trace; i++, out += TRACE_SIZE) field_put(wire_trace_fields(), &trace[i], out);
@@ -59,9 +75,7 @@ void wire_compute_put(uint8_t *out, const struct engine_op *ops, uint32_t n_ops,
 
 /* Reads entry i of a list; its table checks the values. */
 static err_code get(const struct field_set *set, const uint8_t *list, uint32_t i, void *ret, struct err *e) {
-    struct bytes_reader r;
-    bytes_reader_init(&r, list + i * set->wire_size, set->wire_size);
-    return field_get(set, &r, ret, e);
+    return field_peek(set, list + i * set->wire_size, set->wire_size, ret, e);
 }
 
 static err_code bad_entry(const char *what, uint32_t i, const char *fault, struct err *e) {
@@ -79,6 +93,7 @@ static err_code check_entries(const struct wire_compute *c, struct err *e) {
     for (uint32_t i = 0; i < c->n_tokens; i++) {
         const char *fault = get(engine_token_fields(), c->tokens, i, &t, &why) != ERR_OK ? why.text : NULL;
         if (fault == NULL) fault = draft_fault(i > 0 ? &before : NULL, &t);
+        if (fault == NULL) fault = row_fault(&t);
         if (fault != NULL) return bad_entry("token", i, fault, e);
         before = t;
     }

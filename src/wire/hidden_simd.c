@@ -5,7 +5,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-/* Every processor with AVX2 has F16C too; older compilers can ask for the former only. */
+/* Every processor with AVX2 has F16C too, for which older compilers have no name. */
 static bool has_f16c(void) { return __builtin_cpu_supports("avx2"); }
 
 __attribute__((target("avx,f16c"))) static size_t put_f16c(uint8_t *out, const float *in, size_t n) {

@@ -133,12 +133,23 @@ err_code wire_link_send_fd(struct wire_link *l, struct frame_header *h, int fd, 
     return send_frame(l, h, NULL, 0, fd, e);
 }
 
-err_code wire_link_send_apart(struct wire_link *l, struct frame_header *h, const void *payload, size_t len, struct err *e) {
+static err_code send_apart(struct wire_link *l, struct frame_header *h, const void *payload, size_t len, int fd, struct err *e) {
     uint8_t head[FRAME_HEADER_SIZE];
     struct iovec iov[2] = {{.iov_base = head, .iov_len = sizeof(head)}, {.iov_base = (void *)(uintptr_t)payload, .iov_len = len}};
     err_code code = put_head(l, h, len, head, e);
-    return code == ERR_OK ? wire_writer_send(&l->writer, iov, len > 0 ? 2 : 1, -1, e) : code;
+    return code == ERR_OK ? wire_writer_send(&l->writer, iov, len > 0 ? 2 : 1, fd, e) : code;
 }
+
+err_code wire_link_send_apart(struct wire_link *l, struct frame_header *h, const void *payload, size_t len, struct err *e) {
+    return send_apart(l, h, payload, len, -1, e);
+}
+
+err_code wire_link_send_fd_apart(struct wire_link *l, struct frame_header *h, const void *payload, size_t len, int fd, struct err *e) {
+    assert(l->kind == FRAME_LINK_LOCAL);
+    return send_apart(l, h, payload, len, fd, e);
+}
+
+size_t wire_link_waiting(struct wire_link *l) { return wire_writer_waiting(&l->writer); }
 
 void wire_link_beat(struct wire_link *l) {
     struct frame_header h = {.type = FRAME_BEAT};
@@ -226,9 +237,9 @@ static err_code handle_own(struct wire_link *l, bool *ret_mine, struct err *e) {
 static err_code check_frame(struct wire_link *l, struct err *e) {
     const struct frame_header *h = &l->reader.header;
     const char *name = frame_type_name(h->type);
-    if (l->came_fd >= 0 && h->type != FRAME_SOCKET)
-        return err_set(e, ERR_PROTOCOL, "%s frame with a descriptor, which only SOCKET has", name);
-    if (l->came_fd < 0 && h->type == FRAME_SOCKET) return err_set(e, ERR_PROTOCOL, "SOCKET frame without a descriptor");
+    bool carries = h->type == FRAME_SOCKET || h->type == FRAME_DIAL;
+    if (l->came_fd >= 0 && !carries) return err_set(e, ERR_PROTOCOL, "%s frame with a descriptor, which only SOCKET and DIAL have", name);
+    if (l->came_fd < 0 && carries) return err_set(e, ERR_PROTOCOL, "%s frame without a descriptor", frame_type_name(h->type));
     if (l->kind != FRAME_LINK_RING || h->type == FRAME_HELLO || h->type == FRAME_REFUSE || h->epoch == l->epoch) return ERR_OK;
     return err_set(e, ERR_STALE, "%s frame of another epoch than its link's", name);
 }

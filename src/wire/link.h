@@ -34,6 +34,7 @@ err_code wire_link_read(struct wire_link *l, bool wait, struct frame_header *ret
 /* Are there buffered bytes, so that poll would sleep although there is something to read? False after ERR_BUSY. */
 bool wire_link_pending(const struct wire_link *l);
 int wire_link_fd(const struct wire_link *l);
+size_t wire_link_waiting(struct wire_link *l);          /* bytes sent that the other end has not taken yet */
 uint64_t wire_link_received(const struct wire_link *l); /* bytes received so far; they show that the other end lives */
 
 /* Sends a frame: header and up to n_parts payload parts (gathered; no copy if the socket takes them at once. The rest is copied for the
@@ -54,6 +55,8 @@ void wire_link_beat(struct wire_link *l);
 /* From any thread: sends a frame at once, before the frames that wait to be joined. */
 err_code wire_link_send_apart(struct wire_link *l, struct frame_header *h, const void *payload, size_t len, struct err *e);
 
+/* LOCAL only, from any thread: the same with a descriptor (the receiver gets a duplicate; fd stays the caller's). */
+err_code wire_link_send_fd_apart(struct wire_link *l, struct frame_header *h, const void *payload, size_t len, int fd, struct err *e);
 /* LOCAL only: sends a frame without payload, and a descriptor with it (the receiver gets a duplicate; fd stays the caller's). */
 err_code wire_link_send_fd(struct wire_link *l, struct frame_header *h, int fd, struct err *e);
 

@@ -21,6 +21,10 @@ bool wire_reader_whole(const struct wire_reader *r) {
 
 bool wire_reader_empty(const struct wire_reader *r) { return r->got == 0; }
 
+void wire_reader_slim(struct wire_reader *r, size_t keep) {
+    if (r->cap > keep && (wire_reader_empty(r) || wire_reader_whole(r))) wire_reader_done(r);
+}
+
 void wire_reader_next(struct wire_reader *r) {
     assert(wire_reader_whole(r));
     r->got = 0;

@@ -36,6 +36,7 @@ err_code wire_reader_space(struct wire_reader *r, uint8_t **ret_where, size_t *r
 err_code wire_reader_advance(struct wire_reader *r, size_t n, struct err *e);
 bool wire_reader_whole(const struct wire_reader *r);
 bool wire_reader_empty(const struct wire_reader *r);  /* between two frames: an end of the stream here is an orderly one */
+void wire_reader_slim(struct wire_reader *r, size_t keep); /* between two frames: gives a buffer of more than `keep` bytes back */
 void wire_reader_next(struct wire_reader *r);         /* forgets the whole frame, keeps the memory */
 
 /* The same for bytes in another buffer: takes up to the end of the next frame out of *data, *len (both are moved on). ERR_OK: a frame is

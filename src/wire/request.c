@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 
-static const char *const EVENT_KINDS[] = {"started", "token", "done", "failed", "vector"};
+static const char *const EVENT_KINDS[] = {"started", "token", "done", "failed", "vector", "score"};
 static const char *const FINISH_NAMES[] = {"stop", "length", "cancelled"};
 #define MESSAGES_REQUEST
 #include "base/field_tables.h"
@@ -19,7 +19,13 @@ static const char *const FINISH_NAMES[] = {"stop", "length", "cancelled"};
 /* ---- SUBMIT ---- */
 
 void request_init(struct request *r) { field_init(request_fields(), r); }
-void request_done(struct request *r) { field_done(request_fields(), r); }
+void request_done(struct request *r) {
+    for (uint32_t i = 0; i < r->n_rows; i++) engine_rows_release(r->rows[i].rows);
+    free(r->rows);
+    r->rows = NULL;
+    r->n_rows = 0;
+    field_done(request_fields(), r);
+}
 void request_encode(const struct request *r, struct buf *out) { field_encode(request_fields(), r, out); }
 
 err_code request_decode(const uint8_t *data, size_t len, struct request *ret, struct err *e) {
@@ -47,31 +53,18 @@ bool request_decode_id(const uint8_t *data, size_t len, uint64_t *ret_id) {
 /* ---- EVENT ---- */
 
 void request_event_init(struct request_event *ev, uint64_t id, enum request_event_kind kind) {
-    memset(ev, 0, offsetof(struct request_event, piece)); /* the kilobytes after that offset are valid only as far as their lengths say */
+    memset(ev, 0, offsetof(struct request_event, piece)); /* the kilobytes after that offset are valid only as far as their counts say */
+    ev->vector = NULL;
     ev->id = id;
     ev->kind = kind;
 }
 
 void request_event_encode(const struct request_event *ev, struct buf *out) {
     field_encode(request_event_fields(), ev, out);
-    buf_append(out, ev->piece, ev->piece_len);
-    for (size_t i = 0; i < ev->n_top; i++) {
-        field_encode(request_top_fields(), &ev->top[i], out);
-        buf_append(out, ev->top[i].piece, ev->top[i].piece_len);
-    }
-    for (size_t i = 0; i < ev->n_hop; i++) field_encode(request_hop_fields(), &ev->hops[i], out);
-    buf_append(out, ev->vector, (size_t)ev->n_vector * 4);
     if (ev->kind == REQUEST_FAILED) field_encode(err_fields(), &ev->err, out);
 }
 
 static err_code event_error(const char *what, struct err *e) { return err_set(e, ERR_PROTOCOL, "event: %s", what); }
-
-static err_code take_text(struct bytes_reader *r, size_t len, char *ret, struct err *e) {
-    const uint8_t *p = bytes_take(r, len);
-    if (p == NULL) return event_error("cut short", e);
-    memcpy(ret, p, len);
-    return ERR_OK;
-}
 
 static err_code get_err(struct bytes_reader *r, struct err *ret, struct err *e) {
     size_t len = bytes_left(r);
@@ -79,24 +72,10 @@ static err_code get_err(struct bytes_reader *r, struct err *ret, struct err *e) 
     return ret->code != ERR_OK ? ERR_OK : event_error("a failure without an error", e);
 }
 
-/* Reads the parts; the fixed fields give their lengths. */
-static err_code get_parts(struct bytes_reader *r, struct request_event *ev, struct err *e) {
-    err_code code = take_text(r, ev->piece_len, ev->piece, e);
-    for (size_t i = 0; i < ev->n_top && code == ERR_OK; i++) {
-        code = field_get(request_top_fields(), r, &ev->top[i], e);
-        if (code == ERR_OK) code = take_text(r, ev->top[i].piece_len, ev->top[i].piece, e);
-    }
-    for (size_t i = 0; i < ev->n_hop && code == ERR_OK; i++) code = field_get(request_hop_fields(), r, &ev->hops[i], e);
-    if (code != ERR_OK) return code;
-    ev->vector = bytes_left(r) / 4 >= ev->n_vector ? bytes_take(r, (size_t)ev->n_vector * 4) : NULL;
-    if (ev->vector == NULL || (ev->kind == REQUEST_VECTOR) != (ev->n_vector > 0))
-        return event_error("a vector that is cut short, or empty", e);
-    return ev->kind == REQUEST_FAILED ? get_err(r, &ev->err, e) : ERR_OK;
-}
-
 /* An event has room for kilobytes, and most have a few bytes. */
 static void copy_event(const struct request_event *from, struct request_event *ret) {
     memcpy(ret, from, offsetof(struct request_event, piece));
+    ret->vector = from->vector;
     memcpy(ret->piece, from->piece, from->piece_len);
     memcpy(ret->top, from->top, from->n_top * sizeof(from->top[0]));
     memcpy(ret->hops, from->hops, from->n_hop * sizeof(from->hops[0]));
@@ -108,7 +87,9 @@ err_code request_event_decode(const uint8_t *data, size_t len, struct request_ev
     struct request_event ev;
     bytes_reader_init(&r, data, len);
     err_code code = field_get(request_event_fields(), &r, &ev, e);
-    if (code == ERR_OK) code = get_parts(&r, &ev, e);
+    if (code == ERR_OK && (ev.kind == REQUEST_VECTOR) != (ev.n_vector > 0))
+        code = event_error("a vector that is empty, or out of place", e);
+    if (code == ERR_OK && ev.kind == REQUEST_FAILED) code = get_err(&r, &ev.err, e);
     if (code != ERR_OK) return code;
     if (bytes_left(&r) != 0) return event_error("bytes left over", e);
     copy_event(&ev, ret);
@@ -134,67 +115,44 @@ bool request_event_is_last(const struct request_event *ev) { return ev->kind == 
 
 void request_eval_init(struct request_eval *ev) { field_init(request_eval_fields(), ev); }
 
-void request_eval_done(struct request_eval *ev) {
-    free(ev->batches);
-    free(ev->tokens);
-    request_eval_init(ev);
-}
+void request_eval_done(struct request_eval *ev) { field_done(request_eval_fields(), ev); }
+void request_eval_encode(const struct request_eval *ev, struct buf *out) { field_encode(request_eval_fields(), ev, out); }
 
-void request_eval_encode(const struct request_eval *ev, struct buf *out) {
-    field_encode(request_eval_fields(), ev, out);
-    for (size_t i = 0; i < ev->n_batches; i++) field_encode(request_eval_batch_fields(), &ev->batches[i], out);
-    if (!buf_reserve(out, 4 * (size_t)ev->n_tokens)) return;
-    for (size_t i = 0; i < ev->n_tokens; i++) bytes_put_u32(out->data + out->len + 4 * i, (uint32_t)ev->tokens[i]);
-    out->len += 4 * (size_t)ev->n_tokens;
-}
-
-static err_code read_eval(struct bytes_reader *r, struct request_eval *ev, struct err *e) {
+static err_code check_eval(const struct request_eval *ev, struct err *e) {
     uint64_t total = 0;
     for (size_t i = 0; i < ev->n_batches; i++) {
-        struct request_eval_batch *b = &ev->batches[i];
-        err_code code = field_get(request_eval_batch_fields(), r, b, e);
-        if (code != ERR_OK) return code;
+        const struct request_eval_batch *b = &ev->batches[i];
         total += b->n_tokens;
         if (b->n_logits > b->n_tokens)
             return err_set(e, ERR_INVALID, "eval: batch %zu has %u tokens, %u of them with logits", i, b->n_tokens, b->n_logits);
     }
     if (total != ev->n_tokens)
         return err_set(e, ERR_INVALID, "eval: the batches ask for %llu tokens, %u are there", (unsigned long long)total, ev->n_tokens);
-    for (size_t i = 0; i < ev->n_tokens; i++) {
-        ev->tokens[i] = (int32_t)bytes_read_u32(r);
+    for (size_t i = 0; i < ev->n_tokens; i++)
         if (ev->tokens[i] < 0) return err_set(e, ERR_INVALID, "eval: entry %zu is not a token id", i);
-    }
     return ERR_OK;
 }
 
 err_code request_eval_decode(const uint8_t *data, size_t len, struct request_eval *ret, uint64_t *ret_id, struct err *e) {
-    struct bytes_reader r;
     struct request_eval ev;
-    bytes_reader_init(&r, data, len);
     request_eval_init(&ev);
-    err_code code = field_get(request_eval_fields(), &r, &ev, e);
+    field_peek(request_eval_fields(), data, len, &ev, NULL);
     if (ret_id != NULL) *ret_id = ev.id;
+    err_code code = field_decode(request_eval_fields(), data, len, &ev, e);
     if (code != ERR_OK) return code;
-    if (bytes_left(&r) != ev.n_batches * (uint64_t)FIELD_SIZE(request_eval_batch) + ev.n_tokens * UINT64_C(4))
-        return err_set(e, ERR_PROTOCOL, "eval: %zu bytes do not hold the batches that are announced", len);
-    ev.batches = mem_calloc(ev.n_batches, sizeof(*ev.batches));
-    ev.tokens = mem_calloc(ev.n_tokens > 0 ? ev.n_tokens : 1, sizeof(*ev.tokens));
-    code = read_eval(&r, &ev, e);
+    code = check_eval(&ev, e);
     if (code == ERR_OK) *ret = ev;
     else request_eval_done(&ev);
     return code;
 }
 
 err_code request_logits_decode(const uint8_t *data, size_t len, struct request_logits *ret, struct err *e) {
-    struct bytes_reader r;
-    struct request_logits l = {0};
-    bytes_reader_init(&r, data, len);
-    err_code code = field_get(request_logits_fields(), &r, &l, e);
+    struct request_logits l;
+    err_code code = field_decode(request_logits_fields(), data, len, &l, e);
     if (code != ERR_OK) return code;
     uint64_t floats = (uint64_t)l.n_rows * l.n_vocab;
-    if (floats > SIZE_MAX / 8 || floats * 4 != bytes_left(&r))
+    if (floats > SIZE_MAX / 8 || floats * 4 != l.rows_len)
         return err_set(e, ERR_PROTOCOL, "logits: %zu bytes do not hold %u rows of %u", len, l.n_rows, l.n_vocab);
-    l.rows = data + r.at;
     *ret = l;
     return ERR_OK;
 }

@@ -7,7 +7,7 @@
 #undef MESSAGES_RESULT
 
 bool result_is_due(const struct result_last *last, uint16_t flags, int32_t pos, int32_t token) {
-    return flags != 0 && ((flags & ENGINE_TOKEN_DRAFT) == 0 || (last->pos == pos - 1 && last->token == token));
+    return (flags & ENGINE_TOKEN_ANSWERED) != 0 && ((flags & ENGINE_TOKEN_DRAFT) == 0 || (last->pos == pos - 1 && last->token == token));
 }
 
 void result_note(struct result_last *last, const struct result *r) {
@@ -17,17 +17,16 @@ void result_note(struct result_last *last, const struct result *r) {
 void result_put(const struct result *r, struct buf *out) {
     struct result head = *r;
     if ((r->flags & RESULT_SAMPLED) == 0) head.sample = (struct engine_sample){0};
+    if ((r->flags & RESULT_SCORED) == 0) head.score = (struct engine_sample){0};
     if ((r->flags & RESULT_FAILED) == 0) head.text_len = 0;
     if ((r->flags & (RESULT_LOGITS | RESULT_VECTOR)) == 0) head.n_logits = 0;
     field_encode(result_fields(), &head, out);
-    for (uint32_t i = 0; i < head.sample.n_top; i++) field_encode(engine_top_fields(), &r->sample.top[i], out);
-    buf_append(out, r->text, head.text_len);
-    buf_append(out, r->logits, (size_t)head.n_logits * 4);
 }
 
 static err_code check_flags(const struct result *r, struct err *e) {
-    bool sampled = (r->flags & RESULT_SAMPLED) != 0, failed = (r->flags & RESULT_FAILED) != 0;
-    bool unannounced = (!sampled && (r->sample.n_top != 0 || r->sample.end)) || (!failed && r->text_len != 0) || (sampled && failed) ||
+    bool sampled = (r->flags & RESULT_SAMPLED) != 0, failed = (r->flags & RESULT_FAILED) != 0, scored = (r->flags & RESULT_SCORED) != 0;
+    bool unannounced = (!sampled && (r->sample.n_top != 0 || r->sample.end)) || (!scored && r->score.n_top != 0) ||
+                       (!failed && r->text_len != 0) || (sampled && failed) ||
                        ((r->flags & (RESULT_LOGITS | RESULT_VECTOR)) == 0 && r->n_logits != 0);
     return unannounced ? err_set(e, ERR_PROTOCOL, "result: parts that its flags 0x%02x do not announce", r->flags) : ERR_OK;
 }
@@ -36,11 +35,6 @@ err_code result_get(struct bytes_reader *r, struct result *ret, struct err *e) {
     struct result res = {0};
     err_code code = field_get(result_fields(), r, &res, e);
     if (code == ERR_OK) code = check_flags(&res, e);
-    for (uint32_t i = 0; i < res.sample.n_top && code == ERR_OK; i++) code = field_get(engine_top_fields(), r, &res.sample.top[i], e);
-    if (code != ERR_OK) return code;
-    res.text = (const char *)bytes_take(r, res.text_len);
-    res.logits = bytes_left(r) / 4 >= res.n_logits ? bytes_take(r, (size_t)res.n_logits * 4) : NULL;
-    if (r->failed || (res.n_logits > 0 && res.logits == NULL)) return err_set(e, ERR_PROTOCOL, "result: cut short");
-    *ret = res;
-    return ERR_OK;
+    if (code == ERR_OK) *ret = res;
+    return code;
 }

@@ -15,7 +15,8 @@ enum {
     RESULT_LOGITS = 2,  /* a row of logits is there */
     RESULT_FAILED = 4,  /* sampling this sequence failed: the text says why */
     RESULT_VECTOR = 8,  /* the vector of a text is there, in place of logits */
-    RESULT_FLAGS = RESULT_SAMPLED | RESULT_LOGITS | RESULT_FAILED | RESULT_VECTOR
+    RESULT_SCORED = 16, /* the token's own score is there */
+    RESULT_FLAGS = RESULT_SAMPLED | RESULT_LOGITS | RESULT_FAILED | RESULT_VECTOR | RESULT_SCORED
 };
 enum { RESULT_MAX_TEXT = 400 };
 

@@ -4,14 +4,17 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
+#include "base/mem.h"
 #include "wire/bounds.h"
 #include "wire/frame.h"
 
 static const char *const DTYPE_NAMES[FRAME_DTYPE_COUNT] = {"f32", "f16", "bf16", "q8_0"};
 static const char *const PHASE_NAMES[STAGE_PHASE_COUNT] = {"loading", "connecting", "ready", "draining"};
-static const char *const UNLOAD_NAMES[STAGE_UNLOAD_COUNT] = {"lost", "if_idle", "for_good"};
+static const char *const UNLOAD_NAMES[STAGE_UNLOAD_COUNT] = {"lost", "if_idle", "crashed", "for_good"};
 #define MESSAGES_STAGE
 #include "base/field_tables.h"
 #undef MESSAGES_STAGE
@@ -66,22 +69,27 @@ err_code stage_fault_decode(const uint8_t *data, size_t len, struct stage_fault 
     return code;
 }
 
-/* ---- SEQ_OPEN, UNLOAD ---- */
+/* ---- LOST ---- */
 
-void stage_open_encode(uint32_t seq, uint32_t generation, const struct engine_sampling *sampling, struct buf *out) {
-    struct stage_open o = {.seq = seq, .generation = generation, .sampling = *sampling};
-    field_encode(stage_open_fields(), &o, out);
+void stage_lost_encode(const uint64_t *keys, size_t n, struct buf *out) {
+    uint8_t *bytes = mem_calloc(n + 1, sizeof(*keys));
+    for (size_t i = 0; i < n; i++) bytes_put_u64(bytes + 8 * i, keys[i]);
+    field_encode(stage_lost_fields(), &(struct stage_lost){.n = (uint32_t)n, .keys = bytes}, out);
+    free(bytes);
 }
 
-err_code stage_open_decode(const uint8_t *data, size_t len, uint32_t *ret_seq, uint32_t *ret_generation,
-                           struct engine_sampling *ret_sampling, struct err *e) {
-    struct stage_open o;
-    err_code code = field_decode(stage_open_fields(), data, len, &o, e);
-    if (code != ERR_OK) return code;
-    *ret_seq = o.seq;
-    *ret_generation = o.generation;
-    *ret_sampling = o.sampling;
-    return ERR_OK;
+err_code stage_lost_decode(const uint8_t *data, size_t len, struct stage_lost *ret, struct err *e) {
+    return field_decode(stage_lost_fields(), data, len, ret, e);
+}
+
+uint64_t stage_lost_key(const struct stage_lost *l, size_t i) { return bytes_get_u64(l->keys + 8 * i); }
+
+/* ---- SEQ_OPEN, UNLOAD ---- */
+
+void stage_open_encode(const struct stage_open *o, struct buf *out) { field_encode(stage_open_fields(), o, out); }
+
+err_code stage_open_decode(const uint8_t *data, size_t len, struct stage_open *ret, struct err *e) {
+    return field_decode(stage_open_fields(), data, len, ret, e);
 }
 
 void stage_unload_encode(const struct stage_unload *u, struct buf *out) { field_encode(stage_unload_fields(), u, out); }

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "engine/engine.h"
 #include "wire/pass.h"
 
@@ -18,11 +19,12 @@ const char *stage_phase_name(enum stage_phase p);
 enum stage_unload_how {
     STAGE_UNLOAD_LOST,     /* the epoch is over: they end with UNAVAILABLE, and may go on in another epoch */
     STAGE_UNLOAD_IF_IDLE,  /* the head's node drops the slice if there are none; its answer is a STATE that failed: CANCELLED, or BUSY */
+    STAGE_UNLOAD_CRASHED, /* as LOST, because a stage of the epoch crashed: those in flight end with CRASH, since each may be the cause */
     STAGE_UNLOAD_FOR_GOOD, /* the model is unloaded: they end with CANCELLED; after that a STATE that failed with CANCELLED comes */
     STAGE_UNLOAD_COUNT
 };
 
-/* The structs stage_options, stage_order (LOAD), stage_fetch, stage_state and stage_report (STATE), stage_fault, stage_open and
+/* The structs stage_options, stage_order (LOAD), stage_fetch, stage_state and stage_report (STATE), stage_fault, stage_lost, stage_open and
  * stage_unload. */
 #define MESSAGES_STAGE
 #include "base/field_structs.h"
@@ -44,10 +46,14 @@ err_code stage_report_decode(const uint8_t *data, size_t len, struct stage_repor
 void stage_fault_encode(const struct stage_fault *f, struct buf *out);
 err_code stage_fault_decode(const uint8_t *data, size_t len, struct stage_fault *ret, struct err *e);
 
-/* SEQ_OPEN: the sampling parameters of a sequence. */
-void stage_open_encode(uint32_t seq, uint32_t generation, const struct engine_sampling *sampling, struct buf *out);
-err_code stage_open_decode(const uint8_t *data, size_t len, uint32_t *ret_seq, uint32_t *ret_generation,
-                           struct engine_sampling *ret_sampling, struct err *e);
+/* LOST: the keys of marks (engine/engine.h), at most FRAME_MAX_OPS. key: the i-th of a decoded message, which borrows the payload. */
+void stage_lost_encode(const uint64_t *keys, size_t n, struct buf *out);
+err_code stage_lost_decode(const uint8_t *data, size_t len, struct stage_lost *ret, struct err *e);
+uint64_t stage_lost_key(const struct stage_lost *l, size_t i);
+
+/* SEQ_OPEN: the sampling parameters of a sequence, which a decoded message owns (engine_sampling_done). */
+void stage_open_encode(const struct stage_open *o, struct buf *out);
+err_code stage_open_decode(const uint8_t *data, size_t len, struct stage_open *ret, struct err *e);
 
 void stage_unload_encode(const struct stage_unload *u, struct buf *out);
 err_code stage_unload_decode(const uint8_t *data, size_t len, struct stage_unload *ret, struct err *e);

@@ -3,7 +3,7 @@
 #ifndef CARAVAN_WIRE_TRANSPORT_H
 #define CARAVAN_WIRE_TRANSPORT_H
 
-#include "io/tls.h"
+#include "io/tls_stream.h"
 
 struct wire_transport {
     struct io_tls_stream *tls; /* NULL: fd is a Unix socket; owned */

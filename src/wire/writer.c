@@ -167,6 +167,13 @@ bool wire_writer_idle(struct wire_writer *w) {
     return idle;
 }
 
+size_t wire_writer_waiting(struct wire_writer *w) {
+    pthread_mutex_lock(&w->lock);
+    size_t n = (size_t)(w->queued - w->written);
+    pthread_mutex_unlock(&w->lock);
+    return n;
+}
+
 void wire_writer_flush(struct wire_writer *w, int timeout_ms) {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);

@@ -34,6 +34,7 @@ void wire_writer_init(struct wire_writer *w, struct wire_transport *wire, size_t
 /* Sends the parts as one; pass_fd (or -1) goes with the first byte and stays the caller's. Blocks only while max_queued bytes wait. */
 err_code wire_writer_send(struct wire_writer *w, const struct iovec *parts, size_t n_parts, int pass_fd, struct err *e);
 bool wire_writer_idle(struct wire_writer *w);
+size_t wire_writer_waiting(struct wire_writer *w); /* bytes that the other end has not taken yet */
 void wire_writer_flush(struct wire_writer *w, int timeout_ms);
 /* Ends the thread, and drops the bytes still queued. Shuts the wire down if the thread is at work. */
 void wire_writer_done(struct wire_writer *w);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * What the slices of a model take when one process computes them one after another, with no link, no other process and no scheduler: one
- * stream on a ring of stages, whose stages take turns, cannot be faster than that. One thread; with --cores every slice has a thread of its
- * own, on the cores in turn, and a semaphore hands over: each core then sleeps while the others compute, as the machines of a ring do, and
- * what waking it costs is the machine's.
+ * The time of a model's slices when one process computes them one after another, without links, other processes and a scheduler. One stream
+ * on a ring, whose stages take turns, cannot be faster. One thread; with --cores every slice has a thread of its own, on the cores in turn,
+ * and a semaphore hands over: each core then sleeps while the others compute, as the machines of a ring do, and the cost of waking it is
+ * the machine's.
  *
  *     chain MODEL [--stages K] [--decode N] [--cores C] [--delay-us D]
  *
- * --delay-us: a network between slices, and behind the last: so long passes before the next begins.
- * Even slices (4); N tokens (48), greedy, behind a prompt of 16. A line as ring_bench has it:  {"what": "decode", ..., "tok_s": X} */
+ * --delay-us: a network between slices, and after the last one: this time passes before the next slice begins. Even slices (4); N tokens
+ * (48), greedy, after a prompt of 16. A line as ring_bench has it:  {"what": "decode", ..., "tok_s": X} */
 #include <getopt.h>
 #include <pthread.h>
 #include <sched.h>
@@ -20,6 +20,7 @@
 #include "base/mem.h"
 #include "engine/slice.h"
 #include "model/layout.h"
+#include "os/runtime.h"
 
 enum { MOST = 16, PROMPT = 16 };
 
@@ -46,7 +47,7 @@ static void chain_open(struct chain *c, const char *path, uint32_t n_ctx) {
     engine_load_init(&load);
     load.n_threads = 1;
     load.n_ctx = n_ctx;
-    snprintf(load.backends, sizeof(load.backends), "%s", CARAVAN_BACKENDS_DIR);
+    snprintf(load.backends, sizeof(load.backends), "%s", os_backends_dir);
     if (model_gguf_open(path, &g, &e) != ERR_OK || model_layout_create(g, &l, &e) != ERR_OK) stop(path, &e);
     for (uint32_t i = 0; i < c->n; i++) {
         struct model_slice *s;

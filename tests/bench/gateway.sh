@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Measures the gateway: what it adds to a stream, what a token and a connection cost, and how it compares with llama-server's own HTTP side
+# Measures the gateway: the delay that it adds to a stream, the cost of a token and of a connection, and llama-server's own HTTP side beside it
 # (llama.cpp, the same model, the same threads, one after the other in every round). Prints `name value unit` lines, each round's own.
 # Usage: tests/bench/gateway.sh      Environment: ROUNDS (5), BUILD (build/release), CARAVAN_SYSROOT_DIR as in tools/sysroot.sh
 #   way_*        microseconds from a token's being there to its being read by the client; the targets are for the median
@@ -100,7 +100,7 @@ while [ "$round" -le "$ROUNDS" ]; do
         one "$CARAVAN_PORT" "$streams" "caravan.$streams"
         one "$LLAMA_PORT" "$streams" "llama.$streams"
     done
-    start_fake # afresh: its memory is its own
+    start_fake # a new process, so that its memory is its own
     fake alone.1 '{"stamp":true,"pieces":["x"],"repeat":100,"delay_ms":20}' --streams 1
     fake alone.64 '{"stamp":true,"pieces":["x"],"repeat":100,"delay_ms":20}' --streams 64
     fake alone.1000 '{"stamp":true,"pieces":["x"],"repeat":50,"delay_ms":200}' --streams 1000 --idle 10000

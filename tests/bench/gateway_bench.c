@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Asks an OpenAI-compatible server for many streams at once and says what they cost: time to the first text, tokens a second, and, where a
+ * Asks an OpenAI-compatible server for many streams at once, and measures them: time to the first text, tokens a second, and, where a
  * stream's text is the time at which it was made (gateway_fake's "stamp"), how long it was on its way. Prints `name value unit` lines.
  *
  *     gateway_bench --port N [--streams N] [--requests N] [--max N] [--prompt TEXT] [--body JSON] [--idle N] [--pid N] [--name PREFIX]
@@ -53,7 +53,7 @@ struct bench {
     struct setup o;
     int epoll;
     struct stream *streams;
-    unsigned first;   /* number of the first question: none is like an earlier one, which the server may remember */
+    unsigned first;   /* number of the first question: no question repeats an earlier one, which the server may remember */
     unsigned asked, answered;
     uint64_t tokens, chunks;
     struct list ttft_ms, way_us;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What one hop of the ring costs: two threads (or processes) on loopback throw a COMPUTE frame to and fro over a real ring link, without
+ * The cost of one hop of the ring: two threads (or processes) on loopback send a COMPUTE frame to and fro over a real ring link, without
  * computing anything. Prints microseconds a hop: median, 10th and 90th percentile of half the round trips.
  *
  *     hop [--rows N] [--width N] [--dtype f32|f16|bf16|q8_0] [--spin US] [--count N] [--cpu A,B] [--suite NAME] [--fork] [--convert]

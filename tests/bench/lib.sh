@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# What the sections of `make bench` share; sourced by run.sh. A section measures with these and writes values: `put NAME NUMBER`, once a round.
+# Functions that the sections of `make bench` share; sourced by run.sh. A section measures with these and writes values: `put NAME NUMBER`, once a round.
 # shellcheck shell=sh disable=SC2034
 children=
 
@@ -59,8 +59,8 @@ ring() {
           } }' >>"$VALUES"
 }
 
-# What the cores allow: two processes at the same time, each with half of the model's layers and its output head, no link between them. The
-# slower of the two is what a ring of two stages cannot pass. bound NAME decode|prefill HALF-MODEL arguments
+# The bound by the cores: two processes at the same time, each with half of the model's layers and its output head, no link between them. A
+# ring of two stages cannot be faster than the slower of the two. bound NAME decode|prefill HALF-MODEL arguments
 bound() {
     name=$1 what=$2 half=$3
     shift 3
@@ -73,7 +73,7 @@ bound() {
     put "$name" "$(sed -n 's/.*"'"$what"'".*"tok_s": \([0-9.]*\).*/\1/p' "$WORK/bound.1" "$WORK/bound.2" | sort -n | head -1)"
 }
 
-# What one stream is allowed by stages that take turns: the slices one after another in one process, no link; with --cores 2 on two cores in
+# The bound of one stream, whose stages take turns: the slices one after another in one process, no link; with --cores 2 on two cores in
 # turn, each of which sleeps meanwhile; with --delay-us a network between them. chain NAME arguments of chain
 chain() {
     name=$1
@@ -127,10 +127,11 @@ rpc_behind() {
 }
 
 # peer NAME PROMPT DECODE arguments of llama-bench: NAME.prefill and NAME.decode1, whichever is not 0. A short prompt first wakes everything up.
+# THREADS: how many, else one.
 peer() {
     name=$1 prompt=$2 decode=$3
     shift 3
-    llama "${PIN:-}" "$LLAMA_BENCH" -m "$MODEL" -t 1 -r 1 --no-warmup -p "16$([ "$prompt" = 0 ] || echo ",$prompt")" -n "$decode" -o jsonl "$@" >"$WORK/out" 2>"$WORK/llama-bench.log" ||
+    llama "${PIN:-}" "$LLAMA_BENCH" -m "$MODEL" -t "${THREADS:-1}" -r 1 --no-warmup -p "16$([ "$prompt" = 0 ] || echo ",$prompt")" -n "$decode" -o jsonl "$@" >"$WORK/out" 2>"$WORK/llama-bench.log" ||
         fail "llama-bench failed" "see $WORK/llama-bench.log"
     [ "$prompt" = 0 ] || put "$name.prefill" "$(sed -n "s/.*\"n_prompt\": $prompt,.*\"avg_ts\": \([0-9.]*\).*/\1/p" "$WORK/out")"
     [ "$decode" = 0 ] || put "$name.decode1" "$(sed -n "s/.*\"n_gen\": $decode,.*\"avg_ts\": \([0-9.]*\).*/\1/p" "$WORK/out")"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What a plan costs: fleets of 16 and 64 machines, alike, different, and with links that all differ.
+ * The cost of a plan: fleets of 16 and 64 machines, alike, different, and with links that all differ.
  * plan_time [ROUNDS]: lines of "name value unit"; the time is the processor's, the work counts slices that the search looked at. First as
  * `caravan plan` does it, then bounded as on a node's loop (wish.work = PLAN_LOOP_WORK). */
 #include <math.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * What a shared prefix saves: the time to the first token of a request, and of a second one that begins with the same tokens, in a ring of
- * real stage children. prefix MODEL [--stages K] [--threads T] [--prefix N] [--own N] [--exact] [--program CARAVAN]: lines of
- * "name value unit". */
+ * The time that a shared prefix saves: the time to the first token of a request, and of a second one that begins with the same tokens, in a
+ * ring of real stage children. prefix MODEL [--stages K] [--threads T] [--prefix N] [--own N] [--exact] [--program CARAVAN]: lines of "name
+ * value unit". */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +13,7 @@
 #include "io/tls.h"
 #include "model/layout.h"
 #include "node/private_ring.h"
+#include "os/runtime.h"
 
 enum { MAX_STAGES = 16, TOKENS = 4 };
 
@@ -78,7 +79,7 @@ static void run(const struct setup *s) {
     c.load.n_seq = 4;
     c.load.n_ctx = s->n_prefix + s->n_own + TOKENS;
     c.load.exact = s->exact;
-    snprintf(c.load.backends, sizeof(c.load.backends), "%s", CARAVAN_BACKENDS_DIR);
+    snprintf(c.load.backends, sizeof(c.load.backends), "%s", os_backends_dir);
     if (private_ring_start(&c, &ring, &e) != ERR_OK) stop("the ring", &e);
     uint32_t warm, none, cached;
     struct setup other = *s; /* the first request of all also pays for the setup */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * How fast a ring is: starts real stage children with real TLS links on loopback (node/private_ring.h), or the whole model in one stage,
+ * The speed of a ring: starts real stage children with real TLS links on loopback (node/private_ring.h), or the whole model in one stage,
  * and prints a line of JSON for each measurement: tokens per second, and where each stage's time went.
  *
  *     ring_bench MODEL [--program CARAVAN] [--stages K | --split 12,10] [--threads T] [--decode N] [--streams 1,2] [--prefill P]
@@ -9,9 +9,8 @@
  * --decode N: N tokens of each of the streams at once, greedy, after a prompt of 16; counted from the moment when every stream has its
  * first token until the first of them has its last. --prefill P: a prompt of P tokens, until its first token is sampled.
  * --delay-us, --mbit: every link of the ring goes through an emulated network (relay/relay.h): so long one way, so fast in each direction.
- * --draft N: guesses up to N tokens ahead. --repetitive: prompts are one phrase again and again,
- * and answers are made of its tokens.
- * --memory: a line with what all stages together take, beside the bytes of the model's file and of the KV cache.
+ * --draft N: guesses up to N tokens ahead. --repetitive: prompts repeat one phrase, and answers consist of its tokens.
+ * --memory: a line with the memory of all stages together, and the bytes of the model's file and of the KV cache.
  * --wait: waits for a line on standard input before it measures, so that a profiler can be put on its stages first. */
 #include <getopt.h>
 #include <stdio.h>
@@ -24,6 +23,7 @@
 #include "io/tls.h"
 #include "model/layout.h"
 #include "node/private_ring.h"
+#include "os/runtime.h"
 #include "relay/relay.h"
 #include "wire/frame.h"
 
@@ -42,7 +42,7 @@ struct setup {
     struct relay *relay;
 };
 
-/* What the events of one measurement say. */
+/* The results of one measurement, from its events. */
 struct tally {
     uint32_t n_streams, n_started, n_tokens, n_first; /* tokens until every stream has begun */
     clock_us submitted, begun, ended;
@@ -230,7 +230,7 @@ static struct private_ring *start(struct setup *s, const struct model_gguf *g, s
     c.load.n_seq = most;
     c.load.n_ctx = n_ctx;
     c.load.n_batch = s->batch;
-    snprintf(c.load.backends, sizeof(c.load.backends), "%s", CARAVAN_BACKENDS_DIR);
+    snprintf(c.load.backends, sizeof(c.load.backends), "%s", os_backends_dir);
     struct private_ring *ring;
     if (private_ring_start(&c, &ring, e) != ERR_OK) stop("the ring", e);
     return ring;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Measures Caravan against the unsplit model and against llama.cpp's RPC and server, on this machine, in interleaved rounds: every round of a
-# section runs each of its programs once, so that what else the machine does falls on all of them alike. Each section writes its medians,
+# section runs each of its programs once, so that other work of the machine affects all of them alike. Each section writes its medians,
 # spreads and ratios into its own part of docs/BENCHMARKS.md; curves go into docs/ as SVG.
 # Usage: tests/bench/run.sh [SECTION ...]     (`make bench`, `make bench SECTIONS="ring delay"`; all of them take about half an hour)
 # Environment: QUICK=1  short rounds, printed but not written to docs/; ROUNDS, DECODE, PREFILL, PREFIX  how many rounds and tokens;
@@ -14,7 +14,7 @@ ROOT=${CARAVAN_SYSROOT_DIR:-$TOP/build}/sysroot-test
 WORK=$TOP/build/bench
 DOC=${DOC:-$TOP/docs/BENCHMARKS.md}
 # A section is a file tests/bench/sections/NAME.sh with three functions: begin (makes ready), round, report.
-ALL="ring prefill delay streams speculation scheduler shapes gateway weights schema"
+ALL="ring prefill delay streams busy memory speculation scheduler disk shapes gateway cache routing weights schema plan"
 if [ "${QUICK:-0}" = 1 ]; then
     ROUNDS=${ROUNDS:-2} DECODE=${DECODE:-12} PREFILL=${PREFILL:-128} PREFIX=${PREFIX:-128}
 else

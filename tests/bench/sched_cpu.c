@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What the head's scheduler costs on its processor: streams that decode, and a ring that answers at once.
+ * The processor time of the head's scheduler: streams that decode, and a ring that answers at once.
  * sched_cpu [STREAMS [STAGES]]: lines of "name value unit". Counted is everything from the tail's answer to the next frame and the encoded
  * events, and the making of the answers as well, so the true figures are a little lower. Allocations are counted after the start. */
 #include <stdio.h>
@@ -70,7 +70,7 @@ static void submit(struct bench *b, uint64_t id) {
     request_done(&r);
 }
 
-/* What the tail would say of the frame. */
+/* The tail's answer to the frame. */
 static void answer(struct bench *b, const struct sched_action *a) {
     struct answer *to = &b->answers[(b->first + b->n++) % b->room];
     to->number = a->number;
@@ -90,7 +90,7 @@ static void answer(struct bench *b, const struct sched_action *a) {
     }
 }
 
-/* One answer, and everything that follows from it. */
+/* One answer, and all actions after it. */
 static void step(struct bench *b) {
     struct sched_action a;
     struct err e;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What text costs besides the model: parsing and rendering of chat templates, JSON Schema to grammar.
+ * The cost of text, without the model: parsing and rendering of chat templates, JSON Schema to grammar.
  * text_bench [TEMPLATES FOLDER]: medians of the runs; rows for docs/BENCHMARKS.md. */
 #include <dirent.h>
 #include <stdio.h>
@@ -68,7 +68,7 @@ static double parse_us(const char *tmpl) {
     return 1e3 * (now_ms() - start);
 }
 
-/* Parsing alone; the first use, which parses and finds out what the template takes; later uses. */
+/* Parsing alone; the first use, which parses and probes the template; later uses. */
 static void bench_template(const char *name, const char *tmpl, yyjson_doc *small, yyjson_doc *big) {
     double parse[RUNS], first[RUNS], warm[RUNS], large[RUNS];
     struct buf out;

@@ -43,7 +43,7 @@ if [ "$(id -u)" != 0 ] || ! ip netns add "$NS-hub" 2>/dev/null; then
     exit 77
 fi
 
-# Four hosts on a bridge; what each sends, and what it gets, passes a bucket of RATE.
+# Four hosts on a bridge; the bytes that each sends, and the bytes that it gets, pass a bucket of RATE.
 network() {
     ip -n "$NS-hub" link add name hub0 type bridge
     ip -n "$NS-hub" link set hub0 up
@@ -106,7 +106,7 @@ sent_of() {
 caravan() {
     name=$1 holders=$2
     D=$WORK/weights.$$
-    mkdir -p "$D/held" # what the first host has; the others, in mount namespaces of their own, don't see it
+    mkdir -p "$D/held" # the files of the first host; the others, in mount namespaces of their own, don't see them
     ln -f "$MODEL" "$D/held/model.gguf"
     i=2
     while [ "$i" -le "$holders" ]; do

@@ -27,7 +27,7 @@ test('tokens of a text and back, the same at both nodes', async () => {
     assert.deepEqual(await post(nodes[1], '/detokenize', { tokens: [] }), { content: '' })
 })
 
-test('anthropic: what was counted is what was used', async () => {
+test('anthropic: the counted tokens are the used tokens', async () => {
     const { default: Anthropic } = await load('@anthropic-ai/sdk')
     const client = new Anthropic({ baseURL: await matrix.open('@anthropic-ai/sdk', nodes[1].api), apiKey: 'none', maxRetries: 0 })
     const messages = [{ role: 'user', content: 'Tell me a story about a caravan.' }]
@@ -57,7 +57,7 @@ test('a form, a least length, a message that is continued, a chat that is too lo
     await idle()
 })
 
-test('ollama: a schema holds the model to it', async () => {
+test('ollama: an answer fits its schema', async () => {
     const { Ollama } = await load('ollama')
     const client = new Ollama({ host: await matrix.open('ollama', nodes[1].api) })
     const format = { type: 'object', properties: { name: { type: 'string', maxLength: 8 }, old: { type: 'boolean' } }, required: ['name', 'old'] }

@@ -71,7 +71,7 @@ test('anthropic: tokens are counted, errors are of its classes, an abort is hear
     assert.equal((await fake.status()).cancelled, before + 1)
 })
 
-test('anthropic: what Claude Code sends', async () => {
+test('anthropic: requests of Claude Code', async () => {
     const m = await anthropic.messages.create(ask('x', {
         tools: [{ type: 'bash_20250124', name: 'bash' }, { type: 'web_search_20250305', name: 'web_search' }],
         messages: [
@@ -256,7 +256,7 @@ test('openai: embeddings in its own encoding and as numbers, response_format by 
     await openai.chat.completions.create({ model, messages: say(script(words)), response_format: { type: 'json_object' }, n: 2, seed: 1, stop: 'z', logprobs: true, top_logprobs: 2, logit_bias: { 5: 1 }, user: 'u', max_completion_tokens: 9 })
 })
 
-test('openai: the last message is continued, whatever the family; forms of an answer as other servers ask for them', async () => {
+test('openai: the last message is continued, in every family; forms of an answer as other servers ask for them', async () => {
     for (const family of [model, 'hermes', 'harmony']) {
         const r = await openai.chat.completions.create({ model: family, messages: [...say(script(words)), { role: 'assistant', content: 'I am ' }] })
         assert.deepEqual([r.choices[0].message.content, r.choices[0].message.reasoning_content], ['text of it', undefined], family)
@@ -286,7 +286,7 @@ test('responses: log probabilities, streamed and whole', async () => {
     assert.deepEqual((await openai.responses.create({ model, input: script(words) })).output[0].content[0].logprobs, [])
 })
 
-test('completions: what comes after a prompt, where the model can fill in', async () => {
+test('completions: text before a suffix, if the model can fill in', async () => {
     const r = await openai.completions.create({ model, prompt: script(words), suffix: ' and more', max_tokens: 9, echo: false })
     assert.equal(r.choices[0].text, 'text of it')
     assert.equal(r.usage.prompt_tokens, Math.floor(('<PRE>' + script(words) + '<SUF> and more<MID>').length / 4) + 1)
@@ -319,7 +319,7 @@ test('@langchain/openai: invoke, stream', async () => {
     assert.equal((await all(await chat.stream(script(words)))).map((c) => c.content).join(''), 'text of it')
 })
 
-// ---- tools: what the model writes, as each client sees it ----
+// ---- tools: calls of the model as each client sees them ----
 
 const parameters = { type: 'object', properties: { a: { type: 'integer' } }, required: ['a'] }
 const calling = script({ pieces: ['Let me. ', '<tool_', 'call>{"name": "add", "argu', 'ments": {"a": 1', '}}</tool_call>'] })
@@ -373,7 +373,7 @@ test('tools: ai, @langchain/openai', async () => {
     assert.deepEqual(r.tool_calls.map((c) => [c.name, c.args]), [['add', { a: 1 }]])
 })
 
-// ---- what no client sends ----
+// ---- requests that no client sends ----
 
 test('tokens of a text and back; metrics', async () => {
     const post = (path, body) => fetch(`${plain}${path}`, { method: 'POST', body: JSON.stringify(body) }).then((r) => r.json())
@@ -389,26 +389,24 @@ test('tokens of a text and back; metrics', async () => {
     assert.equal(value('caravan_time_to_first_text_seconds_bucket\\{le="\\+Inf"\\}'), value('caravan_time_to_first_text_seconds_count'))
 })
 
-test('a template that uses up its time stops nobody else', async () => {
+test('a template that uses up its time delays no other request', async () => {
     const post = (path, body) => fetch(`${plain}${path}`, { method: 'POST', body: JSON.stringify(body) })
     const order = []
     const hostile = post('/v1/chat/completions', { model: 'hostile', messages: say('x') }).then(async (r) => {
         order.push('hostile')
         return [r.status, (await r.json()).error.message]
     })
-    for (let i = 0; i < 20; i++) {
-        await post('/v1/completions', { model, prompt: script(words) }).then((r) => r.json())
-        order.push('other')
-    }
+    await post('/v1/completions', { model, prompt: script(words) }).then((r) => r.json())
+    order.push('other')
     const [status, message] = await hostile
     assert.equal(status, 400)
     assert.match(message, /template/)
-    assert.equal(order.at(-1), 'hostile')
-    const shown = await (await post('/api/show', { model: 'hostile' })).json() /* what it takes cannot be found out: it is shown all the same */
+    assert.deepEqual(order, ['other', 'hostile'])
+    const shown = await (await post('/api/show', { model: 'hostile' })).json() /* its abilities cannot be found out; it is shown all the same */
     assert(shown.capabilities.includes('completion'))
 })
 
-test('what was stored under one key is not there under another', async () => {
+test('a response stored under one key is not found under another', async () => {
     const open = await new Fake({ key: 'one', env: { FAKE_KEY: 'two' } }).open()
     try {
         const client = (apiKey) => new OpenAI({ baseURL: `${open.api}/v1`, apiKey, maxRetries: 0 })
@@ -431,7 +429,7 @@ test('web pages: only where the setting allows it', async () => {
         assert.equal(yes.status, 204)
         assert.equal(yes.headers.get('access-control-allow-origin'), 'https://b.example')
         assert.equal(yes.headers.get('access-control-allow-headers'), 'authorization')
-        assert.equal(no.status, 401)
+        assert.equal(no.status, 403)
         assert.equal(no.headers.get('access-control-allow-origin'), null)
         const real = await fetch(`${open.api}/v1/models`, { headers: { origin: 'https://a.example', authorization: 'Bearer secret' } })
         assert.equal(real.status, 200)

@@ -11,7 +11,7 @@ const two = ['--placement', '4,4', '--ctx', '1024', '--parallel', '2']
 // As long as the context holds: there has to be a middle to break it in.
 const long = { messages: [{ role: 'user', content: 'Count to 100' }], max_tokens: 950, ignore_eos: true }
 
-// The answer that must be complete, whatever breaks.
+// The answer that must be complete, although a part of the ring breaks.
 const tale = { ...long, max_tokens: 240 }
 
 // Does this node see n stages of that epoch, all ready, and the model too?

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: MIT
-// The command line beside a node, without one, and beside something else: what is said when it works and when it doesn't.
+// The command line with a node, without one, and with another program in its place: its output when it works and when it doesn't.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
 import { join } from 'node:path'
 import { Node, caravan, childrenOf, demoModel, isAlive, run, stopCluster, streamChat, until } from './lib/cluster.mjs'
 import { Hub } from './lib/hub.mjs'
-import { Terminal } from './lib/terminal.mjs'
+import { Terminal, plain } from './lib/terminal.mjs'
 
 const tmp = process.env.CARAVAN_TMP
 const small = ['--ctx', '512', '--parallel', '1']
 let homes = 0
 
-// Runs a command; input: a path, or text for a pipe; none: nothing is there to read.
-function cli(args, { input, text, home = join(tmp, `home-${homes++}`), stdout = 'pipe' } = {}) {
+// Runs a command; input: a path, or text for a pipe; without it there is nothing to read.
+function cli(args, { input, text, home = join(tmp, `home-${homes++}`), bare = false, stdout = 'pipe' } = {}) {
     const fd = input ? openSync(input, 'r') : 'ignore'
-    const child = spawn(caravan, [...args, '--state-dir', home], { stdio: [text === undefined ? fd : 'pipe', stdout, 'pipe'] })
+    const child = spawn(caravan, bare ? args : [...args, '--state-dir', home], { env: { ...process.env, XDG_STATE_HOME: home }, stdio: [text === undefined ? fd : 'pipe', stdout, 'pipe'] })
     let out = '', err = ''
     child.stdout?.on('data', (data) => { out += data })
     child.stderr.on('data', (data) => { err += data })
@@ -62,13 +62,44 @@ await run({
         await stopCluster([node])
     },
 
+    async 'with --json refusals are JSON too, with the exit status that the table of errors gives'() {
+        const table = (name) => readFileSync(join(process.env.CARAVAN_SOURCE, 'tables', name), 'utf8')
+        const exits = Object.fromEntries([...table('errors.def').matchAll(/^ERR\((\w+),.*?(\d+)\)$/gm)].map((m) => [m[1], Number(m[2])]))
+        const commands = [...table('commands.def').matchAll(/^COMMAND\(\w+, +"([a-z]+)", +"(.*?)", +\w+, +false/gm)].map((m) => ({ name: m[1], needs: m[2].split(' ').filter((word) => /^[A-Z]/.test(word)).length }))
+        assert(commands.length > 15 && exits.USAGE === 64)
+        const refused = async (args, code) => {
+            const said = await cli(args, { bare: true })
+            if (/unknown option "--json"/.test(said.err)) return false // the command has no result that is data
+            const { error } = JSON.parse(said.out)
+            assert.equal(error.code, code, `${args}: ${said.out}`)
+            assert.equal(said.code, exits[error.code], `${args}`)
+            assert.equal(error.exit_status, said.code)
+            assert(said.err.startsWith('caravan: '), said.err)
+            return true
+        }
+        let n = 0
+        for (const { name, needs } of commands) {
+            if (!await refused([name, '--json', ...Array(9).fill('x')], 'USAGE')) continue
+            n++
+            assert(await refused([name, '--nonsense', '-j', ...Array(needs).fill('x')], 'USAGE'))
+            if (needs > 0) assert(await refused([name, '--json'], 'USAGE'))
+        }
+        assert(n >= 14, `${n} commands have --json`)
+        const nobody = ['--json', '--api', '127.0.0.1:1']
+        for (const args of [['models'], ['nodes'], ['nodes', 'remove', 'x'], ['load', 'x'], ['unload', 'x'], ['rm', 'x'], ['invite'], ['plan', 'x'], ['key', 'rotate']])
+            assert(await refused([...args, ...nobody], 'UNAVAILABLE'), `${args}`)
+        for (const [args, code] of [[['plan', 'x', '--fleet', '2xmac-mini-m4-64'], 'NOT_FOUND'], [['plan', 'llama-8b', '--fleet', 'x'], 'INVALID'], [['join', 'x'], 'INVALID'], [['key', 'x'], 'INVALID'], [['pull', 'x'], 'INVALID'], [['plan', 'llama-405b:f16', '--fleet', '1xpc-ddr5-64'], 'NO_ROOM'], [['invite'], 'NOT_FOUND']])
+            assert(await refused([...args, '--json'], code), `${args}`)
+        assert.deepEqual(Object.keys(JSON.parse((await cli(['version', '--json'], { bare: true })).out)), ['version'])
+    },
+
     async 'the prompt and standard input are one question; a reader that goes away ends it'() {
         const node = await new Node('asked', [demoModel, ...small]).open()
         await node.ready()
         const file = join(tmp, 'question.txt')
         writeFileSync(file, 'you?\n')
         const seen = []
-        const proxy = http.createServer((request, response) => { // what the model is asked
+        const proxy = http.createServer((request, response) => { // the request for the model
             let body = ''
             request.on('data', (data) => { body += data })
             request.on('end', () => {
@@ -140,11 +171,83 @@ await run({
         await stopCluster([node])
     },
 
+    async 'rm asks only about what is there; doctor looks at the folder of the node that runs; invite takes --api'() {
+        const dir = join(tmp, 'kept')
+        mkdirSync(dir)
+        copyFileSync(demoModel, join(dir, 'mine.gguf'))
+        const node = await new Node('keeps', ['--models-dir', dir, '--no-load-on-demand', ...small]).open()
+        await until('the node knows its model', async () => /mine/.test((await cli(['models', ...at(node)])).out))
+        const t = new Terminal(['rm', 'nosuch', ...at(node)])
+        assert.notEqual((await t.end()).code, 0)
+        assert.match(t.text, /there is no file of a model "nosuch"/)
+        assert.doesNotMatch(t.text, /y\/N/)
+        const asks = new Terminal(['rm', 'MINE', ...at(node)])
+        await asks.until(/delete the file of "mine" \(7\.1 MB\) from this machine\? \[y\/N\]/)
+        asks.type('n\r')
+        assert.equal((await asks.end()).code, 70)
+        assert(existsSync(join(dir, 'mine.gguf')))
+        const seen = JSON.parse((await cli(['doctor', '--no-discovery', '--json'], { home: node.dir })).out)
+        assert.match(JSON.stringify(seen), /"models"[^}]*\/kept/)
+        const code = await cli(['invite', ...at(node)]), own = await cli(['invite', '--key-file', join(tmp, 'cluster.key')], { home: node.dir })
+        assert.match(own.out, /^caravan join [0-9A-Z-]+\n$/)
+        assert.equal(code.out, own.out)
+        assert.equal((await cli(['invite', '--api', '127.0.0.1:1'])).code, 69)
+        await stopCluster([node])
+    },
+
+    async 'at every question Ctrl-C ends the command, Ctrl-D is no answer; a load that fails says why once'() {
+        const dir = join(tmp, 'questions')
+        mkdirSync(dir)
+        copyFileSync(demoModel, join(dir, 'mine.gguf'))
+        const node = await new Node('asks', ['--models-dir', dir, '--memory', '4M', '--no-load-on-demand', ...small]).open()
+        await until('the node knows its model', async () => /mine/.test((await cli(['models', ...at(node)])).out))
+        for (const [args, question, code, why] of [[['join'], /prints on a machine of the cluster\): $/, 65, /\ncaravan: no join code came\nhint: /], [['rm', 'mine', ...at(node)], /\[y\/N\] $/, 70, /\ncaravan: nothing was deleted/]]) {
+            const broken = new Terminal([...args, '--state-dir', join(tmp, 'q')])
+            await broken.until(question)
+            broken.type('\x03')
+            assert.deepEqual(await broken.end(), { code: null, signal: 'SIGINT' }, `${args}`)
+            const ended = new Terminal([...args, '--state-dir', join(tmp, 'q')])
+            await ended.until(question)
+            ended.type('\x04')
+            assert.equal((await ended.end()).code, code, `${args}`)
+            assert.match(plain(ended.text), why)
+        }
+        assert(existsSync(join(dir, 'mine.gguf')))
+        const load = new Terminal(['load', 'mine', ...at(node)], { columns: 60 })
+        assert.equal((await load.end()).code, 71)
+        const last = load.text.split('\x1b[J').at(-1) // what stays on the screen
+        assert.match(plain(last), /^caravan: cannot load "mine": cannot place model "mine": it\n {2}needs/)
+        await stopCluster([node])
+    },
+
+    async 'the rate that is shown was measured: by the node, or here if that took longer'() {
+        const answers = []
+        const node = http.createServer((request, response) => {
+            if (request.method === 'GET') return response.writeHead(200, { 'content-type': 'application/json' }).end('{"id":"scripted"}')
+            const { pieces, usage, caravan: stats } = answers.shift()
+            request.resume()
+            response.writeHead(200, { 'content-type': 'text/event-stream' })
+            for (const content of pieces) response.write(`data: ${JSON.stringify({ choices: [{ delta: { content } }] })}\n\n`)
+            response.end(`data: ${JSON.stringify({ choices: [], usage, caravan: stats })}\n\ndata: [DONE]\n\n`)
+        })
+        await new Promise((resolve) => node.listen(0, '127.0.0.1', resolve))
+        const figures = async (answer) => {
+            answers.push(answer)
+            return (await cli(['run', 'scripted', 'Hi', '--api', `127.0.0.1:${node.address().port}`])).err
+        }
+        const usage = { prompt_tokens: 3, completion_tokens: 11 }
+        assert.match(await figures({ pieces: ['eleven tokens in one piece'], usage, caravan: { decode_ms: 2000 } }), /\[11 tokens, 5\.0 tokens\/s, first after .*, prompt 3\]/)
+        assert.match(await figures({ pieces: ['no', ' measurement'], usage, caravan: { decode_ms: 0 } }), /\[11 tokens, first after/)
+        assert.match(await figures({ pieces: ['nothing of it'], usage }), /\[11 tokens, first after/)
+        node.close()
+    },
+
     async 'SIGTERM to all processes of a node, as systemd sends it, lets the answer finish'() {
         const alone = await new Node('drains', [demoModel, ...small]).open()
         await alone.ready()
         const stages = alone.stages()
         assert(stages.length > 0)
+        assert.equal(alone.logText().match(/ plan: "caravan-demo" needs .* and fits on /g).length, 1, 'the plan is said once')
         let sent = false
         const answer = await streamChat(alone.api, { model: 'caravan-demo', messages: [{ role: 'user', content: 'Count to 50' }] }, () => {
             if (sent) return

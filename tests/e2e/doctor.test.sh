@@ -11,10 +11,9 @@ clean() {
     rm -rf "/etc/netns/$ns-a"
     rmdir /etc/netns 2>/dev/null || true
 }
-number=0
+all_on_bridge a b c d router
 for h in a b c d router; do
-    number=$((number + 1))
-    on_bridge "$h" "$number"
+    eval "number=\$number_$h"
     in_host "$h" ip addr add "fd79::$number/64" dev e0 nodad
 done
 # The way to far has a link with a small MTU, and the router's messages (ICMP) do not get through.
@@ -49,7 +48,7 @@ says() {
 doctor a 1 --no-discovery
 says FAIL key "in no cluster yet"
 says warn node "no node runs here"
-[ ! -e state-a ] || { echo "not ok: looking has made something"; exit 1; }
+[ ! -e state-a ] || { echo "not ok: looking has made a folder"; exit 1; }
 
 start a
 until_true "the first node has a key" 10 test -s state-a/cluster.key
@@ -70,7 +69,7 @@ until_true "b has announced itself" 20 grep -q '"b" at .* is of another cluster'
 until_true "a remembers b" 10 grep -q '"name":"b"' state-a/peers.json
 until_true "far has opened its port" 20 test -s state-far/node.json
 
-# All is well, whichever way b is named: as remembered, by name, by its IPv6 address.
+# All is well, with b as a remembered node, by its name, and by its IPv6 address.
 doctor a 0
 says ok node "runs, and listens on \[::\]:7433"
 says ok multicast "e0: sends and receives; nodes that answered: .*10.79.0.2"

@@ -94,7 +94,7 @@ test('ranks: sorted, cut, with the documents; an embedding model does not rank, 
     assert.match((await (await post(rank, '/v1/embeddings', { input: 'x' })).json()).error.message, /ranks texts: it gives no embeddings/)
 })
 
-test('what cannot be is said: too long, wrong types, text wanted of it', async () => {
+test('impossible requests are refused: too long, wrong types, a request for text', async () => {
     const refused = async (path, body, status, text, param) => {
         const r = await post(whole, path, body), { error } = await r.json()
         assert.equal(r.status, status, error?.message)

@@ -4,42 +4,20 @@
 # two is killed in the middle: the rest comes from the other. One of the two has wrong bytes: they are dropped, the log says so, and the right
 # ones come from the other. Needs root.
 set -eu
-[ "$(id -u)" = 0 ] && command -v ip >/dev/null 2>&1 && ip netns add "cx$$-probe" 2>/dev/null || { echo "skipped: no network namespaces here"; exit 77; }
-ip netns del "cx$$-probe"
-net="cx$$-net"
 hosts="a b c"
-pids=
+subnet=10.79.0
+. "$CARAVAN_SOURCE/tests/e2e/lib/hosts.sh"
+all_on_bridge
+for h in a b; do
+    in_host "$h" tc qdisc add dev e0 root tbf rate 4mbit burst 16kb latency 200ms || { echo "skipped: tc cannot shape links here"; exit 77; }
+done
 
+# Ends all nodes.
 stop() {
     for pid in $pids; do kill -9 "$pid" 2>/dev/null || :; done
     for pid in $pids; do wait "$pid" 2>/dev/null || :; done
     pids=
 }
-finish() {
-    status=$?
-    stop
-    for h in $hosts; do ip netns del "cx$$-$h" 2>/dev/null || :; done
-    ip netns del "$net" 2>/dev/null || :
-    [ "$status" = 0 ] || [ "$status" = 77 ] || tail -n 40 ./*.log
-    exit "$status"
-}
-trap finish EXIT
-trap 'exit 1' INT TERM
-
-ip netns add "$net"
-ip -n "$net" link add br0 type bridge
-ip -n "$net" link set br0 up
-number=0
-for h in $hosts; do
-    number=$((number + 1))
-    ip netns add "cx$$-$h"
-    ip link add e0 netns "cx$$-$h" type veth peer name "p-$h" netns "$net"
-    ip -n "$net" link set "p-$h" master br0 up
-    ip -n "cx$$-$h" link set lo up
-    ip -n "cx$$-$h" addr add "10.79.0.$number/24" dev e0
-    ip -n "cx$$-$h" link set e0 up
-    [ "$h" = c ] || ip netns exec "cx$$-$h" tc qdisc add dev e0 root tbf rate 4mbit burst 16kb latency 200ms || { echo "skipped: tc cannot shape links here"; exit 77; }
-done
 
 # start HOST ARGUMENTS: b and c do not see the folder that a's file is in.
 start() {
@@ -47,38 +25,28 @@ start() {
     shift
     mkdir -p "models-$h"
     # shellcheck disable=SC2016 # for the inner shell
-    ip netns exec "cx$$-$h" unshare -m sh -c '[ "$0" = a ] || mount -t tmpfs none held; exec "$@"' "$h" "$CARAVAN" up "$@" --name "$h" --memory 64M \
+    ip netns exec "$ns-$h" unshare -m sh -c '[ "$0" = a ] || mount -t tmpfs none held; exec "$@"' "$h" "$CARAVAN" up "$@" --name "$h" --memory 64M \
         --threads 1 --ctx 256 --parallel 1 --batch 64 --state-dir "state-$h" --models-dir "models-$h" --key-file key >"$h.log" 2>&1 &
     pids="$pids $!"
 }
-# until_true WHAT COMMAND...: a minute at most
-until_true() {
-    what=$1 tries=0
-    shift
-    until "$@" 2>/dev/null; do
-        tries=$((tries + 1))
-        [ "$tries" -lt 1200 ] || { echo "gave up waiting: $what"; exit 1; }
-        sleep 0.05
-    done
-}
-sent() { ip netns exec "cx$$-$1" "$CARAVAN" nodes --json --api 127.0.0.1:8080 | sed -n 's/.*"weights_sent": *\([0-9]*\).*/\1/p'; }
+sent() { in_host "$1" "$CARAVAN" nodes --json --api 127.0.0.1:8080 | sed -n 's/.*"weights_sent": *\([0-9]*\).*/\1/p'; }
 has_sent() { [ "$(sent "$1")" -ge "$2" ]; }
 
 # both: a serves the model cut in two, c lacks its half and fetches; then b comes, which has a file too. Ends when b has sent something.
 both() {
     rm -rf state-? ./*.log
     start a held/demo.gguf --placement 4,4
-    until_true 'a is up' grep -q 'API at' a.log
+    until_true 'a is up' 60 grep -q 'API at' a.log
     start c --peer 10.79.0.1:7433
-    until_true 'c fetches' grep -q 'fetching from' c.log
+    until_true 'c fetches' 60 grep -q 'fetching from' c.log
     start b --peer 10.79.0.1:7433
     b=$!
-    until_true 'b sends weights too' has_sent b 1
+    until_true 'b sends weights too' 60 has_sent b 1
 }
 # The model is ready, and its weights are right.
 answered() {
-    until_true 'the model is ready' grep -q 'is ready' a.log
-    answer=$(ip netns exec "cx$$-c" "$CARAVAN" run demo 'Who are you?' --api 127.0.0.1:8080 --temperature 0 2>/dev/null)
+    until_true 'the model is ready' 60 grep -q 'is ready' a.log
+    answer=$(in_host c "$CARAVAN" run demo 'Who are you?' --api 127.0.0.1:8080 --temperature 0 2>/dev/null)
     case $answer in *Caravan*) ;; *) echo "the answer was: $answer"; exit 1 ;; esac
 }
 

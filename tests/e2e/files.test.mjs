@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Files in a models folder and paths named as models may be anything: the node goes on, and names the fault.
+// Files in a models folder, and paths given as models, may be of any kind: the node goes on, and names the fault.
 import assert from 'node:assert/strict'
 import { execFile, execFileSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'

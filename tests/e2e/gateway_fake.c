@@ -8,12 +8,12 @@
  *   delay_ms: N          before each token
  *   fail: "ENGINE"       FAILED with that code                      fail_after: N         after that many tokens (default 0)
  *   refuse: "BUSY"       submit fails
- *   lose: [N, ...]       its place is lost (UNAVAILABLE) when it has just given its N-th token; sent again, it goes on behind what was
- *                        generated, which must be what it had given
+ *   lose: [N, ...]       its place is lost (UNAVAILABLE) when it has just given its N-th token; sent again, it goes on after the
+ *                        generated tokens, which must be those that it had given
  *   lose_as: "CRASH"     ... with this code instead
  * Without a script it tells a short story. FAKE_AWAIT=MS: models can be waited for, so long; never: they don't come. FAKE_REPLAY_LIMIT: the
- * gateway's, in seconds. Usage: gateway_fake [PORT [KEY]]; prints "port N" when it listens; counters at
- * /caravan/v1/status. */
+ * gateway's, in seconds. FAKE_CACHE=on: answers are kept, in memory, or on the server FAKE_CACHE_URL. Usage: gateway_fake [PORT [KEY]];
+ * prints "port N" when it listens; counters at /caravan/v1/status. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,9 +23,9 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
-#include "gateway/server.h"
-
-enum { MAX_PIECES = 512 };
+#include "cache/valkey.h"
+#include "endpoint/server.h"
+#include "io/watch.h"
 
 struct backend_call {
     struct fake *fake;
@@ -38,7 +38,7 @@ struct backend_call {
         uint8_t bytes[64];
         size_t len;
         bool control;
-    } pieces[MAX_PIECES];
+    } *pieces; /* owned */
     size_t n_pieces, n_total, at;
     bool started, stamp;
     uint64_t start_ms, prefill_ms, delay_ms;
@@ -59,7 +59,7 @@ struct backend_call {
 
 struct fake {
     struct io_loop *loop;
-    struct gateway *gateway;
+    struct endpoint *endpoint;
     struct io_signal *term, *interrupt;
     struct backend_call *calls;
     uint64_t submitted, suspects, running, started, tokens, cancelled, finished, lost;
@@ -72,7 +72,9 @@ struct fake {
 };
 
 static void add_piece(struct backend_call *c, const void *bytes, size_t len) {
-    if (c->n_pieces == MAX_PIECES || len > sizeof(c->pieces[0].bytes)) abort();
+    if (len > sizeof(c->pieces[0].bytes)) abort();
+    c->pieces = mem_realloc(c->pieces, c->n_pieces + 1, sizeof(*c->pieces));
+    memset(&c->pieces[c->n_pieces], 0, sizeof(*c->pieces));
     memcpy(c->pieces[c->n_pieces].bytes, bytes, len);
     c->pieces[c->n_pieces++].len = len;
 }
@@ -139,6 +141,7 @@ static void call_end(struct backend_call *c) {
     io_timer_close(c->timer);
     free(c->tokens);
     free(c->bytes);
+    free(c->pieces);
     free(c);
 }
 
@@ -240,7 +243,7 @@ static void go_on_behind(struct backend_call *c, const struct request *r) {
         if (r->generated[i] != (int32_t)(100 + i % c->n_pieces)) abort();
 }
 
-/* Where the script that begins here ends: behind its brace, before "@@", between which some agents put a blank. NULL: nowhere. */
+/* The end of the script that begins here: after its brace, before "@@" (some agents put a blank between them). NULL: there is none. */
 static const char *script_end(const char *from, const char *end) {
     const char *mark;
     for (const char *at = from; (mark = memmem(at, (size_t)(end - at), "@@", 2)) != NULL; at = mark + 2) {
@@ -280,6 +283,10 @@ static err_code fake_submit(void *self, const struct request *r, backend_event_f
     find_script(r, &from, &to);
     yyjson_doc *doc = NULL;
     if (to != NULL && parse_script(from + 2, (size_t)(to - from - 2), &doc, e) != ERR_OK) return ERR_FORMAT;
+    if (r->n_media > 0) {
+        yyjson_doc_free(doc);
+        return err_set(e, ERR_UNSUPPORTED, "pictures and sounds need a projector, and there is none here");
+    }
     yyjson_val *script = yyjson_doc_get_root(doc), *refuse = yyjson_obj_get(script, "refuse");
     if (refuse != NULL) {
         err_code code = err_from_name(yyjson_get_str(refuse));
@@ -413,6 +420,7 @@ static const char HARMONY[] =
 static const struct backend_model *fake_models(void *self, size_t *ret_n) {
     static const struct backend_model models[] = {
         {.id = "fake-model",
+         .weights = "fake-model",
          .chat_template = "chatml",
          .bos = "",
          .eos = "<|im_end|>",
@@ -432,6 +440,7 @@ static const struct backend_model *fake_models(void *self, size_t *ret_n) {
                    .n_layer = 2,
                    .n_ctx_train = 8192}},
         {.id = "hermes",
+         .weights = "hermes",
          .chat_template = HERMES,
          .bos = "",
          .eos = "<|im_end|>",
@@ -440,6 +449,7 @@ static const struct backend_model *fake_models(void *self, size_t *ret_n) {
          .created = 1700000000,
          .ready = true},
         {.id = "mistral",
+         .weights = "mistral",
          .chat_template = MISTRAL,
          .bos = "<s>",
          .eos = "</s>",
@@ -448,6 +458,7 @@ static const struct backend_model *fake_models(void *self, size_t *ret_n) {
          .created = 1700000000,
          .ready = true},
         {.id = "harmony",
+         .weights = "harmony",
          .chat_template = HARMONY,
          .bos = "",
          .eos = "<|return|>",
@@ -471,9 +482,9 @@ static const struct backend_model *fake_models(void *self, size_t *ret_n) {
     return models;
 }
 
-static void fake_keep(void *self, const char *model, int32_t seconds) {
+static void fake_keep(void *self, const char *model, int32_t seconds, bool may_unload) {
     struct fake *f = self;
-    (void)model;
+    (void)model, (void)may_unload;
     f->keeps = true;
     f->keep_s = seconds;
 }
@@ -495,7 +506,7 @@ static yyjson_mut_val *fake_status(void *self, yyjson_mut_doc *doc) {
     yyjson_mut_obj_add_uint(doc, o, "cancelled", f->cancelled);
     yyjson_mut_obj_add_uint(doc, o, "finished", f->finished);
     yyjson_mut_obj_add_uint(doc, o, "lost", f->lost);
-    yyjson_mut_obj_add_uint(doc, o, "calls", gateway_calls(f->gateway));
+    yyjson_mut_obj_add_uint(doc, o, "calls", endpoint_calls(f->endpoint));
     yyjson_mut_obj_add_uint(doc, o, "last_seed", f->last_seed);
     if (f->keeps) yyjson_mut_obj_add_int(doc, o, "keep_s", f->keep_s);
     return o;
@@ -508,20 +519,32 @@ static void on_drained(void *user) {
 
 static void on_signal(void *user, int signo) {
     struct fake *f = user;
-    if (signo == SIGTERM) gateway_drain(f->gateway, on_drained, f);
+    if (signo == SIGTERM) endpoint_drain(f->endpoint, on_drained, f);
     else io_loop_stop(f->loop);
 }
 
+/* FAKE_CACHE, FAKE_CACHE_URL, CARAVAN_CACHE_PASSWORD. */
+static void read_cache(struct endpoint_cache_options *o, struct cache_valkey_address *address) {
+    const char *on = getenv("FAKE_CACHE"), *url = getenv("FAKE_CACHE_URL");
+    *o = (struct endpoint_cache_options){.on = on != NULL && strcmp(on, "on") == 0, .ttl_s = 86400, .size = 64 << 20};
+    if (url == NULL) return;
+    if (cache_valkey_address(url, address, NULL) != ERR_OK) abort();
+    o->server = address;
+    o->password = getenv("CARAVAN_CACHE_PASSWORD");
+}
+
 int main(int argc, char **argv) {
+    struct cache_valkey_address address;
     struct fake f = {.loop = io_loop_create()};
-    struct gateway_options o;
-    gateway_options_init(&o);
+    struct endpoint_options o;
+    endpoint_options_init(&o);
     struct gateway_key keys[2] = {{argc > 2 ? argv[2] : NULL, GATEWAY_MAY_ASK}, {getenv("FAKE_KEY"), GATEWAY_MAY_ASK}};
     o.port = (uint16_t)(argc > 1 ? strtoul(argv[1], NULL, 10) : 0);
     o.keys = keys;
     o.n_keys = argc > 2 ? (keys[1].secret != NULL ? 2 : 1) : 0;
     o.ping_ms = 300;
     o.cors_origin = getenv("FAKE_CORS");
+    read_cache(&o.cache, &address);
     const char *max = getenv("FAKE_MAX_CONNECTIONS");
     if (max != NULL) o.max_connections = (uint32_t)strtoul(max, NULL, 10);
     struct backend backend = {.self = &f,
@@ -539,16 +562,16 @@ int main(int argc, char **argv) {
     f.waits_for_ever = await != NULL && strcmp(await, "never") == 0;
     f.await_ms = await != NULL ? strtoul(await, NULL, 10) : 0;
     struct err e = {0};
-    if (gateway_create(f.loop, &o, &backend, &f.gateway, &e) != ERR_OK) {
+    if (endpoint_create(f.loop, &o, &backend, &f.endpoint, &e) != ERR_OK) {
         fprintf(stderr, "gateway_fake: %s\n", e.text);
         return 1;
     }
     f.term = io_signal_open(f.loop, SIGTERM, on_signal, &f);
     f.interrupt = io_signal_open(f.loop, SIGINT, on_signal, &f);
-    printf("port %u\n", gateway_port(f.gateway));
+    printf("port %u\n", endpoint_port(f.endpoint));
     fflush(stdout);
     io_loop_run(f.loop);
-    gateway_free(f.gateway);
+    endpoint_free(f.endpoint);
     io_signal_close(f.term);
     io_signal_close(f.interrupt);
     io_loop_free(f.loop);

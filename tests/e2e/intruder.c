@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A node that has a cluster's key and an identity, and asks another for a model's weights by itself:  intruder KEY-FILE IDENTITY-FILE
+ * A program with a cluster's key and an identity that asks a node for a model's weights:  intruder KEY-FILE IDENTITY-FILE
  * HOST:PORT MODEL-FILE.  Prints "taken" (status 0), or why it was refused (1). */
 #include <stdio.h>
 #include <stdlib.h>

@@ -66,7 +66,7 @@ await run({
         await until('the peer is remembered', () => { try { return readFileSync(peers, 'utf8').includes('"b1"') } catch { return false } }, 10)
         await a.stop()
         await b.stop()
-        const a2 = await start('a1'), b2 = await start('b1', '--listen', b.listen) /* b is where it was; nobody is told so */
+        const a2 = await start('a1'), b2 = await start('b1', '--listen', b.listen) /* b has its old address; no option names it */
         await linked([a2, b2])
         assert.deepEqual((await a2.status()).nodes.map((n) => n.id).sort(), ids, 'ids are stable')
         assert.equal(a2.logText().match(/has made a new cluster/g).length, 1, 'said once')

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Who may do what on a real node: keys that ask, keys that administer, the command line of the node's own user, and web pages.
+// Permissions on a real node: keys that use models, keys that administer, the command line of the node's own user, and web pages.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
@@ -17,7 +17,20 @@ const harm = {
     'POST /caravan/v1/nodes/remove': { name: 'other', grace: 0 },
     'POST /caravan/v1/nodes/allow': { name: 'other' },
     'POST /caravan/v1/nodes/forget': { name: 'other' },
+    'POST /caravan/v1/nodes/drain': { name: 'other' },
+    'POST /caravan/v1/nodes/undrain': { name: 'other' },
+    'POST /caravan/v1/models/pull': { model: 'hf:owner/repo' },
+    'POST /caravan/v1/models/unpull': { model: 'hf:owner/repo' },
+    'GET /caravan/v1/logs': undefined,
     'POST /caravan/v1/key/rotate': { grace: 0 },
+    'GET /caravan/v1/keys': undefined,
+    'POST /caravan/v1/keys': { name: 'mine', admin: true },
+    'DELETE /caravan/v1/keys/{}': undefined,
+    'GET /caravan/v1/usage': undefined,
+    'GET /caravan/v1/requests': undefined,
+    'GET /caravan/v1/routes': undefined,
+    'POST /caravan/v1/invite': {},
+    'PUT /caravan/v1/routes': { models: { spare: { targets: [{ model: 'other' }] } } },
 }
 const adminRoutes = [...routesTable.matchAll(/ROUTE\("(\w+)",\s*"([^"]+)",\s*\w+,\s*ADMIN,/g)].map((m) => `${m[1]} ${m[2]}`)
 assert.deepEqual(adminRoutes.sort(), Object.keys(harm).sort(), 'a new admin route needs a row here')
@@ -42,7 +55,7 @@ const cli = (...args) => new Promise((resolve) => {
     execFile(caravan, args, (error, stdout, stderr) => resolve({ code: error ? error.code : 0, stdout, stderr }))
 })
 
-// Everything that the harmful requests would change.
+// The state that the harmful requests would change.
 async function unharmed(node, before) {
     const { models } = await (await fetch(`${node.api}/caravan/v1/models`, { headers: withKey('administers') })).json()
     assert.equal(models.find((m) => m.name === 'spare').state, 'not loaded')
@@ -101,7 +114,7 @@ await run({
         const before = readFileSync(join(node.home, 'cluster.key'), 'utf8')
         const pages = [{ origin: 'http://localhost:3000' }, { origin: 'https://evil.com' }, { origin: 'null' }, { origin: 'app://x' }, { 'sec-fetch-site': 'cross-site' }]
         for (const route of adminRoutes)
-            for (const page of pages) assert.equal((await send(node, route, page)).status, 401, `${route} ${JSON.stringify(page)}`)
+            for (const page of pages) assert.equal((await send(node, route, page)).status, 403, `${route} ${JSON.stringify(page)}`)
         await unharmed(node, before)
         assert.equal((await fetch(`${node.api}/v1/models`, { headers: { origin: 'http://localhost:3000' } })).status, 200)
         assert.equal((await send(node, 'DELETE /caravan/v1/models/{}', {})).status, 200)
@@ -120,7 +133,7 @@ await run({
         writeFileSync(keys, 'asks\nsk-secret Admin\n')
         const { code, stderr } = await cli('up', '--api-key-file', keys, '--state-dir', join(tmp, 'k4'))
         assert.equal(code, 65)
-        assert.match(stderr, /bad-keys" line 2: "Admin" behind an API key is not known/)
+        assert.match(stderr, /bad-keys" line 2: "Admin" after an API key is not known/)
         assert(!stderr.includes('sk-secret'))
     },
 })

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What nodes learn about themselves and each other: links are measured, kept, shown and planned with; a ring's pace beside its prediction.
+// Measurements of nodes: links are measured, kept, shown and used for plans; a ring's pace is shown beside its prediction.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'

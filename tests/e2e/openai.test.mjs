@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The npm `openai` client against the gateway: on the scripted backend, or, with CARAVAN_API set, on whatever serves there
+// The npm `openai` client against the gateway: on the scripted backend, or, with CARAVAN_API set, on the server at that address
 // (CARAVAN_API_MODEL: the model's name; default: the first one).
 import { after } from 'node:test'
 import { Matrix } from './lib/matrix.mjs'

@@ -13,7 +13,7 @@ after(() => stopCluster(nodes).then(() => matrix.check()))
 const model = (await (await fetch(`${nodes[0].api}/v1/models`)).json()).data[0].id
 suite({ api: await matrix.open('openai', nodes[1].api), model, idle: async () => (await nodes[0].status()).requests })
 
-test('clients that go: their sequences are freed at both nodes, what was generated for them is counted', async () => {
+test('clients that go: their sequences are freed at both nodes, and their generated tokens are counted', async () => {
     const idle = () => until('no request runs any more', async () => (await Promise.all(nodes.map((n) => n.status()))).every((s) => s.requests === 0))
     const messages = [{ role: 'user', content: 'Count to 100.' }]
     for (const node of nodes) {

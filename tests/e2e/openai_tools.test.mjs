@@ -137,7 +137,7 @@ test('one call where parallel ones are not wanted; cut off by the limit', async 
     assert.equal(cut.choices[0].message.tool_calls[0].function.arguments, '{"city": "Köln"')
 })
 
-test('what is refused', async () => {
+test('requests that are refused', async () => {
     const messages = say({ pieces: ['x'] })
     const refused = (more, param) => assert.rejects(client.chat.completions.create({ model: 'hermes', messages, ...more }), (e) => e instanceof BadRequestError && e.param === param)
     await refused({ functions: [{ name: 'a b' }] }, 'functions[0]')

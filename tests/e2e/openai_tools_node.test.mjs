@@ -64,7 +64,7 @@ test('auto: an answer, of one kind or the other', async () => {
 })
 
 // Ways through a grammar multiply where parts may be empty: a thousand are followed at once, and a million million are refused.
-test('grammars that go many ways: one is followed, one is refused, and nobody waits for them', async () => {
+test('grammars with many ways: one is followed, one is refused, and no other request waits', async () => {
     const complete = (grammar) => client.completions.create({ model, prompt: 'a', max_tokens: 40, temperature: 0, grammar })
     const ways = `root ::=${' x'.repeat(40)}\nx ::=${' "a"?'.repeat(24)}`
     const stacks = ['root ::= x0', ...Array.from({ length: 40 }, (_, i) => `x${i} ::= x${i + 1} "a" | x${i + 1} "b"`), 'x40 ::= "c"'].join('\n')

@@ -6,19 +6,8 @@ set -eu
 hosts="a b"
 subnet=10.84.0
 . "$CARAVAN_SOURCE/tests/e2e/lib/hosts.sh"
-on_bridge a 1
-on_bridge b 2
-in_host net ip link add br1 type bridge mcast_snooping 0
-in_host net ip link set br1 up
-number=0
-for h in a b; do
-    number=$((number + 1))
-    ip link add e1 netns "$ns-$h" type veth peer name "q-$h" netns "$ns-net"
-    in_host net ip link set "q-$h" master br1 up
-    in_host "$h" sysctl -qw net.ipv6.conf.e0.disable_ipv6=1 net.ipv6.conf.e1.disable_ipv6=1
-    in_host "$h" ip addr add "10.85.0.$number/24" dev e1
-    in_host "$h" ip link set e1 up
-done
+all_on_bridge
+second_network 10.85.0
 # Connections between the two ports by network 10.8N.
 by() { in_host a ss -tnH state established | grep ":7433" | grep -c "10\.8$1\." || true; }
 both() { [ "$(by 4)" -ge 1 ] && [ "$(by 5)" -ge 1 ]; }

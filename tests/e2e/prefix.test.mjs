@@ -22,8 +22,8 @@ async function chat(api, model, messages) {
     return { text: answer.choices[0].message.content, tokens: answer.choices[0].logprobs.content, usage: answer.usage }
 }
 
-// The talks' turns, as [talk][turn]; `told`: what was answered elsewhere, which the later turns then contain. A turn's talks come together or
-// one by one.
+// The turns of the talks, as [talk][turn]; `told`: the answers of another run, which the later turns then contain. The talks of a turn come
+// together or one by one.
 async function talkAll(options, together, told = null) {
     const nodes = await startCluster(['north', 'south'], { memory: '256M', first: ['--placement', '4,4', '--ctx', '1024', '--parallel', '3', ...options] })
     const model = (await (await fetch(`${nodes[0].api}/v1/models`)).json()).data[0].id

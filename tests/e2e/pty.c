@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Runs a program on a real terminal: pty COLUMNS ROWS PROGRAM [ARGUMENT...]. Standard input is typed into the terminal, what shows there
- * goes to standard output; the end of standard input hangs the terminal up. The program is a session of its own with this terminal. Its
- * process id is the first line of standard error. Ends as the program does: with its exit status, or by the same signal. */
+ * Runs a program on a real terminal: pty COLUMNS ROWS PROGRAM [ARGUMENT...]. Standard input is typed into the terminal, the terminal's
+ * output goes to standard output, and the end of standard input hangs the terminal up. The program is a session of its own with this
+ * terminal. Its process id is the first line of standard error. Ends as the program does: with its exit status, or by the same signal. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -34,7 +34,7 @@ static pid_t start(int master, const struct winsize *size, char **argv) {
     return 0;
 }
 
-/* Moves what is there from one descriptor to another. false: the end. */
+/* Moves the available bytes from one descriptor to another. false: the end. */
 static int move(int from, int to) {
     char bytes[65536];
     ssize_t n = read(from, bytes, sizeof(bytes));

@@ -12,7 +12,7 @@ const model = readFileSync(demoModel)
 const tool = join(process.env.CARAVAN_SOURCE, 'build/sysroot-test/usr/bin/llama-gguf-split')
 let folders = 0
 
-// Runs caravan pull; resolves to its exit status and what it printed.
+// Runs caravan pull; resolves to its exit status and its output.
 function pull(hub, what, { dir = join(tmp, `models-${folders++}`), env = {}, options = [], onStart = () => {} } = {}) {
     const child = spawn(caravan, ['pull', what, '--models-dir', dir, '--hf-endpoint', hub.url, '--ollama-registry', hub.url, ...options], { env: { ...process.env, ...env } })
     let out = '', err = ''
@@ -36,7 +36,8 @@ await run({
         hub.pageSize = 1
         const first = await pull(hub, 'hf:owner/demo-GGUF', { env: { HF_TOKEN: 'hf_secret' } })
         assert.equal(first.code, 0, first.err)
-        assert.match(first.out, /demo-Q4_K_M\.gguf: 7\.1 MB in .*SHA-256 as published\nNext: caravan up /)
+        assert.match(first.out, /demo-Q4_K_M\.gguf: 7\.1 MB in .*SHA-256 as published\n.*\/mmproj-demo-Q4_K_M\.gguf: .*SHA-256 as published\nNext: caravan up /)
+        same(first.dir, 'mmproj-demo-Q4_K_M.gguf', Buffer.alloc(20000))
         same(first.dir, 'demo-Q4_K_M.gguf')
         tidy(first.dir)
         assert(hub.served.length >= 3, 'a probe, and several ranges at once')
@@ -46,6 +47,28 @@ await run({
         assert.equal(again.code, 0)
         assert.match(again.out, /is there already/)
         assert.equal(hub.bytes, before)
+        hub.close()
+    },
+    async 'a plan of what is published fetches the header alone'() {
+        const large = Buffer.concat([model, Buffer.alloc(48 << 20)])
+        const hub = await hubWith({ 'owner/demo-GGUF@main/demo-Q4_K_M.gguf': large, '/plain.gguf': large })
+        const plan = (what) => new Promise((resolve) => {
+            const child = spawn(caravan, ['plan', what, '--fleet', 'pi5-8', '--json', '--hf-endpoint', hub.url, '--ollama-registry', hub.url])
+            let out = ''
+            child.stdout.on('data', (data) => { out += data })
+            child.on('close', (code) => resolve({ code, ...JSON.parse(out) }))
+        })
+        for (const ranges of [true, false]) {
+            for (const what of ['hf:owner/demo-GGUF', `${hub.url}/plain.gguf`]) {
+                Object.assign(hub, { ranges, bytes: 0 })
+                const said = await plan(what)
+                assert(said.code === 0 && said.fits && said.weights_bytes > 1e6, JSON.stringify(said))
+                if (ranges) assert(hub.bytes < 14e6, `${hub.bytes} bytes of ${large.length}`)
+            }
+        }
+        assert.equal((await plan('hf:owner/nothing-GGUF')).error.code, 'NOT_FOUND')
+        Object.assign(hub.files, { '/plain.gguf': Buffer.alloc(1 << 20) })
+        assert.equal((await plan(`${hub.url}/plain.gguf`)).error.code, 'FORMAT')
         hub.close()
     },
     async 'a token goes to its hub and to nobody else, whoever names the address'() {
@@ -109,7 +132,7 @@ await run({
         assert.equal(hub.cuts, 0)
         same(result.dir, 'demo-Q4_K_M.gguf')
         tidy(result.dir)
-        const slack = 4 * 4 * hub.piece + 1 // what was on its way when a connection was cut or gave up half of its range, and the probe
+        const slack = 4 * 4 * hub.piece + 1 // bytes under way when a connection was cut or gave up half of its range, and the probe
         assert(hub.bytes <= model.length + slack, `${hub.bytes} bytes were sent for ${model.length}`)
         hub.close()
     },

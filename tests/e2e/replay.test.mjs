@@ -62,7 +62,7 @@ test('a request that loses every place it gets ends with an error', async () => 
     assert.match(await answer('/v1/chat/completions', { ...apis['/v1/chat/completions'](script(lose)), stream: true }), /H.*"error":\{"message":"this request has lost its place 8 times/s)
 })
 
-// A crash of the process that computed it: it may be the reason, so it is sent again as one that is to be alone.
+// A crash of the process that computed the request: the request may be the reason, so it is sent again to be computed alone.
 test('a request that was in flight at a crash goes on, with nothing beside it; at two in a row it ends, and its client is not told to try again', async () => {
     const other = await open({ FAKE_AWAIT: '1' })
     const ask = async (script_, stream) => {
@@ -72,7 +72,7 @@ test('a request that was in flight at a crash goes on, with nothing beside it; a
     const pieces = Array.from({ length: 40 }, (_, i) => `w${i} `)
     for (const stream of [true, false]) {
         const before = await other.status()
-        const once = await ask({ pieces, lose: [5, 14, 30], lose_as: 'CRASH' }, stream) // three crashes, but it has always gone on behind them
+        const once = await ask({ pieces, lose: [5, 14, 30], lose_as: 'CRASH' }, stream) // three crashes, but each time it went on after them
         assert.equal(once.status, 200)
         assert.match(once.text, /w39/)
         assert.doesNotMatch(once.text, /crashed/)
@@ -83,7 +83,7 @@ test('a request that was in flight at a crash goes on, with nothing beside it; a
         if (!stream) assert.equal(twice.status, 400)
         assert.equal((await other.status()).submitted - after.submitted, 2)
     }
-    const whole = await ask({ pieces, lose: [5, 9] }, false) // what was lost for another reason is no suspect
+    const whole = await ask({ pieces, lose: [5, 9] }, false) // a request that was lost for another reason is no suspect
     assert.equal(whole.status, 200)
     assert.equal((await other.status()).suspects, 2 * 4)
 })
@@ -101,7 +101,7 @@ test('a client that goes away while its answer waits for a place', async () => {
     assert.equal((await never.status()).calls, 0)
 })
 
-test('what waited as long as it may ends with an error, in the stream or with its status', async () => {
+test('a request that has waited as long as it may ends with an error, in the stream or with its status', async () => {
     const never = await open({ FAKE_AWAIT: 'never', FAKE_REPLAY_LIMIT: '1' })
     const ask = (stream) => fetch(`${never.api}/v1/chat/completions`, { method: 'POST', body: JSON.stringify({ model: 'fake-model', ...apis['/v1/chat/completions'](script([2])), stream }) })
     const [streamed, whole] = await Promise.all([ask(true), ask(false)])

@@ -1,15 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Runs one end-to-end test (a path to *.test.sh or *.test.mjs) in a fresh folder of its own, which is removed when the test passes.
+# Runs one end-to-end test (a path to *.test.sh or *.test.mjs, and what it is given) in a fresh folder of its own, removed when the test passes.
 # The test finds: CARAVAN (the program), CARAVAN_SOURCE, CARAVAN_BUILD, CARAVAN_TMP (the fresh folder, also the current one and HOME).
 # Exit status: the test's; 77 means skipped. Processes of the test that outlive it are an error: each is named and ended.
 set -u
 test=$1
+shift
 CARAVAN_TMP=$(mktemp -d "${TMPDIR:-/tmp}/caravan-test.XXXXXX")
 export CARAVAN_TMP
 export HOME="$CARAVAN_TMP"
 export XDG_CONFIG_HOME="$CARAVAN_TMP/config" XDG_STATE_HOME="$CARAVAN_TMP/state" XDG_CACHE_HOME="$CARAVAN_TMP/cache"
-export CARAVAN_NO_DISCOVERY=yes # tests of discovery unset it: nodes of other tests are none of theirs
+export CARAVAN_NO_DISCOVERY=yes # tests of discovery unset it, since nodes of other tests must not be found
+export CARAVAN_GPU_LAYERS=0 # a GPU of this machine would change the bits of answers; the tests of GPUs unset it
 # In a build with sanitizers: their reports about any process of the test, also about one whose exit status is ignored.
 export ASAN_OPTIONS="${ASAN_OPTIONS:-}:log_path=$CARAVAN_TMP/sanitizer" TSAN_OPTIONS="${TSAN_OPTIONS:-}:log_path=$CARAVAN_TMP/sanitizer"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-}:log_path=$CARAVAN_TMP/sanitizer"
@@ -21,9 +23,9 @@ case $test in
         echo "skipped: no node on this machine"
         exit 77
     fi
-    node "$test"
+    node "$test" "$@"
     ;;
-*) sh "$test" ;;
+*) sh "$test" "$@" ;;
 esac
 status=$?
 

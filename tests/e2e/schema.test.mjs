@@ -117,7 +117,7 @@ test('schemas of which a part is checked afterwards', () => {
     assert.ok(judged > 1000 && wrong > 50)
 })
 
-// Schemas made at random from everything that is handled.
+// Random schemas of all keywords that are handled.
 function randomSchemas(seed, count) {
     let state = seed
     const random = (n) => { state = (Math.imul(state, 1664525) + 1013904223) >>> 0; return Math.floor(state / 2 ** 32 * n) }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Random texts under the grammar of a schema, and what the checker says of them, for schema.test.mjs. Standard input: one JSON object a
+ * Random texts under the grammar of a schema, and the checker's verdicts on them, for schema.test.mjs. Standard input: one JSON object a
  * line, {"schema": ..., "closed": true, "loose": false, "count": 20, "seed": 1}. Standard output, a line each: {"error": "..."} or
  * {"texts": ["...", ...], "verdicts": ["fits" | "fails" | "unknown", ...], "partial": false}. */
 #include <stdio.h>

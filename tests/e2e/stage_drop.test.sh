@@ -6,12 +6,7 @@ set -eu
 hosts="a b c d"
 subnet=10.79.0
 . "$CARAVAN_SOURCE/tests/e2e/lib/hosts.sh"
-number=0
-for h in $hosts; do
-    number=$((number + 1))
-    on_bridge "$h" "$number"
-    eval "number_$h=$number"
-done
+all_on_bridge
 
 demo="$CARAVAN_SOURCE/models/caravan-demo.gguf"
 join() {

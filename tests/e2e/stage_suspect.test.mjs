@@ -54,6 +54,13 @@ await run({
         await stopCluster(nodes)
     },
 
+    async 'a ring of two, whose tail crashes while the head is in a long step: it is known all the same who may be the cause'() {
+        const nodes = await startCluster(['l1', 'l2'], { memory: '64M', first: ['--placement', '4,4', '--ctx', '1024', '--parallel', '4'], options: ['--exact', '--batch', '64'], env: { ...preload, GGML_ABORT_POSITION: '600', GGML_SLOW_POSITION: '600' } })
+        await besideOthers(nodes, nodes[1], { prompt: Array.from({ length: 700 }, (_, i) => 1 + (i % 200)) })
+        assert.match(nodes[0].logText(), /another stage of the ring crashed/)
+        await stopCluster(nodes)
+    },
+
     async 'a ring of two, whose tail crashes; asked through the other node'() {
         const nodes = await startCluster(['t1', 't2'], { memory: '64M', first: ['--placement', '4,4', '--ctx', '1024', '--parallel', '4'], options: ['--exact'], env: { ...preload, GGML_ABORT_POSITION: '600' } })
         await besideOthers(nodes, nodes[1], { prompt: Array.from({ length: 700 }, (_, i) => 1 + (i % 200)) })

@@ -170,7 +170,7 @@ await run({
         await until('one is lost', async () => (await ready(a)) === 1)
         const back = await new Node('u1', ['--models-dir', empty, ...common, '--peer', a.listen]).open()
         await until('two again', async () => (await ready(a)) === 2)
-        await a.stop('SIGKILL') // the one that looks after both: nobody else has the file
+        await a.stop('SIGKILL') // the coordinator of both; no other node has the file
         const again = await new Node('u0', [...named, ...common, '--listen', a.listen]).open()
         for (const n of [again, back]) await until(`${n.name}: two once more`, async () => (await ready(n)) === 2)
         for (const n of [again, back]) await n.stop()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// `caravan run` on a real terminal: how it ends, what is typed and pasted, what it says.
+// `caravan run` on a real terminal: its ends, typed and pasted text, its output.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { closeSync, copyFileSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs'
@@ -100,6 +100,19 @@ await run({
         t.type('/bye\r')
         await t.end()
     },
+    async 'Ctrl-D while an answer is written waits for it, and for the messages before it'() {
+        const t = await opened(chat())
+        t.type('Count to 100\r')
+        await t.until(/1, 2, 3/)
+        t.type('Who is that?\r')
+        await t.until(/5, 6, 7/)
+        t.type('\x04')
+        await t.until(/98, 99, 100/)
+        await t.until(/> Who is that\?/)
+        assert.match(await t.until(/\d+ tokens,/), /[A-Za-z]{3}/)
+        assert.deepEqual(await t.end(), { code: 0, signal: null })
+        assert.doesNotMatch(plain(t.text), /terminal is gone|\[stopped\]/)
+    },
     async '/help, /set, /clear; a line is never wider than the terminal'() {
         for (const columns of [80, 60]) {
             const t = await opened(chat({ columns, options: ['--stats'] }))
@@ -159,7 +172,7 @@ await run({
         const node = await new Node('first', [demoModel, '--memory', '12M', ...small.slice(0, 4)]).open()
         const t = await opened(new Terminal(['run', 'caravan-demo', '--api', node.api.slice(7), '--state-dir', join(tmp, 'h3')]))
         t.type('Who are you?\r')
-        await t.until(/is not ready: cannot place model\s+"caravan-demo": it needs/)
+        await t.until(/(is not ready|cannot be loaded): cannot place model\s+"caravan-demo": it needs/)
         t.type('/bye\r')
         await t.end()
         await stopCluster([node])

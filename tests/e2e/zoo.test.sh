@@ -7,5 +7,5 @@ find "${CARAVAN_SYSROOT_DIR:-$CARAVAN_SOURCE/build}/sysroot-test/usr" -name test
     exit 77
 }
 "$CARAVAN_SOURCE/tools/zoo.sh" --only \
-    '^(llama|llama4|gemma2|gemma3|gpt-oss|gpt2|grok|minicpm|mimo2|deepseek2|qwen3next|qwen3tts|nemotron_h|lfm2moe|smallthinker|bloom|hrm_text)$' \
+    '^(llama|llama4|gemma2|gemma3|gpt-oss|gpt2|grok|minicpm|mimo2|deepseek2|qwen3next|qwen3tts|nemotron_h|lfm2moe|smallthinker|bloom|deepseek4|maion-coder|minimax-01|talkie|hrm_text)$' \
     "$CARAVAN_BUILD"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Bodies of requests to the APIs, and the text filter. The first byte picks the API. A body that is taken is played through: its prompt is
- * rendered, its stop strings search the body's own bytes, and what comes out must be valid JSON. */
+ * rendered, its stop strings search the body's own bytes, and the answer must be valid JSON. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,7 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     buf_init(&out, 1 << 20);
     if (code != ERR_OK) {
         if (e.text[0] == '\0') abort(); /* every error has a text */
-        api->error(code, &e, &out);
+        api->error(code, &e, "req_1", &out);
         must_be_json(out.data, out.len);
     } else {
         if (api == &api_openai_chat && yyjson_mut_arr_size(r.chat) == 0) abort();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Fuzzes the parser of models' answers: the first two bytes choose the family and how the rest is cut; cut or not, the same events come
+ * Fuzzes the parser of models' answers: the first two bytes choose the family and how the rest is cut. With any cut the same events come
  * out. Ids are as they should be, ends belong to beginnings, and the arguments of a call that ended whole are JSON. */
 #include <stdio.h>
 #include <stdlib.h>

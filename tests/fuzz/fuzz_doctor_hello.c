@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What another node may answer to `caravan doctor`: more is asked for only while something is missing, a WELCOME that is believed has an
- * id and a text that can be shown, and whatever else it is has a reason. */
+ * Answers of another node to `caravan doctor`: more bytes are asked for only while some are missing, an accepted WELCOME has an id and a
+ * text that can be shown, and any other answer is refused with a reason. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Fuzzes the grammar compiler, and texts on their way through what it lets pass: a grammar up to the first NUL, then a text. Nothing takes
- * more steps than it may; what is allowed is accepted, and a text fits or doesn't whatever pieces it comes in. */
+ * Fuzzes the grammar compiler, and matching with the grammars that it accepts: a grammar up to the first NUL, then a text. Nothing takes
+ * more steps than the limit; an allowed byte is accepted; and the pieces in which a text comes don't change whether it fits. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

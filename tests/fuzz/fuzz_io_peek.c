@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * io_tls_peek_name on what anybody who can reach the port may send: a name that is found obeys its own rules, and no prefix of the same
- * bytes gives another one. */
+ * io_tls_peek_name on bytes that any machine may send to the port: a name that is found obeys the rules of names, and no prefix of the
+ * same bytes gives another name. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * ASK, ANSWER and BUSY payloads of another node: what is accepted is within its limits, and survives being written and read again. The
- * first byte says which of them the rest is. */
+ * ASK, ANSWER and BUSY payloads of another node: an accepted one is within its limits, and stays the same when it is written and read
+ * again. The first byte chooses the kind of the rest. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,15 +35,18 @@ static void fuzz_answer(const uint8_t *data, size_t len, struct buf *again) {
 }
 
 static void fuzz_busy(const uint8_t *data, size_t len, struct buf *again) {
-    struct ask_busy a[RECORD_MAX_STAGES], b[RECORD_MAX_STAGES];
-    size_t n = 0, m = 0;
+    struct ask_work a, b;
     struct err e = {0};
-    if (ask_busy_decode(data, len, a, &n, &e) != ERR_OK) return;
-    must(n <= RECORD_MAX_STAGES);
-    ask_busy_encode(a, n, again);
-    must(ask_busy_decode(again->data, again->len, b, &m, &e) == ERR_OK && n == m);
-    for (size_t i = 0; i < n; i++)
-        must(strcmp(a[i].instance, b[i].instance) == 0 && a[i].calls == b[i].calls && a[i].idle_ms == b[i].idle_ms);
+    if (ask_work_decode(data, len, &a, &e) != ERR_OK) return;
+    must(a.n_instances <= RECORD_MAX_STAGES && a.n_queues <= RECORD_MAX_MODELS);
+    ask_work_encode(&a, again);
+    must(ask_work_decode(again->data, again->len, &b, &e) == ERR_OK && a.n_instances == b.n_instances && a.n_queues == b.n_queues);
+    for (size_t i = 0; i < a.n_instances; i++)
+        must(strcmp(a.instances[i].instance, b.instances[i].instance) == 0 && a.instances[i].calls == b.instances[i].calls &&
+             a.instances[i].idle_ms == b.instances[i].idle_ms);
+    for (size_t i = 0; i < a.n_queues; i++)
+        must(strcmp(a.queues[i].model, b.queues[i].model) == 0 && a.queues[i].calls == b.queues[i].calls &&
+             a.queues[i].work_ms == b.queues[i].work_ms && a.queues[i].oldest_ms == b.queues[i].oldest_ms);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

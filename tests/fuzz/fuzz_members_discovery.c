@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Lines of the discovery helper, which reads packets from anybody: what is accepted comes out the same after encoding it again. */
+ * Lines of the discovery helper, which reads packets of any machine: an accepted line is the same after encoding it again. */
 #include <stdlib.h>
 #include <string.h>
 

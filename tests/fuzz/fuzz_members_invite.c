@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Join codes as anybody may paste them: whatever is accepted comes out the same after encoding it again, and what is not has a reason. */
+ * Join codes that a user may paste: an accepted code is the same after encoding it again, and a refused one has a reason. */
 #include <stdlib.h>
 #include <string.h>
 

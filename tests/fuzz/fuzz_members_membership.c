@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Fuzzes what a linked peer may say of the membership: MEMBERS frames and sealed records. The first byte chooses. Whatever comes, the table
- * stays bounded and sorted, and what the core then says is understood by another. */
+ * Fuzzes a linked peer's messages about the membership: MEMBERS frames and sealed records. The first byte chooses. After any bytes the
+ * table stays bounded and sorted, and another core understands this core's messages. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -40,6 +40,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct record_seal seal;
     if (size == 0) return 0;
     if (data[0] & 1) hear(data + 1, size - 1);
-    else if (record_open(data + 1, size - 1, &seal, NULL) == ERR_OK && seal.len > size) abort();
+    else if (record_open(data + 1, size - 1, &seal, NULL) == ERR_OK && seal.text_len > size) abort();
     return 0;
 }

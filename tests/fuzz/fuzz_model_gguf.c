@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Fuzzes all that reads a model file: header, layer table, estimate, cuts, and slices read through as files. Any bytes give a model
- * or an error with a text; what a slice's header says can itself be read. */
+ * Fuzzes all code that reads a model file: header, layer table, estimate, cuts, and slices read through as files. Any bytes give a model
+ * or an error with a text; a slice is itself a readable model file. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A hub's answers, and addresses of models as people may paste them: every accepted one can be stored as a plain file in one folder. */
+ * A hub's answers, and addresses of models that users may paste: every accepted model can be stored as a plain file in one folder. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -18,7 +18,7 @@ static void check(struct hub_files *f) {
     hub_files_done(f);
 }
 
-/* The first byte says what the rest is. */
+/* The first byte chooses the kind of the rest. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct hub_ref r = {.kind = HUB_HF, .repo = "a/b", .revision = "main"};
     struct hub_files f = {0};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What comes over a weights link: HELLO, WELCOME, HAVE, HASHES, SOURCES. What is accepted comes out the same after encoding it again. */
+ * Messages of a weights link: HELLO, WELCOME, HAVE, HASHES, SOURCES. An accepted one is the same after encoding it again. */
 #include <stdlib.h>
 #include <string.h>
 

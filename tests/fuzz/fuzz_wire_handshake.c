@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * HELLO, WELCOME and REFUSE as a peer may send them. Whatever HELLO is accepted comes out the same after encoding it again, and a REFUSE is
- * never 'no error'. */
+ * HELLO, WELCOME and REFUSE as a peer may send them. An accepted HELLO is the same after encoding it again, and a REFUSE is never "no
+ * error". */
 #include <stdlib.h>
 #include <string.h>
 

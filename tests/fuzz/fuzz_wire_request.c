@@ -59,8 +59,7 @@ static void try_messages(uint8_t which, const uint8_t *data, size_t len, struct 
     static struct stage_order order, order_again;
     struct stage_state state;
     struct stage_fault fault;
-    struct engine_sampling sampling;
-    uint32_t seq, generation;
+    struct stage_open open;
     if (which == 4 && stage_order_decode(data, len, &order, NULL) == ERR_OK) {
         stage_order_encode(&order, out);
         must(stage_order_decode(out->data, out->len, &order_again, NULL) == ERR_OK && order_again.epoch == order.epoch);
@@ -70,11 +69,11 @@ static void try_messages(uint8_t which, const uint8_t *data, size_t len, struct 
     } else if (which == 6 && stage_fault_decode(data, len, &fault, NULL) == ERR_OK) {
         stage_fault_encode(&fault, out);
         must(out->len <= 4096 && stage_fault_decode(out->data, out->len, &fault, NULL) == ERR_OK);
-    } else if (which == 7 && stage_open_decode(data, len, &seq, &generation, &sampling, NULL) == ERR_OK) {
-        stage_open_encode(seq, generation, &sampling, out);
-        engine_sampling_done(&sampling);
-        must(stage_open_decode(out->data, out->len, &seq, &generation, &sampling, NULL) == ERR_OK);
-        engine_sampling_done(&sampling);
+    } else if (which == 7 && stage_open_decode(data, len, &open, NULL) == ERR_OK) {
+        stage_open_encode(&open, out);
+        engine_sampling_done(&open.sampling);
+        must(stage_open_decode(out->data, out->len, &open, NULL) == ERR_OK);
+        engine_sampling_done(&open.sampling);
     }
 }
 

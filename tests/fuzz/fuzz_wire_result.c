@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * TOKENS payloads: whatever is accepted encodes again to the same bytes. The first two bytes choose how many results and trace entries. */
+ * TOKENS payloads: an accepted one encodes again to the same bytes. The first two bytes choose the numbers of results and trace entries. */
 #include <stdlib.h>
 #include <string.h>
 

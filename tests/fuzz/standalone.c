@@ -46,7 +46,7 @@ static void write_all(int fd, const void *data, size_t len) {
 
 static void on_crash(int signal_number) {
     static const char name[] = "crash-input.bin";
-    FILE *file = fopen(name, "wb"); /* not strictly legal in a handler, but the process is lost anyway */
+    FILE *file = fopen(name, "wb"); /* not async-signal-safe, but the process is lost anyway */
     if (file) {
         fwrite(current, 1, current_len, file);
         fclose(file);

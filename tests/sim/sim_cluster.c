@@ -93,6 +93,12 @@ static struct coordinator_work sight_work(void *user, const char *instance) {
     return w;
 }
 
+/* The requests that wait in all gateways, as the cluster's test says. */
+static struct coordinator_queue sight_queue(void *user, const char *model) {
+    struct sight *g = user;
+    return g->s->queue ? g->s->queue(g->s, g->n, model_of(model)) : (struct coordinator_queue){0};
+}
+
 void cluster_look(struct cluster *s, struct sim_node *n, struct sight *g) {
     own_record(n, &n->own);
     *g = (struct sight){.s = s, .n = n, .records = {&n->own}};
@@ -103,9 +109,10 @@ void cluster_look(struct cluster *s, struct sim_node *n, struct sight *g) {
     for (uint32_t i = 0; i < s->n; i++) {
         struct peer *p = &n->peers[i];
         if (p->up || !p->word) continue;
-        g->records[g->view.n_records++] = &p->word->record; /* out of reach, as all others thought for a while: see hear_gone */
+        g->records[g->view.n_records++] = &p->word->record; /* all other nodes took it for gone for a while: see hear_gone */
     }
     g->view.work = sight_work;
+    g->view.queue = sight_queue;
     g->view.user = g;
 }
 
@@ -164,7 +171,7 @@ static void report(struct cluster *s, struct sim_node *n, const struct held *h, 
 void cluster_tell_work(struct cluster *s, struct sim_node *n, const char *instance) {
     struct coordinator_work *w = cluster_work(n, instance, true);
     uint32_t calls = cluster_running(s, instance);
-    if (calls > w->calls) w->used = cluster_now(s);
+    if (calls != w->calls) w->used = cluster_now(s);
     w->calls = calls;
     struct message m = {.kind = TELLS_WORK, .work = *w};
     snprintf(m.stage.instance, sizeof(m.stage.instance), "%s", instance);
@@ -181,10 +188,16 @@ void cluster_load_here(struct cluster *s, struct sim_node *n, uint32_t m, const 
     cluster_look(s, n, &g);
     for (uint32_t i = 0; i < n->n_cards; i++) has |= strcmp(n->cards[i].name, cluster_names[m]) == 0;
     if (!has || coordinator_may_load(n->core, cluster_now(s), &g.view, cluster_names[m], &e) != ERR_OK) return;
+    const struct record_model *r;
+    for (size_t i = 0; (r = coordinator_get(n->core, i)) != NULL; i++)
+        if (strcmp(r->name, cluster_names[m]) == 0 && !r->failed && wish_met(wish, &r->wish, r->name, &e) != ERR_OK) return;
     if (!coordinator_load(n->core, cluster_now(s), &g.view, cluster_names[m], wish)) return;
     if (coordinator_uses(n->core, &n->models[m])) return; /* an earlier copy is on its way out */
-    n->models[m].record.wish = *wish;
-    if (!wish_says(wish, WISH_REPLICAS)) wish_set(&n->models[m].record.wish, WISH_REPLICAS, 1);
+    struct load_wish *whole = &n->models[m].record.wish;
+    *whole = *wish;
+    coordinator_wish(n->core, &g.view, cluster_names[m], whole);
+    if (!wish_says(whole, WISH_REPLICAS)) wish_set(whole, WISH_REPLICAS, 1);
+    if (!wish_says(whole, WISH_CTX)) wish_set(whole, WISH_CTX, (uint32_t)n->id);
     coordinator_open(n->core, cluster_now(s), &g.view, &n->models[m], &e);
 }
 
@@ -226,6 +239,15 @@ static void hold_start(struct cluster *s, struct sim_node *n, const struct held 
     publish(s, n);
 }
 
+/* Has the head's node told `from` of a running request, long enough ago for the news to have arrived? */
+static bool knows_it_works(const struct cluster *s, const struct sim_node *n, uint64_t from, const char *instance) {
+    uint64_t began = s->step;
+    uint32_t at = cluster_index(s, from);
+    for (uint32_t i = 0; i < MAX_REQUESTS; i++)
+        if (s->clients[i].runs && strcmp(s->clients[i].instance, instance) == 0 && s->clients[i].began < began) began = s->clients[i].began;
+    return s->step > began + 2 * SECOND && (from == n->id || (n->peers[at].up && s->step > n->peers[at].since + 2 * SECOND));
+}
+
 static void hold_unload(struct cluster *s, struct sim_node *n, uint64_t from, const struct message *m) {
     const char *instance = m->stage.instance;
     struct held *head = cluster_head(n, instance), answer = m->stage;
@@ -233,6 +255,8 @@ static void hold_unload(struct cluster *s, struct sim_node *n, uint64_t from, co
     answer.source = from;
     answer.stage = 0;
     if (m->how == STAGE_UNLOAD_IF_IDLE && busy > 0) {
+        CHECK(s, !knows_it_works(s, n, from, instance), "step %u: node %u asks for %s, of which it knows that it works", (unsigned)s->step,
+              (unsigned)from, instance);
         report(s, n, &answer, true, ERR_BUSY);
         return;
     }
@@ -246,8 +270,31 @@ static void hold_unload(struct cluster *s, struct sim_node *n, uint64_t from, co
     for (uint32_t i = 0; i < n->n_held; i++)
         if (n->held[i].epoch <= m->stage.epoch && !n->held[i].ends && strcmp(n->held[i].instance, instance) == 0)
             n->held[i].ends = s->step + 1 + cluster_random(s, 5);
-    if (m->how == STAGE_UNLOAD_LOST) clients_lose(s, instance);
+    if (m->how == STAGE_UNLOAD_LOST || m->how == STAGE_UNLOAD_CRASHED) clients_lose(s, instance);
     if (m->how == STAGE_UNLOAD_IF_IDLE || (m->how == STAGE_UNLOAD_FOR_GOOD && head)) report(s, n, &answer, true, ERR_CANCELLED);
+}
+
+/* ---- copies that were asked to leave ---- */
+
+static struct sim_asked *asked_find(struct sim_node *n, const char *instance, uint64_t epoch) {
+    for (uint32_t i = 0; i < MAX_STAGES; i++)
+        if (n->asked[i].since != 0 && n->asked[i].epoch == epoch && strcmp(n->asked[i].instance, instance) == 0) return &n->asked[i];
+    return NULL;
+}
+
+/* The core waits for an answer for five seconds. */
+static bool asked_waits(const struct cluster *s, const struct sim_asked *a) { return a && s->step <= a->since + 5 * SECOND; }
+
+static void ask(struct cluster *s, struct sim_node *n, const struct coordinator_action *a) {
+    struct sim_asked *at = asked_find(n, a->instance, a->epoch);
+    const struct record_model *r;
+    for (uint32_t i = 0; !at && i < MAX_STAGES; i++)
+        if (n->asked[i].since == 0 || !asked_waits(s, &n->asked[i])) at = &n->asked[i];
+    assert_non_null(at);
+    *at = (struct sim_asked){.epoch = a->epoch, .since = s->step};
+    snprintf(at->instance, sizeof(at->instance), "%s", a->instance);
+    for (size_t i = 0; (r = coordinator_get(n->core, i)) != NULL; i++)
+        if (strcmp(r->instance, a->instance) == 0) at->moves = strncmp(r->message, "would run", 9) == 0;
 }
 
 static void carry_out(struct cluster *s, struct sim_node *n, const struct coordinator_action *a) {
@@ -262,7 +309,9 @@ static void carry_out(struct cluster *s, struct sim_node *n, const struct coordi
         m = (struct message){.kind = ASKS_LOAD, .model = model_of(a->orphan.name), .wish = a->orphan.wish};
         cluster_send(s, n, to, m);
         return;
-    case COORDINATOR_ASK_ROOM: cluster_send(s, n, to, (struct message){.kind = ASKS_ROOM, .model = model_of(a->model)}); return;
+    case COORDINATOR_ASK_ROOM:
+        cluster_send(s, n, to, (struct message){.kind = ASKS_ROOM, .model = model_of(a->model), .room = a->room});
+        return;
     case COORDINATOR_LOAD: {
         const struct coordinator_model *model = NULL;
         const struct plan *p = instance_plan(coordinator_find(n->core, a->instance, &model));
@@ -282,6 +331,7 @@ static void carry_out(struct cluster *s, struct sim_node *n, const struct coordi
     }
     case COORDINATOR_UNLOAD:
         m.kind = UNLOADS;
+        if (a->how == STAGE_UNLOAD_IF_IDLE) ask(s, n, a);
         if (a->node == n->id) hold_unload(s, n, n->id, &m);
         else cluster_send(s, n, to, m);
         return;
@@ -314,14 +364,23 @@ static bool says_ready(const struct sim_node *n, uint64_t from, const struct hel
     return false;
 }
 
-static void hear_report(struct cluster *s, struct sim_node *n, uint64_t from, const struct held *h, bool failed, err_code code) {
+/* A copy that has left is not loaded again. Another stage that is lost is the head's affair until the head has answered. */
+static void hear_failed(struct cluster *s, struct sim_node *n, uint64_t from, const struct held *h, err_code code) {
+    struct sim_asked *asked = asked_find(n, h->instance, h->epoch);
     struct err e;
     err_set(&e, code, "it failed");
-    if (failed) {
-        coordinator_stage_failed(n->core, cluster_now(s), from, h->instance, h->epoch, h->stage, h->stage, &e);
-        CHECK(s, code == ERR_BUSY || !says_ready(n, from, h), "step %u: %s is ready, though its node reports that stage %u is lost",
-              (unsigned)s->step, h->instance, h->stage);
-    } else coordinator_stage_ready(n->core, cluster_now(s), from, h->instance, h->epoch, h->stage);
+    bool answers = h->stage == 0, waits = asked_waits(s, asked), leaves = waits && answers && code == ERR_CANCELLED && !asked->moves;
+    if (asked && answers) asked->since = 0;
+    coordinator_stage_failed(n->core, cluster_now(s), from, h->instance, h->epoch, h->stage, h->stage, &e);
+    CHECK(s, !leaves || !coordinator_find(n->core, h->instance, NULL), "step %u: %s has left as it was asked to, and is loaded again",
+          (unsigned)s->step, h->instance);
+    CHECK(s, code == ERR_BUSY || (waits && !answers) || !says_ready(n, from, h),
+          "step %u: %s is ready, though its node reports that stage %u is lost", (unsigned)s->step, h->instance, h->stage);
+}
+
+static void hear_report(struct cluster *s, struct sim_node *n, uint64_t from, const struct held *h, bool failed, err_code code) {
+    if (failed) hear_failed(s, n, from, h, code);
+    else coordinator_stage_ready(n->core, cluster_now(s), from, h->instance, h->epoch, h->stage);
 }
 
 static void report(struct cluster *s, struct sim_node *n, const struct held *h, bool failed, err_code code) {
@@ -380,6 +439,7 @@ static void link_down(struct cluster *s, uint32_t a, uint32_t b) {
         struct peer *p = &s->nodes[turn ? b : a].peers[turn ? a : b];
         p->up = false;
         p->since = s->step;
+        memset(s->nodes[turn ? b : a].asked, 0, sizeof(s->nodes[0].asked)); /* the answer may have been lost */
         if (p->word && p->word->record.unlinked == 0) {
             struct word *own = mem_alloc(sizeof(*own)); /* each node has its own time of losing the link */
             *own = *p->word;
@@ -416,6 +476,7 @@ void cluster_start(struct cluster *s, struct sim_node *n, bool remembers) {
     n->alive = true;
     n->incarnation++;
     n->core = coordinator_create(n->id, (uint32_t)(n->id * 1000 + n->incarnation));
+    if (s->tuning) coordinator_tune(n->core, s->tuning);
     char name[8];
     snprintf(name, sizeof(name), "n%u", (unsigned)n->id);
     if (remembers) coordinator_restore(n->core, cluster_now(s), name, &n->saved, &n->unloads);
@@ -518,7 +579,7 @@ static void hear(struct cluster *s, uint32_t from, uint32_t to, struct message *
         break;
     case ASKS_ROOM:
         cluster_look(s, n, &g);
-        coordinator_give_room(n->core, cluster_now(s), &g.view, cluster_names[m->model], &e);
+        coordinator_give_room(n->core, cluster_now(s), &g.view, cluster_names[m->model], m->room, &e);
         break;
     case TELLS_WORK: *cluster_work(n, m->stage.instance, true) = m->work; break;
     }
@@ -530,7 +591,8 @@ void cluster_step(struct cluster *s) {
     links(s);
     for (uint32_t a = 0; a < s->n; a++)
         for (uint32_t b = 0; b < s->n; b++)
-            while (s->wire[a][b] && s->wire[a][b]->due <= s->step) {
+            while (s->wire[a][b] && s->wire[a][b]->due <= s->step &&
+                   !s->nodes[b].peers[a].cut) { /* what is on a cut link comes late, or never */
                 struct message *m = s->wire[a][b];
                 s->wire[a][b] = m->next;
                 hear(s, a, b, m);

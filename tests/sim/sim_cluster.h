@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A simulated cluster for test_sim_coordinator: nodes with the real coordinator core, holders of slices, links, and what nodes hear of
- * each other. Requests are counted by the test's clients. */
+ * A simulated cluster for test_sim_coordinator: nodes with the real coordinator core, holders of slices, links, and the news that
+ * nodes get of each other. The test's clients count requests. */
 #ifndef CARAVAN_SIM_CLUSTER_H
 #define CARAVAN_SIM_CLUSTER_H
 
@@ -17,7 +17,7 @@ enum {
     MAX_NODES = 6,
     N_MODELS = 4,
     MAX_STAGES = 32, /* of a node */
-    MAX_REQUESTS = 24,
+    MAX_REQUESTS = 64,
     N_LAYER = 8,
     STEP_US = 100000,
     SECOND = 10, /* steps */
@@ -59,7 +59,12 @@ struct sim_node {
     struct {
         char instance[64];
         struct coordinator_work work;
-    } heard[64]; /* what heads told of their work */
+    } heard[64]; /* the heads' reports of their work */
+    struct sim_asked {
+        char instance[64];
+        uint64_t epoch, since; /* since: step; 0: nothing is asked */
+        bool moves;            /* it would fit better elsewhere, and may be loaded there */
+    } asked[MAX_STAGES]; /* copies whose head was asked to drop them if they are idle, and has not answered */
     uint32_t n_heard;
     struct orphans saved;
     struct unloads unloads;
@@ -78,11 +83,12 @@ struct message {
     uint32_t model;
     struct load_wish wish;
     struct coordinator_work work;
+    enum coordinator_room room;
 };
 struct client {
     bool on, runs;
     uint32_t model, node, head;
-    uint64_t until, asked, length;
+    uint64_t began, until, asked, length, came; /* steps */
     char instance[64];
 };
 struct cluster {
@@ -97,6 +103,10 @@ struct cluster {
     bool wanted[N_MODELS];        /* loaded by hand, and not unloaded since */
     uint64_t unloaded[N_MODELS];  /* step */
     uint32_t replicas[N_MODELS];
+    /* What the node knows of the requests that wait for a model; NULL: none do. */
+    struct coordinator_queue (*queue)(const struct cluster *s, const struct sim_node *n, uint32_t model);
+    const struct coordinator_tuning *tuning; /* of nodes that are started; NULL: the core's own */
+    void *user;
 };
 
 struct sight {
@@ -111,7 +121,7 @@ struct sight {
         if (!(cond)) { \
             cluster_tell(s); \
             print_error(__VA_ARGS__); \
-            print_error("\nagain with: test_sim_coordinator --seed %llu\n", (unsigned long long)(s)->seed); \
+            print_error("\nagain with: --seed %llu\n", (unsigned long long)(s)->seed); \
             fail_msg("%s", #cond); \
         } \
     } while (0)

@@ -58,7 +58,7 @@ struct sim {
     struct sim_stage stages[SIM_MAX_STAGE];
     struct sched *sched;
     uint32_t most_in_flight;
-    uint64_t errors;
+    uint64_t errors, lost;
     char broken[400];
 };
 
@@ -166,6 +166,15 @@ static bool on_fail(void *user) {
     return fail;
 }
 
+static bool on_lacks(void *user) { return ((struct sim_stage *)user)->sim->errors > 0; }
+
+static bool on_lose(void *user) {
+    struct sim *s = ((struct sim_stage *)user)->sim;
+    bool lose = s->config.lose_one_in > 0 && sim_random(s) % s->config.lose_one_in == 0;
+    s->lost += lose;
+    return lose;
+}
+
 static void stage_busy(struct sim *s, struct sim_stage *st) {
     st->busy = true;
     heap_push(s, (struct sim_event){.at = s->now + st->elapsed, .kind = SIM_FREE, .stage = st->number});
@@ -193,15 +202,17 @@ static void head_pump(struct sim *s) {
         switch (a.kind) {
         case SCHED_ACTION_EVENT: s->cb.on_event(s->user, s->now, a.event); break;
         case SCHED_ACTION_LOGITS: s->cb.on_logits(s->user, s->now, &a); break;
-        case SCHED_ACTION_OPEN:
-            stage_begin_open(st->core, a.seq, a.generation, a.sampling, &out);
+        case SCHED_ACTION_OPEN: {
+            const struct stage_open open = {.seq = a.seq, .generation = a.generation, .sampling = a.request->sampling};
+            stage_begin_open(st->core, &open, &out);
             stage_puts(st, &out);
             stage_sends(s, st);
             break;
+        }
         default:
             s->cb.on_frame(s->user, s->now, &a);
             st->elapsed = 1;
-            stage_begin(st->core, a.number, a.ops, a.n_ops, a.tokens, a.n_tokens, &out);
+            stage_begin(st->core, a.number, a.ops, a.n_ops, a.tokens, a.rows, a.n_tokens, &out);
             stage_puts(st, &out);
             stage_busy(s, st);
         }
@@ -210,7 +221,12 @@ static void head_pump(struct sim *s) {
 
 static void head_receives(struct sim *s, const struct frame_header *h, const uint8_t *payload, uint32_t hop_us) {
     struct err e = {0};
-    if (h->type == FRAME_FAULT) {
+    struct stage_lost lost;
+    if (h->type == FRAME_LOST) {
+        if (stage_lost_decode(payload, h->payload_len, &lost, &e) != ERR_OK) break_ring(s, e.text);
+        else
+            for (uint32_t i = 0; i < lost.n; i++) sched_lost(s->sched, s->now, stage_lost_key(&lost, i));
+    } else if (h->type == FRAME_FAULT) {
         head_fault(s, payload, h->payload_len);
     } else if (h->type != FRAME_TOKENS ||
                sched_tokens(s->sched, s->now, h->number, h->n_tokens, h->n_trace, payload, h->payload_len, hop_us, &e) != ERR_OK) {
@@ -268,6 +284,10 @@ static void open_stages(struct sim *s) {
                                 .n_batch = c->n_batch,
                                 .loop = c->loop,
                                 .keeps_state = c->keeps_state,
+                                .marks = c->mark_every > 0,
+                                .mark_whole = c->mark_whole,
+                                .lose = on_lose,
+                                .lacks = on_lacks,
                                 .shapes = c->exact,
                                 .on_eval = on_eval,
                                 .fail = on_fail,
@@ -303,6 +323,10 @@ struct sim *sim_create(const struct sim_config *c, const struct sim_callbacks *c
                               .prefix_cache = c->prefix_cache,
                               .latency_us = c->latency_us,
                               .can_remove = !c->keeps_state,
+                              .mark_every = c->mark_every,
+                              .mark_whole = c->mark_whole,
+                              .turns = c->turns,
+                              .store_least = c->store_least,
                               .n_draft = c->n_draft,
                               .draft_always = c->draft_always,
                               .draft_alone = c->draft_alone,
@@ -373,4 +397,5 @@ struct sched *sim_sched(struct sim *s) { return s->sched; }
 const struct engine *sim_engine(const struct sim *s, uint32_t stage) { return &s->stages[stage].engine; }
 uint32_t sim_most_in_flight(const struct sim *s) { return s->most_in_flight; }
 uint64_t sim_errors_injected(const struct sim *s) { return s->errors; }
+uint64_t sim_marks_lost(const struct sim *s) { return s->lost; }
 const char *sim_broken(const struct sim *s) { return s->broken; }

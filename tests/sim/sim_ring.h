@@ -17,6 +17,11 @@ struct sim_config {
     uint32_t latency_us;                        /* the scheduler's budget */
     bool exact, prefix_cache;
     bool keeps_state;                           /* engines like recurrent models */
+    uint32_t mark_every;                        /* they keep copies of states: sched_config */
+    bool mark_whole;
+    const uint8_t *turns;
+    uint32_t store_least;                       /* stages have stores: sched_config */
+    uint32_t lose_one_in;                       /* copies that a stage does not keep, or loses: one in so many; 0: none */
     uint8_t dtype;
     uint32_t delay_us, jitter_us, bytes_per_us; /* of every link; 0 bytes_per_us: no limit */
     uint32_t batch_us, token_us;                /* the cost of a batch in each stage, and of each token in it */
@@ -49,6 +54,7 @@ void sim_kill(struct sim *s, uint32_t stage);    /* its links close; the head is
 bool sim_run(struct sim *s, size_t max_steps);
 uint32_t sim_most_in_flight(const struct sim *s);
 uint64_t sim_errors_injected(const struct sim *s);
+uint64_t sim_marks_lost(const struct sim *s);    /* as lose_one_in says */
 const char *sim_broken(const struct sim *s);     /* why a link was closed by a stage, "" if none was */
 
 #endif

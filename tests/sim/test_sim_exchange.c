@@ -332,7 +332,7 @@ static void each(void (*one)(struct world *w)) {
     }
 }
 
-/* What was sent in vain: lies, and for each link at most what a slow source owed at the end. */
+/* Bytes that were sent in vain: lies, and for each link at most the chunks that a slow source owed at the end. */
 static void check_spare(struct world *w, uint64_t allowed_chunks) {
     for (uint32_t f = 0; f < w->n_nodes; f++) {
         struct exchange_totals t;
@@ -391,7 +391,8 @@ static void parts(void **state) {
     each(parts_one);
 }
 
-/* Two to five nodes want the same from one: what it sends is each chunk once, but for what two ask for at the same moment at the end. */
+/* Two to five nodes want the same chunks from one source. It sends each chunk once, except chunks that two nodes ask for at the same moment
+ * at the end. */
 static void swarm_one(struct world *w) {
     w->n_chunks = 60 + (uint32_t)below(w, MAX_CHUNKS - 60);
     double rate = 10 + (double)below(w, 100);

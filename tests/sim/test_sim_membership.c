@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Clusters of 2 to 1,000 nodes on a virtual clock: the real membership core in each, links that take time, lose frames, are cut alone or
- * by a partition; nodes that end, start again (with an older state folder too), stand still, and are shut out. When the faults are over
- * every live node must come to the same view in bounded time; no node may ever take an older record for a newer one; who was shut out stays
- * out; and the messages of a node per second are bounded.
+ * Clusters of 2 to 1,000 nodes on a virtual clock: the real membership core in each, links that take time, lose frames, are cut alone or by
+ * a partition; nodes that end, start again (with an older state folder too), stand still, and are shut out. When the faults are over every
+ * live node must come to the same view in bounded time; no node may ever take an older record for a newer one; nodes that were shut out
+ * stay out; and the messages of a node per second are bounded.
  *   test_sim_membership --seed N   one small cluster again, as a failure names it */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +15,6 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "members/membership.h"
-#include "support/field_at.h"
 
 enum {
     STEP_US = 100000,
@@ -389,7 +388,7 @@ static void random_fault(struct sim *s) {
     case 0:
         if (x->core) node_stop(s, a);
         break;
-    case 1: /* started anew; now and then with a state folder of some time ago */
+    case 1: /* started again; now and then with an old state folder */
         if (x->core) node_stop(s, a);
         node_start(s, a, below(s, 4) ? x->incarnation + 1 : 1);
         break;
@@ -421,7 +420,7 @@ static void small_cluster(uint64_t seed) {
     }
     for (uint32_t a = 0; a < s.n; a++) {
         s.nodes[a].side = s.nodes[a].frozen = 0;
-        bool back = below(&s, 2) || a == 0; /* whom all remember: else some might know of nobody who is there */
+        bool back = below(&s, 2) || a == 0; /* a node that all remember: else a node might know no node that runs */
         if (!s.nodes[a].core && back) node_start(&s, a, s.nodes[a].incarnation + 1);
     }
     memset(s.cut, 0, (size_t)s.n * s.n);
@@ -520,7 +519,7 @@ static void a_thousand_nodes(void **state) {
     big_cluster(MANY, 2);
 }
 
-/* What is remembered of the gone is bounded, and expires. */
+/* The memory of nodes that are gone is bounded, and expires. */
 static void tombstones_are_bounded(void **state) {
     (void)state;
     struct membership *m = membership_create(1, 1, 0);
@@ -543,41 +542,46 @@ static void tombstones_are_bounded(void **state) {
     membership_free(m);
 }
 
-static void malformed_frames_are_refused(void **state) {
+/* Gives the core this message, of which the last `less` bytes are missing. */
+static err_code say(struct membership *m, const struct membership_talk *t, size_t less) {
+    struct buf b;
+    struct err e;
+    buf_init(&b, 65536);
+    field_encode(membership_talk_fields(), t, &b);
+    err_code code = membership_hear(m, 1, 5, b.data, b.len - less, &e);
+    buf_done(&b);
+    return code;
+}
+
+/* test_program_messages cuts MEMBERS at every byte; here stand the messages that have their form and make no sense. */
+static void messages_without_sense_are_refused(void **state) {
     (void)state;
     struct membership *m = membership_create(1, 1, 0);
-    enum { HEAD = FIELD_SIZE(membership_head), TOLD = FIELD_SIZE(membership_told) };
-    struct membership_head h = {.message = MEMBERSHIP_TELL, .n = 2};
     struct membership_told told[2] = {{.id = 9}, {.id = 9}}; /* not rising */
-    uint8_t f[HEAD + 2 * TOLD];
-    struct err e;
+    struct membership_talk t = {.message = MEMBERSHIP_TELL, .n_told = 2, .told = told};
     membership_link_up(m, 1, 5, 1);
-    field_put(membership_head_fields(), &h, f);
-    for (size_t i = 0; i < 2; i++) field_put(membership_told_fields(), &told[i], f + HEAD + i * TOLD);
-    assert_int_equal(membership_hear(m, 1, 5, f, sizeof(f), &e), ERR_PROTOCOL);
+    assert_int_equal(say(m, &t, 0), ERR_PROTOCOL);
     assert_null(membership_find(m, 9));
     told[1] = (struct membership_told){.id = 10, .incarnation = 3};
-    field_put(membership_told_fields(), &told[1], f + HEAD + TOLD);
-    bytes_put_u64(f + HEAD + TOLD + field_at(membership_told_fields(), "incarnation"), UINT64_MAX); /* no incarnation */
-    assert_int_equal(membership_hear(m, 1, 5, f, sizeof(f), &e), ERR_PROTOCOL);
-    field_put(membership_told_fields(), &told[1], f + HEAD + TOLD);
-    assert_int_equal(membership_hear(m, 1, 5, f, sizeof(f) - 1, &e), ERR_PROTOCOL);
-    f[0] = MEMBERSHIP_DENY + 1;
-    assert_int_equal(membership_hear(m, 1, 5, f, sizeof(f), &e), ERR_PROTOCOL);
-    h = (struct membership_head){.message = MEMBERSHIP_WANT, .n = 1000}; /* a question about more than fits */
-    field_put(membership_head_fields(), &h, f);
-    assert_int_equal(membership_hear(m, 1, 5, f, sizeof(f), &e), ERR_PROTOCOL);
-    assert_int_equal(membership_hear(m, 1, 5, f, 3, &e), ERR_PROTOCOL);
-    h = (struct membership_head){.message = MEMBERSHIP_TELL, .n = 2};
-    field_put(membership_head_fields(), &h, f);
-    assert_int_equal(membership_hear(m, 1, 5, f, sizeof(f), &e), ERR_OK);
+    t.n_ids = 1; /* a tell that asks */
+    assert_int_equal(say(m, &t, 0), ERR_PROTOCOL);
+    for (int i = MEMBERSHIP_ASK; i <= MEMBERSHIP_DENY; i++) {
+        t.message = (enum membership_message)i; /* a question that tells */
+        assert_int_equal(say(m, &t, 0), ERR_PROTOCOL);
+        assert_int_equal(say(m, &(struct membership_talk){.message = t.message}, 0), ERR_PROTOCOL); /* a question about nobody */
+    }
+    t.message = MEMBERSHIP_TELL;
+    t.n_ids = 0;
+    assert_int_equal(say(m, &t, 1), ERR_PROTOCOL);
+    assert_null(membership_find(m, 10));
+    assert_int_equal(say(m, &t, 0), ERR_OK);
     assert_int_equal(membership_find(m, 10)->state, MEMBER_SUSPECT);
     membership_free(m);
 }
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(malformed_frames_are_refused),
+        cmocka_unit_test(messages_without_sense_are_refused),
         cmocka_unit_test(tombstones_are_bounded),
         cmocka_unit_test(a_lost_link_is_not_a_lost_node),
         cmocka_unit_test(the_lost_are_noticed),

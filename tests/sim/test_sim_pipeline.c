@@ -12,14 +12,16 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "sched/mark.h"
 #include "sched/policy.h"
 #include "sim/sim_ring.h"
 
 enum { MAX_REQUESTS = 40, MAX_CTX = 128, TIMER_CANCEL = 1000, TIMER_KILL = 2000, MAX_STEPS = 400000 };
-enum scenario { PLAIN, FAULTS, KILL, GUESSES, SUSPECTS };
-static const char *const SCENARIO_NAMES[] = {"plain", "faults", "kill", "guesses", "suspects"};
+enum scenario { PLAIN, FAULTS, KILL, GUESSES, SUSPECTS, MARKS, STORES };
+static const char *const SCENARIO_NAMES[] = {"plain", "faults", "kill", "guesses", "suspects", "marks", "stores"};
 
-static uint64_t only_seed, n_alone, n_reused, n_computed, n_followed;
+static uint64_t only_seed, n_scored, n_alone, n_reused, n_computed, n_followed, n_lost, n_loaded;
+static uint8_t turns[FAKE_N_VOCAB]; /* one token in sixteen begins or ends a turn */
 static bool has_only_seed;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 static uint64_t n_seeds = 300; /* each costs ten times as much */
@@ -30,9 +32,11 @@ static uint64_t n_seeds = 3000;
 struct asked {
     int32_t prompt[2 * MAX_CTX], expected[MAX_CTX], generated[MAX_CTX];
     size_t n_prompt, n_expected, n_generated;
-    int32_t max_tokens;
+    int32_t max_tokens, priority;
     uint64_t sampling_seed;
-    bool stop, ignore_eos, bad_grammar, alone;
+    float scores[2 * MAX_CTX];
+    size_t n_scored;
+    bool stop, ignore_eos, bad_grammar, alone, score, told_end;
     bool refused, started, ended, cancel_asked, cancelled, failed;
     uint32_t got, n_top;
     uint64_t frame_of_last;     /* number of the frame before which its last token came */
@@ -46,9 +50,8 @@ struct run {
     struct asked *asked;        /* [MAX_REQUESTS] */
     uint32_t n;
     uint64_t n_frames;
-    uint32_t last_started;
     bool killed;
-    uint32_t right_in_16;       /* what the small model guesses is right so often */
+    uint32_t right_in_16;       /* the share of the small model's guesses that is right */
     bool alone;                 /* the frame before carried guesses that had to travel alone */
     uint64_t n_guessed, n_accepted;
 };
@@ -72,17 +75,42 @@ static void see_token(struct run *r, uint32_t i, const struct request_event *ev)
     CHECK(r, ev->token == q->expected[k], "request %u: token %zu is %d, not %d", i, k, ev->token, q->expected[k]);
     CHECK(r, ev->completion_tokens == k + 1 && ev->n_top == q->n_top, "request %u: counts", i);
     q->got++;
-    if (q->got > 1) { /* nobody who decodes is passed by for long */
+    if (q->got > 1) { /* no decoding request waits for long */
         uint64_t gap = r->n_frames - q->frame_of_last;
-        CHECK(r, gap <= 4u * (r->config.n_seq + r->config.n_stage) + 8, "request %u: %llu frames between two tokens", i,
-              (unsigned long long)gap);
+        uint64_t share = 4u * (r->config.n_seq + r->config.n_stage), most = (r->config.mark_every > 0 ? 2 * share : share) + 8;
+        CHECK(r, gap <= most, "request %u: %llu frames between two tokens", i, (unsigned long long)gap);
     }
     q->frame_of_last = r->n_frames;
+}
+
+/* No request waits that came earlier and has the same priority, or a higher one. */
+static void see_turn(struct run *r, uint32_t i) {
+    for (uint32_t k = 0; k < i; k++) {
+        const struct asked *q = &r->asked[k];
+        bool waits = !q->started && !q->ended && !q->cancel_asked;
+        CHECK(r, !waits || q->priority < r->asked[i].priority, "request %u started before %u: not its turn", i, k);
+    }
+}
+
+static void see_score(struct run *r, uint32_t i, const struct request_event *ev) {
+    struct asked *q = &r->asked[i];
+    size_t k = q->n_scored;
+    if (q->score && q->stop && k == q->n_prompt && q->n_generated + q->got == q->n_expected) { /* the token that ends it */
+        CHECK(r, ev->token == FAKE_EOG && ev->n_top == q->n_top && !q->told_end, "request %u: the end's score", i);
+        q->told_end = true;
+        return;
+    }
+    q->n_scored++;
+    CHECK(r, q->score && q->started && q->got == 0 && k < q->n_prompt, "request %u: a score that nobody asked for", i);
+    CHECK(r, ev->token == q->prompt[k] && ev->logprob == q->scores[k] && ev->n_top == (k > 0 ? q->n_top : 0), "request %u: score %zu", i,
+          k);
+    n_scored++;
 }
 
 static void see_done(struct run *r, uint32_t i, const struct request_event *ev) {
     struct asked *q = &r->asked[i];
     size_t k = q->n_generated + q->got;
+    CHECK(r, !q->score || ev->cached_tokens == 0, "request %u: %u tokens taken over, and not scored", i, ev->cached_tokens);
     CHECK(r, ev->completion_tokens == k && ev->prompt_tokens == q->n_prompt, "request %u: final counts", i);
     CHECK(r, ev->cached_tokens <= (r->config.prefix_cache ? q->n_prompt : 0), "request %u: %u tokens taken over", i, ev->cached_tokens);
     if (ev->finish == REQUEST_FINISH_CANCELLED) {
@@ -90,6 +118,9 @@ static void see_done(struct run *r, uint32_t i, const struct request_event *ev) 
         q->cancelled = true;
         return;
     }
+    bool nothing = q->n_generated > 0 && q->n_generated == q->n_expected && !q->stop;
+    CHECK(r, nothing || q->told_end == (q->score && q->stop), "request %u: the end is not scored", i);
+    CHECK(r, nothing || q->n_scored == (q->score ? q->n_prompt : 0), "request %u: %zu of %zu scores", i, q->n_scored, q->n_prompt);
     CHECK(r, k == q->n_expected, "request %u: ended with %zu of %zu tokens", i, k, q->n_expected);
     CHECK(r, ev->finish == (q->stop ? REQUEST_FINISH_STOP : REQUEST_FINISH_LENGTH), "request %u: finish %d", i, ev->finish);
     CHECK(r, ev->n_hop == r->config.n_stage, "request %u: %u hops", i, ev->n_hop);
@@ -113,16 +144,16 @@ static void on_event(void *user, clock_us now, const struct request_event *ev) {
     switch (ev->kind) {
     case REQUEST_STARTED:
         CHECK(r, !q->started && ev->prompt_tokens == q->n_prompt, "request %u: started twice", i);
-        if (!r->config.prefix_cache && (q->n_expected > q->n_generated || q->stop)) { /* else one may wait for another's prefix */
-            CHECK(r, i + 1 > r->last_started, "request %u started after %u: not in order of arrival", i, r->last_started);
-            r->last_started = i + 1;
-        }
+        if (!r->config.prefix_cache && (q->n_expected > q->n_generated || q->stop))
+            see_turn(r, i); /* else one may wait for another's prefix */
         q->started = true;
         break;
     case REQUEST_TOKEN:
         CHECK(r, q->started, "request %u: a token before its start", i);
+        CHECK(r, !q->score || q->n_scored == q->n_prompt, "request %u: a token before its prompt was scored", i);
         see_token(r, i, ev);
         break;
+    case REQUEST_SCORE: see_score(r, i, ev); break;
     case REQUEST_VECTOR: CHECK(r, false, "request %u: a vector that nobody asked for", i); break;
     case REQUEST_DONE:
         see_done(r, i, ev);
@@ -136,8 +167,8 @@ static void on_event(void *user, clock_us now, const struct request_event *ev) {
     }
 }
 
-/* How many guesses a frame carries, and that each chain of them may be there: behind a token, or, first in the frame, behind others that
- * are under way. */
+/* Counts the guesses of a frame, and checks that each chain of them follows a token, or, at the front of the frame, guesses that are under
+ * way. */
 static uint32_t see_guesses(struct run *r, const struct sched_action *f) {
     uint32_t n = 0, chain = 0;
     for (size_t i = 0; i < f->n_tokens; i++) {
@@ -177,8 +208,10 @@ static void on_frame(void *user, clock_us now, const struct sched_action *f) {
     sched_count(sim_sched(r->sim), &n);
     uint32_t credit = r->config.n_credit != 0 ? r->config.n_credit : sched_policy_credit(r->config.n_stage);
     CHECK(r, n.in_flight <= credit, "%u frames in flight, %u credits", n.in_flight, credit);
-    CHECK(r, f->n_tokens <= r->config.n_batch && f->n_ops <= 4 * r->config.n_seq, "a frame of %zu tokens", f->n_tokens);
+    CHECK(r, f->n_tokens <= r->config.n_batch && f->n_ops <= 4 * r->config.n_seq + 3 * SCHED_MARKS_MOST + SCHED_STORED_MOST,
+          "a frame of %zu tokens, %zu operations", f->n_tokens, f->n_ops);
     CHECK(r, f->n_tokens > 0 || f->n_ops > 0, "an empty frame");
+    for (size_t i = 0; i < f->n_ops; i++) n_loaded += f->ops[i].kind == ENGINE_OP_LOAD;
     CHECK(r, n.kv_reserved + n.kv_kept <= r->config.n_ctx, "%u cells reserved and %u kept of %u", n.kv_reserved, n.kv_kept,
           r->config.n_ctx);
     if (r->config.exact)
@@ -228,7 +261,9 @@ static void make_request(struct run *r, struct asked *q) {
     q->sampling_seed = sim_between(s, 0, 40) == 0 ? FAKE_BAD_SEED : sim_random(s);
     q->bad_grammar = sim_between(s, 0, 40) == 0;
     q->n_top = sim_between(s, 0, 3) == 0 ? sim_between(s, 1, ENGINE_MAX_TOP_LOGPROBS) : 0;
-    if (q->n_prompt >= ctx) return;
+    q->score = sim_between(s, 0, 3) == 0;
+    q->priority = sim_between(s, 0, 2) == 0 ? (int32_t)sim_between(s, 0, 4) - 2 : 0;
+    if (q->n_prompt > ctx) return;
     size_t room = ctx - q->n_prompt, max = q->max_tokens < 0 || (size_t)q->max_tokens > room ? room : (size_t)q->max_tokens;
     struct fake_params p = {.n_layer = r->config.n_layer,
                             .n_ctx_seq = ctx,
@@ -237,6 +272,7 @@ static void make_request(struct run *r, struct asked *q) {
                             .loop = r->config.loop,
                             .shapes = r->config.exact};
     q->n_expected = fake_reference(&p, q->prompt, q->n_prompt, q->sampling_seed, q->ignore_eos, max, q->expected, &q->stop);
+    fake_reference_scores(&p, q->prompt, q->n_prompt, q->scores);
     if (sim_between(s, 0, 4) == 0 && q->n_expected > 0) { /* a replay */
         q->n_generated = sim_between(s, 1, (uint32_t)q->n_expected);
         memcpy(q->generated, q->expected, q->n_generated * sizeof(*q->generated));
@@ -261,6 +297,8 @@ static void submit(struct run *r, uint32_t i) {
     req.max_tokens = q->max_tokens;
     req.ignore_eos = q->ignore_eos;
     req.alone = q->alone;
+    req.score = q->score;
+    req.priority = q->priority;
     req.sampling.seed = q->sampling_seed;
     req.sampling.n_top_logprobs = q->n_top;
     req.sampling.grammar = q->bad_grammar ? mem_strdup("root ::= \"a\"") : NULL;
@@ -270,7 +308,8 @@ static void submit(struct run *r, uint32_t i) {
     err_code code = sched_submit(sim_sched(r->sim), sim_now(r->sim), &req, &e);
     if (code != ERR_OK) {
         q->refused = q->ended = true;
-        CHECK(r, r->killed || (code == ERR_LIMIT) == (q->n_prompt >= r->config.n_ctx_seq), "request %u: %s", i, e.text);
+        CHECK(r, r->killed || (code == ERR_LIMIT) == (q->n_prompt + (q->max_tokens != 0) > r->config.n_ctx_seq), "request %u: %s", i,
+              e.text);
         CHECK(r, r->killed || code == ERR_LIMIT || (code == ERR_BUSY && n.queued >= r->config.n_queue), "request %u: %s", i, e.text);
     } else {
         CHECK(r, req.tokens == NULL, "the request was not taken over");
@@ -340,6 +379,28 @@ static void draw_guesses(struct run *r, struct sim *dice, struct sim_config *c) 
         c->drafter = (struct sched_drafter){.guess = small_model, .cost_us = small_model_cost, .user = r};
 }
 
+/* Engines that can't go back, but keep copies of states. */
+static void draw_marks(struct run *r, struct sim *dice, struct sim_config *c) {
+    if (r->scenario < MARKS && sim_between(dice, 0, 1) == 0) return;
+    c->keeps_state = true;
+    c->n_draft = 0;
+    c->mark_every = sim_between(dice, 1, 64);
+    c->mark_whole = sim_between(dice, 0, 1) == 0;
+    c->turns = sim_between(dice, 0, 1) == 0 ? turns : NULL;
+    c->lose_one_in = sim_between(dice, 0, 2) == 0 ? sim_between(dice, 2, 40) : 0;
+    for (int32_t i = 0; i < FAKE_N_VOCAB; i++) turns[i] = i % 16 == 5;
+}
+
+/* Stages with stores, and few slots, so that requests find there what the slots no longer have. */
+static void draw_store(struct run *r, struct sim *dice, struct sim_config *c) {
+    if (sim_between(dice, 0, 1) == 0) draw_marks(r, dice, c);
+    c->n_seq = sim_between(dice, 1, 3);
+    c->n_ctx = c->n_seq * c->n_ctx_seq;
+    c->prefix_cache = true;
+    c->store_least = sim_between(dice, 1, 20);
+    c->lose_one_in = sim_between(dice, 0, 2) == 0 ? sim_between(dice, 2, 40) : 0;
+}
+
 /* ---- one schedule ---- */
 
 static void draw_config(struct run *r, uint64_t seed) {
@@ -367,6 +428,8 @@ static void draw_config(struct run *r, uint64_t seed) {
     c.token_us = sim_between(dice, 0, 50);
     c.fail_one_in = r->scenario == FAULTS ? sim_between(dice, 20, 200) : 0;
     if (r->scenario == GUESSES || (r->scenario != PLAIN && sim_between(dice, 0, 1) == 0)) draw_guesses(r, dice, &c);
+    if (c.keeps_state || r->scenario == MARKS) draw_marks(r, dice, &c);
+    if (r->scenario == STORES) draw_store(r, dice, &c);
     sim_free(dice);
     r->config = c;
 }
@@ -407,6 +470,13 @@ static void check_end(struct run *r) {
                   "stage %u holds %u of sequence %u", st, fake_engine_len(sim_engine(r->sim, st), seq), seq);
         }
     }
+    for (uint32_t st = 0; st < r->config.n_stage && !r->killed; st++) {
+        size_t marks = fake_engine_marks(sim_engine(r->sim, st)), first = fake_engine_marks(sim_engine(r->sim, 0));
+        CHECK(r, marks <= SCHED_MARKS_MOST, "stage %u has %zu marks", st, marks);
+        CHECK(r, marks == first || sim_marks_lost(r->sim) + sim_errors_injected(r->sim) > 0, "stage %u has %zu marks, the head %zu", st,
+              marks, first);
+    }
+    n_lost += sim_marks_lost(r->sim);
     CHECK(r, r->killed || held == n.kv_kept, "%u cells are held, %u kept", held, n.kv_kept);
     n_reused += n.reused;
     n_computed += n.tokens;
@@ -442,7 +512,7 @@ static void run_scenario(enum scenario scenario) {
         most = n > most ? n : most;
     }
     assert_true(most >= SIM_MAX_STAGE); /* the ring was full at times */
-    assert_true((n_guessed > 0) == (scenario != PLAIN));
+    assert_true(scenario == STORES || (n_guessed > 0) == (scenario != PLAIN && scenario != MARKS));
     if (scenario == GUESSES) {
         print_message("%llu guesses, %llu accepted; %llu frames of guesses alone\n", (unsigned long long)n_guessed,
                       (unsigned long long)n_accepted, (unsigned long long)n_followed);
@@ -451,8 +521,8 @@ static void run_scenario(enum scenario scenario) {
     }
     print_message("%s: %llu tokens computed, %llu taken over from other sequences\n", SCENARIO_NAMES[scenario],
                   (unsigned long long)n_computed, (unsigned long long)n_reused);
-    assert_true(n_reused > n_computed / 50);
-    n_computed = n_reused = 0;
+    assert_true(n_reused > n_computed / 50 && n_scored > n_computed / 50);
+    n_computed = n_reused = n_scored = 0;
 }
 
 static void test_plain(void **state) {
@@ -470,19 +540,36 @@ static void test_kill(void **state) {
     run_scenario(KILL);
 }
 
-/* Speculation changes when tokens come, never which: guesses that are always, never and mostly right, from the text and from a small
- * model, in every kind of ring, with cancels, ends and limits in the middle of what was accepted. */
+/* Speculation changes the times of tokens, never the tokens: with guesses that are always, never and mostly right, from the text and from a
+ * small model, in every kind of ring, with cancels, ends and limits in the middle of accepted guesses. */
 static void test_guesses(void **state) {
     (void)state;
     run_scenario(GUESSES);
 }
 
-/* Nor does a wish to be alone change what comes. */
+/* Requests that must be alone get the same tokens, too. */
 static void test_suspects(void **state) {
     (void)state;
     n_alone = 0;
     run_scenario(SUSPECTS);
     assert_true(has_only_seed || n_alone > n_seeds);
+}
+
+/* Going back to copies of states changes no token, whichever copies the stages lose. */
+static void test_marks(void **state) {
+    (void)state;
+    n_lost = 0;
+    run_scenario(MARKS);
+    assert_true(has_only_seed || n_lost > n_seeds / 4);
+}
+
+/* What comes from stores changes no token, either, whatever the stages lose of it. */
+static void test_stores(void **state) {
+    (void)state;
+    n_lost = n_loaded = 0;
+    run_scenario(STORES);
+    print_message("%llu sequences loaded, %llu losses\n", (unsigned long long)n_loaded, (unsigned long long)n_lost);
+    assert_true(has_only_seed || (n_lost > n_seeds / 20 && n_loaded > n_seeds / 20));
 }
 
 /* ---- that stages work at the same time ---- */
@@ -560,13 +647,9 @@ int main(int argc, char **argv) {
         }
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),
-        cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_kill),
-        cmocka_unit_test(test_guesses),
-        cmocka_unit_test(test_suspects),
-        cmocka_unit_test(test_decode_overlaps),
-        cmocka_unit_test(test_prefill_overlaps),
+        cmocka_unit_test(test_plain),   cmocka_unit_test(test_faults),          cmocka_unit_test(test_kill),
+        cmocka_unit_test(test_guesses), cmocka_unit_test(test_suspects),        cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_stores),  cmocka_unit_test(test_decode_overlaps), cmocka_unit_test(test_prefill_overlaps),
     };
     return cmocka_run_group_tests_name("sim_pipeline", tests, NULL, NULL);
 }

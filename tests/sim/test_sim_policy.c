@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What the scheduler's policies promise, on a virtual clock: rounds close to the best there is, tokens within the latency budget while
- * prompts are read, and nobody who waits for ever. */
+ * The promises of the scheduler's policy, on a virtual clock: rounds close to the shortest possible, tokens within the latency budget while
+ * prompts are read, and no request that waits for ever. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -197,7 +197,7 @@ static void test_long_prompt_not_starved(void **state) {
     submit(r, 0, 4000, 1);
     r->later_prompt = 100;
     r->later_tokens = 1;
-    for (uint32_t i = 1; i < 500; i++) sim_timer(r->sim, sim_now(r->sim) + i * 9800, i); /* 9.8 ms for what takes about 10 */
+    for (uint32_t i = 1; i < 500; i++) sim_timer(r->sim, sim_now(r->sim) + i * 9800, i); /* 9.8 ms for work that takes about 10 */
     finish(r, 500);
     uint32_t before = 0, waited = 0;
     for (uint32_t i = 1; i < 500; i++) {

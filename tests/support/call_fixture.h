@@ -16,13 +16,16 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
-#include "gateway/call_priv.h"
-#include "gateway/choice.h"
+#include "requests/call_priv.h"
+#include "requests/call_queue.h"
+#include "requests/choice.h"
+#include "requests/recent.h"
+#include "gateway/loads.h"
 
 enum { FIXTURE_CALLS = 64, FIXTURE_WAIT_S = 60 };
 
 enum asked { ASKED_SUBMIT, ASKED_TOKENIZE, ASKED_DETOKENIZE, ASKED_AWAIT };
-struct backend_call { /* what the backend has been asked for */
+struct backend_call { /* a request that the backend has got */
     enum asked kind;
     bool open; /* it has been neither answered nor cancelled */
     bool cancelled;
@@ -31,7 +34,14 @@ struct backend_call { /* what the backend has been asked for */
     void *user;
     bool alone;
     size_t n_generated;
+    int32_t priority;
+    uint64_t key;
+    char model[32], text[64], *grammar; /* of a submit; owned */
 };
+
+#define FIXTURE_TEMPLATE "{% for m in messages %}{{ m.content }}{% endfor %}"
+/* Makes the same text, with more steps than a template may take at once. */
+#define FIXTURE_SLOW_TEMPLATE "{% for i in range(60000) %}{% endfor %}" FIXTURE_TEMPLATE
 
 struct fixture {
     struct io_loop *loop;
@@ -43,10 +53,14 @@ struct fixture {
     /* backend */
     struct backend_model model;
     bool known;                 /* there is a model at all */
+    struct backend_model second, list[2]; /* second: as model, if it has an id */
     struct backend_call calls[FIXTURE_CALLS];
     size_t n_calls;
-    err_code refuse;            /* what the next submit returns; ERR_OK: it is taken */
+    int32_t keep_s;             /* the last keep's seconds; -2: there was none */
+    bool may_unload;
+    err_code refuse;            /* the result of the next submit; ERR_OK: the request is taken */
     /* client */
+    const char *headers;        /* further ones of its requests, each with its line end; NULL: none */
     int fd;
     struct buf out, in;
     size_t sent;
@@ -73,6 +87,11 @@ static inline err_code backend_submit(void *self, const struct request *r, backe
     (*ret)->fn = fn;
     (*ret)->alone = r->alone;
     (*ret)->n_generated = r->n_generated;
+    (*ret)->priority = r->priority;
+    (*ret)->key = r->key;
+    (*ret)->grammar = mem_strdup(r->sampling.grammar);
+    snprintf((*ret)->text, sizeof((*ret)->text), "%.*s", (int)(r->text_len < 60 ? r->text_len : 60), r->text != NULL ? r->text : "");
+    snprintf((*ret)->model, sizeof((*ret)->model), "%s", r->model);
     return ERR_OK;
 }
 
@@ -107,15 +126,29 @@ static inline err_code backend_await(void *self, const char *model, backend_text
     return backend_text(self, ASKED_AWAIT, fn, user, ret);
 }
 
+static inline void backend_place(void *self, const struct backend_call *call, char *ret, size_t size) {
+    (void)self;
+    snprintf(ret, size, "here/%s-1", call->model);
+}
+
 static inline const struct backend_model *backend_models(void *self, size_t *ret_n) {
     struct fixture *f = self;
-    *ret_n = f->known ? 1 : 0;
-    return &f->model;
+    *ret_n = f->known ? f->second.id != NULL ? 2 : 1 : 0;
+    f->list[0] = f->model;
+    f->list[1] = f->second;
+    return f->list;
+}
+
+static inline void backend_keep(void *self, const char *model, int32_t seconds, bool may_unload) {
+    struct fixture *f = self;
+    (void)model;
+    f->keep_s = seconds;
+    f->may_unload = may_unload;
 }
 
 /* ---- answers of the backend ---- */
 
-/* What was asked last. */
+/* The last request. */
 static inline struct backend_call *last_asked(struct fixture *f, enum asked kind) {
     assert_true(f->n_calls > 0);
     struct backend_call *c = &f->calls[f->n_calls - 1];
@@ -196,9 +229,9 @@ static inline struct fixture *fixture_open(void) {
     struct err e = {0};
     f->loop = io_loop_create();
     f->known = true;
+    f->keep_s = -2;
     f->fd = -1;
-    f->model = (struct backend_model){
-        .id = "m", .chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}", .bos = "", .eos = "", .ready = true};
+    f->model = (struct backend_model){.id = "m", .chat_template = FIXTURE_TEMPLATE, .bos = "", .eos = "", .ready = true};
     f->g = (struct gateway){.loop = f->loop,
                             .fingerprint = mem_strdup("fp"),
                             .ping_ms = 1000000,
@@ -209,16 +242,23 @@ static inline struct fixture *fixture_open(void) {
                                         .tokenize = backend_tokenize,
                                         .detokenize = backend_detokenize,
                                         .await = backend_await,
+                                        .keep = backend_keep,
+                                        .place = backend_place,
                                         .models = backend_models}};
     gateway_keys_init(&f->g.keys, NULL, 0, NULL);
     f->g.keys.origins = mem_strdup("");
-    buf_init(&f->g.scratch, 1 << 20);
-    buf_init(&f->g.text, 1 << 20);
+    struct requests *r = f->g.requests = MEM_NEW(struct requests);
+    buf_init(&r->scratch, 1 << 20);
+    buf_init(&r->text, 1 << 20);
     buf_init(&f->out, 16 << 20);
     buf_init(&f->in, 16 << 20);
-    f->g.readers = io_works_open(f->loop, 4);
-    f->g.render = render_create(on_rendered_apart, f, &e);
+    r->habits = habits_create();
+    r->recent = recent_create();
+    r->readers = io_works_open(f->loop, 4);
+    r->render = render_create(on_rendered_apart, f, &e);
     assert_int_equal(store_open(&(struct store_options){.wake = on_stored_apart, .user = f}, &f->g.store, &e), ERR_OK);
+    assert_int_equal(gateway_accounting_open(&f->g, &e), ERR_OK);
+    f->stored = 0; /* the answers of the start are delivered */
     struct http_server_options http;
     http_server_options_init(&http);
     http.port = 0;
@@ -229,6 +269,18 @@ static inline struct fixture *fixture_open(void) {
     return f;
 }
 
+/* Gives the gateway a routes file. */
+static inline void fixture_routes(struct fixture *f, const char *text) {
+    char path[] = "/tmp/caravan-routes.XXXXXX";
+    int fd = mkstemp(path);
+    struct err e = {0};
+    assert_true(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    close(fd);
+    if (aliases_open(f->loop, path, true, NULL, NULL, &f->g.aliases, &e) != ERR_OK) fail_msg("%s", e.text);
+    f->g.loads = loads_create(f->loop, &f->g.backend);
+    unlink(path);
+}
+
 /* The client goes, without a turn of the loop. */
 static inline void client_goes(struct fixture *f) {
     http_server_close(f->http);
@@ -237,16 +289,19 @@ static inline void client_goes(struct fixture *f) {
 
 static inline void fixture_close(struct fixture *f) {
     http_server_close(f->http);
-    assert_null(f->g.calls);
-    assert_int_equal(f->g.n_calls, 0);
-    for (size_t i = 0; i < f->n_calls; i++) assert_false(f->calls[i].open);
+    assert_null(f->g.requests->calls);
+    assert_int_equal(f->g.requests->n_calls, 0);
+    for (size_t i = 0; i < f->n_calls; i++) {
+        assert_false(f->calls[i].open);
+        free(f->calls[i].grammar);
+    }
+    aliases_close(f->g.aliases);
+    loads_free(f->g.loads);
     io_timer_close(f->timer);
-    io_works_close(f->g.readers);
-    render_free(f->g.render);
+    requests_close(&f->g);
+    gateway_accounting_close(&f->g);
     store_close(f->g.store);
     gateway_keys_done(&f->g.keys);
-    buf_done(&f->g.scratch);
-    buf_done(&f->g.text);
     buf_done(&f->out);
     buf_done(&f->in);
     free(f->g.fingerprint);
@@ -267,7 +322,7 @@ static inline void ask(struct fixture *f, const struct api *api, const char *bod
     f->sent = 0;
     buf_clear(&f->in);
     buf_clear(&f->out);
-    buf_printf(&f->out, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n", strlen(body));
+    buf_printf(&f->out, "POST / HTTP/1.1\r\nHost: localhost\r\n%sContent-Length: %zu\r\n\r\n", f->headers ? f->headers : "", strlen(body));
     buf_append_str(&f->out, body);
 }
 
@@ -277,19 +332,28 @@ static inline int status_of(struct fixture *f) {
     return strlen(text) >= 12 ? (int)strtol(text + 9, NULL, 10) : 0;
 }
 
-static inline bool answered(struct fixture *f) { return status_of(f) != 0 && f->g.calls == NULL; }
-static inline bool in_state(struct fixture *f, enum call_state state) { return f->g.calls != NULL && f->g.calls->state == state; }
+static inline bool answered(struct fixture *f) { return status_of(f) != 0 && f->g.requests->calls == NULL; }
+static inline bool in_state(struct fixture *f, enum call_state state) {
+    return f->g.requests->calls != NULL && f->g.requests->calls->state == state;
+}
+/* All that was asked of the store is done: what is counted from here on belongs to what is asked next. */
+static inline void fixture_stored(struct fixture *f) {
+    store_finish(f->g.store);
+    f->stored = 0;
+}
+
 static inline bool is_recalling(struct fixture *f) { return in_state(f, CALL_RECALLING) && f->stored > 0; }
 static inline bool is_waiting(struct fixture *f) { return in_state(f, CALL_WAITING); }
+/* A template that is too slow, or fails, has been rendered by the thread. */
 static inline bool is_rendering(struct fixture *f) { return in_state(f, CALL_RENDERING) && f->rendered > 0; }
 static inline bool is_running(struct fixture *f) { return in_state(f, CALL_RUNNING); }
 static inline bool has_asked_again(struct fixture *f) { return f->n_calls > 1; }
 
-/* Delivers what the template's thread has made. */
-static inline void render_now(struct fixture *f) {
+/* Delivers what the template's thread has rendered. */
+static inline void render_apart(struct fixture *f) {
     run_until(f, is_rendering);
     f->rendered = 0;
-    render_deliver(f->g.render);
+    render_deliver(f->g.requests->render);
 }
 
 static inline void expect_status(struct fixture *f, int status, const char *part) {

@@ -15,6 +15,7 @@
 #include "engine/slice.h"
 #include "model/layout.h"
 #include "model/slice.h"
+#include "os/runtime.h"
 
 enum { FIXTURE_MAX_SLICES = 16, FIXTURE_MAX_BATCH = 512 };
 
@@ -53,6 +54,21 @@ static inline void fixture_close(struct fixture *f) {
     model_gguf_free(f->gguf);
 }
 
+/* The demo model of a group of tests that has fixture_setup and fixture_teardown. */
+static struct fixture model;
+
+static inline int fixture_setup(void **state) {
+    (void)state;
+    fixture_open(&model);
+    return 0;
+}
+
+static inline int fixture_teardown(void **state) {
+    (void)state;
+    fixture_close(&model);
+    return 0;
+}
+
 static inline struct engine_load fixture_load(void) {
     struct engine_load load;
     engine_load_init(&load);
@@ -60,7 +76,7 @@ static inline struct engine_load fixture_load(void) {
     load.n_seq = 4;
     load.n_batch = 64;
     load.n_threads = 1;
-    snprintf(load.backends, sizeof(load.backends), "%s", CARAVAN_BACKENDS_DIR);
+    snprintf(load.backends, sizeof(load.backends), "%s", os_backends_dir);
     return load;
 }
 

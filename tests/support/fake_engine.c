@@ -14,6 +14,15 @@ struct fake_seq {
     bool open;
     uint64_t seed;
     uint32_t n_top;
+    int32_t scored;  /* the position that can be scored next */
+    uint64_t before; /* the hash after the position before it */
+};
+
+/* A copy of a sequence's state: the hashes after its n positions, or, if a mark is all of the sequence, all hashes. */
+struct fake_mark {
+    uint64_t key;
+    uint32_t n;
+    uint64_t *chain; /* [n_own][n] */
 };
 
 struct fake {
@@ -22,8 +31,13 @@ struct fake {
     uint64_t *chain;       /* [n_seq][n_own][n_ctx_seq] */
     struct fake_seq *seqs; /* [n_seq] */
     uint64_t *last;        /* [n_batch]: hash after each token of the last batch, in the last slice */
+    int32_t *tokens;       /* [n_batch]: of the last batch */
     float *logits;         /* [n_vocab] */
     size_t n_last;
+    struct fake_mark *marks; /* [n_marks] */
+    struct fake_mark *stored; /* [n_stored]: sequences and marks in its store */
+    size_t n_marks, n_stored, n_lost;
+    uint64_t lost[4096];
 };
 
 static uint64_t mix(uint64_t a, uint64_t b) {
@@ -79,6 +93,116 @@ static err_code copy_range(struct fake *f, const struct engine_op *op, struct er
     return ERR_OK;
 }
 
+static struct fake_mark *find_mark(struct fake *f, uint64_t key) {
+    for (size_t i = 0; i < f->n_marks; i++)
+        if (f->marks[i].key == key) return &f->marks[i];
+    return NULL;
+}
+
+static void make_mark(struct fake *f, const struct engine_op *op) {
+    uint32_t n = (uint32_t)op->p0;
+    bool there = f->seqs[op->seq].len == n;
+    assert(f->p.marks && n > 0 && find_mark(f, op->key) == NULL);
+    assert(there || (f->p.lacks != NULL && f->p.lacks(f->p.user)));
+    if (!there || (f->p.lose != NULL && f->p.lose(f->p.user))) {
+        f->lost[f->n_lost++] = op->key;
+        return;
+    }
+    f->marks = mem_realloc(f->marks, f->n_marks + 1, sizeof(*f->marks));
+    struct fake_mark *m = &f->marks[f->n_marks++];
+    *m = (struct fake_mark){.key = op->key, .n = n, .chain = mem_calloc((size_t)n * f->n_own, sizeof(*m->chain))};
+    for (uint32_t layer = 0; layer < f->n_own; layer++) memcpy(m->chain + layer * n, chain_at(f, op->seq, layer), n * sizeof(*m->chain));
+}
+
+static void drop_mark(struct fake *f, struct fake_mark *m) {
+    if (m == NULL) return;
+    free(m->chain);
+    *m = f->marks[--f->n_marks];
+}
+
+static struct fake_mark *find_stored(struct fake *f, uint64_t key);
+
+/* Unless the mark is all of the sequence, the sequence must have had the same positions up to there. */
+static void go_back(struct fake *f, const struct engine_op *op) {
+    struct fake_seq *s = &f->seqs[op->seq];
+    struct fake_mark *m = find_mark(f, op->key);
+    if (m != NULL && f->p.lose != NULL && f->p.lose(f->p.user)) {
+        drop_mark(f, m);
+        m = NULL;
+    }
+    if (m == NULL) m = find_stored(f, op->key);
+    if (m == NULL || (!f->p.mark_whole && s->len < m->n)) { /* or what it is a mark of was lost just before */
+        s->len = 0;
+        f->lost[f->n_lost++] = op->key;
+        return;
+    }
+    assert(m->n == (uint32_t)op->p0);
+    for (uint32_t layer = 0; layer < f->n_own; layer++) {
+        uint64_t *chain = chain_at(f, op->seq, layer);
+        if (f->p.mark_whole) memcpy(chain, m->chain + layer * m->n, m->n * sizeof(*chain));
+        assert(memcmp(chain, m->chain + layer * m->n, m->n * sizeof(*chain)) == 0);
+    }
+    s->len = m->n;
+}
+
+/* ---- a store, as long as the engine lives ---- */
+
+static struct fake_mark *find_stored(struct fake *f, uint64_t key) {
+    for (size_t i = 0; i < f->n_stored; i++)
+        if (f->stored[i].key == key) return &f->stored[i];
+    return NULL;
+}
+
+static void erase(struct fake *f, struct fake_mark *m) {
+    if (m == NULL) return;
+    free(m->chain);
+    *m = f->stored[--f->n_stored];
+}
+
+/* chain: [n_own][stride] */
+static void put_stored(struct fake *f, uint64_t key, uint32_t n, const uint64_t *chain, size_t stride) {
+    erase(f, find_stored(f, key));
+    f->stored = mem_realloc(f->stored, f->n_stored + 1, sizeof(*f->stored));
+    struct fake_mark *m = &f->stored[f->n_stored++];
+    *m = (struct fake_mark){.key = key, .n = n, .chain = mem_calloc((size_t)n * f->n_own, sizeof(*m->chain))};
+    for (uint32_t layer = 0; layer < f->n_own; layer++) memcpy(m->chain + layer * n, chain + layer * stride, n * sizeof(*m->chain));
+}
+
+static void save(struct fake *f, const struct engine_op *op) {
+    assert(f->seqs[op->seq].len == (uint32_t)op->p0);
+    put_stored(f, op->key, (uint32_t)op->p0, chain_at(f, op->seq, 0), f->p.n_ctx_seq);
+}
+
+static void keep(struct fake *f, uint64_t key) {
+    const struct fake_mark *m = find_mark(f, key);
+    if (m != NULL) put_stored(f, key, m->n, m->chain, m->n);
+}
+
+static void load(struct fake *f, const struct engine_op *op) {
+    struct fake_mark *m = find_stored(f, op->key);
+    f->seqs[op->seq].len = 0;
+    if (m != NULL && f->p.lose != NULL && f->p.lose(f->p.user)) {
+        erase(f, m);
+        m = NULL;
+    }
+    if (m == NULL) {
+        f->lost[f->n_lost++] = op->key;
+        return;
+    }
+    assert(m->n == (uint32_t)op->p0);
+    for (uint32_t layer = 0; layer < f->n_own; layer++)
+        memcpy(chain_at(f, op->seq, layer), m->chain + layer * m->n, m->n * sizeof(*m->chain));
+    f->seqs[op->seq].len = m->n;
+}
+
+static size_t fake_lost(void *self, uint64_t *ret_keys) {
+    struct fake *f = self;
+    size_t n = f->n_lost;
+    memcpy(ret_keys, f->lost, n * sizeof(*ret_keys));
+    f->n_lost = 0;
+    return n;
+}
+
 static err_code fake_apply(void *self, const struct engine_op *ops, size_t n, struct err *e) {
     struct fake *f = self;
     for (size_t i = 0; i < n; i++) {
@@ -89,6 +213,13 @@ static err_code fake_apply(void *self, const struct engine_op *ops, size_t n, st
         case ENGINE_OP_CP: code = copy_range(f, &ops[i], e); break;
         case ENGINE_OP_CLOSE: f->seqs[ops[i].seq] = (struct fake_seq){0}; break;
         case ENGINE_OP_PARK: break;
+        case ENGINE_OP_MARK: make_mark(f, &ops[i]); break;
+        case ENGINE_OP_BACK: go_back(f, &ops[i]); break;
+        case ENGINE_OP_DROP: drop_mark(f, find_mark(f, ops[i].key)); break;
+        case ENGINE_OP_SAVE: save(f, &ops[i]); break;
+        case ENGINE_OP_KEEP: keep(f, ops[i].key); break;
+        case ENGINE_OP_LOAD: load(f, &ops[i]); break;
+        case ENGINE_OP_ERASE: erase(f, find_stored(f, ops[i].key)); break;
         default: code = err_set(e, ERR_UNSUPPORTED, "fake: operation %u", ops[i].kind);
         }
         if (code != ERR_OK) return code;
@@ -152,6 +283,7 @@ static err_code fake_eval(void *self, const struct engine_token *tokens, size_t 
         err_code code = step(f, &tokens[i], shape_at(f, tokens, n, i), first ? NULL : in + i * FAKE_N_EMBD,
                              last ? NULL : out + i * FAKE_N_EMBD, &f->last[i], e);
         if (code != ERR_OK) return code;
+        f->tokens[i] = tokens[i].token;
     }
     f->n_last = n;
     return ERR_OK;
@@ -194,6 +326,19 @@ static err_code fake_sample(void *self, uint32_t seq, size_t i, int32_t pos, str
     return ERR_OK;
 }
 
+static float fake_logprob(uint64_t before) { return -(float)(before % 1000) / 64; }
+
+static err_code fake_score(void *self, uint32_t seq, size_t i, int32_t pos, struct engine_sample *ret, struct err *e) {
+    struct fake *f = self;
+    struct fake_seq *s = &f->seqs[seq];
+    if (!s->open || i >= f->n_last || (pos > 0 && s->scored != pos)) return err_set(e, ERR_ENGINE, "fake: cannot score sequence %u", seq);
+    s->scored = pos + 1;
+    *ret = (struct engine_sample){.token = f->tokens[i], .logprob = pos > 0 ? fake_logprob(s->before) : 0, .n_top = pos > 0 ? s->n_top : 0};
+    for (uint32_t t = 0; t < ret->n_top; t++) ret->top[t] = (struct engine_top){.token = (int32_t)t, .logprob = ret->logprob - (float)t};
+    s->before = f->last[i];
+    return ERR_OK;
+}
+
 /* One token a byte. */
 static err_code fake_tokenize(void *self, const char *text, size_t len, bool bos, bool special, int32_t **ret_tokens, size_t *ret_n,
                               struct err *e) {
@@ -218,19 +363,26 @@ static bool fake_piece(void *self, int32_t token, struct buf *out) {
 
 static void fake_close(void *self) {
     struct fake *f = self;
+    while (f->n_marks > 0) drop_mark(f, f->marks);
+    while (f->n_stored > 0) erase(f, f->stored);
+    free(f->stored);
+    free(f->marks);
     free(f->chain);
     free(f->seqs);
     free(f->last);
+    free(f->tokens);
     free(f->logits);
     free(f);
 }
 
 static const struct engine_ops FAKE_OPS = {
     .apply = fake_apply,
+    .lost = fake_lost,
     .eval = fake_eval,
     .logits = fake_logits,
     .seq_open = fake_seq_open,
     .sample = fake_sample,
+    .score = fake_score,
     .tokenize = fake_tokenize,
     .piece = fake_piece,
     .close = fake_close,
@@ -243,6 +395,7 @@ void fake_engine_open(const struct fake_params *p, struct engine *ret) {
     f->chain = mem_calloc((size_t)p->n_seq * f->n_own * p->n_ctx_seq, sizeof(*f->chain));
     f->seqs = mem_calloc(p->n_seq, sizeof(*f->seqs));
     f->last = mem_calloc(p->n_batch, sizeof(*f->last));
+    f->tokens = mem_calloc(p->n_batch, sizeof(*f->tokens));
     f->logits = mem_calloc(FAKE_N_VOCAB, sizeof(*f->logits));
     *ret = (struct engine){.ops = &FAKE_OPS, .self = f};
     ret->info = (struct engine_info){.n_embd = FAKE_N_EMBD,
@@ -253,13 +406,33 @@ void fake_engine_open(const struct fake_params *p, struct engine *ret) {
                                      .first = p->first == 0,
                                      .last = p->end == p->n_layer,
                                      .can_remove = !p->keeps_state,
+                                     .can_mark = p->marks,
+                                     .mark_whole = p->mark_whole,
                                      .device = "fake"};
     ret->info.n_vocab = ret->info.first || ret->info.last ? FAKE_N_VOCAB : 0;
 }
 
 uint32_t fake_engine_len(const struct engine *e, uint32_t seq) { return ((const struct fake *)e->self)->seqs[seq].len; }
 
+size_t fake_engine_marks(const struct engine *e) { return ((const struct fake *)e->self)->n_marks; }
+
 bool fake_engine_has_sampler(const struct engine *e, uint32_t seq) { return ((const struct fake *)e->self)->seqs[seq].open; }
+
+void fake_reference_scores(const struct fake_params *p, const int32_t *prompt, size_t n, float *ret) {
+    struct fake_params whole = *p;
+    whole.first = 0;
+    whole.end = whole.n_layer;
+    whole.n_seq = 1;
+    struct engine e;
+    fake_engine_open(&whole, &e);
+    uint64_t h = 0;
+    for (size_t pos = 0; pos < n; pos++) {
+        ret[pos] = pos > 0 ? fake_logprob(h) : 0;
+        step(e.self, &(struct engine_token){.token = prompt[pos], .pos = (int32_t)pos}, shape_in_prompt(e.self, n, pos), NULL, NULL, &h,
+             NULL);
+    }
+    fake_close(e.self);
+}
 
 size_t fake_reference(const struct fake_params *p, const int32_t *prompt, size_t n_prompt, uint64_t seed, bool ignore_eos, size_t max,
                       int32_t *ret, bool *ret_stop) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Where a field of a message in bytes begins, for tests that break one. */
+ * The place of a field in a message in bytes, for tests that break a field. */
 #ifndef CARAVAN_TESTS_SUPPORT_FIELD_AT_H
 #define CARAVAN_TESTS_SUPPORT_FIELD_AT_H
 

@@ -69,6 +69,29 @@ static void vary_list(const struct field *f, void *value, uint64_t salt) {
     }
 }
 
+/* Two elements of a part, whose count stands before it. */
+static void vary_part(const struct field *f, void *value, uint64_t salt) {
+    static const uint8_t borrowed[] = "borrowed bytes \0 of any kind, which the value points into";
+    char *p = (char *)value + f->at;
+    struct field count = {.at = f->count_at, .size = f->count_size};
+    if (f->type == FIELD_REST) *(size_t *)(void *)((char *)value + f->count_at) = 3 + salt % 5;
+    else field_set_uint(value, &count, 2);
+    if (f->type == FIELD_HEAP || f->type == FIELD_I32S) *(void **)(void *)p = mem_calloc(2, f->size);
+    char *list = f->type == FIELD_HEAP || f->type == FIELD_I32S ? *(char **)(void *)p : p;
+    for (uint32_t i = 0; i < 2; i++) {
+        switch (f->type) {
+        case FIELD_ARRAY:
+        case FIELD_HEAP:
+            field_init(f->of(), list + i * f->size);
+            vary_set(f->of(), list + i * f->size, salt + i);
+            break;
+        case FIELD_I32S: ((int32_t *)(void *)list)[i] = -(int32_t)(salt % 1000) - (int32_t)i; break;
+        case FIELD_PIECE: list[i] = (char)('a' + (salt + i) % 26); break;
+        default: *(const uint8_t **)(void *)p = borrowed + salt % 8; break;
+        }
+    }
+}
+
 static void vary_one(const struct field *f, void *value, uint64_t salt) {
     char *p = (char *)value + f->at, text[32];
     size_t *length = (size_t *)(void *)((char *)value + f->count_at);
@@ -107,9 +130,11 @@ static void vary_one(const struct field *f, void *value, uint64_t salt) {
     case FIELD_REALS: vary_list(f, value, salt); break;
     case FIELD_CUSTOM: vary_custom(f, p, salt); break;
     case FIELD_ZERO: break;
+    default: vary_part(f, value, salt); break;
     }
 }
 
+/* Parts come last, and set their counts. */
 static void vary_set(const struct field_set *set, void *value, uint64_t salt) {
     for (size_t i = 0; i < set->n_fields; i++) vary_one(&set->fields[i], value, salt + 0x0101010101u * (i + 1));
 }
@@ -137,6 +162,20 @@ static bool same_owned(const struct field *f, const void *a, const void *b) {
            memcmp(x, y, f->type == FIELD_TOKENS ? n * sizeof(int32_t) : n) == 0;
 }
 
+static bool same_part(const struct field *f, const void *a, const void *b) {
+    struct field count = {.at = f->count_at, .size = f->type == FIELD_REST ? sizeof(size_t) : f->count_size};
+    size_t n = (size_t)field_get_uint(a, &count);
+    if (n != field_get_uint(b, &count)) return false;
+    const char *x = (const char *)a + f->at, *y = (const char *)b + f->at;
+    bool inside = f->type == FIELD_ARRAY || f->type == FIELD_PIECE;
+    if (!inside) x = *(const char *const *)(const void *)x;
+    if (!inside) y = *(const char *const *)(const void *)y;
+    if (f->of == NULL) return memcmp(x, y, n * f->size) == 0;
+    for (size_t i = 0; i < n; i++)
+        if (!same_set(f->of(), x + i * f->size, y + i * f->size)) return false;
+    return true;
+}
+
 static bool same_one(const struct field *f, const void *a, const void *b) {
     const char *x = (const char *)a + f->at, *y = (const char *)b + f->at;
     switch (f->type) {
@@ -153,6 +192,12 @@ static bool same_one(const struct field *f, const void *a, const void *b) {
     case FIELD_REALS: return same_list(f, a, b);
     case FIELD_CUSTOM: return same_custom(f, x, y);
     case FIELD_ZERO: return true;
+    case FIELD_ARRAY:
+    case FIELD_HEAP:
+    case FIELD_I32S:
+    case FIELD_PIECE:
+    case FIELD_VIEW:
+    case FIELD_REST: return same_part(f, a, b);
     default: return memcmp(x, y, f->size) == 0;
     }
 }

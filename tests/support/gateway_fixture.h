@@ -25,10 +25,8 @@ static inline void expect_bad(const struct api *api, const struct bad *cases, si
         struct err e = {0};
         api_request_init(&r);
         err_code code = parse(api, cases[i].body, &r, &e);
-        char param[96] = "";
-        api_error_param(&e, param, sizeof(param));
-        if (code == ERR_OK || api_error_status(code) != 400 || strcmp(param, cases[i].param) != 0)
-            fail_msg("%s: expected a 400 for \"%s\", got %s, \"%s\" (%s)", cases[i].body, cases[i].param, err_name(code), param, e.text);
+        if (code == ERR_OK || api_error_status(code) != 400 || strcmp(e.field, cases[i].param) != 0)
+            fail_msg("%s: expected a 400 for \"%s\", got %s, \"%s\" (%s)", cases[i].body, cases[i].param, err_name(code), e.field, e.text);
         api_request_done(&r);
     }
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Small GGUF models made in memory: metadata and tensors as a test lists them, data that tells where it comes from. */
+ * Small GGUF models made in memory: metadata and tensors as a test lists them; each byte of data tells its tensor and place. */
 #ifndef CARAVAN_TESTS_GGUF_FIXTURE_H
 #define CARAVAN_TESTS_GGUF_FIXTURE_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Golden files in tests/unit/golden: what came out must be what stands there. CARAVAN_GOLDEN=write makes them anew: read the difference
- * before committing it. Include after cmocka.h. */
+ * Golden files in tests/unit/golden: the output must equal the file. CARAVAN_GOLDEN=write replaces the files: read the difference before
+ * committing it. Include after cmocka.h. */
 #ifndef CARAVAN_TESTS_GOLDEN_H
 #define CARAVAN_TESTS_GOLDEN_H
 
@@ -13,7 +13,7 @@
 static void compare_golden(const char *name, struct buf *out) {
     const char *root = getenv("CARAVAN_SOURCE");
     if (root == NULL) skip();
-    char path[512], old[32768];
+    char path[512], old[1 << 17];
     snprintf(path, sizeof(path), "%s/tests/unit/golden/%s", root, name);
     const char *mode = getenv("CARAVAN_GOLDEN");
     if (mode != NULL && strcmp(mode, "write") == 0) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Grammars by themselves: does a text fit, and random ones that do. Included once. */
+ * Grammars by themselves: whether a text fits, and random texts that fit. Included once. */
 #ifndef CARAVAN_TESTS_GRAMMAR_FIXTURE_H
 #define CARAVAN_TESTS_GRAMMAR_FIXTURE_H
 
@@ -11,7 +11,7 @@
 #include "grammar/gbnf.h"
 #include "grammar/match.h"
 
-/* NULL, and said why on standard error: the grammar is refused. */
+/* NULL: the grammar is refused; the reason stands on standard error. */
 static inline struct match *grammar_open(const char *text, struct program **ret_program) {
     struct err e = {0};
     struct match *m = NULL;
@@ -40,7 +40,7 @@ static inline uint64_t grammar_random(uint64_t *state) {
     return z ^ (z >> 31);
 }
 
-/* A byte that may come next; 0: none, or only the text's end. ends: one that closes what is open is liked better. */
+/* A byte that may come next; 0: none, or only the text's end. ends: prefers a byte that closes an open part. */
 static inline char grammar_next(struct match *m, uint64_t *seed, bool ends) {
     static const char closing[] = "\"]}0aZ9-1T:,xbcf";
     char pick = 0, beyond = 0;
@@ -50,13 +50,13 @@ static inline char grammar_next(struct match *m, uint64_t *seed, bool ends) {
     for (int i = 1; i < 256; i++) {
         char byte = (char)i;
         if (!match_allows(m, -1, &byte, 1)) continue;
-        if (i >= 0x80) beyond = byte; /* only where nothing else may come */
+        if (i >= 0x80) beyond = byte; /* only where no other byte may come */
         else if (grammar_random(seed) % ++allowed == 0) pick = byte;
     }
     return pick != 0 ? pick : beyond;
 }
 
-/* Appends a random text that fits; after `most` bytes it closes what is open as soon as it can. False: no end in 20 * most bytes. */
+/* Appends a random text that fits; after `most` bytes it closes all open parts as soon as it can. False: no end in 20 * most bytes. */
 static inline bool grammar_walk(const char *grammar, uint64_t *seed, size_t most, struct buf *out) {
     struct program *program = NULL;
     struct match *m = grammar_open(grammar, &program);

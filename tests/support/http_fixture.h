@@ -3,7 +3,8 @@
  *   /echo          the request as text: method, path, query, body          /stream/N   N chunks of "line K\n", one a millisecond
  *   /hang          never answers; counts the clients that have gone         /flood      writes for ever, without looking
  *   /abort         a chunk, then the connection is cut                      /refused    refused by its headers
- *   /big/N         N bytes in one piece                                     /burst      4 MiB of a stream in one turn of the loop */
+ *   /big/N         N bytes in one piece                                     /burst      4 MiB of a stream in one turn of the loop
+ *   /pieces        takes the body in pieces, up to 1 MB, and counts them    /patient/N  N times 64 KiB, each when the last is taken */
 #ifndef CARAVAN_TESTS_HTTP_FIXTURE_H
 #define CARAVAN_TESTS_HTTP_FIXTURE_H
 
@@ -29,6 +30,7 @@ struct http_fixture {
     struct io_wake *stop, *drain, *turn;
     pthread_t thread;
     uint16_t port;
+    atomic_size_t piece_bytes;
     atomic_int gone, requests, drained, turns, connections;
     struct http_server_options options;
 };
@@ -66,6 +68,44 @@ static void streamer_step(void *user) {
         http_stream_write(s->x, line, strlen(line));
     }
     s->at++;
+}
+
+struct http_patient {
+    struct http_fixture *f;
+    struct http_exchange *x;
+    int left;
+};
+
+static void patient_gone(void *user) {
+    struct http_patient *p = user;
+    p->f->gone++;
+    free(p);
+}
+
+static void patient_step(void *user) {
+    static const char data[64 * 1024];
+    struct http_patient *p = user;
+    if (p->left-- > 0) {
+        http_stream_write(p->x, data, sizeof(data));
+        http_stream_when_taken(p->x, patient_step, p);
+        return;
+    }
+    http_stream_end(p->x);
+    free(p);
+}
+
+static void fixture_patient(struct http_fixture *f, struct http_exchange *x, int n) {
+    struct http_patient *p = MEM_NEW(struct http_patient);
+    *p = (struct http_patient){.f = f, .x = x, .left = n};
+    http_stream_start(x, 200, "text/plain");
+    http_exchange_on_gone(x, patient_gone, p);
+    patient_step(p);
+}
+
+static void fixture_piece(void *user, const void *data, size_t len) {
+    struct http_fixture *f = user;
+    (void)data;
+    f->piece_bytes += len;
 }
 
 static void fixture_count_gone(void *user) { ((struct http_fixture *)user)->gone++; }
@@ -119,6 +159,8 @@ static void fixture_on_request(void *user, struct http_exchange *x) {
         fixture_burst(x);
     } else if (strncmp(r->path, "/big/", 5) == 0) {
         fixture_big(x, strtoul(r->path + 5, NULL, 10));
+    } else if (strncmp(r->path, "/patient/", 9) == 0) {
+        fixture_patient(f, x, (int)strtol(r->path + 9, NULL, 10));
     } else if (strcmp(r->path, "/abort") == 0) {
         http_stream_start(x, 200, "text/plain");
         http_stream_write(x, "half", 4);
@@ -129,7 +171,10 @@ static void fixture_on_request(void *user, struct http_exchange *x) {
 }
 
 static bool fixture_on_headers(void *user, struct http_exchange *x) {
-    (void)user;
+    if (strcmp(http_request(x)->path, "/pieces") == 0) {
+        http_request_take_pieces(x, 1000000, fixture_piece, user);
+        http_exchange_on_gone(x, fixture_count_gone, user);
+    }
     if (strcmp(http_request(x)->path, "/refused") != 0) return true;
     http_respond(x, 401, "text/plain", "no\n", 3);
     return false;

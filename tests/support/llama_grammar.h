@@ -26,7 +26,7 @@ static inline void llama_grammar_quiet(enum ggml_log_level level, const char *te
     if (level == GGML_LOG_LEVEL_ERROR && getenv("CARAVAN_LOG") != NULL) fprintf(stderr, "%s", text);
 }
 
-/* A model of nothing but a vocabulary: <unk> <s> </s> and the 256 bytes. False: libllama refuses it. */
+/* A model with only a vocabulary: <unk> <s> </s> and the 256 bytes. False: libllama refuses it. */
 static inline bool llama_grammar_open(struct llama_grammar *f) {
     struct model_writer w;
     int32_t type;

@@ -11,9 +11,9 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "calls/calls.h"
+#include "holder/hold.h"
 #include "io/sock.h"
-#include "node/calls.h"
-#include "node/hold.h"
 #include "stage/tokenize.h"
 #include "wire/link.h"
 
@@ -50,10 +50,10 @@ static inline void bench_stage_text(struct wire_link *local, const uint8_t *payl
     struct tokenize_ask a;
     struct buf b;
     if (tokenize_ask_decode(payload, len, &a, NULL) != ERR_OK) _exit(8);
-    int32_t *tokens = mem_calloc(a.len + 1, sizeof(*tokens));
-    for (size_t i = 0; i < a.len; i++) tokens[i] = (uint8_t)a.text[i];
+    int32_t *tokens = mem_calloc(a.text_len + 1, sizeof(*tokens));
+    for (size_t i = 0; i < a.text_len; i++) tokens[i] = (uint8_t)a.text[i];
     buf_init(&b, 1 << 16);
-    tokenize_tokens_encode(a.id, tokens, a.len, &b);
+    tokenize_tokens_encode(a.id, tokens, a.text_len, &b);
     free(tokens);
     bench_stage_say(local, FRAME_TOKENIZED, &b);
 }
@@ -114,20 +114,21 @@ struct bench {
     struct weights_server *weights;
     struct catalog *catalog;
     struct files *files;
-    struct measure *measure;
     struct reach *reach;
     struct links *links;
     struct learned *learned;
     struct serve *serve;
     struct model_list *list;
+    struct balance *balance;
     struct calls *calls;
     struct hold *hold;
     uint64_t memory; /* that this node says it offers */
     struct engine_load load;
     struct stage_options options;
-    unsigned n_exits;    /* stages that have ended, and why the last one has */
+    unsigned n_exits;    /* stages that have ended, and the reason of the last one */
     struct err exit_why;
-    /* what serve and calls have asked for */
+    struct ask_queue waiting;   /* in this node's gateway; .calls 0: nothing waits */
+    /* requests of serve and calls */
     struct stage_order ordered;
     unsigned n_ordered, n_unloads, n_loads;
     enum stage_unload_how unload_how;
@@ -257,8 +258,10 @@ static inline void bench_own_record(void *user, struct record *ret) {
 }
 
 static inline struct coordinator_work bench_work(void *user, const char *instance) {
-    return calls_work(((struct bench *)user)->calls, instance);
+    return balance_work(((struct bench *)user)->balance, instance);
 }
+
+static inline size_t bench_here(void *user, const char *instance) { return calls_on_instance(((struct bench *)user)->calls, instance); }
 
 static inline void bench_order(void *user, struct stage_order *order) {
     struct bench *b = user;
@@ -281,7 +284,9 @@ static inline void bench_load(void *user, const char *model, calls_loaded_fn don
     b->loaded_user = done_user;
 }
 
-static inline void bench_keep(void *user, const char *model, int32_t seconds) { (void)user, (void)model, (void)seconds; }
+static inline void bench_keep(void *user, const char *model, int32_t seconds, bool may_unload) {
+    (void)user, (void)model, (void)seconds, (void)may_unload;
+}
 static inline yyjson_mut_val *bench_status(void *user, yyjson_mut_doc *doc) {
     (void)user;
     return yyjson_mut_obj(doc);
@@ -292,6 +297,36 @@ static inline void bench_found(void *user, struct weights_model *m) {
     (void)user;
     weights_model_free(m);
 }
+
+static inline void bench_report(void *user, const struct stage_report *r) {
+    struct bench *b = user;
+    serve_report(b->serve, b->own.identity.id, r);
+}
+
+static inline bool bench_busy(void *user, const char *instance) { return calls_on_instance(((struct bench *)user)->calls, instance) > 0; }
+
+static inline void bench_fail(void *user, const char *instance, const struct err *why) {
+    calls_fail(((struct bench *)user)->calls, instance, why);
+}
+
+static inline void bench_lost(void *user, struct stage_child *c, const struct err *why) {
+    calls_child_lost(((struct bench *)user)->calls, c, why);
+}
+
+static inline size_t bench_waiting(void *user, struct ask_queue *ret, uint64_t *ret_oldest) {
+    const struct bench *b = user;
+    *ret_oldest = 0;
+    if (b->waiting.calls == 0) return 0;
+    *ret = b->waiting;
+    return 1;
+}
+
+static inline struct coordinator_queue bench_queue(void *user, const char *model) {
+    return balance_queue(((struct bench *)user)->balance, model);
+}
+
+static const struct hold_callbacks bench_hold_callbacks = {
+    .report = bench_report, .busy = bench_busy, .fail = bench_fail, .lost = bench_lost};
 
 /* ---- life ---- */
 
@@ -307,7 +342,6 @@ static inline void bench_open_parts(struct bench *b, const char *program) {
     b->weights = weights_server_create(b->tls, b->own.identity.secret, NULL);
     b->catalog = catalog_create(b->loop, NULL, NULL, &events);
     b->files = files_create(&(struct files_parts){.loop = b->loop, .catalog = b->catalog, .weights = b->weights});
-    b->measure = measure_create(&(struct measure_parts){.loop = b->loop, .news = &b->news});
     b->reach = reach_create(&(struct reach_parts){.loop = b->loop, .control = control, .news = &b->news});
     b->links =
         links_create(&(struct links_parts){.self = self, .control = control, .reach = b->reach, .records = &b->records, .news = &b->news});
@@ -323,20 +357,31 @@ static inline void bench_open_parts(struct bench *b, const char *program) {
         .learned = b->learned,
         .links = b->links,
         .news = &b->news,
-        .callbacks = {.own_record = bench_own_record, .work = bench_work, .load = bench_order, .unload = bench_unload},
+        .callbacks =
+            {.own_record = bench_own_record, .work = bench_work, .queue = bench_queue, .load = bench_order, .unload = bench_unload},
         .user = b});
     const struct instances instances = {.self = self, .core = b->core, .records = &b->records};
-    b->list =
-        model_list_create(&(struct model_list_parts){.instances = instances, .catalog = b->catalog, .serve = b->serve, .news = &b->news});
-    b->calls = calls_create(&(struct calls_parts){.instances = instances,
-                                                  .queue = 4,
-                                                  .loop = b->loop,
-                                                  .control = control,
-                                                  .stages = b->stages,
-                                                  .serve = b->serve,
-                                                  .models = b->list,
-                                                  .callbacks = {.load = bench_load, .keep = bench_keep, .status = bench_status},
-                                                  .user = b});
+    b->list = model_list_create(
+        &(struct model_list_parts){.instances = instances, .catalog = b->catalog, .serve = b->serve, .queue = 4, .news = &b->news});
+    b->balance = balance_create(&(struct balance_parts){.instances = instances,
+                                                        .queue = 4,
+                                                        .control = control,
+                                                        .stages = b->stages,
+                                                        .serve = b->serve,
+                                                        .here = bench_here,
+                                                        .waiting = bench_waiting,
+                                                        .user = b});
+    b->calls = calls_create(
+        &(struct calls_parts){.instances = instances,
+                              .node_name = "here",
+                              .loop = b->loop,
+                              .control = control,
+                              .stages = b->stages,
+                              .serve = b->serve,
+                              .balance = b->balance,
+                              .models = b->list,
+                              .callbacks = {.load = bench_load, .keep = bench_keep, .status = bench_status, .listing = bench_status},
+                              .user = b});
     static const uint8_t link_key[IO_TLS_KEY_SIZE] = {7};
     b->hold = hold_create(&(struct hold_parts){.self = self,
                                                .identity = &b->own.identity,
@@ -349,10 +394,9 @@ static inline void bench_open_parts(struct bench *b, const char *program) {
                                                .stages = b->stages,
                                                .weights = b->weights,
                                                .catalog = b->catalog,
-                                               .measure = b->measure,
-                                               .calls = b->calls,
-                                               .serve = b->serve,
-                                               .news = &b->news});
+                                               .news = &b->news,
+                                               .callbacks = bench_hold_callbacks,
+                                               .user = b});
 }
 
 /* program: this test's own path. The two nodes are linked afterwards. */
@@ -386,11 +430,11 @@ static inline void bench_free(struct bench *b) {
     files_free(b->files);
     hold_free(b->hold);
     calls_free(b->calls);
+    balance_free(b->balance);
     model_list_free(b->list);
     learned_free(b->learned);
     links_free(b->links);
     reach_free(b->reach);
-    measure_free(b->measure);
     records_done(&b->records);
     news_done(&b->news);
     for (size_t i = 0; i < b->n_heard; i++) free(b->heard[i].payload);

@@ -29,7 +29,7 @@ struct seen {
     bool any;
 };
 
-/* Events as text: pieces of one kind run together, whatever the pieces were. */
+/* Events as text: pieces of one kind are joined, so the cuts do not show. */
 static inline void see(void *user, const struct output_event *ev) {
     static const char *const names[] = {"content ", "reasoning ", "call ", "arguments ", "end "};
     struct seen *s = user;

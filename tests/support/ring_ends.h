@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Two ends of a ring link for tests: over real sockets, each end in a thread; or one end real and the other written by hand (struct
- * raw), which sends whatever the test wants. Include after cmocka. */
+ * raw), which sends any bytes that the test wants. Include after cmocka. */
 #ifndef CARAVAN_TESTS_RING_ENDS_H
 #define CARAVAN_TESTS_RING_ENDS_H
 
@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "io/sock.h"
+#include "io/tls_stream.h"
 #include "wire/handshake.h"
 #include "wire/link.h"
 #include "wire/reader.h"

@@ -13,7 +13,7 @@ enum { VOCAB = 100, MAX_LOG = 256, MAX_SENT = 256 };
 struct sent {
     uint32_t number;
     size_t n_ops, n_tokens;
-    struct engine_op ops[8];
+    struct engine_op ops[16];
     struct engine_token tokens[64];
 };
 
@@ -28,6 +28,9 @@ struct table {
     uint32_t opens[MAX_LOG], open_generations[MAX_LOG];
     size_t n_opens, n_logits, n_logit_rows;
     uint64_t logits_id;
+    bool score; /* requests ask for the log probabilities of their prompts */
+    int32_t priority; /* of the requests that are submitted from now on */
+    uint64_t key;     /* likewise */
 };
 
 static inline struct sched_config small_config(uint32_t n_stage) {
@@ -83,6 +86,9 @@ static inline err_code submit_full(struct table *t, uint64_t id, size_t n_prompt
     for (size_t i = 0; i < n_generated; i++) r.generated[i] = (int32_t)(60 + i);
     r.max_tokens = max_tokens;
     r.ignore_eos = ignore_eos;
+    r.score = t->score;
+    r.priority = t->priority;
+    r.key = t->key;
     err_code code = sched_submit(t->s, t->now, &r, e);
     request_done(&r);
     return code;
@@ -102,7 +108,7 @@ static inline err_code answer_with(struct table *t, int32_t token, uint8_t flags
     uint32_t n = 0;
     float row[VOCAB] = {0};
     for (size_t i = 0; i < f->n_tokens; i++) {
-        if (f->tokens[i].flags == 0 || skip-- > 0) continue;
+        if ((f->tokens[i].flags & ENGINE_TOKEN_ANSWERED) == 0 || skip-- > 0) continue;
         struct result r = {.seq = f->tokens[i].seq,
                            .index = (uint16_t)i,
                            .pos = f->tokens[i].pos,
@@ -110,8 +116,12 @@ static inline err_code answer_with(struct table *t, int32_t token, uint8_t flags
                            .text_len = 2,
                            .logits = (const uint8_t *)row,
                            .n_logits = VOCAB};
+        bool score = (f->tokens[i].flags & ENGINE_TOKEN_SCORE) != 0, sample = (f->tokens[i].flags & ENGINE_TOKEN_SAMPLE) != 0 || !score;
         bool logits = (f->tokens[i].flags & ENGINE_TOKEN_LOGITS) != 0, failed = (flags & RESULT_FAILED) != 0;
-        r.flags = logits ? RESULT_LOGITS : failed ? RESULT_FAILED : (uint8_t)(RESULT_SAMPLED | (flags & ~ANSWER_END));
+        r.flags = logits   ? RESULT_LOGITS
+                  : failed ? RESULT_FAILED
+                           : (uint8_t)((sample ? RESULT_SAMPLED : 0) | (score ? RESULT_SCORED : 0) | (flags & ~ANSWER_END));
+        r.score = (struct engine_sample){.token = f->tokens[i].token, .logprob = -(float)f->tokens[i].pos};
         r.sample.token = token < 0 ? 0 : token;
         r.sample.end = (flags & ANSWER_END) != 0;
         size_t at = b.len;

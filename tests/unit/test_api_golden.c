@@ -37,7 +37,11 @@ static void anthropic_refuses(void **state) {
         {"{" U ",\"max_tokens\":5,\"tools\":[{\"type\":\"web_search_20250305\",\"name\":\"w\"}],\"tool_choice\":{\"type\":\"any\"}}",
          "tool_choice"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":7}],\"max_tokens\":5}", "messages.0.content"},
-        {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image\"}]}],\"max_tokens\":5}", "messages.0.content.0.type"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image\"}]}],\"max_tokens\":5}", "messages.0.content.0.source"},
+        {"{\"system\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"image\"}],\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"max_"
+         "tokens\":5}",
+         "system.1.type"},
+        {"{\"messages\":[{\"role\":\"system\",\"content\":[{\"type\":\"image\"}]}],\"max_tokens\":5}", "messages.0.content.0.type"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\"}]}],\"max_tokens\":5}",
          "messages.0.content.0.tool_use_id"},
     };
@@ -61,8 +65,10 @@ static void ollama_refuses(void **state) {
         {"{" U ",\"keep_alive\":\".s\"}", "keep_alive"},
         {"{" U ",\"keep_alive\":\"inf\"}", "keep_alive"},
         {"{" U ",\"options\":[]}", "options"},
-        {"{" U ",\"options\":{\"num_predict\":\"x\"}}", "num_predict"},
-        {"{" U ",\"options\":{\"temperature\":\"hot\"}}", "temperature"},
+        {"{" U ",\"options\":{\"num_predict\":\"x\"}}", "options.num_predict"},
+        {"{" U ",\"options\":{\"temperature\":\"hot\"}}", "options.temperature"},
+        {"{" U ",\"options\":{\"temprature\":0}}", "options.temprature"},
+        {"{" U ",\"options\":{\"samplers\":[\"x\"]}}", "options.samplers"},
         {"{" U ",\"tools\":[{\"function\":{}}]}", "tools[0].function"},
     };
     static const struct bad generate[] = {
@@ -242,7 +248,7 @@ static void tools_mean_the_same(void **state) {
 #undef SCHEMA
 }
 
-/* What agents send, and a model of text can't take: the conversation goes on with the text of it, and placeholders. */
+/* Agents send content that a text model can't take: the conversation goes on with its text and with placeholders. */
 static void requests_of_agents(void **state) {
     (void)state;
     golden_request(
@@ -276,7 +282,7 @@ static void requests_of_agents(void **state) {
         NULL, "responses_agent.txt");
 }
 
-/* The SDK's threads fall back on whole conversations where an error says this. */
+/* When they get this error, the threads of the SDK send whole conversations instead. */
 static void anthropic_thread_error(void **state) {
     (void)state;
     struct err e = {0};
@@ -286,7 +292,7 @@ static void anthropic_thread_error(void **state) {
     api_request_init(&r);
     err_code code = parse(&api_anthropic, "{" U ",\"max_tokens\":5,\"thread\":{\"id\":\"t\"}}", &r, &e);
     api_request_done(&r);
-    api_anthropic.error(code, &e, &out);
+    api_anthropic.error(code, &e, "", &out);
     assert_string_equal(
         buf_cstr(&out),
         "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"field \\\"thread\\\": threads are not "
@@ -359,7 +365,7 @@ static void golden_story(const struct api *api, const char *body, const struct a
     struct api_event fail = {.kind = API_FAIL, .code = ERR_ENGINE, .err = &e};
     err_set(&e, ERR_ENGINE, "broken");
     if (r.stream) api->stream(&a, &fail, &out);
-    api->error(ERR_ENGINE, &e, &out);
+    api->error(ERR_ENGINE, &e, "", &out);
     buf_append_byte(&out, '\n');
     compare_golden(name, &out);
     api_choice_done(&choice);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * OpenAI's two APIs as pure translations: bodies to requests (and to errors that name the field), events to bytes (golden files in
- * tests/unit/golden; CARAVAN_GOLDEN=write makes them anew: read the difference before committing it). */
+ * tests/unit/golden; CARAVAN_GOLDEN=write replaces them: read the difference before committing it). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,7 +37,7 @@ static void chat_refuses(void **state) {
         {"{\"messages\":[{\"role\":\"user\"}]}", "messages[0].content"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":5}]}", "messages[0].content"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"x\"}}]}]}",
-         "messages[0].content[0].type"},
+         "messages[0].content[0].image_url"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\"}]}]}", "messages[0].content[0].text"},
         {"{\"messages\":[{\"role\":\"user\",\"content\":[\"x\"]}]}", "messages[0].content[0].type"},
         {"{\"messages\":[{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{}]}]}", "messages[0].tool_calls[0].id"},
@@ -79,7 +79,7 @@ static void chat_refuses(void **state) {
     expect_bad(&api_openai_chat, cases, ARRAY_LEN(cases));
 }
 
-/* Each way to say what an answer looks like: what comes of it, as a schema or a grammar. */
+/* Each way to ask for a form of the answer, and the schema or grammar that it becomes. */
 static void chat_takes_constraints(void **state) {
     (void)state;
     static const struct {
@@ -133,7 +133,7 @@ static void chat_takes_constraints(void **state) {
     expect_bad(&api_openai_chat, wrong, ARRAY_LEN(wrong));
 }
 
-/* Every row of tables/fields.def: what would change the answer is refused by its name, the rest taken. */
+/* Every row of tables/fields.def: a field that would change the answer is refused by its name, and other fields are ignored. */
 static void known_fields_are_refused_or_ignored(void **state) {
     (void)state;
     enum { IGNORED, REFUSED };
@@ -159,7 +159,7 @@ static void known_fields_are_refused_or_ignored(void **state) {
     }
 }
 
-/* What older clients, and sloppy ones, write: null for no text, NUL, arguments as an object, functions in place of tools. */
+/* Bodies of old or careless clients: null instead of text, NUL, arguments as an object, functions instead of tools. */
 static void chat_takes_old_and_sloppy_forms(void **state) {
     (void)state;
     struct api_request r;
@@ -283,10 +283,8 @@ static void completions_refuses(void **state) {
         {"{\"prompt\":\"a\",\"suffix\":5}", "suffix"},
         {"{\"prompt\":\"a\",\"logprobs\":21}", "logprobs"},
         {"{\"prompt\":\"a\",\"logprobs\":true}", "logprobs"},
-        {"{\"prompt\":\"a\",\"echo\":true,\"logprobs\":1}", "echo"},
-        {"{\"prompt\":[1],\"echo\":true}", "echo"},
         {"{\"prompt\":\"a\",\"echo\":1}", "echo"},
-        {"{\"prompt\":\"a\",\"max_tokens\":0}", "max_tokens"},
+        {"{\"prompt\":\"a\",\"max_tokens\":-2}", "max_tokens"},
     };
     expect_bad(&api_openai_completions, cases, ARRAY_LEN(cases));
 }
@@ -302,7 +300,7 @@ static void chat_reads(void **state) {
               "brief\"},{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\"}]},"
               "{\"role\":\"assistant\",\"content\":null,\"reasoning\":\"hm\"}],\"n\":3,\"stream\":true,\"stream_options\":{\"include_"
               "usage\":true},\"stop\":["
-              "\"x\",\"\",\"yz\"],\"seed\":-1,\"temperature\":0.5,\"min_p\":0.2,"
+              "\"x\",\"\",\"yz\"],\"seed\":-2,\"temperature\":0.5,\"min_p\":0.2,"
               "\"logprobs\":true,\"top_logprobs\":4,\"max_tokens\":9,\"max_completion_tokens\":7,\"user\":\"u\",\"metadata\":{},\"store\":"
               "true,\"tools\":[],\"tool_choice\":\"auto\","
               "\"response_format\":{\"type\":\"text\"},\"logit_bias\":{\"5\":-100},\"generated_from\":3,\"unknown\":[1]}",
@@ -317,13 +315,23 @@ static void chat_reads(void **state) {
     assert_true(r.stream && r.include_usage && r.logprobs && r.has_seed);
     assert_int_equal(r.n_stops, 2);
     assert_memory_equal(r.stops[1].text, "yz", 2);
-    assert_true(r.sampling.seed == UINT64_MAX);
+    assert_true(r.sampling.seed == UINT64_MAX - 1);
     assert_float_equal(r.sampling.temperature, 0.5f, 1e-6f);
     assert_float_equal(r.sampling.min_p, 0.2f, 1e-6f);
     assert_int_equal(r.sampling.n_top_logprobs, 4);
     assert_int_equal(r.sampling.n_bias, 1);
     assert_int_equal(r.sampling.generated_from, 0);
     assert_int_equal(r.max_tokens, 7);
+    api_request_done(&r);
+}
+
+static void seed_minus_one_is_random(void **state) {
+    (void)state;
+    struct api_request r;
+    struct err e = {0};
+    api_request_init(&r);
+    assert_int_equal(parse(&api_openai_chat, "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"seed\":-1}", &r, &e), ERR_OK);
+    assert_false(r.has_seed);
     api_request_done(&r);
 }
 
@@ -344,7 +352,25 @@ static void completions_reads(void **state) {
     assert_int_equal(r.prompts[0].len, 3);
     assert_memory_equal(r.prompts[0].text, "a\0b", 3);
     assert_int_equal(r.max_tokens, -1);
+    assert_false(r.scores);
     api_request_done(&r);
+    static const struct {
+        const char *body;
+        bool scores;
+        int32_t max_tokens;
+    } echoes[] = {
+        {"{\"prompt\":\"a\",\"echo\":true,\"logprobs\":0,\"max_tokens\":0}", true, 0},
+        {"{\"prompt\":[[1,2],[3]],\"echo\":true,\"logprobs\":1,\"max_tokens\":1,\"temperature\":0,\"seed\":1234}", true, 1},
+        {"{\"prompt\":[[1,2],[3]],\"echo\":true}", true, 16}, /* the text of tokens comes with their scores */
+        {"{\"prompt\":\"a\",\"logprobs\":1,\"max_tokens\":0}", false, 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(echoes); i++) {
+        api_request_init(&r);
+        assert_int_equal(parse(&api_openai_completions, echoes[i].body, &r, &e), ERR_OK);
+        assert_int_equal(r.scores, echoes[i].scores);
+        assert_int_equal(r.max_tokens, echoes[i].max_tokens);
+        api_request_done(&r);
+    }
 }
 
 /* ---- golden ---- */
@@ -353,6 +379,12 @@ static struct api_top tops[] = {{"The", 3, -0.5f}, {"\xE2\x82", 2, -INFINITY}};
 static struct api_token tokens[] = {
     {.piece = "The", .len = 3, .logprob = -0.5f, .n_top = 2, .top = tops, .text_start = 0, .text_end = 3},
     {.piece = " \xE2\x82\xAC\"", .len = 5, .logprob = -1.25f, .n_top = 1, .top = tops, .text_start = 3, .text_end = 8}};
+
+/* Of "Q: ": a token of its own in front, which is no text. */
+static struct api_token prompt_tokens[] = {
+    {.piece = "<s>", .len = 3, .unknown = true},
+    {.piece = "Q", .len = 1, .logprob = -3.0f, .n_top = 1, .top = tops, .text_start = 0, .text_end = 1},
+    {.piece = ": ", .len = 2, .logprob = -0.125f, .n_top = 2, .top = tops, .text_start = 1, .text_end = 3}};
 
 static void play(const struct api *api, struct api_request *r, struct buf *out) {
     struct api_choice_text choices[2] = {0};
@@ -374,25 +406,36 @@ static void play(const struct api *api, struct api_request *r, struct buf *out) 
                                      .n_hop = 2,
                                      .hops = {{0, 4, 1000, 200, 0}, {1, 4, 900, 0, 150}}}};
     buf_init(&a.prefix, 4096);
+    const struct api_event prompt = {.kind = API_PROMPT, .text = "Q: ", .len = 3, .tokens = prompt_tokens, .n_tokens = r->logprobs ? 3 : 0};
     const struct api_event events[] = {
         {.kind = API_BEGIN, .choice = 0},
+        {.kind = API_PROMPT, .text = prompt.text, .len = prompt.len, .tokens = prompt.tokens, .n_tokens = prompt.n_tokens},
         {.kind = API_TEXT, .choice = 0, .text = "The", .len = 3, .tokens = tokens, .n_tokens = 1},
         {.kind = API_BEGIN, .choice = 1},
+        {.kind = API_PROMPT, .choice = 1, .text = prompt.text, .len = prompt.len},
         {.kind = API_TEXT, .choice = 0, .text = " \xE2\x82\xAC\"", .len = 5, .start = 3, .tokens = tokens + 1, .n_tokens = 1},
         {.kind = API_FINISH, .choice = 1, .text = "", .finish = API_FINISH_LENGTH},
         {.kind = API_FINISH, .choice = 0, .text = "", .start = 8, .finish = API_FINISH_STOP},
         {.kind = API_END},
     };
-    for (size_t i = 0; r->stream && i < ARRAY_LEN(events); i++) api->stream(&a, &events[i], out);
+    for (size_t i = 0; r->stream && i < ARRAY_LEN(events); i++)
+        if (r->echo || events[i].kind != API_PROMPT) api->stream(&a, &events[i], out);
     if (!r->stream) {
         api_choice_init(&choices[0]);
+        api_choice_init(&choices[1]);
+        if (r->echo) api_choice_collect(&choices[0], &prompt);
+        if (r->echo) api_choice_collect(&choices[1], &(struct api_event){.kind = API_PROMPT, .text = "Q: ", .len = 3});
         buf_append_str(&choices[0].text, "The \xE2\x82\xAC\"");
-        choices[0].tokens = tokens;
-        choices[0].n_tokens = 2;
+        struct api_event text = {.kind = API_TEXT, .tokens = tokens, .n_tokens = 2};
+        api_choice_collect(&choices[0], &text);
         choices[1].finish = API_FINISH_LENGTH;
         api->whole(&a, out);
         buf_append_byte(out, '\n');
-        buf_done(&choices[0].text); /* the tokens are not its own */
+        for (size_t i = 0; i < 2; i++) { /* the tokens' blocks are not theirs */
+            free(choices[i].tokens);
+            buf_done(&choices[i].text);
+            buf_done(&choices[i].prompt);
+        }
     }
     buf_done(&a.prefix);
 }
@@ -426,6 +469,9 @@ static void golden_answers(void **state) {
            "openai_completions_stream_usage.txt");
     golden(&api_openai_completions, "{\"prompt\":\"Q: \",\"n\":2,\"logprobs\":1,\"stream\":true}",
            "openai_completions_stream_logprobs.txt");
+    golden(&api_openai_completions, "{\"prompt\":\"Q: \",\"n\":2,\"echo\":true,\"logprobs\":2}", "openai_completions_whole_scores.json");
+    golden(&api_openai_completions, "{\"prompt\":[81,58],\"n\":2,\"echo\":true,\"logprobs\":1,\"max_tokens\":0,\"stream\":true}",
+           "openai_completions_stream_scores.txt");
 }
 
 static void errors(void **state) {
@@ -434,21 +480,23 @@ static void errors(void **state) {
     buf_init(&out, 1 << 16);
     static const struct {
         err_code code;
-        const char *text;
-    } cases[] = {{ERR_INVALID, "field \"temperature\": expected a number"},
-                 {ERR_NO_MODEL, "field \"model\": there is no \"x\" here"},
-                 {ERR_BUSY, "queue full"},
-                 {ERR_LIMIT, "the prompt is too long"},
-                 {ERR_ENGINE, "broken \xFF bytes"},
-                 {ERR_AUTH, "no key"},
-                 {ERR_UNAVAILABLE, "loading"},
-                 {ERR_CANCELLED, "going down"}};
+        const char *text, *field;
+    } cases[] = {{ERR_INVALID, "expected a number", "temperature"},
+                 {ERR_NO_MODEL, "there is no \"x\" here", "model"},
+                 {ERR_BUSY, "queue full", NULL},
+                 {ERR_LIMIT, "the prompt is too long", NULL},
+                 {ERR_ENGINE, "broken \xFF bytes", NULL},
+                 {ERR_AUTH, "no key", NULL},
+                 {ERR_UNAVAILABLE, "loading", NULL},
+                 {ERR_PROTOCOL, "expected a number", "width"}, /* of another node's message: no parameter of the client */
+                 {ERR_CANCELLED, "going down", NULL}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct err e = {0};
         err_set(&e, cases[i].code, "%s", cases[i].text);
+        if (cases[i].field != NULL) err_in_field(&e, cases[i].field);
         if (cases[i].code == ERR_AUTH) err_hint(&e, "send one");
         buf_printf(&out, "%d ", api_error_status(cases[i].code));
-        api_openai_chat.error(cases[i].code, &e, &out);
+        api_openai_chat.error(cases[i].code, &e, "", &out);
         buf_append_byte(&out, '\n');
         struct api_event ev = {.kind = API_FAIL, .code = cases[i].code, .err = &e};
         struct api_request r = {.stream = true};
@@ -470,6 +518,7 @@ int main(void) {
                                        cmocka_unit_test(chat_takes_old_and_sloppy_forms),
                                        cmocka_unit_test(completions_refuses),
                                        cmocka_unit_test(chat_reads),
+                                       cmocka_unit_test(seed_minus_one_is_random),
                                        cmocka_unit_test(completions_reads),
                                        cmocka_unit_test(golden_answers),
                                        cmocka_unit_test(errors)};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * From what a model of each family writes to what a client of OpenAI's chat gets, streamed and in one piece. Golden files:
- * tests/support/golden.h. And tools in words, for templates that know none. */
+ * The text of a model of each family becomes the answer of OpenAI's chat API, streamed and in one piece. Golden files:
+ * tests/support/golden.h. Also tools that are described in words, for templates that know no tools. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,7 +22,7 @@ static const struct toolcall_tool TOOLS[] = {
     {.name = "now"},
 };
 
-/* Each: reasoning where the family has it, text, two calls (harmony: one). */
+/* Each answer has reasoning if the family has it, text, and two calls (harmony: one call). */
 static const struct {
     const char *format, *reasoning, *text;
 } SAMPLES[] = {

@@ -246,7 +246,7 @@ static void only_plain_files_are_opened(void **state) {
     assert_non_null(mkdtemp(folder));
     snprintf(path, sizeof(path), "%s/pipe", folder);
     assert_int_equal(mkfifo(path, 0600), 0);
-    alarm(20); /* who waits for a writer waits for ever */
+    alarm(20); /* opening it without waiting: there is no writer */
     assert_int_equal(file_open(path, "model", &fd, &e), ERR_INVALID);
     alarm(0);
     assert_non_null(strstr(e.text, "/pipe\": it is a pipe, not a file"));
@@ -326,7 +326,7 @@ static void bytes_reader_stops_at_the_end(void **state) {
     assert_ptr_equal(bytes_take(&r, 0), data + 19);
     assert_int_equal(bytes_read_u32(&r), 0);
     assert_true(r.failed);
-    assert_int_equal(bytes_read_u8(&r), 0); /* failed stays */
+    assert_int_equal(bytes_read_u8(&r), 0); /* `failed` stays set */
     assert_null(bytes_take(&r, 0));
     for (size_t len = 0; len < 8; len++) {
         bytes_reader_init(&r, data, len);
@@ -436,7 +436,7 @@ static void pulse_counts_watched_time_only(void **state) {
     assert_int_equal(pulse_look(&p, now, BEAT, 7), 0); /* the first look: nothing is known yet */
     for (clock_us i = 1; i <= 20; i++) assert_int_equal(pulse_look(&p, now += BEAT, BEAT, 7), i * BEAT);
     assert_int_equal(pulse_look(&p, now += BEAT / 2, BEAT, 7), 20 * BEAT + BEAT / 2);
-    /* who looks stood still itself, for a day: that is one beat of silence */
+    /* the watcher itself stood still for a day: that counts as one beat of silence */
     assert_int_equal(pulse_look(&p, now += 86400000000, BEAT, 7), 21 * BEAT + BEAT / 2);
     assert_int_equal(p.longest, 0);
     assert_int_equal(pulse_look(&p, now += BEAT, BEAT, 8), 0);
@@ -448,7 +448,7 @@ static void pulse_counts_watched_time_only(void **state) {
     assert_int_equal(p.longest, 21 * BEAT + BEAT / 2);
 }
 
-/* Against the plain way, over few letters, where texts repeat themselves. */
+/* Compared with a plain search, over few letters, so that texts repeat themselves. */
 static void bytes_are_found(void **state) {
     (void)state;
     uint64_t random = 1;
@@ -474,7 +474,7 @@ static void bytes_are_found(void **state) {
     }
 }
 
-/* The plain way would take hours here. */
+/* A plain search would take hours here. */
 static void finding_is_linear(void **state) {
     (void)state;
     enum { TEXT = 8 << 20, NEEDLE = 2 << 20 };

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -126,7 +127,7 @@ static void addresses_are_read(void **state) {
     }
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         if (str_parse_address(bad[i], "::", 99, host, &port)) fail_msg("\"%s\" was taken for an address", bad[i]);
-    assert_string_equal(host, "box"); /* untouched by what failed */
+    assert_string_equal(host, "box"); /* a failed call leaves it as it was */
     assert_false(str_parse_address(":80", NULL, 99, host, &port)); /* a host is needed */
     assert_false(str_parse_address("box", NULL, 0, host, &port));  /* a port is needed */
     char longer[STR_HOST_MAX + 2];
@@ -217,17 +218,40 @@ static void unfinished_characters_are_seen(void **state) {
     assert_int_equal(str_utf8_incomplete(llama, 6), 0);
     assert_int_equal(str_utf8_incomplete("", 0), 0);
     assert_int_equal(str_utf8_incomplete("\x99\x99\x99\x99", 4), 0); /* wrong, not unfinished */
-    assert_int_equal(str_utf8_incomplete("\xF0\x80", 2), 0);         /* can't become right */
+    assert_int_equal(str_utf8_incomplete("\xF0\x80", 2), 0);         /* no further byte can make it valid */
     assert_int_equal(str_utf8_incomplete("\xE2\x82\xAC\xC3", 4), 1);
+}
+
+static void lines_end_beside_units_not_before_them(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        bool may;
+    } rows[] = {{"a|b", true},         {"1.2|GB", false},    {"43|%", false},         {"3|min 20 s", false},
+                {"3 min|20 s", false}, {"2 h|5 min", false}, {"20 s|on a", true},     {"in 16|layers", true},
+                {"12|nodes", true},    {"x 3|", true},       {"min|20 s left", true}, {"4.0 MB/s,|16 s", true}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        char text[32];
+        snprintf(text, sizeof(text), "%s", rows[i].text);
+        size_t at = strcspn(text, "|");
+        text[at] = ' ';
+        if (str_may_break(text, at) != rows[i].may) fail_msg("%s", rows[i].text);
+    }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sizes_are_written),       cmocka_unit_test(sizes_are_read),
-        cmocka_unit_test(durations_are_written),   cmocka_unit_test(numbers_are_read),
-        cmocka_unit_test(addresses_are_read),      cmocka_unit_test(lists_are_split),
-        cmocka_unit_test(nearest_names_are_found), cmocka_unit_test(any_bytes_become_a_line),
-        cmocka_unit_test(utf8_is_checked),         cmocka_unit_test(unfinished_characters_are_seen),
+        cmocka_unit_test(lines_end_beside_units_not_before_them),
+        cmocka_unit_test(sizes_are_written),
+        cmocka_unit_test(sizes_are_read),
+        cmocka_unit_test(durations_are_written),
+        cmocka_unit_test(numbers_are_read),
+        cmocka_unit_test(addresses_are_read),
+        cmocka_unit_test(lists_are_split),
+        cmocka_unit_test(nearest_names_are_found),
+        cmocka_unit_test(any_bytes_become_a_line),
+        cmocka_unit_test(utf8_is_checked),
+        cmocka_unit_test(unfinished_characters_are_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include "chat/derive.h"
 #include "chat/render.h"
 #include "chat/toolcall_grammar.h"
+#include "support/grammar_fixture.h"
 
 static struct chat *chat;
 
@@ -113,6 +114,62 @@ static void forms_have_grammars(void **state) {
     }
 }
 
+/* The number of whole calls, of which each names a tool, in a text of these and nothing else; 0: it is none. */
+static void count_calls(void *user, const struct output_event *ev) {
+    int *count = user;
+    if (ev->kind == OUTPUT_CONTENT) *count = -1000;
+    if (ev->kind == OUTPUT_CALL_END) *count += ev->whole ? 1 : -1000;
+}
+
+static int calls_in(const struct toolcall_format *f, const char *text) {
+    const struct output_options o = {.format = f, .tools = TOOLS, .n_tools = ARRAY_LEN(TOOLS), .seed = 1};
+    int count = 0;
+    struct output *out = output_create(&o, count_calls, &count);
+    output_push(out, text, strlen(text));
+    output_finish(out);
+    output_free(out);
+    return count > 0 ? count : 0;
+}
+
+/* Where a call is required, the model is held to the derived form: the template's own calls fit, other text does not, and whatever fits
+ * is read back as calls of the tools. */
+static void forms_hold_the_model(void **state) {
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(SAMPLES); i++)
+        for (unsigned one = 0; one < 2; one++) {
+            struct toolcall_wish w = {.format = form_of(SAMPLES[i].tmpl),
+                                      .tools = TOOLS,
+                                      .n_tools = ARRAY_LEN(TOOLS),
+                                      .required = true,
+                                      .single = one != 0,
+                                      .only = one != 0 ? "now" : NULL};
+            struct engine_sampling p;
+            struct err e = {0};
+            struct buf text;
+            engine_sampling_init(&p);
+            if (toolcall_grammar_make(&w, &p, &e) != ERR_OK) fail_msg("%s: %s", SAMPLES[i].name, e.text);
+            char *own = mem_strdup(SAMPLES[i].text);
+            for (char *at = own; *at != '\0'; at++) /* Python's strings are written as JSON */
+                if (*at == '\'') *at = '"';
+            size_t len = strlen(own);
+            long fits = grammar_fit(p.grammar, own, len);
+            if (one == 0 && fits != (long)len + 1) fail_msg("%s: only %.*s fits", SAMPLES[i].name, (int)fits, own);
+            free(own);
+            if (one != 0 && fits > (long)len) fail_msg("%s: a call of another tool fits", SAMPLES[i].name);
+            assert_true(grammar_fit(p.grammar, "I ask.", 6) < 6);
+            buf_init(&text, 1 << 16);
+            for (uint64_t seed = 1; seed <= 40; seed++) {
+                uint64_t random = seed;
+                buf_clear(&text);
+                if (!grammar_walk(p.grammar, &random, 200, &text)) continue;
+                int calls = calls_in(w.format, buf_cstr(&text));
+                if (calls == 0 || (one != 0 && calls != 1)) fail_msg("%s: %d calls in %s", SAMPLES[i].name, calls, buf_cstr(&text));
+            }
+            buf_done(&text);
+            engine_sampling_done(&p);
+        }
+}
+
 /* The prompt ends with the very mark that opens a call: an answer begins with a tool's name, or is a text. */
 static void a_call_may_begin_the_answer(void **state) {
     (void)state;
@@ -132,7 +189,7 @@ static void a_call_may_begin_the_answer(void **state) {
     expect_with(&o, "I look.<|assistant|>now\n{}", "content I look.|call 0 now|arguments {}|end 0");
 }
 
-/* The template's text says one family, but what it renders is another. */
+/* The template's text has the marks of one family, but it renders the form of another. */
 static void a_row_that_does_not_fit_is_not_taken(void **state) {
     (void)state;
     const char *tmpl = "{# unlike <tool_call> #}" HEAD EACH
@@ -150,7 +207,7 @@ static void a_row_that_fits_is_kept(void **state) {
     static const char *const templates[] = {
         HEAD EACH "\n<tool_call>\n{\"name\": \"{{ c.function.name }}\", \"arguments\": {{ c.function.arguments | tojson }}}\n</tool_call>"
                   "{% endfor %}" TAIL,
-        /* The one that writes reasoning before a call, in a form that is none of the call's. */
+        /* This template writes reasoning before a call, in a form that does not belong to the call. */
         HEAD "<think>\n\n</think>\n" EACH
              "<tool_call>{\"name\": \"{{ c.function.name }}\", \"arguments\": {{ c.function.arguments | tojson }}}"
              "</tool_call>{% endfor %}" TAIL};
@@ -183,9 +240,12 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(forms_are_derived),           cmocka_unit_test(forms_have_grammars),
-        cmocka_unit_test(a_call_may_begin_the_answer), cmocka_unit_test(a_row_that_does_not_fit_is_not_taken),
-        cmocka_unit_test(a_row_that_fits_is_kept),     cmocka_unit_test(what_cannot_be_derived_is_told_in_words)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(forms_are_derived),
+                                       cmocka_unit_test(forms_have_grammars),
+                                       cmocka_unit_test(forms_hold_the_model),
+                                       cmocka_unit_test(a_call_may_begin_the_answer),
+                                       cmocka_unit_test(a_row_that_does_not_fit_is_not_taken),
+                                       cmocka_unit_test(a_row_that_fits_is_kept),
+                                       cmocka_unit_test(what_cannot_be_derived_is_told_in_words)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -232,6 +232,23 @@ static void types_by_attribute(void **state) {
            "call 0 now|arguments {\"x\": \"null\", \"y\": null}|end 0");
 }
 
+/* Kimi K3 escapes an argument's name, and may write all arguments as one JSON object. */
+static void names_as_attributes_and_whole_objects(void **state) {
+    (void)state;
+#define K3(inner) "<|open|>tools<|sep|><|open|>call tool=\"now\" index=\"1\"<|sep|>" inner "<|close|>call<|sep|><|close|>tools<|sep|>"
+    expect("KIMI_K3", K3("<|open|>argument key=\"a &quot;b&quot; &amp;quot; &c\" type=\"string\"<|sep|>x &quot;<|close|>argument<|sep|>"),
+           "call 0 now|arguments {\"a \\\"b\\\" &quot; &c\": \"x &quot;\"}|end 0");
+    expect("KIMI_K3", K3("<|open|>json type=\"object\"<|sep|>{\"x\": [1, \"</a>\"]}<|close|>json<|sep|>"),
+           "call 0 now|arguments {\"x\": [1, \"</a>\"]}|end 0");
+    expect("KIMI_K3", K3("<|open|>json type=\"object\"<|sep|>{\"x\": 1<|close|>json<|sep|>"),
+           "call 0 now|arguments {\"x\": 1|end 0 broken");
+    expect("KIMI_K3",
+           "<|open|>tools<|sep|><|open|>call tool=\"now\" index=\"1\"<|sep|><|open|>json type=\"object\"<|sep|>{}<|close|>json<|sep|>"
+           "<|close|>call<|sep|><|open|>call tool=\"now\" index=\"2\"<|sep|><|close|>call<|sep|><|close|>tools<|sep|>",
+           "call 0 now|arguments {}|end 0|call 1 now|arguments {}|end 1");
+#undef K3
+}
+
 static void nested_elements(void **state) {
     (void)state;
 #define M3(inner) \
@@ -247,6 +264,7 @@ static void nested_elements(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(families),           cmocka_unit_test(a_cut_call_shows_no_mark),
                                        cmocka_unit_test(literals),           cmocka_unit_test(recipients),
-                                       cmocka_unit_test(types_by_attribute), cmocka_unit_test(nested_elements)};
+                                       cmocka_unit_test(types_by_attribute), cmocka_unit_test(names_as_attributes_and_whole_objects),
+                                       cmocka_unit_test(nested_elements)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

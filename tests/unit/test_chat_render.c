@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Chats rendered by templates built like those of 30 model families (tests/data/templates, written for this test), against golden files
- * (each text was compared with Python's Jinja2, and was the same). CARAVAN_UPDATE_GOLDEN=1 writes them anew. Also: broken and hostile
+ * (each text was compared with Python's Jinja2, and was the same). CARAVAN_UPDATE_GOLDEN=1 replaces them. Also: broken and hostile
  * templates. */
 #include <dirent.h>
 #include <setjmp.h>
@@ -220,7 +220,8 @@ static void a_late_system_message_goes_where_the_template_takes_it(void **state)
     chat_free(c);
 }
 
-/* What cannot be parsed falls back on what libllama recognises by its features; else it is refused with the parser's words. */
+/* A template that cannot be parsed is replaced by one of libllama's, if libllama recognises its features; else it is refused with the
+ * parser's error. */
 static void a_broken_template_falls_back_or_is_refused(void **state) {
     (void)state;
     struct chat *c = chat_create(NULL);
@@ -421,7 +422,7 @@ static void thinking_has_the_templates_word(void **state) {
     free(no_think), free(is_none);
     expect(c, "{{ messages[0].content }}{{ thinking_effort if thinking_effort in ['low', 'max'] }}",
            "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}], \"extra\": {\"reasoning_effort\": \"xhigh\"}}", "xmax");
-    /* A variable of the template's own is none of them. */
+    /* A variable that the template itself sets does not count. */
     expect(c,
            "{% for m in messages %}{% if m.thinking %}{% set thinking = m.thinking %}{% endif %}{{ thinking }}{{ m.content }}{% endfor %}",
            on, "x");

@@ -70,7 +70,7 @@ static void run_cut(const struct sample *s, uint64_t cuts) {
         if (i < len && !(cuts >> (i % 64) & 1)) continue;
         stopped = text_filter_push(&f, s->bytes + from, i - from, &out);
         from = i;
-        size_t given = out.len; /* nothing that is given may be broken: every prefix is whole characters */
+        size_t given = out.len; /* every prefix of the output consists of whole characters */
         struct buf again;
         buf_init(&again, 4096);
         text_append_utf8(&again, (const char *)out.data, given, NULL, NULL);

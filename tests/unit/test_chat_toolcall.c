@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What models of each family write, taken apart: whole, and cut at every place, into two pieces and into single bytes. */
+ * The parser of models' texts, for each family: the text comes whole, cut at every place into two pieces, and in single bytes. */
 #include "chat/scan.h"
 #include "support/output_fixture.h"
 
@@ -271,6 +271,34 @@ static void closed_but_not_opened(void **state) {
     expect_with(&o, "</think>\n\nThe </think> tag.", "content The </think> tag.");
 }
 
+/* Text at the beginning waits: the mark that closes reasoning says what it was. */
+static void closed_but_not_opened_is_known_in_time(void **state) {
+    (void)state;
+    struct output_options o = options("HERMES", "<think>");
+    o.hold = 64;
+    expect_with(&o, "I think.</think>The answer.", "reasoning I think.|content The answer.");
+    expect_with(&o, "I think.\n\n</think>\n\nIt is </think>.", "reasoning I think.|content It is </think>.");
+    expect_with(&o, "</think>Yes.", "content Yes.");
+    expect_with(&o, "<think>a</think>b", "reasoning a|content b");
+    expect_with(&o, "No thought.", "content No thought.");
+    expect_with(&o, "I look.</think><tool_call>{\"name\": \"now\", \"arguments\": {}}</tool_call>",
+                "reasoning I look.|call 0 now|arguments {}|end 0");
+    expect_with(&o, "I look.<tool_call>{\"name\": \"now\", \"arguments\": {}}</tool_call>",
+                "content I look.|call 0 now|arguments {}|end 0");
+    char longer[100], *text, *seen;
+    memset(longer, 'x', sizeof(longer) - 1);
+    longer[sizeof(longer) - 1] = '\0';
+    text = mem_printf("%s</think>y", longer); /* it didn't wait that long */
+    seen = mem_printf("content %s\n\ny", longer);
+    expect_with(&o, text, seen);
+    free(text);
+    free(seen);
+    const struct toolcall_reasoning *r = o.reasoning;
+    assert_true(toolcall_reasoning_begins(r, "{{ content.split('</think>')[-1] }}"));
+    assert_false(toolcall_reasoning_begins(r, "<think></think>"));
+    assert_true(toolcall_reasoning_closed(r, "<think>\n\n</think>\n\n", 19) && !toolcall_reasoning_closed(r, "<think>\n", 8));
+}
+
 static void reasoning(void **state) {
     (void)state;
     struct output_options o = options("HERMES", "{{ '<think>' }}");
@@ -518,6 +546,7 @@ int main(void) {
                                        cmocka_unit_test(what_waits_in_reasoning_is_bounded),
                                        cmocka_unit_test(frames),
                                        cmocka_unit_test(closed_but_not_opened),
+                                       cmocka_unit_test(closed_but_not_opened_is_known_in_time),
                                        cmocka_unit_test(reasoning),
                                        cmocka_unit_test(one_call_only),
                                        cmocka_unit_test(hostile),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The grammars of tool calls: libllama takes them, and what they let a model write, at random, the parser reads as a call of a tool that
- * there is, with arguments that fit its schema. */
+ * The grammars of tool calls: libllama takes them, and the parser reads every random text that they allow as a call of an existing tool,
+ * with arguments that fit its schema. */
 #include <llama.h>
 #include <math.h>
 #include <setjmp.h>
@@ -11,13 +11,10 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "engine/sampler.h"
-#include "engine/slice_priv.h"
-#include "engine/vocab.h"
 #include "grammar/check.h"
 #include "chat/output.h"
 #include "chat/toolcall_grammar.h"
-#include "support/engine_fixture.h"
+#include "support/sampler_fixture.h"
 
 enum { MAX_HISTORY = 2048, SEEDS = 4 };
 
@@ -35,12 +32,6 @@ static const struct toolcall_tool TOOLS[] = {
     {.name = "now", .parameters = "{\"type\":\"object\",\"properties\":{},\"additionalProperties\":false}"},
 };
 
-static struct fixture model;
-static struct engine tail;
-static const struct llama_vocab *vocab;
-static uint32_t n_vocab;
-static struct engine_scratch *scratch;
-static float *logits;
 static int32_t history[MAX_HISTORY];
 
 /* Random logits; short words and ends are likelier, so that texts come to an end. */
@@ -305,7 +296,7 @@ static void thought_goes_to_its_first_close(void **state) {
     engine_sampling_done(&p);
 }
 
-/* Kimi K3 opens and closes its answer's text before it calls, Solar begins a message anew. */
+/* Kimi K3 opens and closes its answer's text before a call; Solar begins a new message. */
 static void a_frame_may_stand_before_a_call(void **state) {
     (void)state;
     static const struct {
@@ -348,31 +339,10 @@ static void schemas_that_cannot_be(void **state) {
     assert_null(p.grammar);
 }
 
-static int setup(void **state) {
-    (void)state;
-    struct engine_load load = fixture_load();
-    fixture_open(&model);
-    tail = fixture_slice(&model, model.layout->n_layer - 1, model.layout->n_layer, &load);
-    vocab = ((struct slice *)tail.self)->vocab;
-    n_vocab = engine_vocab_size(vocab);
-    scratch = engine_scratch_create(n_vocab);
-    logits = mem_calloc(n_vocab, sizeof(*logits));
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    tail.ops->close(tail.self);
-    fixture_close(&model);
-    engine_scratch_free(scratch);
-    free(logits);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(required_calls_are_read_back),    cmocka_unit_test(nested_arguments_are_read_back),
                                        cmocka_unit_test(lazy_calls_are_read_back),        cmocka_unit_test(all_variants_parse),
                                        cmocka_unit_test(thought_goes_to_its_first_close), cmocka_unit_test(a_frame_may_stand_before_a_call),
                                        cmocka_unit_test(schemas_that_cannot_be)};
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, sampler_setup, sampler_teardown);
 }

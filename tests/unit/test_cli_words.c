@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What the command line says and understands: tables at three widths, states of models, commands of a chat, names of the models folder, and
- * that no hint names a command or an option that does not exist. */
+ * Words of the command line: tables at three widths, states of models, commands of a chat, names in the models folder. No hint may name a
+ * command or an option that does not exist. */
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,11 +14,11 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/answer.h"
-#include "cli/cell.h"
+#include "terminal/cell.h"
 #include "cli/folder.h"
-#include "cli/models.h"
-#include "cli/nodes.h"
-#include "cli/talk.h"
+#include "show/models.h"
+#include "show/nodes.h"
+#include "serve/talk.h"
 #include "options/option.h"
 #include "support/golden.h"
 

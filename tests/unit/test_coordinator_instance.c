@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The instance core: waiting, loading, ready, the loss of stages and nodes, fencing by epochs, pauses between attempts; and thousands of
- * random schedules in which nothing may be loaded twice, forgotten or believed that is stale. */
+ * random schedules, in which nothing may be loaded twice or forgotten, and no stale report may be believed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,16 +11,8 @@
 #include <string.h>
 
 #include "coordinator/instance.h"
+#include "support/toy_model.h"
 
-static uint64_t need(void *user, uint32_t first, uint32_t end) {
-    (void)user;
-    return (uint64_t)(end - first) * 10;
-}
-static bool may(void *user, uint32_t first, uint32_t end) {
-    (void)user;
-    return first < end;
-}
-static const struct plan_model model = {.name = "toy", .n_layer = 8, .may = may, .need = need};
 static const struct plan_wish by_memory = {.placement = PLAN_MEMORY};
 
 struct world {
@@ -36,10 +28,10 @@ static void world_open(struct world *w, uint32_t n, uint64_t memory) {
         w->nodes[i] = (struct plan_node){.id = i + 1, .memory = memory};
         snprintf(w->nodes[i].name, sizeof(w->nodes[i].name), "n%u", i + 1);
     }
-    w->in = instance_create(&model, &by_memory, 1);
+    w->in = instance_create(&toy, &by_memory, 1);
 }
 
-/* Takes all actions; returns how many of this kind there were, the last of them in *ret. */
+/* Takes all actions; returns how many of this kind there were, the last of them in *ret (its text is gone then). */
 static int take(struct world *w, enum instance_action_kind kind, struct instance_action *ret) {
     struct instance_action a;
     int n = 0;
@@ -66,6 +58,9 @@ static void it_waits_loads_and_is_ready(void **state) {
     assert_non_null(strstr(instance_message(w.in), "cannot place"));
     instance_set_nodes(w.in, w.now, w.nodes, 1); /* the same words are not said twice */
     assert_int_equal(take(&w, INSTANCE_SAY, NULL), 0);
+    instance_set_nodes(w.in, w.now, w.nodes, 2); /* nor are the same causes, though the figures change; who asks gets the latest ones */
+    assert_int_equal(take(&w, INSTANCE_SAY, NULL), 0);
+    assert_non_null(strstr(instance_message(w.in), "2 nodes offer"));
     instance_set_nodes(w.in, w.now, w.nodes, 3);
     assert_int_equal(instance_get_state(w.in), INSTANCE_LOADING);
     assert_int_equal(take(&w, INSTANCE_LOAD, NULL), 3);
@@ -128,7 +123,7 @@ static void a_node_on_which_it_fails_is_left_out_with_the_reason(void **state) {
     assert_int_equal(instance_get_state(w.in), INSTANCE_LOADING);
     assert_true(uses(&w, 1));
     fails(&w, 0, ERR_IO, "the disk is full");
-    assert_true(uses(&w, 1)); /* once is no rule */
+    assert_true(uses(&w, 1)); /* one failure is not enough */
     assert_non_null(strstr(instance_reason(w.in), "the disk is full"));
     assert_null(strstr(instance_message(w.in), "the disk is full")); /* the new plan */
     for (int i = 0; i < 3; i++) fails(&w, 0, ERR_TIMEOUT, "nothing came"); /* lies between nodes */
@@ -139,7 +134,7 @@ static void a_node_on_which_it_fails_is_left_out_with_the_reason(void **state) {
     assert_non_null(strstr(instance_message(w.in), "n1 is left out, since loading failed there 2 times: the disk is full"));
     all_ready(&w);
     assert_string_equal(instance_reason(w.in), "");
-    instance_set_nodes(w.in, w.now, w.nodes, 1); /* the others are gone: rather there than nowhere */
+    instance_set_nodes(w.in, w.now, w.nodes, 1); /* the other nodes are gone, so the barred node is used */
     assert_true(uses(&w, 1));
     instance_set_nodes(w.in, w.now += 40000000, w.nodes + 1, 2);
     assert_false(uses(&w, 1));
@@ -195,6 +190,30 @@ static void a_lost_node_is_planned_around(void **state) {
     instance_free(w.in);
 }
 
+/* The log tells why a model is planned anew, and then the plan, though both are said before an action is taken. */
+static void each_text_is_an_action_of_its_own(void **state) {
+    (void)state;
+    struct world w;
+    struct instance_action a;
+    const char *const want[] = {"node n2 is gone", "are divided over 3 nodes"};
+    uint32_t n = 0;
+    world_open(&w, 4, 30);
+    instance_set_nodes(w.in, w.now, w.nodes, 3);
+    all_ready(&w);
+    take(&w, INSTANCE_SAY, NULL);
+    struct plan_node rest[3] = {w.nodes[0], w.nodes[2], w.nodes[3]};
+    instance_set_nodes(w.in, w.now, rest, 3);
+    assert_int_equal(instance_get_state(w.in), INSTANCE_LOADING);
+    while (instance_next_action(w.in, &a)) {
+        if (a.kind != INSTANCE_SAY) continue;
+        assert_true(n < 2);
+        if (strstr(a.text, want[n]) == NULL) fail_msg("text %u is \"%s\"", n, a.text);
+        n++;
+    }
+    assert_int_equal(n, 2);
+    instance_free(w.in);
+}
+
 /* Is there a hop between these two nodes in the present plan's ring? */
 static bool has_hop(const struct world *w, uint64_t a, uint64_t b) {
     uint32_t n = instance_plan(w->in)->n_stage;
@@ -215,7 +234,7 @@ static void a_link_that_fails_is_avoided_while_there_is_another_way(void **state
     err_set(&fell, ERR_ENGINE, "it fell");
     world_open(&w, 4, 30);
     instance_free(w.in);
-    w.in = instance_create(&model, &fast, 1);
+    w.in = instance_create(&toy, &fast, 1);
     for (uint32_t i = 0; i < 4; i++) { /* the fourth is slow: it is taken for a better way only */
         w.nodes[i].n_devices = 1;
         w.nodes[i].devices[0] = (struct plan_device){.memory = 30, .bandwidth = i < 3 ? 1e6 : 1e3, .flops = 1e9};
@@ -242,7 +261,7 @@ static void a_link_that_fails_is_avoided_while_there_is_another_way(void **state
     instance_free(w.in);
 }
 
-/* Of a list's nodes, too: those that stand beside a link that failed come last. */
+/* With a list of nodes, too, nodes at a link that failed come last. */
 static void a_list_takes_other_nodes_first(void **state) {
     (void)state;
     static const struct plan_wish list = {.placement = PLAN_LIST, .list = {3, 2, 3}, .n_list = 3};
@@ -252,7 +271,7 @@ static void a_list_takes_other_nodes_first(void **state) {
     err_set(&silent, ERR_NETWORK, "cannot reach stage 2");
     world_open(&w, 4, 30);
     instance_free(w.in);
-    w.in = instance_create(&model, &list, 1);
+    w.in = instance_create(&toy, &list, 1);
     instance_set_nodes(w.in, w.now, w.nodes, 4);
     for (uint32_t i = 0; i < 3; i++) assert_int_equal(instance_node(w.in, i)->id, i + 1);
     instance_stage_failed(w.in, w.now, 2, instance_epoch(w.in), 1, 1, &silent);
@@ -329,6 +348,7 @@ int main(void) {
         cmocka_unit_test(a_node_on_which_it_fails_is_left_out_with_the_reason),
         cmocka_unit_test(failures_in_a_row_wait_longer_and_longer),
         cmocka_unit_test(a_lost_node_is_planned_around),
+        cmocka_unit_test(each_text_is_an_action_of_its_own),
         cmocka_unit_test(a_link_that_fails_is_avoided_while_there_is_another_way),
         cmocka_unit_test(a_list_takes_other_nodes_first),
         cmocka_unit_test(a_load_that_never_ends_is_given_up),

@@ -11,13 +11,14 @@
 #include "coordinator/rival.h"
 
 static struct rival made(uint64_t node, unsigned bits) {
-    return (struct rival){.node = node, .ready = bits & 1, .pinned = bits & 2, .failed = bits & 4, .stuck = bits & 8 && !(bits & 1)};
+    return (struct rival){
+        .node = node, .ready = bits & 1, .pinned = bits & 2, .failed = bits & 4, .stuck = bits & 8 && !(bits & 1), .asked = bits >> 4};
 }
 
 static void every_combination(void **state) {
     (void)state;
-    for (unsigned a = 0; a < 16; a++)
-        for (unsigned b = 0; b < 16; b++) {
+    for (unsigned a = 0; a < 48; a++)
+        for (unsigned b = 0; b < 48; b++) {
             struct rival x = made(3, a), y = made(7, b), x_told = x, y_told = y;
             x_told.stuck = y_told.stuck = false;
             bool x_goes = rival_yields(&x, &y_told), y_goes = rival_yields(&y, &x_told);
@@ -49,7 +50,24 @@ static void who_stays(void **state) {
     assert_false(rival_yields(&small, &great));
 }
 
+/* The wish of the user counts, and the last one more than an earlier one. */
+static void who_was_asked_for(void **state) {
+    (void)state;
+    struct rival asked = {.node = 7, .ready = true, .asked = 100}, by_request = {.node = 3, .ready = true};
+    assert_true(rival_yields(&by_request, &asked));
+    assert_false(rival_yields(&asked, &by_request));
+    by_request.asked = 99;
+    assert_true(rival_yields(&by_request, &asked));
+    assert_false(rival_yields(&asked, &by_request));
+    asked.ready = false; /* the other one answers until this one can */
+    assert_false(rival_yields(&by_request, &asked));
+    assert_false(rival_yields(&asked, &by_request));
+    asked.stuck = true;
+    assert_true(rival_yields(&asked, &by_request));
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_combination), cmocka_unit_test(who_stays)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_combination), cmocka_unit_test(who_stays),
+                                       cmocka_unit_test(who_was_asked_for)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The coordinator's rules, one by one: what it does for a record, a report, a wish or the time that passes. */
+ * The coordinator's rules, one by one: its actions after a record, a report, a wish, or a time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,19 +13,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "coordinator/coordinator.h"
+#include "support/toy_model.h"
 
 #define S 1000000ull
 enum { TAG = 0xabc };
-
-static uint64_t need(void *user, uint32_t first, uint32_t end) {
-    (void)user;
-    return (uint64_t)(end - first) * 10;
-}
-static bool may(void *user, uint32_t first, uint32_t end) {
-    (void)user;
-    return first < end;
-}
-static const struct plan_model toy = {.name = "toy", .n_layer = 8, .may = may, .need = need};
 
 /* This node is 1, the others are 2 and 3. */
 struct world {
@@ -35,6 +26,7 @@ struct world {
     const struct record *seen[3];
     struct coordinator_view v;
     struct coordinator_work work[3];
+    struct coordinator_queue queue[3];
     clock_us now;
     struct coordinator_action actions[32]; /* of the last event */
     uint32_t n_actions;
@@ -43,6 +35,11 @@ struct world {
 static struct coordinator_work work_of(void *user, const char *instance) {
     const struct world *w = user;
     return w->work[instance[11] - '0']; /* the model's number ends its id */
+}
+
+static struct coordinator_queue queue_of(void *user, const char *model) {
+    const struct world *w = user;
+    return w->queue[model[1] - '0'];
 }
 
 static void take(struct world *w) {
@@ -68,7 +65,7 @@ static const struct coordinator_action *first(const struct world *w, enum coordi
     return NULL;
 }
 
-/* Nodes without memory are not there. */
+/* memory: of each node; 0: there is no such node. */
 static void world_open(struct world *w, uint64_t memory1, uint64_t memory2, uint64_t memory3) {
     const uint64_t memory[3] = {memory1, memory2, memory3};
     memset(w, 0, sizeof(*w));
@@ -94,6 +91,7 @@ static void world_open(struct world *w, uint64_t memory1, uint64_t memory2, uint
                                                            : 1,
                                      .wall = 5000,
                                      .work = work_of,
+                                     .queue = queue_of,
                                      .user = w};
     w->v.n_records = w->v.n_linked;
 }
@@ -115,7 +113,7 @@ static void load(struct world *w, uint32_t m, bool kept) {
     update(w);
 }
 
-/* The nodes do what the LOADs of the last event say, and their records show it. */
+/* The nodes carry out the LOADs of the last event, and their records show it. */
 static void obey(struct world *w) {
     uint32_t n = w->n_actions;
     struct coordinator_action done[32];
@@ -133,6 +131,18 @@ static void obey(struct world *w) {
 }
 
 static void drop_stages(struct world *w, uint32_t node) { w->records[node - 1]->n_stages = 0; }
+
+/* A stage of the copy fails: how are the stages of its epoch unloaded? */
+static enum stage_unload_how broken_by(struct world *w, uint32_t node, err_code code) {
+    struct err e;
+    const struct record_model *m = coordinator_get(w->c, 0);
+    const struct instance *in = coordinator_find(w->c, m->instance, NULL);
+    err_set(&e, code, "so");
+    coordinator_stage_failed(w->c, w->now, node, m->instance, instance_epoch(in), 1, 1, &e);
+    take(w);
+    assert_true(count(w, COORDINATOR_UNLOAD) > 0);
+    return first(w, COORDINATOR_UNLOAD)->how;
+}
 
 static void answer(struct world *w, const struct coordinator_action *a, err_code code) {
     struct err e;
@@ -153,6 +163,23 @@ static void nothing_happens_when_nothing_changes(void **state) {
         assert_int_equal(w.n_actions, 0);
         w.now += S / 2;
     }
+    world_close(&w);
+}
+
+/* The head hears that a stage crashed, even if it does not hear the stage itself: each request in flight may be the cause. */
+static void a_crash_is_told_to_the_head(void **state) {
+    (void)state;
+    struct world w;
+    world_open(&w, 60, 60, 0); /* one stage on each */
+    load(&w, 0, true);
+    obey(&w);
+    assert_true(coordinator_get(w.c, 0)->ready);
+    assert_int_equal(broken_by(&w, 2, ERR_CRASH), STAGE_UNLOAD_CRASHED);
+    world_close(&w);
+    world_open(&w, 60, 60, 0);
+    load(&w, 0, true);
+    obey(&w);
+    assert_int_equal(broken_by(&w, 2, ERR_CLOSED), STAGE_UNLOAD_LOST);
     world_close(&w);
 }
 
@@ -220,7 +247,7 @@ static void a_copy_moves_to_a_better_place_when_it_is_idle(void **state) {
     assert_true(is_asked_to_go(&w));
     struct coordinator_action asked = *first(&w, COORDINATOR_UNLOAD);
     answer(&w, &asked, ERR_CANCELLED);
-    assert_int_equal(count(&w, COORDINATOR_UNLOAD), 2); /* what is left of the ring */
+    assert_int_equal(count(&w, COORDINATOR_UNLOAD), 2); /* the remaining stages of the ring */
     drop_stages(&w, 1);
     drop_stages(&w, 2);
     update(&w);
@@ -257,6 +284,11 @@ static void the_least_recently_used_model_makes_room_if_it_is_idle(void **state)
     load(&w, 2, false);
     assert_int_equal(count(&w, COORDINATOR_UNLOAD), 0); /* both are busy */
     w.work[0].calls = w.work[1].calls = 0;
+    w.work[0].used = w.work[1].used = w.now;
+    update(&w);
+    assert_int_equal(count(&w, COORDINATOR_UNLOAD), 0); /* their clients may be just about to ask again */
+    w.work[0].used--;
+    w.now += S;
     update(&w);
     const struct coordinator_action *a = first(&w, COORDINATOR_UNLOAD);
     assert_true(a->how == STAGE_UNLOAD_IF_IDLE && a->instance[11] == '0' && count(&w, COORDINATOR_UNLOAD) == 1);
@@ -307,7 +339,7 @@ static void a_model_waits_until_nodes_know_each_other(void **state) {
         update(&w);
         assert_false(coordinator_get(w.c, 0)->failed);
         if (!never) reach = PLAN_REACHES;
-        w.now += never ? 10 * S : S;
+        w.now += never ? 25 * S : S;
         update(&w);
         assert_int_equal(count(&w, COORDINATOR_LOAD), never ? 0 : 2);
         assert_int_equal(coordinator_get(w.c, 0)->failed, never);
@@ -357,14 +389,14 @@ static void room_is_given_to_another_coordinator(void **state) {
     obey(&w);
     update(&w);
     assert_int_equal(coordinator_count(w.c), 2);
-    assert_int_equal(coordinator_give_room(w.c, w.now, &w.v, "m1", &e), ERR_NOT_FOUND);
-    assert_int_equal(coordinator_give_room(w.c, w.now, &w.v, "m0", &e), ERR_BUSY); /* it has just been loaded */
+    assert_int_equal(coordinator_give_room(w.c, w.now, &w.v, "m1", COORDINATOR_ROOM_IDLE, &e), ERR_NOT_FOUND);
+    assert_int_equal(coordinator_give_room(w.c, w.now, &w.v, "m0", COORDINATOR_ROOM_IDLE, &e), ERR_BUSY); /* it has just been loaded */
     w.now += 10 * S;
     w.work[0].calls = 1;
-    assert_int_equal(coordinator_give_room(w.c, w.now, &w.v, "m0", &e), ERR_BUSY);
+    assert_int_equal(coordinator_give_room(w.c, w.now, &w.v, "m0", COORDINATOR_ROOM_IDLE, &e), ERR_BUSY);
     w.work[0].calls = 0;
     take(&w);
-    assert_int_equal(coordinator_give_room(w.c, w.now, &w.v, "m0", &e), ERR_OK);
+    assert_int_equal(coordinator_give_room(w.c, w.now, &w.v, "m0", COORDINATOR_ROOM_IDLE, &e), ERR_OK);
     take(&w);
     assert_int_equal(first(&w, COORDINATOR_UNLOAD)->how, STAGE_UNLOAD_IF_IDLE);
     answer(&w, first(&w, COORDINATOR_UNLOAD), ERR_CANCELLED);
@@ -420,6 +452,118 @@ static void a_head_that_does_not_answer_is_not_waited_for(void **state) {
     }
 }
 
+/* The ring of a copy on nodes 2 and 3 that was asked to leave for another model, m1. */
+static struct coordinator_action world_asks(struct world *w) {
+    world_open(w, 5, 60, 60);
+    load(w, 0, true);
+    obey(w);
+    assert_true(coordinator_get(w->c, 0)->ready && coordinator_get(w->c, 0)->head == 2);
+    w->now += 10 * S;
+    load(w, 1, true);
+    assert_int_equal(count(w, COORDINATOR_UNLOAD), 1);
+    assert_true(first(w, COORDINATOR_UNLOAD)->how == STAGE_UNLOAD_IF_IDLE && first(w, COORDINATOR_UNLOAD)->node == 2);
+    return *first(w, COORDINATOR_UNLOAD);
+}
+
+/* Stage 1 of that ring ends: its node says so, and its record no longer shows it. */
+static void stage_ends(struct world *w, const struct coordinator_action *asked, err_code code) {
+    struct err e;
+    err_set(&e, code, "so");
+    coordinator_stage_failed(w->c, w->now, 3, asked->instance, asked->epoch, 1, 1, &e);
+    take(w);
+    assert_int_equal(w->n_actions, 0);
+    drop_stages(w, 3);
+    update(w);
+}
+
+static bool is_loaded_again(const struct world *w, const struct coordinator_action *asked) {
+    for (uint32_t i = 0; i < w->n_actions; i++)
+        if (w->actions[i].kind == COORDINATOR_LOAD && strcmp(w->actions[i].instance, asked->instance) == 0) return true;
+    return false;
+}
+
+/* The head's stage has ended, therefore the other one; and the news of the other one is faster. */
+static void a_copy_that_leaves_is_not_loaded_again(void **state) {
+    (void)state;
+    struct world w;
+    struct coordinator_action asked = world_asks(&w);
+    stage_ends(&w, &asked, ERR_CLOSED);
+    assert_int_equal(w.n_actions, 0);
+    drop_stages(&w, 2); /* even the record of the head's node, which others have passed on */
+    update(&w);
+    assert_int_equal(w.n_actions, 0);
+    answer(&w, &asked, ERR_CANCELLED);
+    update(&w);
+    assert_int_equal(coordinator_count(w.c), 1);
+    assert_string_equal(coordinator_get(w.c, 0)->name, "m1");
+    assert_true(count(&w, COORDINATOR_LOAD) == 2 && !is_loaded_again(&w, &asked));
+    world_close(&w);
+}
+
+static void a_copy_that_stays_has_lost_what_it_lost(void **state) {
+    (void)state;
+    const err_code ends[] = {ERR_CRASH, ERR_CLOSED};
+    for (int i = 0; i < 2; i++) {
+        struct world w;
+        struct coordinator_action asked = world_asks(&w);
+        stage_ends(&w, &asked, ends[i]);
+        answer(&w, &asked, ERR_BUSY); /* its requests go on elsewhere */
+        assert_true(count(&w, COORDINATOR_UNLOAD) == 2 && !coordinator_get(w.c, 0)->ready);
+        assert_int_equal(first(&w, COORDINATOR_UNLOAD)->how, i == 0 ? STAGE_UNLOAD_CRASHED : STAGE_UNLOAD_LOST);
+        update(&w);
+        assert_true(is_loaded_again(&w, &asked));
+        world_close(&w);
+    }
+}
+
+/* Nor is an answer waited for that cannot come, or does not. */
+static void a_question_is_not_waited_for_without_end(void **state) {
+    (void)state;
+    for (int gone = 0; gone < 2; gone++) {
+        struct world w;
+        struct coordinator_action asked = world_asks(&w);
+        stage_ends(&w, &asked, ERR_CLOSED);
+        if (gone) { /* node 2 has no link to here: node 3's record is the only other one */
+            w.seen[1] = w.records[2];
+            w.v.n_linked = w.v.n_records = 2;
+        } else {
+            w.now += 6 * S;
+        }
+        update(&w);
+        assert_false(coordinator_get(w.c, 0)->ready);
+        assert_int_equal(first(&w, COORDINATOR_UNLOAD)->how, STAGE_UNLOAD_LOST);
+        world_close(&w);
+    }
+}
+
+/* A busy copy goes on, however late its head's node says that it is busy; and its requests end before its stages when it is unloaded. */
+static void a_late_answer_breaks_no_ring(void **state) {
+    (void)state;
+    struct world w;
+    struct err e;
+    struct coordinator_action asked = world_asks(&w);
+    w.work[0].calls = 1;
+    w.now += 6 * S;
+    update(&w);
+    answer(&w, &asked, ERR_BUSY);
+    assert_true(coordinator_get(w.c, 0)->ready && count(&w, COORDINATOR_UNLOAD) == 0);
+    w.work[0].calls = 0;
+    w.work[0].used = w.now;
+    for (int i = 0; i < 20 && count(&w, COORDINATOR_UNLOAD) == 0; i++) {
+        w.now += S;
+        update(&w);
+    }
+    assert_int_equal(first(&w, COORDINATOR_UNLOAD)->how, STAGE_UNLOAD_IF_IDLE);
+    assert_int_equal(coordinator_unload(w.c, w.now, &w.v, "m0", &e), ERR_OK); /* by hand, meanwhile */
+    take(&w);
+    assert_true(count(&w, COORDINATOR_UNLOAD) == 1 && first(&w, COORDINATOR_UNLOAD)->how == STAGE_UNLOAD_FOR_GOOD);
+    answer(&w, &asked, ERR_BUSY);
+    assert_int_equal(count(&w, COORDINATOR_UNLOAD), 0);
+    answer(&w, &asked, ERR_CANCELLED);
+    assert_int_equal(count(&w, COORDINATOR_UNLOAD), 2);
+    world_close(&w);
+}
+
 static void an_heir_takes_a_model_over_as_it_was(void **state) {
     (void)state;
     struct world w;
@@ -454,7 +598,7 @@ static void what_clients_keep_leaves_when_it_has_been_idle(void **state) {
     world_open(&w, 100, 0, 0);
     load(&w, 0, false);
     obey(&w);
-    coordinator_keep(w.c, w.now, "m0", 3);
+    coordinator_keep(w.c, w.now, "m0", 3, false);
     take(&w);
     w.work[0] = (struct coordinator_work){.calls = 1, .used = w.now};
     w.now += 60 * S;
@@ -467,6 +611,32 @@ static void what_clients_keep_leaves_when_it_has_been_idle(void **state) {
     w.now += 2 * S;
     update(&w);
     assert_int_equal(first(&w, COORDINATOR_UNLOAD)->how, STAGE_UNLOAD_IF_IDLE);
+    world_close(&w);
+}
+
+/* What was loaded by hand stays, whatever clients want, unless one of them may unload it. */
+static void what_was_loaded_by_hand_leaves_for_those_who_may(void **state) {
+    (void)state;
+    struct world w;
+    world_open(&w, 100, 0, 0);
+    load(&w, 0, true);
+    obey(&w);
+    w.work[0] = (struct coordinator_work){.calls = 1, .used = w.now};
+    coordinator_keep(w.c, w.now, "m0", 0, false);
+    coordinator_keep(w.c, w.now, "m0", 3, true);
+    w.work[0].calls = 0;
+    w.now += 60 * S;
+    update(&w);
+    assert_int_equal(count(&w, COORDINATOR_UNLOAD), 0);
+    assert_true(coordinator_get(w.c, 0)->wish.kept);
+    w.work[0].calls = 1;
+    coordinator_keep(w.c, w.now, "m0", 0, true);
+    update(&w);
+    assert_int_equal(count(&w, COORDINATOR_UNLOAD), 0); /* another request runs */
+    w.work[0].calls = 0;
+    update(&w);
+    assert_int_equal(first(&w, COORDINATOR_UNLOAD)->how, STAGE_UNLOAD_IF_IDLE);
+    assert_false(coordinator_get(w.c, 0)->wish.kept);
     world_close(&w);
 }
 
@@ -489,13 +659,102 @@ static void replicas_keep_out_of_each_others_way(void **state) {
     assert_int_equal(coordinator_count(w.c), 2);
     bool first_copy = false;
     for (size_t i = 0; i < 2; i++) first_copy |= strcmp(coordinator_get(w.c, i)->name, "m0") == 0 && coordinator_get(w.c, i)->replica == 0;
-    assert_true(first_copy); /* whichever it was that left */
+    assert_true(first_copy); /* either of the two may have left */
+    world_close(&w);
+}
+
+/* A ring on nodes 1 and 2; node 3 has room, and node 2 is to be emptied. */
+static void world_drains(struct world *w, uint64_t memory3) {
+    world_open(w, 60, 60, 0);
+    load(w, 0, true);
+    obey(w);
+    assert_true(coordinator_get(w->c, 0)->ready);
+    w->now += 100 * S;
+    w->records[2]->memory = memory3;
+    w->v.n_linked = w->v.n_records = memory3 ? 3 : 2;
+    w->records[1]->drained = true;
+    update(w);
+}
+
+static void a_drained_machine_is_left_when_the_copy_is_idle(void **state) {
+    (void)state;
+    struct world w;
+    world_drains(&w, 60);
+    assert_true(coordinator_get(w.c, 0)->ready); /* it answers until it goes */
+    assert_int_equal(first(&w, COORDINATOR_UNLOAD)->how, STAGE_UNLOAD_IF_IDLE);
+    answer(&w, first(&w, COORDINATOR_UNLOAD), ERR_CANCELLED);
+    drop_stages(&w, 1);
+    drop_stages(&w, 2);
+    update(&w);
+    for (uint32_t i = 0; i < w.n_actions; i++) assert_false(w.actions[i].kind == COORDINATOR_LOAD && w.actions[i].node == 2);
+    assert_int_equal(count(&w, COORDINATOR_LOAD), 2);
+    obey(&w);
+    assert_true(coordinator_get(w.c, 0)->ready);
+    assert_false(is_asked_to_go(&w));
+    world_close(&w);
+}
+
+static void a_drained_machine_is_left_by_a_busy_copy_after_a_while(void **state) {
+    (void)state;
+    struct world w;
+    world_open(&w, 60, 60, 0);
+    load(&w, 0, true);
+    obey(&w);
+    w.work[0].calls = 1;
+    w.now += 100 * S;
+    w.records[2]->memory = 60;
+    w.v.n_linked = w.v.n_records = 3;
+    w.records[1]->drained = true;
+    clock_us began = w.now;
+    assert_true(is_asked_to_go(&w));
+    assert_true(w.now - began >= 30 * S && w.now - began < 40 * S);
+    assert_int_equal(first(&w, COORDINATOR_UNLOAD)->how, STAGE_UNLOAD_LOST); /* its requests go on elsewhere */
+    drop_stages(&w, 1);
+    drop_stages(&w, 2);
+    update(&w);
+    for (uint32_t i = 0; i < w.n_actions; i++) assert_false(w.actions[i].kind == COORDINATOR_LOAD && w.actions[i].node == 2);
+    world_close(&w);
+}
+
+static void a_drained_machine_is_not_left_without_another_place(void **state) {
+    (void)state;
+    struct world w;
+    world_drains(&w, 0);
+    assert_false(is_asked_to_go(&w));
+    assert_true(coordinator_get(w.c, 0)->ready);
+    assert_non_null(strstr(coordinator_get(w.c, 0)->message, "the others have no room"));
+    w.records[1]->drained = false;
+    w.now += 2 * S;
+    update(&w);
+    assert_null(strstr(coordinator_get(w.c, 0)->message, "no room"));
+    world_close(&w);
+}
+
+static void no_model_is_loaded_on_a_drained_machine(void **state) {
+    (void)state;
+    struct world w;
+    world_open(&w, 60, 60, 60);
+    w.records[1]->drained = true;
+    load(&w, 0, true);
+    assert_int_equal(count(&w, COORDINATOR_LOAD), 2);
+    for (uint32_t i = 0; i < w.n_actions; i++) assert_int_not_equal(w.actions[i].node, 2);
+    world_close(&w);
+    world_open(&w, 200, 0, 0);
+    w.records[0]->drained = true;
+    load(&w, 0, true);
+    assert_int_equal(count(&w, COORDINATOR_LOAD), 0);
+    assert_true(coordinator_get(w.c, 0)->failed);
     world_close(&w);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_drained_machine_is_left_when_the_copy_is_idle),
+        cmocka_unit_test(a_drained_machine_is_left_by_a_busy_copy_after_a_while),
+        cmocka_unit_test(a_drained_machine_is_not_left_without_another_place),
+        cmocka_unit_test(no_model_is_loaded_on_a_drained_machine),
         cmocka_unit_test(nothing_happens_when_nothing_changes),
+        cmocka_unit_test(a_crash_is_told_to_the_head),
         cmocka_unit_test(what_a_record_does_not_show_is_ordered_again_or_lost),
         cmocka_unit_test(the_least_recently_used_model_makes_room_if_it_is_idle),
         cmocka_unit_test(nobody_leaves_where_it_would_not_help),
@@ -504,8 +763,13 @@ int main(void) {
         cmocka_unit_test(room_is_given_to_another_coordinator),
         cmocka_unit_test(the_head_goes_first),
         cmocka_unit_test(a_head_that_does_not_answer_is_not_waited_for),
+        cmocka_unit_test(a_copy_that_leaves_is_not_loaded_again),
+        cmocka_unit_test(a_copy_that_stays_has_lost_what_it_lost),
+        cmocka_unit_test(a_question_is_not_waited_for_without_end),
+        cmocka_unit_test(a_late_answer_breaks_no_ring),
         cmocka_unit_test(an_heir_takes_a_model_over_as_it_was),
         cmocka_unit_test(what_clients_keep_leaves_when_it_has_been_idle),
+        cmocka_unit_test(what_was_loaded_by_hand_leaves_for_those_who_may),
         cmocka_unit_test(a_copy_moves_to_a_better_place_when_it_is_idle),
         cmocka_unit_test(a_copy_that_shall_stay_says_where_it_would_fit_better),
         cmocka_unit_test(replicas_keep_out_of_each_others_way),

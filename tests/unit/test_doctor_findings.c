@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * What `caravan doctor` makes of findings: golden/doctor.txt has the lines of every case, golden/doctor_well.txt what is well, as JSON
- * too. Finding itself is tested with real machines, in tests/e2e/doctor.test.sh. CARAVAN_GOLDEN=write replaces the golden files. */
+ * The lines of `caravan doctor` for findings: golden/doctor.txt has the lines of every fault, golden/doctor_well.txt those of a sound
+ * machine, as JSON too. How findings are made is tested with real machines, in tests/e2e/doctor.test.sh. CARAVAN_GOLDEN=write replaces the
+ * golden files. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -61,6 +62,16 @@ static void here_api_key(struct doctor_here *f) {
     err_set(&f->api, ERR_AUTH, "an API key is needed");
     err_hint(&f->api, "give one of the node's API keys with --api-key");
 }
+static void here_failed(struct doctor_here *f) {
+    f->models_ready = 1;
+    f->models_failed = 1;
+    snprintf(f->failed, sizeof(f->failed), "big");
+    snprintf(f->failed_why, sizeof(f->failed_why), "cannot place \"big\": needs 40.0 GB, 16.0 GB are offered");
+}
+static void here_failed_more(struct doctor_here *f) {
+    here_failed(f);
+    f->models_failed = 3;
+}
 static void here_poor(struct doctor_here *f) {
     f->state.write_errno = EACCES;
     f->models.free = GB;
@@ -74,6 +85,50 @@ static void here_tiny(struct doctor_here *f) {
     f->memory_available = 100 << 20;
     f->memory_offered = 64 << 20;
     f->huge_pages[0] = '\0';
+}
+
+/* A card that works; each case takes one thing away. */
+static struct doctor_gpu *here_card(struct doctor_here *f) {
+    struct doctor_gpu *g = &f->gpus[f->n_gpus++];
+    *g = (struct doctor_gpu){.name = "AMD GPU 0000:03:00.0",
+                             .kernel = "amdgpu",
+                             .node = "/dev/dri/renderD128",
+                             .group = "render",
+                             .file = "/usr/share/vulkan/icd.d/radeon_icd.json",
+                             .install = "install the driver's package"};
+    f->gpu_backend = true;
+    return g;
+}
+static void here_cards(struct doctor_here *f) {
+    snprintf(here_card(f)->device, 200, "Vulkan0, AMD Radeon RX 6800 (RADV NAVI21), 15.9 GB free");
+    struct doctor_gpu *g = here_card(f);
+    snprintf(g->name, sizeof(g->name), "Broadcom GPU");
+    snprintf(g->kernel, sizeof(g->kernel), "v3d");
+}
+static void here_card_bare(struct doctor_here *f) {
+    struct doctor_gpu *g = here_card(f);
+    g->kernel[0] = g->node[0] = '\0';
+}
+static void here_card_closed(struct doctor_here *f) { here_card(f)->node_errno = EACCES; }
+static void here_card_outside(struct doctor_here *f) { here_card(f)->node_errno = ENOENT; }
+static void here_card_nodeless(struct doctor_here *f) { here_card(f)->node[0] = '\0'; }
+static void here_card_driverless(struct doctor_here *f) { here_card(f)->file[0] = '\0'; }
+static void here_card_new(struct doctor_here *f) {
+    err_set(&here_card(f)->load, ERR_UNAVAILABLE, "/lib/libc.so.6: version `GLIBC_2.99' not found (required by libvulkan_radeon.so)");
+}
+static void here_card_broken(struct doctor_here *f) {
+    err_set(&here_card(f)->load, ERR_UNAVAILABLE, "libvulkan_radeon.so: cannot open shared object file: No such file or directory");
+}
+static void here_card_no_backend(struct doctor_here *f) {
+    here_card(f);
+    f->gpu_backend = false;
+}
+static void here_software(struct doctor_here *f) { snprintf(f->software, sizeof(f->software), "lvp_icd.json"); }
+static void here_card_elsewhere(struct doctor_here *f) { f->gpu_listed = true; }
+static void here_crashed(struct doctor_here *f) {
+    f->devices[0] = '\0';
+    err_set(&f->devices_trouble, ERR_ENGINE, "a driver of a GPU has crashed here (Segmentation fault)");
+    err_hint(&f->devices_trouble, "update the drivers of the GPUs");
 }
 
 static struct doctor_interface interface_well(void) {
@@ -201,8 +256,22 @@ static const struct {
     {.name = "here_dumb", .here = here_dumb},
     {.name = "here_api_shut", .here = here_api_shut},
     {.name = "here_api_key", .here = here_api_key},
+    {.name = "here_failed", .here = here_failed},
+    {.name = "here_failed_more", .here = here_failed_more},
     {.name = "here_poor", .here = here_poor},
     {.name = "here_tiny", .here = here_tiny},
+    {.name = "here_cards", .here = here_cards},
+    {.name = "here_card_bare", .here = here_card_bare},
+    {.name = "here_card_closed", .here = here_card_closed},
+    {.name = "here_card_outside", .here = here_card_outside},
+    {.name = "here_card_nodeless", .here = here_card_nodeless},
+    {.name = "here_card_driverless", .here = here_card_driverless},
+    {.name = "here_card_new", .here = here_card_new},
+    {.name = "here_card_broken", .here = here_card_broken},
+    {.name = "here_card_no_backend", .here = here_card_no_backend},
+    {.name = "here_card_elsewhere", .here = here_card_elsewhere},
+    {.name = "here_software", .here = here_software},
+    {.name = "here_crashed", .here = here_crashed},
     {.name = "interface_alone", .interface = interface_alone},
     {.name = "interface_missing", .interface = interface_missing},
     {.name = "interface_down", .interface = interface_down},
@@ -266,7 +335,7 @@ static void each_finding_has_its_lines(void **state) {
         struct doctor_report r = judge(i);
         buf_printf(&out, "==== %s\n", cases[i].name);
         doctor_print(&r, i % 2 ? 80 : 0, &out);
-        for (size_t k = 0; k < r.n; k++) /* whatever is wrong comes with what to do */
+        for (size_t k = 0; k < r.n; k++) /* every fault comes with a hint */
             if (r.lines[k].verdict != DOCTOR_OK && !r.lines[k].hint[0] && strcmp(cases[i].name, "peer_odd") != 0 &&
                 strcmp(cases[i].name, "here_api_shut") != 0)
                 fail_msg("%s: no hint for %s", cases[i].name, r.lines[k].check);

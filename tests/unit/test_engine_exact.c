@@ -7,18 +7,19 @@
 #include <llama.h>
 
 #include "engine/runtime.h"
+#include "os/runtime.h"
 #include "support/engine_fixture.h"
 
 enum { PROMPT = 16, OTHERS = 11, N_STEPS = 20, LONG_PROMPT = 192 };
 
-static struct fixture model;
 static char path[] = "/tmp/caravan-test-q4k-XXXXXX";
 
 static void tokens_of(int32_t *t, int n, int salt) {
     for (int i = 0; i < n; i++) t[i] = (i * 131 + salt * 977) % 2000;
 }
 
-/* Sequence `me` with its prompt and decode steps, the other sequences beside it (crowd) or not; its logits in ret[N_STEPS][n_vocab]. */
+/* Computes the prompt and the decode steps of sequence `me`, with other sequences beside it (crowd) or alone. ret[N_STEPS][n_vocab]: its
+ * logits. */
 static void walk(struct fixture_chain *c, uint16_t me, bool crowd, float *ret) {
     struct engine_token t[64];
     int32_t mine[PROMPT], others[PROMPT];
@@ -41,7 +42,7 @@ static void walk(struct fixture_chain *c, uint16_t me, bool crowd, float *ret) {
             fixture_run(t + n++, token, 1, seq, (seq == me ? PROMPT : OTHERS) + i, ENGINE_TOKEN_LOGITS);
         }
         if (crowd && i % 4 == 3) { /* now and then a chunk of someone's prompt beside the single tokens */
-            const struct engine_op op = {ENGINE_OP_RM, 3, 0, -1, -1};
+            const struct engine_op op = {ENGINE_OP_RM, 3, 0, -1, -1, 0};
             fixture_ok(fixture_apply(c, &op, 1, &fixture_err));
             fixture_run(t + n - 1, others, (size_t)(OTHERS + i + 1 < PROMPT ? OTHERS + i + 1 : PROMPT), 3, 0, ENGINE_TOKEN_LOGITS);
             n += (size_t)(OTHERS + i + 1 < PROMPT ? OTHERS + i + 1 : PROMPT) - 1;
@@ -87,7 +88,7 @@ static void exact_ignores_neighbours(void **state) {
     assert_int_equal(same_steps(true, 0, 1, 3), N_STEPS); /* in two slices too */
 }
 
-/* What `exact` is for: without it, this machine's kernels do make a difference (or there is nothing to guard against here). */
+/* The reason for `exact`: without it, this machine's kernels make a difference (or this machine cannot show one). */
 static void without_it_neighbours_show(void **state) {
     (void)state;
     int same = same_steps(false, 0, 2, 0);
@@ -147,7 +148,7 @@ static bool same_pieces(size_t n, size_t a, size_t b) {
     return same;
 }
 
-/* What the scheduler builds on (sched_exact_step): pieces of multiples of 64 are computed alike, and so are those of multiples of 8 under
+/* The scheduler relies on this (sched_exact_step): pieces of multiples of 64 are computed alike, and so are those of multiples of 8 under
  * 64, and those of 1 to 3. */
 static void pieces_of_a_class_agree(void **state) {
     (void)state;
@@ -164,7 +165,7 @@ static int setup(void **state) {
     (void)state;
     struct err e = {0};
     int fd = mkstemp(path);
-    if (fd < 0 || engine_runtime_start(CARAVAN_BACKENDS_DIR, &e) != ERR_OK) return -1;
+    if (fd < 0 || engine_runtime_start(os_backends_dir, &e) != ERR_OK) return -1;
     close(fd);
     struct llama_model_quantize_params params = llama_model_quantize_default_params();
     params.ftype = LLAMA_FTYPE_MOSTLY_Q4_K_S;

@@ -74,7 +74,7 @@ static void both_say_the_same(void **state) {
         buf_init(&grammar, 1 << 16);
         write_grammar(&grammar);
         bool refused = gbnf_check(buf_cstr(&grammar), &e) != ERR_OK;
-        if (refused) { /* libllama doesn't see all that begins with itself, and then never comes back */
+        if (refused) { /* libllama doesn't notice every left recursion, and then never returns */
             assert_non_null(strstr(e.text, "left recursion"));
             recursive++;
         }

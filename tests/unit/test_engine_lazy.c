@@ -10,20 +10,11 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "engine/sampler.h"
-#include "engine/slice_priv.h"
 #include "engine/trigger.h"
-#include "engine/vocab.h"
-#include "support/engine_fixture.h"
+#include "support/sampler_fixture.h"
 
 enum { MAX_HISTORY = 512 };
 
-static struct fixture model;
-static struct engine tail;
-static const struct llama_vocab *vocab;
-static uint32_t n_vocab;
-static struct engine_scratch *scratch;
-static float *logits;
 static int32_t history[MAX_HISTORY];
 
 /* ---- the word ---- */
@@ -36,7 +27,7 @@ static struct engine_lazy lazy_of(const char *word, const char *open, const char
     return l;
 }
 
-/* Where the word was complete, however the text is cut; 0: nowhere. */
+/* The place at which the word is complete, the same for all cuts of the text; 0: nowhere. */
 static size_t fired_at(const struct engine_lazy *l, const char *text) {
     size_t want = SIZE_MAX, len = strlen(text);
     for (size_t step = 1; step <= len; step++) {
@@ -171,7 +162,7 @@ static void a_token_may_go_on_behind_the_word(void **state) {
     draw_text(&p, 6, 20, &out);
     assert_int_equal(out.len, 3);
     assert_true(all_digits(&out));
-    /* its rest after the word breaks the grammar: it is not chosen, however likely */
+    /* the letters after the word break the grammar, so even a very likely token is not chosen */
     free(p.grammar);
     p.grammar = mem_strdup("root ::= \"#\" [0-9]{3}");
     logits[token] = 30;
@@ -267,31 +258,10 @@ static void json_both_ways(void **state) {
     buf_done(&text);
 }
 
-static int setup(void **state) {
-    (void)state;
-    struct engine_load load = fixture_load();
-    fixture_open(&model);
-    tail = fixture_slice(&model, model.layout->n_layer - 1, model.layout->n_layer, &load);
-    vocab = ((struct slice *)tail.self)->vocab;
-    n_vocab = engine_vocab_size(vocab);
-    scratch = engine_scratch_create(n_vocab);
-    logits = mem_calloc(n_vocab, sizeof(*logits));
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    tail.ops->close(tail.self);
-    fixture_close(&model);
-    engine_scratch_free(scratch);
-    free(logits);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_word_is_found_wherever_it_is_cut),   cmocka_unit_test(a_region_is_left_alone),
         cmocka_unit_test(the_grammar_waits_for_its_word),         cmocka_unit_test(a_token_may_go_on_behind_the_word),
         cmocka_unit_test(waiting_can_be_taken_back_and_replayed), cmocka_unit_test(json_both_ways)};
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, sampler_setup, sampler_teardown);
 }

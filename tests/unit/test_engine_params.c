@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Parameters to JSON and back, and what is said of bad ones. */
+ * Parameters to JSON and back, and the errors for bad parameters. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

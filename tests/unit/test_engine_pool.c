@@ -8,8 +8,6 @@
 
 enum { N_TEXT = 45 };
 
-static struct fixture model;
-
 static void make_text(int32_t *t, size_t n, uint32_t salt) {
     for (size_t i = 0; i < n; i++) t[i] = (int32_t)((((uint32_t)i * 2654435761u + salt * 40503u) >> 7) % (model.layout->n_vocab / 2));
 }
@@ -138,7 +136,7 @@ static void side_by_side(void **state) {
     fixture_chain_close(&c);
 }
 
-/* The model says nothing of pooling: it writes text. */
+/* The model's metadata names no pooling, so it generates text. */
 static void only_where_asked_for(void **state) {
     (void)state;
     struct engine_load load = load_with("auto");

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "engine/runtime.h"
+#include "os/runtime.h"
 
 static void an_empty_folder_is_explained(void **state) {
     (void)state;
@@ -26,8 +27,8 @@ static void the_processor_is_listed(void **state) {
     (void)state;
     struct err e = {0};
     struct engine_device d[16];
-    assert_int_equal(engine_runtime_start(CARAVAN_BACKENDS_DIR, &e), ERR_OK);
-    assert_int_equal(engine_runtime_start(CARAVAN_BACKENDS_DIR, &e), ERR_OK); /* the second time is nothing */
+    assert_int_equal(engine_runtime_start(os_backends_dir, &e), ERR_OK);
+    assert_int_equal(engine_runtime_start(os_backends_dir, &e), ERR_OK); /* a second start does nothing */
     size_t n = engine_devices(d, ARRAY_LEN(d)), cpus = 0;
     assert_uint_in_range(n, 1, ARRAY_LEN(d));
     for (size_t i = 0; i < n; i++) {

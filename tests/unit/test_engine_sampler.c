@@ -4,20 +4,11 @@
 #include <math.h>
 
 #include "engine/philox.h"
-#include "engine/sampler.h"
 #include "engine/sampler_priv.h"
-#include "engine/slice_priv.h"
-#include "engine/vocab.h"
-#include "support/engine_fixture.h"
+#include "support/sampler_fixture.h"
 
 enum { N_DRAWS = 8000, MAX_HISTORY = 600 };
 
-static struct fixture model;
-static struct engine tail;
-static const struct llama_vocab *vocab;
-static uint32_t n_vocab;
-static struct engine_scratch *scratch;
-static float *logits;
 static int32_t history[MAX_HISTORY];
 
 /* Tokens 300 + i get probability p[i]; the rest next to none. */
@@ -95,7 +86,7 @@ static void greedy_takes_the_best(void **state) {
     assert_int_equal(draw_once(&p, 0), FIRST + 2);
 }
 
-/* Until the answer has min_tokens tokens it doesn't end, wherever it began, unless nothing else can come. */
+/* An answer doesn't end before it has min_tokens tokens, at whatever position it began, unless no other token is possible. */
 static void an_answer_is_not_too_short(void **state) {
     (void)state;
     struct engine_sampling p = plain();
@@ -207,7 +198,7 @@ static void penalties_look_at_the_past(void **state) {
     assert_int_equal(draw_once(&p, 9), FIRST);
     p.presence_penalty = 0.3f;
     assert_int_equal(draw_once(&p, 9), FIRST + 1);
-    p.repeat_last_n = 7; /* 3 to 9: it is out of sight */
+    p.repeat_last_n = 7; /* 3 to 9 tokens back: the token is outside the window */
     assert_int_equal(draw_once(&p, 9), FIRST);
     p.repeat_last_n = -1;
     assert_int_equal(draw_once(&p, 9), FIRST + 1);
@@ -344,7 +335,7 @@ static void sums_of_any_length_are_right(void **state) {
     }
 }
 
-/* The short way of a draw from all tokens takes the token that the long one takes, but where u is within rounding of a border. */
+/* Drawing from raw logits gives the same token as softmax and draw over candidates, except where u is within rounding of a border. */
 static void a_raw_draw_is_the_long_ones(void **state) {
     (void)state;
     llama_token_data *data = mem_calloc(n_vocab, sizeof(*data));
@@ -425,7 +416,7 @@ static void a_grammar_forces_digits(void **state) {
     for (p.seed = 0; p.seed < 20; p.seed++) {
         struct engine_sampler *s = make(&p);
         buf_clear(&out);
-        for (int i = 0; i < 5; i++) history[i] = FIRST; /* the prompt is no digits, and no matter */
+        for (int i = 0; i < 5; i++) history[i] = FIRST; /* the prompt has no digits, and the grammar does not look at it */
         generate(s, 5, 40, &out);
         assert_int_equal(out.len, 6);
         assert_int_equal(strspn(buf_cstr(&out), "0123456789"), 6);
@@ -434,7 +425,7 @@ static void a_grammar_forces_digits(void **state) {
     buf_done(&out);
 }
 
-/* What the grammar allows comes in proportion, though the best token is refused. */
+/* The allowed tokens come in proportion to their probabilities, although the best token is refused. */
 static void a_grammar_keeps_the_proportions(void **state) {
     (void)state;
     static const double p_of[] = {0.3, 0.2, 0.1};
@@ -477,7 +468,7 @@ static void a_grammar_can_be_taken_back_and_replayed(void **state) {
     p.generated_from = 5;
     struct engine_sampler *replay = make(&p);
     for (int32_t i = 8; i < 20; i++) assert_int_equal(draw(replay, 4 + i), first[i]);
-    history[6] = FIRST - 1; /* what the grammar never allowed */
+    history[6] = FIRST - 1; /* a token that the grammar never allowed */
     struct engine_sampler *wrong = make(&p);
     struct engine_sample t;
     struct err e = {0};
@@ -560,27 +551,6 @@ static void good_grammars_pass(void **state) {
     }
 }
 
-static int setup(void **state) {
-    (void)state;
-    struct engine_load load = fixture_load();
-    fixture_open(&model);
-    tail = fixture_slice(&model, model.layout->n_layer - 1, model.layout->n_layer, &load);
-    vocab = ((struct slice *)tail.self)->vocab;
-    n_vocab = engine_vocab_size(vocab);
-    scratch = engine_scratch_create(n_vocab);
-    logits = mem_calloc(n_vocab, sizeof(*logits));
-    return n_vocab > 600 ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    tail.ops->close(tail.self);
-    fixture_close(&model);
-    engine_scratch_free(scratch);
-    free(logits);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(greedy_takes_the_best),
@@ -606,5 +576,5 @@ int main(void) {
         cmocka_unit_test(bad_grammars_are_explained),
         cmocka_unit_test(good_grammars_pass),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, sampler_setup, sampler_teardown);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * Slices in libllama: cut anywhere, chained by hand in one process, they give the whole model's logits bit for bit. */
+#include <math.h>
+
 #include "engine/slice_priv.h"
 #include "support/engine_fixture.h"
 
 enum { CHUNK = 16, N_PROMPT = 40, N_DECODE = 24 };
-
-static struct fixture model;
 
 static int32_t best(const float *logits, uint32_t n) {
     uint32_t at = 0;
@@ -197,24 +197,24 @@ static void sequence_operations(bool exact) {
     float *first = logits_after(&c, tokens, 12, 0, 0);
     float *next = logits_after(&c, tokens + 12, 1, 0, 12);
     /* back to 12, the same token again */
-    const struct engine_op back = {ENGINE_OP_RM, 0, 0, 12, -1};
+    const struct engine_op back = {ENGINE_OP_RM, 0, 0, 12, -1, 0};
     fixture_ok(fixture_apply(&c, &back, 1, &fixture_err));
     expect_same(next, logits_after(&c, tokens + 12, 1, 0, 12), true);
     /* a prefix of 12 copied to an occupied sequence, then the same token there; another token gives something else */
     free(logits_after(&c, tokens + 5, 7, 3, 0));
-    const struct engine_op copy = {ENGINE_OP_CP, 0, 3, 0, 12};
+    const struct engine_op copy = {ENGINE_OP_CP, 0, 3, 0, 12, 0};
     fixture_ok(fixture_apply(&c, &copy, 1, &fixture_err));
     expect_same(next, logits_after(&c, tokens + 12, 1, 3, 12), true);
     expect_same(next, logits_after(&c, tokens + 13, 1, 3, 13), false);
     /* appending to the copy did not change the source */
     fixture_ok(fixture_apply(&c, &back, 1, &fixture_err));
     expect_same(next, logits_after(&c, tokens + 12, 1, 0, 12), true);
-    /* 0 begins anew */
-    const struct engine_op anew[] = {{ENGINE_OP_RM, 0, 0, 0, -1}, {ENGINE_OP_RM, 3, 0, 12, -1}};
+    /* sequence 0 begins again */
+    const struct engine_op anew[] = {{ENGINE_OP_RM, 0, 0, 0, -1, 0}, {ENGINE_OP_RM, 3, 0, 12, -1, 0}};
     fixture_ok(fixture_apply(&c, anew, 2, &fixture_err));
     expect_same(next, logits_after(&c, tokens + 12, 1, 3, 12), true);
     expect_same(first, logits_after(&c, tokens, 12, 0, 0), true);
-    const struct engine_op close[] = {{ENGINE_OP_CLOSE, 3, 0, 0, 0}, {ENGINE_OP_CLOSE, 0, 0, 0, 0}};
+    const struct engine_op close[] = {{ENGINE_OP_CLOSE, 3, 0, 0, 0, 0}, {ENGINE_OP_CLOSE, 0, 0, 0, 0, 0}};
     fixture_ok(fixture_apply(&c, close, 2, &fixture_err));
     expect_same(first, logits_after(&c, tokens, 12, 0, 0), true);
     free(first);
@@ -252,18 +252,19 @@ static void room(struct fixture_chain *c, uint64_t bytes) {
 }
 
 static void park(struct fixture_chain *c, uint32_t seq) {
-    const struct engine_op op = {ENGINE_OP_PARK, seq, 0, 0, -1};
+    const struct engine_op op = {ENGINE_OP_PARK, seq, 0, 0, -1, 0};
     fixture_ok(fixture_apply(c, &op, 1, &fixture_err));
 }
 
-/* Out of the cells, and there all the same: to be copied, to go on, to be cut, to end. */
+/* A parked sequence is out of the cells, but can be copied, continued, cut and ended. */
 static void parked_sequences_are_still_there(void **state) {
     (void)state;
     const uint32_t bounds[] = {0, 4, model.layout->n_layer};
     struct engine_load load = fixture_load();
     struct fixture_chain c = fixture_chain(&model, bounds, 2, &load);
-    const struct engine_op back = {ENGINE_OP_RM, 0, 0, 12, -1}, copy = {ENGINE_OP_CP, 0, 3, 0, 12}, part = {ENGINE_OP_CP, 0, 3, 0, 8};
-    const struct engine_op close = {ENGINE_OP_CLOSE, 0, 0, 0, -1};
+    const struct engine_op back = {ENGINE_OP_RM, 0, 0, 12, -1, 0}, copy = {ENGINE_OP_CP, 0, 3, 0, 12, 0},
+                           part = {ENGINE_OP_CP, 0, 3, 0, 8, 0};
+    const struct engine_op close = {ENGINE_OP_CLOSE, 0, 0, 0, -1, 0};
     int32_t tokens[32];
     room(&c, UINT64_MAX);
     make_tokens(tokens, 32, 3);
@@ -290,7 +291,7 @@ static void parked_sequences_are_still_there(void **state) {
     assert_int_equal(last_cell(&c, 0), 11);
     park(&c, 0);
     fixture_ok(fixture_apply(&c, &close, 1, &fixture_err));
-    expect_close(other, logits_after(&c, tokens + 20, 8, 0, 0)); /* begins anew */
+    expect_close(other, logits_after(&c, tokens + 20, 8, 0, 0)); /* begins again */
     assert_int_equal(last_cell(&c, 0), 7);
     park(&c, 2); /* left so when the slice is closed */
     free(next);
@@ -298,13 +299,13 @@ static void parked_sequences_are_still_there(void **state) {
     fixture_chain_close(&c);
 }
 
-/* All that is parked takes no more than the room that was given, and less when that becomes less; nothing is lost by it. */
+/* Parked sequences take no more than the given room. When the room shrinks, some go back into the cells, and none is lost. */
 static void what_is_parked_stays_within_its_room(void **state) {
     (void)state;
     struct engine_load load = fixture_load();
     struct fixture_chain c = fixture_whole(&model, &load);
     const struct slice *s = c.part[0].self;
-    const struct engine_op back = {ENGINE_OP_RM, 0, 0, 12, -1};
+    const struct engine_op back = {ENGINE_OP_RM, 0, 0, 12, -1, 0};
     int32_t tokens[16];
     make_tokens(tokens, 16, 3);
     free(logits_after(&c, tokens, 12, 0, 0));
@@ -387,7 +388,8 @@ static void samplers_see_their_sequence(void **state) {
     assert_int_equal(plain.top[0].token, best_token);
     /* the same prompt with the best token put into it: penalised by the most there is, it comes last of all that was said */
     open_sampler(&c, 0, 2);
-    const struct engine_op close = {ENGINE_OP_CLOSE, 0, 0, 0, 0}, back = {ENGINE_OP_RM, 0, 0, 12, -1}, copy = {ENGINE_OP_CP, 0, 1, 0, 13};
+    const struct engine_op close = {ENGINE_OP_CLOSE, 0, 0, 0, 0, 0}, back = {ENGINE_OP_RM, 0, 0, 12, -1, 0},
+                           copy = {ENGINE_OP_CP, 0, 1, 0, 13, 0};
     one = best_token;
     struct engine_sample a = sample_after(&c, &one, 1, 0, 12); /* the prompt, then the best token */
     open_sampler(&c, 1, 2);
@@ -403,18 +405,76 @@ static void samplers_see_their_sequence(void **state) {
     fixture_chain_close(&c);
 }
 
+/* The scores of n tokens that come in chunks, into ret. */
+static void score_all(struct fixture_chain *c, const int32_t *tokens, size_t n, size_t chunk, struct engine_sample *ret) {
+    struct engine *tail = fixture_tail(c);
+    open_sampler(c, 2, 0);
+    for (size_t at = 0; at < n; at += chunk) {
+        struct engine_token t[FIXTURE_MAX_BATCH];
+        size_t len = n - at < chunk ? n - at : chunk;
+        fixture_run(t, tokens + at, len, 2, (int32_t)at, ENGINE_TOKEN_SCORE);
+        fixture_ok(fixture_eval(c, t, len, &fixture_err));
+        for (size_t i = 0; i < len; i++) fixture_ok(tail->ops->score(tail->self, 2, i, (int32_t)(at + i), &ret[at + i], &fixture_err));
+    }
+    const struct engine_op close = {ENGINE_OP_CLOSE, 2, 0, 0, 0, 0};
+    fixture_ok(fixture_apply(c, &close, 1, &fixture_err));
+}
+
+/* The log softmax, in doubles, by the definition. */
+static double log_likelihood(const float *row, uint32_t n_vocab, int32_t token) {
+    double max = (double)row[0], sum = 0;
+    for (uint32_t i = 1; i < n_vocab; i++) max = (double)row[i] > max ? (double)row[i] : max;
+    for (uint32_t i = 0; i < n_vocab; i++) sum += exp((double)row[i] - max);
+    return (double)row[token] - max - log(sum);
+}
+
+/* Whole and in slices, in one batch and in chunks, a token's score is its log probability by the logits before it. */
+static void given_tokens_are_scored(void **state) {
+    (void)state;
+    enum { N = 30 };
+    const uint32_t bounds[] = {0, 3, 5, model.layout->n_layer};
+    struct engine_load load = fixture_load();
+    struct fixture_chain whole = fixture_whole(&model, &load), split = fixture_chain(&model, bounds, 3, &load);
+    uint32_t n_vocab = whole.part[0].info.n_vocab;
+    int32_t tokens[N];
+    struct engine_sample scores[N], other[N];
+    make_tokens(tokens, N, 29);
+    score_all(&whole, tokens, N, N, scores);
+    assert_true(scores[0].token == tokens[0] && scores[0].logprob == 0 && scores[0].n_top == 0);
+    float *row = logits_after(&whole, tokens, 1, 0, 0);
+    for (size_t i = 1; i < N; i++) {
+        assert_int_equal(scores[i].token, tokens[i]);
+        assert_int_equal(scores[i].n_top, 2);
+        assert_true(fabs((double)scores[i].logprob - log_likelihood(row, n_vocab, tokens[i])) < 0.05);
+        assert_true(scores[i].top[0].logprob >= scores[i].logprob);
+        free(row);
+        row = logits_after(&whole, tokens + i, 1, 0, (int32_t)i);
+    }
+    free(row);
+    score_all(&split, tokens, N, N, other);
+    for (size_t i = 0; i < N; i++) assert_true(fabsf(other[i].logprob - scores[i].logprob) < 0.05f);
+    score_all(&split, tokens, N, 7, other);
+    for (size_t i = 0; i < N; i++) assert_true(fabsf(other[i].logprob - scores[i].logprob) < 0.05f);
+    struct engine *tail = fixture_tail(&whole);
+    open_sampler(&whole, 3, 0); /* what was not noted is not guessed */
+    free(logits_after(&whole, tokens, 2, 3, 0));
+    assert_int_equal(tail->ops->score(tail->self, 3, 1, 1, &other[0], NULL), ERR_INVALID);
+    fixture_chain_close(&whole);
+    fixture_chain_close(&split);
+}
+
 /* History is by position: a penalised token is avoided while it stands there, and only then. */
 static void history_follows_the_operations(void **state) {
     (void)state;
     struct engine_load load = fixture_load();
     struct fixture_chain c = fixture_whole(&model, &load);
-    const struct engine_op back = {ENGINE_OP_RM, 0, 0, 1, -1}, copy = {ENGINE_OP_CP, 0, 1, 0, 2};
+    const struct engine_op back = {ENGINE_OP_RM, 0, 0, 1, -1, 0}, copy = {ENGINE_OP_CP, 0, 1, 0, 2, 0};
     int32_t start = 5, other = 6;
     open_sampler(&c, 0, 0);
     int32_t want = sample_after(&c, &start, 1, 0, 0).token;
     open_sampler(&c, 0, 2);
     open_sampler(&c, 1, 2);
-    /* position 1 holds what would come: it must not come again; then something else stands there */
+    /* position 1 holds the token that would come, which must not come again; then another token stands there */
     free(logits_after(&c, &want, 1, 0, 1));
     fixture_ok(fixture_apply(&c, &copy, 1, &fixture_err));
     const struct slice *s = fixture_tail(&c)->self;
@@ -428,7 +488,7 @@ static void history_follows_the_operations(void **state) {
     int32_t tokens[60];
     make_tokens(tokens, 60, 4);
     free(logits_after(&c, tokens, 60, 2, 0));
-    const struct engine_op close = {ENGINE_OP_CLOSE, 2, 0, 0, 0};
+    const struct engine_op close = {ENGINE_OP_CLOSE, 2, 0, 0, 0, 0};
     fixture_ok(fixture_apply(&c, &close, 1, &fixture_err));
     for (uint32_t i = 0; i < s->info.n_ctx_seq; i++) assert_int_equal(s->history[2 * s->info.n_ctx_seq + i], -1);
     fixture_chain_close(&c);
@@ -481,10 +541,10 @@ static void bad_batches_are_refused(void **state) {
     expect_refusal(&c, (struct engine_token){1, 250, 0, 1}, 7, ERR_NO_ROOM, "context of 256");
     expect_refusal(&c, (struct engine_token){1, 8, 0, 1}, 65, ERR_LIMIT, "at most 64");
     expect_refusal(&c, (struct engine_token){1, 20, 0, 1}, 1, ERR_ENGINE, "libllama"); /* a hole in the sequence */
-    const struct engine_op ops[] = {{ENGINE_OP_RM, 9, 0, 0, -1}, {ENGINE_OP_CP, 0, 9, 0, -1}, {77, 0, 0, 0, -1}};
+    const struct engine_op ops[] = {{ENGINE_OP_RM, 9, 0, 0, -1, 0}, {ENGINE_OP_CP, 0, 9, 0, -1, 0}, {77, 0, 0, 0, -1, 0}};
     for (size_t i = 0; i < ARRAY_LEN(ops); i++) assert_int_equal(fixture_apply(&c, &ops[i], 1, NULL), ERR_INVALID);
-    /* nothing of all that was computed */
-    const struct engine_op back = {ENGINE_OP_RM, 0, 0, -1, -1};
+    /* nothing of this was computed */
+    const struct engine_op back = {ENGINE_OP_RM, 0, 0, -1, -1, 0};
     fixture_ok(fixture_apply(&c, &back, 1, &fixture_err));
     expect_same(want, logits_after(&c, tokens, 8, 0, 0), true);
     free(want);
@@ -502,7 +562,7 @@ static void a_failed_batch_leaves_nothing(void **state) {
     make_tokens(tokens, 12, 6);
     free(logits_after(&c, tokens, 8, 0, 0));
     float *want = logits_after(&c, tokens + 8, 4, 0, 8);
-    const struct engine_op back = {ENGINE_OP_RM, 0, 0, 8, -1};
+    const struct engine_op back = {ENGINE_OP_RM, 0, 0, 8, -1, 0};
     fixture_ok(fixture_apply(&c, &back, 1, &fixture_err));
     fixture_run(t, tokens + 8, 4, 0, 8, 0);
     fixture_run(t + 4, tokens, 4, 1, 0, 0);
@@ -638,24 +698,13 @@ static void text_goes_to_tokens_and_back(void **state) {
     fixture_ok(head.ops->tokenize(head.self, turn, sizeof(turn) - 1, false, false, &tokens, &n, &fixture_err));
     assert_true(n > 1);
     free(tokens);
-    /* bytes that are no UTF-8 are no crash */
+    /* bytes that are not UTF-8 cause no crash */
     fixture_ok(head.ops->tokenize(head.self, "a\xFF\xC3(\0z", 6, false, false, &tokens, &n, &fixture_err));
     free(tokens);
     assert_int_equal(mid.ops->tokenize(mid.self, "a", 1, false, false, &tokens, &n, &e), ERR_UNSUPPORTED);
     buf_done(&out);
     head.ops->close(head.self);
     mid.ops->close(mid.self);
-}
-
-static int setup(void **state) {
-    (void)state;
-    fixture_open(&model);
-    return 0;
-}
-static int teardown(void **state) {
-    (void)state;
-    fixture_close(&model);
-    return 0;
 }
 
 int main(void) {
@@ -673,6 +722,7 @@ int main(void) {
         cmocka_unit_test(nothing_is_parked_when_exact),
         cmocka_unit_test(what_is_parked_stays_within_its_room),
         cmocka_unit_test(samplers_see_their_sequence),
+        cmocka_unit_test(given_tokens_are_scored),
         cmocka_unit_test(history_follows_the_operations),
         cmocka_unit_test(bad_samplings_are_refused),
         cmocka_unit_test(bad_batches_are_refused),
@@ -683,5 +733,5 @@ int main(void) {
         cmocka_unit_test(info_tells_what_was_loaded),
         cmocka_unit_test(text_goes_to_tokens_and_back),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

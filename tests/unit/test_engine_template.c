@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Chat templates that libllama has built in, and what is said of others. */
+ * Chat templates that libllama has built in, and the errors for others. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT
  * Slices on the GPU path: ggml's Vulkan backend, with a software driver where there is no GPU. `make test-vulkan` runs it; without
- * CARAVAN_TEST_BACKENDS (a folder of backends with Vulkan's among them) it is skipped. A driver may fuse operations across what is a
- * slice's border elsewhere, so results are close, not identical: every best token the same, logits within 1e-2. CPU and GPU round
- * differently in every layer (the CPU's kernels round activations to 8 bits), so between them only the size of that is compared. */
+ * CARAVAN_TEST_BACKENDS (a folder of backends with Vulkan's among them) it is skipped. A driver may fuse operations of layers between
+ * which slices are cut, so results are close, not identical: every best token the same. CPU and GPU round differently in every layer (the
+ * CPU's kernels round activations to 8 bits); that is the measure of what a cut may change. */
 #include <math.h>
 
 #include "engine/runtime.h"
 #include "support/engine_fixture.h"
 
-enum { N_PROMPT = 48, N_DECODE = 24 };
+enum { N_PROMPT = 32, N_DECODE = 8 };
 static const float CLOSE = 1e-2f;
 
-static struct fixture model;
 static struct engine_device gpu;
+static float between_kinds; /* the largest difference of logits between the whole model on the CPU and on the GPU */
 
 struct difference {
     float largest;
@@ -78,7 +78,7 @@ static void slices_on_the_gpu_are_close(void **state) {
     struct fixture_chain whole = fixture_whole(&model, &load), split = fixture_chain(&model, three, 3, &load);
     assert_non_null(strstr(whole.part[0].info.device, gpu.name));
     struct difference d = report("whole on GPU, and in 3 slices", &whole, &split);
-    assert_true(d.largest < CLOSE);
+    assert_true(between_kinds > 0 && d.largest < between_kinds / 2);
     assert_int_equal(d.agree, d.rows);
     fixture_chain_close(&whole);
     fixture_chain_close(&split);
@@ -91,13 +91,14 @@ static void one_slice_on_each_is_between(void **state) {
     struct engine_load cpu = load_on(false), load = load_on(true);
     struct fixture_chain whole = fixture_whole(&model, &cpu), other = fixture_whole(&model, &load);
     struct difference kinds = report("whole on CPU, and on GPU", &whole, &other);
+    between_kinds = kinds.largest;
     other.part[0].ops->close(other.part[0].self);
     other.part[0] = fixture_slice(&model, 0, n / 2, &cpu);
     other.part[1] = fixture_slice(&model, n / 2, n, &load);
     other.n = 2;
     assert_string_equal(other.part[0].info.device, "CPU");
     assert_non_null(strstr(other.part[1].info.device, gpu.name));
-    const struct engine_op close[] = {{ENGINE_OP_CLOSE, 0, 0, 0, 0}};
+    const struct engine_op close[] = {{ENGINE_OP_CLOSE, 0, 0, 0, 0, 0}};
     fixture_ok(fixture_apply(&whole, close, 1, &fixture_err));
     struct difference mixed = report("whole on CPU, and first half CPU, second half GPU", &whole, &other);
     assert_true(mixed.largest < 2 * kinds.largest + CLOSE);
@@ -122,7 +123,7 @@ static void sequence_operations_work_there(void **state) {
     fixture_ok(fixture_eval(&c, t, 1, &fixture_err));
     float *want = mem_alloc(bytes);
     memcpy(want, fixture_logits(&c, 0), bytes);
-    const struct engine_op ops[] = {{ENGINE_OP_RM, 0, 0, 11, -1}, {ENGINE_OP_CP, 0, 1, 0, 11}};
+    const struct engine_op ops[] = {{ENGINE_OP_RM, 0, 0, 11, -1, 0}, {ENGINE_OP_CP, 0, 1, 0, 11, 0}};
     fixture_ok(fixture_apply(&c, ops, 2, &fixture_err));
     for (uint16_t seq = 0; seq < 2; seq++) {
         fixture_run(t, tokens + 11, 1, seq, 11, ENGINE_TOKEN_LOGITS);
@@ -142,6 +143,12 @@ static bool find_gpu(void) {
         fprintf(stderr, "%s\n", e.text);
         return false;
     }
+    for (size_t i = 0, count = engine_devices(d, ARRAY_LEN(d)); i < count; i++) {
+        if (strcmp(d[i].type, "cpu") == 0) continue;
+        fprintf(stderr, "%s is there, and nobody has asked for GPUs\n", d[i].name);
+        return false;
+    }
+    engine_runtime_gpus(getenv("CARAVAN_TEST_BACKENDS"), "");
     size_t n = engine_devices(d, ARRAY_LEN(d));
     for (size_t i = 0; i < n && i < ARRAY_LEN(d); i++) {
         if (strcmp(d[i].type, "gpu") != 0 && strcmp(d[i].type, "igpu") != 0 && strncmp(d[i].name, "Vulkan", 6) != 0) continue;
@@ -151,21 +158,10 @@ static bool find_gpu(void) {
     return false;
 }
 
-static int setup(void **state) {
-    (void)state;
-    fixture_open(&model);
-    return 0;
-}
-static int teardown(void **state) {
-    (void)state;
-    fixture_close(&model);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_slice_on_each_is_between), /* the first: it measures */
         cmocka_unit_test(slices_on_the_gpu_are_close),
-        cmocka_unit_test(one_slice_on_each_is_between),
         cmocka_unit_test(sequence_operations_work_there),
     };
     if (getenv("CARAVAN_TEST_BACKENDS") == NULL) {
@@ -177,5 +173,5 @@ int main(void) {
         return 1;
     }
     printf("device %s: %s, %.1f GiB\n", gpu.name, gpu.description, (double)gpu.memory_total / 1073741824.0);
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

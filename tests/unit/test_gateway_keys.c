@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Keys, and what is refused without them. */
+ * Keys, and requests that are refused without them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -118,7 +118,7 @@ static void the_own_key_is_none_that_was_set(void **state) {
     gateway_keys_init(&k, NULL, 0, "own");
     assert_int_equal(check_for(&k, "x-other", "", GATEWAY_MAY_ADMIN), ERR_OK);
     assert_int_equal(check_for(&k, "Authorization", "Bearer other", GATEWAY_MAY_ADMIN), ERR_OK);
-    assert_int_equal(check_for(&k, "Origin", "https://evil.com", GATEWAY_MAY_ADMIN), ERR_AUTH);
+    assert_int_equal(check_for(&k, "Origin", "https://evil.com", GATEWAY_MAY_ADMIN), ERR_FORBIDDEN);
     gateway_keys_done(&k);
 }
 
@@ -150,10 +150,10 @@ static void no_web_page_administers_without_keys(void **state) {
     static const char *const other[] = {
         "http://localhost:3000", "http://127.0.0.1:8080", "https://localhost:8080",        "https://evil.com", "null", "app://obsidian.md",
         "http://localhost",      "localhost:8080",        "http://localhost:8080.evil.com"};
-    for (size_t i = 0; i < ARRAY_LEN(other); i++) assert_int_equal(check_admin_page("localhost:8080", other[i], NULL), ERR_AUTH);
-    assert_int_equal(check_admin_page("localhost:8080", NULL, "cross-site"), ERR_AUTH);
-    assert_int_equal(check_admin_page("localhost:8080", "http://localhost:8080", "same-site"), ERR_AUTH);
-    assert_int_equal(check_admin_page("evil.com:8080", "http://evil.com:8080", "same-origin"), ERR_AUTH); /* DNS rebinding */
+    for (size_t i = 0; i < ARRAY_LEN(other); i++) assert_int_equal(check_admin_page("localhost:8080", other[i], NULL), ERR_FORBIDDEN);
+    assert_int_equal(check_admin_page("localhost:8080", NULL, "cross-site"), ERR_FORBIDDEN);
+    assert_int_equal(check_admin_page("localhost:8080", "http://localhost:8080", "same-site"), ERR_FORBIDDEN);
+    assert_int_equal(check_admin_page("evil.com:8080", "http://evil.com:8080", "same-origin"), ERR_FORBIDDEN); /* DNS rebinding */
     assert_int_equal(page_asks("localhost", "https://evil.com", NULL, "https://evil.com", GATEWAY_MAY_ASK), ERR_OK);
 }
 
@@ -163,17 +163,59 @@ static void web_pages_are_kept_out_without_keys(void **state) {
     static const char *const foreign[] = {
         "evil.com", "evil.com:8080", "127.0.0.1.evil.com", "localhost.evil.com", "192.168.0.2:8080", "notlocalhost", ""};
     for (size_t i = 0; i < ARRAY_LEN(local); i++) assert_int_equal(check_page(local[i], NULL), ERR_OK);
-    for (size_t i = 0; i < ARRAY_LEN(foreign); i++) assert_int_equal(check_page(foreign[i], NULL), ERR_AUTH);
+    for (size_t i = 0; i < ARRAY_LEN(foreign); i++) assert_int_equal(check_page(foreign[i], NULL), ERR_FORBIDDEN);
     assert_int_equal(check_page("localhost", "http://localhost:3000"), ERR_OK);
     assert_int_equal(check_page("localhost", "app://obsidian.md"), ERR_OK);
-    assert_int_equal(check_page("localhost", "https://evil.com"), ERR_AUTH);
-    assert_int_equal(check_page("localhost", "http://localhost.evil.com"), ERR_AUTH);
-    assert_int_equal(check_page("localhost", "HTTP://evil.com"), ERR_AUTH);
-    assert_int_equal(check_page("localhost", "null"), ERR_AUTH); /* a sandboxed frame */
+    assert_int_equal(check_page("localhost", "https://evil.com"), ERR_FORBIDDEN);
+    assert_int_equal(check_page("localhost", "http://localhost.evil.com"), ERR_FORBIDDEN);
+    assert_int_equal(check_page("localhost", "HTTP://evil.com"), ERR_FORBIDDEN);
+    assert_int_equal(check_page("localhost", "null"), ERR_FORBIDDEN); /* a sandboxed frame */
+}
+
+static err_code check_behalf(const struct gateway_keys *k, const char *owner, uint32_t may) {
+    return gateway_keys_check(k, &(struct http_request){.method = "POST", .path = "/", .behalf = owner}, may, NULL);
+}
+
+/* A request from within may what the key may for which it is made: as long as there is that key. */
+static void requests_from_within_need_their_key(void **state) {
+    (void)state;
+    static char secret[] = "sk-first", own[] = "of-the-command-line";
+    static const struct gateway_key list[] = {{secret, GATEWAY_MAY_ASK | GATEWAY_MAY_ADMIN}};
+    struct http_header header = {"x-api-key", "sk-first"};
+    const struct http_request first = {.method = "POST", .path = "/", .headers = &header, .n_headers = 1};
+    char owner[GATEWAY_OWNER_SIZE], again[GATEWAY_OWNER_SIZE];
+    struct gateway_keys k;
+    gateway_keys_init(&k, list, 1, own);
+    gateway_keys_owner(&k, &first, owner);
+    assert_int_equal(strlen(owner), GATEWAY_OWNER_SIZE - 1);
+    assert_int_equal(check_behalf(&k, owner, GATEWAY_MAY_ASK), ERR_OK);
+    assert_int_equal(check_behalf(&k, owner, GATEWAY_MAY_ADMIN), ERR_FORBIDDEN);
+    assert_int_equal(check_behalf(&k, "0123456789abcdef0123456789abcdef", GATEWAY_MAY_ASK), ERR_AUTH);
+    gateway_keys_owner(&k, &(struct http_request){.behalf = owner}, again);
+    assert_string_equal(again, owner);
+
+    header.value = own; /* new at each start, so what its user keeps is nobody's in particular */
+    gateway_keys_owner(&k, &first, again);
+    assert_string_equal(again, "");
+    assert_int_equal(check_behalf(&k, "", GATEWAY_MAY_ASK), ERR_OK);
+
+    struct ledger_key made = {.name = "kitchen", .id = "00112233"};
+    ledger_key_hash("cv-made", made.hash);
+    gateway_keys_add(&k, &made);
+    header.value = "cv-made";
+    gateway_keys_owner(&k, &first, again);
+    const struct http_request within = {.behalf = again};
+    assert_string_equal(gateway_keys_made_of(&k, &within)->name, "kitchen");
+    assert_int_equal(check_behalf(&k, again, GATEWAY_MAY_ASK), ERR_OK);
+    assert_true(gateway_keys_remove(&k, made.id));
+    assert_null(gateway_keys_made_of(&k, &within));
+    assert_int_equal(check_behalf(&k, again, GATEWAY_MAY_ASK), ERR_AUTH);
+    gateway_keys_done(&k);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(bind_needs_keys_off_loopback),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(requests_from_within_need_their_key),
+                                       cmocka_unit_test(bind_needs_keys_off_loopback),
                                        cmocka_unit_test(keys_are_compared_whole),
                                        cmocka_unit_test(lines_of_keys_are_read),
                                        cmocka_unit_test(only_admin_keys_administer),

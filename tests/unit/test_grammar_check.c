@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The checker against the JSON Schema test suite (Debian's package json-schema-test-suite, tools/sysroot.sh test): what is valid fits, what
- * is not fails, and only what lies in other documents is unknown. And what it says of a value that fails. */
+ * The checker against the JSON Schema test suite (Debian's package json-schema-test-suite, tools/sysroot.sh test): valid values fit, others
+ * fail, and only schemas with references to other documents are unknown. Also the checker's words about a value that fails. */
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -173,7 +173,7 @@ static void reasons_are_said(void **state) {
     buf_done(&why);
 }
 
-/* Schemas that multiply are given up, not followed for ever. */
+/* The checker gives up schemas that multiply, and does not follow them for ever. */
 static void it_comes_to_an_end(void **state) {
     (void)state;
     struct buf schema, why;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Texts on their way through grammars: what fits, whatever the pieces; what is refused, and why; what a grammar may cost. */
+ * Matching texts with grammars: texts that fit, in pieces of any size; texts that are refused, and why; the cost of a grammar. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -215,7 +215,7 @@ static void long_texts_are_compiled(void **state) {
 
 /* ---- vocabularies ---- */
 
-/* The filter gives the same answer for all tokens as the question for each token, whatever came before. */
+/* After any text, the filter of all tokens gives the same answers as the question for each token. */
 static void the_filter_agrees(void **state) {
     (void)state;
     static const char *const texts[] = {"a",    "ab",       "abc",  "b",    "ba",     "c",  "cc",   "d", "\xC3", "\xC3\xA9",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * JSON Schema to grammar: for each keyword texts that must fit and texts that must not; what is
- * refused, and by which name; pathological schemas; texts generated under the grammar. */
+ * JSON Schema to grammar: for each keyword texts that must fit and texts that must not; keywords that are refused, by which name;
+ * pathological schemas; texts generated under the grammar. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -262,7 +262,7 @@ static void values_are_chosen_from(void **state) {
     check_rows(rows, ARRAY_LEN(rows), false);
 }
 
-/* What people mean who write no additionalProperties and no type. */
+/* A schema without additionalProperties and type is read as people mean it. */
 static void closed_schemas_allow_less(void **state) {
     (void)state;
     static const struct row rows[] = {

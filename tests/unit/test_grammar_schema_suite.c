@@ -37,7 +37,7 @@ struct counts {
         size_t n;
     } reasons[MAX_REASONS];
     size_t n_reasons;
-    bool loose;         /* what can't be said is left out, and checked afterwards */
+    bool loose;         /* conditions that a grammar can't express are left out, and checked afterwards */
 };
 
 static char folder[512];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The HTTP server, with raw bytes over real sockets: what RFC 9112 allows, and what it doesn't. */
+ * The HTTP server, with raw bytes over real sockets: messages that RFC 9112 allows, and messages that it doesn't. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -187,10 +187,10 @@ static void pipelined_in_order(void **state) {
     close(fd);
 }
 
-/* The same bytes, cut at every place and sent apart: the answer must not depend on it. */
+/* The same bytes, cut at every place and sent apart: the answer must not depend on it. Blank lines before a request are no part of it. */
 static void any_cut_gives_the_same(void **state) {
     static const char request[] =
-        "POST /cut?q HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n4\r\nwiki\r\n0\r\n\r\n";
+        "\r\n\r\nPOST /cut?q HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n4\r\nwiki\r\n0\r\n\r\n";
     for (size_t cut = 1; cut < sizeof(request) - 1; cut++) {
         int fd = dial(*state), on = 1;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -270,7 +270,7 @@ static void gone_is_noticed(void **state) {
     wait_for(&f->gone, 3);
 }
 
-/* A client may say that it has nothing more to ask: what it asked is answered, and nothing is taken for its end. */
+/* A client may close its sending direction: its requests are answered all the same, and the server doesn't take the client for gone. */
 static void half_closed_gets_its_answers(void **state) {
     struct http_fixture *f = *state;
     static const struct {
@@ -350,8 +350,8 @@ static void a_turn_may_be_long(void **state) {
 
 enum { BIG = 8 << 20, BIG_ANSWERS = 7 };
 
-/* A client that reads, though late, gets all of an answer that is longer than its stream might lag behind, and one such answer waits for
- * it, not all that it asked for. */
+/* A client that reads late gets the whole of an answer that is longer than a stream's limit. Only one such answer waits for the client, not
+ * all that it asked for. */
 static void whole_responses_of_any_size(void **state) {
     struct http_fixture *f = *state;
     char request[80];
@@ -418,7 +418,7 @@ static void trickle_is_cut(void **state) {
 static void connections_are_bounded(void **state) {
     struct http_fixture *f = *state;
     int fds[60];
-    for (int i = 0; i < 60; i++) fds[i] = dial(f); /* the kernel takes those that the server doesn't */
+    for (int i = 0; i < 60; i++) fds[i] = dial(f); /* the kernel accepts connections that the server doesn't */
     say(fds[59], "GET /echo HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     struct timeval brief = {.tv_usec = 200 * 1000};
     setsockopt(fds[59], SOL_SOCKET, SO_RCVTIMEO, &brief, sizeof(brief));
@@ -457,6 +457,52 @@ static void drains(void **state) {
     close(late);
 }
 
+/* A body of any length goes by in pieces: beyond the bound of whole bodies, and not beyond its own. */
+static void bodies_in_pieces(void **state) {
+    struct http_fixture *f = *state;
+    struct buf b;
+    buf_init(&b, 4 << 20);
+    buf_append_str(&b, "POST /pieces HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 900000\r\n\r\n");
+    for (int i = 0; i < 900000; i++) buf_append_byte(&b, 'x');
+    expect(f, buf_cstr(&b), "HTTP/1.1 200", "POST /pieces ? ");
+    assert_int_equal(f->piece_bytes, 900000);
+    assert_int_equal(f->gone, 0);
+    expect(f, "POST /pieces HTTP/1.1\r\nHost: h\r\nContent-Length: 1000001\r\n\r\n", "HTTP/1.1 413", "too large");
+    wait_for(&f->gone, 1);
+    expect(f, "POST /pieces HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "HTTP/1.1 200", "POST /pieces ? ");
+    assert_int_equal(f->piece_bytes, 900000);
+    buf_clear(&b);
+    buf_append_str(&b, "POST /pieces HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (int i = 0; i < 1100; i++) buf_printf(&b, "3e8\r\n%01000d\r\n", i);
+    expect(f, buf_cstr(&b), "HTTP/1.1 413", "too large");
+    wait_for(&f->gone, 2);
+    buf_done(&b);
+    int fd = dial(f); /* a client that goes in the middle */
+    say(fd, "POST /pieces HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nhalf");
+    close(fd);
+    wait_for(&f->gone, 3);
+}
+
+/* A stream far longer than what may wait for a client, to one that takes it slowly; and to one that goes. */
+static void patient_streams(void **state) {
+    struct http_fixture *f = *state;
+    enum { TIMES = 200 };
+    int fd = dial(f);
+    size_t got = 0;
+    char data[16 * 1024];
+    say(fd, "GET /patient/200 HTTP/1.0\r\n\r\n");
+    for (ssize_t n; (n = recv(fd, data, sizeof(data), 0)) > 0 || (n < 0 && errno == EINTR);) got += n > 0 ? (size_t)n : 0;
+    close(fd);
+    assert_uint_in_range(got, TIMES * 64 * 1024, TIMES * 64 * 1024 + 1000);
+    fd = dial(f);
+    say(fd, "GET /patient/1000000 HTTP/1.1\r\nHost: h\r\n\r\n");
+    char *head = hear(fd, "200 OK");
+    if (strncmp(head, "HTTP/1.1 200 OK\r\n", 17) != 0) fail_msg("got \"%s\"", head);
+    free(head);
+    close(fd);
+    wait_for(&f->gone, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -482,6 +528,8 @@ int main(void) {
         TEST(trickle_is_cut),
         TEST(connections_are_bounded),
         cmocka_unit_test_setup_teardown(drains, setup_patient, teardown),
+        TEST(bodies_in_pieces),
+        cmocka_unit_test_setup_teardown(patient_streams, setup_patient, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Who may stay of a crowd. */
+ * Which guests of a crowd must go. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -84,7 +84,7 @@ static void places_are_addresses_and_networks(void **state) {
     }
 }
 
-/* Whoever floods from a few addresses, one that comes alone stays for as long as so many others have not come from other places. */
+/* A flood from a few addresses does not push out a lone guest from another place. */
 static void a_flood_does_not_drive_others_out(void **state) {
     (void)state;
     enum { FLOOD = 4096, MAX = 64 };

@@ -23,6 +23,8 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "io/address.h"
+#include "io/child.h"
 #include "io/stream.h"
 
 struct world {
@@ -214,7 +216,7 @@ static void child_gets_descriptor_three(void **state) {
     close(pair[0]);
 }
 
-/* What this process has by accident or as a secret is none of the child's. */
+/* A child gets no variable that this process has by accident or as a secret. */
 static void child_gets_nothing_else(void **state) {
     struct world *w = *state;
     int pair[2], inherited = dup(STDERR_FILENO); /* as from a shell: it stays open over exec */

@@ -19,6 +19,8 @@
 #include "base/mem.h"
 #include "io/sock.h"
 #include "io/tls_priv.h"
+#include "io/tls_pump.h"
+#include "io/tls_stream.h"
 
 enum { TIMEOUT_MS = 10000 };
 
@@ -410,7 +412,7 @@ static void test_client_without_key(void **state) {
     io_tls_ctx_free(bad);
 }
 
-/* A server that shows a certificate instead of proving the key is not believed, whatever the certificate. */
+/* A server that shows a certificate instead of proving the key is refused, with any certificate. */
 static void test_server_with_certificate(void **state) {
     (void)state;
     struct io_tls_ctx *client = ctx_of(7), *server = ctx_of(9);
@@ -672,7 +674,7 @@ static void test_peek_name(void **state) {
     }
     assert_int_equal(io_tls_peek_name(hello, len, got, &e), ERR_OK);
     assert_string_equal(got, name);
-    assert_int_equal(ERR_peek_error(), 0); /* nothing is left in OpenSSL's queue for others to trip over */
+    assert_int_equal(ERR_peek_error(), 0); /* nothing is left in OpenSSL's queue, where a later call would find it */
 }
 
 static void test_peek_refuses(void **state) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * tests/data/jinja/cases.jsonl: templates, variables, and what Python's Jinja2 makes of them (tests/e2e/lib/jinja_judge.py wrote that;
- * without "ok" it fails). Cases marked "ours" can more than Jinja2. */
+ * tests/data/jinja/cases.jsonl: templates, variables, and their results in Python's Jinja2 (written by tests/e2e/lib/jinja_judge.py; a case
+ * without "ok" fails there). Cases marked "ours" use more than Jinja2 has. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What nodes ask each other, there and back, and what they refuse. */
+ * Questions between nodes, encoded and decoded, and malformed ones, which are refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,6 +41,8 @@ static void refused_questions(void **state) {
         {"{}", ERR_INVALID},
         {"{\"id\":\"0000000000000001\",\"model\":\"a\"}", ERR_INVALID},
         {"{\"id\":\"0000000000000001\",\"op\":\"load\"}", ERR_INVALID},
+        {"{\"id\":\"0000000000000001\",\"op\":\"load\",\"source\":\"hf:a/b\"}", ERR_INVALID},
+        {"{\"id\":\"0000000000000001\",\"op\":\"pull\",\"source\":\"a\\nb\"}", ERR_INVALID},
         {"{\"id\":\"0000000000000001\",\"op\":\"load\",\"model\":\"/etc/passwd\"}", ERR_PROTOCOL},
         {"{\"id\":\"0000000000000001\",\"op\":\"load\",\"model\":\"a\\nb\"}", ERR_INVALID},
         {"{\"id\":\"0000000000000001\",\"op\":\"load\",\"model\":\"a\",\"wish\":{\"ctx\":99999999}}", ERR_INVALID},
@@ -49,6 +51,10 @@ static void refused_questions(void **state) {
         {"{\"id\":\"0000000000000001\",\"op\":\"load\",\"model\":\"a\",\"wish\":{\"placement\":\"nowhere\"}}", ERR_INVALID},
         {"{\"id\":\"0000000000000001\",\"op\":\"a very long operation\",\"model\":\"a\"}", ERR_LIMIT},
     };
+    static const char pull[] = "{\"id\":\"0000000000000001\",\"op\":\"pull\",\"source\":\"hf:owner/repo:Q8_0\"}";
+    struct ask asked;
+    assert_int_equal(ask_decode((const uint8_t *)pull, sizeof(pull) - 1, &asked, NULL), ERR_OK);
+    assert_string_equal(asked.source, "hf:owner/repo:Q8_0");
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct ask a = {.op = "as it was"};
         struct err e = {0};
@@ -83,22 +89,29 @@ static void answers(void **state) {
 
 static void work(void **state) {
     (void)state;
-    struct ask_busy list[2] = {{.instance = "a-1", .calls = 3, .idle_ms = 12}, {.instance = "b-2", .idle_ms = UINT64_MAX}};
-    struct ask_busy back[RECORD_MAX_STAGES];
+    static const struct ask_work w = {
+        .n_instances = 2,
+        .instances = {{.instance = "a-1", .calls = 3, .idle_ms = 12}, {.instance = "b-2", .idle_ms = UINT64_MAX}},
+        .n_queues = 1,
+        .queues = {{.model = "m", .calls = 4, .work_ms = 9000, .oldest_ms = 5}}};
+    struct ask_work back;
     struct err e = {0};
-    size_t n = 9;
     struct buf b;
     buf_init(&b, 65536);
-    ask_busy_encode(list, 2, &b);
-    assert_int_equal(ask_busy_decode(b.data, b.len, back, &n, &e), ERR_OK);
-    assert_int_equal(n, 2);
-    assert_true(back[0].calls == 3 && back[0].idle_ms == 12 && back[1].calls == 0 && back[1].idle_ms == UINT64_MAX);
-    assert_string_equal(back[1].instance, "b-2");
+    ask_work_encode(&w, &b);
+    assert_int_equal(ask_work_decode(b.data, b.len, &back, &e), ERR_OK);
+    assert_int_equal(back.n_instances, 2);
+    assert_true(back.instances[0].calls == 3 && back.instances[0].idle_ms == 12);
+    assert_true(back.instances[1].calls == 0 && back.instances[1].idle_ms == UINT64_MAX);
+    assert_string_equal(back.instances[1].instance, "b-2");
+    assert_int_equal(back.n_queues, 1);
+    assert_string_equal(back.queues[0].model, "m");
+    assert_true(back.queues[0].calls == 4 && back.queues[0].work_ms == 9000 && back.queues[0].oldest_ms == 5);
     buf_clear(&b);
     buf_append_str(&b, "{\"instances\":[");
     for (int i = 0; i < RECORD_MAX_STAGES + 1; i++) buf_printf(&b, "%s{\"instance\":\"x\"}", i ? "," : "");
     buf_append_str(&b, "]}");
-    assert_int_equal(ask_busy_decode(b.data, b.len, back, &n, &e), ERR_LIMIT);
+    assert_int_equal(ask_work_decode(b.data, b.len, &back, &e), ERR_LIMIT);
     buf_done(&b);
 }
 

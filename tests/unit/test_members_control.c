@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -180,8 +181,39 @@ static void silent_ones_keep_nobody_out(void **state) {
     meet(3, true, (size_t)2 * CONTROL_MAX_LINKS + 8);
 }
 
+static void stand_still(void *user) {
+    (void)user;
+    poll(NULL, 0, 3500); /* longer than a link may be silent */
+}
+
+/* The loop does nothing for a while: what came meanwhile is read before a link is called silent. */
+static void a_process_that_stood_still_loses_no_link(void **state) {
+    (void)state;
+    static const uint8_t key[IO_TLS_KEY_SIZE] = {7};
+    struct world *w = MEM_NEW(struct world);
+    w->loop = io_loop_create();
+    w->tls = io_tls_ctx_create(key, NULL);
+    for (int i = 0; i < 2; i++) end_open(w, i);
+    for (int i = 0; i < 2; i++) w->ends[i].other = w->ends[!i].identity.id;
+    io_timer_start(w->ends[0].start, 1, 0);
+    io_loop_run(w->loop); /* until they have heard all of each other */
+    struct io_timer *still = io_timer_open(w->loop, stand_still, w), *end = io_timer_open(w->loop, turned, w);
+    io_timer_start(still, 600, 0); /* after a beat */
+    io_timer_start(end, 6000, 0);
+    io_loop_run(w->loop);
+    for (int i = 0; i < 2; i++) assert_int_equal(w->ends[i].downs, 0);
+    io_timer_close(still);
+    io_timer_close(end);
+    end_close(&w->ends[0]);
+    end_close(&w->ends[1]);
+    io_loop_free(w->loop);
+    io_tls_ctx_free(w->tls);
+    free(w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(two_that_dial_at_once_hear_of_each_other_once),
-                                       cmocka_unit_test(silent_ones_keep_nobody_out)};
+                                       cmocka_unit_test(silent_ones_keep_nobody_out),
+                                       cmocka_unit_test(a_process_that_stood_still_loses_no_link)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

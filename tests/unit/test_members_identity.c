@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A node's identity and its proof, the key's rotation, and what is remembered of other nodes. */
+ * A node's identity and its proof, the key's rotation, and the list of nodes that a node remembers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -125,7 +125,7 @@ static void stamps_from_the_far_future_are_not_believed(void **state) {
     w.time = now;
     assert_false(roster_hear(r, &w, 0));
     assert_true(clock_stamp_ok(now, 0, 0) && clock_stamp_ok(0, 0, now));
-    assert_true(clock_stamp_ok(most + 1, most, now)); /* where one was believed all the same, the next one is */
+    assert_true(clock_stamp_ok(most + 1, most, now)); /* if such a word was believed before, the next one replaces it */
     free(r);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Join codes: round trips, how people may write them, and that every typing error is found and named. */
+ * Join codes: round trips, the ways in which people may write them, and typing errors, each of which is found and named. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

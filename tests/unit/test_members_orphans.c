@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Models whose coordinator is gone: who loads them again, when, and what is forgotten. */
+ * Models whose coordinator is gone: which node loads them again, when, and when they are forgotten. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -43,7 +43,7 @@ static void the_heir_loads_it_as_it_was(void **state) {
     assert_string_equal(a.orphan.name, "m");
     assert_true(a.orphan.wish.ctx == 2048 && a.orphan.wish.kept && !wish_says(&a.orphan.wish, WISH_PINNED));
     assert_int_equal(next(o, 101 * S, &a), ORPHAN_NOTHING); /* it has been told */
-    assert_int_equal(next(o, 106 * S, &a), ORPHAN_LOAD);    /* and nothing came of it */
+    assert_int_equal(next(o, 106 * S, &a), ORPHAN_LOAD);    /* and did not load it */
     view.claimed = true;
     assert_int_equal(next(o, 107 * S, &a), ORPHAN_NOTHING);
     assert_null(orphans_find(o, "m"));
@@ -71,7 +71,7 @@ static void another_heir_is_told_when_it_has_not_noticed(void **state) {
     free(o);
 }
 
-/* A node that was started anew may have it on its command line. */
+/* A node that was started again may have the model on its command line. */
 static void a_restarted_node_has_a_moment(void **state) {
     (void)state;
     struct orphans *o = MEM_NEW(struct orphans);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Node records and stage reports: round trips, limits, and what is refused; the key file. */
+ * Node records and stage reports: round trips, limits, malformed ones, which are refused; the key file. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -122,7 +122,7 @@ static void models_and_cards(void **state) {
     buf_done(&b);
 }
 
-/* A node with more models than a frame holds is heard all the same, without its last templates and cards. */
+/* If a node has more models than a frame holds, its record goes without the last templates and cards. */
 static void records_are_made_to_fit(void **state) {
     (void)state;
     struct record *r = MEM_NEW(struct record), *back = MEM_NEW(struct record);
@@ -147,7 +147,7 @@ static void records_are_made_to_fit(void **state) {
     buf_init(&b, max);
     record_encode(r, &b);
     assert_false(b.failed);
-    assert_true(b.len > max * 3 / 4); /* and not much is left out in vain */
+    assert_true(b.len > max * 3 / 4); /* and not much more is left out than must be */
     assert_int_equal(record_decode(b.data, b.len, back, &e), ERR_OK);
     assert_int_equal(back->n_cards, r->n_cards);
     record_fit(r, 200 * 1024);

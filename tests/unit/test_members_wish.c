@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * How a model is to be loaded: every field of the table there and back, what is not said filled in, what is refused. */
+ * Wishes for a model: every field of the table is encoded and decoded, missing fields are filled in, bad ones are refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -45,6 +45,18 @@ static void every_field_there_and_back(void **state) {
     yyjson_mut_doc_free(doc);
 }
 
+/* A refusal shows values as people write them. */
+static void what_is_loaded_otherwise(void **state) {
+    (void)state;
+    struct load_wish asked = {0}, has = {0};
+    struct err e = {0};
+    assert_int_equal(read("{\"replicas\":0}", &asked, &e), ERR_OK);
+    assert_int_equal(read("{\"replicas\":1}", &has, &e), ERR_OK);
+    assert_int_equal(wish_met(&asked, &has, "m", &e), ERR_STALE);
+    assert_non_null(strstr(e.text, "with 1 and not auto"));
+    assert_int_equal(wish_met(&has, &has, "m", &e), ERR_OK);
+}
+
 static void what_is_not_said(void **state) {
     (void)state;
     struct load_wish w = {0}, own = {0};
@@ -59,7 +71,7 @@ static void what_is_not_said(void **state) {
     wish_unset(&w, WISH_KEEP_S);
     assert_false(wish_says(&w, WISH_KEEP_S));
     assert_int_equal(w.keep_s, 0);
-    wish_set_text(&w, WISH_PLACEMENT, "8"); /* nothing of the longer one stays */
+    wish_set_text(&w, WISH_PLACEMENT, "8"); /* nothing of the longer value stays */
     wish_set_text(&own, WISH_PLACEMENT, "8");
     assert_memory_equal(w.placement, own.placement, sizeof(w.placement));
 }
@@ -89,7 +101,7 @@ static void what_is_refused(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_field_there_and_back), cmocka_unit_test(what_is_not_said),
-                                       cmocka_unit_test(what_is_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_field_there_and_back), cmocka_unit_test(what_is_loaded_otherwise),
+                                       cmocka_unit_test(what_is_not_said), cmocka_unit_test(what_is_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What is told of a model at a glance. */
+ * A model's card: its name, type and size at a glance. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

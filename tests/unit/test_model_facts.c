@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What is told of a model: of the demo model, whose header is known. */
+ * A model's facts, for the demo model, whose header is known. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

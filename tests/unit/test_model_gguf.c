@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT
- * GGUF headers: what is well-formed is read as it stands, and each way of being malformed is refused with the field's name. */
+ * GGUF headers: a well-formed header is read as it stands, and each kind of malformed one is refused with the field's name. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <ftw.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "model/gguf.h"
 #include "support/gguf_fixture.h"
+#include "support/folder.h"
 
 static err_code read_bytes(const void *data, size_t len, struct model_gguf **ret, struct err *e) {
     struct model_part part = {data, len, len};
@@ -110,7 +110,7 @@ static void tensors_stand_where_the_file_says(void **state) {
     buf_done(&f.file);
 }
 
-/* Any file that ends early is refused, wherever it ends. */
+/* A file that ends early is refused, at every place. */
 static void every_truncation_is_refused(void **state) {
     (void)state;
     struct gguf_fixture f;
@@ -379,14 +379,9 @@ static int make_folder(void **state) {
     return mkdtemp(folder) ? 0 : -1;
 }
 
-static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *at) {
-    (void)st, (void)kind, (void)at;
-    return remove(path);
-}
-
 static int remove_folder(void **state) {
     (void)state;
-    return nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    return folder_remove(folder);
 }
 
 int main(void) {

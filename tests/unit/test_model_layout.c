@@ -141,7 +141,7 @@ static void models_that_lack_something_are_refused(void **state) {
     done(&c);
 }
 
-/* What layers keep: a compressed latent, a window, a state. */
+/* The cache of a layer: a compressed latent, a window, or a state. */
 static void layers_know_what_they_keep(void **state) {
     (void)state;
     struct layout_case c;
@@ -227,11 +227,11 @@ static void cuts_follow_the_table(void **state) {
     assert_int_equal(model_quirks_check(c.l, 4, 12, &e), ERR_OK);
     assert_int_equal(model_quirks_check(c.l, 0, 6, &e), ERR_INVALID);
     assert_non_null(strstr(e.text, "before layer 6: its layers repeat with a period of 4"));
-    assert_string_equal(e.hint, "cut before layer 4, 8");
+    assert_string_equal(e.hint, "the nearest legal cut is before layer 4; slices may begin at 4, 8");
     done(&c);
-    assert_int_equal(cuts_of("bloom", 12, cuts, &c), 2);
+    assert_int_equal(cuts_of("dream", 12, cuts, &c), 2);
     assert_int_equal(model_quirks_check(c.l, 0, 6, &e), ERR_WHOLE_ONLY);
-    assert_non_null(strstr(e.text, "\"bloom\" runs whole only: it normalises"));
+    assert_non_null(strstr(e.text, "\"dream\" runs whole only: it fills in"));
     assert_int_equal(model_quirks_check(c.l, 0, 12, &e), ERR_OK);
     done(&c);
     assert_int_equal(cuts_of("never-heard-of", 12, cuts, &c), 2);
@@ -275,6 +275,7 @@ static void every_slice_has_every_kind(void **state) {
     assert_int_equal(model_quirks_check(c.l, 2, 6, &e), ERR_OK);
     assert_int_equal(model_quirks_check(c.l, 3, 6, &e), ERR_INVALID);
     assert_non_null(strstr(e.text, "no layer with full attention"));
+    assert_string_equal(e.hint, "slices may begin at 3"); /* neither of its bounds can be moved alone */
     done(&c);
     gguf_fixture_llama(&c.f, "gemma3", 18, true); /* a rule and no list: at its period only */
     gguf_fixture_u32(&c.f, "gemma3", "attention.sliding_window", 64);
@@ -285,7 +286,51 @@ static void every_slice_has_every_kind(void **state) {
     done(&c);
 }
 
-/* No row twice, and WHOLE ones say why. */
+/* Layers that repeat by a rule: no slice is shorter than the period, not even the last one of a model that is no multiple of it. */
+static void a_slice_has_a_whole_period(void **state) {
+    (void)state;
+    uint32_t cuts[MODEL_MAX_LAYERS + 1];
+    struct layout_case c;
+    struct err e = {0};
+    assert_int_equal(cuts_of("llama4", 10, cuts, &c), 3); /* 0 4 10 */
+    assert_int_equal(model_quirks_check(c.l, 4, 10, &e), ERR_OK);
+    assert_int_equal(model_quirks_check(c.l, 8, 10, &e), ERR_INVALID);
+    assert_non_null(strstr(e.text, "it needs 4 layers"));
+    assert_string_equal(e.hint, "the nearest legal cut is before layer 4; slices may begin at 4");
+    done(&c);
+    gguf_fixture_llama(&c.f, "maion-coder", 8, false); /* by the file: every third layer has experts */
+    gguf_fixture_u32(&c.f, "maion-coder", "interleave_moe_layer_step", 3);
+    must(&c);
+    assert_int_equal(model_quirks_cuts(c.l, cuts, 9), 4); /* 0 3 6 8 */
+    assert_int_equal(model_quirks_check(c.l, 0, 4, &e), ERR_INVALID);
+    done(&c);
+}
+
+/* A layer without an indexer looks where an earlier one's says, so it is never the first of a slice. */
+static void a_slice_begins_with_its_own_indexer(void **state) {
+    (void)state;
+    uint32_t cuts[MODEL_MAX_LAYERS + 1];
+    struct layout_case c;
+    struct err e = {0};
+    gguf_fixture_llama(&c.f, "hy_v4", 6, false);
+    model_write_array(&c.f.w, "hy_v4.attention.indexer.types", MODEL_KV_U32, 6);
+    for (uint32_t i = 0; i < 6; i++) {
+        char name[64];
+        model_write_raw(&c.f.w, (uint8_t[4]){i % 3 == 0}, 4);
+        snprintf(name, sizeof(name), "blk.%u.indexer.proj.weight", i);
+        if (i % 3 == 0) gguf_fixture_tensor(&c.f, name, MODEL_TYPE_F16, 2, 128, 32);
+    }
+    must(&c);
+    assert_int_equal(model_quirks_cuts(c.l, cuts, 7), 3); /* 0 3 6 */
+    assert_int_equal(cuts[1], 3);
+    assert_int_equal(model_quirks_check(c.l, 0, 3, &e), ERR_OK);
+    assert_int_equal(model_quirks_check(c.l, 4, 6, &e), ERR_INVALID);
+    assert_non_null(strstr(e.text, "before layer 4: it has no indexer"));
+    assert_string_equal(e.hint, "the nearest legal cut is before layer 3; slices may begin at 3");
+    done(&c);
+}
+
+/* No architecture has two rows, and rows that say WHOLE give the reason. */
 static void the_table_is_sound(void **state) {
     (void)state;
 #define QUIRK(arch, split, cut, period, fixups, out, note) {arch, MODEL_SPLIT_##split, period, out, note},
@@ -303,6 +348,16 @@ static void the_table_is_sound(void **state) {
         assert_ptr_not_equal(model_quirks_find(rows[i].arch), model_quirks_find("never-heard-of"));
         assert_true(rows[i].period >= 1 && rows[i].out[0] != '\0');
         if (rows[i].split == MODEL_SPLIT_WHOLE) assert_true(rows[i].note[0] != '\0');
+    }
+#define QUIRK_ENTRY(arch, tensor, streams, ids, restore) arch,
+    static const char *const entries[] = {
+#include "../../tables/quirks_entry.def"
+    };
+#undef QUIRK_ENTRY
+    for (size_t i = 0; i < ARRAY_LEN(entries); i++) {
+        if (i) assert_true(strcmp(entries[i - 1], entries[i]) < 0);
+        assert_string_equal(model_quirks_find(entries[i])->arch, entries[i]);
+        assert_true(model_quirks_find(entries[i])->split != MODEL_SPLIT_WHOLE);
     }
 }
 
@@ -327,6 +382,8 @@ int main(void) {
         cmocka_unit_test(cuts_follow_the_table),
         cmocka_unit_test(numbers_of_layers_that_mean_something_are_avoided),
         cmocka_unit_test(every_slice_has_every_kind),
+        cmocka_unit_test(a_slice_has_a_whole_period),
+        cmocka_unit_test(a_slice_begins_with_its_own_indexer),
         cmocka_unit_test(the_table_is_sound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Slices as files: what their headers say, and that every byte comes from its place in the original. */
+ * Slices as files: their headers, and their bytes, each of which comes from its place in the original. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "os/pages.h"
+#include "model/quirks.h"
 #include "model/slice.h"
 #include "support/gguf_fixture.h"
 
@@ -214,6 +215,62 @@ static void fix_ups_are_applied(void **state) {
 }
 
 /* All slices' ranges together are all of the original's tensors, each byte once (tables that several slices need aside). */
+/* Rows that replace what the graph computed from token ids: several streams of them; and slices that need the real ids. */
+static void rows_enter_by_a_tensor(void **state) {
+    (void)state;
+    struct slice_case c = {0};
+    struct err e = {0};
+    load(&c, "bloom", 4, false);
+    cut(&c, 0, 2);
+    assert_string_equal(model_slice_info(c.s)->in_tensor, ""); /* the head gets tokens as ever */
+    put_away(&c);
+    cut(&c, 1, 3);
+    assert_string_equal(model_slice_info(c.s)->in_tensor, "inp_norm-0");
+    assert_true(!model_slice_info(c.s)->ids && !model_slice_info(c.s)->no_embeddings);
+    assert_unread(&c, "token_embd.weight", 32);
+    done(&c);
+    load(&c, "minicpm3", 4, false);
+    cut(&c, 0, 2);
+    assert_true(model_slice_info(c.s)->scale->rule == MODEL_SCALE_DEPTH && model_slice_info(c.s)->n_layer == 4);
+    put_away(&c);
+    cut(&c, 0, 4);
+    assert_null(model_slice_info(c.s)->scale); /* the whole model knows its layers */
+    done(&c);
+    load(&c, "talkie", 4, false);
+    cut(&c, 1, 3);
+    assert_true(model_slice_info(c.s)->ids);
+    assert_string_equal(model_slice_info(c.s)->restore_after, "ffn_inp-0");
+    assert_from(&c, "token_embd.weight", "token_embd.weight"); /* every layer adds the token's embedding */
+    assert_unread(&c, "output.weight", 40);
+    done(&c);
+    load(&c, "maion-coder", 4, false);
+    cut(&c, 0, 2);
+    assert_string_equal(model_slice_info(c.s)->out_tensor, "blk.1.post_ffw_norm.weight");
+    assert_string_equal(model_slice_info(c.s)->out_op, "ADD");
+    done(&c);
+    gguf_fixture_llama(&c.f, "qwen4exp", 6, false);
+    gguf_fixture_u32(&c.f, "qwen4exp", "hyper_connection.count", 3);
+    model_write_array(&c.f.w, "qwen4exp.ple.layers", MODEL_KV_U32, 1);
+    model_write_raw(&c.f.w, (uint8_t[4]){4}, 4);
+    gguf_fixture_tensor(&c.f, "per_layer_token_embd.weight", MODEL_TYPE_F16, 2, 32, 500);
+    gguf_fixture_tensor(&c.f, "blk.4.ple_key.weight", MODEL_TYPE_F16, 2, 128, 32);
+    gguf_fixture_close(&c.f);
+    struct model_part part = {c.f.file.data, c.f.file.len, c.f.file.len};
+    if (model_gguf_from_parts("m.gguf", &part, 1, &c.g, &e) || model_layout_create(c.g, &c.l, &e)) fail_msg("%s", e.text);
+    cut(&c, 0, 3);
+    assert_null(model_gguf_find_tensor(c.virt, "per_layer_token_embd.weight")); /* libllama wants it only with its layer */
+    assert_int_equal(model_gguf_find_arch(c.virt, "ple.layers")->n, 0);
+    assert_int_equal(model_slice_info(c.s)->n_hidden_out, 3 * 128);
+    put_away(&c);
+    cut(&c, 3, 5);
+    assert_from(&c, "per_layer_token_embd.weight", "per_layer_token_embd.weight");
+    assert_unread(&c, "token_embd.weight", 40); /* the ids have to be ids of the whole vocabulary */
+    assert_int_equal(number(&c, "ple.layers", 0), 1);
+    const struct model_slice_info *info = model_slice_info(c.s);
+    assert_true(info->ids && info->no_embeddings && info->n_hidden_in == 3 * 128 && info->n_hidden_out == 3 * 128);
+    done(&c);
+}
+
 static void ranges_are_the_slices_bytes(void **state) {
     (void)state;
     struct slice_case c;
@@ -294,7 +351,7 @@ static void impossible_slices_are_refused(void **state) {
     assert_int_equal(model_slice_create(c.g, c.l, 3, 7, &c.s, &e), ERR_INVALID);
     assert_int_equal(model_slice_create_forced(c.g, c.l, 5, 2, &c.s, &e), ERR_INVALID);
     done(&c);
-    load(&c, "bloom", 6, false);
+    load(&c, "dream", 6, false);
     assert_int_equal(model_slice_create(c.g, c.l, 0, 3, &c.s, &e), ERR_WHOLE_ONLY);
     assert_int_equal(model_slice_create(c.g, c.l, 0, 6, &c.s, &e), ERR_OK);
     done(&c);
@@ -337,6 +394,7 @@ int main(void) {
         cmocka_unit_test(the_tail_has_the_output),
         cmocka_unit_test(lists_of_layers_are_cut_and_others_are_not),
         cmocka_unit_test(fix_ups_are_applied),
+        cmocka_unit_test(rows_enter_by_a_tensor),
         cmocka_unit_test(ranges_are_the_slices_bytes),
         cmocka_unit_test(the_file_can_be_read_from_anywhere),
         cmocka_unit_test(a_reader_that_fails_fails_the_read),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The chat template of a model's metadata: one, or two in one. What the two become is rendered in test_chat_render. */
+ * The chat template of a model's metadata: one, or two in one. test_chat_render renders the result of two. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "io/sock.h"
 #include "io/tls.h"
+#include "io/tls_pump.h"
 #include "node/port.h"
 
 enum { FLOOD = 400, HELLO_SIZE = 2048 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A node's state as JSON: who is there, which stages they hold, which models run; and the list of models. */
+ * A node's state as JSON: the nodes, their stages, the running models; and the list of models. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -103,6 +103,10 @@ static void the_state_names_all_nodes(void **state) {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         if (strcmp(at(root, rows[i].path), rows[i].text) != 0)
             fail_msg("%s is %s instead of %s", rows[i].path, at(root, rows[i].path), rows[i].text);
+    char turn[16];
+    snprintf(turn, sizeof(turn), "%u", control_turn_most(b->own.control));
+    assert_string_equal(at(root, "/turn_frames"), turn);
+    assert_string_not_equal(turn, "0"); /* the handshake at least */
     yyjson_mut_doc_free(doc);
     records_free_one(own);
     bench_free(b);
@@ -136,13 +140,14 @@ static void the_list_has_each_model_once(void **state) {
                 {"/models/1/name", "m"},
                 {"/models/1/state", "ready"},
                 {"/models/1/instances", "2"},
-                {"/models/1/instances/0/stages", "2"},
-                {"/models/1/instances/0/progress", "100"},
-                {"/models/1/instances/0/requests", "0"},
-                {"/models/1/instances/1/state", "loading"},
-                {"/models/1/instances/1/progress", "25"},
-                {"/models/1/instances/1/requests", "1"},
-                {"/models/1/instances/1/coordinator", "far"},
+                {"/models/1/instances/0/state", "loading"}, /* in the order of the nodes' names, whatever order the records have */
+                {"/models/1/instances/0/progress", "25"},
+                {"/models/1/instances/0/requests", "1"},
+                {"/models/1/instances/0/coordinator", "far"},
+                {"/models/1/instances/1/stages", "2"},
+                {"/models/1/instances/1/stages/0/node", "far"},
+                {"/models/1/instances/1/progress", "100"},
+                {"/models/1/instances/1/requests", "0"},
                 {"/models/2/name", "z"},
                 {"/models/2/state", "not loaded"},
                 {"/models/2/layers", "12"},

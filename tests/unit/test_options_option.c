@@ -120,7 +120,7 @@ static void every_form_is_understood(void **state) {
     assert_int_equal(option_int(&o, OPT_TOKENS), 8);
     expect_ok("up --ctx 1 --ctx 2"); /* the last one counts */
     assert_int_equal(option_int(&o, OPT_CTX), 2);
-    expect_ok("--log-level debug up"); /* what every command has may stand before it */
+    expect_ok("--log-level debug up"); /* an option that every command has may stand before the command */
     assert_string_equal(option_text(&o, OPT_LOG_LEVEL), "debug");
 }
 
@@ -135,6 +135,11 @@ static void flags_can_be_negated(void **state) {
     assert_true(option_flag(&o, OPT_EXACT));
     expect_error("up --no-exact=yes", ERR_USAGE, "\"--no-exact\" takes no value", "");
     expect_error("up --exact=perhaps", ERR_INVALID, "expected yes or no, got \"perhaps\"", "");
+    expect_ok("up --gpu-layers AUTO");
+    assert_int_equal(option_int(&o, OPT_GPU_LAYERS), -2);
+    expect_ok("up -g 12");
+    assert_int_equal(option_int(&o, OPT_GPU_LAYERS), 12);
+    expect_error("up -g some", ERR_INVALID, "a whole number from 0 to 100000, or \"all\", or \"auto\", got \"some\"", "");
     expect_error("up --no-ctx", ERR_USAGE, "unknown option \"--no-ctx\"", "--ctx");
 }
 
@@ -160,7 +165,7 @@ static void unknown_names_get_the_nearest(void **state) {
     (void)state;
     expect_error("upp", ERR_USAGE, "unknown command \"upp\"", "did you mean \"caravan up\"?");
     expect_error("zebra", ERR_USAGE, "unknown command \"zebra\"", "caravan --help");
-    expect_error("stge", ERR_USAGE, "unknown command", "--help"); /* hidden commands aren't suggested */
+    expect_error("discver", ERR_USAGE, "unknown command", "--help"); /* hidden commands aren't suggested */
     expect_error("up --ctxx 5", ERR_USAGE, "unknown option \"--ctxx\" for caravan up", "did you mean \"--ctx\"?");
     expect_error("run m --temp=1", ERR_USAGE, "unknown option \"--temp\"", "\"--temperature\"");
     expect_error("up --exat", ERR_USAGE, "unknown option \"--exat\"", "\"--exact\"");
@@ -181,7 +186,7 @@ static void wrong_values_are_explained(void **state) {
     expect_error("up --parallel 0", ERR_INVALID, "from 1 to 1024, got \"0\"", "");
     expect_error("up --ctx 99999999999999999999", ERR_INVALID, "got \"99999999999999999999\"", "");
     expect_error("up --ctx=", ERR_INVALID, "got \"\"", "");
-    expect_error("up -g some", ERR_INVALID, "or \"all\", got \"some\"", "");
+    expect_error("up -g some", ERR_INVALID, "or \"all\", or \"auto\", got \"some\"", "");
     expect_error("up --memory 24X", ERR_INVALID, "a size such as 24G or 512M, got \"24X\"", "");
     expect_error("up --memory 2E", ERR_INVALID, "got \"2E\"", "");
     expect_error("up --wire-type f17", ERR_INVALID, "expected one of auto, f32, f16, bf16, q8_0, got \"f17\"", "did you mean \"f16\"?");
@@ -263,9 +268,13 @@ static void empty_clears(void **state) {
     write_config("key-file = /etc/caravan/key\nsplit =\n");
     expect_ok("up --key-file=");
     assert_string_equal(option_text(&o, OPT_KEY_FILE), "");
-    setenv("CARAVAN_PEER", "", 1);
+    static const char *const variables[] = {"CARAVAN_PEER", "CARAVAN_API", "CARAVAN_CTX", "CARAVAN_KEY_FILE"};
+    for (size_t i = 0; i < ARRAY_LEN(variables); i++) setenv(variables[i], "", 1); /* as if they were not set */
     expect_ok("up");
-    unsetenv("CARAVAN_PEER");
+    assert_string_equal(option_text(&o, OPT_KEY_FILE), "/etc/caravan/key");
+    expect_ok("models");
+    assert_string_equal(option_text(&o, OPT_API), "127.0.0.1:8080");
+    for (size_t i = 0; i < ARRAY_LEN(variables); i++) unsetenv(variables[i]);
     write_config("");
 }
 
@@ -369,7 +378,7 @@ static void help_lists_what_the_command_has(void **state) {
     buf_done(&b);
 }
 
-/* No line is longer than the terminal; what has no blank in it may be. */
+/* No line is longer than the terminal is wide, except a word without blanks. */
 static void help_fits_the_terminal(void **state) {
     static const struct {
         uint32_t given, width;
@@ -391,7 +400,7 @@ static void help_fits_the_terminal(void **state) {
     buf_done(&b);
 }
 
-/* docs/OPTIONS.md is what the tables say. Its first differing line is shown. */
+/* docs/OPTIONS.md agrees with the tables. Shows its first differing line. */
 static void the_reference_page_is_up_to_date(void **state) {
     (void)state;
     const char *source = getenv("CARAVAN_SOURCE");

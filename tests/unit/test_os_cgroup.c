@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include <ftw.h>
 
 #include "os/cgroup.h"
 #include "base/file.h"
 #include "os/machine.h"
 #include "base/mem.h"
+#include "support/folder.h"
 
 #define MB (UINT64_C(1) << 20)
 
@@ -54,7 +54,7 @@ static void nothing_there_is_no_limit(void **state) {
     assert_limits(look("bad"), UINT64_MAX, UINT64_MAX, 0);
 }
 
-/* The tightest of the group and those above it counts; what its file cache takes can be had. */
+/* The tightest limit of the group and the groups above it counts. Memory of its file cache counts as available. */
 static void version_2_is_read_up_to_its_root(void **state) {
     (void)state;
     put("two/cgroup", "0::/pod/box/app\n");
@@ -74,7 +74,7 @@ static void version_2_is_read_up_to_its_root(void **state) {
     put("v2/pod/memory.high", "%llu\n", (unsigned long long)(1024 * MB));
     put("v2/pod/memory.current", "%llu\n", (unsigned long long)(1000 * MB));
     put("v2/pod/cpu.max", "400000 100000\n");
-    assert_limits(look("two"), 512 * MB, 24 * MB, 1.5); /* a neighbour has used most of what both may have */
+    assert_limits(look("two"), 512 * MB, 24 * MB, 1.5); /* a neighbour has used most of the memory that both may have */
     put("v2/pod/memory.current", "%llu\n", (unsigned long long)(1100 * MB));
     assert_limits(look("two"), 512 * MB, 0, 1.5);
 }
@@ -126,13 +126,6 @@ static void the_machine_has_something(void **state) {
     assert_true(machine_memory() > 0 && machine_memory_available() <= machine_memory());
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at) {
-    (void)st;
-    (void)type;
-    (void)at;
-    return remove(path);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(nothing_there_is_no_limit), cmocka_unit_test(version_2_is_read_up_to_its_root),
                                        cmocka_unit_test(a_container_sees_a_part_of_the_hierarchy),
@@ -140,5 +133,5 @@ int main(void) {
                                        cmocka_unit_test(the_machine_has_something)};
     if (!mkdtemp(dir)) return 1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    return nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 ? failed : 1;
+    return folder_remove(dir) == 0 ? failed : 1;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Plans with nodes that cannot connect to each other, or whose disks cannot take the weights: whatever the plan, no two of its stages stand
- * on nodes that are cut from each other, and no node fetches more than it can. */
+ * Plans with nodes that cannot connect to each other, or whose disks cannot take the weights: in no plan are two stages on nodes that are
+ * cut from each other, and no node fetches more than its disk can take. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -153,7 +153,7 @@ static void weights_fit_onto_the_disk(void **state) {
     assert_non_null(strstr(e.text, "node \"n1\" cannot fetch layers 4-7"));
 }
 
-/* Random networks: the plan never has two stages on nodes that are cut from each other, whatever the placement. */
+/* Random networks: with every placement, the plan never has two stages on nodes that are cut from each other. */
 static void no_ring_crosses_a_cut(void **state) {
     (void)state;
     unsigned seed = 20260;

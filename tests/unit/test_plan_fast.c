@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Placement fast: against every ring there is on small fleets, the work on large ones, who is left out and why, copies, links, cards. */
+ * Placement `fast`: compared with every possible ring on small fleets; its work on large ones; nodes that are left out, and why; copies,
+ * links, cards. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -226,7 +227,7 @@ static void subsets_agree(void **state) {
     assert_true(divided > 40 && longest >= 6);
 }
 
-/* Where a loop waits, the search ends at its bound with a plan that is nearly as good. */
+/* If the search would take too long, it ends at its bound, with a plan that is nearly as good. */
 static void bounded_work_is_bounded(void **state) {
     (void)state;
     unsigned seed = 3;
@@ -348,8 +349,8 @@ static void several_cards_are_filled_fastest_first(void **state) {
     struct plan_node *n = &w.nodes[0];
     n->n_devices = 3;
     n->devices[0] = (struct plan_device){.memory = 10000000000, .bandwidth = 50e9, .flops = 1e15};
-    n->devices[1] = (struct plan_device){.memory = 4000000000, .bandwidth = 500e9, .flops = 1e15};
-    n->devices[2] = (struct plan_device){.memory = 4000000000, .bandwidth = 1000e9, .flops = 1e15};
+    n->devices[1] = (struct plan_device){.gpu = true, .memory = 4000000000, .bandwidth = 500e9, .flops = 1e15, .layer_s = 1e-12};
+    n->devices[2] = (struct plan_device){.gpu = true, .memory = 4000000000, .bandwidth = 1000e9, .flops = 1e15, .layer_s = 1e-12};
     n->memory = 18000000000;
     struct plan p;
     struct plan_model m = world_model(&w);
@@ -408,7 +409,7 @@ static void several_streams_are_considered(void **state) {
     assert_int_equal(four.n_stage, 2);
 }
 
-/* Hidden states stay f32 until a smaller type brings something; bf16 where f16's range may not do. */
+/* Hidden states stay f32 unless a smaller type makes the ring faster; bf16 if the range of f16 may not suffice. */
 static void the_wire_type_follows_the_links(void **state) {
     (void)state;
     static const struct {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What is learnt from running models: bounds, outliers, convergence, what is kept; and the pace of a ring from its requests. */
+ * Learning from running models: bounds, outliers, convergence, the file that keeps it; and the pace of a ring from its requests. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +23,7 @@ static void memory_counts_upward_at_once(void **state) {
     learn_memory(l, 3, 2, "llama", 1.2, 0.8);
     assert_true(learn_most(l, "llama").kv == 1.2 && fabs(learn_most(l, "llama").compute - 1.4) < 1e-9);
     assert_true(learn_get(l, 1, "qwen3").compute == 1);
-    learn_memory(l, 4, 3, "llama", 100, NAN); /* whatever is reported */
+    learn_memory(l, 4, 3, "llama", 100, NAN); /* even if such a number is reported */
     assert_true(learn_get(l, 3, "llama").kv == 2 && learn_get(l, 3, "llama").compute >= 0.5);
     learn_free(l);
 }
@@ -80,7 +80,7 @@ static void pace_is_the_median(void **state) {
     struct request_event ev = request_of(100, 0.05, 0.6);
     assert_true(learn_pace_add(&p, &ev));
     assert_true(fabs(p.tps - 20) < 0.01 && fabs(p.stage_s[0] - 0.03) < 1e-4 && fabs(p.stage_s[1] - 0.02) < 1e-4);
-    ev = request_of(100, 1.0, 0.5); /* one that was disturbed */
+    ev = request_of(100, 1.0, 0.5); /* a request that was disturbed */
     assert_true(learn_pace_add(&p, &ev));
     ev = request_of(100, 0.05, 0.6);
     assert_true(learn_pace_add(&p, &ev));

@@ -193,7 +193,7 @@ static void the_division_is_the_best_there_is(void **state) {
         err_code code = plan_make(&m, nodes, n_nodes, &by_memory, &p, NULL);
         if (fits) {
             assert_int_equal(p.n_stage, 1);
-        } else if (best >= 0) { /* all nodes can take part: they do, at the least possible fill */
+        } else if (best >= 0) { /* all nodes can take part, so they do, at the least possible fill */
             assert_int_equal(code, ERR_OK);
             assert_int_equal(p.n_stage, n_nodes);
             double worst = 0;

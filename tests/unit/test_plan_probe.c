@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Throughput probes on simulated links: what is measured, who waits for whom, what a bad answer does, what is kept. */
+ * Throughput probes on simulated links: measured rates, probes that wait for others, bad answers, kept results. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,6 +28,7 @@ struct net {
     struct probe *nodes[MAX_NODES];
     bool busy[MAX_NODES], deaf[MAX_NODES];
     double rate[MAX_NODES][MAX_NODES]; /* bytes per second */
+    bool second;                       /* there is a second path between all nodes, "slow", with a hundredth of the rate */
     clock_us now, free_at[MAX_NODES][MAX_NODES];
     struct flight flights[MAX_FLIGHT];
     uint32_t n_flights;
@@ -54,12 +55,13 @@ static void net_actions(struct net *w, uint32_t node) {
     while (probe_next_action(w->nodes[node], &a)) {
         if (a.kind == PROBE_LEARNT) w->learnt++;
         if (a.kind != PROBE_SEND) continue;
-        uint32_t to = (uint32_t)a.node - 1;
+        uint32_t to = (uint32_t)a.path.node - 1;
+        double rate = strcmp(a.path.host, "slow") == 0 ? w->rate[node][to] / 100 : w->rate[node][to];
         clock_us *line = &w->free_at[node][to];
         if (*line < w->now) *line = w->now;
         for (uint32_t i = 0; i < a.count; i++) {
             uint32_t len = a.payload_len + a.filler;
-            *line += (clock_us)((len + FRAME_HEAD) * 1e6 / w->rate[node][to]);
+            *line += (clock_us)((len + FRAME_HEAD) * 1e6 / rate);
             assert_true(w->n_flights < MAX_FLIGHT);
             struct flight *f = &w->flights[w->n_flights++];
             *f = (struct flight){.from = node, .to = to, .len = len, .answer = a.answer, .at = *line + 100};
@@ -100,11 +102,13 @@ static void net_run(struct net *w, clock_us length) {
         }
         w->now = tick;
         for (uint32_t a = 0; a < w->n; a++) {
-            uint64_t peers[MAX_NODES];
+            struct probe_path paths[2 * MAX_NODES];
             uint32_t n = 0;
-            for (uint32_t b = 0; b < w->n; b++)
-                if (b != a) peers[n++] = b + 1;
-            probe_tick(w->nodes[a], w->now, 1000, peers, n, w->busy[a]);
+            for (uint32_t b = 0; b < w->n; b++) {
+                if (b != a) paths[n++] = (struct probe_path){b + 1, "net"};
+                if (b != a && w->second) paths[n++] = (struct probe_path){b + 1, "slow"};
+            }
+            probe_tick(w->nodes[a], w->now, 1000, paths, n, w->busy[a]);
             net_actions(w, a);
         }
         tick += TICK_US;
@@ -119,7 +123,7 @@ static void links_are_measured(void **state) {
         net_make(w, 2, 117e6);
         w->rate[0][1] = rates[i];
         net_run(w, 120000000);
-        double there = probe_throughput(w->nodes[0], 2), back = probe_throughput(w->nodes[1], 1);
+        double there = probe_throughput(w->nodes[0], 2, "net"), back = probe_throughput(w->nodes[1], 1, "net");
         assert_true(there > 0.97 * rates[i] && there < 1.03 * rates[i]);
         assert_true(back > 0.97 * 117e6 && back < 1.03 * 117e6);
         assert_int_equal(w->learnt, 2);
@@ -136,8 +140,27 @@ static void one_at_a_time(void **state) {
     net_run(w, 1200000000);
     for (uint32_t a = 0; a < 6; a++)
         for (uint32_t b = 0; b < 6; b++)
-            if (a != b) assert_true(probe_throughput(w->nodes[a], b + 1) > 100e6);
+            if (a != b) assert_true(probe_throughput(w->nodes[a], b + 1, "net") > 100e6);
     assert_int_equal(w->learnt, 30);
+    assert_int_equal(w->overlaps, 0);
+    net_free(w);
+    free(w);
+}
+
+static void each_path_has_its_own_figure(void **state) {
+    (void)state;
+    struct net *w = MEM_NEW(struct net);
+    net_make(w, 3, 117e6);
+    w->second = true;
+    net_run(w, 300000000);
+    for (uint32_t a = 0; a < 3; a++)
+        for (uint32_t b = 0; b < 3; b++) {
+            if (a == b) continue;
+            assert_true(probe_throughput(w->nodes[a], b + 1, "net") > 100e6);
+            double slow = probe_throughput(w->nodes[a], b + 1, "slow");
+            assert_true(slow > 1.1e6 && slow < 1.2e6);
+        }
+    assert_int_equal(w->learnt, 12);
     assert_int_equal(w->overlaps, 0);
     net_free(w);
     free(w);
@@ -190,17 +213,24 @@ static void figures_are_kept(void **state) {
     probe_write(w->nodes[0], &b);
     struct probe *again = probe_create(1);
     assert_int_equal(probe_read(again, 1000, buf_cstr(&b), b.len, &e), ERR_OK);
-    assert_true(probe_throughput(again, 2) == probe_throughput(w->nodes[0], 2));
-    uint64_t peer = 2;
+    assert_true(probe_throughput(again, 2, "net") == probe_throughput(w->nodes[0], 2, "net"));
+    struct probe_path peer = {2, "net"}, other = {2, "slow"};
     struct probe_action a;
     for (clock_us t = 1; t < 60; t++) probe_tick(again, t * 1000000, 1000 + (int64_t)t, &peer, 1, false);
     assert_false(probe_next_action(again, &a)); /* fresh enough */
+    for (clock_us t = 60; t < 65; t++) probe_tick(again, t * 1000000, 1060, &other, 1, false);
+    assert_true(probe_next_action(again, &a)); /* another way to the same node is not known */
+    while (probe_next_action(again, &a)) continue;
+    probe_free(again);
+    again = probe_create(1);
+    assert_int_equal(probe_read(again, 1000, buf_cstr(&b), b.len, &e), ERR_OK);
+    probe_tick(again, 68000000, 1000 + 7 * 3600, &peer, 1, false);
     probe_tick(again, 70000000, 1000 + 7 * 3600, &peer, 1, false);
     assert_true(probe_next_action(again, &a));
     probe_free(again);
     again = probe_create(1);
     assert_int_equal(probe_read(again, 1000 + 31 * 86400, buf_cstr(&b), b.len, &e), ERR_OK);
-    assert_true(probe_throughput(again, 2) == 0); /* gone for a month */
+    assert_true(probe_throughput(again, 2, "net") == 0); /* gone for a month */
     assert_int_equal(probe_read(again, 0, "{\"links\":3}", 11, &e), ERR_INVALID);
     assert_int_equal(probe_read(again, 0, "{\"links\":[{\"id\":\"x\"}]}", 22, &e), ERR_INVALID);
     probe_free(again);
@@ -211,8 +241,9 @@ static void figures_are_kept(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(links_are_measured),     cmocka_unit_test(one_at_a_time),    cmocka_unit_test(never_while_somebody_answers),
-        cmocka_unit_test(bad_frames_are_refused), cmocka_unit_test(figures_are_kept),
+        cmocka_unit_test(links_are_measured),           cmocka_unit_test(one_at_a_time),
+        cmocka_unit_test(each_path_has_its_own_figure), cmocka_unit_test(never_while_somebody_answers),
+        cmocka_unit_test(bad_frames_are_refused),       cmocka_unit_test(figures_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The machine's profile: really measured, kept, taken again only on the same hardware and when it was quiet; both directions of its JSON;
- * what a peer may not say. */
+ * profiles from peers that are refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "plan/profile.h"
 #include "engine/runtime.h"
+#include "os/runtime.h"
 
 static const char *const path = "test-profile.json";
 
@@ -21,7 +22,7 @@ static void measured_and_kept(void **state) {
     struct profile p, again;
     struct err e = {0};
     remove(path);
-    assert_int_equal(engine_runtime_start(CARAVAN_BACKENDS_DIR, &e), ERR_OK);
+    assert_int_equal(engine_runtime_start(os_backends_dir, &e), ERR_OK);
     assert_int_equal(profile_measure(path, NULL, &p, &e), ERR_OK);
     assert_true(p.n_devices >= 1);
     bool cpu = false;
@@ -58,7 +59,7 @@ static void the_disk_is_that_of_the_models(void **state) {
     struct profile p = {0}, again;
     struct err e = {0};
     remove(path);
-    assert_int_equal(engine_runtime_start(CARAVAN_BACKENDS_DIR, &e), ERR_OK);
+    assert_int_equal(engine_runtime_start(os_backends_dir, &e), ERR_OK);
     assert_int_equal(profile_measure(path, ".", &p, &e), ERR_OK);
     assert_string_equal(p.disk_at, "./.probe");
     assert_int_not_equal(access(p.disk_at, F_OK), 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What people write for a model on a hub, and what hubs answer. */
+ * Names of models on hubs as people write them, and the answers of hubs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -92,7 +92,10 @@ static void picks(const char *const *paths, size_t n, const char *tag, const cha
     } else {
         if (code != ERR_OK) fail_msg("%s: %s", tag, e.text);
         assert_string_equal(f.files[0].url, expected);
-        assert_int_equal(f.n, n_parts);
+        bool sees = n > 4; /* the list has a projector then */
+        assert_int_equal(f.n, n_parts + sees);
+        if (sees) assert_memory_equal(f.files[n_parts].name, "mmproj-M", 8);
+        if (sees) assert_string_equal(f.files[n_parts].url, "https://hub/a/b/resolve/main/mmproj-M-Q4_K_M.gguf");
         assert_string_equal(f.files[0].sha256, HASH);
         assert_true(f.files[0].size >= 1000);
         for (size_t i = 0; i < f.n; i++) assert_null(strchr(f.files[i].name, '/'));
@@ -163,6 +166,16 @@ static void test_manifest(void **state) {
     assert_string_equal(f.files[0].url, "https://reg/v2/me/tuned/blobs/sha256:" HASH);
     assert_string_equal(f.files[0].name, "me-tuned-8b.gguf");
     assert_int_equal(f.files[0].size, 42);
+    assert_int_equal(f.n, 1);
+    hub_files_done(&f);
+    static const char sees[] =
+        "{\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.projector\",\"digest\":\"sha256:" HASH
+        "\",\"size\":7},{\"mediaType\":\"application/vnd.ollama.image.model\",\"digest\":\"sha256:" HASH "\",\"size\":42}]}";
+    assert_int_equal(hub_manifest_read(&r, "https://reg", sees, strlen(sees), &f, &e), ERR_OK);
+    assert_int_equal(f.n, 2);
+    assert_string_equal(f.files[0].name, "me-tuned-8b.gguf");
+    assert_string_equal(f.files[1].name, "mmproj-me-tuned-8b.gguf");
+    assert_int_equal(f.files[1].size, 7);
     hub_files_done(&f);
     assert_int_equal(hub_manifest_read(&r, "https://reg", two, strlen(two), &f, &e), ERR_UNSUPPORTED);
     assert_int_equal(hub_manifest_read(&r, "https://reg", "{}", 2, &f, &e), ERR_UNSUPPORTED);

@@ -115,7 +115,7 @@ static void pieces(void **state) {
     struct seen seen = {0};
     struct err e = {0};
     for (uint64_t id = 1; id <= 5; id++) assert_int_equal(submit(s, id, 20, true, &e), ERR_OK);
-    assert_int_equal(submit(s, 6, N_CTX, true, &e), ERR_OK); /* as long as the context: nothing is added to it */
+    assert_int_equal(submit(s, 6, N_CTX, true, &e), ERR_OK); /* as long as the context: no generated token needs a position */
     assert_int_equal(submit(s, 7, N_CTX + 1, true, &e), ERR_LIMIT);
     assert_int_equal(drive(s, RESULT_VECTOR, WIDTH, &seen), ERR_OK);
     assert_int_equal(seen.tokens, 5 * 20 + N_CTX); /* the same text again is computed again: its rows are pooled */

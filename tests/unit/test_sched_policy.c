@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What the scheduler makes of measured times: groups, pieces of prompts, frames in flight. */
+ * The scheduler's policy from measured times: groups, pieces of prompts, frames in flight. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -46,7 +46,7 @@ static void test_times(void **state) {
     float three = sched_time_frame(&measured, SCHED_TIME_DECODE, 3, NULL);
     assert_true(three > 960 && three < 970); /* between the two */
     float eight = sched_time_frame(&measured, SCHED_TIME_DECODE, 8, NULL);
-    assert_true(eight > 1130 && eight < 1140); /* and on along their line */
+    assert_true(eight > 1130 && eight < 1140); /* and beyond, along their line */
     see(SCHED_TIME_DECODE, 2, 4, 1000000, 50); /* another process had the core */
     assert_true(sched_time_frame(&measured, SCHED_TIME_DECODE, 4, NULL) <= 1130);
     assert_true(sched_time_cycle(&measured, SCHED_TIME_DECODE, 1, 1) == 1900);
@@ -165,7 +165,7 @@ static void test_piece_alone(void **state) {
     assert_int_equal(sh.prefill_tokens, 0);
 }
 
-/* The slowest stage's time for all frames on their way stays under the budget; but never less than a little goes. */
+/* The slowest stage's time for all frames under way stays under the budget, but a small piece always goes. */
 static void test_latency_budget(void **state) {
     (void)state;
     struct sched_share sh;

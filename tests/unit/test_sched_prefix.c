@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What the scheduler keeps of finished requests, and who takes it over: the test plays the ring by hand. */
+ * Tokens of finished requests that the scheduler keeps, and requests that take them over. The test plays the ring by hand. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@ static struct sched_config prefix_config(uint32_t n_stage, uint32_t n_seq) {
                                  .prefix_cache = true};
 }
 
-/* A prompt of n tokens, of which the first `same` are those that every other one has, too. */
+/* A prompt of n tokens, of which the first `same` are the same in every such prompt. */
 static void submit_like(struct table *t, uint64_t id, size_t n, size_t same, int32_t max_tokens) {
     struct request r;
     request_init(&r);
@@ -106,7 +106,7 @@ static void test_prefix_copied(void **state) {
     table_free(t);
 }
 
-/* What still runs is copied from, as far as it has been sent; for the rest one waits. */
+/* A running sequence is copied as far as its tokens have been sent; the request waits for the rest. */
 static void test_prefix_of_running(void **state) {
     (void)state;
     struct sched_config c = prefix_config(2, 4);
@@ -144,7 +144,7 @@ static void test_prefix_of_running(void **state) {
     table_free(t);
 }
 
-/* The request that was waited for is cancelled: its computed part is taken, the rest computed. */
+/* The request that another one waits for is cancelled: its computed part is taken over, and the rest computed. */
 static void test_prefix_leader_gone(void **state) {
     (void)state;
     struct sched_config c = prefix_config(2, 2);
@@ -217,7 +217,8 @@ static void test_prefix_state(void **state) {
     table_free(t);
 }
 
-/* Exact mode: only what this prompt would have computed in the same class of batches: of 38 + 5 tokens, 32 were in multiples of eight. */
+/* Exact mode: takes over only tokens that this prompt would compute in the same class of batches: of 38 + 5 tokens, 32 were in multiples of
+ * eight. */
 static void test_prefix_exact(void **state) {
     (void)state;
     struct sched_config c = prefix_config(1, 1);
@@ -245,7 +246,7 @@ static void test_prefix_faulted(void **state) {
     size_t first = t->n_answered;
     sched_fault_frame(t->s, t->now, t->frames[first].number, &why);
     pull(t);
-    assert_int_equal(last_event(t)->kind, REQUEST_FAILED); /* it had taken over what the frame should have made */
+    assert_int_equal(last_event(t)->kind, REQUEST_FAILED); /* it had taken over positions that the failed frame should have computed */
     struct sched_counts n;
     sched_count(t->s, &n);
     assert_int_equal(n.slots_kept, 0);
@@ -291,7 +292,7 @@ static void test_prefix_parked(void **state) {
     table_free(t);
 }
 
-/* Those that end while others run are parked beside their tokens, one a frame. */
+/* Sequences that end while others decode are parked with the decode tokens, one a frame. */
 static void test_prefix_parked_on_the_way(void **state) {
     (void)state;
     struct sched_config c = prefix_config(1, 4);
@@ -312,7 +313,7 @@ static void test_prefix_parked_on_the_way(void **state) {
     table_free(t);
 }
 
-/* Of two that have the same, the one that isn't parked is copied from: the copy shares its cells. */
+/* Of two sequences with the same tokens, the one that isn't parked is copied: the copy shares its cells. */
 static void test_prefix_parked_last(void **state) {
     (void)state;
     struct sched_config c = prefix_config(1, 4);

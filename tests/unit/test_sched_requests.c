@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "routing/queue.h"
 #include "support/sched_table.h"
 
 /* ---- a request's way ---- */
@@ -74,16 +75,60 @@ static void test_nothing_to_generate(void **state) {
     (void)state;
     struct sched_config c = small_config(1);
     struct table *t = table_create(&c);
-    submit(t, 1, 3, 0);
-    assert_int_equal(t->n_events, 2);
-    assert_int_equal(t->events[0].kind, REQUEST_STARTED);
-    assert_int_equal(t->events[1].finish, REQUEST_FINISH_LENGTH);
     assert_int_equal(submit_full(t, 2, 3, 4, 4, false, NULL), ERR_OK);
     pull(t);
     assert_int_equal(last_event(t)->finish, REQUEST_FINISH_LENGTH);
     assert_int_equal(last_event(t)->completion_tokens, 4);
     assert_int_equal(t->n_frames, 0);
     assert_true(sched_idle(t->s));
+    table_free(t);
+}
+
+/* With a limit of 0 the prompt is computed and nothing is sampled; it may fill the context. */
+static void test_prompt_alone(void **state) {
+    (void)state;
+    struct sched_config c = small_config(1);
+    struct table *t = table_create(&c);
+    submit(t, 1, c.n_ctx_seq, 0);
+    assert_int_equal(t->n_events, 1);
+    assert_int_equal(t->events[0].kind, REQUEST_STARTED);
+    uint32_t n = 0;
+    for (size_t i = 0; i < t->n_frames; i++) {
+        for (size_t k = 0; k < t->frames[i].n_tokens; k++, n++) assert_int_equal(t->frames[i].tokens[k].flags, 0);
+        answer(t, 40, 0);
+    }
+    assert_int_equal(n, c.n_ctx_seq);
+    assert_int_equal(t->n_events, 2);
+    assert_int_equal(last_event(t)->kind, REQUEST_DONE);
+    assert_int_equal(last_event(t)->finish, REQUEST_FINISH_LENGTH);
+    assert_int_equal(last_event(t)->completion_tokens, 0);
+    table_free(t);
+}
+
+/* Each token of the prompt is told, and the prompt of an earlier request that is the same is not taken over: it would have no scores. */
+static void test_scores(void **state) {
+    (void)state;
+    struct sched_config c = small_config(1);
+    c.prefix_cache = c.can_remove = true;
+    struct table *t = table_create(&c);
+    for (uint64_t id = 1; id <= 2; id++) {
+        size_t from = t->n_events;
+        t->score = true;
+        submit(t, id, 5, 1);
+        answer_all(t);
+        assert_int_equal(t->n_events - from, 8);
+        for (uint32_t i = 0; i < 5; i++) {
+            const struct request_event *ev = &t->events[from + 1 + i];
+            assert_int_equal(ev->kind, REQUEST_SCORE);
+            assert_true(ev->logprob == -(float)i && ev->prompt_tokens == 5 && ev->cached_tokens == 0);
+        }
+        assert_int_equal(t->events[from + 6].kind, REQUEST_TOKEN);
+        assert_int_equal(last_event(t)->kind, REQUEST_DONE);
+    }
+    t->score = false;
+    submit(t, 3, 5, 1);
+    answer_all(t);
+    assert_int_equal(last_event(t)->cached_tokens, 4);
     table_free(t);
 }
 
@@ -182,7 +227,7 @@ static void test_exact_decodes(void **state) {
     table_free(t);
 }
 
-/* Decoders and a prompt take turns: neither waits for the other's end. */
+/* Decoding sequences and a prompt take turns: neither waits for the end of the other. */
 static void test_exact_turns(void **state) {
     (void)state;
     struct sched_config c = small_config(1);
@@ -211,7 +256,7 @@ static void test_prefill_beside_decode(void **state) {
     submit(t, 2, 100, 5);
     answer(t, 43, 0);
     const struct sent *f = last_frame(t);
-    assert_int_equal(f->n_tokens, 17); /* a decode token, and what there is time for */
+    assert_int_equal(f->n_tokens, 17); /* a decode token, and as many prompt tokens as there is time for */
     assert_int_equal(f->tokens[0].seq, 0);
     assert_int_equal(f->tokens[0].flags, ENGINE_TOKEN_SAMPLE);
     assert_int_equal(f->tokens[1].seq, 1);
@@ -355,6 +400,80 @@ static void test_no_queue_at_all(void **state) {
     submit(t, 1, 3, 5);
     submit(t, 2, 3, 5);
     assert_int_equal(submit_full(t, 3, 3, 0, 5, false, NULL), ERR_BUSY);
+    table_free(t);
+}
+
+/* Submits a request as one of this priority and key. */
+static void submit_as(struct table *t, uint64_t id, int32_t priority, uint64_t key, int32_t max_tokens) {
+    t->priority = priority;
+    t->key = key;
+    submit(t, id, 3, max_tokens);
+}
+
+/* Each request runs alone and ends; the ids of those that have begun, in their order. */
+static void check_order(struct table *t, const char *ids) {
+    char began[32] = "";
+    answer_all(t);
+    for (size_t i = 0; i < t->n_events; i++)
+        if (t->events[i].kind == REQUEST_STARTED)
+            snprintf(began + strlen(began), sizeof(began) - strlen(began), "%u", (unsigned)t->events[i].id);
+    assert_string_equal(began, ids);
+}
+
+/* One slot, taken by request 1. Those of the highest priority come next; those of one priority and key in order of arrival. */
+static void test_priorities(void **state) {
+    (void)state;
+    struct sched_config c = small_config(1);
+    c.n_seq = 1;
+    c.n_queue = 8;
+    struct table *t = table_create(&c);
+    submit_as(t, 1, QUEUE_BACKGROUND, 0, 2);
+    submit_as(t, 2, QUEUE_BACKGROUND, 0, 2);
+    submit_as(t, 3, 0, 0, 2);
+    submit_as(t, 4, 5, 0, 2);
+    submit_as(t, 5, 0, 0, 2);
+    submit_as(t, 6, QUEUE_BACKGROUND, 0, 2);
+    submit_as(t, 7, 5, 0, 2);
+    check_order(t, "1473526");
+    assert_true(sched_idle(t->s));
+    table_free(t);
+}
+
+/* A client finds a place where the queue is full of requests for which nobody waits, and these find none where it is full of clients'. */
+static void test_background_takes_no_place(void **state) {
+    (void)state;
+    struct sched_config c = small_config(1);
+    c.n_seq = 1;
+    c.n_queue = 2;
+    struct table *t = table_create(&c);
+    for (uint64_t id = 1; id <= 3; id++) submit_as(t, id, QUEUE_BACKGROUND, 0, 2);
+    assert_int_equal(submit_full(t, 4, 3, 0, 2, false, NULL), ERR_BUSY);
+    submit_as(t, 5, 0, 0, 2);
+    submit_as(t, 6, 0, 0, 2);
+    assert_int_equal(submit_full(t, 7, 3, 0, 2, false, NULL), ERR_BUSY);
+    check_order(t, "15623");
+    table_free(t);
+}
+
+/* Key 7 has asked for much; keys 8 and 9 come later and get as many cells as it does. What a key has used before is forgotten when nobody
+ * waits. */
+static void test_keys_take_turns(void **state) {
+    (void)state;
+    struct sched_config c = small_config(1);
+    c.n_seq = 1;
+    c.n_queue = 16;
+    struct table *t = table_create(&c);
+    for (uint64_t id = 1; id <= 4; id++) submit_as(t, id, 0, 7, 5); /* 8 cells each */
+    submit_as(t, 5, 0, 8, 1); /* 4 cells each */
+    submit_as(t, 6, 0, 8, 1);
+    submit_as(t, 7, 0, 8, 1);
+    submit_as(t, 8, 0, 9, 5);
+    check_order(t, "12586374");
+    t->n_events = 0;
+    submit_as(t, 1, 0, 8, 5);
+    submit_as(t, 2, 0, 7, 5);
+    submit_as(t, 3, 0, 9, 5);
+    check_order(t, "123");
     table_free(t);
 }
 
@@ -581,6 +700,8 @@ int main(void) {
         cmocka_unit_test(test_stop),
         cmocka_unit_test(test_length),
         cmocka_unit_test(test_nothing_to_generate),
+        cmocka_unit_test(test_prompt_alone),
+        cmocka_unit_test(test_scores),
         cmocka_unit_test(test_ignore_eos),
         cmocka_unit_test(test_replay),
         cmocka_unit_test(test_chunks_follow),
@@ -595,6 +716,9 @@ int main(void) {
         cmocka_unit_test(test_cancel_ready),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_no_queue_at_all),
+        cmocka_unit_test(test_priorities),
+        cmocka_unit_test(test_background_takes_no_place),
+        cmocka_unit_test(test_keys_take_turns),
         cmocka_unit_test(test_kv_room),
         cmocka_unit_test(test_wrong_answers),
         cmocka_unit_test(test_negative_token),

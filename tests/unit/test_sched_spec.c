@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Speculation without a ring: guesses from the text against a plain search, made times, and what is decided from both. */
+ * Speculation without a ring: guesses from the text, compared with a plain search; made-up times; and the decisions from both. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -50,7 +50,7 @@ static void test_guesses_are_the_longest_match(void **state) {
             sched_ngram_push(g, text[n - 1]);
             uint32_t from = 0, want = n > 1 ? search(text, n, &from) : 0;
             assert_int_equal(sched_ngram_guess(g, 8, got), want);
-            for (uint32_t i = 0; i < 8 && want > 0; i++) { /* past the end, the guesses themselves are the text */
+            for (uint32_t i = 0; i < 8 && want > 0; i++) { /* past the end, the guesses themselves count as the text */
                 int32_t right = from + i < n ? text[from + i] : got[from + i - n];
                 assert_int_equal(got[i], right);
                 n_found++;
@@ -179,7 +179,7 @@ static void test_it_does_not_on_noise(void **state) {
     sched_spec_done(&w.spec);
 }
 
-/* What isn't sent is checked all the same: no trip is wasted to find out that it would pay by now. */
+/* Guesses that aren't sent are checked too, so no trip is wasted to find out that they would pay by now. */
 static void test_it_learns_without_sending(void **state) {
     (void)state;
     struct world w;
@@ -239,7 +239,7 @@ static void test_small_model(void **state) {
     world_make(&w, 100, 20000);
     w.drafter = (struct sched_drafter){.guess = draft_guess, .cost_us = draft_cost, .user = &w};
     w.draft_us = 500;
-    assert_int_equal(decode(&w, 300, counting), 16); /* nothing is ever said twice, but the small model knows it */
+    assert_int_equal(decode(&w, 300, counting), 16); /* the text never repeats itself, but the small model knows it */
     assert_true(w.n_drafted > 0);
     w.n_drafted = 0;
     w.draft_us = 6000;
@@ -311,8 +311,8 @@ static void test_guesses_follow_only_where_they_cost_nothing(void **state) {
     sched_spec_done(&w.spec);
 }
 
-/* Stages that share a core: each takes twice as long while the other computes. What promised to pay is found not to, and left but for rare
- * small tries. */
+/* Stages that share a core: each takes twice as long while the other computes. Guesses that seemed to pay are found not to pay, and are
+ * given up except for rare small tries. */
 static void test_guesses_do_not_follow_on_a_shared_core(void **state) {
     (void)state;
     struct world w;
@@ -341,7 +341,7 @@ static void test_always(void **state) {
     struct world w;
     world_make(&w, 9900, 0);
     w.load.always = true;
-    assert_int_equal(choose(&w), 0); /* nothing to go by */
+    assert_int_equal(choose(&w), 0); /* no guess is known yet */
     decode(&w, 100, loop_of_50);
     assert_int_equal(choose(&w), 16);
     w.drafter = (struct sched_drafter){.guess = draft_guess, .cost_us = draft_cost, .user = &w};

@@ -85,11 +85,11 @@ static const struct engine_token TOKENS[3] = {
     {.token = 5, .pos = 0}, {.token = 6, .pos = 1}, {.token = 7, .pos = 2, .flags = ENGINE_TOKEN_SAMPLE}};
 
 static void open_seq(struct pair *p, uint64_t seed) {
-    struct engine_sampling s;
-    engine_sampling_init(&s);
-    s.seed = seed;
-    stage_begin_open(p->stages[0], 0, 1, &s, &p->out);
-    engine_sampling_done(&s);
+    struct stage_open open = {.seq = 0, .generation = 1};
+    engine_sampling_init(&open.sampling);
+    open.sampling.seed = seed;
+    stage_begin_open(p->stages[0], &open, &p->out);
+    engine_sampling_done(&open.sampling);
 }
 
 static void read_result(struct pair *p, size_t frame, struct result *ret, struct wire_trace traces[2], uint32_t n_stage) {
@@ -121,7 +121,7 @@ static void test_one_stage(void **state) {
     struct pair *p = pair_create(1, FRAME_F32);
     open_seq(p, 77);
     assert_int_equal(p->out.n, 0);
-    stage_begin(p->stages[0], 4, NULL, 0, TOKENS, 3, &p->out);
+    stage_begin(p->stages[0], 4, NULL, 0, TOKENS, NULL, 3, &p->out);
     struct result r;
     struct wire_trace traces[2];
     read_result(p, 0, &r, traces, 1);
@@ -141,8 +141,8 @@ static void test_two_stages(void **state) {
         assert_int_equal(p->out.n, 0);
         assert_true(fake_engine_has_sampler(&p->engines[1], 0));
         struct engine_token tokens[3] = {TOKENS[0], TOKENS[1], TOKENS[2]};
-        tokens[2].token += dtype; /* so that what an earlier round left in memory is wrong in this one */
-        stage_begin(p->stages[0], 4, NULL, 0, tokens, 3, &p->out);
+        tokens[2].token += dtype; /* so that values left in memory by an earlier round are wrong in this one */
+        stage_begin(p->stages[0], 4, NULL, 0, tokens, NULL, 3, &p->out);
         carry(p, 0);
         assert_int_equal(p->header.dtype, dtype);
         assert_int_equal(receive(p, NULL), ERR_OK);
@@ -166,7 +166,7 @@ static void test_unaligned(void **state) {
     open_seq(p, 77);
     carry(p, 0);
     assert_int_equal(receive(p, NULL), ERR_OK);
-    stage_begin(p->stages[0], 4, NULL, 0, TOKENS, 3, &p->out);
+    stage_begin(p->stages[0], 4, NULL, 0, TOKENS, NULL, 3, &p->out);
     carry(p, 0);
     memmove(p->bytes + 1, p->bytes, p->header.payload_len);
     assert_int_equal(stage_receive(p->stages[1], &p->header, p->bytes + 1, 0, 0, &p->out, NULL), ERR_OK);
@@ -199,7 +199,7 @@ static void test_first_stage_fails(void **state) {
     assert_int_equal(receive(p, NULL), ERR_OK);
     p->fail[0] = true;
     struct engine_op op = {.kind = ENGINE_OP_CLOSE, .seq = 0, .p1 = -1};
-    stage_begin(p->stages[0], 4, &op, 1, TOKENS, 3, &p->out);
+    stage_begin(p->stages[0], 4, &op, 1, TOKENS, NULL, 3, &p->out);
     assert_int_equal(p->out.n, 2);
     struct stage_out both = p->out;
     check_fault(p, 0, 0);
@@ -222,7 +222,7 @@ static void test_last_stage_fails(void **state) {
     (void)state;
     struct pair *p = pair_create(2, FRAME_F32);
     p->fail[1] = true;
-    stage_begin(p->stages[0], 4, NULL, 0, TOKENS, 3, &p->out);
+    stage_begin(p->stages[0], 4, NULL, 0, TOKENS, NULL, 3, &p->out);
     carry(p, 0);
     assert_int_equal(receive(p, NULL), ERR_OK);
     assert_int_equal(p->out.n, 2);
@@ -235,7 +235,7 @@ static void test_last_stage_fails(void **state) {
 static void test_sampling_fails(void **state) {
     (void)state;
     struct pair *p = pair_create(1, FRAME_F32); /* no sequence was opened */
-    stage_begin(p->stages[0], 4, NULL, 0, TOKENS, 3, &p->out);
+    stage_begin(p->stages[0], 4, NULL, 0, TOKENS, NULL, 3, &p->out);
     assert_int_equal(p->out.n, 1);
     struct result r;
     struct wire_trace traces[2];
@@ -249,11 +249,11 @@ static void test_open_fails(void **state) {
     (void)state;
     for (uint32_t n_stage = 1; n_stage <= 2; n_stage++) {
         struct pair *p = pair_create(n_stage, FRAME_F32);
-        struct engine_sampling s;
-        engine_sampling_init(&s);
-        s.grammar = mem_strdup("root ::= \"a\"");
-        stage_begin_open(p->stages[0], 1, 6, &s, &p->out);
-        engine_sampling_done(&s);
+        struct stage_open open = {.seq = 1, .generation = 6};
+        engine_sampling_init(&open.sampling);
+        open.sampling.grammar = mem_strdup("root ::= \"a\"");
+        stage_begin_open(p->stages[0], &open, &p->out);
+        engine_sampling_done(&open.sampling);
         if (n_stage == 2) {
             carry(p, 0);
             assert_int_equal(receive(p, NULL), ERR_OK);
@@ -305,7 +305,7 @@ static void test_refused_frames(void **state) {
     (void)state;
     struct pair *p = pair_create(2, FRAME_F32);
     struct err e;
-    stage_begin(p->stages[0], 4, NULL, 0, TOKENS, 3, &p->out);
+    stage_begin(p->stages[0], 4, NULL, 0, TOKENS, NULL, 3, &p->out);
     carry(p, 0);
     struct frame_header good = p->header;
     p->header.epoch = EPOCH - 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Speculation on the real demo model, whole and in slices, with a small model that is the demo model too: the scheduler, the stage cores
- * and libllama in one process. With --exact the same tokens come, bit for bit, whatever is guessed; without it but for counted near-ties;
- * and what is sampled has the same distribution. */
+ * and libllama in one process. With --exact, all guesses give the same tokens, bit for bit; without it, the tokens differ only at counted
+ * near-ties, and sampled tokens have the same distribution. */
 #include "support/engine_fixture.h"
 
 #include <math.h>
@@ -38,7 +38,6 @@ struct answer {
     enum request_finish finish;
 };
 
-static struct fixture model;
 static uint32_t most_back; /* answers on their way at once */
 
 static clock_us stage_clock(void *user) {
@@ -92,7 +91,7 @@ static void ring_close(struct ring *r) {
     }
 }
 
-/* What stage i has put out goes on; what the tail answers is kept, so that frames follow one another. */
+/* Passes on the frames of stage i. The tail's answers are kept, so that frames follow one another. */
 static void carry(struct ring *r, uint32_t i, const struct stage_out *out) {
     for (size_t k = 0; k < out->n; k++) {
         const struct stage_out_frame *f = &out->frames[k];
@@ -151,8 +150,11 @@ static void ring_run(struct ring *r, struct answer *answers) {
         while (sched_next(r->sched, clock_now(), &a)) {
             struct stage_out out = {0};
             if (a.kind == SCHED_ACTION_EVENT) see(answers, a.event);
-            if (a.kind == SCHED_ACTION_OPEN) stage_begin_open(r->stages[0], a.seq, a.generation, a.sampling, &out);
-            if (a.kind == SCHED_ACTION_FRAME) stage_begin(r->stages[0], a.number, a.ops, a.n_ops, a.tokens, a.n_tokens, &out);
+            if (a.kind == SCHED_ACTION_OPEN) {
+                const struct stage_open open = {.seq = a.seq, .generation = a.generation, .sampling = a.request->sampling};
+                stage_begin_open(r->stages[0], &open, &out);
+            }
+            if (a.kind == SCHED_ACTION_FRAME) stage_begin(r->stages[0], a.number, a.ops, a.n_ops, a.tokens, a.rows, a.n_tokens, &out);
             carry(r, 0, &out);
         }
     } while (deliver(r, &bytes));
@@ -318,7 +320,7 @@ static double chi_square(const uint32_t *a, const uint32_t *b, size_t n, uint32_
     return sum;
 }
 
-/* Seeds on both sides differ, so this says something of the distribution and not only of the same numbers. */
+/* The seeds on the two sides differ, so the distributions are compared, and not only equal numbers. */
 static void the_distribution_is_the_same(void **state) {
     (void)state;
     const struct wish without = {.n_stage = 1}, with = {.n_stage = 1, .n_draft = 4, .small_model = true};
@@ -375,18 +377,6 @@ static void another_vocabulary_is_refused(void **state) {
     big.ops->close(big.self);
 }
 
-static int setup(void **state) {
-    (void)state;
-    fixture_open(&model);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    fixture_close(&model);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact_is_identical),
@@ -394,5 +384,5 @@ int main(void) {
         cmocka_unit_test(the_distribution_is_the_same),
         cmocka_unit_test(another_vocabulary_is_refused),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

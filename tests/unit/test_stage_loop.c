@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The stage child's whole life in real processes: this test is the node, forks children that run stage_loop_run with a fake engine, carries
- * their ring sockets, and looks at what they say and how they end. */
+ * their ring sockets, and checks their messages and their ends. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -223,7 +223,7 @@ static void test_node_gone(void **state) {
     node_free(n);
 }
 
-/* A computation that will never end: the stage sees that itself, says so, and ends. */
+/* A computation that will never end: the stage itself notices it, reports it, and ends. */
 static void test_stuck(void **state) {
     (void)state;
     beat_ms = 5;
@@ -239,7 +239,7 @@ static void test_stuck(void **state) {
     beat_ms = STAGE_BEAT_MS;
 }
 
-/* A process that stands still: the stages beside it hear nothing any more, and end. */
+/* A process that stands still: the neighbouring stages get no more bytes from it, and end. */
 static void test_silent(void **state) {
     (void)state;
     beat_ms = 100;
@@ -258,7 +258,7 @@ static void test_silent(void **state) {
     beat_ms = STAGE_BEAT_MS;
 }
 
-/* A stage that crashes says so with its last words, and every other one ends with that reason, wherever it stands. */
+/* A stage that crashes reports it with its last words, and every other stage of the ring ends with that reason. */
 static void test_crash(void **state) {
     (void)state;
     for (uint32_t stage = 0; stage < 3; stage++) {
@@ -278,7 +278,7 @@ static void test_crash(void **state) {
     }
 }
 
-/* One that has been at a crash before is alone in flight: of two that take turns, the third frame is its second one. */
+/* A request that was in flight at a crash is alone in flight. Two of them take turns, so the third frame is the second one of the first. */
 static void test_suspect(void **state) {
     (void)state;
     for (uint32_t stage = 0; stage < 3; stage++) {
@@ -291,7 +291,7 @@ static void test_suspect(void **state) {
         node_run(n, all_closed);
         assert_true(n->seen[0].failed);
         assert_int_equal(n->seen[0].last.err.code, ERR_CRASH);
-        assert_true(n->seen[1].failed == (stage != 0)); /* of a head that has crashed itself the node says it */
+        assert_true(n->seen[1].failed == (stage != 0)); /* if the head itself has crashed, the node reports it */
         if (stage != 0) assert_int_equal(n->seen[1].last.err.code, ERR_UNAVAILABLE);
         node_free(n);
     }

@@ -81,7 +81,7 @@ static void may_be_off(void **state) {
     assert_int_equal(wait_for(&s, &now, 100, LOOK), 0);
 }
 
-/* What does not come from the ring says nothing about its gaps. */
+/* Messages that do not come from the ring do not count as gaps. */
 static void learns_from_frames_only(void **state) {
     struct stage_spin s;
     (void)state;

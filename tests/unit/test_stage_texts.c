@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Long texts in the head of a real stage process with a fake engine: while one is turned into tokens, the others' tokens come; it can be
- * cancelled; one that can't fit is refused at its beginning; a crash names its request. */
+ * Long texts in the head of a real stage process with a fake engine. While a text is turned into tokens, other requests get their tokens;
+ * it can be cancelled; a text that can't fit is refused at its beginning; after a crash, its request is named. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -150,7 +150,7 @@ static void test_waiting_texts_bounded(void **state) {
     struct wire_link *local = wire_link_local(fds[0]);
     fake_engine_open(&p, &engine);
     assert_int_equal(stage_watch_start(local, &watch, NULL), ERR_OK);
-    assert_int_equal(tokenizer_create(&engine, watch, UINT32_MAX / 2, 1000, &t, NULL), ERR_OK);
+    assert_int_equal(tokenizer_create(&engine, NULL, watch, UINT32_MAX / 2, 1000, &t, NULL), ERR_OK);
     request_init(&r);
     r.text = mem_zalloc(1500);
     r.text_len = 1500;

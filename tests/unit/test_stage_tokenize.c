@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * TOKENIZE and TOKENIZED: there and back, every cut, errors that are told, and ids that change on the way. */
+ * TOKENIZE and TOKENIZED: round trips, every cut, errors that an answer carries, and ids that change on the way. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,7 +22,8 @@ static void start(void) {
 
 static void test_ask_text(void **state) {
     (void)state;
-    struct tokenize_ask ask = {.id = 1ull << 40, .bos = true, .special = true, .name = "demo", .name_len = 4, .text = "a\0b", .len = 3},
+    struct tokenize_ask ask =
+                            {.id = 1ull << 40, .bos = true, .special = true, .name = "demo", .name_len = 4, .text = "a\0b", .text_len = 3},
                         got;
     start();
     tokenize_ask_encode(&ask, &b);
@@ -30,7 +31,7 @@ static void test_ask_text(void **state) {
     assert_true(got.id == ask.id && got.bos && got.special && !got.back);
     assert_int_equal(got.name_len, 4);
     assert_memory_equal(got.name, "demo", 4);
-    assert_int_equal(got.len, 3);
+    assert_int_equal(got.text_len, 3);
     assert_memory_equal(got.text, "a\0b", 3);
     for (size_t len = 0; len < FIELD_SIZE(tokenize_ask) + 4; len++)
         assert_int_equal(tokenize_ask_decode(b.data, len, &got, NULL), ERR_PROTOCOL);
@@ -100,7 +101,7 @@ static void test_pieces(void **state) {
     free(got);
 }
 
-/* The error comes as it was told: its kind and its hint, too. */
+/* The error arrives whole, with its kind and its hint. */
 static void test_failure(void **state) {
     (void)state;
     struct err why = {0}, e = {0};

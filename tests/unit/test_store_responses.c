@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The store: what is put comes back, in order, also after the file was closed; chains; retention; files that are none of ours. */
+ * The store's responses: they come back in order, also after the file was closed; chains; retention; files that the store did not make. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

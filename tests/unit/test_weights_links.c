@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * Weights over a real TLS link on loopback: only the slice's chunks come, they are the file's bytes, an interrupted fetch goes on where it
- * was, and what is wrong is refused: another key, an unknown model, an id that is a path, ranges past the end, frames out of turn. */
+ * was, and wrong requests are refused: another key, an unknown model, an id that is a path, ranges past the end, frames out of turn. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -17,10 +16,12 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "weights/server.h"
 #include "weights/weights.h"
 #include "weights/weights_priv.h"
 #include "io/sock.h"
 #include "model/layout.h"
+#include "support/folder.h"
 
 struct world {
     char dir[64], cache[80], path[512];
@@ -66,15 +67,8 @@ static void world_open(struct world *w) {
     w->addr.port = io_sock_port(w->listener);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at) {
-    (void)st;
-    (void)type;
-    (void)at;
-    return remove(path);
-}
-
 static void world_close(struct world *w) {
-    nftw(w->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(w->dir);
     weights_server_free(w->server);
     io_tls_ctx_free(w->tls);
     model_layout_free(w->layout);
@@ -338,7 +332,7 @@ static void what_is_refused(void **state) {
     world_close(&w);
 }
 
-/* Who has the cluster key, but is shut out, or cannot prove who it is; and a source that is another node than was meant. */
+/* Nodes that have the cluster key but are shut out, or cannot prove their identity; and a source that is another node than was meant. */
 static void who_is_refused(void **state) {
     (void)state;
     struct world w;
@@ -409,7 +403,7 @@ static void room(void **state) {
     world_close(&w);
 }
 
-/* A client of our own, to say what weights_client never would. Returns the error that comes back. */
+/* A client of the test's own, which sends frames that the real client never sends. Returns the error that comes back. */
 static err_code say(struct world *w, const uint8_t *want, size_t len, uint32_t part, struct err *e) {
     struct io_tls_stream *s = NULL;
     struct wire_reader in;

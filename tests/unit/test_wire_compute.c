@@ -16,13 +16,15 @@
 #include "wire/compute.h"
 #include "wire/hidden.h"
 #include "wire/hidden_simd.h"
+#include "support/broken_bytes.h"
 
 enum { WIDTH = 2 };
 
 static const struct engine_op ops[] = {
     {.kind = ENGINE_OP_CP, .seq = 3, .dst = 1023, .p0 = 5, .p1 = 0x01020304},
     {.kind = ENGINE_OP_RM, .seq = 4, .dst = 77, .p0 = -9, .p1 = -9},     /* tidied: dst 0, p0 0, p1 -1 */
-    {.kind = ENGINE_OP_CLOSE, .seq = 5, .dst = 9, .p0 = 3, .p1 = 4},     /* tidied: no destination, no positions */
+    {.kind = ENGINE_OP_CLOSE, .seq = 5, .dst = 9, .p0 = 3, .p1 = 4, .key = 6}, /* tidied: no destination, no positions, no key */
+    {.kind = ENGINE_OP_BACK, .seq = 6, .p0 = 8, .p1 = -1, .key = 0x0102030405060708},
 };
 static const struct engine_token tokens[] = {{0x0A0B0C0D, 7, 2, ENGINE_TOKEN_SAMPLE}, {1, ENGINE_MAX_POS, 1023, 3}};
 static const struct wire_trace trace[] = {{2, 100, 200, 0xFFFFFFFFu}};
@@ -44,11 +46,13 @@ static void test_payload_bytes(void **state) {
     uint8_t *p;
     struct frame_header h = payload_make(&p);
     static const uint8_t want[] = {
-        2,    0,    0,    0,    3,    0,    0,    0,    0xFF, 3,    0,    0,    5,    0,    0,    0,    4,   3, 2,    1,    1,   0, 0, 0,
-        4,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0xFF, 0xFF, 0xFF, 0xFF, 3,   0, 0,    0,    5,   0, 0, 0,
-        0,    0,    0,    0,    0,    0,    0,    0,    0xFF, 0xFF, 0xFF, 0xFF, 0x0D, 0x0C, 0x0B, 0x0A, 7,   0, 0,    0,    2,   0, 1, 0,
-        1,    0,    0,    0,    0xFF, 0xFF, 0xFF, 0x3F, 0xFF, 3,    3,    0,    2,    0,    0,    0,    100, 0, 0,    0,    200, 0, 0, 0,
-        0xFF, 0xFF, 0xFF, 0xFF, 0,    0,    0x80, 0x3F, 0,    0,    0,    0xC0, 0,    0,    0,    0x3F, 0,   0, 0x80, 0x40,
+        2,    0,    0,    0,    3, 0, 0, 0,    0xFF, 3,    0,    0,    5, 0, 0,   0, 4, 3, 2,    1,    0,    0,    0,    0,    0,    0,
+        0,    0,    1,    0,    0, 0, 4, 0,    0,    0,    0,    0,    0, 0, 0,   0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0,    0,    0,    0,
+        0,    0,    0,    0,    3, 0, 0, 0,    5,    0,    0,    0,    0, 0, 0,   0, 0, 0, 0,    0,    0xFF, 0xFF, 0xFF, 0xFF, 0,    0,
+        0,    0,    0,    0,    0, 0, 6, 0,    0,    0,    6,    0,    0, 0, 0,   0, 0, 0, 8,    0,    0,    0,    0xFF, 0xFF, 0xFF, 0xFF,
+        8,    7,    6,    5,    4, 3, 2, 1,    0x0D, 0x0C, 0x0B, 0x0A, 7, 0, 0,   0, 2, 0, 1,    0,    1,    0,    0,    0,    0xFF, 0xFF,
+        0xFF, 0x3F, 0xFF, 3,    3, 0, 2, 0,    0,    0,    100,  0,    0, 0, 200, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0,    0,    0x80, 0x3F,
+        0,    0,    0,    0xC0, 0, 0, 0, 0x3F, 0,    0,    0x80, 64,
     };
     assert_int_equal(h.payload_len, sizeof(want));
     assert_memory_equal(p, want, sizeof(want));
@@ -80,41 +84,42 @@ static void test_view(void **state) {
 /* Every field of every entry broken, one at a time. */
 static void test_view_refusals(void **state) {
     (void)state;
-    static const struct {
-        size_t at;
-        uint32_t value;
-        int bytes;
-        const char *says;
-    } cases[] = {
+    static const struct broken_bytes cases[] = {
         {0, 0, 1, "operation 0: engine_op: field \"kind\""},
-        {0, 5, 1, "operation 0: engine_op: field \"kind\""},
+        {0, 12, 1, "operation 0: engine_op: field \"kind\""},
         {1, 1, 1, "operation 0: engine_op: reserved bytes"},
-        {23, 1, 1, "operation 1: engine_op: reserved bytes"},
+        {31, 1, 1, "operation 1: engine_op: reserved bytes"},
         {4, 1024, 4, "operation 0: engine_op: field \"seq\""},
         {8, 1024, 4, "operation 0: engine_op: field \"dst\""},
-        {28, 1, 4, "operation 1: a destination"},
+        {36, 1, 4, "operation 1: a destination"},
         {12, 0x40000000, 4, "operation 0: engine_op: field \"p0\""},
         {12, 0xFFFFFFFFu, 4, "operation 0: engine_op: field \"p0\""},
         {16, 4, 4, "operation 0: the last position is before the first"},
         {16, 0xFFFFFFFEu, 4, "operation 0: engine_op: field \"p1\""},
         {16, 0x40000000, 4, "operation 0: engine_op: field \"p1\""},
-        {52, 1, 4, "operation 2: positions"},
-        {60, 0xFFFFFFFFu, 4, "token 0: engine_token: field \"token\""},
-        {64, 0x40000000, 4, "token 0: engine_token: field \"pos\""},
-        {64, 0x80000000u, 4, "token 0: engine_token: field \"pos\""},
-        {68, 1024, 2, "token 0: engine_token: field \"seq\""},
-        {70, 16, 2, "token 0: engine_token: field \"flags\""},
-        {82, 0x8000, 2, "token 1: engine_token: field \"flags\""},
-        {70, 4, 2, "token 0: a proposal that is not sampled"},
-        {82, 7, 2, "token 1: a proposal that follows no"},
-        {86, 1, 2, "trace entry 0: wire_trace: reserved bytes"},
+        {68, 1, 4, "operation 2: positions"},
+        {20, 1, 4, "operation 0: a key"},
+        {92, 1, 4, "operation 3: a destination"},
+        {96, 0, 4, "operation 3: a mark of no positions"},
+        {100, 9, 4, "operation 3: positions"},
+        {112, 0xFFFFFFFFu, 4, "token 0: engine_token: field \"token\""},
+        {116, 0x40000000, 4, "token 0: engine_token: field \"pos\""},
+        {116, 0x80000000u, 4, "token 0: engine_token: field \"pos\""},
+        {120, 1024, 2, "token 0: engine_token: field \"seq\""},
+        {122, 128, 2, "token 0: engine_token: field \"flags\""},
+        {134, 0x8000, 2, "token 1: engine_token: field \"flags\""},
+        {122, 4, 2, "token 0: a proposal that is not sampled"},
+        {134, 7, 2, "token 1: a proposal that follows no"},
+        {122, 64, 2, "token 0: a token that is to be computed together"},
+        {122, 32 | 2, 2, "token 0: a row of a picture that is to be a token"},
+        {138, 1, 2, "trace entry 0: wire_trace: reserved bytes"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         uint8_t *p;
         struct frame_header h = payload_make(&p);
         struct wire_compute c;
         struct err e = {.code = ERR_OK};
-        for (int b = 0; b < cases[i].bytes; b++) p[cases[i].at + (size_t)b] = (uint8_t)(cases[i].value >> 8 * b);
+        broken_bytes_put(&cases[i], p);
         assert_int_equal(wire_compute_view(&h, p, WIDTH, &c, &e), ERR_PROTOCOL);
         if (strstr(e.text, cases[i].says) == NULL) fail_msg("byte %zu: \"%s\" instead of \"%s\"", cases[i].at, e.text, cases[i].says);
         free(p);

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "wire/frame.h"
 #include "wire/reader.h"
+#include "support/broken_bytes.h"
 
 static const struct frame_header sample = {
     .type = FRAME_COMPUTE,
@@ -24,7 +25,7 @@ static const struct frame_header sample = {
     .n_ops = 1,
     .n_tokens = 2,
     .width = 4,
-    .payload_len = 20 + 2 * 12 + 16 + 2 * 8,
+    .payload_len = 28 + 2 * 12 + 16 + 2 * 8,
     .n_trace = 1,
 };
 
@@ -38,7 +39,7 @@ static void test_header_bytes(void **state) {
         0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11, /* sent_us */
         0x24, 0x23, 0x22, 0x21,          /* number */
         1,    0,    0,    0,    2,    0,    0,    0,    4, 0, 0, 0, /* n_ops, n_tokens, width */
-        76,   0,    0,    0,    1,    0,    0,    0,         /* payload_len, n_trace, reserved */
+        84,   0,    0,    0,    1,    0,    0,    0,         /* payload_len, n_trace, reserved */
     };
     frame_header_put(got, &sample);
     assert_memory_equal(got, want, sizeof(want));
@@ -48,18 +49,13 @@ static void test_header_bytes(void **state) {
     assert_int_equal(h.type, sample.type);
     assert_int_equal(h.dtype, sample.dtype);
     assert_true(h.epoch == sample.epoch && h.sent_us == sample.sent_us && h.number == sample.number);
-    assert_true(h.n_ops == 1 && h.n_tokens == 2 && h.width == 4 && h.payload_len == 76 && h.n_trace == 1);
+    assert_true(h.n_ops == 1 && h.n_tokens == 2 && h.width == 4 && h.payload_len == 84 && h.n_trace == 1);
 }
 
 /* Every field broken, one at a time. */
 static void test_header_refusals(void **state) {
     (void)state;
-    static const struct {
-        size_t at;
-        uint32_t value;
-        int bytes;
-        const char *says;
-    } cases[] = {
+    static const struct broken_bytes cases[] = {
         {0, 0x12345678, 4, "not a Caravan frame"},
         {4, 2, 1, "frame of version 2: this end speaks version 1"},
         {5, 99, 1, "unknown frame type 99"},
@@ -70,11 +66,11 @@ static void test_header_refusals(void **state) {
         {6, FRAME_Q8_0, 1, "not a multiple of 32"},
         {7, 1, 1, "unknown flags"},
         {28, FRAME_MAX_OPS + 1, 4, "4097 operations"},
-        {28, 2, 4, "its counts ask for 96"},
+        {28, 2, 4, "its counts ask for 112"},
         {32, FRAME_MAX_TOKENS + 1, 4, "16385 tokens"},
         {32, 0xFFFFFFFFu, 4, "4294967295 tokens"},
         {36, FRAME_MAX_WIDTH + 1, 4, "262145 floats"},
-        {40, 77, 4, "77 bytes of payload: its counts ask for 76"},
+        {40, 85, 4, "85 bytes of payload: its counts ask for 84"},
         {40, 512u * 1024 * 1024 + 1, 4, "the limit is 536870912"},
         {44, FRAME_MAX_TRACE + 1, 2, "257 trace entries"},
         {46, 1, 2, "reserved bytes"},
@@ -84,20 +80,20 @@ static void test_header_refusals(void **state) {
         struct frame_header h = {.number = 4711};
         struct err e = {.code = ERR_OK};
         frame_header_put(in, &sample);
-        for (int b = 0; b < cases[i].bytes; b++) in[cases[i].at + (size_t)b] = (uint8_t)(cases[i].value >> 8 * b);
+        broken_bytes_put(&cases[i], in);
         assert_int_equal(frame_header_get(in, FRAME_LINK_RING, &h, &e), ERR_PROTOCOL);
         assert_int_equal(h.number, 4711);
         if (strstr(e.text, cases[i].says) == NULL) fail_msg("byte %zu: \"%s\" instead of \"%s\"", cases[i].at, e.text, cases[i].says);
     }
 }
 
-/* Counts that multiply to more than 32 bits must not come round to a small length. */
+/* Counts whose product is over 32 bits must not wrap around to a small length. */
 static void test_no_overflow(void **state) {
     (void)state;
     struct frame_header h = {.type = FRAME_COMPUTE, .n_tokens = 16384, .width = 262144}; /* 2^14 x 2^18 x 4 = 2^34 */
     uint8_t in[FRAME_HEADER_SIZE];
     struct err e;
-    h.payload_len = 16384 * 12; /* what 32 bits would make of it */
+    h.payload_len = 16384 * 12; /* the same sum in 32 bits */
     assert_int_equal(frame_header_check(&h, FRAME_LINK_RING, &e), ERR_PROTOCOL);
     frame_header_put(in, &(struct frame_header){.type = FRAME_PING});
     in[5] = FRAME_COMPUTE;
@@ -117,7 +113,7 @@ static void test_row_bytes(void **state) {
     assert_int_equal(frame_row_bytes(FRAME_DTYPE_COUNT, 32), 0);
 }
 
-/* Each type on each kind of link: what the table says, and nothing else. */
+/* Each type is taken on the kinds of links in its row of the table, and on no others. */
 static void test_types_and_links(void **state) {
     (void)state;
     static const enum frame_link links[] = {FRAME_LINK_RING, FRAME_LINK_CONTROL, FRAME_LINK_LOCAL, FRAME_LINK_WEIGHTS};

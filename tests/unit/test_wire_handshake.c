@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "support/ring_ends.h"
+#include "support/broken_bytes.h"
 
 /* ---- refusals: both ends must know why ---- */
 
@@ -70,7 +71,7 @@ static void test_refused_key(void **state) {
     assert_string_equal(s.e.text, "the other side has a different cluster key");
 }
 
-/* Who has the cluster key, and cannot prove to be the node that this place was given to. Either end may be the wrong one. */
+/* A stage that has the cluster key, but cannot prove that it is on the node that was given this place. Either end may be the wrong one. */
 static void test_refused_proofs(void **state) {
     (void)state;
     static const uint8_t stranger[IO_SIGN_SECRET_SIZE] = {9};
@@ -125,13 +126,13 @@ static void test_refused_hellos(void **state) {
         uint8_t type;
         const char *payload, *says;
     } cases[] = {
-        {FRAME_HELLO, "{\"version\":1}", "one side speaks version 1 of the protocol, the other version 3"},
-        {FRAME_HELLO, "{\"version\":3," HELLO_FIELDS ",\"from\":0,\"to\":1}", "bad HELLO: field \"width\" is missing"},
-        {FRAME_HELLO, "{\"version\":3," HELLO_FIELDS ",\"from\":0,\"to\":-1,\"width\":64}", "bad HELLO: field \"to\""},
-        {FRAME_HELLO, "{\"version\":3," HELLO_FIELDS ",\"from\":0,\"to\":1,\"width\":262145}",
+        {FRAME_HELLO, "{\"version\":1}", "one side speaks version 1 of the protocol, the other version 6"},
+        {FRAME_HELLO, "{\"version\":6," HELLO_FIELDS ",\"from\":0,\"to\":1}", "bad HELLO: field \"width\": it is missing"},
+        {FRAME_HELLO, "{\"version\":6," HELLO_FIELDS ",\"from\":0,\"to\":-1,\"width\":64}", "bad HELLO: field \"to\""},
+        {FRAME_HELLO, "{\"version\":6," HELLO_FIELDS ",\"from\":0,\"to\":1,\"width\":262145}",
          "field \"width\": expected a whole number from 0 to 262144, got 262145"},
-        {FRAME_HELLO, "{\"version\":3,\"node\":\"a\\nb\"}", "field \"node\": a control character"},
-        {FRAME_HELLO, "{\"version\":3,\"node\":7}", "field \"node\": expected a string"},
+        {FRAME_HELLO, "{\"version\":6,\"node\":\"a\\nb\"}", "field \"node\": a control character"},
+        {FRAME_HELLO, "{\"version\":6,\"node\":7}", "field \"node\": expected a string"},
         {FRAME_HELLO, "{}", "bad HELLO: field \"version\""},
         {FRAME_HELLO, "[]", "bad HELLO: it is not a JSON object"},
         {FRAME_HELLO, "{", "bad HELLO: it is not JSON"},
@@ -147,7 +148,7 @@ static void test_refused_hellos(void **state) {
         raw_expect_refuse(&r, ERR_PROTOCOL, cases[i].says);
     }
     char longer[300];
-    snprintf(longer, sizeof(longer), "{\"version\":3,\"node\":\"%0100d\"}", 0);
+    snprintf(longer, sizeof(longer), "{\"version\":6,\"node\":\"%0100d\"}", 0);
     struct raw r;
     raw_open(&r);
     raw_frame(&r, FRAME_HELLO, longer);
@@ -156,12 +157,7 @@ static void test_refused_hellos(void **state) {
 
 static void test_refused_headers(void **state) {
     (void)state;
-    static const struct {
-        size_t at;
-        uint32_t value;
-        int bytes;
-        const char *says;
-    } cases[] = {
+    static const struct broken_bytes cases[] = {
         {0, 0x47455420, 4, "not a Caravan frame"}, {4, 9, 1, "frame of version 9"}, {40, 65 * 1024 + 1, 4, "bytes of payload"},
         {28, 0xFFFFFFFFu, 4, "operations"},        {32, 20000, 4, "20000 tokens"},  {36, 1u << 30, 4, "floats in a row"},
         {44, 500, 2, "500 trace entries"},         {46, 7, 2, "reserved bytes"},
@@ -171,7 +167,7 @@ static void test_refused_headers(void **state) {
         uint8_t head[FRAME_HEADER_SIZE];
         raw_open(&r);
         frame_header_put(head, &(struct frame_header){.type = FRAME_HELLO, .payload_len = 10});
-        for (int b = 0; b < cases[i].bytes; b++) head[cases[i].at + (size_t)b] = (uint8_t)(cases[i].value >> 8 * b);
+        broken_bytes_put(&cases[i], head);
         raw_send(&r, head, sizeof(head));
         raw_expect_refuse(&r, ERR_PROTOCOL, cases[i].says);
     }
@@ -213,8 +209,8 @@ static void test_client_refuses(void **state) {
         err_code code;
         const char *says;
     } cases[] = {
-        {FRAME_WELCOME, "{\"version\":4}", ERR_PROTOCOL, "version 4"},
-        {FRAME_WELCOME, "{\"version\":3,\"node\":\"b\",\"epoch\":\"0000000000000005\"}", ERR_STALE, "newer than epoch 0.00000005"},
+        {FRAME_WELCOME, "{\"version\":7}", ERR_PROTOCOL, "version 7"},
+        {FRAME_WELCOME, "{\"version\":6,\"node\":\"b\",\"epoch\":\"0000000000000005\"}", ERR_STALE, "newer than epoch 0.00000005"},
         {FRAME_TOKENS, "", ERR_PROTOCOL, "expected WELCOME, got TOKENS"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -121,7 +121,7 @@ static void test_joined(void **state) {
     assert_int_equal(wire_link_flush_joined(p.client, &e), ERR_OK);
     assert_int_equal(wire_link_flush_joined(p.client, &e), ERR_OK);
     expect_tokens(p.server, 4, 50);
-    static const size_t sizes[] = {30000, 30000, 30000, 69000, 10}; /* more than is put together */
+    static const size_t sizes[] = {30000, 30000, 30000, 69000, 10}; /* more than may wait to be joined */
     for (uint32_t i = 0; i < ARRAY_LEN(sizes); i++) {
         fill(data, sizes[i], 5 + i);
         join_tokens(p.client, 5 + i, data, sizes[i]);
@@ -176,7 +176,7 @@ static void test_clocks(void **state) {
     pair_close(&p);
 }
 
-/* The peer's clock is an hour ahead, and it takes its time: a raw server that answers PINGs by that clock, 40 ms after they came. */
+/* The peer's clock is an hour ahead, and the peer is slow: a raw server that answers PINGs by that clock, 40 ms after they came. */
 static void test_clock_offset(void **state) {
     (void)state;
     enum { HOUR_US = 3600 * 1000000u };
@@ -631,7 +631,8 @@ static void test_local_descriptor_rules(void **state) {
         else assert_int_equal(send(fds[0], head, sizeof(head), 0), (long)sizeof(head));
         close(pipe_fds[1]);
         assert_int_equal(wire_link_read(b, true, &h, &payload, NULL, &e), ERR_PROTOCOL);
-        assert_string_equal(e.text, with ? "DRAIN frame with a descriptor, which only SOCKET has" : "SOCKET frame without a descriptor");
+        assert_string_equal(e.text,
+                            with ? "DRAIN frame with a descriptor, which only SOCKET and DIAL have" : "SOCKET frame without a descriptor");
         wire_link_close(b);
         assert_int_equal(read(pipe_fds[0], &got, 1), 0);
         close(pipe_fds[0]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The JSON messages between a node and its stages: there and back, defaults, and what must be refused. */
+ * The JSON messages between a node and its stages: round trips, defaults, and messages that must be refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -167,7 +167,7 @@ static void test_fault(void **state) {
         assert_int_not_equal(stage_fault_decode((const uint8_t *)odd[i], strlen(odd[i]), &back, NULL), ERR_OK);
 }
 
-/* Whatever an engine says, a fault fits its frame and is JSON. */
+/* With any text of an engine, a fault fits its frame and is JSON. */
 static void test_fault_odd_text(void **state) {
     (void)state;
     struct stage_fault f = {.frame = 1, .seq = -1, .generation = -1}, back;
@@ -192,23 +192,23 @@ static void test_fault_odd_text(void **state) {
 
 static void test_open(void **state) {
     (void)state;
-    struct engine_sampling p, back;
-    engine_sampling_init(&p);
-    p.seed = 77;
-    p.top_k = 9;
-    p.n_top_logprobs = 4;
-    stage_open_encode(1023, UINT32_MAX, &p, &b);
-    uint32_t seq, generation;
-    assert_int_equal(stage_open_decode(b.data, b.len, &seq, &generation, &back, NULL), ERR_OK);
-    assert_int_equal(seq, 1023);
-    assert_int_equal(generation, UINT32_MAX);
-    assert_true(back.seed == 77 && back.top_k == 9 && back.n_top_logprobs == 4);
-    engine_sampling_done(&p);
-    engine_sampling_done(&back);
+    struct stage_open open = {.seq = 1023, .generation = UINT32_MAX, .name = "my-request"}, back;
+    engine_sampling_init(&open.sampling);
+    open.sampling.seed = 77;
+    open.sampling.top_k = 9;
+    open.sampling.n_top_logprobs = 4;
+    stage_open_encode(&open, &b);
+    assert_int_equal(stage_open_decode(b.data, b.len, &back, NULL), ERR_OK);
+    assert_int_equal(back.seq, 1023);
+    assert_int_equal(back.generation, UINT32_MAX);
+    assert_string_equal(back.name, "my-request");
+    assert_true(back.sampling.seed == 77 && back.sampling.top_k == 9 && back.sampling.n_top_logprobs == 4);
+    engine_sampling_done(&open.sampling);
+    engine_sampling_done(&back.sampling);
     static const char *const odd[] = {"{}", "{\"seq\":1024,\"generation\":1,\"sampling\":{}}", "{\"seq\":1,\"sampling\":{}}",
                                       "{\"seq\":1,\"generation\":1}", "{\"seq\":1,\"generation\":1,\"sampling\":{\"top_k\":-2}}"};
     for (size_t i = 0; i < ARRAY_LEN(odd); i++)
-        assert_int_not_equal(stage_open_decode((const uint8_t *)odd[i], strlen(odd[i]), &seq, &generation, &back, NULL), ERR_OK);
+        assert_int_not_equal(stage_open_decode((const uint8_t *)odd[i], strlen(odd[i]), &back, NULL), ERR_OK);
 }
 
 int main(void) {

@@ -68,7 +68,7 @@ static void drifting_clocks_stay_known(void **state) {
     }
 }
 
-/* What measuring once comes to: the reason for asking again. */
+/* The error of a single measurement after hours: the reason for asking again. */
 static void a_clock_that_is_not_asked_again_is_wrong(void **state) {
     (void)state;
     struct pair p = {.ppm = 50, .dice = 1};

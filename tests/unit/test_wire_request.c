@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Requests, events, evaluations and logits: there and back, and what must be refused. */
+ * Requests, events, evaluations and logits: round trips, and messages that must be refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -255,7 +255,7 @@ static void test_event_copies_what_is_there(void **state) {
     assert_int_equal(request_event_decode(b.data, b.len, &got, NULL), ERR_OK);
     size_t written = 0;
     for (size_t i = 0; i < sizeof(got); i++) written += ((const uint8_t *)&got)[i] != 0xA5;
-    assert_true(written <= offsetof(struct request_event, piece) + 3 + sizeof(got.top[0]));
+    assert_true(written <= offsetof(struct request_event, piece) + 3 + sizeof(got.top[0]) + sizeof(got.vector));
     buf_done(&b);
 }
 
@@ -273,7 +273,7 @@ static void refuse_event(const char *field, uint32_t value, size_t bytes) {
 static void test_event_refused(void **state) {
     (void)state;
     ev = (struct request_event){.id = 1, .kind = REQUEST_TOKEN};
-    refuse_event("kind", REQUEST_VECTOR + 1, 1);
+    refuse_event("kind", REQUEST_SCORE + 1, 1);
     refuse_event("control", 2, 1);
     refuse_event("piece_len", REQUEST_MAX_PIECE + 1, 2);
     refuse_event("n_top", ENGINE_MAX_TOP_LOGPROBS + 1, 1);

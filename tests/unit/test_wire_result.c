@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The TOKENS payload's results: every kind there and back, and what must be refused. */
+ * The TOKENS payload's results: round trips of every kind, and results that must be refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -62,6 +62,7 @@ static void test_layout(void **state) {
     static const uint8_t want[] = {3, 0,    255, 1, 0x70, 0x11, 1,    0,                      /* seq, index, pos */
                                    1,                                                   /* flags */
                                    0, 0xF4, 1,   0, 0,    0,    0xA0, 0xBF, 1, 1,               /* sample: token, logprob, end, n_top */
+                                   0, 0,    0,   0, 0,    0,    0,    0,    0, 0,               /* score: the same */
                                    0, 0,    0,   0, 0,    0,                                    /* text_len, n_logits */
                                    5, 0,    0,   0, 0,    0,    0,    0x80};                          /* top[0] */
     assert_int_equal(b.len, sizeof(want));
@@ -85,12 +86,31 @@ static void test_failed_and_logits(void **state) {
     buf_done(&b);
 }
 
+static void test_scored(void **state) {
+    (void)state;
+    struct buf b;
+    buf_init(&b, 1 << 16);
+    struct result r = sampled(2), got;
+    r.flags |= RESULT_SCORED;
+    r.score = (struct engine_sample){.token = 7, .logprob = -3.5f, .n_top = 1, .top = {{9, -0.25f}}};
+    there_and_back(&r, &got, &b);
+    assert_int_equal(got.score.token, 7);
+    assert_true(got.score.logprob == -3.5f && got.score.top[0].token == 9 && got.score.top[0].logprob == -0.25f);
+    assert_int_equal(got.sample.top[1].token, 1000);
+    r.flags = RESULT_SCORED;
+    there_and_back(&r, &got, &b);
+    assert_int_equal(got.score.top[0].token, 9);
+    assert_int_equal(got.sample.token, 0);
+    buf_done(&b);
+}
+
 /* Every cut of a valid result is refused. */
 static void test_cut_short(void **state) {
     (void)state;
     static const uint8_t rows[8] = {0};
     struct result r = sampled(3);
-    r.flags |= RESULT_LOGITS;
+    r.flags |= RESULT_LOGITS | RESULT_SCORED;
+    r.score = r.sample;
     r.logits = rows;
     r.n_logits = 2;
     struct buf b;
@@ -127,15 +147,16 @@ static void refuse(size_t at, uint8_t value) {
 
 static void test_refused(void **state) {
     (void)state;
-    refuse(8, 16);                               /* an unknown flag */
+    refuse(8, 32);                               /* an unknown flag */
     refuse(8, RESULT_SAMPLED | RESULT_FAILED);
     refuse(17, 2);                               /* neither the end nor not */
     refuse(18, ENGINE_MAX_TOP_LOGPROBS + 1);
-    refuse(19, 1);                               /* text without its flag */
-    refuse(21, 1);                               /* logits without their flag */
+    refuse(28, 1);                               /* a score without its flag */
+    refuse(29, 1);                               /* text without its flag */
+    refuse(31, 1);                               /* logits without their flag */
     uint8_t end_of_nothing[FIELD_SIZE(result)] = {[17] = 1};
     uint8_t long_text[FIELD_SIZE(result) + RESULT_MAX_TEXT + 1] = {[8] = RESULT_FAILED};
-    bytes_put_u16(long_text + 19, RESULT_MAX_TEXT + 1);
+    bytes_put_u16(long_text + 29, RESULT_MAX_TEXT + 1);
     struct bytes_reader in;
     bytes_reader_init(&in, long_text, sizeof(long_text));
     assert_int_equal(result_get(&in, &(struct result){0}, NULL), ERR_PROTOCOL);
@@ -145,8 +166,8 @@ static void test_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sampled),   cmocka_unit_test(test_layout),  cmocka_unit_test(test_failed_and_logits),
-        cmocka_unit_test(test_cut_short), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_sampled),           cmocka_unit_test(test_scored),    cmocka_unit_test(test_layout),
+        cmocka_unit_test(test_failed_and_logits), cmocka_unit_test(test_cut_short), cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests_name("pipeline_result", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# The ring of this build against the ring of another build, in interleaved rounds: what a change costs or gains.
+# The ring of this build against the ring of another build, in interleaved rounds: the cost or gain of a change.
 # Usage: make bench SECTIONS=before BEFORE=FOLDER, where FOLDER is the build folder of another checkout, such as ../old/build/release.
 # shellcheck shell=sh
 begin() {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# The gateway: what it adds to a stream, what a token and a connection cost, and llama-server beside it (tests/bench/gateway.sh measures).
+# The gateway: the delay that it adds to a stream, the cost of a token and of a connection, and llama-server beside it (tests/bench/gateway.sh measures).
 # shellcheck shell=sh
 begin() { :; }
 round() {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# What a shared prefix saves, and what the head's scheduler costs.
+# The time that a shared prefix saves, and the cost of the head's scheduler.
 # shellcheck shell=sh
 begin() {
     model 1b

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# Schemas of our own making in the shapes of public ones: how many are taken, and whether what their grammars let pass fits them.
+# Schemas made for this test in the shapes of public ones: how many are taken, and whether the texts that their grammars allow fit them.
 # shellcheck shell=sh
 SCHEMAS=600
 SEED=1

@@ -10,7 +10,7 @@ begin() {
     model 8b
     start_rpc
 }
-# A model on one thread and on two stages of one thread, and what limits these: shape NAME HALF-MODEL TOKENS
+# A model on one thread and on two stages of one thread, and the bounds of the two stages: shape NAME HALF-MODEL TOKENS
 shape() {
     ring "$1_whole" --threads 1 --decode "$3" --streams 1
     ring "$1_ring" --stages 2 --decode "$3" --streams 1,2 --memory

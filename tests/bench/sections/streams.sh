@@ -9,7 +9,7 @@ begin() {
 }
 round() {
     ring ring2 --stages 2 --decode "$DECODE" --streams 1,2,4,8,16
-    bound bound.decode8 decode "$HALF" --decode "$DECODE" --streams 8
+    bound bound.decode8 decode "$HALF" --decode "$DECODE" --streams 4 # 8 in a ring: each stage has two groups of 4 in turn
     server whole2 1,2,4,8,16 "$DECODE" -t 2 -tb 2
     server rpc 8 "$DECODE" --rpc "$RPC" -ngl 99 -ts 1/1 -t 1 -tb 1
 }
@@ -20,7 +20,7 @@ report() {
         rate "Caravan, 2 stages of 1 thread: $n streams" "ring2.decode$n"
         rate "llama-server, whole model, 2 threads: $n streams" "whole2.decode$n"
     done
-    rate "what two cores allow 2 stages: two halves of the model at the same time, 8 streams each, no link" bound.decode8
+    rate "what two cores allow 2 stages: two halves of the model at the same time, 4 streams each, no link" bound.decode8
     rate "llama-server over RPC, 2 servers of 1 thread: 8 streams" rpc.decode8
     ratios
     ratio "8 streams: 2 stages of 1 thread against llama-server, whole, 2 threads" ring2.decode8 whole2.decode8 0.95

@@ -55,12 +55,12 @@ export class Node {
         return this
     }
     logText() { return readFileSync(this.log, 'utf8') }
-    status() { return fetch(`${this.api}/caravan/v1/status`).then((r) => r.json()) }
+    status(key) { return fetch(`${this.api}/caravan/v1/status`, key ? { headers: { authorization: `Bearer ${key}` } } : {}).then((r) => r.json()) }
     // The process ids of this node's stage children.
     /* Its stages; not the child that measures the machine. */
     stages() { return childrenOf(this.process.pid).filter((pid) => commandOf(pid) === 'stage') }
-    ready(seconds = 60) {
-        return until(`${this.name}: a model that is ready`, async () => (await this.status()).models.some((m) => m.ready), seconds)
+    ready(seconds = 60, key = undefined) {
+        return until(`${this.name}: a model that is ready`, async () => (await this.status(key)).models.some((m) => m.ready), seconds)
     }
     async stop(signal = 'SIGTERM') {
         if (this.process.exitCode !== null || this.process.signalCode !== null) return this.exited
@@ -69,7 +69,7 @@ export class Node {
     }
 }
 
-function commandOf(pid) {
+export function commandOf(pid) {
     try {
         return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')[1]
     } catch {
@@ -122,10 +122,10 @@ export async function stopCluster(nodes) {
     for (const node of nodes) await node.stop()
 }
 
-// One streamed chat; calls onText for each piece. Resolves to what came: text, finish reason, error, whether [DONE] stood at the end.
-export async function streamChat(api, body, onText = () => {}, signal = undefined) {
+// One streamed chat; calls onText for each piece. Resolves to the answer: text, finish reason, error, whether [DONE] stood at the end.
+export async function streamChat(api, body, onText = () => {}, signal = undefined, headers = {}) {
     const response = await fetch(`${api}/v1/chat/completions`, {
-        method: 'POST', signal, headers: { 'content-type': 'application/json' }, body: JSON.stringify({ stream: true, temperature: 0, ...body }),
+        method: 'POST', signal, headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify({ stream: true, temperature: 0, ...body }),
     })
     const result = { status: response.status, text: '', finish: null, error: null, done: false, usage: null }
     if (response.status !== 200) {

@@ -25,19 +25,36 @@ in_host() {
     shift
     ip netns exec "$ns-$where" "$@"
 }
-# on_bridge HOST NUMBER: it is $subnet.NUMBER there.
+# on_bridge HOST NUMBER: it is $subnet.NUMBER there; number_HOST holds the number.
 on_bridge() {
+    eval "number_$1=$2"
     ip link add e0 netns "$ns-$1" type veth peer name "p-$1" netns "$ns-net"
     in_host net ip link set "p-$1" master br0 up
     in_host "$1" ip addr add "$subnet.$2/24" dev e0
     in_host "$1" ip link set e0 up
 }
-# The first host is $subnet.1, and so on.
+# all_on_bridge [HOST...]: these hosts, or all of them. The first one is $subnet.1, and so on.
 all_on_bridge() {
+    # shellcheck disable=SC2086 # the hosts are words
+    [ $# -gt 0 ] || set -- $hosts
+    last=0
+    for h in "$@"; do
+        last=$((last + 1))
+        on_bridge "$h" "$last"
+    done
+}
+# second_network SUBNET: all hosts are on another bridge too, by e1 (in net: q-HOST).
+second_network() {
+    in_host net ip link add br1 type bridge mcast_snooping 0
+    in_host net ip link set br1 up
     number=0
     for h in $hosts; do
         number=$((number + 1))
-        on_bridge "$h" "$number"
+        ip link add e1 netns "$ns-$h" type veth peer name "q-$h" netns "$ns-net"
+        in_host net ip link set "q-$h" master br1 up
+        in_host "$h" sysctl -qw net.ipv6.conf.e0.disable_ipv6=1 net.ipv6.conf.e1.disable_ipv6=1
+        in_host "$h" ip addr add "$1.$number/24" dev e1
+        in_host "$h" ip link set e1 up
     done
 }
 in_host net ip link add br0 type bridge mcast_snooping 0

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A server that behaves as model hubs do: Hugging Face's listing in pages and its redirects to a store with signed addresses that run out,
-// Ollama's manifests and blobs, plain files with and without ranges; and, on demand, what goes wrong with them. Also a proxy.
+// Ollama's manifests and blobs, plain files with and without ranges; and, on demand, their failures. Also a proxy.
 import { createHash } from 'node:crypto'
 import http from 'node:http'
 
@@ -22,7 +22,7 @@ async function sendFile(hub, request, response, data, headers = {}) {
         const step = Math.min(hub.piece, end - at)
         if (hub.cutAfter !== null && hub.bytes + step > hub.cutAfter) {
             hub.cutAfter = hub.cuts-- > 1 ? hub.bytes + hub.cutEvery : null
-            response.destroy() // in the middle of what was promised
+            response.destroy() // in the middle of the promised bytes
             return
         }
         if (!response.write(data.subarray(at, at + step))) await new Promise((resolve) => response.once('drain', resolve).once('close', resolve))
@@ -34,20 +34,21 @@ async function sendFile(hub, request, response, data, headers = {}) {
 }
 
 export class Hub {
-    constructor() {
+    constructor(address = '127.0.0.1') {
         Object.assign(this, {
+            address,
             files: {}, ranges: true, etag: null, piece: 64 * 1024, delay: 0, bytes: 0, served: [], asked: [], refuse: [], cutAfter: null, cutEvery: 0, cuts: 0,
             gated: null, signature: 1, signatureUses: Infinity, pageSize: 1000, pagesFrom: null,
         })
     }
     async open() {
         this.server = http.createServer((request, response) => this.answer(request, response).catch((error) => response.destroy(error)))
-        await new Promise((resolve) => this.server.listen(0, '127.0.0.1', resolve))
-        this.url = `http://127.0.0.1:${this.server.address().port}`
+        await new Promise((resolve) => this.server.listen(0, this.address, resolve))
+        this.url = `http://${this.address}:${this.server.address().port}`
         // Where the redirects lead: another host, which must never see the token.
         this.store = http.createServer((request, response) => this.answerStore(request, response).catch((error) => response.destroy(error)))
-        await new Promise((resolve) => this.store.listen(0, '127.0.0.1', resolve))
-        this.storeUrl = `http://localhost:${this.store.address().port}`
+        await new Promise((resolve) => this.store.listen(0, this.address, resolve))
+        this.storeUrl = `http://${this.address === '127.0.0.1' ? 'localhost' : this.address}:${this.store.address().port}`
         return this
     }
     close() {
@@ -122,7 +123,7 @@ export class Hub {
     }
 }
 
-// A forward proxy for plain HTTP; counts what went through it.
+// A forward proxy for plain HTTP; counts the requests through it.
 export async function openProxy() {
     const proxy = { count: 0 }
     proxy.server = http.createServer((request, response) => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What the clients of the tests really send: a proxy in front of the server notes the endpoint, the parameters and the client of each request
-// that is not refused, and docs/API.md is made of the notes of all test files. A test file answers for what stands there under its name: with
-// CARAVAN_MATRIX=write that is made anew, else it is compared.
+// The requests that clients of the tests really send: a proxy in front of the server notes the endpoint, the parameters and the client of each
+// request that is not refused, and docs/API.md is made of the notes of all test files. Each test file has its own part of the page: with
+// CARAVAN_MATRIX=write the part is replaced, else it is compared.
 import assert from 'node:assert/strict'
 import { createServer, request } from 'node:http'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -12,7 +12,7 @@ const HEAD = `# APIs: what is exercised, by which client
 
 Made by the tests themselves: every endpoint and parameter below was sent in the test run by that client, unmodified, and was not refused;
 after the client stand the files in tests/e2e that check the answers. "plain request" is a request of the test's own. Files that end in
-\`_node\`, and \`embeddings\`, ask real nodes with a real model, the others a scripted backend. The run of a test file fails when what
+\`_node\`, \`batch\` and \`embeddings\` ask real nodes with a real model, the others a scripted backend. The run of a test file fails when what
 stands here under its name is not what it sent; \`CARAVAN_MATRIX=write\` makes it anew.
 `
 
@@ -60,7 +60,7 @@ export class Matrix {
         this.notes = new Set()
     }
     note(client, method, path, body) {
-        const endpoint = `${method} ${path.split('?')[0].replace(/resp_\w+/, '{id}').replace(/(\/v1\/models)\/.+/, '$1/{id}')}`
+        const endpoint = `${method} ${path.split('?')[0].replace(/resp_\w+/, '{id}').replace(/(\/v1\/models)\/.+/, '$1/{id}').replace(/(\/v1\/(files|batches))\/[^/]+/, '$1/{id}')}`
         for (const name of ['', ...(body ? parameters(body) : [])]) this.notes.add([endpoint, name, client, this.test].join('\t'))
     }
     // A server for one client of the one at `target`; resolves to its address.
@@ -80,7 +80,7 @@ export class Matrix {
                     answer.on('error', () => res.destroy())
                 })
                 on.on('error', () => res.destroy())
-                res.on('close', () => on.destroy()) // a client that goes is gone behind the proxy, too
+                res.on('close', () => on.destroy()) // when a client goes, the proxy goes, too
                 on.end(data)
             })
         })

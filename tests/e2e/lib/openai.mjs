@@ -58,7 +58,7 @@ export class Fake {
     }
 }
 
-// A prompt that makes the scripted backend do what `what` says (gateway_fake.c).
+// A prompt that makes the scripted backend follow the script `what` (gateway_fake.c).
 export const script = (what) => `@@${JSON.stringify(what)}@@`
 
 // What GET /metrics counts; how much more than before, where that is given.

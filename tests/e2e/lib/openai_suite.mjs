@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the npm `openai` client must see, whatever is behind the API: the scripted backend or real nodes with a real model.
+// Tests of the npm `openai` client that hold on every server: on the scripted backend, and on real nodes with a real model.
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { load, until } from './openai.mjs'
@@ -172,7 +172,7 @@ export function suite({ api, model, apiKey = 'none', streams = 8, idle }) {
         await refused('temperature', { temperature: 'hot' })
         await refused('temperature', { temperature: -5 })
         await refused('messages', { messages: [] })
-        await refused('messages[0].content[0].type', { messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'x' } }] }] })
+        await refused('messages[0].content[0].image_url', { messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'x' } }] }] })
         await refused('response_format.type', { response_format: { type: 'yaml' } })
         await refused('n', { n: 0 })
         await refused('max_tokens', { max_tokens: 1e12 })

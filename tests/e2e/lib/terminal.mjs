@@ -9,10 +9,10 @@ const running = new Set()
 process.on('exit', () => running.forEach((p) => p.kill('SIGKILL')))
 
 export class Terminal {
-    constructor(args, { columns = 80, rows = 24, env = {} } = {}) {
+    constructor(args, { program = caravan, columns = 80, rows = 24, env = {} } = {}) {
         this.text = '' // all that was written to the terminal
-        this.read = 0 // what until() has seen of it
-        this.process = spawn(pty, [columns, rows, caravan, ...args].map(String), { env: { ...process.env, TERM: 'xterm', ...env } })
+        this.read = 0 // the part that until() has seen
+        this.process = spawn(pty, [columns, rows, program, ...args].map(String), { env: { ...process.env, TERM: 'xterm', ...env } })
         running.add(this.process)
         this.process.stdout.on('data', (data) => { this.text += data })
         this.process.stdin.on('error', () => {}) // it may have ended
@@ -25,7 +25,7 @@ export class Terminal {
     type(text) { this.process.stdin.write(text) }
     hangUp() { this.process.stdin.end() }
     async signal(name) { process.kill(await this.pid, name) }
-    // Until this shows, behind what an earlier call waited for; returns what was written since then and up to it, without escape sequences.
+    // Waits until this text shows, after the text of the earlier call; returns the output between the two, without escape sequences.
     async until(what, seconds = 60) {
         const end = Date.now() + seconds * 1000
         for (;;) {

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT
+ * See media.h. */
+#include "api/media.h"
+
+#include <string.h>
+
+#include "base/base64.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "model/hash.h"
+
+static err_code wrong(struct err *e, const char *at, const char *what) { return err_set_field(e, ERR_INVALID, at, "%s", what); }
+
+/* "[media:...]": blanks, quotes and angle brackets are left out, since templates trim and escape them. */
+static void make_mark(const char *data, size_t len, char ret[REQUEST_MARK_SIZE]) {
+    enum { BYTES = 16 };
+    uint8_t hash[MODEL_HASH_SIZE];
+    char hex[2 * BYTES + 1];
+    model_hash(data, len, hash);
+    str_hex(hash, BYTES, hex);
+    snprintf(ret, REQUEST_MARK_SIZE, "[media:%s]", hex);
+}
+
+static bool is_known(const struct api_request *r, const char *mark) {
+    for (uint32_t i = 0; i < r->n_media; i++)
+        if (strcmp(r->media[i].mark, mark) == 0) return true;
+    return false;
+}
+
+static err_code keep(struct api_request *r, const char *data, size_t len, const char *mark, const char *at, struct err *e) {
+    size_t bytes = len;
+    if (r->n_media == REQUEST_MAX_MEDIA)
+        return err_set_field(e, ERR_INVALID, at, "a request has at most %d pictures and sounds", REQUEST_MAX_MEDIA);
+    for (uint32_t i = 0; i < r->n_media; i++) bytes += strlen(r->media[i].data);
+    if (bytes > API_MAX_MEDIA_BYTES) {
+        err_set_field(e, ERR_INVALID, at, "the pictures and sounds of a request have at most %d MB together",
+                      API_MAX_MEDIA_BYTES / 4 * 3 >> 20);
+        err_hint(e, "make them smaller: models see no more than one or two million pixels");
+        return ERR_INVALID;
+    }
+    if (r->media == NULL) r->media = arena_alloc(r->arena, REQUEST_MAX_MEDIA * sizeof(*r->media));
+    struct request_media *m = &r->media[r->n_media++];
+    memcpy(m->mark, mark, sizeof(m->mark));
+    m->data = arena_strndup(r->arena, data, len);
+    return ERR_OK;
+}
+
+static err_code add(struct api_request *r, const char *data, size_t len, const char *at, struct buf *out, struct err *e) {
+    char mark[REQUEST_MARK_SIZE] = "";
+    if (len == 0) return wrong(e, at, "the file is empty");
+    if (!base64_valid(data, len)) return wrong(e, at, "expected the bytes of a file as base64");
+    make_mark(data, len, mark);
+    err_code code = is_known(r, mark) ? ERR_OK : keep(r, data, len, mark, at, e);
+    if (code == ERR_OK) buf_append_str(out, mark);
+    return code;
+}
+
+err_code api_media_add(struct api_request *r, yyjson_val *base64, const char *at, struct buf *out, struct err *e) {
+    if (!yyjson_is_str(base64)) return wrong(e, at, "expected the bytes of a file as base64");
+    const char *text = yyjson_get_str(base64);
+    if (strncmp(text, "data:", 5) == 0) return api_media_url(r, base64, at, out, e);
+    return add(r, text, yyjson_get_len(base64), at, out, e);
+}
+
+err_code api_media_url(struct api_request *r, yyjson_val *url, const char *at, struct buf *out, struct err *e) {
+    static const char form[] = ";base64,";
+    enum { HEAD_MOST = 256 };
+    const char *text = yyjson_get_str(url);
+    size_t len = yyjson_get_len(url);
+    if (text == NULL) return wrong(e, at, "expected an address");
+    if (strncmp(text, "data:", 5) != 0) {
+        err_set_field(e, ERR_UNSUPPORTED, at, "pictures are not fetched from addresses here");
+        err_hint(e, "send the picture itself: \"data:image/png;base64,...\"");
+        return ERR_UNSUPPORTED;
+    }
+    const char *data = mem_find(text, len < HEAD_MOST ? len : HEAD_MOST, form, strlen(form));
+    if (data == NULL) return wrong(e, at, "expected \"data:TYPE;base64,\" and the bytes of the file as base64");
+    data += strlen(form);
+    return add(r, data, len - (size_t)(data - text), at, out, e);
+}

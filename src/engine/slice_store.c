@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT
+ * Sequences and marks that go into a store, which outlives the slice, and come back from it. The bytes are libllama's; the store's owner
+ * makes sure that they come from the same slice of the same weights, in the same version (engine_slice_format). */
+#include <ggml.h>
+#include <llama.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/slice.h"
+#include "engine/slice_priv.h"
+
+static int32_t *history_of(const struct slice *s, uint32_t seq) { return s->history + (size_t)seq * s->info.n_ctx_seq; }
+
+static void *copy_of(const void *data, size_t size) {
+    void *copy = size > 0 ? malloc(size) : NULL;
+    if (copy != NULL) memcpy(copy, data, size);
+    return copy;
+}
+
+/* The whole state of a sequence of n positions; NULL if it has another number, or there is no memory. */
+static uint8_t *state_of(struct slice *s, uint32_t seq, uint32_t n, size_t *ret_size) {
+    const struct slice_parked *p = &s->parked[seq];
+    *ret_size = p->size;
+    if (p->data != NULL) return copy_of(p->data, p->size);
+    if (llama_memory_seq_pos_max(s->mem, (llama_seq_id)seq) != (llama_pos)n - 1) return NULL;
+    size_t size = llama_state_seq_get_size(s->ctx, (llama_seq_id)seq);
+    uint8_t *data = malloc(size);
+    *ret_size = data != NULL ? llama_state_seq_get_data(s->ctx, data, size, (llama_seq_id)seq) : 0;
+    if (*ret_size > 0) return data;
+    free(data);
+    return NULL;
+}
+
+void slice_store_save(struct slice *s, uint32_t seq, uint32_t n, uint64_t key) {
+    struct engine_kept k = {.key = key, .n = n};
+    if (s->store == NULL || (k.data = state_of(s, seq, n, &k.size)) == NULL) return;
+    if (s->history != NULL) k.tokens = copy_of(history_of(s, seq), n * sizeof(*k.tokens));
+    s->store->put(s->store->user, &k);
+}
+
+void slice_store_keep(struct slice *s, uint64_t key) {
+    const struct slice_mark *m = s->store != NULL ? slice_mark_find(s, key) : NULL;
+    if (m == NULL) return;
+    struct engine_kept k = {.key = key, .n = m->n, .mark = true, .data = copy_of(m->data, m->size), .size = m->size};
+    if (m->tokens != NULL) k.tokens = copy_of(m->tokens, m->n * sizeof(*m->tokens));
+    if (k.data != NULL) s->store->put(s->store->user, &k);
+    else free(k.tokens);
+}
+
+static void kept_done(struct engine_kept *k) {
+    free(k->data);
+    free(k->tokens);
+}
+
+/* The tail can't go on without the tokens. */
+static bool load(struct slice *s, uint32_t seq, uint32_t n, const struct engine_kept *k) {
+    if (k->mark || k->n != n || n > s->info.n_ctx_seq || (s->history != NULL && k->tokens == NULL)) return false;
+    if (llama_state_seq_set_data(s->ctx, k->data, k->size, (llama_seq_id)seq) != k->size) return false;
+    if (s->history != NULL) memcpy(history_of(s, seq), k->tokens, n * sizeof(*k->tokens));
+    return llama_memory_seq_pos_max(s->mem, (llama_seq_id)seq) == (llama_pos)n - 1;
+}
+
+bool slice_store_load(struct slice *s, uint32_t seq, uint32_t n, uint64_t key) {
+    struct engine_kept k = {0};
+    bool there = s->store != NULL && s->store->get(s->store->user, key, &k) && load(s, seq, n, &k);
+    kept_done(&k);
+    if (!there) slice_mark_lose(s, key);
+    return there;
+}
+
+bool slice_store_back(struct slice *s, uint32_t seq, uint32_t n, uint64_t key) {
+    struct engine_kept k = {0};
+    bool there = s->store != NULL && s->store->get(s->store->user, key, &k) && k.mark;
+    bool tokens = s->history != NULL && s->info.mark_whole; /* of such a model, the tail has them from nowhere else */
+    struct slice_mark m = {.key = key, .n = k.n, .data = k.data, .size = k.size, .tokens = tokens ? k.tokens : NULL};
+    there = there && (!tokens || k.tokens != NULL) && slice_mark_restore(s, seq, n, &m);
+    kept_done(&k);
+    return there;
+}
+
+void slice_store_erase(struct slice *s, uint64_t key) {
+    if (s->store != NULL) s->store->erase(s->store->user, key);
+}
+
+void engine_slice_format(const struct engine_load *load, struct buf *out) {
+    buf_printf(out, "%s %s %d %s\n%s %s %s %d %d %u %d\n", ggml_version(), ggml_commit(), LLAMA_STATE_SEQ_VERSION,
+               llama_print_system_info(), load->cache_type_k, load->cache_type_v, load->flash_attn, load->exact, load->n_seq > 1,
+               load->n_rewind, load->n_gpu_layers);
+}

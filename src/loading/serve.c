@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: MIT
+ * See serve.h. */
+#include "loading/serve.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "coordinator/preview.h"
+#include "coordinator/used.h"
+#include "model/estimate.h"
+#include "model/projector.h"
+#include "model/quirks.h"
+#include "model/template.h"
+#include "model/types.h"
+#include "plan/model.h"
+
+/* A model that this node has loaded; it stays as long as it has copies. */
+struct serve_model {
+    struct serve_model *next;
+    struct coordinator_model core;
+    struct serve_file *file;
+    struct model_projector projector;
+    struct model_load_shape shape;
+    struct plan_source *source;
+    struct engine_load load; /* as stages here would load it */
+    char *key;               /* of its sizes */
+};
+
+struct serve {
+    struct serve_parts parts;
+    struct serve_model *models;
+    struct record own;      /* this node's record, when the count of news was own_news */
+    uint64_t own_news;
+    const struct record *records[2 * RECORDS_MAX + 1];
+    bool acts;              /* actions are being carried out */
+};
+
+/* ---- what the node sees ---- */
+
+static struct coordinator_work serve_work(void *user, const char *instance) {
+    const struct serve *s = user;
+    return s->parts.callbacks.work(s->parts.user, instance);
+}
+
+static struct coordinator_queue serve_queue(void *user, const char *model) {
+    const struct serve *s = user;
+    return s->parts.callbacks.queue(s->parts.user, model);
+}
+
+static void serve_correct(void *user, const char *arch, struct plan_node *offer) {
+    const struct serve *s = user;
+    learned_offer(s->parts.learned, arch, offer);
+}
+
+struct coordinator_view serve_view(struct serve *s) {
+    const struct records *r = s->parts.records;
+    struct coordinator_view v = {.records = s->records, .wall = clock_wall_s(), .user = s};
+    v.work = serve_work;
+    v.queue = serve_queue;
+    v.correct = serve_correct;
+    if (s->own_news != s->parts.news->count || s->own.id == 0) {
+        record_done(&s->own);
+        memset(&s->own, 0, sizeof(s->own));
+        s->parts.callbacks.own_record(s->parts.user, &s->own);
+        s->own_news = s->parts.news->count;
+    }
+    s->records[v.n_records++] = &s->own;
+    for (size_t i = 0; i < r->n_linked; i++) s->records[v.n_records++] = r->linked[i];
+    v.n_linked = v.n_records;
+    for (size_t i = 0; i < r->n_suspects; i++) s->records[v.n_records++] = r->suspects[i];
+    return v;
+}
+
+bool serve_claimed(struct serve *s, const char *name, struct coordinator_claim *ret) {
+    struct coordinator_view v = serve_view(s);
+    return coordinator_claimed(s->parts.core, clock_now(), &v, name, ret);
+}
+
+/* ---- models ---- */
+
+void serve_own_wish(const struct serve *s, struct load_wish *ret) {
+    const struct serve_config *c = &s->parts.config;
+    *ret = (struct load_wish){0};
+    wish_set_text(ret, WISH_PLACEMENT, c->placement);
+    wish_set_text(ret, WISH_REPLAN, c->replan);
+    if (c->load->n_ctx) wish_set(ret, WISH_CTX, c->load->n_ctx);
+    wish_set(ret, WISH_PARALLEL, c->load->n_seq);
+    wish_set(ret, WISH_REPLICAS, 1);
+    wish_set(ret, WISH_KEPT, false);
+    wish_set(ret, WISH_PINNED, false);
+    wish_set(ret, WISH_BATCH, c->load->n_batch);
+    wish_set(ret, WISH_UBATCH, c->load->n_ubatch);
+    wish_set_text(ret, WISH_CACHE_TYPE_K, c->load->cache_type_k);
+    wish_set_text(ret, WISH_CACHE_TYPE_V, c->load->cache_type_v);
+    wish_set_text(ret, WISH_FLASH_ATTN, c->load->flash_attn);
+    wish_set_text(ret, WISH_POOLING, c->load->pooling);
+    wish_set(ret, WISH_EXACT, c->load->exact);
+    wish_set_text(ret, WISH_WIRE_TYPE, c->dtype_auto ? "auto" : frame_dtype_name(c->dtype));
+    wish_set(ret, WISH_LATENCY_BUDGET, c->options->latency_ms);
+    wish_set(ret, WISH_PREFIX_CACHE, c->options->prefix_cache);
+    wish_set(ret, WISH_SPECULATE, c->options->n_draft);
+    wish_set(ret, WISH_SPECULATE_ALWAYS, c->options->draft_always);
+}
+
+/* How stages load the model, except for the devices and threads, which each node chooses by itself (hold_own_hardware). */
+static void serve_load_options(const struct serve *s, const struct load_wish *w, struct engine_load *ret) {
+    *ret = *s->parts.config.load;
+    ret->n_ctx = w->ctx;
+    ret->n_seq = w->parallel;
+    ret->n_batch = w->batch;
+    ret->n_ubatch = w->ubatch;
+    ret->exact = w->exact;
+    ret->n_rewind = w->speculate_always ? w->speculate : 0; /* copies of a state take much memory: only where they are asked for */
+    snprintf(ret->cache_type_k, sizeof(ret->cache_type_k), "%s", w->cache_type_k);
+    snprintf(ret->cache_type_v, sizeof(ret->cache_type_v), "%s", w->cache_type_v);
+    snprintf(ret->flash_attn, sizeof(ret->flash_attn), "%s", w->flash_attn);
+    snprintf(ret->pooling, sizeof(ret->pooling), "%s", w->pooling);
+}
+
+static err_code model_shape(const struct serve *s, struct serve_model *m, struct err *e) {
+    serve_load_options(s, &m->core.record.wish, &m->load);
+    err_code code = model_layout_ctx(m->file->layout, m->load.n_ctx, &m->load.n_ctx, e);
+    m->load.n_gpu_layers = 0; /* what it takes in RAM is measured */
+    struct engine_load load = m->load;
+    if (code != ERR_OK) return code;
+    if (load.exact) code = model_quirks_check_exact(m->file->layout->arch, e);
+    if (code != ERR_OK) return code;
+    if (load.n_batch > 0 && load.n_batch < load.n_seq)
+        log_info("node", "--batch %u is raised to %u: one token of each of the --parallel sequences", load.n_batch, load.n_seq);
+    m->shape = (struct model_load_shape){.n_ctx = load.n_ctx, .n_seq = load.n_seq, .streams = load.exact};
+    load.n_gpu_layers = ENGINE_GPU_ALL;
+    m->shape.n_ubatch_gpu = engine_load_ubatch(&load);
+    load.n_gpu_layers = 0;
+    m->shape.n_ubatch = engine_load_ubatch(&load);
+    if (!model_type_parse(load.cache_type_k, &m->shape.type_k))
+        return err_set(e, ERR_INVALID, "cache type \"%s\" is not one of ggml's", load.cache_type_k);
+    if (!model_type_parse(load.cache_type_v, &m->shape.type_v))
+        return err_set(e, ERR_INVALID, "cache type \"%s\" is not one of ggml's", load.cache_type_v);
+    return ERR_OK;
+}
+
+static void model_describe(struct serve_model *m, const char *name) {
+    struct record_model *r = &m->core.record;
+    const struct model_gguf *g = m->file->gguf;
+    snprintf(r->name, sizeof(r->name), "%s", name);
+    snprintf(m->core.id, sizeof(m->core.id), "%s", model_gguf_id(g));
+    r->chat_template = model_template_make(g, RECORD_MAX_TEMPLATE);
+    model_token_text_of(g, "tokenizer.ggml.bos_token_id", r->bos, sizeof(r->bos));
+    model_token_text_of(g, "tokenizer.ggml.eos_token_id", r->eos, sizeof(r->eos));
+    r->n_ctx = m->shape.n_ctx;
+    r->n_vocab = m->file->layout->n_vocab;
+    r->n_layer = m->file->layout->n_layer;
+    model_facts_make(g, m->file->layout, &r->facts);
+    snprintf(r->facts.weights, sizeof(r->facts.weights), "%s", m->file->sample);
+    r->facts.sees = m->projector.sees;
+    r->facts.hears = m->projector.hears;
+    wish_set(&r->wish, WISH_CTX, m->shape.n_ctx);
+}
+
+static void model_free(struct serve_model *m) {
+    plan_source_free(m->source);
+    free(m->core.record.chat_template);
+    free(m->key);
+    free(m);
+}
+
+/* Pictures that have to be computed at once need batches in which they find room beside a token of every other sequence. */
+static void make_room_for_pictures(const struct serve_model *m, struct engine_load *load) {
+    const struct model_projector *p = &m->projector;
+    if (p->together == 0) return;
+    uint32_t most = p->together + load->n_seq;
+    if (engine_load_batch(load) < most) load->n_batch = most;
+    if (engine_load_ubatch(load) < p->together) load->n_ubatch = p->together;
+}
+
+/* The projector that was named for this model; "": none was. */
+static const char *named_projector(const struct serve *s, const struct serve_model *m) {
+    return m->core.record.wish.pinned ? s->parts.config.mmproj : ""; /* --mmproj belongs to the model of the command line */
+}
+
+/* The model's projector, and what it takes. */
+static err_code choose_projector(const struct serve *s, struct serve_model *m, struct err *e) {
+    const char *named = named_projector(s, m);
+    m->projector = m->file->projector;
+    err_code code = named[0] != '\0' ? model_projector_read(named, &m->projector, e) : ERR_OK;
+    m->shape.projector = m->projector.bytes;
+    if (m->shape.n_ubatch < m->projector.together) m->shape.n_ubatch = m->projector.together;
+    return code;
+}
+
+static err_code model_make(struct serve *s, struct serve_file *file, const char *name, const struct load_wish *wish,
+                           struct serve_model **ret, struct err *e) {
+    struct serve_model *m = MEM_NEW(struct serve_model);
+    struct load_wish own;
+    struct plan_wish plan = {0};
+    serve_own_wish(s, &own);
+    m->file = file;
+    m->core.record.wish = *wish;
+    wish_merge(&m->core.record.wish, &own);
+    err_code code = plan_wish_parse(m->core.record.wish.placement, &plan, e);
+    if (code == ERR_OK) code = model_shape(s, m, e);
+    if (code == ERR_OK) code = choose_projector(s, m, e);
+    if (code != ERR_OK) {
+        free(m);
+        return code;
+    }
+    model_describe(m, name);
+    m->source = plan_source_create(file->layout, &m->shape, m->core.record.name);
+    learned_correct(s->parts.learned, file->layout->arch, m->source);
+    m->key = needs_key(m->core.id, &m->load);
+    const struct needs *sizes = s->parts.sizes ? sizes_find(s->parts.sizes, m->key) : NULL;
+    if (sizes) plan_source_measured(m->source, sizes);
+    plan.streams = m->shape.n_seq;
+    plan.work = PLAN_LOOP_WORK;
+    plan.link = links_between;
+    plan.link_user = s->parts.links;
+    m->core.plan = plan_source_model(m->source);
+    m->core.wish = plan;
+    m->core.arch = file->layout->arch;
+    m->core.path = file->path;
+    *ret = m;
+    return ERR_OK;
+}
+
+/* ---- what models take ---- */
+
+static void serve_measured(void *user, const char *key, const struct needs *n) {
+    struct serve *s = user;
+    bool any = false;
+    for (struct serve_model *m = s->models; m && key; m = m->next) {
+        if (strcmp(m->key, key) != 0 || !m->core.plan->pending) continue;
+        plan_source_measured(m->source, n);
+        any = true;
+    }
+    if (any) serve_update(s);
+}
+
+/* Its copies are not placed before libllama has said what its slices take. */
+static void serve_measure(struct serve *s, struct serve_model *m) {
+    if (!s->parts.sizes || sizes_find(s->parts.sizes, m->key)) return;
+    plan_source_measuring(m->source);
+    sizes_ask(s->parts.sizes, m->key, m->file->path, &m->load, serve_measured, s);
+}
+
+err_code serve_ask_sizes(struct serve *s, struct serve_file *file, const char *name, const struct load_wish *wish, sizes_done_fn done,
+                         void *user, struct err *e) {
+    struct serve_model *m;
+    err_code code = model_make(s, file, name, wish, &m, e);
+    if (code != ERR_OK) return code;
+    if (s->parts.sizes) sizes_ask(s->parts.sizes, m->key, file->path, &m->load, done, user);
+    else done(user, m->key, NULL);
+    model_free(m);
+    return ERR_OK;
+}
+
+/* A model that is loaded already meets the wish, or it has to be unloaded first. */
+static err_code serve_meets(const struct serve *s, const char *name, const struct load_wish *wish, struct err *e) {
+    const struct record_model *m;
+    for (size_t i = 0; (m = coordinator_get(s->parts.core, i)) != NULL; i++)
+        if (strcmp(m->name, name) == 0 && !m->failed) return wish_met(wish, &m->wish, name, e);
+    return ERR_OK;
+}
+
+err_code serve_open(struct serve *s, struct serve_file *file, const char *name, const struct load_wish *wish, struct err *e) {
+    struct coordinator_view v = serve_view(s);
+    struct serve_model *m = NULL;
+    err_code code = serve_meets(s, name, wish, e);
+    bool open = code == ERR_OK && coordinator_load(s->parts.core, clock_now(), &v, name, wish);
+    if (open) code = model_make(s, file, name, wish, &m, e);
+    if (code == ERR_OK && open) code = coordinator_open(s->parts.core, clock_now(), &v, &m->core, e);
+    if (code == ERR_OK && open) {
+        m->next = s->models;
+        s->models = m;
+        serve_measure(s, m);
+    } else if (m) {
+        model_free(m);
+    }
+    serve_act(s);
+    return code;
+}
+
+err_code serve_preview(struct serve *s, struct serve_file *file, const char *name, const struct load_wish *wish, yyjson_mut_doc *doc,
+                       yyjson_mut_val **ret, struct err *e) {
+    struct coordinator_view v = serve_view(s);
+    struct serve_model *m;
+    err_code code = model_make(s, file, name, wish, &m, e);
+    if (code != ERR_OK) return code;
+    code = preview_make(s->parts.core, &v, &m->core, doc, ret, e);
+    model_free(m);
+    return code;
+}
+
+err_code serve_again(struct serve *s, const char *name, const struct load_wish *wish, struct err *e) {
+    struct coordinator_view v = serve_view(s);
+    const struct record_model *m;
+    bool there = false;
+    err_code code = serve_meets(s, name, wish, e);
+    if (code != ERR_OK) return code;
+    for (size_t i = 0; (m = coordinator_get(s->parts.core, i)) != NULL; i++) there |= strcmp(m->name, name) == 0;
+    if (there) there = !coordinator_load(s->parts.core, clock_now(), &v, name, wish);
+    serve_act(s);
+    return there ? ERR_OK : ERR_NOT_FOUND;
+}
+
+const char *serve_name(const struct serve *s, const char *path) {
+    for (const struct serve_model *m = s->models; m; m = m->next)
+        if (strcmp(m->file->path, path) == 0) return m->core.record.name;
+    return NULL;
+}
+
+void serve_rename(struct serve *s, const char *from, const char *to) {
+    for (struct serve_model *m = s->models; m; m = m->next)
+        if (strcmp(m->core.record.name, from) == 0) snprintf(m->core.record.name, sizeof(m->core.record.name), "%s", to);
+    coordinator_rename(s->parts.core, from, to);
+    serve_act(s);
+}
+
+static struct serve_model *model_of(const struct serve *s, const struct coordinator_model *core) {
+    struct serve_model *m = s->models;
+    while (m && &m->core != core) m = m->next;
+    return m;
+}
+
+/* Frees the models whose last copy has gone. */
+static void serve_forget(struct serve *s) {
+    for (struct serve_model **at = &s->models; *at;) {
+        struct serve_model *m = *at;
+        if (coordinator_uses(s->parts.core, &m->core)) {
+            at = &m->next;
+            continue;
+        }
+        *at = m->next;
+        model_free(m);
+    }
+}
+
+/* ---- carrying actions out ---- */
+
+/* Layers on GPUs as the plan has spread them; without GPUs: none. The node uses this if it leaves the choice to the plan. libllama takes
+ * the devices in the order of their layers, and counts the output head as a layer of the last one. */
+static void serve_spread(const struct plan_model *m, const struct plan_node *node, const struct plan_stage *s, struct stage_order *o) {
+    struct plan_spread spread;
+    size_t at = 0, cut = 0;
+    o->n_on = used_planned(m, node, s, o->on);
+    o->load.n_gpu_layers = 0;
+    if (o->n_on == 0 || !plan_spread_make(m, node, s->first, s->end, &spread)) return;
+    o->load.n_gpu_layers = 1;
+    o->load.devices[0] = o->load.tensor_split[0] = '\0';
+    for (uint32_t i = o->n_on; i-- > 0;) {
+        const struct plan_device *d = &node->devices[spread.used[i]];
+        uint32_t layers = spread.layers[spread.used[i]];
+        o->load.n_gpu_layers += (int32_t)layers;
+        if (at < sizeof(o->load.devices))
+            at += (size_t)snprintf(o->load.devices + at, sizeof(o->load.devices) - at, "%s%s", at > 0 ? "," : "", d->name);
+        if (cut < sizeof(o->load.tensor_split))
+            cut += (size_t)snprintf(o->load.tensor_split + cut, sizeof(o->load.tensor_split) - cut, "%s%u", cut > 0 ? "," : "",
+                                    layers + (i == 0));
+    }
+}
+
+static void serve_order(struct serve *s, const struct coordinator_action *a, const struct instance *in, const struct serve_model *m,
+                        struct stage_order *o) {
+    const struct plan *p = instance_plan(in);
+    const struct load_wish *w = &m->core.record.wish;
+    stage_order_init(o);
+    snprintf(o->instance, sizeof(o->instance), "%s", a->instance);
+    snprintf(o->model, sizeof(o->model), "%s", m->core.id);
+    snprintf(o->path, sizeof(o->path), "%s", m->file->path);
+    o->epoch = a->epoch;
+    o->first = p->stages[a->stage].first;
+    o->end = p->stages[a->stage].end;
+    o->stage = a->stage;
+    o->n_stage = p->n_stage;
+    o->need = p->stages[a->stage].bytes;
+    serve_load_options(s, w, &o->load);
+    serve_spread(m->core.plan, instance_node(in, a->stage), &p->stages[a->stage], o);
+    make_room_for_pictures(m, &o->load);
+    o->dtype = learned_wire(s->parts.learned, a->instance);
+    o->options = *s->parts.config.options;
+    o->options.latency_ms = w->latency_budget;
+    o->options.prefix_cache = w->prefix_cache;
+    o->options.n_draft = w->speculate;
+    o->options.draft_always = w->speculate_always;
+    o->source_node = s->parts.self;
+    o->next_node = instance_node(in, (a->stage + 1) % p->n_stage)->id;
+    o->prev_node = instance_node(in, (a->stage + p->n_stage - 1) % p->n_stage)->id;
+    struct control_peer peer;
+    if (control_find(s->parts.control, o->next_node, &peer)) {
+        snprintf(o->next_host, sizeof(o->next_host), "%s", peer.host);
+        o->next_port = peer.port;
+    }
+    o->connect_timeout_ms = 600000; /* as long as the slowest node may take: its weights may have to travel first */
+}
+
+static void serve_load(struct serve *s, const struct coordinator_action *a) {
+    const struct coordinator_model *core = NULL;
+    const struct instance *in = coordinator_find(s->parts.core, a->instance, &core);
+    const struct serve_model *m = model_of(s, core);
+    bool draft =
+        a->stage == 0 && core->record.wish.pinned && s->parts.config.draft[0]; /* --draft belongs to the model of the command line */
+    struct stage_order order;
+    struct err e = {0};
+    serve_order(s, a, in, m, &order);
+    order.find_mmproj = a->stage == 0;
+    if (a->node == s->parts.self) {
+        if (draft) snprintf(order.draft, sizeof(order.draft), "%s", s->parts.config.draft);
+        if (a->stage == 0) snprintf(order.mmproj, sizeof(order.mmproj), "%s", named_projector(s, m));
+        s->parts.callbacks.load(s->parts.user, &order);
+        return;
+    }
+    if (a->stage == 0 && named_projector(s, m)[0] != '\0')
+        log_warn("node", "the projector is not used: the first layers are on another node, which looks for one beside the model");
+    if (draft) log_warn("node", "the draft model is not used: the first layers are on another node");
+    struct buf b;
+    buf_init(&b, frame_max_payload(FRAME_LOAD));
+    stage_order_encode(&order, &b);
+    if (!control_send(s->parts.control, a->node, FRAME_LOAD, a->epoch, b.data, b.len)) {
+        err_set(&e, ERR_NETWORK, "its node cannot be reached");
+        coordinator_stage_failed(s->parts.core, clock_now(), a->node, a->instance, a->epoch, a->stage, a->stage, &e);
+    }
+    buf_done(&b);
+}
+
+static void serve_unload(struct serve *s, const struct coordinator_action *a) {
+    if (a->node == s->parts.self) {
+        s->parts.callbacks.unload(s->parts.user, a->instance, a->epoch, a->how);
+        return;
+    }
+    struct stage_unload u = {.how = a->how};
+    struct buf b;
+    snprintf(u.instance, sizeof(u.instance), "%s", a->instance);
+    buf_init(&b, frame_max_payload(FRAME_UNLOAD));
+    stage_unload_encode(&u, &b);
+    control_send(s->parts.control, a->node, FRAME_UNLOAD, a->epoch, b.data, b.len);
+    buf_done(&b);
+}
+
+static void serve_carry_out(struct serve *s, const struct coordinator_action *a) {
+    switch (a->kind) {
+    case COORDINATOR_LOAD: serve_load(s, a); break;
+    case COORDINATOR_UNLOAD: serve_unload(s, a); break;
+    case COORDINATOR_TAKE: s->parts.callbacks.take(s->parts.user, &a->orphan); break;
+    case COORDINATOR_TELL: s->parts.callbacks.tell_heir(s->parts.user, a->node, &a->orphan); break;
+    case COORDINATOR_ASK_ROOM: s->parts.callbacks.ask_room(s->parts.user, a->node, a->model, a->room); break;
+    case COORDINATOR_PUBLISH: news_own(s->parts.news); break;
+    }
+}
+
+void serve_act(struct serve *s) {
+    struct coordinator_action *a;
+    if (s->acts) return; /* the loop below, which called this, goes on to further actions */
+    s->acts = true;
+    a = MEM_NEW(struct coordinator_action);
+    while (coordinator_next_action(s->parts.core, a)) serve_carry_out(s, a);
+    free(a);
+    s->acts = false;
+    serve_forget(s);
+}
+
+/* ---- events ---- */
+
+void serve_update(struct serve *s) {
+    struct coordinator_view v = serve_view(s);
+    coordinator_update(s->parts.core, clock_now(), &v);
+    serve_act(s);
+    learned_follow(s->parts.learned);
+}
+
+/* The memory that a stage really took corrects the estimates for later plans of this model. */
+static void serve_learn(struct serve *s, uint64_t node, const struct stage_report *r) {
+    const struct coordinator_model *core = NULL;
+    const struct instance *in = coordinator_find(s->parts.core, r->instance, &core);
+    const struct engine_info *took = &r->state.info;
+    if (!in || r->epoch != instance_epoch(in) || r->stage >= instance_plan(in)->n_stage) return;
+    const struct plan_stage *stage = &instance_plan(in)->stages[r->stage];
+    struct serve_model *m = model_of(s, core);
+    struct model_estimate est = model_estimate_slice(m->file->layout, stage->first, stage->end, &m->shape);
+    double kv = est.kv && took->bytes_kv ? (double)took->bytes_kv / (double)est.kv : 1;
+    double compute = est.compute && took->bytes_compute ? (double)took->bytes_compute / (double)est.compute : 1;
+    log_debug("plan", "stage %u took %.2f of the KV and %.2f of the compute buffers that were estimated", r->stage, kv, compute);
+    learned_memory(s->parts.learned, node, core->arch, kv, compute);
+    learned_correct(s->parts.learned, core->arch, m->source);
+}
+
+void serve_report(struct serve *s, uint64_t node, const struct stage_report *r) {
+    struct coordinator *c = s->parts.core;
+    if (r->failed) {
+        coordinator_stage_failed(c, clock_now(), node, r->instance, r->epoch, r->stage, r->origin, &r->err);
+    } else if (r->state.phase == STAGE_READY) {
+        serve_learn(s, node, r);
+        coordinator_stage_ready(c, clock_now(), node, r->instance, r->epoch, r->stage);
+    }
+    serve_act(s);
+}
+
+/* ---- life ---- */
+
+struct serve *serve_create(const struct serve_parts *parts) {
+    struct serve *s = MEM_NEW(struct serve);
+    s->parts = *parts;
+    return s;
+}
+
+void serve_free(struct serve *s) {
+    if (!s) return;
+    while (s->models) {
+        struct serve_model *m = s->models;
+        s->models = m->next;
+        model_free(m);
+    }
+    record_done(&s->own);
+    free(s);
+}

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+# Prefix from disk: a request of $PREFIX tokens to a node with --prefix-disk, and another one with the same beginning after the node was
+# restarted; the node's state is new in every round. Two stages, each on a node of its own.
+# shellcheck shell=sh
+begin() {
+    model 1b
+    command -v node >/dev/null 2>&1 || fail "no node" "install Debian's package nodejs"
+}
+round() {
+    rm -rf "$WORK/disk"
+    mkdir -p "$WORK/disk"
+    for time in first second; do
+        start_pair
+        node "$TOP/tests/bench/disk.mjs" "$API" "$PREFIX" "$time" >"$WORK/out.disk" || fail "no answer" "see $WORK/disk/*.log"
+        awk 'NF >= 2 { print $1, $2 }' "$WORK/out.disk" >>"$VALUES"
+        stop_children
+    done
+}
+# Two nodes that hold half of the model each; sets API.
+start_pair() {
+    start_disk_node head "$MODEL" --placement 11,11 --ctx 4096
+    start_disk_node tail --peer "127.0.0.1:$LISTEN"
+    API=$API_head
+}
+start_disk_node() { # name, arguments
+    name=$1
+    shift
+    : >"$WORK/disk/$name.ready"
+    CARAVAN_NO_DISCOVERY=yes "$BUILD/bin/caravan" up "$@" --name "$name" --threads 1 --parallel 2 --listen 127.0.0.1:0 --api 127.0.0.1:0 --prefix-disk 4G \
+        --key-file "$WORK/disk/key" --state-dir "$WORK/disk/$name" --ready-fd 3 3>"$WORK/disk/$name.ready" >"$WORK/disk/$name.log" 2>&1 &
+    pid=$!
+    children="$children $pid"
+    wait_text "$pid" "$WORK/disk/$name.ready" listen || fail "caravan does not start" "see $WORK/disk/$name.log"
+    eval "API_$name=$(sed -n 's/.*"api": *\([0-9]*\).*/\1/p' "$WORK/disk/$name.ready")"
+    LISTEN=$(sed -n 's/.*"listen": *\([0-9]*\).*/\1/p' "$WORK/disk/$name.ready")
+}
+report() {
+    words "A prefix of $PREFIX tokens, model 1b, 2 nodes of 1 thread; between the two requests both nodes are restarted."
+    figures "time to the first token"
+    figure "first request" disk_first_ms " ms"
+    figure "the same beginning, after the restart" disk_second_ms " ms"
+    ratios
+    ratio "first against second" disk_first_ms disk_second_ms 5
+}

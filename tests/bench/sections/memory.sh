@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+# What the plan says that slices need against the memory that processes with them have: fifteen models, whole and in halves, with contexts of
+# 2k to 32k, 1 to 16 sequences and several types of KV cache.
+# shellcheck shell=sh
+MEMORY_TYPES="q4_k q8_0 f16"
+MEMORY_PRESETS="tiny 300m 1b moe"
+begin() {
+    MEMORY_MODELS="$TOP/models/caravan-demo.gguf"
+    for preset in $MEMORY_PRESETS; do
+        for type in $MEMORY_TYPES; do memory_model "$preset" "$type" ''; done
+    done
+    memory_model 1b q4_k 11
+    memory_model 300m q8_0 4
+}
+memory_model() { # preset, type, layers
+    file=$WORK/memory-$1${3:+-$3}-$2.gguf
+    [ -f "$file" ] || {
+        "$BUILD/bin/make-model" --preset "$1" --type "$2" ${3:+--layers "$3"} --out "$file.part" >/dev/null || fail "cannot make \"$file\"" "is the disk full?"
+        mv "$file.part" "$file"
+    }
+    MEMORY_MODELS="$MEMORY_MODELS $file"
+}
+memory_loads() { # arguments of memory_error
+    # shellcheck disable=SC2086
+    "$BUILD/bin/memory_error" "$@" $MEMORY_MODELS >"$WORK/out.memory" || fail "memory_error failed" "memory_error $*"
+    cat "$WORK/out.memory" >&2
+    sed -n 's/.* need \([0-9.]*\) *estimate \([0-9.]*\)$/\1 \2/p' "$WORK/out.memory" >>"$WORK/memory.all"
+}
+round() {
+    : >"$WORK/memory.all"
+    memory_loads --ctx 2048 --parallel 1
+    memory_loads --ctx 8192 --parallel 4 --cache-type q8_0
+    memory_loads --ctx 2048 --parallel 16
+    memory_loads --ctx 32768 --parallel 1 --cache-type q4_0
+    for column in 1 2; do
+        awk -v column="$column" -v name="$([ "$column" = 1 ] && echo need || echo estimate)" '
+            { v = $column; n++; near += v >= 0.99 && v <= 1.05; if (n == 1 || v < low) low = v; if (v > high) high = v }
+            END { print name ".loads", n; print name ".near", 100 * near / n; print name ".lowest", low; print name ".highest", high }' \
+            "$WORK/memory.all" >>"$VALUES"
+    done
+}
+report() {
+    words "The memory of a process with a slice is its proportional set size after a batch; the need is what the plan counts for the slice."
+    figures figure
+    figure "loads" need.loads
+    figure "need over memory, lowest" need.lowest
+    figure "need over memory, highest" need.highest
+    figure "of the loads with 0.99 to 1.05" need.near " %"
+    figure "pure estimate over memory, lowest" estimate.lowest
+    figure "pure estimate over memory, highest" estimate.highest
+    figure "of the loads with 0.99 to 1.05, by the pure estimate" estimate.near " %"
+}

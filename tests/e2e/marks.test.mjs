@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// Models with a window or a state go back to marks: an answer asked for again, an edited end, a prompt with half of its answer, a shared
+// beginning. On tiny models of each kind, over two stages (and whole): the answers are those of a fresh start, and usage shows what was taken
+// over. The models have no tokenizer, so prompts are tokens, and answers are told apart by their log probabilities.
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { startCluster, stopCluster } from './lib/cluster.mjs'
+
+const root = join(process.env.CARAVAN_SYSROOT_DIR ?? join(process.env.CARAVAN_SOURCE, 'build'), 'sysroot-test')
+const find = (folder, ...how) => {
+    try {
+        return execFileSync('find', [folder, ...how], { encoding: 'utf8' }).split('\n')[0]
+    } catch {
+        return ''
+    }
+}
+const maker = find(join(root, 'usr'), '-name', 'test-llama-archs', '-type', 'f')
+const skip = maker === '' && "llama.cpp's tests are not here; make sysroot-test fetches them"
+const NOISE = 0.02 // between batches of different shapes (tools/zoo-sequences.c)
+
+function makeModel(arch) {
+    const libraries = find(join(root, 'usr/lib'), '-maxdepth', '1', '-type', 'd', '-name', '*-linux-gnu*')
+    const backends = find(join(libraries, 'ggml'), '-maxdepth', '1', '-type', 'd', '-name', 'backends*')
+    const loader = find(libraries, '-maxdepth', '1', '-name', 'ld-linux*.so.*') || find(join(root, 'usr/lib64'), '-maxdepth', '1', '-name', 'ld-linux*.so.*')
+    const raw = join(process.env.CARAVAN_TMP, `raw-${arch}`), model = join(process.env.CARAVAN_TMP, `${arch}.gguf`)
+    mkdirSync(raw)
+    execFileSync(loader, ['--library-path', libraries, maker, '--out', raw, '--arch', `^${arch}$`, '--seed', '1'], { cwd: backends, stdio: 'ignore' })
+    execFileSync(join(process.env.CARAVAN_BUILD, 'bin/zoo-deepen'), [join(raw, readdirSync(raw)[0]), model], { stdio: 'ignore' })
+    return model
+}
+
+const words = (n, seed) => Array.from({ length: n }, (_, i) => (seed * 37 + i * 11 + (i * i) % 17) % 100)
+const text = words(270, 1) // a little more than the distance of two marks; such models take long for their tokens
+const CASES = {
+    'an answer asked for again': [text, text, 270],
+    'an edited end': [[...text, ...words(40, 2)], [...text, ...words(40, 3)], 271],
+    'more after the prompt': [text, [...text, ...words(30, 4)], 271],
+    'a shared beginning': [[...text, ...words(60, 5)], [...text, ...words(90, 6)], 271],
+}
+
+async function complete(api, prompt) {
+    const model = (await (await fetch(`${api}/v1/models`)).json()).data[0].id
+    const response = await fetch(`${api}/v1/completions`, {
+        method: 'POST', headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ model, prompt, temperature: 0, seed: 1, max_tokens: 8, logprobs: 1, ignore_eos: true }),
+    })
+    const answer = await response.json()
+    assert.equal(response.status, 200, JSON.stringify(answer))
+    return { logprobs: answer.choices[0].logprobs.token_logprobs, cached: answer.usage.prompt_tokens_details.cached_tokens }
+}
+
+// The answers to the second prompts; before each comes the first prompt, if anything is to be taken over from it.
+async function askAll(model, names, options, both = true) {
+    const answers = {}
+    const nodes = await startCluster(names, { memory: '256M', model, first: ['--ctx', '512', '--parallel', '2', ...options] })
+    for (const [name, [first, second]] of Object.entries(CASES)) {
+        if (both) await complete(nodes[0].api, [words(1, name.length)[0], ...first])
+        answers[name] = await complete(nodes[0].api, [words(1, name.length)[0], ...second])
+    }
+    await stopCluster(nodes)
+    return answers
+}
+
+for (const arch of ['gemma3', 'mamba', 'qwen35']) {
+    test(`${arch}: back to marks`, { skip }, async () => {
+        const model = makeModel(arch)
+        const fresh = await askAll(model, ['fresh'], ['--prefix-cache', 'off'], false)
+        const rings = { two: await askAll(model, ['north', 'south'], ['--placement', 'even']) }
+        if (arch === 'gemma3') rings.one = await askAll(model, ['one'], [])
+        for (const [ring, answers] of Object.entries(rings)) {
+            for (const [name, [, , shared]] of Object.entries(CASES)) {
+                assert.equal(fresh[name].cached, 0)
+                assert.ok(answers[name].cached >= 0.9 * shared, `${ring}, ${name}: ${answers[name].cached} of ${shared} tokens taken over`)
+                assert.equal(answers[name].logprobs.length, fresh[name].logprobs.length)
+                for (const [i, logprob] of answers[name].logprobs.entries())
+                    assert.ok(Math.abs(logprob - fresh[name].logprobs[i]) < NOISE, `${ring}, ${name}: token ${i}`)
+            }
+            console.log(`${arch}, ${ring}: ${Object.keys(CASES).map((name) => answers[name].cached)} tokens taken over`)
+        }
+    })
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// A machine that comes later, on which the model would run whole: it is told, and with `--replan auto` the model moves there once no request
+// runs; with `--replan never` it stays where it is.
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { Node, ask, demoModel, run, sleep, until } from './lib/cluster.mjs'
+
+const model = async (node) => (await node.status()).models[0]
+
+// Two machines of which neither has the room for all, and then a third one that has.
+async function better(replan) {
+    const key = ['--key-file', join(process.env.CARAVAN_TMP, `${replan}.key`)]
+    const a = await new Node(`${replan}-a`, [demoModel, '--memory', '34M', '--placement', 'memory', '--replan', replan, ...key]).open()
+    const b = await new Node(`${replan}-b`, ['--memory', '34M', '--peer', a.listen, ...key]).open()
+    await until('it is divided', async () => { const m = await model(a); return m?.ready && m.stages === 2 })
+    const whole = await ask(a.api, 'Count to 5', { max_tokens: 24 })
+    const c = await new Node(`${replan}-c`, ['--memory', '64M', '--peer', a.listen, ...key]).open()
+    await until('the better place is told', async () => new RegExp(`would run whole on ${replan}-c`).test((await model(a)).message), 120)
+    return { a, b, c, whole }
+}
+
+const metric = async (node, name) => Number((await (await fetch(`${node.api}/metrics`)).text()).match(new RegExp(`^${name} (\\d+)$`, 'm'))[1])
+
+await run({
+    async 'auto: it is told first, and moves when it is idle'() {
+        const { a, b, c, whole } = await better('auto')
+        const first = (await model(a)).instance
+        const long = await ask(a.api, 'Count to 100', { max_tokens: 400, ignore_eos: true })
+        assert(long.done && long.error === null)
+        const m = await until('it runs whole', async () => { const now = await model(a); return now?.ready && now.stages === 1 && now }, 120)
+        assert.equal(m.instance, first) // moved, not another copy
+        assert.equal(m.message.includes('would run'), false)
+        const log = a.logText()
+        assert(log.indexOf('would run whole on auto-c') < log.indexOf('is loaded anew: it would run whole on auto-c'))
+        const again = await ask(b.api, 'Count to 5', { max_tokens: 24 })
+        assert.deepEqual([again.text, again.error], [whole.text, null])
+        assert.equal(await metric(a, 'caravan_replays_total'), 0)
+        for (const n of [a, b, c]) assert.doesNotMatch(n.logText(), /^\S+ \S+ warn .*stage/m, 'a move is nothing to worry about')
+        for (const n of [c, b, a]) await n.stop()
+    },
+
+    async 'never: it is told, and stays'() {
+        const { a, b, c, whole } = await better('never')
+        await sleep(15000) // longer than a model has to be idle before it moves
+        const m = await model(a)
+        assert.deepEqual([m.stages, m.ready], [2, true])
+        assert.match(a.logText(), /would run whole on never-c.*; it stays, as --replan never says/)
+        assert.doesNotMatch(a.logText(), /is loaded anew/)
+        assert.equal((await ask(a.api, 'Count to 5', { max_tokens: 24 })).text, whole.text)
+        for (const n of [c, b, a]) await n.stop()
+    },
+})

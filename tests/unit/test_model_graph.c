@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT
+ * What a graph says about slices: graphs of a few nodes a layer, as engine/probe writes them down. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "model/graph.h"
+#include "model/quirks.h"
+
+enum { WIDTH = 8, LAYERS = 4, TOKENS = 5, NODES = 64 };
+
+static uint32_t add(struct model_graph *g, const char *op, const char *name, uint64_t width, const char *leaf, int a, int b) {
+    struct model_graph_node *n = &g->node[g->n];
+    *n = (struct model_graph_node){.layer = -1, .n_values = width * TOKENS};
+    snprintf(n->name, sizeof(n->name), "%s", name);
+    snprintf(n->op, sizeof(n->op), "%s", op);
+    if (a >= 0) n->src[n->n_src++] = (uint32_t)a;
+    if (b >= 0) n->src[n->n_src++] = (uint32_t)b;
+    if (leaf) model_graph_note_leaf(n, leaf);
+    return g->n++;
+}
+
+/* How the graphs differ. */
+struct shape {
+    const char *entry;  /* an operation between the embedding and layer 0; NULL: none */
+    uint64_t streams;
+    bool unnamed;       /* results have no names */
+    bool looks_back;    /* odd layers read what the layer before them wrote into its memory */
+    bool skips;         /* every layer reads the embedding again */
+};
+
+static struct model_graph make(const struct shape *s) {
+    struct model_graph g = {.node = mem_calloc(NODES, sizeof(*g.node)), .n_layer = LAYERS, .n_tokens = TOKENS};
+    uint64_t width = WIDTH * s->streams;
+    char name[64], leaf[64];
+    uint32_t x = add(&g, "GET_ROWS", "embd", WIDTH, "token_embd.weight", -1, -1), embd = x;
+    if (s->entry) x = add(&g, "REPEAT", s->entry, width, NULL, (int)x, -1);
+    for (int i = 0; i < LAYERS; i++) {
+        snprintf(leaf, sizeof(leaf), "blk.%d.attn_norm.weight", i);
+        uint32_t norm = add(&g, "MUL", "norm", width, leaf, (int)x, -1);
+        snprintf(leaf, sizeof(leaf), "cache_k_l%d", s->looks_back && i % 2 == 1 ? i - 1 : i);
+        uint32_t memory = add(&g, "VIEW", "cache", 3, leaf, -1, -1);
+        uint32_t attention = add(&g, "FLASH_ATTN_EXT", "attn", width, NULL, (int)norm, (int)memory);
+        snprintf(leaf, sizeof(leaf), "blk.%d.ffn_down.weight", i);
+        uint32_t down = add(&g, "MUL_MAT", "node_9", width, leaf, (int)attention, s->skips ? (int)embd : -1);
+        snprintf(name, sizeof(name), s->unnamed ? "node_%d" : "l_out-%d", i);
+        x = add(&g, "ADD", name, width, NULL, (int)down, (int)x);
+    }
+    x = add(&g, "MUL", "result_norm", width, "output_norm.weight", (int)x, -1);
+    add(&g, "MUL_MAT", "result_output", 100, "output.weight", (int)x, -1);
+    return g;
+}
+
+static void expect(const struct shape *s, const char *row) {
+    struct model_graph g = make(s);
+    struct err e = {0};
+    char got[512];
+    err_code code = model_graph_propose(&g, "new", WIDTH, got, sizeof(got), &e);
+    if (code != ERR_OK) fail_msg("%s", e.text);
+    assert_string_equal(got, row);
+    free(g.node);
+}
+
+static void refuse(const struct shape *s, const char *why) {
+    struct model_graph g = make(s);
+    struct err e = {0};
+    char got[512];
+    assert_int_equal(model_graph_propose(&g, "new", WIDTH, got, sizeof(got), &e), ERR_WHOLE_ONLY);
+    assert_non_null(strstr(e.text, why));
+    free(g.node);
+}
+
+static void graphs_become_rows(void **state) {
+    (void)state;
+    expect(&(struct shape){.streams = 1}, "new period=1 width=1 out=l_out-");
+    expect(&(struct shape){.streams = 1, .entry = "inp_norm"}, "new period=1 width=1 out=l_out- in=inp_norm");
+    expect(&(struct shape){.streams = 4, .entry = "hc_init"}, "new period=1 width=4 out=l_out- in=hc_init");
+    expect(&(struct shape){.streams = 1, .unnamed = true}, "new period=1 width=1 out=ffn_down.weight>ADD");
+    expect(&(struct shape){.streams = 1, .looks_back = true}, "new period=2 width=1 out=l_out-");
+}
+
+static void what_stands_against_it_is_said(void **state) {
+    (void)state;
+    refuse(&(struct shape){.streams = 1, .skips = true}, "more than one value is alive");
+    refuse(&(struct shape){.streams = 1, .entry = "node_1"}, "has no name");
+}
+
+static void a_row_is_taught(void **state) {
+    (void)state;
+    struct err e = {0};
+    assert_int_equal(model_quirks_teach("new period=2 width=4 out=l_out- in=hc_init", &e), ERR_OK);
+    const struct model_quirks *q = model_quirks_find("new");
+    assert_true(q->split == MODEL_SPLIT_EXACT && q->cut == MODEL_CUT_PERIOD && q->period == 2);
+    assert_string_equal(model_quirks_entry("new")->tensor, "hc_init");
+    assert_int_equal(model_quirks_entry("new")->streams, 4);
+    assert_string_equal(model_quirks_find("llama")->arch, "llama");
+    static const char *const wrong[] = {"", "new", "new period=0 out=x", "new out=", "new out=x who=me", "new width=65 out=x"};
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) assert_int_equal(model_quirks_teach(wrong[i], &e), ERR_INVALID);
+    assert_string_equal(model_quirks_find("new")->arch, ""); /* nothing of a wrong row stays */
+    assert_int_equal(model_quirks_teach("bloom out=l_out-", &e), ERR_OK);
+    assert_null(model_quirks_entry("bloom")); /* it hides the table's */
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(graphs_become_rows),
+        cmocka_unit_test(what_stands_against_it_is_said),
+        cmocka_unit_test(a_row_is_taught),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT
+ * Prompts with pictures become tokens and rows: with an engine whose "files" are a byte, which is repeated as many times as it says. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/base64.h"
+#include "base/mem.h"
+#include "stage/media.h"
+
+enum { WIDTH = 2 };
+
+static int made; /* files that were made into rows */
+
+static err_code tokenize(void *self, const char *text, size_t len, bool bos, bool special, int32_t **ret_tokens, size_t *ret_n,
+                         struct err *e) {
+    (void)self;
+    (void)special;
+    (void)e;
+    size_t n = 0;
+    *ret_tokens = mem_calloc(len + 1, sizeof(**ret_tokens));
+    if (bos) (*ret_tokens)[n++] = 1;
+    for (size_t i = 0; i < len; i++) (*ret_tokens)[n++] = text[i];
+    *ret_n = n;
+    return ERR_OK;
+}
+
+/* A begin token, rows, an end token. */
+static err_code read_media(void *self, const uint8_t *data, size_t len, struct engine_pieces *ret, struct err *e) {
+    (void)self;
+    if (len != 1) return err_set(e, ERR_INVALID, "a file of %zu bytes", len);
+    made++;
+    for (int i = 0; i < 3; i++) {
+        struct engine_piece piece = {.n = 1};
+        if (i == 1) piece = (struct engine_piece){.n = data[0], .rows = engine_rows_create(data[0], WIDTH)};
+        else *(piece.tokens = mem_calloc(1, sizeof(*piece.tokens))) = 500 + i;
+        engine_pieces_add(ret, piece);
+    }
+    return ERR_OK;
+}
+
+static const struct engine_ops ops = {.tokenize = tokenize, .media = read_media};
+static struct engine engine = {.ops = &ops, .info = {.sees = true, .n_row = WIDTH}};
+
+static struct request ask(const char *text, size_t n_media, const char *const *marks, const char *const *data) {
+    struct request r;
+    request_init(&r);
+    r.text = mem_strdup(text);
+    r.text_len = strlen(text);
+    r.media = mem_calloc(n_media, sizeof(*r.media));
+    r.n_media = (uint32_t)n_media;
+    for (size_t i = 0; i < n_media; i++) {
+        snprintf(r.media[i].mark, sizeof(r.media[i].mark), "%s", marks[i]);
+        r.media[i].data = mem_strdup(data[i]);
+    }
+    return r;
+}
+
+static void expect_tokens(const struct request *r, const int32_t *wanted, size_t n) {
+    assert_int_equal(r->n_tokens, n);
+    for (size_t i = 0; i < n; i++)
+        if (wanted[i] >= 0) assert_int_equal(r->tokens[i], wanted[i]);
+        else assert_true(r->tokens[i] < 0);
+}
+
+static void marks_become_rows(void **state) {
+    (void)state;
+    struct media *m = media_create(&engine, "/models/tiny.gguf", 1 << 20);
+    const char *const marks[] = {"[media:a]", "[media:b]"}, *const data[] = {"Ag==", "Aw=="}; /* 2 and 3 */
+    made = 0;
+    struct request r = ask("x[media:b]y[media:a][media:b]", 2, marks, data);
+    assert_int_equal(media_read(m, &r, 100, NULL), ERR_OK);
+    expect_tokens(&r, (const int32_t[]){1, 'x', 500, -1, -1, -1, 502, 'y', 500, -1, -1, 502, 500, -1, -1, -1, 502}, 17);
+    assert_int_equal(r.n_rows, 3);
+    assert_int_equal(r.rows[0].at, 3);
+    assert_int_equal(r.rows[1].at, 9);
+    assert_ptr_equal(r.rows[0].rows, r.rows[2].rows);
+    assert_int_equal(r.tokens[3], r.tokens[13]);
+    assert_int_not_equal(r.tokens[3], r.tokens[9]);
+    assert_int_equal(made, 2);
+    assert_null(r.media);
+    int32_t id = r.tokens[9];
+    request_done(&r);
+    r = ask("[media:z]", 1, (const char *const[]){"[media:z]"}, data); /* another name, the same file */
+    assert_int_equal(media_read(m, &r, 100, NULL), ERR_OK);
+    assert_int_equal(r.tokens[2], id);
+    assert_int_equal(made, 2);
+    request_done(&r);
+    media_free(m);
+}
+
+static void what_is_given_up_comes_back_under_its_id(void **state) {
+    (void)state;
+    struct media *m = media_create(&engine, "tiny.gguf", 0); /* nothing is kept beside the last one */
+    const char *const mark[] = {"[media:a]"};
+    struct request first = ask("[media:a]", 1, mark, (const char *const[]){"Ag=="});
+    made = 0;
+    assert_int_equal(media_read(m, &first, 100, NULL), ERR_OK);
+    struct request r = ask("[media:a]", 1, mark, (const char *const[]){"Aw=="});
+    assert_int_equal(media_read(m, &r, 100, NULL), ERR_OK);
+    request_done(&r);
+    assert_int_equal(first.rows[0].rows->n, 2); /* who uses it keeps it */
+    r = ask("[media:a]", 1, mark, (const char *const[]){"Ag=="});
+    assert_int_equal(media_read(m, &r, 100, NULL), ERR_OK);
+    assert_int_equal(made, 3);
+    assert_int_equal(r.tokens[2], first.tokens[2]);
+    request_done(&r);
+    request_done(&first);
+    media_free(m);
+}
+
+static void refuse(struct media *m, const char *text, const char *data, uint32_t limit, err_code wanted, const char *says) {
+    struct err e = {0};
+    struct request r = ask(text, 1, (const char *const[]){"[media:a]"}, &data);
+    assert_int_equal(media_read(m, &r, limit, &e), wanted);
+    if (strstr(e.text, says) == NULL) fail_msg("\"%s\" instead of \"%s\"", e.text, says);
+    request_done(&r);
+}
+
+static void what_cannot_be_is_refused(void **state) {
+    (void)state;
+    struct media *m = media_create(&engine, "/models/tiny.gguf", 1 << 20);
+    refuse(m, "[media:a]", "AgI=", 100, ERR_INVALID, "a file of 2 bytes");
+    refuse(m, "[media:a]", "?", 100, ERR_INVALID, "base64");
+    refuse(m, "no mark at all", "Ag==", 100, ERR_INVALID, "template");
+    refuse(m, "[media:a][media:a][media:a]", "Fg==", 50, ERR_LIMIT, "with its pictures");
+    media_free(m);
+    struct engine blind = engine;
+    blind.info.n_row = 0;
+    m = media_create(&blind, "/models/tiny.gguf", 1 << 20);
+    refuse(m, "[media:a]", "Ag==", 100, ERR_UNSUPPORTED, "\"mmproj-tiny.gguf\" is missing");
+    media_free(m);
+}
+
+static void base64_is_read_strictly(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *bytes;
+    } good[] = {{"", ""},
+                {"Zg==", "f"},
+                {"Zg", "f"},
+                {"Zm8=", "fo"},
+                {"Zm9v", "foo"},
+                {"Zm9v\r\nYg==", "foob"},
+                {"_-8=", "\xff\xef"},
+                {"/+8=", "\xff\xef"}};
+    static const char *const bad[] = {"Z", "Zg=", "Zg===", "Z=g=", "Zg==Zg==", "Zm9v!", "Zm9vZ"};
+    uint8_t out[32];
+    size_t n;
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        assert_true(base64_valid(good[i].text, strlen(good[i].text)));
+        assert_true(base64_decode(good[i].text, strlen(good[i].text), out, &n));
+        assert_int_equal(n, strlen(good[i].bytes));
+        assert_true(n <= base64_most(strlen(good[i].text)));
+        assert_memory_equal(out, good[i].bytes, n);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) assert_false(base64_valid(bad[i], strlen(bad[i])));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(marks_become_rows),
+        cmocka_unit_test(what_is_given_up_comes_back_under_its_id),
+        cmocka_unit_test(what_cannot_be_is_refused),
+        cmocka_unit_test(base64_is_read_strictly),
+    };
+    return cmocka_run_group_tests_name("stage media", tests, NULL, NULL);
+}
