@@ -13,8 +13,8 @@ BUILD=$TOP/build/release
 SAYS=bundle
 . "$TOP/tools/install-files.sh"
 
-[ -f "$BUILD/Makefile" ] || cmake --preset release -S "$TOP"
-grep -q '^caravan_bundle:' "$BUILD/Makefile" || fail "build/release uses the system's libraries, which a bundle cannot bring" \
+[ -f "$BUILD/CMakeCache.txt" ] || cmake --preset release -S "$TOP"
+uses_sysroot || fail "build/release uses the system's libraries, which a bundle cannot bring" \
     "make clean, then cmake --preset release -DCARAVAN_SYSROOT=on, then make bundle"
 build_program caravan_bundle "$JOBS"
 version=$(sed -n 's/^project(caravan VERSION \([0-9.]*\).*/\1/p' "$TOP/CMakeLists.txt")

@@ -7,6 +7,11 @@ fail() {
     exit 1
 }
 
+# Does the build folder use the sysroot's libraries? Only then has it this target.
+uses_sysroot() {
+    cmake --build "$BUILD" --target help | grep -qw caravan_bundle
+}
+
 # Builds the program in the configured folder: PROGRAM, and what it was linked with.
 build_program() { # target of CMake, number of jobs
     target=$1
@@ -14,7 +19,7 @@ build_program() { # target of CMake, number of jobs
     PROGRAM=$BUILD/bin/$target
     root=$TOP/build/sysroot
     libdir= loader=
-    if grep -q "sysroot=" "$BUILD/CMakeFiles/$target.dir/link.txt"; then
+    if uses_sysroot; then
         libdir=$(find "$root/usr/lib" -maxdepth 1 -type d -name '*-linux-gnu*' | head -1)
         loader=$(find "$libdir" -maxdepth 1 -name 'ld-linux*.so.*' | head -1)
     fi

@@ -19,8 +19,8 @@ to=$DESTDIR$PREFIX
 mkdir -p "$to/bin" "$to/lib" "$to/share" 2>/dev/null && [ -w "$to/bin" ] && [ -w "$to/lib" ] && [ -w "$to/share" ] ||
     fail "cannot write to \"$to\"" "choose another PREFIX, such as PREFIX=\$HOME/.local, or run it with the rights to write there"
 
-[ -f "$BUILD/Makefile" ] || cmake --preset release -S "$TOP"
-if grep -q '^caravan_bundle:' "$BUILD/Makefile"; then
+[ -f "$BUILD/CMakeCache.txt" ] || cmake --preset release -S "$TOP"
+if uses_sysroot; then
     "$TOP/tools/bundle.sh" --folder "$JOBS"
     made=$(find "$TOP/build/bundle" -maxdepth 1 -name 'caravan-*-linux-*' -type d)
     # Renamed into place: a running program keeps the files that it has open.

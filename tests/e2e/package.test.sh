@@ -8,7 +8,7 @@ case ${CARAVAN_SANITIZE:-}${CARAVAN_BUILD##*/} in
 release) ;;
 *) echo "skipped: only the release build is handed out"; exit 77 ;;
 esac
-grep -q '^caravan_bundle:' "$CARAVAN_BUILD/Makefile" || { echo "skipped: this build uses the system's libraries"; exit 77; }
+cmake --build "$CARAVAN_BUILD" --target help | grep -qw caravan_bundle || { echo "skipped: this build uses the system's libraries"; exit 77; }
 fail() {
     echo "not ok - $1"
     exit 1
