@@ -179,6 +179,12 @@ static uint64_t indexer_k(const struct model_layout *l, uint32_t layer) {
     return arch_uint(l->gguf, "attention.head_count_kv", layer, 1) * arch_uint(l->gguf, "attention.indexer.key_length", 0, 0);
 }
 
+/* The last layers of some models use the K and V of earlier ones: they compute and keep none. */
+static bool borrows_kv(const struct model_layout *l, uint32_t layer) {
+    uint64_t shared = arch_uint(l->gguf, "attention.shared_kv_layers", 0, 0);
+    return shared < l->n_layer && layer >= l->n_layer - shared;
+}
+
 static void measure_layers(struct model_layout *l) {
     for (uint32_t i = 0; i < l->n_block; i++) {
         struct model_layer *layer = &l->layers[i];
@@ -188,6 +194,7 @@ static void measure_layers(struct model_layout *l) {
         layer->nextn = i >= l->n_layer;
         layer->state_bytes = state_bytes(l, i);
         layer->window = layer_window(l, i);
+        if (borrows_kv(l, i)) continue;
         if (layer->state_bytes == 0 || model_layer_tensor(l, i, "attn_k.") || model_layer_tensor(l, i, "attn_kv_a_mqa"))
             layer_kv(l, i, &layer->n_k, &layer->n_v);
         layer->indexer = model_layer_tensor(l, i, "indexer.") != NULL;

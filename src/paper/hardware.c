@@ -132,6 +132,8 @@ err_code hardware_named(const char *name, struct hardware *ret, struct err *e) {
         return ERR_OK;
     }
     char word[64];
+    for (size_t i = 0; i < ARRAY_LEN(families); i++)
+        if (near_same(name, families[i].family)) len = strlen(name); /* the number is no memory: "rtx-4090" */
     snprintf(word, sizeof(word), "%.*s", (int)(len < 63 ? len : 63), name);
     if (family && !sized) err_set(e, ERR_INVALID, "\"%s\" is not complete: its memory is missing", name);
     else err_set(e, ERR_INVALID, "no hardware is called \"%s\"", name);

@@ -2,7 +2,6 @@
 #include "paper/near.h"
 
 #include <ctype.h>
-#include <stdbool.h>
 #include <string.h>
 #include <strings.h>
 
@@ -10,6 +9,7 @@
 
 #define NEAR      0.5 /* a name is near from this on: 1 is the same, 0 has nothing in common */
 #define NEAR_BEST 0.7 /* and has this part of the best name's likeness */
+enum { NEAR_SQUEEZED = 128 };
 
 static bool in_word(char c) { return isalnum((unsigned char)c) || c == '.'; }
 
@@ -40,13 +40,39 @@ static size_t part_in(const char *part, size_t len, const char *name) {
     return best;
 }
 
+/* The letters, digits and dots alone, in lower case. */
+static void squeeze(const char *text, char ret[NEAR_SQUEEZED]) {
+    size_t n = 0;
+    for (; *text && n + 1 < NEAR_SQUEEZED; text++)
+        if (in_word(*text)) ret[n++] = (char)tolower((unsigned char)*text);
+    ret[n] = 0;
+}
+
+bool near_same(const char *word, const char *name) {
+    char a[NEAR_SQUEEZED], b[NEAR_SQUEEZED];
+    squeeze(word, a);
+    squeeze(name, b);
+    return strcmp(a, b) == 0;
+}
+
+/* Without dashes and spaces the name begins with the word ("rtx-4090" and "rtx4090-24"): 0.5 and more, by the part that it is; else 0. */
+static double beginning(const char *word, const char *name) {
+    char a[NEAR_SQUEEZED], b[NEAR_SQUEEZED];
+    squeeze(word, a);
+    squeeze(name, b);
+    size_t len = strlen(a);
+    return len > 1 && strncmp(a, b, len) == 0 ? (1 + (double)len / (double)strlen(b)) / 2 : 0;
+}
+
 static double likeness(const char *word, const char *name) {
     const char *part;
     size_t len, shared = 0, sum = letters(word) + letters(name), longer = strlen(word) > strlen(name) ? strlen(word) : strlen(name);
     for (const char *at = word; next_part(&at, &part, &len);) shared += part_in(part, len, name);
     double parts = sum > 0 ? (double)shared / (double)sum : 0,
            typing = longer > 0 ? 1 - (double)str_distance(word, name) / (double)longer : 0;
-    return parts > typing ? parts : typing;
+    double is = beginning(word, name);
+    if (parts > is) is = parts;
+    return typing > is ? typing : is;
 }
 
 size_t near_names(const char *word, const char *const *names, size_t n, const char *ret[NEAR_MOST]) {
@@ -67,8 +93,9 @@ size_t near_names(const char *word, const char *const *names, size_t n, const ch
         ret[at] = names[i];
         like[at] = is;
     }
+    bool same = found > 0 && near_same(word, ret[0]);
     while (found > 0 && like[found - 1] < NEAR_BEST * like[0]) found--;
-    return found;
+    return same ? 1 : found;
 }
 
 void near_put(struct buf *out, const char *const *names, size_t n) {

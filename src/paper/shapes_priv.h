@@ -20,12 +20,16 @@ struct shape {
     uint32_t out_groups, out_rank;  /* attention's output in groups of a low rank */
     uint32_t index_heads, index_head;  /* the indexer of sparse attention */
     uint32_t window, period;           /* sliding window: in all but each so-many-th layer */
-    uint32_t full_heads_kv, full_head; /* of layers without a window, where they differ; their V is their K */
+    uint32_t full_heads_kv, full_head; /* of layers without a window, where they differ; their V is their K, unless full_v */
+    uint32_t kv_shared;                /* the last so many layers use other layers' K and V */
+    uint32_t per_layer;                /* width of the embedding that each layer has of its own */
     uint32_t full_every;               /* recurrent layers: all but each so-many-th */
     uint32_t linear_heads, linear_groups, linear_head, state; /* of recurrent layers; state 0: as linear_head */
     bool kda;            /* recurrent layers of Kimi's kind */
     bool gated;          /* attention's output has a gate */
     bool ungated;        /* the feed-forward has none */
+    bool full_v;         /* layers without a window have V of their own */
+    bool shared_wide;    /* the feed-forward of layers that use other layers' K and V is twice as wide */
     bool tied;           /* the output table is the embedding */
     const char *pattern; /* one kind for each layer, repeated: M recurrent, * attention, E experts, none of which has the others' parts */
     const char *own;     /* the format that it is published in, where that is a small one */

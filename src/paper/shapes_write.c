@@ -12,7 +12,19 @@
 
 enum { ROPE_MLA = 64, MAX_HEADER = 1 << 26 };
 
-enum role { ROLE_OTHER, ROLE_EMBD, ROLE_OUTPUT, ROLE_K, ROLE_V, ROLE_ATTN_OUT, ROLE_DOWN, ROLE_EXPERT, ROLE_EXPERT_DOWN, ROLE_SMALL };
+enum role {
+    ROLE_OTHER,
+    ROLE_EMBD,
+    ROLE_OUTPUT,
+    ROLE_K,
+    ROLE_V,
+    ROLE_ATTN_OUT,
+    ROLE_DOWN,
+    ROLE_EXPERT,
+    ROLE_EXPERT_DOWN,
+    ROLE_SMALL,
+    ROLE_TABLE
+};
 
 /* A mix: the type of everything, of the output table, and a rule for the tensors that get more bits. */
 enum rule { RULE_PLAIN, RULE_K_M, RULE_K_S, RULE_Q3_M, RULE_Q2, RULE_MXFP4 };
@@ -79,11 +91,12 @@ struct paper {
 
 static void put(struct paper *p, const char *name, enum role role, uint32_t n_dims, uint64_t a, uint64_t b, uint64_t c) {
     char full[64];
-    if (role == ROLE_EMBD || role == ROLE_OUTPUT) snprintf(full, sizeof(full), "%s", name);
+    if (role == ROLE_EMBD || role == ROLE_OUTPUT || role == ROLE_TABLE) snprintf(full, sizeof(full), "%s", name);
     else snprintf(full, sizeof(full), "blk.%u.%s", p->layer, name);
     uint64_t ne[4] = {a, b, c, 1};
     uint32_t type = n_dims == 1 ? MODEL_TYPE_F32 : fitting_type(mixed_type(p->s, p->m, role, p->layer), a);
     if (role == ROLE_SMALL) type = MODEL_TYPE_F32;
+    if (role == ROLE_TABLE) type = MODEL_TYPE_BF16;
     model_write_tensor(&p->w, full, type, n_dims, ne, p->offset);
     p->offset += (model_type_bytes(type, a * b * c) + 31) / 32 * 32;
 }
@@ -103,7 +116,7 @@ static void put_mla(struct paper *p) {
 /* Queries, keys and values of one layer; returns the width of what attention gives. */
 static uint64_t put_qkv(struct paper *p, bool full) {
     const struct shape *s = p->s;
-    bool differs = full && s->full_head > 0; /* then V is K */
+    bool differs = full && s->full_head > 0;
     uint64_t head = differs ? s->full_head : s->head, kv = head * (differs ? s->full_heads_kv : s->heads_kv), out = s->heads * head;
     if (s->rank_q) {
         put(p, "attn_q_a.weight", ROLE_OTHER, 2, s->n_embd, s->rank_q, 1);
@@ -113,7 +126,7 @@ static uint64_t put_qkv(struct paper *p, bool full) {
     }
     put(p, "attn_q.weight", ROLE_OTHER, 2, s->n_embd, s->gated ? 2 * out : out, 1);
     put(p, "attn_k.weight", ROLE_K, 2, s->n_embd, kv, 1);
-    if (!differs) put(p, "attn_v.weight", ROLE_V, 2, s->n_embd, kv, 1);
+    if (!differs || s->full_v) put(p, "attn_v.weight", ROLE_V, 2, s->n_embd, kv, 1);
     return out;
 }
 
@@ -157,11 +170,16 @@ static void put_recurrent(struct paper *p) {
     put(p, "ssm_out.weight", ROLE_ATTN_OUT, 2, inner, s->n_embd, 1);
 }
 
+static uint32_t dense_width(const struct shape *s, uint32_t layer) {
+    return s->shared_wide && layer >= s->n_layer - s->kv_shared ? 2 * s->ff : s->ff;
+}
+
 static void put_dense(struct paper *p) {
     const struct shape *s = p->s;
-    if (!s->ungated) put(p, "ffn_gate.weight", ROLE_OTHER, 2, s->n_embd, s->ff, 1);
-    put(p, "ffn_up.weight", ROLE_OTHER, 2, s->n_embd, s->ff, 1);
-    put(p, "ffn_down.weight", ROLE_DOWN, 2, s->ff, s->n_embd, 1);
+    uint32_t ff = dense_width(s, p->layer);
+    if (!s->ungated) put(p, "ffn_gate.weight", ROLE_OTHER, 2, s->n_embd, ff, 1);
+    put(p, "ffn_up.weight", ROLE_OTHER, 2, s->n_embd, ff, 1);
+    put(p, "ffn_down.weight", ROLE_DOWN, 2, ff, s->n_embd, 1);
 }
 
 static void put_experts(struct paper *p) {
@@ -196,6 +214,9 @@ static void put_layer(struct paper *p) {
     put_norm(p, "ffn_norm.weight");
     if (kind == 'E' || has_experts(s, i)) put_experts(p);
     else put_dense(p);
+    if (s->per_layer == 0) return;
+    put(p, "inp_gate.weight", ROLE_OTHER, 2, s->n_embd, s->per_layer, 1);
+    put(p, "proj.weight", ROLE_OTHER, 2, s->per_layer, s->n_embd, 1);
 }
 
 static void put_u32(struct paper *p, const char *suffix, uint32_t v) {
@@ -204,19 +225,27 @@ static void put_u32(struct paper *p, const char *suffix, uint32_t v) {
     if (v) model_write_u32(&p->w, key, v);
 }
 
-/* Of a model whose layers with a window have other heads than those without: the general sizes are those of the latter. */
-static void put_windowed_heads(struct paper *p) {
-    const struct shape *s = p->s;
+/* A number for each layer. */
+static void put_each(struct paper *p, const char *suffix, uint32_t (*of)(const struct shape *s, uint32_t layer)) {
     char key[96];
-    put_u32(p, "attention.key_length_swa", s->head);
-    put_u32(p, "attention.value_length_swa", s->head);
-    snprintf(key, sizeof(key), "%s.attention.head_count_kv", s->arch);
-    model_write_array(&p->w, key, MODEL_KV_U32, s->n_layer);
-    for (uint32_t i = 0; i < s->n_layer; i++) {
-        uint32_t heads = i % s->period == s->period - 1 ? s->full_heads_kv : s->heads_kv;
-        uint8_t bytes[4] = {(uint8_t)heads, (uint8_t)(heads >> 8), 0, 0};
+    snprintf(key, sizeof(key), "%s.%s", p->s->arch, suffix);
+    model_write_array(&p->w, key, MODEL_KV_U32, p->s->n_layer);
+    for (uint32_t i = 0; i < p->s->n_layer; i++) {
+        uint32_t v = of(p->s, i);
+        uint8_t bytes[4] = {(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16), (uint8_t)(v >> 24)};
         model_write_raw(&p->w, bytes, sizeof(bytes));
     }
+}
+
+static uint32_t layer_heads_kv(const struct shape *s, uint32_t layer) {
+    return layer % s->period == s->period - 1 ? s->full_heads_kv : s->heads_kv;
+}
+
+/* Of a model whose layers with a window have other heads than those without: the general sizes are those of the latter. */
+static void put_windowed_heads(struct paper *p) {
+    put_u32(p, "attention.key_length_swa", p->s->head);
+    put_u32(p, "attention.value_length_swa", p->s->head);
+    put_each(p, "attention.head_count_kv", layer_heads_kv);
 }
 
 static void put_recurrent_sizes(struct paper *p) {
@@ -236,7 +265,8 @@ static void put_metadata(struct paper *p) {
     put_u32(p, "block_count", s->n_layer);
     put_u32(p, "embedding_length", s->n_embd);
     put_u32(p, "context_length", s->n_ctx);
-    put_u32(p, "feed_forward_length", s->ff);
+    if (s->shared_wide) put_each(p, "feed_forward_length", dense_width);
+    else put_u32(p, "feed_forward_length", s->ff);
     put_u32(p, "attention.head_count", s->heads);
     if (!s->full_head) put_u32(p, "attention.head_count_kv", s->rank_kv ? 1 : s->heads_kv);
     put_u32(p, "attention.key_length", s->rank_kv ? s->rank_kv + ROPE_MLA : s->full_head ? s->full_head : s->head);
@@ -249,9 +279,20 @@ static void put_metadata(struct paper *p) {
     put_u32(p, "leading_dense_block_count", s->dense);
     put_u32(p, "attention.sliding_window", s->window);
     put_u32(p, "attention.sliding_window_pattern", s->period);
+    put_u32(p, "attention.shared_kv_layers", s->kv_shared);
+    put_u32(p, "embedding_length_per_layer_input", s->per_layer);
     put_u32(p, "attention.indexer.key_length", s->index_head);
     if (s->full_head) put_windowed_heads(p);
     if (s->linear_heads) put_recurrent_sizes(p);
+}
+
+/* Quantised as the embedding is; its projection isn't quantised. */
+static void put_per_layer_tables(struct paper *p) {
+    const struct shape *s = p->s;
+    uint64_t width = (uint64_t)s->per_layer * s->n_layer;
+    if (width == 0) return;
+    put(p, "per_layer_token_embd.weight", ROLE_EMBD, 2, width, s->n_vocab, 1);
+    put(p, "per_layer_model_proj.weight", ROLE_TABLE, 2, s->n_embd, width, 1);
 }
 
 static err_code shape_write(const struct shape *s, const struct mix *m, const char *name, struct model_gguf **ret, struct err *e) {
@@ -261,6 +302,7 @@ static err_code shape_write(const struct shape *s, const struct mix *m, const ch
     model_write_start(&p.w, &b);
     put_metadata(&p);
     put(&p, "token_embd.weight", ROLE_EMBD, 2, s->n_embd, s->n_vocab, 1);
+    put_per_layer_tables(&p);
     put(&p, "output_norm.weight", ROLE_OUTPUT, 1, s->n_embd, 1, 1);
     if (!s->tied) put(&p, "output.weight", ROLE_OUTPUT, 2, s->n_embd, s->n_vocab, 1);
     for (p.layer = 0; p.layer < s->n_layer; p.layer++) put_layer(&p);

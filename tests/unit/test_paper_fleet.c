@@ -47,35 +47,16 @@ static void sizes_of_named_models(void **state) {
         const char *name;
         double gb;
     } known[] = {
-        {"llama-70b:q4_k_m", 42.5},
-        {"llama-70b:q8_0", 75.0},
-        {"llama-8b:q4_k_m", 4.92},
-        {"llama-8b:q8_0", 8.54},
-        {"llama-8b:f16", 16.07},
-        {"llama-405b:q4_k_m", 243},
-        {"qwen3-235b-a22b:q4_k_m", 142},
-        {"qwen3-30b-a3b:q4_k_m", 18.6},
-        {"deepseek-v3:q8_0", 713},
-        {"deepseek-v3:q4_k_m", 404},
-        {"mixtral-8x7b:q4_k_m", 28.4},
-        {"mistral-small:q4_k_m", 14.3},
-        {"gpt-oss-20b:mxfp4", 12.1},
-        {"gpt-oss-120b:mxfp4", 63.4},
-        {"kimi-k2:q4_k_m", 621},
-        {"qwen2.5-72b:q4_k_m", 47.4},
-        {"llama2-7b:q4_0", 3.83},
-        {"gemma3-27b:q4_k_m", 16.5},
-        {"llama2-7b:q4_k_m", 4.08},
-        {"qwen3-32b:q6_k", 26.9},
-        {"llama-8b:q2_k", 3.18},
-        {"llama-8b:q3_k_m", 4.02},
-        {"llama-8b:q5_k_m", 5.73},
-        {"qwen3-4b:q4_k_m", 2.50},
-        {"qwen3-0.6b:q8_0", 0.639},
-        {"qwen3-1.7b:q8_0", 1.83},
-        {"gemma3-4b:q4_k_m", 2.49},
-        {"gpt-oss-20b", 12.1},
-        {"qwen3-coder-480b-a35b:q4_k_m", 290},
+        {"llama-70b:q4_k_m", 42.5},      {"llama-70b:q8_0", 75.0},       {"llama-8b:q4_k_m", 4.92},
+        {"llama-8b:q8_0", 8.54},         {"llama-8b:f16", 16.07},        {"llama-405b:q4_k_m", 243},
+        {"qwen3-235b-a22b:q4_k_m", 142}, {"qwen3-30b-a3b:q4_k_m", 18.6}, {"deepseek-v3:q8_0", 713},
+        {"deepseek-v3:q4_k_m", 404},     {"mixtral-8x7b:q4_k_m", 28.4},  {"mistral-small:q4_k_m", 14.3},
+        {"gpt-oss-20b:mxfp4", 12.1},     {"gpt-oss-120b:mxfp4", 63.4},   {"kimi-k2:q4_k_m", 621},
+        {"qwen2.5-72b:q4_k_m", 47.4},    {"llama2-7b:q4_0", 3.83},       {"gemma3-27b:q4_k_m", 16.5},
+        {"llama2-7b:q4_k_m", 4.08},      {"qwen3-32b:q6_k", 26.9},       {"llama-8b:q2_k", 3.18},
+        {"llama-8b:q3_k_m", 4.02},       {"llama-8b:q5_k_m", 5.73},      {"qwen3-4b:q4_k_m", 2.50},
+        {"qwen3-0.6b:q8_0", 0.639},      {"qwen3-1.7b:q8_0", 1.83},      {"gemma3-4b:q4_k_m", 2.49},
+        {"gpt-oss-20b", 12.1},           {"gemma4-e2b:q4_k_m", 3.45},    {"qwen3-coder-480b-a35b:q4_k_m", 290},
         {"llama-3.3-70b:q4_k_m", 42.5},
     };
     for (size_t i = 0; i < ARRAY_LEN(known); i++) {
@@ -104,6 +85,9 @@ static void parameters_of_named_models(void **state) {
         {"qwen3.5-397b-a17b", 397},
         {"gemma4-31b", 30.7},
         {"gemma4-26b-a4b", 25.2},
+        {"gemma4-12b", 12},
+        {"gemma4-e2b", 4.6}, /* the text model, as its GGUF says */
+        {"gemma4-e4b", 7.5},
         {"llama4-scout", 109},
         {"llama4-maverick", 400},
         {"glm-4.7-flash", 30},
@@ -218,7 +202,8 @@ static void fleets_in_words(void **state) {
                                          {"mac-mini-m4-640", "mac-mini-m4"}, {"mac-mini-m4", "16 to 32"},
                                          {"8x", "8xmac-mini-m4-64"},         {"mac-m1-16,gbee", "gbe"},
                                          {"mac-m1-16@wifi", "wifi6"},        {"", "8xmac-mini-m4-64"},
-                                         {"pc-ddr5-64/9xrtx3090-24", ""},    {"65xpi5-8", ""}};
+                                         {"pc-ddr5-64/9xrtx3090-24", ""},    {"65xpi5-8", ""},
+                                         {"2xrtx-4090", "mean rtx4090-24"},  {"RTX 4090", "mean rtx4090-24"}};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         e = (struct err){0};
         assert_int_not_equal(fleet_parse(bad[i][0], f, &e), ERR_OK);
