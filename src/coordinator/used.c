@@ -39,6 +39,7 @@ void used_offer(const struct used *u, const struct record *r, struct plan_node *
         in_ram = left(in_ram, used_on(u, d->name));
         on_gpus += out->memory;
     }
+    ret->cpu_moe = r->cpu_moe;
     ret->memory = left(r->memory, u->all);
     uint64_t ram = r->ram > 0 ? left(r->ram, in_ram) : ret->memory;
     if (r->ram > 0) ret->memory = ram + on_gpus;

@@ -153,7 +153,7 @@ const struct field_custom engine_sampling_custom = {custom_init, custom_done, cu
 
 enum { DEFAULT_BATCH = 512, CPU_UBATCH = 64 };
 
-static const char *const SPLIT_MODES[] = {"none", "layer", "row"};
+static const char *const SPLIT_MODES[] = {"none", "layer", "row", "tensor"};
 static const char *const FLASH_ATTN[] = {"auto", "on", "off"};
 static const char *const CACHE_TYPES[] = {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "iq4_nl"};
 static const char *const POOLING[] = {"auto", "none", "mean", "cls", "last"};

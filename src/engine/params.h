@@ -65,6 +65,8 @@ void engine_lazy_copy(const struct engine_lazy *from, struct engine_lazy *ret);
 void engine_load_init(struct engine_load *p);
 /* Values of n_gpu_layers. AUTO is for nodes, which plan with their GPUs; a slice that is loaded with it uses none. */
 enum { ENGINE_GPU_ALL = -1, ENGINE_GPU_AUTO = -2 };
+/* Of n_cpu_moe alike: a slice that is loaded with AUTO keeps no experts apart. */
+enum { ENGINE_MOE_ALL = -1, ENGINE_MOE_AUTO = -2 };
 /* Does the slice go to GPUs, in part or whole? */
 bool engine_load_has_gpu(const struct engine_load *p);
 /* Replaces a 0 in n_batch, n_ubatch and n_outputs by the default. A CPU is as fast with 64 tokens at once as with 512, and its buffers take

@@ -9,13 +9,14 @@
 #include "base/mem.h"
 #include "base/pulse.h"
 #include "base/str.h"
+#include "engine/experts.h"
 #include "engine/runtime.h"
 #include "engine/slice_priv.h"
 #include "engine/vocab.h"
 #include "model/types.h"
 #include "os/machine.h"
 
-enum { DEFAULT_CTX = 4096, MAX_DEVICES = 16, MAX_PROPORTIONS = 64 };
+enum { DEFAULT_CTX = 4096, MAX_DEVICES = 16, MAX_PROPORTIONS = 64, MAX_PATTERN = 8192 };
 
 /* ---- parameters ---- */
 
@@ -53,8 +54,16 @@ static const float *split(const struct engine_load *load, float *room, size_t ma
     return room;
 }
 
+/* How many of the slice's first layers keep their experts in RAM; ENGINE_MOE_ALL: all of them. */
+static int32_t experts_in_ram(const struct slice *s, const struct engine_load *load) {
+    int32_t n = load->n_cpu_moe, layers = (int32_t)(s->what.end - s->what.first);
+    if (!engine_load_has_gpu(load) || n == ENGINE_MOE_AUTO) return 0;
+    return n < layers ? n : ENGINE_MOE_ALL;
+}
+
 static enum llama_split_mode split_mode(const char *name) {
     if (strcmp(name, "none") == 0) return LLAMA_SPLIT_MODE_NONE;
+    if (strcmp(name, "tensor") == 0) return LLAMA_SPLIT_MODE_TENSOR;
     return strcmp(name, "row") == 0 ? LLAMA_SPLIT_MODE_ROW : LLAMA_SPLIT_MODE_LAYER;
 }
 
@@ -106,30 +115,53 @@ static err_code refused(const struct slice *s, const char *what, struct err *e) 
                    *why != '\0' ? why : "libllama gives no reason");
 }
 
-static err_code load_model(struct slice *s, const struct model_slice *slice, model_read_fn read, void *read_user,
-                           const struct engine_load *load, struct loading *loading, struct err *e) {
+/* What libllama's parameters point to while it loads. */
+struct placing {
     ggml_backend_dev_t devices[MAX_DEVICES];
     float proportions[MAX_PROPORTIONS];
+    struct buf pattern; /* of the experts' names */
+    struct llama_model_tensor_buft_override experts[2];
+};
+
+/* Which devices share the slice, and how. */
+static err_code place(const struct slice *s, const struct engine_load *load, struct placing *to, struct llama_model_params *ret,
+                      struct err *e) {
+    int32_t in_ram = experts_in_ram(s, load);
     bool all;
-    err_code code = find_devices(load, devices, &all, e);
+    err_code code = find_devices(load, to->devices, &all, e);
     if (code != ERR_OK) return code;
+    ret->devices = all ? NULL : to->devices;
+    ret->n_gpu_layers = engine_load_has_gpu(load) ? load->n_gpu_layers : 0;
+    ret->tensor_split = split(load, to->proportions, llama_max_devices() < MAX_PROPORTIONS ? llama_max_devices() : MAX_PROPORTIONS);
+    ret->split_mode = split_mode(load->split_mode);
+    if (in_ram == 0) return ERR_OK;
+    engine_experts_pattern(in_ram, &to->pattern);
+    to->experts[0].pattern = buf_cstr(&to->pattern);
+    to->experts[0].buft = ggml_backend_cpu_buffer_type();
+    ret->tensor_buft_overrides = to->experts;
+    return ERR_OK;
+}
+
+static err_code load_model(struct slice *s, const struct model_slice *slice, model_read_fn read, void *read_user,
+                           const struct engine_load *load, struct loading *loading, struct err *e) {
+    struct placing to = {0};
     struct llama_model_params params = llama_model_default_params();
-    params.devices = all ? NULL : devices;
-    params.n_gpu_layers = engine_load_has_gpu(load) ? load->n_gpu_layers : 0;
-    params.tensor_split = split(load, proportions, llama_max_devices() < MAX_PROPORTIONS ? llama_max_devices() : MAX_PROPORTIONS);
-    params.split_mode = split_mode(load->split_mode);
+    FILE *f = NULL;
     params.no_alloc = s->laid_out;
     params.load_mode = LLAMA_LOAD_MODE_NONE; /* the file is not on disk, so it can't be mapped */
     params.use_extra_bufts = true;           /* weights repacked for this CPU */
     params.progress_callback = on_progress;
     params.progress_callback_user_data = loading;
-    FILE *f = NULL;
-    code = model_slice_open(slice, read, read_user, &f, e);
-    if (code != ERR_OK) return code;
-    s->model = llama_model_load_from_file_ptr(f, params);
-    fclose(f);
-    if (s->model != NULL) return ERR_OK;
-    return loading->stopped ? err_set(e, ERR_CANCELLED, "loading was stopped") : refused(s, "load", e);
+    buf_init(&to.pattern, MAX_PATTERN);
+    err_code code = place(s, load, &to, &params, e);
+    if (code == ERR_OK) code = model_slice_open(slice, read, read_user, &f, e);
+    if (code == ERR_OK) {
+        s->model = llama_model_load_from_file_ptr(f, params);
+        fclose(f);
+        if (s->model == NULL) code = loading->stopped ? err_set(e, ERR_CANCELLED, "loading was stopped") : refused(s, "load", e);
+    }
+    buf_done(&to.pattern);
+    return code;
 }
 
 /* ggml calls this before each operation on a CPU. It tells the watch that computing makes progress. */
@@ -228,6 +260,8 @@ static void tell(struct slice *s, const struct engine_load *load) {
     info->bytes_compute = tally.compute;
     info->n_on = tally.n_on;
     memcpy(info->on, tally.on, sizeof(info->on));
+    int32_t in_ram = experts_in_ram(s, load);
+    info->n_cpu_moe = in_ram == ENGINE_MOE_ALL ? s->what.end - s->what.first : (uint32_t)in_ram;
     name_device(s, load);
 }
 

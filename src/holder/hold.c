@@ -90,6 +90,7 @@ static void hold_own_hardware(struct hold *h, struct stage_order *o) {
     o->load.n_threads_batch = own->n_threads_batch;
     if (own->n_gpu_layers != ENGINE_GPU_AUTO) { /* else as the coordinator has planned with what this node offers */
         o->load.n_gpu_layers = own->n_gpu_layers;
+        o->load.n_cpu_moe = own->n_cpu_moe;
         snprintf(o->load.devices, sizeof(o->load.devices), "%s", own->devices);
         o->load.tensor_split[0] = '\0';
         if (own->n_gpu_layers == 0) o->n_on = 0;

@@ -155,10 +155,12 @@ static void measure_both(const struct measure *m, struct record *r) {
 }
 
 void measure_record(const struct measure *m, struct record *r) {
+    r->cpu_moe = m->parts.n_cpu_moe;
     r->profile = m->profile;
     r->profile.n_devices = 0;
     for (uint32_t i = 0; i < m->profile.n_devices; i++) /* others plan with a GPU only if stages here use it */
         if (measure_uses(m, i)) r->profile.devices[r->profile.n_devices++] = m->profile.devices[i];
-    if (m->parts.n_gpu_layers == ENGINE_GPU_AUTO) measure_both(m, r);
+    bool apart = m->parts.n_gpu_layers != 0 && m->parts.n_cpu_moe != ENGINE_MOE_AUTO && m->parts.n_cpu_moe != 0;
+    if (m->parts.n_gpu_layers == ENGINE_GPU_AUTO || apart) measure_both(m, r);
     else if (m->parts.n_gpu_layers < 0 || m->parts.n_gpu_layers >= ALL_LAYERS) measure_gpus_only(m, r);
 }

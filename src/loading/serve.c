@@ -123,7 +123,7 @@ static void serve_load_options(const struct serve *s, const struct load_wish *w,
 static err_code model_shape(const struct serve *s, struct serve_model *m, struct err *e) {
     serve_load_options(s, &m->core.record.wish, &m->load);
     err_code code = model_layout_ctx(m->file->layout, m->load.n_ctx, &m->load.n_ctx, e);
-    m->load.n_gpu_layers = 0; /* what it takes in RAM is measured */
+    m->load.n_gpu_layers = m->load.n_cpu_moe = 0; /* what it takes in RAM is measured */
     struct engine_load load = m->load;
     if (code != ERR_OK) return code;
     if (load.exact) code = model_quirks_check_exact(m->file->layout->arch, e);
@@ -345,9 +345,10 @@ static void serve_spread(const struct plan_model *m, const struct plan_node *nod
     struct plan_spread spread;
     size_t at = 0, cut = 0;
     o->n_on = used_planned(m, node, s, o->on);
-    o->load.n_gpu_layers = 0;
+    o->load.n_gpu_layers = o->load.n_cpu_moe = 0;
     if (o->n_on == 0 || !plan_spread_make(m, node, s->first, s->end, &spread)) return;
     o->load.n_gpu_layers = 1;
+    o->load.n_cpu_moe = (int32_t)spread.n_apart;
     o->load.devices[0] = o->load.tensor_split[0] = '\0';
     for (uint32_t i = o->n_on; i-- > 0;) {
         const struct plan_device *d = &node->devices[spread.used[i]];

@@ -100,6 +100,18 @@ static err_code sort_tensors(struct model_layout *l, struct err *e) {
     return ERR_OK;
 }
 
+bool model_layer_expert(const char *name) {
+    static const char *const kinds[] = {"ffn_up_", "ffn_down_", "ffn_gate_", "ffn_gate_up_"};
+    const char *rest = NULL;
+    bool found = false;
+    if (model_layer_of_name(name, &rest) < 0) return false;
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        size_t len = strlen(kinds[i]);
+        found |= starts_with(rest, kinds[i]) && (starts_with(rest + len, "exps.") || starts_with(rest + len, "chexps."));
+    }
+    return found;
+}
+
 const struct model_tensor *model_layer_tensor(const struct model_layout *l, uint32_t layer, const char *start) {
     for (uint32_t i = 0; i < l->layers[layer].n_tensors; i++) {
         const struct model_tensor *t = model_gguf_tensor(l->gguf, l->layers[layer].tensors[i]);

@@ -53,6 +53,8 @@ err_code model_layout_ctx(const struct model_layout *l, uint32_t wish, uint32_t 
 
 /* The block number of "blk.N.rest" (and *ret_rest, if not NULL, its rest); -1 for other names. */
 int32_t model_layer_of_name(const char *name, const char **ret_rest);
+/* Is this a weight of a layer's experts, of which a token reads only those that it was given to? */
+bool model_layer_expert(const char *name);
 /* The first tensor of a layer whose name after "blk.N." begins with `start`; NULL if there is none. */
 const struct model_tensor *model_layer_tensor(const struct model_layout *l, uint32_t layer, const char *start);
 

@@ -76,6 +76,7 @@ static void node_open_knowledge(struct node *n) {
                                                         .path = c->profile,
                                                         .models_dir = c->models_dir,
                                                         .n_gpu_layers = c->load.n_gpu_layers,
+                                                        .n_cpu_moe = c->load.n_cpu_moe,
                                                         .devices = c->load.devices,
                                                         .gpu_memory = c->gpu_memory,
                                                         .more_backends = c->load.more_backends,

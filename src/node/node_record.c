@@ -30,6 +30,7 @@ static void record_stages(const struct node *n, struct record *r) {
         const struct engine_used *on;
         out->n_on = hold_on(c, &on);
         memcpy(out->on, on, out->n_on * sizeof(*on));
+        out->n_cpu_moe = s->info.n_cpu_moe;
         learned_record(n->learned, o, out);
     }
 }

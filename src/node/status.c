@@ -36,6 +36,7 @@ static void status_stages(const struct record *r, yyjson_mut_doc *doc, yyjson_mu
             yyjson_mut_obj_add_strcpy(doc, gpu, "device", s->on[k].device);
             yyjson_mut_obj_add_uint(doc, gpu, "bytes", s->on[k].bytes);
         }
+        if (s->n_cpu_moe > 0) yyjson_mut_obj_add_uint(doc, o, "cpu_moe", s->n_cpu_moe);
         if (s->measured) yyjson_mut_obj_add_real(doc, o, "tokens_per_second", s->tps);
     }
 }
@@ -88,6 +89,7 @@ static void status_node(const struct status *s, const struct record *r, const ch
         yyjson_mut_obj_add_uint(doc, o, "port", peer.port);
         yyjson_mut_obj_add_uint(doc, o, "rtt_us", peer.rtt_us);
     }
+    yyjson_mut_obj_add_int(doc, o, "cpu_moe", r->cpu_moe);
     profile_put(&r->profile, doc, o);
     status_links(r, doc, o);
     status_stages(r, doc, o);

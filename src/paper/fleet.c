@@ -42,6 +42,7 @@ void fleet_join_links(struct fleet *f, const struct plan_link *links) {
 err_code fleet_machine_add(struct fleet_machine *m, const struct hardware *h, struct err *e) {
     struct plan_node *n = &m->node;
     if (n->n_devices == PLAN_MAX_DEVICES) return err_set(e, ERR_LIMIT, "more than %d devices in one machine", PLAN_MAX_DEVICES);
+    n->cpu_moe = PLAN_MOE_AUTO;
     m->gb[n->n_devices] = h->gb;
     m->said.dollars += h->price;
     m->said.idle_w += h->idle_w;

@@ -50,6 +50,7 @@ err_code fleet_from_status(yyjson_val *root, struct fleet *ret, struct err *e) {
         snprintf(out->name, sizeof(out->name), "%s", name ? name : "");
         uint64_t used = 0, offered = yyjson_get_uint(yyjson_obj_get(node, "memory"));
         yyjson_arr_foreach(json_some(yyjson_obj_get(node, "stages")), k, n, stage) used += yyjson_get_uint(yyjson_obj_get(stage, "bytes"));
+        out->cpu_moe = (int32_t)yyjson_get_sint(yyjson_obj_get(node, "cpu_moe"));
         out->memory = offered > used ? offered - used : 0;
         ret->said[ret->n - 1].disk = yyjson_get_num(yyjson_obj_get(node, "disk"));
         status_devices(node, out);

@@ -111,6 +111,15 @@ uint32_t outlook_largest_ctx(const struct sheet *s) {
     return low;
 }
 
+/* Is part of the slice computed in RAM beside GPUs? No published result is of that. */
+static bool is_mixed(const struct plan_model *m, const struct plan_node *n, const struct plan_stage *stage) {
+    struct plan_spread s;
+    uint32_t on_gpus = 0;
+    if (!plan_node_spreads(n) || !plan_spread_make(m, n, stage->first, stage->end, &s)) return false;
+    for (uint32_t i = 0; i < s.n_used; i++) on_gpus += s.layers[s.used[i]];
+    return s.n_apart > 0 || (s.n_used > 0 && on_gpus < stage->end - stage->first);
+}
+
 bool outlook_error(const struct sheet *s, bool prefill, enum published_class *ret_class, struct published_error *ret) {
     const struct plan_model *m = plan_source_model(s->model.source);
     bool moe = false;
@@ -122,7 +131,7 @@ bool outlook_error(const struct sheet *s, bool prefill, enum published_class *re
             if (n->devices[d].gpu != n->devices[n->n_devices - 1].gpu && !n->devices[d].gpu) continue; /* the cards' host */
             if (!published_class_of(n->devices[d].name, &c)) return false;
         }
-        if (n->n_devices == 0 || (i > 0 && c != *ret_class)) return false;
+        if (n->n_devices == 0 || (i > 0 && c != *ret_class) || is_mixed(m, n, &s->plans[0].stages[i])) return false;
         *ret_class = c;
     }
     *ret = published_error_of(*ret_class, moe, prefill);

@@ -1,38 +1,16 @@
 /* SPDX-License-Identifier: MIT
- * The needs and costs of slices (plan_priv.h). In decoding a device reads its share of the weights once per step, so the time is bytes
- * over bandwidth; in prefill it is operations over operations per second; the longer one counts. A node's devices take turns (spread.c). */
-#include <math.h>
+ * The needs and costs of slices (plan_priv.h): what they take (spread.c) and how long devices compute them (sum.c), hops between nodes. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "plan/plan_priv.h"
 
-/* Guesses for figures that were not measured: a plain computer with two channels of DDR4, and 1 Gbit/s Ethernet. */
-#define GUESS_FLOPS      400e9
+/* Guesses for links that were not measured: 1 Gbit/s Ethernet. */
 #define GUESS_RTT        0.0003
 #define GUESS_THROUGHPUT 117e6
-#define GUESS_LAYER      0.000025 /* of a GPU */
 /* Seconds for a frame to leave one program and reach the other. */
 #define HOP_OVERHEAD 0.00005
-
-static double device_layer(const struct plan_device *d) { return d->layer_s > 0 ? d->layer_s : d->gpu ? GUESS_LAYER : 0; }
-static double device_flops(const struct plan_device *d) { return d->flops > 0 ? d->flops : GUESS_FLOPS; }
-
-/* Bytes that a step reads in a layer for `tokens` tokens of different sequences: the weights once, of the experts those that any token
- * chose, K and V of each sequence (on average the context is half full). Prompt tokens belong to one sequence. */
-static double layer_read(const struct plan_cost *c, const struct plan_layer *l, double tokens, bool prompt) {
-    double chosen = l->expert > 0 ? l->expert * (1 - pow(1 - l->share, tokens)) : 0;
-    double positions = (c->m->n_ctx ? c->m->n_ctx : 4096) / 2.0;
-    if (l->window && l->window < positions) positions = l->window;
-    return l->dense + chosen + (prompt ? 1 : tokens) * (positions * l->kv_position + l->state);
-}
-
-static struct plan_layer plain_layer(const struct plan_model *m, uint32_t i) {
-    if (m->layers) return m->layers[i];
-    double bytes = (double)m->need(m->user, 0, m->n_layer) / m->n_layer;
-    return (struct plan_layer){.dense = bytes, .macs = bytes};
-}
 
 void plan_cost_init(struct plan_cost *c, const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes,
                     const struct plan_wish *wish) {
@@ -42,14 +20,10 @@ void plan_cost_init(struct plan_cost *c, const struct plan_model *m, const struc
     for (uint32_t first = 0; first < n; first++)
         for (uint32_t end = first + 1; end <= n; end++)
             c->need[first * (n + 1) + end] = m->may(m->user, first, end) ? m->need(m->user, first, end) : UINT64_MAX;
-    c->read = mem_calloc(n + 1, sizeof(*c->read));
-    c->macs = mem_calloc(n + 1, sizeof(*c->macs));
-    c->launches = mem_calloc(n + 1, sizeof(*c->launches));
+    c->sums = mem_calloc(n + 1, sizeof(*c->sums));
     for (uint32_t i = 0; i < n; i++) {
-        struct plan_layer l = plain_layer(m, i);
-        c->read[i + 1] = c->read[i] + layer_read(c, &l, 1, false);
-        c->macs[i + 1] = c->macs[i] + l.macs;
-        c->launches[i + 1] = c->launches[i] + (l.launches > 0 ? l.launches : 1);
+        c->sums[i + 1] = c->sums[i];
+        plan_sum_layer(m, i, 1, false, &c->sums[i + 1]);
     }
     c->order = mem_calloc(n_nodes ? n_nodes : 1, sizeof(*c->order));
     for (uint32_t i = 0; i < n_nodes; i++) plan_device_order(&nodes[i], c->order[i]);
@@ -57,9 +31,7 @@ void plan_cost_init(struct plan_cost *c, const struct plan_model *m, const struc
 
 void plan_cost_done(struct plan_cost *c) {
     free(c->need);
-    free(c->read);
-    free(c->macs);
-    free(c->launches);
+    free(c->sums);
     free(c->order);
 }
 
@@ -84,43 +56,22 @@ bool plan_cost_fits(const struct plan_cost *c, uint32_t node, uint32_t first, ui
 }
 
 double plan_cost_read(const struct plan_cost *c, uint32_t first, uint32_t end) {
-    return c->read[end] - c->read[first] + (end == c->n ? c->m->head.dense : 0);
-}
-
-/* Seconds that a device takes for this share of what is read and computed, and for so many layers' launches. */
-static double device_time(const struct plan_device *d, double share, double read, double macs, double launches) {
-    double a = share * read / plan_device_bandwidth(d), b = share * 2 * macs / device_flops(d);
-    return (a > b ? a : b) + launches * device_layer(d);
-}
-
-/* One device computes all, or each of several its layers, one device after the other. */
-static double devices_time(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end, double read, double macs) {
-    const struct plan_node *n = &c->nodes[node];
-    static const struct plan_device plain;
-    struct plan_spread s;
-    double all = 0, time = PLAN_STAGE_OVERHEAD, launches = c->launches[end] - c->launches[first];
-    if (!plan_node_spreads(n) || !plan_spread_make(c->m, n, first, end, &s))
-        return time + device_time(n->n_devices ? &n->devices[0] : &plain, 1, read, macs, launches);
-    for (uint32_t i = 0; i < n->n_devices; i++) all += (double)s.work[i];
-    for (uint32_t i = 0; i < n->n_devices; i++)
-        if (s.layers[i] > 0)
-            time += device_time(&n->devices[i], all > 0 ? (double)s.work[i] / all : 0, read, macs, s.layers[i] * launches / (end - first));
-    return time;
-}
-
-double plan_cost_stage(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end) {
-    double macs = c->macs[end] - c->macs[first] + (end == c->n ? c->m->head.macs : 0);
-    return devices_time(c, node, first, end, plan_cost_read(c, first, end), macs);
+    return c->sums[end].read - c->sums[first].read + (end == c->n ? c->m->head.dense : 0);
 }
 
 double plan_cost_batch(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end, double tokens, bool prompt) {
-    double read = end == c->n ? c->m->head.dense : 0, macs = tokens * (c->macs[end] - c->macs[first]);
-    for (uint32_t i = first; i < end; i++) {
-        struct plan_layer l = plain_layer(c->m, i);
-        read += layer_read(c, &l, tokens, prompt);
-    }
-    if (end == c->n) macs += c->m->head.macs * (prompt ? 1 : tokens);
-    return devices_time(c, node, first, end, read, macs);
+    const struct plan_node *n = &c->nodes[node];
+    static const struct plan_device plain;
+    struct plan_spread s;
+    if (plan_node_spreads(n) && plan_spread_make(c->m, n, first, end, &s))
+        return PLAN_STAGE_OVERHEAD + plan_sum_spread(c->m, c->sums, n, first, end, &s, tokens, prompt);
+    struct plan_sum sum = plan_sum_layers(c->m, c->sums, first, end, tokens, prompt);
+    if (end == c->n) plan_sum_head(c->m, tokens, prompt, &sum);
+    return PLAN_STAGE_OVERHEAD + plan_sum_time(&sum, n->n_devices ? &n->devices[0] : &plain);
+}
+
+double plan_cost_stage(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end) {
+    return plan_cost_batch(c, node, first, end, 1, false);
 }
 
 double plan_cost_hidden(const struct plan_cost *c) { return 64 + c->m->n_embd * (c->wish->wire_bytes > 0 ? c->wish->wire_bytes : 4); }

@@ -22,6 +22,8 @@ struct plan_source {
     struct model_load_shape shape;
     struct plan_layer *layers;
     uint64_t *weights, *kv; /* sums over layers 0..i-1, without tables */
+    uint64_t *experts;      /* of the weights, those of experts */
+    uint64_t most_experts;  /* the largest of these tensors */
     uint64_t *compute;      /* of each layer as a slice */
     uint64_t compute_gpu, compute_gpu_tail; /* the most of any layer, and of a tail, with the larger steps of GPUs */
     uint64_t ends[4];       /* tables of a slice; index [is the first] + 2 * [is the last] */
@@ -61,6 +63,11 @@ static uint64_t source_layers_bytes(void *user, uint32_t first, uint32_t end) {
            (uint64_t)(s->factor_kv * (double)(s->kv[end] - s->kv[first]));
 }
 
+static uint64_t source_experts_bytes(void *user, uint32_t first, uint32_t end) {
+    const struct plan_source *s = user;
+    return (uint64_t)(s->factor_weights * (double)(s->experts[end] - s->experts[first]));
+}
+
 static void source_parts(void *user, uint32_t first, uint32_t end, struct plan_parts *ret) {
     const struct plan_source *s = user;
     uint64_t tables = s->ends[(first == 0) + 2 * (end == s->layout->n_layer)];
@@ -68,6 +75,7 @@ static void source_parts(void *user, uint32_t first, uint32_t end, struct plan_p
     ret->out = tables - ret->in;
     ret->ram = source_compute(s, first, end);
     ret->gpu = (uint64_t)(s->factor_compute * (double)(end == s->layout->n_layer ? s->compute_gpu_tail : s->compute_gpu));
+    ret->apart = s->most_experts;
 }
 
 static bool source_may(void *user, uint32_t first, uint32_t end) {
@@ -114,12 +122,18 @@ static uint64_t tensor_elements(const struct model_tensor *t) { return t->ne[0] 
 static void source_layer(struct plan_source *s, uint32_t i, double share) {
     const struct model_layout *l = s->layout;
     struct plan_layer *out = &s->layers[i];
+    s->experts[i + 1] = s->experts[i];
     out->share = share;
     for (uint32_t k = 0; k < l->layers[i].n_tensors; k++) {
         const struct model_tensor *t = model_gguf_tensor(l->gguf, l->layers[i].tensors[k]);
         bool expert = strstr(t->name, "_exps.") != NULL;
         *(expert ? &out->expert : &out->dense) += (double)t->bytes;
-        out->macs += (expert ? share * EXPERT_MACS : 1) * (double)tensor_elements(t);
+        double macs = (expert ? share * EXPERT_MACS : 1) * (double)tensor_elements(t);
+        out->macs += macs;
+        out->expert_macs += expert ? macs : 0;
+        if (!model_layer_expert(t->name)) continue;
+        s->experts[i + 1] += t->bytes;
+        if (t->bytes > s->most_experts) s->most_experts = t->bytes;
     }
     out->kv_position = (double)model_kv_token_bytes(l, i, s->shape.type_k, s->shape.type_v);
     out->window = l->layers[i].window;
@@ -166,6 +180,7 @@ struct plan_source *plan_source_create(const struct model_layout *l, const struc
     s->layers = mem_calloc(n, sizeof(*s->layers));
     s->weights = mem_calloc(n + 1, sizeof(*s->weights));
     s->kv = mem_calloc(n + 1, sizeof(*s->kv));
+    s->experts = mem_calloc(n + 1, sizeof(*s->experts));
     s->compute = mem_calloc(n, sizeof(*s->compute));
     s->may = mem_calloc(n * (n + 1) + n + 1, 1);
     s->model = (struct plan_model){.name = name,
@@ -184,6 +199,7 @@ struct plan_source *plan_source_create(const struct model_layout *l, const struc
     source_sizes(s);
     source_gpu_sizes(s);
     source_costs(s);
+    if (s->most_experts > 0) s->model.experts_bytes = source_experts_bytes;
     source_cuts(s);
     return s;
 }
@@ -193,6 +209,7 @@ void plan_source_free(struct plan_source *s) {
     free(s->layers);
     free(s->weights);
     free(s->kv);
+    free(s->experts);
     free(s->compute);
     free(s->may);
     free(s);

@@ -15,7 +15,7 @@
 
 /* The limit plan_wish.work for a loop that waits for the plan: about 20 ms. Plans for fleets of similar nodes are proven within it. */
 #define PLAN_LOOP_WORK 100000
-enum { PLAN_MAX_STAGES = 64, PLAN_MAX_LAYERS = 1024, PLAN_MAX_DEVICES = 8 };
+enum { PLAN_MAX_STAGES = 64, PLAN_MAX_LAYERS = 1024, PLAN_MAX_DEVICES = 8, PLAN_MOE_ALL = -1, PLAN_MOE_AUTO = -2 };
 
 /* Memory that weights are computed from, and its speed. 0 means not known: then a guess is used instead (cost.c). */
 struct plan_device {
@@ -39,6 +39,7 @@ struct plan_node {
     bool fetches;    /* it has none of the model's weights, and would have to fetch its slice */
     bool cut_off;    /* but it cannot connect to the node that it would fetch them from */
     uint64_t room;   /* bytes of weights that its disk can take, if it fetches */
+    int32_t cpu_moe; /* first layers of a slice whose experts stay in RAM while the rest is on GPUs; PLAN_MOE_ALL, or as the plan likes */
     uint32_t n_devices;
     struct plan_device devices[PLAN_MAX_DEVICES];
 };
@@ -62,6 +63,7 @@ struct plan_layer {
     double expert;         /* bytes of all experts */
     double share;          /* the fraction of them that one token reads */
     double macs;           /* multiplications and additions of one token */
+    double expert_macs;    /* of them, those in experts */
     double kv_position;    /* bytes of K and V of one position */
     uint32_t window;       /* positions that attention covers; 0: all */
     double state;          /* bytes of recurrent state */
@@ -73,6 +75,8 @@ struct plan_parts {
     uint64_t in;       /* the embedding table: always in RAM */
     uint64_t out;      /* the output head and what is shared: beside the last layers */
     uint64_t ram, gpu; /* compute buffers: in RAM where no GPU takes part; else on each GPU, and in RAM if layers are there */
+    uint64_t
+        apart; /* more of them on each GPU where experts of its layers are in RAM: it computes prompts with a copy of one tensor of them */
 };
 
 /* The needs of a model. `need` gives the bytes that a node must have for layers [first, end): weights, KV and compute buffers. */
@@ -80,19 +84,20 @@ struct plan_model {
     const char *name;
     uint32_t n_layer;
     bool (*may)(void *user, uint32_t first, uint32_t end); /* may layers [first, end) be a slice? */
-    bool wide;                /* activations may leave the range of f16 */
-    bool pending;             /* its needs are being measured: it is not to be placed yet */
+    bool wide; /* activations may leave the range of f16 */
+    bool pending; /* its needs are being measured: it is not to be placed yet */
     const char *whole_reason; /* why it runs whole only, NULL if it may be cut */
     uint64_t (*need)(void *user, uint32_t first, uint32_t end);
     uint64_t (*weights)(void *user, uint32_t first, uint32_t end); /* bytes of these in a file; NULL: no node has to fetch weights */
     /* Both or neither. NULL: every layer of a slice has an equal part of its need. */
     void (*parts)(void *user, uint32_t first, uint32_t end, struct plan_parts *ret);
     uint64_t (*layers_bytes)(void *user, uint32_t first, uint32_t end); /* weights and KV */
+    uint64_t (*experts_bytes)(void *user, uint32_t first, uint32_t end); /* of these, the weights of experts; NULL: there are none */
     void *user;
     const struct plan_layer *layers; /* n_layer of them; NULL: every layer costs what it needs */
-    struct plan_layer head;          /* the output table and everything else after the last layer */
-    uint32_t n_embd;                 /* width of a hidden state */
-    uint32_t n_ctx, n_ubatch;        /* positions of a sequence, tokens of a prompt in one step (0: 4096, 512) */
+    struct plan_layer head; /* the output table and everything else after the last layer */
+    uint32_t n_embd; /* width of a hidden state */
+    uint32_t n_ctx, n_ubatch; /* positions of a sequence, tokens of a prompt in one step (0: 4096, 512) */
 };
 
 /* PLAN_FAST and the others of tables/placements.def; PLAN_LIST: the given number of layers for each node, in the nodes' order. */
@@ -104,10 +109,10 @@ struct plan_wish {
     enum plan_placement placement;
     uint32_t list[PLAN_MAX_STAGES];
     uint32_t n_list;
-    uint32_t streams;  /* conversations at once; 0: 1 */
-    uint32_t prompt;   /* tokens of the prompt in predictions; 0: 512 */
+    uint32_t streams; /* conversations at once; 0: 1 */
+    uint32_t prompt; /* tokens of the prompt in predictions; 0: 512 */
     double wire_bytes; /* of one element of a hidden state on a link; 0: 4 */
-    uint64_t work;     /* slices that the search may try before it returns the best plan so far; 0: no limit */
+    uint64_t work; /* slices that the search may try before it returns the best plan so far; 0: no limit */
     /* The link between two nodes, by their ids; NULL: 1 Gbit/s everywhere. */
     struct plan_link (*link)(void *user, uint64_t from, uint64_t to);
     void *link_user;
@@ -125,20 +130,21 @@ struct plan {
     uint32_t n_stage;
     struct plan_stage stages[PLAN_MAX_STAGES];
     uint64_t bytes_whole; /* what one node would need for the whole model */
-    uint64_t work;        /* slices that the search tried */
+    uint64_t work; /* slices that the search tried */
     bool proven; /* no other plan has a smaller time per token (true up to 16 nodes with placement fast, unless wish.work ended it) */
 };
 
 /* A slice on the devices of one node. libllama fills in the order of layers: RAM first, then the GPUs, the output head with the last
- * one. */
+ * one. Of a mixture of experts, the experts of the first layers may stay in RAM although these layers are on GPUs. */
 struct plan_spread {
-    uint32_t n_used;                     /* GPUs, the one with the last layers first */
-    uint8_t used[PLAN_MAX_DEVICES];      /* index into the node's devices */
-    uint32_t layers[PLAN_MAX_DEVICES];   /* of each device */
-    uint64_t bytes[PLAN_MAX_DEVICES];    /* that are taken on it */
-    uint64_t work[PLAN_MAX_DEVICES];     /* of these, what is read for a token: weights and KV */
+    uint32_t n_used; /* GPUs, the one with the last layers first */
+    uint8_t used[PLAN_MAX_DEVICES]; /* index into the node's devices */
+    uint32_t layers[PLAN_MAX_DEVICES]; /* of each device */
+    uint64_t bytes[PLAN_MAX_DEVICES]; /* that are taken on it */
+    uint32_t n_apart; /* the slice's first layers, whose experts are in RAM; 0: every layer is in one place */
 };
-/* The fastest GPUs are filled first; the rest goes to RAM. A node without a device of RAM plans nothing for RAM. false: it doesn't fit. */
+/* The fastest GPUs are filled first; the rest goes to RAM, whole layers or, where a token is faster so (or the node asks for it), the
+ * experts of layers whose other weights are on GPUs. A node without a device of RAM plans nothing for RAM. false: it doesn't fit. */
 bool plan_spread_make(const struct plan_model *m, const struct plan_node *node, uint32_t first, uint32_t end, struct plan_spread *ret);
 bool plan_node_has_gpu(const struct plan_node *node);
 /* Does it have a GPU and something else, so that slices are spread? */
@@ -158,13 +164,13 @@ uint32_t plan_replicas(const struct plan_model *m, const struct plan_node *nodes
 /* What a token will cost. Times in seconds. */
 struct plan_figures {
     double stage_s[PLAN_MAX_STAGES]; /* compute of each stage, one stream */
-    double hop_s[PLAN_MAX_STAGES];   /* from each stage to the next, the last back to the first; 0 for a single stage */
-    double read_bytes;               /* weights and KV that one token reads, over all stages */
-    double token_s;                  /* one stream */
-    double first_s;                  /* from the request to the first token, with wish.prompt tokens */
+    double hop_s[PLAN_MAX_STAGES]; /* from each stage to the next, the last back to the first; 0 for a single stage */
+    double read_bytes; /* weights and KV that one token reads, over all stages */
+    double token_s; /* one stream */
+    double first_s; /* from the request to the first token, with wish.prompt tokens */
     uint32_t streams;
-    double streams_tps;              /* tokens per second of all streams together */
-    uint32_t slowest;                /* index of the slowest stage, or of the hop after it */
+    double streams_tps; /* tokens per second of all streams together */
+    uint32_t slowest; /* index of the slowest stage, or of the hop after it */
     bool slowest_is_hop;
 };
 void plan_predict(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, const struct plan_wish *wish,

@@ -11,13 +11,29 @@ enum { COST_MAX_NODES = 64 };
 /* For several streams, plans up to this much slower for one stream are compared too. */
 #define PLAN_STREAM_SLACK 1.10
 
+/* What layers cost for some tokens (sum.c). */
+struct plan_sum {
+    double read, macs;          /* bytes that are read; multiplications and additions */
+    double chosen, expert_macs; /* of both, what is in experts */
+    double launches, handovers; /* of kernels, in those of a plain layer: all; more if experts are in RAM */
+};
+void plan_sum_layer(const struct plan_model *m, uint32_t layer, double tokens, bool prompt, struct plan_sum *sum);
+/* Layers [first, end), without the head. sums: of the layers before each one, one token; NULL: they are not known. */
+struct plan_sum plan_sum_layers(const struct plan_model *m, const struct plan_sum *sums, uint32_t first, uint32_t end, double tokens,
+                                bool prompt);
+void plan_sum_head(const struct plan_model *m, double tokens, bool prompt, struct plan_sum *sum); /* adds it */
+double plan_sum_time(const struct plan_sum *sum, const struct plan_device *d); /* seconds */
+/* Seconds that the devices of a node compute, one after another, if the slice is spread so. */
+double plan_sum_spread(const struct plan_model *m, const struct plan_sum *sums, const struct plan_node *node, uint32_t first, uint32_t end,
+                       const struct plan_spread *s, double tokens, bool prompt);
+
 struct plan_cost {
     const struct plan_model *m;
     const struct plan_wish *wish;
     const struct plan_node *nodes; /* of the caller, n of them */
     uint32_t n_nodes, n;           /* n: layers */
     uint64_t *need;                /* [first * (n+1) + end]; UINT64_MAX: no legal slice */
-    double *read, *macs, *launches; /* sums over layers 0..i-1, one token of one stream */
+    struct plan_sum *sums; /* over layers 0..i-1, one token of one stream */
     uint8_t (*order)[PLAN_MAX_DEVICES]; /* each node's devices, fastest first */
     uint64_t work;
 };
@@ -32,6 +48,8 @@ bool plan_cost_fits(const struct plan_cost *c, uint32_t node, uint32_t first, ui
 double plan_cost_stage(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end);
 /* As plan_cost_stage for a batch: `streams` tokens of different sequences; prompt: consecutive tokens of one sequence. */
 double plan_cost_batch(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end, double tokens, bool prompt);
+/* The node's device of RAM; NULL: there is none. */
+const struct plan_device *plan_node_ram(const struct plan_node *node);
 /* Seconds for `bytes` from one node to another. */
 double plan_cost_hop(const struct plan_cost *c, uint32_t from, uint32_t to, double bytes);
 double plan_cost_hidden(const struct plan_cost *c); /* bytes of one token's hidden state on a link */

@@ -30,17 +30,21 @@ static void explain_devices(const struct plan_model *m, const struct plan_node *
     char bytes[STR_SHORT];
     uint32_t end = s->end;
     if (!plan_node_spreads(node) || !plan_spread_make(m, node, s->first, s->end, &spread)) return;
+    uint32_t apart = s->first + spread.n_apart;
     buf_append_str(out, "    ");
     for (uint32_t i = 0; i < spread.n_used; i++) {
         uint32_t device = spread.used[i], first = end - spread.layers[device];
-        buf_printf(out, "%s: layers %u-%u%s, %s; ", node->devices[device].name, first, end - 1,
-                   i == 0 && s->end == m->n_layer ? " and the output head" : "", str_size(spread.bytes[device], bytes));
+        buf_printf(out, "%s: layers %u-%u%s", node->devices[device].name, first, end - 1,
+                   i == 0 && s->end == m->n_layer ? " and the output head" : "");
+        if (apart > first) buf_printf(out, " without the experts of %u-%u", first, (apart < end ? apart : end) - 1);
+        buf_printf(out, ", %s; ", str_size(spread.bytes[device], bytes));
         end = first;
     }
     for (uint32_t i = 0; i < node->n_devices; i++) {
         if (node->devices[i].gpu) continue;
         buf_append_str(out, "RAM: ");
         if (end > s->first) buf_printf(out, "layers %u-%u, ", s->first, end - 1);
+        if (apart > end) buf_printf(out, "the experts of layers %u-%u, ", end, apart - 1);
         buf_printf(out, "%s%s", s->first == 0 ? "the embedding, " : "", str_size(spread.bytes[i], bytes));
         break;
     }

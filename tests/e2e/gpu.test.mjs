@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // GPUs with real nodes, on Mesa's software driver: what the doctor says, slices there against the whole model, further backends.
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ask, caravan, demoModel, run, startCluster, stopCluster, until } from './lib/cluster.mjs'
@@ -15,14 +15,18 @@ const call = (args, env = {}) => {
 const doctor = (env, ...more) => JSON.parse(spawnSync(caravan, ['doctor', '--json', '--no-discovery', ...more], { env: { ...process.env, ...env }, encoding: 'utf8' }).stdout)
 const line = (report, check) => report.checks.find((c) => c.check === check)
 
-// A node on its own, with `count` devices in software, that has loaded the demo model.
-async function withNode(name, options, count, test, env = {}) {
+// A mixture of experts: 15 MB, of which 13 are experts.
+const mixture = join(tmp, 'mixture.gguf')
+const makeMixture = () => execFileSync(join(process.env.CARAVAN_BUILD, 'bin/make-model'), ['--preset', 'tiny-moe', '--type', 'q8_0', '--out', mixture])
+
+// A node on its own, with `count` devices in software, that has loaded the model. The devices are `faster` times as fast as its processor.
+async function withNode(name, options, count, test, { env = {}, model = demoModel, faster = 1 } = {}) {
     /* What an earlier measurement has found, so that nothing waits for one. */
-    const figures = { memory_total: 2 ** 30, memory_free: 2 ** 30, bandwidth: 5e9, flops: 5e10 }
-    const gpus = Array.from({ length: count }, (_, i) => ({ name: `Vulkan${i}`, gpu: true, software: true, ...figures }))
+    const figures = { memory_total: 2 ** 30, memory_free: 2 ** 30, bandwidth: 5e8, flops: 5e10 }
+    const gpus = Array.from({ length: count }, (_, i) => ({ name: `Vulkan${i}`, gpu: true, software: true, ...figures, bandwidth: faster * 5e8 }))
     mkdirSync(join(tmp, name), { recursive: true })
     writeFileSync(join(tmp, name, 'profile.json'), JSON.stringify({ devices: [{ name: 'CPU', ...figures }, ...gpus], disk: 1e9, quiet: true }))
-    const [node] = await startCluster([name], { memory: '512M', first: ['--ctx', '1024', '--parallel', '2'], options, env: { ...vulkan(count), ...env } })
+    const [node] = await startCluster([name], { memory: '512M', first: ['--ctx', '1024', '--parallel', '2'], model, options, env: { ...vulkan(count), ...env } })
     try {
         await test(node)
     } catch (error) {
@@ -77,6 +81,45 @@ await run({
             await until('no stage is left', async () => node.stages().length === 0)
             await until('nothing is held', async () => (await node.status()).nodes[0].stages.length === 0)
         })
+    },
+
+    async 'a mixture of experts larger than the card: its experts stay in RAM, the rest is on the card'() {
+        makeMixture()
+        const first = async (node) => {
+            const { choices } = await (await fetch(`${node.api}/v1/completions`, {
+                method: 'POST', headers: { 'content-type': 'application/json' },
+                body: JSON.stringify({ model: 'mixture', prompt: 'Eight llamas carry what one could not carry.', max_tokens: 2, temperature: 0, logprobs: 1 }) })).json()
+            return choices[0].logprobs
+        }
+        let alone
+        await withNode('experts-none', ['--gpu-layers', '0'], 0, async (node) => void (alone = await first(node)), { model: mixture })
+        await withNode('experts', ['--device', 'Vulkan0', '--gpu-memory', '24M'], 1, async (node) => {
+            const [self] = (await node.status()).nodes
+            const [stage] = self.stages
+            assert.equal(self.cpu_moe, -2)
+            assert(stage.cpu_moe > 0, JSON.stringify(stage))
+            assert.equal(stage.on[0].device, 'Vulkan0')
+            assert(stage.on[0].bytes > 1e6 && stage.on[0].bytes <= 24 * 2 ** 20, JSON.stringify(stage))
+            assert.match(node.logText(), /Vulkan0: layers 0-7 and the output head without the experts of 0-\d, .*; RAM: the experts of layers 0-\d, the embedding, /)
+            const apart = await first(node)
+            assert.equal(apart.tokens[0], alone.tokens[0])
+            assert(Math.abs(apart.token_logprobs[0] - alone.token_logprobs[0]) < 0.1, JSON.stringify([apart, alone]))
+        }, { model: mixture, faster: 100 })
+        /* Where the node says how many, that many, although all would fit; none when it wants none. */
+        await withNode('experts-3', ['--device', 'Vulkan0', '--cpu-moe', '3'], 1, async (node) => {
+            assert.equal((await node.status()).nodes[0].stages[0].cpu_moe, 3)
+        }, { model: mixture, faster: 100 })
+        await withNode('experts-0', ['--device', 'Vulkan0', '--gpu-memory', '24M', '--cpu-moe', '0'], 1, async (node) => {
+            assert.equal((await node.status()).nodes[0].stages[0].cpu_moe, undefined)
+            assert.match(node.logText(), /RAM: layers 0-\d, the embedding, /)
+        }, { model: mixture, faster: 100 })
+    },
+
+    'slices with experts in RAM are close to the whole model'() {
+        makeMixture()
+        const { status, out } = call(['verify', mixture, '--stages', '2', '--gpu-layers', 'all', '--cpu-moe', 'all', '--tokens', '4', '--prompt-tokens', '48'], vulkan(1))
+        assert.match(out, /in 2 slices of 4, 4 layers: (close|identical)/)
+        assert([0, 2].includes(status))
     },
 
     'a driver in software is not used unless it is named'() {

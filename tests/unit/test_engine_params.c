@@ -6,9 +6,12 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <regex.h>
 
 #include "base/mem.h"
+#include "engine/experts.h"
 #include "engine/params.h"
+#include "model/layout.h"
 
 static err_code sampling_from(const char *text, struct engine_sampling *p, struct err *e) {
     yyjson_doc *doc = NULL;
@@ -202,7 +205,7 @@ static void bad_loading_is_named(void **state) {
         {"{\"n_seq\": 0}", "n_seq"},
         {"{\"n_seq\": 257}", "256"},
         {"{\"cache_type_k\": \"q9\"}", "expected one of f32, f16"},
-        {"{\"split_mode\": \"diagonal\"}", "none, layer, row"},
+        {"{\"split_mode\": \"diagonal\"}", "none, layer, row, tensor"},
         {"{\"flash_attn\": true}", "flash_attn"},
         {"{\"exact\": 1}", "exact"},
         {"{\"devices\": \"" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "\"}", "127"},
@@ -217,12 +220,49 @@ static void bad_loading_is_named(void **state) {
     }
 }
 
+/* The same weights by their names and by the pattern that libllama gets. */
+static void experts_are_known_by_name(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        bool expert;
+        int32_t within; /* the fewest layers whose experts stay in RAM, so that this one does */
+    } names[] = {
+        {"blk.0.ffn_gate_exps.weight", true, 1},   {"blk.1.ffn_up_exps.weight", true, 2},
+        {"blk.2.ffn_down_exps.bias", true, 3},     {"blk.11.ffn_gate_up_exps.weight", true, 12},
+        {"blk.0.ffn_down_chexps.weight", true, 1}, {"blk.0.ffn_gate_inp.weight", false, 0},
+        {"blk.0.ffn_gate_shexp.weight", false, 0}, {"blk.0.ffn_norm_exps.weight", false, 0},
+        {"blk.0.attn_v_exps.weight", false, 0},    {"blk.0.ffn_up.weight", false, 0},
+        {"v.blk.0.ffn_up_exps.weight", false, 0},  {"output.weight", false, 0},
+    };
+    for (int32_t n = -1; n <= 13; n++) {
+        struct buf pattern;
+        regex_t compiled;
+        if (n == 0) continue;
+        buf_init(&pattern, 1024);
+        engine_experts_pattern(n, &pattern);
+        assert_int_equal(regcomp(&compiled, buf_cstr(&pattern), REG_EXTENDED | REG_NOSUB), 0);
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+            bool found = regexec(&compiled, names[i].name, 0, NULL, 0) == 0;
+            assert_int_equal(found, names[i].expert && (n < 0 || n >= names[i].within));
+            assert_int_equal(model_layer_expert(names[i].name), names[i].expert);
+        }
+        regfree(&compiled);
+        buf_done(&pattern);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults_come_from_the_table),    cmocka_unit_test(sampling_survives_the_round_trip),
-        cmocka_unit_test(a_negative_seed_keeps_its_bits),  cmocka_unit_test(bad_sampling_is_named),
-        cmocka_unit_test(too_many_biases_are_refused),     cmocka_unit_test(a_batch_holds_a_token_of_each_sequence),
-        cmocka_unit_test(loading_survives_the_round_trip), cmocka_unit_test(bad_loading_is_named),
+        cmocka_unit_test(experts_are_known_by_name),
+        cmocka_unit_test(defaults_come_from_the_table),
+        cmocka_unit_test(sampling_survives_the_round_trip),
+        cmocka_unit_test(a_negative_seed_keeps_its_bits),
+        cmocka_unit_test(bad_sampling_is_named),
+        cmocka_unit_test(too_many_biases_are_refused),
+        cmocka_unit_test(a_batch_holds_a_token_of_each_sequence),
+        cmocka_unit_test(loading_survives_the_round_trip),
+        cmocka_unit_test(bad_loading_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

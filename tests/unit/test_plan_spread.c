@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -69,7 +70,6 @@ static void the_last_layers_and_the_head_go_to_the_fastest(void **state) {
     assert_int_equal(s.layers[0], 4);
     assert_int_equal(s.bytes[0], 40 + 7 + 3);
     assert_int_equal(s.bytes[1], 20 + 3);
-    assert_int_equal(s.work[2], 40 + 5);
     n = node_of(49, 25, 49);
     assert_false(plan_spread_make(&model, &n, 0, LAYERS, &s)); /* one byte of RAM is missing */
 }
@@ -126,6 +126,124 @@ static void a_plan_counts_both_and_says_so(void **state) {
     assert_int_equal(plan_make(&model, &n, 1, &wish, &p, NULL), ERR_NO_ROOM);
 }
 
+/* ---- experts in RAM ---- */
+
+/* Of the 10 bytes of a layer 8 are experts', of which a token reads a quarter; a GPU needs 4 more to compute beside them. */
+static uint64_t experts_bytes(void *user, uint32_t first, uint32_t end) {
+    (void)user;
+    return 8 * (uint64_t)(end - first);
+}
+static void mixture_parts(void *user, uint32_t first, uint32_t end, struct plan_parts *ret) {
+    parts(user, first, end, ret);
+    ret->apart = 4;
+}
+static struct plan_model mixture(struct plan_layer layers[LAYERS]) {
+    struct plan_model m = model;
+    for (uint32_t i = 0; i < LAYERS; i++) layers[i] = (struct plan_layer){.dense = 2, .expert = 8, .share = 0.25};
+    m.layers = layers;
+    m.parts = mixture_parts;
+    m.experts_bytes = experts_bytes;
+    m.head.dense = 5;
+    return m;
+}
+
+/* Eight layers fit whole: 80 + 3 + 5. With experts in RAM all the rest is there: 10 x 10 - 4 x 8 + 3 + 5 + 4. */
+static void experts_stay_in_ram_where_that_is_faster(void **state) {
+    (void)state;
+    struct plan_layer layers[LAYERS];
+    struct plan_model m = mixture(layers);
+    struct plan_node n = node_of(60, 0, 88);
+    struct plan_spread s;
+    for (uint32_t i = 0; i < LAYERS; i++) layers[i].launches = 1;
+    n.devices[2].layer_s = 0.001;
+    assert_true(plan_spread_make(&m, &n, 0, LAYERS, &s)); /* the node keeps none apart */
+    assert_int_equal(s.n_apart, 0);
+    assert_int_equal(s.layers[2], 8);
+    n.cpu_moe = PLAN_MOE_AUTO; /* whole layers: 2 x 4 bytes in RAM; experts: 3 x 2 */
+    assert_true(plan_spread_make(&m, &n, 0, LAYERS, &s));
+    assert_int_equal(s.n_apart, 3);
+    assert_int_equal(s.layers[2], LAYERS);
+    assert_int_equal(s.layers[0], 0);
+    assert_int_equal(s.bytes[2], 100 - 24 + 3 + 5 + 4);
+    assert_int_equal(s.bytes[0], 24 + 7 + 3);
+    n.devices[2].layer_s = 1; /* stopping the card costs more than that brings */
+    assert_true(plan_spread_make(&m, &n, 0, LAYERS, &s));
+    assert_int_equal(s.n_apart, 0);
+    n.devices[2].memory = 120; /* all fits */
+    n.devices[2].layer_s = 0.001;
+    assert_true(plan_spread_make(&m, &n, 0, LAYERS, &s));
+    assert_int_equal(s.n_apart, 0);
+}
+
+static void a_node_says_how_many(void **state) {
+    (void)state;
+    struct plan_layer layers[LAYERS];
+    struct plan_model m = mixture(layers);
+    struct plan_node n = node_of(100, 0, 200);
+    struct plan_spread s;
+    n.cpu_moe = 2;
+    assert_true(plan_spread_make(&m, &n, 0, LAYERS, &s));
+    assert_int_equal(s.n_apart, 2);
+    assert_int_equal(s.bytes[0], 16 + 7 + 3);
+    n.cpu_moe = PLAN_MOE_ALL;
+    assert_true(plan_spread_make(&m, &n, 4, LAYERS, &s));
+    assert_int_equal(s.n_apart, 6);
+    assert_int_equal(s.bytes[2], 6 * 2 + 3 + 5 + 4);
+    assert_int_equal(s.bytes[0], 6 * 8 + 3);
+    n.cpu_moe = 100; /* more than the slice has */
+    assert_true(plan_spread_make(&m, &n, 4, LAYERS, &s));
+    assert_int_equal(s.n_apart, 6);
+    n.devices[0].memory = 50; /* one byte too few */
+    assert_false(plan_spread_make(&m, &n, 4, LAYERS, &s));
+    n.cpu_moe = PLAN_MOE_AUTO;
+    assert_true(plan_spread_make(&m, &n, 4, LAYERS, &s));
+    assert_int_equal(s.n_apart, 0);
+    assert_true(plan_spread_make(&model, &n, 4, LAYERS, &s)); /* not a mixture */
+    assert_int_equal(s.n_apart, 0);
+}
+
+/* Two cards hold everything but experts; the card with the first layers keeps fewest of them. */
+static void several_cards_without_experts(void **state) {
+    (void)state;
+    struct plan_layer layers[LAYERS];
+    struct plan_model m = mixture(layers);
+    struct plan_node n = node_of(200, 30, 40);
+    struct plan_spread s;
+    struct plan_wish wish = {0};
+    struct plan p;
+    struct buf out;
+    n.cpu_moe = PLAN_MOE_AUTO;
+    assert_true(plan_spread_make(&m, &n, 0, LAYERS, &s));
+    assert_int_equal(s.n_used, 2);
+    assert_int_equal(s.n_apart, 8); /* with 7, layer 7 has no place on the faster card, and layer 0 none on the other */
+    assert_int_equal(s.layers[1] + s.layers[2], LAYERS);
+    assert_int_equal(plan_make(&m, &n, 1, &wish, &p, NULL), ERR_OK);
+    assert_int_equal(p.stages[0].bytes, s.bytes[0] + s.bytes[1] + s.bytes[2]);
+    buf_init(&out, 4096);
+    plan_explain(&p, &m, &n, &out);
+    printf("%s", buf_cstr(&out));
+    assert_non_null(strstr(buf_cstr(&out), "without the experts of"));
+    assert_non_null(strstr(buf_cstr(&out), "RAM: the experts of layers 0-7, the embedding, 74 B"));
+    buf_done(&out);
+}
+
+/* Per token a card reads 2 bytes of a layer, RAM 2 of its experts: 200 and 10 bytes a second. */
+static void a_prediction_counts_experts_where_they_are(void **state) {
+    (void)state;
+    struct plan_layer layers[LAYERS];
+    struct plan_model m = mixture(layers);
+    struct plan_node n = node_of(100, 0, 200);
+    struct plan p = {.n_stage = 1, .stages = {{.end = LAYERS}}};
+    struct plan_wish wish = {0};
+    struct plan_figures all, apart;
+    n.devices[2].layer_s = n.devices[0].layer_s = 1e-9;
+    plan_predict(&p, &m, &n, &wish, &all);
+    n.cpu_moe = 5;
+    plan_predict(&p, &m, &n, &wish, &apart);
+    assert_true(fabs(all.token_s - (45.0 / 200)) < 0.001);
+    assert_true(fabs(apart.token_s - (35.0 / 200 + 10.0 / 10)) < 0.001);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_embedding_stays_in_ram),
@@ -134,6 +252,10 @@ int main(void) {
         cmocka_unit_test(a_gpu_that_shares_ram_takes_from_it),
         cmocka_unit_test(cards_without_ram_hold_all_or_nothing),
         cmocka_unit_test(a_plan_counts_both_and_says_so),
+        cmocka_unit_test(experts_stay_in_ram_where_that_is_faster),
+        cmocka_unit_test(a_node_says_how_many),
+        cmocka_unit_test(several_cards_without_experts),
+        cmocka_unit_test(a_prediction_counts_experts_where_they_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
