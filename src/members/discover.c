@@ -1,58 +1,16 @@
 /* SPDX-License-Identifier: MIT
- * See discover.h. Addresses are published one by one and without reverse records: otherwise two nodes on one machine would take each
- * other's addresses for a conflict, and rename themselves again and again. The addresses are looked up again every few seconds, since
- * interfaces come and go. */
-#include "members/discover.h"
+ * See discover_priv.h. */
+#include "members/discover_priv.h"
 
-#include <avahi-common/domain.h>
-#include <avahi-common/error.h>
-#include <avahi-common/malloc.h>
-#include <avahi-common/simple-watch.h>
-#include <avahi-common/timeval.h>
-#include <avahi-core/core.h>
-#include <avahi-core/log.h>
-#include <avahi-core/lookup.h>
-#include <avahi-core/publish.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/mem.h"
-#include "members/discovery_line.h"
-#include "members/interfaces.h"
-
-#define SERVICE "_caravan._tcp"
-enum { REFRESH_S = 5, MAX_SEEN = 512 };
-
-/* An address of a node that was told as found, so that GONE can name it. */
-struct seen {
-    char service[AVAHI_LABEL_MAX];
-    AvahiIfIndex interface;
-    AvahiProtocol protocol;
-    struct discovery_line line;
-};
-
-struct discover {
-    int fd;
-    AvahiSimplePoll *poll;
-    AvahiServer *server;
-    AvahiSEntryGroup *group;
-    AvahiTimeout *timer;
-    struct discovery_line self;
-    char names[DISCOVERY_MAX_INTERFACES][16];
-    size_t n_names;
-    char service[AVAHI_LABEL_MAX];
-    struct interface_addr published[INTERFACES_MAX];
-    size_t n_published;
-    struct seen *seen;
-    size_t n_seen;
-};
-
 /* ---- lines ---- */
 
-static void tell(struct discover *d, const struct discovery_line *l) {
+void discover_tell(const struct discover *d, const struct discovery_line *l) {
     struct buf b;
     buf_init(&b, DISCOVERY_MAX_LINE);
     discovery_line_encode(l, &b);
@@ -65,10 +23,10 @@ static void tell(struct discover *d, const struct discovery_line *l) {
     buf_done(&b);
 }
 
-static void say(struct discover *d, const char *what, int error) {
+void discover_say(const struct discover *d, const char *what, const char *why) {
     struct discovery_line l = {.kind = DISCOVERY_SAY};
-    snprintf(l.text, sizeof(l.text), "%s: %s", what, avahi_strerror(error));
-    tell(d, &l);
+    snprintf(l.text, sizeof(l.text), "%s: %s", what, why);
+    discover_tell(d, &l);
 }
 
 /* The node's one line, before anything else; reading it blocks. */
@@ -84,208 +42,52 @@ static bool read_self(struct discover *d) {
     return false;
 }
 
-static void on_node(AvahiWatch *w, int fd, AvahiWatchEvent events, void *user) {
-    struct discover *d = user;
-    char byte;
-    (void)w;
-    (void)events;
-    if (read(fd, &byte, 1) <= 0) avahi_simple_poll_quit(d->poll); /* the node sends nothing more: the link has closed */
-}
+/* ---- nodes that were found ---- */
 
-/* ---- what others advertise ---- */
-
-static struct seen *find_seen(struct discover *d, const char *service, AvahiIfIndex interface, AvahiProtocol protocol) {
-    for (size_t i = 0; i < d->n_seen; i++)
-        if (d->seen[i].interface == interface && d->seen[i].protocol == protocol && strcmp(d->seen[i].service, service) == 0)
-            return &d->seen[i];
-    return NULL;
-}
-
-/* A key of a TXT record as text. */
-static void txt_get(AvahiStringList *txt, const char *key, char *ret, size_t size) {
-    char *name = NULL, *value = NULL;
-    AvahiStringList *found = avahi_string_list_find(txt, key);
+void discover_text(char *ret, size_t size, const char *value) {
     ret[0] = '\0';
-    if (!found || avahi_string_list_get_pair(found, &name, &value, NULL) < 0) return;
     if (value && discovery_line_is_text(value, size)) snprintf(ret, size, "%s", value);
-    avahi_free(name);
-    avahi_free(value);
 }
 
-static bool line_of(struct discovery_line *l, AvahiIfIndex interface, const AvahiAddress *a, uint16_t port, AvahiStringList *txt) {
-    char id[20], address[AVAHI_ADDRESS_STR_MAX], name[IF_NAMESIZE] = "";
-    *l = (struct discovery_line){.kind = DISCOVERY_FOUND, .port = port};
-    txt_get(txt, "id", id, sizeof(id));
-    txt_get(txt, "name", l->name, sizeof(l->name));
-    txt_get(txt, "cluster", l->cluster, sizeof(l->cluster));
-    txt_get(txt, "version", l->software, sizeof(l->software));
-    if (strlen(id) != 16 || strspn(id, "0123456789abcdef") != 16 || !l->name[0] || !l->cluster[0] || port == 0) return false;
-    l->id = strtoull(id, NULL, 16);
-    avahi_address_snprint(address, sizeof(address), a);
-    bool scoped = a->proto == AVAHI_PROTO_INET6 && strncmp(address, "fe80:", 5) == 0;
-    if (scoped && !if_indextoname((unsigned)interface, name)) return false;
-    snprintf(l->host, sizeof(l->host), scoped ? "%.40s%%%s" : "%.40s", address, name);
+bool discover_line(const struct discover_txt *txt, const char *host, bool v6, unsigned interface, uint16_t port,
+                   struct discovery_line *ret) {
+    char name[IF_NAMESIZE] = "";
+    *ret = (struct discovery_line){.kind = DISCOVERY_FOUND, .port = port};
+    if (strlen(txt->id) != 16 || strspn(txt->id, "0123456789abcdef") != 16 || !txt->name[0] || !txt->cluster[0] || port == 0) return false;
+    ret->id = strtoull(txt->id, NULL, 16);
+    memcpy(ret->name, txt->name, sizeof(ret->name));
+    memcpy(ret->cluster, txt->cluster, sizeof(ret->cluster));
+    memcpy(ret->software, txt->software, sizeof(ret->software));
+    bool scoped = v6 && strncmp(host, "fe80:", 5) == 0;
+    if (scoped && !if_indextoname(interface, name)) return false;
+    snprintf(ret->host, sizeof(ret->host), scoped ? "%.40s%%%s" : "%.40s", host, name);
     return true;
 }
 
-static void on_resolved(AvahiSServiceResolver *r, AvahiIfIndex interface, AvahiProtocol protocol, AvahiResolverEvent event,
-                        const char *service, const char *type, const char *domain, const char *host, const AvahiAddress *a, uint16_t port,
-                        AvahiStringList *txt, AvahiLookupResultFlags flags, void *user) {
-    struct discover *d = user;
-    struct discovery_line l;
-    (void)type, (void)domain, (void)host, (void)flags;
-    if (event == AVAHI_RESOLVER_FOUND && line_of(&l, interface, a, port, txt) && l.id != d->self.id) {
-        struct seen *s = find_seen(d, service, interface, protocol);
-        if (!s && d->n_seen < MAX_SEEN) s = &d->seen[d->n_seen++];
-        if (s) {
-            *s = (struct seen){.interface = interface, .protocol = protocol, .line = l};
-            snprintf(s->service, sizeof(s->service), "%s", service);
-            tell(d, &l);
-        }
-    }
-    avahi_s_service_resolver_free(r);
-}
+/* ---- this machine ---- */
 
-static void on_browsed(AvahiSServiceBrowser *b, AvahiIfIndex interface, AvahiProtocol protocol, AvahiBrowserEvent event,
-                       const char *service, const char *type, const char *domain, AvahiLookupResultFlags flags, void *user) {
-    struct discover *d = user;
-    (void)b, (void)flags;
-    if (event == AVAHI_BROWSER_NEW && strcmp(service, d->service) != 0) {
-        avahi_s_service_resolver_new(d->server, interface, protocol, service, type, domain, protocol, 0, on_resolved, d);
-    } else if (event == AVAHI_BROWSER_REMOVE) {
-        struct seen *s = find_seen(d, service, interface, protocol);
-        if (!s) return;
-        s->line.kind = DISCOVERY_GONE;
-        tell(d, &s->line);
-        *s = d->seen[--d->n_seen];
-    } else if (event == AVAHI_BROWSER_FAILURE) {
-        say(d, "looking for nodes failed", avahi_server_errno(d->server));
-    }
-}
-
-/* ---- what we advertise ---- */
-
-static int publish_addresses(struct discover *d, const char *host) {
-    int rc = 0;
-    for (size_t i = 0; rc >= 0 && i < d->n_published; i++) {
-        const struct interface_addr *f = &d->published[i];
-        AvahiAddress a;
-        AvahiProtocol protocol = f->v6 ? AVAHI_PROTO_INET6 : AVAHI_PROTO_INET;
-        if (!avahi_address_parse(f->host, protocol, &a)) continue;
-        rc = avahi_server_add_address(d->server, d->group, (AvahiIfIndex)f->index, protocol, AVAHI_PUBLISH_NO_REVERSE, host, &a);
-    }
-    return rc;
-}
-
-static void publish(struct discover *d) {
-    char id[20], host[64];
-    snprintf(id, sizeof(id), "%016llx", (unsigned long long)d->self.id);
-    snprintf(host, sizeof(host), "caravan-%s.local", id);
-    avahi_s_entry_group_reset(d->group);
-    if (d->n_published == 0) return;
-    AvahiStringList *txt = avahi_string_list_new("v=1", NULL);
-    txt = avahi_string_list_add_pair(txt, "id", id);
-    txt = avahi_string_list_add_pair(txt, "name", d->self.name);
-    txt = avahi_string_list_add_pair(txt, "cluster", d->self.cluster);
-    txt = avahi_string_list_add_pair(txt, "version", d->self.software);
-    int rc = publish_addresses(d, host);
-    for (size_t i = 0; rc >= 0 && i < d->n_published; i++) {
-        bool again = false; /* one service for each interface */
-        for (size_t k = 0; k < i; k++) again = again || d->published[k].index == d->published[i].index;
-        if (!again)
-            rc = avahi_server_add_service_strlst(d->server, d->group, (AvahiIfIndex)d->published[i].index, AVAHI_PROTO_UNSPEC, 0,
-                                                 d->service, SERVICE, NULL, host, d->self.port, txt);
-    }
-    avahi_string_list_free(txt);
-    if (rc >= 0) rc = avahi_s_entry_group_commit(d->group);
-    if (rc < 0) say(d, "cannot advertise this node", rc);
-}
-
-/* Publishes again when the addresses of the interfaces have changed. */
-static void refresh(struct discover *d) {
+bool discover_look(struct discover *d) {
     const char *names[DISCOVERY_MAX_INTERFACES];
     struct interface_addr all[INTERFACES_MAX];
     for (size_t i = 0; i < d->n_names; i++) names[i] = d->names[i];
     size_t n = interfaces_list(names, d->n_names, all, INTERFACES_MAX), kept = 0;
     for (size_t i = 0; i < n; i++)
         if (!(all[i].loopback && d->n_names == 0) && (all[i].multicast || all[i].loopback)) all[kept++] = all[i];
-    if (kept == d->n_published && memcmp(all, d->published, kept * sizeof(all[0])) == 0) return;
+    if (kept == d->n_published && memcmp(all, d->published, kept * sizeof(all[0])) == 0) return false;
     memcpy(d->published, all, kept * sizeof(all[0]));
     d->n_published = kept;
-    publish(d);
+    return true;
 }
 
-static void on_timer(AvahiTimeout *t, void *user) {
-    struct discover *d = user;
-    struct timeval when;
-    refresh(d);
-    d->timer = t;
-    avahi_simple_poll_get(d->poll)->timeout_update(t, avahi_elapse_time(&when, REFRESH_S * 1000, 0));
+bool discover_is_first(const struct discover *d, size_t i) {
+    for (size_t k = 0; k < i; k++)
+        if (d->published[k].index == d->published[i].index) return false;
+    return true;
 }
 
-static void on_group(AvahiServer *s, AvahiSEntryGroup *g, AvahiEntryGroupState state, void *user) {
-    struct discover *d = user;
-    (void)s, (void)g;
-    if (state == AVAHI_ENTRY_GROUP_FAILURE) say(d, "cannot advertise this node", avahi_server_errno(d->server));
-    if (state == AVAHI_ENTRY_GROUP_COLLISION) say(d, "another machine advertises under this node's name", AVAHI_ERR_COLLISION);
-}
-
-static void on_server(AvahiServer *s, AvahiServerState state, void *user) {
-    struct discover *d = user;
-    (void)s;
-    if (state == AVAHI_SERVER_FAILURE) avahi_simple_poll_quit(d->poll);
-}
-
-/* ---- the whole ---- */
-
-static void be_quiet(AvahiLogLevel level, const char *text) {
-    (void)level;
-    (void)text;
-}
-
-static bool start_server(struct discover *d) {
-    AvahiServerConfig c;
-    char host[48];
-    int error = 0;
-    avahi_server_config_init(&c);
-    snprintf(host, sizeof(host), "caravan-%016llx", (unsigned long long)d->self.id);
-    avahi_free(c.host_name);
-    c.host_name = avahi_strdup(host);
-    c.publish_addresses = c.publish_hinfo = c.publish_workstation = c.publish_domain = 0;
-    c.enable_wide_area = 0;
-    for (size_t i = 0; i < d->n_names; i++) c.allow_interfaces = avahi_string_list_add(c.allow_interfaces, d->names[i]);
-    d->server = avahi_server_new(avahi_simple_poll_get(d->poll), &c, on_server, d, &error);
-    avahi_server_config_free(&c);
-    if (!d->server) say(d, "multicast DNS is not possible here", error);
-    return d->server != NULL;
-}
-
-static int run(struct discover *d) {
-    const AvahiPoll *poll = avahi_simple_poll_get(d->poll);
-    struct timeval now;
-    AvahiWatch *watch = poll->watch_new(poll, d->fd, AVAHI_WATCH_IN, on_node, d);
-    if (!watch || !start_server(d)) return 1;
-    d->group = avahi_s_entry_group_new(d->server, on_group, d);
-    d->timer = poll->timeout_new(poll, avahi_elapse_time(&now, 0, 0), on_timer, d);
-    AvahiSServiceBrowser *b = avahi_s_service_browser_new(d->server, AVAHI_IF_UNSPEC, AVAHI_PROTO_UNSPEC, SERVICE, NULL, 0, on_browsed, d);
-    if (!d->group || !d->timer || !b) return 1;
-    int rc;
-    while ((rc = avahi_simple_poll_iterate(d->poll, -1)) == 0) {
-    }
-    avahi_server_free(d->server); /* says goodbye to the network */
-    return rc > 0 ? 0 : 1;
-}
-
-int discover_main(int fd) {
-    struct discover *d = MEM_NEW(struct discover);
+bool discover_open(struct discover *d, int fd) {
     d->fd = fd;
-    if (!read_self(d) || d->self.kind != DISCOVERY_SELF) return 1;
-    avahi_set_log_function(be_quiet);
-    d->seen = mem_calloc(MAX_SEEN, sizeof(*d->seen));
+    bool good = read_self(d) && d->self.kind == DISCOVERY_SELF;
     snprintf(d->service, sizeof(d->service), "%.40s %08x", d->self.name, (unsigned)d->self.id);
-    d->poll = avahi_simple_poll_new();
-    int status = d->poll ? run(d) : 1;
-    free(d->seen);
-    free(d);
-    return status;
+    return good;
 }

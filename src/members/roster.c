@@ -30,11 +30,27 @@ bool roster_meet(struct roster *r, const struct roster_peer *p) {
     if (slot && p->id == 0) return false; /* an address that is known already */
     bool changed =
         !slot || slot->id != p->id || slot->port != p->port || strcmp(slot->host, p->host) != 0 || strcmp(slot->name, p->name) != 0;
-    int64_t since = slot && slot->id == p->id ? slot->since : p->seen;
+    struct roster_peer was = {.since = p->seen};
+    if (slot && slot->id == p->id) was = *slot;
     if (!slot) slot = r->n_peers < ROSTER_MAX_PEERS ? &r->peers[r->n_peers++] : oldest;
     *slot = *p;
-    slot->since = since;
+    slot->since = was.since;
+    roster_learn(r, p->id, was.memory, was.hardware, was.n_hardware);
     return changed;
+}
+
+bool roster_learn(struct roster *r, uint64_t id, uint64_t memory, const struct roster_hardware *hardware, uint32_t n_hardware) {
+    for (size_t i = 0; i < r->n_peers; i++) {
+        struct roster_peer *p = &r->peers[i];
+        size_t size = n_hardware * sizeof(*hardware);
+        if (p->id != id || id == 0) continue;
+        if (p->memory == memory && p->n_hardware == n_hardware && memcmp(p->hardware, hardware, size) == 0) return false;
+        p->memory = memory;
+        p->n_hardware = n_hardware;
+        memcpy(p->hardware, hardware, size);
+        return true;
+    }
+    return false;
 }
 
 bool roster_forget(struct roster *r, const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], struct roster_peer *ret_was) {
@@ -109,9 +125,21 @@ struct roster_removed roster_word(const struct roster *r, const uint8_t public_k
 
 /* ---- the file ---- */
 
+static err_code hardware_decode(yyjson_val *o, struct roster_peer *p, struct err *e) {
+    yyjson_val *list = yyjson_obj_get(o, "hardware"), *v;
+    yyjson_arr_iter it;
+    err_code code = ERR_OK;
+    if (yyjson_arr_size(list) > WAKE_MAX_ADDRESSES)
+        return err_set_field(e, ERR_LIMIT, "hardware", "more than %d entries", WAKE_MAX_ADDRESSES);
+    if (!yyjson_is_arr(list)) return ERR_OK;
+    for (yyjson_arr_iter_init(list, &it); code == ERR_OK && (v = yyjson_arr_iter_next(&it));)
+        code = field_read(roster_hardware_fields(), v, &p->hardware[p->n_hardware++], e);
+    return code;
+}
+
 static err_code peer_decode(yyjson_val *o, struct roster_peer *p, struct err *e) {
     const char *key = "";
-    int64_t port = 0;
+    int64_t port = 0, memory = 0;
     err_code code = json_get_str(o, "key", &key, e);
     if (code == ERR_OK && key[0] && !str_unhex(key, p->public_key, sizeof(p->public_key)))
         code = err_set_field(e, ERR_INVALID, "key", "expected 64 hexadecimal digits");
@@ -120,9 +148,12 @@ static err_code peer_decode(yyjson_val *o, struct roster_peer *p, struct err *e)
     if (code == ERR_OK) code = json_need_i64(o, "port", 1, 65535, &port, e);
     if (code == ERR_OK) code = json_get_i64(o, "seen", 0, INT64_C(1) << 50, &p->seen, e);
     if (code == ERR_OK) code = json_get_i64(o, "since", 0, INT64_C(1) << 50, &p->since, e);
+    if (code == ERR_OK) code = json_get_i64(o, "memory", 0, INT64_MAX, &memory, e);
+    if (code == ERR_OK) code = hardware_decode(o, p, e);
     if (code == ERR_OK && !p->host[0]) code = err_set_field(e, ERR_INVALID, "host", "it is empty");
     p->id = key[0] ? io_sign_id(p->public_key) : 0;
     p->port = (uint16_t)port;
+    p->memory = (uint64_t)memory;
     return code;
 }
 
@@ -175,22 +206,26 @@ err_code roster_load(const char *path, struct roster *ret, struct err *e) {
     return code;
 }
 
+static void peer_encode(const struct roster_peer *p, yyjson_mut_doc *doc, yyjson_mut_val *o) {
+    char key[2 * IO_SIGN_PUBLIC_SIZE + 1] = "";
+    if (p->id) str_hex(p->public_key, IO_SIGN_PUBLIC_SIZE, key);
+    yyjson_mut_obj_add_strcpy(doc, o, "key", key);
+    yyjson_mut_obj_add_strcpy(doc, o, "name", p->name);
+    yyjson_mut_obj_add_strcpy(doc, o, "host", p->host);
+    yyjson_mut_obj_add_uint(doc, o, "port", p->port);
+    yyjson_mut_obj_add_int(doc, o, "seen", p->seen);
+    yyjson_mut_obj_add_int(doc, o, "since", p->since);
+    yyjson_mut_obj_add_uint(doc, o, "memory", p->memory);
+    yyjson_mut_val *hardware = yyjson_mut_obj_add_arr(doc, o, "hardware");
+    for (uint32_t i = 0; i < p->n_hardware; i++)
+        yyjson_mut_arr_append(hardware, field_write(roster_hardware_fields(), &p->hardware[i], doc));
+}
+
 err_code roster_save(const char *path, const struct roster *r, struct err *e) {
     yyjson_mut_doc *doc = json_new();
     yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
     yyjson_mut_val *peers = yyjson_mut_obj_add_arr(doc, root, "peers");
-    for (size_t i = 0; i < r->n_peers; i++) {
-        const struct roster_peer *p = &r->peers[i];
-        yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, peers);
-        char key[2 * IO_SIGN_PUBLIC_SIZE + 1] = "";
-        if (p->id) str_hex(p->public_key, IO_SIGN_PUBLIC_SIZE, key);
-        yyjson_mut_obj_add_strcpy(doc, o, "key", key);
-        yyjson_mut_obj_add_strcpy(doc, o, "name", p->name);
-        yyjson_mut_obj_add_strcpy(doc, o, "host", p->host);
-        yyjson_mut_obj_add_uint(doc, o, "port", p->port);
-        yyjson_mut_obj_add_int(doc, o, "seen", p->seen);
-        yyjson_mut_obj_add_int(doc, o, "since", p->since);
-    }
+    for (size_t i = 0; i < r->n_peers; i++) peer_encode(&r->peers[i], doc, yyjson_mut_arr_add_obj(doc, peers));
     yyjson_mut_val *removed = yyjson_mut_obj_add_arr(doc, root, "removed");
     for (size_t i = 0; i < r->n_removed; i++) yyjson_mut_arr_append(removed, field_write(roster_removed_fields(), &r->removed[i], doc));
     struct buf b;

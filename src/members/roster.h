@@ -8,8 +8,14 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "io/sign.h"
+#include "members/wake.h"
 
 enum { ROSTER_MAX_PEERS = 64, ROSTER_MAX_REMOVED = 64 };
+
+/* Says that a node is shut out, or let in again: struct roster_removed, called a word here; and struct roster_hardware. */
+#define MESSAGES_ROSTER
+#include "base/field_structs.h"
+#undef MESSAGES_ROSTER
 
 struct roster_peer {
     uint64_t id;         /* 0: only its address is known, from a join code */
@@ -17,11 +23,11 @@ struct roster_peer {
     char name[64], host[64];
     uint16_t port;
     int64_t seen, since; /* last and first, seconds since 1970; since 0: long ago */
+    /* as it last said, for when it is asleep; 0: it has not */
+    uint64_t memory;
+    struct roster_hardware hardware[WAKE_MAX_ADDRESSES];
+    uint32_t n_hardware;
 };
-/* Says that a node is shut out, or let in again: struct roster_removed, called a word here. */
-#define MESSAGES_ROSTER
-#include "base/field_structs.h"
-#undef MESSAGES_ROSTER
 struct roster {
     struct roster_peer peers[ROSTER_MAX_PEERS];
     size_t n_peers;
@@ -35,6 +41,8 @@ err_code roster_save(const char *path, const struct roster *r, struct err *e);
 
 /* Remembers a node, since p->seen if it is new; the one not seen for longest makes room. True: more than `seen` has changed. */
 bool roster_meet(struct roster *r, const struct roster_peer *p);
+/* Remembers what a node that has been met says of itself. True: it was news. */
+bool roster_learn(struct roster *r, uint64_t id, uint64_t memory, const struct roster_hardware *hardware, uint32_t n_hardware);
 /* Forgets one entry of this node; false: there is none. */
 bool roster_forget(struct roster *r, const uint8_t public_key[IO_SIGN_PUBLIC_SIZE], struct roster_peer *ret_was);
 /* Was this node met before that time, in seconds since 1970? */

@@ -59,6 +59,7 @@ static err_code node_open_links(struct node *n, struct err *e) {
                                                         .news = &n->news,
                                                         .callbacks = node_members_callbacks,
                                                         .user = n});
+    n->sleepers = sleepers_create(&(struct sleepers_parts){.known = join_known(n->join), .control = n->control, .records = &n->records});
     n->reach = reach_create(&(struct reach_parts){.loop = n->loop, .control = n->control, .news = &n->news});
     n->callback = callback_create(&(struct callback_parts){
         .loop = n->loop, .self = n->id, .control = n->control, .reach = n->reach, .records = &n->records, .adopt = node_adopt, .user = n});
@@ -230,6 +231,7 @@ static err_code node_open_gateway(struct node *n, struct err *e) {
     models_routes_add(&n->models_routes, n->endpoint);
     model_header_add_route(n->model_header, n->endpoint);
     plan_route_add(n->plan_route, n->endpoint);
+    sleepers_route_add(n->sleepers, n->endpoint);
     return ERR_OK;
 }
 
@@ -330,6 +332,7 @@ static void node_free(struct node *n) {
     members_free(n->members);
     callback_free(n->callback);
     reach_free(n->reach);
+    sleepers_free(n->sleepers);
     records_done(&n->records);
     news_done(&n->news);
     drain_free(n->drain);

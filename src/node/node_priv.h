@@ -35,6 +35,7 @@
 #include "peers/links.h"
 #include "peers/members.h"
 #include "peers/reach.h"
+#include "peers/sleepers.h"
 #include "peers/ways.h"
 
 struct node {
@@ -62,6 +63,7 @@ struct node {
     struct stages *stages;
     struct weights_server *weights;
     struct members *members;
+    struct sleepers *sleepers;
     struct reach *reach;
     struct callback *callback;
     struct measure *measure;

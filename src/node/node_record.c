@@ -79,6 +79,7 @@ void node_own_record(void *user, struct record *ret) {
     holdings_record(n->holdings, ret);
     pulls_record(n->pulls, ret);
     record_models(n, ret);
+    ret->n_hardware = (uint32_t)wake_own(ret->hardware, WAKE_MAX_ADDRESSES);
     ret->n_removed = known_words(join_known(n->join), ret->removed);
     ret->unloads = *coordinator_unloads(n->core);
     record_peers(n, ret);
@@ -95,6 +96,7 @@ yyjson_mut_val *node_status(void *user, yyjson_mut_doc *doc) {
                              .weights_sent = weights_server_sent(n->weights)};
     yyjson_mut_val *root = status_make(&s, doc);
     known_status(join_known(n->join), doc, root);
+    sleepers_status(n->sleepers, doc, root);
     calls_status(n->calls, doc, root);
     struct load_wish wish;
     serve_own_wish(n->serve, &wish);

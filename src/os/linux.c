@@ -9,7 +9,9 @@
 #include <ifaddrs.h>
 #include <malloc.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <netinet/tcp.h>
+#include <netpacket/packet.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -251,6 +253,26 @@ size_t os_interfaces(struct os_interface *ret, size_t max) {
     size_t n = 0;
     if (getifaddrs(&all) != 0) return 0;
     for (const struct ifaddrs *a = all; a != NULL && n < max; a = a->ifa_next) n += interface_read(a, &ret[n]);
+    freeifaddrs(all);
+    return n;
+}
+
+static bool hardware_read(const struct ifaddrs *a, struct os_hardware *ret) {
+    static const uint8_t none[sizeof(ret->address)];
+    if (a->ifa_addr == NULL || a->ifa_addr->sa_family != AF_PACKET || (a->ifa_flags & IFF_UP) == 0) return false;
+    const struct sockaddr_ll *at = (const struct sockaddr_ll *)a->ifa_addr;
+    if (at->sll_hatype != ARPHRD_ETHER || at->sll_halen != sizeof(none) || memcmp(at->sll_addr, none, sizeof(none)) == 0) return false;
+    *ret = (struct os_hardware){0};
+    snprintf(ret->name, sizeof(ret->name), "%.15s", a->ifa_name);
+    memcpy(ret->address, at->sll_addr, sizeof(ret->address));
+    return true;
+}
+
+size_t os_hardware(struct os_hardware *ret, size_t max) {
+    struct ifaddrs *all = NULL;
+    size_t n = 0;
+    if (getifaddrs(&all) != 0) return 0;
+    for (const struct ifaddrs *a = all; a != NULL && n < max; a = a->ifa_next) n += hardware_read(a, &ret[n]);
     freeifaddrs(all);
     return n;
 }

@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
@@ -34,5 +35,12 @@ enum os_network { OS_NETWORK_UNKNOWN, OS_NETWORK_INSIDE, OS_NETWORK_WIRED, OS_NE
 enum os_network os_interface_network(const char *name);
 /* Returns the number of addresses, at most max. */
 size_t os_interfaces(struct os_interface *ret, size_t max);
+
+struct os_hardware {              /* the hardware address (EUI-48) of one network interface that is up */
+    char name[16];
+    uint8_t address[6];
+};
+/* Returns their number, at most max; loopback and interfaces without such an address are left out. */
+size_t os_hardware(struct os_hardware *ret, size_t max);
 
 #endif

@@ -199,6 +199,7 @@ void join_hear(struct join *j, const struct record *r) {
     const struct record_peer *own = record_peer_of(r, j->identity.id);
     if (own && own->copy[0]) join_copied(j, own->copy, r->name);
     known_hear(j->known, r->removed, r->n_removed);
+    known_learn(j->known, r);
 }
 
 void join_tick(struct join *j) {

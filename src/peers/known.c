@@ -92,6 +92,12 @@ void known_met(struct known *k, const struct control_peer *peer) {
     tell_met(k);
 }
 
+void known_learn(struct known *k, const struct record *r) {
+    if (roster_learn(&k->roster, r->id, r->memory, r->hardware, r->n_hardware)) k->unsaved = true;
+}
+
+const struct roster_peer *known_get(const struct known *k, size_t i) { return i < k->roster.n_peers ? &k->roster.peers[i] : NULL; }
+
 bool known_at(const struct known *k, const struct sockaddr *peer) {
     char host[IO_HOST_MAX];
     io_address_host(peer, host, sizeof(host));

@@ -38,6 +38,10 @@ void known_free(struct known *k);  /* NULL is fine */
 /* ---- nodes that were met ---- */
 
 void known_met(struct known *k, const struct control_peer *peer); /* a link with it stands */
+/* Remembers what a node says of itself, for when it is asleep. */
+void known_learn(struct known *k, const struct record *r);
+/* The i-th node that was met; NULL: there are no more. Valid until the next event. */
+const struct roster_peer *known_get(const struct known *k, size_t i);
 /* Has a node of the cluster been met at this address, whatever its port? */
 bool known_at(const struct known *k, const struct sockaddr *peer);
 /* Was this node met before that time, in seconds since 1970? */

@@ -112,6 +112,19 @@ static void put_node(yyjson_val *nodes, yyjson_val *node, yyjson_val *models, st
     buf_done(&stages);
 }
 
+/* Machines that are asleep: they were met, and can be woken. */
+static void put_asleep(yyjson_val *root, struct table *t) {
+    yyjson_val *o;
+    size_t i, max;
+    yyjson_arr_foreach(json_some(yyjson_obj_get(root, "asleep")), i, max, o) {
+        char memory[STR_SHORT] = "-";
+        uint64_t offered = yyjson_get_uint(yyjson_obj_get(o, "memory"));
+        if (offered > 0) str_size(offered, memory);
+        const char *cells[] = {answer_text(o, "name"), "-", answer_text(o, "state"), memory, "-", "-", "-", "-", "-"};
+        table_row(t, cells);
+    }
+}
+
 /* The ring's measured speed. The node that holds its head tells it. */
 static double measured_tps(yyjson_val *nodes, const char *instance) {
     yyjson_val *node, *s;
@@ -246,7 +259,10 @@ void nodes_put(yyjson_val *root, int64_t wall, uint32_t width, struct buf *out) 
             put_node(nodes, node, yyjson_obj_get(root, "models"), t);
         after = next;
     } while (after);
+    put_asleep(root, t);
     table_print(t, width, out);
+    if (yyjson_arr_size(yyjson_obj_get(root, "asleep")) > 0)
+        buf_append_str(out, "\n`caravan wake NAME` starts a machine that is asleep.\n");
     put_cut(nodes, width, out);
     put_models(root, width, out);
     put_removed(root, wall, width, out);

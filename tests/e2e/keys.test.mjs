@@ -19,6 +19,7 @@ const harm = {
     'POST /caravan/v1/nodes/forget': { name: 'other' },
     'POST /caravan/v1/nodes/drain': { name: 'other' },
     'POST /caravan/v1/nodes/undrain': { name: 'other' },
+    'POST /caravan/v1/nodes/wake': { name: 'all' },
     'POST /caravan/v1/models/pull': { model: 'hf:owner/repo' },
     'POST /caravan/v1/models/unpull': { model: 'hf:owner/repo' },
     'GET /caravan/v1/logs': undefined,

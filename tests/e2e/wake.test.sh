@@ -1,0 +1,55 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# A machine of the cluster that is asleep, in hosts of a test's own: it is shown as asleep, `caravan wake` sends a magic packet for its
+# network interface, as a host on the same wire sees, and once it is up its node is linked again. Needs root and node.
+set -eu
+hosts="a b"
+subnet=10.89.0
+. "$CARAVAN_SOURCE/tests/e2e/lib/hosts.sh"
+all_on_bridge
+
+# The machine's own part: what its network interface does while it is asleep. It waits for the packet, and ends when it has come.
+cat >sleeper.mjs <<'JS'
+import dgram from 'node:dgram';
+const address = Buffer.from(process.argv[2].replaceAll(':', ''), 'hex');
+const wanted = Buffer.concat([Buffer.alloc(6, 0xff), ...Array(16).fill(address)]);
+const socket = dgram.createSocket('udp4');
+socket.on('message', (packet) => { if (packet.equals(wanted)) process.exit(0); });
+socket.bind(9, () => console.log('asleep'));
+JS
+mac() { in_host "$1" cat /sys/class/net/e0/address; }
+caravan_on_a() { in_host a "$CARAVAN" "$@" --state-dir "$CARAVAN_TMP/state-a"; }
+shows() { caravan_on_a nodes 2>/dev/null | grep -qE "^b +.* $1 "; }
+sleeps() {
+    kill -9 "$pid_b"
+    : >asleep
+    in_host b node sleeper.mjs "$(mac b)" >asleep &
+    sleeper=$!
+    pids="$pids $sleeper"
+    until_true "the other machine is asleep" 10 grep -q asleep asleep
+}
+
+start a
+until_true "the first node has a key" 10 test -s state-a/cluster.key
+mkdir -p state-b
+cp state-a/cluster.key state-b/cluster.key
+start b --peer 10.89.0.1
+until_true "they are linked" 20 linked a b
+until_true "the address is remembered" 20 grep -q "$(mac b | tr -d :)" state-a/peers.json
+! caravan_on_a wake b 2>err || { echo "not ok: a machine that is awake was woken"; exit 1; }
+grep -q '"b" is awake' err || { echo "not ok: the reason"; cat err; exit 1; }
+! caravan_on_a wake nobody 2>err || { echo "not ok: a machine that nobody knows was woken"; exit 1; }
+caravan_on_a wake all | grep -q 'No machine is asleep' || { echo "not ok: wake all"; exit 1; }
+
+for name in b all; do
+    sleeps
+    until_true "it is shown as asleep" 30 shows asleep
+    caravan_on_a wake "$name" || { echo "not ok: wake $name"; exit 1; }
+    wait "$sleeper" || { echo "not ok: the packet"; exit 1; }
+    echo "ok: the packet has come (wake $name)"
+    shows waking || { echo "not ok: it is not shown as waking"; caravan_on_a nodes; exit 1; }
+    : >a.log
+    start b --peer 10.89.0.1
+    until_true "it is linked again" 20 linked a b
+    until_true "and shown so" 20 shows linked
+done
