@@ -47,6 +47,7 @@ static err_code control_admit(void *user, const struct control_peer *peer, struc
 static void control_on_up(void *user, const struct control_peer *peer) {
     struct node *n = user;
     join_up(n->join, peer);
+    sleepers_linked(n->sleepers, peer->id);
     log_info("node", "linked with %s (%s:%u)", peer->name, peer->host, peer->port);
     members_up(n->members, peer);
     balance_tell_anew(n->balance);

@@ -47,6 +47,11 @@ static void note_woken(struct sleepers *s, uint64_t id) {
     s->woken[at].sent = clock_now();
 }
 
+void sleepers_linked(struct sleepers *s, uint64_t id) {
+    for (size_t i = 0; i < ARRAY_LEN(s->woken); i++)
+        if (s->woken[i].id == id) s->woken[i].sent = 0;
+}
+
 /* Another node of this machine: the machine is awake, whatever the node does. */
 static bool is_here(const struct roster_peer *p, const struct roster_hardware *own, size_t n_own) {
     for (uint32_t i = 0; i < p->n_hardware; i++)

@@ -26,6 +26,7 @@ struct sleepers; /* opaque */
 struct sleepers *sleepers_create(const struct sleepers_parts *parts);
 void sleepers_free(struct sleepers *s); /* NULL is fine */
 
+void sleepers_linked(struct sleepers *s, uint64_t id); /* a link with the node stands: its machine has come */
 size_t sleepers_list(const struct sleepers *s, struct sleeper *ret, size_t max);
 /* Sends the packets for one machine. ERR_NOT_FOUND: it is not asleep. ERR_NETWORK: no network takes them. */
 err_code sleepers_wake(struct sleepers *s, uint64_t id, struct err *e);

@@ -23,7 +23,7 @@ shows() { caravan_on_a nodes 2>/dev/null | grep -qE "^b +.* $1 "; }
 sleeps() {
     kill -9 "$pid_b"
     : >asleep
-    in_host b node sleeper.mjs "$(mac b)" >asleep &
+    ip netns exec "$ns-b" node sleeper.mjs "$(mac b)" >asleep 2>&1 &
     sleeper=$!
     pids="$pids $sleeper"
     until_true "the other machine is asleep" 10 grep -q asleep asleep
