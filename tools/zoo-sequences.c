@@ -253,7 +253,7 @@ static bool same_beside(struct zoo *z, const struct engine *beside, const struct
  * same. */
 static bool run_beside(struct zoo *z) {
     static const size_t lengths[] = {16, 63, 64, 128};
-    bool offered = model_quirks_check_exact(z->layout->arch, NULL) == ERR_OK;
+    bool offered = model_quirks_check_exact(z->layout, NULL) == ERR_OK;
     char differs[64] = "";
     struct engine beside = open_slice(z, 0, z->layout->n_layer, N_SEQ, true), alone = open_slice(z, 0, z->layout->n_layer, 1, true);
     z->whole.info.n_vocab = alone.info.n_vocab;

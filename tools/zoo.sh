@@ -181,7 +181,7 @@ END
 ## Legal cuts and fix-ups
 
 "Rows replace NAME" is injection: a later slice computes from token ids as the first one does, and while its graph runs, the evaluation callback
-overwrites the value NAME with the rows of the slice before ("streams": as wide as the file's \`hyper_connection.count\` says). From \`tables/quirks.def\` (\`src/model/quirks.h\` explains the words). An architecture without a row runs whole only; \`caravan verify --probe\` finds out whether it can be cut.
+overwrites the value NAME with the rows of the slice before ("streams": as wide as the file's \`hyper_connection.count\` says). From \`tables/quirks.def\` (\`src/model/quirks.h\` explains the words). A model whose architecture has no row is probed when it is first loaded (docs/ARCHITECTURE.md, "Slices"); \`caravan verify --probe\` shows what is found.
 
 | architecture | cuts | fix-ups | note |
 |---|---|---|---|

@@ -126,7 +126,7 @@ static err_code model_shape(const struct serve *s, struct serve_model *m, struct
     m->load.n_gpu_layers = m->load.n_cpu_moe = 0; /* what it takes in RAM is measured */
     struct engine_load load = m->load;
     if (code != ERR_OK) return code;
-    if (load.exact) code = model_quirks_check_exact(m->file->layout->arch, e);
+    if (load.exact) code = model_quirks_check_exact(m->file->layout, e);
     if (code != ERR_OK) return code;
     if (load.n_batch > 0 && load.n_batch < load.n_seq)
         log_info("node", "--batch %u is raised to %u: one token of each of the --parallel sequences", load.n_batch, load.n_seq);
@@ -210,6 +210,7 @@ static err_code model_make(struct serve *s, struct serve_file *file, const char 
     model_describe(m, name);
     m->source = plan_source_create(file->layout, &m->shape, m->core.record.name);
     learned_correct(s->parts.learned, file->layout->arch, m->source);
+    snprintf(m->load.architecture, sizeof(m->load.architecture), "%s", model_quirks_taught(file->layout));
     m->key = needs_key(m->core.id, &m->load);
     const struct needs *sizes = s->parts.sizes ? sizes_find(s->parts.sizes, m->key) : NULL;
     if (sizes) plan_source_measured(m->source, sizes);
@@ -245,14 +246,59 @@ static void serve_measure(struct serve *s, struct serve_model *m) {
     sizes_ask(s->parts.sizes, m->key, m->file->path, &m->load, serve_measured, s);
 }
 
+/* It is known now how models of this layout can be cut. */
+static void serve_probed(void *user, const struct model_layout *l, bool ends) {
+    struct serve *s = user;
+    for (struct serve_model *m = s->models; m && !ends; m = m->next) {
+        if (m->file->layout != l || !m->core.plan->pending) continue;
+        snprintf(m->load.architecture, sizeof(m->load.architecture), "%s", model_quirks_taught(l));
+        plan_source_cut(m->source);
+        plan_source_measured(m->source, s->parts.sizes ? sizes_find(s->parts.sizes, m->key) : NULL);
+        serve_measure(s, m);
+    }
+    if (!ends) serve_update(s);
+}
+
+/* Its copies are not placed before it is known how it can be cut, and what its slices take. */
+static void serve_look(struct serve *s, struct serve_model *m) {
+    const struct model_layout *l = m->file->layout;
+    if (!s->parts.architectures || model_quirks_known(l)) {
+        serve_measure(s, m);
+        return;
+    }
+    plan_source_measuring(m->source);
+    architectures_ask(s->parts.architectures, l, m->file->path, serve_probed, s);
+}
+
+/* Sizes that are asked for once it is known how the model can be cut. */
+struct asking {
+    struct serve *serve;
+    struct engine_load load;
+    char *key, *path;
+    sizes_done_fn done;
+    void *user;
+};
+
+static void asking_probed(void *user, const struct model_layout *l, bool ends) {
+    struct asking *a = user;
+    snprintf(a->load.architecture, sizeof(a->load.architecture), "%s", model_quirks_taught(l));
+    if (!ends && a->serve->parts.sizes) sizes_ask(a->serve->parts.sizes, a->key, a->path, &a->load, a->done, a->user);
+    else a->done(a->user, ends ? NULL : a->key, NULL);
+    free(a->key);
+    free(a->path);
+    free(a);
+}
+
 err_code serve_ask_sizes(struct serve *s, struct serve_file *file, const char *name, const struct load_wish *wish, sizes_done_fn done,
                          void *user, struct err *e) {
     struct serve_model *m;
     err_code code = model_make(s, file, name, wish, &m, e);
     if (code != ERR_OK) return code;
-    if (s->parts.sizes) sizes_ask(s->parts.sizes, m->key, file->path, &m->load, done, user);
-    else done(user, m->key, NULL);
+    struct asking *a = MEM_NEW(struct asking);
+    *a =
+        (struct asking){.serve = s, .load = m->load, .key = mem_strdup(m->key), .path = mem_strdup(file->path), .done = done, .user = user};
     model_free(m);
+    architectures_ask(s->parts.architectures, file->layout, a->path, asking_probed, a);
     return ERR_OK;
 }
 
@@ -274,7 +320,7 @@ err_code serve_open(struct serve *s, struct serve_file *file, const char *name, 
     if (code == ERR_OK && open) {
         m->next = s->models;
         s->models = m;
-        serve_measure(s, m);
+        serve_look(s, m);
     } else if (m) {
         model_free(m);
     }
@@ -377,6 +423,7 @@ static void serve_order(struct serve *s, const struct coordinator_action *a, con
     o->n_stage = p->n_stage;
     o->need = p->stages[a->stage].bytes;
     serve_load_options(s, w, &o->load);
+    snprintf(o->load.architecture, sizeof(o->load.architecture), "%s", model_quirks_taught(m->file->layout));
     serve_spread(m->core.plan, instance_node(in, a->stage), &p->stages[a->stage], o);
     make_room_for_pictures(m, &o->load);
     o->dtype = learned_wire(s->parts.learned, a->instance);

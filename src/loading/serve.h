@@ -7,6 +7,7 @@
 #include "catalog/files.h"
 #include "coordinator/coordinator.h"
 #include "engine/params.h"
+#include "loading/architectures.h"
 #include "loading/learned.h"
 #include "loading/sizes.h"
 #include "members/control.h"
@@ -51,6 +52,7 @@ struct serve_parts {
     const struct records *records;
     struct learned *learned;
     struct links *links;
+    struct architectures *architectures; /* NULL: nothing is probed */
     struct sizes *sizes;   /* NULL: what models take is estimated */
     struct news *news;
     struct serve_callbacks callbacks;
@@ -70,7 +72,8 @@ void serve_own_wish(const struct serve *s, struct load_wish *ret);
 /* Loads the model of the file under this name, unless this node does so already. ERR_STALE: it is loaded in another way.
  * ERR_LIMIT, or what is wrong with the wish. */
 err_code serve_open(struct serve *s, struct serve_file *file, const char *name, const struct load_wish *wish, struct err *e);
-/* Measures what slices of the model would take here, for serve_preview; done as of sizes_ask, unless there is an error. */
+/* Finds out how the model can be cut, and what its slices would take here, for serve_preview; done as of sizes_ask, unless there is an
+ * error. */
 err_code serve_ask_sizes(struct serve *s, struct serve_file *file, const char *name, const struct load_wish *wish, sizes_done_fn done,
                          void *user, struct err *e);
 /* How the model of the file would be loaded now (coordinator/preview.h); nothing is loaded. Errors as of serve_open, and of the plan. */

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "model/layout.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
+#include "base/str.h"
+#include "model/hash.h"
 
 enum { DEFAULT_CTX = 4096 };
 
@@ -235,6 +239,31 @@ static err_code read_sizes(struct model_layout *l, struct err *e) {
     return ERR_OK;
 }
 
+/* Layers are of one kind if their tensors have the same names, and they keep the same memory. */
+static void hash_kinds(struct model_layout *l) {
+    uint8_t hash[MODEL_HASH_SIZE];
+    struct buf b;
+    buf_init(&b, SIZE_MAX);
+    for (uint32_t i = 0; i < l->n_layer; i++) {
+        const struct model_layer *layer = &l->layers[i];
+        buf_printf(&b, "layer %u %u %u %d %d\n", layer->n_k, layer->n_v, layer->window, layer->state_bytes > 0, layer->indexer);
+        for (uint32_t k = 0; k < layer->n_tensors; k++) {
+            const char *rest = NULL;
+            model_layer_of_name(model_gguf_tensor(l->gguf, layer->tensors[k])->name, &rest);
+            buf_printf(&b, "%s\n", rest);
+        }
+    }
+    model_hash(b.data, b.len, hash);
+    str_hex(hash, (MODEL_KINDS_SIZE - 1) / 2, l->kinds);
+    buf_done(&b);
+}
+
+void model_layout_shorten(struct model_layout *l, uint32_t n) {
+    assert(n > 0 && n <= l->n_layer);
+    l->n_layer = n;
+    l->shortened = true;
+}
+
 err_code model_layout_ctx(const struct model_layout *l, uint32_t wish, uint32_t *ret, struct err *e) {
     uint32_t most = l->n_pos ? l->n_pos : UINT32_MAX, trained = l->n_ctx_train ? l->n_ctx_train : DEFAULT_CTX;
     if (trained > DEFAULT_CTX) trained = DEFAULT_CTX;
@@ -262,6 +291,7 @@ err_code model_layout_create(const struct model_gguf *g, struct model_layout **r
         return code;
     }
     measure_layers(l);
+    hash_kinds(l);
     *ret_l = l;
     return ERR_OK;
 }

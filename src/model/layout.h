@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "model/gguf.h"
 
-enum { MODEL_MAX_LAYERS = 1024, MODEL_MAX_ARCH = 64 };
+enum { MODEL_MAX_LAYERS = 1024, MODEL_MAX_ARCH = 64, MODEL_KINDS_SIZE = 17 };
 
 struct model_layer {
     uint64_t bytes;            /* weights */
@@ -27,6 +27,7 @@ struct model_layer {
 struct model_layout {
     const struct model_gguf *gguf; /* borrowed */
     char arch[MODEL_MAX_ARCH];
+    char kinds[MODEL_KINDS_SIZE]; /* a hash, in hex, of how many layers there are, and of which kinds they are */
     uint32_t n_layer;          /* layers that can be divided among slices: [0, n_layer); the nextn blocks after them belong to the tail */
     uint32_t n_block;          /* `blk.N` in the file, nextn blocks included */
     uint32_t n_embd;
@@ -40,6 +41,7 @@ struct model_layout {
     uint64_t bytes_shared;     /* tensors that every slice needs (rope factors, ...) */
     uint64_t bytes_total;      /* all tensors, each once */
     bool tied;                 /* no output.weight: the head uses token_embd.weight */
+    bool shortened;            /* model_layout_shorten */
     struct model_layer *layers;/* n_block of them */
     uint32_t *tensor_of_layer; /* storage of layers[].tensors */
 };
@@ -50,6 +52,10 @@ void model_layout_free(struct model_layout *l);
 /* The number of positions that a sequence gets if `wish` are asked for (0: the model's trained context, at most 4096). ERR_INVALID: the
  * model has learned fewer positions. */
 err_code model_layout_ctx(const struct model_layout *l, uint32_t wish, uint32_t *ret, struct err *e);
+
+/* From now on the model ends with layer n - 1, and its output head follows there: a small model with the graph of a large one. n: at most
+ * n_layer. */
+void model_layout_shorten(struct model_layout *l, uint32_t n);
 
 /* The block number of "blk.N.rest" (and *ret_rest, if not NULL, its rest); -1 for other names. */
 int32_t model_layer_of_name(const char *name, const char **ret_rest);

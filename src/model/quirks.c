@@ -60,80 +60,127 @@ static const struct model_quirks unknown = {
     1,
     0,
     "l_out-",
-    "it is not in the table of architectures; `caravan verify --probe` finds out whether it can be split"};
+    "it is not in the table of architectures, and has not been probed; `caravan verify --probe` does that"};
 
-/* The row of model_quirks_teach. */
-static struct {
-    char arch[MODEL_MAX_ARCH], out[128], in[64], ids[16];
+/* ---- rows that were found by probing ---- */
+
+/* The latest of an architecture and its kinds of layers hides earlier ones. A row stays where it is, because slices point to it. */
+static struct taught {
+    char text[MODEL_MAX_ROW], arch[MODEL_MAX_ARCH], kinds[MODEL_KINDS_SIZE], out[128], in[64], ids[16], why[160];
     struct model_quirks row;
     struct model_entry entry;
-} taught;
+} taught[MODEL_MAX_TAUGHT];
+static uint32_t n_taught;
 
-static bool is_taught(const char *arch) { return taught.arch[0] != '\0' && strcmp(taught.arch, arch) == 0; }
+static const struct taught *taught_find(const struct model_layout *l) {
+    for (uint32_t i = n_taught; i-- > 0;) {
+        const struct taught *t = &taught[i];
+        if (strcmp(t->arch, l->arch) == 0 && (t->kinds[0] == '\0' || strcmp(t->kinds, l->kinds) == 0)) return t;
+    }
+    return NULL;
+}
+
+static bool take_text(const char *value, size_t len, char *ret, size_t size) {
+    if (len == 0 || len >= size) return false;
+    memcpy(ret, value, len);
+    ret[len] = '\0';
+    return true;
+}
 
 /* Takes one "name=value" of a row. */
-static bool take_word(const char *word, size_t len, uint32_t *period, uint32_t *width) {
-    char text[160];
+static bool take_word(struct taught *t, const char *word, size_t len, uint32_t *period, uint32_t *width) {
+    char number[16];
     int64_t n;
-    snprintf(text, sizeof(text), "%.*s", (int)(len < sizeof(text) ? len : sizeof(text) - 1), word);
-    char *value = strchr(text, '=');
-    if (value == NULL || value[1] == '\0') return false;
-    *value++ = '\0';
-    if (strcmp(text, "out") == 0) return (size_t)snprintf(taught.out, sizeof(taught.out), "%s", value) < sizeof(taught.out);
-    if (strcmp(text, "in") == 0) return (size_t)snprintf(taught.in, sizeof(taught.in), "%s", value) < sizeof(taught.in);
-    if (strcmp(text, "ids") == 0) return (size_t)snprintf(taught.ids, sizeof(taught.ids), "%s", value) < sizeof(taught.ids);
-    bool is_period = strcmp(text, "period") == 0;
-    if (!(is_period || strcmp(text, "width") == 0) || !str_parse_i64(value, &n) || n < 1) return false;
+    const char *value = memchr(word, '=', len);
+    size_t name = value != NULL ? (size_t)(value++ - word) : len, rest = value != NULL ? len - name - 1 : 0;
+    if (name == 3 && memcmp(word, "out", 3) == 0) return take_text(value, rest, t->out, sizeof(t->out));
+    if (name == 2 && memcmp(word, "in", 2) == 0) return take_text(value, rest, t->in, sizeof(t->in));
+    if (name == 3 && memcmp(word, "ids", 3) == 0) return take_text(value, rest, t->ids, sizeof(t->ids));
+    if (name == 5 && memcmp(word, "kinds", 5) == 0) return take_text(value, rest, t->kinds, sizeof(t->kinds));
+    bool is_period = name == 6 && memcmp(word, "period", 6) == 0;
+    if (!is_period && !(name == 5 && memcmp(word, "width", 5) == 0)) return false;
+    if (!take_text(value, rest, number, sizeof(number)) || !str_parse_i64(number, &n) || n < 1) return false;
     if (n > (is_period ? MODEL_MAX_LAYERS : MODEL_MAX_STREAMS)) return false;
     *(is_period ? period : width) = (uint32_t)n;
     return true;
 }
 
-err_code model_quirks_teach(const char *text, struct err *e) {
-    uint32_t period = 1, width = 1, n = 0;
-    const char *word;
+static bool take_words(struct taught *t, const char *text, uint32_t *period, uint32_t *width) {
+    static const char WHOLE[] = "whole=";
+    const char *word, *at = text;
     size_t len;
-    memset(&taught, 0, sizeof(taught));
-    bool fine = true;
-    for (const char *at = text; fine && str_next(&at, ' ', &word, &len); n++)
-        if (n > 0) fine = take_word(word, len, &period, &width);
-        else snprintf(taught.arch, sizeof(taught.arch), "%.*s", (int)(len < MODEL_MAX_ARCH ? len : 0), word);
-    if (!fine || taught.arch[0] == '\0' || taught.out[0] == '\0') {
-        memset(&taught, 0, sizeof(taught));
-        err_set(e, ERR_INVALID, "row of an architecture \"%s\": %s", text,
-                fine ? "the name or out= is missing" : "one of its words is wrong");
+    if (!str_next(&at, ' ', &word, &len) || !take_text(word, len, t->arch, sizeof(t->arch))) return false;
+    while (at != NULL && strncmp(at, WHOLE, sizeof(WHOLE) - 1) != 0)
+        if (!str_next(&at, ' ', &word, &len) || !take_word(t, word, len, period, width)) return false;
+    if (at == NULL) return t->out[0] != '\0';
+    at += sizeof(WHOLE) - 1;
+    return take_text(at, strlen(at), t->why, sizeof(t->why));
+}
+
+static bool same_model(const struct taught *a, const struct taught *b) {
+    return strcmp(a->arch, b->arch) == 0 && strcmp(a->kinds, b->kinds) == 0;
+}
+
+err_code model_quirks_teach(const char *text, struct err *e) {
+    struct taught made = {0};
+    uint32_t period = 1, width = 1, at = 0;
+    if (strlen(text) >= MODEL_MAX_ROW || !take_words(&made, text, &period, &width)) {
+        err_set(e, ERR_INVALID, "row of an architecture \"%.200s\": one of its words is wrong or missing", text);
         err_hint(e, "as `caravan verify --probe MODEL` prints it: ARCHITECTURE period=1 width=1 out=l_out-");
         return ERR_INVALID;
     }
+    while (at < n_taught && !same_model(&taught[at], &made)) at++;
+    if (at == MODEL_MAX_TAUGHT) return err_set(e, ERR_LIMIT, "more than %d architectures were probed", MODEL_MAX_TAUGHT);
+    if (at == n_taught) n_taught++;
+    struct taught *t = &taught[at];
+    *t = made;
+    memcpy(t->text, text, strlen(text) + 1);
     enum model_cut_rule cut = period > 1 ? MODEL_CUT_PERIOD : MODEL_CUT_KINDS;
-    taught.row = (struct model_quirks){taught.arch, MODEL_SPLIT_EXACT, cut, period, MODEL_FIX_HEADS, taught.out, "found by probing"};
-    taught.entry = (struct model_entry){taught.arch, taught.in, width, taught.ids, ""};
+    enum model_split split = t->why[0] != '\0' ? MODEL_SPLIT_WHOLE : MODEL_SPLIT_EXACT;
+    t->row = (struct model_quirks){t->arch, split, cut, period, MODEL_FIX_HEADS, t->out, t->why[0] != '\0' ? t->why : "found by probing"};
+    t->entry = (struct model_entry){t->arch, t->in, width, t->ids, ""};
     return ERR_OK;
 }
 
-const struct model_quirks *model_quirks_find(const char *arch) {
-    if (is_taught(arch)) return &taught.row;
+const char *model_quirks_taught(const struct model_layout *l) {
+    const struct taught *t = taught_find(l);
+    return t != NULL ? t->text : "";
+}
+
+bool model_quirks_known(const struct model_layout *l) { return model_quirks_find(l) != &unknown; }
+
+/* ---- finding ---- */
+
+static const struct model_quirks *listed(const char *arch) {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         if (strcmp(rows[i].arch, arch) == 0) return &rows[i];
     return &unknown;
 }
 
-const struct model_entry *model_quirks_entry(const char *arch) {
-    if (is_taught(arch)) return taught.in[0] != '\0' ? &taught.entry : NULL;
+bool model_quirks_listed(const char *arch) { return listed(arch) != &unknown; }
+
+const struct model_quirks *model_quirks_find(const struct model_layout *l) {
+    const struct taught *t = taught_find(l);
+    return t != NULL ? &t->row : listed(l->arch);
+}
+
+const struct model_entry *model_quirks_entry(const struct model_layout *l) {
+    const struct taught *t = taught_find(l);
+    if (t != NULL) return t->in[0] != '\0' ? &t->entry : NULL;
     for (size_t i = 0; i < ARRAY_LEN(entries); i++)
-        if (strcmp(entries[i].arch, arch) == 0) return &entries[i];
+        if (strcmp(entries[i].arch, l->arch) == 0) return &entries[i];
     return NULL;
 }
 
-const struct model_scale *model_quirks_scale(const char *arch) {
-    if (is_taught(arch)) return NULL; /* they don't show in a graph */
+const struct model_scale *model_quirks_scale(const struct model_layout *l) {
+    if (taught_find(l) != NULL) return NULL; /* they don't show in a graph */
     for (size_t i = 0; i < ARRAY_LEN(scales); i++)
-        if (strcmp(scales[i].arch, arch) == 0) return &scales[i];
+        if (strcmp(scales[i].arch, l->arch) == 0) return &scales[i];
     return NULL;
 }
 
 uint32_t model_quirks_width(const struct model_layout *l) {
-    const struct model_entry *entry = model_quirks_entry(l->arch);
+    const struct model_entry *entry = model_quirks_entry(l);
     uint64_t streams = entry && entry->streams > 0 ? entry->streams : 1;
     if (entry && entry->streams == 0) model_kv_uint(model_gguf_find_arch(l->gguf, "hyper_connection.count"), 0, &streams);
     return streams >= 1 && streams <= MODEL_MAX_STREAMS ? (uint32_t)streams * l->n_embd : l->n_embd;
@@ -141,10 +188,10 @@ uint32_t model_quirks_width(const struct model_layout *l) {
 
 /* Exact answers need cells of their own for each sequence: in one pool it depends on the other sequences which cells a sequence gets, and
  * with it the order of sums in attention. */
-err_code model_quirks_check_exact(const char *arch, struct err *e) {
-    if (!(model_quirks_find(arch)->fixups & MODEL_FIX_POOL)) return ERR_OK;
+err_code model_quirks_check_exact(const struct model_layout *l, struct err *e) {
+    if (!(model_quirks_find(l)->fixups & MODEL_FIX_POOL)) return ERR_OK;
     err_set(e, ERR_UNSUPPORTED,
-            "a model of architecture \"%s\" cannot be served with --exact: libllama keeps all its sequences in one pool", arch);
+            "a model of architecture \"%s\" cannot be served with --exact: libllama keeps all its sequences in one pool", l->arch);
     err_hint(e, "leave --exact out: an answer that is continued after a fault may then differ in the last bits of its logits");
     return ERR_UNSUPPORTED;
 }
@@ -170,6 +217,18 @@ static const char *kind_name(unsigned missing) {
     if (missing & KIND_RECURRENT) return "recurrent layer";
     if (missing & KIND_INDEXER) return "layer with an indexer";
     return missing & KIND_WINDOW ? "layer with a sliding window" : "layer with full attention";
+}
+
+uint32_t model_quirks_sample(const struct model_layout *l, uint32_t least) {
+    unsigned all = range_kinds(l, 0, l->n_layer), seen = 0;
+    uint32_t n = 0, groups = 0;
+    while (n < l->n_layer && groups < 2) {
+        seen |= layer_kinds(l, n++);
+        if (seen != all) continue;
+        groups++;
+        seen = 0;
+    }
+    return n > least ? n : least < l->n_layer ? least : l->n_layer;
 }
 
 /* The period of the rule by which layers are of different kinds; 1: there is none, or the file has a list. */
@@ -252,7 +311,7 @@ static err_code check_content(const struct model_layout *l, const struct model_q
 
 /* Is [first, end), which lies within the model and isn't all of it, a legal slice? *ret_wrong: the bound that had better be moved. */
 static err_code check_slice(const struct model_layout *l, uint32_t first, uint32_t end, uint32_t *ret_wrong, struct err *e) {
-    const struct model_quirks *q = model_quirks_find(l->arch);
+    const struct model_quirks *q = model_quirks_find(l);
     *ret_wrong = 0;
     err_code code = check_whole(l, q, e);
     if (code == ERR_OK) code = check_bounds(l, q, first, end, ret_wrong, e);
@@ -270,7 +329,7 @@ uint32_t model_quirks_cuts(const struct model_layout *l, uint32_t *ret_cuts, uin
     uint32_t n = 0;
     if (max < 2) return 0;
     ret_cuts[n++] = 0;
-    bool whole = check_whole(l, model_quirks_find(l->arch), NULL) != ERR_OK;
+    bool whole = check_whole(l, model_quirks_find(l), NULL) != ERR_OK;
     for (uint32_t at = 1; at < l->n_layer && !whole && n < max - 1; at++)
         if (is_legal(l, ret_cuts[n - 1], at) && is_legal(l, at, l->n_layer)) ret_cuts[n++] = at;
     ret_cuts[n++] = l->n_layer;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * How each architecture can be cut in slices (tables/quirks.def, measured with libllama 0.7.0; docs/ARCHITECTURES.md). An architecture
- * that is not in the table runs whole only. Pure functions, any thread. */
+ * that is not in the table runs whole only, unless this process was taught a row for it. Pure functions, any thread, but for
+ * model_quirks_teach, which nothing may run beside. */
 #ifndef CARAVAN_MODEL_QUIRKS_H
 #define CARAVAN_MODEL_QUIRKS_H
 
@@ -10,7 +11,7 @@
 #include "base/err.h"
 #include "model/layout.h"
 
-enum { MODEL_MAX_STREAMS = 64 };
+enum { MODEL_MAX_STREAMS = 64, MODEL_MAX_ROW = 512 /* bytes of a row as text */, MODEL_MAX_TAUGHT = 64 /* rows */ };
 enum model_split { MODEL_SPLIT_EXACT, MODEL_SPLIT_CLOSE, MODEL_SPLIT_WHOLE };
 
 /* Where slices may begin and end. */
@@ -69,18 +70,26 @@ struct model_scale {
 };
 
 /* The row for an architecture, or the row of unknown ones (MODEL_SPLIT_WHOLE). Never NULL. */
-const struct model_quirks *model_quirks_find(const char *arch);
+const struct model_quirks *model_quirks_find(const struct model_layout *l);
 
 /* Makes a row for an architecture, which from then on hides that of the table. text: as model_graph_propose writes it, "ARCHITECTURE
- * period=2 out=l_out- [width=4] [in=hc_init] [ids=*]". At most one architecture a process, before other threads ask about it. ERR_INVALID
- * says which word is wrong. */
+ * period=2 out=l_out- [width=4] [in=hc_init] [ids=*]"; with "kinds=..." it is for models with these kinds of layers only; with
+ * "whole=REASON" at its end they run whole only. It replaces an earlier row for the same models. ERR_INVALID, ERR_LIMIT. */
 err_code model_quirks_teach(const char *text, struct err *e);
+/* The text of the row that was taught for this model; "": none was. */
+const char *model_quirks_taught(const struct model_layout *l);
+/* Has tables/quirks.def a row for the architecture? */
+bool model_quirks_listed(const char *arch);
+/* Is there a row, in the table or taught? */
+bool model_quirks_known(const struct model_layout *l);
+/* The number of first layers that show how all are computed: at least `least`, and two groups with a layer of each kind of memory. */
+uint32_t model_quirks_sample(const struct model_layout *l, uint32_t least);
 
 /* NULL: rows are given in place of tokens. */
-const struct model_entry *model_quirks_entry(const char *arch);
+const struct model_entry *model_quirks_entry(const struct model_layout *l);
 
 /* NULL: there are no such constants. */
-const struct model_scale *model_quirks_scale(const char *arch);
+const struct model_scale *model_quirks_scale(const struct model_layout *l);
 
 /* Floats of a hidden row between slices. */
 uint32_t model_quirks_width(const struct model_layout *l);
@@ -90,7 +99,7 @@ uint32_t model_quirks_width(const struct model_layout *l);
 err_code model_quirks_check(const struct model_layout *l, uint32_t first, uint32_t end, struct err *e);
 
 /* May a model of this architecture be served with --exact? ERR_UNSUPPORTED says why not. */
-err_code model_quirks_check_exact(const char *arch, struct err *e);
+err_code model_quirks_check_exact(const struct model_layout *l, struct err *e);
 
 /* Possible cuts in rising order, 0 and n_layer included, into ret_cuts[max]; returns their number (at most n_layer + 1; 2 means whole
  * only). Slices between neighbouring cuts are legal. Ask model_quirks_check about longer slices: a few architectures exclude certain

@@ -32,7 +32,7 @@ static void make_unread(struct slice_tensor *t) {
 
 /* Does the slice look tokens up in token_embd, or use it as its output table? */
 static bool reads_embedding(const struct model_slice *s) {
-    const struct model_entry *entry = model_quirks_entry(s->l->arch);
+    const struct model_entry *entry = model_quirks_entry(s->l);
     return s->info.head || (s->info.tail && s->l->tied) || (entry && entry->ids[0] == '*');
 }
 
@@ -60,7 +60,7 @@ static void fit_table(const struct model_slice *s, struct slice_tensor *t) {
 
 /* Has the slice a layer that looks at token ids (model_entry.ids)? */
 static bool looks_at_ids(const struct model_slice *s) {
-    const struct model_entry *entry = model_quirks_entry(s->l->arch);
+    const struct model_entry *entry = model_quirks_entry(s->l);
     if (!entry || entry->ids[0] == '*') return entry != NULL;
     for (uint32_t i = s->info.first; i < s->info.end && entry->ids[0]; i++)
         if (model_layer_tensor(s->l, i, entry->ids)) return true;
@@ -69,7 +69,7 @@ static bool looks_at_ids(const struct model_slice *s) {
 
 /* The embedding that layers look up by token ids. Slices without such a layer don't have it. */
 static bool is_foreign_table(const struct model_slice *s, const char *name) {
-    return starts_with(name, "per_layer_token_embd.") && model_quirks_entry(s->l->arch) && !looks_at_ids(s);
+    return starts_with(name, "per_layer_token_embd.") && model_quirks_entry(s->l) && !looks_at_ids(s);
 }
 
 /* Fills in t for the original's tensor; false: the slice doesn't need it. */
@@ -156,7 +156,7 @@ static void collect_ranges(struct model_slice *s) {
 
 static void describe_entry(struct model_slice *s) {
     struct model_slice_info *info = &s->info;
-    const struct model_entry *entry = model_quirks_entry(s->l->arch);
+    const struct model_entry *entry = model_quirks_entry(s->l);
     info->ids = info->head || looks_at_ids(s);
     info->no_embeddings = entry && entry->streams != 1;
     if (!entry || info->head) return;
@@ -180,10 +180,10 @@ static void describe(struct model_slice *s, uint32_t first, uint32_t end) {
     info->first = first;
     info->end = end;
     info->n_layer = s->l->n_layer;
-    info->scale = first == 0 && end == s->l->n_layer ? NULL : model_quirks_scale(s->l->arch);
+    info->scale = first == 0 && end == s->l->n_layer ? NULL : model_quirks_scale(s->l);
     info->head = first == 0;
     info->tail = end == s->l->n_layer;
-    info->whole = info->head && info->tail;
+    info->whole = info->head && info->tail && !s->l->shortened;
     info->n_hidden_in = info->head ? 0 : model_quirks_width(s->l);
     info->n_hidden_out = info->tail ? 0 : model_quirks_width(s->l);
     info->kv_pool = (s->quirks->fixups & MODEL_FIX_POOL) != 0;
@@ -202,7 +202,7 @@ err_code model_slice_create_forced(const struct model_gguf *g, const struct mode
     struct model_slice *s = MEM_NEW(struct model_slice);
     s->g = g;
     s->l = l;
-    s->quirks = model_quirks_find(l->arch);
+    s->quirks = model_quirks_find(l);
     buf_init(&s->header, (size_t)1 << 30);
     describe(s, first, end);
     err_code code = ERR_OK;

@@ -88,6 +88,8 @@ static void node_open_knowledge(struct node *n) {
     n->ways = ways_create(n->loop);
     n->learned = learned_create(&(struct learned_parts){
         .self = n->id, .state_dir = c->state_dir, .core = n->core, .links = n->links, .records = &n->records, .news = &n->news});
+    n->architectures =
+        architectures_create(&(struct architectures_parts){.loop = n->loop, .program = c->program, .state_dir = c->state_dir});
     n->sizes = sizes_create(&(struct sizes_parts){.loop = n->loop, .program = c->program, .state_dir = c->state_dir});
     struct catalog_events events = node_catalog_events;
     events.user = n;
@@ -130,6 +132,7 @@ static void node_open_models(struct node *n) {
                                                   .records = &n->records,
                                                   .learned = n->learned,
                                                   .links = n->links,
+                                                  .architectures = n->architectures,
                                                   .sizes = n->sizes,
                                                   .news = &n->news,
                                                   .callbacks = node_serve_callbacks,
@@ -305,6 +308,7 @@ static void node_free(struct node *n) {
     join_stop(n->join);
     endpoint_free(n->endpoint);
     files_stop(n->files);
+    architectures_stop(n->architectures);
     sizes_stop(n->sizes);
     stages_free(n->stages);
     control_free(n->control);
@@ -317,6 +321,7 @@ static void node_free(struct node *n) {
     coordinator_free(n->core);
     serve_free(n->serve);
     files_free(n->files);
+    architectures_free(n->architectures);
     sizes_free(n->sizes);
     models_free(n->models);
     hold_free(n->hold);

@@ -18,6 +18,7 @@
 #include "holder/measure.h"
 #include "holder/stages.h"
 #include "io/watch.h"
+#include "loading/architectures.h"
 #include "loading/learned.h"
 #include "loading/sizes.h"
 #include "loading/models.h"
@@ -70,6 +71,7 @@ struct node {
     struct links *links;
     struct ways *ways;
     struct learned *learned;
+    struct architectures *architectures;
     struct sizes *sizes;
     struct catalog *catalog;
     struct files *files;

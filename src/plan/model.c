@@ -156,6 +156,7 @@ static void source_cuts(struct plan_source *s) {
     const struct model_layout *l = s->layout;
     uint32_t n = l->n_layer, cuts[MODEL_MAX_LAYERS + 1], n_cuts = model_quirks_cuts(l, cuts, MODEL_MAX_LAYERS + 1);
     struct err e = {0};
+    s->model.whole_reason = NULL;
     for (uint32_t first = 0; first < n; first++)
         for (uint32_t end = first + 1; end <= n; end++)
             s->may[(size_t)first * (n + 1) + end] = model_quirks_check(l, first, end, NULL) == ERR_OK;
@@ -242,6 +243,11 @@ void plan_source_measured(struct plan_source *s, const struct needs *n) {
     if (whole->end == 0) return;
     s->factor_weights = within(ratio(whole->weights, source_weights(s, whole->first, whole->end)), 0.5, 2);
     s->factor_kv = within(ratio(whole->kv, s->kv[whole->end] - s->kv[whole->first]), 0.5, 2);
+}
+
+void plan_source_cut(struct plan_source *s) {
+    s->model.n_embd = model_quirks_width(s->layout);
+    source_cuts(s);
 }
 
 void plan_source_measuring(struct plan_source *s) { s->model.pending = true; }

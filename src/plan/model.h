@@ -20,6 +20,8 @@ void plan_source_correct(struct plan_source *s, double kv, double compute);
 /* Needs follow from what libllama says itself, as far as that is known (NULL: not at all), and the model may be placed. Besides weights and
  * KV cache a slice counts at least MODEL_ESTIMATE_FIXED bytes. */
 void plan_source_measured(struct plan_source *s, const struct needs *n);
+/* Asks anew which slices are legal: a row for the model's architecture has been found. */
+void plan_source_cut(struct plan_source *s);
 /* The needs are being measured: the model is not placed before plan_source_measured. */
 void plan_source_measuring(struct plan_source *s);
 

@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "io/tls.h"
-#include "model/quirks.h"
 #include "os/gpus.h"
 #include "os/os.h"
 #include "terminal/cell.h"
@@ -41,9 +40,7 @@ static err_code run(const struct options *o, int *exit_status, struct err *e) {
         print_help(o->command);
         return ERR_OK;
     }
-    const char *quirk = getenv("CARAVAN_QUIRK");
-    err_code code = quirk != NULL && *quirk != '\0' ? model_quirks_teach(quirk, e) : ERR_OK;
-    return code == ERR_OK ? functions[o->command](o, exit_status, e) : code;
+    return functions[o->command](o, exit_status, e);
 }
 
 /* What commands have printed may still be in the buffer. */

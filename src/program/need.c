@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "cli/cli.h"
+#include "model/quirks.h"
 #include "os/runtime.h"
 #include "plan/needs.h"
 
@@ -37,6 +38,7 @@ err_code cli_need(const struct options *o, int *exit_status, struct err *e) {
     struct model_layout *l = NULL;
     struct needs n;
     err_code code = read_load(option_argument(o, 2), &load, e);
+    if (code == ERR_OK && load.architecture[0] != '\0') code = model_quirks_teach(load.architecture, e);
     if (code == ERR_OK) code = model_gguf_open(option_argument(o, 0), &g, e);
     if (code == ERR_OK) code = model_layout_create(g, &l, e);
     if (code == ERR_OK) {

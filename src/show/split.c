@@ -92,7 +92,6 @@ static err_code split_probe(const struct options *o, struct split *s, struct err
     if (code == ERR_OK) code = engine_probe(slice, &load, &graph, e);
     if (code == ERR_OK) code = model_graph_propose(&graph, l->arch, l->n_embd, s->quirk, sizeof(s->quirk), e);
     if (code == ERR_OK) code = model_quirks_teach(s->quirk, e);
-    if (code == ERR_OK) setenv("CARAVAN_QUIRK", s->quirk, 1); /* the stages read it as this program does when it starts */
     free(graph.node);
     model_slice_free(slice);
     return code;
@@ -134,6 +133,7 @@ err_code split_ring(const struct options *o, const struct split *s, bool whole, 
     c.options.prefix_cache = false;
     err_code code = cli_load(o, &c.load, e);
     if (n_ctx) c.load.n_ctx = n_ctx;
+    snprintf(c.load.architecture, sizeof(c.load.architecture), "%s", s->quirk);
     c.load.n_outputs = engine_load_batch(&c.load); /* the logits of every token are compared or counted */
     if (c.load.n_threads == 0) c.load.n_threads = cli_share_of_cores(s->n_stage); /* the whole model gets the same number */
     return code == ERR_OK ? private_ring_start(&c, ret, e) : code;

@@ -5,6 +5,7 @@
 #define CARAVAN_SHOW_SPLIT_H
 
 #include "model/layout.h"
+#include "model/quirks.h"
 #include "node/private_ring.h"
 #include "options/option.h"
 
@@ -14,7 +15,7 @@ struct split {
     struct model_layout *layout;
     uint32_t bounds[SPLIT_MAX_STAGES + 1];
     uint32_t n_stage;
-    char quirk[400];           /* --probe: the architecture's row; "": that of tables/quirks.def */
+    char quirk[MODEL_MAX_ROW]; /* --probe: the architecture's row; "": that of tables/quirks.def */
 };
 err_code split_open(const struct options *o, const char *path, struct split *ret, struct err *e);
 void split_done(struct split *s);

@@ -17,6 +17,7 @@
 #include "engine/need.h"
 #include "engine/slice.h"
 #include "model/projector.h"
+#include "model/quirks.h"
 #include "io/tls.h"
 #include "stage/crash.h"
 #include "stage/dial.h"
@@ -72,7 +73,8 @@ static err_code open_remote(struct opened *o, const struct stage_order *order, s
 
 static err_code make_slice(struct opened *o, const struct stage_order *order, struct err *e) {
     const struct model_gguf *g = o->weights ? weights_gguf(o->weights) : o->local;
-    err_code code = model_layout_create(g, &o->layout, e);
+    err_code code = order->load.architecture[0] != '\0' ? model_quirks_teach(order->load.architecture, e) : ERR_OK;
+    if (code == ERR_OK) code = model_layout_create(g, &o->layout, e);
     if (code == ERR_OK) code = model_layout_ctx(o->layout, order->load.n_ctx, &o->n_ctx, e);
     if (code != ERR_OK) return code;
     uint32_t end = order->end == 0 ? o->layout->n_layer : order->end; /* a draft model is loaded whole */

@@ -91,20 +91,45 @@ static void what_stands_against_it_is_said(void **state) {
     refuse(&(struct shape){.streams = 1, .entry = "node_1"}, "has no name");
 }
 
+static const struct model_layout *layout_of(const char *arch, const char *kinds) {
+    static struct model_layout l;
+    snprintf(l.arch, sizeof(l.arch), "%s", arch);
+    snprintf(l.kinds, sizeof(l.kinds), "%s", kinds);
+    return &l;
+}
+
 static void a_row_is_taught(void **state) {
     (void)state;
     struct err e = {0};
     assert_int_equal(model_quirks_teach("new period=2 width=4 out=l_out- in=hc_init", &e), ERR_OK);
-    const struct model_quirks *q = model_quirks_find("new");
+    const struct model_quirks *q = model_quirks_find(layout_of("new", ""));
     assert_true(q->split == MODEL_SPLIT_EXACT && q->cut == MODEL_CUT_PERIOD && q->period == 2);
-    assert_string_equal(model_quirks_entry("new")->tensor, "hc_init");
-    assert_int_equal(model_quirks_entry("new")->streams, 4);
-    assert_string_equal(model_quirks_find("llama")->arch, "llama");
-    static const char *const wrong[] = {"", "new", "new period=0 out=x", "new out=", "new out=x who=me", "new width=65 out=x"};
+    assert_string_equal(model_quirks_entry(layout_of("new", ""))->tensor, "hc_init");
+    assert_int_equal(model_quirks_entry(layout_of("new", ""))->streams, 4);
+    assert_string_equal(model_quirks_find(layout_of("llama", ""))->arch, "llama");
+    static const char *const wrong[] = {"",          "new", "new period=0 out=x", "new out=", "new out=x who=me", "new width=65 out=x",
+                                        "new whole="};
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) assert_int_equal(model_quirks_teach(wrong[i], &e), ERR_INVALID);
-    assert_string_equal(model_quirks_find("new")->arch, ""); /* nothing of a wrong row stays */
+    assert_string_equal(model_quirks_find(layout_of("new", ""))->arch, "new"); /* a wrong row changes nothing */
     assert_int_equal(model_quirks_teach("bloom out=l_out-", &e), ERR_OK);
-    assert_null(model_quirks_entry("bloom")); /* it hides the table's */
+    assert_null(model_quirks_entry(layout_of("bloom", ""))); /* it hides the table's */
+}
+
+/* Models of one architecture may differ in their layers, and so in their rows. */
+static void a_row_is_for_certain_layers(void **state) {
+    (void)state;
+    struct err e = {0};
+    assert_false(model_quirks_known(layout_of("other", "aa")));
+    assert_int_equal(model_quirks_teach("other kinds=aa period=1 width=1 out=x-", &e), ERR_OK);
+    assert_int_equal(model_quirks_teach("other kinds=bb whole=it is not to be cut", &e), ERR_OK);
+    assert_int_equal(model_quirks_find(layout_of("other", "aa"))->split, MODEL_SPLIT_EXACT);
+    assert_string_equal(model_quirks_taught(layout_of("other", "aa")), "other kinds=aa period=1 width=1 out=x-");
+    assert_int_equal(model_quirks_find(layout_of("other", "bb"))->split, MODEL_SPLIT_WHOLE);
+    assert_string_equal(model_quirks_find(layout_of("other", "bb"))->note, "it is not to be cut");
+    assert_false(model_quirks_known(layout_of("other", "cc")));
+    assert_true(model_quirks_listed("llama") && !model_quirks_listed("other"));
+    assert_int_equal(model_quirks_teach("other kinds=bb out=y-", &e), ERR_OK);
+    assert_string_equal(model_quirks_find(layout_of("other", "bb"))->out, "y-");
 }
 
 int main(void) {
@@ -112,6 +137,7 @@ int main(void) {
         cmocka_unit_test(graphs_become_rows),
         cmocka_unit_test(what_stands_against_it_is_said),
         cmocka_unit_test(a_row_is_taught),
+        cmocka_unit_test(a_row_is_for_certain_layers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
