@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/buf.h"
 #include "base/list.h"
@@ -292,7 +293,7 @@ static err_code add_headers(struct outbound_request *r, const struct outbound_op
 }
 
 static void set_up(struct outbound_request *r, const struct outbound_options *options) {
-    CURL *h = r->handle = web_handle(options->url, (struct web_token){0});
+    CURL *h = r->handle = web_handle_bare(options->url);
     curl_easy_setopt(h, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 0L); /* a held request is slow */
     curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, 0L);
@@ -309,6 +310,7 @@ static void set_up(struct outbound_request *r, const struct outbound_options *op
     curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_data);
     curl_easy_setopt(h, CURLOPT_WRITEDATA, r);
     if (options->ca_file != NULL) curl_easy_setopt(h, CURLOPT_CAINFO, options->ca_file);
+    else if (strncasecmp(options->url, "https:", 6) == 0) web_trust_system(h);
     if (options->body == NULL) return;
     curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)options->body_len);
     curl_easy_setopt(h, CURLOPT_COPYPOSTFIELDS, options->body);

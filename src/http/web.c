@@ -31,7 +31,12 @@ static bool web_same_hub(const char *a, const char *b) {
     return x && y && n == strcspn(y + 3, "/?#") && strncasecmp(a, b, (size_t)(x - a) + 3 + n) == 0;
 }
 
-CURL *web_handle(const char *url, struct web_token token) {
+void web_trust_system(CURL *h) {
+    char authorities[4096];
+    if (io_tls_trust_system(authorities, sizeof(authorities))) curl_easy_setopt(h, CURLOPT_CAINFO, authorities);
+}
+
+CURL *web_handle_bare(const char *url) {
     io_tls_startup();
     CURL *h = curl_easy_init();
     if (!h) abort();
@@ -46,8 +51,12 @@ CURL *web_handle(const char *url, struct web_token token) {
     curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT, (long)WEB_CONNECT_S);
     curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, (long)WEB_SILENT_S);
-    char authorities[4096];
-    if (io_tls_trust_system(authorities, sizeof(authorities))) curl_easy_setopt(h, CURLOPT_CAINFO, authorities);
+    return h;
+}
+
+CURL *web_handle(const char *url, struct web_token token) {
+    CURL *h = web_handle_bare(url);
+    web_trust_system(h); /* a plain address may lead to an encrypted one */
     if (token.text && token.text[0] && web_same_hub(url, token.hub)) { /* libcurl sends it to no other host after a redirect */
         curl_easy_setopt(h, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
         curl_easy_setopt(h, CURLOPT_XOAUTH2_BEARER, token.text);
