@@ -25,7 +25,7 @@ async function post(fake, path, body, headers = {}, signal = undefined) {
     const text = await r.text(), type = r.headers.get('content-type') ?? ''
     const lines = text.split('\n').map((line) => line.replace(/^data: /, '')).filter((line) => line.startsWith('{'))
     const events = type.includes('event-stream') || type.includes('ndjson') ? lines.map((line) => JSON.parse(line)) : null
-    return { status: r.status, cache: r.headers.get('x-caravan-cache'), age: r.headers.get('age'), text, events, json: events ? null : JSON.parse(text) }
+    return { status: r.status, cache: r.headers.get('x-caravan-cache'), age: r.headers.get('age'), by: r.headers.get('x-caravan-served-by'), text, events, json: events ? null : JSON.parse(text) }
 }
 
 let number = 0
@@ -44,6 +44,8 @@ test('an answer is computed once, and its age is told', async () => {
     assert.deepEqual([miss.status, miss.cache, miss.age], [200, 'miss', null])
     assert.deepEqual([hit.status, hit.cache], [200, 'hit'])
     assert(Number(hit.age) >= 1)
+    assert.equal(hit.by, 'cache; model=fake-model')
+    assert.notEqual(miss.by, hit.by)
     assert.equal(await submitted(one), before)
     assert.deepEqual(hit.json.choices, miss.json.choices)
     assert.deepEqual(hit.json.usage, miss.json.usage)
@@ -346,6 +348,8 @@ test('a real node gives the answer again after its restart', async () => {
         await node.ready()
         const r = await ask(node, body), stream = await ask(node, { ...body, stream: true })
         assert.deepEqual([r.status, r.cache, stream.cache], [200, wanted, 'hit'])
+        assert.match(r.by, wanted === 'miss' ? /^keeper\/\S+; model=caravan-demo$/ : /^cache; model=caravan-demo$/)
+        assert.equal(stream.by, 'cache; model=caravan-demo')
         said ??= whole(r.json).text
         assert.equal(whole(r.json).text, said)
         assert.equal(assemble(stream.events).text, said)
