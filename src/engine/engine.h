@@ -14,7 +14,7 @@
 #include "engine/params.h"
 #include "engine/rows.h"
 
-enum { ENGINE_MAX_SEQ = 1024, ENGINE_MAX_POS = (1 << 30) - 1 };
+enum { ENGINE_MAX_STORED = 256 /* sequences that a slice stores in its memory */, ENGINE_MAX_SEQ = 1024, ENGINE_MAX_POS = (1 << 30) - 1 };
 
 /* Kinds of struct engine_op. The engine applies operations before it computes a batch. */
 enum engine_op_kind {
@@ -26,9 +26,10 @@ enum engine_op_kind {
     ENGINE_OP_MARK = 5, /* seq has p0 positions: keep its state as mark `key` */
     ENGINE_OP_BACK = 6, /* go back to the first p0 positions of seq, which are those of mark `key` (info.mark_whole: seq may be empty) */
     ENGINE_OP_DROP = 7, /* mark `key` is not needed any more */
-    /* With a store (struct engine_store), which outlives the slice. */
-    ENGINE_OP_SAVE = 8, /* seq has p0 positions: they go into the store as `key` */
-    ENGINE_OP_KEEP = 9, /* mark `key` goes into the store; BACK finds it there, too */
+    /* The store: a struct engine_store, which outlives the slice, or else the slice's own memory, from which the least recently used
+     * sequence goes when the room is needed. */
+    ENGINE_OP_SAVE = 8, /* seq has p0 positions: they go into the store as `key`; p1 0: seq has no more use for them */
+    ENGINE_OP_KEEP = 9, /* mark `key` goes into a store that outlives the slice; BACK finds it there, too */
     ENGINE_OP_LOAD = 10, /* seq becomes the p0 positions that are in the store as `key` */
     ENGINE_OP_ERASE = 11 /* `key` leaves the store */
 };
@@ -78,13 +79,15 @@ struct engine_store {
 struct engine_ops {
     /* Applies sequence operations, in order. */
     err_code (*apply)(void *self, const struct engine_op *ops, size_t n, struct err *e);
-    /* Sets how many bytes parked sequences (ENGINE_OP_PARK) and marks together may take; 0 at the start. When they exceed a lower limit,
-     * sequences go back into the KV cells, and marks are lost, until the rest fits. NULL: the engine parks nothing. */
+    /* Sets how many bytes parked sequences (ENGINE_OP_PARK), marks, and sequences stored in memory together may take; 0 at the start. When
+     * they exceed a lower limit, stored sequences are lost, parked ones go back into the KV cells, and marks are lost, until the rest fits.
+     * NULL: the engine parks nothing. */
     void (*park_room)(void *self, uint64_t bytes);
-    /* Gives the slice a store, borrowed. NULL: the engine has no use for one. */
+    /* Gives the slice a store, borrowed, instead of its own memory. NULL: the engine has no use for one. */
     void (*set_store)(void *self, const struct engine_store *store);
-    /* The keys of marks that were not kept, for lack of memory, and of what BACK or LOAD did not find or could not restore, since the last
-     * call; the sequence is then empty. ret_keys has room for one key for each operation. NULL: the engine makes no marks. */
+    /* The keys of marks and stored sequences that were not kept, for lack of memory, and of what BACK or LOAD did not find or could not
+     * restore, since the last call; the sequence is then empty. ret_keys has room for one key for each operation since then, and
+     * ENGINE_MAX_STORED more. NULL: the engine makes no marks. */
     size_t (*lost)(void *self, uint64_t *ret_keys);
     /* Threads for the next batches: of a single token, and of several. NULL: the engine has no threads to choose. */
     void (*threads)(void *self, uint32_t single, uint32_t several);

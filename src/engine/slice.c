@@ -380,6 +380,7 @@ void slice_free(struct slice *s) {
     slice_pool_done(s);
     slice_graph_done(s);
     slice_park_free(s);
+    slice_room_free(s);
     slice_mark_free(s);
     slice_pos_done(s);
     slice_media_close(s);

@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * Marks: copies of a sequence's state after a position, for models with a sliding window or recurrent layers, which can't remove the end
  * of a sequence. libllama hands out just the part that can't go back: the cells of the windows, and the recurrent states. The cells of all
- * other layers stay where they are, and their end is removed. Marks and parked sequences share the memory that the node gives
- * (slice_park_room). */
+ * other layers stay where they are, and their end is removed. Marks, parked and stored sequences share the memory that the
+ * node gives (slice_park_room). */
 #include <llama.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "engine/slice_priv.h"
-#include "os/machine.h"
-
-enum { AVAILABLE_SHARE = 8 }; /* a mark is made only if it takes at most this fraction (1/8) of the machine's available memory */
 
 const struct slice_mark *slice_mark_find(const struct slice *s, uint64_t key) {
     for (size_t i = 0; i < s->n_marks; i++)
@@ -32,19 +29,6 @@ void slice_mark_drop(struct slice *s, uint64_t key) {
     if (m != NULL) drop(s, &s->marks[m - s->marks]);
 }
 
-/* There are at most as many as operations, since the stage asks after each frame. */
-void slice_mark_lose(struct slice *s, uint64_t key) {
-    s->lost = mem_realloc(s->lost, s->n_lost + 1, sizeof(*s->lost));
-    s->lost[s->n_lost++] = key;
-}
-
-size_t slice_mark_lost(struct slice *s, uint64_t *ret_keys) {
-    size_t n = s->n_lost;
-    if (n > 0) memcpy(ret_keys, s->lost, n * sizeof(*ret_keys));
-    s->n_lost = 0;
-    return n;
-}
-
 /* The tail samples by the tokens before, so they belong to a state that stands for itself. */
 static int32_t *copy_tokens(const struct slice *s, uint32_t seq, uint32_t n) {
     if (s->history == NULL || !s->info.mark_whole) return NULL;
@@ -58,12 +42,11 @@ void slice_mark_make(struct slice *s, uint32_t seq, uint32_t n, uint64_t key) {
     bool there =
         s->info.can_mark && slice_mark_find(s, key) == NULL && llama_memory_seq_pos_max(s->mem, id) == slice_pos_of(s, seq, (int32_t)n) - 1;
     size_t size = there ? llama_state_seq_get_size_ext(s->ctx, id, LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY) : 0;
-    bool fits = size > 0 && s->park_used + size <= s->park_room && size <= machine_memory_available() / AVAILABLE_SHARE;
-    uint8_t *data = fits ? malloc(size) : NULL;
+    uint8_t *data = size > 0 && slice_room_fits(s, size) ? malloc(size) : NULL;
     size_t got = data != NULL ? llama_state_seq_get_data_ext(s->ctx, data, size, id, LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY) : 0;
     if (got == 0) {
         free(data);
-        slice_mark_lose(s, key);
+        slice_room_lose(s, key);
         return;
     }
     s->marks = mem_realloc(s->marks, s->n_marks + 1, sizeof(*s->marks));
@@ -92,5 +75,4 @@ bool slice_mark_back(struct slice *s, uint32_t seq, uint32_t n, uint64_t key) {
 void slice_mark_free(struct slice *s) {
     while (s->n_marks > 0) drop(s, s->marks);
     free(s->marks);
-    free(s->lost);
 }

@@ -7,9 +7,6 @@
 
 #include "base/log.h"
 #include "engine/slice_priv.h"
-#include "os/machine.h"
-
-enum { MEMORY_SHARE = 8 }; /* a sequence is parked only if it takes at most this fraction (1/8) of the machine's available memory */
 
 /* A stream of its own slows no other sequence. Recurrent states and sliding windows hold only the end of a sequence, and are not parked. */
 static bool can_park(const struct slice *s) { return s->info.can_remove && !s->streams && s->pool.type == ENGINE_POOL_NONE; }
@@ -18,8 +15,7 @@ void slice_park(struct slice *s, uint32_t seq) {
     struct slice_parked *p = &s->parked[seq];
     if (!can_park(s) || p->data != NULL || llama_memory_seq_pos_max(s->mem, (llama_seq_id)seq) < 0) return;
     size_t size = llama_state_seq_get_size(s->ctx, (llama_seq_id)seq);
-    bool fits = s->park_used + size <= s->park_room && size <= machine_memory_available() / MEMORY_SHARE;
-    uint8_t *data = fits ? malloc(size) : NULL;
+    uint8_t *data = slice_room_fits(s, size) ? malloc(size) : NULL;
     size_t n = data != NULL ? llama_state_seq_get_data(s->ctx, data, size, (llama_seq_id)seq) : 0;
     if (n == 0) {
         free(data);
@@ -51,6 +47,7 @@ err_code slice_unpark(struct slice *s, uint32_t seq, uint32_t dst, struct err *e
 void slice_park_room(struct slice *s, uint64_t bytes) {
     struct err e = {0};
     s->park_room = bytes;
+    while (s->park_used > bytes && s->n_stored > 0) slice_room_drop_oldest(s);
     for (uint32_t seq = 0; seq < s->info.n_seq && s->park_used > bytes; seq++)
         if (slice_unpark(s, seq, seq, &e) != ERR_OK) log_warn("engine", "%s", e.text); /* it stays parked, and nothing is lost */
     while (s->park_used > bytes && s->n_marks > 0) slice_mark_drop(s, s->marks[0].key);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * The inside of a slice: slice.c loads and frees it, slice_run.c computes, slice_graph.c moves rows into the graph and out of it,
  * slice_pool.c pools rows into vectors, slice_park.c parks sequences, slice_mark.c keeps copies of their states, slice_store.c moves both
- * into a store and out of it, slice_media.c makes rows of pictures, slice_pos.c knows where they stand. */
+ * into a store and out of it, slice_room.c has the memory of all that, slice_media.c makes rows of pictures, slice_pos.c knows where these
+ * stand. */
 #ifndef CARAVAN_ENGINE_SLICE_PRIV_H
 #define CARAVAN_ENGINE_SLICE_PRIV_H
 
@@ -90,11 +91,13 @@ struct slice {
     uint32_t *run;               /* per sequence: the number of its tokens in the last run; 0 after some were taken back */
     struct slice_parked *parked; /* [n_seq] */
     uint32_t n_parked;
-    uint64_t park_room, park_used; /* bytes that parked sequences and marks may take, and that they take */
+    uint64_t park_room, park_used; /* bytes that parked sequences, marks and stored sequences may take, and that they take */
     struct slice_mark *marks;    /* [n_marks] */
     size_t n_marks;
-    const struct engine_store *store; /* borrowed; NULL: none */
-    uint64_t *lost;              /* [n_lost]: keys of marks that were not there, until the stage asks */
+    const struct engine_store *store; /* borrowed; NULL: sequences are stored in memory */
+    struct engine_kept *stored;  /* [n_stored], the least recently used first */
+    size_t n_stored;
+    uint64_t *lost;              /* [n_lost]: keys of marks and stored sequences that are not there, until the stage asks */
     size_t n_lost;
     struct slice_graph graph;
     /* last slice */
@@ -120,6 +123,22 @@ err_code slice_pool_room(struct slice *s, struct err *e);
 err_code slice_pool_take(struct slice *s, const struct engine_token *t, size_t at, size_t n, struct err *e);
 void slice_pool_done(struct slice *s);
 
+/* ---- slice_room.c ---- */
+/* Is there room for so many bytes, in s->park_used? Stored sequences make room. */
+bool slice_room_fits(struct slice *s, uint64_t size);
+/* The stage will be told that this mark, or this stored sequence, is not there. */
+void slice_room_lose(struct slice *s, uint64_t key);
+/* As engine_ops.lost. */
+size_t slice_room_lost(struct slice *s, uint64_t *ret_keys);
+/* Stored sequences: looks for one (NULL: it is not there), adds one, frees one, notes that it was used, gives up the one that was used
+ * least recently (there is one). */
+struct engine_kept *slice_room_find(const struct slice *s, uint64_t key);
+void slice_room_put(struct slice *s, const struct engine_kept *k);
+void slice_room_drop(struct slice *s, struct engine_kept *k);
+void slice_room_use(struct slice *s, struct engine_kept *k);
+void slice_room_drop_oldest(struct slice *s);
+void slice_room_free(struct slice *s);
+
 /* ---- slice_park.c ---- */
 /* Moves the sequence's state out of the cells, if the cache can be parked and there is room. */
 void slice_park(struct slice *s, uint32_t seq);
@@ -128,7 +147,7 @@ void slice_park(struct slice *s, uint32_t seq);
 err_code slice_unpark(struct slice *s, uint32_t seq, uint32_t dst, struct err *e);
 /* Frees a parked sequence's state without putting it back. */
 void slice_park_drop(struct slice *s, uint32_t seq);
-/* Sets how many bytes parked sequences may take from now on. */
+/* Sets how many bytes parked sequences, marks and stored sequences may take from now on. */
 void slice_park_room(struct slice *s, uint64_t bytes);
 void slice_park_free(struct slice *s);
 
@@ -142,14 +161,11 @@ void slice_mark_drop(struct slice *s, uint64_t key);
 const struct slice_mark *slice_mark_find(const struct slice *s, uint64_t key);
 /* Goes back to that state, which may also come from a store. */
 bool slice_mark_restore(struct slice *s, uint32_t seq, uint32_t n, const struct slice_mark *m);
-/* The stage will be told that there is no such mark. */
-void slice_mark_lose(struct slice *s, uint64_t key);
-/* As engine_ops.lost. */
-size_t slice_mark_lost(struct slice *s, uint64_t *ret_keys);
 void slice_mark_free(struct slice *s);
 
-/* ---- slice_store.c: does nothing, or finds nothing, without a store ---- */
-void slice_store_save(struct slice *s, uint32_t seq, uint32_t n, uint64_t key);
+/* ---- slice_store.c ---- */
+/* given_up: the sequence need not have its positions any more. */
+void slice_store_save(struct slice *s, uint32_t seq, uint32_t n, uint64_t key, bool given_up);
 void slice_store_keep(struct slice *s, uint64_t key);
 /* seq, which is empty, becomes what is there; false: the key is lost, and seq has to be emptied. */
 bool slice_store_load(struct slice *s, uint32_t seq, uint32_t n, uint64_t key);

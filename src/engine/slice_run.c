@@ -129,7 +129,7 @@ static void op_back(struct slice *s, const struct engine_op *op) {
     if (slice_mark_back(s, op->seq, n, op->key) || slice_store_back(s, op->seq, n, op->key)) {
         forget(s, op->seq, op->p0, -1);
     } else {
-        slice_mark_lose(s, op->key);
+        slice_room_lose(s, op->key);
         remove_all(s, op->seq);
     }
     s->run[op->seq] = 0;
@@ -152,7 +152,7 @@ static err_code apply_one(struct slice *s, const struct engine_op *op, struct er
     case ENGINE_OP_MARK: slice_mark_make(s, op->seq, (uint32_t)op->p0, op->key); return ERR_OK;
     case ENGINE_OP_BACK: op_back(s, op); return ERR_OK;
     case ENGINE_OP_DROP: slice_mark_drop(s, op->key); return ERR_OK;
-    case ENGINE_OP_SAVE: slice_store_save(s, op->seq, (uint32_t)op->p0, op->key); return ERR_OK;
+    case ENGINE_OP_SAVE: slice_store_save(s, op->seq, (uint32_t)op->p0, op->key, op->p1 == 0); return ERR_OK;
     case ENGINE_OP_KEEP: slice_store_keep(s, op->key); return ERR_OK;
     case ENGINE_OP_LOAD: op_load(s, op); return ERR_OK;
     case ENGINE_OP_ERASE: slice_store_erase(s, op->key); return ERR_OK;
@@ -432,7 +432,7 @@ static err_code slice_media_op(void *self, const uint8_t *data, size_t len, stru
 }
 
 static void slice_park_room_op(void *self, uint64_t bytes) { slice_park_room(self, bytes); }
-static size_t slice_lost(void *self, uint64_t *ret_keys) { return slice_mark_lost(self, ret_keys); }
+static size_t slice_lost(void *self, uint64_t *ret_keys) { return slice_room_lost(self, ret_keys); }
 static void slice_threads(void *self, uint32_t single, uint32_t several) {
     struct slice *s = self;
     llama_set_n_threads(s->ctx, (int32_t)single, (int32_t)several);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Sequences and marks that go into a store, which outlives the slice, and come back from it. The bytes are libllama's; the store's owner
- * makes sure that they come from the same slice of the same weights, in the same version (engine_slice_format). */
+ * Sequences and marks that go into a store, and come back from it: into one that outlives the slice, or, without that, into memory, beside
+ * parked sequences and marks (slice_room.c). The bytes are libllama's; the owner of a store that outlives the slice makes sure that they
+ * come from the same slice of the same weights, in the same version (engine_slice_format). */
 #include <ggml.h>
 #include <llama.h>
 #include <stdlib.h>
@@ -17,25 +18,43 @@ static void *copy_of(const void *data, size_t size) {
     return copy;
 }
 
+/* ---- putting ---- */
+
+static uint8_t *take_parked(struct slice *s, uint32_t seq) {
+    struct slice_parked *p = &s->parked[seq];
+    uint8_t *data = p->data;
+    p->data = NULL;
+    s->n_parked--;
+    slice_park_drop(s, seq); /* its memory is counted elsewhere now */
+    return data;
+}
+
 /* The whole state of a sequence of n positions; NULL if it has another number, or there is no memory. */
-static uint8_t *state_of(struct slice *s, uint32_t seq, uint32_t n, size_t *ret_size) {
+static uint8_t *state_of(struct slice *s, uint32_t seq, uint32_t n, bool given_up, size_t *ret_size) {
     const struct slice_parked *p = &s->parked[seq];
+    bool parked = p->data != NULL, here = s->store == NULL;
     *ret_size = p->size;
-    if (p->data != NULL) return copy_of(p->data, p->size);
+    if (parked && given_up) return take_parked(s, seq);
+    if (parked) return !here || slice_room_fits(s, p->size) ? copy_of(p->data, p->size) : NULL;
     if (llama_memory_seq_pos_max(s->mem, (llama_seq_id)seq) != (llama_pos)n - 1) return NULL;
     size_t size = llama_state_seq_get_size(s->ctx, (llama_seq_id)seq);
-    uint8_t *data = malloc(size);
+    uint8_t *data = !here || slice_room_fits(s, size) ? malloc(size) : NULL;
     *ret_size = data != NULL ? llama_state_seq_get_data(s->ctx, data, size, (llama_seq_id)seq) : 0;
     if (*ret_size > 0) return data;
     free(data);
     return NULL;
 }
 
-void slice_store_save(struct slice *s, uint32_t seq, uint32_t n, uint64_t key) {
+void slice_store_save(struct slice *s, uint32_t seq, uint32_t n, uint64_t key, bool given_up) {
     struct engine_kept k = {.key = key, .n = n};
-    if (s->store == NULL || (k.data = state_of(s, seq, n, &k.size)) == NULL) return;
+    bool legal = n > 0 && n <= s->info.n_ctx_seq;
+    if (!legal || (k.data = state_of(s, seq, n, given_up, &k.size)) == NULL) {
+        slice_room_lose(s, key);
+        return;
+    }
     if (s->history != NULL) k.tokens = copy_of(history_of(s, seq), n * sizeof(*k.tokens));
-    s->store->put(s->store->user, &k);
+    if (s->store != NULL) s->store->put(s->store->user, &k);
+    else slice_room_put(s, &k);
 }
 
 void slice_store_keep(struct slice *s, uint64_t key) {
@@ -46,6 +65,8 @@ void slice_store_keep(struct slice *s, uint64_t key) {
     if (k.data != NULL) s->store->put(s->store->user, &k);
     else free(k.tokens);
 }
+
+/* ---- taking back ---- */
 
 static void kept_done(struct engine_kept *k) {
     free(k->data);
@@ -60,11 +81,24 @@ static bool load(struct slice *s, uint32_t seq, uint32_t n, const struct engine_
     return llama_memory_seq_pos_max(s->mem, (llama_seq_id)seq) == (llama_pos)n - 1;
 }
 
-bool slice_store_load(struct slice *s, uint32_t seq, uint32_t n, uint64_t key) {
+/* From memory; what was found stays there, and is used now. */
+static bool load_here(struct slice *s, uint32_t seq, uint32_t n, uint64_t key) {
+    struct engine_kept *k = slice_room_find(s, key);
+    bool there = k != NULL && load(s, seq, n, k);
+    if (k != NULL) slice_room_use(s, k);
+    return there;
+}
+
+static bool load_stored(struct slice *s, uint32_t seq, uint32_t n, uint64_t key) {
     struct engine_kept k = {0};
-    bool there = s->store != NULL && s->store->get(s->store->user, key, &k) && load(s, seq, n, &k);
+    bool there = s->store->get(s->store->user, key, &k) && load(s, seq, n, &k);
     kept_done(&k);
-    if (!there) slice_mark_lose(s, key);
+    return there;
+}
+
+bool slice_store_load(struct slice *s, uint32_t seq, uint32_t n, uint64_t key) {
+    bool there = s->store != NULL ? load_stored(s, seq, n, key) : load_here(s, seq, n, key);
+    if (!there) slice_room_lose(s, key);
     return there;
 }
 
@@ -79,7 +113,9 @@ bool slice_store_back(struct slice *s, uint32_t seq, uint32_t n, uint64_t key) {
 }
 
 void slice_store_erase(struct slice *s, uint64_t key) {
+    struct engine_kept *k = slice_room_find(s, key);
     if (s->store != NULL) s->store->erase(s->store->user, key);
+    else if (k != NULL) slice_room_drop(s, k);
 }
 
 void engine_slice_format(const struct engine_load *load, struct buf *out) {

@@ -39,7 +39,9 @@ struct sched_config {
     bool mark_whole;      /* a mark is all that the stages need of its sequence */
     const uint8_t *turns; /* [n_vocab], borrowed: 1 for tokens that begin or end a turn of a chat; NULL: not known */
     bool prefix_cache;    /* keeps the positions of finished requests while there is room, for requests that begin the same way */
-    uint32_t store_least; /* kept sequences of so many positions go into the stages' stores; 0: they have none (sched/stored.h) */
+    uint32_t store_least; /* sequences of so many positions go into the stages' stores; 0: they have none (sched/stored.h) */
+    bool store_lasts;     /* the stores outlive the ring: kept sequences are saved when there is nothing else to do; else when they are
+                           * given up */
     uint32_t latency_us;  /* how long a prompt may delay the tokens of decoding requests (policy.h) */
     bool embeds;          /* the model gives vectors of texts, and generates nothing */
     bool at_once;         /* with embeds: a text has to be in one frame */

@@ -197,7 +197,8 @@ void sched_slot_close_dirty(struct sched *s);
 
 /* The operations that go with the next frame. */
 void sched_slot_op(struct sched *s, enum engine_op_kind kind, uint32_t seq, uint32_t dst, uint32_t p0, int32_t p1);
-/* Is there room for the operations of one admission, or of one mark, beside closing and cutting every slot and dropping every mark once? */
+/* Is there room for the operations of one admission, or of one mark, beside closing and cutting every slot, dropping every
+ * mark, and erasing all that is stored, once? */
 bool sched_slot_ops_room(const struct sched *s);
 /* The first n positions are there: the request's prompt may go out. */
 void sched_slot_rooted(struct sched *s, struct sched_req *r, uint32_t n);
@@ -236,6 +237,12 @@ void sched_mark_forget(struct sched *s, uint32_t frame);
 bool sched_store_pending(const struct sched *s);
 /* Saves one, with the frame being made. */
 void sched_store_save(struct sched *s);
+/* A kept slot is about to lose all but its first n_left positions: saves it, if much would be lost. */
+void sched_store_spare(struct sched *s, uint32_t slot, uint32_t n_left);
+/* A stage has lost this: the others need not have it, either. */
+void sched_store_lose(struct sched *s, uint64_t key);
+/* Gives up what was saved with this frame or later. */
+void sched_store_forget(struct sched *s, uint32_t frame);
 
 /* frame.c: makes the next frame if there is one to send and a credit for it. */
 bool sched_frame_build(struct sched *s, clock_us now, struct sched_action *ret);

@@ -35,7 +35,10 @@ void sched_slot_op(struct sched *s, enum engine_op_kind kind, uint32_t seq, uint
     s->ops[s->n_ops++] = (struct engine_op){.kind = (uint8_t)kind, .seq = seq, .dst = dst, .p0 = (int32_t)p0, .p1 = p1};
 }
 
-bool sched_slot_ops_room(const struct sched *s) { return s->n_ops + 4 + SCHED_MARKS_MOST + 3 * (size_t)s->config.n_seq <= FRAME_MAX_OPS; }
+bool sched_slot_ops_room(const struct sched *s) {
+    size_t most = 4 + SCHED_MARKS_MOST + SCHED_STORED_MOST + 3 * (size_t)s->config.n_seq;
+    return s->n_ops + most <= FRAME_MAX_OPS;
+}
 
 void sched_slot_put(struct sched *s, uint32_t slot, int32_t token, uint32_t pos) {
     struct sched_slot *sl = &s->slots[slot];
@@ -135,7 +138,10 @@ void sched_slot_park(struct sched *s, uint32_t n) {
 /* Empties the slot. It is not closed, since the new owner's sampler has been announced, or will be. */
 static void wipe(struct sched *s, uint32_t slot) {
     struct sched_slot *sl = &s->slots[slot];
-    if (sl->kept) evict(s, sl);
+    if (sl->kept) {
+        sched_store_spare(s, slot, 0);
+        evict(s, sl);
+    }
     if (sl->dirty) {
         sl->dirty = false;
         s->n_dirty--;
@@ -195,7 +201,8 @@ static uint32_t usable_of(const struct sched *s, const struct sched_slot *from, 
 struct source {
     uint32_t slot, n;
     const struct sched_mark *mark;     /* NULL: n tokens are there as they are */
-    const struct sched_stored *stored; /* slot is NOWHERE: the stages load it; NULL: they need not */
+    uint64_t stored_key;               /* slot is NOWHERE: the stages load it; 0: they need not */
+    uint32_t stored_n;                 /* of so many positions */
 };
 
 /* What a slot with n tokens can give: if the stages can take back the end of a sequence, all that it shares with the request; else all of
@@ -228,7 +235,8 @@ static void look_in_store(const struct sched *s, const struct sched_req *r, cons
         bool as_it_is = s->config.can_remove || n == x->n;
         const struct sched_mark *mark = as_it_is ? NULL : sched_mark_within(s, marks, r, n, x->n_prompt);
         if (!as_it_is) n = mark != NULL ? mark->n : 0;
-        if (pays(s, r, x, n, best->n)) *best = (struct source){.slot = NOWHERE, .n = n, .mark = mark, .stored = x};
+        if (pays(s, r, x, n, best->n))
+            *best = (struct source){.slot = NOWHERE, .n = n, .mark = mark, .stored_key = x->key, .stored_n = x->n};
     }
 }
 
@@ -276,8 +284,7 @@ void sched_slot_rooted(struct sched *s, struct sched_req *r, uint32_t n) {
 /* The tokens are there, with the next frame's operations; or the stages still have to say so. */
 static void takes(struct sched *s, struct sched_req *r, const struct source *from) {
     r->root_number = s->next_number;
-    if (from->mark != NULL || from->stored != NULL)
-        sched_mark_return(s, r, from->mark, from->stored != NULL ? from->stored->key : 0, from->n);
+    if (from->mark != NULL || from->stored_key != 0) sched_mark_return(s, r, from->mark, from->stored_key, from->n);
     else sched_slot_rooted(s, r, from->n);
 }
 
@@ -287,10 +294,11 @@ static void copy(struct sched *s, struct sched_req *r, const struct source *from
         return;
     }
     if (from->slot != NOWHERE) sched_slot_op(s, ENGINE_OP_CP, from->slot, r->slot, 0, from->mark != NULL ? -1 : (int32_t)from->n);
-    if (from->stored != NULL) {
-        sched_slot_op(s, ENGINE_OP_LOAD, r->slot, 0, from->stored->n, -1);
-        s->ops[s->n_ops - 1].key = from->stored->key;
-        if (from->mark == NULL && from->n < from->stored->n) sched_slot_op(s, ENGINE_OP_RM, r->slot, 0, from->n, -1);
+    if (from->stored_key != 0) {
+        sched_slot_op(s, ENGINE_OP_LOAD, r->slot, 0, from->stored_n, -1);
+        s->ops[s->n_ops - 1].key = from->stored_key;
+        sched_stored_touch(&s->store, from->stored_key);
+        if (from->mark == NULL && from->n < from->stored_n) sched_slot_op(s, ENGINE_OP_RM, r->slot, 0, from->n, -1);
     }
     memcpy(s->slots[r->slot].tokens, r->input, from->n * sizeof(*r->input));
     takes(s, r, from);
@@ -345,8 +353,20 @@ static uint32_t find_home(const struct sched *s, uint32_t spare) {
 
 /* Gives up kept slots, least recently used first, until the cells suffice for those that are reserved. */
 static void make_room(struct sched *s) {
-    while (s->kv_reserved + (uint64_t)s->kv_kept > s->config.n_ctx)
-        evict(s, oldest_kept(s, true)); /* there is one: the reserved cells fit without kept slots */
+    while (s->kv_reserved + (uint64_t)s->kv_kept > s->config.n_ctx) {
+        struct sched_slot *sl = oldest_kept(s, true); /* there is one: the reserved cells fit without kept slots */
+        sched_store_spare(s, (uint32_t)(sl - s->slots), 0);
+        evict(s, sl);
+    }
+}
+
+/* What is loaded needs its cells before the kept slots that give theirs up are closed. What was saved to make room may have been all that
+ * the store could give. */
+static void prepare_load(struct sched *s, struct source *from) {
+    if (from->stored_key == 0) return;
+    make_room(s);
+    sched_slot_close_dirty(s);
+    if (sched_stored_find(&s->store, from->stored_key) == NULL) *from = (struct source){.slot = NOWHERE};
 }
 
 /* A kept sequence becomes this request's if the request uses all of it, or if there is no empty slot and little of it would be lost. */
@@ -385,6 +405,7 @@ static void place(struct sched *s, clock_us now, struct sched_req *r) {
     }
     uint32_t home = find_home(s, from.slot);
     if (goes_on(s, &from, home)) {
+        sched_store_spare(s, from.slot, from.n);
         unkeep(s, &s->slots[from.slot]);
         if (from.mark == NULL) sched_slot_cut(s, from.slot, from.n);
         own(s, now, r, from.slot);
@@ -392,6 +413,7 @@ static void place(struct sched *s, clock_us now, struct sched_req *r) {
     } else {
         wipe(s, home);
         own(s, now, r, home);
+        prepare_load(s, &from);
         if (!r->follows) copy(s, r, &from);
     }
     make_room(s); /* the source of the copy may be given up: its operation comes after the copy */

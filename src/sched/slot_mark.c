@@ -81,7 +81,7 @@ static bool give_up(struct sched *s, uint64_t key) {
 void sched_lost(struct sched *s, clock_us now, uint64_t key) {
     bool full = give_up(s, key);
     (void)now;
-    sched_stored_drop(&s->store, key);
+    sched_store_lose(s, key);
     for (uint32_t i = 0; i < s->config.n_seq && s->n_returning > 0; i++) {
         struct sched_req *r = s->slots[i].req;
         if (r == NULL || !r->returns || (r->mark_key != key && r->stored_key != key)) continue;
@@ -97,7 +97,7 @@ void sched_lost(struct sched *s, clock_us now, uint64_t key) {
 static bool is_held(const struct sched *s, const struct sched_mark *m) {
     for (uint32_t i = 0; i < s->config.n_seq; i++)
         if (begins(m, s->slots[i].tokens, s->slots[i].n)) return true;
-    for (size_t i = 0; i < s->store.n && m->stored; i++)
+    for (size_t i = 0; i < s->store.n; i++)
         if (!s->store.all[i].mark && begins(m, s->store.all[i].tokens, s->store.all[i].n)) return true;
     return false;
 }

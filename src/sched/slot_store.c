@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * What the slots keep goes into the stages' stores when there is nothing else to do, one sequence a frame, with its marks. A sequence that
- * goes on in a longer one leaves the store when that one comes. */
+ * Which sequences go into the stages' stores. If the stores outlive the ring: all that the slots keep, with its marks, one sequence a
+ * frame, when there is nothing else to do. In any case: a sequence that is given up, if it has much that is nowhere else. Of many
+ * conversations with one beginning, one is enough for the next. A sequence that goes on in a longer one leaves the store when that one
+ * comes. */
 #include <string.h>
 
 #include "sched/sched_priv.h"
@@ -10,9 +12,12 @@ static bool waits(const struct sched *s, const struct sched_slot *sl) {
     return sl->kept && !sl->stored && !sl->rows && sl->n >= s->config.store_least;
 }
 
+/* Without being given up. */
+static bool is_saved(const struct sched *s) { return s->config.store_least > 0 && s->config.store_lasts; }
+
 bool sched_store_pending(const struct sched *s) {
     bool any = false;
-    for (uint32_t i = 0; i < s->config.n_seq && s->config.store_least > 0; i++) any |= waits(s, &s->slots[i]);
+    for (uint32_t i = 0; i < s->config.n_seq && is_saved(s); i++) any |= waits(s, &s->slots[i]);
     return any && s->broken == NULL;
 }
 
@@ -21,32 +26,45 @@ static void key_op(struct sched *s, enum engine_op_kind kind, uint32_t slot, uin
     s->ops[s->n_ops - 1].key = key;
 }
 
+/* The length of the common beginning of the slot and of n tokens, if it is longer than `most`. */
+static uint32_t longer(uint32_t most, const struct sched_slot *sl, const int32_t *tokens, uint32_t n) {
+    uint32_t i = 0;
+    while (i < n && i < sl->n && tokens[i] == sl->tokens[i]) i++;
+    return i > most ? i : most;
+}
+
 static bool is_front(const int32_t *tokens, uint32_t n, const struct sched_slot *of) {
     return n <= of->n && memcmp(tokens, of->tokens, n * sizeof(*tokens)) == 0;
 }
 
+static void erase(struct sched *s, uint64_t key) {
+    key_op(s, ENGINE_OP_ERASE, 0, 0, key);
+    sched_stored_drop(&s->store, key);
+}
+
 /* Sequences that this one begins with. Their marks stay: they are this one's, too. */
 static void erase_shorter(struct sched *s, const struct sched_slot *sl) {
-    for (size_t i = s->store.n; i-- > 0;) {
+    for (size_t i = s->store.n; i-- > 0 && sched_slot_ops_room(s);) {
         const struct sched_stored *x = &s->store.all[i];
         if (x->mark || !is_front(x->tokens, x->n, sl)) continue;
-        key_op(s, ENGINE_OP_ERASE, 0, 0, x->key);
-        sched_stored_drop(&s->store, x->key);
+        erase(s, x->key);
     }
 }
 
 static void keep_marks(struct sched *s, const struct sched_slot *sl) {
-    for (uint32_t i = 0; i < s->marks.n && sched_slot_ops_room(s); i++) {
+    for (uint32_t i = 0; i < s->marks.n && s->config.store_lasts && sched_slot_ops_room(s); i++) {
         struct sched_mark *m = &s->marks.all[i];
         if (m->stored || !is_front(m->tokens, m->n, sl)) continue;
         m->stored = true;
         key_op(s, ENGINE_OP_KEEP, 0, 0, m->key);
-        sched_stored_put(&s->store,
-                         &(struct sched_stored){.key = m->key, .n = m->n, .n_prompt = m->n_prompt, .mark = true, .tokens = m->tokens});
+        sched_stored_put(
+            &s->store, &(struct sched_stored){
+                           .key = m->key, .n = m->n, .n_prompt = m->n_prompt, .mark = true, .frame = s->next_number, .tokens = m->tokens});
     }
 }
 
-static void save(struct sched *s, uint32_t slot) {
+/* given_up: its slot keeps nothing of it. */
+static void save(struct sched *s, uint32_t slot, bool given_up) {
     struct sched_slot *sl = &s->slots[slot];
     uint64_t key = sched_stored_key(sl->tokens, sl->n);
     sl->stored = true;
@@ -54,18 +72,48 @@ static void save(struct sched *s, uint32_t slot) {
     const struct sched_stored *there = sched_stored_find(&s->store, key);
     if (there != NULL && !there->mark) return;
     erase_shorter(s, sl);
+    if (s->store.n == SCHED_STORED_MOST && !s->config.store_lasts) erase(s, s->store.all[0].key);
     key_op(s, ENGINE_OP_SAVE, slot, sl->n, key);
-    sched_stored_put(&s->store, &(struct sched_stored){.key = key, .n = sl->n, .n_prompt = sl->n_prompt, .tokens = sl->tokens});
+    s->ops[s->n_ops - 1].p1 = given_up ? 0 : -1;
+    sched_stored_put(
+        &s->store, &(struct sched_stored){.key = key, .n = sl->n, .n_prompt = sl->n_prompt, .frame = s->next_number, .tokens = sl->tokens});
 }
 
 void sched_store_save(struct sched *s) {
     size_t before = s->n_ops;
-    for (uint32_t i = 0; i < s->config.n_seq && s->n_ops == before && s->config.store_least > 0 && sched_slot_ops_room(s); i++)
-        if (waits(s, &s->slots[i])) save(s, i);
+    for (uint32_t i = 0; i < s->config.n_seq && s->n_ops == before && is_saved(s) && sched_slot_ops_room(s); i++)
+        if (waits(s, &s->slots[i])) save(s, i, false);
+}
+
+/* Of the slot's tokens, how many another slot or a store has. */
+static uint32_t elsewhere(const struct sched *s, const struct sched_slot *sl) {
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < s->config.n_seq; i++)
+        if (&s->slots[i] != sl) most = longer(most, sl, s->slots[i].tokens, s->slots[i].n);
+    for (size_t i = 0; i < s->store.n; i++)
+        if (!s->store.all[i].mark) most = longer(most, sl, s->store.all[i].tokens, s->store.all[i].n);
+    return most;
+}
+
+void sched_store_spare(struct sched *s, uint32_t slot, uint32_t n_left) {
+    const struct sched_slot *sl = &s->slots[slot];
+    if (s->config.store_least == 0 || !waits(s, sl) || !sched_slot_ops_room(s)) return;
+    if (sl->n - n_left >= s->config.store_least && sl->n - elsewhere(s, sl) >= s->config.store_least) save(s, slot, n_left == 0);
+}
+
+void sched_store_lose(struct sched *s, uint64_t key) {
+    if (sched_stored_find(&s->store, key) != NULL) erase(s, key);
+}
+
+void sched_store_forget(struct sched *s, uint32_t frame) {
+    for (size_t i = s->store.n; i-- > 0;)
+        if ((int32_t)(s->store.all[i].frame - frame) >= 0) erase(s, s->store.all[i].key);
 }
 
 void sched_store_add(struct sched *s, const struct sched_stored *x) {
-    sched_stored_put(&s->store, x);
+    struct sched_stored before = *x;
+    before.frame = s->next_number - 1;
+    sched_stored_put(&s->store, &before);
     if (!x->mark || s->marks.n == SCHED_MARKS_MOST || s->config.mark_every == 0) return;
     struct sched_mark *m = sched_marks_add(&s->marks, x->tokens, x->n);
     m->n_prompt = x->n_prompt;

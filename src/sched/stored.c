@@ -35,6 +35,16 @@ void sched_stored_put(struct sched_store *st, const struct sched_stored *x) {
     memcpy(to->tokens, x->tokens, x->n * sizeof(*to->tokens));
 }
 
+void sched_stored_touch(struct sched_store *st, uint64_t key) {
+    for (size_t i = 0; i < st->n; i++) {
+        if (st->all[i].key != key) continue;
+        struct sched_stored x = st->all[i];
+        memmove(&st->all[i], &st->all[i + 1], (st->n - i - 1) * sizeof(*st->all));
+        st->all[st->n - 1] = x;
+        return;
+    }
+}
+
 void sched_stored_drop(struct sched_store *st, uint64_t key) {
     for (size_t i = 0; i < st->n; i++) {
         if (st->all[i].key != key) continue;

@@ -264,6 +264,7 @@ static void fault_heirs(struct sched *s, clock_us now, uint32_t number, const st
         if (r != NULL && r->n_cached > 0 && (int32_t)(r->root_number - number) >= 0) sched_fail_dirty(s, now, r, why);
     }
     sched_mark_forget(s, number);
+    sched_store_forget(s, number);
     sched_slot_forget(s);
 }
 

@@ -17,6 +17,8 @@
 
 #define NATIVE_F32 (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
 
+static_assert(FRAME_MAX_LOST >= FRAME_MAX_OPS + ENGINE_MAX_STORED, "one LOST tells of all that one frame can find");
+
 struct stage {
     struct stage_config config;
     const struct engine_info *info;
@@ -28,7 +30,7 @@ struct stage {
     uint8_t *front;              /* the part of a COMPUTE in front of its hidden rows */
     uint8_t *rows;               /* encoded hidden rows; NULL if the engine's rows are sent unchanged */
     struct result_last *last_of; /* [n_seq]; the tail's */
-    uint64_t *lost;              /* [FRAME_MAX_OPS]; NULL: the engine makes no marks */
+    uint64_t *lost;              /* [FRAME_MAX_LOST]; NULL: the engine makes no marks */
     struct buf results, fault, open, lost_keys;
     struct stage_threads threads; /* most is 0: they stay as they are */
 };
@@ -69,7 +71,7 @@ static bool make_buffers(struct stage *st) {
     st->front = malloc(wire_compute_head_size(FRAME_MAX_OPS, (uint32_t)n_batch, FRAME_MAX_TRACE));
     st->last_of = malloc(st->info->n_seq * sizeof(*st->last_of));
     bool marks = st->config.engine->ops->lost != NULL;
-    st->lost = marks ? malloc(FRAME_MAX_OPS * sizeof(*st->lost)) : NULL;
+    st->lost = marks ? malloc(FRAME_MAX_LOST * sizeof(*st->lost)) : NULL;
     bool ok = st->ops != NULL && st->tokens != NULL && st->front != NULL && st->last_of != NULL && (st->lost != NULL || !marks);
     for (uint32_t i = 0; i < st->info->n_seq && ok; i++) st->last_of[i] = (struct result_last){-1, -1};
     size_t in = st->first ? n_batch * st->info->n_row : floats; /* the head: rows of pictures */
@@ -150,7 +152,7 @@ static void out_fault(struct stage *st, const struct stage_fault *fault, struct 
     add_part(out_frame(st, out, FRAME_FAULT), st->fault.data, st->fault.len);
 }
 
-/* Names the marks that the operations of this frame asked for in vain. */
+/* Names the marks and sequences that the operations of this frame asked for in vain, or that went since the last one. */
 static void out_lost(struct stage *st, struct stage_out *out) {
     const struct engine *en = st->config.engine;
     size_t n = st->lost != NULL ? en->ops->lost(en->self, st->lost) : 0;

@@ -36,6 +36,7 @@ enum {
     FRAME_MAX_WIDTH = 262144,
     FRAME_MAX_TRACE = 256,
     FRAME_MAX_SEQ = 1024,
+    FRAME_MAX_LOST = FRAME_MAX_OPS + 1024, /* what the operations of a frame may find lost, and what went before it (engine/engine.h) */
 };
 
 /* The structs frame_header, frame_pong and wire_trace. */

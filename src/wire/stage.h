@@ -46,7 +46,8 @@ err_code stage_report_decode(const uint8_t *data, size_t len, struct stage_repor
 void stage_fault_encode(const struct stage_fault *f, struct buf *out);
 err_code stage_fault_decode(const uint8_t *data, size_t len, struct stage_fault *ret, struct err *e);
 
-/* LOST: the keys of marks (engine/engine.h), at most FRAME_MAX_OPS. key: the i-th of a decoded message, which borrows the payload. */
+/* LOST: the keys of marks and stored sequences (engine/engine.h), at most FRAME_MAX_LOST. key: the i-th of a decoded message,
+ * which borrows the payload. */
 void stage_lost_encode(const uint64_t *keys, size_t n, struct buf *out);
 err_code stage_lost_decode(const uint8_t *data, size_t len, struct stage_lost *ret, struct err *e);
 uint64_t stage_lost_key(const struct stage_lost *l, size_t i);

@@ -2,7 +2,8 @@
 // Clients of real nodes for `make bench SECTIONS=routing`:
 //   ready PORT COPIES            waits until so many copies are ready
 //   closed PORT CLIENTS TOKENS SECONDS   clients that ask again at once; prints tokens a second
-//   prefixes SEED PORT [PORT]    eight beginnings in random order, of the ports in turn; prints the 90th percentile of the time to the first text, ms
+//   prefixes SEED PORT [PORT]    eight beginnings in random order, of the ports in turn; prints the 90th percentile of the time to the first text
+//                                (ms), and the percentage of the prompts' tokens that were computed
 //   arrivals PORT SECONDS        measures the capacity, then sends a trace at 80 % of it; prints `arrivals.NAME VALUE` lines
 import http from 'node:http';
 
@@ -24,6 +25,7 @@ function random(seed) {
     };
 }
 const normal = (r) => Math.sqrt(-2 * Math.log(1 - r())) * Math.cos(2 * Math.PI * r());
+const BEGINNING = 1000; // words
 const percentile = (list, p) => [...list].sort((a, b) => a - b)[Math.min(list.length - 1, Math.floor(list.length * p))] ?? 0;
 // Gamma distributed, of order 1/4 and mean 1 (Marsaglia and Tsang, with the usual step for orders below 1).
 function burst(r) {
@@ -38,10 +40,10 @@ const length = (r, median, sigma, most) => Math.max(1, Math.min(most, Math.round
 const words = 'llama caravan desert mountain water salt road star night fire wool market stone river wind song'.split(' ');
 const text = (r, n) => Array.from({ length: n }, () => words[Math.floor(r() * words.length)]).join(' ');
 
-// One streamed chat: {error, first, tokens, stats}; first: seconds to the first text.
+// One streamed chat: {error, first, tokens, prompt, cached, stats}; first: seconds to the first text.
 function ask(port, content, tokens) {
     const body = JSON.stringify({ model: 'caravan-demo', messages: [{ role: 'user', content }], max_tokens: tokens, stream: true, ignore_eos: true, temperature: 0, caravan_stats: true });
-    const began = seconds(), result = { error: null, first: 0, tokens: 0, stats: null };
+    const began = seconds(), result = { error: null, first: 0, tokens: 0, prompt: 0, cached: 0, stats: null };
     return new Promise((resolve) => {
         const fail = (why) => resolve({ ...result, error: String(why) });
         const request = http.request({ host: '127.0.0.1', port, path: '/v1/chat/completions', method: 'POST', agent,
@@ -56,7 +58,7 @@ function ask(port, content, tokens) {
                     const data = JSON.parse(event.slice(6));
                     if (data.error) result.error = data.error.message;
                     if (result.first === 0 && data.choices?.[0]?.delta?.content) result.first = seconds() - began;
-                    if (data.usage) result.tokens = data.usage.completion_tokens;
+                    if (data.usage) Object.assign(result, { tokens: data.usage.completion_tokens, prompt: data.usage.prompt_tokens, cached: data.usage.prompt_tokens_details.cached_tokens });
                     if (data.caravan) result.stats = data.caravan;
                 }
             });
@@ -100,17 +102,20 @@ async function closed(port, clients, tokens, time) {
 }
 
 async function prefixes(seed, ports) {
-    const fixed = random(8), r = random(seed), begins = Array.from({ length: 8 }, (_, i) => `${i} ${text(fixed, 250)}`), times = [];
-    let sent = 0;
+    const fixed = random(8), r = random(seed), begins = Array.from({ length: 8 }, (_, i) => `${i} ${text(fixed, BEGINNING)}`), times = [];
+    let sent = 0, prompts = 0, computed = 0;
     const client = async () => {
-        while (sent < 48) {
+        while (sent < 84) {
             const number = sent++, begin = begins[Math.floor(r() * begins.length)];
             const answer = must(await ask(ports[number % ports.length], `${begin} Question ${seed} ${number}: ${text(r, 5)}?`, 8));
-            if (number >= 12) times.push(answer.first * 1000); // those before make them known
+            if (number < 24) continue; // these make them known
+            times.push(answer.first * 1000);
+            prompts += answer.prompt;
+            computed += answer.prompt - answer.cached;
         }
     };
     await Promise.all(Array.from({ length: 4 }, client));
-    console.log(percentile(times, 0.9).toFixed(1));
+    console.log(`${percentile(times, 0.9).toFixed(1)} ${((100 * computed) / prompts).toFixed(1)}`);
 }
 
 async function arrivals(port, time) {

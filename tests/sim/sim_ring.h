@@ -21,6 +21,8 @@ struct sim_config {
     bool mark_whole;
     const uint8_t *turns;
     uint32_t store_least;                       /* stages have stores: sched_config */
+    bool store_lasts;
+    uint32_t stores_most;                       /* sequences that each stage stores; 0: any number */
     uint32_t lose_one_in;                       /* copies that a stage does not keep, or loses: one in so many; 0: none */
     uint8_t dtype;
     uint32_t delay_us, jitter_us, bytes_per_us; /* of every link; 0 bytes_per_us: no limit */

@@ -153,4 +153,29 @@ static inline void fixture_run(struct engine_token *t, const int32_t *tokens, si
         if (fixture_rc != ERR_OK) fail_msg("%s: %s", #call, fixture_err.text); \
     } while (0)
 
+/* Tokens that depend on i and salt alone. */
+static inline void fixture_tokens(int32_t *t, size_t n, uint32_t salt) {
+    uint32_t range = model.layout->n_vocab / 2;
+    for (size_t i = 0; i < n; i++) t[i] = (int32_t)((((uint32_t)i * 2654435761u + salt * 40503u) >> 7) % range);
+}
+
+/* Evaluates and gives a copy of the last token's logits. */
+static inline float *fixture_logits_after(struct fixture_chain *c, const int32_t *tokens, size_t n, uint16_t seq, int32_t pos) {
+    struct engine_token t[64];
+    fixture_run(t, tokens, n, seq, pos, 0);
+    t[n - 1].flags = ENGINE_TOKEN_LOGITS;
+    fixture_ok(fixture_eval(c, t, n, &fixture_err));
+    size_t bytes = fixture_tail(c)->info.n_vocab * sizeof(float);
+    float *copy = mem_alloc(bytes);
+    memcpy(copy, fixture_logits(c, n - 1), bytes);
+    return copy;
+}
+
+/* Compares, and frees b. */
+static inline void fixture_same(float *a, float *b, bool same) {
+    size_t bytes = model.layout->n_vocab * sizeof(float);
+    assert_int_equal(memcmp(a, b, bytes) == 0, same);
+    free(b);
+}
+
 #endif

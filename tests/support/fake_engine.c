@@ -145,6 +145,13 @@ static void go_back(struct fake *f, const struct engine_op *op) {
     s->len = m->n;
 }
 
+/* Cells of all sequences; a copy has its own. */
+static uint32_t cells_used(const struct fake *f) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < f->p.n_seq; i++) n += f->seqs[i].len;
+    return n;
+}
+
 /* ---- a store, as long as the engine lives ---- */
 
 static struct fake_mark *find_stored(struct fake *f, uint64_t key) {
@@ -169,7 +176,16 @@ static void put_stored(struct fake *f, uint64_t key, uint32_t n, const uint64_t 
 }
 
 static void save(struct fake *f, const struct engine_op *op) {
-    assert(f->seqs[op->seq].len == (uint32_t)op->p0);
+    bool there = f->seqs[op->seq].len == (uint32_t)op->p0;
+    assert(there || (f->p.lacks != NULL && f->p.lacks(f->p.user)));
+    if (!there) {
+        f->lost[f->n_lost++] = op->key;
+        return;
+    }
+    if (f->p.stores_most > 0 && f->n_stored >= f->p.stores_most) {
+        f->lost[f->n_lost++] = f->stored[0].key;
+        erase(f, &f->stored[0]);
+    }
     put_stored(f, op->key, (uint32_t)op->p0, chain_at(f, op->seq, 0), f->p.n_ctx_seq);
 }
 
@@ -185,7 +201,7 @@ static void load(struct fake *f, const struct engine_op *op) {
         erase(f, m);
         m = NULL;
     }
-    if (m == NULL) {
+    if (m == NULL || cells_used(f) + m->n > f->p.n_ctx) {
         f->lost[f->n_lost++] = op->key;
         return;
     }
@@ -262,13 +278,6 @@ static unsigned shape_in_prompt(const struct fake *f, size_t n_prompt, size_t po
     for (size_t step = 64; step > 3; step = step == 64 ? 8 : step / 2)
         if (f->p.n_batch >= step && pos < n_prompt / step * step) return shape_of(f, step);
     return 0;
-}
-
-/* Cells of all sequences; a copy has its own. */
-static uint32_t cells_used(const struct fake *f) {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < f->p.n_seq; i++) n += f->seqs[i].len;
-    return n;
 }
 
 static err_code fake_eval(void *self, const struct engine_token *tokens, size_t n, const float *in, float *out, struct err *e) {

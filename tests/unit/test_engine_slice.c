@@ -14,12 +14,6 @@ static int32_t best(const float *logits, uint32_t n) {
     return (int32_t)at;
 }
 
-/* Tokens that depend on i and salt alone. */
-static void make_tokens(int32_t *t, size_t n, uint32_t salt) {
-    uint32_t range = model.layout->n_vocab / 2;
-    for (size_t i = 0; i < n; i++) t[i] = (int32_t)((((uint32_t)i * 2654435761u + salt * 40503u) >> 7) % range);
-}
-
 static void assert_same_logits(struct fixture_chain *a, struct fixture_chain *b, size_t n) {
     size_t bytes = fixture_tail(a)->info.n_vocab * sizeof(float);
     for (size_t i = 0; i < n; i++) {
@@ -32,7 +26,7 @@ static void assert_same_logits(struct fixture_chain *a, struct fixture_chain *b,
 static void walk_both(struct fixture_chain *whole, struct fixture_chain *split) {
     int32_t prompt[N_PROMPT], next = 0;
     struct engine_token t[CHUNK];
-    make_tokens(prompt, N_PROMPT, 1);
+    fixture_tokens(prompt, N_PROMPT, 1);
     for (int32_t pos = 0; pos < N_PROMPT; pos += CHUNK) {
         size_t n = N_PROMPT - pos < CHUNK ? (size_t)(N_PROMPT - pos) : CHUNK;
         fixture_run(t, prompt + pos, n, 0, pos, ENGINE_TOKEN_LOGITS);
@@ -104,7 +98,7 @@ static size_t mixed_batch(struct engine_token *t, int step) {
     if (step == 0) memset(pos, 0, sizeof(pos));
     for (int r = 0; r < 4; r++) {
         int32_t tokens[16];
-        make_tokens(tokens, rows[step % 2][r].n, (uint32_t)(step * 4 + r));
+        fixture_tokens(tokens, rows[step % 2][r].n, (uint32_t)(step * 4 + r));
         fixture_run(t + n, tokens, rows[step % 2][r].n, rows[step % 2][r].seq, pos[rows[step % 2][r].seq], 0);
         n += rows[step % 2][r].n;
         pos[rows[step % 2][r].seq] += rows[step % 2][r].n;
@@ -152,7 +146,7 @@ static void more_logits_than_there_is_room_for_come_in_parts(void **state) {
     struct fixture_chain few = fixture_whole(&model, &load);
     int32_t tokens[CHUNK];
     struct engine_token t[CHUNK];
-    make_tokens(tokens, CHUNK, 9);
+    fixture_tokens(tokens, CHUNK, 9);
     fixture_run(t, tokens, CHUNK, 0, 0, ENGINE_TOKEN_LOGITS);
     t[1].flags = 0;
     fixture_ok(fixture_eval(&all, t, CHUNK, &fixture_err));
@@ -169,54 +163,36 @@ static void more_logits_than_there_is_room_for_come_in_parts(void **state) {
 
 /* ---- sequence operations ---- */
 
-/* Evaluates and gives a copy of the last token's logits. */
-static float *logits_after(struct fixture_chain *c, const int32_t *tokens, size_t n, uint16_t seq, int32_t pos) {
-    struct engine_token t[64];
-    fixture_run(t, tokens, n, seq, pos, 0);
-    t[n - 1].flags = ENGINE_TOKEN_LOGITS;
-    fixture_ok(fixture_eval(c, t, n, &fixture_err));
-    size_t bytes = fixture_tail(c)->info.n_vocab * sizeof(float);
-    float *copy = mem_alloc(bytes);
-    memcpy(copy, fixture_logits(c, n - 1), bytes);
-    return copy;
-}
-
-static void expect_same(float *a, float *b, bool same) {
-    size_t bytes = model.layout->n_vocab * sizeof(float);
-    assert_int_equal(memcmp(a, b, bytes) == 0, same);
-    free(b);
-}
-
 static void sequence_operations(bool exact) {
     const uint32_t bounds[] = {0, 4, model.layout->n_layer};
     struct engine_load load = fixture_load();
     load.exact = exact;
     struct fixture_chain c = fixture_chain(&model, bounds, 2, &load);
     int32_t tokens[32];
-    make_tokens(tokens, 32, 3);
-    float *first = logits_after(&c, tokens, 12, 0, 0);
-    float *next = logits_after(&c, tokens + 12, 1, 0, 12);
+    fixture_tokens(tokens, 32, 3);
+    float *first = fixture_logits_after(&c, tokens, 12, 0, 0);
+    float *next = fixture_logits_after(&c, tokens + 12, 1, 0, 12);
     /* back to 12, the same token again */
     const struct engine_op back = {ENGINE_OP_RM, 0, 0, 12, -1, 0};
     fixture_ok(fixture_apply(&c, &back, 1, &fixture_err));
-    expect_same(next, logits_after(&c, tokens + 12, 1, 0, 12), true);
+    fixture_same(next, fixture_logits_after(&c, tokens + 12, 1, 0, 12), true);
     /* a prefix of 12 copied to an occupied sequence, then the same token there; another token gives something else */
-    free(logits_after(&c, tokens + 5, 7, 3, 0));
+    free(fixture_logits_after(&c, tokens + 5, 7, 3, 0));
     const struct engine_op copy = {ENGINE_OP_CP, 0, 3, 0, 12, 0};
     fixture_ok(fixture_apply(&c, &copy, 1, &fixture_err));
-    expect_same(next, logits_after(&c, tokens + 12, 1, 3, 12), true);
-    expect_same(next, logits_after(&c, tokens + 13, 1, 3, 13), false);
+    fixture_same(next, fixture_logits_after(&c, tokens + 12, 1, 3, 12), true);
+    fixture_same(next, fixture_logits_after(&c, tokens + 13, 1, 3, 13), false);
     /* appending to the copy did not change the source */
     fixture_ok(fixture_apply(&c, &back, 1, &fixture_err));
-    expect_same(next, logits_after(&c, tokens + 12, 1, 0, 12), true);
+    fixture_same(next, fixture_logits_after(&c, tokens + 12, 1, 0, 12), true);
     /* sequence 0 begins again */
     const struct engine_op anew[] = {{ENGINE_OP_RM, 0, 0, 0, -1, 0}, {ENGINE_OP_RM, 3, 0, 12, -1, 0}};
     fixture_ok(fixture_apply(&c, anew, 2, &fixture_err));
-    expect_same(next, logits_after(&c, tokens + 12, 1, 3, 12), true);
-    expect_same(first, logits_after(&c, tokens, 12, 0, 0), true);
+    fixture_same(next, fixture_logits_after(&c, tokens + 12, 1, 3, 12), true);
+    fixture_same(first, fixture_logits_after(&c, tokens, 12, 0, 0), true);
     const struct engine_op close[] = {{ENGINE_OP_CLOSE, 3, 0, 0, 0, 0}, {ENGINE_OP_CLOSE, 0, 0, 0, 0, 0}};
     fixture_ok(fixture_apply(&c, close, 2, &fixture_err));
-    expect_same(first, logits_after(&c, tokens, 12, 0, 0), true);
+    fixture_same(first, fixture_logits_after(&c, tokens, 12, 0, 0), true);
     free(first);
     free(next);
     fixture_chain_close(&c);
@@ -231,134 +207,12 @@ static void sequence_operations_work_when_exact(void **state) {
     sequence_operations(true);
 }
 
-/* ---- parking ---- */
-
-/* The last position that a sequence has in the cells of every slice; -1: none. */
-static int32_t last_cell(const struct fixture_chain *c, uint32_t seq) {
-    int32_t last = llama_memory_seq_pos_max(((struct slice *)c->part[0].self)->mem, (llama_seq_id)seq);
-    for (uint32_t i = 1; i < c->n; i++)
-        assert_int_equal(llama_memory_seq_pos_max(((struct slice *)c->part[i].self)->mem, (llama_seq_id)seq), last);
-    return last;
-}
-
-static void expect_close(const float *a, float *b) {
-    for (uint32_t i = 0; i < model.layout->n_vocab; i++) assert_float_equal(a[i], b[i], 0.05f);
-    free(b);
-}
-
-/* Gives each slice memory for parked sequences. */
-static void room(struct fixture_chain *c, uint64_t bytes) {
-    for (uint32_t i = 0; i < c->n; i++) c->part[i].ops->park_room(c->part[i].self, bytes);
-}
-
-static void park(struct fixture_chain *c, uint32_t seq) {
-    const struct engine_op op = {ENGINE_OP_PARK, seq, 0, 0, -1, 0};
-    fixture_ok(fixture_apply(c, &op, 1, &fixture_err));
-}
-
-/* A parked sequence is out of the cells, but can be copied, continued, cut and ended. */
-static void parked_sequences_are_still_there(void **state) {
-    (void)state;
-    const uint32_t bounds[] = {0, 4, model.layout->n_layer};
-    struct engine_load load = fixture_load();
-    struct fixture_chain c = fixture_chain(&model, bounds, 2, &load);
-    const struct engine_op back = {ENGINE_OP_RM, 0, 0, 12, -1, 0}, copy = {ENGINE_OP_CP, 0, 3, 0, 12, 0},
-                           part = {ENGINE_OP_CP, 0, 3, 0, 8, 0};
-    const struct engine_op close = {ENGINE_OP_CLOSE, 0, 0, 0, -1, 0};
-    int32_t tokens[32];
-    room(&c, UINT64_MAX);
-    make_tokens(tokens, 32, 3);
-    free(logits_after(&c, tokens, 12, 0, 0));
-    float *next = logits_after(&c, tokens + 12, 1, 0, 12);
-    float *other = logits_after(&c, tokens + 20, 8, 2, 0);
-    fixture_ok(fixture_apply(&c, &back, 1, &fixture_err));
-    park(&c, 0);
-    park(&c, 0); /* once more changes nothing */
-    park(&c, 1); /* nothing is there */
-    assert_int_equal(last_cell(&c, 0), -1);
-    free(logits_after(&c, tokens + 4, 20, 1, 0)); /* another sequence has its cells now */
-    fixture_ok(fixture_apply(&c, &copy, 1, &fixture_err));
-    expect_same(next, logits_after(&c, tokens + 12, 1, 3, 12), true);
-    fixture_ok(fixture_apply(&c, &part, 1, &fixture_err));
-    assert_int_equal(last_cell(&c, 3), 7);
-    free(logits_after(&c, tokens + 8, 4, 3, 8));
-    expect_same(next, logits_after(&c, tokens + 12, 1, 3, 12), true);
-    assert_int_equal(last_cell(&c, 0), -1);
-    expect_same(next, logits_after(&c, tokens + 12, 1, 0, 12), true); /* it goes on itself */
-    assert_int_equal(last_cell(&c, 0), 12);
-    park(&c, 0);
-    fixture_ok(fixture_apply(&c, &back, 1, &fixture_err)); /* and is cut */
-    assert_int_equal(last_cell(&c, 0), 11);
-    park(&c, 0);
-    fixture_ok(fixture_apply(&c, &close, 1, &fixture_err));
-    expect_close(other, logits_after(&c, tokens + 20, 8, 0, 0)); /* begins again */
-    assert_int_equal(last_cell(&c, 0), 7);
-    park(&c, 2); /* left so when the slice is closed */
-    free(next);
-    free(other);
-    fixture_chain_close(&c);
-}
-
-/* Parked sequences take no more than the given room. When the room shrinks, some go back into the cells, and none is lost. */
-static void what_is_parked_stays_within_its_room(void **state) {
-    (void)state;
-    struct engine_load load = fixture_load();
-    struct fixture_chain c = fixture_whole(&model, &load);
-    const struct slice *s = c.part[0].self;
-    const struct engine_op back = {ENGINE_OP_RM, 0, 0, 12, -1, 0};
-    int32_t tokens[16];
-    make_tokens(tokens, 16, 3);
-    free(logits_after(&c, tokens, 12, 0, 0));
-    float *next = logits_after(&c, tokens + 12, 1, 0, 12);
-    fixture_ok(fixture_apply(&c, &back, 1, &fixture_err));
-    for (uint16_t seq = 1; seq < 3; seq++) free(logits_after(&c, tokens, 12, seq, 0));
-    park(&c, 0); /* until room is given, there is none */
-    assert_int_equal(last_cell(&c, 0), 11);
-    room(&c, UINT64_MAX);
-    park(&c, 0);
-    uint64_t one = s->park_used; /* each of the three takes as much */
-    assert_true(one > 0);
-    for (uint32_t n = 0; n < 3; n++) {
-        room(&c, n * one + one - 1);
-        for (uint32_t seq = 0; seq < 3; seq++) park(&c, seq);
-        assert_int_equal(s->park_used, n * one);
-        assert_int_equal(s->n_parked, n);
-    }
-    room(&c, 3 * one);
-    for (uint32_t seq = 0; seq < 3; seq++) park(&c, seq);
-    assert_int_equal(s->park_used, 3 * one);
-    room(&c, one);
-    assert_int_equal(s->n_parked, 1);
-    assert_int_equal(last_cell(&c, 0), 11); /* back in the cells */
-    room(&c, 0);
-    assert_int_equal(s->park_used, 0);
-    for (uint32_t seq = 0; seq < 3; seq++) assert_int_equal(last_cell(&c, seq), 11);
-    expect_same(next, logits_after(&c, tokens + 12, 1, 0, 12), true);
-    free(next);
-    fixture_chain_close(&c);
-}
-
-/* Sequences with cells of their own disturb no other. */
-static void nothing_is_parked_when_exact(void **state) {
-    (void)state;
-    struct engine_load load = fixture_load();
-    load.exact = true;
-    struct fixture_chain c = fixture_whole(&model, &load);
-    int32_t tokens[12];
-    room(&c, UINT64_MAX);
-    make_tokens(tokens, 12, 3);
-    free(logits_after(&c, tokens, 12, 0, 0));
-    park(&c, 0);
-    assert_int_equal(last_cell(&c, 0), 11);
-    fixture_chain_close(&c);
-}
-
 /* ---- sampling ---- */
 
 static struct engine_sample sample_after(struct fixture_chain *c, const int32_t *tokens, size_t n, uint16_t seq, int32_t pos) {
     struct engine_sample out = {0};
     struct engine *tail = fixture_tail(c);
-    free(logits_after(c, tokens, n, seq, pos));
+    free(fixture_logits_after(c, tokens, n, seq, pos));
     fixture_ok(tail->ops->sample(tail->self, seq, n - 1, pos + (int32_t)n - 1, &out, &fixture_err));
     return out;
 }
@@ -380,7 +234,7 @@ static void samplers_see_their_sequence(void **state) {
     struct engine_load load = fixture_load();
     struct fixture_chain c = fixture_chain(&model, bounds, 2, &load);
     int32_t prompt[12], best_token, second, one;
-    make_tokens(prompt, 12, 11);
+    fixture_tokens(prompt, 12, 11);
     open_sampler(&c, 0, 0);
     struct engine_sample plain = sample_after(&c, prompt, 12, 0, 0);
     best_token = plain.token;
@@ -399,7 +253,7 @@ static void samplers_see_their_sequence(void **state) {
     assert_int_equal(sample_after(&c, &one, 1, 0, 12).token, a.token);
     /* closed: no sampler, and a new one knows nothing of the past */
     fixture_ok(fixture_apply(&c, &close, 1, &fixture_err));
-    free(logits_after(&c, prompt, 12, 0, 0));
+    free(fixture_logits_after(&c, prompt, 12, 0, 0));
     struct engine_sample out;
     assert_int_equal(fixture_tail(&c)->ops->sample(fixture_tail(&c)->self, 0, 11, 11, &out, NULL), ERR_INVALID);
     fixture_chain_close(&c);
@@ -438,17 +292,17 @@ static void given_tokens_are_scored(void **state) {
     uint32_t n_vocab = whole.part[0].info.n_vocab;
     int32_t tokens[N];
     struct engine_sample scores[N], other[N];
-    make_tokens(tokens, N, 29);
+    fixture_tokens(tokens, N, 29);
     score_all(&whole, tokens, N, N, scores);
     assert_true(scores[0].token == tokens[0] && scores[0].logprob == 0 && scores[0].n_top == 0);
-    float *row = logits_after(&whole, tokens, 1, 0, 0);
+    float *row = fixture_logits_after(&whole, tokens, 1, 0, 0);
     for (size_t i = 1; i < N; i++) {
         assert_int_equal(scores[i].token, tokens[i]);
         assert_int_equal(scores[i].n_top, 2);
         assert_true(fabs((double)scores[i].logprob - log_likelihood(row, n_vocab, tokens[i])) < 0.05);
         assert_true(scores[i].top[0].logprob >= scores[i].logprob);
         free(row);
-        row = logits_after(&whole, tokens + i, 1, 0, (int32_t)i);
+        row = fixture_logits_after(&whole, tokens + i, 1, 0, (int32_t)i);
     }
     free(row);
     score_all(&split, tokens, N, N, other);
@@ -457,7 +311,7 @@ static void given_tokens_are_scored(void **state) {
     for (size_t i = 0; i < N; i++) assert_true(fabsf(other[i].logprob - scores[i].logprob) < 0.05f);
     struct engine *tail = fixture_tail(&whole);
     open_sampler(&whole, 3, 0); /* what was not noted is not guessed */
-    free(logits_after(&whole, tokens, 2, 3, 0));
+    free(fixture_logits_after(&whole, tokens, 2, 3, 0));
     assert_int_equal(tail->ops->score(tail->self, 3, 1, 1, &other[0], NULL), ERR_INVALID);
     fixture_chain_close(&whole);
     fixture_chain_close(&split);
@@ -475,7 +329,7 @@ static void history_follows_the_operations(void **state) {
     open_sampler(&c, 0, 2);
     open_sampler(&c, 1, 2);
     /* position 1 holds the token that would come, which must not come again; then another token stands there */
-    free(logits_after(&c, &want, 1, 0, 1));
+    free(fixture_logits_after(&c, &want, 1, 0, 1));
     fixture_ok(fixture_apply(&c, &copy, 1, &fixture_err));
     const struct slice *s = fixture_tail(&c)->self;
     const int32_t *mine = s->history, *copied = s->history + s->info.n_ctx_seq;
@@ -483,11 +337,11 @@ static void history_follows_the_operations(void **state) {
     assert_true(copied[0] == start && copied[1] == want && copied[2] == -1);
     fixture_ok(fixture_apply(&c, &back, 1, &fixture_err));
     assert_true(mine[0] == start && mine[1] == -1 && copied[1] == want);
-    free(logits_after(&c, &other, 1, 0, 1));
+    free(fixture_logits_after(&c, &other, 1, 0, 1));
     assert_true(mine[1] == other);
     int32_t tokens[60];
-    make_tokens(tokens, 60, 4);
-    free(logits_after(&c, tokens, 60, 2, 0));
+    fixture_tokens(tokens, 60, 4);
+    free(fixture_logits_after(&c, tokens, 60, 2, 0));
     const struct engine_op close = {ENGINE_OP_CLOSE, 2, 0, 0, 0, 0};
     fixture_ok(fixture_apply(&c, &close, 1, &fixture_err));
     for (uint32_t i = 0; i < s->info.n_ctx_seq; i++) assert_int_equal(s->history[2 * s->info.n_ctx_seq + i], -1);
@@ -502,10 +356,10 @@ static void bad_samplings_are_refused(void **state) {
     struct engine_sampling p;
     struct engine_sample out;
     int32_t tokens[4];
-    make_tokens(tokens, 4, 2);
+    fixture_tokens(tokens, 4, 2);
     engine_sampling_init(&p);
     open_sampler(&c, 0, 0);
-    free(logits_after(&c, tokens, 4, 0, 0));
+    free(fixture_logits_after(&c, tokens, 4, 0, 0));
     assert_int_equal(e->ops->sample(e->self, 0, 0, 0, &out, NULL), ERR_INVALID); /* no flags, no logits */
     assert_int_equal(e->ops->sample(e->self, 0, 3, 256, &out, NULL), ERR_INVALID);
     assert_int_equal(e->ops->sample(e->self, 1, 3, 3, &out, NULL), ERR_INVALID);
@@ -532,8 +386,8 @@ static void bad_batches_are_refused(void **state) {
     struct engine_load load = fixture_load();
     struct fixture_chain c = fixture_whole(&model, &load);
     int32_t tokens[8], n_vocab = (int32_t)model.layout->n_vocab;
-    make_tokens(tokens, 8, 5);
-    float *want = logits_after(&c, tokens, 8, 0, 0);
+    fixture_tokens(tokens, 8, 5);
+    float *want = fixture_logits_after(&c, tokens, 8, 0, 0);
     expect_refusal(&c, (struct engine_token){n_vocab, 8, 0, 1}, 1, ERR_INVALID, "token");
     expect_refusal(&c, (struct engine_token){-1, 8, 0, 1}, 1, ERR_INVALID, "token");
     expect_refusal(&c, (struct engine_token){1, 8, 4, 1}, 1, ERR_INVALID, "sequence 4");
@@ -546,7 +400,7 @@ static void bad_batches_are_refused(void **state) {
     /* nothing of this was computed */
     const struct engine_op back = {ENGINE_OP_RM, 0, 0, -1, -1, 0};
     fixture_ok(fixture_apply(&c, &back, 1, &fixture_err));
-    expect_same(want, logits_after(&c, tokens, 8, 0, 0), true);
+    fixture_same(want, fixture_logits_after(&c, tokens, 8, 0, 0), true);
     free(want);
     fixture_chain_close(&c);
 }
@@ -559,17 +413,17 @@ static void a_failed_batch_leaves_nothing(void **state) {
     struct fixture_chain c = fixture_whole(&model, &load);
     struct engine_token t[8];
     int32_t tokens[12];
-    make_tokens(tokens, 12, 6);
-    free(logits_after(&c, tokens, 8, 0, 0));
-    float *want = logits_after(&c, tokens + 8, 4, 0, 8);
+    fixture_tokens(tokens, 12, 6);
+    free(fixture_logits_after(&c, tokens, 8, 0, 0));
+    float *want = fixture_logits_after(&c, tokens + 8, 4, 0, 8);
     const struct engine_op back = {ENGINE_OP_RM, 0, 0, 8, -1, 0};
     fixture_ok(fixture_apply(&c, &back, 1, &fixture_err));
     fixture_run(t, tokens + 8, 4, 0, 8, 0);
     fixture_run(t + 4, tokens, 4, 1, 0, 0);
     t[7].pos = 100; /* a hole */
     assert_int_equal(fixture_eval(&c, t, 8, NULL), ERR_ENGINE);
-    expect_same(want, logits_after(&c, tokens + 8, 4, 0, 8), true);
-    free(logits_after(&c, tokens, 4, 1, 0));
+    fixture_same(want, fixture_logits_after(&c, tokens + 8, 4, 0, 8), true);
+    free(fixture_logits_after(&c, tokens, 4, 1, 0));
     free(want);
     fixture_chain_close(&c);
 }
@@ -579,9 +433,9 @@ static void the_context_can_be_filled(void **state) {
     struct engine_load load = fixture_load();
     struct fixture_chain c = fixture_whole(&model, &load);
     int32_t tokens[64];
-    make_tokens(tokens, 64, 9);
+    fixture_tokens(tokens, 64, 9);
     for (uint16_t seq = 0; seq < 4; seq++)
-        for (int32_t pos = 0; pos < 256; pos += 64) free(logits_after(&c, tokens, 64, seq, pos));
+        for (int32_t pos = 0; pos < 256; pos += 64) free(fixture_logits_after(&c, tokens, 64, seq, pos));
     fixture_chain_close(&c);
 }
 
@@ -718,9 +572,6 @@ int main(void) {
         cmocka_unit_test(mixed_sequences_are_the_whole_when_exact),
         cmocka_unit_test(sequence_operations_work),
         cmocka_unit_test(sequence_operations_work_when_exact),
-        cmocka_unit_test(parked_sequences_are_still_there),
-        cmocka_unit_test(nothing_is_parked_when_exact),
-        cmocka_unit_test(what_is_parked_stays_within_its_room),
         cmocka_unit_test(samplers_see_their_sequence),
         cmocka_unit_test(given_tokens_are_scored),
         cmocka_unit_test(history_follows_the_operations),

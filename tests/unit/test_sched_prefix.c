@@ -331,8 +331,95 @@ static void test_prefix_parked_last(void **state) {
     table_free(t);
 }
 
+/* ---- stores ---- */
+
+/* Runs a prompt of which all tokens but the last are number `id`'s; returns how many were taken over. */
+static uint32_t run_beginning(struct table *t, uint64_t id, size_t n) { return run_like(t, id, n, 0, 1)->cached_tokens; }
+
+static const struct engine_op *find_op(const struct table *t, int kind) {
+    for (size_t i = t->n_frames; i-- > 0;)
+        for (size_t k = 0; k < t->frames[i].n_ops; k++)
+            if (t->frames[i].ops[k].kind == kind) return &t->frames[i].ops[k];
+    return NULL;
+}
+
+/* There are more beginnings than slots: what a slot gives up comes back from the stores, and nothing is stored without need. */
+static void test_prefix_more_than_slots(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(1, 2);
+    c.store_least = 20;
+    struct table *t = table_create(&c);
+    for (uint64_t id = 1; id <= 6; id++) assert_int_equal(run_beginning(t, id, 100), 0);
+    const struct engine_op *saved = find_op(t, ENGINE_OP_SAVE);
+    assert_true(saved != NULL && saved->p0 == 100 && saved->p1 == 0); /* the sequence is given up */
+    assert_true(sched_idle(t->s));                                    /* nothing is saved for its own sake */
+    for (uint64_t id = 1; id <= 6; id++) assert_int_equal(run_beginning(t, id, 99), 98);
+    const struct engine_op *loaded = find_op(t, ENGINE_OP_LOAD);
+    assert_true(loaded != NULL && loaded->p0 == 100);
+    table_free(t);
+}
+
+/* Of many sequences that begin alike one is stored; a long one that is used for a short beginning is not lost. */
+static void test_prefix_stored_once(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(1, 1);
+    c.store_least = 20;
+    struct table *t = table_create(&c);
+    for (uint64_t id = 1; id <= 5; id++) run_like(t, id, 110, 100, 1); /* ten tokens of each are its own */
+    assert_null(find_op(t, ENGINE_OP_SAVE));
+    run_like(t, 6, 160, 50, 1); /* 50 of the 110 tokens in the only slot */
+    const struct engine_op *saved = find_op(t, ENGINE_OP_SAVE);
+    assert_true(saved != NULL && saved->p0 == 110 && saved->p1 == -1);
+    assert_int_equal(run_like(t, 5, 110, 100, 1)->cached_tokens, 109);
+    assert_int_equal(run_like(t, 6, 160, 50, 1)->cached_tokens, 159);
+    table_free(t);
+}
+
+/* A stage had no room for it: the others need not have it either, and it is computed. */
+static void test_prefix_stored_and_lost(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(2, 1);
+    c.store_least = 20;
+    struct table *t = table_create(&c);
+    run_beginning(t, 1, 100);
+    run_beginning(t, 2, 100);
+    uint64_t key = find_op(t, ENGINE_OP_SAVE)->key;
+    sched_lost(t->s, t->now, key);
+    pull(t);
+    answer_all(t);
+    const struct engine_op *erased = find_op(t, ENGINE_OP_ERASE);
+    assert_true(erased != NULL && erased->key == key);
+    assert_int_equal(run_beginning(t, 1, 100), 0);
+    assert_null(find_op(t, ENGINE_OP_LOAD));
+    table_free(t);
+}
+
+/* Nothing is kept of a frame that a stage could not compute: nor what was stored after it was sent. */
+static void test_prefix_stored_and_faulted(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(2, 1);
+    c.store_least = 20;
+    struct table *t = table_create(&c);
+    submit_like(t, 1, 60, 0, 1);
+    pull(t);
+    sched_cancel(t->s, t->now, 1); /* its tokens are in flight */
+    submit_like(t, 2, 60, 0, 1);
+    pull(t);
+    assert_non_null(find_op(t, ENGINE_OP_SAVE));
+    struct err why;
+    err_set(&why, ERR_ENGINE, "no");
+    sched_fault_frame(t->s, t->now, t->frames[0].number, &why);
+    answer_all(t);
+    assert_int_equal(run_beginning(t, 1, 60), 0);
+    table_free(t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_prefix_more_than_slots),
+        cmocka_unit_test(test_prefix_stored_once),
+        cmocka_unit_test(test_prefix_stored_and_lost),
+        cmocka_unit_test(test_prefix_stored_and_faulted),
         cmocka_unit_test(test_prefix_goes_on),
         cmocka_unit_test(test_prefix_whole),
         cmocka_unit_test(test_prefix_copied),

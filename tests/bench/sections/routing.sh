@@ -28,6 +28,7 @@ begin() {
     else
         say "routing: wrk and nginx are not there: the gateway's cost is left out (install Debian's packages wrk and nginx-light)"
     fi
+    memory_for_beginnings
     start_node pair1 "$TOP/models/caravan-demo.gguf" --replicas 2
     PAIR=$API
     start_node pair2 --peer "127.0.0.1:$LISTEN"
@@ -36,6 +37,13 @@ begin() {
     start_node other "$TOP/models/caravan-demo.gguf"
     OTHER=$API
     client ready "$PAIR" 2 && client ready "$ONE" 1 && client ready "$OTHER" 1 || fail "the nodes do not become ready" "see $HOME_DIR/*.log"
+}
+
+# Memory for the model, and beside it for the states of half of the beginnings, of about 1,500 tokens: one copy can't keep all of them.
+memory_for_beginnings() {
+    plan=$("$BUILD/bin/caravan" plan "$TOP/models/caravan-demo.gguf" --ctx 2048 --parallel 4 --json) || fail "caravan plan failed" "caravan plan $TOP/models/caravan-demo.gguf"
+    whole=$(echo "$plan" | sed 's/.*"whole_bytes":\([0-9]*\).*/\1/') cells=$(echo "$plan" | sed 's/.*"kv_bytes":\([0-9]*\).*/\1/')
+    MEMORY=$((whole + cells / 8192 * 1500 * 4))
 }
 
 client() { ${CLIENT_PIN:-} node "$TOP/tests/bench/routing.mjs" "$@"; }
@@ -47,7 +55,7 @@ start_node() {
     cluster=$name
     case "$*" in *--peer*) cluster=pair1 ;; esac
     : >"$HOME_DIR/$name.ready"
-    CARAVAN_NO_DISCOVERY=yes "$BUILD/bin/caravan" up "$@" --name "$name" --threads 1 --parallel 4 --ctx 2048 --memory 256M --listen 127.0.0.1:0 --api 127.0.0.1:0 \
+    CARAVAN_NO_DISCOVERY=yes "$BUILD/bin/caravan" up "$@" --name "$name" --threads 1 --parallel 4 --ctx 2048 --memory "${MEMORY:-256M}" --listen 127.0.0.1:0 --api 127.0.0.1:0 \
         --key-file "$HOME_DIR/$cluster.key" --state-dir "$HOME_DIR/$name" --ready-fd 3 --log-level info 3>"$HOME_DIR/$name.ready" >"$HOME_DIR/$name.log" 2>&1 &
     pid=$!
     children="$children $pid"
@@ -141,6 +149,12 @@ load() {
     done
 }
 
+put_beginnings() {
+    read -r first computed <"$HOME_DIR/out"
+    put "prefix.$1" "$first"
+    put "prefix.$1.computed" "$computed"
+}
+
 round() {
     if [ -n "$WRK" ] && [ -n "$NGINX" ]; then
         body='{"model":"fake-model","messages":[{"role":"user","content":"@@{\"pieces\":[\"Hello\"]}@@"}]}'
@@ -157,8 +171,8 @@ round() {
     $CLIENT "$BUILD/bin/cache_time" --port "$FAKE_on" --model fake-model --requests 2000 --name whole >>"$VALUES" || fail "cache_time failed" "cache_time --port $FAKE_on"
     client closed "$ONE" 8 64 10 >"$HOME_DIR/out" && put copies.one "$(cat "$HOME_DIR/out")" || fail "a request failed" "see $HOME_DIR/*.log"
     client closed "$PAIR" 8 64 10 >"$HOME_DIR/out" && put copies.two "$(cat "$HOME_DIR/out")" || fail "a request failed" "see $HOME_DIR/*.log"
-    client prefixes "$n" "$ONE" "$OTHER" >"$HOME_DIR/out" && put prefix.robin "$(cat "$HOME_DIR/out")" || fail "a request failed" "see $HOME_DIR/*.log"
-    client prefixes "$n" "$PAIR" >"$HOME_DIR/out" && put prefix.aware "$(cat "$HOME_DIR/out")" || fail "a request failed" "see $HOME_DIR/*.log"
+    client prefixes "$n" "$ONE" "$OTHER" >"$HOME_DIR/out" && put_beginnings robin || fail "a request failed" "see $HOME_DIR/*.log"
+    client prefixes "$n" "$PAIR" >"$HOME_DIR/out" && put_beginnings aware || fail "a request failed" "see $HOME_DIR/*.log"
     [ "$n" -gt 1 ] || client arrivals "$PAIR" "$ARRIVALS_S" >>"$VALUES" || fail "the trace of arrivals failed" "see $HOME_DIR/*.log"
 }
 
@@ -210,13 +224,15 @@ report() {
     figure "a kept answer, 99th percentile" whole.hit_p99 " us" 1000
     words ""
     words "Real nodes with the demo model, one thread each, four requests at a time: eight clients ask again and again for 64 tokens; and eight"
-    words "beginnings of 250 words are asked for in random order by four clients, of two copies that the gateway chooses among, or of two nodes in turn."
-    words "These processes share two cores with their clients."
-    figures "tokens a second, or ms"
+    words "beginnings of 1,000 words are asked for in random order by four clients, of two copies that the gateway chooses among, or of two nodes in turn."
+    words "Each node has memory to store half of the beginnings, beside those that it works on. These processes share two cores with their clients."
+    figures "tokens a second, ms, or tokens of prompts"
     figure "one copy" copies.one " tokens/s"
     figure "two copies" copies.two " tokens/s"
     figure "first text of 9 of 10 requests, two nodes in turn" prefix.robin " ms"
     figure "first text of 9 of 10 requests, the gateway chooses" prefix.aware " ms"
+    figure "tokens that had to be computed, two nodes in turn" prefix.robin.computed " %"
+    figure "tokens that had to be computed, the gateway chooses" prefix.aware.computed " %"
     ratios
     ratio "two copies against one, tokens a second" copies.two copies.one 1.9
     ratio "in turn against chosen, first text" prefix.robin prefix.aware 3
