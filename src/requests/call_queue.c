@@ -118,6 +118,7 @@ err_code call_queue_step(struct call *call, enum call_state *next, struct err *e
     call->waiting_since = now;
     call->waited = 0;
     if (first && queue_next(q->queue, now) != NULL) *next = CALL_RUNNING; /* nobody else waits: it is this one */
+    else requests_look(g); /* those that wait may be in the background */
     return ERR_OK;
 }
 

@@ -25,6 +25,7 @@ struct queue_flow {
 struct queue {
     uint32_t places, bound;
     uint32_t n_waiting, taken;
+    uint32_t taken_background; /* of those */
     uint32_t n_background;     /* of those that wait */
     struct queue_flow *flows;
     struct queue_entry *running;
@@ -148,13 +149,19 @@ static uint32_t waiting_beside(const struct queue *q, const struct queue_entry *
     return entry->priority == QUEUE_BACKGROUND ? q->n_waiting : q->n_waiting - q->n_background;
 }
 
+/* Places that are taken, for this entry. */
+static uint32_t taken_for(const struct queue *q, int32_t priority) {
+    return priority == QUEUE_BACKGROUND ? q->taken : q->taken - q->taken_background;
+}
+
 err_code queue_enter(struct queue *q, clock_us now, struct queue_entry *entry, clock_us *ret_retry, struct err *e) {
     assert(entry->state == QUEUE_OUT && entry->places > 0);
     uint32_t beside = waiting_beside(q, entry);
-    bool waits = q->taken >= q->places || beside > 0;
+    uint32_t taken = taken_for(q, entry->priority);
+    bool waits = taken >= q->places || beside > 0;
     if (waits && beside >= q->bound) {
         if (ret_retry != NULL) *ret_retry = next_end(q, now);
-        return err_set(e, ERR_BUSY, "%u requests run and %u wait already, as many as may", q->taken, beside);
+        return err_set(e, ERR_BUSY, "%u requests run and %u wait already, as many as may", taken, beside);
     }
     if (entry->tokens > MAX_CHARGE) entry->tokens = MAX_CHARGE;
     struct queue_flow *f = entry->flow = flow_of(q, entry);
@@ -170,7 +177,7 @@ err_code queue_enter(struct queue *q, clock_us now, struct queue_entry *entry, c
 }
 
 struct queue_entry *queue_next(struct queue *q, clock_us now) {
-    if (q->n_waiting == 0 || q->taken >= q->places) return NULL;
+    if (q->n_waiting == 0 || taken_for(q, (*first_flow(q))->priority) >= q->places) return NULL;
     struct queue_entry *entry = next_by_turns(q);
     flow_remove(q, entry);
     entry->flow->n_running++;
@@ -179,6 +186,7 @@ struct queue_entry *queue_next(struct queue *q, clock_us now) {
     entry->next = q->running;
     q->running = entry;
     q->taken += entry->places;
+    if (entry->priority == QUEUE_BACKGROUND) q->taken_background += entry->places;
     flows_sweep(q);
     return entry;
 }
@@ -196,6 +204,7 @@ void queue_leave(struct queue *q, struct queue_entry *entry) {
         entry->flow->n_running--;
         remove_from(&q->running, entry);
         q->taken -= entry->places;
+        if (entry->priority == QUEUE_BACKGROUND) q->taken_background -= entry->places;
     }
     entry->flow = NULL;
     entry->state = QUEUE_OUT;
@@ -204,18 +213,18 @@ void queue_leave(struct queue *q, struct queue_entry *entry) {
 
 /* ---- the prediction ---- */
 
-/* Of the entries that run. */
-static clock_us work_left(const struct queue *q, clock_us now) {
+/* Of the entries that run, those that this priority waits for. */
+static clock_us work_left(const struct queue *q, clock_us now, int32_t priority) {
     clock_us left = 0;
     for (const struct queue_entry *r = q->running; r != NULL; r = r->next) {
         clock_us ran = now - r->since;
-        if (ran < r->cost) left += (r->cost - ran) * r->places;
+        if (ran < r->cost && (r->priority > QUEUE_BACKGROUND || priority == QUEUE_BACKGROUND)) left += (r->cost - ran) * r->places;
     }
     return left;
 }
 
 clock_us queue_work(const struct queue *q, clock_us now) {
-    clock_us work = work_left(q, now);
+    clock_us work = work_left(q, now, QUEUE_BACKGROUND);
     for (const struct queue_flow *f = q->flows; f != NULL; f = f->next) work += f->work;
     return work;
 }
@@ -228,8 +237,8 @@ clock_us queue_oldest(const struct queue *q) {
 }
 
 clock_us queue_wait(const struct queue *q, clock_us now, const struct queue_entry *entry) {
-    clock_us before = work_left(q, now), own = work_of(entry);
-    if (q->taken < q->places && waiting_beside(q, entry) == 0) return 0;
+    clock_us before = work_left(q, now, entry->priority), own = work_of(entry);
+    if (taken_for(q, entry->priority) < q->places && waiting_beside(q, entry) == 0) return 0;
     for (const struct queue_flow *f = q->flows; f != NULL; f = f->next)
         if (is_flow_of(f, entry)) own += f->work;
     for (const struct queue_flow *f = q->flows; f != NULL; f = f->next) {

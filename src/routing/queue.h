@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The requests of one model that wait for a place, in the order in which they get one:
- * - A request of higher priority goes first.
+ * - A request of higher priority goes first. Those of QUEUE_BACKGROUND leave their places to all others: these run beside them, and the
+ *   scheduler of the model lets them go first.
  * - Of the same priority, the keys take turns by deficit round robin (Shreedhar and Varghese, 1995): each may use as many tokens as the
  *   others, however many requests it has. A request is charged with the tokens that are predicted when it gets its place, and with the
  *   difference to the true ones when it leaves. When nobody waits, nobody owes anything.

@@ -21,9 +21,9 @@ static const char *const STATE_NAMES[SCHED_STATE_COUNT] = {"queued", "prefill", 
 #define TO(state) (1u << SCHED_##state)
 static const unsigned STATE_EDGES[SCHED_STATE_COUNT] = {
     [SCHED_QUEUED] = TO(PREFILL) | TO(END),
-    [SCHED_PREFILL] = TO(FLIGHT) | TO(END),
+    [SCHED_PREFILL] = TO(FLIGHT) | TO(QUEUED) | TO(END),
     [SCHED_FLIGHT] = TO(READY) | TO(END),
-    [SCHED_READY] = TO(FLIGHT) | TO(END),
+    [SCHED_READY] = TO(FLIGHT) | TO(QUEUED) | TO(END),
     [SCHED_END] = 0,
 };
 #undef TO
@@ -71,7 +71,8 @@ void sched_set_state(struct sched *s, struct sched_req *r, enum sched_state to) 
         log_debug("sched", "request %llu: %s -> %s", (unsigned long long)r->request.id, STATE_NAMES[r->state], STATE_NAMES[to]);
     struct sched_list *from_list = state_list(s, r->state), *to_list = state_list(s, to);
     if (from_list != NULL) list_remove(from_list, r);
-    if (to_list != NULL) list_append(to_list, r);
+    if (to == SCHED_QUEUED) queue_insert(to_list, r);
+    else if (to_list != NULL) list_append(to_list, r);
     s->n_state[r->state]--;
     s->n_state[to]++;
     if (r->state == SCHED_FLIGHT && r->fresh) {
@@ -278,11 +279,18 @@ static uint32_t waiting_beside(const struct sched *s, const struct request *r) {
     return n;
 }
 
-/* Would the request get a slot without waiting? */
+/* Would the request get a slot without waiting, or as soon as those in the background give way? */
 static bool has_room(const struct sched *s, const struct request *r) {
     const struct sched_req *first = s->queue.first;
-    return s->n_owned < s->config.n_seq && (first == NULL || first->request.priority < r->priority) && s->eval_state == SCHED_EVAL_NONE &&
-           cells_wanted(s, r) <= s->config.n_ctx - s->kv_reserved;
+    uint32_t slots = s->n_owned, cells = s->kv_reserved;
+    for (uint32_t i = 0; i < s->config.n_seq && r->priority > QUEUE_BACKGROUND; i++) {
+        const struct sched_req *q = s->slots[i].req;
+        if (q == NULL || q->request.priority > QUEUE_BACKGROUND) continue;
+        slots--;
+        cells -= q->kv;
+    }
+    return slots < s->config.n_seq && (first == NULL || first->request.priority < r->priority) && s->eval_state == SCHED_EVAL_NONE &&
+           cells_wanted(s, r) <= s->config.n_ctx - cells;
 }
 
 static err_code check_request(struct sched *s, const struct request *r, struct err *e) {
@@ -317,6 +325,8 @@ static err_code check_request(struct sched *s, const struct request *r, struct e
 
 static void join_input(struct sched_req *r) {
     const struct request *q = &r->request;
+    free(r->joined);
+    r->joined = NULL;
     r->n_input = (uint32_t)(q->n_tokens + q->n_generated);
     r->input = q->tokens;
     if (q->n_generated > 0) {
@@ -324,6 +334,57 @@ static void join_input(struct sched_req *r) {
         memcpy(r->joined, q->tokens, q->n_tokens * sizeof(*r->joined));
         memcpy(r->joined + q->n_tokens, q->generated, q->n_generated * sizeof(*r->joined));
     }
+}
+
+/* ---- giving way ---- */
+
+/* Can it stop now? Not while a token of it is in flight. Texts that become vectors, and scores, would have to begin anew. */
+static bool can_stop(const struct sched_req *r) {
+    const struct request *q = &r->request;
+    bool between = r->state == SCHED_READY || (r->state == SCHED_PREFILL && !r->returns);
+    return q->priority <= QUEUE_BACKGROUND && !q->embed && !q->score && r->alone == 0 && between;
+}
+
+/* It goes on later after all tokens so far, as if it had been sent again with these. */
+static void stop(struct sched *s, struct sched_req *r) {
+    struct request *q = &r->request;
+    const int32_t *sent = s->slots[r->slot].tokens + q->n_tokens;
+    log_debug("sched", "request %llu gives way: nobody waits for it", (unsigned long long)q->id);
+    if (r->state == SCHED_READY) {
+        q->generated = mem_realloc(q->generated, r->n_completion, sizeof(*q->generated));
+        for (; q->n_generated + 1 < r->n_completion; q->n_generated++) q->generated[q->n_generated] = sent[q->n_generated];
+        q->generated[q->n_generated++] = r->next_token;
+        join_input(r);
+    }
+    sched_slot_release(s, r->slot, true);
+    s->kv_reserved -= r->kv;
+    r->n_sent = r->n_cached = r->marked = r->shared = 0;
+    r->rooted = r->follows = false;
+    r->mark_at = SCHED_MARK_NONE;
+    r->mark_key = r->stored_key = 0;
+    sched_set_state(s, r, SCHED_QUEUED);
+}
+
+/* The one that came last stops first. */
+static struct sched_req *next_to_stop(const struct sched *s) {
+    struct sched_req *last = NULL;
+    for (uint32_t i = 0; i < s->config.n_seq; i++) {
+        struct sched_req *r = s->slots[i].req;
+        if (r != NULL && can_stop(r) && (last == NULL || r->number > last->number)) last = r;
+    }
+    return last;
+}
+
+void sched_yield_to(struct sched *s, const struct sched_req *r) {
+    uint32_t slots = s->config.n_seq - s->n_owned, cells = s->config.n_ctx - s->kv_reserved;
+    for (uint32_t i = 0; i < s->config.n_seq; i++) {
+        const struct sched_req *q = s->slots[i].req;
+        if (q == NULL || !can_stop(q)) continue;
+        slots++;
+        cells += q->kv;
+    }
+    if (r->request.priority <= QUEUE_BACKGROUND || slots == 0 || cells < r->kv) return;
+    while (s->n_owned == s->config.n_seq || s->config.n_ctx - s->kv_reserved < r->kv) stop(s, next_to_stop(s));
 }
 
 err_code sched_submit(struct sched *s, clock_us now, struct request *request, struct err *e) {
@@ -439,7 +500,7 @@ static void fill_event(struct sched *s, struct sched_item *it) {
     if (r != NULL) {
         ev->prompt_tokens = (uint32_t)r->request.n_tokens;
         ev->completion_tokens = r->n_completion;
-        ev->cached_tokens = r->n_cached < ev->prompt_tokens ? r->n_cached : ev->prompt_tokens;
+        ev->cached_tokens = r->n_cached_first < ev->prompt_tokens ? r->n_cached_first : ev->prompt_tokens;
     }
     const struct err *why = r != NULL ? r->why : it->why;
     ev->vector = it->vector;

@@ -5,7 +5,8 @@
  * compute thread.
  *
  * A request: QUEUED -> PREFILL (it has a slot; chunks of its prompt go out one after another) -> FLIGHT (all its known tokens are in the
- * ring) <-> READY (a sampled token has come back and may be sent) -> END. Slots are libllama's sequence numbers. A request with a slot is
+ * ring) <-> READY (a sampled token has come back and may be sent) -> END. A request for which nobody waits gives its slot to another one,
+ * and goes back from PREFILL or READY to QUEUED. Slots are libllama's sequence numbers. A request with a slot is
  * the slot's owner. When the owner ends, the scheduler keeps the slot's tokens for requests that begin the same way, or an operation at the
  * front of the next frame removes them. Frames keep their order, so the slot may have a new owner at once. Answers for the old owner carry
  * an old generation number, and are dropped. */

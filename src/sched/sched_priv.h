@@ -28,6 +28,8 @@ struct sched_req {
     uint32_t n_input;
     uint32_t n_sent;               /* positions sent in frames, or taken over */
     uint32_t n_cached;             /* of these, positions taken over */
+    bool begun;                    /* it has had a slot: */
+    uint32_t n_cached_first;       /* then so many positions were taken over from other requests */
     uint32_t root_number;          /* n_cached > 0: the frame with the operation that took them over */
     bool rooted;                   /* taking over is finished: its prompt may go out */
     bool returns; /* not rooted: goes back to mark `mark_key`, in what was stored as `stored_key`, and waits until all stages
@@ -166,6 +168,8 @@ void sched_end(struct sched *s, clock_us now, struct sched_req *r, enum request_
 void sched_fail(struct sched *s, clock_us now, struct sched_req *r, const struct err *why);
 /* Like sched_fail, for a request whose tokens the stages may not hold: keeps nothing of it. */
 void sched_fail_dirty(struct sched *s, clock_us now, struct sched_req *r, const struct err *why);
+/* Gives a slot and cells that background requests have to r, which somebody waits for, if enough of them can stop at once. */
+void sched_yield_to(struct sched *s, const struct sched_req *r);
 void sched_push_event(struct sched *s, struct sched_req *r, enum request_event_kind kind);
 void sched_eval_end(struct sched *s, bool cancelled, const struct err *why);
 struct sched_item *sched_push(struct sched *s, enum sched_action_kind kind);

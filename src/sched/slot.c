@@ -278,6 +278,9 @@ void sched_slot_rooted(struct sched *s, struct sched_req *r, uint32_t n) {
     s->slots[r->slot].n = n;
     s->n_reused += n;
     sched_mark_plan(s, r);
+    if (r->begun) return;
+    r->begun = true;
+    r->n_cached_first = n;
     sched_push_event(s, r, REQUEST_STARTED);
 }
 
@@ -383,7 +386,7 @@ static void own(struct sched *s, clock_us now, struct sched_req *r, uint32_t slo
     sl->rows = r->request.n_rows > 0;
     s->n_owned++;
     r->slot = slot;
-    r->admitted = now;
+    if (r->admitted == 0) r->admitted = now;
     s->kv_reserved += r->kv;
     sched_turns_begin(&s->turns, r->number);
     s->n_alone += r->alone > 0;
@@ -421,11 +424,17 @@ static void place(struct sched *s, clock_us now, struct sched_req *r) {
     sched_slot_park(s, PARKED_AT_ONCE);
 }
 
+static bool fits(const struct sched *s, const struct sched_req *r) {
+    return s->n_owned < s->config.n_seq && r->kv <= s->config.n_ctx - s->kv_reserved;
+}
+
 /* In the order of the queue: a small request passes no large one, so among those of a priority none waits for ever. An EVAL waits for an
  * empty ring, and later requests wait for the EVAL. */
 void sched_slot_admit(struct sched *s, clock_us now) {
     for (struct sched_req *r; (r = s->queue.first) != NULL && s->eval_state == SCHED_EVAL_NONE;) {
-        if (s->n_owned == s->config.n_seq || r->kv > s->config.n_ctx - s->kv_reserved || !sched_slot_ops_room(s)) return;
+        if (!sched_slot_ops_room(s)) return;
+        if (!fits(s, r)) sched_yield_to(s, r);
+        if (!fits(s, r)) return;
         place(s, now, r);
     }
 }

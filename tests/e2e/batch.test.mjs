@@ -216,6 +216,25 @@ await run({
         await stopCluster([node])
     },
 
+    async 'a line that runs gives its place to a client of another node, and goes on where it was'() {
+        const node = await start('gives', '--parallel', '2', '--exact'), other = await new Node('takes', ['--peer', node.listen, '--memory', '16M']).open()
+        await until('the other node knows the model', async () => (await (await fetch(`${other.api}/v1/models`)).json()).data?.some((m) => m.ready))
+        const asked = Array.from({ length: 6 }, (_, i) => chat(i, { max_tokens: 300, ignore_eos: true }))
+        const api = client(node), batch = await begin(api, asked)
+        await until('a line gives way', async () => {
+            assert.equal((await client(other).chat.completions.create(chat(99).body)).object, 'chat.completion')
+            return /gives way/.test(node.logText())
+        })
+        const done = await over(api, batch)
+        assert.equal(done.request_counts.completed, 6, JSON.stringify(done))
+        for (const [i, r] of (await lines(api, done.output_file_id)).entries()) {
+            const direct = await api.chat.completions.create(asked[i].body)
+            assert.equal(r.response.body.choices[0].message.content, direct.choices[0].message.content)
+            assert.deepEqual({ ...r.response.body.usage, prompt_tokens_details: 0 }, { ...direct.usage, prompt_tokens_details: 0 })
+        }
+        await stopCluster([other, node])
+    },
+
     async '`caravan batch`: stopped, its node killed, and run again'() {
         const tmp = process.env.CARAVAN_TMP, input = join(tmp, 'docs.jsonl'), out = join(tmp, 'answers.jsonl'), errors = join(tmp, 'answers.errors.jsonl')
         const command = (...more) => {

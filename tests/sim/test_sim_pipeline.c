@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "routing/queue.h"
 #include "sched/mark.h"
 #include "sched/policy.h"
 #include "sim/sim_ring.h"
@@ -75,7 +76,7 @@ static void see_token(struct run *r, uint32_t i, const struct request_event *ev)
     CHECK(r, ev->token == q->expected[k], "request %u: token %zu is %d, not %d", i, k, ev->token, q->expected[k]);
     CHECK(r, ev->completion_tokens == k + 1 && ev->n_top == q->n_top, "request %u: counts", i);
     q->got++;
-    if (q->got > 1) { /* no decoding request waits for long */
+    if (q->got > 1 && q->priority > QUEUE_BACKGROUND) { /* no decoding request waits for long */
         uint64_t gap = r->n_frames - q->frame_of_last;
         uint64_t share = 4u * (r->config.n_seq + r->config.n_stage), most = (r->config.mark_every > 0 ? 2 * share : share) + 8;
         CHECK(r, gap <= most, "request %u: %llu frames between two tokens", i, (unsigned long long)gap);
@@ -263,6 +264,7 @@ static void make_request(struct run *r, struct asked *q) {
     q->n_top = sim_between(s, 0, 3) == 0 ? sim_between(s, 1, ENGINE_MAX_TOP_LOGPROBS) : 0;
     q->score = sim_between(s, 0, 3) == 0;
     q->priority = sim_between(s, 0, 2) == 0 ? (int32_t)sim_between(s, 0, 4) - 2 : 0;
+    if (sim_between(s, 0, 3) == 0) q->priority = QUEUE_BACKGROUND; /* it gives way to the others */
     if (q->n_prompt > ctx) return;
     size_t room = ctx - q->n_prompt, max = q->max_tokens < 0 || (size_t)q->max_tokens > room ? room : (size_t)q->max_tokens;
     struct fake_params p = {.n_layer = r->config.n_layer,

@@ -216,8 +216,20 @@ static void the_background_is_in_nobodys_way(void **state) {
     queue_leave(q, &front[1]);
     assert_true(queue_wait(q, 0, &front[0]) == 0);
     assert_ptr_equal(queue_next(q, 0), &back[0]);
+    assert_true(queue_wait(q, 0, &front[0]) == 0); /* it runs beside those */
+    enter(q, 0, &front[0]);
+    assert_ptr_equal(queue_next(q, 0), &front[0]);
+    enter(q, 0, &front[1]);
+    assert_null(queue_next(q, 0)); /* its own kind waits for it */
     queue_leave(q, &back[0]);
+    assert_null(queue_next(q, 0));
+    queue_leave(q, &front[0]);
+    assert_ptr_equal(queue_next(q, 0), &front[1]);
+    assert_null(queue_next(q, 0)); /* and so does the other one */
+    queue_leave(q, &front[1]);
+    assert_ptr_equal(queue_next(q, 0), &back[1]);
     queue_leave(q, &back[1]);
+    assert_int_equal(queue_running(q), 0);
     queue_free(q);
 }
 

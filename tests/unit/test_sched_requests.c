@@ -455,6 +455,58 @@ static void test_background_takes_no_place(void **state) {
     table_free(t);
 }
 
+/* A client's request takes the slot of one for which nobody waits, as soon as no token of that is in flight. It goes on where it was,
+ * from its own positions, and its client sees nothing of it. */
+static void test_background_gives_way(void **state) {
+    (void)state;
+    struct sched_config c = small_config(1);
+    c.n_queue = 0;
+    c.prefix_cache = c.can_remove = true;
+    struct table *t = table_create(&c);
+    submit_as(t, 1, QUEUE_BACKGROUND, 0, 6);
+    submit_as(t, 2, QUEUE_BACKGROUND, 0, 6);
+    answer(t, 50, 0);
+    answer(t, 51, 0); /* each has two tokens, and its third is asked for */
+    submit_as(t, 3, 0, 0, 1);
+    assert_int_equal(t->n_opens, 2); /* both are in flight */
+    answer(t, 52, 0);
+    assert_int_equal(t->n_opens, 3);
+    answer_all(t);
+    assert_int_equal(t->n_opens, 4);
+    uint32_t tokens[4] = {0}, started = 0;
+    for (size_t i = 0; i < t->n_events; i++) {
+        tokens[t->events[i].id] += t->events[i].kind == REQUEST_TOKEN;
+        started += t->events[i].kind == REQUEST_STARTED;
+        if (t->events[i].kind == REQUEST_TOKEN) assert_int_equal(t->events[i].completion_tokens, tokens[t->events[i].id]);
+        if (t->events[i].kind == REQUEST_DONE && t->events[i].id != 3) assert_int_equal(t->events[i].cached_tokens, 0);
+    }
+    assert_true(tokens[1] == 6 && tokens[2] == 6 && tokens[3] == 1 && started == 3);
+    uint32_t computed = 0;
+    for (size_t i = 0; i < t->n_frames; i++) computed += (uint32_t)t->frames[i].n_tokens;
+    assert_int_equal(computed, 2 * (3 + 5) + 3); /* nothing twice */
+    assert_true(sched_idle(t->s));
+    table_free(t);
+}
+
+/* Where none would be enough, none stops; and none for others of its kind. */
+static void test_background_stays(void **state) {
+    (void)state;
+    struct sched_config c = small_config(1);
+    c.n_ctx = 32; /* room for one of 32 positions */
+    struct table *t = table_create(&c);
+    submit_as(t, 1, QUEUE_BACKGROUND, 0, 10);
+    submit_as(t, 2, 0, 0, 10);
+    submit_as(t, 3, 0, 0, 25); /* waits for the client before it, too */
+    submit_as(t, 4, QUEUE_BACKGROUND, 0, 10);
+    answer(t, 50, 0);
+    answer(t, 50, 0);
+    assert_int_equal(t->n_opens, 2);
+    answer_all(t);
+    check_order(t, "1234");
+    assert_int_equal(t->n_opens, 4);
+    table_free(t);
+}
+
 /* Key 7 has asked for much; keys 8 and 9 come later and get as many cells as it does. What a key has used before is forgotten when nobody
  * waits. */
 static void test_keys_take_turns(void **state) {
@@ -718,6 +770,8 @@ int main(void) {
         cmocka_unit_test(test_no_queue_at_all),
         cmocka_unit_test(test_priorities),
         cmocka_unit_test(test_background_takes_no_place),
+        cmocka_unit_test(test_background_gives_way),
+        cmocka_unit_test(test_background_stays),
         cmocka_unit_test(test_keys_take_turns),
         cmocka_unit_test(test_kv_room),
         cmocka_unit_test(test_wrong_answers),
