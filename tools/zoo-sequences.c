@@ -3,8 +3,8 @@
  * of it (if it may be cut) must give the same bits, and each sequence the same as alone, up to the effect of the batch's shape. Then
  * sequence operations: accepted or refused alike, with the same bits after them. Both with `exact` and without. And guesses: runs of
  * tokens whose last ones are taken back, as in speculation, leave no trace. And marks: a sequence that goes back to a copy of its state
- * goes on as if it had never been further. Prints one line a mode; exit status 0: fine, 1: differs, 3: the model runs whole only (the
- * rest was fine). */
+ * goes on as if it had never been further. And stored sequences, which come back as they were. Prints one line a mode; exit status 0: fine,
+ * 1: differs, 3: the model runs whole only (the rest was fine). */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -177,11 +177,25 @@ static void go_on(struct zoo *z, uint16_t seq, int32_t pos, size_t n, uint64_t r
     for (uint32_t v = 0; v < z->whole.info.n_vocab; v++) z->noise = fmax(z->noise, fabs((double)a[v] - (double)b[v]));
 }
 
+static void give_room(struct zoo *z) {
+    z->whole.ops->park_room(z->whole.self, UINT64_MAX);
+    for (int i = 0; i < 2 && z->cut; i++) z->part[i].ops->park_room(z->part[i].self, UINT64_MAX);
+}
+
 static size_t lost_marks(struct zoo *z) {
     uint64_t keys[16];
     size_t n = z->whole.ops->lost(z->whole.self, keys);
     for (int i = 0; i < 2 && z->cut; i++) n += z->part[i].ops->lost(z->part[i].self, keys);
     return n;
+}
+
+/* The tokens with which try_marks and try_stored begin, in `alone`. */
+static void begin_alone(struct zoo *z, const struct engine *alone, int32_t n) {
+    struct engine_token t[N_BATCH];
+    check(z, alone->ops->apply(alone->self, &(struct engine_op){ENGINE_OP_RM, 0, 0, 0, -1, 0}, 1, &z->err));
+    z->random = 5;
+    for (int32_t i = 0; i < n; i++) t[i] = (struct engine_token){(int32_t)draw(z, z->whole.info.n_vocab), i, 0, 0};
+    check(z, alone->ops->eval(alone->self, t, (size_t)n, NULL, NULL, &z->err));
 }
 
 /* Sequence 0 is marked after some tokens, and goes on. Its copy, it itself, and where a mark is all that there is an empty sequence go back
@@ -191,8 +205,6 @@ static int try_marks(struct zoo *z) {
     const struct engine *alone = &z->alone[0];
     const struct engine_op mark = {ENGINE_OP_MARK, 0, 0, FIRST, -1, KEY}, drop = {ENGINE_OP_DROP, 0, 0, 0, -1, KEY};
     if (!z->whole.info.can_mark) return -1;
-    z->whole.ops->park_room(z->whole.self, UINT64_MAX);
-    for (int i = 0; i < 2 && z->cut; i++) z->part[i].ops->park_room(z->part[i].self, UINT64_MAX);
     for (uint16_t seq = 0; seq < N_SEQ; seq++) apply_all(z, &(struct engine_op){ENGINE_OP_CLOSE, seq, 0, 0, -1, 0}, 1);
     go_on(z, 0, 0, FIRST, 5, NULL);
     apply_all(z, &mark, 1);
@@ -202,11 +214,7 @@ static int try_marks(struct zoo *z) {
         uint16_t home = itself ? 0 : seq;
         const struct engine_op ops[] = {{ENGINE_OP_CP, 0, home, 0, -1, 0}, {ENGINE_OP_BACK, home, 0, FIRST, -1, KEY}};
         apply_all(z, empty || itself ? ops + 1 : ops, empty || itself ? 1 : 2);
-        check(z, alone->ops->apply(alone->self, &(struct engine_op){ENGINE_OP_RM, 0, 0, 0, -1, 0}, 1, &z->err));
-        z->random = 5;
-        struct engine_token t[FIRST];
-        for (int32_t i = 0; i < FIRST; i++) t[i] = (struct engine_token){(int32_t)draw(z, z->whole.info.n_vocab), i, 0, 0};
-        check(z, alone->ops->eval(alone->self, t, FIRST, NULL, NULL, &z->err));
+        begin_alone(z, alone, FIRST);
         go_on(z, home, FIRST, OTHER, 7, alone);
         go_on(z, home, FIRST + OTHER, 1, 8, alone);
     }
@@ -214,6 +222,28 @@ static int try_marks(struct zoo *z) {
     apply_all(z, &drop, 1);
     apply_all(z, &(struct engine_op){ENGINE_OP_BACK, 0, 0, FIRST, -1, KEY}, 1);
     return wrong + ((int)lost_marks(z) != (z->cut ? 3 : 1)); /* it is gone, and every slice says so */
+}
+
+/* Sequence 0 is stored and given up. It comes back in the place of another one, and in an empty one, and goes on there. Returns the number
+ * of wrong steps. */
+static int try_stored(struct zoo *z) {
+    enum { FIRST = 60, SHORT = 20, OTHER = 30, KEY = 78 };
+    const struct engine *alone = &z->alone[0];
+    for (uint16_t seq = 0; seq < N_SEQ; seq++) apply_all(z, &(struct engine_op){ENGINE_OP_CLOSE, seq, 0, 0, -1, 0}, 1);
+    go_on(z, 0, 0, FIRST, 5, NULL);
+    go_on(z, 2, 0, SHORT, 9, NULL);
+    const struct engine_op given_up[] = {{ENGINE_OP_SAVE, 0, 0, FIRST, 0, KEY}, {ENGINE_OP_CLOSE, 0, 0, 0, -1, 0}};
+    apply_all(z, given_up, 2);
+    for (uint16_t home = 1; home <= 2; home++) {
+        apply_all(z, &(struct engine_op){ENGINE_OP_LOAD, home, 0, FIRST, -1, KEY}, 1);
+        begin_alone(z, alone, FIRST);
+        go_on(z, home, FIRST, OTHER, 7, alone);
+        go_on(z, home, FIRST + OTHER, 1, 8, alone);
+    }
+    int wrong = (int)lost_marks(z);
+    apply_all(z, &(struct engine_op){ENGINE_OP_ERASE, 0, 0, 0, -1, KEY}, 1);
+    apply_all(z, &(struct engine_op){ENGINE_OP_LOAD, 0, 0, FIRST, -1, KEY}, 1);
+    return wrong + ((int)lost_marks(z) != (z->cut ? 3 : 1));
 }
 
 /* Computes the next n random tokens of the sequence, the last with logits, in batches as --exact makes them. */
@@ -285,16 +315,19 @@ static bool run(struct zoo *z, bool exact, uint32_t middle) {
         eval_both(z, t, n);
         compare_alone(z, t, n);
     }
-    int wrong = try_ops(z), guesses = try_guesses(z), marks = try_marks(z);
-    bool fine = wrong == 0 && guesses <= 0 && marks <= 0 && z->same == z->rows && z->noise < NOISE;
-    printf("%s %s: %d of %d rows identical in two slices, %.2g from each alone, %d operations wrong, %s, %s\n", exact ? "exact" : "plain",
-           fine ? "fine" : "DIFFERS", z->same, z->rows, z->noise, wrong,
+    int wrong = try_ops(z), guesses = try_guesses(z);
+    give_room(z);
+    int marks = try_marks(z), stored = try_stored(z);
+    bool fine = wrong == 0 && guesses <= 0 && marks <= 0 && stored == 0 && z->same == z->rows && z->noise < NOISE;
+    printf("%s %s: %d of %d rows identical in two slices, %.2g from each alone, %d operations wrong, %s, %s, %s\n",
+           exact ? "exact" : "plain", fine ? "fine" : "DIFFERS", z->same, z->rows, z->noise, wrong,
            guesses < 0   ? "no guesses"
            : guesses > 0 ? "guesses left traces"
                          : "guesses taken back",
            marks < 0   ? "no marks"
            : marks > 0 ? "marks WRONG"
-                       : "marks fine");
+                       : "marks fine",
+           stored > 0 ? "stored sequences WRONG" : "stored sequences fine");
     z->whole.ops->close(z->whole.self);
     for (int i = 0; i < N_SEQ; i++) z->alone[i].ops->close(z->alone[i].self);
     for (int i = 0; i < 2 && z->cut; i++) z->part[i].ops->close(z->part[i].self);

@@ -205,6 +205,8 @@ void slice_pos_cut(struct slice *s, uint32_t seq, int32_t n);
 /* A new copy of the positions of the first n tokens, and of the next one; and back. NULL: the model needs none. */
 int32_t *slice_pos_take(const struct slice *s, uint32_t seq, int32_t n);
 void slice_pos_put(struct slice *s, uint32_t seq, const int32_t *from, int32_t n);
+/* The sequence has n tokens that came from elsewhere, and no pictures. */
+void slice_pos_text(struct slice *s, uint32_t seq, int32_t n);
 
 extern const struct engine_ops slice_ops;
 /* Loads the slice's header and lays out its buffers, without allocating them; parameters and errors as engine_slice_open. */

@@ -78,6 +78,7 @@ static bool load(struct slice *s, uint32_t seq, uint32_t n, const struct engine_
     if (k->mark || k->n != n || n > s->info.n_ctx_seq || (s->history != NULL && k->tokens == NULL)) return false;
     if (llama_state_seq_set_data(s->ctx, k->data, k->size, (llama_seq_id)seq) != k->size) return false;
     if (s->history != NULL) memcpy(history_of(s, seq), k->tokens, n * sizeof(*k->tokens));
+    slice_pos_text(s, seq, (int32_t)n); /* sequences with pictures are not stored */
     return llama_memory_seq_pos_max(s->mem, (llama_seq_id)seq) == (llama_pos)n - 1;
 }
 
