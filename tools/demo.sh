@@ -39,12 +39,12 @@ start() {
     wait_for "$dir/$node.ports" '"api"' "$node did not start"
 }
 
-# wait_for FILE PATTERN COMPLAINT: until the file has the pattern, at most 30 s
+# wait_for FILE PATTERN COMPLAINT: until the file has the pattern, at most 2 minutes
 wait_for() {
     tries=0
     until grep -q "$2" "$1" 2>/dev/null; do
         tries=$((tries + 1))
-        if [ "$tries" -gt 600 ] || ! kill -0 "${pids%% *}" 2>/dev/null; then
+        if [ "$tries" -gt 2400 ] || ! kill -0 "${pids%% *}" 2>/dev/null; then
             echo "demo: $3" >&2
             exit 1
         fi

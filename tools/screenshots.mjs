@@ -10,7 +10,7 @@ const options = ['--memory', '22M', '--batch', '64', '--ctx', '512', '--parallel
 const nodes = [await new Node('studio', [demoModel, '--placement', '3,3,2', ...options]).open()]
 for (const name of ['laptop', 'tower']) nodes.push(await new Node(name, ['--peer', nodes[0].listen, ...options]).open())
 const { api } = nodes[0]
-await nodes[0].ready(180)
+await nodes[0].ready()
 
 const messages = [{ role: 'user', content: 'Tell me a long story about llamas.' }]
 const ask = () => fetch(`${api}/v1/chat/completions`, { method: 'POST', body: JSON.stringify({ model: 'caravan-demo', max_tokens: 300, ignore_eos: true, messages }) }).then((r) => r.json())

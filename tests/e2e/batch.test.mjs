@@ -173,7 +173,7 @@ await run({
     async 'a node that is killed goes on where it was: each line has one result'() {
         const COUNT = 120
         let node = await start('killed', '--parallel', '4')
-        const asked = Array.from({ length: COUNT }, (_, i) => chat(i))
+        const asked = Array.from({ length: COUNT }, (_, i) => chat(i, { max_tokens: 40, ignore_eos: true }))
         const batch = await begin(client(node), asked)
         let kills = 0, known = 0, asking = 0
         for (;;) {
@@ -199,7 +199,7 @@ await run({
 
     async 'clients that wait go first'() {
         const node = await start('first', '--parallel', '2', '--api-key', 'key-of-the-batch', '--api-key', 'key-of-the-clients')
-        const batch = await begin(client(node, 'key-of-the-batch'), Array.from({ length: 400 }, (_, i) => chat(i)))
+        const batch = await begin(client(node, 'key-of-the-batch'), Array.from({ length: 400 }, (_, i) => chat(i, { max_tokens: 30, ignore_eos: true })))
         const api = client(node, 'key-of-the-clients')
         await until('the batch runs', async () => (await client(node, 'key-of-the-batch').batches.retrieve(batch.id)).request_counts.completed > 0, 300)
         const ids = new Set(await Promise.all(Array.from({ length: 12 }, async () => (await api.chat.completions.create(chat(1).body)).id)))
@@ -246,7 +246,7 @@ await run({
             return child
         }
         // Lines as people write them: what is the same everywhere is left out. The last one can't be answered.
-        const bodies = Array.from({ length: 30 }, (_, i) => ({ max_tokens: i === 29 ? -1000 : 2 + i % 5, messages: [{ role: 'user', content: `Say ${i}.` }] }))
+        const bodies = Array.from({ length: 30 }, (_, i) => ({ max_tokens: i === 29 ? -1000 : i < 5 ? 2 : 200, ignore_eos: true, messages: [{ role: 'user', content: `Say ${i}.` }] }))
         writeFileSync(input, jsonl(bodies.map((body) => ({ body }))))
         const unnamed = await command().exited
         assert.equal(unnamed.code, 65)

@@ -101,7 +101,7 @@ await run({
         const first = await new Node('first', [demoModel, '--replicas', '2', '--memory', '64M', '--peer', gate.listen, ...options]).open()
         const second = await new Node('second', ['--memory', '64M', '--peer', gate.listen, '--peer', first.listen, ...options]).open()
         const ready = async () => (await gate.status()).models.filter((m) => m.ready).length
-        await until('two copies', async () => (await ready()) === 2, 60)
+        await until('two copies', async () => (await ready()) === 2)
         const whole = await stream(gate.api, '/v1/chat/completions', { ...endless, model: 'caravan-demo' })
         assert.equal(whole.error, null)
         const nodes = { first, second }
@@ -144,7 +144,7 @@ await run({
         ]
         for (const c of cases) {
             const holder = await new Node(`holder${cases.indexOf(c)}`, [demoModel, '--memory', '64M', '--peer', gate.listen, ...options]).open()
-            await until('the model is ready', async () => (await gate.status()).models.some((m) => m.ready), 60)
+            await until('the model is ready', async () => (await gate.status()).models.some((m) => m.ready))
             const before = seen.length
             let killed = false
             const answer = await stream(gate.api, c.path, { ...endless, ...c.more, model: c.model }, async (text) => {

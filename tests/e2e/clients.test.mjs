@@ -64,7 +64,7 @@ test('anthropic: tokens are counted, errors are of its classes, an abort is hear
     await assert.rejects(anthropic.messages.create(ask(script({ refuse: 'BUSY' }))), (e) => e instanceof Anthropic.RateLimitError)
     await assert.rejects(anthropic.messages.stream(ask(script({ ...words, fail: 'ENGINE', fail_after: 2 }))).finalMessage())
     const before = (await fake.status()).cancelled
-    const stream = anthropic.messages.stream(ask(script({ pieces: ['x '], repeat: 40, delay_ms: 50 })))
+    const stream = anthropic.messages.stream(ask(script({ pieces: ['x '], repeat: 4000, delay_ms: 50 }), { max_tokens: 4000 }))
     stream.on('text', () => stream.abort())
     await assert.rejects(stream.finalMessage(), (e) => e instanceof Anthropic.APIUserAbortError)
     await idle()
@@ -167,9 +167,8 @@ test('ollama: models, version, errors, abort', async () => {
     assert.deepEqual((await ollama.embeddings({ model, prompt: 'x' })).embedding, [1, 2, 3, 4])
     await assert.rejects(all(await ollama.chat({ model, messages: say(script({ ...words, fail: 'ENGINE', fail_after: 1 })), stream: true })), /made this request fail/)
     const before = (await fake.status()).cancelled
-    const slow = await ollama.chat({ model, messages: say(script({ pieces: ['x '], repeat: 40, delay_ms: 50 })), stream: true })
-    setTimeout(() => slow.abort(), 100)
-    await assert.rejects(all(slow), (e) => e.name === 'AbortError')
+    const slow = await ollama.chat({ model, messages: say(script({ pieces: ['x '], repeat: 4000, delay_ms: 50 })), stream: true })
+    await assert.rejects(async () => { for await (const part of slow) if (part.message.content) slow.abort() }, (e) => e.name === 'AbortError')
     await idle()
     assert.equal((await fake.status()).cancelled, before + 1)
 })

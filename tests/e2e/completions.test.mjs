@@ -46,9 +46,9 @@ async function typed(shell, start, line, expected) {
     await t.until(/ready> /)
     if (start) t.type(start)
     t.type(line)
-    await until('what is typed shows', () => plain(t.text).includes(line), 20) // so that Tab is no part of a paste
+    await until('what is typed shows', () => plain(t.text).includes(line)) // so that Tab is no part of a paste
     t.type('\t')
-    const seen = await t.until(expected, 20)
+    const seen = await t.until(expected)
     t.type('\x03\x04exit\r')
     t.hangUp()
     await t.end()

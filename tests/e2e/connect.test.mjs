@@ -11,7 +11,7 @@ import { load, modules } from './lib/openai.mjs'
 
 const key = 'key-of-the-test', model = 'caravan-demo'
 const node = await new Node('served', [demoModel, '--ctx', '512', '--parallel', '2', '--api-key', key]).open()
-await node.ready(60, key)
+await node.ready(key)
 const dir = join(process.env.CARAVAN_TMP, 'pasted')
 mkdirSync(dir)
 symlinkSync(join(modules(), 'node_modules'), join(dir, 'node_modules'))

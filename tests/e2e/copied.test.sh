@@ -12,17 +12,17 @@ nodes_say() { in_host a "$CARAVAN" nodes --state-dir "$CARAVAN_TMP/state-a" 2>/d
 links_with() { [ "$(grep -c "linked with $2 " "$1.log")" -ge "$3" ]; }
 
 start a
-until_true "the first node has a key" 10 test -s state-a/cluster.key
+until_true "the first node has a key" test -s state-a/cluster.key
 mkdir -p state-b
 cp state-a/cluster.key state-b/cluster.key
 start b --peer 10.83.0.1
-until_true "b is linked" 20 linked a b
+until_true "b is linked" linked a b
 cp -r state-b state-c
 rm -f state-c/node.json state-c/admin.key
 start c --peer 10.83.0.1
-until_true "the copy is told what to do" 30 grep -q 'two machines run as one node: "b" at 10.83.0.2 .*stop the node, remove the file identity' c.log
-until_true "the original is told" 20 grep -q "a second machine, at 10.83.0.3, runs with this node's identity (a refuses it)" b.log
-until_true "nodes says so" 20 nodes_say 'b runs twice: the machine at 10.83.0.3 has a copy'
+until_true "the copy is told what to do" grep -q 'two machines run as one node: "b" at 10.83.0.2 .*stop the node, remove the file identity' c.log
+until_true "the original is told" grep -q "a second machine, at 10.83.0.3, runs with this node's identity (a refuses it)" b.log
+until_true "nodes says so" nodes_say 'b runs twice: the machine at 10.83.0.3 has a copy'
 ! grep -q 'lost b' a.log || { echo "not ok: the original has lost its link"; exit 1; }
 
 # As the hint says.
@@ -30,11 +30,11 @@ kill "$pid_c"
 wait "$pid_c" || true
 rm state-c/identity
 start c --peer 10.83.0.1
-until_true "with an identity of its own it is in" 20 linked a c
+until_true "with an identity of its own it is in" linked a c
 
 # A node that is killed and started again is no copy, however fast.
 : >b.log
 kill -9 "$pid_b"
 start b --peer 10.83.0.1
-until_true "b is linked again" 20 links_with a b 2
+until_true "b is linked again" links_with a b 2
 ! grep -q 'two machines\|second machine' b.log || { echo "not ok: b is taken for a copy"; exit 1; }

@@ -13,7 +13,7 @@ helper_of() { ip netns pids "$ns-$1" | while read -r pid; do tr '\0' ' ' <"/proc
 has_new_helper() { new=$(helper_of a); [ -n "$new" ] && [ "$new" != "$old" ]; }
 
 start a
-until_true "the first node has a key" 10 test -s state-a/cluster.key
+until_true "the first node has a key" test -s state-a/cluster.key
 for h in b c; do
     mkdir -p "state-$h"
     cp state-a/cluster.key "state-$h/cluster.key"
@@ -23,14 +23,14 @@ start c --interface e0
 start d # a cluster of its own
 for pair in "a b" "b c" "c a"; do
     # shellcheck disable=SC2086 # two words
-    until_true "$pair find each other" 20 linked $pair
+    until_true "$pair find each other" linked $pair
 done
-until_true "a node of another cluster is seen" 20 grep -q '"d" at .* is of another cluster' a.log
+until_true "a node of another cluster is seen" grep -q '"d" at .* is of another cluster' a.log
 ! grep -q "linked with" d.log || { echo "not ok: d is linked"; exit 1; }
 
 old=$(helper_of a)
 kill -SEGV "$old"
-until_true "the helper is started again" 15 has_new_helper
+until_true "the helper is started again" has_new_helper
 kill -0 "$pid_a"
 ! grep -q "lost" a.log || { echo "not ok: a lost a link"; exit 1; }
 
@@ -47,12 +47,12 @@ ip netns exec "$ns-b" ip link set e0 multicast off
 for h in a b c; do : >"$h.log"; done
 start a
 start c
-until_true "a and c find each other again" 20 linked a c
+until_true "a and c find each other again" linked a c
 start b
 sleep 4
 ! grep -q "linked with" b.log || { echo "not ok: b found someone without multicast"; exit 1; }
 kill "$pid_b"
 wait "$pid_b" || true
 start b --peer 10.77.0.1
-until_true "with --peer b is in" 20 linked b a
-until_true "and meets the others" 20 linked b c
+until_true "with --peer b is in" linked b a
+until_true "and meets the others" linked b c

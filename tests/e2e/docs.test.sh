@@ -63,7 +63,7 @@ case $1 in
 up)
     "$CARAVAN" "$@" --ready-fd 3 3>"$HOME/ready" >>"$HOME/log" 2>&1 &
     echo $! | tee -a "$PIDS" >"$HOME/pid"
-    tries=600
+    tries=1200
     until grep -q '"api"' "$HOME/ready" 2>/dev/null; do
         tries=$((tries - 1))
         [ $tries -gt 0 ] && kill -0 "$(cat "$HOME/pid")" || exit 1
@@ -89,7 +89,7 @@ clean() {
 PATH=$CARAVAN_TMP/bin:$PATH
 ip netns exec "$ns-h1" node "$CARAVAN_SOURCE/tests/e2e/lib/hub_alone.mjs" "$subnet.1" >hub 2>&1 &
 pids="$pids $!"
-until_true "the hub answers" 30 grep -q http hub
+until_true "the hub answers" grep -q http hub
 HF_ENDPOINT=$(cat hub)
 export PATH HF_ENDPOINT PIDS="$CARAVAN_TMP/pids"
 export FIRST_HOST="$ns-h1" CARAVAN_THREADS=1 CARAVAN_MEMORY=64M CARAVAN_CTX=512

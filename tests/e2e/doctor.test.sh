@@ -51,7 +51,7 @@ says warn node "no node runs here"
 [ ! -e state-a ] || { echo "not ok: looking has made a folder"; exit 1; }
 
 start a
-until_true "the first node has a key" 10 test -s state-a/cluster.key
+until_true "the first node has a key" test -s state-a/cluster.key
 for h in b d far; do
     mkdir -p "state-$h"
     cp state-a/cluster.key "state-$h/cluster.key"
@@ -62,12 +62,12 @@ start d --no-discovery --peer 10.79.0.1
 start far --no-discovery
 for pair in "a b" "b a" "a d" "d a"; do
     # shellcheck disable=SC2086 # two words
-    until_true "$pair are linked" 20 linked $pair
+    until_true "$pair are linked" linked $pair
 done
 
-until_true "b has announced itself" 20 grep -q '"b" at .* is of another cluster' c.log
-until_true "a remembers b" 10 grep -q '"name":"b"' state-a/peers.json
-until_true "far has opened its port" 20 test -s state-far/node.json
+until_true "b has announced itself" grep -q '"b" at .* is of another cluster' c.log
+until_true "a remembers b" grep -q '"name":"b"' state-a/peers.json
+until_true "far has opened its port" test -s state-far/node.json
 
 # All is well, with b as a remembered node, by its name, and by its IPv6 address.
 doctor a 0
@@ -138,7 +138,7 @@ wait "$pid_c" || true
 in_host c ip route del blackhole 10.79.0.1/32
 in_host a "$CARAVAN" key rotate --state-dir "$CARAVAN_TMP/state-a"
 start c --no-discovery --key-file "$CARAVAN_TMP/old.key" --state-dir "$CARAVAN_TMP/state-old"
-until_true "c has started with the old key" 20 test -s state-old/node.json
+until_true "c has started with the old key" test -s state-old/node.json
 doctor a 1 --no-discovery 10.79.0.3
 says warn key "the one from before the key was rotated"
 

@@ -2,7 +2,7 @@
 // `caravan nodes drain`: a machine's layers move to the others, it takes no more, and then it can leave without anybody noticing.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { Node, ask, caravan, demoModel, run, until } from './lib/cluster.mjs'
+import { Node, ask, caravan, demoModel, run, streamChat, until } from './lib/cluster.mjs'
 
 const options = ['--memory', '34M', '--replan', 'never']
 const metric = async (node, name) => Number((await (await fetch(`${node.api}/metrics`)).text()).match(new RegExp(`^${name} (\\d+)$`, 'm'))[1])
@@ -27,10 +27,11 @@ await run({
         // A third machine: while an answer runs, then without one.
         const c = await new Node('c', ['--peer', a.listen, ...options]).open()
         await until('c is there', async () => of('c'))
-        const [long, drained] = await Promise.all([ask(a.api, 'Count to 100', { max_tokens: 300, ignore_eos: true }), nodes('drain', 'b')])
+        let drained
+        const long = await streamChat(a.api, { messages: [{ role: 'user', content: 'Count to 100' }], max_tokens: 300, ignore_eos: true }, () => { drained ??= nodes('drain', 'b') })
         assert.match(drained.stdout, /takes no more layers/)
         assert.deepEqual([long.done, long.error], [true, null])
-        await until('b is empty, and the model is ready elsewhere', async () => (await of('b')).stages.length === 0 && (await of('c')).stages.length > 0 && (await a.status()).models[0].ready, 120)
+        await until('b is empty, and the model is ready elsewhere', async () => (await of('b')).stages.length === 0 && (await of('c')).stages.length > 0 && (await a.status()).models[0].ready)
         assert.match(nodes().stdout, /^b .*\bdrained\b/m)
         const again = await ask(a.api, 'Count to 5', { max_tokens: 24 })
         assert.deepEqual([again.text, again.error], [first.text, null])
@@ -46,7 +47,7 @@ await run({
         await until('the model waits rather than to go to b', async () => { const [m] = (await a.status()).models; return m && !m.ready })
         assert.equal((await of('b')).stages.length, 0)
         assert.equal(nodes('undrain', 'b').status, 0)
-        await until('b carries layers again', async () => (await of('b')).stages.length > 0 && (await a.status()).models[0].ready, 120)
+        await until('b carries layers again', async () => (await of('b')).stages.length > 0 && (await a.status()).models[0].ready)
 
         const none = nodes('drain'), nobody = nodes('drain', 'nobody')
         assert.equal(none.status, 64)

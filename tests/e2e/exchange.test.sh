@@ -9,7 +9,7 @@ subnet=10.79.0
 . "$CARAVAN_SOURCE/tests/e2e/lib/hosts.sh"
 all_on_bridge
 for h in a b; do
-    in_host "$h" tc qdisc add dev e0 root tbf rate 4mbit burst 16kb latency 200ms || { echo "skipped: tc cannot shape links here"; exit 77; }
+    in_host "$h" tc qdisc add dev e0 root tbf rate 2mbit burst 16kb latency 200ms || { echo "skipped: tc cannot shape links here"; exit 77; }
 done
 
 # Ends all nodes.
@@ -36,16 +36,16 @@ has_sent() { [ "$(sent "$1")" -ge "$2" ]; }
 both() {
     rm -rf state-? ./*.log
     start a held/demo.gguf --placement 4,4
-    until_true 'a is up' 60 grep -q 'API at' a.log
+    until_true 'a is up' grep -q 'API at' a.log
     start c --peer 10.79.0.1:7433
-    until_true 'c fetches' 60 grep -q 'fetching from' c.log
+    until_true 'c fetches' grep -q 'fetching from' c.log
     start b --peer 10.79.0.1:7433
     b=$!
-    until_true 'b sends weights too' 60 has_sent b 1
+    until_true 'b sends weights too' has_sent b 1
 }
 # The model is ready, and its weights are right.
 answered() {
-    until_true 'the model is ready' 60 grep -q 'is ready' a.log
+    until_true 'the model is ready' grep -q 'is ready' a.log
     answer=$(in_host c "$CARAVAN" run demo 'Who are you?' --api 127.0.0.1:8080 --temperature 0 2>/dev/null)
     case $answer in *Caravan*) ;; *) echo "the answer was: $answer"; exit 1 ;; esac
 }

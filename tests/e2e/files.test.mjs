@@ -63,7 +63,7 @@ await run({
             await until(`${node.name} sees both nodes and both models`, async () => {
                 const names = (await (await fetch(`${node.api}/v1/models`)).json()).data.map((m) => m.id).sort()
                 return (await node.status()).nodes.length === 2 && names.join() === 'caf_,plain'
-            }, 20)
+            })
             assert.match((await ask(node.api, 'Who are you?', { model: 'caf_' })).text, /Caravan/)
         }
         await stopCluster([first, second])
@@ -98,7 +98,7 @@ await run({
             await until(`${n.name} knows both by their names`, async () => {
                 const all = await list(n)
                 return all.x?.state === 'ready' && all[tagged]?.files.includes('s2') && !all.x.files.includes('s2')
-            }, 20)
+            })
         await stopCluster([node, other])
     },
 
@@ -139,7 +139,7 @@ await run({
         const shown = await until('both are named', async () => {
             const { stdout } = await cli('models', '--api', node.api.slice(7))
             return /unusable: .*page\.gguf/.test(stdout) && stdout
-        }, 20)
+        })
         assert.match(shown, /unusable: .*empty\.gguf/)
         assert.match(shown, /^good /m)
         assert.match(node.logText(), /warn .*page\.gguf/)

@@ -44,7 +44,7 @@ in_host a ip link set docker0 up
 in_host a ip link set veth0 up
 in_host a ip addr add 172.17.0.1/16 dev docker0
 start a --placement 3,3,2 "$model"
-until_true "the first node has a key" 10 test -s state-a/cluster.key
+until_true "the first node has a key" test -s state-a/cluster.key
 code=$(in_host a "$CARAVAN" invite --state-dir "$CARAVAN_TMP/state-a")
 for h in b c; do
     # shellcheck disable=SC2086 # it is a command line
@@ -56,11 +56,11 @@ start b
 start c
 for pair in "a b" "b c" "c a"; do
     # shellcheck disable=SC2086 # two words
-    until_true "$pair are linked over IPv6" 20 linked $pair
+    until_true "$pair are linked over IPv6" linked $pair
 done
-until_true "three slices are loaded over IPv6" 60 ready a
-until_true "there are three" 5 has_stages a 3
-until_true "an answer comes" 20 answers a
+until_true "three slices are loaded over IPv6" ready a
+until_true "there are three" has_stages a 3
+until_true "an answer comes" answers a
 in_host c "$CARAVAN" doctor --no-discovery --state-dir "$CARAVAN_TMP/state-c" >said || { cat said; exit 1; }
 grep -q "All is well" said || { echo "not ok: doctor"; cat said; exit 1; }
 in_host c env -u CARAVAN_NO_DISCOVERY "$CARAVAN" doctor --state-dir "$CARAVAN_TMP/state-c" >said || { cat said; exit 1; }
@@ -73,10 +73,10 @@ stop_all a b c
 # ---- link-local addresses alone ----
 for h in d e f; do
     on_link "$h" "l$h"
-    until_true "$h has its link-local address" 5 has_link_local "$h" "l$h"
+    until_true "$h has its link-local address" has_link_local "$h" "l$h"
 done
 start d --placement 3,3,2 "$model"
-until_true "the first node has a key" 10 test -s state-d/cluster.key
+until_true "the first node has a key" test -s state-d/cluster.key
 code=$(in_host d "$CARAVAN" invite --state-dir "$CARAVAN_TMP/state-d")
 for h in e f; do
     # shellcheck disable=SC2086
@@ -85,12 +85,12 @@ for h in e f; do
 done
 for pair in "d e" "e f" "f d"; do
     # shellcheck disable=SC2086
-    until_true "$pair are linked over link-local addresses" 25 linked $pair
+    until_true "$pair are linked over link-local addresses" linked $pair
 done
-until_true "three slices are loaded over link-local addresses" 60 ready d
-until_true "there are three" 5 has_stages d 3
+until_true "three slices are loaded over link-local addresses" ready d
+until_true "there are three" has_stages d 3
 ! grep -q 'no sign of life' d.log || { echo "not ok: a stage dialled where nobody is"; exit 1; }
-until_true "an answer comes" 20 answers d
+until_true "an answer comes" answers d
 stop_all d e f
 
 # ---- no IPv6 ----
@@ -100,8 +100,8 @@ done
 on_bridge g 7
 on_bridge h 8
 start g
-until_true "the first node has a key" 10 test -s state-g/cluster.key
+until_true "the first node has a key" test -s state-g/cluster.key
 mkdir -p state-h
 cp state-g/cluster.key state-h/cluster.key
 start h --peer 10.81.0.7
-until_true "machines without IPv6 are linked" 20 linked h g
+until_true "machines without IPv6 are linked" linked h g

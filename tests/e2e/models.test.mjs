@@ -21,16 +21,13 @@ const cli = (node, ...args) => new Promise((resolve) => {
 })
 const list = async (node) => Object.fromEntries((await (await fetch(`${node.api}/caravan/v1/models`)).json()).models.map((m) => [m.name, m]))
 const state = async (node, name) => (await list(node))[name]?.state
-const known = (node, name, state_ = 'not loaded') => until(`${node.name} knows ${name}`, async () => (await state(node, name)) === state_, 20)
+const known = (node, name, state_ = 'not loaded') => until(`${node.name} knows ${name}`, async () => (await state(node, name)) === state_)
 const memory = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) * 1024
-// Proportional set size of a node and its children: of all memory, and of memory without a file (pages of libraries count less while others use them).
+// Memory of a node and its children, without that of files: pages of libraries count less while other programs use them.
 function tree(node) {
-    const sum = { all: 0, own: 0 }
-    for (const pid of [node.process.pid, ...childrenOf(node.process.pid)]) {
-        const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')
-        sum.all += Number(/^Pss:\s+(\d+)/m.exec(text)[1]) * 1024
-        sum.own += Number(/^Pss_Anon:\s+(\d+)/m.exec(text)[1]) * 1024
-    }
+    let sum = 0
+    for (const pid of [node.process.pid, ...childrenOf(node.process.pid)])
+        sum += Number(/^Pss_Anon:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))[1]) * 1024
     return sum
 }
 
@@ -63,8 +60,8 @@ await run({
         assert.equal(pids.length, 2)
         pids.forEach((pid) => assert(memory(pid) > one.bytes / 2))
         for (const name of ['one', 'two']) assert.equal((await cli(node, 'unload', name)).code, 0)
-        await until('the stages are gone', () => node.stages().length === 0 && !pids.some(isAlive), 20)
-        await until('all that it offers is free again', async () => (await node.status()).nodes[0].stages.length === 0, 20)
+        await until('the stages are gone', () => node.stages().length === 0 && !pids.some(isAlive))
+        await until('all that it offers is free again', async () => (await node.status()).nodes[0].stages.length === 0)
         assert.match((await cli(node, 'unload', 'one')).stderr, /not loaded/)
         assert.match((await cli(node, 'rm', 'one')).stderr, /needs a yes/)
         assert.equal((await cli(node, 'rm', 'one', '--yes')).code, 0)
@@ -81,7 +78,7 @@ await run({
         await open.ready()
         const nothing = async (node, key) => (await (await fetch(`${node.api}/api/generate`, { method: 'POST', headers: key ? { authorization: `Bearer ${key}` } : {}, body: '{"model":"caravan-demo","keep_alive":0}' })).json()).done_reason
         assert.equal(await nothing(open), 'unload')
-        await until('it is unloaded', async () => open.stages().length === 0, 30)
+        await until('it is unloaded', async () => open.stages().length === 0)
         await stopCluster([open])
         const keys = await new Node('k2', [demoModel, '--api-key', 'guest', '--api-key', 'owner admin', '--no-load-on-demand', ...small]).open()
         const loaded = async () => (await (await fetch(`${keys.api}/caravan/v1/models`, { headers: { authorization: 'Bearer guest' } })).json()).models[0].state
@@ -92,7 +89,7 @@ await run({
         assert.match(keys.logText(), /keep_alive 0 leaves "caravan-demo" loaded: it was loaded by hand, and this client may not unload models/)
         assert.equal(await loaded(), 'ready')
         assert.equal(await nothing(keys, 'owner'), 'unload')
-        await until('it is unloaded', async () => keys.stages().length === 0, 30)
+        await until('it is unloaded', async () => keys.stages().length === 0)
         await stopCluster([keys])
     },
 
@@ -103,9 +100,9 @@ await run({
         const before = open()
         for (let i = 0; i < 4; i++) {
             for (const verb of ['load', 'unload']) assert.equal((await cli(node, verb, 'one')).code, 0)
-            await until('the stage is gone', () => node.stages().length === 0, 20)
+            await until('the stage is gone', () => node.stages().length === 0)
         }
-        await until('as many files are open as before', () => open() <= before, 5)
+        await until('as many files are open as before', () => open() <= before)
         await stopCluster([node])
     },
 
@@ -118,18 +115,18 @@ await run({
             const most = tree(node)
             const pids = node.stages()
             assert.equal((await cli(node, 'unload', 'one')).code, 0)
-            await until('the stage is gone', () => node.stages().length === 0 && !pids.some(isAlive), 20)
-            await until('nothing is held', async () => (await node.status()).nodes[0].stages.length === 0, 20)
+            await until('the stage is gone', () => node.stages().length === 0 && !pids.some(isAlive))
+            await until('nothing is held', async () => (await node.status()).nodes[0].stages.length === 0)
             return most
         }
         await cycle() /* memory that a node takes once, at its first model, and keeps */
-        await until('the node has no child, not even the one that measures', () => childrenOf(node.process.pid).length === 0, 20)
+        await until('the node has no child, not even the one that measures', () => childrenOf(node.process.pid).length === 0)
         const before = tree(node), loaded = await cycle(), after = tree(node)
-        const mb = ({ all, own }) => `${(all / 1e6).toFixed(1)} MB (${(own / 1e6).toFixed(1)} without files)`
+        const mb = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`
         console.log(`# memory of the node and its children: ${mb(before)}; loaded ${mb(loaded)}; unloaded ${mb(after)}`)
-        assert(loaded.own > before.own + 30e6)
+        assert(loaded > before + 30e6)
         const slack = process.env.CARAVAN_SANITIZE ? 20e6 : 0 /* a sanitizer keeps freed memory for a while */
-        assert(after.own < before.own + 3e6 + slack && after.all < before.all + 10e6 + slack)
+        assert(after < before + 3e6 + slack)
         await stopCluster([node])
     },
 
@@ -181,19 +178,19 @@ await run({
         const other = ['--memory', '64M', '--peer', first.listen, ...small]
         const second = await new Node('p2', ['--models-dir', dir, ...other]).open()
         const third = await new Node('p3', ['--models-dir', folder('none'), ...other]).open()
-        for (const node of [first, second, third]) await until('all see all', async () => (await list(node)).shared?.files.length === 2, 20)
+        for (const node of [first, second, third]) await until('all see all', async () => (await list(node)).shared?.files.length === 2)
         const answers = await Promise.all([first, second, third, third].map((node) => ask(node.api, 'Who are you?', { model: 'shared' })))
         answers.forEach((a) => assert.match(a.text, /Caravan/))
         assert.equal((await list(third)).shared.instances.length, 1, 'two nodes that are asked at once do not load it twice')
         assert.equal((await cli(third, 'load', 'shared')).code, 0)
         const { coordinator } = (await list(third)).shared.instances[0]
         const [holder, spare] = coordinator === 'p1' ? [first, second] : [second, first]
-        await until('it is known that somebody wants it', async () => (await list(spare)).shared.instances.length === 1, 10)
+        await until('it is known that somebody wants it', async () => (await list(spare)).shared.instances.length === 1)
         await holder.stop('SIGKILL')
-        await until('the other one has taken it over', async () => (await list(third)).shared.instances[0]?.coordinator === spare.name, 20)
+        await until('the other one has taken it over', async () => (await list(third)).shared.instances[0]?.coordinator === spare.name)
         assert.match((await ask(third.api, 'Who are you?', { model: 'shared' })).text, /Caravan/)
         assert.equal((await cli(third, 'unload', 'shared')).code, 0)
-        await until('its stage is gone', () => spare.stages().length + third.stages().length === 0, 20)
+        await until('its stage is gone', () => spare.stages().length + third.stages().length === 0)
         await stopCluster([spare, third])
     },
 
@@ -210,21 +207,21 @@ await run({
             const { models } = await (await fetch(`${other.api}/api/ps`)).json()
             return (new Date(models.find((m) => m.name === `${name}:latest`).expires_at) - Date.now()) / 1000
         }
-        const gone = (name) => until(`${name} is unloaded`, async () => (await state(other, name)) === 'not loaded' && (await state(first, name)) === 'not loaded', 20)
+        const gone = (name) => until(`${name} is unloaded`, async () => (await state(other, name)) === 'not loaded' && (await state(first, name)) === 'not loaded')
         assert.equal((await post({ model: 'one', prompt: 'Who are you?', keep_alive: '1h' })).done, true)
-        await until('it is known how long it stays', async () => (await left('one')) < 3601, 10)
+        await until('it is known how long it stays', async () => (await left('one')) < 3601)
         assert(await left('one') > 3500)
         assert.equal((await post({ model: 'one', prompt: 'Who are you?', keep_alive: -1 })).done, true)
-        await until('it stays', async () => (await left('one')) > 1e9, 10)
+        await until('it stays', async () => (await left('one')) > 1e9)
         assert.equal((await post({ model: 'one', prompt: 'Who are you?', keep_alive: 0 })).done, true)
         await gone('one')
         assert.equal((await post({ model: 'one', prompt: '', keep_alive: '1s' })).done_reason, 'load')
         await gone('one')
         assert.equal((await post({ model: 'one', prompt: '', keep_alive: 0 })).done_reason, 'unload')
         assert.equal(await state(first, 'one'), 'not loaded', 'it is not loaded to be unloaded')
-        await until('no stage is left', () => first.stages().length + other.stages().length === 0, 20)
+        await until('no stage is left', () => first.stages().length + other.stages().length === 0)
         assert.equal((await cli(first, 'load', 'two')).code, 0)
-        await until('the other one can ask it', async () => (await state(other, 'two')) === 'ready', 10)
+        await until('the other one can ask it', async () => (await state(other, 'two')) === 'ready')
         assert.equal((await post({ model: 'two', prompt: 'Who are you?', keep_alive: 0 })).done, true)
         assert.equal((await post({ model: 'one', prompt: 'Who are you?', keep_alive: 0 })).done, true)
         await gone('one') /* in the time that this took, the other one would have gone as well */
@@ -239,10 +236,10 @@ await run({
         const nodes = [first]
         for (const name of ['h2', 'h3']) nodes.push(await new Node(name, ['--memory', '36M', '--peer', first.listen, ...long]).open())
         for (const node of nodes) await known(node, 'far')
-        await until('all see all', async () => (await first.status()).nodes.length === 3, 20)
+        await until('all see all', async () => (await first.status()).nodes.length === 3)
         assert.equal((await cli(first, 'load', 'far', '--placement', 'memory')).code, 0)
         const placed = async () => (await first.status()).nodes.flatMap((n) => n.stages.map((s) => ({ node: nodes.find((k) => k.name === n.name), first: s.first_layer })))
-        await until('it is known where its layers are', async () => (await placed()).length === 2, 20)
+        await until('it is known where its layers are', async () => (await placed()).length === 2)
         const stages = await placed()
         const head = stages.find((s) => s.first === 0).node, tail = stages.find((s) => s.first > 0).node
         assert(head !== first && tail !== first && head !== tail)
@@ -257,7 +254,7 @@ await run({
         })
         assert.equal(unloaded.code, 0, unloaded.stderr)
         assert.match(answer.error?.message ?? 'the answer went on', /unloaded/)
-        await until('all stages are gone', () => head.stages().length + tail.stages().length === 0, 20)
+        await until('all stages are gone', () => head.stages().length + tail.stages().length === 0)
         assert.equal(await state(first, 'far'), 'not loaded')
         await stopCluster(nodes)
     },

@@ -26,11 +26,11 @@ begin() {
     : >a.log
     : >b.log
     start a --placement 4,4 "$model"
-    until_true "the first node has a key" 10 test -s state-a/cluster.key
+    until_true "the first node has a key" test -s state-a/cluster.key
     mkdir -p state-b
     cp state-a/cluster.key state-b/cluster.key
     start b "$@"
-    until_true "the model is loaded on both" 60 is_ready
+    until_true "the model is loaded on both" is_ready
 }
 end() {
     kill "$pid_a" "$pid_b"
@@ -40,22 +40,22 @@ end() {
 for peers in "10.86.0.1 --peer 10.87.0.1" "10.87.0.1 --peer 10.86.0.1"; do
     # shellcheck disable=SC2086 # two options
     begin --peer $peers
-    until_true "its ring is on the fast network (told of $peers)" 1 ring_by 7
+    until_true "its ring is on the fast network (told of $peers)" ring_by 7
     [ "$(grep -c 'loading layers' a.log)" = 1 ] || { echo "not ok: it was loaded twice"; exit 1; }
     end
 done
 
 for h in $hosts; do in_host net ip link set "q-$h" down; done
 begin --peer 10.86.0.1 --peer 10.87.0.1
-until_true "its ring is on the only network" 1 ring_by 6
+until_true "its ring is on the only network" ring_by 6
 for h in $hosts; do in_host net ip link set "q-$h" up; done
-until_true "the better network is used for the link" 40 grep -q 'b is linked by 10.87.0.2 from now on: .* Mbit/s .* by 10.86.0.2 it is' a.log
-until_true "the ring moves there when idle" 90 ring_by 7
+until_true "the better network is used for the link" grep -q 'b is linked by 10.87.0.2 from now on: .* Mbit/s .* by 10.86.0.2 it is' a.log
+until_true "the ring moves there when idle" ring_by 7
 grep -q 'would run over a better network between its machines' a.log || { echo "not ok: the log"; exit 1; }
-until_true "and is ready" 20 is_ready
+until_true "and is ready" is_ready
 for h in $hosts; do in_host net ip link set "q-$h" down; done
-until_true "the slow network takes over" 15 ring_by 6
+until_true "the slow network takes over" ring_by 6
 grep -q 'the network by which it reaches the next stage, at 10.87.0.[12], is down' a.log || { echo "not ok: it was found by waiting"; exit 1; }
-until_true "the model is ready again" 30 is_ready
-until_true "and answers" 20 answers
+until_true "the model is ready again" is_ready
+until_true "and answers" answers
 ! grep -qE ' lost [ab]:|[ab] is gone' a.log b.log || { echo "not ok: a machine counted as lost"; exit 1; }

@@ -87,7 +87,7 @@ await run({
         for (const [name, args] of results) {
             if (['keys', 'rm', 'unload', 'leave', 'top'].includes(name)) continue
             const t = new Terminal([name, ...args], { columns: 120, env: { NO_COLOR: '1' } })
-            await t.end(120)
+            await t.end()
             assert.doesNotMatch(t.text, colour, name)
             if (shown[name]) assert.match(t.text, shown[name], name)
         }

@@ -94,7 +94,7 @@ for file in share/man/man1/caravan-up.1 share/bash-completion/completions/carava
 done
 home/.local/bin/caravan up --listen 127.0.0.1:0 --api 127.0.0.1:0 --no-discovery --state-dir "$CARAVAN_TMP/state" --ready-fd 3 3>ports 2>node.log &
 node=$!
-tries=600
+tries=1200
 until grep -q api ports; do
     tries=$((tries - 1))
     [ $tries -gt 0 ] || { cat node.log; fail "the installed program runs a node"; }

@@ -30,14 +30,14 @@ const row = (view, source) => view.page.getByRole('region', { name: 'Models on t
 
 test('a model is fetched while the page shows how far it is; stopped, it keeps what has come, and goes on', async () => {
     const view = await View.open(head.api, { path: '#/models' })
-    Object.assign(hub, { delay: 150, bytes: 0 })
+    Object.assign(hub, { hold: 4 << 20, bytes: 0 })
     await get(view, `hf:${name}`)
     await row(view, name).getByText(/[1-9][0-9.]* (KB|MB) of 7\.1 MB/).waitFor()
     await view.check()
     await row(view, name).getByRole('button', { name: 'Stop' }).click()
     await until('it has ended', async () => (await row(view, name).count()) === 0)
     assert.ok(readdirSync(folders[0]).some((file) => file.endsWith('.part')), 'what has come is kept')
-    Object.assign(hub, { delay: 0 })
+    hub.hold = null
     await get(view, `hf:${name}`)
     await row(view, name).getByText('other-Q4_K_M is in the list below').waitFor()
     assert.equal(sha256(readFileSync(join(folders[0], 'other-Q4_K_M.gguf'))), sha256(model))

@@ -24,37 +24,37 @@ answers() { ip netns exec "$ns-$1" "$CARAVAN" run caravan-demo "Who are you?" --
 
 demo="$CARAVAN_SOURCE/models/caravan-demo.gguf"
 join a "$demo"
-until_true "there is a key" 10 test -s key
+until_true "there is a key" test -s key
 join b --peer 10.78.0.1
 join c "$demo" --peer 10.78.0.1
 for pair in "a b" "a c" "b c" "c b"; do
     # shellcheck disable=SC2086 # two words
-    until_true "$pair are linked" 20 sees $pair linked
+    until_true "$pair are linked" sees $pair linked
 done
 
 # One link of three.
 ip netns exec "$ns-a" ip route add blackhole 10.78.0.3/32
-until_true "c is suspect to a" 15 sees a c suspect
+until_true "c is suspect to a" sees a c suspect
 sleep 5 # longer than it takes to be given up
 sees a c suspect || { echo "not ok: c is no longer suspect to a, though b hears it"; exit 1; }
 sees b c linked || { echo "not ok: b lost c"; exit 1; }
 ip netns exec "$ns-a" ip route del blackhole 10.78.0.3/32
-until_true "a and c are linked again" 20 sees a c linked
+until_true "a and c are linked again" sees a c linked
 
 # c alone on one side.
 ip netns exec "$ns-net" ip link set p-c down
-until_true "c is gone for a" 20 sees a c gone
-until_true "a is gone for c" 20 sees c a gone
-until_true "one side answers" 20 answers a
-until_true "and the other" 20 answers c
+until_true "c is gone for a" sees a c gone
+until_true "a is gone for c" sees c a gone
+until_true "one side answers" answers a
+until_true "and the other" answers c
 ip netns exec "$ns-net" ip link set p-c up
 for pair in "a c" "b c" "c a"; do
     # shellcheck disable=SC2086
-    until_true "$pair are linked when it has healed" 20 sees $pair linked
+    until_true "$pair are linked when it has healed" sees $pair linked
 done
 
 # A peer that sends garbage.
 port=$(grep -o '"listen":[0-9]*' state-a/node.json | cut -d: -f2)
 ip netns exec "$ns-b" bash -c "exec 3<>/dev/tcp/10.78.0.1/$port; head -c 20000 /dev/urandom >&3; cat <&3 >/dev/null" 2>/dev/null || true
-until_true "garbage is refused" 10 grep -q "refused a connection from 10.78.0.2" a.log
+until_true "garbage is refused" grep -q "refused a connection from 10.78.0.2" a.log
 sees a b linked && answers a || { echo "not ok: garbage hurt"; exit 1; }

@@ -21,6 +21,14 @@ function pull(hub, what, { dir = join(tmp, `models-${folders++}`), env = {}, opt
     onStart(child)
     return new Promise((resolve) => child.on('close', (code, signal) => resolve({ code, signal, out, err, dir })))
 }
+// So many bytes of it are on the disk: what is in buffers on the way would be lost with the process.
+const written = (dir, name, bytes) => until('its bytes are written', () => {
+    try {
+        return statSync(join(dir, `${name}.part`)).blocks * 512 >= bytes
+    } catch {
+        return false
+    }
+})
 const same = (dir, name, data = model) => assert.equal(sha256(readFileSync(join(dir, name))), sha256(data), `${name} is what was published`)
 // Nothing is left of the work.
 const tidy = (dir) => assert.deepEqual(readdirSync(dir).filter((name) => name.includes('.part')), [])
@@ -138,16 +146,16 @@ await run({
     },
     async 'interrupted, it keeps what has come; the next run fetches the rest'() {
         const hub = await hubWith(repo())
-        Object.assign(hub, { delay: 25 })
+        hub.hold = 4 << 20
         const dir = join(tmp, 'interrupted')
         const first = await pull(hub, 'hf:owner/demo-GGUF', {
-            dir, onStart: (child) => void until('some bytes', () => hub.bytes > 2 << 20).then(() => child.kill('SIGINT')),
+            dir, onStart: (child) => void written(dir, 'demo-Q4_K_M.gguf', 3 << 20).then(() => child.kill('SIGINT')),
         })
         assert.equal(first.signal, 'SIGINT', first.err)
         assert.match(first.err, /interrupted\nhint: the same command goes on where it was/)
         assert(existsSync(join(dir, 'demo-Q4_K_M.gguf.part')) && !existsSync(join(dir, 'demo-Q4_K_M.gguf')))
         const before = hub.bytes
-        hub.delay = 0
+        hub.hold = null
         const second = await pull(hub, 'hf:owner/demo-GGUF', { dir })
         assert.equal(second.code, 0, second.err)
         assert.match(second.out, /of it were here\)/)
@@ -157,12 +165,12 @@ await run({
     },
     async 'killed outright, it goes on from what was written last'() {
         const hub = await hubWith(repo())
-        Object.assign(hub, { delay: 120 })
+        hub.hold = 4 << 20
         const dir = join(tmp, 'killed'), state = join(dir, 'demo-Q4_K_M.gguf.part.json')
         await pull(hub, 'hf:owner/demo-GGUF', { dir, onStart: (child) => void until('its state', () => existsSync(state)).then(() => child.kill('SIGKILL')) })
         assert.match(readFileSync(state, 'utf8'), /"missing":"\d+-\d+/)
         const before = hub.bytes
-        hub.delay = 0
+        hub.hold = null
         const second = await pull(hub, 'hf:owner/demo-GGUF', { dir })
         assert.equal(second.code, 0, second.err)
         same(dir, 'demo-Q4_K_M.gguf')
@@ -230,14 +238,12 @@ await run({
     },
     async 'another file under the same address while it is fetched: said, and begun anew'() {
         const hub = await hubWith({ '/f/a.gguf': model })
-        Object.assign(hub, { delay: 25 })
+        hub.hold = 2 << 20
         const dir = join(tmp, 'changed')
-        const first = await pull(hub, `${hub.url}/f/a.gguf`, {
-            dir, onStart: (child) => void until('some bytes', () => hub.bytes > 1 << 20).then(() => child.kill('SIGINT')),
-        })
+        const first = await pull(hub, `${hub.url}/f/a.gguf`, { dir, onStart: (child) => void written(dir, 'a.gguf', 1 << 20).then(() => child.kill('SIGINT')) })
         assert.equal(first.signal, 'SIGINT')
         hub.files['/f/a.gguf'] = Buffer.concat([model, Buffer.alloc(64)])
-        hub.delay = 0
+        hub.hold = null
         const second = await pull(hub, `${hub.url}/f/a.gguf`, { dir })
         assert.equal(second.code, 0, second.err)
         same(dir, 'a.gguf', hub.files['/f/a.gguf'])

@@ -15,7 +15,7 @@ async function better(replan) {
     await until('it is divided', async () => { const m = await model(a); return m?.ready && m.stages === 2 })
     const whole = await ask(a.api, 'Count to 5', { max_tokens: 24 })
     const c = await new Node(`${replan}-c`, ['--memory', '64M', '--peer', a.listen, ...key]).open()
-    await until('the better place is told', async () => new RegExp(`would run whole on ${replan}-c`).test((await model(a)).message), 120)
+    await until('the better place is told', async () => new RegExp(`would run whole on ${replan}-c`).test((await model(a)).message))
     return { a, b, c, whole }
 }
 
@@ -27,7 +27,7 @@ await run({
         const first = (await model(a)).instance
         const long = await ask(a.api, 'Count to 100', { max_tokens: 400, ignore_eos: true })
         assert(long.done && long.error === null)
-        const m = await until('it runs whole', async () => { const now = await model(a); return now?.ready && now.stages === 1 && now }, 120)
+        const m = await until('it runs whole', async () => { const now = await model(a); return now?.ready && now.stages === 1 && now })
         assert.equal(m.instance, first) // moved, not another copy
         assert.equal(m.message.includes('would run'), false)
         const log = a.logText()

@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict'
 import { Node, demoModel, isAlive, run, streamChat, until } from './lib/cluster.mjs'
 
-const tale = { messages: [{ role: 'user', content: 'Count to 100' }], max_tokens: 250, ignore_eos: true }
-const wishes = ['--ctx', '512', '--parallel', '2', '--replicas', '3']
+const tale = { messages: [{ role: 'user', content: 'Count to 100' }], max_tokens: 800, ignore_eos: true }
+const wishes = ['--ctx', '1024', '--parallel', '2', '--replicas', '3']
 const common = ['--memory', '64M', '--exact']
 
 const instances = async (node) => (await (await fetch(`${node.api}/caravan/v1/models`)).json()).models.flatMap((m) => m.instances)
@@ -66,7 +66,7 @@ await run({
         assert.equal(await disturbed(b, () => process.kill(busy, 'SIGKILL')), whole)
         const again = await three(b, 'three copies once more')
         assert.deepEqual(again.map(nodeOf).sort(), ['a', 'b', 'c'])
-        assert.deepEqual(again.map((i) => [i.context, i.parallel]), [[512, 2], [512, 2], [512, 2]])
+        assert.deepEqual(again.map((i) => [i.context, i.parallel]), [[1024, 2], [1024, 2], [1024, 2]])
 
         /* the machine of a copy goes, while its copy answers another machine's request or not; a fourth machine has the room */
         const d = await new Node('d', ['--peer', nodes[0].listen, ...common]).open()
@@ -78,7 +78,7 @@ await run({
                 const l = await ready(n)
                 return l.length === 3 && l.map(nodeOf).sort().join() === 'a,b,d' && l
             })
-            assert.deepEqual(list.map((i) => [i.context, i.parallel]), [[512, 2], [512, 2], [512, 2]])
+            assert.deepEqual(list.map((i) => [i.context, i.parallel]), [[1024, 2], [1024, 2], [1024, 2]])
         }
         assert.equal(await disturbed(d, () => {}), whole)
         for (const n of [nodes[0], b, d]) await n.stop()

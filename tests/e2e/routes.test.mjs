@@ -21,7 +21,7 @@ async function open(name, models, loaded, routes, ...options) {
     writeFileSync(file, typeof routes === 'string' ? routes : JSON.stringify(routes))
     const node = await new Node(name, ['--models-dir', dir, '--memory', '512M', '--routes', file, ...small, ...(options.length > 0 ? options : ['--parallel', '2'])]).open()
     node.routes = file
-    for (const model of models) await until(`${name} knows ${model}`, async () => (await names(node)).includes(model), 20)
+    for (const model of models) await until(`${name} knows ${model}`, async () => (await names(node)).includes(model))
     for (const model of loaded) assert.equal((await cli(node, 'load', model)).code, 0)
     return node
 }
@@ -145,10 +145,10 @@ await run({
         const by = (model) => async () => (await post(node, { model: 'name' })).by.endsWith(`; model=${model}`)
         for (const model of ['two', 'one', 'two']) {
             save(node.routes, table(model))
-            await until(`the table says ${model}`, by(model), 20)
+            await until(`the table says ${model}`, by(model))
         }
         save(node.routes, '{\n"models": {\n"name": {"targets": [{"model": 3}]}}}')
-        await until('the fault is logged', () => /the routes stay as they were: ".*routes\.json": line 3: field "models\.name\.targets\[0\]\.model": expected a text/.test(node.logText()), 20)
+        await until('the fault is logged', () => /the routes stay as they were: ".*routes\.json": line 3: field "models\.name\.targets\[0\]\.model": expected a text/.test(node.logText()))
         assert(await by('two')())
         assert.match((await cli(node, 'routes')).stdout, /can't be used[^]*line 3/)
         // A change that leaves the file's size, inode and time as they were shows by the signal alone.
@@ -160,7 +160,7 @@ await run({
         node.process.kill('SIGCONT')
         assert(await by('two')())
         node.process.kill('SIGHUP')
-        await until('the signal is heard', by('one'), 20)
+        await until('the signal is heard', by('one'))
         asking = false
         await Promise.all(askers)
         assert(answers.length > 10)
@@ -210,7 +210,7 @@ await run({
             assert.equal(readFileSync(node.routes, 'utf8'), typo)
         }
         save(node.routes, JSON.stringify({ models: { fast: { targets: [{ model: 'fast' }] } } }))
-        await until('the alias of its own name is read', async () => /only an alias is \\"fast\\" here, no model/.test((await post(node, { model: 'fast' })).text), 20)
+        await until('the alias of its own name is read', async () => /only an alias is \\"fast\\" here, no model/.test((await post(node, { model: 'fast' })).text))
         writeFileSync(node.routes, '{"models": {"x": {"targets": []}}}')
         const checked = await cli(node, 'routes', 'check', node.routes)
         assert.notEqual(checked.code, 0)
@@ -242,9 +242,9 @@ await run({
         const file = join(node.dir, 'routes.json'), has = async () => (await names(node)).includes('best')
         for (let i = 0; i < 2; i++) {
             save(file, JSON.stringify({ models: { best: { targets: [{ model: 'one' }] } } }))
-            await until('the alias is there', has, 20)
+            await until('the alias is there', has)
             rmSync(file)
-            await until('the alias is gone', async () => !await has(), 20)
+            await until('the alias is gone', async () => !await has())
         }
         assert.match((await cli(node, 'routes')).stdout, /no aliases/)
         assert.match(node.logText(), /the routes file ".*routes\.json" is gone, and so are its aliases/)
@@ -254,7 +254,7 @@ await run({
     },
 
     async 'requests wait for their turn: the more important one first, and no more than may'() {
-        const node = await open('r9', ['one'], ['one'], { models: { urgent: { targets: [{ model: 'one' }], priority: 5 } } }, '--parallel', '1', '--queue', '2')
+        const node = await open('r9', ['one'], ['one'], { models: { urgent: { targets: [{ model: 'one' }], priority: 5 } } }, '--parallel', '1', '--queue', '2', '--ctx', '4096')
         const order = []
         const waiting = async (n) => /^caravan_requests_queued (\d+)$/m.exec(await (await fetch(`${node.api}/metrics`)).text())[1] === String(n)
         const send = async (name, body, headers) => {
@@ -264,7 +264,7 @@ await run({
         }
         assert.equal((await send('first', { max_tokens: 20, ignore_eos: true })).status, 200) // its pace is known then
         const running = new AbortController()
-        const long = streamChat(node.api, { model: 'one', messages: [{ role: 'user', content: 'Count.' }], max_tokens: 400, ignore_eos: true }, () => {}, running.signal).catch(() => {})
+        const long = streamChat(node.api, { model: 'one', messages: [{ role: 'user', content: 'Count.' }], max_tokens: 4000, ignore_eos: true }, () => {}, running.signal).catch(() => {})
         await until('it runs', async () => (await node.status()).models.length > 0 && /^caravan_requests_running 1$/m.test(await (await fetch(`${node.api}/metrics`)).text()))
         const usual = send('usual', {})
         await until('one waits', () => waiting(1))

@@ -26,7 +26,7 @@ await run({
         const first = await new Node('r1', options).open()
         const nodes = [first]
         for (const name of ['r2', 'r3']) nodes.push(await new Node(name, [...options, '--peer', first.listen]).open())
-        await until('all see all', async () => (await list(first)).many?.files.length === 3, 20)
+        await until('all see all', async () => (await list(first)).many?.files.length === 3)
         assert.equal((await cli(first, 'load', 'many', '--replicas', 'auto')).code, 0)
         const log = () => nodes.map((node) => node.logText()).join('\n') // any of them may coordinate the model
         const copies = async () => (await list(first)).many.instances
@@ -46,14 +46,14 @@ await run({
             const all = await copies()
             most = Math.max(most, all.filter((i) => i.state !== 'ready').length)
             return all.filter((i) => i.state === 'ready').length === 3
-        }, 120)
+        })
         assert(most <= 1, 'copies are loaded one at a time')
         for (const node of nodes) assert.equal(node.stages().length, 1)
         assert((await copies()).some((i) => /requests would wait/.test(i.message)), JSON.stringify(await copies()))
         assert.equal(count(log(), /"many" gets a further copy .*: requests would wait \d+\.\d s/g), 2)
         busy = false
         await Promise.all(clients)
-        await until('one copy', async () => (await copies()).length === 1, 120)
+        await until('one copy', async () => (await copies()).length === 1)
         assert.match(log(), /gets no further requests: 2 copies carry the load/)
         assert.match(log(), /gets no further requests: 1 copy carries the load/)
         assert.equal((await ask(nodes[2].api, 'Who are you?', { model: 'many', max_tokens: 20 })).error, null)
@@ -67,7 +67,7 @@ await run({
         const options = ['--models-dir', dir, '--memory', '64M', '--ctx', '256', '--parallel', '1', '--scale-up-wait', '0', '--scale-up-after', '1', '--scale-down-after', '600']
         const first = await new Node('v1', options).open()
         const nodes = [first, await new Node('v2', [...options, '--peer', first.listen]).open()]
-        await until('both see both', async () => (await list(first)).mean?.files.length === 2, 20)
+        await until('both see both', async () => (await list(first)).mean?.files.length === 2)
         assert.equal((await cli(first, 'load', 'mean', '--replicas', 'auto')).code, 0)
         let busy = true
         const client = async (i) => {
@@ -78,7 +78,7 @@ await run({
             }
         }
         const clients = Array.from({ length: 6 }, (_, i) => client(i))
-        await until('two copies', async () => (await list(first)).mean.instances.filter((i) => i.state === 'ready').length === 2, 120)
+        await until('two copies', async () => (await list(first)).mean.instances.filter((i) => i.state === 'ready').length === 2)
         busy = false
         await Promise.all(clients)
         await stopCluster(nodes)
@@ -88,22 +88,22 @@ await run({
     async 'models that do not fit together take turns, and are not loaded for each request'() {
         const dir = folder('m2', 'one', 'two')
         const node = await new Node('t1', ['--models-dir', dir, '--memory', '30M', '--ctx', '256', '--parallel', '2', '--swap-wait', '60']).open()
-        await until('the models are known', async () => Object.keys(await list(node)).length === 2, 20)
+        await until('the models are known', async () => Object.keys(await list(node)).length === 2)
         const loads = () => count(node.logText(), /"(one|two)" is ready/g)
         const client = async (model) => {
             for (let i = 0; i < 10; i++) assert.equal((await ask(node.api, `What is ${i} plus 1?`, { model, max_tokens: 10 })).error, null)
         }
         await Promise.all([client('one'), client('two')])
-        assert(loads() >= 2 && loads() <= 6, `${loads()} loads for 20 requests`)
+        assert(loads() >= 2 && loads() <= 10, `${loads()} loads for 20 requests`) // twice, but where a client is slow to ask again
         // A model that is never idle gives way after a while.
         const hasty = await new Node('t2', ['--models-dir', dir, '--memory', '30M', '--ctx', '256', '--parallel', '2', '--swap-wait', '2']).open()
-        await until('the models are known', async () => Object.keys(await list(hasty)).length === 2, 20)
+        await until('the models are known', async () => Object.keys(await list(hasty)).length === 2)
         let busy = true
         const endless = async (i) => {
             for (let k = 0; busy; k++) assert.equal((await ask(hasty.api, `What is ${i} plus ${k}?`, { model: 'one', max_tokens: 40 })).error, null)
         }
         const clients = [endless(0), endless(1)]
-        await until('"one" is busy', () => hasty.stages().length === 1, 30)
+        await until('"one" is busy', () => hasty.stages().length === 1)
         assert.equal((await ask(hasty.api, 'Who are you?', { model: 'two', max_tokens: 10 })).error, null)
         busy = false
         await Promise.all(clients)

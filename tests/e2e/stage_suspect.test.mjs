@@ -30,7 +30,7 @@ async function besideOthers(nodes, asked, culprit) {
         assert(result.done)
         assert.equal(result.text, expected[i].text)
     })
-    await until('both crashes are told', () => crashes(nodes) >= 2, 5)
+    await until('both crashes are told', () => crashes(nodes) >= 2)
     assert.equal(crashes(nodes), 2)
     assert.equal((await complete(asked.api, { prompt: [1, 2, 3] })).status, 200)
 }

@@ -7,7 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Node, caravan, run, sleep, startCluster, stopCluster, until } from './lib/cluster.mjs'
 
-const three = ['--placement', '3,2,3', '--ctx', '512', '--parallel', '2']
+const three = ['--placement', '3,2,3', '--ctx', '2048', '--parallel', '2']
 
 const chat = (node, headers = {}, body = {}, path = '/v1/chat/completions') => fetch(`${node.api}${path}`, {
     method: 'POST', headers: { 'content-type': 'application/json', ...headers },
@@ -53,7 +53,7 @@ class Collector {
     }
     // The spans of a trace, once its first one is there, by name.
     async trace(id) {
-        await until('the trace has come', () => this.spans.some((s) => s.traceId === id && s.kind === 2), 20)
+        await until('the trace has come', () => this.spans.some((s) => s.traceId === id && s.kind === 2))
         return this.spans.filter((s) => s.traceId === id)
     }
 }
@@ -94,7 +94,7 @@ await run({
         await answer.json()
         const mine = (node) => lines(node).filter((l) => l.request_id === 'client/7-of:9')
         const who = (node) => new Set(mine(node).map((l) => `${l.process ?? ''} ${l.component}`.trim()))
-        await until('every stage has told of it', () => nodes.every((node) => [...who(node)].some((w) => /^stage \d stage$/.test(w))), 20)
+        await until('every stage has told of it', () => nodes.every((node) => [...who(node)].some((w) => /^stage \d stage$/.test(w))))
         assert(who(nodes[1]).has('gateway'), [...who(nodes[1])].join())
         assert(nodes.some((node) => who(node).has('calls')), 'the head lies on another node, which passes the request on')
         const ends = nodes.flatMap(mine).filter((l) => l.message === 'request ended')
@@ -130,7 +130,7 @@ await run({
         const failed = lines(nodes[0]).filter((l) => l.request_id === 'refused-1' && l.message === 'request failed')
         assert.equal(failed.length, 4, 'one line for each request to a model')
         for (const l of failed) assert(l.fields.error === 'NO_MODEL' && l.fields.why.includes('"nosuch"'), JSON.stringify(l))
-        const stream = await chat(nodes[0], { 'x-request-id': 'cut-1' }, { stream: true, max_tokens: 400, ignore_eos: true })
+        const stream = await chat(nodes[0], { 'x-request-id': 'cut-1' }, { stream: true, max_tokens: 2000, ignore_eos: true })
         const reader = stream.body.getReader()
         await reader.read()
         assert.equal(spawnSync(caravan, ['unload', 'caravan-demo', '--api', nodes[0].api.slice(7)]).status, 0)
@@ -220,7 +220,7 @@ await run({
         assert.equal(failed.attributes['error.type'], 'NO_MODEL')
         const abort = new AbortController()
         const left = await fetch(`${nodes[0].api}/v1/chat/completions`, { method: 'POST', signal: abort.signal, headers: { 'content-type': 'application/json', traceparent: parentOf(5) },
-            body: JSON.stringify({ messages: [{ role: 'user', content: 'Count.' }], stream: true, max_tokens: 400, ignore_eos: true }) })
+            body: JSON.stringify({ messages: [{ role: 'user', content: 'Count.' }], stream: true, max_tokens: 2000, ignore_eos: true }) })
         const reader = left.body.getReader()
         for (let text = ''; (text.match(/"content":"[^"]/g) ?? []).length < 3;) text += new TextDecoder().decode((await reader.read()).value) /* decoding has begun */
         abort.abort()
@@ -237,7 +237,7 @@ await run({
         const [node] = await startCluster(['lone'], { memory: '64M', first: ['--ctx', '512'], options: ['--otlp-endpoint', `${collector.url}/v1/traces`] })
         const ask = async () => assert.equal((await (await chat(node)).json()).usage.completion_tokens, 8)
         await ask()
-        await until('traces without a parent are recorded', () => collector.spans.some((s) => s.kind === 2), 20)
+        await until('traces without a parent are recorded', () => collector.spans.some((s) => s.kind === 2))
         const root = collector.spans.find((s) => s.kind === 2)
         assert.equal(root.parentSpanId, undefined)
         assert.deepEqual(collector.spans.filter((s) => /^hop/.test(s.name)), [])
@@ -246,14 +246,14 @@ await run({
 
         collector.answer = () => 500
         await ask()
-        await until('refused spans are lost', async () => await metric(node, 'caravan_spans_dropped_total') > 0, 20)
+        await until('refused spans are lost', async () => await metric(node, 'caravan_spans_dropped_total') > 0)
         assert.match(node.logText(), /warn {2}trace: the collector of traces answers with HTTP 500; requests go on without it/)
 
         const busy = collector.requests.length
         collector.answer = (n) => n < busy + 2 ? 429 : 200
         const dropped = await metric(node, 'caravan_spans_dropped_total')
         await ask()
-        await until('the spans come again, and are taken', async () => await metric(node, 'caravan_spans_exported_total') > exported, 30)
+        await until('the spans come again, and are taken', async () => await metric(node, 'caravan_spans_exported_total') > exported)
         const [a, b, c] = collector.requests.slice(busy)
         assert(a.status === 429 && b.status === 429 && c.status === 200 && a.text === b.text && b.text === c.text)
         assert.equal(await metric(node, 'caravan_spans_dropped_total'), dropped)
@@ -261,7 +261,7 @@ await run({
 
         collector.answer = () => null
         await ask()
-        await until('it is asked, and does not answer', () => collector.requests.at(-1).status === null, 20)
+        await until('it is asked, and does not answer', () => collector.requests.at(-1).status === null)
         const asked = collector.requests.length
         for (let i = 0; i < 10; i++) await ask()
         assert.equal(collector.requests.length, asked, 'one request at a time')

@@ -12,12 +12,12 @@ pids=
 trap 'for p in $pids; do kill -KILL "$p" 2>/dev/null || :; done' EXIT
 fail() { echo "$*"; tail -n 30 ./*.log; exit 1; }
 
-# wait_for FILE PATTERN: until the pattern stands in the file, 30 s at most
+# wait_for FILE PATTERN: until the pattern stands in the file, 2 minutes at most
 wait_for() {
     tries=0
     until grep -q "$2" "$1" 2>/dev/null; do
         tries=$((tries + 1))
-        [ "$tries" -lt 600 ] || fail "no \"$2\" in $1"
+        [ "$tries" -lt 2400 ] || fail "no \"$2\" in $1"
         sleep 0.05
     done
 }

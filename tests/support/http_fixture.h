@@ -221,9 +221,9 @@ static void fixture_start(struct http_fixture *f) {
     pthread_create(&f->thread, NULL, fixture_run, f);
 }
 
-/* Waits until the counter has that value, at most 10 s; returns the counter. */
+/* Waits until the counter has that value, at most a minute; returns the counter. */
 static int fixture_wait(atomic_int *what, int value) {
-    for (int i = 0; i < 10 * 1000 && *what != value; i++) poll(NULL, 0, 1);
+    for (int i = 0; i < 60 * 1000 && *what != value; i++) poll(NULL, 0, 1);
     return *what;
 }
 

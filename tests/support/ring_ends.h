@@ -16,7 +16,7 @@
 #include "wire/link.h"
 #include "wire/reader.h"
 
-enum { TIMEOUT_MS = 20000 };
+enum { TIMEOUT_MS = 40000 };
 
 static struct io_tls_ctx *good_ctx, *bad_ctx; /* made by ring_setup */
 

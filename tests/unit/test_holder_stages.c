@@ -17,7 +17,7 @@
 #include "holder/stages.h"
 #include "wire/link.h"
 
-enum { LOCAL_FD = 3, BEAT_MS = 50 };
+enum { LOCAL_FD = 3, BEAT_MS = 50, BEAT_SLOW_MS = 5000 };
 
 /* ---- the child ---- */
 
@@ -106,7 +106,7 @@ static void run_child(struct fixture *f, const char *what, void (*when_ready)(st
     snprintf(order.instance, sizeof(order.instance), "%s", what);
     order.epoch = 1;
     order.end = 1;
-    order.beat_ms = BEAT_MS;
+    order.beat_ms = strcmp(what, "stands") == 0 ? BEAT_MS : BEAT_SLOW_MS; /* the others may be slow to start */
     if (stages_start(f->stages, &order, &f->child, &e) != ERR_OK) fail_msg("%s", e.text);
     io_loop_run(f->loop);
     assert_int_equal(f->n_exits, 1);

@@ -100,7 +100,7 @@ static void send_all(int fd, const uint8_t *data, size_t len) {
     while (len > 0) {
         ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
         if (n < 0) {
-            io_sock_wait(fd, POLLOUT, 10000, NULL);
+            io_sock_wait(fd, POLLOUT, 60000, NULL);
             continue;
         }
         data += n;
@@ -110,7 +110,7 @@ static void send_all(int fd, const uint8_t *data, size_t len) {
 
 static size_t receive(int fd, uint8_t *to, size_t len) {
     size_t got = 0;
-    while (got < len && io_sock_wait(fd, POLLIN, 10000, NULL) == ERR_OK) {
+    while (got < len && io_sock_wait(fd, POLLIN, 60000, NULL) == ERR_OK) {
         ssize_t n = recv(fd, to + got, len - got, 0);
         if (n == 0) break;
         got += n > 0 ? (size_t)n : 0;
@@ -127,8 +127,8 @@ static void passes_bytes_on(void **state) {
     assert_int_equal(io_sock_listen(&a, 1, &listener, &e), ERR_OK);
     struct relay_config c = {.to = {.host = "127.0.0.1", .port = io_sock_port(listener)}, .delay_us = DELAY_US, .bits_per_s = 1000000000};
     assert_int_equal(relay_start(&c, &r, &a.port, &e), ERR_OK);
-    assert_int_equal(io_sock_connect(&a, 5000, &client, &e), ERR_OK);
-    assert_int_equal(io_sock_accept(listener, 5000, &server, &e), ERR_OK);
+    assert_int_equal(io_sock_connect(&a, 60000, &client, &e), ERR_OK);
+    assert_int_equal(io_sock_accept(listener, 60000, &server, &e), ERR_OK);
     uint8_t *out = mem_alloc(SIZE), *in = mem_alloc(SIZE + 1);
     for (int i = 0; i < SIZE; i++) out[i] = (uint8_t)(i * 7 + i / 255);
     clock_us start = clock_now();

@@ -18,7 +18,7 @@
 #include "base/mem.h"
 #include "io/sock.h"
 
-enum { TIMEOUT_MS = 10000 };
+enum { TIMEOUT_MS = 40000 };
 
 static int listen_on(const char *host, uint16_t *ret_port) {
     struct io_addr a = {.port = 0};
@@ -121,7 +121,7 @@ static void test_connect_times_out(void **state) {
     clock_us took = clock_now() - before;
     assert_int_equal(code, ERR_TIMEOUT);
     assert_non_null(strstr(e.text, "no answer in 0.2 s"));
-    assert_true(took >= 190000 && took < 5000000);
+    assert_true(took >= 190000 && took < TIMEOUT_MS * UINT64_C(1000));
     int fd;
     while (n > 0) close(fds[--n]);
     while (io_sock_accept(listener, 0, &fd, &e) == ERR_OK) close(fd);

@@ -22,7 +22,7 @@
 #include "io/tls_pump.h"
 #include "io/tls_stream.h"
 
-enum { TIMEOUT_MS = 10000 };
+enum { TIMEOUT_MS = 40000 };
 
 static struct io_tls_ctx *ctx_of(uint8_t fill) {
     uint8_t key[IO_TLS_KEY_SIZE];
@@ -470,7 +470,7 @@ static void test_silence_times_out(void **state) {
     pthread_create(&s.thread, NULL, serve, &s);
     pthread_join(s.thread, NULL);
     assert_int_equal(s.rc, ERR_TIMEOUT);
-    assert_true(clock_now() - before < 5000000);
+    assert_true(clock_now() - before < TIMEOUT_MS * UINT64_C(1000) / 2);
     close(fds[0]);
     tcp_pair(fds);
     s = (struct server){.ctx = ctx, .fd = fds[1], .timeout_ms = TIMEOUT_MS};

@@ -193,7 +193,7 @@ static void test_truncated_hello(void **state) {
     tcp_pair(fds, 0);
     struct raw r = {.server = end_of(true, good_ctx, fds[1])};
     struct err e;
-    r.server.timeout_ms = 150;
+    r.server.timeout_ms = 2000;
     pthread_create(&r.server.thread, NULL, end_main, &r.server);
     assert_int_equal(io_tls_connect(good_ctx, fds[0], "ring.caravan", TIMEOUT_MS, &r.tls, &e), ERR_OK);
     raw_send(&r, head, 48);

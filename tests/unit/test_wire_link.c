@@ -76,7 +76,7 @@ static void test_pending(void **state) {
         fill(data, sizeof(data), i);
         send_tokens(p.client, i, data, sizeof(data));
     }
-    clock_us until = clock_now() + 5000000;
+    clock_us until = clock_now() + TIMEOUT_MS * 1000ull;
     int waiting = 0; /* both have arrived when the socket holds two records */
     uint8_t peeked[1024];
     size_t n = 0;
@@ -176,7 +176,7 @@ static void test_clocks(void **state) {
     pair_close(&p);
 }
 
-/* The peer's clock is an hour ahead, and the peer is slow: a raw server that answers PINGs by that clock, 40 ms after they came. */
+/* The peer's clock is an hour ahead, and the peer is slow: a raw server that answers PINGs by that clock, 200 ms after they came. */
 static void test_clock_offset(void **state) {
     (void)state;
     enum { HOUR_US = 3600 * 1000000u };
@@ -202,7 +202,7 @@ static void test_clock_offset(void **state) {
             if (reader.header.type == FRAME_PONG) asked++;
             if (reader.header.type != FRAME_PING) continue;
             clock_us theirs = clock_now() + HOUR_US;
-            struct timespec hold = {0, 40000000};
+            struct timespec hold = {0, 200000000};
             nanosleep(&hold, NULL);
             bytes_put_u64(out + FRAME_HEADER_SIZE, reader.header.sent_us);
             bytes_put_u64(out + FRAME_HEADER_SIZE + 8, theirs);
@@ -221,7 +221,7 @@ static void test_clock_offset(void **state) {
     clock_us now = clock_now();
     uint32_t hop = wire_link_hop_us(c.link, now + HOUR_US - 7000000, now); /* sent seven seconds ago, by that clock */
     assert_true(hop > 6000000 && hop < 8000000);
-    assert_true(wire_link_rtt_us(c.link) < 40000); /* the time it was held there does not count */
+    assert_true(wire_link_rtt_us(c.link) < 200000); /* the time it was held there does not count */
     wire_reader_done(&reader);
     io_tls_close(r.tls);
     wire_link_close(c.link);
@@ -404,7 +404,7 @@ static void test_killed_peer(void **state) {
     assert_true(WIFSIGNALED(status));
     clock_us before = clock_now();
     assert_int_equal(wire_link_read(s.link, true, &h, &payload, NULL, &e), ERR_CLOSED);
-    assert_true(clock_now() - before < 2000000);
+    assert_true(clock_now() - before < TIMEOUT_MS * 1000ull / 2);
     assert_non_null(strstr(e.text, "the other side closed the connection")); /* "in the middle of a frame" if a whole record of it came */
     /* sending to the dead fails soon: the first may still go into the kernel's buffer */
     static uint8_t data[1000];
@@ -426,7 +426,7 @@ static void test_peer_goes_while_queued(void **state) {
     wire_link_close(p.server);
     clock_us before = clock_now();
     wire_link_flush(p.client, TIMEOUT_MS); /* ends as soon as the thread has seen it */
-    assert_true(clock_now() - before < 10000000);
+    assert_true(clock_now() - before < TIMEOUT_MS * 1000ull / 2);
     struct err e;
     err_code code = ERR_OK;
     for (int i = 0; i < 1000 && code == ERR_OK; i++) { /* the first may still go into the kernel's buffer */
@@ -519,7 +519,7 @@ static void test_writer_blocks_at_its_limit(void **state) {
         struct timespec pause_ms = {0, 20000000};
         nanosleep(&pause_ms, NULL);
         stuck = f.sent == before && before > 0 ? stuck + 1 : 0;
-    } while (stuck < 3);
+    } while (stuck < 25);
     assert_true(f.sent < TOTAL / 2); /* blocked, not queueing without end */
     assert_false(wire_writer_idle(&w));
     uint8_t *buf = malloc(TOTAL);

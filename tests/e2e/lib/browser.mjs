@@ -26,7 +26,7 @@ export class View {
         view.page.on('console', (m) => ['error', 'warning'].includes(m.type()) && !expected.some((e) => e.test(m.text())) && view.faults.push(m.text()))
         view.page.on('pageerror', (error) => view.faults.push(String(error)))
         view.page.on('request', (r) => !r.url().startsWith(api) && !/^(data|blob):/.test(r.url()) && view.faults.push(`a request to ${r.url()}`))
-        view.page.setDefaultTimeout(60000)
+        view.page.setDefaultTimeout(120000)
         await view.page.goto(`${api}/${path}`)
         return view
     }

@@ -12,8 +12,8 @@ export const demoModel = join(process.env.CARAVAN_SOURCE, 'models/caravan-demo.g
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
-// Until check() gives something true, which is returned; fails after `seconds`.
-export async function until(what, check, seconds = 60) {
+// Until check() gives something true, which is returned. The limit is there to end a test that hangs, on the slowest of machines.
+export async function until(what, check, seconds = 120) {
     const end = Date.now() + seconds * 1000
     for (;;) {
         const value = await check()
@@ -56,11 +56,10 @@ export class Node {
     }
     logText() { return readFileSync(this.log, 'utf8') }
     status(key) { return fetch(`${this.api}/caravan/v1/status`, key ? { headers: { authorization: `Bearer ${key}` } } : {}).then((r) => r.json()) }
-    // The process ids of this node's stage children.
-    /* Its stages; not the child that measures the machine. */
+    // The process ids of its stages; not the child that measures the machine.
     stages() { return childrenOf(this.process.pid).filter((pid) => commandOf(pid) === 'stage') }
-    ready(seconds = 60, key = undefined) {
-        return until(`${this.name}: a model that is ready`, async () => (await this.status(key)).models.some((m) => m.ready), seconds)
+    ready(key = undefined) {
+        return until(`${this.name}: a model that is ready`, async () => (await this.status(key)).models.some((m) => m.ready))
     }
     async stop(signal = 'SIGTERM') {
         if (this.process.exitCode !== null || this.process.signalCode !== null) return this.exited

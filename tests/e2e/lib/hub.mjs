@@ -6,7 +6,7 @@ import http from 'node:http'
 
 export const sha256 = (data) => createHash('sha256').update(data).digest('hex')
 
-// Serves `data` with ranges, as fast as `rate` bytes a second allows.
+// Serves `data` with ranges, a piece each `delay` ms; when `hold` bytes have been sent to all, none follow until it is null.
 async function sendFile(hub, request, response, data, headers = {}) {
     const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '')
     const ranges = hub.ranges && range
@@ -20,6 +20,10 @@ async function sendFile(hub, request, response, data, headers = {}) {
     })
     for (let at = first; at < end && !response.destroyed;) {
         const step = Math.min(hub.piece, end - at)
+        if (hub.hold !== null && hub.bytes >= hub.hold) {
+            await new Promise((resolve) => setTimeout(resolve, 10))
+            continue
+        }
         if (hub.cutAfter !== null && hub.bytes + step > hub.cutAfter) {
             hub.cutAfter = hub.cuts-- > 1 ? hub.bytes + hub.cutEvery : null
             response.destroy() // in the middle of the promised bytes
@@ -37,7 +41,7 @@ export class Hub {
     constructor(address = '127.0.0.1') {
         Object.assign(this, {
             address,
-            files: {}, ranges: true, etag: null, piece: 64 * 1024, delay: 0, bytes: 0, served: [], asked: [], refuse: [], cutAfter: null, cutEvery: 0, cuts: 0,
+            files: {}, ranges: true, etag: null, piece: 64 * 1024, delay: 0, bytes: 0, served: [], asked: [], refuse: [], hold: null, cutAfter: null, cutEvery: 0, cuts: 0,
             gated: null, signature: 1, signatureUses: Infinity, pageSize: 1000, pagesFrom: null,
         })
     }

@@ -9,7 +9,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const here = dirname(dirname(fileURLToPath(import.meta.url)))
 const build = process.env.CARAVAN_BUILD
-export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+export { sleep, until } from './cluster.mjs'
 
 const same = (a, b) => existsSync(a) && existsSync(b) && readFileSync(a).equals(readFileSync(b))
 
@@ -66,14 +66,4 @@ export async function counters(api, before) {
     const text = await (await fetch(`${api}/metrics`)).text()
     const now = Object.fromEntries([...text.matchAll(/^(\w+_total) (\d+)$/gm)].map(([, name, value]) => [name, Number(value)]))
     return before ? Object.fromEntries(Object.entries(now).map(([name, value]) => [name, value - before[name]])) : now
-}
-
-export async function until(what, check, seconds = 10) {
-    const end = Date.now() + seconds * 1000
-    for (;;) {
-        const value = await check()
-        if (value) return value
-        if (Date.now() > end) throw new Error(`gave up waiting: ${what}`)
-        await sleep(10)
-    }
 }

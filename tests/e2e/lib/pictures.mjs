@@ -98,7 +98,7 @@ export async function startServer({ model, mmproj }) {
     running.add(p)
     const exited = new Promise((resolve) => p.on('exit', resolve))
     p.unref()
-    await until('llama-server', () => readFileSync(log, 'utf8').includes('listening on http') || p.exitCode !== null || p.signalCode !== null, 120).catch(() => p.kill('SIGKILL'))
+    await until('llama-server', () => readFileSync(log, 'utf8').includes('listening on http') || p.exitCode !== null || p.signalCode !== null).catch(() => p.kill('SIGKILL'))
     assert.ok(readFileSync(log, 'utf8').includes('listening on http'), readFileSync(log, 'utf8').slice(0, 2000))
     return {
         api: `http://127.0.0.1:${port}`,

@@ -62,7 +62,7 @@ const seen = async (host) => {
 const allLinked = () => until('all nodes see each other', async () => {
     for (const h of hosts) if ((await seen(h))?.nodes.filter((n) => n.state !== 'suspect').length !== hosts.length) return false
     return true
-}, 60)
+})
 const instances = async (host) => (await json(host, '/caravan/v1/models')).models.flatMap((m) => m.instances)
 const coordinator = async () => (await instances(names.gateway))[0]?.coordinator
 
@@ -81,7 +81,7 @@ const isolate = (host) => {
 // ---- faults; each returns the nodes that may be called gone for it ----
 
 const pause = () => sleep(500 + random(7000))
-const until_gone = (pid) => until('it has ended', () => !isAlive(pid), 60)
+const until_gone = (pid) => until('it has ended', () => !isAlive(pid))
 
 async function restart(host) {
     await pause()
@@ -91,7 +91,7 @@ async function taken(from) {
     return until('another node coordinates it', async () => {
         const now = await coordinator()
         return now && now !== from && now
-    }, 60)
+    })
 }
 const holders = () => hosts.filter((h) => nodes[h].stages().length > 0)
 
@@ -125,7 +125,7 @@ const faults = {
     async 'the coordinator is killed while it loads'() {
         const host = await coordinator()
         process.kill(one(nodes[one(holders().filter((h) => h !== host)) ?? host].stages()), 'SIGKILL')
-        await until('it loads', async () => (await instances(host))[0]?.state !== 'ready', 10).catch(() => {})
+        await until('it loads', async () => (await instances(host))[0]?.state !== 'ready').catch(() => {})
         await kill(host)
         await restart(host)
         return [host]
@@ -210,7 +210,7 @@ async function settled(wish) {
         await until(`${h} shows one copy as it was asked for`, async () => {
             last = asIs(await instances(h))
             return JSON.stringify(last) === JSON.stringify(want)
-        }, 60).catch((e) => { throw new Error(`${e.message}: ${JSON.stringify(last)}, asked for: ${JSON.stringify(want)}`) })
+        }).catch((e) => { throw new Error(`${e.message}: ${JSON.stringify(last)}, asked for: ${JSON.stringify(want)}`) })
     }
 }
 
@@ -245,7 +245,7 @@ async function round(number, name, fault) {
     for (const h of hosts.filter((x) => !may.includes(x)))
         for (const other of calledGone(h, marks[h])) assert(may.includes(other), `${h} called ${other} gone, which was not touched`)
     await post('unload', {})
-    for (const h of hosts) await until(`${h}: it is unloaded`, async () => (await instances(h)).length === 0, 20)
+    for (const h of hosts) await until(`${h}: it is unloaded`, async () => (await instances(h)).length === 0)
     console.log(`ok - round ${number} (${name}; ${placement}, context ${wish.ctx}): answers whole after ${took} ms`)
 }
 
@@ -255,14 +255,14 @@ copyFileSync(demoModel, join(models, 'caravan-demo.gguf'))
 writeFileSync(keys, `${key} admin\n`, { mode: 0o600 })
 console.log(`# seed ${seed}, ${rounds} rounds`)
 start('a')
-await until('there is a key', () => { try { return readFileSync(join(tmp, 'key')).length > 0 } catch { return false } }, 10)
+await until('there is a key', () => { try { return readFileSync(join(tmp, 'key')).length > 0 } catch { return false } })
 for (const h of hosts.slice(1)) start(h)
 await allLinked()
 await post('load', { ctx: 512, parallel: 2, placement: '8' })
 await settled({ ctx: 512, parallel: 2, stages: 1 })
 for (const tale of tales) whole[tale[0]] = await wholeOf(tale)
 await post('unload', {})
-for (const h of hosts) await until(`${h}: it is unloaded`, async () => (await instances(h)).length === 0, 20)
+for (const h of hosts) await until(`${h}: it is unloaded`, async () => (await instances(h)).length === 0)
 
 let failed = 0, bag = []
 for (let n = 1; n <= rounds; n++) {

@@ -26,7 +26,7 @@ export class Terminal {
     hangUp() { this.process.stdin.end() }
     async signal(name) { process.kill(await this.pid, name) }
     // Waits until this text shows, after the text of the earlier call; returns the output between the two, without escape sequences.
-    async until(what, seconds = 60) {
+    async until(what, seconds = 120) {
         const end = Date.now() + seconds * 1000
         for (;;) {
             const found = what.exec(this.text.slice(this.read))
@@ -41,7 +41,7 @@ export class Terminal {
         }
     }
     // How it ends; fails if it does not.
-    async end(seconds = 30) {
+    async end(seconds = 120) {
         let timer
         const late = new Promise((_, reject) => { timer = setTimeout(() => reject(new Error(`it still runs; on the terminal:\n${plain(this.text).slice(-3000)}`)), seconds * 1000) })
         try {
