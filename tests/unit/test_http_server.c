@@ -505,7 +505,7 @@ static void patient_streams(void **state) {
     wait_for(&f->gone, 1);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)         cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define TEST_OF_TIME(name) cmocka_unit_test_setup_teardown(name, setup_impatient, teardown)
 int main(void) {
     const struct CMUnitTest tests[] = {
