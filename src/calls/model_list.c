@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "engine/runtime.h"
 
 enum { MAX_MODELS = 4096 };
@@ -28,9 +29,7 @@ struct collection {
 
 /* The place of the name, or the free one that it is to have. */
 static uint16_t *collection_place(struct collection *l, const char *name) {
-    uint32_t h = 0x811C9DC5u; /* FNV-1a */
-    for (const char *p = name; *p; p++) h = (h ^ (uint8_t)*p) * 0x01000193u;
-    size_t mask = ARRAY_LEN(l->places) - 1, at = h & mask;
+    size_t mask = ARRAY_LEN(l->places) - 1, at = str_hash(name) & mask;
     while (l->places[at] != 0 && strcmp(l->list->models[l->places[at] - 1].id, name) != 0) at = (at + 1) & mask;
     return &l->places[at];
 }

@@ -14,9 +14,10 @@ struct asking {
     char owner[GATEWAY_OWNER_SIZE]; /* the key's */
     char *id; /* of what it asks for; owned */
     int64_t limit; /* of a list */
+    int64_t step; /* of the rows of a history, seconds */
 };
 
-/* id, len: of what it asks for; copied. */
+/* id, len: of what it asks for, "" if that has no id; copied. */
 struct asking *asking_create(struct gateway *g, struct http_exchange *x, const char *id, size_t len);
 void asking_refuse(struct asking *a, err_code code, const struct err *e);
 /* Refuses if the store has failed. */

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "endpoint/asking.h"
 #include "endpoint/routes.h"
 #include "gateway/answer.h"
 #include "gateway/gateway.h"
@@ -105,20 +106,6 @@ void history_log_close(struct history_log *log) {
 
 /* ---- the route ---- */
 
-/* An exchange that waits for the store. */
-struct asked {
-    struct gateway *gateway;
-    struct http_exchange *x;
-    struct store_ask *ask;
-    int64_t step;
-};
-
-static void asked_gone(void *user) {
-    struct asked *a = user;
-    store_cancel(a->ask);
-    free(a);
-}
-
 static void append_series(struct buf *out) {
     for (size_t i = 0; i < HISTORY_SERIES; i++) {
         const struct history_words *w = history_words(i);
@@ -127,21 +114,17 @@ static void append_series(struct buf *out) {
     }
 }
 
-static void asked_done(void *user, err_code code, const char *text, size_t len, const struct err *e) {
-    struct asked *a = user;
+static void on_rows(void *user, err_code code, const char *text, size_t len, const struct err *e) {
+    struct asking *a = user;
     struct history_row rest;
     struct buf out;
-    if (code != ERR_OK) {
-        gateway_respond_error(a->x, code, e);
-        free(a);
-        return;
-    }
+    if (asking_failed(a, code, e)) return;
     buf_init(&out, 16 << 20);
     buf_printf(&out, "{\"now\":%lld,\"step\":%lld,\"series\":[", (long long)clock_wall_s(), (long long)a->step);
     append_series(&out);
     buf_append_str(&out, "],\"rows\":");
     buf_append(&out, text, len - 1); /* without its ] */
-    if (a->step == HISTORY_LONG_STEP && history_rest(&a->gateway->history->history, &rest)) {
+    if (a->step == HISTORY_LONG_STEP && history_rest(&a->g->history->history, &rest)) {
         rest.time = clock_wall_s();
         if (len > 2) buf_append_byte(&out, ',');
         row_append(&rest, &out);
@@ -149,7 +132,7 @@ static void asked_done(void *user, err_code code, const char *text, size_t len, 
     buf_append_str(&out, "]}");
     http_response_header(a->x, "Cache-Control", "no-store");
     gateway_respond(a->x, 200, "application/json", &out);
-    free(a);
+    asking_free(a);
 }
 
 static err_code read_number(const char *query, const char *name, int64_t *ret, struct err *e) {
@@ -171,8 +154,7 @@ void routes_history(struct gateway *g, struct http_exchange *x, const char *rest
         gateway_respond_error(x, code, &e);
         return;
     }
-    struct asked *a = MEM_NEW(struct asked);
-    *a = (struct asked){.gateway = g, .x = x, .step = step};
-    http_exchange_on_gone(x, asked_gone, a);
-    a->ask = store_history_list(g->store, step, after, asked_done, a);
+    struct asking *a = asking_create(g, x, "", 0);
+    a->step = step;
+    a->ask = store_history_list(g->store, step, after, on_rows, a);
 }

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/json.h"
+#include "base/json_file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "http/download_priv.h"
@@ -38,13 +38,11 @@ err_code download_part_open(struct part *p, const char *path, struct err *e) {
 
 /* Reads the state of an earlier attempt, if it belongs to the same file. */
 static bool part_resume(struct part *p, const char *identity) {
-    struct buf b;
-    buf_init(&b, PART_MAX_STATE);
     yyjson_doc *doc = NULL;
     const char *was = "", *missing = NULL;
     int64_t size = -1;
     struct stat st;
-    bool same = file_read(p->state, "state", &b, NULL) == ERR_OK && json_parse(buf_cstr(&b), b.len, &doc, NULL) == ERR_OK;
+    bool same = json_file_load(p->state, "state", PART_MAX_STATE, &doc, NULL) == ERR_OK;
     if (same) {
         yyjson_val *root = yyjson_doc_get_root(doc);
         same = json_need_str(root, "identity", &was, NULL) == ERR_OK && json_need_str(root, "missing", &missing, NULL) == ERR_OK &&
@@ -53,7 +51,6 @@ static bool part_resume(struct part *p, const char *identity) {
                spans_read(&p->spans, missing, p->size, NULL) == ERR_OK;
     }
     yyjson_doc_free(doc);
-    buf_done(&b);
     return same;
 }
 

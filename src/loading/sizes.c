@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/json_file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/child.h"
@@ -127,13 +128,9 @@ static void job_free(struct job *j) {
 
 static err_code read_answer(const char *path, struct needs *ret, struct err *e) {
     yyjson_doc *doc = NULL;
-    struct buf b;
-    buf_init(&b, MAX_FILE);
-    err_code code = file_read(path, "sizes of slices", &b, e);
-    if (code == ERR_OK) code = json_parse(buf_cstr(&b), b.len, &doc, e);
+    err_code code = json_file_load(path, "sizes of slices", MAX_FILE, &doc, e);
     if (code == ERR_OK) code = needs_get(yyjson_doc_get_root(doc), ret, e);
     yyjson_doc_free(doc);
-    buf_done(&b);
     return code;
 }
 

@@ -70,9 +70,7 @@ static void try_fleet(struct trial *t, const char *spec) {
     wish.work = WORK;
     wish.link = fleet_link;
     wish.link_user = t->fleet;
-    if (plan_make(m, t->fleet->nodes, t->fleet->n, &wish, &plan, NULL) != ERR_OK) return;
-    wish.wire_bytes = plan_wire_bytes(plan_wire_choose(&plan, m, t->fleet->nodes, &wish));
-    plan_predict(&plan, m, t->fleet->nodes, &wish, &g);
+    if (plan_try(m, t->fleet->nodes, t->fleet->n, &wish, &plan, &g, NULL) != ERR_OK) return;
     snprintf(o->spec, sizeof(o->spec), "%s", spec);
     o->tps = 1 / g.token_s;
     o->tps_all = g.streams_tps;

@@ -43,9 +43,7 @@ static bool plan_one(const struct paper_model *c, const struct plan_node *nodes,
                      struct can_row *row) {
     const struct plan_model *m = plan_source_model(c->source);
     struct plan_figures f;
-    if (plan_make(m, nodes, n_nodes, wish, &row->plan, NULL) != ERR_OK) return false;
-    wish->wire_bytes = plan_wire_bytes(plan_wire_choose(&row->plan, m, nodes, wish));
-    plan_predict(&row->plan, m, nodes, wish, &f);
+    if (plan_try(m, nodes, n_nodes, wish, &row->plan, &f, NULL) != ERR_OK) return false;
     row->bytes = row->plan.bytes_whole;
     row->n_ctx = c->shape.n_ctx;
     row->tps = 1 / f.token_s;

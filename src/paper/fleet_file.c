@@ -6,7 +6,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "base/file.h"
+#include "base/json_file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "paper/fleet.h"
@@ -223,16 +223,12 @@ static bool is_file(const char *spec) {
 }
 
 err_code fleet_open(const char *spec, struct fleet *ret, struct err *e) {
-    struct buf text;
     yyjson_doc *doc = NULL;
     if (!is_file(spec)) return fleet_parse(spec, ret, e);
-    buf_init(&text, MAX_FILE);
-    err_code code = file_read(spec, "fleet", &text, e);
-    if (code == ERR_OK) code = json_parse(buf_cstr(&text), text.len, &doc, e);
+    err_code code = json_file_load(spec, "fleet", MAX_FILE, &doc, e);
     if (code == ERR_OK) code = fleet_from_json(yyjson_doc_get_root(doc), spec, ret, e);
     else if (code == ERR_FORMAT)
         err_hint(e, "such a file is JSON: {\"machines\": [{\"hardware\": \"mac-mini-m4-32\"}], \"link\": \"10gbe\"}");
     yyjson_doc_free(doc);
-    buf_done(&text);
     return code;
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/file.h"
+#include "base/json_file.h"
 #include "base/mem.h"
 
 enum { MAX_ROWS = 1000, MAX_FILE = 1 << 20 };
@@ -151,14 +151,10 @@ err_code prices_from_json(yyjson_val *root, const char *where, struct prices **r
 }
 
 err_code prices_open(const char *path, struct prices **ret, struct err *e) {
-    struct buf text;
     yyjson_doc *doc = NULL;
-    buf_init(&text, MAX_FILE);
-    err_code code = file_read(path, "prices", &text, e);
-    if (code == ERR_OK) code = json_parse(buf_cstr(&text), text.len, &doc, e);
+    err_code code = json_file_load(path, "prices", MAX_FILE, &doc, e);
     if (code == ERR_OK) code = prices_from_json(yyjson_doc_get_root(doc), path, ret, e);
     yyjson_doc_free(doc);
-    buf_done(&text);
     return code;
 }
 

@@ -248,11 +248,9 @@ void known_status(const struct known *k, yyjson_mut_doc *doc, yyjson_mut_val *ro
     yyjson_mut_val *list = yyjson_mut_obj_add_arr(doc, root, "removed");
     for (size_t i = 0; i < k->roster.n_removed; i++) {
         const struct roster_removed *w = &k->roster.removed[i];
-        char id[20];
         if (!w->out) continue;
         yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, list);
-        snprintf(id, sizeof(id), "%016llx", (unsigned long long)io_sign_id(w->public_key));
-        yyjson_mut_obj_add_strcpy(doc, o, "id", id);
+        json_add_id(doc, o, "id", io_sign_id(w->public_key));
         yyjson_mut_obj_add_strcpy(doc, o, "name", w->name);
         yyjson_mut_obj_add_int(doc, o, "time", w->time);
     }

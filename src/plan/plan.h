@@ -179,6 +179,9 @@ void plan_predict(const struct plan *p, const struct plan_model *m, const struct
 /* The type of hidden states on the links (enum frame_dtype): f32, which changes nothing, unless a smaller type makes a token more than 5
  * % faster, or the first token of a prompt more than 20 %. f16 (bf16 for architectures whose activations exceed its range) before q8_0. */
 uint8_t plan_wire_choose(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, const struct plan_wish *wish);
+/* All three: plans, chooses that type and puts its size into the wish, and predicts. Errors as of plan_make. */
+err_code plan_try(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, struct plan_wish *wish, struct plan *ret,
+                  struct plan_figures *ret_figures, struct err *e);
 double plan_wire_bytes(uint8_t dtype); /* of one element, for plan_wish.wire_bytes */
 
 /* A paragraph for people: the choice, the reason, and which node carries which layers. */

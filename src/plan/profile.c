@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/json_file.h"
 #include "base/mem.h"
 #include "engine/measure.h"
 #include "engine/runtime.h"
@@ -222,13 +223,9 @@ const struct field_custom profile_custom = {custom_init, custom_init, custom_wri
 
 err_code profile_load(const char *path, struct profile *ret, struct err *e) {
     yyjson_doc *doc = NULL;
-    struct buf b;
-    buf_init(&b, MAX_FILE);
-    err_code code = file_read(path, "profile", &b, e);
-    if (code == ERR_OK) code = json_parse(buf_cstr(&b), b.len, &doc, e);
+    err_code code = json_file_load(path, "profile", MAX_FILE, &doc, e);
     if (code == ERR_OK) code = profile_get(yyjson_doc_get_root(doc), ret, e);
     yyjson_doc_free(doc);
-    buf_done(&b);
     return code;
 }
 

@@ -6,6 +6,7 @@
 
 #include "api/parse.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "chat/toolcall_grammar.h"
 #include "grammar/schema.h"
 #include "requests/call_prompt.h"
@@ -127,6 +128,16 @@ uint32_t call_prompt_room(const struct call *call, const struct backend_model *m
 
 static bool has_role(yyjson_mut_val *message, const char *role) { return yyjson_mut_equals_str(yyjson_mut_obj_get(message, "role"), role); }
 
+/* The pictures and sounds of turns that were taken out are not sent. */
+static void drop_media(struct api_request *r) {
+    char *rest = r->n_media > 0 ? yyjson_mut_val_write(r->chat, 0, NULL) : NULL;
+    uint32_t n = 0;
+    for (uint32_t i = 0; rest != NULL && i < r->n_media; i++)
+        if (strstr(rest, r->media[i].mark) != NULL) r->media[n++] = r->media[i];
+    if (rest != NULL) r->n_media = n;
+    free(rest);
+}
+
 bool call_prompt_shorten(struct call *call, size_t bytes) {
     yyjson_mut_val *chat = call->request.chat;
     size_t first = 0, last_turn = 0, dropped = 0, n = yyjson_mut_arr_size(chat);
@@ -141,6 +152,7 @@ bool call_prompt_shorten(struct call *call, size_t bytes) {
         dropped += len;
         last_turn--;
     }
+    drop_media(&call->request);
     return true;
 }
 
@@ -168,13 +180,6 @@ void call_prompt_complain(struct call *call, const struct err *why) {
 }
 
 /* ---- how the answer is read ---- */
-
-/* The seed of the ids of an answer's tool calls (FNV-1a): they must differ between answers. */
-static uint64_t id_seed(const char *id) {
-    uint64_t h = 0xCBF29CE484222325u;
-    for (; *id != '\0'; id++) h = (h ^ (uint8_t)*id) * 0x100000001B3u;
-    return h;
-}
 
 static err_code tools_grammar(struct api_request *r, const struct output_options *o, bool *ret_partial, struct err *e) {
     bool required = r->tool_choice == API_TOOLS_REQUIRED || r->tool_choice == API_TOOLS_NAMED;
@@ -237,7 +242,7 @@ void call_prompt_output(struct call *call) {
     o->tools = r->tools;
     o->n_tools = tools_wanted(r) ? r->n_tools : 0;
     o->max_calls = r->single_tool ? 1 : 0;
-    o->seed = id_seed(call->answer.id);
+    o->seed = str_hash(call->answer.id); /* the ids of tool calls differ between answers */
 }
 
 err_code call_prompt_form(struct api_request *r, const struct output_options *o, struct call_form *ret_form, struct err *e) {

@@ -124,6 +124,8 @@ static err_code start_reading(struct call *call, struct call_reading *j, call_re
         call->reading = j;
         return ERR_OK;
     }
+    call->request = j->request; /* another target may be asked */
+    j->request = (struct api_request){0};
     reading_free(j);
     return err_set(e, code, "too many long requests are being read: try again later");
 }

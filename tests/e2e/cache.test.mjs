@@ -217,7 +217,8 @@ test('identical requests at once are computed once', async () => {
     const body = chat({ pieces: ['slow'], start_ms: 300 }), before = await submitted(one)
     const all = await Promise.all(Array.from({ length: 20 }, (_, i) => ask(one, { ...body, stream: i % 2 === 1 })))
     assert.equal(await submitted(one), before + 1)
-    assert.deepEqual(all.map((r) => r.cache).sort(), [...Array(19).fill('hit'), 'miss'])
+    assert.equal(all.filter((r) => r.cache === 'miss').length, 1)
+    for (const r of all) assert(['hit', 'miss', ...(r.json ? [] : [null])].includes(r.cache), `${r.cache}`) // a stream that waits long has sent its headers
     for (const r of all) assert.equal((r.json ? whole(r.json) : assemble(r.events)).text, 'slow')
 })
 

@@ -487,6 +487,26 @@ static void prompt_is_shortened(void **state) {
     }
 }
 
+/* The picture of a turn that is taken out is not sent, that of another one is. */
+static void pictures_go_with_their_turns(void **state) {
+    (void)state;
+    static const char body[] = "{\"model\":\"m\",\"stream\":false,\"messages\":[{\"role\":\"user\",\"content\":\"" TURN
+                               "\",\"images\":[\"b25l\"]},{\"role\":\"user\",\"content\":\"hi\",\"images\":[\"dHdv\"]}]}";
+    struct fixture *f = fixture_open();
+    f->model.n_ctx = 64;
+    f->model.chat_template = FIXTURE_TEMPLATE;
+    ask(f, &api_ollama_chat, body);
+    run_until(f, is_measuring);
+    assert_int_equal(f->g.requests->calls->request.n_media, 2);
+    send_text(last_asked(f, ASKED_TOKENIZE), ERR_OK, &(struct backend_text){.n = 100});
+    run_until(f, is_running);
+    assert_int_equal(f->g.requests->calls->request.n_media, 1);
+    assert_string_equal(f->g.requests->calls->request.media[0].data, "dHdv");
+    send_done(last_asked(f, ASKED_SUBMIT));
+    expect_status(f, 200, "\"done\":true");
+    fixture_close(f);
+}
+
 /* A quick template is rendered where the request is read; only a slow one keeps the thread busy. */
 static void quick_templates_need_no_thread(void **state) {
     (void)state;
@@ -693,6 +713,7 @@ int main(void) {
         cmocka_unit_test(gone_while_running),
         cmocka_unit_test(gone_while_replaying),
         cmocka_unit_test(prompt_is_shortened),
+        cmocka_unit_test(pictures_go_with_their_turns),
         cmocka_unit_test(quick_templates_need_no_thread),
         cmocka_unit_test(prompt_fits),
         cmocka_unit_test(measuring_fails),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * A call by the routes file, with a scripted backend: which failure goes on to the next target, when it is too late for that, and what the
  * request is there. */
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -112,6 +113,39 @@ static void after_the_first_byte_it_stays(void **state) {
     fixture_close(f);
 }
 
+/* A job that waits until the semaphore lets it go. */
+static void wait_run(void *job) {
+    while (sem_wait(job) != 0) {
+    }
+}
+static void wait_done(void *job) { (void)job; }
+static bool all_read(struct fixture *f) { return io_works_count(f->g.requests->readers) == 0; }
+
+/* A schema that is too long to be read at once, while all threads that read such are busy: the next target is asked with the whole request,
+ * and what its failure says is the truth. */
+static void a_request_that_is_not_read_stays_whole(void **state) {
+    (void)state;
+    static const struct io_work work = {.run = wait_run, .done = wait_done, .free = wait_done};
+    enum { READERS = 4 }; /* as the fixture has */
+    struct fixture *f = two_targets();
+    struct err e;
+    struct buf body;
+    sem_t busy;
+    sem_init(&busy, 0, 0);
+    for (int i = 0; i < READERS; i++) assert_int_equal(io_works_start(f->g.requests->readers, &work, &busy, &e), ERR_OK);
+    buf_init(&body, 1 << 20);
+    buf_append_str(&body, CHAT ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"n\",\"schema\":{\"enum\":[0");
+    for (int i = 1; i < 2000; i++) buf_printf(&body, ",%d", i);
+    buf_append_str(&body, "]}}}}");
+    ask(f, &api_openai_chat, buf_cstr(&body));
+    expect_status(f, 429, "too many long requests are being read");
+    for (int i = 0; i < READERS; i++) sem_post(&busy);
+    run_until(f, all_read);
+    fixture_close(f);
+    sem_destroy(&busy);
+    buf_done(&body);
+}
+
 /* The second target gets the grammar of the schema once, as the first one did. */
 static void the_request_is_as_it_was(void **state) {
     (void)state;
@@ -210,11 +244,17 @@ static void absent_models_are_refused_and_loaded(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(failures_go_on_to_the_next),        cmocka_unit_test(a_refused_submit_goes_on),
-        cmocka_unit_test(a_clients_fault_goes_nowhere),      cmocka_unit_test(the_last_target_has_the_last_word),
-        cmocka_unit_test(after_the_first_byte_it_stays),     cmocka_unit_test(the_request_is_as_it_was),
-        cmocka_unit_test(the_one_that_is_ready_comes_first), cmocka_unit_test(text_goes_before_the_chat),
-        cmocka_unit_test(a_late_stream_says_it_in_a_line),   cmocka_unit_test(absent_models_are_refused_and_loaded),
+        cmocka_unit_test(failures_go_on_to_the_next),
+        cmocka_unit_test(a_refused_submit_goes_on),
+        cmocka_unit_test(a_clients_fault_goes_nowhere),
+        cmocka_unit_test(the_last_target_has_the_last_word),
+        cmocka_unit_test(after_the_first_byte_it_stays),
+        cmocka_unit_test(a_request_that_is_not_read_stays_whole),
+        cmocka_unit_test(the_request_is_as_it_was),
+        cmocka_unit_test(the_one_that_is_ready_comes_first),
+        cmocka_unit_test(text_goes_before_the_chat),
+        cmocka_unit_test(a_late_stream_says_it_in_a_line),
+        cmocka_unit_test(absent_models_are_refused_and_loaded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
