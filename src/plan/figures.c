@@ -73,12 +73,3 @@ uint8_t plan_wire_choose(const struct plan *p, const struct plan_model *m, const
     }
     return chosen;
 }
-
-err_code plan_try(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, struct plan_wish *wish, struct plan *ret,
-                  struct plan_figures *ret_figures, struct err *e) {
-    err_code code = plan_make(m, nodes, n_nodes, wish, ret, e);
-    if (code != ERR_OK) return code;
-    wish->wire_bytes = plan_wire_bytes(plan_wire_choose(ret, m, nodes, wish));
-    plan_predict(ret, m, nodes, wish, ret_figures);
-    return ERR_OK;
-}
