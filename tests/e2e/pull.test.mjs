@@ -146,7 +146,7 @@ await run({
     },
     async 'interrupted, it keeps what has come; the next run fetches the rest'() {
         const hub = await hubWith(repo())
-        hub.hold = 4 << 20
+        Object.assign(hub, { hold: 5 << 20, delay: 10 }) // slowly, so that little is on its way when a connection gives up a part of its range
         const dir = join(tmp, 'interrupted')
         const first = await pull(hub, 'hf:owner/demo-GGUF', {
             dir, onStart: (child) => void written(dir, 'demo-Q4_K_M.gguf', 3 << 20).then(() => child.kill('SIGINT')),
@@ -155,7 +155,7 @@ await run({
         assert.match(first.err, /interrupted\nhint: the same command goes on where it was/)
         assert(existsSync(join(dir, 'demo-Q4_K_M.gguf.part')) && !existsSync(join(dir, 'demo-Q4_K_M.gguf')))
         const before = hub.bytes
-        hub.hold = null
+        Object.assign(hub, { hold: null, delay: 0 })
         const second = await pull(hub, 'hf:owner/demo-GGUF', { dir })
         assert.equal(second.code, 0, second.err)
         assert.match(second.out, /of it were here\)/)
@@ -165,12 +165,12 @@ await run({
     },
     async 'killed outright, it goes on from what was written last'() {
         const hub = await hubWith(repo())
-        hub.hold = 4 << 20
+        Object.assign(hub, { hold: 5 << 20, delay: 10 })
         const dir = join(tmp, 'killed'), state = join(dir, 'demo-Q4_K_M.gguf.part.json')
         await pull(hub, 'hf:owner/demo-GGUF', { dir, onStart: (child) => void until('its state', () => existsSync(state)).then(() => child.kill('SIGKILL')) })
         assert.match(readFileSync(state, 'utf8'), /"missing":"\d+-\d+/)
         const before = hub.bytes
-        hub.hold = null
+        Object.assign(hub, { hold: null, delay: 0 })
         const second = await pull(hub, 'hf:owner/demo-GGUF', { dir })
         assert.equal(second.code, 0, second.err)
         same(dir, 'demo-Q4_K_M.gguf')
@@ -238,12 +238,12 @@ await run({
     },
     async 'another file under the same address while it is fetched: said, and begun anew'() {
         const hub = await hubWith({ '/f/a.gguf': model })
-        hub.hold = 2 << 20
+        Object.assign(hub, { hold: 3 << 20, delay: 10 })
         const dir = join(tmp, 'changed')
         const first = await pull(hub, `${hub.url}/f/a.gguf`, { dir, onStart: (child) => void written(dir, 'a.gguf', 1 << 20).then(() => child.kill('SIGINT')) })
         assert.equal(first.signal, 'SIGINT')
         hub.files['/f/a.gguf'] = Buffer.concat([model, Buffer.alloc(64)])
-        hub.hold = null
+        Object.assign(hub, { hold: null, delay: 0 })
         const second = await pull(hub, `${hub.url}/f/a.gguf`, { dir })
         assert.equal(second.code, 0, second.err)
         same(dir, 'a.gguf', hub.files['/f/a.gguf'])
