@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { caravan, demoModel, run, until } from './lib/cluster.mjs'
+import { Node, caravan, demoModel, run, stopCluster, until } from './lib/cluster.mjs'
 import { Hub, openProxy, sha256 } from './lib/hub.mjs'
 
 const tmp = process.env.CARAVAN_TMP
@@ -289,6 +289,41 @@ await run({
         const lacking = await pull(hub, 'hf:owner/split')
         assert.equal(lacking.code, 66)
         assert.match(lacking.err, /lacks 1 of the \d+ parts/)
+        hub.close()
+    },
+    async 'another machine of the cluster fetches, and is watched from here'() {
+        const hub = await hubWith(repo()), dirs = ['here', 'there'].map((name) => join(tmp, name))
+        dirs.forEach((dir) => mkdirSync(dir))
+        const options = (dir) => ['--memory', '27M', '--models-dir', dir, '--hf-endpoint', hub.url]
+        const head = await new Node('alpha', options(dirs[0])).open(), other = await new Node('beta', [...options(dirs[1]), '--peer', head.listen]).open()
+        await until('they know each other', async () => (await head.status()).nodes.some((n) => n.name === 'beta' && n.state === 'linked'))
+        const there = (what, more = [], onStart) => pull(hub, what, { options: ['--node', 'beta', '--api', head.api.slice(7), ...more], onStart })
+        const pulls = async (node) => (await node.status()).nodes.find((n) => n.self).pulls
+        hub.delay = 2000 // it cannot come to its end before it is left
+        const left = await there('hf:owner/demo-GGUF', [], async (child) => {
+            await until('it comes', async () => (await pulls(other)).some((p) => p.state === 'fetching' && p.done > 0))
+            child.kill('SIGINT')
+        })
+        assert.equal(left.signal, 'SIGINT')
+        assert.match(left.err, /"beta" goes on fetching/)
+        assert.equal((await pulls(other))[0].state, 'fetching', 'the node goes on')
+        const watched = there('hf:owner/demo-GGUF')
+        hub.delay = 0
+        const whole = await watched
+        assert.equal(whole.code, 0, whole.err)
+        assert.match(whole.out, /^demo-Q4_K_M is in the models folder of beta.*\nNext: caravan load demo-Q4_K_M\n$/)
+        same(dirs[1], 'demo-Q4_K_M.gguf')
+        assert.deepEqual(readdirSync(dirs[0]), [])
+        const again = await there('hf:owner/demo-GGUF', ['--json'])
+        assert.equal(again.code, 0, again.err)
+        assert.equal(JSON.parse(again.out).state, 'done')
+        const none = await there('hf:owner/none')
+        assert.notEqual(none.code, 0)
+        assert.match(none.err, /"beta" cannot fetch it: /)
+        const nobody = await pull(hub, 'hf:owner/demo-GGUF', { options: ['--node', 'gamma', '--api', head.api.slice(7)] })
+        assert.equal(nobody.code, 66)
+        assert.match(nobody.err, /gamma/)
+        await stopCluster([head, other])
         hub.close()
     },
 })
