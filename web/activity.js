@@ -16,19 +16,41 @@ function factsPart(requests) {
     return h('dl', { class: 'card facts', 'aria-label': `Now, at ${own?.name ?? 'this node'}` }, facts.map(([name, value]) => h('div', null, h('dt', null, name), h('dd', null, value))))
 }
 
-const requestRow = (r) => h('tr', { 'data-key': r.id },
+// A body as people read it: JSON indented, the rest as it is.
+function readable(text) {
+    try {
+        return JSON.stringify(JSON.parse(text), null, 2)
+    } catch {
+        return text
+    }
+}
+
+const bodyPart = (name, body) => [h('h3', null, name, ' ', h('span', { class: 'muted small' }, bytes(body.bytes), body.cut && ', of which the beginning was kept')),
+    h('pre', { class: 'code wrap body', tabindex: '0', 'aria-label': name }, readable(body.text) || DASH)]
+
+async function showBodies(r, page) {
+    try {
+        const kept = await ask('GET', `/caravan/v1/requests/${encodeURIComponent(r.id)}`)
+        await question({ title: `Request ${r.id}`, buttons: [{ name: 'Close', value: true, kind: 'primary' }], body: [bodyPart('Asked', kept.request), bodyPart('Answered', kept.answer), kept.error && h('p', { class: 'notice bad' }, kept.error)] })
+    } catch (error) {
+        page.fail(error)
+    }
+}
+
+const requestRow = (r, page) => h('tr', { 'data-key': r.id },
     h('td', null, h('span', { class: `chip ${r.state === 'answered' ? 'good' : r.state === 'failed' ? 'bad' : ''}` }, r.state), h('br'), h('span', { class: 'muted small' }, ago(r.started))),
-    h('td', null, r.model || DASH, h('br'), h('span', { class: 'muted small' }, r.api, r.key && `, key ${r.key}`)),
+    h('td', null, r.model || DASH, h('br'), h('span', { class: 'muted small' }, r.api, r.key && `, key ${r.key}`),
+        r.captured && [h('br'), h('button', { type: 'button', class: 'button small', 'aria-label': `Texts of request ${r.id}`, onclick: () => showBodies(r, page) }, 'Texts')]),
     h('td', { class: 'number' }, count(r.prompt_tokens), h('br'), h('span', { class: 'muted small' }, r.cached_tokens > 0 ? `${count(r.cached_tokens)} kept` : '')),
     h('td', { class: 'number' }, count(r.completion_tokens), h('br'), h('span', { class: 'muted small' }, r.decode_ms > 0 && r.completion_tokens > 1 ? `${rate((1000 * r.completion_tokens) / r.decode_ms)}/s` : '')),
     h('td', { class: 'number' }, seconds(r.seconds), h('br'), h('span', { class: 'muted small' }, r.queued_ms > 1 ? `${milliseconds(r.queued_ms)} queued` : '')),
     h('td', null, r.served_by || DASH, r.cache && h('span', { class: 'muted small' }, h('br'), `cache: ${r.cache}`)))
 
-function requestsPart(requests) {
+function requestsPart(requests, page) {
     const rows = [...(requests?.running ?? []), ...(requests?.ended ?? [])].slice(0, 60)
     return h('section', { class: 'card', 'aria-label': 'Requests' }, h('h2', null, 'Requests'),
         rows.length === 0 ? h('p', { class: 'muted' }, 'None since this node was started.')
-            : h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Table of requests' }, h('table', null, h('thead', null, h('tr', null, ['State', 'Model', 'Asked', 'Answered', 'Took', 'Served by'].map((name, i) => h('th', { scope: 'col', class: i > 1 && i < 5 && 'number' }, name)))), h('tbody', null, rows.map(requestRow)))))
+            : h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Table of requests' }, h('table', null, h('thead', null, h('tr', null, ['State', 'Model', 'Asked', 'Answered', 'Took', 'Served by'].map((name, i) => h('th', { scope: 'col', class: i > 1 && i < 5 && 'number' }, name)))), h('tbody', null, rows.map((r) => requestRow(r, page))))))
 }
 
 function usagePart(usage) {
@@ -92,7 +114,7 @@ export function open(main) {
         if (closed) return
         show(root, h('header', null, h('h1', null, 'Activity')), page.trouble && troubleNotice(page.trouble), factsPart(page.requests),
             h('div', { 'data-own': true, 'data-key': 'charts' }),
-            page.requests && requestsPart(page.requests), page.usage && usagePart(page.usage), page.keys && keysPart(page))
+            page.requests && requestsPart(page.requests, page), page.usage && usagePart(page.usage), page.keys && keysPart(page))
         const place = root.querySelector('[data-own]')
         if (charts.element.isConnected) return
         place.append(charts.element)

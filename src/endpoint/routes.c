@@ -10,6 +10,7 @@
 #include "gateway/gateway.h"
 #include "gateway/keys.h"
 #include "gateway/upstreams.h"
+#include "requests/capture.h"
 #include "requests/recent.h"
 #include "requests/requests.h"
 #include "trace/exporter.h"
@@ -138,6 +139,22 @@ static void routes_requests(struct gateway *g, struct http_exchange *x, const ch
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_doc_set_root(doc, recent_value(g, doc));
     gateway_respond_json(x, 200, doc);
+    yyjson_mut_doc_free(doc);
+}
+
+static void routes_request(struct gateway *g, struct http_exchange *x, const char *id) {
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *value = capture_value(g, id, doc);
+    if (value != NULL) {
+        yyjson_mut_doc_set_root(doc, value);
+        gateway_respond_json(x, 200, doc);
+    } else {
+        struct err e = {0};
+        err_set(&e, ERR_NOT_FOUND, "nothing is kept of a request \"%.64s\"", id);
+        err_hint(&e, g->capture > 0 ? "the oldest bodies go when newer ones need their room; --capture SIZE gives more"
+                                    : "bodies are kept only if the node is started with --capture SIZE");
+        gateway_respond_error(x, e.code, &e);
+    }
     yyjson_mut_doc_free(doc);
 }
 

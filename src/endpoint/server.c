@@ -273,6 +273,7 @@ err_code endpoint_create(struct io_loop *loop, const struct endpoint_options *o,
                           .backend = *backend,
                           .fingerprint = mem_strdup(o->fingerprint),
                           .ping_ms = o->ping_ms,
+                          .capture = o->capture,
                           .replay_us = (clock_us)o->replay_s * 1000000};
     gateway_keys_init(&g->keys, o->keys, o->n_keys, o->own_key);
     g->keys.origins = mem_strdup(o->cors_origin != NULL ? o->cors_origin : "");

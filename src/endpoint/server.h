@@ -34,6 +34,7 @@ struct endpoint_options {
     size_t max_body;            /* bytes of a request; default 16 MiB */
     uint32_t max_connections;   /* 0: as many as the limit of file descriptors allows */
     uint32_t replay_s;          /* how long a request that lost its place waits for another one; 0: it fails at once. default 600 */
+    size_t capture;             /* bytes for the bodies of requests and answers, for people to look at; default 0: none are kept */
     uint32_t ping_ms;           /* silence after which a waiting stream gets a comment line; default 10 s */
     const char *state_path;     /* the database file (store/store.h); NULL: nothing outlives the process */
     int64_t retention_s;        /* older responses are deleted; 0: never; default 30 days */

@@ -138,7 +138,7 @@ static uint32_t allowed(const struct gateway_keys *k, const char *given) {
     return may;
 }
 
-static const char *given_key(const struct http_request *r) {
+const char *gateway_keys_given(const struct http_request *r) {
     static const char bearer[] = "Bearer ";
     const char *given = http_request_header(r, "authorization");
     if (given == NULL || strncasecmp(given, bearer, sizeof(bearer) - 1) != 0) return http_request_header(r, "x-api-key");
@@ -178,12 +178,12 @@ static bool is_owner(const struct gateway_keys *k, const char *owner) {
 
 const struct ledger_key *gateway_keys_made_of(const struct gateway_keys *k, const struct http_request *r) {
     if (r->behalf != NULL) return made_of_owner(k, r->behalf);
-    const char *given = given_key(r);
+    const char *given = gateway_keys_given(r);
     return given != NULL ? find_made(k, given) : NULL;
 }
 
 void gateway_keys_owner(const struct gateway_keys *k, const struct http_request *r, char ret[GATEWAY_OWNER_SIZE]) {
-    const char *given = k->needed && r->behalf == NULL ? given_key(r) : NULL;
+    const char *given = k->needed && r->behalf == NULL ? gateway_keys_given(r) : NULL;
     ret[0] = '\0';
     if (r->behalf != NULL) snprintf(ret, GATEWAY_OWNER_SIZE, "%s", r->behalf);
     else if (given != NULL && (k->own == NULL || !same_secret(k->own, given))) owner_of_secret(given, ret);
@@ -201,7 +201,7 @@ static err_code check_behalf(const struct gateway_keys *k, const char *owner, ui
 /* ---- checks ---- */
 
 static err_code check_key(const struct gateway_keys *k, const struct http_request *r, uint32_t may, struct err *e) {
-    const char *given = given_key(r);
+    const char *given = gateway_keys_given(r);
     if (given == NULL) {
         err_set(e, ERR_AUTH, "an API key is needed");
         err_hint(e, "send it as \"Authorization: Bearer KEY\"");

@@ -50,6 +50,8 @@ void gateway_keys_add(struct gateway_keys *k, const struct ledger_key *key);
 bool gateway_keys_remove(struct gateway_keys *k, const char *id);
 /* The key of a checked request, if `caravan keys` made it; else NULL. Valid until keys are added or removed. */
 const struct ledger_key *gateway_keys_made_of(const struct gateway_keys *k, const struct http_request *r);
+/* The key that came with a request; NULL: none. */
+const char *gateway_keys_given(const struct http_request *r);
 /* May the request go on? may: the permission that it needs, one of GATEWAY_MAY_*.
  * If keys were set, "Authorization: Bearer KEY" or "x-api-key: KEY" must name one (else ERR_AUTH), and that key must have the permission
  * (else ERR_FORBIDDEN). Without keys, the headers Host and Origin must name loopback, so that no web page in a browser can reach the models

@@ -215,6 +215,7 @@ static err_code node_open_gateway(struct node *n, struct err *e) {
     if (c->uploads != NULL) o.uploads = *c->uploads;
     if (c->answers != NULL) o.cache = *c->answers;
     o.replay_s = c->replay_s;
+    o.capture = c->capture;
     o.log_path = c->log;
     o.cors_origin = c->cors_origin;
     o.routes_path = c->routes;

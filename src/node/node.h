@@ -48,6 +48,7 @@ struct node_config {
     const struct endpoint_cache_options *answers; /* the response cache (endpoint/server.h); NULL: there is none */
     const struct uploads_options *uploads; /* of API clients (batch/uploads.h); NULL: none are kept */
     uint32_t replay_s;         /* a request that lost its place waits so long for another one; 0: it fails */
+    size_t capture;            /* bytes for the bodies of requests and answers; 0: none are kept */
     const char *routes;        /* the routes file (gateway/aliases.h); NULL: none */
     bool routes_needed;        /* it was named: it must be there, and SIGHUP reads it again */
     struct trace_options traces; /* without node and version */

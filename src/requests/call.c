@@ -11,6 +11,7 @@
 #include "requests/call_read.h"
 #include "requests/call_route.h"
 #include "requests/call_trace.h"
+#include "requests/capture.h"
 #include "requests/recent.h"
 
 #include <assert.h>
@@ -142,6 +143,7 @@ static void call_end(struct call *call, enum call_end how) {
     count_usage(call);
     call_account_settle(call, how != CALL_ANSWERED);
     recent_add(g->requests->recent, call, words[how]);
+    capture_end(call->capture, call->why);
     if (how == CALL_ANSWERED) {
         metrics_observe(&g->metrics, METRIC_DURATION, io_loop_now(g->loop) - call->started);
         if (call->answer.n_choices > 0 || call->queue != NULL) metrics_observe(&g->metrics, METRIC_QUEUED, (clock_us)u->queued_us);
@@ -260,6 +262,7 @@ static void stream_event(struct call *call, const struct api_event *ev) {
     buf_clear(out);
     call->api->stream(&call->answer, ev, out);
     http_stream_write(call->x, out->data, out->len);
+    capture_answer(call->gateway->requests->captures, call->capture, out->data, out->len);
     call->last_write = io_loop_now(call->gateway->loop);
 }
 
@@ -580,6 +583,7 @@ static void send_answer(struct call *call) {
         buf_init(&out, SIZE_MAX - 1);
         call->api->whole(&call->answer, &out);
     }
+    capture_answer(call->gateway->requests->captures, call->capture, out.data, out.len);
     gateway_respond(call->x, 200, call->api->whole_type, &out);
 }
 
@@ -669,6 +673,7 @@ void call_start(struct gateway *g, struct http_exchange *x, const struct api *ap
     api_request_init(&call->request);
     answer_init(call);
     call_trace_begin(call);
+    call->capture = capture_begin(g->requests->captures, call->name.id, http_request(x), gateway_keys_given(http_request(x)));
     gateway_keys_owner(&g->keys, http_request(x), call->owner);
     call->may_unload = gateway_keys_check(&g->keys, http_request(x), GATEWAY_MAY_ADMIN, NULL) == ERR_OK;
     call_account_open(call);

@@ -81,6 +81,7 @@ struct call {
     const struct api *api;
     const struct call_work *work;  /* of the API's kind */
     struct http_exchange *x;
+    struct capture *capture;       /* NULL: the owner wants no bodies */
     enum call_state state;
     struct api_request request;
     struct api_answer answer;

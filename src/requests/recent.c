@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "model/card.h"
 #include "requests/call_priv.h"
+#include "requests/capture.h"
 
 enum { RECENT_MAX = 200 };
 
@@ -82,6 +83,7 @@ static void put_call(const struct gateway *g, const struct recent_call *e, yyjso
     yyjson_mut_obj_add_real(doc, o, "queued_ms", (double)e->queued_us / 1e3);
     yyjson_mut_obj_add_real(doc, o, "prefill_ms", (double)e->prefill_us / 1e3);
     yyjson_mut_obj_add_real(doc, o, "decode_ms", (double)e->decode_us / 1e3);
+    if (capture_has(g->requests->captures, e->id)) yyjson_mut_obj_add_bool(doc, o, "captured", true);
 }
 
 yyjson_mut_val *recent_value(const struct gateway *g, yyjson_mut_doc *doc) {

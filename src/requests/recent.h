@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The requests of now and those that ended last, for people who look at them: who asked what when, and what it took. Kept in memory, a
- * bounded number of them, without texts. Loop thread; the gateway's requests own it. */
+ * bounded number of them, without texts (capture.h keeps those, where they are wanted). Loop thread; the gateway's requests own it. */
 #ifndef CARAVAN_REQUESTS_RECENT_H
 #define CARAVAN_REQUESTS_RECENT_H
 

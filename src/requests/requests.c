@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "requests/call_priv.h"
 #include "requests/call_queue.h"
+#include "requests/capture.h"
 #include "requests/recent.h"
 
 enum { READERS = 16 };
@@ -21,6 +22,7 @@ err_code requests_open(struct gateway *g, struct err *e) {
     buf_init(&r->scratch, 64u << 20); /* the longest event is that of an echoed prompt */
     buf_init(&r->text, 64u << 20);
     r->recent = recent_create();
+    r->captures = capture_create(g->capture);
     r->readers = io_works_open(g->loop, READERS);
     r->habits = habits_create();
     r->render_wake = io_wake_open(g->loop, on_render, r);
@@ -37,6 +39,7 @@ void requests_close(struct gateway *g) {
     habits_free(r->habits);
     io_wake_close(r->render_wake);
     recent_free(r->recent);
+    capture_free(r->captures);
     buf_done(&r->scratch);
     buf_done(&r->text);
     free(r);

@@ -9,6 +9,7 @@
 #include "requests/requests.h"
 
 struct call;
+struct captures;
 struct recent;
 
 struct requests {
@@ -17,6 +18,7 @@ struct requests {
     struct model_queue *queues; /* calls that wait for a place (call_queue.c) */
     struct io_task queue_task;
     struct recent *recent;      /* those that ended last */
+    struct captures *captures;  /* their bodies; NULL: none are kept */
     struct io_works *readers;   /* threads that read long requests (call_read.c) */
     struct render *render;      /* the models' chat templates */
     struct habits *habits;      /* how the models begin their answers */

@@ -173,6 +173,7 @@ err_code up_serve(const struct options *o, const char *model, bool private_node,
     c->answers = &answers.options;
     if (!private_node) serve_traces(o, &c->traces);
     c->replay_s = (uint32_t)option_int(o, OPT_REPLAY_LIMIT);
+    c->capture = (size_t)option_size(o, OPT_CAPTURE);
     if (!private_node) c->state = state;
     const struct uploads_options kept = {
         .dir = files, .max_bytes = option_size(o, OPT_FILES_SIZE), .ttl_s = option_int(o, OPT_FILES_KEPT) * 86400};

@@ -29,6 +29,7 @@ const harm = {
     'DELETE /caravan/v1/keys/{}': undefined,
     'GET /caravan/v1/usage': undefined,
     'GET /caravan/v1/requests': undefined,
+    'GET /caravan/v1/requests/{}': undefined,
     'GET /caravan/v1/routes': undefined,
     'POST /caravan/v1/invite': {},
     'PUT /caravan/v1/routes': { models: { spare: { targets: [{ model: 'other' }] } } },

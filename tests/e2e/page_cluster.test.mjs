@@ -7,7 +7,7 @@ import { View } from './lib/browser.mjs'
 import { until } from './lib/cluster.mjs'
 import { ask, openNodes, shown } from './lib/page.mjs'
 
-const [head] = await openNodes({ memory: '24M' }) // two machines of three suffice
+const [head, other] = await openNodes({ memory: '24M', own: [['--capture', '4M']] }) // two machines of three suffice
 
 test('the cluster: the ring as it is, tokens while they are made, what happens if a machine goes', async () => {
     const view = await View.open(head.api, { path: '#/cluster' })
@@ -46,6 +46,35 @@ test('anatomy and activity show the answer that went through this node', async (
     assert.equal(running.length, 0)
     assert.deepEqual([ended[0].state, ended[0].model, ended[0].completion_tokens], ['answered', 'caravan-demo', 60])
     await view.close()
+})
+
+test('the texts of requests are kept where the owner has asked for that, and nowhere else', async () => {
+    const secret = 'sk-this-must-not-be-kept', { id: answered } = await ask(head)
+    const body = JSON.stringify({ model: 'caravan-demo', stream: true, max_tokens: 5, messages: [{ role: 'user', content: `${secret} <b>who</b>?` }] })
+    const streamed = await fetch(`${head.api}/v1/chat/completions`, { method: 'POST', body, headers: { authorization: `Bearer ${secret}` } })
+    const said = await streamed.text(), id = streamed.headers.get('x-request-id')
+    const look = (node, which) => fetch(`${node.api}/caravan/v1/requests/${which}`)
+    const kept = await (await look(head, id)).json()
+    assert.equal(kept.request.text, body.replace(secret, '*'.repeat(secret.length)))
+    assert.equal(kept.answer.text, said)
+    const refused = await fetch(`${head.api}/v1/chat/completions`, { method: 'POST', body: JSON.stringify({ model: 'nothing', messages: [] }) })
+    assert.equal(refused.status >= 400, true)
+    assert.match((await (await look(head, refused.headers.get('x-request-id'))).json()).error, /nothing|messages/)
+    const view = await View.open(head.api, { path: '#/activity' })
+    await view.page.getByRole('button', { name: `Texts of request ${id}` }).click()
+    const dialog = view.page.getByRole('dialog')
+    assert.match(await dialog.getByLabel('Asked').textContent(), /"content": "\*+ <b>who<\/b>\?"/)
+    assert.match(await dialog.getByLabel('Answered').textContent(), /data: \[DONE\]/)
+    await view.checkSizes([360])
+    await dialog.getByRole('button', { name: 'Close' }).click()
+    await view.close()
+    const elsewhere = await fetch(`${other.api}/v1/chat/completions`, { method: 'POST', body })
+    await elsewhere.text()
+    const none = await look(other, elsewhere.headers.get('x-request-id'))
+    assert.equal(none.status, 404)
+    assert.match(await none.text(), /--capture/)
+    assert.ok((await (await fetch(`${other.api}/caravan/v1/requests`)).json()).ended.every((r) => !r.captured))
+    assert.ok(answered)
 })
 
 test('charts show what the node has kept, at every span; the samples are those of the requests', async () => {
