@@ -128,6 +128,7 @@ function machineCard(node, rings, fail) {
 function absentPart(status, fail) {
     const absent = absentOf(status)
     return absent.length > 0 && h('section', { class: 'card', 'aria-label': 'Not in' }, h('h2', null, 'Not in, or not well'), h('ul', { class: 'rows' }, absent.map((x) => h('li', { 'data-key': x.id }, h('strong', null, x.name), h('span', { class: 'muted' }, x.why),
+        x.asleep && h('button', { type: 'button', class: 'button small', 'aria-label': `Wake ${x.name}`, onclick: () => ask('POST', '/caravan/v1/nodes/wake', { name: x.id }).then(() => fail(null), fail) }, 'Wake'),
         x.removed && h('button', { type: 'button', class: 'button small', onclick: () => ask('POST', '/caravan/v1/nodes/allow', { name: x.id }).then(() => fail(null), fail) }, 'Let it in again')))))
 }
 

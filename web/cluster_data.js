@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What the pages show of the cluster, made of the node's state: pure functions.
-import { bytes, seconds } from './format.js'
+import { ago, bytes, seconds } from './format.js'
 
 // Machines keep their colour while the page is open.
 const colours = new Map()
@@ -94,9 +94,14 @@ function lossOf(ring, node, status, models) {
 
 export const lossesOf = (node, rings, status, models) => rings.filter((ring) => partOf(ring, node).length > 0).map((ring) => lossOf(ring, node, status, models))
 
-// Machines that are not in, and why: [{ name, id, why, removed }].
+// Machines that are not in, and why: [{ name, id, why, removed, asleep }]; asleep: it can be woken.
 export function absentOf(status) {
     const list = (status.removed ?? []).map((x) => ({ name: x.name || x.id, id: x.id, removed: true, why: `shut out ${new Date(x.time * 1000).toLocaleString()}` }))
+    for (const node of status.asleep ?? []) {
+        const has = node.memory > 0 ? ` It has ${bytes(node.memory)}.` : ''
+        list.push(node.state === 'waking' ? { name: node.name, id: node.id, why: 'it is being woken: that takes up to two minutes' }
+            : { name: node.name, id: node.id, asleep: true, why: `asleep, or its node has ended; seen ${ago(node.seen)}.${has}` })
+    }
     for (const node of status.nodes) {
         if (node.state === 'suspect') list.push({ name: node.name, id: node.id, why: 'it has not answered for a moment: it is asked again, then counted as gone' })
         for (const link of node.links)
