@@ -43,7 +43,7 @@ bool api_is_parameter(const char *name) {
 #define SAMPLING(field, type, min, max, def, help) #field,
 #include "../../tables/sampling.def"
 #undef SAMPLING
-        "seed", "grammar", "grammar_lazy", "logit_bias", "top_logprobs", "repetition_penalty"};
+        "seed", "grammar", "grammar_lazy", "logit_bias", "top_logprobs", "repetition_penalty", "lora"};
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         if (strcmp(keys[i], name) == 0) return true;
     for (size_t i = 0; i < ARRAY_LEN(FIELDS); i++)

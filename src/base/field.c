@@ -171,7 +171,7 @@ static err_code read_int(const struct field *f, void *value, yyjson_val *obj, st
 
 static err_code read_real(const struct field *f, void *value, yyjson_val *obj, struct err *e) {
     double v = field_get_real(value, f);
-    err_code code = json_get_double(obj, f->name, 0, (double)f->max, &v, e);
+    err_code code = json_get_double(obj, f->name, (double)f->min, (double)f->max, &v, e);
     if (code == ERR_OK) field_set_real(value, f, v);
     return code;
 }

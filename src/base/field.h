@@ -24,7 +24,7 @@ enum field_type {
     FIELD_BOOL,
     FIELD_UINT,   /* uint8_t to uint64_t, from min to max */
     FIELD_INT,    /* int32_t or int64_t, from min to max */
-    FIELD_REAL,   /* float or double, from 0 to max */
+    FIELD_REAL,   /* float or double, from min to max */
     FIELD_ID,     /* uint64_t; an epoch too */
     FIELD_TEXT,   /* char[], text that may be shown in several lines */
     FIELD_PATH,   /* char[], a path: any bytes but NUL */

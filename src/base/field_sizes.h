@@ -5,15 +5,16 @@
 #define END \
     } \
     ;
-#define BOOL(...)  +1
-#define U8(...)    +1
-#define U16(...)   +2
-#define U32(...)   +4
-#define U64(...)   +8
-#define I32(...)   +4
-#define I64(...)   +8
-#define F32(...)   +4
-#define F64(...)   +8
+#define BOOL(...) +1
+#define U8(...)   +1
+#define U16(...)  +2
+#define U32(...)  +4
+#define U64(...)  +8
+#define I32(...)  +4
+#define I64(...)  +8
+#define F32(...)  +4
+#define F64(...)  +8
+#define SIGNED(...)
 #define ID(...)    +8
 #define EPOCH(...) +8
 #define TEXT(...)

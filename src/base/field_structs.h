@@ -23,6 +23,7 @@
 #define I64(need, name, min, max, preset, what)       int64_t name;
 #define F32(need, name, max, what)                    float name;
 #define F64(need, name, max, what)                    double name;
+#define SIGNED(need, name, max, preset, what)         double name;
 #define ID(need, name, what)                          uint64_t name;
 #define EPOCH(need, name, what)                       uint64_t name;
 #define TEXT(need, name, size, preset, what)          char name[size];

@@ -34,6 +34,7 @@
 #define I64(need, member, low, high, value, text) NUMBER(FIELD_INT, need, member, low, high, value, text)
 #define F32(need, member, high, text)             NUMBER(FIELD_REAL, need, member, 0, high, 0, text)
 #define F64(need, member, high, text)             NUMBER(FIELD_REAL, need, member, 0, high, 0, text)
+#define SIGNED(need, member, high, value, text)   NUMBER(FIELD_REAL, need, member, -(high), high, value, text)
 #define ID(need, member, text)                    {ROW(need, member, FIELD_ID, text), PLACE(member)},
 #define EPOCH(need, member, text)                 {ROW(need, member, FIELD_ID, text), PLACE(member)},
 #define TEXT(need, member, bytes, value, text)    CHARS(FIELD_TEXT, need, member, value, text)

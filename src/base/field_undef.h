@@ -11,6 +11,7 @@
 #undef I64
 #undef F32
 #undef F64
+#undef SIGNED
 #undef ID
 #undef EPOCH
 #undef TEXT

@@ -44,6 +44,7 @@ static void collection_add(struct collection *l, struct backend_model m) {
     m.bos = arena_strdup(c->text, m.bos);
     m.eos = arena_strdup(c->text, m.eos);
     m.message = arena_strdup(c->text, m.message);
+    if (m.lora != NULL) m.lora = arena_strdup(c->text, m.lora);
     if (m.weights != NULL) m.weights = arena_strdup(c->text, m.weights);
     if (c->n_models % 16 == 0) c->models = mem_realloc(c->models, c->n_models + 16, sizeof(*c->models));
     c->models[c->n_models++] = m;
@@ -96,6 +97,7 @@ static void collection_add_instance(struct collection *l, const char *name) {
                                              .n_parallel = best->wish.parallel,
                                              .created = best->created,
                                              .weights = best->facts.weights[0] != '\0' ? best->facts.weights : NULL,
+                                             .lora = best->wish.lora,
                                              .engine = describe_engine(l->list->text, best),
                                              .ready = instances_reaches(s, best),
                                              .places = places,

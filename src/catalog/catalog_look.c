@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "catalog/catalog_priv.h"
+#include "model/adapter.h"
 #include "model/projector.h"
 #include "os/os.h"
 
@@ -123,7 +124,7 @@ static void look_at_new(struct catalog_search *s, const char *path, const struct
         look_at_bad(s, path, st, e.text);
         return;
     }
-    if (model_projector_is(g)) { /* it belongs to a model, and is none */
+    if (model_projector_is(g) || model_adapter_is(g)) { /* it belongs to a model, and is none */
         model_gguf_free(g);
         return;
     }

@@ -40,6 +40,7 @@ typedef yyjson_mut_val *(*routes_row_fn)(void *user, yyjson_mut_doc *doc, yyjson
 void routes_respond_page(struct http_exchange *x, const char *text, size_t len, size_t limit, routes_row_fn object, void *user);
 void routes_root(struct gateway *g, struct http_exchange *x, const char *rest);
 void routes_props(struct gateway *g, struct http_exchange *x, const char *rest);
+void routes_lora_adapters(struct gateway *g, struct http_exchange *x, const char *rest);
 void routes_slots(struct gateway *g, struct http_exchange *x, const char *rest);
 void routes_response_post(struct gateway *g, struct http_exchange *x, const char *rest);
 void routes_response_get(struct gateway *g, struct http_exchange *x, const char *rest);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What llama-server tells of itself: GET /props and GET /slots. See routes.h. */
+ * What llama-server tells of itself: GET /props, GET /slots and GET /lora-adapters. See routes.h. */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,6 +7,7 @@
 #include "gateway/answer.h"
 #include "gateway/find.h"
 #include "gateway/gateway.h"
+#include "model/adapter.h"
 #include "requests/requests.h"
 
 /* The model that "?model=NAME" names, or the only one; NULL: the error has been answered. */
@@ -45,6 +46,28 @@ void routes_props(struct gateway *g, struct http_exchange *x, const char *rest) 
     add_str(doc, root, "bos_token", m->bos);
     add_str(doc, root, "eos_token", m->eos);
     add_str(doc, root, "build_info", g->fingerprint);
+    gateway_respond_json(x, 200, doc);
+    yyjson_mut_doc_free(doc);
+}
+
+/* Of the path clients see the file's name. */
+void routes_lora_adapters(struct gateway *g, struct http_exchange *x, const char *rest) {
+    const struct backend_model *m = asked_model(g, x);
+    struct model_adapter list[MODEL_MAX_ADAPTERS];
+    uint32_t n = 0;
+    (void)rest;
+    if (m == NULL) return;
+    if (m->lora != NULL) model_adapters_parse(m->lora, list, &n, NULL);
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_arr(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    for (uint32_t i = 0; i < n; i++) {
+        const char *slash = strrchr(list[i].path, '/');
+        yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, root);
+        yyjson_mut_obj_add_uint(doc, o, "id", i);
+        add_str(doc, o, "path", slash != NULL ? slash + 1 : list[i].path);
+        yyjson_mut_obj_add_real(doc, o, "scale", list[i].scale);
+    }
     gateway_respond_json(x, 200, doc);
     yyjson_mut_doc_free(doc);
 }

@@ -103,7 +103,8 @@ struct engine_ops {
     /* The vector of the text that the batch's token i ends (ENGINE_TOKEN_POOL), [n_vector], of length 1 unless it is a rank; valid until
      * the next eval. Last slice of a model that gives vectors only; else NULL. */
     const float *(*vector)(void *self, size_t i);
-    /* A sequence begins: makes its sampler, which replaces an earlier one. Last slice only (others ignore the call). */
+    /* A sequence begins: what follows is computed with the adapters that it names (ERR_INVALID: there is no such adapter). The last slice
+     * makes its sampler, which replaces an earlier one. */
     err_code (*seq_open)(void *self, uint32_t seq, const struct engine_sampling *params, struct err *e);
     /* Samples after the batch's token i of seq. Randomness is a function of (seed, position) alone. Last slice only. */
     err_code (*sample)(void *self, uint32_t seq, size_t i, int32_t pos, struct engine_sample *ret, struct err *e);

@@ -100,6 +100,33 @@ static err_code get_bias(yyjson_val *obj, struct engine_sampling *p, struct err 
     return ERR_OK;
 }
 
+static err_code lora_entry(yyjson_val *v, size_t i, struct engine_sampling *p, struct err *e) {
+    struct engine_lora *l = &p->lora[p->n_lora++];
+    double scale = NAN;
+    err_code code = json_get_u32(v, "id", UINT32_MAX, &l->id, e);
+    if (code == ERR_OK) code = json_get_double(v, "scale", -ENGINE_MAX_SCALE, ENGINE_MAX_SCALE, &scale, e);
+    l->scale = (float)scale;
+    if (code == ERR_OK && yyjson_obj_get(v, "id") != NULL && !isnan(scale)) return ERR_OK;
+    return err_set_field(e, ERR_INVALID, "lora", "entry %zu: expected {\"id\": N, \"scale\": X}", i);
+}
+
+/* As llama-server has it: the adapters that the list doesn't name are not used. */
+static err_code get_lora(yyjson_val *obj, struct engine_sampling *p, struct err *e) {
+    yyjson_val *list = yyjson_obj_get(obj, "lora"), *v;
+    size_t i, n;
+    if (list == NULL || yyjson_is_null(list)) return ERR_OK;
+    if (!yyjson_is_arr(list)) return err_set_field(e, ERR_INVALID, "lora", "expected an array of {\"id\": N, \"scale\": X}");
+    if (yyjson_arr_size(list) > MODEL_MAX_ADAPTERS)
+        return err_set_field(e, ERR_INVALID, "lora", "%zu entries, at most %d", yyjson_arr_size(list), MODEL_MAX_ADAPTERS);
+    p->has_lora = true;
+    p->n_lora = 0;
+    yyjson_arr_foreach(list, i, n, v) {
+        err_code code = lora_entry(v, i, p, e);
+        if (code != ERR_OK) return code;
+    }
+    return ERR_OK;
+}
+
 err_code engine_sampling_from_json(struct engine_sampling *p, yyjson_val *obj, struct err *e) {
     if (!yyjson_is_obj(obj)) return err_set(e, ERR_INVALID, "sampling parameters: expected an object");
     err_code code;
@@ -112,6 +139,7 @@ err_code engine_sampling_from_json(struct engine_sampling *p, yyjson_val *obj, s
     if ((code = json_get_u32(obj, "generated_from", INT32_MAX, &p->generated_from, e)) != ERR_OK) return code;
     if ((code = get_grammar(obj, &p->grammar, e)) != ERR_OK) return code;
     if ((code = engine_lazy_from_json(&p->lazy, obj, e)) != ERR_OK) return code;
+    if ((code = get_lora(obj, p, e)) != ERR_OK) return code;
     return get_bias(obj, p, e);
 }
 
@@ -128,6 +156,15 @@ static void put_bias(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct engi
     }
 }
 
+static void put_lora(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct engine_sampling *p) {
+    yyjson_mut_val *list = yyjson_mut_obj_add_arr(doc, obj, "lora");
+    for (uint32_t i = 0; i < p->n_lora; i++) {
+        yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, list);
+        yyjson_mut_obj_add_uint(doc, o, "id", p->lora[i].id);
+        yyjson_mut_obj_add_real(doc, o, "scale", (double)p->lora[i].scale);
+    }
+}
+
 yyjson_mut_val *engine_sampling_to_json(const struct engine_sampling *p, yyjson_mut_doc *doc) {
     yyjson_mut_val *obj = yyjson_mut_obj(doc);
 #define SAMPLING(field, type, min, max, def, help) put_##type(doc, obj, #field, p->field);
@@ -139,6 +176,7 @@ yyjson_mut_val *engine_sampling_to_json(const struct engine_sampling *p, yyjson_
     if (p->grammar != NULL) yyjson_mut_obj_add_strcpy(doc, obj, "grammar", p->grammar);
     if (p->lazy.n_triggers > 0) engine_lazy_to_json(&p->lazy, doc, obj);
     if (p->n_bias > 0) put_bias(doc, obj, p);
+    if (p->has_lora) put_lora(doc, obj, p);
     return obj;
 }
 

@@ -10,7 +10,9 @@
 #include "base/err.h"
 #include "base/field.h"
 #include "base/json.h"
+#include "model/adapter.h"
 
+#define ENGINE_MAX_SCALE 1000 /* of an adapter */
 enum { ENGINE_MAX_TOP_LOGPROBS = 20, ENGINE_MAX_LOGIT_BIAS = 1024, ENGINE_MAX_TRIGGERS = 8, ENGINE_MAX_TRIGGER_LEN = 128 };
 
 struct engine_logit_bias {
@@ -25,6 +27,12 @@ struct engine_lazy {
     bool at_start;                  /* a word counts only where the text begins with it */
     char *skip_open, *skip_close;   /* the words do not count between these two; NULL: no such region */
     bool skipping;                  /* the text begins inside such a region */
+};
+
+/* How much of an adapter is added to a sequence's layers. */
+struct engine_lora {
+    uint32_t id; /* in the order in which the model got them */
+    float scale;
 };
 
 struct engine_sampling {
@@ -43,12 +51,15 @@ struct engine_sampling {
     struct engine_lazy lazy;        /* when the grammar begins */
     struct engine_logit_bias *bias; /* owned */
     size_t n_bias;
+    bool has_lora;                  /* the adapters are those of the list, and no others; else as the model was loaded */
+    uint32_t n_lora;
+    struct engine_lora lora[MODEL_MAX_ADAPTERS];
 };
 
 void engine_sampling_init(struct engine_sampling *p);  /* the table's defaults, seed 0 */
 void engine_sampling_done(struct engine_sampling *p);
 /* Reads the fields that are present (names as in the table, plus seed, top_logprobs, generated_from, grammar, grammar_lazy {"triggers",
- * "at_start", "skip": [open, close], "skipping"}, logit_bias {"token": bias}); ERR_INVALID names the field. */
+ * "at_start", "skip": [open, close], "skipping"}, logit_bias {"token": bias}, lora [{"id", "scale"}]); ERR_INVALID names the field. */
 err_code engine_sampling_from_json(struct engine_sampling *p, yyjson_val *obj, struct err *e);
 /* A new object with every field. */
 yyjson_mut_val *engine_sampling_to_json(const struct engine_sampling *p, yyjson_mut_doc *doc);

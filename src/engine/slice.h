@@ -44,4 +44,10 @@ void engine_slice_format(const struct engine_load *load, struct buf *out);
  * not the first, or lacks layers that pictures reach into. */
 err_code engine_slice_add_projector(struct engine *engine, const struct engine_load *load, const char *path, struct err *e);
 
+/* Gives the slice its part of an adapter (model_adapter_slice of the same layers), which it numbers in this order, from 0. scale: for
+ * sequences whose engine_sampling says nothing of adapters. In the thread that opened the slice, before its first batch. read and user as
+ * in engine_slice_open. ERR_ENGINE: libllama refuses it. */
+err_code engine_slice_add_adapter(struct engine *engine, const struct model_slice *adapter, model_read_fn read, void *user, double scale,
+                                  struct err *e);
+
 #endif

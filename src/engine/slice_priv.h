@@ -2,7 +2,7 @@
  * The inside of a slice: slice.c loads and frees it, slice_run.c computes, slice_graph.c moves rows into the graph and out of it,
  * slice_pool.c pools rows into vectors, slice_park.c parks sequences, slice_mark.c keeps copies of their states, slice_store.c moves both
  * into a store and out of it, slice_room.c has the memory of all that, slice_media.c makes rows of pictures, slice_pos.c knows where these
- * stand. */
+ * stand, slice_adapter.c applies adapters. */
 #ifndef CARAVAN_ENGINE_SLICE_PRIV_H
 #define CARAVAN_ENGINE_SLICE_PRIV_H
 
@@ -12,6 +12,7 @@
 
 #include "engine/engine.h"
 #include "engine/sampler.h"
+#include "model/adapter.h"
 #include "model/slice.h"
 
 /* The additional state of a slice of an embedding model: engine/slice_pool.c. */
@@ -67,6 +68,18 @@ struct slice_pos {
     int32_t *base, *most;        /* [n_seq]: of the picture whose rows came last: its position, and the largest place on any axis */
 };
 
+/* How much of each adapter is added. */
+struct slice_scales {
+    float of[MODEL_MAX_ADAPTERS];
+};
+/* Adapters: engine/slice_adapter.c. */
+struct slice_adapters {
+    struct llama_adapter_lora *loaded[MODEL_MAX_ADAPTERS]; /* NULL: it changes nothing in these layers. The model frees them */
+    uint32_t n;
+    struct slice_scales usual, now; /* of sequences that say nothing of them; of the context */
+    struct slice_scales seq[ENGINE_MAX_SEQ];
+};
+
 struct slice {
     struct model_slice_info what;
     struct engine_info info;
@@ -110,6 +123,7 @@ struct slice {
     struct slice_pool pool;
     struct slice_media media;    /* first slice */
     struct slice_pos pos;
+    struct slice_adapters adapters;
 };
 
 /* ---- slice_pool.c ---- */
@@ -207,6 +221,16 @@ int32_t *slice_pos_take(const struct slice *s, uint32_t seq, int32_t n);
 void slice_pos_put(struct slice *s, uint32_t seq, const int32_t *from, int32_t n);
 /* The sequence has n tokens that came from elsewhere, and no pictures. */
 void slice_pos_text(struct slice *s, uint32_t seq, int32_t n);
+
+/* ---- slice_adapter.c ---- */
+/* The scales of a sequence that begins. ERR_INVALID: it names an adapter that is not there. */
+err_code slice_adapter_choose(struct slice *s, uint32_t seq, const struct engine_sampling *params, struct err *e);
+/* The sequence ends. */
+void slice_adapter_reset(struct slice *s, uint32_t seq);
+/* May tokens of the two sequences be computed together? */
+bool slice_adapter_same(const struct slice *s, uint32_t a, uint32_t b);
+/* The next part of a batch is computed with the scales of this sequence. */
+err_code slice_adapter_use(struct slice *s, uint32_t seq, struct err *e);
 
 extern const struct engine_ops slice_ops;
 /* Loads the slice's header and lays out its buffers, without allocating them; parameters and errors as engine_slice_open. */

@@ -105,6 +105,7 @@ static err_code op_copy(struct slice *s, const struct engine_op *op, struct err 
 
 static void op_close(struct slice *s, uint32_t seq) {
     remove_all(s, seq);
+    slice_adapter_reset(s, seq);
     if (s->samplers == NULL) return;
     engine_sampler_free(s->samplers[seq]);
     s->samplers[seq] = NULL;
@@ -185,20 +186,21 @@ static bool continues(const struct engine_token *before, const struct engine_tok
 }
 
 /* Rows of pictures enter in another way than tokens, and those of some pictures all at once, so a picture is a part of its own. In every
- * slice, for batches have the same shapes in all of them. Returns the end of the picture, or of the tokens before the next one. */
-static size_t kind_end(const struct engine_token *t, size_t at, size_t n) {
+ * slice, for batches have the same shapes in all of them. Returns the end of the picture, or of the tokens before the next one that have
+ * the same adapters. */
+static size_t kind_end(const struct slice *s, const struct engine_token *t, size_t at, size_t n) {
     size_t end = at + 1;
     if (is_row(&t[at]))
         while (end < n && continues(&t[end - 1], &t[end])) end++;
     else
-        while (end < n && !is_row(&t[end])) end++;
+        while (end < n && !is_row(&t[end]) && slice_adapter_same(s, t[at].seq, t[end].seq)) end++;
     return end;
 }
 
 /* How many tokens from `at` are computed together. libllama gives rows back in the order of its own division of a batch; a part is
  * therefore one run of one sequence, or single tokens of different sequences: in these libllama keeps the batch's order. */
 static size_t shape_length(struct slice *s, const struct engine_token *t, size_t at, size_t n) {
-    n = kind_end(t, at, n);
+    n = kind_end(s, t, at, n);
     if (!s->exact && !s->recurrent && !s->streams && !s->pool.at_once) return n - at;
     size_t end = at + 1;
     while (end < n && t[end].seq == t[at].seq) end++;
@@ -251,6 +253,8 @@ static void fill_batch(struct slice *s, const struct engine_token *t, size_t n, 
 }
 
 static err_code decode_part(struct slice *s, const struct engine_token *t, size_t n, const float *in, float *out, struct err *e) {
+    err_code code = slice_adapter_use(s, t->seq, e);
+    if (code != ERR_OK) return code;
     fill_batch(s, t, n, in);
     slice_graph_begin(s, n, in, out);
     engine_runtime_clear();
@@ -258,7 +262,7 @@ static err_code decode_part(struct slice *s, const struct engine_token *t, size_
     if (together) llama_set_causal_attn(s->ctx, false);
     int32_t rc = llama_decode(s->ctx, s->batch);
     if (together) llama_set_causal_attn(s->ctx, true);
-    err_code code = slice_graph_end(s, n, e);
+    code = slice_graph_end(s, n, e);
     const char *why = engine_runtime_complaint();
     if (rc == 1) return err_set(e, ERR_NO_ROOM, "the KV cache has no room for %zu more tokens", n);
     if (rc != 0)
@@ -299,8 +303,8 @@ static err_code check_row(const struct slice *s, const struct engine_token *t, s
     bool first = i == 0 || !continues(&t[i - 1], &t[i]);
     if (s->what.head ? s->info.n_row == 0 : s->ids != NULL && (s->what.ids || s->n_pos > 1))
         return err_set(e, ERR_UNSUPPORTED, "a slice of this model takes no rows of pictures");
-    if (first && (t[i].flags & ENGINE_TOKEN_TOGETHER) != 0 && kind_end(t, i, n) - i > llama_n_ubatch(s->ctx))
-        return err_set(e, ERR_LIMIT, "a picture of %zu rows in a batch of %u", kind_end(t, i, n) - i, llama_n_ubatch(s->ctx));
+    if (first && (t[i].flags & ENGINE_TOKEN_TOGETHER) != 0 && kind_end(s, t, i, n) - i > llama_n_ubatch(s->ctx))
+        return err_set(e, ERR_LIMIT, "a picture of %zu rows in a batch of %u", kind_end(s, t, i, n) - i, llama_n_ubatch(s->ctx));
     return ERR_OK;
 }
 
@@ -376,8 +380,9 @@ static err_code slice_seq_open(void *self, uint32_t seq, const struct engine_sam
     struct slice *s = self;
     struct engine_sampler *made = NULL;
     if (seq >= s->info.n_seq) return err_set(e, ERR_INVALID, "sequence %u: there are %u", seq, s->info.n_seq);
-    if (s->samplers == NULL) return ERR_OK;
-    err_code code = engine_sampler_create(s->vocab, s->info.n_ctx_seq, params, &made, e);
+    err_code code = slice_adapter_choose(s, seq, params, e);
+    if (code != ERR_OK || s->samplers == NULL) return code;
+    code = engine_sampler_create(s->vocab, s->info.n_ctx_seq, params, &made, e);
     if (code != ERR_OK) return code;
     engine_sampler_free(s->samplers[seq]);
     s->samplers[seq] = made;

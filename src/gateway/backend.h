@@ -15,6 +15,7 @@ struct backend_model {
     const char *chat_template;   /* Jinja text from the model's metadata, NULL: none */
     const char *bos, *eos;       /* text of these tokens, may be "" */
     const char *weights;         /* what identifies its weights; NULL: not known before it is loaded */
+    const char *lora;            /* its adapters, as model_adapters_parse reads them; NULL or "": none */
     const char *engine;          /* what computes its answers: version and settings; NULL as weights */
     uint32_t n_ctx;              /* positions that one sequence may have */
     uint32_t n_vocab;

@@ -8,9 +8,12 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "coordinator/preview.h"
 #include "coordinator/used.h"
 #include "model/estimate.h"
+#include "model/adapter.h"
+#include "model/hash.h"
 #include "model/projector.h"
 #include "model/quirks.h"
 #include "model/template.h"
@@ -23,6 +26,9 @@ struct serve_model {
     struct coordinator_model core;
     struct serve_file *file;
     struct model_projector projector;
+    struct model_adapter adapters[MODEL_MAX_ADAPTERS];
+    uint32_t n_adapters;
+    uint64_t *adapter_bytes; /* [n_layer]; NULL: there are none */
     struct model_load_shape shape;
     struct plan_source *source;
     struct engine_load load; /* as stages here would load it */
@@ -142,6 +148,22 @@ static err_code model_shape(const struct serve *s, struct serve_model *m, struct
     return ERR_OK;
 }
 
+/* The model's identity, with adapters: answers of other weights are other answers. */
+static void identify(const struct serve_model *m, char *ret, size_t size) {
+    uint8_t hash[MODEL_HASH_SIZE];
+    char digits[2 * MODEL_HASH_SIZE + 1];
+    struct buf text;
+    snprintf(ret, size, "%s", m->file->sample);
+    if (m->n_adapters == 0 || ret[0] == '\0') return;
+    buf_init(&text, SIZE_MAX - 1);
+    buf_append_str(&text, m->file->sample);
+    for (uint32_t i = 0; i < m->n_adapters; i++) buf_printf(&text, " %s:%.9g", m->adapters[i].id, m->adapters[i].scale);
+    model_hash(text.data, text.len, hash);
+    buf_done(&text);
+    str_hex(hash, sizeof(hash), digits);
+    snprintf(ret, size, "%.32s", digits);
+}
+
 static void model_describe(struct serve_model *m, const char *name) {
     struct record_model *r = &m->core.record;
     const struct model_gguf *g = m->file->gguf;
@@ -154,7 +176,7 @@ static void model_describe(struct serve_model *m, const char *name) {
     r->n_vocab = m->file->layout->n_vocab;
     r->n_layer = m->file->layout->n_layer;
     model_facts_make(g, m->file->layout, &r->facts);
-    snprintf(r->facts.weights, sizeof(r->facts.weights), "%s", m->file->sample);
+    identify(m, r->facts.weights, sizeof(r->facts.weights));
     r->facts.sees = m->projector.sees;
     r->facts.hears = m->projector.hears;
     wish_set(&r->wish, WISH_CTX, m->shape.n_ctx);
@@ -164,6 +186,7 @@ static void model_free(struct serve_model *m) {
     plan_source_free(m->source);
     free(m->core.record.chat_template);
     free(m->key);
+    free(m->adapter_bytes);
     free(m);
 }
 
@@ -191,6 +214,27 @@ static err_code choose_projector(const struct serve *s, struct serve_model *m, s
     return code;
 }
 
+struct adapter_taker {
+    struct serve *s;
+    struct serve_model *m;
+};
+
+/* Other nodes fetch it from this one. */
+static void take_adapter(void *user, const struct model_adapter *a, const struct model_gguf *g) {
+    const struct adapter_taker *t = user;
+    model_adapter_bytes(g, t->m->file->layout, t->m->adapter_bytes);
+    if (t->s->parts.weights) weights_server_add(t->s->parts.weights, weights_model_create_as(g, a->id, t->s->parts.cache));
+}
+
+static err_code choose_adapters(struct serve *s, struct serve_model *m, struct err *e) {
+    struct adapter_taker taker = {s, m};
+    const char *text = m->core.record.wish.lora;
+    if (text[0] == '\0') return ERR_OK;
+    m->adapter_bytes = mem_calloc(m->file->layout->n_layer, sizeof(*m->adapter_bytes));
+    m->shape.adapters = m->adapter_bytes;
+    return model_adapters_read(text, m->file->layout, m->adapters, &m->n_adapters, take_adapter, &taker, e);
+}
+
 static err_code model_make(struct serve *s, struct serve_file *file, const char *name, const struct load_wish *wish,
                            struct serve_model **ret, struct err *e) {
     struct serve_model *m = MEM_NEW(struct serve_model);
@@ -203,7 +247,9 @@ static err_code model_make(struct serve *s, struct serve_file *file, const char 
     err_code code = plan_wish_parse(m->core.record.wish.placement, &plan, e);
     if (code == ERR_OK) code = model_shape(s, m, e);
     if (code == ERR_OK) code = choose_projector(s, m, e);
+    if (code == ERR_OK) code = choose_adapters(s, m, e);
     if (code != ERR_OK) {
+        free(m->adapter_bytes);
         free(m);
         return code;
     }
@@ -432,6 +478,7 @@ static void serve_order(struct serve *s, const struct coordinator_action *a, con
     o->options.prefix_cache = w->prefix_cache;
     o->options.n_draft = w->speculate;
     o->options.draft_always = w->speculate_always;
+    stage_order_adapters(o, m->adapters, m->n_adapters);
     o->source_node = s->parts.self;
     o->next_node = instance_node(in, (a->stage + 1) % p->n_stage)->id;
     o->prev_node = instance_node(in, (a->stage + p->n_stage - 1) % p->n_stage)->id;

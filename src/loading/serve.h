@@ -55,6 +55,8 @@ struct serve_parts {
     struct architectures *architectures; /* NULL: nothing is probed */
     struct sizes *sizes;   /* NULL: what models take is estimated */
     struct news *news;
+    struct weights_server *weights; /* gives adapters to other nodes; NULL: they have them */
+    const char *cache;              /* where hashes of adapters are kept; NULL: nowhere */
     struct serve_callbacks callbacks;
     void *user;
 };

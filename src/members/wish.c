@@ -7,9 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/adapter.h"
 #include "plan/plan.h"
 
-enum wish_type { TYPE_NUM, TYPE_FLAG, TYPE_WORD, TYPE_TEXT };
+enum wish_type { TYPE_NUM, TYPE_FLAG, TYPE_WORD, TYPE_TEXT, TYPE_FILES };
 
 struct row {
     const char *name;
@@ -49,7 +50,7 @@ void wish_set(struct load_wish *w, enum wish_id id, uint32_t value) {
 }
 
 void wish_set_text(struct load_wish *w, enum wish_id id, const char *value) {
-    assert((rows[id].type == TYPE_WORD || rows[id].type == TYPE_TEXT) && strlen(value) < rows[id].size);
+    assert(rows[id].type >= TYPE_WORD && strlen(value) < rows[id].size);
     wish_unset(w, id);
     w->said |= 1u << id;
     memcpy(field_of(w, id), value, strlen(value));
@@ -113,9 +114,12 @@ static err_code read_flag(yyjson_val *obj, const struct row *r, enum wish_id id,
 static err_code read_text(yyjson_val *obj, const struct row *r, enum wish_id id, struct load_wish *w, struct err *e) {
     char value[WISH_MAX_TEXT] = "";
     struct plan_wish plan;
+    struct model_adapter adapters[MODEL_MAX_ADAPTERS];
+    uint32_t n;
     err_code code = json_get_line(obj, r->name, value, r->size, e);
     if (code != ERR_OK || value[0] == '\0') return code;
     if (r->type == TYPE_TEXT) code = plan_wish_parse(value, &plan, e);
+    else if (r->type == TYPE_FILES) code = model_adapters_parse(value, adapters, &n, e);
     else if (!is_word(r->words, value)) code = err_set_field(e, ERR_INVALID, r->name, "expected %s, got \"%s\"", r->words, value);
     if (code == ERR_OK) wish_set_text(w, id, value);
     return code;

@@ -27,13 +27,14 @@ struct load_wish {
 #define WISH_FIELD_FLAG(field)                 bool field
 #define WISH_FIELD_WORD(field)                 char field[WISH_MAX_WORD]
 #define WISH_FIELD_TEXT(field)                 char field[WISH_MAX_TEXT]
+#define WISH_FIELD_FILES(field)                char field[WISH_MAX_TEXT]
 #define WISH(id, field, type, min, max, words) WISH_FIELD_##type(field);
 #include "../../tables/wishes.def"
 #undef WISH
 };
 
 bool wish_says(const struct load_wish *w, enum wish_id id);
-/* Sets a NUM or a FLAG; a WORD or a TEXT. The value must be a legal one. */
+/* Sets a NUM or a FLAG; a WORD, a TEXT or FILES. The value must be a legal one. */
 void wish_set(struct load_wish *w, enum wish_id id, uint32_t value);
 void wish_set_text(struct load_wish *w, enum wish_id id, const char *value);
 void wish_unset(struct load_wish *w, enum wish_id id);

@@ -76,6 +76,7 @@ static bool is_foreign_table(const struct model_slice *s, const char *name) {
 static bool take_tensor(const struct model_slice *s, const struct model_tensor *source, struct slice_tensor *t) {
     const char *rest = source->name;
     int32_t layer = model_layer_of_name(source->name, &rest);
+    if (s->take) return s->take(s, source, t);
     *t = (struct slice_tensor){.source = source, .type = source->type, .n_dims = source->n_dims, .bytes = source->bytes};
     memcpy(t->ne, source->ne, sizeof(t->ne));
     if (layer < 0 || s->info.whole) {
@@ -194,19 +195,10 @@ static void describe(struct model_slice *s, uint32_t first, uint32_t end) {
     if (!info->tail) describe_result(info, s->quirks->out);
 }
 
-err_code model_slice_create_forced(const struct model_gguf *g, const struct model_layout *l, uint32_t first, uint32_t end,
-                                   struct model_slice **ret_s, struct err *e) {
-    if (first >= end || end > l->n_layer)
-        return err_set(e, ERR_INVALID, "cannot cut layers %" PRIu32 "-%" PRIu32 " from a model of %" PRIu32 " layers", first,
-                       end ? end - 1 : 0, l->n_layer);
-    struct model_slice *s = MEM_NEW(struct model_slice);
-    s->g = g;
-    s->l = l;
-    s->quirks = model_quirks_find(l);
-    buf_init(&s->header, (size_t)1 << 30);
-    describe(s, first, end);
+/* Makes the virtual file of what s describes. Frees s if that fails. */
+static err_code finish(struct model_slice *s, struct model_slice **ret_s, struct err *e) {
     err_code code = ERR_OK;
-    if (s->info.whole && model_gguf_n_parts(g) == 1) pass_through(s);
+    if (s->info.whole && !s->take && model_gguf_n_parts(s->g) == 1) pass_through(s);
     else {
         choose_tensors(s);
         code = slice_write_header(s, e);
@@ -219,6 +211,32 @@ err_code model_slice_create_forced(const struct model_gguf *g, const struct mode
     collect_ranges(s);
     *ret_s = s;
     return ERR_OK;
+}
+
+err_code slice_create_adapter(const struct model_gguf *adapter, const struct model_layout *l, uint32_t first, uint32_t end,
+                              slice_take_fn take, struct model_slice **ret_s, struct err *e) {
+    struct model_slice *s = MEM_NEW(struct model_slice);
+    s->g = adapter;
+    s->l = l;
+    s->quirks = model_quirks_find(l);
+    s->take = take;
+    s->info = (struct model_slice_info){.first = first, .end = end, .n_layer = l->n_layer, .whole = true}; /* its header stays as it is */
+    buf_init(&s->header, (size_t)1 << 30);
+    return finish(s, ret_s, e);
+}
+
+err_code model_slice_create_forced(const struct model_gguf *g, const struct model_layout *l, uint32_t first, uint32_t end,
+                                   struct model_slice **ret_s, struct err *e) {
+    if (first >= end || end > l->n_layer)
+        return err_set(e, ERR_INVALID, "cannot cut layers %" PRIu32 "-%" PRIu32 " from a model of %" PRIu32 " layers", first,
+                       end ? end - 1 : 0, l->n_layer);
+    struct model_slice *s = MEM_NEW(struct model_slice);
+    s->g = g;
+    s->l = l;
+    s->quirks = model_quirks_find(l);
+    buf_init(&s->header, (size_t)1 << 30);
+    describe(s, first, end);
+    return finish(s, ret_s, e);
 }
 
 err_code model_slice_create(const struct model_gguf *g, const struct model_layout *l, uint32_t first, uint32_t end,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Inside of model/slice: slice.c chooses the tensors and lays out the file, slice_header.c writes its header, slice_file.c makes it a
- * FILE*. Only these include it. */
+ * FILE*, adapter.c chooses the tensors of an adapter. Only these include it. */
 #ifndef CARAVAN_MODEL_SLICE_PRIV_H
 #define CARAVAN_MODEL_SLICE_PRIV_H
 
@@ -31,9 +31,13 @@ struct slice_segment {
     uint64_t offset;           /* in the original */
 };
 
+/* Fills in t for a tensor of the original; false: the slice doesn't need it. */
+typedef bool (*slice_take_fn)(const struct model_slice *s, const struct model_tensor *source, struct slice_tensor *t);
+
 struct model_slice {
     const struct model_gguf *g;
     const struct model_layout *l;
+    slice_take_fn take;        /* g is an adapter of the model that l describes, and this chooses its tensors; NULL: a model */
     const struct model_quirks *quirks;
     struct model_slice_info info;
     struct buf header;
@@ -50,6 +54,8 @@ static inline bool slice_has_small_vocab(const struct model_slice *s) {
     return !s->info.ids && !s->info.tail && !(s->quirks->fixups & MODEL_FIX_VOCAB);
 }
 
+err_code slice_create_adapter(const struct model_gguf *adapter, const struct model_layout *l, uint32_t first, uint32_t end,
+                              slice_take_fn take, struct model_slice **ret_s, struct err *e);
 uint64_t slice_alignment(const struct model_gguf *g);
 /* Writes the header (padded to the alignment) for s->tensor, whose offsets are set. */
 err_code slice_write_header(struct model_slice *s, struct err *e);

@@ -135,6 +135,8 @@ static void node_open_models(struct node *n) {
                                                   .architectures = n->architectures,
                                                   .sizes = n->sizes,
                                                   .news = &n->news,
+                                                  .weights = n->weights,
+                                                  .cache = c->cache,
                                                   .callbacks = node_serve_callbacks,
                                                   .user = n});
     n->names = names_create(&(struct names_parts){
@@ -255,6 +257,15 @@ static err_code node_check_mmproj(const char *path, struct err *e) {
     return code;
 }
 
+/* By absolute paths, since a node that takes the model over has another working directory. */
+static err_code node_wish_adapters(const char *text, struct load_wish *wish, struct err *e) {
+    char absolute[WISH_MAX_TEXT];
+    err_code code = model_adapters_absolute(text, absolute, sizeof(absolute), e);
+    if (code == ERR_OK && absolute[0] != '\0') wish_set_text(wish, WISH_LORA, absolute);
+    if (code != ERR_OK) err_prefix(e, "--lora");
+    return code;
+}
+
 /* The model of the command line. */
 static err_code node_serve_named(struct node *n, struct err *e) {
     struct load_wish wish;
@@ -264,6 +275,7 @@ static err_code node_serve_named(struct node *n, struct err *e) {
     wish_set(&wish, WISH_KEPT, true);
     wish_set(&wish, WISH_PINNED, true);
     err_code code = files_open_now(n->files, n->config->model, &file, e);
+    if (code == ERR_OK) code = node_wish_adapters(n->config->lora, &wish, e);
     if (code == ERR_OK && n->config->draft[0]) code = node_check_draft(n->config->draft, e);
     if (code == ERR_OK && n->config->mmproj[0]) code = node_check_mmproj(n->config->mmproj, e);
     if (code != ERR_OK) return code;

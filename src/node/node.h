@@ -41,6 +41,7 @@ struct node_config {
     bool dtype_auto;           /* the plan chooses it, unless answers are to be exact */
     struct stage_options options; /* as they go to the stages */
     const char *draft;         /* a small model that guesses; "": none */
+    const char *lora;          /* adapters of the model, as model_adapters_parse reads them; "": none */
     const char *mmproj;        /* the projector of the model; "": the one beside it */
     const char *key_file;
     const char *state;         /* file of the stored responses; NULL: none outlives the process */

@@ -17,6 +17,8 @@ struct private_ring_config {
     struct engine_load load;
     uint8_t dtype;            /* hidden states on the wire: enum frame_dtype */
     struct stage_options options;
+    const struct model_adapter *adapters; /* [n_adapters] */
+    uint32_t n_adapters;
     const char *draft;        /* a small model that guesses; NULL: none */
     bool forced;              /* cut even where tables/quirks.def says not to */
     uint16_t (*via)(void *user,

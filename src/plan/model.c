@@ -24,6 +24,7 @@ struct plan_source {
     uint64_t *weights, *kv; /* sums over layers 0..i-1, without tables */
     uint64_t *experts;      /* of the weights, those of experts */
     uint64_t most_experts;  /* the largest of these tensors */
+    uint64_t *adapters;     /* likewise */
     uint64_t *compute;      /* of each layer as a slice */
     uint64_t compute_gpu, compute_gpu_tail; /* the most of any layer, and of a tail, with the larger steps of GPUs */
     uint64_t ends[4];       /* tables of a slice; index [is the first] + 2 * [is the last] */
@@ -60,7 +61,7 @@ static uint64_t source_need(void *user, uint32_t first, uint32_t end) {
 static uint64_t source_layers_bytes(void *user, uint32_t first, uint32_t end) {
     const struct plan_source *s = user;
     return (uint64_t)(s->factor_weights * (double)(s->weights[end] - s->weights[first])) +
-           (uint64_t)(s->factor_kv * (double)(s->kv[end] - s->kv[first]));
+           (uint64_t)(s->factor_kv * (double)(s->kv[end] - s->kv[first])) + s->adapters[end] - s->adapters[first];
 }
 
 static uint64_t source_experts_bytes(void *user, uint32_t first, uint32_t end) {
@@ -91,6 +92,7 @@ static void source_sizes(struct plan_source *s) {
         struct model_estimate m = model_estimate_slice(l, i, i + 1, &s->shape);
         s->weights[i + 1] = s->weights[i] + l->layers[i].bytes;
         s->kv[i + 1] = s->kv[i] + m.kv;
+        s->adapters[i + 1] = s->adapters[i] + (s->shape.adapters != NULL ? s->shape.adapters[i] : 0);
         if (i + 1 == n) s->compute_tail = m.compute;
         s->compute[i] = i + 1 == n && n > 1 ? 0 : m.compute; /* the last layer's figure contains the logits, which only a tail has */
         if (i > 0 && i + 1 < n && s->compute[i] != s->compute[0]) s->same = false;
@@ -166,10 +168,10 @@ static void source_cuts(struct plan_source *s) {
     s->model.whole_reason = s->whole_reason;
 }
 
-/* The first slice has the projector, too, of which libllama knows nothing. */
+/* What libllama doesn't say: adapters, and the projector that the first slice has, too. */
 static uint64_t source_room(void *user, uint32_t first, uint32_t end) {
     const struct plan_source *s = user;
-    return source_need(user, first, end) + (first == 0 ? s->shape.projector : 0);
+    return source_need(user, first, end) + s->adapters[end] - s->adapters[first] + (first == 0 ? s->shape.projector : 0);
 }
 
 struct plan_source *plan_source_create(const struct model_layout *l, const struct model_load_shape *shape, const char *name) {
@@ -182,6 +184,7 @@ struct plan_source *plan_source_create(const struct model_layout *l, const struc
     s->weights = mem_calloc(n + 1, sizeof(*s->weights));
     s->kv = mem_calloc(n + 1, sizeof(*s->kv));
     s->experts = mem_calloc(n + 1, sizeof(*s->experts));
+    s->adapters = mem_calloc(n + 1, sizeof(*s->adapters));
     s->compute = mem_calloc(n, sizeof(*s->compute));
     s->may = mem_calloc(n * (n + 1) + n + 1, 1);
     s->model = (struct plan_model){.name = name,
@@ -211,6 +214,7 @@ void plan_source_free(struct plan_source *s) {
     free(s->weights);
     free(s->kv);
     free(s->experts);
+    free(s->adapters);
     free(s->compute);
     free(s->may);
     free(s);

@@ -27,6 +27,7 @@
 #define I64(...)
 #define F32(...)
 #define F64(...)
+#define SIGNED(...)
 #define ID(...)
 #define EPOCH(...)
 #define TEXT(...)

@@ -66,16 +66,18 @@ void sched_marks_done(struct sched_marks *m) {
     m->n = 0;
 }
 
-struct sched_mark *sched_marks_find(struct sched_marks *m, const int32_t *tokens, uint32_t n) {
+struct sched_mark *sched_marks_find(struct sched_marks *m, uint64_t variant, const int32_t *tokens, uint32_t n) {
     for (uint32_t i = 0; i < m->n; i++)
-        if (m->all[i].n == n && memcmp(m->all[i].tokens, tokens, n * sizeof(*tokens)) == 0) return &m->all[i];
+        if (m->all[i].n == n && m->all[i].variant == variant && memcmp(m->all[i].tokens, tokens, n * sizeof(*tokens)) == 0)
+            return &m->all[i];
     return NULL;
 }
 
-struct sched_mark *sched_marks_add(struct sched_marks *m, const int32_t *tokens, uint32_t n) {
+struct sched_mark *sched_marks_add(struct sched_marks *m, uint64_t variant, const int32_t *tokens, uint32_t n) {
     assert(m->n < SCHED_MARKS_MOST);
     struct sched_mark *mark = &m->all[m->n++];
-    *mark = (struct sched_mark){.key = sched_stored_key(tokens, n), .n = n, .tokens = mem_calloc(n, sizeof(*tokens))};
+    *mark = (struct sched_mark){
+        .key = sched_stored_key(tokens, n) ^ variant, .variant = variant, .n = n, .tokens = mem_calloc(n, sizeof(*tokens))};
     memcpy(mark->tokens, tokens, n * sizeof(*tokens));
     return mark;
 }

@@ -32,7 +32,8 @@ uint32_t sched_mark_next(const struct sched_mark_text *t, uint32_t at, uint32_t 
 /* ---- which are there ---- */
 
 struct sched_mark {
-    uint64_t key;        /* names it in the operations: sched_stored_key() of the tokens */
+    uint64_t key;        /* names it in the operations: sched_stored_key() of the tokens, changed by the variant */
+    uint64_t variant;    /* of the request that made it (wire/request.h) */
     uint32_t n;          /* positions */
     int32_t *tokens;     /* [n], owned */
     uint32_t n_prompt;   /* of the request that made it: exact mode needs it */
@@ -50,10 +51,10 @@ struct sched_marks {
 
 void sched_marks_init(struct sched_marks *m);
 void sched_marks_done(struct sched_marks *m);
-/* The mark of exactly these tokens, or NULL. Valid until the next change. */
-struct sched_mark *sched_marks_find(struct sched_marks *m, const int32_t *tokens, uint32_t n);
+/* The mark of exactly these tokens in this variant, or NULL. Valid until the next change. */
+struct sched_mark *sched_marks_find(struct sched_marks *m, uint64_t variant, const int32_t *tokens, uint32_t n);
 /* Adds a mark; there must be room, and no mark of these tokens. They are copied. */
-struct sched_mark *sched_marks_add(struct sched_marks *m, const int32_t *tokens, uint32_t n);
+struct sched_mark *sched_marks_add(struct sched_marks *m, uint64_t variant, const int32_t *tokens, uint32_t n);
 /* The mark to give up first: the least recently used one, and of one request's marks the one that saves least. NULL: there is none. */
 const struct sched_mark *sched_marks_least(const struct sched_marks *m);
 /* false: there is no such mark. */

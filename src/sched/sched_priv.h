@@ -58,6 +58,7 @@ struct sched_req {
 struct sched_slot {
     struct sched_req *req;
     uint32_t generation;  /* raised when an owner goes: tokens in flight of an older generation are stale */
+    uint64_t variant;     /* the last owner's: its positions serve requests of the same variant only */
     bool rows;            /* the last owner has, or had, rows among its tokens */
     bool dirty;           /* an owner has left positions in the stages */
     bool kept;

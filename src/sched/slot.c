@@ -152,6 +152,7 @@ static void wipe(struct sched *s, uint32_t slot) {
 void sched_slot_take_eval(struct sched *s) {
     sched_slot_forget(s);
     wipe(s, 0);
+    sched_slot_op(s, ENGINE_OP_CLOSE, 0, 0, 0, -1); /* its last owner's adapters go, too */
     s->n_owned++;
 }
 
@@ -209,6 +210,7 @@ struct source {
  * its tokens, or those up to a mark. */
 static struct source source_of(const struct sched *s, uint32_t slot, uint32_t n, struct sched_req *r, const struct sched_mark_set *marks) {
     const struct sched_slot *sl = &s->slots[slot];
+    if (sl->variant != r->request.variant) return (struct source){.slot = NOWHERE};
     uint32_t same = common(sl->tokens, n, r), usable = usable_of(s, sl, r, same);
     if (same > r->shared) r->shared = same;
     if (s->config.can_remove || usable == n) return (struct source){.slot = slot, .n = usable};
@@ -228,7 +230,7 @@ static bool pays(const struct sched *s, const struct sched_req *r, const struct 
 }
 
 static void look_in_store(const struct sched *s, const struct sched_req *r, const struct sched_mark_set *marks, struct source *best) {
-    for (size_t i = 0; i < s->store.n && r->alone == 0; i++) {
+    for (size_t i = 0; i < s->store.n && r->alone == 0 && r->request.variant == 0; i++) {
         const struct sched_stored *x = &s->store.all[i];
         if (x->mark || x->n < best->n) continue;
         uint32_t n = sched_slot_same_class(s, x->n_prompt, r, common(x->tokens, x->n, r));
@@ -261,7 +263,7 @@ static struct source best_source(struct sched *s, struct sched_req *r) {
 static struct source best_leader(const struct sched *s, const struct sched_req *r) {
     struct source best = {.slot = NOWHERE};
     for (const struct sched_req *q = s->prefill.first; q != NULL && s->config.can_remove; q = q->next) {
-        if (q != r && q->rooted && q->n_input > best.n) {
+        if (q != r && q->rooted && q->n_input > best.n && q->request.variant == r->request.variant) {
             uint32_t n = usable_of(s, &s->slots[q->slot], r, common(q->input, q->n_input, r));
             best = n > best.n ? (struct source){.slot = q->slot, .n = n} : best;
         }
@@ -384,6 +386,7 @@ static void own(struct sched *s, clock_us now, struct sched_req *r, uint32_t slo
     sl->req = r;
     sl->n_prompt = (uint32_t)r->request.n_tokens;
     sl->rows = r->request.n_rows > 0;
+    sl->variant = r->request.variant;
     s->n_owned++;
     r->slot = slot;
     if (r->admitted == 0) r->admitted = now;

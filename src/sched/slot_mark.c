@@ -24,7 +24,8 @@ void sched_mark_match(struct sched *s, struct sched_req *r, struct sched_mark_se
     memset(ret, 0, sizeof(*ret));
     for (uint32_t i = 0; i < s->marks.n && makes_marks(s, r); i++) {
         struct sched_mark *m = &s->marks.all[i];
-        ret->has[i] = begins(m, r->input, r->n_input - 1) && sched_slot_same_class(s, m->n_prompt, r, m->n) == m->n;
+        ret->has[i] = m->variant == r->request.variant && begins(m, r->input, r->n_input - 1) &&
+                      sched_slot_same_class(s, m->n_prompt, r, m->n) == m->n;
         if (ret->has[i]) m->used = r->stamp;
     }
 }
@@ -96,8 +97,8 @@ void sched_lost(struct sched *s, clock_us now, uint64_t key) {
 /* Does a sequence begin with the mark's tokens? */
 static bool is_held(const struct sched *s, const struct sched_mark *m) {
     for (uint32_t i = 0; i < s->config.n_seq; i++)
-        if (begins(m, s->slots[i].tokens, s->slots[i].n)) return true;
-    for (size_t i = 0; i < s->store.n; i++)
+        if (s->slots[i].variant == m->variant && begins(m, s->slots[i].tokens, s->slots[i].n)) return true;
+    for (size_t i = 0; i < s->store.n && m->variant == 0; i++)
         if (!s->store.all[i].mark && begins(m, s->store.all[i].tokens, s->store.all[i].n)) return true;
     return false;
 }
@@ -137,14 +138,14 @@ void sched_mark_plan(struct sched *s, struct sched_req *r) {
 }
 
 static void make(struct sched *s, struct sched_req *r) {
-    struct sched_mark *m = sched_marks_find(&s->marks, r->input, r->n_sent);
+    struct sched_mark *m = sched_marks_find(&s->marks, r->request.variant, r->input, r->n_sent);
     if (m != NULL) {
         m->used = r->stamp;
         return;
     }
     if (s->marks.most == 0) return;
     if (s->marks.n >= s->marks.most) give_up(s, sched_marks_least(&s->marks)->key);
-    m = sched_marks_add(&s->marks, r->input, r->n_sent);
+    m = sched_marks_add(&s->marks, r->request.variant, r->input, r->n_sent);
     m->n_prompt = (uint32_t)r->request.n_tokens;
     m->gain = r->n_sent - r->marked;
     m->frame = s->next_number;

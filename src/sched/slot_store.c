@@ -7,9 +7,10 @@
 
 #include "sched/sched_priv.h"
 
-/* Not sequences with pictures: the stores keep no positions of rows. */
+/* Not sequences with pictures: the stores keep no positions of rows. And not those with other adapters than usual: their state is
+ * another. */
 static bool waits(const struct sched *s, const struct sched_slot *sl) {
-    return sl->kept && !sl->stored && !sl->rows && sl->n >= s->config.store_least;
+    return sl->kept && !sl->stored && !sl->rows && sl->variant == 0 && sl->n >= s->config.store_least;
 }
 
 /* Without being given up. */
@@ -54,7 +55,7 @@ static void erase_shorter(struct sched *s, const struct sched_slot *sl) {
 static void keep_marks(struct sched *s, const struct sched_slot *sl) {
     for (uint32_t i = 0; i < s->marks.n && s->config.store_lasts && sched_slot_ops_room(s); i++) {
         struct sched_mark *m = &s->marks.all[i];
-        if (m->stored || !is_front(m->tokens, m->n, sl)) continue;
+        if (m->stored || m->variant != 0 || !is_front(m->tokens, m->n, sl)) continue;
         m->stored = true;
         key_op(s, ENGINE_OP_KEEP, 0, 0, m->key);
         sched_stored_put(
@@ -115,7 +116,7 @@ void sched_store_add(struct sched *s, const struct sched_stored *x) {
     before.frame = s->next_number - 1;
     sched_stored_put(&s->store, &before);
     if (!x->mark || s->marks.n == SCHED_MARKS_MOST || s->config.mark_every == 0) return;
-    struct sched_mark *m = sched_marks_add(&s->marks, x->tokens, x->n);
+    struct sched_mark *m = sched_marks_add(&s->marks, 0, x->tokens, x->n);
     m->n_prompt = x->n_prompt;
     m->stored = true;
     m->frame = s->next_number - 1;

@@ -104,6 +104,11 @@ static err_code up_config(const struct options *o, const char *model, struct nod
     cli_stage_options(o, &c->options);
     c->draft = option_text(o, OPT_DRAFT);
     c->mmproj = option_text(o, OPT_MMPROJ);
+    c->lora = option_text(o, OPT_LORA);
+    if (code == ERR_OK && c->lora[0] && !c->model) {
+        code = err_set(e, ERR_INVALID, "--lora without a model");
+        err_hint(e, "name the model's file: caravan up MODEL --lora FILE");
+    }
     c->ready_fd = (int)option_int(o, OPT_READY_FD);
     if (code == ERR_OK && c->draft[0] && access(c->draft, R_OK) != 0) {
         code = err_set_errno(e, ERR_NOT_FOUND, errno, "cannot read draft model \"%s\"", c->draft);

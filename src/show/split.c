@@ -128,6 +128,8 @@ err_code split_ring(const struct options *o, const struct split *s, bool whole, 
         .dtype = cli_dtype(o, NULL),
         .forced = option_flag(o, OPT_FORCE),
     };
+    struct model_adapter adapters[MODEL_MAX_ADAPTERS];
+    c.adapters = adapters;
     cli_stage_options(o, &c.options);
     c.options.n_draft = 0;
     c.options.prefix_cache = false;
@@ -136,5 +138,6 @@ err_code split_ring(const struct options *o, const struct split *s, bool whole, 
     snprintf(c.load.architecture, sizeof(c.load.architecture), "%s", s->quirk);
     c.load.n_outputs = engine_load_batch(&c.load); /* the logits of every token are compared or counted */
     if (c.load.n_threads == 0) c.load.n_threads = cli_share_of_cores(s->n_stage); /* the whole model gets the same number */
+    if (code == ERR_OK) code = model_adapters_read(option_text(o, OPT_LORA), s->layout, adapters, &c.n_adapters, NULL, NULL, e);
     return code == ERR_OK ? private_ring_start(&c, ret, e) : code;
 }

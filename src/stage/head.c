@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "model/hash.h"
 #include "stage/loop_priv.h"
 #include "stage/tokenize.h"
 
@@ -36,6 +38,7 @@ static err_code open_draft(struct stage_loop *l, stage_open_fn open, void *user,
     snprintf(order->path, sizeof(order->path), "%s", l->order.draft);
     order->model[0] = order->source_host[0] = order->mmproj[0] = '\0';
     order->find_mmproj = false;
+    order->n_adapters = 0;
     order->first = order->end = 0;
     order->load.n_ctx = l->engine.info.n_ctx_seq;
     order->load.exact = false;
@@ -220,6 +223,25 @@ static err_code check_kind(const struct stage_loop *l, const struct request *r, 
     return ERR_OK;
 }
 
+/* Does the request name adapters that are there, and are they other ones than usual? */
+static err_code check_adapters(const struct stage_loop *l, struct request *r, struct err *e) {
+    const struct engine_sampling *p = &r->sampling;
+    float scales[MODEL_MAX_ADAPTERS] = {0};
+    bool usual = true;
+    for (uint32_t i = 0; i < p->n_lora; i++) {
+        if (p->lora[i].id >= l->order.n_adapters)
+            return err_set_field(e, ERR_INVALID, "lora", "there is no adapter %u: the model has %u", p->lora[i].id, l->order.n_adapters);
+        scales[p->lora[i].id] = p->lora[i].scale;
+    }
+    for (uint32_t i = 0; i < l->order.n_adapters; i++) usual = usual && scales[i] == (float)l->order.adapters[i].scale;
+    if (p->has_lora && !usual) {
+        uint8_t hash[MODEL_HASH_SIZE];
+        model_hash(scales, sizeof(scales), hash);
+        r->variant = bytes_get_u64(hash) | 1;
+    }
+    return ERR_OK;
+}
+
 /* Gives a request with tokens to the scheduler. If the scheduler refuses it, tells the sender. */
 static err_code take_request(struct stage_loop *l, struct request *r, err_code code, struct err *why, struct err *e) {
     uint64_t id = r->id;
@@ -256,6 +278,7 @@ static err_code take_submit(struct stage_loop *l, const uint8_t *payload, size_t
         return stage_loop_tell_fault(l, &fault, e);
     }
     err_code code = check_kind(l, &r, &why);
+    if (code == ERR_OK) code = check_adapters(l, &r, &why);
     if (code == ERR_OK && tokenizer_is_long(&r) && !r.alone) {
         code = push_long(l, &r, false, &why);
         if (code == ERR_OK) return ERR_OK;

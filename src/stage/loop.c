@@ -113,6 +113,7 @@ static void slice_id(const struct stage_loop *l, uint8_t ret[MODEL_HASH_SIZE]) {
     buf_init(&text, MESSAGE_MAX);
     buf_printf(&text, "%s %u %u\n", l->order.model, l->order.first, l->order.end);
     engine_slice_format(&l->order.load, &text);
+    for (uint32_t i = 0; i < l->order.n_adapters; i++) buf_printf(&text, "%s %.9g\n", l->order.adapters[i].id, l->order.adapters[i].scale);
     model_hash(text.data, text.len, ret);
     buf_done(&text);
 }

@@ -16,6 +16,7 @@
 #include "weights/weights.h"
 #include "engine/need.h"
 #include "engine/slice.h"
+#include "model/adapter.h"
 #include "model/projector.h"
 #include "model/quirks.h"
 #include "io/tls.h"
@@ -179,6 +180,55 @@ static err_code add_projector(const struct opened *o, const struct stage_order *
     return ERR_OK;
 }
 
+/* ---- adapters ---- */
+
+/* The adapter's file on this machine, if it is the coordinator's. */
+static err_code open_local_adapter(const struct opened *o, const struct stage_adapter *a, struct model_gguf **ret, struct err *e) {
+    char id[MODEL_ADAPTER_ID];
+    err_code code = model_adapter_open(a->path, o->layout, ret, e);
+    if (code == ERR_OK) code = model_adapter_id(*ret, id, e);
+    if (code == ERR_OK && strcmp(id, a->id) != 0)
+        code = err_set(e, ERR_NOT_FOUND, "\"%s\" is another adapter than the coordinator's", a->path);
+    return code;
+}
+
+/* Adds the part for the slice's layers; like weights, what is not here comes from the node that gave the order. */
+static err_code add_adapter(const struct opened *o, const struct stage_order *order, const struct stage_adapter *a, struct progress *p,
+                            struct engine *engine, struct err *e) {
+    struct model_gguf *local = NULL;
+    struct weights_file *remote = NULL;
+    struct model_slice *slice = NULL;
+    err_code code = open_local_adapter(o, a, &local, e);
+    if (code != ERR_OK && order->source_host[0]) {
+        struct weights_place place = place_of(order);
+        place.adapter = true;
+        code = weights_open(&place, a->id, &remote, e);
+    }
+    if (code == ERR_OK) code = model_adapter_slice(remote ? weights_gguf(remote) : local, o->layout, order->first, order->end, &slice, e);
+    if (code == ERR_OK && remote) {
+        p->weights = remote;
+        weights_on_wait(remote, on_wait, p);
+        code = weights_fetch(remote, slice, e);
+    }
+    if (code == ERR_OK) code = engine_slice_add_adapter(engine, slice, remote ? weights_read : NULL, remote, a->scale, e);
+    p->weights = o->weights;
+    weights_close(remote);
+    model_slice_free(slice);
+    model_gguf_free(local);
+    return code;
+}
+
+static err_code add_adapters(const struct opened *o, const struct stage_order *order, struct progress *p, struct engine *engine,
+                             struct err *e) {
+    err_code code = ERR_OK;
+    for (uint32_t i = 0; i < order->n_adapters && code == ERR_OK; i++) {
+        const struct stage_adapter *a = &order->adapters[i];
+        code = add_adapter(o, order, a, p, engine, e);
+        if (code == ERR_OK) log_debug("stage", "adapter %u: \"%s\", scale %g", i, a->path, a->scale);
+    }
+    return code;
+}
+
 static err_code stage_open(void *user, const struct stage_order *order, stage_progress_fn progress, void *progress_user, struct engine *ret,
                            struct err *e) {
     (void)user;
@@ -200,7 +250,10 @@ static err_code stage_open(void *user, const struct stage_order *order, stage_pr
         if (code == ERR_OK) code = make_slice(&o, order, e);
     }
     if (code == ERR_OK) code = load_slice(&o, order, &p, ret, e);
-    if (code == ERR_OK && (code = add_projector(&o, order, ret, e)) != ERR_OK) ret->ops->close(ret->self);
+    bool loaded = code == ERR_OK;
+    if (code == ERR_OK) code = add_adapters(&o, order, &p, ret, e);
+    if (code == ERR_OK) code = add_projector(&o, order, ret, e);
+    if (loaded && code != ERR_OK) ret->ops->close(ret->self);
     opened_done(&o);
     pages_huge(false); /* later allocations are small or only partly used, and would waste huge pages */
     pages_give_back();

@@ -392,6 +392,7 @@ static void pass_on(struct stage *st, const struct frame_header *h, const uint8_
 err_code stage_receive(struct stage *st, const struct frame_header *h, const uint8_t *payload, uint32_t hop_us, uint32_t wait_us,
                        struct stage_out *ret, struct err *e) {
     assert(!st->first);
+    err_code code = ERR_OK;
     ret->n = 0;
     if (h->epoch != st->config.epoch) {
         return err_set(e, ERR_STALE, "a frame of epoch %llu in a ring of epoch %llu", (unsigned long long)h->epoch,
@@ -401,6 +402,8 @@ err_code stage_receive(struct stage *st, const struct frame_header *h, const uin
     case FRAME_COMPUTE: return receive_compute(st, h, payload, hop_us, wait_us, ret, e);
     case FRAME_SEQ_OPEN:
         if (st->last) return receive_open(st, h, payload, ret, e);
+        if (st->info->n_adapters > 0) code = receive_open(st, h, payload, ret, e); /* it says which of them the sequence has */
+        if (code != ERR_OK) return code;
         pass_on(st, h, payload, ret);
         return ERR_OK;
     case FRAME_LOST:
@@ -412,10 +415,8 @@ err_code stage_receive(struct stage *st, const struct frame_header *h, const uin
 void stage_begin_open(struct stage *st, const struct stage_open *open, struct stage_out *ret) {
     assert(st->first);
     ret->n = 0;
-    if (st->last) {
-        open_sequence(st, open, ret);
-        return;
-    }
+    if (st->last || st->info->n_adapters > 0) open_sequence(st, open, ret);
+    if (st->last || ret->n > 0) return;
     buf_clear(&st->open);
     stage_open_encode(open, &st->open);
     if (st->open.failed) {

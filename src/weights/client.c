@@ -68,7 +68,7 @@ static err_code read_gguf(struct weights_file *f, struct err *e) {
             code = err_set(e, ERR_IO, "cannot read the header of model %.16s back", f->id);
     }
     if (code == ERR_OK) code = model_gguf_from_parts(f->id, parts, s->n_parts, &f->gguf, e);
-    if (code == ERR_OK && strcmp(model_gguf_id(f->gguf), f->id) != 0)
+    if (code == ERR_OK && !f->place.adapter && strcmp(model_gguf_id(f->gguf), f->id) != 0)
         code = err_set(e, ERR_PROTOCOL, "the header that came is not that of model %.16s", f->id);
     for (uint32_t i = 0; i < n; i++) free((void *)(uintptr_t)parts[i].header);
     return code;

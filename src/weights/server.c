@@ -69,8 +69,12 @@ struct weights_server *weights_server_create(struct io_tls_ctx *tls, const uint8
 }
 
 struct weights_model *weights_model_create(const struct model_gguf *g, const char *cache) {
+    return weights_model_create_as(g, model_gguf_id(g), cache);
+}
+
+struct weights_model *weights_model_create_as(const struct model_gguf *g, const char *id, const char *cache) {
     struct weights_model *m = MEM_NEW(struct weights_model);
-    snprintf(m->id, sizeof(m->id), "%s", model_gguf_id(g));
+    snprintf(m->id, sizeof(m->id), "%s", id);
     m->shape.n_parts = model_gguf_n_parts(g);
     m->shape.whole = true;
     m->paths = mem_calloc(m->shape.n_parts, sizeof(*m->paths));

@@ -25,6 +25,8 @@ void weights_server_set_met(struct weights_server *s, const uint8_t (*public_key
 /* Makes an entry for a model whose files are here, from its header (g is only read; cache as above). It reads files, so it may block. */
 struct weights_model;
 struct weights_model *weights_model_create(const struct model_gguf *g, const char *cache);
+/* The same for an adapter, whose id is not that of its header (model/adapter.h). */
+struct weights_model *weights_model_create_as(const struct model_gguf *g, const char *id, const char *cache);
 void weights_model_free(struct weights_model *m); /* for a model that was not added; NULL is fine */
 /* Adds a model, which then belongs to the server. If the model is there already, it stays, and m is freed. */
 void weights_server_add(struct weights_server *s, struct weights_model *m);

@@ -31,6 +31,7 @@ struct weights_place {
     uint64_t self; /* this node's id */
     uint64_t node; /* the node whose file counts; it has the whole file */
     struct io_addr source; /* and its address */
+    bool adapter; /* an adapter is wanted: its id is not that of its header (model/adapter.h) */
     weights_connect_fn connect; /* NULL: io_sock_connect */
 };
 struct weights_file; /* a model whose bytes may be partly here; belongs to the thread that opened it */

@@ -25,6 +25,16 @@ const char *stage_phase_name(enum stage_phase p) { return p < STAGE_PHASE_COUNT 
 
 void stage_order_init(struct stage_order *o) { field_init(stage_order_fields(), o); }
 
+void stage_order_adapters(struct stage_order *o, const struct model_adapter *list, uint32_t n) {
+    o->n_adapters = n;
+    for (uint32_t i = 0; i < n; i++) {
+        struct stage_adapter *to = &o->adapters[i];
+        *to = (struct stage_adapter){.scale = list[i].scale};
+        memcpy(to->path, list[i].path, sizeof(to->path));
+        memcpy(to->id, list[i].id, sizeof(to->id));
+    }
+}
+
 void stage_order_encode(const struct stage_order *o, struct buf *out) { field_encode(stage_order_fields(), o, out); }
 
 err_code stage_order_decode(const uint8_t *data, size_t len, struct stage_order *ret, struct err *e) {

@@ -31,6 +31,8 @@ enum stage_unload_how {
 #undef MESSAGES_STAGE
 
 void stage_order_init(struct stage_order *o); /* the defaults */
+/* The model's adapters. */
+void stage_order_adapters(struct stage_order *o, const struct model_adapter *list, uint32_t n);
 void stage_order_encode(const struct stage_order *o, struct buf *out);
 err_code stage_order_decode(const uint8_t *data, size_t len, struct stage_order *ret, struct err *e);
 

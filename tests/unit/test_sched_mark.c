@@ -90,14 +90,15 @@ static void test_mark_least(void **state) {
     sched_marks_init(&m);
     assert_null(sched_marks_least(&m));
     for (uint32_t i = 0; i < 3; i++) {
-        struct sched_mark *mark = sched_marks_add(&m, tokens, i + 2);
+        struct sched_mark *mark = sched_marks_add(&m, 0, tokens, i + 2);
         mark->gain = gains[i];
         mark->used = used[i];
     }
     uint64_t first = m.all[0].key, second = m.all[1].key, third = m.all[2].key;
-    assert_ptr_equal(sched_marks_find(&m, tokens, 3), &m.all[1]);
-    assert_null(sched_marks_find(&m, tokens, 5));
-    assert_null(sched_marks_find(&m, tokens + 1, 3));
+    assert_ptr_equal(sched_marks_find(&m, 0, tokens, 3), &m.all[1]);
+    assert_null(sched_marks_find(&m, 0, tokens, 5));
+    assert_null(sched_marks_find(&m, 0, tokens + 1, 3));
+    assert_null(sched_marks_find(&m, 9, tokens, 3));
     assert_int_equal(sched_marks_least(&m)->key, third); /* used least recently */
     assert_true(sched_marks_drop(&m, third) && !sched_marks_drop(&m, third));
     assert_int_equal(sched_marks_least(&m)->key, second); /* it saves least */

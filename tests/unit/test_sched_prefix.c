@@ -22,6 +22,8 @@ static struct sched_config prefix_config(uint32_t n_stage, uint32_t n_seq) {
                                  .prefix_cache = true};
 }
 
+static uint64_t submit_variant; /* of the requests that are submitted from now on */
+
 /* A prompt of n tokens, of which the first `same` are the same in every such prompt. */
 static void submit_like(struct table *t, uint64_t id, size_t n, size_t same, int32_t max_tokens) {
     struct request r;
@@ -31,6 +33,7 @@ static void submit_like(struct table *t, uint64_t id, size_t n, size_t same, int
     r.tokens = mem_calloc(n, sizeof(*r.tokens));
     for (size_t i = 0; i < n; i++) r.tokens[i] = (int32_t)(i < same ? i % 50 : 50 + id);
     r.max_tokens = max_tokens;
+    r.variant = submit_variant;
     struct err e;
     if (sched_submit(t->s, t->now, &r, &e) != ERR_OK) fail_msg("%s", e.text);
     request_done(&r);
@@ -48,6 +51,31 @@ static const struct request_event *run_like(struct table *t, uint64_t id, size_t
 static void assert_op(const struct engine_op *op, int kind, uint32_t seq, uint32_t dst, int32_t p0, int32_t p1) {
     assert_int_equal(op->kind, kind);
     assert_true(op->seq == seq && op->dst == dst && op->p0 == p0 && op->p1 == p1);
+}
+
+/* Sequences that were computed with other adapters are of no use to a request. */
+static void test_prefix_of_a_variant(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(1, 3);
+    struct table *t = table_create(&c);
+    run_like(t, 1, 40, 30, 5);
+    submit_variant = 5;
+    assert_int_equal(run_like(t, 2, 40, 30, 5)->cached_tokens, 0);
+    assert_int_equal(run_like(t, 3, 40, 30, 5)->cached_tokens, 30);
+    submit_variant = 6;
+    assert_int_equal(run_like(t, 4, 40, 30, 5)->cached_tokens, 0);
+    submit_variant = 0;
+    submit_like(t, 5, 150, 30, 5); /* its prompt is being computed: one of another variant doesn't wait for it */
+    pull(t);
+    submit_variant = 7;
+    submit_like(t, 6, 150, 30, 5);
+    submit_variant = 0;
+    pull(t);
+    answer_all(t);
+    assert_int_equal(last_event(t)->kind, REQUEST_DONE);
+    assert_int_equal(last_event(t)->id, 6);
+    assert_int_equal(last_event(t)->cached_tokens, 0);
+    table_free(t);
 }
 
 static void test_prefix_goes_on(void **state) {
@@ -420,6 +448,7 @@ int main(void) {
         cmocka_unit_test(test_prefix_stored_once),
         cmocka_unit_test(test_prefix_stored_and_lost),
         cmocka_unit_test(test_prefix_stored_and_faulted),
+        cmocka_unit_test(test_prefix_of_a_variant),
         cmocka_unit_test(test_prefix_goes_on),
         cmocka_unit_test(test_prefix_whole),
         cmocka_unit_test(test_prefix_copied),

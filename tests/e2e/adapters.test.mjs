@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+// Adapters (--lora): an answer with one is another answer, the same on one, two and three machines; a request chooses its own, beside
+// requests with others; what a request with other adapters has left in the KV cache is of no use; a machine without the file fetches its
+// part (that is in e2e_weights); bad files are refused.
+import assert from 'node:assert/strict'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { copyFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { test } from 'node:test'
+import { caravan, demoModel, startCluster, stopCluster } from './lib/cluster.mjs'
+
+const tmp = process.env.CARAVAN_TMP, tools = dirname(caravan)
+const one = join(tmp, 'one.gguf'), two = join(tmp, 'two.gguf')
+for (const [file, seed] of [[one, 1], [two, 2]])
+    execFileSync(join(tools, 'make-lora'), ['--model', demoModel, '--out', file, '--seed', `${seed}`, '--size', '0.5'])
+
+const PROMPT = 'The desert was quiet, and the llamas walked in a line behind the old woman who knew the way.'
+async function complete(node, body = {}) {
+    const response = await fetch(`${node.api}/v1/completions`, {
+        method: 'POST', headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ prompt: PROMPT, temperature: 0, seed: 1, max_tokens: 16, logprobs: 1, ...body }),
+    })
+    const answer = await response.json()
+    if (response.status !== 200) return { status: response.status, error: answer.error }
+    return { text: answer.choices[0].text, logprobs: answer.choices[0].logprobs.token_logprobs, cached: answer.usage.prompt_tokens_details?.cached_tokens ?? 0 }
+}
+const only = ({ text, logprobs }) => ({ text, logprobs })
+const exact = ['--exact', '--ctx', '256', '--parallel', '5']
+
+const seen = {}
+for (const [names, placement] of [[['alone'], '8'], [['left', 'right'], '4,4'], [['first', 'second', 'third'], '3,3,2']]) {
+    test(`${names.length} machines: adapters of requests, one beside another`, async (t) => {
+        const nodes = await startCluster(names, { memory: '256M', first: ['--placement', placement, '--lora', `${one},${two}:0`, ...exact] })
+        t.after(() => stopCluster(nodes))
+        const n = nodes.at(-1)
+        const listed = await (await fetch(`${n.api}/lora-adapters`)).json()
+        assert.deepEqual(listed, [{ id: 0, path: 'one.gguf', scale: 1 }, { id: 1, path: 'two.gguf', scale: 0 }])
+        const wishes = { usual: {}, none: { lora: [] }, other: { lora: [{ id: 1, scale: 1 }] }, both: { lora: [{ id: 0, scale: 0.5 }, { id: 1, scale: -0.25 }] } }
+        const alone = {}
+        for (const [name, wish] of Object.entries(wishes)) alone[name] = await complete(n, wish)
+        for (const [name, answer] of Object.entries(alone)) assert.equal(answer.cached, 0, `${name} took over another's tokens`)
+        const texts = new Set(Object.values(alone).map((a) => JSON.stringify(a.logprobs)))
+        assert.equal(texts.size, 4)
+        // the same adapters as usual, said: they share what is kept
+        const said = await complete(n, { lora: [{ id: 0, scale: 1 }] })
+        assert.deepEqual(only(said), only(alone.usual))
+        assert.ok(said.cached > 0)
+        const beside = await Promise.all(Object.values(wishes).map((wish) => complete(n, wish)))
+        assert.deepEqual(beside.map(only), Object.values(alone).map(only))
+        for (const [name, answer] of Object.entries(alone)) {
+            seen[name] ??= only(answer)
+            assert.deepEqual(only(answer), seen[name], `${name} on ${names.length} machines`)
+        }
+        const wrong = await complete(n, { lora: [{ id: 2, scale: 1 }] })
+        assert.equal(wrong.status, 400)
+        assert.match(wrong.error.message, /there is no adapter 2: the model has 2/)
+        assert.equal((await complete(n, { lora: [{ id: 0 }] })).status, 400)
+        assert.equal((await complete(n, { lora: 'one' })).status, 400)
+    })
+}
+
+test('without adapters: the answers of "lora": [], and a request for one is refused', async (t) => {
+    const nodes = await startCluster(['plain'], { memory: '256M', first: exact })
+    t.after(() => stopCluster(nodes))
+    assert.deepEqual(only(await complete(nodes[0])), seen.none)
+    assert.deepEqual(only(await complete(nodes[0], { lora: [] })), seen.none)
+    assert.equal((await complete(nodes[0], { lora: [{ id: 0, scale: 1 }] })).status, 400)
+    assert.deepEqual(await (await fetch(`${nodes[0].api}/lora-adapters`)).json(), [])
+})
+
+test('verify: with adapters the slices give the bits of the whole model', () => {
+    for (const split of ['4,4', '3,1,4']) {
+        const out = execFileSync(caravan, ['verify', demoModel, '--lora', `${one},${two}:0.3`, '--split', split, '--tokens', '8', '--json'], { encoding: 'utf8' })
+        assert.equal(JSON.parse(out).verdict, 'identical')
+    }
+})
+
+test('files that do not fit are refused, with the reason', () => {
+    const other = join(tmp, 'other.gguf'), model = join(tmp, 'other-model.gguf')
+    execFileSync(join(tools, 'make-model'), ['--preset', 'tiny', '--type', 'f32', '--out', model])
+    execFileSync(join(tools, 'make-lora'), ['--model', model, '--out', other])
+    copyFileSync(demoModel, join(tmp, 'no-adapter.gguf'))
+    for (const [file, status, why] of [
+        ['nothere.gguf', 66, /cannot read adapter|nothere.gguf/], [join(tmp, 'no-adapter.gguf'), 69, /is no adapter/], [other, 65, /does not fit the model's|has no tensor|for the architecture/],
+    ]) {
+        for (const command of [['verify', demoModel, '--lora', file], ['up', demoModel, '--lora', file, '--api', '127.0.0.1:0', '--listen', '127.0.0.1:0', '--state-dir', join(tmp, 'refused'), '--key-file', join(tmp, 'refused.key')]]) {
+            const { status: got, stderr } = spawnSync(caravan, command, { encoding: 'utf8', timeout: 60000 })
+            assert.match(stderr, why)
+            assert.notEqual(got, 0, `${command[0]} ${file}: ${status}`)
+        }
+    }
+})
