@@ -103,6 +103,9 @@ err_code engine_need_ask(const struct model_slice *slice, model_read_fn read, vo
     ret->weights = weights(slice, f);
     ret->kv = s->info.bytes_kv;
     ret->compute = s->info.bytes_compute;
+    ret->gpu = 0;
+    for (uint32_t i = 0; i < s->info.n_on; i++) /* weights and KV are not allocated, so they have no bytes there */
+        if (s->info.on[i].bytes > ret->gpu) ret->gpu = s->info.on[i].bytes;
     ret->process = machine_memory_own() + history(s);
     fclose(f);
     slice_free(s);

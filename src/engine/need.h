@@ -15,6 +15,7 @@ struct engine_need {
     uint64_t weights; /* as this processor lays them out: some layouts are larger than the file's */
     uint64_t kv;      /* KV cells and recurrent state */
     uint64_t compute; /* compute and output buffers */
+    uint64_t gpu;     /* of these, the most that is on one GPU */
     uint64_t process; /* everything else in this process: the program, the vocabulary, graphs */
 };
 /* Parameters and errors as engine_slice_open. */

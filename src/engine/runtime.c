@@ -22,21 +22,31 @@ static bool started, gpus_started;
 static char abort_text[256];
 static _Thread_local char complaint[256];
 static _Thread_local struct engine_tally tally;
+static _Thread_local struct {
+    char names[ENGINE_MAX_USED][sizeof(tally.on[0].device)];
+    uint32_t n;
+} joined;
 
-/* Adds to the GPU whose name ends at `end`: "load_tensors:      Vulkan0 model buffer size = 12.00 MiB". Other buffers are in RAM, also
- * those that a GPU reads from there ("Vulkan_Host"). */
-static void tally_gpu(const char *line, const char *end, uint64_t bytes) {
-    const char *begin = end;
-    char name[sizeof(tally.on[0].device)];
-    while (begin > line && begin[-1] != ' ') begin--;
-    if (snprintf(name, sizeof(name), "%.*s", (int)(end - begin), begin) >= (int)sizeof(name)) return;
-    ggml_backend_dev_t dev = ggml_backend_dev_by_name(name);
-    if (dev == NULL || ggml_backend_dev_type(dev) == GGML_BACKEND_DEVICE_TYPE_CPU) return;
+static void tally_device(const char *name, uint64_t bytes) {
     uint32_t i = 0;
     while (i < tally.n_on && strcmp(tally.on[i].device, name) != 0) i++;
     if (i == ENGINE_MAX_USED) return;
-    if (i == tally.n_on) snprintf(tally.on[tally.n_on++].device, sizeof(name), "%s", name);
+    if (i == tally.n_on) snprintf(tally.on[tally.n_on++].device, sizeof(tally.on[i].device), "%s", name);
     tally.on[i].bytes += bytes;
+}
+
+/* Adds to the GPU whose name ends at `end`: "load_tensors:      Vulkan0 model buffer size = 12.00 MiB". Other buffers are in RAM, also
+ * those that a GPU reads from there ("Vulkan_Host"). Returns how many devices have so many bytes. */
+static uint32_t tally_gpu(const char *line, const char *end, uint64_t bytes) {
+    const char *begin = end;
+    char name[sizeof(tally.on[0].device)];
+    while (begin > line && begin[-1] != ' ') begin--;
+    if (snprintf(name, sizeof(name), "%.*s", (int)(end - begin), begin) >= (int)sizeof(name)) return 1;
+    ggml_backend_dev_t dev = ggml_backend_dev_by_name(name);
+    bool all = dev == NULL && strncmp(name, "Meta(", 5) == 0;
+    for (uint32_t i = 0; all && i < joined.n; i++) tally_device(joined.names[i], bytes);
+    if (dev != NULL && ggml_backend_dev_type(dev) != GGML_BACKEND_DEVICE_TYPE_CPU) tally_device(name, bytes);
+    return all && joined.n > 0 ? joined.n : 1;
 }
 
 /* libllama has no call that returns the memory it allocated, but logs it at load: "<who>: <device> KV buffer size = 12.00 MiB". What its
@@ -59,8 +69,7 @@ static void tally_line(const char *line) {
         double mib = at != NULL ? strtod(at + strlen(kinds[i].words), NULL) : 0; /* any number of blanks before it */
         if (!(mib > 0 && mib < MAX_MIB)) continue;
         uint64_t *sum = (uint64_t *)(void *)((char *)&tally + kinds[i].field);
-        *sum += (uint64_t)(mib * MIB);
-        tally_gpu(line, at, (uint64_t)(mib * MIB));
+        *sum += (uint64_t)(mib * MIB) * tally_gpu(line, at, (uint64_t)(mib * MIB));
     }
 }
 
@@ -174,6 +183,12 @@ const char *engine_runtime_abort(void) { return abort_text; }
 void engine_runtime_clear(void) {
     complaint[0] = '\0';
     memset(&tally, 0, sizeof(tally));
+    joined.n = 0;
+}
+
+void engine_runtime_join(const char *const *names, uint32_t n) {
+    for (joined.n = 0; joined.n < n && joined.n < ENGINE_MAX_USED; joined.n++)
+        snprintf(joined.names[joined.n], sizeof(joined.names[0]), "%s", names[joined.n]);
 }
 
 struct engine_tally engine_runtime_tally(void) { return tally; }

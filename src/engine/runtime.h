@@ -43,6 +43,10 @@ void engine_runtime_clear(void);
 /* Why libllama is about to abort this process ("ggml.c:1234: GGML_ASSERT(...) failed"); "" if it is not. Any thread. */
 const char *engine_runtime_abort(void);
 
+/* The GPUs that libllama joins to one device in what this thread loads next (split_mode "tensor"): each of them has the bytes that it logs
+ * for that one. At most ENGINE_MAX_USED; engine_runtime_clear forgets them. */
+void engine_runtime_join(const char *const *names, uint32_t n);
+
 /* Bytes that libllama has logged as allocated in this thread since the last clear (to 0.01 MiB). kv_laid_out: of KV cache and state
  * also where they were not allocated. */
 struct engine_tally {

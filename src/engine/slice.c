@@ -20,6 +20,11 @@ enum { DEFAULT_CTX = 4096, MAX_DEVICES = 16, MAX_PROPORTIONS = 64, MAX_PATTERN =
 
 /* ---- parameters ---- */
 
+static bool is_gpu(ggml_backend_dev_t dev) {
+    enum ggml_backend_dev_type type = ggml_backend_dev_type(dev);
+    return type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU;
+}
+
 /* "a,b" to ggml's devices, with NULL after the last. Without GPU layers the list is empty, so that nothing at all goes to a GPU. */
 static err_code find_devices(const struct engine_load *load, ggml_backend_dev_t *ret, bool *ret_all, struct err *e) {
     char names[sizeof(load->devices)];
@@ -123,6 +128,16 @@ struct placing {
     struct llama_model_tensor_buft_override experts[2];
 };
 
+/* Tells the tally of allocated memory which GPUs are joined. */
+static void join(ggml_backend_dev_t const *named, bool all) {
+    const char *names[MAX_DEVICES];
+    uint32_t n = 0;
+    for (size_t i = 0; all && i < ggml_backend_dev_count() && n < MAX_DEVICES; i++)
+        if (is_gpu(ggml_backend_dev_get(i))) names[n++] = ggml_backend_dev_name(ggml_backend_dev_get(i));
+    for (; !all && named[n] != NULL; n++) names[n] = ggml_backend_dev_name(named[n]);
+    engine_runtime_join(names, n);
+}
+
 /* Which devices share the slice, and how. */
 static err_code place(const struct slice *s, const struct engine_load *load, struct placing *to, struct llama_model_params *ret,
                       struct err *e) {
@@ -134,6 +149,7 @@ static err_code place(const struct slice *s, const struct engine_load *load, str
     ret->n_gpu_layers = engine_load_has_gpu(load) ? load->n_gpu_layers : 0;
     ret->tensor_split = split(load, to->proportions, llama_max_devices() < MAX_PROPORTIONS ? llama_max_devices() : MAX_PROPORTIONS);
     ret->split_mode = split_mode(load->split_mode);
+    if (ret->split_mode == LLAMA_SPLIT_MODE_TENSOR) join(to->devices, all);
     if (in_ram == 0) return ERR_OK;
     engine_experts_pattern(in_ram, &to->pattern);
     to->experts[0].pattern = buf_cstr(&to->pattern);
@@ -229,10 +245,8 @@ static void name_device(struct slice *s, const struct engine_load *load) {
     snprintf(to, room, "CPU");
     if (!engine_load_has_gpu(load) || find_devices(load, chosen, &all, NULL) != ERR_OK) return;
     ggml_backend_dev_t dev = chosen[0];
-    for (size_t i = 0; all && dev == NULL && i < ggml_backend_dev_count(); i++) {
-        enum ggml_backend_dev_type type = ggml_backend_dev_type(ggml_backend_dev_get(i));
-        if (type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU) dev = ggml_backend_dev_get(i);
-    }
+    for (size_t i = 0; all && dev == NULL && i < ggml_backend_dev_count(); i++)
+        if (is_gpu(ggml_backend_dev_get(i))) dev = ggml_backend_dev_get(i);
     if (dev != NULL) snprintf(to, room, "%s (%s)", ggml_backend_dev_name(dev), ggml_backend_dev_description(dev));
 }
 

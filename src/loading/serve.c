@@ -235,6 +235,18 @@ static err_code choose_adapters(struct serve *s, struct serve_model *m, struct e
     return model_adapters_read(text, m->file->layout, m->adapters, &m->n_adapters, take_adapter, &taker, e);
 }
 
+/* The GPU that this node fills first, on which slices are measured, too; others of the cluster are taken to be like it. */
+static void measured_gpu(struct serve *s, struct engine_load *load) {
+    const struct profile_device *best = NULL;
+    serve_view(s); /* so that the own record is up to date */
+    for (uint32_t i = 0; i < s->own.profile.n_devices; i++) {
+        const struct profile_device *d = &s->own.profile.devices[i];
+        if (d->gpu && (best == NULL || d->bandwidth > best->bandwidth)) best = d;
+    }
+    load->n_gpu_layers = best != NULL ? ENGINE_GPU_AUTO : 0;
+    snprintf(load->devices, sizeof(load->devices), "%s", best != NULL ? best->name : "");
+}
+
 static err_code model_make(struct serve *s, struct serve_file *file, const char *name, const struct load_wish *wish,
                            struct serve_model **ret, struct err *e) {
     struct serve_model *m = MEM_NEW(struct serve_model);
@@ -257,6 +269,7 @@ static err_code model_make(struct serve *s, struct serve_file *file, const char 
     m->source = plan_source_create(file->layout, &m->shape, m->core.record.name);
     learned_correct(s->parts.learned, file->layout->arch, m->source);
     snprintf(m->load.architecture, sizeof(m->load.architecture), "%s", model_quirks_taught(file->layout));
+    measured_gpu(s, &m->load);
     m->key = needs_key(m->core.id, &m->load);
     const struct needs *sizes = s->parts.sizes ? sizes_find(s->parts.sizes, m->key) : NULL;
     if (sizes) plan_source_measured(m->source, sizes);

@@ -34,6 +34,7 @@ struct plan_source {
     uint8_t *may;           /* [first * (n+1) + end] */
     double factor_kv, factor_compute;
     uint64_t measured[NEEDS_CLASSES]; /* compute buffers and the rest of the process; 0: not known */
+    uint64_t gpu[NEEDS_CLASSES], apart[NEEDS_CLASSES]; /* compute buffers of GPUs, without experts how much more; 0: not known */
     double factor_weights;  /* of the layout for this processor */
     char whole_reason[256];
 };
@@ -71,12 +72,17 @@ static uint64_t source_experts_bytes(void *user, uint32_t first, uint32_t end) {
 
 static void source_parts(void *user, uint32_t first, uint32_t end, struct plan_parts *ret) {
     const struct plan_source *s = user;
-    uint64_t tables = s->ends[(first == 0) + 2 * (end == s->layout->n_layer)];
+    const int class = (first == 0) + 2 * (end == s->layout->n_layer);
+    uint64_t tables = s->ends[class];
     ret->in = first == 0 && s->layout->bytes_embd < tables ? s->layout->bytes_embd : 0;
     ret->out = tables - ret->in;
     ret->ram = source_compute(s, first, end);
     ret->gpu = (uint64_t)(s->factor_compute * (double)(end == s->layout->n_layer ? s->compute_gpu_tail : s->compute_gpu));
+    ret->beside = ret->gpu > ret->ram ? ret->gpu : ret->ram;
     ret->apart = s->most_experts;
+    if (s->gpu[class] == 0) return;
+    ret->gpu = s->gpu[class];
+    if (s->apart[class] > 0) ret->apart = s->apart[class] > ret->gpu ? s->apart[class] - ret->gpu : 0;
 }
 
 static bool source_may(void *user, uint32_t first, uint32_t end) {
@@ -242,6 +248,8 @@ void plan_source_measured(struct plan_source *s, const struct needs *n) {
     for (int i = 0; i < NEEDS_CLASSES; i++) {
         uint64_t rest = n->slices[i].compute + n->slices[i].process;
         if (n->slices[i].end > 0) s->measured[i] = rest > MODEL_ESTIMATE_FIXED ? rest : MODEL_ESTIMATE_FIXED;
+        s->gpu[i] = n->slices[i].gpu;
+        s->apart[i] = n->slices[i].apart;
     }
     const struct needs_slice *whole = &n->slices[NEEDS_WHOLE];
     if (whole->end == 0) return;

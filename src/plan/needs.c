@@ -58,24 +58,34 @@ static bool read_header(void *user, uint32_t part, uint64_t offset, void *buf, s
     return true;
 }
 
-static err_code ask(const struct model_gguf *g, const struct model_layout *l, const struct engine_load *load, struct needs_slice *s,
-                    struct err *e) {
+/* Where the slice is asked about: in RAM, on GPUs, or there without its experts. */
+enum where { IN_RAM, ON_GPUS, ON_GPUS_APART, WHERES };
+
+static err_code ask(const struct model_gguf *g, const struct model_layout *l, const struct engine_load *how, enum where where,
+                    struct needs_slice *s, struct err *e) {
+    struct engine_load load = *how;
     struct model_slice *slice = NULL;
     struct engine_need need = {0};
+    load.n_gpu_layers = where == IN_RAM ? 0 : ENGINE_GPU_ALL;
+    load.n_cpu_moe = where == ON_GPUS_APART ? ENGINE_MOE_ALL : 0;
     err_code code = model_slice_create(g, l, s->first, s->end, &slice, e);
-    if (code == ERR_OK) code = engine_need_ask(slice, read_header, (void *)(uintptr_t)g, load, &need, e);
+    if (code == ERR_OK) code = engine_need_ask(slice, read_header, (void *)(uintptr_t)g, &load, &need, e);
+    model_slice_free(slice);
+    if (where == ON_GPUS) s->gpu = need.gpu;
+    if (where == ON_GPUS_APART) s->apart = need.gpu;
+    if (where != IN_RAM) return code;
     s->weights = need.weights;
     s->kv = need.kv;
     s->compute = need.compute;
     s->process = need.process;
-    model_slice_free(slice);
     return code;
 }
 
 /* In a process that is about to end: writes the slice with its sizes. */
-static void tell(int fd, const struct model_gguf *g, const struct model_layout *l, const struct engine_load *load, struct needs_slice *s) {
+static void tell(int fd, const struct model_gguf *g, const struct model_layout *l, const struct engine_load *load, enum where where,
+                 struct needs_slice *s) {
     struct err e = {0};
-    if (ask(g, l, load, s, &e) != ERR_OK) log_debug("plan", "layers %u-%u: %s", s->first, s->end - 1, e.text);
+    if (ask(g, l, load, where, s, &e) != ERR_OK) log_debug("plan", "layers %u-%u: %s", s->first, s->end - 1, e.text);
     else if (write(fd, s, sizeof(*s)) != (ssize_t)sizeof(*s)) log_debug("plan", "the sizes could not be told");
 }
 
@@ -86,13 +96,14 @@ static ssize_t read_all(int fd, void *to, size_t size) {
     return n;
 }
 
-static bool measure(const struct model_gguf *g, const struct model_layout *l, const struct engine_load *load, struct needs_slice *s) {
+static bool measure(const struct model_gguf *g, const struct model_layout *l, const struct engine_load *load, enum where where,
+                    struct needs_slice *s) {
     int fds[2];
     if (pipe(fds) != 0) return false;
     pid_t pid = fork();
     if (pid == 0) {
         close(fds[0]);
-        tell(fds[1], g, l, load, s);
+        tell(fds[1], g, l, load, where, s);
         _exit(0);
     }
     close(fds[1]);
@@ -106,9 +117,12 @@ static bool measure(const struct model_gguf *g, const struct model_layout *l, co
 }
 
 void needs_measure(const struct model_gguf *g, const struct model_layout *l, const struct engine_load *load, struct needs *ret) {
+    bool on_gpus = load->n_gpu_layers == ENGINE_GPU_AUTO && load->devices[0] != '\0';
     for (int i = 0; i < NEEDS_CLASSES; i++) {
         struct needs_slice *s = &ret->slices[i];
-        if (!choose(l, (enum needs_class)i, s) || !measure(g, l, load, s)) *s = (struct needs_slice){0};
+        bool known = choose(l, (enum needs_class)i, s) && measure(g, l, load, IN_RAM, s);
+        if (!known) *s = (struct needs_slice){0};
+        for (int where = ON_GPUS; known && on_gpus && where < WHERES; where++) measure(g, l, load, (enum where)where, s);
     }
 }
 
@@ -125,6 +139,8 @@ void needs_put(const struct needs *n, yyjson_mut_doc *doc, yyjson_mut_val *obj) 
         yyjson_mut_obj_add_uint(doc, o, "kv", s->kv);
         yyjson_mut_obj_add_uint(doc, o, "compute", s->compute);
         yyjson_mut_obj_add_uint(doc, o, "process", s->process);
+        yyjson_mut_obj_add_uint(doc, o, "gpu", s->gpu);
+        yyjson_mut_obj_add_uint(doc, o, "apart", s->apart);
     }
 }
 
@@ -135,6 +151,8 @@ static err_code get_slice(yyjson_val *o, struct needs_slice *s, struct err *e) {
     if (code == ERR_OK) code = json_get_u64(o, "kv", &s->kv, e);
     if (code == ERR_OK) code = json_get_u64(o, "compute", &s->compute, e);
     if (code == ERR_OK) code = json_get_u64(o, "process", &s->process, e);
+    if (code == ERR_OK) code = json_get_u64(o, "gpu", &s->gpu, e);
+    if (code == ERR_OK) code = json_get_u64(o, "apart", &s->apart, e);
     if (code == ERR_OK && s->end <= s->first) code = err_set_field(e, ERR_INVALID, "end", "expected more than first");
     return code;
 }

@@ -17,13 +17,15 @@ struct needs {
         uint32_t first, end;          /* end 0: not known */
         uint64_t weights, kv, compute; /* bytes */
         uint64_t process;             /* bytes of everything else in the process: the program, the vocabulary, graphs */
+        uint64_t gpu, apart;          /* compute buffers of a GPU that has the slice; if all its experts are in RAM. 0: not known */
     } slices[NEEDS_CLASSES];
 };
 
 /* What the sizes depend on, as a text: the model, how it is loaded, libllama's version. The caller frees it. */
 char *needs_key(const char *model_id, const struct engine_load *load);
-/* Asks libllama about a slice of each class that may be, each in a forked process, since it may abort; what fails stays unknown. Blocks for
- * about as long as the vocabulary takes to read, four times. Only in a process of one thread that has not started ggml. */
+/* Asks libllama about a slice of each class that may be, each in a forked process, since it may abort; what fails stays unknown. With
+ * n_gpu_layers at AUTO and devices that are named, it is asked again about each slice on those GPUs. Blocks for about as long as the
+ * vocabulary takes to read, four times. Only in a process of one thread that has not started ggml. */
 void needs_measure(const struct model_gguf *g, const struct model_layout *l, const struct engine_load *load, struct needs *ret);
 
 void needs_put(const struct needs *n, yyjson_mut_doc *doc, yyjson_mut_val *obj);

@@ -95,6 +95,26 @@ static void layouts_of_the_processor_count(void **state) {
     plan_source_free(s);
 }
 
+/* What a GPU needs to compute is what was measured on it; RAM beside it keeps the estimate. */
+static void gpus_count_as_measured(void **state) {
+    (void)state;
+    struct plan_source *s = source();
+    const struct plan_model *m = plan_source_model(s);
+    struct needs on_gpus = needs;
+    struct plan_parts before, after;
+    m->parts(m->user, 0, 4, &before);
+    on_gpus.slices[NEEDS_FIRST].gpu = 5 << 20;
+    on_gpus.slices[NEEDS_FIRST].apart = 7 << 20;
+    plan_source_measured(s, &on_gpus);
+    m->parts(m->user, 0, 4, &after);
+    assert_int_equal(after.gpu, 5 << 20);
+    assert_int_equal(after.apart, 2 << 20);
+    assert_true(after.beside >= after.ram && after.beside >= before.gpu);
+    m->parts(m->user, 4, 8, &after); /* of this class nothing is known */
+    assert_true(after.gpu > 7 << 20);
+    plan_source_free(s);
+}
+
 static void json_both_ways(void **state) {
     (void)state;
     yyjson_mut_doc *doc = json_new();
@@ -104,6 +124,8 @@ static void json_both_ways(void **state) {
     yyjson_doc *read = NULL;
     buf_init(&b, 1 << 16);
     some.slices[NEEDS_MIDDLE] = (struct needs_slice){0};
+    some.slices[NEEDS_LAST].gpu = 5;
+    some.slices[NEEDS_LAST].apart = 6;
     needs_put(&some, doc, yyjson_mut_doc_get_root(doc));
     json_write(&b, doc);
     assert_int_equal(json_parse(buf_cstr(&b), b.len, &read, &e), ERR_OK);
@@ -162,7 +184,8 @@ int main(void) {
                                        cmocka_unit_test(what_fails_stays_unknown),
                                        cmocka_unit_test(plans_need_what_was_measured),
                                        cmocka_unit_test(layouts_of_the_processor_count),
-                                       cmocka_unit_test(json_both_ways),
+                                       cmocka_unit_test(gpus_count_as_measured),
+        cmocka_unit_test(json_both_ways),
                                        cmocka_unit_test(the_key_tells_ways_of_loading_apart)};
     return cmocka_run_group_tests(tests, measure, done);
 }

@@ -20,7 +20,7 @@ static uint64_t layers_bytes(void *user, uint32_t first, uint32_t end) {
 }
 static void parts(void *user, uint32_t first, uint32_t end, struct plan_parts *ret) {
     (void)user;
-    *ret = (struct plan_parts){.in = first == 0 ? 7 : 0, .out = end == LAYERS ? 5 : 0, .ram = 2, .gpu = 3};
+    *ret = (struct plan_parts){.in = first == 0 ? 7 : 0, .out = end == LAYERS ? 5 : 0, .ram = 2, .gpu = 3, .beside = 3};
 }
 static uint64_t need(void *user, uint32_t first, uint32_t end) {
     struct plan_parts p;
