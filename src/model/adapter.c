@@ -30,7 +30,7 @@ static err_code parse_one(const char *part, size_t len, struct model_adapter *re
     if (scaled) *colon = '\0';
     if (strlen(text) >= sizeof(ret->path))
         return err_set(e, ERR_LIMIT, "the path of an adapter has more than %d bytes", MODEL_ADAPTER_PATH - 1);
-    snprintf(ret->path, sizeof(ret->path), "%s", text);
+    memcpy(ret->path, text, strlen(text) + 1);
     ret->scale = scaled ? scale : 1;
     return ERR_OK;
 }

@@ -185,7 +185,7 @@ int main(void) {
                                        cmocka_unit_test(plans_need_what_was_measured),
                                        cmocka_unit_test(layouts_of_the_processor_count),
                                        cmocka_unit_test(gpus_count_as_measured),
-        cmocka_unit_test(json_both_ways),
+                                       cmocka_unit_test(json_both_ways),
                                        cmocka_unit_test(the_key_tells_ways_of_loading_apart)};
     return cmocka_run_group_tests(tests, measure, done);
 }

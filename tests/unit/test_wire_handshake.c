@@ -16,6 +16,9 @@
 
 /* ---- refusals: both ends must know why ---- */
 
+#define VERSION "7" /* WIRE_VERSION as text */
+_Static_assert(WIRE_VERSION == 7, "VERSION is the old one");
+
 static void test_refused_identities(void **state) {
     (void)state;
     struct wire_identity ids[9];
@@ -126,13 +129,13 @@ static void test_refused_hellos(void **state) {
         uint8_t type;
         const char *payload, *says;
     } cases[] = {
-        {FRAME_HELLO, "{\"version\":1}", "one side speaks version 1 of the protocol, the other version 6"},
-        {FRAME_HELLO, "{\"version\":6," HELLO_FIELDS ",\"from\":0,\"to\":1}", "bad HELLO: field \"width\": it is missing"},
-        {FRAME_HELLO, "{\"version\":6," HELLO_FIELDS ",\"from\":0,\"to\":-1,\"width\":64}", "bad HELLO: field \"to\""},
-        {FRAME_HELLO, "{\"version\":6," HELLO_FIELDS ",\"from\":0,\"to\":1,\"width\":262145}",
+        {FRAME_HELLO, "{\"version\":1}", "one side speaks version 1 of the protocol, the other version " VERSION},
+        {FRAME_HELLO, "{\"version\":" VERSION "," HELLO_FIELDS ",\"from\":0,\"to\":1}", "bad HELLO: field \"width\": it is missing"},
+        {FRAME_HELLO, "{\"version\":" VERSION "," HELLO_FIELDS ",\"from\":0,\"to\":-1,\"width\":64}", "bad HELLO: field \"to\""},
+        {FRAME_HELLO, "{\"version\":" VERSION "," HELLO_FIELDS ",\"from\":0,\"to\":1,\"width\":262145}",
          "field \"width\": expected a whole number from 0 to 262144, got 262145"},
-        {FRAME_HELLO, "{\"version\":6,\"node\":\"a\\nb\"}", "field \"node\": a control character"},
-        {FRAME_HELLO, "{\"version\":6,\"node\":7}", "field \"node\": expected a string"},
+        {FRAME_HELLO, "{\"version\":" VERSION ",\"node\":\"a\\nb\"}", "field \"node\": a control character"},
+        {FRAME_HELLO, "{\"version\":" VERSION ",\"node\":7}", "field \"node\": expected a string"},
         {FRAME_HELLO, "{}", "bad HELLO: field \"version\""},
         {FRAME_HELLO, "[]", "bad HELLO: it is not a JSON object"},
         {FRAME_HELLO, "{", "bad HELLO: it is not JSON"},
@@ -148,7 +151,7 @@ static void test_refused_hellos(void **state) {
         raw_expect_refuse(&r, ERR_PROTOCOL, cases[i].says);
     }
     char longer[300];
-    snprintf(longer, sizeof(longer), "{\"version\":6,\"node\":\"%0100d\"}", 0);
+    snprintf(longer, sizeof(longer), "{\"version\":" VERSION ",\"node\":\"%0100d\"}", 0);
     struct raw r;
     raw_open(&r);
     raw_frame(&r, FRAME_HELLO, longer);
@@ -209,8 +212,8 @@ static void test_client_refuses(void **state) {
         err_code code;
         const char *says;
     } cases[] = {
-        {FRAME_WELCOME, "{\"version\":7}", ERR_PROTOCOL, "version 7"},
-        {FRAME_WELCOME, "{\"version\":6,\"node\":\"b\",\"epoch\":\"0000000000000005\"}", ERR_STALE, "newer than epoch 0.00000005"},
+        {FRAME_WELCOME, "{\"version\":99}", ERR_PROTOCOL, "version 99"},
+        {FRAME_WELCOME, "{\"version\":" VERSION ",\"node\":\"b\",\"epoch\":\"0000000000000005\"}", ERR_STALE, "newer than epoch 0.00000005"},
         {FRAME_TOKENS, "", ERR_PROTOCOL, "expected WELCOME, got TOKENS"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
