@@ -340,7 +340,7 @@ static err_code open_slice(struct slice *s, const struct model_slice *slice, mod
     if (code != ERR_OK) return code;
     s->vocab = llama_model_get_vocab(s->model);
     slice_pool_choose(s, load);
-    s->recurrent = llama_model_is_recurrent(s->model) || llama_model_is_hybrid(s->model);
+    s->recurrent = llama_model_is_recurrent(s->model) || llama_model_is_hybrid(s->model) || s->what.keeps_state;
     int32_t window = llama_model_n_swa(s->model);
     s->window = window > 0 ? (uint32_t)window : 0;
     s->exact = load->exact;

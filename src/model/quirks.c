@@ -16,6 +16,7 @@
 #define VOCAB      MODEL_FIX_VOCAB
 #define POOL       MODEL_FIX_POOL
 #define STREAMS    MODEL_FIX_STREAMS
+#define STATE      MODEL_FIX_STATE
 static const struct model_quirks rows[] = {
 #define QUIRK(arch, split, cut, period, fixups, out, note) {arch, MODEL_SPLIT_##split, MODEL_CUT_##cut, period, fixups, out, note},
 #include "../../tables/quirks.def"

@@ -187,6 +187,7 @@ static void describe(struct model_slice *s, uint32_t first, uint32_t end) {
     info->whole = info->head && info->tail && !s->l->shortened;
     info->n_hidden_in = info->head ? 0 : model_quirks_width(s->l);
     info->n_hidden_out = info->tail ? 0 : model_quirks_width(s->l);
+    info->keeps_state = (s->quirks->fixups & MODEL_FIX_STATE) != 0;
     info->kv_pool = (s->quirks->fixups & MODEL_FIX_POOL) != 0;
     info->kv_streams = (s->quirks->fixups & MODEL_FIX_STREAMS) != 0;
     info->input_scale = 1.0f;

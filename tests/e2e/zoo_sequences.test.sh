@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Several sequences at once, in slices, on one model of each kind of memory (attention, windows, recurrent, hybrid, latent, four
-# positions a token): see tools/zoo-sequences.c. CARAVAN_ZOO_SEQUENCES names others (a pattern of architectures; '.' for all).
+# positions a token, compressed keys with residual streams): see tools/zoo-sequences.c. CARAVAN_ZOO_SEQUENCES names others (a pattern of
+# architectures; '.' for all).
 set -eu
 root=${CARAVAN_SYSROOT_DIR:-$CARAVAN_SOURCE/build}/sysroot-test
 maker=$(find "$root/usr" -name test-llama-archs -type f 2>/dev/null | head -1)
@@ -12,7 +13,7 @@ maker=$(find "$root/usr" -name test-llama-archs -type f 2>/dev/null | head -1)
 libraries=$(find "$root/usr/lib" -maxdepth 1 -type d -name '*-linux-gnu*' | head -1)
 backends=$(find "$libraries/ggml" -maxdepth 1 -type d -name 'backends*' | head -1)
 loader=$(find "$libraries" "$root/usr/lib64" -maxdepth 1 -name 'ld-linux*.so.*' 2>/dev/null | head -1)
-only=${CARAVAN_ZOO_SEQUENCES:-'^(llama|gemma3|mamba|plamo2|lfm2|qwen35|qwen2vl|cogvlm)$'}
+only=${CARAVAN_ZOO_SEQUENCES:-'^(llama|gemma3|mamba|plamo2|lfm2|qwen35|qwen2vl|cogvlm|deepseek4)$'}
 
 here=$(pwd)
 mkdir raw
