@@ -189,6 +189,18 @@ END
     rules
     cat <<END
 
+## Why these run whole only
+
+- \`kimi-k3\`: each layer weighs the results of all blocks before it, so a border is crossed by one row for each of them. \`caravan verify --probe\` on
+  the tiny model: "between its layers more than one value is alive".
+- \`hrm_text\`: libllama insists on the number of layers of its loop. The tiny model with its layers repeated to 8 ends in
+  \`hrm-text.cpp:23: GGML_ASSERT(hparams.n_layer() == n_slot) failed\`, so no slice of it can be loaded.
+- \`dream\`, \`llada\`, \`llada-moe\`, \`rnd1\`: libllama makes no KV cache for them ("this model keeps no memory of what it read: it cannot generate"), so they
+  aren't served at all, whole or split.
+- \`gemma3n\`, \`gemma4\`, \`rwkv6\`, \`rwkv7\`, \`arwkv7\` have no row, since llama.cpp's test writes no model of them, and nothing could be measured: they are
+  probed when they are first loaded. Models with per-layer embeddings (\`gemma3n\`, the small ones of \`gemma4\`) and those whose layers read a value of the
+  first layer (\`rwkv7\`, \`arwkv7\`) have more than one value alive between layers.
+
 ## Numbers of layers with a special meaning
 
 libllama treats some architectures differently if they have a certain number of layers. Such a model runs whole only, and no slice of another model may

@@ -8,9 +8,9 @@
 #include "engine/params.h"
 #include "model/layout.h"
 
-/* Computes a few tokens, as a prompt in pieces and one by one, with the whole model and with as many slices as can be, at most three, of
- * local files on the CPU. load: where ggml's modules are, and threads. ERR_WHOLE_ONLY: the logits differ, or no slice can be made; the
- * text says which. ERR_ENGINE and others: libllama refuses. */
+/* Computes a prompt that is longer than the model's windows, and a few tokens one by one, with the whole model and with as many slices as
+ * can be, at most three, of local files on the CPU. load: where ggml's modules are, and threads. ERR_WHOLE_ONLY: the logits differ, or no
+ * slice can be made; the text says which. ERR_ENGINE and others: libllama refuses. */
 err_code engine_trial(const struct model_layout *l, const struct engine_load *load, struct err *e);
 
 #endif
