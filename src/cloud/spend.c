@@ -117,8 +117,8 @@ err_code spend_reserve(struct spend *s, const struct upstream *u, const char *mo
     turn(a, now_s);
     memcpy(hold.upstream, u->name, sizeof(hold.upstream));
     hold.day = a->day;
-    if (price !=
-        NULL) { /* the higher of both costs: none of the prompt is in the upstream's cache, or all of it, if cached tokens cost more */
+    /* The higher of both costs: none of the prompt is in the upstream's cache, or all of it, if cached tokens cost more. */
+    if (price != NULL) {
         uint64_t completion = most_completion == UINT64_MAX ? 0 : most_completion;
         hold.price = *price;
         hold.price.model = NULL;

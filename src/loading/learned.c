@@ -28,6 +28,7 @@ struct ring_plan {
     uint8_t wire;                  /* enum frame_dtype of the hidden states on its links */
     uint32_t measured;             /* of the head's measurements, how many have been looked at */
 };
+
 struct learned {
     struct learned_parts parts;
     struct learn *core;

@@ -26,16 +26,16 @@ sleeps() {
     ip netns exec "$ns-b" node sleeper.mjs "$(mac b)" >asleep 2>&1 &
     sleeper=$!
     pids="$pids $sleeper"
-    until_true "the other machine is asleep" 10 grep -q asleep asleep
+    until_true "the other machine is asleep" grep -q asleep asleep
 }
 
 start a
-until_true "the first node has a key" 10 test -s state-a/cluster.key
+until_true "the first node has a key" test -s state-a/cluster.key
 mkdir -p state-b
 cp state-a/cluster.key state-b/cluster.key
 start b --peer 10.89.0.1
-until_true "they are linked" 20 linked a b
-until_true "the address is remembered" 20 grep -q "$(mac b | tr -d :)" state-a/peers.json
+until_true "they are linked" linked a b
+until_true "the address is remembered" grep -q "$(mac b | tr -d :)" state-a/peers.json
 ! caravan_on_a wake b 2>err || { echo "not ok: a machine that is awake was woken"; exit 1; }
 grep -q '"b" is awake' err || { echo "not ok: the reason"; cat err; exit 1; }
 ! caravan_on_a wake nobody 2>err || { echo "not ok: a machine that nobody knows was woken"; exit 1; }
@@ -43,13 +43,13 @@ caravan_on_a wake all | grep -q 'No machine is asleep' || { echo "not ok: wake a
 
 for name in b all; do
     sleeps
-    until_true "it is shown as asleep" 30 shows asleep
+    until_true "it is shown as asleep" shows asleep
     caravan_on_a wake "$name" || { echo "not ok: wake $name"; exit 1; }
     wait "$sleeper" || { echo "not ok: the packet"; exit 1; }
     echo "ok: the packet has come (wake $name)"
     shows waking || { echo "not ok: it is not shown as waking"; caravan_on_a nodes; exit 1; }
     : >a.log
     start b --peer 10.89.0.1
-    until_true "it is linked again" 20 linked a b
-    until_true "and shown so" 20 shows linked
+    until_true "it is linked again" linked a b
+    until_true "and shown so" shows linked
 done
