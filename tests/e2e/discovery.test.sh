@@ -28,7 +28,8 @@ done
 until_true "a node of another cluster is seen" grep -q '"d" at .* is of another cluster' a.log
 ! grep -q "linked with" d.log || { echo "not ok: d is linked"; exit 1; }
 
-old=$(helper_of a) lost=$(grep -c "lost" a.log) || true
+old=$(helper_of a)
+lost=$(grep -c "lost" a.log) || true # 0 is a failure of grep
 kill -SEGV "$old"
 until_true "the helper is started again" has_new_helper
 kill -0 "$pid_a"
