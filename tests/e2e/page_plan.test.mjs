@@ -12,7 +12,7 @@ const card = (view) => view.page.getByRole('region', { name: 'Plan' })
 // Fills the form in, and leaves its last field. The page asks whenever a changed field is left: the others are filled without that, so that no
 // answer about half of the fields is taken for the one that is waited for.
 async function fill(view, fields) {
-    const all = Object.entries(fields).map(([label, value]) => [card(view).getByLabel(label, { exact: true }), String(value)]), [last, value] = all.pop()
+    const all = Object.entries(fields).map(([label, value]) => [card(view).locator('.form').getByLabel(label, { exact: true }), String(value)]), [last, value] = all.pop()
     for (const [field, text] of all) await field.evaluate((input, text) => { input.value = text }, text)
     await last.fill(value)
     await view.page.keyboard.press('Tab')
@@ -34,7 +34,7 @@ test('a model on machines on paper: speed and context as the command says, cost 
     await until('four times the price of a kWh is four times the cost', async () => Math.abs((await numberIn(view, /electricity ([\d.]+)/)) / usual / 4 - 1) < 0.1)
     await fill(view, { Used: 80 })
     await until('who uses it four times as much pays a quarter', async () => Math.abs(((await numberIn(view, /that is ([\d.]+) for a million tokens/)) * 4) / hardware - 1) < 0.1)
-    await view.checkSizes()
+    await view.checkSizes([360])
     await view.close()
 })
 
@@ -48,7 +48,7 @@ test('what to buy: offers by price, the same as the command names; with a wish t
     assert.deepEqual(await names(), command.offers.map((offer) => offer.buy))
     const prices = (await table.locator('tbody tr td:nth-child(2)').allInnerTexts()).map(Number)
     assert.ok(prices.length > 0 && prices.every((price) => price > 0))
-    await view.checkSizes()
+    await view.checkSizes([360])
     await fill(view, { 'What to buy': 100000 })
     await table.getByText('(too slow)').first().waitFor()
     await view.close()
