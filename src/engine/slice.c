@@ -266,7 +266,7 @@ static void tell(struct slice *s, const struct engine_load *load) {
     info->last = s->what.tail;
     info->can_remove = !s->recurrent && (s->window == 0 || s->window >= info->n_ctx_seq);
     info->can_mark = !info->can_remove && s->pool.type == ENGINE_POOL_NONE;
-    info->mark_whole = info->can_mark && llama_model_is_recurrent(s->model);
+    info->mark_whole = info->can_mark && (llama_model_is_recurrent(s->model) || s->what.keeps_state);
     info->n_rewind = !s->recurrent ? info->n_ctx_seq : s->window == 0 ? llama_n_rs_seq(s->ctx) : 0;
     info->rewind_alone = !info->can_remove && !s->recurrent && !s->streams && load->n_seq > 1;
     info->bytes_weights = tally.weights > 0 ? tally.weights : llama_model_size(s->model);
@@ -340,7 +340,7 @@ static err_code open_slice(struct slice *s, const struct model_slice *slice, mod
     if (code != ERR_OK) return code;
     s->vocab = llama_model_get_vocab(s->model);
     slice_pool_choose(s, load);
-    s->recurrent = llama_model_is_recurrent(s->model) || llama_model_is_hybrid(s->model) || s->what.keeps_state;
+    s->recurrent = llama_model_is_recurrent(s->model) || llama_model_is_hybrid(s->model);
     int32_t window = llama_model_n_swa(s->model);
     s->window = window > 0 ? (uint32_t)window : 0;
     s->exact = load->exact;

@@ -29,6 +29,9 @@ void slice_mark_drop(struct slice *s, uint64_t key) {
     if (m != NULL) drop(s, &s->marks[m - s->marks]);
 }
 
+/* What a mark holds of a sequence: the part that can't go back, or everything, where that part is not all that can't. */
+static llama_state_seq_flags mark_flags(const struct slice *s) { return s->what.keeps_state ? 0 : LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY; }
+
 /* The tail samples by the tokens before, so they belong to a state that stands for itself. */
 static int32_t *copy_tokens(const struct slice *s, uint32_t seq, uint32_t n) {
     if (s->history == NULL || !s->info.mark_whole) return NULL;
@@ -41,9 +44,9 @@ void slice_mark_make(struct slice *s, uint32_t seq, uint32_t n, uint64_t key) {
     llama_seq_id id = (llama_seq_id)seq;
     bool there =
         s->info.can_mark && slice_mark_find(s, key) == NULL && llama_memory_seq_pos_max(s->mem, id) == slice_pos_of(s, seq, (int32_t)n) - 1;
-    size_t size = there ? llama_state_seq_get_size_ext(s->ctx, id, LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY) : 0;
+    size_t size = there ? llama_state_seq_get_size_ext(s->ctx, id, mark_flags(s)) : 0;
     uint8_t *data = size > 0 && slice_room_fits(s, size) ? malloc(size) : NULL;
-    size_t got = data != NULL ? llama_state_seq_get_data_ext(s->ctx, data, size, id, LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY) : 0;
+    size_t got = data != NULL ? llama_state_seq_get_data_ext(s->ctx, data, size, id, mark_flags(s)) : 0;
     if (got == 0) {
         free(data);
         slice_room_lose(s, key);
@@ -60,7 +63,7 @@ bool slice_mark_restore(struct slice *s, uint32_t seq, uint32_t n, const struct 
     if (m->n != n) return false;
     if (m->positions != NULL) slice_pos_put(s, seq, m->positions, (int32_t)n);
     llama_pos end = slice_pos_of(s, seq, (int32_t)n);
-    size_t got = llama_state_seq_set_data_ext(s->ctx, m->data, m->size, id, LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY);
+    size_t got = llama_state_seq_set_data_ext(s->ctx, m->data, m->size, id, mark_flags(s));
     if (got != m->size || !llama_memory_seq_rm(s->mem, id, end, -1)) return false;
     slice_pos_cut(s, seq, (int32_t)n);
     if (m->tokens != NULL) memcpy(s->history + (size_t)seq * s->info.n_ctx_seq, m->tokens, n * sizeof(*m->tokens));

@@ -79,6 +79,16 @@ static void copy_history(struct slice *s, const struct engine_op *op) {
     memcpy(history_of(s, op->dst) + p0, history_of(s, op->seq) + p0, (size_t)(p1 - p0) * sizeof(*s->history));
 }
 
+/* Copies the whole state of src, through memory of its own. */
+static bool copy_state(struct slice *s, llama_seq_id src, llama_seq_id dst) {
+    size_t size = llama_state_seq_get_size_ext(s->ctx, src, 0);
+    uint8_t *data = malloc(size);
+    bool done = data != NULL && llama_state_seq_get_data_ext(s->ctx, data, size, src, 0) > 0 &&
+                llama_state_seq_set_data_ext(s->ctx, data, size, dst, 0) > 0;
+    free(data);
+    return done;
+}
+
 /* Replaces the content of dst. Between streams libllama copies only whole sequences, so such a copy is cut afterwards. */
 static err_code op_copy(struct slice *s, const struct engine_op *op, struct err *e) {
     int32_t last = llama_memory_seq_pos_max(s->mem, (llama_seq_id)op->seq), from = slice_pos_of(s, op->seq, op->p0),
@@ -93,9 +103,11 @@ static err_code op_copy(struct slice *s, const struct engine_op *op, struct err 
     remove_all(s, op->dst);
     if (last < 0) return ERR_OK;
     llama_seq_id src = (llama_seq_id)op->seq, dst = (llama_seq_id)op->dst;
-    if (whole || s->streams) llama_memory_seq_cp(s->mem, src, dst, -1, -1);
-    else llama_memory_seq_cp(s->mem, src, dst, from, to);
-    if (!whole && s->streams) {
+    bool by_state = s->what.keeps_state, parts = !by_state && !s->streams;
+    if (by_state && !copy_state(s, src, dst))
+        return err_set(e, ERR_MEMORY, "sequence %u cannot be copied: there is no memory for its state", op->seq);
+    if (!by_state) llama_memory_seq_cp(s->mem, src, dst, parts ? from : -1, parts ? to : -1);
+    if (!whole && !parts) {
         if (to >= 0) llama_memory_seq_rm(s->mem, dst, to, -1);
         if (from > 0) llama_memory_seq_rm(s->mem, dst, 0, from);
     }

@@ -31,7 +31,7 @@ struct model_slice_info {
     char restore_after[64];    /* the graph tensor behind which the replaced value is put back; "": it isn't */
     bool ids;                  /* the slice looks at token ids: give the real ones, as any head does; else any will do */
     bool no_embeddings;        /* the context must not be asked for embeddings */
-    bool keeps_state;          /* a sequence can't go back, though libllama does not say so */
+    bool keeps_state;          /* sequences are copied through their whole state (MODEL_FIX_STATE) */
     bool kv_pool, kv_streams;  /* only this division of KV cells works: one pool for all sequences, or cells of their own */
     float input_scale; /* multiply rows by this before they go into batch.embd (architectures that scale given rows); 1: don't */
     /* The graph tensor with the outgoing rows: "l_out-3"; "" in the tail. If there is an out_op: a weight, and the rows are the first
