@@ -13,7 +13,7 @@ after(async () => {
 })
 
 test('machines that are asleep stand where those are that are not in, and are woken from there', async () => {
-    const asleep = [{ id: '00000000000000aa', name: 'gaming-pc', state: 'asleep', memory: 24e9, seen: Math.floor(Date.now() / 1000) - 7200 }, { id: '00000000000000bb', name: 'attic', state: 'waking', memory: 0, seen: 0 }]
+    const asleep = [{ id: '00000000000000aa', name: 'gaming-pc', state: 'asleep', memory: 24 * 1024 ** 3, seen: Math.floor(Date.now() / 1000) - 7200 }, { id: '00000000000000bb', name: 'attic', state: 'waking', memory: 0, seen: 0 }]
     const context = await browser.newContext({ viewport: { width: 1280, height: 900 } })
     await context.route('**/caravan/v1/events', async (route) => {
         const status = await head.status()
@@ -21,7 +21,7 @@ test('machines that are asleep stand where those are that are not in, and are wo
     })
     const view = await View.open(head.api, { path: '#/cluster', context, expected: [/status of 404/] })
     const part = view.page.getByRole('region', { name: 'Not in' })
-    await part.getByText('asleep, or its node has ended; seen 2 h ago. It has 24 GB.').waitFor()
+    await part.getByText('asleep, or its node has ended; seen 2 h ago. It has 24.0 GB.').waitFor()
     await part.getByText('it is being woken').waitFor()
     assert.equal(await part.getByRole('button').count(), 1, 'who is being woken is not woken again')
     const [asked] = await Promise.all([view.page.waitForRequest('**/caravan/v1/nodes/wake'), part.getByRole('button', { name: 'Wake gaming-pc' }).click()])
