@@ -13,6 +13,7 @@
 #include "coordinator/replan.h"
 #include "coordinator/scale.h"
 #include "coordinator/state.h"
+#include "coordinator/waker.h"
 
 enum { COPIES_MAX = RECORD_MAX_MODELS };
 
@@ -332,6 +333,15 @@ static void rule_plan(struct coordinator *c, struct copy *x, clock_us now, const
     copy_actions(c, x);
 }
 
+static void rule_room(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
+    if (!waker_update(c, x, now, v)) {
+        offers_make_room(c, x, now, v);
+        return;
+    }
+    x->room = ROOM_LATER;
+    if (x->room_since == 0) x->room_since = now;
+}
+
 /* When the first copy has left, the oldest of the others becomes the first. */
 static void rule_promote(struct coordinator *c, struct copy *x) {
     for (size_t i = 0; i < c->n_copies; i++) {
@@ -435,9 +445,9 @@ void coordinator_update(struct coordinator *c, clock_us now, const struct coordi
         if (copy_is_live(c->copies[i]) && c->copies[i]->record.replica == 0) rule_plan(c, c->copies[i], now, v);
     EACH_COPY(c, x, i)
     if (copy_is_live(x) && x->record.replica > 0) rule_plan(c, x, now, v);
-    /* 3. A first copy without room gets the room of the model that has been idle for longest. */
+    /* 3. A first copy without room gets the room of the model that has been idle for longest, or waits for machines that are woken. */
     EACH_COPY(c, x, i)
-    if (copy_is_live(x)) offers_make_room(c, x, now, v);
+    if (copy_is_live(x)) rule_room(c, x, now, v);
     EACH_COPY(c, x, i) replan_update(c, x, now, v);
     EACH_COPY(c, x, i)
     if (x->state != COPY_CLOSING) copy_publish(c, x, now);

@@ -117,9 +117,10 @@ void copy_publish(struct coordinator *c, struct copy *x, clock_us now) {
     uint64_t head = p->n_stage ? instance_node(x->instance, 0)->id : c->self;
     char message[sizeof(m->message)];
     const char *reason = instance_reason(x->instance), *said = instance_message(x->instance);
+    if (x->waits[0]) said = x->waits;
     if (ready && x->better_told) said = x->better;
     else if (ready && x->note[0]) said = x->note;
-    if (reason[0] && instance_trouble(x->instance) == ERR_OK) said = reason;
+    if (reason[0] && !x->waits[0] && instance_trouble(x->instance) == ERR_OK) said = reason;
     snprintf(message, sizeof(message), "%.*s", (int)strcspn(said, "\n"), said);
     if (m->ready == ready && m->failed == failed && m->head == head && m->n_stage == p->n_stage && strcmp(message, m->message) == 0) return;
     m->ready = ready;

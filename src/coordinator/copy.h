@@ -49,6 +49,7 @@ struct copy {
     clock_us lost;  /* when it stopped being ready; 0: it is ready, or never was */
     clock_us rival; /* since when another node's copy has to stay instead of it; 0: none has */
     clock_us used;  /* when it last had a request, or a client set keep_s */
+    char waits[120]; /* waker.h: for which machines it waits; "": for none */
     /* replan.h */
     char better[120];   /* how it would fit better; "": it would not */
     bool better_told;  /* it has been so for a while, and was told */

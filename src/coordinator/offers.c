@@ -280,9 +280,21 @@ static bool offers_unknown(const struct copy *x, clock_us now, const struct coor
     return unknown;
 }
 
-void offers_make_room(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
+static bool waits_for_room(const struct copy *x) {
     err_code trouble = instance_trouble(x->instance);
-    if (instance_get_state(x->instance) != INSTANCE_WAITING || (trouble != ERR_NO_ROOM && trouble != ERR_WHOLE_ONLY)) {
+    return instance_get_state(x->instance) == INSTANCE_WAITING && (trouble == ERR_NO_ROOM || trouble == ERR_WHOLE_ONLY);
+}
+
+uint32_t offers_make_idle(const struct coordinator *c, const struct coordinator_view *v, const struct copy *x, struct plan_node *ret) {
+    return offers_make(c, v, x->model, x, counts_busy, ret);
+}
+
+bool offers_lack(const struct coordinator *c, const struct copy *x, clock_us now, const struct coordinator_view *v) {
+    return waits_for_room(x) && !offers_unknown(x, now, v) && !offers_any_leaves(c) && !offers_fit(c, v, x->model, x, counts_busy, NULL);
+}
+
+void offers_make_room(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
+    if (!waits_for_room(x)) {
         x->room = ROOM_UNKNOWN;
         x->room_since = 0;
         return;

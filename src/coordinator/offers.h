@@ -14,6 +14,10 @@ uint32_t offers_drained(const struct coordinator_view *v, const struct copy *x, 
 /* Would a copy fit if only the stages that `counts` names took memory? ret_stages (may be NULL): in how many stages. */
 bool offers_fit(const struct coordinator *c, const struct coordinator_view *v, const struct coordinator_model *m, const struct copy *x,
                 offers_counts_fn counts, uint32_t *ret_stages);
+/* The nodes' offers to the copy if all idle models left. ret: as for offers_make. */
+uint32_t offers_make_idle(const struct coordinator *c, const struct coordinator_view *v, const struct copy *x, struct plan_node *ret);
+/* Does the copy wait for room, and would it in vain even if all idle models left, as far as is known? */
+bool offers_lack(const struct coordinator *c, const struct copy *x, clock_us now, const struct coordinator_view *v);
 /* Copies that may leave. */
 struct offers_who {
     const char *name;                    /* NULL: of any name */

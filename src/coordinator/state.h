@@ -7,6 +7,13 @@
 
 struct copy;
 
+/* A machine that was woken, and has not come yet (coordinator/waker). */
+struct coordinator_woken {
+    uint64_t node;
+    clock_us since, sent; /* the attempt began; a packet was last sent */
+    uint32_t attempts;
+};
+
 struct coordinator {
     uint64_t self;
     uint32_t tag, count; /* instances so far */
@@ -19,6 +26,8 @@ struct coordinator {
     clock_us gives_until; /* until then no replica is loaded: another coordinator was given room */
     clock_us gave;       /* when a copy last left for another model; 0: never */
     clock_us swept;      /* when stray stages were last looked for */
+    struct coordinator_woken woken[COORDINATOR_MAX_SLEEPERS];
+    uint32_t n_woken;
     bool publish;
     struct coordinator_action *actions;
     size_t n_actions, at_action, cap_actions;

@@ -30,11 +30,21 @@ struct coordinator_tuning {
     clock_us swap_wait; /* a model waits so long for a busy one to be idle; then that one gets no further requests */
 };
 
+enum { COORDINATOR_MAX_SLEEPERS = 64 };
+/* A machine that is asleep, and that a magic packet may wake. */
+struct coordinator_sleeper {
+    uint64_t id; /* its node */
+    char name[64];
+    uint64_t memory; /* bytes that it last offered; 0: not known */
+};
+
 /* What the node sees of the cluster. The core borrows it for one call. */
 struct coordinator_view {
     const struct record *const *records; /* this node's own, then those of linked nodes, then those of nodes out of reach but not gone */
     size_t n_linked; /* this node counts */
     size_t n_records;
+    const struct coordinator_sleeper *sleepers; /* n_sleepers 0: there are none, or models wake none */
+    size_t n_sleepers;                          /* at most COORDINATOR_MAX_SLEEPERS */
     int64_t wall; /* seconds since 1970 */
     struct coordinator_work (*work)(void *user, const char *instance); /* as far as this node knows */
     struct coordinator_queue (*queue)(void *user, const char *model); /* likewise */
@@ -66,6 +76,7 @@ enum coordinator_action_kind {
     COORDINATOR_TAKE, /* load the model `orphan` here: its coordinator is gone */
     COORDINATOR_TELL, /* ask `node` to load the model `orphan`, which is its heir */
     COORDINATOR_ASK_ROOM, /* ask `node` to unload a copy of `model`, which it coordinates (coordinator_give_room) */
+    COORDINATOR_WAKE, /* send magic packets to the machine of `node`, which is asleep */
     COORDINATOR_PUBLISH /* this node's record of its copies has changed */
 };
 struct coordinator_action {

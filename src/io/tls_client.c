@@ -102,7 +102,7 @@ static err_code failure(struct io_tls_client *c, int result, struct err *e) {
     return err_set(e, ERR_PROTOCOL, "TLS failed: %s", reason != NULL ? reason : "unknown cause");
 }
 
-static err_code encrypt(struct io_tls_client *c, const void *data, size_t len, struct err *e) {
+static err_code client_encrypt(struct io_tls_client *c, const void *data, size_t len, struct err *e) {
     size_t written;
     if (len == 0) return ERR_OK;
     int result = SSL_write_ex(c->ssl, data, len, &written); /* memory takes all of it */
@@ -113,7 +113,7 @@ static err_code shake_hands(struct io_tls_client *c, struct err *e) {
     int result = SSL_do_handshake(c->ssl);
     if (result != 1) return failure(c, result, e);
     c->ready = true;
-    err_code code = encrypt(c, c->pending.data, c->pending.len, e);
+    err_code code = client_encrypt(c, c->pending.data, c->pending.len, e);
     buf_clear(&c->pending);
     return code;
 }
@@ -145,7 +145,7 @@ err_code io_tls_client_send(struct io_tls_client *c, const void *data, size_t le
     err_code code = ERR_OK;
     ERR_clear_error();
     if (c->ready) {
-        code = encrypt(c, data, len, e);
+        code = client_encrypt(c, data, len, e);
     } else {
         buf_append(&c->pending, data, len);
         code = c->pending.failed ? err_set(e, ERR_LIMIT, "more than %d bytes wait for the TLS handshake", PENDING_MAX) : shake_hands(c, e);

@@ -41,6 +41,7 @@ struct serve {
     struct record own;      /* this node's record, when the count of news was own_news */
     uint64_t own_news;
     const struct record *records[2 * RECORDS_MAX + 1];
+    struct coordinator_sleeper sleepers[COORDINATOR_MAX_SLEEPERS];
     bool acts;              /* actions are being carried out */
 };
 
@@ -77,6 +78,8 @@ struct coordinator_view serve_view(struct serve *s) {
     for (size_t i = 0; i < r->n_linked; i++) s->records[v.n_records++] = r->linked[i];
     v.n_linked = v.n_records;
     for (size_t i = 0; i < r->n_suspects; i++) s->records[v.n_records++] = r->suspects[i];
+    v.sleepers = s->sleepers;
+    if (s->parts.callbacks.sleepers) v.n_sleepers = s->parts.callbacks.sleepers(s->parts.user, s->sleepers, COORDINATOR_MAX_SLEEPERS);
     return v;
 }
 
@@ -553,6 +556,7 @@ static void serve_carry_out(struct serve *s, const struct coordinator_action *a)
     case COORDINATOR_TAKE: s->parts.callbacks.take(s->parts.user, &a->orphan); break;
     case COORDINATOR_TELL: s->parts.callbacks.tell_heir(s->parts.user, a->node, &a->orphan); break;
     case COORDINATOR_ASK_ROOM: s->parts.callbacks.ask_room(s->parts.user, a->node, a->model, a->room); break;
+    case COORDINATOR_WAKE: s->parts.callbacks.wake(s->parts.user, a->node); break;
     case COORDINATOR_PUBLISH: news_own(s->parts.news); break;
     }
 }

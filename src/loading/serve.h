@@ -41,6 +41,9 @@ struct serve_callbacks {
     void (*tell_heir)(void *user, uint64_t heir, const struct orphan *o);
     /* Ask the node to unload a copy of the model, which it coordinates, if it may leave. */
     void (*ask_room)(void *user, uint64_t node, const char *model, enum coordinator_room room);
+    /* The machines that are asleep; returns how many, at most max. NULL: models wake none. And: wake that of a node. */
+    size_t (*sleepers)(void *user, struct coordinator_sleeper *ret, size_t max);
+    void (*wake)(void *user, uint64_t node);
 };
 
 /* What serve uses of the node; all of it outlives serve, but for the core, which is freed first. */

@@ -31,6 +31,7 @@ struct node_config {
     const char *placement;     /* as the user wrote it: of the model, and of others for which nothing else is said */
     uint32_t replicas;         /* of model; 0: as many as its load needs */
     struct coordinator_tuning tuning; /* when copies come and go */
+    bool wake;                 /* machines that are asleep are woken when a model needs them */
     const char *replan;        /* "auto" or "never": of models for which nothing else is said */
     bool load_on_demand;       /* a model that is asked for and not loaded is loaded */
     uint32_t queue;            /* requests that may wait for each instance, beside those that it answers */

@@ -245,6 +245,22 @@ static void serve_ask_room(void *user, uint64_t node, const char *model, enum co
     models_ask_room(((struct node *)user)->models, node, model, room);
 }
 
+static size_t serve_sleepers(void *user, struct coordinator_sleeper *ret, size_t max) {
+    const struct node *n = user;
+    struct sleeper all[COORDINATOR_MAX_SLEEPERS];
+    size_t count = n->config->wake ? sleepers_list(n->sleepers, all, max < COORDINATOR_MAX_SLEEPERS ? max : COORDINATOR_MAX_SLEEPERS) : 0;
+    for (size_t i = 0; i < count; i++) {
+        ret[i] = (struct coordinator_sleeper){.id = all[i].id, .memory = all[i].memory};
+        memcpy(ret[i].name, all[i].name, sizeof(ret[i].name));
+    }
+    return count;
+}
+
+static void serve_wake(void *user, uint64_t node) {
+    struct err e = {0};
+    if (sleepers_wake(((struct node *)user)->sleepers, node, &e) != ERR_OK) log_warn("node", "%s", e.text);
+}
+
 const struct serve_callbacks node_serve_callbacks = {.own_record = node_own_record,
                                                      .work = serve_work,
                                                      .queue = serve_queue,
@@ -252,7 +268,9 @@ const struct serve_callbacks node_serve_callbacks = {.own_record = node_own_reco
                                                      .unload = serve_unload,
                                                      .take = serve_take,
                                                      .tell_heir = serve_tell_heir,
-                                                     .ask_room = serve_ask_room};
+                                                     .ask_room = serve_ask_room,
+                                                     .sleepers = serve_sleepers,
+                                                     .wake = serve_wake};
 
 /* ---- requests for models ---- */
 

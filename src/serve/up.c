@@ -96,6 +96,7 @@ static err_code up_config(const struct options *o, const char *model, struct nod
     int64_t replicas = up ? option_int(o, OPT_REPLICAS) : 1;
     c->replicas = replicas > 0 ? (uint32_t)replicas : 0;
     if (up) c->tuning = up_tuning(o);
+    c->wake = up && option_flag(o, OPT_WAKE);
     c->replan = up ? option_text(o, OPT_REPLAN) : "never";
     c->queue = up ? (uint32_t)option_int(o, OPT_QUEUE) : 256;
     c->memory = option_size(o, OPT_MEMORY);

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # A machine of the cluster that is asleep, in hosts of a test's own: it is shown as asleep, `caravan wake` sends a magic packet for its
-# network interface, as a host on the same wire sees, and once it is up its node is linked again. Needs root and node.
+# network interface, as that host sees, and once it is up its node is linked again. With --wake a model that needs the machine wakes it, and
+# is divided between the two. Needs root and node.
 set -eu
 hosts="a b"
 subnet=10.89.0
@@ -51,3 +52,17 @@ for name in b all; do
     until_true "it is linked again" linked a b
     until_true "and shown so" shows linked
 done
+
+# A model that is to be divided needs the other machine, and wakes it.
+kill -9 "$pid_a"
+wait "$pid_a" || true
+sleeps
+: >a.log
+start a --wake --placement 4,4 "$CARAVAN_SOURCE/models/caravan-demo.gguf"
+until_true "a model has sent the packet" grep -q woken asleep
+grep -q 'has no room on the machines that are awake: waking b' a.log || { echo "not ok: the log"; exit 1; }
+waits() { caravan_on_a nodes 2>/dev/null | grep -q 'waits for machines that are being woken: b'; }
+until_true "the model says what it waits for" waits
+start b --peer 10.89.0.1
+is_ready() { caravan_on_a nodes 2>/dev/null | grep -q 'caravan-demo *ready *2'; }
+until_true "it runs on both" is_ready

@@ -111,6 +111,10 @@ void cluster_look(struct cluster *s, struct sim_node *n, struct sight *g) {
         if (p->up || !p->word) continue;
         g->records[g->view.n_records++] = &p->word->record; /* all other nodes took it for gone for a while: see hear_gone */
     }
+    g->view.sleepers = g->sleepers;
+    for (uint32_t i = 0; s->sleeps && i < s->n; i++)
+        if (!s->nodes[i].alive && !n->peers[i].word)
+            g->sleepers[g->view.n_sleepers++] = (struct coordinator_sleeper){.id = s->nodes[i].id, .memory = s->nodes[i].memory};
     g->view.work = sight_work;
     g->view.queue = sight_queue;
     g->view.user = g;
@@ -309,6 +313,7 @@ static void carry_out(struct cluster *s, struct sim_node *n, const struct coordi
         m = (struct message){.kind = ASKS_LOAD, .model = model_of(a->orphan.name), .wish = a->orphan.wish};
         cluster_send(s, n, to, m);
         return;
+    case COORDINATOR_WAKE: s->nodes[to].n_woken++; return; /* the test wakes it */
     case COORDINATOR_ASK_ROOM:
         cluster_send(s, n, to, (struct message){.kind = ASKS_ROOM, .model = model_of(a->model), .room = a->room});
         return;

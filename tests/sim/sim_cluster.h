@@ -68,7 +68,7 @@ struct sim_node {
     uint32_t n_heard;
     struct orphans saved;
     struct unloads unloads;
-    uint64_t n_actions, n_loads;
+    uint64_t n_actions, n_loads, n_woken; /* n_woken: packets that were sent to it */
     bool wakes; /* its record has changed: the rules run again */
 };
 enum message_kind { SAYS, LOADS, UNLOADS, REPORTS, ASKS_LOAD, ASKS_UNLOAD, ASKS_ROOM, TELLS_WORK };
@@ -105,6 +105,7 @@ struct cluster {
     uint32_t replicas[N_MODELS];
     /* What the node knows of the requests that wait for a model; NULL: none do. */
     struct coordinator_queue (*queue)(const struct cluster *s, const struct sim_node *n, uint32_t model);
+    bool sleeps; /* nodes that are not alive are asleep, and may be woken */
     const struct coordinator_tuning *tuning; /* of nodes that are started; NULL: the core's own */
     void *user;
 };
@@ -112,6 +113,7 @@ struct cluster {
 struct sight {
     struct coordinator_view view;
     const struct record *records[MAX_NODES];
+    struct coordinator_sleeper sleepers[MAX_NODES];
     struct cluster *s;
     struct sim_node *n;
 };
