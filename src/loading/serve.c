@@ -250,6 +250,15 @@ static void measured_gpu(struct serve *s, struct engine_load *load) {
     snprintf(load->devices, sizeof(load->devices), "%s", best != NULL ? best->name : "");
 }
 
+/* Under which key its sizes are kept; those that are known count at once. */
+static void model_key(struct serve *s, struct serve_model *m) {
+    measured_gpu(s, &m->load);
+    free(m->key);
+    m->key = needs_key(m->core.id, &m->load);
+    const struct needs *sizes = s->parts.sizes ? sizes_find(s->parts.sizes, m->key) : NULL;
+    if (sizes) plan_source_measured(m->source, sizes);
+}
+
 static err_code model_make(struct serve *s, struct serve_file *file, const char *name, const struct load_wish *wish,
                            struct serve_model **ret, struct err *e) {
     struct serve_model *m = MEM_NEW(struct serve_model);
@@ -272,10 +281,7 @@ static err_code model_make(struct serve *s, struct serve_file *file, const char 
     m->source = plan_source_create(file->layout, &m->shape, m->core.record.name);
     learned_correct(s->parts.learned, file->layout->arch, m->source);
     snprintf(m->load.architecture, sizeof(m->load.architecture), "%s", model_quirks_taught(file->layout));
-    measured_gpu(s, &m->load);
-    m->key = needs_key(m->core.id, &m->load);
-    const struct needs *sizes = s->parts.sizes ? sizes_find(s->parts.sizes, m->key) : NULL;
-    if (sizes) plan_source_measured(m->source, sizes);
+    model_key(s, m);
     plan.streams = m->shape.n_seq;
     plan.work = PLAN_LOOP_WORK;
     plan.link = links_between;
@@ -330,6 +336,25 @@ static void serve_look(struct serve *s, struct serve_model *m) {
     }
     plan_source_measuring(m->source);
     architectures_ask(s->parts.architectures, l, m->file->path, serve_probed, s);
+}
+
+/* A model whose sizes were asked for when this machine was not known to have the GPU that it fills now. */
+static struct serve_model *serve_outdated(struct serve *s) {
+    struct engine_load load;
+    struct serve_model *m = s->models;
+    engine_load_init(&load);
+    measured_gpu(s, &load);
+    while (m && m->load.n_gpu_layers == load.n_gpu_layers && strcmp(m->load.devices, load.devices) == 0) m = m->next;
+    return m;
+}
+
+/* One after another from the start, since an answer that comes at once may end models. */
+static void serve_look_again(struct serve *s) {
+    struct serve_model *m;
+    while ((m = serve_outdated(s)) != NULL) {
+        model_key(s, m);
+        serve_look(s, m);
+    }
 }
 
 /* Sizes that are asked for once it is known how the model can be cut. */
@@ -575,6 +600,7 @@ void serve_act(struct serve *s) {
 /* ---- events ---- */
 
 void serve_update(struct serve *s) {
+    serve_look_again(s);
     struct coordinator_view v = serve_view(s);
     coordinator_update(s->parts.core, clock_now(), &v);
     serve_act(s);

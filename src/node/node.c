@@ -395,11 +395,11 @@ static err_code node_open(struct node *n, struct err *e) {
     node_open_hold(n);
     n->saved = saved_open(&(struct saved_parts){
         .state_dir = join_state_dir(n->join), .node_name = n->name, .core = n->core, .files = n->files, .news = &n->news});
+    measure_start(n->measure); /* so that the model's sizes are asked for on the GPUs that are known from before */
     if (c->model) code = node_serve_named(n, e);
     if (code == ERR_OK) code = node_open_gateway(n, e);
     if (code != ERR_OK) return code;
     node_open_clockwork(n);
-    measure_start(n->measure);
     catalog_look(n->catalog);
     return ERR_OK;
 }

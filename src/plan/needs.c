@@ -58,8 +58,9 @@ static bool read_header(void *user, uint32_t part, uint64_t offset, void *buf, s
     return true;
 }
 
-/* Where the slice is asked about: in RAM, on GPUs, or there without its experts. */
-enum where { IN_RAM, ON_GPUS, ON_GPUS_APART, WHERES };
+/* Where the slice is asked about: in RAM, on GPUs, there without its experts, or only its later layers there: a GPU computes prompts for
+ * layers in RAM, too, with copies of what they have. */
+enum where { IN_RAM, ON_GPUS, ON_GPUS_APART, ON_GPUS_PARTLY, WHERES };
 
 static err_code ask(const struct model_gguf *g, const struct model_layout *l, const struct engine_load *how, enum where where,
                     struct needs_slice *s, struct err *e) {
@@ -67,11 +68,12 @@ static err_code ask(const struct model_gguf *g, const struct model_layout *l, co
     struct model_slice *slice = NULL;
     struct engine_need need = {0};
     load.n_gpu_layers = where == IN_RAM ? 0 : ENGINE_GPU_ALL;
+    if (where == ON_GPUS_PARTLY) load.n_gpu_layers = (int32_t)((s->end - s->first) / 2 + 1); /* the output head counts as a layer */
     load.n_cpu_moe = where == ON_GPUS_APART ? ENGINE_MOE_ALL : 0;
     err_code code = model_slice_create(g, l, s->first, s->end, &slice, e);
     if (code == ERR_OK) code = engine_need_ask(slice, read_header, (void *)(uintptr_t)g, &load, &need, e);
     model_slice_free(slice);
-    if (where == ON_GPUS) s->gpu = need.gpu;
+    if ((where == ON_GPUS || where == ON_GPUS_PARTLY) && need.gpu > s->gpu) s->gpu = need.gpu;
     if (where == ON_GPUS_APART) s->apart = need.gpu;
     if (where != IN_RAM) return code;
     s->weights = need.weights;

@@ -75,6 +75,9 @@ await run({
             assert(stage.on[0].bytes > 1e6 && stage.on[0].bytes <= 14 * 2 ** 20, JSON.stringify(stage))
             assert(stage.on[0].bytes < stage.bytes)
             assert.match(node.logText(), /Vulkan0: layers \d-7 and the output head, .*; RAM: layers 0-\d, the embedding, /)
+            /* The plan counts what libllama said of that GPU, although the model was named before the GPU was known. */
+            const { sizes } = JSON.parse(readFileSync(join(tmp, 'part', 'sizes.json'), 'utf8'))
+            assert(sizes.some((model) => model.whole.gpu > 0), JSON.stringify(sizes))
             assert.equal((await ask(node.api, 'Who are you?', { max_tokens: 3 })).error, null)
             const gone = call(['unload', 'caravan-demo', '--api', node.api.slice('http://'.length)])
             assert.equal(gone.status, 0, gone.out)
