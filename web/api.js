@@ -101,3 +101,19 @@ export async function* events(response) {
 
 // A trouble as something to show.
 export const troubleNotice = (error) => h('div', { class: 'notice bad', role: 'alert' }, h('p', null, error.message), error.hint && h('p', { class: 'small' }, error.hint))
+
+// For what is asked again whenever somebody changes something: one question at a time, so that no answer overtakes a later one, and a node that
+// computes a few at once refuses none. What changes meanwhile is asked once more. run gets a function that says whether its answer still counts.
+export function oneAtATime(run) {
+    let running = false, again = false
+    return async () => {
+        again = true
+        if (running) return
+        running = true
+        while (again) {
+            again = false
+            await run(() => !again)
+        }
+        running = false
+    }
+}

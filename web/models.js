@@ -2,7 +2,7 @@
 // The models' page: what there is, where its file and its copies are, loading and unloading with what will happen said before, deleting.
 import { h, question, show, newId } from './dom.js'
 import { ago, bytes, count, plural, rate } from './format.js'
-import { ask, troubleNotice } from './api.js'
+import { ask, oneAtATime, troubleNotice } from './api.js'
 import { live, tokenRate, watch } from './live.js'
 import { colourOf, heldBy } from './cluster_data.js'
 import { getModel, pullsPart } from './models_pull.js'
@@ -61,13 +61,14 @@ async function loadModel(model, page) {
     const [words, possible] = outlook(model)
     const place = h('div', { class: 'plan', 'aria-live': 'polite' }, h('p', { class: possible ? 'notice' : 'notice warn' }, words))
     const form = wishFields(model, () => plan())
-    const plan = async () => {
+    const plan = oneAtATime(async (counts) => {
         try {
-            show(place, planPart(await ask('POST', '/caravan/v1/models/plan', wishOf(model, form))))
+            const answer = await ask('POST', '/caravan/v1/models/plan', wishOf(model, form))
+            if (counts()) show(place, planPart(answer))
         } catch (error) {
-            if (error.status !== 404) show(place, h('div', { class: 'notice warn' }, h('p', null, error.message), error.hint && h('p', { class: 'small' }, error.hint))) // 404: the file is on another machine, which will plan it
+            if (counts() && error.status !== 404) show(place, h('div', { class: 'notice warn' }, h('p', null, error.message), error.hint && h('p', { class: 'small' }, error.hint))) // 404: the file is on another machine, which will plan it
         }
-    }
+    })
     plan()
     const yes = await question({ title: `Load ${model.name}?`, body: [place, form], buttons: [{ name: 'Cancel' }, { name: 'Load it', value: true, kind: 'primary' }] })
     if (yes) await page.act('/caravan/v1/models/load', wishOf(model, form))

@@ -3,7 +3,7 @@
 // could run at all; what to buy. The answers are those of `caravan plan`. Nothing is loaded.
 import { h, newId, show } from './dom.js'
 import { bytes, count, rate } from './format.js'
-import { ask, troubleNotice } from './api.js'
+import { ask, oneAtATime, troubleNotice } from './api.js'
 import { live, watch } from './live.js'
 import { planPart } from './models.js'
 
@@ -54,17 +54,16 @@ function answerPart(answer) {
 export function open(main) {
     const root = h('div', { class: 'page' }), place = h('div', { class: 'plan', 'aria-live': 'polite' }), list = newId('models')
     main.append(root)
-    let asked = 0, drawn = false
-    const plan = async () => {
-        const mine = ++asked, wish = {}
+    let drawn = false
+    const plan = oneAtATime(async (counts) => {
+        const wish = {}
         for (const field of root.querySelectorAll('input')) if (field.value !== '') wish[field.name] = field.type === 'number' ? Number(field.value) : field.value
-        try {
-            const answer = await ask('POST', '/caravan/v1/plan', wish)
-            if (mine === asked) show(place, answerPart(answer))
-        } catch (error) {
-            if (mine === asked) show(place, troubleNotice(error))
-        }
-    }
+        place.setAttribute('aria-busy', 'true')
+        const part = await ask('POST', '/caravan/v1/plan', wish).then(answerPart).catch(troubleNotice)
+        if (!counts()) return
+        show(place, part)
+        place.removeAttribute('aria-busy')
+    })
     const fieldOf = ([name, label, help, type, usual]) => {
         const id = newId('plan')
         return h('div', { class: 'field' }, h('label', { for: id }, label), h('input', { id, name, type, placeholder: usual, min: type === 'number' ? 0 : undefined, step: type === 'number' ? 'any' : undefined, list: name === 'model' ? list : undefined, spellcheck: 'false', autocomplete: 'off' }), h('p', { class: 'help' }, help))
