@@ -31,7 +31,7 @@ enum model_fixup {
     MODEL_FIX_HEADS = 16, /* libllama takes the head count of layer 0, which is 0 in a recurrent layer: write the largest */
     MODEL_FIX_POOL = 64, /* libllama aborts when every sequence has KV cells of its own: always use one pool for all */
     MODEL_FIX_STREAMS = 128, /* sequences disturb one another in one pool of KV cells: always give them cells of their own */
-    MODEL_FIX_STATE = 256, /* its attention keeps a state that libllama doesn't copy with a sequence: copies and marks take everything there is of it */
+    MODEL_FIX_STATE = 256, /* it keeps a state that libllama doesn't copy with a sequence: copies and marks take all of it */
     MODEL_FIX_VOCAB = 32 /* libllama recognises it by its vocabulary's size: keep the size in slices without embedding and head */
 };
 

@@ -17,7 +17,7 @@ struct needs {
         uint32_t first, end;          /* end 0: not known */
         uint64_t weights, kv, compute; /* bytes */
         uint64_t process;             /* bytes of everything else in the process: the program, the vocabulary, graphs */
-        uint64_t gpu, apart;          /* compute buffers of a GPU that has the slice or a part; if all its experts are in RAM. 0: not known */
+        uint64_t gpu, apart;          /* compute buffers of a GPU with the slice or a part; with its experts in RAM. 0: not known */
     } slices[NEEDS_CLASSES];
 };
 
