@@ -96,10 +96,10 @@ await run({
         }
         let alone
         await withNode('experts-none', ['--gpu-layers', '0'], 0, async (node) => void (alone = await first(node)), { model: mixture })
-        await withNode('experts', ['--device', 'Vulkan0', '--gpu-memory', '24M'], 1, async (node) => {
+        await withNode('experts', ['--device', 'Vulkan0', '--gpu-memory', '24M', '--cpu-moe', 'all'], 1, async (node) => {
             const [self] = (await node.status()).nodes
             const [stage] = self.stages
-            assert.equal(self.cpu_moe, -2)
+            assert.equal(self.cpu_moe, -1) // which of the two ways is quicker depends on the machine: test_plan_spread has the choice
             assert(stage.cpu_moe > 0, JSON.stringify(stage))
             assert.equal(stage.on[0].device, 'Vulkan0')
             assert(stage.on[0].bytes > 1e6 && stage.on[0].bytes <= 24 * 2 ** 20, JSON.stringify(stage))

@@ -29,6 +29,7 @@ const results = [
     ['load', ['demo', ...at]],
     ['models', at],
     ['nodes', [...at, ...key]],
+    ['wake', ['all', ...at]],
     ['run', ['demo', 'Who are you?', '--max-tokens', '4', ...at]],
     ['top', at],
     ['logs', home, { lines: true }],
