@@ -14,8 +14,8 @@
 
 /* Tokens from one mark to the next in a long text. Each costs a copy of the state, and ends a batch. */
 enum { MARK_EVERY = 256 };
-/* Sequences of fewer tokens are computed as fast as they are read from a disk; or the wait for all stages' consent takes as long. */
-enum { DISK_LEAST = 256, MEMORY_LEAST = 64 };
+/* Sequences of fewer tokens are computed as fast as they are read from a disk. */
+enum { DISK_LEAST = 256 };
 enum { MEDIA_KEPT = 64 << 20 /* bytes of rows of pictures that are kept for later requests */ };
 
 static clock_us head_clock(void *user) {
@@ -110,7 +110,7 @@ err_code stage_head_create(struct stage_loop *l, stage_open_fn open, void *user,
                                   .can_remove = info->can_remove,
                                   .mark_every = info->can_mark ? MARK_EVERY : 0,
                                   .mark_whole = info->mark_whole,
-                                  .store_least = l->prefixes != NULL ? DISK_LEAST : MEMORY_LEAST,
+                                  .store_least = l->prefixes != NULL ? DISK_LEAST : 0, /* in memory alone: not yet, see ARCHITECTURE */
                                   .store_lasts = l->prefixes != NULL,
                                   .prefix_cache = l->order.options.prefix_cache,
                                   .latency_us = l->order.options.latency_ms * 1000};
