@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "os/machine.h"
 
-enum { ROW = 4096, ROWS = 4096, MATRICES = 20, COLUMNS = 256, LEAST_US = 250000, MOST_RUNS = 64 };
+enum { ROW = 4096, TRIAL_ROW = 256, MATRICES = 20, COLUMNS = 256, LEAST_US = 250000, MOST_RUNS = 64 };
 
 struct bench {
     ggml_backend_t backend;
@@ -27,19 +27,19 @@ static void bench_done(struct bench *b) {
     *b = (struct bench){.backend = b->backend};
 }
 
-/* n matrices, each times a block of `columns` vectors. */
-static err_code bench_make(struct bench *b, int n, int columns, struct err *e) {
+/* n matrices of row x row weights, each times a block of `columns` vectors. */
+static err_code bench_make(struct bench *b, int n, int row, int columns, struct err *e) {
     struct ggml_init_params params = {.mem_size = ggml_tensor_overhead() * (size_t)(3 * n + 8) + ggml_graph_overhead(), .no_alloc = true};
     b->ctx = ggml_init(params);
     if (!b->ctx) return err_set(e, ERR_MEMORY, "no memory to measure with");
     b->graph = ggml_new_graph(b->ctx);
-    struct ggml_tensor *x = ggml_new_tensor_2d(b->ctx, GGML_TYPE_F32, ROW, columns);
+    struct ggml_tensor *x = ggml_new_tensor_2d(b->ctx, GGML_TYPE_F32, row, columns);
     b->bytes = b->flops = 0;
     for (int i = 0; i < n; i++) {
-        struct ggml_tensor *w = ggml_new_tensor_2d(b->ctx, GGML_TYPE_Q4_K, ROW, ROWS);
+        struct ggml_tensor *w = ggml_new_tensor_2d(b->ctx, GGML_TYPE_Q4_K, row, row);
         ggml_build_forward_expand(b->graph, ggml_mul_mat(b->ctx, w, x));
         b->bytes += (double)ggml_nbytes(w);
-        b->flops += 2.0 * ROW * ROWS * columns;
+        b->flops += 2.0 * row * row * columns;
     }
     b->buffer = ggml_backend_alloc_ctx_tensors(b->ctx, b->backend);
     if (!b->buffer) return err_set(e, ERR_MEMORY, "no memory on the device to measure with");
@@ -68,23 +68,45 @@ static void set_threads(ggml_backend_t backend, ggml_backend_dev_t dev, uint32_t
     if (set) set(backend, n ? (int)n : (int)machine_threads());
 }
 
-err_code engine_measure(const char *device, uint32_t n_threads, struct engine_speed *ret, struct err *e) {
+static err_code bench_open(const char *device, ggml_backend_dev_t *ret, struct bench *b, struct err *e) {
     ggml_backend_dev_t dev = ggml_backend_dev_by_name(device);
     if (!dev) return err_set(e, ERR_NOT_FOUND, "there is no device \"%s\"", device);
-    struct bench b = {.backend = ggml_backend_dev_init(dev, NULL)};
-    if (!b.backend) return err_set(e, ERR_ENGINE, "device \"%s\" cannot be used", device);
-    set_threads(b.backend, dev, n_threads);
+    *b = (struct bench){.backend = ggml_backend_dev_init(dev, NULL)};
+    if (!b->backend) return err_set(e, ERR_ENGINE, "device \"%s\" cannot be used", device);
+    *ret = dev;
+    return ERR_OK;
+}
+
+err_code engine_measure(const char *device, uint32_t n_threads, struct engine_speed *ret, struct err *e) {
+    ggml_backend_dev_t dev;
+    struct bench b;
     struct engine_speed speed = {0};
     double time = 0;
-    err_code code = bench_make(&b, MATRICES, 1, e);
+    err_code code = bench_open(device, &dev, &b, e);
+    if (code != ERR_OK) return code;
+    set_threads(b.backend, dev, n_threads);
+    code = bench_make(&b, MATRICES, ROW, 1, e);
     if (code == ERR_OK) code = bench_run(&b, &time, e);
     if (code == ERR_OK) speed.bandwidth = b.bytes / time;
     bench_done(&b);
-    if (code == ERR_OK) code = bench_make(&b, 1, COLUMNS, e);
+    if (code == ERR_OK) code = bench_make(&b, 1, ROW, COLUMNS, e);
     if (code == ERR_OK) code = bench_run(&b, &time, e);
     if (code == ERR_OK) speed.flops = b.flops / time;
     bench_done(&b);
     ggml_backend_free(b.backend);
     if (code == ERR_OK) *ret = speed;
+    return code;
+}
+
+err_code engine_device_try(const char *device, struct err *e) {
+    ggml_backend_dev_t dev;
+    struct bench b;
+    err_code code = bench_open(device, &dev, &b, e);
+    if (code != ERR_OK) return code;
+    code = bench_make(&b, 1, TRIAL_ROW, 1, e);
+    if (code == ERR_OK && ggml_backend_graph_compute(b.backend, b.graph) != GGML_STATUS_SUCCESS)
+        code = err_set(e, ERR_ENGINE, "device \"%s\" failed to compute", device);
+    bench_done(&b);
+    ggml_backend_free(b.backend);
     return code;
 }

@@ -17,5 +17,8 @@ struct engine_speed {
 /* Device: ggml's name of it. After engine_runtime_start. n_threads of the CPU; 0: machine_threads(). ERR_NOT_FOUND, ERR_MEMORY,
  * ERR_ENGINE. */
 err_code engine_measure(const char *device, uint32_t n_threads, struct engine_speed *ret, struct err *e);
+/* Does the device compute at all? One small product: milliseconds. The driver of one that is lost may end the process instead. After
+ * engine_runtime_start. ERR_NOT_FOUND, ERR_MEMORY, ERR_ENGINE: it doesn't. */
+err_code engine_device_try(const char *device, struct err *e);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -26,6 +27,7 @@ struct measure {
     struct io_child *child; /* NULL: nothing is being measured */
     bool may_have_gpu;      /* the kernel knows one, or the user names one */
     bool without_gpus;      /* the driver of one has ended a measurement */
+    size_t failing;         /* size of the list of GPUs that fail, as the measurement began */
     uint32_t count;         /* measurements that were begun, and when the last one was */
     clock_us begun;
 };
@@ -44,9 +46,29 @@ void measure_free(struct measure *m) {
 
 static void measure_once(struct measure *m);
 
-/* The signal came from a driver, most likely. Without GPUs the rest of the machine can be measured. */
-static bool measure_again_without_gpus(struct measure *m, int signo) {
+static size_t trial_size(const struct measure *m) {
+    char path[4096];
+    struct stat st;
+    profile_trial(m->parts.path, path, sizeof(path));
+    return stat(path, &st) == 0 ? (size_t)st.st_size : 0;
+}
+
+/* Tries all GPUs, also those that failed before. */
+static void measure_anew(struct measure *m) {
+    char path[4096];
+    profile_trial(m->parts.path, path, sizeof(path));
+    unlink(path);
+    measure_once(m);
+}
+
+/* The signal came from a driver, most likely: of a GPU that was being tried, which the next measurement leaves out, or of another, without which
+ * the rest of the machine can be measured. */
+static bool measure_again(struct measure *m, int signo) {
     if (signo == 0 || m->without_gpus || m->parts.n_gpu_layers == 0) return false;
+    if (trial_size(m) > m->failing) { /* it grows with each, so this ends */
+        measure_once(m);
+        return true;
+    }
     log_warn("node", "the measurement of this machine has crashed (%s): GPUs are left out until the next start", strsignal(signo));
     m->without_gpus = true;
     measure_once(m);
@@ -58,7 +80,7 @@ static void measure_exited(void *user, int status, int signo) {
     struct err e = {0};
     io_child_close(m->child);
     m->child = NULL;
-    if (measure_again_without_gpus(m, signo)) return;
+    if (measure_again(m, signo)) return;
     if (status != 0 || profile_load(m->parts.path, &m->profile, &e) != ERR_OK) {
         log_warn("node", "this machine could not be measured (%s): plans guess how fast it is", signo ? strsignal(signo) : e.text);
         return;
@@ -80,6 +102,7 @@ static void measure_once(struct measure *m) {
     struct io_child_options options = {.argv = argv, .fd = -1, .ignores_ends = true};
     m->count++;
     m->begun = clock_now();
+    m->failing = trial_size(m);
     if (io_child_start(m->parts.loop, &options, measure_exited, m, &m->child, &e) != ERR_OK) log_warn("node", "%s", e.text);
 }
 
@@ -88,7 +111,7 @@ void measure_start(struct measure *m) {
     struct os_gpu gpu;
     m->may_have_gpu = os_gpus("", &gpu, 1) > 0 || (m->parts.devices && m->parts.devices[0]);
     profile_load(m->parts.path, &m->profile, NULL); /* it is no fault when no measurements were kept */
-    measure_once(m);
+    measure_anew(m);
 }
 
 void measure_tick(struct measure *m, bool busy) {
@@ -135,6 +158,12 @@ static bool measure_uses(const struct measure *m, uint32_t device) {
     if (m->parts.n_gpu_layers == 0) return false;
     if (*list != '\0') return is_named(list, m->profile.devices[device].name);
     return m->parts.n_gpu_layers != ENGINE_GPU_AUTO || profile_gpu_helps(&m->profile, device);
+}
+
+void measure_doubt(struct measure *m) {
+    bool used = false;
+    for (uint32_t i = 0; i < m->profile.n_devices; i++) used = used || (m->profile.devices[i].gpu && measure_uses(m, i));
+    if (used && m->parts.path && !m->child) measure_anew(m);
 }
 
 static uint64_t measure_gpu_offer(const struct measure *m, const struct profile_device *d) {

@@ -27,6 +27,8 @@ void measure_free(struct measure *m); /* ends the child; NULL is fine */
 
 /* Reads the kept profile, and starts to measure. */
 void measure_start(struct measure *m);
+/* A stage here has failed: if GPUs are used, measures again which of them compute. */
+void measure_doubt(struct measure *m);
 /* Measures once more, in a quiet moment, where other work disturbed the last measurement. busy: requests run here. */
 void measure_tick(struct measure *m, bool busy);
 bool measure_runs(const struct measure *m);

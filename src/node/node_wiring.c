@@ -160,7 +160,11 @@ static void stage_on_frame(void *user, struct stage_child *c, const struct frame
     }
 }
 
-static void stage_on_exit(void *user, struct stage_child *c, const struct err *why) { hold_on_exit(((struct node *)user)->hold, c, why); }
+static void stage_on_exit(void *user, struct stage_child *c, const struct err *why) {
+    struct node *n = user;
+    hold_on_exit(n->hold, c, why);
+    if (why->code != ERR_OK) measure_doubt(n->measure);
+}
 
 static void stage_on_dial(void *user, uint64_t node, int reply) { callback_ask(((struct node *)user)->callback, node, reply); }
 

@@ -13,7 +13,9 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json_file.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "engine/measure.h"
 #include "engine/runtime.h"
 #include "os/machine.h"
@@ -35,7 +37,6 @@ uint64_t profile_memory_offer(void) {
 static void profile_devices(struct profile *p) {
     struct engine_device found[PROFILE_MAX_DEVICES];
     size_t n = engine_devices(found, PROFILE_MAX_DEVICES);
-    size_t at = (size_t)snprintf(p->hardware, sizeof(p->hardware), "%u threads", machine_threads());
     for (size_t i = 0; i < n && i < PROFILE_MAX_DEVICES; i++) {
         if (strcmp(found[i].type, "accel") == 0) continue; /* a library that computes in RAM, such as BLAS */
         struct profile_device *d = &p->devices[p->n_devices++];
@@ -50,10 +51,55 @@ static void profile_devices(struct profile *p) {
         if (!d->gpu && machine_memory_available() < d->memory_free) d->memory_free = machine_memory_available();
         snprintf(d->name, sizeof(d->name), "%.31s", found[i].name);
         snprintf(d->description, sizeof(d->description), "%.63s", found[i].description);
-        if (at < sizeof(p->hardware) - 1)
-            at += (size_t)snprintf(p->hardware + at, sizeof(p->hardware) - at, "; %s %llu MB", d->name,
-                                   (unsigned long long)(d->memory_total >> 20));
     }
+}
+
+/* A text that changes with the hardware. */
+static void profile_hardware(struct profile *p) {
+    size_t at = (size_t)snprintf(p->hardware, sizeof(p->hardware), "%u threads", machine_threads());
+    for (uint32_t i = 0; i < p->n_devices && at < sizeof(p->hardware) - 1; i++)
+        at += (size_t)snprintf(p->hardware + at, sizeof(p->hardware) - at, "; %s %llu MB", p->devices[i].name,
+                               (unsigned long long)(p->devices[i].memory_total >> 20));
+}
+
+void profile_trial(const char *path, char *ret, size_t size) { snprintf(ret, size, "%s.trial", path); }
+
+/* A line of the text. */
+static bool is_line(const char *text, const char *name) {
+    const char *part;
+    size_t len;
+    while (str_next(&text, '\n', &part, &len))
+        if (strlen(name) == len && strncmp(part, name, len) == 0) return true;
+    return false;
+}
+
+static bool gpu_works(const struct profile_device *d, const char *trial) {
+    struct buf failed;
+    struct err e = {0};
+    buf_init(&failed, MAX_FILE);
+    file_read(trial, "list of GPUs that fail", &failed, NULL); /* it need not be there */
+    bool works = !is_line(buf_cstr(&failed), d->name);
+    if (works) {
+        const size_t before = failed.len;
+        buf_append_str(&failed, d->name);
+        buf_append_byte(&failed, '\n');
+        file_write(trial, failed.data, failed.len, NULL);
+        works = engine_device_try(d->name, &e) == ERR_OK;
+        if (works) file_write(trial, failed.data, before, NULL);
+    }
+    if (!works) log_warn("node", "%s (%s) does not compute, so it is left out. %s", d->name, d->description, e.text);
+    buf_done(&failed);
+    return works;
+}
+
+/* Leaves out the GPUs that don't compute: lost ones, and those whose driver fails. */
+static void profile_try(struct profile *p, const char *path) {
+    char trial[4096];
+    uint32_t kept = 0;
+    profile_trial(path, trial, sizeof(trial));
+    for (uint32_t i = 0; i < p->n_devices; i++)
+        if (!p->devices[i].gpu || gpu_works(&p->devices[i], trial)) p->devices[kept++] = p->devices[i];
+    p->n_devices = kept;
 }
 
 /* Writes a file, forces it out of the cache, and reads it. 0: that failed. */
@@ -102,6 +148,8 @@ bool profile_again(const struct profile *p, uint32_t tries, clock_us ago, double
 err_code profile_measure(const char *path, const char *models, struct profile *ret, struct err *e) {
     struct profile kept, p = {0};
     profile_devices(&p);
+    profile_try(&p, path);
+    profile_hardware(&p);
     bool same =
         profile_load(path, &kept, NULL) == ERR_OK && kept.quiet && strcmp(kept.hardware, p.hardware) == 0 && kept.n_devices == p.n_devices;
     p.quiet = true;

@@ -2,9 +2,9 @@
 // GPUs with real nodes, on Mesa's software driver: what the doctor says, slices there against the whole model, further backends.
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ask, caravan, demoModel, run, startCluster, stopCluster, until } from './lib/cluster.mjs'
+import { ask, caravan, demoModel, run, startCluster, stopCluster, streamChat, until } from './lib/cluster.mjs'
 import { vulkan } from './lib/vulkan.mjs'
 
 const tmp = process.env.CARAVAN_TMP
@@ -123,6 +123,28 @@ await run({
         const { status, out } = call(['verify', mixture, '--stages', '2', '--gpu-layers', 'all', '--cpu-moe', 'all', '--tokens', '4', '--prompt-tokens', '48'], vulkan(1))
         assert.match(out, /in 2 slices of 4, 4 layers: (close|identical)/)
         assert([0, 2].includes(status))
+    },
+
+    async 'a device that is lost or full in mid-answer is a lost stage, and the answer goes on: on the device again, or without it'() {
+        const tale = { messages: [{ role: 'user', content: 'Count to 100' }], max_tokens: 24, ignore_eos: true, stream_options: { include_usage: true } }
+        const fault = join(tmp, 'fault')
+        const env = { LD_PRELOAD: join(process.env.CARAVAN_BUILD, 'lib/losing_vulkan.so'), VK_CARAVAN_FAULT: fault }
+        await withNode('lost', ['--device', 'Vulkan0'], 1, async (node) => {
+            const whole = async (result) => {
+                let pieces = 0
+                const [old] = node.stages()
+                const answer = await streamChat(node.api, tale, () => { if (++pieces === 4) writeFileSync(fault, result) })
+                assert.equal(answer.error, null)
+                assert.equal(answer.usage.completion_tokens, tale.max_tokens)
+                assert.notEqual(node.stages()[0], old)
+                return (await node.status()).nodes[0].stages[0].on ?? []
+            }
+            const lost = -4, full = -2 // VK_ERROR_DEVICE_LOST, VK_ERROR_OUT_OF_DEVICE_MEMORY
+            assert.equal((await whole(`${full} once`)).length, 1)
+            assert(!existsSync(fault))
+            assert.equal((await whole(`${lost} once`)).length, 1)
+            assert.deepEqual(await whole(`${lost}`), [])
+        }, { env, faster: 100 })
     },
 
     async 'two cards share a model: layers of its own on each, or a part of every layer'() {
