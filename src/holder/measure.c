@@ -61,8 +61,8 @@ static void measure_anew(struct measure *m) {
     measure_once(m);
 }
 
-/* The signal came from a driver, most likely: of a GPU that was being tried, which the next measurement leaves out, or of another, without which
- * the rest of the machine can be measured. */
+/* The signal came from a driver, most likely: of a GPU that was being tried, which the next measurement leaves out, or of another, without
+ * which the rest of the machine can be measured. */
 static bool measure_again(struct measure *m, int signo) {
     if (signo == 0 || m->without_gpus || m->parts.n_gpu_layers == 0) return false;
     if (trial_size(m) > m->failing) { /* it grows with each, so this ends */

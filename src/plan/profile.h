@@ -41,8 +41,8 @@ uint64_t profile_memory_offer(void);
 
 /* Measures all devices, and the disk under the folder `models` (NULL, or not writable: under `path`). If there is a profile at `path`
  * (it need not exist) of the same hardware that was measured in quiet, its figures are reused and only free memory is read. After
- * engine_runtime_start. A GPU that doesn't compute is left out. Its driver may end this process instead: then profile_trial(path) is the path of a
- * file that names the GPU, and if the file is left there, the next measurement leaves that GPU out. */
+ * engine_runtime_start. A GPU that does not compute is left out. Its driver may end this process: then the name of the GPU stays in a file
+ * (profile_trial), and the next measurement leaves that GPU out. */
 err_code profile_measure(const char *path, const char *models, struct profile *ret, struct err *e);
 /* ret[size]: the file, beside the profile at `path`, with a line for each GPU that was tried and has not computed. */
 void profile_trial(const char *path, char *ret, size_t size);

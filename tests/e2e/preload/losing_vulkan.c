@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Loaded before the Vulkan loader (LD_PRELOAD), this makes a device fail in the midst of its work: once the file that VK_CARAVAN_FAULT
- * names is there, each submission to a queue returns the number in it (VkResult, for instance -4: the device is lost). With "once" behind the
+ * Loaded before the Vulkan loader (LD_PRELOAD), this makes a device fail amid its work: once the file that VK_CARAVAN_FAULT names
+ * is there, each submission to a queue returns the number in it (VkResult, for instance -4: the device is lost). With "once" behind the
  * number the file is removed with the first of them, and the device is well again. */
 #include <dlfcn.h>
 #include <stdint.h>
@@ -21,14 +21,12 @@ static submit next_submit;
 static int failing(void *queue, uint32_t n, const void *submits, void *fence) {
     const char *path = getenv("VK_CARAVAN_FAULT");
     FILE *file = path != NULL ? fopen(path, "r") : NULL;
-    char once[8] = "";
-    int result = 0;
-    if (file != NULL) {
-        if (fscanf(file, "%d %7s", &result, once) < 1) result = 0;
-        fclose(file);
-    }
-    if (strcmp(once, "once") == 0) unlink(path);
-    return result != 0 ? result : next_submit(queue, n, submits, fence);
+    char line[16] = "";
+    if (file == NULL) return next_submit(queue, n, submits, fence);
+    if (fgets(line, sizeof(line), file) == NULL) line[0] = '\0';
+    fclose(file);
+    if (strstr(line, "once") != NULL) unlink(path);
+    return (int)strtol(line, NULL, 10);
 }
 
 /* The loader's own function of that name. */
