@@ -2,6 +2,9 @@
  * See pages.h. Linux. */
 #include "os/pages.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +47,9 @@ static size_t give_back(const struct search *s, char *at, char *end) {
 }
 
 size_t pages_give_back(void) {
+#ifdef __GLIBC__
+    malloc_trim(0); /* what was read through stays with malloc otherwise: as much as a large weight */
+#endif
     struct search s = {.page = (size_t)sysconf(_SC_PAGESIZE)};
     FILE *f = fopen("/proc/self/maps", "re");
     char line[512];

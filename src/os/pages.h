@@ -17,7 +17,8 @@ enum { PAGES_UNREAD_LEN = 16, PAGES_UNREAD_LEAST = 256 * 1024 };
 void pages_huge(bool on);
 
 /* Returns the pages of all runs of PAGES_UNREAD of at least PAGES_UNREAD_LEAST bytes in private memory to the system; they then read as
- * zeros. It touches only pages with that content, so other threads may go on. Returns the number of bytes. */
+ * zeros. It touches only pages with that content, so other threads may go on. Returns the number of bytes. Also returns what malloc
+ * keeps of memory that was freed. */
 size_t pages_give_back(void);
 
 #endif

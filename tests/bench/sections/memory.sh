@@ -24,7 +24,7 @@ memory_loads() { # arguments of memory_error
     # shellcheck disable=SC2086
     "$BUILD/bin/memory_error" "$@" $MEMORY_MODELS >"$WORK/out.memory" || fail "memory_error failed" "memory_error $*"
     cat "$WORK/out.memory" >&2
-    sed -n 's/.* need \([0-9.]*\) *estimate \([0-9.]*\)$/\1 \2/p' "$WORK/out.memory" >>"$WORK/memory.all"
+    sed -n 's/.* \([0-9.]*\) MB *need \([0-9.]*\) *estimate \([0-9.]*\)$/\2 \3 \1/p' "$WORK/out.memory" >>"$WORK/memory.all"
 }
 round() {
     : >"$WORK/memory.all"
@@ -34,19 +34,26 @@ round() {
     memory_loads --ctx 32768 --parallel 1 --cache-type q4_0
     for column in 1 2; do
         awk -v column="$column" -v name="$([ "$column" = 1 ] && echo need || echo estimate)" '
-            { v = $column; n++; near += v >= 0.99 && v <= 1.05; if (n == 1 || v < low) low = v; if (v > high) high = v }
-            END { print name ".loads", n; print name ".near", 100 * near / n; print name ".lowest", low; print name ".highest", high }' \
+            { v = $column; off = (v - 1) * $3; near_all += v >= 0.99 && v <= 1.05; if (v < low || NR == 1) low = v }
+            $3 < small { if (off > most) most = off; next }
+            { n++; near += v >= 0.99 && v <= 1.05; if (v > high) high = v }
+            END { print name ".loads", NR; print name ".large", n; print name ".near", 100 * near / n; print name ".all", 100 * near_all / NR;
+                  print name ".lowest", low; print name ".highest", high; print name ".most", most }' small=100 \
             "$WORK/memory.all" >>"$VALUES"
     done
 }
 report() {
     words "The memory of a process with a slice is its proportional set size after a batch; the need is what the plan counts for the slice."
+    words "Of a slice under 100 MB the fixed part of a process is a large share: for those, the most bytes by which the need is too high are shown."
     figures figure
     figure "loads" need.loads
-    figure "need over memory, lowest" need.lowest
-    figure "need over memory, highest" need.highest
-    figure "of the loads with 0.99 to 1.05" need.near " %"
-    figure "pure estimate over memory, lowest" estimate.lowest
-    figure "pure estimate over memory, highest" estimate.highest
-    figure "of the loads with 0.99 to 1.05, by the pure estimate" estimate.near " %"
+    figure "need over memory, lowest of all loads (goal: at least 0.99)" need.lowest
+    figure "of the loads over 100 MB, those with 0.99 to 1.05 (goal: 90 %)" need.near " %"
+    figure "loads over 100 MB" need.large
+    figure "need over memory, highest of these" need.highest
+    figure "of the smaller ones, the largest excess" need.most " MB"
+    figure "of all loads, those with 0.99 to 1.05" need.all " %"
+    figure "pure estimate over memory, lowest of all loads" estimate.lowest
+    figure "pure estimate over memory, highest of those over 100 MB" estimate.highest
+    figure "of the loads over 100 MB, those with 0.99 to 1.05 by the pure estimate" estimate.near " %"
 }
