@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+// What the plan gives a stage is what it may take: the stages of a node with --memory stay within it while they answer, whole and in slices.
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { ask, run, startCluster, stopCluster } from './lib/cluster.mjs'
+
+const model = join(process.env.CARAVAN_TMP, 'm.gguf')
+const MB = 2 ** 20
+const SERVING = 16 * MB // what a process has that serves, beside its slice: threads' stacks, links, samplers
+
+// The proportional set size (pages that processes share count in parts), in bytes.
+const memoryOf = (pid) => 1024 * Number(/^Pss: +(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))[1])
+
+// Nodes that offer so many MB each carry the model, and answer more long prompts than they have slots, so that sequences are parked, too.
+async function within(names, memory, prompts) {
+    const nodes = await startCluster(names, { memory: `${memory}M`, model, first: ['--ctx', '2048', '--parallel', '4'] })
+    const texts = Array.from({ length: prompts }, (_, i) => `${i} llamas `.repeat(80))
+    await Promise.all(texts.map((text) => ask(nodes[0].api, text, { max_tokens: 4, ignore_eos: true })))
+    for (const node of nodes) {
+        const [pid] = node.stages()
+        const took = memoryOf(pid)
+        console.log(`# ${node.name}: offers ${memory} MB, its stage has ${(took / MB).toFixed(1)} MB`)
+        assert(took <= 1.01 * memory * MB + SERVING, `${node.name} offers ${memory} MB, and its stage has ${took / MB} MB`)
+    }
+    await stopCluster(nodes)
+}
+
+execFileSync(join(process.env.CARAVAN_BUILD, 'bin/make-model'), ['--preset', '300m', '--layers', '4', '--type', 'q8_0', '--out', model])
+await run({
+    'a whole model on a node that offers little more than it needs'() {
+        return within(['whole'], 175, 20)
+    },
+    'slices on two nodes that offer little more than their halves'() {
+        return within(['first', 'second'], 115, 6)
+    },
+})
