@@ -13,6 +13,8 @@
 
 enum { ROW = 4096, TRIAL_ROW = 256, MATRICES = 20, COLUMNS = 256, LEAST_US = 250000, MOST_RUNS = 64 };
 
+static const double LONG_PAYS = 1.1; /* steps of 512 tokens take eight times the memory of 64 */
+
 struct bench {
     ggml_backend_t backend;
     struct ggml_context *ctx;
@@ -61,6 +63,16 @@ static err_code bench_run(struct bench *b, double *ret, struct err *e) {
     return ERR_OK;
 }
 
+/* Operations per second with so many tokens at once. */
+static err_code bench_flops(struct bench *b, int columns, double *ret, struct err *e) {
+    double time = 0;
+    err_code code = bench_make(b, 1, ROW, columns, e);
+    if (code == ERR_OK) code = bench_run(b, &time, e);
+    if (code == ERR_OK) *ret = b->flops / time;
+    bench_done(b);
+    return code;
+}
+
 static void set_threads(ggml_backend_t backend, ggml_backend_dev_t dev, uint32_t n) {
     ggml_backend_reg_t reg = ggml_backend_dev_backend_reg(dev);
     void *found = reg ? ggml_backend_reg_get_proc_address(reg, "ggml_backend_set_n_threads") : NULL;
@@ -81,7 +93,7 @@ err_code engine_measure(const char *device, uint32_t n_threads, struct engine_sp
     ggml_backend_dev_t dev;
     struct bench b;
     struct engine_speed speed = {0};
-    double time = 0;
+    double time = 0, few = 0, many = 0;
     err_code code = bench_open(device, &dev, &b, e);
     if (code != ERR_OK) return code;
     set_threads(b.backend, dev, n_threads);
@@ -89,10 +101,10 @@ err_code engine_measure(const char *device, uint32_t n_threads, struct engine_sp
     if (code == ERR_OK) code = bench_run(&b, &time, e);
     if (code == ERR_OK) speed.bandwidth = b.bytes / time;
     bench_done(&b);
-    if (code == ERR_OK) code = bench_make(&b, 1, ROW, COLUMNS, e);
-    if (code == ERR_OK) code = bench_run(&b, &time, e);
-    if (code == ERR_OK) speed.flops = b.flops / time;
-    bench_done(&b);
+    if (code == ERR_OK) code = bench_flops(&b, COLUMNS, &speed.flops, e);
+    if (code == ERR_OK) code = bench_flops(&b, ENGINE_STEP, &few, e);
+    if (code == ERR_OK) code = bench_flops(&b, ENGINE_STEP_LONG, &many, e);
+    speed.step = many > LONG_PAYS * few ? ENGINE_STEP_LONG : ENGINE_STEP;
     ggml_backend_free(b.backend);
     if (code == ERR_OK) *ret = speed;
     return code;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * How fast a device really is: a quantised matrix times a vector (decoding) and times many vectors (prefill), with ggml's own kernels on
- * weights that are larger than any cache. Takes about half a second and 200 MB. For a process of its own (the node never loads backends);
+ * weights that are larger than any cache. Takes about a second and 200 MB. For a process of its own (the node never loads backends);
  * one thread. */
 #ifndef CARAVAN_ENGINE_MEASURE_H
 #define CARAVAN_ENGINE_MEASURE_H
@@ -12,7 +12,11 @@
 struct engine_speed {
     double bandwidth; /* bytes of weights per second */
     double flops;     /* operations per second, a multiplication and an addition counting two */
+    uint32_t step;    /* tokens of a prompt that should be computed at once: ENGINE_STEP, or ENGINE_STEP_LONG where that pays */
 };
+/* Most processors are as fast with 64 tokens at once as with 512, and the buffers of 64 take an eighth of the memory. Those with matrix
+ * units (AMX) are not. */
+enum { ENGINE_STEP = 64, ENGINE_STEP_LONG = 512 };
 
 /* Device: ggml's name of it. After engine_runtime_start. n_threads of the CPU; 0: machine_threads(). ERR_NOT_FOUND, ERR_MEMORY,
  * ERR_ENGINE. */

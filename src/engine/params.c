@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "engine/measure.h"
 #include "engine/params_priv.h"
 #include "model/estimate.h"
 
@@ -189,7 +190,7 @@ const struct field_custom engine_sampling_custom = {custom_init, custom_done, cu
 
 /* ---- loading ---- */
 
-enum { DEFAULT_BATCH = 512, CPU_UBATCH = 64 };
+enum { DEFAULT_BATCH = 512 };
 
 static const char *const SPLIT_MODES[] = {"none", "layer", "row", "tensor"};
 static const char *const FLASH_ATTN[] = {"auto", "on", "off"};
@@ -209,7 +210,7 @@ uint32_t engine_load_batch(const struct engine_load *p) {
 }
 
 uint32_t engine_load_ubatch(const struct engine_load *p) {
-    uint32_t batch = engine_load_batch(p), step = p->n_ubatch > 0 ? p->n_ubatch : !engine_load_has_gpu(p) ? CPU_UBATCH : batch;
+    uint32_t batch = engine_load_batch(p), step = p->n_ubatch > 0 ? p->n_ubatch : !engine_load_has_gpu(p) ? (uint32_t)ENGINE_STEP : batch;
     return step < batch ? step : batch;
 }
 

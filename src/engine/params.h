@@ -80,8 +80,7 @@ enum { ENGINE_GPU_ALL = -1, ENGINE_GPU_AUTO = -2 };
 enum { ENGINE_MOE_ALL = -1, ENGINE_MOE_AUTO = -2 };
 /* Does the slice go to GPUs, in part or whole? */
 bool engine_load_has_gpu(const struct engine_load *p);
-/* Replaces a 0 in n_batch, n_ubatch and n_outputs by the default. A CPU is as fast with 64 tokens at once as with 512, and its buffers take
- * an eighth of the memory. */
+/* Replaces a 0 in n_batch, n_ubatch and n_outputs by the default: of n_ubatch ENGINE_STEP on a CPU (engine/measure.h). */
 uint32_t engine_load_batch(const struct engine_load *p);
 uint32_t engine_load_ubatch(const struct engine_load *p);
 uint32_t engine_load_outputs(const struct engine_load *p);

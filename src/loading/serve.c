@@ -129,8 +129,16 @@ static void serve_load_options(const struct serve *s, const struct load_wish *w,
     snprintf(ret->pooling, sizeof(ret->pooling), "%s", w->pooling);
 }
 
+static void choose_step(const struct serve *s, struct engine_load *load) {
+    struct record own = {0};
+    s->parts.callbacks.own_record(s->parts.user, &own);
+    load->n_ubatch = profile_ubatch(&own.profile, load);
+    record_done(&own);
+}
+
 static err_code model_shape(const struct serve *s, struct serve_model *m, struct err *e) {
     serve_load_options(s, &m->core.record.wish, &m->load);
+    choose_step(s, &m->load);
     err_code code = model_layout_ctx(m->file->layout, m->load.n_ctx, &m->load.n_ctx, e);
     m->load.n_gpu_layers = m->load.n_cpu_moe = 0; /* what it takes in RAM is measured */
     struct engine_load load = m->load;
@@ -510,6 +518,7 @@ static void serve_order(struct serve *s, const struct coordinator_action *a, con
     o->n_stage = p->n_stage;
     o->need = p->stages[a->stage].bytes;
     serve_load_options(s, w, &o->load);
+    o->load.n_ubatch = m->load.n_ubatch;
     snprintf(o->load.architecture, sizeof(o->load.architecture), "%s", model_quirks_taught(m->file->layout));
     serve_spread(m->core.plan, instance_node(in, a->stage), &p->stages[a->stage], o);
     make_room_for_pictures(m, &o->load);

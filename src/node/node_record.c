@@ -99,8 +99,10 @@ yyjson_mut_val *node_status(void *user, yyjson_mut_doc *doc) {
     sleepers_status(n->sleepers, doc, root);
     calls_status(n->calls, doc, root);
     struct load_wish wish;
+    struct engine_load load = n->config->load;
     serve_own_wish(n->serve, &wish);
-    wish_set(&wish, WISH_UBATCH, engine_load_ubatch(&n->config->load)); /* what 0 stands for here */
+    load.n_ubatch = profile_ubatch(&own.profile, &load);
+    wish_set(&wish, WISH_UBATCH, engine_load_ubatch(&load)); /* what 0 stands for here */
     wish_write(&wish, doc, yyjson_mut_obj_add_obj(doc, root, "defaults"));
     if (n->config->models_dir) yyjson_mut_obj_add_str(doc, root, "models_dir", n->config->models_dir);
     record_done(&own);

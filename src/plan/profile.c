@@ -138,6 +138,7 @@ static err_code profile_device_speed(struct profile_device *d, bool *ret_quiet, 
     if (!d->gpu && profile_cpu_s() - cpu < QUIET * wall * cores) *ret_quiet = false;
     d->bandwidth = speed.bandwidth;
     d->flops = speed.flops;
+    d->step = speed.step;
     return d->gpu ? ERR_OK : code; /* the speed of a GPU that cannot compute this stays unknown */
 }
 
@@ -160,6 +161,7 @@ err_code profile_measure(const char *path, const char *models, struct profile *r
         if (!same) continue;
         p.devices[i].bandwidth = kept.devices[i].bandwidth;
         p.devices[i].flops = kept.devices[i].flops;
+        p.devices[i].step = kept.devices[i].step;
     }
     topology_find(&p.topology);
     bool there = models && access(models, W_OK | X_OK) == 0;
@@ -183,6 +185,17 @@ bool profile_gpu_helps(const struct profile *p, uint32_t device) {
     return p->devices[device].gpu && !p->devices[device].software && answer_s(&p->devices[device]) < best;
 }
 
+uint32_t profile_step(const struct profile *p) {
+    for (uint32_t i = 0; i < p->n_devices; i++)
+        if (!p->devices[i].gpu) return p->devices[i].step;
+    return 0;
+}
+
+uint32_t profile_ubatch(const struct profile *p, const struct engine_load *load) {
+    bool free = load->n_ubatch == 0 && load->n_batch == 0 && !load->exact;
+    return free && profile_step(p) == ENGINE_STEP_LONG ? ENGINE_STEP_LONG : load->n_ubatch;
+}
+
 /* ---- keeping ---- */
 
 void profile_put(const struct profile *p, yyjson_mut_doc *doc, yyjson_mut_val *obj) {
@@ -199,6 +212,7 @@ void profile_put(const struct profile *p, yyjson_mut_doc *doc, yyjson_mut_val *o
         yyjson_mut_obj_add_uint(doc, o, "memory_free", d->memory_free);
         yyjson_mut_obj_add_real(doc, o, "bandwidth", d->bandwidth);
         yyjson_mut_obj_add_real(doc, o, "flops", d->flops);
+        if (d->step > 0) yyjson_mut_obj_add_uint(doc, o, "step", d->step);
     }
     if (p->topology.threads > 0) {
         yyjson_mut_val *o = yyjson_mut_obj_add_obj(doc, obj, "processor");
@@ -229,6 +243,7 @@ static err_code device_get(yyjson_val *o, struct profile_device *d, struct err *
     if (code == ERR_OK) code = json_get_i64(o, "memory_free", 0, INT64_MAX, &left, e);
     if (code == ERR_OK) code = json_get_double(o, "bandwidth", 0, 1e18, &d->bandwidth, e);
     if (code == ERR_OK) code = json_get_double(o, "flops", 0, 1e21, &d->flops, e);
+    if (code == ERR_OK) code = json_get_u32(o, "step", ENGINE_STEP_LONG, &d->step, e);
     d->memory_total = (uint64_t)total;
     d->memory_free = (uint64_t)left;
     return code;

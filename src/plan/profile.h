@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/field.h"
 #include "base/json.h"
+#include "engine/params.h"
 #include "plan/topology.h"
 
 enum { PROFILE_MAX_DEVICES = 8 };
@@ -25,6 +26,7 @@ struct profile_device {
     uint64_t memory_total, memory_free; /* bytes; in a node's record of a GPU, free is what the node offers */
     double bandwidth;       /* bytes of quantised weights per second in decoding; 0: not measured */
     double flops;           /* operations per second in prefill; 0: not measured */
+    uint32_t step;          /* tokens of a prompt to compute at once, as engine_speed has it; 0: not measured */
 };
 struct profile {
     uint32_t n_devices;     /* 0: nothing is known */
@@ -53,6 +55,12 @@ bool profile_again(const struct profile *p, uint32_t tries, clock_us ago, double
 /* Would a GPU answer sooner than the processor? By both figures, as measured: a prompt of 512 tokens, and 128 tokens after it. A driver in
  * software never does. */
 bool profile_gpu_helps(const struct profile *p, uint32_t device);
+
+/* The processor's step (see above); 0: not measured. */
+uint32_t profile_step(const struct profile *p);
+/* n_ubatch for such a load where this machine chooses: longer steps where its processor is quicker with them (they are GPUs' default, too).
+ * Under `exact` all machines have the same, and what the user has said stays. */
+uint32_t profile_ubatch(const struct profile *p, const struct engine_load *load);
 
 /* The devices as an array and "disk", into an object: in the file, in node records, in the status. */
 void profile_put(const struct profile *p, yyjson_mut_doc *doc, yyjson_mut_val *obj);

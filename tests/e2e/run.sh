@@ -11,6 +11,7 @@ export CARAVAN_TMP
 export HOME="$CARAVAN_TMP"
 export XDG_CONFIG_HOME="$CARAVAN_TMP/config" XDG_STATE_HOME="$CARAVAN_TMP/state" XDG_CACHE_HOME="$CARAVAN_TMP/cache"
 export CARAVAN_NO_DISCOVERY=yes # tests of discovery unset it, since nodes of other tests must not be found
+export CARAVAN_UBATCH=64 # some processors would take longer steps, and so more memory
 export CARAVAN_GPU_LAYERS=0 # a GPU of this machine would change the bits of answers; the tests of GPUs unset it
 # In a build with sanitizers: their reports about any process of the test, also about one whose exit status is ignored.
 export ASAN_OPTIONS="${ASAN_OPTIONS:-}:log_path=$CARAVAN_TMP/sanitizer" TSAN_OPTIONS="${TSAN_OPTIONS:-}:log_path=$CARAVAN_TMP/sanitizer"

@@ -123,6 +123,7 @@ struct bench {
     struct calls *calls;
     struct hold *hold;
     uint64_t memory; /* that this node says it offers */
+    struct profile profile; /* what its record says of its devices */
     struct engine_load load;
     struct stage_options options;
     unsigned n_exits;    /* stages that have ended, and the reason of the last one */
@@ -245,6 +246,7 @@ static inline void bench_own_record(void *user, struct record *ret) {
     struct stage_child *c;
     ret->id = b->own.identity.id;
     ret->memory = b->memory;
+    ret->profile = b->profile;
     snprintf(ret->name, sizeof(ret->name), "own");
     for (size_t i = 0; (m = coordinator_get(b->core, i)) != NULL; i++) {
         ret->models[ret->n_models] = *m;

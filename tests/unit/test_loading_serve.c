@@ -77,6 +77,27 @@ static void a_model_is_ordered_as_it_was_wished(void **state) {
     bench_free(b);
 }
 
+static void prompts_are_computed_in_steps_as_the_processor_likes_them(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t measured, said;
+        bool exact;
+        uint32_t n_ubatch;
+    } cases[] = {{0, 0, false, 0}, {512, 0, false, 512}, {64, 0, false, 0}, {512, 128, false, 128}, {512, 0, true, 0}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct bench *b = bench_make(program);
+        struct load_wish wish = {0};
+        struct err e = {0};
+        b->memory = UINT64_C(1) << 40;
+        b->profile = (struct profile){.n_devices = 1, .devices = {{.name = "CPU", .step = cases[i].measured}}};
+        wish_set(&wish, WISH_EXACT, cases[i].exact);
+        if (cases[i].said > 0) wish_set(&wish, WISH_UBATCH, cases[i].said);
+        assert_int_equal(open_as(b, demo(b), "demo", &wish, &e), ERR_OK);
+        assert_int_equal(b->ordered.load.n_ubatch, cases[i].n_ubatch);
+        bench_free(b);
+    }
+}
+
 static void a_wish_that_cannot_be_is_refused(void **state) {
     (void)state;
     struct bench *b = bench_make(program);
@@ -195,11 +216,9 @@ int main(int argc, char **argv) {
     if (argc > 2 && strcmp(argv[1], "stage") == 0) return bench_stage();
     program = argv[0];
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_model_is_ordered_as_it_was_wished),
-        cmocka_unit_test(a_wish_that_cannot_be_is_refused),
-        cmocka_unit_test(a_model_is_loaded_once),
-        cmocka_unit_test(an_order_goes_to_another_node),
-        cmocka_unit_test(a_node_that_cannot_be_told_is_a_failure),
+        cmocka_unit_test(a_model_is_ordered_as_it_was_wished), cmocka_unit_test(prompts_are_computed_in_steps_as_the_processor_likes_them),
+        cmocka_unit_test(a_wish_that_cannot_be_is_refused),    cmocka_unit_test(a_model_is_loaded_once),
+        cmocka_unit_test(an_order_goes_to_another_node),       cmocka_unit_test(a_node_that_cannot_be_told_is_a_failure),
         cmocka_unit_test(a_stage_here_is_unloaded_here),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "plan/profile.h"
+#include "engine/measure.h"
 #include "engine/runtime.h"
 #include "os/runtime.h"
 
@@ -31,6 +32,8 @@ static void measured_and_kept(void **state) {
         cpu = true;
         assert_true(p.devices[i].bandwidth > 1e7 && p.devices[i].bandwidth < 1e13);
         assert_true(p.devices[i].flops > 1e8 && p.devices[i].flops < 1e15);
+        assert_true(p.devices[i].step == ENGINE_STEP || p.devices[i].step == ENGINE_STEP_LONG);
+        assert_int_equal(profile_step(&p), p.devices[i].step);
         assert_true(p.devices[i].memory_total > 0);
     }
     assert_true(cpu);
@@ -93,8 +96,8 @@ static void file_and_back(void **state) {
     (void)state;
     struct profile p = {.n_devices = 2, .disk = 1e9, .quiet = true, .topology = {32, 24, 8, 2, 36 << 20}}, q;
     struct err e = {0};
-    p.devices[0] =
-        (struct profile_device){.name = "CPU", .description = "a \"chip\"", .memory_total = 10, .memory_free = 5, .bandwidth = 2e10};
+    p.devices[0] = (struct profile_device){
+        .name = "CPU", .description = "a \"chip\"", .memory_total = 10, .memory_free = 5, .bandwidth = 2e10, .step = 512};
     p.devices[1] = (struct profile_device){.name = "Vulkan0", .gpu = true, .memory_total = 8, .flops = 1e13};
     snprintf(p.hardware, sizeof(p.hardware), "2 cores");
     assert_int_equal(profile_save(path, &p, &e), ERR_OK);
@@ -106,6 +109,7 @@ static void file_and_back(void **state) {
     assert_true(q.devices[0].bandwidth == 2e10 && q.devices[1].flops == 1e13 && q.disk == 1e9 && q.quiet);
     assert_memory_equal(&q.topology, &p.topology, sizeof(p.topology));
     assert_true(q.devices[1].gpu && !q.devices[0].gpu && q.devices[0].memory_free == 5);
+    assert_int_equal(profile_step(&q), 512);
     assert_int_equal(profile_load("no-such-file.json", &q, &e), ERR_NOT_FOUND);
 }
 
