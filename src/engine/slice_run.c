@@ -89,7 +89,8 @@ static bool copy_state(struct slice *s, llama_seq_id src, llama_seq_id dst) {
     return done;
 }
 
-/* Replaces the content of dst. Between streams libllama copies only whole sequences, so such a copy is cut afterwards. */
+/* Replaces the content of dst. Between streams libllama would copy only whole sequences, and only as the next batch begins: what is stored
+ * or loaded before would be lost. So there the state is copied at once, and cut afterwards. */
 static err_code op_copy(struct slice *s, const struct engine_op *op, struct err *e) {
     int32_t last = llama_memory_seq_pos_max(s->mem, (llama_seq_id)op->seq), from = slice_pos_of(s, op->seq, op->p0),
             to = slice_pos_of(s, op->seq, op->p1);
@@ -103,11 +104,11 @@ static err_code op_copy(struct slice *s, const struct engine_op *op, struct err 
     remove_all(s, op->dst);
     if (last < 0) return ERR_OK;
     llama_seq_id src = (llama_seq_id)op->seq, dst = (llama_seq_id)op->dst;
-    bool by_state = s->what.keeps_state, parts = !by_state && !s->streams;
+    bool by_state = s->what.keeps_state || s->streams;
     if (by_state && !copy_state(s, src, dst))
         return err_set(e, ERR_MEMORY, "sequence %u cannot be copied: there is no memory for its state", op->seq);
-    if (!by_state) llama_memory_seq_cp(s->mem, src, dst, parts ? from : -1, parts ? to : -1);
-    if (!whole && !parts) {
+    if (!by_state) llama_memory_seq_cp(s->mem, src, dst, from, to);
+    if (!whole && by_state) {
         if (to >= 0) llama_memory_seq_rm(s->mem, dst, to, -1);
         if (from > 0) llama_memory_seq_rm(s->mem, dst, 0, from);
     }

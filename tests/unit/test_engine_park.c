@@ -161,6 +161,36 @@ static void stored_sequences_come_back(void **state) {
     fixture_chain_close(&c);
 }
 
+/* All in front of one batch, as when two requests come at once: a sequence is copied, its copy is stored, and what was stored before takes
+ * the sequence's place. */
+static void copies_are_made_at_once(void **state) {
+    const uint32_t bounds[] = {0, 4, model.layout->n_layer};
+    struct engine_load load = fixture_load();
+    load.exact = *(bool *)*state;
+    struct fixture_chain c = fixture_chain(&model, bounds, 2, &load);
+    int32_t tokens[2][13];
+    float *next[2];
+    room(&c, UINT64_MAX);
+    for (uint16_t seq = 0; seq < 2; seq++) {
+        fixture_tokens(tokens[seq], 13, seq + 3u);
+        free(fixture_logits_after(&c, tokens[seq], 12, seq, 0));
+        next[seq] = fixture_logits_after(&c, tokens[seq] + 12, 1, seq, 12);
+        store(&c, ENGINE_OP_RM, seq, 12, -1, 0);
+    }
+    const struct engine_op copy = {ENGINE_OP_CP, 1, 0, 0, 12, 0};
+    store(&c, ENGINE_OP_SAVE, 0, 12, 0, 7);
+    store(&c, ENGINE_OP_RM, 0, 0, -1, 0);
+    fixture_ok(fixture_apply(&c, &copy, 1, &fixture_err));
+    store(&c, ENGINE_OP_SAVE, 0, 12, -1, 8);
+    store(&c, ENGINE_OP_LOAD, 1, 12, -1, 7);
+    store(&c, ENGINE_OP_LOAD, 2, 12, -1, 8);
+    fixture_same(next[1], fixture_logits_after(&c, tokens[1] + 12, 1, 0, 12), true);
+    fixture_same(next[0], fixture_logits_after(&c, tokens[0] + 12, 1, 1, 12), true);
+    fixture_same(next[1], fixture_logits_after(&c, tokens[1] + 12, 1, 2, 12), true);
+    for (int i = 0; i < 2; i++) free(next[i]);
+    fixture_chain_close(&c);
+}
+
 /* Stored sequences share the room with parked ones, and make room for these: those first that were used least recently. */
 static void what_is_stored_stays_within_its_room(void **state) {
     (void)state;
@@ -222,6 +252,8 @@ int main(void) {
         cmocka_unit_test(what_is_parked_stays_within_its_room),
         cmocka_unit_test_prestate(stored_sequences_come_back, &plain),
         cmocka_unit_test_prestate(stored_sequences_come_back, &exact),
+        cmocka_unit_test_prestate(copies_are_made_at_once, &plain),
+        cmocka_unit_test_prestate(copies_are_made_at_once, &exact),
         cmocka_unit_test(what_is_stored_stays_within_its_room),
     };
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
