@@ -381,8 +381,15 @@ static bool goes_on(const struct sched *s, const struct source *from, uint32_t h
     return from->n == n || home == from->slot || (s->slots[home].kept && from->n >= n / 2);
 }
 
+/* The stages hear of the new owner before the next frame. So operations that go with that frame may empty the slot, but not close it. */
+static void unclose(struct sched *s, uint32_t slot) {
+    for (size_t i = 0; i < s->n_ops; i++)
+        if (s->ops[i].kind == ENGINE_OP_CLOSE && s->ops[i].seq == slot) s->ops[i].kind = ENGINE_OP_RM;
+}
+
 static void own(struct sched *s, clock_us now, struct sched_req *r, uint32_t slot) {
     struct sched_slot *sl = &s->slots[slot];
+    unclose(s, slot);
     sl->req = r;
     sl->n_prompt = (uint32_t)r->request.n_tokens;
     sl->rows = r->request.n_rows > 0;

@@ -397,7 +397,7 @@ static void draw_marks(struct run *r, struct sim *dice, struct sim_config *c) {
 static void draw_store(struct run *r, struct sim *dice, struct sim_config *c) {
     if (sim_between(dice, 0, 1) == 0) draw_marks(r, dice, c);
     c->n_seq = sim_between(dice, 1, 3);
-    c->n_ctx = c->n_seq * c->n_ctx_seq;
+    c->n_ctx = sim_between(dice, c->n_ctx_seq, c->n_seq * c->n_ctx_seq);
     c->prefix_cache = true;
     c->store_least = sim_between(dice, 1, 20);
     c->store_lasts = sim_between(dice, 0, 1) == 0;

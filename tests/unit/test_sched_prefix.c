@@ -403,6 +403,32 @@ static void test_prefix_stored_once(void **state) {
     table_free(t);
 }
 
+/* What is loaded gets the cells of a sequence that is given up. The next request gets that sequence's slot, with the same frame: the slot
+ * is not closed, since the tail has been told of that request already. */
+static void test_prefix_loaded_beside_another(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(1, 3);
+    c.store_least = 20;
+    c.n_ctx = 300;
+    struct table *t = table_create(&c);
+    for (uint64_t id = 1; id <= 3; id++) run_beginning(t, id, 100);
+    size_t n_opens = t->n_opens, n_frames = t->n_frames;
+    submit_like(t, 1, 100, 0, 1);
+    submit_like(t, 4, 10, 0, 1);
+    pull(t);
+    assert_int_equal(t->n_opens, n_opens + 2);
+    bool emptied = false, loaded = false;
+    for (size_t i = 0; i < t->frames[n_frames].n_ops; i++) {
+        const struct engine_op *op = &t->frames[n_frames].ops[i];
+        loaded |= op->kind == ENGINE_OP_LOAD;
+        emptied |= op->kind == ENGINE_OP_RM && op->seq == t->opens[n_opens + 1] && op->p0 == 0 && !loaded;
+        assert_false(op->kind == ENGINE_OP_CLOSE && op->seq == t->opens[n_opens + 1]);
+    }
+    assert_true(emptied && loaded);
+    answer_all(t);
+    table_free(t);
+}
+
 /* A stage had no room for it: the others need not have it either, and it is computed. */
 static void test_prefix_stored_and_lost(void **state) {
     (void)state;
@@ -446,6 +472,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_prefix_more_than_slots),
         cmocka_unit_test(test_prefix_stored_once),
+        cmocka_unit_test(test_prefix_loaded_beside_another),
         cmocka_unit_test(test_prefix_stored_and_lost),
         cmocka_unit_test(test_prefix_stored_and_faulted),
         cmocka_unit_test(test_prefix_of_a_variant),
