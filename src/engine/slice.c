@@ -269,6 +269,7 @@ static void tell(struct slice *s, const struct engine_load *load) {
     info->mark_whole = info->can_mark && (llama_model_is_recurrent(s->model) || s->what.keeps_state);
     info->n_rewind = !s->recurrent ? info->n_ctx_seq : s->window == 0 ? llama_n_rs_seq(s->ctx) : 0;
     info->rewind_alone = !info->can_remove && !s->recurrent && !s->streams && load->n_seq > 1;
+    info->cells_move = s->window > 0 && s->window < info->n_ctx_seq; /* they are a ring, and its order shows in sums */
     info->bytes_weights = tally.weights > 0 ? tally.weights : llama_model_size(s->model);
     info->bytes_kv = s->laid_out ? tally.kv_laid_out : tally.kv;
     info->bytes_compute = tally.compute;

@@ -14,8 +14,8 @@
 
 /* Tokens from one mark to the next in a long text. Each costs a copy of the state, and ends a batch. */
 enum { MARK_EVERY = 256 };
-/* Sequences of fewer tokens are computed as fast as they are read from a disk. */
-enum { DISK_LEAST = 256 };
+/* Sequences of fewer tokens are computed as fast as they are read from a disk; or the wait for all stages' consent takes as long. */
+enum { DISK_LEAST = 256, MEMORY_LEAST = 64 };
 enum { MEDIA_KEPT = 64 << 20 /* bytes of rows of pictures that are kept for later requests */ };
 
 static clock_us head_clock(void *user) {
@@ -49,13 +49,19 @@ static err_code open_draft(struct stage_loop *l, stage_open_fn open, void *user,
     return code;
 }
 
+/* Would the bits depend on what was copied or taken back before? Then each request under --exact computes all of its positions, once. */
+static bool starts_anew(const struct stage_loop *l) { return l->order.load.exact && l->engine.info.cells_move; }
+
 /* Speculation needs positions that can be taken back. */
 static err_code prepare_guesses(struct stage_loop *l, stage_open_fn open, void *user, struct sched_config *c, struct err *e) {
     const struct engine_info *info = &l->engine.info;
     c->n_draft = l->order.options.n_draft < info->n_rewind ? l->order.options.n_draft : info->n_rewind;
     c->draft_always = l->order.options.draft_always;
     c->draft_alone = info->rewind_alone;
-    if (c->n_draft < l->order.options.n_draft) {
+    if (starts_anew(l)) {
+        c->n_draft = 0;
+        log_info("stage", "--exact: this model has a sliding window, so nothing is guessed, and nothing is taken over from other requests");
+    } else if (c->n_draft < l->order.options.n_draft) {
         log_info("stage", "speculation: %u tokens ahead, not %u: this model keeps a state instead of the past%s", c->n_draft,
                  l->order.options.n_draft, c->draft_always ? "" : "; --speculate N keeps copies of it, where libllama can");
     }
@@ -110,9 +116,9 @@ err_code stage_head_create(struct stage_loop *l, stage_open_fn open, void *user,
                                   .can_remove = info->can_remove,
                                   .mark_every = info->can_mark ? MARK_EVERY : 0,
                                   .mark_whole = info->mark_whole,
-                                  .store_least = l->prefixes != NULL ? DISK_LEAST : 0, /* in memory alone: not yet, see ARCHITECTURE */
+                                  .store_least = l->prefixes != NULL ? DISK_LEAST : MEMORY_LEAST,
                                   .store_lasts = l->prefixes != NULL,
-                                  .prefix_cache = l->order.options.prefix_cache,
+                                  .prefix_cache = l->order.options.prefix_cache && !starts_anew(l),
                                   .latency_us = l->order.options.latency_ms * 1000};
     if (info->pooling != ENGINE_POOL_NONE) { /* every row of a text must be computed and pooled: no kept prefix can replace it */
         config.embeds = true;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Models with a window or a state go back to marks: an answer asked for again, an edited end, a prompt with half of its answer, a shared
-// beginning. On tiny models of each kind, over two stages (and whole): the answers are those of a fresh start, and usage shows what was taken
+// beginning, a prompt whose place others have had. On tiny models of each kind, over two stages (and whole): the answers are those of a fresh start, and usage shows what was taken
 // over. The models have no tokenizer, so prompts are tokens, and answers are told apart by their log probabilities.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
@@ -40,6 +40,8 @@ const CASES = {
     'more after the prompt': [text, [...text, ...words(30, 4)], 271],
     'a shared beginning': [[...text, ...words(60, 5)], [...text, ...words(90, 6)], 271],
 }
+// Asked last, when others have long had the places of this one.
+const LATE = 'an answer asked for again', LATER = 'a prompt whose place others have had'
 
 async function complete(api, prompt) {
     const model = (await (await fetch(`${api}/v1/models`)).json()).data[0].id
@@ -60,6 +62,7 @@ async function askAll(model, names, options, both = true) {
         if (both) await complete(nodes[0].api, [words(1, name.length)[0], ...first])
         answers[name] = await complete(nodes[0].api, [words(1, name.length)[0], ...second])
     }
+    if (both) answers[LATER] = await complete(nodes[0].api, [words(1, LATE.length)[0], ...CASES[LATE][1]])
     await stopCluster(nodes)
     return answers
 }
@@ -71,14 +74,26 @@ for (const arch of ['gemma3', 'mamba', 'qwen35']) {
         const rings = { two: await askAll(model, ['north', 'south'], ['--placement', 'even']) }
         if (arch === 'gemma3') rings.one = await askAll(model, ['one'], [])
         for (const [ring, answers] of Object.entries(rings)) {
-            for (const [name, [, , shared]] of Object.entries(CASES)) {
+            fresh[LATER] = fresh[LATE]
+            for (const [name, [, , shared]] of [...Object.entries(CASES), [LATER, CASES[LATE]]]) {
                 assert.equal(fresh[name].cached, 0)
                 assert.ok(answers[name].cached >= 0.9 * shared, `${ring}, ${name}: ${answers[name].cached} of ${shared} tokens taken over`)
                 assert.equal(answers[name].logprobs.length, fresh[name].logprobs.length)
                 for (const [i, logprob] of answers[name].logprobs.entries())
                     assert.ok(Math.abs(logprob - fresh[name].logprobs[i]) < NOISE, `${ring}, ${name}: token ${i}`)
             }
-            console.log(`${arch}, ${ring}: ${Object.keys(CASES).map((name) => answers[name].cached)} tokens taken over`)
+            console.log(`${arch}, ${ring}: ${Object.keys(answers).map((name) => answers[name].cached)} tokens taken over`)
         }
+    })
+}
+
+// What is reused under --exact changes no bit. The cells of a window move when they are copied, so there nothing is reused.
+for (const arch of ['gemma3', 'qwen35']) {
+    test(`${arch}: the same bits with --exact`, { skip }, async () => {
+        const model = join(process.env.CARAVAN_TMP, `${arch}.gguf`)
+        const fresh = await askAll(model, ['fresh'], ['--exact', '--prefix-cache', 'off'], false)
+        const answers = await askAll(model, ['one'], ['--exact'])
+        for (const name of Object.keys(CASES)) assert.deepEqual(answers[name].logprobs, fresh[name].logprobs, `${name}, ${answers[name].cached} tokens taken over`)
+        console.log(`${arch}, exact: ${Object.keys(CASES).map((name) => answers[name].cached)} tokens taken over`)
     })
 }

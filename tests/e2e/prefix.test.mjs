@@ -64,6 +64,26 @@ for (const together of [false, true]) {
     })
 }
 
+// Each beginning in turn, and all of them again.
+async function askBeginnings(options) {
+    const nodes = await startCluster(['north', 'south'], { memory: '256M', first: ['--placement', '4,4', '--ctx', '512', '--parallel', '1', ...options] })
+    const model = (await (await fetch(`${nodes[0].api}/v1/models`)).json()).data[0].id, answers = []
+    for (const question of TALKS.slice(0, 2)) {
+        for (const who of ['fox', 'llama', 'camel', 'stork', 'dog'])
+            answers.push(await chat(nodes[0].api, model, [{ role: 'system', content: `You are a ${who}. ${SYSTEM}` }, { role: 'user', content: question }]))
+    }
+    await stopCluster(nodes)
+    return answers
+}
+
+for (const options of [['--exact'], []]) {
+    test(`more beginnings than --parallel are kept ${options}`, async () => {
+        const on = await askBeginnings(options), later = on.slice(on.length / 2)
+        for (const answer of later) assert.ok(answer.usage.prompt_tokens_details.cached_tokens > 0.7 * answer.usage.prompt_tokens, JSON.stringify(later.map((a) => a.usage)))
+        if (options.length > 0) assert.deepEqual(on.map((a) => a.tokens), (await askBeginnings([...options, '--prefix-cache', 'off'])).map((a) => a.tokens))
+    })
+}
+
 test('without --exact: the same but for near-ties', async () => {
     const off = await talkAll(['--prefix-cache', 'off'], false)
     const on = await talkAll(['--prefix-cache', 'on'], true, off)
