@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Clients of real nodes for `make bench SECTIONS=routing`:
 //   ready PORT COPIES            waits until so many copies are ready
-//   closed PORT CLIENTS TOKENS SECONDS   clients that ask again at once; prints tokens a second
+//   closed CLIENTS TOKENS SECONDS PORT [PORT]   clients that ask again at once, each of the ports in turn; prints tokens a second
 //   prefixes SEED PORT [PORT]    eight beginnings in random order, of the ports in turn; prints the 90th percentile of the time to the first text
 //                                (ms), and the percentage of the prompts' tokens that were computed
 //   arrivals PORT SECONDS        measures the capacity, then sends a trace at 80 % of it; prints `arrivals.NAME VALUE` lines
@@ -84,11 +84,11 @@ async function ready(port, copies) {
 }
 
 // Clients that ask again at once, for so long. Returns the answers of the time in which all of them asked.
-async function keepBusy(port, clients, time, make) {
+async function keepBusy(ports, clients, time, make) {
     const end = seconds() + time, answers = [];
     const client = async (i) => {
         for (let k = 0; seconds() < end; k++) {
-            const answer = must(await ask(port, ...make(i, k)));
+            const answer = must(await ask(ports[i % ports.length], ...make(i, k)));
             if (seconds() < end) answers.push(answer);
         }
     };
@@ -96,8 +96,8 @@ async function keepBusy(port, clients, time, make) {
     return answers;
 }
 
-async function closed(port, clients, tokens, time) {
-    const answers = await keepBusy(port, clients, time, (i, k) => [`Tell me the story number ${i}, ${k}.`, tokens]);
+async function closed(clients, tokens, time, ...ports) {
+    const answers = await keepBusy(ports, clients, time, (i, k) => [`Tell me the story number ${i}, ${k}.`, tokens]);
     console.log((answers.reduce((sum, a) => sum + a.tokens, 0) / time).toFixed(1));
 }
 
@@ -121,7 +121,7 @@ async function prefixes(seed, ports) {
 async function arrivals(port, time) {
     const make = (r) => [`${Math.floor(r() * 1e9)} ${text(r, length(r, 24, 0.9, 300))}`, length(r, 40, 0.7, 300)];
     const sample = random(1), trial = Math.min(30, time);
-    const capacity = (await keepBusy(port, 16, trial, () => make(sample))).length / trial;
+    const capacity = (await keepBusy([port], 16, trial, () => make(sample))).length / trial;
     const r = random(20261129), answers = [], running = [];
     const begin = seconds();
     let due = 0;

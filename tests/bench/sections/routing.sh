@@ -85,14 +85,15 @@ start_nginx() {
     PROXY=$port
     event='data: {\"id\":\"x\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hello\"},\"finish_reason\":\"stop\"}]}'
     common="daemon off; worker_processes 1; error_log $HOME_DIR/nginx.log; events { worker_connections 1024; }"
-    files='access_log off; default_type text/event-stream; keepalive_requests 1000000000;'
+    files='default_type text/event-stream; keepalive_requests 1000000000;'
     for part in client_body proxy fastcgi uwsgi scgi; do files="$files ${part}_temp_path $HOME_DIR/nginx-$part;"; done
     {
         printf '%s pid %s;\nhttp { %s\n' "$common" "$HOME_DIR/backend.pid" "$files"
-        printf 'server { listen 127.0.0.1:%s; location / { return 200 "%s\\n\\ndata: [DONE]\\n\\n"; } } }\n' "$BACKEND" "$event"
+        printf 'access_log off; server { listen 127.0.0.1:%s; location / { return 200 "%s\\n\\ndata: [DONE]\\n\\n"; } } }\n' "$BACKEND" "$event"
     } >"$HOME_DIR/backend.conf"
     {
         printf '%s pid %s;\nhttp { %s\n' "$common" "$HOME_DIR/proxy.pid" "$files"
+        printf 'access_log %s;\n' "$HOME_DIR/access.log"
         printf 'upstream back { server 127.0.0.1:%s; keepalive 128; }\n' "$BACKEND"
         printf 'server { listen 127.0.0.1:%s; location / { proxy_pass http://back; proxy_http_version 1.1; proxy_set_header Connection ""; } } }\n' "$PROXY"
     } >"$HOME_DIR/proxy.conf"
@@ -149,6 +150,13 @@ load() {
     done
 }
 
+# closed NAME PORT [PORT]: tokens a second of eight clients.
+closed() {
+    name=$1
+    shift
+    client closed 8 64 10 "$@" >"$HOME_DIR/out" && put "$name" "$(cat "$HOME_DIR/out")" || fail "a request failed" "see $HOME_DIR/*.log"
+}
+
 put_beginnings() {
     read -r first computed <"$HOME_DIR/out"
     put "prefix.$1" "$first"
@@ -159,6 +167,7 @@ round() {
     if [ -n "$WRK" ] && [ -n "$NGINX" ]; then
         body='{"model":"fake-model","messages":[{"role":"user","content":"@@{\"pieces\":[\"Hello\"]}@@"}]}'
         load own "$PID_off" "$FAKE_off" /v1/chat/completions "$body"
+        put own.memory "$(awk '$1 == "VmHWM:" { print $2 / 1024 }' "/proc/$PID_off/status")"
         load nginx "$PID_proxy" "$PROXY" /v1/chat/completions '{"model":"fast","messages":[{"role":"user","content":"Hi"}]}'
         # shellcheck disable=SC2154
         load cloud "$PID_cloud" "$API_cloud" /v1/chat/completions '{"model":"fast","messages":[{"role":"user","content":"Hi"}]}'
@@ -169,8 +178,9 @@ round() {
         fail "gateway_bench failed" "gateway_bench --port $FAKE_off"
     while read -r name value _; do put "$name" "$value"; done <"$HOME_DIR/first"
     $CLIENT "$BUILD/bin/cache_time" --port "$FAKE_on" --model fake-model --requests 2000 --name whole >>"$VALUES" || fail "cache_time failed" "cache_time --port $FAKE_on"
-    client closed "$ONE" 8 64 10 >"$HOME_DIR/out" && put copies.one "$(cat "$HOME_DIR/out")" || fail "a request failed" "see $HOME_DIR/*.log"
-    client closed "$PAIR" 8 64 10 >"$HOME_DIR/out" && put copies.two "$(cat "$HOME_DIR/out")" || fail "a request failed" "see $HOME_DIR/*.log"
+    closed copies.one "$ONE"
+    closed copies.two "$PAIR"
+    closed copies.limit "$ONE" "$OTHER"
     client prefixes "$n" "$ONE" "$OTHER" >"$HOME_DIR/out" && put_beginnings robin || fail "a request failed" "see $HOME_DIR/*.log"
     client prefixes "$n" "$PAIR" >"$HOME_DIR/out" && put_beginnings aware || fail "a request failed" "see $HOME_DIR/*.log"
     [ "$n" -gt 1 ] || client arrivals "$PAIR" "$ARRIVALS_S" >>"$VALUES" || fail "the trace of arrivals failed" "see $HOME_DIR/*.log"
@@ -180,7 +190,8 @@ report() {
     if [ -n "$WRK" ] && [ -n "$NGINX" ]; then
         words "The gateway's own cost: wrk asks for chat/completions, not streamed, on connections that stay open, with one core; what is measured has the"
         words "other core. *The gateway* has a backend in its own process that answers at once; *an upstream* is a node that asks another server (nginx, which"
-        words "answers at once, on wrk's core), and translates its stream; *nginx* is a proxy before the same server. llama-server answers its own GET requests."
+        words "answers at once, on wrk's core), and translates its stream; *nginx* is a proxy before the same server. Each of these writes a line of its log for"
+        words "each request, as it does by default. llama-server answers its own GET requests."
         words ""
         words "| requests a second | median | spread |"
         words "|---|---|---|"
@@ -206,6 +217,8 @@ report() {
             figure "the gateway with an upstream, $connections connections" "cloud.p99.$connections" " us"
             figure "nginx, $connections connections" "nginx.p99.$connections" " us"
         done
+        figures "memory"
+        figure "the gateway, after these requests, at its most" own.memory " MiB" 30
         ratios
         for connections in 1 10 100; do
             ratio "the gateway's requests a second against nginx's, $connections connections" "own.rps.$connections" "nginx.rps.$connections" 0.5
@@ -229,12 +242,15 @@ report() {
     figures "tokens a second, ms, or tokens of prompts"
     figure "one copy" copies.one " tokens/s"
     figure "two copies" copies.two " tokens/s"
+    figure "two nodes that know nothing of each other, each with half of the clients" copies.limit " tokens/s"
     figure "first text of 9 of 10 requests, two nodes in turn" prefix.robin " ms"
     figure "first text of 9 of 10 requests, the gateway chooses" prefix.aware " ms"
     figure "tokens that had to be computed, two nodes in turn" prefix.robin.computed " %"
     figure "tokens that had to be computed, the gateway chooses" prefix.aware.computed " %"
     ratios
     ratio "two copies against one, tokens a second" copies.two copies.one 1.9
+    ratio "the limit of these cores: two such nodes against one" copies.limit copies.one
+    ratio "two copies against that limit" copies.two copies.limit 0.95
     ratio "in turn against chosen, first text" prefix.robin prefix.aware 3
     words ""
     words "Arrivals for $ARRIVALS_S s at 80 % of what the two copies were measured to answer: bursty (a gamma distribution of order 1/4, so the pauses vary twice as"
