@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "http/download_priv.h"
 #include "io/sign.h"
+#include "os/os.h"
 
 enum { PART_MAX_STATE = 64 * 1024, PART_READ = 1 << 20, PART_TURN = 32 /* reads between two looks at the clock */ };
 
@@ -82,7 +83,7 @@ err_code download_part_begin(struct part *p, uint64_t size, const char *identity
 err_code download_part_save(struct part *p, struct err *e) {
     char missing[SPANS_TEXT_MAX];
     struct buf b;
-    if (fdatasync(p->fd) != 0)
+    if (os_file_sync(p->fd) != 0)
         return err_set_errno(e, ERR_IO, errno, "cannot write \"%s\"",
                              p->part); /* the bytes must be durable before the state says that they are there */
     spans_write(&p->spans, missing);

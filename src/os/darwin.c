@@ -14,9 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/event.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/sysctl.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 /* ---- files ---- */
 
@@ -30,6 +34,8 @@ int os_pipe(int ret_fds[2], bool blocks) {
 }
 
 int64_t os_file_changed_ns(const struct stat *st) { return (int64_t)st->st_mtimespec.tv_sec * 1000000000 + st->st_mtimespec.tv_nsec; }
+
+int os_file_sync(int fd) { return fsync(fd); }
 
 int os_file_uncache(int fd) { return fcntl(fd, F_NOCACHE, 1) == -1 ? -1 : 0; }
 
@@ -104,6 +110,14 @@ void os_signals_reset(void) {
     for (int signo = 1; signo < NSIG; signo++) signal(signo, SIG_DFL);
 }
 
+void os_cond_init(pthread_cond_t *cond) { pthread_cond_init(cond, NULL); }
+
+bool os_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t until) {
+    uint64_t now = clock_now(), left = until > now ? until - now : 0;
+    struct timespec wait = {.tv_sec = (time_t)(left / 1000000), .tv_nsec = (long)(left % 1000000) * 1000};
+    return pthread_cond_timedwait_relative_np(cond, lock, &wait) != ETIMEDOUT;
+}
+
 char **os_environment(void) { return *_NSGetEnviron(); }
 
 static bool executable(char *ret, size_t size) {
@@ -131,6 +145,11 @@ void os_thread_name(const char *name) { pthread_setname_np(name); }
 /* ---- the machine ---- */
 
 bool os_load(double *ret) { return getloadavg(ret, 1) == 1; }
+
+void *os_memory_map(size_t len) {
+    void *map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+    return map == MAP_FAILED ? NULL : map;
+}
 
 void os_memory_trim(void) { malloc_zone_pressure_relief(NULL, 0); }
 

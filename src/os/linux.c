@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -67,6 +68,8 @@ int os_multicast_join6(int fd, const struct in6_addr *group, unsigned index) {
 /* ---- files ---- */
 
 int64_t os_file_changed_ns(const struct stat *st) { return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec; }
+
+int os_file_sync(int fd) { return fdatasync(fd); }
 
 int os_file_uncache(int fd) {
     int rc = posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
@@ -126,6 +129,19 @@ void os_signals_reset(void) {
     for (int signo = 1; signo < NSIG; signo++) signal(signo, SIG_DFL);
 }
 
+void os_cond_init(pthread_cond_t *cond) {
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+bool os_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t until) {
+    struct timespec at = {.tv_sec = (time_t)(until / 1000000), .tv_nsec = (long)(until % 1000000) * 1000};
+    return pthread_cond_timedwait(cond, lock, &at) != ETIMEDOUT;
+}
+
 char **os_environment(void) { return environ; }
 
 /* The path of the file that the kernel runs: the program, or the loader that was told to load it. */
@@ -161,6 +177,11 @@ void os_thread_name(const char *name) { pthread_setname_np(pthread_self(), name)
 /* ---- the machine ---- */
 
 bool os_load(double *ret) { return getloadavg(ret, 1) == 1; }
+
+void *os_memory_map(size_t len) {
+    void *map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return map == MAP_FAILED ? NULL : map;
+}
 
 void os_memory_trim(void) { malloc_trim(0); }
 

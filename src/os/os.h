@@ -5,6 +5,7 @@
 #ifndef CARAVAN_OS_OS_H
 #define CARAVAN_OS_OS_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +16,7 @@
 /* ---- files ---- */
 int os_pipe(int ret_fds[2], bool blocks);
 int64_t os_file_changed_ns(const struct stat *st); /* when the content changed last, in nanoseconds since 1970 */
+int os_file_sync(int fd);                          /* writes the content to the disk, and what is needed to find it again */
 int os_file_uncache(int fd);                       /* later reads come from the disk, not from memory */
 /* A stream for reading. `read` gives the bytes at the stream's position, as pread does; `seek` gives the new position, or -1. fclose()
  * calls `close` once. NULL: no memory. */
@@ -33,9 +35,13 @@ void os_close_on_exec_from(int first);
 /* Sets every signal to its default action. Async-signal-safe. */
 void os_signals_reset(void);
 char **os_environment(void);
+/* A condition whose waits end at a time of clock_now() (base/clock.h): not every system lets pthread_cond_timedwait() use that clock. */
+void os_cond_init(pthread_cond_t *cond);
+bool os_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t until); /* false: the time has come */
 void os_thread_name(const char *name); /* of the calling thread; at most 15 characters show */
 
 /* ---- the machine ---- */
+void *os_memory_map(size_t len);  /* zeros in pages of their own, for munmap() */
 bool os_load(double *ret);        /* running and waiting processes, on average over the last minute */
 void os_memory_trim(void);        /* returns memory that malloc keeps to the system */
 void os_memory_give_back(void);   /* from now on, large blocks (128 KiB) go back to the system as soon as they are freed */

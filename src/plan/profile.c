@@ -109,7 +109,7 @@ static double profile_disk(const char *path) {
     for (size_t i = 0; i < DISK_PROBE; i += 64) data[i] = (uint8_t)(i * 2654435761u >> 24); /* bytes that cannot be compressed */
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd >= 0) unlink(path); /* the file disappears however this ends */
-    if (fd >= 0 && write(fd, data, DISK_PROBE) == DISK_PROBE && fdatasync(fd) == 0 && os_file_uncache(fd) == 0) {
+    if (fd >= 0 && write(fd, data, DISK_PROBE) == DISK_PROBE && os_file_sync(fd) == 0 && os_file_uncache(fd) == 0) {
         clock_us start = clock_now();
         size_t have = 0;
         for (ssize_t n; have < DISK_PROBE && (n = pread(fd, data, 1 << 20, (off_t)have)) > 0;) have += (size_t)n;

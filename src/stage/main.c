@@ -3,7 +3,6 @@
  * filled from other nodes while libllama loads. */
 #include "stage/main.h"
 
-#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 

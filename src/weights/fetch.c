@@ -3,21 +3,21 @@
  * of the fetched chunks: a chunk is asked for once its hash is known) and which other nodes have the model. */
 #include "weights/fetch.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/pulse.h"
 #include "members/interfaces.h"
 #include "weights/exchange.h"
 #include "model/hash.h"
+#include "os/os.h"
 
 enum {
     TICK_MS = 20,
@@ -520,7 +520,6 @@ static struct exchange *make_exchange(const struct weights_fetch_job *job) {
 
 err_code weights_fetch_start(const struct weights_fetch_job *job, struct weights_fetch **ret, struct err *e) {
     struct weights_fetch *f = MEM_NEW(struct weights_fetch);
-    pthread_condattr_t attr;
     f->job = *job;
     f->shape = weights_cache_shape(job->cache);
     f->x = make_exchange(job);
@@ -540,10 +539,7 @@ err_code weights_fetch_start(const struct weights_fetch_job *job, struct weights
     f->links[slot].node = job->place->node;
     io_addr_format(&f->links[slot].addr, f->links[slot].name);
     pthread_mutex_init(&f->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&f->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    os_cond_init(&f->changed);
     int errnum = pthread_create(&f->thread, NULL, fetch_thread, f);
     if (errnum == 0) {
         *ret = f;
@@ -570,13 +566,6 @@ void weights_fetch_stop(struct weights_fetch *f) {
     free(f);
 }
 
-static void deadline_in(int ms, struct timespec *ret) {
-    clock_gettime(CLOCK_MONOTONIC, ret);
-    ret->tv_nsec += ms % 1000 * 1000000L;
-    ret->tv_sec += ms / 1000 + ret->tv_nsec / 1000000000;
-    ret->tv_nsec %= 1000000000;
-}
-
 /* The chunk's index in the list; n: it is not in the list. */
 static uint32_t place_of(const struct weights_fetch *f, uint32_t part, uint64_t chunk) {
     uint32_t low = 0, high = f->job.n;
@@ -592,11 +581,10 @@ static uint32_t place_of(const struct weights_fetch *f, uint32_t part, uint64_t 
 
 /* Waits with the lock held until *here (or everything) is fetched; releases the lock. */
 static err_code await(struct weights_fetch *f, uint32_t i, int ms, struct err *e) {
-    struct timespec until;
-    deadline_in(ms, &until);
+    clock_us until = clock_now() + (clock_us)ms * 1000u;
     bool late = false;
     while (!late && f->failed.code == ERR_OK && !(i < f->job.n ? exchange_is_here(f->x, i) : exchange_done(f->x)))
-        late = pthread_cond_timedwait(&f->changed, &f->lock, &until) == ETIMEDOUT;
+        late = !os_cond_wait(&f->changed, &f->lock, until);
     bool here = i < f->job.n ? exchange_is_here(f->x, i) : exchange_done(f->x);
     err_code code = here ? ERR_OK : f->failed.code != ERR_OK ? f->failed.code : ERR_TIMEOUT;
     if (code != ERR_OK && code != ERR_TIMEOUT && e) *e = f->failed;

@@ -71,8 +71,7 @@ static void *map_file(const struct weights_hashes *h, uint32_t part, size_t len)
     void *map = MAP_FAILED;
     if (fd >= 0 && ftruncate(fd, (off_t)len) == 0) map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (fd >= 0) close(fd);
-    if (map == MAP_FAILED) map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return map == MAP_FAILED ? NULL : map;
+    return map == MAP_FAILED ? os_memory_map(len) : map;
 }
 
 /* Maps the part's hashes; they are empty if they belong to another file. With the lock held. */

@@ -22,7 +22,8 @@ err_code wire_transport_read(struct wire_transport *w, void *buf, size_t len, bo
 }
 
 static err_code unix_write(int fd, const struct iovec *parts, size_t n_parts, size_t *ret_n, struct err *e) {
-    struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = n_parts};
+    /* msg_iovlen is of different types on different systems. */
+    struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = (uint16_t)n_parts};
     ssize_t n;
     do n = sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);

@@ -6,9 +6,9 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/pulse.h"
 
 enum { WRITE_MOST = 1024 * 1024 }; /* bytes written at once: after each piece a sender that waits for room sees progress */
@@ -17,12 +17,8 @@ enum { KEEP_CAP = 32 * 1024 * 1024 }; /* a larger queue is freed when it is empt
 void wire_writer_init(struct wire_writer *w, struct wire_transport *wire, size_t max_queued) {
     *w = (struct wire_writer){.wire = wire, .max_queued = max_queued};
     pthread_mutex_init(&w->lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&w->work, NULL);
-    pthread_cond_init(&w->room, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    os_cond_init(&w->room);
     buf_init(&w->pending, max_queued);
     buf_init(&w->sending, max_queued);
 }
@@ -175,16 +171,9 @@ size_t wire_writer_waiting(struct wire_writer *w) {
 }
 
 void wire_writer_flush(struct wire_writer *w, int timeout_ms) {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    clock_us until = clock_now() + (clock_us)timeout_ms * 1000u;
     pthread_mutex_lock(&w->lock);
-    while (w->busy && pthread_cond_timedwait(&w->room, &w->lock, &until) == 0) {
+    while (w->busy && os_cond_wait(&w->room, &w->lock, until)) {
     }
     pthread_mutex_unlock(&w->lock);
 }
