@@ -4,11 +4,12 @@
 # Debian's apt client fetches them, from the mirror and with the keyring that this machine already uses; it writes only under build/. It
 # changes nothing of the system and needs no root. The fetched packages are compared with tools/sysroot.lock.
 #
-# Usage: tools/sysroot.sh [build|test|shells] [--update-lock]
+# Usage: tools/sysroot.sh [build|test|shells] [--arch ARCH] [--update-lock]
 #   build          libraries and headers to build with    -> build/sysroot       (the default)
 #   test           llama.cpp's tools, a GPU driver in software, a cache server -> build/sysroot-test  (only some tests need it)
 #   shells         bash, zsh, fish and mandoc      -> build/sysroot-shells (for the test of completions and manual pages)
-#   --update-lock  take the mirror's present versions and rewrite tools/sysroot.lock (all sets); commit the result
+#   --arch ARCH    for another kind of processor, by Debian's name, such as arm64 -> build/sysroot-arm64 (to build for it here)
+#   --update-lock  take the mirror's present versions and rewrite tools/sysroot.lock (all sets; with --arch: sysroot-ARCH.lock); commit the result
 # Environment:
 #   CARAVAN_SYSROOT_DIR     where to put build/'s folders (default: <source>/build)
 #   CARAVAN_MIRROR          a Debian mirror's address, where it cannot be told from apt's own settings
@@ -18,9 +19,7 @@ set -eu
 
 SUITE=forky
 TOP=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
-LOCK=$TOP/tools/sysroot.lock
 BASE=${CARAVAN_SYSROOT_DIR:-$TOP/build}
-APT=$BASE/sysroot-apt
 RECIPE_build=1 # raised when the way of unpacking changes
 RECIPE_test=2
 RECIPE_shells=1
@@ -82,7 +81,7 @@ find_keyring() {
 
 # apt with everything of its own: state, cache, settings. Only the keys of the host are read.
 apt_options() {
-    APT_OPTIONS="-oDir::State=$APT/state -oDir::State::status=$APT/state/status -oDir::Cache=$APT/cache
+    APT_OPTIONS="-oAPT::Architecture=$ARCH -oAPT::Architectures=$ARCH -oDir::State=$APT/state -oDir::State::status=$APT/state/status -oDir::Cache=$APT/cache
         -oDir::Etc::main=/dev/null -oDir::Etc::parts=$APT/etc/conf.d -oDir::Etc::sourcelist=$APT/etc/sources.list -oDir::Etc::sourceparts=/dev/null
         -oDir::Etc::preferences=/dev/null -oDir::Etc::preferencesparts=/dev/null -oAPT::Install-Recommends=0
         -oAPT::Sandbox::User=root -oAPT::Update::Error-Mode=any -oAcquire::Languages=none -oAcquire::Retries=3 -oAcquire::http::Timeout=30 -oDebug::NoLocking=1"
@@ -144,6 +143,12 @@ write_lock() {
         resolve shells
     } >"$1.part"
     mv "$1.part" "$1"
+}
+
+# The file of locked versions for this architecture: each has its own.
+find_lock() {
+    LOCK=$TOP/tools/sysroot.lock
+    [ "$(lock_architecture)" = "$ARCH" ] || LOCK=$TOP/tools/sysroot-$ARCH.lock
 }
 
 lock_architecture() { sed -n 's/^# .*architecture \([a-z0-9]*\)$/\1/p' "$LOCK" 2>/dev/null | head -1; }
@@ -233,14 +238,14 @@ unpack() { # lock, set, folder
 choose_lock() { # set
     CHOSEN=$LOCK
     if [ "$(lock_architecture)" != "$ARCH" ]; then
-        say "tools/sysroot.lock has no rows for \"$ARCH\": taking what the mirror has"
+        say "there is no ${LOCK##*/}: taking what the mirror has"
         apt_update
         CHOSEN=$APT/resolved.lock
         write_lock "$CHOSEN"
         return
     fi
     if [ "$1" = build ] && [ -n "${CARAVAN_SYSROOT_WITH:-}" ]; then
-        say "tools/sysroot.lock has no rows for CARAVAN_SYSROOT_WITH: taking what the mirror has"
+        say "${LOCK##*/} has no rows for CARAVAN_SYSROOT_WITH: taking what the mirror has"
         apt_update
         CHOSEN=$APT/resolved.lock
         write_lock "$CHOSEN"
@@ -250,7 +255,7 @@ choose_lock() { # set
     apt_update
     gone "$LOCK" "$1" >"$APT/gone"
     [ -s "$APT/gone" ] || return 0
-    say "the mirror no longer has $(wc -l <"$APT/gone") of the versions in tools/sysroot.lock:"
+    say "the mirror no longer has $(wc -l <"$APT/gone") of the versions in ${LOCK##*/}:"
     awk '{ printf "    %s %s (now: %s)\n", $1, $2, $3 }' "$APT/gone" >&2
     [ "${CARAVAN_SYSROOT_STRICT:-0}" != 1 ] || fail "cannot fill \"$1\" exactly as locked" \
         "tools/sysroot.sh --update-lock takes the mirror's versions; run the tests, then commit the lock"
@@ -261,7 +266,8 @@ choose_lock() { # set
 
 fill() { # set
     root=$BASE/sysroot
-    [ "$1" = build ] || root=$BASE/sysroot-$1
+    [ "$1" = build ] || root=$root-$1
+    root=$root$FOREIGN
     eval "recipe=\$RECIPE_$1"
     # shellcheck disable=SC2154 # set by eval
     STAMP="recipe $recipe $ARCH $(grep "^$1 " "$LOCK" 2>/dev/null | sha256sum | cut -d' ' -f1)"
@@ -279,18 +285,32 @@ fill() { # set
 main() {
     what=build
     update=0
+    host=$(dpkg --print-architecture 2>/dev/null || uname -m)
+    ARCH=$host
+    before=
     for word in "$@"; do
-        case $word in
+        case $before$word in
+        --arch) before=--arch= ;;
+        --arch=*)
+            ARCH=${word#--arch=}
+            before=
+            ;;
         build | test | shells) what=$word ;;
         --update-lock) update=1 ;;
         -h | --help)
-            sed -n '3,19s/^# \{0,1\}//p' "$0"
+            sed -n '3,20s/^# \{0,1\}//p' "$0"
             exit 0
             ;;
-        *) fail "unknown argument \"$word\"" "tools/sysroot.sh [build|test|shells] [--update-lock]" ;;
+        *) fail "unknown argument \"$word\"" "tools/sysroot.sh [build|test|shells] [--arch ARCH] [--update-lock]" ;;
         esac
     done
-    ARCH=$(dpkg --print-architecture 2>/dev/null || uname -m)
+    case $before$ARCH in
+    "" | *[!a-z0-9]*) fail "--arch needs the name of an architecture, as Debian calls it" "tools/sysroot.sh --arch arm64" ;;
+    esac
+    FOREIGN=
+    [ "$ARCH" = "$host" ] || FOREIGN=-$ARCH
+    APT=$BASE/sysroot-apt$FOREIGN
+    find_lock
     mkdir -p "$BASE"
     # Two builds at once wait for one another.
     if command -v flock >/dev/null 2>&1 && [ -z "${CARAVAN_SYSROOT_LOCKED:-}" ]; then
@@ -301,7 +321,7 @@ main() {
         apt_prepare
         apt_update
         write_lock "$LOCK"
-        say "wrote tools/sysroot.lock ($(grep -c '^build ' "$LOCK") + $(grep -c '^test ' "$LOCK") + $(grep -c '^shells ' "$LOCK") packages)"
+        say "wrote tools/${LOCK##*/} ($(grep -c '^build ' "$LOCK") + $(grep -c '^test ' "$LOCK") + $(grep -c '^shells ' "$LOCK") packages)"
         return
     fi
     fill "$what"
