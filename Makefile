@@ -8,7 +8,7 @@ RELEASE := build/release
 MAKEFLAGS += --no-print-directory
 CTEST := ctest --output-on-failure --no-tests=error -j$(JOBS)
 
-.PHONY: program all help demo screenshots test check lint format zoo bench fuzz install bundle deb clean distclean test-vulkan asan tsan debug sysroot sysroot-test
+.PHONY: program all help demo screenshots test check lint format zoo bench fuzz install bundle deb clean distclean test-vulkan test-cpus test-arm64 check-macos asan tsan debug sysroot sysroot-test
 .DEFAULT_GOAL := program
 
 program: ## build ./caravan; `make` alone does it (fetches the libraries into build/sysroot where the system has none)
@@ -20,7 +20,7 @@ all: program ## build the tests and tools too
 	@cmake --build $(RELEASE) -j$(JOBS)
 
 help: ## list these targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: program ## three nodes on this machine carry a model that fits none of them: plan, streamed answer, verdict
 	@tools/demo.sh
@@ -51,6 +51,15 @@ screenshots: program ## make the pictures of the web page in docs/ (needs node, 
 test-vulkan: all sysroot-test ## run slices on the GPU path, on Mesa's software driver
 	@tools/test-vulkan.sh
 
+test-cpus: all ## run the engine on every variant of ggml's CPU backend that this machine can run, and a ring of two variants (needs the private sysroot)
+	@tools/test-cpus.sh
+
+test-arm64: all sysroot-test ## cross-build for 64-bit ARM and run it under qemu: unit tests, verify, zoo, demo, a ring of both processors (slow)
+	@tools/test-arm64.sh
+
+check-macos: ## compile and link for macOS on arm64 with clang and lld (CARAVAN_MACOS_SDK: the folder of an SDK); it runs nothing
+	@tools/check-macos.sh
+
 debug asan tsan: ## build and run every test with that preset
 	@test -f build/$@/CMakeCache.txt || cmake --preset $@
 	@cmake --build build/$@ -j$(JOBS)
@@ -73,7 +82,7 @@ sysroot-test: ## only fetch what some tests use: llama.cpp's own tools, the soft
 	@tools/sysroot.sh shells
 
 clean: ## remove what was built (the fetched libraries stay; `make distclean` removes them too)
-	@rm -rf build/release build/debug build/asan build/tsan build/fuzz build/bundle caravan
+	@rm -rf build/release build/debug build/asan build/tsan build/fuzz build/arm64 build/macos build/bundle caravan
 
 distclean:
 	@rm -rf build caravan

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Makes an archive that runs where it is unpacked, on any Linux of this architecture, without a compiler or packages:
 # build/caravan-VERSION-linux-ARCH.tar.xz. It brings its own loader and C library (packaging/launcher.c).
-# Beside it lie its SHA-256 and packaging/install.sh; if the variable URL says where the archive will lie, also Homebrew's formula, caravan.rb.
+# Beside it lie its SHA-256 and packaging/install.sh; if the variable URL says where the archive will lie, also Homebrew's formulas: caravan.rb
+# for the bundle, and caravan-macos.rb for the source, which is archived beside it.
 #   tools/bundle.sh [--folder] [JOBS]      --folder: only lays it out, in build/bundle/
 set -eu
 TOP=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
@@ -45,5 +46,11 @@ if [ -n "${URL:-}" ]; then
     arch=$(uname -m | sed 's/aarch64/arm64/')
     sed -e "s|@URL@|$URL|; s|@BUNDLE@|$bundle|; s|@VERSION@|$version|; s|@ARCH@|$arch|" -e "s|@SHA256@|$(cut -c1-64 "$TOP/build/$bundle.tar.xz.sha256")|" \
         "$TOP/packaging/caravan.rb.in" >"$TOP/build/caravan.rb"
+    # For macOS, the source as it was committed.
+    source=caravan-$version
+    if git -C "$TOP" archive --prefix="$source/" -o "$TOP/build/$source.tar.gz" HEAD 2>/dev/null; then
+        sed -e "s|@URL@|$URL|; s|@SOURCE@|$source|; s|@VERSION@|$version|; s|@SHA256@|$(sha256sum "$TOP/build/$source.tar.gz" | cut -c1-64)|" \
+            "$TOP/packaging/caravan-macos.rb.in" >"$TOP/build/caravan-macos.rb"
+    fi
 fi
 echo "made build/$bundle.tar.xz: $(du -h "$TOP/build/$bundle.tar.xz" | cut -f1), unpacked $(du -sh "$folder" | cut -f1)"

@@ -35,10 +35,9 @@ include=$ROOT/usr/include
 brew=$BUILD/brew
 rm -rf "$brew"
 mkdir -p "$brew/include" "$brew/lib/pkgconfig"
-for header in "$include"/avahi-* "$include"/blake3.h "$include"/cmocka*.h "$include"/ggml*.h "$include"/gguf.h "$include"/hiredis "$include"/hwloc* \
+for header in "$include"/blake3.h "$include"/cmocka*.h "$include"/ggml*.h "$include"/gguf.h "$include"/hiredis "$include"/hwloc* \
     "$include"/llama*.h "$include"/llhttp.h "$include"/mtmd*.h "$include"/openssl "$include"/sqlite3*.h "$include"/uv "$include"/uv.h "$include"/yyjson.h \
     "$include/${libraries##*/}/curl"; do
-    case $header in *avahi*) continue ;; esac # macOS has a service of its own
     cp -RL "$header" "$brew/include/"
 done
 # What the sysroot's packages keep by the kind of processor.

@@ -240,6 +240,10 @@ test_style() {
     code_fault '    /* http://deb''.debian.org/ */' 'package registry'
     code_fault '    const char *p = "/ro''ot/model.gguf";' "somebody's machine"
     code_fault '    int fd = socket(a, SOCK_CLOEXEC, 0);' 'differs between systems'
+    code_fault '    fdatasync(fd);' 'differs between systems'
+    code_fault '    p = mmap(NULL, n, a, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);' 'differs between systems'
+    code_fault '#include <malloc.h>' 'neither ISO C nor POSIX'
+    code_fault '#include <sys/prctl.h>' 'neither ISO C nor POSIX'
     code_fault '    /* not closed' 'not closed'
     fresh
     lines 801 | plant src/base/bad.c

@@ -129,7 +129,18 @@ BEGIN {
     ban("iconv_open", "text is UTF-8 everywhere")
     ban("longjmp setjmp", "hides the way out; return an error")
     # glibc declares these in any mode; other systems lack them, or name them differently.
-    alien = "(SOCK_CLOEXEC|SOCK_NONBLOCK|MSG_CMSG_CLOEXEC|TCP_USER_TIMEOUT|TCP_KEEPIDLE|IP_MULTICAST_ALL|SO_DOMAIN|st_mtim|eventfd|prctl|getauxval|malloc_trim|getrandom|__linux__|__GLIBC__|__APPLE__)"
+    alien = "(SOCK_CLOEXEC|SOCK_NONBLOCK|MSG_CMSG_CLOEXEC|TCP_USER_TIMEOUT|TCP_KEEPIDLE|IP_MULTICAST_ALL|SO_DOMAIN|st_mtim|eventfd|prctl|getauxval|malloc_trim|getrandom|__linux__|__GLIBC__|__APPLE__" \
+            "|accept4|pipe2|dup3|epoll_create1|inotify_init1|memfd_create|timerfd_create|signalfd|sendmmsg|recvmmsg|close_range|sched_setaffinity" \
+            "|MAP_ANONYMOUS|MAP_ANON|MAP_POPULATE|MADV_[A-Z]+|O_DIRECT|O_TMPFILE|POLLRDHUP|CLOCK_BOOTTIME|mallopt"
+    # Of POSIX, but not of macOS.
+    alien = alien "|fdatasync|posix_fadvise|posix_fallocate|clock_nanosleep|pthread_condattr_setclock|pthread_mutex_timedlock|pthread_barrier_init" \
+            "|pthread_spin_init|sem_init|sem_timedwait|timer_create|mq_open|ppoll|sigtimedwait)"
+    # The headers of ISO C and of POSIX, and two of BSD: for flock(), and for the size of a terminal.
+    standard = "(arpa/inet|assert|complex|ctype|dirent|dlfcn|errno|fcntl|fenv|float|fnmatch|glob|grp|inttypes|langinfo|libgen|limits|locale|math|net/if|netdb" \
+               "|netinet/in|netinet/tcp|poll|pthread|pwd|regex|sched|setjmp|signal|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|stdnoreturn" \
+               "|string|strings|sys/(mman|resource|select|socket|stat|statvfs|time|times|types|uio|un|utsname|wait|file|ioctl)|termios|time|unistd|wchar|wctype)"
+    # Those of libraries (tools/check-layers.sh says whose), of compilers, and of macOS in the file that it alone compiles.
+    foreign = "(llama|ggml|gguf|mtmd|sqlite3|uv[.]h|openssl/|llhttp|curl/|blake3|avahi-|hiredis/|hwloc|yyjson|dns_sd[.]h|immintrin[.]h|arm_neon[.]h)"
     marks = "TO" "DO|FIX" "ME|HA" "CK"
     mark3 = "X" "XX"
     hosts = "deb\\.deb" "ian|security\\.deb" "ian|archive\\.ubu" "ntu|registry\\.npm" "js|py" "pi\\.org|pythonhos" "ted|crates\\.i" "o/|rubygems\\.o" "rg"
@@ -168,6 +179,8 @@ FNR == 1 {
         code = code_of($0)
         if (FILENAME ~ /^src\// && FILENAME !~ /^src\/os\// && (code ~ ("(^|[^A-Za-z0-9_])" alien "($|[^A-Za-z0-9_])") || $0 ~ /"\/(proc|sys)\//))
             fault("this differs between systems: it belongs into src/os/")
+        if (FILENAME ~ /^src\// && FILENAME !~ /^src\/os\// && $0 ~ /^[ ]*#[ ]*include[ ]*</ && $0 !~ ("<(" standard "[.]h>|" foreign ")"))
+            fault("neither ISO C nor POSIX has this header: it belongs into src/os/")
         check_function(code)
         check_banned(code)
         if (code ~ /_foreach\(yyjson_obj_get\(/ && FILENAME ~ /^src\//)

@@ -128,6 +128,27 @@ sed -n 's/.*shell_output("#{bin}\/caravan \(.*\)").*/\1/p' "$formula" | while re
 done
 ! command -v ruby >/dev/null || ruby -c "$formula" >said || fail "the formula is Ruby"
 [ "$(grep -cE '^ *(class|def|service do|test do)\b' "$formula")" = "$(grep -cE '^ *end$' "$formula")" ] || fail "every part of the formula ends"
+if [ -d "$CARAVAN_SOURCE/.git" ] || [ -f "$CARAVAN_SOURCE/.git" ]; then
+    macos=$CARAVAN_SOURCE/build/caravan-macos.rb
+    if grep -n '@[A-Z]' "$macos"; then fail "everything is filled in in the formula for macOS"; fi
+    source=$(sed -n 's|.*url "https://releases.example/v1/\(.*\)"|\1|p' "$macos")
+    grep -q "sha256 \"$(sha256sum "$CARAVAN_SOURCE/build/$source" | cut -c1-64)\"" "$macos" || fail "the formula for macOS has the source's hash"
+    tar -tzf "$CARAVAN_SOURCE/build/$source" | grep -q '/CMakeLists.txt$' || fail "the source is archived"
+    # Every library that the build asks pkg-config for is a dependency, by Homebrew's name; avahi is Linux's.
+    for library in $(sed -n 's/^set(CARAVAN_PKG_[a-z0-9]* \(.*\))/\1/p' "$CARAVAN_SOURCE/cmake/Dependencies.cmake" | tr -d '"' | tr ' ' '\n' | sed 's/>=.*//'); do
+        case $library in
+        avahi-core) continue ;;
+        llama) library=llama.cpp ;;
+        openssl) library=openssl@3 ;;
+        libllhttp) library=llhttp ;;
+        libblake3) library=blake3 ;;
+        libcurl) library=curl ;;
+        sqlite3) library=sqlite ;;
+        esac
+        grep -q "depends_on \"$library\"" "$macos" || fail "the formula for macOS depends on \"$library\""
+    done
+    ! command -v ruby >/dev/null || ruby -c "$macos" >said || fail "the formula for macOS is Ruby"
+fi
 if command -v python3 >/dev/null; then
     python3 - "$CARAVAN_SOURCE/packaging/caravan.plist" >words <<'END' || fail "launchd's list is one"
 import plistlib, sys
