@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-extern const char os_backends_dir[]; /* the folder of ggml's backend modules; for os_runtime_path() */
+extern const char os_backends_dir[]; /* the folder of ggml's backend modules, for os_runtime_path(); "": ggml knows its own */
 extern const char os_ca_bundle[];    /* certificates of authorities, for a system that has none; for os_runtime_path() */
 
 /* An absolute path stays as it is; another one counts from the folder of the running loader, for a bundle may lie anywhere. False:

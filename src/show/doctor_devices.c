@@ -189,7 +189,8 @@ void doctor_look_devices(const struct options *o, struct doctor_here *f) {
     look->trouble.code = cli_backends(o, more, sizeof(more), &look->trouble);
     if (look->trouble.code == ERR_OK) look_apart(more, drivers, n_drivers, look);
     f->devices_trouble = look->trouble;
-    f->gpu_backend = engine_backends_has_gpu(os_runtime_path(os_backends_dir, path, sizeof(path)) ? path : os_backends_dir) || more[0];
+    bool named = os_backends_dir[0] != '\0' && os_runtime_path(os_backends_dir, path, sizeof(path));
+    f->gpu_backend = engine_backends_has_gpu(named ? path : os_backends_dir) || more[0];
     list_devices(look, f->devices, sizeof(f->devices));
     for (size_t i = 0; i < n; i++) {
         size_t kind = kind_of(&gpus[i]);
