@@ -59,7 +59,7 @@ double plan_cost_read(const struct plan_cost *c, uint32_t first, uint32_t end) {
     return c->sums[end].read - c->sums[first].read + (end == c->n ? c->m->head.dense : 0);
 }
 
-double plan_cost_batch(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end, double tokens, bool prompt) {
+double plan_cost_batch(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end, double tokens, double prompt) {
     const struct plan_node *n = &c->nodes[node];
     static const struct plan_device plain;
     struct plan_spread s;
@@ -71,7 +71,7 @@ double plan_cost_batch(const struct plan_cost *c, uint32_t node, uint32_t first,
 }
 
 double plan_cost_stage(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end) {
-    return plan_cost_batch(c, node, first, end, 1, false);
+    return plan_cost_batch(c, node, first, end, 1, 0);
 }
 
 double plan_cost_hidden(const struct plan_cost *c) { return 64 + c->m->n_embd * (c->wish->wire_bytes > 0 ? c->wish->wire_bytes : 4); }
@@ -100,7 +100,7 @@ double plan_cost_streams(const struct plan_cost *c, const struct plan *p, uint32
     double tokens = (double)streams / groups, pass = 0, longest = 0;
     for (uint32_t i = 0; i < p->n_stage; i++) {
         const struct plan_stage *s = &p->stages[i];
-        double time = plan_cost_batch(c, s->node, s->first, s->end, tokens, false);
+        double time = plan_cost_batch(c, s->node, s->first, s->end, tokens, 0);
         double bytes = i + 1 < p->n_stage ? plan_cost_hidden(c) : PLAN_TOKEN_BYTES;
         pass += time + plan_cost_hop(c, s->node, p->stages[(i + 1) % p->n_stage].node, tokens * bytes);
         if (time > longest) longest = time;

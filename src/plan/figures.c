@@ -13,7 +13,7 @@ static double first_token(const struct plan_cost *c, const struct plan *p, doubl
     double chunk = prompt < ubatch ? prompt : ubatch, pass = 0, longest = 0;
     for (uint32_t i = 0; i < p->n_stage; i++) {
         const struct plan_stage *s = &p->stages[i];
-        double time = plan_cost_batch(c, s->node, s->first, s->end, chunk, true);
+        double time = plan_cost_batch(c, s->node, s->first, s->end, chunk, prompt);
         double hop = plan_cost_hop(c, s->node, p->stages[(i + 1) % p->n_stage].node,
                                    i + 1 < p->n_stage ? chunk * plan_cost_hidden(c) : PLAN_TOKEN_BYTES);
         pass += time + hop;

@@ -13,8 +13,13 @@
 /* As published results show it (tables/published.def): a multiplication in an expert, which sees few of a batch's tokens, takes as long as
  * so many in a dense layer; and what choosing experts, or a recurrent state, adds to the kernels of a layer. */
 #define EXPERT_MACS     2.3
-#define EXPERT_LAUNCHES 0.4
+#define EXPERT_LAUNCHES 0.45
 #define STATE_LAUNCHES  1.6
+/* A recurrent state is worked through step by step, which takes as long as so many multiplications for each of its elements; attention's
+ * multiplications are slower than those with weights. */
+#define STATE_MACS     11
+#define ATTENTION_MACS 1.5
+#define USUAL_WIDTH    4096.0
 
 struct plan_source {
     struct plan_model model;
@@ -127,6 +132,14 @@ static void source_gpu_sizes(struct plan_source *s) {
 
 static uint64_t tensor_elements(const struct model_tensor *t) { return t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3]; }
 
+/* From bytes and macs to the fractions of plan_layer. */
+static void source_formats(struct plan_layer *l, double width) {
+    l->plain = l->dense > 0 ? l->plain / l->dense : 0;
+    l->plain_expert = l->expert > 0 ? l->plain_expert / l->expert : 0;
+    l->half = l->macs > l->expert_macs ? l->half / (l->macs - l->expert_macs) : 0;
+    l->narrow = (l->macs - l->expert_macs) * ((USUAL_WIDTH / width) * (USUAL_WIDTH / width) - 1);
+}
+
 static void source_layer(struct plan_source *s, uint32_t i, double share) {
     const struct model_layout *l = s->layout;
     struct plan_layer *out = &s->layers[i];
@@ -136,13 +149,19 @@ static void source_layer(struct plan_source *s, uint32_t i, double share) {
         const struct model_tensor *t = model_gguf_tensor(l->gguf, l->layers[i].tensors[k]);
         bool expert = strstr(t->name, "_exps.") != NULL;
         *(expert ? &out->expert : &out->dense) += (double)t->bytes;
-        double macs = (expert ? share * EXPERT_MACS : 1) * (double)tensor_elements(t);
+        double macs = (expert ? share * EXPERT_MACS : 1) * (double)tensor_elements(t),
+               bits = 8.0 * (double)t->bytes / (double)tensor_elements(t);
         out->macs += macs;
+        *(expert ? &out->plain_expert : &out->plain) += bits >= 8 ? (double)t->bytes : 0;
+        if (!expert && bits >= 16) out->half += macs;
+        if (strstr(t->name, ".attn_q.weight") != NULL) out->attention = ATTENTION_MACS * 2 * (double)t->ne[1];
         out->expert_macs += expert ? macs : 0;
         if (!model_layer_expert(t->name)) continue;
         s->experts[i + 1] += t->bytes;
         if (t->bytes > s->most_experts) s->most_experts = t->bytes;
     }
+    source_formats(out, (double)l->n_embd);
+    out->macs += STATE_MACS * (double)l->layers[i].state_bytes / (double)sizeof(float);
     out->kv_position = (double)model_kv_token_bytes(l, i, s->shape.type_k, s->shape.type_v);
     out->window = l->layers[i].window;
     out->state = 2.0 * (double)l->layers[i].state_bytes; /* read and written */
@@ -158,6 +177,7 @@ static void source_costs(struct plan_source *s) {
     for (uint32_t i = 0; i < l->n_layer; i++) source_layer(s, i, share);
     s->model.head.dense = (double)l->bytes_output;
     s->model.head.macs = (double)l->n_embd * l->n_vocab;
+    s->model.head.plain = s->model.head.dense >= s->model.head.macs ? 1 : 0;
 }
 
 static void source_cuts(struct plan_source *s) {

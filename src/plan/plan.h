@@ -25,7 +25,8 @@ struct plan_device {
     uint64_t memory;  /* bytes it offers */
     double bandwidth; /* bytes of weights per second in decoding */
     double flops;     /* operations per second in prefill */
-    double layer_s;   /* seconds that a layer takes besides reading it: launching kernels */
+    double layer_s;   /* seconds that a layer takes besides reading it: launching kernels, waiting for other cores */
+    double unpack;    /* of the time of reading a weight of fewer than 8 bits, the fraction that unpacking takes; 0: a GPU's usual one */
 };
 
 /* The device's figure, or the guess that replaces an unknown one. */
@@ -64,7 +65,11 @@ struct plan_layer {
     double share;          /* the fraction of them that one token reads */
     double macs;           /* multiplications and additions of one token */
     double expert_macs;    /* of them, those in experts */
+    double plain, plain_expert; /* of dense and expert, the fractions in formats of 8 bits and more a weight */
+    double half;           /* of macs outside of experts, the fraction with weights of 16 bits */
+    double narrow;         /* macs outside of experts, times (4096 / width of the model)^2 - 1: smaller matrices fill a GPU less */
     double kv_position;    /* bytes of K and V of one position */
+    double attention;      /* multiplications and additions of one token with one position */
     uint32_t window;       /* positions that attention covers; 0: all */
     double state;          /* bytes of recurrent state */
     double launches;       /* kernels, in those of a plain layer; 0: 1 */

@@ -15,17 +15,20 @@ enum { COST_MAX_NODES = 64 };
 struct plan_sum {
     double read, macs;          /* bytes that are read; multiplications and additions */
     double chosen, expert_macs; /* of both, what is in experts */
+    double plain, plain_chosen; /* of read and chosen, weights in formats of 8 bits and more */
+    double half, narrow;        /* macs with weights of 16 bits; see plan_layer.narrow */
     double launches, handovers; /* of kernels, in those of a plain layer: all; more if experts are in RAM */
 };
-void plan_sum_layer(const struct plan_model *m, uint32_t layer, double tokens, bool prompt, struct plan_sum *sum);
+/* tokens: of one batch. prompt: the tokens of the prompt that they are a part of; 0: each is of another sequence, and decoded. */
+void plan_sum_layer(const struct plan_model *m, uint32_t layer, double tokens, double prompt, struct plan_sum *sum);
 /* Layers [first, end), without the head. sums: of the layers before each one, one token; NULL: they are not known. */
 struct plan_sum plan_sum_layers(const struct plan_model *m, const struct plan_sum *sums, uint32_t first, uint32_t end, double tokens,
-                                bool prompt);
-void plan_sum_head(const struct plan_model *m, double tokens, bool prompt, struct plan_sum *sum); /* adds it */
+                                double prompt);
+void plan_sum_head(const struct plan_model *m, double tokens, double prompt, struct plan_sum *sum); /* adds it */
 double plan_sum_time(const struct plan_sum *sum, const struct plan_device *d); /* seconds */
 /* Seconds that the devices of a node compute, one after another, if the slice is spread so. */
 double plan_sum_spread(const struct plan_model *m, const struct plan_sum *sums, const struct plan_node *node, uint32_t first, uint32_t end,
-                       const struct plan_spread *s, double tokens, bool prompt);
+                       const struct plan_spread *s, double tokens, double prompt);
 
 struct plan_cost {
     const struct plan_model *m;
@@ -46,8 +49,8 @@ uint32_t plan_device_order(const struct plan_node *node, uint8_t ret[PLAN_MAX_DE
 bool plan_cost_fits(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end);
 /* Seconds that `node` computes for one token of one stream; fits must be true. */
 double plan_cost_stage(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end);
-/* As plan_cost_stage for a batch: `streams` tokens of different sequences; prompt: consecutive tokens of one sequence. */
-double plan_cost_batch(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end, double tokens, bool prompt);
+/* As plan_cost_stage for a batch: tokens of different sequences; prompt > 0: consecutive tokens of a prompt of so many. */
+double plan_cost_batch(const struct plan_cost *c, uint32_t node, uint32_t first, uint32_t end, double tokens, double prompt);
 /* The node's device of RAM; NULL: there is none. */
 const struct plan_device *plan_node_ram(const struct plan_node *node);
 /* Seconds for `bytes` from one node to another. */

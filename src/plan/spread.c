@@ -118,7 +118,7 @@ static uint32_t fewest_apart(const struct plan_model *m, const struct plan_node 
 
 static double token_time(const struct plan_model *m, const struct plan_node *node, uint32_t first, uint32_t end,
                          const struct plan_spread *s) {
-    return plan_sum_spread(m, NULL, node, first, end, s, 1, false);
+    return plan_sum_spread(m, NULL, node, first, end, s, 1, 0);
 }
 
 bool plan_spread_make(const struct plan_model *m, const struct plan_node *node, uint32_t first, uint32_t end, struct plan_spread *ret) {

@@ -11,6 +11,14 @@
 #define GUESS_LAYER     0.000025
 /* An expert layer in RAM stops the GPU and starts it again: so many more launches, in those of the layer. */
 #define HANDOVERS 2
+/* As published results show it (tables/published.def). Weights of 8 and 16 bits are read by so much faster than smaller ones, which have to
+ * be unpacked; multiplications with those of 16 bits are by so much faster; and matrices of a narrow model fill a GPU less, the larger one
+ * less than the smaller one. */
+#define UNPACK       0.08
+#define HALF_GAIN    0.15
+#define NARROW_COST  0.07
+#define NARROW_FLOPS 22e12
+#define NARROW_POWER 0.5
 
 double plan_device_bandwidth(const struct plan_device *d) { return d->bandwidth > 0 ? d->bandwidth : GUESS_BANDWIDTH; }
 
@@ -34,15 +42,21 @@ const struct plan_device *plan_node_ram(const struct plan_node *node) {
 
 /* Adds a layer. Its weights are read once, of the experts those that any of the tokens chose, K and V of each sequence (on average the
  * context is half full). The tokens of a prompt are of one sequence. */
-void plan_sum_layer(const struct plan_model *m, uint32_t layer, double tokens, bool prompt, struct plan_sum *sum) {
+void plan_sum_layer(const struct plan_model *m, uint32_t layer, double tokens, double prompt, struct plan_sum *sum) {
     struct plan_layer l = plain_layer(m, layer);
     double chosen = l.expert > 0 ? l.expert * (1 - pow(1 - l.share, tokens)) : 0, launches = l.launches > 0 ? l.launches : 1;
     double positions = (m->n_ctx ? m->n_ctx : 4096) / 2.0;
     if (l.window && l.window < positions) positions = l.window;
-    sum->read += l.dense + chosen + (prompt ? 1 : tokens) * (positions * l.kv_position + l.state);
+    sum->read += l.dense + chosen + (prompt > 0 ? 1 : tokens) * (positions * l.kv_position + l.state);
     sum->chosen += chosen;
-    sum->macs += tokens * l.macs;
+    sum->plain += l.plain * l.dense + l.plain_expert * chosen;
+    sum->plain_chosen += l.plain_expert * chosen;
+    double seen = prompt / 2;
+    if (l.window && l.window < seen) seen = l.window;
+    sum->macs += tokens * (l.macs + seen * l.attention);
     sum->expert_macs += tokens * l.expert_macs;
+    sum->half += tokens * l.half * (l.macs - l.expert_macs);
+    sum->narrow += tokens * l.narrow;
     sum->launches += launches;
     sum->handovers += chosen > 0 ? HANDOVERS * launches : 0;
 }
@@ -51,6 +65,10 @@ static void sum_add(struct plan_sum *to, const struct plan_sum *s, double times)
     to->read += times * s->read;
     to->macs += times * s->macs;
     to->chosen += times * s->chosen;
+    to->plain += times * s->plain;
+    to->plain_chosen += times * s->plain_chosen;
+    to->half += times * s->half;
+    to->narrow += times * s->narrow;
     to->expert_macs += times * s->expert_macs;
     to->launches += times * s->launches;
     to->handovers += times * s->handovers;
@@ -58,9 +76,9 @@ static void sum_add(struct plan_sum *to, const struct plan_sum *s, double times)
 
 /* Layers [first, end), without the head. sums: of one token; NULL: there are none. */
 struct plan_sum plan_sum_layers(const struct plan_model *m, const struct plan_sum *sums, uint32_t first, uint32_t end, double tokens,
-                                bool prompt) {
+                                double prompt) {
     struct plan_sum sum = {0};
-    if (sums && tokens == 1 && !prompt) {
+    if (sums && tokens == 1 && prompt <= 0) {
         sum = sums[end];
         sum_add(&sum, &sums[first], -1);
     } else {
@@ -69,29 +87,36 @@ struct plan_sum plan_sum_layers(const struct plan_model *m, const struct plan_su
     return sum;
 }
 
-void plan_sum_head(const struct plan_model *m, double tokens, bool prompt, struct plan_sum *sum) {
+void plan_sum_head(const struct plan_model *m, double tokens, double prompt, struct plan_sum *sum) {
     sum->read += m->head.dense;
-    sum->macs += m->head.macs * (prompt ? 1 : tokens);
+    sum->plain += m->head.plain * m->head.dense;
+    sum->macs += m->head.macs * (prompt > 0 ? 1 : tokens);
 }
 
 /* The experts of a GPU's layers are computed in RAM. */
 static void sum_part(struct plan_sum *gpu, const struct plan_sum *apart, struct plan_sum *ram) {
     gpu->read -= apart->chosen;
+    gpu->plain -= apart->plain_chosen;
     gpu->macs -= apart->expert_macs;
     gpu->launches += apart->handovers;
     ram->read += apart->chosen;
     ram->macs += apart->expert_macs;
 }
 
-/* Seconds that a device takes. */
+/* Seconds that a device takes. Processors read and multiply all formats alike. */
 double plan_sum_time(const struct plan_sum *sum, const struct plan_device *d) {
-    double a = sum->read / plan_device_bandwidth(d), b = 2 * sum->macs / device_flops(d);
+    double flops = device_flops(d), read = sum->read, macs = sum->macs;
+    if (d->gpu) {
+        read -= (d->unpack > 0 ? d->unpack : UNPACK) * sum->plain;
+        macs += NARROW_COST * pow(flops / NARROW_FLOPS, NARROW_POWER) * sum->narrow - HALF_GAIN * sum->half;
+    }
+    double a = read / plan_device_bandwidth(d), b = 2 * macs / flops;
     return (a > b ? a : b) + sum->launches * device_layer(d);
 }
 
 /* The devices take turns. */
 double plan_sum_spread(const struct plan_model *m, const struct plan_sum *sums, const struct plan_node *node, uint32_t first, uint32_t end,
-                       const struct plan_spread *s, double tokens, bool prompt) {
+                       const struct plan_spread *s, double tokens, double prompt) {
     struct plan_sum ram = {0};
     double time = 0;
     uint32_t at = end, apart = first + s->n_apart;

@@ -57,7 +57,7 @@ static void sizes_of_named_models(void **state) {
         {"llama-8b:q3_k_m", 4.02},       {"llama-8b:q5_k_m", 5.73},      {"qwen3-4b:q4_k_m", 2.50},
         {"qwen3-0.6b:q8_0", 0.639},      {"qwen3-1.7b:q8_0", 1.83},      {"gemma3-4b:q4_k_m", 2.49},
         {"gpt-oss-20b", 12.1},           {"gemma4-e2b:q4_k_m", 3.45},    {"qwen3-coder-480b-a35b:q4_k_m", 290},
-        {"llama-3.3-70b:q4_k_m", 42.5},
+        {"llama-3.3-70b:q4_k_m", 42.5},  {"phi-4:q4_k_m", 9.05},         {"phi-4:q8_0", 15.6},
     };
     for (size_t i = 0; i < ARRAY_LEN(known); i++) {
         struct model m = open_shape(known[i].name);

@@ -456,8 +456,47 @@ static void experts_are_read_in_part(void **state) {
     assert_true(fabs(f.streams_tps - 4 / four) < 1e-6 / four);
 }
 
+/* What the formats, the width and attention of a model do to its time, on a GPU and on a processor. */
+static struct plan_figures of_layer(struct plan_layer l, bool gpu, uint32_t prompt) {
+    struct world w;
+    world_make(&w, 10, 0, 0.0003);
+    world_node(&w, 20, 100);
+    w.nodes[0].devices[0].gpu = gpu;
+    w.nodes[0].devices[0].flops = 22e12;
+    w.nodes[0].devices[0].layer_s = 1e-9;
+    for (uint32_t i = 0; i < 10; i++) w.layers[i] = l;
+    struct plan p = {.n_stage = 1, .stages = {{.end = 10}}};
+    struct plan_model m = world_model(&w);
+    struct plan_wish wish = world_wish(&w);
+    struct plan_figures f;
+    wish.prompt = prompt;
+    m.n_ubatch = 512;
+    plan_predict(&p, &m, w.nodes, &wish, &f);
+    return f;
+}
+
+static void formats_and_widths_count_on_gpus(void **state) {
+    (void)state;
+    const struct plan_layer l = {.dense = 1e9, .macs = 2e9, .expert_macs = 0};
+    struct plan_layer plain = l, half = l, narrow = l, far = l;
+    plain.plain = half.half = 1;
+    narrow.narrow = 3 * l.macs; /* of a model half as wide */
+    far.attention = 1e5;
+    assert_true(of_layer(plain, true, 512).token_s < of_layer(l, true, 512).token_s * 0.95);
+    assert_true(of_layer(plain, false, 512).token_s == of_layer(l, false, 512).token_s);
+    assert_true(of_layer(half, true, 512).first_s < of_layer(l, true, 512).first_s * 0.95);
+    assert_true(of_layer(half, false, 512).first_s == of_layer(l, false, 512).first_s);
+    assert_true(of_layer(narrow, true, 512).first_s > of_layer(l, true, 512).first_s * 1.15);
+    assert_true(of_layer(narrow, false, 512).first_s == of_layer(l, false, 512).first_s);
+    double near = of_layer(far, true, 512).first_s / of_layer(l, true, 512).first_s;
+    assert_true(near > 1.005 && of_layer(far, true, 65536).first_s / of_layer(l, true, 65536).first_s > 50 * (near - 1));
+    far.window = 100; /* attention sees no more than this of a long prompt */
+    assert_true(of_layer(far, true, 65536).first_s < of_layer(l, true, 65536).first_s * 1.01);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(formats_and_widths_count_on_gpus),
         cmocka_unit_test(no_ring_is_better),
         cmocka_unit_test(subsets_agree),
         cmocka_unit_test(bounded_work_is_bounded),
