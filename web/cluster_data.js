@@ -39,9 +39,6 @@ function wayBehind(steps, i) {
 const WAYS = [['vpn', 'VPN'], ['wifi', 'Wi-Fi'], ['wired', 'wired'], ['inside', 'same machine']]
 export const wayOf = (...sides) => WAYS.find(([way]) => sides.some((l) => l?.way === way))?.[1] ?? ''
 
-// Bytes that one token takes between two machines; back to the first one only its number goes.
-const rowBytes = (model) => (model.n_embd ?? 0) * ({ f32: 4, f16: 2, bf16: 2, q8_0: 34 / 32 }[model.wire_type] ?? 0)
-
 // The rings of all copies that are loaded or being loaded.
 export function ringsOf(status) {
     const rings = []
@@ -56,7 +53,7 @@ export function ringsOf(status) {
             stages: stages.map((x, i) => {
                 const link = x.links.find((l) => l.id === stages[(i + 1) % stages.length].id)
                 const back = stages[(i + 1) % stages.length].links.find((l) => l.id === x.id)
-                return { node: x.node, id: x.id, colour: colourOf(x.id), first: x.first_layer, last: x.last_layer, state: x.state, progress: x.progress, bytes: x.bytes, device: x.device, memory: x.memory, held: x.held, compute: steps[i]?.compute ?? null, wait: steps[i]?.wait ?? null, hop: wayBehind(steps, i), rtt: link?.rtt_us, throughput: link?.bytes_per_second, way: wayOf(link, back), row: i + 1 < stages.length ? rowBytes(model) : 0 }
+                return { node: x.node, id: x.id, colour: colourOf(x.id), first: x.first_layer, last: x.last_layer, state: x.state, progress: x.progress, bytes: x.bytes, device: x.device, memory: x.memory, held: x.held, compute: steps[i]?.compute ?? null, wait: steps[i]?.wait ?? null, hop: wayBehind(steps, i), rtt: link?.rtt_us, throughput: link?.bytes_per_second, way: wayOf(link, back), sent: x.sent_bytes }
             }),
         })
     }

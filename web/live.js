@@ -5,7 +5,8 @@ import { events, request } from './api.js'
 
 const RETRY_MS = [300, 1000, 2000, 5000], RATE_MS = 2500
 const listeners = new Set()
-const samples = new Map() // instance -> [{ at, tokens }], of the last seconds
+const samples = new Map() // instance -> [{ at, count }] of tokens, of the last seconds
+const carried = new Map() // instance/stage -> [{ at, count }] of bytes, likewise, on the way to the next stage
 
 export const live = { status: null, models: null, at: 0, connected: false, trouble: null }
 
@@ -20,26 +21,35 @@ function tell() {
     for (const fn of listeners) fn(live)
 }
 
-function note(status) {
+// Adds a sample of each counter to its list, and forgets the counters that are gone.
+function keep(lists, counters) {
     const at = performance.now()
-    const seen = new Set()
-    for (const ring of status.rings ?? []) {
-        const list = samples.get(ring.instance) ?? []
-        list.push({ at, tokens: ring.tokens })
+    for (const [key, count] of counters) {
+        const list = lists.get(key) ?? []
+        list.push({ at, count })
         while (list.length > 2 && at - list[1].at > RATE_MS) list.shift()
-        samples.set(ring.instance, list)
-        seen.add(ring.instance)
+        lists.set(key, list)
     }
-    for (const instance of samples.keys()) if (!seen.has(instance)) samples.delete(instance)
+    for (const key of lists.keys()) if (!counters.has(key)) lists.delete(key)
+}
+
+function note(status) {
+    keep(samples, new Map((status.rings ?? []).map((ring) => [ring.instance, ring.tokens])))
+    keep(carried, new Map(status.nodes.flatMap((n) => n.stages).filter((x) => x.sent_bytes !== undefined).map((x) => [`${x.instance}/${x.stage}`, x.sent_bytes])))
+}
+
+// By how much a counter grows in a second, over the last seconds.
+function growth(list, now) {
+    const first = list.find((x) => now - x.at < RATE_MS + 600) ?? list.at(-1), last = list.at(-1)
+    if (!last || now - last.at > RATE_MS || list.length < 2 || first === last) return 0
+    return Math.max(0, (1000 * (last.count - first.count)) / (now - first.at)) // a link that was opened again counts from 0
 }
 
 // Tokens a second of an instance, over the last seconds, through this node.
-export function tokenRate(instance) {
-    const list = samples.get(instance) ?? [], now = performance.now()
-    const first = list.find((x) => now - x.at < RATE_MS + 600) ?? list.at(-1), last = list.at(-1)
-    if (!last || now - last.at > RATE_MS || list.length < 2 || first === last) return 0
-    return (1000 * (last.tokens - first.tokens)) / (now - first.at)
-}
+export const tokenRate = (instance) => growth(samples.get(instance) ?? [], performance.now())
+
+// Bytes a second from a stage to the next one, as its machine counts them on the network.
+export const linkRate = (instance, stage) => growth(carried.get(`${instance}/${stage}`) ?? [], performance.now())
 
 export const totalRate = () => [...samples.keys()].reduce((sum, instance) => sum + tokenRate(instance), 0)
 

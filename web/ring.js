@@ -67,14 +67,14 @@ function dots(paths, speed) {
 // What stands at a link: its time for a token (or half a round trip), and its network with what passes through it now.
 function linkLines(ring, i, width) {
     const stage = ring.stages[i], time = stage.hop !== null ? milliseconds(stage.hop) : stage.rtt ? milliseconds(stage.rtt / 2000) : ''
-    const flow = ring.speed > 0 && stage.row > 0 ? throughput(ring.speed * stage.row) : ''
+    const flow = stage.flow > 0 ? throughput(stage.flow) : ''
     const way = width < 620 && !['VPN', 'Wi-Fi'].includes(stage.way) ? '' : stage.way // a narrow drawing has room for what matters
     return [time, [way, width < 620 ? '' : flow].filter(Boolean).join(', ')].filter(Boolean)
 }
 
 function linkWords(ring, i) {
     const stage = ring.stages[i], next = ring.stages[(i + 1) % ring.stages.length]
-    return [`${stage.node} to ${next.node}`, stage.way, stage.rtt && `round trip ${milliseconds(stage.rtt / 1000)}`, stage.throughput && `${throughput(stage.throughput)} possible`, stage.hop !== null && `${milliseconds(stage.hop)} of each token`].filter(Boolean).join(', ')
+    return [`${stage.node} to ${next.node}`, stage.way, stage.rtt && `round trip ${milliseconds(stage.rtt / 1000)}`, stage.throughput && `${throughput(stage.throughput)} possible`, stage.hop !== null && `${milliseconds(stage.hop)} of each token`, stage.flow > 0 && `${throughput(stage.flow)} now`, stage.sent > 0 && `${bytes(stage.sent)} so far`].filter(Boolean).join(', ')
 }
 
 function linkLabel(at, lines, words, i, width) {
@@ -84,8 +84,9 @@ function linkLabel(at, lines, words, i, width) {
         lines.map((line, k) => s('text', { x, y: at.y - tall / 2 + 15 + 15 * k, class: k > 0 && 'second' }, line)))
 }
 
-// ring: { name, speed, stages: [{ node, colour, first, last, state, progress, bytes, memory, held, compute, hop, rtt, throughput }], slowest }
-// (times in ms of one token; null: not known; hop: from this machine to the next one). slowest: { stage, hop: it is the way to the next }.
+// ring: { name, speed, stages: [{ node, colour, first, last, state, progress, bytes, memory, held, compute, hop, rtt, throughput, flow, sent }], slowest }
+// (times in ms of one token; null: not known; hop: from this machine to the next one;
+// flow: bytes a second that go there now, sent: all of them so far). slowest: { stage, hop: it is the way to the next }.
 export function ringDrawing(ring, width) {
     const n = ring.stages.length, { box, height, places, middle } = layout(n, width)
     const paths = n === 1 ? [] : places.map((place, i) => curve(place, places[(i + 1) % n], middle, n))

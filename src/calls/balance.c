@@ -2,6 +2,7 @@
  * See balance.h. */
 #include "calls/balance.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@ struct balance {
     struct balance_parts parts;
     struct router *router;
     struct demand *demand;
+    struct traffic *traffic;
     uint64_t told; /* a hash of what the last BUSY said */
 };
 
@@ -24,6 +26,7 @@ struct balance *balance_create(const struct balance_parts *parts) {
     b->parts = *parts;
     b->router = router_create();
     b->demand = demand_create();
+    b->traffic = traffic_create();
     return b;
 }
 
@@ -31,6 +34,7 @@ void balance_free(struct balance *b) {
     if (!b) return;
     router_free(b->router);
     demand_free(b->demand);
+    traffic_free(b->traffic);
     free(b);
 }
 
@@ -44,6 +48,7 @@ static bool balance_hears(void *user, uint64_t node) {
 void balance_update(struct balance *b) {
     router_sweep(b->router, balance_keep, &b->parts.instances);
     demand_sweep(b->demand, balance_hears, &b->parts.instances);
+    traffic_sweep(b->traffic, balance_hears, &b->parts.instances);
 }
 
 /* ---- the choice ---- */
@@ -170,11 +175,31 @@ static uint64_t balance_waiting(struct balance *b, struct ask_work *w) {
     return hash;
 }
 
+/* What this node's ring links have carried. Returns a hash of it. */
+static uint64_t balance_links(struct balance *b, struct ask_work *w) {
+    struct stage_child *child;
+    uint64_t hash = 0;
+    for (size_t i = 0; (child = stages_get(b->parts.stages, i)); i++) {
+        const struct stage_order *o = stage_child_order(child);
+        const struct stage_traffic *t = stage_child_traffic(child);
+        if (o->n_stage < 2 || w->n_links == ARRAY_LEN(w->links)) continue;
+        struct ask_link *one = &w->links[w->n_links++];
+        *one = (struct ask_link){.stage = o->stage, .sent = t->sent, .received = t->received, .frames = t->frames};
+        snprintf(one->instance, sizeof(one->instance), "%s", o->instance);
+        hash = hash * 1000003u + t->sent;
+    }
+    traffic_hear(b->traffic, b->parts.instances.self, w->links, w->n_links);
+    return hash;
+}
+
+const struct traffic *balance_traffic(const struct balance *b) { return b->traffic; }
+
 void balance_tell(struct balance *b) {
     const struct records *r = b->parts.instances.records;
     struct ask_work *w = MEM_NEW(struct ask_work);
     uint64_t hash = balance_heads(b, w);
     hash = hash * 1000003u + balance_waiting(b, w);
+    hash = hash * 1000003u + balance_links(b, w);
     struct buf frame;
     buf_init(&frame, frame_max_payload(FRAME_BUSY));
     if (hash != b->told) ask_work_encode(w, &frame);
@@ -196,7 +221,10 @@ err_code balance_on_busy(struct balance *b, uint64_t from, const uint8_t *payloa
         if (instances_has(&b->parts.instances, one->instance))
             router_report(b->router, now, one->instance, one->calls, one->idle_ms < now / 1000 ? now - one->idle_ms * 1000 : 0);
     }
-    if (code == ERR_OK && from != b->parts.instances.self) demand_hear(b->demand, now, from, w->queues, w->n_queues);
+    if (code == ERR_OK && from != b->parts.instances.self) {
+        demand_hear(b->demand, now, from, w->queues, w->n_queues);
+        traffic_hear(b->traffic, from, w->links, w->n_links);
+    }
     free(w);
     return code;
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * Shares requests among the copies of a model: which copy answers the next one (routing/router decides), and how much work each copy has.
- * The work of heads on this node is counted here and told to the linked nodes (BUSY), with what waits in this node's gateway; that of other
- * heads and gateways is what their nodes tell. Loop thread only; owned by the node. */
+ * The work of heads on this node is counted here and told to the linked nodes (BUSY), with what waits in this node's gateway and what its
+ * ring links have carried; that of other nodes is what they tell. Loop thread only; owned by the node. */
 #ifndef CARAVAN_CALLS_BALANCE_H
 #define CARAVAN_CALLS_BALANCE_H
 
 #include "calls/instances.h"
+#include "calls/traffic.h"
 #include "routing/router.h"
 #include "holder/stages.h"
 #include "loading/serve.h"
@@ -48,6 +49,9 @@ struct coordinator_work balance_work(struct balance *b, const char *instance);
 struct coordinator_queue balance_queue(struct balance *b, const char *model);
 /* When the model will be unloaded if nobody asks it anything, in seconds since 1970; INT64_MAX: it stays. */
 int64_t balance_expires(struct balance *b, const char *model);
+
+/* What ring links have carried, here and on the linked nodes. Borrowed. */
+const struct traffic *balance_traffic(const struct balance *b);
 
 /* Tells the linked nodes how much work the heads here have, if that has changed; after balance_tell_anew in any case, since a node has been
  * linked that may not have heard it. */

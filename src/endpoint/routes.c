@@ -94,6 +94,8 @@ static void routes_openai_model(struct gateway *g, struct http_exchange *x, cons
 /* Gauges, and what others count. */
 static void set_metrics(struct gateway *g) {
     struct trace_batch_counts spans;
+    struct backend_counts counts = {0};
+    if (g->backend.count != NULL) g->backend.count(g->backend.self, &counts);
     trace_exporter_count(g->exporter, &spans);
     metrics_set(&g->metrics, METRIC_RUNNING, requests_running(g));
     metrics_set(&g->metrics, METRIC_WAITING, requests_queued(g));
@@ -101,6 +103,7 @@ static void set_metrics(struct gateway *g) {
     metrics_set(&g->metrics, METRIC_BATCH_LINES, batches_in_flight(g->batches));
     metrics_set(&g->metrics, METRIC_CONNECTIONS, http_server_connections(g->http));
     metrics_set(&g->metrics, METRIC_CACHE_MEMORY, g->cache != NULL ? cache_service_held(g->cache) : 0);
+    metrics_set(&g->metrics, METRIC_LINK_BYTES, counts.sent);
     metrics_set(&g->metrics, METRIC_SPANS, spans.exported);
     metrics_set(&g->metrics, METRIC_SPANS_DROPPED, spans.dropped);
     metrics_set(&g->metrics, METRIC_SPANS_WAITING, spans.waiting);

@@ -36,10 +36,11 @@ struct backend_call; /* a running request, owned by the backend; valid until can
 /* Called for each event of a request, in order; DONE or FAILED is the last one. The event is valid during the callback only. */
 typedef void (*backend_event_fn)(void *user, const struct request_event *event);
 
-/* What the backend counts for charts. */
+/* What the backend counts for charts and metrics. */
 struct backend_counts {
     uint64_t tokens;        /* generated, through this node, since it was started */
     uint64_t held, offered; /* bytes of memory: taken by stages, and offered, on all linked machines */
+    uint64_t sent;          /* bytes that the ring links of this machine have sent, encrypted */
 };
 
 /* The answer to tokenize and detokenize. bytes holds the tokens' bytes one after another; those of the i-th token end at ends[i]. Valid

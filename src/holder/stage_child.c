@@ -37,6 +37,7 @@ struct stage_child {
     struct pulse pulse;
     bool exited;             /* reaped; what it wrote last may still be unread */
     uint64_t room;           /* for its parked sequences, as it was told; 0 at the start */
+    struct stage_traffic traffic; /* as last told */
     uint64_t asked;          /* requests since it was started */
     clock_us asked_at;
     struct err why;          /* why it ended, if it said so */
@@ -60,6 +61,8 @@ void stage_child_free(struct stage_child *c) {
     io_timer_close(c->beat);
     free(c);
 }
+
+const struct stage_traffic *stage_child_traffic(const struct stage_child *c) { return &c->traffic; }
 
 /* ---- what the child says ---- */
 
@@ -94,6 +97,8 @@ static err_code stage_child_frame(struct stage_child *c, const struct frame_head
             io_timer_start(c->killer, STAGE_STOP_MS, 0); /* it will end by itself */
         }
         s->cb.on_fault(s->user, c, &fault);
+    } else if (h->type == FRAME_TRAFFIC) {
+        code = field_decode(stage_traffic_fields(), payload, h->payload_len, &c->traffic, e);
     } else if (h->type != FRAME_PONG) {
         s->cb.on_frame(s->user, c, h, payload);
     }

@@ -27,6 +27,8 @@ const struct stage_order *stage_child_order(const struct stage_child *c);
 const struct stage_state *stage_child_state(const struct stage_child *c); /* as last told */
 uint32_t
 stage_child_origin(const struct stage_child *c); /* the stage of its ring where the trouble began that ended it; mostly the child's own */
+/* What its link to the next stage has carried, as last told; zeros before, and of a ring of one stage. Borrowed. */
+const struct stage_traffic *stage_child_traffic(const struct stage_child *c);
 int stage_child_pid(const struct stage_child *c);
 /* ERR_BUSY: the child does not keep up with what was sent to it; more would only take memory. */
 err_code stage_child_check_room(const struct stage_child *c, struct err *e);

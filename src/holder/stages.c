@@ -15,12 +15,14 @@ struct stages {
     struct stage_child_owner owner; /* first: the children know only this */
     struct stage_child *children[STAGES_MAX];
     size_t n;
+    uint64_t sent; /* by children that are gone */
 };
 
 static void stages_gone(struct stage_child_owner *owner, const struct stage_child *c) {
     struct stages *s = (struct stages *)(void *)owner;
     size_t i = 0;
     while (i < s->n && s->children[i] != c) i++;
+    s->sent += stage_child_traffic(c)->sent;
     if (i < s->n) memmove(&s->children[i], &s->children[i + 1], (--s->n - i) * sizeof(s->children[0]));
 }
 
@@ -54,6 +56,12 @@ size_t stages_count(struct stages *s) {
     size_t n = 0;
     while (stages_get(s, n)) n++;
     return n;
+}
+
+uint64_t stages_sent(const struct stages *s) {
+    uint64_t sum = s->sent;
+    for (size_t i = 0; i < s->n; i++) sum += stage_child_traffic(s->children[i])->sent;
+    return sum;
 }
 
 struct stage_child *stages_find(struct stages *s, const char *instance, uint64_t epoch, uint32_t stage) {

@@ -21,6 +21,8 @@ struct stage_child *stages_find(struct stages *s, const char *instance, uint64_t
 /* The i-th child, NULL after the last. */
 struct stage_child *stages_get(struct stages *s, size_t i);
 size_t stages_count(struct stages *s);
+/* Bytes that the ring links of all children have sent, also of those that have ended: it only grows. */
+uint64_t stages_sent(const struct stages *s);
 /* A raw socket whose hello named "ring-<instance>-<epoch>-<stage>.caravan": goes to that child, or is closed (the other side tries again).
  * Takes fd. */
 void stages_take(struct stages *s, const char *name, int fd);

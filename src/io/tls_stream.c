@@ -29,10 +29,11 @@ struct io_tls_stream {
     const struct io_tls_ctx *ctx;
     SSL *ssl;
     int fd;
-    pthread_mutex_t lock;     /* ssl, out, dry, records */
+    pthread_mutex_t lock;     /* ssl, out, dry, records, sent, received */
     bool dry;                 /* the last read took all received bytes: only the socket can bring more */
     bool broken;              /* after a fatal error OpenSSL must not be asked to write */
     uint64_t records;         /* written with the present key */
+    uint64_t sent, received;  /* encrypted bytes, since the beginning */
     size_t out_at, out_len;   /* encrypted bytes still to be sent */
     uint8_t *out;             /* OUT_SIZE */
     uint8_t *gather;          /* TLS_RECORD_MAX: small parts become one record */
@@ -43,6 +44,7 @@ static ssize_t socket_take(struct tls_port *p, void *buf, size_t len) {
     ssize_t n;
     do n = recv(s->fd, buf, len, MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
+    if (n > 0) s->received += (uint64_t)n;
     if (n >= 0) return n;
     return errno == EAGAIN ? TLS_PORT_AGAIN : 0; /* a reset connection has ended */
 }
@@ -61,6 +63,7 @@ static err_code push(struct io_tls_stream *s, struct err *e) {
         ssize_t n = send(s->fd, s->out + s->out_at, s->out_len - s->out_at, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n >= 0) {
             s->out_at += (size_t)n;
+            s->sent += (uint64_t)n;
         } else if (errno == EAGAIN) {
             if (s->out_at > 0) memmove(s->out, s->out + s->out_at, s->out_len - s->out_at);
             s->out_len -= s->out_at;
@@ -262,6 +265,13 @@ err_code io_tls_flush(struct io_tls_stream *s, bool wait, struct err *e) {
 void io_tls_export(struct io_tls_stream *s, const char *label, uint8_t ret[IO_TLS_EXPORT_SIZE]) {
     pthread_mutex_lock(&s->lock);
     tls_export(s->ssl, label, ret);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void io_tls_carried(struct io_tls_stream *s, uint64_t *ret_sent, uint64_t *ret_received) {
+    pthread_mutex_lock(&s->lock);
+    *ret_sent = s->sent;
+    *ret_received = s->received;
     pthread_mutex_unlock(&s->lock);
 }
 

@@ -27,6 +27,8 @@ err_code io_tls_write(struct io_tls_stream *s, const void *buf, size_t len, bool
 /* The same for several parts, gathered into as few records and system calls as possible. */
 err_code io_tls_writev(struct io_tls_stream *s, const struct iovec *parts, size_t n_parts, bool wait, size_t *ret_n, struct err *e);
 err_code io_tls_flush(struct io_tls_stream *s, bool wait, struct err *e);
+/* Bytes that the kernel has taken and given so far: encrypted, handshake and alerts included. From any thread. */
+void io_tls_carried(struct io_tls_stream *s, uint64_t *ret_sent, uint64_t *ret_received);
 int io_tls_fd(const struct io_tls_stream *s);
 /* Fills ret with bytes that only the two ends of this connection know (IO_TLS_EXPORT_SIZE). */
 void io_tls_export(struct io_tls_stream *s, const char *label, uint8_t ret[IO_TLS_EXPORT_SIZE]);

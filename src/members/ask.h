@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * Messages in JSON over control links (docs/PROTOCOL.md): ASK asks a node to load or unload a model, ANSWER answers, BUSY says how much
- * work heads have, and what waits in gateways. Values and both directions of their encoding; every limit is checked on the way in. No
- * I/O, any thread. */
+ * work heads have, what waits in gateways, and what ring links carry. Values and both directions of their encoding; every limit is
+ * checked on the way in. No I/O, any thread. */
 #ifndef CARAVAN_MEMBERS_ASK_H
 #define CARAVAN_MEMBERS_ASK_H
 
 #include "base/field.h"
 #include "members/record.h"
 
-/* The structs ask, ask_answer, and ask_work with ask_busy and ask_queue. Idle times count from the last request, so that they can be
- * compared from node to node without a common clock. */
+/* The structs ask, ask_answer, and ask_work with ask_busy, ask_queue and ask_link. Idle times count from the last request, so that they
+ * can be compared from node to node without a common clock. */
 #define MESSAGES_ASK
 #include "base/field_structs.h"
 #undef MESSAGES_ASK

@@ -92,6 +92,7 @@ yyjson_mut_val *node_status(void *user, yyjson_mut_doc *doc) {
     const struct status s = {.own = &own,
                              .records = &n->records,
                              .control = n->control,
+                             .traffic = balance_traffic(n->balance),
                              .requests = calls_count(n->calls),
                              .weights_sent = weights_server_sent(n->weights)};
     yyjson_mut_val *root = status_make(&s, doc);

@@ -311,7 +311,7 @@ static yyjson_mut_val *call_listing(void *user, yyjson_mut_doc *doc) {
 static void call_count(void *user, struct backend_counts *ret) {
     const struct node *n = user;
     struct stage_child *c;
-    *ret = (struct backend_counts){.offered = n->memory};
+    *ret = (struct backend_counts){.offered = n->memory, .sent = stages_sent(n->stages)};
     for (size_t i = 0; (c = stages_get(n->stages, i)) != NULL; i++) ret->held += hold_bytes(c);
     for (size_t i = 0; i < n->records.n_linked; i++) {
         const struct record *r = n->records.linked[i];

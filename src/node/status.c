@@ -14,7 +14,17 @@ void status_progress(yyjson_mut_doc *doc, yyjson_mut_val *o, const struct record
     if (s->fetch.rate > 0) yyjson_mut_obj_add_uint(doc, o, "seconds_left", (s->fetch.all - s->fetch.done) / s->fetch.rate);
 }
 
-static void status_stages(const struct record *r, yyjson_mut_doc *doc, yyjson_mut_val *node) {
+/* Of the stage's link to the next one. */
+static void status_traffic(const struct status *s, uint64_t node, const struct record_stage *stage, yyjson_mut_doc *doc,
+                           yyjson_mut_val *o) {
+    const struct ask_link *l = traffic_find(s->traffic, node, stage->instance, stage->stage);
+    if (l == NULL) return;
+    yyjson_mut_obj_add_uint(doc, o, "sent_bytes", l->sent);
+    yyjson_mut_obj_add_uint(doc, o, "received_bytes", l->received);
+    yyjson_mut_obj_add_uint(doc, o, "sent_frames", l->frames);
+}
+
+static void status_stages(const struct status *all, const struct record *r, yyjson_mut_doc *doc, yyjson_mut_val *node) {
     yyjson_mut_val *stages = yyjson_mut_obj_add_arr(doc, node, "stages");
     for (uint32_t i = 0; i < r->n_stages; i++) {
         const struct record_stage *s = &r->stages[i];
@@ -36,6 +46,7 @@ static void status_stages(const struct record *r, yyjson_mut_doc *doc, yyjson_mu
             yyjson_mut_obj_add_strcpy(doc, gpu, "device", s->on[k].device);
             yyjson_mut_obj_add_uint(doc, gpu, "bytes", s->on[k].bytes);
         }
+        status_traffic(all, r->id, s, doc, o);
         if (s->n_cpu_moe > 0) yyjson_mut_obj_add_uint(doc, o, "cpu_moe", s->n_cpu_moe);
         if (s->measured) yyjson_mut_obj_add_real(doc, o, "tokens_per_second", s->tps);
     }
@@ -92,7 +103,7 @@ static void status_node(const struct status *s, const struct record *r, const ch
     yyjson_mut_obj_add_int(doc, o, "cpu_moe", r->cpu_moe);
     profile_put(&r->profile, doc, o);
     status_links(r, doc, o);
-    status_stages(r, doc, o);
+    status_stages(s, r, doc, o);
     status_pulls(r, doc, o);
 }
 

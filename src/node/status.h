@@ -5,6 +5,7 @@
 #define CARAVAN_NODE_STATUS_H
 
 #include "base/json.h"
+#include "calls/traffic.h"
 #include "members/control.h"
 #include "peers/records.h"
 
@@ -13,6 +14,7 @@ struct status {
     const struct record *own;       /* this node's record */
     const struct records *records;  /* of the others */
     const struct control *control;  /* where they are */
+    const struct traffic *traffic;  /* of ring links */
     uint64_t requests;              /* that run through this node */
     uint64_t weights_sent;          /* bytes */
 };

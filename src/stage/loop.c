@@ -178,6 +178,8 @@ void stage_loop_computes(struct stage_loop *l) { stage_watch_doing(l->watch, l->
 
 enum { SLOT_LOCAL, SLOT_IN, SLOT_OUT, SLOT_TEXTS, SLOT_COUNT };
 enum { MESSAGES_AT_ONCE = 256, REQUESTS_AT_ONCE = 4 };
+/* The node hears of traffic so often; of less than this, such as signs of life, rarely. */
+enum { TRAFFIC_US = 500000, TRAFFIC_RARELY_US = 10000000, TRAFFIC_LITTLE = 1024 };
 
 /* A head without a frame in flight waits for people, so it sleeps. On battery power no stage spins. */
 static bool may_spin(struct stage_loop *l, clock_us now) {
@@ -241,6 +243,19 @@ static err_code look_at_links(struct stage_loop *l, struct err *e) {
     if (pulse_look(&l->pulse_out, now, beat, wire_link_received(l->out)) >= limit)
         return err_set(e, ERR_TIMEOUT, "link to stage %u: no sign of life for %u s", next, (unsigned)(limit / 1000000));
     return ERR_OK;
+}
+
+/* Tells the node what the link to the next stage has carried. */
+static err_code tell_traffic(struct stage_loop *l, struct err *e) {
+    clock_us now = clock_now();
+    if (l->out == NULL || now - l->told_at < TRAFFIC_US) return ERR_OK;
+    struct wire_traffic t = wire_link_traffic(l->out);
+    if (t.sent - l->told.sent < TRAFFIC_LITTLE && now - l->told_at < TRAFFIC_RARELY_US) return ERR_OK;
+    uint8_t payload[FIELD_SIZE(stage_traffic)];
+    field_put(stage_traffic_fields(), &(struct stage_traffic){.sent = t.sent, .received = t.received, .frames = t.frames}, payload);
+    l->told = t;
+    l->told_at = now;
+    return stage_loop_tell(l, FRAME_TRAFFIC, payload, sizeof(payload), e);
 }
 
 /* ---- work ---- */
@@ -411,7 +426,7 @@ static err_code work(struct stage_loop *l, struct err *e) {
         if (fds[SLOT_TEXTS].revents != 0 && (code = stage_head_texts(l, e)) != ERR_OK) return code;
         if (fds[SLOT_IN].revents != 0 && (code = work_ring(l, e)) != ERR_OK) return code;
         if (fds[SLOT_OUT].revents != 0 && (code = work_out(l, e)) != ERR_OK) return code;
-        if ((code = look_at_links(l, e)) != ERR_OK) return code;
+        if ((code = look_at_links(l, e)) != ERR_OK || (code = tell_traffic(l, e)) != ERR_OK) return code;
     }
 }
 

@@ -20,6 +20,8 @@ struct stage_loop {
     struct io_tls_ctx *tls;
     struct stage_watch *watch;
     struct pulse pulse_in, pulse_out; /* of the ring's links */
+    struct wire_traffic told;   /* to the node, of the link to the next stage */
+    clock_us told_at;
     struct stage_order order;
     struct stage_state state;
     struct engine engine;

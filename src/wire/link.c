@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,7 @@ struct wire_link {
     unsigned pings;          /* answered */
     enum frame_link kind;
     uint64_t received;       /* bytes */
+    atomic_uint_least64_t frames; /* sent */
     uint64_t epoch;          /* of every frame on a ring link */
     int came_fd;             /* a descriptor that came with the frame being read, or -1 */
     err_code rc;             /* the error that ended reading; every later read returns it */
@@ -70,15 +72,25 @@ bool wire_link_pending(const struct wire_link *l) { return wire_transport_pendin
 
 uint64_t wire_link_received(const struct wire_link *l) { return l->received; }
 
+struct wire_traffic wire_link_traffic(struct wire_link *l) {
+    struct wire_traffic t = {0};
+    if (l->wire.tls == NULL) return t;
+    io_tls_carried(l->wire.tls, &t.sent, &t.received);
+    t.frames = atomic_load_explicit(&l->frames, memory_order_relaxed);
+    return t;
+}
+
 void wire_link_flush(struct wire_link *l, int timeout_ms) { wire_writer_flush(&l->writer, timeout_ms); }
 
 /* ---- sending ---- */
 
 /* Checks the frame of len bytes, and writes its header. */
-static err_code put_head(const struct wire_link *l, struct frame_header *h, size_t len, uint8_t head[FRAME_HEADER_SIZE], struct err *e) {
+static err_code put_head(struct wire_link *l, struct frame_header *h, size_t len, uint8_t head[FRAME_HEADER_SIZE], struct err *e) {
     if (l->kind == FRAME_LINK_RING) h->epoch = l->epoch;
     h->sent_us = clock_now();
-    return frame_header_make(h, len, head, e);
+    err_code code = frame_header_make(h, len, head, e);
+    if (code == ERR_OK) atomic_fetch_add_explicit(&l->frames, 1, memory_order_relaxed);
+    return code;
 }
 
 err_code wire_link_flush_joined(struct wire_link *l, struct err *e) {

@@ -37,6 +37,14 @@ int wire_link_fd(const struct wire_link *l);
 size_t wire_link_waiting(struct wire_link *l);          /* bytes sent that the other end has not taken yet */
 uint64_t wire_link_received(const struct wire_link *l); /* bytes received so far; they show that the other end lives */
 
+/* What a ring link has carried so far: bytes as they are on the network (encrypted, handshake included), and whole frames of all kinds. Of
+ * LOCAL: zeros. */
+struct wire_traffic {
+    uint64_t sent, received; /* bytes */
+    uint64_t frames;         /* sent */
+};
+struct wire_traffic wire_link_traffic(struct wire_link *l);
+
 /* Sends a frame: header and up to n_parts payload parts (gathered; no copy if the socket takes them at once. The rest is copied for the
  * writer thread, up to 256 MiB; beyond that the call blocks). Sets sent_us and payload_len itself, and on a ring link epoch. At most 16
  * parts. ERR_LIMIT: the payload is over the type's maximum, nothing was sent. After any other error the link is of no use. */

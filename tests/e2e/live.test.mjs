@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { join } from 'node:path'
-import { ask, caravan, run, startCluster, stopCluster } from './lib/cluster.mjs'
+import { ask, caravan, run, startCluster, stopCluster, until } from './lib/cluster.mjs'
 import { Terminal, plain } from './lib/terminal.mjs'
 
 const tmp = process.env.CARAVAN_TMP
@@ -38,6 +38,14 @@ await run({
         assert.equal(rings[0].instance, models[0].instances[0].instance)
         assert(rings[0].tokens > 600 && rings[0].stages.length === 2 && rings[0].stages.every((s) => s.frames > 100 && s.compute_us > 0))
         assert(rings[0].stages[1].hop_us > 0)
+        // each of the 600 tokens and more has crossed the link from a to b as a hidden state, and come back as a number
+        const { there, back } = await until('both nodes have told what they sent', async () => {
+            const state = await nodes[0].status(), [there, back] = [0, 1].map((i) => state.nodes.flatMap((n) => n.stages).find((x) => x.stage === i))
+            return there.sent_frames > 600 && there.sent_bytes > 600 * state.models[0].n_embd && back.sent_frames > 600 && back.sent_bytes > 600 * 48 && { there, back }
+        })
+        assert(back.sent_bytes < there.sent_bytes, JSON.stringify({ there, back }))
+        const metric = async (node) => Number(/^caravan_link_sent_bytes_total (\d+)$/m.exec(await (await fetch(`${node.api}/metrics`)).text())[1])
+        assert(await metric(nodes[0]) >= there.sent_bytes && await metric(nodes[1]) >= back.sent_bytes)
         await stopCluster(nodes)
         assert.match(spawnSync(caravan, ['top', ...api], { encoding: 'utf8' }).stderr, /no node answers/)
     },

@@ -93,7 +93,9 @@ static void work(void **state) {
         .n_instances = 2,
         .instances = {{.instance = "a-1", .calls = 3, .idle_ms = 12}, {.instance = "b-2", .idle_ms = UINT64_MAX}},
         .n_queues = 1,
-        .queues = {{.model = "m", .calls = 4, .work_ms = 9000, .oldest_ms = 5}}};
+        .queues = {{.model = "m", .calls = 4, .work_ms = 9000, .oldest_ms = 5}},
+        .n_links = 1,
+        .links = {{.instance = "a-1", .stage = 2, .sent = UINT64_MAX, .received = 7, .frames = 9}}};
     struct ask_work back;
     struct err e = {0};
     struct buf b;
@@ -106,6 +108,8 @@ static void work(void **state) {
     assert_string_equal(back.instances[1].instance, "b-2");
     assert_int_equal(back.n_queues, 1);
     assert_string_equal(back.queues[0].model, "m");
+    assert_true(back.n_links == 1 && back.links[0].stage == 2 && back.links[0].sent == UINT64_MAX && back.links[0].received == 7);
+    assert_true(back.links[0].frames == 9 && strcmp(back.links[0].instance, "a-1") == 0);
     assert_true(back.queues[0].calls == 4 && back.queues[0].work_ms == 9000 && back.queues[0].oldest_ms == 5);
     buf_clear(&b);
     buf_append_str(&b, "{\"instances\":[");

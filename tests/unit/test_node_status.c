@@ -67,7 +67,11 @@ static void the_state_names_all_nodes(void **state) {
     put_stage(b->records.linked[0], "i", 1, STAGE_LOADING, 40);
     b->records.linked[0]->stages[0].fetch = (struct stage_fetch){.done = 30, .all = 90, .rate = 20};
     records_put(&b->records, far, false, 1);
-    const struct status s = {.own = own, .records = &b->records, .control = b->own.control, .requests = 3, .weights_sent = 17};
+    static const struct ask_link far_link = {.instance = "i", .stage = 1, .sent = 12345, .received = 67, .frames = 8};
+    struct traffic *traffic = traffic_create();
+    traffic_hear(traffic, bench_other(b), &far_link, 1);
+    const struct status s = {
+        .own = own, .records = &b->records, .control = b->own.control, .traffic = traffic, .requests = 3, .weights_sent = 17};
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = status_make(&s, doc);
     static const struct {
@@ -89,6 +93,10 @@ static void the_state_names_all_nodes(void **state) {
                 {"/nodes/1/state", "linked"},
                 {"/nodes/1/host", "127.0.0.1"},
                 {"/nodes/1/stages/0/progress", "40"},
+                {"/nodes/1/stages/0/sent_bytes", "12345"},
+                {"/nodes/1/stages/0/received_bytes", "67"},
+                {"/nodes/1/stages/0/sent_frames", "8"},
+                {"/nodes/0/stages/0/sent_bytes", "missing"},
                 {"/nodes/1/stages/0/fetched", "30"},
                 {"/nodes/1/stages/0/to_fetch", "90"},
                 {"/nodes/1/stages/0/seconds_left", "3"},
@@ -107,6 +115,7 @@ static void the_state_names_all_nodes(void **state) {
     snprintf(turn, sizeof(turn), "%u", control_turn_most(b->own.control));
     assert_string_equal(at(root, "/turn_frames"), turn);
     assert_string_not_equal(turn, "0"); /* the handshake at least */
+    traffic_free(traffic);
     yyjson_mut_doc_free(doc);
     records_free_one(own);
     bench_free(b);

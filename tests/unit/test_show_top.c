@@ -11,10 +11,12 @@
 #include "show/top.h"
 #include "support/golden.h"
 
-static const char status_before[] = "{\"nodes\":[{},{}],\"requests\":3,\"rings\":[{\"instance\":\"i1\",\"tokens\":100,\"stages\":["
+static const char status_before[] = "{\"nodes\":[{\"stages\":[{\"instance\":\"i1\",\"stage\":0,\"sent_bytes\":1000}]},{}],\"requests\":3,"
+                                    "\"rings\":[{\"instance\":\"i1\",\"tokens\":100,\"stages\":["
                                     "{\"frames\":100,\"compute_us\":400000,\"wait_us\":0,\"hop_us\":90000},{\"frames\":100,\"compute_us\":"
                                     "100000,\"wait_us\":0,\"hop_us\":50000}]}]}";
-static const char status_now[] = "{\"nodes\":[{},{}],\"requests\":5,\"rings\":[{\"instance\":\"i1\",\"tokens\":150,\"stages\":["
+static const char status_now[] = "{\"nodes\":[{\"stages\":[{\"instance\":\"i1\",\"stage\":0,\"sent_bytes\":401000}]},{}],\"requests\":5,"
+                                 "\"rings\":[{\"instance\":\"i1\",\"tokens\":150,\"stages\":["
                                  "{\"frames\":110,\"compute_us\":420000,\"wait_us\":0,\"hop_us\":91000},{\"frames\":100,\"compute_us\":"
                                  "100000,\"wait_us\":0,\"hop_us\":50000}]},"
                                  "{\"instance\":\"gone\",\"tokens\":7,\"stages\":[]}]}";

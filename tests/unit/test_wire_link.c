@@ -133,6 +133,34 @@ static void test_joined(void **state) {
     pair_close(&p);
 }
 
+/* What one end has sent is what the other has received, and more than the frames: the bytes are counted as they are on the network. */
+static void test_traffic(void **state) {
+    (void)state;
+    enum { FRAMES = 5, BYTES = 20000 };
+    struct pair p = pair_open(0);
+    static uint8_t data[BYTES];
+    struct wire_traffic before = wire_link_traffic(p.client), there = wire_link_traffic(p.server);
+    assert_true(before.sent > 0 && before.received > 0 && before.frames > 0); /* the handshake */
+    for (uint32_t i = 0; i < FRAMES; i++) {
+        fill(data, BYTES, i);
+        send_tokens(p.client, i, data, BYTES);
+        expect_tokens(p.server, i, BYTES);
+    }
+    struct wire_traffic after = wire_link_traffic(p.client);
+    uint64_t sent = after.sent - before.sent, least = FRAMES * (BYTES + FRAME_HEADER_SIZE);
+    assert_int_equal(after.frames - before.frames, FRAMES);
+    assert_true(sent > least && sent < least + FRAMES * 100);
+    assert_int_equal(wire_link_traffic(p.server).received - there.received, sent);
+    pair_close(&p);
+    int fds[2];
+    assert_int_equal(io_sock_pair(fds, NULL), ERR_OK);
+    struct wire_link *local = wire_link_local(fds[0]);
+    send_tokens(local, 0, data, 0);
+    assert_int_equal(wire_link_traffic(local).sent, 0);
+    wire_link_close(local);
+    close(fds[1]);
+}
+
 static void test_limits_of_sending(void **state) {
     (void)state;
     struct pair p = pair_open(0);
@@ -682,6 +710,7 @@ int main(void) {
         cmocka_unit_test(test_frames_both_ways),
         cmocka_unit_test(test_pending),
         cmocka_unit_test(test_joined),
+        cmocka_unit_test(test_traffic),
         cmocka_unit_test(test_limits_of_sending),
         cmocka_unit_test(test_clocks),
         cmocka_unit_test(test_clock_offset),
