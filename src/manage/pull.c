@@ -99,10 +99,27 @@ static void pull_until_noticed(const struct options *o, const char *path) {
     free(dir);
 }
 
+/* The other machine fetches with options of its own. */
+static err_code pull_check_node(const struct options *o, struct err *e) {
+    static const enum option_id own[] = {OPT_MODELS_DIR, OPT_HF_ENDPOINT, OPT_OLLAMA_REGISTRY, OPT_CONNECTIONS};
+    char name[OPTION_NAME_MAX];
+    for (size_t i = 0; i < ARRAY_LEN(own); i++) {
+        if (!option_is_typed(o, own[i])) continue;
+        err_set(e, ERR_USAGE, "--%s says nothing to the node that --node names", option_show_name(own[i], name));
+        err_hint(e, "\"%s\" fetches as it was started: give --%s to its `caravan up`, or leave it out here", option_text(o, OPT_NODE),
+                 name);
+        return ERR_USAGE;
+    }
+    return ERR_OK;
+}
+
 err_code cli_pull(const struct options *o, int *exit_status, struct err *e) {
     char *path = NULL;
     (void)exit_status;
-    if (option_text(o, OPT_NODE)[0]) return pull_by_node(o, option_argument(o, 0), option_text(o, OPT_NODE), e);
+    if (option_text(o, OPT_NODE)[0]) {
+        err_code checked = pull_check_node(o, e);
+        return checked == ERR_OK ? pull_by_node(o, option_argument(o, 0), option_text(o, OPT_NODE), e) : checked;
+    }
     err_code code = pull_model(o, option_argument(o, 0), option_flag(o, OPT_JSON) ? stderr : stdout, &path, e);
     if (code == ERR_OK) pull_until_noticed(o, path);
     if (code == ERR_OK && !cli_says_json(o, "path", path)) printf("Next: caravan up %s\n", path);

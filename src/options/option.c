@@ -300,6 +300,8 @@ size_t option_texts(const struct options *o, enum option_id id, char *const **re
 
 bool option_is_set(const struct options *o, enum option_id id) { return o->values[id].source != OPTION_FROM_DEFAULT; }
 
+bool option_is_typed(const struct options *o, enum option_id id) { return o->values[id].source == OPTION_FROM_COMMAND_LINE; }
+
 const char *option_argument(const struct options *o, size_t i) { return i < o->n_arguments ? o->arguments[i] : NULL; }
 
 const char *option_command_name(enum command_id id) { return id >= 0 && id < COMMAND_COUNT ? command_rows[id].name : ""; }

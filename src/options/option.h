@@ -74,6 +74,7 @@ const char *option_text(const struct options *o, enum option_id id);
 size_t option_texts(const struct options *o, enum option_id id, char *const **ret_texts);
 /* Has somebody set it, perhaps to its default? */
 bool option_is_set(const struct options *o, enum option_id id);
+bool option_is_typed(const struct options *o, enum option_id id); /* the same, on the command line */
 /* Argument i of the command ("MODEL" is 0), NULL when it was left out. */
 const char *option_argument(const struct options *o, size_t i);
 

@@ -135,13 +135,13 @@ void buy_json(const char *model, const struct buy_wish *w, const struct buy_offe
         const struct buy_offer *o = &offers[i];
         yyjson_mut_val *v = yyjson_mut_arr_add_obj(doc, list);
         yyjson_mut_obj_add_strcpy(doc, v, "buy", o->spec);
-        yyjson_mut_obj_add_real(doc, v, "price", o->price);
+        yyjson_mut_obj_add_real(doc, v, "price", money_round(o->price));
         yyjson_mut_obj_add_bool(doc, v, "enough", o->enough);
         yyjson_mut_obj_add_real(doc, v, "tokens_per_second", o->tps);
         yyjson_mut_obj_add_real(doc, v, "tokens_per_second_all", o->tps_all);
         yyjson_mut_obj_add_real(doc, v, "first_token_ms", o->first_s * 1e3);
         yyjson_mut_obj_add_uint(doc, v, "machines", o->machines);
         yyjson_mut_obj_add_real(doc, v, "watts_busy", o->busy_w);
-        yyjson_mut_obj_add_real(doc, v, "per_million_tokens", o->per_million);
+        yyjson_mut_obj_add_real(doc, v, "per_million_tokens", money_round(o->per_million));
     }
 }

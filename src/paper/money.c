@@ -7,6 +7,11 @@
 #define HOURS_YEAR 8766.0
 #define DAYS_MONTH 30.4
 
+double money_round(double amount) {
+    double digits = amount >= 10 || amount <= 0 ? 100 : pow(10, 2 - floor(log10(amount)));
+    return round(amount * digits) / digits;
+}
+
 struct prices_machine money_machine(const struct fleet *f, uint32_t node, const struct prices *p) {
     const struct plan_node *n = &f->nodes[node];
     struct prices_machine sum = f->said[node];

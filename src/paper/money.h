@@ -36,6 +36,8 @@ struct money {
 /* Of copies of a model on a fleet: `tps` is what all their conversations get together. model: its name as shapes know it. */
 struct money money_of(const struct fleet *f, const struct plan *plans, uint32_t n_plans, double tps, const char *model,
                       const struct money_wish *w);
+/* Rounded for people and programs that read it: to cents, or (small amounts) to three digits. */
+double money_round(double amount);
 /* Price and watts of one machine of a fleet; zeros: not known. */
 struct prices_machine money_machine(const struct fleet *f, uint32_t node, const struct prices *p);
 

@@ -14,7 +14,7 @@ let folders = 0
 
 // Runs caravan pull; resolves to its exit status and its output.
 function pull(hub, what, { dir = join(tmp, `models-${folders++}`), env = {}, options = [], onStart = () => {} } = {}) {
-    const child = spawn(caravan, ['pull', what, '--models-dir', dir, '--hf-endpoint', hub.url, '--ollama-registry', hub.url, ...options], { env: { ...process.env, ...env } })
+    const child = spawn(caravan, ['pull', what, ...(options.includes('--node') ? [] : ['--models-dir', dir, '--hf-endpoint', hub.url, '--ollama-registry', hub.url]), ...options], { env: { ...process.env, ...env } })
     let out = '', err = ''
     child.stdout.on('data', (data) => { out += data })
     child.stderr.on('data', (data) => { err += data })
@@ -323,6 +323,11 @@ await run({
         const nobody = await pull(hub, 'hf:owner/demo-GGUF', { options: ['--node', 'gamma', '--api', head.api.slice(7)] })
         assert.equal(nobody.code, 66)
         assert.match(nobody.err, /gamma/)
+        for (const option of ['--models-dir', '--hf-endpoint', '--ollama-registry', '--connections']) {
+            const ignored = await there('hf:owner/demo-GGUF', [option, '3'])
+            assert.equal(ignored.code, 64)
+            assert.match(ignored.err, new RegExp(`${option} says nothing to the node that --node names\\nhint: "beta" fetches as it was started`))
+        }
         await stopCluster([head, other])
         hub.close()
     },

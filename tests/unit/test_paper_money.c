@@ -144,8 +144,16 @@ static void what_to_buy(void **state) {
     free(w.have);
 }
 
+static void money_is_written_with_few_digits(void **state) {
+    (void)state;
+    static const double rows[][2] = {{1234.005000001, 1234.01}, {12.349999, 12.35},     {0.123456, 0.123},
+                                     {1.23456, 1.23},           {0.00045678, 0.000457}, {0, 0}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) assert_true(money_round(rows[i][0]) == rows[i][1]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(what_tokens_cost), cmocka_unit_test(only_machines_of_the_plan),
-                                       cmocka_unit_test(prices_of_ones_own), cmocka_unit_test(what_to_buy)};
+                                       cmocka_unit_test(prices_of_ones_own), cmocka_unit_test(what_to_buy),
+                                       cmocka_unit_test(money_is_written_with_few_digits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
