@@ -4,7 +4,7 @@ import { copyText, h, question, s, show } from './dom.js'
 import { DASH, bytes, milliseconds, plural, rate, throughput } from './format.js'
 import { ask, troubleNotice } from './api.js'
 import { complete } from './made.js'
-import { live, tokenRate, watch } from './live.js'
+import { linkRate, live, tokenRate, watch } from './live.js'
 import { absentOf, colourOf, heldBy, lossesOf, ringsOf, wayOf } from './cluster_data.js'
 import { layerWords, ringDrawing } from './ring.js'
 
@@ -74,11 +74,11 @@ function slowestText(ring) {
 }
 
 function ringCard(ring, width) {
-    const speed = tokenRate(ring.instance)
+    const speed = tokenRate(ring.instance), stages = ring.stages.map((x, i) => ({ ...x, flow: linkRate(ring.instance, i) }))
     return h('section', { class: 'card ringcard', 'data-key': ring.instance, 'aria-label': `The ring of ${ring.name}` },
         h('header', null, h('h2', null, ring.name), h('span', { class: `chip ${ring.state === 'ready' ? 'good' : ring.state === 'failed' ? 'bad' : 'warn'}` }, ring.state),
             h('span', { class: 'muted small number' }, `${plural(ring.stages.length, 'machine')}, ${plural(ring.layers, 'layer')}${ring.predicted > 0 ? `, ${rate(ring.predicted)} tokens/s predicted` : ''}${speed > 0 ? `, ${rate(speed)} tokens/s now` : ''}`)),
-        ring.stages.length > 0 ? [h('div', { class: 'drawing' }, ringDrawing({ ...ring, speed }, width)), layerStrip(ring), slowestText(ring)] : h('p', { class: `notice${ring.state === 'failed' ? ' bad' : ''}` }, ring.message))
+        ring.stages.length > 0 ? [h('div', { class: 'drawing' }, ringDrawing({ ...ring, speed, stages }, width)), layerStrip(ring), slowestText(ring)] : h('p', { class: `notice${ring.state === 'failed' ? ' bad' : ''}` }, ring.message))
 }
 
 // ---- the machines ----
@@ -112,6 +112,21 @@ function linkRow(link, status) {
 
 const table = (names, rows) => rows.length > 0 && h('table', null, h('thead', null, h('tr', null, names.map((name, i) => h('th', { scope: 'col', class: i > 0 && 'number' }, name)))), h('tbody', null, rows))
 
+// Where the layers would be if a machine went, as the coordinator would plan it now: node and copy -> a sentence. Asked for when somebody looks.
+const afterwards = new Map()
+
+async function askAfterwards(node, rings, redraw) {
+    for (const ring of rings.filter((x) => x.stages.some((stage) => stage.id === node.id))) {
+        const key = `${node.id}/${ring.instance}`
+        const plan = await ask('POST', '/caravan/v1/plan', { model: ring.name, without: node.id, instance: ring.instance, advice: false }).catch(() => null)
+        const stages = plan?.copies?.[0]?.stages
+        afterwards.set(key, stages ? `${ring.name} would then be on ${stages.map((x) => `${x.node} (${layerWords(x.first_layer, x.last_layer)})`).join(' and ')}, at about ${rate(plan.copies[0].tokens_per_second)} tokens/s.` : '')
+    }
+    redraw()
+}
+
+const afterwardsOf = (node, rings) => rings.map((ring) => afterwards.get(`${node.id}/${ring.instance}`)).filter(Boolean)
+
 function machineCard(node, rings, fail) {
     const losses = lossesOf(node, rings, live.status, live.models ?? [])
     return h('article', { class: 'card machinecard', 'data-key': node.id, 'aria-label': node.name },
@@ -119,7 +134,7 @@ function machineCard(node, rings, fail) {
         memoryBar(node),
         h('ul', { class: 'points small' }, node.stages.map((x) => h('li', null, `${layerWords(x.first_layer, x.last_layer)} of ${live.status.models.find((m) => m.instance === x.instance)?.name ?? x.instance} on ${x.device || 'its device'}${x.state === 'ready' ? '' : `, ${x.state} ${x.progress} %`}`)), node.stages.length === 0 && h('li', { class: 'muted' }, 'holds no layers')),
         h('details', { 'data-key': 'devices' }, h('summary', null, 'Devices and links'), table(['Device', 'Memory', 'Reads'], node.devices.map(deviceRow)), table(['Link to', 'Round trip', 'Throughput'], node.links.map((l) => linkRow(l, live.status))), node.quiet && h('p', { class: 'small muted' }, 'It is too busy or too new to be measured.')),
-        h('details', { 'data-key': 'loss' }, h('summary', null, 'If this machine goes'), h('ul', { class: 'points small' }, losses.length > 0 ? losses.map((text) => h('li', null, text)) : h('li', null, 'Nothing stops: it holds no layers.'))),
+        h('details', { 'data-key': 'loss', ontoggle: (event) => event.target.open && askAfterwards(node, rings, () => fail(null)) }, h('summary', null, 'If this machine goes'), h('ul', { class: 'points small' }, losses.length > 0 ? [...losses, ...afterwardsOf(node, rings)].map((text) => h('li', null, text)) : h('li', null, 'Nothing stops: it holds no layers.'))),
         h('div', { class: 'actions' },
             node.drained ? h('button', { type: 'button', class: 'button small', onclick: () => setDrained(node, false, fail) }, 'Let it take layers again') : h('button', { type: 'button', class: 'button small', onclick: () => drainMachine(node, losses, fail) }, 'Empty it'),
             !node.self && h('button', { type: 'button', class: 'button small danger', onclick: () => removeMachine(node, losses, fail) }, 'Shut out')))

@@ -51,17 +51,37 @@ function answerPart(answer) {
     return sheetPart(answer)
 }
 
+// What is asked one after another, quickest first, and what the page says meanwhile. A step that `grows` answers the one before it, with more.
+function stepsOf(wish) {
+    const of = wish.model || 'all models that are known by name', on = wish.fleet || 'this cluster', { buy, ...rest } = wish
+    if (!wish.model) return [{ words: `which of ${of} run on ${on}`, wish }]
+    const quick = { words: `how ${of} lies on ${on}`, wish: { ...rest, advice: false } }
+    return [quick, buy > 0 ? { words: 'what to buy', wish } : { words: 'what would help', wish, grows: true }]
+}
+
 export function open(main) {
-    const root = h('div', { class: 'page' }), place = h('div', { class: 'plan', 'aria-live': 'polite' }), list = newId('models')
+    const root = h('div', { class: 'page' }), place = h('div', { class: 'plan', 'aria-live': 'polite' }), now = h('p', { class: 'muted small', role: 'status' }), list = newId('models')
     main.append(root)
     let drawn = false
     const plan = oneAtATime(async (counts) => {
         const wish = {}
         for (const field of root.querySelectorAll('input')) if (field.value !== '') wish[field.name] = field.type === 'number' ? Number(field.value) : field.value
+        const steps = stepsOf(wish), parts = []
         place.setAttribute('aria-busy', 'true')
-        const part = await ask('POST', '/caravan/v1/plan', wish).then(answerPart).catch(troubleNotice)
-        if (!counts()) return
-        show(place, part)
+        for (const [i, step] of steps.entries()) {
+            now.textContent = `Computing ${steps.slice(i).map((x) => x.words).join(', then ')}`
+            let failed = false
+            const part = await ask('POST', '/caravan/v1/plan', step.wish).then(answerPart).catch((trouble) => {
+                failed = true
+                return troubleNotice(trouble)
+            })
+            if (!counts()) return
+            if (step.grows) parts.pop()
+            parts.push(part)
+            show(place, parts)
+            if (failed && steps[i + 1]?.grows) break
+        }
+        now.textContent = ''
         place.removeAttribute('aria-busy')
     })
     const fieldOf = ([name, label, help, type, usual]) => {
@@ -73,7 +93,7 @@ export function open(main) {
         drawn = true
         root.replaceChildren(h('header', null, h('div', null, h('h1', null, 'Plan'), h('p', { class: 'lead' }, 'How a model would lie on the machines, how fast it would be and what it would cost: on this cluster as it is now, or on machines that you do not have yet. Nothing is loaded; speeds are predicted.'))),
             h('section', { class: 'card plan', 'aria-label': 'Plan' }, h('div', { class: 'form', onchange: plan }, FIELDS.map(fieldOf)),
-                h('datalist', { id: list }, (live.models ?? []).map((m) => h('option', { value: m.name }))), place))
+                h('datalist', { id: list }, (live.models ?? []).map((m) => h('option', { value: m.name }))), now, place))
         const own = live.status.nodes.find((n) => n.self).name, first = (live.models ?? []).find((m) => m.files.includes(own))
         if (first) root.querySelector('input[name="model"]').value = first.name
         plan()

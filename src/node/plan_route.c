@@ -146,12 +146,19 @@ static yyjson_doc *status_of(const struct plan_route *p) {
     return copy;
 }
 
-/* status: of this cluster, where that is the fleet; else NULL. */
-static err_code read_fleet(yyjson_val *v, yyjson_val *status, struct asked *a, struct err *e) {
+/* status: of this cluster, where that is the fleet; else NULL. "without": plans as if this node were gone, and "instance" with it. */
+static err_code read_fleet(yyjson_val *root, yyjson_val *status, struct asked *a, struct err *e) {
+    yyjson_val *v = yyjson_obj_get(root, "fleet");
     const char *text = yyjson_is_str(v) ? yyjson_get_str(v) : "these machines";
     a->fleet = MEM_NEW(struct fleet);
     snprintf(a->where, sizeof(a->where), "%s", status ? "this cluster" : text);
-    if (status) return fleet_from_status(status, a->fleet, e);
+    if (status) {
+        char instance[64] = "";
+        struct fleet_loss loss = {.instance = instance};
+        err_code code = json_get_id(root, "without", &loss.node, e);
+        if (code == ERR_OK) code = json_get_line(root, "instance", instance, sizeof(instance), e);
+        return code == ERR_OK ? fleet_from_status(status, loss.node != 0 ? &loss : NULL, a->fleet, e) : code;
+    }
     if (yyjson_is_obj(v)) return fleet_from_json(v, "fleet", a->fleet, e);
     if (!yyjson_is_str(v)) return err_set_field(e, ERR_INVALID, "fleet", "expected text or an object");
     return fleet_parse(text, a->fleet, e);
@@ -187,7 +194,10 @@ static err_code read_money(yyjson_val *root, struct asked *a, struct err *e) {
     *m = (struct money_wish){.life_years = MONEY_LIFE, .electricity = MONEY_KWH};
     a->floor = 8;
     a->q.cost = true;
-    err_code code = json_get_double(root, "price", 0, 1e9, &m->price, e);
+    bool advice = true;
+    err_code code = json_get_bool(root, "advice", &advice, e);
+    a->q.brief = !advice;
+    if (code == ERR_OK) code = json_get_double(root, "price", 0, 1e9, &m->price, e);
     if (code == ERR_OK) code = json_get_double(root, "life", 0.1, 100, &m->life_years, e);
     if (code == ERR_OK) code = json_get_double(root, "electricity", 0, 100, &m->electricity, e);
     if (code == ERR_OK) code = json_get_double(root, "utilisation", 0.01, 100, &percent, e);
@@ -205,7 +215,7 @@ static err_code read_asked(const struct plan_route *p, yyjson_val *root, struct 
     err_code code = json_get_line(root, "model", a->name, sizeof(a->name), e);
     if (code == ERR_OK) code = read_load(root, yyjson_obj_get(yyjson_doc_get_root(status), "defaults"), a, e);
     if (code == ERR_OK) code = read_money(root, a, e);
-    if (code == ERR_OK) code = read_fleet(fleet, yyjson_doc_get_root(status), a, e);
+    if (code == ERR_OK) code = read_fleet(root, yyjson_doc_get_root(status), a, e);
     yyjson_doc_free(status);
     if (code != ERR_OK || !a->name[0]) return code;
     const struct catalog_entry *file = catalog_find(p->parts.catalog, names_resolve(p->parts.names, a->name));

@@ -35,9 +35,20 @@ static void status_links(struct fleet *f, uint32_t at, yyjson_val *node, yyjson_
     }
 }
 
-err_code fleet_from_status(yyjson_val *root, struct fleet *ret, struct err *e) {
-    yyjson_val *nodes = yyjson_obj_get(root, "nodes"), *node, *stage;
-    size_t i, max, k, n;
+/* Bytes that the stages of a node take. */
+static uint64_t status_used(yyjson_val *node, const struct fleet_loss *loss) {
+    yyjson_val *stage;
+    size_t k, n;
+    uint64_t used = 0;
+    yyjson_arr_foreach(json_some(yyjson_obj_get(node, "stages")), k, n,
+                       stage) if (!loss || !yyjson_equals_str(yyjson_obj_get(stage, "instance"), loss->instance)) used +=
+        yyjson_get_uint(yyjson_obj_get(stage, "bytes"));
+    return used;
+}
+
+err_code fleet_from_status(yyjson_val *root, const struct fleet_loss *loss, struct fleet *ret, struct err *e) {
+    yyjson_val *nodes = yyjson_obj_get(root, "nodes"), *node;
+    size_t i, max;
     uint64_t ids[FLEET_MAX_NODES] = {0};
     memset(ret, 0, sizeof(*ret));
     if (!yyjson_is_arr(nodes)) return err_set(e, ERR_INVALID, "the node's status has no nodes");
@@ -48,12 +59,12 @@ err_code fleet_from_status(yyjson_val *root, struct fleet *ret, struct err *e) {
         out->id = ret->n;
         json_get_id(node, "id", &ids[ret->n - 1], NULL);
         snprintf(out->name, sizeof(out->name), "%s", name ? name : "");
-        uint64_t used = 0, offered = yyjson_get_uint(yyjson_obj_get(node, "memory"));
-        yyjson_arr_foreach(json_some(yyjson_obj_get(node, "stages")), k, n, stage) used += yyjson_get_uint(yyjson_obj_get(stage, "bytes"));
+        uint64_t used = status_used(node, loss), offered = yyjson_get_uint(yyjson_obj_get(node, "memory"));
         out->cpu_moe = (int32_t)yyjson_get_sint(yyjson_obj_get(node, "cpu_moe"));
         out->memory = offered > used ? offered - used : 0;
         ret->said[ret->n - 1].disk = yyjson_get_num(yyjson_obj_get(node, "disk"));
         status_devices(node, out);
+        if (loss && ids[ret->n - 1] == loss->node) out->memory = 0; /* it holds nothing any more */
     }
     yyjson_arr_foreach(nodes, i, max, node) if (i < ret->n) status_links(ret, (uint32_t)i, node, nodes);
     plan_tell_apart(ret->nodes, ret->n, ids);

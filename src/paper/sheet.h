@@ -20,6 +20,7 @@ struct sheet_question {
     const struct needs *needs; /* what slices take, by libllama's own word; NULL: it is estimated */
     struct money_wish money;
     bool cost;             /* the text says what it costs, too */
+    bool brief;            /* without advice, which takes most of the time */
 };
 
 /* The header of a model. */

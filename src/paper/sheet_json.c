@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * See sheet.h: the answer as JSON. */
+#include "paper/money.h"
 #include "paper/outlook.h"
 #include "paper/sheet_priv.h"
 #include "wire/frame.h"
@@ -61,13 +62,13 @@ static void put_outlook(const struct sheet *s, yyjson_mut_doc *doc, yyjson_mut_v
 static void put_cost(const struct sheet *s, yyjson_mut_doc *doc, yyjson_mut_val *o) {
     struct money m = sheet_money(s);
     yyjson_mut_val *v = yyjson_mut_obj_add_obj(doc, o, "cost");
-    if (m.price > 0) yyjson_mut_obj_add_real(doc, v, "price", m.price);
-    if (m.price > 0) yyjson_mut_obj_add_real(doc, v, "hardware_per_million_tokens", m.hardware);
+    if (m.price > 0) yyjson_mut_obj_add_real(doc, v, "price", money_round(m.price));
+    if (m.price > 0) yyjson_mut_obj_add_real(doc, v, "hardware_per_million_tokens", money_round(m.hardware));
     yyjson_mut_obj_add_real(doc, v, "million_tokens_a_month", m.tokens_month);
     if (m.watts_known) {
         yyjson_mut_obj_add_real(doc, v, "watts_idle", m.idle_w);
         yyjson_mut_obj_add_real(doc, v, "watts_busy", m.busy_w);
-        yyjson_mut_obj_add_real(doc, v, "electricity_per_million_tokens", m.power);
+        yyjson_mut_obj_add_real(doc, v, "electricity_per_million_tokens", money_round(m.power));
         yyjson_mut_obj_add_real(doc, v, "joules_per_token", m.joules);
     }
     if (!m.api_known) return;
@@ -102,8 +103,8 @@ void sheet_json(const struct sheet *s, yyjson_mut_doc *doc, yyjson_mut_val *o) {
     sheet_left_out(s, &text);
     yyjson_mut_obj_add_strcpy(doc, o, "left_out", buf_cstr(&text));
     buf_clear(&text);
-    sheet_try_free(s, &text);
-    plan_advise(&s->plans[0], m, s->fleet->nodes, s->fleet->n, &s->wish, &text);
+    if (!s->q->brief) sheet_try_free(s, &text);
+    if (!s->q->brief) plan_advise(&s->plans[0], m, s->fleet->nodes, s->fleet->n, &s->wish, &text);
     yyjson_mut_obj_add_strcpy(doc, o, "advice", buf_cstr(&text));
     buf_done(&text);
 }

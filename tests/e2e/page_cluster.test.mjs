@@ -21,10 +21,13 @@ test('the cluster: the ring as it is, tokens while they are made, what happens i
         assert.equal((await ask(head)).usage.completion_tokens, 60) // on a fast machine over before the page is told
         return seen
     })
+    await until('the bytes that were counted on the way', async () => /[1-9][0-9.]* [KM]B so far/.test(await ring.textContent()))
     await shown(view, 'Slowest part:')
     const card = view.page.getByRole('article', { name: nodes.find((n) => n.stages.length > 0).name })
     await card.getByText('If this machine goes').click()
     await card.getByText(/caravan-demo: /).waitFor()
+    const left = nodes.find((n) => n.stages.length === 0).name
+    await card.getByText(new RegExp(`caravan-demo would then be on .*${left} \\(layers? `)).waitFor()
     await view.page.getByRole('button', { name: 'Add a machine' }).click()
     const dialog = view.page.getByRole('dialog')
     await dialog.getByText(/caravan join [0-9A-Z-]{30}/).waitFor()

@@ -54,6 +54,25 @@ test('what to buy: offers by price, the same as the command names; with a wish t
     await view.close()
 })
 
+test('a plan that takes long: what is computed is said, and what is there already is shown', async () => {
+    const view = await View.open(head.api, { path: '#/plan' })
+    await says(view, /caravan-demo|tokens\/s for one answer/)
+    let goOn
+    const held = new Promise((resolve) => { goOn = resolve })
+    await view.page.route('**/caravan/v1/plan', async (route) => {
+        if (route.request().postDataJSON().advice !== false) await held
+        await route.continue()
+    })
+    await fill(view, { Model: 'llama-70b:q4_k_m', Machines: '1xpc-ddr5-64' })
+    await says(view, /tokens\/s for one answer/) // though the second answer is held back
+    const now = card(view).getByRole('status')
+    await now.getByText('Computing what would help').waitFor()
+    await view.check()
+    goOn()
+    await until('nothing is computed any more', async () => (await now.innerText()) === '')
+    await view.close()
+})
+
 test('what could run: without a model all that fit, by the rule of the command', async () => {
     const view = await View.open(head.api, { path: '#/plan' })
     await fill(view, { Model: '', Machines: '1xmac-mini-m4-16' })

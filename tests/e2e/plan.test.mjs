@@ -48,6 +48,8 @@ await run({
         assert(mine.fits && mine.fleet === 'this cluster' && mine.n_ctx === 640 && mine.streams === 2, 'as the node is set')
         assert((await route({ fleet: { machines: [{ hardware: 'rtx3090-24' }] } })).models.length > 10)
         assert((await route({ model: 'gpt-oss:20b', fleet: 'rtx3090-24', buy: 60 })).offers.length > 1)
+        const slow = { model: 'llama-70b:q4_k_m', fleet: '3xpc-ddr4-32,wan-50ms', parallel: 4 }, [whole, brief] = [await route(slow), await route({ ...slow, advice: false })]
+        assert(whole.advice.length > 0 && brief.advice === '' && brief.copies[0].tokens_per_second === whole.copies[0].tokens_per_second)
         assert.match((await route({ model: 'llama-405b', fleet: 'pi4-8' })).text, /needs/)
         assert.match((await route({ model: 'gpt-oss:20b', fleet: 'fleet.json' })).error.message, /no hardware is called/, 'it opens no files')
         assert.match((await route({ model: 'gpt-oss:20b', fleet: 3 })).error.message, /text or an object/)
@@ -124,6 +126,7 @@ await run({
         const { cost } = JSON.parse((await plan('gpt-oss:20b', '--fleet', 'mine:24GB@900GB/s,price=650,watts=300,idle=20', '--json')).out)
         assert(cost.price === 650 && cost.watts_busy === 300 && cost.hardware_per_million_tokens > 0 && cost.api_output_per_million_tokens > 0)
         const { offers } = JSON.parse((await plan('gpt-oss:20b', '--buy', '60', '--budget', '2000', '--json')).out)
+        for (const o of offers) assert(String(o.price).length < 9 && String(o.per_million_tokens).length < 9, JSON.stringify(o))
         assert(offers.length > 1 && offers.every((x, i) => x.price <= 2000 && (i === 0 || x.tokens_per_second > offers[i - 1].tokens_per_second)))
         assert.match((await plan('gpt-oss:20b', '--buy', '60')).out, /at 60 tokens\/s, the cheapest first.*PRICE +TOKENS\/S/s)
         const none = await plan('llama-405b', '--buy', '60', '--budget', '200')

@@ -368,20 +368,24 @@ static void golden_plans(void **state) {
 
 static void a_status_becomes_a_fleet(void **state) {
     (void)state;
-    static const char text[] = "{\"nodes\":[{\"id\":\"0a\",\"name\":\"a\",\"memory\":100,\"stages\":[{\"bytes\":30}],"
+    static const char text[] = "{\"nodes\":[{\"id\":\"000000000000000a\",\"name\":\"a\",\"memory\":100,\"stages\":[{\"bytes\":10},{"
+                               "\"instance\":\"i\",\"bytes\":20}],"
                                "\"devices\":[{\"name\":\"CPU\",\"gpu\":false,\"memory_free\":90,\"bandwidth\":5e9,\"flops\":1e11}],"
-                               "\"links\":[{\"id\":\"0b\",\"rtt_us\":250}]},{\"id\":\"0b\",\"name\":\"b\",\"memory\":7,\"stages\":[]}]}";
+                               "\"links\":[{\"id\":\"000000000000000b\",\"rtt_us\":250}]},{\"id\":\"000000000000000b\",\"name\":\"b\","
+                               "\"memory\":7,\"stages\":[]}]}";
     struct fleet *f = MEM_NEW(struct fleet);
     yyjson_doc *doc;
     assert_int_equal(json_parse(text, strlen(text), &doc, NULL), ERR_OK);
-    assert_int_equal(fleet_from_status(yyjson_doc_get_root(doc), f, NULL), ERR_OK);
+    assert_int_equal(fleet_from_status(yyjson_doc_get_root(doc), &(struct fleet_loss){.node = 11, .instance = "i"}, f, NULL), ERR_OK);
+    assert_true(f->n == 2 && f->nodes[0].memory == 90 && f->nodes[1].memory == 0);
+    assert_int_equal(fleet_from_status(yyjson_doc_get_root(doc), NULL, f, NULL), ERR_OK);
     yyjson_doc_free(doc);
     assert_int_equal(f->n, 2);
     assert_int_equal(f->nodes[0].memory, 70);
     assert_true(f->nodes[0].devices[0].bandwidth == 5e9);
     assert_true(fleet_link(f, 1, 2).rtt_s == 0.00025);
     assert_int_equal(json_parse("{}", 2, &doc, NULL), ERR_OK);
-    assert_int_equal(fleet_from_status(yyjson_doc_get_root(doc), f, NULL), ERR_INVALID);
+    assert_int_equal(fleet_from_status(yyjson_doc_get_root(doc), NULL, f, NULL), ERR_INVALID);
     yyjson_doc_free(doc);
     free(f);
 }
