@@ -8,7 +8,7 @@ RELEASE := build/release
 MAKEFLAGS += --no-print-directory
 CTEST := ctest --output-on-failure --no-tests=error -j$(JOBS)
 
-.PHONY: program all help demo screenshots test check lint format zoo bench fuzz install bundle deb clean distclean test-vulkan test-cpus test-arm64 check-macos asan tsan debug sysroot sysroot-test
+.PHONY: program all help demo image screenshots test check lint format zoo bench fuzz install bundle deb clean distclean test-vulkan test-cpus test-arm64 check-macos asan tsan debug sysroot sysroot-test
 .DEFAULT_GOAL := program
 
 program: ## build ./caravan; `make` alone does it (fetches the libraries into build/sysroot where the system has none)
@@ -44,6 +44,9 @@ bench: all sysroot-test ## measure against the unsplit model and llama.cpp's own
 
 fuzz: ## fuzz every parser of foreign bytes with clang's libFuzzer (FUZZ_SECONDS=60 each)
 	@tools/fuzz.sh --all $(FUZZ_SECONDS)
+
+image: ## run the steps of the Dockerfile without Docker, and its health check (as root, needs mmdebstrap; takes a while)
+	@packaging/try-dockerfile.sh
 
 screenshots: program ## make the pictures of the web page in docs/ (needs node, npm and Chromium)
 	@CARAVAN_SOURCE=$(CURDIR) CARAVAN_BUILD=$(CURDIR)/$(RELEASE) CARAVAN=$(CURDIR)/$(RELEASE)/bin/caravan tests/e2e/run.sh $(CURDIR)/tools/screenshots.mjs

@@ -2,7 +2,7 @@
 // The plan page: how a model would be divided, how fast it would be, and what it would cost, on this cluster or on machines on paper; what
 // could run at all; what to buy. The answers are those of `caravan plan`. Nothing is loaded.
 import { h, newId, show } from './dom.js'
-import { bytes, count, rate } from './format.js'
+import { bytes, count, rate, seconds } from './format.js'
 import { ask, oneAtATime, troubleNotice } from './api.js'
 import { live, watch } from './live.js'
 import { planPart } from './models.js'
@@ -24,6 +24,8 @@ const table = (label, names, rows) => h('div', { class: 'scroll', tabindex: '0',
 
 // "41 to 67 in 8 of 10 published results": predictions were so far off there.
 const spread = (value, error) => error ? ` (where plans say so, 8 of 10 published results of ${error.of} chips say ${rate(value / error.p90)} to ${rate(value / error.p10)}; ${count(error.rows)} results)`.replace("'s chips", "'s") : ''
+// The same of a time.
+const spreadOfTime = (value, error) => error ? ` (${seconds(value * error.p10)} to ${seconds(value * error.p90)} by ${count(error.rows)} results)` : ''
 const money = (value) => value >= 100 ? value.toFixed(0) : value.toPrecision(2)
 
 function costPart(cost) {
@@ -38,7 +40,7 @@ function sheetPart(answer) {
     if (!answer.fits) return planPart(answer)
     const copy = answer.copies[0]
     return [planPart({ ...answer, stages: copy.stages, tokens_per_second: copy.tokens_per_second }),
-        h('p', { class: 'number' }, `${rate(copy.tokens_per_second)} tokens/s for one answer${spread(copy.tokens_per_second, answer.decode_error)}, ${rate(answer.tokens_per_second_all)} for ${count(answer.streams)} together; the first after ${(copy.first_token_ms / 1000).toPrecision(2)} s. A context of up to ${count(answer.largest_ctx)} fits.`),
+        h('p', { class: 'number' }, `${rate(copy.tokens_per_second)} tokens/s for one answer${spread(copy.tokens_per_second, answer.decode_error)}, ${rate(answer.tokens_per_second_all)} for ${count(answer.streams)} together; the first after ${seconds(copy.first_token_ms / 1000)}${spreadOfTime(copy.first_token_ms / 1000, answer.prefill_error)}. A context of up to ${count(answer.largest_ctx)} fits.`),
         costPart(answer.cost)]
 }
 

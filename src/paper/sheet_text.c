@@ -77,8 +77,13 @@ static void put_error(const struct sheet *s, struct buf *b) {
     struct plan_figures g;
     if (!outlook_error(s, false, &class, &e)) return;
     plan_predict(&s->plans[0], sheet_model(s), s->fleet->nodes, &s->wish, &g);
-    buf_printf(b, "How sure: where plans say %.3g tokens/s, 8 of 10 published results of %s say %.3g to %.3g (%u rows).\n", 1 / g.token_s,
+    buf_printf(b, "How sure: where plans say %.3g tokens/s, 8 of 10 published results of %s say %.3g to %.3g (%u rows)", 1 / g.token_s,
                published_class_name(class), 1 / g.token_s / e.p90, 1 / g.token_s / e.p10, e.n);
+    char first[STR_SHORT], from[STR_SHORT], to[STR_SHORT];
+    if (outlook_error(s, true, &class, &e))
+        buf_printf(b, "; for the first token after %s, %s to %s (%u rows)", seconds(g.first_s, first), seconds(g.first_s * e.p10, from),
+                   seconds(g.first_s * e.p90, to), e.n);
+    buf_append_str(b, ".\n");
 }
 
 /* Weights, KV cache and room to compute, on each machine. */
