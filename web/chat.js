@@ -45,8 +45,9 @@ class ChatPage {
         this.send = h('button', { class: 'button primary' }, 'Send')
         this.trouble = h('div', null)
         this.down = h('button', { type: 'button', class: 'button small down', hidden: true, onclick: () => this.toEnd(true) }, 'To the newest')
+        this.clear = h('button', { type: 'button', class: 'button small quiet', hidden: true, onclick: () => this.dropAll() }, 'Delete all')
         this.side = h('details', { class: 'side' }, h('summary', null, 'Conversations'),
-            h('div', { class: 'actions' }, h('a', { href: '#/chat', class: 'button small', onclick: () => this.begin() }, 'New conversation'), h('button', { type: 'button', class: 'button small quiet', onclick: () => this.dropAll() }, 'Delete all')), this.list)
+            h('div', { class: 'actions' }, h('a', { href: '#/chat', class: 'button small', onclick: () => this.begin() }, 'New conversation'), this.clear), this.list)
         this.side.open = matchMedia('(min-width: 1100px)').matches
         this.form = h('form', { class: 'composer', onsubmit: (e) => (e.preventDefault(), this.onSend()) }, this.trouble, this.chips,
             h('div', { class: 'row' }, h('button', { type: 'button', class: 'button', 'aria-label': 'Add pictures or text files', title: 'Add pictures or text files', onclick: () => this.file.click() }, '+'), this.file, this.text, this.send))
@@ -114,6 +115,7 @@ class ChatPage {
     // ---- conversations ----
     async showList() {
         this.chats = await listChats()
+        this.clear.hidden = this.chats.length === 0
         show(this.list, this.chats.map((chat) => h('li', { 'data-key': chat.id },
             h('a', { href: `#/chat/${chat.id}`, 'aria-current': chat.id === this.chat.id && 'page' }, h('span', null, chat.title || 'Untitled'), h('small', { class: 'muted' }, runs.has(chat.id) ? 'is being answered' : ago(chat.changed / 1000))))),
             this.chats.length === 0 && h('li', { class: 'muted small' }, 'None yet. They stay in this browser.'))

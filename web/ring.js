@@ -29,7 +29,8 @@ function layout(n, width) {
         const angle = (n === 2 && !narrow ? -Math.PI : -Math.PI / 2) + (2 * Math.PI * i) / n
         return n === 1 ? middle : { x: middle.x + Math.min(rx, 420) * Math.cos(angle), y: middle.y + ry * Math.sin(angle) }
     })
-    return { box, height, places, middle }
+    const lowest = Math.max(...places.map((p) => p.y)) // three machines leave the lower part of the ellipse empty
+    return { box, height: n > 2 ? lowest + BOX.height / 2 + 28 : height, places, middle }
 }
 
 // A curve from one place to the next that bends away from the middle, or sideways only where that has no height.

@@ -147,17 +147,18 @@ static yyjson_doc *status_of(const struct plan_route *p) {
 }
 
 /* status: of this cluster, where that is the fleet; else NULL. "without": plans as if this node were gone, and "instance" with it. */
-static err_code read_fleet(yyjson_val *root, yyjson_val *status, struct asked *a, struct err *e) {
+static err_code read_fleet(yyjson_val *root, yyjson_val *status, const char *model, struct asked *a, struct err *e) {
     yyjson_val *v = yyjson_obj_get(root, "fleet");
     const char *text = yyjson_is_str(v) ? yyjson_get_str(v) : "these machines";
     a->fleet = MEM_NEW(struct fleet);
     snprintf(a->where, sizeof(a->where), "%s", status ? "this cluster" : text);
     if (status) {
         char instance[64] = "";
-        struct fleet_loss loss = {.instance = instance};
-        err_code code = json_get_id(root, "without", &loss.node, e);
+        struct fleet_without w = {.instance = instance, .model = ""};
+        err_code code = json_get_id(root, "without", &w.node, e);
         if (code == ERR_OK) code = json_get_line(root, "instance", instance, sizeof(instance), e);
-        return code == ERR_OK ? fleet_from_status(status, loss.node != 0 ? &loss : NULL, a->fleet, e) : code;
+        if (w.node == 0) w.model = model; /* a model that is loaded is planned anew, in its own place */
+        return code == ERR_OK ? fleet_from_status(status, &w, a->fleet, e) : code;
     }
     if (yyjson_is_obj(v)) return fleet_from_json(v, "fleet", a->fleet, e);
     if (!yyjson_is_str(v)) return err_set_field(e, ERR_INVALID, "fleet", "expected text or an object");
@@ -215,10 +216,11 @@ static err_code read_asked(const struct plan_route *p, yyjson_val *root, struct 
     err_code code = json_get_line(root, "model", a->name, sizeof(a->name), e);
     if (code == ERR_OK) code = read_load(root, yyjson_obj_get(yyjson_doc_get_root(status), "defaults"), a, e);
     if (code == ERR_OK) code = read_money(root, a, e);
-    if (code == ERR_OK) code = read_fleet(root, yyjson_doc_get_root(status), a, e);
+    const char *model = names_resolve(p->parts.names, a->name);
+    if (code == ERR_OK) code = read_fleet(root, yyjson_doc_get_root(status), model, a, e);
     yyjson_doc_free(status);
     if (code != ERR_OK || !a->name[0]) return code;
-    const struct catalog_entry *file = catalog_find(p->parts.catalog, names_resolve(p->parts.names, a->name));
+    const struct catalog_entry *file = catalog_find(p->parts.catalog, model);
     if (file) a->path = mem_strdup(file->path);
     return ERR_OK;
 }

@@ -29,13 +29,14 @@ err_code fleet_open(const char *spec, struct fleet *ret, struct err *e);
 /* {"machines": [{"hardware": "pc-ddr5-64/2xrtx3090-24", ...}, ...], "link": "10gbe", "links": [...]}: docs/PLANNER.md has all of it.
  * `where`: the file, for errors. */
 err_code fleet_from_json(yyjson_val *root, const char *where, struct fleet *ret, struct err *e);
-/* From /caravan/v1/status: each node's remaining offer and its profile, and the round trips. loss: as if this node were gone,
- * and a copy that has a stage there had left the others, too; NULL: as it is. ERR_INVALID: the JSON is not a status. */
-struct fleet_loss {
-    uint64_t node;
-    const char *instance; /* "": none */
+/* From /caravan/v1/status: each node's remaining offer and its profile, and the round trips. without: what is
+ * taken away first; NULL: nothing. ERR_INVALID: the JSON is not a status. */
+struct fleet_without {
+    uint64_t node;        /* offers nothing; 0: none */
+    const char *instance; /* this copy leaves its memory free; "": none */
+    const char *model;    /* likewise all copies of this model, which is to be placed anew; "": none */
 };
-err_code fleet_from_status(yyjson_val *root, const struct fleet_loss *loss, struct fleet *ret, struct err *e);
+err_code fleet_from_status(yyjson_val *root, const struct fleet_without *without, struct fleet *ret, struct err *e);
 /* For plan_wish.link, with the fleet as link_user. */
 struct plan_link fleet_link(void *fleet, uint64_t from, uint64_t to);
 

@@ -81,7 +81,9 @@ err_code plan_paper_fleet(const struct options *o, struct paper *p, struct err *
     p->question.where = spec;
     if (spec[0]) return fleet_open(spec, p->fleet, e);
     p->question.where = "this cluster";
-    if (p->status) return fleet_from_status(yyjson_doc_get_root(p->status), NULL, p->fleet, e);
+    const char *model = option_argument(o, 0);
+    const struct fleet_without w = {.instance = "", .model = model ? model : ""};
+    if (p->status) return fleet_from_status(yyjson_doc_get_root(p->status), &w, p->fleet, e);
     p->question.where = "this machine alone (no node runs here)";
     struct fleet_machine m = {.node.memory = profile_memory_offer()};
     if (gethostname(m.node.name, sizeof(m.node.name) - 1) != 0) snprintf(m.node.name, sizeof(m.node.name), "here");

@@ -372,12 +372,16 @@ static void a_status_becomes_a_fleet(void **state) {
                                "\"instance\":\"i\",\"bytes\":20}],"
                                "\"devices\":[{\"name\":\"CPU\",\"gpu\":false,\"memory_free\":90,\"bandwidth\":5e9,\"flops\":1e11}],"
                                "\"links\":[{\"id\":\"000000000000000b\",\"rtt_us\":250}]},{\"id\":\"000000000000000b\",\"name\":\"b\","
-                               "\"memory\":7,\"stages\":[]}]}";
+                               "\"memory\":7,\"stages\":[]}],"
+                               "\"models\":[{\"name\":\"m\",\"instance\":\"i\"}]}";
     struct fleet *f = MEM_NEW(struct fleet);
     yyjson_doc *doc;
     assert_int_equal(json_parse(text, strlen(text), &doc, NULL), ERR_OK);
-    assert_int_equal(fleet_from_status(yyjson_doc_get_root(doc), &(struct fleet_loss){.node = 11, .instance = "i"}, f, NULL), ERR_OK);
+    assert_int_equal(
+        fleet_from_status(yyjson_doc_get_root(doc), &(struct fleet_without){.node = 11, .instance = "i", .model = ""}, f, NULL), ERR_OK);
     assert_true(f->n == 2 && f->nodes[0].memory == 90 && f->nodes[1].memory == 0);
+    assert_int_equal(fleet_from_status(yyjson_doc_get_root(doc), &(struct fleet_without){.instance = "", .model = "m"}, f, NULL), ERR_OK);
+    assert_true(f->nodes[0].memory == 90 && f->nodes[1].memory == 7);
     assert_int_equal(fleet_from_status(yyjson_doc_get_root(doc), NULL, f, NULL), ERR_OK);
     yyjson_doc_free(doc);
     assert_int_equal(f->n, 2);
