@@ -69,7 +69,7 @@ static size_t make_batch(struct zoo *z, int step, struct engine_token *t) {
         uint32_t count = step % 3 == 2 ? 1 : 1 + draw(z, 8) + (k == 0 ? 4 : 0);
         for (uint32_t i = 0; i < count; i++) {
             int32_t token = (int32_t)draw(z, z->whole.info.n_vocab);
-            t[n++] = (struct engine_token){token, z->pos[seq]++, seq, i + 1 == count ? ENGINE_TOKEN_LOGITS : 0};
+            t[n++] = (struct engine_token){.token = token, .pos = z->pos[seq]++, .seq = seq, .flags = i + 1 == count ? ENGINE_TOKEN_LOGITS : 0};
         }
     }
     return n;
@@ -138,7 +138,7 @@ static int try_guesses(struct zoo *z) {
     for (uint16_t seq = 0; seq < N_SEQ; seq++) try_op(z, (struct engine_op){ENGINE_OP_RM, seq, 0, 0, -1, 0}, seq, 0);
     for (uint16_t seq = 0; seq < N_SEQ; seq++) wrong += try_op(z, (struct engine_op){ENGINE_OP_CLOSE, seq, 0, 0, 0, 0}, seq, 0);
     other = pos = 1; /* the token 5 that try_op leaves */
-    check(z, alone->ops->eval(alone->self, &(struct engine_token){5, 0, 0, ENGINE_TOKEN_LOGITS}, 1, NULL, NULL, &z->err));
+    check(z, alone->ops->eval(alone->self, &(struct engine_token){.token = 5, .flags = ENGINE_TOKEN_LOGITS}, 1, NULL, NULL, &z->err));
     for (int step = 0; step < N_STEPS; step++) {
         int32_t right = 1 + step % (N_REWIND + 1);
         for (int32_t i = 0; i <= N_REWIND; i++)

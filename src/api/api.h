@@ -125,6 +125,7 @@ enum api_finish { API_FINISH_STOP, API_FINISH_LENGTH, API_FINISH_CALLS };
 struct api_usage {
     uint64_t prompt_tokens, completion_tokens, cached_tokens;
     uint64_t draft_tokens, draft_accepted; /* by speculation: guesses that were checked, and those that were right */
+    uint64_t mtp_tokens, mtp_accepted;     /* of these, guesses of the model's own layers */
     /* with "caravan_stats": where the time went, of the last choice that ended */
     uint64_t queued_us, prefill_us, decode_us;
     uint64_t expected_us; /* the wait for a place, as predicted when the request came to the queue */

@@ -111,7 +111,9 @@ void openai_append_stats(const struct api_answer *a, struct buf *out) {
     append_ms(out, "expected_ms", u->expected_us, ",");
     append_ms(out, "prefill_ms", u->prefill_us, ",");
     append_ms(out, "decode_ms", u->decode_us, ",");
-    buf_printf(out, "\"draft_tokens\":%" PRIu64 ",\"draft_accepted\":%" PRIu64 ",\"stages\":[", u->draft_tokens, u->draft_accepted);
+    buf_printf(out, "\"draft_tokens\":%" PRIu64 ",\"draft_accepted\":%" PRIu64, u->draft_tokens, u->draft_accepted);
+    if (u->mtp_tokens > 0) buf_printf(out, ",\"mtp_tokens\":%" PRIu64 ",\"mtp_accepted\":%" PRIu64, u->mtp_tokens, u->mtp_accepted);
+    buf_append_str(out, ",\"stages\":[");
     for (uint32_t i = 0; i < u->n_hop; i++) {
         const struct request_hop *h = &u->hops[i];
         buf_printf(out, "%s{\"stage\":%u,\"frames\":%u,", i > 0 ? "," : "", h->stage, h->frames);

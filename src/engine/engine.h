@@ -14,6 +14,7 @@
 #include "engine/params.h"
 #include "engine/rows.h"
 
+enum { ENGINE_MAX_GUESS = 8 /* guesses at once of the model's own layers */ };
 enum { ENGINE_MAX_STORED = 256 /* sequences that a slice stores in its memory */, ENGINE_MAX_SEQ = 1024, ENGINE_MAX_POS = (1 << 30) - 1 };
 
 /* Kinds of struct engine_op. The engine applies operations before it computes a batch. */
@@ -108,6 +109,11 @@ struct engine_ops {
     err_code (*seq_open)(void *self, uint32_t seq, const struct engine_sampling *params, struct err *e);
     /* Samples after the batch's token i of seq. Randomness is a function of (seed, position) alone. Last slice only. */
     err_code (*sample)(void *self, uint32_t seq, size_t i, int32_t pos, struct engine_sample *ret, struct err *e);
+    /* Guesses at what follows `next`, which was sampled after the last of n tokens: `run`, the tokens [at, at + n) of the last batch, all of
+     * one sequence, which the batch has with n_guess. Writes up to `most` guesses to ret, and returns how many; 0 also if it fails. Last
+     * slice only, if info.n_guess > 0. NULL: the engine never can. */
+    uint32_t (*guess)(void *self, const struct engine_token *run, size_t at, size_t n, int32_t next, uint32_t most,
+                      struct engine_guess *ret);
     /* Scores the batch's token i of seq: its log probability by the logits of the position before it, which are noted when that token is
      * scored. Position 0 has none: log probability 0, no alternatives. Last slice only. */
     err_code (*score)(void *self, uint32_t seq, size_t i, int32_t pos, struct engine_sample *ret, struct err *e);

@@ -164,6 +164,7 @@ static err_code load_model(struct slice *s, const struct model_slice *slice, mod
     struct llama_model_params params = llama_model_default_params();
     FILE *f = NULL;
     params.no_alloc = s->laid_out;
+    params.load_mtp = s->what.tail && s->what.n_mtp > 0;
     params.load_mode = LLAMA_LOAD_MODE_NONE; /* the file is not on disk, so it can't be mapped */
     params.use_extra_bufts = true;           /* weights repacked for this CPU */
     params.progress_callback = on_progress;
@@ -229,6 +230,7 @@ static err_code make_context(struct slice *s, const struct engine_load *load, st
     slice_pool_context(s, &params);
     s->ctx = llama_init_from_model(s->model, params);
     if (s->ctx == NULL) return refused(s, "make a context for", e);
+    slice_mtp_open(s, &params);
     s->mem = llama_get_memory(s->ctx);
     if (s->mem == NULL && s->pool.type == ENGINE_POOL_NONE)
         return err_set(e, ERR_UNSUPPORTED, "this model keeps no memory of what it read: it cannot generate");
@@ -268,6 +270,7 @@ static void tell(struct slice *s, const struct engine_load *load) {
     info->can_mark = !info->can_remove && s->pool.type == ENGINE_POOL_NONE;
     info->mark_whole = info->can_mark && (llama_model_is_recurrent(s->model) || s->what.keeps_state);
     info->n_rewind = !s->recurrent ? info->n_ctx_seq : s->window == 0 ? llama_n_rs_seq(s->ctx) : 0;
+    info->n_guess = s->what.n_mtp > 0 && s->pool.type == ENGINE_POOL_NONE && info->n_rewind > 0 ? ENGINE_MAX_GUESS : 0;
     info->rewind_alone = !info->can_remove && !s->recurrent && !s->streams && load->n_seq > 1;
     info->cells_move = s->window > 0 && s->window < info->n_ctx_seq; /* they are a ring, and its order shows in sums */
     info->bytes_weights = tally.weights > 0 ? tally.weights : llama_model_size(s->model);
@@ -323,6 +326,7 @@ static err_code make_room(struct slice *s, struct err *e) {
     s->history = malloc(n_history * sizeof(*s->history));
     if (s->history == NULL) return err_set(e, ERR_MEMORY, "no memory for the history of %u sequences", s->info.n_seq);
     memset(s->history, 0xFF, n_history * sizeof(*s->history));
+    if (!slice_mtp_room(s)) return err_set(e, ERR_MEMORY, "no memory for the rows that guesses are made from");
     return ERR_OK;
 }
 
@@ -399,6 +403,7 @@ void slice_free(struct slice *s) {
     slice_mark_free(s);
     slice_pos_done(s);
     slice_media_close(s);
+    slice_mtp_done(s);
     free(s->history);
     free(s->kept);
     free(s->rows);

@@ -103,6 +103,7 @@ bool slice_graph_watch(struct ggml_tensor *t, bool ask, void *user) {
     struct slice *s = user;
     struct slice_graph *g = &s->graph;
     if (ask && s->what.scale != NULL) mend_constant(s, t);
+    if (s->mtp.to != NULL && slice_mtp_watch(s, t, ask)) return true;
     if (s->what.in_tensor[0] != '\0' && strcmp(t->name, s->what.in_tensor) == 0) {
         if (!ask) rows_enter(g, t, s->what.n_hidden_in);
         return true;
@@ -120,7 +121,8 @@ bool slice_graph_watch(struct ggml_tensor *t, bool ask, void *user) {
 }
 
 bool slice_graph_watches(const struct slice *s) {
-    return !s->what.tail || s->pool.caught || s->what.in_tensor[0] != '\0' || s->what.scale != NULL;
+    return !s->what.tail || s->pool.caught || s->what.in_tensor[0] != '\0' || s->what.scale != NULL ||
+           s->what.n_mtp > 0;
 }
 
 void slice_graph_begin(struct slice *s, size_t n, const float *in, float *out) {

@@ -2,7 +2,7 @@
  * The inside of a slice: slice.c loads and frees it, slice_run.c computes, slice_graph.c moves rows into the graph and out of it,
  * slice_pool.c pools rows into vectors, slice_park.c parks sequences, slice_mark.c keeps copies of their states, slice_store.c moves both
  * into a store and out of it, slice_room.c has the memory of all that, slice_media.c makes rows of pictures, slice_pos.c knows where these
- * stand, slice_adapter.c applies adapters. */
+ * stand, slice_adapter.c applies adapters, slice_mtp.c guesses. */
 #ifndef CARAVAN_ENGINE_SLICE_PRIV_H
 #define CARAVAN_ENGINE_SLICE_PRIV_H
 
@@ -80,6 +80,23 @@ struct slice_adapters {
     struct slice_scales seq[ENGINE_MAX_SEQ];
 };
 
+/* Guesses by the model's own layers: engine/slice_mtp.c. */
+struct slice_mtp {
+    struct llama_context *ctx;   /* NULL: there are none */
+    llama_memory_t mem;
+    struct llama_batch_ext *batch;
+    uint32_t width, cells;       /* of a row; of a sequence */
+    float *rows;                 /* [n_batch][width]: of the last batch's answered tokens, the first n_rows */
+    uint32_t n_rows;
+    uint32_t *row_of;            /* [n_batch]: the number of a token's row, counted from 1; 0: it has none */
+    bool wanted;                 /* the batch has a token with n_guess */
+    float *to;                   /* where the rows of the part go that is being computed; NULL: nowhere */
+    uint32_t expected, taken;    /* rows of that part */
+    bool named;                  /* its graph has a node "h_nextn" */
+    float *state;                /* [width]: the layer's own, of its last token */
+    bool has_state;
+};
+
 struct slice {
     struct model_slice_info what;
     struct engine_info info;
@@ -124,6 +141,7 @@ struct slice {
     struct slice_media media;    /* first slice */
     struct slice_pos pos;
     struct slice_adapters adapters;
+    struct slice_mtp mtp; /* last slice */
 };
 
 /* ---- slice_pool.c ---- */
@@ -231,6 +249,24 @@ void slice_adapter_reset(struct slice *s, uint32_t seq);
 bool slice_adapter_same(const struct slice *s, uint32_t a, uint32_t b);
 /* The next part of a batch is computed with the scales of this sequence. */
 err_code slice_adapter_use(struct slice *s, uint32_t seq, struct err *e);
+
+/* ---- slice_mtp.c ---- */
+/* Makes the second context, if the slice has such layers; params: of the first. Without memory for it there are no guesses. */
+void slice_mtp_open(struct slice *s, const struct llama_context_params *params);
+bool slice_mtp_room(struct slice *s); /* the buffers, once n_batch is known; false: no memory */
+void slice_mtp_done(struct slice *s);
+void slice_mtp_threads(struct slice *s, int32_t single, int32_t several);
+/* The sequence's positions (libllama's) from pos on are not valid any more. */
+void slice_mtp_cut(struct slice *s, uint32_t seq, int32_t pos);
+/* A batch begins; its tokens [at, at + n), which begin at t, are computed as a part of it; they have been. */
+void slice_mtp_batch(struct slice *s, const struct engine_token *t, size_t n);
+void slice_mtp_begin(struct slice *s, const struct engine_token *t, size_t at, size_t n);
+void slice_mtp_end(struct slice *s, size_t at, size_t n);
+/* Takes rows out of the graph. Only while s->mtp.to is set. False: it is none of the nodes that have them. */
+bool slice_mtp_watch(struct slice *s, struct ggml_tensor *t, bool ask);
+/* As engine_ops.guess. */
+uint32_t slice_mtp_guess(struct slice *s, const struct engine_token *run, size_t at, size_t n, int32_t next, uint32_t most,
+                         struct engine_guess *ret);
 
 extern const struct engine_ops slice_ops;
 /* Loads the slice's header and lays out its buffers, without allocating them; parameters and errors as engine_slice_open. */

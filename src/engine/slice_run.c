@@ -52,6 +52,7 @@ static err_code remove_part(struct slice *s, uint32_t seq, int32_t p0, int32_t p
     if (!reaches || !llama_memory_seq_rm(s->mem, (llama_seq_id)seq, from, to))
         return err_set(e, ERR_UNSUPPORTED, "sequence %u cannot go back to position %d: the model keeps a state, not the past", seq, p0);
     forget(s, seq, p0, p1);
+    slice_mtp_cut(s, seq, from);
     if (to_end) slice_pos_cut(s, seq, p0);
     s->run[seq] = 0;
     return ERR_OK;
@@ -60,6 +61,7 @@ static err_code remove_part(struct slice *s, uint32_t seq, int32_t p0, int32_t p
 static void remove_all(struct slice *s, uint32_t seq) {
     slice_park_drop(s, seq);
     llama_memory_seq_rm(s->mem, (llama_seq_id)seq, -1, -1);
+    slice_mtp_cut(s, seq, -1);
     slice_pos_cut(s, seq, 0);
     forget(s, seq, 0, -1);
 }
@@ -142,6 +144,7 @@ static void op_back(struct slice *s, const struct engine_op *op) {
     uint32_t n = (uint32_t)op->p0;
     if (slice_mark_back(s, op->seq, n, op->key) || slice_store_back(s, op->seq, n, op->key)) {
         forget(s, op->seq, op->p0, -1);
+        slice_mtp_cut(s, op->seq, slice_pos_of(s, op->seq, op->p0));
     } else {
         slice_room_lose(s, op->key);
         remove_all(s, op->seq);
@@ -355,13 +358,16 @@ static err_code slice_eval(void *self, const struct engine_token *t, size_t n, c
         if ((code = slice_unpark(s, t[i].seq, t[i].seq, e)) != ERR_OK) return code;
     if (s->pool.caught) out = s->pool.rows;
     if (s->rows != NULL) memset(s->rows, 0, s->info.n_batch * sizeof(*s->rows));
+    slice_mtp_batch(s, t, n);
     for (size_t at = 0, len; at < n; at += len) {
         len = part_length(s, t, at, n);
         bool vectors = s->what.tail && s->pool.type != ENGINE_POOL_NONE;
         bool parts = s->what.tail && !vectors && len < n;
         if (parts && at == 0 && (code = reserve_kept(s, t, n, e)) != ERR_OK) return code;
+        slice_mtp_begin(s, t + at, at, len);
         code =
             decode_part(s, t + at, len, in != NULL ? in + at * width_in(s) : NULL, out != NULL ? out + at * s->what.n_hidden_out : NULL, e);
+        slice_mtp_end(s, at, len);
         if (code == ERR_OK && vectors) code = slice_pool_take(s, t, at, len, e);
         else if (code == ERR_OK && s->what.tail) code = take_logits(s, t, at, len, parts, &n_kept, e);
         if (code != ERR_OK) {
@@ -449,11 +455,17 @@ static err_code slice_media_op(void *self, const uint8_t *data, size_t len, stru
     return slice_media(self, data, len, ret, e);
 }
 
+static uint32_t slice_guess(void *self, const struct engine_token *run, size_t at, size_t n, int32_t next, uint32_t most,
+                            struct engine_guess *ret) {
+    return slice_mtp_guess(self, run, at, n, next, most, ret);
+}
+
 static void slice_park_room_op(void *self, uint64_t bytes) { slice_park_room(self, bytes); }
 static size_t slice_lost(void *self, uint64_t *ret_keys) { return slice_room_lost(self, ret_keys); }
 static void slice_threads(void *self, uint32_t single, uint32_t several) {
     struct slice *s = self;
     llama_set_n_threads(s->ctx, (int32_t)single, (int32_t)several);
+    slice_mtp_threads(s, (int32_t)single, (int32_t)several);
 }
 
 static void slice_set_store(void *self, const struct engine_store *store) { ((struct slice *)self)->store = store; }
@@ -470,6 +482,7 @@ const struct engine_ops slice_ops = {
     .vector = slice_vector,
     .seq_open = slice_seq_open,
     .sample = slice_sample,
+    .guess = slice_guess,
     .score = slice_score,
     .tokenize = slice_tokenize,
     .tokenize_pair = slice_tokenize_pair,

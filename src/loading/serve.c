@@ -112,6 +112,7 @@ void serve_own_wish(const struct serve *s, struct load_wish *ret) {
     wish_set(ret, WISH_PREFIX_CACHE, c->options->prefix_cache);
     wish_set(ret, WISH_SPECULATE, c->options->n_draft);
     wish_set(ret, WISH_SPECULATE_ALWAYS, c->options->draft_always);
+    wish_set(ret, WISH_MTP, c->load->mtp);
 }
 
 /* How stages load the model, except for the devices and threads, which each node chooses by itself (hold_own_hardware). */
@@ -123,6 +124,7 @@ static void serve_load_options(const struct serve *s, const struct load_wish *w,
     ret->n_ubatch = w->ubatch;
     ret->exact = w->exact;
     ret->n_rewind = w->speculate_always ? w->speculate : 0; /* copies of a state take much memory: only where they are asked for */
+    ret->mtp = w->mtp && w->speculate > 0;
     snprintf(ret->cache_type_k, sizeof(ret->cache_type_k), "%s", w->cache_type_k);
     snprintf(ret->cache_type_v, sizeof(ret->cache_type_v), "%s", w->cache_type_v);
     snprintf(ret->flash_attn, sizeof(ret->flash_attn), "%s", w->flash_attn);
@@ -147,7 +149,7 @@ static err_code model_shape(const struct serve *s, struct serve_model *m, struct
     if (code != ERR_OK) return code;
     if (load.n_batch > 0 && load.n_batch < load.n_seq)
         log_info("node", "--batch %u is raised to %u: one token of each of the --parallel sequences", load.n_batch, load.n_seq);
-    m->shape = (struct model_load_shape){.n_ctx = load.n_ctx, .n_seq = load.n_seq, .streams = load.exact};
+    m->shape = (struct model_load_shape){.n_ctx = load.n_ctx, .n_seq = load.n_seq, .streams = load.exact, .mtp = load.mtp};
     load.n_gpu_layers = ENGINE_GPU_ALL;
     m->shape.n_ubatch_gpu = engine_load_ubatch(&load);
     load.n_gpu_layers = 0;

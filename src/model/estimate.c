@@ -3,7 +3,7 @@
 
 #include "model/types.h"
 
-enum { DEFAULT_UBATCH = 512, CELL_STEP = 256, OUTPUTS_SHARE = 4 };
+enum { DEFAULT_UBATCH = 512, CELL_STEP = 256, OUTPUTS_SHARE = 4, MTP_ROWS = 8 };
 
 /* Bytes of n elements, whole blocks. */
 static uint64_t row_bytes(uint32_t type, uint64_t n) {
@@ -60,6 +60,19 @@ static uint64_t compute_bytes(const struct model_layout *l, uint32_t first, uint
     return MODEL_ESTIMATE_FIXED + scores + (logits > layer ? logits : layer);
 }
 
+/* What guessing by the model's own layers takes in the tail: the first of them, its KV cells and those of no other layer, a context for a
+ * few tokens, and the embedding, which a tail has otherwise only where it is the output table too. */
+static void add_mtp(struct model_estimate *m, const struct model_layout *l, bool head, const struct model_load_shape *shape) {
+    const struct model_tensor *t = model_gguf_find_tensor(l->gguf, "token_embd.weight");
+    uint64_t cells = (uint64_t)model_estimate_mtp_cells(shape->n_ctx) * shape->n_seq;
+    m->weights += l->layers[l->n_layer].bytes;
+    if (t && !head && !l->tied && !model_layer_tensor(l, l->n_layer, "nextn.embed_tokens.")) m->weights += t->bytes;
+    m->kv += cells * model_kv_token_bytes(l, l->n_layer, shape->type_k, shape->type_v);
+    m->compute += MODEL_ESTIMATE_FIXED / 4 + 4 * MTP_ROWS * ((uint64_t)l->n_vocab + 10 * (uint64_t)l->n_embd + 3 * (uint64_t)l->n_ff_max);
+}
+
+uint32_t model_estimate_mtp_cells(uint32_t n_ctx) { return n_ctx < MODEL_MTP_CELLS ? n_ctx : MODEL_MTP_CELLS; }
+
 /* The tables outside of the layers: the slice's own; tables of about one bit a weight where libllama insists on a table that is not
  * used; and libllama's second copy of a quantised table that serves both ends. */
 static uint64_t table_bytes(const struct model_layout *l, bool head, bool tail) {
@@ -82,6 +95,7 @@ struct model_estimate model_estimate_slice(const struct model_layout *l, uint32_
     for (uint32_t i = first; i < end; i++) m.weights += l->layers[i].bytes;
     m.kv = kv_bytes(l, first, end, shape, n_ubatch);
     m.compute = compute_bytes(l, first, end, shape, n_ubatch);
+    if (shape->mtp && l->predicts && end == l->n_layer) add_mtp(&m, l, first == 0, shape);
     m.total = m.weights + m.kv + m.compute;
     return m;
 }

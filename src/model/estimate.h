@@ -18,6 +18,7 @@ struct model_load_shape {
     uint32_t n_ubatch_gpu;     /* the same where a GPU computes; 0: as n_ubatch */
     uint32_t type_k, type_v;   /* enum model_type of the cache */
     bool streams;              /* each sequence has cells of its own (--exact), instead of one pool for all */
+    bool mtp;                  /* the last slice guesses with the model's own layers, if they can */
     const uint64_t *adapters;  /* [n_layer]: bytes that adapters take with each layer; NULL: there are none */
     uint64_t projector;        /* bytes of the projector of pictures and sounds, which the first slice has, too */
 };
@@ -35,6 +36,9 @@ struct model_estimate model_estimate_slice(const struct model_layout *l, uint32_
 /* How many of n_ubatch tokens in one compute step can have logits, at least one for each sequence. With a large vocabulary a logits row
  * for every token would be the largest buffer of all, and a prompt needs only one row. */
 uint32_t model_estimate_outputs(uint32_t n_ubatch, uint32_t n_seq);
+/* Positions of a sequence, the last ones, that the layers for multi-token prediction keep. */
+enum { MODEL_MTP_CELLS = 1024 };
+uint32_t model_estimate_mtp_cells(uint32_t n_ctx);
 /* KV bytes that one more token of context takes in a layer: 0 in recurrent layers. It counts windowed layers too, although these take
  * nothing more once the window is full. */
 uint64_t model_kv_token_bytes(const struct model_layout *l, uint32_t layer, uint32_t type_k, uint32_t type_v);

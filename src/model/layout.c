@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -198,7 +199,7 @@ static uint64_t indexer_k(const struct model_layout *l, uint32_t layer) {
 /* The last layers of some models use the K and V of earlier ones: they compute and keep none. */
 static bool borrows_kv(const struct model_layout *l, uint32_t layer) {
     uint64_t shared = arch_uint(l->gguf, "attention.shared_kv_layers", 0, 0);
-    return shared < l->n_layer && layer >= l->n_layer - shared;
+    return shared > 0 && shared < l->n_layer && layer >= l->n_layer - shared;
 }
 
 static void measure_layers(struct model_layout *l) {
@@ -258,6 +259,37 @@ static void hash_kinds(struct model_layout *l) {
     buf_done(&b);
 }
 
+/* Has the layer a tensor for each of these words, which are beginnings of names? */
+static bool has_tensors(const struct model_layout *l, uint32_t layer, const char *words) {
+    char name[32];
+    const char *word;
+    size_t len;
+    while (str_next(&words, ' ', &word, &len)) {
+        snprintf(name, sizeof(name), "%.*s", (int)len, word);
+        if (!model_layer_tensor(l, layer, name)) return false;
+    }
+    return true;
+}
+
+static bool can_predict(const struct model_layout *l) {
+    static const struct {
+        const char *arch;
+        uint32_t most;
+        const char *tensors;
+    } rows[] = {
+#define MTP(arch, most, tensors) {arch, most, tensors},
+#include "../../tables/quirks_mtp.def"
+#undef MTP
+    };
+    uint32_t n = l->n_block - l->n_layer;
+    for (size_t i = 0; n > 0 && i < ARRAY_LEN(rows); i++)
+        if (strcmp(l->arch, rows[i].arch) == 0 && n <= rows[i].most)
+            return has_tensors(l, l->n_layer, "nextn.eh_proj. nextn.enorm. nextn.hnorm.") && has_tensors(l, l->n_layer, rows[i].tensors);
+    return false;
+}
+
+void model_layout_keep_mtp(struct model_layout *l) { l->keeps_mtp = l->predicts && !l->shortened; }
+
 void model_layout_shorten(struct model_layout *l, uint32_t n) {
     assert(n > 0 && n <= l->n_layer);
     l->n_layer = n;
@@ -292,6 +324,7 @@ err_code model_layout_create(const struct model_gguf *g, struct model_layout **r
     }
     measure_layers(l);
     hash_kinds(l);
+    l->predicts = can_predict(l);
     *ret_l = l;
     return ERR_OK;
 }

@@ -21,7 +21,7 @@ struct model_layer {
     uint32_t window;           /* sliding window in tokens; 0: the whole context */
     uint64_t state_bytes;      /* recurrent state of one sequence, f32 (0: none) */
     bool indexer;              /* it has an indexer of its own, which chooses the positions that attention sees */
-    bool nextn;                /* multi-token-prediction block: not computed in ordinary decoding */
+    bool nextn;                /* for multi-token prediction (MTP): not computed in ordinary decoding */
 };
 
 struct model_layout {
@@ -42,6 +42,8 @@ struct model_layout {
     uint64_t bytes_total;      /* all tensors, each once */
     bool tied;                 /* no output.weight: the head uses token_embd.weight */
     bool shortened;            /* model_layout_shorten */
+    bool predicts;             /* its first nextn layer can guess tokens (tables/quirks_mtp.def) */
+    bool keeps_mtp;            /* model_layout_keep_mtp */
     struct model_layer *layers;/* n_block of them */
     uint32_t *tensor_of_layer; /* storage of layers[].tensors */
 };
@@ -56,6 +58,9 @@ err_code model_layout_ctx(const struct model_layout *l, uint32_t wish, uint32_t 
 /* From now on the model ends with layer n - 1, and its output head follows there: a small model with the graph of a large one. n: at most
  * n_layer. */
 void model_layout_shorten(struct model_layout *l, uint32_t n);
+
+/* From now on the model's last slice has its first nextn layer too, if that can guess; else slices leave all of them out. */
+void model_layout_keep_mtp(struct model_layout *l);
 
 /* The block number of "blk.N.rest" (and *ret_rest, if not NULL, its rest); -1 for other names. */
 int32_t model_layer_of_name(const char *name, const char **ret_rest);

@@ -33,7 +33,8 @@ static void make_unread(struct slice_tensor *t) {
 /* Does the slice look tokens up in token_embd, or use it as its output table? */
 static bool reads_embedding(const struct model_slice *s) {
     const struct model_entry *entry = model_quirks_entry(s->l);
-    return s->info.head || (s->info.tail && s->l->tied) || (entry && entry->ids[0] == '*');
+    bool guesses = s->info.tail && s->info.n_mtp > 0 && !model_layer_tensor(s->l, s->l->n_layer, "nextn.embed_tokens.");
+    return s->info.head || (s->info.tail && s->l->tied) || guesses || (entry && entry->ids[0] == '*');
 }
 
 /* Makes the slice's version of a tensor outside of the layers. */
@@ -85,7 +86,7 @@ static bool take_tensor(const struct model_slice *s, const struct model_tensor *
         if (!s->info.whole) fit_table(s, t);
         return true;
     }
-    if ((uint32_t)layer < s->info.first || (uint32_t)layer >= s->info.end) return false;
+    if ((uint32_t)layer < s->info.first || (uint32_t)layer >= slice_block_end(s)) return false;
     snprintf(t->name, sizeof(t->name), "blk.%" PRIu32 ".%s", (uint32_t)layer - s->info.first, rest);
     return true;
 }
@@ -185,6 +186,7 @@ static void describe(struct model_slice *s, uint32_t first, uint32_t end) {
     info->head = first == 0;
     info->tail = end == s->l->n_layer;
     info->whole = info->head && info->tail && !s->l->shortened;
+    info->n_mtp = s->l->keeps_mtp ? 1 : 0;
     info->n_hidden_in = info->head ? 0 : model_quirks_width(s->l);
     info->n_hidden_out = info->tail ? 0 : model_quirks_width(s->l);
     info->keeps_state = (s->quirks->fixups & MODEL_FIX_STATE) != 0;

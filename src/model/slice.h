@@ -22,6 +22,7 @@ struct model_slice; /* opaque */
 struct model_slice_info {
     uint32_t first, end;       /* layers */
     uint32_t n_layer;          /* of the whole model */
+    uint32_t n_mtp;            /* layers for multi-token prediction that the tail has behind its other layers */
     bool head, tail;           /* takes token ids (first = 0); gives logits (end = n_layer) */
     bool whole;                /* head and tail: run it as any model */
     uint32_t n_hidden_in;      /* floats in a row that enters (0 in the head) */

@@ -52,8 +52,8 @@ static void put_layer_numbers(const struct model_slice *s, struct model_writer *
 static bool put_arch_entry(const struct model_slice *s, struct model_writer *w, const struct model_kv *kv, const char *name) {
     uint32_t first = s->info.first;
     uint64_t v;
-    if (strcmp(name, "block_count") == 0) model_write_u32(w, kv->key, s->info.end - first);
-    else if (strcmp(name, "nextn_predict_layers") == 0) model_write_u32(w, kv->key, 0);
+    if (strcmp(name, "block_count") == 0) model_write_u32(w, kv->key, slice_block_end(s) - first);
+    else if (strcmp(name, "nextn_predict_layers") == 0) model_write_u32(w, kv->key, slice_block_end(s) - s->info.end);
     else if (is_leading_count(name) && model_kv_uint(kv, 0, &v)) model_write_u32(w, kv->key, v > first ? (uint32_t)v - first : 0);
     else if (strcmp(name, "n_deepstack_layers") == 0 && !s->info.head) model_write_u32(w, kv->key, 0); /* they add to rows of images */
     else if (strcmp(name, "embedding_scale") == 0 && !s->info.head && (s->quirks->fixups & MODEL_FIX_EMBD_SCALE))
@@ -78,7 +78,7 @@ static bool has_zero(const struct model_kv *kv) {
 }
 
 static void put_layer_list(const struct model_slice *s, struct model_writer *w, const struct model_kv *kv, const char *name) {
-    uint32_t n = s->info.end - s->info.first;
+    uint32_t n = (kv->n == s->l->n_block ? slice_block_end(s) : s->info.end) - s->info.first;
     if ((s->quirks->fixups & MODEL_FIX_HEADS) && name && strcmp(name, "attention.head_count") == 0 && has_zero(kv))
         model_write_u32(w, kv->key, (uint32_t)largest(kv));
     else model_write_kv(w, kv, s->info.first, n);

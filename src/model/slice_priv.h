@@ -54,6 +54,9 @@ static inline bool slice_has_small_vocab(const struct model_slice *s) {
     return !s->info.ids && !s->info.tail && !(s->quirks->fixups & MODEL_FIX_VOCAB);
 }
 
+/* The block after the slice's last one. */
+static inline uint32_t slice_block_end(const struct model_slice *s) { return s->info.end + (s->info.tail ? s->info.n_mtp : 0); }
+
 err_code slice_create_adapter(const struct model_gguf *adapter, const struct model_layout *l, uint32_t first, uint32_t end,
                               slice_take_fn take, struct model_slice **ret_s, struct err *e);
 uint64_t slice_alignment(const struct model_gguf *g);

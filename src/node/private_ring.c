@@ -126,6 +126,7 @@ static void ring_order(const struct private_ring *r, const struct private_ring_c
     o->options = c->options;
     stage_order_adapters(o, c->adapters, c->n_adapters);
     o->load.n_rewind = o->options.n_draft;
+    o->load.mtp = o->load.mtp && o->options.n_draft > 0;
     snprintf(o->draft, sizeof(o->draft), "%s", stage == 0 && c->draft ? c->draft : "");
 }
 

@@ -11,7 +11,8 @@ static err_code load_shape(const struct model_layout *l, const struct paper_load
                                      .n_ubatch = load->n_ubatch,
                                      .type_k = load->type_k,
                                      .type_v = load->type_v,
-                                     .streams = load->exact};
+                                     .streams = load->exact,
+                                     .mtp = load->mtp};
     return model_layout_ctx(l, wish, &ret->n_ctx, e);
 }
 

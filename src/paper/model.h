@@ -14,6 +14,7 @@ struct paper_load {
     uint32_t n_ubatch;       /* tokens of a prompt in one step */
     uint32_t type_k, type_v; /* enum model_type of the KV cache */
     bool exact;
+    bool mtp; /* the last slice guesses with the model's own layers */
 };
 struct paper_model {
     char *name;

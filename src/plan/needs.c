@@ -19,10 +19,10 @@
 static const char *const names[NEEDS_CLASSES] = {"middle", "first", "last", "whole"};
 
 char *needs_key(const char *model_id, const struct engine_load *load) {
-    return mem_printf("%s %s %s,%d,%d,%s,%s ctx %u seq %u batch %u/%u/%u kv %s/%s fa %s pool %s exact %d rewind %u", model_id,
+    return mem_printf("%s %s %s,%d,%d,%s,%s ctx %u seq %u batch %u/%u/%u kv %s/%s fa %s pool %s exact %d rewind %u mtp %d", model_id,
                       engine_runtime_version(), load->backends, load->n_gpu_layers, load->n_cpu_moe, load->devices, load->split_mode,
                       load->n_ctx, load->n_seq, engine_load_batch(load), engine_load_ubatch(load), engine_load_outputs(load),
-                      load->cache_type_k, load->cache_type_v, load->flash_attn, load->pooling, load->exact, load->n_rewind);
+                      load->cache_type_k, load->cache_type_v, load->flash_attn, load->pooling, load->exact, load->n_rewind, load->mtp);
 }
 
 /* ---- measuring ---- */

@@ -118,6 +118,8 @@ static void count_usage(struct call *call) {
     metrics_count(m, METRIC_COMPLETION_TOKENS, u->completion_tokens);
     metrics_count(m, METRIC_DRAFT_TOKENS, u->draft_tokens);
     metrics_count(m, METRIC_DRAFT_ACCEPTED, u->draft_accepted);
+    metrics_count(m, METRIC_MTP_TOKENS, u->mtp_tokens);
+    metrics_count(m, METRIC_MTP_ACCEPTED, u->mtp_accepted);
 }
 
 /* Passes on how long the request's model is to stay loaded. */

@@ -220,6 +220,9 @@ static void add_phases(struct call *call, const struct call_attempt *a, const st
     if (ev->draft_tokens == 0) return;
     trace_number(decode, "caravan.draft_tokens", ev->draft_tokens);
     trace_number(decode, "caravan.draft_accepted", ev->draft_accepted);
+    if (ev->mtp_tokens == 0) return;
+    trace_number(decode, "caravan.mtp_tokens", ev->mtp_tokens);
+    trace_number(decode, "caravan.mtp_accepted", ev->mtp_accepted);
 }
 
 void call_trace_done(struct call *call, struct call_attempt *a, const struct request_event *ev) {

@@ -266,6 +266,8 @@ static void on_token(struct choice *c, const struct request_event *ev) {
 static void take_times(struct api_usage *u, const struct request_event *ev) {
     u->draft_tokens += ev->draft_tokens;
     u->draft_accepted += ev->draft_accepted;
+    u->mtp_tokens += ev->mtp_tokens;
+    u->mtp_accepted += ev->mtp_accepted;
     u->queued_us = ev->queued_us;
     u->prefill_us = ev->prefill_us;
     u->decode_us = ev->decode_us;

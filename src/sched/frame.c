@@ -23,7 +23,7 @@ struct filling {
     uint32_t scored; /* tokens of prompts that are scored */
 };
 
-static void put_token(struct sched *s, struct filling *f, uint32_t slot, int32_t token, uint32_t pos, uint16_t flags) {
+static void put_token(struct sched *s, struct filling *f, uint32_t slot, int32_t token, uint32_t pos, uint8_t flags) {
     assert(f->n < s->config.n_batch && pos < s->config.n_ctx_seq);
     if (flags != 0) {
         f->flight->expect[f->flight->n_expect++] = (struct sched_expect){.slot = slot,
@@ -82,10 +82,13 @@ static void put_guesses(struct sched *s, struct filling *f, struct sched_req *r,
                                    .groups = s->n_flight_decode + 1,
                                    .most = guesses_most(s, f, r, n_later),
                                    .frames = s->config.draft_alone || !runs_alone(s) ? 1 : s->config.n_credit,
+                                   .most_own = s->config.n_guess,
+                                   .own_us = s->own_us,
                                    .always = s->config.draft_always};
     float expected;
     uint32_t n = sched_spec_choose(&r->spec, &s->time, &s->config.drafter, r->slot, &load, &expected);
     for (uint32_t i = 0; i < n; i++) put_guess(s, f, r, r->spec.guesses[i]);
+    for (size_t i = f->n - 1 - n; i < f->n; i++) s->tokens[i].n_guess = (uint8_t)r->spec.n_ask;
     f->expected += expected;
     f->flight->leads = r->spec.n_frames > 1;
     s->led = r->slot;

@@ -20,7 +20,7 @@ static const float FOLLOW_LEAST = 0.6f;
 /* If only the measured cost speaks against sending guesses, a few are sent this rarely, to measure again. */
 enum { PROBE_EVERY = 64, PROBE_MOST = 2, PROBE_FOLLOW = 8 };
 /* The assumed hits and tries of each kind before the first guess. */
-static const float PRIOR_TRIED = 2.0f, PRIOR_HIT[SCHED_GUESS_KINDS] = {0.8f, 1.2f, 1.6f, 1.4f};
+static const float PRIOR_TRIED = 2.0f, PRIOR_HIT[SCHED_GUESS_KINDS] = {0.8f, 1.2f, 1.6f, 1.4f, 1.4f};
 enum { MIDDLE_MATCH = 4, LONG_MATCH = 8 };
 
 /* ---- the text ---- */
@@ -45,6 +45,17 @@ void sched_spec_push(struct sched_spec *sp, int32_t token, bool sampled) {
         sp->n_frames = hit ? sp->n_frames : 0;
     }
     sched_ngram_push(sp->text, token);
+}
+
+void sched_spec_accept(struct sched_spec *sp) {
+    sp->n_accepted++;
+    sp->n_own_accepted += sp->kind == SCHED_GUESS_MTP;
+}
+
+void sched_spec_offer(struct sched_spec *sp, const struct engine_guess *guesses, uint32_t n) {
+    assert(n <= ENGINE_MAX_GUESS);
+    memcpy(sp->own, guesses, n * sizeof(*guesses));
+    sp->n_own = n;
 }
 
 /* ---- how many ---- */
@@ -126,15 +137,37 @@ static enum sched_guess kind_of(uint32_t match) {
     return match >= LONG_MATCH ? SCHED_GUESS_LONG : match >= MIDDLE_MATCH ? SCHED_GUESS_MIDDLE : SCHED_GUESS_SHORT;
 }
 
-/* As many guesses as allowed: from the text where it has a good match, else from the small model. */
-static enum sched_guess always(const struct sched_spec *sp, const struct sched_drafter *drafter, const struct sched_spec_load *load,
+static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+/* Tokens that n guesses are expected to give, each of which comes true with probability p after the one before it; the sure one included. */
+static float expected_of(uint32_t n, float p) {
+    float sum = 1, chance = p;
+    for (uint32_t i = 0; i < n; i++, chance *= p) sum += chance;
+    return sum;
+}
+
+/* As many guesses as allowed: from the text where it has a good match, else from the small model, or from the model's own layers. */
+static enum sched_guess always(struct sched_spec *sp, const struct sched_drafter *drafter, const struct sched_spec_load *load,
                                uint32_t match, struct choice *ret) {
-    bool draft = drafter->guess != NULL && match < LONG_MATCH;
-    enum sched_guess kind = draft ? SCHED_GUESS_DRAFT : kind_of(match);
-    float p = acceptance(sp, kind), chance = p;
-    *ret = (struct choice){.n = draft || match > 0 ? load->most : 0, .frames = draft || match == 0 ? 1 : load->frames, .expected = 1};
-    for (uint32_t i = 0; i < ret->n; i++, chance *= p) ret->expected += chance;
+    bool draft = drafter->guess != NULL && match < LONG_MATCH, own = !draft && sp->n_own > 0 && match < LONG_MATCH;
+    enum sched_guess kind = draft ? SCHED_GUESS_DRAFT : own ? SCHED_GUESS_MTP : kind_of(match);
+    bool follows = !draft && !own && match > 0;
+    *ret = (struct choice){.n = draft || follows ? load->most : own ? min_u32(load->most, sp->n_own) : 0, .frames = follows ? load->frames : 1};
+    ret->expected = expected_of(ret->n, acceptance(sp, kind));
+    sp->n_ask = draft ? 0 : min_u32(load->most, load->most_own);
     return kind;
+}
+
+/* The guesses of the model's own layers that are there, and sets how many are wanted for the next frame: as many as promise the most now. */
+static struct choice weigh_own(struct sched_spec *sp, const struct sched_time *t, const struct sched_spec_load *load) {
+    struct sched_spec_load own = *load;
+    own.frames = 1; /* the tail guesses after what it has sampled, not after other guesses */
+    own.most = min_u32(load->most, load->most_own);
+    struct choice c = weigh(sp, t, &own, SCHED_GUESS_MTP, load->own_us);
+    sp->n_ask = c.n;
+    c.n = min_u32(c.n, sp->n_own);
+    c.expected = expected_of(c.n, acceptance(sp, SCHED_GUESS_MTP));
+    return c;
 }
 
 static enum sched_guess by_evidence(struct sched_spec *sp, const struct sched_time *time, const struct sched_drafter *drafter,
@@ -152,6 +185,13 @@ static enum sched_guess by_evidence(struct sched_spec *sp, const struct sched_ti
             kind = SCHED_GUESS_DRAFT;
         }
     }
+    if (load->most_own > 0) {
+        struct choice own = weigh_own(sp, time, load);
+        if (own.n > 0 && (!sends(ret) || own.gain > ret->gain)) {
+            *ret = own;
+            kind = SCHED_GUESS_MTP;
+        }
+    }
     return kind;
 }
 
@@ -160,13 +200,18 @@ uint32_t sched_spec_choose(struct sched_spec *sp, const struct sched_time *time,
     assert(load->most <= SCHED_SPEC_MOST);
     uint32_t match = sched_ngram_guess(sp->text, SCHED_SPEC_MOST, sp->guesses);
     struct choice choice;
+    sp->n_ask = 0;
     sp->kind = load->always ? always(sp, drafter, load, match, &choice) : by_evidence(sp, time, drafter, load, match, &choice);
     if (sp->kind == SCHED_GUESS_DRAFT) {
         uint32_t n_tokens;
         const int32_t *tokens = sched_ngram_tokens(sp->text, &n_tokens);
         choice.n = drafter->guess(drafter->user, seq, tokens, n_tokens, choice.n, sp->guesses);
         match = choice.n;
+    } else if (sp->kind == SCHED_GUESS_MTP) {
+        for (uint32_t i = 0; i < choice.n; i++) sp->guesses[i] = sp->own[i].token;
     }
+    if (choice.frames > 1) sp->n_ask = 0; /* no answer says where the text ends that is under way */
+    sp->n_own = 0;
     sp->at = 0;
     sp->n_guesses = choice.n > 0 ? choice.n : match > 0; /* guesses that are not sent are checked, too */
     if (choice.frames > 1) sp->n_guesses = choice.probes ? PROBE_FOLLOW : SCHED_SPEC_MOST;
@@ -177,6 +222,7 @@ uint32_t sched_spec_choose(struct sched_spec *sp, const struct sched_time *time,
     sp->probes = choice.probes;
     if (sends(&choice)) sp->kinds[sp->kind].passed_over = 0;
     sp->n_sent += choice.n;
+    sp->n_own_sent += sp->kind == SCHED_GUESS_MTP ? choice.n : 0;
     *ret_expected = choice.expected;
     return choice.n;
 }

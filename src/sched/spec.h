@@ -7,6 +7,10 @@
  * frame is answered (Butler et al., PipeInfer, 2024): as many frames as the stages finish before the frame that corrects a refused guess
  * arrives, so they delay nothing. As long as guesses come true, a token takes as long as the slowest stage, not a whole trip.
  *
+ * Guesses come from the sequence's own text, from a small model in the head's process, or from the model's own layers for multi-token
+ * prediction. Those are in the tail: it makes them right after it has sampled, if the frame asked for them, and they come back with the
+ * sampled token, for the sequence's next frame.
+ *
  * Two measurements decide how many guesses are sent: how often guesses of this kind came true in this sequence (guesses that are not sent
  * are checked, too, at no cost), and how long the stages take for one more position. Sans-I/O; it changes only the values that it is given.
  * Owner: the scheduler. */
@@ -17,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine/engine.h"
 #include "sched/time.h"
 #include "wire/stage.h"
 
@@ -35,7 +40,7 @@ struct sched_drafter {
 
 /* ---- one sequence ---- */
 
-enum sched_guess { SCHED_GUESS_SHORT, SCHED_GUESS_MIDDLE, SCHED_GUESS_LONG /* match in the text */, SCHED_GUESS_DRAFT, SCHED_GUESS_KINDS };
+enum sched_guess { SCHED_GUESS_SHORT, SCHED_GUESS_MIDDLE, SCHED_GUESS_LONG /* match in the text */, SCHED_GUESS_DRAFT, SCHED_GUESS_MTP, SCHED_GUESS_KINDS };
 struct sched_ngram;
 struct sched_spec {
     struct sched_ngram *text;            /* NULL: no speculation here */
@@ -51,7 +56,10 @@ struct sched_spec {
     uint32_t n_frames, n_each;           /* frames that may be under way at once; guesses in each follow-up frame */
     bool always, probes;                 /* send guesses whether they pay or not; send a few, to see whether they pay */
     enum sched_guess kind;
+    struct engine_guess own[ENGINE_MAX_GUESS]; /* of the model's own layers, after the last sampled token */
+    uint32_t n_own, n_ask;               /* how many there are; how many are wanted after the next one */
     uint32_t n_sent, n_accepted;         /* over the sequence's life */
+    uint32_t n_own_sent, n_own_accepted; /* of these, guesses of the model's own layers */
 };
 /* n: tokens that the sequence may have in all. */
 void sched_spec_start(struct sched_spec *sp, uint32_t n);
@@ -59,16 +67,23 @@ void sched_spec_done(struct sched_spec *sp);
 /* Adds a token of the text. sampled: a generated token, which is compared with the guess for it; else it is the prompt's. */
 void sched_spec_push(struct sched_spec *sp, int32_t token, bool sampled);
 
+/* A sent guess came true. */
+void sched_spec_accept(struct sched_spec *sp);
+/* The model's own layers guess that these follow the token that was pushed last, or is pushed next; n 0: they have no guess. */
+void sched_spec_offer(struct sched_spec *sp, const struct engine_guess *guesses, uint32_t n);
+
 /* The frame that is being filled. */
 struct sched_spec_load {
     uint32_t n_others;    /* tokens of other sequences that are in the frame, or will be */
     float expected;       /* tokens that the other sequences are expected to give */
     uint32_t groups;      /* frames under way at once, this one included */
     uint32_t most;        /* guesses that it may take here */
+    uint32_t most_own;    /* guesses that the model's own layers can make at once; 0: there are no such layers */
+    float own_us;         /* microseconds that one of those takes */
     uint32_t frames; /* frames that may follow one another with this sequence alone; 1: others run, or the stages can't take it back */
     bool always; /* as many as there may be, even if they do not pay */
 };
-/* How many of sp->guesses to send; *ret_expected: tokens that they are expected to give, the sure one included. */
+/* How many of sp->guesses to send; sp->n_ask: how many the tail is to make for the next frame. *ret_expected: tokens that they are expected to give, the sure one included. */
 uint32_t sched_spec_choose(struct sched_spec *sp, const struct sched_time *time, const struct sched_drafter *drafter, uint32_t seq,
                            const struct sched_spec_load *load, float *ret_expected);
 /* Guesses for one more frame after n_flight others that carry only this sequence: how many, at most `most`, from *ret on (valid until the

@@ -31,6 +31,9 @@ static err_code check_result(const struct sched *s, const struct sched_expect *x
         (pool && (r->flags & RESULT_VECTOR) != 0 && (r->n_logits == 0 || r->n_logits > FRAME_MAX_WIDTH))) {
         return err_set(e, ERR_PROTOCOL, "tokens: token %d, %u logits of a vocabulary of %u", r->sample.token, r->n_logits, n_vocab);
     }
+    for (uint32_t i = 0; i < r->n_guess; i++)
+        if (r->n_guess > s->config.n_guess || (n_vocab != 0 && (uint32_t)r->guesses[i].token >= n_vocab))
+            return err_set(e, ERR_PROTOCOL, "tokens: %u guesses, token %d of a vocabulary of %u", r->n_guess, r->guesses[i].token, n_vocab);
     if (score && (r->flags & RESULT_FAILED) == 0 && r->score.token != x->token)
         return err_set(e, ERR_PROTOCOL, "tokens: token %d is scored, it was token %d", r->score.token, x->token);
     return ERR_OK;
@@ -84,6 +87,19 @@ static void add_times(struct sched *s, const struct sched_flight *fl, const stru
     }
 }
 
+/* Learns how long a guess of the model's own layers takes, and returns how long all of this answer took. */
+static uint32_t learn_guesses(struct sched *s, const struct result *results, uint32_t n) {
+    enum { SHIFT = 3 }; /* the running mean follows one eighth of each difference */
+    uint32_t all = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (results[i].n_guess == 0) continue;
+        float us = (float)results[i].guess_us / (float)results[i].n_guess;
+        s->own_us += s->own_us == 0 ? us : (us - s->own_us) / (1 << SHIFT);
+        all += results[i].guess_us;
+    }
+    return all;
+}
+
 static void learn_time(struct sched *s, const struct sched_flight *fl, const struct wire_trace *traces, uint16_t n_trace, uint32_t hop_us) {
     if (fl->n_tokens == 0 || n_trace != s->config.n_stage || fl->faulted || s->eval_state == SCHED_EVAL_RUNNING) return;
     if (fl->follows) {
@@ -112,7 +128,7 @@ static bool accept_guess(const struct sched *s, struct sched_req *r, int32_t tok
     if (r->n_ahead == 0 || s->slots[r->slot].tokens[r->n_sent] != token) return false;
     r->n_sent++;
     r->n_ahead--;
-    r->spec.n_accepted++;
+    sched_spec_accept(&r->spec);
     return true;
 }
 
@@ -151,6 +167,7 @@ static void take_sample(struct sched *s, clock_us now, struct sched_req *r, cons
         return;
     }
     note_token(s, r, res->sample.token);
+    sched_spec_offer(&r->spec, res->guesses, res->n_guess);
     if (!accept_guess(s, r, res->sample.token)) {
         refuse_guesses(s, r);
         r->next_token = res->sample.token;
@@ -217,8 +234,11 @@ err_code sched_tokens(struct sched *s, clock_us now, uint32_t number, uint32_t n
     s->n_flight--;
     s->n_flight_decode -= fl->decode;
     s->n_flight_guesses -= fl->guesses;
-    learn_time(s, fl, traces, n_trace, hop_us);
     add_times(s, fl, traces, n_trace, hop_us);
+    uint32_t guess_us = learn_guesses(s, s->results, n_results);
+    if (n_trace > 0) /* the guesses are weighed apart */
+        traces[n_trace - 1].compute_us -= guess_us < traces[n_trace - 1].compute_us ? guess_us : traces[n_trace - 1].compute_us;
+    learn_time(s, fl, traces, n_trace, hop_us);
     for (uint32_t i = 0; i < n_results; i++) take_result(s, now, &fl->expect[s->answered[i]], &s->results[i]);
     end_read(s, now, fl);
     take_eval(s, fl);

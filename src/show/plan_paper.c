@@ -39,6 +39,7 @@ static void load_by_options(const struct options *o, bool all, struct load_wish 
             wish_set_text(w, texts[i].wish, option_text(o, texts[i].option));
     if ((all || option_is_set(o, OPT_PARALLEL)) && !wish_says(w, WISH_PARALLEL))
         wish_set(w, WISH_PARALLEL, (uint32_t)option_int(o, OPT_PARALLEL));
+    if ((all || option_is_set(o, OPT_MTP)) && !wish_says(w, WISH_MTP)) wish_set(w, WISH_MTP, strcmp(option_text(o, OPT_MTP), "on") == 0);
     if (option_int(o, OPT_CTX) > 0) wish_set(w, WISH_CTX, (uint32_t)option_int(o, OPT_CTX));
 }
 
@@ -55,7 +56,7 @@ err_code plan_paper_load(const struct options *o, struct paper *p, struct err *e
     engine_load_init(&here);
     uint32_t ubatch = option_int(o, OPT_UBATCH) > 0 ? (uint32_t)option_int(o, OPT_UBATCH) : p->load.ubatch;
     if (ubatch == 0) ubatch = option_text(o, OPT_FLEET)[0] ? PAPER_UBATCH : engine_load_ubatch(&here);
-    struct paper_load load = {.n_ctx = p->load.ctx, .n_seq = p->load.parallel, .n_ubatch = ubatch, .exact = p->load.exact};
+    struct paper_load load = {.n_ctx = p->load.ctx, .n_seq = p->load.parallel, .n_ubatch = ubatch, .exact = p->load.exact, .mtp = p->load.mtp};
     if (!model_type_parse(p->load.cache_type_k, &load.type_k) || !model_type_parse(p->load.cache_type_v, &load.type_v))
         return err_set(e, ERR_INVALID, "the cache type is not one of ggml's");
     p->question = (struct sheet_question){

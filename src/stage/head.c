@@ -41,7 +41,7 @@ static err_code open_draft(struct stage_loop *l, stage_open_fn open, void *user,
     order->n_adapters = 0;
     order->first = order->end = 0;
     order->load.n_ctx = l->engine.info.n_ctx_seq;
-    order->load.exact = false;
+    order->load.exact = order->load.mtp = false;
     err_code code = open(user, order, no_progress, NULL, &small, e);
     free(order);
     if (code == ERR_OK && (code = draft_create(&l->engine, &small, head_clock, NULL, &l->draft, e)) != ERR_OK) small.ops->close(small.self);
@@ -58,8 +58,9 @@ static err_code prepare_guesses(struct stage_loop *l, stage_open_fn open, void *
     c->n_draft = l->order.options.n_draft < info->n_rewind ? l->order.options.n_draft : info->n_rewind;
     c->draft_always = l->order.options.draft_always;
     c->draft_alone = info->rewind_alone;
+    c->n_guess = l->order.load.mtp ? info->n_guess : 0;
     if (starts_anew(l)) {
-        c->n_draft = 0;
+        c->n_draft = c->n_guess = 0;
         log_info("stage", "--exact: this model has a sliding window, so nothing is guessed, and nothing is taken over from other requests");
     } else if (c->n_draft < l->order.options.n_draft) {
         log_info("stage", "speculation: %u tokens ahead, not %u: this model keeps a state instead of the past%s", c->n_draft,

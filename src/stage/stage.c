@@ -249,6 +249,21 @@ static void put_choice(struct stage *st, size_t i, const struct engine_token *t,
     if (code != ERR_OK) put_failure(res, why);
 }
 
+/* Adds guesses at what follows the token sampled after token i, unless the batch has that token, too. They are made from all of the
+ * sequence's tokens in the batch that were answered. */
+static void put_guesses(struct stage *st, const struct work *w, size_t i, struct result *res) {
+    const struct engine *en = st->config.engine;
+    const struct engine_token *t = &w->tokens[i], *next = i + 1 < w->n_tokens ? t + 1 : NULL;
+    if (t->n_guess == 0 || (res->flags & RESULT_SAMPLED) == 0 || res->sample.end || en->ops->guess == NULL) return;
+    if (next != NULL && next->seq == t->seq && (next->flags & ENGINE_TOKEN_DRAFT) != 0 && next->token == res->sample.token) return;
+    size_t at = i;
+    while (at > 0 && (w->tokens[at].flags & ENGINE_TOKEN_DRAFT) != 0) at--;
+    clock_us start = st->config.clock(st->config.user);
+    uint32_t n = en->ops->guess(en->self, &w->tokens[at], at, i + 1 - at, res->sample.token, t->n_guess, res->guesses);
+    res->n_guess = (uint8_t)n;
+    res->guess_us = (uint32_t)(st->config.clock(st->config.user) - start);
+}
+
 /* The tail: puts the answer to each flagged token into st->results. In a chain of proposals it answers only those that equal the tokens
  * really sampled. A failure to sample one sequence affects no other sequence. */
 static uint32_t take_results(struct stage *st, const struct work *w) {
@@ -264,6 +279,7 @@ static uint32_t take_results(struct stage *st, const struct work *w) {
             put_row(st, i, (t->flags & ENGINE_TOKEN_POOL) != 0, &res, &scratch);
         put_choice(st, i, t, &res, &why);
         if ((t->flags & ENGINE_TOKEN_SAMPLE) != 0) result_note(last, &res);
+        put_guesses(st, w, i, &res);
         result_put(&res, &st->results);
         free(scratch);
         n++;

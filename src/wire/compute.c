@@ -46,6 +46,11 @@ static const char *row_fault(const struct engine_token *t) {
     return row && (t->flags & ENGINE_TOKEN_ANSWERED & ~ENGINE_TOKEN_SAMPLE) != 0 ? "a row of a picture that is to be a token" : NULL;
 }
 
+static const char *guess_fault(const struct engine_token *t) {
+    bool sampled = (t->flags & ENGINE_TOKEN_SAMPLE) != 0;
+    return t->n_guess > 0 && !sampled ? "guesses behind a token that is not sampled after" : NULL;
+}
+
 /* ---- writing ---- */
 
 /* The operation in the form of the wire. */
@@ -66,6 +71,7 @@ void wire_compute_put(uint8_t *out, const struct engine_op *ops, uint32_t n_ops,
     }
     for (uint32_t i = 0; i < n_tokens; i++, out += TOKEN_SIZE) {
         assert(draft_fault(i > 0 ? &tokens[i - 1] : NULL, &tokens[i]) == NULL && row_fault(&tokens[i]) == NULL);
+        assert(guess_fault(&tokens[i]) == NULL);
         field_put(engine_token_fields(), &tokens[i], out);
     }
     for (uint32_t i = 0; i < n_trace; i++, out += TRACE_SIZE) field_put(wire_trace_fields(), &trace[i], out);
@@ -94,6 +100,7 @@ static err_code check_entries(const struct wire_compute *c, struct err *e) {
         const char *fault = get(engine_token_fields(), c->tokens, i, &t, &why) != ERR_OK ? why.text : NULL;
         if (fault == NULL) fault = draft_fault(i > 0 ? &before : NULL, &t);
         if (fault == NULL) fault = row_fault(&t);
+        if (fault == NULL) fault = guess_fault(&t);
         if (fault != NULL) return bad_entry("token", i, fault, e);
         before = t;
     }

@@ -16,7 +16,10 @@ void result_note(struct result_last *last, const struct result *r) {
 
 void result_put(const struct result *r, struct buf *out) {
     struct result head = *r;
-    if ((r->flags & RESULT_SAMPLED) == 0) head.sample = (struct engine_sample){0};
+    if ((r->flags & RESULT_SAMPLED) == 0) {
+        head.sample = (struct engine_sample){0};
+        head.n_guess = 0;
+    }
     if ((r->flags & RESULT_SCORED) == 0) head.score = (struct engine_sample){0};
     if ((r->flags & RESULT_FAILED) == 0) head.text_len = 0;
     if ((r->flags & (RESULT_LOGITS | RESULT_VECTOR)) == 0) head.n_logits = 0;
@@ -25,7 +28,7 @@ void result_put(const struct result *r, struct buf *out) {
 
 static err_code check_flags(const struct result *r, struct err *e) {
     bool sampled = (r->flags & RESULT_SAMPLED) != 0, failed = (r->flags & RESULT_FAILED) != 0, scored = (r->flags & RESULT_SCORED) != 0;
-    bool unannounced = (!sampled && (r->sample.n_top != 0 || r->sample.end)) || (!scored && r->score.n_top != 0) ||
+    bool unannounced = (!sampled && (r->sample.n_top != 0 || r->sample.end || r->n_guess != 0)) || (!scored && r->score.n_top != 0) ||
                        (!failed && r->text_len != 0) || (sampled && failed) ||
                        ((r->flags & (RESULT_LOGITS | RESULT_VECTOR)) == 0 && r->n_logits != 0);
     return unannounced ? err_set(e, ERR_PROTOCOL, "result: parts that its flags 0x%02x do not announce", r->flags) : ERR_OK;

@@ -4,12 +4,15 @@
  *
  *     ring_bench MODEL [--program CARAVAN] [--stages K | --split 12,10] [--threads T] [--decode N] [--streams 1,2] [--prefill P]
  *                      [--spin US] [--batch N] [--dtype f32|f16|bf16|q8_0] [--repeat R] [--wait]
- *                      [--delay-us N] [--mbit N] [--memory] [--draft N] [--repetitive]
+ *                      [--delay-us N] [--mbit N] [--memory] [--draft N] [--repetitive] [--mtp] [--draft-model FILE] [--ask FILE]
  *
  * --decode N: N tokens of each of the streams at once, greedy, after a prompt of 16; counted from the moment when every stream has its
  * first token until the first of them has its last. --prefill P: a prompt of P tokens, until its first token is sampled.
  * --delay-us, --mbit: every link of the ring goes through an emulated network (relay/relay.h): so long one way, so fast in each direction.
- * --draft N: guesses up to N tokens ahead. --repetitive: prompts repeat one phrase, and answers consist of its tokens.
+ * --draft N: guesses up to N tokens ahead. --repetitive: prompts repeat one phrase, and answers consist of its tokens. --mtp: the model's
+ * own layers guess, too; --draft-model: so does that small model.
+ * --ask FILE: prompts of ordinary text, one a line (\n in it begins a new line), one after another in place of made-up ones; the answers
+ * end where the model ends them, after --decode tokens at the latest.
  * --memory: a line with the memory of all stages together, and the bytes of the model's file and of the KV cache.
  * --wait: waits for a line on standard input before it measures, so that a profiler can be put on its stages first. */
 #include <getopt.h>
@@ -27,7 +30,7 @@
 #include "relay/relay.h"
 #include "wire/frame.h"
 
-enum { MAX_STAGES = 16, MAX_STREAMS = 64, MAX_RUNS = 8, PROMPT = 16, PHRASE = 8, DEFAULT_STAGES = 1 };
+enum { MAX_STAGES = 16, MAX_STREAMS = 64, MAX_RUNS = 8, PROMPT = 16, PHRASE = 8, DEFAULT_STAGES = 1, ASK_CTX = 1024 };
 
 struct setup {
     const char *model, *program;
@@ -38,7 +41,8 @@ struct setup {
     bool wait, memory;
     uint64_t delay_us, mbit;
     uint32_t n_draft;
-    bool repetitive;
+    bool repetitive, mtp;
+    const char *draft_model, *ask;
     struct relay *relay;
 };
 
@@ -47,8 +51,9 @@ struct tally {
     uint32_t n_streams, n_started, n_tokens, n_first; /* tokens until every stream has begun */
     clock_us submitted, begun, ended;
     uint64_t prefill_us;
+    uint64_t decode_us;
     struct request_hop hops[REQUEST_MAX_HOPS];
-    uint32_t n_hop, n_guessed, n_accepted;
+    uint32_t n_hop, n_guessed, n_accepted, n_own, n_own_accepted;
 };
 
 static void stop(const char *what, const struct err *e) {
@@ -73,6 +78,9 @@ static void on_event(void *user, const struct request_event *ev) {
         t->n_hop = ev->n_hop;
         t->n_guessed += ev->draft_tokens;
         t->n_accepted += ev->draft_accepted;
+        t->n_own += ev->mtp_tokens;
+        t->n_own_accepted += ev->mtp_accepted;
+        t->decode_us += ev->decode_us;
         for (uint32_t i = 0; i < ev->n_hop; i++) {
             t->hops[i].stage = ev->hops[i].stage;
             t->hops[i].frames += ev->hops[i].frames;
@@ -120,6 +128,47 @@ static void measure(const struct setup *s, struct private_ring *ring, uint32_t n
     t->submitted = clock_now();
     if (private_ring_run(ring, requests, n_streams, on_event, t, &e) != ERR_OK) stop("run", &e);
     for (uint32_t i = 0; i < n_streams; i++) request_done(&requests[i]);
+}
+
+/* Puts the questions of a file, one after another; the sums of all are one measurement. */
+static void measure_asked(const struct setup *s, struct private_ring *ring) {
+    enum { LINE = 4096 };
+    char line[LINE];
+    struct tally all = {0};
+    struct err e = {0};
+    FILE *f = fopen(s->ask, "r");
+    if (f == NULL) err_set(&e, ERR_IO, "cannot read it"), stop(s->ask, &e);
+    while (fgets(line, sizeof(line), f) != NULL) {
+        struct request r;
+        struct tally t = {.n_streams = 1};
+        size_t n = 0;
+        request_init(&r);
+        r.model = mem_strdup(s->model);
+        r.parse_special = true;
+        r.text = mem_strdup(line);
+        for (const char *at = line; *at != '\0' && *at != '\n'; at++) {
+            bool escaped = at[0] == '\\' && at[1] == 'n';
+            r.text[n++] = escaped ? '\n' : *at;
+            at += escaped;
+        }
+        r.text_len = n;
+        r.max_tokens = (int32_t)s->n_decode;
+        r.sampling.temperature = 0;
+        if (private_ring_run(ring, &r, 1, on_event, &t, &e) != ERR_OK) stop("run", &e);
+        request_done(&r);
+        all.n_tokens += t.n_tokens - 1; /* the first one has waited for its prompt */
+        all.decode_us += t.decode_us;
+        all.n_guessed += t.n_guessed;
+        all.n_accepted += t.n_accepted;
+        all.n_own += t.n_own;
+        all.n_own_accepted += t.n_own_accepted;
+    }
+    fclose(f);
+    printf("{\"what\": \"decode\", \"n_stage\": %u, \"threads\": %u, \"streams\": 1, \"tokens\": %u, \"tok_s\": %.3f", s->n_stage, s->threads,
+           all.n_tokens, all.n_tokens / ((double)all.decode_us / 1e6));
+    printf(", \"guessed\": %u, \"accepted\": %u, \"mtp\": %u, \"mtp_accepted\": %u, \"stages\": []}\n", all.n_guessed, all.n_accepted,
+           all.n_own, all.n_own_accepted);
+    fflush(stdout);
 }
 
 static void print_stages(const struct tally *t) {
@@ -215,7 +264,7 @@ static uint16_t through_relay(void *user, uint16_t port) {
 static struct private_ring *start(struct setup *s, const struct model_gguf *g, struct err *e) {
     uint32_t most = 1;
     for (uint32_t i = 0; i < s->n_runs; i++) most = s->streams[i] > most ? s->streams[i] : most;
-    uint32_t n_ctx = (s->n_prefill > PROMPT + s->n_decode ? s->n_prefill : PROMPT + s->n_decode) + 8;
+    uint32_t n_ctx = s->ask != NULL ? ASK_CTX : (s->n_prefill > PROMPT + s->n_decode ? s->n_prefill : PROMPT + s->n_decode) + 8;
     struct private_ring_config c = {.program = s->program,
                                     .path = model_gguf_path(g, 0),
                                     .model_id = model_gguf_id(g),
@@ -224,8 +273,10 @@ static struct private_ring *start(struct setup *s, const struct model_gguf *g, s
                                     .dtype = s->dtype,
                                     .options = {.spin_us = s->spin_us, .latency_ms = 200, .n_draft = s->n_draft},
                                     .via = through_relay,
-                                    .via_user = s};
+                                    .via_user = s,
+                                    .draft = s->draft_model};
     engine_load_init(&c.load);
+    c.load.mtp = s->mtp;
     c.load.n_threads = s->threads;
     c.load.n_seq = most;
     c.load.n_ctx = n_ctx;
@@ -256,7 +307,8 @@ static void run(struct setup *s) {
         getchar();
     }
     for (uint32_t r = 0; r < s->repeat; r++) {
-        for (uint32_t i = 0; i < s->n_runs && s->n_decode > 0; i++) measure_decode(s, ring, s->streams[i]);
+        if (s->ask != NULL) measure_asked(s, ring);
+        for (uint32_t i = 0; i < s->n_runs && s->n_decode > 0 && s->ask == NULL; i++) measure_decode(s, ring, s->streams[i]);
         if (s->n_prefill > 0) measure_prefill(s, ring);
     }
     if (s->memory) print_memory(s, ring, g);
@@ -311,7 +363,8 @@ static bool read_options(struct setup *s, int argc, char **argv) {
         {"decode", 1, NULL, 'n'},     {"streams", 1, NULL, 's'}, {"prefill", 1, NULL, 'p'}, {"spin", 1, NULL, 'u'},
         {"batch", 1, NULL, 'b'},      {"dtype", 1, NULL, 'd'},   {"repeat", 1, NULL, 'r'},  {"wait", 0, NULL, 'w'},
         {"delay-us", 1, NULL, 'D'},   {"mbit", 1, NULL, 'M'},    {"memory", 0, NULL, 'm'},  {"draft", 1, NULL, 'g'},
-        {"repetitive", 0, NULL, 'R'}, {NULL, 0, NULL, 0},
+        {"repetitive", 0, NULL, 'R'}, {"mtp", 0, NULL, 'o'},     {"ask", 1, NULL, 'a'},     {"draft-model", 1, NULL, 'G'},
+        {NULL, 0, NULL, 0},
     };
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (c) {
@@ -334,6 +387,9 @@ static bool read_options(struct setup *s, int argc, char **argv) {
         case 'm': s->memory = true; break;
         case 'g': s->n_draft = (uint32_t)strtoul(optarg, NULL, 10); break;
         case 'R': s->repetitive = true; break;
+        case 'o': s->mtp = true; break;
+        case 'a': s->ask = optarg; break;
+        case 'G': s->draft_model = optarg; break;
         default: return false;
         }
     }
@@ -357,7 +413,8 @@ int main(int argc, char **argv) {
     if (!read_options(&s, argc, argv)) {
         fprintf(stderr, "usage: ring_bench MODEL [--stages K | --split A,B] [--threads T] [--decode N] [--streams 1,2] [--prefill P]\n"
                         "                        [--spin US] [--batch N] [--dtype TYPE] [--repeat R] [--program CARAVAN] [--wait]\n"
-                        "                        [--delay-us N] [--mbit N] [--memory] [--draft N] [--repetitive]\n");
+                        "                        [--delay-us N] [--mbit N] [--memory] [--draft N] [--repetitive]\n"
+                        "                        [--mtp] [--draft-model FILE] [--ask FILE]\n");
         return 2;
     }
     io_tls_startup();

@@ -142,8 +142,8 @@ static inline const float *fixture_logits(struct fixture_chain *c, size_t i) {
 }
 
 /* n tokens of one sequence from position pos on, all with flags. */
-static inline void fixture_run(struct engine_token *t, const int32_t *tokens, size_t n, uint16_t seq, int32_t pos, uint16_t flags) {
-    for (size_t i = 0; i < n; i++) t[i] = (struct engine_token){tokens[i], pos + (int32_t)i, seq, flags};
+static inline void fixture_run(struct engine_token *t, const int32_t *tokens, size_t n, uint16_t seq, int32_t pos, uint8_t flags) {
+    for (size_t i = 0; i < n; i++) t[i] = (struct engine_token){.token = tokens[i], .pos = pos + (int32_t)i, .seq = seq, .flags = flags};
 }
 
 #define fixture_ok(call) \

@@ -376,7 +376,7 @@ static void bad_samplings_are_refused(void **state) {
 static void expect_refusal(struct fixture_chain *c, struct engine_token t, size_t n, err_code want, const char *words) {
     struct engine_token batch[FIXTURE_MAX_BATCH] = {{0}};
     struct err e = {0};
-    for (size_t i = 0; i < n; i++) batch[i] = (struct engine_token){t.token, t.pos + (int32_t)i, t.seq, t.flags};
+    for (size_t i = 0; i < n; i++) batch[i] = (struct engine_token){.token = t.token, .pos = t.pos + (int32_t)i, .seq = t.seq, .flags = t.flags};
     assert_int_equal(fixture_eval(c, batch, n, &e), want);
     assert_non_null(strstr(e.text, words));
 }
@@ -388,13 +388,13 @@ static void bad_batches_are_refused(void **state) {
     int32_t tokens[8], n_vocab = (int32_t)model.layout->n_vocab;
     fixture_tokens(tokens, 8, 5);
     float *want = fixture_logits_after(&c, tokens, 8, 0, 0);
-    expect_refusal(&c, (struct engine_token){n_vocab, 8, 0, 1}, 1, ERR_INVALID, "token");
-    expect_refusal(&c, (struct engine_token){-1, 8, 0, 1}, 1, ERR_INVALID, "token");
-    expect_refusal(&c, (struct engine_token){1, 8, 4, 1}, 1, ERR_INVALID, "sequence 4");
-    expect_refusal(&c, (struct engine_token){1, -1, 0, 1}, 1, ERR_INVALID, "position");
-    expect_refusal(&c, (struct engine_token){1, 250, 0, 1}, 7, ERR_NO_ROOM, "context of 256");
-    expect_refusal(&c, (struct engine_token){1, 8, 0, 1}, 65, ERR_LIMIT, "at most 64");
-    expect_refusal(&c, (struct engine_token){1, 20, 0, 1}, 1, ERR_ENGINE, "libllama"); /* a hole in the sequence */
+    expect_refusal(&c, (struct engine_token){n_vocab, 8, 0, 1, 0}, 1, ERR_INVALID, "token");
+    expect_refusal(&c, (struct engine_token){-1, 8, 0, 1, 0}, 1, ERR_INVALID, "token");
+    expect_refusal(&c, (struct engine_token){1, 8, 4, 1, 0}, 1, ERR_INVALID, "sequence 4");
+    expect_refusal(&c, (struct engine_token){1, -1, 0, 1, 0}, 1, ERR_INVALID, "position");
+    expect_refusal(&c, (struct engine_token){1, 250, 0, 1, 0}, 7, ERR_NO_ROOM, "context of 256");
+    expect_refusal(&c, (struct engine_token){1, 8, 0, 1, 0}, 65, ERR_LIMIT, "at most 64");
+    expect_refusal(&c, (struct engine_token){1, 20, 0, 1, 0}, 1, ERR_ENGINE, "libllama"); /* a hole in the sequence */
     const struct engine_op ops[] = {{ENGINE_OP_RM, 9, 0, 0, -1, 0}, {ENGINE_OP_CP, 0, 9, 0, -1, 0}, {77, 0, 0, 0, -1, 0}};
     for (size_t i = 0; i < ARRAY_LEN(ops); i++) assert_int_equal(fixture_apply(&c, &ops[i], 1, NULL), ERR_INVALID);
     /* nothing of this was computed */

@@ -26,7 +26,7 @@ static const struct engine_op ops[] = {
     {.kind = ENGINE_OP_CLOSE, .seq = 5, .dst = 9, .p0 = 3, .p1 = 4, .key = 6}, /* tidied: no destination, no positions, no key */
     {.kind = ENGINE_OP_BACK, .seq = 6, .p0 = 8, .p1 = -1, .key = 0x0102030405060708},
 };
-static const struct engine_token tokens[] = {{0x0A0B0C0D, 7, 2, ENGINE_TOKEN_SAMPLE}, {1, ENGINE_MAX_POS, 1023, 3}};
+static const struct engine_token tokens[] = {{0x0A0B0C0D, 7, 2, ENGINE_TOKEN_SAMPLE, 5}, {1, ENGINE_MAX_POS, 1023, 3, 0}};
 static const struct wire_trace trace[] = {{2, 100, 200, 0xFFFFFFFFu}};
 
 static struct frame_header payload_make(uint8_t **ret) {
@@ -50,7 +50,7 @@ static void test_payload_bytes(void **state) {
         0,    0,    1,    0,    0, 0, 4, 0,    0,    0,    0,    0,    0, 0, 0,   0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0,    0,    0,    0,
         0,    0,    0,    0,    3, 0, 0, 0,    5,    0,    0,    0,    0, 0, 0,   0, 0, 0, 0,    0,    0xFF, 0xFF, 0xFF, 0xFF, 0,    0,
         0,    0,    0,    0,    0, 0, 6, 0,    0,    0,    6,    0,    0, 0, 0,   0, 0, 0, 8,    0,    0,    0,    0xFF, 0xFF, 0xFF, 0xFF,
-        8,    7,    6,    5,    4, 3, 2, 1,    0x0D, 0x0C, 0x0B, 0x0A, 7, 0, 0,   0, 2, 0, 1,    0,    1,    0,    0,    0,    0xFF, 0xFF,
+        8,    7,    6,    5,    4, 3, 2, 1,    0x0D, 0x0C, 0x0B, 0x0A, 7, 0, 0,   0, 2, 0, 1,    5,    1,    0,    0,    0,    0xFF, 0xFF,
         0xFF, 0x3F, 0xFF, 3,    3, 0, 2, 0,    0,    0,    100,  0,    0, 0, 200, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0,    0,    0x80, 0x3F,
         0,    0,    0,    0xC0, 0, 0, 0, 0x3F, 0,    0,    0x80, 64,
     };
@@ -106,8 +106,9 @@ static void test_view_refusals(void **state) {
         {116, 0x40000000, 4, "token 0: engine_token: field \"pos\""},
         {116, 0x80000000u, 4, "token 0: engine_token: field \"pos\""},
         {120, 1024, 2, "token 0: engine_token: field \"seq\""},
-        {122, 128, 2, "token 0: engine_token: field \"flags\""},
-        {134, 0x8000, 2, "token 1: engine_token: field \"flags\""},
+        {122, 128, 1, "token 0: engine_token: field \"flags\""},
+        {123, 9, 1, "token 0: engine_token: field \"n_guess\""},
+        {122, 0, 1, "token 0: guesses behind a token"},
         {122, 4, 2, "token 0: a proposal that is not sampled"},
         {134, 7, 2, "token 1: a proposal that follows no"},
         {122, 64, 2, "token 0: a token that is to be computed together"},

@@ -58,13 +58,19 @@ static void test_layout(void **state) {
     buf_init(&b, 1 << 16);
     struct result r = sampled(1);
     r.sample.top[0].token = 5;
+    r.guess_us = 0x0102;
+    r.n_guess = 2;
+    r.guesses[0].token = 6;
+    r.guesses[1].token = 0x0809;
     result_put(&r, &b);
     static const uint8_t want[] = {3, 0,    255, 1, 0x70, 0x11, 1,    0,                      /* seq, index, pos */
                                    1,                                                   /* flags */
                                    0, 0xF4, 1,   0, 0,    0,    0xA0, 0xBF, 1, 1,               /* sample: token, logprob, end, n_top */
                                    0, 0,    0,   0, 0,    0,    0,    0,    0, 0,               /* score: the same */
                                    0, 0,    0,   0, 0,    0,                                    /* text_len, n_logits */
-                                   5, 0,    0,   0, 0,    0,    0,    0x80};                          /* top[0] */
+                                   2, 1,    0,   0, 2,                                          /* guess_us, n_guess */
+                                   5, 0,    0,   0, 0,    0,    0,    0x80,                           /* top[0] */
+                                   6, 0,    0,   0, 9,    8,    0,    0};                             /* guesses */
     assert_int_equal(b.len, sizeof(want));
     assert_memory_equal(b.data, want, sizeof(want));
     buf_done(&b);
