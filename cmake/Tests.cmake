@@ -57,7 +57,7 @@ foreach(source IN LISTS unit_tests)
     add_executable(${name} "${source}")
     target_link_libraries(${name} PRIVATE caravan_${folder} caravan_test_support)
     caravan_link_included(${name} "${source}")
-    if(name STREQUAL "test_engine_mtp" AND TARGET make-mtp)
+    if(name MATCHES "^test_(engine_mtp|stage_guesses)$" AND TARGET make-mtp)
         add_dependencies(${name} make-mtp)
     endif()
     if(name STREQUAL "test_engine_vulkan") # on Mesa's software driver

@@ -69,7 +69,8 @@ static size_t make_batch(struct zoo *z, int step, struct engine_token *t) {
         uint32_t count = step % 3 == 2 ? 1 : 1 + draw(z, 8) + (k == 0 ? 4 : 0);
         for (uint32_t i = 0; i < count; i++) {
             int32_t token = (int32_t)draw(z, z->whole.info.n_vocab);
-            t[n++] = (struct engine_token){.token = token, .pos = z->pos[seq]++, .seq = seq, .flags = i + 1 == count ? ENGINE_TOKEN_LOGITS : 0};
+            t[n++] =
+                (struct engine_token){.token = token, .pos = z->pos[seq]++, .seq = seq, .flags = i + 1 == count ? ENGINE_TOKEN_LOGITS : 0};
         }
     }
     return n;

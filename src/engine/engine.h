@@ -109,9 +109,9 @@ struct engine_ops {
     err_code (*seq_open)(void *self, uint32_t seq, const struct engine_sampling *params, struct err *e);
     /* Samples after the batch's token i of seq. Randomness is a function of (seed, position) alone. Last slice only. */
     err_code (*sample)(void *self, uint32_t seq, size_t i, int32_t pos, struct engine_sample *ret, struct err *e);
-    /* Guesses at what follows `next`, which was sampled after the last of n tokens: `run`, the tokens [at, at + n) of the last batch, all of
-     * one sequence, which the batch has with n_guess. Writes up to `most` guesses to ret, and returns how many; 0 also if it fails. Last
-     * slice only, if info.n_guess > 0. NULL: the engine never can. */
+    /* Guesses at what follows `next`, which was sampled after the last of the n tokens of `run`: the tokens [at, at + n) of the last
+     * batch, all of one sequence, with n_guess. Writes up to `most` guesses to ret, and returns how many; 0 also if it fails. Last slice
+     * only, if info.n_guess > 0. NULL: the engine never can. */
     uint32_t (*guess)(void *self, const struct engine_token *run, size_t at, size_t n, int32_t next, uint32_t most,
                       struct engine_guess *ret);
     /* Scores the batch's token i of seq: its log probability by the logits of the position before it, which are noted when that token is

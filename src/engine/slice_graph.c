@@ -121,8 +121,7 @@ bool slice_graph_watch(struct ggml_tensor *t, bool ask, void *user) {
 }
 
 bool slice_graph_watches(const struct slice *s) {
-    return !s->what.tail || s->pool.caught || s->what.in_tensor[0] != '\0' || s->what.scale != NULL ||
-           s->what.n_mtp > 0;
+    return !s->what.tail || s->pool.caught || s->what.in_tensor[0] != '\0' || s->what.scale != NULL || s->what.n_mtp > 0;
 }
 
 void slice_graph_begin(struct slice *s, size_t n, const float *in, float *out) {

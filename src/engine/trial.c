@@ -32,7 +32,8 @@ static err_code compute(struct trial *t, struct engine *slice, float *logits, st
         n = at < t->n - SINGLE ? PIECE : 1;
         size_t row = (size_t)at * t->width;
         for (int32_t i = 0; i < n; i++)
-            batch[i] = (struct engine_token){.token = t->tokens[at + i], .pos = at + i, .flags = at + i >= judged ? ENGINE_TOKEN_LOGITS : 0};
+            batch[i] =
+                (struct engine_token){.token = t->tokens[at + i], .pos = at + i, .flags = at + i >= judged ? ENGINE_TOKEN_LOGITS : 0};
         code = slice->ops->eval(slice->self, batch, (size_t)n, in ? in + row : NULL, out ? out + row : NULL, e);
         for (int32_t i = 0; i < n && code == ERR_OK && slice->info.last; i++)
             if (at + i >= judged)

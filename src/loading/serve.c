@@ -149,7 +149,8 @@ static err_code model_shape(const struct serve *s, struct serve_model *m, struct
     if (code != ERR_OK) return code;
     if (load.n_batch > 0 && load.n_batch < load.n_seq)
         log_info("node", "--batch %u is raised to %u: one token of each of the --parallel sequences", load.n_batch, load.n_seq);
-    m->shape = (struct model_load_shape){.n_ctx = load.n_ctx, .n_seq = load.n_seq, .streams = load.exact, .mtp = load.mtp};
+    m->shape = (struct model_load_shape){
+        .n_ctx = load.n_ctx, .n_seq = load.n_seq, .streams = load.exact, .mtp = load.mtp, .n_rewind = load.n_rewind};
     load.n_gpu_layers = ENGINE_GPU_ALL;
     m->shape.n_ubatch_gpu = engine_load_ubatch(&load);
     load.n_gpu_layers = 0;

@@ -95,7 +95,7 @@ struct model_estimate model_estimate_slice(const struct model_layout *l, uint32_
     for (uint32_t i = first; i < end; i++) m.weights += l->layers[i].bytes;
     m.kv = kv_bytes(l, first, end, shape, n_ubatch);
     m.compute = compute_bytes(l, first, end, shape, n_ubatch);
-    if (shape->mtp && l->predicts && end == l->n_layer) add_mtp(&m, l, first == 0, shape);
+    if (shape->mtp && model_layout_guesses(l, shape->n_rewind) && end == l->n_layer) add_mtp(&m, l, first == 0, shape);
     m.total = m.weights + m.kv + m.compute;
     return m;
 }

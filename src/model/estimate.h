@@ -19,6 +19,7 @@ struct model_load_shape {
     uint32_t type_k, type_v;   /* enum model_type of the cache */
     bool streams;              /* each sequence has cells of its own (--exact), instead of one pool for all */
     bool mtp;                  /* the last slice guesses with the model's own layers, if they can */
+    uint32_t n_rewind;         /* as model_layout_guesses has it */
     const uint64_t *adapters;  /* [n_layer]: bytes that adapters take with each layer; NULL: there are none */
     uint64_t projector;        /* bytes of the projector of pictures and sounds, which the first slice has, too */
 };

@@ -288,7 +288,13 @@ static bool can_predict(const struct model_layout *l) {
     return false;
 }
 
-void model_layout_keep_mtp(struct model_layout *l) { l->keeps_mtp = l->predicts && !l->shortened; }
+bool model_layout_guesses(const struct model_layout *l, uint32_t n_rewind) {
+    bool guesses = l->predicts && !l->shortened;
+    for (uint32_t i = 0; i < l->n_layer && n_rewind == 0; i++) guesses = guesses && l->layers[i].state_bytes == 0;
+    return guesses;
+}
+
+void model_layout_keep_mtp(struct model_layout *l, uint32_t n_rewind) { l->keeps_mtp = model_layout_guesses(l, n_rewind); }
 
 void model_layout_shorten(struct model_layout *l, uint32_t n) {
     assert(n > 0 && n <= l->n_layer);

@@ -42,7 +42,7 @@ struct model_layout {
     uint64_t bytes_total;      /* all tensors, each once */
     bool tied;                 /* no output.weight: the head uses token_embd.weight */
     bool shortened;            /* model_layout_shorten */
-    bool predicts;             /* its first nextn layer can guess tokens (tables/quirks_mtp.def) */
+    bool predicts;             /* libllama computes its first nextn layer (tables/quirks_mtp.def) */
     bool keeps_mtp;            /* model_layout_keep_mtp */
     struct model_layer *layers;/* n_block of them */
     uint32_t *tensor_of_layer; /* storage of layers[].tensors */
@@ -59,8 +59,11 @@ err_code model_layout_ctx(const struct model_layout *l, uint32_t wish, uint32_t 
  * n_layer. */
 void model_layout_shorten(struct model_layout *l, uint32_t n);
 
-/* From now on the model's last slice has its first nextn layer too, if that can guess; else slices leave all of them out. */
-void model_layout_keep_mtp(struct model_layout *l);
+/* Is the first nextn layer worth its memory? Its guesses need a model that can take positions back: one without recurrent layers, or with
+ * n_rewind copies of their state. */
+bool model_layout_guesses(const struct model_layout *l, uint32_t n_rewind);
+/* From now on the model's last slice has its first nextn layer too, if model_layout_guesses; else slices leave all of them out. */
+void model_layout_keep_mtp(struct model_layout *l, uint32_t n_rewind);
 
 /* The block number of "blk.N.rest" (and *ret_rest, if not NULL, its rest); -1 for other names. */
 int32_t model_layer_of_name(const char *name, const char **ret_rest);

@@ -41,7 +41,7 @@ err_code cli_need(const struct options *o, int *exit_status, struct err *e) {
     if (code == ERR_OK && load.architecture[0] != '\0') code = model_quirks_teach(load.architecture, e);
     if (code == ERR_OK) code = model_gguf_open(option_argument(o, 0), &g, e);
     if (code == ERR_OK) code = model_layout_create(g, &l, e);
-    if (code == ERR_OK && load.mtp) model_layout_keep_mtp(l);
+    if (code == ERR_OK && load.mtp) model_layout_keep_mtp(l, load.n_rewind);
     if (code == ERR_OK) {
         needs_measure(g, l, &load, &n);
         code = keep(option_argument(o, 1), &n, e);

@@ -139,7 +139,7 @@ static enum sched_guess kind_of(uint32_t match) {
 
 static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
-/* Tokens that n guesses are expected to give, each of which comes true with probability p after the one before it; the sure one included. */
+/* Tokens that n guesses are expected to give, the sure one included; each comes true with probability p if the one before it does. */
 static float expected_of(uint32_t n, float p) {
     float sum = 1, chance = p;
     for (uint32_t i = 0; i < n; i++, chance *= p) sum += chance;
@@ -152,13 +152,16 @@ static enum sched_guess always(struct sched_spec *sp, const struct sched_drafter
     bool draft = drafter->guess != NULL && match < LONG_MATCH, own = !draft && sp->n_own > 0 && match < LONG_MATCH;
     enum sched_guess kind = draft ? SCHED_GUESS_DRAFT : own ? SCHED_GUESS_MTP : kind_of(match);
     bool follows = !draft && !own && match > 0;
-    *ret = (struct choice){.n = draft || follows ? load->most : own ? min_u32(load->most, sp->n_own) : 0, .frames = follows ? load->frames : 1};
+    *ret = (struct choice){.n = draft || follows ? load->most
+                                : own            ? min_u32(load->most, sp->n_own)
+                                                 : 0,
+                           .frames = follows ? load->frames : 1};
     ret->expected = expected_of(ret->n, acceptance(sp, kind));
     sp->n_ask = draft ? 0 : min_u32(load->most, load->most_own);
     return kind;
 }
 
-/* The guesses of the model's own layers that are there, and sets how many are wanted for the next frame: as many as promise the most now. */
+/* The guesses of the model's own layers that are there; sets how many are wanted for the next frame: as many as promise the most now. */
 static struct choice weigh_own(struct sched_spec *sp, const struct sched_time *t, const struct sched_spec_load *load) {
     struct sched_spec_load own = *load;
     own.frames = 1; /* the tail guesses after what it has sampled, not after other guesses */
@@ -222,7 +225,7 @@ uint32_t sched_spec_choose(struct sched_spec *sp, const struct sched_time *time,
     sp->probes = choice.probes;
     if (sends(&choice)) sp->kinds[sp->kind].passed_over = 0;
     sp->n_sent += choice.n;
-    sp->n_own_sent += sp->kind == SCHED_GUESS_MTP ? choice.n : 0;
+    if (sp->kind == SCHED_GUESS_MTP) sp->n_own_sent += choice.n;
     *ret_expected = choice.expected;
     return choice.n;
 }

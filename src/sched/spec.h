@@ -40,7 +40,14 @@ struct sched_drafter {
 
 /* ---- one sequence ---- */
 
-enum sched_guess { SCHED_GUESS_SHORT, SCHED_GUESS_MIDDLE, SCHED_GUESS_LONG /* match in the text */, SCHED_GUESS_DRAFT, SCHED_GUESS_MTP, SCHED_GUESS_KINDS };
+enum sched_guess {
+    SCHED_GUESS_SHORT,
+    SCHED_GUESS_MIDDLE,
+    SCHED_GUESS_LONG /* match in the text */,
+    SCHED_GUESS_DRAFT,
+    SCHED_GUESS_MTP,
+    SCHED_GUESS_KINDS
+};
 struct sched_ngram;
 struct sched_spec {
     struct sched_ngram *text;            /* NULL: no speculation here */
@@ -83,7 +90,8 @@ struct sched_spec_load {
     uint32_t frames; /* frames that may follow one another with this sequence alone; 1: others run, or the stages can't take it back */
     bool always; /* as many as there may be, even if they do not pay */
 };
-/* How many of sp->guesses to send; sp->n_ask: how many the tail is to make for the next frame. *ret_expected: tokens that they are expected to give, the sure one included. */
+/* How many of sp->guesses to send; *ret_expected: tokens that they are expected to give, the sure one included. sp->n_ask: how many the
+ * tail is to make for the next frame. */
 uint32_t sched_spec_choose(struct sched_spec *sp, const struct sched_time *time, const struct sched_drafter *drafter, uint32_t seq,
                            const struct sched_spec_load *load, float *ret_expected);
 /* Guesses for one more frame after n_flight others that carry only this sequence: how many, at most `most`, from *ret on (valid until the

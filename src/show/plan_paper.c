@@ -56,7 +56,8 @@ err_code plan_paper_load(const struct options *o, struct paper *p, struct err *e
     engine_load_init(&here);
     uint32_t ubatch = option_int(o, OPT_UBATCH) > 0 ? (uint32_t)option_int(o, OPT_UBATCH) : p->load.ubatch;
     if (ubatch == 0) ubatch = option_text(o, OPT_FLEET)[0] ? PAPER_UBATCH : engine_load_ubatch(&here);
-    struct paper_load load = {.n_ctx = p->load.ctx, .n_seq = p->load.parallel, .n_ubatch = ubatch, .exact = p->load.exact, .mtp = p->load.mtp};
+    struct paper_load load = {
+        .n_ctx = p->load.ctx, .n_seq = p->load.parallel, .n_ubatch = ubatch, .exact = p->load.exact, .mtp = p->load.mtp};
     if (!model_type_parse(p->load.cache_type_k, &load.type_k) || !model_type_parse(p->load.cache_type_v, &load.type_v))
         return err_set(e, ERR_INVALID, "the cache type is not one of ggml's");
     p->question = (struct sheet_question){

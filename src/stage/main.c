@@ -77,7 +77,7 @@ static err_code make_slice(struct opened *o, const struct stage_order *order, st
     if (code == ERR_OK) code = model_layout_create(g, &o->layout, e);
     if (code == ERR_OK) code = model_layout_ctx(o->layout, order->load.n_ctx, &o->n_ctx, e);
     if (code != ERR_OK) return code;
-    if (order->load.mtp) model_layout_keep_mtp(o->layout);
+    if (order->load.mtp) model_layout_keep_mtp(o->layout, order->load.n_rewind);
     uint32_t end = order->end == 0 ? o->layout->n_layer : order->end; /* a draft model is loaded whole */
     return order->forced ? model_slice_create_forced(g, o->layout, order->first, end, &o->slice, e)
                          : model_slice_create(g, o->layout, order->first, end, &o->slice, e);

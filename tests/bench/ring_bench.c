@@ -164,8 +164,8 @@ static void measure_asked(const struct setup *s, struct private_ring *ring) {
         all.n_own_accepted += t.n_own_accepted;
     }
     fclose(f);
-    printf("{\"what\": \"decode\", \"n_stage\": %u, \"threads\": %u, \"streams\": 1, \"tokens\": %u, \"tok_s\": %.3f", s->n_stage, s->threads,
-           all.n_tokens, all.n_tokens / ((double)all.decode_us / 1e6));
+    printf("{\"what\": \"decode\", \"n_stage\": %u, \"threads\": %u, \"streams\": 1, \"tokens\": %u, \"tok_s\": %.3f", s->n_stage,
+           s->threads, all.n_tokens, all.n_tokens / ((double)all.decode_us / 1e6));
     printf(", \"guessed\": %u, \"accepted\": %u, \"mtp\": %u, \"mtp_accepted\": %u, \"stages\": []}\n", all.n_guessed, all.n_accepted,
            all.n_own, all.n_own_accepted);
     fflush(stdout);

@@ -276,6 +276,7 @@ static void open_stages(struct sim *s) {
         uint32_t n = left == 0 ? most : sim_between(s, 1, most);
         *st = (struct sim_stage){.sim = s, .number = i};
         struct fake_params p = {.first = first,
+                                .n_guess = c->n_guess,
                                 .end = first + n,
                                 .n_layer = c->n_layer,
                                 .n_seq = c->n_seq,
@@ -332,6 +333,7 @@ struct sim *sim_create(const struct sim_config *c, const struct sim_callbacks *c
                               .n_draft = c->n_draft,
                               .draft_always = c->draft_always,
                               .draft_alone = c->draft_alone,
+                              .n_guess = c->n_guess,
                               .drafter = c->drafter};
     s->sched = sched_create(&sc);
     return s;

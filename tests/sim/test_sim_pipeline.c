@@ -21,7 +21,7 @@ enum { MAX_REQUESTS = 40, MAX_CTX = 128, TIMER_CANCEL = 1000, TIMER_KILL = 2000,
 enum scenario { PLAIN, FAULTS, KILL, GUESSES, SUSPECTS, MARKS, STORES };
 static const char *const SCENARIO_NAMES[] = {"plain", "faults", "kill", "guesses", "suspects", "marks", "stores"};
 
-static uint64_t only_seed, n_scored, n_alone, n_reused, n_computed, n_followed, n_lost, n_loaded;
+static uint64_t only_seed, n_scored, n_alone, n_reused, n_computed, n_followed, n_own_accepted, n_lost, n_loaded;
 static uint8_t turns[FAKE_N_VOCAB]; /* one token in sixteen begins or ends a turn */
 static bool has_only_seed;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -129,6 +129,10 @@ static void see_done(struct run *r, uint32_t i, const struct request_event *ev) 
           ev->draft_accepted, ev->draft_tokens);
     r->n_guessed += ev->draft_tokens;
     r->n_accepted += ev->draft_accepted;
+    CHECK(r, ev->mtp_accepted <= ev->mtp_tokens && ev->mtp_tokens <= ev->draft_tokens && ev->mtp_accepted <= ev->draft_accepted,
+          "request %u: %u of %u own guesses accepted", i, ev->mtp_accepted, ev->mtp_tokens);
+    CHECK(r, ev->mtp_tokens == 0 || r->config.n_guess > 0, "request %u: own guesses of a model that makes none", i);
+    n_own_accepted += ev->mtp_accepted;
     uint32_t trips = q->got - ev->draft_accepted;
     for (uint32_t h = 0; h < ev->n_hop && q->got > 0; h++) {
         CHECK(r, ev->hops[h].frames >= trips && ev->hops[h].compute_us >= (uint64_t)trips * r->config.batch_us,
@@ -376,8 +380,9 @@ static void draw_guesses(struct run *r, struct sim *dice, struct sim_config *c) 
     c->draft_always = sim_between(dice, 0, 1) == 0;
     c->draft_alone = sim_between(dice, 0, 3) == 0;
     c->loop = sim_between(dice, 0, 1) * sim_between(dice, 1, 20);
+    c->n_guess = sim_between(dice, 0, 1) * sim_between(dice, 1, ENGINE_MAX_GUESS);
     r->right_in_16 = RIGHT[sim_between(dice, 0, 3)];
-    if (c->loop == 0 || sim_between(dice, 0, 2) == 0)
+    if (c->n_guess == 0 && (c->loop == 0 || sim_between(dice, 0, 2) == 0))
         c->drafter = (struct sched_drafter){.guess = small_model, .cost_us = small_model_cost, .user = r};
 }
 
@@ -521,7 +526,7 @@ static void run_scenario(enum scenario scenario) {
     if (scenario == GUESSES) {
         print_message("%llu guesses, %llu accepted; %llu frames of guesses alone\n", (unsigned long long)n_guessed,
                       (unsigned long long)n_accepted, (unsigned long long)n_followed);
-        assert_true(n_followed > n_seeds);
+        assert_true(n_followed > n_seeds && n_own_accepted > n_seeds);
         assert_true(n_accepted > n_guessed / 8 && n_accepted < n_guessed * 7 / 8); /* both happen all the time */
     }
     print_message("%s: %llu tokens computed, %llu taken over from other sequences\n", SCENARIO_NAMES[scenario],

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -47,6 +49,28 @@ static inline void fixture_open(struct fixture *f) {
     char *path = fixture_demo_path();
     fixture_open_path(f, path);
     free(path);
+}
+
+/* The demo model with a layer for multi-token prediction, which tools/make-mtp.c puts into a new file; the caller removes that. */
+static inline char *fixture_mtp_path(void) {
+    const char *build = getenv("CARAVAN_BUILD"), *source = getenv("CARAVAN_SOURCE");
+    char *path = mem_strdup("/tmp/caravan-test-mtp.XXXXXX"), *demo = fixture_demo_path();
+    char *tool = mem_printf("%s/bin/make-mtp", build != NULL ? build : "build/release");
+    char *layer = mem_printf("%s/tests/data/demo-mtp.gguf", source != NULL ? source : ".");
+    int fd = mkstemp(path), status = -1;
+    assert_true(fd >= 0);
+    close(fd);
+    pid_t pid = fork();
+    if (pid == 0) {
+        execl(tool, tool, "--model", demo, "--layer", layer, "--out", path, (char *)NULL);
+        _exit(127);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    free(tool);
+    free(layer);
+    free(demo);
+    return path;
 }
 
 static inline void fixture_close(struct fixture *f) {

@@ -335,6 +335,24 @@ static err_code fake_sample(void *self, uint32_t seq, size_t i, int32_t pos, str
     return ERR_OK;
 }
 
+static uint32_t fake_guess(void *self, const struct engine_token *run, size_t at, size_t n, int32_t next, uint32_t most,
+                           struct engine_guess *ret) {
+    struct fake *f = self;
+    uint64_t seed = f->seqs[run->seq].seed, pos = (uint64_t)run->pos + n - 1;
+    assert(n > 0 && at + n <= f->n_last && most > 0 && most <= f->p.n_guess && f->p.end == f->p.n_layer);
+    assert(next == choose(f, f->last[at + n - 1], seed, pos));
+    for (size_t i = 0; i < n; i++) {
+        assert(run[i].seq == run->seq && run[i].pos == run->pos + (int32_t)i && run[i].token == f->tokens[at + i] &&
+               run[i].n_guess == most);
+        assert(i == 0 || run[i].token == choose(f, f->last[at + i - 1], seed, (uint64_t)run[i].pos - 1)); /* it came true */
+    }
+    for (uint32_t i = 0; i < most; i++) {
+        uint64_t place = pos + 1 + i;
+        ret[i].token = (int32_t)(mix(seed, f->p.loop > 0 ? place % f->p.loop : place) % FAKE_N_VOCAB);
+    }
+    return most - (uint32_t)(seed % 2); /* one may make fewer than it was asked for */
+}
+
 static float fake_logprob(uint64_t before) { return -(float)(before % 1000) / 64; }
 
 static err_code fake_score(void *self, uint32_t seq, size_t i, int32_t pos, struct engine_sample *ret, struct err *e) {
@@ -391,6 +409,7 @@ static const struct engine_ops FAKE_OPS = {
     .logits = fake_logits,
     .seq_open = fake_seq_open,
     .sample = fake_sample,
+    .guess = fake_guess,
     .score = fake_score,
     .tokenize = fake_tokenize,
     .piece = fake_piece,
@@ -416,6 +435,7 @@ void fake_engine_open(const struct fake_params *p, struct engine *ret) {
                                      .last = p->end == p->n_layer,
                                      .can_remove = !p->keeps_state,
                                      .can_mark = p->marks,
+                                     .n_guess = p->n_guess,
                                      .mark_whole = p->mark_whole,
                                      .device = "fake"};
     ret->info.n_vocab = ret->info.first || ret->info.last ? FAKE_N_VOCAB : 0;

@@ -15,6 +15,7 @@ struct fake_params {
     uint32_t first, end, n_layer;
     uint32_t n_seq, n_ctx_seq, n_ctx, n_batch;
     uint32_t loop;                         /* its text repeats after this many tokens, except for one in 16; 0: it does not */
+    uint32_t n_guess;                      /* guesses at once of its last slice, right where the text repeats; 0: none */
     bool keeps_state;                      /* like a recurrent model: a part of a sequence can be neither removed nor copied */
     bool marks, mark_whole;                /* with keeps_state: keeps copies of states, as engine_info says */
     bool (*lose)(void *user);              /* true: this mark is not kept, or is gone when it is wanted; may be NULL */

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Guesses by a model's own layers for multi-token prediction: the split model makes those that the whole model makes, they come true as
  * often as its training says, and they never change what the model computes. The model is the demo with such a layer (tools/make-mtp.c). */
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include "engine/need.h"
 #include "engine/slice_priv.h"
 #include "model/estimate.h"
@@ -11,36 +8,22 @@
 
 enum { MOST = 4, STEPS = 60, N_LAYER = 8 };
 
-static char path[] = "/tmp/caravan-test-mtp.XXXXXX";
+static char *path;
 static struct fixture plain; /* the same file, without its layer */
 
 static int setup(void **state) {
     (void)state;
-    const char *build = getenv("CARAVAN_BUILD"), *source = getenv("CARAVAN_SOURCE");
-    int fd = mkstemp(path), status = -1;
-    assert_true(fd >= 0);
-    close(fd);
-    char *tool = mem_printf("%s/bin/make-mtp", build != NULL ? build : "build/release"), *demo = fixture_demo_path();
-    char *layer = mem_printf("%s/tests/data/demo-mtp.gguf", source != NULL ? source : ".");
-    pid_t pid = fork();
-    if (pid == 0) {
-        execl(tool, tool, "--model", demo, "--layer", layer, "--out", path, (char *)NULL);
-        _exit(127);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
+    path = fixture_mtp_path();
     fixture_open_path(&model, path);
     fixture_open_path(&plain, path);
-    model_layout_keep_mtp(model.layout);
-    free(tool);
-    free(demo);
-    free(layer);
+    model_layout_keep_mtp(model.layout, 0);
     return 0;
 }
 
 static int teardown(void **state) {
     fixture_close(&plain);
     unlink(path);
+    free(path);
     return fixture_teardown(state);
 }
 
@@ -82,7 +65,8 @@ static void read_prompt(struct text *x, const char *prompt) {
 
 /* Computes the next token and n guesses after it, as many of which count as are right, and takes `most` new guesses. Returns how many were
  * right. */
-static uint32_t step(struct text *x, const struct engine_guess *guesses, uint32_t n, uint32_t most, struct engine_guess *ret, uint32_t *ret_n) {
+static uint32_t step(struct text *x, const struct engine_guess *guesses, uint32_t n, uint32_t most, struct engine_guess *ret,
+                     uint32_t *ret_n) {
     struct engine *tail = fixture_tail(&x->chain);
     uint32_t right = 0;
     for (uint32_t i = 0; i <= n; i++)

@@ -376,7 +376,8 @@ static void bad_samplings_are_refused(void **state) {
 static void expect_refusal(struct fixture_chain *c, struct engine_token t, size_t n, err_code want, const char *words) {
     struct engine_token batch[FIXTURE_MAX_BATCH] = {{0}};
     struct err e = {0};
-    for (size_t i = 0; i < n; i++) batch[i] = (struct engine_token){.token = t.token, .pos = t.pos + (int32_t)i, .seq = t.seq, .flags = t.flags};
+    for (size_t i = 0; i < n; i++)
+        batch[i] = (struct engine_token){.token = t.token, .pos = t.pos + (int32_t)i, .seq = t.seq, .flags = t.flags};
     assert_int_equal(fixture_eval(c, batch, n, &e), want);
     assert_non_null(strstr(e.text, words));
 }

@@ -16,7 +16,7 @@ static const char *const all =
     "{\"placement\":\"3,1,4\",\"ctx\":2048,\"parallel\":6,\"replicas\":0,\"kept\":true,\"asked\":7,\"pinned\":true,"
     "\"replan\":\"never\",\"keep_s\":90,\"batch\":256,\"ubatch\":0,\"cache_type_k\":\"q8_0\",\"cache_type_v\":\"iq4_nl\","
     "\"flash_attn\":\"on\",\"pooling\":\"mean\",\"exact\":true,\"wire_type\":\"bf16\",\"latency_budget\":50,"
-    "\"prefix_cache\":false,\"speculate\":4,\"lora\":\"/a.gguf:0.5,/b.gguf\",\"speculate_always\":true}";
+    "\"prefix_cache\":false,\"speculate\":4,\"mtp\":true,\"lora\":\"/a.gguf:0.5,/b.gguf\",\"speculate_always\":true}";
 
 static err_code read(const char *text, struct load_wish *ret, struct err *e) {
     yyjson_doc *doc;

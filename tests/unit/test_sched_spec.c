@@ -255,6 +255,61 @@ static void test_small_model(void **state) {
     sched_spec_done(&w.spec);
 }
 
+/* ---- the model's own layers ---- */
+
+/* As decode, with guesses of the model's own layers, which come with each answer if they were asked for; right: they are. Returns how many
+ * were asked for in all. */
+static uint32_t decode_own(struct world *w, uint32_t n, bool right) {
+    uint32_t at = 0, asked = 0;
+    while (at < n) {
+        uint32_t sent = choose(w), ask = w->spec.n_ask;
+        struct engine_guess own[ENGINE_MAX_GUESS];
+        assert_true(ask <= w->load.most_own);
+        asked += ask;
+        for (uint32_t i = 0; i <= sent; i++, at++) {
+            bool hit = i < sent && w->spec.guesses[i] == counting(at);
+            sched_spec_push(&w->spec, counting(at), true);
+            if (!hit && i < sent) sent = i;
+        }
+        for (uint32_t i = 0; i < ask; i++) own[i].token = right ? counting(at + i) : -2;
+        sched_spec_offer(&w->spec, own, ask);
+    }
+    return asked;
+}
+
+static void test_own_layers(void **state) {
+    (void)state;
+    struct world w;
+    world_make(&w, 100, 20000);
+    w.load.most_own = 4;
+    w.load.own_us = 500;
+    assert_true(decode_own(&w, 600, true) > 0);
+    assert_int_equal(w.spec.n_ask, 4);
+    assert_int_equal(choose(&w), 4); /* the text never repeats itself */
+    assert_true(w.spec.n_own_sent > 400);
+    assert_int_equal(choose(&w), 0); /* guesses are for one frame */
+    uint32_t before = w.spec.n_own_sent;
+    w.load.own_us = 6000;
+    decode_own(&w, 100, false);
+    assert_true(decode_own(&w, 1000, false) < 1000 / 64 * 4 + 4); /* wrong ones are hardly asked for any more */
+    assert_true(w.spec.n_own_sent - before < 300);
+    sched_spec_done(&w.spec);
+    world_make(&w, 100, 20000);
+    w.load.most_own = 4;
+    w.load.own_us = 80000; /* slower than the ring */
+    assert_true(decode_own(&w, 1000, true) < 1000 / 64 * 4 + 4);
+    w.load.most_own = 0;
+    assert_int_equal(decode_own(&w, 100, true), 0);
+    sched_spec_done(&w.spec);
+    world_make(&w, 9900, 0);
+    w.load.most_own = 4;
+    w.load.always = true; /* whether it pays or not */
+    decode_own(&w, 100, true);
+    assert_int_equal(choose(&w), 4);
+    assert_int_equal(w.spec.n_ask, 4);
+    sched_spec_done(&w.spec);
+}
+
 /* ---- frames that follow ---- */
 
 /* A position costs as much as a pass, but most of a trip is spent on the links: guesses travel one by one, as many as the links hold. */
@@ -363,6 +418,7 @@ int main(void) {
         cmocka_unit_test(test_hysteresis_and_probes),
         cmocka_unit_test(test_others_come_first),
         cmocka_unit_test(test_small_model),
+        cmocka_unit_test(test_own_layers),
         cmocka_unit_test(test_guesses_follow),
         cmocka_unit_test(test_guesses_follow_only_where_they_cost_nothing),
         cmocka_unit_test(test_guesses_do_not_follow_on_a_shared_core),

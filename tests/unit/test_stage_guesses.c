@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Speculation on the real demo model, whole and in slices, with a small model that is the demo model too: the scheduler, the stage cores
+ * Speculation on the real demo model, whole and in slices, with a small model that is the demo model too, or with the layer for
+ * multi-token prediction that was trained for it: the scheduler, the stage cores
  * and libllama in one process. With --exact, all guesses give the same tokens, bit for bit; without it, the tokens differ only at counted
  * near-ties, and sampled tokens have the same distribution. */
 #include "support/engine_fixture.h"
@@ -34,10 +35,11 @@ struct ring {
 struct answer {
     int32_t tokens[MAX_TOKENS];
     float logprobs[MAX_TOKENS], gaps[MAX_TOKENS]; /* gap: between the two best */
-    uint32_t n, n_guessed, n_accepted;
+    uint32_t n, n_guessed, n_accepted, n_own;
     enum request_finish finish;
 };
 
+static char *mtp_path;
 static uint32_t most_back; /* answers on their way at once */
 
 static clock_us stage_clock(void *user) {
@@ -48,7 +50,10 @@ static clock_us stage_clock(void *user) {
 struct wish {
     uint32_t n_stage, n_draft;
     bool exact, small_model;
+    bool predicts, own; /* the model with such a layer; it guesses */
 };
+
+static struct fixture predicting, predicting_plain; /* the demo model with that layer, and the same file without it */
 
 static void ring_open(struct ring *r, const struct wish *w) {
     memset(r, 0, sizeof(*r));
@@ -56,9 +61,10 @@ static void ring_open(struct ring *r, const struct wish *w) {
     struct engine_load load = fixture_load();
     load.exact = w->exact;
     load.n_ctx = N_CTX;
+    const struct fixture *f = w->own ? &predicting : w->predicts ? &predicting_plain : &model;
     for (uint32_t i = 0; i < w->n_stage; i++) {
-        uint32_t n = model.layout->n_layer;
-        r->engines[i] = fixture_slice(&model, n * i / w->n_stage, n * (i + 1) / w->n_stage, &load);
+        uint32_t n = f->layout->n_layer;
+        r->engines[i] = fixture_slice(f, n * i / w->n_stage, n * (i + 1) / w->n_stage, &load);
         struct stage_config c = {.engine = &r->engines[i], .stage = i, .n_stage = w->n_stage, .epoch = 1, .clock = stage_clock};
         fixture_ok(stage_create(&c, &r->stages[i], &fixture_err));
     }
@@ -72,6 +78,7 @@ static void ring_open(struct ring *r, const struct wish *w) {
                              .n_queue = MAX_REQUESTS,
                              .exact = w->exact,
                              .n_draft = w->n_draft,
+                             .n_guess = info->n_guess,
                              .draft_always = true};
     if (w->small_model) {
         load.exact = false;
@@ -140,6 +147,7 @@ static void see(struct answer *answers, const struct request_event *ev) {
         a->finish = ev->finish;
         a->n_guessed = ev->draft_tokens;
         a->n_accepted = ev->draft_accepted;
+        a->n_own = ev->mtp_accepted;
     }
 }
 
@@ -243,6 +251,30 @@ static void exact_is_identical(void **state) {
             assert_memory_equal(guessed[i].tokens, plain[i].tokens, plain[i].n * sizeof(int32_t));
             assert_memory_equal(guessed[i].logprobs, plain[i].logprobs, plain[i].n * sizeof(float)); /* the same bits */
         }
+    }
+}
+
+/* Greedy and sampled answers of the model with a layer that guesses: the same bits with and without. */
+static void own_guesses_are_identical(void **state) {
+    (void)state;
+    static struct answer plain[N_CASES], guessed[N_CASES];
+    const struct wish without = {.n_stage = 2, .exact = true, .predicts = true};
+    answer_all(&without, 1, plain);
+    for (uint32_t together = 1; together <= 4; together += 3) {
+        const struct wish with = {.n_stage = together == 1 ? 2 : 3, .n_draft = 2, .exact = true, .own = true};
+        uint32_t n_own = 0, n_guessed, n_accepted;
+        memset(guessed, 0, sizeof(guessed));
+        answer_all(&with, together, guessed);
+        totals(guessed, &n_guessed, &n_accepted);
+        for (uint32_t i = 0; i < N_CASES; i++) {
+            n_own += guessed[i].n_own;
+            assert_int_equal(guessed[i].n, plain[i].n);
+            assert_int_equal(guessed[i].finish, plain[i].finish);
+            assert_memory_equal(guessed[i].tokens, plain[i].tokens, plain[i].n * sizeof(int32_t));
+            assert_memory_equal(guessed[i].logprobs, plain[i].logprobs, plain[i].n * sizeof(float));
+        }
+        printf("own layers, %u at once: %u guesses, %u accepted, %u of them own\n", together, n_guessed, n_accepted, n_own);
+        assert_true(n_own > 40 && n_accepted < n_guessed);
     }
 }
 
@@ -377,12 +409,30 @@ static void another_vocabulary_is_refused(void **state) {
     big.ops->close(big.self);
 }
 
+static int setup(void **state) {
+    char *path = fixture_mtp_path();
+    fixture_open_path(&predicting, path);
+    fixture_open_path(&predicting_plain, path);
+    model_layout_keep_mtp(predicting.layout, 0);
+    mtp_path = path;
+    return fixture_setup(state);
+}
+
+static int teardown(void **state) {
+    fixture_close(&predicting);
+    fixture_close(&predicting_plain);
+    unlink(mtp_path);
+    free(mtp_path);
+    return fixture_teardown(state);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact_is_identical),
+        cmocka_unit_test(own_guesses_are_identical),
         cmocka_unit_test(inexact_parts_at_near_ties),
         cmocka_unit_test(the_distribution_is_the_same),
         cmocka_unit_test(another_vocabulary_is_refused),
     };
-    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
+    return cmocka_run_group_tests(tests, setup, teardown);
 }
