@@ -191,8 +191,13 @@ END
 
 ## Why these run whole only
 
-- \`kimi-k3\`: each layer weighs the results of all blocks before it, so a border is crossed by one row for each of them. \`caravan verify --probe\` on
-  the tiny model: "between its layers more than one value is alive".
+- \`kimi-k3\`: each half of a layer weighs the results of all blocks before it, the token's embedding among them, and the sum within its own block. These
+  rows could travel, but a later slice has nothing that takes them: libllama builds as many terms as the layer's number *in the file* asks for. Seen in the
+  graph of the tiny model (2 layers, \`attn_res.block_size\` 2, evaluation callback): layer 1's attention reads a mix of two (\`CONCAT [2]\`, \`SOFT_MAX\`,
+  \`blk.1.attn_res_score\`, \`l_out-0\`), and its sum is \`prefix_sum_attn-1 = ADD(l_out-0, ...)\`; layer 0's attention reads \`inp_embd\` itself,
+  \`prefix_sum_attn-0\` is no sum, and \`blk.0.attn_res_score\` is read by no node. With a block size of 1 the mixes of layer 1 have up to three terms, those of
+  layer 0 two. The first layer of any slice is layer 0 of its file, and the callback can overwrite nodes, not add them. \`caravan verify --probe\` says
+  "between its layers more than one value is alive".
 - \`hrm_text\`: libllama insists on the number of layers of its loop. The tiny model with its layers repeated to 8 ends in
   \`hrm-text.cpp:23: GGML_ASSERT(hparams.n_layer() == n_slot) failed\`, so no slice of it can be loaded.
 - \`dream\`, \`llada\`, \`llada-moe\`, \`rnd1\`: libllama makes no KV cache for them ("this model keeps no memory of what it read: it cannot generate"), so they
