@@ -48,8 +48,8 @@ await run({
         assert(mine.fits && mine.fleet === 'this cluster' && mine.n_ctx === 640 && mine.streams === 2, 'as the node is set')
         assert((await route({ fleet: { machines: [{ hardware: 'rtx3090-24' }] } })).models.length > 10)
         assert((await route({ model: 'gpt-oss:20b', fleet: 'rtx3090-24', buy: 60 })).offers.length > 1)
-        const slow = { model: 'llama-70b:q4_k_m', fleet: '3xpc-ddr4-32,wan-50ms', parallel: 4 }, [whole, brief] = [await route(slow), await route({ ...slow, advice: false })]
-        assert(whole.advice.length > 0 && brief.advice === '' && brief.copies[0].tokens_per_second === whole.copies[0].tokens_per_second)
+        const slow = { model: 'llama-70b:q4_k_m', fleet: '3xpc-ddr4-32,wan-50ms', parallel: 4 }, [full, brief] = [await route(slow), await route({ ...slow, advice: false })]
+        assert(full.advice.length > 0 && brief.advice === '' && brief.copies[0].tokens_per_second === full.copies[0].tokens_per_second)
         assert.match((await route({ model: 'llama-405b', fleet: 'pi4-8' })).text, /needs/)
         assert.match((await route({ model: 'gpt-oss:20b', fleet: 'fleet.json' })).error.message, /no hardware is called/, 'it opens no files')
         assert.match((await route({ model: 'gpt-oss:20b', fleet: 3 })).error.message, /text or an object/)
