@@ -116,6 +116,7 @@ struct node_child {
     bool ready, closed, draining_seen;
     struct stage_fault fault;
     uint32_t n_faults;
+    struct stage_traffic traffic;
 };
 
 struct node {
@@ -233,6 +234,14 @@ static inline void on_logits(struct node *n, const uint8_t *payload, size_t len)
     }
 }
 
+/* It only grows. */
+static inline void on_traffic(struct node_child *c, const uint8_t *payload, size_t len) {
+    struct stage_traffic t;
+    assert_int_equal(field_decode(stage_traffic_fields(), payload, len, &t, NULL), ERR_OK);
+    assert_true(t.sent >= c->traffic.sent && t.frames >= c->traffic.frames && t.sent >= t.frames * FRAME_HEADER_SIZE);
+    c->traffic = t;
+}
+
 static inline void on_frame(struct node *n, uint32_t stage, const struct frame_header *h, const uint8_t *payload) {
     struct node_child *c = &n->children[stage];
     static struct request_event ev;
@@ -253,6 +262,7 @@ static inline void on_frame(struct node *n, uint32_t stage, const struct frame_h
         c->n_faults++;
         break;
     case FRAME_LOGITS: on_logits(n, payload, h->payload_len); break;
+    case FRAME_TRAFFIC: on_traffic(c, payload, h->payload_len); break;
     case FRAME_DIAL: break; /* its socket is closed: the stage connects by itself */
     default: fail_msg("a %s frame from stage %u", frame_type_name(h->type), stage);
     }
