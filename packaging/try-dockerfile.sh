@@ -70,9 +70,9 @@ while read -r step rest; do
     esac
 done <"$TOP/Dockerfile"
 
-as_user() { # words of a command
+as_user() { # words of a command; this shell becomes it
     # shellcheck disable=SC2086
-    chroot --userspec="$user" "$root" env $environment HOME=/var/lib/caravan PATH=/usr/local/bin:/usr/bin:/bin "$@"
+    exec chroot --userspec="$user" "$root" env $environment HOME=/var/lib/caravan PATH=/usr/local/bin:/usr/bin:/bin "$@"
 }
 echo "== start: $entrypoint $command, as $user"
 # shellcheck disable=SC2086
@@ -80,7 +80,7 @@ as_user $entrypoint $command &
 node=$!
 tries=60
 # shellcheck disable=SC2086
-until as_user $health >"$WORK/health" 2>&1; do
+until (as_user $health) >"$WORK/health" 2>&1; do
     tries=$((tries - 1))
     [ $tries -gt 0 ] && kill -0 "$node" 2>/dev/null || { cat "$WORK/health"; echo "error: the health check does not pass" >&2; exit 1; }
     sleep 1
