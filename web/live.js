@@ -35,7 +35,7 @@ function keep(lists, counters) {
 
 function note(status) {
     keep(samples, new Map((status.rings ?? []).map((ring) => [ring.instance, ring.tokens])))
-    keep(carried, new Map(status.nodes.flatMap((n) => n.stages).filter((x) => x.sent_bytes !== undefined).map((x) => [`${x.instance}/${x.stage}`, x.sent_bytes])))
+    keep(carried, new Map((status.nodes ?? []).flatMap((n) => n.stages).filter((x) => x.sent_bytes !== undefined).map((x) => [`${x.instance}/${x.stage}`, x.sent_bytes])))
 }
 
 // By how much a counter grows in a second, over the last seconds.
