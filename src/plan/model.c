@@ -20,6 +20,7 @@
 #define STATE_MACS     11
 #define ATTENTION_MACS 1.5
 #define USUAL_WIDTH    4096.0
+#define LEAST_WIDTH    512.0 /* what is narrower counts as this wide */
 
 struct plan_source {
     struct plan_model model;
@@ -137,7 +138,8 @@ static void source_formats(struct plan_layer *l, double width) {
     l->plain = l->dense > 0 ? l->plain / l->dense : 0;
     l->plain_expert = l->expert > 0 ? l->plain_expert / l->expert : 0;
     l->half = l->macs > l->expert_macs ? l->half / (l->macs - l->expert_macs) : 0;
-    l->narrow = (l->macs - l->expert_macs) * ((USUAL_WIDTH / width) * (USUAL_WIDTH / width) - 1);
+    double times = USUAL_WIDTH / (width > LEAST_WIDTH ? width : LEAST_WIDTH);
+    l->narrow = (l->macs - l->expert_macs) * (times * times - 1);
 }
 
 static void source_layer(struct plan_source *s, uint32_t i, double share) {

@@ -76,7 +76,8 @@ static bool same_offer(const struct plan_node *a, const struct plan_node *b) {
     if (a->fetches && (a->room != b->room || a->cut_off != b->cut_off)) return false;
     for (uint32_t i = 0; i < a->n_devices; i++) {
         const struct plan_device *x = &a->devices[i], *y = &b->devices[i];
-        if (x->memory != y->memory || x->gpu != y->gpu || x->bandwidth != y->bandwidth || x->flops != y->flops || x->layer_s != y->layer_s)
+        if (x->memory != y->memory || x->gpu != y->gpu || x->bandwidth != y->bandwidth || x->flops != y->flops ||
+            x->layer_s != y->layer_s || x->unpack != y->unpack)
             return false;
     }
     return true;
