@@ -5,7 +5,7 @@
 # Usage: tools/test-arm64.sh [PART...]     build unit verify zoo demo ring (default: all, in this order)
 # It needs Linux with binfmt_misc in user namespaces (6.7 or newer), or qemu-aarch64 registered there; gcc-aarch64-linux-gnu and
 # qemu-user-static (on newer systems qemu-user). It changes nothing outside of build/.
-# Environment: CARAVAN_SYSROOT_DIR as in tools/sysroot.sh; TESTS: a regular expression of unit tests; ZOO: one of architectures
+# Environment: CARAVAN_SYSROOT_DIR as in tools/sysroot.sh; TESTS: names of unit tests; ZOO: a regular expression of architectures
 set -eu
 
 TOP=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
@@ -13,7 +13,11 @@ HERE=$TOP/build/release
 ARM=$TOP/build/arm64
 MODEL=$TOP/models/caravan-demo.gguf
 # What depends on the processor or on how memory is ordered: bytes, numbers, atomics, slices of the engine. The rest is the same on each.
-TESTS=${TESTS:-'^test_(base_(json|log|str|err)|api_(custom|openai)|cache_entry|calls_flow|engine_(lazy|philox|sampler|types|params|runtime|template)|io_(sock|tls|loop|work)|ledger_key|members_(record|identity|invite)|model_(gguf|graph|layout|slice|sample|facts)|os_(cgroup|cores)|program_messages|sched_(alone|mark|rows)|stage_(loop|spin)|store_cache|wire_.*)$'}
+TESTS=${TESTS:-base_json base_log base_str base_err api_custom api_openai cache_entry calls_flow engine_lazy engine_philox
+    engine_sampler engine_types engine_params engine_runtime engine_template io_sock io_tls io_loop io_work ledger_key
+    members_record members_identity members_invite model_gguf model_graph model_layout model_slice model_sample
+    model_facts os_cgroup os_cores program_messages sched_alone sched_mark sched_rows stage_loop stage_spin store_cache
+    wire_frame wire_link wire_handshake wire_compute wire_msg wire_request wire_result}
 ZOO=${ZOO:-'^(llama|qwen3|gpt-oss|mamba)$'}
 
 fail() {
@@ -60,7 +64,8 @@ part_build() {
 }
 
 part_unit() {
-    (cd "$ARM" && timeout 900 ctest -L unit -R "$TESTS" -j"$(nproc)" --timeout 300 --output-on-failure --no-tests=error)
+    # shellcheck disable=SC2086 # the names are words
+    (cd "$ARM" && timeout 900 ctest -L unit -R "^test_($(echo $TESTS | tr ' ' '|'))\$" -j"$(nproc)" --timeout 300 --output-on-failure --no-tests=error)
 }
 
 part_verify() {
@@ -104,16 +109,20 @@ part_ring() {
     wait_for "$work/head.log" 'is ready'
     timeout 300 "$HERE/bin/caravan" run caravan-demo "Who are you?" --api "127.0.0.1:$(port head api)" --temperature 0 --stats --state-dir "$work/head" | tee "$work/answer"
     grep -qi caravan "$work/answer" || fail "the ring of $(uname -m) and aarch64 gave no sensible answer" "see above"
-    # With f16 weights verify must call it close; with quantised ones the two processors' rounding of activations is amplified, which is shown.
-    "$HERE/bin/make-model" --preset tiny --type f16 --out "$work/f16.gguf" >"$work/out" 2>&1 || { cat "$work/out" && fail "make-model fails" "see above"; }
-    mixed "$work/f16.gguf"
+    # With f32 weights verify must call it close; with quantised ones the two processors' rounding of activations is amplified, which is shown.
+    "$HERE/bin/make-model" --preset tiny --type f32 --out "$work/f32.gguf" >"$work/out" 2>&1 || { cat "$work/out" && fail "make-model fails" "see above"; }
+    mixed "$work/f32.gguf"
     grep -qE 'layers: (close|identical)$' "$work/verdict" || fail "verify does not call the ring of $(uname -m) and aarch64 close" "see above"
     mixed "$MODEL"
-    grep -qE 'same first choice (7[2-9]|80) of 80$' "$work/verdict" || fail "the ring of $(uname -m) and aarch64 chooses other tokens than the whole model" "see above"
+    grep -qE 'same first choice 2[0-4] of 24$' "$work/verdict" || fail "the ring of $(uname -m) and aarch64 chooses other tokens than the whole model" "see above"
 }
 mixed() { # model: verify's third child is its second slice; the first one has the whole model
-    timeout 300 env LD_PRELOAD="$HERE/lib/other_program.so" CARAVAN_OTHER_CHILD=3 CARAVAN_OTHER_PROGRAM="$ARM/bin/caravan" \
-        "$HERE/bin/caravan" verify "$1" --stages 2 --threads 1 >"$work/verdict" || :
+    # It is told this machine's folder of backends, in whose place it finds its own.
+    printf '#!/bin/sh\nexec unshare -Urm sh -ec "mount --bind %s %s; exec \\"\\$@\\"" sh %s "$@"\n' \
+        "$(echo "$TOP"/build/sysroot-arm64/usr/lib/*/ggml/backends*)" "$(echo "$TOP"/build/sysroot/usr/lib/*/ggml/backends*)" "$ARM/bin/caravan" >"$work/tail.sh"
+    chmod +x "$work/tail.sh"
+    timeout 300 env LD_PRELOAD="$HERE/lib/other_program.so" CARAVAN_OTHER_CHILD=3 CARAVAN_OTHER_PROGRAM="$work/tail.sh" \
+        "$HERE/bin/caravan" verify "$1" --stages 2 --threads 1 --prompt-tokens 16 --tokens 8 >"$work/verdict" || :
     cat "$work/verdict"
 }
 
