@@ -6,7 +6,8 @@
 # Usage: tools/zoo.sh [--record] [--only REGEX] [BUILD FOLDER]
 #   --record      write tests/data/zoo.tsv anew instead of comparing with it
 #   --only REGEX  only models whose name matches; compares, and writes nothing
-# Environment: CARAVAN_SYSROOT_DIR as in tools/sysroot.sh; CARAVAN: the program to test
+# Environment: CARAVAN_SYSROOT_DIR as in tools/sysroot.sh; CARAVAN: the program to test; ZOO_PROMPT and ZOO_TOKENS: tokens of prompt (48)
+# and tokens that follow (12), fewer for a slow machine
 set -eu
 
 TOP=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
@@ -54,7 +55,7 @@ verify_deep() {
     "$BUILD/bin/zoo-deepen" "$work/raw/$1.gguf" "$work/deep.gguf" --layers "$2"
     status=0
     # 48 tokens of prompt: more than the tiny models' windows of 32
-    timeout 300 "$CARAVAN" verify "$work/deep.gguf" --json "$3" "$4" --prompt-tokens 48 --tokens 12 --ctx 256 --threads 1 \
+    timeout 300 "$CARAVAN" verify "$work/deep.gguf" --json "$3" "$4" --prompt-tokens "${ZOO_PROMPT:-48}" --tokens "${ZOO_TOKENS:-12}" --ctx 256 --threads 1 \
         --seed 1 >"$work/json" 2>"$work/errors" || status=$?
     difference=$(number_of largest_difference)
     reason=$(reason_of)
