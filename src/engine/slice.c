@@ -72,9 +72,16 @@ static enum llama_split_mode split_mode(const char *name) {
     return strcmp(name, "row") == 0 ? LLAMA_SPLIT_MODE_ROW : LLAMA_SPLIT_MODE_LAYER;
 }
 
-static enum llama_flash_attn_type flash_attn(const char *name) {
-    if (strcmp(name, "on") == 0) return LLAMA_FLASH_ATTN_TYPE_ENABLED;
-    return strcmp(name, "off") == 0 ? LLAMA_FLASH_ATTN_TYPE_DISABLED : LLAMA_FLASH_ATTN_TYPE_AUTO;
+static bool is_quantized(const char *cache_type) {
+    return strcmp(cache_type, "f32") != 0 && strcmp(cache_type, "f16") != 0 && strcmp(cache_type, "bf16") != 0;
+}
+
+/* On a CPU, ggml's flash attention divides the cells of a token that is computed alone among the threads, from 512 cells on. Then its bits
+ * are others than beside another token, or with another number of threads. A quantised cache is not divided, and needs it. */
+static enum llama_flash_attn_type flash_attn(const struct engine_load *load) {
+    if (strcmp(load->flash_attn, "on") == 0) return LLAMA_FLASH_ATTN_TYPE_ENABLED;
+    bool divides = load->exact && !engine_load_has_gpu(load) && !is_quantized(load->cache_type_v);
+    return divides || strcmp(load->flash_attn, "off") == 0 ? LLAMA_FLASH_ATTN_TYPE_DISABLED : LLAMA_FLASH_ATTN_TYPE_AUTO;
 }
 
 static err_code cache_type(const char *field, const char *name, enum ggml_type *ret, struct err *e) {
@@ -89,8 +96,7 @@ static err_code check_load(const struct engine_load *load, struct err *e) {
         return err_set_field(e, ERR_INVALID, "n_seq", "expected a number from 1 to %zu, got %u", llama_max_parallel_sequences(),
                              load->n_seq);
     const char *v = load->cache_type_v;
-    bool quantized_v = strcmp(v, "f32") != 0 && strcmp(v, "f16") != 0 && strcmp(v, "bf16") != 0;
-    if (quantized_v && strcmp(load->flash_attn, "off") == 0) {
+    if (is_quantized(v) && strcmp(load->flash_attn, "off") == 0) {
         err_set(e, ERR_INVALID, "a V cache of type \"%s\" needs flash attention", v);
         err_hint(e, "leave --flash-attn at auto, or use --cache-type-v f16");
         return ERR_INVALID;
@@ -207,7 +213,7 @@ static err_code make_context(struct slice *s, const struct engine_load *load, st
     params.n_threads = (int32_t)threads;
     params.n_threads_batch = (int32_t)(load->n_threads_batch > 0 ? load->n_threads_batch : threads);
     params.n_rs_seq = s->recurrent ? load->n_rewind : 0; /* libllama sets it to 0 where it cannot keep copies */
-    params.flash_attn_type = flash_attn(load->flash_attn);
+    params.flash_attn_type = flash_attn(load);
     params.kv_unified = !s->streams;
     params.swa_full = false;
     params.offload_kqv = engine_load_has_gpu(load);

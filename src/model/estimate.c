@@ -48,13 +48,14 @@ uint32_t model_estimate_outputs(uint32_t n_ubatch, uint32_t n_seq) {
 }
 
 /* The most that libllama holds at once: the residual stream and a layer's intermediate results, the attention mask (f16 for flash
- * attention), and in the tail the logits. The scores of an indexer and their sorting took up to 12.5 times n_ctx * n_ubatch floats in
+ * attention; without that, the scores of all heads), and in the tail the logits. The scores of an indexer and their sorting took up to 12.5 times n_ctx * n_ubatch floats in
  * measurements. */
 static uint64_t compute_bytes(const struct model_layout *l, uint32_t first, uint32_t end, const struct model_load_shape *shape,
                               uint64_t n_ubatch) {
     uint64_t layer = 4 * n_ubatch * (6 * (uint64_t)l->n_embd + 3 * (uint64_t)l->n_ff_max);
     uint64_t cells = n_ubatch * shape->n_ctx * shape->n_seq;
     uint64_t scores = cells * (has_indexer(l, first, end) ? 4 * 13 : has_attention(l, first, end) ? 2 : 0);
+    if (shape->streams && has_attention(l, first, end)) scores += 4 * n_ubatch * shape->n_ctx * ((uint64_t)l->n_head_max + 1);
     uint64_t rows = shape->streams ? n_ubatch : model_estimate_outputs((uint32_t)n_ubatch, shape->n_seq);
     uint64_t logits = end == l->n_layer ? 4 * rows * (l->n_vocab + 4 * (uint64_t)l->n_embd) : 0; /* and the rows they come from */
     return MODEL_ESTIMATE_FIXED + scores + (logits > layer ? logits : layer);

@@ -17,7 +17,7 @@ struct model_load_shape {
     uint32_t n_ubatch;         /* tokens in one compute step */
     uint32_t n_ubatch_gpu;     /* the same where a GPU computes; 0: as n_ubatch */
     uint32_t type_k, type_v;   /* enum model_type of the cache */
-    bool streams;              /* each sequence has cells of its own (--exact), instead of one pool for all */
+    bool streams;              /* each sequence has cells of its own, and there is no flash attention (--exact); else one pool for all */
     bool mtp;                  /* the last slice guesses with the model's own layers, if they can */
     uint32_t n_rewind;         /* as model_layout_guesses has it */
     const uint64_t *adapters;  /* [n_layer]: bytes that adapters take with each layer; NULL: there are none */

@@ -10,7 +10,7 @@
 #include "os/runtime.h"
 #include "support/engine_fixture.h"
 
-enum { PROMPT = 16, OTHERS = 11, N_STEPS = 20, LONG_PROMPT = 192 };
+enum { PROMPT = 16, OTHERS = 11, N_STEPS = 20, LONG_PROMPT = 192, FAR = 320, LONG_WALK = 336 };
 
 static char path[] = "/tmp/caravan-test-q4k-XXXXXX";
 
@@ -118,6 +118,45 @@ static void slices_are_the_whole(void **state) {
     }
 }
 
+/* Logits of the single tokens behind a long prompt, alone or beside another one. */
+static float *walk_far(uint32_t threads, bool crowd) {
+    struct engine_load load = fixture_load();
+    struct engine_token t[64];
+    int32_t tokens[LONG_WALK];
+    load.exact = true;
+    load.n_ctx = LONG_WALK;
+    load.n_seq = 2;
+    load.n_threads = threads;
+    struct fixture_chain c = fixture_whole(&model, &load);
+    size_t n_vocab = fixture_tail(&c)->info.n_vocab;
+    float *ret = mem_calloc(LONG_WALK * n_vocab, sizeof(*ret));
+    tokens_of(tokens, LONG_WALK, 4);
+    for (uint16_t i = 0; i < 2 * FAR / 64; i++) {
+        fixture_run(t, tokens + i / 2 * 64, 64, i % 2, i / 2 * 64, 0);
+        fixture_ok(fixture_eval(&c, t, 64, &fixture_err));
+    }
+    for (int32_t at = FAR; at < LONG_WALK; at++) {
+        fixture_run(t, tokens + at, 1, 0, at, ENGINE_TOKEN_LOGITS);
+        fixture_run(t + 1, tokens + at, 1, 1, at, 0);
+        fixture_ok(fixture_eval(&c, t, crowd ? 2 : 1, &fixture_err));
+        memcpy(ret + (size_t)at * n_vocab, fixture_logits(&c, 0), n_vocab * sizeof(*ret));
+    }
+    fixture_chain_close(&c);
+    return ret;
+}
+
+/* However long the text, whoever is beside it, and however many threads compute. */
+static void exact_far_into_the_text(void **state) {
+    (void)state;
+    float *one = walk_far(1, false);
+    for (int i = 0; i < 2; i++) {
+        float *other = walk_far(2, i == 1);
+        assert_memory_equal(one, other, LONG_WALK * (size_t)model.layout->n_vocab * sizeof(*one));
+        free(other);
+    }
+    free(one);
+}
+
 /* Logits of every token of a prompt that is computed in pieces of `piece` tokens, the last one smaller. */
 static float *in_pieces(size_t n, size_t piece) {
     struct engine_load load = fixture_load();
@@ -189,6 +228,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact_ignores_neighbours),
         cmocka_unit_test(without_it_neighbours_show),
+        cmocka_unit_test(exact_far_into_the_text),
         cmocka_unit_test(slices_are_the_whole),
         cmocka_unit_test(pieces_of_a_class_agree),
     };
