@@ -27,6 +27,7 @@ enum { MIDDLE_MATCH = 4, LONG_MATCH = 8 };
 
 void sched_spec_start(struct sched_spec *sp, uint32_t n) {
     memset(sp, 0, sizeof(*sp));
+    sp->unsent = -1;
     sp->text = sched_ngram_create(n);
 }
 
@@ -35,12 +36,17 @@ void sched_spec_done(struct sched_spec *sp) {
     sp->text = NULL;
 }
 
+static void count(struct sched_spec_kind *k, bool hit) {
+    k->tried = k->tried * KIND_KEEP + 1;
+    k->hit = k->hit * KIND_KEEP + hit;
+}
+
 void sched_spec_push(struct sched_spec *sp, int32_t token, bool sampled) {
+    if (sampled && sp->unsent >= 0) count(&sp->kinds[SCHED_GUESS_MTP], sp->unsent == token);
+    sp->unsent = -1;
     if (sampled && sp->at < sp->n_guesses) {
-        struct sched_spec_kind *k = &sp->kinds[sp->kind];
         bool hit = sp->guesses[sp->at] == token;
-        k->tried = k->tried * KIND_KEEP + 1;
-        k->hit = k->hit * KIND_KEEP + hit;
+        count(&sp->kinds[sp->kind], hit);
         sp->at = hit ? sp->at + 1 : sp->n_guesses;
         sp->n_frames = hit ? sp->n_frames : 0;
     }
@@ -213,6 +219,7 @@ uint32_t sched_spec_choose(struct sched_spec *sp, const struct sched_time *time,
     } else if (sp->kind == SCHED_GUESS_MTP) {
         for (uint32_t i = 0; i < choice.n; i++) sp->guesses[i] = sp->own[i].token;
     }
+    sp->unsent = sp->kind != SCHED_GUESS_MTP && sp->n_own > 0 ? sp->own[0].token : -1;
     if (choice.frames > 1) sp->n_ask = 0; /* no answer says where the text ends that is under way */
     sp->n_own = 0;
     sp->at = 0;

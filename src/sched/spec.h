@@ -65,6 +65,7 @@ struct sched_spec {
     enum sched_guess kind;
     struct engine_guess own[ENGINE_MAX_GUESS]; /* of the model's own layers, after the last sampled token */
     uint32_t n_own, n_ask;               /* how many there are; how many are wanted after the next one */
+    int32_t unsent;                      /* the first of those that gave way to another kind, for the next token; -1: there is none */
     uint32_t n_sent, n_accepted;         /* over the sequence's life */
     uint32_t n_own_sent, n_own_accepted; /* of these, guesses of the model's own layers */
 };

@@ -240,6 +240,10 @@ static void print_figures(const struct talk *c) {
     if (guessed > 0)
         fprintf(stderr, "  speculation: %" PRIu64 " of %" PRIu64 " guesses were right\n",
                 yyjson_get_uint(yyjson_obj_get(stats, "draft_accepted")), guessed);
+    uint64_t own = yyjson_get_uint(yyjson_obj_get(stats, "mtp_tokens"));
+    if (own > 0)
+        fprintf(stderr, "  of these, by the model's own layers: %" PRIu64 " of %" PRIu64 "\n",
+                yyjson_get_uint(yyjson_obj_get(stats, "mtp_accepted")), own);
     print_stages(yyjson_obj_get(stats, "stages"));
 }
 

@@ -14,7 +14,7 @@ execFileSync(join(process.env.CARAVAN_BUILD, 'bin/make-mtp'),
 const questions = ['Tell me a story about a llama.', 'Write a few sentences about caravans!', 'Are llamas friendly?', 'How can a caravan cross the desert?']
 const wishes = [{}, { temperature: 0.9, seed: 7 }]
 const start = (...options) => startCluster(['north', 'south'], { memory: '64M', model,
-    first: ['--placement', 'even', '--exact', '--ctx', '512', '--parallel', '4', '--speculate', '2', ...options] })
+    first: ['--placement', '4,4', '--exact', '--ctx', '512', '--parallel', '4', '--speculate', '2', ...options] })
 
 async function counts(api) {
     const text = await (await fetch(`${api}/metrics`)).text()
