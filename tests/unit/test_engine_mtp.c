@@ -143,7 +143,7 @@ static void guesses_come_true(void **state) {
             step(&without, NULL, 0, 0, NULL, &none);
         }
         print_message("%u steps for %d tokens, %u of %u guesses right\n", steps, STEPS, right, sent);
-        assert_true(steps < STEPS * 2 / 3);
+        assert_true(steps <= STEPS * 2 / 5); /* with the wrong rows it would be 26 and more */
         fixture_chain_close(&with.chain);
         fixture_chain_close(&without.chain);
     }
