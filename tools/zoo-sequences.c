@@ -143,7 +143,7 @@ static int try_guesses(struct zoo *z) {
     for (int step = 0; step < N_STEPS; step++) {
         int32_t right = 1 + step % (N_REWIND + 1);
         for (int32_t i = 0; i <= N_REWIND; i++)
-            t[i] = (struct engine_token){.token = (int32_t)draw(z, z->whole.info.n_vocab), .pos = pos + i, .flags = ENGINE_TOKEN_LOGITS};
+            t[i] = (struct engine_token){(int32_t)draw(z, z->whole.info.n_vocab), pos + i, 0, ENGINE_TOKEN_LOGITS, 0};
         eval_both(z, t, 1 + N_REWIND);
         for (int32_t i = 0; i < right; i++) {
             check(z, alone->ops->eval(alone->self, &t[i], 1, NULL, NULL, &z->err));
@@ -151,8 +151,7 @@ static int try_guesses(struct zoo *z) {
             for (uint32_t v = 0; v < whole->info.n_vocab; v++) z->noise = fmax(z->noise, fabs((double)a[v] - (double)b[v]));
         }
         pos += right;
-        if (!whole->info.rewind_alone)
-            eval_both(z, &(struct engine_token){.token = 7, .pos = other++, .seq = 1, .flags = ENGINE_TOKEN_LOGITS}, 1);
+        if (!whole->info.rewind_alone) eval_both(z, &(struct engine_token){7, other++, 1, ENGINE_TOKEN_LOGITS, 0}, 1);
         const struct engine_op back = {ENGINE_OP_RM, 0, 0, pos, -1, 0};
         wrong += whole->ops->apply(whole->self, &back, 1, NULL) != ERR_OK;
         for (int i = 0; i < 2 && z->cut; i++) wrong += z->part[i].ops->apply(z->part[i].self, &back, 1, NULL) != ERR_OK;
@@ -169,11 +168,8 @@ static void apply_all(struct zoo *z, const struct engine_op *ops, size_t n) {
 static void go_on(struct zoo *z, uint16_t seq, int32_t pos, size_t n, uint64_t random, const struct engine *alone) {
     struct engine_token t[N_BATCH];
     z->random = random;
-    for (size_t i = 0; i < n; i++)
-        t[i] = (struct engine_token){.token = (int32_t)draw(z, z->whole.info.n_vocab),
-                                     .pos = pos + (int32_t)i,
-                                     .seq = seq,
-                                     .flags = i + 1 == n ? ENGINE_TOKEN_LOGITS : 0};
+    for (size_t i = 0; i < n; i++) t[i] = (struct engine_token){(int32_t)draw(z, z->whole.info.n_vocab), pos + (int32_t)i, seq, 0, 0};
+    t[n - 1].flags = ENGINE_TOKEN_LOGITS;
     eval_both(z, t, n);
     if (alone == NULL) return;
     for (size_t i = 0; i < n; i++) t[i].seq = 0;
@@ -199,7 +195,7 @@ static void begin_alone(struct zoo *z, const struct engine *alone, int32_t n) {
     struct engine_token t[N_BATCH];
     check(z, alone->ops->apply(alone->self, &(struct engine_op){ENGINE_OP_RM, 0, 0, 0, -1, 0}, 1, &z->err));
     z->random = 5;
-    for (int32_t i = 0; i < n; i++) t[i] = (struct engine_token){.token = (int32_t)draw(z, z->whole.info.n_vocab), .pos = i};
+    for (int32_t i = 0; i < n; i++) t[i] = (struct engine_token){(int32_t)draw(z, z->whole.info.n_vocab), i, 0, 0, 0};
     check(z, alone->ops->eval(alone->self, t, (size_t)n, NULL, NULL, &z->err));
 }
 
@@ -257,8 +253,7 @@ static void eval_run(struct zoo *z, const struct engine *e, uint16_t seq, uint64
     for (size_t left = n; left > 0;) {
         struct engine_token t[N_BATCH];
         size_t count = left < N_BATCH ? left : N_BATCH;
-        for (size_t i = 0; i < count; i++)
-            t[i] = (struct engine_token){.token = (int32_t)draw(z, z->whole.info.n_vocab), .pos = pos++, .seq = seq};
+        for (size_t i = 0; i < count; i++) t[i] = (struct engine_token){(int32_t)draw(z, z->whole.info.n_vocab), pos++, seq, 0, 0};
         left -= count;
         if (left == 0) t[count - 1].flags = ENGINE_TOKEN_LOGITS;
         check(z, e->ops->eval(e->self, t, count, NULL, NULL, &z->err));

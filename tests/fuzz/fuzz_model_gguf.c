@@ -75,6 +75,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             cut(g, l, &o, half, l->n_layer);
             cut(g, l, &o, half / 2, half);
         }
+        model_layout_keep_mtp(l, 1);
+        shape.mtp = true;
+        if (model_estimate_slice(l, half, l->n_layer, &shape).total == 0) abort();
+        cut(g, l, &o, half, l->n_layer);
     }
     model_layout_free(l);
     model_gguf_free(g);

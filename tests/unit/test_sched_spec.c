@@ -304,7 +304,7 @@ static void test_own_layers(void **state) {
     w.load.most_own = 0;
     assert_int_equal(decode_own(&w, 100, true), 0);
     sched_spec_done(&w.spec);
-    world_make(&w, 100, 20000); /* wrong guesses that never travel, because the text's are as good: they are found to be wrong nevertheless */
+    world_make(&w, 100, 20000); /* wrong guesses that never travel, because the text's are better: they are found out */
     w.load.most_own = 4;
     w.load.own_us = 6000;
     decode(&w, 600, loop_of_50);
