@@ -11,8 +11,9 @@ begin() {
 }
 # shellcheck disable=SC2034
 ordinary() { # NAME STAGES, and the network
-    pair=$1 MODEL=$PREDICTS
-    set -- --stages "$2" --decode 160 --ask "$TOP/tests/bench/questions.txt" $3
+    pair=$1 MODEL=$PREDICTS stages=$2
+    shift 2
+    set -- --stages "$stages" --decode 160 --ask "$TOP/tests/bench/questions.txt" "$@"
     ring "none$pair" "$@"
     ring "own$pair" "$@" --draft 32 --mtp
     ring "small$pair" "$@" --draft 32 --draft-model "$TOP/models/caravan-demo.gguf"
@@ -28,9 +29,9 @@ round() {
     both 1b "$BIG" --delay-us 20000 --mbit 100
     both near "$BIG"
     both demo "$TOP/models/caravan-demo.gguf" --delay-us 20000 --mbit 100
-    ordinary far 2 "--delay-us 20000 --mbit 100"
-    ordinary near 2 ""
-    ordinary one 1 ""
+    ordinary far 2 --delay-us 20000 --mbit 100
+    ordinary near 2
+    ordinary one 1
 }
 report() {
     words "One stream of $((DECODE * 2)) tokens, 2 stages of 1 thread, links of 20 ms one way and 100 Mbit/s. Text that repeats itself: the prompt is a"
