@@ -7,6 +7,8 @@
 #include "sched/sched_priv.h"
 
 enum { REVIEW_FRAMES = 8, TRIAL_FRAMES = 2, EXACT_MOST = 3, GUESSES_SHARE = 4 };
+/* Guesses of the model's own layers that are wanted with a request's first token, when nothing is known of them yet. */
+enum { FIRST_GUESSES = 4 };
 /* A frame has at most so many tokens of prompts that are scored: the tail has a row of logits in memory for each. */
 enum { SCORED_MOST = 64 };
 /* A prompt that has waited this many times as long as its rest takes alone goes before all later prompts. */
@@ -156,6 +158,12 @@ static uint32_t room_for(const struct filling *f, const struct sched_req *r, uin
 
 static uint64_t left_of(const struct sched_req *r) { return r->n_input - r->n_sent; }
 
+static uint8_t first_guesses(const struct sched *s, const struct sched_req *r) {
+    const struct sched_config *c = &s->config;
+    if (c->n_draft == 0 || r->max_completion < 2) return 0;
+    return (uint8_t)min_u32(min_u32(c->n_guess, c->n_draft), c->exact ? SCHED_SPEC_EXACT : FIRST_GUESSES);
+}
+
 static void put_chunk(struct sched *s, struct filling *f, struct sched_req *r, uint32_t n) {
     uint16_t last = r->request.embed ? ENGINE_TOKEN_POOL : r->max_completion > 0 ? ENGINE_TOKEN_SAMPLE : 0;
     put_part(s, f, r->slot, n);
@@ -167,7 +175,9 @@ static void put_chunk(struct sched *s, struct filling *f, struct sched_req *r, u
         const struct request_rows *rows = r->request.n_rows > 0 ? sched_rows_at(&r->request, r->n_sent) : NULL;
         if (rows != NULL) make_row(s, f, rows, r->n_sent);
     }
-    if (r->n_sent == r->n_input) sched_set_state(s, r, SCHED_FLIGHT);
+    if (r->n_sent < r->n_input) return;
+    if (last == ENGINE_TOKEN_SAMPLE) s->tokens[f->n - 1].n_guess = first_guesses(s, r);
+    sched_set_state(s, r, SCHED_FLIGHT);
 }
 
 /* Does the request go before all later ones, because it has waited so long? */
