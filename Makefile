@@ -36,8 +36,9 @@ format: ## lay out all C sources as .clang-format says
 lint: program ## only the quick checks: style, format, layers, names, documents, libraries
 	@cd $(RELEASE) && $(CTEST) -L check
 
-zoo: all sysroot-test ## verify split against whole on a tiny model of every architecture; writes docs/ARCHITECTURES.md
+zoo: all sysroot-test ## verify split against whole on a tiny model of every architecture; writes docs/ARCHITECTURES.md; then talks with those cut by injection
 	@tools/zoo.sh
+	@cd $(RELEASE) && CARAVAN_ZOO_TALKS=all $(CTEST) -R '^e2e_zoo_talks_mjs$$'
 
 bench: all sysroot-test ## measure against the unsplit model and llama.cpp's own RPC; writes docs/BENCHMARKS.md (SECTIONS="ring delay": some; QUICK=1; BEFORE: another build)
 	@tests/bench/run.sh $(SECTIONS)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * zoo-deepen IN OUT [--layers N] [--without KEY]: repeats the layers of a small model, and the lists in its metadata, until the model has N
- * layers (8 by default), so that it can be cut. It also leaves out the entry "<arch>.KEY". Leading dense layers are not repeated. If layers
- * differ in their attention too (windows, recurrence), the attention of all layers is repeated in order, and only the feed-forward parts
- * of the dense layers are not. Prediction layers (nextn) stay at the end, and so does the only layer with a per-layer embedding. */
+ * zoo-deepen IN OUT [--layers N] [--without KEY] [--context N]: repeats the layers of a small model, and the lists in its metadata,
+ * until the model has N layers (8 by default), so that it can be cut. It also leaves out the entry "<arch>.KEY". Leading dense layers
+ * are not repeated. If layers differ in their attention too (windows, recurrence), the attention of all layers is repeated in order, and
+ * only the feed-forward parts of the dense layers are not. Prediction layers (nextn) stay at the end, and so does the only layer with a
+ * per-layer embedding. --context N makes a model of it that a node can serve: one that was trained with contexts of N tokens, and whose
+ * vocabulary has texts (the characters of ASCII, and some words) instead of none. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,7 @@
 
 static uint32_t n_out = 8;
 static const char *without = "";
+static uint32_t n_ctx;            /* 0: context and vocabulary stay as they are */
 
 struct deepen {
     const struct model_gguf *g;
@@ -68,11 +71,48 @@ static void write_ple_layers(const struct deepen *d, struct model_writer *w, con
     }
 }
 
+/* ---- a vocabulary with texts: byte-level BPE without merges ---- */
+
+enum { N_CHARACTERS = 96, FIRST_PRINTABLE = 33, END_OF_TEXT = N_CHARACTERS, TYPE_NORMAL = 1, TYPE_CONTROL = 3 };
+
+static const char *const vocabulary_keys[] = {"tokenizer.ggml.model", "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"};
+
+/* Of a token: a character, the end of a text, or a word that only answers have. */
+static size_t token_text(uint32_t i, char *ret, size_t size) {
+    static const char first[] = "bdfgklmnprstvz", second[] = "aeiou";
+    if (i == 0) return (size_t)snprintf(ret, size, "\xc4\xa0"); /* a blank */
+    if (i == 1) return (size_t)snprintf(ret, size, "\xc4\x8a"); /* the end of a line */
+    if (i < N_CHARACTERS) return (size_t)snprintf(ret, size, "%c", (char)(FIRST_PRINTABLE + i - 2));
+    if (i == END_OF_TEXT) return (size_t)snprintf(ret, size, "<|endoftext|>");
+    return (size_t)snprintf(ret, size, "\xc4\xa0%c%ch%" PRIu32, first[i % 14], second[i % 5], i);
+}
+
+static void write_vocabulary(struct model_writer *w, uint64_t n) {
+    char text[32];
+    model_write_str(w, "tokenizer.ggml.model", "gpt2");
+    model_write_str(w, "tokenizer.ggml.pre", "gpt-2");
+    model_write_array(w, "tokenizer.ggml.tokens", MODEL_KV_STR, n);
+    for (uint32_t i = 0; i < n; i++) model_write_element(w, text, token_text(i, text, sizeof(text)));
+    model_write_array(w, "tokenizer.ggml.token_type", MODEL_KV_I32, n);
+    for (uint32_t i = 0; i < n; i++) {
+        uint8_t type[4] = {i == END_OF_TEXT ? TYPE_CONTROL : TYPE_NORMAL};
+        model_write_raw(w, type, sizeof(type));
+    }
+    model_write_u32(w, "tokenizer.ggml.eos_token_id", END_OF_TEXT);
+}
+
+static bool is_replaced(const char *key) {
+    for (size_t i = 0; i < ARRAY_LEN(vocabulary_keys); i++)
+        if (n_ctx > 0 && strcmp(key, vocabulary_keys[i]) == 0) return true;
+    return false;
+}
+
 static void write_kv(const struct deepen *d, struct model_writer *w, const struct model_kv *kv) {
     size_t len = strlen(d->l->arch), size = model_kv_scalar_size(kv->elem);
     const char *name = strncmp(kv->key, d->l->arch, len) == 0 && kv->key[len] == '.' ? kv->key + len + 1 : "";
-    if (name[0] && strcmp(name, without) == 0) return;
+    if ((name[0] && strcmp(name, without) == 0) || is_replaced(kv->key)) return;
     if (strcmp(name, "block_count") == 0) model_write_u32(w, kv->key, n_out + d->n_nextn);
+    else if (strcmp(name, "context_length") == 0 && n_ctx > 0) model_write_u32(w, kv->key, n_ctx);
     else if (strcmp(name, "ple.layers") == 0 && kv->type == MODEL_KV_ARRAY) write_ple_layers(d, w, kv);
     else if (name[0] && kv->type == MODEL_KV_ARRAY && size && kv->n == d->l->n_block && strcmp(name, "rope.dimension_sections") != 0) {
         model_write_array(w, kv->key, kv->elem, n_out + d->n_nextn);
@@ -140,6 +180,7 @@ static bool write_model(struct deepen *d) {
         const struct model_kv *kv = model_gguf_kv(d->g, i);
         if (strcmp(kv->key, "general.alignment") != 0) write_kv(d, &w, kv);
     }
+    if (n_ctx > 0) write_vocabulary(&w, d->l->n_vocab);
     each_tensor(d, &w);
     model_write_end(&w, 32);
     bool ok = !header.failed && fwrite(header.data, 1, header.len, d->out) == header.len && each_tensor(d, NULL);
@@ -154,9 +195,10 @@ int main(int argc, char **argv) {
     for (int i = 3; i + 1 < argc; i += 2)
         if (strcmp(argv[i], "--layers") == 0) n_out = (uint32_t)strtoul(argv[i + 1], NULL, 10);
         else if (strcmp(argv[i], "--without") == 0) without = argv[i + 1];
+        else if (strcmp(argv[i], "--context") == 0) n_ctx = (uint32_t)strtoul(argv[i + 1], NULL, 10);
         else n_out = 0;
     if (argc < 3 || argc % 2 == 0 || n_out == 0 || n_out > MODEL_MAX_LAYERS) {
-        fprintf(stderr, "usage: zoo-deepen IN OUT [--layers N] [--without KEY]\n");
+        fprintf(stderr, "usage: zoo-deepen IN OUT [--layers N] [--without KEY] [--context N]\n");
         return 64;
     }
     if (model_gguf_open(argv[1], &g, &e) || model_layout_create(g, &l, &e)) {

@@ -273,7 +273,8 @@ static void tell(struct slice *s, const struct engine_load *load) {
     info->first = s->what.head;
     info->last = s->what.tail;
     info->can_remove = !s->recurrent && (s->window == 0 || s->window >= info->n_ctx_seq);
-    info->can_mark = !info->can_remove && s->pool.type == ENGINE_POOL_NONE;
+    bool moves = s->window > 0 || s->what.keeps_state; /* a restored state may lie in other cells, whose sums have other last bits */
+    info->can_mark = !info->can_remove && s->pool.type == ENGINE_POOL_NONE && !(load->exact && moves);
     info->mark_whole = info->can_mark && (llama_model_is_recurrent(s->model) || s->what.keeps_state);
     info->n_rewind = !s->recurrent ? info->n_ctx_seq : s->window == 0 ? llama_n_rs_seq(s->ctx) : 0;
     info->n_guess = s->what.n_mtp > 0 && s->pool.type == ENGINE_POOL_NONE && info->n_rewind > 0 ? ENGINE_MAX_GUESS : 0;

@@ -83,7 +83,7 @@ static void put_guesses(struct sched *s, struct filling *f, struct sched_req *r,
                                    .expected = f->expected + (float)n_later,
                                    .groups = s->n_flight_decode + 1,
                                    .most = guesses_most(s, f, r, n_later),
-                                   .frames = s->config.draft_alone || !runs_alone(s) ? 1 : s->config.n_credit,
+                                   .frames = s->config.draft_alone || s->config.draft_once || !runs_alone(s) ? 1 : s->config.n_credit,
                                    .most_own = s->config.n_guess,
                                    .own_us = s->own_us,
                                    .always = s->config.draft_always};

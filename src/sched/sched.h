@@ -34,6 +34,7 @@ struct sched_config {
     bool draft_alone;     /* guesses go only while one sequence runs, and nothing else travels until their answer, because the stages can
                            * take positions back only then */
     uint32_t n_guess;     /* guesses that the tail can make at once with the model's own layers; 0: none */
+    bool draft_once;      /* a sequence's guesses go in one frame at a time, because the stages can take back a part of that only */
     struct sched_drafter drafter; /* a small model, borrowed; or none */
     bool can_remove;      /* the stages can take back the end of a sequence (engine_info) */
     uint32_t mark_every;  /* they can't, but keep copies of states: tokens from one mark to the next where nothing else calls for one;

@@ -58,6 +58,7 @@ static err_code prepare_guesses(struct stage_loop *l, stage_open_fn open, void *
     c->n_draft = l->order.options.n_draft < info->n_rewind ? l->order.options.n_draft : info->n_rewind;
     c->draft_always = l->order.options.draft_always;
     c->draft_alone = info->rewind_alone;
+    c->draft_once = info->n_rewind < info->n_ctx_seq;
     c->n_guess = l->order.load.mtp ? info->n_guess : 0;
     if (starts_anew(l)) {
         c->n_draft = c->n_guess = 0;
@@ -101,6 +102,12 @@ static void note_stored(struct stage_loop *l, const struct sched_action *a) {
     }
 }
 
+/* Under --exact a sequence must come back bit by bit. Those of models with a window do not: their marks aren't exact either. */
+static bool stores(const struct stage_loop *l) {
+    const struct engine_info *info = &l->engine.info;
+    return l->prefixes != NULL && !starts_anew(l) && (!l->order.load.exact || info->can_remove || info->can_mark);
+}
+
 err_code stage_head_create(struct stage_loop *l, stage_open_fn open, void *user, struct err *e) {
     const struct engine_info *info = &l->engine.info;
     if (l->order.n_stage > REQUEST_MAX_HOPS)
@@ -117,8 +124,8 @@ err_code stage_head_create(struct stage_loop *l, stage_open_fn open, void *user,
                                   .can_remove = info->can_remove,
                                   .mark_every = info->can_mark ? MARK_EVERY : 0,
                                   .mark_whole = info->mark_whole,
-                                  .store_least = l->prefixes != NULL ? DISK_LEAST : MEMORY_LEAST,
-                                  .store_lasts = l->prefixes != NULL,
+                                  .store_least = stores(l) ? DISK_LEAST : starts_anew(l) ? 0 : MEMORY_LEAST,
+                                  .store_lasts = stores(l),
                                   .prefix_cache = l->order.options.prefix_cache && !starts_anew(l),
                                   .latency_us = l->order.options.latency_ms * 1000};
     if (info->pooling != ENGINE_POOL_NONE) { /* every row of a text must be computed and pooled: no kept prefix can replace it */
@@ -134,7 +141,7 @@ err_code stage_head_create(struct stage_loop *l, stage_open_fn open, void *user,
     if (code == ERR_OK) code = tokenizer_create(&l->engine, l->media, l->watch, most, TOKENIZER_MAX_BYTES, &l->tokenizer, e);
     if (code != ERR_OK) return code;
     l->sched = sched_create(&config);
-    if (l->prefixes != NULL) prefixes_list(l->prefixes, on_stored, l);
+    if (stores(l)) prefixes_list(l->prefixes, on_stored, l);
     return ERR_OK;
 }
 

@@ -3,34 +3,11 @@
 // beginning, a prompt whose place others have had. On tiny models of each kind, over two stages (and whole): the answers are those of a fresh start, and usage shows what was taken
 // over. The models have no tokenizer, so prompts are tokens, and answers are told apart by their log probabilities.
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
-import { mkdirSync, readdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { test } from 'node:test'
 import { startCluster, stopCluster } from './lib/cluster.mjs'
+import { makeZoo, noZoo } from './lib/zoo.mjs'
 
-const root = join(process.env.CARAVAN_SYSROOT_DIR ?? join(process.env.CARAVAN_SOURCE, 'build'), 'sysroot-test')
-const find = (folder, ...how) => {
-    try {
-        return execFileSync('find', [folder, ...how], { encoding: 'utf8' }).split('\n')[0]
-    } catch {
-        return ''
-    }
-}
-const maker = find(join(root, 'usr'), '-name', 'test-llama-archs', '-type', 'f')
-const skip = maker === '' && "llama.cpp's tests are not here; make sysroot-test fetches them"
 const NOISE = 0.02 // between batches of different shapes (tools/zoo-sequences.c)
-
-function makeModel(arch) {
-    const libraries = find(join(root, 'usr/lib'), '-maxdepth', '1', '-type', 'd', '-name', '*-linux-gnu*')
-    const backends = find(join(libraries, 'ggml'), '-maxdepth', '1', '-type', 'd', '-name', 'backends*')
-    const loader = find(libraries, '-maxdepth', '1', '-name', 'ld-linux*.so.*') || find(join(root, 'usr/lib64'), '-maxdepth', '1', '-name', 'ld-linux*.so.*')
-    const raw = join(process.env.CARAVAN_TMP, `raw-${arch}`), model = join(process.env.CARAVAN_TMP, `${arch}.gguf`)
-    mkdirSync(raw)
-    execFileSync(loader, ['--library-path', libraries, maker, '--out', raw, '--arch', `^${arch}$`, '--seed', '1'], { cwd: backends, stdio: 'ignore' })
-    execFileSync(join(process.env.CARAVAN_BUILD, 'bin/zoo-deepen'), [join(raw, readdirSync(raw)[0]), model], { stdio: 'ignore' })
-    return model
-}
 
 const words = (n, seed) => Array.from({ length: n }, (_, i) => (seed * 37 + i * 11 + (i * i) % 17) % 100)
 const text = words(270, 1) // a little more than the distance of two marks; such models take long for their tokens
@@ -68,8 +45,8 @@ async function askAll(model, names, options, both = true) {
 }
 
 for (const arch of ['gemma3', 'mamba', 'qwen35']) {
-    test(`${arch}: back to marks`, { skip }, async () => {
-        const model = makeModel(arch)
+    test(`${arch}: back to marks`, { skip: noZoo }, async () => {
+        const [model] = makeZoo(arch)
         const fresh = await askAll(model, ['fresh'], ['--prefix-cache', 'off'], false)
         const rings = { two: await askAll(model, ['north', 'south'], ['--placement', 'even']) }
         if (arch === 'gemma3') rings.one = await askAll(model, ['one'], [])

@@ -334,6 +334,7 @@ struct sim *sim_create(const struct sim_config *c, const struct sim_callbacks *c
                               .draft_always = c->draft_always,
                               .draft_alone = c->draft_alone,
                               .n_guess = c->n_guess,
+                              .draft_once = c->draft_once,
                               .drafter = c->drafter};
     s->sched = sched_create(&sc);
     return s;

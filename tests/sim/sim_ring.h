@@ -29,7 +29,7 @@ struct sim_config {
     uint32_t batch_us, token_us;                /* the cost of a batch in each stage, and of each token in it */
     uint32_t loop;                              /* of the engine's text: fake_engine.h */
     uint32_t n_draft;                           /* speculation, as sched_config has it */
-    bool draft_always, draft_alone;
+    bool draft_always, draft_alone, draft_once;
     uint32_t n_guess;                           /* guesses of the model's own layers, in the tail */
     struct sched_drafter drafter;
     uint32_t fail_one_in;                       /* engine errors: one eval in so many; 0: none */

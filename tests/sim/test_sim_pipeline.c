@@ -183,7 +183,8 @@ static uint32_t see_guesses(struct run *r, const struct sched_action *f) {
         if (chain > 0 && i == 0) {
             struct sched_counts counts;
             sched_count(sim_sched(r->sim), &counts);
-            CHECK(r, counts.in_flight > 1 && counts.running == 1 && !r->config.draft_alone, "a guess that follows nothing");
+            CHECK(r, counts.in_flight > 1 && counts.running == 1 && !r->config.draft_alone && !r->config.draft_once,
+                  "a guess that follows nothing");
             n_followed++;
             continue;
         }
@@ -379,6 +380,7 @@ static void draw_guesses(struct run *r, struct sim *dice, struct sim_config *c) 
     c->keeps_state = false;
     c->draft_always = sim_between(dice, 0, 1) == 0;
     c->draft_alone = sim_between(dice, 0, 3) == 0;
+    c->draft_once = sim_between(dice, 0, 3) == 0;
     c->loop = sim_between(dice, 0, 1) * sim_between(dice, 1, 20);
     c->n_guess = sim_between(dice, 0, 1) * sim_between(dice, 1, ENGINE_MAX_GUESS);
     r->right_in_16 = RIGHT[sim_between(dice, 0, 3)];
